@@ -1,0 +1,67 @@
+"""The state machine of a job: states, transitions, error codes.
+
+```
+            claim               finish
+  queued ─────────▶ running ─────────────▶ completed | failed | cancelled
+    ▲  │               │
+    │  └─ cancel ──▶ cancelled
+    └──── retry, hand back, rescue ───┘
+```
+
+Terminal states never change. Every write is a compare-and-set in SQL on the state it
+expects (jobs/store.py); this table is the rule that those statements are tested against.
+"""
+
+from enum import StrEnum
+from typing import Final
+
+
+class JobStatus(StrEnum):
+    """What a job is doing now, in the words of the wire."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class Trigger(StrEnum):
+    """What caused a job."""
+
+    MANUAL = "manual"
+    SCHEDULED = "scheduled"
+    WEBHOOK = "webhook"
+    EVENT = "event"
+
+
+class ErrorCode(StrEnum):
+    """Why an attempt did not complete."""
+
+    HANDLER_ERROR = "handler_error"
+    TIMEOUT = "timeout"
+    OUT_OF_MEMORY = "out_of_memory"
+    CANCELLED = "cancelled"
+    MISSING_SECRET = "missing_secret"  # noqa: S105  a code, not a secret
+    LOAD_ERROR = "load_error"
+    OUTPUT_TOO_LARGE = "output_too_large"
+    EXECUTOR_LOST = "executor_lost"
+
+
+TERMINAL: Final = frozenset({JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED})
+
+TRANSITIONS: Final = {
+    JobStatus.QUEUED: frozenset({JobStatus.RUNNING, JobStatus.CANCELLED}),
+    JobStatus.RUNNING: TERMINAL | {JobStatus.QUEUED},
+    JobStatus.COMPLETED: frozenset[JobStatus](),
+    JobStatus.FAILED: frozenset[JobStatus](),
+    JobStatus.CANCELLED: frozenset[JobStatus](),
+}
+
+NO_RETRY: Final = frozenset({ErrorCode.CANCELLED, ErrorCode.MISSING_SECRET})
+"""Errors that another attempt cannot mend."""
+
+
+def may_move(source: JobStatus, target: JobStatus) -> bool:
+    """Tell whether the state machine has this transition."""
+    return target in TRANSITIONS[source]

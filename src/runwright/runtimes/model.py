@@ -1,0 +1,82 @@
+"""What the engine gives to a sandbox and what it gets back."""
+
+from collections.abc import Callable
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+
+class Code(msgspec.Struct, frozen=True, kw_only=True):
+    """One version of a worker's code with the limits it runs under.
+
+    `key` is unique per (tenant, worker, version, limits): a sandbox serves one key only.
+    """
+
+    key: str
+    tenant_id: str
+    worker_id: str
+    version: int
+    runtime: str
+    entrypoint: str
+    source: bytes
+    memory_mb: int
+    network: Any
+
+
+class Assignment(msgspec.Struct, frozen=True, kw_only=True):
+    """One attempt of one job for a sandbox to run. `token` names it within the executor."""
+
+    token: int
+    job_id: str
+    attempt: int
+    code: Code
+    input: bytes
+    env: dict[str, str]
+    timeout_seconds: float
+
+
+class End(StrEnum):
+    """How an assignment ended."""
+
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    UNSTARTED = "unstarted"
+    """User code never began (the sandbox died or the pool stopped first): run it elsewhere."""
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """The end of one assignment. `output` is JSON text; `error_code` is a core.jobs.ErrorCode value."""
+
+    end: End
+    output: bytes | None = None
+    error_code: str | None = None
+    error_message: str = ""
+    error_stack: str | None = None
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+
+
+class Line(msgspec.Struct, frozen=True, array_like=True):
+    """One line that user code wrote (or a lifecycle line)."""
+
+    ts: datetime
+    level: str
+    msg: str
+
+
+OnLine = Callable[[Assignment, Line], None]
+OnOutcome = Callable[[Assignment, Outcome], None]
+OnStarted = Callable[[Assignment, datetime], None]
+
+
+class RuntimeInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """What this host offers for one runtime; `reason` says why where it is not ready."""
+
+    name: str
+    ready: bool
+    version: str | None = None
+    path: str | None = None
+    reason: str | None = None

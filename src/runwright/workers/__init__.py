@@ -1,0 +1,1 @@
+"""Workers: versioned definitions of code to run."""

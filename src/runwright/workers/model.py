@@ -1,0 +1,91 @@
+"""What a worker is."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+
+class RuntimeName(StrEnum):
+    """The runtimes that the API knows; which of them a host offers is for `runtimes` to say."""
+
+    NODEJS = "nodejs"
+    PYTHON = "python"
+    DENO = "deno"
+    SHELL = "shell"
+    WASM = "wasm"
+
+
+class WorkerStatus(StrEnum):
+    """Whether a worker takes jobs."""
+
+    ACTIVE = "active"
+    PAUSED = "paused"
+    DEPRECATED = "deprecated"
+
+
+class Worker(msgspec.Struct, frozen=True, kw_only=True):
+    """A worker as the API shows it."""
+
+    id: str
+    tenant_id: str
+    name: str
+    runtime: RuntimeName
+    description: str | None
+    status: WorkerStatus
+    version: int
+    entrypoint: str
+    source_code: str | None
+    config: dict[str, Any]
+    secrets: list[str]
+    timeout_seconds: int
+    max_retries: int
+    max_concurrency: int | None
+    memory_mb: int
+    network: Any
+    created_by: str
+    created_at: datetime
+    updated_at: datetime
+
+
+class NewWorker(msgspec.Struct, frozen=True, kw_only=True):
+    """What a caller gives to create a worker; already validated."""
+
+    name: str
+    runtime: RuntimeName
+    description: str | None = None
+    entrypoint: str | None = None
+    source_code: str | None = None
+    config: dict[str, Any] = {}
+    secrets: list[str] = []
+    timeout_seconds: int = 300
+    max_retries: int = 0
+    max_concurrency: int | None = None
+    memory_mb: int = 256
+    network: Any = "public"
+
+
+class WorkerChanges(msgspec.Struct, frozen=True, kw_only=True):
+    """What a PATCH changes; UNSET fields stay. `config` is merged, a null value removes its key."""
+
+    name: str | msgspec.UnsetType = msgspec.UNSET
+    description: str | None | msgspec.UnsetType = msgspec.UNSET
+    status: WorkerStatus | msgspec.UnsetType = msgspec.UNSET
+    source_code: str | msgspec.UnsetType = msgspec.UNSET
+    entrypoint: str | msgspec.UnsetType = msgspec.UNSET
+    config: dict[str, Any] | msgspec.UnsetType = msgspec.UNSET
+    secrets: list[str] | msgspec.UnsetType = msgspec.UNSET
+    timeout_seconds: int | msgspec.UnsetType = msgspec.UNSET
+    max_retries: int | msgspec.UnsetType = msgspec.UNSET
+    max_concurrency: int | None | msgspec.UnsetType = msgspec.UNSET
+    memory_mb: int | msgspec.UnsetType = msgspec.UNSET
+    network: Any | msgspec.UnsetType = msgspec.UNSET
+
+
+class WorkerFilter(msgspec.Struct, frozen=True, kw_only=True):
+    """Which workers to list."""
+
+    status: WorkerStatus | None = None
+    runtime: RuntimeName | None = None
+    name_contains: str | None = None
