@@ -60,8 +60,8 @@ CREATE INDEX jobs_by_worker ON jobs (tenant_id, worker_id, id);
 CREATE INDEX jobs_by_trigger ON jobs (tenant_id, trigger, id) WHERE trigger <> 'manual';
 
 CREATE TABLE job_queue (
-    job_id              text COLLATE "C" PRIMARY KEY,
     tenant_id           text COLLATE "C" NOT NULL,
+    job_id              text COLLATE "C" NOT NULL,
     worker_id           text COLLATE "C" NOT NULL,
     -- waiting: not before run_at; ready: may be claimed; running: claimed by executor_id
     state               text NOT NULL DEFAULT 'ready' CHECK (state IN ('waiting', 'ready', 'running')),
@@ -77,8 +77,11 @@ CREATE TABLE job_queue (
     wanted              boolean NOT NULL DEFAULT false,
     executor_id         text COLLATE "C",
     worker_version      integer NOT NULL,
+    -- which of its worker's max_concurrency places a running job holds
+    slot                integer,
     started_at          timestamptz,
-    cancel_requested_at timestamptz
+    cancel_requested_at timestamptz,
+    PRIMARY KEY (tenant_id, job_id)
 ) WITH (
     fillfactor = 70,
     autovacuum_vacuum_scale_factor = 0,
@@ -87,8 +90,10 @@ CREATE TABLE job_queue (
 );
 CREATE INDEX job_queue_ready ON job_queue (tenant_id, worker_id, rank, job_id) WHERE state = 'ready';
 CREATE INDEX job_queue_waiting ON job_queue (run_at) WHERE state = 'waiting';
-CREATE INDEX job_queue_running ON job_queue (executor_id) WHERE state = 'running';
-CREATE INDEX job_queue_running_by_worker ON job_queue (worker_id) WHERE state = 'running';
+CREATE INDEX job_queue_waiting_by_worker ON job_queue (tenant_id, worker_id) WHERE state = 'waiting';
+CREATE INDEX job_queue_running ON job_queue (worker_id, executor_id) WHERE state = 'running';
+-- max_concurrency is this index: two executors cannot hand out one slot twice, whatever they saw
+CREATE UNIQUE INDEX job_queue_slots ON job_queue (worker_id, slot) WHERE slot IS NOT NULL;
 CREATE INDEX job_queue_cancelling ON job_queue (executor_id) WHERE cancel_requested_at IS NOT NULL;
 
 CREATE TABLE job_results (
@@ -124,10 +129,11 @@ CREATE TABLE job_attempts (
 );
 
 -- Log lines in chunks as they were flushed: lines is a JSON array of [ts, level, msg].
+-- A line's seq is fence * 1,000,000 + its number in the attempt, so it grows over all attempts.
 CREATE TABLE job_log_chunks (
     job_id    text COLLATE "C" NOT NULL,
-    first_seq integer NOT NULL,
-    last_seq  integer NOT NULL,
+    first_seq bigint NOT NULL,
+    last_seq  bigint NOT NULL,
     attempt   smallint NOT NULL,
     lines     json NOT NULL,
     PRIMARY KEY (job_id, first_seq)

@@ -1,0 +1,125 @@
+"""Group commit: while one batch commits, the next one gathers.
+
+Under load one transaction per request is the ceiling of a database; one transaction per
+batch is not. `Batcher.add` returns a future that resolves when the item's batch has
+committed, so nobody is told "done" before it is durable.
+
+Failure handling: when the connection is lost the outcome of a batch is unknown, so the
+same batch is sent again until `retry_seconds` are over; flush functions are therefore
+idempotent (their items carry ids made beforehand, or compare-and-set on a fence). Any
+other error is taken to be the fault of one item: the batch is split and sent item by item,
+so that a bad one fails alone.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
+
+from runwright.core.errors import UnavailableError
+from runwright.db.pool import transient
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+Flush = Callable[[Sequence[Item]], Awaitable[Sequence[Result | BaseException]]]
+
+
+RETRY_PAUSE_SECONDS = 0.05
+
+
+async def until_heard(send: Callable[[], Awaitable[Result]], *, seconds: float) -> Result:
+    """Do an idempotent piece of work again while the connection is lost, for at most `seconds`."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + seconds
+    while True:
+        try:
+            return await send()
+        except Exception as error:
+            if not transient(error) or loop.time() >= deadline:
+                raise
+        await asyncio.sleep(RETRY_PAUSE_SECONDS)
+
+
+class Batcher(Generic[Item, Result]):
+    """Gathers items and hands them to `flush` in batches, `lanes` batches in flight at once."""
+
+    def __init__(
+        self,
+        flush: Flush[Item, Result],
+        *,
+        max_items: int = 256,
+        lanes: int = 1,
+        retry_seconds: float = 20.0,
+    ) -> None:
+        self._flush = flush
+        self._max_items = max_items
+        self._lanes = lanes
+        self._retry_seconds = retry_seconds
+        self._waiting: deque[tuple[Item, asyncio.Future[Result]]] = deque()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._starting = False
+        self._closed = False
+
+    def add(self, item: Item) -> asyncio.Future[Result]:
+        """Queue one item; the future resolves with its result after the commit."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Result] = loop.create_future()
+        if self._closed:
+            future.set_exception(UnavailableError("The server is stopping."))
+            return future
+        self._waiting.append((item, future))
+        if not self._starting and len(self._tasks) < self._lanes:
+            self._starting = True
+            # Not at once: what arrives in the same turn of the loop travels together.
+            loop.call_soon(self._start_lane)
+        return future
+
+    async def stop(self) -> None:
+        """Take no more items and wait until all that were taken are committed or failed."""
+        self._closed = True
+        while self._tasks or self._starting:
+            await asyncio.sleep(0)
+            if self._tasks:
+                await asyncio.wait(self._tasks)
+
+    def _start_lane(self) -> None:
+        self._starting = False
+        task = asyncio.get_running_loop().create_task(self._drain())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _drain(self) -> None:
+        while self._waiting:
+            count = min(self._max_items, len(self._waiting))
+            await self._commit([self._waiting.popleft() for _ in range(count)])
+
+    async def _commit(self, batch: list[tuple[Item, asyncio.Future[Result]]]) -> None:
+        try:
+            results = await self._flush_until_heard([item for item, _ in batch])
+        except Exception as error:  # noqa: BLE001  every cause is handed to whoever waits
+            if len(batch) == 1 or transient(error):
+                for _, future in batch:
+                    _resolve(future, _explained(error))
+                return
+            for single in batch:
+                await self._commit([single])
+            return
+        for (_, future), result in zip(batch, results, strict=True):
+            _resolve(future, result)
+
+    async def _flush_until_heard(self, items: list[Item]) -> Sequence[Result | BaseException]:
+        return await until_heard(lambda: self._flush(items), seconds=self._retry_seconds)
+
+
+def _explained(error: Exception) -> Exception:
+    return UnavailableError("The database is out of reach; try again.") if transient(error) else error
+
+
+def _resolve(future: asyncio.Future[Result], result: Result | BaseException) -> None:
+    if future.done():  # the caller went away
+        return
+    if isinstance(result, BaseException):
+        future.set_exception(result)
+    else:
+        future.set_result(result)

@@ -1,0 +1,404 @@
+"""Claims jobs and runs them in sandboxes.
+
+States of an executor: started -> (lease lost -> started again under a new id) -> draining -> stopped.
+
+Invariants
+- Every claimed job is in `_held` from the claim until its ending is handed to the recorder.
+- Endings show the fence and the executor's id; after a lost lease they change nothing.
+- A sandbox never outlives the lease: when the lease cannot be renewed in time, by this
+  process's own clock, everything that runs is killed before the reaper may hand it on.
+
+Failures: the database away: claims wait, running jobs go on until the lease is over, endings
+are kept and sent again. A sandbox that dies: its running job fails, those behind it are handed
+back. A drain hands back what has not begun, waits for the rest, and gives up what is left.
+"""
+
+import asyncio
+import contextlib
+import itertools
+from collections import Counter
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Final
+
+import msgspec
+
+from runwright.core.clock import Clock
+from runwright.core.ids import new_id
+from runwright.core.jobs import ErrorCode
+from runwright.core.notices import Notice
+from runwright.db.pool import Database
+from runwright.engine.attempts import HeldAttempt
+from runwright.engine.definitions import Definitions, Loaded
+from runwright.engine.loop import PassLoop
+from runwright.engine.recorder import HandBack, Recorder
+from runwright.jobs.signals import JobSignals
+from runwright.jobs.store.claim import ClaimedJob, claim_jobs
+from runwright.jobs.store.finish import Ended
+from runwright.jobs.store.rescue import (
+    ExecutorRecord,
+    cancel_requests,
+    expire_lease,
+    register_executor,
+    remove_executor,
+    renew_lease,
+)
+from runwright.runtimes.model import Assignment, End, Line, Outcome
+from runwright.runtimes.pool import Pool, Room
+
+LOOK_SECONDS: Final = 1.0
+"""How often an idle executor looks for work by itself, in case a hint was lost."""
+
+CLAIM_LIMIT: Final = 256
+LOG_FLUSH_SECONDS: Final = 0.1
+USE_HALF_LIFE_SECONDS: Final = 10.0
+HAND_BACKS_TOLERATED: Final = 3
+
+
+class ExecutorSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What an executor is told: its record without the id, and its times."""
+
+    host: str
+    pid: int
+    slots: int
+    isolation: str
+    runtimes: list[str]
+    lease_seconds: float
+    heartbeat_seconds: float
+    drain_seconds: float
+
+
+MakePool = Callable[["Executor"], Pool]
+
+
+class Executor:
+    """One per process; `make_pool` builds the pool around this executor's callbacks."""
+
+    def __init__(  # noqa: PLR0913  the composition root names them all
+        self,
+        db: Database,
+        *,
+        settings: ExecutorSettings,
+        clock: Clock,
+        signals: JobSignals,
+        notice: Notice,
+        make_pool: MakePool,
+    ) -> None:
+        self._db = db
+        self._settings = settings
+        self._clock = clock
+        self._signals = signals
+        self._notice = notice
+        self._definitions = Definitions(db)
+        self._tokens = itertools.count(1)
+        self._held: dict[int, HeldAttempt] = {}
+        self._cursor: tuple[str, str] | None = None
+        self._used: Counter[str] = Counter()
+        self._used_at = 0.0
+        self._look = True
+        self._draining = False
+        self._leased = True
+        self._handed_back_in_row = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._lease_ends = 0.0
+        self._log_timer: asyncio.TimerHandle | None = None
+        self._started = False
+        self.id = new_id("exe", clock())
+        self._recorder = Recorder(db, executor_id=self.id)
+        self.pool = make_pool(self)
+        self.claims = PassLoop("claims", self._claim, notice=notice)
+        self.heartbeat = PassLoop("heartbeat", self._beat, notice=notice)
+        self.cancels = PassLoop("cancels", self._watch_cancels, notice=notice)
+        signals.on_ready(self._hear_ready)
+        signals.on_cancel(self._hear_cancel)
+
+    async def start(self) -> None:
+        """Register, boot the pool and begin to claim."""
+        self._started = True
+        await self._register()
+        await self.pool.start()
+        self.heartbeat.start()
+        self.cancels.start()
+        self.claims.start()
+
+    async def stop(self) -> None:
+        """Drain: claim nothing more, hand back, wait, give up what is left; safe unstarted and twice."""
+        if not self._started:
+            return
+        self._started = False
+        self._draining = True
+        await self.claims.stop()
+        self.pool.release_unstarted()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._idle.wait(), self._settings.drain_seconds)
+        if self._held:
+            self._notice("executor_drain_over", jobs=len(self._held))
+            await self.pool.kill_all()
+        await self._recorder.stop()
+        await self.cancels.stop()
+        await self.heartbeat.stop()
+        await self.pool.stop()
+        if self._log_timer is not None:
+            self._log_timer.cancel()
+        await self._leave()
+
+    def halt(self) -> None:
+        """End a drain at once (a second signal): what still runs is given up."""
+        self._idle.set()
+
+    @property
+    def running(self) -> int:
+        """How many claimed jobs it holds."""
+        return len(self._held)
+
+    # --- lease -------------------------------------------------------------------------
+
+    async def _register(self) -> None:
+        s = self._settings
+        record = ExecutorRecord(
+            id=self.id, host=s.host, pid=s.pid, slots=s.slots, isolation=s.isolation, runtimes=s.runtimes
+        )
+        asked_at = asyncio.get_running_loop().time()
+        await register_executor(self._db, record, lease_seconds=s.lease_seconds)
+        self._lease_ends = asked_at + s.lease_seconds
+
+    async def _beat(self) -> float:
+        loop = asyncio.get_running_loop()
+        asked_at = loop.time()
+        renewed = True
+        try:
+            async with asyncio.timeout_at(max(self._lease_ends, asked_at + 0.1)):
+                renewed = await renew_lease(
+                    self._db,
+                    executor_id=self.id,
+                    lease_seconds=self._settings.lease_seconds,
+                    draining=self._draining,
+                )
+            if renewed:
+                self._lease_ends = asked_at + self._settings.lease_seconds
+        except Exception as error:  # noqa: BLE001  whatever it is, the lease runs on until it is over
+            self._notice("lease_not_renewed", error=f"{type(error).__name__}: {error}")
+        if not renewed or loop.time() >= self._lease_ends:
+            await self._lose_lease()
+        left = self._lease_ends - loop.time()
+        return min(self._settings.heartbeat_seconds, max(left / 3, 0.05))
+
+    async def _lose_lease(self) -> None:
+        """Kill all that runs, then start over under a new id: the old one's jobs belong to the reaper."""
+        self._notice("executor_lease_lost", executor_id=self.id, jobs=len(self._held))
+        self._leased = False
+        self._held.clear()
+        self._idle.set()
+        await self.pool.kill_all()
+        self.id = new_id("exe", self._clock())
+        self._recorder = Recorder(self._db, executor_id=self.id)
+        await self._register()
+        self._leased = True
+        self._wake_claims()
+
+    async def _leave(self) -> None:
+        try:
+            await expire_lease(self._db, executor_id=self.id)
+            await remove_executor(self._db, executor_id=self.id)
+        except Exception as error:  # noqa: BLE001  the lease runs out by itself
+            self._notice("executor_not_removed", error=f"{type(error).__name__}: {error}")
+
+    # --- claiming ----------------------------------------------------------------------
+
+    def _hear_ready(self, run_at: datetime | None) -> None:
+        if run_at is None or run_at <= self._clock():
+            self._wake_claims()
+
+    def _wake_claims(self) -> None:
+        self._look = True
+        self.claims.wake()
+
+    def on_room(self) -> None:
+        """Hear from the pool that a sandbox has room again."""
+        if self._look:
+            self.claims.wake()
+
+    async def _claim(self) -> float:
+        room = self.pool.room()
+        if self._draining or not self._leased or (room.free <= 0 and not room.fast):
+            return LOOK_SECONDS
+        self._look = False
+        executor_id = self.id
+        claim = await claim_jobs(
+            self._db,
+            now=self._clock(),
+            executor_id=executor_id,
+            room=max(room.free, 0),
+            fast=room.fast,
+            runtimes=self._settings.runtimes,
+            limit=CLAIM_LIMIT,
+            cursor=self._cursor,
+            used=self._use_by_tenant(),
+        )
+        wrapped = self._cursor is not None and claim.cursor is None
+        self._cursor = claim.cursor
+        for job in claim.jobs:
+            await self._take(job, executor_id)
+        if claim.cursor is not None or wrapped or _may_leave_more(claim.jobs, room):
+            self._look = True
+        if self._handed_back_in_row > HAND_BACKS_TOLERATED:
+            return LOOK_SECONDS  # sandboxes do not come up; do not spin
+        return 0.0 if self._look else LOOK_SECONDS
+
+    def _use_by_tenant(self) -> Counter[str]:
+        now = asyncio.get_running_loop().time()
+        elapsed = now - self._used_at
+        if elapsed > 1.0:
+            self._used_at = now
+            fade = 0.5 ** (elapsed / USE_HALF_LIFE_SECONDS)
+            self._used = Counter({t: used * fade for t, used in self._used.items() if used * fade > 0.5})  # type: ignore[misc]
+        return self._used
+
+    async def _take(self, job: ClaimedJob, executor_id: str) -> None:
+        loaded = self._definitions.held(job.worker_id, job.worker_revision)
+        token = next(self._tokens)
+        held = self._held[token] = HeldAttempt(job)
+        self._idle.clear()
+        self._used[job.tenant_id] += 1
+        if loaded is None:
+            loaded = await self._definitions.fetch(job.worker_id)
+        if self.id != executor_id or token not in self._held:
+            return  # the lease was lost meanwhile
+        if held.cancelling:
+            self._settle(token, Outcome(end=End.UNSTARTED))
+        elif loaded is None or loaded.code.version != job.worker_version or self._draining:
+            # Changed between claim and fetch, or stopping: back in line, to be claimed as it is now.
+            self._hand_back(token, held)
+        elif loaded.definition.secrets:
+            self._fail_for_secrets(token, loaded)
+        else:
+            self.pool.assign(_assignment(token, job, loaded))
+
+    def _fail_for_secrets(self, token: int, loaded: Loaded) -> None:
+        names = ", ".join(loaded.definition.secrets)
+        outcome = Outcome(
+            end=End.FAILED,
+            error_code=ErrorCode.MISSING_SECRET,
+            error_message=f"The worker lists secrets that are not set: {names}.",
+        )
+        self._settle(token, outcome)
+
+    # --- what the pool says ------------------------------------------------------------
+
+    def on_started(self, assignment: Assignment, at: datetime) -> None:
+        """Note when user code began."""
+        held = self._held.get(assignment.token)
+        if held is not None:
+            held.started_at = at
+            self._handed_back_in_row = 0
+
+    def on_line(self, assignment: Assignment, line: Line) -> None:
+        """Keep a log line; lines of running jobs are stored every `LOG_FLUSH_SECONDS`."""
+        held = self._held.get(assignment.token)
+        if held is None:
+            return
+        held.add_line(line)
+        if self._log_timer is None:
+            self._log_timer = asyncio.get_running_loop().call_later(LOG_FLUSH_SECONDS, self._flush_logs)
+
+    def _flush_logs(self) -> None:
+        self._log_timer = None
+        for held in self._held.values():
+            chunk = held.take_chunk()
+            if chunk is not None:
+                self._recorder.record(chunk).add_done_callback(self._after_write)
+
+    def on_outcome(self, assignment: Assignment, outcome: Outcome) -> None:
+        """Record how an attempt ended."""
+        self._settle(assignment.token, outcome)
+
+    def _settle(self, token: int, outcome: Outcome) -> None:
+        held = self._held.get(token)
+        if held is None:  # its lease was lost
+            return
+        if outcome.end is End.UNSTARTED and not held.cancelling:
+            self._hand_back(token, held)
+            return
+        if outcome.end is End.UNSTARTED:
+            outcome = Outcome(end=End.CANCELLED, error_code=ErrorCode.CANCELLED, error_message="Cancelled.")
+        future = self._recorder.record(held.ending(outcome, now=self._clock()))
+        future.add_done_callback(lambda done: self._after_ending(token, held, done))
+
+    def _after_ending(self, token: int, held: HeldAttempt, done: "asyncio.Future[Ended | None]") -> None:
+        self._release(token, held)
+        if self._failed(done):
+            return
+        ended = done.result()
+        if ended is None or ended.status is None:
+            self._notice("job_result_refused", job_id=held.job.job_id, attempt=held.job.attempt)
+        else:
+            self._notice("job_attempt_ended", status=ended.status)
+        self._signals.jobs_ended([held.job.job_id])
+        if ended is not None and ended.wanted:
+            self._signals.announce_ended([held.job.job_id])
+
+    def _hand_back(self, token: int, held: HeldAttempt) -> None:
+        self._handed_back_in_row += 1
+        back = HandBack(held.job.tenant_id, held.job.job_id, held.job.fence, self._clock())
+        future = self._recorder.record(back)
+        future.add_done_callback(lambda done: self._after_hand_back(token, held, done))
+
+    def _after_hand_back(self, token: int, held: HeldAttempt, done: "asyncio.Future[Ended | None]") -> None:
+        self._release(token, held)
+        self._failed(done)
+        self._notice("job_handed_back", job_id=held.job.job_id)
+        self._signals.jobs_ready()
+
+    def _release(self, token: int, held: HeldAttempt) -> None:
+        self._held.pop(token, None)
+        if not self._held:
+            self._idle.set()
+        loaded = self._definitions.held(held.job.worker_id, held.job.worker_revision)
+        if loaded is not None and loaded.definition.max_concurrency is not None:
+            self._wake_claims()
+
+    def _after_write(self, done: "asyncio.Future[Ended | None]") -> None:
+        self._failed(done)
+
+    def _failed(self, done: "asyncio.Future[Ended | None]") -> bool:
+        error = done.exception()
+        if error is not None:
+            self._notice("record_failed", error=f"{type(error).__name__}: {error}")
+        return error is not None
+
+    # --- cancelling --------------------------------------------------------------------
+
+    def _hear_cancel(self, executor_id: str) -> None:
+        if executor_id == self.id:
+            self.cancels.wake()
+
+    async def _watch_cancels(self) -> float:
+        if self._held:
+            wanted = set(await cancel_requests(self._db, executor_id=self.id))
+            if wanted:
+                for token, held in list(self._held.items()):
+                    if (held.job.job_id, held.job.fence) in wanted and not held.cancelling:
+                        held.cancelling = True
+                        self.pool.cancel(token)
+        return LOOK_SECONDS
+
+
+def _may_leave_more(jobs: Sequence[ClaimedJob], room: Room) -> bool:
+    """Tell whether a claim stopped for lack of room and not for lack of jobs."""
+    if len(jobs) >= CLAIM_LIMIT or (jobs and len(jobs) >= room.free):
+        return True
+    per_worker = Counter(job.worker_id for job in jobs)
+    return any(count >= room.fast.get(worker, CLAIM_LIMIT) for worker, count in per_worker.items())
+
+
+def _assignment(token: int, job: ClaimedJob, loaded: Loaded) -> Assignment:
+    return Assignment(
+        token=token,
+        job_id=job.job_id,
+        attempt=job.attempt,
+        code=loaded.code,
+        input=job.input,
+        env=loaded.env,
+        timeout_seconds=loaded.definition.timeout_seconds,
+    )

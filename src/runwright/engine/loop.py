@@ -1,0 +1,71 @@
+"""A loop that makes a pass now and then: on a hint, when its pause is over, until it is stopped."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from runwright.core.notices import Notice
+
+
+class PassLoop:
+    """Calls `make_pass` again and again; a pass returns the pause in seconds before the next.
+
+    A pass that raises is noted and the next one comes after `error_pause_seconds`, so that a
+    database that is away for a while ends nothing. `passes` counts the passes that are over,
+    and `passed` lets tests wait for one instead of sleeping.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        make_pass: Callable[[], Awaitable[float]],
+        *,
+        notice: Notice,
+        error_pause_seconds: float = 0.5,
+    ) -> None:
+        self._name = name
+        self._make_pass = make_pass
+        self._notice = notice
+        self._error_pause_seconds = error_pause_seconds
+        self._wake = asyncio.Event()
+        self._passed = asyncio.Condition()
+        self._task: asyncio.Task[None] | None = None
+        self.passes = 0
+
+    def start(self) -> None:
+        """Begin; the first pass is made at once."""
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._run(), name=self._name)
+
+    async def stop(self) -> None:
+        """End after the pass under way is cancelled; safe unstarted and twice."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.wait([task])
+
+    def wake(self) -> None:
+        """Make the next pass now."""
+        self._wake.set()
+
+    async def passed(self, count: int = 1) -> None:
+        """Wait until `count` more passes are over."""
+        target = self.passes + count
+        async with self._passed:
+            await self._passed.wait_for(lambda: self.passes >= target)
+
+    async def _run(self) -> None:
+        while True:
+            self._wake.clear()
+            try:
+                pause = await self._make_pass()
+            except Exception as error:  # noqa: BLE001  a loop outlives what goes wrong in one pass
+                self._notice("loop_pass_failed", loop=self._name, error=f"{type(error).__name__}: {error}")
+                pause = self._error_pause_seconds
+            async with self._passed:
+                self.passes += 1
+                self._passed.notify_all()
+            if pause > 0 and not self._wake.is_set():
+                try:
+                    await asyncio.wait_for(self._wake.wait(), pause)
+                except TimeoutError:
+                    continue

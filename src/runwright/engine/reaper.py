@@ -1,0 +1,50 @@
+"""Returns the jobs of dead executors to the queue, and ends those that nobody will ever run."""
+
+from typing import Final
+
+from runwright.core.clock import Clock
+from runwright.core.notices import Notice
+from runwright.db.pool import Database
+from runwright.engine.loop import PassLoop
+from runwright.jobs.signals import JobSignals
+from runwright.jobs.store.cancel import cancel_jobs_of_deprecated
+from runwright.jobs.store.rescue import rescue_expired
+
+_BATCH: Final = 1000
+
+
+class Reaper:
+    """Makes a pass every `interval_seconds`. Any number of reapers may run; they skip each other's rows."""
+
+    def __init__(
+        self, db: Database, *, clock: Clock, signals: JobSignals, notice: Notice, interval_seconds: float
+    ) -> None:
+        self._db = db
+        self._clock = clock
+        self._signals = signals
+        self._notice = notice
+        self._interval_seconds = interval_seconds
+        self.loop = PassLoop("reaper", self._make_pass, notice=notice)
+
+    async def start(self) -> None:
+        """Begin to look for dead executors."""
+        self.loop.start()
+
+    async def stop(self) -> None:
+        """Stop looking."""
+        await self.loop.stop()
+
+    async def _make_pass(self) -> float:
+        rescued = await rescue_expired(self._db, now=self._clock(), limit=_BATCH)
+        if rescued:
+            ended = [job for job, status in rescued if status != "queued"]
+            self._notice("jobs_rescued", requeued=len(rescued) - len(ended), ended=len(ended))
+            self._signals.jobs_ended(ended)
+            self._signals.announce_ended(ended)
+            self._signals.jobs_ready()
+        cancelled = await cancel_jobs_of_deprecated(self._db, now=self._clock(), limit=_BATCH)
+        if cancelled:
+            self._notice("jobs_of_deprecated_workers_cancelled", jobs=len(cancelled))
+            self._signals.jobs_ended(cancelled)
+            self._signals.announce_ended(cancelled)
+        return 0.0 if _BATCH in (len(rescued), len(cancelled)) else self._interval_seconds

@@ -1,0 +1,99 @@
+"""Why a job is where it is: the facts that a claim looks at, put into words."""
+
+from datetime import datetime
+
+import msgspec
+
+from runwright.core.jobs import JobStatus
+from runwright.db.pool import Database
+from runwright.jobs.model import Explanation, Job, Reason
+
+
+class _Facts(msgspec.Struct, frozen=True):
+    """What the tables say about a queued job."""
+
+    state: str
+    run_at: datetime
+    attempt: int
+    worker_status: str
+    runtime: str
+    max_concurrency: int | None
+    worker_running: int
+    ahead_of_it: int
+    executors: int
+    suitable_executors: int
+    slots: int
+    running: int
+
+
+_FACTS = """
+SELECT q.state, q.run_at, q.attempt, w.status, w.runtime, w.max_concurrency,
+       (SELECT count(*) FROM job_queue r WHERE r.state = 'running' AND r.worker_id = q.worker_id),
+       (SELECT count(*) FROM (
+            SELECT 1 FROM job_queue a
+            WHERE a.state = 'ready' AND a.tenant_id = q.tenant_id AND a.worker_id = q.worker_id
+              AND (a.rank, a.job_id) < (q.rank, q.job_id) LIMIT 10001
+       ) AS bounded),
+       e.executors, e.suitable, e.slots,
+       (SELECT count(*) FROM job_queue r WHERE r.state = 'running')
+FROM job_queue q
+JOIN workers w ON w.id = q.worker_id
+CROSS JOIN (
+    SELECT count(*) AS executors, count(*) FILTER (WHERE w2.runtime = ANY (x.runtimes)) AS suitable,
+           coalesce(sum(x.slots), 0)::integer AS slots
+    FROM (SELECT runtime FROM workers WHERE id = $3) w2
+    LEFT JOIN executors x ON x.lease_expires_at > clock_timestamp() AND NOT x.draining
+    WHERE x.id IS NOT NULL
+) e
+WHERE q.tenant_id = $1 AND q.job_id = $2
+"""
+
+
+async def explain_job(db: Database, *, job: Job, now: datetime) -> Explanation:
+    """Explain a job's state; for a queued one, every reason why it does not run yet."""
+    if job.status is JobStatus.RUNNING:
+        reasons = [Reason("running", f"Attempt {job.attempt} has been running since {job.started_at}.")]
+        if job.cancel_requested_at is not None:
+            reasons.append(Reason("cancelling", "A cancel was asked for; the handler has its grace period."))
+    elif job.status is not JobStatus.QUEUED:
+        message = f"It ended {job.status}" + (f": {job.error.message}" if job.error is not None else ".")
+        reasons = [Reason(job.error.code if job.error is not None else "ended", message)]
+    else:
+        row = await db.fetchrow(_FACTS, job.tenant_id, job.id, job.worker_id)
+        if row is None or row["state"] == "running":
+            reasons = [Reason("starting", "An executor has just taken it.")]
+        else:
+            reasons = _why_queued(_Facts(*row), job, now)
+    return Explanation(job_id=job.id, status=job.status, summary=reasons[0].message, reasons=reasons)
+
+
+def _why_queued(facts: _Facts, job: Job, now: datetime) -> list[Reason]:
+    reasons: list[Reason] = []
+
+    def say(code: str, message: str, **details: object) -> None:
+        reasons.append(Reason(code, message, details))
+
+    if facts.worker_status == "paused":
+        say("worker_paused", "Its worker is paused; it runs when the worker is active again.")
+    if facts.worker_status == "deprecated":
+        say("worker_deprecated", "Its worker is deprecated; it is about to be cancelled.")
+    if facts.state == "waiting" and facts.run_at > now:
+        seconds = round((facts.run_at - now).total_seconds(), 1)
+        if facts.attempt > 1:
+            say("retry_backoff", f"Attempt {facts.attempt} starts in {seconds} s, after the back-off.", run_at=facts.run_at)
+        else:
+            say("scheduled", f"It is scheduled to start in {seconds} s.", run_at=facts.run_at)
+    if facts.executors == 0:
+        say("no_executors", "No executor is running.")
+    elif facts.suitable_executors == 0:
+        say("no_suitable_executor", f"No running executor offers the runtime {facts.runtime}.", runtime=facts.runtime)
+    if facts.max_concurrency is not None and facts.worker_running >= facts.max_concurrency:
+        message = f"Its worker runs {facts.worker_running} jobs at once, its limit."
+        say("max_concurrency", message, running=facts.worker_running, max_concurrency=facts.max_concurrency)
+    if facts.running >= facts.slots > 0:
+        say("executors_busy", f"All {facts.slots} slots are taken.", slots=facts.slots, running=facts.running)
+    if facts.ahead_of_it > 0:
+        say("behind_others", f"{facts.ahead_of_it} jobs of its worker are before it.", ahead=facts.ahead_of_it)
+    if not reasons:
+        say("next", f"Nothing holds it; it is next in line (priority {job.priority}).")
+    return reasons

@@ -1,0 +1,260 @@
+"""Jobs, as callers use them. Shapes: jobs/model.py; errors: core/errors.py."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from runwright.core.clock import Clock
+from runwright.core.errors import ConflictError, NotFoundError
+from runwright.core.ids import new_id
+from runwright.core.jobs import TERMINAL, JobStatus
+from runwright.core.paging import Listing, PageRequest
+from runwright.core.roles import Caller
+from runwright.db.batch import Batcher, until_heard
+from runwright.db.pool import Database, PoolConnection
+from runwright.jobs.explain import explain_job
+from runwright.jobs.logs import read_logs
+from runwright.jobs.model import Attempt, Explanation, Idempotency, Job, JobFilter, JobLogs, NewJob
+from runwright.jobs.signals import JobSignals
+from runwright.jobs.store.cancel import Cancellation, cancel_job
+from runwright.jobs.store.read import fetch_attempts, fetch_job, fetch_jobs, list_jobs
+from runwright.jobs.store.submit import (
+    Accepted,
+    PriorJobs,
+    Refused,
+    Submission,
+    claim_idempotency_key,
+    insert_jobs,
+)
+
+WAIT_LOOK_SECONDS: Final = 2.0
+"""How often a waiter looks by itself, in case a hint between processes was lost."""
+
+_RETRY_SECONDS: Final = 20.0
+_NULL: Final = msgspec.Raw(b"null")
+
+
+class Submitted(msgspec.Struct, frozen=True):
+    """A job that was accepted now, or (`replayed`) by an earlier request with the same key."""
+
+    job: Job
+    replayed: bool
+
+
+class SubmittedBatch(msgspec.Struct, frozen=True):
+    """Jobs that were accepted together, now or (`replayed`) earlier."""
+
+    jobs: list[Job]
+    replayed: bool
+
+
+class Jobs:
+    """Submit, watch and end jobs. A call returns after what it did is committed."""
+
+    def __init__(self, db: Database, *, clock: Clock, signals: JobSignals) -> None:
+        self._db = db
+        self._clock = clock
+        self._signals = signals
+        self._submits: Batcher[Submission, Accepted | Refused] = Batcher(self._insert, lanes=2)
+
+    async def stop(self) -> None:
+        """Take no more jobs; what was taken is committed."""
+        await self._submits.stop()
+
+    async def submit(
+        self, caller: Caller, new: NewJob, idempotency: Idempotency | None = None, *, wanted: bool = False
+    ) -> Submitted:
+        """Accept one job. `wanted`: the caller is going to `wait` for its end.
+
+        Raises NotFoundError (no such worker), ConflictError (worker not active, or the key was
+        used with another body), UnavailableError.
+        """
+        item = self._submission(caller, new, wanted=wanted)
+        if idempotency is not None:
+            batch = await self._submit_keyed(caller, [item], idempotency)
+            return Submitted(batch.jobs[0], batch.replayed)
+        job = _queued_job(item, await self._submits.add(item))
+        self._signals.jobs_ready(item.scheduled_at)
+        return Submitted(job, replayed=False)
+
+    async def submit_batch(
+        self, caller: Caller, new: Sequence[NewJob], idempotency: Idempotency | None = None
+    ) -> SubmittedBatch:
+        """Accept all of these jobs or none; errors as for `submit`."""
+        items = [self._submission(caller, one, wanted=False) for one in new]
+        return await self._submit_keyed(caller, items, idempotency)
+
+    async def wait(self, tenant_id: str, job_id: str, seconds: float) -> Job:
+        """Return the job when it has ended, or as it is after `seconds`."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + seconds
+        with self._signals.expecting_end(job_id) as ended:
+            while True:
+                job = await self.get(tenant_id, job_id)
+                left = deadline - loop.time()
+                if job.status in TERMINAL or left <= 0:
+                    return job
+                try:
+                    await asyncio.wait_for(ended.wait(), min(left, WAIT_LOOK_SECONDS))
+                except TimeoutError:
+                    continue
+                ended.clear()
+
+    async def get(self, tenant_id: str, job_id: str) -> Job:
+        """Return one job of the tenant."""
+        job = await fetch_job(self._db, tenant_id=tenant_id, job_id=job_id)
+        if job is None:
+            raise _no_job(job_id)
+        return job
+
+    async def list(self, tenant_id: str, which: JobFilter, page: PageRequest) -> Listing[Job]:
+        """Return a page of the tenant's jobs, newest first."""
+        return await list_jobs(self._db, tenant_id=tenant_id, which=which, page=page)
+
+    async def cancel(self, caller: Caller, job_id: str) -> Job:
+        """Cancel a queued job at once, or ask its executor to; ConflictError when it has ended."""
+        done = await until_heard(lambda: self._cancel(caller.tenant_id, job_id), seconds=_RETRY_SECONDS)
+        if done.state is None:
+            raise _no_job(job_id)
+        job = await self.get(caller.tenant_id, job_id)
+        if done.state == "ended":
+            message = f"The job has already ended ({job.status}); only queued or running jobs can be cancelled."
+            raise ConflictError(message)
+        if done.executor_id is not None:
+            self._signals.cancel_requested(done.executor_id)
+        elif done.state == "cancelled":
+            self._signals.jobs_ended([job_id])
+            if done.wanted:
+                self._signals.announce_ended([job_id])
+        return job
+
+    async def retry(self, caller: Caller, job_id: str) -> Job:
+        """Submit a new job with the input of one that has ended; it names the old one."""
+        old = await self.get(caller.tenant_id, job_id)
+        if old.status not in TERMINAL:
+            message = f"The job is still {old.status}; only a job that has ended can be retried."
+            raise ConflictError(message)
+        new = NewJob(
+            worker_id=old.worker_id,
+            input=bytes(old.input),
+            trigger=old.trigger,
+            priority=old.priority,
+            retry_of=old.id,
+        )
+        return (await self.submit(caller, new)).job
+
+    async def attempts(self, tenant_id: str, job_id: str) -> list[Attempt]:  # type: ignore[valid-type]
+        """Return the job's attempts, oldest first."""
+        return await fetch_attempts(self._db, job=await self.get(tenant_id, job_id))
+
+    async def logs(
+        self, tenant_id: str, job_id: str, *, level: str | None, limit: int, after: int | None
+    ) -> JobLogs:
+        """Return up to `limit` log lines after the line numbered `after`, oldest first."""
+        job = await self.get(tenant_id, job_id)
+        return await read_logs(self._db, job=job, level=level, limit=limit, after=after or 0)
+
+    async def explain(self, tenant_id: str, job_id: str) -> Explanation:
+        """Say why the job is where it is."""
+        job = await self.get(tenant_id, job_id)
+        return await explain_job(self._db, job=job, now=self._clock())
+
+    def _submission(self, caller: Caller, new: NewJob, *, wanted: bool) -> Submission:
+        now = self._clock()
+        return Submission(
+            id=new_id("job", now),
+            tenant_id=caller.tenant_id,
+            worker_id=new.worker_id,
+            trigger=new.trigger,
+            priority=new.priority,
+            input=new.input,
+            triggered_by=caller.user_id,
+            scheduled_at=new.scheduled_at,
+            retry_of=new.retry_of,
+            created_at=now,
+            wanted=wanted,
+        )
+
+    async def _insert(self, items: Sequence[Submission]) -> Sequence[Accepted | Refused]:
+        return await insert_jobs(self._db, items)
+
+    async def _submit_keyed(
+        self, caller: Caller, items: Sequence[Submission], idempotency: Idempotency | None
+    ) -> SubmittedBatch:
+        answer = await until_heard(
+            lambda: self._insert_together(caller.tenant_id, items, idempotency), seconds=_RETRY_SECONDS
+        )
+        if isinstance(answer, PriorJobs):
+            if idempotency is None or answer.body_digest != idempotency.body_digest:
+                message = "This Idempotency-Key was used with another request body."
+                raise ConflictError(message)
+            return SubmittedBatch(
+                await fetch_jobs(self._db, tenant_id=caller.tenant_id, job_ids=answer.job_ids), replayed=True
+            )
+        jobs = [_queued_job(item, accepted) for item, accepted in zip(items, answer, strict=True)]
+        self._signals.jobs_ready(min((i.run_at for i in items), default=None))
+        return SubmittedBatch(jobs, replayed=False)
+
+    async def _insert_together(
+        self, tenant_id: str, items: Sequence[Submission], idempotency: Idempotency | None
+    ) -> PriorJobs | Sequence[Accepted | Refused]:
+        async with self._db.acquire() as db, db.transaction():
+            if idempotency is not None and (prior := await self._prior(db, tenant_id, items, idempotency)):
+                return prior
+            answers = await insert_jobs(db, items)
+            for item, answer in zip(items, answers, strict=True):
+                _queued_job(item, answer)  # raises for a refused one, which undoes them all
+            return answers
+
+    async def _prior(
+        self, db: PoolConnection, tenant_id: str, items: Sequence[Submission], idempotency: Idempotency
+    ) -> PriorJobs | None:
+        return await claim_idempotency_key(
+            db,
+            tenant_id=tenant_id,
+            key=idempotency.key,
+            body_digest=idempotency.body_digest,
+            job_ids=[item.id for item in items],
+            now=self._clock(),
+        )
+
+    async def _cancel(self, tenant_id: str, job_id: str) -> Cancellation:
+        async with self._db.acquire() as db, db.transaction():
+            return await cancel_job(db, tenant_id=tenant_id, job_id=job_id, now=self._clock())
+
+
+def _no_job(job_id: str) -> NotFoundError:
+    return NotFoundError(f"There is no job {job_id}.")
+
+
+def _queued_job(item: Submission, answer: Accepted | Refused) -> Job:
+    """Return the record of a job just accepted, or raise why it was not."""
+    if isinstance(answer, Refused):
+        if answer.worker_status is None:
+            raise NotFoundError(f"There is no worker {item.worker_id}.")
+        message = f"The worker {item.worker_id} is {answer.worker_status} and takes no new jobs."
+        raise ConflictError(message)
+    return Job(
+        id=item.id,
+        worker_id=item.worker_id,
+        tenant_id=item.tenant_id,
+        status=JobStatus.QUEUED,
+        trigger=item.trigger,
+        priority=item.priority,
+        input=msgspec.Raw(item.input),
+        triggered_by=item.triggered_by,
+        created_at=item.created_at,
+        scheduled_at=item.scheduled_at,
+        started_at=None,
+        completed_at=None,
+        duration_ms=None,
+        output=_NULL,
+        error=None,
+        worker_version=answer.worker_version,
+        attempt=1,
+        max_retries=answer.max_retries,
+        cancel_requested_at=None,
+        retry_of=item.retry_of,
+    )

@@ -1,0 +1,100 @@
+"""Hints between those who make work, those who do it and those who wait for it.
+
+Within a process they are plain calls; between processes they travel by NOTIFY, a hint that
+may be lost: whoever relies on one also looks at the tables now and then. Ready hints are
+merged, at most one per `HINT_SECONDS`, because NOTIFY takes a database-wide lock at commit.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Final
+
+HINT_SECONDS: Final = 0.02
+_IDS_PER_HINT: Final = 200
+
+Send = Callable[[str], None]
+
+
+class JobSignals:
+    """The switchboard of one process; `origin` marks its own hints so that it ignores their echo."""
+
+    def __init__(self, *, origin: str, send: Send) -> None:
+        self._origin = origin
+        self._send = send
+        self._on_ready: list[Callable[[datetime | None], None]] = []
+        self._on_cancel: list[Callable[[str], None]] = []
+        self._ends: dict[str, list[asyncio.Event]] = {}
+        self._hint_timer: asyncio.TimerHandle | None = None
+
+    def on_ready(self, call: Callable[[datetime | None], None]) -> None:
+        """Call when jobs may be claimable: now, or (not None) not before then."""
+        self._on_ready.append(call)
+
+    def on_cancel(self, call: Callable[[str], None]) -> None:
+        """Call with an executor's id when one of its jobs is to be cancelled."""
+        self._on_cancel.append(call)
+
+    def jobs_ready(self, run_at: datetime | None = None) -> None:
+        """Say that jobs were queued here; `run_at` where they wait until then."""
+        for call in self._on_ready:
+            call(run_at)
+        if self._hint_timer is None:
+            self._send(f"{self._origin} ready")
+            self._hint_timer = asyncio.get_running_loop().call_later(HINT_SECONDS, self._hint_again)
+
+    def _hint_again(self) -> None:
+        self._hint_timer = None
+        self._send(f"{self._origin} ready")
+
+    def cancel_requested(self, executor_id: str) -> None:
+        """Say that a running job of this executor is to be cancelled."""
+        for call in self._on_cancel:
+            call(executor_id)
+        self._send(f"{self._origin} cancel {executor_id}")
+
+    def jobs_ended(self, job_ids: Iterable[str]) -> None:
+        """Wake those in this process who wait for these jobs."""
+        for job_id in job_ids:
+            for event in self._ends.get(job_id, ()):
+                event.set()
+
+    def announce_ended(self, job_ids: list[str]) -> None:
+        """Wake those in other processes who wait for these jobs."""
+        for start in range(0, len(job_ids), _IDS_PER_HINT):
+            self._send(f"{self._origin} ended {' '.join(job_ids[start : start + _IDS_PER_HINT])}")
+
+    @contextmanager
+    def expecting_end(self, job_id: str) -> Iterator[asyncio.Event]:
+        """Give an event that is set when the job may have ended."""
+        event = asyncio.Event()
+        self._ends.setdefault(job_id, []).append(event)
+        try:
+            yield event
+        finally:
+            events = self._ends[job_id]
+            events.remove(event)
+            if not events:
+                del self._ends[job_id]
+
+    def receive(self, payload: str) -> None:
+        """Take a hint that another process sent."""
+        origin, _, rest = payload.partition(" ")
+        kind, _, content = rest.partition(" ")
+        if origin == self._origin:
+            return
+        if kind == "ready":
+            for ready in self._on_ready:
+                ready(None)
+        elif kind == "cancel":
+            for cancel in self._on_cancel:
+                cancel(content)
+        elif kind == "ended":
+            self.jobs_ended(content.split(" "))
+
+    def stop(self) -> None:
+        """Drop the pending hint; those who need it look by themselves."""
+        if self._hint_timer is not None:
+            self._hint_timer.cancel()
+            self._hint_timer = None

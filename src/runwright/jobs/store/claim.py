@@ -1,0 +1,186 @@
+"""Claiming: which jobs run next, and on whose behalf.
+
+A *lane* is the ready jobs of one worker. A claim looks at up to `LANE_WINDOW` lanes after a
+cursor and hands out, in one statement:
+
+- only to an executor whose lease lives;
+- only jobs in state `ready` whose worker is active and whose runtime this executor has;
+- per worker at most `max_concurrency` running at once, enforced by the unique index on
+  (worker_id, slot): a competitor that saw the same free slot fails and asks again;
+- tenants in turns: a job's turn is its place among its tenant's candidates plus what that
+  tenant used lately, so a flood of one waits behind the first job of another;
+- within a turn by rank (see `Submission.rank`), that is by priority, then age, with aging;
+- at most `room` jobs of slow or unknown workers, and at most `fast[worker]` of each fast one.
+
+A claimed job is `running`, its fence one higher: (job, fence) is the token that every later
+write of this attempt must show. Rows that a competitor has locked are skipped.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Final
+
+import msgspec
+from asyncpg import UniqueViolationError
+
+from runwright.db.pool import Database
+
+LANE_WINDOW: Final = 256
+
+
+class ClaimedJob(msgspec.Struct, frozen=True, kw_only=True):
+    """What an executor needs to run an attempt, apart from the worker's code."""
+
+    tenant_id: str
+    job_id: str
+    worker_id: str
+    worker_version: int
+    worker_revision: int
+    attempt: int
+    retries_left: int
+    fence: int
+    input: bytes
+
+
+class Claim(msgspec.Struct, frozen=True):
+    """What a claim gave, and where the next one goes on (None: from the first lane)."""
+
+    jobs: list[ClaimedJob]
+    cursor: tuple[str, str] | None
+
+
+_CLAIM = f"""
+WITH RECURSIVE lane AS (
+    (SELECT tenant_id, worker_id, 1 AS nth FROM job_queue
+     WHERE state = 'ready' AND (tenant_id, worker_id) > ($8, $9)
+       AND EXISTS (SELECT 1 FROM executors WHERE id = $2 AND lease_expires_at > clock_timestamp())
+     ORDER BY tenant_id, worker_id LIMIT 1)
+    UNION ALL
+    SELECT following.tenant_id, following.worker_id, lane.nth + 1
+    FROM lane CROSS JOIN LATERAL (
+        SELECT q.tenant_id, q.worker_id FROM job_queue q
+        WHERE q.state = 'ready' AND (q.tenant_id, q.worker_id) > (lane.tenant_id, lane.worker_id)
+        ORDER BY q.tenant_id, q.worker_id LIMIT 1
+    ) following
+    WHERE lane.nth < {LANE_WINDOW}
+), last_lane AS (
+    SELECT tenant_id, worker_id FROM lane WHERE nth = {LANE_WINDOW}
+), open_lane AS (
+    SELECT l.tenant_id, l.worker_id, w.version, w.revision, w.max_concurrency, f.room IS NOT NULL AS fast,
+           least(coalesce(f.room, $3), greatest(w.max_concurrency - busy.jobs, 0)) AS room
+    FROM lane l
+    JOIN workers w ON w.id = l.worker_id AND w.status = 'active' AND w.runtime = ANY ($4)
+    LEFT JOIN unnest($5::text[], $6::integer[]) AS f (worker_id, room) ON f.worker_id = l.worker_id
+    LEFT JOIN LATERAL (
+        SELECT count(*) AS jobs FROM job_queue r WHERE r.state = 'running' AND r.worker_id = l.worker_id
+    ) busy ON w.max_concurrency IS NOT NULL
+), candidate AS (
+    SELECT o.*, c.job_id, c.rank,
+           coalesce(u.used, 0) + row_number() OVER (PARTITION BY o.tenant_id ORDER BY c.rank, c.job_id) AS turn,
+           row_number() OVER (PARTITION BY o.worker_id ORDER BY c.rank, c.job_id) AS nth_of_worker
+    FROM open_lane o
+    CROSS JOIN LATERAL (
+        SELECT q.job_id, q.rank FROM job_queue q
+        WHERE q.state = 'ready' AND q.tenant_id = o.tenant_id AND q.worker_id = o.worker_id
+        ORDER BY q.rank, q.job_id LIMIT o.room
+    ) c
+    LEFT JOIN unnest($10::text[], $11::float8[]) AS u (tenant_id, used) ON u.tenant_id = o.tenant_id
+), chosen AS (
+    SELECT p.*
+    FROM (SELECT *, row_number() OVER (PARTITION BY fast ORDER BY turn, rank, job_id) AS place FROM candidate) p
+    WHERE p.fast OR p.place <= $3
+    ORDER BY p.turn, p.rank, p.job_id LIMIT $7
+), locked AS (
+    SELECT c.* FROM chosen c
+    JOIN job_queue q ON q.tenant_id = c.tenant_id AND q.job_id = c.job_id AND q.state = 'ready'
+    FOR UPDATE OF q SKIP LOCKED
+), free_slot AS (
+    SELECT o.worker_id, s.slot, row_number() OVER (PARTITION BY o.worker_id ORDER BY s.slot) AS nth_of_worker
+    FROM open_lane o CROSS JOIN LATERAL generate_series(1, o.max_concurrency) AS s (slot)
+    WHERE o.max_concurrency IS NOT NULL AND NOT EXISTS (
+        SELECT 1 FROM job_queue r WHERE r.worker_id = o.worker_id AND r.slot = s.slot
+    )
+), claimed AS (
+    UPDATE job_queue q
+    SET state = 'running', fence = q.fence + 1, executor_id = $2, started_at = $1,
+        worker_version = l.version, slot = s.slot
+    FROM locked l LEFT JOIN free_slot s ON s.worker_id = l.worker_id AND s.nth_of_worker = l.nth_of_worker
+    WHERE q.tenant_id = l.tenant_id AND q.job_id = l.job_id
+      AND (l.max_concurrency IS NULL OR s.slot IS NOT NULL)
+    RETURNING q.tenant_id, q.job_id, q.worker_id, l.version, l.revision, q.attempt, q.retries_left, q.fence,
+              l.turn, l.rank
+)
+SELECT c.tenant_id, c.job_id, c.worker_id, c.version, c.revision, c.attempt, c.retries_left, c.fence, j.input,
+       (SELECT tenant_id FROM last_lane), (SELECT worker_id FROM last_lane)
+FROM (SELECT true) AS always
+LEFT JOIN claimed c ON true
+LEFT JOIN jobs j ON j.tenant_id = c.tenant_id AND j.id = c.job_id
+ORDER BY c.turn, c.rank, c.job_id
+"""
+
+
+async def claim_jobs(  # noqa: PLR0913  the law of a claim has this many terms
+    db: Database,
+    *,
+    now: datetime,
+    executor_id: str,
+    room: int,
+    fast: Mapping[str, int],
+    runtimes: Sequence[str],
+    limit: int,
+    cursor: tuple[str, str] | None,
+    used: Mapping[str, float],
+) -> Claim:
+    """Claim up to `limit` jobs for one executor (the law is this module's docstring).
+
+    `used` says how much each tenant ran lately. Raises nothing for lack of work.
+    """
+    while True:
+        try:
+            rows = await db.fetch(
+                _CLAIM,
+                now,
+                executor_id,
+                room,
+                runtimes,
+                list(fast),
+                list(fast.values()),
+                limit,
+                *(cursor or ("", "")),
+                list(used),
+                list(used.values()),
+            )
+        except UniqueViolationError:  # a competitor took the same slot; look again
+            continue
+        last_tenant, last_worker = rows[0][9], rows[0][10]
+        return Claim(
+            [_claimed(row) for row in rows if row[1] is not None],
+            None if last_tenant is None else (last_tenant, last_worker),
+        )
+
+
+def _claimed(row: Sequence[object]) -> ClaimedJob:
+    fields = ("tenant_id", "job_id", "worker_id", "worker_version", "worker_revision")
+    fields += ("attempt", "retries_left", "fence", "input")
+    return ClaimedJob(**dict(zip(fields, row, strict=False)))  # type: ignore[arg-type]
+
+
+async def promote_due(db: Database, *, now: datetime, limit: int = 1000) -> tuple[int, datetime | None]:
+    """Make waiting jobs ready whose time has come; return how many, and when the next is due."""
+    row = await db.fetchrow(
+        """
+        WITH due AS (
+            SELECT tenant_id, job_id FROM job_queue
+            WHERE state = 'waiting' AND run_at <= $1 ORDER BY run_at LIMIT $2 FOR UPDATE SKIP LOCKED
+        ), moved AS (
+            UPDATE job_queue q SET state = 'ready' FROM due
+            WHERE q.tenant_id = due.tenant_id AND q.job_id = due.job_id RETURNING 1
+        )
+        SELECT (SELECT count(*) FROM moved),
+               (SELECT min(run_at) FROM job_queue WHERE state = 'waiting' AND run_at > $1)
+        """,
+        now,
+        limit,
+    )
+    assert row is not None  # noqa: S101  an aggregate always answers
+    return row[0], row[1]

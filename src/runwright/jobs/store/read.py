@@ -1,0 +1,253 @@
+"""Reading jobs: one, a page of them, their attempts and their logs.
+
+A job's state is where it stands: a row in job_queue while it lives, in job_results after.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+
+import msgspec
+from asyncpg import Record
+
+from runwright.core.ids import floor_id
+from runwright.core.jobs import TERMINAL, JobStatus, Trigger
+from runwright.core.paging import EXACT_COUNT_LIMIT, Listing, PageRequest
+from runwright.db.pool import Database
+from runwright.jobs.model import Attempt, Job, JobError, JobFilter
+
+_NULL: Final = msgspec.Raw(b"null")
+
+_COLUMNS: Final = """
+    j.id, j.worker_id, j.tenant_id, j.trigger, j.priority, j.input, j.triggered_by, j.created_at,
+    j.scheduled_at, j.max_retries, j.retry_of,
+    coalesce(r.status, CASE WHEN q.state = 'running' THEN 'running' ELSE 'queued' END) AS status,
+    coalesce(r.attempt, q.attempt) AS attempt,
+    coalesce(r.worker_version, q.worker_version, j.worker_version) AS worker_version,
+    CASE WHEN r.job_id IS NULL THEN q.started_at ELSE r.started_at END AS started_at,
+    r.completed_at, r.duration_ms, r.output, r.error,
+    coalesce(r.cancel_requested_at, q.cancel_requested_at) AS cancel_requested_at
+"""
+
+_STANDING: Final = """
+    LEFT JOIN job_queue q ON q.tenant_id = j.tenant_id AND q.job_id = j.id
+    LEFT JOIN job_results r ON r.tenant_id = j.tenant_id AND r.job_id = j.id
+"""
+
+
+def job_from_row(row: Record) -> Job:
+    """Build a job from a row with `_COLUMNS`."""
+    return Job(
+        id=row["id"],
+        worker_id=row["worker_id"],
+        tenant_id=row["tenant_id"],
+        status=JobStatus(row["status"]),
+        trigger=Trigger(row["trigger"]),
+        priority=row["priority"],
+        input=row["input"],
+        triggered_by=row["triggered_by"],
+        created_at=row["created_at"],
+        scheduled_at=row["scheduled_at"],
+        started_at=row["started_at"],
+        completed_at=row["completed_at"],
+        duration_ms=row["duration_ms"],
+        output=_NULL if row["output"] is None else row["output"],
+        error=error_from(row["error"]),
+        worker_version=row["worker_version"],
+        attempt=row["attempt"],
+        max_retries=row["max_retries"],
+        cancel_requested_at=row["cancel_requested_at"],
+        retry_of=row["retry_of"],
+    )
+
+
+def error_from(raw: msgspec.Raw | None) -> JobError | None:
+    """Read a stored error."""
+    return None if raw is None else msgspec.json.decode(raw, type=JobError)
+
+
+async def fetch_job(db: Database, *, tenant_id: str, job_id: str) -> Job | None:
+    """Return one job as it is now."""
+    row = await db.fetchrow(
+        f"SELECT {_COLUMNS} FROM jobs j {_STANDING} WHERE j.tenant_id = $1 AND j.id = $2",
+        tenant_id,
+        job_id,
+    )
+    return None if row is None else job_from_row(row)
+
+
+async def fetch_jobs(db: Database, *, tenant_id: str, job_ids: Sequence[str]) -> list[Job]:
+    """Return these jobs, ordered by id; unknown ones are left out."""
+    rows = await db.fetch(
+        f"SELECT {_COLUMNS} FROM jobs j {_STANDING} WHERE j.tenant_id = $1 AND j.id = ANY ($2) ORDER BY j.id",
+        tenant_id,
+        job_ids,
+    )
+    return [job_from_row(row) for row in rows]
+
+
+class _Selection(msgspec.Struct, frozen=True):
+    """Ids of the jobs that a filter selects: a FROM clause, its WHERE, the id column, the parameters."""
+
+    source: str
+    where: str
+    id_column: str
+    params: list[object]
+
+
+def _select(tenant_id: str, which: JobFilter) -> _Selection:
+    """Choose the table that has an index for this filter, and write the conditions on it."""
+    params: list[object] = [tenant_id]
+
+    def put(value: object) -> str:
+        params.append(value)
+        return f"${len(params)}"
+
+    if which.status is None:
+        table, id_column = "jobs s", "s.id"
+    elif which.status in TERMINAL:
+        table, id_column = "job_results s", "s.job_id"
+    else:
+        table, id_column = "job_queue s", "s.job_id"
+    conditions = ["s.tenant_id = $1"]
+    if which.status in TERMINAL:
+        conditions.append(f"s.status = {put(which.status)}")
+    elif which.status is not None:
+        conditions.append("s.state = 'running'" if which.status == JobStatus.RUNNING else "s.state <> 'running'")
+    if which.worker_id is not None:
+        conditions.append(f"s.worker_id = {put(which.worker_id)}")
+    if which.trigger is not None:
+        if id_column == "s.id":
+            conditions.append(f"s.trigger = {put(which.trigger)}")
+        else:
+            table += " JOIN jobs t ON t.tenant_id = s.tenant_id AND t.id = s.job_id"
+            conditions.append(f"t.trigger = {put(which.trigger)}")
+    if which.created_after is not None:
+        conditions.append(f"{id_column} >= {put(floor_id('job', which.created_after))}")
+    if which.created_before is not None:
+        after_last = which.created_before.timestamp() + 0.001
+        bound = floor_id("job", datetime.fromtimestamp(after_last, which.created_before.tzinfo))
+        conditions.append(f"{id_column} < {put(bound)}")
+    return _Selection(table, " AND ".join(conditions), id_column, params)
+
+
+async def list_jobs(db: Database, *, tenant_id: str, which: JobFilter, page: PageRequest) -> Listing[Job]:
+    """Return one page of jobs, newest first, with the total (exact up to a bound, estimated above)."""
+    s = _select(tenant_id, which)
+    params = list(s.params)
+    where, offset = s.where, (page.page - 1) * page.per_page
+    if page.after_id is not None:
+        params.append(page.after_id)
+        where, offset = f"{where} AND {s.id_column} < ${len(params)}", 0
+    rows = await db.fetch(
+        f"""
+        WITH page AS MATERIALIZED (
+            SELECT {s.id_column} AS id FROM {s.source} WHERE {where}
+            ORDER BY {s.id_column} DESC LIMIT {page.per_page + 1} OFFSET {offset}
+        )
+        SELECT {_COLUMNS} FROM page
+        JOIN jobs j ON j.tenant_id = $1 AND j.id = page.id {_STANDING}
+        ORDER BY j.id DESC
+        """,
+        *params,
+    )
+    jobs = [job_from_row(row) for row in rows[: page.per_page]]
+    more = len(rows) > page.per_page
+    total = await _count(db, s)
+    return Listing(rows=jobs, total=total, has_more=more, next_id=jobs[-1].id if more else None)
+
+
+async def _count(db: Database, s: _Selection) -> int:
+    counted: int = await db.fetchval(
+        f"SELECT count(*) FROM (SELECT 1 FROM {s.source} WHERE {s.where} LIMIT {EXACT_COUNT_LIMIT + 1}) AS bounded",
+        *s.params,
+    )
+    if counted <= EXACT_COUNT_LIMIT:
+        return counted
+    plan = await db.fetchval(f"EXPLAIN (FORMAT JSON) SELECT 1 FROM {s.source} WHERE {s.where}", *s.params)
+    (top,) = msgspec.json.decode(plan, type=list[_Explained])
+    return max(counted, top.plan.rows)
+
+
+class _Plan(msgspec.Struct, rename={"rows": "Plan Rows"}):
+    rows: int
+
+
+class _Explained(msgspec.Struct, rename={"plan": "Plan"}):
+    plan: _Plan
+
+
+async def fetch_attempts(db: Database, *, job: Job) -> list[Attempt]:
+    """Return the attempts of a job, oldest first: those that another followed, then the current or last one."""
+    rows = await db.fetch("SELECT * FROM job_attempts WHERE job_id = $1 ORDER BY attempt, fence", job.id)
+    attempts = [
+        Attempt(
+            attempt=row["attempt"],
+            status="failed",
+            worker_version=row["worker_version"],
+            executor_id=row["executor_id"],
+            started_at=row["started_at"],
+            completed_at=row["ended_at"],
+            duration_ms=_milliseconds(row["started_at"], row["ended_at"]),
+            error=error_from(row["error"]),
+        )
+        for row in rows
+    ]
+    if job.started_at is not None:
+        executor_id = await db.fetchval(
+            """
+            SELECT executor_id FROM job_results WHERE tenant_id = $1 AND job_id = $2
+            UNION ALL
+            SELECT executor_id FROM job_queue WHERE tenant_id = $1 AND job_id = $2
+            """,
+            job.tenant_id,
+            job.id,
+        )
+        attempts.append(
+            Attempt(
+                attempt=job.attempt,
+                status=job.status,
+                worker_version=job.worker_version,
+                executor_id=executor_id,
+                started_at=job.started_at,
+                completed_at=job.completed_at,
+                duration_ms=job.duration_ms,
+                error=job.error,
+            )
+        )
+    return attempts
+
+
+def _milliseconds(start: datetime | None, end: datetime) -> int | None:
+    return None if start is None else round((end - start).total_seconds() * 1000)
+
+
+class StoredLine(msgspec.Struct, frozen=True, array_like=True):
+    """A log line as chunks hold it."""
+
+    ts: datetime
+    level: str
+    msg: str
+
+
+class StoredChunk(msgspec.Struct, frozen=True):
+    """A chunk of log lines as read back."""
+
+    first_seq: int
+    attempt: int
+    lines: list[StoredLine]
+
+
+async def fetch_log_chunks(db: Database, *, job_id: str, after: int, limit: int, offset: int) -> list[StoredChunk]:
+    """Return up to `limit` chunks, oldest first, that hold lines with a seq above `after`."""
+    rows = await db.fetch(
+        """
+        SELECT first_seq, attempt, lines FROM job_log_chunks
+        WHERE job_id = $1 AND last_seq > $2 ORDER BY first_seq LIMIT $3 OFFSET $4
+        """,
+        job_id,
+        after,
+        limit,
+        offset,
+    )
+    return [StoredChunk(row[0], row[1], msgspec.json.decode(row[2], type=list[StoredLine])) for row in rows]

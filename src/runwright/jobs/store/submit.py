@@ -1,0 +1,156 @@
+"""Submitting: accepted jobs are written and queued in one statement per batch."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Final
+
+import msgspec
+
+from runwright.core.jobs import Trigger
+from runwright.db.pool import Database, PoolConnection
+
+PRIORITY_HANDICAP: Final = timedelta(minutes=10)
+"""How much later in line one step of priority puts a job; also how fast low priority ages."""
+
+IDEMPOTENCY_TTL: Final = timedelta(hours=24)
+
+
+class Submission(msgspec.Struct, frozen=True, kw_only=True):
+    """One job to insert; everything that the caller decides is in it."""
+
+    id: str
+    tenant_id: str
+    worker_id: str
+    trigger: Trigger
+    priority: int
+    input: bytes
+    triggered_by: str
+    scheduled_at: datetime | None
+    retry_of: str | None
+    created_at: datetime
+    wanted: bool
+
+    @property
+    def run_at(self) -> datetime:
+        """When it may start."""
+        return self.created_at if self.scheduled_at is None else max(self.scheduled_at, self.created_at)
+
+    @property
+    def rank(self) -> datetime:
+        """Its place in line: a static virtual start time, so that priority counts and age wins in the end."""
+        return self.run_at + self.priority * PRIORITY_HANDICAP
+
+
+class Accepted(msgspec.Struct, frozen=True):
+    """What the worker's definition added to an accepted job."""
+
+    max_retries: int
+    worker_version: int
+
+
+class Refused(msgspec.Struct, frozen=True):
+    """Why a job was not accepted: the worker's status, or None where the tenant has no such worker."""
+
+    worker_status: str | None
+
+
+class PriorJobs(msgspec.Struct, frozen=True):
+    """What an idempotency key stood for already."""
+
+    body_digest: bytes
+    job_ids: list[str]
+
+
+# The lock on the worker makes submitting and deprecating one after the other, so that no job
+# slips in behind the cancellation of those that wait. A batch that is sent again after a lost
+# connection finds its rows there and reports them as accepted.
+_INSERT = """
+WITH item AS (
+    SELECT * FROM unnest(
+        $1::text[], $2::text[], $3::text[], $4::text[], $5::smallint[], $6::json[], $7::text[],
+        $8::timestamptz[], $9::text[], $10::timestamptz[], $11::boolean[], $12::timestamptz[], $13::timestamptz[]
+    ) AS i (id, tenant_id, worker_id, trigger, priority, input, triggered_by,
+            scheduled_at, retry_of, created_at, wanted, run_at, rank)
+), worker AS (
+    SELECT id, tenant_id, status, version, max_retries FROM workers
+    WHERE id IN (SELECT worker_id FROM item) FOR SHARE
+), inserted AS (
+    INSERT INTO jobs (tenant_id, id, worker_id, trigger, priority, input, triggered_by,
+                      scheduled_at, retry_of, max_retries, worker_version, created_at)
+    SELECT i.tenant_id, i.id, i.worker_id, i.trigger, i.priority, i.input, i.triggered_by,
+           i.scheduled_at, i.retry_of, w.max_retries, w.version, i.created_at
+    FROM item i JOIN worker w ON w.id = i.worker_id AND w.tenant_id = i.tenant_id AND w.status = 'active'
+    ON CONFLICT DO NOTHING
+    RETURNING id, max_retries, worker_version
+), queued AS (
+    INSERT INTO job_queue (tenant_id, job_id, worker_id, state, priority, run_at, rank,
+                           retries_left, wanted, worker_version)
+    SELECT i.tenant_id, i.id, i.worker_id, CASE WHEN i.run_at > i.created_at THEN 'waiting' ELSE 'ready' END,
+           i.priority, i.run_at, i.rank, n.max_retries, i.wanted, n.worker_version
+    FROM inserted n JOIN item i ON i.id = n.id
+)
+SELECT i.id, w.status, coalesce(n.max_retries, j.max_retries), coalesce(n.worker_version, j.worker_version)
+FROM item i
+LEFT JOIN worker w ON w.id = i.worker_id AND w.tenant_id = i.tenant_id
+LEFT JOIN inserted n ON n.id = i.id
+LEFT JOIN jobs j ON j.tenant_id = i.tenant_id AND j.id = i.id
+"""
+
+
+async def insert_jobs(db: Database | PoolConnection, items: Sequence[Submission]) -> list[Accepted | Refused]:
+    """Insert and queue the jobs whose worker is active; answer for each item, in their order.
+
+    Idempotent: a job that is there already is answered as accepted.
+    """
+    rows = await db.fetch(
+        _INSERT,
+        [i.id for i in items],
+        [i.tenant_id for i in items],
+        [i.worker_id for i in items],
+        [i.trigger for i in items],
+        [i.priority for i in items],
+        [i.input for i in items],
+        [i.triggered_by for i in items],
+        [i.scheduled_at for i in items],
+        [i.retry_of for i in items],
+        [i.created_at for i in items],
+        [i.wanted for i in items],
+        [i.run_at for i in items],
+        [i.rank for i in items],
+    )
+    answers: dict[str, Accepted | Refused] = {
+        job_id: Refused(status) if retries is None else Accepted(retries, version)
+        for job_id, status, retries, version in rows
+    }
+    return [answers[i.id] for i in items]
+
+
+async def claim_idempotency_key(  # noqa: PLR0913  one row's columns
+    db: PoolConnection, *, tenant_id: str, key: str, body_digest: bytes, job_ids: Sequence[str], now: datetime
+) -> PriorJobs | None:
+    """Take the key for these jobs, or return what it stands for already (younger than a day).
+
+    A competitor in another transaction is waited for, so two requests with one key never both win.
+    """
+    taken = await db.fetchval(
+        """
+        INSERT INTO idempotency_keys AS k (tenant_id, key, body_digest, job_ids, created_at)
+        VALUES ($1, $2, $3, $4, $5)
+        ON CONFLICT (tenant_id, key) DO UPDATE
+            SET body_digest = excluded.body_digest, job_ids = excluded.job_ids, created_at = excluded.created_at
+            WHERE k.created_at <= $6 OR k.job_ids = excluded.job_ids
+        RETURNING true
+        """,
+        tenant_id,
+        key,
+        body_digest,
+        job_ids,
+        now,
+        now - IDEMPOTENCY_TTL,
+    )
+    if taken:
+        return None
+    row = await db.fetchrow(
+        "SELECT body_digest, job_ids FROM idempotency_keys WHERE tenant_id = $1 AND key = $2", tenant_id, key
+    )
+    return None if row is None else PriorJobs(row["body_digest"], row["job_ids"])

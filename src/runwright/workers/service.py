@@ -1,0 +1,136 @@
+"""Workers, as callers use them. Shapes: workers/model.py; errors: core/errors.py."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+import msgspec
+
+from runwright.core.clock import Clock
+from runwright.core.errors import ConflictError, NotFoundError
+from runwright.core.ids import new_id
+from runwright.core.paging import Listing, PageRequest
+from runwright.core.roles import Caller
+from runwright.db.batch import until_heard
+from runwright.db.pool import Database
+from runwright.workers.model import (
+    NewWorker,
+    RuntimeName,
+    Worker,
+    WorkerChanges,
+    WorkerFilter,
+    WorkerStatus,
+)
+from runwright.workers.store import (
+    fetch_worker,
+    insert_version,
+    insert_worker,
+    list_workers,
+    update_worker,
+)
+
+DEFAULT_ENTRYPOINTS: Final = {
+    RuntimeName.NODEJS: "index.js",
+    RuntimeName.PYTHON: "main.py",
+    RuntimeName.DENO: "main.ts",
+    RuntimeName.SHELL: "main.sh",
+    RuntimeName.WASM: "main.wasm",
+}
+
+_RETRY_SECONDS: Final = 20.0
+
+
+class Workers:
+    """Define, change and deprecate workers. A call returns after what it did is committed."""
+
+    def __init__(self, db: Database, *, clock: Clock, on_deprecated: Callable[[], Awaitable[None]]) -> None:
+        """`on_deprecated` is awaited after a worker was deprecated, to cancel the jobs it leaves behind."""
+        self._db = db
+        self._clock = clock
+        self._on_deprecated = on_deprecated
+
+    async def create(self, caller: Caller, new: NewWorker) -> Worker:
+        """Define a worker, active at once, at version 1."""
+        now = self._clock()
+        values = {name: getattr(new, name) for name in NewWorker.__struct_fields__}
+        values["entrypoint"] = new.entrypoint or DEFAULT_ENTRYPOINTS[new.runtime]
+        worker = Worker(
+            **values,
+            id=new_id("wkr", now),
+            tenant_id=caller.tenant_id,
+            status=WorkerStatus.ACTIVE,
+            version=1,
+            created_by=caller.user_id,
+            created_at=now,
+            updated_at=now,
+        )
+        async with self._db.acquire() as db, db.transaction():
+            await insert_worker(db, worker)
+        return worker
+
+    async def get(self, tenant_id: str, worker_id: str) -> Worker:
+        """Return one worker of the tenant; deprecated ones too."""
+        worker = await fetch_worker(self._db, tenant_id=tenant_id, worker_id=worker_id)
+        if worker is None:
+            raise _no_worker(worker_id)
+        return worker
+
+    async def list(self, tenant_id: str, which: WorkerFilter, page: PageRequest) -> Listing[Worker]:
+        """Return a page of the tenant's workers, newest first."""
+        return await list_workers(self._db, tenant_id=tenant_id, which=which, page=page)
+
+    async def change(self, caller: Caller, worker_id: str, changes: WorkerChanges) -> Worker:
+        """Change a worker. New source or entrypoint makes a new version, which the next attempts use.
+
+        Raises ConflictError for a deprecated worker.
+        """
+        async with self._db.acquire() as db, db.transaction():
+            worker = await fetch_worker(db, tenant_id=caller.tenant_id, worker_id=worker_id, lock=True)
+            if worker is None:
+                raise _no_worker(worker_id)
+            if worker.status is WorkerStatus.DEPRECATED:
+                message = "The worker is deprecated and cannot be changed any more."
+                raise ConflictError(message)
+            changed = _apply(worker, changes)
+            if changed == worker:
+                return worker
+            changed = msgspec.structs.replace(changed, updated_at=max(self._clock(), worker.updated_at))
+            if (changed.source_code, changed.entrypoint) != (worker.source_code, worker.entrypoint):
+                changed = msgspec.structs.replace(changed, version=worker.version + 1)
+                await insert_version(db, changed, created_by=caller.user_id)
+            await update_worker(db, changed)
+            return changed
+
+    async def deprecate(self, caller: Caller, worker_id: str) -> Worker:
+        """Soft-delete a worker: it takes no jobs from now on; its history stays. Safe to repeat."""
+        worker = await until_heard(lambda: self._deprecate(caller.tenant_id, worker_id), seconds=_RETRY_SECONDS)
+        await self._on_deprecated()
+        return worker
+
+    async def _deprecate(self, tenant_id: str, worker_id: str) -> Worker:
+        async with self._db.acquire() as db, db.transaction():
+            worker = await fetch_worker(db, tenant_id=tenant_id, worker_id=worker_id, lock=True)
+            if worker is None:
+                raise _no_worker(worker_id)
+            if worker.status is WorkerStatus.DEPRECATED:
+                return worker
+            changed = msgspec.structs.replace(
+                worker, status=WorkerStatus.DEPRECATED, updated_at=max(self._clock(), worker.updated_at)
+            )
+            await update_worker(db, changed)
+            return changed
+
+
+def _apply(worker: Worker, changes: WorkerChanges) -> Worker:
+    values: dict[str, Any] = {}
+    for name in WorkerChanges.__struct_fields__:
+        value = getattr(changes, name)
+        if value is not msgspec.UNSET:
+            values[name] = value
+    if "config" in values:
+        merged = worker.config | values["config"]
+        values["config"] = {key: value for key, value in merged.items() if value is not None}
+    return msgspec.structs.replace(worker, **values)
+
+
+def _no_worker(worker_id: str) -> NotFoundError:
+    return NotFoundError(f"There is no worker {worker_id}.")

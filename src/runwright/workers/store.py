@@ -1,0 +1,182 @@
+"""The SQL of workers. A worker's row holds its current definition; worker_versions every code it had."""
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from asyncpg import Record
+
+from runwright.core.paging import EXACT_COUNT_LIMIT, Listing, PageRequest
+from runwright.db.pool import Database, PoolConnection
+from runwright.workers.model import RuntimeName, Worker, WorkerFilter, WorkerStatus
+
+_COLUMNS = """
+    w.id, w.tenant_id, w.name, w.runtime, w.description, w.status, w.version, w.entrypoint, v.source_code,
+    w.config, w.secrets, w.timeout_seconds, w.max_retries, w.max_concurrency, w.memory_mb, w.network,
+    w.created_by, w.created_at, w.updated_at
+"""
+_FROM = "FROM workers w JOIN worker_versions v ON v.worker_id = w.id AND v.version = w.version"
+
+
+def _worker(row: Record) -> Worker:
+    values: dict[str, Any] = dict(row)
+    values["runtime"] = RuntimeName(values["runtime"])
+    values["status"] = WorkerStatus(values["status"])
+    values["config"] = msgspec.json.decode(values["config"])
+    values["network"] = msgspec.json.decode(values["network"])
+    return Worker(**values)
+
+
+async def insert_worker(db: PoolConnection, worker: Worker) -> None:
+    """Insert a worker and its first version."""
+    await db.execute(
+        """
+        INSERT INTO workers (id, tenant_id, name, runtime, description, status, version, revision, entrypoint, config,
+                             secrets, timeout_seconds, max_retries, max_concurrency, memory_mb, network,
+                             created_by, created_at, updated_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, 1, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
+        """,
+        worker.id,
+        worker.tenant_id,
+        worker.name,
+        worker.runtime,
+        worker.description,
+        worker.status,
+        worker.version,
+        worker.entrypoint,
+        msgspec.json.encode(worker.config),
+        worker.secrets,
+        worker.timeout_seconds,
+        worker.max_retries,
+        worker.max_concurrency,
+        worker.memory_mb,
+        msgspec.json.encode(worker.network),
+        worker.created_by,
+        worker.created_at,
+        worker.updated_at,
+    )
+    await insert_version(db, worker, created_by=worker.created_by)
+
+
+async def insert_version(db: PoolConnection, worker: Worker, *, created_by: str) -> None:
+    """Keep the worker's current code as its version."""
+    await db.execute(
+        """
+        INSERT INTO worker_versions (worker_id, version, entrypoint, source_code, created_by, created_at)
+        VALUES ($1, $2, $3, $4, $5, $6)
+        """,
+        worker.id,
+        worker.version,
+        worker.entrypoint,
+        worker.source_code,
+        created_by,
+        worker.updated_at,
+    )
+
+
+async def update_worker(db: PoolConnection, worker: Worker) -> None:
+    """Write a worker that the same transaction has locked; its revision goes up."""
+    await db.execute(
+        """
+        UPDATE workers SET name = $2, description = $3, status = $4, version = $5, entrypoint = $6, config = $7,
+            secrets = $8, timeout_seconds = $9, max_retries = $10, max_concurrency = $11, memory_mb = $12,
+            network = $13, updated_at = $14, revision = revision + 1
+        WHERE id = $1
+        """,
+        worker.id,
+        worker.name,
+        worker.description,
+        worker.status,
+        worker.version,
+        worker.entrypoint,
+        msgspec.json.encode(worker.config),
+        worker.secrets,
+        worker.timeout_seconds,
+        worker.max_retries,
+        worker.max_concurrency,
+        worker.memory_mb,
+        msgspec.json.encode(worker.network),
+        worker.updated_at,
+    )
+
+
+async def fetch_worker(
+    db: Database | PoolConnection, *, tenant_id: str, worker_id: str, lock: bool = False
+) -> Worker | None:
+    """Return a worker of the tenant; `lock` holds its row until the transaction ends."""
+    row = await db.fetchrow(
+        f"SELECT {_COLUMNS} {_FROM} WHERE w.tenant_id = $1 AND w.id = $2" + (" FOR UPDATE OF w" if lock else ""),
+        tenant_id,
+        worker_id,
+    )
+    return None if row is None else _worker(row)
+
+
+async def list_workers(
+    db: Database, *, tenant_id: str, which: WorkerFilter, page: PageRequest
+) -> Listing[Worker]:
+    """Return a page of the tenant's workers, newest first."""
+    params: list[object] = [tenant_id]
+    where = "w.tenant_id = $1"
+    if which.status is not None:
+        params.append(which.status)
+        where += f" AND w.status = ${len(params)}"
+    if which.runtime is not None:
+        params.append(which.runtime)
+        where += f" AND w.runtime = ${len(params)}"
+    if which.name_contains is not None:
+        params.append(which.name_contains)
+        where += f" AND strpos(lower(w.name), lower(${len(params)})) > 0"
+    total: int = await db.fetchval(
+        f"SELECT count(*) FROM (SELECT 1 FROM workers w WHERE {where} LIMIT {EXACT_COUNT_LIMIT}) AS bounded", *params
+    )
+    offset = (page.page - 1) * page.per_page
+    if page.after_id is not None:
+        params.append(page.after_id)
+        where, offset = f"{where} AND w.id < ${len(params)}", 0
+    rows = await db.fetch(
+        f"SELECT {_COLUMNS} {_FROM} WHERE {where} ORDER BY w.id DESC LIMIT {page.per_page + 1} OFFSET {offset}",
+        *params,
+    )
+    workers = [_worker(row) for row in rows[: page.per_page]]
+    more = len(rows) > page.per_page
+    return Listing(rows=workers, total=total, has_more=more, next_id=workers[-1].id if more else None)
+
+
+class Definition(msgspec.Struct, frozen=True, kw_only=True):
+    """What an executor needs of a worker, at one revision and version."""
+
+    worker_id: str
+    tenant_id: str
+    runtime: str
+    revision: int
+    version: int
+    entrypoint: str
+    source_code: str
+    config: dict[str, Any]
+    secrets: list[str]
+    timeout_seconds: int
+    max_concurrency: int | None
+    memory_mb: int
+    network: Any
+    updated_at: datetime
+
+
+async def fetch_definition(db: Database, *, worker_id: str) -> Definition | None:
+    """Return the worker's current definition with its code."""
+    row = await db.fetchrow(
+        """
+        SELECT w.id AS worker_id, w.tenant_id, w.runtime, w.revision, w.version, w.entrypoint,
+               coalesce(v.source_code, '') AS source_code, w.config, w.secrets, w.timeout_seconds,
+               w.max_concurrency, w.memory_mb, w.network, w.updated_at
+        FROM workers w JOIN worker_versions v ON v.worker_id = w.id AND v.version = w.version
+        WHERE w.id = $1
+        """,
+        worker_id,
+    )
+    if row is None:
+        return None
+    values: dict[str, Any] = dict(row)
+    values["config"] = msgspec.json.decode(values["config"])
+    values["network"] = msgspec.json.decode(values["network"])
+    return Definition(**values)
