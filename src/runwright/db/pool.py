@@ -9,14 +9,22 @@ way fails with an error that `transient` knows; only its caller can say whether 
 """
 
 import asyncio
-from typing import Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import asyncpg
 import msgspec
 
-Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
-Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
-PoolConnection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
+if TYPE_CHECKING:  # the stubs make these generic, the classes are not
+    Pool: TypeAlias = asyncpg.Pool[asyncpg.Record]
+    Connection: TypeAlias = asyncpg.Connection[asyncpg.Record]
+    PoolConnection: TypeAlias = asyncpg.pool.PoolConnectionProxy[asyncpg.Record]
+else:
+    Pool = asyncpg.Pool
+    Connection = asyncpg.Connection
+    PoolConnection = asyncpg.pool.PoolConnectionProxy
+
+Database: TypeAlias = Pool
+"""How features name what they are given: any connection of the pool will do."""
 
 CONNECT_TIMEOUT_SECONDS: Final = 10.0
 CONNECT_PAUSE_SECONDS: Final = 0.05
@@ -45,7 +53,7 @@ def transient(error: BaseException) -> bool:
     return isinstance(error, asyncpg.InterfaceError) and any(text in str(error) for text in _LOST)
 
 
-class _Connection(asyncpg.Connection[asyncpg.Record]):
+class _Connection(Connection):
     def get_reset_query(self) -> str:
         # We set nothing on a session, so giving a connection back costs no round trip.
         # (A transaction that was left open is rolled back all the same.)
