@@ -145,7 +145,7 @@ class Jobs:
         )
         return (await self.submit(caller, new)).job
 
-    async def attempts(self, tenant_id: str, job_id: str) -> list[Attempt]:  # type: ignore[valid-type]
+    async def attempts(self, tenant_id: str, job_id: str) -> Sequence[Attempt]:
         """Return the job's attempts, oldest first."""
         return await fetch_attempts(self._db, job=await self.get(tenant_id, job_id))
 

@@ -21,7 +21,7 @@ from datetime import datetime
 from typing import Final
 
 import msgspec
-from asyncpg import UniqueViolationError
+from asyncpg import Record, UniqueViolationError
 
 from runwright.db.pool import Database
 
@@ -67,7 +67,8 @@ WITH RECURSIVE lane AS (
     SELECT tenant_id, worker_id FROM lane WHERE nth = {LANE_WINDOW}
 ), open_lane AS (
     SELECT l.tenant_id, l.worker_id, w.version, w.revision, w.max_concurrency, f.room IS NOT NULL AS fast,
-           least(coalesce(f.room, $3), greatest(w.max_concurrency - busy.jobs, 0)) AS room
+           least(coalesce(f.room, $3),
+                 CASE WHEN w.max_concurrency IS NOT NULL THEN greatest(w.max_concurrency - busy.jobs, 0) END) AS room
     FROM lane l
     JOIN workers w ON w.id = l.worker_id AND w.status = 'active' AND w.runtime = ANY ($4)
     LEFT JOIN unnest($5::text[], $6::integer[]) AS f (worker_id, room) ON f.worker_id = l.worker_id
@@ -159,10 +160,19 @@ async def claim_jobs(  # noqa: PLR0913  the law of a claim has this many terms
         )
 
 
-def _claimed(row: Sequence[object]) -> ClaimedJob:
-    fields = ("tenant_id", "job_id", "worker_id", "worker_version", "worker_revision")
-    fields += ("attempt", "retries_left", "fence", "input")
-    return ClaimedJob(**dict(zip(fields, row, strict=False)))  # type: ignore[arg-type]
+def _claimed(row: Record) -> ClaimedJob:
+    tenant_id, job_id, worker_id, version, revision, attempt, retries_left, fence, payload, *_ = row
+    return ClaimedJob(
+        tenant_id=tenant_id,
+        job_id=job_id,
+        worker_id=worker_id,
+        worker_version=version,
+        worker_revision=revision,
+        attempt=attempt,
+        retries_left=retries_left,
+        fence=fence,
+        input=bytes(payload),
+    )
 
 
 async def promote_due(db: Database, *, now: datetime, limit: int = 1000) -> tuple[int, datetime | None]:
