@@ -1,0 +1,1 @@
+"""The files that run inside a sandbox. They import nothing of this package."""

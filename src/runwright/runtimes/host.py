@@ -1,0 +1,60 @@
+"""What a host offers to run user code with: isolation, interpreters, what is missing and why."""
+
+from enum import IntEnum
+
+import msgspec
+
+from runwright.runtimes.model import RuntimeInfo
+
+
+class Isolation(IntEnum):
+    """How well user code is kept apart, weakest first.
+
+    `process`: rlimits only. `standard`: own namespaces and a memory limit. `strict`:
+    that, a seccomp filter, cgroups, and no process of the host's root user.
+    """
+
+    PROCESS = 1
+    STANDARD = 2
+    STRICT = 3
+
+    @property
+    def wire_name(self) -> str:
+        """The level as logs and settings write it."""
+        return self.name.lower()
+
+
+class Missing(msgspec.Struct, frozen=True):
+    """Something that the host does not offer, and how an operator gets it."""
+
+    what: str
+    why: str
+    remedy: str
+
+
+class Interpreter(msgspec.Struct, frozen=True, kw_only=True):
+    """How to start one runtime's harness."""
+
+    runtime: str
+    version: str
+    path: str
+    flags: tuple[str, ...]
+    harness: str
+    mounts: tuple[str, ...] = ()
+    """Directories of the host that it needs beside /usr."""
+
+
+class Host(msgspec.Struct, frozen=True, kw_only=True):
+    """The result of the probe: what sandboxes on this host are made of."""
+
+    isolation: Isolation
+    bwrap: str | None
+    user_namespace: bool
+    """True: bwrap maps an unprivileged user. False: the harness drops from root to a uid of `first_uid` on."""
+    first_uid: int = 0
+    seccomp: bool = False
+    cgroup_version: int = 0
+    reached: tuple[str, ...] = ()
+    missing: tuple[Missing, ...] = ()
+    interpreters: dict[str, Interpreter] = {}
+    runtimes: dict[str, RuntimeInfo] = {}

@@ -1,0 +1,118 @@
+"""One assignment on its way through a sandbox, and the log it may write."""
+
+from datetime import datetime
+from typing import Final
+
+import msgspec
+
+from runwright.core.jobs import ErrorCode
+from runwright.runtimes import protocol
+from runwright.runtimes.model import Assignment, End, Line, OnLine, Outcome
+
+LEVELS: Final = ("info", "warn", "error")
+_CUT: Final = " … (line cut)"
+_encode = msgspec.json.Encoder().encode
+
+
+class Run:
+    """One assignment: what was sent, when it began, what was asked of it, what it wrote."""
+
+    __slots__ = (
+        "_on_line",
+        "assignment",
+        "began",
+        "began_at",
+        "cancelled",
+        "deadline",
+        "dropped",
+        "log_bytes",
+        "log_lines",
+        "token",
+    )
+
+    def __init__(self, assignment: Assignment, on_line: OnLine) -> None:
+        self.assignment = assignment
+        self.token = assignment.token
+        self._on_line = on_line
+        self.began_at: datetime | None = None
+        self.began = 0.0
+        self.deadline = 0.0
+        self.cancelled = False
+        self.log_lines = 0
+        self.log_bytes = 0
+        self.dropped = 0
+
+    def messages(self) -> list[bytes]:
+        """Return the messages that start this run."""
+        a = self.assignment
+        env = _encode(a.env) if a.env else b"{}"
+        return protocol.messages(protocol.Kind.RUN, protocol.run_payload(env, a.input), a.token)
+
+    def say(self, at: datetime, level: str, text: str) -> None:
+        """Write a lifecycle line; these are not counted."""
+        self._on_line(self.assignment, Line(at, level, text))
+
+    def write(self, at: datetime, level: str, data: bytes) -> None:
+        """Write what user code wrote, one line per line, within the limits of an attempt."""
+        for raw in data.split(b"\n"):
+            size = len(raw)
+            if self.full(size):
+                self.dropped += 1
+                continue
+            self.log_lines += 1
+            text = raw[: protocol.LINE_BYTES].decode("utf-8", "replace").replace("\0", "\ufffd")
+            if size > protocol.LINE_BYTES:
+                text += _CUT
+                size = protocol.LINE_BYTES
+            self.log_bytes += size
+            self._on_line(self.assignment, Line(at, level, text))
+
+    def full(self, size: int = 0) -> bool:
+        """Tell whether a line of that size would pass the limits."""
+        if self.log_lines >= protocol.LOG_LINES:
+            return True
+        return self.log_bytes + min(size, protocol.LINE_BYTES) > protocol.LOG_BYTES
+
+    def milliseconds(self, at: datetime) -> int:
+        """Return how long user code has run."""
+        return 0 if self.began_at is None else round((at - self.began_at).total_seconds() * 1000)
+
+    def completed(self, at: datetime, output: bytes) -> Outcome:
+        """Write the last lines of a run that completed and return its outcome."""
+        self._say_dropped(at)
+        self._on_line(self.assignment, Line(at, "info", f"Handler completed in {self.milliseconds(at)}ms"))
+        return Outcome(end=End.COMPLETED, output=output, started_at=self.began_at, ended_at=at)
+
+    def failed(self, at: datetime, code: ErrorCode, message: str, stack: str | None = None) -> Outcome:
+        """Write the last lines of a run that failed and return its outcome."""
+        self._say_dropped(at)
+        self.say(at, "error", f"Handler failed: {message}")
+        return Outcome(
+            end=End.FAILED,
+            error_code=code.value,
+            error_message=message,
+            error_stack=stack,
+            started_at=self.began_at,
+            ended_at=at,
+        )
+
+    def ended_by_cancel(self, at: datetime) -> Outcome:
+        """Write the last lines of a run that was cancelled and return its outcome."""
+        if self.began_at is not None:
+            self._say_dropped(at)
+            self.say(at, "warn", f"Handler cancelled after {self.milliseconds(at)}ms")
+        return Outcome(
+            end=End.CANCELLED,
+            error_code=ErrorCode.CANCELLED.value,
+            error_message="The job was cancelled",
+            started_at=self.began_at,
+            ended_at=at,
+        )
+
+    def unstarted(self, at: datetime) -> Outcome:
+        """Return the outcome of a run whose user code never began."""
+        return Outcome(end=End.UNSTARTED, ended_at=at)
+
+    def _say_dropped(self, at: datetime) -> None:
+        if self.dropped:
+            self.say(at, "warn", f"dropped {self.dropped} lines")
