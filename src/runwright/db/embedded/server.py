@@ -1,0 +1,249 @@
+"""One PostgreSQL for one data directory, shared by every process that uses that directory.
+
+States, as one process sees them:
+
+    idle ──start──▶ serving ──stop──▶ idle
+                    │     ▲
+              postmaster  │ restarted here, or by another process and attached to
+                 died ────┘
+
+Invariants
+- At most one postmaster per data directory: launching and stopping happen under `pg.start.lock`.
+- It runs while somebody uses it: each user holds `pg.users.lock` shared; whoever can take it
+  alone is the last, and stops the server. A lock dies with its process, so nothing goes stale.
+- `pg.server.lock` is inherited by every process of the server: while it is held, a dead
+  postmaster has children that still run; when it is free, nothing of the server is left.
+- The cluster folder appears complete or not at all: `initdb` works beside it, then it is renamed.
+
+Failure handling
+- This process is killed: the server goes on, and the next start attaches to it.
+- The postmaster is killed: every process that uses it sees that at once (pidfd); the first one
+  launches it again, the others attach; PostgreSQL recovers from its log. The address stays the same.
+- It will not start: tried again with growing pauses, each failure told with the end of its log.
+"""
+
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final, ParamSpec, TypeVar
+
+import asyncpg
+import structlog
+
+from runwright.db.embedded import postmaster as process
+from runwright.db.embedded.account import EmbeddedError, postgres_account
+from runwright.db.embedded.binaries import MAJOR_VERSION, find_programs
+from runwright.db.embedded.layout import DATABASE, USER, Layout
+from runwright.db.embedded.locks import FileLock, exclusive
+from runwright.db.embedded.postmaster import Postmaster
+from runwright.db.embedded.tuning import command_line
+from runwright.db.pool import transient
+
+SHARED_SHELTER: Final = Path("/var/lib/runwright")
+READY_PAUSE_SECONDS: Final = 0.02
+LEFTOVER_SECONDS: Final = 3.0
+STOP_SECONDS: Final = 30.0
+LOG_CHECK_SECONDS: Final = 600.0
+REVIVE_PAUSES_SECONDS: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+
+T = TypeVar("T")
+Args = ParamSpec("Args")
+
+
+class EmbeddedPostgres:
+    """The server of one data directory. `stop` is safe before `start`, and twice."""
+
+    def __init__(self, data_dir: Path, *, start_seconds: float = 120.0) -> None:
+        self._data_dir = data_dir
+        self._start_seconds = start_seconds
+        self._layout: Layout | None = None
+        self._users: FileLock | None = None
+        self._postmaster: Postmaster | None = None
+        self._supervisor: asyncio.Task[None] | None = None
+        self._log = structlog.stdlib.get_logger("runwright.db.embedded")
+
+    @property
+    def pid(self) -> int | None:
+        """The postmaster's process id, while it serves."""
+        return None if self._postmaster is None else self._postmaster.pid
+
+    async def start(self) -> str:
+        """Start the server, or attach to the one that runs; return how to connect to it."""
+        if self._layout is not None:
+            return self._layout.dsn()
+        layout = Layout(self._data_dir, await asyncio.to_thread(postgres_account))
+        layout.make()
+        self._layout = layout
+        try:
+            await self._bring_up(layout)
+        except BaseException:
+            await self.stop()
+            raise
+        self._supervisor = asyncio.create_task(self._supervise(layout), name="embedded-postgres")
+        return layout.dsn()
+
+    async def stop(self) -> None:
+        """Let go of the server; the last process that uses it stops it."""
+        layout, self._layout = self._layout, None
+        if layout is None:
+            return
+        if self._supervisor is not None:
+            self._supervisor.cancel()
+            await asyncio.wait({self._supervisor})
+            self._supervisor = None
+        async with exclusive(layout.start_lock, self._start_seconds):
+            last = self._users is not None and self._users.try_exclusive()
+            if self._users is not None:
+                self._users.close()
+                self._users = None
+            running, self._postmaster = self._postmaster, None
+            if last and (running is None or not running.alive):
+                # Another process may have launched it again and gone away since.
+                running = process.find(layout) or running
+            if running is not None:
+                if last:
+                    await _shut_down(running, layout)
+                running.let_go()
+
+    async def _bring_up(self, layout: Layout) -> None:
+        async with exclusive(layout.start_lock, self._start_seconds):
+            if self._users is None:
+                self._users = FileLock(layout.users_lock)
+                self._users.try_shared()  # alone it is held only under the start lock, which is ours
+            if self._postmaster is not None:
+                self._postmaster.let_go()
+                self._postmaster = None
+            self._postmaster = process.find(layout) or await self._launch(layout)
+            await self._until_ready(layout, self._postmaster)
+
+    async def _launch(self, layout: Layout) -> Postmaster:
+        alive = FileLock(layout.server_lock)
+        try:
+            await self._until_leftovers_are_gone(layout, alive)
+            programs = await _to_the_end(find_programs, layout.account, (layout.data_dir, SHARED_SHELTER))
+            await _to_the_end(_make_cluster, layout, programs)
+            process.forget(layout)
+            layout.make_socket()
+            with _handed_over(layout, layout.cluster) as (path, fds):
+                command = [str(programs / "postgres"), "-D", path, "-k", str(layout.socket), *command_line()]
+                return process.launch(command, layout, (*fds, alive.fd))
+        finally:
+            alive.close()
+
+    async def _until_leftovers_are_gone(self, layout: Layout, alive: FileLock) -> None:
+        try:
+            await alive.exclusive_within(LEFTOVER_SECONDS)
+        except TimeoutError:
+            self._log.warning("postgres.leftovers_killed")
+            process.kill_leftovers(layout)
+            await alive.exclusive_within(LEFTOVER_SECONDS)
+
+    async def _until_ready(self, layout: Layout, postmaster: Postmaster) -> None:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._start_seconds
+        while not await _answers(layout):
+            if await postmaster.gone_within(READY_PAUSE_SECONDS):
+                raise EmbeddedError(f"The embedded PostgreSQL ended at its start:\n{layout.log_tail()}")
+            if loop.time() >= deadline:
+                raise EmbeddedError(
+                    f"The embedded PostgreSQL was not ready within {self._start_seconds:.0f} s:\n"
+                    f"{layout.log_tail()}"
+                )
+
+    async def _supervise(self, layout: Layout) -> None:
+        while self._postmaster is not None:
+            if not await self._postmaster.gone_within(LOG_CHECK_SECONDS):
+                layout.bound_log()
+                continue
+            self._log.warning("postgres.lost", pid=self._postmaster.pid)
+            await self._revive(layout)
+            self._log.info("postgres.restored", pid=self._postmaster.pid)
+
+    async def _revive(self, layout: Layout) -> None:
+        failures = 0
+        while True:
+            try:
+                return await self._bring_up(layout)
+            except (EmbeddedError, OSError) as error:
+                self._log.error("postgres.restart_failed", error=str(error))
+            await asyncio.sleep(REVIVE_PAUSES_SECONDS[min(failures, len(REVIVE_PAUSES_SECONDS) - 1)])
+            failures += 1
+
+
+async def _to_the_end(function: Callable[Args, T], *args: Args.args, **kwargs: Args.kwargs) -> T:
+    """Run in a thread; when cancelled, wait all the same: a thread cannot be stopped half way."""
+    task = asyncio.ensure_future(asyncio.to_thread(function, *args, **kwargs))
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait({task})
+        raise
+
+
+async def _answers(layout: Layout) -> bool:
+    """Tell whether the server takes connections; make the database where it is new."""
+    try:
+        connection = await asyncpg.connect(layout.dsn(), timeout=5)
+    except asyncpg.InvalidCatalogNameError:
+        maintenance = await asyncpg.connect(layout.dsn("postgres"), timeout=5)
+        with contextlib.suppress(asyncpg.DuplicateDatabaseError):
+            await maintenance.execute(f"CREATE DATABASE {DATABASE}")
+        await maintenance.close()
+        return True
+    except Exception as error:
+        if transient(error):
+            return False
+        raise
+    await connection.close()
+    return True
+
+
+async def _shut_down(postmaster: Postmaster, layout: Layout) -> None:
+    for number in (signal.SIGINT, signal.SIGQUIT):  # fast, then immediate
+        postmaster.send(number)
+        if await postmaster.gone_within(STOP_SECONDS):
+            break
+    else:
+        raise EmbeddedError(f"The embedded PostgreSQL (process {postmaster.pid}) does not stop.")
+    if layout.socket.parent != layout.data_dir:
+        shutil.rmtree(layout.socket, ignore_errors=True)
+
+
+def _make_cluster(layout: Layout, programs: Path) -> None:
+    version = layout.cluster / "PG_VERSION"
+    if version.exists():
+        found = version.read_text().strip()
+        if found != MAJOR_VERSION:
+            raise EmbeddedError(
+                f"{layout.cluster} was made by PostgreSQL {found}; this Runwright brings {MAJOR_VERSION}."
+            )
+        return
+    for unfinished in layout.data_dir.glob(".pg-*"):
+        shutil.rmtree(unfinished, ignore_errors=True)
+    part = Path(tempfile.mkdtemp(prefix=".pg-", dir=layout.data_dir))
+    layout.account.own(part)
+    options = [f"--username={USER}", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-instructions"]
+    with _handed_over(layout, part) as (path, fds):
+        status = process.run([str(programs / "initdb"), "-D", path, *options], layout, fds)
+    if status != 0:
+        shutil.rmtree(part, ignore_errors=True)
+        raise EmbeddedError(f"initdb failed ({status}):\n{layout.log_tail()}")
+    part.rename(layout.cluster)
+
+
+@contextlib.contextmanager
+def _handed_over(layout: Layout, folder: Path) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Yield how PostgreSQL's user is to name a folder, and the files that it must inherit for that."""
+    if layout.reachable:
+        yield str(folder), ()
+        return
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield f"/proc/self/fd/{fd}", (fd,)
+    finally:
+        os.close(fd)

@@ -1,0 +1,57 @@
+"""How the embedded PostgreSQL is set: durable, small, and reachable through one socket only.
+
+Given on its command line, so that a newer Runwright changes them without touching the cluster.
+What is not named here can be set in the cluster's own `postgresql.conf`.
+"""
+
+from collections.abc import Iterator
+from typing import Final
+
+SETTINGS: Final = {
+    # Nobody but this machine's owner of the socket folder gets in.
+    "listen_addresses": "",
+    "unix_socket_permissions": "0700",
+    "max_connections": "50",
+    # A commit that was answered is on disk.
+    "fsync": "on",
+    "synchronous_commit": "on",
+    "full_page_writes": "on",
+    "wal_compression": "on",
+    "max_wal_size": "1GB",
+    "min_wal_size": "80MB",
+    "wal_buffers": "8MB",
+    "checkpoint_timeout": "10min",
+    # Small: few processes, little memory, no plans for big queries.
+    "shared_buffers": "48MB",
+    "maintenance_work_mem": "32MB",
+    "effective_cache_size": "512MB",
+    "random_page_cost": "1.1",
+    "jit": "off",
+    "io_method": "sync",
+    "huge_pages": "off",
+    "max_parallel_workers_per_gather": "0",
+    "max_parallel_maintenance_workers": "0",
+    "max_worker_processes": "2",
+    "max_logical_replication_workers": "0",
+    "max_wal_senders": "4",
+    "max_replication_slots": "4",
+    # The queue table is small and busy.
+    "autovacuum": "on",
+    "autovacuum_naptime": "10s",
+    "autovacuum_max_workers": "2",
+    # Its own doings only: a statement that fails tells its caller, and may hold a tenant's data.
+    "log_destination": "stderr",
+    "logging_collector": "off",
+    "log_min_messages": "log",
+    "log_min_error_statement": "panic",
+    "log_checkpoints": "off",
+    "log_timezone": "UTC",
+    "timezone": "UTC",
+}
+
+
+def command_line() -> Iterator[str]:
+    """Yield the settings as arguments for `postgres`."""
+    for name, value in SETTINGS.items():
+        yield "-c"
+        yield f"{name}={value}"
