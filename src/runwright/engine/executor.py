@@ -386,10 +386,11 @@ class Executor:
 
 def _may_leave_more(jobs: Sequence[ClaimedJob], room: Room) -> bool:
     """Tell whether a claim stopped for lack of room and not for lack of jobs."""
-    if len(jobs) >= CLAIM_LIMIT or (jobs and len(jobs) >= room.free):
-        return True
+    if not jobs:
+        return False
     per_worker = Counter(job.worker_id for job in jobs)
-    return any(count >= room.fast.get(worker, CLAIM_LIMIT) for worker, count in per_worker.items())
+    beyond = sum(max(0, count - room.fast.get(worker, 0)) for worker, count in per_worker.items())
+    return beyond >= room.free or len(jobs) >= CLAIM_LIMIT
 
 
 def _assignment(token: int, job: ClaimedJob, loaded: Loaded) -> Assignment:

@@ -10,7 +10,7 @@ cursor and hands out, in one statement:
 - tenants in turns: a job's turn is its place among its tenant's candidates plus what that
   tenant used lately, so a flood of one waits behind the first job of another;
 - within a turn by rank (see `Submission.rank`), that is by priority, then age, with aging;
-- at most `room` jobs of slow or unknown workers, and at most `fast[worker]` of each fast one.
+- at most `room` jobs of any worker, and on top of them `fast[worker]` more of each fast one.
 
 A claimed job is `running`, its fence one higher: (job, fence) is the token that every later
 write of this attempt must show. Rows that a competitor has locked are skipped.
@@ -66,8 +66,8 @@ WITH RECURSIVE lane AS (
 ), last_lane AS (
     SELECT tenant_id, worker_id FROM lane WHERE nth = {LANE_WINDOW}
 ), open_lane AS (
-    SELECT l.tenant_id, l.worker_id, w.version, w.revision, w.max_concurrency, f.room IS NOT NULL AS fast,
-           least(coalesce(f.room, $3),
+    SELECT l.tenant_id, l.worker_id, w.version, w.revision, w.max_concurrency, coalesce(f.room, 0) AS fast_room,
+           least($3 + coalesce(f.room, 0),
                  CASE WHEN w.max_concurrency IS NOT NULL THEN greatest(w.max_concurrency - busy.jobs, 0) END) AS room
     FROM lane l
     JOIN workers w ON w.id = l.worker_id AND w.status = 'active' AND w.runtime = ANY ($4)
@@ -88,7 +88,11 @@ WITH RECURSIVE lane AS (
     LEFT JOIN unnest($10::text[], $11::float8[]) AS u (tenant_id, used) ON u.tenant_id = o.tenant_id
 ), chosen AS (
     SELECT p.*
-    FROM (SELECT *, row_number() OVER (PARTITION BY fast ORDER BY turn, rank, job_id) AS place FROM candidate) p
+    FROM (
+        SELECT *, nth_of_worker <= fast_room AS fast,
+               row_number() OVER (PARTITION BY nth_of_worker <= fast_room ORDER BY turn, rank, job_id) AS place
+        FROM candidate
+    ) p
     WHERE p.fast OR p.place <= $3
     ORDER BY p.turn, p.rank, p.job_id LIMIT $7
 ), locked AS (
