@@ -1,0 +1,1 @@
+"""The HTTP edge: one ASGI application, its dialects, and the server that runs it."""

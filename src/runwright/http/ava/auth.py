@@ -1,0 +1,124 @@
+"""Who is calling, and may they.
+
+A *platform* key asserts tenant, user and role in the headers, and must name all three. A
+*tenant* key is bound to one tenant and one highest role: headers are optional there, may
+lower the role, and are refused where they claim more.
+
+A missing or wrong key is 401; a header that is missing (platform key) or cannot be read is
+400; a claim or a role that is not permitted is 403. Ids in headers are letters, digits and
+`_.-`, at most 128.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final, cast
+
+from litestar import Request
+from litestar.connection import ASGIConnection
+from litestar.datastructures import State
+from litestar.handlers import BaseRouteHandler
+from litestar.types import Scope
+
+from runwright.core.errors import ForbiddenError, MalformedError, UnauthenticatedError
+from runwright.core.roles import ROLES, Caller, Role
+from runwright.http.services import AuthenticKey, Keys, Services
+
+SECRET: Final = b"x-internal-secret"
+TENANT: Final = b"x-tenant-id"
+USER: Final = b"x-user-id"
+ROLE: Final = b"x-platform-role"
+
+_OURS: Final = (SECRET, TENANT, USER, ROLE, b"authorization", b"content-type", b"idempotency-key")
+_ID: Final = re.compile(rb"[A-Za-z0-9_.-]{1,128}")
+_LONGEST_KEY: Final = 512
+
+AvaRequest = Request[Caller, None, State]
+
+
+class Needs:
+    """The guard of a route: recognises the caller and lets them pass from this role upwards."""
+
+    def __init__(self, role: Role) -> None:
+        self.role = role
+
+    async def __call__(self, connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
+        scope = connection.scope
+        scope["user"] = await admit(read_headers(scope), services_of(connection).keys, self.role)
+
+
+READS: Final = Needs(Role.TENANT_VIEWER)
+WRITES: Final = Needs(Role.TENANT_SYSTEM_ADMIN)
+
+
+def services_of(connection: ASGIConnection[Any, Any, Any, Any]) -> Services:
+    return cast("Services", connection.app.state.services)
+
+
+def read_headers(scope: Scope) -> dict[bytes, bytes]:
+    """Return the headers by name. One of ours given twice is refused: which would count?"""
+    headers = dict(scope["headers"])
+    if len(headers) != len(scope["headers"]):
+        names = [name for name, _ in scope["headers"]]
+        for name in _OURS:
+            if names.count(name) > 1:
+                raise MalformedError(f"The header {name.decode()} is given more than once.")
+    return headers
+
+
+async def admit(headers: Mapping[bytes, bytes], keys: Keys, needed: Role) -> Caller:
+    """Return the caller, who has at least the role that is needed."""
+    key = await keys.authenticate(_key_text(headers))
+    if key is None:
+        raise UnauthenticatedError("The API key is missing, wrong or revoked.")
+    caller = _platform_caller(key, headers) if key.tenant_id is None else _tenant_caller(key, headers)
+    if caller.role < needed:
+        message = f"This needs the role {needed.wire_name} or above; the caller has {caller.role.wire_name}."
+        raise ForbiddenError(message)
+    return caller
+
+
+def _key_text(headers: Mapping[bytes, bytes]) -> str:
+    secret = headers.get(SECRET)
+    if secret is None:
+        scheme, _, secret = headers.get(b"authorization", b"").partition(b" ")
+        if scheme.lower() != b"bearer":
+            secret = b""
+    secret = secret.strip()
+    if not secret or len(secret) > _LONGEST_KEY or not secret.isascii():
+        raise UnauthenticatedError("The API key is missing, wrong or revoked.")
+    return secret.decode("ascii")
+
+
+def _platform_caller(key: AuthenticKey, headers: Mapping[bytes, bytes]) -> Caller:
+    missing = [name.decode() for name in (TENANT, USER, ROLE) if not headers.get(name)]
+    if missing:
+        message = f"A platform key says for whom it calls; missing headers: {', '.join(missing)}."
+        raise MalformedError(message)
+    role = _role(headers[ROLE])
+    if role > key.role:
+        raise ForbiddenError(f"This key cannot act as {role.wire_name}.")
+    return Caller(_id(headers, TENANT), _id(headers, USER), role, key.id)
+
+
+def _tenant_caller(key: AuthenticKey, headers: Mapping[bytes, bytes]) -> Caller:
+    tenant_id = key.tenant_id or ""
+    if headers.get(TENANT) and _id(headers, TENANT) != tenant_id:
+        raise ForbiddenError("This key belongs to another tenant.")
+    role = _role(headers[ROLE]) if headers.get(ROLE) else key.role
+    if role > key.role:
+        raise ForbiddenError(f"This key cannot act as {role.wire_name}.")
+    return Caller(tenant_id, _id(headers, USER) if headers.get(USER) else key.id, role, key.id)
+
+
+def _id(headers: Mapping[bytes, bytes], name: bytes) -> str:
+    value = headers[name]
+    if not _ID.fullmatch(value):
+        raise MalformedError(f"The header {name.decode()} must be 1 to 128 letters, digits, '_', '.' or '-'.")
+    return value.decode("ascii")
+
+
+def _role(value: bytes) -> Role:
+    role = ROLES.get(value.decode("latin-1"))
+    if role is None:
+        raise MalformedError(f"The header {ROLE.decode()} must be one of: {', '.join(ROLES)}.")
+    return role

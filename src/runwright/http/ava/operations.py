@@ -1,0 +1,23 @@
+"""What a route says of itself, for the OpenAPI document."""
+
+import msgspec
+
+Opt = dict[str, "Operation"]
+
+
+class Operation(msgspec.Struct, frozen=True):
+    """One operation. Its success is the handler's return type; text beyond the summary its docstring."""
+
+    summary: str
+    tag: str
+    query: type[msgspec.Struct] | None = None
+    body: type[msgspec.Struct] | None = None
+    errors: tuple[int, ...] = ()
+    """Beyond 400, 401, 403 and 500, which every route has, and 413 and 408 of those with a body."""
+    idempotent: bool = False
+    """Takes an Idempotency-Key, and answers 200 where it is replayed."""
+
+    @property
+    def opt(self) -> Opt:
+        """The operation as a route's `opt`."""
+        return {"operation": self}

@@ -1,0 +1,65 @@
+"""Pages by number for the first rows, by an opaque cursor at any depth."""
+
+import base64
+import binascii
+from typing import Annotated, Final
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from runwright.core.errors import InvalidError
+from runwright.core.ids import Prefix, is_id
+from runwright.core.paging import EXACT_COUNT_LIMIT, Listing, PageRequest
+from runwright.http.ava.wire import Pagination
+
+_LONGEST_CURSOR: Final = 64
+
+PageNumber = Annotated[int, Meta(ge=1, description="Which page, from 1; the first 10,000 rows can be reached.")]
+PerPage = Annotated[int, Meta(ge=1, le=100, description="Rows on a page.")]
+Cursor = Annotated[str, Meta(description="`next_cursor` of the page before, instead of `page`.")]
+
+
+class PageQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """The part of a list's query that says which page."""
+
+    page: PageNumber | UnsetType = UNSET
+    per_page: PerPage = 20
+    cursor: Cursor | UnsetType = UNSET
+
+
+def read_page(query: PageQuery, prefix: Prefix) -> PageRequest:
+    """Return which page is asked for; the cursor of another kind of list is refused."""
+    if query.cursor is not UNSET:
+        if query.page is not UNSET:
+            raise InvalidError({"cursor": ["Cannot be combined with page."]})
+        return PageRequest(per_page=query.per_page, after_id=_decode_cursor(query.cursor, prefix))
+    page = 1 if query.page is UNSET else query.page
+    if page * query.per_page > EXACT_COUNT_LIMIT:
+        raise InvalidError({"page": [f"Reaches the first {EXACT_COUNT_LIMIT} rows only; use cursor beyond."]})
+    return PageRequest(page=page, per_page=query.per_page)
+
+
+def show_page(listing: Listing[object], page: PageRequest) -> Pagination:
+    return Pagination(
+        page=page.page if page.after_id is None else None,
+        per_page=page.per_page,
+        total=listing.total,
+        has_more=listing.has_more,
+        next_cursor=None if listing.next_id is None else _encode_cursor(listing.next_id),
+    )
+
+
+def _encode_cursor(row_id: str) -> str:
+    return base64.urlsafe_b64encode(row_id.encode()).decode().rstrip("=")
+
+
+def _decode_cursor(cursor: str, prefix: Prefix) -> str:
+    if len(cursor) <= _LONGEST_CURSOR and cursor.isascii():
+        try:
+            padded = cursor + "=" * (-len(cursor) % 4)
+            row_id = base64.b64decode(padded, altchars=b"-_", validate=True).decode("ascii")
+        except (binascii.Error, UnicodeDecodeError):
+            row_id = ""
+        if is_id(prefix, row_id):
+            return row_id
+    raise InvalidError({"cursor": ["Is not a cursor that a list of this kind gave."]})

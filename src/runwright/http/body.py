@@ -1,0 +1,80 @@
+"""Reading a request's body: bounded in bytes and in time, whatever the headers say."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import ClassVar, Final
+
+from litestar.types import Receive
+
+from runwright.core.errors import MalformedError, RunwrightError, TooLargeError
+from runwright.http.services import EdgeSettings
+
+_JSON: Final = frozenset({b"application/json", b"application/json; charset=utf-8", b"application/json;charset=utf-8"})
+_DRAIN_FACTOR: Final = 8
+
+
+class SlowRequestError(RunwrightError):
+    """The body did not arrive in time."""
+
+    code: ClassVar[str] = "slow"
+
+
+async def read_json_body(headers: Mapping[bytes, bytes], receive: Receive, limits: EdgeSettings) -> bytes:
+    """Return the raw body of a request that says it is JSON.
+
+    Raises MalformedError for another content type, TooLargeError as soon as the limit is
+    passed, SlowRequestError.
+    """
+    _require_json(headers.get(b"content-type", b""))
+    try:
+        async with asyncio.timeout(limits.body_seconds):
+            return await _read(headers, receive, limits.body_limit_bytes)
+    except TimeoutError:
+        raise SlowRequestError("The request body did not arrive in time.") from None
+
+
+def _require_json(content_type: bytes) -> None:
+    if content_type in _JSON:
+        return
+    kind, _, parameters = content_type.partition(b";")
+    charset = parameters.strip().lower().replace(b'"', b"")
+    if kind.strip().lower() != b"application/json" or charset not in {b"", b"charset=utf-8"}:
+        raise MalformedError("The content type must be application/json (UTF-8).")
+
+
+async def _read(headers: Mapping[bytes, bytes], receive: Receive, limit: int) -> bytes:
+    if int(headers.get(b"content-length", b"0")) > limit:
+        await _drain(headers, receive, limit)
+        raise _too_large(limit)
+    body, more = await _next_part(receive)
+    if more:
+        parts = [body]
+        size = len(body)
+        while more and size <= limit:
+            body, more = await _next_part(receive)
+            parts.append(body)
+            size += len(body)
+        body = b"".join(parts)
+    if len(body) > limit:
+        raise _too_large(limit)
+    return body
+
+
+async def _drain(headers: Mapping[bytes, bytes], receive: Receive, limit: int) -> None:
+    """Swallow a body that is not much too large, so that its sender gets to read the answer."""
+    if b"expect" in headers or int(headers[b"content-length"]) > _DRAIN_FACTOR * limit:
+        return
+    more = True
+    while more:
+        _, more = await _next_part(receive)
+
+
+async def _next_part(receive: Receive) -> tuple[bytes, bool]:
+    message = await receive()
+    if message["type"] != "http.request":
+        raise MalformedError("The client went away while sending the body.")
+    return message["body"], message.get("more_body", False)
+
+
+def _too_large(limit: int) -> TooLargeError:
+    return TooLargeError(f"The request body is over the limit of {limit} bytes.")

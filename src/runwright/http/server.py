@@ -1,0 +1,105 @@
+"""The application of all dialects, and the server that runs it inside our event loop."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Generator
+
+import uvicorn
+from litestar import Litestar, Router
+from litestar.datastructures import State
+
+from runwright.http.ava.errors import respond_to_error
+from runwright.http.ava.jobs import job_routes
+from runwright.http.ava.submit import PATH as SUBMIT_PATH
+from runwright.http.ava.submit import SubmitRoute
+from runwright.http.ava.workers import worker_routes
+from runwright.http.connection import limited_protocol
+from runwright.http.front import Front, RequestMetrics
+from runwright.http.probes import probe_routes
+from runwright.http.services import EdgeSettings, Services
+
+_BACKLOG = 2048
+
+
+def build_app(services: Services, edge: EdgeSettings) -> Litestar:
+    """Return the whole application; its `routes` say who may call what."""
+    ava = Router("/v1/ava", route_handlers=[worker_routes(), job_routes()])
+    app = Litestar(
+        route_handlers=[ava, *probe_routes()],
+        exception_handlers={Exception: respond_to_error},
+        state=State({"services": services, "edge": edge}),
+        openapi_config=None,
+        logging_config=None,
+        debug=False,
+    )
+    # The front stands before the router, so that it also sees what has no route.
+    app.asgi_handler = Front(
+        app.asgi_handler,
+        fast={("POST", SUBMIT_PATH): SubmitRoute(services, edge)},
+        metrics=RequestMetrics(services.metrics),
+        clock=services.clock,
+    )
+    return app
+
+
+class _Uvicorn(uvicorn.Server):
+    """Uvicorn that leaves the process's signals alone."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        yield
+
+
+class HttpServer:
+    """Listens and serves until stopped. Safe to stop unstarted and twice."""
+
+    def __init__(self, app: Litestar, *, host: str, port: int, edge: EdgeSettings) -> None:
+        self._host = host
+        self._port = port
+        self._server = _Uvicorn(
+            uvicorn.Config(
+                app,
+                loop="none",
+                http=limited_protocol(edge),
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                proxy_headers=False,
+                timeout_keep_alive=edge.keep_alive_seconds,
+                timeout_graceful_shutdown=edge.stop_seconds,
+            )
+        )
+        self._serving: asyncio.Task[None] | None = None
+
+    async def start(self) -> str:
+        """Listen, and return the address as a URL; OSError where the port is taken."""
+        listener = await _listen(self._host, self._port)
+        host, port = listener.getsockname()[:2]
+        self._serving = asyncio.create_task(self._server.serve(sockets=[listener]), name="http")
+        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+    async def stop(self) -> None:
+        """Take no more requests, finish those under way within their time, close."""
+        self._server.should_exit = True
+        if self._serving is not None:
+            await self._serving
+
+
+async def _listen(host: str, port: int) -> socket.socket:
+    found = await asyncio.get_running_loop().getaddrinfo(
+        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )
+    family, kind, protocol, _, address = found[0]
+    listener = socket.socket(family, kind, protocol)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setblocking(False)
+        listener.bind(address)
+        listener.listen(_BACKLOG)
+    except OSError:
+        listener.close()
+        raise
+    return listener

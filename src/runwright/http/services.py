@@ -1,0 +1,76 @@
+"""What the edge is given: the services it calls and the limits it keeps."""
+
+from collections.abc import Awaitable, Callable
+from typing import Literal, Protocol
+
+import msgspec
+from prometheus_client import CollectorRegistry
+
+from runwright.core.clock import Clock, system_clock
+from runwright.core.roles import Role
+from runwright.jobs.service import Jobs
+from runwright.runtimes.model import RuntimeInfo
+from runwright.workers.service import Workers
+
+Facts = dict[str, str | int | float | bool | list[str] | None]
+"""Plain things to say about a part of the server; never secrets."""
+
+
+class AuthenticKey(Protocol):
+    """An API key that was recognised; `tenant_id` is None for the platform key."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def tenant_id(self) -> str | None: ...
+    @property
+    def role(self) -> Role: ...
+
+
+class Keys(Protocol):
+    """Whoever knows the API keys."""
+
+    async def authenticate(self, key: str, /) -> AuthenticKey | None:
+        """Return the key that this text is, or None."""
+
+
+class Health(msgspec.Struct, frozen=True, kw_only=True):
+    """How the server and what it leans on are; `/healthz` shows it to anyone."""
+
+    status: Literal["ok", "degraded", "unavailable"]
+    version: str
+    isolation: Facts
+    database: Facts
+    executors: Facts
+    pool: Facts
+    runtimes: list[RuntimeInfo]
+
+
+class Services(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything behind the edge. `ready` tells whether requests can be served."""
+
+    workers: Workers
+    jobs: Jobs
+    keys: Keys
+    runtimes: Callable[[str], RuntimeInfo]
+    health: Callable[[], Awaitable[Health]]
+    ready: Callable[[], bool]
+    metrics: CollectorRegistry
+    clock: Clock = system_clock
+
+
+class EdgeSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """The limits of the edge."""
+
+    body_limit_bytes: int = 2 * 1024 * 1024
+    body_seconds: float = 30.0
+    """How long a client may take to send a whole body."""
+    head_limit_bytes: int = 32 * 1024
+    """The request line and all headers together."""
+    head_seconds: float = 10.0
+    """How long a client may take to send them."""
+    keep_alive_seconds: int = 75
+    stop_seconds: int = 10
+    """How long a stop waits for requests under way."""
+    docs_url: str = ""
+    """Where users reach this server, for links in errors; relative where empty."""
