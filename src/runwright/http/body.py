@@ -9,7 +9,7 @@ from litestar.types import Receive
 from runwright.core.errors import MalformedError, RunwrightError, TooLargeError
 from runwright.http.services import EdgeSettings
 
-_JSON: Final = frozenset({b"application/json", b"application/json; charset=utf-8", b"application/json;charset=utf-8"})
+_JSON: Final = b"application/json"
 _DRAIN_FACTOR: Final = 8
 
 
@@ -34,11 +34,11 @@ async def read_json_body(headers: Mapping[bytes, bytes], receive: Receive, limit
 
 
 def _require_json(content_type: bytes) -> None:
-    if content_type in _JSON:
+    if content_type == _JSON:
         return
     kind, _, parameters = content_type.partition(b";")
     charset = parameters.strip().lower().replace(b'"', b"")
-    if kind.strip().lower() != b"application/json" or charset not in {b"", b"charset=utf-8"}:
+    if kind.strip().lower() != _JSON or charset not in {b"", b"charset=utf-8"}:
         raise MalformedError("The content type must be application/json (UTF-8).")
 
 

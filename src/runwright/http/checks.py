@@ -35,7 +35,10 @@ class Form(Generic[T]):
     """A struct to fill in; `refusals` says more of names that are not fields (read-only ones, say)."""
 
     def __init__(
-        self, shape: type[T], rules: Mapping[str, Rule] | None = None, refusals: Mapping[str, str] | None = None
+        self,
+        shape: type[T],
+        rules: Mapping[str, Rule] | None = None,
+        refusals: Mapping[str, str] | None = None,
     ) -> None:
         self.shape = shape
         self._rules = dict(rules or {})

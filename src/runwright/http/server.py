@@ -4,6 +4,8 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Generator
+from functools import partial
+from typing import Final, cast
 
 import uvicorn
 from litestar import Litestar, Router
@@ -14,12 +16,12 @@ from runwright.http.ava.jobs import job_routes
 from runwright.http.ava.submit import PATH as SUBMIT_PATH
 from runwright.http.ava.submit import SubmitRoute
 from runwright.http.ava.workers import worker_routes
-from runwright.http.connection import limited_protocol
+from runwright.http.connection import LimitedProtocol
 from runwright.http.front import Front, RequestMetrics
 from runwright.http.probes import probe_routes
 from runwright.http.services import EdgeSettings, Services
 
-_BACKLOG = 2048
+_BACKLOG: Final = 2048
 
 
 def build_app(services: Services, edge: EdgeSettings) -> Litestar:
@@ -61,7 +63,7 @@ class HttpServer:
             uvicorn.Config(
                 app,
                 loop="none",
-                http=limited_protocol(edge),
+                http=cast("type[asyncio.Protocol]", partial(LimitedProtocol, edge)),
                 ws="none",
                 lifespan="off",
                 log_config=None,
@@ -96,7 +98,7 @@ async def _listen(host: str, port: int) -> socket.socket:
     listener = socket.socket(family, kind, protocol)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.setblocking(False)
+        listener.setblocking(False)  # noqa: FBT003  as the socket module has it
         listener.bind(address)
         listener.listen(_BACKLOG)
     except OSError:

@@ -55,10 +55,11 @@ def services_of(connection: ASGIConnection[Any, Any, Any, Any]) -> Services:
 
 
 def read_headers(scope: Scope) -> dict[bytes, bytes]:
-    """Return the headers by name. One of ours given twice is refused: which would count?"""
-    headers = dict(scope["headers"])
-    if len(headers) != len(scope["headers"]):
-        names = [name for name, _ in scope["headers"]]
+    """Return the headers by name; one of ours given twice is refused, for which would count."""
+    given = list(scope["headers"])
+    headers = dict(given)
+    if len(headers) != len(given):
+        names = [name for name, _ in given]
         for name in _OURS:
             if names.count(name) > 1:
                 raise MalformedError(f"The header {name.decode()} is given more than once.")

@@ -46,7 +46,9 @@ class CreateJobBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     input: Input = field(default_factory=lambda: _EMPTY)
     trigger: Annotated[Trigger, Meta(description="What caused the job.")] = Trigger.MANUAL
     priority: Annotated[int, Meta(ge=1, le=10, description="1 (first) to 10 (last).")] = 5
-    scheduled_at: Annotated[When, Meta(description="Not before this time; null or left out: now.")] | None = None
+    scheduled_at: Annotated[When, Meta(description="Not before this time; null or left out: now.")] | None = (
+        None
+    )
 
 
 class CreateJobsBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -90,13 +92,14 @@ class JobQuery(PageQuery, frozen=True, kw_only=True):
 class LogQuery(msgspec.Struct, frozen=True, kw_only=True):
     """Which lines of a log."""
 
-    level: Annotated[
-        Literal["info", "warn", "error"], Meta(description="Only lines of this level.")
-    ] | UnsetType = field(default=UNSET, name="filter[level]")
+    level: (
+        Annotated[Literal["info", "warn", "error"], Meta(description="Only lines of this level.")] | UnsetType
+    ) = field(default=UNSET, name="filter[level]")
     limit: Annotated[int, Meta(ge=1, le=500, description="Most lines to return.")] = 100
-    after: Annotated[
-        int, Meta(ge=0, le=_LARGEST_SEQ, description="Only lines after the one with this `seq`.")
-    ] | UnsetType = UNSET
+    after: (
+        Annotated[int, Meta(ge=0, le=_LARGEST_SEQ, description="Only lines after the one with this `seq`.")]
+        | UnsetType
+    ) = UNSET
 
 
 class NoQuery(msgspec.Struct, frozen=True):
@@ -118,14 +121,23 @@ def _check_input(raw: Raw) -> Iterable[Problem]:
     return ()
 
 
-_READ_ONLY: Final = {
-    name: "Is read-only."
-    for name in (
-        *("id", "tenant_id", "status", "triggered_by", "created_at", "started_at", "completed_at", "duration_ms"),
+_READ_ONLY: Final = dict.fromkeys(
+    (
+        *(
+            "id",
+            "tenant_id",
+            "status",
+            "triggered_by",
+            "created_at",
+            "started_at",
+            "completed_at",
+            "duration_ms",
+        ),
         *("output", "error", "worker_version", "attempt", "max_retries", "cancel_requested_at", "retry_of"),
         "schedule_id",
-    )
-}
+    ),
+    "Is read-only.",
+)
 
 CREATE_JOB: Final = Form(
     CreateJobBody,

@@ -95,7 +95,9 @@ async def create_jobs(request: AvaRequest) -> Response[Data[list[JobWire]]]:
     headers = read_headers(request.scope)
     body = await read_json_body(headers, request.receive, request.app.state.edge)
     jobs = read_jobs(body)
-    submitted = await services_of(request).jobs.submit_batch(request.user, jobs, read_idempotency(headers, body))
+    submitted = await services_of(request).jobs.submit_batch(
+        request.user, jobs, read_idempotency(headers, body)
+    )
     data = Data([job_wire(job) for job in submitted.jobs])
     return Response(data, status_code=200 if submitted.replayed else 201)
 

@@ -2,7 +2,7 @@
 
 import base64
 import binascii
-from typing import Annotated, Final
+from typing import Annotated, Final, TypeVar
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -14,7 +14,11 @@ from runwright.http.ava.wire import Pagination
 
 _LONGEST_CURSOR: Final = 64
 
-PageNumber = Annotated[int, Meta(ge=1, description="Which page, from 1; the first 10,000 rows can be reached.")]
+T = TypeVar("T")
+
+PageNumber = Annotated[
+    int, Meta(ge=1, description="Which page, from 1; the first 10,000 rows can be reached.")
+]
 PerPage = Annotated[int, Meta(ge=1, le=100, description="Rows on a page.")]
 Cursor = Annotated[str, Meta(description="`next_cursor` of the page before, instead of `page`.")]
 
@@ -39,7 +43,7 @@ def read_page(query: PageQuery, prefix: Prefix) -> PageRequest:
     return PageRequest(page=page, per_page=query.per_page)
 
 
-def show_page(listing: Listing[object], page: PageRequest) -> Pagination:
+def show_page(listing: Listing[T], page: PageRequest) -> Pagination:
     return Pagination(
         page=page.page if page.after_id is None else None,
         per_page=page.per_page,

@@ -38,13 +38,15 @@ class SubmitRoute:
         try:
             headers = read_headers(scope)
             caller = await admit(headers, self._services.keys, WRITES.role)
-            answer = await submit_job(self._services, self._edge, caller, headers, scope["query_string"], receive)
+            answer = await submit_job(
+                self._services, self._edge, caller, headers, scope["query_string"], receive
+            )
         except Exception as error:  # noqa: BLE001  the last resort, which logs what it does not know
             answer = error_answer(error, request_id=request_id_of(scope), docs_url=self._edge.docs_url)
         await send_answer(send, answer)
 
 
-async def submit_job(  # noqa: PLR0913  the parts of one request
+async def submit_job(
     services: Services,
     edge: EdgeSettings,
     caller: Caller,

@@ -5,7 +5,7 @@ published examples, then what Runwright adds.
 """
 
 from datetime import datetime
-from typing import Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 
 import msgspec
 from msgspec import Meta
@@ -13,7 +13,6 @@ from msgspec import Meta
 from runwright.core.jobs import JobStatus, Trigger
 from runwright.jobs.model import Attempt, Explanation, Job, JobError, JobLogs
 from runwright.workers.model import RuntimeName, Worker, WorkerStatus
-from typing import Annotated
 
 T = TypeVar("T")
 
@@ -199,10 +198,10 @@ def attempt_wire(attempt: Attempt) -> AttemptWire:
 
 
 def logs_wire(logs: JobLogs) -> JobLogsWire:
-    lines = [LogLineWire(time_wire(line.ts), line.level, line.msg, line.seq, line.attempt) for line in logs.logs]
-    return JobLogsWire(
-        job_id=logs.job_id, job_status=logs.job_status, logs=lines, next_after=logs.next_after
-    )
+    lines = [
+        LogLineWire(time_wire(line.ts), line.level, line.msg, line.seq, line.attempt) for line in logs.logs
+    ]
+    return JobLogsWire(job_id=logs.job_id, job_status=logs.job_status, logs=lines, next_after=logs.next_after)
 
 
 def explanation_wire(why: Explanation) -> ExplanationWire:

@@ -10,7 +10,7 @@ from msgspec import UNSET, Meta, UnsetType, field
 from runwright.core.errors import InvalidError
 from runwright.http.ava.paging import PageQuery
 from runwright.http.ava.text import storable_text
-from runwright.http.checks import Form, Problem
+from runwright.http.checks import Form, Problem, Rule
 from runwright.http.nesting import DEPTH_LIMIT, nests_too_deeply
 from runwright.runtimes.model import RuntimeInfo
 from runwright.workers.model import NewWorker, RuntimeName, Worker, WorkerChanges, WorkerFilter, WorkerStatus
@@ -57,7 +57,8 @@ Entrypoint = Annotated[
 SourceCode = Annotated[
     str,
     Meta(
-        description="Inline source code, at most 1 MiB in UTF-8.", extra_json_schema={"maxLength": _SOURCE_LIMIT}
+        description="Inline source code, at most 1 MiB in UTF-8.",
+        extra_json_schema={"maxLength": _SOURCE_LIMIT},
     ),
 ]
 Config = Annotated[
@@ -141,7 +142,9 @@ class WorkerQuery(PageQuery, frozen=True, kw_only=True):
     runtime: Annotated[RuntimeName, Meta(description="Only workers of this runtime.")] | UnsetType = field(
         default=UNSET, name="filter[runtime]"
     )
-    q: Annotated[str, Meta(max_length=_NAME_LIMIT, description="Part of the name, in any case.")] | UnsetType = UNSET
+    q: (
+        Annotated[str, Meta(max_length=_NAME_LIMIT, description="Part of the name, in any case.")] | UnsetType
+    ) = UNSET
 
 
 def _check_name(name: str) -> Iterable[Problem]:
@@ -204,7 +207,7 @@ def _check_network(network: str | NetworkAllow) -> Iterable[Problem]:
                 yield f"allow.{index}", "Must be a host name."
 
 
-_RULES: Final = {
+_RULES: Final[dict[str, Rule]] = {
     "name": _check_name,
     "description": storable_text,
     "entrypoint": _check_entrypoint,
@@ -213,9 +216,9 @@ _RULES: Final = {
     "secrets": _check_secrets,
     "network": _check_network,
 }
-_READ_ONLY: Final = {
-    name: "Is read-only." for name in ("id", "tenant_id", "version", "created_by", "created_at", "updated_at")
-}
+_READ_ONLY: Final = dict.fromkeys(
+    ("id", "tenant_id", "version", "created_by", "created_at", "updated_at"), "Is read-only."
+)
 
 CREATE_WORKER: Final = Form(
     CreateWorkerBody, _RULES, _READ_ONLY | {"status": "Is read-only here; a new worker is active."}

@@ -8,7 +8,7 @@ from litestar.params import FromPath
 from runwright.core.errors import NotFoundError
 from runwright.core.ids import is_id
 from runwright.http.ava.auth import READS, WRITES, AvaRequest, read_headers, services_of
-from runwright.http.ava.job_forms import NO_QUERY, NoQuery
+from runwright.http.ava.job_forms import NO_QUERY
 from runwright.http.ava.operations import Operation
 from runwright.http.ava.paging import read_page, show_page
 from runwright.http.ava.wire import Data, Page, WorkerWire, worker_wire
@@ -37,7 +37,9 @@ def _known(worker_id: str) -> str:
     return worker_id
 
 
-@get("/workers", guards=[READS], opt=Operation("List workers", tag=_TAG, query=WorkerQuery, errors=(422,)).opt)
+@get(
+    "/workers", guards=[READS], opt=Operation("List workers", tag=_TAG, query=WorkerQuery, errors=(422,)).opt
+)
 async def list_workers(request: AvaRequest) -> Page[WorkerWire]:
     query = LIST_WORKERS.read_query(request.scope["query_string"])
     page = read_page(query, "wkr")
@@ -58,10 +60,14 @@ async def create_worker(request: AvaRequest) -> Data[WorkerWire]:
     return Data(worker_wire(await services.workers.create(request.user, new_worker(form.read_json(body)))))
 
 
-@get("/workers/{worker_id:str}", guards=[READS], opt=Operation("Get a worker", tag=_TAG, errors=(404, 422)).opt)
+@get(
+    "/workers/{worker_id:str}", guards=[READS], opt=Operation("Get a worker", tag=_TAG, errors=(404, 422)).opt
+)
 async def get_worker(request: AvaRequest, worker_id: FromPath[str]) -> Data[WorkerWire]:
     NO_QUERY.read_query(request.scope["query_string"])
-    return Data(worker_wire(await services_of(request).workers.get(request.user.tenant_id, _known(worker_id))))
+    return Data(
+        worker_wire(await services_of(request).workers.get(request.user.tenant_id, _known(worker_id)))
+    )
 
 
 @patch(
