@@ -79,12 +79,12 @@ class JobSignals:
                 del self._ends[job_id]
 
     def receive(self, payload: str) -> None:
-        """Take a hint that another process sent."""
+        """Take a hint that another process sent; an empty one says that some may have been missed."""
         origin, _, rest = payload.partition(" ")
         kind, _, content = rest.partition(" ")
         if origin == self._origin:
             return
-        if kind == "ready":
+        if kind == "ready" or not payload:
             for ready in self._on_ready:
                 ready(None)
         elif kind == "cancel":

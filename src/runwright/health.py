@@ -1,0 +1,65 @@
+"""What `/healthz` says: how the server is, and how what it leans on is."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Final, Literal
+
+from runwright import __version__
+from runwright.db.pool import Database
+from runwright.engine.executor import Executor
+from runwright.http.services import Facts, Health
+from runwright.jobs.store.rescue import live_executors
+from runwright.runtimes.host import Host
+
+_PATIENCE_SECONDS: Final = 2.0
+
+
+class HealthReporter:
+    """Looks at the database, the executors that live in it, and this process's own pool."""
+
+    def __init__(self, db: Database, *, host: Host, executor: Executor | None, draining: Callable[[], bool]) -> None:
+        self._db = db
+        self._host = host
+        self._executor = executor
+        self._draining = draining
+
+    async def report(self) -> Health:
+        """Return the state of everything; never raises, and answers within a few seconds."""
+        database: Facts
+        executors: Facts
+        status: Literal["ok", "degraded", "unavailable"] = "ok"
+        try:
+            async with asyncio.timeout(_PATIENCE_SECONDS):
+                version = await self._db.fetchval("SHOW server_version")
+                live = await live_executors(self._db)
+        except Exception as error:  # noqa: BLE001  whatever it is, the report says so
+            database, executors = {"reachable": False, "error": type(error).__name__}, {}
+            status = "unavailable"
+        else:
+            database = {"reachable": True, "version": version}
+            executors = {"live": len(live), "slots": sum(one.slots for one in live)}
+            if not live:
+                status = "degraded"
+        return Health(
+            status="degraded" if status == "ok" and self._draining() else status,
+            version=__version__,
+            isolation={
+                "level": self._host.isolation.wire_name,
+                "reached": list(self._host.reached),
+                "missing": [f"{one.what}: {one.why}" for one in self._host.missing],
+            },
+            database=database,
+            executors=executors,
+            pool=self._pool(),
+            runtimes=list(self._host.runtimes.values()),
+        )
+
+    def _pool(self) -> Facts:
+        if self._executor is None:
+            return {}
+        stats = self._executor.pool.stats()
+        facts: Facts = {"running": stats.running, "waiting": stats.waiting, "booted": stats.booted}
+        for runtime, states in stats.sandboxes.items():
+            for state, count in states.items():
+                facts[f"{runtime}_{state}"] = count
+        return facts

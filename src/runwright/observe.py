@@ -1,0 +1,52 @@
+"""The one place where named events become log lines and metrics."""
+
+from collections.abc import Mapping
+from typing import Final
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter
+
+_QUIET: Final = frozenset({"job_attempt_ended", "job_handed_back"})
+"""Too many to log one by one; they are counted."""
+
+_WARNINGS: Final = frozenset(
+    {
+        "executor_drain_over",
+        "executor_lease_lost",
+        "executor_not_removed",
+        "job_result_refused",
+        "jobs_rescued",
+        "lease_not_renewed",
+        "loop_pass_failed",
+        "record_failed",
+    }
+)
+
+
+class Observer:
+    """Turns notices into structured log lines and Prometheus counters; see core/notices.py."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._log = structlog.get_logger("runwright")
+        self._notices = Counter(
+            "runwright_notices", "Named events of the logic, by name.", ["name"], registry=registry
+        )
+        self._attempts = Counter(
+            "runwright_job_attempts_ended",
+            "Attempts that ended here, by the job's status after it.",
+            ["status"],
+            registry=registry,
+        )
+
+    def __call__(self, name: str, /, **facts: str | float | None) -> None:
+        """Count the event and, where a person should see it, log it."""
+        self._notices.labels(name).inc()
+        if name == "job_attempt_ended":
+            self._attempts.labels(facts["status"]).inc()
+        if name in _QUIET:
+            return
+        self._write(name, facts)
+
+    def _write(self, name: str, facts: Mapping[str, str | float | None]) -> None:
+        write = self._log.warning if name in _WARNINGS else self._log.info
+        write(name, **facts)

@@ -1,0 +1,251 @@
+"""The composition root: the only place that puts concrete things together.
+
+Start: database, schema, services, loops, HTTP; then the one line on stdout. Stop, on SIGTERM or
+SIGINT: no new work, running jobs get the drain period, what was accepted is committed, and the
+things are taken down in reverse. A second signal gives up what still runs at once.
+"""
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from contextlib import AsyncExitStack
+from typing import Final
+
+import msgspec
+from prometheus_client import CollectorRegistry
+
+from runwright.config import Settings
+from runwright.core.clock import Clock, system_clock
+from runwright.core.ids import new_id
+from runwright.core.notices import Notice
+from runwright.db.embedded import EmbeddedPostgres
+from runwright.db.listen import Listener
+from runwright.db.migrate import migrate
+from runwright.db.pool import Database, connect, open_pool
+from runwright.demo import run_demo
+from runwright.engine.executor import Executor, ExecutorSettings
+from runwright.engine.promoter import Promoter
+from runwright.engine.reaper import Reaper
+from runwright.health import HealthReporter
+from runwright.http.server import HttpServer, build_app
+from runwright.http.services import EdgeSettings, Services
+from runwright.jobs.service import Jobs
+from runwright.jobs.signals import JobSignals
+from runwright.jobs.store.cancel import cancel_jobs_of_deprecated
+from runwright.logs import set_up_logs
+from runwright.observe import Observer
+from runwright.runtimes.host import Host
+from runwright.runtimes.model import RuntimeInfo
+from runwright.runtimes.pool import Pool, PoolSettings
+from runwright.runtimes.probe import floor_refusal, probe_host
+from runwright.tenants.service import Keys
+from runwright.workers.service import Workers
+
+HINT_CHANNEL: Final = "runwright_jobs"
+ENGINE_CONNECTIONS: Final = 4
+"""The loops have connections of their own, so that no flood of requests delays a heartbeat."""
+
+_CANCEL_BATCH: Final = 1000
+
+
+class Foundation(msgspec.Struct, frozen=True):
+    """What every role stands on."""
+
+    settings: Settings
+    dsn: str
+    host: Host
+    clock: Clock
+    notice: Notice
+    metrics: CollectorRegistry
+    db: Database
+    signals: JobSignals
+
+
+class _Stop:
+    """Counts the signals: the first one asks for a drain, the second one for haste."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+        self.hurry = asyncio.Event()
+
+    def watch(self) -> None:
+        """Take SIGTERM and SIGINT from now on."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._hear)
+
+    def _hear(self) -> None:
+        (self.hurry if self.asked.is_set() else self.asked).set()
+
+
+async def serve(settings: Settings) -> int:
+    """Run the roles that the settings name until a signal says stop; returns the exit status."""
+    set_up_logs(settings)
+    stop = _Stop()
+    stop.watch()
+    async with AsyncExitStack() as stack:
+        foundation = await _lay_foundation(settings, stack)
+        if foundation is None:
+            return 1
+        reaper = Reaper(
+            foundation.db,
+            clock=foundation.clock,
+            signals=foundation.signals,
+            notice=foundation.notice,
+            interval_seconds=settings.reaper_interval_seconds,
+        )
+        stack.push_async_callback(reaper.stop)
+        await reaper.start()
+        executor = await _start_executor(foundation, stop, stack) if "executor" in settings.roles else None
+        url = await _start_http(foundation, executor, stop, stack) if "api" in settings.roles else None
+        sys.stdout.write(f"runwright ready {url or '(no api)'}\n")
+        sys.stdout.flush()
+        if settings.demo and url is not None:
+            demo = asyncio.create_task(_demonstrate(settings, url))
+            stack.callback(demo.cancel)
+        await stop.asked.wait()
+        foundation.notice("stopping")
+    return 0
+
+
+async def _lay_foundation(settings: Settings, stack: AsyncExitStack) -> Foundation | None:
+    """Probe the host, bring up the database and its schema; None where the host is below the floor."""
+    metrics = CollectorRegistry()
+    notice = Observer(metrics)
+    host = await asyncio.to_thread(probe_host)
+    notice("host_probed", isolation=host.isolation.wire_name, missing=", ".join(m.what for m in host.missing))
+    refusal = floor_refusal(settings.isolation_floor, host)
+    if refusal is not None and "executor" in settings.roles:
+        sys.stderr.write(f"{refusal}\n")
+        return None
+    dsn = settings.database_url
+    if dsn is None:
+        embedded = EmbeddedPostgres(settings.data_dir)
+        stack.push_async_callback(embedded.stop)
+        dsn = await embedded.start()
+    connection = await connect(dsn)
+    try:
+        await migrate(connection)
+    finally:
+        await connection.close()
+    db = await _open_pool(dsn, ENGINE_CONNECTIONS, stack)
+    signals = await _open_signals(dsn, stack)
+    return Foundation(settings, dsn, host, system_clock, notice, metrics, db, signals)
+
+
+async def _open_pool(dsn: str, size: int, stack: AsyncExitStack) -> Database:
+    pool = await open_pool(dsn, max_size=size)
+    stack.push_async_callback(pool.close)
+    return pool
+
+
+async def _open_signals(dsn: str, stack: AsyncExitStack) -> JobSignals:
+    listener: Listener
+    signals = JobSignals(
+        origin=new_id("exe", system_clock()), send=lambda payload: listener.notify(HINT_CHANNEL, payload)
+    )
+    listener = Listener(dsn, {HINT_CHANNEL: signals.receive})
+    stack.push_async_callback(listener.stop)
+    stack.callback(signals.stop)
+    await listener.start()
+    return signals
+
+
+async def _start_executor(f: Foundation, stop: _Stop, stack: AsyncExitStack) -> Executor:
+    settings = f.settings
+
+    def make_pool(executor: Executor) -> Pool:
+        return Pool(
+            settings=_pool_settings(settings),
+            host=f.host,
+            clock=f.clock,
+            on_started=executor.on_started,
+            on_line=executor.on_line,
+            on_outcome=executor.on_outcome,
+            on_room=executor.on_room,
+        )
+
+    executor = Executor(
+        f.db,
+        settings=ExecutorSettings(
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            slots=settings.executor_slots,
+            isolation=f.host.isolation.wire_name,
+            runtimes=[name for name, info in f.host.runtimes.items() if info.ready],
+            lease_seconds=settings.lease_seconds,
+            heartbeat_seconds=settings.heartbeat_seconds,
+            drain_seconds=settings.drain_seconds,
+        ),
+        clock=f.clock,
+        signals=f.signals,
+        notice=f.notice,
+        make_pool=make_pool,
+    )
+    promoter = Promoter(f.db, clock=f.clock, signals=f.signals, notice=f.notice)
+
+    async def hurry() -> None:
+        await stop.hurry.wait()
+        executor.halt()
+
+    hurrying = asyncio.create_task(hurry())
+    stack.callback(hurrying.cancel)
+    stack.push_async_callback(executor.stop)
+    stack.push_async_callback(promoter.stop)
+    await executor.start()
+    await promoter.start()
+    return executor
+
+
+def _pool_settings(settings: Settings) -> PoolSettings:
+    return PoolSettings(
+        slots=settings.executor_slots,
+        prebooted={
+            "python": settings.pool_prebooted_python,
+            "nodejs": settings.pool_prebooted_nodejs,
+            "shell": settings.pool_prebooted_shell,
+        },
+        idle_seconds=settings.pool_idle_seconds,
+        max_jobs_per_sandbox=settings.pool_max_jobs,
+        grace_seconds=settings.cancel_grace_seconds,
+    )
+
+
+async def _start_http(f: Foundation, executor: Executor | None, stop: _Stop, stack: AsyncExitStack) -> str:
+    settings = f.settings
+    db = await _open_pool(f.dsn, settings.db_pool_size, stack)
+    jobs = Jobs(db, clock=f.clock, signals=f.signals)
+    stack.push_async_callback(jobs.stop)
+
+    async def cancel_leftovers() -> None:
+        while ids := await cancel_jobs_of_deprecated(db, now=f.clock(), limit=_CANCEL_BATCH):
+            f.signals.jobs_ended(ids)
+            f.signals.announce_ended(ids)
+
+    def runtime(name: str) -> RuntimeInfo:
+        unknown = RuntimeInfo(name=name, ready=False, reason="no such runtime")
+        return f.host.runtimes.get(name, unknown)
+
+    reporter = HealthReporter(db, host=f.host, executor=executor, draining=stop.asked.is_set)
+    services = Services(
+        workers=Workers(db, clock=f.clock, on_deprecated=cancel_leftovers),
+        jobs=jobs,
+        keys=Keys(db, clock=f.clock, platform_key=_platform_key(settings)),
+        runtimes=runtime,
+        health=reporter.report,
+        ready=lambda: not stop.asked.is_set(),
+        metrics=f.metrics,
+        clock=f.clock,
+    )
+    edge = EdgeSettings(body_limit_bytes=settings.body_limit_bytes)
+    server = HttpServer(build_app(services, edge), host=settings.host, port=settings.port, edge=edge)
+    stack.push_async_callback(server.stop)
+    return await server.start()
+
+
+async def _demonstrate(settings: Settings, url: str) -> None:
+    path = settings.data_dir / "platform-key"
+    command = "echo $RUNWRIGHT_PLATFORM_KEY" if settings.platform_key else f"cat {path}"
+    await run_demo(url, platform_key=_platform_key(settings), key_command=command)
