@@ -11,6 +11,9 @@ import uvicorn
 from litestar import Litestar, Router
 from litestar.datastructures import State
 
+from runwright import __version__
+from runwright.http.ava.docs import Docs, docs_routes
+from runwright.http.ava.document import describe_api
 from runwright.http.ava.errors import respond_to_error
 from runwright.http.ava.jobs import job_routes
 from runwright.http.ava.submit import PATH as SUBMIT_PATH
@@ -26,7 +29,7 @@ _BACKLOG: Final = 2048
 
 def build_app(services: Services, edge: EdgeSettings) -> Litestar:
     """Return the whole application; its `routes` say who may call what."""
-    ava = Router("/v1/ava", route_handlers=[worker_routes(), job_routes()])
+    ava = Router("/v1/ava", route_handlers=[worker_routes(), job_routes(), docs_routes()])
     app = Litestar(
         route_handlers=[ava, *probe_routes()],
         exception_handlers={Exception: respond_to_error},
@@ -35,6 +38,7 @@ def build_app(services: Services, edge: EdgeSettings) -> Litestar:
         logging_config=None,
         debug=False,
     )
+    app.state.ava_docs = Docs(describe_api(app.routes, __version__))
     # The front stands before the router, so that it also sees what has no route.
     app.asgi_handler = Front(
         app.asgi_handler,

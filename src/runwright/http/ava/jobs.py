@@ -67,6 +67,7 @@ async def list_jobs(request: AvaRequest) -> Page[JobWire]:
         body=CreateJobBody,
         errors=(404, 409, 422),
         idempotent=True,
+        example={"worker_id": "wkr_01jd9x3v7m0000000000000000", "input": {"name": "Ada"}, "priority": 2},
     ).opt,
 )
 async def create_job(request: AvaRequest) -> Response[Data[JobWire]]:
@@ -86,7 +87,12 @@ async def create_job(request: AvaRequest) -> Response[Data[JobWire]]:
     "/jobs/batch",
     guards=[WRITES],
     opt=Operation(
-        "Trigger many jobs", tag=_TAG, body=CreateJobsBody, errors=(404, 409, 422), idempotent=True
+        "Trigger many jobs",
+        tag=_TAG,
+        body=CreateJobsBody,
+        errors=(404, 409, 422),
+        idempotent=True,
+        example={"jobs": [{"worker_id": "wkr_01jd9x3v7m0000000000000000", "input": {"name": "Ada"}}]},
     ).opt,
 )
 async def create_jobs(request: AvaRequest) -> Response[Data[list[JobWire]]]:

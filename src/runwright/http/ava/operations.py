@@ -1,5 +1,7 @@
 """What a route says of itself, for the OpenAPI document."""
 
+from typing import Any
+
 import msgspec
 
 Opt = dict[str, "Operation"]
@@ -16,6 +18,8 @@ class Operation(msgspec.Struct, frozen=True):
     """Beyond 400, 401, 403 and 500, which every route has, and 413 and 408 of those with a body."""
     idempotent: bool = False
     """Takes an Idempotency-Key, and answers 200 where it is replayed."""
+    example: dict[str, Any] | None = None
+    """A body."""
 
     @property
     def opt(self) -> Opt:

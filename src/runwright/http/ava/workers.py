@@ -50,7 +50,19 @@ async def list_workers(request: AvaRequest) -> Page[WorkerWire]:
 @post(
     "/workers",
     guards=[WRITES],
-    opt=Operation("Create a worker", tag=_TAG, body=CreateWorkerBody, errors=(422,)).opt,
+    opt=Operation(
+        "Create a worker",
+        tag=_TAG,
+        body=CreateWorkerBody,
+        errors=(422,),
+        example={
+            "name": "Greeter",
+            "runtime": "python",
+            "config": {"GREETING": "Hello"},
+            "timeout_seconds": 60,
+            "source_code": "async def handler(input, env):\n    return f\"{env['GREETING']}, {input['name']}\"",
+        },
+    ).opt,
 )
 async def create_worker(request: AvaRequest) -> Data[WorkerWire]:
     NO_QUERY.read_query(request.scope["query_string"])
@@ -73,7 +85,13 @@ async def get_worker(request: AvaRequest, worker_id: FromPath[str]) -> Data[Work
 @patch(
     "/workers/{worker_id:str}",
     guards=[WRITES],
-    opt=Operation("Update a worker", tag=_TAG, body=ChangeWorkerBody, errors=(404, 409, 422)).opt,
+    opt=Operation(
+        "Update a worker",
+        tag=_TAG,
+        body=ChangeWorkerBody,
+        errors=(404, 409, 422),
+        example={"status": "paused", "config": {"GREETING": None}},
+    ).opt,
 )
 async def change_worker(request: AvaRequest, worker_id: FromPath[str]) -> Data[WorkerWire]:
     NO_QUERY.read_query(request.scope["query_string"])
