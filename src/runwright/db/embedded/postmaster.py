@@ -118,8 +118,13 @@ def find(layout: Layout) -> Postmaster | None:
 
 
 def forget(layout: Layout) -> None:
-    """Remove the record of a postmaster that is known to be gone; its number may be another's now."""
-    (layout.cluster / "postmaster.pid").unlink(missing_ok=True)
+    """Remove the records of a postmaster that is known to be gone.
+
+    Its number may be another's now, or a zombie's, and PostgreSQL would take that for a live one.
+    """
+    stale = (layout.cluster / "postmaster.pid", *layout.socket.glob(".s.PGSQL.*"))
+    for file in stale:
+        file.unlink(missing_ok=True)
 
 
 def kill_leftovers(layout: Layout) -> None:
