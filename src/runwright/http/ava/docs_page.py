@@ -57,7 +57,8 @@ def render_page(document: Json) -> str:
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
         f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{_STYLE}</style></head>'
-        f'<body><div class="page"><nav>{"".join(_navigation(document))}</nav><main>{body}</main></div></body></html>'
+        f'<body><div class="page"><nav>{"".join(_navigation(document))}</nav><main>{body}</main></div>'
+        "</body></html>"
     )
 
 

@@ -26,7 +26,7 @@ Json = dict[str, Any]
 
 _REFS: Final = "#/components/schemas/{name}"
 _REFERENCE: Final = re.compile(r"#/components/schemas/([\w.]+)")
-_INTERNAL: Final = re.compile(r"(?:\w+\.)+|Wire\b|Wire(?=_)")
+_INTERNAL: Final = re.compile(r"(?:[a-z]+\.)+|Wire\b|Wire(?=_)")
 _EVERY_ERROR: Final = (400, 401, 403, 500, 503)
 _BODY_ERRORS: Final = (408, 413)
 _CREATED: Final = 201
@@ -55,7 +55,7 @@ def describe_api(routes: Iterable[BaseRoute], version: str) -> Json:
     names = {kind: _public(_schema_name(kind)) for kind in types}
     paths: dict[str, Json] = {}
     for path, method, handler, operation in operations:
-        described = _describe(path, method, handler, operation, schemas, names)
+        described = _describe(path, handler, operation, schemas, names)
         paths.setdefault(_PARAMETER.sub(r"{\1}", path), {})[method.lower()] = described
     document = {
         "openapi": "3.1.0",
@@ -92,7 +92,6 @@ def _operations(routes: Iterable[BaseRoute]) -> Iterator[tuple[str, str, HTTPRou
 
 def _describe(
     path: str,
-    method: str,
     handler: HTTPRouteHandler,
     operation: Operation,
     schemas: Json,

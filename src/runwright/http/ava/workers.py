@@ -60,7 +60,7 @@ async def list_workers(request: AvaRequest) -> Page[WorkerWire]:
             "runtime": "python",
             "config": {"GREETING": "Hello"},
             "timeout_seconds": 60,
-            "source_code": "async def handler(input, env):\n    return f\"{env['GREETING']}, {input['name']}\"",
+            "source_code": "async def handler(input, env):\n    return env['GREETING'] + ' ' + input['name']",
         },
     ).opt,
 )
