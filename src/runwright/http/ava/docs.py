@@ -29,9 +29,7 @@ async def show_document(request: DocsRequest) -> Response[bytes]:
 async def show_page(request: DocsRequest) -> Response[bytes]:
     """Show the page for people."""
     page = request.app.state.ava_docs.page
-    return Response(
-        page, media_type="text/html; charset=utf-8", headers={"content-security-policy": PAGE_POLICY}
-    )
+    return Response(page, media_type="text/html", headers={"content-security-policy": PAGE_POLICY})
 
 
 def docs_routes() -> Router:

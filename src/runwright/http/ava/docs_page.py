@@ -39,7 +39,8 @@ table { border-collapse: collapse; width: 100%; font-size: .92rem; }
 td, th { text-align: left; vertical-align: top; padding: .35rem .75rem .35rem 0;
   border-bottom: 1px solid var(--line); }
 th { font-weight: 600; }
-td:first-child { white-space: nowrap; }
+td:first-child { white-space: nowrap; width: 1%; }
+td.kind { width: 16rem; }
 .kind { opacity: .8; }
 @media (max-width: 50rem) { .page { display: block; } nav { position: static; max-height: none; } }
 """
@@ -150,7 +151,12 @@ def _field_rows(document: Json, schema: Json) -> Iterator[tuple[str, str, str]]:
     resolved = _resolve(document, schema)
     for name, part in resolved.get("properties", {}).items():
         kind = _kind(document, part) + (", required" if _must_give(resolved, name) else "")
-        yield name, kind, part.get("description", "")
+        yield name, kind, _description(part)
+
+
+def _description(schema: Json) -> str:
+    parts = [schema, *schema.get("anyOf", ())]
+    return next((part["description"] for part in parts if "description" in part), "")
 
 
 def _must_give(schema: Json, name: str) -> bool:

@@ -28,6 +28,7 @@ _REFS: Final = "#/components/schemas/{name}"
 _REFERENCE: Final = re.compile(r"#/components/schemas/([\w.]+)")
 _INTERNAL: Final = re.compile(r"(?:[a-z]+\.)+|Wire\b|Wire(?=_)")
 _EVERY_ERROR: Final = (400, 401, 403, 500, 503)
+_METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
 _BODY_ERRORS: Final = (408, 413)
 _CREATED: Final = 201
 _PARAMETER: Final = re.compile(r"\{(\w+):\w+\}")
@@ -83,11 +84,11 @@ def _without_title(schema: Json) -> Json:
 def _operations(routes: Iterable[BaseRoute]) -> Iterator[tuple[str, str, HTTPRouteHandler, Operation]]:
     for route in routes:
         if isinstance(route, HTTPRoute):
-            for handler in route.route_handlers:
-                operation = handler.opt.get("operation")
-                if isinstance(operation, Operation):
-                    for method in sorted(handler.http_methods):
-                        yield route.path, method, handler, operation
+            for method in _METHODS:
+                handler, *_ = route.route_handler_map.get(method, (None,))
+                operation = handler.opt.get("operation") if handler else None
+                if handler and isinstance(operation, Operation):
+                    yield route.path, method, handler, operation
 
 
 def _describe(

@@ -17,7 +17,12 @@ _LONGEST_CURSOR: Final = 64
 T = TypeVar("T")
 
 PageNumber = Annotated[
-    int, Meta(ge=1, description="Which page, from 1; the first 10,000 rows can be reached.")
+    int,
+    Meta(
+        ge=1,
+        description="Which page, from 1; the first 10,000 rows can be reached.",
+        extra_json_schema={"default": 1},
+    ),
 ]
 PerPage = Annotated[int, Meta(ge=1, le=100, description="Rows on a page.")]
 Cursor = Annotated[str, Meta(description="`next_cursor` of the page before, instead of `page`.")]
