@@ -1,0 +1,271 @@
+"""One frozen value with every setting, where each came from, and what it means.
+
+A setting comes from the first of: a flag, `RUNWRIGHT_*` in the environment, the TOML file, the
+default. All problems are reported at once, each naming its setting and its source; a name that
+nobody knows is a problem too, so that a misspelt setting never goes unnoticed. An empty variable
+in the environment counts as absent.
+
+`config.default.toml` beside this module is the documentation of the configuration: it is what
+`default_file` writes, and a test holds the two together.
+"""
+
+import difflib
+import os
+import textwrap
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Final, Literal, TypeAlias, get_args, get_origin
+
+import msgspec
+from msgspec import Meta
+
+from runwright.core.errors import RunwrightError
+
+PREFIX: Final = "RUNWRIGHT_"
+CONFIG_VARIABLE: Final = "RUNWRIGHT_CONFIG"
+SECRET_SETTINGS: Final = frozenset({"database_url", "platform_key"})
+
+RoleName = Literal["api", "executor", "reaper"]
+ROLE_NAMES: Final[tuple[RoleName, ...]] = get_args(RoleName)
+
+Count: TypeAlias = Annotated[int, Meta(ge=0)]
+Size: TypeAlias = Annotated[int, Meta(ge=1)]
+Seconds: TypeAlias = Annotated[float, Meta(gt=0, le=31_536_000)]
+SecondsOrNone: TypeAlias = Annotated[float, Meta(ge=0, le=31_536_000)]
+
+
+class ConfigError(RunwrightError):
+    """The configuration is wrong; the message names every problem."""
+
+    code = "config"
+
+
+def default_data_dir() -> Path:
+    """Return where data goes when nobody says: the system's place for root, else the user's own."""
+    if os.geteuid() == 0:
+        return Path("/var/lib/runwright")
+    shared = os.environ.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
+    return Path(shared) / "runwright"
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """Every setting. `sources` says where each that is not a default came from."""
+
+    host: Annotated[str, Meta(min_length=1, description="Address to listen on.")] = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65535, description="Port to listen on; 0 takes a free one.")] = 8080
+    data_dir: Annotated[
+        Path,
+        Meta(
+            description="Where the embedded database and the platform key are kept. Default: under root"
+            " /var/lib/runwright, else $XDG_DATA_HOME/runwright or ~/.local/share/runwright."
+        ),
+    ] = msgspec.field(default_factory=default_data_dir)
+    database_url: Annotated[
+        str | None,
+        Meta(description="A PostgreSQL (15 or later) of your own; without it one is started in data_dir."),
+    ] = None
+    db_pool_size: Annotated[Size, Meta(description="Database connections for requests.")] = 8
+    roles: Annotated[
+        tuple[RoleName, ...],
+        Meta(min_length=1, description="What this process does."),
+    ] = ROLE_NAMES
+    platform_key: Annotated[
+        Annotated[str, Meta(pattern=r"^[\x21-\x7e]{1,512}$")] | None,
+        Meta(
+            description="The platform key, printable ASCII. Default: made at the first start and kept in"
+            " data_dir/platform-key."
+        ),
+    ] = None
+    dev: Annotated[
+        bool,
+        Meta(description="Development mode: http and loopback callback URLs allowed, rate limits off."),
+    ] = False
+    demo: Annotated[bool, Meta(description="Create a demonstration tenant with a few workers at start.")] = (
+        False
+    )
+    isolation_floor: Annotated[
+        Literal["strict", "standard", "process"],
+        Meta(description="Run no jobs where the host isolates less well than this."),
+    ] = "standard"
+    executor_slots: Annotated[Size, Meta(description="Jobs that this process runs at once.")] = 8
+    lease_seconds: Annotated[
+        Seconds, Meta(description="A silent executor loses its jobs after this long.")
+    ] = 15.0
+    heartbeat_seconds: Annotated[Seconds, Meta(description="How often an executor renews its lease.")] = 3.0
+    drain_seconds: Annotated[
+        SecondsOrNone, Meta(description="How long a stop waits for running jobs before it hands them back.")
+    ] = 30.0
+    cancel_grace_seconds: Annotated[
+        SecondsOrNone, Meta(description="From SIGTERM to SIGKILL when a job is cancelled.")
+    ] = 10.0
+    reaper_interval_seconds: Annotated[
+        Seconds, Meta(description="How often lost executors are looked for.")
+    ] = 2.0
+    pool_prebooted_python: Annotated[Count, Meta(description="Sandboxes that wait for python code.")] = 2
+    pool_prebooted_nodejs: Annotated[Count, Meta(description="Sandboxes that wait for nodejs code.")] = 1
+    pool_prebooted_shell: Annotated[Count, Meta(description="Sandboxes that wait for shell code.")] = 1
+    pool_idle_seconds: Annotated[
+        Seconds, Meta(description="A worker's warm sandbox is given up after this long without a job.")
+    ] = 300.0
+    pool_max_jobs: Annotated[Size, Meta(description="Jobs that one sandbox runs before it is replaced.")] = (
+        10_000
+    )
+    body_limit_bytes: Annotated[int, Meta(ge=1024, description="Largest request body.")] = 2 * 1024 * 1024
+    python_path: Annotated[
+        str | None, Meta(description="The python that workers run on. Default: the best one on this host.")
+    ] = None
+    node_path: Annotated[
+        str | None, Meta(description="The node that workers run on. Default: the one that comes along.")
+    ] = None
+    bash_path: Annotated[
+        str | None, Meta(description="The shell that workers run on. Default: bash, else sh.")
+    ] = None
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"], Meta(description="The least serious lines to log.")
+    ] = "info"
+    log_format: Annotated[
+        Literal["text", "json"], Meta(description="Log lines for people or for machines.")
+    ] = "text"
+    sources: dict[str, str] = {}
+
+    def __repr__(self) -> str:
+        """Show no values: some are secrets, and this may end up in a log."""
+        return f"Settings(sources={self.sources!r})"
+
+
+FIELDS: Final = {field.name: field for field in msgspec.structs.fields(Settings) if field.name != "sources"}
+
+
+class _Given(msgspec.Struct, frozen=True):
+    """One value as somebody wrote it."""
+
+    name: str
+    value: object
+    source: str
+
+
+def load_settings(
+    flags: Mapping[str, str | bool | None], environment: Mapping[str, str], config_path: Path | None = None
+) -> Settings:
+    """Return the effective settings; ConfigError names everything that is wrong."""
+    problems: list[str] = []
+    path = config_path or (Path(environment[CONFIG_VARIABLE]) if environment.get(CONFIG_VARIABLE) else None)
+    given: dict[str, _Given] = {}
+    for source in (_from_file(path), _from_environment(environment), _from_flags(flags)):
+        for item in source:
+            if item.name in FIELDS:
+                given[item.name] = item
+            else:
+                problems.append(_unknown(item))
+    values: dict[str, object] = {}
+    for item in given.values():
+        try:
+            values[item.name] = _convert(item)
+        except msgspec.ValidationError as error:
+            problems.append(f"{item.name} ({item.source}): {error}{_allowed(item.name)}")
+    settings = Settings(**values, sources={item.name: item.source for item in given.values()})  # type: ignore[arg-type]
+    problems += _conflicts(settings) if not problems else []
+    if problems:
+        raise ConfigError("\n".join(problems))
+    return settings
+
+
+def shown_value(settings: Settings, name: str) -> str:
+    """Return a setting's value for people to see; of a secret only whether it is set."""
+    value = getattr(settings, name)
+    if value is None:
+        return "(not set)"
+    if name in SECRET_SETTINGS:
+        return "(hidden)"
+    return ",".join(value) if isinstance(value, tuple) else str(value)
+
+
+def default_file() -> str:
+    """Return the commented file with all defaults; a setting without a fixed one is commented out."""
+    lines = ["# Every setting of Runwright with its default. Copy what you change.", ""]
+    for name, field in FIELDS.items():
+        lines += textwrap.wrap(describe(name), 100, initial_indent="# ", subsequent_indent="# ")
+        if field.default in (None, msgspec.NODEFAULT):
+            lines += [f"# {name} = ...", ""]
+        else:
+            lines += [f"{name} = {_toml(field.default)}", ""]
+    return "\n".join(lines)
+
+
+def describe(name: str) -> str:
+    """Return what a setting means, in a sentence."""
+    return next(
+        (item.description for item in reversed(field_metas(name)) if item.description is not None), name
+    )
+
+
+def field_metas(name: str) -> list[Meta]:
+    """Return a setting's constraints, innermost first."""
+    return [item for item in get_args(FIELDS[name].type) if isinstance(item, Meta)]
+
+
+def _toml(value: object) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+def _from_file(path: Path | None) -> Iterator[_Given]:
+    if path is None:
+        return
+    try:
+        content = tomllib.loads(path.read_text())
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"The configuration file {path} cannot be read: {error}") from error
+    for name, value in content.items():
+        yield _Given(name, value, f"file {path}")
+
+
+def _from_environment(environment: Mapping[str, str]) -> Iterator[_Given]:
+    for variable, value in sorted(environment.items()):
+        if variable.startswith(PREFIX) and variable != CONFIG_VARIABLE and value != "":
+            yield _Given(variable.removeprefix(PREFIX).lower(), value, f"env {variable}")
+
+
+def _from_flags(flags: Mapping[str, str | bool | None]) -> Iterator[_Given]:
+    for name, value in flags.items():
+        if value is not None:
+            yield _Given(name, value, f"flag --{name.replace('_', '-')}")
+
+
+def _unknown(item: _Given) -> str:
+    close = difflib.get_close_matches(item.name, FIELDS, n=1)
+    hint = f" Did you mean {close[0]}?" if close else ""
+    return f"{item.name} ({item.source}): There is no such setting.{hint}"
+
+
+def _allowed(name: str) -> str:
+    """Return which values there are to choose from, where that is so."""
+    choice = get_args(FIELDS[name].type)[0]
+    if choice is bool:
+        return ". Allowed: true, false, 1, 0"
+    if name == "roles":
+        choice = RoleName
+    return f". Allowed: {', '.join(get_args(choice))}" if get_origin(choice) is Literal else ""
+
+
+def _convert(item: _Given) -> object:
+    target, value = FIELDS[item.name].type, item.value
+    if item.name == "roles" and isinstance(value, str):
+        value = [role.strip() for role in value.split(",")]
+    # What comes from a file has types of its own; flags and environment are text.
+    strict = item.source.startswith("file ")
+    return msgspec.convert(value, target, strict=strict, dec_hook=_decode_path)
+
+
+def _decode_path(kind: type, value: object) -> object:
+    if kind is Path and isinstance(value, str) and value:
+        return Path(value).expanduser()
+    raise msgspec.ValidationError("Expected a path")
+
+
+def _conflicts(settings: Settings) -> Iterator[str]:
+    if settings.heartbeat_seconds * 2 > settings.lease_seconds:
+        yield (
+            f"heartbeat_seconds ({settings.heartbeat_seconds:g}) must be at most half of lease_seconds"
+            f" ({settings.lease_seconds:g}), or a slow heartbeat loses the lease."
+        )

@@ -1,0 +1,103 @@
+"""API keys: made, listed, revoked, and recognised on every request.
+
+Recognised keys are remembered for `REMEMBER`, so a busy key costs a query every two seconds and
+not one per request; a revoked key is refused everywhere within that time, in this process at
+once. Callers that ask for the same key together share one query. Wrong keys are not remembered:
+there is no end of them, and their shape is checked first.
+"""
+
+import asyncio
+import hmac
+from datetime import datetime, timedelta
+from typing import Final
+
+from runwright.core.clock import Clock
+from runwright.core.errors import InvalidError, NotFoundError
+from runwright.core.ids import new_id
+from runwright.core.roles import ROLES, Role
+from runwright.db.pool import Database
+from runwright.tenants import store
+from runwright.tenants.model import PLATFORM_KEY_ID, Key, digest, is_key_text, is_tenant_id, new_key_text
+
+REMEMBER: Final = timedelta(seconds=2)
+NOTE_USE_EVERY: Final = timedelta(minutes=1)
+REMEMBERED_KEYS: Final = 10_000
+NAME_LENGTH: Final = 200
+
+
+class Keys:
+    """The keys of all tenants, and the platform's own."""
+
+    def __init__(self, db: Database, *, clock: Clock, platform_key: str | None = None) -> None:
+        self._db = db
+        self._clock = clock
+        self._platform_digest = None if platform_key is None else digest(platform_key)
+        self._remembered: dict[bytes, tuple[Key, datetime]] = {}
+        self._asking: dict[bytes, asyncio.Task[Key | None]] = {}
+
+    async def authenticate(self, key: str, /) -> Key | None:
+        """Return the live key that this text is, or None."""
+        key_digest = digest(key)
+        if self._platform_digest is not None and hmac.compare_digest(key_digest, self._platform_digest):
+            return Key(id=PLATFORM_KEY_ID, tenant_id=None, role=Role.PLATFORM_ADMIN)
+        known = self._remembered.get(key_digest)
+        if known is not None and self._clock() < known[1]:
+            return known[0]
+        if not is_key_text(key):
+            return None
+        # Shielded: others wait for the same answer when this caller goes away.
+        return await asyncio.shield(self._ask(key_digest))
+
+    async def create(self, *, tenant_id: str, role: Role, name: str = "") -> tuple[Key, str]:
+        """Make a key; its text is returned here and can never be had again."""
+        problems: dict[str, list[str]] = {}
+        if not is_tenant_id(tenant_id):
+            problems["tenant"] = ["Must be 1 to 128 letters, digits, '_', '.' or '-'."]
+        if len(name) > NAME_LENGTH or "\0" in name:
+            problems["name"] = [f"Must be at most {NAME_LENGTH} characters, without NUL."]
+        if problems:
+            raise InvalidError(problems)
+        now = self._clock()
+        key = Key(id=new_id("key", now), tenant_id=tenant_id, role=role, name=name, created_at=now)
+        text = new_key_text()
+        await store.insert_key(self._db, key, digest(text))
+        return key, text
+
+    async def list(self, tenant_id: str | None = None) -> list[Key]:
+        """Return the keys of one tenant, or of all, newest first."""
+        return await store.list_keys(self._db, tenant_id)
+
+    async def revoke(self, key_id: str) -> Key:
+        """Revoke a key for good; doing so twice is no error."""
+        key = await store.revoke_key(self._db, key_id, now=self._clock())
+        self._remembered.clear()
+        if key is None:
+            raise NotFoundError(f"There is no key {key_id}.")
+        return key
+
+    def _ask(self, key_digest: bytes) -> asyncio.Task[Key | None]:
+        task = self._asking.get(key_digest)
+        if task is None:
+            task = asyncio.create_task(self._look_up(key_digest))
+            self._asking[key_digest] = task
+            task.add_done_callback(lambda _: self._asking.pop(key_digest))
+        return task
+
+    async def _look_up(self, key_digest: bytes) -> Key | None:
+        now = self._clock()
+        key = await store.use_key(self._db, key_digest, now=now, every=NOTE_USE_EVERY)
+        if key is None:
+            self._remembered.pop(key_digest, None)
+            return None
+        if len(self._remembered) >= REMEMBERED_KEYS:
+            self._remembered.clear()
+        self._remembered[key_digest] = (key, now + REMEMBER)
+        return key
+
+
+def role_named(name: str) -> Role:
+    """Return the role that the wire calls this."""
+    role = ROLES.get(name)
+    if role is None:
+        raise InvalidError({"role": [f"Must be one of: {', '.join(ROLES)}."]})
+    return role
