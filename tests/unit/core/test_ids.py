@@ -1,0 +1,32 @@
+"""Ids have a shape, an order, and a floor."""
+
+from datetime import UTC, datetime, timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runwright.core.ids import floor_id, is_id, new_id
+
+TIMES = st.datetimes(min_value=datetime(1971, 1, 1), max_value=datetime(2200, 1, 1), timezones=st.just(UTC))
+
+
+@given(at=TIMES)
+def test_ids_of_one_instant_grow_and_lie_between_the_floors_around_it(at: datetime) -> None:
+    ids = [new_id("job", at) for _ in range(5)]
+    assert ids == sorted(set(ids))
+    later = at + timedelta(milliseconds=1)
+    assert all(floor_id("job", at) <= one < floor_id("job", later) for one in ids)
+
+
+@given(text=st.text())
+def test_what_is_not_an_id_is_refused(text: str) -> None:
+    assert not is_id("job", text)
+    assert not is_id("job", f"job_{text}") or len(text) == 26
+
+
+def test_an_id_is_one_of_its_kind_only() -> None:
+    one = new_id("job", datetime(2026, 1, 1, tzinfo=UTC))
+    assert is_id("job", one)
+    assert not is_id("wkr", one)
+    assert not is_id("job", one.upper())
+    assert not is_id("job", one + "\n")
