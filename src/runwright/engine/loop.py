@@ -1,6 +1,7 @@
 """A loop that makes a pass now and then: on a hint, when its pause is over, until it is stopped."""
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 
 from runwright.core.notices import Notice
@@ -11,7 +12,7 @@ class PassLoop:
 
     A pass that raises is noted and the next one comes after `error_pause_seconds`, so that a
     database that is away for a while ends nothing. `passes` counts the passes that are over,
-    and `passed` lets tests wait for one instead of sleeping.
+    and `reached` lets tests wait for one instead of sleeping.
     """
 
     def __init__(
@@ -47,11 +48,10 @@ class PassLoop:
         """Make the next pass now."""
         self._wake.set()
 
-    async def passed(self, count: int = 1) -> None:
-        """Wait until `count` more passes are over."""
-        target = self.passes + count
+    async def reached(self, passes: int) -> None:
+        """Wait until that many passes are over, counted from the start."""
         async with self._passed:
-            await self._passed.wait_for(lambda: self.passes >= target)
+            await self._passed.wait_for(lambda: self.passes >= passes)
 
     async def _run(self) -> None:
         while True:
@@ -64,8 +64,8 @@ class PassLoop:
             async with self._passed:
                 self.passes += 1
                 self._passed.notify_all()
-            if pause > 0 and not self._wake.is_set():
-                try:
-                    await asyncio.wait_for(self._wake.wait(), pause)
-                except TimeoutError:
-                    continue
+            if pause <= 0 or self._wake.is_set():
+                await asyncio.sleep(0)  # a pass need not wait for anything; others get their turn
+                continue
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), pause)

@@ -21,9 +21,9 @@ async def test_a_hint_cuts_the_pause_short() -> None:
 
     loop = PassLoop("test", make_pass, notice=Notes())
     loop.start()
-    await loop.passed()
+    await loop.reached(1)
     loop.wake()
-    await asyncio.wait_for(loop.passed(), 10)
+    await asyncio.wait_for(loop.reached(2), 10)
     await loop.stop()
 
 
@@ -40,7 +40,7 @@ async def test_a_hint_during_a_pass_is_not_lost() -> None:
     await entered.wait()
     loop.wake()
     go_on.set()
-    await asyncio.wait_for(loop.passed(2), 10)
+    await asyncio.wait_for(loop.reached(2), 10)
     await loop.stop()
 
 
@@ -51,7 +51,7 @@ async def test_a_pass_that_raises_is_noted_and_followed_by_another() -> None:
     notes = Notes()
     loop = PassLoop("test", make_pass, notice=notes, error_pause_seconds=0)
     loop.start()
-    await asyncio.wait_for(loop.passed(3), 10)
+    await asyncio.wait_for(loop.reached(3), 10)
     await loop.stop()
     assert set(notes.names) == {"loop_pass_failed"}
 
