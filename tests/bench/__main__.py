@@ -1,0 +1,50 @@
+"""`python -m tests.bench`: measure everything, or some of it, and write it down."""
+
+import argparse
+import asyncio
+import sys
+from pathlib import Path
+from typing import Final
+
+from tests.bench.plan import FIGURES, PEERS, Plan, run_plan
+from tests.bench.report import write_report
+from tests.bench.results import OURS
+
+QUICK: Final = Plan(
+    rounds=1, jobs=5_000, wait_requests=300, cold_workers=8, stored_jobs=100_000, read_requests=50
+)
+FULL: Final = Plan(
+    rounds=3, jobs=20_000, wait_requests=1_000, cold_workers=20, stored_jobs=1_000_000, read_requests=200
+)
+
+
+def main() -> int:
+    """Run the bench; 1 where something that should have been measured failed."""
+    options = _parser().parse_args()
+    names = set(options.only or [])
+    plan = QUICK if options.quick else FULL
+    plan = plan.narrowed(
+        figures=[figure for figure in FIGURES if figure in names] or list(FIGURES),
+        systems=[name for name in (OURS, *PEERS) if name in names] or [OURS, *PEERS],
+        jobs=options.jobs,
+        rounds=options.rounds,
+    )
+    results = asyncio.run(run_plan(plan))
+    sys.stdout.write(write_report(results, options.out))
+    sys.stdout.write(f"\nWritten to {options.out}/bench.md and {options.out}/bench.json\n")
+    return 1 if results.failed else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="tests.bench", description=__doc__)
+    names = [*FIGURES, OURS, *PEERS]
+    parser.add_argument("--only", action="append", choices=names, help="a figure or a system (repeatable)")
+    parser.add_argument("--quick", action="store_true", help="one round with small numbers")
+    parser.add_argument("--jobs", type=int, help="jobs per throughput measurement")
+    parser.add_argument("--rounds", type=int, help="how often to measure throughput and latency")
+    parser.add_argument("--out", type=Path, default=Path("bench-results"), help="folder for the report")
+    return parser
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

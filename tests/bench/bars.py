@@ -1,0 +1,126 @@
+"""The bars: what each figure of ours has to reach, against the named peer of the same run.
+
+Where that peer was not measured, the bar falls back to a figure for it from another machine of
+two cores, and says so.
+"""
+
+from collections.abc import Iterator, Mapping
+from statistics import median
+from typing import Final
+
+import msgspec
+
+from tests.bench.result import Throughput
+from tests.bench.results import OURS, Results
+
+SUBMIT_PER_SECOND: Final = 2000.0
+DRAMATIQ_SUBMIT: Final = 3390.0
+DRAMATIQ_DRAIN: Final = 3670.0
+PGQUEUER_DRAIN: Final = 15100.0
+WAIT_MS: Final = ((5.0, 12.0), (1.2, 2.3))
+COLD_AIM_MS: Final = 5.0
+BARE_MS: Final = {"python": 14.0, "nodejs": 80.0}
+MEMORY_MIB: Final = (250.0, 120.0)
+LISTING_MS: Final = (20.0, 5.0)
+
+
+class Bar(msgspec.Struct, frozen=True, kw_only=True):
+    """One bar. `ratio` is how many times over it we are (1 or more: met), for either direction."""
+
+    figure: str
+    level: str
+    wanted: str
+    measured: float
+    unit: str
+    ratio: float
+    met: bool
+
+
+def middle(rounds: list[Throughput]) -> float:
+    """Return the median throughput of the rounds."""
+    return median(one.per_second for one in rounds)
+
+
+def bars_of(results: Results) -> list[Bar]:
+    """Return every bar that something was measured for."""
+    bars = [*_submit(results.submit), *_drain(results.drain), *_wait(results)]
+    return [*bars, *_cold(results), *_memory(results), *_listing(results)]
+
+
+def _submit(systems: Mapping[str, list[Throughput]]) -> Iterator[Bar]:
+    if OURS in systems:
+        ours, (peer, note) = middle(systems[OURS]), _peer(systems, "dramatiq", DRAMATIQ_SUBMIT)
+        yield _at_least("submit", "first", ours, SUBMIT_PER_SECOND, "")
+        yield _at_least("submit", "aim", ours, peer, note)
+
+
+def _drain(systems: Mapping[str, list[Throughput]]) -> Iterator[Bar]:
+    if OURS in systems:
+        ours, (peer, note) = middle(systems[OURS]), _peer(systems, "dramatiq", DRAMATIQ_DRAIN)
+        yield _at_least("drain", "first", ours, peer, note)
+        yield _at_least("drain", "aim", ours, PGQUEUER_DRAIN, " (PgQueuer, of another run)")
+
+
+def _wait(results: Results) -> Iterator[Bar]:
+    if results.wait:
+        p50, p99 = (
+            median(one.p50_ms for one in results.wait),
+            median(one.p99_ms for one in results.wait),
+        )
+        for level, (p50_bar, p99_bar) in zip(("first", "aim"), WAIT_MS, strict=True):
+            yield _at_most("trigger to result, p50", level, p50, p50_bar, "ms")
+            yield _at_most("trigger to result, p99", level, p99, p99_bar, "ms")
+
+
+def _cold(results: Results) -> Iterator[Bar]:
+    for runtime, usual in BARE_MS.items():
+        rounds = [one for one in results.cold if runtime in one]
+        if rounds:
+            ours = median(one[runtime].p50_ms for one in rounds)
+            bare = [one[f"bare {runtime}"].p50_ms for one in rounds if f"bare {runtime}" in one]
+            yield _at_most(f"first job, {runtime}, p50", "first", ours, median(bare or [usual]), "ms")
+            yield _at_most(f"first job, {runtime}, p50", "aim", ours, COLD_AIM_MS, "ms")
+
+
+def _memory(results: Results) -> Iterator[Bar]:
+    if results.memory:
+        worst = median(max(part.mib for part in one.values()) for one in results.memory)
+        for level, bar in zip(("first", "aim"), MEMORY_MIB, strict=True):
+            yield _at_most("idle memory", level, worst, bar, "MiB")
+
+
+def _listing(results: Results) -> Iterator[Bar]:
+    if results.listing:
+        worst = median(max(part.p99_ms for part in one.values()) for one in results.listing)
+        for level, bar in zip(("first", "aim"), LISTING_MS, strict=True):
+            yield _at_most("reading, slowest p99", level, worst, bar, "ms")
+
+
+def _peer(systems: Mapping[str, list[Throughput]], name: str, usual: float) -> tuple[float, str]:
+    if name in systems:
+        return middle(systems[name]), f" ({name})"
+    return usual, f" ({name}, of another run)"
+
+
+def _at_least(figure: str, level: str, measured: float, bar: float, note: str) -> Bar:
+    return Bar(
+        figure=figure,
+        level=level,
+        wanted=f">= {bar:,.0f}{note}",
+        measured=measured,
+        unit="jobs/s",
+        ratio=measured / bar,
+        met=measured >= bar,
+    )
+
+
+def _at_most(figure: str, level: str, measured: float, bar: float, unit: str) -> Bar:
+    return Bar(
+        figure=figure,
+        level=level,
+        wanted=f"<= {bar:,.1f}",
+        measured=measured,
+        unit=unit,
+        ratio=bar / measured,
+        met=measured <= bar,
+    )

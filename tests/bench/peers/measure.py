@@ -1,0 +1,76 @@
+"""How a peer is measured: the same two procedures for all of them.
+
+submit  Workers run and are warm. One producer enqueues N jobs, one call each. The clock runs
+        from the first call until the last result is stored.
+drain   N jobs are enqueued while no worker runs. Then the workers start; the clock runs from the
+        first look that sees a stored result (so that start-up is not counted) until the last one.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator
+from typing import Final
+
+import msgspec
+
+from tests.bench.peers.peer import Bed, Span
+from tests.bench.process import ChildError, output_of, running, tail
+from tests.bench.result import Throughput
+
+WARM_JOBS: Final = 200
+POLL_SECONDS: Final = 0.1
+STALL_SECONDS: Final = 60.0
+
+
+async def measure_submit(bed: Bed, jobs: int) -> Throughput:
+    """Measure single submits overlapping with execution."""
+    async with _workers(bed):
+        await _produce(bed, WARM_JOBS)
+        await _count_reaches(bed, WARM_JOBS)
+        span = await _produce(bed, jobs)
+        ended = await _count_reaches(bed, WARM_JOBS + jobs)
+    return Throughput(
+        jobs=jobs,
+        seconds=ended - span.began,
+        per_second=jobs / (ended - span.began),
+        accepted_per_second=jobs / (span.ended - span.began),
+    )
+
+
+async def measure_drain(bed: Bed, jobs: int) -> Throughput:
+    """Measure how fast a backlog is worked off."""
+    await _produce(bed, jobs)
+    async with _workers(bed):
+        await _count_reaches(bed, 1)
+        before, began = await bed.completed(), time.monotonic()
+        ended = await _count_reaches(bed, jobs)
+    done = jobs - before
+    return Throughput(jobs=done, seconds=ended - began, per_second=done / (ended - began))
+
+
+@contextlib.asynccontextmanager
+async def _workers(bed: Bed) -> AsyncIterator[None]:
+    async with contextlib.AsyncExitStack() as stack:
+        for command in bed.workers:
+            await stack.enter_async_context(running(command, log=bed.folder / "worker.log", env=bed.env))
+        yield
+
+
+async def _produce(bed: Bed, jobs: int) -> Span:
+    output = await output_of([*bed.producer, str(jobs)], log=bed.folder / "producer.log", env=bed.env)
+    return msgspec.json.decode(output.strip().rpartition(b"\n")[2], type=Span)
+
+
+async def _count_reaches(bed: Bed, target: int) -> float:
+    """Return the time at which a look first saw `target` stored results."""
+    seen, changed = 0, time.monotonic()
+    while True:
+        count, now = await bed.completed(), time.monotonic()
+        if count >= target:
+            return now
+        if count != seen:
+            seen, changed = count, now
+        if now - changed > STALL_SECONDS:
+            raise ChildError(f"stalled at {count} of {target} jobs:\n{tail(bed.folder / 'worker.log')}")
+        await asyncio.sleep(POLL_SECONDS if target > 1 else 0.01)

@@ -1,0 +1,144 @@
+"""Runs the measurements in turn, each on fresh servers; one that fails does not stop the rest.
+
+Systems alternate within a round, so that whatever else the machine does falls on all of them.
+"""
+
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Final, TypeVar
+
+import msgspec
+
+from tests.bench.cold import measure_cold
+from tests.bench.drain import measure_drain
+from tests.bench.latency import measure_wait
+from tests.bench.listing import measure_listing
+from tests.bench.memory import measure_memory
+from tests.bench.peers import measure as peer_measure
+from tests.bench.peers.celery_peer import CeleryPeer
+from tests.bench.peers.dbos_peer import DbosPeer
+from tests.bench.peers.dramatiq_peer import DramatiqPeer
+from tests.bench.peers.peer import Peer
+from tests.bench.peers.procrastinate_peer import ProcrastinatePeer
+from tests.bench.process import temporary_folder
+from tests.bench.result import Throughput
+from tests.bench.results import OURS, Results, Subject, describe_machine, installed_version
+from tests.bench.server import server_missing
+from tests.bench.submit import measure_submit
+
+T = TypeVar("T")
+
+PEERS: Final[dict[str, Peer]] = {
+    peer.name: peer for peer in (DramatiqPeer(), CeleryPeer(), ProcrastinatePeer(), DbosPeer())
+}
+FIGURES: Final = ("submit", "drain", "wait", "cold", "memory", "listing")
+OUR_SETTINGS: Final = (
+    "runwright serve with its defaults: embedded PostgreSQL, fsync and synchronous_commit on, sandboxed"
+)
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """What to measure, and how much of it."""
+
+    rounds: int
+    jobs: int
+    wait_requests: int
+    cold_workers: int
+    stored_jobs: int
+    read_requests: int
+    figures: list[str] = []
+    systems: list[str] = []
+
+    def narrowed(
+        self, *, figures: list[str], systems: list[str], jobs: int | None, rounds: int | None
+    ) -> "Plan":
+        """Return the same plan for some figures and systems, and perhaps other numbers."""
+        return msgspec.structs.replace(
+            self, figures=figures, systems=systems, jobs=jobs or self.jobs, rounds=rounds or self.rounds
+        )
+
+
+async def run_plan(plan: Plan) -> Results:
+    """Measure what the plan says."""
+    results = Results(machine=describe_machine())
+    systems = _present(plan, results)
+    for number in range(plan.rounds):
+        for figure in ("submit", "drain"):
+            if figure in plan.figures:
+                await _throughputs(results, figure, systems, plan.jobs, number)
+        if "wait" in plan.figures and OURS in systems:
+            wait = await _attempt(results, "wait", lambda f: measure_wait(f, plan.wait_requests))
+            results.wait += [wait] if wait else []
+    if OURS in systems:
+        await _single_figures(plan, results)
+    return results
+
+
+def _present(plan: Plan, results: Results) -> list[str]:
+    """Return the systems that can run here; note how those are set and why the others cannot."""
+    present = []
+    for name in plan.systems:
+        missing = server_missing() if name == OURS else PEERS[name].missing()
+        if missing:
+            results.skipped[name] = missing
+            continue
+        present.append(name)
+        package, settings = (
+            (OURS, OUR_SETTINGS) if name == OURS else (PEERS[name].package, PEERS[name].settings)
+        )
+        results.subjects[name] = Subject(installed_version(package), settings)
+    return present
+
+
+async def _throughputs(results: Results, figure: str, systems: list[str], jobs: int, number: int) -> None:
+    table = results.submit if figure == "submit" else results.drain
+    for name in systems:
+        label = f"{figure}, {name}, round {number + 1}"
+        measured = await _attempt(results, label, _throughput(figure, name, jobs))
+        if measured is not None:
+            _say(f"  {measured.per_second:,.0f} jobs/s")
+            table.setdefault(name, []).append(measured)
+
+
+def _throughput(figure: str, name: str, jobs: int) -> Callable[[Path], Awaitable[Throughput]]:
+    if name == OURS:
+        ours = measure_submit if figure == "submit" else measure_drain
+        return lambda folder: ours(folder, jobs)
+    theirs = peer_measure.measure_submit if figure == "submit" else peer_measure.measure_drain
+
+    async def measure(folder: Path) -> Throughput:
+        async with PEERS[name].open(folder) as bed:
+            return await theirs(bed, jobs)
+
+    return measure
+
+
+async def _single_figures(plan: Plan, results: Results) -> None:
+    if "cold" in plan.figures:
+        cold = await _attempt(results, "cold", lambda f: measure_cold(f, plan.cold_workers))
+        results.cold += [cold] if cold else []
+    if "memory" in plan.figures:
+        memory = await _attempt(results, "memory", measure_memory)
+        results.memory += [memory] if memory else []
+    if "listing" in plan.figures:
+        reads = (plan.stored_jobs, plan.read_requests)
+        listing = await _attempt(results, "listing", lambda f: measure_listing(f, *reads))
+        results.listing += [listing] if listing else []
+
+
+async def _attempt(results: Results, label: str, measure: Callable[[Path], Awaitable[T]]) -> T | None:
+    """Measure in a fresh folder; note what went wrong and go on."""
+    _say(label)
+    with temporary_folder() as folder:
+        try:
+            return await measure(folder)
+        except Exception as error:  # noqa: BLE001  whatever it was, it is reported
+            results.failed[label] = f"{type(error).__name__}: {error}"
+            _say(f"  failed: {results.failed[label]}")
+            return None
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()

@@ -1,0 +1,141 @@
+"""Writes a run down: `bench.json` with everything, `bench.md` with what a person wants to see."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+
+from tests.bench.bars import Bar, bars_of, middle
+from tests.bench.result import Latency, Throughput
+from tests.bench.results import OURS, Results
+
+
+class Report(msgspec.Struct, frozen=True):
+    """The content of `bench.json`."""
+
+    results: Results
+    bars: list[Bar]
+
+
+def write_report(results: Results, folder: Path) -> str:
+    """Write both files and return the readable one."""
+    folder.mkdir(parents=True, exist_ok=True)
+    bars = bars_of(results)
+    text = "\n".join(_lines(results, bars)) + "\n"
+    encoded = msgspec.json.format(msgspec.json.encode(Report(results, bars)), indent=2)
+    (folder / "bench.json").write_bytes(encoded + b"\n")
+    (folder / "bench.md").write_text(text)
+    return text
+
+
+def _lines(results: Results, bars: Sequence[Bar]) -> Iterator[str]:
+    machine = results.machine
+    yield f"# Bench, {machine.measured_at}"
+    yield ""
+    yield f"{machine.cores} cores ({machine.processor}), {machine.memory_gib} GiB, {machine.system}, "
+    yield f"Python {machine.python}; load before the run {machine.load_before}. Medians of the rounds."
+    yield from _bar_table(bars)
+    yield from _throughput_table("Single submit, overlapping with execution", results.submit)
+    yield from _throughput_table("Drain of a backlog", results.drain)
+    for number, wait in enumerate(results.wait):
+        yield from _latency_table(f"Trigger to result, round {number + 1}", {"POST /jobs?wait": wait})
+    for cold in results.cold:
+        yield from _latency_table("First job of a new worker", cold)
+    for listing in results.listing:
+        yield from _latency_table("Reading", listing)
+    yield from _memory_table(results)
+    yield from _notes(results)
+
+
+def _table(title: str, heads: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    filled = [heads, *rows]
+    if len(filled) == 1:
+        return
+    widths = [max(len(row[column]) for row in filled) for column in range(len(heads))]
+    yield from ("", f"## {title}", "")
+    for number, row in enumerate(filled):
+        cells = (
+            cell.rjust(width) if column else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        yield f"| {' | '.join(cells)} |"
+        if number == 0:
+            yield f"|{'|'.join('-' * (width + 2) for width in widths)}|"
+
+
+def _bar_table(bars: Sequence[Bar]) -> Iterator[str]:
+    rows = (
+        (
+            bar.figure,
+            f"{bar.measured:,.1f} {bar.unit}",
+            bar.level,
+            bar.wanted,
+            _times(bar.ratio),
+            _yes(bar.met),
+        )
+        for bar in bars
+    )
+    yield from _table("Bars", ("figure", "measured", "bar", "wanted", "ratio", "met"), rows)
+
+
+def _throughput_table(title: str, systems: Mapping[str, list[Throughput]]) -> Iterator[str]:
+    ours = middle(systems[OURS]) if OURS in systems else None
+    rows = (
+        (
+            name,
+            f"{middle(rounds):,.0f}",
+            " ".join(f"{one.per_second:,.0f}" for one in rounds),
+            _middle_of([one.accepted_per_second for one in rounds]),
+            _middle_of([one.answer_p50_ms for one in rounds]),
+            _middle_of([one.answer_p99_ms for one in rounds]),
+            "" if ours is None else _times(ours / middle(rounds)),
+        )
+        for name, rounds in sorted(systems.items(), key=lambda item: -middle(item[1]))
+    )
+    heads = ("system", "jobs/s", "rounds", "accepted/s", "answer p50 ms", "p99 ms", "ours / theirs")
+    yield from _table(title, heads, rows)
+
+
+def _latency_table(title: str, latencies: Mapping[str, Latency]) -> Iterator[str]:
+    rows = (
+        (name, f"{one.p50_ms:.2f}", f"{one.p99_ms:.2f}", f"{one.max_ms:.2f}", str(one.count))
+        for name, one in latencies.items()
+    )
+    yield from _table(title, ("request", "p50 ms", "p99 ms", "max ms", "count"), rows)
+
+
+def _memory_table(results: Results) -> Iterator[str]:
+    rows = [
+        (
+            when,
+            f"{memory.mib:.1f}",
+            str(memory.processes),
+            ", ".join(f"{name} {mib:.1f}" for name, mib in sorted(memory.parts.items(), key=lambda p: -p[1])),
+        )
+        for one in results.memory
+        for when, memory in one.items()
+    ]
+    yield from _table("Idle memory", ("when", "PSS MiB", "processes", "parts"), rows)
+
+
+def _notes(results: Results) -> Iterator[str]:
+    for title, notes in (
+        ("Measured", {name: f"{one.version}; {one.settings}" for name, one in results.subjects.items()}),
+        ("Skipped", results.skipped),
+        ("Failed", results.failed),
+    ):
+        if notes:
+            yield from ("", f"## {title}", "")
+            yield from (f"- {name}: {note}" for name, note in notes.items())
+
+
+def _middle_of(values: Sequence[float | None]) -> str:
+    present = sorted(value for value in values if value is not None)
+    if not present:
+        return ""
+    value = present[len(present) // 2]
+    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
+
+
+def _times(ratio: float) -> str:
+    return f"{ratio:.2f}x"

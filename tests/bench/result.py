@@ -1,0 +1,45 @@
+"""What a measurement gives."""
+
+from collections.abc import Sequence
+from typing import Self
+
+import msgspec
+
+
+class Throughput(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Jobs worked off per second; `accepted_per_second` is how fast the submitter was answered."""
+
+    jobs: int
+    seconds: float
+    per_second: float
+    accepted_per_second: float | None = None
+    answer_p50_ms: float | None = None
+    answer_p99_ms: float | None = None
+
+
+class Latency(msgspec.Struct, frozen=True, kw_only=True):
+    """How long single requests took."""
+
+    count: int
+    p50_ms: float
+    p99_ms: float
+    max_ms: float
+
+    @classmethod
+    def of(cls, seconds: Sequence[float]) -> Self:
+        """Return the percentiles of some durations."""
+        ordered = sorted(seconds)
+        return cls(
+            count=len(ordered),
+            p50_ms=1000 * ordered[len(ordered) // 2],
+            p99_ms=1000 * ordered[min(len(ordered) * 99 // 100, len(ordered) - 1)],
+            max_ms=1000 * ordered[-1],
+        )
+
+
+class Memory(msgspec.Struct, frozen=True, kw_only=True):
+    """Proportional set size of a tree of processes, and its parts by process name."""
+
+    mib: float
+    processes: int
+    parts: dict[str, float]

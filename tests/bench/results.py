@@ -1,0 +1,70 @@
+"""Everything that one run of the bench has measured."""
+
+import os
+import platform
+import sys
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import msgspec
+
+from tests.bench.result import Latency, Memory, Throughput
+
+OURS = "runwright"
+
+
+class Machine(msgspec.Struct, frozen=True, kw_only=True):
+    """Where and when the run was made."""
+
+    measured_at: str
+    processor: str
+    cores: int
+    memory_gib: float
+    system: str
+    python: str
+    load_before: float
+
+
+class Subject(msgspec.Struct, frozen=True):
+    """A system that was measured: its version and how it was set up."""
+
+    version: str
+    settings: str
+
+
+class Results(msgspec.Struct, kw_only=True):
+    """One list entry per round; the keys of throughputs are the systems."""
+
+    machine: Machine
+    subjects: dict[str, Subject] = {}
+    skipped: dict[str, str] = {}
+    failed: dict[str, str] = {}
+    submit: dict[str, list[Throughput]] = {}
+    drain: dict[str, list[Throughput]] = {}
+    wait: list[Latency] = []
+    cold: list[dict[str, Latency]] = []
+    memory: list[dict[str, Memory]] = []
+    listing: list[dict[str, Latency]] = []
+
+
+def describe_machine() -> Machine:
+    """Return what a reader needs to know about this machine, and nothing that names it."""
+    names = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+    return Machine(
+        measured_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        processor=names[0].partition(":")[2].strip() if names else platform.machine(),
+        cores=len(os.sched_getaffinity(0)),
+        memory_gib=round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30, 1),
+        system=f"{platform.system()} {platform.release()}",
+        python=sys.version.partition(" ")[0],
+        load_before=round(os.getloadavg()[0], 2),
+    )
+
+
+def installed_version(package: str) -> str:
+    """Return a package's version, or a question mark."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "?"
