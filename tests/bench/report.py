@@ -71,7 +71,7 @@ def _bar_table(bars: Sequence[Bar]) -> Iterator[str]:
             bar.level,
             bar.wanted,
             _times(bar.ratio),
-            _yes(bar.met),
+            "yes" if bar.met else "no",
         )
         for bar in bars
     )
