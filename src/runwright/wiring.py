@@ -40,6 +40,7 @@ from runwright.runtimes.host import Host
 from runwright.runtimes.model import RuntimeInfo
 from runwright.runtimes.pool import Pool, PoolSettings
 from runwright.runtimes.probe import floor_refusal, probe_host
+from runwright.tenants.platform_key import platform_key
 from runwright.tenants.service import Keys
 from runwright.workers.service import Workers
 
@@ -216,6 +217,7 @@ def _pool_settings(settings: Settings) -> PoolSettings:
 async def _start_http(f: Foundation, executor: Executor | None, stop: _Stop, stack: AsyncExitStack) -> str:
     settings = f.settings
     db = await _open_pool(f.dsn, settings.db_pool_size, stack)
+    key = await asyncio.to_thread(platform_key, settings.platform_key, settings.data_dir)
     jobs = Jobs(db, clock=f.clock, signals=f.signals)
     stack.push_async_callback(jobs.stop)
 
@@ -232,7 +234,7 @@ async def _start_http(f: Foundation, executor: Executor | None, stop: _Stop, sta
     services = Services(
         workers=Workers(db, clock=f.clock, on_deprecated=cancel_leftovers),
         jobs=jobs,
-        keys=Keys(db, clock=f.clock, platform_key=_platform_key(settings)),
+        keys=Keys(db, clock=f.clock, platform_key=key),
         runtimes=runtime,
         health=reporter.report,
         ready=lambda: not stop.asked.is_set(),
@@ -246,6 +248,6 @@ async def _start_http(f: Foundation, executor: Executor | None, stop: _Stop, sta
 
 
 async def _demonstrate(settings: Settings, url: str) -> None:
-    path = settings.data_dir / "platform-key"
-    command = "echo $RUNWRIGHT_PLATFORM_KEY" if settings.platform_key else f"cat {path}"
-    await run_demo(url, platform_key=_platform_key(settings), key_command=command)
+    key = await asyncio.to_thread(platform_key, settings.platform_key, settings.data_dir)
+    shown = "$RUNWRIGHT_PLATFORM_KEY" if settings.platform_key else f"$(cat {settings.data_dir / 'platform-key'})"
+    await run_demo(url, platform_key=key, shown_key=shown)

@@ -5,6 +5,7 @@ import json
 import shlex
 from importlib import resources
 from typing import Any, Final
+from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import msgspec
@@ -50,13 +51,13 @@ EXAMPLES: Final = (
 )
 
 
-async def run_demo(base_url: str, *, platform_key: str, key_command: str) -> None:
-    """Run every example against a server that is ready; `key_command` prints the key in a shell.
+async def run_demo(base_url: str, *, platform_key: str, shown_key: str) -> None:
+    """Run every example against a server that is ready; `shown_key` stands for the key in the curl lines.
 
     Workers that an earlier demonstration left are used again. A failure is shown, not raised:
     the server goes on serving.
     """
-    demo = _Demo(base_url, platform_key, key_command)
+    demo = _Demo(base_url, platform_key, shown_key)
     try:
         await asyncio.to_thread(demo.show)
     except (OSError, ValueError) as error:
@@ -64,7 +65,7 @@ async def run_demo(base_url: str, *, platform_key: str, key_command: str) -> Non
 
 
 class _Demo:
-    def __init__(self, base_url: str, platform_key: str, key_command: str) -> None:
+    def __init__(self, base_url: str, platform_key: str, shown_key: str) -> None:
         self.console = Console(highlight=False)
         self._base_url = base_url
         self._headers = {
@@ -74,7 +75,7 @@ class _Demo:
             "x-platform-role": "tenant-system-admin",
             "Content-Type": "application/json",
         }
-        self._shown_headers = {**self._headers, "x-internal-secret": f"$({key_command})"}
+        self._shown_headers = {**self._headers, "x-internal-secret": shown_key}
 
     def show(self) -> None:
         """Run the examples one after the other."""
@@ -92,7 +93,7 @@ class _Demo:
         self._print_curl("POST", "/v1/ava/jobs", body)
         with self.console.status("Running …"):
             job = self._call("POST", f"/v1/ava/jobs?wait={_WAIT_SECONDS}", body)
-        self.console.print_json(json.dumps(job))
+        self.console.print(json.dumps(job, indent=2, ensure_ascii=False), markup=False, soft_wrap=True)
         path = f"/v1/ava/jobs/{job['id']}/logs"
         self._print_curl("GET", path)
         for line in self._call("GET", path)["logs"]:
@@ -115,8 +116,12 @@ class _Demo:
             data=None if body is None else json.dumps(body).encode(),
             headers=self._headers,
         )
-        with urlopen(request, timeout=_PATIENCE_SECONDS) as response:  # noqa: S310  the scheme is ours
-            return json.load(response)["data"]
+        try:
+            with urlopen(request, timeout=_PATIENCE_SECONDS) as response:  # noqa: S310  the scheme is ours
+                return json.load(response)["data"]
+        except HTTPError as error:
+            message = f"{method} {path}: {error.code} {error.read().decode(errors='replace')}"
+            raise OSError(message) from error
 
     def _print_curl(self, method: str, path: str, body: dict[str, Any] | None = None) -> None:
         lines = [f"curl -X {method} {self._base_url}{path}"]
@@ -125,4 +130,4 @@ class _Demo:
                 lines.append(f'  -H "{name}: {value}"')
         if body is not None:
             lines.append(f"  -d {shlex.quote(json.dumps(body, ensure_ascii=False))}")
-        self.console.print(" \\\n".join(lines), style="cyan", markup=False)
+        self.console.print(" \\\n".join(lines), style="cyan", markup=False, soft_wrap=True)
