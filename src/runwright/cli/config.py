@@ -1,0 +1,28 @@
+"""`runwright config`: the effective settings and where each came from."""
+
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from runwright.cli.options import ALL_SETTINGS, takes_settings
+from runwright.config import FIELDS, Settings, default_file, shown_value
+
+
+@takes_settings(ALL_SETTINGS)
+def config(
+    settings: Settings,
+    *,
+    defaults: Annotated[
+        bool, typer.Option("--defaults", help="Print a commented file with all defaults instead.")
+    ] = False,
+) -> None:
+    """Print every setting with its source; secrets stay hidden."""
+    if defaults:
+        typer.echo(default_file(), nl=False)
+        return
+    table = Table("setting", "value", "source", box=None, pad_edge=False)
+    for name in FIELDS:
+        table.add_row(name, shown_value(settings, name), settings.sources.get(name, "default"))
+    Console(soft_wrap=True).print(table, markup=False)

@@ -1,0 +1,38 @@
+"""`runwright db`: the schema of the database."""
+
+import asyncio
+
+import typer
+
+from runwright.cli.database import database_address
+from runwright.cli.options import DATABASE_SETTINGS, takes_settings
+from runwright.config import Settings
+from runwright.db.migrate import Migration, migrate
+from runwright.db.pool import connect
+
+app = typer.Typer(no_args_is_help=True, help="The schema of the database.")
+
+
+@app.callback()
+def db() -> None:
+    """Keep `migrate` a command of its own, although it is the only one so far."""
+
+
+@app.command("migrate")
+@takes_settings(DATABASE_SETTINGS)
+def migrate_(settings: Settings) -> None:
+    """Bring the schema up to this version of Runwright; `serve` does so by itself."""
+    applied = asyncio.run(_migrate(settings))
+    for migration in applied:
+        typer.echo(f"applied {migration.label}")
+    if not applied:
+        typer.echo("nothing to do")
+
+
+async def _migrate(settings: Settings) -> list[Migration]:
+    async with database_address(settings) as dsn:
+        connection = await connect(dsn, application_name="runwright cli")
+        try:
+            return await migrate(connection)
+        finally:
+            await connection.close()

@@ -1,0 +1,63 @@
+"""`runwright doctor`: what this host offers, what is missing, and how to get it."""
+
+import asyncio
+from collections.abc import Iterator
+
+import typer
+
+from runwright.cli.database import database_address
+from runwright.cli.options import ALL_SETTINGS, takes_settings
+from runwright.config import Settings
+from runwright.core.errors import RunwrightError
+from runwright.db.migrate import require_current, schema_version
+from runwright.db.pool import connect, transient
+from runwright.runtimes.host import Host, Isolation
+from runwright.runtimes.probe import probe_host
+
+
+@takes_settings(ALL_SETTINGS)
+def doctor(settings: Settings) -> None:
+    """Check isolation, runtimes and database; exits with 1 where the server would not run jobs."""
+    host = probe_host()
+    floor = Isolation[settings.isolation_floor.upper()]
+    for line in _host_lines(host, floor):
+        typer.echo(line)
+    database_fine, said = asyncio.run(_look_at_database(settings))
+    typer.echo(_line(said, fine=database_fine))
+    if not database_fine or host.isolation < floor or not any(info.ready for info in host.runtimes.values()):
+        raise typer.Exit(1)
+
+
+def _host_lines(host: Host, floor: Isolation) -> Iterator[str]:
+    reached = f"isolation: {host.isolation.wire_name} (floor: {floor.wire_name})"
+    yield _line(reached, fine=host.isolation >= floor)
+    for missing in host.missing:
+        yield f"     {missing.what}: {missing.why}. {missing.remedy}"
+    for info in host.runtimes.values():
+        about = f"{info.version} at {info.path}" if info.ready else f"{info.reason}"
+        yield _line(f"runtime {info.name}: {about}", fine=info.ready)
+
+
+def _line(text: str, *, fine: bool) -> str:
+    return f"{'ok  ' if fine else 'BAD '} {text}"
+
+
+async def _look_at_database(settings: Settings) -> tuple[bool, str]:
+    if settings.database_url is None and not (settings.data_dir / "pg").exists():
+        return True, f"database: none yet; the first start makes one in {settings.data_dir}"
+    try:
+        async with database_address(settings) as dsn:
+            connection = await connect(dsn, application_name="runwright cli")
+            try:
+                server = connection.get_server_version()
+                version = await schema_version(connection)
+                await require_current(connection)
+            finally:
+                await connection.close()
+    except RunwrightError as error:
+        return False, f"database: {error.message}"
+    except Exception as error:
+        if not transient(error):
+            raise
+        return False, f"database: out of reach ({error!r})"
+    return True, f"database: PostgreSQL {server.major}, schema version {version}"

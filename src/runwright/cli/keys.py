@@ -1,0 +1,84 @@
+"""`runwright keys`: make, list and revoke the API keys of tenants."""
+
+import asyncio
+from datetime import datetime
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from runwright.cli.database import open_database
+from runwright.cli.options import DATABASE_SETTINGS, takes_settings
+from runwright.config import Settings
+from runwright.core.clock import system_clock
+from runwright.core.roles import ROLES
+from runwright.tenants.model import Key
+from runwright.tenants.service import Keys, role_named
+
+app = typer.Typer(no_args_is_help=True, help="API keys of tenants.")
+
+
+@app.command()
+@takes_settings(DATABASE_SETTINGS)
+def create(
+    settings: Settings,
+    *,
+    tenant: Annotated[str, typer.Option(help="The tenant that the key belongs to.")],
+    role: Annotated[str, typer.Option(help=f"The highest role it may take: {', '.join(ROLES)}.")],
+    name: Annotated[str, typer.Option(help="What it is for.")] = "",
+) -> None:
+    """Make a key and print it, alone, on stdout. It cannot be shown again."""
+    typer.echo(asyncio.run(_create(settings, tenant, role, name)))
+
+
+@app.command("list")
+@takes_settings(DATABASE_SETTINGS)
+def list_(
+    settings: Settings,
+    *,
+    tenant: Annotated[str | None, typer.Option(help="Only this tenant's keys.")] = None,
+) -> None:
+    """List the keys, newest first; never the secrets."""
+    columns = ("id", "tenant", "role", "name", "created", "last used", "revoked")
+    table = Table(*columns, box=None, pad_edge=False)
+    for key in asyncio.run(_list(settings, tenant)):
+        table.add_row(*_cells(key))
+    Console(soft_wrap=True).print(table, markup=False)
+
+
+@app.command()
+@takes_settings(DATABASE_SETTINGS)
+def revoke(
+    settings: Settings, *, key_id: Annotated[str, typer.Argument(help="Its id, as `list` shows it.")]
+) -> None:
+    """Revoke a key for good; it is refused everywhere within two seconds."""
+    key = asyncio.run(_revoke(settings, key_id))
+    typer.echo(f"revoked {key.id}", err=True)
+
+
+def _cells(key: Key) -> list[str]:
+    role = key.role.wire_name
+    times = (key.created_at, key.last_used_at, key.revoked_at)
+    return [key.id, key.tenant_id or "", role, key.name, *(_time(moment) for moment in times)]
+
+
+def _time(moment: datetime | None) -> str:
+    return "-" if moment is None else moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+async def _create(settings: Settings, tenant: str, role: str, name: str) -> str:
+    wanted = role_named(role)
+    async with open_database(settings) as db:
+        _, text = await Keys(db, clock=system_clock).create(tenant_id=tenant, role=wanted, name=name)
+        return text
+
+
+async def _list(settings: Settings, tenant: str | None) -> list[Key]:
+    async with open_database(settings) as db:
+        return await Keys(db, clock=system_clock).list(tenant)
+
+
+async def _revoke(settings: Settings, key_id: str) -> Key:
+    async with open_database(settings) as db:
+        return await Keys(db, clock=system_clock).revoke(key_id)

@@ -1,0 +1,67 @@
+"""The entry point: finds the command's module, loads that one alone, and turns errors into exits.
+
+Loading the server takes ten times as long as making a key, so the modules of other commands are
+loaded only when all of them are asked about (`--help`, or a name that nobody knows).
+"""
+
+import importlib
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+import asyncpg
+import typer
+
+from runwright.config import Settings
+from runwright.core.errors import InvalidError, RunwrightError
+from runwright.db.pool import transient
+from runwright.logs import set_up_logs
+
+NOUNS: Final = ("serve", "keys", "db", "config", "doctor", "version")
+
+
+def main() -> int:
+    """Run the command that the arguments name; return the exit status."""
+    # Until `serve` sets up its own: a library that warns must not write to stdout.
+    set_up_logs(Settings(log_level="warning"))
+    try:
+        build_app(sys.argv[1:])()
+    except RunwrightError as error:
+        sys.stderr.write(f"runwright: {_explain(error)}\n")
+        return 1
+    except (OSError, asyncpg.PostgresError) as error:
+        if not transient(error):
+            raise
+        sys.stderr.write(f"runwright: The database is out of reach: {error}\n")
+        return 1
+    return 0
+
+
+def build_app(arguments: Sequence[str]) -> typer.Typer:
+    """Return the application with the one command that the arguments name, or else with all."""
+    app = typer.Typer(
+        name="runwright",
+        help="Self-hosted serverless workers, event agents and automations.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+    )
+    app.callback()(_runwright)
+    named = [argument for argument in arguments[:1] if argument in NOUNS]
+    for noun in named or NOUNS:
+        module = importlib.import_module(f"runwright.cli.{noun}")
+        if isinstance(getattr(module, "app", None), typer.Typer):
+            app.add_typer(module.app, name=noun)
+        else:
+            app.command(noun)(getattr(module, noun))
+    return app
+
+
+def _runwright() -> None:
+    """Self-hosted serverless workers, event agents and automations."""
+
+
+def _explain(error: RunwrightError) -> str:
+    if not isinstance(error, InvalidError):
+        return error.message
+    return "\n".join(f"{field}: {' '.join(problems)}" for field, problems in error.fields.items())

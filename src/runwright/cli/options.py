@@ -1,0 +1,68 @@
+"""Flags that set settings, made from the settings themselves."""
+
+import functools
+import inspect
+import os
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Annotated, Final, get_args
+
+import typer
+
+from runwright.config import FIELDS, describe, load_settings
+
+ALL_SETTINGS: Final = tuple(FIELDS)
+DATABASE_SETTINGS: Final = ("data_dir", "database_url")
+"""What every command needs that looks at the database."""
+
+_CONFIG: Final = inspect.Parameter(
+    "config",
+    inspect.Parameter.KEYWORD_ONLY,
+    default=None,
+    annotation=Annotated[
+        Path | None, typer.Option("--config", help="A TOML file with settings (or RUNWRIGHT_CONFIG).")
+    ],
+)
+
+
+def takes_settings(names: Iterable[str]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command one flag per named setting, and the settings as its first argument."""
+    flags = {name: _flag(name) for name in names}
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        own = list(inspect.signature(command).parameters.values())[1:]
+
+        @functools.wraps(command)
+        def run(config: Path | None = None, **arguments: str | bool | None) -> None:
+            given = {name: arguments.pop(name) for name in flags}
+            command(load_settings(given, os.environ, config), **arguments)
+
+        _sign(run, [*own, *flags.values(), _CONFIG])
+        return run
+
+    return decorate
+
+
+def _sign(function: Callable[..., None], parameters: Sequence[inspect.Parameter]) -> None:
+    # Typer reads flags from the signature; this is how a function gets one that was not written out.
+    keyword_only = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in parameters]
+    function.__signature__ = inspect.Signature(keyword_only)  # type: ignore[attr-defined]
+    function.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    del function.__wrapped__  # type: ignore[attr-defined]
+
+
+def _flag(name: str) -> inspect.Parameter:
+    flag = f"--{name.replace('_', '-')}"
+    is_switch = get_args(FIELDS[name].type)[0] is bool
+    option = typer.Option(
+        f"{flag}/--no-{flag[2:]}" if is_switch else flag,
+        help=describe(name),
+        show_default=False,
+        metavar=None if is_switch else _metavar(name),
+    )
+    annotation: object = Annotated[bool | None, option] if is_switch else Annotated[str | None, option]
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+
+
+def _metavar(name: str) -> str:
+    return name.rpartition("_")[2].upper()

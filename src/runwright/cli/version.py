@@ -1,0 +1,10 @@
+"""`runwright version`."""
+
+import typer
+
+from runwright import __version__
+
+
+def version() -> None:
+    """Print the version."""
+    typer.echo(f"runwright {__version__}")
