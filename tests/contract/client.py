@@ -1,0 +1,129 @@
+"""A caller of the AVA API, and what every answer must have."""
+
+import re
+from typing import Any, Self
+
+import httpx
+
+AVA = "/v1/ava"
+ROLES = ("tenant-viewer", "tenant-member", "tenant-admin", "tenant-system-admin", "platform-admin")
+TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
+REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+Json = Any
+"""What a body holds; which of it is right is for the tests to say."""
+
+ECHO = "async def handler(input, env):\n    return input\n"
+"""A handler that gives back what it gets."""
+
+
+class Api:
+    """One tenant's caller in one role."""
+
+    def __init__(
+        self, http: httpx.Client, *, key: str, tenant: str, role: str = "tenant-system-admin"
+    ) -> None:
+        self.http = http
+        self.key = key
+        self.tenant = tenant
+        self.role = role
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {
+            "x-internal-secret": self.key,
+            "x-tenant-id": self.tenant,
+            "x-user-id": "usr_test",
+            "x-platform-role": self.role,
+        }
+
+    def having(self, *, tenant: str | None = None, role: str | None = None, key: str | None = None) -> Self:
+        return type(self)(
+            self.http, key=key or self.key, tenant=tenant or self.tenant, role=role or self.role
+        )
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        json: Json = None,
+        content: bytes | None = None,
+        params: dict[str, str] | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> httpx.Response:
+        if content is not None:
+            headers = {"content-type": "application/json", **(headers or {})}
+        response = self.http.request(
+            method,
+            AVA + path,
+            json=json,
+            content=content,
+            params=params,
+            headers=self.headers | (headers or {}),
+        )
+        assert REQUEST_ID.fullmatch(response.headers["x-request-id"])
+        return response
+
+    def get(self, path: str, **params: str) -> httpx.Response:
+        return self.call("GET", path, params=params)
+
+    def post(self, path: str, json: Json = None, **headers: str) -> httpx.Response:
+        return self.call("POST", path, json=json, headers=headers)
+
+    def patch(self, path: str, json: Json) -> httpx.Response:
+        return self.call("PATCH", path, json=json)
+
+    def delete(self, path: str) -> httpx.Response:
+        return self.call("DELETE", path)
+
+    def make_worker(self, **fields: Json) -> Json:
+        """Create a worker, by default a python one that gives back its input."""
+        body = {"name": "Echo", "runtime": "python", "source_code": ECHO} | fields
+        return data_of(self.post("/workers", body), 201)
+
+    def make_job(self, worker_id: str, **fields: Json) -> Json:
+        return data_of(self.post("/jobs", {"worker_id": worker_id, **fields}), 201)
+
+    def run_job(self, worker_id: str, **fields: Json) -> Json:
+        """Submit a job and return it ended."""
+        job = data_of(self.post("/jobs?wait=60", {"worker_id": worker_id, **fields}), 201)
+        assert job["status"] in {"completed", "failed", "cancelled"}, job
+        return job
+
+
+def data_of(response: httpx.Response, status: int = 200) -> Json:
+    """Return what a success holds, after checking its envelope."""
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/json"
+    body = response.json()
+    assert body.keys() == {"data"}
+    return body["data"]
+
+
+def error_of(response: httpx.Response, status: int, code: str) -> dict[str, Any]:
+    """Return an error, after checking its shape."""
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/json"
+    body = response.json()
+    assert body.keys() == {"error"}
+    error = body["error"]
+    assert error.keys() - {"fields"} == {"code", "message", "request_id", "docs_url"}
+    assert error["code"] == code
+    assert isinstance(error["message"], str)
+    assert error["message"]
+    assert error["request_id"] == response.headers["x-request-id"]
+    assert error["docs_url"].endswith(f"#{code}")
+    assert ("fields" in error) == (code == "validation_error")
+    assert "Traceback" not in response.text
+    return dict(error)
+
+
+def fields_of(response: httpx.Response) -> dict[str, list[str]]:
+    """Return the bad fields of a 422."""
+    fields = error_of(response, 422, "validation_error")["fields"]
+    assert fields
+    for messages in fields.values():
+        assert messages
+        assert all(isinstance(message, str) and message.endswith(".") for message in messages)
+    return dict(fields)

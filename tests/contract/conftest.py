@@ -1,0 +1,123 @@
+"""One real server per test process; every test has a tenant of its own."""
+
+import os
+import queue
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO
+from uuid import uuid4
+
+import httpx
+import pytest
+from tests.contract.client import Api
+
+PLATFORM_KEY = "platform-key-of-the-contract-tests"
+READY = "runwright ready "
+START_SECONDS = 60
+STOP_SECONDS = 45
+
+
+class Server:
+    """A running `runwright serve`."""
+
+    def __init__(self, url: str, data_dir: Path) -> None:
+        self.url = url
+        self.data_dir = data_dir
+
+    def run(self, *arguments: str) -> str:
+        """Run a `runwright` command on the same data and return what it prints."""
+        command = [_program(), *arguments, "--data-dir", str(self.data_dir)]
+        return subprocess.run(
+            command, check=True, capture_output=True, text=True, timeout=60, env=_environment()
+        ).stdout.strip()
+
+
+def _program() -> str:
+    return str(Path(sys.executable).with_name("runwright"))
+
+
+def _environment() -> dict[str, str]:
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("RUNWRIGHT_")}
+    return clean | {"RUNWRIGHT_PLATFORM_KEY": PLATFORM_KEY}
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Server]:
+    data_dir = Path(tempfile.mkdtemp(prefix="runwright-contract-", dir="/tmp"))
+    data_dir.chmod(0o711)
+    log = data_dir / "server.log"
+    try:
+        with log.open("wb") as stderr:
+            process = subprocess.Popen(
+                [_program(), "serve", "--host", "127.0.0.1", "--port", "0", "--data-dir", str(data_dir)],
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                text=True,
+                env=_environment(),
+            )
+        try:
+            assert process.stdout is not None
+            yield Server(_await_ready(process.stdout, log), data_dir)
+        finally:
+            _stop(process)
+    finally:
+        shutil.rmtree(data_dir)
+
+
+def _await_ready(stdout: IO[str], log: Path) -> str:
+    lines: queue.Queue[str] = queue.Queue()
+
+    def read() -> None:
+        for line in stdout:
+            lines.put(line)
+        lines.put("")
+
+    threading.Thread(target=read, daemon=True).start()
+    while line := lines.get(timeout=START_SECONDS):
+        if line.startswith(READY):
+            return line.removeprefix(READY).strip()
+    pytest.fail(f"the server ended before it was ready:\n{log.read_text()}")
+
+
+def _stop(process: subprocess.Popen[str]) -> None:
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+        raise
+    finally:
+        assert process.stdout is not None
+        process.stdout.close()
+
+
+@pytest.fixture(scope="session")
+def http(server: Server) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=server.url, trust_env=False, timeout=90) as client:
+        yield client
+
+
+@pytest.fixture
+def api(http: httpx.Client) -> Api:
+    """A tenant-system-admin of a fresh tenant, by way of the platform key."""
+    return Api(http, key=PLATFORM_KEY, tenant=f"ten_{uuid4().hex}")
+
+
+MakeKey = Callable[[str, str], str]
+
+
+@pytest.fixture(scope="session")
+def make_key(server: Server) -> MakeKey:
+    """Make a tenant key with the command line, while the server runs."""
+
+    def make(tenant: str, role: str) -> str:
+        return server.run("keys", "create", "--tenant", tenant, "--role", role)
+
+    return make

@@ -1,0 +1,200 @@
+"""Who may call what: keys, headers and roles, on every route there is."""
+
+import re
+from collections.abc import Iterator
+from typing import Any, cast
+from uuid import uuid4
+
+import pytest
+from litestar.handlers import HTTPRouteHandler
+from litestar.routes import HTTPRoute
+from prometheus_client import CollectorRegistry
+from tests.contract.client import Api, Json, data_of, error_of
+from tests.contract.conftest import MakeKey, Server
+
+from runwright.core.roles import ROLES, Role
+from runwright.http.ava.auth import Needs
+from runwright.http.server import build_app
+from runwright.http.services import EdgeSettings, Services
+
+OPEN = {"/livez", "/readyz", "/healthz", "/metrics", "/v1/ava/openapi.json", "/v1/ava/docs"}
+"""Routes that need no key."""
+
+Route = tuple[str, str, HTTPRouteHandler]
+
+
+def all_routes() -> Iterator[Route]:
+    """Every route of the application, as (method, path, handler)."""
+    nobody = cast("Any", None)  # the routes are looked at, not called
+    services = Services(
+        workers=nobody,
+        jobs=nobody,
+        keys=nobody,
+        runtimes=nobody,
+        health=nobody,
+        ready=nobody,
+        metrics=CollectorRegistry(),
+    )
+    for route in build_app(services, EdgeSettings()).routes:
+        assert isinstance(route, HTTPRoute)
+        for method, (handler, _) in route.route_handler_map.items():
+            if method != "OPTIONS":
+                yield method, route.path, handler
+
+
+ROUTES = sorted((method, path) for method, path, _ in all_routes() if path not in OPEN)
+NEEDED = {
+    (method, path): guard.role
+    for method, path, handler in all_routes()
+    for guard in handler.guards or ()
+    if isinstance(guard, Needs)
+}
+WRITES = [(method, path) for method, path in ROUTES if method != "GET"]
+
+
+def filled(path: str, *, worker_id: str, job_id: str) -> str:
+    """The path below /v1/ava with ids in place of its parameters."""
+    ids = {"worker_id": worker_id, "job_id": job_id}
+    return re.sub(r"\{(\w+):str\}", lambda found: ids[found[1]], path).removeprefix("/v1/ava")
+
+
+def unknown(path: str) -> str:
+    return filled(path, worker_id="wkr_01jd9x3v7m0000000000000000", job_id="job_01jd9x3v7m0000000000000000")
+
+
+def test_every_route_says_which_role_it_needs() -> None:
+    assert NEEDED.keys() == set(ROUTES)
+    for (method, _), role in NEEDED.items():
+        assert role is (Role.TENANT_VIEWER if method == "GET" else Role.TENANT_SYSTEM_ADMIN)
+
+
+@pytest.mark.parametrize(("method", "path"), ROUTES)
+def test_without_a_good_key_every_route_answers_401(api: Api, method: str, path: str) -> None:
+    for headers in (
+        {},
+        {"x-internal-secret": ""},
+        {"x-internal-secret": "wrong"},
+        {"x-internal-secret": "rwk_" + "a" * 43},
+        {"x-internal-secret": "x" * 5000},
+        {"authorization": "Bearer wrong"},
+        {"authorization": f"Basic {api.key}"},
+        {"authorization": api.key},
+        {"authorization": "Bearer"},
+    ):
+        asserted = {name: value for name, value in api.headers.items() if name != "x-internal-secret"}
+        response = api.http.request(method, "/v1/ava" + unknown(path), headers=asserted | headers)
+        error_of(response, 401, "unauthorized")
+        assert response.headers["www-authenticate"] == "Bearer"
+
+
+@pytest.mark.parametrize(("method", "path"), ROUTES)
+@pytest.mark.parametrize("role", list(ROLES))
+def test_every_route_lets_pass_who_has_the_role_and_nobody_else(
+    api: Api, method: str, path: str, role: str
+) -> None:
+    response = api.having(role=role).call(method, unknown(path))
+    if ROLES[role] < NEEDED[method, path]:
+        error_of(response, 403, "forbidden")
+    else:
+        assert response.status_code in {200, 400, 404}, response.text
+
+
+@pytest.mark.parametrize(("method", "path"), [route for route in ROUTES if "{" in route[1]])
+def test_another_tenants_things_are_not_found_on_every_route(api: Api, method: str, path: str) -> None:
+    worker = api.make_worker()
+    job = api.make_job(worker["id"], scheduled_at="2099-01-01T00:00:00Z")
+    stranger = api.having(tenant=api.tenant + "x", role="platform-admin")
+    body: Json = {} if method == "PATCH" else None
+    theirs = filled(path, worker_id=worker["id"], job_id=job["id"])
+    error = error_of(stranger.call(method, theirs, json=body), 404, "resource_not_found")
+    nothing = error_of(stranger.call(method, unknown(path), json=body), 404, "resource_not_found")
+    ids = {worker["id"], job["id"]}
+    assert re.sub(r"\w{3}_\w{26}", "", error["message"]) == re.sub(r"\w{3}_\w{26}", "", nothing["message"])
+    assert not any(some_id in error["message"] for some_id in ids - {theirs.split("/")[2]})
+    assert data_of(api.get(f"/workers/{worker['id']}")) == worker
+    assert data_of(api.get(f"/jobs/{job['id']}")) == job
+
+
+def test_lists_and_submits_do_not_cross_tenants(api: Api) -> None:
+    worker = api.make_worker()
+    api.make_job(worker["id"], scheduled_at="2099-01-01T00:00:00Z")
+    stranger = api.having(tenant=api.tenant + "x")
+    for path in ("/workers", "/jobs"):
+        assert stranger.get(path).json()["data"] == []
+        assert stranger.get(path).json()["pagination"]["total"] == 0
+    error_of(stranger.post("/jobs", {"worker_id": worker["id"]}), 404, "resource_not_found")
+    error_of(stranger.post("/jobs/batch", {"jobs": [{"worker_id": worker["id"]}]}), 404, "resource_not_found")
+
+
+def test_a_bearer_key_is_as_good_as_the_internal_secret(api: Api) -> None:
+    headers = api.headers | {"authorization": f"bearer {api.key}"}
+    del headers["x-internal-secret"]
+    assert api.http.get("/v1/ava/workers", headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize("name", ["x-tenant-id", "x-user-id", "x-platform-role"])
+def test_a_platform_key_must_say_for_whom_it_calls(api: Api, name: str) -> None:
+    headers = {header: value for header, value in api.headers.items() if header != name}
+    assert name in error_of(api.http.get("/v1/ava/workers", headers=headers), 400, "bad_request")["message"]
+    empty = headers | {name: ""}
+    assert name in error_of(api.http.get("/v1/ava/workers", headers=empty), 400, "bad_request")["message"]
+
+
+@pytest.mark.parametrize("name", ["x-tenant-id", "x-user-id"])
+@pytest.mark.parametrize("value", ["a b", "x" * 129, "a/b", "é", "a,b", "'--"])
+def test_a_tenant_or_user_that_is_no_id_is_refused(api: Api, name: str, value: str) -> None:
+    headers = {header.encode(): text.encode() for header, text in api.headers.items()}
+    headers[name.encode()] = value.encode()
+    assert name in error_of(api.http.get("/v1/ava/workers", headers=headers), 400, "bad_request")["message"]
+
+
+def test_an_unknown_role_is_refused(api: Api) -> None:
+    for role in ("root", "TENANT-VIEWER", "4"):
+        error_of(api.having(role=role).get("/workers"), 400, "bad_request")
+
+
+@pytest.mark.parametrize("name", ["x-internal-secret", "x-tenant-id", "x-user-id", "x-platform-role"])
+def test_a_header_given_twice_is_refused(api: Api, name: str) -> None:
+    headers = [*api.headers.items(), (name, api.headers[name])]
+    assert name in error_of(api.http.get("/v1/ava/workers", headers=headers), 400, "bad_request")["message"]
+
+
+def test_a_tenant_key_needs_no_headers_and_acts_in_its_own_name(api: Api, make_key: MakeKey) -> None:
+    key = make_key(api.tenant, "tenant-system-admin")
+    response = api.http.post(
+        "/v1/ava/workers", json={"name": "w", "runtime": "python"}, headers={"x-internal-secret": key}
+    )
+    worker = data_of(response, 201)
+    assert worker["tenant_id"] == api.tenant
+    assert re.fullmatch(r"key_[0-9a-z]{26}", worker["created_by"])
+    named = {"authorization": f"Bearer {key}", "x-user-id": "usr_ada"}
+    response = api.http.post("/v1/ava/workers", json={"name": "w", "runtime": "python"}, headers=named)
+    assert data_of(response, 201)["created_by"] == "usr_ada"
+
+
+def test_a_tenant_key_may_claim_less_and_never_more(api: Api, make_key: MakeKey) -> None:
+    key = make_key(api.tenant, "tenant-admin")
+    body = {"name": "w", "runtime": "python"}
+    for role, status in (("tenant-viewer", 200), ("tenant-admin", 200), ("tenant-system-admin", 403)):
+        caller = api.having(key=key, role=role)
+        assert caller.get("/workers").status_code == status
+        error_of(caller.post("/workers", body), 403, "forbidden")
+    error_of(api.having(key=key, role="platform-admin").get("/workers"), 403, "forbidden")
+    error_of(api.having(key=key, role="tenant-viewer", tenant="ten_other").get("/workers"), 403, "forbidden")
+    response = api.http.post("/v1/ava/workers", json=body, headers={"x-internal-secret": key})
+    error_of(response, 403, "forbidden")
+
+
+def test_a_key_does_not_show_in_answers_or_logs(server: Server, api: Api) -> None:
+    secret = f"rwk_{uuid4().hex}"
+    response = api.having(key=secret).get("/workers")
+    assert secret not in response.text
+    assert secret not in (server.data_dir / "server.log").read_text()
+    assert api.key not in (server.data_dir / "server.log").read_text()
+
+
+def test_no_other_origin_is_let_in(api: Api) -> None:
+    headers = api.headers | {"origin": "https://evil.example"}
+    for method in ("GET", "OPTIONS"):
+        response = api.http.request(method, "/v1/ava/workers", headers=headers)
+        assert not [name for name in response.headers if name.startswith("access-control-")]

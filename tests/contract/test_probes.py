@@ -1,0 +1,122 @@
+"""What operators ask: liveness, readiness, health, metrics; and the documentation of the API."""
+
+import html.parser
+
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from tests.contract.client import Api, Json, data_of
+
+
+@pytest.mark.parametrize(
+    "path", ["/livez", "/readyz", "/healthz", "/metrics", "/v1/ava/openapi.json", "/v1/ava/docs"]
+)
+def test_no_key_is_needed(http: httpx.Client, path: str) -> None:
+    assert http.get(path).status_code == 200
+
+
+def test_health_says_how_everything_is_and_no_secret(api: Api) -> None:
+    health = api.http.get("/healthz").json()
+    assert health.keys() == {"status", "version", "isolation", "database", "executors", "pool", "runtimes"}
+    assert health["status"] == "ok"
+    assert health["isolation"]["level"] in {"strict", "standard", "process"}
+    assert {runtime["name"] for runtime in health["runtimes"]} == {
+        "nodejs",
+        "python",
+        "deno",
+        "shell",
+        "wasm",
+    }
+    for runtime in health["runtimes"]:
+        assert runtime["ready"] or runtime["reason"]
+    assert api.key not in str(health)
+
+
+def test_requests_are_counted_by_route_and_status_and_not_by_tenant(api: Api) -> None:
+    def counts() -> dict[tuple[str, ...], float]:
+        text = api.http.get("/metrics").text
+        assert api.tenant not in text
+        return {
+            (sample.labels["method"], sample.labels["route"], sample.labels["status"]): sample.value
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
+            if sample.name == "runwright_http_requests_total"
+        }
+
+    before = counts()
+    api.get("/workers/wkr_01jd9x3v7m0000000000000000")
+    api.post("/jobs", {})
+    api.get("/nothing/at/all")
+    api.http.request("BREW", "/v1/ava/jobs")
+    after = counts()
+    for key in (
+        ("GET", "/v1/ava/workers/{worker_id}", "404"),
+        ("POST", "/v1/ava/jobs", "422"),
+        ("GET", "none", "404"),
+        ("other", "none", "405"),
+    ):
+        assert after[key] - before.get(key, 0) == 1, key
+
+
+def references(part: Json) -> set[str]:
+    """Every reference in a part of a document."""
+    if isinstance(part, dict):
+        own = {part["$ref"]} if isinstance(part.get("$ref"), str) else set[str]()
+        return own.union(*map(references, part.values()))
+    if isinstance(part, list):
+        return set[str]().union(*map(references, part))
+    return set()
+
+
+def test_every_reference_of_the_document_leads_somewhere(http: httpx.Client) -> None:
+    document = http.get("/v1/ava/openapi.json").json()
+    for reference in references(document):
+        part = document
+        for step in reference.removeprefix("#/").split("/"):
+            part = part[step]
+
+
+def test_the_document_describes_every_field_of_an_answer(api: Api) -> None:
+    schemas = api.http.get("/v1/ava/openapi.json").json()["components"]["schemas"]
+    worker = api.make_worker()
+    job = api.run_job(worker["id"])
+    assert list(schemas["Worker"]["properties"]) == list(worker)
+    assert list(schemas["Job"]["properties"]) == list(job)
+    log = data_of(api.get(f"/jobs/{job['id']}/logs"))
+    assert list(schemas["JobLogs"]["properties"]) == list(log)
+    assert list(schemas["LogLine"]["properties"]) == list(log["logs"][0])
+
+
+class Links(html.parser.HTMLParser):
+    """What a page links to, and fetches."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ids: set[str] = set()
+        self.targets: set[str] = set()
+        self.fetched: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        for name, value in attrs:
+            if name == "id" and value:
+                assert value not in self.ids
+                self.ids.add(value)
+            elif name == "href" and tag == "a" and value:
+                self.targets.add(value)
+            elif name in {"src", "href", "action", "style"}:
+                self.fetched.append(f"{tag} {name}")
+        if tag in {"script", "iframe", "img", "form"}:
+            self.fetched.append(tag)
+
+
+def test_the_page_stands_alone_and_explains_every_error(http: httpx.Client) -> None:
+    response = http.get("/v1/ava/docs")
+    assert response.headers["content-type"] == "text/html; charset=utf-8"
+    assert "script-src" not in response.headers["content-security-policy"]
+    links = Links()
+    links.feed(response.text)
+    assert links.fetched == []
+    for target in links.targets:
+        assert target == "openapi.json" or target.removeprefix("#") in links.ids
+    for code in ("bad_request", "unauthorized", "forbidden", "resource_not_found", "validation_error"):
+        assert code in links.ids
