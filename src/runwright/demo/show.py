@@ -97,7 +97,7 @@ class _Demo:
         path = f"/v1/ava/jobs/{job['id']}/logs"
         self._print_curl("GET", path)
         for line in self._call("GET", path)["logs"]:
-            self.console.print(f"  {line['ts']} {line['level']:5} {line['msg']}", markup=False)
+            self.console.print(f"  {line['ts']} {line['level']:5} {line['msg']}", markup=False, soft_wrap=True)
 
     def _worker(self, example: Example) -> str:
         """Return the example's worker, made now or by an earlier demonstration."""
@@ -106,7 +106,6 @@ class _Demo:
             if worker["name"] == example.worker["name"] and worker["source_code"] == source:
                 return str(worker["id"])
         body = {**example.worker, "source_code": source}
-        self._print_curl("POST", "/v1/ava/workers", {**example.worker, "source_code": "…"})
         return str(self._call("POST", "/v1/ava/workers", body)["id"])
 
     def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:  # noqa: ANN401  JSON
