@@ -3,10 +3,9 @@
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from runwright.cli.options import ALL_SETTINGS, takes_settings
+from runwright.cli.table import columns
 from runwright.config import FIELDS, Settings, default_file, shown_value
 
 
@@ -22,7 +21,5 @@ def config(
     if defaults:
         typer.echo(default_file(), nl=False)
         return
-    table = Table("setting", "value", "source", box=None, pad_edge=False)
-    for name in FIELDS:
-        table.add_row(name, shown_value(settings, name), settings.sources.get(name, "default"))
-    Console(soft_wrap=True).print(table, markup=False)
+    rows = ((name, shown_value(settings, name), settings.sources.get(name, "default")) for name in FIELDS)
+    typer.echo(columns(("setting", "value", "source"), rows))

@@ -2,11 +2,15 @@
 
 import contextlib
 from collections.abc import AsyncIterator
+from typing import Final
 
 from runwright.config import Settings
 from runwright.db.embedded import EmbeddedPostgres
 from runwright.db.migrate import migrate, require_current, schema_version
 from runwright.db.pool import Pool, connect, open_pool
+
+PATIENCE_SECONDS: Final = 3.0
+"""How long a person at a terminal waits for a database that is just starting."""
 
 
 @contextlib.asynccontextmanager
@@ -26,7 +30,7 @@ async def database_address(settings: Settings) -> AsyncIterator[str]:
 async def open_database(settings: Settings) -> AsyncIterator[Pool]:
     """Yield a pool on a database with this code's schema; a new database gets it, another is refused."""
     async with database_address(settings) as dsn:
-        connection = await connect(dsn, application_name="runwright cli")
+        connection = await connect(dsn, application_name="runwright cli", within_seconds=PATIENCE_SECONDS)
         try:
             if await schema_version(connection) == 0:
                 await migrate(connection)

@@ -4,7 +4,7 @@ import asyncio
 
 import typer
 
-from runwright.cli.database import database_address
+from runwright.cli.database import PATIENCE_SECONDS, database_address
 from runwright.cli.options import DATABASE_SETTINGS, takes_settings
 from runwright.config import Settings
 from runwright.db.migrate import Migration, migrate
@@ -31,7 +31,7 @@ def migrate_(settings: Settings) -> None:
 
 async def _migrate(settings: Settings) -> list[Migration]:
     async with database_address(settings) as dsn:
-        connection = await connect(dsn, application_name="runwright cli")
+        connection = await connect(dsn, application_name="runwright cli", within_seconds=PATIENCE_SECONDS)
         try:
             return await migrate(connection)
         finally:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import typer
 
-from runwright.cli.database import database_address
+from runwright.cli.database import PATIENCE_SECONDS, database_address
 from runwright.cli.options import ALL_SETTINGS, takes_settings
 from runwright.config import Settings
 from runwright.core.errors import RunwrightError
@@ -47,7 +47,7 @@ async def _look_at_database(settings: Settings) -> tuple[bool, str]:
         return True, f"database: none yet; the first start makes one in {settings.data_dir}"
     try:
         async with database_address(settings) as dsn:
-            connection = await connect(dsn, application_name="runwright cli")
+            connection = await connect(dsn, application_name="runwright cli", within_seconds=PATIENCE_SECONDS)
             try:
                 server = connection.get_server_version()
                 version = await schema_version(connection)

@@ -5,11 +5,10 @@ from datetime import datetime
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from runwright.cli.database import open_database
 from runwright.cli.options import DATABASE_SETTINGS, takes_settings
+from runwright.cli.table import columns
 from runwright.config import Settings
 from runwright.core.clock import system_clock
 from runwright.core.roles import ROLES
@@ -40,11 +39,8 @@ def list_(
     tenant: Annotated[str | None, typer.Option(help="Only this tenant's keys.")] = None,
 ) -> None:
     """List the keys, newest first; never the secrets."""
-    columns = ("id", "tenant", "role", "name", "created", "last used", "revoked")
-    table = Table(*columns, box=None, pad_edge=False)
-    for key in asyncio.run(_list(settings, tenant)):
-        table.add_row(*_cells(key))
-    Console(soft_wrap=True).print(table, markup=False)
+    header = ("id", "tenant", "role", "name", "created", "last_used", "revoked")
+    typer.echo(columns(header, map(_cells, asyncio.run(_list(settings, tenant)))))
 
 
 @app.command()
