@@ -47,7 +47,7 @@ def test_requests_are_counted_by_route_and_status_and_not_by_tenant(api: Api) ->
     api.get("/workers/wkr_01jd9x3v7m0000000000000000")
     api.post("/jobs", {})
     api.get("/nothing/at/all")
-    api.http.request("BREW", "/v1/ava/jobs")
+    api.http.request("TRACE", "/v1/ava/jobs")
     after = counts()
     for key in (
         ("GET", "/v1/ava/workers/{worker_id}", "404"),

@@ -83,7 +83,7 @@ class Replay:
     def __call__(self, command: str, **ids: str) -> tuple[int, Json]:
         command = command.replace("https://api.hldgroup.org", self.url)
         command = re.sub(r"<(your-api-)?key>", self.api.key, command).replace("ten_01hxyz", self.api.tenant)
-        for old, new in ids.items():
+        for old, new in (ids | {"\\\n": " "}).items():
             command = command.replace(old, new)
         words = [*shlex.split(command), "-s", "-w", "\\n%{http_code}", "--noproxy", "*"]
         done = subprocess.run(words, check=True, capture_output=True, text=True, timeout=60)

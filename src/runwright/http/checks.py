@@ -6,6 +6,7 @@ field read by itself to gather all problems. Text that is not JSON at all is a M
 JSON that breaks rules an InvalidError whose `fields` name the bad ones (`config.KEY`, `jobs.3.input`).
 """
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any, Final, Generic, NoReturn, TypeVar
@@ -28,6 +29,7 @@ Rule = Callable[[Any], Iterable[Problem]]
 _MOST_PROBLEMS: Final = 100
 _LONGEST_NAME: Final = 100
 _MOST_PARAMETERS: Final = 50
+_LOST_PLUS: Final = re.compile(r"(T[0-9:.]+) (\d\d:?\d\d)\Z", re.ASCII)
 _UNKNOWN: Final = "Is not a known field."
 
 
@@ -83,9 +85,10 @@ class Form(Generic[T]):
 
     def _split(self, body: bytes | msgspec.Raw) -> dict[str, msgspec.Raw]:
         try:
+            bytes(body).decode()  # what no field holds is not decoded below
             return msgspec.json.decode(body, type=dict[str, msgspec.Raw])
         except msgspec.ValidationError:
-            raise InvalidError({"body": ["Must be a JSON object."]}) from None
+            refuse_other_than_object(body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             refuse_malformed(error)
 
@@ -99,8 +102,7 @@ class Form(Generic[T]):
                 try:
                     values[field.name] = read(given[name], field.type)
                 except msgspec.ValidationError as error:
-                    where, message = explain_mismatch(str(error), field.type)
-                    problems.add(name + where, message)
+                    problems.add_below(name, *explain_mismatch(str(error), field.type))
                 else:
                     self._apply_rule(field.name, name, values[field.name], problems)
             elif field.required:
@@ -112,7 +114,7 @@ class Form(Generic[T]):
         rule = self._rules.get(field)
         if rule is not None and value is not None:
             for where, message in rule(value):
-                problems.add(f"{name}.{where}" if where else name, message)
+                problems.add_below(name, where, message)
 
 
 class Problems:
@@ -124,6 +126,9 @@ class Problems:
     def add(self, field: str, message: str) -> None:
         if field in self._fields or len(self._fields) < _MOST_PROBLEMS:
             self._fields.setdefault(field, []).append(message)
+
+    def add_below(self, field: str, where: str, message: str) -> None:
+        self.add(f"{field}.{where}" if where else field, message)
 
     def raise_if_any(self) -> None:
         if self._fields:
@@ -141,6 +146,17 @@ def refuse_malformed(error: Exception) -> NoReturn:
     raise MalformedError(f"The body cannot be read as JSON: {reason}.") from None
 
 
+def refuse_other_than_object(body: bytes | msgspec.Raw) -> NoReturn:
+    """Raise what JSON that is no object is answered with, if it is JSON at all."""
+    try:
+        msgspec.json.decode(body)
+    except msgspec.ValidationError:
+        pass
+    except (msgspec.DecodeError, RecursionError) as error:
+        refuse_malformed(error)
+    raise InvalidError({"body": ["Must be a JSON object."]})
+
+
 def _decode_field(raw: msgspec.Raw, kind: Any) -> object:  # noqa: ANN401  a type expression has no type
     try:
         return msgspec.json.decode(raw, type=kind)
@@ -152,7 +168,8 @@ def _decode_field(raw: msgspec.Raw, kind: Any) -> object:  # noqa: ANN401  a typ
 
 def _convert_text(text: str, kind: Any) -> object:  # noqa: ANN401  a type expression has no type
     try:
-        return msgspec.convert(text, kind)
+        # a zone's plus sign that was not escaped has become a space
+        return msgspec.convert(_LOST_PLUS.sub(r"\1+\2", text), kind)
     except msgspec.ValidationError as strict:
         value = msgspec.convert(text, kind, strict=False)
         if isinstance(value, datetime):  # a bare number is no date

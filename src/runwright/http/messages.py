@@ -5,7 +5,7 @@ from enum import Enum
 from typing import Any, Final, Literal, get_args, get_origin
 
 _AT: Final = re.compile(r" - at `(?:key in )?\$([^`]*)`$")
-_STEP: Final = re.compile(r"\.(\w+)|\[(\d+)\]|\[\.\.\.\]")
+_STEP: Final = re.compile(r"\.(\w+)|\[(\d+)\]")
 _KINDS: Final = {
     "array": "a list",
     "bool": "true or false",
@@ -33,11 +33,12 @@ _RULES: Final = (
 
 
 def explain_mismatch(error: str, kind: Any) -> tuple[str, str]:  # noqa: ANN401  a type expression has no type
-    """Return where below the field (`.allow.0`, or nothing) its value is wrong, and how."""
+    """Return where below the field (`allow.0`, or nothing) its value is wrong, and how."""
     where = ""
     if at := _AT.search(error):
         error = error[: at.start()]
-        where = "".join(f".{step[1] or step[2] or '*'}" for step in _STEP.finditer(at[1]))
+        known = at[1].partition("[...]")[0]  # below a key of the client's own, msgspec does not say where
+        where = ".".join(step[1] or step[2] for step in _STEP.finditer(known))
     return where, _put(error, kind)
 
 
