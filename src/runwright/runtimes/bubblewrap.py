@@ -4,17 +4,20 @@ import os
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from runwright.runtimes.host import Host, Interpreter
+from runwright.runtimes.host import Interpreter
+from runwright.runtimes.protocol import SOCKET_FD
+from runwright.runtimes.tree import BLOCK_FD, INFO_FD, SECCOMP_FD
 
 HARNESS_FOLDER: Final = Path(__file__).parent / "harness"
 INSIDE: Final = "/harness"
+WORK: Final = "/work"
 NOBODY: Final = "65534"
 DISK_BYTES: Final = 64 * 1024 * 1024
 _LINKS: Final = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 _ETC: Final = ("ssl", "ca-certificates", "pki", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "localtime", "alternatives")
 ENVIRONMENT: Final = {
     "PATH": "/usr/local/bin:/usr/bin:/bin",
-    "HOME": "/work",
+    "HOME": WORK,
     "TMPDIR": "/tmp",  # noqa: S108  the sandbox's own
     "LANG": "C.UTF-8",
     "USER": "worker",
@@ -22,25 +25,30 @@ ENVIRONMENT: Final = {
 }
 
 
-def command(host: Host, interpreter: Interpreter, *, socket_fd: int, uid: int, setup: dict[str, int]) -> list[str]:
-    """Return the whole command; `setup` holds bwrap's own descriptors by option name."""
-    if host.bwrap is None:
-        harness = str(HARNESS_FOLDER / interpreter.harness)
-        return [interpreter.path, *interpreter.flags, harness, str(socket_fd), str(uid)]
+def harness_command(interpreter: Interpreter, *, uid: int, folder: str, inside: str, memory_mb: int) -> list[str]:
+    """Return the command line of a harness; `inside` is the folder in which it finds its file."""
+    heap = (interpreter.heap_flag.format(memory_mb),) if interpreter.heap_flag else ()
+    harness = f"{inside}/{interpreter.harness}"
+    arguments = (str(SOCKET_FD), str(uid), folder, *interpreter.arguments)
+    return [interpreter.path, *interpreter.flags, *heap, harness, *arguments]
+
+
+def sandbox_command(
+    bwrap: str, interpreter: Interpreter, *, user_namespace: bool, seccomp: bool, uid: int, memory_mb: int
+) -> list[str]:
+    """Return the command line of a sandbox around a harness."""
     return [
-        host.bwrap,
-        *_namespaces(user=host.user_namespace),
-        *_descriptors(setup),
+        bwrap,
+        *_namespaces(user=user_namespace),
+        *("--info-fd", str(INFO_FD), "--block-fd", str(BLOCK_FD)),
+        *(("--seccomp", str(SECCOMP_FD)) if seccomp else ()),
         *_environment(),
         *_system(),
-        *_interpreter(interpreter),
         *_private(),
+        *_interpreter(interpreter),
+        *("--remount-ro", "/dev", "--remount-ro", "/", "--chdir", WORK),
         "--",
-        interpreter.path,
-        *interpreter.flags,
-        f"{INSIDE}/{interpreter.harness}",
-        str(socket_fd),
-        str(uid),
+        *harness_command(interpreter, uid=uid, folder=WORK, inside=INSIDE, memory_mb=memory_mb),
     ]
 
 
@@ -50,10 +58,6 @@ def _namespaces(*, user: bool) -> list[str]:
     if user:
         return [*options, "--unshare-user", "--disable-userns", "--uid", NOBODY, "--gid", NOBODY]
     return [*options, "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
-
-
-def _descriptors(setup: dict[str, int]) -> list[str]:
-    return [word for option, fd in setup.items() for word in (f"--{option}", str(fd))]
 
 
 def _environment() -> list[str]:
@@ -82,13 +86,12 @@ def _interpreter(interpreter: Interpreter) -> list[str]:
         for parent in reversed(PurePosixPath(mount).parents[:-1]):
             options += ["--perms", "0755", "--dir", str(parent)]
         options += ["--ro-bind", mount, mount]
-    harness = HARNESS_FOLDER / interpreter.harness
-    return [*options, "--perms", "0755", "--dir", INSIDE, "--ro-bind", str(harness), f"{INSIDE}/{harness.name}"]
+    return [*options, "--ro-bind", str(HARNESS_FOLDER), INSIDE]
 
 
 def _private() -> list[str]:
     size = str(DISK_BYTES)
     options = ["--proc", "/proc", "--dev", "/dev"]
-    for mode, path in (("1777", "/dev/shm"), ("1777", "/tmp"), ("0777", "/work")):  # noqa: S108  inside the sandbox
+    for mode, path in (("1777", "/dev/shm"), ("1777", "/tmp"), ("0777", WORK)):  # noqa: S108  inside the sandbox
         options += ["--perms", mode, "--size", size, "--tmpfs", path]
-    return [*options, "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/work"]
+    return options

@@ -42,6 +42,11 @@ class Interpreter(msgspec.Struct, frozen=True, kw_only=True):
     harness: str
     mounts: tuple[str, ...] = ()
     """Directories of the host that it needs beside /usr."""
+    arguments: tuple[str, ...] = ()
+    heap_flag: str | None = None
+    """How its heap is sized at boot, in MiB, where the runtime must be told then."""
+    overhead_mb: int = 24
+    """What the runtime itself needs, on top of the worker's own memory."""
 
 
 class Host(msgspec.Struct, frozen=True, kw_only=True):

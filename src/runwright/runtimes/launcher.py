@@ -3,16 +3,28 @@
 import asyncio
 import os
 import resource
+import shutil
 import tempfile
+from collections.abc import Callable
 from typing import Final
 
 from runwright.core.clock import Clock
-from runwright.runtimes.bubblewrap import DISK_BYTES, ENVIRONMENT, command
+from runwright.core.jobs import ErrorCode
+from runwright.runtimes.bubblewrap import DISK_BYTES, ENVIRONMENT, HARNESS_FOLDER, harness_command, sandbox_command
+from runwright.runtimes.cgroups import Cgroups, open_cgroups
+from runwright.runtimes.confinement import CgroupConfinement, Confinement, WatchedConfinement
+from runwright.runtimes.ends import Verdict
 from runwright.runtimes.host import Host
 from runwright.runtimes.sandbox import Owner, Sandbox
-from runwright.runtimes.tree import Tree
+from runwright.runtimes.seccomp import filter_program
+from runwright.runtimes.tree import Launch, Tree
 
 _FILES: Final = 1024
+_CPU_SECONDS: Final = 2 * 3600
+"""Of one process; above what a job's timeout allows, so only a sandbox at its end of life meets it."""
+_PROCESSES: Final = 512
+_REMOVE_SECONDS: Final = 0.05
+_REMOVE_TRIES: Final = 100
 
 
 class Launcher:
@@ -23,49 +35,132 @@ class Launcher:
         self._loop = loop
         self._free_uids: list[int] = []
         self._next_uid = host.first_uid
-        self._work: dict[Sandbox, str] = {}
+        self._folders: dict[Sandbox, str] = {}
+        self._removing: set[Confinement] = set()
+        self._cgroups: Cgroups | None = None
+        self._filter: int | None = None
 
     def open(self) -> None:
-        """Prepare the host."""
+        """Make the instance's cgroup and load the system call filter."""
+        if self._host.cgroup_version:
+            self._cgroups = open_cgroups()
+        program = filter_program() if self._host.seccomp else None
+        if program is not None:
+            self._filter = os.memfd_create("seccomp", os.MFD_CLOEXEC)
+            os.write(self._filter, program)
 
     def close(self) -> None:
-        """Leave nothing behind on the host."""
+        """Leave nothing behind on the host. All sandboxes are released by now."""
+        for confinement in list(self._removing):
+            confinement.remove()
+        self._removing.clear()
+        if self._cgroups is not None:
+            self._cgroups.close()
+            self._cgroups = None
+        if self._filter is not None:
+            os.close(self._filter)
+            self._filter = None
 
     def launch(
-        self, runtime: str, *, owner: Owner, clock: Clock, settings_patience: float, boot_seconds: float
+        self, runtime: str, *, memory_mb: int, owner: Owner, clock: Clock, patience: float, boot_seconds: float
     ) -> Sandbox:
-        """Start a sandbox; it calls its owner when it is ready."""
+        """Start a sandbox for workers of that memory; it tells its owner when it is ready."""
         sandbox = Sandbox(
             runtime=runtime,
+            memory_mb=memory_mb,
+            uid=self._take_uid(),
+            patience=patience,
             owner=owner,
             loop=self._loop,
             clock=clock,
-            oom_killed=lambda: False,
-            uid=self._take_uid(),
-            patience=settings_patience,
         )
-        tree = Tree(self._loop, confine=_set_rlimits, on_gone=sandbox.tree_gone)
-
-        def start(stdout: int, stderr: int) -> None:
-            far = sandbox.far.fileno()
-            interpreter = self._host.interpreters[runtime]
-            tree.start(
-                lambda setup: command(self._host, interpreter, socket_fd=far, uid=sandbox.uid, setup=setup),
-                wrapped=self._host.bwrap is not None,
-                pass_fds=[far],
-                stdout=stdout,
-                stderr=stderr,
-                cwd=self._folder(sandbox),
-                env={} if self._host.bwrap else ENVIRONMENT,
-            )
-
-        sandbox.launch(tree, start, boot_seconds)
+        confinement = sandbox.confinement = self._confinement(sandbox)
+        sandbox.tree = Tree(
+            self._loop,
+            confine=self._confine(confinement),
+            survivors=confinement.survivors,
+            on_gone=sandbox.tree_gone,
+        )
+        sandbox.launch(lambda out, err: self._start(sandbox, out, err), boot_seconds)
         return sandbox
 
     def release(self, sandbox: Sandbox) -> None:
         """Take back what a sandbox held, now that it is gone."""
         if sandbox.uid:
             self._free_uids.append(sandbox.uid)
+        folder = self._folders.pop(sandbox, None)
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+        self._removing.add(sandbox.confinement)
+        self._remove(sandbox.confinement, _REMOVE_TRIES)
+
+    def _start(self, sandbox: Sandbox, stdout: int, stderr: int) -> None:
+        program = self._filter
+        if program is not None:
+            program = os.open(f"/proc/self/fd/{program}", os.O_RDONLY | os.O_CLOEXEC)
+        bare = self._host.bwrap is None
+        try:
+            launch = Launch(
+                argv=self._bare_command(sandbox) if bare else self._command(sandbox),
+                env={**ENVIRONMENT, **self._own_folders(sandbox)} if bare else {},
+                wrapped=not bare,
+                stdout=stdout,
+                stderr=stderr,
+                socket=sandbox.far.fileno(),
+                seccomp=program,
+            )
+            sandbox.tree.start(launch)
+        finally:
+            if program is not None:
+                os.close(program)
+
+    def _command(self, sandbox: Sandbox) -> list[str]:
+        return sandbox_command(
+            self._host.bwrap or "",
+            self._host.interpreters[sandbox.runtime],
+            user_namespace=self._host.user_namespace,
+            seccomp=self._filter is not None,
+            uid=sandbox.uid,
+            memory_mb=sandbox.memory_mb,
+        )
+
+    def _bare_command(self, sandbox: Sandbox) -> list[str]:
+        """Return the command without bwrap, in a folder that is the sandbox's own."""
+        folder = self._folders[sandbox] = tempfile.mkdtemp(prefix="runwright-")
+        if sandbox.uid:
+            os.chown(folder, sandbox.uid, sandbox.uid)
+        interpreter = self._host.interpreters[sandbox.runtime]
+        return harness_command(
+            interpreter, uid=sandbox.uid, folder=folder, inside=str(HARNESS_FOLDER), memory_mb=sandbox.memory_mb
+        )
+
+    def _own_folders(self, sandbox: Sandbox) -> dict[str, str]:
+        folder = self._folders[sandbox]
+        return {"HOME": folder, "TMPDIR": folder}
+
+    def _confinement(self, sandbox: Sandbox) -> Confinement:
+        if self._cgroups is not None:
+            return CgroupConfinement(self._cgroups.create())
+
+        def exceeded() -> None:
+            sandbox.doom(Verdict(ErrorCode.OUT_OF_MEMORY, "The worker used more memory than its limit"))
+
+        return WatchedConfinement(self._loop, uid=sandbox.uid, on_exceeded=exceeded)
+
+    def _confine(self, confinement: Confinement) -> Callable[[int], None]:
+        def confine(pid: int) -> None:
+            confinement.attach(pid)
+            set_rlimits(pid, processes=None if self._cgroups is not None else _PROCESSES)
+
+        return confine
+
+    def _remove(self, confinement: Confinement, tries: int) -> None:
+        if confinement not in self._removing:
+            return
+        if confinement.remove() or not tries:
+            self._removing.discard(confinement)
+        else:
+            self._loop.call_later(_REMOVE_SECONDS, self._remove, confinement, tries - 1)
 
     def _take_uid(self) -> int:
         if not self._host.first_uid:
@@ -75,18 +170,19 @@ class Launcher:
         self._next_uid += 1
         return self._next_uid - 1
 
-    def _folder(self, sandbox: Sandbox) -> str | None:
-        if self._host.bwrap is not None:
-            return "/"
-        self._work[sandbox] = tempfile.mkdtemp(prefix="runwright-")
-        return self._work[sandbox]
 
-
-def _set_rlimits(pid: int) -> None:
+def set_rlimits(pid: int, *, processes: int | None) -> None:
+    """Set the limits of a process that has not begun; its children inherit them."""
     limits = {
         resource.RLIMIT_CORE: 0,
         resource.RLIMIT_NOFILE: _FILES,
         resource.RLIMIT_FSIZE: DISK_BYTES,
+        resource.RLIMIT_CPU: _CPU_SECONDS,
+        resource.RLIMIT_MEMLOCK: 64 * 1024,
     }
+    if processes is not None:
+        limits[resource.RLIMIT_NPROC] = processes
     for kind, limit in limits.items():
-        resource.prlimit(pid, kind, (limit, limit))
+        _, hard = resource.prlimit(pid, kind)
+        wanted = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
+        resource.prlimit(pid, kind, (wanted, wanted))

@@ -6,97 +6,42 @@ one, where the group's jobs are measured fast and it has a sandbox per cpu alrea
 pre-booted or new sandbox, where a slot is free; else it waits in its group, from where it
 can always be handed back.
 
-Invariants: every assignment gets exactly one outcome; at most `slots` sandboxes are busy
-(or dying) at once; a sandbox that is tainted, old, worn out or idle for long is killed, and
-its slot is free only when its tree is confirmed gone. Nothing here awaits on the way of a
-job: all of it runs in callbacks of the loop.
+Invariants: every assignment gets exactly one outcome; at most `slots` sandboxes are busy or
+dying at once; a sandbox that is tainted, old, worn out or idle for long is killed, and its
+slot is free only when its tree is confirmed gone. Nothing here awaits on the way of a job:
+all of it runs in callbacks of the loop, and callbacks of the engine may call back in.
 """
 
 import asyncio
 import os
-from collections import deque
 from collections.abc import Callable
 from datetime import datetime
 from typing import Final
 
-import msgspec
-
 from runwright.core.clock import Clock
 from runwright.core.jobs import ErrorCode
+from runwright.runtimes.ends import Verdict
 from runwright.runtimes.entrypoint import check_entrypoint
+from runwright.runtimes.groups import Group
 from runwright.runtimes.host import Host
+from runwright.runtimes.interpreters import BLANK_MEMORY_MB
 from runwright.runtimes.launcher import Launcher
 from runwright.runtimes.model import Assignment, Code, End, OnLine, OnOutcome, OnStarted, Outcome
+from runwright.runtimes.room import PoolSettings, PoolStats, Room
 from runwright.runtimes.run import Run
-from runwright.runtimes.sandbox import Sandbox, State, Verdict
+from runwright.runtimes.sandbox import Sandbox, State
 
-_WEIGHT: Final = 0.2
+__all__ = ["Pool", "PoolSettings", "PoolStats", "Room"]
+
 _TICK_SECONDS: Final = 1.0
 _REFILL_SECONDS: Final = 0.02
-
-
-class PoolSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """How many sandboxes, how long they live, how eagerly jobs queue behind each other."""
-
-    slots: int = 8
-    prebooted: dict[str, int] = msgspec.field(
-        default_factory=lambda: {"python": 1, "nodejs": 1, "shell": 1}
-    )
-    idle_seconds: float = 300.0
-    max_jobs_per_sandbox: int = 100_000
-    max_age_seconds: float = 3600.0
-    grace_seconds: float = 10.0
-    boot_seconds: float = 30.0
-    pipeline_depth: int = 64
-    pipeline_seconds: float = 0.004
-    fast_seconds: float = 0.005
-    warm_limit: int = 16
-    """Sandboxes at most that wait for another job of their key."""
-
-
-class Room(msgspec.Struct, frozen=True):
-    """What the pool can take now: any job, and further jobs of workers measured fast."""
-
-    free: int
-    fast: dict[str, int]
-
-
-class PoolStats(msgspec.Struct, frozen=True, kw_only=True):
-    """Sandboxes by runtime and state, and counts since the start."""
-
-    sandboxes: dict[str, dict[str, int]]
-    running: int
-    waiting: int
-    booted: int
-    boot_failures: dict[str, str]
-    thrown_away: dict[str, int]
-
-
-class Group:
-    """The sandboxes of one key and the runs that wait for one."""
-
-    __slots__ = ("code", "idle", "members", "raw", "seconds", "waiting")
-
-    def __init__(self, code: Code) -> None:
-        self.code = code
-        self.members: set[Sandbox] = set()
-        self.idle: list[Sandbox] = []
-        self.waiting: deque[Run] = deque()
-        self.seconds: float | None = None
-        self.raw = False
-
-    def depth(self, settings: PoolSettings) -> int:
-        """Return how many runs may wait behind a running one."""
-        seconds = self.seconds
-        if seconds is None or seconds >= settings.fast_seconds or self.raw:
-            return 0
-        return min(settings.pipeline_depth, int(settings.pipeline_seconds / max(seconds, 1e-6)))
+_RETRY_SECONDS: Final = 5.0
 
 
 class Pool:
     """Runs assignments in sandboxes."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  each is one callback of the interface
         self,
         *,
         settings: PoolSettings,
@@ -129,9 +74,9 @@ class Pool:
         self._launcher: Launcher | None = None
         self._tick: asyncio.TimerHandle | None = None
         self._refill_timer: asyncio.TimerHandle | None = None
-        self._empty: asyncio.Event | None = None
+        self._gone = asyncio.Event()
 
-    # ------------------------------------------------------------------ life
+    # Life
 
     async def start(self) -> None:
         """Begin to keep pre-booted sandboxes."""
@@ -140,36 +85,33 @@ class Pool:
         self._loop = asyncio.get_running_loop()
         self._launcher = Launcher(host=self._host, loop=self._loop)
         self._launcher.open()
-        self._empty = asyncio.Event()
-        self._refill_soon()
         self._tick = self._loop.call_later(_TICK_SECONDS, self._sweep)
+        self._refill_soon(_REFILL_SECONDS)
 
     async def stop(self) -> None:
-        """Kill every tree and wait until all are gone; what ran ends as `executor_lost`."""
+        """Kill every tree and wait until all are gone; what had begun ends as `executor_lost`."""
         if self._loop is None or self._launcher is None:
             return
-        self._stop_timers()
-        await self.kill_all()
-        self._launcher.close()
-        self._loop = self._launcher = None
-        self._groups.clear()
-
-    async def kill_all(self) -> None:
-        """Kill every tree now, report the outcomes, return when all are gone."""
-        self.release_unstarted()
-        for sandbox in list(self._sandboxes):
-            sandbox.doom(Verdict(ErrorCode.EXECUTOR_LOST, "The executor gave the job up"))
-        while self._sandboxes and self._empty is not None:
-            self._empty.clear()
-            await self._empty.wait()
-
-    def _stop_timers(self) -> None:
         for timer in (self._tick, self._refill_timer):
             if timer is not None:
                 timer.cancel()
         self._tick = self._refill_timer = None
+        await self.kill_all()
+        self._launcher.close()
+        self._loop = self._launcher = None
 
-    # ------------------------------------------------------------------ jobs
+    async def kill_all(self) -> None:
+        """Kill every tree now, report the outcomes, return when all are gone."""
+        self.release_unstarted()
+        doomed = set(self._sandboxes)
+        for sandbox in doomed:
+            self._hide(sandbox)
+            sandbox.doom(Verdict(ErrorCode.EXECUTOR_LOST, "The executor gave the job up"))
+        while doomed & self._sandboxes:
+            self._gone.clear()
+            await self._gone.wait()
+
+    # Jobs
 
     def room(self) -> Room:
         """Return what may be assigned now."""
@@ -177,88 +119,71 @@ class Pool:
         fast: dict[str, int] = {}
         for group in self._groups.values():
             free -= len(group.waiting)
-            depth = group.depth(self._settings)
-            if depth:
-                spare = sum(depth + 1 - len(s.inflight) for s in group.members if s.may_queue)
+            spare = group.spare(self._settings)
+            if spare:
                 worker = group.code.worker_id
-                fast[worker] = fast.get(worker, 0) + max(0, spare - len(group.waiting))
+                fast[worker] = fast.get(worker, 0) + spare
         return Room(max(0, free), fast)
 
     def assign(self, a: Assignment) -> None:
         """Run an attempt; its outcome follows in a later turn of the loop."""
         run = Run(a, self._on_line)
-        group = self._groups.get(a.code.key)
+        key = a.code.key
+        group = self._groups.get(key)
         if group is None:
             problem = self._problem(a.code)
-            if problem is not None:
+            group = Group(a.code)
+            if problem is not None or self._loop is None:
+                self._runs[a.token] = (run, group)
                 self._refuse(run, problem)
                 return
-            group = self._groups[a.code.key] = Group(a.code)
+            self._groups[key] = group
         self._runs[a.token] = (run, group)
         if group.waiting or not self._place(run, group):
             group.waiting.append(run)
-            self._starved[a.code.key] = group
+            self._starved[key] = group
 
     def cancel(self, token: int) -> None:
         """Cancel an assignment, wherever it is; its outcome follows."""
-        run, group = self._runs.get(token, (None, None))
-        if run is None or group is None:
+        found = self._find(token)
+        if found is None:
             return
-        sandbox = self._where.get(token)
+        run, sandbox = found
         if sandbox is None:
-            group.waiting.remove(run)
             self._end(run, run.ended_by_cancel(self._clock()))
-            return
-        if run.began_at is None:
-            self._take_back(sandbox)
-            if token not in self._where:
-                self._unqueue(run, group)
-                return
-        sandbox.cancel(run, self._settings.grace_seconds)
-
-    def _unqueue(self, run: Run, group: Group) -> None:
-        group.waiting.remove(run)
-        self._end(run, run.ended_by_cancel(self._clock()))
+        else:
+            sandbox.cancel(run, self._settings.grace_seconds)
         self._serve_starved()
 
     def kill(self, token: int) -> None:
-        """Give an assignment up at once: the lease is lost."""
-        sandbox = self._where.get(token)
-        found = self._runs.get(token)
+        """Give an assignment up at once, for its lease is lost."""
+        found = self._find(token)
         if found is None:
             return
-        run, group = found
+        run, sandbox = found
         if sandbox is None:
-            group.waiting.remove(run)
             self._end(run, run.unstarted(self._clock()))
-            return
-        if run.began_at is None:
-            self._take_back(sandbox)
-            if token not in self._where:
-                group.waiting.remove(run)
-                self._end(run, run.unstarted(self._clock()))
-                self._serve_starved()
-                return
-        sandbox.doom(Verdict(ErrorCode.EXECUTOR_LOST, "The executor lost the lease of this job"))
+        else:
+            sandbox.doom(Verdict(ErrorCode.EXECUTOR_LOST, "The executor lost the lease of this job"))
+        self._serve_starved()
 
     def release_unstarted(self) -> None:
         """Hand back every assignment whose user code has not begun."""
         for sandbox in list(self._busy):
             self._take_back(sandbox)
         at = self._clock()
-        for group in list(self._starved.values()):
+        starved, self._starved = self._starved, {}
+        for group in starved.values():
             while group.waiting:
                 run = group.waiting.popleft()
                 self._end(run, run.unstarted(at))
-        self._starved.clear()
 
     def stats(self) -> PoolStats:
         """Return counts for operators."""
         sandboxes: dict[str, dict[str, int]] = {}
         for sandbox in self._sandboxes:
-            state = sandbox.state.name.lower()
-            if sandbox.state is State.IDLE and sandbox.code is None:
-                state = "blank"
+            blank = sandbox.state is State.IDLE and sandbox.code is None
+            state = "blank" if blank else sandbox.state.name.lower()
             by_state = sandboxes.setdefault(sandbox.runtime, {})
             by_state[state] = by_state.get(state, 0) + 1
         return PoolStats(
@@ -270,6 +195,23 @@ class Pool:
             thrown_away=dict(self._thrown_away),
         )
 
+    def _find(self, token: int) -> tuple[Run, Sandbox | None] | None:
+        """Return a run and the sandbox that has taken it, or None in its place after taking it back."""
+        found = self._runs.get(token)
+        if found is None:
+            return None
+        run, group = found
+        sandbox = self._where.get(token)
+        if sandbox is not None:
+            self._take_back(sandbox)
+            sandbox.catch_up()
+            if token not in self._runs:
+                return None
+            sandbox = self._where.get(token)
+        if sandbox is None and run in group.waiting:
+            group.waiting.remove(run)
+        return run, sandbox
+
     def _problem(self, code: Code) -> str | None:
         info = self._host.runtimes.get(code.runtime)
         if info is None or not info.ready or code.runtime not in self._host.interpreters:
@@ -277,12 +219,13 @@ class Pool:
             return f"The runtime {code.runtime} is not available: {reason}"
         return check_entrypoint(code.entrypoint)
 
-    def _refuse(self, run: Run, problem: str) -> None:
-        if self._loop is not None:
-            outcome = run.failed(self._clock(), ErrorCode.LOAD_ERROR, problem)
-            self._loop.call_soon(self._on_outcome, run.assignment, outcome)
+    def _refuse(self, run: Run, problem: str | None) -> None:
+        at = self._clock()
+        outcome = run.unstarted(at) if problem is None else run.failed(at, ErrorCode.LOAD_ERROR, problem)
+        loop = self._loop or asyncio.get_running_loop()
+        loop.call_soon(self._end, run, outcome)
 
-    # ------------------------------------------------------------- placement
+    # Placement
 
     def _place(self, run: Run, group: Group) -> bool:
         """Give the run to a sandbox, if one can take it now."""
@@ -290,23 +233,15 @@ class Pool:
             self._submit(group.idle.pop(), run)
             return True
         depth = group.depth(self._settings)
-        if depth and len(group.members) >= self._width and self._enqueue(run, group, depth):
-            return True
-        if len(self._busy) < self._settings.slots:
-            self._open(run, group)
-            return True
-        return depth > 0 and self._enqueue(run, group, depth)
-
-    def _enqueue(self, run: Run, group: Group, depth: int) -> bool:
-        """Let the run wait in the socket of the group's least loaded sandbox."""
-        best, least = None, depth + 1
-        for sandbox in group.members:
-            load = len(sandbox.inflight)
-            if load < least and sandbox.may_queue and sandbox.tainted is None:
-                best, least = sandbox, load
-        if best is None or len(run.assignment.input) > _SMALL_BYTES:
+        open_more = len(self._busy) < self._settings.slots
+        if depth and (len(group.members) >= self._width or not open_more):
+            sandbox = group.least_loaded(run, depth)
+            if sandbox is not None:
+                self._submit(sandbox, run)
+                return True
+        if not open_more or self._launcher is None:
             return False
-        self._submit(best, run)
+        self._open(self._launcher, run, group)
         return True
 
     def _submit(self, sandbox: Sandbox, run: Run) -> None:
@@ -314,39 +249,42 @@ class Pool:
         self._where[run.token] = sandbox
         sandbox.submit(run)
 
-    def _open(self, run: Run, group: Group) -> None:
+    def _open(self, launcher: Launcher, run: Run, group: Group) -> None:
         runtime = group.code.runtime
+        interpreter = self._host.interpreters[runtime]
+        memory_mb = group.code.memory_mb if interpreter.heap_flag else BLANK_MEMORY_MB
         blank = self._blank.get(runtime)
-        sandbox = blank.pop() if blank else self._boot(runtime)
-        self._refill_soon()
-        sandbox.bind(group.code)
+        if blank and memory_mb == BLANK_MEMORY_MB:
+            sandbox = blank.pop()
+        else:
+            sandbox = self._boot(launcher, runtime, memory_mb)
+        self._refill_soon(_REFILL_SECONDS)
+        sandbox.bind(group.code, interpreter.overhead_mb)
         group.members.add(sandbox)
         self._submit(sandbox, run)
 
     def _take_back(self, sandbox: Sandbox) -> None:
         """Move the runs that wait inside a sandbox back to their group."""
-        recalled = sandbox.recall()
-        if not recalled:
-            return
-        for run in reversed(recalled):
+        for run in reversed(sandbox.recall()):
             self._where.pop(run.token, None)
             group = self._runs[run.token][1]
             group.waiting.appendleft(run)
             self._starved[group.code.key] = group
-        if not sandbox.inflight and sandbox.state in {State.IDLE, State.BOOTING}:
+        if not sandbox.inflight and sandbox in self._busy and sandbox.state in {State.IDLE, State.BOOTING}:
             self._rest(sandbox)
 
     def _serve_starved(self) -> None:
         """Place runs that wait, oldest group first, as far as there is room."""
         for key, group in list(self._starved.items()):
             while group.waiting:
-                if not self._place(group.waiting[0], group):
+                run = group.waiting.popleft()
+                if not self._place(run, group):
+                    group.waiting.appendleft(run)
                     break
-                group.waiting.popleft()
-            else:
-                del self._starved[key]
+            if not group.waiting:
+                self._starved.pop(key, None)
 
-    # ---------------------------------------------------- what sandboxes say
+    # What sandboxes say
 
     def sandbox_ready(self, sandbox: Sandbox) -> None:
         """Boot is over."""
@@ -362,18 +300,21 @@ class Pool:
     def run_ended(self, sandbox: Sandbox, run: Run, outcome: Outcome, micros: int) -> None:
         """A run is over."""
         found = self._runs.get(run.token)
-        if found is not None and outcome.end is End.COMPLETED:
+        if found is not None:
             group = found[1]
-            took = micros / 1e6
-            seconds = group.seconds
-            group.seconds = took if seconds is None else seconds + _WEIGHT * (took - seconds)
+            group.raw = group.raw or sandbox.pipes.used
+            if outcome.end is End.COMPLETED:
+                group.measure(micros)
+        if sandbox.jobs_done >= self._settings.max_jobs_per_sandbox:
+            sandbox.retiring = True
         self._end(run, outcome)
 
     def sandbox_idle(self, sandbox: Sandbox) -> None:
         """Nothing is in flight any more."""
-        s = self._settings
-        if sandbox.tainted is not None or sandbox.jobs_done >= s.max_jobs_per_sandbox:
+        if sandbox.tainted is not None or sandbox.retiring:
             self._throw_away(sandbox, sandbox.tainted or "worn out")
+        elif sandbox.confinement.leftovers():
+            self._throw_away(sandbox, "leftover processes")
         else:
             self._rest(sandbox)
         if self._starved:
@@ -381,26 +322,28 @@ class Pool:
         self._on_room()
 
     def sandbox_slow(self, sandbox: Sandbox) -> None:
-        """Jobs wait behind one that is not fast: give them to others."""
+        """Give the runs that wait behind it to others."""
         group = self._group_of(sandbox)
-        if group is not None and group.seconds is not None and sandbox.tainted is None:
-            group.seconds = self._settings.fast_seconds
+        if group is not None and sandbox.tainted is None:
+            group.slow_down(self._settings)
         self._take_back(sandbox)
         self._serve_starved()
 
     def sandbox_gone(self, sandbox: Sandbox) -> None:
         """The tree is confirmed gone and all outcomes are reported."""
-        if sandbox.code is None and not sandbox.jobs_done and sandbox.tainted is None:
-            self._boot_failures[sandbox.runtime] = sandbox.boot_error or "it died before its first job"
-        self._forget(sandbox)
+        failed = sandbox.harness_pid == 0 and not sandbox.tree.killed
+        if failed or sandbox.boot_error:
+            reason = sandbox.boot_error or sandbox.pipes.boot_text.strip() or "it died before it was ready"
+            self._boot_failures[sandbox.runtime] = reason
+        self._hide(sandbox)
+        self._busy.discard(sandbox)
+        self._sandboxes.discard(sandbox)
+        self._drop_group(sandbox)
         if self._launcher is not None:
             self._launcher.release(sandbox)
-        if self._starved:
-            self._serve_starved()
-        if self._tick is not None:
-            self._refill_soon()
-        if not self._sandboxes and self._empty is not None:
-            self._empty.set()
+        self._serve_starved()
+        self._refill_soon(_RETRY_SECONDS if failed else _REFILL_SECONDS)
+        self._gone.set()
         self._on_room()
 
     def _end(self, run: Run, outcome: Outcome) -> None:
@@ -408,22 +351,24 @@ class Pool:
             self._where.pop(run.token, None)
             self._on_outcome(run.assignment, outcome)
 
-    # ------------------------------------------------------------- lifetimes
+    # Lifetimes
 
     def _group_of(self, sandbox: Sandbox) -> Group | None:
         return None if sandbox.code is None else self._groups.get(sandbox.code.key)
 
+    def _drop_group(self, sandbox: Sandbox) -> None:
+        group = self._group_of(sandbox)
+        if group is not None and not group.members and not group.waiting:
+            del self._groups[group.code.key]
+
     def _rest(self, sandbox: Sandbox) -> None:
         self._busy.discard(sandbox)
         group = self._group_of(sandbox)
-        if group is not None:
-            group.raw = group.raw or sandbox.raw_output
-            if sandbox not in group.idle:
-                group.idle.append(sandbox)
+        if group is not None and sandbox not in group.idle:
+            group.idle.append(sandbox)
 
     def _throw_away(self, sandbox: Sandbox, reason: str) -> None:
-        sandbox.tainted = sandbox.tainted or reason
-        self._thrown_away[sandbox.tainted] = self._thrown_away.get(sandbox.tainted, 0) + 1
+        self._thrown_away[reason] = self._thrown_away.get(reason, 0) + 1
         self._hide(sandbox)
         self._busy.add(sandbox)
         sandbox.doom(None)
@@ -439,40 +384,33 @@ class Pool:
             if sandbox in group.idle:
                 group.idle.remove(sandbox)
 
-    def _forget(self, sandbox: Sandbox) -> None:
-        self._hide(sandbox)
-        self._busy.discard(sandbox)
-        self._sandboxes.discard(sandbox)
-        group = self._group_of(sandbox)
-        if group is not None and not group.members and not group.waiting:
-            del self._groups[group.code.key]
-
-    def _boot(self, runtime: str) -> Sandbox:
-        if self._launcher is None:
-            message = "the pool is not started"
-            raise RuntimeError(message)
-        sandbox = self._launcher.launch(
-            runtime, owner=self, clock=self._clock, settings_patience=self._settings.fast_seconds,
+    def _boot(self, launcher: Launcher, runtime: str, memory_mb: int) -> Sandbox:
+        sandbox = launcher.launch(
+            runtime,
+            memory_mb=memory_mb,
+            owner=self,
+            clock=self._clock,
+            patience=self._settings.fast_seconds,
             boot_seconds=self._settings.boot_seconds,
         )
         self._booted += 1
         self._sandboxes.add(sandbox)
         return sandbox
 
-    def _refill_soon(self) -> None:
-        if self._refill_timer is None and self._loop is not None:
-            self._refill_timer = self._loop.call_later(_REFILL_SECONDS, self._refill)
+    def _refill_soon(self, seconds: float) -> None:
+        if self._refill_timer is None and self._loop is not None and self._tick is not None:
+            self._refill_timer = self._loop.call_later(seconds, self._refill)
 
     def _refill(self) -> None:
         """Boot one sandbox that is missing from the pre-booted ones, then look again."""
         self._refill_timer = None
+        if self._launcher is None:
+            return
         for runtime, wanted in self._settings.prebooted.items():
-            if runtime not in self._host.interpreters or runtime in self._boot_failures:
-                continue
             have = sum(s.runtime == runtime and s.code is None for s in self._sandboxes)
-            if have < wanted:
-                self._boot(runtime)
-                self._refill_soon()
+            if runtime in self._host.interpreters and have < wanted:
+                self._boot(self._launcher, runtime, BLANK_MEMORY_MB)
+                self._refill_soon(_REFILL_SECONDS)
                 return
 
     def _sweep(self) -> None:
@@ -483,14 +421,12 @@ class Pool:
         now = self._loop.time()
         s = self._settings
         idle = sorted((x for g in self._groups.values() for x in g.idle), key=lambda x: x.idle_since)
-        surplus = len(idle) - s.warm_limit
         for place, sandbox in enumerate(idle):
-            if place < surplus:
+            if place < len(idle) - s.warm_limit:
                 self._throw_away(sandbox, "surplus")
             elif now - sandbox.idle_since >= s.idle_seconds:
                 self._throw_away(sandbox, "idle")
             elif now - sandbox.born >= s.max_age_seconds:
                 self._throw_away(sandbox, "old")
-
-
-_SMALL_BYTES: Final = 32 * 1024
+        for sandbox in self._busy:
+            sandbox.retiring = sandbox.retiring or now - sandbox.born >= s.max_age_seconds

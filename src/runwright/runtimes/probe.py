@@ -1,16 +1,92 @@
-"""Finds out, by trying, what sandboxes on this host can be made of."""
+"""Finds out, by trying, what sandboxes on this host are made of.
+
+Each way to build one is tried with a real harness, the strongest first: the harness must
+say that it is ready, and the kernel must say of it that it has no capabilities, cannot gain
+privileges, has the uid that it should have and, where asked for, a system call filter. Then
+each runtime is booted once in the way that was found.
+"""
 
 import os
+import select
 import shutil
-import subprocess
-import sys
+import signal
+import socket
+import struct
+import time
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Final
 
-from runwright.runtimes.host import Host, Interpreter, Isolation
+import msgspec
+
+from runwright.runtimes.bubblewrap import ENVIRONMENT, HARNESS_FOLDER, harness_command, sandbox_command
+from runwright.runtimes.cgroups import open_cgroups
+from runwright.runtimes.host import Host, Interpreter, Isolation, Missing
+from runwright.runtimes.interpreters import BLANK_MEMORY_MB, Paths, find_interpreters
 from runwright.runtimes.model import RuntimeInfo
+from runwright.runtimes.protocol import HEADER, SOCKET_FD, Kind
+from runwright.runtimes.seccomp import filter_program
+from runwright.runtimes.tree import BLOCK_FD, INFO_FD, SECCOMP_FD, Launch, spawn
 
-FIRST_UID = 60_000
+FIRST_UID: Final = 60_000
+"""Sandboxes of a server that runs as root get uids from here on; nobody else should have them."""
+BOOT_SECONDS: Final = 20.0
+LATER: Final = ("deno", "wasm")
+_UCRED: Final = struct.Struct("3i")
+_FILTERED: Final = "2"
+
+
+class Way(msgspec.Struct, frozen=True, kw_only=True):
+    """One way to build a sandbox."""
+
+    bwrap: str | None
+    user_namespace: bool
+    seccomp: bool
+    uid: int
+
+
+def probe_host(
+    *, python_path: str | None = None, node_path: str | None = None, shell_path: str | None = None
+) -> Host:
+    """Try what the host offers."""
+    paths = Paths(python=python_path, node=node_path, shell=shell_path)
+    root = os.geteuid() == 0
+    found = find_interpreters(paths, readable=False)
+    way, failures = _find_way(_ways(find_bwrap(), root=root), found)
+    if way.bwrap is None and root:
+        found = find_interpreters(paths, readable=True)
+    reasons = {runtime: _boot_reason(way, one) for runtime, one in found.items()}
+    cgroups = open_cgroups()
+    version = cgroups.version if cgroups is not None else 0
+    if cgroups is not None:
+        cgroups.close()
+    return Host(
+        isolation=_level(way, cgroup_version=version, root=root),
+        bwrap=way.bwrap,
+        user_namespace=way.user_namespace,
+        first_uid=way.uid,
+        seccomp=way.seccomp,
+        cgroup_version=version,
+        reached=_reached(way, version),
+        missing=_missing(way, version, failures, root=root),
+        interpreters={
+            name: one for name, one in found.items() if isinstance(one, Interpreter) and not reasons[name]
+        },
+        runtimes=_runtimes(found, reasons),
+    )
+
+
+def floor_refusal(floor: str, host: Host) -> str | None:
+    """Return why no jobs may run on this host under that floor; None where they may."""
+    wanted = Isolation[floor.upper()]
+    if host.isolation >= wanted:
+        return None
+    lines = [
+        f"This host reaches the isolation level '{host.isolation.wire_name}', below the floor '{floor}'.",
+        *(f"- {one.what}: {one.why}. {one.remedy}" for one in host.missing),
+        "Or lower the floor with RUNWRIGHT_ISOLATION_FLOOR, if you trust the code of all your tenants.",
+    ]
+    return "\n".join(lines)
 
 
 def find_bwrap() -> str | None:
@@ -23,38 +99,201 @@ def find_bwrap() -> str | None:
     return shutil.which("bwrap")
 
 
-def find_python() -> Interpreter:
-    """Return the interpreter for python workers."""
-    names = [f"python3.{minor}" for minor in (13, 12, 14, 15)]
-    for path in [*(p for name in names if (p := shutil.which(name))), sys.executable]:
-        script = "import sys; print(sys.base_prefix, sys.executable, '%d.%d.%d' % sys.version_info[:3], sep='\\n')"
+def _ways(bwrap: str | None, *, root: bool) -> list[Way]:
+    """Return the ways to try, strongest first; the last needs nothing."""
+    ways: list[Way] = []
+    filters = [True, False] if filter_program() is not None else [False]
+    if bwrap is not None:
+        namespaces = [False, True] if root else [True]
+        for user in namespaces:
+            uid = FIRST_UID if root and not user else 0
+            ways += [Way(bwrap=bwrap, user_namespace=user, seccomp=f, uid=uid) for f in filters]
+    return [*ways, Way(bwrap=None, user_namespace=False, seccomp=False, uid=FIRST_UID if root else 0)]
+
+
+def _find_way(ways: list[Way], found: dict[str, Interpreter | str]) -> tuple[Way, list[str]]:
+    """Return the first way that works, and why those before it did not."""
+    trial = next((one for one in found.values() if isinstance(one, Interpreter)), None)
+    failures: list[str] = []
+    for way in ways[:-1]:
+        reason = _boot_reason(way, trial) if trial is not None else "there is no interpreter to try it with"
+        if not reason:
+            return way, failures
+        failures.append(reason)
+    return ways[-1], failures
+
+
+def _boot_reason(way: Way, interpreter: Interpreter | str | None) -> str:
+    """Boot a harness in this way; return what went wrong, or nothing."""
+    if interpreter is None or isinstance(interpreter, str):
+        return interpreter or "there is no interpreter"
+    try:
+        trial = _Trial(way, interpreter)
+    except OSError as error:
+        return str(error)
+    try:
+        return trial.verdict()
+    finally:
+        trial.end()
+
+
+class _Trial:
+    """One boot, without a loop and without limits: nothing but our own code runs in it."""
+
+    def __init__(self, way: Way, interpreter: Interpreter) -> None:
+        self._way = way
+        self._sock, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+        self._words, writer = os.pipe2(os.O_CLOEXEC)
+        self._info, info_writer = os.pipe2(os.O_CLOEXEC)
+        go, go_writer = os.pipe2(os.O_CLOEXEC)
+        os.write(go_writer, b"1")
+        program = os.memfd_create("seccomp", os.MFD_CLOEXEC)
+        os.write(program, filter_program() or b"")
+        os.lseek(program, 0, os.SEEK_SET)
+        places = {0: -1, 1: writer, 2: writer, SOCKET_FD: far.fileno()}
+        if way.bwrap is not None:
+            places |= {INFO_FD: info_writer, BLOCK_FD: go}
+        if way.seccomp:
+            places[SECCOMP_FD] = program
         try:
-            result = subprocess.run([path, "-I", "-c", script], capture_output=True, text=True, timeout=10, check=True)
-            prefix, executable, version = result.stdout.splitlines()
-        except (OSError, ValueError, subprocess.SubprocessError):
-            continue
-        real = os.path.realpath(executable)
-        mounts = () if prefix == "/usr" else (prefix,)
-        return Interpreter(
-            runtime="python",
-            version=version,
-            path=real,
-            flags=("-I", "-S", "-X", "utf8"),
-            harness="python_harness.py",
-            mounts=mounts,
+            self._pid = spawn(self._launch(interpreter, writer, far.fileno()), places)
+        finally:
+            far.close()
+            for fd in (writer, info_writer, go, go_writer, program):
+                os.close(fd)
+        self._pidfd = os.pidfd_open(self._pid)
+
+    def _launch(self, interpreter: Interpreter, output: int, sock: int) -> Launch:
+        way = self._way
+        if way.bwrap is None:
+            argv = harness_command(
+                interpreter, uid=way.uid, folder="/", inside=str(HARNESS_FOLDER), memory_mb=BLANK_MEMORY_MB
+            )
+        else:
+            argv = sandbox_command(
+                way.bwrap,
+                interpreter,
+                user_namespace=way.user_namespace,
+                seccomp=way.seccomp,
+                uid=way.uid,
+                memory_mb=BLANK_MEMORY_MB,
+            )
+        env = ENVIRONMENT if way.bwrap is None else {}
+        wrapped = way.bwrap is not None
+        return Launch(argv=argv, env=env, wrapped=wrapped, stdout=output, stderr=output, socket=sock)
+
+    def verdict(self) -> str:
+        """Wait until the harness is ready or dead; return what is wrong with it, or nothing."""
+        deadline = time.monotonic() + BOOT_SECONDS
+        while (left := deadline - time.monotonic()) > 0:
+            ready, _, _ = select.select([self._sock, self._pidfd], [], [], left)
+            if self._sock in ready:
+                return self._look()
+            if self._pidfd in ready:
+                os.set_blocking(self._words, False)  # noqa: FBT003
+                words = os.read(self._words, 2000).decode("utf-8", "replace").strip()
+                return words or "it ended without a word"
+        return f"it was not ready after {BOOT_SECONDS:g} seconds"
+
+    def _look(self) -> str:
+        data, extra, _, _ = self._sock.recvmsg(HEADER.size, socket.CMSG_SPACE(_UCRED.size))
+        pid = next((_UCRED.unpack(content)[0] for _, _, content in extra), 0)
+        if len(data) != HEADER.size or data[0] != Kind.READY or not pid:
+            return "the harness did not say that it is ready"
+        lines = (line.partition(":") for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+        status = {key: value.split() for key, _, value in lines}
+        wrong = []
+        if self._way.uid and set(status["Uid"] + status["Gid"]) != {str(self._way.uid)}:
+            wrong.append("it kept the uid of the server")
+        if self._way.bwrap is not None:
+            if int(status["CapEff"][0], 16) or int(status["CapPrm"][0], 16):
+                wrong.append("it kept capabilities")
+            if status["NoNewPrivs"] != ["1"]:
+                wrong.append("it may gain privileges")
+        if self._way.seccomp and status["Seccomp"] != [_FILTERED]:
+            wrong.append("the system call filter is not in force")
+        return ", ".join(wrong)
+
+    def end(self) -> None:
+        """Kill it: bwrap's own death takes the whole namespace along, and the harness ends without us."""
+        self._sock.close()
+        signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+        os.waitpid(self._pid, 0)
+        for fd in (self._pidfd, self._words, self._info):
+            os.close(fd)
+
+
+def _level(way: Way, *, cgroup_version: int, root: bool) -> Isolation:
+    watched = os.path.exists(f"/proc/{os.getpid()}/task/{os.getpid()}/children")
+    if way.bwrap is None or not (cgroup_version or watched):
+        return Isolation.PROCESS
+    if way.seccomp and cgroup_version and (way.uid or not root):
+        return Isolation.STRICT
+    return Isolation.STANDARD
+
+
+def _reached(way: Way, cgroup_version: int) -> tuple[str, ...]:
+    reached = ["rlimits"]
+    if way.bwrap is not None:
+        reached += ["mount, pid, ipc, uts and network namespaces", "no capabilities", "no new privileges"]
+    if way.user_namespace:
+        reached.append("user namespace")
+    if way.uid:
+        reached.append(f"a uid of its own for each sandbox, from {way.uid}")
+    if way.seccomp:
+        reached.append("system call filter")
+    memory = f"cgroups v{cgroup_version}" if cgroup_version else "a watchdog"
+    reached.append(f"memory limits by {memory}")
+    return tuple(reached)
+
+
+def _missing(way: Way, cgroup_version: int, failures: list[str], *, root: bool) -> tuple[Missing, ...]:
+    missing: list[Missing] = []
+    if way.bwrap is None:
+        missing.append(_missing_bwrap(failures))
+    elif not way.seccomp:
+        why = failures[0] if failures else f"no filter is known for {os.uname().machine}"
+        missing.append(Missing("seccomp", why, "Use a kernel with CONFIG_SECCOMP_FILTER on x86_64 or aarch64."))
+    if root and way.user_namespace:
+        missing.append(
+            Missing(
+                "a uid other than root",
+                "user code runs as the host's root, without capabilities, for namespaces need CAP_SYS_ADMIN",
+                "Run the server as an ordinary user, or as root with CAP_SYS_ADMIN.",
+            )
         )
-    raise RuntimeError("no python")
+    if not cgroup_version:
+        missing.append(
+            Missing(
+                "cgroups",
+                "no cgroup with memory, pids and cpu is writable; a watchdog limits memory instead",
+                "Run as root, or under systemd with Delegate=yes.",
+            )
+        )
+    return tuple(missing)
 
 
-def probe_host() -> Host:
-    """Try what the host offers."""
-    python = find_python()
-    root = os.geteuid() == 0
-    return Host(
-        isolation=Isolation.STANDARD,
-        bwrap=find_bwrap(),
-        user_namespace=not root,
-        first_uid=FIRST_UID if root else 0,
-        interpreters={"python": python},
-        runtimes={"python": RuntimeInfo(name="python", ready=True, version=python.version, path=python.path)},
+def _missing_bwrap(failures: list[str]) -> Missing:
+    if not failures:
+        return Missing("bubblewrap", "no bwrap was found", "Install bubblewrap (pip or your distribution has it).")
+    return Missing(
+        "namespaces",
+        f"bubblewrap could not build a sandbox: {failures[-1]}",
+        "Allow unprivileged user namespaces (sysctl kernel.unprivileged_userns_clone=1,"
+        " kernel.apparmor_restrict_unprivileged_userns=0, user.max_user_namespaces above 0),"
+        " or give a container CAP_SYS_ADMIN and an unmasked /proc.",
     )
+
+
+def _runtimes(found: dict[str, Interpreter | str], reasons: dict[str, str]) -> dict[str, RuntimeInfo]:
+    runtimes: dict[str, RuntimeInfo] = {}
+    for name, one in found.items():
+        if isinstance(one, str) or reasons[name]:
+            runtimes[name] = RuntimeInfo(name=name, ready=False, reason=reasons[name])
+        else:
+            path = one.arguments[0] if one.arguments else one.path
+            runtimes[name] = RuntimeInfo(name=name, ready=True, version=one.version, path=path)
+    for name in LATER:
+        runtimes[name] = RuntimeInfo(name=name, ready=False, reason="not part of this build yet")
+    return runtimes

@@ -47,7 +47,13 @@ HEADER: Final = struct.Struct("<BBHIQ")
 """kind, flags, microseconds (of an end: what the handler took, at most 65535), length, token."""
 
 RAW_PENDING: Final = 1
-"""Flag of an end: the sandbox's stdout or stderr pipe holds bytes of this job."""
+"""Flag of an end: the sandbox's stdout or stderr pipe may hold bytes of this job."""
+
+WORN: Final = 2
+"""Flag of an end: the sandbox asks to be thrown away."""
+
+SOCKET_FD: Final = 3
+"""Where the sandbox finds its end of the socket."""
 
 
 class Kind(IntEnum):

@@ -25,6 +25,7 @@ class Run:
         "cancelled",
         "deadline",
         "dropped",
+        "frames",
         "log_bytes",
         "log_lines",
         "token",
@@ -41,6 +42,8 @@ class Run:
         self.log_lines = 0
         self.log_bytes = 0
         self.dropped = 0
+        self.frames = 0
+        """Frames beside the begin and the end; honest ones are bounded by the limits of the log."""
 
     def messages(self) -> list[bytes]:
         """Return the messages that start this run."""

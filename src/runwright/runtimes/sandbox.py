@@ -7,19 +7,20 @@
 
 Invariants
 - `inflight` is in the order sent; only its head can have begun; every run leaves it exactly
-  once, by `run_ended` (an outcome) or by `recall` (never begun, still in the socket).
-- A run ends by its own frame while BUSY, or at GONE. A verdict (timeout, cancel, violation)
-  is noted, the tree is killed, and the outcome is reported only when the tree is gone.
-- Jobs that had not begun when the sandbox dies end UNSTARTED; the socket's other end, which
-  we hold too, tells which ones the sandbox never took.
+  once, by an outcome or by `recall` (never begun: it was still in the socket).
+- A run ends by its own frame while BUSY, or at GONE. A verdict (timeout, violation, lost
+  lease) or a cancel is noted, the tree is killed, and the outcome is reported only when the
+  tree is gone.
+- Runs that had not begun when the sandbox dies end UNSTARTED.
 
-Failure handling: death of the tree without a verdict fails the running job as
+Failure handling: death of the tree without a verdict fails the running job, as
 `out_of_memory` where the kernel says so, else as `handler_error` with the exit status. A
-frame that breaks the protocol is a verdict. A sandbox that does not begin what it was sent
-is killed after `BEGIN_SECONDS`; one that does not boot, after the boot timeout.
+frame that breaks the protocol is a verdict. A sandbox that does not begin what it was sent is
+killed after `BEGIN_SECONDS`, one that does not boot after the boot timeout.
 """
 
 import asyncio
+import contextlib
 import os
 import signal
 import socket
@@ -35,14 +36,16 @@ import msgspec
 from runwright.core.clock import Clock
 from runwright.core.jobs import ErrorCode
 from runwright.runtimes import protocol
+from runwright.runtimes.confinement import Confinement
+from runwright.runtimes.ends import Failure, Verdict, accept_output, describe_status, read_failure
 from runwright.runtimes.model import Code, Outcome
+from runwright.runtimes.pipes import Pipes
 from runwright.runtimes.protocol import HEADER, Kind
 from runwright.runtimes.run import LEVELS, Run
 from runwright.runtimes.tree import Tree
 
 BEGIN_SECONDS: Final = 15.0
 READS_PER_TURN: Final = 64
-PIPE_READ_BYTES: Final = 64 * 1024
 _UCRED: Final = struct.Struct("3i")
 _HEADER_BYTES: Final = HEADER.size
 _BEGAN: Final = int(Kind.BEGAN)
@@ -51,8 +54,9 @@ _RESULT: Final = int(Kind.RESULT)
 _DROPPED: Final = int(Kind.DROPPED)
 _ERROR: Final = int(Kind.ERROR)
 _PART: Final = int(Kind.PART)
-_buffer: Final = bytearray(protocol.MESSAGE_BYTES)
-_view: Final = memoryview(_buffer)
+HEAP_EXHAUSTED: Final = b"JavaScript heap out of memory"
+"""What node says before it aborts at the size of its heap, below that of the whole sandbox."""
+_MAX_FRAMES: Final = protocol.LOG_LINES + 200
 
 
 class State(IntEnum):
@@ -81,66 +85,47 @@ class Owner(Protocol):
         """Nothing is in flight any more."""
 
     def sandbox_slow(self, sandbox: "Sandbox") -> None:
-        """Jobs wait behind one that is not fast."""
+        """Runs wait behind one that will not end soon, or in a sandbox that will be thrown away."""
 
     def sandbox_gone(self, sandbox: "Sandbox") -> None:
         """The tree is confirmed gone and all outcomes are reported."""
 
 
-class _Failure(msgspec.Struct):
-    """The payload of an ERROR frame."""
-
-    code: ErrorCode
-    message: str
-    stack: str | None = None
-
-
-class Verdict(msgspec.Struct, frozen=True):
-    """Why the pool or the sandbox's own guard kills a tree, as the running job will hear it."""
-
-    code: ErrorCode
-    message: str
-
-
-_decode_failure = msgspec.json.Decoder(_Failure).decode
-_decode_json = msgspec.json.Decoder().decode
-_REPORTABLE: Final = frozenset(
-    {ErrorCode.HANDLER_ERROR, ErrorCode.LOAD_ERROR, ErrorCode.OUT_OF_MEMORY, ErrorCode.OUTPUT_TOO_LARGE}
-)
-
-
 class Sandbox:
     """One sandbox from its launch until it is gone."""
+
+    tree: Tree
+    confinement: Confinement
 
     def __init__(
         self,
         *,
         runtime: str,
+        memory_mb: int,
+        uid: int,
+        patience: float,
         owner: Owner,
         loop: asyncio.AbstractEventLoop,
         clock: Clock,
-        oom_killed: Callable[[], bool],
-        uid: int,
-        patience: float,
     ) -> None:
         self.runtime = runtime
+        self.memory_mb = memory_mb
         self.uid = uid
+        self.patience = patience
+        """Seconds that a job may run before the ones behind it are taken back."""
         self.state = State.BOOTING
         self.code: Code | None = None
         self.inflight: deque[Run] = deque()
         self.tainted: str | None = None
+        self.retiring = False
         self.jobs_done = 0
-        self.patience = patience
-        """Seconds that a job may run before the ones behind it are taken back."""
-        self.born = loop.time()
-        self.idle_since = self.born
-        self.raw_output = False
+        self.born = self.idle_since = loop.time()
         self.boot_error = ""
         self.harness_pid = 0
+        self.pipes = Pipes(loop, clock)
         self._owner = owner
         self._loop = loop
         self._clock = clock
-        self._oom_killed = oom_killed
         self._began: Run | None = None
         self._last_token = -1
         self._warm = False
@@ -150,40 +135,36 @@ class Sandbox:
         self._parts_bytes = 0
         self._verdict: Verdict | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._timer_at = 0.0
-        self._grace_at = 0.0
-        self._sent_at = 0.0
+        self._timer_at = self._grace_at = self._sent_at = 0.0
         self._harness_fd = -1
-        self._partial = [b"", b""]
-        self._pipes = [-1, -1]
+        self._reading = False
+        self._buffer = bytearray(protocol.MESSAGE_BYTES)
+        self._view = memoryview(self._buffer)
         self.sock, self.far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.sock.setblocking(False)  # noqa: FBT003
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
-        self._recv_into = self.sock.recv_into
-        self._send = self.sock.send
 
-    # ------------------------------------------------------------------ life
+    # What the pool asks for
 
-    def launch(self, tree: Tree, start: Callable[[int, int], None], boot_seconds: float) -> None:
+    def launch(self, start: Callable[[int, int], None], boot_seconds: float) -> None:
         """Start the processes; `start(stdout, stderr)` does so with the pipes to write to."""
-        self.tree = tree
-        out_read, out_write = os.pipe2(os.O_CLOEXEC)
-        err_read, err_write = os.pipe2(os.O_CLOEXEC)
-        self._pipes = [out_read, err_read]
+        writers = self.pipes.open()
         try:
-            start(out_write, err_write)
+            start(*writers)
         finally:
-            os.close(out_write)
-            os.close(err_write)
-        for stream, fd in enumerate(self._pipes):
-            os.set_blocking(fd, False)  # noqa: FBT003
-            self._loop.add_reader(fd, self._read_pipe, stream)
+            for fd in writers:
+                os.close(fd)
         self._loop.add_reader(self.sock.fileno(), self._read_ready)
         self._arm(self._loop.time() + boot_seconds)
 
-    def bind(self, code: Code) -> None:
-        """Give the sandbox its code; from now on it serves this key only."""
+    def bind(self, code: Code, overhead_mb: int) -> None:
+        """Give the sandbox its code and its memory limit; from now on it serves this key only."""
         self.code = code
+        try:
+            self.confinement.limit_memory((code.memory_mb + overhead_mb) * 1024 * 1024)
+        except OSError:
+            self.boot_error = "its memory limit could not be set"
+            self.doom(None)
 
     @property
     def may_queue(self) -> bool:
@@ -192,12 +173,12 @@ class Sandbox:
         Not before the first run began (the code is still on its way), and not behind large
         input that is still on its way: so `recall` meets whole small messages only.
         """
-        return self._warm and self.state is State.BUSY and not self._large
+        return self._warm and self.state is State.BUSY and not (self._large or self.retiring or self.tainted)
 
     def submit(self, run: Run) -> None:
         """Send a run; it waits inside the socket where another is running."""
         self.inflight.append(run)
-        if self.state is State.BOOTING:
+        if self.state is State.BOOTING or self.state >= State.DYING:
             return
         self._queue(run)
         if self.state is State.IDLE:
@@ -207,15 +188,6 @@ class Sandbox:
         elif len(self.inflight) == 2:  # noqa: PLR2004
             self._arm(self._loop.time() + 2 * self.patience)
         self._flush()
-
-    def _queue(self, run: Run) -> None:
-        if not self._warm and self.code is not None:
-            header = msgspec.json.encode({"entrypoint": self.code.entrypoint, "memory_mb": self.code.memory_mb})
-            payload = len(header).to_bytes(4, "little") + header + self.code.source
-            self._outbox.extend(protocol.messages(Kind.LOAD, payload))
-        messages = run.messages()
-        self._large = len(messages) > 1
-        self._outbox.extend(messages)
 
     def recall(self) -> list[Run]:
         """Take back, and return in order, the runs that the sandbox has not taken yet."""
@@ -228,58 +200,70 @@ class Sandbox:
         tokens = {HEADER.unpack_from(message)[4] for message in self._outbox}
         self._outbox.clear()
         self._loop.remove_writer(self.sock.fileno())
-        while True:
-            try:
-                message = self.far.recv(protocol.MESSAGE_BYTES, socket.MSG_DONTWAIT)
-            except OSError:
-                break
-            if len(message) < _HEADER_BYTES:
-                break
-            tokens.add(HEADER.unpack_from(message)[4])
+        with contextlib.suppress(OSError):
+            while message := self.far.recv(protocol.MESSAGE_BYTES, socket.MSG_DONTWAIT):
+                tokens.add(HEADER.unpack_from(message)[4])
         recalled = [run for run in self.inflight if run.token in tokens]
         self.inflight = deque(run for run in self.inflight if run.token not in tokens)
         if not self.inflight and self.state is State.BUSY:
             self.state = State.IDLE
         return recalled
 
+    def catch_up(self) -> None:
+        """Hear what the sandbox has said already; after `recall` nothing further can begin."""
+        if self.state is State.BUSY and not self._reading:
+            self._read_frames()
+
     def cancel(self, run: Run, grace_seconds: float) -> None:
         """Ask the running job to stop, and kill the tree when the grace period is over."""
+        if run.cancelled:
+            return
         run.cancelled = True
         self.tainted = "cancelled"
         self._grace_at = self._loop.time() + grace_seconds
         self._arm(self._grace_at)
-        if self._harness_fd >= 0:
-            try:
+        with contextlib.suppress(ProcessLookupError):
+            if self._harness_fd >= 0:
                 signal.pidfd_send_signal(self._harness_fd, signal.SIGTERM)
-            except ProcessLookupError:
-                return
 
     def doom(self, verdict: Verdict | None) -> None:
         """Kill the tree; the running job ends with the verdict once it is gone."""
         if self.state >= State.DYING:
             return
-        if self.state is not State.BOOTING:
-            self._loop.remove_reader(self.sock.fileno())
+        self._loop.remove_reader(self.sock.fileno())
         self.state = State.DYING
         self._verdict = verdict
         self.tree.kill()
 
-    # ---------------------------------------------------------------- frames
+    # Frames out
+
+    def _queue(self, run: Run) -> None:
+        if not self._warm and self.code is not None:
+            header = msgspec.json.encode({"entrypoint": self.code.entrypoint, "memory_mb": self.code.memory_mb})
+            payload = len(header).to_bytes(4, "little") + header + self.code.source
+            self._outbox.extend(protocol.messages(Kind.LOAD, payload))
+        messages = run.messages()
+        self._large = len(messages) > 1
+        self._outbox.extend(messages)
 
     def _flush(self) -> None:
-        if self.state is not State.BUSY:
-            return
-        while self._outbox:
+        outbox = self._outbox
+        while outbox and self.state is State.BUSY:
             try:
-                self._send(self._outbox[0])
+                self.sock.send(outbox[0])
             except BlockingIOError:
-                self._loop.add_writer(self.sock.fileno(), self._flush)
+                self._loop.add_writer(self.sock.fileno(), self._flush_more)
                 return
             except OSError:
                 self.doom(Verdict(ErrorCode.HANDLER_ERROR, "The worker closed its connection"))
                 return
-            self._outbox.popleft()
+            outbox.popleft()
+
+    def _flush_more(self) -> None:
         self._loop.remove_writer(self.sock.fileno())
+        self._flush()
+
+    # Frames in
 
     def _read_ready(self) -> None:
         """Take the READY message, which the kernel stamps with who sent it."""
@@ -296,14 +280,19 @@ class Sandbox:
             self.boot_error = self.boot_error or "the harness did not say that it is ready"
             self.doom(None)
             return
-        self._loop.remove_reader(self.sock.fileno())
-        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 0)
         try:
             self._harness_fd = os.pidfd_open(self.harness_pid)
         except ProcessLookupError:
             self.doom(None)
             return
+        self._become_ready()
+
+    def _become_ready(self) -> None:
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 0)
+        self._loop.remove_reader(self.sock.fileno())
         self._loop.add_reader(self.sock.fileno(), self._read_frames)
+        self.pipes.booting = False
+        self.confinement.settle()
         self.state = State.BUSY if self.inflight else State.IDLE
         self.idle_since = self._sent_at = self._loop.time()
         if self.inflight:
@@ -313,68 +302,73 @@ class Sandbox:
         self._owner.sandbox_ready(self)
 
     def _read_frames(self) -> None:
-        at, now = self._clock(), self._loop.time()
-        for _ in range(READS_PER_TURN):
-            try:
-                size = self._recv_into(_buffer)
-            except BlockingIOError:
-                break
-            except OSError:
-                size = 0
-            if size == 0:
-                self._loop.remove_reader(self.sock.fileno())
-                return
-            broken = self._take(size, at, now)
-            if broken is not None:
-                self.doom(Verdict(ErrorCode.HANDLER_ERROR, f"The worker broke the protocol: {broken}"))
-                return
-            if not self.inflight:
-                break
+        now = self._loop.time()
+        self._reading = True
+        broken = self._read_some(self._clock(), now)
+        self._reading = False
+        if broken is not None:
+            self.doom(Verdict(ErrorCode.HANDLER_ERROR, f"The worker broke the protocol: {broken}"))
         if not self.inflight and self.state is State.BUSY:
             self.state = State.IDLE
             self.idle_since = now
             self._owner.sandbox_idle(self)
 
+    def _read_some(self, at: datetime, now: float) -> str | None:
+        for _ in range(READS_PER_TURN):
+            try:
+                size = self.sock.recv_into(self._buffer)
+            except BlockingIOError:
+                return None
+            except OSError:
+                return "its connection is broken"
+            broken = self._take(size, at, now)
+            if broken is not None or not self.inflight or self.state is not State.BUSY:
+                return broken
+        return None
+
     def _read_last_frames(self) -> None:
-        """Hear what the sandbox said before it died; ends count unless there is a verdict."""
-        self.state = State.DYING
+        """Hear what the sandbox said before it died."""
         at, now = self._clock(), self._loop.time()
         while True:
             try:
-                size = self._recv_into(_buffer)
+                size = self.sock.recv_into(self._buffer)
             except OSError:
                 return
-            if size == 0 or self._take(size, at, now) is not None:
+            if self._take(size, at, now) is not None:
                 return
 
     def _take(self, size: int, at: datetime, now: float) -> str | None:
         """Act on one message; return what is wrong with it."""
+        if not size:
+            return "an empty message"
         offset = 0
         while offset < size:
             if size - offset < _HEADER_BYTES:
                 return "a frame without a header"
-            kind, flags, micros, length, token = HEADER.unpack_from(_buffer, offset)
-            offset += _HEADER_BYTES
-            end = offset + length
-            if end > size:
+            kind, flags, micros, length, token = HEADER.unpack_from(self._buffer, offset)
+            start = offset + _HEADER_BYTES
+            offset = start + length
+            if offset > size:
                 return "a frame longer than its message"
             if kind == _BEGAN:
                 broken = self._take_began(token, at, now)
             elif self._began is None or token != self._began.token:
-                broken = None if kind == _LOG and token == self._last_token else "a frame of a job that does not run"
-            elif kind == _RESULT or kind == _ERROR:
-                broken = self._take_end(kind, flags, micros, _view[offset:end], at)
+                late = kind == _LOG and token == self._last_token
+                broken = None if late else "a frame of a job that does not run"
+            elif kind == _RESULT or kind == _ERROR:  # noqa: PLR1714  no tuple on the hot path
+                broken = self._take_end(kind, flags, micros, bytes(self._view[start:offset]), at)
             else:
-                broken = self._take_other(kind, flags, _view[offset:end], at)
+                broken = self._take_other(kind, flags, bytes(self._view[start:offset]), at)
             if broken is not None:
                 return broken
-            offset = end
         return None
 
     def _take_began(self, token: int, at: datetime, now: float) -> str | None:
+        if self.state >= State.DYING:
+            return self._note_began(token, at)
         if self._began is not None or not self.inflight or self.inflight[0].token != token:
             return "it began a job that it was not given"
-        run = self._began = self.inflight[0]
+        run = self._began = self.pipes.current = self.inflight[0]
         self._warm = True
         self._large = False
         run.began_at = at
@@ -384,134 +378,91 @@ class Sandbox:
         self._owner.run_began(run, at)
         return None
 
-    def _take_other(self, kind: int, flags: int, content: memoryview, at: datetime) -> str | None:
+    def _note_began(self, token: int, at: datetime) -> str | None:
+        """Take note that a run began in a tree that is being killed: it will not be unstarted."""
+        for run in self.inflight:
+            if run.token == token and run.began_at is None:
+                run.began_at = at
+                self._owner.run_began(run, at)
+                return None
+        return "it began a job that it was not given"
+
+    def _take_other(self, kind: int, flags: int, content: bytes, at: datetime) -> str | None:
         run = self._began
         if run is None:
             return "a frame of a job that does not run"
+        run.frames += 1
+        if run.frames > _MAX_FRAMES:
+            return "more frames than the limits of a log allow"
         if kind == _LOG:
             if flags >= len(LEVELS):
                 return "an unknown log level"
-            run.write(at, LEVELS[flags], bytes(content))
+            run.write(at, LEVELS[flags], content)
         elif kind == _PART:
             self._parts_bytes += len(content)
             if self._parts_bytes > 2 * protocol.OUTPUT_BYTES:
                 return "an end that is too long"
-            self._parts.append(bytes(content))
+            self._parts.append(content)
         elif kind == _DROPPED:
             run.dropped += int.from_bytes(content[:4], "little")
         else:
             return "an unknown frame"
         return None
 
-    def _take_end(self, kind: int, flags: int, micros: int, content: memoryview, at: datetime) -> str | None:
+    def _take_end(self, kind: int, flags: int, micros: int, payload: bytes, at: datetime) -> str | None:
+        run = self.inflight[0]
         if self._verdict is not None:
             return None
-        run = self.inflight.popleft()
-        payload = bytes(content)
         if self._parts:
             payload = b"".join([*self._parts, payload])
             self._parts.clear()
             self._parts_bytes = 0
+        failure = read_failure(payload) if kind == _ERROR else None
+        if isinstance(failure, str):
+            return failure
         if flags & protocol.RAW_PENDING:
-            self._drain_pipes(run, at)
-        self._began = None
-        self._last_token = run.token
-        self.jobs_done += 1
+            self.pipes.drain(run)
         if run.cancelled:
-            self.inflight.appendleft(run)
             self.doom(None)
             return None
-        if kind == _RESULT:
-            outcome = self._result(run, payload, at)
+        if flags & protocol.WORN:
+            self.tainted = "worn"
+        if failure is None:
+            outcome = accept_output(run, payload, at)
         else:
-            failed = self._failure(run, payload, at)
-            if isinstance(failed, str):
-                self.inflight.appendleft(run)
-                self._began = run
-                return failed
-            outcome = failed
+            outcome = self._fail(run, failure, at)
+        self._forget_head()
+        self.jobs_done += 1
         self._owner.run_ended(self, run, outcome, micros)
-        self._sent_at = self._loop.time()
         if self.inflight:
-            self._arm(self._sent_at + BEGIN_SECONDS)
-            if self.tainted is not None:
-                self._owner.sandbox_slow(self)
+            self._expect_next()
         return None
 
-    def _result(self, run: Run, payload: bytes, at: datetime) -> Outcome:
-        if len(payload) > protocol.OUTPUT_BYTES:
-            text = f"The handler returned {len(payload)} bytes of JSON; the limit is {protocol.OUTPUT_BYTES}"
-            return run.failed(at, ErrorCode.OUTPUT_TOO_LARGE, text)
-        try:
-            _decode_json(payload)
-        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-            self.tainted = "broken output"
-            return run.failed(at, ErrorCode.HANDLER_ERROR, "The handler's output is not valid JSON")
-        return run.completed(at, payload)
+    def _fail(self, run: Run, failure: Failure, at: datetime) -> Outcome:
+        code, message = failure.code, failure.message
+        if self.confinement.out_of_memory():
+            self.tainted = "out of memory"
+            if code is ErrorCode.HANDLER_ERROR:
+                code, message = ErrorCode.OUT_OF_MEMORY, f"{self._memory_message(run)} ({message})"
+        elif code in {ErrorCode.LOAD_ERROR, ErrorCode.OUT_OF_MEMORY}:
+            self.tainted = code.value
+        return run.failed(at, code, message, failure.stack)
 
-    def _failure(self, run: Run, payload: bytes, at: datetime) -> Outcome | str:
-        try:
-            failure = _decode_failure(payload)
-        except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
-            return "an error that cannot be read"
-        if failure.code not in _REPORTABLE:
-            return "an error code that is not its to give"
-        if failure.code in {ErrorCode.LOAD_ERROR, ErrorCode.OUT_OF_MEMORY}:
-            self.tainted = failure.code.value
-        message = cut(failure.message, protocol.ERROR_MESSAGE_BYTES)
-        stack = None if failure.stack is None else cut(failure.stack, protocol.ERROR_STACK_BYTES)
-        return run.failed(at, failure.code, message, stack)
+    def _forget_head(self) -> None:
+        run = self.inflight.popleft()
+        self._last_token = run.token
+        self._began = self.pipes.current = None
 
-    # ----------------------------------------------------------------- pipes
+    def _expect_next(self) -> None:
+        self._sent_at = self._loop.time()
+        self._arm(self._sent_at + BEGIN_SECONDS)
+        if self.tainted is not None:
+            self._owner.sandbox_slow(self)
 
-    def _read_pipe(self, stream: int) -> None:
-        self._read_pipe_once(stream, self._began, self._clock())
-
-    def _read_pipe_once(self, stream: int, run: Run | None, at: datetime) -> bool:
-        """Read a chunk of stdout (0) or stderr (1); False when there is none."""
-        fd = self._pipes[stream]
-        try:
-            data = os.read(fd, PIPE_READ_BYTES) if fd >= 0 else b""
-        except BlockingIOError:
-            return False
-        if not data:
-            self._close_pipe(stream)
-            return False
-        if self.code is None:
-            self.boot_error = (self.boot_error + data.decode("utf-8", "replace"))[-2000:]
-        elif run is not None:
-            self.raw_output = True
-            self._write_raw(stream, run, at, data)
-        return True
-
-    def _write_raw(self, stream: int, run: Run, at: datetime, data: bytes) -> None:
-        head, newline, tail = data.rpartition(b"\n")
-        if newline:
-            run.write(at, LEVELS[2 * stream], self._partial[stream] + head)
-            self._partial[stream] = b""
-        if len(self._partial[stream]) <= protocol.LINE_BYTES:
-            self._partial[stream] += tail[: protocol.LINE_BYTES + 1]
-
-    def _drain_pipes(self, run: Run, at: datetime) -> None:
-        """Read what the run has written to its pipes, but not for ever."""
-        for stream in (0, 1):
-            for _ in range(64):
-                if not self._read_pipe_once(stream, run, at):
-                    break
-            if self._partial[stream]:
-                run.write(at, LEVELS[2 * stream], self._partial[stream])
-                self._partial[stream] = b""
-
-    def _close_pipe(self, stream: int) -> None:
-        if self._pipes[stream] >= 0:
-            self._loop.remove_reader(self._pipes[stream])
-            os.close(self._pipes[stream])
-            self._pipes[stream] = -1
-
-    # ----------------------------------------------------------------- clock
+    # The clock
 
     def _arm(self, at: float) -> None:
-        """Make sure that `_check` runs at that time or earlier."""
+        """Make sure that `_check` runs at that time or earlier; it looks what is due and arms again."""
         if self._timer is not None:
             if self._timer_at <= at:
                 return
@@ -526,98 +477,74 @@ class Sandbox:
             self.boot_error = self.boot_error or "it did not boot in time"
             self.doom(None)
         elif self.state is State.BUSY:
-            self._check_busy(now)
+            if self._began is None:
+                self._due(self._sent_at + BEGIN_SECONDS, now, None)
+            elif self._began.cancelled:
+                self._due(self._grace_at, now, None)
+            else:
+                self._check_running(self._began, now)
 
-    def _check_busy(self, now: float) -> None:
-        run = self._began
-        if run is None:
-            if now >= self._sent_at + BEGIN_SECONDS:
-                self.doom(None)
-            else:
-                self._arm(self._sent_at + BEGIN_SECONDS)
+    def _check_running(self, run: Run, now: float) -> None:
+        limit = run.assignment.timeout_seconds
+        timeout = Verdict(ErrorCode.TIMEOUT, f"The handler did not end within {limit:g} seconds")
+        if self._due(run.deadline, now, timeout) or len(self.inflight) == 1:
             return
-        if run.cancelled:
-            if now >= self._grace_at:
-                self.doom(None)
-            else:
-                self._arm(self._grace_at)
-            return
-        if now >= run.deadline:
-            limit = run.assignment.timeout_seconds
-            self.doom(Verdict(ErrorCode.TIMEOUT, f"The handler did not end within {limit:g} seconds"))
-            return
-        self._arm(run.deadline)
-        if len(self.inflight) > 1:
-            if now - run.began > self.patience:
-                self._owner.sandbox_slow(self)
-            else:
-                self._arm(run.began + 2 * self.patience)
+        if now - run.began > self.patience:
+            self._owner.sandbox_slow(self)
+        else:
+            self._arm(run.began + 2 * self.patience)
 
-    # ------------------------------------------------------------------- end
+    def _due(self, at: float, now: float, verdict: Verdict | None) -> bool:
+        """Kill the tree if it is time; else come back when it is."""
+        if now < at:
+            self._arm(at)
+            return False
+        self.doom(verdict)
+        return True
+
+    # The end
 
     def tree_gone(self) -> None:
         """Report what is left, once nothing of the tree is."""
+        self._loop.remove_reader(self.sock.fileno())
+        self.state = State.DYING
         if self.harness_pid:
             self._read_last_frames()
         self.state = State.GONE
-        at = self._clock()
         if self._began is not None:
-            self._drain_pipes(self._began, at)
-        self._end_runs(at)
-        self._close()
-        self._owner.sandbox_gone(self)
-
-    def _end_runs(self, at: datetime) -> None:
-        head = self._began or (self.inflight[0] if self.inflight and self.inflight[0].cancelled else None)
+            self.pipes.drain(self._began)
+        at = self._clock()
         while self.inflight:
             run = self.inflight.popleft()
-            outcome = self._last_outcome(run, at) if run is head else run.unstarted(at)
+            began = run.began_at is not None or run.cancelled
+            outcome = self._last_outcome(run, at) if began else run.unstarted(at)
             self._owner.run_ended(self, run, outcome, 0)
-        self._began = None
+        self._close()
+        self._owner.sandbox_gone(self)
 
     def _last_outcome(self, run: Run, at: datetime) -> Outcome:
         if run.cancelled:
             return run.ended_by_cancel(at)
         if self._verdict is not None:
             return run.failed(at, self._verdict.code, self._verdict.message)
-        if self._oom_killed():
-            limit = run.assignment.code.memory_mb
-            return run.failed(at, ErrorCode.OUT_OF_MEMORY, f"The worker used more than its {limit} MiB of memory")
+        if self.confinement.out_of_memory():
+            return run.failed(at, ErrorCode.OUT_OF_MEMORY, self._memory_message(run))
+        if HEAP_EXHAUSTED in self.pipes.last_words:
+            return run.failed(at, ErrorCode.OUT_OF_MEMORY, self._memory_message(run))
+        if self.tree.killed:
+            return run.failed(at, ErrorCode.EXECUTOR_LOST, "The sandbox was thrown away while the job ran")
         return run.failed(at, ErrorCode.HANDLER_ERROR, describe_status(self.tree.status))
+
+    def _memory_message(self, run: Run) -> str:
+        return f"The worker used more than its {run.assignment.code.memory_mb} MiB of memory"
 
     def _close(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._loop.remove_reader(self.sock.fileno())
         self._loop.remove_writer(self.sock.fileno())
         self.sock.close()
         self.far.close()
-        for stream in (0, 1):
-            self._close_pipe(stream)
+        self.pipes.close()
         if self._harness_fd >= 0:
             os.close(self._harness_fd)
             self._harness_fd = -1
-
-
-def cut(text: str, limit: int) -> str:
-    """Return the text, cut to so many bytes of UTF-8 where it is longer."""
-    data = text.encode("utf-8", "replace")
-    if len(data) <= limit:
-        return data.decode()
-    return data[: limit - 3].decode("utf-8", "ignore") + "…"
-
-
-def describe_status(status: int | None) -> str:
-    """Say how a process ended, for the person whose code it ran."""
-    if status is None:
-        return "The worker's process ended before it answered"
-    number = -status if status < 0 else status - 128 if status > 128 else 0  # noqa: PLR2004
-    if number:
-        try:
-            name = signal.Signals(number).name
-        except ValueError:
-            name = f"signal {number}"
-        return f"The worker's process was ended by {name} before it answered"
-    return f"The worker's process exited with status {status} before it answered"
-
-

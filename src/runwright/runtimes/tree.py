@@ -5,24 +5,46 @@ namespace (`root`). Root waits on a pipe until its limits are set, so nothing ev
 without them. Killing root makes the kernel kill everything in its namespace, and root's
 pidfd becomes readable only after the last of them is gone: that is the confirmation. All
 signals go through pidfds, so that a reused pid is never hit. Without bwrap (isolation
-`process`) outer and root are the same process and the rest of its session is looked up.
+`process`) outer and root are the same process.
 """
 
 import asyncio
+import contextlib
+import fcntl
 import json
 import os
 import select
 import signal
-import subprocess
 from collections.abc import Callable
 from typing import Final
 
-KILLED: Final = signal.SIGKILL
+import msgspec
+
+from runwright.runtimes.protocol import SOCKET_FD
+
+INFO_FD: Final = SOCKET_FD + 1
+BLOCK_FD: Final = SOCKET_FD + 2
+SECCOMP_FD: Final = SOCKET_FD + 3
+_FIRST_SOURCE_FD: Final = 16
 _INFO_BYTES: Final = 4096
+_AGAIN_SECONDS: Final = 0.005
+
+
+class Launch(msgspec.Struct, frozen=True, kw_only=True):
+    """What to start: the command line, and the descriptors that it gets."""
+
+    argv: list[str]
+    env: dict[str, str]
+    wrapped: bool
+    """Whether bwrap is the outer process."""
+    stdout: int
+    stderr: int
+    socket: int
+    seccomp: int | None = None
 
 
 class Tree:
-    """A process tree from before its start until it is confirmed gone."""
+    """A process tree from its start until it is confirmed gone."""
 
     __slots__ = (
         "_block",
@@ -34,6 +56,7 @@ class Tree:
         "_outer",
         "_outer_fd",
         "_root_fd",
+        "_survivors",
         "gone",
         "killed",
         "root_pid",
@@ -45,12 +68,14 @@ class Tree:
         loop: asyncio.AbstractEventLoop,
         *,
         confine: Callable[[int], None],
+        survivors: Callable[[], list[int]],
         on_gone: Callable[[], None],
     ) -> None:
         self._loop = loop
         self._confine = confine
+        self._survivors = survivors
         self._on_gone = on_gone
-        self._outer: subprocess.Popen[bytes] | None = None
+        self._outer = 0
         self._outer_fd = self._root_fd = self._info = self._block = -1
         self._info_data = b""
         self.root_pid = 0
@@ -58,59 +83,45 @@ class Tree:
         self.gone = False
         self.killed = False
 
-    def start(
-        self,
-        command: Callable[[dict[str, int]], list[str]],
-        *,
-        wrapped: bool,
-        pass_fds: list[int],
-        stdout: int,
-        stderr: int,
-        cwd: str | None,
-        env: dict[str, str],
-    ) -> None:
-        """Start the processes; `wrapped` says that bwrap is the outer one."""
-        setup: dict[str, int] = {}
-        if wrapped:
-            self._info, setup["info-fd"] = os.pipe2(os.O_CLOEXEC)
-            setup["block-fd"], self._block = os.pipe2(os.O_CLOEXEC)
+    def start(self, launch: Launch) -> None:
+        """Start the processes. Every other descriptor of ours is close-on-exec."""
+        places = {0: -1, 1: launch.stdout, 2: launch.stderr, SOCKET_FD: launch.socket}
+        if launch.seccomp is not None:
+            places[SECCOMP_FD] = launch.seccomp
+        ours: list[int] = []
+        if launch.wrapped:
+            self._info, info = os.pipe2(os.O_CLOEXEC)
+            block, self._block = os.pipe2(os.O_CLOEXEC)
+            ours = [info, block]
+            places |= {INFO_FD: info, BLOCK_FD: block}
         try:
-            self._outer = subprocess.Popen(  # noqa: S603  our own command line
-                command(setup),
-                stdin=subprocess.DEVNULL,
-                stdout=stdout,
-                stderr=stderr,
-                pass_fds=[*pass_fds, *setup.values()],
-                cwd=cwd,
-                env=env,
-                start_new_session=not wrapped,
-            )
+            self._outer = spawn(launch, places)
         except OSError:
             self._close_setup()
             raise
         finally:
-            for fd in setup.values():
+            for fd in ours:
                 os.close(fd)
-        self._outer_fd = os.pidfd_open(self._outer.pid)
+        self._outer_fd = os.pidfd_open(self._outer)
         self._loop.add_reader(self._outer_fd, self._outer_ended)
-        if wrapped:
+        if launch.wrapped:
             self._loop.add_reader(self._info, self._read_info)
         else:
-            self._attach(self._outer.pid)
-
-    def signal_root(self, number: int) -> None:
-        """Signal the first process of the tree, if it is still there."""
-        fd = self._root_fd if self._root_fd >= 0 else self._outer_fd
-        if fd >= 0 and not self.gone:
-            try:
-                signal.pidfd_send_signal(fd, number)
-            except ProcessLookupError:
-                return
+            self._attach(self._outer)
 
     def kill(self) -> None:
-        """Kill everything; `on_gone` follows when nothing is left."""
+        """Kill everything; `on_gone` follows when nothing is left.
+
+        Before the root is known there is nothing to kill: it waits, and is killed when it
+        tells its pid.
+        """
         self.killed = True
-        self.signal_root(KILLED)
+        self._kill_root()
+
+    def _kill_root(self) -> None:
+        if self._root_fd >= 0:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._root_fd, signal.SIGKILL)
 
     def _read_info(self) -> None:
         data = os.read(self._info, _INFO_BYTES)
@@ -122,7 +133,10 @@ class Tree:
                 self._close_setup()
             return
         self._attach(pid)
-        self._close_setup(go=not self.killed)
+        if not self.killed:
+            with contextlib.suppress(BrokenPipeError):
+                os.write(self._block, b"1")
+        self._close_setup()
 
     def _attach(self, pid: int) -> None:
         try:
@@ -130,47 +144,66 @@ class Tree:
         except ProcessLookupError:
             return
         self.root_pid = pid
+        if not self.killed:
+            try:
+                self._confine(pid)
+            except OSError:
+                self.killed = True
         if self.killed:
-            self.signal_root(KILLED)
-            return
-        try:
-            self._confine(pid)
-        except OSError:
             self.kill()
 
-    def _close_setup(self, *, go: bool = False) -> None:
+    def _close_setup(self) -> None:
         if self._info >= 0:
             self._loop.remove_reader(self._info)
             os.close(self._info)
-            self._info = -1
-        if self._block >= 0:
-            if go:
-                try:
-                    os.write(self._block, b"1")
-                except BrokenPipeError:
-                    pass
             os.close(self._block)
-            self._block = -1
+            self._info = self._block = -1
 
     def _outer_ended(self) -> None:
-        if self._outer is None:
-            return
         self._loop.remove_reader(self._outer_fd)
-        self.status = self._outer.wait()
         os.close(self._outer_fd)
         self._outer_fd = -1
+        self.status = os.waitstatus_to_exitcode(os.waitpid(self._outer, 0)[1])
         self._close_setup()
         if self._root_fd < 0 or select.select([self._root_fd], [], [], 0)[0]:
             self._confirm()
         else:
-            self.signal_root(KILLED)
             self._loop.add_reader(self._root_fd, self._confirm)
+            self._kill_root()
 
     def _confirm(self) -> None:
         if self._root_fd >= 0:
             self._loop.remove_reader(self._root_fd)
             os.close(self._root_fd)
             self._root_fd = -1
-        if not self.gone:
-            self.gone = True
-            self._on_gone()
+        self._finish()
+
+    def _finish(self) -> None:
+        """Kill whoever outlived the root, which only a tree without a pid namespace can have."""
+        survivors = self._survivors()
+        for pid in survivors:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        if survivors:
+            self._loop.call_later(_AGAIN_SECONDS, self._finish)
+            return
+        self.gone = True
+        self._on_gone()
+
+
+def spawn(launch: Launch, places: dict[int, int]) -> int:
+    """Start the process with each descriptor in its place; sources are moved out of the way first."""
+    copies: list[int] = []
+    actions: list[tuple[int, ...]] = []
+    null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        for place, source in places.items():
+            copy = fcntl.fcntl(null if source < 0 else source, fcntl.F_DUPFD_CLOEXEC, _FIRST_SOURCE_FD)
+            copies.append(copy)
+            actions.append((os.POSIX_SPAWN_DUP2, copy, place))
+        return os.posix_spawn(
+            launch.argv[0], launch.argv, launch.env, file_actions=actions, setsid=not launch.wrapped
+        )
+    finally:
+        for fd in (null, *copies):
+            os.close(fd)

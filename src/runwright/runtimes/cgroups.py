@@ -1,0 +1,249 @@
+"""Control groups: one group per server instance, in it one per sandbox.
+
+v1: a folder in each of the memory, pids and cpu hierarchies, at the root of the mount, for a
+process may have another path in each of them. v2: below the server's own group, which must
+be delegated to it (systemd: `Delegate=yes`); the server and its children move into a leaf
+first, because a group that has children may not hold processes.
+
+The instance's folder is named after its pid and start time, so that the next server can tell
+the leftovers of a dead one from the groups of a live neighbour, and removes only the former.
+"""
+
+import contextlib
+import os
+import signal
+from pathlib import Path
+from typing import Final
+
+PIDS: Final = 128
+CONTROLLERS: Final = ("memory", "pids", "cpu")
+_PREFIX: Final = "runwright-"
+_START_FIELD: Final = 19
+"""Of /proc/PID/stat, counted after the command's closing parenthesis."""
+
+
+class Cgroup:
+    """The group of one sandbox."""
+
+    def __init__(self, folders: dict[str, Path], *, version: int) -> None:
+        self._folders = folders
+        self._version = version
+        self._pids_fd = -1
+        for folder in set(folders.values()):
+            folder.mkdir()
+        pids = folders["pids"]
+        (pids / "pids.max").write_text(str(PIDS))
+        self._pids_fd = os.open(pids / "pids.current", os.O_RDONLY | os.O_CLOEXEC)
+
+    def attach(self, pid: int) -> None:
+        """Move a process, which has no children yet, into the group."""
+        for folder in set(self._folders.values()):
+            (folder / "cgroup.procs").write_text(str(pid))
+
+    def limit_memory(self, limit: int) -> None:
+        """Limit memory, swap and files in tmpfs together to so many bytes."""
+        folder = self._folders["memory"]
+        if self._version == 1:
+            (folder / "memory.limit_in_bytes").write_text(str(limit))
+            with contextlib.suppress(OSError):
+                (folder / "memory.memsw.limit_in_bytes").write_text(str(limit))
+            return
+        (folder / "memory.max").write_text(str(limit))
+        (folder / "memory.oom.group").write_text("1")
+        with contextlib.suppress(OSError):
+            (folder / "memory.swap.max").write_text("0")
+
+    def oom_kills(self) -> int:
+        """Return how many processes the kernel has killed for lack of memory."""
+        name = "memory.oom_control" if self._version == 1 else "memory.events"
+        with contextlib.suppress(OSError):
+            for line in (self._folders["memory"] / name).read_text().splitlines():
+                key, _, value = line.partition(" ")
+                if key == "oom_kill":
+                    return int(value)
+        return 0
+
+    def tasks(self) -> int:
+        """Return how many threads there are; cheap."""
+        return int(os.pread(self._pids_fd, 32, 0))
+
+    def processes(self) -> list[int]:
+        """Return the processes in the group."""
+        return _processes(self._folders["pids"])
+
+    def remove(self) -> bool:
+        """Remove the group; False while the kernel still holds something of it."""
+        if self._pids_fd >= 0:
+            os.close(self._pids_fd)
+            self._pids_fd = -1
+        removed = [_remove(folder) for folder in set(self._folders.values())]
+        return all(removed)
+
+
+class Cgroups:
+    """The group of this server instance."""
+
+    def __init__(self, folders: dict[str, Path], *, version: int) -> None:
+        self._folders = folders
+        self._count = 0
+        self.version = version
+
+    def create(self) -> Cgroup:
+        """Make the group of one sandbox."""
+        self._count += 1
+        name = f"sandbox-{self._count}"
+        return Cgroup({c: folder / name for c, folder in self._folders.items()}, version=self.version)
+
+    def close(self) -> None:
+        """Remove this instance's groups."""
+        for folder in set(self._folders.values()):
+            remove_tree(folder)
+
+
+def open_cgroups() -> Cgroups | None:
+    """Make this instance's group where the host lets us, after removing what dead instances left."""
+    for version, roots in ((1, _v1_roots()), (2, _v2_roots())):
+        if roots is None:
+            continue
+        try:
+            for root in set(roots.values()):
+                remove_leftovers(root)
+            return _open(roots, version)
+        except OSError:
+            continue
+    return None
+
+
+def _open(roots: dict[str, Path], version: int) -> Cgroups:
+    name = instance_name()
+    folders = {controller: root / name for controller, root in roots.items()}
+    try:
+        for folder in set(folders.values()):
+            folder.mkdir(exist_ok=True)
+        if version == 2:  # noqa: PLR2004
+            (folders["memory"] / "cgroup.subtree_control").write_text("+memory +pids +cpu")
+        else:
+            (folders["cpu"] / "cpu.shares").write_text("1024")
+        groups = Cgroups(folders, version=version)
+        groups.create().remove()
+    except OSError:
+        for folder in set(folders.values()):
+            remove_tree(folder)
+        raise
+    return groups
+
+
+def _v1_roots() -> dict[str, Path] | None:
+    roots: dict[str, Path] = {}
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        left, _, right = line.partition(" - ")
+        kind, _, options = right.split(" ", 2)
+        if kind == "cgroup":
+            for controller in set(options.split(",")) & set(CONTROLLERS):
+                roots[controller] = Path(left.split(" ")[4])
+    return roots if len(roots) == len(CONTROLLERS) else None
+
+
+def _v2_roots() -> dict[str, Path] | None:
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        left, _, right = line.partition(" - ")
+        if right.startswith("cgroup2 "):
+            mount = Path(left.split(" ")[4])
+            break
+    else:
+        return None
+    own = next((x[3:] for x in Path("/proc/self/cgroup").read_text().splitlines() if x.startswith("0::")), "/")
+    base = mount / own.lstrip("/")
+    if base.name.startswith(_PREFIX):
+        base = base.parent
+    try:
+        offered = set((base / "cgroup.controllers").read_text().split())
+        if not offered >= set(CONTROLLERS):
+            return None
+        delegate(base)
+    except OSError:
+        return None
+    return dict.fromkeys(CONTROLLERS, base)
+
+
+def delegate(base: Path) -> None:
+    """Let groups below `base` have controllers; move this server into a leaf where that needs it."""
+    control = base / "cgroup.subtree_control"
+    try:
+        control.write_text("+memory +pids +cpu")
+    except OSError:
+        leaf = base / f"{_PREFIX}server-{os.getpid()}"
+        leaf.mkdir(exist_ok=True)
+        for pid in _family(_processes(base)):
+            with contextlib.suppress(ProcessLookupError):
+                (leaf / "cgroup.procs").write_text(str(pid))
+        control.write_text("+memory +pids +cpu")
+
+
+def _family(pids: list[int]) -> list[int]:
+    """Return this process and its descendants among these."""
+    family = {os.getpid()}
+    parents = {pid: int(fields[1]) for pid in pids if (fields := _stat(pid)) is not None}
+    for _ in parents:
+        more = {pid for pid, parent in parents.items() if parent in family}
+        if more <= family:
+            break
+        family |= more
+    return sorted(family)
+
+
+def _stat(pid: int) -> list[str] | None:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+
+
+def instance_name() -> str:
+    """Return the name of this process's group: pid namespace, pid, start time."""
+    return f"{_PREFIX}{_namespace()}-{os.getpid()}-{_started(os.getpid())}"
+
+
+def _namespace() -> int:
+    return os.stat("/proc/self/ns/pid").st_ino
+
+
+def _started(pid: int) -> str | None:
+    fields = _stat(pid)
+    return None if fields is None else fields[_START_FIELD]
+
+
+def remove_leftovers(root: Path) -> None:
+    """Remove the groups of instances that are dead."""
+    for folder in root.glob(f"{_PREFIX}{_namespace()}-*-*"):
+        _, _, pid, started = folder.name.split("-", 3)
+        if not pid.isdigit() or _started(int(pid)) != started:
+            remove_tree(folder)
+
+
+def remove_tree(folder: Path) -> None:
+    """Kill what is in a group and below, and remove it as far as the kernel lets go of it."""
+    with contextlib.suppress(OSError):
+        for child in folder.iterdir():
+            if child.is_dir():
+                remove_tree(child)
+        for pid in _processes(folder):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+    _remove(folder)
+
+
+def _processes(folder: Path) -> list[int]:
+    with contextlib.suppress(OSError):
+        return [int(pid) for pid in (folder / "cgroup.procs").read_text().split()]
+    return []
+
+
+def _remove(folder: Path) -> bool:
+    try:
+        folder.rmdir()
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return True

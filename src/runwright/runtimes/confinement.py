@@ -1,0 +1,182 @@
+"""What holds one sandbox within its limits and knows who is in it: a cgroup, or a look at /proc."""
+
+import asyncio
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, Protocol
+
+from runwright.runtimes.cgroups import Cgroup
+
+WATCH_SECONDS: Final = 0.1
+_PAGE: Final = os.sysconf("SC_PAGE_SIZE")
+
+
+class Confinement(Protocol):
+    """The limits of one sandbox, from before its first process to after its last."""
+
+    def attach(self, pid: int) -> None:
+        """Take the tree's root in."""
+
+    def limit_memory(self, limit: int) -> None:
+        """Hold the tree to so many bytes from now on."""
+
+    def out_of_memory(self) -> bool:
+        """Tell whether a process was killed for lack of memory."""
+
+    def settle(self) -> None:
+        """Remember who is there now: the sandbox has booted and no user code has run."""
+
+    def leftovers(self) -> bool:
+        """Tell whether processes have come that were not there when it settled."""
+
+    def survivors(self) -> list[int]:
+        """Return the processes that are there."""
+
+    def remove(self) -> bool:
+        """Give back what the host lent; False: try again later."""
+
+
+class CgroupConfinement:
+    """A sandbox in a cgroup of its own."""
+
+    def __init__(self, group: Cgroup) -> None:
+        self._group = group
+        self._tasks = self._processes = 0
+
+    def attach(self, pid: int) -> None:
+        self._group.attach(pid)
+
+    def limit_memory(self, limit: int) -> None:
+        self._group.limit_memory(limit)
+
+    def out_of_memory(self) -> bool:
+        return self._group.oom_kills() > 0
+
+    def settle(self) -> None:
+        self._tasks = self._group.tasks()
+        self._processes = len(self._group.processes())
+
+    def leftovers(self) -> bool:
+        tasks = self._group.tasks()
+        if tasks <= self._tasks:
+            return False
+        if len(self._group.processes()) > self._processes:
+            return True
+        self._tasks = tasks
+        return False
+
+    def survivors(self) -> list[int]:
+        return self._group.processes()
+
+    def remove(self) -> bool:
+        return self._group.remove()
+
+
+class WatchedConfinement:
+    """A sandbox without a cgroup: its tree's memory is added up ten times a second.
+
+    A process that leaves the tree (a daemon, where there is no pid namespace to hold it) is
+    still known if it was seen once, and by its uid where the sandbox has one of its own.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, *, uid: int, on_exceeded: Callable[[], None]) -> None:
+        self._loop = loop
+        self._uid = uid
+        self._on_exceeded = on_exceeded
+        self._root = 0
+        self._limit = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._seen: dict[int, str] = {}
+        self._settled = 0
+        self._exceeded = False
+
+    def attach(self, pid: int) -> None:
+        self._root = pid
+
+    def limit_memory(self, limit: int) -> None:
+        self._limit = limit
+        self._watch()
+
+    def out_of_memory(self) -> bool:
+        return self._exceeded
+
+    def settle(self) -> None:
+        self._settled = len(self._look())
+
+    def leftovers(self) -> bool:
+        return len(self._look()) > self._settled
+
+    def survivors(self) -> list[int]:
+        return self._look()
+
+    def remove(self) -> bool:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        return True
+
+    def _watch(self) -> None:
+        used = sum(_anonymous_bytes(pid) for pid in self._look())
+        if used > self._limit:
+            self._exceeded = True
+            self._on_exceeded()
+        else:
+            self._timer = self._loop.call_later(WATCH_SECONDS, self._watch)
+
+    def _look(self) -> list[int]:
+        """Return who lives: the tree, who was seen in it before, who has the sandbox's uid."""
+        tree = descendants(self._root)
+        for pid in tree:
+            if pid not in self._seen and (started := start_time(pid)) is not None:
+                self._seen[pid] = started
+        if self._uid:
+            for pid in processes_of(self._uid):
+                if pid not in self._seen and (started := start_time(pid)) is not None:
+                    self._seen[pid] = started
+        self._seen = {pid: started for pid, started in self._seen.items() if start_time(pid) == started}
+        return list(self._seen)
+
+
+def descendants(root: int) -> list[int]:
+    """Return a process and everything below it."""
+    found, queue = [], [root]
+    while queue:
+        pid = queue.pop()
+        found.append(pid)
+        try:
+            for thread in os.listdir(f"/proc/{pid}/task"):
+                queue += map(int, Path(f"/proc/{pid}/task/{thread}/children").read_text().split())
+        except OSError:
+            continue
+    return found
+
+
+def processes_of(uid: int) -> list[int]:
+    """Return every process of a uid."""
+    found = []
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            try:
+                if os.stat(f"/proc/{name}").st_uid == uid:
+                    found.append(int(name))
+            except OSError:
+                continue
+    return found
+
+
+def start_time(pid: int) -> str | None:
+    """Return what tells a process from another that had its pid; None for one that is gone or a zombie."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return None if fields[0] in "ZX" else fields[19]
+
+
+def _anonymous_bytes(pid: int) -> int:
+    try:
+        resident, shared = Path(f"/proc/{pid}/statm").read_text().split()[1:3]
+    except (OSError, ValueError):
+        return 0
+    return (int(resident) - int(shared)) * _PAGE

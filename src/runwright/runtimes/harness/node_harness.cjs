@@ -1,0 +1,404 @@
+'use strict'
+// Runs node handlers inside a sandbox: `node_harness.cjs FD UID FOLDER`.
+//
+// Speaks the protocol of runtimes/protocol.py on the inherited socket FD. Between jobs it
+// blocks in a synchronous read, so that no timer of the last job runs; while a job runs the
+// event loop is the user's. Frames are written synchronously, so their order is the order of
+// the calls that caused them.
+
+const fs = require('node:fs')
+const path = require('node:path')
+const util = require('node:util')
+const vm = require('node:vm')
+const { Console } = require('node:console')
+const { Module } = require('node:module')
+const { Writable } = require('node:stream')
+const { pathToFileURL } = require('node:url')
+
+const LOAD = 1, RUN = 2, PART = 3, READY = 16, BEGAN = 17, LOG = 18, DROPPED = 19, RESULT = 20, ERROR = 21
+const RAW_PENDING = 1, WORN = 2
+const INFO = 0, WARN = 1, ERR = 2
+const HEADER_BYTES = 16
+const CHUNK_BYTES = 60 * 1024
+const MESSAGE_BYTES = 128 * 1024
+const OUTPUT_BYTES = 1024 * 1024
+const LINE_CHARS = 16 * 1024
+const LOG_LINES = 10000
+const LOG_BYTES = 4 * 1024 * 1024
+const MESSAGE_CHARS = 4096
+const STACK_CHARS = 32 * 1024
+const LOST = 70
+const ESM_SYNTAX = /import statement outside a module|Unexpected token 'export'|import\.meta|await is only valid/
+
+// Frames that say nothing to the person who wrote the handler.
+const ours = new RegExp(`^ +at .*(${__filename.replace(/[.]/g, '[.]')}|node:internal/modules/)`)
+
+// What user code might replace is taken now.
+const { readSync, writeSync } = fs
+const { parse, stringify } = JSON
+const exit = process.reallyExit.bind(process)
+const now = process.hrtime.bigint
+const nothing = Buffer.alloc(0)
+
+class Failure {
+  constructor (code, message, stack) {
+    this.fields = { code, message: String(message).slice(0, MESSAGE_CHARS) }
+    if (stack) this.fields.stack = String(stack).slice(0, STACK_CHARS)
+  }
+}
+
+class Wire {
+  constructor (fd) {
+    this.fd = fd
+    this.buffer = Buffer.alloc(MESSAGE_BYTES)
+  }
+
+  send (kind, payload, token = 0n, flags = 0, micros = 0) {
+    const message = Buffer.allocUnsafe(HEADER_BYTES + payload.length)
+    message[0] = kind
+    message[1] = flags
+    message.writeUInt16LE(micros, 2)
+    message.writeUInt32LE(payload.length, 4)
+    message.writeBigUInt64LE(token, 8)
+    payload.copy(message, HEADER_BYTES)
+    try {
+      writeSync(this.fd, message)
+    } catch {
+      exit(LOST) // without the socket there is nobody left to work for
+    }
+  }
+
+  end (kind, payload, token, flags, micros) {
+    while (payload.length > CHUNK_BYTES) {
+      this.send(PART, payload.subarray(0, CHUNK_BYTES), token)
+      payload = payload.subarray(CHUNK_BYTES)
+    }
+    this.send(kind, payload, token, flags, micros)
+  }
+
+  next () {
+    const parts = []
+    for (;;) {
+      let size = 0
+      try {
+        size = readSync(this.fd, this.buffer, 0, MESSAGE_BYTES, null)
+      } catch {
+        exit(LOST)
+      }
+      if (size === 0) exit(0)
+      const kind = this.buffer[0]
+      const payload = this.buffer.subarray(HEADER_BYTES, size)
+      if (kind === PART) {
+        parts.push(Buffer.from(payload))
+        continue
+      }
+      const token = this.buffer.readBigUInt64LE(8)
+      return { kind, token, payload: parts.length ? Buffer.concat([...parts, payload]) : payload }
+    }
+  }
+}
+
+class Journal {
+  constructor (wire) {
+    this.wire = wire
+    this.token = null
+    this.lines = this.bytes = this.dropped = 0
+  }
+
+  begin (token) {
+    this.lines = this.bytes = this.dropped = 0
+    this.token = token
+  }
+
+  end () {
+    if (this.dropped) {
+      const count = Buffer.alloc(4)
+      count.writeUInt32LE(Math.min(this.dropped, 0xffffffff))
+      this.wire.send(DROPPED, count, this.token)
+    }
+    this.token = null
+  }
+
+  write (level, text) {
+    let batch = []
+    let size = 0
+    for (const line of text.split('\n')) {
+      const data = Buffer.from(line.length > LINE_CHARS ? line.slice(0, LINE_CHARS + 1) : line)
+      if (this.lines >= LOG_LINES || this.bytes + data.length > LOG_BYTES) {
+        this.dropped++
+        continue
+      }
+      this.lines++
+      this.bytes += data.length
+      if (size + data.length >= CHUNK_BYTES) {
+        this.send(level, batch)
+        batch = []
+        size = 0
+      }
+      if (batch.length) batch.push(Buffer.from('\n'))
+      batch.push(data)
+      size += data.length + 1
+    }
+    this.send(level, batch)
+  }
+
+  send (level, batch) {
+    if (batch.length && this.token !== null) this.wire.send(LOG, Buffer.concat(batch), this.token, level)
+  }
+}
+
+// What user code sees as process.stdout and process.stderr (and what console.warn writes to).
+class Stream extends Writable {
+  constructor (journal, level, fd) {
+    super({ decodeStrings: false })
+    this.journal = journal
+    this.level = level
+    this.part = ''
+    this.fd = fd
+    this.isTTY = false
+  }
+
+  _write (chunk, encoding, done) {
+    const text = typeof chunk === 'string' ? chunk : Buffer.from(chunk).toString()
+    const cut = text.lastIndexOf('\n')
+    if (cut >= 0) {
+      const head = this.part + text.slice(0, cut)
+      this.part = ''
+      this.journal.write(this.level, head)
+    }
+    if (this.part.length <= LINE_CHARS) this.part += text.slice(cut + 1, cut + 2 + LINE_CHARS)
+    done()
+  }
+
+  _destroy (error, done) {
+    done(error)
+  }
+
+  // The next job writes here too.
+  end () {
+    return this
+  }
+
+  destroy () {
+    return this
+  }
+
+  finish () {
+    if (this.part) {
+      const text = this.part
+      this.part = ''
+      this.journal.write(this.level, text)
+    }
+  }
+}
+
+function describe (error) {
+  if (!(error instanceof Error) && !util.types.isNativeError(error)) {
+    return [typeof error === 'string' ? error : util.inspect(error, { depth: 2 }), undefined]
+  }
+  const name = String(error.name)
+  const text = String(error.message)
+  const message = text && name !== 'Error' ? `${name}: ${text}` : text || name
+  const stack = typeof error.stack === 'string' ? error.stack.split('\n').filter((l) => !ours.test(l)) : []
+  return [message, stack.join('\n')]
+}
+
+// The error's own code runs when it is described.
+function describeSafely (error) {
+  try {
+    return describe(error)
+  } catch {
+    return ['an error that cannot be printed', undefined]
+  }
+}
+
+function failure (code, error) {
+  return new Failure(code, ...describeSafely(error))
+}
+
+class Handler {
+  constructor () {
+    this.call = null
+  }
+
+  take (payload) {
+    const size = payload.readUInt32LE(0)
+    this.entrypoint = parse(payload.toString('utf8', 4, 4 + size)).entrypoint
+    this.source = Buffer.from(payload.subarray(4 + size))
+  }
+
+  async load () {
+    const file = path.join(process.cwd(), this.entrypoint)
+    fs.mkdirSync(path.dirname(file), { recursive: true })
+    fs.writeFileSync(file, this.source)
+    const text = this.source.toString()
+    this.source = null
+    const exported = this.isModule(file, text) ? await this.import(file) : this.require(file, text)
+    const call = [exported, exported?.default, exported?.handler, exported?.default?.handler].find((x) => typeof x === 'function')
+    if (!call) throw new TypeError(`${this.entrypoint} exports no handler function`)
+    this.call = call
+  }
+
+  isModule (file, text) {
+    if (file.endsWith('.mjs')) return true
+    if (file.endsWith('.cjs')) return false
+    try {
+      new vm.Script(Module.wrap(text.replace(/^#!.*/, '')), { filename: file })
+    } catch (error) {
+      return error instanceof SyntaxError && ESM_SYNTAX.test(error.message)
+    }
+    return false
+  }
+
+  require (file, text) {
+    const module = new Module(file, null)
+    module.filename = file
+    module.paths = Module._nodeModulePaths(path.dirname(file))
+    Module._cache[file] = module
+    require.main = process.mainModule = module
+    module._compile(text, file)
+    module.loaded = true
+    return module.exports
+  }
+
+  async import (file) {
+    if (!file.endsWith('.mjs')) {
+      fs.writeFileSync(path.join(path.dirname(file), 'package.json'), '{"type":"module"}')
+    }
+    return import(pathToFileURL(file).href)
+  }
+}
+
+class Environment {
+  constructor () {
+    this.before = new Map()
+  }
+
+  enter (env) {
+    for (const [key, value] of Object.entries(env)) {
+      if (!key || /[=\0]/.test(key) || value.includes('\0')) continue
+      if (!this.before.has(key)) this.before.set(key, process.env[key])
+      process.env[key] = value
+    }
+  }
+
+  leave () {
+    for (const [key, value] of this.before) {
+      if (value === undefined) delete process.env[key]
+      else process.env[key] = value
+    }
+    this.before.clear()
+  }
+}
+
+class Harness {
+  constructor (wire) {
+    this.wire = wire
+    this.handler = new Handler()
+    this.environment = new Environment()
+    this.journal = new Journal(wire)
+    const out = new Stream(this.journal, INFO, 1)
+    const warn = new Stream(this.journal, WARN, 2)
+    const err = new Stream(this.journal, ERR, 2)
+    this.streams = [out, warn, err]
+    Object.defineProperty(process, 'stdout', { value: out, configurable: true, writable: true })
+    Object.defineProperty(process, 'stderr', { value: err, configurable: true, writable: true })
+    const warnConsole = new Console({ stdout: warn, stderr: warn })
+    const console = new Console({ stdout: out, stderr: err })
+    console.warn = warnConsole.warn.bind(warnConsole)
+    console.Console = Console
+    Object.defineProperty(globalThis, 'console', { value: console, configurable: true, writable: true })
+    process.setUncaughtExceptionCaptureCallback((error) => this.crash(failure('handler_error', error)))
+    process.on('beforeExit', () => this.crash(new Failure('handler_error',
+      'The handler waits for a promise that nothing can settle any more')))
+  }
+
+  async serve () {
+    this.wire.send(READY, nothing)
+    for (;;) {
+      const { kind, token, payload } = this.wire.next()
+      if (kind === LOAD) this.handler.take(payload)
+      if (kind !== RUN) continue
+      this.wire.send(BEGAN, nothing, token)
+      this.journal.begin(token)
+      this.began = now()
+      try {
+        this.end(RESULT, await this.answer(payload))
+      } catch (error) {
+        this.end(ERROR, Buffer.from(stringify(error.fields)))
+      }
+    }
+  }
+
+  async answer (payload) {
+    const size = payload.readUInt32LE(0)
+    const env = parse(payload.toString('utf8', 4, 4 + size))
+    const input = parse(payload.toString('utf8', 4 + size))
+    this.environment.enter(env)
+    if (!this.handler.call) {
+      try {
+        await this.handler.load()
+      } catch (error) {
+        throw failure('load_error', error)
+      }
+    }
+    let value
+    try {
+      value = this.handler.call.call(undefined, { input, env })
+      if (value !== null && typeof value === 'object' && typeof value.then === 'function') value = await value
+    } catch (error) {
+      throw failure('handler_error', error)
+    }
+    return this.serialise(value)
+  }
+
+  serialise (value) {
+    let text = 'null'
+    try {
+      if (value !== undefined) text = stringify(value)
+      if (text === undefined) throw new TypeError(`a ${typeof value}`)
+    } catch (error) {
+      const [message] = describeSafely(error)
+      throw new Failure('handler_error', `The handler returned a value that is not JSON: ${message}`)
+    }
+    const answer = Buffer.from(text)
+    if (answer.length > OUTPUT_BYTES) {
+      throw new Failure('output_too_large', `The handler returned ${answer.length} bytes of JSON; the limit is ${OUTPUT_BYTES}`)
+    }
+    return answer
+  }
+
+  end (kind, payload, flags = RAW_PENDING) {
+    const micros = Number((now() - this.began) / 1000n)
+    this.environment.leave()
+    for (const stream of this.streams) stream.finish()
+    const token = this.journal.token
+    this.journal.end()
+    this.wire.end(kind, payload, token, flags, Math.min(micros, 65535))
+  }
+
+  // User code failed outside of the promise that we wait for: the process cannot be trusted any more.
+  crash (failed) {
+    if (this.journal.token !== null) {
+      this.end(ERROR, Buffer.from(stringify(failed.fields)), RAW_PENDING | WORN)
+      this.wire.next() // the executor ends us
+    }
+    exit(LOST)
+  }
+}
+
+async function main () {
+  const [fd, uid, folder] = process.argv.slice(2)
+  process.chdir(folder)
+  if (uid !== '0') {
+    process.setgroups([])
+    process.setgid(Number(uid))
+    process.setuid(Number(uid))
+  }
+  process.argv.length = 2
+  const harness = new Harness(new Wire(Number(fd)))
+  await import('data:text/javascript,') // the loader of ES modules takes 10 ms at its first use
+  harness.serve()
+}
+
+main()

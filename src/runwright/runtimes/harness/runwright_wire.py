@@ -1,0 +1,185 @@
+"""The sandbox's side of the protocol, shared by the harnesses written in Python.
+
+The numbers are those of `runtimes/protocol.py`; a test compares them. Limits are kept here
+so that honest code is cheap to serve; the executor enforces them again.
+"""
+
+import array
+import fcntl
+import json
+import os
+import socket
+import struct
+import termios
+import threading
+
+HEADER = struct.Struct("<BBHIQ")
+LOAD, RUN, PART, READY, BEGAN, LOG, DROPPED, RESULT, ERROR = 1, 2, 3, 16, 17, 18, 19, 20, 21
+RAW_PENDING, WORN = 1, 2
+INFO, WARN, ERR = 0, 1, 2
+CHUNK_BYTES = 60 * 1024
+MESSAGE_BYTES = 128 * 1024
+OUTPUT_BYTES = 1024 * 1024
+LINE_CHARS = 16 * 1024
+LOG_LINES = 10_000
+LOG_BYTES = 4 * 1024 * 1024
+MESSAGE_CHARS = 4096
+STACK_CHARS = 32 * 1024
+LOST = 70
+"""Exit status of a harness that lost its executor."""
+
+_waiting = array.array("i", [0])
+
+
+class Failure(Exception):
+    """The end of a job that has no result."""
+
+    def __init__(self, code: str, message: str, stack: str | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.stack = stack
+
+    def payload(self) -> bytes:
+        """Return the payload of the ERROR frame."""
+        fields = {"code": self.code, "message": self.message[:MESSAGE_CHARS]}
+        if self.stack:
+            fields["stack"] = self.stack[-STACK_CHARS:]
+        return json.dumps(fields).encode()
+
+
+class Wire:
+    """The socket: whole messages out and in, large content in parts."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._parts: list[bytes] = []
+
+    def send(self, data: bytes) -> None:
+        """Send one message; without the socket there is nobody left to work for."""
+        try:
+            self._sock.send(data)
+        except OSError:
+            os._exit(LOST)
+
+    def end(self, prefix: bytes, kind: int, flags: int, micros: int, payload: bytes, token: int) -> bytes:
+        """Send all of an end but its last message, and return that."""
+        while len(payload) > CHUNK_BYTES:
+            self.send(prefix + HEADER.pack(PART, 0, 0, CHUNK_BYTES, token) + payload[:CHUNK_BYTES])
+            prefix, payload = b"", payload[CHUNK_BYTES:]
+        return prefix + HEADER.pack(kind, flags, min(micros, 65535), len(payload), token) + payload
+
+    def next(self, *, wait: bool) -> tuple[int, int, bytes] | None:
+        """Return kind, token and payload of the next frame; None where there is none yet."""
+        while True:
+            try:
+                message = self._sock.recv(MESSAGE_BYTES, 0 if wait else socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                return None
+            except OSError:
+                os._exit(LOST)
+            if not message:
+                os._exit(0)
+            kind, _, _, _, token = HEADER.unpack_from(message)
+            payload = message[HEADER.size :]
+            if kind == PART:
+                self._parts.append(payload)
+                wait = True
+                continue
+            if self._parts:
+                payload = b"".join([*self._parts, payload])
+                self._parts.clear()
+            return kind, token, payload
+
+
+class Journal:
+    """Turns text into LOG frames, within the limits of one attempt."""
+
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
+        self._token: int | None = None
+        self._lines = self._bytes = self._dropped = 0
+        self.lock = threading.RLock()
+        self.forked = False
+
+    def begin(self, token: int) -> None:
+        """Write for this job from now on."""
+        self._lines = self._bytes = self._dropped = 0
+        self._token = token
+
+    def end(self) -> bytes:
+        """Write for no job; return the frame that counts the lines that were dropped."""
+        token, self._token = self._token, None
+        if not self._dropped or token is None:
+            return b""
+        return HEADER.pack(DROPPED, 0, 0, 4, token) + min(self._dropped, 2**32 - 1).to_bytes(4, "little")
+
+    def fork(self) -> None:
+        """In a forked child frames would be forgeries: write to the pipes from now on."""
+        self.lock = threading.RLock()
+        self.forked = True
+
+    def write(self, level: int, text: str) -> None:
+        """Send whole lines; text may hold several."""
+        if self.forked:
+            os.write(1 if level == INFO else 2, (text + "\n").encode("utf-8", "backslashreplace"))
+            return
+        batch: list[bytes] = []
+        size = 0
+        for line in text.split("\n"):
+            data = line[: LINE_CHARS + 1].encode("utf-8", "backslashreplace")
+            if self._lines >= LOG_LINES or self._bytes + len(data) > LOG_BYTES:
+                self._dropped += 1
+                continue
+            self._lines += 1
+            self._bytes += len(data)
+            if size + len(data) >= CHUNK_BYTES:
+                self._send(level, batch)
+                batch, size = [], 0
+            batch.append(data)
+            size += len(data) + 1
+        self._send(level, batch)
+
+    def _send(self, level: int, batch: list[bytes]) -> None:
+        if batch and self._token is not None:
+            data = b"\n".join(batch)
+            self._wire.send(HEADER.pack(LOG, level, 0, len(data), self._token) + data)
+
+
+def split_load(payload: bytes) -> tuple[str, bytes]:
+    """Return entrypoint and source from the payload of a LOAD frame."""
+    size = int.from_bytes(payload[:4], "little")
+    return json.loads(payload[4 : 4 + size])["entrypoint"], payload[4 + size :]
+
+
+def write_source(entrypoint: str, source: bytes) -> str:
+    """Write the code into the working directory and return its path."""
+    path = os.path.join(os.getcwd(), entrypoint)
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "wb") as file:
+        file.write(source)
+    return path
+
+
+def raw_pending() -> bool:
+    """Tell whether stdout's or stderr's pipe holds bytes that the executor has not read."""
+    for fd in (1, 2):
+        try:
+            fcntl.ioctl(fd, termios.FIONREAD, _waiting)
+        except OSError:
+            continue
+        if _waiting[0]:
+            return True
+    return False
+
+
+def open_wire(arguments: list[str]) -> Wire:
+    """Drop to the given uid, where there is one, and open the inherited socket: FD UID FOLDER."""
+    fd, uid = int(arguments[0]), int(arguments[1])
+    os.chdir(arguments[2])
+    if uid:
+        os.setgroups([])
+        os.setresgid(uid, uid, uid)
+        os.setresuid(uid, uid, uid)
+    os.set_inheritable(fd, False)
+    return Wire(socket.socket(fileno=fd))

@@ -1,0 +1,254 @@
+"""Runs shell scripts inside a sandbox: `shell_harness.py FD UID FOLDER SHELL`.
+
+Each job is one process `SHELL ENTRYPOINT` in a process group of its own: the input on
+stdin, config and secrets in its environment, its stdout and stderr read here. SIGTERM is
+passed on to that group. The result is what the script wrote to $AVA_OUTPUT, else its last
+line of stdout where that is JSON, else its stdout.
+"""
+
+import contextlib
+import gc
+import json
+import os
+import select
+import signal
+import sys
+import time
+from typing import NoReturn
+
+sys.path.insert(0, os.path.dirname(__file__))
+from runwright_wire import (  # noqa: E402  found beside this file, which -I does not search
+    BEGAN,
+    ERR,
+    ERROR,
+    HEADER,
+    INFO,
+    LINE_CHARS,
+    LOAD,
+    OUTPUT_BYTES,
+    READY,
+    RESULT,
+    RUN,
+    Failure,
+    Journal,
+    Wire,
+    open_wire,
+    split_load,
+    write_source,
+)
+
+READ_BYTES = 64 * 1024
+OUTPUT_FILE = ".ava-output"
+TAIL_LINES = 5
+
+
+class Output:
+    """One stream of the script: its lines go to the journal, its end is kept for the result."""
+
+    def __init__(self, journal: Journal, level: int, fd: int) -> None:
+        self.fd = fd
+        self.kept = bytearray()
+        self.size = 0
+        self._journal = journal
+        self._level = level
+        self._part = b""
+
+    def take(self, data: bytes) -> None:
+        """Write whole lines, keep the rest."""
+        self.size += len(data)
+        self.kept += data
+        if len(self.kept) > 2 * OUTPUT_BYTES:
+            del self.kept[:-OUTPUT_BYTES]
+        head, newline, tail = data.rpartition(b"\n")
+        if newline:
+            head, self._part = self._part + head, b""
+            self._journal.write(self._level, head.decode("utf-8", "replace"))
+        if len(self._part) <= LINE_CHARS:
+            self._part += tail[: LINE_CHARS + 1]
+
+    def finish(self) -> None:
+        """Write an unfinished line."""
+        if self._part:
+            self._journal.write(self._level, self._part.decode("utf-8", "replace"))
+            self._part = b""
+
+    def last_lines(self, count: int) -> str:
+        """Return the last lines that are not empty."""
+        lines = [line for line in bytes(self.kept[-4096:]).decode("utf-8", "replace").splitlines() if line.strip()]
+        return "\n".join(lines[-count:])
+
+
+class Script:
+    """The process of one job."""
+
+    def __init__(self, argv: list[str], env: dict[str, str], job_input: bytes, journal: Journal) -> None:
+        stdin = os.memfd_create("input", os.MFD_CLOEXEC)
+        os.write(stdin, job_input)
+        os.lseek(stdin, 0, os.SEEK_SET)
+        out, out_write = os.pipe2(os.O_CLOEXEC)
+        err, err_write = os.pipe2(os.O_CLOEXEC)
+        actions = [(os.POSIX_SPAWN_DUP2, fd, place) for place, fd in enumerate((stdin, out_write, err_write))]
+        try:
+            self.pid = os.posix_spawn(argv[0], argv, env, file_actions=actions, setpgroup=0)
+        finally:
+            for fd in (stdin, out_write, err_write):
+                os.close(fd)
+        self.outputs = [Output(journal, INFO, out), Output(journal, ERR, err)]
+        self._pidfd = os.pidfd_open(self.pid)
+
+    def wait(self) -> int:
+        """Read the script's output until its process ends; return its status as a shell would."""
+        poll = select.poll()
+        streams = {stream.fd: stream for stream in self.outputs}
+        for fd in (self._pidfd, *streams):
+            poll.register(fd, select.POLLIN)
+        ended = False
+        while not ended:
+            for fd, _ in poll.poll():
+                if fd == self._pidfd:
+                    ended = True
+                elif not read_some(streams[fd]):
+                    poll.unregister(fd)
+        return self._finish()
+
+    def _finish(self) -> int:
+        for stream in self.outputs:
+            os.set_blocking(stream.fd, False)
+            budget = 64
+            while budget and read_some(stream):
+                budget -= 1
+            stream.finish()
+            os.close(stream.fd)
+        os.close(self._pidfd)
+        code = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        return 128 - code if code < 0 else code
+
+
+def read_some(stream: Output) -> bool:
+    """Read once; False at the end, or where nothing waits."""
+    try:
+        data = os.read(stream.fd, READ_BYTES)
+    except BlockingIOError:
+        return False
+    if data:
+        stream.take(data)
+    return bool(data)
+
+
+class Harness:
+    """Takes jobs from the wire and answers each with exactly one end."""
+
+    def __init__(self, wire: Wire, shell: str) -> None:
+        self._wire = wire
+        self._shell = shell
+        self._journal = Journal(wire)
+        self._entrypoint = ""
+        self._source: bytes | None = None
+        self._path = ""
+        self._script: Script | None = None
+        signal.signal(signal.SIGTERM, self._pass_on)
+
+    def serve(self) -> NoReturn:
+        """Serve until the executor is gone."""
+        self._wire.send(HEADER.pack(READY, 0, 0, 0, 0))
+        while True:
+            message = self._wire.next(wait=True)
+            if message is None:
+                continue
+            kind, token, payload = message
+            if kind == LOAD:
+                self._entrypoint, self._source = split_load(payload)
+            elif kind == RUN:
+                self._wire.send(HEADER.pack(BEGAN, 0, 0, 0, token))
+                self._run(token, payload)
+
+    def _pass_on(self, number: int, _frame: object) -> None:
+        if self._script is not None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._script.pid, number)
+
+    def _run(self, token: int, payload: bytes) -> None:
+        self._journal.begin(token)
+        began = time.perf_counter_ns()
+        size = int.from_bytes(payload[:4], "little")
+        try:
+            kind, answer = RESULT, self._answer(json.loads(payload[4 : 4 + size]), payload[4 + size :])
+        except Failure as failure:
+            kind, answer = ERROR, failure.payload()
+        micros = (time.perf_counter_ns() - began) // 1000
+        self._wire.send(self._wire.end(self._journal.end(), kind, 0, micros, answer, token))
+
+    def _answer(self, env: dict[str, str], job_input: bytes) -> bytes:
+        if self._source is not None:
+            self._path, self._source = write_source(self._entrypoint, self._source), None
+        with contextlib.suppress(OSError):
+            os.unlink(OUTPUT_FILE)
+        fit = {k: v for k, v in env.items() if k and "=" not in k and "\0" not in k + v}
+        try:
+            self._script = script = Script(
+                [self._shell, self._path], {**os.environ, **fit, "AVA_OUTPUT": os.path.abspath(OUTPUT_FILE)}, job_input, self._journal
+            )
+        except OSError as error:
+            raise Failure("handler_error", f"The script could not be started: {error.strerror}") from None
+        status = script.wait()
+        self._script = None
+        if status:
+            raise Failure("handler_error", describe(status, script.outputs[1]))
+        return result(script.outputs[0])
+
+
+def describe(status: int, stderr: Output) -> str:
+    """Say how the script failed, with the last that it said about it."""
+    text = f"The script exited with status {status}"
+    said = stderr.last_lines(TAIL_LINES)
+    return f"{text}: {said}" if said else text
+
+
+def result(stdout: Output) -> bytes:
+    """Return the script's result as JSON."""
+    with contextlib.suppress(FileNotFoundError, IsADirectoryError), open(OUTPUT_FILE, "rb") as file:
+        answer = limited(file.read(OUTPUT_BYTES + 1))
+        if answer.strip():
+            if not is_json(answer):
+                raise Failure("handler_error", "The script wrote something to $AVA_OUTPUT that is not JSON")
+            return answer
+    text = bytes(stdout.kept).rstrip(b"\n")
+    last = text.rpartition(b"\n")[2]
+    if is_json(last):
+        return limited(last)
+    if not text:
+        return b"null"
+    answer = json.dumps(text.decode("utf-8", "replace"), ensure_ascii=False).encode()
+    return limited(answer if stdout.size == len(stdout.kept) else b" " * (OUTPUT_BYTES + 1))
+
+
+def limited(answer: bytes) -> bytes:
+    """Refuse an answer that is too large."""
+    if len(answer) > OUTPUT_BYTES:
+        raise Failure("output_too_large", f"The script's output is over the limit of {OUTPUT_BYTES} bytes")
+    return answer
+
+
+def is_json(data: bytes) -> bool:
+    """Tell whether this is a JSON value."""
+    try:
+        json.loads(data, parse_constant=refuse)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def refuse(name: str) -> NoReturn:
+    """Refuse NaN and the infinities, which Python reads and JSON does not have."""
+    raise ValueError(name)
+
+
+def main() -> None:
+    """Open the wire, settle the heap, serve."""
+    harness = Harness(open_wire(sys.argv[1:]), sys.argv[4])
+    gc.freeze()
+    harness.serve()
+
+
+if __name__ == "__main__":
+    main()

