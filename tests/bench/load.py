@@ -9,7 +9,7 @@ Run as a module it takes an `Order` on stdin and prints a `Load` on stdout.
 import asyncio
 import sys
 import time
-from typing import Final
+from typing import Final, cast
 
 import msgspec
 import uvloop
@@ -73,8 +73,7 @@ class _Client(asyncio.Protocol):
         self._transport: asyncio.WriteTransport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.WriteTransport)
-        self._transport = transport
+        self._transport = cast("asyncio.WriteTransport", transport)  # uvloop's is one without saying so
 
     def send(self) -> None:
         """Send the next request, if there is one left."""

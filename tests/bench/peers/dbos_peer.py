@@ -13,7 +13,7 @@ PROCESSES: Final = "1"
 CONCURRENCY: Final = "200"
 CONNECTIONS: Final = "20"
 POLLING: Final = "0.02"
-THREADS: Final = "4"
+THREADS: Final = "8"
 
 
 class DbosPeer:
