@@ -12,18 +12,14 @@ from typing import Final
 import asyncpg
 import typer
 
-from runwright.config import Settings
 from runwright.core.errors import InvalidError, RunwrightError
 from runwright.db.pool import transient
-from runwright.logs import set_up_logs
 
 NOUNS: Final = ("serve", "keys", "db", "config", "doctor", "version")
 
 
 def main() -> int:
     """Run the command that the arguments name; return the exit status."""
-    # Until `serve` sets up its own: a library that warns must not write to stdout.
-    set_up_logs(Settings(log_level="warning"))
     try:
         build_app(sys.argv[1:])()
     except RunwrightError as error:

@@ -8,10 +8,9 @@ lock of the whole database at commit; an announcement that cannot be sent is dro
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Callable, Mapping
 from typing import Final
-
-import structlog
 
 from runwright.db.pool import Connection, PoolConnection, connect
 
@@ -33,7 +32,7 @@ class Listener:
         self._pending: set[tuple[str, str]] = set()
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-        self._log = structlog.stdlib.get_logger("runwright.db.listen")
+        self._log = logging.getLogger("runwright.db.listen")
         self.connected = asyncio.Event()
 
     async def start(self) -> None:
@@ -63,7 +62,7 @@ class Listener:
                 failures = 0
                 await self._serve(connection)
             except Exception as error:  # noqa: BLE001  whatever it was, hints must come back
-                self._log.warning("listener.disconnected", error=repr(error))
+                self._log.warning("listener_disconnected", extra={"error": repr(error)})
             await asyncio.sleep(RECONNECT_PAUSES_SECONDS[min(failures, len(RECONNECT_PAUSES_SECONDS) - 1)])
             failures += 1
 

@@ -20,8 +20,7 @@ from runwright.db.embedded.binaries import DISTRIBUTION, PACKAGE
 from runwright.db.pool import Pool, connect, open_pool, transient
 
 HOLD = """
-import asyncio, pathlib, sys, structlog
-structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+import asyncio, pathlib, sys
 from runwright.db.embedded import EmbeddedPostgres
 
 async def main():

@@ -24,6 +24,7 @@ Failure handling
 
 import asyncio
 import contextlib
+import logging
 import os
 import shutil
 import signal
@@ -33,7 +34,6 @@ from pathlib import Path
 from typing import Final, ParamSpec, TypeVar
 
 import asyncpg
-import structlog
 
 from runwright.db.embedded import postmaster as process
 from runwright.db.embedded.account import EmbeddedError, postgres_account
@@ -65,7 +65,7 @@ class EmbeddedPostgres:
         self._users: FileLock | None = None
         self._postmaster: Postmaster | None = None
         self._supervisor: asyncio.Task[None] | None = None
-        self._log = structlog.stdlib.get_logger("runwright.db.embedded")
+        self._log = logging.getLogger("runwright.db.embedded")
 
     @property
     def pid(self) -> int | None:
@@ -139,7 +139,7 @@ class EmbeddedPostgres:
         try:
             await alive.exclusive_within(LEFTOVER_SECONDS)
         except TimeoutError:
-            self._log.warning("postgres.leftovers_killed")
+            self._log.warning("postgres_leftovers_killed")
             process.kill_leftovers(layout)
             await alive.exclusive_within(LEFTOVER_SECONDS)
 
@@ -160,9 +160,9 @@ class EmbeddedPostgres:
             if not await self._postmaster.gone_within(LOG_CHECK_SECONDS):
                 layout.bound_log()
                 continue
-            self._log.warning("postgres.lost", pid=self._postmaster.pid)
+            self._log.warning("postgres_lost", extra={"server_pid": self._postmaster.pid})
             await self._revive(layout)
-            self._log.info("postgres.restored", pid=self._postmaster.pid)
+            self._log.warning("postgres_restored", extra={"server_pid": self._postmaster.pid})
 
     async def _revive(self, layout: Layout) -> None:
         failures = 0
@@ -170,7 +170,7 @@ class EmbeddedPostgres:
             try:
                 return await self._bring_up(layout)
             except (EmbeddedError, OSError) as error:
-                self._log.error("postgres.restart_failed", error=str(error))
+                self._log.warning("postgres_restart_failed", extra={"error": str(error)})
             await asyncio.sleep(REVIVE_PAUSES_SECONDS[min(failures, len(REVIVE_PAUSES_SECONDS) - 1)])
             failures += 1
 
