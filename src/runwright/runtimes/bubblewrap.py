@@ -1,6 +1,5 @@
 """The command line that builds a sandbox around a harness."""
 
-import os
 from pathlib import Path, PurePosixPath
 from typing import Final
 
@@ -14,7 +13,16 @@ WORK: Final = "/work"
 NOBODY: Final = "65534"
 DISK_BYTES: Final = 64 * 1024 * 1024
 _LINKS: Final = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
-_ETC: Final = ("ssl", "ca-certificates", "pki", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "localtime", "alternatives")
+_ETC: Final = (
+    "ssl",
+    "ca-certificates",
+    "pki",
+    "ld.so.cache",
+    "ld.so.conf",
+    "ld.so.conf.d",
+    "localtime",
+    "alternatives",
+)
 ENVIRONMENT: Final = {
     "PATH": "/usr/local/bin:/usr/bin:/bin",
     "HOME": WORK,
@@ -25,7 +33,9 @@ ENVIRONMENT: Final = {
 }
 
 
-def harness_command(interpreter: Interpreter, *, uid: int, folder: str, inside: str, memory_mb: int) -> list[str]:
+def harness_command(
+    interpreter: Interpreter, *, uid: int, folder: str, inside: str, memory_mb: int
+) -> list[str]:
     """Return the command line of a harness; `inside` is the folder in which it finds its file."""
     heap = (interpreter.heap_flag.format(memory_mb),) if interpreter.heap_flag else ()
     harness = f"{inside}/{interpreter.harness}"
@@ -61,17 +71,20 @@ def _namespaces(*, user: bool) -> list[str]:
 
 
 def _environment() -> list[str]:
-    return ["--clearenv", *(word for name, value in ENVIRONMENT.items() for word in ("--setenv", name, value))]
+    return [
+        "--clearenv",
+        *(word for name, value in ENVIRONMENT.items() for word in ("--setenv", name, value)),
+    ]
 
 
 def _system() -> list[str]:
     options = ["--ro-bind", "/usr", "/usr"]
     for name in _LINKS:
-        path = f"/{name}"
-        if os.path.islink(path):
-            options += ["--symlink", os.readlink(path), path]
-        elif os.path.isdir(path):
-            options += ["--ro-bind", path, path]
+        path = Path("/", name)
+        if path.is_symlink():
+            options += ["--symlink", str(path.readlink()), str(path)]
+        elif path.is_dir():
+            options += ["--ro-bind", str(path), str(path)]
     options += ["--perms", "0755", "--dir", "/etc"]
     for name in _ETC:
         options += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]

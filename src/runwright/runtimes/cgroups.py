@@ -152,7 +152,9 @@ def _v2_roots() -> dict[str, Path] | None:
             break
     else:
         return None
-    own = next((x[3:] for x in Path("/proc/self/cgroup").read_text().splitlines() if x.startswith("0::")), "/")
+    own = next(
+        (x[3:] for x in Path("/proc/self/cgroup").read_text().splitlines() if x.startswith("0::")), "/"
+    )
     base = mount / own.lstrip("/")
     if base.name.startswith(_PREFIX):
         base = base.parent
@@ -205,7 +207,7 @@ def instance_name() -> str:
 
 
 def _namespace() -> int:
-    return os.stat("/proc/self/ns/pid").st_ino
+    return Path("/proc/self/ns/pid").stat().st_ino
 
 
 def _started(pid: int) -> str | None:

@@ -145,8 +145,8 @@ def descendants(root: int) -> list[int]:
         pid = queue.pop()
         found.append(pid)
         try:
-            for thread in os.listdir(f"/proc/{pid}/task"):
-                queue += map(int, Path(f"/proc/{pid}/task/{thread}/children").read_text().split())
+            for thread in Path(f"/proc/{pid}/task").iterdir():
+                queue += map(int, (thread / "children").read_text().split())
         except OSError:
             continue
     return found
@@ -155,11 +155,11 @@ def descendants(root: int) -> list[int]:
 def processes_of(uid: int) -> list[int]:
     """Return every process of a uid."""
     found = []
-    for name in os.listdir("/proc"):
-        if name.isdigit():
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
             try:
-                if os.stat(f"/proc/{name}").st_uid == uid:
-                    found.append(int(name))
+                if folder.stat().st_uid == uid:
+                    found.append(int(folder.name))
             except OSError:
                 continue
     return found

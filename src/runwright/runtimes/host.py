@@ -55,7 +55,7 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
     isolation: Isolation
     bwrap: str | None
     user_namespace: bool
-    """True: bwrap maps an unprivileged user. False: the harness drops from root to a uid of `first_uid` on."""
+    """True: bwrap maps an unprivileged user. False: the harness drops from root to a uid of its own."""
     first_uid: int = 0
     seccomp: bool = False
     cgroup_version: int = 0

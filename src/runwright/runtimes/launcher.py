@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import pwd
 import resource
 import shutil
 import tempfile
@@ -10,7 +11,13 @@ from typing import Final
 
 from runwright.core.clock import Clock
 from runwright.core.jobs import ErrorCode
-from runwright.runtimes.bubblewrap import DISK_BYTES, ENVIRONMENT, HARNESS_FOLDER, harness_command, sandbox_command
+from runwright.runtimes.bubblewrap import (
+    DISK_BYTES,
+    ENVIRONMENT,
+    HARNESS_FOLDER,
+    harness_command,
+    sandbox_command,
+)
 from runwright.runtimes.cgroups import Cgroups, open_cgroups
 from runwright.runtimes.confinement import CgroupConfinement, Confinement, WatchedConfinement
 from runwright.runtimes.ends import Verdict
@@ -23,6 +30,8 @@ _FILES: Final = 1024
 _CPU_SECONDS: Final = 2 * 3600
 """Of one process; above what a job's timeout allows, so only a sandbox at its end of life meets it."""
 _PROCESSES: Final = 512
+_UIDS: Final = 4096
+"""How many uids sandboxes may have; with 60000 as the first, all lie below `nobody`."""
 _REMOVE_SECONDS: Final = 0.05
 _REMOVE_TRIES: Final = 100
 
@@ -34,7 +43,7 @@ class Launcher:
         self._host = host
         self._loop = loop
         self._free_uids: list[int] = []
-        self._next_uid = host.first_uid
+        self._next_uid = os.getpid() * 37  # neighbours on one host start far from each other
         self._folders: dict[Sandbox, str] = {}
         self._removing: set[Confinement] = set()
         self._cgroups: Cgroups | None = None
@@ -62,7 +71,14 @@ class Launcher:
             self._filter = None
 
     def launch(
-        self, runtime: str, *, memory_mb: int, owner: Owner, clock: Clock, patience: float, boot_seconds: float
+        self,
+        runtime: str,
+        *,
+        memory_mb: int,
+        owner: Owner,
+        clock: Clock,
+        patience: float,
+        boot_seconds: float,
     ) -> Sandbox:
         """Start a sandbox for workers of that memory; it tells its owner when it is ready."""
         sandbox = Sandbox(
@@ -106,7 +122,7 @@ class Launcher:
                 wrapped=not bare,
                 stdout=stdout,
                 stderr=stderr,
-                socket=sandbox.far.fileno(),
+                socket=sandbox.channel.far.fileno(),
                 seccomp=program,
             )
             sandbox.tree.start(launch)
@@ -131,7 +147,11 @@ class Launcher:
             os.chown(folder, sandbox.uid, sandbox.uid)
         interpreter = self._host.interpreters[sandbox.runtime]
         return harness_command(
-            interpreter, uid=sandbox.uid, folder=folder, inside=str(HARNESS_FOLDER), memory_mb=sandbox.memory_mb
+            interpreter,
+            uid=sandbox.uid,
+            folder=folder,
+            inside=str(HARNESS_FOLDER),
+            memory_mb=sandbox.memory_mb,
         )
 
     def _own_folders(self, sandbox: Sandbox) -> dict[str, str]:
@@ -163,12 +183,18 @@ class Launcher:
             self._loop.call_later(_REMOVE_SECONDS, self._remove, confinement, tries - 1)
 
     def _take_uid(self) -> int:
+        """Return a uid that no sandbox of ours has and no account of the host."""
         if not self._host.first_uid:
             return 0
         if self._free_uids:
             return self._free_uids.pop()
-        self._next_uid += 1
-        return self._next_uid - 1
+        while True:
+            uid = self._host.first_uid + self._next_uid % _UIDS
+            self._next_uid += 1
+            try:
+                pwd.getpwuid(uid)
+            except KeyError:
+                return uid
 
 
 def set_rlimits(pid: int, *, processes: int | None) -> None:

@@ -18,7 +18,17 @@ _LAST_BYTES: Final = 4096
 class Pipes:
     """The two pipes; what comes out belongs to the run that is `current`."""
 
-    __slots__ = ("_clock", "_fds", "_loop", "_partial", "boot_text", "booting", "current", "last_words", "used")
+    __slots__ = (
+        "_clock",
+        "_fds",
+        "_loop",
+        "_partial",
+        "boot_text",
+        "booting",
+        "current",
+        "last_words",
+        "used",
+    )
 
     def __init__(self, loop: asyncio.AbstractEventLoop, clock: Clock) -> None:
         self._loop = loop
@@ -37,10 +47,15 @@ class Pipes:
         writers = []
         for stream in (0, 1):
             self._fds[stream], writer = os.pipe2(os.O_CLOEXEC)
-            os.set_blocking(self._fds[stream], False)  # noqa: FBT003
+            os.set_blocking(self._fds[stream], False)
             self._loop.add_reader(self._fds[stream], self._readable, stream)
             writers.append(writer)
         return writers[0], writers[1]
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether a line has begun that no newline has ended."""
+        return bool(self._partial[0] or self._partial[1])
 
     def drain(self, run: Run) -> None:
         """Read what a run that has ended wrote, but not for ever."""

@@ -41,7 +41,7 @@ _RETRY_SECONDS: Final = 5.0
 class Pool:
     """Runs assignments in sandboxes."""
 
-    def __init__(  # noqa: PLR0913  each is one callback of the interface
+    def __init__(
         self,
         *,
         settings: PoolSettings,

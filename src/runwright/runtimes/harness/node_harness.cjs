@@ -102,21 +102,31 @@ class Journal {
   constructor (wire) {
     this.wire = wire
     this.token = null
-    this.lines = this.bytes = this.dropped = 0
+    this.lines = this.bytes = this.dropped = this.told = 0
   }
 
   begin (token) {
-    this.lines = this.bytes = this.dropped = 0
+    this.lines = this.bytes = this.dropped = this.told = 0
     this.token = token
   }
 
   end () {
-    if (this.dropped) {
-      const count = Buffer.alloc(4)
-      count.writeUInt32LE(Math.min(this.dropped, 0xffffffff))
-      this.wire.send(DROPPED, count, this.token)
-    }
+    this.tell()
     this.token = null
+  }
+
+  // Counts a dropped line, and says so now and then: the job may be killed before its end.
+  drop () {
+    this.dropped++
+    if (this.dropped >= 2 * this.told) this.tell()
+  }
+
+  tell () {
+    if (this.dropped === this.told || this.token === null) return
+    const count = Buffer.alloc(4)
+    count.writeUInt32LE(Math.min(this.dropped - this.told, 0xffffffff))
+    this.told = this.dropped
+    this.wire.send(DROPPED, count, this.token)
   }
 
   write (level, text) {
@@ -125,7 +135,7 @@ class Journal {
     for (const line of text.split('\n')) {
       const data = Buffer.from(line.length > LINE_CHARS ? line.slice(0, LINE_CHARS + 1) : line)
       if (this.lines >= LOG_LINES || this.bytes + data.length > LOG_BYTES) {
-        this.dropped++
+        this.drop()
         continue
       }
       this.lines++

@@ -19,7 +19,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 sys.path.insert(0, os.path.dirname(__file__))
-from runwright_wire import (  # noqa: E402  found beside this file, which -I does not search
+from runwright_wire import (
     BEGAN,
     ERR,
     ERROR,
@@ -33,7 +33,7 @@ from runwright_wire import (  # noqa: E402  found beside this file, which -I doe
     RESULT,
     RUN,
     WARN,
-    Failure,
+    JobError,
     Journal,
     Wire,
     open_wire,
@@ -138,7 +138,7 @@ def level_records() -> None:
         warn = WARN if record.levelno >= logging.WARNING else INFO
         stream.record(ERR if record.levelno >= logging.ERROR else warn, text)
 
-    logging.StreamHandler.emit = emit  # type: ignore[method-assign]
+    logging.StreamHandler.emit = emit  # type: ignore[method-assign,assignment]
 
 
 class Handler:
@@ -256,7 +256,7 @@ class Harness:
         self._decode = json.JSONDecoder().decode
         self._journal = Journal(wire)
         self._streams = [Stream(self._journal, INFO, 1), Stream(self._journal, ERR, 2)]
-        sys.stdout, sys.stderr = self._streams  # type: ignore[assignment]
+        sys.stdout, sys.stderr = self._streams
         os.register_at_fork(after_in_child=self._journal.fork)
 
     def serve(self) -> None:
@@ -282,7 +282,7 @@ class Harness:
         began = time.perf_counter_ns()
         try:
             kind, answer = RESULT, self._answer(payload)
-        except Failure as failure:
+        except JobError as failure:
             kind, answer = ERROR, failure.payload()
         if os.getpid() != self._pid:
             os._exit(0)
@@ -304,37 +304,37 @@ class Harness:
             env = self._decode(payload[4 : 4 + size].decode()) if size > len("{}") else {}
             job_input = self._decode(payload[4 + size :].decode())
         except RecursionError:
-            raise Failure("handler_error", "The input is nested too deeply for this runtime") from None
+            raise JobError("handler_error", "The input is nested too deeply for this runtime") from None
         if env:
             self._environment.enter(env)
         call = self._handler.call or self._load()
         try:
             value = self._handler.run(call, job_input, env)
         except MemoryError:
-            raise Failure("out_of_memory", "The handler ran out of memory") from None
+            raise JobError("out_of_memory", "The handler ran out of memory") from None
         except BaseException as error:  # noqa: BLE001  sys.exit and the like end the job, not the harness
-            raise Failure("handler_error", *describe(error)) from None
+            raise JobError("handler_error", *describe(error)) from None
         return b"null" if value is None else self._serialise(value)
 
     def _load(self) -> Callable[[Any, Any], Any]:
         try:
             return self._handler.load()
         except MemoryError:
-            raise Failure("out_of_memory", "Loading the code ran out of memory") from None
+            raise JobError("out_of_memory", "Loading the code ran out of memory") from None
         except BaseException as error:  # noqa: BLE001  the same
-            raise Failure("load_error", *describe(error)) from None
+            raise JobError("load_error", *describe(error)) from None
 
     def _serialise(self, value: object) -> bytes:
         try:
             answer = self._encode(value).encode()
         except MemoryError:
-            raise Failure("out_of_memory", "Serialising the output ran out of memory") from None
+            raise JobError("out_of_memory", "Serialising the output ran out of memory") from None
         except BaseException as error:  # noqa: BLE001  the value's own code runs here
             text = f"The handler returned a value that is not JSON: {describe(error)[0]}"
-            raise Failure("handler_error", text) from None
+            raise JobError("handler_error", text) from None
         if len(answer) > OUTPUT_BYTES:
             text = f"The handler returned {len(answer)} bytes of JSON; the limit is {OUTPUT_BYTES}"
-            raise Failure("output_too_large", text)
+            raise JobError("output_too_large", text)
         return answer
 
 

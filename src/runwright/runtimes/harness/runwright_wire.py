@@ -31,7 +31,7 @@ LOST = 70
 _waiting = array.array("i", [0])
 
 
-class Failure(Exception):
+class JobError(Exception):
     """The end of a job that has no result."""
 
     def __init__(self, code: str, message: str, stack: str | None = None) -> None:
@@ -98,21 +98,33 @@ class Journal:
     def __init__(self, wire: Wire) -> None:
         self._wire = wire
         self._token: int | None = None
-        self._lines = self._bytes = self._dropped = 0
+        self._lines = self._bytes = self._dropped = self._told = 0
         self.lock = threading.RLock()
         self.forked = False
 
     def begin(self, token: int) -> None:
         """Write for this job from now on."""
-        self._lines = self._bytes = self._dropped = 0
+        self._lines = self._bytes = self._dropped = self._told = 0
         self._token = token
 
     def end(self) -> bytes:
         """Write for no job; return the frame that counts the lines that were dropped."""
-        token, self._token = self._token, None
-        if not self._dropped or token is None:
+        frame = self._dropped_frame()
+        self._token = None
+        return frame
+
+    def _drop(self) -> None:
+        """Count a dropped line, and say so now and then: the job may be killed before its end."""
+        self._dropped += 1
+        if self._dropped >= 2 * self._told and (frame := self._dropped_frame()):
+            self._wire.send(frame)
+
+    def _dropped_frame(self) -> bytes:
+        new = self._dropped - self._told
+        if not new or self._token is None:
             return b""
-        return HEADER.pack(DROPPED, 0, 0, 4, token) + min(self._dropped, 2**32 - 1).to_bytes(4, "little")
+        self._told = self._dropped
+        return HEADER.pack(DROPPED, 0, 0, 4, self._token) + min(new, 2**32 - 1).to_bytes(4, "little")
 
     def fork(self) -> None:
         """In a forked child frames would be forgeries: write to the pipes from now on."""
@@ -129,7 +141,7 @@ class Journal:
         for line in text.split("\n"):
             data = line[: LINE_CHARS + 1].encode("utf-8", "backslashreplace")
             if self._lines >= LOG_LINES or self._bytes + len(data) > LOG_BYTES:
-                self._dropped += 1
+                self._drop()
                 continue
             self._lines += 1
             self._bytes += len(data)
@@ -181,5 +193,5 @@ def open_wire(arguments: list[str]) -> Wire:
         os.setgroups([])
         os.setresgid(uid, uid, uid)
         os.setresuid(uid, uid, uid)
-    os.set_inheritable(fd, False)
+    os.set_inheritable(fd, False)  # noqa: FBT003
     return Wire(socket.socket(fileno=fd))

@@ -17,7 +17,7 @@ import time
 from typing import NoReturn
 
 sys.path.insert(0, os.path.dirname(__file__))
-from runwright_wire import (  # noqa: E402  found beside this file, which -I does not search
+from runwright_wire import (
     BEGAN,
     ERR,
     ERROR,
@@ -29,7 +29,7 @@ from runwright_wire import (  # noqa: E402  found beside this file, which -I doe
     READY,
     RESULT,
     RUN,
-    Failure,
+    JobError,
     Journal,
     Wire,
     open_wire,
@@ -74,7 +74,9 @@ class Output:
 
     def last_lines(self, count: int) -> str:
         """Return the last lines that are not empty."""
-        lines = [line for line in bytes(self.kept[-4096:]).decode("utf-8", "replace").splitlines() if line.strip()]
+        lines = [
+            line for line in bytes(self.kept[-4096:]).decode("utf-8", "replace").splitlines() if line.strip()
+        ]
         return "\n".join(lines[-count:])
 
 
@@ -173,7 +175,7 @@ class Harness:
         size = int.from_bytes(payload[:4], "little")
         try:
             kind, answer = RESULT, self._answer(json.loads(payload[4 : 4 + size]), payload[4 + size :])
-        except Failure as failure:
+        except JobError as failure:
             kind, answer = ERROR, failure.payload()
         micros = (time.perf_counter_ns() - began) // 1000
         self._wire.send(self._wire.end(self._journal.end(), kind, 0, micros, answer, token))
@@ -186,14 +188,17 @@ class Harness:
         fit = {k: v for k, v in env.items() if k and "=" not in k and "\0" not in k + v}
         try:
             self._script = script = Script(
-                [self._shell, self._path], {**os.environ, **fit, "AVA_OUTPUT": os.path.abspath(OUTPUT_FILE)}, job_input, self._journal
+                [self._shell, self._path],
+                {**os.environ, **fit, "AVA_OUTPUT": os.path.abspath(OUTPUT_FILE)},
+                job_input,
+                self._journal,
             )
         except OSError as error:
-            raise Failure("handler_error", f"The script could not be started: {error.strerror}") from None
+            raise JobError("handler_error", f"The script could not be started: {error.strerror}") from None
         status = script.wait()
         self._script = None
         if status:
-            raise Failure("handler_error", describe(status, script.outputs[1]))
+            raise JobError("handler_error", describe(status, script.outputs[1]))
         return result(script.outputs[0])
 
 
@@ -210,7 +215,7 @@ def result(stdout: Output) -> bytes:
         answer = limited(file.read(OUTPUT_BYTES + 1))
         if answer.strip():
             if not is_json(answer):
-                raise Failure("handler_error", "The script wrote something to $AVA_OUTPUT that is not JSON")
+                raise JobError("handler_error", "The script wrote something to $AVA_OUTPUT that is not JSON")
             return answer
     text = bytes(stdout.kept).rstrip(b"\n")
     last = text.rpartition(b"\n")[2]
@@ -225,7 +230,7 @@ def result(stdout: Output) -> bytes:
 def limited(answer: bytes) -> bytes:
     """Refuse an answer that is too large."""
     if len(answer) > OUTPUT_BYTES:
-        raise Failure("output_too_large", f"The script's output is over the limit of {OUTPUT_BYTES} bytes")
+        raise JobError("output_too_large", f"The script's output is over the limit of {OUTPUT_BYTES} bytes")
     return answer
 
 
