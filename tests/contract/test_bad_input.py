@@ -178,6 +178,11 @@ def test_a_method_that_does_not_exist_says_which_do(api: Api, method: str, path:
         error_of(response, 405, "method_not_allowed")
 
 
+def test_options_tells_all_methods_of_a_path(api: Api) -> None:
+    for path, methods in (("/workers", "GET, OPTIONS, POST"), ("/workers/x", "DELETE, GET, OPTIONS, PATCH")):
+        assert api.call("OPTIONS", path).headers["allow"] == methods
+
+
 def test_a_query_with_too_many_parameters_is_a_bad_request(api: Api) -> None:
     error_of(api.call("GET", "/jobs?" + "&".join(f"a{n}=1" for n in range(51))), 400, "bad_request")
 

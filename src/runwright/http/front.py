@@ -5,7 +5,7 @@ the framework. It answers its own errors. All else goes to the application.
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from litestar.enums import ScopeType
@@ -63,11 +63,14 @@ class Front:
         app: ASGIApp,
         *,
         fast: Mapping[tuple[str, str], ASGIApp],
+        allowed: Mapping[str, Iterable[str]],
         metrics: RequestMetrics,
         clock: Clock,
     ) -> None:
+        """`allowed` are the methods by route template, for OPTIONS: the router forgets some."""
         self._app = app
         self._fast = dict(fast)
+        self._allow = {route: ", ".join(sorted(methods)).encode() for route, methods in allowed.items()}
         self._metrics = metrics
         self._clock = clock
 
@@ -79,8 +82,10 @@ class Front:
         request_id = choose_request_id(dict(scope["headers"]), self._clock)
         scope.setdefault("state", {})
         keep_request_id(scope, request_id)
-        exchange = _Exchange(send, request_id.encode("ascii"))
         method, path = str(scope["method"]), scope["path"]
+        exchange = _Exchange(send, request_id.encode("ascii"))
+        if method == "OPTIONS":
+            exchange = _OptionsExchange(send, request_id.encode("ascii"), scope, self._allow)
         fast = self._fast.get((method, path))
         try:
             await (fast or self._app)(scope, receive, exchange.send)
@@ -107,3 +112,22 @@ class _Exchange:
                 headers.append(_NOTHING_ALLOWED)
             message["headers"] = headers
         await self._send(message)
+
+
+class _OptionsExchange(_Exchange):
+    """The way out of an OPTIONS request, which tells all methods of its route."""
+
+    __slots__ = ("_allow", "_scope")
+
+    def __init__(self, send: Send, request_id: bytes, scope: Scope, allow: Mapping[str, bytes]) -> None:
+        super().__init__(send, request_id)
+        self._scope = scope
+        self._allow = allow
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            methods = self._allow.get(str(self._scope.get("path_template")))
+            if methods is not None:
+                others = [header for header in message["headers"] if header[0] != b"allow"]
+                message["headers"] = [*others, (b"allow", methods)]
+        await super().send(message)

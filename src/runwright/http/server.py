@@ -15,10 +15,10 @@ from runwright import __version__
 from runwright.http.ava.docs import Docs, docs_routes
 from runwright.http.ava.document import describe_api
 from runwright.http.ava.errors import respond_to_error
-from runwright.http.ava.jobs import job_routes
+from runwright.http.ava.jobs import JobRoutes
 from runwright.http.ava.submit import PATH as SUBMIT_PATH
 from runwright.http.ava.submit import SubmitRoute
-from runwright.http.ava.workers import worker_routes
+from runwright.http.ava.workers import WorkerRoutes
 from runwright.http.connection import LimitedProtocol
 from runwright.http.front import Front, RequestMetrics
 from runwright.http.probes import probe_routes
@@ -29,7 +29,7 @@ _BACKLOG: Final = 2048
 
 def build_app(services: Services, edge: EdgeSettings) -> Litestar:
     """Return the whole application; its `routes` say who may call what."""
-    ava = Router("/v1/ava", route_handlers=[worker_routes(), job_routes(), docs_routes()])
+    ava = Router("/v1/ava", route_handlers=[WorkerRoutes, JobRoutes, docs_routes()])
     app = Litestar(
         route_handlers=[ava, *probe_routes()],
         exception_handlers={Exception: respond_to_error},
@@ -43,6 +43,7 @@ def build_app(services: Services, edge: EdgeSettings) -> Litestar:
     app.asgi_handler = Front(
         app.asgi_handler,
         fast={("POST", SUBMIT_PATH): SubmitRoute(services, edge)},
+        allowed={route.path_format: route.methods for route in app.routes},
         metrics=RequestMetrics(services.metrics),
         clock=services.clock,
     )

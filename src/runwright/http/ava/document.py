@@ -19,7 +19,7 @@ from litestar.routes import BaseRoute, HTTPRoute
 from runwright.core.roles import ROLES, Role
 from runwright.http.ava.auth import Needs
 from runwright.http.ava.errors import MEANINGS, ErrorBody
-from runwright.http.ava.operations import Operation
+from runwright.http.ava.operations import TAGS, Operation
 
 Json = dict[str, Any]
 """A part of the document; OpenAPI's own structure is its type."""
@@ -47,7 +47,7 @@ Reads need any role, writes `tenant-system-admin` or above."""
 
 def describe_api(routes: Iterable[BaseRoute], version: str) -> Json:
     """Return the OpenAPI document of every route that has an operation."""
-    operations = list(_operations(routes))
+    operations = sorted(_operations(routes), key=lambda found: (TAGS.index(found[3].tag), found[0]))
     types: list[Any] = [ErrorBody]
     for _, _, handler, operation in operations:
         types += [kind for kind in (_success_type(handler), operation.query, operation.body) if kind]
@@ -63,7 +63,7 @@ def describe_api(routes: Iterable[BaseRoute], version: str) -> Json:
         "info": {"title": "Runwright: AVA Workers API", "version": version, "description": _INTRODUCTION},
         "servers": [{"url": "/"}],
         "security": [{"internalSecret": []}, {"bearer": []}],
-        "tags": [{"name": tag} for tag in dict.fromkeys(operation.tag for *_, operation in operations)],
+        "tags": [{"name": tag} for tag in TAGS],
         "paths": paths,
         "components": _components(schemas),
     }
@@ -208,8 +208,8 @@ def _shared_parameters() -> Json:
         ),
         "requestId": header(
             "x-request-id",
-            "Your own id for this request; another form is replaced.",
-            {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,64}$"},
+            "Your own id for this request: letters, digits, `_`, `-`, at most 64; another form is replaced.",
+            {"type": "string"},
         ),
         "idempotencyKey": header(
             "Idempotency-Key",

@@ -72,9 +72,9 @@ class SubmitQuery(msgspec.Struct, frozen=True, kw_only=True):
 class JobQuery(PageQuery, frozen=True, kw_only=True):
     """Which jobs to list."""
 
-    worker_id: Annotated[str, Meta(description="Only jobs of this worker.")] | UnsetType = field(
-        default=UNSET, name="filter[worker_id]"
-    )
+    worker_id: (
+        Annotated[str, Meta(min_length=1, max_length=64, description="Only jobs of this worker.")] | UnsetType
+    ) = field(default=UNSET, name="filter[worker_id]")
     status: Annotated[JobStatus, Meta(description="Only jobs in this state.")] | UnsetType = field(
         default=UNSET, name="filter[status]"
     )

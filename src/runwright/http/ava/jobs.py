@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from litestar import Response, Router, get, post
+from litestar import Controller, Response, get, post
 from litestar.params import FromPath
 from msgspec import UNSET
 
@@ -49,149 +49,129 @@ def _known(job_id: str) -> str:
     return job_id
 
 
-@get("/jobs", guards=[READS], opt=Operation("List jobs", tag=_TAG, query=JobQuery, errors=(422,)).opt)
-async def list_jobs(request: AvaRequest) -> Page[JobWire]:
-    query = LIST_JOBS.read_query(request.scope["query_string"])
-    page = read_page(query, "job")
-    listing = await services_of(request).jobs.list(request.user.tenant_id, job_filter(query), page)
-    return Page([job_wire(job) for job in listing.rows], show_page(listing, page))
+class JobRoutes(Controller):
+    """Executions of workers."""
 
+    path = "/jobs"
 
-@post(
-    "/jobs",
-    guards=[WRITES],
-    opt=Operation(
-        "Trigger a job",
-        tag=_TAG,
-        query=SubmitQuery,
-        body=CreateJobBody,
-        errors=(404, 409, 422),
-        idempotent=True,
-        example={"worker_id": "wkr_01jd9x3v7m0000000000000000", "input": {"name": "Ada"}, "priority": 2},
-    ).opt,
-)
-async def create_job(request: AvaRequest) -> Response[Data[JobWire]]:
-    """Answers with the stored record at once; with `wait`, when the job has ended."""
-    answer = await submit_job(
-        services_of(request),
-        request.app.state.edge,
-        request.user,
-        read_headers(request.scope),
-        request.scope["query_string"],
-        request.receive,
-    )
-    return Response(answer.body, status_code=answer.status, media_type="application/json")  # type: ignore[arg-type]
+    @get("/", guards=[READS], opt=Operation("List jobs", tag=_TAG, query=JobQuery, errors=(422,)).opt)
+    async def list_jobs(self, request: AvaRequest) -> Page[JobWire]:
+        query = LIST_JOBS.read_query(request.scope["query_string"])
+        page = read_page(query, "job")
+        listing = await services_of(request).jobs.list(request.user.tenant_id, job_filter(query), page)
+        return Page([job_wire(job) for job in listing.rows], show_page(listing, page))
 
-
-@post(
-    "/jobs/batch",
-    guards=[WRITES],
-    opt=Operation(
-        "Trigger many jobs",
-        tag=_TAG,
-        body=CreateJobsBody,
-        errors=(404, 409, 422),
-        idempotent=True,
-        example={"jobs": [{"worker_id": "wkr_01jd9x3v7m0000000000000000", "input": {"name": "Ada"}}]},
-    ).opt,
-)
-async def create_jobs(request: AvaRequest) -> Response[Data[list[JobWire]]]:
-    """All of the jobs are accepted, in this order, or none."""
-    NO_QUERY.read_query(request.scope["query_string"])
-    headers = read_headers(request.scope)
-    body = await read_json_body(headers, request.receive, request.app.state.edge)
-    jobs = read_jobs(body)
-    submitted = await services_of(request).jobs.submit_batch(
-        request.user, jobs, read_idempotency(headers, body)
-    )
-    data = Data([job_wire(job) for job in submitted.jobs])
-    return Response(data, status_code=200 if submitted.replayed else 201)
-
-
-@get("/jobs/{job_id:str}", guards=[READS], opt=Operation("Get a job", tag=_TAG, errors=(404, 422)).opt)
-async def get_job(request: AvaRequest, job_id: FromPath[str]) -> Data[JobWire]:
-    """Poll until `status` is completed, failed or cancelled."""
-    NO_QUERY.read_query(request.scope["query_string"])
-    return Data(job_wire(await services_of(request).jobs.get(request.user.tenant_id, _known(job_id))))
-
-
-@post(
-    "/jobs/{job_id:str}/cancel",
-    guards=[WRITES],
-    status_code=200,
-    opt=Operation("Cancel a job", tag=_TAG, errors=(404, 409, 422)).opt,
-)
-async def cancel_job(request: AvaRequest, job_id: FromPath[str]) -> Data[JobWire]:
-    """A queued job is cancelled at once; a running one gets SIGTERM, and is killed after the grace period."""
-    NO_QUERY.read_query(request.scope["query_string"])
-    return Data(job_wire(await services_of(request).jobs.cancel(request.user, _known(job_id))))
-
-
-@post(
-    "/jobs/{job_id:str}/retry",
-    guards=[WRITES],
-    opt=Operation("Run a job again", tag=_TAG, errors=(404, 409, 422)).opt,
-)
-async def retry_job(request: AvaRequest, job_id: FromPath[str]) -> Data[JobWire]:
-    """Makes a new job with the same input, which names the old one in `retry_of`."""
-    NO_QUERY.read_query(request.scope["query_string"])
-    return Data(job_wire(await services_of(request).jobs.retry(request.user, _known(job_id))))
-
-
-@get(
-    "/jobs/{job_id:str}/attempts",
-    guards=[READS],
-    opt=Operation("List the attempts of a job", tag=_TAG, errors=(404, 422)).opt,
-)
-async def list_attempts(request: AvaRequest, job_id: FromPath[str]) -> Data[list[AttemptWire]]:
-    """Oldest first."""
-    NO_QUERY.read_query(request.scope["query_string"])
-    attempts = await services_of(request).jobs.attempts(request.user.tenant_id, _known(job_id))
-    return Data([attempt_wire(attempt) for attempt in attempts])
-
-
-@get(
-    "/jobs/{job_id:str}/logs",
-    guards=[READS],
-    opt=Operation("View the log of a job", tag=_TAG, query=LogQuery, errors=(404, 422)).opt,
-)
-async def read_logs(request: AvaRequest, job_id: FromPath[str]) -> Data[JobLogsWire]:
-    """Oldest first; `next_after` of one page is `after` of the next."""
-    query = READ_LOGS.read_query(request.scope["query_string"])
-    logs = await services_of(request).jobs.logs(
-        request.user.tenant_id,
-        _known(job_id),
-        level=None if query.level is UNSET else query.level,
-        limit=query.limit,
-        after=None if query.after is UNSET else query.after,
-    )
-    return Data(logs_wire(logs))
-
-
-@get(
-    "/jobs/{job_id:str}/explain",
-    guards=[READS],
-    opt=Operation("Explain where a job is", tag=_TAG, errors=(404, 422)).opt,
-)
-async def explain_job(request: AvaRequest, job_id: FromPath[str]) -> Data[ExplanationWire]:
-    """Why it is still queued, say, in words and for machines."""
-    NO_QUERY.read_query(request.scope["query_string"])
-    why = await services_of(request).jobs.explain(request.user.tenant_id, _known(job_id))
-    return Data(explanation_wire(why))
-
-
-def job_routes() -> Router:
-    return Router(
+    @post(
         "/",
-        route_handlers=[
-            list_jobs,
-            create_job,
-            create_jobs,
-            get_job,
-            cancel_job,
-            retry_job,
-            list_attempts,
-            read_logs,
-            explain_job,
-        ],
+        guards=[WRITES],
+        opt=Operation(
+            "Trigger a job",
+            tag=_TAG,
+            query=SubmitQuery,
+            body=CreateJobBody,
+            errors=(404, 409, 422),
+            idempotent=True,
+            example={"worker_id": "wkr_01jd9x3v7m0000000000000000", "input": {"name": "Ada"}, "priority": 2},
+        ).opt,
     )
+    async def create_job(self, request: AvaRequest) -> Response[Data[JobWire]]:
+        """Answers with the stored record at once; with `wait`, when the job has ended."""
+        answer = await submit_job(
+            services_of(request),
+            request.app.state.edge,
+            request.user,
+            read_headers(request.scope),
+            request.scope["query_string"],
+            request.receive,
+        )
+        return Response(answer.body, status_code=answer.status, media_type="application/json")  # type: ignore[arg-type]
+
+    @post(
+        "/batch",
+        guards=[WRITES],
+        opt=Operation(
+            "Trigger many jobs",
+            tag=_TAG,
+            body=CreateJobsBody,
+            errors=(404, 409, 422),
+            idempotent=True,
+            example={"jobs": [{"worker_id": "wkr_01jd9x3v7m0000000000000000", "input": {"name": "Ada"}}]},
+        ).opt,
+    )
+    async def create_jobs(self, request: AvaRequest) -> Response[Data[list[JobWire]]]:
+        """All of the jobs are accepted, in this order, or none."""
+        NO_QUERY.read_query(request.scope["query_string"])
+        headers = read_headers(request.scope)
+        body = await read_json_body(headers, request.receive, request.app.state.edge)
+        jobs = read_jobs(body)
+        submitted = await services_of(request).jobs.submit_batch(
+            request.user, jobs, read_idempotency(headers, body)
+        )
+        data = Data([job_wire(job) for job in submitted.jobs])
+        return Response(data, status_code=200 if submitted.replayed else 201)
+
+    @get("/{job_id:str}", guards=[READS], opt=Operation("Get a job", tag=_TAG, errors=(404, 422)).opt)
+    async def get_job(self, request: AvaRequest, job_id: FromPath[str]) -> Data[JobWire]:
+        """Poll until `status` is completed, failed or cancelled."""
+        NO_QUERY.read_query(request.scope["query_string"])
+        return Data(job_wire(await services_of(request).jobs.get(request.user.tenant_id, _known(job_id))))
+
+    @post(
+        "/{job_id:str}/cancel",
+        guards=[WRITES],
+        status_code=200,
+        opt=Operation("Cancel a job", tag=_TAG, errors=(404, 409, 422)).opt,
+    )
+    async def cancel_job(self, request: AvaRequest, job_id: FromPath[str]) -> Data[JobWire]:
+        """A queued job is cancelled at once; a running one gets SIGTERM, and later SIGKILL."""
+        NO_QUERY.read_query(request.scope["query_string"])
+        return Data(job_wire(await services_of(request).jobs.cancel(request.user, _known(job_id))))
+
+    @post(
+        "/{job_id:str}/retry",
+        guards=[WRITES],
+        opt=Operation("Run a job again", tag=_TAG, errors=(404, 409, 422)).opt,
+    )
+    async def retry_job(self, request: AvaRequest, job_id: FromPath[str]) -> Data[JobWire]:
+        """Makes a new job with the same input, which names the old one in `retry_of`."""
+        NO_QUERY.read_query(request.scope["query_string"])
+        return Data(job_wire(await services_of(request).jobs.retry(request.user, _known(job_id))))
+
+    @get(
+        "/{job_id:str}/attempts",
+        guards=[READS],
+        opt=Operation("List the attempts of a job", tag=_TAG, errors=(404, 422)).opt,
+    )
+    async def list_attempts(self, request: AvaRequest, job_id: FromPath[str]) -> Data[list[AttemptWire]]:
+        """Oldest first."""
+        NO_QUERY.read_query(request.scope["query_string"])
+        attempts = await services_of(request).jobs.attempts(request.user.tenant_id, _known(job_id))
+        return Data([attempt_wire(attempt) for attempt in attempts])
+
+    @get(
+        "/{job_id:str}/logs",
+        guards=[READS],
+        opt=Operation("View the log of a job", tag=_TAG, query=LogQuery, errors=(404, 422)).opt,
+    )
+    async def read_logs(self, request: AvaRequest, job_id: FromPath[str]) -> Data[JobLogsWire]:
+        """Oldest first; `next_after` of one page is `after` of the next."""
+        query = READ_LOGS.read_query(request.scope["query_string"])
+        logs = await services_of(request).jobs.logs(
+            request.user.tenant_id,
+            _known(job_id),
+            level=None if query.level is UNSET else query.level,
+            limit=query.limit,
+            after=None if query.after is UNSET else query.after,
+        )
+        return Data(logs_wire(logs))
+
+    @get(
+        "/{job_id:str}/explain",
+        guards=[READS],
+        opt=Operation("Explain where a job is", tag=_TAG, errors=(404, 422)).opt,
+    )
+    async def explain_job(self, request: AvaRequest, job_id: FromPath[str]) -> Data[ExplanationWire]:
+        """Why it is still queued, say, in words and for machines."""
+        NO_QUERY.read_query(request.scope["query_string"])
+        why = await services_of(request).jobs.explain(request.user.tenant_id, _known(job_id))
+        return Data(explanation_wire(why))

@@ -1,10 +1,13 @@
 """What a route says of itself, for the OpenAPI document."""
 
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 Opt = dict[str, "Operation"]
+
+TAGS: Final = ("Workers", "Jobs")
+"""The order in which the document shows its parts."""
 
 
 class Operation(msgspec.Struct, frozen=True):

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from litestar import Router, delete, get, patch, post
+from litestar import Controller, delete, get, patch, post
 from litestar.params import FromPath
 
 from runwright.core.errors import NotFoundError
@@ -37,84 +37,79 @@ def _known(worker_id: str) -> str:
     return worker_id
 
 
-@get(
-    "/workers", guards=[READS], opt=Operation("List workers", tag=_TAG, query=WorkerQuery, errors=(422,)).opt
-)
-async def list_workers(request: AvaRequest) -> Page[WorkerWire]:
-    query = LIST_WORKERS.read_query(request.scope["query_string"])
-    page = read_page(query, "wkr")
-    listing = await services_of(request).workers.list(request.user.tenant_id, worker_filter(query), page)
-    return Page([worker_wire(worker) for worker in listing.rows], show_page(listing, page))
+class WorkerRoutes(Controller):
+    """Definitions of code to run."""
 
+    path = "/workers"
 
-@post(
-    "/workers",
-    guards=[WRITES],
-    opt=Operation(
-        "Create a worker",
-        tag=_TAG,
-        body=CreateWorkerBody,
-        errors=(422,),
-        example={
-            "name": "Greeter",
-            "runtime": "python",
-            "config": {"GREETING": "Hello"},
-            "timeout_seconds": 60,
-            "source_code": "async def handler(input, env):\n    return env['GREETING'] + ' ' + input['name']",
-        },
-    ).opt,
-)
-async def create_worker(request: AvaRequest) -> Data[WorkerWire]:
-    NO_QUERY.read_query(request.scope["query_string"])
-    services = services_of(request)
-    body = await read_json_body(read_headers(request.scope), request.receive, request.app.state.edge)
-    form = CREATE_WORKER.with_rules({"runtime": require_runtime(services.runtimes)})
-    return Data(worker_wire(await services.workers.create(request.user, new_worker(form.read_json(body)))))
+    @get("/", guards=[READS], opt=Operation("List workers", tag=_TAG, query=WorkerQuery, errors=(422,)).opt)
+    async def list_workers(self, request: AvaRequest) -> Page[WorkerWire]:
+        query = LIST_WORKERS.read_query(request.scope["query_string"])
+        page = read_page(query, "wkr")
+        listing = await services_of(request).workers.list(request.user.tenant_id, worker_filter(query), page)
+        return Page([worker_wire(worker) for worker in listing.rows], show_page(listing, page))
 
-
-@get(
-    "/workers/{worker_id:str}", guards=[READS], opt=Operation("Get a worker", tag=_TAG, errors=(404, 422)).opt
-)
-async def get_worker(request: AvaRequest, worker_id: FromPath[str]) -> Data[WorkerWire]:
-    NO_QUERY.read_query(request.scope["query_string"])
-    return Data(
-        worker_wire(await services_of(request).workers.get(request.user.tenant_id, _known(worker_id)))
+    @post(
+        "/",
+        guards=[WRITES],
+        opt=Operation(
+            "Create a worker",
+            tag=_TAG,
+            body=CreateWorkerBody,
+            errors=(422,),
+            example={
+                "name": "Greeter",
+                "runtime": "python",
+                "config": {"GREETING": "Hello"},
+                "timeout_seconds": 60,
+                "source_code": "async def handler(input, env):\n    return env['GREETING'], input['name']",
+            },
+        ).opt,
     )
+    async def create_worker(self, request: AvaRequest) -> Data[WorkerWire]:
+        NO_QUERY.read_query(request.scope["query_string"])
+        services = services_of(request)
+        body = await read_json_body(read_headers(request.scope), request.receive, request.app.state.edge)
+        form = CREATE_WORKER.with_rules({"runtime": require_runtime(services.runtimes)})
+        return Data(
+            worker_wire(await services.workers.create(request.user, new_worker(form.read_json(body))))
+        )
 
+    @get("/{worker_id:str}", guards=[READS], opt=Operation("Get a worker", tag=_TAG, errors=(404, 422)).opt)
+    async def get_worker(self, request: AvaRequest, worker_id: FromPath[str]) -> Data[WorkerWire]:
+        NO_QUERY.read_query(request.scope["query_string"])
+        return Data(
+            worker_wire(await services_of(request).workers.get(request.user.tenant_id, _known(worker_id)))
+        )
 
-@patch(
-    "/workers/{worker_id:str}",
-    guards=[WRITES],
-    opt=Operation(
-        "Update a worker",
-        tag=_TAG,
-        body=ChangeWorkerBody,
-        errors=(404, 409, 422),
-        example={"status": "paused", "config": {"GREETING": None}},
-    ).opt,
-)
-async def change_worker(request: AvaRequest, worker_id: FromPath[str]) -> Data[WorkerWire]:
-    NO_QUERY.read_query(request.scope["query_string"])
-    workers = services_of(request).workers
-    body = await read_json_body(read_headers(request.scope), request.receive, request.app.state.edge)
-    changes = worker_changes(CHANGE_WORKER.read_json(body))
-    check_merged_config(await workers.get(request.user.tenant_id, _known(worker_id)), changes)
-    return Data(worker_wire(await workers.change(request.user, worker_id, changes)))
-
-
-@delete(
-    "/workers/{worker_id:str}",
-    guards=[WRITES],
-    status_code=200,
-    opt=Operation("Deprecate a worker", tag=_TAG, errors=(404, 422)).opt,
-)
-async def deprecate_worker(request: AvaRequest, worker_id: FromPath[str]) -> Data[WorkerWire]:
-    """Soft-delete: the record, its jobs and their logs stay; new jobs are refused, queued ones cancelled."""
-    NO_QUERY.read_query(request.scope["query_string"])
-    return Data(worker_wire(await services_of(request).workers.deprecate(request.user, _known(worker_id))))
-
-
-def worker_routes() -> Router:
-    return Router(
-        "/", route_handlers=[list_workers, create_worker, get_worker, change_worker, deprecate_worker]
+    @patch(
+        "/{worker_id:str}",
+        guards=[WRITES],
+        opt=Operation(
+            "Update a worker",
+            tag=_TAG,
+            body=ChangeWorkerBody,
+            errors=(404, 409, 422),
+            example={"status": "paused", "config": {"GREETING": None}},
+        ).opt,
     )
+    async def change_worker(self, request: AvaRequest, worker_id: FromPath[str]) -> Data[WorkerWire]:
+        NO_QUERY.read_query(request.scope["query_string"])
+        workers = services_of(request).workers
+        body = await read_json_body(read_headers(request.scope), request.receive, request.app.state.edge)
+        changes = worker_changes(CHANGE_WORKER.read_json(body))
+        check_merged_config(await workers.get(request.user.tenant_id, _known(worker_id)), changes)
+        return Data(worker_wire(await workers.change(request.user, worker_id, changes)))
+
+    @delete(
+        "/{worker_id:str}",
+        guards=[WRITES],
+        status_code=200,
+        opt=Operation("Deprecate a worker", tag=_TAG, errors=(404, 422)).opt,
+    )
+    async def deprecate_worker(self, request: AvaRequest, worker_id: FromPath[str]) -> Data[WorkerWire]:
+        """Soft-delete: the record, its jobs and logs stay; new jobs are refused, queued ones cancelled."""
+        NO_QUERY.read_query(request.scope["query_string"])
+        return Data(
+            worker_wire(await services_of(request).workers.deprecate(request.user, _known(worker_id)))
+        )
