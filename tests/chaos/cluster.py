@@ -113,8 +113,7 @@ class Cluster:
         self.data_dir = self._folder / "data"
         self.port = free_port()
         self.members = [
-            Member(roles, data_dir=self.data_dir, port=self.port)
-            for roles in ("api", "executor", "executor")
+            Member(roles, data_dir=self.data_dir, port=self.port) for roles in ("api", "executor", "executor")
         ]
         self.client = httpx.AsyncClient(
             base_url=f"http://127.0.0.1:{self.port}", headers=HEADERS, timeout=httpx.Timeout(30)
@@ -140,7 +139,8 @@ class Cluster:
     def logs(self) -> str:
         """The end of what the members said, for a failing test."""
         return "\n".join(
-            f"--- {path.name}\n{path.read_text(errors='replace')[-3000:]}" for path in self._folder.glob("*.log")
+            f"--- {path.name}\n{path.read_text(errors='replace')[-3000:]}"
+            for path in self._folder.glob("*.log")
         )
 
     async def database(self) -> "asyncpg.Connection[asyncpg.Record]":

@@ -55,9 +55,7 @@ class World:
             ),
         )
 
-    async def job(
-        self, worker: Worker, *, priority: int = 5, scheduled_at: datetime | None = None
-    ) -> Job:
+    async def job(self, worker: Worker, *, priority: int = 5, scheduled_at: datetime | None = None) -> Job:
         new = NewJob(worker_id=worker.id, priority=priority, scheduled_at=scheduled_at)
         return (await self.jobs.submit(self.caller(worker.tenant_id), new)).job
 
@@ -131,14 +129,20 @@ class World:
 
     async def assert_whole(self) -> None:
         """The invariants: live or ended, never both; one terminal event per ended job."""
-        assert await self.db.fetchval(
-            "SELECT count(*) FROM jobs j WHERE (SELECT count(*) FROM job_queue q WHERE q.job_id = j.id)"
-            " + (SELECT count(*) FROM job_results r WHERE r.job_id = j.id) <> 1"
-        ) == 0
-        assert await self.db.fetchval(
-            "SELECT count(*) FROM job_results r WHERE (SELECT count(*) FROM events e"
-            " WHERE e.subject_id = r.job_id AND e.type = 'job.' || r.status) <> 1"
-        ) == 0
+        assert (
+            await self.db.fetchval(
+                "SELECT count(*) FROM jobs j WHERE (SELECT count(*) FROM job_queue q WHERE q.job_id = j.id)"
+                " + (SELECT count(*) FROM job_results r WHERE r.job_id = j.id) <> 1"
+            )
+            == 0
+        )
+        assert (
+            await self.db.fetchval(
+                "SELECT count(*) FROM job_results r WHERE (SELECT count(*) FROM events e"
+                " WHERE e.subject_id = r.job_id AND e.type = 'job.' || r.status) <> 1"
+            )
+            == 0
+        )
         assert await self.db.fetchval("SELECT count(*) FROM events WHERE type LIKE 'job.%'") == (
             await self.db.fetchval("SELECT count(*) FROM job_results")
         )

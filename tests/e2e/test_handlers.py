@@ -1,0 +1,297 @@
+"""Every kind of handler, well-behaved or hostile, ends in the right state, and the server is as before."""
+
+from typing import Any, Final
+
+import msgspec
+import pytest
+
+from tests.contract.client import Api
+
+
+class Case(msgspec.Struct, frozen=True, kw_only=True):
+    """A handler and how a job of it must end."""
+
+    name: str
+    source: str
+    status: str = "completed"
+    output: Any = None
+    code: str | None = None
+    logs: tuple[str, ...] = ()
+    """Messages that must be in the log."""
+
+    worker: dict[str, Any] = {}
+
+
+PYTHON: Final = (
+    Case(
+        name="sync", source="def handler(input, env):\n    return {'got': input}\n", output={"got": {"a": 1}}
+    ),
+    Case(
+        name="async",
+        source="import asyncio\nasync def handler(input, env):\n    await asyncio.sleep(0)\n    return [1, None]\n",
+        output=[1, None],
+    ),
+    Case(
+        name="config",
+        source="import os\ndef handler(input, env):\n    return [env['A'], os.environ['B']]\n",
+        worker={"config": {"A": "one", "B": 2}},
+        output=["one", "2"],
+    ),
+    Case(name="nothing", source="def handler(input, env):\n    pass\n"),
+    Case(
+        name="unserialisable",
+        source="def handler(input, env):\n    return {1, 2}\n",
+        status="failed",
+        code="handler_error",
+    ),
+    Case(
+        name="raises",
+        source="def handler(input, env):\n    raise ValueError('boom')\n",
+        status="failed",
+        code="handler_error",
+    ),
+    Case(name="syntax", source="def handler(:\n", status="failed", code="load_error"),
+    Case(name="no handler", source="x = 1\n", status="failed", code="load_error"),
+    Case(
+        name="huge output",
+        source="def handler(input, env):\n    return 'x' * (1 << 21)\n",
+        status="failed",
+        code="output_too_large",
+    ),
+    Case(
+        name="ten megabytes of prints",
+        source="def handler(input, env):\n    for n in range(10_000):\n        print('x' * 1024)\n    return 1\n",
+        output=1,
+    ),
+    Case(
+        name="print without newline",
+        source="def handler(input, env):\n    print('no newline', end='')\n",
+        logs=("no newline",),
+    ),
+    Case(
+        name="exit",
+        source="import os\ndef handler(input, env):\n    os._exit(3)\n",
+        status="failed",
+        code="handler_error",
+    ),
+    Case(
+        name="sys.exit",
+        source="import sys\ndef handler(input, env):\n    sys.exit(0)\n",
+        status="failed",
+        code="handler_error",
+    ),
+    Case(
+        name="kills itself",
+        source="import os\ndef handler(input, env):\n    os.kill(os.getpid(), 9)\n",
+        status="failed",
+        code="handler_error",
+    ),
+    Case(
+        name="forks a daemon",
+        source=(
+            "import os, time\ndef handler(input, env):\n    if os.fork() == 0:\n        os.setsid()\n"
+            "        time.sleep(600)\n    return 'parent'\n"
+        ),
+        output="parent",
+    ),
+    Case(
+        name="fork bomb",
+        source=(
+            "import os, time\ndef handler(input, env):\n    n = 0\n    try:\n        while n < 5000:\n"
+            "            if os.fork() == 0:\n                time.sleep(600)\n            n += 1\n"
+            "    except OSError:\n        return 'stopped'\n"
+        ),
+        output="stopped",
+    ),
+    Case(
+        name="allocates without end",
+        source="def handler(input, env):\n    held = []\n    while True:\n        held.append(bytearray(1 << 20))\n",
+        status="failed",
+        code="out_of_memory",
+        worker={"memory_mb": 64},
+    ),
+    Case(
+        name="loops without end",
+        source="def handler(input, env):\n    while True:\n        pass\n",
+        status="failed",
+        code="timeout",
+        worker={"timeout_seconds": 1},
+    ),
+    Case(
+        name="ignores SIGTERM",
+        source=(
+            "import signal, time\ndef handler(input, env):\n    signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+            "    while True:\n        time.sleep(1)\n"
+        ),
+        status="failed",
+        code="timeout",
+        worker={"timeout_seconds": 1},
+    ),
+    Case(
+        name="loads for ever",
+        source="while True:\n    pass\n",
+        status="failed",
+        code="timeout",
+        worker={"timeout_seconds": 1},
+    ),
+    Case(
+        name="closes its stdout",
+        source="import os\ndef handler(input, env):\n    os.close(1)\n    os.close(2)\n    return 'quiet'\n",
+        output="quiet",
+    ),
+    Case(
+        name="fills the disk",
+        source=(
+            "def handler(input, env):\n    try:\n        with open('/tmp/big', 'wb') as f:\n"
+            "            for _ in range(4096):\n                f.write(bytes(1 << 20))\n"
+            "    except (OSError, MemoryError) as error:\n        return 'stopped'\n    return 'filled'\n"
+        ),
+        output="stopped",
+        worker={"memory_mb": 512},
+    ),
+    Case(
+        name="has no network",
+        source=(
+            "import socket\ndef handler(input, env):\n    try:\n"
+            "        socket.create_connection(('127.0.0.1', 5432), 1)\n"
+            "    except OSError:\n        return 'refused'\n    return 'connected'\n"
+        ),
+        output="refused",
+    ),
+    Case(
+        name="frame-like lines",
+        source=(
+            "import os\ndef handler(input, env):\n    frame = b'\\x10\\0\\0\\0\\x05' + bytes(8) + b'{\"forged\":1}\\n'\n"
+            "    for fd in (1, 2):\n        os.write(fd, frame)\n    return 'honest'\n"
+        ),
+        output="honest",
+    ),
+    Case(
+        name="writes on every descriptor that it finds",
+        source=(
+            "import os\ndef handler(input, env):\n    for fd in range(3, 64):\n        try:\n"
+            "            os.write(fd, b'\\xff' * 64)\n        except OSError:\n            pass\n    return 'done'\n"
+        ),
+        status="failed",
+        code="handler_error",
+    ),
+    Case(
+        name="NUL and lone surrogates",
+        source="def handler(input, env):\n    print('a\\0b\\ud800')\n    return 'a\\0b\\ud800'\n",
+        status="any",
+    ),
+)
+
+NODEJS: Final = (
+    Case(
+        name="CommonJS",
+        source="module.exports = async ({input, env}) => ({got: input})",
+        output={"got": {"a": 1}},
+    ),
+    Case(name="ESM", source="export default async ({ input }) => input.a + 1", output=2),
+    Case(name="sync", source="module.exports = ({input}) => input.a", output=1),
+    Case(name="nothing", source="module.exports = async () => {}"),
+    Case(
+        name="unserialisable",
+        source="module.exports = async () => { const a = {}; a.a = a; return a }",
+        status="failed",
+        code="handler_error",
+    ),
+    Case(
+        name="throws",
+        source="module.exports = async () => { throw new Error('boom') }",
+        status="failed",
+        code="handler_error",
+    ),
+    Case(name="syntax", source="module.exports = async ( => {", status="failed", code="load_error"),
+    Case(
+        name="exit",
+        source="module.exports = async () => { process.exit(0) }",
+        status="failed",
+        code="handler_error",
+    ),
+    Case(
+        name="loops without end",
+        source="module.exports = async () => { for (;;) {} }",
+        status="failed",
+        code="timeout",
+        worker={"timeout_seconds": 1},
+    ),
+    Case(
+        name="never settles",
+        source="module.exports = () => new Promise(() => { setInterval(() => {}, 1000) })",
+        status="failed",
+        code="timeout",
+        worker={"timeout_seconds": 1},
+    ),
+    Case(
+        name="allocates without end",
+        source="module.exports = async () => { const a = []; for (;;) a.push(Buffer.alloc(1 << 20, 1)) }",
+        status="failed",
+        code="out_of_memory",
+        worker={"memory_mb": 128},
+    ),
+    Case(
+        name="levels",
+        source="module.exports = async () => { console.log('one'); console.warn('two'); console.error('three') }",
+        logs=("one", "two", "three"),
+    ),
+    Case(
+        name="unhandled rejection",
+        source="module.exports = async () => { Promise.reject(new Error('loose')); await new Promise(r => setTimeout(r, 50)) }",
+        status="any",
+    ),
+)
+
+SHELL: Final = (
+    Case(name="AVA_OUTPUT", source='cat > "$AVA_OUTPUT"', output={"a": 1}),
+    Case(name="last line", source="echo working\necho '{\"n\": 2}'", output={"n": 2}, logs=("working",)),
+    Case(name="plain text", source="echo hello", output="hello"),
+    Case(name="exit status", source="echo oops >&2\nexit 7", status="failed", code="handler_error"),
+    Case(name="config", source='echo "\\"$A\\""', worker={"config": {"A": "one"}}, output="one"),
+    Case(
+        name="ignores SIGTERM",
+        source="trap '' TERM\nwhile :; do sleep 1; done",
+        status="failed",
+        code="timeout",
+        worker={"timeout_seconds": 1},
+    ),
+    Case(name="background child", source="sleep 600 &\necho 1", output=1),
+)
+
+CASES: Final = [
+    (runtime, case)
+    for runtime, cases in (("python", PYTHON), ("nodejs", NODEJS), ("shell", SHELL))
+    for case in cases
+]
+
+
+@pytest.mark.parametrize(
+    ("runtime", "case"), CASES, ids=[f"{runtime} {case.name}" for runtime, case in CASES]
+)
+def test_a_handler_ends_as_it_must_and_harms_nothing(api: Api, runtime: str, case: Case) -> None:
+    worker = api.make_worker(runtime=runtime, source_code=case.source, **case.worker)
+    job = api.call("POST", "/jobs?wait=40", json={"worker_id": worker["id"], "input": {"a": 1}}).json()[
+        "data"
+    ]
+    if case.status == "any":
+        assert job["status"] in {"completed", "failed"}
+    else:
+        assert job["status"] == case.status, job
+        assert job["output"] == (case.output if case.status == "completed" else None)
+        assert (job["error"] or {}).get("code") == case.code, job
+    messages = [
+        line["msg"] for line in api.get(f"/jobs/{job['id']}/logs", limit="500").json()["data"]["logs"]
+    ]
+    for message in case.logs:
+        assert message in messages
+    _assert_well(api)
+
+
+def _assert_well(api: Api) -> None:
+    """A neighbour's job still runs, and the server says that it is well."""
+    neighbour = api.having(tenant=f"{api.tenant}_n")
+    worker = neighbour.make_worker(source_code="def handler(input, env):\n    return 'well'\n")
+    job = neighbour.call("POST", "/jobs?wait=20", json={"worker_id": worker["id"]}).json()["data"]
+    assert job["output"] == "well", job
+    assert api.http.get("/healthz").json()["status"] == "ok"

@@ -1,0 +1,125 @@
+"""An executor runs what it claims, and lets go of it in every way that there is."""
+
+import asyncio
+
+import pytest
+
+from runwright.core.errors import ConflictError
+from runwright.core.jobs import ErrorCode, JobStatus
+from runwright.jobs.store.rescue import expire_lease
+from runwright.workers.model import WorkerChanges
+from tests.unit.engine.conftest import CALLER, Engine, MakeEngine
+
+ECHO = "def handler(input, env):\n    print('hello')\n    return {'got': input}\n"
+SLOW = "import time\ndef handler(input, env):\n    print('begun', flush=True)\n    time.sleep(60)\n"
+
+
+async def test_a_job_runs_and_its_output_and_log_are_kept(make_engine: MakeEngine) -> None:
+    engine = make_engine()
+    await engine.start()
+    job = await engine.ended(await engine.submit(await engine.worker(ECHO), b'{"a":1}'))
+    assert (job.status, bytes(job.output)) == (JobStatus.COMPLETED, b'{"got":{"a":1}}')
+    logs = await engine.jobs.logs(job.tenant_id, job.id, level=None, limit=10, after=None)
+    assert [line.msg for line in logs.logs][:2] == ["Worker handler started", "hello"]
+    assert logs.logs[-1].msg.startswith("Handler completed in ")
+
+
+async def test_a_failing_job_is_tried_again_and_then_fails_for_good(make_engine: MakeEngine) -> None:
+    engine = make_engine()
+    await engine.start()
+    worker = await engine.worker("def handler(input, env):\n    raise ValueError('no')\n", max_retries=1)
+    job = await engine.ended(await engine.submit(worker))
+    assert (job.status, job.attempt) == (JobStatus.FAILED, 2)
+    assert job.error is not None
+    assert (job.error.code, "no" in job.error.message) == (ErrorCode.HANDLER_ERROR, True)
+    assert len(await engine.jobs.attempts(job.tenant_id, job.id)) == 2
+
+
+async def test_lines_of_a_running_job_can_be_read_while_it_runs(make_engine: MakeEngine) -> None:
+    engine = make_engine()
+    await engine.start()
+    job = await engine.submit(await engine.worker(SLOW))
+    await engine.until(lambda: engine.has_line(job, "begun"))
+    assert (await engine.jobs.get(job.tenant_id, job.id)).status is JobStatus.RUNNING
+    await engine.jobs.cancel(CALLER, job.id)
+    ended = await engine.ended(job)
+    assert ended.status is JobStatus.CANCELLED
+    with pytest.raises(ConflictError):
+        await engine.jobs.cancel(CALLER, job.id)
+
+
+async def test_a_worker_that_lists_secrets_fails_before_running_and_names_them(
+    make_engine: MakeEngine,
+) -> None:
+    engine = make_engine()
+    await engine.start()
+    worker = await engine.worker(ECHO)
+    await engine.db.execute("UPDATE workers SET secrets = '{SLACK_BOT_TOKEN}', max_retries = 3")
+    job = await engine.ended(await engine.submit(worker))
+    assert job.error is not None
+    assert job.error.code is ErrorCode.MISSING_SECRET
+    assert "SLACK_BOT_TOKEN" in job.error.message
+    assert not await engine.has_line(job, "hello")
+
+
+async def test_two_executors_share_the_work_and_each_job_runs_once(make_engine: MakeEngine) -> None:
+    first, second = make_engine(slots=2), make_engine(slots=2)
+    await first.start()
+    await second.start()
+    worker = await first.worker("import time\ndef handler(input, env):\n    time.sleep(0.05)\n")
+    jobs = [await first.submit(worker) for _ in range(40)]
+    for job in jobs:
+        assert (await first.ended(job)).status is JobStatus.COMPLETED
+    ran = await first.db.fetch("SELECT executor_id, count(*) FROM job_results GROUP BY 1")
+    assert {row[0] for row in ran} == {first.executor.id, second.executor.id}
+
+
+async def test_a_drain_hands_back_what_has_not_begun_and_gives_up_what_does_not_end(
+    make_engine: MakeEngine,
+) -> None:
+    engine = make_engine(slots=1)
+    await engine.start()
+    worker = await engine.worker(SLOW, max_retries=1)
+    running = await engine.submit(worker)
+    await engine.until(lambda: engine.has_line(running, "begun"))
+    waiting = await engine.submit(worker)
+    await engine.executor.stop()
+    given_up = await engine.jobs.get(running.tenant_id, running.id)
+    assert (given_up.status, given_up.attempt) == (JobStatus.QUEUED, 2)
+    untouched = await engine.jobs.get(waiting.tenant_id, waiting.id)
+    assert (untouched.status, untouched.attempt) == (JobStatus.QUEUED, 1)
+    assert await engine.db.fetchval("SELECT count(*) FROM executors") == 0
+
+
+async def test_an_executor_that_lost_its_lease_kills_what_runs_and_starts_over(
+    make_engine: MakeEngine,
+) -> None:
+    engine = make_engine(slots=2)
+    await engine.start()
+    old_id = engine.executor.id
+    job = await engine.submit(await engine.worker(SLOW))
+    await engine.until(lambda: engine.has_line(job, "begun"))
+    await expire_lease(engine.db, executor_id=old_id)
+    await engine.reaper.start()
+    assert (await engine.ended(job)).error is not None
+    async with asyncio.timeout(20):
+        while engine.executor.id == old_id or engine.executor.pool.stats().running:
+            await engine.executor.heartbeat.reached(engine.executor.heartbeat.passes + 1)
+    again = await engine.ended(await engine.submit(await engine.worker(ECHO)))
+    assert again.status is JobStatus.COMPLETED
+
+
+async def test_new_code_is_used_by_the_next_job(make_engine: MakeEngine) -> None:
+    engine = make_engine()
+    await engine.start()
+    worker = await engine.worker("def handler(input, env):\n    return 1\n")
+    assert bytes((await engine.ended(await engine.submit(worker))).output) == b"1"
+    for n in range(2, 6):
+        changed = await _with_source(engine, worker.id, n)
+        job = await engine.ended(await engine.submit(worker))
+        assert (bytes(job.output), job.worker_version) == (b"%d" % n, changed)
+
+
+async def _with_source(engine: Engine, worker_id: str, n: int) -> int:
+    changes = WorkerChanges(source_code=f"def handler(input, env):\n    return {n}\n")
+    return (await engine.workers.change(CALLER, worker_id, changes)).version
