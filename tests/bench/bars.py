@@ -58,7 +58,8 @@ def _drain(systems: Mapping[str, list[Throughput]]) -> Iterator[Bar]:
     if OURS in systems:
         ours, (peer, note) = middle(systems[OURS]), _peer(systems, "dramatiq", DRAMATIQ_DRAIN)
         yield _at_least("drain", "first", ours, peer, note)
-        yield _at_least("drain", "aim", ours, PGQUEUER_DRAIN, " (PgQueuer, of another run)")
+        best, best_note = _peer(systems, "pgqueuer", PGQUEUER_DRAIN)
+        yield _at_least("drain", "aim", ours, best, best_note)
 
 
 def _wait(results: Results) -> Iterator[Bar]:

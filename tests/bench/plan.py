@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 import msgspec
+import psutil
 
 from tests.bench.cold import measure_cold
 from tests.bench.drain import measure_drain
@@ -20,6 +21,7 @@ from tests.bench.peers.celery_peer import CeleryPeer
 from tests.bench.peers.dbos_peer import DbosPeer
 from tests.bench.peers.dramatiq_peer import DramatiqPeer
 from tests.bench.peers.peer import Peer
+from tests.bench.peers.pgqueuer_peer import PgQueuerPeer
 from tests.bench.peers.procrastinate_peer import ProcrastinatePeer
 from tests.bench.process import temporary_folder
 from tests.bench.result import Throughput
@@ -30,9 +32,11 @@ from tests.bench.submit import measure_submit
 T = TypeVar("T")
 
 PEERS: Final[dict[str, Peer]] = {
-    peer.name: peer for peer in (DramatiqPeer(), CeleryPeer(), ProcrastinatePeer(), DbosPeer())
+    peer.name: peer
+    for peer in (DramatiqPeer(), CeleryPeer(), ProcrastinatePeer(), DbosPeer(), PgQueuerPeer())
 }
 FIGURES: Final = ("submit", "drain", "wait", "cold", "memory", "listing")
+BUSY_SECONDS: Final = 0.5
 OUR_SETTINGS: Final = (
     "runwright serve with its defaults: embedded PostgreSQL, fsync and synchronous_commit on, sandboxed"
 )
@@ -129,7 +133,9 @@ async def _single_figures(plan: Plan, results: Results) -> None:
 
 async def _attempt(results: Results, label: str, measure: Callable[[Path], Awaitable[T]]) -> T | None:
     """Measure in a fresh folder; note what went wrong and go on."""
-    _say(label)
+    busy = psutil.cpu_percent(interval=BUSY_SECONDS)
+    results.busy_before[label] = busy
+    _say(f"{label} (machine {busy:.0f} % busy before)")
     with temporary_folder() as folder:
         try:
             return await measure(folder)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from statistics import median
 
 import msgspec
 
@@ -33,7 +34,9 @@ def _lines(results: Results, bars: Sequence[Bar]) -> Iterator[str]:
     yield f"# Bench, {machine.measured_at}"
     yield ""
     yield f"{machine.cores} cores ({machine.processor}), {machine.memory_gib} GiB, {machine.system}, "
-    yield f"Python {machine.python}; load before the run {machine.load_before}. Medians of the rounds."
+    busy = results.busy_before.values()
+    yield f"Python {machine.python}. Medians of the rounds. Before the measurements the machine was "
+    yield f"{median(busy or [0]):.0f} % busy with other things (median; at most {max(busy, default=0):.0f} %)."
     yield from _bar_table(bars)
     yield from _throughput_table("Single submit, overlapping with execution", results.submit)
     yield from _throughput_table("Drain of a backlog", results.drain)

@@ -23,7 +23,6 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
     memory_gib: float
     system: str
     python: str
-    load_before: float
 
 
 class Subject(msgspec.Struct, frozen=True):
@@ -34,12 +33,16 @@ class Subject(msgspec.Struct, frozen=True):
 
 
 class Results(msgspec.Struct, kw_only=True):
-    """One list entry per round; the keys of throughputs are the systems."""
+    """One list entry per round; the keys of throughputs are the systems.
+
+    `busy_before` is how many per cent of the machine somebody else used just before a measurement.
+    """
 
     machine: Machine
     subjects: dict[str, Subject] = {}
     skipped: dict[str, str] = {}
     failed: dict[str, str] = {}
+    busy_before: dict[str, float] = {}
     submit: dict[str, list[Throughput]] = {}
     drain: dict[str, list[Throughput]] = {}
     wait: list[Latency] = []
@@ -58,7 +61,6 @@ def describe_machine() -> Machine:
         memory_gib=round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30, 1),
         system=f"{platform.system()} {platform.release()}",
         python=sys.version.partition(" ")[0],
-        load_before=round(os.getloadavg()[0], 2),
     )
 
 

@@ -14,6 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from tests.bench.connection import Address, Connection
+from tests.bench.pace import Pace
 from tests.bench.process import ChildError, running, tail
 
 READY_SECONDS: Final = 60.0
@@ -108,23 +109,19 @@ def count_jobs(connection: Connection, worker: str, status: str) -> int:
     return int(connection.call("GET", target)["pagination"]["total"])
 
 
-async def all_ended(connection: Connection, worker: str, *, stall_seconds: float = 60.0) -> float:
+async def all_ended(connection: Connection, worker: str) -> float:
     """Return the time at which a look first saw no job of this worker queued or running.
 
     A job goes from queued to running, so seeing none queued and then none running is enough
     (none of these jobs is retried).
     """
-    seen, changed = -1, time.monotonic()
-    while True:
-        left = count_jobs(connection, worker, "queued") or count_jobs(connection, worker, "running")
-        now = time.monotonic()
-        if not left:
-            return now
-        if left != seen:
-            seen, changed = left, now
-        if now - changed > stall_seconds:
+    pace = Pace()
+    while left := count_jobs(connection, worker, "queued") or count_jobs(connection, worker, "running"):
+        pause = pace.pause_after(left)
+        if pace.stalled:
             raise ChildError(f"stalled with {left} jobs left")
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(pause)
+    return time.monotonic()
 
 
 def check_all_completed(connection: Connection, worker: str, jobs: int) -> None:

@@ -14,13 +14,12 @@ from typing import Final
 
 import msgspec
 
+from tests.bench.pace import Pace
 from tests.bench.peers.peer import Bed, Span
 from tests.bench.process import ChildError, output_of, running, tail
 from tests.bench.result import Throughput
 
 WARM_JOBS: Final = 200
-POLL_SECONDS: Final = 0.1
-STALL_SECONDS: Final = 60.0
 
 
 async def measure_submit(bed: Bed, jobs: int) -> Throughput:
@@ -64,13 +63,10 @@ async def _produce(bed: Bed, jobs: int) -> Span:
 
 async def _count_reaches(bed: Bed, target: int) -> float:
     """Return the time at which a look first saw `target` stored results."""
-    seen, changed = 0, time.monotonic()
-    while True:
-        count, now = await bed.completed(), time.monotonic()
-        if count >= target:
-            return now
-        if count != seen:
-            seen, changed = count, now
-        if now - changed > STALL_SECONDS:
+    pace = Pace()
+    while (count := await bed.completed()) < target:
+        pause = pace.pause_after(target - count)
+        if pace.stalled:
             raise ChildError(f"stalled at {count} of {target} jobs:\n{tail(bed.folder / 'worker.log')}")
-        await asyncio.sleep(POLL_SECONDS if target > 1 else 0.01)
+        await asyncio.sleep(pause)
+    return time.monotonic()
