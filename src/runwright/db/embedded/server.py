@@ -115,11 +115,21 @@ class EmbeddedPostgres:
             if self._users is None:
                 self._users = FileLock(layout.users_lock)
                 self._users.try_shared()  # alone it is held only under the start lock, which is ours
-            if self._postmaster is not None:
-                self._postmaster.let_go()
-                self._postmaster = None
-            self._postmaster = process.find(layout) or await self._launch(layout)
-            await self._until_ready(layout, self._postmaster)
+            if await self._attach(layout):
+                return
+            self._take(await self._launch(layout))
+            if not await self._ready(layout):
+                raise EmbeddedError(f"The embedded PostgreSQL ended at its start:\n{layout.log_tail()}")
+
+    async def _attach(self, layout: Layout) -> bool:
+        """Take the postmaster that runs, if there is one and it is not on its way out."""
+        self._take(process.find(layout))
+        return self._postmaster is not None and await self._ready(layout)
+
+    def _take(self, postmaster: Postmaster | None) -> None:
+        if self._postmaster is not None:
+            self._postmaster.let_go()
+        self._postmaster = postmaster
 
     async def _launch(self, layout: Layout) -> Postmaster:
         alive = FileLock(layout.server_lock)
@@ -143,17 +153,19 @@ class EmbeddedPostgres:
             process.kill_leftovers(layout)
             await alive.exclusive_within(LEFTOVER_SECONDS)
 
-    async def _until_ready(self, layout: Layout, postmaster: Postmaster) -> None:
+    async def _ready(self, layout: Layout) -> bool:
+        """Wait until the server takes connections; False when it ends instead."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._start_seconds
-        while not await _answers(layout):
-            if await postmaster.gone_within(READY_PAUSE_SECONDS):
-                raise EmbeddedError(f"The embedded PostgreSQL ended at its start:\n{layout.log_tail()}")
+        while self._postmaster is not None and not await _answers(layout):
+            if await self._postmaster.gone_within(READY_PAUSE_SECONDS):
+                return False
             if loop.time() >= deadline:
+                waited = f"{self._start_seconds:.0f} s"
                 raise EmbeddedError(
-                    f"The embedded PostgreSQL was not ready within {self._start_seconds:.0f} s:\n"
-                    f"{layout.log_tail()}"
+                    f"The embedded PostgreSQL was not ready within {waited}:\n{layout.log_tail()}"
                 )
+        return True
 
     async def _supervise(self, layout: Layout) -> None:
         while self._postmaster is not None:
