@@ -10,6 +10,7 @@ the leftovers of a dead one from the groups of a live neighbour, and removes onl
 """
 
 import contextlib
+import itertools
 import os
 import signal
 from pathlib import Path
@@ -114,12 +115,26 @@ def open_cgroups() -> Cgroups | None:
     return None
 
 
+def _make_folders(roots: dict[str, Path]) -> dict[str, Path]:
+    """Make this instance's folder in every hierarchy; a number tells the pools of one process apart."""
+    for number in itertools.count():
+        folders = {controller: root / f"{instance_name()}-{number}" for controller, root in roots.items()}
+        made: list[Path] = []
+        try:
+            for folder in sorted(set(folders.values())):
+                folder.mkdir()
+                made.append(folder)
+        except FileExistsError:
+            for folder in made:
+                folder.rmdir()
+        else:
+            return folders
+    raise AssertionError  # there is always a next number
+
+
 def _open(roots: dict[str, Path], version: int) -> Cgroups:
-    name = instance_name()
-    folders = {controller: root / name for controller, root in roots.items()}
+    folders = _make_folders(roots)
     try:
-        for folder in set(folders.values()):
-            folder.mkdir(exist_ok=True)
         if version == 2:  # noqa: PLR2004
             (folders["memory"] / "cgroup.subtree_control").write_text("+memory +pids +cpu")
         else:
@@ -218,7 +233,7 @@ def _started(pid: int) -> str | None:
 def remove_leftovers(root: Path) -> None:
     """Remove the groups of instances that are dead."""
     for folder in root.glob(f"{_PREFIX}{_namespace()}-*-*"):
-        _, _, pid, started = folder.name.split("-", 3)
+        _, _, pid, started, *_ = folder.name.split("-")
         if not pid.isdigit() or _started(int(pid)) != started:
             remove_tree(folder)
 
