@@ -15,6 +15,9 @@ _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 class Confinement(Protocol):
     """The limits of one sandbox, from before its first process to after its last."""
 
+    def watch(self, on_exceeded: Callable[[], None]) -> None:
+        """Call back where nobody else kills a tree that uses too much memory."""
+
     def attach(self, pid: int) -> None:
         """Take the tree's root in."""
 
@@ -43,6 +46,9 @@ class CgroupConfinement:
     def __init__(self, group: Cgroup) -> None:
         self._group = group
         self._tasks = self._processes = 0
+
+    def watch(self, on_exceeded: Callable[[], None]) -> None:
+        """The kernel kills."""
 
     def attach(self, pid: int) -> None:
         self._group.attach(pid)
@@ -80,16 +86,19 @@ class WatchedConfinement:
     still known if it was seen once, and by its uid where the sandbox has one of its own.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, *, uid: int, on_exceeded: Callable[[], None]) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, *, uid: int) -> None:
         self._loop = loop
         self._uid = uid
-        self._on_exceeded = on_exceeded
+        self._on_exceeded: Callable[[], None] | None = None
         self._root = 0
         self._limit = 0
         self._timer: asyncio.TimerHandle | None = None
         self._seen: dict[int, str] = {}
         self._settled = 0
         self._exceeded = False
+
+    def watch(self, on_exceeded: Callable[[], None]) -> None:
+        self._on_exceeded = on_exceeded
 
     def attach(self, pid: int) -> None:
         self._root = pid
@@ -120,7 +129,8 @@ class WatchedConfinement:
         used = sum(_anonymous_bytes(pid) for pid in self._look())
         if used > self._limit:
             self._exceeded = True
-            self._on_exceeded()
+            if self._on_exceeded is not None:
+                self._on_exceeded()
         else:
             self._timer = self._loop.call_later(WATCH_SECONDS, self._watch)
 

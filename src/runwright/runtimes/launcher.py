@@ -10,7 +10,6 @@ from collections.abc import Callable
 from typing import Final
 
 from runwright.core.clock import Clock
-from runwright.core.jobs import ErrorCode
 from runwright.runtimes.bubblewrap import (
     DISK_BYTES,
     ENVIRONMENT,
@@ -20,7 +19,6 @@ from runwright.runtimes.bubblewrap import (
 )
 from runwright.runtimes.cgroups import Cgroups, open_cgroups
 from runwright.runtimes.confinement import CgroupConfinement, Confinement, WatchedConfinement
-from runwright.runtimes.ends import Verdict
 from runwright.runtimes.host import Host
 from runwright.runtimes.sandbox import Owner, Sandbox
 from runwright.runtimes.seccomp import filter_program
@@ -81,29 +79,39 @@ class Launcher:
         boot_seconds: float,
     ) -> Sandbox:
         """Start a sandbox for workers of that memory; it tells its owner when it is ready."""
+        uid = self._take_uid()
+        try:
+            confinement = self._confinement(uid)
+        except OSError:
+            self._give_uid(uid)
+            raise
         sandbox = Sandbox(
             runtime=runtime,
             memory_mb=memory_mb,
-            uid=self._take_uid(),
+            uid=uid,
+            confinement=confinement,
             patience=patience,
             owner=owner,
             loop=self._loop,
             clock=clock,
         )
-        confinement = sandbox.confinement = self._confinement(sandbox)
         sandbox.tree = Tree(
             self._loop,
             confine=self._confine(confinement),
             survivors=confinement.survivors,
             on_gone=sandbox.tree_gone,
         )
-        sandbox.launch(lambda out, err: self._start(sandbox, out, err), boot_seconds)
+        try:
+            sandbox.launch(lambda out, err: self._start(sandbox, out, err), boot_seconds)
+        except OSError:
+            sandbox.abandon()
+            self.release(sandbox)
+            raise
         return sandbox
 
     def release(self, sandbox: Sandbox) -> None:
         """Take back what a sandbox held, now that it is gone."""
-        if sandbox.uid:
-            self._free_uids.append(sandbox.uid)
+        self._give_uid(sandbox.uid)
         folder = self._folders.pop(sandbox, None)
         if folder is not None:
             shutil.rmtree(folder, ignore_errors=True)
@@ -158,14 +166,10 @@ class Launcher:
         folder = self._folders[sandbox]
         return {"HOME": folder, "TMPDIR": folder}
 
-    def _confinement(self, sandbox: Sandbox) -> Confinement:
+    def _confinement(self, uid: int) -> Confinement:
         if self._cgroups is not None:
             return CgroupConfinement(self._cgroups.create())
-
-        def exceeded() -> None:
-            sandbox.doom(Verdict(ErrorCode.OUT_OF_MEMORY, "The worker used more memory than its limit"))
-
-        return WatchedConfinement(self._loop, uid=sandbox.uid, on_exceeded=exceeded)
+        return WatchedConfinement(self._loop, uid=uid)
 
     def _confine(self, confinement: Confinement) -> Callable[[int], None]:
         def confine(pid: int) -> None:
@@ -181,6 +185,10 @@ class Launcher:
             self._removing.discard(confinement)
         else:
             self._loop.call_later(_REMOVE_SECONDS, self._remove, confinement, tries - 1)
+
+    def _give_uid(self, uid: int) -> None:
+        if uid:
+            self._free_uids.append(uid)
 
     def _take_uid(self) -> int:
         """Return a uid that no sandbox of ours has and no account of the host."""

@@ -22,10 +22,9 @@ from runwright.core.clock import Clock
 from runwright.core.jobs import ErrorCode
 from runwright.runtimes.ends import Verdict
 from runwright.runtimes.entrypoint import check_entrypoint
+from runwright.runtimes.fleet import Fleet
 from runwright.runtimes.groups import Group
 from runwright.runtimes.host import Host
-from runwright.runtimes.interpreters import BLANK_MEMORY_MB
-from runwright.runtimes.launcher import Launcher
 from runwright.runtimes.model import Assignment, Code, End, OnLine, OnOutcome, OnStarted, Outcome
 from runwright.runtimes.room import PoolSettings, PoolStats, Room
 from runwright.runtimes.run import Run
@@ -34,8 +33,6 @@ from runwright.runtimes.sandbox import Sandbox, State
 __all__ = ["Pool", "PoolSettings", "PoolStats", "Room"]
 
 _TICK_SECONDS: Final = 1.0
-_REFILL_SECONDS: Final = 0.02
-_RETRY_SECONDS: Final = 5.0
 
 
 class Pool:
@@ -64,17 +61,11 @@ class Pool:
         self._starved: dict[str, Group] = {}
         self._runs: dict[int, tuple[Run, Group]] = {}
         self._where: dict[int, Sandbox] = {}
-        self._sandboxes: set[Sandbox] = set()
-        self._blank: dict[str, list[Sandbox]] = {}
         self._busy: set[Sandbox] = set()
-        self._booted = 0
-        self._boot_failures: dict[str, str] = {}
+        self._fleet = Fleet(settings=settings, host=host, clock=clock, owner=self)
         self._thrown_away: dict[str, int] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._launcher: Launcher | None = None
         self._tick: asyncio.TimerHandle | None = None
-        self._refill_timer: asyncio.TimerHandle | None = None
-        self._gone = asyncio.Event()
 
     # Life
 
@@ -83,33 +74,29 @@ class Pool:
         if self._loop is not None:
             return
         self._loop = asyncio.get_running_loop()
-        self._launcher = Launcher(host=self._host, loop=self._loop)
-        self._launcher.open()
+        self._fleet.open()
         self._tick = self._loop.call_later(_TICK_SECONDS, self._sweep)
-        self._refill_soon(_REFILL_SECONDS)
 
     async def stop(self) -> None:
         """Kill every tree and wait until all are gone; what had begun ends as `executor_lost`."""
-        if self._loop is None or self._launcher is None:
+        if self._loop is None:
             return
-        for timer in (self._tick, self._refill_timer):
-            if timer is not None:
-                timer.cancel()
-        self._tick = self._refill_timer = None
+        if self._tick is not None:
+            self._tick.cancel()
+            self._tick = None
+        self._fleet.stop_refilling()
         await self.kill_all()
-        self._launcher.close()
-        self._loop = self._launcher = None
+        self._fleet.close()
+        self._loop = None
 
     async def kill_all(self) -> None:
         """Kill every tree now, report the outcomes, return when all are gone."""
         self.release_unstarted()
-        doomed = set(self._sandboxes)
+        doomed = set(self._fleet.sandboxes)
         for sandbox in doomed:
             self._hide(sandbox)
             sandbox.doom(Verdict(ErrorCode.EXECUTOR_LOST, "The executor gave the job up"))
-        while doomed & self._sandboxes:
-            self._gone.clear()
-            await self._gone.wait()
+        await self._fleet.all_gone(doomed)
 
     # Jobs
 
@@ -177,21 +164,16 @@ class Pool:
             while group.waiting:
                 run = group.waiting.popleft()
                 self._end(run, run.unstarted(at))
+            self._drop_if_empty(group)
 
     def stats(self) -> PoolStats:
         """Return counts for operators."""
-        sandboxes: dict[str, dict[str, int]] = {}
-        for sandbox in self._sandboxes:
-            blank = sandbox.state is State.IDLE and sandbox.code is None
-            state = "blank" if blank else sandbox.state.name.lower()
-            by_state = sandboxes.setdefault(sandbox.runtime, {})
-            by_state[state] = by_state.get(state, 0) + 1
         return PoolStats(
-            sandboxes=sandboxes,
+            sandboxes=self._fleet.count(),
             running=sum(len(s.inflight) for s in self._busy),
             waiting=sum(len(g.waiting) for g in self._groups.values()),
-            booted=self._booted,
-            boot_failures=dict(self._boot_failures),
+            booted=self._fleet.booted,
+            boot_failures=dict(self._fleet.boot_failures),
             thrown_away=dict(self._thrown_away),
         )
 
@@ -210,6 +192,7 @@ class Pool:
             sandbox = self._where.get(token)
         if sandbox is None and run in group.waiting:
             group.waiting.remove(run)
+            self._drop_if_empty(group)
         return run, sandbox
 
     def _problem(self, code: Code) -> str | None:
@@ -239,29 +222,17 @@ class Pool:
             if sandbox is not None:
                 self._submit(sandbox, run)
                 return True
-        if not open_more or self._launcher is None:
+        sandbox = self._fleet.take(group.code) if open_more else None
+        if sandbox is None:
             return False
-        self._open(self._launcher, run, group)
+        group.members.add(sandbox)
+        self._submit(sandbox, run)
         return True
 
     def _submit(self, sandbox: Sandbox, run: Run) -> None:
         self._busy.add(sandbox)
         self._where[run.token] = sandbox
         sandbox.submit(run)
-
-    def _open(self, launcher: Launcher, run: Run, group: Group) -> None:
-        runtime = group.code.runtime
-        interpreter = self._host.interpreters[runtime]
-        memory_mb = group.code.memory_mb if interpreter.heap_flag else BLANK_MEMORY_MB
-        blank = self._blank.get(runtime)
-        if blank and memory_mb == BLANK_MEMORY_MB:
-            sandbox = blank.pop()
-        else:
-            sandbox = self._boot(launcher, runtime, memory_mb)
-        self._refill_soon(_REFILL_SECONDS)
-        sandbox.bind(group.code, interpreter.overhead_mb)
-        group.members.add(sandbox)
-        self._submit(sandbox, run)
 
     def _take_back(self, sandbox: Sandbox) -> None:
         """Move the runs that wait inside a sandbox back to their group."""
@@ -288,9 +259,7 @@ class Pool:
 
     def sandbox_ready(self, sandbox: Sandbox) -> None:
         """Boot is over."""
-        self._boot_failures.pop(sandbox.runtime, None)
-        if sandbox.code is None:
-            self._blank.setdefault(sandbox.runtime, []).append(sandbox)
+        self._fleet.ready(sandbox)
 
     def run_began(self, run: Run, at: datetime) -> None:
         """User code begins."""
@@ -331,19 +300,13 @@ class Pool:
 
     def sandbox_gone(self, sandbox: Sandbox) -> None:
         """The tree is confirmed gone and all outcomes are reported."""
-        failed = sandbox.harness_pid == 0 and not sandbox.tree.killed
-        if failed or sandbox.boot_error:
-            reason = sandbox.boot_error or sandbox.pipes.boot_text.strip() or "it died before it was ready"
-            self._boot_failures[sandbox.runtime] = reason
         self._hide(sandbox)
         self._busy.discard(sandbox)
-        self._sandboxes.discard(sandbox)
-        self._drop_group(sandbox)
-        if self._launcher is not None:
-            self._launcher.release(sandbox)
+        group = self._group_of(sandbox)
+        if group is not None:
+            self._drop_if_empty(group)
+        self._fleet.gone(sandbox)
         self._serve_starved()
-        self._refill_soon(_RETRY_SECONDS if failed else _REFILL_SECONDS)
-        self._gone.set()
         self._on_room()
 
     def _end(self, run: Run, outcome: Outcome) -> None:
@@ -356,10 +319,10 @@ class Pool:
     def _group_of(self, sandbox: Sandbox) -> Group | None:
         return None if sandbox.code is None else self._groups.get(sandbox.code.key)
 
-    def _drop_group(self, sandbox: Sandbox) -> None:
-        group = self._group_of(sandbox)
-        if group is not None and not group.members and not group.waiting:
-            del self._groups[group.code.key]
+    def _drop_if_empty(self, group: Group) -> None:
+        if not group.members and not group.waiting:
+            self._groups.pop(group.code.key, None)
+            self._starved.pop(group.code.key, None)
 
     def _rest(self, sandbox: Sandbox) -> None:
         self._busy.discard(sandbox)
@@ -375,43 +338,12 @@ class Pool:
 
     def _hide(self, sandbox: Sandbox) -> None:
         """Let nothing be placed on it any more."""
-        blank = self._blank.get(sandbox.runtime, [])
-        if sandbox in blank:
-            blank.remove(sandbox)
+        self._fleet.unstock(sandbox)
         group = self._group_of(sandbox)
         if group is not None:
             group.members.discard(sandbox)
             if sandbox in group.idle:
                 group.idle.remove(sandbox)
-
-    def _boot(self, launcher: Launcher, runtime: str, memory_mb: int) -> Sandbox:
-        sandbox = launcher.launch(
-            runtime,
-            memory_mb=memory_mb,
-            owner=self,
-            clock=self._clock,
-            patience=self._settings.fast_seconds,
-            boot_seconds=self._settings.boot_seconds,
-        )
-        self._booted += 1
-        self._sandboxes.add(sandbox)
-        return sandbox
-
-    def _refill_soon(self, seconds: float) -> None:
-        if self._refill_timer is None and self._loop is not None and self._tick is not None:
-            self._refill_timer = self._loop.call_later(seconds, self._refill)
-
-    def _refill(self) -> None:
-        """Boot one sandbox that is missing from the pre-booted ones, then look again."""
-        self._refill_timer = None
-        if self._launcher is None:
-            return
-        for runtime, wanted in self._settings.prebooted.items():
-            have = sum(s.runtime == runtime and s.code is None for s in self._sandboxes)
-            if runtime in self._host.interpreters and have < wanted:
-                self._boot(self._launcher, runtime, BLANK_MEMORY_MB)
-                self._refill_soon(_REFILL_SECONDS)
-                return
 
     def _sweep(self) -> None:
         """Throw away what is idle for long, too old, or too many; once a second."""
@@ -428,5 +360,6 @@ class Pool:
                 self._throw_away(sandbox, "idle")
             elif now - sandbox.born >= s.max_age_seconds:
                 self._throw_away(sandbox, "old")
+        self._serve_starved()
         for sandbox in self._busy:
             sandbox.retiring = sandbox.retiring or now - sandbox.born >= s.max_age_seconds

@@ -94,7 +94,6 @@ class Sandbox:
     """One sandbox from its launch until it is gone."""
 
     tree: Tree
-    confinement: Confinement
 
     def __init__(
         self,
@@ -102,6 +101,7 @@ class Sandbox:
         runtime: str,
         memory_mb: int,
         uid: int,
+        confinement: Confinement,
         patience: float,
         owner: Owner,
         loop: asyncio.AbstractEventLoop,
@@ -110,6 +110,7 @@ class Sandbox:
         self.runtime = runtime
         self.memory_mb = memory_mb
         self.uid = uid
+        self.confinement = confinement
         self.patience = patience
         """Seconds that a job may run before the ones behind it are taken back."""
         self.state = State.BOOTING
@@ -137,6 +138,7 @@ class Sandbox:
         self._reading = False
         self._alarm = Alarm(loop, self._check)
         self.channel = Channel(loop, failed=self._unreachable)
+        confinement.watch(self._use_too_much)
 
     # What the pool asks for
 
@@ -232,6 +234,9 @@ class Sandbox:
         messages = run.messages()
         self._large = len(messages) > 1
         self.channel.send(messages)
+
+    def _use_too_much(self) -> None:
+        self.doom(None)
 
     def _unreachable(self) -> None:
         self.doom(Verdict(ErrorCode.HANDLER_ERROR, "The worker closed its connection"))
@@ -478,6 +483,11 @@ class Sandbox:
 
     def _memory_message(self, run: Run) -> str:
         return f"The worker used more than its {run.assignment.code.memory_mb} MiB of memory"
+
+    def abandon(self) -> None:
+        """Close what is open of a sandbox that could not be started."""
+        self.state = State.GONE
+        self._close()
 
     def _close(self) -> None:
         self._alarm.cancel()

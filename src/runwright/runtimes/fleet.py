@@ -1,0 +1,142 @@
+"""All sandboxes of a pool, and those among them that wait, booted, for the code of a worker."""
+
+import asyncio
+from typing import Final
+
+from runwright.core.clock import Clock
+from runwright.runtimes.host import Host
+from runwright.runtimes.interpreters import BLANK_MEMORY_MB
+from runwright.runtimes.launcher import Launcher
+from runwright.runtimes.model import Code
+from runwright.runtimes.room import PoolSettings
+from runwright.runtimes.sandbox import Owner, Sandbox, State
+
+_REFILL_SECONDS: Final = 0.02
+_RETRY_SECONDS: Final = 5.0
+
+
+class Fleet:
+    """Boots sandboxes, keeps some of each runtime in stock, and waits for their end."""
+
+    def __init__(self, *, settings: PoolSettings, host: Host, clock: Clock, owner: Owner) -> None:
+        self._settings = settings
+        self._host = host
+        self._clock = clock
+        self._owner = owner
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._launcher: Launcher | None = None
+        self._blank: dict[str, list[Sandbox]] = {}
+        self._refill_timer: asyncio.TimerHandle | None = None
+        self._gone = asyncio.Event()
+        self.sandboxes: set[Sandbox] = set()
+        self.booted = 0
+        self.boot_failures: dict[str, str] = {}
+
+    def open(self) -> None:
+        """Begin to stock up."""
+        self._loop = asyncio.get_running_loop()
+        self._launcher = Launcher(host=self._host, loop=self._loop)
+        self._launcher.open()
+        self._refill_soon(_REFILL_SECONDS)
+
+    def stop_refilling(self) -> None:
+        """Boot no more on our own account."""
+        if self._refill_timer is not None:
+            self._refill_timer.cancel()
+        self._refill_timer = self._loop = None
+
+    def close(self) -> None:
+        """Leave nothing behind; every sandbox is gone by now."""
+        if self._launcher is not None:
+            self._launcher.close()
+            self._launcher = None
+
+    def take(self, code: Code) -> Sandbox | None:
+        """Return a sandbox that belongs to this code from now on: out of stock, or a new one.
+
+        None where the host cannot start one now; `boot_failures` says why.
+        """
+        interpreter = self._host.interpreters[code.runtime]
+        memory_mb = code.memory_mb if interpreter.heap_flag else BLANK_MEMORY_MB
+        blank = self._blank.get(code.runtime)
+        sandbox = (
+            blank.pop() if blank and memory_mb == BLANK_MEMORY_MB else self._boot(code.runtime, memory_mb)
+        )
+        self._refill_soon(_REFILL_SECONDS)
+        if sandbox is not None:
+            sandbox.bind(code, interpreter.overhead_mb)
+        return sandbox
+
+    def ready(self, sandbox: Sandbox) -> None:
+        """Hear that a sandbox has booted."""
+        self.boot_failures.pop(sandbox.runtime, None)
+        if sandbox.code is None:
+            self._blank.setdefault(sandbox.runtime, []).append(sandbox)
+
+    def unstock(self, sandbox: Sandbox) -> None:
+        """Do not hand it out any more."""
+        blank = self._blank.get(sandbox.runtime, [])
+        if sandbox in blank:
+            blank.remove(sandbox)
+
+    def gone(self, sandbox: Sandbox) -> None:
+        """Hear that nothing of a sandbox is left."""
+        failed = sandbox.harness_pid == 0 and not sandbox.tree.killed
+        if failed or sandbox.boot_error:
+            reason = sandbox.boot_error or sandbox.pipes.boot_text.strip() or "it died before it was ready"
+            self.boot_failures[sandbox.runtime] = reason
+        self.unstock(sandbox)
+        self.sandboxes.discard(sandbox)
+        if self._launcher is not None:
+            self._launcher.release(sandbox)
+        self._refill_soon(_RETRY_SECONDS if failed else _REFILL_SECONDS)
+        self._gone.set()
+
+    async def all_gone(self, sandboxes: set[Sandbox]) -> None:
+        """Wait until none of these is left."""
+        while sandboxes & self.sandboxes:
+            self._gone.clear()
+            await self._gone.wait()
+
+    def count(self) -> dict[str, dict[str, int]]:
+        """Return how many there are by runtime and state."""
+        counts: dict[str, dict[str, int]] = {}
+        for sandbox in self.sandboxes:
+            blank = sandbox.state is State.IDLE and sandbox.code is None
+            state = "blank" if blank else sandbox.state.name.lower()
+            by_state = counts.setdefault(sandbox.runtime, {})
+            by_state[state] = by_state.get(state, 0) + 1
+        return counts
+
+    def _boot(self, runtime: str, memory_mb: int) -> Sandbox | None:
+        if self._launcher is None:
+            return None
+        try:
+            sandbox = self._launcher.launch(
+                runtime,
+                memory_mb=memory_mb,
+                owner=self._owner,
+                clock=self._clock,
+                patience=self._settings.fast_seconds,
+                boot_seconds=self._settings.boot_seconds,
+            )
+        except OSError as error:
+            self.boot_failures[runtime] = f"it could not be started: {error}"
+            return None
+        self.booted += 1
+        self.sandboxes.add(sandbox)
+        return sandbox
+
+    def _refill_soon(self, seconds: float) -> None:
+        if self._refill_timer is None and self._loop is not None:
+            self._refill_timer = self._loop.call_later(seconds, self._refill)
+
+    def _refill(self) -> None:
+        """Boot one sandbox that the stock lacks, then look again."""
+        self._refill_timer = None
+        for runtime, wanted in self._settings.prebooted.items():
+            have = sum(s.runtime == runtime and s.code is None for s in self.sandboxes)
+            if runtime in self._host.interpreters and have < wanted:
+                booted = self._boot(runtime, BLANK_MEMORY_MB)
+                self._refill_soon(_REFILL_SECONDS if booted else _RETRY_SECONDS)
+                return
