@@ -4,6 +4,7 @@ Systems alternate within a round, so that whatever else the machine does falls o
 """
 
 import sys
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final, TypeVar
@@ -36,7 +37,9 @@ PEERS: Final[dict[str, Peer]] = {
     for peer in (DramatiqPeer(), CeleryPeer(), ProcrastinatePeer(), DbosPeer(), PgQueuerPeer())
 }
 FIGURES: Final = ("submit", "drain", "wait", "cold", "memory", "listing")
-BUSY_SECONDS: Final = 0.5
+QUIET_PERCENT: Final = 15.0
+QUIET_WAIT_SECONDS: Final = 20.0
+LOOK_SECONDS: Final = 1.0
 OUR_SETTINGS: Final = (
     "runwright serve with its defaults: embedded PostgreSQL, fsync and synchronous_commit on, sandboxed"
 )
@@ -133,8 +136,7 @@ async def _single_figures(plan: Plan, results: Results) -> None:
 
 async def _attempt(results: Results, label: str, measure: Callable[[Path], Awaitable[T]]) -> T | None:
     """Measure in a fresh folder; note what went wrong and go on."""
-    busy = psutil.cpu_percent(interval=BUSY_SECONDS)
-    results.busy_before[label] = busy
+    busy = results.busy_before[label] = _wait_for_quiet()
     _say(f"{label} (machine {busy:.0f} % busy before)")
     with temporary_folder() as folder:
         try:
@@ -143,6 +145,14 @@ async def _attempt(results: Results, label: str, measure: Callable[[Path], Await
             results.failed[label] = f"{type(error).__name__}: {error}"
             _say(f"  failed: {results.failed[label]}")
             return None
+
+
+def _wait_for_quiet() -> float:
+    """Wait a little for others to leave the machine; return how many per cent of it they use."""
+    deadline = time.monotonic() + QUIET_WAIT_SECONDS
+    while (busy := psutil.cpu_percent(interval=LOOK_SECONDS)) > QUIET_PERCENT and time.monotonic() < deadline:
+        pass
+    return busy
 
 
 def _say(text: str) -> None:
