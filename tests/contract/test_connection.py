@@ -85,11 +85,6 @@ async def test_what_is_not_http_is_refused(server: Server, request_bytes: bytes)
     assert (await talk(server, request_bytes)).startswith(b"HTTP/1.1 400 ")
 
 
-async def test_a_connection_that_never_sends_a_whole_head_is_closed(server: Server) -> None:
-    silent, dripping = await asyncio.gather(talk(server), talk(server, b"GET / HTTP/1.1\r\nhost:"))
-    assert silent == dripping == b""
-
-
 async def test_the_next_request_of_a_connection_has_limits_too(server: Server, api: Api) -> None:
     address = urlsplit(server.url)
     reader, writer = await asyncio.open_connection(address.hostname, address.port)

@@ -8,7 +8,7 @@ from litestar.handlers import HTTPRouteHandler
 from prometheus_client import generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
-from runwright.http.ava.auth import services_of
+from runwright.http.services import services_of
 
 _UNAVAILABLE: Final = 503
 _OK: Final = 200

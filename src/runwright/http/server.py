@@ -23,17 +23,20 @@ from runwright.http.connection import LimitedProtocol
 from runwright.http.front import Front, RequestMetrics
 from runwright.http.probes import probe_routes
 from runwright.http.services import EdgeSettings, Services
+from runwright.http.waits import Waits
 
 _BACKLOG: Final = 2048
 
 
 def build_app(services: Services, edge: EdgeSettings) -> Litestar:
     """Return the whole application; its `routes` say who may call what."""
+    waits = Waits(services.jobs)
+    submit = SubmitRoute(services, edge, waits)
     ava = Router("/v1/ava", route_handlers=[WorkerRoutes, JobRoutes, docs_routes()])
     app = Litestar(
         route_handlers=[ava, *probe_routes()],
         exception_handlers={Exception: respond_to_error},
-        state=State({"services": services, "edge": edge}),
+        state=State({"services": services, "edge": edge, "submit": submit, "waits": waits}),
         openapi_config=None,
         logging_config=None,
         debug=False,
@@ -42,7 +45,7 @@ def build_app(services: Services, edge: EdgeSettings) -> Litestar:
     # The front stands before the router, so that it also sees what has no route.
     app.asgi_handler = Front(
         app.asgi_handler,
-        fast={("POST", SUBMIT_PATH): SubmitRoute(services, edge)},
+        fast={("POST", SUBMIT_PATH): submit},
         allowed={route.path_format: route.methods for route in app.routes},
         metrics=RequestMetrics(services.metrics),
         clock=services.clock,
@@ -51,7 +54,17 @@ def build_app(services: Services, edge: EdgeSettings) -> Litestar:
 
 
 class _Uvicorn(uvicorn.Server):
-    """Uvicorn that leaves the process's signals alone."""
+    """Uvicorn that leaves the process's signals alone, and lets nobody wait for jobs in a shutdown."""
+
+    def __init__(self, config: uvicorn.Config, waits: Waits) -> None:
+        super().__init__(config)
+        self._waits = waits
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for connection in list(self.server_state.connections):
+            connection.shutdown()  # first, so that who is answered now hears that the connection ends
+        self._waits.end()
+        await super().shutdown(sockets)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
@@ -77,7 +90,8 @@ class HttpServer:
                 proxy_headers=False,
                 timeout_keep_alive=edge.keep_alive_seconds,
                 timeout_graceful_shutdown=edge.stop_seconds,
-            )
+            ),
+            app.state.waits,
         )
         self._serving: asyncio.Task[None] | None = None
 

@@ -1,37 +1,20 @@
 """What the edge is given: the services it calls and the limits it keeps."""
 
 from collections.abc import Awaitable, Callable
-from typing import Literal, Protocol
+from typing import Any, Literal, cast
 
 import msgspec
+from litestar.connection import ASGIConnection
 from prometheus_client import CollectorRegistry
 
 from runwright.core.clock import Clock, system_clock
-from runwright.core.roles import Role
 from runwright.jobs.service import Jobs
 from runwright.runtimes.model import RuntimeInfo
+from runwright.tenants.service import Keys
 from runwright.workers.service import Workers
 
 Facts = dict[str, str | int | float | bool | list[str] | None]
 """Plain things to say about a part of the server; never secrets."""
-
-
-class AuthenticKey(Protocol):
-    """An API key that was recognised; `tenant_id` is None for the platform key."""
-
-    @property
-    def id(self) -> str: ...
-    @property
-    def tenant_id(self) -> str | None: ...
-    @property
-    def role(self) -> Role: ...
-
-
-class Keys(Protocol):
-    """Whoever knows the API keys."""
-
-    async def authenticate(self, key: str, /) -> AuthenticKey | None:
-        """Return the key that this text is, or None."""
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,3 +57,8 @@ class EdgeSettings(msgspec.Struct, frozen=True, kw_only=True):
     """How long a stop waits for requests under way."""
     docs_url: str = ""
     """Where users reach this server, for links in errors; relative where empty."""
+
+
+def services_of(connection: ASGIConnection[Any, Any, Any, Any]) -> Services:
+    """Return what the application of a request was given."""
+    return cast("Services", connection.app.state.services)

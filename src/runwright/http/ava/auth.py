@@ -11,7 +11,7 @@ A missing or wrong key is 401; a header that is missing (platform key) or cannot
 
 import re
 from collections.abc import Mapping
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from litestar import Request
 from litestar.connection import ASGIConnection
@@ -21,7 +21,9 @@ from litestar.types import Scope
 
 from runwright.core.errors import ForbiddenError, MalformedError, UnauthenticatedError
 from runwright.core.roles import ROLES, Caller, Role
-from runwright.http.services import AuthenticKey, Keys, Services
+from runwright.http.services import services_of
+from runwright.tenants.model import Key
+from runwright.tenants.service import Keys
 
 SECRET: Final = b"x-internal-secret"
 TENANT: Final = b"x-tenant-id"
@@ -48,10 +50,6 @@ class Needs:
 
 READS: Final = Needs(Role.TENANT_VIEWER)
 WRITES: Final = Needs(Role.TENANT_SYSTEM_ADMIN)
-
-
-def services_of(connection: ASGIConnection[Any, Any, Any, Any]) -> Services:
-    return cast("Services", connection.app.state.services)
 
 
 def read_headers(scope: Scope) -> dict[bytes, bytes]:
@@ -90,7 +88,7 @@ def _key_text(headers: Mapping[bytes, bytes]) -> str:
     return secret.decode("ascii")
 
 
-def _platform_caller(key: AuthenticKey, headers: Mapping[bytes, bytes]) -> Caller:
+def _platform_caller(key: Key, headers: Mapping[bytes, bytes]) -> Caller:
     missing = [name.decode() for name in (TENANT, USER, ROLE) if not headers.get(name)]
     if missing:
         message = f"A platform key says for whom it calls; missing headers: {', '.join(missing)}."
@@ -101,7 +99,7 @@ def _platform_caller(key: AuthenticKey, headers: Mapping[bytes, bytes]) -> Calle
     return Caller(_id(headers, TENANT), _id(headers, USER), role, key.id)
 
 
-def _tenant_caller(key: AuthenticKey, headers: Mapping[bytes, bytes]) -> Caller:
+def _tenant_caller(key: Key, headers: Mapping[bytes, bytes]) -> Caller:
     tenant_id = key.tenant_id or ""
     if headers.get(TENANT) and _id(headers, TENANT) != tenant_id:
         raise ForbiddenError("This key belongs to another tenant.")

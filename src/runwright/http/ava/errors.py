@@ -7,7 +7,8 @@ import msgspec
 from litestar import Request, Response
 from litestar.exceptions import HTTPException
 
-from runwright.core.errors import InvalidError, RunwrightError
+from runwright.core.errors import InvalidError, RunwrightError, UnavailableError
+from runwright.db.pool import transient
 from runwright.http.answer import Answer
 from runwright.http.request_id import request_id_of
 
@@ -63,6 +64,8 @@ def error_answer(error: Exception, *, request_id: str, docs_url: str) -> Answer:
     """Return the response for an error; one that we do not know is logged whole and answered bare."""
     fields: dict[str, list[str]] | None = None
     headers: list[tuple[bytes, bytes]] = []
+    if transient(error):
+        error = UnavailableError("The store is out of reach; try again.")
     if isinstance(error, RunwrightError):
         meaning, message = MEANINGS.get(error.code, MEANINGS["internal"]), error.message
         fields = error.fields if isinstance(error, InvalidError) else None

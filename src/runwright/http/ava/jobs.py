@@ -8,7 +8,7 @@ from msgspec import UNSET
 
 from runwright.core.errors import NotFoundError
 from runwright.core.ids import is_id
-from runwright.http.ava.auth import READS, WRITES, AvaRequest, read_headers, services_of
+from runwright.http.ava.auth import READS, WRITES, AvaRequest, read_headers
 from runwright.http.ava.job_forms import (
     LIST_JOBS,
     NO_QUERY,
@@ -24,7 +24,7 @@ from runwright.http.ava.job_forms import (
 )
 from runwright.http.ava.operations import Operation
 from runwright.http.ava.paging import read_page, show_page
-from runwright.http.ava.submit import submit_job
+from runwright.http.ava.submit import submit_of
 from runwright.http.ava.wire import (
     AttemptWire,
     Data,
@@ -38,6 +38,7 @@ from runwright.http.ava.wire import (
     logs_wire,
 )
 from runwright.http.body import read_json_body
+from runwright.http.services import services_of
 
 _TAG: Final = "Jobs"
 
@@ -76,13 +77,9 @@ class JobRoutes(Controller):
     )
     async def create_job(self, request: AvaRequest) -> Response[Data[JobWire]]:
         """Answers with the stored record at once; with `wait`, when the job has ended."""
-        answer = await submit_job(
-            services_of(request),
-            request.app.state.edge,
-            request.user,
-            read_headers(request.scope),
-            request.scope["query_string"],
-            request.receive,
+        headers = read_headers(request.scope)
+        answer = await submit_of(request).answer(
+            request.user, headers, request.scope["query_string"], request.receive
         )
         return Response(answer.body, status_code=answer.status, media_type="application/json")  # type: ignore[arg-type]
 

@@ -2,13 +2,14 @@
 
 The framework costs more than the whole rest of this request, so the front hands it straight to
 `SubmitRoute`, a bare ASGI application. Litestar has the same route (it is in `app.routes`, and
-answers any other spelling of the path), and both call `submit_job`: one meaning, two doors.
+answers any other spelling of the path), and both call `answer`: one meaning, two doors.
 """
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final, cast
 
 import msgspec
+from litestar.connection import ASGIConnection
 from litestar.types import Receive, Scope, Send
 
 from runwright.core.jobs import TERMINAL
@@ -21,6 +22,7 @@ from runwright.http.ava.wire import Data, job_wire
 from runwright.http.body import read_json_body
 from runwright.http.request_id import request_id_of
 from runwright.http.services import EdgeSettings, Services
+from runwright.http.waits import Waits
 
 PATH: Final = "/v1/ava/jobs"
 
@@ -28,39 +30,37 @@ _encode: Final = msgspec.json.Encoder().encode
 
 
 class SubmitRoute:
-    """The route as a bare ASGI application."""
+    """The route as a bare ASGI application, and its meaning as `answer`."""
 
-    def __init__(self, services: Services, edge: EdgeSettings) -> None:
+    def __init__(self, services: Services, edge: EdgeSettings, waits: Waits) -> None:
         self._services = services
         self._edge = edge
+        self._waits = waits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             headers = read_headers(scope)
             caller = await admit(headers, self._services.keys, WRITES.role)
-            answer = await submit_job(
-                self._services, self._edge, caller, headers, scope["query_string"], receive
-            )
+            answer = await self.answer(caller, headers, scope["query_string"], receive)
         except Exception as error:  # noqa: BLE001  the last resort, which logs what it does not know
             answer = error_answer(error, request_id=request_id_of(scope), docs_url=self._edge.docs_url)
         await send_answer(send, answer)
 
+    async def answer(
+        self, caller: Caller, headers: Mapping[bytes, bytes], query: bytes, receive: Receive
+    ) -> Answer:
+        """Check, accept and answer one job: 201 with its record, 200 where the key was replayed."""
+        wait = SUBMIT_QUERY.read_query(query).wait if query else 0.0
+        body = await read_json_body(headers, receive, self._edge)
+        new = new_job(CREATE_JOB.read_json(body))
+        idempotency = read_idempotency(headers, body)
+        submitted = await self._services.jobs.submit(caller, new, idempotency, wanted=wait > 0)
+        job = submitted.job
+        if wait > 0 and job.status not in TERMINAL:
+            job = await self._waits.until_ended(caller.tenant_id, job.id, wait)
+        return Answer(200 if submitted.replayed else 201, _encode(Data(job_wire(job))))
 
-async def submit_job(
-    services: Services,
-    edge: EdgeSettings,
-    caller: Caller,
-    headers: Mapping[bytes, bytes],
-    query: bytes,
-    receive: Receive,
-) -> Answer:
-    """Check, accept and answer one job: 201 with its record, 200 where the key was replayed."""
-    wait = SUBMIT_QUERY.read_query(query).wait if query else 0.0
-    body = await read_json_body(headers, receive, edge)
-    new = new_job(CREATE_JOB.read_json(body))
-    idempotency = read_idempotency(headers, body)
-    submitted = await services.jobs.submit(caller, new, idempotency, wanted=wait > 0)
-    job = submitted.job
-    if wait > 0 and job.status not in TERMINAL:
-        job = await services.jobs.wait(caller.tenant_id, job.id, wait)
-    return Answer(200 if submitted.replayed else 201, _encode(Data(job_wire(job))))
+
+def submit_of(connection: ASGIConnection[Any, Any, Any, Any]) -> SubmitRoute:
+    """Return the route as the application of a request has it."""
+    return cast("SubmitRoute", connection.app.state.submit)

@@ -1,0 +1,185 @@
+"""What the edge does in time: slow clients, waiting requests at a stop, a store that is out of reach.
+
+The edge runs inside the test on a real database, with times short enough to see them pass.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+import asyncpg
+import pytest
+from prometheus_client import CollectorRegistry
+from tests.contract.client import Json
+
+from runwright.core.clock import system_clock
+from runwright.db.pool import Pool
+from runwright.http.ava.errors import error_answer
+from runwright.http.server import HttpServer, build_app
+from runwright.http.services import EdgeSettings, Health, Services
+from runwright.jobs.service import Jobs
+from runwright.jobs.signals import JobSignals
+from runwright.runtimes.model import RuntimeInfo
+from runwright.tenants.service import Keys
+from runwright.workers.service import Workers
+
+KEY = "platform-key"
+HEADERS = {
+    "host": "localhost",
+    "x-internal-secret": KEY,
+    "x-tenant-id": "ten_1",
+    "x-user-id": "usr_1",
+    "x-platform-role": "tenant-system-admin",
+    "content-type": "application/json",
+}
+SETTINGS = EdgeSettings(head_seconds=0.2, body_seconds=0.2, keep_alive_seconds=1, stop_seconds=5)
+
+
+class Edge(NamedTuple):
+    """A running edge and what stands behind it."""
+
+    server: HttpServer
+    url: str
+    pool: Pool
+
+
+async def _healthy() -> Health:
+    return Health(status="ok", version="0", isolation={}, database={}, executors={}, pool={}, runtimes=[])
+
+
+async def _nothing_left() -> None:
+    """No jobs are left behind by a deprecated worker here."""
+
+
+@pytest.fixture
+async def edge(database: Pool) -> AsyncIterator[Edge]:
+    signals = JobSignals(origin="test", send=lambda _: None)
+    jobs = Jobs(database, clock=system_clock, signals=signals)
+    services = Services(
+        workers=Workers(database, clock=system_clock, on_deprecated=_nothing_left),
+        jobs=jobs,
+        keys=Keys(database, clock=system_clock, platform_key=KEY),
+        runtimes=lambda name: RuntimeInfo(name=name, ready=True),
+        health=_healthy,
+        ready=lambda: False,
+        metrics=CollectorRegistry(),
+    )
+    server = HttpServer(build_app(services, SETTINGS), host="127.0.0.1", port=0, edge=SETTINGS)
+    url = await server.start()
+    yield Edge(server, url, database)
+    await server.stop()
+    await jobs.stop()
+    signals.stop()
+
+
+class Connection:
+    """A connection on which a test says what is sent, and when."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self.writer = writer
+
+    def send(self, method: str, path: str, body: bytes = b"", **headers: str) -> None:
+        lines = [f"{name}: {value}" for name, value in (HEADERS | headers).items()]
+        if "content-length" not in headers:
+            lines.append(f"content-length: {len(body)}")
+        self.writer.write("\r\n".join([f"{method} {path} HTTP/1.1", *lines, "", ""]).encode() + body)
+
+    async def answer(self) -> tuple[int, dict[str, str], Json]:
+        """The next response: status, headers and what its JSON says."""
+        head = (await self.reader.readuntil(b"\r\n\r\n")).decode()
+        first, *lines = head.strip().split("\r\n")
+        headers = dict(line.split(": ", 1) for line in lines)
+        body = await self.reader.readexactly(int(headers["content-length"]))
+        return int(first.split()[1]), headers, json.loads(body)
+
+    async def ask(self, method: str, path: str, value: Json = None) -> tuple[int, Json]:
+        self.send(method, path, b"" if value is None else json.dumps(value).encode())
+        status, _, body = await self.answer()
+        return status, body
+
+
+@pytest.fixture
+async def connection(edge: Edge) -> AsyncIterator[Connection]:
+    address = urlsplit(edge.url)
+    async with asyncio.timeout(20):
+        reader, writer = await asyncio.open_connection(address.hostname, address.port)
+        yield Connection(reader, writer)
+        writer.close()
+
+
+async def test_a_head_that_does_not_arrive_in_time_ends_the_connection(connection: Connection) -> None:
+    connection.writer.write(b"GET /livez HTTP/1.1\r\nhost:")
+    assert await connection.reader.read() == b""
+
+
+async def test_a_connection_that_says_nothing_is_closed(connection: Connection) -> None:
+    assert await connection.reader.read() == b""
+
+
+async def test_the_second_head_must_arrive_in_time_too(connection: Connection) -> None:
+    assert await connection.ask("GET", "/livez") == (200, {"status": "ok"})
+    connection.writer.write(b"GET /livez")
+    assert await connection.reader.read() == b""
+
+
+async def test_an_idle_connection_is_closed_after_its_time(connection: Connection) -> None:
+    assert await connection.ask("GET", "/livez") == (200, {"status": "ok"})
+    assert await connection.reader.read() == b""
+
+
+@pytest.mark.parametrize("path", ["/v1/ava/jobs", "/v1/ava/workers"])
+async def test_a_body_that_does_not_arrive_in_time_is_given_up(connection: Connection, path: str) -> None:
+    connection.send("POST", path, b"{", **{"content-length": "100"})
+    status, headers, body = await connection.answer()
+    assert (status, body["error"]["code"]) == (408, "request_timeout")
+    assert headers["connection"] == "close"
+    assert await connection.reader.read() == b""
+
+
+async def test_not_ready_is_503(connection: Connection) -> None:
+    assert await connection.ask("GET", "/readyz") == (503, {"status": "not ready"})
+
+
+async def _queued_job(connection: Connection) -> Json:
+    body = {"name": "w", "runtime": "python"}
+    status, answer = await connection.ask("POST", "/v1/ava/workers", body)
+    assert status == 201
+    return {"worker_id": answer["data"]["id"]}
+
+
+async def test_a_stop_answers_who_waits_with_the_job_as_it_is(edge: Edge, connection: Connection) -> None:
+    body = json.dumps(await _queued_job(connection)).encode()
+    connection.send("POST", "/v1/ava/jobs?wait=60", body)
+    while await edge.pool.fetchval("SELECT count(*) FROM jobs") == 0:
+        continue
+    stopping = asyncio.create_task(edge.server.stop())
+    status, headers, answer = await connection.answer()
+    assert (status, answer["data"]["status"]) == (201, "queued")
+    assert headers["connection"] == "close"
+    await stopping
+
+
+@pytest.mark.parametrize(
+    "error",
+    [ConnectionRefusedError(), TimeoutError(), asyncpg.ConnectionDoesNotExistError("closed")],
+)
+def test_a_store_out_of_reach_is_503(error: Exception) -> None:
+    answer = error_answer(error, request_id="req_1", docs_url="")
+    assert (answer.status, json.loads(answer.body)["error"]["code"]) == (503, "integration_unavailable")
+    assert (b"retry-after", b"1") in answer.headers
+
+
+def test_an_unknown_error_is_answered_bare_and_logged_whole(caplog: pytest.LogCaptureFixture) -> None:
+    answer = error_answer(RuntimeError("a detail"), request_id="req_1", docs_url="https://docs.example")
+    assert answer.status == 500
+    assert json.loads(answer.body)["error"] == {
+        "code": "internal_error",
+        "message": "The server failed; the fault has been logged.",
+        "request_id": "req_1",
+        "docs_url": "https://docs.example/v1/ava/docs#internal_error",
+    }
+    assert "req_1" in caplog.text
+    assert "a detail" in caplog.text
