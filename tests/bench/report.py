@@ -35,8 +35,8 @@ def _lines(results: Results, bars: Sequence[Bar]) -> Iterator[str]:
     yield ""
     yield f"{machine.cores} cores ({machine.processor}), {machine.memory_gib} GiB, {machine.system}, "
     busy = results.busy_before.values()
-    yield f"Python {machine.python}. Medians of the rounds. Just before the measurements the machine was "
-    yield f"{median(busy or [0]):.0f} % busy with other things (median; {max(busy, default=0):.0f} % at most)."
+    yield f"Python {machine.python}. Medians of the rounds. Just before the measurements the machine was (median) "
+    yield f"{median(busy or [0]):.0f} % busy with other things, {max(busy, default=0):.0f} % at most."
     yield from _bar_table(bars)
     yield from _throughput_table("Single submit, overlapping with execution", results.submit)
     yield from _throughput_table("Drain of a backlog", results.drain)
