@@ -3,8 +3,11 @@
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
+from typing import Final
 
 from runwright.core.notices import Notice
+
+STOP_SECONDS: Final = 10.0
 
 
 class PassLoop:
@@ -30,17 +33,24 @@ class PassLoop:
         self._wake = asyncio.Event()
         self._passed = asyncio.Condition()
         self._task: asyncio.Task[None] | None = None
+        self._stopping = False
         self.passes = 0
 
     def start(self) -> None:
         """Begin; the first pass is made at once."""
         if self._task is None:
+            self._stopping = False
             self._task = asyncio.get_running_loop().create_task(self._run(), name=self._name)
 
     async def stop(self) -> None:
-        """End after the pass under way is cancelled; safe unstarted and twice."""
+        """End after the pass under way, which is cancelled only when it hangs; safe unstarted and twice."""
         task, self._task = self._task, None
-        if task is not None:
+        if task is None:
+            return
+        self._stopping = True
+        self._wake.set()
+        _, late = await asyncio.wait([task], timeout=STOP_SECONDS)
+        if late:
             task.cancel()
             await asyncio.wait([task])
 
@@ -54,7 +64,7 @@ class PassLoop:
             await self._passed.wait_for(lambda: self.passes >= passes)
 
     async def _run(self) -> None:
-        while True:
+        while not self._stopping:
             self._wake.clear()
             try:
                 pause = await self._make_pass()
