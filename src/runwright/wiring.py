@@ -115,7 +115,12 @@ async def _lay_foundation(settings: Settings, stack: AsyncExitStack) -> Foundati
     """Probe the host, bring up the database and its schema; None where the host is below the floor."""
     metrics = CollectorRegistry()
     notice = Observer(metrics)
-    host = await asyncio.to_thread(probe_host)
+    host = await asyncio.to_thread(
+        probe_host,
+        python_path=settings.python_path,
+        node_path=settings.node_path,
+        shell_path=settings.bash_path,
+    )
     notice("host_probed", isolation=host.isolation.wire_name, missing=", ".join(m.what for m in host.missing))
     refusal = floor_refusal(settings.isolation_floor, host)
     if refusal is not None and "executor" in settings.roles:
