@@ -4,7 +4,7 @@ import re
 from typing import Final
 
 _LENGTH: Final = 200
-_PART: Final = re.compile(r"[\w.@+-][\w .@+-]*")
+_PART: Final = re.compile(r"[\w.@+][\w .@+-]*")
 
 
 def check_entrypoint(entrypoint: str) -> str | None:

@@ -84,7 +84,7 @@ class Tree:
         self.killed = False
 
     def start(self, launch: Launch) -> None:
-        """Start the processes. Every other descriptor of ours is close-on-exec."""
+        """Start the processes."""
         places = {0: -1, 1: launch.stdout, 2: launch.stderr, SOCKET_FD: launch.socket}
         if launch.seccomp is not None:
             places[SECCOMP_FD] = launch.seccomp
@@ -191,10 +191,24 @@ class Tree:
         self._on_gone()
 
 
+def _inheritable() -> list[int]:
+    """Return the descriptors, beside the standard ones, that a new process would inherit."""
+    found = []
+    for name in os.listdir("/proc/self/fd"):  # noqa: PTH208  a listing, no paths
+        with contextlib.suppress(OSError):
+            if int(name) >= SOCKET_FD and os.get_inheritable(int(name)):
+                found.append(int(name))
+    return found
+
+
 def spawn(launch: Launch, places: dict[int, int]) -> int:
-    """Start the process with each descriptor in its place; sources are moved out of the way first."""
+    """Start the process with each descriptor in its place, and no other.
+
+    Sources are copied out of the way first. What this process itself inherited, and may pass
+    on, is closed: nothing of it may reach a sandbox.
+    """
     copies: list[int] = []
-    actions: list[tuple[int, ...]] = []
+    actions: list[tuple[int, ...]] = [(os.POSIX_SPAWN_CLOSE, fd) for fd in _inheritable()]
     null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
     try:
         for place, source in places.items():
