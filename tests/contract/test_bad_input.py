@@ -92,6 +92,29 @@ def test_config_is_at_most_64_levels_deep(api: Api) -> None:
     assert fields_of(api.post("/workers", body)).keys() == {"config"}
 
 
+def test_no_depth_between_the_limit_and_what_a_parser_can_take_is_a_fault(api: Api) -> None:
+    for levels in range(880, 1010):
+        deep = b"[" * levels + b"]" * levels
+        body = (
+            b'{"name": "w", "runtime": "python", "config": {"A": '
+            + deep
+            + b"}, "
+            + b'"network": '
+            + deep
+            + b"}"
+        )
+        assert api.call("POST", "/workers", content=body).status_code in {400, 422}
+        for path in (*DOORS, "/jobs/batch"):
+            body = (
+                b'{"worker_id": "x", "jobs": [{"input": {"a": '
+                + deep
+                + b'}}], "input": {"a": '
+                + deep
+                + b"}}"
+            )
+            assert api.call("POST", path, content=body).status_code in {400, 422}
+
+
 @pytest.mark.parametrize("path", DOORS)
 @pytest.mark.parametrize(
     ("body", "field"),

@@ -49,7 +49,7 @@ async def test_a_body_that_only_claims_to_be_huge_is_refused_unread(server: Serv
 
 async def test_a_chunked_body_is_refused_where_it_passes_the_limit(server: Server, api: Api) -> None:
     chunk = b"10000\r\n" + b" " * 0x10000 + b"\r\n"
-    answer = await talk(server, head(api, "transfer-encoding: chunked"), chunk * 33)
+    answer = await talk(server, head(api, "transfer-encoding: chunked"), chunk * 33, b"0\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 413 ")
 
 

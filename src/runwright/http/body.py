@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import ClassVar, Final
 
 from litestar.types import Receive
@@ -11,6 +12,7 @@ from runwright.http.services import EdgeSettings
 
 _JSON: Final = b"application/json"
 _DRAIN_FACTOR: Final = 8
+_DRAIN_SECONDS: Final = 2.0
 
 
 class SlowRequestError(RunwrightError):
@@ -43,8 +45,10 @@ def _require_json(content_type: bytes) -> None:
 
 
 async def _read(headers: Mapping[bytes, bytes], receive: Receive, limit: int) -> bytes:
-    if int(headers.get(b"content-length", b"0")) > limit:
-        await _drain(headers, receive, limit)
+    announced = int(headers.get(b"content-length", b"0"))
+    if announced > limit:
+        if b"expect" not in headers and announced <= _DRAIN_FACTOR * limit:
+            await _drain(receive, announced)
         raise _too_large(limit)
     body, more = await _next_part(receive)
     if more:
@@ -56,17 +60,20 @@ async def _read(headers: Mapping[bytes, bytes], receive: Receive, limit: int) ->
             size += len(body)
         body = b"".join(parts)
     if len(body) > limit:
+        if more:
+            await _drain(receive, _DRAIN_FACTOR * limit)
         raise _too_large(limit)
     return body
 
 
-async def _drain(headers: Mapping[bytes, bytes], receive: Receive, limit: int) -> None:
-    """Swallow a body that is not much too large, so that its sender gets to read the answer."""
-    if b"expect" in headers or int(headers[b"content-length"]) > _DRAIN_FACTOR * limit:
-        return
+async def _drain(receive: Receive, most_bytes: int) -> None:
+    """Swallow a while what else comes, for a sender that is still sending never reads the answer."""
     more = True
-    while more:
-        _, more = await _next_part(receive)
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_DRAIN_SECONDS):
+            while more and most_bytes > 0:
+                part, more = await _next_part(receive)
+                most_bytes -= len(part)
 
 
 async def _next_part(receive: Receive) -> tuple[bytes, bool]:

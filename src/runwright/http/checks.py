@@ -8,6 +8,7 @@ JSON that breaks rules an InvalidError whose `fields` name the bad ones (`config
 
 import re
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from datetime import datetime
 from typing import Any, Final, Generic, NoReturn, TypeVar
 from urllib.parse import parse_qsl
@@ -24,7 +25,9 @@ Problem = tuple[str, str]
 """Where below the field (empty: the field itself) and what is wrong."""
 
 Rule = Callable[[Any], Iterable[Problem]]
-"""Checks the value of one field that has the right type and is neither null nor absent."""
+"""Checks the value of one field that has the right type and is neither null nor absent.
+
+Text that turns out not to be JSON may be left to raise."""
 
 _MOST_PROBLEMS: Final = 100
 _LONGEST_NAME: Final = 100
@@ -49,21 +52,26 @@ class Form(Generic[T]):
         self._fields = {field.encode_name: field for field in msgspec.structs.fields(shape)}
 
     def with_rules(self, rules: Mapping[str, Rule]) -> "Form[T]":
-        """Return this form with further rules, which stand beside a field's own."""
+        """Return this form with further rules; one for a field that has a rule replaces it."""
         return Form(self.shape, {**self._rules, **rules}, self._refusals)
 
     def read_json(self, body: bytes | msgspec.Raw) -> T:
         """Return the struct that a body holds."""
         try:
+            return self._read_whole(body) or self._gather(self._split(body), _decode_field)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            _refuse_malformed(error)
+
+    def _read_whole(self, body: bytes | msgspec.Raw) -> T | None:
+        """The fast way; None where anything is wrong with a field."""
+        try:
             value = self._decoder.decode(body)
         except msgspec.ValidationError:
-            return self._gather(self._split(body), _decode_field)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            refuse_malformed(error)
+            return None
         for name, rule in self._rules.items():
             given = getattr(value, name)
             if given is not None and given is not msgspec.UNSET and any(True for _ in rule(given)):
-                return self._gather(self._split(body), _decode_field)
+                return None
         return value
 
     def read_query(self, query: bytes) -> T:
@@ -88,9 +96,7 @@ class Form(Generic[T]):
             bytes(body).decode()  # what no field holds is not decoded below
             return msgspec.json.decode(body, type=dict[str, msgspec.Raw])
         except msgspec.ValidationError:
-            refuse_other_than_object(body)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            refuse_malformed(error)
+            _refuse_other_than_object(body)
 
     def _gather(self, given: Mapping[str, V], read: Callable[[V, Any], object]) -> T:
         problems = Problems()
@@ -135,7 +141,7 @@ class Problems:
             raise InvalidError(self._fields)
 
 
-def refuse_malformed(error: Exception) -> NoReturn:
+def _refuse_malformed(error: Exception) -> NoReturn:
     """Raise what a body that is not JSON is answered with."""
     if isinstance(error, RecursionError):
         reason = "it is nested too deeply"
@@ -146,24 +152,15 @@ def refuse_malformed(error: Exception) -> NoReturn:
     raise MalformedError(f"The body cannot be read as JSON: {reason}.") from None
 
 
-def refuse_other_than_object(body: bytes | msgspec.Raw) -> NoReturn:
+def _refuse_other_than_object(body: bytes | msgspec.Raw) -> NoReturn:
     """Raise what JSON that is no object is answered with, if it is JSON at all."""
-    try:
+    with suppress(msgspec.ValidationError):
         msgspec.json.decode(body)
-    except msgspec.ValidationError:
-        pass
-    except (msgspec.DecodeError, RecursionError) as error:
-        refuse_malformed(error)
     raise InvalidError({"body": ["Must be a JSON object."]})
 
 
 def _decode_field(raw: msgspec.Raw, kind: Any) -> object:  # noqa: ANN401  a type expression has no type
-    try:
-        return msgspec.json.decode(raw, type=kind)
-    except msgspec.ValidationError:
-        raise
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        refuse_malformed(error)
+    return msgspec.json.decode(raw, type=kind)
 
 
 def _convert_text(text: str, kind: Any) -> object:  # noqa: ANN401  a type expression has no type

@@ -13,7 +13,7 @@ from runwright.core.errors import InvalidError
 from runwright.core.jobs import JobStatus, Trigger
 from runwright.http.ava.paging import PageQuery
 from runwright.http.ava.text import plausible_id, plausible_time
-from runwright.http.checks import Form, Problem, Problems, refuse_malformed
+from runwright.http.checks import Form, Problem, Problems
 from runwright.http.messages import explain_mismatch
 from runwright.http.nesting import DEPTH_LIMIT, nests_too_deeply
 from runwright.jobs.model import Idempotency, JobFilter, NewJob
@@ -114,8 +114,6 @@ def _check_input(raw: Raw) -> Iterable[Problem]:
         _INPUT.decode(text)
     except msgspec.ValidationError as error:
         return (explain_mismatch(str(error), dict),)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        refuse_malformed(error)
     if nests_too_deeply(text):
         return (("", f"Must not be nested more than {DEPTH_LIMIT} levels deep."),)
     return ()

@@ -1,6 +1,5 @@
 """What requests about workers may hold."""
 
-import re
 from collections.abc import Callable, Iterable
 from typing import Annotated, Any, Final, Literal
 
@@ -10,46 +9,39 @@ from msgspec import UNSET, Meta, UnsetType, field
 from runwright.core.errors import InvalidError
 from runwright.http.ava.paging import PageQuery
 from runwright.http.ava.text import storable_text
+from runwright.http.ava.worker_rules import (
+    CONFIG_KEYS,
+    DESCRIPTION_LIMIT,
+    ENTRYPOINT_LIMIT,
+    ENV_NAME,
+    HOST,
+    NAME_LIMIT,
+    SECRETS,
+    SOURCE_LIMIT,
+    check_config,
+    check_entrypoint,
+    check_hosts,
+    check_name,
+    check_secrets,
+    check_source,
+)
 from runwright.http.checks import Form, Problem, Rule
-from runwright.http.nesting import DEPTH_LIMIT, nests_too_deeply
 from runwright.runtimes.model import RuntimeInfo
 from runwright.workers.model import NewWorker, RuntimeName, Worker, WorkerChanges, WorkerFilter, WorkerStatus
-
-_NAME_LIMIT: Final = 200
-_DESCRIPTION_LIMIT: Final = 2_000
-_ENTRYPOINT_LIMIT: Final = 255
-_SOURCE_LIMIT: Final = 1024 * 1024
-_CONFIG_KEYS: Final = 100
-_CONFIG_LIMIT: Final = 64 * 1024
-_SECRETS: Final = 50
-_HOSTS: Final = 100
-_LABEL: Final = "[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
-_HOST: Final = rf"^{_LABEL}(\.{_LABEL}){{0,20}}$"
-_LONGEST_HOST: Final = 253
-_ENV_NAME: Final = "^[A-Za-z_][A-Za-z0-9_]{0,127}$"
-
-_IS_ENV_NAME: Final = re.compile(_ENV_NAME.rstrip("$") + r"\Z")
-_IS_HOST: Final = re.compile(_HOST.rstrip("$") + r"\Z")
-_HOLDS_NUL: Final = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
-_RESERVED: Final = re.compile(
-    r"(?:PATH|HOME|ENV|IFS|SHELL|USER|LOGNAME|PWD|OLDPWD|TMPDIR|TEMP|TMP|LOCPATH|NLSPATH|HOSTALIASES|RES_OPTIONS"
-    r"|SHELLOPTS|BASHOPTS|PS4|PROMPT_COMMAND|CDPATH|GLOBIGNORE|OPENSSL_CONF|SSLKEYLOGFILE"
-    r"|(?:LD|DYLD|PYTHON|NODE|DENO|WASMTIME|AVA|RUNWRIGHT|BASH|GCONV|GLIBC|MALLOC)(?:_.*)?|PYTHON.*|BASH_.*)"
-)
 
 Name = Annotated[
     str,
     Meta(
         description="Human-readable name; surrounding white space is dropped.",
-        extra_json_schema={"minLength": 1, "maxLength": _NAME_LIMIT},
+        extra_json_schema={"minLength": 1, "maxLength": NAME_LIMIT},
     ),
 ]
-Description = Annotated[str, Meta(max_length=_DESCRIPTION_LIMIT, description="What this worker does.")]
+Description = Annotated[str, Meta(max_length=DESCRIPTION_LIMIT, description="What this worker does.")]
 Entrypoint = Annotated[
     str,
     Meta(
         min_length=1,
-        max_length=_ENTRYPOINT_LIMIT,
+        max_length=ENTRYPOINT_LIMIT,
         description="Relative file path within the source; default by runtime: index.js, main.py, main.ts, "
         "main.sh, main.wasm.",
     ),
@@ -58,7 +50,7 @@ SourceCode = Annotated[
     str,
     Meta(
         description="Inline source code, at most 1 MiB in UTF-8.",
-        extra_json_schema={"maxLength": _SOURCE_LIMIT},
+        extra_json_schema={"maxLength": SOURCE_LIMIT},
     ),
 ]
 Config = Annotated[
@@ -66,7 +58,7 @@ Config = Annotated[
     Meta(
         description="Non-secret values injected as environment variables; a value that is no string is "
         "injected as its JSON text. At most 64 KiB as JSON; names the runtimes rely on are reserved.",
-        extra_json_schema={"maxProperties": _CONFIG_KEYS, "propertyNames": {"pattern": _ENV_NAME}},
+        extra_json_schema={"maxProperties": CONFIG_KEYS, "propertyNames": {"pattern": ENV_NAME}},
     ),
 ]
 Secrets = Annotated[
@@ -74,9 +66,9 @@ Secrets = Annotated[
     Meta(
         description="Names of secrets to inject.",
         extra_json_schema={
-            "maxItems": _SECRETS,
+            "maxItems": SECRETS,
             "uniqueItems": True,
-            "items": {"type": "string", "pattern": _ENV_NAME},
+            "items": {"type": "string", "pattern": ENV_NAME},
         },
     ),
 ]
@@ -88,13 +80,13 @@ MaxConcurrency = Annotated[
 MemoryMb = Annotated[int, Meta(ge=64, le=4096, description="Memory of one sandbox.")]
 
 
-Host = Annotated[str, Meta(extra_json_schema={"pattern": _HOST})]
+Host = Annotated[str, Meta(extra_json_schema={"pattern": HOST})]
 
 
 class NetworkAllow(msgspec.Struct, forbid_unknown_fields=True):
     """Hosts that the worker may reach."""
 
-    allow: Annotated[list[Host], Meta(max_length=_HOSTS)]
+    allow: Annotated[list[Host], Meta(max_length=100)]
 
 
 Network = Annotated[
@@ -146,77 +138,21 @@ class WorkerQuery(PageQuery, frozen=True, kw_only=True):
         default=UNSET, name="filter[runtime]"
     )
     q: (
-        Annotated[str, Meta(max_length=_NAME_LIMIT, description="Part of the name, in any case.")] | UnsetType
+        Annotated[str, Meta(max_length=NAME_LIMIT, description="Part of the name, in any case.")] | UnsetType
     ) = UNSET
 
 
-def _check_name(name: str) -> Iterable[Problem]:
-    if not 1 <= len(name.strip()) <= _NAME_LIMIT:
-        yield "", f"Must have 1 to {_NAME_LIMIT} characters."
-    yield from storable_text(name)
-
-
-def _check_entrypoint(path: str) -> Iterable[Problem]:
-    parts = path.split("/")
-    if "\\" in path or any(part in {"", ".", ".."} for part in parts):
-        yield "", "Must be a relative path with forward slashes, without empty, '.' or '..' parts."
-    if any(ord(character) < ord(" ") for character in path):
-        yield "", "Must not hold control characters."
-
-
-def _check_source(source: str) -> Iterable[Problem]:
-    if len(source) > _SOURCE_LIMIT or len(source.encode()) > _SOURCE_LIMIT:
-        yield "", f"Must have at most {_SOURCE_LIMIT} bytes; deploy a bundle for more."
-    yield from storable_text(source)
-
-
-def _check_env_name(name: str) -> str | None:
-    if not _IS_ENV_NAME.match(name):
-        return "Must be a name of letters, digits and '_' (at most 128), not beginning with a digit."
-    if _RESERVED.fullmatch(name):
-        return "Is a reserved name."
-    return None
-
-
-def _check_config(config: dict[str, Any]) -> Iterable[Problem]:
-    if len(config) > _CONFIG_KEYS:
-        yield "", f"Must have at most {_CONFIG_KEYS} keys."
-    encoded = msgspec.json.encode(config)
-    if len(encoded) > _CONFIG_LIMIT:
-        yield "", f"Must have at most {_CONFIG_LIMIT} bytes as JSON."
-    if nests_too_deeply(encoded):
-        yield "", f"Must not be nested more than {DEPTH_LIMIT} levels deep."
-    for key, value in config.items():
-        if problem := _check_env_name(key):
-            yield key[:_NAME_LIMIT], problem
-        if _HOLDS_NUL.search(msgspec.json.encode(value)):
-            yield key[:_NAME_LIMIT], "Must not hold the character NUL."
-
-
-def _check_secrets(names: list[str]) -> Iterable[Problem]:
-    if len(names) > _SECRETS:
-        yield "", f"Must have at most {_SECRETS} names."
-    if len(set(names)) < len(names):
-        yield "", "Must not name a secret twice."
-    for index, name in enumerate(names):
-        if problem := _check_env_name(name):
-            yield str(index), problem
-
-
 def _check_network(network: str | NetworkAllow) -> Iterable[Problem]:
-    if isinstance(network, NetworkAllow):
-        for index, host in enumerate(network.allow):
-            if len(host) > _LONGEST_HOST or not _IS_HOST.match(host):
-                yield f"allow.{index}", "Must be a host name."
+    return () if isinstance(network, str) else check_hosts(network.allow)
 
 
 _RULES: Final[dict[str, Rule]] = {
-    "name": _check_name,
+    "name": check_name,
     "description": storable_text,
-    "entrypoint": _check_entrypoint,
-    "source_code": _check_source,
-    "config": _check_config,
-    "secrets": _check_secrets,
+    "entrypoint": check_entrypoint,
+    "source_code": check_source,
+    "config": check_config,
+    "secrets": check_secrets,
     "network": _check_network,
 }
 _READ_ONLY: Final = dict.fromkeys(
@@ -260,12 +196,11 @@ def worker_changes(body: ChangeWorkerBody) -> WorkerChanges:
     return WorkerChanges(**values)
 
 
-def check_merged_config(worker: Worker, changes: WorkerChanges) -> None:
+def check_merged_config(worker: Worker, more: dict[str, Any]) -> None:
     """Refuse a change after which the whole config would be too large."""
-    if changes.config is not UNSET:
-        merged = {key: value for key, value in (worker.config | changes.config).items() if value is not None}
-        if problems := [message for where, message in _check_config(merged) if not where]:
-            raise InvalidError({"config": [f"{message[:-1]} after merging." for message in problems]})
+    merged = {key: value for key, value in (worker.config | more).items() if value is not None}
+    if problems := [message for where, message in check_config(merged) if not where]:
+        raise InvalidError({"config": [f"{message[:-1]} after merging." for message in problems]})
 
 
 def worker_filter(query: WorkerQuery) -> WorkerFilter:

@@ -4,6 +4,7 @@ from typing import Final
 
 from litestar import Controller, delete, get, patch, post
 from litestar.params import FromPath
+from msgspec import UNSET
 
 from runwright.core.errors import NotFoundError
 from runwright.core.ids import is_id
@@ -99,7 +100,9 @@ class WorkerRoutes(Controller):
         workers = services_of(request).workers
         body = await read_json_body(read_headers(request.scope), request.receive, request.app.state.edge)
         changes = worker_changes(CHANGE_WORKER.read_json(body))
-        check_merged_config(await workers.get(request.user.tenant_id, _known(worker_id)), changes)
+        worker_id = _known(worker_id)
+        if changes.config is not UNSET:
+            check_merged_config(await workers.get(request.user.tenant_id, worker_id), changes.config)
         return Data(worker_wire(await workers.change(request.user, worker_id, changes)))
 
     @delete(
