@@ -12,7 +12,6 @@ from typing import Any, Final
 import asyncpg
 import httpx
 import pytest
-
 from tests.chaos.cluster import Cluster, adopt_orphans, descendants
 
 LONG: Final = os.environ.get("RUNWRIGHT_CHAOS") == "long"

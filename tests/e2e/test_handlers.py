@@ -4,7 +4,6 @@ from typing import Any, Final
 
 import msgspec
 import pytest
-
 from tests.contract.client import Api
 
 

@@ -41,7 +41,8 @@ EXAMPLES: Final = (
         {
             "name": "Incident enrichment pipeline",
             "runtime": "python",
-            "description": "Pulls threat intel for new critical incidents and posts enriched summary to Slack",
+            "description": "Pulls threat intel for new critical incidents"
+            " and posts enriched summary to Slack",
             "timeout_seconds": 120,
             "max_retries": 1,
             "config": {"SLACK_CHANNEL": "#security-ops", "MIN_SEVERITY": "high"},
@@ -97,7 +98,9 @@ class _Demo:
         path = f"/v1/ava/jobs/{job['id']}/logs"
         self._print_curl("GET", path)
         for line in self._call("GET", path)["logs"]:
-            self.console.print(f"  {line['ts']} {line['level']:5} {line['msg']}", markup=False, soft_wrap=True)
+            self.console.print(
+                f"  {line['ts']} {line['level']:5} {line['msg']}", markup=False, soft_wrap=True
+            )
 
     def _worker(self, example: Example) -> str:
         """Return the example's worker, made now or by an earlier demonstration."""

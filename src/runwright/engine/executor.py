@@ -52,6 +52,7 @@ LOOK_SECONDS: Final = 1.0
 CLAIM_LIMIT: Final = 256
 LOG_FLUSH_SECONDS: Final = 0.1
 USE_HALF_LIFE_SECONDS: Final = 10.0
+FORGOTTEN_USE: Final = 0.5
 HAND_BACKS_TOLERATED: Final = 3
 
 
@@ -74,7 +75,7 @@ MakePool = Callable[["Executor"], Pool]
 class Executor:
     """One per process; `make_pool` builds the pool around this executor's callbacks."""
 
-    def __init__(  # noqa: PLR0913  the composition root names them all
+    def __init__(
         self,
         db: Database,
         *,
@@ -93,7 +94,7 @@ class Executor:
         self._tokens = itertools.count(1)
         self._held: dict[int, HeldAttempt] = {}
         self._cursor: tuple[str, str] | None = None
-        self._used: Counter[str] = Counter()
+        self._used: dict[str, float] = {}
         self._used_at = 0.0
         self._look = True
         self._draining = False
@@ -246,13 +247,14 @@ class Executor:
             return LOOK_SECONDS  # sandboxes do not come up; do not spin
         return 0.0 if self._look else LOOK_SECONDS
 
-    def _use_by_tenant(self) -> Counter[str]:
+    def _use_by_tenant(self) -> dict[str, float]:
         now = asyncio.get_running_loop().time()
         elapsed = now - self._used_at
         if elapsed > 1.0:
             self._used_at = now
             fade = 0.5 ** (elapsed / USE_HALF_LIFE_SECONDS)
-            self._used = Counter({t: used * fade for t, used in self._used.items() if used * fade > 0.5})  # type: ignore[misc]
+            faded = {tenant: used * fade for tenant, used in self._used.items()}
+            self._used = {tenant: used for tenant, used in faded.items() if used > FORGOTTEN_USE}
         return self._used
 
     async def _take(self, job: ClaimedJob, executor_id: str) -> None:
@@ -260,7 +262,7 @@ class Executor:
         token = next(self._tokens)
         held = self._held[token] = HeldAttempt(job)
         self._idle.clear()
-        self._used[job.tenant_id] += 1
+        self._used[job.tenant_id] = self._used.get(job.tenant_id, 0.0) + 1
         if loaded is None:
             loaded = await self._definitions.fetch(job.worker_id)
         if self.id != executor_id or token not in self._held:
@@ -325,7 +327,7 @@ class Executor:
         future = self._recorder.record(held.ending(outcome, now=self._clock()))
         future.add_done_callback(lambda done: self._after_ending(token, held, done))
 
-    def _after_ending(self, token: int, held: HeldAttempt, done: "asyncio.Future[Ended | None]") -> None:
+    def _after_ending(self, token: int, held: HeldAttempt, done: asyncio.Future[Ended | None]) -> None:
         self._release(token, held)
         if self._failed(done):
             return
@@ -344,7 +346,7 @@ class Executor:
         future = self._recorder.record(back)
         future.add_done_callback(lambda done: self._after_hand_back(token, held, done))
 
-    def _after_hand_back(self, token: int, held: HeldAttempt, done: "asyncio.Future[Ended | None]") -> None:
+    def _after_hand_back(self, token: int, held: HeldAttempt, done: asyncio.Future[Ended | None]) -> None:
         self._release(token, held)
         self._failed(done)
         self._notice("job_handed_back", job_id=held.job.job_id)
@@ -358,10 +360,10 @@ class Executor:
         if loaded is not None and loaded.definition.max_concurrency is not None:
             self._wake_claims()
 
-    def _after_write(self, done: "asyncio.Future[Ended | None]") -> None:
+    def _after_write(self, done: asyncio.Future[Ended | None]) -> None:
         self._failed(done)
 
-    def _failed(self, done: "asyncio.Future[Ended | None]") -> bool:
+    def _failed(self, done: asyncio.Future[Ended | None]) -> bool:
         error = done.exception()
         if error is not None:
             self._notice("record_failed", error=f"{type(error).__name__}: {error}")

@@ -65,7 +65,7 @@ class Recorder:
         )
 
     def record(self, what: Record) -> asyncio.Future[Ended | None]:
-        """Write one thing; the future resolves when it is committed (for an ending: with what became of it)."""
+        """Write one thing; the future resolves after the commit, for an ending with what became of it."""
         return self._batches.add(what)
 
     async def stop(self) -> None:

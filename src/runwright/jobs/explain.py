@@ -1,5 +1,6 @@
 """Why a job is where it is: the facts that a claim looks at, put into words."""
 
+from collections.abc import Iterator
 from datetime import datetime
 
 import msgspec
@@ -68,32 +69,42 @@ async def explain_job(db: Database, *, job: Job, now: datetime) -> Explanation:
 
 
 def _why_queued(facts: _Facts, job: Job, now: datetime) -> list[Reason]:
-    reasons: list[Reason] = []
+    reasons = [*_worker_reasons(facts), *_time_reasons(facts, now), *_place_reasons(facts)]
+    return reasons or [Reason("next", f"Nothing holds it; it is next in line (priority {job.priority}).")]
 
-    def say(code: str, message: str, **details: object) -> None:
-        reasons.append(Reason(code, message, details))
 
+def _worker_reasons(facts: _Facts) -> Iterator[Reason]:
     if facts.worker_status == "paused":
-        say("worker_paused", "Its worker is paused; it runs when the worker is active again.")
+        yield Reason("worker_paused", "Its worker is paused; it runs when the worker is active again.")
     if facts.worker_status == "deprecated":
-        say("worker_deprecated", "Its worker is deprecated; it is about to be cancelled.")
-    if facts.state == "waiting" and facts.run_at > now:
-        seconds = round((facts.run_at - now).total_seconds(), 1)
-        if facts.attempt > 1:
-            say("retry_backoff", f"Attempt {facts.attempt} starts in {seconds} s, after the back-off.", run_at=facts.run_at)
-        else:
-            say("scheduled", f"It is scheduled to start in {seconds} s.", run_at=facts.run_at)
+        yield Reason("worker_deprecated", "Its worker is deprecated; it is about to be cancelled.")
+    limit, running = facts.max_concurrency, facts.worker_running
+    if limit is not None and running >= limit:
+        message = f"Its worker runs {running} jobs at once, its limit."
+        yield Reason("max_concurrency", message, {"running": running, "max_concurrency": limit})
+
+
+def _time_reasons(facts: _Facts, now: datetime) -> Iterator[Reason]:
+    if facts.state != "waiting" or facts.run_at <= now:
+        return
+    seconds = round((facts.run_at - now).total_seconds(), 1)
+    details = {"run_at": facts.run_at}
+    if facts.attempt > 1:
+        message = f"Attempt {facts.attempt} starts in {seconds} s, after the back-off."
+        yield Reason("retry_backoff", message, details)
+    else:
+        yield Reason("scheduled", f"It is scheduled to start in {seconds} s.", details)
+
+
+def _place_reasons(facts: _Facts) -> Iterator[Reason]:
     if facts.executors == 0:
-        say("no_executors", "No executor is running.")
+        yield Reason("no_executors", "No executor is running.")
     elif facts.suitable_executors == 0:
-        say("no_suitable_executor", f"No running executor offers the runtime {facts.runtime}.", runtime=facts.runtime)
-    if facts.max_concurrency is not None and facts.worker_running >= facts.max_concurrency:
-        message = f"Its worker runs {facts.worker_running} jobs at once, its limit."
-        say("max_concurrency", message, running=facts.worker_running, max_concurrency=facts.max_concurrency)
+        message = f"No running executor offers the runtime {facts.runtime}."
+        yield Reason("no_suitable_executor", message, {"runtime": facts.runtime})
     if facts.running >= facts.slots > 0:
-        say("executors_busy", f"All {facts.slots} slots are taken.", slots=facts.slots, running=facts.running)
+        details = {"slots": facts.slots, "running": facts.running}
+        yield Reason("executors_busy", f"All {facts.slots} slots are taken.", details)
     if facts.ahead_of_it > 0:
-        say("behind_others", f"{facts.ahead_of_it} jobs of its worker are before it.", ahead=facts.ahead_of_it)
-    if not reasons:
-        say("next", f"Nothing holds it; it is next in line (priority {job.priority}).")
-    return reasons
+        message = f"{facts.ahead_of_it} jobs of its worker are before it."
+        yield Reason("behind_others", message, {"ahead": facts.ahead_of_it})

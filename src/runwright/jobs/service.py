@@ -120,7 +120,9 @@ class Jobs:
             raise _no_job(job_id)
         job = await self.get(caller.tenant_id, job_id)
         if done.state == "ended":
-            message = f"The job has already ended ({job.status}); only queued or running jobs can be cancelled."
+            message = (
+                f"The job has already ended ({job.status}); only queued or running jobs can be cancelled."
+            )
             raise ConflictError(message)
         if done.executor_id is not None:
             self._signals.cancel_requested(done.executor_id)

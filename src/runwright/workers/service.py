@@ -102,7 +102,9 @@ class Workers:
 
     async def deprecate(self, caller: Caller, worker_id: str) -> Worker:
         """Soft-delete a worker: it takes no jobs from now on; its history stays. Safe to repeat."""
-        worker = await until_heard(lambda: self._deprecate(caller.tenant_id, worker_id), seconds=_RETRY_SECONDS)
+        worker = await until_heard(
+            lambda: self._deprecate(caller.tenant_id, worker_id), seconds=_RETRY_SECONDS
+        )
         await self._on_deprecated()
         return worker
 

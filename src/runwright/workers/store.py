@@ -31,9 +31,9 @@ async def insert_worker(db: PoolConnection, worker: Worker) -> None:
     """Insert a worker and its first version."""
     await db.execute(
         """
-        INSERT INTO workers (id, tenant_id, name, runtime, description, status, version, revision, entrypoint, config,
-                             secrets, timeout_seconds, max_retries, max_concurrency, memory_mb, network,
-                             created_by, created_at, updated_at)
+        INSERT INTO workers (id, tenant_id, name, runtime, description, status, version, revision, entrypoint,
+                             config, secrets, timeout_seconds, max_retries, max_concurrency,
+                             memory_mb, network, created_by, created_at, updated_at)
         VALUES ($1, $2, $3, $4, $5, $6, $7, 1, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
         """,
         worker.id,
@@ -78,9 +78,9 @@ async def update_worker(db: PoolConnection, worker: Worker) -> None:
     """Write a worker that the same transaction has locked; its revision goes up."""
     await db.execute(
         """
-        UPDATE workers SET name = $2, description = $3, status = $4, version = $5, entrypoint = $6, config = $7,
-            secrets = $8, timeout_seconds = $9, max_retries = $10, max_concurrency = $11, memory_mb = $12,
-            network = $13, updated_at = $14, revision = revision + 1
+        UPDATE workers SET name = $2, description = $3, status = $4, version = $5, entrypoint = $6,
+            config = $7, secrets = $8, timeout_seconds = $9, max_retries = $10, max_concurrency = $11,
+            memory_mb = $12, network = $13, updated_at = $14, revision = revision + 1
         WHERE id = $1
         """,
         worker.id,
@@ -105,7 +105,8 @@ async def fetch_worker(
 ) -> Worker | None:
     """Return a worker of the tenant; `lock` holds its row until the transaction ends."""
     row = await db.fetchrow(
-        f"SELECT {_COLUMNS} {_FROM} WHERE w.tenant_id = $1 AND w.id = $2" + (" FOR UPDATE OF w" if lock else ""),
+        f"SELECT {_COLUMNS} {_FROM} WHERE w.tenant_id = $1 AND w.id = $2"
+        + (" FOR UPDATE OF w" if lock else ""),
         tenant_id,
         worker_id,
     )
@@ -128,14 +129,16 @@ async def list_workers(
         params.append(which.name_contains)
         where += f" AND strpos(lower(w.name), lower(${len(params)})) > 0"
     total: int = await db.fetchval(
-        f"SELECT count(*) FROM (SELECT 1 FROM workers w WHERE {where} LIMIT {EXACT_COUNT_LIMIT}) AS bounded", *params
+        f"SELECT count(*) FROM (SELECT 1 FROM workers w WHERE {where} LIMIT {EXACT_COUNT_LIMIT}) AS bounded",
+        *params,
     )
     offset = (page.page - 1) * page.per_page
     if page.after_id is not None:
         params.append(page.after_id)
         where, offset = f"{where} AND w.id < ${len(params)}", 0
     rows = await db.fetch(
-        f"SELECT {_COLUMNS} {_FROM} WHERE {where} ORDER BY w.id DESC LIMIT {page.per_page + 1} OFFSET {offset}",
+        f"SELECT {_COLUMNS} {_FROM} WHERE {where} ORDER BY w.id DESC"
+        f" LIMIT {page.per_page + 1} OFFSET {offset}",
         *params,
     )
     workers = [_worker(row) for row in rows[: page.per_page]]

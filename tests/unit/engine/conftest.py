@@ -101,7 +101,7 @@ class Engine:
     async def until(self, condition: Callable[[], Awaitable[bool]], seconds: float = 20) -> None:
         """Wait for something that only the tables know."""
         async with asyncio.timeout(seconds):
-            while not await condition():
+            while not await condition():  # noqa: ASYNC110  nobody signals what a table holds
                 await asyncio.sleep(0.01)
 
     async def has_line(self, job: Job, text: str) -> bool:

@@ -2,17 +2,19 @@
 
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from runwright.core.errors import ConflictError
 from runwright.core.jobs import TERMINAL, TRANSITIONS, JobStatus, may_move
-from runwright.jobs.store.claim import ClaimedJob
 from runwright.jobs.store.finish import hand_back_jobs
 from runwright.workers.model import Worker, WorkerChanges, WorkerStatus
 from tests.unit.jobs.world import EXECUTOR, World
+
+if TYPE_CHECKING:
+    from runwright.jobs.store.claim import ClaimedJob
 
 OPERATIONS: Final = (
     "submit",

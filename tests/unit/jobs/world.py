@@ -66,7 +66,7 @@ class World:
         await register_executor(self.db, record, lease_seconds=3600)
         return executor_id
 
-    async def claim_all(  # noqa: PLR0913  the terms of a claim
+    async def claim_all(
         self,
         executor_id: str = EXECUTOR,
         *,

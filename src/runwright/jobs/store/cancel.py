@@ -63,7 +63,9 @@ async def cancel_job(db: PoolConnection, *, tenant_id: str, job_id: str, now: da
     return Cancellation("cancelled", None, row["wanted"])
 
 
-_DEPRECATED_ERROR: Final = b'{"code":"cancelled","message":"The worker was deprecated before the job could start."}'
+_DEPRECATED_ERROR: Final = (
+    b'{"code":"cancelled","message":"The worker was deprecated before the job could start."}'
+)
 
 
 async def cancel_jobs_of_deprecated(db: Database, *, now: datetime, limit: int = 1000) -> list[str]:

@@ -66,9 +66,11 @@ WITH RECURSIVE lane AS (
 ), last_lane AS (
     SELECT tenant_id, worker_id FROM lane WHERE nth = {LANE_WINDOW}
 ), open_lane AS (
-    SELECT l.tenant_id, l.worker_id, w.version, w.revision, w.max_concurrency, coalesce(f.room, 0) AS fast_room,
+    SELECT l.tenant_id, l.worker_id, w.version, w.revision, w.max_concurrency,
+           coalesce(f.room, 0) AS fast_room,
            least($3 + coalesce(f.room, 0),
-                 CASE WHEN w.max_concurrency IS NOT NULL THEN greatest(w.max_concurrency - busy.jobs, 0) END) AS room
+                 CASE WHEN w.max_concurrency IS NOT NULL THEN greatest(w.max_concurrency - busy.jobs, 0) END
+           ) AS room
     FROM lane l
     JOIN workers w ON w.id = l.worker_id AND w.status = 'active' AND w.runtime = ANY ($4)
     LEFT JOIN unnest($5::text[], $6::integer[]) AS f (worker_id, room) ON f.worker_id = l.worker_id
@@ -77,7 +79,8 @@ WITH RECURSIVE lane AS (
     ) busy ON w.max_concurrency IS NOT NULL
 ), candidate AS (
     SELECT o.*, c.job_id, c.rank,
-           coalesce(u.used, 0) + row_number() OVER (PARTITION BY o.tenant_id ORDER BY c.rank, c.job_id) AS turn,
+           coalesce(u.used, 0)
+             + row_number() OVER (PARTITION BY o.tenant_id ORDER BY c.rank, c.job_id) AS turn,
            row_number() OVER (PARTITION BY o.worker_id ORDER BY c.rank, c.job_id) AS nth_of_worker
     FROM open_lane o
     CROSS JOIN LATERAL (
@@ -90,7 +93,9 @@ WITH RECURSIVE lane AS (
     SELECT p.*
     FROM (
         SELECT *, nth_of_worker <= fast_room AS fast,
-               row_number() OVER (PARTITION BY nth_of_worker <= fast_room ORDER BY turn, rank, job_id) AS place
+               row_number() OVER (
+                   PARTITION BY nth_of_worker <= fast_room ORDER BY turn, rank, job_id
+               ) AS place
         FROM candidate
     ) p
     WHERE p.fast OR p.place <= $3

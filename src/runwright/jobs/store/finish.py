@@ -1,5 +1,7 @@
-"""Ending attempts: results, retries, hand-backs. Every statement shows the fence and changes
-nothing where it no longer matches, so a late result of an older attempt is refused.
+"""Ending attempts: results, retries, hand-backs.
+
+Every statement shows the fence and changes nothing where it no longer matches, so a late
+result of an older attempt is refused.
 """
 
 from collections.abc import Sequence
@@ -64,7 +66,8 @@ WITH item AS (
     DELETE FROM job_queue q USING item i
     WHERE q.tenant_id = i.tenant_id AND q.job_id = i.job_id AND q.fence = i.fence
       AND q.state = 'running' AND q.executor_id = $1
-    RETURNING q.tenant_id, q.job_id, q.worker_id, q.attempt, q.worker_version, q.wanted, q.cancel_requested_at,
+    RETURNING q.tenant_id, q.job_id, q.worker_id, q.attempt, q.worker_version, q.wanted,
+              q.cancel_requested_at,
               i.started_at, i.ended_at, i.output, i.error,
               CASE WHEN q.cancel_requested_at IS NULL THEN i.status ELSE 'cancelled' END AS status
 ), result AS (
@@ -90,15 +93,18 @@ WITH item AS (
          AS i (tenant_id, job_id, fence, started_at, ended_at, error, retry_at)
 ), ended AS (
     UPDATE job_queue q
-    SET state = 'waiting', run_at = i.retry_at, rank = i.retry_at + (q.rank - q.run_at), attempt = q.attempt + 1,
+    SET state = 'waiting', run_at = i.retry_at, rank = i.retry_at + (q.rank - q.run_at),
+        attempt = q.attempt + 1,
         retries_left = q.retries_left - 1, executor_id = NULL, slot = NULL, started_at = NULL
     FROM item i
     WHERE q.tenant_id = i.tenant_id AND q.job_id = i.job_id AND q.fence = i.fence
       AND q.state = 'running' AND q.executor_id = $1 AND q.cancel_requested_at IS NULL AND q.retries_left > 0
     RETURNING q.job_id, q.fence, q.attempt - 1 AS attempt, q.worker_version, i.started_at, i.ended_at, i.error
 ), attempt AS (
-    INSERT INTO job_attempts (job_id, attempt, fence, executor_id, worker_version, started_at, ended_at, error)
-    SELECT job_id, attempt, fence, $1, worker_version, started_at, ended_at, coalesce(error, $2::json) FROM ended
+    INSERT INTO job_attempts (job_id, attempt, fence, executor_id, worker_version,
+                              started_at, ended_at, error)
+    SELECT job_id, attempt, fence, $1, worker_version, started_at, ended_at, coalesce(error, $2::json)
+    FROM ended
 ), {_CHUNKS}
 SELECT job_id FROM ended
 """
@@ -147,7 +153,9 @@ def _key_columns(endings: Sequence[Ending]) -> tuple[list[str], list[str], list[
     return [e.tenant_id for e in endings], [e.job_id for e in endings], [e.fence for e in endings]
 
 
-def _chunk_columns(endings: Sequence[Ending]) -> tuple[list[str], list[int], list[int], list[int], list[bytes]]:
+def _chunk_columns(
+    endings: Sequence[Ending],
+) -> tuple[list[str], list[int], list[int], list[int], list[bytes]]:
     chunks = [e.chunk for e in endings if e.chunk is not None]
     return (
         [c.job_id for c in chunks],
@@ -164,7 +172,8 @@ async def append_logs(db: Database, *, executor_id: str, chunks: Sequence[LogChu
         """
         INSERT INTO job_log_chunks (job_id, first_seq, last_seq, attempt, lines)
         SELECT c.job_id, c.first_seq, c.last_seq, c.attempt, c.lines
-        FROM unnest($2::text[], $3::text[], $4::integer[], $5::bigint[], $6::bigint[], $7::smallint[], $8::json[])
+        FROM unnest($2::text[], $3::text[], $4::integer[], $5::bigint[], $6::bigint[],
+                    $7::smallint[], $8::json[])
              AS c (tenant_id, job_id, fence, first_seq, last_seq, attempt, lines)
         JOIN job_queue q ON q.tenant_id = c.tenant_id AND q.job_id = c.job_id AND q.fence = c.fence
              AND q.state = 'running' AND q.executor_id = $1

@@ -95,6 +95,12 @@ class _Selection(msgspec.Struct, frozen=True):
     params: list[object]
 
 
+def _table_for(status: JobStatus | None) -> tuple[str, str]:
+    if status is None:
+        return "jobs s", "s.id"
+    return ("job_results s" if status in TERMINAL else "job_queue s"), "s.job_id"
+
+
 def _select(tenant_id: str, which: JobFilter) -> _Selection:
     """Choose the table that has an index for this filter, and write the conditions on it."""
     params: list[object] = [tenant_id]
@@ -103,17 +109,14 @@ def _select(tenant_id: str, which: JobFilter) -> _Selection:
         params.append(value)
         return f"${len(params)}"
 
-    if which.status is None:
-        table, id_column = "jobs s", "s.id"
-    elif which.status in TERMINAL:
-        table, id_column = "job_results s", "s.job_id"
-    else:
-        table, id_column = "job_queue s", "s.job_id"
+    table, id_column = _table_for(which.status)
     conditions = ["s.tenant_id = $1"]
     if which.status in TERMINAL:
         conditions.append(f"s.status = {put(which.status)}")
     elif which.status is not None:
-        conditions.append("s.state = 'running'" if which.status == JobStatus.RUNNING else "s.state <> 'running'")
+        conditions.append(
+            "s.state = 'running'" if which.status == JobStatus.RUNNING else "s.state <> 'running'"
+        )
     if which.worker_id is not None:
         conditions.append(f"s.worker_id = {put(which.worker_id)}")
     if which.trigger is not None:
@@ -158,10 +161,8 @@ async def list_jobs(db: Database, *, tenant_id: str, which: JobFilter, page: Pag
 
 
 async def _count(db: Database, s: _Selection) -> int:
-    counted: int = await db.fetchval(
-        f"SELECT count(*) FROM (SELECT 1 FROM {s.source} WHERE {s.where} LIMIT {EXACT_COUNT_LIMIT + 1}) AS bounded",
-        *s.params,
-    )
+    bounded = f"SELECT 1 FROM {s.source} WHERE {s.where} LIMIT {EXACT_COUNT_LIMIT + 1}"
+    counted: int = await db.fetchval(f"SELECT count(*) FROM ({bounded}) AS bounded", *s.params)
     if counted <= EXACT_COUNT_LIMIT:
         return counted
     plan = await db.fetchval(f"EXPLAIN (FORMAT JSON) SELECT 1 FROM {s.source} WHERE {s.where}", *s.params)
@@ -178,7 +179,7 @@ class _Explained(msgspec.Struct, rename={"plan": "Plan"}):
 
 
 async def fetch_attempts(db: Database, *, job: Job) -> list[Attempt]:
-    """Return the attempts of a job, oldest first: those that another followed, then the current or last one."""
+    """Return the attempts of a job, oldest first; the last one is the current or final one."""
     rows = await db.fetch("SELECT * FROM job_attempts WHERE job_id = $1 ORDER BY attempt, fence", job.id)
     attempts = [
         Attempt(
@@ -238,7 +239,9 @@ class StoredChunk(msgspec.Struct, frozen=True):
     lines: list[StoredLine]
 
 
-async def fetch_log_chunks(db: Database, *, job_id: str, after: int, limit: int, offset: int) -> list[StoredChunk]:
+async def fetch_log_chunks(
+    db: Database, *, job_id: str, after: int, limit: int, offset: int
+) -> list[StoredChunk]:
     """Return up to `limit` chunks, oldest first, that hold lines with a seq above `after`."""
     rows = await db.fetch(
         """

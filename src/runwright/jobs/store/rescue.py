@@ -97,15 +97,18 @@ WITH dead AS (
     LIMIT $2 FOR UPDATE OF q SKIP LOCKED
 ), requeued AS (
     UPDATE job_queue q
-    SET state = 'ready', run_at = $1::timestamptz, rank = $1::timestamptz + (q.rank - q.run_at), attempt = q.attempt + 1,
+    SET state = 'ready', run_at = $1::timestamptz,
+        rank = $1::timestamptz + (q.rank - q.run_at), attempt = q.attempt + 1,
         retries_left = q.retries_left - 1, executor_id = NULL, slot = NULL, started_at = NULL
     FROM lost, job_queue before
     WHERE q.tenant_id = lost.tenant_id AND q.job_id = lost.job_id
       AND before.tenant_id = q.tenant_id AND before.job_id = q.job_id
       AND q.state = 'running' AND q.retries_left > 0 AND q.cancel_requested_at IS NULL
-    RETURNING q.job_id, q.attempt - 1 AS attempt, q.fence, before.executor_id, q.worker_version, before.started_at
+    RETURNING q.job_id, q.attempt - 1 AS attempt, q.fence, before.executor_id, q.worker_version,
+              before.started_at
 ), attempt AS (
-    INSERT INTO job_attempts (job_id, attempt, fence, executor_id, worker_version, started_at, ended_at, error)
+    INSERT INTO job_attempts (job_id, attempt, fence, executor_id, worker_version,
+                              started_at, ended_at, error)
     SELECT job_id, attempt, fence, executor_id, worker_version, started_at, greatest($1, started_at), $3::json
     FROM requeued
 ), ended AS (
@@ -117,7 +120,8 @@ WITH dead AS (
     INSERT INTO job_results (tenant_id, job_id, worker_id, status, attempt, executor_id, worker_version,
                              started_at, completed_at, duration_ms, error, cancel_requested_at)
     SELECT tenant_id, job_id, worker_id, status, attempt, executor_id, worker_version, started_at,
-           greatest($1, started_at), round(extract(epoch FROM greatest($1, started_at) - started_at) * 1000)::integer,
+           greatest($1, started_at),
+           round(extract(epoch FROM greatest($1, started_at) - started_at) * 1000)::integer,
            CASE WHEN status = 'failed' THEN $3::json ELSE $4::json END, cancel_requested_at
     FROM ended
 ), event AS (

@@ -68,7 +68,8 @@ _INSERT = """
 WITH item AS (
     SELECT * FROM unnest(
         $1::text[], $2::text[], $3::text[], $4::text[], $5::smallint[], $6::json[], $7::text[],
-        $8::timestamptz[], $9::text[], $10::timestamptz[], $11::boolean[], $12::timestamptz[], $13::timestamptz[]
+        $8::timestamptz[], $9::text[], $10::timestamptz[], $11::boolean[],
+        $12::timestamptz[], $13::timestamptz[]
     ) AS i (id, tenant_id, worker_id, trigger, priority, input, triggered_by,
             scheduled_at, retry_of, created_at, wanted, run_at, rank)
 ), worker AS (
@@ -125,7 +126,7 @@ async def insert_jobs(db: Database | PoolConnection, items: Sequence[Submission]
     return [answers[i.id] for i in items]
 
 
-async def claim_idempotency_key(  # noqa: PLR0913  one row's columns
+async def claim_idempotency_key(
     db: PoolConnection, *, tenant_id: str, key: str, body_digest: bytes, job_ids: Sequence[str], now: datetime
 ) -> PriorJobs | None:
     """Take the key for these jobs, or return what it stands for already (younger than a day).
@@ -137,7 +138,8 @@ async def claim_idempotency_key(  # noqa: PLR0913  one row's columns
         INSERT INTO idempotency_keys AS k (tenant_id, key, body_digest, job_ids, created_at)
         VALUES ($1, $2, $3, $4, $5)
         ON CONFLICT (tenant_id, key) DO UPDATE
-            SET body_digest = excluded.body_digest, job_ids = excluded.job_ids, created_at = excluded.created_at
+            SET body_digest = excluded.body_digest, job_ids = excluded.job_ids,
+                created_at = excluded.created_at
             WHERE k.created_at <= $6 OR k.job_ids = excluded.job_ids
         RETURNING true
         """,
