@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.bench.connection import Connection
+from tests.bench.cpu import cpu_seconds
 from tests.bench.process import ChildError
 from tests.bench.result import Throughput
 from tests.bench.server import (
@@ -36,11 +37,17 @@ async def measure_drain(folder: Path, jobs: int) -> Throughput:
             worker = make_worker(connection)
             run_jobs(connection, worker, WARM_JOBS)
             await _fill(connection, worker, jobs)
-            began = time.monotonic()
+            cpu_before, began = cpu_seconds(), time.monotonic()
             connection.call("PATCH", f"/v1/ava/workers/{worker}", {"status": "active"})
             ended = await all_ended(connection, worker)
+            cpu = cpu_seconds() - cpu_before
             check_all_completed(connection, worker, WARM_JOBS + jobs)
-    return Throughput(jobs=jobs, seconds=ended - began, per_second=jobs / (ended - began))
+    return Throughput(
+        jobs=jobs,
+        seconds=ended - began,
+        per_second=jobs / (ended - began),
+        cpu_us_per_job=1e6 * cpu / jobs,
+    )
 
 
 async def _fill(connection: Connection, worker: str, jobs: int) -> None:

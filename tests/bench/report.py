@@ -35,7 +35,7 @@ def _lines(results: Results, bars: Sequence[Bar]) -> Iterator[str]:
     yield ""
     yield f"{machine.cores} cores ({machine.processor}), {machine.memory_gib} GiB, {machine.system}, "
     busy = results.busy_before.values()
-    yield f"Python {machine.python}. Medians of the rounds. Just before the measurements the machine was (median) "
+    yield f"Python {machine.python}. Medians of the rounds. Just before the measurements the machine was "
     yield f"{median(busy or [0]):.0f} % busy with other things, {max(busy, default=0):.0f} % at most."
     yield from _bar_table(bars)
     yield from _throughput_table("Single submit, overlapping with execution", results.submit)
@@ -88,6 +88,7 @@ def _throughput_table(title: str, systems: Mapping[str, list[Throughput]]) -> It
             name,
             f"{middle(rounds):,.0f}",
             " ".join(f"{one.per_second:,.0f}" for one in rounds),
+            f"{median(one.cpu_us_per_job for one in rounds):,.0f}",
             _middle_of([one.accepted_per_second for one in rounds]),
             _middle_of([one.answer_p50_ms for one in rounds]),
             _middle_of([one.answer_p99_ms for one in rounds]),
@@ -95,7 +96,16 @@ def _throughput_table(title: str, systems: Mapping[str, list[Throughput]]) -> It
         )
         for name, rounds in sorted(systems.items(), key=lambda item: -middle(item[1]))
     )
-    heads = ("system", "jobs/s", "rounds", "accepted/s", "answer p50 ms", "p99 ms", "ours / theirs")
+    heads = (
+        "system",
+        "jobs/s",
+        "rounds",
+        "cpu us/job",
+        "accepted/s",
+        "answer p50 ms",
+        "p99 ms",
+        "ours / theirs",
+    )
     yield from _table(title, heads, rows)
 
 

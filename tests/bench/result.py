@@ -7,11 +7,15 @@ import msgspec
 
 
 class Throughput(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Jobs worked off per second; `accepted_per_second` is how fast the submitter was answered."""
+    """Jobs worked off per second; `accepted_per_second` is how fast the submitter was answered.
+
+    `cpu_us_per_job` is the processor time of everything together, the submitter too.
+    """
 
     jobs: int
     seconds: float
     per_second: float
+    cpu_us_per_job: float
     accepted_per_second: float | None = None
     answer_p50_ms: float | None = None
     answer_p99_ms: float | None = None

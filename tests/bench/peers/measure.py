@@ -14,6 +14,7 @@ from typing import Final
 
 import msgspec
 
+from tests.bench.cpu import cpu_seconds
 from tests.bench.pace import Pace
 from tests.bench.peers.peer import Bed, Span
 from tests.bench.process import ChildError, output_of, running, tail
@@ -27,12 +28,15 @@ async def measure_submit(bed: Bed, jobs: int) -> Throughput:
     async with _workers(bed):
         await _produce(bed, WARM_JOBS)
         await _count_reaches(bed, WARM_JOBS)
+        cpu_before = cpu_seconds()
         span = await _produce(bed, jobs)
         ended = await _count_reaches(bed, WARM_JOBS + jobs)
+        cpu = cpu_seconds() - cpu_before
     return Throughput(
         jobs=jobs,
         seconds=ended - span.began,
         per_second=jobs / (ended - span.began),
+        cpu_us_per_job=1e6 * cpu / jobs,
         accepted_per_second=jobs / (span.ended - span.began),
     )
 
@@ -42,10 +46,16 @@ async def measure_drain(bed: Bed, jobs: int) -> Throughput:
     await _produce(bed, jobs)
     async with _workers(bed):
         await _count_reaches(bed, 1)
-        before, began = await bed.completed(), time.monotonic()
+        before, began, cpu_before = await bed.completed(), time.monotonic(), cpu_seconds()
         ended = await _count_reaches(bed, jobs)
+        cpu = cpu_seconds() - cpu_before
     done = jobs - before
-    return Throughput(jobs=done, seconds=ended - began, per_second=done / (ended - began))
+    return Throughput(
+        jobs=done,
+        seconds=ended - began,
+        per_second=done / (ended - began),
+        cpu_us_per_job=1e6 * cpu / done,
+    )
 
 
 @contextlib.asynccontextmanager
