@@ -17,7 +17,9 @@ _PATIENCE_SECONDS: Final = 2.0
 class HealthReporter:
     """Looks at the database, the executors that live in it, and this process's own pool."""
 
-    def __init__(self, db: Database, *, host: Host, executor: Executor | None, draining: Callable[[], bool]) -> None:
+    def __init__(
+        self, db: Database, *, host: Host, executor: Executor | None, draining: Callable[[], bool]
+    ) -> None:
         self._db = db
         self._host = host
         self._executor = executor

@@ -254,5 +254,7 @@ async def _start_http(f: Foundation, executor: Executor | None, stop: _Stop, sta
 
 async def _demonstrate(settings: Settings, url: str) -> None:
     key = await asyncio.to_thread(platform_key, settings.platform_key, settings.data_dir)
-    shown = "$RUNWRIGHT_PLATFORM_KEY" if settings.platform_key else f"$(cat {settings.data_dir / 'platform-key'})"
+    shown = (
+        "$RUNWRIGHT_PLATFORM_KEY" if settings.platform_key else f"$(cat {settings.data_dir / 'platform-key'})"
+    )
     await run_demo(url, platform_key=key, shown_key=shown)
