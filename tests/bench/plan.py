@@ -6,12 +6,14 @@ Systems alternate within a round, so that whatever else the machine does falls o
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Final, TypeVar
 
 import msgspec
 import psutil
 
+from runwright import __version__
 from tests.bench.cold import measure_cold
 from tests.bench.drain import measure_drain
 from tests.bench.latency import measure_wait
@@ -26,7 +28,7 @@ from tests.bench.peers.pgqueuer_peer import PgQueuerPeer
 from tests.bench.peers.procrastinate_peer import ProcrastinatePeer
 from tests.bench.process import temporary_folder
 from tests.bench.result import Throughput
-from tests.bench.results import OURS, Results, Subject, describe_machine, installed_version
+from tests.bench.results import OURS, Results, Subject, describe_machine
 from tests.bench.server import server_missing
 from tests.bench.submit import measure_submit
 
@@ -91,10 +93,10 @@ def _present(plan: Plan, results: Results) -> list[str]:
             results.skipped[name] = missing
             continue
         present.append(name)
-        package, settings = (
-            (OURS, OUR_SETTINGS) if name == OURS else (PEERS[name].package, PEERS[name].settings)
-        )
-        results.subjects[name] = Subject(installed_version(package), settings)
+        if name == OURS:
+            results.subjects[name] = Subject(__version__, OUR_SETTINGS)
+        else:
+            results.subjects[name] = Subject(version(PEERS[name].package), PEERS[name].settings)
     return present
 
 

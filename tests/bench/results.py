@@ -4,7 +4,6 @@ import os
 import platform
 import sys
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import msgspec
@@ -62,11 +61,3 @@ def describe_machine() -> Machine:
         system=f"{platform.system()} {platform.release()}",
         python=sys.version.partition(" ")[0],
     )
-
-
-def installed_version(package: str) -> str:
-    """Return a package's version, or a question mark."""
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "?"
