@@ -24,19 +24,9 @@ from runwright.http.ava.job_forms import (
 )
 from runwright.http.ava.operations import Operation
 from runwright.http.ava.paging import read_page, show_page
+from runwright.http.ava.shapes import attempt_wire, explanation_wire, job_wire, logs_wire
 from runwright.http.ava.submit import submit_of
-from runwright.http.ava.wire import (
-    AttemptWire,
-    Data,
-    ExplanationWire,
-    JobLogsWire,
-    JobWire,
-    Page,
-    attempt_wire,
-    explanation_wire,
-    job_wire,
-    logs_wire,
-)
+from runwright.http.ava.wire import AttemptWire, Data, ExplanationWire, JobLogsWire, JobWire, Page
 from runwright.http.body import read_json_body
 from runwright.http.services import services_of
 

@@ -18,7 +18,8 @@ from runwright.http.answer import Answer, send_answer
 from runwright.http.ava.auth import WRITES, admit, read_headers
 from runwright.http.ava.errors import error_answer
 from runwright.http.ava.job_forms import CREATE_JOB, SUBMIT_QUERY, new_job, read_idempotency
-from runwright.http.ava.wire import Data, job_wire
+from runwright.http.ava.shapes import job_wire
+from runwright.http.ava.wire import Data
 from runwright.http.body import read_json_body
 from runwright.http.request_id import request_id_of
 from runwright.http.services import EdgeSettings, Services

@@ -4,15 +4,14 @@ Times are ISO 8601 in UTC with milliseconds and `Z`, everywhere. Field order is 
 published examples, then what Runwright adds.
 """
 
-from datetime import datetime
 from typing import Annotated, Any, Generic, TypeVar
 
 import msgspec
 from msgspec import Meta
 
 from runwright.core.jobs import JobStatus, Trigger
-from runwright.jobs.model import Attempt, Explanation, Job, JobError, JobLogs
-from runwright.workers.model import RuntimeName, Worker, WorkerStatus
+from runwright.jobs.model import JobError
+from runwright.workers.model import RuntimeName, WorkerStatus
 
 T = TypeVar("T")
 
@@ -47,23 +46,23 @@ class Page(msgspec.Struct, Generic[T], frozen=True):
 class WorkerWire(msgspec.Struct, frozen=True, kw_only=True):
     """A worker."""
 
-    id: str
+    id: Annotated[str, Meta(description="`wkr_` and a lower-case ULID.")]
     tenant_id: str
     name: str
-    runtime: RuntimeName
+    runtime: Annotated[RuntimeName, Meta(description="Fixed when the worker is created.")]
     description: str | None
-    status: WorkerStatus
-    version: int
-    entrypoint: str
-    source_code: str | None
-    config: dict[str, Any]
-    secrets: list[str]
-    timeout_seconds: int
-    max_retries: int
-    max_concurrency: int | None
-    memory_mb: int
-    network: Any
-    created_by: str
+    status: Annotated[WorkerStatus, Meta(description="`paused` and `deprecated` workers take no new jobs.")]
+    version: Annotated[int, Meta(description="Counts up with each change of source code or entrypoint.")]
+    entrypoint: Annotated[str, Meta(description="The file that holds the handler.")]
+    source_code: Annotated[str | None, Meta(description="Null where nothing has been given yet.")]
+    config: Annotated[dict[str, Any], Meta(description="Injected as environment variables.")]
+    secrets: Annotated[list[str], Meta(description="Names only; values are never shown.")]
+    timeout_seconds: Annotated[int, Meta(description="Longest run of one attempt.")]
+    max_retries: Annotated[int, Meta(description="Automatic retries after a failure.")]
+    max_concurrency: Annotated[int | None, Meta(description="Most jobs that run at once; null: no limit.")]
+    memory_mb: Annotated[int, Meta(description="Memory of one sandbox.")]
+    network: Annotated[Any, Meta(description='`none`, `public` or `{"allow": [hosts]}`.')]
+    created_by: Annotated[str, Meta(description="The user or the key that created it.")]
     created_at: Time
     updated_at: Time
 
@@ -71,50 +70,54 @@ class WorkerWire(msgspec.Struct, frozen=True, kw_only=True):
 class JobWire(msgspec.Struct, frozen=True, kw_only=True):
     """A job."""
 
-    id: str
+    id: Annotated[str, Meta(description="`job_` and a lower-case ULID.")]
     worker_id: str
     tenant_id: str
-    status: JobStatus
-    trigger: Trigger
-    priority: int
+    status: Annotated[
+        JobStatus, Meta(description="Ends as completed, failed or cancelled, and never changes after.")
+    ]
+    trigger: Annotated[Trigger, Meta(description="What caused the job.")]
+    priority: Annotated[int, Meta(description="1 (first) to 10 (last).")]
     input: JsonObject
-    triggered_by: str
+    triggered_by: Annotated[str, Meta(description="The user or the key that submitted it.")]
     created_at: Time
-    started_at: Time | None
-    completed_at: Time | None
-    duration_ms: int | None
+    started_at: Annotated[Time | None, Meta(description="When the latest attempt began.")]
+    completed_at: Annotated[Time | None, Meta(description="When the job ended.")]
+    duration_ms: Annotated[
+        int | None, Meta(description="From `started_at` to `completed_at` of the last attempt.")
+    ]
     output: AnyJson
-    error: JobError | None
-    worker_version: int
-    attempt: int
-    max_retries: int
-    scheduled_at: Time | None
-    cancel_requested_at: Time | None
-    retry_of: str | None
-    schedule_id: str | None
+    error: Annotated[JobError | None, Meta(description="Why it failed or was cancelled.")]
+    worker_version: Annotated[int, Meta(description="The version that ran, or would run now.")]
+    attempt: Annotated[int, Meta(description="Which attempt this is, from 1.")]
+    max_retries: Annotated[int, Meta(description="Automatic retries it may have.")]
+    scheduled_at: Annotated[Time | None, Meta(description="Not before this time.")]
+    cancel_requested_at: Annotated[Time | None, Meta(description="When a running job was asked to end.")]
+    retry_of: Annotated[str | None, Meta(description="The job that this one repeats.")]
+    schedule_id: Annotated[str | None, Meta(description="The schedule that made it.")]
 
 
 class AttemptWire(msgspec.Struct, frozen=True, kw_only=True):
     """One attempt of a job."""
 
-    attempt: int
-    status: str
+    attempt: Annotated[int, Meta(description="From 1.")]
+    status: Annotated[str, Meta(description="How it ended, or `running`.")]
     worker_version: int
-    executor_id: str | None
+    executor_id: Annotated[str | None, Meta(description="Who ran it.")]
     started_at: Time | None
     completed_at: Time | None
     duration_ms: int | None
-    error: JobError | None
+    error: Annotated[JobError | None, Meta(description="Why it did not complete.")]
 
 
 class LogLineWire(msgspec.Struct, frozen=True):
     """One line of a job's log."""
 
     ts: Time
-    level: str
+    level: Annotated[str, Meta(description="`info`, `warn` or `error`.")]
     msg: str
-    seq: int
-    attempt: int
+    seq: Annotated[int, Meta(description="Counts up within the job; what `after` takes.")]
+    attempt: Annotated[int, Meta(description="The attempt that wrote it.")]
 
 
 class JobLogsWire(msgspec.Struct, frozen=True, kw_only=True):
@@ -123,7 +126,9 @@ class JobLogsWire(msgspec.Struct, frozen=True, kw_only=True):
     job_id: str
     job_status: JobStatus
     logs: list[LogLineWire]
-    next_after: int | None
+    next_after: Annotated[
+        int | None, Meta(description="`after` of the next page; null where nothing more is there yet.")
+    ]
 
 
 class ReasonWire(msgspec.Struct, frozen=True):
@@ -141,69 +146,3 @@ class ExplanationWire(msgspec.Struct, frozen=True, kw_only=True):
     status: JobStatus
     summary: str
     reasons: list[ReasonWire]
-
-
-def time_wire(at: datetime) -> str:
-    """Return a UTC time in the form of the wire."""
-    return at.isoformat(timespec="milliseconds")[:23] + "Z"
-
-
-def _time_or_none(at: datetime | None) -> str | None:
-    return None if at is None else time_wire(at)
-
-
-def worker_wire(worker: Worker) -> WorkerWire:
-    values = {name: getattr(worker, name) for name in Worker.__struct_fields__}
-    values |= {"created_at": time_wire(worker.created_at), "updated_at": time_wire(worker.updated_at)}
-    return WorkerWire(**values)
-
-
-def job_wire(job: Job) -> JobWire:
-    return JobWire(
-        id=job.id,
-        worker_id=job.worker_id,
-        tenant_id=job.tenant_id,
-        status=job.status,
-        trigger=job.trigger,
-        priority=job.priority,
-        input=job.input,
-        triggered_by=job.triggered_by,
-        created_at=time_wire(job.created_at),
-        started_at=_time_or_none(job.started_at),
-        completed_at=_time_or_none(job.completed_at),
-        duration_ms=job.duration_ms,
-        output=job.output,
-        error=job.error,
-        worker_version=job.worker_version,
-        attempt=job.attempt,
-        max_retries=job.max_retries,
-        scheduled_at=_time_or_none(job.scheduled_at),
-        cancel_requested_at=_time_or_none(job.cancel_requested_at),
-        retry_of=job.retry_of,
-        schedule_id=job.schedule_id,
-    )
-
-
-def attempt_wire(attempt: Attempt) -> AttemptWire:
-    return AttemptWire(
-        attempt=attempt.attempt,
-        status=attempt.status,
-        worker_version=attempt.worker_version,
-        executor_id=attempt.executor_id,
-        started_at=_time_or_none(attempt.started_at),
-        completed_at=_time_or_none(attempt.completed_at),
-        duration_ms=attempt.duration_ms,
-        error=attempt.error,
-    )
-
-
-def logs_wire(logs: JobLogs) -> JobLogsWire:
-    lines = [
-        LogLineWire(time_wire(line.ts), line.level, line.msg, line.seq, line.attempt) for line in logs.logs
-    ]
-    return JobLogsWire(job_id=logs.job_id, job_status=logs.job_status, logs=lines, next_after=logs.next_after)
-
-
-def explanation_wire(why: Explanation) -> ExplanationWire:
-    reasons = [ReasonWire(reason.code, reason.message, reason.details) for reason in why.reasons]
-    return ExplanationWire(job_id=why.job_id, status=why.status, summary=why.summary, reasons=reasons)

@@ -12,7 +12,8 @@ from runwright.http.ava.auth import READS, WRITES, AvaRequest, read_headers
 from runwright.http.ava.job_forms import NO_QUERY
 from runwright.http.ava.operations import Operation
 from runwright.http.ava.paging import read_page, show_page
-from runwright.http.ava.wire import Data, Page, WorkerWire, worker_wire
+from runwright.http.ava.shapes import worker_wire
+from runwright.http.ava.wire import Data, Page, WorkerWire
 from runwright.http.ava.worker_forms import (
     CHANGE_WORKER,
     CREATE_WORKER,

@@ -1,0 +1,81 @@
+"""How services' values become the shapes of the wire."""
+
+from datetime import datetime
+
+from runwright.http.ava.wire import (
+    AttemptWire,
+    ExplanationWire,
+    JobLogsWire,
+    JobWire,
+    LogLineWire,
+    ReasonWire,
+    WorkerWire,
+)
+from runwright.jobs.model import Attempt, Explanation, Job, JobLogs
+from runwright.workers.model import Worker
+
+
+def time_wire(at: datetime) -> str:
+    """Return a UTC time in the form of the wire."""
+    return at.isoformat(timespec="milliseconds")[:23] + "Z"
+
+
+def _time_or_none(at: datetime | None) -> str | None:
+    return None if at is None else time_wire(at)
+
+
+def worker_wire(worker: Worker) -> WorkerWire:
+    values = {name: getattr(worker, name) for name in Worker.__struct_fields__}
+    values |= {"created_at": time_wire(worker.created_at), "updated_at": time_wire(worker.updated_at)}
+    return WorkerWire(**values)
+
+
+def job_wire(job: Job) -> JobWire:
+    return JobWire(
+        id=job.id,
+        worker_id=job.worker_id,
+        tenant_id=job.tenant_id,
+        status=job.status,
+        trigger=job.trigger,
+        priority=job.priority,
+        input=job.input,
+        triggered_by=job.triggered_by,
+        created_at=time_wire(job.created_at),
+        started_at=_time_or_none(job.started_at),
+        completed_at=_time_or_none(job.completed_at),
+        duration_ms=job.duration_ms,
+        output=job.output,
+        error=job.error,
+        worker_version=job.worker_version,
+        attempt=job.attempt,
+        max_retries=job.max_retries,
+        scheduled_at=_time_or_none(job.scheduled_at),
+        cancel_requested_at=_time_or_none(job.cancel_requested_at),
+        retry_of=job.retry_of,
+        schedule_id=job.schedule_id,
+    )
+
+
+def attempt_wire(attempt: Attempt) -> AttemptWire:
+    return AttemptWire(
+        attempt=attempt.attempt,
+        status=attempt.status,
+        worker_version=attempt.worker_version,
+        executor_id=attempt.executor_id,
+        started_at=_time_or_none(attempt.started_at),
+        completed_at=_time_or_none(attempt.completed_at),
+        duration_ms=attempt.duration_ms,
+        error=attempt.error,
+    )
+
+
+def logs_wire(logs: JobLogs) -> JobLogsWire:
+    lines = [
+        LogLineWire(time_wire(line.ts), line.level, line.msg, line.seq, line.attempt) for line in logs.logs
+    ]
+    return JobLogsWire(job_id=logs.job_id, job_status=logs.job_status, logs=lines, next_after=logs.next_after)
+
+
+def explanation_wire(why: Explanation) -> ExplanationWire:
+    reasons = [ReasonWire(reason.code, reason.message, reason.details) for reason in why.reasons]
+    return ExplanationWire(job_id=why.job_id, status=why.status, summary=why.summary, reasons=reasons)
