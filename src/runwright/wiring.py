@@ -48,6 +48,7 @@ HINT_CHANNEL: Final = "runwright_jobs"
 ENGINE_CONNECTIONS: Final = 4
 """The loops have connections of their own, so that no flood of requests delays a heartbeat."""
 
+SUBMIT_CONNECTIONS: Final = 2
 _CANCEL_BATCH: Final = 1000
 
 
@@ -136,13 +137,13 @@ async def _lay_foundation(settings: Settings, stack: AsyncExitStack) -> Foundati
         await migrate(connection)
     finally:
         await connection.close()
-    db = await _open_pool(dsn, ENGINE_CONNECTIONS, stack)
+    db = await _open_pool(dsn, ENGINE_CONNECTIONS, stack, by_key=True)
     signals = await _open_signals(dsn, stack)
     return Foundation(settings, dsn, host, system_clock, notice, metrics, db, signals)
 
 
-async def _open_pool(dsn: str, size: int, stack: AsyncExitStack) -> Database:
-    pool = await open_pool(dsn, max_size=size)
+async def _open_pool(dsn: str, size: int, stack: AsyncExitStack, *, by_key: bool = False) -> Database:
+    pool = await open_pool(dsn, max_size=size, by_key=by_key)
     stack.push_async_callback(pool.close)
     return pool
 
@@ -223,7 +224,8 @@ async def _start_http(f: Foundation, executor: Executor | None, stop: _Stop, sta
     settings = f.settings
     db = await _open_pool(f.dsn, settings.db_pool_size, stack)
     key = await asyncio.to_thread(platform_key, settings.platform_key, settings.data_dir)
-    jobs = Jobs(db, clock=f.clock, signals=f.signals)
+    submits = await _open_pool(f.dsn, SUBMIT_CONNECTIONS, stack, by_key=True)
+    jobs = Jobs(db, clock=f.clock, signals=f.signals, submits=submits)
     stack.push_async_callback(jobs.stop)
 
     async def cancel_leftovers() -> None:

@@ -29,6 +29,7 @@ Database: TypeAlias = Pool
 CONNECT_TIMEOUT_SECONDS: Final = 10.0
 CONNECT_PAUSE_SECONDS: Final = 0.05
 
+_BY_KEY: Final = {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off", "jit": "off"}
 _LOST: Final = ("connection is closed", "connection was closed", "connection has been closed")
 _FAREWELL: Final = "cannot switch to state"
 """asyncpg's answer on a connection whose server has said that it is going and has not gone yet."""
@@ -93,8 +94,13 @@ async def open_pool(
     application_name: str = "runwright",
     command_timeout_seconds: float = 60.0,
     within_seconds: float = CONNECT_TIMEOUT_SECONDS,
+    by_key: bool = False,
 ) -> Pool:
-    """Return a pool with one live connection; it grows to `max_size` when asked."""
+    """Return a pool with one live connection; it grows to `max_size` when asked.
+
+    `by_key` is for statements that look rows up by their keys and are sent all the time: they are
+    planned once, with the indexes, whatever the statistics of a young table say.
+    """
 
     async def reconnect(*args: Any, **kwargs: Any) -> Connection:  # noqa: ANN401  asyncpg's own arguments
         return await _connect_patiently(*args, within_seconds=within_seconds, **kwargs)
@@ -108,7 +114,7 @@ async def open_pool(
         connection_class=_Connection,
         command_timeout=command_timeout_seconds,
         max_inactive_connection_lifetime=300.0,
-        server_settings=_server_settings(application_name),
+        server_settings=_server_settings(application_name) | (_BY_KEY if by_key else {}),
     )
 
 

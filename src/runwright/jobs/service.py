@@ -53,8 +53,12 @@ class SubmittedBatch(msgspec.Struct, frozen=True):
 class Jobs:
     """Submit, watch and end jobs. A call returns after what it did is committed."""
 
-    def __init__(self, db: Database, *, clock: Clock, signals: JobSignals) -> None:
+    def __init__(
+        self, db: Database, *, clock: Clock, signals: JobSignals, submits: Database | None = None
+    ) -> None:
+        """`submits` may be a pool of its own for the hottest statement (see `open_pool`, `by_key`)."""
         self._db = db
+        self._submit_db = submits or db
         self._clock = clock
         self._signals = signals
         self._submits: Batcher[Submission, Accepted | Refused] = Batcher(self._insert, lanes=2)
@@ -180,7 +184,7 @@ class Jobs:
         )
 
     async def _insert(self, items: Sequence[Submission]) -> Sequence[Accepted | Refused]:
-        return await insert_jobs(self._db, items)
+        return await insert_jobs(self._submit_db, items)
 
     async def _submit_keyed(
         self, caller: Caller, items: Sequence[Submission], idempotency: Idempotency | None

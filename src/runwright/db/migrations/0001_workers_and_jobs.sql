@@ -147,7 +147,6 @@ CREATE TABLE events (
     subject_id text COLLATE "C" NOT NULL,
     created_at timestamptz NOT NULL
 );
-CREATE INDEX events_by_subject ON events (subject_id);
 
 CREATE TABLE idempotency_keys (
     tenant_id   text COLLATE "C" NOT NULL,

@@ -13,7 +13,8 @@ cursor and hands out, in one statement:
 - at most `room` jobs of any worker, and on top of them `fast[worker]` more of each fast one.
 
 A claimed job is `running`, its fence one higher: (job, fence) is the token that every later
-write of this attempt must show. Rows that a competitor has locked are skipped.
+write of this attempt must show. Rows that a competitor has locked are skipped;
+one that was claimed since this statement began shows it by its fence.
 """
 
 from collections.abc import Mapping, Sequence
@@ -78,13 +79,13 @@ WITH RECURSIVE lane AS (
         SELECT count(*) AS jobs FROM job_queue r WHERE r.state = 'running' AND r.worker_id = l.worker_id
     ) busy ON w.max_concurrency IS NOT NULL
 ), candidate AS (
-    SELECT o.*, c.job_id, c.rank,
+    SELECT o.*, c.job_id, c.rank, c.fence,
            coalesce(u.used, 0)
              + row_number() OVER (PARTITION BY o.tenant_id ORDER BY c.rank, c.job_id) AS turn,
            row_number() OVER (PARTITION BY o.worker_id ORDER BY c.rank, c.job_id) AS nth_of_worker
     FROM open_lane o
     CROSS JOIN LATERAL (
-        SELECT q.job_id, q.rank FROM job_queue q
+        SELECT q.job_id, q.rank, q.fence FROM job_queue q
         WHERE q.state = 'ready' AND q.tenant_id = o.tenant_id AND q.worker_id = o.worker_id
         ORDER BY q.rank, q.job_id LIMIT o.room
     ) c
@@ -102,7 +103,7 @@ WITH RECURSIVE lane AS (
     ORDER BY p.turn, p.rank, p.job_id LIMIT $7
 ), locked AS (
     SELECT c.* FROM chosen c
-    JOIN job_queue q ON q.tenant_id = c.tenant_id AND q.job_id = c.job_id AND q.state = 'ready'
+    JOIN job_queue q ON q.tenant_id = c.tenant_id AND q.job_id = c.job_id AND q.fence = c.fence
     FOR UPDATE OF q SKIP LOCKED
 ), free_slot AS (
     SELECT o.worker_id, s.slot, row_number() OVER (PARTITION BY o.worker_id ORDER BY s.slot) AS nth_of_worker
@@ -124,7 +125,9 @@ SELECT c.tenant_id, c.job_id, c.worker_id, c.version, c.revision, c.attempt, c.r
        (SELECT tenant_id FROM last_lane), (SELECT worker_id FROM last_lane)
 FROM (SELECT true) AS always
 LEFT JOIN claimed c ON true
-LEFT JOIN jobs j ON j.tenant_id = c.tenant_id AND j.id = c.job_id
+LEFT JOIN LATERAL (
+    SELECT input FROM jobs WHERE tenant_id = c.tenant_id AND id = c.job_id OFFSET 0
+) j ON true
 ORDER BY c.turn, c.rank, c.job_id
 """
 

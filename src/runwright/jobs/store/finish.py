@@ -1,7 +1,9 @@
 """Ending attempts: results, retries, hand-backs.
 
-Every statement shows the fence and changes nothing where it no longer matches, so a late
-result of an older attempt is refused.
+Every statement shows the fence and the executor, and changes nothing where they no longer
+match, so a late result of an older attempt is refused. A row that names this executor is
+running: the name goes whenever it leaves that state. The statements do not ask for the state
+itself, so that rows are always found by their key and never through an index of states.
 """
 
 from collections.abc import Sequence
@@ -65,7 +67,7 @@ WITH item AS (
 ), ended AS (
     DELETE FROM job_queue q USING item i
     WHERE q.tenant_id = i.tenant_id AND q.job_id = i.job_id AND q.fence = i.fence
-      AND q.state = 'running' AND q.executor_id = $1
+      AND q.executor_id = $1
     RETURNING q.tenant_id, q.job_id, q.worker_id, q.attempt, q.worker_version, q.wanted,
               q.cancel_requested_at,
               i.started_at, i.ended_at, i.output, i.error,
@@ -98,7 +100,7 @@ WITH item AS (
         retries_left = q.retries_left - 1, executor_id = NULL, slot = NULL, started_at = NULL
     FROM item i
     WHERE q.tenant_id = i.tenant_id AND q.job_id = i.job_id AND q.fence = i.fence
-      AND q.state = 'running' AND q.executor_id = $1 AND q.cancel_requested_at IS NULL AND q.retries_left > 0
+      AND q.executor_id = $1 AND q.cancel_requested_at IS NULL AND q.retries_left > 0
     RETURNING q.job_id, q.fence, q.attempt - 1 AS attempt, q.worker_version, i.started_at, i.ended_at, i.error
 ), attempt AS (
     INSERT INTO job_attempts (job_id, attempt, fence, executor_id, worker_version,
@@ -176,7 +178,7 @@ async def append_logs(db: Database, *, executor_id: str, chunks: Sequence[LogChu
                     $7::smallint[], $8::json[])
              AS c (tenant_id, job_id, fence, first_seq, last_seq, attempt, lines)
         JOIN job_queue q ON q.tenant_id = c.tenant_id AND q.job_id = c.job_id AND q.fence = c.fence
-             AND q.state = 'running' AND q.executor_id = $1
+             AND q.executor_id = $1
         ON CONFLICT DO NOTHING
         """,
         executor_id,
@@ -200,7 +202,7 @@ async def hand_back_jobs(db: Database, *, executor_id: str, jobs: Sequence[tuple
         UPDATE job_queue q SET state = 'ready', executor_id = NULL, slot = NULL, started_at = NULL
         FROM unnest($2::text[], $3::text[], $4::integer[]) AS i (tenant_id, job_id, fence)
         WHERE q.tenant_id = i.tenant_id AND q.job_id = i.job_id AND q.fence = i.fence
-          AND q.state = 'running' AND q.executor_id = $1 AND q.cancel_requested_at IS NULL
+          AND q.executor_id = $1 AND q.cancel_requested_at IS NULL
         RETURNING q.job_id
         """,
         executor_id,

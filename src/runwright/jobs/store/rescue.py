@@ -103,7 +103,7 @@ WITH dead AS (
     FROM lost, job_queue before
     WHERE q.tenant_id = lost.tenant_id AND q.job_id = lost.job_id
       AND before.tenant_id = q.tenant_id AND before.job_id = q.job_id
-      AND q.state = 'running' AND q.retries_left > 0 AND q.cancel_requested_at IS NULL
+      AND q.retries_left > 0 AND q.cancel_requested_at IS NULL
     RETURNING q.job_id, q.attempt - 1 AS attempt, q.fence, before.executor_id, q.worker_version,
               before.started_at
 ), attempt AS (
@@ -114,7 +114,7 @@ WITH dead AS (
 ), ended AS (
     DELETE FROM job_queue q USING lost
     WHERE q.tenant_id = lost.tenant_id AND q.job_id = lost.job_id
-      AND q.state = 'running' AND (q.retries_left = 0 OR q.cancel_requested_at IS NOT NULL)
+      AND (q.retries_left = 0 OR q.cancel_requested_at IS NOT NULL)
     RETURNING q.*, CASE WHEN q.cancel_requested_at IS NULL THEN 'failed' ELSE 'cancelled' END AS status
 ), result AS (
     INSERT INTO job_results (tenant_id, job_id, worker_id, status, attempt, executor_id, worker_version,

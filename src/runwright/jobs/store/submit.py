@@ -94,7 +94,9 @@ SELECT i.id, w.status, coalesce(n.max_retries, j.max_retries), coalesce(n.worker
 FROM item i
 LEFT JOIN worker w ON w.id = i.worker_id AND w.tenant_id = i.tenant_id
 LEFT JOIN inserted n ON n.id = i.id
-LEFT JOIN jobs j ON j.tenant_id = i.tenant_id AND j.id = i.id
+LEFT JOIN LATERAL (
+    SELECT max_retries, worker_version FROM jobs WHERE tenant_id = i.tenant_id AND id = i.id AND n.id IS NULL OFFSET 0
+) j ON true
 """
 
 
