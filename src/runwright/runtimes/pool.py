@@ -212,11 +212,11 @@ class Pool:
 
     def _place(self, run: Run, group: Group) -> bool:
         """Give the run to a sandbox, if one can take it now."""
-        if group.idle:
+        open_more = len(self._busy) < self._settings.slots
+        if open_more and group.idle:
             self._submit(group.idle.pop(), run)
             return True
         depth = group.depth(self._settings)
-        open_more = len(self._busy) < self._settings.slots
         if depth and (len(group.members) >= self._width or not open_more):
             sandbox = group.least_loaded(run, depth)
             if sandbox is not None:

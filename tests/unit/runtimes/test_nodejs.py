@@ -1,14 +1,17 @@
 """The conventions of nodejs workers."""
 
+from typing import Unpack
+
 import pytest
 
 from runwright.runtimes.model import End
-from tests.unit.runtimes.conftest import Stage
+from tests.unit.runtimes.conftest import JobOptions, Stage
 
 
-async def run(stage: Stage, source: str, **kwargs: object) -> object:
+async def run(stage: Stage, source: str, **options: Unpack[JobOptions]) -> object:
     """The output of one job."""
-    return (await stage.run(source, runtime="nodejs", **kwargs)).output
+    options["runtime"] = "nodejs"
+    return (await stage.run(source, **options)).output
 
 
 async def test_commonjs_exports_a_handler_in_any_of_the_usual_ways(stage: Stage) -> None:

@@ -1,16 +1,18 @@
 """The conventions of shell workers."""
 
 import asyncio
+from typing import Unpack
 
 import pytest
 
 from runwright.runtimes.model import End
-from tests.unit.runtimes.conftest import MakeStage, Stage
+from tests.unit.runtimes.conftest import JobOptions, MakeStage, Stage
 
 
-async def output(stage: Stage, source: str, **kwargs: object) -> object:
+async def output(stage: Stage, source: str, **options: Unpack[JobOptions]) -> object:
     """The output of one job."""
-    return (await stage.run(source, runtime="shell", **kwargs)).output
+    options["runtime"] = "shell"
+    return (await stage.run(source, **options)).output
 
 
 async def test_input_is_on_stdin_and_env_in_the_environment(stage: Stage) -> None:
