@@ -18,6 +18,9 @@ class Confinement(Protocol):
     def watch(self, on_exceeded: Callable[[], None]) -> None:
         """Call back where nobody else kills a tree that uses too much memory."""
 
+    def adopt(self, pid: int) -> None:
+        """Take in the process that will start the tree, so that what it starts is never outside."""
+
     def attach(self, pid: int) -> None:
         """Take the tree's root in."""
 
@@ -49,6 +52,9 @@ class CgroupConfinement:
 
     def watch(self, on_exceeded: Callable[[], None]) -> None:
         """The kernel kills."""
+
+    def adopt(self, pid: int) -> None:
+        self._group.attach(pid)
 
     def attach(self, pid: int) -> None:
         self._group.attach(pid)
@@ -99,6 +105,9 @@ class WatchedConfinement:
 
     def watch(self, on_exceeded: Callable[[], None]) -> None:
         self._on_exceeded = on_exceeded
+
+    def adopt(self, pid: int) -> None:
+        """It is followed from its root on."""
 
     def attach(self, pid: int) -> None:
         self._root = pid

@@ -97,6 +97,7 @@ class Launcher:
         )
         sandbox.tree = Tree(
             self._loop,
+            adopt=confinement.adopt,
             confine=self._confine(confinement),
             survivors=confinement.survivors,
             on_gone=sandbox.tree_gone,

@@ -2,10 +2,11 @@
 
 The process that we start (`outer`) is bwrap, its child is the first process of the new pid
 namespace (`root`). Root waits on a pipe until its limits are set, so nothing ever runs
-without them. Killing root makes the kernel kill everything in its namespace, and root's
-pidfd becomes readable only after the last of them is gone: that is the confirmation. All
-signals go through pidfds, so that a reused pid is never hit. Without bwrap (isolation
-`process`) outer and root are the same process.
+without them. Should outer die before it has told who root is, root waits for it for ever: it is
+then found by the socket that it holds. Killing root makes the kernel kill everything in its
+namespace, and root's pidfd becomes readable only after the last of them is gone: that is the
+confirmation. All signals go through pidfds, so that a reused pid is never hit. Without bwrap
+(isolation `process`) outer and root are the same process.
 """
 
 import asyncio
@@ -16,6 +17,7 @@ import os
 import select
 import signal
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -47,6 +49,7 @@ class Tree:
     """A process tree from its start until it is confirmed gone."""
 
     __slots__ = (
+        "_adopt",
         "_block",
         "_confine",
         "_info",
@@ -56,6 +59,7 @@ class Tree:
         "_outer",
         "_outer_fd",
         "_root_fd",
+        "_socket",
         "_survivors",
         "gone",
         "killed",
@@ -67,17 +71,20 @@ class Tree:
         self,
         loop: asyncio.AbstractEventLoop,
         *,
+        adopt: Callable[[int], None],
         confine: Callable[[int], None],
         survivors: Callable[[], list[int]],
         on_gone: Callable[[], None],
     ) -> None:
         self._loop = loop
+        self._adopt = adopt
         self._confine = confine
         self._survivors = survivors
         self._on_gone = on_gone
         self._outer = 0
         self._outer_fd = self._root_fd = self._info = self._block = -1
         self._info_data = b""
+        self._socket = 0
         self.root_pid = 0
         self.status: int | None = None
         self.gone = False
@@ -103,8 +110,10 @@ class Tree:
             for fd in ours:
                 os.close(fd)
         self._outer_fd = os.pidfd_open(self._outer)
+        self._socket = os.fstat(launch.socket).st_ino
         self._loop.add_reader(self._outer_fd, self._outer_ended)
         if launch.wrapped:
+            self._adopt(self._outer)
             self._loop.add_reader(self._info, self._read_info)
         else:
             self._attach(self._outer)
@@ -179,8 +188,8 @@ class Tree:
         self._finish()
 
     def _finish(self) -> None:
-        """Kill whoever outlived the root, which only a tree without a pid namespace can have."""
-        survivors = self._survivors()
+        """Kill whoever is left: a root that nobody told of, or daemons without a pid namespace around them."""
+        survivors = self._survivors() if self.root_pid else [*self._survivors(), *_holders(self._socket)]
         for pid in survivors:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -189,6 +198,18 @@ class Tree:
             return
         self.gone = True
         self._on_gone()
+
+
+def _holders(inode: int) -> list[int]:
+    """Return the processes, other than this one, that hold a socket."""
+    found = []
+    name = Path(f"socket:[{inode}]")
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit() and int(folder.name) != os.getpid():
+            with contextlib.suppress(OSError):
+                if any(link.readlink() == name for link in (folder / "fd").iterdir()):
+                    found.append(int(folder.name))
+    return found
 
 
 def _inheritable() -> list[int]:

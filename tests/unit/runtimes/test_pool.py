@@ -1,6 +1,7 @@
 """What the pool promises to the executor: one outcome each, order, cancel, kill, hand-back, reuse."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import time
@@ -15,6 +16,7 @@ from runwright.runtimes.confinement import start_time
 from runwright.runtimes.host import Host
 from runwright.runtimes.model import Assignment, Code, End, Outcome
 from runwright.runtimes.pool import Pool, PoolSettings, Room
+from runwright.runtimes.tree import _holders
 from tests.unit.runtimes.conftest import MakeStage, Played, Stage
 
 QUICK = "def handler(input, env):\n    return input\n"
@@ -409,6 +411,24 @@ async def test_a_sandbox_killed_while_it_boots_or_rests_costs_nothing(stage: Sta
     os.kill(sandbox.harness_pid, signal.SIGKILL)
     await stage.until(lambda: not stage.pool.stats().sandboxes)
     assert (await stage.run(QUICK)).outcome.end is End.COMPLETED
+
+
+async def test_a_sandbox_whose_builder_dies_at_any_moment_leaves_nothing_alive(
+    make_stage: MakeStage, host: Host
+) -> None:
+    for cgroup_version in {0, host.cgroup_version}:
+        stage = await make_stage(msgspec.structs.replace(host, cgroup_version=cgroup_version))
+        for turn in range(12):
+            played = stage.assign(QUICK, version=turn)
+            [sandbox] = stage.pool._fleet.sandboxes  # noqa: SLF001
+            builder = sandbox.tree._outer  # noqa: SLF001
+            await asyncio.sleep(turn / 3000)  # bwrap takes some 4 ms
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(builder, signal.SIGKILL)
+            socket = os.fstat(sandbox.channel.far.fileno()).st_ino
+            await stage.finish(played)
+            assert _holders(socket) == []
+            await stage.pool.kill_all()
 
 
 # Lifetimes
