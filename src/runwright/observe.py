@@ -11,6 +11,7 @@ _QUIET: Final = frozenset({"job_attempt_ended", "job_handed_back"})
 
 _WARNINGS: Final = frozenset(
     {
+        "definition_not_read",
         "executor_drain_over",
         "executor_lease_lost",
         "executor_not_removed",

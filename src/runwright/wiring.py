@@ -27,6 +27,7 @@ from runwright.db.pool import Database, connect, open_pool
 from runwright.demo import run_demo
 from runwright.engine.executor import Executor, ExecutorSettings
 from runwright.engine.promoter import Promoter
+from runwright.engine.pruner import Pruner
 from runwright.engine.reaper import Reaper
 from runwright.health import HealthReporter
 from runwright.http.server import HttpServer, build_app
@@ -98,8 +99,11 @@ async def serve(settings: Settings) -> int:
             notice=foundation.notice,
             interval_seconds=settings.reaper_interval_seconds,
         )
+        pruner = Pruner(foundation.db, clock=foundation.clock, notice=foundation.notice)
         stack.push_async_callback(reaper.stop)
+        stack.push_async_callback(pruner.stop)
         await reaper.start()
+        await pruner.start()
         executor = await _start_executor(foundation, stop, stack) if "executor" in settings.roles else None
         url = await _start_http(foundation, executor, stop, stack) if "api" in settings.roles else None
         sys.stdout.write(f"runwright ready {url or '(no api)'}\n")

@@ -8,9 +8,11 @@ Invariants
 - A sandbox never outlives the lease: when the lease cannot be renewed in time, by this
   process's own clock, everything that runs is killed before the reaper may hand it on.
 
-Failures: the database away: claims wait, running jobs go on until the lease is over, endings
-are kept and sent again. A sandbox that dies: its running job fails, those behind it are handed
-back. A drain hands back what has not begun, waits for the rest, and gives up what is left.
+Failures
+- The database is away: claims wait, running jobs go on until the lease is over, endings are
+  kept and sent again; a claim whose answer was lost is found in the tables and handed back.
+- A sandbox dies: its running job fails, those behind it are handed back.
+- A drain hands back what has not begun, waits for the rest, and gives up what is left.
 """
 
 import asyncio
@@ -39,6 +41,7 @@ from runwright.jobs.store.rescue import (
     ExecutorRecord,
     cancel_requests,
     expire_lease,
+    jobs_held_by,
     register_executor,
     remove_executor,
     renew_lease,
@@ -51,6 +54,7 @@ LOOK_SECONDS: Final = 1.0
 
 CLAIM_LIMIT: Final = 256
 LOG_FLUSH_SECONDS: Final = 0.1
+STRAYS_SECONDS: Final = 5.0
 USE_HALF_LIFE_SECONDS: Final = 10.0
 FORGOTTEN_USE: Final = 0.5
 HAND_BACKS_TOLERATED: Final = 3
@@ -103,6 +107,7 @@ class Executor:
         self._idle = asyncio.Event()
         self._idle.set()
         self._lease_ends = 0.0
+        self._strays_due = 0.0
         self._log_timer: asyncio.TimerHandle | None = None
         self._started = False
         self.id = new_id("exe", clock())
@@ -226,6 +231,7 @@ class Executor:
             return LOOK_SECONDS
         self._look = False
         executor_id = self.id
+        await self._hand_back_strays()
         claim = await claim_jobs(
             self._db,
             now=self._clock(),
@@ -239,8 +245,8 @@ class Executor:
         )
         wrapped = self._cursor is not None and claim.cursor is None
         self._cursor = claim.cursor
-        for job in claim.jobs:
-            await self._take(job, executor_id)
+        for token, job in [(self._hold(job), job) for job in claim.jobs]:
+            await self._take(token, job, executor_id)
         if claim.cursor is not None or wrapped or _may_leave_more(claim.jobs, room):
             self._look = True
         if self._handed_back_in_row > HAND_BACKS_TOLERATED:
@@ -257,15 +263,39 @@ class Executor:
             self._used = {tenant: used for tenant, used in faded.items() if used > FORGOTTEN_USE}
         return self._used
 
-    async def _take(self, job: ClaimedJob, executor_id: str) -> None:
-        loaded = self._definitions.held(job.worker_id, job.worker_revision)
+    async def _hand_back_strays(self) -> None:
+        """Hand back jobs that were claimed for us while the answer was lost with its connection.
+
+        No other claim is under way here, so whatever the tables give us and we do not hold is one.
+        """
+        loop = asyncio.get_running_loop()
+        if loop.time() < self._strays_due:
+            return
+        self._strays_due = loop.time() + STRAYS_SECONDS
+        given = await jobs_held_by(self._db, executor_id=self.id)
+        held = {(held.job.job_id, held.job.fence) for held in self._held.values()}
+        for tenant_id, job_id, fence in given:
+            if (job_id, fence) not in held:
+                self._notice("stray_claim_handed_back", job_id=job_id)
+                back = HandBack(tenant_id, job_id, fence, self._clock())
+                self._recorder.record(back).add_done_callback(self._after_write)
+
+    def _hold(self, job: ClaimedJob) -> int:
         token = next(self._tokens)
-        held = self._held[token] = HeldAttempt(job)
+        self._held[token] = HeldAttempt(job)
         self._idle.clear()
         self._used[job.tenant_id] = self._used.get(job.tenant_id, 0.0) + 1
+        return token
+
+    async def _take(self, token: int, job: ClaimedJob, executor_id: str) -> None:
+        held = self._held.get(token)
+        loaded = self._definitions.held(job.worker_id, job.worker_revision)
         if loaded is None:
-            loaded = await self._definitions.fetch(job.worker_id)
-        if self.id != executor_id or token not in self._held:
+            try:
+                loaded = await self._definitions.fetch(job.worker_id)
+            except Exception as error:  # noqa: BLE001  whatever it is, the job goes back in line
+                self._notice("definition_not_read", job_id=job.job_id, error=type(error).__name__)
+        if held is None or self.id != executor_id or token not in self._held:
             return  # the lease was lost meanwhile
         if held.cancelling:
             self._settle(token, Outcome(end=End.UNSTARTED))

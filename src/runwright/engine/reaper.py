@@ -11,6 +11,7 @@ from runwright.jobs.store.cancel import cancel_jobs_of_deprecated
 from runwright.jobs.store.rescue import rescue_expired
 
 _BATCH: Final = 1000
+_SWEEP_EVERY: Final = 5
 
 
 class Reaper:
@@ -42,9 +43,14 @@ class Reaper:
             self._signals.jobs_ended(ended)
             self._signals.announce_ended(ended)
             self._signals.jobs_ready()
+        cancelled = await self._cancel_of_deprecated() if self.loop.passes % _SWEEP_EVERY == 0 else 0
+        return 0.0 if _BATCH in (len(rescued), cancelled) else self._interval_seconds
+
+    async def _cancel_of_deprecated(self) -> int:
+        """Cancel what a deprecation left: retries that came back later, and all of it after a crash."""
         cancelled = await cancel_jobs_of_deprecated(self._db, now=self._clock(), limit=_BATCH)
         if cancelled:
             self._notice("jobs_of_deprecated_workers_cancelled", jobs=len(cancelled))
             self._signals.jobs_ended(cancelled)
             self._signals.announce_ended(cancelled)
-        return 0.0 if _BATCH in (len(rescued), len(cancelled)) else self._interval_seconds
+        return len(cancelled)

@@ -109,6 +109,20 @@ async def test_an_executor_that_lost_its_lease_kills_what_runs_and_starts_over(
     assert again.status is JobStatus.COMPLETED
 
 
+async def test_a_claim_whose_answer_was_lost_is_handed_back_and_runs(make_engine: MakeEngine) -> None:
+    engine = make_engine()
+    await engine.start()
+    worker = await engine.worker(ECHO)
+    await engine.executor.claims.stop()
+    job = await engine.submit(worker)
+    await engine.db.execute(
+        "UPDATE job_queue SET state = 'running', executor_id = $1, fence = 1", engine.executor.id
+    )
+    engine.executor.claims.start()
+    assert (await engine.ended(job)).status is JobStatus.COMPLETED
+    assert "stray_claim_handed_back" in [name for name, _ in engine.noticed]
+
+
 async def test_new_code_is_used_by_the_next_job(make_engine: MakeEngine) -> None:
     engine = make_engine()
     await engine.start()

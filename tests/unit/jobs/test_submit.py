@@ -8,6 +8,7 @@ import pytest
 from runwright.core.errors import ConflictError, NotFoundError
 from runwright.core.jobs import JobStatus
 from runwright.jobs.model import Idempotency, NewJob
+from runwright.jobs.store.submit import forget_idempotency_keys
 from runwright.workers.model import WorkerChanges, WorkerStatus
 from tests.unit.jobs.world import World
 
@@ -101,6 +102,16 @@ async def test_a_key_is_free_again_after_a_day_and_after_a_refusal(world: World)
     world.forward(2)
     second = await world.jobs.submit(world.caller(), NewJob(worker_id=worker.id), key)
     assert (second.replayed, second.job.id == first.job.id) == (False, False)
+
+
+async def test_only_keys_that_are_over_a_day_old_are_forgotten(world: World) -> None:
+    worker = await world.worker()
+    await world.jobs.submit(world.caller(), NewJob(worker_id=worker.id), Idempotency("old", b"1"))
+    world.forward(3600)
+    await world.jobs.submit(world.caller(), NewJob(worker_id=worker.id), Idempotency("new", b"1"))
+    world.forward(23.5 * 3600)
+    assert await forget_idempotency_keys(world.db, now=world.now, limit=10) == 1
+    assert await world.db.fetchval("SELECT key FROM idempotency_keys") == "new"
 
 
 async def test_a_batch_is_all_or_nothing(world: World) -> None:

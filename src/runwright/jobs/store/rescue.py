@@ -28,6 +28,15 @@ class ExecutorRecord(msgspec.Struct, frozen=True, kw_only=True):
     runtimes: list[str]
 
 
+async def jobs_held_by(db: Database, *, executor_id: str) -> list[tuple[str, str, int]]:
+    """Return (tenant, job, fence) of all jobs that the tables say this executor runs."""
+    rows = await db.fetch(
+        "SELECT tenant_id, job_id, fence FROM job_queue WHERE executor_id = $1 AND state = 'running'",
+        executor_id,
+    )
+    return [(row[0], row[1], row[2]) for row in rows]
+
+
 async def register_executor(db: Database, executor: ExecutorRecord, *, lease_seconds: float) -> None:
     """Enter an executor with a fresh lease."""
     await db.execute(

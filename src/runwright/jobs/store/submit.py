@@ -95,7 +95,8 @@ FROM item i
 LEFT JOIN worker w ON w.id = i.worker_id AND w.tenant_id = i.tenant_id
 LEFT JOIN inserted n ON n.id = i.id
 LEFT JOIN LATERAL (
-    SELECT max_retries, worker_version FROM jobs WHERE tenant_id = i.tenant_id AND id = i.id AND n.id IS NULL OFFSET 0
+    SELECT max_retries, worker_version FROM jobs
+    WHERE tenant_id = i.tenant_id AND id = i.id AND n.id IS NULL OFFSET 0
 ) j ON true
 """
 
@@ -158,3 +159,18 @@ async def claim_idempotency_key(
         "SELECT body_digest, job_ids FROM idempotency_keys WHERE tenant_id = $1 AND key = $2", tenant_id, key
     )
     return None if row is None else PriorJobs(row["body_digest"], row["job_ids"])
+
+
+async def forget_idempotency_keys(db: Database, *, now: datetime, limit: int) -> int:
+    """Delete up to `limit` keys that stand for nothing any more; returns how many."""
+    rows = await db.fetch(
+        """
+        DELETE FROM idempotency_keys WHERE (tenant_id, key) IN (
+            SELECT tenant_id, key FROM idempotency_keys WHERE created_at <= $1
+            ORDER BY created_at LIMIT $2 FOR UPDATE SKIP LOCKED
+        ) RETURNING 1
+        """,
+        now - IDEMPOTENCY_TTL,
+        limit,
+    )
+    return len(rows)
