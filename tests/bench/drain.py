@@ -62,5 +62,5 @@ async def _fill(connection: Connection, worker: str, jobs: int) -> None:
     if left < 0:
         raise ChildError("filling the backlog took longer than expected; jobs began to run")
     await asyncio.sleep(left + SETTLE_SECONDS)
-    if not count_jobs(connection, worker, "queued") or count_jobs(connection, worker, "running"):
+    if count_jobs(connection, worker, "completed") != WARM_JOBS or count_jobs(connection, worker, "running"):
         raise ChildError("the backlog did not wait for its worker")
