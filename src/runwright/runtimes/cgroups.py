@@ -186,6 +186,8 @@ def _v2_roots() -> dict[str, Path] | None:
 def delegate(base: Path) -> None:
     """Let groups below `base` have controllers; move this server into a leaf where that needs it."""
     control = base / "cgroup.subtree_control"
+    for empty in base.glob(f"{_PREFIX}server-*"):
+        _remove(empty)  # one that a server lives in cannot be removed
     try:
         control.write_text("+memory +pids +cpu")
     except OSError:

@@ -81,7 +81,7 @@ class Fleet:
 
     def gone(self, sandbox: Sandbox) -> None:
         """Hear that nothing of a sandbox is left."""
-        failed = sandbox.harness_pid == 0 and not sandbox.tree.killed
+        failed = sandbox.harness_pid == 0 and (not sandbox.tree.killed or sandbox.boot_error != "")
         if failed or sandbox.boot_error:
             reason = sandbox.boot_error or sandbox.pipes.boot_text.strip() or "it died before it was ready"
             self.boot_failures[sandbox.runtime] = reason

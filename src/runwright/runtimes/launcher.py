@@ -98,7 +98,7 @@ class Launcher:
         sandbox.tree = Tree(
             self._loop,
             adopt=confinement.adopt,
-            confine=self._confine(confinement),
+            confine=self._confine(sandbox),
             survivors=confinement.survivors,
             on_gone=sandbox.tree_gone,
         )
@@ -172,10 +172,14 @@ class Launcher:
             return CgroupConfinement(self._cgroups.create())
         return WatchedConfinement(self._loop, uid=uid)
 
-    def _confine(self, confinement: Confinement) -> Callable[[int], None]:
+    def _confine(self, sandbox: Sandbox) -> Callable[[int], None]:
         def confine(pid: int) -> None:
-            confinement.attach(pid)
-            set_rlimits(pid, processes=None if self._cgroups is not None else _PROCESSES)
+            try:
+                sandbox.confinement.attach(pid)
+                set_rlimits(pid, processes=None if self._cgroups is not None else _PROCESSES)
+            except OSError as error:
+                sandbox.boot_error = f"its limits could not be set: {error}"
+                raise
 
         return confine
 

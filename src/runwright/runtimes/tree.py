@@ -29,6 +29,7 @@ BLOCK_FD: Final = SOCKET_FD + 2
 SECCOMP_FD: Final = SOCKET_FD + 3
 _FIRST_SOURCE_FD: Final = 16
 _INFO_BYTES: Final = 4096
+_TELL_SECONDS: Final = 2.0
 _AGAIN_SECONDS: Final = 0.005
 
 
@@ -121,16 +122,23 @@ class Tree:
     def kill(self) -> None:
         """Kill everything; `on_gone` follows when nothing is left.
 
-        Before the root is known there is nothing to kill: it waits, and is killed when it
-        tells its pid.
+        A root that is not known yet waits, and is killed when outer tells its pid; an outer
+        that does not tell is killed too.
         """
         self.killed = True
         self._kill_root()
+        if self._root_fd < 0:
+            self._loop.call_later(_TELL_SECONDS, self._kill_outer)
 
     def _kill_root(self) -> None:
         if self._root_fd >= 0:
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._root_fd, signal.SIGKILL)
+
+    def _kill_outer(self) -> None:
+        if self._outer_fd >= 0 and not self.root_pid:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._outer_fd, signal.SIGKILL)
 
     def _read_info(self) -> None:
         data = os.read(self._info, _INFO_BYTES)
@@ -188,7 +196,7 @@ class Tree:
         self._finish()
 
     def _finish(self) -> None:
-        """Kill whoever is left: a root that nobody told of, or daemons without a pid namespace around them."""
+        """Kill whoever is left: a root that nobody told of, or daemons that no pid namespace held."""
         survivors = self._survivors() if self.root_pid else [*self._survivors(), *_holders(self._socket)]
         for pid in survivors:
             with contextlib.suppress(ProcessLookupError):
