@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import TypedDict, Unpack
@@ -173,6 +174,14 @@ class Stage:
         await self.until(lambda: any(line.msg == text for line in played.lines))
 
 
+def groups_named(prefix: str) -> list[Path]:
+    """The control groups whose names begin so; others come and go while we look."""
+    found: list[Path] = []
+    for folder, children, _ in os.walk("/sys/fs/cgroup"):
+        found += [Path(folder, child) for child in children if child.startswith(f"{prefix}-")]
+    return found
+
+
 MakeStage = Callable[..., Awaitable[Stage]]
 
 
@@ -195,7 +204,7 @@ async def make_stage(host: Host) -> AsyncIterator[MakeStage]:
         assert stats.sandboxes == {}
         assert (stats.running, stats.waiting) == (0, 0)
         assert all(one.outcomes for one in stage.played.values()), "an assignment without an outcome"
-    assert not list(Path("/sys/fs/cgroup").rglob(f"{instance_name()}-*"))
+    assert groups_named(instance_name()) == []
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from runwright.runtimes.confinement import start_time
 from runwright.runtimes.host import Host, Interpreter, Isolation
 from runwright.runtimes.interpreters import Paths, find_interpreters
 from runwright.runtimes.model import End
-from tests.unit.runtimes.conftest import MakeStage, Stage
+from tests.unit.runtimes.conftest import MakeStage, Stage, groups_named
 
 TRY = """
 def attempt(what):
@@ -236,12 +236,12 @@ async def test_the_cgroups_of_a_server_that_was_killed_are_removed_by_the_next_o
         [sys.executable, "-c", script], capture_output=True, text=True, check=False
     ).stdout.strip()
     assert said.startswith("runwright-")
-    left = [path for path in Path("/sys/fs/cgroup").rglob(f"{said}-*") if path.is_dir()]
+    left = groups_named(said)
     assert left
     stage = await make_stage()
     assert not any(path.exists() for path in left)
     await stage.run(QUICK)
-    assert any(Path("/sys/fs/cgroup").rglob(f"{instance_name()}-*"))
+    assert groups_named(instance_name())
 
 
 async def test_two_pools_of_one_process_do_not_touch_each_other(make_stage: MakeStage) -> None:
