@@ -33,6 +33,7 @@ from runwright.runtimes.sandbox import Sandbox, State
 __all__ = ["Pool", "PoolSettings", "PoolStats", "Room"]
 
 _TICK_SECONDS: Final = 1.0
+_ROOM_STEP: Final = 16
 
 
 class Pool:
@@ -277,6 +278,8 @@ class Pool:
         if sandbox.jobs_done >= self._settings.max_jobs_per_sandbox:
             sandbox.retiring = True
         self._end(run, outcome)
+        if sandbox.inflight and not len(sandbox.inflight) % _ROOM_STEP:
+            self._on_room()  # before its queue runs dry, but not for every job
 
     def sandbox_idle(self, sandbox: Sandbox) -> None:
         """Nothing is in flight any more."""
