@@ -229,7 +229,7 @@ async def _start_http(f: Foundation, executor: Executor | None, stop: _Stop, sta
     db = await _open_pool(f.dsn, settings.db_pool_size, stack)
     key = await asyncio.to_thread(platform_key, settings.platform_key, settings.data_dir)
     submits = await _open_pool(f.dsn, SUBMIT_CONNECTIONS, stack, by_key=True)
-    jobs = Jobs(db, clock=f.clock, signals=f.signals, submits=submits)
+    jobs = Jobs(db, clock=f.clock, signals=f.signals, submits=submits, starter=executor)
     stack.push_async_callback(jobs.stop)
 
     async def cancel_leftovers() -> None:

@@ -108,6 +108,8 @@ class Executor:
         self._idle.set()
         self._lease_ends = 0.0
         self._strays_due = 0.0
+        self._reserved: dict[str, str] = {}
+        self._taking: set[asyncio.Task[None]] = set()
         self._log_timer: asyncio.TimerHandle | None = None
         self._started = False
         self.id = new_id("exe", clock())
@@ -152,6 +154,11 @@ class Executor:
     def halt(self) -> None:
         """End a drain at once (a second signal): what still runs is given up."""
         self._idle.set()
+
+    @property
+    def runtimes(self) -> Sequence[str]:
+        """The runtimes that it offers."""
+        return self._settings.runtimes
 
     @property
     def running(self) -> int:
@@ -225,8 +232,48 @@ class Executor:
         if self._look:
             self.claims.wake()
 
-    async def _claim(self) -> float:
+    # --- starting what is submitted here -----------------------------------------------
+
+    def reserve(self, job_id: str, worker_id: str) -> bool:
+        """Keep room for a job, unless others wait in line or it would have to wait in here."""
+        if self._look or self._draining or not self._leased or self._handed_back_in_row:
+            return False
+        room = self._room()
+        if room.free <= 0 and room.fast.get(worker_id, 0) <= 0:
+            return False
+        self._reserved[job_id] = worker_id
+        return True
+
+    def release(self, job_id: str) -> None:
+        """Give reserved room back."""
+        self._reserved.pop(job_id, None)
+
+    def begin(self, job: ClaimedJob, executor_id: str) -> None:
+        """Run a job that was accepted as running here."""
+        self.release(job.job_id)
+        if executor_id != self.id or not self._leased:
+            return  # the lease was lost meanwhile; the reaper hands it on
+        token = self._hold(job)
+        loaded = self._definitions.held(job.worker_id, job.worker_revision)
+        if loaded is not None:
+            self._dispatch(token, job, loaded)
+            return
+        task = asyncio.get_running_loop().create_task(self._take(token, job, executor_id))
+        self._taking.add(task)
+        task.add_done_callback(self._taking.discard)
+
+    def _room(self) -> Room:
+        """Return the pool's room less what is reserved."""
         room = self.pool.room()
+        if not self._reserved:
+            return room
+        reserved = Counter(self._reserved.values())
+        fast = {worker: max(0, n - reserved[worker]) for worker, n in room.fast.items()}
+        beyond = sum(max(0, n - room.fast.get(worker, 0)) for worker, n in reserved.items())
+        return Room(room.free - beyond, fast)
+
+    async def _claim(self) -> float:
+        room = self._room()
         if self._draining or not self._leased or (room.free <= 0 and not room.fast):
             return LOOK_SECONDS
         self._look = False
@@ -266,16 +313,18 @@ class Executor:
     async def _hand_back_strays(self) -> None:
         """Hand back jobs that were claimed for us while the answer was lost with its connection.
 
-        No other claim is under way here, so whatever the tables give us and we do not hold is one.
+        No other claim is under way here, so what the tables give us, and we neither hold nor expect
+        from a submit, is one. What was expected before the look may have come and gone since.
         """
         loop = asyncio.get_running_loop()
         if loop.time() < self._strays_due:
             return
         self._strays_due = loop.time() + STRAYS_SECONDS
+        reserved = set(self._reserved)
         given = await jobs_held_by(self._db, executor_id=self.id)
         held = {(held.job.job_id, held.job.fence) for held in self._held.values()}
         for tenant_id, job_id, fence in given:
-            if (job_id, fence) not in held:
+            if (job_id, fence) not in held and job_id not in reserved | self._reserved.keys():
                 self._notice("stray_claim_handed_back", job_id=job_id)
                 back = HandBack(tenant_id, job_id, fence, self._clock())
                 self._recorder.record(back).add_done_callback(self._after_write)
@@ -297,6 +346,11 @@ class Executor:
                 self._notice("definition_not_read", job_id=job.job_id, error=type(error).__name__)
         if held is None or self.id != executor_id or token not in self._held:
             return  # the lease was lost meanwhile
+        self._dispatch(token, job, loaded)
+
+    def _dispatch(self, token: int, job: ClaimedJob, loaded: Loaded | None) -> None:
+        """Give a held job to the pool, or end or hand it back where it cannot run."""
+        held = self._held[token]
         if held.cancelling:
             self._settle(token, Outcome(end=End.UNSTARTED))
         elif loaded is None or loaded.code.version != job.worker_version or self._draining:

@@ -18,12 +18,15 @@ from runwright.jobs.explain import explain_job
 from runwright.jobs.logs import read_logs
 from runwright.jobs.model import Attempt, Explanation, Idempotency, Job, JobFilter, JobLogs, NewJob
 from runwright.jobs.signals import JobSignals
+from runwright.jobs.starter import Starter
 from runwright.jobs.store.cancel import Cancellation, cancel_job
+from runwright.jobs.store.claim import ClaimedJob
 from runwright.jobs.store.read import fetch_attempts, fetch_job, fetch_jobs, list_jobs
 from runwright.jobs.store.submit import (
     Accepted,
     PriorJobs,
     Refused,
+    StartHere,
     Submission,
     claim_idempotency_key,
     insert_jobs,
@@ -54,10 +57,20 @@ class Jobs:
     """Submit, watch and end jobs. A call returns after what it did is committed."""
 
     def __init__(
-        self, db: Database, *, clock: Clock, signals: JobSignals, submits: Database | None = None
+        self,
+        db: Database,
+        *,
+        clock: Clock,
+        signals: JobSignals,
+        submits: Database | None = None,
+        starter: Starter | None = None,
     ) -> None:
-        """`submits` may be a pool of its own for the hottest statement (see `open_pool`, `by_key`)."""
+        """`submits`: a pool of its own for the hottest statement (see `open_pool`, `by_key`).
+
+        `starter`: an executor of this process that may run a job at once.
+        """
         self._db = db
+        self._starter = starter
         self._submit_db = submits or db
         self._clock = clock
         self._signals = signals
@@ -79,8 +92,10 @@ class Jobs:
         if idempotency is not None:
             batch = await self._submit_keyed(caller, [item], idempotency)
             return Submitted(batch.jobs[0], batch.replayed)
-        job = _queued_job(item, await self._submits.add(item))
-        self._signals.jobs_ready(item.scheduled_at)
+        answer = await self._submits.add(item)
+        job = _queued_job(item, answer)
+        if isinstance(answer, Accepted) and not answer.started:
+            self._signals.jobs_ready(item.scheduled_at)
         return Submitted(job, replayed=False)
 
     async def submit_batch(
@@ -184,7 +199,22 @@ class Jobs:
         )
 
     async def _insert(self, items: Sequence[Submission]) -> Sequence[Accepted | Refused]:
-        return await insert_jobs(self._submit_db, items)
+        starter = self._starter
+        if starter is None:
+            return await insert_jobs(self._submit_db, items)
+        reserved = frozenset(
+            i.id for i in items if i.scheduled_at is None and starter.reserve(i.id, i.worker_id)
+        )
+        here = StartHere(starter.id, starter.runtimes, reserved)
+        try:
+            answers = await insert_jobs(self._submit_db, items, here if reserved else None)
+            for item, answer in zip(items, answers, strict=True):
+                if isinstance(answer, Accepted) and answer.started:
+                    starter.begin(_started_job(item, answer), here.executor_id)
+            return answers
+        finally:
+            for job_id in reserved:
+                starter.release(job_id)
 
     async def _submit_keyed(
         self, caller: Caller, items: Sequence[Submission], idempotency: Idempotency | None
@@ -233,6 +263,20 @@ class Jobs:
 
 def _no_job(job_id: str) -> NotFoundError:
     return NotFoundError(f"There is no job {job_id}.")
+
+
+def _started_job(item: Submission, answer: Accepted) -> ClaimedJob:
+    return ClaimedJob(
+        tenant_id=item.tenant_id,
+        job_id=item.id,
+        worker_id=item.worker_id,
+        worker_version=answer.worker_version,
+        worker_revision=answer.worker_revision,
+        attempt=1,
+        retries_left=answer.max_retries,
+        fence=1,
+        input=item.input,
+    )
 
 
 def _queued_job(item: Submission, answer: Accepted | Refused) -> Job:

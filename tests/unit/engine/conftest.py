@@ -32,7 +32,6 @@ class Engine:
         self.db = db
         self.noticed: list[tuple[str, dict[str, str | float | None]]] = []
         self.signals = JobSignals(origin="test", send=lambda _payload: None)
-        self.jobs = Jobs(db, clock=system_clock, signals=self.signals)
         self.workers = Workers(db, clock=system_clock, on_deprecated=self._cancel_leftovers)
         self.executor = Executor(
             db,
@@ -59,6 +58,7 @@ class Engine:
                 on_room=executor.on_room,
             ),
         )
+        self.jobs = Jobs(db, clock=system_clock, signals=self.signals, starter=self.executor)
         self.promoter = Promoter(db, clock=system_clock, signals=self.signals, notice=self.notice)
         self.reaper = Reaper(
             db, clock=system_clock, signals=self.signals, notice=self.notice, interval_seconds=0.2

@@ -4,8 +4,11 @@ import asyncio
 
 import pytest
 
+from runwright.core.clock import system_clock
 from runwright.core.errors import ConflictError
 from runwright.core.jobs import ErrorCode, JobStatus
+from runwright.jobs.model import NewJob
+from runwright.jobs.service import Jobs
 from runwright.jobs.store.rescue import expire_lease
 from runwright.workers.model import WorkerChanges
 from tests.unit.engine.conftest import CALLER, Engine, MakeEngine
@@ -114,7 +117,8 @@ async def test_a_claim_whose_answer_was_lost_is_handed_back_and_runs(make_engine
     await engine.start()
     worker = await engine.worker(ECHO)
     await engine.executor.claims.stop()
-    job = await engine.submit(worker)
+    elsewhere = Jobs(engine.db, clock=system_clock, signals=engine.signals)
+    job = (await elsewhere.submit(CALLER, NewJob(worker_id=worker.id))).job
     await engine.db.execute(
         "UPDATE job_queue SET state = 'running', executor_id = $1, fence = 1", engine.executor.id
     )

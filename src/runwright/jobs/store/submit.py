@@ -42,10 +42,20 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Accepted(msgspec.Struct, frozen=True):
-    """What the worker's definition added to an accepted job."""
+    """What the worker's definition added to an accepted job; `started`: it is running already."""
 
     max_retries: int
     worker_version: int
+    worker_revision: int = 0
+    started: bool = False
+
+
+class StartHere(msgspec.Struct, frozen=True):
+    """An executor that runs these jobs at once where the worker permits it (see jobs/starter.py)."""
+
+    executor_id: str
+    runtimes: Sequence[str]
+    job_ids: frozenset[str]
 
 
 class Refused(msgspec.Struct, frozen=True):
@@ -69,12 +79,15 @@ WITH item AS (
     SELECT * FROM unnest(
         $1::text[], $2::text[], $3::text[], $4::text[], $5::smallint[], $6::json[], $7::text[],
         $8::timestamptz[], $9::text[], $10::timestamptz[], $11::boolean[],
-        $12::timestamptz[], $13::timestamptz[]
+        $12::timestamptz[], $13::timestamptz[], $14::boolean[]
     ) AS i (id, tenant_id, worker_id, trigger, priority, input, triggered_by,
-            scheduled_at, retry_of, created_at, wanted, run_at, rank)
+            scheduled_at, retry_of, created_at, wanted, run_at, rank, start)
 ), worker AS (
-    SELECT id, tenant_id, status, version, max_retries FROM workers
-    WHERE id IN (SELECT worker_id FROM item) FOR SHARE
+    SELECT id, tenant_id, status, version, revision, max_retries,
+           max_concurrency IS NULL AND runtime = ANY ($16::text[]) AND EXISTS (
+               SELECT 1 FROM executors e WHERE e.id = $15 AND e.lease_expires_at > clock_timestamp()
+           ) AS may_start
+    FROM workers WHERE id IN (SELECT worker_id FROM item) FOR SHARE
 ), inserted AS (
     INSERT INTO jobs (tenant_id, id, worker_id, trigger, priority, input, triggered_by,
                       scheduled_at, retry_of, max_retries, worker_version, created_at)
@@ -84,13 +97,19 @@ WITH item AS (
     ON CONFLICT DO NOTHING
     RETURNING id, max_retries, worker_version
 ), queued AS (
-    INSERT INTO job_queue (tenant_id, job_id, worker_id, state, priority, run_at, rank,
-                           retries_left, wanted, worker_version)
-    SELECT i.tenant_id, i.id, i.worker_id, CASE WHEN i.run_at > i.created_at THEN 'waiting' ELSE 'ready' END,
-           i.priority, i.run_at, i.rank, n.max_retries, i.wanted, n.worker_version
-    FROM inserted n JOIN item i ON i.id = n.id
+    INSERT INTO job_queue (tenant_id, job_id, worker_id, state, priority, run_at, rank, retries_left, wanted,
+                           worker_version, fence, executor_id, started_at)
+    SELECT i.tenant_id, i.id, i.worker_id,
+           CASE WHEN i.start AND w.may_start THEN 'running' WHEN i.run_at > i.created_at THEN 'waiting'
+                ELSE 'ready' END,
+           i.priority, i.run_at, i.rank, n.max_retries, i.wanted, n.worker_version,
+           CASE WHEN i.start AND w.may_start THEN 1 ELSE 0 END,
+           CASE WHEN i.start AND w.may_start THEN $15 END,
+           CASE WHEN i.start AND w.may_start THEN i.created_at END
+    FROM inserted n JOIN item i ON i.id = n.id JOIN worker w ON w.id = i.worker_id
 )
-SELECT i.id, w.status, coalesce(n.max_retries, j.max_retries), coalesce(n.worker_version, j.worker_version)
+SELECT i.id, w.status, coalesce(n.max_retries, j.max_retries), coalesce(n.worker_version, j.worker_version),
+       w.revision, n.id IS NOT NULL AND i.start AND w.may_start
 FROM item i
 LEFT JOIN worker w ON w.id = i.worker_id AND w.tenant_id = i.tenant_id
 LEFT JOIN inserted n ON n.id = i.id
@@ -101,11 +120,15 @@ LEFT JOIN LATERAL (
 """
 
 
-async def insert_jobs(db: Database | PoolConnection, items: Sequence[Submission]) -> list[Accepted | Refused]:
+async def insert_jobs(
+    db: Database | PoolConnection, items: Sequence[Submission], here: StartHere | None = None
+) -> list[Accepted | Refused]:
     """Insert and queue the jobs whose worker is active; answer for each item, in their order.
 
-    Idempotent: a job that is there already is answered as accepted.
+    Those that `here` names are inserted as running there, where the worker permits it.
+    Idempotent: a job that is there already is answered as accepted (and not as started).
     """
+    starting = frozenset[str]() if here is None else here.job_ids
     rows = await db.fetch(
         _INSERT,
         [i.id for i in items],
@@ -121,10 +144,13 @@ async def insert_jobs(db: Database | PoolConnection, items: Sequence[Submission]
         [i.wanted for i in items],
         [i.run_at for i in items],
         [i.rank for i in items],
+        [i.id in starting for i in items],
+        None if here is None else here.executor_id,
+        [] if here is None else here.runtimes,
     )
     answers: dict[str, Accepted | Refused] = {
-        job_id: Refused(status) if retries is None else Accepted(retries, version)
-        for job_id, status, retries, version in rows
+        job_id: Refused(status) if retries is None else Accepted(retries, version, revision, started)
+        for job_id, status, retries, version, revision, started in rows
     }
     return [answers[i.id] for i in items]
 
