@@ -12,7 +12,7 @@ import msgspec
 
 from runwright.core.jobs import NO_RETRY, ErrorCode, JobStatus
 from runwright.core.retry import backoff_seconds
-from runwright.jobs.model import JobError
+from runwright.jobs.model import JobEnd, JobError
 from runwright.jobs.store.claim import ClaimedJob
 from runwright.jobs.store.finish import Ending, LogChunk
 from runwright.runtimes.model import End, Line, Outcome
@@ -77,6 +77,18 @@ class HeldAttempt:
             error=error,
             retry_at=retry_at,
             chunk=self.take_chunk(),
+        )
+
+    def end(self, ending: Ending) -> JobEnd:
+        """Return how the job ended, for those who wait for it in this process."""
+        return JobEnd(
+            status=JobStatus(ending.status),
+            attempt=self.job.attempt,
+            worker_version=self.job.worker_version,
+            started_at=ending.started_at,
+            completed_at=ending.ended_at,
+            output=ending.output,
+            error=ending.error,
         )
 
 

@@ -36,7 +36,7 @@ from runwright.engine.loop import PassLoop
 from runwright.engine.recorder import HandBack, Recorder
 from runwright.jobs.signals import JobSignals
 from runwright.jobs.store.claim import ClaimedJob, claim_jobs
-from runwright.jobs.store.finish import Ended
+from runwright.jobs.store.finish import Ended, Ending
 from runwright.jobs.store.rescue import (
     ExecutorRecord,
     cancel_requests,
@@ -408,10 +408,13 @@ class Executor:
             return
         if outcome.end is End.UNSTARTED:
             outcome = Outcome(end=End.CANCELLED, error_code=ErrorCode.CANCELLED, error_message="Cancelled.")
-        future = self._recorder.record(held.ending(outcome, now=self._clock()))
-        future.add_done_callback(lambda done: self._after_ending(token, held, done))
+        ending = held.ending(outcome, now=self._clock())
+        future = self._recorder.record(ending)
+        future.add_done_callback(lambda done: self._after_ending(token, held, ending, done))
 
-    def _after_ending(self, token: int, held: HeldAttempt, done: asyncio.Future[Ended | None]) -> None:
+    def _after_ending(
+        self, token: int, held: HeldAttempt, ending: Ending, done: asyncio.Future[Ended | None]
+    ) -> None:
         self._release(token, held)
         if self._failed(done):
             return
@@ -420,8 +423,9 @@ class Executor:
             self._notice("job_result_refused", job_id=held.job.job_id, attempt=held.job.attempt)
         else:
             self._notice("job_attempt_ended", status=ended.status)
-        self._signals.jobs_ended([held.job.job_id])
-        if ended is not None and ended.wanted:
+        as_recorded = ended is not None and ended.status == ending.status
+        heard = self._signals.job_ended(held.job.job_id, held.end(ending) if as_recorded else None)
+        if ended is not None and ended.wanted and not heard:
             self._signals.announce_ended([held.job.job_id])
 
     def _hand_back(self, token: int, held: HeldAttempt) -> None:

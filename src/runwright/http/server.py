@@ -23,20 +23,19 @@ from runwright.http.connection import LimitedProtocol
 from runwright.http.front import Front, RequestMetrics
 from runwright.http.probes import probe_routes
 from runwright.http.services import EdgeSettings, Services
-from runwright.http.waits import Waits
+from runwright.jobs.service import Jobs
 
 _BACKLOG: Final = 2048
 
 
 def build_app(services: Services, edge: EdgeSettings) -> Litestar:
     """Return the whole application; its `routes` say who may call what."""
-    waits = Waits(services.jobs)
-    submit = SubmitRoute(services, edge, waits)
+    submit = SubmitRoute(services, edge)
     ava = Router("/v1/ava", route_handlers=[WorkerRoutes, JobRoutes, docs_routes()])
     app = Litestar(
         route_handlers=[ava, *probe_routes()],
         exception_handlers={Exception: respond_to_error},
-        state=State({"services": services, "edge": edge, "submit": submit, "waits": waits}),
+        state=State({"services": services, "edge": edge, "submit": submit}),
         openapi_config=None,
         logging_config=None,
         debug=False,
@@ -56,9 +55,9 @@ def build_app(services: Services, edge: EdgeSettings) -> Litestar:
 class _Uvicorn(uvicorn.Server):
     """Uvicorn that leaves the process's signals alone, and lets nobody wait for jobs in a shutdown."""
 
-    def __init__(self, config: uvicorn.Config, waits: Waits) -> None:
+    def __init__(self, config: uvicorn.Config, jobs: Jobs) -> None:
         super().__init__(config)
-        self._waits = waits
+        self._jobs = jobs
         self.listening = asyncio.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -68,7 +67,7 @@ class _Uvicorn(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         for connection in list(self.server_state.connections):
             connection.shutdown()  # first, so that who is answered now hears that the connection ends
-        self._waits.end()
+        self._jobs.end_waits()
         await super().shutdown(sockets)
 
     @contextlib.contextmanager
@@ -96,7 +95,7 @@ class HttpServer:
                 timeout_keep_alive=edge.keep_alive_seconds,
                 timeout_graceful_shutdown=edge.stop_seconds,
             ),
-            app.state.waits,
+            app.state.services.jobs,
         )
         self._serving: asyncio.Task[None] | None = None
 

@@ -110,6 +110,33 @@ class Reason(msgspec.Struct, frozen=True):
     details: dict[str, Any] = {}
 
 
+class JobEnd(msgspec.Struct, frozen=True, kw_only=True):
+    """How a job ended, as its executor recorded it; `output` and `error` are JSON text."""
+
+    status: JobStatus
+    attempt: int
+    worker_version: int
+    started_at: datetime | None
+    completed_at: datetime
+    output: bytes | None
+    error: bytes | None
+
+    def applied_to(self, job: Job) -> Job:
+        """Return the job as it is after this end."""
+        started, completed = self.started_at, self.completed_at
+        return msgspec.structs.replace(
+            job,
+            status=self.status,
+            attempt=self.attempt,
+            worker_version=self.worker_version,
+            started_at=started,
+            completed_at=completed,
+            duration_ms=None if started is None else round((completed - started).total_seconds() * 1000),
+            output=msgspec.Raw(self.output or b"null"),
+            error=None if self.error is None else msgspec.json.decode(self.error, type=JobError),
+        )
+
+
 class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     """Why a job is where it is."""
 

@@ -1,6 +1,7 @@
 """Jobs, as callers use them. Shapes: jobs/model.py; errors: core/errors.py."""
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 from typing import Final
 
@@ -17,7 +18,7 @@ from runwright.db.pool import Database, PoolConnection
 from runwright.jobs.explain import explain_job
 from runwright.jobs.logs import read_logs
 from runwright.jobs.model import Attempt, Explanation, Idempotency, Job, JobFilter, JobLogs, NewJob
-from runwright.jobs.signals import JobSignals
+from runwright.jobs.signals import EndWatch, JobSignals
 from runwright.jobs.starter import Starter
 from runwright.jobs.store.cancel import Cancellation, cancel_job
 from runwright.jobs.store.claim import ClaimedJob
@@ -71,6 +72,7 @@ class Jobs:
         """
         self._db = db
         self._starter = starter
+        self._waits_over = False
         self._submit_db = submits or db
         self._clock = clock
         self._signals = signals
@@ -80,15 +82,26 @@ class Jobs:
         """Take no more jobs; what was taken is committed."""
         await self._submits.stop()
 
-    async def submit(
-        self, caller: Caller, new: NewJob, idempotency: Idempotency | None = None, *, wanted: bool = False
-    ) -> Submitted:
-        """Accept one job. `wanted`: the caller is going to `wait` for its end.
+    async def submit(self, caller: Caller, new: NewJob, idempotency: Idempotency | None = None) -> Submitted:
+        """Accept one job.
 
         Raises NotFoundError (no such worker), ConflictError (worker not active, or the key was
         used with another body), UnavailableError.
         """
-        item = self._submission(caller, new, wanted=wanted)
+        return await self._accept(caller, self._submission(caller, new, wanted=False), idempotency)
+
+    async def submit_and_wait(
+        self, caller: Caller, new: NewJob, idempotency: Idempotency | None, seconds: float
+    ) -> Submitted:
+        """Accept one job as `submit` does, and return it when it has ended, or as it is after `seconds`."""
+        item = self._submission(caller, new, wanted=True)
+        with self._signals.watching(item.id) as watch:
+            submitted = await self._accept(caller, item, idempotency)
+            if not submitted.replayed:
+                return Submitted(await self._until_ended(submitted.job, watch, seconds), replayed=False)
+        return Submitted(await self.wait(caller.tenant_id, submitted.job.id, seconds), replayed=True)
+
+    async def _accept(self, caller: Caller, item: Submission, idempotency: Idempotency | None) -> Submitted:
         if idempotency is not None:
             batch = await self._submit_keyed(caller, [item], idempotency)
             return Submitted(batch.jobs[0], batch.replayed)
@@ -106,20 +119,27 @@ class Jobs:
         return await self._submit_keyed(caller, items, idempotency)
 
     async def wait(self, tenant_id: str, job_id: str, seconds: float) -> Job:
-        """Return the job when it has ended, or as it is after `seconds`."""
+        """Return the job when it has ended, or as it is after `seconds` or when the waits are over."""
+        with self._signals.watching(job_id) as watch:
+            return await self._until_ended(await self.get(tenant_id, job_id), watch, seconds)
+
+    def end_waits(self) -> None:
+        """Let nobody wait any more: who does gets the job as it is."""
+        self._waits_over = True
+        self._signals.wake_all()
+
+    async def _until_ended(self, job: Job, watch: EndWatch, seconds: float) -> Job:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + seconds
-        with self._signals.expecting_end(job_id) as ended:
-            while True:
-                job = await self.get(tenant_id, job_id)
-                left = deadline - loop.time()
-                if job.status in TERMINAL or left <= 0:
-                    return job
-                try:
-                    await asyncio.wait_for(ended.wait(), min(left, WAIT_LOOK_SECONDS))
-                except TimeoutError:
-                    continue
-                ended.clear()
+        while job.status not in TERMINAL and not self._waits_over and (left := deadline - loop.time()) > 0:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(min(left, WAIT_LOOK_SECONDS)):
+                    await watch.woken.wait()
+            if watch.end is not None:
+                return watch.end.applied_to(job)
+            watch.woken.clear()
+            job = await self.get(job.tenant_id, job.id)
+        return job
 
     async def get(self, tenant_id: str, job_id: str) -> Job:
         """Return one job of the tenant."""

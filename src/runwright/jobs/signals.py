@@ -11,10 +11,22 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Final
 
+from runwright.jobs.model import JobEnd
+
 HINT_SECONDS: Final = 0.02
 _IDS_PER_HINT: Final = 200
 
 Send = Callable[[str], None]
+
+
+class EndWatch:
+    """Somebody who waits for the end of a job; `end` may say how it ended when `woken` is set."""
+
+    __slots__ = ("end", "woken")
+
+    def __init__(self) -> None:
+        self.woken = asyncio.Event()
+        self.end: JobEnd | None = None
 
 
 class JobSignals:
@@ -25,7 +37,7 @@ class JobSignals:
         self._send = send
         self._on_ready: list[Callable[[datetime | None], None]] = []
         self._on_cancel: list[Callable[[str], None]] = []
-        self._ends: dict[str, list[asyncio.Event]] = {}
+        self._watches: dict[str, list[EndWatch]] = {}
         self._hint_timer: asyncio.TimerHandle | None = None
 
     def on_ready(self, call: Callable[[datetime | None], None]) -> None:
@@ -57,8 +69,24 @@ class JobSignals:
     def jobs_ended(self, job_ids: Iterable[str]) -> None:
         """Wake those in this process who wait for these jobs."""
         for job_id in job_ids:
-            for event in self._ends.get(job_id, ()):
-                event.set()
+            self.job_ended(job_id, None)
+
+    def job_ended(self, job_id: str, end: JobEnd | None) -> bool:
+        """Wake those in this process who wait for this job; tells whether anybody did.
+
+        `end` says how it ended, so that they need not read it.
+        """
+        watches = self._watches.get(job_id, ())
+        for watch in watches:
+            watch.end = end
+            watch.woken.set()
+        return bool(watches)
+
+    def wake_all(self) -> None:
+        """Wake everybody who waits for a job, because this process stops."""
+        for watches in self._watches.values():
+            for watch in watches:
+                watch.woken.set()
 
     def announce_ended(self, job_ids: list[str]) -> None:
         """Wake those in other processes who wait for these jobs."""
@@ -66,17 +94,17 @@ class JobSignals:
             self._send(f"{self._origin} ended {' '.join(job_ids[start : start + _IDS_PER_HINT])}")
 
     @contextmanager
-    def expecting_end(self, job_id: str) -> Iterator[asyncio.Event]:
-        """Give an event that is set when the job may have ended."""
-        event = asyncio.Event()
-        self._ends.setdefault(job_id, []).append(event)
+    def watching(self, job_id: str) -> Iterator["EndWatch"]:
+        """Give a watch that is woken when the job may have ended."""
+        watch = EndWatch()
+        self._watches.setdefault(job_id, []).append(watch)
         try:
-            yield event
+            yield watch
         finally:
-            events = self._ends[job_id]
-            events.remove(event)
-            if not events:
-                del self._ends[job_id]
+            watches = self._watches[job_id]
+            watches.remove(watch)
+            if not watches:
+                del self._watches[job_id]
 
     def receive(self, payload: str) -> None:
         """Take a hint that another process sent; an empty one says that some may have been missed."""

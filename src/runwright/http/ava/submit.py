@@ -12,7 +12,6 @@ import msgspec
 from litestar.connection import ASGIConnection
 from litestar.types import Receive, Scope, Send
 
-from runwright.core.jobs import TERMINAL
 from runwright.core.roles import Caller
 from runwright.http.answer import Answer, send_answer
 from runwright.http.ava.auth import WRITES, admit, read_headers
@@ -23,7 +22,6 @@ from runwright.http.ava.wire import Data
 from runwright.http.body import read_json_body
 from runwright.http.request_id import request_id_of
 from runwright.http.services import EdgeSettings, Services
-from runwright.http.waits import Waits
 
 PATH: Final = "/v1/ava/jobs"
 
@@ -33,10 +31,9 @@ _encode: Final = msgspec.json.Encoder().encode
 class SubmitRoute:
     """The route as a bare ASGI application, and its meaning as `answer`."""
 
-    def __init__(self, services: Services, edge: EdgeSettings, waits: Waits) -> None:
+    def __init__(self, services: Services, edge: EdgeSettings) -> None:
         self._services = services
         self._edge = edge
-        self._waits = waits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -55,11 +52,12 @@ class SubmitRoute:
         body = await read_json_body(headers, receive, self._edge)
         new = new_job(CREATE_JOB.read_json(body))
         idempotency = read_idempotency(headers, body)
-        submitted = await self._services.jobs.submit(caller, new, idempotency, wanted=wait > 0)
-        job = submitted.job
-        if wait > 0 and job.status not in TERMINAL:
-            job = await self._waits.until_ended(caller.tenant_id, job.id, wait)
-        return Answer(200 if submitted.replayed else 201, _encode(Data(job_wire(job))))
+        jobs = self._services.jobs
+        if wait > 0:
+            submitted = await jobs.submit_and_wait(caller, new, idempotency, wait)
+        else:
+            submitted = await jobs.submit(caller, new, idempotency)
+        return Answer(200 if submitted.replayed else 201, _encode(Data(job_wire(submitted.job))))
 
 
 def submit_of(connection: ASGIConnection[Any, Any, Any, Any]) -> SubmitRoute:
