@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.bench.connection import Connection
-from tests.bench.cpu import cpu_seconds
+from tests.bench.cpu import CpuMeter
 from tests.bench.process import ChildError
 from tests.bench.result import Throughput
 from tests.bench.server import (
@@ -37,16 +37,17 @@ async def measure_drain(folder: Path, jobs: int) -> Throughput:
             worker = make_worker(connection)
             run_jobs(connection, worker, WARM_JOBS)
             await _fill(connection, worker, jobs)
-            cpu_before, began = cpu_seconds(), time.monotonic()
+            meter, began = CpuMeter(), time.monotonic()
             connection.call("PATCH", f"/v1/ava/workers/{worker}", {"status": "active"})
             ended = await all_ended(connection, worker)
-            cpu = cpu_seconds() - cpu_before
+            cpu = meter.read()
             check_all_completed(connection, worker, WARM_JOBS + jobs)
     return Throughput(
         jobs=jobs,
         seconds=ended - began,
         per_second=jobs / (ended - began),
-        cpu_us_per_job=1e6 * cpu / jobs,
+        cpu_us_per_job=1e6 * cpu.seconds / jobs,
+        others_percent=cpu.others_percent,
     )
 
 

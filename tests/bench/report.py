@@ -22,9 +22,9 @@ def write_report(results: Results, folder: Path) -> str:
     """Write both files and return the readable one."""
     folder.mkdir(parents=True, exist_ok=True)
     bars = bars_of(results)
-    text = "\n".join(_lines(results, bars)) + "\n"
     encoded = msgspec.json.format(msgspec.json.encode(Report(results, bars)), indent=2)
     (folder / "bench.json").write_bytes(encoded + b"\n")
+    text = "\n".join(_lines(results, bars)) + "\n"
     (folder / "bench.md").write_text(text)
     return text
 
@@ -89,6 +89,7 @@ def _throughput_table(title: str, systems: Mapping[str, list[Throughput]]) -> It
             f"{middle(rounds):,.0f}",
             " ".join(f"{one.per_second:,.0f}" for one in rounds),
             f"{median(one.cpu_us_per_job for one in rounds):,.0f}",
+            " ".join(f"{one.others_percent:.0f}" for one in rounds),
             _middle_of([one.accepted_per_second for one in rounds]),
             _middle_of([one.answer_p50_ms for one in rounds]),
             _middle_of([one.answer_p99_ms for one in rounds]),
@@ -96,17 +97,11 @@ def _throughput_table(title: str, systems: Mapping[str, list[Throughput]]) -> It
         )
         for name, rounds in sorted(systems.items(), key=lambda item: -middle(item[1]))
     )
-    heads = (
-        "system",
-        "jobs/s",
-        "rounds",
-        "cpu us/job",
-        "accepted/s",
-        "answer p50 ms",
-        "p99 ms",
-        "ours / theirs",
-    )
-    yield from _table(title, heads, rows)
+    heads = "system, jobs/s, rounds, cpu us/job, others %, accepted/s, answer p50 ms, p99 ms, ratio"
+    yield from _table(title, heads.split(", "), rows)
+    if systems:
+        yield ""
+        yield "Ratio: ours over theirs. Others: what else the machine did meanwhile, in each round."
 
 
 def _latency_table(title: str, latencies: Mapping[str, Latency]) -> Iterator[str]:

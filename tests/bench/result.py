@@ -9,13 +9,15 @@ import msgspec
 class Throughput(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Jobs worked off per second; `accepted_per_second` is how fast the submitter was answered.
 
-    `cpu_us_per_job` is the processor time of everything together, the submitter too.
+    `cpu_us_per_job` is the processor time of everything together, the submitter too;
+    `others_percent` is how much of the machine other processes used meanwhile.
     """
 
     jobs: int
     seconds: float
     per_second: float
     cpu_us_per_job: float
+    others_percent: float
     accepted_per_second: float | None = None
     answer_p50_ms: float | None = None
     answer_p99_ms: float | None = None

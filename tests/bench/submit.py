@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from tests.bench.cpu import cpu_seconds
+from tests.bench.cpu import CpuMeter
 from tests.bench.load import Load, Order
 from tests.bench.process import ChildError, module_command, running, tail
 from tests.bench.result import Throughput
@@ -41,16 +41,17 @@ async def measure_submit(folder: Path, jobs: int) -> Throughput:
                 connections=CONNECTIONS,
                 expected_status=201,
             )
-            cpu_before = cpu_seconds()
+            meter = CpuMeter()
             load = await generate_load(order, folder)
             ended = await all_ended(connection, worker)
-            cpu = cpu_seconds() - cpu_before
+            cpu = meter.read()
             check_all_completed(connection, worker, WARM_JOBS + jobs)
     return Throughput(
         jobs=jobs,
         seconds=ended - load.began,
         per_second=jobs / (ended - load.began),
-        cpu_us_per_job=1e6 * cpu / jobs,
+        cpu_us_per_job=1e6 * cpu.seconds / jobs,
+        others_percent=cpu.others_percent,
         accepted_per_second=jobs / (load.ended - load.began),
         answer_p50_ms=load.p50_ms,
         answer_p99_ms=load.p99_ms,

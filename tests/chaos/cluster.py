@@ -32,10 +32,18 @@ _PR_SET_CHILD_SUBREAPER: Final = 36
 _READY_SECONDS: Final = 60.0
 
 
-def adopt_orphans() -> None:
-    """Make this process the parent of descendants whose own parent died."""
-    if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
+def adopt_orphans(*, adopt: bool = True) -> None:
+    """Make this process the parent of descendants whose own parent died, or stop being it."""
+    if ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, int(adopt), 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "cannot adopt orphans")
+
+
+def bury_orphans() -> None:
+    """Take note of the end of every adopted process, so that none stays a zombie."""
+    for child in psutil.Process().children():
+        if child.status() == psutil.STATUS_ZOMBIE:
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(child.pid, os.WNOHANG)
 
 
 def free_port() -> int:

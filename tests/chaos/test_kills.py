@@ -12,7 +12,7 @@ from typing import Any, Final
 import asyncpg
 import httpx
 import pytest
-from tests.chaos.cluster import Cluster, adopt_orphans, descendants
+from tests.chaos.cluster import Cluster, adopt_orphans, bury_orphans, descendants
 
 LONG: Final = os.environ.get("RUNWRIGHT_CHAOS") == "long"
 JOBS: Final = 2000 if LONG else 240
@@ -45,6 +45,8 @@ async def cluster() -> AsyncIterator[Cluster]:
         names = [f"{p.pid} {p.name()} {' '.join(p.cmdline())[:200]}" for p in left]
         logs = one.logs()
         one.clean_up()
+        adopt_orphans(adopt=False)
+        bury_orphans()
         assert names == [], logs
         assert statuses == [0] * len(statuses), logs
 

@@ -5,7 +5,7 @@ cursors rely on that order. Ids are compared byte-wise (collation "C" in SQL).
 """
 
 import re
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final, Literal
 
 from ulid import ULID, ULIDGenerator
@@ -13,12 +13,14 @@ from ulid import ULID, ULIDGenerator
 Prefix = Literal["wkr", "job", "exe", "req", "key", "evt"]
 
 _ID: Final = re.compile(r"[a-z]{2,4}_[0-7][0-9a-hjkmnp-tv-z]{25}", re.ASCII)
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND: Final = timedelta(milliseconds=1)
 _generator: Final = ULIDGenerator()
 
 
 def new_id(prefix: Prefix, at: datetime) -> str:
     """Return a fresh id whose time part is `at`, for example `job_01jd…`."""
-    return f"{prefix}_{str(_generator.generate(at)).lower()}"
+    return f"{prefix}_{str(_generator.generate(_milliseconds(at))).lower()}"
 
 
 def is_id(prefix: Prefix, text: str) -> bool:
@@ -31,5 +33,10 @@ def floor_id(prefix: Prefix, at: datetime) -> str:
 
     Times before 1970 or after the year 10889 clamp to the ends of the ULID range.
     """
-    milliseconds = min(max(int(at.timestamp() * 1000), 0), 2**48 - 1)
+    milliseconds = min(max(_milliseconds(at), 0), 2**48 - 1)
     return f"{prefix}_{str(ULID.from_bytes(milliseconds.to_bytes(6, 'big') + bytes(10))).lower()}"
+
+
+def _milliseconds(at: datetime) -> int:
+    """Return whole milliseconds since 1970; in integers, for a float is sometimes one short."""
+    return (at - _EPOCH) // _MILLISECOND

@@ -14,7 +14,7 @@ from typing import Final
 
 import msgspec
 
-from tests.bench.cpu import cpu_seconds
+from tests.bench.cpu import CpuMeter
 from tests.bench.pace import Pace
 from tests.bench.peers.peer import Bed, Span
 from tests.bench.process import ChildError, output_of, running, tail
@@ -28,15 +28,16 @@ async def measure_submit(bed: Bed, jobs: int) -> Throughput:
     async with _workers(bed):
         await _produce(bed, WARM_JOBS)
         await _count_reaches(bed, WARM_JOBS)
-        cpu_before = cpu_seconds()
+        meter = CpuMeter()
         span = await _produce(bed, jobs)
         ended = await _count_reaches(bed, WARM_JOBS + jobs)
-        cpu = cpu_seconds() - cpu_before
+        cpu = meter.read()
     return Throughput(
         jobs=jobs,
         seconds=ended - span.began,
         per_second=jobs / (ended - span.began),
-        cpu_us_per_job=1e6 * cpu / jobs,
+        cpu_us_per_job=1e6 * cpu.seconds / jobs,
+        others_percent=cpu.others_percent,
         accepted_per_second=jobs / (span.ended - span.began),
     )
 
@@ -46,15 +47,16 @@ async def measure_drain(bed: Bed, jobs: int) -> Throughput:
     await _produce(bed, jobs)
     async with _workers(bed):
         await _count_reaches(bed, 1)
-        before, began, cpu_before = await bed.completed(), time.monotonic(), cpu_seconds()
+        before, began, meter = await bed.completed(), time.monotonic(), CpuMeter()
         ended = await _count_reaches(bed, jobs)
-        cpu = cpu_seconds() - cpu_before
+        cpu = meter.read()
     done = jobs - before
     return Throughput(
         jobs=done,
         seconds=ended - began,
         per_second=done / (ended - began),
-        cpu_us_per_job=1e6 * cpu / done,
+        cpu_us_per_job=1e6 * cpu.seconds / done,
+        others_percent=cpu.others_percent,
     )
 
 

@@ -216,7 +216,8 @@ async def test_callbacks_may_call_back_into_the_pool(make_stage: MakeStage) -> N
     first = [stage.assign(QUICK) for _ in range(5)]
     await stage.until(lambda: len(more) == 50 and all(job.outcomes for job in more))
     await stage.finish(*first)
-    assert {job.outcome.end for job in more} <= {End.COMPLETED, End.CANCELLED}
+    # UNSTARTED: it waited inside a sandbox that a cancelled job took along, and may run elsewhere.
+    assert {job.outcome.end for job in more} <= {End.COMPLETED, End.CANCELLED, End.UNSTARTED}
 
 
 # Cancel, kill, hand back

@@ -4,7 +4,7 @@ A job's state is where it stands: a row in job_queue while it lives, in job_resu
 """
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 import msgspec
@@ -128,8 +128,7 @@ def _select(tenant_id: str, which: JobFilter) -> _Selection:
     if which.created_after is not None:
         conditions.append(f"{id_column} >= {put(floor_id('job', which.created_after))}")
     if which.created_before is not None:
-        after_last = which.created_before.timestamp() + 0.001
-        bound = floor_id("job", datetime.fromtimestamp(after_last, which.created_before.tzinfo))
+        bound = floor_id("job", which.created_before + timedelta(milliseconds=1))
         conditions.append(f"{id_column} < {put(bound)}")
     return _Selection(table, " AND ".join(conditions), id_column, params)
 
