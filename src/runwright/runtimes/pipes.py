@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from collections.abc import Callable
 from typing import Final
 
 from runwright.core.clock import Clock
@@ -19,6 +20,7 @@ class Pipes:
     """The two pipes; what comes out belongs to the run that is `current`."""
 
     __slots__ = (
+        "_catch_up",
         "_clock",
         "_fds",
         "_loop",
@@ -30,8 +32,15 @@ class Pipes:
         "used",
     )
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, clock: Clock) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, clock: Clock, *, catch_up: Callable[[], bool]
+    ) -> None:
+        """`catch_up` reads the frames that have arrived, so that `current` is who wrote what is there.
+
+        It tells whether a run is about to begin: then what is there is better read after that.
+        """
         self._loop = loop
+        self._catch_up = catch_up
         self._clock = clock
         self._fds = [-1, -1]
         self._partial = [b"", b""]
@@ -59,11 +68,16 @@ class Pipes:
 
     def drain(self, run: Run) -> None:
         """Read what a run that has ended wrote, but not for ever."""
-        at = self._clock()
         for stream in (0, 1):
             reads = DRAIN_READS
             while reads and self._read(stream, run):
                 reads -= 1
+        self.end_lines(run)
+
+    def end_lines(self, run: Run) -> None:
+        """End the lines that a run has begun and not ended; what is in the pipes may be the next one's."""
+        at = self._clock()
+        for stream in (0, 1):
             if self._partial[stream]:
                 run.write(at, LEVELS[2 * stream], self._partial[stream])
                 self._partial[stream] = b""
@@ -74,6 +88,8 @@ class Pipes:
             self._close(stream)
 
     def _readable(self, stream: int) -> None:
+        if not self.booting and self._catch_up():
+            return
         run = self.current
         if self._read(stream, run) and run is not None and run.full():
             self._loop.remove_reader(self._fds[stream])

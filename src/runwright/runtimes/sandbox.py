@@ -122,7 +122,7 @@ class Sandbox:
         self.born = self.idle_since = loop.time()
         self.boot_error = ""
         self.harness_pid = 0
-        self.pipes = Pipes(loop, clock)
+        self.pipes = Pipes(loop, clock, catch_up=self._catch_up)
         self._owner = owner
         self._loop = loop
         self._clock = clock
@@ -270,6 +270,11 @@ class Sandbox:
             self._send(self.inflight[0])
         self._owner.sandbox_ready(self)
 
+    def _catch_up(self) -> bool:
+        if self.state is State.BUSY and not self._reading:
+            self._read_frames()
+        return self.state is State.BUSY and self._began is None
+
     def _read_frames(self) -> None:
         now = self._loop.time()
         self._reading = True
@@ -383,8 +388,10 @@ class Sandbox:
         failure = read_failure(payload) if kind == _ERROR else None
         if isinstance(failure, str):
             return failure
-        if flags & protocol.RAW_PENDING or self.pipes.unfinished:
+        if flags & protocol.RAW_PENDING:
             self.pipes.drain(run)
+        elif self.pipes.unfinished:
+            self.pipes.end_lines(run)
         if run.cancelled:
             self.doom(None)
             return None
