@@ -28,6 +28,7 @@ class Run:
         "frames",
         "log_bytes",
         "log_lines",
+        "over",
         "token",
     )
 
@@ -39,6 +40,7 @@ class Run:
         self.began = 0.0
         self.deadline = 0.0
         self.cancelled = False
+        self.over = False
         self.log_lines = 0
         self.log_bytes = 0
         self.dropped = 0

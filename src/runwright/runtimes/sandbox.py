@@ -208,6 +208,11 @@ class Sandbox:
         if run.cancelled:
             return
         run.cancelled = True
+        if run is self.inflight[0] and len(self.inflight) > 1 and self._warm and not self._large:
+            # What has not been taken was recalled, and the next run was not: this one is over and its
+            # end is on the way. A signal would hit the next one, which nobody cancelled.
+            run.over = True
+            return
         self.tainted = "cancelled"
         self._grace_at = self._loop.time() + grace_seconds
         self._alarm.set(self._grace_at)
@@ -271,8 +276,7 @@ class Sandbox:
         self._owner.sandbox_ready(self)
 
     def _catch_up(self) -> bool:
-        if self.state is State.BUSY and not self._reading:
-            self._read_frames()
+        self.catch_up()
         return self.state is State.BUSY and self._began is None
 
     def _read_frames(self) -> None:
@@ -392,12 +396,12 @@ class Sandbox:
             self.pipes.drain(run)
         elif self.pipes.unfinished:
             self.pipes.end_lines(run)
-        if run.cancelled:
+        if run.cancelled and not run.over:
             self.doom(None)
             return None
         if flags & protocol.WORN:
             self.tainted = "worn"
-        outcome = accept_output(run, payload, at) if failure is None else self._fail(run, failure, at)
+        outcome = self._outcome(run, payload, failure, at)
         self._forget_head()
         self.jobs_done += 1
         self._owner.run_ended(self, run, outcome, micros)
@@ -406,6 +410,11 @@ class Sandbox:
             if self.tainted is not None:
                 self._owner.sandbox_slow(self)
         return None
+
+    def _outcome(self, run: Run, payload: bytes, failure: Failure | None, at: datetime) -> Outcome:
+        if run.over:
+            return run.ended_by_cancel(at)
+        return accept_output(run, payload, at) if failure is None else self._fail(run, failure, at)
 
     def _fail(self, run: Run, failure: Failure, at: datetime) -> Outcome:
         code, message = failure.code, failure.message
