@@ -135,7 +135,7 @@ class Cluster:
     async def stop(self) -> list[int]:
         """Stop every process in order, the database last; returns their exit statuses."""
         await self.client.aclose()
-        return [await member.stop() for member in reversed(self.members)]
+        return [await member.stop() for member in reversed(self.members) if member.process is not None]
 
     def clean_up(self) -> None:
         """Kill what a failed test left, and remove the folder."""

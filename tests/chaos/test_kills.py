@@ -1,6 +1,6 @@
 """`kill -9` anywhere, under load: every accepted job ends exactly once, and nothing is left behind.
 
-`RUNWRIGHT_CHAOS=long` runs the full matrix (2,000 jobs, 50 kills); the short form is an ordinary test.
+`CHAOS=long` runs the full matrix (2,000 jobs, 50 kills); the short form is an ordinary test.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ import httpx
 import pytest
 from tests.chaos.cluster import Cluster, adopt_orphans, bury_orphans, descendants
 
-LONG: Final = os.environ.get("RUNWRIGHT_CHAOS") == "long"
+LONG: Final = os.environ.get("CHAOS") == "long"
 JOBS: Final = 2000 if LONG else 240
 KILLS: Final = 50 if LONG else 9
 SECONDS_TO_SETTLE: Final = 120.0
@@ -35,7 +35,7 @@ def handler(input, env):
 async def cluster() -> AsyncIterator[Cluster]:
     adopt_orphans()
     before = {process.pid for process in descendants()}
-    one = Cluster(seed=int(os.environ.get("RUNWRIGHT_CHAOS_SEED", "20261122")))
+    one = Cluster(seed=int(os.environ.get("CHAOS_SEED", "20261122")))
     try:
         await one.start()
         yield one
