@@ -56,7 +56,7 @@ CREATE TABLE jobs (
     created_at     timestamptz NOT NULL,
     PRIMARY KEY (tenant_id, id)
 );
-CREATE INDEX jobs_by_worker ON jobs (tenant_id, worker_id, id);
+CREATE INDEX jobs_by_worker ON jobs (worker_id, id);
 CREATE INDEX jobs_by_trigger ON jobs (tenant_id, trigger, id) WHERE trigger <> 'manual';
 
 CREATE TABLE job_queue (
@@ -98,7 +98,7 @@ CREATE INDEX job_queue_cancelling ON job_queue (executor_id) WHERE cancel_reques
 
 CREATE TABLE job_results (
     tenant_id      text COLLATE "C" NOT NULL,
-    job_id         text COLLATE "C" NOT NULL,
+    job_id         text COLLATE "C" PRIMARY KEY,
     worker_id      text COLLATE "C" NOT NULL,
     status         text NOT NULL CHECK (status IN ('completed', 'failed', 'cancelled')),
     attempt        smallint NOT NULL,
@@ -109,11 +109,10 @@ CREATE TABLE job_results (
     duration_ms    integer,
     output         json,
     error          json,
-    cancel_requested_at timestamptz,
-    PRIMARY KEY (tenant_id, job_id)
+    cancel_requested_at timestamptz
 );
 CREATE INDEX job_results_by_status ON job_results (tenant_id, status, job_id);
-CREATE INDEX job_results_by_worker ON job_results (tenant_id, worker_id, status, job_id);
+CREATE INDEX job_results_by_worker ON job_results (worker_id, status, job_id);
 
 -- Attempts that another one followed; the last attempt of a job is its result itself.
 CREATE TABLE job_attempts (

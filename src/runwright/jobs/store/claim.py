@@ -69,7 +69,7 @@ WITH RECURSIVE lane AS (
 ), open_lane AS (
     SELECT l.tenant_id, l.worker_id, w.version, w.revision, w.max_concurrency,
            coalesce(f.room, 0) AS fast_room,
-           least($3 + coalesce(f.room, 0),
+           least($7, $3 + coalesce(f.room, 0),
                  CASE WHEN w.max_concurrency IS NOT NULL THEN greatest(w.max_concurrency - busy.jobs, 0) END
            ) AS room
     FROM lane l
