@@ -3,6 +3,7 @@
 A job's state is where it stands: a row in job_queue while it lives, in job_results after.
 """
 
+import asyncio
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Final
@@ -141,8 +142,7 @@ async def list_jobs(db: Database, *, tenant_id: str, which: JobFilter, page: Pag
     if page.after_id is not None:
         params.append(page.after_id)
         where, offset = f"{where} AND {s.id_column} < ${len(params)}", 0
-    rows = await db.fetch(
-        f"""
+    sql = f"""
         WITH page AS MATERIALIZED (
             SELECT {s.id_column} AS id FROM {s.source} WHERE {where}
             ORDER BY {s.id_column} DESC LIMIT {page.per_page + 1} OFFSET {offset}
@@ -150,12 +150,10 @@ async def list_jobs(db: Database, *, tenant_id: str, which: JobFilter, page: Pag
         SELECT {_COLUMNS} FROM page
         JOIN jobs j ON j.tenant_id = $1 AND j.id = page.id {_STANDING}
         ORDER BY j.id DESC
-        """,
-        *params,
-    )
+        """
+    rows, total = await asyncio.gather(db.fetch(sql, *params), _count(db, s))
     jobs = [job_from_row(row) for row in rows[: page.per_page]]
     more = len(rows) > page.per_page
-    total = await _count(db, s)
     return Listing(rows=jobs, total=total, has_more=more, next_id=jobs[-1].id if more else None)
 
 
