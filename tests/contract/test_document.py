@@ -48,3 +48,11 @@ def test_what_schemathesis_sends_is_answered_as_documented(server: Server, api: 
     assert done.returncode == 0, done.stdout[-8000:]
     document = api.http.get("/v1/ava/openapi.json").json()
     assert f"Tested: {sum(map(len, document['paths'].values()))}\n" in done.stdout
+
+
+def test_every_operation_says_what_it_is_in_our_words(api: Api) -> None:
+    document = api.http.get("/v1/ava/openapi.json").json()
+    for path in document["paths"].values():
+        for operation in path.values():
+            assert operation["summary"]
+            assert "Decorator" not in operation["description"]

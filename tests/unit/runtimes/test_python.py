@@ -110,6 +110,11 @@ def handler(input, env):
     ]
 
 
+async def test_a_warning_without_any_configuration_is_logged_as_it_is(stage: Stage) -> None:
+    source = "import logging\ndef handler(input, env):\n    logging.warning('careful')\n"
+    assert (await stage.run(source)).said == [("warn", "careful")]
+
+
 async def test_what_subprocesses_and_bytes_write_is_logged_too(stage: Stage) -> None:
     source = """
 import subprocess, sys, os

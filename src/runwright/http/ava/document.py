@@ -99,7 +99,8 @@ def _describe(
     names: dict[Any, str],
 ) -> Json:
     role = needed_role(handler)
-    notes = [inspect.getdoc(handler.fn) or "", f"Needs the role `{role.wire_name}` or above."]
+    # Not inspect.getdoc: for a handler without a docstring it finds the decorator's.
+    notes = [inspect.cleandoc(handler.fn.__doc__ or ""), f"Needs the role `{role.wire_name}` or above."]
     described: Json = {
         "operationId": handler.fn.__name__,
         "summary": operation.summary,
