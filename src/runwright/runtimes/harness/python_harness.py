@@ -124,7 +124,7 @@ class Stream(io.TextIOBase):
 def level_records() -> None:
     """Let log records that go to our streams keep their own level, which need not stand in the text too."""
     if "%" in getattr(logging, "_STYLES", {}):
-        logging._STYLES["%"] = (logging.PercentStyle, "%(message)s")  # type: ignore[attr-defined]  # noqa: SLF001
+        logging._STYLES["%"] = (logging.PercentStyle, "%(message)s")  # type: ignore[assignment]  # noqa: SLF001
     plain = logging.StreamHandler.emit
 
     def emit(self: logging.StreamHandler[Any], record: logging.LogRecord) -> None:
