@@ -56,10 +56,11 @@ def free_port() -> int:
 class Member:
     """One process of the cluster; started again with the same arguments after a kill."""
 
-    def __init__(self, roles: str, *, data_dir: Path, port: int) -> None:
+    def __init__(self, roles: str, *, data_dir: Path, port: int, database_url: str | None = None) -> None:
         self.roles = roles
         self._data_dir = data_dir
         self._port = port
+        self._database = {} if database_url is None else {"RUNWRIGHT_DATABASE_URL": database_url}
         self.process: asyncio.subprocess.Process | None = None
 
     async def start(self) -> None:
@@ -75,6 +76,7 @@ class Member:
                 stdout=asyncio.subprocess.PIPE,
                 stderr=log,
                 env=os.environ
+                | self._database
                 | {
                     "RUNWRIGHT_PLATFORM_KEY": KEY,
                     "RUNWRIGHT_LEASE_SECONDS": "2",

@@ -52,7 +52,7 @@ from runwright.runtimes.pool import Pool, Room
 LOOK_SECONDS: Final = 1.0
 """How often an idle executor looks for work by itself, in case a hint was lost."""
 
-CLAIM_LIMIT: Final = 512
+CLAIM_LIMIT: Final = 256
 LOG_FLUSH_SECONDS: Final = 0.1
 STRAYS_SECONDS: Final = 5.0
 USE_HALF_LIFE_SECONDS: Final = 10.0

@@ -22,7 +22,7 @@ class PoolSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Jobs of a worker that takes less on average may wait behind each other in a sandbox."""
     pipeline_seconds: float = 0.004
     """Work at most that waits so in one sandbox."""
-    pipeline_depth: int = 128
+    pipeline_depth: int = 64
 
 
 class Room(msgspec.Struct, frozen=True):

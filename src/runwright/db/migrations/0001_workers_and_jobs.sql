@@ -56,7 +56,7 @@ CREATE TABLE jobs (
     created_at     timestamptz NOT NULL,
     PRIMARY KEY (tenant_id, id)
 );
-CREATE INDEX jobs_by_worker ON jobs (worker_id, id);
+CREATE INDEX jobs_by_worker ON jobs (tenant_id, worker_id, id);
 CREATE INDEX jobs_by_trigger ON jobs (tenant_id, trigger, id) WHERE trigger <> 'manual';
 
 CREATE TABLE job_queue (
@@ -112,7 +112,8 @@ CREATE TABLE job_results (
     cancel_requested_at timestamptz
 );
 CREATE INDEX job_results_by_status ON job_results (tenant_id, status, job_id);
-CREATE INDEX job_results_by_worker ON job_results (worker_id, status, job_id);
+-- with the tenant, so that lists and counts need the index alone
+CREATE INDEX job_results_by_worker ON job_results (tenant_id, worker_id, status, job_id);
 
 -- Attempts that another one followed; the last attempt of a job is its result itself.
 CREATE TABLE job_attempts (
