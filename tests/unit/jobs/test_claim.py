@@ -2,12 +2,16 @@
 
 import asyncio
 from datetime import timedelta
+from typing import TYPE_CHECKING, cast
 
 from runwright.core.jobs import JobStatus
 from runwright.jobs.store.claim import LANE_WINDOW
 from runwright.jobs.store.rescue import expire_lease
 from runwright.workers.model import WorkerChanges, WorkerStatus
 from tests.unit.jobs.world import World
+
+if TYPE_CHECKING:
+    from runwright.db.pool import Pool
 
 
 async def test_a_higher_priority_runs_first_then_the_older_job(world: World) -> None:
@@ -161,3 +165,25 @@ async def test_a_claim_takes_the_code_that_is_current_then(world: World) -> None
     assert claimed.worker_version == 2
     running = await world.jobs.get("ten_a", job.id)
     assert (running.status, running.worker_version) == (JobStatus.RUNNING, 2)
+
+
+async def test_max_concurrency_holds_though_the_other_claim_is_not_visible_yet(world: World) -> None:
+    worker = await world.worker(max_concurrency=2)
+    await world.executor("exe_a")
+    await world.executor("exe_b")
+    for _ in range(2):
+        await world.job(worker, priority=9)
+    async with world.db.acquire() as connection, connection.transaction():
+        first = await World(cast("Pool", connection)).claim("exe_a")
+        for _ in range(2):
+            await world.job(worker, priority=1)  # other rows than those of the first claim, and before them
+        second = asyncio.create_task(world.claim("exe_b"))
+        while not second.done() and not await _waits_for_a_lock(world):  # noqa: ASYNC110  a lock signals nothing
+            await asyncio.sleep(0)
+    assert len(first) == 2
+    assert await second == []
+
+
+async def _waits_for_a_lock(world: World) -> bool:
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    return bool(await world.db.fetchval(waiting))
