@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Final, Literal
 
+import msgspec
+
 from runwright import __version__
 from runwright.db.pool import Database
 from runwright.engine.executor import Executor
@@ -53,7 +55,8 @@ class HealthReporter:
             database=database,
             executors=executors,
             pool=self._pool(),
-            runtimes=list(self._host.runtimes.values()),
+            # Anybody may ask: which paths the host has is for `runwright doctor` to tell.
+            runtimes=[msgspec.structs.replace(one, path=None) for one in self._host.runtimes.values()],
         )
 
     def _pool(self) -> Facts:

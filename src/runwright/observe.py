@@ -15,6 +15,7 @@ _WARNINGS: Final = frozenset(
         "executor_drain_over",
         "executor_lease_lost",
         "executor_not_removed",
+        "executor_records_given_up",
         "job_result_refused",
         "jobs_rescued",
         "lease_not_renewed",

@@ -29,6 +29,7 @@ def test_health_says_how_everything_is_and_no_secret(api: Api) -> None:
     }
     for runtime in health["runtimes"]:
         assert runtime["ready"] or runtime["reason"]
+        assert runtime["path"] is None, "the host's paths are nobody's business"
     assert api.key not in str(health)
 
 

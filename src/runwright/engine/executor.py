@@ -27,7 +27,7 @@ import msgspec
 
 from runwright.core.clock import Clock
 from runwright.core.ids import new_id
-from runwright.core.jobs import ErrorCode
+from runwright.core.jobs import ErrorCode, JobStatus
 from runwright.core.notices import Notice
 from runwright.db.pool import Database
 from runwright.engine.attempts import HeldAttempt
@@ -55,6 +55,8 @@ LOOK_SECONDS: Final = 1.0
 CLAIM_LIMIT: Final = 256
 LOG_FLUSH_SECONDS: Final = 0.1
 STRAYS_SECONDS: Final = 5.0
+RECORD_SECONDS: Final = 10.0
+"""How long a stop waits for the last endings to be written."""
 USE_HALF_LIFE_SECONDS: Final = 10.0
 FORGOTTEN_USE: Final = 0.5
 HAND_BACKS_TOLERATED: Final = 3
@@ -143,7 +145,10 @@ class Executor:
         if self._held:
             self._notice("executor_drain_over", jobs=len(self._held))
             await self.pool.kill_all()
-        await self._recorder.stop()
+        try:
+            await asyncio.wait_for(self._recorder.stop(), RECORD_SECONDS)
+        except TimeoutError:  # the database is away; the reaper ends what could not be written
+            self._notice("executor_records_given_up", jobs=len(self._held))
         await self.cancels.stop()
         await self.heartbeat.stop()
         await self.pool.stop()
@@ -423,7 +428,8 @@ class Executor:
             self._notice("job_result_refused", job_id=held.job.job_id, attempt=held.job.attempt)
         else:
             self._notice("job_attempt_ended", status=ended.status)
-        as_recorded = ended is not None and ended.status == ending.status
+        # What a cancel leaves in the record (when, and why) is for the tables to say.
+        as_recorded = ended is not None and ended.status == ending.status != JobStatus.CANCELLED
         heard = self._signals.job_ended(held.job.job_id, held.end(ending) if as_recorded else None)
         if ended is not None and ended.wanted and not heard:
             self._signals.announce_ended([held.job.job_id])

@@ -2,12 +2,14 @@
 
 import asyncio
 
+import msgspec
 import pytest
 
 from runwright.core.clock import system_clock
 from runwright.core.errors import ConflictError
 from runwright.core.jobs import ErrorCode, JobStatus
-from runwright.jobs.model import NewJob
+from runwright.core.paging import PageRequest
+from runwright.jobs.model import Job, JobFilter, NewJob
 from runwright.jobs.service import Jobs
 from runwright.jobs.store.rescue import expire_lease
 from runwright.workers.model import WorkerChanges
@@ -125,6 +127,35 @@ async def test_a_claim_whose_answer_was_lost_is_handed_back_and_runs(make_engine
     engine.executor.claims.start()
     assert (await engine.ended(job)).status is JobStatus.COMPLETED
     assert "stray_claim_handed_back" in [name for name, _ in engine.noticed]
+
+
+async def test_who_waits_is_told_what_a_read_would_say(make_engine: MakeEngine) -> None:
+    engine = make_engine()
+    await engine.start()
+    sources = (ECHO, "def handler(input, env):\n    raise ValueError('no')\n", SLOW)
+    for source in sources:
+        new = NewJob(worker_id=(await engine.worker(source)).id)
+        waiting = asyncio.create_task(engine.jobs.submit_and_wait(CALLER, new, None, 30))
+        if source is SLOW:
+            which = JobFilter(worker_id=new.worker_id)
+
+            async def begun(which: JobFilter = which) -> bool:
+                jobs = (await engine.jobs.list("ten_a", which, PageRequest())).rows
+                return bool(jobs) and await engine.has_line(jobs[0], "begun")
+
+            await engine.until(begun)
+            running = (await engine.jobs.list("ten_a", which, PageRequest())).rows
+            await engine.jobs.cancel(CALLER, running[0].id)
+        told = (await waiting).job
+        read = await engine.jobs.get("ten_a", told.id)
+        assert _plain(told) == _plain(read)
+
+
+def _plain(job: Job) -> dict[str, object]:
+    return {
+        name: bytes(value) if isinstance(value := getattr(job, name), msgspec.Raw) else value
+        for name in Job.__struct_fields__
+    }
 
 
 async def test_new_code_is_used_by_the_next_job(make_engine: MakeEngine) -> None:
