@@ -41,7 +41,9 @@ def data_dir() -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="runwright-embedded-", dir="/tmp"))
     folder.chmod(0o711)
     yield folder / "data"
-    leftovers = [process for process in serving(folder / "data") if process.status() != psutil.STATUS_ZOMBIE]
+    # One that was killed may still be on its way out; one that is really left stays.
+    ending = [process for process in serving(folder / "data") if process.status() != psutil.STATUS_ZOMBIE]
+    _, leftovers = psutil.wait_procs(ending, timeout=5)
     for process in leftovers:
         process.kill()
     psutil.wait_procs(leftovers, timeout=10)
