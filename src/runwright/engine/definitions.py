@@ -19,6 +19,11 @@ class Loaded(msgspec.Struct, frozen=True):
     code: Code
     env: dict[str, str]
 
+    @property
+    def needs_preparation(self) -> bool:
+        """Whether an attempt needs more than the definition: secrets, or files on this machine."""
+        return bool(self.definition.secrets) or self.definition.bundle_digest is not None
+
 
 class Definitions:
     """A small cache in front of the workers' table, keyed by (worker, revision)."""

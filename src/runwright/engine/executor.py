@@ -19,7 +19,7 @@ import asyncio
 import contextlib
 import itertools
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -33,6 +33,7 @@ from runwright.db.pool import Database
 from runwright.engine.attempts import HeldAttempt
 from runwright.engine.definitions import Definitions, Loaded
 from runwright.engine.loop import PassLoop
+from runwright.engine.preparation import Preparation, Prepared, Refusal
 from runwright.engine.recorder import HandBack, Recorder
 from runwright.jobs.signals import JobSignals
 from runwright.jobs.store.claim import ClaimedJob, claim_jobs
@@ -90,6 +91,7 @@ class Executor:
         signals: JobSignals,
         notice: Notice,
         make_pool: MakePool,
+        preparation: Preparation | None = None,
     ) -> None:
         self._db = db
         self._settings = settings
@@ -97,6 +99,7 @@ class Executor:
         self._signals = signals
         self._notice = notice
         self._definitions = Definitions(db)
+        self._preparation = preparation or Preparation()
         self._tokens = itertools.count(1)
         self._held: dict[int, HeldAttempt] = {}
         self._cursor: tuple[str, str] | None = None
@@ -263,9 +266,7 @@ class Executor:
         if loaded is not None:
             self._dispatch(token, job, loaded)
             return
-        task = asyncio.get_running_loop().create_task(self._take(token, job, executor_id))
-        self._taking.add(task)
-        task.add_done_callback(self._taking.discard)
+        self._spawn(self._take(token, job, executor_id))
 
     def _room(self) -> Room:
         """Return the pool's room less what is reserved."""
@@ -361,19 +362,35 @@ class Executor:
         elif loaded is None or loaded.code.version != job.worker_version or self._draining:
             # Changed between claim and fetch, or stopping: back in line, to be claimed as it is now.
             self._hand_back(token, held)
-        elif loaded.definition.secrets:
-            self._fail_for_secrets(token, loaded)
+        elif loaded.needs_preparation:
+            self._spawn(self._prepare(token, job, loaded, self.id))
         else:
-            self.pool.assign(_assignment(token, job, loaded))
+            self.pool.assign(_assignment(token, job, loaded, Prepared(loaded.code, {})))
 
-    def _fail_for_secrets(self, token: int, loaded: Loaded) -> None:
-        names = ", ".join(loaded.definition.secrets)
-        outcome = Outcome(
-            end=End.FAILED,
-            error_code=ErrorCode.MISSING_SECRET,
-            error_message=f"The worker lists secrets that are not set: {names}.",
-        )
-        self._settle(token, outcome)
+    async def _prepare(self, token: int, job: ClaimedJob, loaded: Loaded, executor_id: str) -> None:
+        """Gather what the attempt needs, then run it; claims go on meanwhile."""
+        prepared: Prepared | Refusal | None = None
+        try:
+            prepared = await self._preparation.prepare(loaded)
+        except Exception as error:  # noqa: BLE001  whatever it is, the job goes back in line
+            self._notice("attempt_not_prepared", job_id=job.job_id, error=type(error).__name__)
+        held = self._held.get(token)
+        if held is None or self.id != executor_id:
+            return  # the lease was lost meanwhile
+        if held.cancelling:
+            self._settle(token, Outcome(end=End.UNSTARTED))
+        elif prepared is None or self._draining:
+            self._hand_back(token, held)
+        elif isinstance(prepared, Refusal):
+            code, message = prepared.code.value, prepared.message
+            self._settle(token, Outcome(end=End.FAILED, error_code=code, error_message=message))
+        else:
+            self.pool.assign(_assignment(token, job, loaded, prepared))
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._taking.add(task)
+        task.add_done_callback(self._taking.discard)
 
     # --- what the pool says ------------------------------------------------------------
 
@@ -489,13 +506,14 @@ def _may_leave_more(jobs: Sequence[ClaimedJob], room: Room) -> bool:
     return beyond >= room.free or len(jobs) >= CLAIM_LIMIT
 
 
-def _assignment(token: int, job: ClaimedJob, loaded: Loaded) -> Assignment:
+def _assignment(token: int, job: ClaimedJob, loaded: Loaded, prepared: Prepared) -> Assignment:
     return Assignment(
         token=token,
         job_id=job.job_id,
         attempt=job.attempt,
-        code=loaded.code,
+        code=prepared.code,
         input=job.input,
         env=loaded.env,
+        secrets=prepared.secrets,
         timeout_seconds=loaded.definition.timeout_seconds,
     )

@@ -23,6 +23,10 @@ class Code(msgspec.Struct, frozen=True, kw_only=True):
     source: bytes
     memory_mb: int
     network: Any
+    bundle: str | None = None
+    """Folder of this host with the bundle's files, mounted read-only at /app/code; then `source` is empty."""
+    layer: str | None = None
+    """Folder of this host with the installed dependencies, mounted read-only at /app."""
 
 
 class Assignment(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,6 +38,8 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True):
     code: Code
     input: bytes
     env: dict[str, str]
+    secrets: dict[str, str] = {}
+    """Injected beside `env`, masked in all that comes out."""
     timeout_seconds: float
 
 

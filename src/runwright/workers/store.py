@@ -156,6 +156,8 @@ class Definition(msgspec.Struct, frozen=True, kw_only=True):
     version: int
     entrypoint: str
     source_code: str
+    bundle_digest: str | None = None
+    layer_key: str | None = None
     config: dict[str, Any]
     secrets: list[str]
     timeout_seconds: int
