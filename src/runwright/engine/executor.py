@@ -23,30 +23,22 @@ from collections.abc import Callable, Coroutine, Sequence
 from datetime import datetime
 from typing import Final
 
-import msgspec
-
 from runwright.core.clock import Clock
-from runwright.core.ids import new_id
 from runwright.core.jobs import ErrorCode, JobStatus
 from runwright.core.notices import Notice
 from runwright.db.pool import Database
 from runwright.engine.attempts import HeldAttempt
 from runwright.engine.definitions import Definitions, Loaded
+from runwright.engine.lease import Lease, LeaseSettings
 from runwright.engine.loop import PassLoop
 from runwright.engine.preparation import Preparation, Prepared, Refusal
 from runwright.engine.recorder import HandBack, Recorder
+from runwright.engine.reservations import Reservations
+from runwright.engine.usage import Usage
 from runwright.jobs.signals import JobSignals
 from runwright.jobs.store.claim import ClaimedJob, claim_jobs
 from runwright.jobs.store.finish import Ended, Ending
-from runwright.jobs.store.rescue import (
-    ExecutorRecord,
-    cancel_requests,
-    expire_lease,
-    jobs_held_by,
-    register_executor,
-    remove_executor,
-    renew_lease,
-)
+from runwright.jobs.store.rescue import cancel_requests, jobs_held_by
 from runwright.runtimes.model import Assignment, End, Line, Outcome
 from runwright.runtimes.pool import Pool, Room
 
@@ -58,21 +50,12 @@ LOG_FLUSH_SECONDS: Final = 0.1
 STRAYS_SECONDS: Final = 5.0
 RECORD_SECONDS: Final = 10.0
 """How long a stop waits for the last endings to be written."""
-USE_HALF_LIFE_SECONDS: Final = 10.0
-FORGOTTEN_USE: Final = 0.5
 HAND_BACKS_TOLERATED: Final = 3
 
 
-class ExecutorSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """What an executor is told: its record without the id, and its times."""
+class ExecutorSettings(LeaseSettings, frozen=True, kw_only=True):
+    """What an executor is told: its lease, and how long a drain may take."""
 
-    host: str
-    pid: int
-    slots: int
-    isolation: str
-    runtimes: list[str]
-    lease_seconds: float
-    heartbeat_seconds: float
     drain_seconds: float
 
 
@@ -103,25 +86,29 @@ class Executor:
         self._tokens = itertools.count(1)
         self._held: dict[int, HeldAttempt] = {}
         self._cursor: tuple[str, str] | None = None
-        self._used: dict[str, float] = {}
-        self._used_at = 0.0
+        self._usage = Usage()
         self._look = True
         self._draining = False
-        self._leased = True
         self._handed_back_in_row = 0
         self._idle = asyncio.Event()
         self._idle.set()
-        self._lease_ends = 0.0
         self._strays_due = 0.0
-        self._reserved: dict[str, str] = {}
+        self._reserved = Reservations()
         self._taking: set[asyncio.Task[None]] = set()
         self._log_timer: asyncio.TimerHandle | None = None
         self._started = False
-        self.id = new_id("exe", clock())
+        self.lease = Lease(
+            db,
+            settings=settings,
+            clock=clock,
+            notice=notice,
+            draining=lambda: self._draining,
+            on_lost=self._lose_lease,
+            on_taken=self._take_lease,
+        )
         self._recorder = Recorder(db, executor_id=self.id)
         self.pool = make_pool(self)
         self.claims = PassLoop("claims", self._claim, notice=notice)
-        self.heartbeat = PassLoop("heartbeat", self._beat, notice=notice)
         self.cancels = PassLoop("cancels", self._watch_cancels, notice=notice)
         signals.on_ready(self._hear_ready)
         signals.on_cancel(self._hear_cancel)
@@ -129,9 +116,8 @@ class Executor:
     async def start(self) -> None:
         """Register, boot the pool and begin to claim."""
         self._started = True
-        await self._register()
+        await self.lease.start()
         await self.pool.start()
-        self.heartbeat.start()
         self.cancels.start()
         self.claims.start()
 
@@ -153,15 +139,20 @@ class Executor:
         except TimeoutError:  # the database is away; the reaper ends what could not be written
             self._notice("executor_records_given_up", jobs=len(self._held))
         await self.cancels.stop()
-        await self.heartbeat.stop()
+        await self.lease.stop()
         await self.pool.stop()
         if self._log_timer is not None:
             self._log_timer.cancel()
-        await self._leave()
+        await self.lease.leave()
 
     def halt(self) -> None:
         """End a drain at once (a second signal): what still runs is given up."""
         self._idle.set()
+
+    @property
+    def id(self) -> str:
+        """The id under which it holds its lease."""
+        return self.lease.id
 
     @property
     def runtimes(self) -> Sequence[str]:
@@ -175,55 +166,17 @@ class Executor:
 
     # --- lease -------------------------------------------------------------------------
 
-    async def _register(self) -> None:
-        s = self._settings
-        record = ExecutorRecord(
-            id=self.id, host=s.host, pid=s.pid, slots=s.slots, isolation=s.isolation, runtimes=s.runtimes
-        )
-        asked_at = asyncio.get_running_loop().time()
-        await register_executor(self._db, record, lease_seconds=s.lease_seconds)
-        self._lease_ends = asked_at + s.lease_seconds
-
-    async def _beat(self) -> float:
-        loop = asyncio.get_running_loop()
-        asked_at = loop.time()
-        renewed = True
-        try:
-            async with asyncio.timeout_at(max(self._lease_ends, asked_at + 0.1)):
-                renewed = await renew_lease(
-                    self._db,
-                    executor_id=self.id,
-                    lease_seconds=self._settings.lease_seconds,
-                    draining=self._draining,
-                )
-            if renewed:
-                self._lease_ends = asked_at + self._settings.lease_seconds
-        except Exception as error:  # noqa: BLE001  whatever it is, the lease runs on until it is over
-            self._notice("lease_not_renewed", error=f"{type(error).__name__}: {error}")
-        if not renewed or loop.time() >= self._lease_ends:
-            await self._lose_lease()
-        left = self._lease_ends - loop.time()
-        return min(self._settings.heartbeat_seconds, max(left / 3, 0.05))
-
     async def _lose_lease(self) -> None:
-        """Kill all that runs, then start over under a new id: the old one's jobs belong to the reaper."""
+        """Kill all that runs: the jobs of the old id belong to the reaper."""
         self._notice("executor_lease_lost", executor_id=self.id, jobs=len(self._held))
-        self._leased = False
         self._held.clear()
         self._idle.set()
         await self.pool.kill_all()
-        self.id = new_id("exe", self._clock())
-        self._recorder = Recorder(self._db, executor_id=self.id)
-        await self._register()
-        self._leased = True
-        self._wake_claims()
 
-    async def _leave(self) -> None:
-        try:
-            await expire_lease(self._db, executor_id=self.id)
-            await remove_executor(self._db, executor_id=self.id)
-        except Exception as error:  # noqa: BLE001  the lease runs out by itself
-            self._notice("executor_not_removed", error=f"{type(error).__name__}: {error}")
+    def _take_lease(self) -> None:
+        """Go on under the new id."""
+        self._recorder = Recorder(self._db, executor_id=self.id)
+        self._wake_claims()
 
     # --- claiming ----------------------------------------------------------------------
 
@@ -244,22 +197,18 @@ class Executor:
 
     def reserve(self, job_id: str, worker_id: str) -> bool:
         """Keep room for a job, unless others wait in line or it would have to wait in here."""
-        if self._look or self._draining or not self._leased or self._handed_back_in_row:
+        if self._look or self._draining or not self.lease.held or self._handed_back_in_row:
             return False
-        room = self._room()
-        if room.free <= 0 and room.fast.get(worker_id, 0) <= 0:
-            return False
-        self._reserved[job_id] = worker_id
-        return True
+        return self._reserved.keep(job_id, worker_id, self.pool.room())
 
     def release(self, job_id: str) -> None:
         """Give reserved room back."""
-        self._reserved.pop(job_id, None)
+        self._reserved.release(job_id)
 
     def begin(self, job: ClaimedJob, executor_id: str) -> None:
         """Run a job that was accepted as running here."""
         self.release(job.job_id)
-        if executor_id != self.id or not self._leased:
+        if executor_id != self.id or not self.lease.held:
             return  # the lease was lost meanwhile; the reaper hands it on
         token = self._hold(job)
         loaded = self._definitions.held(job.worker_id, job.worker_revision)
@@ -268,19 +217,9 @@ class Executor:
             return
         self._spawn(self._take(token, job, executor_id))
 
-    def _room(self) -> Room:
-        """Return the pool's room less what is reserved."""
-        room = self.pool.room()
-        if not self._reserved:
-            return room
-        reserved = Counter(self._reserved.values())
-        fast = {worker: max(0, n - reserved[worker]) for worker, n in room.fast.items()}
-        beyond = sum(max(0, n - room.fast.get(worker, 0)) for worker, n in reserved.items())
-        return Room(room.free - beyond, fast)
-
     async def _claim(self) -> float:
-        room = self._room()
-        if self._draining or not self._leased or (room.free <= 0 and not room.fast):
+        room = self._reserved.left_of(self.pool.room())
+        if self._draining or not self.lease.held or (room.free <= 0 and not room.fast):
             return LOOK_SECONDS
         self._look = False
         executor_id = self.id
@@ -294,7 +233,7 @@ class Executor:
             runtimes=self._settings.runtimes,
             limit=CLAIM_LIMIT,
             cursor=self._cursor,
-            used=self._use_by_tenant(),
+            used=self._usage.by_tenant(),
         )
         wrapped = self._cursor is not None and claim.cursor is None
         self._cursor = claim.cursor
@@ -306,16 +245,6 @@ class Executor:
             return LOOK_SECONDS  # sandboxes do not come up; do not spin
         return 0.0 if self._look else LOOK_SECONDS
 
-    def _use_by_tenant(self) -> dict[str, float]:
-        now = asyncio.get_running_loop().time()
-        elapsed = now - self._used_at
-        if elapsed > 1.0:
-            self._used_at = now
-            fade = 0.5 ** (elapsed / USE_HALF_LIFE_SECONDS)
-            faded = {tenant: used * fade for tenant, used in self._used.items()}
-            self._used = {tenant: used for tenant, used in faded.items() if used > FORGOTTEN_USE}
-        return self._used
-
     async def _hand_back_strays(self) -> None:
         """Hand back jobs that were claimed for us while the answer was lost with its connection.
 
@@ -326,11 +255,11 @@ class Executor:
         if loop.time() < self._strays_due:
             return
         self._strays_due = loop.time() + STRAYS_SECONDS
-        reserved = set(self._reserved)
+        reserved = self._reserved.job_ids()
         given = await jobs_held_by(self._db, executor_id=self.id)
         held = {(held.job.job_id, held.job.fence) for held in self._held.values()}
         for tenant_id, job_id, fence in given:
-            if (job_id, fence) not in held and job_id not in reserved | self._reserved.keys():
+            if (job_id, fence) not in held and job_id not in reserved and job_id not in self._reserved:
                 self._notice("stray_claim_handed_back", job_id=job_id)
                 back = HandBack(tenant_id, job_id, fence, self._clock())
                 self._recorder.record(back).add_done_callback(self._after_write)
@@ -339,7 +268,7 @@ class Executor:
         token = next(self._tokens)
         self._held[token] = HeldAttempt(job)
         self._idle.clear()
-        self._used[job.tenant_id] = self._used.get(job.tenant_id, 0.0) + 1
+        self._usage.count(job.tenant_id)
         return token
 
     async def _take(self, token: int, job: ClaimedJob, executor_id: str) -> None:
