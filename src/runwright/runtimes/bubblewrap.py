@@ -1,5 +1,6 @@
 """The command line that builds a sandbox around a harness."""
 
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Final
 
@@ -10,6 +11,7 @@ from runwright.runtimes.tree import BLOCK_FD, INFO_FD, SECCOMP_FD
 HARNESS_FOLDER: Final = Path(__file__).parent / "harness"
 INSIDE: Final = "/harness"
 WORK: Final = "/work"
+WORKSHOP: Final = "/build"
 NOBODY: Final = "65534"
 DISK_BYTES: Final = 64 * 1024 * 1024
 _LINKS: Final = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
@@ -62,6 +64,40 @@ def sandbox_command(
     ]
 
 
+def workshop_command(
+    bwrap: str,
+    python: Interpreter,
+    *,
+    user_namespace: bool,
+    seccomp: bool,
+    uid: int,
+    disk_bytes: int,
+    mounts: Mapping[str, str],
+) -> list[str]:
+    """Return the command line of a sandbox that installs things; `mounts` are folders inside and of the host.
+
+    It has one folder to write in, of bounded size.
+    """
+    seen: list[str] = []
+    for inside, outside in sorted(mounts.items()):
+        seen += [*_parents(inside), "--ro-bind", outside, inside]
+    return [
+        bwrap,
+        *_namespaces(user=user_namespace),
+        *("--info-fd", str(INFO_FD), "--block-fd", str(BLOCK_FD)),
+        *(("--seccomp", str(SECCOMP_FD)) if seccomp else ()),
+        *_environment(),
+        *_system(),
+        *("--proc", "/proc", "--dev", "/dev", "--symlink", f"{WORKSHOP}/tmp", "/tmp"),  # noqa: S108  inside
+        *("--perms", "0777", "--size", str(disk_bytes), "--tmpfs", WORKSHOP),
+        *_interpreter(python),
+        *seen,
+        *("--remount-ro", "/dev", "--remount-ro", "/", "--chdir", WORKSHOP),
+        "--",
+        *(python.path, *python.flags, f"{INSIDE}/build_harness.py", str(SOCKET_FD), str(uid), WORKSHOP),
+    ]
+
+
 def _namespaces(*, user: bool) -> list[str]:
     options = ["--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-net", "--unshare-cgroup-try"]
     options += ["--hostname", "sandbox", "--die-with-parent", "--new-session", "--cap-drop", "ALL"]
@@ -96,10 +132,15 @@ def _system() -> list[str]:
 def _interpreter(interpreter: Interpreter) -> list[str]:
     options: list[str] = []
     for mount in interpreter.mounts:
-        for parent in reversed(PurePosixPath(mount).parents[:-1]):
-            options += ["--perms", "0755", "--dir", str(parent)]
-        options += ["--ro-bind", mount, mount]
+        options += [*_parents(mount), "--ro-bind", mount, mount]
     return [*options, "--ro-bind", str(HARNESS_FOLDER), INSIDE]
+
+
+def _parents(path: str) -> list[str]:
+    options: list[str] = []
+    for parent in reversed(PurePosixPath(path).parents[:-1]):
+        options += ["--perms", "0755", "--dir", str(parent)]
+    return options
 
 
 def _private() -> list[str]:

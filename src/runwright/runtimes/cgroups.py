@@ -26,15 +26,15 @@ _START_FIELD: Final = 19
 class Cgroup:
     """The group of one sandbox."""
 
-    def __init__(self, folders: dict[str, Path], *, version: int) -> None:
+    def __init__(self, folders: dict[str, Path], *, version: int, pids: int = PIDS) -> None:
         self._folders = folders
         self._version = version
         self._pids_fd = -1
         for folder in set(folders.values()):
             folder.mkdir()
-        pids = folders["pids"]
-        (pids / "pids.max").write_text(str(PIDS))
-        self._pids_fd = os.open(pids / "pids.current", os.O_RDONLY | os.O_CLOEXEC)
+        folder = folders["pids"]
+        (folder / "pids.max").write_text(str(pids))
+        self._pids_fd = os.open(folder / "pids.current", os.O_RDONLY | os.O_CLOEXEC)
 
     def attach(self, pid: int) -> None:
         """Move a process, which has no children yet, into the group."""
@@ -89,11 +89,12 @@ class Cgroups:
         self._count = 0
         self.version = version
 
-    def create(self) -> Cgroup:
-        """Make the group of one sandbox."""
+    def create(self, *, pids: int = PIDS) -> Cgroup:
+        """Make the group of one sandbox, for so many threads at most."""
         self._count += 1
         name = f"sandbox-{self._count}"
-        return Cgroup({c: folder / name for c, folder in self._folders.items()}, version=self.version)
+        folders = {c: folder / name for c, folder in self._folders.items()}
+        return Cgroup(folders, version=self.version, pids=pids)
 
     def close(self) -> None:
         """Remove this instance's groups."""

@@ -210,12 +210,12 @@ class Launcher:
                 return uid
 
 
-def set_rlimits(pid: int, *, processes: int | None) -> None:
+def set_rlimits(pid: int, *, processes: int | None, file_bytes: int = DISK_BYTES) -> None:
     """Set the limits of a process that has not begun; its children inherit them."""
     limits = {
         resource.RLIMIT_CORE: 0,
         resource.RLIMIT_NOFILE: _FILES,
-        resource.RLIMIT_FSIZE: DISK_BYTES,
+        resource.RLIMIT_FSIZE: file_bytes,
         resource.RLIMIT_CPU: _CPU_SECONDS,
         resource.RLIMIT_MEMLOCK: 64 * 1024,
     }
