@@ -1,0 +1,187 @@
+"""The egress loop of an executor: a thread that carries what sandboxes and the outside say to each other.
+
+It has a thread and a loop of its own, so that no amount of traffic delays a heartbeat. Other threads
+talk to it through `Egress.open` and the `Door` that this returns; nothing else is shared.
+"""
+
+import asyncio
+import socket
+import sys
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Final
+
+from runwright.core.hosts import Trusted, trusted_ports
+from runwright.runtimes.egress.doorkeeper import Doorkeeper
+from runwright.runtimes.egress.names import Lookups, Resolve
+from runwright.runtimes.egress.policy import EgressPolicy, policy_of
+from runwright.runtimes.egress.reach import Shared
+from runwright.runtimes.egress.relay import Dial, Limits, Traffic, dial
+
+PORTS: Final = (
+    *(22, 80, 443, 465, 587, 993, 995),
+    *(1433, 1521, 3000, 3306, 5000, 5432, 5671, 5672, 6379, 6380, 6543),
+    *(8000, 8080, 8443, 9092, 9093, 9200, 9243, 27017),
+)
+"""The ports that sandboxes may connect to unless settings say otherwise. Never 25: no mail from here."""
+NAMESPACE_PROGRAM: Final = Path(__file__).with_name("namespace.py")
+_RESOLVER_THREADS: Final = 32
+_MOST_SOCKETS: Final = 250
+_START_SECONDS: Final = 10.0
+
+
+class Door:
+    """One sandbox's way out, for the thread that starts the sandbox.
+
+    Start `command(argv)` with the descriptor `number` inherited under that number, then call
+    `started`. `obey` says what may be reached; until then connections wait. `close` ends it all.
+    """
+
+    def __init__(self, egress: "Egress", keeper: Doorkeeper, near: socket.socket, far: socket.socket) -> None:
+        self._egress = egress
+        self._keeper = keeper
+        self._near = near
+        self._far = far
+
+    @property
+    def number(self) -> int:
+        """The descriptor that the command is given."""
+        return self._far.fileno()
+
+    def command(self, argv: list[str], *, number: int | None = None) -> list[str]:
+        """Return the command line that becomes `argv` in a namespace that leads here."""
+        ports = ",".join(map(str, self._egress.ports))
+        program = [sys.executable, "-I", "-S", "-E", str(NAMESPACE_PROGRAM)]
+        return [*program, str(self.number if number is None else number), ports, *argv]
+
+    def started(self) -> None:
+        """Give up our copy of the command's descriptor."""
+        self._far.close()
+
+    def obey(self, policy: EgressPolicy) -> None:
+        """Serve under that policy from now on."""
+        self._egress.call(self._keeper.obey, policy)
+
+    def close(self) -> None:
+        """Close everything; safe twice."""
+        self._far.close()
+        self._egress.call(self._egress.shut, self._keeper, self._near)
+
+
+class Egress:
+    """The loop, its thread, and the doors that are open."""
+
+    def __init__(
+        self,
+        *,
+        ports: Iterable[int] = PORTS,
+        trusted: Iterable[Trusted] = (),
+        resolve: Resolve | None = None,
+        dial: Dial = dial,
+        limits: Limits | None = None,
+    ) -> None:
+        self.trusted = tuple(trusted)
+        self.ports = sorted({*ports, *trusted_ports(self.trusted)})[:_MOST_SOCKETS]
+        self.traffic = Traffic()
+        self._resolve = resolve
+        self._dial = dial
+        self._limits = limits or Limits()
+        self._shared: Shared | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._keepers: dict[Doorkeeper, socket.socket] = {}
+
+    def start(self) -> None:
+        """Start the thread."""
+        if self._thread is not None:
+            return
+        ready = threading.Event()
+        self._thread = threading.Thread(target=self._run, args=(ready,), name="runwright-egress", daemon=True)
+        self._thread.start()
+        if not ready.wait(_START_SECONDS):
+            raise TimeoutError("the egress loop did not start")
+
+    def stop(self) -> None:
+        """Close all doors and end the thread; safe unstarted, safe twice."""
+        thread, self._thread = self._thread, None
+        if thread is not None and self._loop is not None:
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            thread.join()
+
+    def policy(self, network: object) -> EgressPolicy:
+        """Return the policy that a worker's field `network` asks for on this host."""
+        return policy_of(network, self.trusted)
+
+    def open(self, say: Callable[[str], None]) -> Door:
+        """Return the door of a sandbox that is about to start.
+
+        `say` is called in the egress thread with lines for the log of what runs in the sandbox.
+        """
+        near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        near.setblocking(False)  # noqa: FBT003
+        if self._shared is None or self._loop is None:
+            near.close()
+            far.close()
+            raise RuntimeError("the egress loop does not run")
+        keeper = Doorkeeper(self._shared, self._loop, say)
+        self.call(self._expect, keeper, near)
+        return Door(self, keeper, near, far)
+
+    def call(self, function: Callable[..., None], *arguments: object) -> None:
+        """Call a function in the egress loop; nothing happens where that has ended."""
+        if self._thread is not None and self._loop is not None:
+            self._loop.call_soon_threadsafe(function, *arguments)
+
+    def shut(self, keeper: Doorkeeper, near: socket.socket) -> None:
+        """Close one door; in the egress loop."""
+        if self._keepers.pop(keeper, None) is not None:
+            self._forget(near)
+            keeper.close()
+
+    def _run(self, ready: threading.Event) -> None:
+        with asyncio.Runner() as runner:
+            loop = self._loop = runner.get_loop()
+            resolvers = ThreadPoolExecutor(_RESOLVER_THREADS, thread_name_prefix="runwright-resolver")
+            lookups = Lookups(self._resolve or _host_resolver(resolvers))
+            self._shared = Shared(lookups, self._dial, self._limits, self.traffic)
+            loop.call_soon(ready.set)
+            loop.run_forever()
+            for keeper, near in list(self._keepers.items()):
+                self.shut(keeper, near)
+            lookups.close()
+            resolvers.shutdown(wait=False, cancel_futures=True)
+        self._shared = self._loop = None
+
+    def _expect(self, keeper: Doorkeeper, near: socket.socket) -> None:
+        self._keepers[keeper] = near
+        if self._loop is not None:
+            self._loop.add_reader(near, self._receive, keeper, near)
+
+    def _receive(self, keeper: Doorkeeper, near: socket.socket) -> None:
+        try:
+            _, numbers, _, _ = socket.recv_fds(near, 1, _MOST_SOCKETS + 2)
+        except OSError:
+            numbers = []
+        self._forget(near)
+        if numbers:
+            keeper.stock([socket.socket(fileno=number) for number in numbers])
+
+    def _forget(self, near: socket.socket) -> None:
+        if self._loop is not None and near.fileno() >= 0:
+            self._loop.remove_reader(near)
+            near.close()
+
+
+def _host_resolver(threads: ThreadPoolExecutor) -> Resolve:
+    """Return what asks the host's own resolver, whatever that is set to."""
+
+    def look_up(name: str) -> list[str]:
+        found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
+        return list(dict.fromkeys(str(address[0]) for *_, address in found))
+
+    async def resolve(name: str) -> list[str]:
+        return await asyncio.get_running_loop().run_in_executor(threads, look_up, name)
+
+    return resolve

@@ -1,0 +1,128 @@
+"""Makes a network namespace in which every address leads to us; also the program that starts in it.
+
+The namespace has nothing but the loopback interface, and a route that makes every IPv4 and IPv6
+address local to it. Listeners on all addresses, for the ports that may be used, therefore accept
+whatever the sandbox connects to, and the address of an accepted connection is the one that was
+meant. Sockets belong to the namespace they were made in: whoever holds these serves the sandbox
+from outside, while nothing leads out of the namespace itself.
+
+As a program (`python -I -S -E namespace.py CONTROL PORTS COMMAND...`) it makes the namespace, sends
+the listeners over the socket CONTROL, and becomes COMMAND, so that the process id stays. An ordinary
+user needs a user namespace for that; the command then is in it without a capability, and bwrap makes
+another one below, so that user code never owns the network namespace.
+
+It imports as little as it can, because each import delays the start of a sandbox.
+"""
+
+import _socket
+import ctypes
+import os
+import struct
+import sys
+
+NEW_USER = 0x10000000
+NEW_NET = 0x40000000
+DNS_PORT = 53
+_LOOPBACK_INDEX = 1
+_BACKLOG = 256
+_CLOEXEC = _socket.SOCK_CLOEXEC
+_IP_PKTINFO, _IPV6_FREEBIND = 8, 78
+_ACK, _REQUEST, _CREATE, _REPLACE = 4, 1, 0x400, 0x100
+_NEW_LINK, _NEW_ROUTE = 16, 24
+_UP = 1
+_LOCAL_TABLE, _BOOT, _HOST_SCOPE, _LOCAL = 255, 3, 254, 2
+_OUT_INTERFACE = 4
+_ERROR = 2
+
+
+def enter_namespace() -> None:
+    """Move this thread into a new network namespace that it may configure."""
+    if not unshare(NEW_NET):
+        return
+    uid, gid = os.geteuid(), os.getegid()
+    number = unshare(NEW_USER | NEW_NET)
+    if number:
+        raise OSError(number, f"no network namespace can be made: {os.strerror(number)}")
+    for name, text in (("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"), ("gid_map", f"{gid} {gid} 1")):
+        with open(f"/proc/self/{name}", "w") as file:  # noqa: PTH123  no import of pathlib
+            file.write(text)
+
+
+def unshare(flags: int) -> int:
+    """Give this thread new namespaces; return the error number, 0 where it worked."""
+    library = ctypes.CDLL(None, use_errno=True)
+    return 0 if library.unshare(flags) == 0 else ctypes.get_errno()
+
+
+def open_listeners(ports: list[int]) -> list[_socket.socket]:
+    """Configure the namespace of this thread; return its sockets: DNS by UDP, DNS by TCP, the ports."""
+    families = _route_everything_here()
+    family = families[-1]
+    names = _bound(family, _socket.SOCK_DGRAM, DNS_PORT)
+    names.setsockopt(_socket.IPPROTO_IP, _IP_PKTINFO, 1)
+    if family == _socket.AF_INET6:
+        names.setsockopt(_socket.IPPROTO_IPV6, _socket.IPV6_RECVPKTINFO, 1)
+        names.setsockopt(_socket.IPPROTO_IPV6, _IPV6_FREEBIND, 1)  # answer from whatever was asked
+    sockets = [names]
+    for port in (DNS_PORT, *ports):
+        listener = _bound(family, _socket.SOCK_STREAM, port)
+        listener.listen(_BACKLOG)
+        sockets.append(listener)
+    return sockets
+
+
+def _bound(family: int, kind: int, port: int) -> _socket.socket:
+    sock = _socket.socket(family, kind | _CLOEXEC | _socket.SOCK_NONBLOCK)
+    if family == _socket.AF_INET6:
+        sock.setsockopt(_socket.IPPROTO_IPV6, _socket.IPV6_V6ONLY, 0)
+    sock.bind(("::" if family == _socket.AF_INET6 else "0.0.0.0", port))  # noqa: S104  the namespace's own
+    return sock
+
+
+def _route_everything_here() -> list[int]:
+    """Bring the loopback interface up and make every address local; return the families that work."""
+    netlink = _socket.socket(_socket.AF_NETLINK, _socket.SOCK_RAW | _CLOEXEC, 0)
+    try:
+        _ask(netlink, _NEW_LINK, 0, struct.pack("=BxHiII", 0, 0, _LOOPBACK_INDEX, _UP, _UP))
+        _add_local_route(netlink, _socket.AF_INET)
+        try:
+            _add_local_route(netlink, _socket.AF_INET6)
+        except OSError:
+            return [_socket.AF_INET]
+        return [_socket.AF_INET, _socket.AF_INET6]
+    finally:
+        netlink.close()
+
+
+def _add_local_route(netlink: _socket.socket, family: int) -> None:
+    message = struct.pack("=BBBBBBBBI", family, 0, 0, 0, _LOCAL_TABLE, _BOOT, _HOST_SCOPE, _LOCAL, 0)
+    attribute = struct.pack("=HHi", 8, _OUT_INTERFACE, _LOOPBACK_INDEX)
+    _ask(netlink, _NEW_ROUTE, _CREATE | _REPLACE, message + attribute)
+
+
+def _ask(netlink: _socket.socket, kind: int, flags: int, body: bytes) -> None:
+    netlink.send(struct.pack("=IHHII", 16 + len(body), kind, flags | _REQUEST | _ACK, 1, 0) + body)
+    answer = netlink.recv(4096)
+    _, kind, _, _, _, code = struct.unpack_from("=IHHIIi", answer)
+    if kind != _ERROR or code:
+        raise OSError(-code, f"the network namespace cannot be configured: {os.strerror(-code)}")
+
+
+def _become(arguments: list[str]) -> None:
+    control = _socket.socket(fileno=int(arguments[0]))
+    ports = [int(port) for port in arguments[1].split(",") if port]
+    enter_namespace()
+    listeners = open_listeners(ports)
+    numbers = [listener.fileno() for listener in listeners]
+    rights = struct.pack(f"={len(numbers)}i", *numbers)
+    control.sendmsg([b"n"], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, rights)])
+    control.close()
+    os.execv(arguments[2], arguments[2:])  # noqa: S606  bwrap, by its path
+
+
+if __name__ == "__main__":
+    try:
+        _become(sys.argv[1:])
+    except OSError as error:
+        sys.stderr.write(f"{error.strerror or error}\n")
+        sys.exit(1)
