@@ -29,9 +29,12 @@ from runwright.engine.executor import Executor, ExecutorSettings
 from runwright.engine.promoter import Promoter
 from runwright.engine.pruner import Pruner
 from runwright.engine.reaper import Reaper
+from runwright.engine.tallies import TallyFolder
 from runwright.health import HealthReporter
 from runwright.http.server import HttpServer, build_app
 from runwright.http.services import EdgeSettings, Services
+from runwright.jobs.analytics import Analytics
+from runwright.jobs.queues import Queues
 from runwright.jobs.service import Jobs
 from runwright.jobs.signals import JobSignals
 from runwright.jobs.store.cancel import cancel_jobs_of_deprecated
@@ -100,10 +103,10 @@ async def serve(settings: Settings) -> int:
             interval_seconds=settings.reaper_interval_seconds,
         )
         pruner = Pruner(foundation.db, clock=foundation.clock, notice=foundation.notice)
-        stack.push_async_callback(reaper.stop)
-        stack.push_async_callback(pruner.stop)
-        await reaper.start()
-        await pruner.start()
+        folder = TallyFolder(foundation.db, clock=foundation.clock, notice=foundation.notice)
+        for loop in (reaper, pruner, folder):
+            stack.push_async_callback(loop.stop)
+            await loop.start()
         executor = await _start_executor(foundation, stop, stack) if "executor" in settings.roles else None
         url = await _start_http(foundation, executor, stop, stack) if "api" in settings.roles else None
         sys.stdout.write(f"runwright ready {url or '(no api)'}\n")
@@ -245,6 +248,8 @@ async def _start_http(f: Foundation, executor: Executor | None, stop: _Stop, sta
     services = Services(
         workers=Workers(db, clock=f.clock, on_deprecated=cancel_leftovers),
         jobs=jobs,
+        queues=Queues(db, clock=f.clock),
+        analytics=Analytics(db, clock=f.clock),
         keys=Keys(db, clock=f.clock, platform_key=key),
         runtimes=runtime,
         health=reporter.report,

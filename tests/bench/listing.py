@@ -49,9 +49,9 @@ SELECT $1, id, worker_id, CASE WHEN number % 10 = 0 THEN 'webhook' ELSE 'manual'
 FROM bench_jobs
 """
 _QUEUE: Final = """
-INSERT INTO job_queue (tenant_id, job_id, worker_id, state, priority, run_at, rank, retries_left,
+INSERT INTO job_queue (tenant_id, job_id, worker_id, trigger, state, priority, run_at, rank, retries_left,
                        worker_version)
-SELECT $1, id, worker_id, 'waiting', 5, now() + interval '1 year', now() + interval '1 year', 0, 1
+SELECT $1, id, worker_id, 'manual', 'waiting', 5, now() + interval '1 year', now() + interval '1 year', 0, 1
 FROM bench_jobs WHERE number % $2::bigint = 0
 """
 _RESULTS: Final = """

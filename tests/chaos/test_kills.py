@@ -150,4 +150,14 @@ async def _assert_invariants(
     )
     assert began_twice == [], "an attempt without retries was run again without consent"
     outcome = Counter((row["status"], row["code"]) for row in results)
+    tallied = await db.fetch(
+        """
+        SELECT status, nullif(code, '') AS code, sum(jobs)::integer AS jobs FROM (
+            SELECT status, code, jobs FROM job_counts UNION ALL SELECT status, code, jobs FROM job_tallies
+        ) AS every GROUP BY 1, 2
+        """
+    )
+    counted = {(row["status"], row["code"]): row["jobs"] for row in tallied}
+    expected = Counter((s, None if s == "cancelled" else c) for s, c in outcome.elements())
+    assert counted == expected, "reports count other ends than there are"
     assert outcome["completed", None] > JOBS // 3, (outcome, cluster.kills)

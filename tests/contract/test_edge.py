@@ -19,6 +19,8 @@ from runwright.db.pool import Pool
 from runwright.http.ava.errors import error_answer
 from runwright.http.server import HttpServer, build_app
 from runwright.http.services import EdgeSettings, Health, Services
+from runwright.jobs.analytics import Analytics
+from runwright.jobs.queues import Queues
 from runwright.jobs.service import Jobs
 from runwright.jobs.signals import JobSignals
 from runwright.runtimes.model import RuntimeInfo
@@ -60,6 +62,8 @@ async def edge(database: Pool) -> AsyncIterator[Edge]:
     services = Services(
         workers=Workers(database, clock=system_clock, on_deprecated=_nothing_left),
         jobs=jobs,
+        queues=Queues(database, clock=system_clock),
+        analytics=Analytics(database, clock=system_clock),
         keys=Keys(database, clock=system_clock, platform_key=KEY),
         runtimes=lambda name: RuntimeInfo(name=name, ready=True),
         health=_healthy,

@@ -12,10 +12,12 @@ from litestar import Litestar, Router
 from litestar.datastructures import State
 
 from runwright import __version__
+from runwright.http.ava.analytics import AnalyticsRoutes
 from runwright.http.ava.docs import Docs, docs_routes
 from runwright.http.ava.document import describe_api
 from runwright.http.ava.errors import respond_to_error
 from runwright.http.ava.jobs import JobRoutes
+from runwright.http.ava.queues import QueueRoutes
 from runwright.http.ava.submit import PATH as SUBMIT_PATH
 from runwright.http.ava.submit import SubmitRoute
 from runwright.http.ava.workers import WorkerRoutes
@@ -31,7 +33,9 @@ _BACKLOG: Final = 2048
 def build_app(services: Services, edge: EdgeSettings) -> Litestar:
     """Return the whole application; its `routes` say who may call what."""
     submit = SubmitRoute(services, edge)
-    ava = Router("/v1/ava", route_handlers=[WorkerRoutes, JobRoutes, docs_routes()])
+    ava = Router(
+        "/v1/ava", route_handlers=[WorkerRoutes, JobRoutes, QueueRoutes, AnalyticsRoutes, docs_routes()]
+    )
     app = Litestar(
         route_handlers=[ava, *probe_routes()],
         exception_handlers={Exception: respond_to_error},

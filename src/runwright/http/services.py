@@ -8,6 +8,8 @@ from litestar.connection import ASGIConnection
 from prometheus_client import CollectorRegistry
 
 from runwright.core.clock import Clock, system_clock
+from runwright.jobs.analytics import Analytics
+from runwright.jobs.queues import Queues
 from runwright.jobs.service import Jobs
 from runwright.runtimes.model import RuntimeInfo
 from runwright.tenants.service import Keys
@@ -34,6 +36,8 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
 
     workers: Workers
     jobs: Jobs
+    queues: Queues
+    analytics: Analytics
     keys: Keys
     runtimes: Callable[[str], RuntimeInfo]
     health: Callable[[], Awaitable[Health]]

@@ -17,6 +17,17 @@ from runwright.jobs.store.rescue import ExecutorRecord, expire_lease, register_e
 from runwright.workers.model import NewWorker, RuntimeName, Worker
 from runwright.workers.service import Workers
 
+_TALLIED = """
+SELECT worker_id, trigger, status, sum(jobs)::bigint AS jobs FROM (
+    SELECT worker_id, trigger, status, jobs FROM job_counts
+    UNION ALL SELECT worker_id, trigger, status, jobs FROM job_tallies
+) every GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
+"""
+_ENDED = """
+SELECT r.worker_id, j.trigger, r.status, count(*) AS jobs
+FROM job_results r JOIN jobs j ON j.id = r.job_id GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
+"""
+
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 EXECUTOR = "exe_a"
 
@@ -128,7 +139,7 @@ class World:
         return (await self.jobs.get(job.tenant_id, job_id)).status
 
     async def assert_whole(self) -> None:
-        """The invariants: live or ended, never both; one terminal event per ended job."""
+        """The invariants: live or ended, never both; one terminal event per ended job; each counted once."""
         assert (
             await self.db.fetchval(
                 "SELECT count(*) FROM jobs j WHERE (SELECT count(*) FROM job_queue q WHERE q.job_id = j.id)"
@@ -146,6 +157,8 @@ class World:
         assert await self.db.fetchval("SELECT count(*) FROM events WHERE type LIKE 'job.%'") == (
             await self.db.fetchval("SELECT count(*) FROM job_results")
         )
+
+        assert await self.db.fetch(_TALLIED) == await self.db.fetch(_ENDED)
 
     async def _cancel_leftovers(self) -> None:
         while await cancel_jobs_of_deprecated(self.db, now=self.now):

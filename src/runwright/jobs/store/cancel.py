@@ -7,6 +7,7 @@ import msgspec
 
 from runwright.db.pool import Database, PoolConnection
 from runwright.jobs.store.rescue import CANCELLED_ERROR
+from runwright.jobs.store.tally import TALLY
 
 
 class Cancellation(msgspec.Struct, frozen=True):
@@ -17,19 +18,20 @@ class Cancellation(msgspec.Struct, frozen=True):
     wanted: bool = False
 
 
-_CANCEL_QUEUED: Final = """
+_CANCEL_QUEUED: Final = f"""
 WITH ended AS (
-    DELETE FROM job_queue q WHERE {which} AND q.state IN ('waiting', 'ready')
-    RETURNING q.*
+    DELETE FROM job_queue q WHERE {{which}} AND q.state IN ('waiting', 'ready')
+    RETURNING q.*, 'cancelled' AS status, $1::timestamptz AS ended_at, NULL::integer AS duration_ms,
+              $2::json AS error
 ), result AS (
     INSERT INTO job_results (tenant_id, job_id, worker_id, status, attempt, worker_version,
                              completed_at, error, cancel_requested_at)
-    SELECT tenant_id, job_id, worker_id, 'cancelled', attempt, worker_version, $1, $2::json, $1
+    SELECT tenant_id, job_id, worker_id, 'cancelled', attempt, worker_version, ended_at, error, ended_at
     FROM ended
 ), event AS (
     INSERT INTO events (tenant_id, type, subject_id, created_at)
-    SELECT tenant_id, 'job.cancelled', job_id, $1 FROM ended
-)
+    SELECT tenant_id, 'job.cancelled', job_id, ended_at FROM ended
+), {TALLY}
 SELECT job_id, wanted FROM ended
 """
 

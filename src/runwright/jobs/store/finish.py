@@ -13,6 +13,7 @@ import msgspec
 
 from runwright.db.pool import Database
 from runwright.jobs.store.rescue import CANCELLED_ERROR
+from runwright.jobs.store.tally import TALLY
 
 
 class LogChunk(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,15 +69,16 @@ WITH item AS (
     DELETE FROM job_queue q USING item i
     WHERE q.tenant_id = i.tenant_id AND q.job_id = i.job_id AND q.fence = i.fence
       AND q.executor_id = $1
-    RETURNING q.tenant_id, q.job_id, q.worker_id, q.attempt, q.worker_version, q.wanted,
+    RETURNING q.tenant_id, q.job_id, q.worker_id, q.trigger, q.attempt, q.worker_version, q.wanted,
               q.cancel_requested_at,
               i.started_at, i.ended_at, i.output, i.error,
+              round(extract(epoch FROM i.ended_at - i.started_at) * 1000)::integer AS duration_ms,
               CASE WHEN q.cancel_requested_at IS NULL THEN i.status ELSE 'cancelled' END AS status
 ), result AS (
     INSERT INTO job_results (tenant_id, job_id, worker_id, status, attempt, executor_id, worker_version,
                              started_at, completed_at, duration_ms, output, error, cancel_requested_at)
     SELECT tenant_id, job_id, worker_id, status, attempt, $1, worker_version, started_at, ended_at,
-           round(extract(epoch FROM ended_at - started_at) * 1000)::integer,
+           duration_ms,
            CASE WHEN status = 'completed' THEN output END,
            CASE WHEN status = 'cancelled' THEN $2::json ELSE error END,
            cancel_requested_at
@@ -84,7 +86,7 @@ WITH item AS (
 ), event AS (
     INSERT INTO events (tenant_id, type, subject_id, created_at)
     SELECT tenant_id, 'job.' || status, job_id, ended_at FROM ended
-), {_CHUNKS}
+), {TALLY}, {_CHUNKS}
 SELECT job_id, status, wanted FROM ended
 """
 

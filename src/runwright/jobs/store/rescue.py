@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 
 from runwright.db.pool import Database
+from runwright.jobs.store.tally import TALLY
 
 LOST_ERROR: Final = b'{"code":"executor_lost","message":"The executor that ran this attempt was lost."}'
 CANCELLED_ERROR: Final = b'{"code":"cancelled","message":"The job was cancelled."}'
@@ -95,7 +96,7 @@ async def cancel_requests(db: Database, *, executor_id: str) -> list[tuple[str, 
 # A running job of an executor without a living lease had begun, as far as anyone can know, so
 # the attempt counts. The lease is checked again under the lock on the executor's row, hence
 # an executor that just renewed is left alone and one that is being rescued cannot renew.
-_RESCUE = """
+_RESCUE = f"""
 WITH dead AS (
     SELECT id FROM executors WHERE lease_expires_at <= clock_timestamp() FOR UPDATE SKIP LOCKED
 ), lost AS (
@@ -124,19 +125,21 @@ WITH dead AS (
     DELETE FROM job_queue q USING lost
     WHERE q.tenant_id = lost.tenant_id AND q.job_id = lost.job_id
       AND (q.retries_left = 0 OR q.cancel_requested_at IS NOT NULL)
-    RETURNING q.*, CASE WHEN q.cancel_requested_at IS NULL THEN 'failed' ELSE 'cancelled' END AS status
+    RETURNING q.*, CASE WHEN q.cancel_requested_at IS NULL THEN 'failed' ELSE 'cancelled' END AS status,
+              greatest($1, q.started_at) AS ended_at,
+              round(extract(epoch FROM greatest($1, q.started_at) - q.started_at) * 1000)::integer
+                  AS duration_ms,
+              CASE WHEN q.cancel_requested_at IS NULL THEN $3::json ELSE $4::json END AS error
 ), result AS (
     INSERT INTO job_results (tenant_id, job_id, worker_id, status, attempt, executor_id, worker_version,
                              started_at, completed_at, duration_ms, error, cancel_requested_at)
     SELECT tenant_id, job_id, worker_id, status, attempt, executor_id, worker_version, started_at,
-           greatest($1, started_at),
-           round(extract(epoch FROM greatest($1, started_at) - started_at) * 1000)::integer,
-           CASE WHEN status = 'failed' THEN $3::json ELSE $4::json END, cancel_requested_at
+           ended_at, duration_ms, error, cancel_requested_at
     FROM ended
 ), event AS (
     INSERT INTO events (tenant_id, type, subject_id, created_at)
     SELECT tenant_id, 'job.' || status, job_id, $1 FROM ended
-)
+), {TALLY}
 SELECT job_id, 'queued' FROM requeued UNION ALL SELECT job_id, status FROM ended
 """
 

@@ -97,9 +97,9 @@ WITH item AS (
     ON CONFLICT DO NOTHING
     RETURNING id, max_retries, worker_version
 ), queued AS (
-    INSERT INTO job_queue (tenant_id, job_id, worker_id, state, priority, run_at, rank, retries_left, wanted,
-                           worker_version, fence, executor_id, started_at)
-    SELECT i.tenant_id, i.id, i.worker_id,
+    INSERT INTO job_queue (tenant_id, job_id, worker_id, trigger, state, priority, run_at, rank, retries_left,
+                           wanted, worker_version, fence, executor_id, started_at)
+    SELECT i.tenant_id, i.id, i.worker_id, i.trigger,
            CASE WHEN i.start AND w.may_start THEN 'running' WHEN i.run_at > i.created_at THEN 'waiting'
                 ELSE 'ready' END,
            i.priority, i.run_at, i.rank, n.max_retries, i.wanted, n.worker_version,

@@ -1,0 +1,96 @@
+"""How many jobs of a tenant wait and run now, by worker.
+
+Counted from the queue itself, which holds live jobs only. A count that took long (a queue of
+millions) is shown again for ten times as long as it took; `sampled_at` says how old it is.
+"""
+
+import asyncio
+from datetime import datetime
+from typing import Final
+
+import msgspec
+
+from runwright.core.clock import Clock
+from runwright.core.errors import NotFoundError
+from runwright.db.pool import Database
+from runwright.workers.store import fetch_worker
+
+HIGH_PRIORITY: Final = 3
+"""The least urgent priority that counts as high."""
+
+_LONG_SECONDS: Final = 0.1
+_KEPT_TIMES: Final = 10
+
+_COUNT: Final = """
+SELECT worker_id, count(*) FILTER (WHERE state <> 'running'), count(*) FILTER (WHERE state = 'running'),
+       count(*) FILTER (WHERE state <> 'running' AND priority <= $2)
+FROM job_queue WHERE tenant_id = $1 GROUP BY worker_id ORDER BY worker_id
+"""
+
+
+class QueueDepth(msgspec.Struct, frozen=True):
+    """Live jobs of one worker; `high_priority` are those among the queued with priority 1 to 3."""
+
+    worker_id: str
+    queued: int
+    running: int
+    high_priority: int
+
+
+class QueueSnapshot(msgspec.Struct, frozen=True):
+    """Live jobs of a tenant, for each worker that has any."""
+
+    by_worker: list[QueueDepth]
+    sampled_at: datetime
+
+    @property
+    def total_queued(self) -> int:
+        """How many wait."""
+        return sum(depth.queued for depth in self.by_worker)
+
+    @property
+    def total_running(self) -> int:
+        """How many run."""
+        return sum(depth.running for depth in self.by_worker)
+
+
+class _Kept(msgspec.Struct, frozen=True):
+    snapshot: QueueSnapshot
+    until: float
+
+
+class Queues:
+    """Counts of live jobs."""
+
+    def __init__(self, db: Database, *, clock: Clock) -> None:
+        self._db = db
+        self._clock = clock
+        self._kept: dict[str, _Kept] = {}
+
+    async def snapshot(self, tenant_id: str) -> QueueSnapshot:
+        """Return the tenant's counts."""
+        now = asyncio.get_running_loop().time()
+        kept = self._kept.get(tenant_id)
+        if kept is not None and now < kept.until:
+            return kept.snapshot
+        return await self._count(tenant_id)
+
+    async def depth(self, tenant_id: str, worker_id: str) -> QueueDepth:
+        """Return one worker's counts. Raises NotFoundError where the tenant has no such worker."""
+        if await fetch_worker(self._db, tenant_id=tenant_id, worker_id=worker_id) is None:
+            raise NotFoundError(f"There is no worker {worker_id}.")
+        snapshot = await self.snapshot(tenant_id)
+        found = (depth for depth in snapshot.by_worker if depth.worker_id == worker_id)
+        return next(found, QueueDepth(worker_id, 0, 0, 0))
+
+    async def _count(self, tenant_id: str) -> QueueSnapshot:
+        loop = asyncio.get_running_loop()
+        asked_at = loop.time()
+        sampled_at = self._clock()
+        rows = await self._db.fetch(_COUNT, tenant_id, HIGH_PRIORITY)
+        snapshot = QueueSnapshot([QueueDepth(*row) for row in rows], sampled_at)
+        now = loop.time()
+        self._kept = {tenant: kept for tenant, kept in self._kept.items() if kept.until > now}
+        if now - asked_at > _LONG_SECONDS:
+            self._kept[tenant_id] = _Kept(snapshot, now + _KEPT_TIMES * (now - asked_at))
+        return snapshot

@@ -1,0 +1,83 @@
+"""`/queues` and `/analytics`: the documented shapes, and what is counted."""
+
+from datetime import UTC, datetime, timedelta
+
+from tests.contract.client import TIME, Api, data_of, error_of, fields_of
+
+FAILS = "def handler(input, env):\n    raise ValueError('no')\n"
+
+
+def test_queues_have_the_documented_shape(api: Api) -> None:
+    worker = api.make_worker()
+    for priority in (2, 5):
+        api.make_job(worker["id"], scheduled_at="2099-01-01T00:00:00Z", priority=priority)
+    queues = data_of(api.get("/queues"))
+    assert queues.keys() == {"total_queued", "total_running", "by_worker", "sampled_at"}
+    assert TIME.fullmatch(queues["sampled_at"])
+    row = {"worker_id": worker["id"], "queued": 2, "running": 0, "high_priority": 1}
+    assert queues["by_worker"] == [row]
+    assert (queues["total_queued"], queues["total_running"]) == (2, 0)
+    assert data_of(api.get(f"/queues/{worker['id']}")) == row
+
+
+def test_analytics_have_the_documented_shape(api: Api) -> None:
+    good, bad = api.make_worker(), api.make_worker(source_code=FAILS)
+    done = [api.run_job(good["id"]), api.run_job(good["id"], trigger="webhook")]
+    api.run_job(bad["id"])
+    cancelled = api.make_job(good["id"], scheduled_at="2099-01-01T00:00:00Z")
+    data_of(api.post(f"/jobs/{cancelled['id']}/cancel"))
+    analytics = data_of(api.get("/analytics"))
+    today = datetime.now(UTC).date()
+    assert analytics["period_days"] == 30
+    assert analytics["since"] == f"{today - timedelta(days=29)}T00:00:00.000Z"
+    jobs = analytics["jobs"]
+    assert {name: jobs[name] for name in ("total", "completed", "failed", "cancelled", "success_rate")} == {
+        "total": 4,
+        "completed": 2,
+        "failed": 1,
+        "cancelled": 1,
+        "success_rate": 50.0,
+    }
+    assert jobs["by_trigger"] == {"manual": 3, "webhook": 1, "scheduled": 0, "event": 0}
+    assert jobs["failures_by_code"] == {"handler_error": 1}
+    assert 0 <= jobs["p50_duration_ms"] <= jobs["p95_duration_ms"] <= jobs["p99_duration_ms"]
+    row = analytics["by_worker"][good["id"]]
+    assert (row["total"], row["completed"], row["failed"]) == (3, 2, 0)
+    assert row["avg_duration_ms"] == round(sum(job["duration_ms"] for job in done) / 2)
+    assert [day["date"] for day in analytics["by_day"]] == [
+        str(today - timedelta(days=n)) for n in range(29, -1, -1)
+    ]
+    assert analytics["by_day"][-1]["total"] == 4
+
+
+def test_analytics_of_one_worker(api: Api) -> None:
+    good, bad = api.make_worker(), api.make_worker(source_code=FAILS)
+    api.run_job(good["id"])
+    api.run_job(bad["id"])
+    found = data_of(api.get(f"/analytics/workers/{bad['id']}", days="7"))
+    assert found.keys() == {"worker_id", "period_days", "since", "jobs", "by_day"}
+    assert (found["worker_id"], found["period_days"], len(found["by_day"])) == (bad["id"], 7, 7)
+    assert (found["jobs"]["total"], found["jobs"]["failed"], found["jobs"]["success_rate"]) == (1, 1, 0.0)
+
+
+def test_nothing_ended_has_no_rates(api: Api) -> None:
+    jobs = data_of(api.get("/analytics"))["jobs"]
+    assert (jobs["total"], jobs["success_rate"], jobs["avg_duration_ms"], jobs["p99_duration_ms"]) == (
+        0,
+        None,
+        None,
+        None,
+    )
+
+
+def test_a_period_is_1_to_90_days(api: Api) -> None:
+    for days in ("0", "91", "-1", "x", "1.5", ""):
+        assert "days" in fields_of(api.get("/analytics", days=days))
+    assert "day" in fields_of(api.get("/analytics", day="3"))
+    assert data_of(api.get("/analytics", days="90"))["period_days"] == 90
+
+
+def test_unknown_workers_have_no_queue_and_no_report(api: Api) -> None:
+    for path in ("/queues", "/analytics/workers"):
+        for worker_id in ("wkr_01jd9x3v7m0000000000000000", "x"):
+            error_of(api.get(f"{path}/{worker_id}"), 404, "resource_not_found")
