@@ -140,7 +140,9 @@ class Life:
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(plays=st.lists(st.tuples(st.sampled_from(OPERATIONS), st.integers(0, 9)), min_size=5, max_size=40))
 async def test_no_life_of_jobs_leaves_the_table(world: World, plays: Sequence[tuple[str, int]]) -> None:
-    await world.db.execute("TRUNCATE jobs, job_queue, job_results, job_tallies, job_counts, job_durations, job_attempts, events, executors")
+    await world.db.execute(
+        "TRUNCATE jobs, job_queue, job_results, job_tallies, job_counts, job_durations, job_attempts, events, executors"
+    )
     await world.executor()
     life = Life(world, await world.worker(max_retries=2))
     for operation, pick in plays:
