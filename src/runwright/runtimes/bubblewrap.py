@@ -5,6 +5,8 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from runwright.runtimes.host import Interpreter
+from runwright.runtimes.model import Code
+from runwright.runtimes.mounts import APP, CODE
 from runwright.runtimes.protocol import SOCKET_FD
 from runwright.runtimes.tree import BLOCK_FD, INFO_FD, SECCOMP_FD
 
@@ -46,9 +48,16 @@ def harness_command(
 
 
 def sandbox_command(
-    bwrap: str, interpreter: Interpreter, *, user_namespace: bool, seccomp: bool, uid: int, memory_mb: int
+    bwrap: str,
+    interpreter: Interpreter,
+    *,
+    user_namespace: bool,
+    seccomp: bool,
+    uid: int,
+    memory_mb: int,
+    code: Code | None = None,
 ) -> list[str]:
-    """Return the command line of a sandbox around a harness."""
+    """Return the command line of a sandbox around a harness, with the folders of the code it is for."""
     return [
         bwrap,
         *_namespaces(user=user_namespace),
@@ -58,6 +67,7 @@ def sandbox_command(
         *_system(),
         *_private(),
         *_interpreter(interpreter),
+        *_folders(code),
         *("--remount-ro", "/dev", "--remount-ro", "/", "--chdir", WORK),
         "--",
         *harness_command(interpreter, uid=uid, folder=WORK, inside=INSIDE, memory_mb=memory_mb),
@@ -141,6 +151,17 @@ def _parents(path: str) -> list[str]:
     for parent in reversed(PurePosixPath(path).parents[:-1]):
         options += ["--perms", "0755", "--dir", str(parent)]
     return options
+
+
+def _folders(code: Code | None) -> list[str]:
+    """Mount bundle and layer, where there are any; a layer has an empty folder to mount a bundle on."""
+    if code is None or not code.folders:
+        return []
+    layer = ["--ro-bind", code.layer, APP] if code.layer else ["--perms", "0755", "--dir", APP]
+    if not code.bundle:
+        return layer
+    place = [] if code.layer else ["--perms", "0755", "--dir", CODE]
+    return [*layer, *place, "--ro-bind", code.bundle, CODE]
 
 
 def _private() -> list[str]:

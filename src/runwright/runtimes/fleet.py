@@ -59,9 +59,10 @@ class Fleet:
         interpreter = self._host.interpreters[code.runtime]
         memory_mb = code.memory_mb if interpreter.heap_flag else BLANK_MEMORY_MB
         blank = self._blank.get(code.runtime)
-        sandbox = (
-            blank.pop() if blank and memory_mb == BLANK_MEMORY_MB else self._boot(code.runtime, memory_mb)
-        )
+        if blank and memory_mb == BLANK_MEMORY_MB and not code.folders:
+            sandbox: Sandbox | None = blank.pop()
+        else:
+            sandbox = self._boot(code.runtime, memory_mb, code)
         self._refill_soon(_REFILL_SECONDS)
         if sandbox is not None:
             sandbox.bind(code, interpreter.overhead_mb)
@@ -108,13 +109,14 @@ class Fleet:
             by_state[state] = by_state.get(state, 0) + 1
         return counts
 
-    def _boot(self, runtime: str, memory_mb: int) -> Sandbox | None:
+    def _boot(self, runtime: str, memory_mb: int, code: Code | None = None) -> Sandbox | None:
         if self._launcher is None:
             return None
         try:
             sandbox = self._launcher.launch(
                 runtime,
                 memory_mb=memory_mb,
+                code=code,
                 owner=self._owner,
                 clock=self._clock,
                 patience=self._settings.fast_seconds,

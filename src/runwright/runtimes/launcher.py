@@ -20,6 +20,8 @@ from runwright.runtimes.bubblewrap import (
 from runwright.runtimes.cgroups import Cgroups, open_cgroups
 from runwright.runtimes.confinement import CgroupConfinement, Confinement, WatchedConfinement
 from runwright.runtimes.host import Host
+from runwright.runtimes.model import Code
+from runwright.runtimes.mounts import Mounts, hold_folders, release_folders
 from runwright.runtimes.sandbox import Owner, Sandbox
 from runwright.runtimes.seccomp import filter_program
 from runwright.runtimes.tree import Launch, Tree
@@ -43,6 +45,7 @@ class Launcher:
         self._free_uids: list[int] = []
         self._next_uid = os.getpid() * 37  # neighbours on one host start far from each other
         self._folders: dict[Sandbox, str] = {}
+        self._mounts: dict[Sandbox, Mounts] = {}
         self._removing: set[Confinement] = set()
         self._cgroups: Cgroups | None = None
         self._filter: int | None = None
@@ -73,17 +76,23 @@ class Launcher:
         runtime: str,
         *,
         memory_mb: int,
+        code: Code | None,
         owner: Owner,
         clock: Clock,
         patience: float,
         boot_seconds: float,
     ) -> Sandbox:
-        """Start a sandbox for workers of that memory; it tells its owner when it is ready."""
+        """Start a sandbox for workers of that memory; it tells its owner when it is ready.
+
+        `code` is named where the sandbox mounts folders of it, and so can never have another one.
+        """
+        held = hold_folders(code.folders if code else [])
         uid = self._take_uid()
         try:
             confinement = self._confinement(uid)
         except OSError:
             self._give_uid(uid)
+            release_folders(held)
             raise
         sandbox = Sandbox(
             runtime=runtime,
@@ -95,6 +104,8 @@ class Launcher:
             loop=self._loop,
             clock=clock,
         )
+        self._mounts[sandbox] = Mounts(code, held)
+        sandbox.mounted = self._host.bwrap is not None
         sandbox.tree = Tree(
             self._loop,
             adopt=confinement.adopt,
@@ -113,6 +124,9 @@ class Launcher:
     def release(self, sandbox: Sandbox) -> None:
         """Take back what a sandbox held, now that it is gone."""
         self._give_uid(sandbox.uid)
+        mounts = self._mounts.pop(sandbox, None)
+        if mounts is not None:
+            release_folders(mounts.held)
         folder = self._folders.pop(sandbox, None)
         if folder is not None:
             shutil.rmtree(folder, ignore_errors=True)
@@ -147,6 +161,7 @@ class Launcher:
             seccomp=self._filter is not None,
             uid=sandbox.uid,
             memory_mb=sandbox.memory_mb,
+            code=self._mounts[sandbox].code,
         )
 
     def _bare_command(self, sandbox: Sandbox) -> list[str]:

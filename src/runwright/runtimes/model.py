@@ -28,6 +28,11 @@ class Code(msgspec.Struct, frozen=True, kw_only=True):
     layer: str | None = None
     """Folder of this host with the installed dependencies, mounted read-only at /app."""
 
+    @property
+    def folders(self) -> list[str]:
+        """The folders of this host that a sandbox of this code mounts."""
+        return [folder for folder in (self.bundle, self.layer) if folder is not None]
+
 
 class Assignment(msgspec.Struct, frozen=True, kw_only=True):
     """One attempt of one job for a sandbox to run. `token` names it within the executor."""

@@ -26,6 +26,7 @@ from runwright.runtimes.fleet import Fleet
 from runwright.runtimes.groups import Group
 from runwright.runtimes.host import Host
 from runwright.runtimes.model import Assignment, Code, End, OnLine, OnOutcome, OnStarted, Outcome
+from runwright.runtimes.mounts import folders_are_there
 from runwright.runtimes.room import PoolSettings, PoolStats, Room
 from runwright.runtimes.run import Run
 from runwright.runtimes.sandbox import Sandbox, State
@@ -223,6 +224,9 @@ class Pool:
             if sandbox is not None:
                 self._submit(sandbox, run)
                 return True
+        if open_more and not folders_are_there(group.code):
+            self._refuse(run, None)  # removed meanwhile: whoever claims it again makes them ready again
+            return True
         sandbox = self._fleet.take(group.code) if open_more else None
         if sandbox is None:
             return False

@@ -29,8 +29,6 @@ from datetime import datetime
 from enum import IntEnum
 from typing import Final, Protocol
 
-import msgspec
-
 from runwright.core.clock import Clock
 from runwright.core.jobs import ErrorCode
 from runwright.runtimes import protocol
@@ -39,6 +37,7 @@ from runwright.runtimes.channel import Channel
 from runwright.runtimes.confinement import Confinement
 from runwright.runtimes.ends import Failure, Verdict, accept_output, describe_status, read_failure
 from runwright.runtimes.model import Code, Outcome
+from runwright.runtimes.mounts import load_payload
 from runwright.runtimes.pipes import Pipes
 from runwright.runtimes.protocol import HEADER, Kind
 from runwright.runtimes.run import LEVELS, Run
@@ -115,6 +114,8 @@ class Sandbox:
         """Seconds that a job may run before the ones behind it are taken back."""
         self.state = State.BOOTING
         self.code: Code | None = None
+        self.mounted = True
+        """Whether the folders of its code are where bwrap mounts them, and not where the host has them."""
         self.inflight: deque[Run] = deque()
         self.tainted: str | None = None
         self.retiring = False
@@ -233,8 +234,7 @@ class Sandbox:
 
     def _send(self, run: Run) -> None:
         if not self._warm and self.code is not None:
-            header = msgspec.json.encode({"entrypoint": self.code.entrypoint})
-            payload = len(header).to_bytes(4, "little") + header + self.code.source
+            payload = load_payload(self.code, mounted=self.mounted)
             self.channel.send(protocol.messages(Kind.LOAD, payload))
         messages = run.messages()
         self._large = len(messages) > 1

@@ -145,6 +145,12 @@ class Stage:
             memory_mb=memory_mb,
             network="public",
         )
+        return self.assign_code(code, input=input, env=env, seconds=seconds)
+
+    def assign_code(
+        self, code: Code, *, input: bytes = b"{}", env: dict[str, str] | None = None, seconds: float = 20.0
+    ) -> Played:
+        """Assign a job of that code and return the record of it."""
         token = next(_tokens)
         assignment = Assignment(
             token=token,

@@ -226,6 +226,16 @@ function failure (code, error) {
   return new Failure(code, ...describeSafely(error))
 }
 
+// Returns the type that the nearest package.json of a bundle names, if one does.
+function nearestType (folder, top) {
+  for (;;) {
+    const file = path.join(folder, 'package.json')
+    if (fs.existsSync(file)) return parse(fs.readFileSync(file, 'utf8')).type
+    if (folder === top || folder.length <= top.length) return undefined
+    folder = path.dirname(folder)
+  }
+}
+
 class Handler {
   constructor () {
     this.call = null
@@ -233,20 +243,44 @@ class Handler {
 
   take (payload) {
     const size = payload.readUInt32LE(0)
-    this.entrypoint = parse(payload.toString('utf8', 4, 4 + size)).entrypoint
+    const header = parse(payload.toString('utf8', 4, 4 + size))
+    this.entrypoint = header.entrypoint
+    this.folder = header.folder
     this.source = Buffer.from(payload.subarray(4 + size))
   }
 
   async load () {
+    const exported = this.folder ? await this.loadBundled(this.folder) : await this.loadSource()
+    const call = [exported, exported?.default, exported?.handler, exported?.default?.handler].find((x) => typeof x === 'function')
+    if (!call) throw new TypeError(`${this.entrypoint} exports no handler function`)
+    this.call = call
+  }
+
+  // Where it is, and read-only: what a module is, the nearest package.json says, else its syntax.
+  async loadBundled (folder) {
+    const file = path.join(folder, this.entrypoint)
+    const real = fs.realpathSync(folder)
+    if (!fs.statSync(file, { throwIfNoEntry: false })?.isFile() || fs.realpathSync(file) !== path.join(real, this.entrypoint)) {
+      throw new Failure('load_error', `The bundle has no file ${this.entrypoint}`)
+    }
+    const type = /\.[mc]js$/.test(file) ? undefined : nearestType(path.dirname(file), folder)
+    const isModule = type === 'module' || (type !== 'commonjs' && this.isModule(file, fs.readFileSync(file, 'utf8')))
+    if (!isModule) return Module._load(file, null, true)
+    try {
+      return await import(pathToFileURL(file).href)
+    } catch (error) {
+      if (type || file.endsWith('.mjs') || !(error instanceof SyntaxError && ESM_SYNTAX.test(error.message))) throw error
+      throw new Failure('load_error', `${this.entrypoint} is an ES module: name it .mjs, or put "type": "module" into package.json`)
+    }
+  }
+
+  async loadSource () {
     const file = path.join(process.cwd(), this.entrypoint)
     fs.mkdirSync(path.dirname(file), { recursive: true })
     fs.writeFileSync(file, this.source)
     const text = this.source.toString()
     this.source = null
-    const exported = this.isModule(file, text) ? await this.import(file) : this.require(file, text)
-    const call = [exported, exported?.default, exported?.handler, exported?.default?.handler].find((x) => typeof x === 'function')
-    if (!call) throw new TypeError(`${this.entrypoint} exports no handler function`)
-    this.call = call
+    return this.isModule(file, text) ? this.import(file) : this.require(file, text)
   }
 
   isModule (file, text) {
@@ -349,7 +383,7 @@ class Harness {
       try {
         await this.handler.load()
       } catch (error) {
-        throw failure('load_error', error)
+        throw error instanceof Failure ? error : failure('load_error', error)
       }
     }
     let value

@@ -7,6 +7,9 @@ one already waits; an end is never held back while user code runs.
 
 import asyncio
 import gc
+import importlib
+import importlib.machinery
+import importlib.util
 import io
 import json
 import logging
@@ -35,10 +38,11 @@ from runwright_wire import (
     WARN,
     JobError,
     Journal,
+    Load,
     Wire,
+    bundled_path,
     open_wire,
     raw_pending,
-    split_load,
     write_source,
 )
 
@@ -147,25 +151,17 @@ class Handler:
     """The user's code: loaded at its first job, then called."""
 
     def __init__(self) -> None:
-        self.entrypoint = ""
-        self.source = b""
+        self.given: Load | None = None
         self.call: Callable[[Any, Any], Any] | None = None
         self._loop = asyncio.new_event_loop()
 
-    def load(self) -> Callable[[Any, Any], Any]:
+    def load(self, given: Load) -> Callable[[Any, Any], Any]:
         """Run the user's module and find its handler."""
-        path = write_source(self.entrypoint, self.source)
-        for folder in {os.getcwd(), os.path.dirname(path)}:
-            sys.path.insert(0, folder)
-        name = os.path.splitext(os.path.basename(path))[0]
-        module = types.ModuleType(name)
-        module.__file__ = path
-        sys.modules[name] = module
-        exec(compile(self.source, path, "exec", dont_inherit=True), module.__dict__)  # noqa: S102  our purpose
+        module = run_source(given) if given.folder is None else import_bundle(given, given.folder)
         call: Callable[[Any, Any], Any] | None = getattr(module, "handler", None)
         if not callable(call):
-            raise TypeError(f"{self.entrypoint} defines no function named handler")
-        self.source = b""
+            raise TypeError(f"{given.entrypoint} defines no function named handler")
+        self.given = None
         self.call = call
         return call
 
@@ -197,6 +193,62 @@ class Handler:
             for task in tasks:
                 task.cancel()
             self._loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+
+
+def run_source(given: Load) -> types.ModuleType:
+    """Write the source into the working directory and run it as a module."""
+    path = write_source(given.entrypoint, given.source)
+    for folder in {os.getcwd(), os.path.dirname(path)}:
+        sys.path.insert(0, folder)
+    name = os.path.splitext(os.path.basename(path))[0]
+    module = types.ModuleType(name)
+    module.__file__ = path
+    sys.modules[name] = module
+    exec(compile(given.source, path, "exec", dont_inherit=True), module.__dict__)  # noqa: S102  our purpose
+    return module
+
+
+def import_bundle(given: Load, folder: str) -> types.ModuleType:
+    """Import the entrypoint where it is, as the module that its path makes it.
+
+    Both its own folder and the bundle's can be imported from, as if it had been started as a
+    script in the bundle's folder, and it can import relatively.
+    """
+    path = bundled_path(folder, given.entrypoint)
+    sys.dont_write_bytecode = True
+    if given.layer is not None:
+        sys.path.append(os.path.join(given.layer, "python"))
+    for place in dict.fromkeys((folder, os.path.dirname(path))):
+        sys.path.insert(0, place)
+    parts = os.path.splitext(given.entrypoint)[0].split("/")
+    package = ".".join(parts[:-1]) if is_package(folder, parts[:-1]) else ""
+    name = f"{package}.{parts[-1]}" if package else parts[-1]
+    spec = importlib.util.spec_from_file_location(
+        name, path, loader=importlib.machinery.SourceFileLoader(name, path)
+    )
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{given.entrypoint} cannot be imported")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def is_package(folder: str, parts: list[str]) -> bool:
+    """Tell whether these folders are a package that can be imported from the bundle's folder."""
+    if not parts or not all(part.isidentifier() for part in parts):
+        return False
+    sys.path.insert(0, folder)  # before the entrypoint's own folder, which may hold the same name
+    name = ".".join(parts)
+    try:
+        found = importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if f"{name}.".startswith(f"{error.name}."):  # another module has the name of the folder
+            return False
+        raise
+    finally:
+        sys.path.remove(folder)
+    return os.path.join(folder, *parts) in map(os.path.abspath, getattr(found, "__path__", ()))
 
 
 async def await_value(value: Awaitable[Any]) -> Any:
@@ -276,7 +328,7 @@ class Harness:
                 self._wire.send(end + HEADER.pack(BEGAN, 0, 0, 0, token))
                 end = self._run(token, payload)
             elif kind == LOAD:
-                self._handler.entrypoint, self._handler.source = split_load(payload)
+                self._handler.given = Load(payload)
 
     def _run(self, token: int, payload: bytes) -> bytes:
         """Run one job and return the message that ends it, if it is not sent yet."""
@@ -309,7 +361,7 @@ class Harness:
             raise JobError("handler_error", "The input is nested too deeply for this runtime") from None
         if env:
             self._environment.enter(env)
-        call = self._handler.call or self._load()
+        call = self._handler.call or self._load(self._handler.given)
         try:
             value = self._handler.run(call, job_input, env)
         except MemoryError:
@@ -318,9 +370,11 @@ class Harness:
             raise JobError("handler_error", *describe(error)) from None
         return b"null" if value is None else self._serialise(value)
 
-    def _load(self) -> Callable[[Any, Any], Any]:
+    def _load(self, given: Load | None) -> Callable[[Any, Any], Any]:
+        if given is None:
+            raise JobError("load_error", "The code could not be loaded before")
         try:
-            return self._handler.load()
+            return self._handler.load(given)
         except MemoryError:
             raise JobError("out_of_memory", "Loading the code ran out of memory") from None
         except BaseException as error:  # noqa: BLE001  the same

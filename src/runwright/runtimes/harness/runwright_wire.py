@@ -158,10 +158,25 @@ class Journal:
             self._wire.send(HEADER.pack(LOG, level, 0, len(data), self._token) + data)
 
 
-def split_load(payload: bytes) -> tuple[str, bytes]:
-    """Return entrypoint and source from the payload of a LOAD frame."""
-    size = int.from_bytes(payload[:4], "little")
-    return json.loads(payload[4 : 4 + size])["entrypoint"], payload[4 + size :]
+class Load:
+    """What a LOAD frame says: the entrypoint, and its source or the folders where it is."""
+
+    def __init__(self, payload: bytes) -> None:
+        size = int.from_bytes(payload[:4], "little")
+        fields = json.loads(payload[4 : 4 + size])
+        self.entrypoint: str = fields["entrypoint"]
+        self.folder: str | None = fields.get("folder")
+        self.layer: str | None = fields.get("layer")
+        self.source = payload[4 + size :]
+
+
+def bundled_path(folder: str, entrypoint: str) -> str:
+    """Return where the entrypoint of a bundle is; nothing outside of the bundle will do."""
+    path = os.path.join(folder, entrypoint)
+    real = os.path.realpath(path)
+    if real != os.path.join(os.path.realpath(folder), entrypoint) or not os.path.isfile(path):
+        raise FileNotFoundError(f"The bundle has no file {entrypoint}")
+    return path
 
 
 def write_source(entrypoint: str, source: bytes) -> str:

@@ -31,9 +31,10 @@ from runwright_wire import (
     RUN,
     JobError,
     Journal,
+    Load,
     Wire,
+    bundled_path,
     open_wire,
-    split_load,
     write_source,
 )
 
@@ -144,8 +145,7 @@ class Harness:
         self._wire = wire
         self._shell = shell
         self._journal = Journal(wire)
-        self._entrypoint = ""
-        self._source: bytes | None = None
+        self._load: Load | None = None
         self._path = ""
         self._script: Script | None = None
         signal.signal(signal.SIGTERM, self._pass_on)
@@ -159,7 +159,7 @@ class Harness:
                 continue
             kind, token, payload = message
             if kind == LOAD:
-                self._entrypoint, self._source = split_load(payload)
+                self._load = Load(payload)
             elif kind == RUN:
                 self._wire.send(HEADER.pack(BEGAN, 0, 0, 0, token))
                 self._run(token, payload)
@@ -181,8 +181,8 @@ class Harness:
         self._wire.send(self._wire.end(self._journal.end(), kind, 0, micros, answer, token))
 
     def _answer(self, env: dict[str, str], job_input: bytes) -> bytes:
-        if self._source is not None:
-            self._path, self._source = write_source(self._entrypoint, self._source), None
+        if self._load is not None:
+            self._path, self._load = place(self._load), None
         with contextlib.suppress(OSError):
             os.unlink(OUTPUT_FILE)
         fit = {k: v for k, v in env.items() if k and "=" not in k and "\0" not in k + v}
@@ -200,6 +200,16 @@ class Harness:
         if status:
             raise JobError("handler_error", describe(status, script.outputs[1]))
         return result(script.outputs[0])
+
+
+def place(load: Load) -> str:
+    """Return the path of the script: where the bundle has it, or where it is written now."""
+    if load.folder is None:
+        return write_source(load.entrypoint, load.source)
+    try:
+        return bundled_path(load.folder, load.entrypoint)
+    except OSError as error:
+        raise JobError("load_error", str(error)) from None
 
 
 def describe(status: int, stderr: Output) -> str:

@@ -1,0 +1,227 @@
+"""What an archive holds, one member at a time, and the rules that every member must keep.
+
+Readers of formats (`tar`, `zip`) yield raw members; `admitted` turns them into members whose
+path is plain, unique and inside the archive, and counts what they unpack to. What it does not
+let through is an ArchiveError, whose message names the member and the reason.
+"""
+
+import posixpath
+import re
+import unicodedata
+from collections.abc import Callable, Iterator
+from enum import StrEnum
+from typing import Final
+
+import msgspec
+
+COPY_BYTES: Final = 256 * 1024
+PATH_BYTES: Final = 1024
+PART_BYTES: Final = 255
+DEPTH: Final = 64
+_SHOWN_CHARACTERS: Final = 120
+_RATIO: Final = 200
+"""Unpacked to packed bytes; ordinary text stays below 20."""
+
+_RATIO_FROM_BYTES: Final = 16 * 1024 * 1024
+_DRIVE: Final = re.compile(r"[A-Za-z]:")
+_HIDDEN: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+"""Control, formatting (bidirectional, zero width), surrogates, line and paragraph separators."""
+
+_SETUID: Final = 0o6000
+_EXECUTABLE: Final = 0o111
+
+
+class ArchiveError(Exception):
+    """An archive is refused; the message is a sentence for the person who packed it."""
+
+
+class Kind(StrEnum):
+    """What a member is."""
+
+    FILE = "file"
+    FOLDER = "folder"
+    LINK = "link"
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """What an archive may unpack to, and whether symbolic links that stay inside are allowed.
+
+    Where they are, names that differ only by case or Unicode form are too: such an archive comes
+    from a package manager on this system and not from anybody's desktop.
+    """
+
+    unpacked_bytes: int
+    files: int
+    links: bool = False
+
+
+class RawMember(msgspec.Struct, frozen=True):
+    """A member as the archive has it."""
+
+    name: bytes
+    kind: Kind
+    mode: int
+    size: int
+    chunks: Iterator[bytes]
+    target: bytes = b""
+
+
+class Member(msgspec.Struct, frozen=True):
+    """A member that may be unpacked. `chunks` must be used up before the next member is asked for."""
+
+    path: str
+    kind: Kind
+    executable: bool
+    chunks: Iterator[bytes]
+    target: str = ""
+
+
+def refuse(name: bytes | str, reason: str) -> ArchiveError:
+    """Return the error that refuses a member."""
+    text = name if isinstance(name, str) else name.decode("utf-8", "backslashreplace")
+    return ArchiveError(f'The member "{shown(text)}" {reason}.')
+
+
+def shown(text: str) -> str:
+    """Return a name that is safe to show: short, and without anything invisible."""
+    if len(text) > _SHOWN_CHARACTERS:
+        text = text[:_SHOWN_CHARACTERS] + "…"
+    return "".join(
+        character.encode("unicode_escape").decode()
+        if unicodedata.category(character) in _HIDDEN
+        else character
+        for character in text
+    ).replace('"', '\\"')
+
+
+def admitted(raw: Iterator[RawMember], limits: Limits, packed_bytes: Callable[[], int]) -> Iterator[Member]:
+    """Yield the members that may be unpacked; `packed_bytes` says how much of the archive was read."""
+    tree = _Tree(limits)
+    counter = _Counter(limits, packed_bytes)
+    for member in raw:
+        path = plain_path(member.name, folder=member.kind is Kind.FOLDER)
+        if not path:
+            continue
+        target = ""
+        if member.kind is Kind.LINK:
+            target = _link_target(path, member, limits)
+        if member.kind is Kind.FILE and member.mode & _SETUID:
+            raise refuse(path, "has a setuid or setgid bit")
+        if member.kind is Kind.FILE and member.size > limits.unpacked_bytes:
+            raise counter.too_large(path)
+        tree.add(path, member.kind)
+        chunks = counter.count(path, member.chunks)
+        yield Member(path, member.kind, bool(member.mode & _EXECUTABLE), chunks, target)
+        for _ in chunks:  # what the consumer left
+            pass
+
+
+def plain_path(name: bytes, *, folder: bool = False) -> str:
+    """Return a member's name as a plain relative path; empty for the archive's own root."""
+    try:
+        text = name.decode()
+    except UnicodeDecodeError:
+        raise refuse(name, "has a name that is not UTF-8") from None
+    if any(unicodedata.category(character) in _HIDDEN for character in text):
+        raise refuse(text, "has control or invisible characters in its name")
+    if text.startswith("/"):
+        raise refuse(text, "has an absolute path")
+    if "\\" in text:
+        raise refuse(text, "has a backslash in its name; paths are written with forward slashes")
+    if _DRIVE.match(text):
+        raise refuse(text, "has a drive letter in its path")
+    path = text.removesuffix("/") if folder else text
+    while path.startswith("./"):
+        path = path[2:]
+    if path in {"", "."} and folder:
+        return ""
+    parts = path.split("/")
+    if ".." in parts:
+        raise refuse(text, "has a '..' in its path")
+    if any(part in {"", "."} for part in parts):
+        raise refuse(text, "has an empty or '.' part in its path")
+    _check_lengths(text, parts)
+    return path
+
+
+def _check_lengths(text: str, parts: list[str]) -> None:
+    if len(text.encode()) > PATH_BYTES or any(len(part.encode()) > PART_BYTES for part in parts):
+        raise refuse(text, f"has too long a name (at most {PATH_BYTES} bytes, {PART_BYTES} between slashes)")
+    if len(parts) > DEPTH:
+        raise refuse(text, f"lies too deep (at most {DEPTH} levels)")
+
+
+def _link_target(path: str, member: RawMember, limits: Limits) -> str:
+    if not limits.links:
+        raise refuse(path, "is a symbolic link; a bundle holds files and folders only")
+    try:
+        target = member.target.decode()
+    except UnicodeDecodeError:
+        raise refuse(path, "links to a name that is not UTF-8") from None
+    hidden = any(unicodedata.category(character) in _HIDDEN for character in target)
+    inside = posixpath.normpath(posixpath.join(posixpath.dirname(path), target))
+    out = target.startswith("/") or inside == ".." or inside.startswith("../")
+    # Behind a name, '..' may lead out by way of another link, whatever it looks like.
+    winds = ".." in target.lstrip("./").split("/")
+    if not target or hidden or out or winds or "\\" in target or len(member.target) > PATH_BYTES:
+        raise refuse(path, "links to something outside")
+    return target
+
+
+class _Tree:
+    """Every path so far, so that none is given twice and no file has anything below it."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._paths: dict[str, tuple[str, Kind]] = {}
+        self._files = self._folders = 0
+
+    def add(self, path: str, kind: Kind) -> None:
+        end = path.find("/")
+        while end >= 0:
+            self._add_one(path[:end], Kind.FOLDER, path)
+            end = path.find("/", end + 1)
+        self._add_one(path, kind, path)
+
+    def _add_one(self, path: str, kind: Kind, member: str) -> None:
+        key = path if self._limits.links else unicodedata.normalize("NFC", path).casefold()
+        known = self._paths.get(key)
+        if known is None:
+            self._count(kind)
+            self._paths[key] = (path, kind)
+        elif known[0] != path:
+            raise refuse(member, f'differs from "{shown(known[0])}" only by case or Unicode form')
+        elif kind is not Kind.FOLDER and known[1] is not Kind.FOLDER:
+            raise refuse(member, "occurs twice")
+        elif kind is not known[1]:
+            raise refuse(member, f'makes "{shown(path)}" a folder and something else at once')
+
+    def _count(self, kind: Kind) -> None:
+        if kind is Kind.FOLDER:
+            self._folders += 1
+        else:
+            self._files += 1
+        if max(self._files, self._folders) > self._limits.files:
+            what = "folders" if kind is Kind.FOLDER else "files"
+            raise ArchiveError(f"The archive holds more than {self._limits.files} {what}.")
+
+
+class _Counter:
+    """What has been unpacked so far, whatever the headers said."""
+
+    def __init__(self, limits: Limits, packed_bytes: Callable[[], int]) -> None:
+        self._limit = limits.unpacked_bytes
+        self._packed_bytes = packed_bytes
+        self._total = 0
+
+    def count(self, path: str, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        for chunk in chunks:
+            self._total += len(chunk)
+            if self._total > self._limit:
+                raise self.too_large(path)
+            if self._total > _RATIO_FROM_BYTES and self._total > _RATIO * self._packed_bytes():
+                raise refuse(path, f"unpacks to more than {_RATIO} times its packed size")
+            yield chunk
+
+    def too_large(self, path: str) -> ArchiveError:
+        return refuse(path, f"brings the archive to more than {self._limit} bytes unpacked")
