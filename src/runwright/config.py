@@ -24,7 +24,7 @@ from runwright.core.errors import RunwrightError
 
 PREFIX: Final = "RUNWRIGHT_"
 CONFIG_VARIABLE: Final = "RUNWRIGHT_CONFIG"
-SECRET_SETTINGS: Final = frozenset({"database_url", "platform_key"})
+SECRET_SETTINGS: Final = frozenset({"database_url", "platform_key", "vault_key"})
 
 RoleName = Literal["api", "executor"]
 ROLE_NAMES: Final[tuple[RoleName, ...]] = get_args(RoleName)
@@ -57,8 +57,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     data_dir: Annotated[
         Path,
         Meta(
-            description="Where the embedded database and the platform key are kept. Default: under root"
-            " /var/lib/runwright, else $XDG_DATA_HOME/runwright or ~/.local/share/runwright."
+            description="Where the embedded database, the platform key and the vault's key are kept. Default:"
+            " under root /var/lib/runwright, else $XDG_DATA_HOME/runwright or ~/.local/share/runwright."
         ),
     ] = msgspec.field(default_factory=default_data_dir)
     database_url: Annotated[
@@ -76,6 +76,20 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             description="The platform key, printable ASCII. Default: made at the first start and kept in"
             " data_dir/platform-key."
         ),
+    ] = None
+    vault_key: Annotated[
+        str | None,
+        Meta(
+            description="The key that seals secrets: 32 bytes in base64; several, between commas, while one"
+            " replaces the other: the first seals, all open. The same on every machine. Default: made at the"
+            " first start and kept in data_dir/vault-key."
+        ),
+    ] = None
+    vault_key_file: Annotated[
+        Path | None, Meta(description="A file that holds what vault_key would, open to nobody else.")
+    ] = None
+    vault_key_command: Annotated[
+        str | None, Meta(description="A command, run without a shell, that prints what vault_key would.")
     ] = None
     dev: Annotated[
         bool,
@@ -264,6 +278,10 @@ def _decode_path(kind: type, value: object) -> object:
 
 
 def _conflicts(settings: Settings) -> Iterator[str]:
+    sources = ("vault_key", "vault_key_file", "vault_key_command")
+    given = [name for name in sources if getattr(settings, name) is not None]
+    if len(given) > 1:
+        yield f"{' and '.join(given)} exclude each other: the vault's keys come from one place."
     if settings.heartbeat_seconds * 2 > settings.lease_seconds:
         yield (
             f"heartbeat_seconds ({settings.heartbeat_seconds:g}) must be at most half of lease_seconds"

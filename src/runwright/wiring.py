@@ -26,6 +26,7 @@ from runwright.db.migrate import migrate
 from runwright.db.pool import Database, connect, open_pool
 from runwright.demo import run_demo
 from runwright.engine.executor import Executor, ExecutorSettings
+from runwright.engine.preparation import Preparation
 from runwright.engine.promoter import Promoter
 from runwright.engine.pruner import Pruner
 from runwright.engine.reaper import Reaper
@@ -38,6 +39,7 @@ from runwright.jobs.queues import Queues
 from runwright.jobs.service import Jobs
 from runwright.jobs.signals import JobSignals
 from runwright.jobs.store.cancel import cancel_jobs_of_deprecated
+from runwright.jobs.store.rescue import live_executors
 from runwright.logs import set_up_logs
 from runwright.observe import Observer
 from runwright.runtimes.host import Host
@@ -47,6 +49,10 @@ from runwright.runtimes.probe import floor_refusal, probe_host
 from runwright.tenants.platform_key import platform_key
 from runwright.tenants.service import Keys
 from runwright.workers.service import Workers
+from runwright.workers.vault.keyring import Keyring
+from runwright.workers.vault.keys import KeySource, load_keyring
+from runwright.workers.vault.service import Vault
+from runwright.workers.vault.store import keys_in_use
 
 HINT_CHANNEL: Final = "runwright_jobs"
 ENGINE_CONNECTIONS: Final = 4
@@ -67,6 +73,7 @@ class Foundation(msgspec.Struct, frozen=True):
     metrics: CollectorRegistry
     db: Database
     signals: JobSignals
+    ring: Keyring
 
 
 class _Stop:
@@ -146,7 +153,27 @@ async def _lay_foundation(settings: Settings, stack: AsyncExitStack) -> Foundati
         await connection.close()
     db = await _open_pool(dsn, ENGINE_CONNECTIONS, stack, by_key=True)
     signals = await _open_signals(dsn, stack)
-    return Foundation(settings, dsn, host, system_clock, notice, metrics, db, signals)
+    ring = await asyncio.to_thread(load_keyring, key_source(settings), await keys_in_use(db))
+    return Foundation(settings, dsn, host, system_clock, notice, metrics, db, signals, ring)
+
+
+def key_source(settings: Settings) -> KeySource:
+    """Return where the settings say that the vault's keys are."""
+    return KeySource(
+        text=settings.vault_key,
+        file=settings.vault_key_file,
+        command=settings.vault_key_command,
+        data_dir=settings.data_dir,
+    )
+
+
+def _open_vault(f: Foundation, db: Database, stack: AsyncExitStack) -> Vault:
+    async def held_keys() -> list[list[str]]:
+        return [one.vault_keys for one in await live_executors(db) if one.vault_keys is not None]
+
+    vault = Vault(db, clock=f.clock, ring=f.ring, held_keys=held_keys)
+    stack.push_async_callback(vault.stop)
+    return vault
 
 
 async def _open_pool(dsn: str, size: int, stack: AsyncExitStack, *, by_key: bool = False) -> Database:
@@ -189,6 +216,7 @@ async def _start_executor(f: Foundation, stop: _Stop, stack: AsyncExitStack) -> 
             slots=settings.executor_slots,
             isolation=f.host.isolation.wire_name,
             runtimes=[name for name, info in f.host.runtimes.items() if info.ready],
+            vault_keys=list(f.ring.ids),
             lease_seconds=settings.lease_seconds,
             heartbeat_seconds=settings.heartbeat_seconds,
             drain_seconds=settings.drain_seconds,
@@ -197,6 +225,7 @@ async def _start_executor(f: Foundation, stop: _Stop, stack: AsyncExitStack) -> 
         signals=f.signals,
         notice=f.notice,
         make_pool=make_pool,
+        preparation=Preparation(secrets=_open_vault(f, f.db, stack)),
     )
     promoter = Promoter(f.db, clock=f.clock, signals=f.signals, notice=f.notice)
 

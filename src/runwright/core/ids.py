@@ -10,7 +10,7 @@ from typing import Final, Literal
 
 from ulid import ULID, ULIDGenerator
 
-Prefix = Literal["wkr", "job", "exe", "req", "key", "evt"]
+Prefix = Literal["wkr", "job", "exe", "req", "key", "evt", "sec"]
 
 _ID: Final = re.compile(r"[a-z]{2,4}_[0-7][0-9a-hjkmnp-tv-z]{25}", re.ASCII)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)

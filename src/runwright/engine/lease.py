@@ -34,6 +34,7 @@ class LeaseSettings(msgspec.Struct, frozen=True, kw_only=True):
     slots: int
     isolation: str
     runtimes: list[str]
+    vault_keys: list[str] | None = None
     lease_seconds: float
     heartbeat_seconds: float
 
@@ -85,7 +86,13 @@ class Lease:
     async def _register(self) -> None:
         s = self._settings
         record = ExecutorRecord(
-            id=self.id, host=s.host, pid=s.pid, slots=s.slots, isolation=s.isolation, runtimes=s.runtimes
+            id=self.id,
+            host=s.host,
+            pid=s.pid,
+            slots=s.slots,
+            isolation=s.isolation,
+            runtimes=s.runtimes,
+            vault_keys=s.vault_keys,
         )
         asked_at = asyncio.get_running_loop().time()
         await register_executor(self._db, record, lease_seconds=s.lease_seconds)

@@ -14,6 +14,7 @@ from runwright.core.jobs import ErrorCode
 from runwright.engine.definitions import Loaded
 from runwright.runtimes.model import Code
 from runwright.workers.store import Definition
+from runwright.workers.vault.model import VaultKeyError
 
 
 class Refusal(msgspec.Struct, frozen=True):
@@ -34,7 +35,7 @@ class SecretValues(Protocol):
     """Where the values of secrets come from."""
 
     async def reveal(self, tenant_id: str, names: list[str]) -> Mapping[str, str]:
-        """Return the values of those names that are set."""
+        """Return the values of those names that are set. VaultKeyError where one cannot be opened."""
 
 
 class Folders(msgspec.Struct, frozen=True):
@@ -86,7 +87,10 @@ class Preparation:
         definition = loaded.definition
         values: Mapping[str, str] = {}
         if definition.secrets:
-            values = await self._secrets.reveal(definition.tenant_id, definition.secrets)
+            try:
+                values = await self._secrets.reveal(definition.tenant_id, definition.secrets)
+            except VaultKeyError as error:
+                return Refusal(ErrorCode.MISSING_SECRET, error.message)
             missing = [name for name in definition.secrets if name not in values]
             if missing:
                 names = ", ".join(missing)

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from runwright.tenants.platform_key import FILE_NAME, PlatformKeyError, platform_key
+from runwright.tenants.platform_key import FILE_NAME, platform_key
+from runwright.tenants.private_file import PrivateFileError
 
 
 def test_a_configured_key_is_taken_and_no_file_is_made(tmp_path: Path) -> None:
@@ -33,18 +34,18 @@ def test_processes_that_start_together_agree(tmp_path: Path) -> None:
 def test_a_file_that_others_can_read_is_refused(tmp_path: Path) -> None:
     platform_key(None, tmp_path)
     (tmp_path / FILE_NAME).chmod(0o644)
-    with pytest.raises(PlatformKeyError, match="chmod 600"):
+    with pytest.raises(PrivateFileError, match="chmod 600"):
         platform_key(None, tmp_path)
 
 
 def test_an_empty_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / FILE_NAME).touch(mode=0o600)
-    with pytest.raises(PlatformKeyError, match="empty"):
+    with pytest.raises(PrivateFileError, match="empty"):
         platform_key(None, tmp_path)
 
 
 def test_a_link_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").write_text("planted")
     (tmp_path / FILE_NAME).symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(PlatformKeyError):
+    with pytest.raises(PrivateFileError):
         platform_key(None, tmp_path)

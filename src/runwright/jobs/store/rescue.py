@@ -27,6 +27,8 @@ class ExecutorRecord(msgspec.Struct, frozen=True, kw_only=True):
     slots: int
     isolation: str
     runtimes: list[str]
+    vault_keys: list[str] | None = None
+    """Ids of the vault keys that it holds; None where it does not say."""
 
 
 async def jobs_held_by(db: Database, *, executor_id: str) -> list[tuple[str, str, int]]:
@@ -42,8 +44,9 @@ async def register_executor(db: Database, executor: ExecutorRecord, *, lease_sec
     """Enter an executor with a fresh lease."""
     await db.execute(
         """
-        INSERT INTO executors (id, host, pid, slots, isolation, runtimes, started_at, lease_expires_at)
-        VALUES ($1, $2, $3, $4, $5, $6, clock_timestamp(), clock_timestamp() + make_interval(secs => $7))
+        INSERT INTO executors (id, host, pid, slots, isolation, runtimes, vault_keys, started_at,
+                               lease_expires_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, clock_timestamp(), clock_timestamp() + make_interval(secs => $8))
         ON CONFLICT (id) DO NOTHING
         """,
         executor.id,
@@ -52,6 +55,7 @@ async def register_executor(db: Database, executor: ExecutorRecord, *, lease_sec
         executor.slots,
         executor.isolation,
         executor.runtimes,
+        executor.vault_keys,
         lease_seconds,
     )
 
@@ -168,7 +172,7 @@ async def live_executors(db: Database) -> Sequence[ExecutorRecord]:
     """Return the executors whose lease lives."""
     rows = await db.fetch(
         """
-        SELECT id, host, pid, slots, isolation, runtimes FROM executors
+        SELECT id, host, pid, slots, isolation, runtimes, vault_keys FROM executors
         WHERE lease_expires_at > clock_timestamp() AND NOT draining ORDER BY id
         """
     )

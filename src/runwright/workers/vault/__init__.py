@@ -1,0 +1,1 @@
+"""The vault: secrets of tenants, sealed at rest, revealed to jobs that list them and to nobody else."""

@@ -1,0 +1,28 @@
+"""Vaults on a database of the test's own."""
+
+import os
+from collections.abc import Callable, Sequence
+
+import pytest
+
+from runwright.core.clock import system_clock
+from runwright.db.pool import Pool
+from runwright.workers.vault.keyring import Keyring
+from runwright.workers.vault.service import Vault
+
+OLD, NEW = os.urandom(32), os.urandom(32)
+
+MakeVault = Callable[..., Vault]
+
+
+@pytest.fixture
+def make_vault(database: Pool) -> MakeVault:
+    """Makes vaults that hold the given keys, beside executors that hold the others given."""
+
+    def make(*keys: bytes, executors: Sequence[Sequence[bytes]] = ()) -> Vault:
+        async def held_keys() -> list[tuple[str, ...]]:
+            return [Keyring(held).ids if held else () for held in executors]
+
+        return Vault(database, clock=system_clock, ring=Keyring(keys or (OLD,)), held_keys=held_keys)
+
+    return make

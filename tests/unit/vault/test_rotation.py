@@ -1,0 +1,105 @@
+"""A rotation moves every value to the first key, beside writers, and may be killed and run again."""
+
+import asyncio
+
+import pytest
+
+from runwright.db.pool import Pool
+from runwright.workers.vault import rotation, store
+from runwright.workers.vault.keyring import Keyring, key_id
+from runwright.workers.vault.model import SecretName
+from runwright.workers.vault.rotation import rotate
+from tests.unit.vault.conftest import NEW, OLD, MakeVault
+
+RING = Keyring([NEW, OLD])
+
+
+async def fill(make_vault: MakeVault, count: int) -> None:
+    vault = make_vault(OLD)
+    for n in range(count):
+        await vault.put(f"ten_{n % 2}", f"S{n}", f"value-{n}")
+
+
+async def test_every_value_opens_with_the_new_key_alone_afterwards(
+    make_vault: MakeVault, database: Pool
+) -> None:
+    await fill(make_vault, 25)
+    before = await database.fetch("SELECT tenant_id, name, id, updated_at FROM secrets ORDER BY id")
+    assert (await rotate(database, RING, batch=4)).resealed == 25
+    assert await store.keys_in_use(database) == [key_id(NEW)]
+    for n in range(25):
+        assert await make_vault(NEW).reveal(f"ten_{n % 2}", [f"S{n}"]) == {f"S{n}": f"value-{n}"}
+    assert before == await database.fetch("SELECT tenant_id, name, id, updated_at FROM secrets ORDER BY id")
+    assert (await rotate(database, RING)).resealed == 0
+
+
+async def test_a_value_that_is_set_meanwhile_is_left_alone(
+    make_vault: MakeVault, database: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await fill(make_vault, 3)
+    reseal = store.reseal_secrets
+
+    async def meanwhile(db: Pool, pairs: rotation.Pairs) -> int:
+        await make_vault(OLD).put("ten_0", "S0", "newer-value")
+        return await reseal(db, pairs)
+
+    monkeypatch.setattr(store, "reseal_secrets", meanwhile)
+    assert (await rotate(database, RING)).resealed == 2
+    assert await make_vault(NEW, OLD).reveal("ten_0", ["S0"]) == {"S0": "newer-value"}
+    monkeypatch.undo()
+    assert (await rotate(database, RING)).resealed == 1
+    assert await make_vault(NEW).reveal("ten_0", ["S0"]) == {"S0": "newer-value"}
+
+
+async def test_a_rotation_that_was_killed_is_carried_on_by_the_next(
+    make_vault: MakeVault, database: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await fill(make_vault, 10)
+    reseal = store.reseal_secrets
+    done = 0
+
+    async def dies(db: Pool, pairs: rotation.Pairs) -> int:
+        nonlocal done
+        if done >= 4:
+            raise asyncio.CancelledError
+        done += await reseal(db, pairs)
+        return done
+
+    monkeypatch.setattr(store, "reseal_secrets", dies)
+    with pytest.raises(asyncio.CancelledError):
+        await rotate(database, RING, batch=2)
+    monkeypatch.undo()
+    assert set(await store.keys_in_use(database)) == {key_id(OLD), key_id(NEW)}
+    vault = make_vault(NEW, OLD)
+    for n in range(10):
+        assert await vault.reveal(f"ten_{n % 2}", [f"S{n}"]) == {f"S{n}": f"value-{n}"}
+    assert (await rotate(database, RING, batch=2)).resealed == 6
+
+
+async def test_two_rotations_at_once_do_the_work_of_one(make_vault: MakeVault, database: Pool) -> None:
+    await fill(make_vault, 20)
+    both = await asyncio.gather(rotate(database, RING, batch=3), rotate(database, RING, batch=5))
+    assert sum(one.resealed for one in both) == 20
+    for n in range(20):
+        assert await make_vault(NEW).reveal(f"ten_{n % 2}", [f"S{n}"]) == {f"S{n}": f"value-{n}"}
+
+
+async def test_what_cannot_be_opened_is_told_and_stays(make_vault: MakeVault, database: Pool) -> None:
+    await fill(make_vault, 3)
+    await make_vault(b"x" * 32).put("ten_z", "FOREIGN", "value-of-it")
+    await database.execute("UPDATE secrets SET sealed = sealed || '\\x00' WHERE name = 'S1'")
+    done = await rotate(database, RING, batch=1)
+    assert (done.resealed, done.broken) == (2, [SecretName("ten_1", "S1")])
+    assert done.foreign == [key_id(b"x" * 32)]
+    assert await make_vault(b"x" * 32).reveal("ten_z", ["FOREIGN"]) == {"FOREIGN": "value-of-it"}
+
+
+async def test_the_values_of_a_lost_key_can_be_given_up_by_its_id(
+    make_vault: MakeVault, database: Pool
+) -> None:
+    await fill(make_vault, 3)
+    await make_vault(NEW).put("ten_0", "KEPT", "value-of-it")
+    assert await store.count_by_key(database) == {key_id(OLD): 3, key_id(NEW): 1}
+    gone = await store.discard_sealed_with(database, key_id(OLD))
+    assert gone == [SecretName("ten_0", "S0"), SecretName("ten_0", "S2"), SecretName("ten_1", "S1")]
+    assert await make_vault(NEW).reveal("ten_0", ["KEPT"]) == {"KEPT": "value-of-it"}
