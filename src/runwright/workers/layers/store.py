@@ -1,0 +1,160 @@
+"""The SQL of builds and layers.
+
+A version is `building` from its deploy on. Whoever claims it holds it by a lease that it renews;
+when the lease runs out, another takes over. (builder_id, attempt) fences every write: a builder
+that was too slow changes nothing any more. The end of a build, its layer and what becomes of the
+version are one transaction.
+"""
+
+from datetime import datetime
+
+from asyncpg import Record
+
+from runwright.db.pool import Database, PoolConnection
+from runwright.workers.bundles.blobs import PackedBlob, insert_blob
+from runwright.workers.layers.model import Build, Layer
+
+
+async def claim_build(
+    db: Database, *, builder_id: str, runtimes: list[str], lease_seconds: float
+) -> Build | None:
+    """Claim the version that should be built next, or None.
+
+    Next is the oldest version of the tenant that has waited longest since a build of its own began,
+    so that no tenant's deploys hold up the others'.
+    """
+    row = await db.fetchrow(
+        """
+        WITH next AS (
+            SELECT v.worker_id, v.version, w.tenant_id, w.runtime, v.entrypoint, v.bundle_digest
+            FROM worker_versions v
+            JOIN workers w ON w.id = v.worker_id
+            LEFT JOIN builds b ON b.worker_id = v.worker_id AND b.version = v.version
+            WHERE v.status = 'building' AND w.runtime = ANY($2)
+              AND (b.lease_expires_at IS NULL OR b.lease_expires_at <= now())
+            ORDER BY (SELECT max(o.started_at) FROM builds o WHERE o.tenant_id = w.tenant_id) NULLS FIRST,
+                     v.created_at, v.worker_id, v.version
+            LIMIT 1
+            FOR UPDATE OF v SKIP LOCKED
+        ), claimed AS (
+            INSERT INTO builds AS b
+                (worker_id, version, tenant_id, attempt, builder_id, lease_expires_at, started_at)
+            SELECT worker_id, version, tenant_id, 1, $1, now() + make_interval(secs => $3), clock_timestamp()
+            FROM next
+            ON CONFLICT (worker_id, version) DO UPDATE
+            SET attempt = b.attempt + 1, builder_id = $1, started_at = clock_timestamp(),
+                lease_expires_at = now() + make_interval(secs => $3)
+            -- somebody may have claimed it since our snapshot was taken
+            WHERE b.lease_expires_at IS NULL OR b.lease_expires_at <= now()
+            RETURNING b.worker_id, b.version, b.attempt
+        )
+        SELECT next.*, claimed.attempt FROM next JOIN claimed USING (worker_id, version)
+        """,
+        builder_id,
+        runtimes,
+        lease_seconds,
+    )
+    return None if row is None else Build(**dict(row))
+
+
+async def renew_build(
+    db: Database, build: Build, *, builder_id: str, log: str, lease_seconds: float
+) -> bool:
+    """Keep a build and show its log so far; False where it is another's by now."""
+    return await _write(
+        db,
+        "log = $4, lease_expires_at = now() + make_interval(secs => $5)",
+        build,
+        builder_id,
+        log,
+        lease_seconds,
+    )
+
+
+async def release_build(
+    db: Database, build: Build, *, builder_id: str, log: str, pause_seconds: float, free: bool
+) -> bool:
+    """Give a build back, to be claimed again after a pause; `free`: this attempt does not count."""
+    return await _write(
+        db,
+        "log = $4, builder_id = NULL, lease_expires_at = now() + make_interval(secs => $5),"
+        " attempt = attempt - $6",
+        build,
+        builder_id,
+        log,
+        pause_seconds,
+        int(free),
+    )
+
+
+async def fetch_layer(db: Database | PoolConnection, *, key: str) -> Layer | None:
+    """Return a layer."""
+    row = await db.fetchrow(
+        "SELECT key, tenant_id, platform, digest, size_bytes, files, log, created_at"
+        " FROM layers WHERE key = $1",
+        key,
+    )
+    return None if row is None else _layer(row)
+
+
+async def fetch_build_log(db: Database, *, worker_id: str, version: int) -> str | None:
+    """Return what the installer of a version has printed so far; None where nothing was begun."""
+    log: str | None = await db.fetchval(
+        "SELECT log FROM builds WHERE worker_id = $1 AND version = $2", worker_id, version
+    )
+    return log
+
+
+async def insert_layer(
+    db: PoolConnection, layer: Layer, *, blob: PackedBlob, now: datetime
+) -> None:
+    """Keep a layer and its blob, within the caller's transaction; one of that key that is there stays."""
+    await insert_blob(db, blob, now=now)
+    await db.execute(
+        """
+        INSERT INTO layers (key, tenant_id, platform, digest, size_bytes, files, log, created_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING
+        """,
+        layer.key,
+        layer.tenant_id,
+        layer.platform,
+        layer.digest,
+        layer.size_bytes,
+        layer.files,
+        layer.log,
+        layer.created_at,
+    )
+
+
+async def end_build(
+    db: PoolConnection, build: Build, *, builder_id: str, log: str
+) -> bool:
+    """Note that a build is over, within the caller's transaction; False where it is another's by now."""
+    return await _write(
+        db,
+        "log = $4, builder_id = NULL, lease_expires_at = NULL, ended_at = clock_timestamp()",
+        build,
+        builder_id,
+        log,
+    )
+
+
+async def _write(
+    db: Database | PoolConnection, change: str, build: Build, builder_id: str, *values: object
+) -> bool:
+    """Change a build that this builder holds; its fence is (version, builder, attempt)."""
+    row = await db.fetchrow(
+        f"UPDATE builds SET {change}"
+        f" WHERE worker_id = $1 AND version = $2 AND builder_id = $3 AND attempt = ${4 + len(values)}"
+        " RETURNING version",
+        build.worker_id,
+        build.version,
+        builder_id,
+        *values,
+        build.attempt,
+    )
+    return row is not None
+
+
+def _layer(row: Record) -> Layer:
+    return Layer(**dict(row))
