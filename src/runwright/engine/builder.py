@@ -21,7 +21,7 @@ import contextlib
 from typing import Final
 
 from runwright.core.notices import Notice
-from runwright.engine.installer import Installer
+from runwright.engine.installer import Installed, Installer
 from runwright.engine.loop import PassLoop
 from runwright.runtimes.building.log import BuildLog
 from runwright.runtimes.building.workshop import InstallError
@@ -104,6 +104,11 @@ class Builder:
             if not work.cancelled():
                 work.exception()
 
+    async def _install(self, build: Build, log: BuildLog) -> Installed:
+        if build.attempt > ATTEMPTS:
+            raise InstallError(f"The installation was begun {ATTEMPTS} times and never ended.")
+        return await self._installer.install(build, log)
+
     async def _keep(self, build: Build, log: BuildLog) -> bool:
         """Renew the lease; a database that is away decides nothing, the fence does."""
         try:
@@ -113,11 +118,13 @@ class Builder:
             return True
 
     async def _work(self, build: Build, log: BuildLog) -> None:
-        facts = {"worker_id": build.worker_id, "version": build.version, "attempt": build.attempt}
+        facts: dict[str, str | float | None] = {
+            "worker_id": build.worker_id,
+            "version": build.version,
+            "attempt": build.attempt,
+        }
         try:
-            if build.attempt > ATTEMPTS:
-                raise InstallError(f"The installation was begun {ATTEMPTS} times and never ended.")
-            installed = await self._installer.install(build, log)
+            installed = await self._install(build, log)
         except (InstallError, ManifestError) as error:
             self._notice("build_failed", **facts)
             await self._builds.fail(build, reason=str(error), log=log.text())
@@ -143,5 +150,3 @@ class Builder:
                 if blob is not None:
                     blob.close()
             self._notice("build_ready", **facts, installed=blob is not None)
-
-

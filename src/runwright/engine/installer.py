@@ -5,7 +5,6 @@ import os
 import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Final
 
 import msgspec
 
@@ -79,7 +78,7 @@ class Installer:
             found = await self._find_layer(key)
             if found is not None:
                 log.write(found.log.encode())
-                log.note(f"nothing was installed: this was installed before, at {found.created_at:%Y-%m-%d %H:%M} UTC")
+                log.note(f"all this was installed before, at {found.created_at:%Y-%m-%d %H:%M} UTC")
                 return Installed(found)
             return await self._make(recipe, tool, build, folder, log)
 
@@ -139,7 +138,7 @@ def _read(build: Build, folder: Path, tool: Tool) -> Manifest | None:
             fd = os.open(folder / path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         except FileNotFoundError:
             return None
-        with open(fd, "rb") as file:
+        with os.fdopen(fd, "rb") as file:
             return file.read(at_most)
 
     names = [

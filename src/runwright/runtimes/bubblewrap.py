@@ -84,16 +84,16 @@ def workshop_command(
     disk_bytes: int,
     mounts: Mapping[str, str],
 ) -> list[str]:
-    """Return the command line of a sandbox that installs things; `mounts` are folders inside and of the host.
+    """Return the command line of a sandbox that installs things; `mounts` are paths inside and on the host.
 
-    It has one folder to write in, of bounded size.
+    It has one folder to write in, of bounded size, and the network namespace that it is started in.
     """
     seen: list[str] = []
     for inside, outside in sorted(mounts.items()):
         seen += [*_parents(inside), "--ro-bind", outside, inside]
     return [
         bwrap,
-        *_namespaces(user=user_namespace),
+        *(option for option in _namespaces(user=user_namespace) if option != "--unshare-net"),
         *("--info-fd", str(INFO_FD), "--block-fd", str(BLOCK_FD)),
         *(("--seccomp", str(SECCOMP_FD)) if seccomp else ()),
         *_environment(),

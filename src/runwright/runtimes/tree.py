@@ -27,6 +27,7 @@ from runwright.runtimes.protocol import SOCKET_FD
 INFO_FD: Final = SOCKET_FD + 1
 BLOCK_FD: Final = SOCKET_FD + 2
 SECCOMP_FD: Final = SOCKET_FD + 3
+DOOR_FD: Final = SOCKET_FD + 4
 _FIRST_SOURCE_FD: Final = 16
 _INFO_BYTES: Final = 4096
 _TELL_SECONDS: Final = 2.0
@@ -44,6 +45,8 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     stderr: int
     socket: int
     seccomp: int | None = None
+    door: int | None = None
+    """The way out of its network namespace, where it makes one before it becomes bwrap."""
 
 
 class Tree:
@@ -96,6 +99,8 @@ class Tree:
         places = {0: -1, 1: launch.stdout, 2: launch.stderr, SOCKET_FD: launch.socket}
         if launch.seccomp is not None:
             places[SECCOMP_FD] = launch.seccomp
+        if launch.door is not None:
+            places[DOOR_FD] = launch.door
         ours: list[int] = []
         if launch.wrapped:
             self._info, info = os.pipe2(os.O_CLOEXEC)

@@ -120,4 +120,7 @@ def _deno(tool: Tool, _files: list[str], bundle: str | None, entry: str) -> tupl
         "NPM_CONFIG_REGISTRY": tool.registry.url,
     }
     mounts = {f"{TOOLS}/deno": tool.path, BUNDLE: bundle}
-    return _order([fetch], env, {"deno": f"{_OUT}/deno"}, cwd=BUNDLE), mounts
+    order = _order([fetch], env, {"deno": f"{_OUT}/deno"}, cwd=BUNDLE)
+    # Its databases of analyses are of no use where they cannot be written.
+    order.extras.append(["/bin/sh", "-c", f"rm -f {_OUT}/deno/*_cache_v*"])
+    return order, mounts

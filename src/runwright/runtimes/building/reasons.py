@@ -12,6 +12,7 @@ _NOISE: Final = re.compile(
     r"|npm error For a full report|npm error /build"
     r"|Resolved \d|Prepared \d|runwright: (?!the installer))"
 )
+_REFUSED: Final = re.compile(r"^runwright: (network: .* refused .*)$", re.MULTILINE)
 _PREFIX: Final = re.compile(r"^npm error (?:(?:code|\d{3}|notarget|ERESOLVE) ?)?")
 
 
@@ -23,7 +24,8 @@ def reason_of(log: str, *, disk_mb: int) -> str:
     lines = [line for line in lines if line.strip()]
     start = next((i for i, line in enumerate(lines) if line.startswith(("error:", "E"))), None)
     chosen = lines[start : start + _LINES] if start is not None else lines[-_LINES:]
-    text = "\n".join(chosen)
+    refusal = _REFUSED.search(log)
+    text = "\n".join([*chosen, *([refusal[1]] if refusal else [])])
     return (
         text[:_CHARACTERS] + ("…" if len(text) > _CHARACTERS else "")
         or "The installer failed and said nothing."

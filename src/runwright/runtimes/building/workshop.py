@@ -18,20 +18,23 @@ import asyncio
 import contextlib
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Iterator
 from typing import IO, Final
 
 import msgspec
 
+from runwright.core.hosts import Trusted
 from runwright.runtimes.bubblewrap import workshop_command
 from runwright.runtimes.building.log import BuildLog
 from runwright.runtimes.building.reasons import reason_of
+from runwright.runtimes.building.registries import Registry
 from runwright.runtimes.cgroups import Cgroups, open_cgroups
 from runwright.runtimes.confinement import CgroupConfinement, Confinement, WatchedConfinement
+from runwright.runtimes.egress import Door, Egress, Resolve, allow_only
 from runwright.runtimes.host import Host
 from runwright.runtimes.launcher import set_rlimits
 from runwright.runtimes.seccomp import filter_program
-from runwright.runtimes.tree import Launch, Tree
+from runwright.runtimes.tree import DOOR_FD, Launch, Tree
 
 TASKS: Final = 512
 """Processes and threads; the tools have a thread or more per core of the host."""
@@ -82,9 +85,10 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
 class Workshop:
     """Makes the sandboxes of installations on this host."""
 
-    def __init__(self, *, host: Host, limits: Limits) -> None:
+    def __init__(self, *, host: Host, limits: Limits, resolve: Resolve | None = None) -> None:
         self._host = host
         self._limits = limits
+        self._resolve = resolve
         self._count = 0
         self._cgroups: Cgroups | None = None
         self._filter = -1
@@ -107,16 +111,41 @@ class Workshop:
             os.close(self._filter)
             self._filter = -1
 
-    async def run(self, order: Order, *, mounts: dict[str, str], result: IO[bytes], log: BuildLog) -> None:
+    async def run(
+        self, order: Order, *, mounts: dict[str, str], registry: Registry, result: IO[bytes], log: BuildLog
+    ) -> None:
         """Do an order; its result is in `result` when this returns."""
-        run = _Run(self._limits, log)
         uid = self._next_uid()
-        confinement = self._confinement(uid)
+        with self._way_out(registry, log) as door:
+            confinement = self._confinement(uid)
+            run = _Run(self._limits, log, confinement, watched=self._cgroups is None)
+            try:
+                run.start(door.command(self._command(uid, mounts), number=DOOR_FD), door, self._filter)
+                await run.finish(msgspec.json.encode(order), result)
+            finally:
+                await _give_back(confinement)
+
+    @contextlib.contextmanager
+    def _way_out(self, registry: Registry, log: BuildLog) -> Iterator[Door]:
+        """Open a way to the registry; the places that are the operator's own may have any address."""
+        places = (*registry.places, *registry.public_places)
+        trusted = [Trusted(place.host, None, place.port) for place in registry.places]
+        loop = asyncio.get_running_loop()
+        egress = Egress(ports={place.port for place in places}, trusted=trusted, resolve=self._resolve)
+
+        def say(line: str) -> None:
+            loop.call_soon_threadsafe(log.note, line)
+
+        egress.start()
         try:
-            await run.start(self._command(uid, mounts), confinement, self._filter, watched=not self._cgroups)
-            await run.finish(msgspec.json.encode(order), result)
+            door = egress.open(say)
+            try:
+                door.obey(allow_only([place.host for place in places], trusted))
+                yield door
+            finally:
+                door.close()
         finally:
-            await _give_back(confinement)
+            egress.stop()
 
     def _command(self, uid: int, mounts: dict[str, str]) -> list[str]:
         return workshop_command(
@@ -147,51 +176,50 @@ class Workshop:
 class _Run:
     """One sandbox, from its start to its confirmed end."""
 
-    def __init__(self, limits: Limits, log: BuildLog) -> None:
+    def __init__(self, limits: Limits, log: BuildLog, confinement: Confinement, *, watched: bool) -> None:
         self._limits = limits
         self._log = log
-        self._gone = asyncio.Event()
-        self._near: socket.socket
-        self._out = -1
-        self._tree: Tree
-        self._confinement: Confinement
-
-    async def start(self, argv: list[str], confinement: Confinement, program: int, *, watched: bool) -> None:
-        loop = asyncio.get_running_loop()
         self._confinement = confinement
+        self._watched = watched
+        self._gone = asyncio.Event()
+        self._near, self._far = socket.socketpair()
+        self._out = -1
         self._tree = Tree(
-            loop,
+            asyncio.get_running_loop(),
             adopt=confinement.adopt,
-            confine=self._confine(watched=watched),
+            confine=self._confine,
             survivors=confinement.survivors,
             on_gone=self._gone.set,
         )
-        self._near, far = socket.socketpair()
-        self._out, out = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        os.set_blocking(out, True)
+
+    def start(self, argv: list[str], door: Door, program: int) -> None:
+        """Start the sandbox."""
+        self._out, out = os.pipe2(os.O_CLOEXEC)
+        os.set_blocking(self._out, False)
         copy = os.open(f"/proc/self/fd/{program}", os.O_RDONLY | os.O_CLOEXEC) if program >= 0 else None
+        launch = Launch(
+            argv=argv,
+            env={},
+            wrapped=True,
+            stdout=out,
+            stderr=out,
+            socket=self._far.fileno(),
+            seccomp=copy,
+            door=door.number,
+        )
         try:
-            self._tree.start(
-                Launch(
-                    argv=argv,
-                    env={},
-                    wrapped=True,
-                    stdout=out,
-                    stderr=out,
-                    socket=far.fileno(),
-                    seccomp=copy,
-                )
-            )
+            self._tree.start(launch)
         except OSError as error:
             self._close()
             raise WorkshopError(f"the sandbox could not be started: {error}") from error
         finally:
-            far.close()
+            self._far.close()
+            door.started()
             os.close(out)
             if copy is not None:
                 os.close(copy)
-        confinement.watch(self._tree.kill)
-        loop.add_reader(self._out, self._hear)
+        self._confinement.watch(self._tree.kill)
+        asyncio.get_running_loop().add_reader(self._out, self._hear)
 
     async def finish(self, order: bytes, result: IO[bytes]) -> None:
         """Send the order, take the result, wait until nothing is left, and say what became of it."""
@@ -219,23 +247,21 @@ class _Run:
             raise InstallError(f"The installation took longer than {limits.seconds:g} seconds.")
         if self._confinement.out_of_memory():
             raise InstallError(f"The installation needed more than {limits.memory_mb} MB of memory.")
+        if not complete:
+            raise InstallError("What was installed is too large.")
         if self._tree.status == _FAILED:
             raise InstallError(reason_of(self._log.text(), disk_mb=limits.disk_mb))
         if self._tree.status != 0:
             said = self._log.text().strip().rpartition("\n")[2]
             raise WorkshopError(f"the sandbox ended with status {self._tree.status}: {said}")
-        if not complete:
-            raise InstallError("What was installed is too large.")
 
-    def _confine(self, *, watched: bool) -> Callable[[int], None]:
-        def confine(pid: int) -> None:
-            self._confinement.attach(pid)
-            set_rlimits(pid, processes=TASKS if watched else None, file_bytes=self._limits.disk_mb * _MIB)
-            # What is written to the folder counts as memory where the kernel does the counting.
-            disk_mb = 0 if watched else self._limits.disk_mb
-            self._confinement.limit_memory((self._limits.memory_mb + disk_mb) * _MIB)
-
-        return confine
+    def _confine(self, pid: int) -> None:
+        limits = self._limits
+        self._confinement.attach(pid)
+        set_rlimits(pid, processes=TASKS if self._watched else None, file_bytes=limits.disk_mb * _MIB)
+        # What is written to the folder counts as memory where the kernel does the counting.
+        disk_mb = 0 if self._watched else limits.disk_mb
+        self._confinement.limit_memory((limits.memory_mb + disk_mb) * _MIB)
 
     def _hear(self) -> None:
         with contextlib.suppress(BlockingIOError):

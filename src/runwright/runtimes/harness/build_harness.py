@@ -102,4 +102,8 @@ def _add(tar: tarfile.TarFile, path: str, name: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except (OSError, ValueError) as error:  # what was installed cannot be read, or nobody listens any more
+        os.write(1, f"error: what was installed cannot be read: {error}\n".encode())
+        sys.exit(FAILED)

@@ -57,9 +57,7 @@ async def claim_build(
     return None if row is None else Build(**dict(row))
 
 
-async def renew_build(
-    db: Database, build: Build, *, builder_id: str, log: str, lease_seconds: float
-) -> bool:
+async def renew_build(db: Database, build: Build, *, builder_id: str, log: str, lease_seconds: float) -> bool:
     """Keep a build and show its log so far; False where it is another's by now."""
     return await _write(
         db,
@@ -105,9 +103,7 @@ async def fetch_build_log(db: Database, *, worker_id: str, version: int) -> str 
     return log
 
 
-async def insert_layer(
-    db: PoolConnection, layer: Layer, *, blob: PackedBlob, now: datetime
-) -> None:
+async def insert_layer(db: PoolConnection, layer: Layer, *, blob: PackedBlob, now: datetime) -> None:
     """Keep a layer and its blob, within the caller's transaction; one of that key that is there stays."""
     await insert_blob(db, blob, now=now)
     await db.execute(
@@ -126,9 +122,7 @@ async def insert_layer(
     )
 
 
-async def end_build(
-    db: PoolConnection, build: Build, *, builder_id: str, log: str
-) -> bool:
+async def end_build(db: PoolConnection, build: Build, *, builder_id: str, log: str) -> bool:
     """Note that a build is over, within the caller's transaction; False where it is another's by now."""
     return await _write(
         db,
