@@ -5,6 +5,7 @@ import os
 import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import IO
 
 import msgspec
 
@@ -108,7 +109,7 @@ class Installer:
         )
         return Installed(layer, blob)
 
-    def _pack(self, tar: "tempfile._TemporaryFileWrapper[bytes]") -> tuple[PackedBlob, int]:
+    def _pack(self, tar: IO[bytes]) -> tuple[PackedBlob, int]:
         try:
             content = collect_tar(tar, self._limits, spool_dir=self._spool_dir)
         except ArchiveError as error:

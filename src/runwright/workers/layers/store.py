@@ -133,6 +133,52 @@ async def end_build(db: PoolConnection, build: Build, *, builder_id: str, log: s
     )
 
 
+async def lock_worker_of_build(db: PoolConnection, build: Build) -> None:
+    """Hold the worker's row, as everything that changes which version serves does first."""
+    await db.execute("SELECT 1 FROM workers WHERE id = $1 FOR UPDATE", build.worker_id)
+
+
+async def mark_ready(db: PoolConnection, build: Build, *, layer_key: str | None, now: datetime) -> bool:
+    """Make a version ready; it serves from now on, unless something newer was settled. Tells whether it does.
+
+    Within the caller's transaction, which holds the worker's row.
+    """
+    entrypoint = await db.fetchval(
+        """
+        UPDATE worker_versions SET status = 'ready', layer_key = $3, error = NULL
+        WHERE worker_id = $1 AND version = $2 AND status = 'building' RETURNING entrypoint
+        """,
+        build.worker_id,
+        build.version,
+        layer_key,
+    )
+    if entrypoint is None:
+        return False
+    row = await db.fetchrow(
+        """
+        UPDATE workers SET version = $2, settled_version = $2, entrypoint = $3, revision = revision + 1,
+            updated_at = greatest(updated_at, $4)
+        WHERE id = $1 AND settled_version < $2 AND status <> 'deprecated' RETURNING version
+        """,
+        build.worker_id,
+        build.version,
+        entrypoint,
+        now,
+    )
+    return row is not None
+
+
+async def mark_failed(db: PoolConnection, build: Build, *, reason: str) -> None:
+    """Note that a version can never serve, and why; within the caller's transaction."""
+    await db.execute(
+        "UPDATE worker_versions SET status = 'failed', error = $3"
+        " WHERE worker_id = $1 AND version = $2 AND status = 'building'",
+        build.worker_id,
+        build.version,
+        reason,
+    )
+
+
 async def _write(
     db: Database | PoolConnection, change: str, build: Build, builder_id: str, *values: object
 ) -> bool:
