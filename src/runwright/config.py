@@ -119,6 +119,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     pool_prebooted_python: Annotated[Count, Meta(description="Sandboxes that wait for python code.")] = 2
     pool_prebooted_nodejs: Annotated[Count, Meta(description="Sandboxes that wait for nodejs code.")] = 1
     pool_prebooted_shell: Annotated[Count, Meta(description="Sandboxes that wait for shell code.")] = 1
+    pool_prebooted_deno: Annotated[
+        Count, Meta(description="Sandboxes that wait for deno code, once some has run lately.")
+    ] = 1
+    pool_prebooted_wasm: Annotated[
+        Count, Meta(description="Sandboxes that wait for wasm modules, once one has run lately.")
+    ] = 1
     pool_idle_seconds: Annotated[
         Seconds, Meta(description="A worker's warm sandbox is given up after this long without a job.")
     ] = 300.0
@@ -131,6 +137,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = None
     node_path: Annotated[
         str | None, Meta(description="The node that workers run on. Default: the one that comes along.")
+    ] = None
+    deno_path: Annotated[
+        str | None, Meta(description="The deno that workers run on. Default: the one that comes along.")
     ] = None
     bash_path: Annotated[
         str | None, Meta(description="The shell that workers run on. Default: bash, else sh.")

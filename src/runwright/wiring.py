@@ -43,6 +43,7 @@ from runwright.jobs.store.rescue import live_executors
 from runwright.logs import set_up_logs
 from runwright.observe import Observer
 from runwright.runtimes.host import Host
+from runwright.runtimes.interpreters import Paths
 from runwright.runtimes.model import RuntimeInfo
 from runwright.runtimes.pool import Pool, PoolSettings
 from runwright.runtimes.probe import floor_refusal, probe_host
@@ -130,12 +131,7 @@ async def _lay_foundation(settings: Settings, stack: AsyncExitStack) -> Foundati
     """Probe the host, bring up the database and its schema; None where the host is below the floor."""
     metrics = CollectorRegistry()
     notice = Observer(metrics)
-    host = await asyncio.to_thread(
-        probe_host,
-        python_path=settings.python_path,
-        node_path=settings.node_path,
-        shell_path=settings.bash_path,
-    )
+    host = await asyncio.to_thread(probe_host, chosen_paths(settings))
     notice("host_probed", isolation=host.isolation.wire_name, missing=", ".join(m.what for m in host.missing))
     refusal = floor_refusal(settings.isolation_floor, host)
     if refusal is not None and "executor" in settings.roles:
@@ -242,6 +238,16 @@ async def _start_executor(f: Foundation, stop: _Stop, stack: AsyncExitStack) -> 
     return executor
 
 
+def chosen_paths(settings: Settings) -> Paths:
+    """Return the interpreters that the operator chose."""
+    return Paths(
+        python=settings.python_path,
+        node=settings.node_path,
+        deno=settings.deno_path,
+        shell=settings.bash_path,
+    )
+
+
 def _pool_settings(settings: Settings) -> PoolSettings:
     return PoolSettings(
         slots=settings.executor_slots,
@@ -249,6 +255,8 @@ def _pool_settings(settings: Settings) -> PoolSettings:
             "python": settings.pool_prebooted_python,
             "nodejs": settings.pool_prebooted_nodejs,
             "shell": settings.pool_prebooted_shell,
+            "deno": settings.pool_prebooted_deno,
+            "wasm": settings.pool_prebooted_wasm,
         },
         idle_seconds=settings.pool_idle_seconds,
         max_jobs_per_sandbox=settings.pool_max_jobs,

@@ -258,9 +258,181 @@ SHELL: Final = (
     Case(name="background child", source="sleep 600 &\necho 1", output=1),
 )
 
+DENO: Final = (
+    Case(
+        name="TypeScript",
+        source=(
+            "interface Job { input: { a: number } }\n"
+            "export default async ({ input }: Job): Promise<{ got: unknown }> => ({ got: input })\n"
+        ),
+        output={"got": {"a": 1}},
+    ),
+    Case(name="sync", source="export default ({input}) => input.a", output=1),
+    Case(name="nothing", source="export default async () => {}"),
+    Case(
+        name="config",
+        source="export default ({env}) => [env.A, Deno.env.get('B')]",
+        worker={"config": {"A": "one", "B": 2}},
+        output=["one", "2"],
+    ),
+    Case(
+        name="unserialisable",
+        source="export default () => { const a: any = {}; a.a = a; return a }",
+        status="failed",
+        code="handler_error",
+    ),
+    Case(
+        name="throws",
+        source="export default async () => { throw new Error('boom') }",
+        status="failed",
+        code="handler_error",
+    ),
+    Case(name="syntax", source="export default async ( => {", status="failed", code="load_error"),
+    Case(name="no handler", source="export const x = 1", status="failed", code="load_error"),
+    Case(
+        name="huge output",
+        source="export default () => 'x'.repeat(1 << 21)",
+        status="failed",
+        code="output_too_large",
+    ),
+    Case(
+        name="ten megabytes of prints",
+        source="export default () => { for (let n = 0; n < 10000; n++) console.log('x'.repeat(1024)); return 1 }",
+        output=1,
+    ),
+    Case(
+        name="print without newline",
+        source="export default () => { Deno.stdout.writeSync(new TextEncoder().encode('no newline')) }",
+        logs=("no newline",),
+    ),
+    Case(name="exit", source="export default () => Deno.exit(0)", status="failed", code="handler_error"),
+    Case(
+        name="process.exit",
+        source="import process from 'node:process'\nexport default () => process.exit(3)",
+        status="failed",
+        code="handler_error",
+    ),
+    Case(
+        name="kills itself",
+        source="export default () => Deno.kill(Deno.pid, 'SIGKILL')",
+        status="failed",
+        code="handler_error",
+    ),
+    Case(
+        name="runs a command",
+        source=(
+            "export default () => { try { new Deno.Command('true').outputSync() }"
+            " catch (e) { return e.name }; return 'ran' }"
+        ),
+        output="NotCapable",
+    ),
+    Case(
+        name="leaves a thread",
+        source=(
+            "export default async () => { const code = 'setInterval(() => {}, 1); postMessage(1)';"
+            " const w = new Worker('data:application/javascript,' + code, { type: 'module' });"
+            " await new Promise((r) => w.onmessage = r); return 'parent' }"
+        ),
+        output="parent",
+    ),
+    Case(
+        name="allocates without end",
+        source="export default () => { const a = []; for (;;) a.push(new Uint8Array(1 << 20).fill(1)) }",
+        status="failed",
+        code="out_of_memory",
+        worker={"memory_mb": 128},
+    ),
+    Case(
+        name="fills its heap",
+        source="export default () => { const a = []; for (;;) a.push({ a: [1, 2, 3] }) }",
+        status="failed",
+        code="out_of_memory",
+        worker={"memory_mb": 128},
+    ),
+    Case(
+        name="loops without end",
+        source="export default () => { for (;;) {} }",
+        status="failed",
+        code="timeout",
+        worker={"timeout_seconds": 1},
+    ),
+    Case(
+        name="never settles",
+        source="export default () => new Promise(() => { setInterval(() => {}, 1000) })",
+        status="failed",
+        code="timeout",
+        worker={"timeout_seconds": 1},
+    ),
+    Case(
+        name="ignores SIGTERM",
+        source=(
+            "export default () => { Deno.addSignalListener('SIGTERM', () => {});"
+            " return new Promise(() => { setInterval(() => {}, 1000) }) }"
+        ),
+        status="failed",
+        code="timeout",
+        worker={"timeout_seconds": 1},
+    ),
+    Case(
+        name="loads for ever",
+        source="for (;;) {}",
+        status="failed",
+        code="timeout",
+        worker={"timeout_seconds": 1},
+    ),
+    Case(
+        name="levels",
+        source="export default () => { console.log('one'); console.warn('two'); console.error('three') }",
+        logs=("one", "two", "three"),
+    ),
+    Case(
+        name="unhandled rejection",
+        source="export default async () => { Promise.reject(new Error('loose')); await new Promise(r => setTimeout(r, 50)) }",
+        status="failed",
+        code="handler_error",
+    ),
+    Case(
+        name="imports from the network",
+        source="import x from 'https://127.0.0.1:9/mod.ts'\nexport default () => x",
+        status="failed",
+        code="load_error",
+    ),
+    Case(
+        name="has no network",
+        source=(
+            "export default async () => { try { await Deno.connect({ port: 5432 }) }"
+            " catch { return 'refused' }; return 'connected' }"
+        ),
+        output="refused",
+    ),
+    Case(
+        name="fills the disk",
+        source=(
+            "export default () => { const f = Deno.openSync('/tmp/big', { write: true, create: true });"
+            " try { for (let n = 0; n < 4096; n++) f.writeSync(new Uint8Array(1 << 20)) }"
+            " catch { return 'stopped' }; return 'filled' }"
+        ),
+        output="stopped",
+        worker={"memory_mb": 512},
+    ),
+    Case(
+        name="frame-like lines",
+        source=(
+            "export default () => { const frame = new Uint8Array([20, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 123, 125, 10]);"
+            " Deno.stdout.writeSync(frame); Deno.stderr.writeSync(frame); return 'honest' }"
+        ),
+        output="honest",
+    ),
+    Case(
+        name="NUL and lone surrogates",
+        source="export default () => { console.log('a\\0b\\ud800'); return 'a\\0b\\ud800' }",
+        status="any",
+    ),
+)
+
 CASES: Final = [
     (runtime, case)
-    for runtime, cases in (("python", PYTHON), ("nodejs", NODEJS), ("shell", SHELL))
+    for runtime, cases in (("python", PYTHON), ("nodejs", NODEJS), ("shell", SHELL), ("deno", DENO))
     for case in cases
 ]
 

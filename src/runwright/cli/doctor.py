@@ -13,12 +13,13 @@ from runwright.db.migrate import require_current, schema_version
 from runwright.db.pool import connect, transient
 from runwright.runtimes.host import Host, Isolation
 from runwright.runtimes.probe import probe_host
+from runwright.wiring import chosen_paths
 
 
 @takes_settings(ALL_SETTINGS)
 def doctor(settings: Settings) -> None:
     """Check isolation, runtimes and database; exits with 1 where the server would not run jobs."""
-    host = probe_host()
+    host = probe_host(chosen_paths(settings))
     floor = Isolation[settings.isolation_floor.upper()]
     for line in _host_lines(host, floor):
         typer.echo(line)

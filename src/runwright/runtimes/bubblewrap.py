@@ -14,6 +14,7 @@ HARNESS_FOLDER: Final = Path(__file__).parent / "harness"
 INSIDE: Final = "/harness"
 WORK: Final = "/work"
 WORKSHOP: Final = "/build"
+TEMPORARY: Final = "/tmp"  # noqa: S108  the sandbox's own
 NOBODY: Final = "65534"
 DISK_BYTES: Final = 64 * 1024 * 1024
 _LINKS: Final = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
@@ -30,7 +31,7 @@ _ETC: Final = (
 ENVIRONMENT: Final = {
     "PATH": "/usr/local/bin:/usr/bin:/bin",
     "HOME": WORK,
-    "TMPDIR": "/tmp",  # noqa: S108  the sandbox's own
+    "TMPDIR": TEMPORARY,
     "LANG": "C.UTF-8",
     "USER": "worker",
     "TZ": "UTC",
@@ -44,7 +45,11 @@ def harness_command(
     heap = (interpreter.heap_flag.format(memory_mb),) if interpreter.heap_flag else ()
     harness = f"{inside}/{interpreter.harness}"
     arguments = (str(SOCKET_FD), str(uid), folder, *interpreter.arguments)
-    return [interpreter.path, *interpreter.flags, *heap, harness, *arguments]
+    wrapped = inside == INSIDE
+    writable = f"{folder},{TEMPORARY}" if wrapped else folder
+    readable = f"{writable},{APP}" if wrapped else folder
+    flags = [flag.format(readable=readable, writable=writable) for flag in interpreter.flags]
+    return [interpreter.path, *flags, *heap, harness, *arguments]
 
 
 def sandbox_command(
@@ -63,7 +68,7 @@ def sandbox_command(
         *_namespaces(user=user_namespace),
         *("--info-fd", str(INFO_FD), "--block-fd", str(BLOCK_FD)),
         *(("--seccomp", str(SECCOMP_FD)) if seccomp else ()),
-        *_environment(),
+        *_environment(interpreter),
         *_system(),
         *_private(),
         *_interpreter(interpreter),
@@ -96,7 +101,7 @@ def workshop_command(
         *(option for option in _namespaces(user=user_namespace) if option != "--unshare-net"),
         *("--info-fd", str(INFO_FD), "--block-fd", str(BLOCK_FD)),
         *(("--seccomp", str(SECCOMP_FD)) if seccomp else ()),
-        *_environment(),
+        *_environment(python),
         *_system(),
         *("--proc", "/proc", "--dev", "/dev", "--symlink", f"{WORKSHOP}/tmp", "/tmp"),  # noqa: S108  inside
         *("--perms", "0777", "--size", str(disk_bytes), "--tmpfs", WORKSHOP),
@@ -116,11 +121,9 @@ def _namespaces(*, user: bool) -> list[str]:
     return [*options, "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
 
 
-def _environment() -> list[str]:
-    return [
-        "--clearenv",
-        *(word for name, value in ENVIRONMENT.items() for word in ("--setenv", name, value)),
-    ]
+def _environment(interpreter: Interpreter) -> list[str]:
+    variables = ENVIRONMENT | dict(interpreter.environment)
+    return ["--clearenv", *(word for pair in variables.items() for word in ("--setenv", *pair))]
 
 
 def _system() -> list[str]:

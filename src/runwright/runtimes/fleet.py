@@ -26,6 +26,7 @@ class Fleet:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._launcher: Launcher | None = None
         self._blank: dict[str, list[Sandbox]] = {}
+        self._opened_at: dict[str, float] = {}
         self._refill_timer: asyncio.TimerHandle | None = None
         self._gone = asyncio.Event()
         self.sandboxes: set[Sandbox] = set()
@@ -63,6 +64,8 @@ class Fleet:
             sandbox: Sandbox | None = blank.pop()
         else:
             sandbox = self._boot(code.runtime, memory_mb, code)
+        if self._loop is not None:
+            self._opened_at[code.runtime] = self._loop.time()
         self._refill_soon(_REFILL_SECONDS)
         if sandbox is not None:
             sandbox.bind(code, interpreter.overhead_mb)
@@ -129,6 +132,18 @@ class Fleet:
         self.sandboxes.add(sandbox)
         return sandbox
 
+    def surplus(self) -> list[Sandbox]:
+        """Return what is in stock of runtimes that nobody has asked for lately."""
+        return [s for runtime, blank in self._blank.items() if not self._wanted(runtime) for s in blank]
+
+    def _wanted(self, runtime: str) -> int:
+        settings = self._settings
+        if runtime in settings.stocked_on_use and self._loop is not None:
+            opened_at = self._opened_at.get(runtime)
+            if opened_at is None or self._loop.time() - opened_at > settings.lately_seconds:
+                return 0
+        return settings.prebooted.get(runtime, 0)
+
     def _refill_soon(self, seconds: float) -> None:
         if self._refill_timer is None and self._loop is not None:
             self._refill_timer = self._loop.call_later(seconds, self._refill)
@@ -136,9 +151,9 @@ class Fleet:
     def _refill(self) -> None:
         """Boot one sandbox that the stock lacks, then look again."""
         self._refill_timer = None
-        for runtime, wanted in self._settings.prebooted.items():
+        for runtime in self._settings.prebooted:
             have = sum(s.runtime == runtime and s.code is None for s in self.sandboxes)
-            if runtime in self._host.interpreters and have < wanted:
+            if runtime in self._host.interpreters and have < self._wanted(runtime):
                 booted = self._boot(runtime, BLANK_MEMORY_MB)
                 self._refill_soon(_REFILL_SECONDS if booted else _RETRY_SECONDS)
                 return

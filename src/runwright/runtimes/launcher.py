@@ -141,7 +141,7 @@ class Launcher:
         try:
             launch = Launch(
                 argv=self._bare_command(sandbox) if bare else self._command(sandbox),
-                env={**ENVIRONMENT, **self._own_folders(sandbox)} if bare else {},
+                env=self._bare_environment(sandbox) if bare else {},
                 wrapped=not bare,
                 stdout=stdout,
                 stderr=stderr,
@@ -178,9 +178,9 @@ class Launcher:
             memory_mb=sandbox.memory_mb,
         )
 
-    def _own_folders(self, sandbox: Sandbox) -> dict[str, str]:
-        folder = self._folders[sandbox]
-        return {"HOME": folder, "TMPDIR": folder}
+    def _bare_environment(self, sandbox: Sandbox) -> dict[str, str]:
+        interpreter, folder = self._host.interpreters[sandbox.runtime], self._folders[sandbox]
+        return {**ENVIRONMENT, **dict(interpreter.environment), "HOME": folder, "TMPDIR": folder}
 
     def _confinement(self, uid: int) -> Confinement:
         if self._cgroups is not None:

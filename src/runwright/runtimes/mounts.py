@@ -52,7 +52,7 @@ def folders_are_there(code: Code) -> bool:
 
 def load_payload(code: Code, *, mounted: bool) -> bytes:
     """Return the payload of the LOAD frame: where the code is inside the sandbox, or the code itself."""
-    fields = {"entrypoint": code.entrypoint}
+    fields = {"entrypoint": code.entrypoint, "network": code.network}
     if code.bundle is not None:
         fields["folder"] = CODE if mounted else code.bundle
     if code.layer is not None:

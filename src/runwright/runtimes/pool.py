@@ -367,6 +367,8 @@ class Pool:
                 self._throw_away(sandbox, "idle")
             elif now - sandbox.born >= s.max_age_seconds:
                 self._throw_away(sandbox, "old")
+        for sandbox in self._fleet.surplus():
+            self._throw_away(sandbox, "surplus")
         self._serve_starved()
         for sandbox in self._busy:
             sandbox.retiring = sandbox.retiring or now - sandbox.born >= s.max_age_seconds

@@ -31,7 +31,8 @@ from runwright.runtimes.tree import BLOCK_FD, INFO_FD, SECCOMP_FD, Launch, spawn
 FIRST_UID: Final = 60_000
 """Sandboxes of a server that runs as root get uids from here on; nobody else should have them."""
 BOOT_SECONDS: Final = 20.0
-LATER: Final = ("deno", "wasm")
+LATER: Final = ("wasm",)
+_NONE_CHOSEN: Final = Paths()
 _UCRED: Final = struct.Struct("3i")
 _FILTERED: Final = "2"
 
@@ -45,11 +46,8 @@ class Way(msgspec.Struct, frozen=True, kw_only=True):
     uid: int
 
 
-def probe_host(
-    *, python_path: str | None = None, node_path: str | None = None, shell_path: str | None = None
-) -> Host:
-    """Try what the host offers."""
-    paths = Paths(python=python_path, node=node_path, shell=shell_path)
+def probe_host(paths: Paths = _NONE_CHOSEN) -> Host:
+    """Try what the host offers; `paths` names the interpreters that the operator chose."""
     root = os.geteuid() == 0
     found = find_interpreters(paths, readable=False)
     way, failures = _find_way(_ways(find_bwrap(), root=root), found)
@@ -179,7 +177,7 @@ class _Trial:
                 uid=way.uid,
                 memory_mb=BLANK_MEMORY_MB,
             )
-        env = ENVIRONMENT if way.bwrap is None else {}
+        env = ENVIRONMENT | dict(interpreter.environment) if way.bwrap is None else {}
         wrapped = way.bwrap is not None
         return Launch(argv=argv, env=env, wrapped=wrapped, stdout=output, stderr=output, socket=sock)
 

@@ -10,6 +10,9 @@ class PoolSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Sandboxes that may run jobs at once."""
     prebooted: dict[str, int] = msgspec.field(default_factory=lambda: {"python": 1, "nodejs": 1, "shell": 1})
     """Sandboxes per runtime that wait, booted, for the code of a worker."""
+    stocked_on_use: frozenset[str] = frozenset({"deno", "wasm"})
+    """Runtimes that are kept in stock only where one of their workers has opened a sandbox lately."""
+    lately_seconds: float = 3600.0
     warm_limit: int = 8
     """Sandboxes at most that wait for another job of their worker."""
     idle_seconds: float = 300.0

@@ -52,8 +52,8 @@ _DROPPED: Final = int(Kind.DROPPED)
 _ERROR: Final = int(Kind.ERROR)
 _PART: Final = int(Kind.PART)
 _ENDS: Final = (int(Kind.RESULT), _ERROR)
-HEAP_EXHAUSTED: Final = b"JavaScript heap out of memory"
-"""What node says before it aborts at the size of its heap, below that of the whole sandbox."""
+HEAP_EXHAUSTED: Final = (b"JavaScript heap out of memory", b"Fatal JavaScript out of memory")
+"""What node and deno say before they abort at the size of their heap, below that of the whole sandbox."""
 _MAX_FRAMES: Final = protocol.LOG_LINES + 200
 
 
@@ -491,7 +491,7 @@ class Sandbox:
             return run.failed(at, self._verdict.code, self._verdict.message)
         if self.confinement.out_of_memory():
             return run.failed(at, ErrorCode.OUT_OF_MEMORY, self._memory_message(run))
-        if HEAP_EXHAUSTED in self.pipes.last_words:
+        if any(words in self.pipes.last_words for words in HEAP_EXHAUSTED):
             return run.failed(at, ErrorCode.OUT_OF_MEMORY, self._memory_message(run))
         if self.tree.killed:
             return run.failed(at, ErrorCode.EXECUTOR_LOST, "The sandbox was thrown away while the job ran")

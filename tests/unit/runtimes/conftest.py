@@ -17,7 +17,13 @@ from runwright.runtimes.model import Assignment, Code, Line, Outcome
 from runwright.runtimes.pool import Pool, PoolSettings
 from runwright.runtimes.probe import probe_host
 
-ENTRYPOINTS = {"python": "main.py", "nodejs": "index.js", "shell": "main.sh"}
+ENTRYPOINTS = {
+    "python": "main.py",
+    "nodejs": "index.js",
+    "shell": "main.sh",
+    "deno": "main.ts",
+    "wasm": "main.wasm",
+}
 PATIENCE_SECONDS = 30.0
 _tokens = itertools.count(1)
 
@@ -39,6 +45,7 @@ class JobOptions(TypedDict, total=False):
     env: dict[str, str] | None
     seconds: float
     memory_mb: int
+    network: str
 
 
 class Played:
@@ -132,10 +139,11 @@ class Stage:
         env: dict[str, str] | None = None,
         seconds: float = 20.0,
         memory_mb: int = 256,
+        network: str = "public",
     ) -> Played:
         """Assign a job and return the record of it."""
         code = Code(
-            key=f"{worker}/{version}/{runtime}/{hash(source)}/{memory_mb}",
+            key=f"{worker}/{version}/{runtime}/{hash(source)}/{memory_mb}/{network}",
             tenant_id="ten",
             worker_id=worker,
             version=version,
@@ -143,7 +151,7 @@ class Stage:
             entrypoint=ENTRYPOINTS.get(runtime, "main") if entrypoint is None else entrypoint,
             source=source.encode("utf-8", "surrogatepass"),
             memory_mb=memory_mb,
-            network="public",
+            network=network,
         )
         return self.assign_code(code, input=input, env=env, seconds=seconds)
 

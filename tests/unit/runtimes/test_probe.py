@@ -8,18 +8,25 @@ import psutil
 import pytest
 
 from runwright.runtimes.host import Host, Isolation, Missing
-from runwright.runtimes.interpreters import NotFoundError, Paths, find_node, find_python, find_shell
+from runwright.runtimes.interpreters import (
+    NotFoundError,
+    Paths,
+    find_deno,
+    find_node,
+    find_python,
+    find_shell,
+)
 from runwright.runtimes.probe import floor_refusal, probe_host
 
 
 def test_the_probe_reports_a_level_and_all_five_runtimes(host: Host) -> None:
     assert set(host.runtimes) == {"python", "nodejs", "shell", "deno", "wasm"}
-    for name in ("python", "nodejs", "shell"):
+    for name in ("python", "nodejs", "shell", "deno"):
         info = host.runtimes[name]
         assert info.ready, info
         assert info.version
         assert info.path
-    for name in ("deno", "wasm"):
+    for name in ("wasm",):
         assert host.runtimes[name].reason == "not part of this build yet"
     assert "rlimits" in host.reached
     assert (host.isolation is Isolation.STRICT) == (not host.missing)
@@ -61,6 +68,8 @@ def test_interpreters_that_were_chosen_are_used_and_wrong_ones_are_refused() -> 
         find_node(Paths(node="/absent"), readable=False)
     with pytest.raises(NotFoundError, match="/absent"):
         find_shell(Paths(shell="/absent"), readable=False)
+    with pytest.raises(NotFoundError, match="/bin/true"):
+        find_deno(Paths(deno="/bin/true"), readable=False)
 
 
 def test_the_best_python_of_the_host_is_at_least_the_servers_own() -> None:
@@ -69,7 +78,7 @@ def test_the_best_python_of_the_host_is_at_least_the_servers_own() -> None:
 
 
 def test_a_chosen_interpreter_that_does_not_work_is_named_in_the_report() -> None:
-    host = probe_host(node_path="/bin/true")
+    host = probe_host(Paths(node="/bin/true"))
     assert not host.runtimes["nodejs"].ready
     assert "nodejs" not in host.interpreters
     assert host.runtimes["python"].ready

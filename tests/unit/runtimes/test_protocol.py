@@ -4,6 +4,8 @@ import importlib.util
 import re
 from pathlib import Path
 
+import pytest
+
 from runwright.runtimes import protocol
 from runwright.runtimes.bubblewrap import HARNESS_FOLDER
 from runwright.runtimes.protocol import HEADER, Kind, LogLevel
@@ -32,8 +34,9 @@ def test_the_python_side_has_the_same_numbers() -> None:
     assert wire.CHUNK_BYTES <= protocol.CHUNK_BYTES < wire.MESSAGE_BYTES
 
 
-def test_the_node_side_has_the_same_numbers() -> None:
-    source = Path(HARNESS_FOLDER, "node_harness.cjs").read_text()
+@pytest.mark.parametrize("harness", ["node_harness.cjs", "deno_harness.js"])
+def test_the_javascript_sides_have_the_same_numbers(harness: str) -> None:
+    source = Path(HARNESS_FOLDER, harness).read_text()
     found = re.findall(r"\b([A-Z_]+) = ([0-9][0-9 *]*)", source)
     numbers = {name: eval(value) for name, value in found}
     assert {kind.name: numbers[kind.name] for kind in Kind} == {kind.name: kind for kind in Kind}
