@@ -21,7 +21,7 @@ import contextlib
 from typing import Final
 
 from runwright.core.notices import Notice
-from runwright.engine.installer import Installed, Installer
+from runwright.engine.installer import Installer
 from runwright.engine.loop import PassLoop
 from runwright.runtimes.building.log import BuildLog
 from runwright.runtimes.building.workshop import InstallError
@@ -104,10 +104,13 @@ class Builder:
             if not work.cancelled():
                 work.exception()
 
-    async def _install(self, build: Build, log: BuildLog) -> Installed:
+    async def _install(self, build: Build, log: BuildLog) -> bool:
+        """Install and record; tells whether anything had to be installed."""
         if build.attempt > ATTEMPTS:
             raise InstallError(f"The installation was begun {ATTEMPTS} times and never ended.")
-        return await self._installer.install(build, log)
+        async with self._installer.install(build, log) as installed:
+            await self._builds.finish(build, installed.layer, blob=installed.blob, log=log.text())
+            return installed.blob is not None
 
     async def _keep(self, build: Build, log: BuildLog) -> bool:
         """Renew the lease; a database that is away decides nothing, the fence does."""
@@ -125,6 +128,7 @@ class Builder:
         }
         try:
             installed = await self._install(build, log)
+            self._notice("build_ready", **facts, installed=installed)
         except (InstallError, ManifestError) as error:
             self._notice("build_failed", **facts)
             await self._builds.fail(build, reason=str(error), log=log.text())
@@ -142,11 +146,3 @@ class Builder:
                 await self._builds.release(
                     build, log=log.text(), pause_seconds=self._pause_seconds * build.attempt, free=False
                 )
-        else:
-            blob = installed.blob
-            try:
-                await self._builds.finish(build, installed.layer, blob=blob, log=log.text())
-            finally:
-                if blob is not None:
-                    blob.close()
-            self._notice("build_ready", **facts, installed=blob is not None)

@@ -3,9 +3,11 @@
 import asyncio
 import os
 import tempfile
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import IO
+from weakref import WeakValueDictionary
 
 import msgspec
 
@@ -27,7 +29,7 @@ FindLayer = Callable[[str], Awaitable[Layer | None]]
 
 
 class Installed(msgspec.Struct, frozen=True):
-    """A layer; `blob` is its content where it was not there before, for the receiver to close."""
+    """A layer; `blob` is its content where it was not there before."""
 
     layer: Layer | None
     """None: there is nothing to install after all."""
@@ -55,10 +57,11 @@ class Installer:
         self._limits = limits
         self._spool_dir = spool_dir
         self._clock = clock
-        self._turns: dict[str, asyncio.Lock] = {}
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
-    async def install(self, build: Build, log: BuildLog) -> Installed:
-        """Return the layer of a version.
+    @asynccontextmanager
+    async def install(self, build: Build, log: BuildLog) -> AsyncIterator[Installed]:
+        """Give the layer of a version; who wants an equal one at once waits until the block is left.
 
         Raises InstallError and ManifestError, whose reasons are for the tenant and final; whatever
         else it raises is of this host and may pass.
@@ -67,7 +70,8 @@ class Installer:
         tool = await asyncio.to_thread(self._toolbox.find, build.runtime)
         manifest = await asyncio.to_thread(_read, build, folder, tool)
         if manifest is None:
-            return Installed(None)
+            yield Installed(None)
+            return
         for note in manifest.notes:
             log.note(note)
         if manifest.requires_python and not python_suits(tool.interpreter.version, manifest.requires_python):
@@ -75,13 +79,20 @@ class Installer:
             raise ManifestError(f"{asked}, but workers run on Python {tool.interpreter.version} here.")
         recipe = _recipe(build, tool, manifest)
         key = recipe.key
-        async with self._turns.setdefault(key, asyncio.Lock()):  # who comes second finds it made
+        turn = self._turns.setdefault(key, asyncio.Lock())
+        async with turn:
             found = await self._find_layer(key)
             if found is not None:
                 log.write(found.log.encode())
                 log.note(f"all this was installed before, at {found.created_at:%Y-%m-%d %H:%M} UTC")
-                return Installed(found)
-            return await self._make(recipe, tool, build, folder, log)
+                yield Installed(found)
+                return
+            installed = await self._make(recipe, tool, build, folder, log)
+            try:
+                yield installed
+            finally:
+                if installed.blob is not None:
+                    installed.blob.close()
 
     async def _make(self, recipe: Recipe, tool: Tool, build: Build, folder: Path, log: BuildLog) -> Installed:
         manifest = recipe.manifest
