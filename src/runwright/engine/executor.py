@@ -21,6 +21,7 @@ import itertools
 from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Final
 
 from runwright.core.clock import Clock
@@ -344,7 +345,8 @@ class Executor:
         for held in self._held.values():
             chunk = held.take_chunk()
             if chunk is not None:
-                self._recorder.record(chunk).add_done_callback(self._after_write)
+                written = self._recorder.record(chunk)
+                written.add_done_callback(partial(self._after_chunk, held.job.job_id))
 
     def on_outcome(self, assignment: Assignment, outcome: Outcome) -> None:
         """Record how an attempt ended."""
@@ -377,7 +379,8 @@ class Executor:
         # What a cancel leaves in the record (when, and why) is for the tables to say.
         as_recorded = ended is not None and ended.status == ending.status != JobStatus.CANCELLED
         heard = self._signals.job_ended(held.job.job_id, held.end(ending) if as_recorded else None)
-        if ended is not None and ended.wanted and not heard:
+        wanted = ended is not None and (ended.wanted and not heard)
+        if wanted or self._signals.followed(held.job.job_id):
             self._signals.announce_ended([held.job.job_id])
 
     def _hand_back(self, token: int, held: HeldAttempt) -> None:
@@ -402,6 +405,10 @@ class Executor:
 
     def _after_write(self, done: asyncio.Future[Ended | None]) -> None:
         self._failed(done)
+
+    def _after_chunk(self, job_id: str, done: asyncio.Future[Ended | None]) -> None:
+        if not self._failed(done):
+            self._signals.logs_written(job_id)
 
     def _failed(self, done: asyncio.Future[Ended | None]) -> bool:
         error = done.exception()

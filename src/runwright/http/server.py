@@ -25,6 +25,7 @@ from runwright.http.connection import LimitedProtocol
 from runwright.http.front import Front, RequestMetrics
 from runwright.http.probes import probe_routes
 from runwright.http.services import EdgeSettings, Services
+from runwright.http.streams import OpenStreams
 from runwright.jobs.service import Jobs
 
 _BACKLOG: Final = 2048
@@ -36,10 +37,11 @@ def build_app(services: Services, edge: EdgeSettings) -> Litestar:
     ava = Router(
         "/v1/ava", route_handlers=[WorkerRoutes, JobRoutes, QueueRoutes, AnalyticsRoutes, docs_routes()]
     )
+    streams = OpenStreams(limit=edge.streams, limit_per_tenant=edge.streams_per_tenant)
     app = Litestar(
         route_handlers=[ava, *probe_routes()],
         exception_handlers={Exception: respond_to_error},
-        state=State({"services": services, "edge": edge, "submit": submit}),
+        state=State({"services": services, "edge": edge, "submit": submit, "streams": streams}),
         openapi_config=None,
         logging_config=None,
         debug=False,

@@ -59,6 +59,9 @@ class EdgeSettings(msgspec.Struct, frozen=True, kw_only=True):
     keep_alive_seconds: int = 75
     stop_seconds: int = 10
     """How long a stop waits for requests under way."""
+    streams: int = 512
+    """Streams of events that may be open at once."""
+    streams_per_tenant: int = 64
     docs_url: str = ""
     """Where users reach this server, for links in errors; relative where empty."""
 

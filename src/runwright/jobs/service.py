@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
 import msgspec
@@ -22,7 +22,7 @@ from runwright.jobs.signals import EndWatch, JobSignals
 from runwright.jobs.starter import Starter
 from runwright.jobs.store.cancel import Cancellation, cancel_job
 from runwright.jobs.store.claim import ClaimedJob
-from runwright.jobs.store.read import fetch_attempts, fetch_job, fetch_jobs, list_jobs
+from runwright.jobs.store.read import fetch_attempts, fetch_job, fetch_jobs, fetch_status, list_jobs
 from runwright.jobs.store.submit import (
     Accepted,
     PriorJobs,
@@ -32,6 +32,7 @@ from runwright.jobs.store.submit import (
     claim_idempotency_key,
     insert_jobs,
 )
+from runwright.jobs.tail import TailPart, tail_log
 
 WAIT_LOOK_SECONDS: Final = 2.0
 """How often a waiter looks by itself, in case a hint between processes was lost."""
@@ -195,7 +196,28 @@ class Jobs:
     ) -> JobLogs:
         """Return up to `limit` log lines after the line numbered `after`, oldest first."""
         job = await self.get(tenant_id, job_id)
-        return await read_logs(self._db, job=job, level=level, limit=limit, after=after or 0)
+        return await read_logs(
+            self._db, job_id=job.id, job_status=job.status, level=level, limit=limit, after=after or 0
+        )
+
+    async def tail(
+        self, tenant_id: str, job_id: str, *, level: str | None, after: int
+    ) -> AsyncIterator[TailPart]:
+        """Follow the job's log from the line after `after` until the job has ended.
+
+        Raises NotFoundError before anything is given. Ends early when the waits are over.
+        """
+        if await fetch_status(self._db, tenant_id=tenant_id, job_id=job_id) is None:
+            raise _no_job(job_id)
+        return tail_log(
+            self._db,
+            self._signals,
+            tenant_id=tenant_id,
+            job_id=job_id,
+            level=level,
+            after=after,
+            over=lambda: self._waits_over,
+        )
 
     async def explain(self, tenant_id: str, job_id: str) -> Explanation:
         """Say why the job is where it is."""

@@ -3,9 +3,12 @@
 Within a process they are plain calls; between processes they travel by NOTIFY, a hint that
 may be lost: whoever relies on one also looks at the tables now and then. Ready hints are
 merged, at most one per `HINT_SECONDS`, because NOTIFY takes a database-wide lock at commit.
+New log lines are announced only for jobs whose log somebody follows, which that somebody says
+again every `FOLLOW_SECONDS`.
 """
 
 import asyncio
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -14,6 +17,8 @@ from typing import Final
 from runwright.jobs.model import JobEnd
 
 HINT_SECONDS: Final = 0.02
+FOLLOW_SECONDS: Final = 5.0
+_FORGET_FACTOR: Final = 3
 _IDS_PER_HINT: Final = 200
 
 Send = Callable[[str], None]
@@ -32,12 +37,14 @@ class EndWatch:
 class JobSignals:
     """The switchboard of one process; `origin` marks its own hints so that it ignores their echo."""
 
-    def __init__(self, *, origin: str, send: Send) -> None:
+    def __init__(self, *, origin: str, send: Send, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
         self._origin = origin
         self._send = send
         self._on_ready: list[Callable[[datetime | None], None]] = []
         self._on_cancel: list[Callable[[str], None]] = []
         self._watches: dict[str, list[EndWatch]] = {}
+        self._followed: dict[str, float] = {}
         self._hint_timer: asyncio.TimerHandle | None = None
 
     def on_ready(self, call: Callable[[datetime | None], None]) -> None:
@@ -93,6 +100,30 @@ class JobSignals:
         for start in range(0, len(job_ids), _IDS_PER_HINT):
             self._send(f"{self._origin} ended {' '.join(job_ids[start : start + _IDS_PER_HINT])}")
 
+    def follow(self, job_id: str) -> None:
+        """Ask other processes to say when the job logs something or ends; repeat in time."""
+        self._send(f"{self._origin} follow {job_id}")
+
+    def followed(self, job_id: str) -> bool:
+        """Tell whether somebody in another process follows the job."""
+        if not self._followed:
+            return False
+        now = self._monotonic()
+        if self._followed.get(job_id, 0.0) < now:
+            self._followed = {job: until for job, until in self._followed.items() if until >= now}
+            return False
+        return True
+
+    def logs_written(self, job_id: str) -> None:
+        """Wake those who follow the job's log, here and elsewhere."""
+        self._wake(job_id)
+        if self.followed(job_id):
+            self._send(f"{self._origin} logs {job_id}")
+
+    def _wake(self, job_id: str) -> None:
+        for watch in self._watches.get(job_id, ()):
+            watch.woken.set()
+
     @contextmanager
     def watching(self, job_id: str) -> Iterator["EndWatch"]:
         """Give a watch that is woken when the job may have ended."""
@@ -120,6 +151,10 @@ class JobSignals:
                 cancel(content)
         elif kind == "ended":
             self.jobs_ended(content.split(" "))
+        elif kind == "logs":
+            self._wake(content)
+        elif kind == "follow":
+            self._followed[content] = self._monotonic() + _FORGET_FACTOR * FOLLOW_SECONDS
 
     def stop(self) -> None:
         """Drop the pending hint; those who need it look by themselves."""

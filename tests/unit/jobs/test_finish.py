@@ -1,8 +1,7 @@
 """How attempts end."""
 
 from runwright.core.jobs import ErrorCode, JobStatus
-from runwright.jobs.store.claim import ClaimedJob
-from runwright.jobs.store.finish import LogChunk, append_logs, hand_back_jobs
+from runwright.jobs.store.finish import append_logs, hand_back_jobs
 from tests.unit.jobs.world import EXECUTOR, World
 
 
@@ -96,12 +95,12 @@ async def test_logs_are_stored_for_the_attempt_that_holds_the_job_and_for_no_oth
     await world.executor()
     job = await world.job(await world.worker(max_retries=1))
     (first,) = await world.claim()
-    await append_logs(world.db, executor_id=EXECUTOR, chunks=[_chunk(first, "one")])
+    await append_logs(world.db, executor_id=EXECUTOR, chunks=[world.chunk(first, "one")])
     await world.lose()
-    await append_logs(world.db, executor_id=EXECUTOR, chunks=[_chunk(first, "late", seq=2)])
+    await append_logs(world.db, executor_id=EXECUTOR, chunks=[world.chunk(first, "late", seq=2)])
     await world.executor()
     (second,) = await world.claim()
-    await world.finish(world.ending(second, chunk=_chunk(second, "two")))
+    await world.finish(world.ending(second, chunk=world.chunk(second, "two")))
     logs = await world.jobs.logs("ten_a", job.id, level=None, limit=10, after=None)
     assert [(line.msg, line.attempt) for line in logs.logs] == [("one", 1), ("two", 2)]
 
@@ -110,7 +109,7 @@ async def test_log_pages_join_into_the_whole_log(world: World) -> None:
     await world.executor()
     job = await world.job(await world.worker())
     (claimed,) = await world.claim()
-    chunks = [_chunk(claimed, *(f"{n}-{i}" for i in range(7)), seq=n * 7 + 1) for n in range(120)]
+    chunks = [world.chunk(claimed, *(f"{n}-{i}" for i in range(7)), seq=n * 7 + 1) for n in range(120)]
     await append_logs(world.db, executor_id=EXECUTOR, chunks=chunks)
     read: list[str] = []
     after: int | None = None
@@ -123,18 +122,3 @@ async def test_log_pages_join_into_the_whole_log(world: World) -> None:
     assert read == [f"{n}-{i}" for n in range(120) for i in range(7)]
     warnings = await world.jobs.logs("ten_a", job.id, level="warn", limit=500, after=None)
     assert warnings.logs == []
-
-
-def _chunk(job: ClaimedJob, *messages: str, seq: int = 1) -> LogChunk:
-    fence, attempt = job.fence, job.attempt
-    first = fence * 1_000_000 + seq
-    lines = ",".join(f'["2026-01-01T00:00:00Z","info","{message}"]' for message in messages)
-    return LogChunk(
-        tenant_id=job.tenant_id,
-        job_id=job.job_id,
-        fence=fence,
-        attempt=attempt,
-        first_seq=first,
-        last_seq=first + len(messages) - 1,
-        lines=f"[{lines}]".encode(),
-    )

@@ -123,6 +123,21 @@ class World:
             chunk=chunk,
         )
 
+    def chunk(self, job: ClaimedJob, *messages: str, seq: int = 1) -> LogChunk:
+        """Log lines of an attempt, the first numbered `seq` within it."""
+        fence, attempt = job.fence, job.attempt
+        first = fence * 1_000_000 + seq
+        lines = ",".join(f'["2026-01-01T00:00:00Z","info","{message}"]' for message in messages)
+        return LogChunk(
+            tenant_id=job.tenant_id,
+            job_id=job.job_id,
+            fence=fence,
+            attempt=attempt,
+            first_seq=first,
+            last_seq=first + len(messages) - 1,
+            lines=f"[{lines}]".encode(),
+        )
+
     async def finish(self, *endings: Ending, executor_id: str = EXECUTOR) -> list[Ended]:
         return await finish_jobs(self.db, executor_id=executor_id, endings=endings)
 

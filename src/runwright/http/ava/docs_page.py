@@ -126,7 +126,10 @@ def _operation(document: Json, path: str, method: str, operation: Json) -> Itera
         described = _resolve(document, response)
         yield f"<tr><td>{status}</td><td>{_inline(described['description'])}</td></tr>"
     yield "</table>"
-    success = next(iter(operation["responses"].values()))["content"]["application/json"]["schema"]
+    content = next(iter(operation["responses"].values())).get("content", {})
+    if "application/json" not in content:
+        return
+    success = content["application/json"]["schema"]
     yield "<h4>Fields of <code>data</code></h4>"
     data = _resolve(document, success)["properties"]["data"]
     yield from _table(_field_rows(document, data.get("items", data)))

@@ -31,6 +31,12 @@ _EVERY_ERROR: Final = (400, 401, 403, 500, 503)
 _METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
 _BODY_ERRORS: Final = (408, 413)
 _CREATED: Final = 201
+_JSON: Final = "application/json"
+_AN_EVENT: Final[Json] = {
+    "type": "object",
+    "description": "One server-sent event; `data` is JSON.",
+    "properties": {name: {"type": "string"} for name in ("id", "event", "data")},
+}
 _PARAMETER: Final = re.compile(r"\{(\w+):\w+\}")
 _ID_PATTERNS: Final = {"worker_id": "^wkr_[0-9a-z]{26}$", "job_id": "^job_[0-9a-z]{26}$"}
 
@@ -50,7 +56,8 @@ def describe_api(routes: Iterable[BaseRoute], version: str) -> Json:
     operations = sorted(_operations(routes), key=lambda found: (TAGS.index(found[3].tag), found[0]))
     types: list[Any] = [ErrorBody]
     for _, _, handler, operation in operations:
-        types += [kind for kind in (_success_type(handler), operation.query, operation.body) if kind]
+        success = _success_type(handler) if operation.produces == _JSON else None
+        types += [kind for kind in (success, operation.query, operation.body) if kind]
     _, generated = msgspec.json.schema_components(types, ref_template=_REFS)
     schemas = {_public(name): _without_title(schema) for name, schema in generated.items()}
     names = {kind: _public(_schema_name(kind)) for kind in types}
@@ -148,10 +155,12 @@ def _parameters(path: str, operation: Operation, schemas: Json, names: dict[Any,
 
 
 def _responses(handler: HTTPRouteHandler, operation: Operation, names: dict[Any, str]) -> Json:
-    reference = {"$ref": _REFS.format(name=names[_success_type(handler)])}
+    schema: Json = _AN_EVENT
+    if operation.produces == _JSON:
+        schema = {"$ref": _REFS.format(name=names[_success_type(handler)])}
     success = {
         "headers": {"x-request-id": {"$ref": "#/components/headers/requestId"}},
-        "content": {"application/json": {"schema": reference}},
+        "content": {operation.produces: {"schema": schema}},
     }
     statuses = {handler.status_code: "Success"}
     if operation.idempotent:

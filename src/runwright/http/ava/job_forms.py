@@ -19,11 +19,13 @@ from runwright.http.nesting import DEPTH_LIMIT, nests_too_deeply
 from runwright.jobs.model import Idempotency, JobFilter, NewJob
 
 IDEMPOTENCY: Final = b"idempotency-key"
+LAST_EVENT_ID: Final = b"last-event-id"
 
 _INPUT_LIMIT: Final = 1024 * 1024
 _BATCH_LIMIT: Final = 1_000
 _LARGEST_SEQ: Final = 2**53
 _KEY: Final = re.compile(rb"[ -~]{1,255}")
+_SEQ: Final = re.compile(rb"[0-9]{1,19}")
 _EMPTY: Final = Raw(b"{}")
 _INPUT: Final = msgspec.json.Decoder(dict[str, Any])
 
@@ -102,6 +104,17 @@ class LogQuery(msgspec.Struct, frozen=True, kw_only=True):
     ) = UNSET
 
 
+class LogStreamQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Which lines of a log to follow."""
+
+    level: (
+        Annotated[Literal["info", "warn", "error"], Meta(description="Only lines of this level.")] | UnsetType
+    ) = field(default=UNSET, name="filter[level]")
+    after: Annotated[
+        int, Meta(ge=0, le=_LARGEST_SEQ, description="Only lines after the one with this `seq`.")
+    ] = 0
+
+
 class NoQuery(msgspec.Struct, frozen=True):
     """No parameters at all."""
 
@@ -148,6 +161,7 @@ LIST_JOBS: Final = Form(
     {"worker_id": plausible_id, "created_after": plausible_time, "created_before": plausible_time},
 )
 READ_LOGS: Final = Form(LogQuery)
+STREAM_LOGS: Final = Form(LogStreamQuery)
 NO_QUERY: Final = Form(NoQuery)
 _RAW_JOBS: Final = Form(_RawJobs)
 
@@ -186,6 +200,16 @@ def read_idempotency(headers: Mapping[bytes, bytes], body: bytes) -> Idempotency
         raise InvalidError({"Idempotency-Key": ["Must have 1 to 255 printable ASCII characters."]})
     canonical = msgspec.json.encode(msgspec.json.decode(body), order="sorted")
     return Idempotency(key.decode("ascii"), hashlib.sha256(canonical).digest())
+
+
+def read_last_event(headers: Mapping[bytes, bytes]) -> int | None:
+    """Return the `seq` after which a stream is to go on, where the client was cut off."""
+    raw = headers.get(LAST_EVENT_ID, b"")
+    if not raw:
+        return None
+    if not _SEQ.fullmatch(raw) or int(raw) > _LARGEST_SEQ:
+        raise InvalidError({"Last-Event-ID": ["Is not the id of an event of this stream."]})
+    return int(raw)
 
 
 def job_filter(query: JobQuery) -> JobFilter:

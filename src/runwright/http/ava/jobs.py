@@ -4,6 +4,7 @@ from typing import Final
 
 from litestar import Controller, Response, get, post
 from litestar.params import FromPath
+from litestar.response import Stream
 from msgspec import UNSET
 
 from runwright.core.errors import NotFoundError
@@ -13,15 +14,19 @@ from runwright.http.ava.job_forms import (
     LIST_JOBS,
     NO_QUERY,
     READ_LOGS,
+    STREAM_LOGS,
     CreateJobBody,
     CreateJobsBody,
     JobQuery,
     LogQuery,
+    LogStreamQuery,
     SubmitQuery,
     job_filter,
     read_idempotency,
     read_jobs,
+    read_last_event,
 )
+from runwright.http.ava.log_stream import log_events
 from runwright.http.ava.operations import Operation
 from runwright.http.ava.paging import read_page, show_page
 from runwright.http.ava.shapes import attempt_wire, explanation_wire, job_wire, logs_wire
@@ -29,6 +34,7 @@ from runwright.http.ava.submit import submit_of
 from runwright.http.ava.wire import AttemptWire, Data, ExplanationWire, JobLogsWire, JobWire, Page
 from runwright.http.body import read_json_body
 from runwright.http.services import services_of
+from runwright.http.streams import EVENT_STREAM, open_streams
 
 _TAG: Final = "Jobs"
 
@@ -151,6 +157,35 @@ class JobRoutes(Controller):
             after=None if query.after is UNSET else query.after,
         )
         return Data(logs_wire(logs))
+
+    @get(
+        "/{job_id:str}/logs/stream",
+        guards=[READS],
+        opt=Operation(
+            "Follow the log of a job",
+            tag=_TAG,
+            query=LogStreamQuery,
+            errors=(404, 422),
+            produces=EVENT_STREAM,
+        ).opt,
+    )
+    async def stream_logs(self, request: AvaRequest, job_id: FromPath[str]) -> Stream:
+        """Server-sent events: `log` for each line (its `id` is the line's `seq`), then `end`.
+
+        A client that was cut off sends the last id as `Last-Event-ID` and misses nothing.
+        """
+        query = STREAM_LOGS.read_query(request.scope["query_string"])
+        after = read_last_event(read_headers(request.scope))
+        streams = open_streams(request)
+        streams.check(request.user.tenant_id)
+        parts = await services_of(request).jobs.tail(
+            request.user.tenant_id,
+            _known(job_id),
+            level=None if query.level is UNSET else query.level,
+            after=query.after if after is None else after,
+        )
+        events = log_events(parts, streams, request.user.tenant_id)
+        return Stream(events, media_type=EVENT_STREAM)
 
     @get(
         "/{job_id:str}/explain",

@@ -21,6 +21,8 @@ class Operation(msgspec.Struct, frozen=True):
     """Beyond 400, 401, 403 and 500, which every route has, and 413 and 408 of those with a body."""
     idempotent: bool = False
     """Takes an Idempotency-Key, and answers 200 where it is replayed."""
+    produces: str = "application/json"
+    """The media type of a success: JSON, or a stream of events."""
     example: dict[str, Any] | None = None
     """A body."""
 

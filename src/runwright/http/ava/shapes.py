@@ -11,7 +11,7 @@ from runwright.http.ava.wire import (
     ReasonWire,
     WorkerWire,
 )
-from runwright.jobs.model import Attempt, Explanation, Job, JobLogs
+from runwright.jobs.model import Attempt, Explanation, Job, JobLogs, LogLine
 from runwright.workers.model import Worker
 
 
@@ -69,10 +69,12 @@ def attempt_wire(attempt: Attempt) -> AttemptWire:
     )
 
 
+def line_wire(line: LogLine) -> LogLineWire:
+    return LogLineWire(time_wire(line.ts), line.level, line.msg, line.seq, line.attempt)
+
+
 def logs_wire(logs: JobLogs) -> JobLogsWire:
-    lines = [
-        LogLineWire(time_wire(line.ts), line.level, line.msg, line.seq, line.attempt) for line in logs.logs
-    ]
+    lines = [line_wire(line) for line in logs.logs]
     return JobLogsWire(job_id=logs.job_id, job_status=logs.job_status, logs=lines, next_after=logs.next_after)
 
 

@@ -175,6 +175,22 @@ class _Explained(msgspec.Struct, rename={"plan": "Plan"}):
     plan: _Plan
 
 
+async def fetch_status(db: Database, *, tenant_id: str, job_id: str) -> JobStatus | None:
+    """Return where a job of the tenant stands; None where there is none."""
+    status = await db.fetchval(
+        """
+        SELECT coalesce(r.status, CASE q.state WHEN 'running' THEN 'running' ELSE 'queued' END)
+        FROM jobs j
+        LEFT JOIN job_results r ON r.tenant_id = j.tenant_id AND r.job_id = j.id
+        LEFT JOIN job_queue q ON q.tenant_id = j.tenant_id AND q.job_id = j.id
+        WHERE j.tenant_id = $1 AND j.id = $2
+        """,
+        tenant_id,
+        job_id,
+    )
+    return None if status is None else JobStatus(status)
+
+
 async def fetch_attempts(db: Database, *, job: Job) -> list[Attempt]:
     """Return the attempts of a job, oldest first; the last one is the current or final one."""
     rows = await db.fetch("SELECT * FROM job_attempts WHERE job_id = $1 ORDER BY attempt, fence", job.id)
