@@ -2,10 +2,12 @@
 
 import asyncio
 from collections.abc import Iterator
+from typing import Annotated, Literal
 
 import typer
 
 from runwright.cli.database import PATIENCE_SECONDS, database_address
+from runwright.cli.escape import run_escape_test
 from runwright.cli.options import ALL_SETTINGS, takes_settings
 from runwright.config import Settings
 from runwright.core.errors import RunwrightError
@@ -17,9 +19,27 @@ from runwright.wiring import chosen_paths
 
 
 @takes_settings(ALL_SETTINGS)
-def doctor(settings: Settings) -> None:
-    """Check isolation, runtimes and database; exits with 1 where the server would not run jobs."""
+def doctor(
+    settings: Settings,
+    *,
+    escape_test: Annotated[
+        bool, typer.Option("--escape-test", help="Try the known ways out of a sandbox, on this host.")
+    ] = False,
+    level: Annotated[
+        Literal["standard", "strict"] | None,
+        typer.Option(help="Make the escape test at this level, if the host has it."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the escape test as JSON.")] = False,
+) -> None:
+    """Check isolation, runtimes and database; exits with 1 where the server would not run jobs.
+
+    With --escape-test it exits with 1 where an attempt got out.
+    """
     host = probe_host(chosen_paths(settings))
+    if escape_test:
+        if not run_escape_test(host, level=level, data_dir=settings.data_dir, as_json=as_json):
+            raise typer.Exit(1)
+        return
     floor = Isolation[settings.isolation_floor.upper()]
     for line in _host_lines(host, floor):
         typer.echo(line)

@@ -17,6 +17,8 @@ WORKSHOP: Final = "/build"
 TEMPORARY: Final = "/tmp"  # noqa: S108  the sandbox's own
 NOBODY: Final = "65534"
 DISK_BYTES: Final = 64 * 1024 * 1024
+MEMORY_FOLDERS: Final = ("/dev/shm", "/tmp", WORK)  # noqa: S108  inside the sandbox
+"""Where a sandbox may write: each a file system in memory of `DISK_BYTES`."""
 _LINKS: Final = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 _ETC: Final = (
     "ssl",
@@ -170,6 +172,7 @@ def _folders(code: Code | None) -> list[str]:
 def _private() -> list[str]:
     size = str(DISK_BYTES)
     options = ["--proc", "/proc", "--dev", "/dev"]
-    for mode, path in (("1777", "/dev/shm"), ("1777", "/tmp"), ("0777", WORK)):  # noqa: S108  inside the sandbox
+    for path in MEMORY_FOLDERS:
+        mode = "0777" if path == WORK else "1777"
         options += ["--perms", mode, "--size", size, "--tmpfs", path]
     return options

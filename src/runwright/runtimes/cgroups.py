@@ -54,6 +54,11 @@ class Cgroup:
         with contextlib.suppress(OSError):
             (folder / "memory.swap.max").write_text("0")
 
+    def limit_files(self) -> list[Path]:
+        """Return the files that hold the limits."""
+        memory = "memory.limit_in_bytes" if self._version == 1 else "memory.max"
+        return [self._folders["memory"] / memory, self._folders["pids"] / "pids.max"]
+
     def oom_kills(self) -> int:
         """Return how many processes the kernel has killed for lack of memory."""
         name = "memory.oom_control" if self._version == 1 else "memory.events"

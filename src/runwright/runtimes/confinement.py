@@ -1,22 +1,25 @@
 """What holds one sandbox within its limits and knows who is in it: a cgroup, or a look at /proc."""
 
 import asyncio
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Protocol
 
 from runwright.runtimes.cgroups import Cgroup
+from runwright.runtimes.holdings import held_bytes, system_v_bytes
 
 WATCH_SECONDS: Final = 0.1
-_PAGE: Final = os.sysconf("SC_PAGE_SIZE")
+MOST_PROCESSES: Final = 256
+"""Where nothing else bounds them; the rlimit does so for users other than root."""
+_PATIENCE: Final = 3
+"""The watchdog rests at least so many times as long as its last look took."""
 
 
 class Confinement(Protocol):
     """The limits of one sandbox, from before its first process to after its last."""
 
-    def watch(self, on_exceeded: Callable[[], None]) -> None:
-        """Call back where nobody else kills a tree that uses too much memory."""
+    def watch(self, on_exceeded: Callable[[str | None], None]) -> None:
+        """Call back where nobody else kills a tree that takes too much; None means memory."""
 
     def adopt(self, pid: int) -> None:
         """Take in the process that will start the tree, so that what it starts is never outside."""
@@ -50,7 +53,7 @@ class CgroupConfinement:
         self._group = group
         self._tasks = self._processes = 0
 
-    def watch(self, on_exceeded: Callable[[], None]) -> None:
+    def watch(self, on_exceeded: Callable[[str | None], None]) -> None:
         """The kernel kills."""
 
     def adopt(self, pid: int) -> None:
@@ -86,24 +89,31 @@ class CgroupConfinement:
 
 
 class WatchedConfinement:
-    """A sandbox without a cgroup: its tree's memory is added up ten times a second.
+    """A sandbox without a cgroup: what its tree holds is added up ten times a second.
 
-    A process that leaves the tree (a daemon, where there is no pid namespace to hold it) is
-    still known if it was seen once, and by its uid where the sandbox has one of its own.
+    `wrapped`: it has folders of its own that are memory. `system_v`: nothing keeps it from making
+    System V objects, and we may look at them. A process that leaves the tree (a daemon, where
+    there is no pid namespace to hold it) is still known if it was seen once, and by its uid where
+    the sandbox has one of its own.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, *, uid: int) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, *, uid: int, wrapped: bool = False, system_v: bool = False
+    ) -> None:
         self._loop = loop
         self._uid = uid
-        self._on_exceeded: Callable[[], None] | None = None
+        self._wrapped = wrapped
+        self._system_v = system_v
+        self._on_exceeded: Callable[[str | None], None] | None = None
         self._root = 0
         self._limit = 0
         self._timer: asyncio.TimerHandle | None = None
         self._seen: dict[int, str] = {}
         self._settled = 0
-        self._exceeded = False
+        self._began = 0.0
+        self._exceeded = self._removed = False
 
-    def watch(self, on_exceeded: Callable[[], None]) -> None:
+    def watch(self, on_exceeded: Callable[[str | None], None]) -> None:
         self._on_exceeded = on_exceeded
 
     def adopt(self, pid: int) -> None:
@@ -129,19 +139,40 @@ class WatchedConfinement:
         return self._look()
 
     def remove(self) -> bool:
+        self._removed = True
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         return True
 
     def _watch(self) -> None:
-        used = sum(_anonymous_bytes(pid) for pid in self._look())
-        if used > self._limit:
-            self._exceeded = True
-            if self._on_exceeded is not None:
-                self._on_exceeded()
-        else:
-            self._timer = self._loop.call_later(WATCH_SECONDS, self._watch)
+        self._began = self._loop.time()
+        pids = self._look()
+        if len(pids) > MOST_PROCESSES:
+            self._exceed(f"more than {MOST_PROCESSES} processes")
+            return
+        # The kernel may take long to count, as long as the code in there likes.
+        look = self._loop.run_in_executor(None, self._held, pids)
+        look.add_done_callback(self._watched)
+
+    def _watched(self, look: asyncio.Future[int]) -> None:
+        if self._removed or look.cancelled():
+            return
+        self._exceeded = look.result() > self._limit
+        if self._exceeded:
+            self._exceed(None)
+            return
+        rest = max(WATCH_SECONDS, _PATIENCE * (self._loop.time() - self._began))
+        self._timer = self._loop.call_later(rest, self._watch)
+
+    def _exceed(self, what: str | None) -> None:
+        if self._on_exceeded is not None:
+            self._on_exceeded(what)
+
+    def _held(self, pids: list[int]) -> int:
+        system_v = system_v_bytes(self._root) if self._system_v else 0
+        left = self._limit - system_v
+        return system_v + held_bytes(self._root, pids, left, wrapped=self._wrapped)
 
     def _look(self) -> list[int]:
         """Return who lives: the tree, who was seen in it before, who has the sandbox's uid."""
@@ -191,11 +222,3 @@ def start_time(pid: int) -> str | None:
     except OSError:
         return None
     return None if fields[0] in "ZX" else fields[19]
-
-
-def _anonymous_bytes(pid: int) -> int:
-    try:
-        resident, shared = Path(f"/proc/{pid}/statm").read_text().split()[1:3]
-    except (OSError, ValueError):
-        return 0
-    return (int(resident) - int(shared)) * _PAGE

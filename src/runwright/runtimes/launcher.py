@@ -20,6 +20,7 @@ from runwright.runtimes.bubblewrap import (
 from runwright.runtimes.cgroups import Cgroups, open_cgroups
 from runwright.runtimes.confinement import CgroupConfinement, Confinement, WatchedConfinement
 from runwright.runtimes.host import Host
+from runwright.runtimes.keyrings import hide_session_keyring, uids_with_keys
 from runwright.runtimes.model import Code
 from runwright.runtimes.mounts import Mounts, hold_folders, release_folders
 from runwright.runtimes.sandbox import Owner, Sandbox
@@ -58,6 +59,8 @@ class Launcher:
         if program is not None:
             self._filter = os.memfd_create("seccomp", os.MFD_CLOEXEC)
             os.write(self._filter, program)
+        elif self._host.bwrap is not None:
+            hide_session_keyring()
 
     def close(self) -> None:
         """Leave nothing behind on the host. All sandboxes are released by now."""
@@ -185,7 +188,9 @@ class Launcher:
     def _confinement(self, uid: int) -> Confinement:
         if self._cgroups is not None:
             return CgroupConfinement(self._cgroups.create())
-        return WatchedConfinement(self._loop, uid=uid)
+        wrapped = self._host.bwrap is not None
+        system_v = wrapped and self._filter is None and not os.geteuid() and not self._host.user_namespace
+        return WatchedConfinement(self._loop, uid=uid, wrapped=wrapped, system_v=system_v)
 
     def _confine(self, sandbox: Sandbox) -> Callable[[int], None]:
         def confine(pid: int) -> None:
@@ -214,15 +219,24 @@ class Launcher:
         """Return a uid that no sandbox of ours has and no account of the host."""
         if not self._host.first_uid:
             return 0
-        if self._free_uids:
-            return self._free_uids.pop()
-        while True:
+        used = uids_with_keys() if self._filter is None else set()
+        for place in range(len(self._free_uids) - 1, -1, -1):
+            if self._free_uids[place] not in used:
+                return self._free_uids.pop(place)
+        for _ in range(_UIDS):
             uid = self._host.first_uid + self._next_uid % _UIDS
             self._next_uid += 1
-            try:
-                pwd.getpwuid(uid)
-            except KeyError:
+            if uid not in used and not _has_account(uid):
                 return uid
+        raise OSError("the kernel keeps keys of every uid that sandboxes may have")
+
+
+def _has_account(uid: int) -> bool:
+    try:
+        pwd.getpwuid(uid)
+    except KeyError:
+        return False
+    return True
 
 
 def set_rlimits(pid: int, *, processes: int | None, file_bytes: int = DISK_BYTES) -> None:

@@ -240,8 +240,8 @@ class Sandbox:
         self._large = len(messages) > 1
         self.channel.send(messages)
 
-    def _use_too_much(self) -> None:
-        self.doom(None)
+    def _use_too_much(self, what: str | None) -> None:
+        self.doom(Verdict(ErrorCode.HANDLER_ERROR, f"The worker used {what}") if what else None)
 
     def _unreachable(self) -> None:
         self.doom(Verdict(ErrorCode.HANDLER_ERROR, "The worker closed its connection"))

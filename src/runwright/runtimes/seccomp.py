@@ -2,7 +2,8 @@
 
 bwrap loads it just before the harness starts. Denied calls fail with EPERM, so that
 programs that merely try them go on. `clone3` fails with ENOSYS, because its flags are out of
-a filter's sight: the C library then uses `clone`, whose namespace flags are denied.
+a filter's sight: the C library then uses `clone`, whose namespace flags are denied. System V
+objects are missing in the same way.
 """
 
 import os
@@ -87,6 +88,8 @@ _DENIED: Final[dict[str, tuple[int | None, int | None]]] = {
     "get_kernel_syms": (177, None),
     "query_module": (178, None),
 }
+_ABSENT: Final[dict[str, tuple[int, int]]] = {"shmget": (29, 194), "msgget": (68, 186), "semget": (64, 190)}
+"""System V objects outlive their processes and count for none; programs know kernels without them."""
 _CLONE: Final = (56, 220)
 _CLONE3: Final = 435
 _IOCTL: Final = (16, 29)
@@ -128,6 +131,8 @@ def filter_program(machine: str = "") -> bytes | None:
     if column == 0:
         program += [(_JUMP_GREATER_EQUAL, 0, 1, _X32_BIT), (_RETURN, 0, 0, _ERRNO | _ENOSYS)]
     program += _refuse_number(_CLONE3, _ENOSYS)
+    for absent in _ABSENT.values():
+        program += _refuse_number(absent[column], _ENOSYS)
     for numbers in _DENIED.values():
         number = numbers[column]
         if number is not None:

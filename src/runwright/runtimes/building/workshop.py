@@ -218,7 +218,7 @@ class _Run:
             os.close(out)
             if copy is not None:
                 os.close(copy)
-        self._confinement.watch(self._tree.kill)
+        self._confinement.watch(lambda _: self._tree.kill())
         asyncio.get_running_loop().add_reader(self._out, self._hear)
 
     async def finish(self, order: bytes, result: IO[bytes]) -> None:

@@ -1,0 +1,200 @@
+"""Becoming more than one is: users, capabilities, limits."""
+
+import ctypes
+import mmap
+import os
+import resource
+import signal
+import struct
+import subprocess
+import time
+
+from escape_kit import Bait, StoppedError, attempt, call, each, in_child, set_limit, told
+
+CAP_NET_RAW, CAP_SYS_ADMIN = 13, 21
+_VERSION = 0x20080522
+SUID = 0o4000
+
+
+@attempt()
+def becoming_root(_bait: Bait) -> str:
+    """Become root by setuid(0)."""
+
+    def become() -> str:
+        os.setresuid(0, 0, 0)
+        return f"its uid is {os.getuid()}"
+
+    return in_child(become)
+
+
+@attempt()
+def joining_a_group(_bait: Bait) -> str:
+    """Join the host's root group by setgroups and setgid."""
+
+    def join() -> str:
+        os.setgroups([0])
+        os.setgid(0)
+        return f"its groups are {os.getgroups()}"
+
+    return in_child(join)
+
+
+@attempt(bare="nobody", needs=("a setuid program of root's",))
+def setuid_programs(_bait: Bait) -> str:
+    """Run programs that are setuid root and see whether they become root."""
+    names = ("su", "mount", "passwd", "chsh", "newgrp", "gpasswd", "sudo", "ping", "pkexec", "umount", "chfn")
+    paths = [f"{folder}/{name}" for folder in ("/usr/bin", "/bin") for name in names]
+    setuid = [p for p in paths if os.path.exists(p) and os.stat(p).st_mode & SUID and not os.stat(p).st_uid]
+    if not setuid:
+        raise StoppedError("no setuid program is in sight")
+    return each(setuid, _run_setuid)
+
+
+def _run_setuid(path: str) -> str:
+    """Run a program that waits, because its output is full, and look who it is."""
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    try:
+        while True:
+            os.write(writer, b"x" * 4096)
+    except BlockingIOError:
+        os.set_blocking(writer, True)
+    effective = "unknown"
+    child = subprocess.Popen([path, "--help"], stdin=subprocess.DEVNULL, stdout=writer, stderr=writer)
+    try:
+        for _ in range(40):
+            with open(f"/proc/{child.pid}/status") as status:
+                lines = dict(line.split(":", 1) for line in status)
+            name, effective = lines["Name"].strip(), lines["Uid"].split()[1]
+            if name == os.path.basename(path)[:15] and effective == "0":
+                return f"{path} runs as root"
+            time.sleep(0.001)
+    finally:
+        child.kill()
+        child.wait()
+        os.close(reader)
+        os.close(writer)
+    raise StoppedError(f"{path} stays uid {effective}")
+
+
+@attempt()
+def raising_capabilities(_bait: Bait) -> str:
+    """Give itself CAP_SYS_ADMIN by capset."""
+
+    def raise_them() -> str:
+        header = struct.pack("Ii", _VERSION, 0)
+        words = ctypes.create_string_buffer(24)
+        call("capget", header, words)
+        sets = list(struct.unpack("6I", words.raw))
+        sets[0] |= 1 << CAP_SYS_ADMIN
+        sets[1] |= 1 << CAP_SYS_ADMIN
+        call("capset", header, struct.pack("6I", *sets))
+        return "capset gave it CAP_SYS_ADMIN"
+
+    return in_child(raise_them)
+
+
+@attempt()
+def ambient_capabilities(_bait: Bait) -> str:
+    """Pass CAP_NET_RAW on to the programs it starts, by the ambient set."""
+
+    def pass_on() -> str:
+        header = struct.pack("Ii", _VERSION, 0)
+        words = ctypes.create_string_buffer(24)
+        call("capget", header, words)
+        sets = list(struct.unpack("6I", words.raw))
+        sets[2] |= 1 << CAP_NET_RAW
+        call("capset", header, struct.pack("6I", *sets))
+        if ctypes.CDLL(None, use_errno=True).prctl(47, 2, CAP_NET_RAW, 0, 0):
+            raise OSError(ctypes.get_errno(), "prctl")
+        return "the programs it starts have CAP_NET_RAW"
+
+    return in_child(pass_on)
+
+
+@attempt(bare="machine x86_64", needs=("x86_64",))
+def other_system_call_table(_bait: Bait) -> str:
+    """Set the hostname through the 32-bit system calls, past a filter that knows the 64-bit ones."""
+    if os.uname().machine != "x86_64":
+        raise StoppedError("this machine has one table")
+
+    def cross() -> str:
+        name = os.uname().nodename.encode()
+        page = mmap.mmap(-1, 8192, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC, flags=0x22 | 0x40)
+        address = ctypes.addressof(ctypes.c_char.from_buffer(page))
+        page[4096 : 4096 + len(name)] = name
+        # push rbx; mov eax, 74 (sethostname); mov ebx, name; mov ecx, length; int 0x80; pop rbx; ret
+        code = b"\x53\xb8" + struct.pack("<I", 74) + b"\xbb" + struct.pack("<I", address + 4096)
+        code += b"\xb9" + struct.pack("<I", len(name)) + b"\xcd\x80\x5b\xc3"
+        page[: len(code)] = code
+        result = ctypes.CFUNCTYPE(ctypes.c_int)(address)()
+        if result:
+            raise OSError(-result, os.strerror(-result))
+        return "the 32-bit sethostname succeeded"
+
+    return in_child(cross)
+
+
+@attempt(bare="limits")
+def raising_limits(_bait: Bait) -> str:
+    """Raise its limits of open files, processes and file size."""
+
+    def raise_them() -> str:
+        for kind, wanted in ((resource.RLIMIT_NOFILE, 4096), (resource.RLIMIT_FSIZE, 1 << 40)):
+            _, hard = resource.getrlimit(kind)
+            enough = hard == resource.RLIM_INFINITY or hard >= wanted
+            set_limit(kind, wanted, hard if enough else wanted)
+        return "it may open 4096 files and write 1 TiB"
+
+    return in_child(raise_them)
+
+
+@attempt(bare="limits")
+def core_dump(bait: Bait) -> str:
+    """Leave a core dump where it dies."""
+    os.chdir(bait["disks"][0])
+
+    def die() -> str:
+        set_limit(resource.RLIMIT_CORE, 1 << 26, 1 << 26)
+        os.kill(os.getpid(), signal.SIGSEGV)
+        return told("")
+
+    try:
+        in_child(die)
+    except StoppedError:
+        with open("/proc/sys/kernel/core_pattern") as pattern:
+            piped = pattern.read().strip()
+        for name in os.listdir("."):
+            if name.startswith("core"):
+                os.unlink(name)
+                return f"left {name}"
+        raise StoppedError(f"no core was left (the pattern is {piped})") from None
+    raise StoppedError("it did not die")
+
+
+@attempt()
+def raising_its_priority(_bait: Bait) -> str:
+    """Run before every other process, by nice."""
+
+    def rise() -> str:
+        os.setpriority(os.PRIO_PROCESS, 0, -10)
+        return "its niceness is -10"
+
+    return in_child(rise)
+
+
+@attempt()
+def real_time_scheduling(_bait: Bait) -> str:
+    """Keep a processor for itself by real-time scheduling."""
+
+    def rise() -> str:
+        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
+        return "it has a real-time priority"
+
+    return in_child(rise)
+
+
+@attempt()
+def real_time_disk(_bait: Bait) -> str:
+    """Keep the disk for itself by real-time I/O scheduling."""
+    return in_child(lambda: f"ioprio_set: {call('ioprio_set', 1, 0, 1 << 13)}")

@@ -1,0 +1,294 @@
+"""Taking more of the machine than a worker has: far beyond its limits, and little of the host."""
+
+import ctypes
+import mmap
+import os
+import resource
+import signal
+import sys
+import threading
+import time
+
+from escape_kit import Bait, StoppedError, attempt, call, hold, set_limit
+
+MIB = 1 << 20
+PROCESSES = 700
+MEMORY_MB = 384
+INODES = 120_000
+
+
+@attempt(memory_mb=256, seconds=10, ends=("handler_error",))
+def fork_bomb(_bait: Bait) -> str:
+    """Start 700 processes."""
+    children: list[int] = []
+    try:
+        while len(children) < PROCESSES:
+            pid = os.fork()
+            if not pid:
+                signal.pause()
+                os._exit(0)
+            children.append(pid)
+        return f"{len(children)} processes live"
+    finally:
+        hold(0.3)
+        for pid in children:
+            os.kill(pid, signal.SIGKILL)
+        for pid in children:
+            os.waitpid(pid, 0)
+
+
+@attempt(memory_mb=256, seconds=10)
+def thread_bomb(_bait: Bait) -> str:
+    """Start 700 threads."""
+    threading.stack_size(64 * 1024)
+    stop = threading.Event()
+    threads = []
+    try:
+        for _ in range(PROCESSES):
+            thread = threading.Thread(target=stop.wait)
+            thread.start()
+            threads.append(thread)
+        return f"{len(threads)} threads live"
+    except RuntimeError as error:
+        raise StoppedError(f"{error} after {len(threads)}") from None
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+
+
+def _touch(pages: mmap.mmap) -> None:
+    for at in range(0, len(pages), mmap.PAGESIZE):
+        pages[at] = 1
+
+
+@attempt(memory_mb=64, ends=("out_of_memory",))
+def memory_of_the_heap(_bait: Bait) -> str:
+    """Take 384 MiB of memory with 64 allowed."""
+    taken = [bytearray(MIB) for _ in range(MEMORY_MB)]
+    hold()
+    return f"held {len(taken)} MiB"
+
+
+@attempt(memory_mb=64, ends=("out_of_memory",))
+def memory_shared_by_processes(_bait: Bait) -> str:
+    """The same in memory that is shared with children."""
+    pages = mmap.mmap(-1, MEMORY_MB * MIB)
+    _touch(pages)
+    hold()
+    return f"held {len(pages) // MIB} MiB"
+
+
+@attempt(memory_mb=64, ends=("out_of_memory",))
+def memory_of_many_processes(_bait: Bait) -> str:
+    """The same in twelve processes of 32 MiB each."""
+    children = []
+    for _ in range(MEMORY_MB // 32):
+        pid = os.fork()
+        if not pid:
+            taken = bytearray(os.urandom(32 * MIB))
+            hold(3)
+            os._exit(len(taken) % 2)
+        children.append(pid)
+    hold(1.5)
+    for pid in children:
+        if os.waitpid(pid, os.WNOHANG) != (0, 0):
+            raise StoppedError("a child was killed")
+    for pid in children:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+    return f"{len(children)} processes held 32 MiB each"
+
+
+@attempt(memory_mb=64, ends=("out_of_memory",))
+def memory_of_nameless_files(_bait: Bait) -> str:
+    """The same in files that have no name and are not mapped."""
+    files = []
+    for _ in range(MEMORY_MB // 32):
+        fd = os.memfd_create("bomb")
+        files.append(fd)
+        for _ in range(32):
+            os.write(fd, bytes(MIB))
+    hold()
+    for fd in files:
+        os.close(fd)
+    return f"held {MEMORY_MB} MiB"
+
+
+@attempt(memory_mb=64, ends=("out_of_memory",))
+def memory_of_detached_segments(_bait: Bait) -> str:
+    """The same in shared memory (System V) that no process has attached."""
+    library = ctypes.CDLL(None, use_errno=True)
+    library.shmat.restype = ctypes.c_void_p
+    segments = []
+    try:
+        for _ in range(MEMORY_MB // 32):
+            segment = call("shmget", 0, 32 * MIB, 0o1600)
+            segments.append(segment)
+            address = library.shmat(segment, None, 0)
+            ctypes.memset(ctypes.c_void_p(address), 1, 32 * MIB)
+            library.shmdt(ctypes.c_void_p(address))
+        hold()
+        return f"held {MEMORY_MB} MiB"
+    finally:
+        for segment in segments:
+            call("shmctl", segment, 0, 0)
+
+
+def _fill(folder: str, size: int) -> int:
+    """Write files into a folder until it is full or so many MiB are written."""
+    written = 0
+    try:
+        while written < size:
+            with open(f"{folder}/filling-{written}", "wb", buffering=0) as file:
+                for _ in range(min(32, size - written)):
+                    if file.write(bytes(MIB)) < MIB:
+                        return written
+                    written += 1
+    except OSError:
+        return written
+    return written
+
+
+def _clear(folder: str) -> None:
+    for name in os.listdir(folder):
+        if name.startswith("filling-"):
+            os.unlink(f"{folder}/{name}")
+
+
+@attempt(memory_mb=64, ends=("out_of_memory",))
+def memory_of_files(bait: Bait) -> str:
+    """Keep 192 MiB of files where files are memory, with 64 MiB of memory allowed."""
+    try:
+        written = sum(_fill(folder, 64) for folder in bait["disks"])
+        hold()
+    finally:
+        for folder in bait["disks"]:
+            _clear(folder)
+    if written < 150:
+        raise StoppedError(f"only {written} MiB could be written")
+    return f"kept {written} MiB of files"
+
+
+def _overfill(folder: str) -> str:
+    try:
+        written = _fill(folder, 256)
+    finally:
+        _clear(folder)
+    if written < 256:
+        raise StoppedError(f"{folder} was full after {written} MiB")
+    return f"wrote {written} MiB to {folder}"
+
+
+@attempt(memory_mb=512)
+def disk_of_tmp(bait: Bait) -> str:
+    """Write 256 MiB to /tmp."""
+    return _overfill(bait["disks"][0])
+
+
+@attempt(memory_mb=512)
+def disk_of_work(bait: Bait) -> str:
+    """Write 256 MiB to the working folder."""
+    return _overfill(bait["disks"][1])
+
+
+@attempt(memory_mb=512)
+def disk_of_shared_memory(bait: Bait) -> str:
+    """Write 256 MiB to /dev/shm."""
+    return _overfill(bait["disks"][2])
+
+
+@attempt(memory_mb=64, ends=("out_of_memory",), seconds=15)
+def inodes(bait: Bait) -> str:
+    """Make 120,000 empty files."""
+    made = 0
+    try:
+        for made in range(INODES):
+            os.close(os.open(f"{bait['disks'][made % 2]}/filling-{made}", os.O_CREAT | os.O_WRONLY))
+        hold(0.5)
+    except OSError as error:
+        raise StoppedError(f"{error.strerror} after {made} files") from None
+    finally:
+        for folder in bait["disks"][:2]:
+            _clear(folder)
+    return f"made {INODES} files"
+
+
+@attempt(bare="limits")
+def giant_file(bait: Bait) -> str:
+    """Make a file of 1 TiB with nothing in it."""
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    path = f"{bait['sparse']}/giant"
+    fd = os.open(path, os.O_CREAT | os.O_WRONLY)
+    try:
+        os.ftruncate(fd, 1 << 40)
+    finally:
+        os.close(fd)
+        os.unlink(path)
+    return "made it"
+
+
+@attempt(bare="limits")
+def open_files(_bait: Bait) -> str:
+    """Hold 3,000 files open."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    set_limit(resource.RLIMIT_NOFILE, hard, hard)
+    held: list[int] = []
+    try:
+        while len(held) < 3000:
+            held.append(os.open("/dev/null", os.O_RDONLY))
+    finally:
+        for fd in held:
+            os.close(fd)
+    return "held 3,000"
+
+
+@attempt(memory_mb=64)
+def locked_memory(_bait: Bait) -> str:
+    """Lock 16 MiB of memory, so that it is never swapped out."""
+    library = ctypes.CDLL(None, use_errno=True)
+    pages = mmap.mmap(-1, 16 * MIB)
+    if library.mlock(ctypes.byref(ctypes.c_char.from_buffer(pages)), len(pages)):
+        raise OSError(ctypes.get_errno(), "mlock")
+    return "locked 16 MiB"
+
+
+@attempt(seconds=1.0, ends=("timeout",))
+def processor_without_end(_bait: Bait) -> str:
+    """Use a processor for longer than the job may run."""
+    end = time.monotonic() + 2.0
+    while time.monotonic() < end:
+        pass
+    return "ran for 2 seconds with 1 allowed"
+
+
+@attempt(seconds=1.0, ends=("timeout",))
+def deaf_to_signals(_bait: Bait) -> str:
+    """Ignore every signal and outlast the time of the job."""
+    for number in range(1, 32):
+        if number not in (signal.SIGKILL, signal.SIGSTOP):
+            signal.signal(number, signal.SIG_IGN)
+    time.sleep(2.0)
+    return "outlasted it"
+
+
+@attempt(check="log", seconds=20)
+def log_without_end(_bait: Bait) -> str:
+    """Write 16 MiB to the job's log."""
+    for _ in range(16 * 64):
+        sys.stdout.write("x" * 16_383 + "\n")
+    return "wrote 16 MiB"
+
+
+@attempt(check="log", seconds=20)
+def output_past_the_harness(_bait: Bait) -> str:
+    """Write 16 MiB to the descriptor behind the log."""
+    for _ in range(16 * 64):
+        os.write(1, b"y" * 16_383 + b"\n")
+    return "wrote 16 MiB"
+
+
+@attempt(ends=("output_too_large",))
+def answer_without_end(_bait: Bait) -> str:
+    """Return 8 MiB of output."""
+    return "z" * 8 * MIB
