@@ -41,16 +41,26 @@ ENVIRONMENT: Final = {
 
 
 def harness_command(
-    interpreter: Interpreter, *, uid: int, folder: str, inside: str, memory_mb: int
+    interpreter: Interpreter,
+    *,
+    uid: int,
+    folder: str,
+    inside: str,
+    memory_mb: int,
+    project: bool = False,
 ) -> list[str]:
-    """Return the command line of a harness; `inside` is the folder in which it finds its file."""
+    """Return the command line of a harness; `inside` is the folder in which it finds its file.
+
+    `project`: the bundle brings a checked project file along.
+    """
     heap = (interpreter.heap_flag.format(memory_mb),) if interpreter.heap_flag else ()
     harness = f"{inside}/{interpreter.harness}"
     arguments = (str(SOCKET_FD), str(uid), folder, *interpreter.arguments)
     wrapped = inside == INSIDE
     writable = f"{folder},{TEMPORARY}" if wrapped else folder
     readable = f"{writable},{APP}" if wrapped else folder
-    flags = [flag.format(readable=readable, writable=writable) for flag in interpreter.flags]
+    chosen = interpreter.project_flags if project else interpreter.flags
+    flags = [flag.format(readable=readable, writable=writable) for flag in chosen]
     return [interpreter.path, *flags, *heap, harness, *arguments]
 
 
@@ -77,7 +87,14 @@ def sandbox_command(
         *_folders(code),
         *("--remount-ro", "/dev", "--remount-ro", "/", "--chdir", WORK),
         "--",
-        *harness_command(interpreter, uid=uid, folder=WORK, inside=INSIDE, memory_mb=memory_mb),
+        *harness_command(
+            interpreter,
+            uid=uid,
+            folder=WORK,
+            inside=INSIDE,
+            memory_mb=memory_mb,
+            project=_has_project(interpreter, code),
+        ),
     ]
 
 
@@ -156,6 +173,13 @@ def _parents(path: str) -> list[str]:
     for parent in reversed(PurePosixPath(path).parents[:-1]):
         options += ["--perms", "0755", "--dir", str(parent)]
     return options
+
+
+def _has_project(interpreter: Interpreter, code: Code | None) -> bool:
+    """Tell whether there is a project file; those of bundles with a layer were checked when it was built."""
+    if interpreter.project_file is None or code is None or code.bundle is None or code.layer is None:
+        return False
+    return Path(code.bundle, interpreter.project_file).is_file()
 
 
 def _folders(code: Code | None) -> list[str]:

@@ -40,6 +40,9 @@ class Interpreter(msgspec.Struct, frozen=True, kw_only=True):
     path: str
     flags: tuple[str, ...]
     """What goes before the harness; `{readable}` and `{writable}` stand for the folders that are so."""
+    project_file: str | None = None
+    """With this file in its bundle, code with a layer runs under `project_flags` instead."""
+    project_flags: tuple[str, ...] = ()
     harness: str
     mounts: tuple[str, ...] = ()
     """Directories of the host that it needs beside /usr."""

@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 
 from runwright.runtimes.host import Interpreter
-from runwright.runtimes.mounts import APP
+from runwright.runtimes.mounts import APP, CODE
 
 BLANK_MEMORY_MB: Final = 256
 """The worker memory that pre-booted sandboxes are made for; it is the default of a worker."""
@@ -36,6 +36,8 @@ _DENO_FLAGS: Final = (
     "--allow-sys=hostname,osRelease,osUptime,loadavg,systemMemoryInfo,cpus,uid,gid,username,homedir,statfs",
     "--allow-ffi",  # for the harness, which gives it up before it sees user code
 )
+_DENO_PROJECT: Final = "deno.json"
+_DENO_PROJECT_FLAGS: Final = (f"--config={CODE}/{_DENO_PROJECT}", "--node-modules-dir=none")
 _DENO_HEAP: Final = "--v8-flags=--max-old-space-size={}"
 _DENO_ENVIRONMENT: Final = (
     ("DENO_DIR", f"{APP}/deno"),
@@ -125,6 +127,8 @@ def find_deno(paths: Paths, *, readable: bool) -> Interpreter:
             path=real,
             flags=_DENO_FLAGS,
             heap_flag=_DENO_HEAP,
+            project_file=_DENO_PROJECT,
+            project_flags=(*(flag for flag in _DENO_FLAGS if flag != "--no-config"), *_DENO_PROJECT_FLAGS),
             harness="deno_harness.js",
             mounts=_outside_usr(real),
             environment=_DENO_ENVIRONMENT,

@@ -339,6 +339,45 @@ def test_deno_is_asked_when_sources_name_something_outside(files: dict[str, str]
     assert manifest is None or manifest.needs_bundle
 
 
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"imports": {"file:///harness/deno_harness.js": "./evil.ts"}},
+        {"imports": {"data:application/typescript,export const warm: number = 1": "./evil.ts"}},
+        {"imports": {"DATA:x": "./evil.ts"}},
+        {"imports": {"/harness/": "./"}},
+        {"imports": {"node:fs": "./evil.ts"}},
+        {"scopes": {"file:///harness/": {"data:": "./evil.ts"}}},
+        {"imports": []},
+        {"scopes": {"./": 1}},
+        {"importMap": "./map.json"},
+        {"workspace": ["./a"]},
+    ],
+)
+def test_a_deno_config_cannot_reach_beyond_its_bundle(config: dict[str, object]) -> None:
+    assert "deno.json" in refusal(
+        "deno", {"deno.json": msgspec.json.encode(config), "main.ts": ""}, "main.ts"
+    )
+
+
+def test_a_deno_config_with_comments_is_refused_as_such() -> None:
+    assert "comments" in refusal("deno", {"deno.json": "{} // mine", "main.ts": ""}, "main.ts")
+    assert "deno.jsonc" in refusal("deno", {"deno.jsonc": "{}", "main.ts": ""}, "main.ts")
+
+
+def test_a_deno_config_may_name_modules() -> None:
+    config = {
+        "imports": {"x": "npm:x@1", "@std/assert": "jsr:@std/assert@1", "./a.ts": "./b.ts"},
+        "tasks": {},
+    }
+    manifest = read("deno", {"deno.json": msgspec.json.encode(config)}, "main.ts")
+    assert manifest is not None
+    assert manifest.needs_bundle
+    noted = read("deno", {"package.json": "{}"}, "main.ts")
+    assert noted is not None
+    assert "deno.json" in noted.notes[0]
+
+
 @given(st.text(max_size=400), st.text(max_size=200))
 def test_no_text_breaks_the_readers(requirements: str, source: str) -> None:
     for runtime, files in (

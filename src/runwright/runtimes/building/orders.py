@@ -107,12 +107,16 @@ def _nodejs(tool: Tool, files: list[str], _bundle: str | None, _entry: str) -> t
 
 
 def _deno(tool: Tool, _files: list[str], bundle: str | None, entry: str) -> tuple[Order, dict[str, str]]:
-    """Fetch the module graph. Nothing in it runs, and scripts of npm packages are never run this way."""
+    """Fetch the module graph. Nothing in it runs, and scripts of npm packages are never run this way.
+
+    The flags are those that the sandbox will run it with.
+    """
     if bundle is None:
         raise ValueError("deno's dependencies are in the sources")
     lock = Path(bundle, "deno.lock").is_file()
     locking = ["--frozen", f"--lock={BUNDLE}/deno.lock"] if lock else ["--no-lock"]
-    fetch = [f"{TOOLS}/deno", "cache", "--node-modules-dir=none", *locking, f"{BUNDLE}/{entry}"]
+    config = [f"--config={BUNDLE}/deno.json"] if Path(bundle, "deno.json").is_file() else ["--no-config"]
+    fetch = [f"{TOOLS}/deno", "cache", *config, "--node-modules-dir=none", *locking, f"{BUNDLE}/{entry}"]
     env = {
         "DENO_DIR": f"{_OUT}/deno",
         "DENO_NO_UPDATE_CHECK": "1",

@@ -6,19 +6,16 @@ index, a URL, a repository, a path) is refused by name, so that people learn it 
 not from a tool's riddle; that the tool cannot get there anyway is for the sandbox to see to.
 """
 
-import re
 from collections.abc import Callable, Collection
 from typing import Final, Protocol
 
 import msgspec
 
+from runwright.workers.layers.modules import depends_on_modules, module_notes
 from runwright.workers.layers.packages import read_packages
 from runwright.workers.layers.problems import ManifestError, Refused
 from runwright.workers.layers.requirements import read_requirements
 
-_DENO_FILES: Final = ("deno.json", "deno.jsonc", "deno.lock", "package.json")
-_DENO_SOURCES: Final = (".ts", ".tsx", ".mts", ".js", ".jsx", ".mjs")
-_REMOTE: Final = re.compile(rb"""["'`](?:npm:|jsr:|https?://)""")
 _MANIFEST_BYTES: Final = 8 * 1024 * 1024
 
 
@@ -61,8 +58,8 @@ def read_manifest(
             vendored = any(name.startswith("node_modules/") for name in names)
             files, notes = ({}, ()) if vendored else read_packages(names, text, allowed=allowed)
             return Manifest(files=files, notes=notes) if files else None
-        if runtime == "deno" and _deno_depends(names, read):
-            return Manifest(needs_bundle=True)
+        if runtime == "deno" and depends_on_modules(names, text, lambda name, size: read(name, at_most=size)):
+            return Manifest(needs_bundle=True, notes=module_notes(names))
     except Refused as refused:
         raise ManifestError(str(refused)) from refused
     return None
@@ -87,11 +84,3 @@ def _text(name: str, read: Read) -> str | None:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise Refused(f"{name} is not UTF-8 text") from error
-
-
-def _deno_depends(names: Collection[str], read: Read) -> bool:
-    """Tell whether there may be something to fetch; a URL that is only data costs a short build."""
-    if any(name in names for name in _DENO_FILES):
-        return True
-    sources = (name for name in names if name.endswith(_DENO_SOURCES))
-    return any(_REMOTE.search(read(name, at_most=_MANIFEST_BYTES) or b"") for name in sources)

@@ -1,0 +1,70 @@
+"""Reads what a deno bundle says about its imports.
+
+The config of a bundle is given to deno with the harness, so nothing in it may change what the
+harness itself imports, or make deno look for further config.
+"""
+
+import re
+from collections.abc import Callable, Collection
+from typing import Final
+
+import msgspec
+
+from runwright.workers.layers.problems import Refused
+
+FILE: Final = "deno.json"
+_OTHERS: Final = ("deno.lock", "package.json")
+_SOURCES: Final = (".ts", ".tsx", ".mts", ".js", ".jsx", ".mjs")
+_REMOTE: Final = re.compile(rb"""["'`](?:npm:|jsr:|https?://)""")
+_SOURCE_BYTES: Final = 8 * 1024 * 1024
+_OF_OTHERS: Final = re.compile(r"(?:file|data|blob|ext|deno|node):|[/\\]", re.IGNORECASE)
+"""Keys of an import map that could mean a module of ours; a bundle's own begin with `./` or a name."""
+
+_NOT_READ: Final = ("importMap", "workspace", "links", "patch", "vendor")
+
+Text = Callable[[str], str | None]
+
+
+def depends_on_modules(names: Collection[str], text: Text, read: Callable[[str, int], bytes | None]) -> bool:
+    """Tell whether there may be something to fetch; a URL that is only data costs a short build."""
+    if "deno.jsonc" in names:
+        raise Refused("deno.jsonc is not read; name it deno.json, without comments")
+    config = text(FILE)
+    if config is not None:
+        _check_config(config)
+        return True
+    if any(name in names for name in _OTHERS):
+        return True
+    sources = (name for name in names if name.endswith(_SOURCES))
+    return any(_REMOTE.search(read(name, _SOURCE_BYTES) or b"") for name in sources)
+
+
+def module_notes(names: Collection[str]) -> tuple[str, ...]:
+    """Return what the log should say about how the bundle was read."""
+    if "package.json" in names and FILE not in names:
+        return ("package.json is read beside a deno.json only, which may be {}",)
+    return ()
+
+
+def _check_config(content: str) -> None:
+    try:
+        config = msgspec.json.decode(content, type=dict[str, object])
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise Refused(f"{FILE} is not a JSON object (comments are not read): {error}") from error
+    for key in _NOT_READ:
+        if config.get(key):
+            raise Refused(f"{FILE}: {key} is not read")
+    _check_imports(config.get("imports", {}), "imports")
+    scopes = config.get("scopes", {})
+    if not isinstance(scopes, dict):
+        raise Refused(f"{FILE}: scopes is not an object")
+    for scope in scopes.values():
+        _check_imports(scope, "scopes")
+
+
+def _check_imports(imports: object, where: str) -> None:
+    if not isinstance(imports, dict):
+        raise Refused(f"{FILE}: {where} is not an object of names")
+    for name in imports:
+        if _OF_OTHERS.match(name):
+            raise Refused(f"{FILE}, {where}: {name!r} is not a name of this bundle's own")
