@@ -26,7 +26,7 @@ PREFIX: Final = "RUNWRIGHT_"
 CONFIG_VARIABLE: Final = "RUNWRIGHT_CONFIG"
 SECRET_SETTINGS: Final = frozenset({"database_url", "platform_key", "vault_key"})
 
-RoleName = Literal["api", "executor"]
+RoleName = Literal["api", "executor", "scheduler"]
 ROLE_NAMES: Final[tuple[RoleName, ...]] = get_args(RoleName)
 
 Count: TypeAlias = Annotated[int, Meta(ge=0)]

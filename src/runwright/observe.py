@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from typing import Final
 
 import structlog
-from prometheus_client import CollectorRegistry, Counter
+from prometheus_client import CollectorRegistry, Counter, Histogram
 
-_QUIET: Final = frozenset({"job_attempt_ended", "job_handed_back"})
+_QUIET: Final = frozenset({"job_attempt_ended", "job_handed_back", "ticks_judged"})
 """Too many to log one by one; they are counted."""
 
 _WARNINGS: Final = frozenset(
@@ -21,8 +21,14 @@ _WARNINGS: Final = frozenset(
         "lease_not_renewed",
         "loop_pass_failed",
         "record_failed",
+        "schedule_not_fired",
+        "schedules_stopped",
+        "ticks_missed",
+        "ticks_not_fired_together",
     }
 )
+
+_LATENESS_SECONDS: Final = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
 
 class Observer:
@@ -39,15 +45,35 @@ class Observer:
             ["status"],
             registry=registry,
         )
+        self._ticks = Counter(
+            "runwright_ticks",
+            "Firings that were expected, by what became of them.",
+            ["status"],
+            registry=registry,
+        )
+        self._lateness = Histogram(
+            "runwright_tick_lateness_seconds",
+            "How late the latest tick of a batch fired.",
+            buckets=_LATENESS_SECONDS,
+            registry=registry,
+        )
 
     def __call__(self, name: str, /, **facts: str | float | None) -> None:
         """Count the event and, where a person should see it, log it."""
         self._notices.labels(name).inc()
         if name == "job_attempt_ended":
             self._attempts.labels(facts["status"]).inc()
+        if name == "ticks_judged":
+            self._count_ticks(facts)
         if name in _QUIET:
             return
         self._write(name, facts)
+
+    def _count_ticks(self, facts: Mapping[str, str | float | None]) -> None:
+        for status in ("fired", "skipped", "missed"):
+            self._ticks.labels(status).inc(float(facts[status] or 0))
+        if facts["fired"]:
+            self._lateness.observe(float(facts["latest_ms"] or 0) / 1000)
 
     def _write(self, name: str, facts: Mapping[str, str | float | None]) -> None:
         write = self._log.warning if name in _WARNINGS else self._log.info

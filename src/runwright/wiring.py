@@ -31,6 +31,7 @@ from runwright.engine.promoter import Promoter
 from runwright.engine.pruner import Pruner
 from runwright.engine.reaper import Reaper
 from runwright.engine.tallies import TallyFolder
+from runwright.engine.scheduler import Scheduler
 from runwright.health import HealthReporter
 from runwright.http.server import HttpServer, build_app
 from runwright.http.services import EdgeSettings, Services
@@ -47,6 +48,8 @@ from runwright.runtimes.interpreters import Paths
 from runwright.runtimes.model import RuntimeInfo
 from runwright.runtimes.pool import Pool, PoolSettings
 from runwright.runtimes.probe import floor_refusal, probe_host
+from runwright.schedules.service import Schedules
+from runwright.schedules.store.definitions import stop_schedules_of_deprecated
 from runwright.tenants.platform_key import platform_key
 from runwright.tenants.service import Keys
 from runwright.workers.service import Workers
@@ -116,6 +119,8 @@ async def serve(settings: Settings) -> int:
             stack.push_async_callback(loop.stop)
             await loop.start()
         executor = await _start_executor(foundation, stop, stack) if "executor" in settings.roles else None
+        if "scheduler" in settings.roles:
+            await _start_scheduler(foundation, stack)
         url = await _start_http(foundation, executor, stop, stack) if "api" in settings.roles else None
         sys.stdout.write(f"runwright ready {url or '(no api)'}\n")
         sys.stdout.flush()
@@ -248,6 +253,12 @@ def chosen_paths(settings: Settings) -> Paths:
     )
 
 
+async def _start_scheduler(f: Foundation, stack: AsyncExitStack) -> None:
+    scheduler = Scheduler(f.db, clock=f.clock, signals=f.signals, notice=f.notice)
+    stack.push_async_callback(scheduler.stop)
+    await scheduler.start()
+
+
 def _pool_settings(settings: Settings) -> PoolSettings:
     return PoolSettings(
         slots=settings.executor_slots,
@@ -272,7 +283,8 @@ async def _start_http(f: Foundation, executor: Executor | None, stop: _Stop, sta
     jobs = Jobs(db, clock=f.clock, signals=f.signals, submits=submits, starter=executor)
     stack.push_async_callback(jobs.stop)
 
-    async def cancel_leftovers() -> None:
+    async def end_deprecated() -> None:
+        await stop_schedules_of_deprecated(db, now=f.clock())
         while ids := await cancel_jobs_of_deprecated(db, now=f.clock(), limit=_CANCEL_BATCH):
             f.signals.jobs_ended(ids)
             f.signals.announce_ended(ids)
@@ -283,10 +295,11 @@ async def _start_http(f: Foundation, executor: Executor | None, stop: _Stop, sta
 
     reporter = HealthReporter(db, host=f.host, executor=executor, draining=stop.asked.is_set)
     services = Services(
-        workers=Workers(db, clock=f.clock, on_deprecated=cancel_leftovers),
+        workers=Workers(db, clock=f.clock, on_deprecated=end_deprecated),
         jobs=jobs,
         queues=Queues(db, clock=f.clock),
         analytics=Analytics(db, clock=f.clock),
+        schedules=Schedules(db, clock=f.clock),
         keys=Keys(db, clock=f.clock, platform_key=key),
         runtimes=runtime,
         health=reporter.report,

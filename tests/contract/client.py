@@ -85,6 +85,11 @@ class Api:
     def make_job(self, worker_id: str, **fields: Json) -> Json:
         return data_of(self.post("/jobs", {"worker_id": worker_id, **fields}), 201)
 
+    def make_schedule(self, worker_id: str, **fields: Json) -> Json:
+        """Create a schedule, by default one that fires at the beginning of next year."""
+        body = {"worker_id": worker_id, "cron": "0 0 1 1 *", "timezone": "Europe/Berlin"} | fields
+        return data_of(self.post("/schedules", body), 201)
+
     def run_job(self, worker_id: str, **fields: Json) -> Json:
         """Submit a job and return it ended."""
         job = data_of(self.post("/jobs?wait=60", {"worker_id": worker_id, **fields}), 201)

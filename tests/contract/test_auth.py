@@ -31,6 +31,7 @@ def all_routes() -> Iterator[Route]:
         jobs=nobody,
         queues=nobody,
         analytics=nobody,
+        schedules=nobody,
         keys=nobody,
         runtimes=nobody,
         health=nobody,
@@ -54,14 +55,15 @@ NEEDED = {
 WRITES = [(method, path) for method, path in ROUTES if method != "GET"]
 
 
-def filled(path: str, *, worker_id: str, job_id: str) -> str:
+def filled(path: str, *, worker_id: str, job_id: str, schedule_id: str) -> str:
     """The path below /v1/ava with ids in place of its parameters."""
-    ids = {"worker_id": worker_id, "job_id": job_id}
+    ids = {"worker_id": worker_id, "job_id": job_id, "schedule_id": schedule_id}
     return re.sub(r"\{(\w+):str\}", lambda found: ids[found[1]], path).removeprefix("/v1/ava")
 
 
 def unknown(path: str) -> str:
-    return filled(path, worker_id="wkr_01jd9x3v7m0000000000000000", job_id="job_01jd9x3v7m0000000000000000")
+    ulid = "01jd9x3v7m0000000000000000"
+    return filled(path, worker_id=f"wkr_{ulid}", job_id=f"job_{ulid}", schedule_id=f"sch_{ulid}")
 
 
 def test_every_route_says_which_role_it_needs() -> None:
@@ -98,7 +100,7 @@ def test_every_route_lets_pass_who_has_the_role_and_nobody_else(
     if ROLES[role] < NEEDED[method, path]:
         error_of(response, 403, "forbidden")
     else:
-        assert response.status_code in {200, 400, 404}, response.text
+        assert response.status_code in {200, 400, 404, 422}, response.text
 
 
 @pytest.mark.parametrize(("method", "path"), [route for route in ROUTES if "{" in route[1]])
@@ -107,24 +109,29 @@ def test_another_tenants_things_are_not_found_on_every_route(api: Api, method: s
     job = api.make_job(worker["id"], scheduled_at="2099-01-01T00:00:00Z")
     stranger = api.having(tenant=api.tenant + "x", role="platform-admin")
     body: Json = {} if method == "PATCH" else None
-    theirs = filled(path, worker_id=worker["id"], job_id=job["id"])
+    schedule = api.make_schedule(worker["id"])
+    theirs = filled(path, worker_id=worker["id"], job_id=job["id"], schedule_id=schedule["id"])
     error = error_of(stranger.call(method, theirs, json=body), 404, "resource_not_found")
     nothing = error_of(stranger.call(method, unknown(path), json=body), 404, "resource_not_found")
-    ids = {worker["id"], job["id"]}
+    ids = {worker["id"], job["id"], schedule["id"]}
     assert re.sub(r"\w{3}_\w{26}", "", error["message"]) == re.sub(r"\w{3}_\w{26}", "", nothing["message"])
     assert not any(some_id in error["message"] for some_id in ids - set(theirs.split("/")))
     assert data_of(api.get(f"/workers/{worker['id']}")) == worker
     assert data_of(api.get(f"/jobs/{job['id']}")) == job
+    assert data_of(api.get(f"/schedules/{schedule['id']}")) == schedule
 
 
 def test_lists_and_submits_do_not_cross_tenants(api: Api) -> None:
     worker = api.make_worker()
     api.make_job(worker["id"], scheduled_at="2099-01-01T00:00:00Z")
     stranger = api.having(tenant=api.tenant + "x")
-    for path in ("/workers", "/jobs"):
+    api.make_schedule(worker["id"])
+    for path in ("/workers", "/jobs", "/schedules"):
         assert stranger.get(path).json()["data"] == []
         assert stranger.get(path).json()["pagination"]["total"] == 0
     error_of(stranger.post("/jobs", {"worker_id": worker["id"]}), 404, "resource_not_found")
+    body = {"worker_id": worker["id"], "cron": "0 0 1 1 *", "timezone": "UTC"}
+    error_of(stranger.post("/schedules", body), 404, "resource_not_found")
     error_of(stranger.post("/jobs/batch", {"jobs": [{"worker_id": worker["id"]}]}), 404, "resource_not_found")
 
 

@@ -6,7 +6,7 @@ from tests.contract.client import AVA, Api, Json, error_of, fields_of
 DOORS = ("/jobs", "/jobs/")
 """The bare route and the framework's: the second spelling is not the fast route's own."""
 
-WRITES = (*DOORS, "/jobs/batch", "/workers")
+WRITES = (*DOORS, "/jobs/batch", "/workers", "/schedules")
 
 MALFORMED = {
     "nothing": b"",

@@ -24,6 +24,7 @@ from runwright.jobs.queues import Queues
 from runwright.jobs.service import Jobs
 from runwright.jobs.signals import JobSignals
 from runwright.runtimes.model import RuntimeInfo
+from runwright.schedules.service import Schedules
 from runwright.tenants.service import Keys
 from runwright.workers.service import Workers
 
@@ -64,6 +65,7 @@ async def edge(database: Pool) -> AsyncIterator[Edge]:
         jobs=jobs,
         queues=Queues(database, clock=system_clock),
         analytics=Analytics(database, clock=system_clock),
+        schedules=Schedules(database, clock=system_clock),
         keys=Keys(database, clock=system_clock, platform_key=KEY),
         runtimes=lambda name: RuntimeInfo(name=name, ready=True),
         health=_healthy,

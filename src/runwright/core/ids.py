@@ -10,7 +10,7 @@ from typing import Final, Literal
 
 from ulid import ULID, ULIDGenerator
 
-Prefix = Literal["wkr", "job", "exe", "req", "key", "evt", "sec"]
+Prefix = Literal["wkr", "job", "sch", "tck", "exe", "req", "key", "evt", "sec"]
 
 _ID: Final = re.compile(r"[a-z]{2,4}_[0-7][0-9a-hjkmnp-tv-z]{25}", re.ASCII)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -35,6 +35,11 @@ def floor_id(prefix: Prefix, at: datetime) -> str:
     """
     milliseconds = min(max(_milliseconds(at), 0), 2**48 - 1)
     return f"{prefix}_{str(ULID.from_bytes(milliseconds.to_bytes(6, 'big') + bytes(10))).lower()}"
+
+
+def time_of(some_id: str) -> datetime:
+    """Return the time part of an id."""
+    return _EPOCH + ULID.from_str(some_id.rpartition("_")[2].upper()).milliseconds * _MILLISECOND
 
 
 def _milliseconds(at: datetime) -> int:

@@ -43,4 +43,4 @@ def find_zone(name: str) -> ZoneInfo:
 def _hint(name: str) -> str:
     by_folded = {known.casefold(): known for known in sorted(zone_names())}
     close = difflib.get_close_matches(name[:64].casefold(), by_folded, n=1, cutoff=0.75)
-    return f" Did you mean {by_folded[close[0]]}?" if close else ""
+    return f" Perhaps {by_folded[close[0]]} is meant." if close else ""

@@ -18,6 +18,7 @@ from runwright.http.ava.document import describe_api
 from runwright.http.ava.errors import respond_to_error
 from runwright.http.ava.jobs import JobRoutes
 from runwright.http.ava.queues import QueueRoutes
+from runwright.http.ava.schedules import ScheduleRoutes
 from runwright.http.ava.submit import PATH as SUBMIT_PATH
 from runwright.http.ava.submit import SubmitRoute
 from runwright.http.ava.workers import WorkerRoutes
@@ -35,7 +36,15 @@ def build_app(services: Services, edge: EdgeSettings) -> Litestar:
     """Return the whole application; its `routes` say who may call what."""
     submit = SubmitRoute(services, edge)
     ava = Router(
-        "/v1/ava", route_handlers=[WorkerRoutes, JobRoutes, QueueRoutes, AnalyticsRoutes, docs_routes()]
+        "/v1/ava",
+        route_handlers=[
+            WorkerRoutes,
+            JobRoutes,
+            ScheduleRoutes,
+            QueueRoutes,
+            AnalyticsRoutes,
+            docs_routes(),
+        ],
     )
     streams = OpenStreams(limit=edge.streams, limit_per_tenant=edge.streams_per_tenant)
     app = Litestar(

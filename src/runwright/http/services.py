@@ -12,6 +12,7 @@ from runwright.jobs.analytics import Analytics
 from runwright.jobs.queues import Queues
 from runwright.jobs.service import Jobs
 from runwright.runtimes.model import RuntimeInfo
+from runwright.schedules.service import Schedules
 from runwright.tenants.service import Keys
 from runwright.workers.service import Workers
 
@@ -38,6 +39,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     jobs: Jobs
     queues: Queues
     analytics: Analytics
+    schedules: Schedules
     keys: Keys
     runtimes: Callable[[str], RuntimeInfo]
     health: Callable[[], Awaitable[Health]]

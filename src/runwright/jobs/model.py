@@ -51,6 +51,7 @@ class NewJob(msgspec.Struct, frozen=True, kw_only=True):
     priority: int = 5
     scheduled_at: datetime | None = None
     retry_of: str | None = None
+    schedule_id: str | None = None
 
 
 class Idempotency(msgspec.Struct, frozen=True):

@@ -184,6 +184,7 @@ class Jobs:
             trigger=old.trigger,
             priority=old.priority,
             retry_of=old.id,
+            schedule_id=old.schedule_id,
         )
         return (await self.submit(caller, new)).job
 
@@ -236,6 +237,7 @@ class Jobs:
             triggered_by=caller.user_id,
             scheduled_at=new.scheduled_at,
             retry_of=new.retry_of,
+            schedule_id=new.schedule_id,
             created_at=now,
             wanted=wanted,
         )
@@ -349,4 +351,5 @@ def _queued_job(item: Submission, answer: Accepted | Refused) -> Job:
         max_retries=answer.max_retries,
         cancel_requested_at=None,
         retry_of=item.retry_of,
+        schedule_id=item.schedule_id,
     )

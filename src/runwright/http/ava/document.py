@@ -38,7 +38,11 @@ _AN_EVENT: Final[Json] = {
     "properties": {name: {"type": "string"} for name in ("id", "event", "data")},
 }
 _PARAMETER: Final = re.compile(r"\{(\w+):\w+\}")
-_ID_PATTERNS: Final = {"worker_id": "^wkr_[0-9a-z]{26}$", "job_id": "^job_[0-9a-z]{26}$"}
+_ID_PATTERNS: Final = {
+    "worker_id": "^wkr_[0-9a-z]{26}$",
+    "job_id": "^job_[0-9a-z]{26}$",
+    "schedule_id": "^sch_[0-9a-z]{26}$",
+}
 
 _INTRODUCTION: Final = """\
 Define workers (code to run), run them as jobs, read what they logged.
@@ -155,13 +159,12 @@ def _parameters(path: str, operation: Operation, schemas: Json, names: dict[Any,
 
 
 def _responses(handler: HTTPRouteHandler, operation: Operation, names: dict[Any, str]) -> Json:
-    schema: Json = _AN_EVENT
-    if operation.produces == _JSON:
-        schema = {"$ref": _REFS.format(name=names[_success_type(handler)])}
-    success = {
-        "headers": {"x-request-id": {"$ref": "#/components/headers/requestId"}},
-        "content": {operation.produces: {"schema": schema}},
-    }
+    success: Json = {"headers": {"x-request-id": {"$ref": "#/components/headers/requestId"}}}
+    kind = _success_type(handler)
+    if operation.produces != _JSON:
+        success["content"] = {operation.produces: {"schema": _AN_EVENT}}
+    elif kind is not None:
+        success["content"] = {_JSON: {"schema": {"$ref": _REFS.format(name=names[kind])}}}
     statuses = {handler.status_code: "Success"}
     if operation.idempotent:
         statuses = {_CREATED: "Accepted", 200: "Accepted earlier, by a request with the same Idempotency-Key"}
@@ -173,7 +176,10 @@ def _responses(handler: HTTPRouteHandler, operation: Operation, names: dict[Any,
 
 
 def _success_type(handler: HTTPRouteHandler) -> Any:  # noqa: ANN401  a type expression has no type
+    """Return the type of a success; None where it has no body."""
     kind = handler.parsed_fn_signature.return_type.annotation
+    if kind is type(None):
+        return None
     return get_args(kind)[0] if get_origin(kind) is Response else kind
 
 

@@ -26,7 +26,7 @@ _BATCH_LIMIT: Final = 1_000
 _LARGEST_SEQ: Final = 2**53
 _KEY: Final = re.compile(rb"[ -~]{1,255}")
 _SEQ: Final = re.compile(rb"[0-9]{1,19}")
-_EMPTY: Final = Raw(b"{}")
+EMPTY_INPUT: Final = Raw(b"{}")
 _INPUT: Final = msgspec.json.Decoder(dict[str, Any])
 
 When = Annotated[datetime, Meta(tz=True)]
@@ -45,7 +45,7 @@ class CreateJobBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     worker_id: Annotated[
         str, Meta(description="The worker to run.", extra_json_schema={"minLength": 1, "maxLength": 64})
     ]
-    input: Input = field(default_factory=lambda: _EMPTY)
+    input: Input = field(default_factory=lambda: EMPTY_INPUT)
     trigger: Annotated[Trigger, Meta(description="What caused the job.")] = Trigger.MANUAL
     priority: Annotated[int, Meta(ge=1, le=10, description="1 (first) to 10 (last).")] = 5
     scheduled_at: Annotated[When, Meta(description="Not before this time; null or left out: now.")] | None = (
@@ -119,7 +119,7 @@ class NoQuery(msgspec.Struct, frozen=True):
     """No parameters at all."""
 
 
-def _check_input(raw: Raw) -> Iterable[Problem]:
+def check_input(raw: Raw) -> Iterable[Problem]:
     text = bytes(raw)
     if len(text) > _INPUT_LIMIT:
         return (("", f"Must have at most {_INPUT_LIMIT} bytes as JSON."),)
@@ -152,7 +152,7 @@ _READ_ONLY: Final = dict.fromkeys(
 
 CREATE_JOB: Final = Form(
     CreateJobBody,
-    {"worker_id": plausible_id, "input": _check_input, "scheduled_at": plausible_time},
+    {"worker_id": plausible_id, "input": check_input, "scheduled_at": plausible_time},
     _READ_ONLY,
 )
 SUBMIT_QUERY: Final = Form(SubmitQuery)

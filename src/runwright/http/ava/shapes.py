@@ -20,7 +20,7 @@ def time_wire(at: datetime) -> str:
     return at.isoformat(timespec="milliseconds")[:23] + "Z"
 
 
-def _time_or_none(at: datetime | None) -> str | None:
+def time_or_none(at: datetime | None) -> str | None:
     return None if at is None else time_wire(at)
 
 
@@ -41,16 +41,16 @@ def job_wire(job: Job) -> JobWire:
         input=job.input,
         triggered_by=job.triggered_by,
         created_at=time_wire(job.created_at),
-        started_at=_time_or_none(job.started_at),
-        completed_at=_time_or_none(job.completed_at),
+        started_at=time_or_none(job.started_at),
+        completed_at=time_or_none(job.completed_at),
         duration_ms=job.duration_ms,
         output=job.output,
         error=job.error,
         worker_version=job.worker_version,
         attempt=job.attempt,
         max_retries=job.max_retries,
-        scheduled_at=_time_or_none(job.scheduled_at),
-        cancel_requested_at=_time_or_none(job.cancel_requested_at),
+        scheduled_at=time_or_none(job.scheduled_at),
+        cancel_requested_at=time_or_none(job.cancel_requested_at),
         retry_of=job.retry_of,
         schedule_id=job.schedule_id,
     )
@@ -62,8 +62,8 @@ def attempt_wire(attempt: Attempt) -> AttemptWire:
         status=attempt.status,
         worker_version=attempt.worker_version,
         executor_id=attempt.executor_id,
-        started_at=_time_or_none(attempt.started_at),
-        completed_at=_time_or_none(attempt.completed_at),
+        started_at=time_or_none(attempt.started_at),
+        completed_at=time_or_none(attempt.completed_at),
         duration_ms=attempt.duration_ms,
         error=attempt.error,
     )

@@ -4,12 +4,13 @@ Times are ISO 8601 in UTC with milliseconds and `Z`, everywhere. Field order is 
 published examples, then what Runwright adds.
 """
 
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta
 
 from runwright.core.jobs import JobStatus, Trigger
+from runwright.core.ticks import CatchUp, Overlap, TickReason, TickStatus
 from runwright.jobs.model import JobError
 from runwright.workers.model import RuntimeName, WorkerStatus
 
@@ -146,3 +147,67 @@ class ExplanationWire(msgspec.Struct, frozen=True, kw_only=True):
     status: JobStatus
     summary: str
     reasons: list[ReasonWire]
+
+
+class ScheduleWire(msgspec.Struct, frozen=True, kw_only=True):
+    """A schedule."""
+
+    id: Annotated[str, Meta(description="`sch_` and a lower-case ULID.")]
+    tenant_id: str
+    worker_id: Annotated[str, Meta(description="The worker that it runs.")]
+    name: str | None
+    cron: Annotated[str, Meta(description="minute hour day month weekday")]
+    timezone: Annotated[str, Meta(description="The IANA zone whose local time `cron` speaks of.")]
+    input: JsonObject
+    enabled: Annotated[bool, Meta(description="False: paused. Turns false when its worker is deprecated.")]
+    next_run_at: Annotated[Time | None, Meta(description="When it fires next; null while it is not enabled.")]
+    last_run_at: Annotated[Time | None, Meta(description="When it last fired.")]
+    last_job_id: Annotated[str | None, Meta(description="The job of its last firing.")]
+    created_at: Time
+    updated_at: Annotated[Time, Meta(description="When it was last changed; firing is no change.")]
+    catch_up: Annotated[CatchUp, Meta(description="Whether the latest missed firing is made up for.")]
+    overlap: Annotated[
+        Overlap, Meta(description="Whether it fires while the job of its last firing is queued or running.")
+    ]
+    misfire_grace_seconds: Annotated[int, Meta(description="A firing later than this is missed.")]
+    jitter_seconds: Annotated[int, Meta(description="Each firing is put off by up to this.")]
+    missed_count: Annotated[int, Meta(description="Firings that were missed so far.")]
+    created_by: Annotated[str, Meta(description="The user or the key that created it.")]
+
+
+class TickWire(msgspec.Struct, frozen=True, kw_only=True):
+    """One expected firing of a schedule, and what became of it."""
+
+    scheduled_for: Annotated[Time, Meta(description="The time that the expression names.")]
+    due_at: Annotated[Time, Meta(description="That time with its jitter.")]
+    status: Annotated[TickStatus, Meta(description="What became of it.")]
+    reason: Annotated[TickReason | None, Meta(description="Why it did not fire.")]
+    message: Annotated[str | None, Meta(description="The same in words.")]
+    job_id: Annotated[str | None, Meta(description="The job that it made.")]
+    decided_at: Annotated[Time, Meta(description="When it fired, or was found not to.")]
+    late_ms: Annotated[int | None, Meta(description="By how much it fired after `due_at`.")]
+    count: Annotated[int, Meta(description="More than 1 where many that were missed are told as one.")]
+    through: Annotated[Time | None, Meta(description="Until when those were.")]
+
+
+class FiringWire(msgspec.Struct, frozen=True, kw_only=True):
+    """One firing to come."""
+
+    at: Time
+    local: Annotated[
+        str,
+        Meta(description="The same instant in the schedule's zone.", examples=["2026-03-29T03:00:00+02:00"]),
+    ]
+    note: Annotated[
+        Literal["skipped_local_time", "repeated_local_time"] | None,
+        Meta(description="What the clock of the zone does to this firing."),
+    ]
+    message: Annotated[str | None, Meta(description="The same in words.")]
+
+
+class PreviewWire(msgspec.Struct, frozen=True, kw_only=True):
+    """The next firings of an expression."""
+
+    cron: str
+    timezone: str
+    firings: Annotated[list[FiringWire], Meta(description="In their order.")]

@@ -21,7 +21,7 @@ _NULL: Final = msgspec.Raw(b"null")
 
 _COLUMNS: Final = """
     j.id, j.worker_id, j.tenant_id, j.trigger, j.priority, j.input, j.triggered_by, j.created_at,
-    j.scheduled_at, j.max_retries, j.retry_of,
+    j.scheduled_at, j.max_retries, j.retry_of, j.schedule_id,
     coalesce(r.status, CASE WHEN q.state = 'running' THEN 'running' ELSE 'queued' END) AS status,
     coalesce(r.attempt, q.attempt) AS attempt,
     coalesce(r.worker_version, q.worker_version, j.worker_version) AS worker_version,
@@ -59,6 +59,7 @@ def job_from_row(row: Record) -> Job:
         max_retries=row["max_retries"],
         cancel_requested_at=row["cancel_requested_at"],
         retry_of=row["retry_of"],
+        schedule_id=row["schedule_id"],
     )
 
 

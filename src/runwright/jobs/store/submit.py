@@ -29,6 +29,7 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
     retry_of: str | None
     created_at: datetime
     wanted: bool
+    schedule_id: str | None = None
 
     @property
     def run_at(self) -> datetime:
@@ -79,9 +80,9 @@ WITH item AS (
     SELECT * FROM unnest(
         $1::text[], $2::text[], $3::text[], $4::text[], $5::smallint[], $6::json[], $7::text[],
         $8::timestamptz[], $9::text[], $10::timestamptz[], $11::boolean[],
-        $12::timestamptz[], $13::timestamptz[], $14::boolean[]
+        $12::timestamptz[], $13::timestamptz[], $14::boolean[], $17::text[]
     ) AS i (id, tenant_id, worker_id, trigger, priority, input, triggered_by,
-            scheduled_at, retry_of, created_at, wanted, run_at, rank, start)
+            scheduled_at, retry_of, created_at, wanted, run_at, rank, start, schedule_id)
 ), worker AS (
     SELECT id, tenant_id, status, version, revision, max_retries,
            max_concurrency IS NULL AND runtime = ANY ($16::text[]) AND EXISTS (
@@ -90,9 +91,9 @@ WITH item AS (
     FROM workers WHERE id IN (SELECT worker_id FROM item) FOR SHARE
 ), inserted AS (
     INSERT INTO jobs (tenant_id, id, worker_id, trigger, priority, input, triggered_by,
-                      scheduled_at, retry_of, max_retries, worker_version, created_at)
+                      scheduled_at, retry_of, schedule_id, max_retries, worker_version, created_at)
     SELECT i.tenant_id, i.id, i.worker_id, i.trigger, i.priority, i.input, i.triggered_by,
-           i.scheduled_at, i.retry_of, w.max_retries, w.version, i.created_at
+           i.scheduled_at, i.retry_of, i.schedule_id, w.max_retries, w.version, i.created_at
     FROM item i JOIN worker w ON w.id = i.worker_id AND w.tenant_id = i.tenant_id AND w.status = 'active'
     ON CONFLICT DO NOTHING
     RETURNING id, max_retries, worker_version
@@ -147,6 +148,7 @@ async def insert_jobs(
         [i.id in starting for i in items],
         None if here is None else here.executor_id,
         [] if here is None else here.runtimes,
+        [i.schedule_id for i in items],
     )
     answers: dict[str, Accepted | Refused] = {
         job_id: Refused(status) if retries is None else Accepted(retries, version, revision, started)

@@ -1,0 +1,100 @@
+"""Fires schedules: the one clock. What a firing is and why it is exactly one: schedules/firing.py."""
+
+from datetime import datetime
+from typing import Final
+
+from runwright.core.clock import Clock
+from runwright.core.notices import Notice
+from runwright.db.pool import Database, transient
+from runwright.engine.loop import PassLoop
+from runwright.jobs.signals import JobSignals
+from runwright.schedules.firing import Fired, fire_due
+from runwright.schedules.maker import make_jobs
+from runwright.schedules.service import refresh_cursors
+from runwright.schedules.store.ticks import due_ids, next_due_at
+
+LOOK_SECONDS: Final = 0.5
+"""The longest pause, for schedules that were made or resumed meanwhile, anywhere."""
+
+_BATCH: Final = 250
+
+
+class Scheduler:
+    """Sleeps until the next tick is due, at most half a second. Any number may run, on any machines."""
+
+    def __init__(
+        self, db: Database, *, clock: Clock, signals: JobSignals, notice: Notice, batch: int = _BATCH
+    ) -> None:
+        self._db = db
+        self._clock = clock
+        self._signals = signals
+        self._notice = notice
+        self._batch = batch
+        self._refreshed = False
+        self.loop = PassLoop("scheduler", self._make_pass, notice=notice)
+
+    async def start(self) -> None:
+        """Begin to fire."""
+        self.loop.start()
+
+    async def stop(self) -> None:
+        """Fire no more; what was being fired is committed."""
+        await self.loop.stop()
+
+    async def _make_pass(self) -> float:
+        now = self._clock()
+        if not self._refreshed:
+            await self._refresh(now)
+        try:
+            done = await fire_due(self._db, make_jobs, now=now, limit=self._batch)
+        except Exception as error:
+            if transient(error):
+                raise
+            self._notice("ticks_not_fired_together", error=f"{type(error).__name__}: {error}")
+            await self._fire_one_by_one(now)
+            return LOOK_SECONDS
+        self._tell(done)
+        if done.schedules == self._batch:
+            return 0.0
+        return await self._pause()
+
+    async def _pause(self) -> float:
+        at = await next_due_at(self._db)
+        if at is None:
+            return LOOK_SECONDS
+        return min(max((at - self._clock()).total_seconds(), 0.001), LOOK_SECONDS)
+
+    async def _refresh(self, now: datetime) -> None:
+        """Once, for a release with newer zone rules: ticks that are to come are where those put them."""
+        while moved := await refresh_cursors(self._db, now=now, limit=self._batch):
+            self._notice("schedules_moved_to_newer_zone_rules", schedules=moved)
+        self._refreshed = True
+
+    async def _fire_one_by_one(self, now: datetime) -> None:
+        """Find the schedule that spoils its batch, and let the others pass."""
+        for schedule_id in await due_ids(self._db, now=now, limit=self._batch):
+            try:
+                self._tell(await fire_due(self._db, make_jobs, now=now, limit=1, only=schedule_id))
+            except Exception as error:
+                if transient(error):
+                    raise
+                self._notice(
+                    "schedule_not_fired", schedule_id=schedule_id, error=f"{type(error).__name__}: {error}"
+                )
+
+    def _tell(self, done: Fired) -> None:
+        if done.fired:
+            self._signals.jobs_ready()
+        if done.schedules:
+            self._notice(
+                "ticks_judged",
+                schedules=done.schedules,
+                fired=done.fired,
+                skipped=done.skipped,
+                missed=done.missed,
+                latest_ms=done.latest_ms,
+            )
+        if done.missed:
+            self._notice("ticks_missed", ticks=done.missed)
+        if done.stopped:
+            self._notice("schedules_stopped", schedules=done.stopped)

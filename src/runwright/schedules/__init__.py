@@ -1,0 +1,1 @@
+"""Schedules and ticks: the clock, and the jobs that it makes."""

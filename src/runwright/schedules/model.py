@@ -1,0 +1,111 @@
+"""What a schedule is, and a tick."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import msgspec
+
+from runwright.core.ticks import CatchUp, Overlap, Policy, TickReason, TickStatus
+from runwright.core.timetable import Firing, Timetable, timetable_of
+
+DEFAULT_GRACE_SECONDS = 30
+
+
+class Schedule(msgspec.Struct, frozen=True, kw_only=True):
+    """A schedule as the API shows it. `input` is JSON text that is passed through."""
+
+    id: str
+    tenant_id: str
+    worker_id: str
+    name: str | None
+    cron: str
+    timezone: str
+    input: msgspec.Raw
+    enabled: bool
+    catch_up: CatchUp
+    overlap: Overlap
+    misfire_grace_seconds: int
+    jitter_seconds: int
+    next_run_at: datetime | None
+    last_tick_at: datetime | None
+    last_run_at: datetime | None
+    last_job_id: str | None
+    missed_count: int
+    created_by: str
+    created_at: datetime
+    updated_at: datetime
+
+    @property
+    def policy(self) -> Policy:
+        """What becomes of its late ticks."""
+        return Policy(
+            catch_up=self.catch_up,
+            grace_seconds=self.misfire_grace_seconds,
+            jitter_seconds=self.jitter_seconds,
+        )
+
+    @property
+    def timetable(self) -> Timetable:
+        """When it fires; raises CronError or UnknownZoneError where newer rules know it no more."""
+        return timetable_of(self.cron, self.timezone)
+
+
+class NewSchedule(msgspec.Struct, frozen=True, kw_only=True):
+    """What a caller gives to create a schedule; already validated."""
+
+    worker_id: str
+    cron: str
+    timezone: str
+    name: str | None = None
+    input: msgspec.Raw = msgspec.Raw(b"{}")
+    enabled: bool = True
+    catch_up: CatchUp = CatchUp.NONE
+    overlap: Overlap = Overlap.ALLOW
+    misfire_grace_seconds: int = DEFAULT_GRACE_SECONDS
+    jitter_seconds: int = 0
+
+
+class ScheduleChanges(msgspec.Struct, frozen=True, kw_only=True):
+    """What a PATCH changes; UNSET fields stay."""
+
+    worker_id: str | msgspec.UnsetType = msgspec.UNSET
+    cron: str | msgspec.UnsetType = msgspec.UNSET
+    timezone: str | msgspec.UnsetType = msgspec.UNSET
+    name: str | None | msgspec.UnsetType = msgspec.UNSET
+    input: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    enabled: bool | msgspec.UnsetType = msgspec.UNSET
+    catch_up: CatchUp | msgspec.UnsetType = msgspec.UNSET
+    overlap: Overlap | msgspec.UnsetType = msgspec.UNSET
+    misfire_grace_seconds: int | msgspec.UnsetType = msgspec.UNSET
+    jitter_seconds: int | msgspec.UnsetType = msgspec.UNSET
+
+
+class ScheduleFilter(msgspec.Struct, frozen=True, kw_only=True):
+    """Which schedules to list."""
+
+    worker_id: str | None = None
+    enabled: bool | None = None
+    name_contains: str | None = None
+
+
+class Tick(msgspec.Struct, frozen=True, kw_only=True):
+    """One expected firing and what became of it; with a `count`, several that were missed together."""
+
+    schedule_id: str
+    scheduled_for: datetime
+    due_at: datetime
+    status: TickStatus
+    reason: TickReason | None
+    job_id: str | None
+    decided_at: datetime
+    count: int = 1
+    through: datetime | None = None
+
+
+class Preview(msgspec.Struct, frozen=True, kw_only=True):
+    """The next firings of an expression in a zone."""
+
+    cron: str
+    timezone: str
+    timetable: Timetable
+    firings: Sequence[Firing]

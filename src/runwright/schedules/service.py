@@ -1,0 +1,203 @@
+"""Schedules, as callers use them. Shapes: schedules/model.py; errors: core/errors.py."""
+
+from datetime import datetime
+from itertools import islice
+from typing import Final
+
+import msgspec
+
+from runwright.core.clock import Clock
+from runwright.core.errors import ConflictError, NotFoundError
+from runwright.core.ids import new_id
+from runwright.core.paging import Listing, PageRequest
+from runwright.core.roles import Caller
+from runwright.core.ticks import TickReason, TickStatus, due_time
+from runwright.core.timetable import timetable_of
+from runwright.core.zones import RULES_VERSION
+from runwright.db.pool import Database, PoolConnection
+from runwright.schedules.model import (
+    NewSchedule,
+    Preview,
+    Schedule,
+    ScheduleChanges,
+    ScheduleFilter,
+    Tick,
+)
+from runwright.schedules.store.definitions import (
+    delete_schedule,
+    fetch_schedule,
+    insert_schedule,
+    list_schedules,
+    lock_outdated,
+    lock_worker,
+    update_schedule,
+)
+from runwright.schedules.store.ticks import Advance, list_ticks, record_ticks
+
+_CLOCK_FIELDS: Final = ("cron", "timezone", "jitter_seconds", "enabled")
+_DEPRECATED: Final = "deprecated"
+
+
+class Schedules:
+    """Make, change and look at schedules. A call returns after what it did is committed."""
+
+    def __init__(self, db: Database, *, clock: Clock) -> None:
+        self._db = db
+        self._clock = clock
+
+    async def create(self, caller: Caller, new: NewSchedule) -> Schedule:
+        """Make a schedule; its first tick is the first one after now.
+
+        Raises NotFoundError (no such worker), ConflictError (the worker is deprecated).
+        """
+        now = self._clock()
+        schedule = Schedule(
+            **{name: getattr(new, name) for name in NewSchedule.__struct_fields__},
+            id=new_id("sch", now),
+            tenant_id=caller.tenant_id,
+            next_run_at=_first_after(now, new.cron, new.timezone) if new.enabled else None,
+            last_tick_at=None,
+            last_run_at=None,
+            last_job_id=None,
+            missed_count=0,
+            created_by=caller.user_id,
+            created_at=now,
+            updated_at=now,
+        )
+        async with self._db.acquire() as db, db.transaction():
+            await _require_worker(db, schedule)
+            await insert_schedule(db, schedule)
+        return schedule
+
+    async def get(self, tenant_id: str, schedule_id: str) -> Schedule:
+        """Return one schedule of the tenant."""
+        schedule = await fetch_schedule(self._db, tenant_id=tenant_id, schedule_id=schedule_id)
+        if schedule is None:
+            raise _no_schedule(schedule_id)
+        return schedule
+
+    async def list(self, tenant_id: str, which: ScheduleFilter, page: PageRequest) -> Listing[Schedule]:
+        """Return a page of the tenant's schedules, newest first."""
+        return await list_schedules(self._db, tenant_id=tenant_id, which=which, page=page)
+
+    async def change(self, caller: Caller, schedule_id: str, changes: ScheduleChanges) -> Schedule:
+        """Change a schedule. A new time of firing, a pause and a resume set its clock anew, from now.
+
+        A tick that was due and not judged yet when the clock is set anew is recorded as skipped.
+        Raises as `create` does.
+        """
+        now = self._clock()
+        async with self._db.acquire() as db, db.transaction():
+            schedule = await fetch_schedule(
+                db, tenant_id=caller.tenant_id, schedule_id=schedule_id, lock=True
+            )
+            if schedule is None:
+                raise _no_schedule(schedule_id)
+            changed = _apply(schedule, changes)
+            if changed == schedule:
+                return schedule
+            changed = msgspec.structs.replace(changed, updated_at=max(now, schedule.updated_at))
+            if changed.enabled or changed.worker_id != schedule.worker_id:
+                await _require_worker(db, changed)
+            if any(getattr(changed, name) != getattr(schedule, name) for name in _CLOCK_FIELDS):
+                await _skip_due(db, schedule, now)
+                changed = _set_clock(changed, now)
+            await update_schedule(db, changed)
+            return changed
+
+    async def delete(self, caller: Caller, schedule_id: str) -> None:
+        """Delete a schedule and its ticks; the jobs that it made go on."""
+        async with self._db.acquire() as db, db.transaction():
+            if not await delete_schedule(db, tenant_id=caller.tenant_id, schedule_id=schedule_id):
+                raise _no_schedule(schedule_id)
+
+    async def ticks(
+        self, tenant_id: str, schedule_id: str, status: TickStatus | None, page: PageRequest
+    ) -> Listing[Tick]:
+        """Return a page of what became of a schedule's ticks, the latest first."""
+        schedule = await self.get(tenant_id, schedule_id)
+        return await list_ticks(self._db, schedule_id=schedule.id, status=status, page=page)
+
+    async def preview(self, tenant_id: str, schedule_id: str, count: int) -> Preview:
+        """Return the next firings of a schedule, as if it were enabled."""
+        schedule = await self.get(tenant_id, schedule_id)
+        return self.preview_of(schedule.cron, schedule.timezone, count)
+
+    def preview_of(self, cron: str, timezone: str, count: int) -> Preview:
+        """Return the next firings of an expression that no schedule need have."""
+        timetable = timetable_of(cron, timezone)
+        firings = list(islice(timetable.firings_after(self._clock()), count))
+        return Preview(cron=cron, timezone=timezone, timetable=timetable, firings=firings)
+
+
+async def refresh_cursors(db: Database, *, now: datetime, limit: int) -> int:
+    """Compute anew what was computed with other zone rules; returns how many schedules, at most `limit`."""
+    async with db.acquire() as connection, connection.transaction():
+        outdated = await lock_outdated(connection, now=now, limit=limit)
+        for schedule in outdated:
+            await update_schedule(connection, _set_clock(schedule, now))
+    return len(outdated)
+
+
+def _no_schedule(schedule_id: str) -> NotFoundError:
+    return NotFoundError(f"There is no schedule {schedule_id}.")
+
+
+def _first_after(at: datetime, cron: str, timezone: str) -> datetime | None:
+    return timetable_of(cron, timezone).next_after(at)
+
+
+def _set_clock(schedule: Schedule, now: datetime) -> Schedule:
+    """Return the schedule with its cursor from now on, and past every tick that was judged."""
+    at = None
+    if schedule.enabled:
+        start = now if schedule.last_tick_at is None else max(now, schedule.last_tick_at)
+        at = _first_after(start, schedule.cron, schedule.timezone)
+    return msgspec.structs.replace(schedule, next_run_at=at)
+
+
+def _apply(schedule: Schedule, changes: ScheduleChanges) -> Schedule:
+    given = {name: getattr(changes, name) for name in ScheduleChanges.__struct_fields__}
+    values = {name: value for name, value in given.items() if value is not msgspec.UNSET}
+    changed = msgspec.structs.replace(schedule, **values)
+    if bytes(changed.input) == bytes(schedule.input):
+        changed = msgspec.structs.replace(changed, input=schedule.input)
+    return changed
+
+
+async def _require_worker(db: PoolConnection, schedule: Schedule) -> None:
+    status = await lock_worker(db, tenant_id=schedule.tenant_id, worker_id=schedule.worker_id)
+    if status is None:
+        raise NotFoundError(f"There is no worker {schedule.worker_id}.")
+    if status == _DEPRECATED:
+        raise ConflictError(f"The worker {schedule.worker_id} is deprecated; its schedules cannot fire.")
+
+
+async def _skip_due(db: PoolConnection, schedule: Schedule, now: datetime) -> None:
+    """Record the tick that was due while the schedule changes; the cursor is set by the caller."""
+    at, due_at = schedule.next_run_at, due_time(schedule.id, schedule.next_run_at, schedule.policy)
+    if at is None or due_at is None or due_at > now:
+        return
+    more = schedule.timetable.count(at, now)
+    tick = Tick(
+        schedule_id=schedule.id,
+        scheduled_for=at,
+        due_at=due_at,
+        status=TickStatus.SKIPPED,
+        reason=TickReason.SCHEDULE_CHANGED,
+        job_id=None,
+        decided_at=now,
+        count=1 + more,
+        through=now if more else None,
+    )
+    advance = Advance(
+        schedule_id=schedule.id,
+        enabled=schedule.enabled,
+        next_run_at=at,
+        due_at=due_at,
+        last_tick_at=now,
+        last_run_at=None,
+        last_job_id=None,
+        missed=0,
+    )
+    await record_ticks(db, ticks=[tick], advances=[advance], zone_rules=RULES_VERSION)

@@ -1,0 +1,166 @@
+"""The SQL of schedules as their owners see and change them."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from asyncpg import Record
+
+from runwright.core.paging import EXACT_COUNT_LIMIT, Listing, PageRequest
+from runwright.core.ticks import CatchUp, Overlap, due_time
+from runwright.core.zones import RULES_VERSION
+from runwright.db.pool import Database, PoolConnection
+from runwright.schedules.model import Schedule, ScheduleFilter
+
+COLUMNS: Final = ", ".join(f"s.{name}" for name in Schedule.__struct_fields__)
+
+
+def schedule_from_row(row: Record) -> Schedule:
+    """Build a schedule from a row with `COLUMNS`; further columns are left out."""
+    values: dict[str, Any] = {name: row[name] for name in Schedule.__struct_fields__}
+    values["catch_up"] = CatchUp(values["catch_up"])
+    values["overlap"] = Overlap(values["overlap"])
+    return Schedule(**values)
+
+
+async def insert_schedule(db: PoolConnection, schedule: Schedule) -> None:
+    """Insert a schedule with its cursor."""
+    await db.execute(
+        """
+        INSERT INTO schedules (id, tenant_id, worker_id, name, cron, timezone, input, enabled, catch_up,
+                               overlap, misfire_grace_seconds, jitter_seconds, next_run_at, due_at,
+                               zone_rules, created_by, created_at, updated_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
+        """,
+        schedule.id,
+        schedule.tenant_id,
+        *_changing_values(schedule),
+        schedule.created_by,
+        schedule.created_at,
+        schedule.updated_at,
+    )
+
+
+async def update_schedule(db: PoolConnection, schedule: Schedule) -> None:
+    """Write what an owner may change, and the cursor, of a schedule that the same transaction has locked."""
+    await db.execute(
+        """
+        UPDATE schedules SET worker_id = $2, name = $3, cron = $4, timezone = $5, input = $6, enabled = $7,
+            catch_up = $8, overlap = $9, misfire_grace_seconds = $10, jitter_seconds = $11,
+            next_run_at = $12, due_at = $13, zone_rules = $14, updated_at = $15
+        WHERE id = $1
+        """,
+        schedule.id,
+        *_changing_values(schedule),
+        schedule.updated_at,
+    )
+
+
+def _changing_values(schedule: Schedule) -> tuple[object, ...]:
+    return (
+        schedule.worker_id,
+        schedule.name,
+        schedule.cron,
+        schedule.timezone,
+        schedule.input,
+        schedule.enabled,
+        schedule.catch_up,
+        schedule.overlap,
+        schedule.misfire_grace_seconds,
+        schedule.jitter_seconds,
+        schedule.next_run_at,
+        due_time(schedule.id, schedule.next_run_at, schedule.policy),
+        RULES_VERSION,
+    )
+
+
+async def delete_schedule(db: PoolConnection, *, tenant_id: str, schedule_id: str) -> bool:
+    """Delete a schedule and its ticks; tells whether there was one. Its jobs go on."""
+    gone = await db.fetchval(
+        "DELETE FROM schedules WHERE tenant_id = $1 AND id = $2 RETURNING true", tenant_id, schedule_id
+    )
+    if gone:
+        await db.execute("DELETE FROM ticks WHERE schedule_id = $1", schedule_id)
+    return bool(gone)
+
+
+async def fetch_schedule(
+    db: Database | PoolConnection, *, tenant_id: str, schedule_id: str, lock: bool = False
+) -> Schedule | None:
+    """Return a schedule of the tenant; `lock` holds its row until the transaction ends."""
+    row = await db.fetchrow(
+        f"SELECT {COLUMNS} FROM schedules s WHERE s.tenant_id = $1 AND s.id = $2"
+        + (" FOR UPDATE" if lock else ""),
+        tenant_id,
+        schedule_id,
+    )
+    return None if row is None else schedule_from_row(row)
+
+
+async def list_schedules(
+    db: Database, *, tenant_id: str, which: ScheduleFilter, page: PageRequest
+) -> Listing[Schedule]:
+    """Return a page of the tenant's schedules, newest first."""
+    params: list[object] = [tenant_id]
+    where = "s.tenant_id = $1"
+    if which.worker_id is not None:
+        params.append(which.worker_id)
+        where += f" AND s.worker_id = ${len(params)}"
+    if which.enabled is not None:
+        params.append(which.enabled)
+        where += f" AND s.enabled = ${len(params)}"
+    if which.name_contains is not None:
+        params.append(which.name_contains)
+        where += f" AND strpos(lower(s.name), lower(${len(params)})) > 0"
+    total: int = await db.fetchval(
+        f"SELECT count(*) FROM (SELECT 1 FROM schedules s WHERE {where} LIMIT {EXACT_COUNT_LIMIT}) AS few",
+        *params,
+    )
+    offset = (page.page - 1) * page.per_page
+    if page.after_id is not None:
+        params.append(page.after_id)
+        where, offset = f"{where} AND s.id < ${len(params)}", 0
+    rows = await db.fetch(
+        f"SELECT {COLUMNS} FROM schedules s WHERE {where} ORDER BY s.id DESC"
+        f" LIMIT {page.per_page + 1} OFFSET {offset}",
+        *params,
+    )
+    schedules = [schedule_from_row(row) for row in rows[: page.per_page]]
+    more = len(rows) > page.per_page
+    return Listing(rows=schedules, total=total, has_more=more, next_id=schedules[-1].id if more else None)
+
+
+async def lock_worker(db: PoolConnection, *, tenant_id: str, worker_id: str) -> str | None:
+    """Return the status of a worker of the tenant, which stays so until the transaction ends."""
+    status: str | None = await db.fetchval(
+        "SELECT status FROM workers WHERE tenant_id = $1 AND id = $2 FOR SHARE", tenant_id, worker_id
+    )
+    return status
+
+
+async def stop_schedules_of_deprecated(db: Database, *, now: datetime) -> int:
+    """Disable the schedules whose worker is deprecated; returns how many."""
+    rows = await db.fetch(
+        """
+        UPDATE schedules s SET enabled = false, next_run_at = NULL, due_at = NULL, updated_at = $1
+        FROM workers w
+        WHERE w.id = s.worker_id AND w.status = 'deprecated' AND s.enabled
+        RETURNING 1
+        """,
+        now,
+    )
+    return len(rows)
+
+
+async def lock_outdated(db: PoolConnection, *, now: datetime, limit: int) -> Sequence[Schedule]:
+    """Lock schedules whose next tick was computed with other zone rules than ours and is not due yet."""
+    rows = await db.fetch(
+        f"""
+        SELECT {COLUMNS} FROM schedules s WHERE s.due_at > $1 AND s.zone_rules <> $2
+        LIMIT $3 FOR UPDATE SKIP LOCKED
+        """,
+        now,
+        RULES_VERSION,
+        limit,
+    )
+    return [schedule_from_row(row) for row in rows]

@@ -1,0 +1,199 @@
+"""The SQL of the clock: finding due schedules, and writing down what became of their ticks."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+
+import msgspec
+from asyncpg import Record
+
+from runwright.core.ids import floor_id, time_of
+from runwright.core.paging import EXACT_COUNT_LIMIT, Listing, PageRequest
+from runwright.core.ticks import TickReason, TickStatus
+from runwright.db.pool import Database, PoolConnection
+from runwright.schedules.model import Schedule, Tick
+from runwright.schedules.store.definitions import COLUMNS, schedule_from_row
+
+
+class DueSchedule(msgspec.Struct, frozen=True):
+    """A schedule with a tick that is due, locked; `busy`: the job of its last firing lives."""
+
+    schedule: Schedule
+    busy: bool
+
+
+class Advance(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a schedule's clock goes; what is None stays as it is."""
+
+    schedule_id: str
+    enabled: bool
+    next_run_at: datetime | None
+    due_at: datetime | None
+    last_tick_at: datetime
+    last_run_at: datetime | None
+    last_job_id: str | None
+    missed: int
+
+
+async def lock_due(
+    db: PoolConnection, *, now: datetime, limit: int, only: str | None = None
+) -> list[DueSchedule]:
+    """Lock schedules with a due tick, the longest due first; those that another scheduler holds are skipped.
+
+    Eligible is every enabled schedule whose cursor is due. Whoever holds the lock judges the ticks
+    and moves the cursor in the same transaction, so no tick is judged twice, and one whose
+    transaction is lost is judged by whoever locks the schedule next.
+    """
+    rows = await db.fetch(
+        f"""
+        SELECT {COLUMNS}, s.overlap = 'skip' AND EXISTS (
+            SELECT FROM job_queue q WHERE q.tenant_id = s.tenant_id AND q.job_id = s.last_job_id
+        ) AS busy
+        FROM schedules s
+        WHERE s.due_at <= $1 AND ($3::text IS NULL OR s.id = $3)
+        ORDER BY s.due_at, s.id LIMIT $2 FOR UPDATE OF s SKIP LOCKED
+        """,
+        now,
+        limit,
+        only,
+    )
+    return [DueSchedule(schedule_from_row(row), row["busy"]) for row in rows]
+
+
+async def due_ids(db: Database, *, now: datetime, limit: int) -> list[str]:
+    """Return which schedules have a due tick, without locking them."""
+    rows = await db.fetch(
+        "SELECT id FROM schedules WHERE due_at <= $1 ORDER BY due_at, id LIMIT $2", now, limit
+    )
+    return [row[0] for row in rows]
+
+
+async def next_due_at(db: Database) -> datetime | None:
+    """Return when the next tick of all is due."""
+    at: datetime | None = await db.fetchval("SELECT min(due_at) FROM schedules WHERE due_at IS NOT NULL")
+    return at
+
+
+_RECORD: Final = """
+WITH tick AS (
+    INSERT INTO ticks (schedule_id, scheduled_for, due_at, status, reason, job_id, decided_at, count, through)
+    SELECT * FROM unnest($2::text[], $3::timestamptz[], $4::timestamptz[], $5::text[], $6::text[], $7::text[],
+                         $8::timestamptz[], $9::integer[], $10::timestamptz[])
+    RETURNING schedule_id, status, decided_at
+), event AS (
+    INSERT INTO events (tenant_id, type, subject_id, created_at)
+    SELECT s.tenant_id, t.type, s.id, t.decided_at
+    FROM (
+        SELECT schedule_id, 'schedule.fired' AS type, decided_at FROM tick WHERE status = 'fired'
+        UNION ALL
+        SELECT schedule_id, 'schedule.skipped', decided_at FROM tick WHERE status = 'skipped'
+        UNION ALL
+        SELECT DISTINCT schedule_id, 'schedule.skipped', decided_at FROM tick WHERE status = 'missed'
+    ) t JOIN schedules s ON s.id = t.schedule_id
+)
+UPDATE schedules s
+SET enabled = a.enabled, next_run_at = a.next_run_at, due_at = a.due_at,
+    last_tick_at = greatest(s.last_tick_at, a.last_tick_at),
+    last_run_at = coalesce(a.last_run_at, s.last_run_at),
+    last_job_id = coalesce(a.last_job_id, s.last_job_id),
+    missed_count = s.missed_count + a.missed,
+    zone_rules = $1
+FROM unnest($11::text[], $12::boolean[], $13::timestamptz[], $14::timestamptz[], $15::timestamptz[],
+            $16::timestamptz[], $17::text[], $18::bigint[])
+     AS a (id, enabled, next_run_at, due_at, last_tick_at, last_run_at, last_job_id, missed)
+WHERE s.id = a.id
+"""
+
+
+async def record_ticks(
+    db: PoolConnection, *, ticks: Sequence[Tick], advances: Sequence[Advance], zone_rules: str
+) -> None:
+    """Write what became of ticks, say so in the event log, and move the clocks on.
+
+    Ticks that were missed make one event for each schedule, however many they are.
+    """
+    await db.execute(
+        _RECORD,
+        zone_rules,
+        [t.schedule_id for t in ticks],
+        [t.scheduled_for for t in ticks],
+        [t.due_at for t in ticks],
+        [t.status for t in ticks],
+        [t.reason for t in ticks],
+        [t.job_id for t in ticks],
+        [t.decided_at for t in ticks],
+        [t.count for t in ticks],
+        [t.through for t in ticks],
+        [a.schedule_id for a in advances],
+        [a.enabled for a in advances],
+        [a.next_run_at for a in advances],
+        [a.due_at for a in advances],
+        [a.last_tick_at for a in advances],
+        [a.last_run_at for a in advances],
+        [a.last_job_id for a in advances],
+        [a.missed for a in advances],
+    )
+
+
+def _tick(row: Record) -> Tick:
+    return Tick(
+        schedule_id=row["schedule_id"],
+        scheduled_for=row["scheduled_for"],
+        due_at=row["due_at"],
+        status=TickStatus(row["status"]),
+        reason=None if row["reason"] is None else TickReason(row["reason"]),
+        job_id=row["job_id"],
+        decided_at=row["decided_at"],
+        count=row["count"],
+        through=row["through"],
+    )
+
+
+async def list_ticks(
+    db: Database, *, schedule_id: str, status: TickStatus | None, page: PageRequest
+) -> Listing[Tick]:
+    """Return a page of a schedule's ticks, the latest nominal time first.
+
+    A tick has no id of its own: its cursor is the id that a tick of its nominal time would have.
+    """
+    params: list[object] = [schedule_id]
+    where = "schedule_id = $1"
+    if status is not None:
+        params.append(status)
+        where += f" AND status = ${len(params)}"
+    total: int = await db.fetchval(
+        f"SELECT count(*) FROM (SELECT 1 FROM ticks WHERE {where} LIMIT {EXACT_COUNT_LIMIT}) AS bounded",
+        *params,
+    )
+    offset = (page.page - 1) * page.per_page
+    if page.after_id is not None:
+        params.append(time_of(page.after_id))
+        where, offset = f"{where} AND scheduled_for < ${len(params)}", 0
+    rows = await db.fetch(
+        f"SELECT * FROM ticks WHERE {where} ORDER BY scheduled_for DESC"
+        f" LIMIT {page.per_page + 1} OFFSET {offset}",
+        *params,
+    )
+    ticks = [_tick(row) for row in rows[: page.per_page]]
+    more = len(rows) > page.per_page
+    return Listing(
+        rows=ticks,
+        total=total,
+        has_more=more,
+        next_id=floor_id("tck", ticks[-1].scheduled_for) if more else None,
+    )
+
+
+async def forget_ticks(db: Database, *, before: datetime, limit: int) -> int:
+    """Delete up to `limit` ticks that were judged before then; returns how many."""
+    rows = await db.fetch(
+        """
+        DELETE FROM ticks WHERE (schedule_id, scheduled_for) IN (
+            SELECT schedule_id, scheduled_for FROM ticks WHERE decided_at < $1
+            ORDER BY decided_at LIMIT $2 FOR UPDATE SKIP LOCKED
+        ) RETURNING 1
+        """,
+        before,
+        limit,
+    )
+    return len(rows)
