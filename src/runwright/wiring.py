@@ -30,8 +30,8 @@ from runwright.engine.preparation import Preparation
 from runwright.engine.promoter import Promoter
 from runwright.engine.pruner import Pruner
 from runwright.engine.reaper import Reaper
-from runwright.engine.tallies import TallyFolder
 from runwright.engine.scheduler import Scheduler
+from runwright.engine.tallies import TallyFolder
 from runwright.health import HealthReporter
 from runwright.http.server import HttpServer, build_app
 from runwright.http.services import EdgeSettings, Services
