@@ -61,6 +61,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             " under root /var/lib/runwright, else $XDG_DATA_HOME/runwright or ~/.local/share/runwright."
         ),
     ] = msgspec.field(default_factory=default_data_dir)
+    cache_dir: Annotated[
+        Path | None,
+        Meta(
+            description="Where bundles and what they depend on are unpacked, and uploads pass through."
+            " Default: data_dir/cache. It may be lost at any time."
+        ),
+    ] = None
+    cache_limit_bytes: Annotated[
+        Size, Meta(description="Unpacked bundles and dependencies above this are removed, oldest use first.")
+    ] = 10 * 1024 * 1024 * 1024
     database_url: Annotated[
         str | None,
         Meta(description="A PostgreSQL (15 or later) of your own; without it one is started in data_dir."),
@@ -132,6 +142,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         10_000
     )
     body_limit_bytes: Annotated[int, Meta(ge=1024, description="Largest request body.")] = 2 * 1024 * 1024
+    bundle_limit_bytes: Annotated[int, Meta(ge=1024, description="Largest bundle as it is sent.")] = (
+        50 * 1024 * 1024
+    )
+    bundle_unpacked_bytes: Annotated[Size, Meta(description="Most that a bundle unpacks to.")] = (
+        256 * 1024 * 1024
+    )
+    bundle_files: Annotated[Size, Meta(description="Most files in a bundle.")] = 10_000
     python_path: Annotated[
         str | None, Meta(description="The python that workers run on. Default: the best one on this host.")
     ] = None

@@ -11,6 +11,7 @@ import signal
 import socket
 import sys
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -26,6 +27,7 @@ from runwright.db.migrate import migrate
 from runwright.db.pool import Database, connect, open_pool
 from runwright.demo import run_demo
 from runwright.engine.executor import Executor, ExecutorSettings
+from runwright.engine.files import CachedFiles
 from runwright.engine.preparation import Preparation
 from runwright.engine.promoter import Promoter
 from runwright.engine.pruner import Pruner
@@ -52,6 +54,11 @@ from runwright.schedules.service import Schedules
 from runwright.schedules.store.definitions import stop_schedules_of_deprecated
 from runwright.tenants.platform_key import platform_key
 from runwright.tenants.service import Keys
+from runwright.workers.bundles.folders import FolderCache
+from runwright.workers.bundles.members import Limits
+from runwright.workers.bundles.reader import BundleReader
+from runwright.workers.deployments import Deployments
+from runwright.workers.layers.store import fetch_layer
 from runwright.workers.service import Workers
 from runwright.workers.vault.keyring import Keyring
 from runwright.workers.vault.keys import KeySource, load_keyring
@@ -64,6 +71,7 @@ ENGINE_CONNECTIONS: Final = 4
 
 SUBMIT_CONNECTIONS: Final = 2
 _CANCEL_BATCH: Final = 1000
+LAYER_LIMITS: Final = Limits(unpacked_bytes=512 * 1024 * 1024, files=50_000, links=True)
 
 
 class Foundation(msgspec.Struct, frozen=True):
@@ -209,6 +217,7 @@ async def _start_executor(f: Foundation, stop: _Stop, stack: AsyncExitStack) -> 
             on_room=executor.on_room,
         )
 
+    files = await _open_files(f, stack)
     executor = Executor(
         f.db,
         settings=ExecutorSettings(
@@ -226,7 +235,7 @@ async def _start_executor(f: Foundation, stop: _Stop, stack: AsyncExitStack) -> 
         signals=f.signals,
         notice=f.notice,
         make_pool=make_pool,
-        preparation=Preparation(secrets=_open_vault(f, f.db, stack)),
+        preparation=Preparation(secrets=_open_vault(f, f.db, stack), files=files),
     )
     promoter = Promoter(f.db, clock=f.clock, signals=f.signals, notice=f.notice)
 
@@ -241,6 +250,33 @@ async def _start_executor(f: Foundation, stop: _Stop, stack: AsyncExitStack) -> 
     await executor.start()
     await promoter.start()
     return executor
+
+
+async def _open_files(f: Foundation, stack: AsyncExitStack) -> CachedFiles:
+    """Return the files of versions on this machine."""
+
+    async def layer_digest(key: str) -> str | None:
+        layer = await fetch_layer(f.db, key=key)
+        return layer.digest if layer else None
+
+    cache = FolderCache(
+        f.db,
+        root=_cache_dir(f.settings),
+        limit_bytes=f.settings.cache_limit_bytes,
+        limits={"bundles": _bundle_limits(f.settings), "layers": LAYER_LIMITS},
+    )
+    files = CachedFiles(cache, layer_digest, notice=f.notice)
+    stack.push_async_callback(files.stop)
+    await files.start()
+    return files
+
+
+def _cache_dir(settings: Settings) -> Path:
+    return settings.cache_dir or settings.data_dir / "cache"
+
+
+def _bundle_limits(settings: Settings) -> Limits:
+    return Limits(unpacked_bytes=settings.bundle_unpacked_bytes, files=settings.bundle_files)
 
 
 def chosen_paths(settings: Settings) -> Paths:
@@ -293,9 +329,12 @@ async def _start_http(f: Foundation, executor: Executor | None, stop: _Stop, sta
         unknown = RuntimeInfo(name=name, ready=False, reason="no such runtime")
         return f.host.runtimes.get(name, unknown)
 
+    spool_dir = _cache_dir(settings) / "spool"
+    reader = BundleReader(db, limits=_bundle_limits(settings), spool_dir=spool_dir)
     reporter = HealthReporter(db, host=f.host, executor=executor, draining=stop.asked.is_set)
     services = Services(
-        workers=Workers(db, clock=f.clock, on_deprecated=end_deprecated),
+        workers=Workers(db, reader, clock=f.clock, on_deprecated=end_deprecated),
+        deployments=Deployments(db, reader, clock=f.clock),
         jobs=jobs,
         queues=Queues(db, clock=f.clock),
         analytics=Analytics(db, clock=f.clock),
@@ -307,7 +346,11 @@ async def _start_http(f: Foundation, executor: Executor | None, stop: _Stop, sta
         metrics=f.metrics,
         clock=f.clock,
     )
-    edge = EdgeSettings(body_limit_bytes=settings.body_limit_bytes)
+    edge = EdgeSettings(
+        body_limit_bytes=settings.body_limit_bytes,
+        upload_limit_bytes=settings.bundle_limit_bytes,
+        spool_dir=spool_dir,
+    )
     server = HttpServer(build_app(services, edge), host=settings.host, port=settings.port, edge=edge)
     stack.push_async_callback(server.stop)
     return await server.start()

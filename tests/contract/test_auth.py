@@ -28,6 +28,7 @@ def all_routes() -> Iterator[Route]:
     nobody = cast("Any", None)  # the routes are looked at, not called
     services = Services(
         workers=nobody,
+        deployments=nobody,
         jobs=nobody,
         queues=nobody,
         analytics=nobody,
@@ -57,7 +58,7 @@ WRITES = [(method, path) for method, path in ROUTES if method != "GET"]
 
 def filled(path: str, *, worker_id: str, job_id: str, schedule_id: str) -> str:
     """The path below /v1/ava with ids in place of its parameters."""
-    ids = {"worker_id": worker_id, "job_id": job_id, "schedule_id": schedule_id}
+    ids = {"version": "1", "worker_id": worker_id, "job_id": job_id, "schedule_id": schedule_id}
     return re.sub(r"\{(\w+):str\}", lambda found: ids[found[1]], path).removeprefix("/v1/ava")
 
 

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import asyncpg
 import pytest
 from prometheus_client import CollectorRegistry
+from tests.bundles import no_bundles
 from tests.contract.client import Json
 
 from runwright.core.clock import system_clock
@@ -26,6 +27,7 @@ from runwright.jobs.signals import JobSignals
 from runwright.runtimes.model import RuntimeInfo
 from runwright.schedules.service import Schedules
 from runwright.tenants.service import Keys
+from runwright.workers.deployments import Deployments
 from runwright.workers.service import Workers
 
 KEY = "platform-key"
@@ -61,7 +63,8 @@ async def edge(database: Pool) -> AsyncIterator[Edge]:
     signals = JobSignals(origin="test", send=lambda _: None)
     jobs = Jobs(database, clock=system_clock, signals=signals)
     services = Services(
-        workers=Workers(database, clock=system_clock, on_deprecated=_nothing_left),
+        workers=Workers(database, no_bundles(database), clock=system_clock, on_deprecated=_nothing_left),
+        deployments=Deployments(database, no_bundles(database), clock=system_clock),
         jobs=jobs,
         queues=Queues(database, clock=system_clock),
         analytics=Analytics(database, clock=system_clock),

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import ClassVar, Final
+from typing import IO, ClassVar, Final
 
 from litestar.types import Receive
 
@@ -35,6 +35,38 @@ async def read_json_body(headers: Mapping[bytes, bytes], receive: Receive, limit
         raise SlowRequestError("The request body did not arrive in time.") from None
 
 
+async def read_into(
+    file: IO[bytes],
+    headers: Mapping[bytes, bytes],
+    receive: Receive,
+    limits: EdgeSettings,
+    *,
+    limit_bytes: int,
+) -> None:
+    """Write a body into a file, and go back to its beginning; raises as `read_json_body` does.
+
+    The whole of it has `upload_seconds`, each part of it `body_seconds`.
+    """
+    await _refuse_announced(headers, receive, limit_bytes)
+    try:
+        async with asyncio.timeout(limits.upload_seconds):
+            more, size = True, 0
+            while more:
+                async with asyncio.timeout(limits.body_seconds):
+                    part, more = await _next_part(receive)
+                size += len(part)
+                if size > limit_bytes:
+                    break
+                file.write(part)
+    except TimeoutError:
+        raise SlowRequestError("The request body did not arrive in time.") from None
+    if size > limit_bytes:
+        if more:
+            await _drain(receive, limit_bytes)
+        raise _too_large(limit_bytes)
+    file.seek(0)
+
+
 def _require_json(content_type: bytes) -> None:
     if content_type == _JSON:
         return
@@ -45,11 +77,7 @@ def _require_json(content_type: bytes) -> None:
 
 
 async def _read(headers: Mapping[bytes, bytes], receive: Receive, limit: int) -> bytes:
-    announced = int(headers.get(b"content-length", b"0"))
-    if announced > limit:
-        if b"expect" not in headers and announced <= _DRAIN_FACTOR * limit:
-            await _drain(receive, announced)
-        raise _too_large(limit)
+    await _refuse_announced(headers, receive, limit)
     body, more = await _next_part(receive)
     if more:
         parts = [body]
@@ -64,6 +92,14 @@ async def _read(headers: Mapping[bytes, bytes], receive: Receive, limit: int) ->
             await _drain(receive, _DRAIN_FACTOR * limit)
         raise _too_large(limit)
     return body
+
+
+async def _refuse_announced(headers: Mapping[bytes, bytes], receive: Receive, limit: int) -> None:
+    announced = int(headers.get(b"content-length", b"0"))
+    if announced > limit:
+        if b"expect" not in headers and announced <= _DRAIN_FACTOR * limit:
+            await _drain(receive, announced)
+        raise _too_large(limit)
 
 
 async def _drain(receive: Receive, most_bytes: int) -> None:

@@ -21,12 +21,14 @@ from runwright.http.ava.queues import QueueRoutes
 from runwright.http.ava.schedules import ScheduleRoutes
 from runwright.http.ava.submit import PATH as SUBMIT_PATH
 from runwright.http.ava.submit import SubmitRoute
+from runwright.http.ava.versions import VersionRoutes
 from runwright.http.ava.workers import WorkerRoutes
 from runwright.http.connection import LimitedProtocol
 from runwright.http.front import Front, RequestMetrics
 from runwright.http.probes import probe_routes
 from runwright.http.services import EdgeSettings, Services
 from runwright.http.streams import OpenStreams
+from runwright.http.uploads import Uploads
 from runwright.jobs.service import Jobs
 
 _BACKLOG: Final = 2048
@@ -39,6 +41,7 @@ def build_app(services: Services, edge: EdgeSettings) -> Litestar:
         "/v1/ava",
         route_handlers=[
             WorkerRoutes,
+            VersionRoutes,
             JobRoutes,
             ScheduleRoutes,
             QueueRoutes,
@@ -50,7 +53,15 @@ def build_app(services: Services, edge: EdgeSettings) -> Litestar:
     app = Litestar(
         route_handlers=[ava, *probe_routes()],
         exception_handlers={Exception: respond_to_error},
-        state=State({"services": services, "edge": edge, "submit": submit, "streams": streams}),
+        state=State(
+            {
+                "services": services,
+                "edge": edge,
+                "submit": submit,
+                "streams": streams,
+                "uploads": Uploads(edge),
+            }
+        ),
         openapi_config=None,
         logging_config=None,
         debug=False,

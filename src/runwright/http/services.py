@@ -1,6 +1,8 @@
 """What the edge is given: the services it calls and the limits it keeps."""
 
+import tempfile
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any, Literal, cast
 
 import msgspec
@@ -14,6 +16,7 @@ from runwright.jobs.service import Jobs
 from runwright.runtimes.model import RuntimeInfo
 from runwright.schedules.service import Schedules
 from runwright.tenants.service import Keys
+from runwright.workers.deployments import Deployments
 from runwright.workers.service import Workers
 
 Facts = dict[str, str | int | float | bool | list[str] | None]
@@ -36,6 +39,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     """Everything behind the edge. `ready` tells whether requests can be served."""
 
     workers: Workers
+    deployments: Deployments
     jobs: Jobs
     queues: Queues
     analytics: Analytics
@@ -53,7 +57,12 @@ class EdgeSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     body_limit_bytes: int = 2 * 1024 * 1024
     body_seconds: float = 30.0
-    """How long a client may take to send a whole body."""
+    """How long a client may take to send a whole body; of an upload, the next part of it."""
+    upload_limit_bytes: int = 50 * 1024 * 1024
+    upload_seconds: float = 600.0
+    """How long a client may take to send a whole upload."""
+    spool_dir: Path = Path(tempfile.gettempdir())
+    """Where uploads are kept while they are read."""
     head_limit_bytes: int = 32 * 1024
     """The request line and all headers together."""
     head_seconds: float = 10.0

@@ -83,6 +83,54 @@ class WorkerChanges(msgspec.Struct, frozen=True, kw_only=True):
     network: Any | msgspec.UnsetType = msgspec.UNSET
 
 
+class VersionStatus(StrEnum):
+    """Whether a version can run. Only `building` ever changes."""
+
+    BUILDING = "building"
+    READY = "ready"
+    FAILED = "failed"
+
+
+class VersionSource(StrEnum):
+    """Where a version's code came from."""
+
+    INLINE = "inline"
+    BUNDLE = "bundle"
+
+
+class Version(msgspec.Struct, frozen=True, kw_only=True):
+    """One version of a worker's code. `active`: it is the one that runs."""
+
+    worker_id: str
+    version: int
+    status: VersionStatus
+    active: bool
+    source: VersionSource
+    entrypoint: str
+    source_code: str | None
+    digest: str | None
+    size_bytes: int | None
+    files: int | None
+    error: str | None
+    created_by: str
+    created_at: datetime
+
+
+class NewVersion(msgspec.Struct, frozen=True, kw_only=True):
+    """A version to keep: inline source, or a bundle that is stored already."""
+
+    worker_id: str
+    version: int
+    entrypoint: str
+    source_code: str | None = None
+    status: VersionStatus = VersionStatus.READY
+    digest: str | None = None
+    size_bytes: int | None = None
+    files: int | None = None
+    created_by: str
+    created_at: datetime
+
+
 class WorkerFilter(msgspec.Struct, frozen=True, kw_only=True):
     """Which workers to list."""
 

@@ -11,8 +11,10 @@ from runwright.core.ids import new_id
 from runwright.core.paging import Listing, PageRequest
 from runwright.core.roles import Caller
 from runwright.db.batch import until_heard
-from runwright.db.pool import Database
+from runwright.db.pool import Database, PoolConnection
+from runwright.workers.bundles.reader import BundleReader, Examined, bundled_version
 from runwright.workers.model import (
+    NewVersion,
     NewWorker,
     RuntimeName,
     Worker,
@@ -22,11 +24,11 @@ from runwright.workers.model import (
 )
 from runwright.workers.store import (
     fetch_worker,
-    insert_version,
     insert_worker,
     list_workers,
     update_worker,
 )
+from runwright.workers.versions import fetch_version, insert_version, next_version
 
 DEFAULT_ENTRYPOINTS: Final = {
     RuntimeName.NODEJS: "index.js",
@@ -42,11 +44,24 @@ _RETRY_SECONDS: Final = 20.0
 class Workers:
     """Define, change and deprecate workers. A call returns after what it did is committed."""
 
-    def __init__(self, db: Database, *, clock: Clock, on_deprecated: Callable[[], Awaitable[None]]) -> None:
-        """`on_deprecated` is awaited after a worker was deprecated, to cancel the jobs it leaves behind."""
+    def __init__(
+        self,
+        db: Database,
+        bundles: BundleReader,
+        *,
+        clock: Clock,
+        on_deprecated: Callable[[], Awaitable[None]],
+        on_building: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`on_deprecated` is awaited after a worker was deprecated, to cancel the jobs it leaves behind.
+
+        `on_building` is called after a version with dependencies was stored.
+        """
         self._db = db
+        self._bundles = bundles
         self._clock = clock
         self._on_deprecated = on_deprecated
+        self._on_building = on_building
 
     async def create(self, caller: Caller, new: NewWorker) -> Worker:
         """Define a worker, active at once, at version 1."""
@@ -78,11 +93,20 @@ class Workers:
         """Return a page of the tenant's workers, newest first."""
         return await list_workers(self._db, tenant_id=tenant_id, which=which, page=page)
 
-    async def change(self, caller: Caller, worker_id: str, changes: WorkerChanges) -> Worker:
+    async def change(
+        self,
+        caller: Caller,
+        worker_id: str,
+        changes: WorkerChanges,
+        *,
+        check: Callable[[Worker], None] = lambda _worker: None,
+    ) -> Worker:
         """Change a worker. New source or entrypoint makes a new version, which the next attempts use.
 
-        Raises ConflictError for a deprecated worker.
+        `check` sees the worker as it would become, and may refuse it. Raises ConflictError for a
+        deprecated worker.
         """
+        examined = await self._examine(caller.tenant_id, worker_id, changes)
         async with self._db.acquire() as db, db.transaction():
             worker = await fetch_worker(db, tenant_id=caller.tenant_id, worker_id=worker_id, lock=True)
             if worker is None:
@@ -91,14 +115,59 @@ class Workers:
                 message = "The worker is deprecated and cannot be changed any more."
                 raise ConflictError(message)
             changed = _apply(worker, changes)
+            check(changed)
             if changed == worker:
                 return worker
             changed = msgspec.structs.replace(changed, updated_at=max(self._clock(), worker.updated_at))
             if (changed.source_code, changed.entrypoint) != (worker.source_code, worker.entrypoint):
-                changed = msgspec.structs.replace(changed, version=worker.version + 1)
-                await insert_version(db, changed, created_by=caller.user_id)
+                changed = await self._add_version(db, caller, worker, changed, examined)
             await update_worker(db, changed)
-            return changed
+        if examined is not None and examined.wants_layer:
+            self._on_building()
+        return changed
+
+    async def _examine(self, tenant_id: str, worker_id: str, changes: WorkerChanges) -> Examined | None:
+        """Look whether the bundle that serves, if one does, has the new entrypoint."""
+        if changes.entrypoint is msgspec.UNSET or changes.source_code is not msgspec.UNSET:
+            return None
+        worker = await self.get(tenant_id, worker_id)
+        active = await fetch_version(
+            self._db, tenant_id=tenant_id, worker_id=worker_id, version=worker.version
+        )
+        if active is None or active.digest is None or active.entrypoint == changes.entrypoint:
+            return None
+        return await self._bundles.stored(
+            active.digest, runtime=worker.runtime, entrypoint=changes.entrypoint
+        )
+
+    async def _add_version(
+        self, db: PoolConnection, caller: Caller, worker: Worker, changed: Worker, examined: Examined | None
+    ) -> Worker:
+        """Make a version of the changed code; return the worker with it, or without it while it is built."""
+        number = await next_version(db, worker_id=worker.id)
+        active = await fetch_version(
+            db, tenant_id=worker.tenant_id, worker_id=worker.id, version=worker.version
+        )
+        if active is None or active.digest is None or changed.source_code is not None:
+            inline = NewVersion(
+                worker_id=worker.id,
+                version=number,
+                entrypoint=changed.entrypoint,
+                source_code=changed.source_code,
+                created_by=caller.user_id,
+                created_at=changed.updated_at,
+            )
+            await insert_version(db, inline)
+            return msgspec.structs.replace(changed, version=number)
+        if examined is None or examined.digest != active.digest:
+            raise ConflictError("Another bundle was deployed meanwhile; try again.")
+        bundled = bundled_version(
+            worker.id, number, examined, created_by=caller.user_id, now=changed.updated_at
+        )
+        await insert_version(db, bundled)
+        if examined.wants_layer:
+            return msgspec.structs.replace(changed, entrypoint=worker.entrypoint)
+        return msgspec.structs.replace(changed, version=number)
 
     async def deprecate(self, caller: Caller, worker_id: str) -> Worker:
         """Soft-delete a worker: it takes no jobs from now on; its history stays. Safe to repeat."""

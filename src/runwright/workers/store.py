@@ -8,7 +8,8 @@ from asyncpg import Record
 
 from runwright.core.paging import EXACT_COUNT_LIMIT, Listing, PageRequest
 from runwright.db.pool import Database, PoolConnection
-from runwright.workers.model import RuntimeName, Worker, WorkerFilter, WorkerStatus
+from runwright.workers.model import NewVersion, RuntimeName, Worker, WorkerFilter, WorkerStatus
+from runwright.workers.versions import insert_version
 
 _COLUMNS = """
     w.id, w.tenant_id, w.name, w.runtime, w.description, w.status, w.version, w.entrypoint, v.source_code,
@@ -55,32 +56,28 @@ async def insert_worker(db: PoolConnection, worker: Worker) -> None:
         worker.created_at,
         worker.updated_at,
     )
-    await insert_version(db, worker, created_by=worker.created_by)
-
-
-async def insert_version(db: PoolConnection, worker: Worker, *, created_by: str) -> None:
-    """Keep the worker's current code as its version."""
-    await db.execute(
-        """
-        INSERT INTO worker_versions (worker_id, version, entrypoint, source_code, created_by, created_at)
-        VALUES ($1, $2, $3, $4, $5, $6)
-        """,
-        worker.id,
-        worker.version,
-        worker.entrypoint,
-        worker.source_code,
-        created_by,
-        worker.updated_at,
+    first = NewVersion(
+        worker_id=worker.id,
+        version=worker.version,
+        entrypoint=worker.entrypoint,
+        source_code=worker.source_code,
+        created_by=worker.created_by,
+        created_at=worker.created_at,
     )
+    await insert_version(db, first)
 
 
 async def update_worker(db: PoolConnection, worker: Worker) -> None:
-    """Write a worker that the same transaction has locked; its revision goes up."""
+    """Write a worker that the same transaction has locked; its revision goes up.
+
+    A version newer than any that ever served outranks those that are still being built before it.
+    """
     await db.execute(
         """
         UPDATE workers SET name = $2, description = $3, status = $4, version = $5, entrypoint = $6,
             config = $7, secrets = $8, timeout_seconds = $9, max_retries = $10, max_concurrency = $11,
-            memory_mb = $12, network = $13, updated_at = $14, revision = revision + 1
+            memory_mb = $12, network = $13, updated_at = $14, revision = revision + 1,
+            settled_version = greatest(settled_version, $5)
         WHERE id = $1
         """,
         worker.id,
@@ -104,11 +101,13 @@ async def fetch_worker(
     db: Database | PoolConnection, *, tenant_id: str, worker_id: str, lock: bool = False
 ) -> Worker | None:
     """Return a worker of the tenant; `lock` holds its row until the transaction ends."""
+    if lock:
+        # A statement of its own: one that waits for the row would join the version that it had before.
+        await db.execute(
+            "SELECT 1 FROM workers WHERE tenant_id = $1 AND id = $2 FOR UPDATE", tenant_id, worker_id
+        )
     row = await db.fetchrow(
-        f"SELECT {_COLUMNS} {_FROM} WHERE w.tenant_id = $1 AND w.id = $2"
-        + (" FOR UPDATE OF w" if lock else ""),
-        tenant_id,
-        worker_id,
+        f"SELECT {_COLUMNS} {_FROM} WHERE w.tenant_id = $1 AND w.id = $2", tenant_id, worker_id
     )
     return None if row is None else _worker(row)
 
@@ -172,8 +171,8 @@ async def fetch_definition(db: Database, *, worker_id: str) -> Definition | None
     row = await db.fetchrow(
         """
         SELECT w.id AS worker_id, w.tenant_id, w.runtime, w.revision, w.version, w.entrypoint,
-               coalesce(v.source_code, '') AS source_code, w.config, w.secrets, w.timeout_seconds,
-               w.max_concurrency, w.memory_mb, w.network, w.updated_at
+               coalesce(v.source_code, '') AS source_code, v.bundle_digest, v.layer_key, w.config, w.secrets,
+               w.timeout_seconds, w.max_concurrency, w.memory_mb, w.network, w.updated_at
         FROM workers w JOIN worker_versions v ON v.worker_id = w.id AND v.version = w.version
         WHERE w.id = $1
         """,

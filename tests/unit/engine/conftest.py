@@ -21,6 +21,7 @@ from runwright.runtimes.pool import Pool, PoolSettings
 from runwright.runtimes.probe import probe_host
 from runwright.workers.model import NewWorker, RuntimeName, Worker
 from runwright.workers.service import Workers
+from tests.bundles import no_bundles
 
 CALLER = Caller("ten_a", "usr_1", Role.TENANT_SYSTEM_ADMIN, "key_1")
 
@@ -32,7 +33,7 @@ class Engine:
         self.db = db
         self.noticed: list[tuple[str, dict[str, str | float | None]]] = []
         self.signals = JobSignals(origin="test", send=lambda _payload: None)
-        self.workers = Workers(db, clock=system_clock, on_deprecated=self._cancel_leftovers)
+        self.workers = Workers(db, no_bundles(db), clock=system_clock, on_deprecated=self._cancel_leftovers)
         self.executor = Executor(
             db,
             settings=ExecutorSettings(

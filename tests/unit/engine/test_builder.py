@@ -27,6 +27,7 @@ from runwright.workers.layers.service import Builds
 from runwright.workers.layers.store import fetch_build_log
 from runwright.workers.model import NewWorker, RuntimeName, Worker, WorkerChanges
 from runwright.workers.service import Workers
+from tests.bundles import no_bundles
 from tests.unit.engine.registry import NAME, LocalRegistry, local_registry
 
 LAYER_LIMITS = Limits(unpacked_bytes=64 << 20, files=5000, links=True)
@@ -47,7 +48,7 @@ class Yard:
         self.db = db
         self.registry = registry
         self.noticed: list[tuple[str, dict[str, str | float | None]]] = []
-        self.workers = Workers(db, clock=system_clock, on_deprecated=_nothing)
+        self.workers = Workers(db, no_bundles(db), clock=system_clock, on_deprecated=_nothing)
         self._host = host
         self._folder = folder
         self._open: list[Callable[[], None]] = []

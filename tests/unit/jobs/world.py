@@ -16,6 +16,7 @@ from runwright.jobs.store.finish import Ended, Ending, LogChunk, finish_jobs
 from runwright.jobs.store.rescue import ExecutorRecord, expire_lease, register_executor, rescue_expired
 from runwright.workers.model import NewWorker, RuntimeName, Worker
 from runwright.workers.service import Workers
+from tests.bundles import no_bundles
 
 _TALLIED = """
 SELECT worker_id, trigger, status, sum(jobs)::bigint AS jobs FROM (
@@ -41,7 +42,7 @@ class World:
         self.sent: list[str] = []
         self.signals = JobSignals(origin="test", send=self.sent.append)
         self.jobs = Jobs(db, clock=self.clock, signals=self.signals)
-        self.workers = Workers(db, clock=self.clock, on_deprecated=self._cancel_leftovers)
+        self.workers = Workers(db, no_bundles(db), clock=self.clock, on_deprecated=self._cancel_leftovers)
 
     def clock(self) -> datetime:
         return self.now

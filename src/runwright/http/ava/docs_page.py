@@ -116,11 +116,7 @@ def _operation(document: Json, path: str, method: str, operation: Json) -> Itera
         yield "<h4>Parameters</h4>"
         yield from _table(_parameter_rows(own, document))
     if "requestBody" in operation:
-        content = operation["requestBody"]["content"]["application/json"]
-        yield "<h4>Body</h4>"
-        yield from _table(_field_rows(document, content["schema"]))
-        if "example" in content:
-            yield "<pre>" + escape(_curl(path, method, content["example"])) + "</pre>"
+        yield from _body_of(document, path, method, operation["requestBody"]["content"])
     yield "<h4>Answers</h4><table>"
     for status, response in operation["responses"].items():
         described = _resolve(document, response)
@@ -133,6 +129,18 @@ def _operation(document: Json, path: str, method: str, operation: Json) -> Itera
     yield "<h4>Fields of <code>data</code></h4>"
     data = _resolve(document, success)["properties"]["data"]
     yield from _table(_field_rows(document, data.get("items", data)))
+
+
+def _body_of(document: Json, path: str, method: str, contents: Json) -> Iterator[str]:
+    yield "<h4>Body</h4>"
+    kinds = [kind for kind in contents if kind != "application/json"]
+    if kinds:
+        yield f"<p>{_inline(', '.join(f'`{kind}`' for kind in kinds))}</p>"
+    for content in contents.values():
+        if "properties" in _resolve(document, content["schema"]):
+            yield from _table(_field_rows(document, content["schema"]))
+        if "example" in content:
+            yield "<pre>" + escape(_curl(path, method, content["example"])) + "</pre>"
 
 
 def _operations(document: Json, tag: str) -> Iterator[tuple[str, str, Json]]:

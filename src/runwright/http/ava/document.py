@@ -20,6 +20,7 @@ from runwright.core.roles import ROLES, Role
 from runwright.http.ava.auth import Needs
 from runwright.http.ava.errors import MEANINGS, ErrorBody
 from runwright.http.ava.operations import TAGS, Operation
+from runwright.http.ava.version_forms import VERSION_PATTERN
 
 Json = dict[str, Any]
 """A part of the document; OpenAPI's own structure is its type."""
@@ -39,6 +40,7 @@ _AN_EVENT: Final[Json] = {
 }
 _PARAMETER: Final = re.compile(r"\{(\w+):\w+\}")
 _ID_PATTERNS: Final = {
+    "version": VERSION_PATTERN,
     "worker_id": "^wkr_[0-9a-z]{26}$",
     "job_id": "^job_[0-9a-z]{26}$",
     "schedule_id": "^sch_[0-9a-z]{26}$",
@@ -124,6 +126,8 @@ def _describe(
         reference = {"$ref": _REFS.format(name=names[operation.body])}
         content = {"schema": reference} | ({"example": operation.example} if operation.example else {})
         described["requestBody"] = {"required": True, "content": {"application/json": content}}
+    if operation.content is not None:
+        described["requestBody"] = {"required": True, "content": operation.content}
     return described
 
 
@@ -168,8 +172,11 @@ def _responses(handler: HTTPRouteHandler, operation: Operation, names: dict[Any,
     statuses = {handler.status_code: "Success"}
     if operation.idempotent:
         statuses = {_CREATED: "Accepted", 200: "Accepted earlier, by a request with the same Idempotency-Key"}
+    if operation.unchanged is not None:
+        statuses = {_CREATED: "Created", 200: operation.unchanged}
     responses = {str(status): {"description": words, **success} for status, words in statuses.items()}
-    failures = {*_EVERY_ERROR, *operation.errors, *(_BODY_ERRORS if operation.body else ())}
+    takes_body = operation.body is not None or operation.content is not None
+    failures = {*_EVERY_ERROR, *operation.errors, *(_BODY_ERRORS if takes_body else ())}
     for status in sorted(failures):
         responses[str(status)] = {"$ref": f"#/components/responses/{status}"}
     return responses

@@ -23,6 +23,10 @@ class Operation(msgspec.Struct, frozen=True):
     """Takes an Idempotency-Key, and answers 200 where it is replayed."""
     produces: str = "application/json"
     """The media type of a success: JSON, or a stream of events."""
+    content: dict[str, Any] | None = None
+    """Bodies that are not JSON, by content type, as OpenAPI has them."""
+    unchanged: str | None = None
+    """When it answers 200, having made nothing, instead of 201."""
     example: dict[str, Any] | None = None
     """A body."""
 

@@ -2,6 +2,9 @@
 
 import base64
 import binascii
+import re
+from collections.abc import Callable
+from functools import partial
 from typing import Annotated, Final, TypeVar
 
 import msgspec
@@ -13,6 +16,7 @@ from runwright.core.paging import EXACT_COUNT_LIMIT, Listing, PageRequest
 from runwright.http.ava.wire import Pagination
 
 _LONGEST_CURSOR: Final = 64
+_NUMBER: Final = re.compile("[1-9][0-9]{0,8}")
 
 T = TypeVar("T")
 
@@ -37,11 +41,20 @@ class PageQuery(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_page(query: PageQuery, prefix: Prefix) -> PageRequest:
-    """Return which page is asked for; the cursor of another kind of list is refused."""
+    """Return which page of things with ids is asked for; the cursor of another kind of list is refused."""
+    return _read_page(query, partial(is_id, prefix))
+
+
+def read_number_page(query: PageQuery) -> PageRequest:
+    """Return which page of numbered things is asked for; the cursor of another kind of list is refused."""
+    return _read_page(query, lambda text: _NUMBER.fullmatch(text) is not None)
+
+
+def _read_page(query: PageQuery, fits: Callable[[str], bool]) -> PageRequest:
     if query.cursor is not UNSET:
         if query.page is not UNSET:
             raise InvalidError({"cursor": ["Cannot be combined with page."]})
-        return PageRequest(per_page=query.per_page, after_id=_decode_cursor(query.cursor, prefix))
+        return PageRequest(per_page=query.per_page, after_id=_decode_cursor(query.cursor, fits))
     page = 1 if query.page is UNSET else query.page
     if page * query.per_page > EXACT_COUNT_LIMIT:
         raise InvalidError({"page": [f"Reaches the first {EXACT_COUNT_LIMIT} rows only; use cursor beyond."]})
@@ -62,13 +75,13 @@ def _encode_cursor(row_id: str) -> str:
     return base64.urlsafe_b64encode(row_id.encode()).decode().rstrip("=")
 
 
-def _decode_cursor(cursor: str, prefix: Prefix) -> str:
+def _decode_cursor(cursor: str, fits: Callable[[str], bool]) -> str:
     if len(cursor) <= _LONGEST_CURSOR and cursor.isascii():
         try:
             padded = cursor + "=" * (-len(cursor) % 4)
             row_id = base64.b64decode(padded, altchars=b"-_", validate=True).decode("ascii")
         except (binascii.Error, UnicodeDecodeError):
             row_id = ""
-        if is_id(prefix, row_id):
+        if fits(row_id):
             return row_id
     raise InvalidError({"cursor": ["Is not a cursor that a list of this kind gave."]})

@@ -9,10 +9,11 @@ from runwright.http.ava.wire import (
     JobWire,
     LogLineWire,
     ReasonWire,
+    VersionWire,
     WorkerWire,
 )
 from runwright.jobs.model import Attempt, Explanation, Job, JobLogs, LogLine
-from runwright.workers.model import Worker
+from runwright.workers.model import Version, Worker
 
 
 def time_wire(at: datetime) -> str:
@@ -28,6 +29,11 @@ def worker_wire(worker: Worker) -> WorkerWire:
     values = {name: getattr(worker, name) for name in Worker.__struct_fields__}
     values |= {"created_at": time_wire(worker.created_at), "updated_at": time_wire(worker.updated_at)}
     return WorkerWire(**values)
+
+
+def version_wire(version: Version) -> VersionWire:
+    values = {name: getattr(version, name) for name in Version.__struct_fields__}
+    return VersionWire(**values | {"created_at": time_wire(version.created_at)})
 
 
 def job_wire(job: Job) -> JobWire:

@@ -12,7 +12,7 @@ from msgspec import Meta
 from runwright.core.jobs import JobStatus, Trigger
 from runwright.core.ticks import CatchUp, Overlap, TickReason, TickStatus
 from runwright.jobs.model import JobError
-from runwright.workers.model import RuntimeName, WorkerStatus
+from runwright.workers.model import RuntimeName, VersionSource, VersionStatus, WorkerStatus
 
 T = TypeVar("T")
 
@@ -66,6 +66,30 @@ class WorkerWire(msgspec.Struct, frozen=True, kw_only=True):
     created_by: Annotated[str, Meta(description="The user or the key that created it.")]
     created_at: Time
     updated_at: Time
+
+
+class VersionWire(msgspec.Struct, frozen=True, kw_only=True):
+    """A version of a worker's code."""
+
+    worker_id: str
+    version: Annotated[int, Meta(description="Counts up from 1.")]
+    status: Annotated[
+        VersionStatus,
+        Meta(description="`building` while dependencies are installed; only a `ready` version can serve."),
+    ]
+    active: Annotated[bool, Meta(description="It is the one that serves.")]
+    source: Annotated[VersionSource, Meta(description="`inline` source code or a deployed `bundle`.")]
+    entrypoint: str
+    source_code: Annotated[str | None, Meta(description="Of an inline version; null in lists.")]
+    digest: Annotated[
+        str | None,
+        Meta(description="SHA-256 of a bundle's files in canonical form: equal files, equal digest."),
+    ]
+    size_bytes: Annotated[int | None, Meta(description="Of the source, or of all files unpacked.")]
+    files: Annotated[int | None, Meta(description="Files in the bundle.")]
+    error: Annotated[str | None, Meta(description="Why it failed.")]
+    created_by: Annotated[str, Meta(description="The user or the key that made it.")]
+    created_at: Time
 
 
 class JobWire(msgspec.Struct, frozen=True, kw_only=True):

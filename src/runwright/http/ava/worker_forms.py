@@ -196,10 +196,9 @@ def worker_changes(body: ChangeWorkerBody) -> WorkerChanges:
     return WorkerChanges(**values)
 
 
-def check_merged_config(worker: Worker, more: dict[str, Any]) -> None:
+def check_whole_config(worker: Worker) -> None:
     """Refuse a change after which the whole config would be too large."""
-    merged = {key: value for key, value in (worker.config | more).items() if value is not None}
-    if problems := [message for where, message in check_config(merged) if not where]:
+    if problems := [message for where, message in check_config(worker.config) if not where]:
         raise InvalidError({"config": [f"{message[:-1]} after merging." for message in problems]})
 
 

@@ -4,7 +4,6 @@ from typing import Final
 
 from litestar import Controller, delete, get, patch, post
 from litestar.params import FromPath
-from msgspec import UNSET
 
 from runwright.core.errors import NotFoundError
 from runwright.core.ids import is_id
@@ -21,7 +20,7 @@ from runwright.http.ava.worker_forms import (
     ChangeWorkerBody,
     CreateWorkerBody,
     WorkerQuery,
-    check_merged_config,
+    check_whole_config,
     new_worker,
     require_runtime,
     worker_changes,
@@ -33,7 +32,7 @@ from runwright.http.services import services_of
 _TAG: Final = "Workers"
 
 
-def _known(worker_id: str) -> str:
+def known_worker(worker_id: str) -> str:
     """Spare the store what cannot be an id."""
     if not is_id("wkr", worker_id):
         raise NotFoundError("There is no such worker.")
@@ -82,7 +81,9 @@ class WorkerRoutes(Controller):
     async def get_worker(self, request: AvaRequest, worker_id: FromPath[str]) -> Data[WorkerWire]:
         NO_QUERY.read_query(request.scope["query_string"])
         return Data(
-            worker_wire(await services_of(request).workers.get(request.user.tenant_id, _known(worker_id)))
+            worker_wire(
+                await services_of(request).workers.get(request.user.tenant_id, known_worker(worker_id))
+            )
         )
 
     @patch(
@@ -101,10 +102,10 @@ class WorkerRoutes(Controller):
         workers = services_of(request).workers
         body = await read_json_body(read_headers(request.scope), request.receive, request.app.state.edge)
         changes = worker_changes(CHANGE_WORKER.read_json(body))
-        worker_id = _known(worker_id)
-        if changes.config is not UNSET:
-            check_merged_config(await workers.get(request.user.tenant_id, worker_id), changes.config)
-        return Data(worker_wire(await workers.change(request.user, worker_id, changes)))
+        changed = await workers.change(
+            request.user, known_worker(worker_id), changes, check=check_whole_config
+        )
+        return Data(worker_wire(changed))
 
     @delete(
         "/{worker_id:str}",
@@ -116,5 +117,5 @@ class WorkerRoutes(Controller):
         """Soft-delete: the record, its jobs and logs stay; new jobs are refused, queued ones cancelled."""
         NO_QUERY.read_query(request.scope["query_string"])
         return Data(
-            worker_wire(await services_of(request).workers.deprecate(request.user, _known(worker_id)))
+            worker_wire(await services_of(request).workers.deprecate(request.user, known_worker(worker_id)))
         )

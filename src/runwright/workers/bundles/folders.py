@@ -166,10 +166,12 @@ class FolderCache:
 
 
 def make_private_folder(folder: Path) -> None:
-    """Make a folder that others may pass and not look into, where it is missing."""
+    """Make a folder, and those above it, that others may pass and not look into, where it is missing."""
     if not folder.is_dir():
-        folder.mkdir(parents=True, exist_ok=True)
-        folder.chmod(0o711)
+        make_private_folder(folder.parent)
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir()
+            folder.chmod(0o711)
 
 
 def _make_mount_point(folder: Path) -> None:

@@ -1,0 +1,153 @@
+"""Deploying bundles, and going back to a version that was deployed before.
+
+A deploy reads the archive, packs its files into a blob, and then, in one transaction, stores the
+blob (if nobody has it yet) and the version. Whatever fails before the commit changes nothing.
+The worker's row is locked only at the end of it, for submits wait behind that lock.
+
+A version without dependencies is ready and serves at once; one with dependencies is `building`
+until its layer is installed. What serves already is not made again: deploying the
+files and the entrypoint of the active version answers with that version.
+"""
+
+from collections.abc import Callable
+from typing import IO
+
+import msgspec
+
+from runwright.core.clock import Clock
+from runwright.core.errors import ConflictError, NotFoundError
+from runwright.core.paging import Listing, PageRequest
+from runwright.core.roles import Caller
+from runwright.db.pool import Database, PoolConnection
+from runwright.workers.bundles.blobs import insert_blob
+from runwright.workers.bundles.reader import BundleReader, Examined, bundled_version
+from runwright.workers.model import Version, VersionStatus, Worker, WorkerStatus
+from runwright.workers.store import fetch_worker, update_worker
+from runwright.workers.versions import (
+    fetch_version,
+    insert_version,
+    list_versions,
+    next_version,
+    settle_versions,
+)
+
+
+class Deployed(msgspec.Struct, frozen=True):
+    """What a deploy answers. `created` is False where the active version is just that already."""
+
+    version: Version
+    created: bool
+
+
+class Deployments:
+    """Versions of workers: made of bundles, listed, gone back to."""
+
+    def __init__(
+        self,
+        db: Database,
+        reader: BundleReader,
+        *,
+        clock: Clock,
+        on_building: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`on_building` is called after a version with dependencies was stored."""
+        self._db = db
+        self._reader = reader
+        self._clock = clock
+        self._on_building = on_building
+
+    async def require_open(self, tenant_id: str, worker_id: str) -> Worker:
+        """Return a worker that can be deployed to; raises what a deploy would."""
+        return _open(await fetch_worker(self._db, tenant_id=tenant_id, worker_id=worker_id), worker_id)
+
+    async def deploy(
+        self, caller: Caller, worker_id: str, archive: IO[bytes], entrypoint: str | None
+    ) -> Deployed:
+        """Make a version of an archive. InvalidError names `bundle` or `entrypoint`.
+
+        Without an entrypoint the worker's own is kept.
+        """
+        worker = await self.require_open(caller.tenant_id, worker_id)
+        wanted = entrypoint or worker.entrypoint
+        async with self._reader.packed(archive, runtime=worker.runtime, entrypoint=wanted) as read:
+            examined, blob = read
+            async with self._db.acquire() as db, db.transaction():
+                await insert_blob(db, blob, now=self._clock())
+                deployed = await self._add(db, caller, worker_id, examined)
+        if deployed.version.status is VersionStatus.BUILDING:
+            self._on_building()
+        return deployed
+
+    async def _add(self, db: PoolConnection, caller: Caller, worker_id: str, examined: Examined) -> Deployed:
+        worker = await self._lock(db, caller.tenant_id, worker_id)
+        active = await self._find(db, caller.tenant_id, worker_id, worker.version)
+        if (active.digest, active.entrypoint) == (examined.digest, examined.entrypoint):
+            await settle_versions(db, worker_id=worker_id)
+            return Deployed(active, created=False)
+        now = max(self._clock(), worker.updated_at)
+        number = await next_version(db, worker_id=worker_id)
+        await insert_version(
+            db, bundled_version(worker_id, number, examined, created_by=caller.user_id, now=now)
+        )
+        if not examined.wants_layer:
+            await update_worker(
+                db,
+                msgspec.structs.replace(
+                    worker, version=number, entrypoint=examined.entrypoint, updated_at=now
+                ),
+            )
+        return Deployed(await self._find(db, caller.tenant_id, worker_id, number), created=True)
+
+    async def list(self, tenant_id: str, worker_id: str, page: PageRequest) -> Listing[Version]:
+        """Return a page of a worker's versions, newest first, without their source."""
+        listing = await list_versions(self._db, tenant_id=tenant_id, worker_id=worker_id, page=page)
+        if not listing.total:
+            raise _no_worker(worker_id)
+        return listing
+
+    async def get(self, tenant_id: str, worker_id: str, version: int) -> Version:
+        """Return one version."""
+        return await self._find(self._db, tenant_id, worker_id, version)
+
+    async def rollback(self, caller: Caller, worker_id: str, version: int) -> Worker:
+        """Let a version serve again, older or newer; what is being built will not replace it by itself."""
+        async with self._db.acquire() as db, db.transaction():
+            worker = await self._lock(db, caller.tenant_id, worker_id)
+            wanted = await self._find(db, caller.tenant_id, worker_id, version)
+            if wanted.status is not VersionStatus.READY:
+                raise ConflictError(f"Version {version} is {wanted.status}; only a ready one can serve.")
+            if not wanted.active:
+                worker = msgspec.structs.replace(
+                    worker,
+                    version=version,
+                    entrypoint=wanted.entrypoint,
+                    source_code=wanted.source_code,
+                    updated_at=max(self._clock(), worker.updated_at),
+                )
+                await update_worker(db, worker)
+            await settle_versions(db, worker_id=worker_id)
+            return worker
+
+    async def _lock(self, db: PoolConnection, tenant_id: str, worker_id: str) -> Worker:
+        worker = await fetch_worker(db, tenant_id=tenant_id, worker_id=worker_id, lock=True)
+        return _open(worker, worker_id)
+
+    async def _find(
+        self, db: Database | PoolConnection, tenant_id: str, worker_id: str, version: int
+    ) -> Version:
+        found = await fetch_version(db, tenant_id=tenant_id, worker_id=worker_id, version=version)
+        if found is None:
+            raise NotFoundError("There is no such version.")
+        return found
+
+
+def _open(worker: Worker | None, worker_id: str) -> Worker:
+    if worker is None:
+        raise _no_worker(worker_id)
+    if worker.status is WorkerStatus.DEPRECATED:
+        raise ConflictError("The worker is deprecated and cannot be changed any more.")
+    return worker
+
+
+def _no_worker(worker_id: str) -> NotFoundError:
+    return NotFoundError(f"There is no worker {worker_id}.")

@@ -1,0 +1,129 @@
+"""The SQL of versions: every code that a worker had, and which of them serves.
+
+    building ──▶ ready | failed          a version without dependencies is ready at once
+
+A version is never changed otherwise. The one that serves is named in the worker's row. A version
+that becomes ready serves from then on unless it is settled: a newer one has served since, or
+somebody chose one (a rollback settles every version there is). All writes happen under the lock
+of the worker's row, which the caller's transaction holds. How a building ends: `layers/store.py`.
+"""
+
+from asyncpg import Record
+
+from runwright.core.paging import EXACT_COUNT_LIMIT, Listing, PageRequest
+from runwright.db.pool import Database, PoolConnection
+from runwright.workers.model import NewVersion, Version, VersionSource, VersionStatus
+
+
+def _version(row: Record) -> Version:
+    return Version(
+        worker_id=row["worker_id"],
+        version=row["version"],
+        status=VersionStatus(row["status"]),
+        active=row["active"],
+        source=VersionSource.INLINE if row["bundle_digest"] is None else VersionSource.BUNDLE,
+        entrypoint=row["entrypoint"],
+        source_code=row["source_code"],
+        digest=row["bundle_digest"],
+        size_bytes=row["size_bytes"],
+        files=row["files"],
+        error=row["error"],
+        created_by=row["created_by"],
+        created_at=row["created_at"],
+    )
+
+
+async def next_version(db: PoolConnection, *, worker_id: str) -> int:
+    """Return the number of a new version; the worker is locked."""
+    number: int = await db.fetchval(
+        "SELECT max(version) + 1 FROM worker_versions WHERE worker_id = $1", worker_id
+    )
+    return number
+
+
+async def insert_version(db: PoolConnection, new: NewVersion) -> None:
+    """Keep a version; the worker is locked, or new itself."""
+    await db.execute(
+        """
+        INSERT INTO worker_versions (worker_id, version, entrypoint, source_code, status, bundle_digest,
+                                     size_bytes, files, created_by, created_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+        """,
+        new.worker_id,
+        new.version,
+        new.entrypoint,
+        new.source_code,
+        new.status,
+        new.digest,
+        new.size_bytes,
+        new.files,
+        new.created_by,
+        new.created_at,
+    )
+
+
+async def fetch_version(
+    db: Database | PoolConnection, *, tenant_id: str, worker_id: str, version: int
+) -> Version | None:
+    """Return one version of a worker of the tenant."""
+    row = await db.fetchrow(
+        """
+        SELECT v.worker_id, v.version, v.status, v.version = w.version AS active, v.entrypoint, v.source_code,
+               v.bundle_digest, coalesce(v.size_bytes, octet_length(v.source_code)) AS size_bytes, v.files,
+               v.error, v.created_by, v.created_at
+        FROM worker_versions v JOIN workers w ON w.id = v.worker_id
+        WHERE w.tenant_id = $1 AND v.worker_id = $2 AND v.version = $3
+        """,
+        tenant_id,
+        worker_id,
+        version,
+    )
+    return None if row is None else _version(row)
+
+
+async def list_versions(
+    db: Database, *, tenant_id: str, worker_id: str, page: PageRequest
+) -> Listing[Version]:
+    """Return a page of a worker's versions without their source, newest first."""
+    before = None if page.after_id is None else int(page.after_id)
+    total: int = await db.fetchval(
+        """
+        SELECT count(*) FROM (SELECT 1 FROM worker_versions v JOIN workers w ON w.id = v.worker_id
+                              WHERE w.tenant_id = $1 AND v.worker_id = $2 LIMIT $3) AS bounded
+        """,
+        tenant_id,
+        worker_id,
+        EXACT_COUNT_LIMIT,
+    )
+    rows = await db.fetch(
+        """
+        SELECT v.worker_id, v.version, v.status, v.version = w.version AS active, v.entrypoint,
+               NULL AS source_code, v.bundle_digest,
+               coalesce(v.size_bytes, octet_length(v.source_code)) AS size_bytes, v.files, v.error,
+               v.created_by, v.created_at
+        FROM worker_versions v JOIN workers w ON w.id = v.worker_id
+        WHERE w.tenant_id = $1 AND v.worker_id = $2 AND ($3::integer IS NULL OR v.version < $3)
+        ORDER BY v.version DESC LIMIT $4 OFFSET $5
+        """,
+        tenant_id,
+        worker_id,
+        before,
+        page.per_page + 1,
+        0 if before is not None else (page.page - 1) * page.per_page,
+    )
+    versions = [_version(row) for row in rows[: page.per_page]]
+    more = len(rows) > page.per_page
+    return Listing(
+        rows=versions, total=total, has_more=more, next_id=str(versions[-1].version) if more else None
+    )
+
+
+async def settle_versions(db: PoolConnection, *, worker_id: str) -> None:
+    """Let no version that is still being built serve by itself; the worker is locked."""
+    await db.execute(
+        """
+        UPDATE workers SET settled_version = (SELECT max(version) FROM worker_versions WHERE worker_id = $1)
+        WHERE id = $1
+        """,
+        worker_id,
+    )

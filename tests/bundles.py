@@ -1,0 +1,12 @@
+"""For tests that have nothing to do with bundles: a reader where there are none."""
+
+import tempfile
+from pathlib import Path
+
+from runwright.db.pool import Pool
+from runwright.workers.bundles.members import Limits
+from runwright.workers.bundles.reader import BundleReader
+
+
+def no_bundles(db: Pool) -> BundleReader:
+    return BundleReader(db, limits=Limits(unpacked_bytes=1, files=1), spool_dir=Path(tempfile.gettempdir()))
