@@ -21,6 +21,7 @@ import msgspec
 from msgspec import Meta
 
 from runwright.core.errors import RunwrightError
+from runwright.core.hosts import DEFAULT_PORTS, parse_trusted
 
 PREFIX: Final = "RUNWRIGHT_"
 CONFIG_VARIABLE: Final = "RUNWRIGHT_CONFIG"
@@ -32,6 +33,7 @@ ROLE_NAMES: Final[tuple[RoleName, ...]] = get_args(RoleName)
 Count: TypeAlias = Annotated[int, Meta(ge=0)]
 Size: TypeAlias = Annotated[int, Meta(ge=1)]
 Seconds: TypeAlias = Annotated[float, Meta(gt=0, le=31_536_000)]
+Port: TypeAlias = Annotated[int, Meta(ge=1, le=65535)]
 SecondsOrNone: TypeAlias = Annotated[float, Meta(ge=0, le=31_536_000)]
 
 
@@ -112,6 +114,22 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Literal["strict", "standard", "process"],
         Meta(description="Run no jobs where the host isolates less well than this."),
     ] = "standard"
+    egress: Annotated[
+        bool,
+        Meta(description="Whether workers can have a network at all; false: none has, whatever it asks."),
+    ] = True
+    egress_ports: Annotated[
+        tuple[Port, ...],
+        Meta(max_length=200, description="TCP ports that workers may connect to; port 25 is for you to add."),
+    ] = DEFAULT_PORTS
+    egress_trusted: Annotated[
+        tuple[str, ...],
+        Meta(
+            max_length=200,
+            description="Hosts that workers may reach although their addresses are private: host, host:port,"
+            " network/bits, [network/bits]:port.",
+        ),
+    ] = ()
     executor_slots: Annotated[Size, Meta(description="Jobs that this process runs at once.")] = 8
     lease_seconds: Annotated[
         Seconds, Meta(description="A silent executor loses its jobs after this long.")
@@ -218,7 +236,7 @@ def shown_value(settings: Settings, name: str) -> str:
         return "(not set)"
     if name in SECRET_SETTINGS:
         return "(hidden)"
-    return ",".join(value) if isinstance(value, tuple) else str(value)
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def default_file() -> str:
@@ -290,8 +308,8 @@ def _allowed(name: str) -> str:
 
 def _convert(item: _Given) -> object:
     target, value = FIELDS[item.name].type, item.value
-    if item.name == "roles" and isinstance(value, str):
-        value = [role.strip() for role in value.split(",")]
+    if isinstance(value, str) and get_origin(get_args(target)[0]) is tuple:
+        value = [part.strip() for part in value.split(",")]
     # What comes from a file has types of its own; flags and environment are text.
     strict = item.source.startswith("file ")
     return msgspec.convert(value, target, strict=strict, dec_hook=_decode_path)
@@ -308,6 +326,11 @@ def _conflicts(settings: Settings) -> Iterator[str]:
     given = [name for name in sources if getattr(settings, name) is not None]
     if len(given) > 1:
         yield f"{' and '.join(given)} exclude each other: the vault's keys come from one place."
+    for entry in settings.egress_trusted:
+        try:
+            parse_trusted(entry)
+        except ValueError as error:
+            yield f"egress_trusted: {error}."
     if settings.heartbeat_seconds * 2 > settings.lease_seconds:
         yield (
             f"heartbeat_seconds ({settings.heartbeat_seconds:g}) must be at most half of lease_seconds"

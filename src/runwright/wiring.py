@@ -19,6 +19,7 @@ from prometheus_client import CollectorRegistry
 
 from runwright.config import Settings
 from runwright.core.clock import Clock, system_clock
+from runwright.core.hosts import parse_trusted
 from runwright.core.ids import new_id
 from runwright.core.notices import Notice
 from runwright.db.embedded import EmbeddedPostgres
@@ -45,6 +46,7 @@ from runwright.jobs.store.cancel import cancel_jobs_of_deprecated
 from runwright.jobs.store.rescue import live_executors
 from runwright.logs import set_up_logs
 from runwright.observe import Observer
+from runwright.runtimes.egress import Egress
 from runwright.runtimes.host import Host
 from runwright.runtimes.interpreters import Paths
 from runwright.runtimes.model import RuntimeInfo
@@ -205,6 +207,7 @@ async def _open_signals(dsn: str, stack: AsyncExitStack) -> JobSignals:
 
 async def _start_executor(f: Foundation, stop: _Stop, stack: AsyncExitStack) -> Executor:
     settings = f.settings
+    egress = _start_egress(f, stack)
 
     def make_pool(executor: Executor) -> Pool:
         return Pool(
@@ -215,6 +218,7 @@ async def _start_executor(f: Foundation, stop: _Stop, stack: AsyncExitStack) -> 
             on_line=executor.on_line,
             on_outcome=executor.on_outcome,
             on_room=executor.on_room,
+            egress=egress,
         )
 
     files = await _open_files(f, stack)
@@ -293,6 +297,17 @@ async def _start_scheduler(f: Foundation, stack: AsyncExitStack) -> None:
     scheduler = Scheduler(f.db, clock=f.clock, signals=f.signals, notice=f.notice)
     stack.push_async_callback(scheduler.stop)
     await scheduler.start()
+
+
+def _start_egress(f: Foundation, stack: AsyncExitStack) -> Egress | None:
+    """Start what carries the traffic of sandboxes, where they can have any."""
+    if not f.settings.egress or not f.host.network:
+        return None
+    trusted = [parse_trusted(entry) for entry in f.settings.egress_trusted]
+    egress = Egress(ports=f.settings.egress_ports, trusted=trusted)
+    egress.start()
+    stack.callback(egress.stop)
+    return egress
 
 
 def _pool_settings(settings: Settings) -> PoolSettings:

@@ -9,6 +9,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 from uuid import uuid4
@@ -49,6 +50,13 @@ def _environment() -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[Server]:
+    with running_server() as one:
+        yield one
+
+
+@contextmanager
+def running_server(**settings: str) -> Iterator[Server]:
+    """Run a server with these variables in its environment, on data of its own."""
     data_dir = Path(tempfile.mkdtemp(prefix="runwright-contract-", dir="/tmp"))
     data_dir.chmod(0o711)
     log = data_dir / "server.log"
@@ -59,7 +67,7 @@ def server() -> Iterator[Server]:
                 stdout=subprocess.PIPE,
                 stderr=stderr,
                 text=True,
-                env=_environment(),
+                env=_environment() | settings,
             )
         try:
             assert process.stdout is not None

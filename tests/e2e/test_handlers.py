@@ -149,13 +149,14 @@ PYTHON: Final = (
         worker={"memory_mb": 512},
     ),
     Case(
-        name="has no network",
+        name="cannot reach the host's loopback",
         source=(
             "import socket\ndef handler(input, env):\n    try:\n"
-            "        socket.create_connection(('127.0.0.1', 5432), 1)\n"
+            "        socket.create_connection(('127.0.0.1', 5432), 5).recv(1)\n"
             "    except OSError:\n        return 'refused'\n    return 'connected'\n"
         ),
         output="refused",
+        logs=("network: connection to 127.0.0.1:5432 refused (loopback address)",),
     ),
     Case(
         name="frame-like lines",
@@ -398,9 +399,9 @@ DENO: Final = (
         code="load_error",
     ),
     Case(
-        name="has no network",
+        name="cannot reach the host's loopback",
         source=(
-            "export default async () => { try { await Deno.connect({ port: 5432 }) }"
+            "export default async () => { try { await (await Deno.connect({ port: 5432 })).read(new Uint8Array(1)) }"
             " catch { return 'refused' }; return 'connected' }"
         ),
         output="refused",

@@ -164,3 +164,18 @@ def test_data_lives_where_the_user_keeps_data(monkeypatch: pytest.MonkeyPatch) -
     assert default_data_dir() == Path("/data/runwright")
     monkeypatch.setattr("os.geteuid", lambda: 0)
     assert default_data_dir() == Path("/var/lib/runwright")
+
+
+def test_lists_in_the_environment_are_separated_by_commas() -> None:
+    environment = {"RUNWRIGHT_EGRESS_PORTS": "80, 443", "RUNWRIGHT_EGRESS_TRUSTED": "db.corp:5432,10.0.0.0/8"}
+    settings = load_settings({}, environment)
+    assert settings.egress_ports == (80, 443)
+    assert settings.egress_trusted == ("db.corp:5432", "10.0.0.0/8")
+    assert shown_value(settings, "egress_ports") == "80,443"
+
+
+def test_a_trusted_entry_or_port_that_is_none_is_named() -> None:
+    with pytest.raises(ConfigError, match=r"egress_trusted: '10.0.0.1/8' is not a network"):
+        load_settings({}, {"RUNWRIGHT_EGRESS_TRUSTED": "10.0.0.1/8,a"})
+    with pytest.raises(ConfigError, match="egress_ports"):
+        load_settings({}, {"RUNWRIGHT_EGRESS_PORTS": "0"})

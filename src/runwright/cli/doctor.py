@@ -43,6 +43,7 @@ def doctor(
     floor = Isolation[settings.isolation_floor.upper()]
     for line in _host_lines(host, floor):
         typer.echo(line)
+    typer.echo(_network_line(host, settings))
     database_fine, said = asyncio.run(_look_at_database(settings))
     typer.echo(_line(said, fine=database_fine))
     if not database_fine or host.isolation < floor or not any(info.ready for info in host.runtimes.values()):
@@ -57,6 +58,17 @@ def _host_lines(host: Host, floor: Isolation) -> Iterator[str]:
     for info in host.runtimes.values():
         about = f"{info.version} at {info.path}" if info.ready else f"{info.reason}"
         yield _line(f"runtime {info.name}: {about}", fine=info.ready)
+
+
+def _network_line(host: Host, settings: Settings) -> str:
+    if host.bwrap is None:
+        return _line("network: workers use the host's own; nothing holds them back", fine=False)
+    if not settings.egress:
+        return _line("network: none for workers (egress is off)", fine=True)
+    if not host.network:
+        return _line("network: none for workers, see above", fine=False)
+    trusted = f", and {', '.join(settings.egress_trusted)}" if settings.egress_trusted else ""
+    return _line(f"network: public addresses{trusted}", fine=True)
 
 
 def _line(text: str, *, fine: bool) -> str:

@@ -15,6 +15,13 @@ import msgspec
 
 from runwright.core.addresses import Address, parse_address, plain
 
+DEFAULT_PORTS: Final = (
+    *(22, 80, 443, 465, 587, 993, 995),
+    *(1433, 1521, 3306, 5432, 5671, 5672, 6379, 6380, 6543),
+    *(8080, 8443, 9092, 9093, 9200, 9243, 27017),
+)
+"""The TCP ports that workers may connect to unless an operator says otherwise; not 25: no mail from here."""
+
 LONGEST_NAME: Final = 253
 _LABEL: Final = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 _NAME: Final = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")

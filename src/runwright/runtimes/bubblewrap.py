@@ -73,11 +73,15 @@ def sandbox_command(
     uid: int,
     memory_mb: int,
     code: Code | None = None,
+    network: bool = False,
 ) -> list[str]:
-    """Return the command line of a sandbox around a harness, with the folders of the code it is for."""
+    """Return the command line of a sandbox around a harness, with the folders of the code it is for.
+
+    With `network` it keeps the network namespace that it is started in (see `runtimes.egress`).
+    """
     return [
         bwrap,
-        *_namespaces(user=user_namespace),
+        *_namespaces(user=user_namespace, network=network),
         *("--info-fd", str(INFO_FD), "--block-fd", str(BLOCK_FD)),
         *(("--seccomp", str(SECCOMP_FD)) if seccomp else ()),
         *_environment(interpreter),
@@ -117,7 +121,7 @@ def workshop_command(
         seen += [*_parents(inside), "--ro-bind", outside, inside]
     return [
         bwrap,
-        *(option for option in _namespaces(user=user_namespace) if option != "--unshare-net"),
+        *_namespaces(user=user_namespace, network=True),
         *("--info-fd", str(INFO_FD), "--block-fd", str(BLOCK_FD)),
         *(("--seccomp", str(SECCOMP_FD)) if seccomp else ()),
         *_environment(python),
@@ -132,8 +136,9 @@ def workshop_command(
     ]
 
 
-def _namespaces(*, user: bool) -> list[str]:
-    options = ["--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-net", "--unshare-cgroup-try"]
+def _namespaces(*, user: bool, network: bool = False) -> list[str]:
+    options = ["--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"]
+    options += [] if network else ["--unshare-net"]
     options += ["--hostname", "sandbox", "--die-with-parent", "--new-session", "--cap-drop", "ALL"]
     if user:
         return [*options, "--unshare-user", "--disable-userns", "--uid", NOBODY, "--gid", NOBODY]

@@ -4,6 +4,7 @@ import asyncio
 from typing import Final
 
 from runwright.core.clock import Clock
+from runwright.runtimes.egress import Egress
 from runwright.runtimes.host import Host
 from runwright.runtimes.interpreters import BLANK_MEMORY_MB
 from runwright.runtimes.launcher import Launcher
@@ -18,11 +19,14 @@ _RETRY_SECONDS: Final = 5.0
 class Fleet:
     """Boots sandboxes, keeps some of each runtime in stock, and waits for their end."""
 
-    def __init__(self, *, settings: PoolSettings, host: Host, clock: Clock, owner: Owner) -> None:
+    def __init__(
+        self, *, settings: PoolSettings, host: Host, clock: Clock, owner: Owner, egress: Egress | None = None
+    ) -> None:
         self._settings = settings
         self._host = host
         self._clock = clock
         self._owner = owner
+        self._egress = egress
         self._loop: asyncio.AbstractEventLoop | None = None
         self._launcher: Launcher | None = None
         self._blank: dict[str, list[Sandbox]] = {}
@@ -36,7 +40,7 @@ class Fleet:
     def open(self) -> None:
         """Begin to stock up."""
         self._loop = asyncio.get_running_loop()
-        self._launcher = Launcher(host=self._host, loop=self._loop)
+        self._launcher = Launcher(host=self._host, loop=self._loop, egress=self._egress)
         self._launcher.open()
         self._refill_soon(_REFILL_SECONDS)
 

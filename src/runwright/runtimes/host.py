@@ -65,6 +65,8 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
     first_uid: int = 0
     seccomp: bool = False
     cgroup_version: int = 0
+    network: bool = False
+    """Whether sandboxes can be given a way out; without one they have no network at all."""
     reached: tuple[str, ...] = ()
     missing: tuple[Missing, ...] = ()
     interpreters: dict[str, Interpreter] = {}

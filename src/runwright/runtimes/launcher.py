@@ -19,6 +19,7 @@ from runwright.runtimes.bubblewrap import (
 )
 from runwright.runtimes.cgroups import Cgroups, open_cgroups
 from runwright.runtimes.confinement import CgroupConfinement, Confinement, WatchedConfinement
+from runwright.runtimes.egress import Egress
 from runwright.runtimes.host import Host
 from runwright.runtimes.keyrings import hide_session_keyring, uids_with_keys
 from runwright.runtimes.model import Code
@@ -40,9 +41,10 @@ _REMOVE_TRIES: Final = 100
 class Launcher:
     """Makes sandboxes and takes back what they held of the host."""
 
-    def __init__(self, *, host: Host, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, *, host: Host, loop: asyncio.AbstractEventLoop, egress: Egress | None = None) -> None:
         self._host = host
         self._loop = loop
+        self._egress = egress if host.network else None
         self._free_uids: list[int] = []
         self._next_uid = os.getpid() * 37  # neighbours on one host start far from each other
         self._folders: dict[Sandbox, str] = {}
@@ -142,6 +144,8 @@ class Launcher:
             program = os.open(f"/proc/self/fd/{program}", os.O_RDONLY | os.O_CLOEXEC)
         bare = self._host.bwrap is None
         try:
+            if self._egress is not None:
+                sandbox.network.open(self._egress)
             launch = Launch(
                 argv=self._bare_command(sandbox) if bare else self._command(sandbox),
                 env=self._bare_environment(sandbox) if bare else {},
@@ -150,6 +154,7 @@ class Launcher:
                 stderr=stderr,
                 socket=sandbox.channel.far.fileno(),
                 seccomp=program,
+                door=sandbox.network.door,
             )
             sandbox.tree.start(launch)
         finally:
@@ -165,6 +170,7 @@ class Launcher:
             uid=sandbox.uid,
             memory_mb=sandbox.memory_mb,
             code=self._mounts[sandbox].code,
+            network=sandbox.network.door is not None,
         )
 
     def _bare_command(self, sandbox: Sandbox) -> list[str]:

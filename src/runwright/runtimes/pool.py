@@ -20,6 +20,7 @@ from typing import Final
 
 from runwright.core.clock import Clock
 from runwright.core.jobs import ErrorCode
+from runwright.runtimes.egress import Egress
 from runwright.runtimes.ends import Verdict
 from runwright.runtimes.entrypoint import check_entrypoint
 from runwright.runtimes.fleet import Fleet
@@ -50,6 +51,7 @@ class Pool:
         on_line: OnLine,
         on_outcome: OnOutcome,
         on_room: Callable[[], None],
+        egress: Egress | None = None,
     ) -> None:
         self._settings = settings
         self._host = host
@@ -64,7 +66,7 @@ class Pool:
         self._runs: dict[int, tuple[Run, Group]] = {}
         self._where: dict[int, Sandbox] = {}
         self._busy: set[Sandbox] = set()
-        self._fleet = Fleet(settings=settings, host=host, clock=clock, owner=self)
+        self._fleet = Fleet(settings=settings, host=host, clock=clock, owner=self, egress=egress)
         self._thrown_away: dict[str, int] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tick: asyncio.TimerHandle | None = None

@@ -6,6 +6,7 @@ privileges, has the uid that it should have and, where asked for, a system call 
 each runtime is booted once in the way that was found.
 """
 
+import contextlib
 import os
 import select
 import shutil
@@ -21,12 +22,14 @@ import msgspec
 
 from runwright.runtimes.bubblewrap import ENVIRONMENT, HARNESS_FOLDER, harness_command, sandbox_command
 from runwright.runtimes.cgroups import open_cgroups
+from runwright.runtimes.egress.namespace import DNS_PORT
+from runwright.runtimes.egress.start import namespace_command, receive_listeners
 from runwright.runtimes.host import Host, Interpreter, Isolation, Missing
 from runwright.runtimes.interpreters import BLANK_MEMORY_MB, Paths, find_interpreters
 from runwright.runtimes.model import RuntimeInfo
 from runwright.runtimes.protocol import HEADER, SOCKET_FD, Kind
 from runwright.runtimes.seccomp import filter_program
-from runwright.runtimes.tree import BLOCK_FD, INFO_FD, SECCOMP_FD, Launch, spawn
+from runwright.runtimes.tree import BLOCK_FD, DOOR_FD, INFO_FD, SECCOMP_FD, Launch, spawn
 
 FIRST_UID: Final = 60_000
 """Sandboxes of a server that runs as root get uids from here on; nobody else should have them."""
@@ -35,6 +38,7 @@ LATER: Final = ("wasm",)
 _NONE_CHOSEN: Final = Paths()
 _UCRED: Final = struct.Struct("3i")
 _FILTERED: Final = "2"
+_TRIED_PORT: Final = 443
 
 
 class Way(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,6 +48,7 @@ class Way(msgspec.Struct, frozen=True, kw_only=True):
     user_namespace: bool
     seccomp: bool
     uid: int
+    network: bool = False
 
 
 def probe_host(paths: Paths = _NONE_CHOSEN) -> Host:
@@ -58,6 +63,8 @@ def probe_host(paths: Paths = _NONE_CHOSEN) -> Host:
     version = cgroups.version if cgroups is not None else 0
     if cgroups is not None:
         cgroups.close()
+    no_network = _network_reason(way, found)
+    network = way.bwrap is not None and not no_network
     return Host(
         isolation=_level(way, cgroup_version=version, root=root),
         bwrap=way.bwrap,
@@ -65,8 +72,9 @@ def probe_host(paths: Paths = _NONE_CHOSEN) -> Host:
         first_uid=way.uid,
         seccomp=way.seccomp,
         cgroup_version=version,
-        reached=_reached(way, version),
-        missing=_missing(way, version, failures, root=root),
+        network=network,
+        reached=_reached(way, version, network=network),
+        missing=(*_missing(way, version, failures, root=root), *_missing_network(no_network)),
         interpreters={
             name: one for name, one in found.items() if isinstance(one, Interpreter) and not reasons[name]
         },
@@ -121,6 +129,14 @@ def _find_way(ways: list[Way], found: dict[str, Interpreter | str]) -> tuple[Way
     return ways[-1], failures
 
 
+def _network_reason(way: Way, found: dict[str, Interpreter | str]) -> str:
+    """Return why sandboxes built in this way cannot be given a way out, or nothing."""
+    if way.bwrap is None:
+        return ""
+    trial = next((one for one in found.values() if isinstance(one, Interpreter)), None)
+    return _boot_reason(msgspec.structs.replace(way, network=True), trial)
+
+
 def _boot_reason(way: Way, interpreter: Interpreter | str | None) -> str:
     """Boot a harness in this way; return what went wrong, or nothing."""
     if interpreter is None or isinstance(interpreter, str):
@@ -146,6 +162,7 @@ class _Trial:
         self._info, info_writer = os.pipe2(os.O_CLOEXEC)
         go, go_writer = os.pipe2(os.O_CLOEXEC)
         os.write(go_writer, b"1")
+        self._control, control = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         program = os.memfd_create("seccomp", os.MFD_CLOEXEC)
         os.write(program, filter_program() or b"")
         os.lseek(program, 0, os.SEEK_SET)
@@ -154,10 +171,13 @@ class _Trial:
             places |= {INFO_FD: info_writer, BLOCK_FD: go}
         if way.seccomp:
             places[SECCOMP_FD] = program
+        if way.network:
+            places[DOOR_FD] = control.fileno()
         try:
             self._pid = spawn(self._launch(interpreter, writer, far.fileno()), places)
         finally:
             far.close()
+            control.close()
             for fd in (writer, info_writer, go, go_writer, program):
                 os.close(fd)
         self._pidfd = os.pidfd_open(self._pid)
@@ -176,7 +196,10 @@ class _Trial:
                 seccomp=way.seccomp,
                 uid=way.uid,
                 memory_mb=BLANK_MEMORY_MB,
+                network=way.network,
             )
+        if way.network:
+            argv = namespace_command(DOOR_FD, [_TRIED_PORT], argv)
         env = ENVIRONMENT | dict(interpreter.environment) if way.bwrap is None else {}
         wrapped = way.bwrap is not None
         return Launch(argv=argv, env=env, wrapped=wrapped, stdout=output, stderr=output, socket=sock)
@@ -211,11 +234,26 @@ class _Trial:
                 wrong.append("it may gain privileges")
         if self._way.seccomp and status["Seccomp"] != [_FILTERED]:
             wrong.append("the system call filter is not in force")
+        if self._way.network:
+            wrong += self._look_at_listeners(pid)
         return ", ".join(wrong)
+
+    def _look_at_listeners(self, pid: int) -> list[str]:
+        """Return what is wrong with the network namespace: it must be the listeners' and not ours."""
+        listeners = receive_listeners(self._control)
+        for listener in listeners:
+            listener.close()
+        if len(listeners) != len((DNS_PORT, DNS_PORT, _TRIED_PORT)):
+            return ["its listeners did not arrive"]
+        with contextlib.suppress(OSError):  # an ordinary user may not look at the namespaces of its sandboxes
+            if Path(f"/proc/{pid}/ns/net").readlink() == Path("/proc/self/ns/net").readlink():
+                return ["it is in the network namespace of the host"]
+        return []
 
     def end(self) -> None:
         """Kill it: bwrap's own death takes the whole namespace along, and the harness ends without us."""
         self._sock.close()
+        self._control.close()
         signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
         os.waitpid(self._pid, 0)
         for fd in (self._pidfd, self._words, self._info):
@@ -231,7 +269,7 @@ def _level(way: Way, *, cgroup_version: int, root: bool) -> Isolation:
     return Isolation.STANDARD
 
 
-def _reached(way: Way, cgroup_version: int) -> tuple[str, ...]:
+def _reached(way: Way, cgroup_version: int, *, network: bool) -> tuple[str, ...]:
     reached = ["rlimits"]
     if way.bwrap is not None:
         reached += ["mount, pid, ipc, uts and network namespaces", "no capabilities", "no new privileges"]
@@ -241,6 +279,8 @@ def _reached(way: Way, cgroup_version: int) -> tuple[str, ...]:
         reached.append(f"a uid of its own for each sandbox, from {way.uid}")
     if way.seccomp:
         reached.append("system call filter")
+    if network:
+        reached.append("a guarded way to the network")
     memory = f"cgroups v{cgroup_version}" if cgroup_version else "a watchdog"
     reached.append(f"memory limits by {memory}")
     return tuple(reached)
@@ -286,6 +326,17 @@ def _missing_bwrap(failures: list[str]) -> Missing:
         " kernel.apparmor_restrict_unprivileged_userns=0, user.max_user_namespaces above 0),"
         " or give a container CAP_SYS_ADMIN and an unmasked /proc.",
     )
+
+
+def _missing_network(reason: str) -> tuple[Missing, ...]:
+    if not reason:
+        return ()
+    remedy = (
+        "Workers run without a network. Use a kernel with CONFIG_NET_NS, and let the server make network"
+        " namespaces: run it as root with CAP_SYS_ADMIN and CAP_NET_ADMIN, or allow unprivileged user"
+        " namespaces, nested ones too (user.max_user_namespaces, user.max_net_namespaces)."
+    )
+    return (Missing("outgoing network", reason, remedy),)
 
 
 def _runtimes(found: dict[str, Interpreter | str], reasons: dict[str, str]) -> dict[str, RuntimeInfo]:

@@ -38,6 +38,7 @@ from runwright.runtimes.confinement import Confinement
 from runwright.runtimes.ends import Failure, Verdict, accept_output, describe_status, read_failure
 from runwright.runtimes.model import Code, Outcome
 from runwright.runtimes.mounts import load_payload
+from runwright.runtimes.network import Network
 from runwright.runtimes.pipes import Pipes
 from runwright.runtimes.protocol import HEADER, Kind
 from runwright.runtimes.run import LEVELS, Run
@@ -124,6 +125,7 @@ class Sandbox:
         self.boot_error = ""
         self.harness_pid = 0
         self.pipes = Pipes(loop, clock, catch_up=self._catch_up)
+        self.network = Network(loop, hear=self._hear_network)
         self._owner = owner
         self._loop = loop
         self._clock = clock
@@ -157,6 +159,7 @@ class Sandbox:
     def bind(self, code: Code, overhead_mb: int) -> None:
         """Give the sandbox its code and its memory limit; from now on it serves this key only."""
         self.code = code
+        self.network.serve(code.network)
         try:
             self.confinement.limit_memory((code.memory_mb + overhead_mb) * 1024 * 1024)
         except OSError:
@@ -348,6 +351,7 @@ class Sandbox:
         run.deadline = now + run.assignment.timeout_seconds
         self._alarm.set(run.deadline)
         self._owner.run_began(run, at)
+        self._hear_network()
         return None
 
     def _note_began(self, token: int, at: datetime) -> str | None:
@@ -381,10 +385,19 @@ class Sandbox:
             return "an unknown frame"
         return None
 
+    def _hear_network(self) -> None:
+        """Write what was said of the network to the log of the run that met it."""
+        if self._began is None and self.inflight:
+            return  # it has begun, but we have not heard of that yet
+        for line in self.network.take():
+            if self._began is not None:
+                self._began.write(self._clock(), "warn", line.encode())
+
     def _take_end(self, kind: int, flags: int, micros: int, payload: bytes, at: datetime) -> str | None:
         run = self.inflight[0]
         if self._verdict is not None:
             return None
+        self._hear_network()
         if self._parts:
             payload = b"".join([*self._parts, payload])
             self._parts.clear()
@@ -474,6 +487,7 @@ class Sandbox:
             self._read_last_frames()
         self.state = State.GONE
         if self._began is not None:
+            self._hear_network()
             self.pipes.drain(self._began)
         at = self._clock()
         while self.inflight:
@@ -508,6 +522,7 @@ class Sandbox:
     def _close(self) -> None:
         self._alarm.cancel()
         self.channel.close()
+        self.network.close()
         self.pipes.close()
         if self._harness_fd >= 0:
             os.close(self._harness_fd)

@@ -22,6 +22,7 @@ from typing import Final
 
 import msgspec
 
+from runwright.runtimes.egress import Door
 from runwright.runtimes.protocol import SOCKET_FD
 
 INFO_FD: Final = SOCKET_FD + 1
@@ -45,8 +46,8 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     stderr: int
     socket: int
     seccomp: int | None = None
-    door: int | None = None
-    """The way out of its network namespace, where it makes one before it becomes bwrap."""
+    door: Door | None = None
+    """The way out, where the tree has one: it then starts in a network namespace that leads there."""
 
 
 class Tree:
@@ -100,7 +101,9 @@ class Tree:
         if launch.seccomp is not None:
             places[SECCOMP_FD] = launch.seccomp
         if launch.door is not None:
-            places[DOOR_FD] = launch.door
+            places[DOOR_FD] = launch.door.number
+            command = launch.door.command(launch.argv, number=DOOR_FD)
+            launch = msgspec.structs.replace(launch, argv=command)
         ours: list[int] = []
         if launch.wrapped:
             self._info, info = os.pipe2(os.O_CLOEXEC)
@@ -115,6 +118,8 @@ class Tree:
         finally:
             for fd in ours:
                 os.close(fd)
+            if launch.door is not None:
+                launch.door.started()
         self._outer_fd = os.pidfd_open(self._outer)
         self._socket = os.fstat(launch.socket).st_ino
         self._loop.add_reader(self._outer_fd, self._outer_ended)

@@ -12,6 +12,7 @@ import pytest
 
 from runwright.core.clock import system_clock
 from runwright.runtimes.cgroups import instance_name
+from runwright.runtimes.egress import Egress
 from runwright.runtimes.host import Host
 from runwright.runtimes.model import Assignment, Code, Line, Outcome
 from runwright.runtimes.pool import Pool, PoolSettings
@@ -45,7 +46,7 @@ class JobOptions(TypedDict, total=False):
     env: dict[str, str] | None
     seconds: float
     memory_mb: int
-    network: str
+    network: object
 
 
 class Played:
@@ -78,7 +79,7 @@ class Played:
 class Stage:
     """A pool, and every callback that it made."""
 
-    def __init__(self, host: Host, settings: PoolSettings) -> None:
+    def __init__(self, host: Host, settings: PoolSettings, egress: Egress | None = None) -> None:
         self.host = host
         self.played: dict[int, Played] = {}
         self.rooms = 0
@@ -92,6 +93,7 @@ class Stage:
             on_line=self._line,
             on_outcome=self._outcome,
             on_room=self._room,
+            egress=egress,
         )
 
     def _started(self, a: Assignment, _at: object) -> None:
@@ -139,7 +141,7 @@ class Stage:
         env: dict[str, str] | None = None,
         seconds: float = 20.0,
         memory_mb: int = 256,
-        network: str = "public",
+        network: object = "public",
     ) -> Played:
         """Assign a job and return the record of it."""
         code = Code(
@@ -204,9 +206,11 @@ async def make_stage(host: Host) -> AsyncIterator[MakeStage]:
     """Makes started stages; when the test is over nothing of them may be left."""
     stages: list[Stage] = []
 
-    async def make(on: Host | None = None, **settings: float | dict[str, int]) -> Stage:
+    async def make(
+        on: Host | None = None, *, egress: Egress | None = None, **settings: float | dict[str, int]
+    ) -> Stage:
         usual = PoolSettings(prebooted={}, grace_seconds=0.2)
-        stage = Stage(on or host, msgspec.structs.replace(usual, **settings))
+        stage = Stage(on or host, msgspec.structs.replace(usual, **settings), egress)
         stages.append(stage)
         await stage.pool.start()
         return stage

@@ -88,3 +88,13 @@ def test_the_probe_leaves_no_process_behind() -> None:
     before = set(psutil.Process().children(recursive=True))
     probe_host()
     assert set(psutil.Process().children(recursive=True)) <= before
+
+
+def test_a_host_that_can_make_no_network_namespace_says_so_and_has_no_network(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("runwright.runtimes.egress.start._PROGRAM", "/absent.py")
+    host = probe_host()
+    assert not host.network
+    assert "outgoing network" in [missing.what for missing in host.missing]
+    assert host.runtimes["python"].ready

@@ -34,7 +34,7 @@ from runwright.runtimes.egress import Door, Egress, Resolve, allow_only
 from runwright.runtimes.host import Host
 from runwright.runtimes.launcher import set_rlimits
 from runwright.runtimes.seccomp import filter_program
-from runwright.runtimes.tree import DOOR_FD, Launch, Tree
+from runwright.runtimes.tree import Launch, Tree
 
 TASKS: Final = 512
 """Processes and threads; the tools have a thread or more per core of the host."""
@@ -120,7 +120,7 @@ class Workshop:
             confinement = self._confinement(uid)
             run = _Run(self._limits, log, confinement, watched=self._cgroups is None)
             try:
-                run.start(door.command(self._command(uid, mounts), number=DOOR_FD), door, self._filter)
+                run.start(self._command(uid, mounts), door, self._filter)
                 await run.finish(msgspec.json.encode(order), result)
             finally:
                 await _give_back(confinement)
@@ -205,7 +205,7 @@ class _Run:
             stderr=out,
             socket=self._far.fileno(),
             seccomp=copy,
-            door=door.number,
+            door=door,
         )
         try:
             self._tree.start(launch)
@@ -214,7 +214,6 @@ class _Run:
             raise WorkshopError(f"the sandbox could not be started: {error}") from error
         finally:
             self._far.close()
-            door.started()
             os.close(out)
             if copy is not None:
                 os.close(copy)

@@ -8,16 +8,20 @@ own (`egress`, `doorkeeper`). No packet of a sandbox ever meets the host's netwo
 
 For a sandbox of the pool, `runtimes.launcher` does all this. For a command of one's own, one shot:
 
-    policy = allow_only(["pypi.example"], trusted=[parse_trusted("pypi.example:443")])
+    policy = allow_only(["registry.example"], trusted=[parse_trusted("registry.example:443")])
     door = egress.open(lambda line: log.append(line))   # called in the egress thread
+    door.obey(policy)
     try:
-        argv = door.command([bwrap, "--unshare-pid", ..., "--", "uv", "pip", ...])
-        process = subprocess.Popen(argv, pass_fds=[door.number])   # the pid is bwrap's
-        door.started()
-        door.obey(policy)
-        process.wait()
+        tree.start(Launch(argv=[bwrap, ...], door=door, ...))
+        ...
     finally:
         door.close()
+
+or, without a `Tree`:
+
+    argv = door.command([bwrap, ...])
+    process = subprocess.Popen(argv, pass_fds=[door.number])   # the pid is bwrap's
+    door.started()
 
 The bwrap command must keep the namespace that it is started in (no `--unshare-net`; with
 `--unshare-all` add `--share-net`) and bind an `/etc/resolv.conf` that names any server at all, such as
@@ -27,13 +31,12 @@ The bwrap command must keep the namespace that it is started in (no `--unshare-n
 without `trusted` only public ones are connected to.
 """
 
-from runwright.runtimes.egress.egress import PORTS, Door, Egress
+from runwright.runtimes.egress.egress import Door, Egress
 from runwright.runtimes.egress.names import Resolve
 from runwright.runtimes.egress.policy import EgressPolicy, allow_only, policy_of
 from runwright.runtimes.egress.relay import Dial, Limits, Traffic, dial
 
 __all__ = [
-    "PORTS",
     "Dial",
     "Door",
     "Egress",

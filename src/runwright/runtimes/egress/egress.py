@@ -5,31 +5,28 @@ talk to it through `Egress.open` and the `Door` that this returns; nothing else 
 """
 
 import asyncio
+import resource
 import socket
-import sys
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Final
 
-from runwright.core.hosts import Trusted, trusted_ports
+import msgspec
+
+from runwright.core.hosts import DEFAULT_PORTS, Trusted, trusted_ports
 from runwright.runtimes.egress.doorkeeper import Doorkeeper
 from runwright.runtimes.egress.names import Lookups, Resolve
 from runwright.runtimes.egress.policy import EgressPolicy, policy_of
 from runwright.runtimes.egress.reach import Shared
 from runwright.runtimes.egress.relay import Dial, Limits, Traffic, dial
+from runwright.runtimes.egress.start import MOST_PORTS, namespace_command, receive_listeners
 
-PORTS: Final = (
-    *(22, 80, 443, 465, 587, 993, 995),
-    *(1433, 1521, 3000, 3306, 5000, 5432, 5671, 5672, 6379, 6380, 6543),
-    *(8000, 8080, 8443, 9092, 9093, 9200, 9243, 27017),
-)
-"""The ports that sandboxes may connect to unless settings say otherwise. Never 25: no mail from here."""
-NAMESPACE_PROGRAM: Final = Path(__file__).with_name("namespace.py")
 _RESOLVER_THREADS: Final = 32
-_MOST_SOCKETS: Final = 250
 _START_SECONDS: Final = 10.0
+_MOST_FILES: Final = 65_536
+_SHARE_OF_FILES: Final = 4
+"""A connection takes two descriptors; so all of them together take no more than half of the process's."""
 
 
 class Door:
@@ -52,13 +49,15 @@ class Door:
 
     def command(self, argv: list[str], *, number: int | None = None) -> list[str]:
         """Return the command line that becomes `argv` in a namespace that leads here."""
-        ports = ",".join(map(str, self._egress.ports))
-        program = [sys.executable, "-I", "-S", "-E", str(NAMESPACE_PROGRAM)]
-        return [*program, str(self.number if number is None else number), ports, *argv]
+        return namespace_command(self.number if number is None else number, self._egress.ports, argv)
 
     def started(self) -> None:
         """Give up our copy of the command's descriptor."""
         self._far.close()
+
+    def serve(self, network: object) -> None:
+        """Serve as a worker's field `network` asks for, from now on."""
+        self.obey(self._egress.policy(network))
 
     def obey(self, policy: EgressPolicy) -> None:
         """Serve under that policy from now on."""
@@ -76,14 +75,14 @@ class Egress:
     def __init__(
         self,
         *,
-        ports: Iterable[int] = PORTS,
+        ports: Iterable[int] = DEFAULT_PORTS,
         trusted: Iterable[Trusted] = (),
         resolve: Resolve | None = None,
         dial: Dial = dial,
         limits: Limits | None = None,
     ) -> None:
         self.trusted = tuple(trusted)
-        self.ports = sorted({*ports, *trusted_ports(self.trusted)})[:_MOST_SOCKETS]
+        self.ports = sorted({*ports, *trusted_ports(self.trusted)})[:MOST_PORTS]
         self.traffic = Traffic()
         self._resolve = resolve
         self._dial = dial
@@ -97,6 +96,10 @@ class Egress:
         """Start the thread."""
         if self._thread is not None:
             return
+        files = _raise_file_limit()
+        share = max(files // _SHARE_OF_FILES, 16)
+        all_connections = min(self._limits.all_connections, share)
+        self._limits = msgspec.structs.replace(self._limits, all_connections=all_connections)
         ready = threading.Event()
         self._thread = threading.Thread(target=self._run, args=(ready,), name="runwright-egress", daemon=True)
         self._thread.start()
@@ -160,18 +163,25 @@ class Egress:
             self._loop.add_reader(near, self._receive, keeper, near)
 
     def _receive(self, keeper: Doorkeeper, near: socket.socket) -> None:
-        try:
-            _, numbers, _, _ = socket.recv_fds(near, 1, _MOST_SOCKETS + 2)
-        except OSError:
-            numbers = []
+        listeners = receive_listeners(near)
         self._forget(near)
-        if numbers:
-            keeper.stock([socket.socket(fileno=number) for number in numbers])
+        if listeners:
+            keeper.stock(listeners)
 
     def _forget(self, near: socket.socket) -> None:
         if self._loop is not None and near.fileno() >= 0:
             self._loop.remove_reader(near)
             near.close()
+
+
+def _raise_file_limit() -> int:
+    """Let this process have as many descriptors as it may; return how many that is."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = _MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, _MOST_FILES)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+        return most
+    return most if soft == resource.RLIM_INFINITY else soft
 
 
 def _host_resolver(threads: ThreadPoolExecutor) -> Resolve:
