@@ -351,7 +351,7 @@ class Sandbox:
         run.deadline = now + run.assignment.timeout_seconds
         self._alarm.set(run.deadline)
         self._owner.run_began(run, at)
-        self._hear_network()
+        self._write_network(run, self.network.take_early())
         return None
 
     def _note_began(self, token: int, at: datetime) -> str | None:
@@ -386,18 +386,23 @@ class Sandbox:
         return None
 
     def _hear_network(self) -> None:
-        """Write what was said of the network to the log of the run that met it."""
-        if self._began is None and self.inflight:
-            return  # it has begun, but we have not heard of that yet
-        for line in self.network.take():
-            if self._began is not None:
-                self._began.write(self._clock(), "warn", line.encode())
+        """Write what was said of the network to the log of the run that met it; see `network`."""
+        self.catch_up()
+        if self._began is not None:
+            self._write_network(self._began, self.network.take())
+        elif self.inflight:
+            self.network.keep()
+        else:
+            self.network.take()
+
+    def _write_network(self, run: Run, lines: list[str]) -> None:
+        for line in lines:
+            run.write(self._clock(), "warn", line.encode())
 
     def _take_end(self, kind: int, flags: int, micros: int, payload: bytes, at: datetime) -> str | None:
         run = self.inflight[0]
         if self._verdict is not None:
             return None
-        self._hear_network()
         if self._parts:
             payload = b"".join([*self._parts, payload])
             self._parts.clear()
@@ -487,7 +492,7 @@ class Sandbox:
             self._read_last_frames()
         self.state = State.GONE
         if self._began is not None:
-            self._hear_network()
+            self._write_network(self._began, self.network.take())
             self.pipes.drain(self._began)
         at = self._clock()
         while self.inflight:

@@ -17,7 +17,7 @@ connection never touches another.
 
 import asyncio
 import socket
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from enum import IntEnum
 from typing import Final
 
@@ -25,7 +25,7 @@ from runwright.runtimes.egress.policy import EgressPolicy
 from runwright.runtimes.egress.questions import Answerer
 from runwright.runtimes.egress.reach import Reach, RefusedError, Shared
 from runwright.runtimes.egress.relay import Relay, reset
-from runwright.runtimes.egress.sayings import Sayings
+from runwright.runtimes.egress.sayings import Say, Sayings
 
 _ACCEPTS_PER_TURN: Final = 32
 _AGAIN_SECONDS: Final = 0.1
@@ -43,7 +43,7 @@ class State(IntEnum):
 class Doorkeeper:
     """Serves one sandbox."""
 
-    def __init__(self, shared: Shared, loop: asyncio.AbstractEventLoop, say: Callable[[str], None]) -> None:
+    def __init__(self, shared: Shared, loop: asyncio.AbstractEventLoop, say: Say) -> None:
         self._shared = shared
         self._loop = loop
         self._sayings = Sayings(say, self._loop.time)
@@ -160,7 +160,7 @@ class Doorkeeper:
             outside = await reach.connect(host, port)
         except RefusedError as error:
             self._shared.traffic.refused += 1
-            self._sayings.say(str(error))
+            await self._sayings.tell(str(error))
             reset(inside)
         except BaseException:
             reset(inside)

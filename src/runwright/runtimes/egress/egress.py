@@ -20,6 +20,7 @@ from runwright.runtimes.egress.names import Lookups, Resolve
 from runwright.runtimes.egress.policy import EgressPolicy, policy_of
 from runwright.runtimes.egress.reach import Shared
 from runwright.runtimes.egress.relay import Dial, Limits, Traffic, dial
+from runwright.runtimes.egress.sayings import Say
 from runwright.runtimes.egress.start import MOST_PORTS, namespace_command, receive_listeners
 
 _RESOLVER_THREADS: Final = 32
@@ -117,7 +118,7 @@ class Egress:
         """Return the policy that a worker's field `network` asks for on this host."""
         return policy_of(network, self.trusted)
 
-    def open(self, say: Callable[[str], None]) -> Door:
+    def open(self, say: Say) -> Door:
         """Return the door of a sandbox that is about to start.
 
         `say` is called in the egress thread with lines for the log of what runs in the sandbox.

@@ -106,7 +106,7 @@ class Answerer:
         except RefusedError as error:
             code = Code.NO_SUCH_NAME
             if question.kind == A:  # a program asks for both kinds; one line is enough
-                self._sayings.say(str(error))
+                await self._sayings.tell(str(error))
         except OSError:
             code = Code.SERVER_FAILURE
         return write_answer(question, code, address.packed if address and question.kind == A else None)
