@@ -451,5 +451,6 @@ def _assignment(token: int, job: ClaimedJob, loaded: Loaded, prepared: Prepared)
         input=job.input,
         env=loaded.env,
         secrets=prepared.secrets,
+        masker=prepared.masker,
         timeout_seconds=loaded.definition.timeout_seconds,
     )

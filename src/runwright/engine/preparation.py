@@ -5,16 +5,21 @@ the values are read anew for each attempt, so that a changed secret is in force 
 folders are made ready on this machine once per version.
 """
 
+import asyncio
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
 
 from runwright.core.jobs import ErrorCode
+from runwright.core.masking import Masker
 from runwright.engine.definitions import Loaded
 from runwright.runtimes.model import Code
 from runwright.workers.store import Definition
 from runwright.workers.vault.model import VaultKeyError
+
+_SMALL_CHARACTERS: Final = 16 * 1024
+"""So much is made ready for masking at once; more in a thread, beside the loop."""
 
 
 class Refusal(msgspec.Struct, frozen=True):
@@ -29,6 +34,11 @@ class Prepared(msgspec.Struct, frozen=True):
 
     code: Code
     secrets: dict[str, str]
+    masker: Masker | None = None
+
+    def __repr__(self) -> str:
+        """Show no secrets: this may end up in a log."""
+        return f"Prepared(code={self.code.key!r})"
 
 
 class SecretValues(Protocol):
@@ -103,4 +113,12 @@ class Preparation:
             except LoadError as error:
                 return Refusal(ErrorCode.LOAD_ERROR, str(error))
             code = msgspec.structs.replace(code, bundle=folders.bundle, layer=folders.layer)
-        return Prepared(code, dict(values))
+        return Prepared(code, dict(values), await _make_masker(values))
+
+
+async def _make_masker(values: Mapping[str, str]) -> Masker | None:
+    if not values:
+        return None
+    if sum(map(len, values.values())) < _SMALL_CHARACTERS:
+        return Masker(values.values())
+    return await asyncio.to_thread(Masker, values.values())

@@ -52,23 +52,14 @@ def accept_output(run: Run, payload: bytes, at: datetime) -> Outcome:
 
 
 def read_failure(payload: bytes) -> Failure | str:
-    """Return the failure that an ERROR frame reports, cut to its limits; or what is wrong with it."""
+    """Return the failure that an ERROR frame reports, as long as it is; or what is wrong with it."""
     try:
         failure = _decode_failure(payload)
     except _UNREADABLE:
         return "an error that cannot be read"
     if failure.code not in _REPORTABLE:
         return "an error code that is not its to give"
-    stack = None if failure.stack is None else cut(failure.stack, protocol.ERROR_STACK_BYTES)
-    return Failure(failure.code, cut(failure.message, protocol.ERROR_MESSAGE_BYTES), stack)
-
-
-def cut(text: str, limit: int) -> str:
-    """Return the text without NULs, cut to so many bytes of UTF-8 where it is longer."""
-    data = text.replace("\0", "\ufffd").encode("utf-8", "replace")
-    if len(data) <= limit:
-        return data.decode()
-    return data[: limit - len("…".encode())].decode("utf-8", "ignore") + "…"
+    return failure
 
 
 def describe_status(status: int | None) -> str:

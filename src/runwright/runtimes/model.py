@@ -7,6 +7,8 @@ from typing import Any
 
 import msgspec
 
+from runwright.core.masking import Masker
+
 
 class Code(msgspec.Struct, frozen=True, kw_only=True):
     """One version of a worker's code with the limits it runs under.
@@ -45,7 +47,13 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True):
     env: dict[str, str]
     secrets: dict[str, str] = {}
     """Injected beside `env`, masked in all that comes out."""
+    masker: Masker | None = None
+    """Made ahead of the secrets where that takes long."""
     timeout_seconds: float
+
+    def __repr__(self) -> str:
+        """Show no secrets: this may end up in a log."""
+        return f"Assignment(token={self.token}, job_id={self.job_id!r}, attempt={self.attempt})"
 
 
 class End(StrEnum):

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 from runwright.core.clock import Clock
+from runwright.core.masking import Torn
 from runwright.runtimes import protocol
 from runwright.runtimes.run import LEVELS, Run
 
@@ -66,20 +67,20 @@ class Pipes:
         """Whether a line has begun that no newline has ended."""
         return bool(self._partial[0] or self._partial[1])
 
-    def drain(self, run: Run) -> None:
+    def drain(self, run: Run, torn: Torn = Torn.OPEN) -> None:
         """Read what a run that has ended wrote, but not for ever."""
         for stream in (0, 1):
             reads = DRAIN_READS
             while reads and self._read(stream, run):
                 reads -= 1
-        self.end_lines(run)
+        self.end_lines(run, torn)
 
-    def end_lines(self, run: Run) -> None:
+    def end_lines(self, run: Run, torn: Torn = Torn.OPEN) -> None:
         """End the lines that a run has begun and not ended; what is in the pipes may be the next one's."""
         at = self._clock()
         for stream in (0, 1):
             if self._partial[stream]:
-                run.write(at, LEVELS[2 * stream], self._partial[stream])
+                run.write(at, LEVELS[2 * stream], self._partial[stream], torn)
                 self._partial[stream] = b""
 
     def close(self) -> None:

@@ -1,4 +1,8 @@
-"""One assignment on its way through a sandbox, and the log it may write."""
+"""One assignment on its way through a sandbox, and the log it may write.
+
+All that comes out of user code passes here: lines, output, message and stack. Where the assignment
+has secrets, each is hidden before anything is cut to its limit.
+"""
 
 from datetime import datetime
 from typing import Final
@@ -6,6 +10,7 @@ from typing import Final
 import msgspec
 
 from runwright.core.jobs import ErrorCode
+from runwright.core.masking import Masker, Torn
 from runwright.runtimes import protocol
 from runwright.runtimes.model import Assignment, End, Line, OnLine, Outcome
 
@@ -18,6 +23,7 @@ class Run:
     """One assignment: what was sent, when it began, what was asked of it, what it wrote."""
 
     __slots__ = (
+        "_masker",
         "_on_line",
         "assignment",
         "began",
@@ -36,6 +42,9 @@ class Run:
         self.assignment = assignment
         self.token = assignment.token
         self._on_line = on_line
+        self._masker = assignment.masker
+        if self._masker is None and assignment.secrets:
+            self._masker = Masker(assignment.secrets.values())
         self.began_at: datetime | None = None
         self.began = 0.0
         self.deadline = 0.0
@@ -50,15 +59,21 @@ class Run:
     def messages(self) -> list[bytes]:
         """Return the messages that start this run."""
         a = self.assignment
-        env = _encode(a.env) if a.env else b"{}"
+        env = _encode(a.env | a.secrets) if a.env or a.secrets else b"{}"
         return protocol.messages(protocol.Kind.RUN, protocol.run_payload(env, a.input), a.token)
 
     def say(self, at: datetime, level: str, text: str) -> None:
         """Write a lifecycle line; these are not counted."""
         self._on_line(self.assignment, Line(at, level, text))
 
-    def write(self, at: datetime, level: str, data: bytes) -> None:
+    def write(self, at: datetime, level: str, data: bytes, torn: Torn | None = None) -> None:
         """Write what user code wrote, one line per line, within the limits of an attempt."""
+        if self._masker is not None:
+            if self.dropped or self.full():
+                # What follows a dropped line is dropped as well: so no more is searched than is stored.
+                self.dropped += data.count(b"\n") + 1
+                return
+            data = _hide(self._masker, data, torn)
         for raw in data.split(b"\n"):
             size = len(raw)
             if self.full(size):
@@ -82,14 +97,29 @@ class Run:
         """Return how long user code has run."""
         return 0 if self.began_at is None else round((at - self.began_at).total_seconds() * 1000)
 
+    def clean(self, text: str, limit: int) -> str:
+        """Return the text without secrets and NULs, cut to so many bytes of UTF-8 where it is longer."""
+        data = text.replace("\0", "\ufffd").encode("utf-8", "replace")
+        over = len(data) > limit
+        if self._masker is not None:
+            # The harness cuts at the same limit, in characters: at it, the text may be cut already.
+            data = self._masker.mask(data[:limit], Torn.CUT if len(data) >= limit else None)
+        if not over:
+            return data.decode("utf-8", "replace")
+        return data[: limit - len("…".encode())].decode("utf-8", "ignore") + "…"
+
     def completed(self, at: datetime, output: bytes) -> Outcome:
         """Write the last lines of a run that completed and return its outcome."""
+        if self._masker is not None:
+            output = self._masker.mask_json(output)
         self._say_dropped(at)
         self._on_line(self.assignment, Line(at, "info", f"Handler completed in {self.milliseconds(at)}ms"))
         return Outcome(end=End.COMPLETED, output=output, started_at=self.began_at, ended_at=at)
 
     def failed(self, at: datetime, code: ErrorCode, message: str, stack: str | None = None) -> Outcome:
         """Write the last lines of a run that failed and return its outcome."""
+        message = self.clean(message, protocol.ERROR_MESSAGE_BYTES)
+        stack = None if stack is None else self.clean(stack, protocol.ERROR_STACK_BYTES)
         self._say_dropped(at)
         self.say(at, "error", f"Handler failed: {message}")
         return Outcome(
@@ -121,3 +151,18 @@ class Run:
     def _say_dropped(self, at: datetime) -> None:
         if self.dropped:
             self.say(at, "warn", f"dropped {self.dropped} lines")
+
+
+def _hide(masker: Masker, data: bytes, torn: Torn | None) -> bytes:
+    """Hide secrets in lines; those that are too long are cut, after hiding, and say so."""
+    if len(data) > protocol.LINE_BYTES:
+        data = b"\n".join(_hide_in_long(masker, line) for line in data.split(b"\n"))
+    return masker.mask(data, torn)
+
+
+def _hide_in_long(masker: Masker, line: bytes) -> bytes:
+    if len(line) <= protocol.LINE_BYTES:
+        return line
+    # Beyond the limit a line may have gaps, where nothing can be found.
+    mark = _CUT.encode()
+    return masker.mask(line[: protocol.LINE_BYTES], Torn.CUT)[: protocol.LINE_BYTES - len(mark)] + mark

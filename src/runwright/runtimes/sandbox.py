@@ -31,6 +31,7 @@ from typing import Final, Protocol
 
 from runwright.core.clock import Clock
 from runwright.core.jobs import ErrorCode
+from runwright.core.masking import Torn
 from runwright.runtimes import protocol
 from runwright.runtimes.alarm import Alarm
 from runwright.runtimes.channel import Channel
@@ -439,7 +440,8 @@ class Sandbox:
         if self.confinement.out_of_memory():
             self.tainted = "out of memory"
             if code is ErrorCode.HANDLER_ERROR:
-                code, message = ErrorCode.OUT_OF_MEMORY, f"{self._memory_message(run)} ({message})"
+                said = run.clean(message, protocol.ERROR_MESSAGE_BYTES)
+                code, message = ErrorCode.OUT_OF_MEMORY, f"{self._memory_message(run)} ({said})"
         elif code in {ErrorCode.LOAD_ERROR, ErrorCode.OUT_OF_MEMORY}:
             self.tainted = code.value
         return run.failed(at, code, message, failure.stack)
@@ -493,7 +495,7 @@ class Sandbox:
         self.state = State.GONE
         if self._began is not None:
             self._write_network(self._began, self.network.take())
-            self.pipes.drain(self._began)
+            self.pipes.drain(self._began, Torn.CUT)
         at = self._clock()
         while self.inflight:
             run = self.inflight.popleft()

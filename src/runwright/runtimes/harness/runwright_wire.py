@@ -43,9 +43,18 @@ class JobError(Exception):
     def payload(self) -> bytes:
         """Return the payload of the ERROR frame."""
         fields = {"code": self.code, "message": self.message[:MESSAGE_CHARS]}
-        if self.stack:
-            fields["stack"] = self.stack[-STACK_CHARS:]
+        stack = whole_lines_of(self.stack or "", STACK_CHARS)
+        if stack:
+            fields["stack"] = stack
         return json.dumps(fields).encode()
+
+
+def whole_lines_of(text: str, limit: int) -> str:
+    """Return the end of a text; a line that would lose its beginning is left out.
+
+    For the executor hides secrets, and would not know one by its end.
+    """
+    return text if len(text) <= limit else text[-limit - 1 :].partition("\n")[2]
 
 
 class Wire:

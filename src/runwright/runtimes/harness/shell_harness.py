@@ -41,6 +41,7 @@ from runwright_wire import (
 READ_BYTES = 64 * 1024
 OUTPUT_FILE = ".ava-output"
 TAIL_LINES = 5
+TAIL_CHARS = 3000
 
 
 class Output:
@@ -74,11 +75,17 @@ class Output:
             self._part = b""
 
     def last_lines(self, count: int) -> str:
-        """Return the last lines that are not empty."""
-        lines = [
-            line for line in bytes(self.kept[-4096:]).decode("utf-8", "replace").splitlines() if line.strip()
-        ]
-        return "\n".join(lines[-count:])
+        """Return the last lines that are not empty, each from its beginning."""
+        kept = bytes(self.kept[-READ_BYTES - 1 :])
+        if len(kept) > READ_BYTES:
+            kept = kept.partition(b"\n")[2]
+        lines = [line for line in kept.decode("utf-8", "replace").splitlines() if line.strip()]
+        said = lines[-1:]
+        for line in reversed(lines[-count:-1]):
+            if sum(map(len, said)) + len(line) > TAIL_CHARS:
+                break
+            said.insert(0, line)
+        return "\n".join(said)
 
 
 class Script:
