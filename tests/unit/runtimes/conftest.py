@@ -44,6 +44,7 @@ class JobOptions(TypedDict, total=False):
     entrypoint: str | None
     input: bytes
     env: dict[str, str] | None
+    secrets: dict[str, str] | None
     seconds: float
     memory_mb: int
     network: object
@@ -139,6 +140,7 @@ class Stage:
         entrypoint: str | None = None,
         input: bytes = b"{}",
         env: dict[str, str] | None = None,
+        secrets: dict[str, str] | None = None,
         seconds: float = 20.0,
         memory_mb: int = 256,
         network: object = "public",
@@ -155,10 +157,16 @@ class Stage:
             memory_mb=memory_mb,
             network=network,
         )
-        return self.assign_code(code, input=input, env=env, seconds=seconds)
+        return self.assign_code(code, input=input, env=env, secrets=secrets, seconds=seconds)
 
     def assign_code(
-        self, code: Code, *, input: bytes = b"{}", env: dict[str, str] | None = None, seconds: float = 20.0
+        self,
+        code: Code,
+        *,
+        input: bytes = b"{}",
+        env: dict[str, str] | None = None,
+        secrets: dict[str, str] | None = None,
+        seconds: float = 20.0,
     ) -> Played:
         """Assign a job of that code and return the record of it."""
         token = next(_tokens)
@@ -169,6 +177,7 @@ class Stage:
             code=code,
             input=input,
             env=env or {},
+            secrets=secrets or {},
             timeout_seconds=seconds,
         )
         played = self.played[token] = Played(assignment)
