@@ -23,13 +23,14 @@ SECRETS: Final = {"TOKEN": SECRET, "OTHER": PLAIN}
 
 LOOK: Final = {
     "python": """
-import hashlib, os
+import hashlib, os, subprocess
 def handler(input, env):
     try:
         seen = open("/proc/self/environ", "rb").read().decode("utf-8", "replace")
     except PermissionError:
         seen = ""
-    mine = [env.get("TOKEN"), os.environ.get("TOKEN"), os.popen('printf %s "$TOKEN"').read() or None]
+    child = subprocess.run(["sh", "-c", 'printf %s "$TOKEN"'], stdout=subprocess.PIPE)
+    mine = [env.get("TOKEN"), os.environ.get("TOKEN"), child.stdout.decode() or None]
     found = [None if one is None else hashlib.sha256(one.encode()).hexdigest() for one in mine]
     return {"found": found, "left": input["tell"][::-1] in seen or "TOKEN" in seen, "level": env.get("LEVEL")}
 """,
