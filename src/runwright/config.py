@@ -173,6 +173,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     node_path: Annotated[
         str | None, Meta(description="The node that workers run on. Default: the one that comes along.")
     ] = None
+    wasm_fuel: Annotated[
+        Count,
+        Meta(
+            description="Instructions, roughly, that a job of a WebAssembly module may run; counting them"
+            " makes it about half as fast. 0: no limit, not counted."
+        ),
+    ] = 0
+    module_cache_bytes: Annotated[
+        Size, Meta(description="Compiled WebAssembly modules kept on this machine, at most.")
+    ] = 256 * 1024 * 1024
     deno_path: Annotated[
         str | None, Meta(description="The deno that workers run on. Default: the one that comes along.")
     ] = None

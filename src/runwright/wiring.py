@@ -289,6 +289,7 @@ def chosen_paths(settings: Settings) -> Paths:
         python=settings.python_path,
         node=settings.node_path,
         deno=settings.deno_path,
+        wasm_fuel=settings.wasm_fuel,
         shell=settings.bash_path,
     )
 
@@ -323,6 +324,8 @@ def _pool_settings(settings: Settings) -> PoolSettings:
         idle_seconds=settings.pool_idle_seconds,
         max_jobs_per_sandbox=settings.pool_max_jobs,
         grace_seconds=settings.cancel_grace_seconds,
+        module_folder=settings.data_dir / "cache" / "modules",
+        module_limit_bytes=settings.module_cache_bytes,
     )
 
 

@@ -1,5 +1,7 @@
 """Every kind of handler, well-behaved or hostile, ends in the right state, and the server is as before."""
 
+import base64
+from pathlib import Path
 from typing import Any, Final
 
 import msgspec
@@ -431,9 +433,101 @@ DENO: Final = (
     ),
 )
 
+WASI: Final = '"wasi_snapshot_preview1"'
+MODULES: Final = Path(__file__).parent / "wasm"
+
+
+def module_of(name: str) -> str:
+    """A module that a real compiler made, in base64."""
+    return base64.b64encode((MODULES / f"{name}.wasm").read_bytes()).decode()
+
+
+def command(body: str, more: str = "") -> str:
+    """WAT of a module that does this."""
+    return f"""(module
+      (import {WASI} "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+      (import {WASI} "proc_exit" (func $exit (param i32)))
+      (memory (export "memory") 1) {more}
+      (func (export "_start") (local $n i32) {body}))"""
+
+
+WASM: Final = (
+    Case(name="AssemblyScript", source=module_of("primes"), status="failed", code="handler_error"),
+    Case(
+        name="C",
+        source=module_of("statistics"),
+        status="failed",
+        code="handler_error",
+        logs=("the input has no numbers",),
+    ),
+    Case(name="Rust", source=module_of("words"), status="failed", code="handler_error"),
+    Case(name="WAT", source=command("")),
+    Case(name="exit 0", source=command("(call $exit (i32.const 0))")),
+    Case(
+        name="exit status",
+        source=command("(call $exit (i32.const 3))"),
+        status="failed",
+        code="handler_error",
+    ),
+    Case(name="trap", source=command("unreachable"), status="failed", code="handler_error"),
+    Case(
+        name="endless recursion",
+        source=command("(call $f)", "(func $f (call $f))"),
+        status="failed",
+        code="handler_error",
+    ),
+    Case(name="no module", source="hello", status="failed", code="load_error"),
+    Case(
+        name="unknown import",
+        source='(module (import "env" "x" (func)) (func (export "_start")))',
+        status="failed",
+        code="load_error",
+    ),
+    Case(
+        name="loops without end",
+        source=command("(loop $l (br $l))"),
+        status="failed",
+        code="timeout",
+        worker={"timeout_seconds": 1},
+    ),
+    Case(
+        name="starts for ever",
+        source='(module (func $f (loop $l (br $l))) (start $f) (func (export "_start")))',
+        status="failed",
+        code="timeout",
+        worker={"timeout_seconds": 1},
+    ),
+    Case(
+        name="allocates without end",
+        source=command(
+            "(loop $l (br_if $l (i32.ge_s (memory.grow (i32.const 16)) (i32.const 0)))) unreachable"
+        ),
+        status="failed",
+        code="out_of_memory",
+        worker={"memory_mb": 64},
+    ),
+    Case(
+        name="prints without end",
+        source=command(
+            "(i32.store (i32.const 4) (i32.const 60000))"
+            "(loop $l (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 65000)))"
+            "(local.set $n (i32.add (local.get $n) (i32.const 1)))"
+            "(br_if $l (i32.lt_u (local.get $n) (i32.const 100))))"
+        ),
+        status="failed",
+        code="output_too_large",
+    ),
+)
+
 CASES: Final = [
     (runtime, case)
-    for runtime, cases in (("python", PYTHON), ("nodejs", NODEJS), ("shell", SHELL), ("deno", DENO))
+    for runtime, cases in (
+        ("python", PYTHON),
+        ("nodejs", NODEJS),
+        ("shell", SHELL),
+        ("deno", DENO),
+        ("wasm", WASM),
+    )
     for case in cases
 ]
 
@@ -467,3 +561,25 @@ def _assert_well(api: Api) -> None:
     job = neighbour.call("POST", "/jobs?wait=20", json={"worker_id": worker["id"]}).json()["data"]
     assert job["output"] == "well", job
     assert api.http.get("/healthz").json()["status"] == "ok"
+
+
+@pytest.mark.parametrize(
+    ("module", "job_input", "output"),
+    [
+        (
+            "statistics",
+            {"numbers": [1, 2, 6]},
+            {"count": 3, "mean": 3, "median": 2, "deviation": 2.16025, "unit": "m"},
+        ),
+        ("words", {"text": "a rose is a rose"}, {"different": 3, "top": [["a", 2], ["rose", 2], ["is", 1]]}),
+        ("primes", {"limit": 1000}, {"count": 168, "largest": 997, "sum": 76127}),
+    ],
+)
+def test_modules_from_real_compilers_compute(
+    api: Api, module: str, job_input: dict[str, Any], output: dict[str, Any]
+) -> None:
+    worker = api.make_worker(runtime="wasm", source_code=module_of(module), config={"UNIT": "m"})
+    body = {"worker_id": worker["id"], "input": job_input}
+    for _ in range(2):
+        job = api.call("POST", "/jobs?wait=40", json=body).json()["data"]
+        assert (job["status"], job["output"]) == ("completed", output)

@@ -1,11 +1,12 @@
 """The socket of one sandbox: messages out and in, and taking back what was not taken."""
 
+import array
 import asyncio
 import contextlib
 import socket
 import struct
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from runwright.runtimes.protocol import HEADER, MESSAGE_BYTES, Kind
@@ -61,6 +62,16 @@ class Channel:
             return -1
         except OSError:
             return 0
+
+    def send_with_file(self, messages: Sequence[bytes], fd: int) -> None:
+        """Send the first messages of all, and a file with the first of them."""
+        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [fd]))]
+        try:
+            self._near.sendmsg(messages[:1], rights)
+        except OSError:
+            self._failed()
+            return
+        self.send(messages[1:])
 
     def send(self, messages: Iterable[bytes]) -> None:
         """Send messages in order, now or as soon as the socket takes them."""

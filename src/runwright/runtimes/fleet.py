@@ -9,9 +9,11 @@ from runwright.runtimes.host import Host
 from runwright.runtimes.interpreters import BLANK_MEMORY_MB
 from runwright.runtimes.launcher import Launcher
 from runwright.runtimes.model import Code
+from runwright.runtimes.modules import ModuleCache
 from runwright.runtimes.room import PoolSettings
 from runwright.runtimes.sandbox import Owner, Sandbox, State
 
+WASM: Final = "wasm"
 _REFILL_SECONDS: Final = 0.02
 _RETRY_SECONDS: Final = 5.0
 
@@ -30,6 +32,7 @@ class Fleet:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._launcher: Launcher | None = None
         self._blank: dict[str, list[Sandbox]] = {}
+        self._modules: ModuleCache | None = None
         self._opened_at: dict[str, float] = {}
         self._refill_timer: asyncio.TimerHandle | None = None
         self._gone = asyncio.Event()
@@ -42,7 +45,15 @@ class Fleet:
         self._loop = asyncio.get_running_loop()
         self._launcher = Launcher(host=self._host, loop=self._loop, egress=self._egress)
         self._launcher.open()
+        self._modules = self._open_modules()
         self._refill_soon(_REFILL_SECONDS)
+
+    def _open_modules(self) -> ModuleCache | None:
+        folder, wasm = self._settings.module_folder, self._host.interpreters.get(WASM)
+        if folder is None or wasm is None:
+            return None
+        stamp = f"{wasm.version} {wasm.arguments}"
+        return ModuleCache(folder, limit_bytes=self._settings.module_limit_bytes, stamp=stamp)
 
     def stop_refilling(self) -> None:
         """Boot no more on our own account."""
@@ -72,7 +83,8 @@ class Fleet:
             self._opened_at[code.runtime] = self._loop.time()
         self._refill_soon(_REFILL_SECONDS)
         if sandbox is not None:
-            sandbox.bind(code, interpreter.overhead_mb)
+            artefact = self._modules.open(code) if self._modules and code.runtime == WASM else None
+            sandbox.bind(code, interpreter.overhead_mb, artefact)
         return sandbox
 
     def ready(self, sandbox: Sandbox) -> None:

@@ -6,6 +6,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
@@ -53,6 +54,8 @@ class Paths(msgspec.Struct, frozen=True, kw_only=True):
     node: str | None = None
     shell: str | None = None
     deno: str | None = None
+    wasm_fuel: int = 0
+    """What a job of a wasm module may burn; 0: no limit, and no cost of counting."""
 
 
 class NotFoundError(Exception):
@@ -65,7 +68,13 @@ def find_interpreters(paths: Paths, *, readable: bool) -> dict[str, Interpreter 
     `readable` asks for those only that any user of the host may read, for a harness that
     drops to an unprivileged uid without a sandbox around it.
     """
-    finders = {"python": find_python, "nodejs": find_node, "shell": find_shell, "deno": find_deno}
+    finders = {
+        "python": find_python,
+        "nodejs": find_node,
+        "shell": find_shell,
+        "deno": find_deno,
+        "wasm": find_wasm,
+    }
     found: dict[str, Interpreter | str] = {}
     for runtime, find in finders.items():
         try:
@@ -154,6 +163,28 @@ def find_shell(paths: Paths, *, readable: bool) -> Interpreter:
         mounts=(*python.mounts, *_outside_usr(os.path.realpath(shell))),
         arguments=(shell,),
     )
+
+
+def find_wasm(paths: Paths, *, readable: bool) -> Interpreter:
+    """Return wasmtime, the library that came along; the harness around it runs on a python."""
+    spec = find_spec("wasmtime")
+    machine = os.uname().machine
+    for folder in (spec.submodule_search_locations or []) if spec else []:
+        library = os.path.realpath(Path(folder, f"linux-{machine}", "_libwasmtime.so"))
+        if not Path(library).is_file() or (readable and not _open_to_all(library)):
+            continue
+        python = find_python(paths, readable=readable)
+        return Interpreter(
+            runtime="wasm",
+            version=metadata.version("wasmtime"),
+            path=python.path,
+            flags=python.flags,
+            harness="wasm_harness.py",
+            mounts=(*python.mounts, *_outside_usr(library)),
+            arguments=(library, str(paths.wasm_fuel)),
+            overhead_mb=160,  # for compiling; a module's own memory is limited by wasmtime
+        )
+    raise NotFoundError(f"there is no wasmtime for {machine}: install the package wasmtime")
 
 
 def _pythons() -> Iterator[str]:

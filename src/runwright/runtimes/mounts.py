@@ -50,9 +50,17 @@ def folders_are_there(code: Code) -> bool:
     return all(os.path.isdir(path) for path in code.folders)  # noqa: PTH112  on the way of every start
 
 
-def load_payload(code: Code, *, mounted: bool) -> bytes:
-    """Return the payload of the LOAD frame: where the code is inside the sandbox, or the code itself."""
-    fields = {"entrypoint": code.entrypoint, "network": code.network}
+def load_payload(code: Code, *, mounted: bool, compiled: bool = False) -> bytes:
+    """Return the payload of the LOAD frame: where the code is inside the sandbox, or the code itself.
+
+    `compiled`: a compiled module comes with the message.
+    """
+    fields = {
+        "entrypoint": code.entrypoint,
+        "network": code.network,
+        "memory_mb": code.memory_mb,
+        "compiled": compiled,
+    }
     if code.bundle is not None:
         fields["folder"] = CODE if mounted else code.bundle
     if code.layer is not None:

@@ -34,7 +34,6 @@ from runwright.runtimes.tree import BLOCK_FD, DOOR_FD, INFO_FD, SECCOMP_FD, Laun
 FIRST_UID: Final = 60_000
 """Sandboxes of a server that runs as root get uids from here on; nobody else should have them."""
 BOOT_SECONDS: Final = 20.0
-LATER: Final = ("wasm",)
 _NONE_CHOSEN: Final = Paths()
 _UCRED: Final = struct.Struct("3i")
 _FILTERED: Final = "2"
@@ -347,6 +346,4 @@ def _runtimes(found: dict[str, Interpreter | str], reasons: dict[str, str]) -> d
         else:
             path = one.arguments[0] if one.arguments else one.path
             runtimes[name] = RuntimeInfo(name=name, ready=True, version=one.version, path=path)
-    for name in LATER:
-        runtimes[name] = RuntimeInfo(name=name, ready=False, reason="not part of this build yet")
     return runtimes

@@ -15,6 +15,7 @@ executor                              sandbox
    |  LOAD (code) ------------------->    kept, not run
    |  RUN token (env, input) -------->
    |  <------------------ BEGAN token     before any user code runs (also before loading)
+   |  <--------------- COMPILED token     once, where room for a compiled module came with LOAD
    |  <-------------------- LOG token     any number
    |  <----- RESULT / ERROR / … token     the end of that job
 ```
@@ -68,6 +69,7 @@ class Kind(IntEnum):
     DROPPED = 19
     RESULT = 20
     ERROR = 21
+    COMPILED = 22
 
 
 class LogLevel(IntEnum):

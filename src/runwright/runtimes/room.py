@@ -1,5 +1,7 @@
 """What a pool is told, and what it tells about itself."""
 
+from pathlib import Path
+
 import msgspec
 
 
@@ -13,6 +15,9 @@ class PoolSettings(msgspec.Struct, frozen=True, kw_only=True):
     stocked_on_use: frozenset[str] = frozenset({"deno", "wasm"})
     """Runtimes that are kept in stock only where one of their workers has opened a sandbox lately."""
     lately_seconds: float = 3600.0
+    module_folder: Path | None = None
+    """Where compiled WebAssembly modules are kept; without one each sandbox compiles its own."""
+    module_limit_bytes: int = 256 * 1024 * 1024
     warm_limit: int = 8
     """Sandboxes at most that wait for another job of their worker."""
     idle_seconds: float = 300.0

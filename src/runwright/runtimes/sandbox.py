@@ -38,6 +38,7 @@ from runwright.runtimes.channel import Channel
 from runwright.runtimes.confinement import Confinement
 from runwright.runtimes.ends import Failure, Verdict, accept_output, describe_status, read_failure
 from runwright.runtimes.model import Code, Outcome
+from runwright.runtimes.modules import Artefact
 from runwright.runtimes.mounts import load_payload
 from runwright.runtimes.network import Network
 from runwright.runtimes.pipes import Pipes
@@ -46,6 +47,8 @@ from runwright.runtimes.run import LEVELS, Run
 from runwright.runtimes.tree import Tree
 
 BEGIN_SECONDS: Final = 15.0
+COMPILE_SECONDS: Final = 60.0
+"""For compiling a module, before the time of its first job counts."""
 READS_PER_TURN: Final = 64
 _HEADER_BYTES: Final = HEADER.size
 _BEGAN: Final = int(Kind.BEGAN)
@@ -53,6 +56,7 @@ _LOG: Final = int(Kind.LOG)
 _DROPPED: Final = int(Kind.DROPPED)
 _ERROR: Final = int(Kind.ERROR)
 _PART: Final = int(Kind.PART)
+_COMPILED: Final = int(Kind.COMPILED)
 _ENDS: Final = (int(Kind.RESULT), _ERROR)
 HEAP_EXHAUSTED: Final = (b"JavaScript heap out of memory", b"Fatal JavaScript out of memory")
 """What node and deno say before they abort at the size of their heap, below that of the whole sandbox."""
@@ -136,6 +140,7 @@ class Sandbox:
         self._large = False
         self._parts: list[bytes] = []
         self._parts_bytes = 0
+        self._artefact: Artefact | None = None
         self._verdict: Verdict | None = None
         self._grace_at = self._sent_at = 0.0
         self._harness_fd = -1
@@ -157,10 +162,11 @@ class Sandbox:
         self.channel.listen(self._read_ready)
         self._alarm.set(self._loop.time() + boot_seconds)
 
-    def bind(self, code: Code, overhead_mb: int) -> None:
+    def bind(self, code: Code, overhead_mb: int, artefact: Artefact | None = None) -> None:
         """Give the sandbox its code and its memory limit; from now on it serves this key only."""
         self.code = code
         self.network.serve(code.network)
+        self._artefact = artefact
         try:
             self.confinement.limit_memory((code.memory_mb + overhead_mb) * 1024 * 1024)
         except OSError:
@@ -238,11 +244,25 @@ class Sandbox:
 
     def _send(self, run: Run) -> None:
         if not self._warm and self.code is not None:
-            payload = load_payload(self.code, mounted=self.mounted)
-            self.channel.send(protocol.messages(Kind.LOAD, payload))
+            self._send_code(self.code)
         messages = run.messages()
         self._large = len(messages) > 1
         self.channel.send(messages)
+
+    def _send_code(self, code: Code) -> None:
+        artefact = self._artefact
+        if artefact is None:
+            self.channel.send(protocol.messages(Kind.LOAD, load_payload(code, mounted=self.mounted)))
+            return
+        payload = load_payload(code, mounted=self.mounted, compiled=artefact.compiled)
+        self.channel.send_with_file(protocol.messages(Kind.LOAD, payload), artefact.fd)
+        if artefact.compiled:
+            self._drop_artefact()
+
+    def _drop_artefact(self) -> None:
+        if self._artefact is not None:
+            self._artefact.close()
+            self._artefact = None
 
     def _use_too_much(self, what: str | None) -> None:
         self.doom(Verdict(ErrorCode.HANDLER_ERROR, f"The worker used {what}") if what else None)
@@ -331,6 +351,8 @@ class Sandbox:
             elif self._began is None or token != self._began.token:
                 late = kind == _LOG and token == self._last_token
                 broken = None if late else "a frame of a job that does not run"
+            elif kind == _COMPILED:
+                broken = self._take_compiled(self._began)
             elif kind in _ENDS:
                 broken = self._take_end(kind, flags, micros, bytes(view[start:offset]), at)
             else:
@@ -350,6 +372,8 @@ class Sandbox:
         run.began_at = at
         run.began = now
         run.deadline = now + run.assignment.timeout_seconds
+        if self._artefact is not None:
+            run.deadline += COMPILE_SECONDS
         self._alarm.set(run.deadline)
         self._owner.run_began(run, at)
         self._write_network(run, self.network.take_early())
@@ -399,6 +423,18 @@ class Sandbox:
     def _write_network(self, run: Run, lines: list[str]) -> None:
         for line in lines:
             run.write(self._clock(), "warn", line.encode())
+
+    def _take_compiled(self, run: Run) -> str | None:
+        """Keep the compiled module: none of its code has run, or this were not the first frame."""
+        artefact, self._artefact = self._artefact, None
+        if artefact is None or run.frames:
+            if artefact is not None:
+                artefact.close()
+            return "it compiled what it was not given"
+        artefact.keep()
+        run.deadline = self._loop.time() + run.assignment.timeout_seconds
+        self._alarm.set(run.deadline)
+        return None
 
     def _take_end(self, kind: int, flags: int, micros: int, payload: bytes, at: datetime) -> str | None:
         run = self.inflight[0]
@@ -468,7 +504,10 @@ class Sandbox:
 
     def _check_running(self, run: Run, now: float) -> None:
         limit = run.assignment.timeout_seconds
-        timeout = Verdict(ErrorCode.TIMEOUT, f"The handler did not end within {limit:g} seconds")
+        what = f"The handler did not end within {limit:g} seconds"
+        if self._artefact is not None:
+            what = f"The module was not compiled within {COMPILE_SECONDS + limit:g} seconds"
+        timeout = Verdict(ErrorCode.TIMEOUT, what)
         if self._due(run.deadline, now, timeout) or len(self.inflight) == 1:
             return
         if now - run.began > self.patience:
@@ -528,6 +567,7 @@ class Sandbox:
 
     def _close(self) -> None:
         self._alarm.cancel()
+        self._drop_artefact()
         self.channel.close()
         self.network.close()
         self.pipes.close()

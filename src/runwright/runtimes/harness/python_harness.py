@@ -396,7 +396,7 @@ class Harness:
 
 def main() -> None:
     """Open the wire, settle the heap, serve."""
-    harness = Harness(open_wire(sys.argv[1:]))
+    harness = Harness(open_wire(sys.argv[1:], Wire))
     level_records()
     del sys.argv[1:]
     gc.collect()

@@ -12,9 +12,10 @@ import socket
 import struct
 import termios
 import threading
+from typing import NoReturn, TypeVar
 
 HEADER = struct.Struct("<BBHIQ")
-LOAD, RUN, PART, READY, BEGAN, LOG, DROPPED, RESULT, ERROR = 1, 2, 3, 16, 17, 18, 19, 20, 21
+LOAD, RUN, PART, READY, BEGAN, LOG, DROPPED, RESULT, ERROR, COMPILED = 1, 2, 3, 16, 17, 18, 19, 20, 21, 22
 RAW_PENDING, WORN = 1, 2
 INFO, WARN, ERR = 0, 1, 2
 CHUNK_BYTES = 60 * 1024
@@ -61,13 +62,13 @@ class Wire:
     """The socket: whole messages out and in, large content in parts."""
 
     def __init__(self, sock: socket.socket) -> None:
-        self._sock = sock
+        self.socket = sock
         self._parts: list[bytes] = []
 
     def send(self, data: bytes) -> None:
         """Send one message; without the socket there is nobody left to work for."""
         try:
-            self._sock.send(data)
+            self.socket.send(data)
         except OSError:
             os._exit(LOST)
 
@@ -78,11 +79,15 @@ class Wire:
             prefix, payload = b"", payload[CHUNK_BYTES:]
         return prefix + HEADER.pack(kind, flags, min(micros, 65535), len(payload), token) + payload
 
+    def receive(self, flags: int) -> bytes:
+        """Return the next message."""
+        return self.socket.recv(MESSAGE_BYTES, flags)
+
     def next(self, *, wait: bool) -> tuple[int, int, bytes] | None:
         """Return kind, token and payload of the next frame; None where there is none yet."""
         while True:
             try:
-                message = self._sock.recv(MESSAGE_BYTES, 0 if wait else socket.MSG_DONTWAIT)
+                message = self.receive(0 if wait else socket.MSG_DONTWAIT)
             except BlockingIOError:
                 return None
             except OSError:
@@ -99,6 +104,9 @@ class Wire:
                 payload = b"".join([*self._parts, payload])
                 self._parts.clear()
             return kind, token, payload
+
+
+W = TypeVar("W", bound=Wire)
 
 
 class Journal:
@@ -173,6 +181,7 @@ class Load:
     def __init__(self, payload: bytes) -> None:
         size = int.from_bytes(payload[:4], "little")
         fields = json.loads(payload[4 : 4 + size])
+        self.fields = fields
         self.entrypoint: str = fields["entrypoint"]
         self.folder: str | None = fields.get("folder")
         self.layer: str | None = fields.get("layer")
@@ -209,7 +218,28 @@ def raw_pending() -> bool:
     return False
 
 
-def open_wire(arguments: list[str]) -> Wire:
+def limited(answer: bytes, what: str) -> bytes:
+    """Refuse an answer that is too large."""
+    if len(answer) > OUTPUT_BYTES:
+        raise JobError("output_too_large", f"The {what}'s output is over the limit of {OUTPUT_BYTES} bytes")
+    return answer
+
+
+def is_json(data: bytes) -> bool:
+    """Tell whether this is a JSON value."""
+    try:
+        json.loads(data, parse_constant=refuse)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def refuse(name: str) -> NoReturn:
+    """Refuse NaN and the infinities, which Python reads and JSON does not have."""
+    raise ValueError(name)
+
+
+def open_wire(arguments: list[str], kind: type[W]) -> W:
     """Drop to the given uid, where there is one, and open the inherited socket: FD UID FOLDER."""
     fd, uid = int(arguments[0]), int(arguments[1])
     os.chdir(arguments[2])
@@ -218,4 +248,4 @@ def open_wire(arguments: list[str]) -> Wire:
         os.setresgid(uid, uid, uid)
         os.setresuid(uid, uid, uid)
     os.set_inheritable(fd, False)  # noqa: FBT003
-    return Wire(socket.socket(fileno=fd))
+    return kind(socket.socket(fileno=fd))

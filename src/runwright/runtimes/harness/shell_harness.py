@@ -34,6 +34,8 @@ from runwright_wire import (
     Load,
     Wire,
     bundled_path,
+    is_json,
+    limited,
     open_wire,
     write_source,
 )
@@ -229,7 +231,7 @@ def describe(status: int, stderr: Output) -> str:
 def result(stdout: Output) -> bytes:
     """Return the script's result as JSON."""
     with contextlib.suppress(FileNotFoundError, IsADirectoryError), open(OUTPUT_FILE, "rb") as file:
-        answer = limited(file.read(OUTPUT_BYTES + 1))
+        answer = limited(file.read(OUTPUT_BYTES + 1), "script")
         if answer.strip():
             if not is_json(answer):
                 raise JobError("handler_error", "The script wrote something to $AVA_OUTPUT that is not JSON")
@@ -237,37 +239,16 @@ def result(stdout: Output) -> bytes:
     text = bytes(stdout.kept).rstrip(b"\n")
     last = text.rpartition(b"\n")[2]
     if is_json(last):
-        return limited(last)
+        return limited(last, "script")
     if not text:
         return b"null"
     answer = json.dumps(text.decode("utf-8", "replace"), ensure_ascii=False).encode()
-    return limited(answer if stdout.size == len(stdout.kept) else b" " * (OUTPUT_BYTES + 1))
-
-
-def limited(answer: bytes) -> bytes:
-    """Refuse an answer that is too large."""
-    if len(answer) > OUTPUT_BYTES:
-        raise JobError("output_too_large", f"The script's output is over the limit of {OUTPUT_BYTES} bytes")
-    return answer
-
-
-def is_json(data: bytes) -> bool:
-    """Tell whether this is a JSON value."""
-    try:
-        json.loads(data, parse_constant=refuse)
-    except (ValueError, RecursionError):
-        return False
-    return True
-
-
-def refuse(name: str) -> NoReturn:
-    """Refuse NaN and the infinities, which Python reads and JSON does not have."""
-    raise ValueError(name)
+    return limited(answer if stdout.size == len(stdout.kept) else b" " * (OUTPUT_BYTES + 1), "script")
 
 
 def main() -> None:
     """Open the wire, settle the heap, serve."""
-    harness = Harness(open_wire(sys.argv[1:]), sys.argv[4])
+    harness = Harness(open_wire(sys.argv[1:], Wire), sys.argv[4])
     gc.freeze()
     harness.serve()
 

@@ -1,0 +1,170 @@
+"""Compiled WebAssembly modules, kept on this machine so that a module is compiled once.
+
+A compiled module is machine code that wasmtime runs as it is, so where one comes from decides
+what a worker can do. Invariants:
+
+- What is kept was compiled, and sealed against any change, before the first instruction of the
+  module ran in that sandbox; a file without its seals is not kept.
+- It is kept per tenant: should a hostile module ever make the compiler write something else,
+  that can only come back to sandboxes of the tenant whose module it was.
+- Sandboxes get a sealed copy in memory, never the file; nobody but the server's user may have
+  written the file, else it is not used.
+
+The folder is bounded: the modules that were used longest ago go first. A file that is broken or
+of another wasmtime is not loaded, and the sandbox compiles the module again. Failure to read or
+write here never fails a job.
+"""
+
+import asyncio
+import contextlib
+import fcntl
+import hashlib
+import os
+import stat
+import tempfile
+from pathlib import Path
+from typing import Final
+
+from runwright.runtimes.model import Code
+
+ARTEFACT_BYTES: Final = 64 * 1024 * 1024
+"""The largest that is kept; a sandbox may write no larger file either."""
+
+SEALS: Final = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
+_FORMAT: Final = "1"
+_SUFFIX: Final = ".module"
+_OTHERS_MAY_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
+
+
+class Artefact:
+    """A file in memory on its way to a sandbox: the compiled module, or room for it."""
+
+    __slots__ = ("_cache", "_name", "compiled", "fd")
+
+    def __init__(self, fd: int, cache: "ModuleCache", name: str, *, compiled: bool) -> None:
+        self.fd = fd
+        self.compiled = compiled
+        """Whether the module is in it; else the sandbox writes it there and seals it."""
+        self._cache = cache
+        self._name = name
+
+    def keep(self) -> None:
+        """Keep what the sandbox has written, if it is sealed; closes the file."""
+        fd, self.fd = self.fd, -1
+        seals = fcntl.fcntl(fd, fcntl.F_GET_SEALS)
+        if seals & SEALS == SEALS and 0 < os.fstat(fd).st_size <= ARTEFACT_BYTES:
+            self._cache.store(self._name, fd)
+        else:
+            os.close(fd)
+
+    def close(self) -> None:
+        """Give the file up; safe twice."""
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+
+
+class ModuleCache:
+    """The folder of compiled modules of one wasmtime on one kind of processor."""
+
+    def __init__(self, folder: Path, *, limit_bytes: int, stamp: str) -> None:
+        """`stamp` names everything that makes compiled modules differ, beside the processor."""
+        self._folder = folder
+        self._limit_bytes = limit_bytes
+        self._stamp = f"{_FORMAT} {stamp} {_processor()}"
+        self._storing: set[asyncio.Future[None]] = set()
+
+    def open(self, code: Code) -> Artefact:
+        """Return the compiled module of a worker's version, or room for it."""
+        name = self._name(code)
+        fd = os.memfd_create("module", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        try:
+            compiled = self._read(self._folder / name, fd)
+        except OSError:
+            os.ftruncate(fd, 0)
+            compiled = False
+        return Artefact(fd, self, name, compiled=compiled)
+
+    def store(self, name: str, fd: int) -> None:
+        """Keep what is in a sealed file, in a thread; closes it."""
+        storing = asyncio.get_running_loop().run_in_executor(None, self._write, name, fd)
+        self._storing.add(storing)
+        storing.add_done_callback(self._storing.discard)
+
+    async def stored(self) -> None:
+        """Wait until all that is to be kept is."""
+        await asyncio.gather(*self._storing)
+
+    def _name(self, code: Code) -> str:
+        if code.bundle is None:
+            what = hashlib.sha256(code.source).hexdigest()
+        else:  # a version never changes
+            what = f"{code.worker_id} {code.version}"
+        parts = f"{self._stamp}\n{code.tenant_id}\n{code.entrypoint}\n{what}"
+        return hashlib.sha256(parts.encode()).hexdigest() + _SUFFIX
+
+    def _read(self, path: Path, target: int) -> bool:
+        try:
+            file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        except FileNotFoundError:
+            return False
+        try:
+            found = os.fstat(file)
+            ours = stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid()
+            if not ours or found.st_mode & _OTHERS_MAY_WRITE or not 0 < found.st_size <= ARTEFACT_BYTES:
+                return False
+            _copy(file, target, found.st_size)
+            os.utime(file)
+        finally:
+            os.close(file)
+        fcntl.fcntl(target, fcntl.F_ADD_SEALS, SEALS | fcntl.F_SEAL_SEAL)
+        return True
+
+    def _write(self, name: str, fd: int) -> None:
+        with contextlib.suppress(OSError):
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            file, path = tempfile.mkstemp(dir=self._folder)
+            try:
+                _copy(fd, file, os.fstat(fd).st_size)
+                os.fsync(file)
+                Path(path).rename(self._folder / name)
+            except OSError:
+                Path(path).unlink()
+                raise
+            finally:
+                os.close(file)
+            self._evict()
+        os.close(fd)
+
+    def _evict(self) -> None:
+        """Remove what was used longest ago, and what a crash has left, until the rest fits."""
+        found = []
+        for path in self._folder.iterdir():
+            with contextlib.suppress(FileNotFoundError):
+                found.append((path.stat(), path))
+        room = self._limit_bytes
+        for status, path in sorted(found, key=lambda item: item[0].st_mtime, reverse=True):
+            room -= status.st_size
+            if room < 0:
+                path.unlink(missing_ok=True)
+
+
+def _copy(source: int, target: int, size: int) -> None:
+    """Copy without a look at the position in the source, which may be shared with a sandbox."""
+    offset = 0
+    while offset < size:
+        count = os.sendfile(target, source, offset, size - offset)
+        if not count:
+            raise OSError(f"the file is shorter than its {size} bytes")
+        offset += count
+
+
+def _processor() -> str:
+    """Name what of the processor compiled code may rely on."""
+    machine = os.uname().machine
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return machine
+    features = next((line for line in lines if line.startswith(("flags", "Features"))), "")
+    return f"{machine} {features}"
