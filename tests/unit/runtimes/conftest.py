@@ -13,7 +13,8 @@ import pytest
 from runwright.core.clock import system_clock
 from runwright.runtimes.cgroups import instance_name
 from runwright.runtimes.egress import Egress
-from runwright.runtimes.host import Host
+from runwright.runtimes.host import Host, Interpreter, Isolation
+from runwright.runtimes.interpreters import Paths, find_interpreters
 from runwright.runtimes.model import Assignment, Code, Line, Outcome
 from runwright.runtimes.pool import Pool, PoolSettings
 from runwright.runtimes.probe import probe_host
@@ -33,6 +34,21 @@ _tokens = itertools.count(1)
 def host() -> Host:
     """What this host offers."""
     return probe_host()
+
+
+@pytest.fixture(scope="session")
+def bare(host: Host) -> Host:
+    """A host without bubblewrap and cgroups."""
+    found = find_interpreters(Paths(), readable=os.geteuid() == 0)
+    interpreters = {name: one for name, one in found.items() if isinstance(one, Interpreter)}
+    return msgspec.structs.replace(
+        host,
+        bwrap=None,
+        seccomp=False,
+        cgroup_version=0,
+        interpreters=interpreters,
+        isolation=Isolation.PROCESS,
+    )
 
 
 class JobOptions(TypedDict, total=False):

@@ -10,8 +10,7 @@ import pytest
 
 from runwright.runtimes.cgroups import instance_name
 from runwright.runtimes.confinement import start_time
-from runwright.runtimes.host import Host, Interpreter, Isolation
-from runwright.runtimes.interpreters import Paths, find_interpreters
+from runwright.runtimes.host import Host, Isolation
 from runwright.runtimes.model import End
 from tests.unit.runtimes.conftest import MakeStage, Stage, groups_named
 
@@ -157,21 +156,6 @@ async def test_no_descriptor_of_the_server_reaches_a_sandbox(make_stage: MakeSta
 def without(host: Host, **changes: object) -> Host:
     """The same host with less to offer."""
     return msgspec.structs.replace(host, **changes)
-
-
-@pytest.fixture(scope="session")
-def bare(host: Host) -> Host:
-    """A host without bubblewrap and cgroups."""
-    found = find_interpreters(Paths(), readable=os.geteuid() == 0)
-    interpreters = {name: one for name, one in found.items() if isinstance(one, Interpreter)}
-    return without(
-        host,
-        bwrap=None,
-        seccomp=False,
-        cgroup_version=0,
-        interpreters=interpreters,
-        isolation=Isolation.PROCESS,
-    )
 
 
 @pytest.mark.parametrize("runtime", ["python", "nodejs", "shell"])

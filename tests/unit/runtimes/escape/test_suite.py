@@ -47,6 +47,22 @@ def test_the_level_standard_has_neither_filter_nor_control_groups(host: Host) ->
     assert at_level(host, None) is host
 
 
+EXPOSED = {
+    "file-of-the-host",
+    "writing-to-the-host",
+    "port-of-the-server",
+    "abstract-socket",
+    "command-lines",
+}
+
+
+async def test_a_sandbox_that_is_none_is_told_from_one_that_holds(bare: Host) -> None:
+    attempts = [one for one in ATTEMPTS if one.name in EXPOSED]
+    with lay_baits() as baits:
+        results = await run_attempts(bare, baits, attempts, lambda _: None)
+    assert {one.name for one in results if one.verdict is Verdict.ESCAPED} == EXPOSED
+
+
 RESULT = Result(name="x", group="g", tries="t", verdict=Verdict.STOPPED, by="b", milliseconds=1)
 
 

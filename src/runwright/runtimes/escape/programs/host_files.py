@@ -105,7 +105,8 @@ def file_by_chroot(bait: Bait) -> str:
         os.makedirs("cell/inner", exist_ok=True)
         try:
             call("chroot", b"cell")
-            call("chroot", b"inner")  # the working directory is now above the root
+            os.chdir("/")
+            call("chroot", b"inner")  # the working directory is above the root now
             for _ in range(40):
                 os.chdir("..")
             call("chroot", b".")
