@@ -100,10 +100,6 @@ class Tree:
         places = {0: -1, 1: launch.stdout, 2: launch.stderr, SOCKET_FD: launch.socket}
         if launch.seccomp is not None:
             places[SECCOMP_FD] = launch.seccomp
-        if launch.door is not None:
-            places[DOOR_FD] = launch.door.number
-            command = launch.door.command(launch.argv, number=DOOR_FD)
-            launch = msgspec.structs.replace(launch, argv=command)
         ours: list[int] = []
         if launch.wrapped:
             self._info, info = os.pipe2(os.O_CLOEXEC)
@@ -111,15 +107,13 @@ class Tree:
             ours = [info, block]
             places |= {INFO_FD: info, BLOCK_FD: block}
         try:
-            self._outer = spawn(launch, places)
+            self._outer = _start(launch, places)
         except OSError:
             self._close_setup()
             raise
         finally:
             for fd in ours:
                 os.close(fd)
-            if launch.door is not None:
-                launch.door.started()
         self._outer_fd = os.pidfd_open(self._outer)
         self._socket = os.fstat(launch.socket).st_ino
         self._loop.add_reader(self._outer_fd, self._outer_ended)
@@ -216,6 +210,17 @@ class Tree:
             return
         self.gone = True
         self._on_gone()
+
+
+def _start(launch: Launch, places: dict[int, int]) -> int:
+    """Start the process, in a network namespace with a way out where it has one."""
+    if launch.door is None:
+        return spawn(launch, places)
+
+    def start(argv: list[str], more: dict[int, int]) -> int:
+        return spawn(msgspec.structs.replace(launch, argv=argv), places | more)
+
+    return launch.door.start(launch.argv, DOOR_FD, start)
 
 
 def _holders(inode: int) -> list[int]:

@@ -5,6 +5,7 @@ talk to it through `Egress.open` and the `Door` that this returns; nothing else 
 """
 
 import asyncio
+import os
 import resource
 import socket
 import threading
@@ -16,6 +17,7 @@ import msgspec
 
 from runwright.core.hosts import DEFAULT_PORTS, Trusted, trusted_ports
 from runwright.runtimes.egress.doorkeeper import Doorkeeper
+from runwright.runtimes.egress.maker import Maker
 from runwright.runtimes.egress.names import Lookups, Resolve
 from runwright.runtimes.egress.policy import EgressPolicy, policy_of
 from runwright.runtimes.egress.reach import Shared
@@ -33,8 +35,9 @@ _SHARE_OF_FILES: Final = 4
 class Door:
     """One sandbox's way out, for the thread that starts the sandbox.
 
-    Start `command(argv)` with the descriptor `number` inherited under that number, then call
-    `started`. `obey` says what may be reached; until then connections wait. `close` ends it all.
+    `start` starts it; or start `command(argv)` with the descriptor `number` inherited under that
+    number, then call `started`. `obey` says what may be reached; until then connections wait. `close`
+    ends it all.
     """
 
     def __init__(self, egress: "Egress", keeper: Doorkeeper, near: socket.socket, far: socket.socket) -> None:
@@ -47,6 +50,21 @@ class Door:
     def number(self) -> int:
         """The descriptor that the command is given."""
         return self._far.fileno()
+
+    def start(self, argv: list[str], place: int, spawn: Callable[[list[str], dict[int, int]], int]) -> int:
+        """Start a process in a namespace that leads here; return its pid, which is that of `argv`.
+
+        `spawn(argv, places)` starts one with these descriptors in these places; `place` is a free one.
+        """
+        maker = self._egress.maker
+        try:
+            if maker is None:
+                return spawn(self.command(argv, number=place), {place: self.number})
+            pid, listeners = maker.spawn(lambda: spawn(argv, {}))
+        finally:
+            self.started()
+        self._egress.call(self._keeper.stock, listeners)
+        return pid
 
     def command(self, argv: list[str], *, number: int | None = None) -> list[str]:
         """Return the command line that becomes `argv` in a namespace that leads here."""
@@ -91,6 +109,9 @@ class Egress:
         self._shared: Shared | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
+        self.maker: Maker | None = None
+        """Starts processes in namespaces where this server may do so by itself."""
+
         self._keepers: dict[Doorkeeper, socket.socket] = {}
 
     def start(self) -> None:
@@ -106,13 +127,17 @@ class Egress:
         self._thread.start()
         if not ready.wait(_START_SECONDS):
             raise TimeoutError("the egress loop did not start")
+        self.maker = _make_maker(self.ports)
 
     def stop(self) -> None:
-        """Close all doors and end the thread; safe unstarted, safe twice."""
+        """Close all doors and end the threads, and with them what still runs; safe unstarted, safe twice."""
         thread, self._thread = self._thread, None
         if thread is not None and self._loop is not None:
             self._loop.call_soon_threadsafe(self._loop.stop)
             thread.join()
+        if self.maker is not None:
+            self.maker.stop()
+            self.maker = None
 
     def policy(self, network: object) -> EgressPolicy:
         """Return the policy that a worker's field `network` asks for on this host."""
@@ -173,6 +198,17 @@ class Egress:
         if self._loop is not None and near.fileno() >= 0:
             self._loop.remove_reader(near)
             near.close()
+
+
+def _make_maker(ports: list[int]) -> Maker | None:
+    if os.geteuid():
+        return None
+    maker = Maker(ports)
+    try:
+        maker.start()
+    except OSError:  # root without the capability: the program in between makes a user namespace too
+        return None
+    return maker
 
 
 def _raise_file_limit() -> int:

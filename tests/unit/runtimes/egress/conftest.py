@@ -138,7 +138,7 @@ def egress(outside: Outside, limits: Limits, echo: int) -> Iterator[Egress]:
     yield one
     one.stop()
     assert one.traffic.open == 0
-    assert not [t for t in threading.enumerate() if t.name.startswith("runwright-egress")]
+    assert not [t for t in threading.enumerate() if t.name.startswith("runwright-")]
 
 
 @pytest.fixture

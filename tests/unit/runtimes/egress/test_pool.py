@@ -198,6 +198,18 @@ def handler(input, env):
     assert (await stage.run(source, network="none")).output == "own"
 
 
+@pytest.mark.parametrize("site", ["http"], indirect=True)
+async def test_a_server_that_cannot_make_namespaces_starts_a_program_that_does(
+    make_stage: MakeStage, host: Host, way_out: Egress, site: str
+) -> None:
+    if way_out.maker is not None:
+        way_out.maker.stop()
+        way_out.maker = None
+    for one in (host, msgspec.structs.replace(host, user_namespace=True, first_uid=0)):
+        stage = await make_stage(one, egress=way_out)
+        assert (await stage.run(PYTHON, input=b'{"url": "%s"}' % site.encode())).output == "hello\n"
+
+
 async def test_two_sandboxes_cannot_reach_each_other(stage: Stage) -> None:
     listen = """
 import socket, time
