@@ -34,6 +34,7 @@ Count: TypeAlias = Annotated[int, Meta(ge=0)]
 Size: TypeAlias = Annotated[int, Meta(ge=1)]
 Seconds: TypeAlias = Annotated[float, Meta(gt=0, le=31_536_000)]
 Port: TypeAlias = Annotated[int, Meta(ge=1, le=65535)]
+Days: TypeAlias = Annotated[float, Meta(gt=0, le=36_500)]
 SecondsOrNone: TypeAlias = Annotated[float, Meta(ge=0, le=31_536_000)]
 
 
@@ -167,6 +168,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         256 * 1024 * 1024
     )
     bundle_files: Annotated[Size, Meta(description="Most files in a bundle.")] = 10_000
+    retention_jobs_days: Annotated[
+        Days, Meta(description="Ended jobs are kept this long, with their attempts and results.")
+    ] = 90.0
+    retention_logs_days: Annotated[Days, Meta(description="Logs of ended jobs are kept this long.")] = 30.0
+    retention_ticks_days: Annotated[
+        Days, Meta(description="What became of a schedule's firings is kept this long.")
+    ] = 90.0
     python_path: Annotated[
         str | None, Meta(description="The python that workers run on. Default: the best one on this host.")
     ] = None

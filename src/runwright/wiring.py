@@ -31,7 +31,7 @@ from runwright.engine.executor import Executor, ExecutorSettings
 from runwright.engine.files import CachedFiles
 from runwright.engine.preparation import Preparation
 from runwright.engine.promoter import Promoter
-from runwright.engine.pruner import Pruner
+from runwright.engine.pruner import Pruner, Retention
 from runwright.engine.reaper import Reaper
 from runwright.engine.scheduler import Scheduler
 from runwright.engine.tallies import TallyFolder
@@ -123,7 +123,16 @@ async def serve(settings: Settings) -> int:
             notice=foundation.notice,
             interval_seconds=settings.reaper_interval_seconds,
         )
-        pruner = Pruner(foundation.db, clock=foundation.clock, notice=foundation.notice)
+        pruner = Pruner(
+            foundation.db,
+            retention=Retention(
+                jobs_days=settings.retention_jobs_days,
+                logs_days=settings.retention_logs_days,
+                ticks_days=settings.retention_ticks_days,
+            ),
+            clock=foundation.clock,
+            notice=foundation.notice,
+        )
         folder = TallyFolder(foundation.db, clock=foundation.clock, notice=foundation.notice)
         for loop in (reaper, pruner, folder):
             stack.push_async_callback(loop.stop)

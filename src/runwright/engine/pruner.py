@@ -1,23 +1,55 @@
-"""Deletes what has served its time, in bounded steps that hold nobody up."""
+"""Deletes what has served its time, in bounded steps that hold nobody up.
 
+Each duty deletes at most `_BATCH` rows at a time, in a transaction of its own; where one has more to
+do the next round follows after a breath, so that a backlog is worked off beside the queue and not
+instead of it.
+"""
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
 from typing import Final
+
+import msgspec
 
 from runwright.core.clock import Clock
 from runwright.core.notices import Notice
 from runwright.db.pool import Database
 from runwright.engine.loop import PassLoop
+from runwright.jobs.store.prune import forget_jobs, forget_logs
 from runwright.jobs.store.submit import forget_idempotency_keys
+from runwright.schedules.store.ticks import forget_ticks
+
+Forget = Callable[[datetime], Awaitable[int]]
+"""Deletes a bounded number of rows that are too old at a time; returns how many."""
 
 PAUSE_SECONDS: Final = 60.0
-_BATCH: Final = 1000
+_BREATH_SECONDS: Final = 0.05
+_BATCH: Final = 500
+
+
+class Retention(msgspec.Struct, frozen=True, kw_only=True):
+    """How long things are kept, in days."""
+
+    jobs_days: float
+    """Ended jobs, from their end on, with attempts and logs."""
+    logs_days: float
+    """Logs of ended jobs."""
+    ticks_days: float
 
 
 class Pruner:
-    """Forgets idempotency keys that are over a day old. Any number may run."""
+    """Forgets, once a minute, what is older than it is to be kept. Any number may run."""
 
-    def __init__(self, db: Database, *, clock: Clock, notice: Notice) -> None:
+    def __init__(self, db: Database, *, retention: Retention, clock: Clock, notice: Notice) -> None:
         self._db = db
         self._clock = clock
+        self._notice = notice
+        self._duties: dict[str, Forget] = {
+            "idempotency_keys": lambda now: forget_idempotency_keys(db, now=now, limit=_BATCH),
+            "jobs": lambda now: forget_jobs(db, before=now - _days(retention.jobs_days), limit=_BATCH),
+            "logs": lambda now: forget_logs(db, before=now - _days(retention.logs_days), limit=_BATCH),
+            "ticks": lambda now: forget_ticks(db, before=now - _days(retention.ticks_days), limit=_BATCH),
+        }
         self.loop = PassLoop("pruner", self._make_pass, notice=notice)
 
     async def start(self) -> None:
@@ -29,5 +61,14 @@ class Pruner:
         await self.loop.stop()
 
     async def _make_pass(self) -> float:
-        gone = await forget_idempotency_keys(self._db, now=self._clock(), limit=_BATCH)
-        return 0.0 if gone == _BATCH else PAUSE_SECONDS
+        more = False
+        for what, forget in self._duties.items():
+            count = await forget(self._clock())
+            more = more or count >= _BATCH
+            if count:
+                self._notice("forgotten", what=what, count=count)
+        return _BREATH_SECONDS if more else PAUSE_SECONDS
+
+
+def _days(days: float) -> timedelta:
+    return timedelta(days=days)

@@ -1,0 +1,52 @@
+"""Forgetting history by age, a few rows at a time.
+
+Ids grow with time, so what is old lies at one end of the keys. Only ended jobs are forgotten: one
+that still waits stays, however old it is.
+"""
+
+from datetime import datetime
+
+from runwright.core.ids import floor_id
+from runwright.db.pool import Database
+
+
+async def forget_jobs(db: Database, *, before: datetime, limit: int) -> int:
+    """Delete up to `limit` jobs that ended before a time, with their attempts and logs; returns how many."""
+    forgotten: int = await db.fetchval(
+        """
+        WITH gone AS (
+            SELECT tenant_id, job_id FROM job_results
+            WHERE job_id < $1 AND completed_at < $2 ORDER BY job_id LIMIT $3 FOR UPDATE SKIP LOCKED
+        ), results AS (
+            DELETE FROM job_results r USING gone g WHERE r.job_id = g.job_id
+        ), attempts AS (
+            DELETE FROM job_attempts a USING gone g WHERE a.job_id = g.job_id
+        ), chunks AS (
+            DELETE FROM job_log_chunks c USING gone g WHERE c.job_id = g.job_id
+        ), jobs AS (
+            DELETE FROM jobs j USING gone g WHERE j.tenant_id = g.tenant_id AND j.id = g.job_id
+        )
+        SELECT count(*) FROM gone
+        """,
+        floor_id("job", before),
+        before,
+        limit,
+    )
+    return forgotten
+
+
+async def forget_logs(db: Database, *, before: datetime, limit: int) -> int:
+    """Delete up to `limit` chunks of log lines of jobs that ended before a time; returns how many."""
+    rows = await db.fetch(
+        """
+        DELETE FROM job_log_chunks WHERE (job_id, first_seq) IN (
+            SELECT c.job_id, c.first_seq FROM job_log_chunks c
+            JOIN job_results r ON r.job_id = c.job_id AND r.completed_at < $2
+            WHERE c.job_id < $1 ORDER BY c.job_id, c.first_seq LIMIT $3 FOR UPDATE OF c SKIP LOCKED
+        ) RETURNING 1
+        """,
+        floor_id("job", before),
+        before,
+        limit,
+    )
+    return len(rows)
