@@ -11,10 +11,24 @@ from tests.bench.report import write_report
 from tests.bench.results import OURS
 
 QUICK: Final = Plan(
-    rounds=1, jobs=5_000, wait_requests=300, cold_workers=8, stored_jobs=100_000, read_requests=50
+    rounds=1,
+    jobs=5_000,
+    wait_requests=300,
+    cold_workers=8,
+    stored_jobs=100_000,
+    read_requests=50,
+    schedules=2_000,
+    schedule_minutes=1,
 )
 FULL: Final = Plan(
-    rounds=3, jobs=20_000, wait_requests=1_000, cold_workers=20, stored_jobs=1_000_000, read_requests=200
+    rounds=3,
+    jobs=20_000,
+    wait_requests=1_000,
+    cold_workers=20,
+    stored_jobs=1_000_000,
+    read_requests=200,
+    schedules=10_000,
+    schedule_minutes=5,
 )
 
 

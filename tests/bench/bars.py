@@ -22,6 +22,8 @@ COLD_AIM_MS: Final = 5.0
 BARE_MS: Final = {"python": 14.0, "nodejs": 80.0}
 MEMORY_MIB: Final = (250.0, 120.0)
 LISTING_MS: Final = (20.0, 5.0)
+TICK_LATENESS_MS: Final = 1000.0
+IDLE_CORES: Final = 0.2
 
 
 class Bar(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,7 +46,7 @@ def middle(rounds: list[Throughput]) -> float:
 def bars_of(results: Results) -> list[Bar]:
     """Return every bar that something was measured for."""
     bars = [*_submit(results.submit), *_drain(results.drain), *_wait(results)]
-    return [*bars, *_cold(results), *_memory(results), *_listing(results)]
+    return [*bars, *_cold(results), *_memory(results), *_listing(results), *_schedules(results)]
 
 
 def _submit(systems: Mapping[str, list[Throughput]]) -> Iterator[Bar]:
@@ -95,6 +97,24 @@ def _listing(results: Results) -> Iterator[Bar]:
         worst = median(max(part.p99_ms for part in one.values()) for one in results.listing)
         for level, bar in zip(("first", "aim"), LISTING_MS, strict=True):
             yield _at_most("reading, slowest p99", level, worst, bar, "ms")
+
+
+def _schedules(results: Results) -> Iterator[Bar]:
+    if results.schedules:
+        wrong = sum(one.missing + one.surplus for one in results.schedules)
+        yield Bar(
+            figure="ticks missing or fired twice",
+            level="first",
+            wanted="0",
+            measured=wrong,
+            unit="ticks",
+            ratio=float(wrong == 0),
+            met=wrong == 0,
+        )
+        late = median(one.lateness.p99_ms for one in results.schedules)
+        yield _at_most("tick lateness, p99", "first", late, TICK_LATENESS_MS, "ms")
+        idle = median(one.idle_cores for one in results.schedules)
+        yield _at_most("idle scheduler", "first", idle, IDLE_CORES, "cores")
 
 
 def _peer(systems: Mapping[str, list[Throughput]], name: str, usual: float) -> tuple[float, str]:

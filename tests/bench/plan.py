@@ -29,6 +29,7 @@ from tests.bench.peers.procrastinate_peer import ProcrastinatePeer
 from tests.bench.process import temporary_folder
 from tests.bench.result import Throughput
 from tests.bench.results import OURS, Results, Subject, describe_machine
+from tests.bench.schedules import measure_schedules
 from tests.bench.server import server_missing
 from tests.bench.submit import measure_submit
 
@@ -38,7 +39,7 @@ PEERS: Final[dict[str, Peer]] = {
     peer.name: peer
     for peer in (DramatiqPeer(), CeleryPeer(), ProcrastinatePeer(), DbosPeer(), PgQueuerPeer())
 }
-FIGURES: Final = ("submit", "drain", "wait", "cold", "memory", "listing")
+FIGURES: Final = ("submit", "drain", "wait", "cold", "memory", "listing", "schedules")
 QUIET_PERCENT: Final = 15.0
 QUIET_WAIT_SECONDS: Final = 20.0
 LOOK_SECONDS: Final = 1.0
@@ -56,6 +57,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     cold_workers: int
     stored_jobs: int
     read_requests: int
+    schedules: int
+    schedule_minutes: int
     figures: list[str] = []
     systems: list[str] = []
 
@@ -134,6 +137,10 @@ async def _single_figures(plan: Plan, results: Results) -> None:
         reads = (plan.stored_jobs, plan.read_requests)
         listing = await _attempt(results, "listing", lambda f: measure_listing(f, *reads))
         results.listing += [listing] if listing else []
+    if "schedules" in plan.figures:
+        clocks = (plan.schedules, plan.schedule_minutes)
+        ticks = await _attempt(results, "schedules", lambda f: measure_schedules(f, *clocks))
+        results.schedules += [ticks] if ticks else []
 
 
 async def _attempt(results: Results, label: str, measure: Callable[[Path], Awaitable[T]]) -> T | None:

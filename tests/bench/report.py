@@ -46,6 +46,9 @@ def _lines(results: Results, bars: Sequence[Bar]) -> Iterator[str]:
         yield from _latency_table("First job of a new worker", cold)
     for listing in results.listing:
         yield from _latency_table("Reading", listing)
+    for ticks in results.schedules:
+        what = f"{ticks.schedules:,} schedules at one instant, {ticks.minutes} minutes"
+        yield from _latency_table("Lateness of ticks", {what: ticks.lateness})
     yield from _memory_table(results)
     yield from _notes(results)
 
@@ -109,7 +112,7 @@ def _latency_table(title: str, latencies: Mapping[str, Latency]) -> Iterator[str
         (name, f"{one.p50_ms:.2f}", f"{one.p99_ms:.2f}", f"{one.max_ms:.2f}", str(one.count))
         for name, one in latencies.items()
     )
-    yield from _table(title, ("request", "p50 ms", "p99 ms", "max ms", "count"), rows)
+    yield from _table(title, ("what", "p50 ms", "p99 ms", "max ms", "count"), rows)
 
 
 def _memory_table(results: Results) -> Iterator[str]:

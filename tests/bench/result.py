@@ -49,3 +49,16 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True):
     mib: float
     processes: int
     parts: dict[str, float]
+
+
+class Ticks(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of the ticks of some minutes. `idle_cores` is what waiting for the next one costs."""
+
+    schedules: int
+    minutes: int
+    expected: int
+    fired: int
+    missing: int
+    surplus: int
+    lateness: Latency
+    idle_cores: float

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from tests.bench.result import Latency, Memory, Throughput
+from tests.bench.result import Latency, Memory, Throughput, Ticks
 
 OURS = "runwright"
 
@@ -48,6 +48,7 @@ class Results(msgspec.Struct, kw_only=True):
     cold: list[dict[str, Latency]] = []
     memory: list[dict[str, Memory]] = []
     listing: list[dict[str, Latency]] = []
+    schedules: list[Ticks] = []
 
 
 def describe_machine() -> Machine:

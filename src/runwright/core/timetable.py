@@ -41,10 +41,14 @@ class Timetable:
     def __init__(self, cron: Cron, zone: ZoneInfo) -> None:
         self.cron = cron
         self.zone = zone
+        self._asked: tuple[datetime, datetime | None] | None = None
 
     def next_after(self, at: datetime) -> datetime | None:
         """Return the first firing after an instant; None where there is none within fifty years."""
-        return next((firing.at for firing in self.firings_after(at)), None)
+        # Thousands of schedules with one timetable ask for the same at the same moment.
+        if self._asked is None or self._asked[0] != at:
+            self._asked = at, next((firing.at for firing in self.firings_after(at)), None)
+        return self._asked[1]
 
     def firings_after(self, at: datetime) -> Iterator[Firing]:
         """Yield the firings after an instant, in their order."""

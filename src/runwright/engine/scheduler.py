@@ -1,5 +1,7 @@
 """Fires schedules: the one clock. What a firing is and why it is exactly one: schedules/firing.py."""
 
+import asyncio
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
@@ -17,6 +19,8 @@ LOOK_SECONDS: Final = 0.5
 """The longest pause, for schedules that were made or resumed meanwhile, anywhere."""
 
 _BATCH: Final = 250
+_LANES: Final = 2
+"""Batches at once while a pass leaves ticks behind: one is judged while another commits."""
 
 
 class Scheduler:
@@ -31,6 +35,7 @@ class Scheduler:
         self._notice = notice
         self._batch = batch
         self._refreshed = False
+        self._behind = False
         self.loop = PassLoop("scheduler", self._make_pass, notice=notice)
 
     async def start(self) -> None:
@@ -45,18 +50,28 @@ class Scheduler:
         now = self._clock()
         if not self._refreshed:
             await self._refresh(now)
-        try:
-            done = await fire_due(self._db, make_jobs, now=now, limit=self._batch)
-        except Exception as error:
-            if transient(error):
-                raise
-            self._notice("ticks_not_fired_together", error=f"{type(error).__name__}: {error}")
-            await self._fire_one_by_one(now)
+        lanes = _LANES if self._behind else 1
+        results = await asyncio.gather(
+            *(fire_due(self._db, make_jobs, now=now, limit=self._batch) for _ in range(lanes)),
+            return_exceptions=True,
+        )
+        for done in results:
+            if isinstance(done, Fired):
+                self._tell(done)
+        errors = [error for error in results if isinstance(error, BaseException)]
+        if errors:
+            await self._mend(errors, now)
             return LOOK_SECONDS
-        self._tell(done)
-        if done.schedules == self._batch:
-            return 0.0
-        return await self._pause()
+        self._behind = any(done.schedules == self._batch for done in results if isinstance(done, Fired))
+        return 0.0 if self._behind else await self._pause()
+
+    async def _mend(self, errors: Sequence[BaseException], now: datetime) -> None:
+        """Raise what the next pass may do better; else fire one by one, so that the others pass."""
+        for error in errors:
+            if not isinstance(error, Exception) or transient(error):
+                raise error
+        self._notice("ticks_not_fired_together", error=f"{type(errors[0]).__name__}: {errors[0]}")
+        await self._fire_one_by_one(now)
 
     async def _pause(self) -> float:
         at = await next_due_at(self._db)

@@ -1,0 +1,40 @@
+"""`python -m tests.chaos.fast_scheduler DSN BEGIN`: a real scheduler whose minutes last a second.
+
+It says `ready` when it runs, and then fires until it is killed.
+"""
+
+import asyncio
+import sys
+from datetime import UTC, datetime
+from typing import Final
+
+from runwright.db.pool import open_pool
+from runwright.engine.scheduler import Scheduler
+from runwright.jobs.signals import JobSignals
+
+SPEED: Final = 60
+
+
+def fast_clock(begin: datetime, now: datetime | None = None) -> datetime:
+    """Return the time that it is where a minute lasts a second, since `begin` by the ordinary clock."""
+    at = begin + ((now or datetime.now(UTC)) - begin) * SPEED
+    return at.replace(microsecond=at.microsecond // 1000 * 1000)
+
+
+def _note(name: str, /, **facts: str | float | None) -> None:
+    sys.stderr.write(f"{name} {facts}\n")
+
+
+async def main(dsn: str, begin: datetime) -> None:
+    """Fire until killed."""
+    db = await open_pool(dsn, max_size=4, by_key=True)
+    signals = JobSignals(origin="fast", send=lambda _: None)
+    scheduler = Scheduler(db, clock=lambda: fast_clock(begin), signals=signals, notice=_note, batch=40)
+    await scheduler.start()
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
+    await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1], datetime.fromisoformat(sys.argv[2])))
