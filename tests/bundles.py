@@ -1,4 +1,4 @@
-"""For tests that have nothing to do with bundles: a reader where there are none."""
+"""For tests that have little to do with bundles: a reader of the smallest."""
 
 import tempfile
 from pathlib import Path
@@ -9,4 +9,6 @@ from runwright.workers.bundles.reader import BundleReader
 
 
 def no_bundles(db: Pool) -> BundleReader:
-    return BundleReader(db, limits=Limits(unpacked_bytes=1, files=1), spool_dir=Path(tempfile.gettempdir()))
+    return BundleReader(
+        db, limits=Limits(unpacked_bytes=1000, files=1), spool_dir=Path(tempfile.gettempdir())
+    )

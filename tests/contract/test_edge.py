@@ -4,6 +4,7 @@ The edge runs inside the test on a real database, with times short enough to see
 """
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncIterator
 from typing import NamedTuple
@@ -13,6 +14,7 @@ import asyncpg
 import pytest
 from prometheus_client import CollectorRegistry
 from tests.bundles import no_bundles
+from tests.contract.bundles import zip_of
 from tests.contract.client import Json
 
 from runwright.core.clock import system_clock
@@ -148,13 +150,53 @@ async def test_a_body_that_does_not_arrive_in_time_is_given_up(connection: Conne
     assert await connection.reader.read() == b""
 
 
+async def test_an_upload_with_a_gap_in_it_is_given_up_and_one_without_is_not(connection: Connection) -> None:
+    worker = await _queued_job(connection)
+    path = f"/v1/ava/workers/{worker['worker_id']}/deploy"
+    archive = zip_of({"main.py": "x"})
+    kind = {"content-type": "application/zip", "content-length": str(len(archive))}
+    connection.send("POST", path, archive[:10], **kind)
+    for part in (archive[10:20], archive[20:30], archive[30:]):
+        await asyncio.sleep(SETTINGS.body_seconds * 0.6)  # together longer than one gap may be
+        connection.writer.write(part)
+    assert (await connection.answer())[0] == 201
+    connection.send("POST", path, archive[:10], **kind)
+    status, headers, body = await connection.answer()
+    assert (status, body["error"]["code"]) == (408, "request_timeout")
+    assert headers["connection"] == "close"
+
+
+async def test_the_third_upload_of_a_tenant_waits_and_does_not_hold_up_another(edge: Edge) -> None:
+    address = urlsplit(edge.url)
+    async with asyncio.timeout(20), contextlib.AsyncExitStack() as stack:
+        lines = []
+        for _ in range(4):
+            reader, writer = await asyncio.open_connection(address.hostname, address.port)
+            stack.callback(writer.close)
+            lines.append(Connection(reader, writer))
+        mine = (await _queued_job(lines[0]))["worker_id"]
+        other = {"x-tenant-id": "ten_2"}
+        theirs = (await _queued_job(lines[3], **other))["worker_id"]
+        archive = zip_of({"main.py": "x"})
+        kind = {"content-type": "application/zip", "content-length": str(len(archive))}
+        for line in lines[:2]:
+            line.send("POST", f"/v1/ava/workers/{mine}/deploy", archive[:10], **kind)
+        lines[2].send("POST", f"/v1/ava/workers/{mine}/deploy", archive, **kind)
+        lines[3].send("POST", f"/v1/ava/workers/{theirs}/deploy", archive, **kind | other)
+        assert (await lines[3].answer())[0] == 201
+        for line in lines[:2]:
+            assert (await line.answer())[0] == 408
+        assert (await lines[2].answer())[0] == 201
+
+
 async def test_not_ready_is_503(connection: Connection) -> None:
     assert await connection.ask("GET", "/readyz") == (503, {"status": "not ready"})
 
 
-async def _queued_job(connection: Connection) -> Json:
+async def _queued_job(connection: Connection, **headers: str) -> Json:
     body = {"name": "w", "runtime": "python"}
-    status, answer = await connection.ask("POST", "/v1/ava/workers", body)
+    connection.send("POST", "/v1/ava/workers", json.dumps(body).encode(), **headers)
+    status, _, answer = await connection.answer()
     assert status == 201
     return {"worker_id": answer["data"]["id"]}
 

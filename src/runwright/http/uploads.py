@@ -30,6 +30,7 @@ from runwright.core.errors import MalformedError, UnavailableError
 from runwright.http.body import read_into
 from runwright.http.checks import Problems
 from runwright.http.services import EdgeSettings
+from runwright.workers.bundles.folders import make_private_folder
 
 WAIT_SECONDS: Final = 30.0
 _AT_ONCE: Final = 16
@@ -75,7 +76,7 @@ class Uploads:
             raise MalformedError(f"The content type must be one of: {', '.join((*kinds, _FORM))}.")
         async with self._turn(tenant_id):
             folder = self._edge.spool_dir
-            await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
+            await asyncio.to_thread(make_private_folder, folder)
             with tempfile.TemporaryFile(dir=folder) as body:
                 limit = self._edge.upload_limit_bytes + (_FORM_BYTES if kind == _FORM else 0)
                 await read_into(body, headers, receive, self._edge, limit_bytes=limit)
