@@ -171,6 +171,21 @@ def test_a_runtime_that_the_host_lacks_is_refused_with_the_reason(api: Api, runt
     assert info["reason"] in message
 
 
+def test_the_runtimes_are_listed_ready_or_not_for_whoever_may_read(api: Api) -> None:
+    runtimes = {one["name"]: one for one in data_of(api.having(role="tenant-viewer").get("/runtimes"))}
+    assert set(runtimes) == {"nodejs", "python", "deno", "shell", "wasm"}
+    level = api.http.get("/healthz").json()["isolation"]["level"]
+    for one in runtimes.values():
+        assert one.keys() == {"name", "ready", "version", "path", "isolation", "reason"}
+        if one["ready"]:
+            assert one["version"]
+            assert one["path"].startswith("/")
+            assert (one["isolation"], one["reason"]) == (level, None)
+        else:
+            assert one["reason"]
+            assert one["isolation"] is None
+
+
 def test_a_change_touches_only_what_it_names(api: Api) -> None:
     before = api.make_worker(description="before", config={"A": "1", "B": "2"}, secrets=["S"])
     changes = {

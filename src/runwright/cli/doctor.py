@@ -56,7 +56,7 @@ def _host_lines(host: Host, floor: Isolation) -> Iterator[str]:
     for missing in host.missing:
         yield f"     {missing.what}: {missing.why}. {missing.remedy}"
     for info in host.runtimes.values():
-        about = f"{info.version} at {info.path}" if info.ready else f"{info.reason}"
+        about = f"{info.version} at {info.path}, {info.isolation}" if info.ready else f"{info.reason}"
         yield _line(f"runtime {info.name}: {about}", fine=info.ready)
 
 

@@ -18,6 +18,7 @@ from runwright.http.ava.document import describe_api
 from runwright.http.ava.errors import respond_to_error
 from runwright.http.ava.jobs import JobRoutes
 from runwright.http.ava.queues import QueueRoutes
+from runwright.http.ava.runtimes import RuntimeRoutes
 from runwright.http.ava.schedules import ScheduleRoutes
 from runwright.http.ava.submit import PATH as SUBMIT_PATH
 from runwright.http.ava.submit import SubmitRoute
@@ -45,6 +46,7 @@ def build_app(services: Services, edge: EdgeSettings) -> Litestar:
             JobRoutes,
             ScheduleRoutes,
             QueueRoutes,
+            RuntimeRoutes,
             AnalyticsRoutes,
             docs_routes(),
         ],

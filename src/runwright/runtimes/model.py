@@ -98,4 +98,6 @@ class RuntimeInfo(msgspec.Struct, frozen=True, kw_only=True):
     ready: bool
     version: str | None = None
     path: str | None = None
+    isolation: str | None = None
+    """The level at which it runs, by its name in logs and settings."""
     reason: str | None = None

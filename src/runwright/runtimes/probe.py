@@ -64,8 +64,9 @@ def probe_host(paths: Paths = _NONE_CHOSEN) -> Host:
         cgroups.close()
     no_network = _network_reason(way, found)
     network = way.bwrap is not None and not no_network
+    isolation = _level(way, cgroup_version=version, root=root)
     return Host(
-        isolation=_level(way, cgroup_version=version, root=root),
+        isolation=isolation,
         bwrap=way.bwrap,
         user_namespace=way.user_namespace,
         first_uid=way.uid,
@@ -77,7 +78,7 @@ def probe_host(paths: Paths = _NONE_CHOSEN) -> Host:
         interpreters={
             name: one for name, one in found.items() if isinstance(one, Interpreter) and not reasons[name]
         },
-        runtimes=_runtimes(found, reasons),
+        runtimes=_runtimes(found, reasons, isolation),
     )
 
 
@@ -338,12 +339,16 @@ def _missing_network(reason: str) -> tuple[Missing, ...]:
     return (Missing("outgoing network", reason, remedy),)
 
 
-def _runtimes(found: dict[str, Interpreter | str], reasons: dict[str, str]) -> dict[str, RuntimeInfo]:
+def _runtimes(
+    found: dict[str, Interpreter | str], reasons: dict[str, str], isolation: Isolation
+) -> dict[str, RuntimeInfo]:
     runtimes: dict[str, RuntimeInfo] = {}
     for name, one in found.items():
-        if isinstance(one, str) or reasons[name]:
-            runtimes[name] = RuntimeInfo(name=name, ready=False, reason=reasons[name])
-        else:
+        info = RuntimeInfo(name=name, ready=not reasons[name], reason=reasons[name] or None)
+        if isinstance(one, Interpreter):
             path = one.arguments[0] if one.arguments else one.path
-            runtimes[name] = RuntimeInfo(name=name, ready=True, version=one.version, path=path)
+            info = msgspec.structs.replace(info, version=one.version, path=path)
+        if info.ready:
+            info = msgspec.structs.replace(info, isolation=isolation.wire_name)
+        runtimes[name] = info
     return runtimes

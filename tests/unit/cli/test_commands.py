@@ -162,9 +162,15 @@ def test_version(run: Run) -> None:
 def test_doctor_tells_isolation_runtimes_and_database(run: Run, data_dir: Path) -> None:
     said = run("doctor", "--data-dir", str(data_dir)).stdout
     assert "isolation:" in said
-    assert "runtime python:" in said
+    for runtime in ("python", "nodejs", "shell", "deno", "wasm"):
+        assert f"runtime {runtime}: " in said
     assert "database: none yet" in said
     assert not data_dir.exists()
+
+
+def test_doctor_looks_at_the_interpreters_that_were_chosen(run: Run, data_dir: Path) -> None:
+    done = run("doctor", "--data-dir", str(data_dir), "--deno-path", "/bin/true")
+    assert "BAD  runtime deno: /bin/true does not run" in done.stdout
 
 
 def test_a_database_out_of_reach_is_told_without_a_stack(run: Run, tmp_path: Path) -> None:
