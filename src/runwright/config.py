@@ -16,6 +16,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Final, Literal, TypeAlias, get_args, get_origin
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta
@@ -197,6 +198,41 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     bash_path: Annotated[
         str | None, Meta(description="The shell that workers run on. Default: bash, else sh.")
     ] = None
+    python_index: Annotated[
+        str | None,
+        Meta(
+            description="The index that python dependencies of bundles come from. Default: what uv or pip"
+            " are configured to use, else what uv uses by itself."
+        ),
+    ] = None
+    npm_registry: Annotated[
+        str | None,
+        Meta(description="The registry that npm packages come from. Default: what npm is configured to use."),
+    ] = None
+    dependency_hosts: Annotated[
+        tuple[Annotated[str, Meta(min_length=1)], ...],
+        Meta(
+            description="Further hosts (host or host:port) that installations may reach, whatever addresses"
+            " they have: file stores of an index, a module host for deno."
+        ),
+    ] = ()
+    allow_install_scripts: Annotated[
+        bool,
+        Meta(
+            description="Let packages run code of their own while they are installed (install scripts of"
+            " npm, source distributions of python); still inside the sandbox."
+        ),
+    ] = False
+    build_slots: Annotated[
+        Size, Meta(description="Installations of dependencies that this process runs at once.")
+    ] = 1
+    build_timeout_seconds: Annotated[
+        Seconds, Meta(description="An installation is killed after this long.")
+    ] = 300.0
+    build_memory_mb: Annotated[int, Meta(ge=64, description="Memory of an installation.")] = 1024
+    build_disk_mb: Annotated[
+        int, Meta(ge=16, description="What an installation may write; it is kept in memory.")
+    ] = 512
     log_level: Annotated[
         Literal["debug", "info", "warning", "error"], Meta(description="The least serious lines to log.")
     ] = "info"
@@ -349,8 +385,22 @@ def _conflicts(settings: Settings) -> Iterator[str]:
             parse_trusted(entry)
         except ValueError as error:
             yield f"egress_trusted: {error}."
+    yield from filter(None, (_url_problem(settings, name) for name in ("python_index", "npm_registry")))
     if settings.heartbeat_seconds * 2 > settings.lease_seconds:
         yield (
             f"heartbeat_seconds ({settings.heartbeat_seconds:g}) must be at most half of lease_seconds"
             f" ({settings.lease_seconds:g}), or a slow heartbeat loses the lease."
         )
+
+
+def _url_problem(settings: Settings, name: str) -> str | None:
+    """Return what is wrong with a registry's address, without showing it."""
+    try:
+        parts = urlsplit(getattr(settings, name) or "https://unset")
+        bad = parts.scheme not in {"http", "https"} or not parts.hostname or parts.port == 0
+    except ValueError:
+        bad = True
+    else:
+        if parts.username is not None or parts.password is not None:
+            return f"{name} carries credentials, which an installation could read: use a mirror without."
+    return f"{name} is not an http or https URL." if bad else None

@@ -33,6 +33,8 @@ ATTEMPTS: Final = 3
 LOOK_SECONDS: Final = 2.0
 RENEW_SECONDS: Final = 2.0
 PAUSE_SECONDS: Final = 5.0
+REFUSE_SECONDS: Final = 30.0
+"""After this long without another builder, one whose host cannot install anything says so."""
 
 
 class Builder:
@@ -46,9 +48,12 @@ class Builder:
         runtimes: list[str],
         slots: int,
         notice: Notice,
+        refusal: str | None = None,
         renew_seconds: float = RENEW_SECONDS,
         pause_seconds: float = PAUSE_SECONDS,
     ) -> None:
+        """`refusal` says why this host cannot install anything; others may, so it leaves them time."""
+        self._refusal = refusal
         self._builds = builds
         self._installer = installer
         self._runtimes = runtimes
@@ -73,7 +78,8 @@ class Builder:
 
     async def _make_pass(self) -> float:
         while len(self._running) < self._slots:
-            build = await self._builds.claim(self._runtimes)
+            age_seconds = REFUSE_SECONDS if self._refusal else 0.0
+            build = await self._builds.claim(self._runtimes, age_seconds=age_seconds)
             if build is None:
                 break
             task = asyncio.create_task(self._build(build), name=f"build {build.worker_id}")
@@ -106,6 +112,8 @@ class Builder:
 
     async def _install(self, build: Build, log: BuildLog) -> bool:
         """Install and record; tells whether anything had to be installed."""
+        if self._refusal is not None:
+            raise InstallError(self._refusal)
         if build.attempt > ATTEMPTS:
             raise InstallError(f"The installation was begun {ATTEMPTS} times and never ended.")
         async with self._installer.install(build, log) as installed:

@@ -16,6 +16,7 @@ from runwright.runtimes.building.log import BuildLog
 from runwright.runtimes.building.orders import make_order
 from runwright.runtimes.building.tools import Tool, Toolbox
 from runwright.runtimes.building.workshop import InstallError, Workshop
+from runwright.runtimes.mounts import hold_folders, release_folders
 from runwright.workers.bundles.archive import collect_tar
 from runwright.workers.bundles.blobs import PackedBlob, pack
 from runwright.workers.bundles.members import ArchiveError, Limits
@@ -67,6 +68,15 @@ class Installer:
         else it raises is of this host and may pass.
         """
         folder = await self._bundle_folder(build.bundle_digest)
+        held = hold_folders([str(folder)])
+        try:
+            async with self._installed(build, folder, log) as installed:
+                yield installed
+        finally:
+            release_folders(held)
+
+    @asynccontextmanager
+    async def _installed(self, build: Build, folder: Path, log: BuildLog) -> AsyncIterator[Installed]:
         tool = await asyncio.to_thread(self._toolbox.find, build.runtime)
         manifest = await asyncio.to_thread(_read, build, folder, tool)
         if manifest is None:

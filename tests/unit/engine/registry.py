@@ -48,6 +48,10 @@ class LocalRegistry:
         self.asked[path] += 1
         return self._pages.get(path)
 
+    def add_page(self, path: str, html: str) -> None:
+        """Offer a page."""
+        self._pages[path] = ("text/html", f"<!DOCTYPE html><html><body>{html}</body></html>".encode())
+
     def add_wheel(self, name: str, version: str, source: str, *, requires: tuple[str, ...] = ()) -> None:
         """Offer a package of one module."""
         info = f"{name}-{version}.dist-info"
@@ -91,10 +95,7 @@ class LocalRegistry:
         files = self._wheels.setdefault(name, [])
         files.append(file)
         links = "".join(f'<a href="/files/{one}">{one}</a>' for one in files)
-        self._pages[f"/simple/{name}/"] = (
-            "text/html",
-            f"<!DOCTYPE html><html><body>{links}</body></html>".encode(),
-        )
+        self.add_page(f"/simple/{name}/", links)
 
 
 def _tarball(files: dict[str, str]) -> bytes:

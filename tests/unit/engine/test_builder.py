@@ -87,6 +87,7 @@ class Yard:
         runtimes: tuple[str, ...] = ("python", "nodejs"),
         builds: Builds | None = None,
         index: str | None = None,
+        refusal: str | None = None,
     ) -> Builder:
         builds = builds or self.builds()
         sources = Sources(
@@ -118,6 +119,7 @@ class Yard:
                 runtimes=list(runtimes),
                 slots=slots,
                 notice=self.notice,
+                refusal=refusal,
                 renew_seconds=0.1,
                 pause_seconds=0.05,
             )
@@ -434,6 +436,18 @@ async def test_a_host_that_cannot_install_is_no_fault_of_the_version_at_first(ya
     interrupted = [facts for name, facts in yard.noticed if name == "build_interrupted"]
     assert [facts["attempt"] for facts in interrupted] == [1, 2, 3]
     assert "nonsense" in str(interrupted[0]["error"])
+
+
+async def test_a_host_without_a_sandbox_leaves_others_time_and_then_says_why(yard: Yard) -> None:
+    worker = await yard.worker()
+    version = await yard.deploy(worker, {"requirements.txt": "x"})
+    builder = yard.builder(refusal="This server cannot install dependencies.")
+    await builder.start()
+    await builder.loop.reached(1)
+    assert (await yard.state(worker, version))[0] == "building"
+    await yard.db.execute("UPDATE worker_versions SET created_at = created_at - interval '1 minute'")
+    builder.loop.wake()
+    assert (await yard.ended(worker, version))[:2] == ("failed", "This server cannot install dependencies.")
 
 
 async def test_many_builders_never_hold_one_build_twice(yard: Yard) -> None:

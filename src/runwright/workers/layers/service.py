@@ -26,10 +26,14 @@ class Builds:
         self._builder_id = builder_id
         self._lease_seconds = lease_seconds
 
-    async def claim(self, runtimes: list[str]) -> Build | None:
-        """Take on the next version of these runtimes that is to be built."""
+    async def claim(self, runtimes: list[str], *, age_seconds: float = 0.0) -> Build | None:
+        """Take on the next version of these runtimes, of at least that age, that is to be built."""
         return await claim_build(
-            self._db, builder_id=self._builder_id, runtimes=runtimes, lease_seconds=self._lease_seconds
+            self._db,
+            builder_id=self._builder_id,
+            runtimes=runtimes,
+            lease_seconds=self._lease_seconds,
+            age_seconds=age_seconds,
         )
 
     async def renew(self, build: Build, *, log: str) -> bool:

@@ -16,9 +16,9 @@ from runwright.workers.layers.model import Build, Layer
 
 
 async def claim_build(
-    db: Database, *, builder_id: str, runtimes: list[str], lease_seconds: float
+    db: Database, *, builder_id: str, runtimes: list[str], lease_seconds: float, age_seconds: float
 ) -> Build | None:
-    """Claim the version that should be built next, or None.
+    """Claim the version that should be built next, or None; only those of at least that age.
 
     Next is the oldest version of the tenant that has waited longest since a build of its own began,
     so that no tenant's deploys hold up the others'.
@@ -32,6 +32,7 @@ async def claim_build(
             LEFT JOIN builds b ON b.worker_id = v.worker_id AND b.version = v.version
             WHERE v.status = 'building' AND w.runtime = ANY($2)
               AND (b.lease_expires_at IS NULL OR b.lease_expires_at <= now())
+              AND ($4::float8 = 0 OR v.created_at <= now() - make_interval(secs => $4::float8))
             ORDER BY (SELECT max(o.started_at) FROM builds o WHERE o.tenant_id = w.tenant_id) NULLS FIRST,
                      v.created_at, v.worker_id, v.version
             LIMIT 1
@@ -53,6 +54,7 @@ async def claim_build(
         builder_id,
         runtimes,
         lease_seconds,
+        age_seconds,
     )
     return None if row is None else Build(**dict(row))
 
