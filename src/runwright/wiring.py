@@ -10,6 +10,7 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Final
@@ -27,9 +28,11 @@ from runwright.db.listen import Listener
 from runwright.db.migrate import migrate
 from runwright.db.pool import Database, connect, open_pool
 from runwright.demo import run_demo
+from runwright.engine.builder import Builder
 from runwright.engine.executor import Executor, ExecutorSettings
 from runwright.engine.files import CachedFiles
-from runwright.engine.preparation import Preparation
+from runwright.engine.installer import Installer
+from runwright.engine.preparation import LoadError, Preparation
 from runwright.engine.promoter import Promoter
 from runwright.engine.pruner import Pruner, Retention
 from runwright.engine.reaper import Reaper
@@ -47,6 +50,9 @@ from runwright.jobs.store.rescue import live_executors
 from runwright.logs import set_up_logs
 from runwright.observe import Observer
 from runwright.runtimes.egress import Egress
+from runwright.runtimes.building.tools import INSTALLING, Sources, Toolbox, platform_of
+from runwright.runtimes.building.workshop import Limits as InstallLimits
+from runwright.runtimes.building.workshop import Workshop
 from runwright.runtimes.host import Host
 from runwright.runtimes.interpreters import Paths
 from runwright.runtimes.model import RuntimeInfo
@@ -56,10 +62,12 @@ from runwright.schedules.service import Schedules
 from runwright.schedules.store.definitions import stop_schedules_of_deprecated
 from runwright.tenants.platform_key import platform_key
 from runwright.tenants.service import Keys
-from runwright.workers.bundles.folders import FolderCache
+from runwright.workers.bundles.folders import FolderCache, make_private_folder
 from runwright.workers.bundles.members import Limits
 from runwright.workers.bundles.reader import BundleReader
 from runwright.workers.deployments import Deployments
+from runwright.workers.layers.manifest import wants_layer
+from runwright.workers.layers.service import Builds
 from runwright.workers.layers.store import fetch_layer
 from runwright.workers.service import Workers
 from runwright.workers.vault.keyring import Keyring
@@ -72,6 +80,11 @@ ENGINE_CONNECTIONS: Final = 4
 """The loops have connections of their own, so that no flood of requests delays a heartbeat."""
 
 SUBMIT_CONNECTIONS: Final = 2
+BUILD_CONNECTIONS: Final = 2
+CANNOT_INSTALL: Final = (
+    "This server has no sandbox with a network to install dependencies in; put them into the bundle, or ask"
+    " its operator."
+)
 _CANCEL_BATCH: Final = 1000
 LAYER_LIMITS: Final = Limits(unpacked_bytes=512 * 1024 * 1024, files=50_000, links=True)
 
@@ -137,10 +150,17 @@ async def serve(settings: Settings) -> int:
         for loop in (reaper, pruner, folder):
             stack.push_async_callback(loop.stop)
             await loop.start()
-        executor = await _start_executor(foundation, stop, stack) if "executor" in settings.roles else None
+        executor = builder = None
+        if "executor" in settings.roles:
+            files = await _open_files(foundation, stack)
+            executor = await _start_executor(foundation, files, stop, stack)
+            builder = await _start_builder(foundation, files, executor, stack)
         if "scheduler" in settings.roles:
             await _start_scheduler(foundation, stack)
-        url = await _start_http(foundation, executor, stop, stack) if "api" in settings.roles else None
+        on_building = builder.loop.wake if builder is not None else _tell_nobody
+        url = None
+        if "api" in settings.roles:
+            url = await _start_http(foundation, executor, on_building, stop, stack)
         sys.stdout.write(f"runwright ready {url or '(no api)'}\n")
         sys.stdout.flush()
         if settings.demo and url is not None:
@@ -214,7 +234,11 @@ async def _open_signals(dsn: str, stack: AsyncExitStack) -> JobSignals:
     return signals
 
 
-async def _start_executor(f: Foundation, stop: _Stop, stack: AsyncExitStack) -> Executor:
+def _tell_nobody() -> None:
+    """Builders of other processes look by themselves."""
+
+
+async def _start_executor(f: Foundation, files: CachedFiles, stop: _Stop, stack: AsyncExitStack) -> Executor:
     settings = f.settings
     egress = _start_egress(f, stack)
 
@@ -230,7 +254,6 @@ async def _start_executor(f: Foundation, stop: _Stop, stack: AsyncExitStack) -> 
             egress=egress,
         )
 
-    files = await _open_files(f, stack)
     executor = Executor(
         f.db,
         settings=ExecutorSettings(
@@ -265,11 +288,66 @@ async def _start_executor(f: Foundation, stop: _Stop, stack: AsyncExitStack) -> 
     return executor
 
 
+async def _start_builder(
+    f: Foundation, files: CachedFiles, executor: Executor, stack: AsyncExitStack
+) -> Builder:
+    """Start what installs the dependencies of versions, on connections of its own."""
+    settings = f.settings
+    db = await _open_pool(f.dsn, BUILD_CONNECTIONS, stack)
+    builds = Builds(
+        db, clock=f.clock, builder_id=new_id("exe", f.clock()), lease_seconds=settings.lease_seconds
+    )
+    workshop = Workshop(
+        host=f.host,
+        limits=InstallLimits(
+            seconds=settings.build_timeout_seconds,
+            memory_mb=settings.build_memory_mb,
+            disk_mb=settings.build_disk_mb,
+        ),
+    )
+    sources = Sources(
+        python_index=settings.python_index,
+        npm_registry=settings.npm_registry,
+        dependency_hosts=settings.dependency_hosts,
+        allow_install_scripts=settings.allow_install_scripts,
+    )
+    spool_dir = _spool_dir(settings)
+    make_private_folder(spool_dir)
+    installer = Installer(
+        toolbox=Toolbox(f.host, sources),
+        workshop=workshop,
+        bundle_folder=files.bundle,
+        find_layer=builds.layer,
+        limits=LAYER_LIMITS,
+        spool_dir=spool_dir,
+        clock=f.clock,
+    )
+    builder = Builder(
+        builds,
+        installer,
+        runtimes=[name for name in executor.runtimes if name in INSTALLING],
+        slots=settings.build_slots,
+        notice=f.notice,
+        refusal=None if f.host.bwrap and f.host.network else CANNOT_INSTALL,
+    )
+    workshop.open()
+    stack.callback(workshop.close)
+    stack.push_async_callback(builder.stop)
+    await builder.start()
+    return builder
+
+
 async def _open_files(f: Foundation, stack: AsyncExitStack) -> CachedFiles:
     """Return the files of versions on this machine."""
+    platforms = {platform_of(interpreter) for interpreter in f.host.interpreters.values()}
 
     async def layer_digest(key: str) -> str | None:
         layer = await fetch_layer(f.db, key=key)
+        if layer is not None and layer.platform not in platforms:
+            raise LoadError(
+                f"The dependencies were installed for {layer.platform}, which this executor does not have;"
+                " deploy again."
+            )
         return layer.digest if layer else None
 
     cache = FolderCache(
@@ -286,6 +364,10 @@ async def _open_files(f: Foundation, stack: AsyncExitStack) -> CachedFiles:
 
 def _cache_dir(settings: Settings) -> Path:
     return settings.cache_dir or settings.data_dir / "cache"
+
+
+def _spool_dir(settings: Settings) -> Path:
+    return _cache_dir(settings) / "spool"
 
 
 def _bundle_limits(settings: Settings) -> Limits:
@@ -338,7 +420,13 @@ def _pool_settings(settings: Settings) -> PoolSettings:
     )
 
 
-async def _start_http(f: Foundation, executor: Executor | None, stop: _Stop, stack: AsyncExitStack) -> str:
+async def _start_http(
+    f: Foundation,
+    executor: Executor | None,
+    on_building: Callable[[], None],
+    stop: _Stop,
+    stack: AsyncExitStack,
+) -> str:
     settings = f.settings
     db = await _open_pool(f.dsn, settings.db_pool_size, stack)
     key = await asyncio.to_thread(platform_key, settings.platform_key, settings.data_dir)
@@ -356,12 +444,12 @@ async def _start_http(f: Foundation, executor: Executor | None, stop: _Stop, sta
         unknown = RuntimeInfo(name=name, ready=False, reason="no such runtime")
         return f.host.runtimes.get(name, unknown)
 
-    spool_dir = _cache_dir(settings) / "spool"
-    reader = BundleReader(db, limits=_bundle_limits(settings), spool_dir=spool_dir)
+    spool_dir = _spool_dir(settings)
+    reader = BundleReader(db, limits=_bundle_limits(settings), spool_dir=spool_dir, wants_layer=wants_layer)
     reporter = HealthReporter(db, host=f.host, executor=executor, draining=stop.asked.is_set)
     services = Services(
         workers=Workers(db, reader, clock=f.clock, on_deprecated=end_deprecated),
-        deployments=Deployments(db, reader, clock=f.clock),
+        deployments=Deployments(db, reader, clock=f.clock, on_building=on_building),
         jobs=jobs,
         queues=Queues(db, clock=f.clock),
         analytics=Analytics(db, clock=f.clock),

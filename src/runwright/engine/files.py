@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Final
 
 from runwright.core.notices import Notice
@@ -37,6 +38,10 @@ class CachedFiles:
         """Make nothing more ready."""
         await self.room.stop()
         await self._cache.stop()
+
+    async def bundle(self, digest: str) -> Path:
+        """Return the folder of a bundle."""
+        return await self._cache.folder("bundles", digest)
 
     async def folders(self, definition: Definition) -> Folders:
         """Return the folders of a version; LoadError where its files can never be had."""

@@ -21,6 +21,7 @@ from runwright.core.roles import Caller
 from runwright.db.pool import Database, PoolConnection
 from runwright.workers.bundles.blobs import insert_blob
 from runwright.workers.bundles.reader import BundleReader, Examined, bundled_version
+from runwright.workers.layers.store import fetch_build_log
 from runwright.workers.model import Version, VersionStatus, Worker, WorkerStatus
 from runwright.workers.store import fetch_worker, update_worker
 from runwright.workers.versions import (
@@ -108,6 +109,11 @@ class Deployments:
     async def get(self, tenant_id: str, worker_id: str, version: int) -> Version:
         """Return one version."""
         return await self._find(self._db, tenant_id, worker_id, version)
+
+    async def build_log(self, tenant_id: str, worker_id: str, version: int) -> tuple[Version, str]:
+        """Return a version with what the installer of its dependencies has printed so far."""
+        found = await self._find(self._db, tenant_id, worker_id, version)
+        return found, await fetch_build_log(self._db, worker_id=worker_id, version=version) or ""
 
     async def rollback(self, caller: Caller, worker_id: str, version: int) -> Worker:
         """Let a version serve again, older or newer; what is being built will not replace it by itself."""

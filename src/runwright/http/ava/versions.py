@@ -23,7 +23,7 @@ from runwright.http.ava.version_forms import (
     chosen_entrypoint,
     known_version,
 )
-from runwright.http.ava.wire import Data, Page, VersionWire, WorkerWire
+from runwright.http.ava.wire import Data, Page, VersionLogWire, VersionWire, WorkerWire
 from runwright.http.ava.workers import known_worker
 from runwright.http.body import read_json_body
 from runwright.http.services import services_of
@@ -101,6 +101,22 @@ class VersionRoutes(Controller):
         number, worker_id = known_version(version), known_worker(worker_id)
         deployments = services_of(request).deployments
         return Data(version_wire(await deployments.get(request.user.tenant_id, worker_id, number)))
+
+    @get(
+        "/versions/{version:str}/log",
+        guards=[READS],
+        opt=Operation("Get the log of an installation", tag=_TAG, errors=(404, 422)).opt,
+    )
+    async def get_version_log(
+        self, request: AvaRequest, worker_id: FromPath[str], version: FromPath[str]
+    ) -> Data[VersionLogWire]:
+        """What the installer of a version's dependencies prints, while it prints it."""
+        NO_QUERY.read_query(request.scope["query_string"])
+        number, worker_id = known_version(version), known_worker(worker_id)
+        found, log = await services_of(request).deployments.build_log(
+            request.user.tenant_id, worker_id, number
+        )
+        return Data(VersionLogWire(worker_id=worker_id, version=number, status=found.status, log=log))
 
     @post(
         "/rollback",

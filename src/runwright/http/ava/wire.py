@@ -92,6 +92,17 @@ class VersionWire(msgspec.Struct, frozen=True, kw_only=True):
     created_at: Time
 
 
+class VersionLogWire(msgspec.Struct, frozen=True, kw_only=True):
+    """What the installer of a version's dependencies has printed."""
+
+    worker_id: str
+    version: int
+    status: VersionStatus
+    log: Annotated[
+        str, Meta(description="Empty where nothing was installed; of a long log the beginning and the end.")
+    ]
+
+
 class JobWire(msgspec.Struct, frozen=True, kw_only=True):
     """A job."""
 
