@@ -49,10 +49,10 @@ from runwright.jobs.store.cancel import cancel_jobs_of_deprecated
 from runwright.jobs.store.rescue import live_executors
 from runwright.logs import set_up_logs
 from runwright.observe import Observer
-from runwright.runtimes.egress import Egress
 from runwright.runtimes.building.tools import INSTALLING, Sources, Toolbox, platform_of
 from runwright.runtimes.building.workshop import Limits as InstallLimits
 from runwright.runtimes.building.workshop import Workshop
+from runwright.runtimes.egress import Egress
 from runwright.runtimes.host import Host
 from runwright.runtimes.interpreters import Paths
 from runwright.runtimes.model import RuntimeInfo

@@ -46,7 +46,7 @@ class Place(msgspec.Struct, frozen=True, order=True):
     port: int
 
     def __str__(self) -> str:
-        return f"{self.host}:{self.port}"
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 class Registry(msgspec.Struct, frozen=True, kw_only=True):

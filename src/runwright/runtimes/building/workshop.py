@@ -23,7 +23,7 @@ from typing import IO, Final
 
 import msgspec
 
-from runwright.core.hosts import Trusted
+from runwright.core.hosts import parse_trusted
 from runwright.runtimes.bubblewrap import workshop_command
 from runwright.runtimes.building.log import BuildLog
 from runwright.runtimes.building.reasons import reason_of
@@ -129,7 +129,7 @@ class Workshop:
     def _way_out(self, registry: Registry, log: BuildLog) -> Iterator[Door]:
         """Open a way to the registry; the places that are the operator's own may have any address."""
         places = (*registry.places, *registry.public_places)
-        trusted = [Trusted(place.host, None, place.port) for place in registry.places]
+        trusted = [parse_trusted(str(place)) for place in registry.places]
         loop = asyncio.get_running_loop()
         egress = Egress(ports={place.port for place in places}, trusted=trusted, resolve=self._resolve)
 
