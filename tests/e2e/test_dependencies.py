@@ -208,6 +208,16 @@ def test_deno_imports_npm_by_its_config_and_its_lock(api: Api) -> None:
 
 @pytest.mark.registry
 @pytest.mark.usefixtures("registries")
+def test_deno_imports_npm_by_a_range_in_the_source(api: Api) -> None:
+    worker = api.make_worker(runtime="deno", source_code="export default () => 1")
+    source = "import { nanoid } from 'npm:nanoid@^5'\nexport default () => nanoid(12).length\n"
+    assert built(api, worker["id"], {"main.ts": source})["status"] == "ready"
+    job = api.run_job(worker["id"])
+    assert job["output"] == 12, job["error"]
+
+
+@pytest.mark.registry
+@pytest.mark.usefixtures("registries")
 def test_a_deno_lock_that_does_not_fit_fails_the_version(api: Api) -> None:
     worker = api.make_worker(runtime="deno", source_code="export default () => 1")
     stale = {**ORDERS, "deno.json": str(ORDERS["deno.json"]).replace("3.23.8", "3.22.4")}
@@ -230,8 +240,8 @@ def test_a_wasm_module_is_deployed_as_a_bundle(api: Api) -> None:
     worker = api.make_worker(runtime="wasm", source_code="(module)")
     version = deploy(api, worker["id"], {"main.wasm": module, "README.md": "made of C"})
     assert version["status"] == "ready"
-    job = api.run_job(worker["id"], input={"values": [1, 2, 3, 4]})
-    assert job["status"] == "completed", job
+    job = api.run_job(worker["id"], input={"numbers": [3, 1, 2.5, 7]})
+    assert (job["output"]["count"], job["output"]["median"]) == (4, 2.75), job["error"]
 
 
 @pytest.mark.registry

@@ -47,20 +47,16 @@ def harness_command(
     folder: str,
     inside: str,
     memory_mb: int,
-    project: bool = False,
+    code: Code | None = None,
 ) -> list[str]:
-    """Return the command line of a harness; `inside` is the folder in which it finds its file.
-
-    `project`: the bundle brings a checked project file along.
-    """
+    """Return the command line of a harness; `inside` is the folder in which it finds its file."""
     heap = (interpreter.heap_flag.format(memory_mb),) if interpreter.heap_flag else ()
     harness = f"{inside}/{interpreter.harness}"
     arguments = (str(SOCKET_FD), str(uid), folder, *interpreter.arguments)
     wrapped = inside == INSIDE
     writable = f"{folder},{TEMPORARY}" if wrapped else folder
     readable = f"{writable},{APP}" if wrapped else folder
-    chosen = interpreter.project_flags if project else interpreter.flags
-    flags = [flag.format(readable=readable, writable=writable) for flag in chosen]
+    flags = [flag.format(readable=readable, writable=writable) for flag in _flags(interpreter, code)]
     return [interpreter.path, *flags, *heap, harness, *arguments]
 
 
@@ -97,7 +93,7 @@ def sandbox_command(
             folder=WORK,
             inside=INSIDE,
             memory_mb=memory_mb,
-            project=_has_project(interpreter, code),
+            code=code,
         ),
     ]
 
@@ -180,11 +176,15 @@ def _parents(path: str) -> list[str]:
     return options
 
 
-def _has_project(interpreter: Interpreter, code: Code | None) -> bool:
-    """Tell whether there is a project file; those of bundles with a layer were checked when it was built."""
-    if interpreter.project_file is None or code is None or code.bundle is None or code.layer is None:
-        return False
-    return Path(code.bundle, interpreter.project_file).is_file()
+def _flags(interpreter: Interpreter, code: Code | None) -> list[str]:
+    """Return the interpreter's flags for this code; a bundle's own files were checked with its layer."""
+    flags = list(interpreter.flags)
+    if code is not None and code.bundle is not None and code.layer is not None:
+        for name, (replaced, flags_instead) in interpreter.project_flags.items():
+            if Path(code.bundle, name).is_file():
+                at = flags.index(replaced)
+                flags[at : at + 1] = flags_instead
+    return flags
 
 
 def _folders(code: Code | None) -> list[str]:

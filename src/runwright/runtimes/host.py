@@ -40,9 +40,8 @@ class Interpreter(msgspec.Struct, frozen=True, kw_only=True):
     path: str
     flags: tuple[str, ...]
     """What goes before the harness; `{readable}` and `{writable}` stand for the folders that are so."""
-    project_file: str | None = None
-    """With this file in its bundle, code with a layer runs under `project_flags` instead."""
-    project_flags: tuple[str, ...] = ()
+    project_flags: dict[str, tuple[str, tuple[str, ...]]] = {}
+    """By files that a bundle with a layer may have: the flag that each replaces, and with what."""
     harness: str
     mounts: tuple[str, ...] = ()
     """Directories of the host that it needs beside /usr."""

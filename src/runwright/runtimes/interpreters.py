@@ -37,8 +37,10 @@ _DENO_FLAGS: Final = (
     "--allow-sys=hostname,osRelease,osUptime,loadavg,systemMemoryInfo,cpus,uid,gid,username,homedir,statfs",
     "--allow-ffi",  # for the harness, which gives it up before it sees user code
 )
-_DENO_PROJECT: Final = "deno.json"
-_DENO_PROJECT_FLAGS: Final = (f"--config={CODE}/{_DENO_PROJECT}", "--node-modules-dir=none")
+_DENO_PROJECT: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
+    "deno.json": ("--no-config", (f"--config={CODE}/deno.json", "--node-modules-dir=none")),
+    "deno.lock": ("--no-lock", ("--frozen", f"--lock={CODE}/deno.lock")),
+}
 _DENO_HEAP: Final = "--v8-flags=--max-old-space-size={}"
 _DENO_ENVIRONMENT: Final = (
     ("DENO_DIR", f"{APP}/deno"),
@@ -136,8 +138,7 @@ def find_deno(paths: Paths, *, readable: bool) -> Interpreter:
             path=real,
             flags=_DENO_FLAGS,
             heap_flag=_DENO_HEAP,
-            project_file=_DENO_PROJECT,
-            project_flags=(*(flag for flag in _DENO_FLAGS if flag != "--no-config"), *_DENO_PROJECT_FLAGS),
+            project_flags=_DENO_PROJECT,
             harness="deno_harness.js",
             mounts=_outside_usr(real),
             environment=_DENO_ENVIRONMENT,

@@ -360,6 +360,19 @@ def test_a_deno_config_cannot_reach_beyond_its_bundle(config: dict[str, object])
     )
 
 
+@pytest.mark.parametrize(
+    "lock",
+    [
+        {"redirects": {"data:x": "file:///app/code/evil.ts"}},
+        {"redirects": {"https://a/": 1}},
+        {"redirects": []},
+        [],
+    ],
+)
+def test_a_deno_lock_redirects_remote_modules_only(lock: object) -> None:
+    assert "deno.lock" in refusal("deno", {"deno.lock": msgspec.json.encode(lock), "main.ts": ""}, "main.ts")
+
+
 def test_a_deno_config_with_comments_is_refused_as_such() -> None:
     assert "comments" in refusal("deno", {"deno.json": "{} // mine", "main.ts": ""}, "main.ts")
     assert "deno.jsonc" in refusal("deno", {"deno.jsonc": "{}", "main.ts": ""}, "main.ts")

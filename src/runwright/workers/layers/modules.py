@@ -13,13 +13,14 @@ import msgspec
 from runwright.workers.layers.problems import Refused
 
 FILE: Final = "deno.json"
-_OTHERS: Final = ("deno.lock", "package.json")
+_LOCK: Final = "deno.lock"
 _SOURCES: Final = (".ts", ".tsx", ".mts", ".js", ".jsx", ".mjs")
 _REMOTE: Final = re.compile(rb"""["'`](?:npm:|jsr:|https?://)""")
 _SOURCE_BYTES: Final = 8 * 1024 * 1024
 _OF_OTHERS: Final = re.compile(r"(?:file|data|blob|ext|deno|node):|[/\\]", re.IGNORECASE)
 """Keys of an import map that could mean a module of ours; a bundle's own begin with `./` or a name."""
 
+_REMOTE_URLS: Final = ("https://", "http://", "jsr:", "npm:")
 _NOT_READ: Final = ("importMap", "workspace", "links", "patch", "vendor")
 
 Text = Callable[[str], str | None]
@@ -29,11 +30,12 @@ def depends_on_modules(names: Collection[str], text: Text, read: Callable[[str, 
     """Tell whether there may be something to fetch; a URL that is only data costs a short build."""
     if "deno.jsonc" in names:
         raise Refused("deno.jsonc is not read; name it deno.json, without comments")
-    config = text(FILE)
+    config, lock = text(FILE), text(_LOCK)
     if config is not None:
         _check_config(config)
-        return True
-    if any(name in names for name in _OTHERS):
+    if lock is not None:
+        _check_lock(lock)
+    if config is not None or lock is not None or "package.json" in names:
         return True
     sources = (name for name in names if name.endswith(_SOURCES))
     return any(_REMOTE.search(read(name, _SOURCE_BYTES) or b"") for name in sources)
@@ -46,11 +48,24 @@ def module_notes(names: Collection[str]) -> tuple[str, ...]:
     return ()
 
 
-def _check_config(content: str) -> None:
+def _object(content: str, name: str) -> dict[str, object]:
     try:
-        config = msgspec.json.decode(content, type=dict[str, object])
+        return msgspec.json.decode(content, type=dict[str, object])
     except (msgspec.DecodeError, RecursionError) as error:
-        raise Refused(f"{FILE} is not a JSON object (comments are not read): {error}") from error
+        raise Refused(f"{name} is not a JSON object (comments are not read): {error}") from error
+
+
+def _check_lock(content: str) -> None:
+    redirects = _object(content, _LOCK).get("redirects", {})
+    if not isinstance(redirects, dict):
+        raise Refused(f"{_LOCK}: redirects is not an object")
+    for name, target in redirects.items():
+        if not all(isinstance(url, str) and url.startswith(_REMOTE_URLS) for url in (name, target)):
+            raise Refused(f"{_LOCK}: {name!r} is redirected to or from something that is not remote")
+
+
+def _check_config(content: str) -> None:
+    config = _object(content, FILE)
     for key in _NOT_READ:
         if config.get(key):
             raise Refused(f"{FILE}: {key} is not read")
