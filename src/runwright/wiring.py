@@ -450,6 +450,7 @@ async def _start_http(
     services = Services(
         workers=Workers(db, reader, clock=f.clock, on_deprecated=end_deprecated),
         deployments=Deployments(db, reader, clock=f.clock, on_building=on_building),
+        vault=_open_vault(f, db, stack),
         jobs=jobs,
         queues=Queues(db, clock=f.clock),
         analytics=Analytics(db, clock=f.clock),

@@ -31,6 +31,8 @@ from runwright.schedules.service import Schedules
 from runwright.tenants.service import Keys
 from runwright.workers.deployments import Deployments
 from runwright.workers.service import Workers
+from runwright.workers.vault.keyring import Keyring
+from runwright.workers.vault.service import Vault
 
 KEY = "platform-key"
 HEADERS = {
@@ -60,12 +62,17 @@ async def _nothing_left() -> None:
     """No jobs are left behind by a deprecated worker here."""
 
 
+async def _no_executors() -> list[list[str]]:
+    return []
+
+
 @pytest.fixture
 async def edge(database: Pool) -> AsyncIterator[Edge]:
     signals = JobSignals(origin="test", send=lambda _: None)
     jobs = Jobs(database, clock=system_clock, signals=signals)
     services = Services(
         workers=Workers(database, no_bundles(database), clock=system_clock, on_deprecated=_nothing_left),
+        vault=Vault(database, clock=system_clock, ring=Keyring([bytes(32)]), held_keys=_no_executors),
         deployments=Deployments(database, no_bundles(database), clock=system_clock),
         jobs=jobs,
         queues=Queues(database, clock=system_clock),

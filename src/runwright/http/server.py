@@ -20,6 +20,7 @@ from runwright.http.ava.jobs import JobRoutes
 from runwright.http.ava.queues import QueueRoutes
 from runwright.http.ava.runtimes import RuntimeRoutes
 from runwright.http.ava.schedules import ScheduleRoutes
+from runwright.http.ava.secrets import SecretRoutes
 from runwright.http.ava.submit import PATH as SUBMIT_PATH
 from runwright.http.ava.submit import SubmitRoute
 from runwright.http.ava.versions import VersionRoutes
@@ -42,6 +43,7 @@ def build_app(services: Services, edge: EdgeSettings) -> Litestar:
         "/v1/ava",
         route_handlers=[
             WorkerRoutes,
+            SecretRoutes,
             VersionRoutes,
             JobRoutes,
             ScheduleRoutes,

@@ -18,6 +18,7 @@ from runwright.schedules.service import Schedules
 from runwright.tenants.service import Keys
 from runwright.workers.deployments import Deployments
 from runwright.workers.service import Workers
+from runwright.workers.vault.service import Vault
 
 Facts = dict[str, str | int | float | bool | list[str] | None]
 """Plain things to say about a part of the server; never secrets."""
@@ -40,6 +41,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
 
     workers: Workers
     deployments: Deployments
+    vault: Vault
     jobs: Jobs
     queues: Queues
     analytics: Analytics

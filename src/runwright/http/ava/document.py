@@ -21,6 +21,7 @@ from runwright.http.ava.auth import Needs
 from runwright.http.ava.errors import MEANINGS, ErrorBody
 from runwright.http.ava.operations import TAGS, Operation
 from runwright.http.ava.version_forms import VERSION_PATTERN
+from runwright.http.ava.worker_rules import ENV_NAME
 
 Json = dict[str, Any]
 """A part of the document; OpenAPI's own structure is its type."""
@@ -41,6 +42,7 @@ _AN_EVENT: Final[Json] = {
 _PARAMETER: Final = re.compile(r"\{(\w+):\w+\}")
 _ID_PATTERNS: Final = {
     "version": VERSION_PATTERN,
+    "name": ENV_NAME,
     "worker_id": "^wkr_[0-9a-z]{26}$",
     "job_id": "^job_[0-9a-z]{26}$",
     "schedule_id": "^sch_[0-9a-z]{26}$",

@@ -6,7 +6,7 @@ import msgspec
 
 Opt = dict[str, "Operation"]
 
-TAGS: Final = ("Workers", "Jobs", "Schedules", "Queues", "Analytics", "Runtimes")
+TAGS: Final = ("Workers", "Secrets", "Jobs", "Schedules", "Queues", "Analytics", "Runtimes")
 """The order in which the document shows its parts."""
 
 

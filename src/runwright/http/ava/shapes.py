@@ -9,11 +9,13 @@ from runwright.http.ava.wire import (
     JobWire,
     LogLineWire,
     ReasonWire,
+    SecretWire,
     VersionWire,
     WorkerWire,
 )
 from runwright.jobs.model import Attempt, Explanation, Job, JobLogs, LogLine
 from runwright.workers.model import Version, Worker
+from runwright.workers.vault.model import SecretInfo
 
 
 def time_wire(at: datetime) -> str:
@@ -34,6 +36,10 @@ def worker_wire(worker: Worker) -> WorkerWire:
 def version_wire(version: Version) -> VersionWire:
     values = {name: getattr(version, name) for name in Version.__struct_fields__}
     return VersionWire(**values | {"created_at": time_wire(version.created_at)})
+
+
+def secret_wire(secret: SecretInfo) -> SecretWire:
+    return SecretWire(name=secret.name, updated_at=time_wire(secret.updated_at))
 
 
 def job_wire(job: Job) -> JobWire:

@@ -103,6 +103,13 @@ class VersionLogWire(msgspec.Struct, frozen=True, kw_only=True):
     ]
 
 
+class SecretWire(msgspec.Struct, frozen=True, kw_only=True):
+    """A secret, without its value."""
+
+    name: Annotated[str, Meta(description="The environment variable that it becomes.")]
+    updated_at: Annotated[Time, Meta(description="When its value was set.")]
+
+
 class JobWire(msgspec.Struct, frozen=True, kw_only=True):
     """A job."""
 

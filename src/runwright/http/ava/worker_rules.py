@@ -52,7 +52,8 @@ def check_source(source: str) -> Iterable[Problem]:
     yield from storable_text(source)
 
 
-def _check_env_name(name: str) -> str | None:
+def check_env_name(name: str) -> str | None:
+    """Return what is wrong with the name of an environment variable that a worker is to get."""
     if not _IS_ENV_NAME.match(name):
         return "Must be a name of letters, digits and '_' (at most 128), not beginning with a digit."
     if _RESERVED.fullmatch(name):
@@ -70,7 +71,7 @@ def check_config(config: dict[str, Any]) -> Iterable[Problem]:
     if nests_too_deeply(encoded):
         yield "", f"Must not be nested more than {DEPTH_LIMIT} levels deep."
     for key, value in config.items():
-        if problem := _check_env_name(key):
+        if problem := check_env_name(key):
             yield key[:NAME_LIMIT], problem
         if _HOLDS_NUL.search(msgspec.json.encode(value)):
             yield key[:NAME_LIMIT], "Must not hold the character NUL."
@@ -83,7 +84,7 @@ def check_secrets(names: list[str]) -> Iterable[Problem]:
     if len(set(names)) < len(names):
         yield "", "Must not name a secret twice."
     for index, name in enumerate(names):
-        if problem := _check_env_name(name):
+        if problem := check_env_name(name):
             yield str(index), problem
 
 
