@@ -30,7 +30,12 @@ printf 'GET / HTTP/1.0\\r\\n\\r\\n' >&3
 cat <&3 > answer || true
 tail -n 1 answer
 """
-SOURCES = {"python": PYTHON, "nodejs": NODE, "shell": SHELL}
+DENO = """
+export default async ({input}) => {
+  try { return await (await fetch(input.url)).text() } catch { return "refused" }
+}
+"""
+SOURCES = {"python": PYTHON, "nodejs": NODE, "shell": SHELL, "deno": DENO}
 
 
 class _Hello(http.server.BaseHTTPRequestHandler):

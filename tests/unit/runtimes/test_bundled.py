@@ -201,8 +201,73 @@ async def test_a_shell_project_calls_its_own_scripts(stage: Stage, place: Path) 
     assert played.output == {"word": "four", "from": "/app/code/bin/count.sh", "cwd": "/work"}
 
 
+DENO = {
+    "src/main.ts": (
+        "import { rate } from './inner/rates.ts'\n"
+        "import data from '../data.json' with { type: 'json' }\n"
+        "const text = await Deno.readTextFile(new URL('../text.txt', import.meta.url))\n"
+        "export default () => [rate(2), data.word, text, import.meta.url, Deno.cwd()]\n"
+    ),
+    "src/inner/rates.ts": "export const rate = (n: number): number => n * 21\n",
+    "data.json": '{"word": "json"}',
+    "text.txt": "some data",
+}
+
+
+async def test_a_deno_project_imports_its_own_and_reads_its_data(stage: Stage, place: Path) -> None:
+    played = await run(stage, "deno", "src/main.ts", write(place, DENO))
+    assert played.output == [42, "json", "some data", "file:///app/code/src/main.ts", "/work"]
+
+
+async def test_a_deno_project_finds_packages_in_node_modules_of_the_layer(stage: Stage, place: Path) -> None:
+    layer = write(
+        place / "layer",
+        {
+            "node_modules/five/package.json": '{"name": "five", "version": "1.0.0", "main": "index.cjs"}',
+            "node_modules/five/index.cjs": "module.exports = 5\n",
+        },
+    )
+    (layer / "code").mkdir()
+    source = "import { createRequire } from 'node:module'\nconst require = createRequire(import.meta.url)\n"
+    bundle = write(place / "bundle", {"main.ts": source + "export default () => require('five')\n"})
+    assert (await run(stage, "deno", "main.ts", bundle, layer=layer)).output == 5
+
+
+DATA_READER = """(module
+  (import "wasi_snapshot_preview1" "path_open" (func $open (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "fd_read" (func $read (param i32 i32 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+  (memory (export "memory") 1) (data (i32.const 100) "data.json") (data (i32.const 0) "\\c8\\00\\00\\00\\c8\\00\\00\\00")
+  (func (export "_start")
+    (if (call $open (i32.const 4) (i32.const 0) (i32.const 100) (i32.const 9) (i32.const 0) (i64.const 2) (i64.const 2) (i32.const 0) (i32.const 16))
+      (then unreachable))
+    (if (call $read (i32.load (i32.const 16)) (i32.const 0) (i32.const 1) (i32.const 4)) (then unreachable))
+    (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 32)))
+    (if (i32.eqz (call $open (i32.const 4) (i32.const 0) (i32.const 100) (i32.const 9) (i32.const 1) (i64.const 64) (i64.const 64) (i32.const 0) (i32.const 16)))
+      (then unreachable))))"""
+
+
+async def test_a_module_in_a_bundle_reads_its_data_and_cannot_change_it(stage: Stage, place: Path) -> None:
+    files = {"src/main.wat": DATA_READER, "data.json": '{"some": "data"}'}
+    assert (await run(stage, "wasm", "src/main.wat", write(place, files))).output == {"some": "data"}
+
+
+async def test_a_bundles_module_comes_from_the_cache_the_second_time(
+    make_stage: MakeStage, place: Path
+) -> None:
+    """The version says what it is: the file itself is not read again."""
+    files = {"main.wat": '(module (func (export "_start") unreachable))'}
+    for _ in range(2):
+        stage = await make_stage(module_folder=place / "modules")
+        outcome = (await run(stage, "wasm", "main.wat", write(place / "bundle", files))).outcome
+        assert outcome.error_message == "wasm trap: wasm `unreachable` instruction executed"
+        await stage.eventually(lambda: any((place / "modules").glob("*.module")))
+        files = {"main.wat": "(module"}
+
+
 @pytest.mark.parametrize(
-    ("runtime", "entrypoint"), [("python", "a.py"), ("nodejs", "a.js"), ("shell", "a.sh")]
+    ("runtime", "entrypoint"),
+    [("python", "a.py"), ("nodejs", "a.js"), ("shell", "a.sh"), ("deno", "a.ts"), ("wasm", "a.wasm")],
 )
 async def test_an_entrypoint_that_is_a_link_or_missing_does_not_load(
     stage: Stage, place: Path, runtime: str, entrypoint: str

@@ -249,10 +249,20 @@ class Handler {
   async load () {
     const file = `${this.folder ?? Deno.cwd()}/${this.entrypoint}`
     if (this.folder === undefined) this.save(file)
+    else if (!this.isThere(file)) throw new Deno.errors.NotFound(`The bundle has no file ${this.entrypoint}`)
     const module = await import(`file://${file.split('/').map(encodeURIComponent).join('/')}`)
     const call = [module.default, module.handler, module.default?.handler].find((x) => typeof x === 'function')
     if (!call) throw new TypeError(`${this.entrypoint} exports no handler function`)
     this.call = call
+  }
+
+  // Nothing outside of the bundle will do, wherever a link leads.
+  isThere (file) {
+    try {
+      return Deno.lstatSync(file).isFile && Deno.realPathSync(file) === `${Deno.realPathSync(this.folder)}/${this.entrypoint}`
+    } catch {
+      return false
+    }
   }
 
   save (file) {
