@@ -1,6 +1,6 @@
 """The command line that builds a sandbox around a harness."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Final
 
@@ -53,10 +53,8 @@ def harness_command(
     heap = (interpreter.heap_flag.format(memory_mb),) if interpreter.heap_flag else ()
     harness = f"{inside}/{interpreter.harness}"
     arguments = (str(SOCKET_FD), str(uid), folder, *interpreter.arguments)
-    wrapped = inside == INSIDE
-    writable = f"{folder},{TEMPORARY}" if wrapped else folder
-    readable = f"{writable},{APP}" if wrapped else folder
-    flags = [flag.format(readable=readable, writable=writable) for flag in _flags(interpreter, code)]
+    places = _places(folder, code, wrapped=inside == INSIDE)
+    flags = [flag.format(**places) for flag in _flags(interpreter, code)]
     return [interpreter.path, *flags, *heap, harness, *arguments]
 
 
@@ -174,6 +172,18 @@ def _parents(path: str) -> list[str]:
     for parent in reversed(PurePosixPath(path).parents[:-1]):
         options += ["--perms", "0755", "--dir", str(parent)]
     return options
+
+
+def _places(folder: str, code: Code | None, *, wrapped: bool) -> dict[str, str]:
+    """Return what the names in flags stand for; without bwrap the folders are where the host has them."""
+    own = [folder, TEMPORARY] if wrapped else [folder]
+    seen = [APP] if wrapped else code.folders if code else []
+    bundle = CODE if wrapped or code is None else code.bundle or CODE
+    return {"writable": _listed(own), "readable": _listed([*own, *seen]), "bundle": bundle}
+
+
+def _listed(paths: Iterable[str]) -> str:
+    return ",".join(path.replace(",", ",,") for path in paths)
 
 
 def _flags(interpreter: Interpreter, code: Code | None) -> list[str]:

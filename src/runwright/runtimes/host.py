@@ -39,7 +39,10 @@ class Interpreter(msgspec.Struct, frozen=True, kw_only=True):
     version: str
     path: str
     flags: tuple[str, ...]
-    """What goes before the harness; `{readable}` and `{writable}` stand for the folders that are so."""
+    """What goes before the harness; `{readable}` and `{writable}` stand for the folders that are so.
+
+    `{bundle}` is the bundle's.
+    """
     project_flags: dict[str, tuple[str, tuple[str, ...]]] = {}
     """By files that a bundle with a layer may have: the flag that each replaces, and with what."""
     harness: str

@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 
 from runwright.runtimes.host import Interpreter
-from runwright.runtimes.mounts import APP, CODE
+from runwright.runtimes.mounts import APP
 
 BLANK_MEMORY_MB: Final = 256
 """The worker memory that pre-booted sandboxes are made for; it is the default of a worker."""
@@ -38,8 +38,8 @@ _DENO_FLAGS: Final = (
     "--allow-ffi",  # for the harness, which gives it up before it sees user code
 )
 _DENO_PROJECT: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
-    "deno.json": ("--no-config", (f"--config={CODE}/deno.json", "--node-modules-dir=none")),
-    "deno.lock": ("--no-lock", ("--frozen", f"--lock={CODE}/deno.lock")),
+    "deno.json": ("--no-config", ("--config={bundle}/deno.json", "--node-modules-dir=none")),
+    "deno.lock": ("--no-lock", ("--frozen", "--lock={bundle}/deno.lock")),
 }
 _DENO_HEAP: Final = "--v8-flags=--max-old-space-size={}"
 _DENO_ENVIRONMENT: Final = (

@@ -337,7 +337,14 @@ async def test_a_folder_about_to_be_removed_starts_nothing_until_it_is_free(
 
 
 @pytest.mark.parametrize(
-    ("runtime", "entrypoint"), [("python", "main.py"), ("nodejs", "index.js"), ("shell", "main.sh")]
+    ("runtime", "entrypoint"),
+    [
+        ("python", "main.py"),
+        ("nodejs", "index.js"),
+        ("shell", "main.sh"),
+        ("deno", "main.ts"),
+        ("wasm", "main.wat"),
+    ],
 )
 async def test_without_bubblewrap_the_hosts_own_folder_is_loaded(
     make_stage: MakeStage, host: Host, place: Path, runtime: str, entrypoint: str
@@ -351,5 +358,9 @@ async def test_without_bubblewrap_the_hosts_own_folder_is_loaded(
         "other.js": "module.exports = 3\n",
         "main.sh": '. "$(dirname "$0")/other.sh"\n',
         "other.sh": "echo 3\n",
+        "main.ts": "import three from './other.ts'\nexport default () => three\n",
+        "other.ts": "export default 3 as number\n",
+        "main.wat": DATA_READER,
+        "data.json": "3",
     }
     assert (await run(stage, runtime, entrypoint, write(place, sources))).output == 3
