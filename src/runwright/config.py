@@ -28,7 +28,7 @@ PREFIX: Final = "RUNWRIGHT_"
 CONFIG_VARIABLE: Final = "RUNWRIGHT_CONFIG"
 SECRET_SETTINGS: Final = frozenset({"database_url", "platform_key", "vault_key"})
 
-RoleName = Literal["api", "executor", "scheduler"]
+RoleName = Literal["api", "executor", "scheduler", "router", "deliverer"]
 ROLE_NAMES: Final[tuple[RoleName, ...]] = get_args(RoleName)
 
 Count: TypeAlias = Annotated[int, Meta(ge=0)]
@@ -176,6 +176,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     retention_ticks_days: Annotated[
         Days, Meta(description="What became of a schedule's firings is kept this long.")
     ] = 90.0
+    webhook_trusted: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Hosts that webhooks may be sent to although their addresses are private: host,"
+            " host:port, an address or a network, with a port or without."
+        ),
+    ] = ()
     python_path: Annotated[
         str | None, Meta(description="The python that workers run on. Default: the best one on this host.")
     ] = None
@@ -380,11 +387,12 @@ def _conflicts(settings: Settings) -> Iterator[str]:
     given = [name for name in sources if getattr(settings, name) is not None]
     if len(given) > 1:
         yield f"{' and '.join(given)} exclude each other: the vault's keys come from one place."
-    for entry in settings.egress_trusted:
-        try:
-            parse_trusted(entry)
-        except ValueError as error:
-            yield f"egress_trusted: {error}."
+    for name in ("egress_trusted", "webhook_trusted"):
+        for entry in getattr(settings, name):
+            try:
+                parse_trusted(entry)
+            except ValueError as error:
+                yield f"{name}: {error}."
     yield from filter(None, (_url_problem(settings, name) for name in ("python_index", "npm_registry")))
     if settings.heartbeat_seconds * 2 > settings.lease_seconds:
         yield (

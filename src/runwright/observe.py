@@ -6,12 +6,17 @@ from typing import Final
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
-_QUIET: Final = frozenset({"job_attempt_ended", "job_handed_back", "ticks_judged"})
+_QUIET: Final = frozenset(
+    {"deliveries_made", "delivery_attempted", "job_attempt_ended", "job_handed_back", "ticks_judged"}
+)
 """Too many to log one by one; they are counted."""
 
 _WARNINGS: Final = frozenset(
     {
         "definition_not_read",
+        "delivery_not_settled",
+        "delivery_outcome_refused",
+        "delivery_set_aside",
         "executor_drain_over",
         "executor_lease_lost",
         "executor_not_removed",

@@ -27,8 +27,14 @@ from runwright.db.embedded import EmbeddedPostgres
 from runwright.db.listen import Listener
 from runwright.db.migrate import migrate
 from runwright.db.pool import Database, connect, open_pool
+from runwright.deliveries.client.client import OutgoingClient
+from runwright.deliveries.client.target import OutgoingPolicy
+from runwright.deliveries.sending import Sender
+from runwright.deliveries.service import Endpoints
+from runwright.deliveries.store.endpoints import secret_keys_in_use
 from runwright.demo import run_demo
 from runwright.engine.builder import Builder
+from runwright.engine.deliverer import Deliverer
 from runwright.engine.executor import Executor, ExecutorSettings
 from runwright.engine.files import CachedFiles
 from runwright.engine.installer import Installer
@@ -36,9 +42,13 @@ from runwright.engine.preparation import LoadError, Preparation
 from runwright.engine.promoter import Promoter
 from runwright.engine.pruner import Pruner, Retention
 from runwright.engine.reaper import Reaper
+from runwright.engine.router import Router
 from runwright.engine.scheduler import Scheduler
 from runwright.engine.tallies import TallyFolder
+from runwright.events.hints import EventHints
 from runwright.health import HealthReporter
+from runwright.http.ava.webhook_events import AvaStyle
+from runwright.http.ava.webhook_forms import STYLE as AVA_STYLE
 from runwright.http.server import HttpServer, build_app
 from runwright.http.services import EdgeSettings, Services
 from runwright.jobs.analytics import Analytics
@@ -72,10 +82,12 @@ from runwright.workers.layers.store import fetch_layer
 from runwright.workers.service import Workers
 from runwright.workers.vault.keyring import Keyring
 from runwright.workers.vault.keys import KeySource, load_keyring
+from runwright.workers.vault.seals import EndpointSeals
 from runwright.workers.vault.service import Vault
 from runwright.workers.vault.store import keys_in_use
 
 HINT_CHANNEL: Final = "runwright_jobs"
+EVENT_CHANNEL: Final = "runwright_events"
 ENGINE_CONNECTIONS: Final = 4
 """The loops have connections of their own, so that no flood of requests delays a heartbeat."""
 
@@ -85,6 +97,8 @@ CANNOT_INSTALL: Final = (
     "This server has no sandbox with a network to install dependencies in; put them into the bundle, or ask"
     " its operator."
 )
+STYLE_CONNECTIONS: Final = 2
+DELIVERER_CONNECTIONS: Final = 3
 _CANCEL_BATCH: Final = 1000
 LAYER_LIMITS: Final = Limits(unpacked_bytes=512 * 1024 * 1024, files=50_000, links=True)
 
@@ -100,6 +114,7 @@ class Foundation(msgspec.Struct, frozen=True):
     metrics: CollectorRegistry
     db: Database
     signals: JobSignals
+    hints: EventHints
     ring: Keyring
 
 
@@ -158,9 +173,14 @@ async def serve(settings: Settings) -> int:
         if "scheduler" in settings.roles:
             await _start_scheduler(foundation, stack)
         on_building = builder.loop.wake if builder is not None else _tell_nobody
+        if "router" in settings.roles:
+            await _start_router(foundation, stack)
+        sender = await _open_sender(foundation, stack)
+        if "deliverer" in settings.roles:
+            await _start_deliverer(foundation, sender, stack)
         url = None
         if "api" in settings.roles:
-            url = await _start_http(foundation, executor, on_building, stop, stack)
+            url = await _start_http(foundation, executor, sender, on_building, stop, stack)
         sys.stdout.write(f"runwright ready {url or '(no api)'}\n")
         sys.stdout.flush()
         if settings.demo and url is not None:
@@ -192,9 +212,10 @@ async def _lay_foundation(settings: Settings, stack: AsyncExitStack) -> Foundati
     finally:
         await connection.close()
     db = await _open_pool(dsn, ENGINE_CONNECTIONS, stack, by_key=True)
-    signals = await _open_signals(dsn, stack)
-    ring = await asyncio.to_thread(load_keyring, key_source(settings), await keys_in_use(db))
-    return Foundation(settings, dsn, host, system_clock, notice, metrics, db, signals, ring)
+    signals, hints = await _open_signals(dsn, stack)
+    needed = [*await keys_in_use(db), *await secret_keys_in_use(db)]
+    ring = await asyncio.to_thread(load_keyring, key_source(settings), needed)
+    return Foundation(settings, dsn, host, system_clock, notice, metrics, db, signals, hints, ring)
 
 
 def key_source(settings: Settings) -> KeySource:
@@ -222,16 +243,18 @@ async def _open_pool(dsn: str, size: int, stack: AsyncExitStack, *, by_key: bool
     return pool
 
 
-async def _open_signals(dsn: str, stack: AsyncExitStack) -> JobSignals:
+async def _open_signals(dsn: str, stack: AsyncExitStack) -> tuple[JobSignals, EventHints]:
     listener: Listener
-    signals = JobSignals(
-        origin=new_id("exe", system_clock()), send=lambda payload: listener.notify(HINT_CHANNEL, payload)
-    )
-    listener = Listener(dsn, {HINT_CHANNEL: signals.receive})
+    origin = new_id("exe", system_clock())
+    signals = JobSignals(origin=origin, send=lambda payload: listener.notify(HINT_CHANNEL, payload))
+    hints = EventHints(origin=origin, send=lambda payload: listener.notify(EVENT_CHANNEL, payload))
+    signals.on_moved(hints.appended)
+    listener = Listener(dsn, {HINT_CHANNEL: signals.receive, EVENT_CHANNEL: hints.receive})
     stack.push_async_callback(listener.stop)
     stack.callback(signals.stop)
+    stack.callback(hints.stop)
     await listener.start()
-    return signals
+    return signals, hints
 
 
 def _tell_nobody() -> None:
@@ -402,6 +425,31 @@ def _start_egress(f: Foundation, stack: AsyncExitStack) -> Egress | None:
     return egress
 
 
+async def _start_router(f: Foundation, stack: AsyncExitStack) -> None:
+    router = Router(f.db, clock=f.clock, hints=f.hints, notice=f.notice)
+    stack.push_async_callback(router.stop)
+    await router.start()
+
+
+def _outgoing_policy(settings: Settings) -> OutgoingPolicy:
+    return OutgoingPolicy(dev=settings.dev, trusted=tuple(map(parse_trusted, settings.webhook_trusted)))
+
+
+async def _open_sender(f: Foundation, stack: AsyncExitStack) -> Sender:
+    client = OutgoingClient(_outgoing_policy(f.settings))
+    style = AvaStyle(await _open_pool(f.dsn, STYLE_CONNECTIONS, stack, by_key=True))
+    stack.push_async_callback(client.stop)
+    stack.push_async_callback(style.stop)
+    return Sender(client, styles={AVA_STYLE: style}, seals=EndpointSeals(f.ring), clock=f.clock)
+
+
+async def _start_deliverer(f: Foundation, sender: Sender, stack: AsyncExitStack) -> None:
+    db = await _open_pool(f.dsn, DELIVERER_CONNECTIONS, stack, by_key=True)
+    deliverer = Deliverer(db, sender=sender, clock=f.clock, hints=f.hints, notice=f.notice)
+    stack.push_async_callback(deliverer.stop)
+    await deliverer.start()
+
+
 def _pool_settings(settings: Settings) -> PoolSettings:
     return PoolSettings(
         slots=settings.executor_slots,
@@ -423,6 +471,7 @@ def _pool_settings(settings: Settings) -> PoolSettings:
 async def _start_http(
     f: Foundation,
     executor: Executor | None,
+    sender: Sender,
     on_building: Callable[[], None],
     stop: _Stop,
     stack: AsyncExitStack,
@@ -448,13 +497,17 @@ async def _start_http(
     reader = BundleReader(db, limits=_bundle_limits(settings), spool_dir=spool_dir, wants_layer=wants_layer)
     reporter = HealthReporter(db, host=f.host, executor=executor, draining=stop.asked.is_set)
     services = Services(
-        workers=Workers(db, reader, clock=f.clock, on_deprecated=end_deprecated),
+        workers=Workers(db, reader, clock=f.clock, on_deprecated=end_deprecated, on_event=f.hints.appended),
         deployments=Deployments(db, reader, clock=f.clock, on_building=on_building),
         vault=_open_vault(f, db, stack),
         jobs=jobs,
         queues=Queues(db, clock=f.clock),
         analytics=Analytics(db, clock=f.clock),
         schedules=Schedules(db, clock=f.clock),
+        endpoints=Endpoints(
+            db, clock=f.clock, seals=EndpointSeals(f.ring), sender=sender, on_due=f.hints.due
+        ),
+        outgoing=_outgoing_policy(settings),
         keys=Keys(db, clock=f.clock, platform_key=key),
         runtimes=runtime,
         health=reporter.report,

@@ -6,6 +6,7 @@ from typing import Any, Self
 import httpx
 
 AVA = "/v1/ava"
+WEBHOOKS = "/v1/webhooks"
 ROLES = ("tenant-viewer", "tenant-member", "tenant-admin", "tenant-system-admin", "platform-admin")
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -56,7 +57,7 @@ class Api:
             headers = {"content-type": "application/json", **(headers or {})}
         response = self.http.request(
             method,
-            AVA + path,
+            path if path.startswith("/v1/") else AVA + path,
             json=json,
             content=content,
             params=params,
@@ -89,6 +90,13 @@ class Api:
         """Create a schedule, by default one that fires at the beginning of next year."""
         body = {"worker_id": worker_id, "cron": "0 0 1 1 *", "timezone": "Europe/Berlin"} | fields
         return data_of(self.post("/schedules", body), 201)
+
+    def make_webhook(self, **fields: Json) -> Json:
+        """Create a webhook, by default one for all events, to where nobody listens."""
+        body = {"url": "https://hooks.invalid/", "events": ["*"]} | fields
+        response = self.post(WEBHOOKS, body)
+        assert response.status_code == 201, response.text
+        return response.json()
 
     def run_job(self, worker_id: str, **fields: Json) -> Json:
         """Submit a job and return it ended."""

@@ -9,7 +9,7 @@ import pytest
 from litestar.handlers import HTTPRouteHandler
 from litestar.routes import HTTPRoute
 from prometheus_client import CollectorRegistry
-from tests.contract.client import Api, Json, data_of, error_of
+from tests.contract.client import WEBHOOKS, Api, Json, data_of, error_of
 from tests.contract.conftest import MakeKey, Server
 
 from runwright.core.roles import ROLES, Role
@@ -34,6 +34,8 @@ def all_routes() -> Iterator[Route]:
         queues=nobody,
         analytics=nobody,
         schedules=nobody,
+        endpoints=nobody,
+        outgoing=nobody,
         keys=nobody,
         runtimes=nobody,
         health=nobody,
@@ -57,21 +59,15 @@ NEEDED = {
 WRITES = [(method, path) for method, path in ROUTES if method != "GET"]
 
 
-def filled(path: str, *, worker_id: str, job_id: str, schedule_id: str) -> str:
-    """The path below /v1/ava with ids in place of its parameters."""
-    ids = {
-        "version": "1",
-        "name": "A_SECRET",
-        "worker_id": worker_id,
-        "job_id": job_id,
-        "schedule_id": schedule_id,
-    }
-    return re.sub(r"\{(\w+):str\}", lambda found: ids[found[1]], path).removeprefix("/v1/ava")
+def filled(path: str, **ids: str) -> str:
+    """The path with ids in place of its parameters."""
+    return re.sub(r"\{(\w+):str\}", lambda found: ids[found[1]], path)
 
 
 def unknown(path: str) -> str:
-    ulid = "01jd9x3v7m0000000000000000"
-    return filled(path, worker_id=f"wkr_{ulid}", job_id=f"job_{ulid}", schedule_id=f"sch_{ulid}")
+    prefixes = {"worker": "wkr", "job": "job", "schedule": "sch", "webhook": "wh", "delivery": "whd"}
+    ids = {f"{kind}_id": f"{prefix}_01jd9x3v7m0000000000000000" for kind, prefix in prefixes.items()}
+    return filled(path, version="1", name="A_SECRET", **ids)
 
 
 def test_every_route_says_which_role_it_needs() -> None:
@@ -94,7 +90,7 @@ def test_without_a_good_key_every_route_answers_401(api: Api, method: str, path:
         {"authorization": "Bearer"},
     ):
         asserted = {name: value for name, value in api.headers.items() if name != "x-internal-secret"}
-        response = api.http.request(method, "/v1/ava" + unknown(path), headers=asserted | headers)
+        response = api.http.request(method, unknown(path), headers=asserted | headers)
         error_of(response, 401, "unauthorized")
         assert response.headers["www-authenticate"] == "Bearer"
 
@@ -125,15 +121,32 @@ def test_another_tenants_things_are_not_found_on_every_route(api: Api, method: s
     assert api.call("PUT", "/secrets/A_SECRET", json={"value": "its-value"}).status_code == 201
     body: Json = {} if method == "PATCH" else None
     schedule = api.make_schedule(worker["id"])
-    theirs = filled(path, worker_id=worker["id"], job_id=job["id"], schedule_id=schedule["id"])
+    webhook = api.make_webhook()
+    api.post(f"{WEBHOOKS}/{webhook['id']}/test")
+    [delivery] = api.get(f"{WEBHOOKS}/{webhook['id']}/deliveries").json()["data"]
+    theirs = filled(
+        path,
+        version="1",
+        name="A_SECRET",
+        worker_id=worker["id"],
+        job_id=job["id"],
+        schedule_id=schedule["id"],
+        webhook_id=webhook["id"],
+        delivery_id=delivery["id"],
+    )
     error = error_of(stranger.call(method, theirs, json=body), 404, "resource_not_found")
     nothing = error_of(stranger.call(method, unknown(path), json=body), 404, "resource_not_found")
-    ids = {worker["id"], job["id"], schedule["id"]}
-    assert re.sub(r"\w{3}_\w{26}", "", error["message"]) == re.sub(r"\w{3}_\w{26}", "", nothing["message"])
+    ids = {worker["id"], job["id"], schedule["id"], webhook["id"], delivery["id"]}
+    assert re.sub(r"\w{2,3}_\w{26}", "", error["message"]) == re.sub(
+        r"\w{2,3}_\w{26}", "", nothing["message"]
+    )
     assert not any(some_id in error["message"] for some_id in ids - set(theirs.split("/")))
     assert data_of(api.get(f"/workers/{worker['id']}")) == worker
     assert data_of(api.get(f"/jobs/{job['id']}")) == job
     assert data_of(api.get(f"/schedules/{schedule['id']}")) == schedule
+    assert api.get(f"{WEBHOOKS}/{webhook['id']}").json() == {
+        k: v for k, v in webhook.items() if k != "secret"
+    }
 
 
 def test_lists_and_submits_do_not_cross_tenants(api: Api) -> None:
@@ -142,7 +155,8 @@ def test_lists_and_submits_do_not_cross_tenants(api: Api) -> None:
     stranger = api.having(tenant=api.tenant + "x")
     api.make_schedule(worker["id"])
     assert api.call("PUT", "/secrets/A_SECRET", json={"value": "its-value"}).status_code == 201
-    for path in ("/workers", "/jobs", "/schedules", "/secrets"):
+    api.make_webhook()
+    for path in ("/workers", "/jobs", "/schedules", "/secrets", WEBHOOKS):
         assert stranger.get(path).json()["data"] == []
         assert stranger.get(path).json()["pagination"]["total"] == 0
     error_of(stranger.post("/jobs", {"worker_id": worker["id"]}), 404, "resource_not_found")

@@ -16,9 +16,11 @@ from prometheus_client import CollectorRegistry
 from tests.bundles import no_bundles
 from tests.contract.bundles import zip_of
 from tests.contract.client import Json
+from tests.receiver import no_endpoints
 
 from runwright.core.clock import system_clock
 from runwright.db.pool import Pool
+from runwright.deliveries.client.target import OutgoingPolicy
 from runwright.http.ava.errors import error_answer
 from runwright.http.server import HttpServer, build_app
 from runwright.http.services import EdgeSettings, Health, Services
@@ -78,6 +80,8 @@ async def edge(database: Pool) -> AsyncIterator[Edge]:
         queues=Queues(database, clock=system_clock),
         analytics=Analytics(database, clock=system_clock),
         schedules=Schedules(database, clock=system_clock),
+        endpoints=no_endpoints(database),
+        outgoing=OutgoingPolicy(),
         keys=Keys(database, clock=system_clock, platform_key=KEY),
         runtimes=lambda name: RuntimeInfo(name=name, ready=True),
         health=_healthy,

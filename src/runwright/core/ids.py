@@ -10,7 +10,7 @@ from typing import Final, Literal
 
 from ulid import ULID, ULIDGenerator
 
-Prefix = Literal["wkr", "job", "sch", "tck", "exe", "req", "key", "evt", "sec"]
+Prefix = Literal["wkr", "job", "sch", "tck", "exe", "req", "key", "evt", "sec", "wh", "whd"]
 
 _ID: Final = re.compile(r"[a-z]{2,4}_[0-7][0-9a-hjkmnp-tv-z]{25}", re.ASCII)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -28,13 +28,19 @@ def is_id(prefix: Prefix, text: str) -> bool:
     return text.startswith(f"{prefix}_") and _ID.fullmatch(text) is not None
 
 
+def id_of_number(prefix: Prefix, at: datetime, number: int) -> str:
+    """Return the id of a thing that has a time and a number of its own: always the same for the same."""
+    milliseconds = min(max(_milliseconds(at), 0), 2**48 - 1)
+    content = milliseconds.to_bytes(6, "big") + number.to_bytes(10, "big")
+    return f"{prefix}_{str(ULID.from_bytes(content)).lower()}"
+
+
 def floor_id(prefix: Prefix, at: datetime) -> str:
     """Return the smallest id that a thing created at `at` can have.
 
     Times before 1970 or after the year 10889 clamp to the ends of the ULID range.
     """
-    milliseconds = min(max(_milliseconds(at), 0), 2**48 - 1)
-    return f"{prefix}_{str(ULID.from_bytes(milliseconds.to_bytes(6, 'big') + bytes(10))).lower()}"
+    return id_of_number(prefix, at, 0)
 
 
 def time_of(some_id: str) -> datetime:

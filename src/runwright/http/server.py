@@ -24,6 +24,7 @@ from runwright.http.ava.secrets import SecretRoutes
 from runwright.http.ava.submit import PATH as SUBMIT_PATH
 from runwright.http.ava.submit import SubmitRoute
 from runwright.http.ava.versions import VersionRoutes
+from runwright.http.ava.webhooks import WebhookRoutes
 from runwright.http.ava.workers import WorkerRoutes
 from runwright.http.connection import LimitedProtocol
 from runwright.http.front import Front, RequestMetrics
@@ -55,7 +56,7 @@ def build_app(services: Services, edge: EdgeSettings) -> Litestar:
     )
     streams = OpenStreams(limit=edge.streams, limit_per_tenant=edge.streams_per_tenant)
     app = Litestar(
-        route_handlers=[ava, *probe_routes()],
+        route_handlers=[ava, Router("/v1", route_handlers=[WebhookRoutes]), *probe_routes()],
         exception_handlers={Exception: respond_to_error},
         state=State(
             {

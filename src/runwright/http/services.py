@@ -10,6 +10,8 @@ from litestar.connection import ASGIConnection
 from prometheus_client import CollectorRegistry
 
 from runwright.core.clock import Clock, system_clock
+from runwright.deliveries.client.target import OutgoingPolicy
+from runwright.deliveries.service import Endpoints
 from runwright.jobs.analytics import Analytics
 from runwright.jobs.queues import Queues
 from runwright.jobs.service import Jobs
@@ -46,6 +48,8 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     queues: Queues
     analytics: Analytics
     schedules: Schedules
+    endpoints: Endpoints
+    outgoing: OutgoingPolicy
     keys: Keys
     runtimes: Callable[[str], RuntimeInfo]
     health: Callable[[], Awaitable[Health]]

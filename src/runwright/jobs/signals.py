@@ -43,6 +43,7 @@ class JobSignals:
         self._send = send
         self._on_ready: list[Callable[[datetime | None], None]] = []
         self._on_cancel: list[Callable[[str], None]] = []
+        self._on_moved: list[Callable[[], None]] = []
         self._watches: dict[str, list[EndWatch]] = {}
         self._followed: dict[str, float] = {}
         self._hint_timer: asyncio.TimerHandle | None = None
@@ -50,6 +51,10 @@ class JobSignals:
     def on_ready(self, call: Callable[[datetime | None], None]) -> None:
         """Call when jobs may be claimable: now, or (not None) not before then."""
         self._on_ready.append(call)
+
+    def on_moved(self, call: Callable[[], None]) -> None:
+        """Call when jobs of this process were queued or have ended; often, so it must be quick."""
+        self._on_moved.append(call)
 
     def on_cancel(self, call: Callable[[str], None]) -> None:
         """Call with an executor's id when one of its jobs is to be cancelled."""
@@ -59,6 +64,8 @@ class JobSignals:
         """Say that jobs were queued here; `run_at` where they wait until then."""
         for call in self._on_ready:
             call(run_at)
+        for moved in self._on_moved:
+            moved()
         if self._hint_timer is None:
             self._send(f"{self._origin} ready")
             self._hint_timer = asyncio.get_running_loop().call_later(HINT_SECONDS, self._hint_again)
@@ -83,6 +90,8 @@ class JobSignals:
 
         `end` says how it ended, so that they need not read it.
         """
+        for moved in self._on_moved:
+            moved()
         watches = self._watches.get(job_id, ())
         for watch in watches:
             watch.end = end

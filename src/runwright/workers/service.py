@@ -52,11 +52,14 @@ class Workers:
         clock: Clock,
         on_deprecated: Callable[[], Awaitable[None]],
         on_building: Callable[[], None] = lambda: None,
+        on_event: Callable[[], None] = lambda: None,
     ) -> None:
         """`on_deprecated` is awaited after a worker was deprecated, to cancel the jobs it leaves behind.
 
-        `on_building` is called after a version with dependencies was stored.
+        `on_building` is called after a version with dependencies was stored, `on_event` after an event was
+        appended.
         """
+        self._on_event = on_event
         self._db = db
         self._bundles = bundles
         self._clock = clock
@@ -80,6 +83,7 @@ class Workers:
         )
         async with self._db.acquire() as db, db.transaction():
             await insert_worker(db, worker)
+        self._on_event()
         return worker
 
     async def get(self, tenant_id: str, worker_id: str) -> Worker:
@@ -122,6 +126,7 @@ class Workers:
             if (changed.source_code, changed.entrypoint) != (worker.source_code, worker.entrypoint):
                 changed = await self._add_version(db, caller, worker, changed, examined)
             await update_worker(db, changed)
+        self._on_event()
         if examined is not None and examined.wants_layer:
             self._on_building()
         return changed
@@ -174,6 +179,7 @@ class Workers:
         worker = await until_heard(
             lambda: self._deprecate(caller.tenant_id, worker_id), seconds=_RETRY_SECONDS
         )
+        self._on_event()
         await self._on_deprecated()
         return worker
 

@@ -1,5 +1,6 @@
 """The SQL of workers. A worker's row holds its current definition; worker_versions every code it had."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -8,6 +9,7 @@ from asyncpg import Record
 
 from runwright.core.paging import EXACT_COUNT_LIMIT, Listing, PageRequest
 from runwright.db.pool import Database, PoolConnection
+from runwright.workers.facts import append_worker_event
 from runwright.workers.model import NewVersion, RuntimeName, Worker, WorkerFilter, WorkerStatus
 from runwright.workers.versions import insert_version
 
@@ -29,7 +31,7 @@ def _worker(row: Record) -> Worker:
 
 
 async def insert_worker(db: PoolConnection, worker: Worker) -> None:
-    """Insert a worker and its first version."""
+    """Insert a worker and its first version, and say so in the event log."""
     await db.execute(
         """
         INSERT INTO workers (id, tenant_id, name, runtime, description, status, version, revision, entrypoint,
@@ -65,12 +67,14 @@ async def insert_worker(db: PoolConnection, worker: Worker) -> None:
         created_at=worker.created_at,
     )
     await insert_version(db, first)
+    await append_worker_event(db, worker, "worker.created")
 
 
 async def update_worker(db: PoolConnection, worker: Worker) -> None:
     """Write a worker that the same transaction has locked; its revision goes up.
 
-    A version newer than any that ever served outranks those that are still being built before it.
+    The event log says so. A version newer than any that ever served outranks those that are still
+    being built before it.
     """
     await db.execute(
         """
@@ -95,6 +99,8 @@ async def update_worker(db: PoolConnection, worker: Worker) -> None:
         msgspec.json.encode(worker.network),
         worker.updated_at,
     )
+    deprecated = worker.status is WorkerStatus.DEPRECATED
+    await append_worker_event(db, worker, "worker.deprecated" if deprecated else "worker.updated")
 
 
 async def fetch_worker(
@@ -184,3 +190,19 @@ async def fetch_definition(db: Database, *, worker_id: str) -> Definition | None
     values["config"] = msgspec.json.decode(values["config"])
     values["network"] = msgspec.json.decode(values["network"])
     return Definition(**values)
+
+
+async def fetch_sources(
+    db: Database, versions: Sequence[tuple[str, int]]
+) -> dict[tuple[str, int], str | None]:
+    """Return the source of each (worker, version); None where it has none."""
+    rows = await db.fetch(
+        """
+        SELECT v.worker_id, v.version, v.source_code
+        FROM unnest($1::text[], $2::integer[]) AS wanted (worker_id, version)
+        JOIN worker_versions v USING (worker_id, version)
+        """,
+        [worker_id for worker_id, _ in versions],
+        [version for _, version in versions],
+    )
+    return {(row["worker_id"], row["version"]): row["source_code"] for row in rows}

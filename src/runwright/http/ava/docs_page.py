@@ -126,8 +126,9 @@ def _operation(document: Json, path: str, method: str, operation: Json) -> Itera
     if "application/json" not in content:
         return
     success = content["application/json"]["schema"]
-    yield "<h4>Fields of <code>data</code></h4>"
-    data = _resolve(document, success)["properties"]["data"]
+    fields = _resolve(document, success)["properties"]
+    yield "<h4>Fields of <code>data</code></h4>" if "data" in fields else "<h4>Fields</h4>"
+    data = fields.get("data", success)
     yield from _table(_field_rows(document, data.get("items", data)))
 
 

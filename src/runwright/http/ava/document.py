@@ -46,6 +46,8 @@ _ID_PATTERNS: Final = {
     "worker_id": "^wkr_[0-9a-z]{26}$",
     "job_id": "^job_[0-9a-z]{26}$",
     "schedule_id": "^sch_[0-9a-z]{26}$",
+    "webhook_id": "^wh_[0-9a-z]{26}$",
+    "delivery_id": "^whd_[0-9a-z]{26}$",
 }
 
 _INTRODUCTION: Final = """\

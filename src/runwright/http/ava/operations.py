@@ -6,7 +6,16 @@ import msgspec
 
 Opt = dict[str, "Operation"]
 
-TAGS: Final = ("Workers", "Secrets", "Jobs", "Schedules", "Queues", "Analytics", "Runtimes")
+TAGS: Final = (
+    "Workers",
+    "Secrets",
+    "Jobs",
+    "Schedules",
+    "Queues",
+    "Analytics",
+    "Webhooks",
+    "Runtimes",
+)
 """The order in which the document shows its parts."""
 
 

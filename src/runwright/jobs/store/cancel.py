@@ -6,6 +6,7 @@ from typing import Final
 import msgspec
 
 from runwright.db.pool import Database, PoolConnection
+from runwright.jobs.store.facts import JOB_ENDED
 from runwright.jobs.store.rescue import CANCELLED_ERROR
 from runwright.jobs.store.tally import TALLY
 
@@ -28,10 +29,7 @@ WITH ended AS (
                              completed_at, error, cancel_requested_at)
     SELECT tenant_id, job_id, worker_id, 'cancelled', attempt, worker_version, ended_at, error, ended_at
     FROM ended
-), event AS (
-    INSERT INTO events (tenant_id, type, subject_id, created_at)
-    SELECT tenant_id, 'job.cancelled', job_id, ended_at FROM ended
-), {TALLY}
+), {JOB_ENDED}, {TALLY}
 SELECT job_id, wanted FROM ended
 """
 

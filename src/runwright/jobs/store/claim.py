@@ -25,6 +25,7 @@ import msgspec
 from asyncpg import Record, UniqueViolationError
 
 from runwright.db.pool import Database
+from runwright.jobs.store.facts import JOB_STARTED
 
 LANE_WINDOW: Final = 256
 
@@ -119,8 +120,8 @@ WITH RECURSIVE lane AS (
     WHERE q.tenant_id = l.tenant_id AND q.job_id = l.job_id
       AND (l.max_concurrency IS NULL OR s.slot IS NOT NULL)
     RETURNING q.tenant_id, q.job_id, q.worker_id, l.version, l.revision, q.attempt, q.retries_left, q.fence,
-              l.turn, l.rank
-)
+              l.turn, l.rank, q.started_at
+), {JOB_STARTED}
 SELECT c.tenant_id, c.job_id, c.worker_id, c.version, c.revision, c.attempt, c.retries_left, c.fence, j.input,
        (SELECT tenant_id FROM last_lane), (SELECT worker_id FROM last_lane)
 FROM (SELECT true) AS always

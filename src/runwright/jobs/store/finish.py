@@ -12,6 +12,7 @@ from datetime import datetime
 import msgspec
 
 from runwright.db.pool import Database
+from runwright.jobs.store.facts import JOB_ENDED
 from runwright.jobs.store.rescue import CANCELLED_ERROR
 from runwright.jobs.store.tally import TALLY
 
@@ -83,10 +84,7 @@ WITH item AS (
            CASE WHEN status = 'cancelled' THEN $2::json ELSE error END,
            cancel_requested_at
     FROM ended
-), event AS (
-    INSERT INTO events (tenant_id, type, subject_id, created_at)
-    SELECT tenant_id, 'job.' || status, job_id, ended_at FROM ended
-), {TALLY}, {_CHUNKS}
+), {JOB_ENDED}, {TALLY}, {_CHUNKS}
 SELECT job_id, status, wanted FROM ended
 """
 

@@ -88,6 +88,19 @@ async def fetch_jobs(db: Database, *, tenant_id: str, job_ids: Sequence[str]) ->
     return [job_from_row(row) for row in rows]
 
 
+async def fetch_jobs_by_key(db: Database, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Job]:
+    """Return the jobs with these (tenant, id); unknown ones are left out."""
+    rows = await db.fetch(
+        f"""
+        SELECT {_COLUMNS} FROM unnest($1::text[], $2::text[]) AS wanted (tenant_id, job_id)
+        JOIN jobs j ON j.tenant_id = wanted.tenant_id AND j.id = wanted.job_id {_STANDING}
+        """,
+        [tenant_id for tenant_id, _ in keys],
+        [job_id for _, job_id in keys],
+    )
+    return {(row["tenant_id"], row["id"]): job_from_row(row) for row in rows}
+
+
 class _Selection(msgspec.Struct, frozen=True):
     """Ids of the jobs that a filter selects: a FROM clause, its WHERE, the id column, the parameters."""
 

@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 
 from runwright.db.pool import Database
+from runwright.jobs.store.facts import JOB_ENDED
 from runwright.jobs.store.tally import TALLY
 
 LOST_ERROR: Final = b'{"code":"executor_lost","message":"The executor that ran this attempt was lost."}'
@@ -140,10 +141,7 @@ WITH dead AS (
     SELECT tenant_id, job_id, worker_id, status, attempt, executor_id, worker_version, started_at,
            ended_at, duration_ms, error, cancel_requested_at
     FROM ended
-), event AS (
-    INSERT INTO events (tenant_id, type, subject_id, created_at)
-    SELECT tenant_id, 'job.' || status, job_id, $1 FROM ended
-), {TALLY}
+), {JOB_ENDED}, {TALLY}
 SELECT job_id, 'queued' FROM requeued UNION ALL SELECT job_id, status FROM ended
 """
 

@@ -8,6 +8,7 @@ import msgspec
 
 from runwright.core.jobs import Trigger
 from runwright.db.pool import Database, PoolConnection
+from runwright.jobs.store.facts import JOB_QUEUED
 
 PRIORITY_HANDICAP: Final = timedelta(minutes=10)
 """How much later in line one step of priority puts a job; also how fast low priority ages."""
@@ -75,7 +76,7 @@ class PriorJobs(msgspec.Struct, frozen=True):
 # The lock on the worker makes submitting and deprecating one after the other, so that no job
 # slips in behind the cancellation of those that wait. A batch that is sent again after a lost
 # connection finds its rows there and reports them as accepted.
-_INSERT = """
+_INSERT = f"""
 WITH item AS (
     SELECT * FROM unnest(
         $1::text[], $2::text[], $3::text[], $4::text[], $5::smallint[], $6::json[], $7::text[],
@@ -96,7 +97,7 @@ WITH item AS (
            i.scheduled_at, i.retry_of, i.schedule_id, w.max_retries, w.version, i.created_at
     FROM item i JOIN worker w ON w.id = i.worker_id AND w.tenant_id = i.tenant_id AND w.status = 'active'
     ON CONFLICT DO NOTHING
-    RETURNING id, max_retries, worker_version
+    RETURNING tenant_id, id, max_retries, worker_version, created_at
 ), queued AS (
     INSERT INTO job_queue (tenant_id, job_id, worker_id, trigger, state, priority, run_at, rank, retries_left,
                            wanted, worker_version, fence, executor_id, started_at)
@@ -108,7 +109,8 @@ WITH item AS (
            CASE WHEN i.start AND w.may_start THEN $15 END,
            CASE WHEN i.start AND w.may_start THEN i.created_at END
     FROM inserted n JOIN item i ON i.id = n.id JOIN worker w ON w.id = i.worker_id
-)
+    RETURNING tenant_id, job_id, started_at, worker_version
+), {JOB_QUEUED}
 SELECT i.id, w.status, coalesce(n.max_retries, j.max_retries), coalesce(n.worker_version, j.worker_version),
        w.revision, n.id IS NOT NULL AND i.start AND w.may_start
 FROM item i

@@ -12,7 +12,9 @@ from asyncpg import Record
 
 from runwright.db.pool import Database, PoolConnection
 from runwright.workers.bundles.blobs import PackedBlob, insert_blob
+from runwright.workers.facts import append_worker_event
 from runwright.workers.layers.model import Build, Layer
+from runwright.workers.store import fetch_worker
 
 
 async def claim_build(
@@ -160,14 +162,19 @@ async def mark_ready(db: PoolConnection, build: Build, *, layer_key: str | None,
         """
         UPDATE workers SET version = $2, settled_version = $2, entrypoint = $3, revision = revision + 1,
             updated_at = greatest(updated_at, $4)
-        WHERE id = $1 AND settled_version < $2 AND status <> 'deprecated' RETURNING version
+        WHERE id = $1 AND settled_version < $2 AND status <> 'deprecated' RETURNING tenant_id
         """,
         build.worker_id,
         build.version,
         entrypoint,
         now,
     )
-    return row is not None
+    if row is None:
+        return False
+    worker = await fetch_worker(db, tenant_id=row["tenant_id"], worker_id=build.worker_id)
+    if worker is not None:
+        await append_worker_event(db, worker, "worker.updated")
+    return True
 
 
 async def mark_failed(db: PoolConnection, build: Build, *, reason: str) -> None:

@@ -1,0 +1,142 @@
+"""The SQL of endpoints, their secrets and what they subscribe to."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from asyncpg import Record
+
+from runwright.core.paging import EXACT_COUNT_LIMIT, Listing, PageRequest
+from runwright.db.pool import Database, PoolConnection
+from runwright.deliveries.model import Endpoint, EndpointStatus, SealedSecret
+
+_COLUMNS: Final = (
+    "id, tenant_id, style, url, events, patterns, status, status_reason, gone, created_by, created_at,"
+    " updated_at"
+)
+_LOCK: Final = "SELECT pg_advisory_xact_lock(hashtextextended('endpoints of ' || $1, 0))"
+
+
+def _endpoint(row: Record) -> Endpoint:
+    values: dict[str, Any] = dict(row)
+    values["status"] = EndpointStatus(values["status"])
+    return Endpoint(**values)
+
+
+async def insert_endpoint(db: PoolConnection, endpoint: Endpoint, *, most: int) -> bool:
+    """Insert an endpoint; False where the tenant has as many as it may.
+
+    A tenant's inserts take turns, so that the bound holds whatever happens at once.
+    """
+    await db.execute(_LOCK, endpoint.tenant_id)
+    if await db.fetchval("SELECT count(*) FROM endpoints WHERE tenant_id = $1", endpoint.tenant_id) >= most:
+        return False
+    await db.execute(
+        f"INSERT INTO endpoints ({_COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+        *(getattr(endpoint, name) for name in Endpoint.__struct_fields__),
+    )
+    return True
+
+
+async def fetch_endpoint(
+    db: Database | PoolConnection, *, tenant_id: str, endpoint_id: str, lock: bool = False
+) -> Endpoint | None:
+    """Return an endpoint of the tenant; `lock` holds its row until the transaction ends."""
+    row = await db.fetchrow(
+        f"SELECT {_COLUMNS} FROM endpoints WHERE tenant_id = $1 AND id = $2"
+        + (" FOR UPDATE" if lock else ""),
+        tenant_id,
+        endpoint_id,
+    )
+    return None if row is None else _endpoint(row)
+
+
+async def list_endpoints(db: Database, *, tenant_id: str, page: PageRequest) -> Listing[Endpoint]:
+    """Return a page of the tenant's endpoints, newest first."""
+    total: int = await db.fetchval(
+        f"SELECT count(*) FROM (SELECT FROM endpoints WHERE tenant_id = $1 LIMIT {EXACT_COUNT_LIMIT}) AS n",
+        tenant_id,
+    )
+    rows = await db.fetch(
+        f"SELECT {_COLUMNS} FROM endpoints WHERE tenant_id = $1 AND ($2::text IS NULL OR id < $2)"
+        " ORDER BY id DESC LIMIT $3 OFFSET $4",
+        tenant_id,
+        page.after_id,
+        page.per_page + 1,
+        0 if page.after_id is not None else (page.page - 1) * page.per_page,
+    )
+    shown = [_endpoint(row) for row in rows[: page.per_page]]
+    more = len(rows) > page.per_page
+    return Listing(rows=shown, total=total, has_more=more, next_id=shown[-1].id if more else None)
+
+
+async def update_endpoint(db: PoolConnection, endpoint: Endpoint) -> None:
+    """Write an endpoint that the same transaction has locked."""
+    await db.execute(
+        """
+        UPDATE endpoints SET url = $2, events = $3, patterns = $4, status = $5, status_reason = $6, gone = $7,
+            updated_at = $8
+        WHERE id = $1
+        """,
+        endpoint.id,
+        endpoint.url,
+        endpoint.events,
+        endpoint.patterns,
+        endpoint.status,
+        endpoint.status_reason,
+        endpoint.gone,
+        endpoint.updated_at,
+    )
+
+
+async def delete_endpoint(db: PoolConnection, *, tenant_id: str, endpoint_id: str) -> bool:
+    """Delete an endpoint and its secrets; False where there is none. The pruner sweeps its deliveries."""
+    deleted = await db.fetchval(
+        "DELETE FROM endpoints WHERE tenant_id = $1 AND id = $2 RETURNING true", tenant_id, endpoint_id
+    )
+    return deleted is not None
+
+
+async def add_secret(
+    db: PoolConnection, *, endpoint_id: str, secret: SealedSecret, old_until: datetime | None
+) -> None:
+    """Make this the secret that signs first; the ones before it end at `old_until` (None: now)."""
+    await db.execute(
+        "DELETE FROM endpoint_secrets WHERE endpoint_id = $1"
+        " AND ($2::timestamptz IS NULL OR expires_at IS NOT NULL)",
+        endpoint_id,
+        old_until,
+    )
+    await db.execute(
+        "UPDATE endpoint_secrets SET expires_at = $2 WHERE endpoint_id = $1 AND expires_at IS NULL",
+        endpoint_id,
+        old_until,
+    )
+    await db.execute(
+        """
+        INSERT INTO endpoint_secrets (endpoint_id, number, key_id, sealed)
+        SELECT $1, coalesce(max(number), 0) + 1, $2, $3 FROM endpoint_secrets WHERE endpoint_id = $1
+        """,
+        endpoint_id,
+        secret.key_id,
+        secret.sealed,
+    )
+
+
+async def secret_keys_in_use(db: Database) -> Sequence[str]:
+    """Return the ids of the vault keys that endpoints' secrets need."""
+    rows = await db.fetch("SELECT DISTINCT key_id FROM endpoint_secrets")
+    return [row["key_id"] for row in rows]
+
+
+async def fetch_secrets(db: PoolConnection, *, endpoint_id: str, now: datetime) -> list[SealedSecret]:
+    """Return the secrets that sign now, the newest first."""
+    rows = await db.fetch(
+        """
+        SELECT key_id, sealed FROM endpoint_secrets
+        WHERE endpoint_id = $1 AND (expires_at IS NULL OR expires_at > $2) ORDER BY number DESC
+        """,
+        endpoint_id,
+        now,
+    )
+    return [SealedSecret(row["key_id"], row["sealed"]) for row in rows]

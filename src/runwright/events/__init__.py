@@ -1,0 +1,1 @@
+"""The log of facts, who wants which of them, and who was told."""
