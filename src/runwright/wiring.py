@@ -340,6 +340,7 @@ async def _start_builder(
         toolbox=Toolbox(f.host, sources),
         workshop=workshop,
         bundle_folder=files.bundle,
+        layer_folder=files.layer,
         find_layer=builds.layer,
         limits=LAYER_LIMITS,
         spool_dir=spool_dir,

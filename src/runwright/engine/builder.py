@@ -118,7 +118,10 @@ class Builder:
             raise InstallError(f"The installation was begun {ATTEMPTS} times and never ended.")
         async with self._installer.install(build, log) as installed:
             await self._builds.finish(build, installed.layer, blob=installed.blob, log=log.text())
-            return installed.blob is not None
+        if installed.layer is not None:
+            with contextlib.suppress(Exception):  # it is only sooner than a job would do it
+                await self._installer.unpack(installed.layer)
+        return installed.blob is not None
 
     async def _keep(self, build: Build, log: BuildLog) -> bool:
         """Renew the lease; a database that is away decides nothing, the fence does."""

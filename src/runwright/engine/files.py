@@ -43,15 +43,19 @@ class CachedFiles:
         """Return the folder of a bundle."""
         return await self._cache.folder("bundles", digest)
 
+    async def layer(self, digest: str) -> Path:
+        """Return the folder of a layer."""
+        return await self._cache.folder("layers", digest)
+
     async def folders(self, definition: Definition) -> Folders:
         """Return the folders of a version; LoadError where its files can never be had."""
         if definition.bundle_digest is None:
             return Folders()
         try:
-            bundle = await self._cache.folder("bundles", definition.bundle_digest)
+            bundle = await self.bundle(definition.bundle_digest)
             if definition.layer_key is None:
                 return Folders(bundle=str(bundle))
-            layer = await self._cache.folder("layers", await self._digest(definition.layer_key))
+            layer = await self.layer(await self._digest(definition.layer_key))
         except (ArchiveError, BlobMissingError) as error:
             self._notice("version_unreadable", worker_id=definition.worker_id, error=str(error))
             message = f"The files of version {definition.version} are missing or damaged in the store."

@@ -25,7 +25,7 @@ from runwright.workers.layers.model import Build, Layer, Recipe
 from runwright.workers.layers.problems import ManifestError
 from runwright.workers.layers.requirements import python_suits
 
-BundleFolder = Callable[[str], Awaitable[Path]]
+Folder = Callable[[str], Awaitable[Path]]
 FindLayer = Callable[[str], Awaitable[Layer | None]]
 
 
@@ -45,7 +45,8 @@ class Installer:
         *,
         toolbox: Toolbox,
         workshop: Workshop,
-        bundle_folder: BundleFolder,
+        bundle_folder: Folder,
+        layer_folder: Folder,
         find_layer: FindLayer,
         limits: Limits,
         spool_dir: Path,
@@ -54,6 +55,7 @@ class Installer:
         self._toolbox = toolbox
         self._workshop = workshop
         self._bundle_folder = bundle_folder
+        self._layer_folder = layer_folder
         self._find_layer = find_layer
         self._limits = limits
         self._spool_dir = spool_dir
@@ -103,6 +105,10 @@ class Installer:
             finally:
                 if installed.blob is not None:
                     installed.blob.close()
+
+    async def unpack(self, layer: Layer) -> None:
+        """Have a layer that is stored by now ready on this machine, for the job that is sure to come."""
+        await self._layer_folder(layer.digest)
 
     async def _make(self, recipe: Recipe, tool: Tool, build: Build, folder: Path, log: BuildLog) -> Installed:
         manifest = recipe.manifest

@@ -19,7 +19,8 @@ NAME = "registry.test"
 class LocalRegistry:
     """What it holds, how often each path was asked for, and where it is."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, name: str, port: int) -> None:
+        self.name = name
         self.port = port
         self.asked: Counter[str] = Counter()
         self._pages: dict[str, tuple[str, bytes]] = {}
@@ -29,6 +30,8 @@ class LocalRegistry:
         self.gate = threading.Event()
         """Answers wait for it."""
         self.gate.set()
+        self.free: set[str] = set()
+        """Paths whose answers do not."""
 
     def reset(self) -> None:
         """Forget what was asked; answer at once."""
@@ -38,11 +41,11 @@ class LocalRegistry:
 
     @property
     def index(self) -> str:
-        return f"http://{NAME}:{self.port}/simple"
+        return f"http://{self.name}:{self.port}/simple"
 
     @property
     def npm(self) -> str:
-        return f"http://{NAME}:{self.port}/npm/"
+        return f"http://{self.name}:{self.port}/npm/"
 
     def page(self, path: str) -> tuple[str, bytes] | None:
         self.asked[path] += 1
@@ -85,7 +88,7 @@ class LocalRegistry:
         )
         path = f"/npm/{name}/-/{name}-{version}.tgz"
         integrity = "sha512-" + base64.b64encode(hashlib.sha512(packed).digest()).decode()
-        manifest["dist"] = {"tarball": f"http://{NAME}:{self.port}{path}", "integrity": integrity}
+        manifest["dist"] = {"tarball": f"http://{self.name}:{self.port}{path}", "integrity": integrity}
         document = {"name": name, "dist-tags": {"latest": version}, "versions": {version: manifest}}
         self._pages[path] = ("application/octet-stream", packed)
         self._pages[f"/npm/{name}"] = ("application/json", json.dumps(document).encode())
@@ -109,15 +112,16 @@ def _tarball(files: dict[str, str]) -> bytes:
 
 
 @contextmanager
-def local_registry() -> Iterator[LocalRegistry]:
+def local_registry(name: str = NAME, address: str = "127.0.0.1") -> Iterator[LocalRegistry]:
     """Serve until the block ends."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
-            registry.gate.wait(60)
             path = self.path.partition("?")[0]
+            if path not in registry.free:
+                registry.gate.wait(60)
             if path in registry.endless:
                 return self._send_endlessly()
             found = registry.page(path)
@@ -149,9 +153,9 @@ def local_registry() -> Iterator[LocalRegistry]:
             """Nobody reads it."""
 
     stop = threading.Event()
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = http.server.ThreadingHTTPServer((address, 0), Handler)
     server.daemon_threads = True
-    registry = LocalRegistry(server.server_address[1])
+    registry = LocalRegistry(name, server.server_address[1])
     thread = threading.Thread(target=server.serve_forever, args=(0.05,))
     thread.start()
     try:

@@ -107,6 +107,7 @@ class Yard:
             toolbox=self.toolboxes[-1],
             workshop=workshop,
             bundle_folder=lambda digest: self.folders.folder("bundles", digest),
+            layer_folder=lambda digest: self.folders.folder("layers", digest),
             find_layer=builds.layer,
             limits=LAYER_LIMITS,
             spool_dir=self._folder,
