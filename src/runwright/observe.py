@@ -26,6 +26,7 @@ _WARNINGS: Final = frozenset(
         "lease_not_renewed",
         "loop_pass_failed",
         "record_failed",
+        "version_unreadable",
         "schedule_not_fired",
         "schedules_stopped",
         "ticks_missed",

@@ -28,6 +28,7 @@ class CachedFiles:
         self._digests: dict[str, str] = {}
         self._notice = notice
         self.room = PassLoop("cache", self._make_room, notice=notice)
+        cache.on_made = self.room.wake
 
     async def start(self) -> None:
         """Open the cache."""

@@ -254,6 +254,15 @@ async def test_a_folder_that_was_removed_is_made_again(database: Pool, root: Pat
     assert (folder / "main.py").read_text() == "x = 1"
 
 
+async def test_a_cache_that_was_cleared_is_made_again(database: Pool, root: Path) -> None:
+    digest = await store_files(database, FILES)
+    cache = open_cache(database, root)
+    await cache.folder("bundles", digest)
+    shutil.rmtree(root)
+    assert (await cache.folder("bundles", digest) / "main.py").read_text() == "x = 1"
+    assert stat.S_IMODE(root.stat().st_mode) == 0o711
+
+
 async def test_who_stops_waiting_does_not_stop_the_others(database: Pool, root: Path) -> None:
     digest = await store_files(database, FILES)
     cache = open_cache(database, root)

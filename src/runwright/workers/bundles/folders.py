@@ -25,7 +25,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final, Literal
 
@@ -58,12 +58,12 @@ class FolderCache:
         self._making: dict[tuple[Area, str], asyncio.Task[Path]] = {}
         self._stamped: dict[Path, float] = {}
         self._turns = asyncio.Semaphore(_AT_ONCE)
+        self.on_made: Callable[[], None] = lambda: None
+        """Called when there is a new folder, and so perhaps too many."""
 
     def open(self) -> None:
         """Make the root where it is missing, and remove what a crash left."""
-        make_private_folder(self._root)
-        for name in (*self._limits, _TEMPORARY):
-            make_private_folder(self._root / name)
+        self._make_areas()
         for path in (self._root / _TEMPORARY).iterdir():
             with contextlib.suppress(OSError), _exclusively(path):
                 shutil.rmtree(path, ignore_errors=True)
@@ -107,13 +107,18 @@ class FolderCache:
 
     async def _make(self, area: Area, digest: str, place: Path) -> Path:
         async with self._turns:
+            self._make_areas()  # somebody may have cleared the cache
             with tempfile.TemporaryFile(dir=self._root / _TEMPORARY) as packed:
                 await fetch_blob(self._db, digest, packed)
                 packed.seek(0)
                 archive = Unpacking(packed, digest)
                 await asyncio.to_thread(self._unpack, area, archive, place)
-        await asyncio.to_thread(self.make_room)
+        self.on_made()
         return place / _FILES
+
+    def _make_areas(self) -> None:
+        for name in (*self._limits, _TEMPORARY):
+            make_private_folder(self._root / name)
 
     def _unpack(self, area: Area, archive: Unpacking, place: Path) -> None:
         with self._temporary() as folder:
