@@ -13,6 +13,7 @@ _QUIET: Final = frozenset(
 
 _WARNINGS: Final = frozenset(
     {
+        "attempt_not_prepared",
         "definition_not_read",
         "delivery_not_settled",
         "delivery_outcome_refused",
@@ -28,6 +29,7 @@ _WARNINGS: Final = frozenset(
         "record_failed",
         "version_unreadable",
         "schedule_not_fired",
+        "secret_not_opened",
         "schedules_stopped",
         "ticks_missed",
         "ticks_not_fired_together",

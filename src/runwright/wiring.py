@@ -81,7 +81,7 @@ from runwright.workers.layers.service import Builds
 from runwright.workers.layers.store import fetch_layer
 from runwright.workers.service import Workers
 from runwright.workers.vault.keyring import Keyring
-from runwright.workers.vault.keys import KeySource, load_keyring
+from runwright.workers.vault.keys import key_source, load_keyring
 from runwright.workers.vault.seals import EndpointSeals
 from runwright.workers.vault.service import Vault
 from runwright.workers.vault.store import keys_in_use
@@ -218,16 +218,6 @@ async def _lay_foundation(settings: Settings, stack: AsyncExitStack) -> Foundati
     return Foundation(settings, dsn, host, system_clock, notice, metrics, db, signals, hints, ring)
 
 
-def key_source(settings: Settings) -> KeySource:
-    """Return where the settings say that the vault's keys are."""
-    return KeySource(
-        text=settings.vault_key,
-        file=settings.vault_key_file,
-        command=settings.vault_key_command,
-        data_dir=settings.data_dir,
-    )
-
-
 def _open_vault(f: Foundation, db: Database, stack: AsyncExitStack) -> Vault:
     async def held_keys() -> list[list[str]]:
         return [one.vault_keys for one in await live_executors(db) if one.vault_keys is not None]
@@ -294,7 +284,7 @@ async def _start_executor(f: Foundation, files: CachedFiles, stop: _Stop, stack:
         signals=f.signals,
         notice=f.notice,
         make_pool=make_pool,
-        preparation=Preparation(secrets=_open_vault(f, f.db, stack), files=files),
+        preparation=Preparation(secrets=_open_vault(f, f.db, stack), files=files, notice=f.notice),
     )
     promoter = Promoter(f.db, clock=f.clock, signals=f.signals, notice=f.notice)
 

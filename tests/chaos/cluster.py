@@ -14,6 +14,7 @@ import signal
 import socket
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -56,22 +57,31 @@ def free_port() -> int:
 class Member:
     """One process of the cluster; started again with the same arguments after a kill."""
 
-    def __init__(self, roles: str, *, data_dir: Path, port: int, database_url: str | None = None) -> None:
+    def __init__(
+        self,
+        roles: str,
+        *,
+        data_dir: Path,
+        port: int,
+        database_url: str | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self.roles = roles
-        self._data_dir = data_dir
+        self.environment = dict(environment or {})
+        self.data_dir = data_dir
         self._port = port
         self._database = {} if database_url is None else {"RUNWRIGHT_DATABASE_URL": database_url}
         self.process: asyncio.subprocess.Process | None = None
 
     async def start(self) -> None:
-        log = (self._data_dir.parent / f"{self.roles}.log").open("ab")
+        log = (self.data_dir.parent / f"{self.roles}.log").open("ab")
         with log:
             self.process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-m",
                 "runwright",
                 "serve",
-                *("--roles", self.roles, "--port", str(self._port), "--data-dir", str(self._data_dir)),
+                *("--roles", self.roles, "--port", str(self._port), "--data-dir", str(self.data_dir)),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=log,
@@ -87,7 +97,8 @@ class Member:
                     "RUNWRIGHT_EXECUTOR_SLOTS": "4",
                     "RUNWRIGHT_POOL_PREBOOTED_NODEJS": "0",
                     "RUNWRIGHT_POOL_PREBOOTED_SHELL": "0",
-                },
+                }
+                | self.environment,
             )
         assert self.process.stdout is not None
         async with asyncio.timeout(_READY_SECONDS):

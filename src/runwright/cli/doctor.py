@@ -6,9 +6,10 @@ from typing import Annotated, Literal
 
 import typer
 
-from runwright.cli.database import PATIENCE_SECONDS, database_address
+from runwright.cli.database import PATIENCE_SECONDS, database_address, open_database
 from runwright.cli.escape import run_escape_test
 from runwright.cli.options import ALL_SETTINGS, takes_settings
+from runwright.cli.vault import describe_vault
 from runwright.config import Settings
 from runwright.core.errors import RunwrightError
 from runwright.db.migrate import require_current, schema_version
@@ -16,6 +17,7 @@ from runwright.db.pool import connect, transient
 from runwright.runtimes.host import Host, Isolation
 from runwright.runtimes.probe import probe_host
 from runwright.wiring import chosen_paths
+from runwright.workers.vault.keys import key_source, read_keyring
 
 
 @takes_settings(ALL_SETTINGS)
@@ -46,7 +48,15 @@ def doctor(
     typer.echo(_network_line(host, settings))
     database_fine, said = asyncio.run(_look_at_database(settings))
     typer.echo(_line(said, fine=database_fine))
-    if not database_fine or host.isolation < floor or not any(info.ready for info in host.runtimes.values()):
+    vault_fine = True
+    if database_fine:
+        vault_fine, said = asyncio.run(_look_at_vault(settings))
+        typer.echo(_line(said, fine=vault_fine))
+    if (
+        not (database_fine and vault_fine)
+        or host.isolation < floor
+        or not any(info.ready for info in host.runtimes.values())
+    ):
         raise typer.Exit(1)
 
 
@@ -76,7 +86,7 @@ def _line(text: str, *, fine: bool) -> str:
 
 
 async def _look_at_database(settings: Settings) -> tuple[bool, str]:
-    if settings.database_url is None and not (settings.data_dir / "pg").exists():
+    if not _has_database(settings):
         return True, f"database: none yet; the first start makes one in {settings.data_dir}"
     try:
         async with database_address(settings) as dsn:
@@ -94,3 +104,20 @@ async def _look_at_database(settings: Settings) -> tuple[bool, str]:
             raise
         return False, f"database: out of reach ({error!r})"
     return True, f"database: PostgreSQL {server.major}, schema version {version}"
+
+
+async def _look_at_vault(settings: Settings) -> tuple[bool, str]:
+    source = key_source(settings)
+    try:
+        if _has_database(settings):
+            async with open_database(settings) as db:
+                return True, f"vault: {await describe_vault(db, source)}"
+        if source.configured or source.made_file.exists():
+            return True, f"vault: key {read_keyring(source).primary}"
+    except RunwrightError as error:
+        return False, f"vault: {error.message}"
+    return True, f"vault: no key yet; the first start makes one in {source.made_file}"
+
+
+def _has_database(settings: Settings) -> bool:
+    return settings.database_url is not None or (settings.data_dir / "pg").exists()

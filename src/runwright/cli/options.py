@@ -15,6 +15,9 @@ ALL_SETTINGS: Final = tuple(FIELDS)
 DATABASE_SETTINGS: Final = ("data_dir", "database_url")
 """What every command needs that looks at the database."""
 
+VAULT_SETTINGS: Final = (*DATABASE_SETTINGS, "vault_key", "vault_key_file", "vault_key_command")
+"""What every command needs that opens the vault."""
+
 _CONFIG: Final = inspect.Parameter(
     "config",
     inspect.Parameter.KEYWORD_ONLY,

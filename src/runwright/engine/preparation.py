@@ -13,6 +13,7 @@ import msgspec
 
 from runwright.core.jobs import ErrorCode
 from runwright.core.masking import Masker
+from runwright.core.notices import Notice
 from runwright.engine.definitions import Loaded
 from runwright.runtimes.model import Code
 from runwright.workers.store import Definition
@@ -88,7 +89,13 @@ class NoFiles:
 class Preparation:
     """Gathers what an attempt needs."""
 
-    def __init__(self, secrets: SecretValues | None = None, files: VersionFiles | None = None) -> None:
+    def __init__(
+        self,
+        secrets: SecretValues | None = None,
+        files: VersionFiles | None = None,
+        notice: Notice | None = None,
+    ) -> None:
+        self._notice = notice
         self._secrets = secrets or NoSecrets()
         self._files = files or NoFiles()
 
@@ -100,6 +107,8 @@ class Preparation:
             try:
                 values = await self._secrets.reveal(definition.tenant_id, definition.secrets)
             except VaultKeyError as error:
+                if self._notice is not None:  # the tenant hears of it, but only the operator can mend it
+                    self._notice("secret_not_opened", worker_id=definition.worker_id, error=error.message)
                 return Refusal(ErrorCode.MISSING_SECRET, error.message)
             missing = [name for name in definition.secrets if name not in values]
             if missing:

@@ -151,7 +151,7 @@ def test_serve_has_a_flag_for_every_setting_and_checks_them(run: Run) -> None:
 def test_help_lists_every_command(run: Run) -> None:
     done = run("--help")
     assert done.returncode == 0
-    for noun in ("serve", "keys", "db", "config", "doctor", "version"):
+    for noun in ("serve", "keys", "vault", "db", "config", "doctor", "version"):
         assert f"  {noun} " in done.stdout
 
 
@@ -165,6 +165,7 @@ def test_doctor_tells_isolation_runtimes_and_database(run: Run, data_dir: Path) 
     for runtime in ("python", "nodejs", "shell", "deno", "wasm"):
         assert f"runtime {runtime}: " in said
     assert "database: none yet" in said
+    assert "vault: no key yet" in said
     assert not data_dir.exists()
 
 

@@ -8,6 +8,7 @@ from typing import Final
 
 import msgspec
 
+from runwright.config import Settings
 from runwright.tenants.private_file import make_private_file, read_private_file
 from runwright.workers.vault.keyring import Keyring, new_key_text, parse_keys
 from runwright.workers.vault.model import VaultKeyError
@@ -30,9 +31,24 @@ class KeySource(msgspec.Struct, frozen=True, kw_only=True):
         return "KeySource(…)"
 
     @property
+    def configured(self) -> bool:
+        """Whether anybody says anything."""
+        return any(given is not None for given in (self.text, self.file, self.command))
+
+    @property
     def made_file(self) -> Path:
         """The file that is made where nobody says anything."""
         return self.data_dir / FILE_NAME
+
+
+def key_source(settings: Settings) -> KeySource:
+    """Return where the settings say that the keys are."""
+    return KeySource(
+        text=settings.vault_key,
+        file=settings.vault_key_file,
+        command=settings.vault_key_command,
+        data_dir=settings.data_dir,
+    )
 
 
 def load_keyring(source: KeySource, needed: Collection[str]) -> Keyring:
@@ -40,10 +56,8 @@ def load_keyring(source: KeySource, needed: Collection[str]) -> Keyring:
 
     A key is made only where nothing is stored yet, so that a lost file is noticed and not replaced.
     """
-    if source.text is None and source.file is None and source.command is None and not needed:
-        ring = _made(source.made_file)
-    else:
-        ring = read_keyring(source, needed)
+    makes_one = not source.configured and not needed
+    ring = _made(source.made_file) if makes_one else read_keyring(source, needed)
     missing = sorted(set(needed) - set(ring.ids))
     if missing:
         raise VaultKeyError(
