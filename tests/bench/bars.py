@@ -19,7 +19,8 @@ DRAMATIQ_DRAIN: Final = 3670.0
 PGQUEUER_DRAIN: Final = 15100.0
 WAIT_MS: Final = ((5.0, 12.0), (1.2, 2.3))
 COLD_AIM_MS: Final = 5.0
-BARE_MS: Final = {"python": 14.0, "nodejs": 80.0}
+BARE_MS: Final = {"python": 14.0, "nodejs": 80.0, "deno": 14.0}
+MODULE_MS: Final = 5.0
 MEMORY_MIB: Final = (250.0, 120.0)
 LISTING_MS: Final = (20.0, 5.0)
 TICK_LATENESS_MS: Final = 1000.0
@@ -83,6 +84,9 @@ def _cold(results: Results) -> Iterator[Bar]:
             bare = [one[f"bare {runtime}"].p50_ms for one in rounds if f"bare {runtime}" in one]
             yield _at_most(f"first job, {runtime}, p50", "first", ours, median(bare or [usual]), "ms")
             yield _at_most(f"first job, {runtime}, p50", "aim", ours, COLD_AIM_MS, "ms")
+    modules = [one["wasm"].p50_ms for one in results.cold if "wasm" in one]
+    if modules:
+        yield _at_most("first job, compiled wasm, p50", "first", median(modules), MODULE_MS, "ms")
 
 
 def _memory(results: Results) -> Iterator[Bar]:

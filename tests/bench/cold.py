@@ -3,9 +3,14 @@
 Every worker is new and its source unique, so nothing can have been loaded before. Between two
 of them the server gets a second to pre-boot a sandbox again. The clock runs over the one
 `POST /jobs?wait` request.
+
+deno and wasm are kept in stock only where one of their workers ran lately, so one has run before;
+what that very first one costs stands in the table as well. A wasm worker is measured twice:
+with a module that nobody has compiled yet, and another worker with the same module.
 """
 
 import asyncio
+import base64
 import subprocess
 import time
 from pathlib import Path
@@ -15,47 +20,88 @@ from runwright.runtimes.probe import probe_host
 from tests.bench.connection import Connection
 from tests.bench.latency import check_completed
 from tests.bench.result import Latency
-from tests.bench.server import NOOP, make_worker, run_jobs, serving
+from tests.bench.server import NOOP, Server, make_worker, run_jobs, serving
 
 REFILL_SECONDS: Final = 1.0
-BARE: Final = {"python": ["-c", "pass"], "nodejs": ["-e", "0"]}
-COMMENT: Final = {"python": "#", "nodejs": "//"}
+STOCK_SECONDS: Final = 5.0
+DENO: Final = "export default async (): Promise<number> => 1\n"
+SOURCES: Final = {**NOOP, "deno": DENO}
+EMPTY: Final = "empty.ts"
+BARE: Final = {"python": ["-c", "pass"], "nodejs": ["-e", "0"], "deno": ["run", EMPTY]}
+COMMENT: Final = {"python": "#", "nodejs": "//", "deno": "//"}
+MODULE: Final = Path(__file__).parents[1] / "e2e" / "wasm" / "statistics.wasm"
+NUMBERS: Final = {"numbers": [3, 1, 2]}
 
 
 async def measure_cold(folder: Path, workers: int) -> dict[str, Latency]:
-    """Measure both runtimes and both bare starts."""
+    """Measure the runtimes and bare starts of their interpreters."""
     figures = {}
     async with serving(folder) as server:
         with server.connect() as connection:
             run_jobs(connection, make_worker(connection), 20)
             for runtime in NOOP:
                 figures[runtime] = Latency.of(await _first_jobs(connection, runtime, workers))
+            figures["deno, the very first"] = Latency.of(await _first_jobs(connection, "deno", 1))
+            await asyncio.sleep(STOCK_SECONDS)
+            figures["deno"] = Latency.of(await _first_jobs(connection, "deno", workers))
+        figures |= await _measure_modules(server, workers)
     runtimes = (await asyncio.to_thread(probe_host)).runtimes
+    (folder / EMPTY).touch()
     for runtime, arguments in BARE.items():
         path = runtimes[runtime].path
         if path is not None:
-            figures[f"bare {runtime}"] = _bare([path, *arguments], workers)
+            figures[f"bare {runtime}"] = _bare([path, *arguments], workers, folder)
     return figures
 
 
 async def _first_jobs(connection: Connection, runtime: str, workers: int) -> list[float]:
     seconds = []
     for number in range(workers):
-        source = f"{NOOP[runtime]}{COMMENT[runtime]} {number}\n"
-        body = {"worker_id": make_worker(connection, runtime, source=source), "input": {}}
-        request = connection.address.render("POST", "/v1/ava/jobs?wait=10", body)
-        await asyncio.sleep(REFILL_SECONDS)
-        began = time.perf_counter()
-        status, content = connection.exchange(request)
-        seconds.append(time.perf_counter() - began)
-        check_completed(status, content)
+        source = f"{SOURCES[runtime]}{COMMENT[runtime]} {number}\n"
+        seconds.append(await _first_job(connection, runtime, source, {}))
     return seconds
 
 
-def _bare(command: list[str], times: int) -> Latency:
+async def _measure_modules(server: Server, workers: int) -> dict[str, Latency]:
+    """Measure first jobs of wasm workers, with modules to compile and with compiled ones."""
+    with server.connect() as connection:
+        first = await _first_job(connection, "wasm", _module(-1), NUMBERS)
+        await asyncio.sleep(STOCK_SECONDS)
+        compiling, cached = [], []
+        for number in range(workers):
+            compiling.append(await _first_job(connection, "wasm", _module(number), NUMBERS))
+            cached.append(await _first_job(connection, "wasm", _module(number), NUMBERS))
+    return {
+        "wasm, the very first": Latency.of([first]),
+        "wasm, not compiled yet": Latency.of(compiling),
+        "wasm": Latency.of(cached),
+    }
+
+
+def _module(number: int) -> str:
+    """Return a module from a C compiler, in base64, with a custom section of its own."""
+    name = f"{number}".encode()
+    section = bytes([0, len(name) + 1, len(name)]) + name
+    return base64.b64encode(MODULE.read_bytes() + section).decode()
+
+
+async def _first_job(
+    connection: Connection, runtime: str, source: str, job_input: dict[str, list[int]]
+) -> float:
+    body = {"worker_id": make_worker(connection, runtime, source=source), "input": job_input}
+    request = connection.address.render("POST", "/v1/ava/jobs?wait=10", body)
+    await asyncio.sleep(REFILL_SECONDS)
+    began = time.perf_counter()
+    status, content = connection.exchange(request)
+    seconds = time.perf_counter() - began
+    check_completed(status, content)
+    return seconds
+
+
+def _bare(command: list[str], times: int, folder: Path) -> Latency:
     seconds = []
     for _ in range(times + 1):
         began = time.perf_counter()
-        subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
+        subprocess.run(command, check=True, stdin=subprocess.DEVNULL, cwd=folder)
         seconds.append(time.perf_counter() - began)
     return Latency.of(seconds[1:])  # the first one reads the disk
