@@ -83,6 +83,7 @@ def sandbox_command(
         *_private(),
         *_interpreter(interpreter),
         *_folders(code),
+        *_scratch(interpreter, code),
         *("--remount-ro", "/dev", "--remount-ro", "/", "--chdir", WORK),
         "--",
         *harness_command(
@@ -206,6 +207,17 @@ def _folders(code: Code | None) -> list[str]:
         return layer
     place = [] if code.layer else ["--perms", "0755", "--dir", CODE]
     return [*layer, *place, "--ro-bind", code.bundle, CODE]
+
+
+def _scratch(interpreter: Interpreter, code: Code | None) -> list[str]:
+    if interpreter.scratch is None:
+        return []
+    options = ["--perms", "0777", "--dir", interpreter.scratch]
+    name = PurePosixPath(interpreter.scratch).name
+    layer = Path(code.layer, name) if code is not None and code.layer is not None else None
+    for entry in sorted(layer.iterdir()) if layer is not None and layer.is_dir() else []:
+        options += ["--symlink", f"{APP}/{name}/{entry.name}", f"{interpreter.scratch}/{entry.name}"]
+    return options
 
 
 def _private() -> list[str]:

@@ -51,6 +51,8 @@ class Interpreter(msgspec.Struct, frozen=True, kw_only=True):
     arguments: tuple[str, ...] = ()
     heap_flag: str | None = None
     """How its heap is sized at boot, in MiB, where the runtime must be told then."""
+    scratch: str | None = None
+    """A folder of the sandbox that it writes in; what a layer has in one of that name is linked into it."""
     environment: tuple[tuple[str, str], ...] = ()
     """Variables that it needs beside those of every sandbox."""
     overhead_mb: int = 24

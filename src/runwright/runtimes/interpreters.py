@@ -13,8 +13,8 @@ from typing import Final
 
 import msgspec
 
+from runwright.runtimes.bubblewrap import TEMPORARY
 from runwright.runtimes.host import Interpreter
-from runwright.runtimes.mounts import APP
 
 BLANK_MEMORY_MB: Final = 256
 """The worker memory that pre-booted sandboxes are made for; it is the default of a worker."""
@@ -30,7 +30,7 @@ _PYTHON_FLAGS: Final = ("-I", "-S", "-X", "utf8")
 _NODE_FLAGS: Final = ("--v8-pool-size=1",)
 _NODE_HEAP: Final = "--max-old-space-size={}"
 _DENO_FLAGS: Final = (
-    *("run", "--quiet", "--no-prompt", "--no-check", "--no-config", "--no-lock"),
+    *("run", "--quiet", "--no-prompt", "--no-check", "--no-config", "--no-lock", "--no-code-cache"),
     *("--cached-only", "--allow-import"),  # what a layer brought along, and nothing from the network
     *("--allow-read={readable}", "--allow-write={writable}"),
     *("--allow-net", "--allow-env"),  # the sandbox has no more of both than the worker is due
@@ -42,8 +42,10 @@ _DENO_PROJECT: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "deno.lock": ("--no-lock", ("--frozen", "--lock={bundle}/deno.lock")),
 }
 _DENO_HEAP: Final = "--v8-flags=--max-old-space-size={}"
+_DENO_DIR: Final = f"{TEMPORARY}/deno"
+"""It must be writable: where it is not, deno waits 150 ms for its caches before it goes without."""
 _DENO_ENVIRONMENT: Final = (
-    ("DENO_DIR", f"{APP}/deno"),
+    ("DENO_DIR", _DENO_DIR),
     ("DENO_NO_UPDATE_CHECK", "1"),
     ("NO_COLOR", "1"),
 )
@@ -141,6 +143,7 @@ def find_deno(paths: Paths, *, readable: bool) -> Interpreter:
             project_flags=_DENO_PROJECT,
             harness="deno_harness.js",
             mounts=_outside_usr(real),
+            scratch=_DENO_DIR,
             environment=_DENO_ENVIRONMENT,
             overhead_mb=64,
         )

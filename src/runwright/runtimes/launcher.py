@@ -14,6 +14,7 @@ from runwright.runtimes.bubblewrap import (
     DISK_BYTES,
     ENVIRONMENT,
     HARNESS_FOLDER,
+    TEMPORARY,
     harness_command,
     sandbox_command,
 )
@@ -23,7 +24,7 @@ from runwright.runtimes.egress import Egress
 from runwright.runtimes.host import Host
 from runwright.runtimes.keyrings import hide_session_keyring, uids_with_keys
 from runwright.runtimes.model import Code
-from runwright.runtimes.mounts import APP, Mounts, hold_folders, release_folders
+from runwright.runtimes.mounts import Mounts, hold_folders, release_folders
 from runwright.runtimes.sandbox import Owner, Sandbox
 from runwright.runtimes.seccomp import filter_program
 from runwright.runtimes.tree import Launch, Tree
@@ -190,9 +191,9 @@ class Launcher:
 
     def _bare_environment(self, sandbox: Sandbox) -> dict[str, str]:
         folder, code = self._folders[sandbox], self._mounts[sandbox].code
-        layer = code.layer if code is not None and code.layer is not None else folder
+        holder = code.layer if code is not None and code.layer is not None else folder
         variables = dict(self._host.interpreters[sandbox.runtime].environment)
-        own = {name: value.replace(f"{APP}/", f"{layer}/") for name, value in variables.items()}
+        own = {name: value.replace(f"{TEMPORARY}/", f"{holder}/") for name, value in variables.items()}
         return {**ENVIRONMENT, **own, "HOME": folder, "TMPDIR": folder}
 
     def _confinement(self, uid: int) -> Confinement:
