@@ -7,7 +7,7 @@ import pytest
 from runwright.runtimes.seccomp import filter_program
 
 ALLOW, ERRNO, KILL = 0x7FFF0000, 0x00050000, 0x80000000
-EPERM, ENOSYS, EAFNOSUPPORT = 1, 38, 97
+EPERM, ENOSYS, EPROTONOSUPPORT, EAFNOSUPPORT = 1, 38, 93, 97
 ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 NUMBERS = {
     "x86_64": {"read": 0, "clone": 56, "mount": 165, "unshare": 272, "socket": 41, "ioctl": 16, "execve": 59},
@@ -36,6 +36,8 @@ def decide(program: bytes, architecture: int, number: int, *arguments: int) -> i
         at += 1
         if operation == 0x20:
             [accumulator] = struct.unpack_from("<I", data, value)
+        elif operation == 0x54:
+            accumulator &= value
         elif operation == 0x06:
             return value
         else:
@@ -59,6 +61,11 @@ def test_each_call_meets_its_fate(machine: str) -> None:
     assert decide(program, here, 435) == ERRNO | ENOSYS
     assert [fate("socket", family) for family in (1, 2, 10, 16)] == [ALLOW] * 4
     assert [fate("socket", family) for family in (0, 17, 38, 40)] == [ERRNO | EAFNOSUPPORT] * 4
+    assert [fate("socket", 2, 1 | 0o2000000, protocol) for protocol in (0, 6, 17)] == [ALLOW] * 3
+    assert [fate("socket", 10, 1, protocol) for protocol in (132, 33, 262)] == [ERRNO | EPROTONOSUPPORT] * 3
+    assert fate("socket", 2, 3, 1) == fate("socket", 10, 3 | 0o4000, 58) == ERRNO | EPERM
+    assert fate("socket", 16, 3, 0) == fate("socket", 1, 1, 0) == ALLOW
+    assert [fate("socket", 16, 3, protocol) for protocol in (6, 9, 12, 16)] == [ERRNO | EPROTONOSUPPORT] * 4
     assert fate("ioctl", 0, 0x5401) == ALLOW
     assert fate("ioctl", 0, 0x5412) == fate("ioctl", 0, 0x541C) == ERRNO | EPERM
 
