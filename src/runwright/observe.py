@@ -1,10 +1,15 @@
 """The one place where named events become log lines and metrics."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from runwright.runtimes.egress import Traffic
 
 _QUIET: Final = frozenset(
     {"deliveries_made", "delivery_attempted", "job_attempt_ended", "job_handed_back", "ticks_judged"}
@@ -86,3 +91,29 @@ class Observer:
     def _write(self, name: str, facts: Mapping[str, str | float | None]) -> None:
         write = self._log.warning if name in _WARNINGS else self._log.info
         write(name, **facts)
+
+
+class TrafficCollector(Collector):
+    """What sandboxes and the outside have said to each other since the start; read when somebody asks."""
+
+    def __init__(self, traffic: Traffic) -> None:
+        self._traffic = traffic
+
+    def collect(self) -> Iterable[Metric]:
+        """Return the counts of now."""
+        traffic = self._traffic
+        yield GaugeMetricFamily(
+            "runwright_egress_open_connections", "Connections of sandboxes that are open.", traffic.open
+        )
+        outcomes = CounterMetricFamily(
+            "runwright_egress_connections", "Connections that sandboxes made, by outcome.", labels=["outcome"]
+        )
+        outcomes.add_metric(["refused"], traffic.refused)
+        outcomes.add_metric(["accepted"], traffic.connections - traffic.refused)
+        yield outcomes
+        moved = CounterMetricFamily(
+            "runwright_egress_bytes", "Bytes of sandboxes' connections.", labels=["direction"]
+        )
+        moved.add_metric(["out"], traffic.sent)
+        moved.add_metric(["in"], traffic.received)
+        yield moved

@@ -58,7 +58,7 @@ from runwright.jobs.signals import JobSignals
 from runwright.jobs.store.cancel import cancel_jobs_of_deprecated
 from runwright.jobs.store.rescue import live_executors
 from runwright.logs import set_up_logs
-from runwright.observe import Observer
+from runwright.observe import Observer, TrafficCollector
 from runwright.runtimes.building.tools import INSTALLING, Sources, Toolbox, platform_of
 from runwright.runtimes.building.workshop import Limits as InstallLimits
 from runwright.runtimes.building.workshop import Workshop
@@ -413,6 +413,7 @@ def _start_egress(f: Foundation, stack: AsyncExitStack) -> Egress | None:
     egress = Egress(ports=f.settings.egress_ports, trusted=trusted)
     egress.start()
     stack.callback(egress.stop)
+    f.metrics.register(TrafficCollector(egress.traffic))
     return egress
 
 

@@ -96,6 +96,15 @@ def test_what_the_operator_trusts_is_reached_and_the_rest_refused_with_a_line(
     assert warnings == [f"network: connection to 127.0.0.1:{site} refused (loopback address)"]
 
 
+def test_the_traffic_is_counted(trusting: Api, site: int) -> None:
+    run(trusting, "python", "localhost.", site)
+    run(trusting, "python", "10.0.0.1", 80)
+    counts = dict(line.rsplit(" ", 1) for line in trusting.http.get("/metrics").text.splitlines())
+    assert float(counts['runwright_egress_connections_total{outcome="accepted"}']) >= 1
+    assert float(counts['runwright_egress_connections_total{outcome="refused"}']) >= 1
+    assert float(counts['runwright_egress_bytes_total{direction="in"}']) >= len("hello\n")
+
+
 def test_a_worker_reaches_only_what_its_owner_lists(trusting: Api, site: int) -> None:
     assert run(trusting, "python", "localhost.", site, {"allow": ["localhost"]})[0] == "hello\n"
     output, warnings = run(trusting, "python", "localhost.", site, {"allow": ["api.example"]})
