@@ -145,6 +145,11 @@ class Doorkeeper:
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._connections.pop(task).close()  # a task that is cancelled before it begins closes nothing
         self._shared.traffic.open -= 1
+        error = None if task.cancelled() else task.exception()
+        if error is not None and not isinstance(error, OSError):
+            self._loop.call_exception_handler(
+                {"message": "a connection's end was not expected", "exception": error}
+            )
 
     async def _serve(self, inside: socket.socket, *, is_question: bool) -> None:
         if self._reach is None or self._answerer is None:

@@ -25,7 +25,7 @@ from runwright.runtimes.egress.relay import Dial, Limits, Traffic, dial
 from runwright.runtimes.egress.sayings import Say
 from runwright.runtimes.egress.start import MOST_PORTS, namespace_command, receive_listeners
 
-_RESOLVER_THREADS: Final = 32
+_RESOLVER_THREADS: Final = 64
 _START_SECONDS: Final = 10.0
 _MOST_FILES: Final = 65_536
 _SHARE_OF_FILES: Final = 4

@@ -59,9 +59,11 @@ class Lookups:
         self._under_way: dict[str, asyncio.Task[list[Address]]] = {}
         self._kept: OrderedDict[str, tuple[float, list[Address]]] = OrderedDict()
 
-    async def addresses(self, name: str) -> list[Address]:
+    async def addresses(self, name: str, slots: asyncio.Semaphore) -> list[Address]:
         """Return the addresses of a name.
 
+        A look-up takes one of the slots until it has ended, however long the one who asked waits: so a
+        sandbox whose names are answered slowly cannot hold more of the resolver than its share.
         NoSuchNameError where it has none; OSError (TimeoutError) where that cannot be found out now.
         """
         now = asyncio.get_running_loop().time()
@@ -70,16 +72,30 @@ class Lookups:
             if not kept[1]:
                 raise NoSuchNameError(name)
             return kept[1]
-        task = self._under_way.get(name)
-        if task is None:
-            task = self._under_way[name] = asyncio.create_task(self._look_up(name))
-            task.add_done_callback(lambda done: self._ended(name, done))
-        return await asyncio.wait_for(asyncio.shield(task), LOOKUP_SECONDS)
+        async with asyncio.timeout(LOOKUP_SECONDS):
+            if name not in self._under_way:
+                await slots.acquire()
+                if name in self._under_way:
+                    slots.release()
+                else:
+                    self._begin(name, slots)
+            return await asyncio.shield(self._under_way[name])
 
     def close(self) -> None:
         """Give up what is under way."""
         for task in list(self._under_way.values()):
             task.cancel()
+
+    def _begin(self, name: str, slots: asyncio.Semaphore) -> None:
+        task = self._under_way[name] = asyncio.create_task(self._look_up(name))
+
+        def ended(done: asyncio.Task[list[Address]]) -> None:
+            self._under_way.pop(name, None)
+            slots.release()
+            if not done.cancelled():
+                done.exception()  # whoever still waits gets it; if nobody does, it is nobody's business
+
+        task.add_done_callback(ended)
 
     async def _look_up(self, name: str) -> list[Address]:
         try:
@@ -96,8 +112,3 @@ class Lookups:
         if not found:
             raise NoSuchNameError(name)
         return found
-
-    def _ended(self, name: str, task: asyncio.Task[list[Address]]) -> None:
-        self._under_way.pop(name, None)
-        if not task.cancelled():
-            task.exception()  # whoever still waits gets it; if nobody does, it is nobody's business

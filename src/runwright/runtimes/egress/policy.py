@@ -35,7 +35,9 @@ class EgressPolicy(msgspec.Struct, frozen=True, kw_only=True):
             return None
         if looks_numeric(name):
             return "a number is not a name"
-        return "private name" if is_private_name(name) else None
+        # Where the operator trusts networks, only the addresses can tell.
+        decided = not any(entry.network for entry in self.trusted)
+        return "private name" if decided and is_private_name(name) else None
 
     def refuse_address(self, address: Address, port: int, *, name: str | None = None) -> str | None:
         """Return why no connection may be made to an address; `name` is the one it was found by."""

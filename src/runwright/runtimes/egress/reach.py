@@ -35,7 +35,7 @@ class Reach:
         self._shared = shared
         self._policy = policy
         self._bindings = Bindings()
-        self._lookups = asyncio.Semaphore(shared.limits.lookups)
+        self._slots = asyncio.Semaphore(shared.limits.lookups)
 
     async def address_for(self, name: str) -> IPv4Address:
         """Return the address that stands for a name inside.
@@ -89,12 +89,13 @@ class Reach:
     async def _connect_to_one(self, addresses: list[Address], port: int) -> socket.socket:
         failure = OSError()
         for address in addresses:
+            last = address is addresses[-1]
             try:
-                return await self._shared.dial(address, port)
+                async with asyncio.timeout(None if last else self._shared.limits.next_seconds):
+                    return await self._shared.dial(address, port)
             except OSError as error:
                 failure = error
         raise failure
 
     async def _look_up(self, name: str) -> list[Address]:
-        async with self._lookups:
-            return await self._shared.lookups.addresses(name)
+        return await self._shared.lookups.addresses(name, self._slots)

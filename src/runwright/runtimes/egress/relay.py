@@ -33,9 +33,11 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Of one sandbox at once; further ones wait to be accepted."""
     all_connections: int = 4096
     """Of all sandboxes at once."""
-    lookups: int = 8
+    lookups: int = 4
     """Names of one sandbox that are looked up at once."""
     connect_seconds: float = 15.0
+    next_seconds: float = 4.0
+    """Until the next address of a name is tried."""
     idle_seconds: float = 900.0
     total_seconds: float = 4 * 3600.0
 

@@ -169,6 +169,28 @@ async def test_what_the_operator_trusts_may_be_private_but_a_loopback_literal_ne
     ]
 
 
+async def test_private_names_are_looked_up_where_the_operator_trusts_networks(
+    inside: Inside, outside: Outside
+) -> None:
+    outside.names = {"db.internal": ["10.1.2.3"], "metadata.google.internal": ["169.254.169.254"]}
+    policy = EgressPolicy(mode="public", trusted=(parse_trusted("10.1.0.0/16:5432"),))
+    targets = [("db.internal", 5432), ("db.internal", 80), ("metadata.google.internal", 80)]
+    assert await talks(inside, policy, *targets) == ["hello", *["ConnectionResetError"] * 2]
+
+
+async def test_data_in_the_first_packet_changes_nothing(inside: Inside, outside: Outside) -> None:
+    code = """
+import socket
+for host in ("169.254.169.254", "93.184.216.34"):
+    s = socket.socket()
+    try:
+        s.sendto(b"fast", socket.MSG_FASTOPEN, (host, 80)); print(s.recv(4))
+    except OSError as error: print(type(error).__name__)
+"""
+    assert (await inside.run(code)).split() == ["ConnectionResetError", "b'fast'"]
+    assert outside.dialed == [("93.184.216.34", 80)]
+
+
 async def test_without_a_network_nothing_answers_at_all(inside: Inside, outside: Outside) -> None:
     outside.names["api.example"] = ["93.184.216.34"]
     code = f"""{TALK}
