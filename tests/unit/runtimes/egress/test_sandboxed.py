@@ -13,7 +13,7 @@ from runwright.runtimes.egress import Egress, EgressPolicy, Limits, allow_only
 from tests.unit.runtimes.egress.conftest import PUBLIC, Inside, Outside, descriptors
 
 TALK = """
-import socket, sys, json
+import errno, socket, sys, json
 def talk(host, port, text=b"hello", family=None):
     try:
         with socket.create_connection((host, port), 10) as s:
@@ -21,7 +21,8 @@ def talk(host, port, text=b"hello", family=None):
             while data := s.recv(65536): got += data
             return got.decode()
     except OSError as error:
-        return type(error).__name__
+        broken = error.errno in (errno.EPIPE, errno.ENOTCONN)  # what a reset is to the next call
+        return "ConnectionResetError" if broken else type(error).__name__
 """
 
 
