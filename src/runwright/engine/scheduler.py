@@ -36,6 +36,7 @@ class Scheduler:
         self._batch = batch
         self._refreshed = False
         self._behind = False
+        self._unsaid = 0
         self.loop = PassLoop("scheduler", self._make_pass, notice=notice)
 
     async def start(self) -> None:
@@ -55,15 +56,23 @@ class Scheduler:
             *(fire_due(self._db, make_jobs, now=now, limit=self._batch) for _ in range(lanes)),
             return_exceptions=True,
         )
-        for done in results:
-            if isinstance(done, Fired):
-                self._tell(done)
+        judged = [done for done in results if isinstance(done, Fired)]
+        for done in judged:
+            self._tell(done)
         errors = [error for error in results if isinstance(error, BaseException)]
         if errors:
             await self._mend(errors, now)
             return LOOK_SECONDS
-        self._behind = any(done.schedules == self._batch for done in results if isinstance(done, Fired))
+        self._behind = any(done.schedules == self._batch for done in judged)
+        if not self._behind:
+            self._hint()
         return 0.0 if self._behind else await self._pause()
+
+    def _hint(self) -> None:
+        """Wake the executors; not while ticks are left behind, which their jobs would make later still."""
+        if self._unsaid:
+            self._signals.jobs_ready()
+            self._unsaid = 0
 
     async def _mend(self, errors: Sequence[BaseException], now: datetime) -> None:
         """Raise what the next pass may do better; else fire one by one, so that the others pass."""
@@ -72,6 +81,7 @@ class Scheduler:
                 raise error
         self._notice("ticks_not_fired_together", error=f"{type(errors[0]).__name__}: {errors[0]}")
         await self._fire_one_by_one(now)
+        self._hint()
 
     async def _pause(self) -> float:
         at = await next_due_at(self._db)
@@ -98,8 +108,7 @@ class Scheduler:
                 )
 
     def _tell(self, done: Fired) -> None:
-        if done.fired:
-            self._signals.jobs_ready()
+        self._unsaid += done.fired
         if done.schedules:
             self._notice(
                 "ticks_judged",

@@ -1,5 +1,6 @@
 """Schedules, as callers use them. Shapes: schedules/model.py; errors: core/errors.py."""
 
+import contextlib
 from datetime import datetime
 from itertools import islice
 from typing import Final
@@ -7,13 +8,14 @@ from typing import Final
 import msgspec
 
 from runwright.core.clock import Clock
+from runwright.core.cron import CronError
 from runwright.core.errors import ConflictError, NotFoundError
 from runwright.core.ids import new_id
 from runwright.core.paging import Listing, PageRequest
 from runwright.core.roles import Caller
 from runwright.core.ticks import TickReason, TickStatus, due_time
-from runwright.core.timetable import timetable_of
-from runwright.core.zones import RULES_VERSION
+from runwright.core.timetable import Timetable, timetable_of
+from runwright.core.zones import RULES_VERSION, UnknownZoneError
 from runwright.db.pool import Database, PoolConnection
 from runwright.schedules.model import (
     NewSchedule,
@@ -125,7 +127,7 @@ class Schedules:
 
     def preview_of(self, cron: str, timezone: str, count: int) -> Preview:
         """Return the next firings of an expression that no schedule need have."""
-        timetable = timetable_of(cron, timezone)
+        timetable = _timetable(cron, timezone)
         firings = list(islice(timetable.firings_after(self._clock()), count))
         return Preview(cron=cron, timezone=timezone, timetable=timetable, firings=firings)
 
@@ -135,7 +137,9 @@ async def refresh_cursors(db: Database, *, now: datetime, limit: int) -> int:
     async with db.acquire() as connection, connection.transaction():
         outdated = await lock_outdated(connection, now=now, limit=limit)
         for schedule in outdated:
-            await update_schedule(connection, _set_clock(schedule, now))
+            with contextlib.suppress(ConflictError):  # it is stopped when its tick is due
+                schedule = _set_clock(schedule, now)  # noqa: PLW2901
+            await update_schedule(connection, schedule)
     return len(outdated)
 
 
@@ -143,8 +147,18 @@ def _no_schedule(schedule_id: str) -> NotFoundError:
     return NotFoundError(f"There is no schedule {schedule_id}.")
 
 
+def _timetable(cron: str, timezone: str) -> Timetable:
+    """Return the timetable; ConflictError where newer rules of time zones know it no more."""
+    try:
+        return timetable_of(cron, timezone)
+    except (CronError, UnknownZoneError):
+        raise ConflictError(
+            f"The zone {timezone} or the expression {cron!r} is not known any more."
+        ) from None
+
+
 def _first_after(at: datetime, cron: str, timezone: str) -> datetime | None:
-    return timetable_of(cron, timezone).next_after(at)
+    return _timetable(cron, timezone).next_after(at)
 
 
 def _set_clock(schedule: Schedule, now: datetime) -> Schedule:
@@ -178,7 +192,9 @@ async def _skip_due(db: PoolConnection, schedule: Schedule, now: datetime) -> No
     at, due_at = schedule.next_run_at, due_time(schedule.id, schedule.next_run_at, schedule.policy)
     if at is None or due_at is None or due_at > now:
         return
-    more = schedule.timetable.count(at, now)
+    more = 0
+    with contextlib.suppress(ConflictError):
+        more = _timetable(schedule.cron, schedule.timezone).count(at, now)
     tick = Tick(
         schedule_id=schedule.id,
         scheduled_for=at,

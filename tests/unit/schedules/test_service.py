@@ -208,6 +208,22 @@ async def test_newer_zone_rules_move_the_ticks_that_are_to_come(world: ScheduleW
     assert (await world.fire()).fired == 1, "what was due stays due"
 
 
+async def test_a_zone_that_newer_rules_know_no_more_does_not_stop_the_scheduler(world: ScheduleWorld) -> None:
+    schedule = await world.schedule()
+    await world.db.execute("UPDATE schedules SET zone_rules = 'old', timezone = 'Mars/Base'")
+    assert await refresh_cursors(world.db, now=world.now, limit=10) == 1
+    assert await refresh_cursors(world.db, now=world.now, limit=10) == 0
+    world.forward(60)
+    await world.fire()
+    assert await world.outcomes(schedule) == [("12:01:00", "skipped", "schedule_broken")]
+    with pytest.raises(ConflictError):
+        await world.schedules.preview("ten_a", schedule.id, 1)
+    with pytest.raises(ConflictError):
+        await world.change(schedule, enabled=True)
+    mended = await world.change(schedule, enabled=True, timezone="UTC")
+    assert mended.next_run_at == world.now + MINUTE
+
+
 async def test_a_preview_tells_what_the_clock_does(world: ScheduleWorld) -> None:
     schedule = await world.schedule(cron="30 2 29,30 3 *", timezone="Europe/Berlin", enabled=False)
     preview = await world.schedules.preview("ten_a", schedule.id, 2)

@@ -156,7 +156,7 @@ class ScheduleRoutes(Controller):
     @get(
         "/{schedule_id:str}/preview",
         guards=[READS],
-        opt=Operation("Preview a schedule", tag=_TAG, query=PreviewQuery, errors=(404, 422)).opt,
+        opt=Operation("Preview a schedule", tag=_TAG, query=PreviewQuery, errors=(404, 409, 422)).opt,
     )
     async def preview_schedule(self, request: AvaRequest, schedule_id: FromPath[str]) -> Data[PreviewWire]:
         """Its next firings, and what the clock of its zone does to them."""
