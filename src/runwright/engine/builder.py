@@ -33,6 +33,7 @@ ATTEMPTS: Final = 3
 LOOK_SECONDS: Final = 2.0
 RENEW_SECONDS: Final = 2.0
 PAUSE_SECONDS: Final = 5.0
+REASON_CHARACTERS: Final = 2000
 REFUSE_SECONDS: Final = 30.0
 """After this long without another builder, one whose host cannot install anything says so."""
 
@@ -142,7 +143,7 @@ class Builder:
             self._notice("build_ready", **facts, installed=installed)
         except (InstallError, ManifestError) as error:
             self._notice("build_failed", **facts)
-            await self._builds.fail(build, reason=str(error), log=log.text())
+            await self._builds.fail(build, reason=_shortened(str(error)), log=log.text())
         except asyncio.CancelledError:
             with contextlib.suppress(Exception):  # the lease runs out by itself
                 await self._builds.release(build, log=log.text(), pause_seconds=0.0, free=True)
@@ -157,3 +158,8 @@ class Builder:
                 await self._builds.release(
                     build, log=log.text(), pause_seconds=self._pause_seconds * build.attempt, free=False
                 )
+
+
+def _shortened(reason: str) -> str:
+    """Return a reason of a length that people read; it may quote what somebody made endless."""
+    return reason if len(reason) <= REASON_CHARACTERS else reason[: REASON_CHARACTERS - 1] + "…"

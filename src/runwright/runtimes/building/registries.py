@@ -59,6 +59,8 @@ class Registry(msgspec.Struct, frozen=True, kw_only=True):
     """Reached at public addresses only."""
     lock_places: tuple[Place, ...] = ()
     """What a lock file may name beside `places`; the tool asks the registry instead."""
+    complete: bool = True
+    """Whether it answered; else its places may lack some, and it should be asked again."""
 
 
 def place_of(url: str) -> Place:
@@ -67,9 +69,9 @@ def place_of(url: str) -> Place:
         parts = urlsplit(url)
         port = parts.port
     except ValueError as error:
-        raise RegistryError(f"{url!r} is not a URL: {error}") from error
+        raise RegistryError("a registry's address is not a URL") from error
     if parts.scheme not in _PORTS or not parts.hostname:
-        raise RegistryError(f"{url!r} is not an http or https URL")
+        raise RegistryError("a registry's address is not an http or https URL")
     if parts.username is not None or parts.password is not None:
         message = (
             "a registry's URL carries credentials, which a build could read: put a mirror in front of it"
@@ -87,7 +89,8 @@ def python_registry(uv: str, *, configured: str | None, hosts: tuple[str, ...], 
     """Return the python index, and where its files are."""
     url = configured or _operators_index(os.environ, home) or _uv_default(uv)
     places = {place_of(url), *parse_places(hosts)}
-    return Registry(url=url, places=tuple(sorted(places | _file_places(uv, url))))
+    files = _file_places(uv, url)
+    return Registry(url=url, places=tuple(sorted(places | (files or set()))), complete=files is not None)
 
 
 def npm_registry(npm: list[str], *, configured: str | None, hosts: tuple[str, ...]) -> Registry:
@@ -154,8 +157,8 @@ def _uv_default(uv: str) -> str:
     return found[1]
 
 
-def _file_places(uv: str, index: str) -> set[Place]:
-    """Return where the index's files are, as far as uv tells; an index without our package tells nothing."""
+def _file_places(uv: str, index: str) -> set[Place] | None:
+    """Return where the index's files are, as uv tells; None where it or our package cannot be had."""
     with tempfile.TemporaryDirectory() as folder:
         command = [uv, "pip", "install", "--verbose", "--dry-run", "--no-config", "--no-build"]
         command += ["--python", sys.executable]
@@ -164,7 +167,7 @@ def _file_places(uv: str, index: str) -> set[Place]:
         try:
             said = _say(command, {**_quiet(), "NO_COLOR": "1", "UV_HTTP_RETRIES": "0"})
         except RegistryError:
-            return set()
+            return None
     return {place_of(url) for url in _REQUESTED.findall(said)}
 
 

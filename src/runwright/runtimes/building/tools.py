@@ -71,9 +71,12 @@ class Toolbox:
 
     def find(self, runtime: str) -> Tool:
         """Return the tool for a runtime; RegistryError says why there is none."""
-        if runtime not in self._found:
-            self._found[runtime] = self._find(runtime)
-        return self._found[runtime]
+        found = self._found.get(runtime)
+        if found is None:
+            found = self._find(runtime)
+            if found.registry.complete:
+                self._found[runtime] = found
+        return found
 
     def _find(self, runtime: str) -> Tool:
         interpreter = self._host.interpreters.get(runtime)

@@ -4,11 +4,10 @@ The config of a bundle is given to deno with the harness, so nothing in it may c
 harness itself imports, or make deno look for further config.
 """
 
+import json
 import re
 from collections.abc import Callable, Collection
 from typing import Final
-
-import msgspec
 
 from runwright.workers.layers.problems import Refused
 
@@ -21,7 +20,14 @@ _OF_OTHERS: Final = re.compile(r"(?:file|data|blob|ext|deno|node):|[/\\]", re.IG
 """Keys of an import map that could mean a module of ours; a bundle's own begin with `./` or a name."""
 
 _REMOTE_URLS: Final = ("https://", "http://", "jsr:", "npm:")
-_NOT_READ: Final = ("importMap", "workspace", "links", "patch", "vendor")
+_READ: Final = frozenset(
+    (
+        *("imports", "scopes", "compilerOptions", "unstable", "lock", "nodeModulesDir"),
+        *("name", "version", "license", "description", "exports", "publish", "include", "exclude", "$schema"),
+        *("tasks", "fmt", "lint", "test", "bench"),
+    )
+)
+"""What a config may hold; much of it is for other commands and does nothing here."""
 
 Text = Callable[[str], str | None]
 
@@ -50,9 +56,20 @@ def module_notes(names: Collection[str]) -> tuple[str, ...]:
 
 def _object(content: str, name: str) -> dict[str, object]:
     try:
-        return msgspec.json.decode(content, type=dict[str, object])
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise Refused(f"{name} is not a JSON object (comments are not read): {error}") from error
+        found = json.loads(content, object_pairs_hook=_without_doubles)
+    except (ValueError, RecursionError) as error:
+        raise Refused(f"{name} is not JSON (comments are not read): {error}") from error
+    if not isinstance(found, dict):
+        raise Refused(f"{name} is not a JSON object")
+    return found
+
+
+def _without_doubles(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """Return an object; readers do not agree on what a name means that occurs twice."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a name occurs twice in an object")
+    return found
 
 
 def _check_lock(content: str) -> None:
@@ -66,9 +83,9 @@ def _check_lock(content: str) -> None:
 
 def _check_config(content: str) -> None:
     config = _object(content, FILE)
-    for key in _NOT_READ:
-        if config.get(key):
-            raise Refused(f"{FILE}: {key} is not read")
+    for key in config:
+        if key not in _READ:
+            raise Refused(f"{FILE}: {key!r} is not something that may be set here")
     _check_imports(config.get("imports", {}), "imports")
     scopes = config.get("scopes", {})
     if not isinstance(scopes, dict):
@@ -81,5 +98,6 @@ def _check_imports(imports: object, where: str) -> None:
     if not isinstance(imports, dict):
         raise Refused(f"{FILE}: {where} is not an object of names")
     for name in imports:
-        if _OF_OTHERS.match(name):
+        # A URL's reader passes over blanks and control characters.
+        if _OF_OTHERS.match(name) or any(character <= " " for character in name):
             raise Refused(f"{FILE}, {where}: {name!r} is not a name of this bundle's own")

@@ -31,7 +31,7 @@ def read_requirements(entrypoint: str, text: Text, *, allowed: Allowed) -> tuple
     files: dict[str, str] = {}
     if text(FILE) is not None:
         _gather(FILE, text, files, allowed)
-    if not any(line for content in files.values() for line in _lines(content)):
+    if not any(files.values()):
         files = {}
     header = _header(text(entrypoint) or "") if entrypoint.endswith(".py") else None
     if header is None:
@@ -88,8 +88,10 @@ def _gather(name: str, text: Text, files: dict[str, str], allowed: Allowed) -> N
         raise Refused(f"{name} is not in the bundle")
     if len(files) >= _FILES_AT_MOST:
         raise Refused(f"more than {_FILES_AT_MOST} files of requirements")
-    files[name] = content
-    for number, line in _lines(content):
+    lines = list(_lines(content))
+    # Written anew, so that no reader sees other lines than were checked.
+    files[name] = "".join(f"{line}\n" for _, line in lines)
+    for number, line in lines:
         where = f"{name}, line {number}"
         nested = _NESTED.fullmatch(line)
         if nested is not None:

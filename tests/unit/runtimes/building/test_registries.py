@@ -65,6 +65,7 @@ def test_what_is_no_place_is_refused_without_telling_a_password(url: str) -> Non
     with pytest.raises(RegistryError) as caught:
         place_of(url)
     assert "u:p" not in str(caught.value)
+    assert url.strip("/") not in str(caught.value)
 
 
 def test_hosts_may_have_a_port() -> None:
@@ -152,6 +153,18 @@ def test_deno_reaches_npm_and_the_hosts_that_it_imports_from(host: Host) -> None
     assert set(found.places) == {Place("mirror.example", 443), Place("esm.example", 8443)}
     assert found.public_places, "deno's own list of hosts to import from"
     assert not set(found.public_places) & set(found.places)
+
+
+def test_an_index_that_does_not_answer_is_asked_again(host: Host) -> None:
+    """Else its file store would be out of reach until the server is started again."""
+    with local_registry() as index:
+        toolbox = Toolbox(host, Sources(python_index=f"http://127.0.0.1:{index.port}/simple"))
+        assert not toolbox.find("python").registry.complete
+        index.add_wheel("pip", "1.0", "")
+        assert toolbox.find("python").registry.complete
+        asked = index.asked["/simple/pip/"]
+        toolbox.find("python")
+        assert index.asked["/simple/pip/"] == asked
 
 
 def test_a_tool_that_does_not_answer_is_an_error_of_the_host(tmp_path: Path) -> None:
