@@ -9,7 +9,7 @@ from runwright.runtimes.cgroups import Cgroup
 from runwright.runtimes.holdings import held_bytes, system_v_bytes
 
 WATCH_SECONDS: Final = 0.1
-MOST_PROCESSES: Final = 256
+MOST_PROCESSES: Final = 512
 """Where nothing else bounds them; the rlimit does so for users other than root."""
 _PATIENCE: Final = 3
 """The watchdog rests at least so many times as long as its last look took."""

@@ -33,6 +33,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     """Error codes that stop it as they should."""
     entrypoint: str | None = None
     """How the worker's entrypoint means to leave its folder: dots, absolute, link."""
+    network: str | dict[str, list[str]] = "public"
     memory_mb: int = 256
     seconds: float = 6.0
     first_seconds: float = 6.0

@@ -18,9 +18,11 @@ from typing import Final
 import msgspec
 
 from runwright.core.clock import system_clock
+from runwright.runtimes.egress import Egress
 from runwright.runtimes.escape.baits import Baits
 from runwright.runtimes.escape.catalogue import worker_source
 from runwright.runtimes.escape.model import Attempt, Result, Verdict
+from runwright.runtimes.escape.outside import Outside
 from runwright.runtimes.host import Host
 from runwright.runtimes.model import Assignment, Code, End, Line, Outcome
 from runwright.runtimes.pool import Pool, PoolSettings
@@ -72,7 +74,7 @@ class Played:
 class Range:
     """A pool, the baits, and the jobs that were played."""
 
-    def __init__(self, host: Host, baits: Baits) -> None:
+    def __init__(self, host: Host, baits: Baits, egress: Egress) -> None:
         self.baits = baits
         self._played: dict[int, Played] = {}
         self._tokens = itertools.count(1)
@@ -80,6 +82,7 @@ class Range:
         self.pool = Pool(
             settings=PoolSettings(slots=3 * _LANES, prebooted={}, warm_limit=1, idle_seconds=5.0),
             host=host,
+            egress=egress,
             clock=system_clock,
             on_started=lambda a, _: self._played[a.token].began.set(),
             on_line=self._line,
@@ -110,7 +113,7 @@ class Range:
             entrypoint=self.baits.entrypoint(attempt.entrypoint if attempt is not None else None),
             source=b"" if bundle else source,
             memory_mb=attempt.memory_mb if attempt is not None else 64,
-            network="public",
+            network=attempt.network if attempt is not None else "none",
             bundle=bundle,
         )
 
@@ -191,7 +194,9 @@ async def _make_in_time(field: Range, attempt: Attempt) -> Result:
 
 @asynccontextmanager
 async def _open_range(host: Host, baits: Baits) -> AsyncIterator[Range]:
-    field = Range(host, baits)
+    egress = Outside(baits.words).egress
+    egress.start()
+    field = Range(host, baits, egress)
     await field.pool.start()
     inheritable = os.open(baits.folder / "secret", os.O_RDONLY)
     os.set_inheritable(inheritable, True)  # noqa: FBT003  it must not reach a sandbox all the same
@@ -200,6 +205,7 @@ async def _open_range(host: Host, baits: Baits) -> AsyncIterator[Range]:
     finally:
         os.close(inheritable)
         await field.pool.stop()
+        egress.stop()
 
 
 async def _make(field: Range, attempt: Attempt) -> tuple[Verdict, str]:

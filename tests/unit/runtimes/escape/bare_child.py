@@ -22,7 +22,7 @@ PLACES = (3, 4, 9)
 ANSWER = 4
 NEW_MOUNTS, NEW_NETWORK, BIND, REMOUNT, READ_ONLY = 0x20000, 0x40000000, 4096, 32, 1
 PRIVATE = (1 << 18) | (1 << 14)
-METADATA = {"169.254.169.254": 32, "100.100.100.200": 32, "fd00:ec2::254": 128}
+METADATA = {"169.254.169.254": 32, "100.100.100.200": 32, "fd00:ec2::254": 128, "93.184.216.34": 32}
 NOBODY = 65534
 library = ctypes.CDLL(None, use_errno=True)
 
@@ -43,6 +43,13 @@ def mount_read_only(bait: dict[str, Any]) -> None:
     check(library.mount(folder, folder, None, BIND, None))
     check(library.mount(b"none", folder, None, BIND | REMOUNT | READ_ONLY, None))
     bait["read_only"] = [folder.decode()]
+
+
+def know_names(bait: dict[str, Any]) -> None:
+    hosts = Path(bait["disks"][2], "hosts")
+    names = ("public", "inside", "metadata", "changing", "friend")
+    hosts.write_text("".join(f"127.0.0.1 {name}.test\n" for name in names))
+    check(library.mount(str(hosts).encode(), b"/etc/hosts", None, BIND, None))
 
 
 def open_network() -> None:
@@ -105,6 +112,8 @@ def prepare(how: str | None, bait: dict[str, Any]) -> None:
     take_all_limits()
     if how == "mounts":
         mount_read_only(bait)
+    elif how == "names":
+        know_names(bait)
     elif how in ("network", "metadata"):
         open_network()
     elif how == "terminal":

@@ -220,3 +220,52 @@ def shared_memory_by_name(bait: Bait) -> str:
     """Read another process's shared memory in /dev/shm."""
     with open(f"/dev/shm/{bait['shm_name']}", "rb") as file:
         return find_mark(file.read(64), "its shared memory")
+
+
+@attempt(bare="names")
+def name_that_leads_inside(bait: Bait) -> str:
+    """Connect to a name whose address is the host's loopback."""
+    return _ask_name("inside.test", bait["port"])
+
+
+@attempt(bare="names")
+def name_of_the_metadata_service(bait: Bait) -> str:
+    """Connect to a name whose address is 169.254.169.254."""
+    return _ask_name("metadata.test", bait["port"])
+
+
+@attempt(bare="names", seconds=10)
+def name_that_changes(bait: Bait) -> str:
+    """Connect to a name that was public when it was checked and is loopback afterwards (DNS rebinding)."""
+    socket.getaddrinfo("changing.test", bait["port"])
+    return each(range(5), lambda _: _ask_name("changing.test", bait["port"]))
+
+
+@attempt(bare="names", network={"allow": ["inside.test"]})
+def allowed_name_that_leads_inside(bait: Bait) -> str:
+    """Connect to a name that the worker may reach, but whose address is the host's loopback."""
+    return _ask_name("inside.test", bait["port"])
+
+
+@attempt(bare="names", network={"allow": ["friend.test"]})
+def name_that_is_not_allowed(bait: Bait) -> str:
+    """Connect to a public name that is not on the worker's list."""
+    return _ask_name("public.test", bait["port"])
+
+
+@attempt(bare="metadata", network={"allow": ["friend.test"]})
+def address_that_is_not_allowed(_bait: Bait) -> str:
+    """Connect to a public address, past the worker's list of names."""
+    return _answers("93.184.216.34")
+
+
+@attempt(bare="names", network="none")
+def name_without_a_network(bait: Bait) -> str:
+    """Connect to a public name from a worker that is to have no network."""
+    return _ask_name("public.test", bait["port"])
+
+
+@attempt(bare="metadata", network="none")
+def address_without_a_network(_bait: Bait) -> str:
+    """Connect to a public address from a worker that is to have no network."""
+    return _answers("93.184.216.34")

@@ -1,5 +1,6 @@
 """Taking more of the machine than a worker has: far beyond its limits, and little of the host."""
 
+import contextlib
 import ctypes
 import mmap
 import os
@@ -79,25 +80,38 @@ def memory_shared_by_processes(_bait: Bait) -> str:
     return f"held {len(pages) // MIB} MiB"
 
 
-@attempt(memory_mb=64, ends=("out_of_memory",))
+@attempt(memory_mb=64, ends=("out_of_memory",), seconds=15)
 def memory_of_many_processes(_bait: Bait) -> str:
     """The same in twelve processes of 32 MiB each."""
+    reader, writer = os.pipe()
     children = []
     for _ in range(MEMORY_MB // 32):
         pid = os.fork()
         if not pid:
-            taken = bytearray(os.urandom(32 * MIB))
-            hold(3)
-            os._exit(len(taken) % 2)
+            taken = bytearray(b"x") * (32 * MIB)
+            os.write(writer, taken[:1])
+            signal.pause()
         children.append(pid)
-    hold(1.5)
-    for pid in children:
-        if os.waitpid(pid, os.WNOHANG) != (0, 0):
-            raise StoppedError("a child was killed")
-    for pid in children:
-        os.kill(pid, signal.SIGKILL)
-        os.waitpid(pid, 0)
-    return f"{len(children)} processes held 32 MiB each"
+    os.set_blocking(reader, False)
+    holding = 0
+    try:
+        while holding < len(children):
+            time.sleep(0.05)
+            if any(os.waitpid(pid, os.WNOHANG)[0] for pid in children):
+                raise StoppedError(f"a child was killed when {holding} held their memory")
+            with contextlib.suppress(BlockingIOError):
+                holding += len(os.read(reader, 100))
+        hold()
+    finally:
+        for pid in children:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        for pid in children:
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, 0)
+        os.close(reader)
+        os.close(writer)
+    return f"{holding} processes held 32 MiB each"
 
 
 @attempt(memory_mb=64, ends=("out_of_memory",))
