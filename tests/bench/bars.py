@@ -10,6 +10,7 @@ from typing import Final
 
 import msgspec
 
+from tests.bench.neighbours import ALONE, MISUSE
 from tests.bench.result import Throughput
 from tests.bench.results import OURS, Results
 
@@ -22,6 +23,7 @@ COLD_AIM_MS: Final = 5.0
 BARE_MS: Final = {"python": 14.0, "nodejs": 80.0, "deno": 14.0}
 MODULE_MS: Final = 5.0
 MEMORY_MIB: Final = (250.0, 120.0)
+DOUBLE: Final = 2.0
 LISTING_MS: Final = (20.0, 5.0)
 TICK_LATENESS_MS: Final = 1000.0
 IDLE_CORES: Final = 0.2
@@ -47,7 +49,8 @@ def middle(rounds: list[Throughput]) -> float:
 def bars_of(results: Results) -> list[Bar]:
     """Return every bar that something was measured for."""
     bars = [*_submit(results.submit), *_drain(results.drain), *_wait(results)]
-    return [*bars, *_cold(results), *_memory(results), *_listing(results), *_schedules(results)]
+    single = [*_cold(results), *_memory(results), *_listing(results), *_schedules(results)]
+    return [*bars, *single, *_neighbours(results)]
 
 
 def _submit(systems: Mapping[str, list[Throughput]]) -> Iterator[Bar]:
@@ -119,6 +122,15 @@ def _schedules(results: Results) -> Iterator[Bar]:
         yield _at_most("tick lateness, p99", "first", late, TICK_LATENESS_MS, "ms")
         idle = median(one.idle_cores for one in results.schedules)
         yield _at_most("idle scheduler", "first", idle, IDLE_CORES, "cores")
+
+
+def _neighbours(results: Results) -> Iterator[Bar]:
+    for one in results.neighbours:
+        alone = one[ALONE]
+        for name in MISUSE:
+            for figure in ("p50", "p99"):
+                usual, now = (getattr(latency, f"{figure}_ms") for latency in (alone, one[name]))
+                yield _at_most(f"beside misuse of {name}, {figure}", "first", now, DOUBLE * usual, "ms")
 
 
 def _peer(systems: Mapping[str, list[Throughput]], name: str, usual: float) -> tuple[float, str]:

@@ -19,6 +19,7 @@ from tests.bench.drain import measure_drain
 from tests.bench.latency import measure_wait
 from tests.bench.listing import measure_listing
 from tests.bench.memory import measure_memory
+from tests.bench.neighbours import measure_neighbours
 from tests.bench.peers import measure as peer_measure
 from tests.bench.peers.celery_peer import CeleryPeer
 from tests.bench.peers.dbos_peer import DbosPeer
@@ -39,7 +40,7 @@ PEERS: Final[dict[str, Peer]] = {
     peer.name: peer
     for peer in (DramatiqPeer(), CeleryPeer(), ProcrastinatePeer(), DbosPeer(), PgQueuerPeer())
 }
-FIGURES: Final = ("submit", "drain", "wait", "cold", "memory", "listing", "schedules")
+FIGURES: Final = ("submit", "drain", "wait", "cold", "memory", "listing", "schedules", "neighbours")
 QUIET_PERCENT: Final = 15.0
 QUIET_WAIT_SECONDS: Final = 20.0
 LOOK_SECONDS: Final = 1.0
@@ -133,6 +134,10 @@ async def _single_figures(plan: Plan, results: Results) -> None:
     if "memory" in plan.figures:
         memory = await _attempt(results, "memory", measure_memory)
         results.memory += [memory] if memory else []
+    if "neighbours" in plan.figures:
+        requests = plan.wait_requests
+        neighbours = await _attempt(results, "neighbours", lambda f: measure_neighbours(f, requests))
+        results.neighbours += [neighbours] if neighbours else []
     if "listing" in plan.figures:
         reads = (plan.stored_jobs, plan.read_requests)
         listing = await _attempt(results, "listing", lambda f: measure_listing(f, *reads))

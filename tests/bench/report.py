@@ -49,6 +49,8 @@ def _lines(results: Results, bars: Sequence[Bar]) -> Iterator[str]:
     for ticks in results.schedules:
         what = f"{ticks.schedules:,} schedules at one instant, {ticks.minutes} minutes"
         yield from _latency_table("Lateness of ticks", {what: ticks.lateness})
+    for neighbours in results.neighbours:
+        yield from _latency_table("A worker whose neighbour misuses the machine", neighbours)
     yield from _memory_table(results)
     yield from _notes(results)
 

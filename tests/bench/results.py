@@ -49,6 +49,7 @@ class Results(msgspec.Struct, kw_only=True):
     memory: list[dict[str, Memory]] = []
     listing: list[dict[str, Latency]] = []
     schedules: list[Ticks] = []
+    neighbours: list[dict[str, Latency]] = []
 
 
 def describe_machine() -> Machine:

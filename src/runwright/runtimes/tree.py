@@ -24,6 +24,7 @@ import msgspec
 
 from runwright.runtimes.egress import Door
 from runwright.runtimes.protocol import SOCKET_FD
+from runwright.runtimes.slices import USUAL, set_slice
 
 INFO_FD: Final = SOCKET_FD + 1
 BLOCK_FD: Final = SOCKET_FD + 2
@@ -108,6 +109,7 @@ class Tree:
             places |= {INFO_FD: info, BLOCK_FD: block}
         try:
             self._outer = _start(launch, places)
+            set_slice(self._outer, USUAL)
         except OSError:
             self._close_setup()
             raise
@@ -165,6 +167,7 @@ class Tree:
         except ProcessLookupError:
             return
         self.root_pid = pid
+        set_slice(pid, USUAL)
         if not self.killed:
             try:
                 self._confine(pid)
