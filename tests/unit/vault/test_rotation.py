@@ -5,10 +5,12 @@ import asyncio
 import pytest
 
 from runwright.db.pool import Pool
+from runwright.deliveries.model import SealedSecret as EndpointSeal
 from runwright.workers.vault import rotation, store
 from runwright.workers.vault.keyring import Keyring, key_id
 from runwright.workers.vault.model import SecretName
 from runwright.workers.vault.rotation import rotate
+from runwright.workers.vault.seals import EndpointSeals
 from tests.unit.vault.conftest import NEW, OLD, MakeVault
 
 RING = Keyring([NEW, OLD])
@@ -94,12 +96,56 @@ async def test_what_cannot_be_opened_is_told_and_stays(make_vault: MakeVault, da
     assert await make_vault(b"x" * 32).reveal("ten_z", ["FOREIGN"]) == {"FOREIGN": "value-of-it"}
 
 
+async def make_endpoint(db: Pool, endpoint_id: str, *secrets: str) -> None:
+    await db.execute(
+        "INSERT INTO endpoints (id, tenant_id, style, url, events, patterns, status, created_by, created_at,"
+        " updated_at) VALUES ($1, 'ten_a', 'ava', 'https://h', '{}', '{}', 'active', 'usr_1', now(), now())",
+        endpoint_id,
+    )
+    for number, secret in enumerate(secrets):
+        sealed = EndpointSeals(Keyring([OLD])).seal("ten_a", endpoint_id, secret)
+        await db.execute(
+            "INSERT INTO endpoint_secrets (endpoint_id, number, key_id, sealed) VALUES ($1, $2, $3, $4)",
+            endpoint_id,
+            number,
+            sealed.key_id,
+            sealed.sealed,
+        )
+
+
+async def test_what_endpoints_sign_with_moves_too(make_vault: MakeVault, database: Pool) -> None:
+    await fill(make_vault, 1)
+    for n in range(5):
+        await make_endpoint(database, f"wh_{n}", f"first-{n}", f"second-{n}")
+    assert await rotation.count_by_key(database) == {key_id(OLD): 11}
+    assert (await rotate(database, RING, batch=2)).resealed == 11
+    assert await rotation.count_by_key(database) == {key_id(NEW): 11}
+    rows = await database.fetch("SELECT * FROM endpoint_secrets ORDER BY endpoint_id, number")
+    opened = [
+        EndpointSeals(Keyring([NEW])).open(
+            "ten_a", row["endpoint_id"], EndpointSeal(row["key_id"], row["sealed"])
+        )
+        for row in rows
+    ]
+    assert opened == [f"{which}-{n}" for n in range(5) for which in ("first", "second")]
+
+
+async def test_endpoints_whose_key_is_lost_are_paused_and_say_why(database: Pool) -> None:
+    await make_endpoint(database, "wh_1", "first", "second")
+    assert await rotation.discard(database, key_id(OLD)) == [SecretName("ten_a", "wh_1")]
+    row = await database.fetchrow("SELECT status, status_reason FROM endpoints")
+    assert row is not None
+    assert row["status"] == "paused"
+    assert "set another one" in row["status_reason"]
+    assert await rotation.count_by_key(database) == {}
+
+
 async def test_the_values_of_a_lost_key_can_be_given_up_by_its_id(
     make_vault: MakeVault, database: Pool
 ) -> None:
     await fill(make_vault, 3)
     await make_vault(NEW).put("ten_0", "KEPT", "value-of-it")
     assert await store.count_by_key(database) == {key_id(OLD): 3, key_id(NEW): 1}
-    gone = await store.discard_sealed_with(database, key_id(OLD))
+    gone = await rotation.discard(database, key_id(OLD))
     assert gone == [SecretName("ten_0", "S0"), SecretName("ten_0", "S2"), SecretName("ten_1", "S1")]
     assert await make_vault(NEW).reveal("ten_0", ["KEPT"]) == {"KEPT": "value-of-it"}
