@@ -19,6 +19,7 @@ async def score(indicator: str) -> dict:
 async def handler(input: dict, env: dict) -> dict:
     incident = input["incident_id"]
     print(f"Fetching incident {incident}")
+    print(f"Signing in to Slack with {env['SLACK_BOT_TOKEN']}")  # the log shows ***
     indicators = input.get("indicators", [f"{incident}.example.net", "198.51.100.7", "invoice.pdf.exe"])
     scored = await asyncio.gather(*(score(indicator) for indicator in indicators))
     worst = max(scored, key=lambda one: one["score"])

@@ -22,6 +22,8 @@ class Example(msgspec.Struct, frozen=True):
     source: str
     worker: dict[str, Any]
     job: dict[str, Any]
+    secrets: dict[str, str] = {}
+    """Set first, where the tenant has none of that name."""
 
 
 EXAMPLES: Final = (
@@ -46,8 +48,13 @@ EXAMPLES: Final = (
             "timeout_seconds": 120,
             "max_retries": 1,
             "config": {"SLACK_CHANNEL": "#security-ops", "MIN_SEVERITY": "high"},
+            "secrets": ["SLACK_BOT_TOKEN", "VIRUSTOTAL_API_KEY"],
         },
         {"priority": 2, "input": {"incident_id": "inc_01hxyz", "channel": "#security-ops"}},
+        {
+            "SLACK_BOT_TOKEN": "a-token-for-the-demonstration",
+            "VIRUSTOTAL_API_KEY": "another-one-for-the-demonstration",
+        },
     ),
 )
 
@@ -89,6 +96,7 @@ class _Demo:
 
     def _run(self, example: Example) -> None:
         self.console.rule(f"[bold]{example.worker['name']}[/bold] ({example.worker['runtime']})")
+        self._set_secrets(example.secrets)
         worker_id = self._worker(example)
         body = {"worker_id": worker_id, **example.job}
         self._print_curl("POST", "/v1/ava/jobs", body)
@@ -101,6 +109,14 @@ class _Demo:
             self.console.print(
                 f"  {line['ts']} {line['level']:5} {line['msg']}", markup=False, soft_wrap=True
             )
+
+    def _set_secrets(self, secrets: dict[str, str]) -> None:
+        """Set what is not set yet; values of the user's own stay."""
+        known = {secret["name"] for secret in self._call("GET", "/v1/ava/secrets?per_page=100")}
+        for name, value in secrets.items():
+            if name not in known:
+                self._print_curl("PUT", f"/v1/ava/secrets/{name}", {"value": value})
+                self._call("PUT", f"/v1/ava/secrets/{name}", {"value": value})
 
     def _worker(self, example: Example) -> str:
         """Return the example's worker, made now or by an earlier demonstration."""
