@@ -191,13 +191,19 @@ async def test_the_third_upload_of_a_tenant_waits_and_does_not_hold_up_another(e
         archive = zip_of({"main.py": "x"})
         kind = {"content-type": "application/zip", "content-length": str(len(archive))}
         for line in lines[:2]:
-            line.send("POST", f"/v1/ava/workers/{mine}/deploy", archive[:10], **kind)
+            line.send("POST", f"/v1/ava/workers/{mine}/deploy", **kind, expect="100-continue")
+            await line.reader.readuntil(b"100 Continue\r\n\r\n")  # it is being received
         lines[2].send("POST", f"/v1/ava/workers/{mine}/deploy", archive, **kind)
         lines[3].send("POST", f"/v1/ava/workers/{theirs}/deploy", archive, **kind | other)
-        assert (await lines[3].answer())[0] == 201
-        for line in lines[:2]:
-            assert (await line.answer())[0] == 408
-        assert (await lines[2].answer())[0] == 201
+        answered: list[tuple[int, int]] = []
+
+        async def note(number: int) -> None:
+            answered.append((number, (await lines[number].answer())[0]))
+
+        await asyncio.gather(*map(note, range(4)))
+        assert sorted(answered) == [(0, 408), (1, 408), (2, 201), (3, 201)]
+        assert answered.index((2, 201)) > min(answered.index((0, 408)), answered.index((1, 408)))
+        assert answered[0] == (3, 201)
 
 
 async def test_not_ready_is_503(connection: Connection) -> None:

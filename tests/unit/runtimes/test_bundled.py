@@ -299,6 +299,17 @@ async def test_the_mounted_folders_cannot_be_written(stage: Stage, place: Path) 
     assert [path.name for path in place.iterdir()] == ["main.py"]
 
 
+async def test_code_in_folders_gets_a_sandbox_of_its_own_and_leaves_the_stock(
+    make_stage: MakeStage, place: Path
+) -> None:
+    stage = await make_stage(prebooted={"shell": 1})
+    blank = {"shell": {"blank": 1}}
+    await stage.eventually(lambda: stage.pool.stats().sandboxes == blank)
+    played = await run(stage, "shell", "main.sh", write(place, {"main.sh": "echo 5\n"}))
+    assert played.output == 5
+    assert stage.pool.stats().sandboxes == {"shell": {"blank": 1, "idle": 1}}
+
+
 async def test_a_sandbox_sees_no_other_bundle(stage: Stage, place: Path) -> None:
     source = "import os\ndef handler(input, env):\n    return [sorted(os.listdir('/app')), os.listdir('/app/code')]\n"
     write(place / "theirs", {"secret": "x"})
