@@ -7,6 +7,9 @@ of them the server gets a second to pre-boot a sandbox again. The clock runs ove
 deno and wasm are kept in stock only where one of their workers ran lately, so one has run before;
 what that very first one costs stands in the table as well. A wasm worker is measured twice:
 with a module that nobody has compiled yet, and another worker with the same module.
+
+Workers with a bundle are new to the machine as well: the files are fetched and unpacked, and the
+sandbox, which mounts them, is booted for the job.
 """
 
 import asyncio
@@ -21,6 +24,7 @@ from tests.bench.connection import Connection
 from tests.bench.latency import check_completed
 from tests.bench.result import Latency
 from tests.bench.server import NOOP, Server, make_worker, run_jobs, serving
+from tests.contract.bundles import zip_of
 
 REFILL_SECONDS: Final = 1.0
 STOCK_SECONDS: Final = 5.0
@@ -28,6 +32,7 @@ DENO: Final = "export default async (): Promise<number> => 1\n"
 SOURCES: Final = {**NOOP, "deno": DENO}
 EMPTY: Final = "empty.ts"
 BARE: Final = {"python": ["-c", "pass"], "nodejs": ["-e", "0"], "deno": ["run", EMPTY]}
+ENTRYPOINTS: Final = {"python": "main.py", "nodejs": "index.js"}
 COMMENT: Final = {"python": "#", "nodejs": "//", "deno": "//"}
 MODULE: Final = Path(__file__).parents[1] / "e2e" / "wasm" / "statistics.wasm"
 NUMBERS: Final = {"numbers": [3, 1, 2]}
@@ -41,6 +46,10 @@ async def measure_cold(folder: Path, workers: int) -> dict[str, Latency]:
             run_jobs(connection, make_worker(connection), 20)
             for runtime in NOOP:
                 figures[runtime] = Latency.of(await _first_jobs(connection, runtime, workers))
+            for runtime in NOOP:
+                figures[f"{runtime}, a bundle"] = Latency.of(
+                    await _first_bundles(connection, runtime, workers)
+                )
             figures["deno, the very first"] = Latency.of(await _first_jobs(connection, "deno", 1))
             await asyncio.sleep(STOCK_SECONDS)
             figures["deno"] = Latency.of(await _first_jobs(connection, "deno", workers))
@@ -59,6 +68,16 @@ async def _first_jobs(connection: Connection, runtime: str, workers: int) -> lis
     for number in range(workers):
         source = f"{SOURCES[runtime]}{COMMENT[runtime]} {number}\n"
         seconds.append(await _first_job(connection, runtime, source, {}))
+    return seconds
+
+
+async def _first_bundles(connection: Connection, runtime: str, workers: int) -> list[float]:
+    seconds = []
+    for number in range(workers):
+        worker = make_worker(connection, runtime)
+        bundle = zip_of({ENTRYPOINTS[runtime]: NOOP[runtime], "number.txt": str(number)})
+        connection.call("POST", f"/v1/ava/workers/{worker}/deploy", bundle, kind="application/zip")
+        seconds.append(await _first_job_of(connection, worker, {}))
     return seconds
 
 
@@ -88,7 +107,11 @@ def _module(number: int) -> str:
 async def _first_job(
     connection: Connection, runtime: str, source: str, job_input: dict[str, list[int]]
 ) -> float:
-    body = {"worker_id": make_worker(connection, runtime, source=source), "input": job_input}
+    return await _first_job_of(connection, make_worker(connection, runtime, source=source), job_input)
+
+
+async def _first_job_of(connection: Connection, worker: str, job_input: dict[str, list[int]]) -> float:
+    body = {"worker_id": worker, "input": job_input}
     request = connection.address.render("POST", "/v1/ava/jobs?wait=10", body)
     await asyncio.sleep(REFILL_SECONDS)
     began = time.perf_counter()

@@ -19,13 +19,15 @@ class Address(msgspec.Struct, frozen=True):
     port: int
     headers: dict[str, str]
 
-    def render(self, method: str, target: str, body: object = None) -> bytes:
-        """Return a whole request as bytes."""
-        content = b"" if body is None else msgspec.json.encode(body)
+    def render(
+        self, method: str, target: str, body: object = None, *, kind: str = "application/json"
+    ) -> bytes:
+        """Return a whole request as bytes; a body that is bytes is sent as it is."""
+        content = b"" if body is None else body if isinstance(body, bytes) else msgspec.json.encode(body)
         lines = [f"{method} {target} HTTP/1.1", f"host: {self.host}:{self.port}"]
         lines += [f"{name}: {value}" for name, value in self.headers.items()]
         if content:
-            lines += ["content-type: application/json", f"content-length: {len(content)}"]
+            lines += [f"content-type: {kind}", f"content-length: {len(content)}"]
         return "\r\n".join([*lines, "", ""]).encode() + content
 
 
@@ -58,9 +60,9 @@ class Connection:
             received += more
         return int(received[9:12]), received[received.index(b"\r\n\r\n") + 4 : size]
 
-    def call(self, method: str, target: str, body: object = None) -> Any:  # noqa: ANN401  JSON of any shape
-        """Send JSON, get JSON; raise unless the answer is a success."""
-        status, content = self.exchange(self.address.render(method, target, body))
+    def call(self, method: str, target: str, body: object = None, *, kind: str = "application/json") -> Any:  # noqa: ANN401  JSON of any shape
+        """Send JSON (or bytes of another kind), get JSON; raise unless the answer is a success."""
+        status, content = self.exchange(self.address.render(method, target, body, kind=kind))
         if status >= 300:
             raise AnswerError(f"{method} {target}: {status} {content[:500].decode(errors='replace')}")
         return json.loads(content)

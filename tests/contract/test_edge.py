@@ -191,7 +191,7 @@ async def test_the_third_upload_of_a_tenant_waits_and_does_not_hold_up_another(e
         archive = zip_of({"main.py": "x"})
         kind = {"content-type": "application/zip", "content-length": str(len(archive))}
         for line in lines[:2]:
-            line.send("POST", f"/v1/ava/workers/{mine}/deploy", **kind, expect="100-continue")
+            line.send("POST", f"/v1/ava/workers/{mine}/deploy", b"", **kind, expect="100-continue")
             await line.reader.readuntil(b"100 Continue\r\n\r\n")  # it is being received
         lines[2].send("POST", f"/v1/ava/workers/{mine}/deploy", archive, **kind)
         lines[3].send("POST", f"/v1/ava/workers/{theirs}/deploy", archive, **kind | other)
