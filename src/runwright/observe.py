@@ -19,6 +19,10 @@ _QUIET: Final = frozenset(
 _WARNINGS: Final = frozenset(
     {
         "attempt_not_prepared",
+        "build_interrupted",
+        "build_lost",
+        "build_not_recorded",
+        "build_not_renewed",
         "definition_not_read",
         "delivery_not_settled",
         "delivery_outcome_refused",
@@ -29,6 +33,7 @@ _WARNINGS: Final = frozenset(
         "executor_records_given_up",
         "job_result_refused",
         "jobs_rescued",
+        "layer_for_other_platform",
         "lease_not_renewed",
         "loop_pass_failed",
         "record_failed",

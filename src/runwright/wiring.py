@@ -38,7 +38,8 @@ from runwright.engine.deliverer import Deliverer
 from runwright.engine.executor import Executor, ExecutorSettings
 from runwright.engine.files import CachedFiles
 from runwright.engine.installer import Installer
-from runwright.engine.preparation import LoadError, Preparation
+from runwright.engine.layers import HostLayers
+from runwright.engine.preparation import Preparation
 from runwright.engine.promoter import Promoter
 from runwright.engine.pruner import Pruner, Retention
 from runwright.engine.reaper import Reaper
@@ -78,7 +79,6 @@ from runwright.workers.bundles.reader import BundleReader
 from runwright.workers.deployments import Deployments
 from runwright.workers.layers.manifest import wants_layer
 from runwright.workers.layers.service import Builds
-from runwright.workers.layers.store import fetch_layer
 from runwright.workers.service import Workers
 from runwright.workers.vault.keyring import Keyring
 from runwright.workers.vault.keys import key_source, load_keyring
@@ -353,24 +353,19 @@ async def _start_builder(
 
 async def _open_files(f: Foundation, stack: AsyncExitStack) -> CachedFiles:
     """Return the files of versions on this machine."""
-    platforms = {platform_of(interpreter) for interpreter in f.host.interpreters.values()}
-
-    async def layer_digest(key: str) -> str | None:
-        layer = await fetch_layer(f.db, key=key)
-        if layer is not None and layer.platform not in platforms:
-            raise LoadError(
-                f"The dependencies were installed for {layer.platform}, which this executor does not have;"
-                " deploy again."
-            )
-        return layer.digest if layer else None
-
+    layers = HostLayers(
+        f.db,
+        platforms=frozenset(platform_of(interpreter) for interpreter in f.host.interpreters.values()),
+        on_building=_tell_nobody,
+        notice=f.notice,
+    )
     cache = FolderCache(
         f.db,
         root=_cache_dir(f.settings),
         limit_bytes=f.settings.cache_limit_bytes,
         limits={"bundles": _bundle_limits(f.settings), "layers": LAYER_LIMITS},
     )
-    files = CachedFiles(cache, layer_digest, notice=f.notice)
+    files = CachedFiles(cache, layers.digest, notice=f.notice)
     stack.push_async_callback(files.stop)
     await files.start()
     return files
@@ -489,7 +484,14 @@ async def _start_http(
     reader = BundleReader(db, limits=_bundle_limits(settings), spool_dir=spool_dir, wants_layer=wants_layer)
     reporter = HealthReporter(db, host=f.host, executor=executor, draining=stop.asked.is_set)
     services = Services(
-        workers=Workers(db, reader, clock=f.clock, on_deprecated=end_deprecated, on_event=f.hints.appended),
+        workers=Workers(
+            db,
+            reader,
+            clock=f.clock,
+            on_deprecated=end_deprecated,
+            on_building=on_building,
+            on_event=f.hints.appended,
+        ),
         deployments=Deployments(db, reader, clock=f.clock, on_building=on_building),
         vault=_open_vault(f, db, stack),
         jobs=jobs,

@@ -118,7 +118,7 @@ class Installer:
             bundle=str(folder) if manifest.needs_bundle else None,
             entrypoint=build.entrypoint,
         )
-        log.note(f"installing with {tool.version} for {tool.platform}")
+        log.note(f"installing with {tool.version} for {tool.platform} from {tool.registry.url}")
         with tempfile.TemporaryFile(dir=self._spool_dir) as tar:
             await self._workshop.run(order, mounts=mounts, registry=tool.registry, result=tar, log=log)
             tar.seek(0)

@@ -15,6 +15,8 @@ from runwright.core.roles import Caller, Role
 from runwright.db.pool import Pool as Database
 from runwright.engine.builder import ATTEMPTS, Builder
 from runwright.engine.installer import Installer
+from runwright.engine.layers import HostLayers, LayerOnItsWayError
+from runwright.engine.preparation import LoadError
 from runwright.runtimes.building.tools import Sources, Toolbox
 from runwright.runtimes.building.workshop import Limits as InstallLimits
 from runwright.runtimes.building.workshop import Workshop
@@ -436,7 +438,7 @@ async def test_a_host_that_cannot_install_is_no_fault_of_the_version_at_first(ya
     assert "nonsense" not in error, "what is wrong with the host is for its operator"
     interrupted = [facts for name, facts in yard.noticed if name == "build_interrupted"]
     assert [facts["attempt"] for facts in interrupted] == [1, 2, 3]
-    assert "nonsense" in str(interrupted[0]["error"])
+    assert "not an http or https URL" in str(interrupted[0]["error"])
 
 
 async def test_a_host_without_a_sandbox_leaves_others_time_and_then_says_why(yard: Yard) -> None:
@@ -476,6 +478,42 @@ async def test_tenants_take_turns(yard: Yard) -> None:
 async def test_only_runtimes_of_this_host_are_claimed(yard: Yard) -> None:
     await yard.deploy(await yard.worker(), {"requirements.txt": "x"})
     assert await yard.builds().claim(["nodejs"]) is None
+
+
+async def test_a_layer_for_interpreters_that_are_gone_is_installed_anew(yard: Yard) -> None:
+    yard.registry.add_wheel("upgraded", "1.0", "")
+    worker = await yard.worker()
+    version = await yard.deploy(worker, {"requirements.txt": "upgraded"})
+    await yard.builder().start()
+    _, _, key = await yard.ended(worker, version)
+    assert key is not None
+    mine = await yard.builds().layer(key)
+    assert mine is not None
+    woken: list[int] = []
+    layers = HostLayers(
+        yard.db,
+        platforms=frozenset({mine.platform}),
+        on_building=lambda: woken.append(1),
+        notice=yard.notice,
+    )
+    assert await layers.digest(key) == mine.digest
+    assert await layers.digest("no such layer") is None
+    # As if it had been built before an upgrade.
+    await yard.db.execute("UPDATE layers SET key = 'before', platform = 'cpython-3.1' WHERE key = $1", key)
+    await yard.db.execute("UPDATE worker_versions SET layer_key = 'before' WHERE layer_key = $1", key)
+    with pytest.raises(LoadError, match=r"cpython-3\.1"):
+        await layers.digest("before")  # built a moment ago: executors that differ shall not fight over it
+    await yard.db.execute("UPDATE builds SET ended_at = ended_at - interval '1 hour'")
+    revision = await yard.db.fetchval("SELECT revision FROM workers WHERE id = $1", worker.id)
+    with pytest.raises(LayerOnItsWayError):
+        await layers.digest("before")
+    assert woken
+    assert await yard.serving(worker) == version
+    status, error, again = await yard.ended(worker, version)
+    assert (status, error, again) == ("ready", None, key)
+    assert await yard.serving(worker) == version
+    after = await yard.db.fetchval("SELECT revision FROM workers WHERE id = $1", worker.id)
+    assert after > revision, "executors hear of it by the revision"
 
 
 async def test_a_change_meanwhile_is_not_undone(yard: Yard) -> None:

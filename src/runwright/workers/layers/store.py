@@ -145,6 +145,8 @@ async def lock_worker_of_build(db: PoolConnection, build: Build) -> None:
 async def mark_ready(db: PoolConnection, build: Build, *, layer_key: str | None, now: datetime) -> bool:
     """Make a version ready; it serves from now on, unless something newer was settled. Tells whether it does.
 
+    One that serves already was built again for other interpreters; executors are to read it anew.
+
     Within the caller's transaction, which holds the worker's row.
     """
     entrypoint = await db.fetchval(
@@ -160,9 +162,10 @@ async def mark_ready(db: PoolConnection, build: Build, *, layer_key: str | None,
         return False
     row = await db.fetchrow(
         """
-        UPDATE workers SET version = $2, settled_version = $2, entrypoint = $3, revision = revision + 1,
-            updated_at = greatest(updated_at, $4)
-        WHERE id = $1 AND settled_version < $2 AND status <> 'deprecated' RETURNING tenant_id
+        UPDATE workers SET version = $2, settled_version = greatest(settled_version, $2), entrypoint = $3,
+            revision = revision + 1, updated_at = greatest(updated_at, $4)
+        WHERE id = $1 AND (settled_version < $2 OR version = $2) AND status <> 'deprecated'
+        RETURNING tenant_id
         """,
         build.worker_id,
         build.version,
@@ -175,6 +178,41 @@ async def mark_ready(db: PoolConnection, build: Build, *, layer_key: str | None,
     if worker is not None:
         await append_worker_event(db, worker, "worker.updated")
     return True
+
+
+async def build_again(db: Database, *, layer_key: str, quiet_seconds: float) -> bool:
+    """Have the versions that serve with a layer built again, as its platform is gone; they go on serving.
+
+    Tells whether any is being built. One whose last build ended within `quiet_seconds` is left alone:
+    where executors differ, each would have it built for itself, again and again.
+    """
+    async with db.acquire() as connection, connection.transaction():
+        rows = await connection.fetch(
+            """
+            SELECT v.worker_id, v.version, v.status
+            FROM worker_versions v JOIN workers w ON w.id = v.worker_id AND w.version = v.version
+            WHERE v.layer_key = $1 ORDER BY v.worker_id FOR UPDATE OF w
+            """,
+            layer_key,
+        )
+        begun = await connection.fetch(
+            """
+            WITH again AS (
+                UPDATE builds b SET attempt = 0, lease_expires_at = NULL
+                FROM worker_versions v
+                WHERE v.worker_id = b.worker_id AND v.version = b.version AND v.status = 'ready'
+                  AND b.worker_id = ANY($1) AND v.layer_key = $2
+                  AND b.ended_at < now() - make_interval(secs => $3)
+                RETURNING b.worker_id, b.version
+            )
+            UPDATE worker_versions v SET status = 'building' FROM again
+            WHERE v.worker_id = again.worker_id AND v.version = again.version RETURNING v.version
+            """,
+            [row["worker_id"] for row in rows],
+            layer_key,
+            quiet_seconds,
+        )
+    return bool(begun) or any(row["status"] == "building" for row in rows)
 
 
 async def mark_failed(db: PoolConnection, build: Build, *, reason: str) -> None:
