@@ -69,6 +69,11 @@ class OutgoingClient:
         self._idle: dict[Line, deque[_Idle]] = {}
         self._stopped = False
 
+    @property
+    def idle_connections(self) -> int:
+        """How many connections wait for their next use."""
+        return sum(map(len, self._idle.values()))
+
     async def stop(self) -> None:
         """Close idle connections; those under way are closed when their exchange is over."""
         self._stopped = True

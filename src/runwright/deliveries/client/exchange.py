@@ -19,6 +19,9 @@ import msgspec
 
 HEAD_BYTES: Final = 64 * 1024
 _SPARE_BYTES: Final = 64 * 1024
+_PIECE_BYTES: Final = 16 * 1024
+"""What is read at once is looked at in pieces, so that a short head before a long body has its own bound."""
+
 _FIRST_FINAL_STATUS: Final = 200
 
 
@@ -104,12 +107,18 @@ class Exchange(asyncio.Protocol):
         if self._end is None or self._end.done():
             self.close()  # nobody asked
             return
-        self._received += len(data)
+        for start in range(0, len(data), _PIECE_BYTES):
+            self._take(data[start : start + _PIECE_BYTES])
+
+    def _take(self, piece: bytes) -> None:
+        if self.closed:
+            return
+        self._received += len(piece)
         if self._received > (HEAD_BYTES if self._in_head else self._limit):
             self._fail(ExchangeError("The answer is too large."))
             return
         try:
-            self._parser.feed_data(data)
+            self._parser.feed_data(piece)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self._fail(ExchangeError("The answer is not HTTP."))
 
@@ -134,6 +143,10 @@ class Exchange(asyncio.Protocol):
         self.close()
 
     # --- what the parser finds -----------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        if self._end is not None and self._end.done():
+            self.close()  # another answer that nobody asked for
 
     def on_headers_complete(self) -> None:
         status = self._parser.get_status_code()
