@@ -61,14 +61,16 @@ class Receiver:
             self._arrived.notify_all()
         return self.answer(request)
 
-    def wait_for(self, count: int, path: str | None = None) -> list[Received]:
+    def wait_for(
+        self, count: int, path: str | None = None, *, seconds: float = WAIT_SECONDS
+    ) -> list[Received]:
         """Wait until that many have come (to the path), and return them."""
 
         def come() -> list[Received]:
             return [one for one in self.received if path in {None, one.path}]
 
         with self._arrived:
-            assert self._arrived.wait_for(lambda: len(come()) >= count, WAIT_SECONDS), (count, len(come()))
+            assert self._arrived.wait_for(lambda: len(come()) >= count, seconds), (count, len(come()))
             return come()
 
 

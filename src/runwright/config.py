@@ -176,6 +176,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     retention_ticks_days: Annotated[
         Days, Meta(description="What became of a schedule's firings is kept this long.")
     ] = 90.0
+    retention_events_days: Annotated[
+        Days, Meta(description="Events and their deliveries to webhooks are kept this long.")
+    ] = 30.0
     webhook_trusted: Annotated[
         tuple[str, ...],
         Meta(

@@ -157,6 +157,7 @@ async def serve(settings: Settings) -> int:
                 jobs_days=settings.retention_jobs_days,
                 logs_days=settings.retention_logs_days,
                 ticks_days=settings.retention_ticks_days,
+                events_days=settings.retention_events_days,
             ),
             clock=foundation.clock,
             notice=foundation.notice,

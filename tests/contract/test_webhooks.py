@@ -294,6 +294,22 @@ def test_a_worker_is_told_as_it_was_when_it_happened(caller: Api, receiver: Rece
     }
 
 
+def test_a_skipped_firing_is_told_with_its_schedule_and_its_tick(caller: Api, receiver: Receiver) -> None:
+    """The clock cannot be moved here; a schedule that fires each minute is waited for."""
+    caller.make_webhook(url=receiver.url, events=["ava.schedule.*"], secret="s")
+    worker = caller.make_worker()
+    schedule = caller.make_schedule(worker["id"], cron="* * * * *")
+    data_of(caller.patch(f"/workers/{worker['id']}", {"status": "paused"}))
+    [request] = receiver.wait_for(1, seconds=70)
+    body = verify(request, "s")
+    assert body["type"] == "ava.schedule.skipped"
+    assert body["data"].keys() == schedule.keys() | {"tick"}
+    assert body["data"]["id"] == schedule["id"]
+    [tick] = caller.get(f"/schedules/{schedule['id']}/ticks").json()["data"]
+    assert body["data"]["tick"] == tick
+    assert tick["reason"] == "worker_paused"
+
+
 def test_what_nobody_subscribed_to_is_not_told_nor_what_is_another_tenants(
     caller: Api, receiver: Receiver
 ) -> None:

@@ -14,7 +14,9 @@ import msgspec
 from runwright.core.clock import Clock
 from runwright.core.notices import Notice
 from runwright.db.pool import Database
+from runwright.deliveries.store.history import forget_deliveries, sweep_deliveries_of_deleted
 from runwright.engine.loop import PassLoop
+from runwright.events.store import forget_events
 from runwright.jobs.store.prune import forget_jobs, forget_logs
 from runwright.jobs.store.submit import forget_idempotency_keys
 from runwright.schedules.store.ticks import forget_ticks
@@ -25,6 +27,8 @@ Forget = Callable[[datetime], Awaitable[int]]
 PAUSE_SECONDS: Final = 60.0
 _BREATH_SECONDS: Final = 0.05
 _BATCH: Final = 500
+_EVENTS_OUTLIVE: Final = timedelta(days=1)
+"""An event stays longer than the deliveries that tell it."""
 
 
 class Retention(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,6 +39,8 @@ class Retention(msgspec.Struct, frozen=True, kw_only=True):
     logs_days: float
     """Logs of ended jobs."""
     ticks_days: float
+    events_days: float
+    """Events, and deliveries of them."""
 
 
 class Pruner:
@@ -48,6 +54,13 @@ class Pruner:
             "idempotency_keys": lambda now: forget_idempotency_keys(db, now=now, limit=_BATCH),
             "jobs": lambda now: forget_jobs(db, before=now - _days(retention.jobs_days), limit=_BATCH),
             "logs": lambda now: forget_logs(db, before=now - _days(retention.logs_days), limit=_BATCH),
+            "deliveries": lambda now: forget_deliveries(
+                db, before=now - _days(retention.events_days), limit=_BATCH
+            ),
+            "deliveries of deleted webhooks": lambda _: sweep_deliveries_of_deleted(db, limit=_BATCH),
+            "events": lambda now: forget_events(
+                db, before=now - _days(retention.events_days) - _EVENTS_OUTLIVE, limit=_BATCH
+            ),
             "ticks": lambda now: forget_ticks(db, before=now - _days(retention.ticks_days), limit=_BATCH),
         }
         self.loop = PassLoop("pruner", self._make_pass, notice=notice)

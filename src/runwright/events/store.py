@@ -95,3 +95,19 @@ async def take_wanted(db: PoolConnection, *, limit: int) -> Sequence[Wanted]:
         )
         for row in rows
     ]
+
+
+async def forget_events(db: Database, *, before: datetime, limit: int) -> int:
+    """Delete up to `limit` events from before a time, from the oldest on; returns how many."""
+    rows = await db.fetch(
+        """
+        DELETE FROM events WHERE position = ANY (ARRAY(
+            SELECT position FROM (SELECT position, created_at FROM events ORDER BY position LIMIT $2) oldest
+            WHERE created_at < $1
+              AND NOT EXISTS (SELECT FROM event_queue q WHERE q.position = oldest.position)
+        )) RETURNING 1
+        """,
+        before,
+        limit,
+    )
+    return len(rows)

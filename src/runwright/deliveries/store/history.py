@@ -6,6 +6,7 @@ from typing import Final
 
 from asyncpg import Record
 
+from runwright.core.ids import floor_id
 from runwright.core.paging import EXACT_COUNT_LIMIT, Listing, PageRequest
 from runwright.db.pool import Database, PoolConnection
 from runwright.deliveries.model import Attempt, Delivery, DeliveryStatus, Outcome
@@ -183,6 +184,27 @@ async def sweep_deliveries_of_deleted(db: Database, *, limit: int) -> int:
         )
         SELECT count(*) FROM gone
         """,
+        limit,
+    )
+    return deleted
+
+
+async def forget_deliveries(db: Database, *, before: datetime, limit: int) -> int:
+    """Delete up to `limit` deliveries that were made before a time, whatever became of them."""
+    deleted: int = await db.fetchval(
+        """
+        WITH old AS (
+            SELECT id FROM deliveries WHERE id < $1 ORDER BY id LIMIT $2
+        ), unqueued AS (
+            DELETE FROM delivery_queue q USING old o WHERE q.delivery_id = o.id
+        ), untried AS (
+            DELETE FROM delivery_attempts a USING old o WHERE a.delivery_id = o.id
+        ), gone AS (
+            DELETE FROM deliveries d USING old o WHERE d.id = o.id RETURNING 1
+        )
+        SELECT count(*) FROM gone
+        """,
+        floor_id("whd", before),
         limit,
     )
     return deleted

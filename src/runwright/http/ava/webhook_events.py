@@ -1,8 +1,8 @@
 """AVA's names for events, and the bodies and headers of its webhooks.
 
 An event's body is rebuilt whenever it is sent, from what never changes: a job that has ended; what
-was asked of one that was queued or started, with the facts of its event; a worker as its event
-kept it. So a body is the same at every attempt and nothing is stored twice.
+was asked of one that was queued or started, with the facts of its event; a worker or a schedule as its
+event kept it. So a body is the same at every attempt and nothing is stored twice.
 """
 
 from collections.abc import Iterable, Sequence
@@ -16,11 +16,13 @@ from runwright.db.batch import Batcher
 from runwright.db.pool import Database
 from runwright.deliveries.service import TEST_EVENT
 from runwright.events.model import Event
+from runwright.http.ava.schedule_shapes import schedule_wire, tick_wire
 from runwright.http.ava.shapes import job_wire, time_wire, worker_wire
-from runwright.http.ava.wire import JobWire, WorkerWire
+from runwright.http.ava.wire import JobWire, ScheduleWire, TickWire, WorkerWire
 from runwright.http.checks import Problem
 from runwright.jobs.model import Job
 from runwright.jobs.store.read import fetch_jobs_by_key
+from runwright.schedules.model import Schedule, Tick
 from runwright.workers.facts import worker_of
 from runwright.workers.store import fetch_sources
 
@@ -59,6 +61,19 @@ class TestData(msgspec.Struct, frozen=True):
 
     webhook_id: str
     message: str = "This is a test of the webhook."
+
+
+class ScheduleEventWire(ScheduleWire, frozen=True, kw_only=True):
+    """A schedule as it was before a tick was judged, and that tick."""
+
+    tick: TickWire
+
+
+class _Told(msgspec.Struct, frozen=True):
+    """What the event of a tick keeps."""
+
+    schedule: Schedule
+    tick: Tick
 
 
 class _Facts(msgspec.Struct, frozen=True):
@@ -122,7 +137,7 @@ class AvaStyle:
             ("webhook-signature", " ".join(signatures)),
         ]
 
-    async def _data(self, event: Event) -> JobWire | WorkerWire | TestData | msgspec.Raw | None:
+    async def _data(self, event: Event) -> JobWire | WorkerWire | ScheduleEventWire | TestData | None:
         if event.type == TEST_EVENT:
             return TestData(event.subject_id)
         family = event.type.partition(".")[0]
@@ -133,11 +148,18 @@ class AvaStyle:
             worker = worker_of(event, None)
             key = (worker.id, worker.version)
             return worker_wire(worker_of(event, (await fetch_sources(self._db, [key])).get(key)))
-        return event.data  # kept in the form of the wire
+        return None if event.data is None else _schedule_wire(event.data)
 
     async def _read_jobs(self, keys: Sequence[tuple[str, str]]) -> Sequence[Job | None]:
         found = await fetch_jobs_by_key(self._db, list(dict.fromkeys(keys)))
         return [found.get(key) for key in keys]
+
+
+def _schedule_wire(data: msgspec.Raw) -> ScheduleEventWire:
+    told = msgspec.json.decode(data, type=_Told)
+    schedule = schedule_wire(told.schedule)
+    values = {name: getattr(schedule, name) for name in ScheduleWire.__struct_fields__}
+    return ScheduleEventWire(**values, tick=tick_wire(told.tick))
 
 
 def _as_it_was(job: Job, event: Event) -> Job:

@@ -11,6 +11,7 @@ from runwright.core.ids import floor_id, time_of
 from runwright.core.paging import EXACT_COUNT_LIMIT, Listing, PageRequest
 from runwright.core.ticks import TickReason, TickStatus
 from runwright.db.pool import Database, PoolConnection
+from runwright.events.append import appended, wanted
 from runwright.schedules.model import Schedule, Tick
 from runwright.schedules.store.definitions import COLUMNS, schedule_from_row
 
@@ -74,23 +75,29 @@ async def next_due_at(db: Database) -> datetime | None:
     return at
 
 
-_RECORD: Final = """
+_WANTED: Final = (
+    f"""{wanted("s.tenant_id", "schedule.fired")} OR {wanted("s.tenant_id", "schedule.skipped")}"""
+)
+_TOLD: Final = appended(
+    f"""SELECT s.tenant_id, CASE t.status WHEN 'fired' THEN 'schedule.fired' ELSE 'schedule.skipped' END,
+           s.id, t.decided_at,
+           CASE WHEN {_WANTED} THEN json_build_object('schedule', row_to_json(s), 'tick', row_to_json(t)) END
+    FROM told t JOIN schedules s ON s.id = t.schedule_id"""
+)
+"""The events carry schedule and tick as they were: the one changes, and the other may be forgotten."""
+
+_RECORD: Final = f"""
 WITH tick AS (
     INSERT INTO ticks (schedule_id, scheduled_for, due_at, status, reason, job_id, decided_at, count, through)
     SELECT * FROM unnest($2::text[], $3::timestamptz[], $4::timestamptz[], $5::text[], $6::text[], $7::text[],
                          $8::timestamptz[], $9::integer[], $10::timestamptz[])
-    RETURNING schedule_id, status, decided_at
-), event AS (
-    INSERT INTO events (tenant_id, type, subject_id, created_at)
-    SELECT s.tenant_id, t.type, s.id, t.decided_at
-    FROM (
-        SELECT schedule_id, 'schedule.fired' AS type, decided_at FROM tick WHERE status = 'fired'
-        UNION ALL
-        SELECT schedule_id, 'schedule.skipped', decided_at FROM tick WHERE status = 'skipped'
-        UNION ALL
-        SELECT DISTINCT schedule_id, 'schedule.skipped', decided_at FROM tick WHERE status = 'missed'
-    ) t JOIN schedules s ON s.id = t.schedule_id
-)
+    RETURNING *
+), told AS (
+    SELECT * FROM tick WHERE status <> 'missed'
+    UNION ALL
+    (SELECT DISTINCT ON (schedule_id) * FROM tick WHERE status = 'missed'
+     ORDER BY schedule_id, scheduled_for DESC)
+), {_TOLD}
 UPDATE schedules s
 SET enabled = a.enabled, next_run_at = a.next_run_at, due_at = a.due_at,
     last_tick_at = greatest(s.last_tick_at, a.last_tick_at),
