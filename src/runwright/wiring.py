@@ -483,7 +483,7 @@ async def _start_http(
 
     spool_dir = _spool_dir(settings)
     reader = BundleReader(db, limits=_bundle_limits(settings), spool_dir=spool_dir, wants_layer=wants_layer)
-    reporter = HealthReporter(db, host=f.host, executor=executor, draining=stop.asked.is_set)
+    reporter = HealthReporter(db, clock=f.clock, host=f.host, executor=executor, draining=stop.asked.is_set)
     services = Services(
         workers=Workers(
             db,

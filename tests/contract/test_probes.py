@@ -17,7 +17,10 @@ def test_no_key_is_needed(http: httpx.Client, path: str) -> None:
 
 def test_health_says_how_everything_is_and_no_secret(api: Api) -> None:
     health = api.http.get("/healthz").json()
-    assert health.keys() == {"status", "version", "isolation", "database", "executors", "pool", "runtimes"}
+    assert health.keys() == {
+        *("status", "version", "isolation", "database", "executors", "schedules", "pool", "runtimes")
+    }
+    assert 0 <= health["schedules"]["overdue_seconds"] < 60
     assert health["status"] == "ok"
     assert health["isolation"]["level"] in {"strict", "standard", "process"}
     assert {runtime["name"] for runtime in health["runtimes"]} == {

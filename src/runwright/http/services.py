@@ -34,6 +34,7 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     isolation: Facts
     database: Facts
     executors: Facts
+    schedules: Facts = {}
     pool: Facts
     runtimes: list[RuntimeInfo]
 
