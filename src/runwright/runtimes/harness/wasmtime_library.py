@@ -21,7 +21,12 @@ STACK_BYTES = 1024 * 1024
 TABLE_ELEMENTS = 1_000_000
 TABLES = 16
 TRIAL = b"""(module (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
-  (memory (export "memory") 1) (func (export "_start") (call $exit (i32.const 7))))"""
+  (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+  (memory (export "memory") 1) (data (i32.const 0) "\\08\\00\\00\\00\\02\\00\\00\\00{}")
+  (func (export "_start")
+    (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 16)))
+    (call $exit (i32.const 7))))"""
+"""It writes an empty object and ends with the status 7."""
 _FUNCTION, _MEMORY = 0, 3
 _WRITE = ctypes.CFUNCTYPE(ctypes.c_ssize_t, c_void_p, POINTER(c_uint8), c_size_t)
 _FINALIZE = ctypes.CFUNCTYPE(None, c_void_p)
