@@ -63,6 +63,8 @@ class Fleet:
 
     def close(self) -> None:
         """Leave nothing behind; every sandbox is gone by now."""
+        if self._modules is not None:
+            self._modules.close()
         if self._launcher is not None:
             self._launcher.close()
             self._launcher = None

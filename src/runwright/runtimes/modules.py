@@ -10,9 +10,10 @@ what a worker can do. Invariants:
 - Sandboxes get a sealed copy in memory, never the file; nobody but the server's user may have
   written the file, else it is not used.
 
-The folder is bounded: the modules that were used longest ago go first. A file that is broken or
-of another wasmtime is not loaded, and the sandbox compiles the module again. Failure to read or
-write here never fails a job.
+Folder and memory are bounded: the modules that were used longest ago go first. The copies of the
+latest ones are handed to all sandboxes of their tenant, which then share their pages. A file
+that is broken or of another wasmtime is not loaded, and the sandbox compiles the module again.
+Failure to read or write here never fails a job.
 """
 
 import asyncio
@@ -22,6 +23,7 @@ import hashlib
 import os
 import stat
 import tempfile
+from collections import OrderedDict
 from pathlib import Path
 from typing import Final
 
@@ -30,7 +32,11 @@ from runwright.runtimes.model import Code
 ARTEFACT_BYTES: Final = 64 * 1024 * 1024
 """The largest that is kept; a sandbox may write no larger file either."""
 
-SEALS: Final = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
+WARM_BYTES: Final = 32 * 1024 * 1024
+WARM_MODULES: Final = 32
+"""What of the modules is held in memory, between sandboxes, at most."""
+
+SEALS: Final = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 _FORMAT: Final = "1"
 _SUFFIX: Final = ".module"
 _OTHERS_MAY_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
@@ -73,23 +79,39 @@ class ModuleCache:
         self._limit_bytes = limit_bytes
         self._stamp = f"{_FORMAT} {stamp} {_processor()}"
         self._storing: set[asyncio.Future[None]] = set()
+        self._warm: OrderedDict[str, int] = OrderedDict()
+        self._warm_bytes = 0
 
     def open(self, code: Code) -> Artefact:
         """Return the compiled module of a worker's version, or room for it."""
         name = self._name(code)
+        warm = self._warm.get(name)
+        if warm is not None:
+            self._warm.move_to_end(name)
+            with contextlib.suppress(OSError):
+                os.utime(self._folder / name)
+            return Artefact(_copy_of(warm), self, name, compiled=True)
         fd = os.memfd_create("module", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         try:
             compiled = self._read(self._folder / name, fd)
         except OSError:
             os.ftruncate(fd, 0)
             compiled = False
+        if compiled:
+            self._hold(name, fd)
         return Artefact(fd, self, name, compiled=compiled)
 
     def store(self, name: str, fd: int) -> None:
         """Keep what is in a sealed file, in a thread; closes it."""
+        self._hold(name, fd)
         storing = asyncio.get_running_loop().run_in_executor(None, self._write, name, fd)
         self._storing.add(storing)
         storing.add_done_callback(self._storing.discard)
+
+    def close(self) -> None:
+        """Hold nothing in memory any more."""
+        while self._warm:
+            self._let_go()
 
     async def stored(self) -> None:
         """Wait until all that is to be kept is."""
@@ -102,6 +124,21 @@ class ModuleCache:
             what = f"{code.worker_id} {code.version}"
         parts = f"{self._stamp}\n{code.tenant_id}\n{code.entrypoint}\n{what}"
         return hashlib.sha256(parts.encode()).hexdigest() + _SUFFIX
+
+    def _hold(self, name: str, fd: int) -> None:
+        """Hold a sealed file in memory; of two that were compiled at once, the first."""
+        size = os.fstat(fd).st_size
+        if name in self._warm or size > WARM_BYTES:
+            return
+        self._warm[name] = _copy_of(fd)
+        self._warm_bytes += size
+        while self._warm_bytes > WARM_BYTES or len(self._warm) > WARM_MODULES:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        _, fd = self._warm.popitem(last=False)
+        self._warm_bytes -= os.fstat(fd).st_size
+        os.close(fd)
 
     def _read(self, path: Path, target: int) -> bool:
         try:
@@ -117,7 +154,7 @@ class ModuleCache:
             os.utime(file)
         finally:
             os.close(file)
-        fcntl.fcntl(target, fcntl.F_ADD_SEALS, SEALS | fcntl.F_SEAL_SEAL)
+        fcntl.fcntl(target, fcntl.F_ADD_SEALS, SEALS)
         return True
 
     def _write(self, name: str, fd: int) -> None:
@@ -147,6 +184,10 @@ class ModuleCache:
             room -= status.st_size
             if room < 0:
                 path.unlink(missing_ok=True)
+
+
+def _copy_of(fd: int) -> int:
+    return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 0)
 
 
 def _copy(source: int, target: int, size: int) -> None:

@@ -14,7 +14,7 @@ import pytest
 from runwright.runtimes.host import Host
 from runwright.runtimes.interpreters import Paths
 from runwright.runtimes.model import Code, End
-from runwright.runtimes.modules import SEALS, ModuleCache
+from runwright.runtimes.modules import SEALS, WARM_MODULES, ModuleCache
 from runwright.runtimes.probe import probe_host
 from tests.unit.runtimes.conftest import JobOptions, MakeStage, Stage
 
@@ -372,7 +372,9 @@ async def test_a_bundles_module_is_known_by_its_version(tmp_path: Path) -> None:
     assert content_of(cache, code_of(bundle="/b", source=b"", version=2)) is None
 
 
-@pytest.mark.parametrize("seals", [0, fcntl.F_SEAL_WRITE, fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK])
+@pytest.mark.parametrize(
+    "seals", [0, fcntl.F_SEAL_WRITE, fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK, SEALS & ~fcntl.F_SEAL_SEAL]
+)
 async def test_what_could_still_be_changed_is_not_kept(tmp_path: Path, seals: int) -> None:
     cache = cache_in(tmp_path)
     await keep(cache, code_of(), b"compiled", seals)
@@ -384,12 +386,13 @@ async def test_what_could_still_be_changed_is_not_kept(tmp_path: Path, seals: in
 async def test_a_file_that_others_may_have_written_is_not_used(tmp_path: Path) -> None:
     cache = cache_in(tmp_path)
     await keep(cache, code_of(), b"compiled")
+    cache.close()
     [file] = tmp_path.iterdir()
     assert file.stat().st_mode & 0o777 == 0o600
     file.chmod(0o620)
     assert content_of(cache, code_of()) is None
     file.chmod(0o600)
-    assert content_of(cache, code_of()) == b"compiled"
+    assert content_of(cache_in(tmp_path), code_of()) == b"compiled"
     file.rename(tmp_path / "elsewhere")
     file.symlink_to(tmp_path / "elsewhere")
     assert content_of(cache, code_of()) is None
@@ -404,7 +407,27 @@ async def test_the_folder_is_bounded_and_what_was_used_longest_ago_goes_first(tm
         os.utime(newest, (n, n))
     assert content_of(cache, codes[0]) is not None, "and was used just now"
     await keep(cache, codes[3], b"x" * 300)
+    cache.close()
     assert [content_of(cache, code) is not None for code in codes] == [True, False, True, True]
+
+
+def count_files() -> int:
+    """How many files this process has open."""
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+async def test_what_is_held_in_memory_is_bounded_and_let_go(tmp_path: Path) -> None:
+    before = count_files()
+    cache = cache_in(tmp_path)
+    for n in range(2 * WARM_MODULES):
+        await keep(cache, code_of(source=bytes([n])), b"x")
+    assert count_files() - before == WARM_MODULES
+    for path in tmp_path.iterdir():
+        path.unlink()
+    held = [content_of(cache, code_of(source=bytes([n]))) is not None for n in range(2 * WARM_MODULES)]
+    assert held == [False] * WARM_MODULES + [True] * WARM_MODULES
+    cache.close()
+    assert count_files() == before
 
 
 async def test_a_module_is_compiled_once_and_a_broken_file_again(
