@@ -46,6 +46,7 @@ def bare(host: Host) -> Host:
         bwrap=None,
         seccomp=False,
         cgroup_version=0,
+        network=False,
         interpreters=interpreters,
         isolation=Isolation.PROCESS,
     )

@@ -58,7 +58,7 @@ async def test_taking_too_much_of_something_ends_with_its_code(
     stage = await make_stage(level)
     neighbour = stage.assign(HANDLER + "time.sleep(1); return 'unharmed'", worker="neighbour")
     greedy = await stage.run(
-        HANDLER + body, memory_mb=512 if what in ROOMY else 64, seconds=1.5 if what == "cpu" else 20
+        HANDLER + body, memory_mb=1024 if what in ROOMY else 64, seconds=1.5 if what == "cpu" else 20
     )
     assert (greedy.outcome.end, greedy.outcome.error_code) == (End.FAILED, code), greedy.outcome
     assert any(one in greedy.outcome.error_message for one in says.split("|")), greedy.outcome.error_message

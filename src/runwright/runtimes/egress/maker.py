@@ -16,6 +16,7 @@ from typing import Final
 import msgspec
 
 from runwright.runtimes.egress.namespace import NEW_NET, open_listeners, unshare
+from runwright.runtimes.keyrings import hide_session_keyring
 
 _OWN: Final = "/proc/thread-self/ns/net"
 
@@ -56,6 +57,7 @@ class Maker:
     # In the thread
 
     def _begin(self) -> None:
+        hide_session_keyring()
         self._home = os.open(_OWN, os.O_RDONLY | os.O_CLOEXEC)
         self._ready = self._make()
 

@@ -18,7 +18,7 @@ MEMORY_MB = 384
 INODES = 120_000
 
 
-@attempt(memory_mb=256, seconds=10, ends=("handler_error",))
+@attempt(memory_mb=256, seconds=10, ends=("handler_error", "out_of_memory"))
 def fork_bomb(_bait: Bait) -> str:
     """Start 700 processes."""
     children: list[int] = []
