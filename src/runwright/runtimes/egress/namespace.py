@@ -25,6 +25,7 @@ NEW_NET = 0x40000000
 DNS_PORT = 53
 _LOOPBACK_INDEX = 1
 _BACKLOG = 256
+_RECEIVE_BYTES, _SEND_BYTES = 16 * 1024, 128 * 1024
 _CLOEXEC = _socket.SOCK_CLOEXEC
 _IP_PKTINFO, _IPV6_FREEBIND = 8, 78
 _ACK, _REQUEST, _CREATE, _REPLACE = 4, 1, 0x400, 0x100
@@ -66,6 +67,10 @@ def open_listeners(ports: list[int]) -> list[_socket.socket]:
     sockets = [names]
     for port in (DNS_PORT, *ports):
         listener = _bound(family, _socket.SOCK_STREAM, port)
+        # What waits in the kernel on our side is not counted as the sandbox's memory: keep it small.
+        # Accepted connections inherit it; within one machine more would not be faster.
+        listener.setsockopt(_socket.SOL_SOCKET, _socket.SO_RCVBUF, _RECEIVE_BYTES)
+        listener.setsockopt(_socket.SOL_SOCKET, _socket.SO_SNDBUF, _SEND_BYTES)
         listener.listen(_BACKLOG)
         sockets.append(listener)
     return sockets
