@@ -74,7 +74,7 @@ from runwright.schedules.store.definitions import stop_schedules_of_deprecated
 from runwright.tenants.platform_key import platform_key
 from runwright.tenants.service import Keys
 from runwright.workers.bundles.folders import FolderCache, make_private_folder
-from runwright.workers.bundles.members import Limits
+from runwright.workers.bundles.members import STORED, Limits
 from runwright.workers.bundles.reader import BundleReader
 from runwright.workers.deployments import Deployments
 from runwright.workers.layers.manifest import wants_layer
@@ -364,7 +364,7 @@ async def _open_files(f: Foundation, stack: AsyncExitStack) -> CachedFiles:
         f.db,
         root=_cache_dir(f.settings),
         limit_bytes=f.settings.cache_limit_bytes,
-        limits={"bundles": _bundle_limits(f.settings), "layers": LAYER_LIMITS},
+        limits={"bundles": STORED, "layers": LAYER_LIMITS},
     )
     files = CachedFiles(cache, layers.digest, notice=f.notice)
     stack.push_async_callback(files.stop)

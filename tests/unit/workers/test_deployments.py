@@ -211,6 +211,14 @@ async def test_an_entrypoint_that_is_not_in_the_bundle_changes_nothing(world: Wo
     assert await world.workers.get(CALLER.tenant_id, worker.id) == before
 
 
+async def test_a_bundle_of_a_day_with_larger_limits_is_still_read(world: World, tmp_path: Path) -> None:
+    worker = await world.create()
+    await world.deploy(worker, {"main.py": CODE, "other.py": CODE})
+    small = BundleReader(world.db, limits=Limits(unpacked_bytes=1, files=1), spool_dir=tmp_path)
+    workers = Workers(world.db, small, clock=system_clock, on_deprecated=_nothing)
+    assert (await workers.change(CALLER, worker.id, WorkerChanges(entrypoint="other.py"))).version == 3
+
+
 async def test_changes_at_once_all_count(world: World) -> None:
     """Who waited for the worker's row finds it as it is then."""
     worker = await world.create()

@@ -55,6 +55,10 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     links: bool = False
 
 
+STORED: Final = Limits(unpacked_bytes=1 << 40, files=10_000_000)
+"""Of what is stored already: it kept the limits of its day, which the operator may have lowered since."""
+
+
 class RawMember(msgspec.Struct, frozen=True):
     """A member as the archive has it."""
 

@@ -16,7 +16,7 @@ from runwright.runtimes.entrypoint import check_entrypoint
 from runwright.workers.bundles.archive import Bundle, collect_bundle, collect_tar
 from runwright.workers.bundles.blobs import PackedBlob, Unpacking, fetch_blob, pack
 from runwright.workers.bundles.folders import make_private_folder
-from runwright.workers.bundles.members import ArchiveError, Limits, shown
+from runwright.workers.bundles.members import STORED, ArchiveError, Limits, shown
 from runwright.workers.model import NewVersion, VersionStatus
 
 _AT_ONCE: Final = 2
@@ -103,7 +103,7 @@ class BundleReader:
 
     def _read_stored(self, packed: IO[bytes], digest: str, runtime: str, entrypoint: str) -> Examined:
         content = Unpacking(packed, digest)
-        with contextlib.closing(collect_tar(content, self._limits, spool_dir=self._spool_dir)) as bundle:
+        with contextlib.closing(collect_tar(content, STORED, spool_dir=self._spool_dir)) as bundle:
             content.finish()
             require_entrypoint(bundle, runtime, entrypoint)
             return self._examine(bundle, digest, runtime, entrypoint)
