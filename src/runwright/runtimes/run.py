@@ -59,7 +59,7 @@ class Run:
     def messages(self) -> list[bytes]:
         """Return the messages that start this run."""
         a = self.assignment
-        env = _encode(a.env | a.secrets) if a.env or a.secrets else b"{}"
+        env = _encode(a.env | a.secrets if a.secrets else a.env) if a.env or a.secrets else b"{}"
         return protocol.messages(protocol.Kind.RUN, protocol.run_payload(env, a.input), a.token)
 
     def say(self, at: datetime, level: str, text: str) -> None:

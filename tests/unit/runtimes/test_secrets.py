@@ -47,6 +47,14 @@ module.exports = async ({ input, env }) => {
   return { found, left: seen.includes(told) || seen.includes('TOKEN'), level: env.LEVEL ?? null }
 }
 """,
+    "deno": """
+import { createHash } from 'node:crypto'
+export default ({ env }: { env: Record<string, string> }) => {
+  const mine = [env.TOKEN, Deno.env.get('TOKEN'), Deno.env.toObject().TOKEN]
+  const found = mine.map((one) => one === undefined ? null : createHash('sha256').update(one).digest('hex'))
+  return { found, left: false, level: env.LEVEL ?? null }
+}
+""",
     "shell": """
 hash() { if [ -n "$TOKEN" ]; then printf '"%s"' "$(printf %s "$TOKEN" | sha256sum | cut -c1-64)"; else printf null; fi; }
 left=false
@@ -70,6 +78,34 @@ async def test_a_secret_is_there_for_its_job_and_gone_for_the_next(
     second = await stage.run(LOOK[runtime], runtime=runtime, input=tell)
     assert second.output == {"found": [None] * 3, "left": False, "level": None}
     assert stage.pool.stats().booted == 1, "another sandbox proves nothing"
+
+
+ENVIRON: Final = """
+(module
+  (import "wasi_snapshot_preview1" "environ_sizes_get" (func $sizes (param i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "environ_get" (func $get (param i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+  (memory (export "memory") 1)
+  (func (export "_start")
+    (drop (call $sizes (i32.const 0) (i32.const 4)))
+    (drop (call $get (i32.const 16) (i32.const 1024)))
+    (i32.store (i32.const 8) (i32.const 1024))
+    (i32.store (i32.const 12) (i32.load (i32.const 4)))
+    (drop (call $write (i32.const 1) (i32.const 8) (i32.const 1) (i32.const 0)))
+    (drop (call $write (i32.const 2) (i32.const 8) (i32.const 1) (i32.const 0)))))
+"""
+"""Writes its environment to stdout and stderr."""
+
+
+async def test_a_wasm_module_has_its_secret_and_the_next_job_has_none(make_stage: MakeStage) -> None:
+    stage = await make_stage(slots=1)
+    first = await stage.run(ENVIRON, runtime="wasm", secrets={"TOKEN": SECRET})
+    assert "TOKEN=***" in str(first.output)
+    assert [line for _, line in first.said if "TOKEN=***" in line]
+    assert_hidden(everything(first), SECRET)
+    second = await stage.run(ENVIRON, runtime="wasm")
+    assert "TOKEN" not in everything(second)
+    assert stage.pool.stats().booted == 1
 
 
 WRITE: Final = {

@@ -95,7 +95,7 @@ class Log:
 
     def take(self, data: bytes) -> None:
         """Write whole lines, keep the rest."""
-        self.tail = (self.tail + data)[-TAIL_BYTES:]
+        self.tail = (self.tail + data)[-TAIL_BYTES - 1 :]
         head, newline, rest = data.rpartition(b"\n")
         if newline:
             head, self._part = self._part + head, b""
@@ -110,8 +110,9 @@ class Log:
         self._part = self.tail = b""
 
     def last_lines(self) -> str:
-        """Return the last lines that are not empty."""
-        lines = [line for line in self.tail.decode("utf-8", "replace").splitlines() if line.strip()]
+        """Return the last lines that are not empty, each from its beginning: secrets are known by that."""
+        tail = self.tail if len(self.tail) <= TAIL_BYTES else self.tail.partition(b"\n")[2]
+        lines = [line for line in tail.decode("utf-8", "replace").splitlines() if line.strip()]
         return "\n".join(lines[-TAIL_LINES:])
 
 
