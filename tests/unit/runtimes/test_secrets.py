@@ -12,7 +12,7 @@ import pytest
 
 from runwright.core.jobs import ErrorCode
 from runwright.runtimes.model import End
-from runwright.runtimes.protocol import LINE_BYTES
+from runwright.runtimes.protocol import ERROR_STACK_BYTES, LINE_BYTES
 from tests.unit.runtimes.conftest import MakeStage, Played, Stage
 
 SECRET: Final = "s3cr3t/välue+of \"a' worker"
@@ -260,7 +260,7 @@ async def test_the_cut_of_a_long_line_leaves_no_beginning_of_a_secret(stage: Sta
         assert len(line.encode()) <= LINE_BYTES
 
 
-@pytest.mark.parametrize("size", [8, 20, len(PLAIN)])
+@pytest.mark.parametrize("size", [2, 8, 20, len(PLAIN)])
 async def test_a_job_that_is_killed_while_it_writes_leaves_no_beginning_of_a_secret(
     stage: Stage, size: int
 ) -> None:
@@ -287,6 +287,17 @@ async def test_the_cut_of_an_error_leaves_no_part_of_a_secret(stage: Stage, runt
         assert played.outcome.error_code == ErrorCode.HANDLER_ERROR
         assert_hidden(everything(played), PLAIN)
         assert not re.search(r"x(?!x|\*\*\*| … |…|\"|\n|$|:)", played.outcome.error_message.split("x", 1)[1])
+
+
+@pytest.mark.parametrize("kept", [6, 13, 25])
+async def test_a_stack_of_which_the_beginning_is_cut_off_leaves_no_end_of_a_secret(
+    stage: Stage, kept: int
+) -> None:
+    size = ERROR_STACK_BYTES - 1 - kept
+    code = f"def handler(input, env):\n    raise ValueError(env['OTHER'] + 'x' * {size})\n"
+    played = await stage.run(code, secrets={"OTHER": PLAIN})
+    assert played.outcome.error_message.startswith("ValueError: ***xxx")
+    assert_hidden(everything(played), PLAIN)
 
 
 async def test_logs_over_the_limit_are_dropped_and_counted_beside_secrets(stage: Stage) -> None:
