@@ -18,7 +18,7 @@ from runwright.schedules.store.ticks import due_ids, next_due_at
 LOOK_SECONDS: Final = 0.5
 """The longest pause, for schedules that were made or resumed meanwhile, anywhere."""
 
-_BATCH: Final = 250
+_BATCH: Final = 500
 _LANES: Final = 2
 """Batches at once while a pass leaves ticks behind: one is judged while another commits."""
 
