@@ -339,7 +339,7 @@ def test_a_manifest_beyond_all_measure_is_refused() -> None:
     [
         ({"main.ts": 'import { x } from "npm:x@1";'}, True),
         ({"main.ts": "const y = await import(`jsr:@std/assert`)"}, True),
-        ({"main.ts": 'import "./lib.ts"', "lib.ts": "import 'https://deno.land/x/y.ts'"}, True),
+        ({"main.ts": 'import "./lib.ts"', "lib.ts": "import 'https://modules.example/x/y.ts'"}, True),
         ({"main.ts": "export default 1", "deno.json": "{}"}, True),
         ({"main.ts": 'import "./lib.ts"', "lib.ts": "export const a = 1", "README.md": '"npm:x"'}, False),
     ],
