@@ -1,6 +1,7 @@
 """Starts sandboxes on this host: the command, the descriptors, the uid, the limits."""
 
 import asyncio
+import fcntl
 import os
 import pwd
 import resource
@@ -29,6 +30,7 @@ from runwright.runtimes.sandbox import Owner, Sandbox
 from runwright.runtimes.seccomp import filter_program
 from runwright.runtimes.tree import Launch, Tree
 
+_SEALED: Final = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL
 _FILES: Final = 1024
 _CPU_SECONDS: Final = 2 * 3600
 """Of one process; above what a job's timeout allows, so only a sandbox at its end of life meets it."""
@@ -60,8 +62,9 @@ class Launcher:
             self._cgroups = open_cgroups()
         program = filter_program() if self._host.seccomp else None
         if program is not None:
-            self._filter = os.memfd_create("seccomp", os.MFD_CLOEXEC)
+            self._filter = os.memfd_create("seccomp", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
             os.write(self._filter, program)
+            fcntl.fcntl(self._filter, fcntl.F_ADD_SEALS, _SEALED)
         elif self._host.bwrap is not None:
             hide_session_keyring()
 
