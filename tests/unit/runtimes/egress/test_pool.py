@@ -210,6 +210,25 @@ async def test_a_server_that_cannot_make_namespaces_starts_a_program_that_does(
         assert (await stage.run(PYTHON, input=b'{"url": "%s"}' % site.encode())).output == "hello\n"
 
 
+@pytest.mark.parametrize("by_program", [False, True])
+async def test_no_socket_of_ours_is_in_a_sandbox(
+    make_stage: MakeStage, way_out: Egress, by_program: bool
+) -> None:
+    if by_program and way_out.maker is not None:
+        way_out.maker.stop()
+        way_out.maker = None
+    stage = await make_stage(egress=way_out)
+    source = """
+import os
+def handler(input, env):
+    links = [os.readlink(f"/proc/self/fd/{n}") for n in range(100) if os.path.lexists(f"/proc/self/fd/{n}")]
+    return sorted(link.partition(":")[0] for link in links)
+"""
+    with_network = (await stage.run(source)).output
+    without = await make_stage()
+    assert with_network == (await without.run(source)).output
+
+
 async def test_two_sandboxes_cannot_reach_each_other(stage: Stage) -> None:
     listen = """
 import socket, time
