@@ -207,8 +207,11 @@ class _Trial:
     def verdict(self) -> str:
         """Wait until the harness is ready or dead; return what is wrong with it, or nothing."""
         deadline = time.monotonic() + BOOT_SECONDS
+        poll = select.poll()
+        poll.register(self._sock, select.POLLIN)
+        poll.register(self._pidfd, select.POLLIN)
         while (left := deadline - time.monotonic()) > 0:
-            ready, _, _ = select.select([self._sock.fileno(), self._pidfd], [], [], left)
+            ready = [fd for fd, _ in poll.poll(1000 * left)]
             if self._sock.fileno() in ready:
                 return self._look()
             if self._pidfd in ready:

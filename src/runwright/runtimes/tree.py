@@ -189,7 +189,7 @@ class Tree:
         self._outer_fd = -1
         self.status = os.waitstatus_to_exitcode(os.waitpid(self._outer, 0)[1])
         self._close_setup()
-        if self._root_fd < 0 or select.select([self._root_fd], [], [], 0)[0]:
+        if self._root_fd < 0 or _readable(self._root_fd):
             self._confirm()
         else:
             self._loop.add_reader(self._root_fd, self._confirm)
@@ -224,6 +224,13 @@ def _start(launch: Launch, places: dict[int, int]) -> int:
         return spawn(msgspec.structs.replace(launch, argv=argv), places | more)
 
     return launch.door.start(launch.argv, DOOR_FD, start)
+
+
+def _readable(fd: int) -> bool:
+    """Tell whether something waits; by poll, for a server may have more descriptors than select can name."""
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def _holders(inode: int) -> list[int]:

@@ -2,6 +2,8 @@
 
 import asyncio
 import datetime as dt
+import os
+import resource
 import ssl
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -16,6 +18,7 @@ from cryptography.x509.oid import NameOID
 from runwright.core.hosts import parse_trusted
 from runwright.runtimes.egress import Egress
 from runwright.runtimes.host import Host
+from runwright.runtimes.probe import probe_host
 from tests.unit.runtimes.conftest import MakeStage, Stage
 from tests.unit.runtimes.egress.conftest import Outside, descriptors
 
@@ -288,3 +291,22 @@ def handler(input, env):
     for n, job in enumerate(jobs):
         assert len(job.said) <= n % 2
     assert sum(len(job.said) for job in jobs) == 20
+
+
+async def test_more_descriptors_than_select_can_name_do_no_harm(stage: Stage) -> None:
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < 2000:
+        pytest.skip(f"this process may have {soft} descriptors only")
+    held = [os.open(os.devnull, os.O_RDONLY) for _ in range(1100)]
+    try:
+        assert probe_host().network
+        source = "import time\ndef handler(input, env):\n    print('here')\n    time.sleep(input.get('s', 0))\n    return 1\n"
+        assert (await stage.run(source)).output == 1
+        sleeping = stage.assign(source, input=b'{"s": 60}', worker="other")
+        await stage.saying(sleeping, "here")
+        stage.pool.kill(sleeping.token)
+        await stage.finish(sleeping)
+        assert sleeping.outcome.error_code == "executor_lost"
+    finally:
+        for fd in held:
+            os.close(fd)
