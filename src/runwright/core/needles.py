@@ -10,7 +10,7 @@ from typing import Final
 
 from runwright.core.escapes import Span
 
-FEW: Final = 192
+FEW: Final = 64
 HEAD: Final = 8
 _MOST_ALIKE: Final = 16
 _MOST_TRIES: Final = 64
