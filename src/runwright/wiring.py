@@ -451,7 +451,7 @@ def _pool_settings(settings: Settings) -> PoolSettings:
         idle_seconds=settings.pool_idle_seconds,
         max_jobs_per_sandbox=settings.pool_max_jobs,
         grace_seconds=settings.cancel_grace_seconds,
-        module_folder=settings.data_dir / "cache" / "modules",
+        module_folder=_cache_dir(settings) / "modules",
         module_limit_bytes=settings.module_cache_bytes,
     )
 
