@@ -1,0 +1,48 @@
+"""A process with a router and a deliverer and nothing else: `python -m tests.chaos.courier DSN`."""
+
+import asyncio
+import sys
+
+from runwright.core.clock import system_clock
+from runwright.db.pool import open_pool
+from runwright.deliveries.client.client import OutgoingClient
+from runwright.deliveries.client.target import OutgoingPolicy
+from runwright.deliveries.sending import Sender
+from runwright.engine.deliverer import Deliverer
+from runwright.engine.router import Router
+from runwright.events.hints import EventHints
+from runwright.http.ava.webhook_events import AvaStyle
+from runwright.workers.vault.keyring import Keyring
+from runwright.workers.vault.seals import EndpointSeals
+
+LEASE_SECONDS = 1.5
+
+
+def _note(name: str, /, **facts: str | float | None) -> None:
+    if name in {"loop_pass_failed", "delivery_not_settled", "delivery_set_aside"}:
+        sys.stderr.write(f"{name} {facts}\n")
+
+
+async def deliver(dsn: str) -> None:
+    """Route and deliver until killed."""
+    db = await open_pool(dsn, by_key=True)
+    hints = EventHints(origin="courier", send=lambda _: None)
+    sender = Sender(
+        OutgoingClient(OutgoingPolicy(dev=True)),
+        styles={"ava": AvaStyle(db)},
+        seals=EndpointSeals(Keyring([bytes(32)])),
+        clock=system_clock,
+    )
+    deliverer = Deliverer(
+        db, sender=sender, clock=system_clock, hints=hints, notice=_note, lease_seconds=LEASE_SECONDS
+    )
+    router = Router(db, clock=system_clock, hints=hints, notice=_note)
+    await router.start()
+    await deliverer.start()
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
+    await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(deliver(sys.argv[1]))
