@@ -17,6 +17,7 @@ QUICK: Final = Plan(
     cold_workers=8,
     stored_jobs=100_000,
     read_requests=50,
+    webhook_seconds=10,
     schedules=2_000,
     schedule_minutes=1,
 )
@@ -27,6 +28,7 @@ FULL: Final = Plan(
     cold_workers=20,
     stored_jobs=1_000_000,
     read_requests=200,
+    webhook_seconds=30,
     schedules=10_000,
     schedule_minutes=5,
 )

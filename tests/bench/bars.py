@@ -27,6 +27,10 @@ DOUBLE: Final = 2.0
 LISTING_MS: Final = (20.0, 5.0)
 TICK_LATENESS_MS: Final = 1000.0
 IDLE_CORES: Final = 0.2
+WEBHOOKS_PER_SECOND: Final = 980.0
+"""Of a thousand events a second; the last batch takes its time, too."""
+
+WEBHOOK_LATENESS_MS: Final = 1000.0
 
 
 class Bar(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,7 +53,13 @@ def middle(rounds: list[Throughput]) -> float:
 def bars_of(results: Results) -> list[Bar]:
     """Return every bar that something was measured for."""
     bars = [*_submit(results.submit), *_drain(results.drain), *_wait(results)]
-    single = [*_cold(results), *_memory(results), *_listing(results), *_schedules(results)]
+    single = [
+        *_cold(results),
+        *_memory(results),
+        *_listing(results),
+        *_schedules(results),
+        *_webhooks(results),
+    ]
     return [*bars, *single, *_neighbours(results)]
 
 
@@ -122,6 +132,13 @@ def _schedules(results: Results) -> Iterator[Bar]:
         yield _at_most("tick lateness, p99", "first", late, TICK_LATENESS_MS, "ms")
         idle = median(one.idle_cores for one in results.schedules)
         yield _at_most("idle scheduler", "first", idle, IDLE_CORES, "cores")
+
+
+def _webhooks(results: Results) -> Iterator[Bar]:
+    for one in results.webhooks:
+        rate = _at_least("webhook deliveries", "first", one.per_second, WEBHOOKS_PER_SECOND, "/s")
+        yield msgspec.structs.replace(rate, unit="deliveries/s")
+        yield _at_most("webhook lateness, p99", "first", one.lateness.p99_ms, WEBHOOK_LATENESS_MS, "ms")
 
 
 def _neighbours(results: Results) -> Iterator[Bar]:

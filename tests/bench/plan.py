@@ -33,6 +33,7 @@ from tests.bench.results import OURS, Results, Subject, describe_machine
 from tests.bench.schedules import measure_schedules
 from tests.bench.server import server_missing
 from tests.bench.submit import measure_submit
+from tests.bench.webhooks import measure_webhooks
 
 T = TypeVar("T")
 
@@ -40,7 +41,17 @@ PEERS: Final[dict[str, Peer]] = {
     peer.name: peer
     for peer in (DramatiqPeer(), CeleryPeer(), ProcrastinatePeer(), DbosPeer(), PgQueuerPeer())
 }
-FIGURES: Final = ("submit", "drain", "wait", "cold", "memory", "listing", "schedules", "neighbours")
+FIGURES: Final = (
+    "submit",
+    "drain",
+    "wait",
+    "cold",
+    "memory",
+    "listing",
+    "schedules",
+    "webhooks",
+    "neighbours",
+)
 QUIET_PERCENT: Final = 15.0
 QUIET_WAIT_SECONDS: Final = 20.0
 LOOK_SECONDS: Final = 1.0
@@ -59,6 +70,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     stored_jobs: int
     read_requests: int
     schedules: int
+    webhook_seconds: int
     schedule_minutes: int
     figures: list[str] = []
     systems: list[str] = []
@@ -146,6 +158,10 @@ async def _single_figures(plan: Plan, results: Results) -> None:
         clocks = (plan.schedules, plan.schedule_minutes)
         ticks = await _attempt(results, "schedules", lambda f: measure_schedules(f, *clocks))
         results.schedules += [ticks] if ticks else []
+    if "webhooks" in plan.figures:
+        seconds = plan.webhook_seconds
+        webhooks = await _attempt(results, "webhooks", lambda f: measure_webhooks(f, seconds))
+        results.webhooks += [webhooks] if webhooks else []
 
 
 async def _attempt(results: Results, label: str, measure: Callable[[Path], Awaitable[T]]) -> T | None:

@@ -49,6 +49,9 @@ def _lines(results: Results, bars: Sequence[Bar]) -> Iterator[str]:
     for ticks in results.schedules:
         what = f"{ticks.schedules:,} schedules at one instant, {ticks.minutes} minutes"
         yield from _latency_table("Lateness of ticks", {what: ticks.lateness})
+    for hooks in results.webhooks:
+        what = f"{hooks.events:,} events, {hooks.per_second:,.0f}/s, beside a slow and a dead receiver"
+        yield from _latency_table("Lateness of webhooks", {what: hooks.lateness})
     for neighbours in results.neighbours:
         yield from _latency_table("A worker whose neighbour misuses the machine", neighbours)
     yield from _memory_table(results)

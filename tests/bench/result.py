@@ -62,3 +62,12 @@ class Ticks(msgspec.Struct, frozen=True, kw_only=True):
     surplus: int
     lateness: Latency
     idle_cores: float
+
+
+class Webhooks(msgspec.Struct, frozen=True, kw_only=True):
+    """Deliveries to a receiver that is well, `to_slow` meanwhile to one that is slow, and none to a dead one."""
+
+    events: int
+    per_second: float
+    to_slow: int
+    lateness: Latency

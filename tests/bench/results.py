@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from tests.bench.result import Latency, Memory, Throughput, Ticks
+from tests.bench.result import Latency, Memory, Throughput, Ticks, Webhooks
 
 OURS = "runwright"
 
@@ -49,6 +49,7 @@ class Results(msgspec.Struct, kw_only=True):
     memory: list[dict[str, Memory]] = []
     listing: list[dict[str, Latency]] = []
     schedules: list[Ticks] = []
+    webhooks: list[Webhooks] = []
     neighbours: list[dict[str, Latency]] = []
 
 
