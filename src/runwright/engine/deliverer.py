@@ -27,7 +27,7 @@ from runwright.engine.loop import PassLoop
 from runwright.events.hints import EventHints
 
 AT_ONCE: Final = 256
-TENANT_AT_ONCE: Final = 96
+TENANT_AT_ONCE: Final = 128
 LEASE_SECONDS: Final = 30.0
 LOOK_SECONDS: Final = 1.0
 SET_ASIDE_SECONDS: Final = 10.0

@@ -185,11 +185,11 @@ async def test_of_an_endpoint_only_so_many_are_under_way_and_fewer_where_it_fail
     world: World,
 ) -> None:
     await world.endpoint()
-    for _ in range(80):
+    for _ in range(150):
         await world.event()
     await world.route()
-    first = await world.claim(limit=100)
-    assert len(first) == 32
+    first = await world.claim(limit=200)
+    assert len(first) == 64
     assert await world.claim() == []
     await world.settle(first[0], 200, duration_ms=5000)
     assert await world.claim() == []
@@ -199,7 +199,7 @@ async def test_of_an_endpoint_only_so_many_are_under_way_and_fewer_where_it_fail
     assert len(slow) == 4
     for parcel in slow:
         await world.settle(parcel, 200)
-    assert len(await world.claim()) == 32
+    assert len(await world.claim()) == 64
 
 
 async def test_a_tenant_has_a_bounded_share(world: World) -> None:

@@ -5,6 +5,7 @@ are lenient in different ways are how a check and a connection come to mean diff
 """
 
 import re
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -74,6 +75,7 @@ class OutgoingPolicy(msgspec.Struct, frozen=True):
         return None if trusted else "names a private host"
 
 
+@lru_cache(maxsize=1024)
 def parse_target(url: str) -> Target:
     """Return what a URL means; TargetError where it is not one that can be sent to."""
     if len(url) > LONGEST_URL:

@@ -20,7 +20,7 @@ from runwright.deliveries.model import Outcome, Parcel, SealedSecret
 from runwright.events.model import Event
 
 LANE_WINDOW: Final = 512
-HEALTHY_AT_ONCE: Final = 32
+HEALTHY_AT_ONCE: Final = 64
 STRAINED_AT_ONCE: Final = 4
 DEGRADED_AT_ONCE: Final = 1
 STRAINED_MS: Final = 2_000
