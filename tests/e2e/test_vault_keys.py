@@ -100,7 +100,7 @@ async def sealed_with(database: Pool) -> set[str]:
     return {row[0] for row in await database.fetch("SELECT DISTINCT key_id FROM secrets")}
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 async def test_a_key_is_replaced_while_jobs_run(site: Site, database: Pool, run: Run) -> None:
     first, second = site.members
     await site.start(first, OLD)
@@ -142,7 +142,7 @@ async def test_a_key_is_replaced_while_jobs_run(site: Site, database: Pool, run:
     assert "Traceback" not in lacking.stderr
 
 
-@pytest.mark.timeout(200)
+@pytest.mark.timeout(400)
 async def test_a_lost_key_is_told_by_the_doctor_and_its_secrets_can_be_given_up(site: Site, run: Run) -> None:
     await site.start(site.members[0], OLD)
     await site.put(0, "A", "the value of a")
