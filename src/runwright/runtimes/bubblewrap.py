@@ -84,7 +84,7 @@ def sandbox_command(
         *_interpreter(interpreter),
         *_folders(code),
         *_scratch(interpreter, code),
-        *("--remount-ro", "/dev", "--remount-ro", "/", "--chdir", WORK),
+        *("--remount-ro", "/proc", "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", WORK),
         "--",
         *harness_command(
             interpreter,
@@ -125,7 +125,7 @@ def workshop_command(
         *("--perms", "0777", "--size", str(disk_bytes), "--tmpfs", WORKSHOP),
         *_interpreter(python),
         *seen,
-        *("--remount-ro", "/dev", "--remount-ro", "/", "--chdir", WORKSHOP),
+        *("--remount-ro", "/proc", "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", WORKSHOP),
         "--",
         *(python.path, *python.flags, f"{INSIDE}/build_harness.py", str(SOCKET_FD), str(uid), WORKSHOP),
     ]

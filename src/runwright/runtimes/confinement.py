@@ -9,7 +9,7 @@ from runwright.runtimes.cgroups import Cgroup
 from runwright.runtimes.holdings import held_bytes, system_v_bytes
 
 WATCH_SECONDS: Final = 0.1
-MOST_PROCESSES: Final = 512
+MOST_TASKS: Final = 520
 """Where nothing else bounds them; the rlimit does so for users other than root."""
 _PATIENCE: Final = 3
 """The watchdog rests at least so many times as long as its last look took."""
@@ -148,8 +148,8 @@ class WatchedConfinement:
     def _watch(self) -> None:
         self._began = self._loop.time()
         pids = self._look()
-        if len(pids) > MOST_PROCESSES:
-            self._exceed(f"more than {MOST_PROCESSES} processes")
+        if sum(map(_tasks, pids)) > MOST_TASKS:
+            self._exceed(f"more than {MOST_TASKS} processes and threads")
             return
         # The kernel may take long to count, as long as the code in there likes.
         look = self._loop.run_in_executor(None, self._held, pids)
@@ -200,6 +200,14 @@ def descendants(root: int) -> list[int]:
         except OSError:
             continue
     return found
+
+
+def _tasks(pid: int) -> int:
+    """Return how many threads a process has."""
+    try:
+        return Path(f"/proc/{pid}").joinpath("task").stat().st_nlink - 2
+    except OSError:
+        return 0
 
 
 def processes_of(uid: int) -> list[int]:

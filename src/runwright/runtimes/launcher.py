@@ -203,7 +203,7 @@ class Launcher:
         if self._cgroups is not None:
             return CgroupConfinement(self._cgroups.create())
         wrapped = self._host.bwrap is not None
-        system_v = wrapped and self._filter is None and not os.geteuid() and not self._host.user_namespace
+        system_v = wrapped and self._filter is None and not os.geteuid()
         return WatchedConfinement(self._loop, uid=uid, wrapped=wrapped, system_v=system_v)
 
     def _confine(self, sandbox: Sandbox) -> Callable[[int], None]:

@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 
+import msgspec
 import pytest
 from typer.testing import CliRunner
 
@@ -36,6 +37,16 @@ async def test_no_known_attempt_gets_out(host: Host, level: str) -> None:
     with lay_baits(visible=visible) as baits:
         results = await run_attempts(weakened, baits, ATTEMPTS, lambda _: None)
     assert len(results) == len(ATTEMPTS)
+    assert not [(one.name, one.verdict, one.by) for one in results if one.verdict is not Verdict.STOPPED]
+
+
+async def test_root_in_a_user_namespace_of_its_own_may_do_nothing_either(host: Host) -> None:
+    if host.bwrap is None:
+        pytest.skip(f"this host is only {host.isolation.wire_name}")
+    wrapped = msgspec.structs.replace(host, user_namespace=True, first_uid=0)
+    attempts = [one for one in ATTEMPTS if one.group in {"kernel", "namespaces", "privileges", "processes"}]
+    with lay_baits() as baits:
+        results = await run_attempts(wrapped, baits, attempts, lambda _: None)
     assert not [(one.name, one.verdict, one.by) for one in results if one.verdict is not Verdict.STOPPED]
 
 

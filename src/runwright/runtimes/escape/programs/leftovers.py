@@ -112,8 +112,7 @@ def leave_a_daemon(bait: Bait) -> str:
     null = os.open("/dev/null", os.O_RDWR)
     for fd in (0, 1, 2):
         os.dup2(null, fd)
-    with open("/proc/self/comm", "w") as comm:
-        comm.write(bait["daemon"])
+    ctypes.CDLL(None).prctl(15, bait["daemon"].encode(), 0, 0, 0)  # PR_SET_NAME
     time.sleep(30)
     os._exit(0)
 
@@ -141,8 +140,7 @@ def leave_a_daemon_under_a_reaper(bait: Bait) -> str:
         return "left"
     ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER
     leave_a_daemon(bait)
-    with open("/proc/self/comm", "w") as comm:
-        comm.write(bait["daemon"])
+    ctypes.CDLL(None).prctl(15, bait["daemon"].encode(), 0, 0, 0)  # PR_SET_NAME
     time.sleep(30)
     os._exit(0)
 

@@ -38,7 +38,7 @@ def fork_bomb(_bait: Bait) -> str:
             os.waitpid(pid, 0)
 
 
-@attempt(memory_mb=256, seconds=10)
+@attempt(memory_mb=256, seconds=10, ends=("handler_error",))
 def thread_bomb(_bait: Bait) -> str:
     """Start 700 threads."""
     threading.stack_size(64 * 1024)
@@ -49,6 +49,7 @@ def thread_bomb(_bait: Bait) -> str:
             thread = threading.Thread(target=stop.wait)
             thread.start()
             threads.append(thread)
+        hold(0.5)
         return f"{len(threads)} threads live"
     except RuntimeError as error:
         raise StoppedError(f"{error} after {len(threads)}") from None
