@@ -82,6 +82,7 @@ async def test_a_router_that_dies_before_its_commit_leaves_the_event(world: Worl
 
 async def test_claimers_at_once_get_no_delivery_twice(world: World) -> None:
     await world.endpoint()
+    await world.heal()
     for _ in range(20):
         await world.event()
     await world.route()
@@ -188,6 +189,10 @@ async def test_of_an_endpoint_only_so_many_are_under_way_and_fewer_where_it_fail
     for _ in range(150):
         await world.event()
     assert await world.route(limit=200) == 150
+    untried = await world.claim()
+    assert len(untried) == 4
+    for parcel in untried:
+        await world.settle(parcel, 200)
     first = await world.claim(limit=200)
     assert len(first) == 64
     assert await world.claim() == []
@@ -209,6 +214,7 @@ async def test_a_tenant_has_a_bounded_share(world: World) -> None:
         for _ in range(10):
             await world.event(tenant)
     await world.route()
+    await world.heal()
     claimed = (await world.claim_all(tenant_room=6, used={"ten_a": 2})).parcels
     tenants = [parcel.event.tenant_id for parcel in claimed]
     assert (tenants.count("ten_a"), tenants.count("ten_b")) == (4, 6)

@@ -26,13 +26,15 @@ def _endpoint(row: Record) -> Endpoint:
 async def insert_endpoint(db: PoolConnection, endpoint: Endpoint, *, most: int) -> bool:
     """Insert an endpoint; False where the tenant has as many as it may.
 
+    It counts as strained until it has answered well once, so that a slow one never gets many connections.
     A tenant's inserts take turns, so that the bound holds whatever happens at once.
     """
     await db.execute(_LOCK, endpoint.tenant_id)
     if await db.fetchval("SELECT count(*) FROM endpoints WHERE tenant_id = $1", endpoint.tenant_id) >= most:
         return False
     await db.execute(
-        f"INSERT INTO endpoints ({_COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+        f"INSERT INTO endpoints ({_COLUMNS}, strained)"
+        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, true)",
         *(getattr(endpoint, name) for name in Endpoint.__struct_fields__),
     )
     return True
@@ -74,8 +76,8 @@ async def update_endpoint(db: PoolConnection, endpoint: Endpoint) -> None:
     """Write an endpoint that the same transaction has locked."""
     await db.execute(
         """
-        UPDATE endpoints SET url = $2, events = $3, patterns = $4, status = $5, status_reason = $6, gone = $7,
-            updated_at = $8
+        UPDATE endpoints SET strained = strained OR url <> $2, url = $2, events = $3, patterns = $4,
+            status = $5, status_reason = $6, gone = $7, updated_at = $8
         WHERE id = $1
         """,
         endpoint.id,
