@@ -16,7 +16,7 @@ from runwright.db.migrate import require_current, schema_version
 from runwright.db.pool import connect, transient
 from runwright.runtimes.host import Host, Isolation
 from runwright.runtimes.probe import probe_host
-from runwright.wiring import chosen_paths
+from runwright.wiring.foundation import chosen_paths
 from runwright.workers.vault.keys import key_source, read_keyring
 
 

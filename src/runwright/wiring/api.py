@@ -1,0 +1,104 @@
+"""What answers requests: the role `api`."""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from typing import Final
+
+from runwright.config import Settings
+from runwright.deliveries.sending import Sender
+from runwright.deliveries.service import Endpoints
+from runwright.engine.executor import Executor
+from runwright.health import HealthReporter
+from runwright.http.server import HttpServer, build_app
+from runwright.http.services import EdgeSettings, Services
+from runwright.jobs.analytics import Analytics
+from runwright.jobs.queues import Queues
+from runwright.jobs.service import Jobs
+from runwright.jobs.store.cancel import cancel_jobs_of_deprecated
+from runwright.runtimes.model import RuntimeInfo
+from runwright.schedules.service import Schedules
+from runwright.schedules.store.definitions import stop_schedules_of_deprecated
+from runwright.tenants.platform_key import platform_key
+from runwright.tenants.service import Keys
+from runwright.wiring.deliveries import outgoing_policy
+from runwright.wiring.executor import spool_dir_of
+from runwright.wiring.foundation import Foundation, open_database_pool, open_vault
+from runwright.wiring.stopping import Stop
+from runwright.workers.bundles.members import Limits
+from runwright.workers.bundles.reader import BundleReader
+from runwright.workers.deployments import Deployments
+from runwright.workers.layers.manifest import wants_layer
+from runwright.workers.service import Workers
+from runwright.workers.vault.seals import EndpointSeals
+
+SUBMIT_CONNECTIONS: Final = 2
+_CANCEL_BATCH: Final = 1000
+
+
+async def start_http(
+    f: Foundation,
+    executor: Executor | None,
+    sender: Sender,
+    on_building: Callable[[], None],
+    stop: Stop,
+    stack: AsyncExitStack,
+) -> str:
+    settings = f.settings
+    db = await open_database_pool(f.dsn, settings.db_pool_size, stack)
+    key = await asyncio.to_thread(platform_key, settings.platform_key, settings.data_dir)
+    submits = await open_database_pool(f.dsn, SUBMIT_CONNECTIONS, stack, by_key=True)
+    jobs = Jobs(db, clock=f.clock, signals=f.signals, submits=submits, starter=executor)
+    stack.push_async_callback(jobs.stop)
+
+    async def end_deprecated() -> None:
+        await stop_schedules_of_deprecated(db, now=f.clock())
+        while ids := await cancel_jobs_of_deprecated(db, now=f.clock(), limit=_CANCEL_BATCH):
+            f.signals.jobs_ended(ids)
+            f.signals.announce_ended(ids)
+
+    def runtime(name: str) -> RuntimeInfo:
+        unknown = RuntimeInfo(name=name, ready=False, reason="no such runtime")
+        return f.host.runtimes.get(name, unknown)
+
+    spool_dir = spool_dir_of(settings)
+    reader = BundleReader(db, limits=_bundle_limits(settings), spool_dir=spool_dir, wants_layer=wants_layer)
+    reporter = HealthReporter(db, clock=f.clock, host=f.host, executor=executor, draining=stop.asked.is_set)
+    services = Services(
+        workers=Workers(
+            db,
+            reader,
+            clock=f.clock,
+            on_deprecated=end_deprecated,
+            on_building=on_building,
+            on_event=f.hints.appended,
+        ),
+        deployments=Deployments(db, reader, clock=f.clock, on_building=on_building),
+        vault=open_vault(f, db, stack),
+        jobs=jobs,
+        queues=Queues(db, clock=f.clock),
+        analytics=Analytics(db, clock=f.clock),
+        schedules=Schedules(db, clock=f.clock),
+        endpoints=Endpoints(
+            db, clock=f.clock, seals=EndpointSeals(f.ring), sender=sender, on_due=f.hints.due
+        ),
+        outgoing=outgoing_policy(settings),
+        keys=Keys(db, clock=f.clock, platform_key=key),
+        runtimes=runtime,
+        health=reporter.report,
+        ready=lambda: not stop.asked.is_set(),
+        metrics=f.metrics,
+        clock=f.clock,
+    )
+    edge = EdgeSettings(
+        body_limit_bytes=settings.body_limit_bytes,
+        upload_limit_bytes=settings.bundle_limit_bytes,
+        spool_dir=spool_dir,
+    )
+    server = HttpServer(build_app(services, edge), host=settings.host, port=settings.port, edge=edge)
+    stack.push_async_callback(server.stop)
+    return await server.start()
+
+
+def _bundle_limits(settings: Settings) -> Limits:
+    return Limits(unpacked_bytes=settings.bundle_unpacked_bytes, files=settings.bundle_files)

@@ -1,0 +1,44 @@
+"""What tells events to the outside: the roles `router` and `deliverer`."""
+
+from contextlib import AsyncExitStack
+from typing import Final
+
+from runwright.config import Settings
+from runwright.core.hosts import parse_trusted
+from runwright.deliveries.client.client import OutgoingClient
+from runwright.deliveries.client.target import OutgoingPolicy
+from runwright.deliveries.sending import Sender
+from runwright.engine.deliverer import Deliverer
+from runwright.engine.router import Router
+from runwright.http.ava.webhook_events import AvaStyle
+from runwright.http.ava.webhook_forms import STYLE as AVA_STYLE
+from runwright.wiring.foundation import Foundation, open_database_pool
+from runwright.workers.vault.seals import EndpointSeals
+
+STYLE_CONNECTIONS: Final = 2
+DELIVERER_CONNECTIONS: Final = 3
+
+
+async def start_router(f: Foundation, stack: AsyncExitStack) -> None:
+    router = Router(f.db, clock=f.clock, hints=f.hints, notice=f.notice)
+    stack.push_async_callback(router.stop)
+    await router.start()
+
+
+def outgoing_policy(settings: Settings) -> OutgoingPolicy:
+    return OutgoingPolicy(dev=settings.dev, trusted=tuple(map(parse_trusted, settings.webhook_trusted)))
+
+
+async def open_sender(f: Foundation, stack: AsyncExitStack) -> Sender:
+    client = OutgoingClient(outgoing_policy(f.settings))
+    style = AvaStyle(await open_database_pool(f.dsn, STYLE_CONNECTIONS, stack, by_key=True))
+    stack.push_async_callback(client.stop)
+    stack.push_async_callback(style.stop)
+    return Sender(client, styles={AVA_STYLE: style}, seals=EndpointSeals(f.ring), clock=f.clock)
+
+
+async def start_deliverer(f: Foundation, sender: Sender, stack: AsyncExitStack) -> None:
+    db = await open_database_pool(f.dsn, DELIVERER_CONNECTIONS, stack, by_key=True)
+    deliverer = Deliverer(db, sender=sender, clock=f.clock, hints=f.hints, notice=f.notice)
+    stack.push_async_callback(deliverer.stop)
+    await deliverer.start()

@@ -1,0 +1,117 @@
+"""What every role stands on: the host, the database with its schema, the hints, the vault's keys."""
+
+import asyncio
+import sys
+from contextlib import AsyncExitStack
+from typing import Final
+
+import msgspec
+from prometheus_client import CollectorRegistry
+
+from runwright.config import Settings
+from runwright.core.clock import Clock, system_clock
+from runwright.core.ids import new_id
+from runwright.core.notices import Notice
+from runwright.db.embedded import EmbeddedPostgres
+from runwright.db.listen import Listener
+from runwright.db.migrate import migrate
+from runwright.db.pool import Database, connect, open_pool
+from runwright.deliveries.store.endpoints import secret_keys_in_use
+from runwright.events.hints import EventHints
+from runwright.jobs.signals import JobSignals
+from runwright.jobs.store.rescue import live_executors
+from runwright.observe import Observer
+from runwright.runtimes.host import Host
+from runwright.runtimes.interpreters import Paths
+from runwright.runtimes.probe import floor_refusal, probe_host
+from runwright.workers.vault.keyring import Keyring
+from runwright.workers.vault.keys import key_source, load_keyring
+from runwright.workers.vault.service import Vault
+from runwright.workers.vault.store import keys_in_use
+
+HINT_CHANNEL: Final = "runwright_jobs"
+EVENT_CHANNEL: Final = "runwright_events"
+ENGINE_CONNECTIONS: Final = 4
+"""The loops have connections of their own, so that no flood of requests delays a heartbeat."""
+
+
+class Foundation(msgspec.Struct, frozen=True):
+    """What every role stands on."""
+
+    settings: Settings
+    dsn: str
+    host: Host
+    clock: Clock
+    notice: Notice
+    metrics: CollectorRegistry
+    db: Database
+    signals: JobSignals
+    hints: EventHints
+    ring: Keyring
+
+
+async def lay_foundation(settings: Settings, stack: AsyncExitStack) -> Foundation | None:
+    """Probe the host, bring up the database and its schema; None where the host is below the floor."""
+    metrics = CollectorRegistry()
+    notice = Observer(metrics)
+    host = await asyncio.to_thread(probe_host, chosen_paths(settings))
+    notice("host_probed", isolation=host.isolation.wire_name, missing=", ".join(m.what for m in host.missing))
+    refusal = floor_refusal(settings.isolation_floor, host)
+    if refusal is not None and "executor" in settings.roles:
+        sys.stderr.write(f"{refusal}\n")
+        return None
+    dsn = settings.database_url
+    if dsn is None:
+        embedded = EmbeddedPostgres(settings.data_dir)
+        stack.push_async_callback(embedded.stop)
+        dsn = await embedded.start()
+    connection = await connect(dsn)
+    try:
+        await migrate(connection)
+    finally:
+        await connection.close()
+    db = await open_database_pool(dsn, ENGINE_CONNECTIONS, stack, by_key=True)
+    signals, hints = await _open_signals(dsn, stack)
+    needed = [*await keys_in_use(db), *await secret_keys_in_use(db)]
+    ring = await asyncio.to_thread(load_keyring, key_source(settings), needed)
+    return Foundation(settings, dsn, host, system_clock, notice, metrics, db, signals, hints, ring)
+
+
+def open_vault(f: Foundation, db: Database, stack: AsyncExitStack) -> Vault:
+    async def held_keys() -> list[list[str]]:
+        return [one.vault_keys for one in await live_executors(db) if one.vault_keys is not None]
+
+    vault = Vault(db, clock=f.clock, ring=f.ring, held_keys=held_keys)
+    stack.push_async_callback(vault.stop)
+    return vault
+
+
+async def open_database_pool(dsn: str, size: int, stack: AsyncExitStack, *, by_key: bool = False) -> Database:
+    pool = await open_pool(dsn, max_size=size, by_key=by_key)
+    stack.push_async_callback(pool.close)
+    return pool
+
+
+async def _open_signals(dsn: str, stack: AsyncExitStack) -> tuple[JobSignals, EventHints]:
+    listener: Listener
+    origin = new_id("exe", system_clock())
+    signals = JobSignals(origin=origin, send=lambda payload: listener.notify(HINT_CHANNEL, payload))
+    hints = EventHints(origin=origin, send=lambda payload: listener.notify(EVENT_CHANNEL, payload))
+    signals.on_moved(hints.appended)
+    listener = Listener(dsn, {HINT_CHANNEL: signals.receive, EVENT_CHANNEL: hints.receive})
+    stack.push_async_callback(listener.stop)
+    stack.callback(signals.stop)
+    stack.callback(hints.stop)
+    await listener.start()
+    return signals, hints
+
+
+def chosen_paths(settings: Settings) -> Paths:
+    """Return the interpreters that the operator chose."""
+    return Paths(
+        python=settings.python_path,
+        node=settings.node_path,
+        deno=settings.deno_path,
+        wasm_fuel=settings.wasm_fuel,
+        shell=settings.bash_path,
+    )

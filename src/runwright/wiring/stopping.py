@@ -1,0 +1,21 @@
+"""The signals that stop a server."""
+
+import asyncio
+import signal
+
+
+class Stop:
+    """Counts the signals: the first one asks for a drain, the second one for haste."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+        self.hurry = asyncio.Event()
+
+    def watch(self) -> None:
+        """Take SIGTERM and SIGINT from now on."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._hear)
+
+    def _hear(self) -> None:
+        (self.hurry if self.asked.is_set() else self.asked).set()
