@@ -109,7 +109,7 @@ def workshop_command(
 ) -> list[str]:
     """Return the command line of a sandbox that installs things; `mounts` are paths inside and on the host.
 
-    It has one folder to write in, of bounded size, and the network namespace that it is started in.
+    It has a folder to write in and a /tmp, of bounded sizes, and the network namespace that it is started in.
     """
     seen: list[str] = []
     for inside, outside in sorted(mounts.items()):
@@ -121,7 +121,9 @@ def workshop_command(
         *(("--seccomp", str(SECCOMP_FD)) if seccomp else ()),
         *_environment(python),
         *_system(),
-        *("--proc", "/proc", "--dev", "/dev", "--symlink", f"{WORKSHOP}/tmp", "/tmp"),  # noqa: S108  inside
+        *("--proc", "/proc", "--dev", "/dev"),
+        # A real folder, because the tools may lie below /tmp on the host.
+        *("--perms", "1777", "--size", str(DISK_BYTES), "--tmpfs", TEMPORARY),
         *("--perms", "0777", "--size", str(disk_bytes), "--tmpfs", WORKSHOP),
         *_interpreter(python),
         *seen,
