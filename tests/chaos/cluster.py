@@ -129,6 +129,7 @@ class Cluster:
 
     def __init__(self, seed: int) -> None:
         self.chance = random.Random(seed)
+        self._before = {process.pid for process in descendants()}
         self._folder = Path(tempfile.mkdtemp(prefix="runwright-chaos-", dir="/tmp"))
         self._folder.chmod(0o711)
         self.data_dir = self._folder / "data"
@@ -151,9 +152,14 @@ class Cluster:
         return [await member.stop() for member in reversed(self.members) if member.process is not None]
 
     def clean_up(self) -> None:
-        """Kill what a failed test left, and remove the folder."""
+        """Kill what a failed test left, and remove the folder.
+
+        What was there before stays: this test process has a PostgreSQL of its own.
+        """
         for child in descendants():
             with contextlib.suppress(psutil.NoSuchProcess):
+                if child.pid in self._before:
+                    continue
                 child.kill()
         shutil.rmtree(self._folder, ignore_errors=True)
 
