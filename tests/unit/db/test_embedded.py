@@ -41,9 +41,10 @@ def data_dir() -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="runwright-embedded-", dir="/tmp"))
     folder.chmod(0o711)
     yield folder / "data"
-    # One that was killed may still be on its way out; one that is really left stays.
-    ending = [process for process in serving(folder / "data") if process.status() != psutil.STATUS_ZOMBIE]
-    _, leftovers = psutil.wait_procs(ending, timeout=5)
+    # One that was killed may still be on its way out, or wait for an init that is slow to bury it; one
+    # that is really left stays.
+    _, unburied = psutil.wait_procs(serving(folder / "data"), timeout=5)
+    leftovers = [process for process in unburied if is_alive(process)]
     for process in leftovers:
         process.kill()
     psutil.wait_procs(leftovers, timeout=10)
@@ -65,6 +66,14 @@ def mode_of(path: Path) -> int:
 def write_file(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True)
     path.write_text(text)
+
+
+def is_alive(process: psutil.Process) -> bool:
+    """Whether it is more than an entry that nobody has buried yet."""
+    try:
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def serving(data_dir: Path) -> list[psutil.Process]:
