@@ -47,6 +47,7 @@ _MOST_IN_JSON: Final = 5000
 """Where more is found than that, hiding each would take long; the whole document is hidden."""
 
 _TORN_ESCAPE_BYTES: Final = 24
+_HIGH_SURROGATE: Final = re.compile(rb"\\+u[dD][89abAB][0-9a-fA-F]{2}\Z")
 _TOKEN: Final = re.compile(rb'"[^"\\]*(?:\\[\s\S][^"\\]*)*"|-?\d[-+.\deE]*')
 
 
@@ -189,7 +190,16 @@ def _last_escape(text: bytes, escapes: Iterable[Escape]) -> int:
     """Return from where on, near the end of a text, there may be escapes, else its length."""
     start = max(0, len(text) - _TORN_ESCAPE_BYTES)
     found = (text.find(escape.marker[:1], start) for escape in escapes)
-    return min((at for at in found if at >= 0), default=len(text))
+    return _before_escape(text, min((at for at in found if at >= 0), default=len(text)))
+
+
+def _before_escape(text: bytes, at: int) -> int:
+    """Step back over the slashes of an escape within an escape, and over the first half of a character."""
+    if text[at : at + 1] != b"\\":
+        return at
+    at = len(text[:at].rstrip(b"\\"))
+    half = _HIGH_SURROGATE.search(text, max(0, at - _TORN_ESCAPE_BYTES), at)
+    return len(text[: half.start()].rstrip(b"\\")) if half else at
 
 
 def _with_edges(text: bytes, span: Span) -> Span:

@@ -179,6 +179,19 @@ def test_a_line_that_was_cut_anywhere_ends_before_the_secret(
     assert not [one for one in decoded if reveals(one, value)], (written[:cut], masked)
 
 
+@pytest.mark.parametrize("value", ["0¡¡¡¡¡\U00010000", "s3\U0001f600cr\U0001f600t\U0001f600"])
+@pytest.mark.parametrize("writing", WRITINGS)
+def test_no_cut_within_an_escape_shows_what_is_before_it(writing: str, value: str) -> None:
+    written = "log: " + WRITINGS[writing](value)
+    masker = Masker([value])
+    for cut in range(len(written) + 1):
+        masked = masker.mask_text(written[:cut], Torn.CUT)
+        assert not [one for one in decodings(masked.partition("***")[0]) if reveals(one, value)], (
+            cut,
+            masked,
+        )
+
+
 def decodings(text: str) -> set[str]:
     found = {text}
     for _ in range(3):
