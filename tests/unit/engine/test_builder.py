@@ -211,6 +211,8 @@ async def yard(database: Database, host: Host, registry: LocalRegistry) -> Async
         finally:
             registry.gate.set()
             await yard.close()
+            # A stop does not wait for threads that unpack; the folder can go only after them.
+            await asyncio.get_running_loop().shutdown_default_executor()
 
 
 async def test_a_version_becomes_ready_and_serves_when_its_packages_are_installed(yard: Yard) -> None:
