@@ -58,6 +58,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     host: Annotated[str, Meta(min_length=1, description="Address to listen on.")] = "127.0.0.1"
     port: Annotated[int, Meta(ge=0, le=65535, description="Port to listen on; 0 takes a free one.")] = 8080
+    public_url: Annotated[
+        Annotated[str, Meta(pattern=r"^https?://[A-Za-z0-9.:\[\]-]+(?:/[A-Za-z0-9._~/-]*)?$")] | None,
+        Meta(
+            description="Where users reach this server, for links in answers: https://runwright.example."
+            " Default: where the request says that it came to."
+        ),
+    ] = None
     data_dir: Annotated[
         Path,
         Meta(

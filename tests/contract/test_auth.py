@@ -13,7 +13,7 @@ from tests.contract.client import WEBHOOKS, Api, Json, data_of, error_of
 from tests.contract.conftest import MakeKey, Server
 
 from runwright.core.roles import ROLES, Role
-from runwright.http.ava.auth import Needs
+from runwright.http.ava.auth import AvaNeeds
 from runwright.http.server import build_app
 from runwright.http.services import EdgeSettings, Services
 
@@ -49,12 +49,14 @@ def all_routes() -> Iterator[Route]:
                 yield method, route.path, handler
 
 
-ROUTES = sorted((method, path) for method, path, _ in all_routes() if path not in OPEN)
+ROUTES = sorted(
+    (method, path) for method, path, _ in all_routes() if path not in OPEN and path.startswith("/v1/")
+)
 NEEDED = {
     (method, path): guard.role
     for method, path, handler in all_routes()
     for guard in handler.guards or ()
-    if isinstance(guard, Needs)
+    if isinstance(guard, AvaNeeds)
 }
 WRITES = [(method, path) for method, path in ROUTES if method != "GET"]
 

@@ -5,6 +5,7 @@ cursors rely on that order. Ids are compared byte-wise (collation "C" in SQL).
 """
 
 import re
+import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Final, Literal
 
@@ -13,6 +14,7 @@ from ulid import ULID, ULIDGenerator
 Prefix = Literal["wkr", "job", "sch", "tck", "exe", "req", "key", "evt", "sec", "wh", "whd"]
 
 _ID: Final = re.compile(r"[a-z]{2,4}_[0-7][0-9a-hjkmnp-tv-z]{25}", re.ASCII)
+_UUID: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", re.ASCII)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
 _generator: Final = ULIDGenerator()
@@ -46,6 +48,18 @@ def floor_id(prefix: Prefix, at: datetime) -> str:
 def time_of(some_id: str) -> datetime:
     """Return the time part of an id."""
     return _EPOCH + ULID.from_str(some_id.rpartition("_")[2].upper()).milliseconds * _MILLISECOND
+
+
+def uuid_of(some_id: str) -> str:
+    """Return the id's 128 bits as a UUID, for those who know things by UUIDs; `id_of_uuid` goes back."""
+    return str(uuid.UUID(bytes=ULID.from_str(some_id.rpartition("_")[2].upper()).bytes))
+
+
+def id_of_uuid(prefix: Prefix, text: str) -> str | None:
+    """Return the id whose UUID is written here, in any case and with its hyphens; None for other text."""
+    if not _UUID.fullmatch(text):
+        return None
+    return f"{prefix}_{str(ULID.from_bytes(uuid.UUID(text).bytes)).lower()}"
 
 
 def _milliseconds(at: datetime) -> int:

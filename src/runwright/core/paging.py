@@ -1,5 +1,6 @@
 """Pages of a list: by number for the first rows, by cursor at any depth."""
 
+from collections.abc import Sequence
 from typing import Final, Generic, TypeVar
 
 import msgspec
@@ -25,3 +26,33 @@ class Listing(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
     total: int
     has_more: bool
     next_id: str | None
+
+
+class Window(msgspec.Struct, frozen=True, kw_only=True):
+    """Which rows of a list that is walked both ways: the newest ones, or those next to an id."""
+
+    limit: int
+    older_than: str | None = None
+    newer_than: str | None = None
+
+    @property
+    def order(self) -> str:
+        """How a query must sort by id, so that its first rows are those next to where the window begins."""
+        return "DESC" if self.newer_than is None else "ASC"
+
+
+class View(msgspec.Struct, Generic[T], frozen=True):
+    """What a window shows, newest first, and whether there is more on either side."""
+
+    rows: list[T]
+    older: bool
+    newer: bool
+
+    @classmethod
+    def of(cls, rows: Sequence[T], window: Window) -> "View[T]":
+        """Return the view of rows in the window's order, one more than its limit where there is one."""
+        more = len(rows) > window.limit
+        shown = list(rows[: window.limit])
+        if window.newer_than is None:
+            return cls(shown, older=more, newer=window.older_than is not None)
+        return cls(shown[::-1], older=True, newer=more)

@@ -80,8 +80,8 @@ class EdgeSettings(msgspec.Struct, frozen=True, kw_only=True):
     streams: int = 512
     """Streams of events that may be open at once."""
     streams_per_tenant: int = 64
-    docs_url: str = ""
-    """Where users reach this server, for links in errors; relative where empty."""
+    public_url: str = ""
+    """Where users reach this server, without a slash at its end; empty: nobody has said."""
 
 
 def services_of(connection: ASGIConnection[Any, Any, Any, Any]) -> Services:

@@ -94,6 +94,7 @@ async def start_http(
         body_limit_bytes=settings.body_limit_bytes,
         upload_limit_bytes=settings.bundle_limit_bytes,
         spool_dir=spool_dir,
+        public_url=(settings.public_url or "").rstrip("/"),
     )
     server = HttpServer(build_app(services, edge), host=settings.host, port=settings.port, edge=edge)
     stack.push_async_callback(server.stop)

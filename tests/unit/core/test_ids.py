@@ -1,11 +1,12 @@
 """Ids have a shape, an order, and a floor."""
 
+import uuid
 from datetime import UTC, datetime, timedelta
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runwright.core.ids import floor_id, is_id, new_id
+from runwright.core.ids import floor_id, id_of_uuid, is_id, new_id, uuid_of
 
 TIMES = st.integers(31_536_000_000, 7_258_118_400_000).map(lambda ms: datetime.fromtimestamp(ms / 1000, UTC))
 
@@ -30,3 +31,25 @@ def test_an_id_is_one_of_its_kind_only() -> None:
     assert not is_id("wkr", one)
     assert not is_id("job", one.upper())
     assert not is_id("job", one + "\n")
+
+
+@given(at=TIMES)
+def test_an_id_and_its_uuid_lead_to_one_another(at: datetime) -> None:
+    one = new_id("job", at)
+    known = uuid_of(one)
+    assert str(uuid.UUID(known)) == known
+    assert id_of_uuid("job", known) == one
+    assert id_of_uuid("job", known.upper()) == one
+
+
+@given(text=st.text() | st.uuids().map(lambda one: one.hex) | st.uuids().map(lambda one: f"{{{one}}}"))
+def test_what_is_not_written_as_a_uuid_is_no_id(text: str) -> None:
+    assert id_of_uuid("job", text) is None
+
+
+@given(any_uuid=st.uuids())
+def test_any_uuid_stands_for_something_that_has_the_shape_of_an_id(any_uuid: uuid.UUID) -> None:
+    found = id_of_uuid("job", str(any_uuid))
+    assert found is not None
+    assert is_id("job", found)
+    assert uuid_of(found) == str(any_uuid)

@@ -21,6 +21,7 @@ from litestar.types import Scope
 
 from runwright.core.errors import ForbiddenError, MalformedError, UnauthenticatedError
 from runwright.core.roles import ROLES, Caller, Role
+from runwright.http.guards import Needs
 from runwright.http.services import services_of
 from runwright.tenants.model import Key
 from runwright.tenants.service import Keys
@@ -37,19 +38,16 @@ _LONGEST_KEY: Final = 512
 AvaRequest = Request[Caller, None, State]
 
 
-class Needs:
-    """The guard of a route: recognises the caller and lets them pass from this role upwards."""
-
-    def __init__(self, role: Role) -> None:
-        self.role = role
+class AvaNeeds(Needs):
+    """The guard of AVA's routes."""
 
     async def __call__(self, connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
         scope = connection.scope
         scope["user"] = await admit(read_headers(scope), services_of(connection).keys, self.role)
 
 
-READS: Final = Needs(Role.TENANT_VIEWER)
-WRITES: Final = Needs(Role.TENANT_SYSTEM_ADMIN)
+READS: Final = AvaNeeds(Role.TENANT_VIEWER)
+WRITES: Final = AvaNeeds(Role.TENANT_SYSTEM_ADMIN)
 
 
 def read_headers(scope: Scope) -> dict[bytes, bytes]:

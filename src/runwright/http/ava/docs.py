@@ -6,7 +6,7 @@ import msgspec
 from litestar import Request, Response, Router, get
 
 from runwright.http.ava.docs_page import PAGE_POLICY, render_page
-from runwright.http.ava.document import Json
+from runwright.http.document import Json
 
 DocsRequest = Request[Any, Any, Any]
 

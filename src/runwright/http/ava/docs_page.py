@@ -11,8 +11,8 @@ from typing import Any, Final
 
 import msgspec
 
-from runwright.http.ava.document import Json
 from runwright.http.ava.errors import MEANINGS
+from runwright.http.document import Json
 
 _STYLE: Final = """
 :root { color-scheme: light dark; --line: #8884; --soft: #8881; --accent: light-dark(#0b5cad, #7db8f5); }

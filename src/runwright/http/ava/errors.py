@@ -102,7 +102,7 @@ def _headers(code: str) -> list[tuple[bytes, bytes]]:
 
 def respond_to_error(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """Answer an error that a handler, a guard or the router raised."""
-    docs_url = request.app.state.edge.docs_url
+    docs_url = request.app.state.edge.public_url
     answer = error_answer(error, request_id=request_id_of(request.scope), docs_url=docs_url)
     return Response(
         answer.body,

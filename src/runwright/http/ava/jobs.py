@@ -27,12 +27,12 @@ from runwright.http.ava.job_forms import (
     read_last_event,
 )
 from runwright.http.ava.log_stream import log_events
-from runwright.http.ava.operations import Operation
 from runwright.http.ava.paging import read_page, show_page
 from runwright.http.ava.shapes import attempt_wire, explanation_wire, job_wire, logs_wire
 from runwright.http.ava.submit import submit_of
 from runwright.http.ava.wire import AttemptWire, Data, ExplanationWire, JobLogsWire, JobWire, Page
 from runwright.http.body import read_json_body
+from runwright.http.operations import Operation
 from runwright.http.services import services_of
 from runwright.http.streams import EVENT_STREAM, open_streams
 

@@ -8,8 +8,8 @@ from msgspec import Meta
 
 from runwright.http.ava.auth import READS, AvaRequest
 from runwright.http.ava.job_forms import NO_QUERY
-from runwright.http.ava.operations import Operation
 from runwright.http.ava.wire import Data
+from runwright.http.operations import Operation
 from runwright.http.services import services_of
 from runwright.workers.model import RuntimeName
 

@@ -10,7 +10,6 @@ from runwright.core.errors import NotFoundError
 from runwright.core.ids import is_id
 from runwright.http.ava.auth import READS, WRITES, AvaRequest, read_headers
 from runwright.http.ava.job_forms import NO_QUERY
-from runwright.http.ava.operations import Operation
 from runwright.http.ava.paging import read_page, show_page
 from runwright.http.ava.schedule_forms import (
     CHANGE_SCHEDULE,
@@ -32,6 +31,7 @@ from runwright.http.ava.schedule_forms import (
 from runwright.http.ava.schedule_shapes import preview_wire, schedule_wire, tick_wire
 from runwright.http.ava.wire import Data, Page, PreviewWire, ScheduleWire, TickWire
 from runwright.http.body import read_json_body
+from runwright.http.operations import Operation
 from runwright.http.services import services_of
 
 _TAG: Final = "Schedules"

@@ -9,13 +9,13 @@ from msgspec import UNSET
 from runwright.core.errors import NotFoundError
 from runwright.http.ava.auth import READS, WRITES, AvaRequest, read_headers
 from runwright.http.ava.job_forms import NO_QUERY
-from runwright.http.ava.operations import Operation
 from runwright.http.ava.paging import read_page, show_page
 from runwright.http.ava.secret_forms import LIST_SECRETS, PutSecretBody, SecretQuery, read_secret
 from runwright.http.ava.shapes import secret_wire
 from runwright.http.ava.wire import Data, Page, SecretWire
 from runwright.http.ava.worker_rules import check_env_name
 from runwright.http.body import read_json_body
+from runwright.http.operations import Operation
 from runwright.http.services import services_of
 
 _TAG: Final = "Secrets"

@@ -41,7 +41,7 @@ class SubmitRoute:
             caller = await admit(headers, self._services.keys, WRITES.role)
             answer = await self.answer(caller, headers, scope["query_string"], receive)
         except Exception as error:  # noqa: BLE001  the last resort, which logs what it does not know
-            answer = error_answer(error, request_id=request_id_of(scope), docs_url=self._edge.docs_url)
+            answer = error_answer(error, request_id=request_id_of(scope), docs_url=self._edge.public_url)
         await send_answer(send, answer)
 
     async def answer(

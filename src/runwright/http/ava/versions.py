@@ -7,7 +7,6 @@ from litestar.params import FromPath
 
 from runwright.http.ava.auth import READS, WRITES, AvaRequest, read_headers
 from runwright.http.ava.job_forms import NO_QUERY
-from runwright.http.ava.operations import Operation
 from runwright.http.ava.paging import PageQuery, read_number_page, show_page
 from runwright.http.ava.shapes import version_wire, worker_wire
 from runwright.http.ava.version_forms import (
@@ -26,6 +25,7 @@ from runwright.http.ava.version_forms import (
 from runwright.http.ava.wire import Data, Page, VersionLogWire, VersionWire, WorkerWire
 from runwright.http.ava.workers import known_worker
 from runwright.http.body import read_json_body
+from runwright.http.operations import Operation
 from runwright.http.services import services_of
 from runwright.http.uploads import uploads_of
 

@@ -10,7 +10,6 @@ from runwright.core.errors import NotFoundError
 from runwright.core.ids import is_id
 from runwright.http.ava.auth import READS, WRITES, AvaRequest, read_headers
 from runwright.http.ava.job_forms import NO_QUERY
-from runwright.http.ava.operations import Operation
 from runwright.http.ava.paging import PageQuery, read_page, show_page
 from runwright.http.ava.shapes import time_wire
 from runwright.http.ava.webhook_forms import (
@@ -38,6 +37,7 @@ from runwright.http.ava.webhook_shapes import (
 )
 from runwright.http.ava.wire import Page
 from runwright.http.body import read_json_body
+from runwright.http.operations import Operation
 from runwright.http.services import services_of
 
 _TAG: Final = "Webhooks"

@@ -9,7 +9,6 @@ from runwright.core.errors import NotFoundError
 from runwright.core.ids import is_id
 from runwright.http.ava.auth import READS, WRITES, AvaRequest, read_headers
 from runwright.http.ava.job_forms import NO_QUERY
-from runwright.http.ava.operations import Operation
 from runwright.http.ava.paging import read_page, show_page
 from runwright.http.ava.shapes import worker_wire
 from runwright.http.ava.wire import Data, Page, WorkerWire
@@ -27,6 +26,7 @@ from runwright.http.ava.worker_forms import (
     worker_filter,
 )
 from runwright.http.body import read_json_body
+from runwright.http.operations import Operation
 from runwright.http.services import services_of
 
 _TAG: Final = "Workers"

@@ -1,22 +1,10 @@
 """What a route says of itself, for the OpenAPI document."""
 
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
 Opt = dict[str, "Operation"]
-
-TAGS: Final = (
-    "Workers",
-    "Secrets",
-    "Jobs",
-    "Schedules",
-    "Queues",
-    "Analytics",
-    "Webhooks",
-    "Runtimes",
-)
-"""The order in which the document shows its parts."""
 
 
 class Operation(msgspec.Struct, frozen=True):
@@ -27,7 +15,7 @@ class Operation(msgspec.Struct, frozen=True):
     query: type[msgspec.Struct] | None = None
     body: type[msgspec.Struct] | None = None
     errors: tuple[int, ...] = ()
-    """Beyond 400, 401, 403 and 500, which every route has, and 413 and 408 of those with a body."""
+    """Beyond those that every route of the dialect has, and those of every route with a body."""
     idempotent: bool = False
     """Takes an Idempotency-Key, and answers 200 where it is replayed."""
     produces: str = "application/json"
