@@ -168,6 +168,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     pool_max_jobs: Annotated[Size, Meta(description="Jobs that one sandbox runs before it is replaced.")] = (
         10_000
     )
+    rate_limit_per_second: Annotated[
+        Count,
+        Meta(
+            description="Requests per second that a tenant may make of one process in the long run; 0: as"
+            " many as it likes. Off in development mode."
+        ),
+    ] = 2000
+    rate_limit_burst: Annotated[
+        Size, Meta(description="Requests that a tenant may make at once before that rate holds.")
+    ] = 60_000
     body_limit_bytes: Annotated[int, Meta(ge=1024, description="Largest request body.")] = 2 * 1024 * 1024
     bundle_limit_bytes: Annotated[int, Meta(ge=1024, description="Largest bundle as it is sent.")] = (
         50 * 1024 * 1024

@@ -19,6 +19,9 @@ from tests.bench.process import ChildError, running, tail
 
 READY_SECONDS: Final = 60.0
 TENANT: Final = "ten_bench"
+RATE: Final = "1000000"
+"""A limit that counts and that nobody meets."""
+
 NOOP: Final = {
     "python": "def handler(input, env):\n    return 1\n",
     "nodejs": "module.exports = async () => 1\n",
@@ -54,7 +57,7 @@ async def serving(folder: Path, *options: str, env: Mapping[str, str] | None = N
     key, port, log = secrets.token_urlsafe(24), free_port(), folder / "runwright.log"
     command = [str(command_path()), "serve", "--host", "127.0.0.1", "--port", str(port)]
     command += ["--data-dir", str(folder / "data"), *options]
-    settings = {"RUNWRIGHT_PLATFORM_KEY": key, **(env or {})}
+    settings = {"RUNWRIGHT_PLATFORM_KEY": key, "RUNWRIGHT_RATE_LIMIT_PER_SECOND": RATE, **(env or {})}
     async with running(command, log=log, env=settings, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         try:

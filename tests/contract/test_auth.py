@@ -1,6 +1,7 @@
 """Who may call what: keys, headers and roles, on every route there is."""
 
 import re
+import time
 from collections.abc import Iterator
 from typing import Any, cast
 from uuid import uuid4
@@ -37,6 +38,7 @@ def all_routes() -> Iterator[Route]:
         endpoints=nobody,
         outgoing=nobody,
         keys=nobody,
+        limiter=nobody,
         runtimes=nobody,
         health=nobody,
         ready=nobody,
@@ -239,3 +241,24 @@ def test_no_other_origin_is_let_in(api: Api) -> None:
     for method in ("GET", "OPTIONS"):
         response = api.http.request(method, "/v1/ava/workers", headers=headers)
         assert not [name for name in response.headers if name.startswith("access-control-")]
+
+
+def test_every_answer_to_a_known_caller_says_how_many_requests_are_left(api: Api) -> None:
+    worker = api.make_worker()
+    answers = [
+        api.get("/workers"),
+        api.post("/jobs", {"worker_id": worker["id"], "scheduled_at": "2099-01-01T00:00:00Z"}),
+        api.post("/jobs", {"worker_id": 1}),
+        api.having(role="tenant-viewer").post("/jobs", {}),
+        api.get(f"/jobs/{worker['id']}"),
+        api.get(WEBHOOKS),
+    ]
+    assert [answer.status_code for answer in answers] == [200, 201, 422, 403, 404, 200]
+    for answer in answers:
+        limit, left, reset = (
+            int(answer.headers[f"x-ratelimit-{name}"]) for name in ("limit", "remaining", "reset")
+        )
+        assert 0 < left < limit
+        assert abs(reset - time.time()) < 60
+    unknown_caller = api.having(key="wrong").get("/workers")
+    assert "x-ratelimit-limit" not in unknown_caller.headers

@@ -45,6 +45,16 @@ class ForbiddenError(RunwrightError):
     code = "forbidden"
 
 
+class RateLimitedError(RunwrightError):
+    """The tenant makes more requests than it may; `retry_after` seconds later one may pass."""
+
+    code = "rate_limited"
+
+    def __init__(self, message: str, *, retry_after: int) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
 class NotFoundError(RunwrightError):
     """The thing does not exist, or belongs to another tenant."""
 

@@ -13,6 +13,7 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from runwright.core.clock import Clock
+from runwright.http.answer import answer_headers
 from runwright.http.request_id import choose_request_id, keep_request_id
 
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -83,7 +84,7 @@ class Front:
         scope.setdefault("state", {})
         keep_request_id(scope, request_id)
         method, path = str(scope["method"]), scope["path"]
-        exchange = _Exchange(send, request_id.encode("ascii"))
+        exchange = _Exchange(send, request_id.encode("ascii"), scope)
         if method == "OPTIONS":
             exchange = _OptionsExchange(send, request_id.encode("ascii"), scope, self._allow)
         fast = self._fast.get((method, path))
@@ -97,17 +98,19 @@ class Front:
 class _Exchange:
     """One request's way out."""
 
-    __slots__ = ("_request_id", "_send", "status")
+    __slots__ = ("_request_id", "_scope", "_send", "status")
 
-    def __init__(self, send: Send, request_id: bytes) -> None:
+    def __init__(self, send: Send, request_id: bytes, scope: Scope) -> None:
         self._send = send
         self._request_id = request_id
+        self._scope = scope
         self.status = 0
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             headers = [*message["headers"], (b"x-request-id", self._request_id), *_SECURITY]
+            headers += answer_headers(self._scope)
             if all(name != _POLICY for name, _ in headers):
                 headers.append(_NOTHING_ALLOWED)
             message["headers"] = headers
@@ -117,11 +120,10 @@ class _Exchange:
 class _OptionsExchange(_Exchange):
     """The way out of an OPTIONS request, which tells all methods of its route."""
 
-    __slots__ = ("_allow", "_scope")
+    __slots__ = ("_allow",)
 
     def __init__(self, send: Send, request_id: bytes, scope: Scope, allow: Mapping[str, bytes]) -> None:
-        super().__init__(send, request_id)
-        self._scope = scope
+        super().__init__(send, request_id, scope)
         self._allow = allow
 
     async def send(self, message: Message) -> None:

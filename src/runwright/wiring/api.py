@@ -19,6 +19,7 @@ from runwright.jobs.store.cancel import cancel_jobs_of_deprecated
 from runwright.runtimes.model import RuntimeInfo
 from runwright.schedules.service import Schedules
 from runwright.schedules.store.definitions import stop_schedules_of_deprecated
+from runwright.tenants.limits import Rate, RateLimiter
 from runwright.tenants.platform_key import platform_key
 from runwright.tenants.service import Keys
 from runwright.wiring.deliveries import outgoing_policy
@@ -84,6 +85,7 @@ async def start_http(
         ),
         outgoing=outgoing_policy(settings),
         keys=Keys(db, clock=f.clock, platform_key=key),
+        limiter=RateLimiter(_rate_limit(settings)),
         runtimes=runtime,
         health=reporter.report,
         ready=lambda: not stop.asked.is_set(),
@@ -99,6 +101,12 @@ async def start_http(
     server = HttpServer(build_app(services, edge), host=settings.host, port=settings.port, edge=edge)
     stack.push_async_callback(server.stop)
     return await server.start()
+
+
+def _rate_limit(settings: Settings) -> Rate | None:
+    if settings.dev or settings.rate_limit_per_second == 0:
+        return None
+    return Rate(settings.rate_limit_per_second, settings.rate_limit_burst)
 
 
 def _bundle_limits(settings: Settings) -> Limits:

@@ -7,6 +7,9 @@ lower the role, and are refused where they claim more.
 A missing or wrong key is 401; a header that is missing (platform key) or cannot be read is
 400; a claim or a role that is not permitted is 403. Ids in headers are letters, digits and
 `_.-`, at most 128.
+
+Who is known spends one of the tenant's requests, whatever becomes of it, and every answer from
+here on says in its headers how many are left; 429 where none is.
 """
 
 import re
@@ -19,12 +22,13 @@ from litestar.datastructures import State
 from litestar.handlers import BaseRouteHandler
 from litestar.types import Scope
 
-from runwright.core.errors import ForbiddenError, MalformedError, UnauthenticatedError
+from runwright.core.errors import ForbiddenError, MalformedError, RateLimitedError, UnauthenticatedError
 from runwright.core.roles import ROLES, Caller, Role
+from runwright.http.answer import keep_answer_headers
 from runwright.http.guards import Needs
-from runwright.http.services import services_of
+from runwright.http.services import Services, services_of
+from runwright.tenants.limits import RateLimiter
 from runwright.tenants.model import Key
-from runwright.tenants.service import Keys
 
 SECRET: Final = b"x-internal-secret"
 TENANT: Final = b"x-tenant-id"
@@ -43,7 +47,7 @@ class AvaNeeds(Needs):
 
     async def __call__(self, connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
         scope = connection.scope
-        scope["user"] = await admit(read_headers(scope), services_of(connection).keys, self.role)
+        scope["user"] = await admit(scope, read_headers(scope), services_of(connection), self.role)
 
 
 READS: Final = AvaNeeds(Role.TENANT_VIEWER)
@@ -62,16 +66,32 @@ def read_headers(scope: Scope) -> dict[bytes, bytes]:
     return headers
 
 
-async def admit(headers: Mapping[bytes, bytes], keys: Keys, needed: Role) -> Caller:
-    """Return the caller, who has at least the role that is needed."""
-    key = await keys.authenticate(_key_text(headers))
+async def admit(scope: Scope, headers: Mapping[bytes, bytes], services: Services, needed: Role) -> Caller:
+    """Return the caller, who has at least the role that is needed and may make one more request."""
+    key = await services.keys.authenticate(_key_text(headers))
     if key is None:
         raise UnauthenticatedError("The API key is missing, wrong or revoked.")
     caller = _platform_caller(key, headers) if key.tenant_id is None else _tenant_caller(key, headers)
+    _spend_request(scope, caller.tenant_id, services.limiter)
     if caller.role < needed:
         message = f"This needs the role {needed.wire_name} or above; the caller has {caller.role.wire_name}."
         raise ForbiddenError(message)
     return caller
+
+
+def _spend_request(scope: Scope, tenant_id: str, limiter: RateLimiter) -> None:
+    allowance = limiter.take(tenant_id)
+    if allowance is None:
+        return
+    headers = (
+        (b"x-ratelimit-limit", b"%d" % allowance.limit),
+        (b"x-ratelimit-remaining", b"%d" % allowance.remaining),
+        (b"x-ratelimit-reset", b"%d" % allowance.reset_at),
+    )
+    keep_answer_headers(scope, headers)
+    if allowance.retry_after is not None:
+        message = f"The tenant makes too many requests; try again in {allowance.retry_after} s."
+        raise RateLimitedError(message, retry_after=allowance.retry_after)
 
 
 def _key_text(headers: Mapping[bytes, bytes]) -> str:

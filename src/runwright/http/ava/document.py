@@ -40,7 +40,10 @@ Every response has `x-request-id`; send your own (letters, digits, `_`, `-`, at 
 
 A platform key names tenant, user and role in the headers, all three. A tenant key is bound to one tenant
 and one highest role: the headers are optional, may lower the role, and get 403 where they claim more.
-Reads need any role, writes `tenant-system-admin` or above."""
+Reads need any role, writes `tenant-system-admin` or above.
+
+Every answer to a known caller says in `x-ratelimit-…` how many requests the tenant has left; where that is
+none, the answer is a 429 with `retry-after`."""
 
 
 def describe_api(routes: Iterable[BaseRoute], version: str) -> Json:
@@ -58,10 +61,10 @@ def describe_api(routes: Iterable[BaseRoute], version: str) -> Json:
             "bearer": {"type": "http", "scheme": "bearer"},
         },
         parameters=_shared_parameters(),
-        headers={"x-request-id": _REQUEST_ID},
+        headers={"x-request-id": _REQUEST_ID, **_RATE_HEADERS},
         errors={meaning.status: _error_response(code) for code, meaning in MEANINGS.items()},
         types=(ErrorBody,),
-        any_route=(400, 401, 403, 500, 503),
+        any_route=(400, 401, 403, 429, 500, 503),
         any_body=(408, 413),
     )
     return describe_routes(routes, version, style)
@@ -72,6 +75,20 @@ _REQUEST_ID: Final[Json] = {
     "required": True,
     "schema": {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,64}$"},
 }
+
+
+def _number(description: str, *, required: bool = False) -> Json:
+    schema = {"type": "integer", "minimum": 0}
+    return {"description": description, "required": required, "schema": schema}
+
+
+_RATE_HEADERS: Final[Json] = {
+    "x-ratelimit-limit": _number("How many requests the tenant may make at once."),
+    "x-ratelimit-remaining": _number("How many of them are left."),
+    "x-ratelimit-reset": _number("When all of them are there again: seconds since 1970."),
+}
+_RETRY_AFTER: Final = _number("After how many seconds to try again.", required=True)
+_RETRIED: Final = (429, 503)
 
 
 def _shared_parameters() -> Json:
@@ -104,8 +121,11 @@ def _shared_parameters() -> Json:
 
 def _error_response(code: str) -> Json:
     meaning = MEANINGS[code]
+    headers: Json = {"x-request-id": {"$ref": "#/components/headers/x-request-id"}}
+    if meaning.status in _RETRIED:
+        headers["retry-after"] = _RETRY_AFTER
     return {
         "description": f"{HTTPStatus(meaning.status).phrase} (`{meaning.code}`): {meaning.when}",
-        "headers": {"x-request-id": {"$ref": "#/components/headers/x-request-id"}},
+        "headers": headers,
         "content": {"application/json": {"schema": {"$ref": REFERENCE.format(name="ErrorBody")}}},
     }

@@ -7,7 +7,7 @@ import msgspec
 from litestar import Request, Response
 from litestar.exceptions import HTTPException
 
-from runwright.core.errors import InvalidError, RunwrightError, UnavailableError
+from runwright.core.errors import InvalidError, RateLimitedError, RunwrightError, UnavailableError
 from runwright.db.pool import transient
 from runwright.http.answer import Answer
 from runwright.http.request_id import request_id_of
@@ -34,6 +34,7 @@ MEANINGS: Final = {
     "conflict": Meaning(409, "resource_conflict", "The state of the resource forbids it."),
     "too_large": Meaning(413, "payload_too_large", "The body is over the limit."),
     "invalid": Meaning(422, "validation_error", "Well-formed but invalid; `fields` names every bad field."),
+    "rate_limited": Meaning(429, "rate_limited", "Too many requests; `Retry-After` says when to try again."),
     "internal": Meaning(_INTERNAL, "internal_error", "A fault of the server, which has logged it."),
     "unavailable": Meaning(503, "integration_unavailable", "The store or the executors are out of reach."),
 }
@@ -69,7 +70,7 @@ def error_answer(error: Exception, *, request_id: str, docs_url: str) -> Answer:
     if isinstance(error, RunwrightError):
         meaning, message = MEANINGS.get(error.code, MEANINGS["internal"]), error.message
         fields = error.fields if isinstance(error, InvalidError) else None
-        headers = _headers(error.code)
+        headers = _headers(error)
     elif isinstance(error, HTTPException) and error.status_code in _BY_STATUS:
         meaning = _BY_STATUS[error.status_code]
         message = meaning.when
@@ -89,14 +90,16 @@ def error_answer(error: Exception, *, request_id: str, docs_url: str) -> Answer:
     return Answer(meaning.status, msgspec.json.encode(ErrorBody(detail)), headers=tuple(headers))
 
 
-def _headers(code: str) -> list[tuple[bytes, bytes]]:
-    headers = []
+def _headers(error: RunwrightError) -> list[tuple[bytes, bytes]]:
+    headers, code = [], error.code
     if code in _CLOSES:
         headers.append((b"connection", b"close"))
     if code == "unauthenticated":
         headers.append((b"www-authenticate", b"Bearer"))
     if code == "unavailable":
         headers.append((b"retry-after", b"1"))
+    if isinstance(error, RateLimitedError):
+        headers.append((b"retry-after", b"%d" % error.retry_after))
     return headers
 
 

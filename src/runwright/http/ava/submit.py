@@ -38,7 +38,7 @@ class SubmitRoute:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             headers = read_headers(scope)
-            caller = await admit(headers, self._services.keys, WRITES.role)
+            caller = await admit(scope, headers, self._services, WRITES.role)
             answer = await self.answer(caller, headers, scope["query_string"], receive)
         except Exception as error:  # noqa: BLE001  the last resort, which logs what it does not know
             answer = error_answer(error, request_id=request_id_of(scope), docs_url=self._edge.public_url)
