@@ -12,7 +12,14 @@ from prometheus_client.registry import Collector
 from runwright.runtimes.egress import Traffic
 
 _QUIET: Final = frozenset(
-    {"deliveries_made", "delivery_attempted", "job_attempt_ended", "job_handed_back", "ticks_judged"}
+    {
+        "delivery_attempted",
+        "events_routed",
+        "job_ends_told",
+        "job_attempt_ended",
+        "job_handed_back",
+        "ticks_judged",
+    }
 )
 """Too many to log one by one; they are counted."""
 
@@ -27,11 +34,13 @@ _WARNINGS: Final = frozenset(
         "delivery_not_settled",
         "delivery_outcome_refused",
         "delivery_set_aside",
+        "events_without_sink",
         "executor_drain_over",
         "executor_lease_lost",
         "executor_not_removed",
         "executor_records_given_up",
         "job_result_refused",
+        "job_end_not_told",
         "jobs_rescued",
         "layer_for_other_platform",
         "lease_not_renewed",

@@ -8,6 +8,7 @@ from runwright.db.pool import open_pool
 from runwright.deliveries.client.client import OutgoingClient
 from runwright.deliveries.client.target import OutgoingPolicy
 from runwright.deliveries.sending import Sender
+from runwright.deliveries.store.queue import insert_deliveries
 from runwright.engine.deliverer import Deliverer
 from runwright.engine.router import Router
 from runwright.events.hints import EventHints
@@ -36,7 +37,7 @@ async def deliver(dsn: str) -> None:
     deliverer = Deliverer(
         db, sender=sender, clock=system_clock, hints=hints, notice=_note, lease_seconds=LEASE_SECONDS
     )
-    router = Router(db, clock=system_clock, hints=hints, notice=_note)
+    router = Router(db, sinks={"wh": insert_deliveries}, clock=system_clock, hints=hints, notice=_note)
     await router.start()
     await deliverer.start()
     sys.stdout.write("ready\n")

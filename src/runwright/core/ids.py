@@ -11,7 +11,9 @@ from typing import Final, Literal
 
 from ulid import ULID, ULIDGenerator
 
-Prefix = Literal["wkr", "job", "sch", "tck", "exe", "req", "key", "evt", "sec", "wh", "whd"]
+Prefix = Literal[
+    "wkr", "job", "sch", "tck", "exe", "req", "key", "evt", "sec", "wh", "whd", "agt", "exn", "trg"
+]
 
 _ID: Final = re.compile(r"[a-z]{2,4}_[0-7][0-9a-hjkmnp-tv-z]{25}", re.ASCII)
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", re.ASCII)

@@ -16,6 +16,7 @@ from runwright.core.notices import Notice
 from runwright.db.pool import Database
 from runwright.deliveries.store.history import forget_deliveries, sweep_deliveries_of_deleted
 from runwright.engine.loop import PassLoop
+from runwright.events.publish import forget_event_keys
 from runwright.events.store import forget_events
 from runwright.jobs.store.prune import forget_jobs, forget_logs
 from runwright.jobs.store.submit import forget_idempotency_keys
@@ -52,6 +53,7 @@ class Pruner:
         self._notice = notice
         self._duties: dict[str, Forget] = {
             "idempotency_keys": lambda now: forget_idempotency_keys(db, now=now, limit=_BATCH),
+            "event_keys": lambda now: forget_event_keys(db, now=now, limit=_BATCH),
             "jobs": lambda now: forget_jobs(db, before=now - _days(retention.jobs_days), limit=_BATCH),
             "logs": lambda now: forget_logs(db, before=now - _days(retention.logs_days), limit=_BATCH),
             "deliveries": lambda now: forget_deliveries(

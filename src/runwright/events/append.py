@@ -6,15 +6,18 @@ was committed is never missed. Where nobody subscribes to anything this costs ne
 question of whether there is any subscription at all is asked once per statement.
 """
 
+from collections.abc import Sequence
 
-def appended(source: str) -> str:
+
+def appended(source: str, more_columns: Sequence[str] = ()) -> str:
     """Return the parts `event` and `heard` of a statement; `source` selects the events' columns.
 
-    The columns are tenant_id, type, subject_id, created_at and data. `heard` returns a row per
-    event that was queued.
+    The columns are tenant_id, type, subject_id, created_at, data and those of `more_columns`. `heard`
+    returns a row per event that was queued.
     """
+    columns = ", ".join(("tenant_id", "type", "subject_id", "created_at", "data", *more_columns))
     return f"""event AS (
-    INSERT INTO events (tenant_id, type, subject_id, created_at, data) {source}
+    INSERT INTO events ({columns}) {source}
     RETURNING position, tenant_id, type
 ), heard AS (
     INSERT INTO event_queue (position)

@@ -21,6 +21,8 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     subject_id: str
     created_at: datetime
     data: msgspec.Raw | None = None
+    ancestry: tuple[str, ...] = ()
+    """Which agents and automations led to it, the first cause first."""
 
     @property
     def id(self) -> str:

@@ -22,6 +22,13 @@ class Wanted(msgspec.Struct, frozen=True):
     event: Event
     subscriber_ids: list[str]
 
+    @property
+    def weight(self) -> int:
+        """What handing it out costs, roughly."""
+        return len(self.subscriber_ids) + (
+            0 if self.event.data is None else len(bytes(self.event.data)) // 1024
+        )
+
 
 async def append_event(
     db: PoolConnection,
@@ -62,26 +69,43 @@ async def anybody_subscribed(db: Database) -> bool:
     return bool(await db.fetchval("SELECT EXISTS (SELECT FROM subscriptions)"))
 
 
-async def take_wanted(db: PoolConnection, *, limit: int) -> Sequence[Wanted]:
+TAKE_WEIGHT: Final = 20_000
+"""What one take may weigh: one for each subscriber, and one for each KiB of what an event says."""
+
+_TAKE: Final = """
+WITH picked AS MATERIALIZED (
+    SELECT position FROM event_queue ORDER BY position LIMIT $1 FOR UPDATE SKIP LOCKED
+), happened AS MATERIALIZED (
+    SELECT e.position, e.tenant_id, e.type, e.subject_id, e.created_at, e.data,
+           coalesce(e.ancestry, j.path) AS ancestry
+    FROM events e LEFT JOIN job_ancestry j ON e.type LIKE 'job.%' AND j.job_id = e.subject_id
+    WHERE e.position = ANY (ARRAY(SELECT position FROM picked))
+), kind AS MATERIALIZED (
+    SELECT k.tenant_id, k.type, ARRAY(
+        SELECT DISTINCT s.subscriber_id FROM subscriptions s WHERE s.tenant_id = k.tenant_id
+        AND s.pattern = ANY (ARRAY[k.type, split_part(k.type, '.', 1) || '.*', '*'])
+    ) AS who
+    FROM (SELECT DISTINCT tenant_id, type FROM happened) k
+), weighed AS MATERIALIZED (
+    SELECT h.*, k.who, coalesce(sum(cardinality(k.who) + coalesce(octet_length(h.data::text), 0) / 1024)
+        OVER (ORDER BY h.position ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS before
+    FROM happened h JOIN kind k USING (tenant_id, type)
+), taken AS (
+    DELETE FROM event_queue WHERE position = ANY (ARRAY(SELECT position FROM weighed WHERE before < $2))
+    RETURNING position
+)
+SELECT w.* FROM weighed w WHERE w.before < $2 AND w.position IN (SELECT position FROM taken)
+ORDER BY w.position
+"""
+
+
+async def take_wanted(db: PoolConnection, *, limit: int, weight: int = TAKE_WEIGHT) -> Sequence[Wanted]:
     """Take up to `limit` events off the queue, oldest first; whoever commits has handed them out.
 
     Rows that another router holds are skipped. Those who subscribed are asked for now, hence one
     that has gone meanwhile gets nothing, and one that came after the event and before this may.
+    Fewer are taken where they weigh more than `weight`, and at least one.
     """
-    rows = await db.fetch(
-        """
-        WITH taken AS (
-            DELETE FROM event_queue WHERE position = ANY (ARRAY(
-                SELECT position FROM event_queue ORDER BY position LIMIT $1 FOR UPDATE SKIP LOCKED
-            )) RETURNING position
-        )
-        SELECT e.position, e.tenant_id, e.type, e.subject_id, e.created_at,
-               ARRAY(SELECT DISTINCT s.subscriber_id FROM subscriptions s WHERE s.tenant_id = e.tenant_id
-                     AND s.pattern = ANY (ARRAY[e.type, split_part(e.type, '.', 1) || '.*', '*'])) AS who
-        FROM taken t JOIN events e USING (position) ORDER BY e.position
-        """,
-        limit,
-    )
     return [
         Wanted(
             Event(
@@ -90,10 +114,12 @@ async def take_wanted(db: PoolConnection, *, limit: int) -> Sequence[Wanted]:
                 type=row["type"],
                 subject_id=row["subject_id"],
                 created_at=row["created_at"],
+                data=row["data"],
+                ancestry=tuple(row["ancestry"] or ()),
             ),
             row["who"],
         )
-        for row in rows
+        for row in await db.fetch(_TAKE, limit, weight)
     ]
 
 

@@ -8,7 +8,9 @@ from runwright.core.hosts import parse_trusted
 from runwright.deliveries.client.client import OutgoingClient
 from runwright.deliveries.client.target import OutgoingPolicy
 from runwright.deliveries.sending import Sender
+from runwright.deliveries.store.queue import insert_deliveries
 from runwright.engine.deliverer import Deliverer
+from runwright.engine.follower import Follower
 from runwright.engine.router import Router
 from runwright.http.ava.webhook_events import AvaStyle
 from runwright.http.ava.webhook_forms import STYLE as AVA_STYLE
@@ -20,9 +22,12 @@ DELIVERER_CONNECTIONS: Final = 3
 
 
 async def start_router(f: Foundation, stack: AsyncExitStack) -> None:
-    router = Router(f.db, clock=f.clock, hints=f.hints, notice=f.notice)
-    stack.push_async_callback(router.stop)
-    await router.start()
+    """Start what hands out events and the ends of jobs; each kind of subscriber or follower is named here."""
+    router = Router(f.db, sinks={"wh": insert_deliveries}, clock=f.clock, hints=f.hints, notice=f.notice)
+    follower = Follower(f.db, handlers={}, clock=f.clock, signals=f.signals, hints=f.hints, notice=f.notice)
+    for loop in (router, follower):
+        stack.push_async_callback(loop.stop)
+        await loop.start()
 
 
 def outgoing_policy(settings: Settings) -> OutgoingPolicy:

@@ -60,7 +60,7 @@ class World:
         async with self.db.acquire() as db, db.transaction():
             wanted = await take_wanted(db, limit=limit)
             pairs = [(one.event, who) for one in wanted for who in one.subscriber_ids]
-            return await insert_deliveries(db, pairs, now=self.now)
+            return await insert_deliveries(db, pairs, self.now)
 
     async def claim_all(
         self,

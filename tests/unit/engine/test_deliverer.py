@@ -9,6 +9,7 @@ import pytest
 from runwright.core.clock import system_clock
 from runwright.db.pool import Pool, open_pool
 from runwright.deliveries.model import Endpoint
+from runwright.deliveries.store.queue import insert_deliveries
 from runwright.engine.deliverer import Deliverer
 from runwright.engine.router import Router
 from runwright.events.hints import EventHints
@@ -25,7 +26,9 @@ class Loops:
         self.world = World(db)
         self.hints = EventHints(origin="here", send=lambda _: None)
         self.notices: list[str] = []
-        self.router = Router(db, clock=system_clock, hints=self.hints, notice=self.note)
+        self.router = Router(
+            db, sinks={"wh": insert_deliveries}, clock=system_clock, hints=self.hints, notice=self.note
+        )
         self.deliverers = [
             Deliverer(
                 db,

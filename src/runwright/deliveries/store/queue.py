@@ -45,7 +45,7 @@ class Settlement(msgspec.Struct, frozen=True, kw_only=True):
     gone: bool = False
 
 
-async def insert_deliveries(db: PoolConnection, wanted: Sequence[tuple[Event, str]], *, now: datetime) -> int:
+async def insert_deliveries(db: PoolConnection, wanted: Sequence[tuple[Event, str]], now: datetime) -> int:
     """Make a delivery for each (event, endpoint), due at once, in the router's transaction.
 
     One that is there already stays as it is; an endpoint that is no more gets none.

@@ -1,0 +1,182 @@
+"""Publishing events that are no facts of our own: what a tenant, an agent or an automation says.
+
+A published event carries what it says (`data`) and its ancestry: the agents and automations that led
+to it. Whoever reacts to events with more of them refuses one whose ancestry has `MAX_DEPTH` names, so
+that agents which answer each other come to an end.
+
+An idempotency key stands for its event for a day. Two publishers with one key wait for each other;
+the second one is given the first one's event.
+"""
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Final
+
+import msgspec
+
+from runwright.core.errors import ConflictError
+from runwright.db.pool import Database, PoolConnection
+from runwright.events.append import appended
+from runwright.events.model import Event
+
+MAX_DEPTH: Final = 8
+"""How many agents and automations may stand in a row before the chain is stopped."""
+
+LONGEST_TYPE: Final = 100
+LONGEST_KEY: Final = 255
+PAYLOAD_LIMIT_BYTES: Final = 256 * 1024
+KEY_TTL: Final = timedelta(hours=24)
+OWN_FAMILIES: Final = frozenset(
+    {
+        *("agent", "attempt", "audit", "automation", "delivery", "endpoint", "event", "execution"),
+        *("executor", "job", "key", "run", "schedule", "secret", "tenant", "tick", "trigger"),
+        *("version", "webhook", "worker"),
+    }
+)
+"""Families of facts that only we state."""
+
+_TYPE: Final = re.compile(r"[a-z][a-z0-9_-]*(\.[a-z0-9_-]+)+", re.ASCII)
+
+
+class Scope(msgspec.Struct, frozen=True, kw_only=True):
+    """What a published event is about, where it is about something."""
+
+    subject_id: str = ""
+    project: str | None = None
+    task_type: str | None = None
+
+
+class Published(msgspec.Struct, frozen=True):
+    """An event that is in the log now, or (`replayed`) was put there by an earlier call with the same key."""
+
+    event: Event
+    replayed: bool
+
+
+def type_problem(type: str) -> str | None:
+    """Return what is wrong with the type of an event that somebody wants to publish."""
+    if len(type) > LONGEST_TYPE or _TYPE.fullmatch(type) is None:
+        return (
+            f"Must be words of lower-case letters, digits, - and _ with dots between them, at least two"
+            f" and at most {LONGEST_TYPE} characters."
+        )
+    family = type.partition(".")[0]
+    return (
+        f"Events of the family {family} are stated by the server alone." if family in OWN_FAMILIES else None
+    )
+
+
+def too_deep(ancestry: Sequence[str]) -> bool:
+    """Tell whether an event has so many ancestors that nobody may react to it with another."""
+    return len(ancestry) >= MAX_DEPTH
+
+
+_NOTHING: Final = Scope()
+_PUBLISH: Final = f"""
+WITH {
+    appended(
+        "VALUES ($1::text, $2::text, $3::text, $4::timestamptz, $5::json, $6::text[], $7::text, $8::text)",
+        more_columns=("ancestry", "project", "task_type"),
+    )
+}
+SELECT position FROM event
+"""
+
+
+async def publish_event(
+    db: PoolConnection,
+    tenant_id: str,
+    type: str,
+    payload: Mapping[str, object] | msgspec.Raw,
+    now: datetime,
+    idempotency_key: str | None = None,
+    ancestry: Sequence[str] = (),
+    scope: Scope = _NOTHING,
+) -> Published:
+    """Append an event to the tenant's log in the caller's transaction.
+
+    ConflictError where the key stands for another event. Whether the tenant may state such a thing
+    is the caller's to ask (`type_problem`).
+    """
+    data = bytes(payload) if isinstance(payload, msgspec.Raw) else msgspec.json.encode(payload)
+    if idempotency_key is not None:
+        digest = hashlib.sha256(msgspec.json.encode((type, data, scope))).digest()
+        prior = await _take_key(db, tenant_id, idempotency_key, digest, now)
+        if prior is not None:
+            return Published(prior, replayed=True)
+    position: int = await db.fetchval(
+        _PUBLISH,
+        *(tenant_id, type, scope.subject_id, now, data, list(ancestry) or None),
+        *(scope.project, scope.task_type),
+    )
+    if idempotency_key is not None:
+        await db.execute(
+            "UPDATE event_keys SET position = $3 WHERE tenant_id = $1 AND key = $2",
+            tenant_id,
+            idempotency_key,
+            position,
+        )
+    event = Event(
+        position=position,
+        tenant_id=tenant_id,
+        type=type,
+        subject_id=scope.subject_id,
+        created_at=now,
+        data=msgspec.Raw(data),
+        ancestry=tuple(ancestry),
+    )
+    return Published(event, replayed=False)
+
+
+async def _take_key(
+    db: PoolConnection, tenant_id: str, key: str, digest: bytes, now: datetime
+) -> Event | None:
+    """Take the key, or return the event that it stands for; a competitor's transaction is waited for."""
+    taken = await db.fetchval(
+        """
+        INSERT INTO event_keys AS k (tenant_id, key, digest, created_at) VALUES ($1, $2, $3, $4)
+        ON CONFLICT (tenant_id, key) DO UPDATE
+            SET digest = excluded.digest, position = NULL, created_at = excluded.created_at
+            WHERE k.created_at <= $5
+        RETURNING true
+        """,
+        *(tenant_id, key, digest, now, now - KEY_TTL),
+    )
+    if taken:
+        return None
+    row = await db.fetchrow(
+        """
+        SELECT k.digest, e.position, e.tenant_id, e.type, e.subject_id, e.created_at, e.data, e.ancestry
+        FROM event_keys k JOIN events e USING (position) WHERE k.tenant_id = $1 AND k.key = $2
+        """,
+        tenant_id,
+        key,
+    )
+    if row is None or row["digest"] != digest:
+        raise ConflictError("This idempotency key was used with another event.")
+    return Event(
+        position=row["position"],
+        tenant_id=row["tenant_id"],
+        type=row["type"],
+        subject_id=row["subject_id"],
+        created_at=row["created_at"],
+        data=row["data"],
+        ancestry=tuple(row["ancestry"] or ()),
+    )
+
+
+async def forget_event_keys(db: Database, *, now: datetime, limit: int) -> int:
+    """Delete up to `limit` idempotency keys that stand for nothing any more; returns how many."""
+    rows = await db.fetch(
+        """
+        DELETE FROM event_keys WHERE (tenant_id, key) IN (
+            SELECT tenant_id, key FROM event_keys WHERE created_at <= $1
+            ORDER BY created_at LIMIT $2 FOR UPDATE SKIP LOCKED
+        ) RETURNING 1
+        """,
+        now - KEY_TTL,
+        limit,
+    )
+    return len(rows)
