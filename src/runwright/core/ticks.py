@@ -6,7 +6,8 @@ from there that is due, in their order, and moves the cursor on:
 
 - due no longer ago than the grace: it fires, perhaps late;
 - longer ago: it is missed, except
-- with catch-up `last`, the latest tick that is due, which fires however late it is.
+- with catch-up `last`, the latest tick that is due, which fires however late it is;
+- with catch-up `all`, the latest `MOST_TICKS` of those, which all fire.
 
 A long outage is not judged tick by tick: after `MOST_TICKS` of them what is older than an hour
 (or than the grace) becomes one gap, which says how many there were, so that a minutely schedule
@@ -23,6 +24,7 @@ import msgspec
 
 MOST_TICKS: Final = 100
 _NEAR: Final = timedelta(hours=1)
+_CLOSE: Final = timedelta(milliseconds=1)
 
 
 class CatchUp(StrEnum):
@@ -30,6 +32,7 @@ class CatchUp(StrEnum):
 
     NONE = "none"
     LAST = "last"
+    ALL = "all"
 
 
 class Overlap(StrEnum):
@@ -56,6 +59,7 @@ class TickReason(StrEnum):
     WORKER_DEPRECATED = "worker_deprecated"
     SCHEDULE_CHANGED = "schedule_changed"
     SCHEDULE_BROKEN = "schedule_broken"
+    FIRE_LIMIT = "fire_limit"
 
 
 class Timing(Protocol):
@@ -118,11 +122,13 @@ def due_time(key: str, scheduled_for: datetime | None, policy: Policy) -> dateti
 def judge(timing: Timing, *, key: str, cursor: datetime, now: datetime, policy: Policy) -> Judgement:
     """Say what becomes of every tick from the cursor on that is due by now; `key` seeds the jitter."""
     grace = timedelta(seconds=policy.grace_seconds)
+    if policy.catch_up is CatchUp.ALL and timing.count(cursor, now - grace) >= MOST_TICKS:
+        return _give_up_oldest(timing, cursor, now - grace)
     ticks: list[DueTick] = []
     at: datetime | None = cursor
     while (due_at := due_time(key, at, policy)) is not None and due_at <= now and len(ticks) < MOST_TICKS:
         assert at is not None  # noqa: S101  it is due
-        ticks.append(DueTick(at, due_at, fires=now - due_at <= grace))
+        ticks.append(DueTick(at, due_at, fires=policy.catch_up is CatchUp.ALL or now - due_at <= grace))
         at = timing.next_after(at)
     more = due_at is not None and due_at <= now
     if ticks and not more and policy.catch_up is CatchUp.LAST:
@@ -131,6 +137,18 @@ def judge(timing: Timing, *, key: str, cursor: datetime, now: datetime, policy: 
     if more and at is not None:
         gap, at = _leap(timing, at, now - max(_NEAR, grace) - timedelta(seconds=policy.jitter_seconds))
     return Judgement(ticks=ticks, gap=gap, next_at=at)
+
+
+def _give_up_oldest(timing: Timing, cursor: datetime, until: datetime) -> Judgement:
+    """Leave `MOST_TICKS` of those that are too late for the next pass; what is before them is missed."""
+    early, late = cursor, until
+    while late - early > _CLOSE:
+        middle = early + (late - early) / 2
+        early, late = (early, middle) if timing.count(middle, until) < MOST_TICKS else (middle, late)
+    first = DueTick(cursor, cursor, fires=False)
+    after = timing.next_after(cursor)
+    gap, next_at = (None, None) if after is None else _leap(timing, after, early)
+    return Judgement(ticks=[first], gap=gap, next_at=next_at)
 
 
 def _leap(timing: Timing, at: datetime, until: datetime) -> tuple[Gap | None, datetime | None]:

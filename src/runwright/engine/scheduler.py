@@ -10,7 +10,7 @@ from runwright.core.notices import Notice
 from runwright.db.pool import Database, transient
 from runwright.engine.loop import PassLoop
 from runwright.jobs.signals import JobSignals
-from runwright.schedules.firing import Fired, fire_due
+from runwright.schedules.firing import Fired, Make, fire_due
 from runwright.schedules.maker import make_jobs
 from runwright.schedules.service import refresh_cursors
 from runwright.schedules.store.ticks import due_ids, next_due_at
@@ -27,8 +27,16 @@ class Scheduler:
     """Sleeps until the next tick is due, at most half a second. Any number may run, on any machines."""
 
     def __init__(
-        self, db: Database, *, clock: Clock, signals: JobSignals, notice: Notice, batch: int = _BATCH
+        self,
+        db: Database,
+        *,
+        clock: Clock,
+        signals: JobSignals,
+        notice: Notice,
+        make: Make = make_jobs,
+        batch: int = _BATCH,
     ) -> None:
+        self._make = make
         self._db = db
         self._clock = clock
         self._signals = signals
@@ -53,7 +61,7 @@ class Scheduler:
             await self._refresh(now)
         lanes = _LANES if self._behind else 1
         results = await asyncio.gather(
-            *(fire_due(self._db, make_jobs, now=now, limit=self._batch) for _ in range(lanes)),
+            *(fire_due(self._db, self._make, now=now, limit=self._batch) for _ in range(lanes)),
             return_exceptions=True,
         )
         judged = [done for done in results if isinstance(done, Fired)]
@@ -99,7 +107,7 @@ class Scheduler:
         """Find the schedule that spoils its batch, and let the others pass."""
         for schedule_id in await due_ids(self._db, now=now, limit=self._batch):
             try:
-                self._tell(await fire_due(self._db, make_jobs, now=now, limit=1, only=schedule_id))
+                self._tell(await fire_due(self._db, self._make, now=now, limit=1, only=schedule_id))
             except Exception as error:
                 if transient(error):
                     raise

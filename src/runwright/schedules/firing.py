@@ -18,7 +18,7 @@ later and holds up no other (`fire_due` with `only`).
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -36,7 +36,7 @@ from runwright.core.ticks import (
 )
 from runwright.core.zones import RULES_VERSION, UnknownZoneError
 from runwright.db.pool import Database, PoolConnection
-from runwright.schedules.model import Schedule, Tick
+from runwright.schedules.model import Owner, Schedule, Tick, TimingKind
 from runwright.schedules.store.ticks import Advance, DueSchedule, lock_due, record_ticks
 
 _MANY: Final = 10
@@ -44,6 +44,9 @@ _MANY: Final = 10
 
 _STOPPING: Final = frozenset({TickReason.WORKER_DEPRECATED, TickReason.SCHEDULE_BROKEN})
 """Reasons after which a schedule is disabled."""
+
+_ANCHORED: Final = frozenset({TimingKind.EVERY, TimingKind.AT})
+"""Timings that begin anew where a tick was put off to."""
 
 
 class Wanted(msgspec.Struct, frozen=True):
@@ -54,14 +57,33 @@ class Wanted(msgspec.Struct, frozen=True):
 
 
 class Made(msgspec.Struct, frozen=True):
-    """What a tick made: a job, or the reason why it made none."""
+    """What a tick made: a job or a run, or the reason why it made none.
+
+    `not_before`: the schedule's next tick is that time where it would be earlier.
+    """
 
     job_id: str | None
     reason: TickReason | None = None
+    not_before: datetime | None = None
 
 
 Make = Callable[[PoolConnection, Sequence[Wanted], datetime], Awaitable[Sequence[Made]]]
 """Makes what ticks make, inside their transaction; answers in their order."""
+
+
+def make_by_owner(makers: Mapping[Owner, Make]) -> Make:
+    """Return what makes each tick by the maker of its schedule's owner."""
+
+    async def make(db: PoolConnection, wanted: Sequence[Wanted], now: datetime) -> Sequence[Made]:
+        made: dict[int, Made] = {}
+        for owner, maker in makers.items():
+            places = [place for place, one in enumerate(wanted) if one.schedule.owner is owner]
+            if places:
+                answers = await maker(db, [wanted[place] for place in places], now)
+                made.update(zip(places, answers, strict=True))
+        return [made[place] for place in range(len(wanted))]
+
+    return make
 
 
 class Fired(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,7 +105,7 @@ async def fire_due(db: Database, make: Make, *, now: datetime, limit: int, only:
         if not due:
             return Fired()
         ticks, advances = await _judge_all(connection, make, due, now)
-        await record_ticks(connection, ticks=ticks, advances=advances, zone_rules=RULES_VERSION)
+        await record_ticks(connection, ticks=ticks, advances=advances, now=now, zone_rules=RULES_VERSION)
     return _sum_up(ticks, advances)
 
 
@@ -103,9 +125,11 @@ async def _judge_all(
     advances: list[Advance] = []
     done: list[Tick] = []
     for schedule, judgement, ticks in judged:
-        final = [_applied(t, next(made)) if t.status is TickStatus.FIRED else t for t in ticks]
+        things = [next(made) if t.status is TickStatus.FIRED else None for t in ticks]
+        final = [t if m is None else _applied(t, m) for t, m in zip(ticks, things, strict=True)]
         done += final
-        advances.append(_advance(schedule, judgement, final))
+        not_before = max((m.not_before for m in things if m is not None and m.not_before), default=None)
+        advances.append(_advance(schedule, judgement, final, not_before))
     return done, advances
 
 
@@ -160,9 +184,13 @@ def _applied(tick: Tick, made: Made) -> Tick:
     return msgspec.structs.replace(tick, status=status, reason=made.reason, job_id=made.job_id)
 
 
-def _advance(schedule: Schedule, judgement: Judgement, ticks: Sequence[Tick]) -> Advance:
+def _advance(
+    schedule: Schedule, judgement: Judgement, ticks: Sequence[Tick], not_before: datetime | None
+) -> Advance:
     stops = any(tick.reason in _STOPPING for tick in ticks)
     next_at = None if stops else judgement.next_at
+    put_off = not_before is not None and (next_at is None or next_at < not_before)
+    next_at = not_before if put_off else next_at
     fired = [tick for tick in ticks if tick.status is TickStatus.FIRED]
     return Advance(
         schedule_id=schedule.id,
@@ -173,6 +201,7 @@ def _advance(schedule: Schedule, judgement: Judgement, ticks: Sequence[Tick]) ->
         last_run_at=fired[-1].decided_at if fired else None,
         last_job_id=fired[-1].job_id if fired else None,
         missed=sum(tick.count for tick in ticks if tick.status is TickStatus.MISSED),
+        anchor_at=next_at if put_off and schedule.timing in _ANCHORED else None,
     )
 
 

@@ -29,6 +29,7 @@ async def make_jobs(db: PoolConnection, wanted: Sequence[Wanted], now: datetime)
 
 def _submission(one: Wanted, now: datetime) -> Submission:
     schedule = one.schedule
+    assert schedule.worker_id is not None  # noqa: S101  it is a worker's
     return Submission(
         id=new_id("job", now),
         tenant_id=schedule.tenant_id,

@@ -1,14 +1,32 @@
 """What a schedule is, and a tick."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
+from enum import StrEnum
 
 import msgspec
 
-from runwright.core.ticks import CatchUp, Overlap, Policy, TickReason, TickStatus
+from runwright.core.ticks import CatchUp, Overlap, Policy, TickReason, TickStatus, Timing
 from runwright.core.timetable import Firing, Timetable, timetable_of
+from runwright.core.timings import Every, Once
 
 DEFAULT_GRACE_SECONDS = 30
+
+
+class Owner(StrEnum):
+    """What a schedule fires: a worker it names, or the automation that it shares its id with."""
+
+    WORKER = "worker"
+    AUTOMATION = "automation"
+
+
+class TimingKind(StrEnum):
+    """How a schedule says when."""
+
+    CRON = "cron"
+    PLAIN_CRON = "plain_cron"
+    EVERY = "every"
+    AT = "at"
 
 
 class Schedule(msgspec.Struct, frozen=True, kw_only=True):
@@ -16,7 +34,7 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
 
     id: str
     tenant_id: str
-    worker_id: str
+    worker_id: str | None
     name: str | None
     cron: str
     timezone: str
@@ -34,6 +52,10 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
     created_by: str
     created_at: datetime
     updated_at: datetime
+    owner: Owner = Owner.WORKER
+    timing: TimingKind = TimingKind.CRON
+    anchor_at: datetime | None = None
+    step: timedelta | None = None
 
     @property
     def policy(self) -> Policy:
@@ -45,9 +67,11 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     @property
-    def timetable(self) -> Timetable:
+    def timetable(self) -> Timing:
         """When it fires; raises CronError or UnknownZoneError where newer rules know it no more."""
-        return timetable_of(self.cron, self.timezone)
+        if self.anchor_at is None:
+            return timetable_of(self.cron, self.timezone)
+        return Once(self.anchor_at) if self.step is None else Every(self.anchor_at, self.step)
 
 
 class NewSchedule(msgspec.Struct, frozen=True, kw_only=True):

@@ -13,10 +13,11 @@ from runwright.core.errors import ConflictError, NotFoundError
 from runwright.core.ids import new_id
 from runwright.core.paging import Listing, PageRequest
 from runwright.core.roles import Caller
-from runwright.core.ticks import TickReason, TickStatus, due_time
+from runwright.core.ticks import TickStatus
 from runwright.core.timetable import Timetable, timetable_of
-from runwright.core.zones import RULES_VERSION, UnknownZoneError
+from runwright.core.zones import UnknownZoneError
 from runwright.db.pool import Database, PoolConnection
+from runwright.schedules.clock import set_clock, skip_due
 from runwright.schedules.model import (
     NewSchedule,
     Preview,
@@ -34,7 +35,7 @@ from runwright.schedules.store.definitions import (
     lock_worker,
     update_schedule,
 )
-from runwright.schedules.store.ticks import Advance, list_ticks, record_ticks
+from runwright.schedules.store.ticks import list_ticks
 
 _CLOCK_FIELDS: Final = ("cron", "timezone", "jitter_seconds", "enabled")
 _DEPRECATED: Final = "deprecated"
@@ -57,7 +58,7 @@ class Schedules:
             **{name: getattr(new, name) for name in NewSchedule.__struct_fields__},
             id=new_id("sch", now),
             tenant_id=caller.tenant_id,
-            next_run_at=_first_after(now, new.cron, new.timezone) if new.enabled else None,
+            next_run_at=_timetable(new.cron, new.timezone).next_after(now) if new.enabled else None,
             last_tick_at=None,
             last_run_at=None,
             last_job_id=None,
@@ -102,8 +103,8 @@ class Schedules:
             if changed.enabled or changed.worker_id != schedule.worker_id:
                 await _require_worker(db, changed)
             if any(getattr(changed, name) != getattr(schedule, name) for name in _CLOCK_FIELDS):
-                await _skip_due(db, schedule, now)
-                changed = _set_clock(changed, now)
+                await skip_due(db, schedule, now)
+                changed = set_clock(changed, now)
             await update_schedule(db, changed)
             return changed
 
@@ -138,7 +139,7 @@ async def refresh_cursors(db: Database, *, now: datetime, limit: int) -> int:
         outdated = await lock_outdated(connection, now=now, limit=limit)
         for schedule in outdated:
             with contextlib.suppress(ConflictError):  # it is stopped when its tick is due
-                schedule = _set_clock(schedule, now)  # noqa: PLW2901
+                schedule = set_clock(schedule, now)  # noqa: PLW2901
             await update_schedule(connection, schedule)
     return len(outdated)
 
@@ -157,19 +158,6 @@ def _timetable(cron: str, timezone: str) -> Timetable:
         ) from None
 
 
-def _first_after(at: datetime, cron: str, timezone: str) -> datetime | None:
-    return _timetable(cron, timezone).next_after(at)
-
-
-def _set_clock(schedule: Schedule, now: datetime) -> Schedule:
-    """Return the schedule with its cursor from now on, and past every tick that was judged."""
-    at = None
-    if schedule.enabled:
-        start = now if schedule.last_tick_at is None else max(now, schedule.last_tick_at)
-        at = _first_after(start, schedule.cron, schedule.timezone)
-    return msgspec.structs.replace(schedule, next_run_at=at)
-
-
 def _apply(schedule: Schedule, changes: ScheduleChanges) -> Schedule:
     given = {name: getattr(changes, name) for name in ScheduleChanges.__struct_fields__}
     values = {name: value for name, value in given.items() if value is not msgspec.UNSET}
@@ -180,40 +168,9 @@ def _apply(schedule: Schedule, changes: ScheduleChanges) -> Schedule:
 
 
 async def _require_worker(db: PoolConnection, schedule: Schedule) -> None:
+    assert schedule.worker_id is not None  # noqa: S101  it is a worker's
     status = await lock_worker(db, tenant_id=schedule.tenant_id, worker_id=schedule.worker_id)
     if status is None:
         raise NotFoundError(f"There is no worker {schedule.worker_id}.")
     if status == _DEPRECATED:
         raise ConflictError(f"The worker {schedule.worker_id} is deprecated; its schedules cannot fire.")
-
-
-async def _skip_due(db: PoolConnection, schedule: Schedule, now: datetime) -> None:
-    """Record the tick that was due while the schedule changes; the cursor is set by the caller."""
-    at, due_at = schedule.next_run_at, due_time(schedule.id, schedule.next_run_at, schedule.policy)
-    if at is None or due_at is None or due_at > now:
-        return
-    more = 0
-    with contextlib.suppress(ConflictError):
-        more = _timetable(schedule.cron, schedule.timezone).count(at, now)
-    tick = Tick(
-        schedule_id=schedule.id,
-        scheduled_for=at,
-        due_at=due_at,
-        status=TickStatus.SKIPPED,
-        reason=TickReason.SCHEDULE_CHANGED,
-        job_id=None,
-        decided_at=now,
-        count=1 + more,
-        through=now if more else None,
-    )
-    advance = Advance(
-        schedule_id=schedule.id,
-        enabled=schedule.enabled,
-        next_run_at=at,
-        due_at=due_at,
-        last_tick_at=now,
-        last_run_at=None,
-        last_job_id=None,
-        missed=0,
-    )
-    await record_ticks(db, ticks=[tick], advances=[advance], zone_rules=RULES_VERSION)

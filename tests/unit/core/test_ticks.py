@@ -13,6 +13,7 @@ from runwright.core.timetable import Timetable, timetable_of
 NOON: Final = datetime(2026, 3, 1, 12, tzinfo=UTC)
 MINUTELY: Final = timetable_of("* * * * *", "UTC")
 HOURLY: Final = timetable_of("0 * * * *", "UTC")
+HOURLY_PER_DAY: Final = 24
 
 
 def judged(
@@ -102,6 +103,21 @@ def test_a_gap_never_swallows_what_may_still_fire() -> None:
     assert fired(following)[0] == judgement.next_at
 
 
+def test_with_catch_up_all_the_latest_hundred_that_are_late_fire() -> None:
+    policy = Policy(catch_up=CatchUp.ALL, grace_seconds=30)
+    few = judged(NOON, NOON + minutes(MOST_TICKS - 1), policy=policy)
+    assert fired(few) == [NOON + minutes(n) for n in range(MOST_TICKS)]
+    now = NOON + timedelta(days=400, seconds=40)
+    first = judged(NOON, now, policy=policy)
+    assert fired(first) == []
+    assert first.gap is not None
+    assert first.next_at is not None
+    rest = judged(first.next_at, now, policy=policy)
+    assert len(fired(rest)) == MOST_TICKS
+    assert fired(rest)[-1] == NOON + timedelta(days=400)
+    assert 1 + first.gap.count + MOST_TICKS == 1 + HOURLY_PER_DAY * 60 * 400
+
+
 @given(st.text(max_size=10), st.integers(0, 10**6), st.integers(1, 3600))
 def test_the_jitter_of_a_tick_is_always_the_same_and_below_the_bound(key: str, n: int, bound: int) -> None:
     jitter = jitter_of(key, NOON + minutes(n), bound)
@@ -146,7 +162,10 @@ def test_whenever_passes_are_made_every_tick_is_judged_once_and_in_order(
             last = tick.scheduled_for
             in_time = now - tick.due_at <= timedelta(seconds=grace)
             latest = tick is judgement.ticks[-1] and cursor_is_ahead(table, judgement, now, policy)
-            assert tick.fires == (in_time or (latest and catch_up is CatchUp.LAST))
+            if catch_up is CatchUp.ALL:
+                assert tick.fires or table.count(tick.scheduled_for, now) >= MOST_TICKS
+            else:
+                assert tick.fires == (in_time or (latest and catch_up is CatchUp.LAST))
         total += len(judgement.ticks)
         if judgement.gap is not None:
             total += judgement.gap.count

@@ -1,7 +1,7 @@
 """What requests about schedules may hold."""
 
 from collections.abc import Iterable
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType, field
@@ -42,7 +42,7 @@ ScheduleName = Annotated[
 ]
 Enabled = Annotated[bool, Meta(description="False pauses it.")]
 CatchUpChoice = Annotated[
-    CatchUp,
+    Literal["none", "last"],
     Meta(
         description="After an outage: `none` of the missed firings is made up for, or the `last` one, once."
     ),
@@ -68,7 +68,7 @@ class CreateScheduleBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=Tru
     name: ScheduleName | None = None
     input: Input = field(default_factory=lambda: EMPTY_INPUT)
     enabled: Enabled = True
-    catch_up: CatchUpChoice = CatchUp.NONE
+    catch_up: CatchUpChoice = "none"
     overlap: OverlapChoice = Overlap.ALLOW
     misfire_grace_seconds: Grace = DEFAULT_GRACE_SECONDS
     jitter_seconds: Jitter = 0
@@ -167,7 +167,8 @@ PREVIEW_EXPRESSION: Final = Form(ExpressionQuery, {"cron": _check_cron, "timezon
 
 def new_schedule(body: CreateScheduleBody) -> NewSchedule:
     values = {name: getattr(body, name) for name in body.__struct_fields__}
-    return NewSchedule(**values | {"name": _stripped(body.name), "input": Raw(bytes(body.input))})
+    given = {"name": _stripped(body.name), "input": Raw(bytes(body.input))}
+    return NewSchedule(**values | given | {"catch_up": CatchUp(body.catch_up)})
 
 
 def schedule_changes(body: ChangeScheduleBody) -> ScheduleChanges:
@@ -177,6 +178,8 @@ def schedule_changes(body: ChangeScheduleBody) -> ScheduleChanges:
         values["name"] = _stripped(body.name)
     if body.input is not UNSET:
         values["input"] = Raw(bytes(body.input))
+    if body.catch_up is not UNSET:
+        values["catch_up"] = CatchUp(body.catch_up)
     return ScheduleChanges(**values)
 
 

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Meta
 
 from runwright.core.jobs import JobStatus, Trigger
-from runwright.core.ticks import CatchUp, Overlap, TickReason, TickStatus
+from runwright.core.ticks import Overlap, TickReason, TickStatus
 from runwright.jobs.model import JobError
 from runwright.workers.model import RuntimeName, VersionSource, VersionStatus, WorkerStatus
 
@@ -207,7 +207,9 @@ class ScheduleWire(msgspec.Struct, frozen=True, kw_only=True):
     last_job_id: Annotated[str | None, Meta(description="The job of its last firing.")]
     created_at: Time
     updated_at: Annotated[Time, Meta(description="When it was last changed; firing is no change.")]
-    catch_up: Annotated[CatchUp, Meta(description="Whether the latest missed firing is made up for.")]
+    catch_up: Annotated[
+        Literal["none", "last"], Meta(description="Whether the latest missed firing is made up for.")
+    ]
     overlap: Annotated[
         Overlap, Meta(description="Whether it fires while the job of its last firing is queued or running.")
     ]

@@ -10,7 +10,7 @@ from runwright.core.paging import EXACT_COUNT_LIMIT, Listing, PageRequest
 from runwright.core.ticks import CatchUp, Overlap, due_time
 from runwright.core.zones import RULES_VERSION
 from runwright.db.pool import Database, PoolConnection
-from runwright.schedules.model import Schedule, ScheduleFilter
+from runwright.schedules.model import Owner, Schedule, ScheduleFilter, TimingKind
 
 COLUMNS: Final = ", ".join(f"s.{name}" for name in Schedule.__struct_fields__)
 
@@ -20,6 +20,8 @@ def schedule_from_row(row: Record) -> Schedule:
     values: dict[str, Any] = {name: row[name] for name in Schedule.__struct_fields__}
     values["catch_up"] = CatchUp(values["catch_up"])
     values["overlap"] = Overlap(values["overlap"])
+    values["owner"] = Owner(values["owner"])
+    values["timing"] = TimingKind(values["timing"])
     return Schedule(**values)
 
 
@@ -29,15 +31,17 @@ async def insert_schedule(db: PoolConnection, schedule: Schedule) -> None:
         """
         INSERT INTO schedules (id, tenant_id, worker_id, name, cron, timezone, input, enabled, catch_up,
                                overlap, misfire_grace_seconds, jitter_seconds, next_run_at, due_at,
-                               zone_rules, created_by, created_at, updated_at)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
+                               zone_rules, timing, anchor_at, step, updated_at, moved_at, owner,
+                               created_by, created_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $19,
+                $20, $21, $22)
         """,
         schedule.id,
         schedule.tenant_id,
         *_changing_values(schedule),
+        schedule.owner,
         schedule.created_by,
         schedule.created_at,
-        schedule.updated_at,
     )
 
 
@@ -47,12 +51,13 @@ async def update_schedule(db: PoolConnection, schedule: Schedule) -> None:
         """
         UPDATE schedules SET worker_id = $2, name = $3, cron = $4, timezone = $5, input = $6, enabled = $7,
             catch_up = $8, overlap = $9, misfire_grace_seconds = $10, jitter_seconds = $11,
-            next_run_at = $12, due_at = $13, zone_rules = $14, updated_at = $15
+            moved_at = CASE WHEN next_run_at IS DISTINCT FROM $12 THEN $18 ELSE moved_at END,
+            next_run_at = $12, due_at = $13, zone_rules = $14, timing = $15, anchor_at = $16, step = $17,
+            updated_at = $18
         WHERE id = $1
         """,
         schedule.id,
         *_changing_values(schedule),
-        schedule.updated_at,
     )
 
 
@@ -71,13 +76,19 @@ def _changing_values(schedule: Schedule) -> tuple[object, ...]:
         schedule.next_run_at,
         due_time(schedule.id, schedule.next_run_at, schedule.policy),
         RULES_VERSION,
+        schedule.timing,
+        schedule.anchor_at,
+        schedule.step,
+        schedule.updated_at,
     )
 
 
 async def delete_schedule(db: PoolConnection, *, tenant_id: str, schedule_id: str) -> bool:
     """Delete a schedule and its ticks; tells whether there was one. Its jobs go on."""
     gone = await db.fetchval(
-        "DELETE FROM schedules WHERE tenant_id = $1 AND id = $2 RETURNING true", tenant_id, schedule_id
+        "DELETE FROM schedules WHERE tenant_id = $1 AND id = $2 AND owner = 'worker' RETURNING true",
+        tenant_id,
+        schedule_id,
     )
     if gone:
         await db.execute("DELETE FROM ticks WHERE schedule_id = $1", schedule_id)
@@ -89,7 +100,7 @@ async def fetch_schedule(
 ) -> Schedule | None:
     """Return a schedule of the tenant; `lock` holds its row until the transaction ends."""
     row = await db.fetchrow(
-        f"SELECT {COLUMNS} FROM schedules s WHERE s.tenant_id = $1 AND s.id = $2"
+        f"SELECT {COLUMNS} FROM schedules s WHERE s.tenant_id = $1 AND s.id = $2 AND s.owner = 'worker'"
         + (" FOR UPDATE" if lock else ""),
         tenant_id,
         schedule_id,
@@ -102,7 +113,7 @@ async def list_schedules(
 ) -> Listing[Schedule]:
     """Return a page of the tenant's schedules, newest first."""
     params: list[object] = [tenant_id]
-    where = "s.tenant_id = $1"
+    where = "s.tenant_id = $1 AND s.owner = 'worker'"
     if which.worker_id is not None:
         params.append(which.worker_id)
         where += f" AND s.worker_id = ${len(params)}"

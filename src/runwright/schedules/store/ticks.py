@@ -34,6 +34,8 @@ class Advance(msgspec.Struct, frozen=True, kw_only=True):
     last_run_at: datetime | None
     last_job_id: str | None
     missed: int
+    anchor_at: datetime | None = None
+    """Where the grid of an interval begins anew."""
 
 
 async def lock_due(
@@ -82,9 +84,10 @@ _TOLD: Final = appended(
     f"""SELECT s.tenant_id, CASE t.status WHEN 'fired' THEN 'schedule.fired' ELSE 'schedule.skipped' END,
            s.id, t.decided_at,
            CASE WHEN {_WANTED} THEN json_build_object('schedule', row_to_json(s), 'tick', row_to_json(t)) END
-    FROM told t JOIN schedules s ON s.id = t.schedule_id"""
+    FROM told t JOIN schedules s ON s.id = t.schedule_id AND s.owner = 'worker'"""
 )
-"""The events carry schedule and tick as they were: the one changes, and the other may be forgotten."""
+"""The events carry schedule and tick as they were: the one changes, and the other may be forgotten.
+What an automation's schedule fires has events of its own."""
 
 _RECORD: Final = f"""
 WITH tick AS (
@@ -104,16 +107,20 @@ SET enabled = a.enabled, next_run_at = a.next_run_at, due_at = a.due_at,
     last_run_at = coalesce(a.last_run_at, s.last_run_at),
     last_job_id = coalesce(a.last_job_id, s.last_job_id),
     missed_count = s.missed_count + a.missed,
+    misfires = s.misfires + CASE WHEN a.missed > 0 THEN 1 ELSE 0 END,
+    last_misfire_at = CASE WHEN a.missed > 0 THEN $20 ELSE s.last_misfire_at END,
+    anchor_at = coalesce(a.anchor_at, s.anchor_at),
+    moved_at = $20,
     zone_rules = $1
 FROM unnest($11::text[], $12::boolean[], $13::timestamptz[], $14::timestamptz[], $15::timestamptz[],
-            $16::timestamptz[], $17::text[], $18::bigint[])
-     AS a (id, enabled, next_run_at, due_at, last_tick_at, last_run_at, last_job_id, missed)
+            $16::timestamptz[], $17::text[], $18::bigint[], $19::timestamptz[])
+     AS a (id, enabled, next_run_at, due_at, last_tick_at, last_run_at, last_job_id, missed, anchor_at)
 WHERE s.id = a.id
 """
 
 
 async def record_ticks(
-    db: PoolConnection, *, ticks: Sequence[Tick], advances: Sequence[Advance], zone_rules: str
+    db: PoolConnection, *, ticks: Sequence[Tick], advances: Sequence[Advance], now: datetime, zone_rules: str
 ) -> None:
     """Write what became of ticks, say so in the event log, and move the clocks on.
 
@@ -139,6 +146,8 @@ async def record_ticks(
         [a.last_run_at for a in advances],
         [a.last_job_id for a in advances],
         [a.missed for a in advances],
+        [a.anchor_at for a in advances],
+        now,
     )
 
 
