@@ -36,9 +36,12 @@ class Cron:
     def __init__(self, expression: str) -> None:
         """Raise CronError where the expression is malformed or matches nothing within fifty years."""
         self.expression = expression
-        self._rules = _parse(expression)
+        self._rules = self._parse(expression)
         if next(self.after(_ANY_TIME), None) is None:
             raise CronError(_NEVER)
+
+    def _parse(self, expression: str) -> CronSim:
+        return _parse(expression)
 
     @property
     def per_day(self) -> int:
