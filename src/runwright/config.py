@@ -196,6 +196,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     retention_events_days: Annotated[
         Days, Meta(description="Events and their deliveries to webhooks are kept this long.")
     ] = 30.0
+    retention_audit_days: Annotated[Days, Meta(description="The audit log is kept this long.")] = 365.0
     webhook_trusted: Annotated[
         tuple[str, ...],
         Meta(

@@ -30,6 +30,7 @@ from runwright.jobs.service import Jobs
 from runwright.jobs.signals import JobSignals
 from runwright.runtimes.model import RuntimeInfo
 from runwright.schedules.service import Schedules
+from runwright.tenants.audit import AuditLog
 from runwright.tenants.limits import RateLimiter
 from runwright.tenants.service import Keys
 from runwright.workers.deployments import Deployments
@@ -84,6 +85,7 @@ async def edge(database: Pool) -> AsyncIterator[Edge]:
         endpoints=no_endpoints(database),
         outgoing=OutgoingPolicy(),
         keys=Keys(database, clock=system_clock, platform_key=KEY),
+        audit=AuditLog(database),
         limiter=RateLimiter(None),
         runtimes=lambda name: RuntimeInfo(name=name, ready=True),
         health=_healthy,

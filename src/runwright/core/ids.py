@@ -12,7 +12,22 @@ from typing import Final, Literal
 from ulid import ULID, ULIDGenerator
 
 Prefix = Literal[
-    "wkr", "job", "sch", "tck", "exe", "req", "key", "evt", "sec", "wh", "whd", "agt", "exn", "trg"
+    "wkr",
+    "job",
+    "sch",
+    "tck",
+    "exe",
+    "req",
+    "key",
+    "evt",
+    "sec",
+    "wh",
+    "whd",
+    "agt",
+    "exn",
+    "trg",
+    "ten",
+    "aud",
 ]
 
 _ID: Final = re.compile(r"[a-z]{2,4}_[0-7][0-9a-hjkmnp-tv-z]{25}", re.ASCII)

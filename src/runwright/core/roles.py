@@ -31,3 +31,11 @@ class Caller(msgspec.Struct, frozen=True):
     user_id: str
     role: Role
     key_id: str
+    request_id: str = ""
+    by_platform: bool = False
+    """Calls with a platform key, which belongs to no tenant."""
+
+    @property
+    def sees_all_tenants(self) -> bool:
+        """Whether this is the operator, who may look after every tenant."""
+        return self.by_platform and self.role is Role.PLATFORM_ADMIN

@@ -36,6 +36,7 @@ from runwright.deliveries.store.history import (
 )
 from runwright.events.model import Event
 from runwright.events.store import append_event, subscribe
+from runwright.tenants.audit import record
 
 TEST_EVENT: Final = "webhook.test"
 
@@ -98,6 +99,7 @@ class Endpoints:
                 old_until=None,
             )
             await _subscribe(db, endpoint)
+            await record(db, caller, "endpoint.create", endpoint.id, after=endpoint, now=now)
         return endpoint, made
 
     async def get(self, tenant_id: str, endpoint_id: str) -> Endpoint:
@@ -126,7 +128,7 @@ class Endpoints:
                 await store.add_secret(db, endpoint_id=endpoint_id, secret=sealed, old_until=None)
             elif changed == endpoint:
                 return endpoint
-            return await self._write(db, changed)
+            return await self._write(db, caller, "endpoint.change", endpoint, changed)
 
     async def delete(self, caller: Caller, endpoint_id: str) -> None:
         """Delete an endpoint for good; what is on its way to it is dropped."""
@@ -134,6 +136,7 @@ class Endpoints:
             if not await store.delete_endpoint(db, tenant_id=caller.tenant_id, endpoint_id=endpoint_id):
                 raise _no_endpoint(endpoint_id)
             await subscribe(db, tenant_id=caller.tenant_id, subscriber_id=endpoint_id, patterns=())
+            await record(db, caller, "endpoint.delete", endpoint_id, now=self._clock())
 
     async def rotate_secret(
         self, caller: Caller, endpoint_id: str, secret: str | None, overlap_seconds: int
@@ -151,7 +154,8 @@ class Endpoints:
             await store.add_secret(
                 db, endpoint_id=endpoint_id, secret=sealed, old_until=until if overlap_seconds else None
             )
-            return await self._write(db, endpoint), made, until
+            written = await self._write(db, caller, "endpoint.rotate_secret", endpoint, endpoint)
+            return written, made, until
 
     async def test(self, caller: Caller, endpoint_id: str) -> Tested:
         """Send a test event now and say what came of it; success makes a degraded endpoint active."""
@@ -194,9 +198,14 @@ class Endpoints:
                 now=self._clock(),
             )
             if not outcome.delivered or endpoint.status is not EndpointStatus.DEGRADED:
+                now = self._clock()
+                await record(
+                    db, caller, "endpoint.test", endpoint.id, before=endpoint, after=endpoint, now=now
+                )
                 return endpoint
             values = {"status": EndpointStatus.ACTIVE, "status_reason": None, "gone": False}
-            changed = await self._write(db, msgspec.structs.replace(endpoint, **values))
+            active = msgspec.structs.replace(endpoint, **values)
+            changed = await self._write(db, caller, "endpoint.test", endpoint, active)
         self._on_due()
         return changed
 
@@ -221,6 +230,7 @@ class Endpoints:
             if not await queue_again(db, delivery_id=delivery_id, now=self._clock()):
                 raise ConflictError("The delivery is being sent at this moment.")
             delivery = await fetch_delivery(db, endpoint_id=endpoint_id, delivery_id=delivery_id)
+            await record(db, caller, "delivery.redeliver", delivery_id, now=self._clock())
         self._on_due()
         if delivery is None:
             raise _no_delivery(delivery_id)
@@ -230,10 +240,14 @@ class Endpoints:
         endpoint = await store.fetch_endpoint(db, tenant_id=tenant_id, endpoint_id=endpoint_id, lock=True)
         return _there(endpoint, endpoint_id)
 
-    async def _write(self, db: PoolConnection, endpoint: Endpoint) -> Endpoint:
+    async def _write(
+        self, db: PoolConnection, caller: Caller, action: str, before: Endpoint, endpoint: Endpoint
+    ) -> Endpoint:
         changed = msgspec.structs.replace(endpoint, updated_at=max(self._clock(), endpoint.updated_at))
         await store.update_endpoint(db, changed)
         await _subscribe(db, changed)
+        now = changed.updated_at
+        await record(db, caller, action, endpoint.id, before=before, after=changed, now=now)
         return changed
 
     def _sealed(self, endpoint: Endpoint, secret: str) -> SealedSecret:

@@ -21,6 +21,7 @@ from runwright.events.store import forget_events
 from runwright.jobs.store.prune import forget_jobs, forget_logs
 from runwright.jobs.store.submit import forget_idempotency_keys
 from runwright.schedules.store.ticks import forget_ticks
+from runwright.tenants.audit import forget_entries
 
 Forget = Callable[[datetime], Awaitable[int]]
 """Deletes a bounded number of rows that are too old at a time; returns how many."""
@@ -42,6 +43,7 @@ class Retention(msgspec.Struct, frozen=True, kw_only=True):
     ticks_days: float
     events_days: float
     """Events, and deliveries of them."""
+    audit_days: float
 
 
 class Pruner:
@@ -62,6 +64,9 @@ class Pruner:
             "deliveries of deleted webhooks": lambda _: sweep_deliveries_of_deleted(db, limit=_BATCH),
             "events": lambda now: forget_events(
                 db, before=now - _days(retention.events_days) - _EVENTS_OUTLIVE, limit=_BATCH
+            ),
+            "audit log": lambda now: forget_entries(
+                db, before=now - _days(retention.audit_days), limit=_BATCH
             ),
             "ticks": lambda now: forget_ticks(db, before=now - _days(retention.ticks_days), limit=_BATCH),
         }

@@ -13,6 +13,7 @@ from litestar.datastructures import State
 
 from runwright import __version__
 from runwright.http.ava.analytics import AnalyticsRoutes
+from runwright.http.ava.audit import AuditRoutes
 from runwright.http.ava.docs import Docs, docs_routes
 from runwright.http.ava.document import describe_api
 from runwright.http.ava.errors import respond_to_error
@@ -56,7 +57,7 @@ def build_app(services: Services, edge: EdgeSettings) -> Litestar:
     )
     streams = OpenStreams(limit=edge.streams, limit_per_tenant=edge.streams_per_tenant)
     app = Litestar(
-        route_handlers=[ava, Router("/v1", route_handlers=[WebhookRoutes]), *probe_routes()],
+        route_handlers=[ava, Router("/v1", route_handlers=[WebhookRoutes, AuditRoutes]), *probe_routes()],
         exception_handlers={Exception: respond_to_error},
         state=State(
             {

@@ -17,6 +17,7 @@ from runwright.jobs.queues import Queues
 from runwright.jobs.service import Jobs
 from runwright.runtimes.model import RuntimeInfo
 from runwright.schedules.service import Schedules
+from runwright.tenants.audit import AuditLog
 from runwright.tenants.limits import RateLimiter
 from runwright.tenants.service import Keys
 from runwright.workers.deployments import Deployments
@@ -53,6 +54,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     endpoints: Endpoints
     outgoing: OutgoingPolicy
     keys: Keys
+    audit: AuditLog
     limiter: RateLimiter
     runtimes: Callable[[str], RuntimeInfo]
     health: Callable[[], Awaitable[Health]]

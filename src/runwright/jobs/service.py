@@ -33,6 +33,7 @@ from runwright.jobs.store.submit import (
     insert_jobs,
 )
 from runwright.jobs.tail import TailPart, tail_log
+from runwright.tenants.audit import record
 
 WAIT_LOOK_SECONDS: Final = 2.0
 """How often a waiter looks by itself, in case a hint between processes was lost."""
@@ -155,7 +156,7 @@ class Jobs:
 
     async def cancel(self, caller: Caller, job_id: str) -> Job:
         """Cancel a queued job at once, or ask its executor to; ConflictError when it has ended."""
-        done = await until_heard(lambda: self._cancel(caller.tenant_id, job_id), seconds=_RETRY_SECONDS)
+        done = await until_heard(lambda: self._cancel(caller, job_id), seconds=_RETRY_SECONDS)
         if done.state is None:
             raise _no_job(job_id)
         job = await self.get(caller.tenant_id, job_id)
@@ -300,9 +301,13 @@ class Jobs:
             now=self._clock(),
         )
 
-    async def _cancel(self, tenant_id: str, job_id: str) -> Cancellation:
+    async def _cancel(self, caller: Caller, job_id: str) -> Cancellation:
+        now = self._clock()
         async with self._db.acquire() as db, db.transaction():
-            return await cancel_job(db, tenant_id=tenant_id, job_id=job_id, now=self._clock())
+            done = await cancel_job(db, tenant_id=caller.tenant_id, job_id=job_id, now=now)
+            if done.state in {"cancelled", "running"}:
+                await record(db, caller, "job.cancel", job_id, now=now)
+            return done
 
 
 def _no_job(job_id: str) -> NotFoundError:

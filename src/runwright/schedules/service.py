@@ -36,6 +36,7 @@ from runwright.schedules.store.definitions import (
     update_schedule,
 )
 from runwright.schedules.store.ticks import list_ticks
+from runwright.tenants.audit import record
 
 _CLOCK_FIELDS: Final = ("cron", "timezone", "jitter_seconds", "enabled")
 _DEPRECATED: Final = "deprecated"
@@ -70,6 +71,7 @@ class Schedules:
         async with self._db.acquire() as db, db.transaction():
             await _require_worker(db, schedule)
             await insert_schedule(db, schedule)
+            await record(db, caller, "schedule.create", schedule.id, after=schedule, now=now)
         return schedule
 
     async def get(self, tenant_id: str, schedule_id: str) -> Schedule:
@@ -106,6 +108,7 @@ class Schedules:
                 await skip_due(db, schedule, now)
                 changed = set_clock(changed, now)
             await update_schedule(db, changed)
+            await record(db, caller, "schedule.change", schedule_id, before=schedule, after=changed, now=now)
             return changed
 
     async def delete(self, caller: Caller, schedule_id: str) -> None:
@@ -113,6 +116,7 @@ class Schedules:
         async with self._db.acquire() as db, db.transaction():
             if not await delete_schedule(db, tenant_id=caller.tenant_id, schedule_id=schedule_id):
                 raise _no_schedule(schedule_id)
+            await record(db, caller, "schedule.delete", schedule_id, now=self._clock())
 
     async def ticks(
         self, tenant_id: str, schedule_id: str, status: TickStatus | None, page: PageRequest

@@ -47,6 +47,7 @@ async def serve(settings: Settings) -> int:
                 logs_days=settings.retention_logs_days,
                 ticks_days=settings.retention_ticks_days,
                 events_days=settings.retention_events_days,
+                audit_days=settings.retention_audit_days,
             ),
             clock=foundation.clock,
             notice=foundation.notice,

@@ -19,6 +19,7 @@ from runwright.jobs.store.cancel import cancel_jobs_of_deprecated
 from runwright.runtimes.model import RuntimeInfo
 from runwright.schedules.service import Schedules
 from runwright.schedules.store.definitions import stop_schedules_of_deprecated
+from runwright.tenants.audit import AuditLog
 from runwright.tenants.limits import Rate, RateLimiter
 from runwright.tenants.platform_key import platform_key
 from runwright.tenants.service import Keys
@@ -85,6 +86,7 @@ async def start_http(
         ),
         outgoing=outgoing_policy(settings),
         keys=Keys(db, clock=f.clock, platform_key=key),
+        audit=AuditLog(db),
         limiter=RateLimiter(_rate_limit(settings)),
         runtimes=runtime,
         health=reporter.report,

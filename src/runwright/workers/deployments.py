@@ -19,6 +19,7 @@ from runwright.core.errors import ConflictError, NotFoundError
 from runwright.core.paging import Listing, PageRequest
 from runwright.core.roles import Caller
 from runwright.db.pool import Database, PoolConnection
+from runwright.tenants.audit import record
 from runwright.workers.bundles.blobs import insert_blob
 from runwright.workers.bundles.reader import BundleReader, Examined, bundled_version
 from runwright.workers.layers.store import fetch_build_log
@@ -97,7 +98,9 @@ class Deployments:
                     worker, version=number, entrypoint=examined.entrypoint, updated_at=now
                 ),
             )
-        return Deployed(await self._find(db, caller.tenant_id, worker_id, number), created=True)
+        made = await self._find(db, caller.tenant_id, worker_id, number)
+        await record(db, caller, "worker.deploy", worker_id, before=active, after=made, now=now)
+        return Deployed(made, created=True)
 
     async def list(self, tenant_id: str, worker_id: str, page: PageRequest) -> Listing[Version]:
         """Return a page of a worker's versions, newest first, without their source."""
@@ -122,15 +125,17 @@ class Deployments:
             wanted = await self._find(db, caller.tenant_id, worker_id, version)
             if wanted.status is not VersionStatus.READY:
                 raise ConflictError(f"Version {version} is {wanted.status}; only a ready one can serve.")
+            before, now = worker, max(self._clock(), worker.updated_at)
             if not wanted.active:
                 worker = msgspec.structs.replace(
                     worker,
                     version=version,
                     entrypoint=wanted.entrypoint,
                     source_code=wanted.source_code,
-                    updated_at=max(self._clock(), worker.updated_at),
+                    updated_at=now,
                 )
                 await update_worker(db, worker)
+            await record(db, caller, "worker.rollback", worker_id, before=before, after=worker, now=now)
             await settle_versions(db, worker_id=worker_id)
             return worker
 

@@ -12,6 +12,7 @@ from runwright.core.paging import Listing, PageRequest
 from runwright.core.roles import Caller
 from runwright.db.batch import until_heard
 from runwright.db.pool import Database, PoolConnection
+from runwright.tenants.audit import record
 from runwright.workers.bundles.reader import BundleReader, Examined, bundled_version
 from runwright.workers.model import (
     NewVersion,
@@ -83,6 +84,7 @@ class Workers:
         )
         async with self._db.acquire() as db, db.transaction():
             await insert_worker(db, worker)
+            await record(db, caller, "worker.create", worker.id, after=worker, now=now)
         self._on_event()
         return worker
 
@@ -126,6 +128,8 @@ class Workers:
             if (changed.source_code, changed.entrypoint) != (worker.source_code, worker.entrypoint):
                 changed = await self._add_version(db, caller, worker, changed, examined)
             await update_worker(db, changed)
+            now = changed.updated_at
+            await record(db, caller, "worker.change", worker_id, before=worker, after=changed, now=now)
         self._on_event()
         if examined is not None and examined.wants_layer:
             self._on_building()
@@ -176,16 +180,14 @@ class Workers:
 
     async def deprecate(self, caller: Caller, worker_id: str) -> Worker:
         """Soft-delete a worker: it takes no jobs from now on; its history stays. Safe to repeat."""
-        worker = await until_heard(
-            lambda: self._deprecate(caller.tenant_id, worker_id), seconds=_RETRY_SECONDS
-        )
+        worker = await until_heard(lambda: self._deprecate(caller, worker_id), seconds=_RETRY_SECONDS)
         self._on_event()
         await self._on_deprecated()
         return worker
 
-    async def _deprecate(self, tenant_id: str, worker_id: str) -> Worker:
+    async def _deprecate(self, caller: Caller, worker_id: str) -> Worker:
         async with self._db.acquire() as db, db.transaction():
-            worker = await fetch_worker(db, tenant_id=tenant_id, worker_id=worker_id, lock=True)
+            worker = await fetch_worker(db, tenant_id=caller.tenant_id, worker_id=worker_id, lock=True)
             if worker is None:
                 raise _no_worker(worker_id)
             if worker.status is WorkerStatus.DEPRECATED:
@@ -194,6 +196,8 @@ class Workers:
                 worker, status=WorkerStatus.DEPRECATED, updated_at=max(self._clock(), worker.updated_at)
             )
             await update_worker(db, changed)
+            now = changed.updated_at
+            await record(db, caller, "worker.deprecate", worker_id, before=worker, after=changed, now=now)
             return changed
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from runwright.core.clock import system_clock
+from runwright.core.roles import Caller, Role
 from runwright.db.pool import Pool
 from runwright.workers.vault.keyring import Keyring
 from runwright.workers.vault.service import Vault
@@ -13,6 +14,11 @@ from runwright.workers.vault.service import Vault
 OLD, NEW = os.urandom(32), os.urandom(32)
 
 MakeVault = Callable[..., Vault]
+
+
+def caller_in(tenant: str) -> Caller:
+    """Somebody who may write there."""
+    return Caller(tenant, "usr_1", Role.TENANT_SYSTEM_ADMIN, "key_1")
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from runwright.workers.vault.keyring import Keyring, key_id
 from runwright.workers.vault.model import SecretName
 from runwright.workers.vault.rotation import rotate
 from runwright.workers.vault.seals import EndpointSeals
-from tests.unit.vault.conftest import NEW, OLD, MakeVault
+from tests.unit.vault.conftest import NEW, OLD, MakeVault, caller_in
 
 RING = Keyring([NEW, OLD])
 
@@ -19,7 +19,7 @@ RING = Keyring([NEW, OLD])
 async def fill(make_vault: MakeVault, count: int) -> None:
     vault = make_vault(OLD)
     for n in range(count):
-        await vault.put(f"ten_{n % 2}", f"S{n}", f"value-{n}")
+        await vault.put(caller_in(f"ten_{n % 2}"), f"S{n}", f"value-{n}")
 
 
 async def test_every_value_opens_with_the_new_key_alone_afterwards(
@@ -42,7 +42,7 @@ async def test_a_value_that_is_set_meanwhile_is_left_alone(
     reseal = store.reseal_secrets
 
     async def meanwhile(db: Pool, pairs: rotation.Pairs) -> int:
-        await make_vault(OLD).put("ten_0", "S0", "newer-value")
+        await make_vault(OLD).put(caller_in("ten_0"), "S0", "newer-value")
         return await reseal(db, pairs)
 
     monkeypatch.setattr(store, "reseal_secrets", meanwhile)
@@ -88,7 +88,7 @@ async def test_two_rotations_at_once_do_the_work_of_one(make_vault: MakeVault, d
 
 async def test_what_cannot_be_opened_is_told_and_stays(make_vault: MakeVault, database: Pool) -> None:
     await fill(make_vault, 3)
-    await make_vault(b"x" * 32).put("ten_z", "FOREIGN", "value-of-it")
+    await make_vault(b"x" * 32).put(caller_in("ten_z"), "FOREIGN", "value-of-it")
     await database.execute("UPDATE secrets SET sealed = sealed || '\\x00' WHERE name = 'S1'")
     done = await rotate(database, RING, batch=1)
     assert (done.resealed, done.broken) == (2, [SecretName("ten_1", "S1")])
@@ -144,7 +144,7 @@ async def test_the_values_of_a_lost_key_can_be_given_up_by_its_id(
     make_vault: MakeVault, database: Pool
 ) -> None:
     await fill(make_vault, 3)
-    await make_vault(NEW).put("ten_0", "KEPT", "value-of-it")
+    await make_vault(NEW).put(caller_in("ten_0"), "KEPT", "value-of-it")
     assert await store.count_by_key(database) == {key_id(OLD): 3, key_id(NEW): 1}
     gone = await rotation.discard(database, key_id(OLD))
     assert gone == [SecretName("ten_0", "S0"), SecretName("ten_0", "S2"), SecretName("ten_1", "S1")]

@@ -26,6 +26,7 @@ from runwright.core.errors import ForbiddenError, MalformedError, RateLimitedErr
 from runwright.core.roles import ROLES, Caller, Role
 from runwright.http.answer import keep_answer_headers
 from runwright.http.guards import Needs
+from runwright.http.request_id import request_id_of
 from runwright.http.services import Services, services_of
 from runwright.tenants.limits import RateLimiter
 from runwright.tenants.model import Key
@@ -52,6 +53,8 @@ class AvaNeeds(Needs):
 
 READS: Final = AvaNeeds(Role.TENANT_VIEWER)
 WRITES: Final = AvaNeeds(Role.TENANT_SYSTEM_ADMIN)
+ADMINISTERS: Final = AvaNeeds(Role.TENANT_SYSTEM_ADMIN)
+"""Reads what only those see who may also write: keys, the audit log."""
 
 
 def read_headers(scope: Scope) -> dict[bytes, bytes]:
@@ -71,7 +74,11 @@ async def admit(scope: Scope, headers: Mapping[bytes, bytes], services: Services
     key = await services.keys.authenticate(_key_text(headers))
     if key is None:
         raise UnauthenticatedError("The API key is missing, wrong or revoked.")
-    caller = _platform_caller(key, headers) if key.tenant_id is None else _tenant_caller(key, headers)
+    request_id = request_id_of(scope)
+    if key.tenant_id is None:
+        caller = _platform_caller(key, headers, request_id)
+    else:
+        caller = _tenant_caller(key, headers, request_id)
     _spend_request(scope, caller.tenant_id, services.limiter)
     if caller.role < needed:
         message = f"This needs the role {needed.wire_name} or above; the caller has {caller.role.wire_name}."
@@ -106,7 +113,7 @@ def _key_text(headers: Mapping[bytes, bytes]) -> str:
     return secret.decode("ascii")
 
 
-def _platform_caller(key: Key, headers: Mapping[bytes, bytes]) -> Caller:
+def _platform_caller(key: Key, headers: Mapping[bytes, bytes], request_id: str) -> Caller:
     missing = [name.decode() for name in (TENANT, USER, ROLE) if not headers.get(name)]
     if missing:
         message = f"A platform key says for whom it calls; missing headers: {', '.join(missing)}."
@@ -114,17 +121,18 @@ def _platform_caller(key: Key, headers: Mapping[bytes, bytes]) -> Caller:
     role = _role(headers[ROLE])
     if role > key.role:
         raise ForbiddenError(f"This key cannot act as {role.wire_name}.")
-    return Caller(_id(headers, TENANT), _id(headers, USER), role, key.id)
+    return Caller(_id(headers, TENANT), _id(headers, USER), role, key.id, request_id, by_platform=True)
 
 
-def _tenant_caller(key: Key, headers: Mapping[bytes, bytes]) -> Caller:
+def _tenant_caller(key: Key, headers: Mapping[bytes, bytes], request_id: str) -> Caller:
     tenant_id = key.tenant_id or ""
     if headers.get(TENANT) and _id(headers, TENANT) != tenant_id:
         raise ForbiddenError("This key belongs to another tenant.")
     role = _role(headers[ROLE]) if headers.get(ROLE) else key.role
     if role > key.role:
         raise ForbiddenError(f"This key cannot act as {role.wire_name}.")
-    return Caller(tenant_id, _id(headers, USER) if headers.get(USER) else key.id, role, key.id)
+    user_id = _id(headers, USER) if headers.get(USER) else key.id
+    return Caller(tenant_id, user_id, role, key.id, request_id)
 
 
 def _id(headers: Mapping[bytes, bytes], name: bytes) -> str:

@@ -21,6 +21,7 @@ TAGS: Final = (
     "Analytics",
     "Webhooks",
     "Runtimes",
+    "Audit",
 )
 _ID_PATTERNS: Final = {
     "version": VERSION_PATTERN,

@@ -187,7 +187,7 @@ def new_job(body: CreateJobBody) -> NewJob:
         input=bytes(body.input),
         trigger=body.trigger,
         priority=body.priority,
-        scheduled_at=_utc(body.scheduled_at),
+        scheduled_at=in_utc(body.scheduled_at),
     )
 
 
@@ -217,12 +217,12 @@ def job_filter(query: JobQuery) -> JobFilter:
         worker_id=None if query.worker_id is UNSET else query.worker_id,
         status=None if query.status is UNSET else query.status,
         trigger=None if query.trigger is UNSET else query.trigger,
-        created_after=None if query.created_after is UNSET else _utc(query.created_after),
-        created_before=None if query.created_before is UNSET else _utc(query.created_before),
+        created_after=None if query.created_after is UNSET else in_utc(query.created_after),
+        created_before=None if query.created_before is UNSET else in_utc(query.created_before),
     )
 
 
-def _utc(at: datetime | None) -> datetime | None:
+def in_utc(at: datetime | None) -> datetime | None:
     """Return the time in UTC, cut to milliseconds as the wire shows it."""
     if at is None:
         return None

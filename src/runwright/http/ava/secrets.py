@@ -56,7 +56,7 @@ class SecretRoutes(Controller):
         NO_QUERY.read_query(request.scope["query_string"])
         body = await read_json_body(read_headers(request.scope), request.receive, request.app.state.edge)
         value = read_secret(name, body)
-        secret, created = await services_of(request).vault.put(request.user.tenant_id, name, value)
+        secret, created = await services_of(request).vault.put(request.user, name, value)
         return Response(Data(secret_wire(secret)), status_code=201 if created else 200)
 
     @delete("/{name:str}", guards=[WRITES], opt=Operation("Delete a secret", tag=_TAG, errors=(404, 422)).opt)
@@ -65,4 +65,4 @@ class SecretRoutes(Controller):
         NO_QUERY.read_query(request.scope["query_string"])
         if check_env_name(name):
             raise NotFoundError("There is no such secret.")  # spare the store what cannot be a name
-        await services_of(request).vault.delete(request.user.tenant_id, name)
+        await services_of(request).vault.delete(request.user, name)

@@ -14,8 +14,10 @@ from runwright.core.clock import Clock
 from runwright.core.errors import ConflictError, NotFoundError, UnavailableError
 from runwright.core.ids import new_id
 from runwright.core.paging import Listing, PageRequest
+from runwright.core.roles import Caller
 from runwright.db.batch import Batcher
 from runwright.db.pool import Database
+from runwright.tenants.audit import record
 from runwright.workers.vault import store
 from runwright.workers.vault.keyring import Keyring
 from runwright.workers.vault.model import SECRETS_PER_TENANT, SecretInfo, SecretName, VaultKeyError
@@ -42,25 +44,30 @@ class Vault:
         """Wait for what is being revealed."""
         await self._reveals.stop()
 
-    async def put(self, tenant_id: str, name: str, value: str) -> tuple[SecretInfo, bool]:
+    async def put(self, caller: Caller, name: str, value: str) -> tuple[SecretInfo, bool]:
         """Set a secret, in force for every attempt that begins from now on; True where it is new.
 
         ConflictError where the tenant has as many as it may, UnavailableError where the executors
         hold no key in common with this process.
         """
-        sealed = self._ring.seal(SecretName(tenant_id, name), value, with_key=await self._sealing_key())
+        whose = SecretName(caller.tenant_id, name)
+        sealed = self._ring.seal(whose, value, with_key=await self._sealing_key())
         now = self._clock()
-        done = await store.put_secret(
-            self._db, sealed, new_id=new_id("sec", now), most=SECRETS_PER_TENANT, now=now
-        )
-        if done is None:
-            raise ConflictError(f"The tenant has {SECRETS_PER_TENANT} secrets; delete one first.")
+        async with self._db.acquire() as db, db.transaction():
+            done = await store.put_secret(
+                db, sealed, new_id=new_id("sec", now), most=SECRETS_PER_TENANT, now=now
+            )
+            if done is None:
+                raise ConflictError(f"The tenant has {SECRETS_PER_TENANT} secrets; delete one first.")
+            await record(db, caller, "secret.put", name, after=done[0], now=now)
         return done
 
-    async def delete(self, tenant_id: str, name: str) -> None:
+    async def delete(self, caller: Caller, name: str) -> None:
         """Delete a secret for good; jobs of workers that list it fail from now on."""
-        if not await store.delete_secret(self._db, SecretName(tenant_id, name)):
-            raise NotFoundError("There is no such secret.")
+        async with self._db.acquire() as db, db.transaction():
+            if not await store.delete_secret(db, SecretName(caller.tenant_id, name)):
+                raise NotFoundError("There is no such secret.")
+            await record(db, caller, "secret.delete", name, now=self._clock())
 
     async def list(self, tenant_id: str, name_contains: str | None, page: PageRequest) -> Listing[SecretInfo]:
         """Return a page of the names of the tenant's secrets, newest first."""

@@ -7,7 +7,7 @@ from typing import Final
 from asyncpg import Record
 
 from runwright.core.paging import EXACT_COUNT_LIMIT, Listing, PageRequest
-from runwright.db.pool import Database
+from runwright.db.pool import Database, PoolConnection
 from runwright.workers.vault.model import SealedSecret, SecretInfo, SecretName
 
 _SEALED: Final = "s.tenant_id, s.name, s.key_id, s.sealed"
@@ -15,44 +15,40 @@ _LOCK: Final = "SELECT pg_advisory_xact_lock(hashtextextended('secrets of ' || $
 
 
 async def put_secret(
-    db: Database, secret: SealedSecret, *, new_id: str, most: int, now: datetime
+    db: PoolConnection, secret: SealedSecret, *, new_id: str, most: int, now: datetime
 ) -> tuple[SecretInfo, bool] | None:
     """Store a value, new (True) or in place of the one before; None where the tenant has too many.
 
     A tenant's puts take turns, so that the bound holds whatever happens at once.
     """
-    async with db.acquire() as connection, connection.transaction():
-        await connection.execute(_LOCK, secret.tenant_id)
-        row = await connection.fetchrow(
-            "UPDATE secrets SET key_id = $3, sealed = $4, updated_at = greatest(updated_at, $5)"
-            " WHERE tenant_id = $1 AND name = $2 RETURNING name, updated_at",
-            secret.tenant_id,
-            secret.name,
-            secret.key_id,
-            secret.sealed,
-            now,
-        )
-        if row is not None:
-            return SecretInfo(**dict(row)), False
-        if (
-            await connection.fetchval("SELECT count(*) FROM secrets WHERE tenant_id = $1", secret.tenant_id)
-            >= most
-        ):
-            return None
-        await connection.execute(
-            "INSERT INTO secrets (tenant_id, name, id, key_id, sealed, updated_at)"
-            " VALUES ($1, $2, $3, $4, $5, $6)",
-            secret.tenant_id,
-            secret.name,
-            new_id,
-            secret.key_id,
-            secret.sealed,
-            now,
-        )
-        return SecretInfo(secret.name, now), True
+    await db.execute(_LOCK, secret.tenant_id)
+    row = await db.fetchrow(
+        "UPDATE secrets SET key_id = $3, sealed = $4, updated_at = greatest(updated_at, $5)"
+        " WHERE tenant_id = $1 AND name = $2 RETURNING name, updated_at",
+        secret.tenant_id,
+        secret.name,
+        secret.key_id,
+        secret.sealed,
+        now,
+    )
+    if row is not None:
+        return SecretInfo(**dict(row)), False
+    if await db.fetchval("SELECT count(*) FROM secrets WHERE tenant_id = $1", secret.tenant_id) >= most:
+        return None
+    await db.execute(
+        "INSERT INTO secrets (tenant_id, name, id, key_id, sealed, updated_at)"
+        " VALUES ($1, $2, $3, $4, $5, $6)",
+        secret.tenant_id,
+        secret.name,
+        new_id,
+        secret.key_id,
+        secret.sealed,
+        now,
+    )
+    return SecretInfo(secret.name, now), True
 
 
-async def delete_secret(db: Database, whose: SecretName) -> bool:
+async def delete_secret(db: PoolConnection, whose: SecretName) -> bool:
     """Delete a secret; False where there is none of that name."""
     deleted = await db.fetchval(
         "DELETE FROM secrets WHERE tenant_id = $1 AND name = $2 RETURNING true", whose.tenant_id, whose.name

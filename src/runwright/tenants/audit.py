@@ -1,0 +1,175 @@
+"""The audit log: who did what to what, a row per write, in the transaction of the write.
+
+A row holds fingerprints of the subject before and after, never its content. Submitting jobs
+leaves no row: the job itself says who submitted it, when and with what, and cannot be changed.
+A write that changed nothing leaves none either.
+"""
+
+import hashlib
+from datetime import datetime, timedelta
+from typing import Final
+
+import msgspec
+from asyncpg import Record
+
+from runwright.core.errors import ForbiddenError
+from runwright.core.ids import floor_id, new_id
+from runwright.core.paging import EXACT_COUNT_LIMIT, Listing, PageRequest
+from runwright.core.roles import Caller
+from runwright.db.pool import Database, PoolConnection
+
+_COLUMNS: Final = """
+    id, tenant_id, user_id, key_id, role, request_id, action, subject_id, before_hash, after_hash, created_at
+"""
+_MILLISECOND: Final = timedelta(milliseconds=1)
+_encode: Final = msgspec.json.Encoder(order="deterministic").encode
+
+
+class AuditEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """One write. The hashes are SHA-256 in hex; None: there was, or is, no such thing."""
+
+    id: str
+    tenant_id: str
+    user_id: str
+    key_id: str
+    role: str
+    request_id: str
+    action: str
+    subject_id: str
+    before_hash: str | None
+    after_hash: str | None
+    created_at: datetime
+
+
+class AuditFilter(msgspec.Struct, frozen=True, kw_only=True):
+    """Which entries; None does not narrow. `action` may be a family (`worker.*`)."""
+
+    tenant_id: str | None = None
+    user_id: str | None = None
+    action: str | None = None
+    subject_id: str | None = None
+    created_after: datetime | None = None
+    created_before: datetime | None = None
+
+
+async def record(
+    db: Database | PoolConnection,
+    caller: Caller,
+    action: str,
+    subject_id: str,
+    *,
+    now: datetime,
+    before: object = None,
+    after: object = None,
+    tenant_id: str | None = None,
+) -> None:
+    """Write down that the caller did this; `before` and `after` are the values whose hashes are kept.
+
+    Give no value that a hash could betray: a secret is told by its name and time. Call it in the
+    transaction of the write. It also enters the tenant (`tenant_id`, by default the caller's) where
+    this is its first write.
+    """
+    await db.execute(
+        f"""
+        WITH entered AS (
+            INSERT INTO tenants (id, created_at, updated_at) VALUES ($2, $11, $11) ON CONFLICT DO NOTHING
+        )
+        INSERT INTO audit_log ({_COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+        """,  # noqa: S608  constants
+        new_id("aud", now),
+        tenant_id or caller.tenant_id,
+        caller.user_id,
+        caller.key_id,
+        caller.role.wire_name,
+        caller.request_id,
+        action,
+        subject_id,
+        _fingerprint(before),
+        _fingerprint(after),
+        now,
+    )
+
+
+class AuditLog:
+    """The log, as callers read it."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    async def list(self, caller: Caller, which: AuditFilter, page: PageRequest) -> Listing[AuditEntry]:
+        """Return a page of what was done in the caller's tenant, newest first; the operator sees all.
+
+        ForbiddenError where another tenant's is asked for.
+        """
+        if not caller.sees_all_tenants:
+            if which.tenant_id not in {None, caller.tenant_id}:
+                raise ForbiddenError("Only a platform-admin with a platform key sees another tenant's log.")
+            which = msgspec.structs.replace(which, tenant_id=caller.tenant_id)
+        return await list_entries(self._db, which, page)
+
+
+async def list_entries(db: Database, which: AuditFilter, page: PageRequest) -> Listing[AuditEntry]:
+    """Return a page of the entries, newest first."""
+    params: list[object] = []
+    where = _conditions(which, params)
+    total: int = await db.fetchval(
+        f"SELECT count(*) FROM (SELECT 1 FROM audit_log WHERE {where} LIMIT {EXACT_COUNT_LIMIT}) AS bounded",  # noqa: S608
+        *params,
+    )
+    offset = (page.page - 1) * page.per_page
+    if page.after_id is not None:
+        params.append(page.after_id)
+        where, offset = f"{where} AND id < ${len(params)}", 0
+    rows = await db.fetch(
+        f"SELECT {_COLUMNS} FROM audit_log WHERE {where} ORDER BY id DESC"  # noqa: S608
+        f" LIMIT {page.per_page + 1} OFFSET {offset}",
+        *params,
+    )
+    entries = [_entry(row) for row in rows[: page.per_page]]
+    more = len(rows) > page.per_page
+    return Listing(rows=entries, total=total, has_more=more, next_id=entries[-1].id if more else None)
+
+
+async def forget_entries(db: Database, *, before: datetime, limit: int) -> int:
+    """Delete up to `limit` entries from before a time; returns how many."""
+    rows = await db.fetch(
+        """
+        DELETE FROM audit_log WHERE id IN (
+            SELECT id FROM audit_log WHERE id < $1 ORDER BY id LIMIT $2 FOR UPDATE SKIP LOCKED
+        ) RETURNING 1
+        """,
+        floor_id("aud", before),
+        limit,
+    )
+    return len(rows)
+
+
+def _conditions(which: AuditFilter, params: list[object]) -> str:
+    conditions = ["true"]
+
+    def add(condition: str, value: object) -> None:
+        if value is not None:
+            params.append(value)
+            conditions.append(condition.format(f"${len(params)}"))
+
+    add("tenant_id = {}", which.tenant_id)
+    add("user_id = {}", which.user_id)
+    add("subject_id = {}", which.subject_id)
+    if which.action is not None and which.action.endswith(".*"):
+        add("starts_with(action, {})", which.action[:-1])
+    else:
+        add("action = {}", which.action)
+    add("id >= {}", which.created_after and floor_id("aud", which.created_after))
+    add("id < {}", which.created_before and floor_id("aud", which.created_before + _MILLISECOND))
+    return " AND ".join(conditions)
+
+
+def _entry(row: Record) -> AuditEntry:
+    values = dict(row)
+    for name in ("before_hash", "after_hash"):
+        values[name] = None if values[name] is None else values[name].hex()
+    return AuditEntry(**values)
+
+
+def _fingerprint(value: object) -> bytes | None:
+    return None if value is None else hashlib.sha256(_encode(value)).digest()
