@@ -31,6 +31,7 @@ class Definitions:
     def __init__(self, db: Database) -> None:
         self._db = db
         self._kept: OrderedDict[tuple[str, int], Loaded] = OrderedDict()
+        self._latest: dict[str, Loaded] = {}
 
     def held(self, worker_id: str, revision: int) -> Loaded | None:
         """Return what is held already."""
@@ -39,6 +40,10 @@ class Definitions:
             self._kept.move_to_end((worker_id, revision))
         return found
 
+    def latest(self, worker_id: str) -> Loaded | None:
+        """Return the newest revision that is held; there may be newer ones."""
+        return self._latest.get(worker_id)
+
     async def fetch(self, worker_id: str) -> Loaded | None:
         """Read the current definition, which may be newer than the revision that was claimed."""
         definition = await fetch_definition(self._db, worker_id=worker_id)
@@ -46,8 +51,13 @@ class Definitions:
             return None
         loaded = _load(definition)
         self._kept[(worker_id, definition.revision)] = loaded
+        latest = self._latest.get(worker_id)
+        if latest is None or latest.definition.revision < definition.revision:
+            self._latest[worker_id] = loaded
         while len(self._kept) > _KEPT:
-            self._kept.popitem(last=False)
+            (old_id, _), old = self._kept.popitem(last=False)
+            if self._latest.get(old_id) is old:
+                del self._latest[old_id]
         return loaded
 
 

@@ -196,11 +196,32 @@ class Executor:
 
     # --- starting what is submitted here -----------------------------------------------
 
-    def reserve(self, job_id: str, worker_id: str) -> bool:
+    def reserve(self, job_id: str, tenant_id: str, worker_id: str) -> bool:
         """Keep room for a job, unless others wait in line or it would have to wait in here."""
         if self._look or self._draining or not self.lease.held or self._handed_back_in_row:
             return False
-        return self._reserved.keep(job_id, worker_id, self.pool.room())
+        kept = self._reserved.keep(job_id, worker_id, self.pool.room())
+        if kept:
+            self._get_ready(tenant_id, worker_id)
+        return kept
+
+    def _get_ready(self, tenant_id: str, worker_id: str) -> None:
+        """Have the code of a worker in a sandbox by the time its job is accepted."""
+        loaded = self._definitions.latest(worker_id)
+        if loaded is None or self._draining or loaded.needs_preparation:
+            return
+        if loaded.code.tenant_id == tenant_id:  # others name any worker before they are refused
+            # Not at once: the statement that accepts the job goes first.
+            asyncio.get_running_loop().call_soon(self.pool.open_ahead, loaded.code)
+
+    async def _read_ahead(self, worker_id: str) -> None:
+        with contextlib.suppress(Exception):  # a claim reads it again, and tells what is wrong
+            await self._definitions.fetch(worker_id)
+
+    def note_worker(self, worker_id: str) -> None:
+        """Hear that a worker was made or changed: its jobs will come, and need not wait for its code."""
+        if self.lease.held and not self._draining:
+            self._spawn(self._read_ahead(worker_id))
 
     def release(self, job_id: str) -> None:
         """Give reserved room back."""

@@ -248,7 +248,7 @@ class Jobs:
         if starter is None:
             return await insert_jobs(self._submit_db, items)
         reserved = frozenset(
-            i.id for i in items if i.scheduled_at is None and starter.reserve(i.id, i.worker_id)
+            i.id for i in items if i.scheduled_at is None and starter.reserve(i.id, i.tenant_id, i.worker_id)
         )
         here = StartHere(starter.id, starter.runtimes, reserved)
         try:

@@ -22,8 +22,11 @@ class Starter(Protocol):
     def runtimes(self) -> Sequence[str]:
         """The runtimes that it offers."""
 
-    def reserve(self, job_id: str, worker_id: str) -> bool:
-        """Keep room for a job that is about to be accepted; False where there is none."""
+    def reserve(self, job_id: str, tenant_id: str, worker_id: str) -> bool:
+        """Keep room for a job that is about to be accepted; False where there is none.
+
+        Nobody has looked yet whether the worker is there and is the tenant's.
+        """
 
     def release(self, job_id: str) -> None:
         """Give the room back; unknown ids are no error."""

@@ -74,20 +74,36 @@ class Fleet:
 
         None where the host cannot start one now; `boot_failures` says why.
         """
-        interpreter = self._host.interpreters[code.runtime]
-        memory_mb = code.memory_mb if interpreter.heap_flag else BLANK_MEMORY_MB
+        sandbox = self.take_blank(code)
+        if sandbox is None:
+            sandbox = self._boot(code.runtime, self._memory_mb(code), code)
+            self._note_use(code)
+            if sandbox is not None:
+                self._bind(sandbox, code)
+        return sandbox
+
+    def take_blank(self, code: Code) -> Sandbox | None:
+        """Return a sandbox out of stock that belongs to this code from now on, if one fits."""
         blank = self._blank.get(code.runtime)
-        if blank and memory_mb == BLANK_MEMORY_MB and not code.folders:
-            sandbox: Sandbox | None = blank.pop()
-        else:
-            sandbox = self._boot(code.runtime, memory_mb, code)
+        if not blank or code.folders or self._memory_mb(code) != BLANK_MEMORY_MB:
+            return None
+        sandbox = blank.pop()
+        self._note_use(code)
+        self._bind(sandbox, code)
+        return sandbox
+
+    def _memory_mb(self, code: Code) -> int:
+        heap_flag = self._host.interpreters[code.runtime].heap_flag
+        return code.memory_mb if heap_flag else BLANK_MEMORY_MB
+
+    def _note_use(self, code: Code) -> None:
         if self._loop is not None:
             self._opened_at[code.runtime] = self._loop.time()
         self._refill_soon(_REFILL_SECONDS)
-        if sandbox is not None:
-            artefact = self._modules.open(code) if self._modules and code.runtime == WASM else None
-            sandbox.bind(code, interpreter.overhead_mb, artefact)
-        return sandbox
+
+    def _bind(self, sandbox: Sandbox, code: Code) -> None:
+        artefact = self._modules.open(code) if self._modules and code.runtime == WASM else None
+        sandbox.bind(code, self._host.interpreters[code.runtime].overhead_mb, artefact)
 
     def ready(self, sandbox: Sandbox) -> None:
         """Hear that a sandbox has booted."""

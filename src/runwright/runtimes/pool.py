@@ -134,6 +134,21 @@ class Pool:
             group.waiting.append(run)
             self._starved[key] = group
 
+    def open_ahead(self, code: Code) -> None:
+        """Give a pre-booted sandbox this code, for a job that is only about to be accepted.
+
+        None of it runs before the job does. Nothing happens where one has it already or none is free.
+        """
+        if self._loop is None or code.key in self._groups or len(self._busy) >= self._settings.slots:
+            return
+        sandbox = None if self._problem(code) else self._fleet.take_blank(code)
+        if sandbox is None:
+            return
+        group = self._groups[code.key] = Group(code)
+        group.members.add(sandbox)
+        self._rest(sandbox)
+        sandbox.load()
+
     def cancel(self, token: int) -> None:
         """Cancel an assignment, wherever it is; its outcome follows."""
         found = self._find(token)

@@ -136,6 +136,7 @@ class Sandbox:
         self._clock = clock
         self._began: Run | None = None
         self._last_token = -1
+        self._loaded = False
         self._warm = False
         self._large = False
         self._parts: list[bytes] = []
@@ -172,6 +173,11 @@ class Sandbox:
         except OSError:
             self.boot_error = "its memory limit could not be set"
             self.doom(None)
+
+    def load(self) -> None:
+        """Send the code before there is a run, so that the first one finds it there."""
+        if self.state is State.IDLE and self.code is not None and not self._loaded:
+            self._send_code(self.code)
 
     @property
     def may_queue(self) -> bool:
@@ -243,13 +249,14 @@ class Sandbox:
     # Frames out
 
     def _send(self, run: Run) -> None:
-        if not self._warm and self.code is not None:
+        if not self._loaded and self.code is not None:
             self._send_code(self.code)
         messages = run.messages()
         self._large = len(messages) > 1
         self.channel.send(messages)
 
     def _send_code(self, code: Code) -> None:
+        self._loaded = True
         artefact = self._artefact
         if artefact is None:
             self.channel.send(protocol.messages(Kind.LOAD, load_payload(code, mounted=self.mounted)))

@@ -73,6 +73,7 @@ async def start_http(
             clock=f.clock,
             on_deprecated=end_deprecated,
             on_building=on_building,
+            on_defined=executor.note_worker if executor else lambda _: None,
             on_event=f.hints.appended,
         ),
         deployments=Deployments(db, reader, clock=f.clock, on_building=on_building),

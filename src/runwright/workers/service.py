@@ -54,12 +54,14 @@ class Workers:
         on_deprecated: Callable[[], Awaitable[None]],
         on_building: Callable[[], None] = lambda: None,
         on_event: Callable[[], None] = lambda: None,
+        on_defined: Callable[[str], None] = lambda _: None,
     ) -> None:
         """`on_deprecated` is awaited after a worker was deprecated, to cancel the jobs it leaves behind.
 
         `on_building` is called after a version with dependencies was stored, `on_event` after an event was
-        appended.
+        appended, `on_defined` with the id of a worker that was made or changed.
         """
+        self._on_defined = on_defined
         self._on_event = on_event
         self._db = db
         self._bundles = bundles
@@ -86,6 +88,7 @@ class Workers:
             await insert_worker(db, worker)
             await record(db, caller, "worker.create", worker.id, after=worker, now=now)
         self._on_event()
+        self._on_defined(worker.id)
         return worker
 
     async def get(self, tenant_id: str, worker_id: str) -> Worker:
@@ -131,6 +134,7 @@ class Workers:
             now = changed.updated_at
             await record(db, caller, "worker.change", worker_id, before=worker, after=changed, now=now)
         self._on_event()
+        self._on_defined(worker.id)
         if examined is not None and examined.wants_layer:
             self._on_building()
         return changed

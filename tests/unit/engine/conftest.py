@@ -33,7 +33,13 @@ class Engine:
         self.db = db
         self.noticed: list[tuple[str, dict[str, str | float | None]]] = []
         self.signals = JobSignals(origin="test", send=lambda _payload: None)
-        self.workers = Workers(db, no_bundles(db), clock=system_clock, on_deprecated=self._cancel_leftovers)
+        self.workers = Workers(
+            db,
+            no_bundles(db),
+            clock=system_clock,
+            on_deprecated=self._cancel_leftovers,
+            on_defined=self._note_worker,
+        )
         self.executor = Executor(
             db,
             settings=ExecutorSettings(
@@ -108,6 +114,9 @@ class Engine:
     async def has_line(self, job: Job, text: str) -> bool:
         logs = await self.jobs.logs(job.tenant_id, job.id, level=None, limit=500, after=None)
         return any(text in line.msg for line in logs.logs)
+
+    def _note_worker(self, worker_id: str) -> None:
+        self.executor.note_worker(worker_id)
 
     async def _cancel_leftovers(self) -> None:
         while await cancel_jobs_of_deprecated(self.db, now=system_clock()):

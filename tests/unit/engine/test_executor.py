@@ -6,13 +6,13 @@ import msgspec
 import pytest
 
 from runwright.core.clock import system_clock
-from runwright.core.errors import ConflictError
+from runwright.core.errors import ConflictError, NotFoundError
 from runwright.core.jobs import ErrorCode, JobStatus
 from runwright.core.paging import PageRequest
 from runwright.jobs.model import Job, JobFilter, NewJob
 from runwright.jobs.service import Jobs
 from runwright.jobs.store.rescue import expire_lease
-from runwright.workers.model import WorkerChanges
+from runwright.workers.model import WorkerChanges, WorkerStatus
 from tests.unit.engine.conftest import CALLER, Engine, MakeEngine
 
 ECHO = "def handler(input, env):\n    print('hello')\n    return {'got': input}\n"
@@ -172,3 +172,30 @@ async def test_new_code_is_used_by_the_next_job(make_engine: MakeEngine) -> None
 async def _with_source(engine: Engine, worker_id: str, n: int) -> int:
     changes = WorkerChanges(source_code=f"def handler(input, env):\n    return {n}\n")
     return (await engine.workers.change(CALLER, worker_id, changes)).version
+
+
+async def test_code_is_in_a_sandbox_before_its_job_is_accepted_for_its_own_tenant_only(
+    make_engine: MakeEngine,
+) -> None:
+    """A job that is refused tells it apart: what was opened for it stays."""
+    engine = make_engine()
+    await engine.start()
+    worker = await engine.worker("def handler(input, env):\n    return 1\n")
+    await engine.workers.change(CALLER, worker.id, WorkerChanges(status=WorkerStatus.PAUSED))
+
+    async def opened() -> bool:
+        return engine.executor.pool.stats().sandboxes.get("python", {}).get("idle", 0) == 1
+
+    async def ready_for_it() -> bool:
+        latest = engine.executor._definitions.latest(worker.id)  # noqa: SLF001  nobody else knows
+        blank = engine.executor.pool.stats().sandboxes.get("python", {}).get("blank", 0)
+        return latest is not None and blank == 1
+
+    await engine.until(ready_for_it)
+    stranger = msgspec.structs.replace(CALLER, tenant_id="ten_b")
+    with pytest.raises(NotFoundError):
+        await engine.jobs.submit(stranger, NewJob(worker_id=worker.id))
+    assert not await opened()
+    with pytest.raises(ConflictError):
+        await engine.jobs.submit(CALLER, NewJob(worker_id=worker.id))
+    assert await opened()

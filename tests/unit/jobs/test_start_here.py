@@ -23,8 +23,9 @@ class Idle:
         self.reserved: set[str] = set()
         self.begun: list[ClaimedJob] = []
 
-    def reserve(self, job_id: str, worker_id: str) -> bool:
+    def reserve(self, job_id: str, tenant_id: str, worker_id: str) -> bool:
         assert worker_id
+        assert tenant_id
         if len(self.reserved) + len(self.begun) >= self.room:
             return False
         self.reserved.add(job_id)

@@ -163,7 +163,30 @@ class Stage:
         network: object = "public",
     ) -> Played:
         """Assign a job and return the record of it."""
-        code = Code(
+        code = self.code(
+            source,
+            runtime=runtime,
+            worker=worker,
+            version=version,
+            entrypoint=entrypoint,
+            memory_mb=memory_mb,
+            network=network,
+        )
+        return self.assign_code(code, input=input, env=env, secrets=secrets, seconds=seconds)
+
+    def code(
+        self,
+        source: str,
+        *,
+        runtime: str = "python",
+        worker: str = "wkr",
+        version: int = 1,
+        entrypoint: str | None = None,
+        memory_mb: int = 256,
+        network: object = "public",
+    ) -> Code:
+        """Return the code of a worker."""
+        return Code(
             key=f"{worker}/{version}/{runtime}/{hash(source)}/{memory_mb}/{network}",
             tenant_id="ten",
             worker_id=worker,
@@ -174,7 +197,6 @@ class Stage:
             memory_mb=memory_mb,
             network=network,
         )
-        return self.assign_code(code, input=input, env=env, secrets=secrets, seconds=seconds)
 
     def assign_code(
         self,

@@ -563,3 +563,31 @@ def test_assigning_costs_little(host: Host) -> None:
         return count / took
 
     assert uvloop.run(play(5_000)) > 2_000
+
+
+async def test_code_that_is_sent_ahead_runs_with_its_first_job_and_not_before(
+    make_stage: MakeStage,
+) -> None:
+    stage = await make_stage(prebooted={"python": 1})
+    source = "import time\nloaded = time.time_ns()\ndef handler(input, env):\n    return loaded\n"
+    code = stage.code(source)
+    await stage.eventually(lambda: stage.pool.stats().sandboxes.get("python", {}).get("blank", 0) > 0)
+    stage.pool.open_ahead(code)
+    assert stage.pool.stats().sandboxes["python"].get("idle") == 1
+    stage.pool.open_ahead(code)
+    assert stage.pool.stats().sandboxes["python"].get("idle") == 1
+    await stage.run("def handler(input, env):\n    return 1\n", worker="another")
+    assigned = time.time_ns()
+    played = stage.assign_code(code)
+    await stage.finish(played)
+    assert isinstance(played.output, int)
+    assert played.output > assigned
+    assert (await stage.run(source)).output == played.output
+
+
+async def test_code_of_a_runtime_that_is_not_there_is_not_sent_ahead(make_stage: MakeStage) -> None:
+    stage = await make_stage(prebooted={"python": 1})
+    await stage.eventually(lambda: stage.pool.stats().sandboxes == {"python": {"blank": 1}})
+    stage.pool.open_ahead(stage.code("x", runtime="cobol"))
+    stage.pool.open_ahead(stage.code("x", entrypoint="../escape.py"))
+    assert stage.pool.stats().sandboxes == {"python": {"blank": 1}}

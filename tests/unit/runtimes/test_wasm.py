@@ -5,6 +5,7 @@ import base64
 import fcntl
 import lzma
 import os
+from functools import partial
 from pathlib import Path
 from typing import Unpack
 
@@ -452,6 +453,31 @@ async def test_a_module_is_compiled_once_and_a_broken_file_again(
     [file] = folder.iterdir()
     file.write_bytes(file.read_bytes()[:1000])
     assert (await output())[0] == first
+
+
+def _in_stock(stage: Stage) -> bool:
+    return stage.pool.stats().sandboxes["wasm"].get("blank", 0) > 0
+
+
+async def test_a_module_that_is_sent_ahead_is_loaded_once_and_a_broken_file_is_compiled(
+    make_stage: MakeStage, tmp_path: Path
+) -> None:
+    folder = tmp_path / "modules"
+    source = module_of("words")
+    for _ in range(2):  # first with the kept module, then with one that no wasmtime takes
+        stage = await make_stage(module_folder=folder, prebooted={"wasm": 1})
+        code = stage.code(source, runtime="wasm")
+        await stage.run("(module)", runtime="wasm", worker="first")  # from now on one is in stock
+        await stage.eventually(partial(_in_stock, stage))
+        stage.pool.open_ahead(code)
+        assert stage.pool.stats().sandboxes["wasm"].get("idle") == 1
+        for _ in range(2):
+            played = stage.assign_code(code, input=b'{"text": "a"}')
+            await stage.finish(played)
+            assert played.output == {"different": 1, "top": [["a", 1]]}
+        await stage.eventually(lambda: any(folder.glob("*.module")))
+        for file in folder.iterdir():
+            file.write_bytes(file.read_bytes()[:1000])
 
 
 async def test_a_sandbox_that_forges_a_compiled_module_is_thrown_away(

@@ -16,6 +16,7 @@ connection never touches another.
 """
 
 import asyncio
+import select
 import socket
 from collections.abc import Coroutine
 from enum import IntEnum
@@ -49,6 +50,9 @@ class Doorkeeper:
         self._sayings = Sayings(say, self._loop.time)
         self._policy: EgressPolicy | None = None
         self._sockets: list[socket.socket] = []
+        self._listeners: dict[int, socket.socket] = {}
+        self._ready: select.epoll | None = None
+        """All listeners in one, made at leisure: opening must not take long, for a job may wait for it."""
         self._reach: Reach | None = None
         self._answerer: Answerer | None = None
         self._connections: dict[asyncio.Task[None], socket.socket] = {}
@@ -64,6 +68,10 @@ class Doorkeeper:
             return
         self.state = State.STOCKED
         self._sockets = sockets
+        self._listeners = {listener.fileno(): listener for listener in sockets[1:]}
+        self._ready = select.epoll()
+        for number in self._listeners:
+            self._ready.register(number, select.EPOLLIN)
         self._open()
 
     def obey(self, policy: EgressPolicy) -> None:
@@ -87,6 +95,9 @@ class Doorkeeper:
         for sock in self._sockets:
             sock.close()
         self._sockets = []
+        self._listeners = {}
+        if self._ready is not None:
+            self._ready.close()
 
     def _open(self) -> None:
         if self.state is not State.STOCKED or self._policy is None:
@@ -98,15 +109,19 @@ class Doorkeeper:
 
     def _listen(self) -> None:
         self._again = None
-        self._listening = True
-        for listener in self._sockets[1:]:
-            self._loop.add_reader(listener, self._accept, listener)
+        if self._ready is not None:
+            self._listening = True
+            self._loop.add_reader(self._ready, self._look, self._ready)
 
     def _deafen(self) -> None:
-        if self._listening:
+        if self._listening and self._ready is not None:
             self._listening = False
-            for listener in self._sockets[1:]:
-                self._loop.remove_reader(listener)
+            self._loop.remove_reader(self._ready)
+
+    def _look(self, ready: select.epoll) -> None:
+        for number, _ in ready.poll(0):
+            if self._listening:
+                self._accept(self._listeners[number])
 
     def _accept(self, listener: socket.socket) -> None:
         for _ in range(_ACCEPTS_PER_TURN):

@@ -179,10 +179,21 @@ class Harness:
                 continue
             kind, token, payload = message
             if kind == LOAD:
-                self._load = Load(payload)
+                self._take_code(Load(payload))
             elif kind == RUN:
                 self._wire.send(HEADER.pack(BEGAN, 0, 0, 0, token))
                 self._run(token, payload)
+
+    def _take_code(self, load: Load) -> None:
+        """Keep the code for the first job; a module that comes compiled is made ready at once."""
+        self._load = load
+        if load.fields["compiled"] and self._wire.files:
+            file = self._wire.files.pop()
+            with contextlib.suppress(WasmError):  # then it is compiled, in the first job's time
+                self._ready = self._engine.prepare(self._engine.load(f"/proc/self/fd/{file}"))
+                self._describe(load)
+                self._load = None
+            os.close(file)
 
     def _warm_up(self) -> None:
         """Go once the whole way of a first job, so that the first one need not be the first."""
@@ -190,7 +201,7 @@ class Harness:
         self._engine.save(self._engine.compile(self._engine.assemble(TRIAL)), file)
         self._wire.files.append(file)
         header = json.dumps({"entrypoint": "trial", "memory_mb": 1, "compiled": True}).encode()
-        self._load = Load(len(header).to_bytes(4, "little") + header)
+        self._take_code(Load(len(header).to_bytes(4, "little") + header))
         with contextlib.suppress(JobError):
             self._answer(0, {"A": "b"}, b"{}")
         self._log.finish()
@@ -222,7 +233,7 @@ class Harness:
         if self._load is not None:
             load, self._load = self._load, None
             try:
-                self._ready = self._engine.prepare(self._get_compiled(load, token))
+                self._ready = self._engine.prepare(self._compile(load, token))
             except (WasmError, OSError) as error:
                 raise JobError("load_error", str(error)) from None
         fit = {k: v for k, v in env.items() if k and "=" not in k and "\0" not in k + v}
@@ -235,27 +246,25 @@ class Harness:
                 raise self._failure(error, call) from None
         return self._out.result(self._journal)
 
-    def _get_compiled(self, load: Load, token: int) -> int:
-        """Return the compiled module: the one that was kept, or one compiled now and kept."""
-        self._name = load.entrypoint
-        self._memory_bytes = load.fields["memory_mb"] * MIB
-        if load.folder is not None:
-            self._folders.append((load.folder, "/app/code", False))
-        file = self._wire.files.pop() if self._wire.files else None
-        if file is not None and load.fields["compiled"]:
-            with contextlib.suppress(WasmError):
-                compiled = self._engine.load(f"/proc/self/fd/{file}")
-                os.close(file)
-                return compiled
+    def _compile(self, load: Load, token: int) -> int:
+        """Return the module, compiled now and kept where there is a file for it."""
+        self._describe(load)
         compiled = self._engine.compile(self._find_module(load))
-        if file is not None and not load.fields["compiled"]:
+        if self._wire.files:
+            file = self._wire.files.pop()
             with contextlib.suppress(OSError):
                 self._engine.save(compiled, file)
                 fcntl.fcntl(file, fcntl.F_ADD_SEALS, SEALS)
             self._wire.send(HEADER.pack(COMPILED, 0, 0, 0, token))
-        if file is not None:
             os.close(file)
         return compiled
+
+    def _describe(self, load: Load) -> None:
+        """Note what instances of the module are given."""
+        self._name = load.entrypoint
+        self._memory_bytes = load.fields["memory_mb"] * MIB
+        if load.folder is not None:
+            self._folders.append((load.folder, "/app/code", False))
 
     def _find_module(self, load: Load) -> bytes:
         source = load.source
