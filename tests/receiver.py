@@ -161,4 +161,4 @@ def no_endpoints(db: Pool, policy: OutgoingPolicy | None = None) -> Endpoints:
     seals = EndpointSeals(Keyring([bytes(32)]))
     client = OutgoingClient(policy or OutgoingPolicy())
     sender = Sender(client, styles={"ava": AvaStyle(db)}, seals=seals, clock=system_clock)
-    return Endpoints(db, clock=system_clock, seals=seals, sender=sender)
+    return Endpoints(db, style="ava", clock=system_clock, seals=seals, sender=sender)

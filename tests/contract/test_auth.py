@@ -39,6 +39,7 @@ def all_routes() -> Iterator[Route]:
         analytics=nobody,
         schedules=nobody,
         endpoints=nobody,
+        avala_endpoints=nobody,
         outgoing=nobody,
         keys=nobody,
         audit=nobody,

@@ -83,6 +83,7 @@ async def edge(database: Pool) -> AsyncIterator[Edge]:
         analytics=Analytics(database, clock=system_clock),
         schedules=Schedules(database, clock=system_clock),
         endpoints=no_endpoints(database),
+        avala_endpoints=no_endpoints(database),
         outgoing=OutgoingPolicy(),
         keys=Keys(database, clock=system_clock, platform_key=KEY),
         audit=AuditLog(database),

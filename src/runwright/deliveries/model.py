@@ -66,12 +66,12 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
 class NewEndpoint(msgspec.Struct, frozen=True, kw_only=True):
     """What a caller gives to create an endpoint; already validated."""
 
-    style: str
     url: str
     events: list[str]
     patterns: list[str]
     """What the events mean to the core."""
     secret: str | None
+    active: bool = True
 
 
 class EndpointChanges(msgspec.Struct, frozen=True, kw_only=True):

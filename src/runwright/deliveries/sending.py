@@ -24,7 +24,9 @@ class Style(Protocol):
     async def body(self, event: Event) -> bytes | None:
         """Return the body; None where what it is about is no more."""
 
-    def headers(self, event: Event, body: bytes, secrets: Sequence[str], now: float) -> list[tuple[str, str]]:
+    def headers(
+        self, event: Event, delivery_id: str, body: bytes, secrets: Sequence[str], now: float
+    ) -> list[tuple[str, str]]:
         """Return the headers with a signature by each secret, the newest first."""
 
 
@@ -53,6 +55,10 @@ class Sender:
         self._seals = seals
         self._clock = clock
 
+    async def body(self, style: str, event: Event) -> bytes | None:
+        """Return what is sent of an event; None where what it is about is no more."""
+        return await self._styles[style].body(event)
+
     async def send(self, parcel: Parcel) -> Outcome:
         """Try to deliver. Raises only for what is no fault of the endpoint: database, vault key."""
         style = self._styles[parcel.style]
@@ -66,7 +72,7 @@ class Sender:
         if body is None:
             error = "What the event is about is not kept any more."
         else:
-            headers = style.headers(parcel.event, body, secrets, started_at.timestamp())
+            headers = style.headers(parcel.event, parcel.delivery_id, body, secrets, started_at.timestamp())
             try:
                 answer = await self._client.post(parcel.url, headers, body, total_seconds=RESPONSE_SECONDS)
                 status = answer.status

@@ -9,7 +9,7 @@ import msgspec
 from runwright.core.clock import Clock
 from runwright.core.errors import ConflictError, NotFoundError
 from runwright.core.ids import new_id
-from runwright.core.paging import Listing, PageRequest
+from runwright.core.paging import Listing, PageRequest, View, Window
 from runwright.core.roles import Caller
 from runwright.core.signing import new_signing_secret
 from runwright.db.pool import Database, PoolConnection
@@ -28,6 +28,7 @@ from runwright.deliveries.model import (
 )
 from runwright.deliveries.sending import Sender
 from runwright.deliveries.store import endpoints as store
+from runwright.deliveries.store.feed import fetch_delivery_of_tenant, view_deliveries
 from runwright.deliveries.store.history import (
     fetch_delivery,
     insert_test_delivery,
@@ -50,12 +51,16 @@ class Tested(msgspec.Struct, frozen=True):
 
 
 class Endpoints:
-    """Define, change, test and delete endpoints. A call returns after what it did is committed."""
+    """Define, change, test and delete the endpoints of one style; those of others it does not see.
+
+    A call returns after what it did is committed.
+    """
 
     def __init__(
         self,
         db: Database,
         *,
+        style: str,
         clock: Clock,
         seals: Seals,
         sender: Sender,
@@ -63,6 +68,7 @@ class Endpoints:
     ) -> None:
         """`on_due` is called when a delivery was made due out of turn."""
         self._db = db
+        self._style = style
         self._clock = clock
         self._seals = seals
         self._sender = sender
@@ -77,11 +83,11 @@ class Endpoints:
         endpoint = Endpoint(
             id=new_id("wh", now),
             tenant_id=caller.tenant_id,
-            style=new.style,
+            style=self._style,
             url=new.url,
             events=new.events,
             patterns=new.patterns,
-            status=EndpointStatus.ACTIVE,
+            status=EndpointStatus.ACTIVE if new.active else EndpointStatus.PAUSED,
             status_reason=None,
             gone=False,
             created_by=caller.user_id,
@@ -104,12 +110,18 @@ class Endpoints:
 
     async def get(self, tenant_id: str, endpoint_id: str) -> Endpoint:
         """Return one endpoint of the tenant."""
-        endpoint = await store.fetch_endpoint(self._db, tenant_id=tenant_id, endpoint_id=endpoint_id)
+        endpoint = await store.fetch_endpoint(
+            self._db, tenant_id=tenant_id, style=self._style, endpoint_id=endpoint_id
+        )
         return _there(endpoint, endpoint_id)
 
     async def list(self, tenant_id: str, page: PageRequest) -> Listing[Endpoint]:
         """Return a page of the tenant's endpoints, newest first."""
-        return await store.list_endpoints(self._db, tenant_id=tenant_id, page=page)
+        return await store.list_endpoints(self._db, tenant_id=tenant_id, style=self._style, page=page)
+
+    async def view(self, tenant_id: str, window: Window) -> View[Endpoint]:
+        """Return what a window shows of the tenant's endpoints."""
+        return await store.view_endpoints(self._db, tenant_id=tenant_id, style=self._style, window=window)
 
     async def change(self, caller: Caller, endpoint_id: str, changes: EndpointChanges) -> Endpoint:
         """Change an endpoint. A new secret replaces all others at once; made active, it is not gone."""
@@ -133,7 +145,9 @@ class Endpoints:
     async def delete(self, caller: Caller, endpoint_id: str) -> None:
         """Delete an endpoint for good; what is on its way to it is dropped."""
         async with self._db.acquire() as db, db.transaction():
-            if not await store.delete_endpoint(db, tenant_id=caller.tenant_id, endpoint_id=endpoint_id):
+            if not await store.delete_endpoint(
+                db, tenant_id=caller.tenant_id, style=self._style, endpoint_id=endpoint_id
+            ):
                 raise _no_endpoint(endpoint_id)
             await subscribe(db, tenant_id=caller.tenant_id, subscriber_id=endpoint_id, patterns=())
             await record(db, caller, "endpoint.delete", endpoint_id, now=self._clock())
@@ -216,6 +230,23 @@ class Endpoints:
         await self.get(tenant_id, endpoint_id)
         return await list_deliveries(self._db, endpoint_id=endpoint_id, status=status, page=page)
 
+    async def view_deliveries(self, tenant_id: str, window: Window) -> View[Delivery]:
+        """Return what a window shows of the deliveries to all of the tenant's endpoints."""
+        return await view_deliveries(self._db, tenant_id=tenant_id, style=self._style, window=window)
+
+    async def delivery(self, tenant_id: str, delivery_id: str) -> Delivery:
+        """Return one delivery to any of the tenant's endpoints."""
+        found = await fetch_delivery_of_tenant(
+            self._db, tenant_id=tenant_id, style=self._style, delivery_id=delivery_id
+        )
+        if found is None:
+            raise _no_delivery(delivery_id)
+        return found
+
+    async def body(self, event: Event) -> bytes | None:
+        """Return what these endpoints are sent of an event; None where what it is about is no more."""
+        return await self._sender.body(self._style, event)
+
     async def redeliver(self, caller: Caller, endpoint_id: str, delivery_id: str) -> Delivery:
         """Send a delivery again, now, with the whole ladder before it.
 
@@ -237,7 +268,9 @@ class Endpoints:
         return delivery
 
     async def _lock(self, db: PoolConnection, tenant_id: str, endpoint_id: str) -> Endpoint:
-        endpoint = await store.fetch_endpoint(db, tenant_id=tenant_id, endpoint_id=endpoint_id, lock=True)
+        endpoint = await store.fetch_endpoint(
+            db, tenant_id=tenant_id, style=self._style, endpoint_id=endpoint_id, lock=True
+        )
         return _there(endpoint, endpoint_id)
 
     async def _write(

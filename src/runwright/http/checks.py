@@ -37,15 +37,21 @@ _UNKNOWN: Final = "Is not a known field."
 
 
 class Form(Generic[T]):
-    """A struct to fill in; `refusals` says more of names that are not fields (read-only ones, say)."""
+    """A struct to fill in; `refusals` says more of names that are not fields (read-only ones, say).
+
+    A `lenient` one passes over names that are not fields; its struct must do so too.
+    """
 
     def __init__(
         self,
         shape: type[T],
         rules: Mapping[str, Rule] | None = None,
         refusals: Mapping[str, str] | None = None,
+        *,
+        lenient: bool = False,
     ) -> None:
         self.shape = shape
+        self._lenient = lenient
         self._rules = dict(rules or {})
         self._refusals = dict(refusals or {})
         self._decoder = msgspec.json.Decoder(shape)
@@ -53,7 +59,7 @@ class Form(Generic[T]):
 
     def with_rules(self, rules: Mapping[str, Rule]) -> "Form[T]":
         """Return this form with further rules; one for a field that has a rule replaces it."""
-        return Form(self.shape, {**self._rules, **rules}, self._refusals)
+        return Form(self.shape, {**self._rules, **rules}, self._refusals, lenient=self._lenient)
 
     def read_json(self, body: bytes | msgspec.Raw) -> T:
         """Return the struct that a body holds."""
@@ -101,7 +107,7 @@ class Form(Generic[T]):
     def _gather(self, given: Mapping[str, V], read: Callable[[V, Any], object]) -> T:
         problems = Problems()
         values: dict[str, object] = {}
-        for name in given.keys() - self._fields.keys():
+        for name in () if self._lenient else given.keys() - self._fields.keys():
             problems.add(name[:_LONGEST_NAME], self._refusals.get(name, _UNKNOWN))
         for name, field in self._fields.items():
             if name in given:

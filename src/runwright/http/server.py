@@ -5,18 +5,19 @@ import contextlib
 import socket
 from collections.abc import Generator
 from functools import partial
-from typing import Final, cast
+from typing import Any, Final, cast
 
+import msgspec
 import uvicorn
-from litestar import Litestar, Router
+from litestar import Litestar, Request, Response, Router
 from litestar.datastructures import State
 
 from runwright import __version__
+from runwright.http.ava import errors as ava_errors
 from runwright.http.ava.analytics import AnalyticsRoutes
 from runwright.http.ava.audit import AuditRoutes
 from runwright.http.ava.docs import Docs, docs_routes
 from runwright.http.ava.document import describe_api
-from runwright.http.ava.errors import respond_to_error
 from runwright.http.ava.jobs import JobRoutes
 from runwright.http.ava.queues import QueueRoutes
 from runwright.http.ava.runtimes import RuntimeRoutes
@@ -27,6 +28,13 @@ from runwright.http.ava.submit import SubmitRoute
 from runwright.http.ava.versions import VersionRoutes
 from runwright.http.ava.webhooks import WebhookRoutes
 from runwright.http.ava.workers import WorkerRoutes
+from runwright.http.avala import errors as avala_errors
+from runwright.http.avala.document import PREFIX as AVALA
+from runwright.http.avala.document import describe_api as describe_avala
+from runwright.http.avala.document import show_avala_document
+from runwright.http.avala.organizations import OrganizationRoutes
+from runwright.http.avala.webhooks import DeliveryRoutes
+from runwright.http.avala.webhooks import WebhookRoutes as AvalaWebhookRoutes
 from runwright.http.connection import LimitedProtocol
 from runwright.http.front import Front, RequestMetrics
 from runwright.http.probes import probe_routes
@@ -56,9 +64,18 @@ def build_app(services: Services, edge: EdgeSettings) -> Litestar:
         ],
     )
     streams = OpenStreams(limit=edge.streams, limit_per_tenant=edge.streams_per_tenant)
+    avala = Router(
+        AVALA,
+        route_handlers=[OrganizationRoutes, AvalaWebhookRoutes, DeliveryRoutes, show_avala_document],
+    )
     app = Litestar(
-        route_handlers=[ava, Router("/v1", route_handlers=[WebhookRoutes, AuditRoutes]), *probe_routes()],
-        exception_handlers={Exception: respond_to_error},
+        route_handlers=[
+            ava,
+            Router("/v1", route_handlers=[WebhookRoutes, AuditRoutes]),
+            avala,
+            *probe_routes(),
+        ],
+        exception_handlers={Exception: _respond_to_error},
         state=State(
             {
                 "services": services,
@@ -73,6 +90,7 @@ def build_app(services: Services, edge: EdgeSettings) -> Litestar:
         debug=False,
     )
     app.state.ava_docs = Docs(describe_api(app.routes, __version__))
+    app.state.avala_document = msgspec.json.encode(describe_avala(app.routes, __version__))
     # The front stands before the router, so that it also sees what has no route.
     app.asgi_handler = Front(
         app.asgi_handler,
@@ -82,6 +100,13 @@ def build_app(services: Services, edge: EdgeSettings) -> Litestar:
         clock=services.clock,
     )
     return app
+
+
+def _respond_to_error(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    """Answer in the words of the dialect that the path belongs to, whether there is such a path or not."""
+    if request.scope["path"].startswith(f"{AVALA}/"):
+        return avala_errors.respond_to_error(request, error)
+    return ava_errors.respond_to_error(request, error)
 
 
 class _Uvicorn(uvicorn.Server):

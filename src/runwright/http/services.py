@@ -52,6 +52,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     analytics: Analytics
     schedules: Schedules
     endpoints: Endpoints
+    avala_endpoints: Endpoints
     outgoing: OutgoingPolicy
     keys: Keys
     audit: AuditLog

@@ -6,10 +6,13 @@ from contextlib import AsyncExitStack
 from typing import Final
 
 from runwright.config import Settings
+from runwright.db.pool import Database
 from runwright.deliveries.sending import Sender
 from runwright.deliveries.service import Endpoints
 from runwright.engine.executor import Executor
 from runwright.health import HealthReporter
+from runwright.http.ava.webhook_forms import STYLE as AVA_STYLE
+from runwright.http.avala.webhook_forms import STYLE as AVALA_STYLE
 from runwright.http.server import HttpServer, build_app
 from runwright.http.services import EdgeSettings, Services
 from runwright.jobs.analytics import Analytics
@@ -82,9 +85,8 @@ async def start_http(
         queues=Queues(db, clock=f.clock),
         analytics=Analytics(db, clock=f.clock),
         schedules=Schedules(db, clock=f.clock),
-        endpoints=Endpoints(
-            db, clock=f.clock, seals=EndpointSeals(f.ring), sender=sender, on_due=f.hints.due
-        ),
+        endpoints=_endpoints(f, db, sender, AVA_STYLE),
+        avala_endpoints=_endpoints(f, db, sender, AVALA_STYLE),
         outgoing=outgoing_policy(settings),
         keys=Keys(db, clock=f.clock, platform_key=key),
         audit=AuditLog(db),
@@ -110,6 +112,11 @@ def _rate_limit(settings: Settings) -> Rate | None:
     if settings.dev or settings.rate_limit_per_second == 0:
         return None
     return Rate(settings.rate_limit_per_second, settings.rate_limit_burst)
+
+
+def _endpoints(f: Foundation, db: Database, sender: Sender, style: str) -> Endpoints:
+    seals = EndpointSeals(f.ring)
+    return Endpoints(db, style=style, clock=f.clock, seals=seals, sender=sender, on_due=f.hints.due)
 
 
 def _bundle_limits(settings: Settings) -> Limits:

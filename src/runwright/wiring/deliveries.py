@@ -7,13 +7,15 @@ from runwright.config import Settings
 from runwright.core.hosts import parse_trusted
 from runwright.deliveries.client.client import OutgoingClient
 from runwright.deliveries.client.target import OutgoingPolicy
-from runwright.deliveries.sending import Sender
+from runwright.deliveries.sending import Sender, Style
 from runwright.deliveries.store.queue import insert_deliveries
 from runwright.engine.deliverer import Deliverer
 from runwright.engine.follower import Follower
 from runwright.engine.router import Router
 from runwright.http.ava.webhook_events import AvaStyle
 from runwright.http.ava.webhook_forms import STYLE as AVA_STYLE
+from runwright.http.avala.webhook_forms import STYLE as AVALA_STYLE
+from runwright.http.avala.webhook_style import AvalaStyle
 from runwright.wiring.foundation import Foundation, open_database_pool
 from runwright.workers.vault.seals import EndpointSeals
 
@@ -36,10 +38,11 @@ def outgoing_policy(settings: Settings) -> OutgoingPolicy:
 
 async def open_sender(f: Foundation, stack: AsyncExitStack) -> Sender:
     client = OutgoingClient(outgoing_policy(f.settings))
-    style = AvaStyle(await open_database_pool(f.dsn, STYLE_CONNECTIONS, stack, by_key=True))
+    ava = AvaStyle(await open_database_pool(f.dsn, STYLE_CONNECTIONS, stack, by_key=True))
+    styles: dict[str, Style] = {AVA_STYLE: ava, AVALA_STYLE: AvalaStyle(ava.data)}
     stack.push_async_callback(client.stop)
-    stack.push_async_callback(style.stop)
-    return Sender(client, styles={AVA_STYLE: style}, seals=EndpointSeals(f.ring), clock=f.clock)
+    stack.push_async_callback(ava.stop)
+    return Sender(client, styles=styles, seals=EndpointSeals(f.ring), clock=f.clock)
 
 
 async def start_deliverer(f: Foundation, sender: Sender, stack: AsyncExitStack) -> None:

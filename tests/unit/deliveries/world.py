@@ -34,7 +34,7 @@ class World:
         self.now = START
         seals = EndpointSeals(Keyring([bytes(32)]))
         self.sender = Sender(OutgoingClient(DEV), styles={"ava": AvaStyle(db)}, seals=seals, clock=self.clock)
-        self.endpoints = Endpoints(db, clock=self.clock, seals=seals, sender=self.sender)
+        self.endpoints = Endpoints(db, style="ava", clock=self.clock, seals=seals, sender=self.sender)
 
     def clock(self) -> datetime:
         return self.now
@@ -48,7 +48,7 @@ class World:
     async def endpoint(
         self, tenant: str = "ten_a", *, url: str = "http://127.0.0.1:9/", patterns: Sequence[str] = ("job.*",)
     ) -> Endpoint:
-        new = NewEndpoint(style="ava", url=url, events=["*"], patterns=list(patterns), secret="s3cret")
+        new = NewEndpoint(url=url, events=["*"], patterns=list(patterns), secret="s3cret")
         endpoint, _ = await self.endpoints.create(self.caller(tenant), new)
         return endpoint
 

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from asyncpg import Record
 
-from runwright.core.paging import EXACT_COUNT_LIMIT, Listing, PageRequest
+from runwright.core.paging import EXACT_COUNT_LIMIT, Listing, PageRequest, View, Window
 from runwright.db.pool import Database, PoolConnection
 from runwright.deliveries.model import Endpoint, EndpointStatus, SealedSecret
 
@@ -41,28 +41,32 @@ async def insert_endpoint(db: PoolConnection, endpoint: Endpoint, *, most: int) 
 
 
 async def fetch_endpoint(
-    db: Database | PoolConnection, *, tenant_id: str, endpoint_id: str, lock: bool = False
+    db: Database | PoolConnection, *, tenant_id: str, style: str, endpoint_id: str, lock: bool = False
 ) -> Endpoint | None:
     """Return an endpoint of the tenant; `lock` holds its row until the transaction ends."""
     row = await db.fetchrow(
-        f"SELECT {_COLUMNS} FROM endpoints WHERE tenant_id = $1 AND id = $2"
+        f"SELECT {_COLUMNS} FROM endpoints WHERE tenant_id = $1 AND style = $2 AND id = $3"
         + (" FOR UPDATE" if lock else ""),
         tenant_id,
+        style,
         endpoint_id,
     )
     return None if row is None else _endpoint(row)
 
 
-async def list_endpoints(db: Database, *, tenant_id: str, page: PageRequest) -> Listing[Endpoint]:
-    """Return a page of the tenant's endpoints, newest first."""
+async def list_endpoints(db: Database, *, tenant_id: str, style: str, page: PageRequest) -> Listing[Endpoint]:
+    """Return a page of the tenant's endpoints of a style, newest first."""
     total: int = await db.fetchval(
-        f"SELECT count(*) FROM (SELECT FROM endpoints WHERE tenant_id = $1 LIMIT {EXACT_COUNT_LIMIT}) AS n",
+        "SELECT count(*) FROM (SELECT FROM endpoints WHERE tenant_id = $1 AND style = $2"
+        f" LIMIT {EXACT_COUNT_LIMIT}) AS n",
         tenant_id,
+        style,
     )
     rows = await db.fetch(
-        f"SELECT {_COLUMNS} FROM endpoints WHERE tenant_id = $1 AND ($2::text IS NULL OR id < $2)"
-        " ORDER BY id DESC LIMIT $3 OFFSET $4",
+        f"SELECT {_COLUMNS} FROM endpoints WHERE tenant_id = $1 AND style = $2"
+        " AND ($3::text IS NULL OR id < $3) ORDER BY id DESC LIMIT $4 OFFSET $5",
         tenant_id,
+        style,
         page.after_id,
         page.per_page + 1,
         0 if page.after_id is not None else (page.page - 1) * page.per_page,
@@ -70,6 +74,21 @@ async def list_endpoints(db: Database, *, tenant_id: str, page: PageRequest) -> 
     shown = [_endpoint(row) for row in rows[: page.per_page]]
     more = len(rows) > page.per_page
     return Listing(rows=shown, total=total, has_more=more, next_id=shown[-1].id if more else None)
+
+
+async def view_endpoints(db: Database, *, tenant_id: str, style: str, window: Window) -> View[Endpoint]:
+    """Return what a window shows of the tenant's endpoints of a style."""
+    rows = await db.fetch(
+        f"SELECT {_COLUMNS} FROM endpoints WHERE tenant_id = $1 AND style = $2"
+        " AND ($3::text IS NULL OR id < $3) AND ($4::text IS NULL OR id > $4)"
+        f" ORDER BY id {window.order} LIMIT $5",
+        tenant_id,
+        style,
+        window.older_than,
+        window.newer_than,
+        window.limit + 1,
+    )
+    return View.of([_endpoint(row) for row in rows], window)
 
 
 async def update_endpoint(db: PoolConnection, endpoint: Endpoint) -> None:
@@ -91,10 +110,13 @@ async def update_endpoint(db: PoolConnection, endpoint: Endpoint) -> None:
     )
 
 
-async def delete_endpoint(db: PoolConnection, *, tenant_id: str, endpoint_id: str) -> bool:
+async def delete_endpoint(db: PoolConnection, *, tenant_id: str, style: str, endpoint_id: str) -> bool:
     """Delete an endpoint and its secrets; False where there is none. The pruner sweeps its deliveries."""
     deleted = await db.fetchval(
-        "DELETE FROM endpoints WHERE tenant_id = $1 AND id = $2 RETURNING true", tenant_id, endpoint_id
+        "DELETE FROM endpoints WHERE tenant_id = $1 AND style = $2 AND id = $3 RETURNING true",
+        tenant_id,
+        style,
+        endpoint_id,
     )
     return deleted is not None
 

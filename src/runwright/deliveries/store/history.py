@@ -13,7 +13,7 @@ from runwright.deliveries.model import Attempt, Delivery, DeliveryStatus, Outcom
 from runwright.events.model import Event
 
 _ATTEMPTS_SHOWN: Final = 20
-_COLUMNS: Final = """
+COLUMNS: Final = """
     d.id, d.tenant_id, d.endpoint_id, d.position, d.event_type, d.status, d.attempts, d.created_at,
     d.completed_at, q.due_at, q.sending, e.subject_id, e.created_at AS happened_at
 """
@@ -41,15 +41,15 @@ async def list_deliveries(
         params.append(page.after_id)
         where, offset = f"{where} AND d.id < ${len(params)}", 0
     rows = await db.fetch(
-        f"SELECT {_COLUMNS} {_FROM} WHERE {where} ORDER BY d.id DESC"
+        f"SELECT {COLUMNS} {_FROM} WHERE {where} ORDER BY d.id DESC"
         f" LIMIT {page.per_page + 1} OFFSET {offset}",
         *params,
     )
     shown = rows[: page.per_page]
-    attempts = await _attempts_of(db, [row["id"] for row in shown])
+    attempts = await attempts_of(db, [row["id"] for row in shown])
     more = len(rows) > page.per_page
     return Listing(
-        rows=[_delivery(row, attempts.get(row["id"], [])) for row in shown],
+        rows=[delivery_of(row, attempts.get(row["id"], [])) for row in shown],
         total=total,
         has_more=more,
         next_id=shown[-1]["id"] if more else None,
@@ -61,17 +61,15 @@ async def fetch_delivery(
 ) -> Delivery | None:
     """Return one delivery of an endpoint."""
     row = await db.fetchrow(
-        f"SELECT {_COLUMNS} {_FROM} WHERE d.id = $1 AND d.endpoint_id = $2", delivery_id, endpoint_id
+        f"SELECT {COLUMNS} {_FROM} WHERE d.id = $1 AND d.endpoint_id = $2", delivery_id, endpoint_id
     )
     if row is None:
         return None
-    attempts = await _attempts_of(db, [delivery_id])
-    return _delivery(row, attempts.get(delivery_id, []))
+    attempts = await attempts_of(db, [delivery_id])
+    return delivery_of(row, attempts.get(delivery_id, []))
 
 
-async def _attempts_of(
-    db: Database | PoolConnection, delivery_ids: Sequence[str]
-) -> dict[str, list[Attempt]]:
+async def attempts_of(db: Database | PoolConnection, delivery_ids: Sequence[str]) -> dict[str, list[Attempt]]:
     rows = await db.fetch(
         f"""
         SELECT a.* FROM unnest($1::text[]) AS wanted (id) CROSS JOIN LATERAL (
@@ -88,7 +86,7 @@ async def _attempts_of(
     return found
 
 
-def _delivery(row: Record, attempts: list[Attempt]) -> Delivery:
+def delivery_of(row: Record, attempts: list[Attempt]) -> Delivery:
     return Delivery(
         id=row["id"],
         endpoint_id=row["endpoint_id"],
@@ -98,6 +96,7 @@ def _delivery(row: Record, attempts: list[Attempt]) -> Delivery:
             type=row["event_type"],
             subject_id=row["subject_id"] or "",
             created_at=row["happened_at"] or row["created_at"],
+            data=row.get("data"),
         ),
         status=DeliveryStatus(row["status"]),
         attempt_count=row["attempts"],

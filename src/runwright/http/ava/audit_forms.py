@@ -7,9 +7,9 @@ from msgspec import UNSET, Meta, UnsetType, field
 
 from runwright.http.ava.job_forms import When, in_utc
 from runwright.http.ava.paging import PageQuery
-from runwright.http.ava.shapes import time_wire
 from runwright.http.ava.wire import Time
 from runwright.http.checks import Form
+from runwright.http.times import time_wire
 from runwright.tenants.audit import AuditEntry, AuditFilter
 
 _CORE: Final = "endpoint."

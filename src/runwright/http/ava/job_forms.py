@@ -12,10 +12,10 @@ from msgspec import UNSET, Meta, Raw, UnsetType, field
 from runwright.core.errors import InvalidError
 from runwright.core.jobs import JobStatus, Trigger
 from runwright.http.ava.paging import PageQuery
-from runwright.http.ava.text import plausible_id, plausible_time
 from runwright.http.checks import Form, Problem, Problems
 from runwright.http.messages import explain_mismatch
 from runwright.http.nesting import DEPTH_LIMIT, nests_too_deeply
+from runwright.http.text import plausible_id, plausible_time
 from runwright.jobs.model import Idempotency, JobFilter, NewJob
 
 IDEMPOTENCY: Final = b"idempotency-key"

@@ -11,10 +11,10 @@ from runwright.core.errors import NotFoundError
 from runwright.core.ids import is_id
 from runwright.http.ava.auth import READS, AvaRequest
 from runwright.http.ava.job_forms import NO_QUERY
-from runwright.http.ava.shapes import time_wire
 from runwright.http.ava.wire import Data, Time
 from runwright.http.operations import Operation
 from runwright.http.services import services_of
+from runwright.http.times import time_wire
 from runwright.jobs.queues import QueueDepth
 
 _TAG: Final = "Queues"

@@ -11,9 +11,9 @@ from runwright.core.ticks import CatchUp, Overlap, TickStatus
 from runwright.core.zones import UnknownZoneError, find_zone
 from runwright.http.ava.job_forms import EMPTY_INPUT, Input, check_input
 from runwright.http.ava.paging import PageQuery
-from runwright.http.ava.text import plausible_id, storable_text
 from runwright.http.ava.worker_rules import NAME_LIMIT, check_name
 from runwright.http.checks import Form, Problem, Rule
+from runwright.http.text import plausible_id, storable_text
 from runwright.schedules.model import DEFAULT_GRACE_SECONDS, NewSchedule, ScheduleChanges, ScheduleFilter
 
 _LONGEST_GRACE: Final = 86_400

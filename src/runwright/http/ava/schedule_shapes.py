@@ -4,8 +4,8 @@ from typing import Final, Literal
 
 from runwright.core.ticks import TickReason, TickStatus
 from runwright.core.timetable import Firing
-from runwright.http.ava.shapes import time_or_none, time_wire
 from runwright.http.ava.wire import FiringWire, PreviewWire, ScheduleWire, TickWire
+from runwright.http.times import time_or_none, time_wire
 from runwright.schedules.model import Preview, Schedule, Tick
 
 _REASONS: Final = {

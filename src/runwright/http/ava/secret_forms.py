@@ -8,9 +8,9 @@ from msgspec import UNSET, Meta, UnsetType
 
 from runwright.core.errors import InvalidError
 from runwright.http.ava.paging import PageQuery
-from runwright.http.ava.text import storable_text
 from runwright.http.ava.worker_rules import NAME_LIMIT, check_env_name
 from runwright.http.checks import Form, Problem
+from runwright.http.text import storable_text
 from runwright.workers.vault.model import LONGEST_VALUE_BYTES, SHORTEST_VALUE
 
 

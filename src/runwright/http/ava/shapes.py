@@ -1,7 +1,5 @@
 """How services' values become the shapes of the wire."""
 
-from datetime import datetime
-
 from runwright.http.ava.wire import (
     AttemptWire,
     ExplanationWire,
@@ -13,18 +11,10 @@ from runwright.http.ava.wire import (
     VersionWire,
     WorkerWire,
 )
+from runwright.http.times import time_or_none, time_wire
 from runwright.jobs.model import Attempt, Explanation, Job, JobLogs, LogLine
 from runwright.workers.model import Version, Worker
 from runwright.workers.vault.model import SecretInfo
-
-
-def time_wire(at: datetime) -> str:
-    """Return a UTC time in the form of the wire."""
-    return at.isoformat(timespec="milliseconds")[:23] + "Z"
-
-
-def time_or_none(at: datetime | None) -> str | None:
-    return None if at is None else time_wire(at)
 
 
 def worker_wire(worker: Worker) -> WorkerWire:

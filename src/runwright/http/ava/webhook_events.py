@@ -17,9 +17,11 @@ from runwright.db.pool import Database
 from runwright.deliveries.service import TEST_EVENT
 from runwright.events.model import Event
 from runwright.http.ava.schedule_shapes import schedule_wire, tick_wire
-from runwright.http.ava.shapes import job_wire, time_wire, worker_wire
+from runwright.http.ava.shapes import job_wire, worker_wire
 from runwright.http.ava.wire import JobWire, ScheduleWire, TickWire, WorkerWire
 from runwright.http.checks import Problem
+from runwright.http.facts import FACTS, FAMILIES
+from runwright.http.times import time_wire
 from runwright.jobs.model import Job
 from runwright.jobs.store.read import fetch_jobs_by_key
 from runwright.schedules.model import Schedule, Tick
@@ -27,21 +29,8 @@ from runwright.workers.facts import worker_of
 from runwright.workers.store import fetch_sources
 
 PREFIX: Final = "ava."
-EVENT_NAMES: Final = (
-    "ava.job.queued",
-    "ava.job.started",
-    "ava.job.completed",
-    "ava.job.failed",
-    "ava.job.cancelled",
-    "ava.worker.created",
-    "ava.worker.updated",
-    "ava.worker.deprecated",
-    "ava.schedule.fired",
-    "ava.schedule.skipped",
-)
-EVENT_PATTERNS: Final = (*EVENT_NAMES, "ava.job.*", "ava.worker.*", "ava.schedule.*", "ava.*", "*")
+EVENT_PATTERNS: Final = (*(PREFIX + one for one in (*FACTS, *FAMILIES)), "ava.*", "*")
 _EVERYTHING: Final = ("ava.*", "*")
-_FAMILIES: Final = ("job.*", "worker.*", "schedule.*")
 _BATCH: Final = 32
 """Jobs that are read together; each may have 2 MiB."""
 
@@ -104,7 +93,7 @@ def check_events(names: Sequence[str]) -> Iterable[Problem]:
 def core_patterns(names: Sequence[str]) -> list[str]:
     """Return what names of events mean to the core."""
     if any(name in _EVERYTHING for name in names):
-        return list(_FAMILIES)
+        return list(FAMILIES)
     return [name.removeprefix(PREFIX) for name in names]
 
 
@@ -126,7 +115,14 @@ class AvaStyle:
         whole = WebhookBody(event.id, event_name(event), time_wire(event.created_at), event.tenant_id, data)
         return msgspec.json.encode(whole)
 
-    def headers(self, event: Event, body: bytes, secrets: Sequence[str], now: float) -> list[tuple[str, str]]:
+    async def data(self, event: Event) -> bytes | None:
+        """Return what a fact of ours is about, as JSON; None where that is no more."""
+        data = await self._data(event)
+        return None if data is None else msgspec.json.encode(data)
+
+    def headers(
+        self, event: Event, _: str, body: bytes, secrets: Sequence[str], now: float
+    ) -> list[tuple[str, str]]:
         timestamp = int(now)
         signatures = [standard_signature(secret, event.id, timestamp, body) for secret in secrets]
         return [

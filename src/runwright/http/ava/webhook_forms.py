@@ -1,17 +1,11 @@
 """What requests about webhooks may hold."""
 
-from collections.abc import Callable, Iterable
 from typing import Annotated, Final, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType, field
 
-from runwright.deliveries.client.target import (
-    LONGEST_URL,
-    OutgoingPolicy,
-    TargetError,
-    parse_target,
-)
+from runwright.deliveries.client.target import LONGEST_URL
 from runwright.deliveries.model import (
     OVERLAP_SECONDS,
     DeliveryStatus,
@@ -21,10 +15,10 @@ from runwright.deliveries.model import (
 )
 from runwright.http.ava.paging import PageQuery
 from runwright.http.ava.webhook_events import EVENT_PATTERNS, check_events, core_patterns
-from runwright.http.checks import Form, Problem
+from runwright.http.checks import Form
+from runwright.http.targets import LONGEST_SECRET, check_signing_secret
 
 STYLE: Final = "ava"
-_LONGEST_SECRET: Final = 256
 _LONGEST_OVERLAP: Final = 7 * 24 * 3600
 
 Url = Annotated[
@@ -52,7 +46,7 @@ SigningSecret = Annotated[
     Meta(
         description="Signs what is sent: printable ASCII without spaces. Default: one is made,"
         " and shown once.",
-        extra_json_schema={"pattern": f"^[!-~]{{1,{_LONGEST_SECRET}}}$"},
+        extra_json_schema={"pattern": f"^[!-~]{{1,{LONGEST_SECRET}}}$"},
     ),
 ]
 Overlap = Annotated[
@@ -92,42 +86,21 @@ class DeliveryQuery(PageQuery, frozen=True, kw_only=True):
     )
 
 
-def _check_secret(secret: str) -> Iterable[Problem]:
-    if not 1 <= len(secret) <= _LONGEST_SECRET or not all("!" <= character <= "~" for character in secret):
-        yield "", f"Must have 1 to {_LONGEST_SECRET} printable ASCII characters, without spaces."
-
-
-def require_url(policy: OutgoingPolicy) -> Callable[[str], Iterable[Problem]]:
-    """Return the rule that something may be sent to a URL."""
-
-    def check(url: str) -> Iterable[Problem]:
-        try:
-            why = policy.refuse_target(parse_target(url))
-        except TargetError as error:
-            yield "", str(error)
-        else:
-            if why is not None:
-                yield "", f"{why[0].upper()}{why[1:]}; nothing is sent there."
-
-    return check
-
-
 _READ_ONLY: Final = dict.fromkeys(
     ("id", "tenant_id", "status_reason", "created_by", "created_at", "updated_at"), "Is read-only."
 )
-_RULES: Final = {"events": check_events, "secret": _check_secret}
+_RULES: Final = {"events": check_events, "secret": check_signing_secret}
 CREATE_WEBHOOK: Final = Form(
     CreateWebhookBody, _RULES, _READ_ONLY | {"status": "Is read-only here; a new webhook is active."}
 )
 CHANGE_WEBHOOK: Final = Form(ChangeWebhookBody, _RULES, _READ_ONLY)
-ROTATE_SECRET: Final = Form(RotateSecretBody, {"secret": _check_secret})
+ROTATE_SECRET: Final = Form(RotateSecretBody, {"secret": check_signing_secret})
 LIST_WEBHOOKS: Final = Form(PageQuery)
 LIST_DELIVERIES: Final = Form(DeliveryQuery)
 
 
 def new_endpoint(body: CreateWebhookBody) -> NewEndpoint:
     return NewEndpoint(
-        style=STYLE,
         url=body.url,
         events=body.events,
         patterns=core_patterns(body.events),

@@ -10,9 +10,9 @@ from msgspec import UNSET, Meta, UnsetType
 
 from runwright.deliveries.model import Delivery, DeliveryStatus, Endpoint, EndpointStatus
 from runwright.deliveries.service import Tested
-from runwright.http.ava.shapes import time_wire
 from runwright.http.ava.webhook_events import event_name
 from runwright.http.ava.wire import Time
+from runwright.http.times import time_wire
 
 Secret = Annotated[str, Meta(description="Where it was made here: shown this once.")]
 

@@ -11,7 +11,6 @@ from runwright.core.ids import is_id
 from runwright.http.ava.auth import READS, WRITES, AvaRequest, read_headers
 from runwright.http.ava.job_forms import NO_QUERY
 from runwright.http.ava.paging import PageQuery, read_page, show_page
-from runwright.http.ava.shapes import time_wire
 from runwright.http.ava.webhook_forms import (
     CHANGE_WEBHOOK,
     CREATE_WEBHOOK,
@@ -24,7 +23,6 @@ from runwright.http.ava.webhook_forms import (
     RotateSecretBody,
     endpoint_changes,
     new_endpoint,
-    require_url,
 )
 from runwright.http.ava.webhook_shapes import (
     DeliveryWire,
@@ -39,6 +37,8 @@ from runwright.http.ava.wire import Page
 from runwright.http.body import read_json_body
 from runwright.http.operations import Operation
 from runwright.http.services import services_of
+from runwright.http.targets import require_url
+from runwright.http.times import time_wire
 
 _TAG: Final = "Webhooks"
 

@@ -8,7 +8,6 @@ from msgspec import UNSET, Meta, UnsetType, field
 
 from runwright.core.errors import InvalidError
 from runwright.http.ava.paging import PageQuery
-from runwright.http.ava.text import storable_text
 from runwright.http.ava.worker_rules import (
     CONFIG_KEYS,
     DESCRIPTION_LIMIT,
@@ -26,6 +25,7 @@ from runwright.http.ava.worker_rules import (
     check_source,
 )
 from runwright.http.checks import Form, Problem, Rule
+from runwright.http.text import storable_text
 from runwright.runtimes.model import RuntimeInfo
 from runwright.workers.model import NewWorker, RuntimeName, Worker, WorkerChanges, WorkerFilter, WorkerStatus
 

@@ -6,9 +6,9 @@ from typing import Any, Final
 
 import msgspec
 
-from runwright.http.ava.text import storable_text
 from runwright.http.checks import Problem
 from runwright.http.nesting import DEPTH_LIMIT, nests_too_deeply
+from runwright.http.text import storable_text
 
 NAME_LIMIT: Final = 200
 DESCRIPTION_LIMIT: Final = 2_000

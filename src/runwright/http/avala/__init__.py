@@ -1,0 +1,1 @@
+"""The Avala API, at `/api/v1`."""

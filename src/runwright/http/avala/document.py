@@ -1,0 +1,89 @@
+"""The OpenAPI document of the Avala API, and where it is served. No key is needed for it."""
+
+from collections.abc import Iterable
+from http import HTTPStatus
+from typing import Any, Final
+
+from litestar import Request, Response, get
+from litestar.routes import BaseRoute
+
+from runwright.http.avala.errors import MEANINGS, Detail
+from runwright.http.document import REFERENCE, DocumentStyle, Json, describe_routes
+
+PREFIX: Final = "/api/v1"
+TAGS: Final = ("Organizations", "Webhooks")
+
+_UID: Final[Json] = {"type": "string", "format": "uuid"}
+_INTRODUCTION: Final = """\
+The Avala API, as its SDKs, its command line and its agents speak it. Fields and routes that are ours
+say so. Paths work with and without the slash at their end; nothing redirects.
+
+Lists are newest first; follow `next` and `previous` as they are. Parameters of the query and fields of
+bodies that are not known are passed over. All bad fields are reported at once, as
+`{"field": ["message", …]}`; every other error is `{"detail": "…"}`.
+
+The key in `X-Avala-Api-Key` decides the organization. Reads need any role, an agent's work
+`tenant-member`, a person's decision `tenant-admin`, and what changes registrations and webhooks
+`tenant-system-admin`, or above."""
+
+
+def describe_api(routes: Iterable[BaseRoute], version: str) -> Json:
+    """Return the OpenAPI document of every route that has an operation."""
+    style = DocumentStyle(
+        prefix=f"{PREFIX}/",
+        title="Runwright: Avala API",
+        introduction=_INTRODUCTION,
+        tags=TAGS,
+        path_parameters={"uid": _UID, "slug": {"type": "string"}},
+        security_schemes={"apiKey": {"type": "apiKey", "in": "header", "name": "X-Avala-Api-Key"}},
+        parameters={},
+        headers={"x-request-id": _REQUEST_ID, **_RATE_HEADERS},
+        errors={
+            meaning.status: _error_response(meaning.status, meaning.when) for meaning in MEANINGS.values()
+        },
+        types=(Detail,),
+        any_route=(400, 401, 403, 429, 500, 503),
+        any_body=(408, 413),
+        end_slash=True,
+    )
+    return describe_routes(routes, version, style)
+
+
+_REQUEST_ID: Final[Json] = {
+    "description": "The id of this request.",
+    "required": True,
+    "schema": {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,64}$"},
+}
+
+
+def _number(description: str) -> Json:
+    return {"description": description, "schema": {"type": "integer", "minimum": 0}}
+
+
+_RATE_HEADERS: Final[Json] = {
+    "x-ratelimit-limit": _number("How many requests the organization may make at once."),
+    "x-ratelimit-remaining": _number("How many of them are left."),
+    "x-ratelimit-reset": _number("When all of them are there again: seconds since 1970."),
+}
+_RETRIED: Final = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
+
+
+def _error_response(status: int, when: str) -> Json:
+    schema: Json = {"$ref": REFERENCE.format(name="Detail")}
+    if status == HTTPStatus.BAD_REQUEST:
+        messages = {"type": "array", "items": {"type": "string"}}
+        schema = {"anyOf": [schema, {"type": "object", "additionalProperties": messages}]}
+    headers: Json = {"x-request-id": {"$ref": "#/components/headers/x-request-id"}}
+    if status in _RETRIED:
+        headers["retry-after"] = _number("After how many seconds to try again.")
+    return {
+        "description": f"{HTTPStatus(status).phrase}: {when}",
+        "headers": headers,
+        "content": {"application/json": {"schema": schema}},
+    }
+
+
+@get("/openapi.json")
+async def show_avala_document(request: Request[Any, Any, Any]) -> Response[bytes]:
+    """Show the OpenAPI document."""
+    return Response(request.app.state.avala_document, media_type="application/json")

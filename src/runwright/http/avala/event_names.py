@@ -1,0 +1,62 @@
+"""The names of events in the Avala API, and what they mean to the core.
+
+The nine of its documentation and `custom.…` are what tenants publish, and called the same there. Our
+own facts are `ava.…`, but for `agent.action`, which each decision raises.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from runwright.http.checks import Problem
+from runwright.http.facts import FACTS, FAMILIES
+
+DOCUMENTED: Final = (
+    "dataset.created",
+    "dataset.updated",
+    "dataset.deleted",
+    "export.completed",
+    "export.failed",
+    "task.completed",
+    "result.submitted",
+    "result.accepted",
+    "result.rejected",
+)
+PREFIX: Final = "ava."
+CUSTOM: Final = re.compile(r"custom(?:\.[a-z0-9_-]+)+", re.ASCII)
+DECISION: Final = "agent.action"
+LONGEST_NAME: Final = 100
+
+_SAME: Final = frozenset((*DOCUMENTED, DECISION, "agent.test", "webhook.test"))
+_EVERYTHING: Final = "ava.*"
+_KNOWN: Final = frozenset(
+    (*DOCUMENTED, DECISION, "custom.*", _EVERYTHING, *(PREFIX + one for one in (*FACTS, *FAMILIES)))
+)
+_MOST_NAMES: Final = 100
+
+
+def wire_name(event_type: str) -> str:
+    """Return what the API calls an event of this type."""
+    return event_type if event_type in _SAME or event_type.startswith("custom.") else PREFIX + event_type
+
+
+def check_events(names: Sequence[str]) -> Iterable[Problem]:
+    """The rule for the field `events`; an empty list is fine."""
+    if len(names) > _MOST_NAMES:
+        yield "", f"Ensure this field has no more than {_MOST_NAMES} elements."
+        return
+    unknown = [name for name in names if not _subscribable(name)]
+    if unknown:
+        yield "", f"Invalid events: {', '.join(name[:LONGEST_NAME] for name in unknown)}"
+
+
+def _subscribable(name: str) -> bool:
+    return name in _KNOWN or (len(name) <= LONGEST_NAME and CUSTOM.fullmatch(name) is not None)
+
+
+def core_patterns(names: Iterable[str]) -> list[str]:
+    """Return what names of events mean to the core, each once."""
+    patterns: list[str] = []
+    for name in names:
+        patterns += FAMILIES if name == _EVERYTHING else [name.removeprefix(PREFIX)]
+    return list(dict.fromkeys(patterns))

@@ -1,0 +1,109 @@
+"""Pages by an opaque cursor, with absolute links to the next and the previous one.
+
+A link carries all of the request's query: clients that follow it need to add nothing. Its host is
+`public_url` where the operator has set it, else what the request's Host header says, if that is
+the name or the address of a host and nothing else.
+"""
+
+import base64
+import binascii
+import re
+from collections.abc import Callable, Sequence
+from typing import Annotated, ClassVar, Final, Generic, TypeVar
+from urllib.parse import urlencode
+
+import msgspec
+from msgspec import Meta
+
+from runwright.core.errors import NotFoundError
+from runwright.core.ids import Prefix, is_id
+from runwright.core.paging import View, Window
+from runwright.http.avala.auth import AvalaRequest
+from runwright.http.avala.requests import read_query
+
+_PAGE_SIZE: Final = 100
+_LONGEST_CURSOR: Final = 64
+_LONGEST_NUMBER: Final = 9
+_OLDER, _NEWER = "o", "n"
+_HOST: Final = re.compile(rb"(?:[A-Za-z0-9_.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+Link = Annotated[str | None, Meta(description="An absolute URL, or null.")]
+
+
+class InvalidCursorError(NotFoundError):
+    """A cursor that no list of this kind gave."""
+
+    code: ClassVar[str] = "invalid_cursor"
+
+
+class Page(msgspec.Struct, Generic[T], frozen=True):
+    """The envelope of a list, newest first."""
+
+    next: Link
+    previous: Link
+    results: list[T]
+
+
+class PageQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Which page."""
+
+    cursor: Annotated[str, Meta(description="`cursor` of a link to another page.")] = ""
+    limit: Annotated[
+        int, Meta(description="Rows on a page: 1 to 100, of which more is cut down and other is ignored.")
+    ] = _PAGE_SIZE
+
+
+def read_window(query: dict[str, str], prefix: Prefix) -> Window:
+    """Return which rows are asked for; a limit that is no positive number is ignored."""
+    text = query.get("limit", "")
+    given = int(text) if text.isascii() and text.isdigit() and len(text) <= _LONGEST_NUMBER else 0
+    limit = min(given, _PAGE_SIZE) or _PAGE_SIZE
+    cursor = query.get("cursor")
+    if not cursor:
+        return Window(limit=limit)
+    side, row_id = _decode_cursor(cursor, prefix)
+    if side == _OLDER:
+        return Window(limit=limit, older_than=row_id)
+    return Window(limit=limit, newer_than=row_id)
+
+
+def show_page(request: AvalaRequest, view: View[R], id_of: Callable[[R], str], rows: Sequence[T]) -> Page[T]:
+    """Return a view as a page: `rows` are how its rows are shown."""
+    older = newer = None
+    if view.rows:
+        older = _link(request, _OLDER, id_of(view.rows[-1])) if view.older else None
+        newer = _link(request, _NEWER, id_of(view.rows[0])) if view.newer else None
+    return Page(older, newer, list(rows))
+
+
+def _link(request: AvalaRequest, side: str, row_id: str) -> str:
+    cursor = base64.urlsafe_b64encode(f"{side}{row_id}".encode()).decode().rstrip("=")
+    path = request.scope["path"].rstrip("/") + "/"
+    return f"{_base_url(request)}{path}?{urlencode(read_query(request) | {'cursor': cursor})}"
+
+
+def _base_url(request: AvalaRequest) -> str:
+    public_url: str = request.app.state.edge.public_url
+    if public_url:
+        return public_url
+    hosts = [value for name, value in request.scope["headers"] if name == b"host"]
+    if len(hosts) == 1 and _HOST.fullmatch(hosts[0]):
+        return f"http://{hosts[0].decode('ascii')}"
+    host, port = request.scope["server"] or ("localhost", None)
+    host = f"[{host}]" if ":" in host else host
+    return f"http://{host}" if port is None else f"http://{host}:{port}"
+
+
+def _decode_cursor(cursor: str, prefix: Prefix) -> tuple[str, str]:
+    if len(cursor) <= _LONGEST_CURSOR and cursor.isascii():
+        try:
+            padded = cursor + "=" * (-len(cursor) % 4)
+            content = base64.b64decode(padded, altchars=b"-_", validate=True).decode("ascii")
+        except (binascii.Error, UnicodeDecodeError):
+            content = ""
+        if content[:1] in {_OLDER, _NEWER} and is_id(prefix, content[1:]):
+            return content[0], content[1:]
+    raise InvalidCursorError("Invalid cursor")

@@ -1,0 +1,49 @@
+"""How this API's webhooks look: the payload itself is the body, and headers say what it is."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
+
+import msgspec
+
+from runwright.core.ids import uuid_of
+from runwright.core.signing import hex_signature
+from runwright.deliveries.service import TEST_EVENT
+from runwright.events.model import Event
+from runwright.http.avala.event_names import PREFIX, wire_name
+
+_TEXT: Final = "This is a test of the webhook."
+
+
+class AvalaStyle:
+    """How Avala's webhooks look; see `deliveries.sending.Style`.
+
+    `facts` tells what a fact of ours is about, as a JSON object; None where that is no more.
+    """
+
+    def __init__(self, facts: Callable[[Event], Awaitable[bytes | None]]) -> None:
+        self._facts = facts
+
+    async def body(self, event: Event) -> bytes | None:
+        name = wire_name(event.type)
+        if event.type == TEST_EVENT:
+            test = {"event": name, "webhook_uid": uuid_of(event.subject_id), "message": _TEXT}
+            return msgspec.json.encode(test)
+        if event.data is None and not event.type.startswith("job."):
+            return None  # the event is not kept any more; of a job that has ended it says nothing
+        if not name.startswith(PREFIX):
+            return bytes(event.data or b"{}")
+        fact = await self._facts(event)
+        if fact is None:
+            return None
+        parts: dict[str, str | msgspec.Raw] = {"event": name}
+        return msgspec.json.encode(parts | msgspec.json.decode(fact, type=dict[str, msgspec.Raw]))
+
+    def headers(
+        self, event: Event, delivery_id: str, body: bytes, secrets: Sequence[str], _: float
+    ) -> list[tuple[str, str]]:
+        return [
+            ("Content-Type", "application/json"),
+            *(("X-Avala-Webhook-Signature", hex_signature(secret, body)) for secret in secrets),
+            ("X-Avala-Webhook-Event", wire_name(event.type)),
+            ("X-Avala-Webhook-Delivery", uuid_of(delivery_id)),
+        ]

@@ -1,0 +1,110 @@
+"""A caller of the Avala API, and what every answer must have."""
+
+import re
+from typing import Any, Self
+
+import httpx
+from tests.contract.client import REQUEST_ID
+
+AVALA = "/api/v1"
+TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
+UID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+Json = Any
+"""What a body holds; which of it is right is for the tests to say."""
+
+UNAUTHORIZED = "Invalid API key."
+FORBIDDEN = "You do not have permission to perform this action."
+NOT_FOUND = "Not found."
+REQUIRED = "This field is required."
+NOBODY = "00000000-0000-4000-8000-000000000000"
+"""The UUID of nothing."""
+
+
+class Avala:
+    """One organization's caller in one role, by way of the platform key."""
+
+    def __init__(
+        self, http: httpx.Client, *, key: str, tenant: str, role: str = "tenant-system-admin"
+    ) -> None:
+        self.http = http
+        self.key = key
+        self.tenant = tenant
+        self.role = role
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {
+            "X-Avala-Api-Key": self.key,
+            "X-Tenant-Id": self.tenant,
+            "X-User-Id": "usr_test",
+            "X-Platform-Role": self.role,
+        }
+
+    def having(self, *, tenant: str | None = None, role: str | None = None) -> Self:
+        return type(self)(self.http, key=self.key, tenant=tenant or self.tenant, role=role or self.role)
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        json: Json = None,
+        headers: dict[str, str] | None = None,
+        params: dict[str, str] | None = None,
+    ) -> httpx.Response:
+        response = self.http.request(
+            method, AVALA + path, json=json, params=params, headers=self.headers | (headers or {})
+        )
+        assert REQUEST_ID.fullmatch(response.headers["x-request-id"])
+        assert response.status_code // 100 != 3
+        if response.status_code == 204:
+            assert response.content == b""
+        else:
+            assert response.headers["content-type"] == "application/json"
+        return response
+
+    def get(self, path: str, **params: str) -> Json:
+        return good(self.call("GET", path, params=params))
+
+    def post(self, path: str, json: Json = None, status: int = 200) -> Json:
+        return good(self.call("POST", path, json), status)
+
+    def patch(self, path: str, json: Json) -> Json:
+        return good(self.call("PATCH", path, json))
+
+    def delete(self, path: str) -> None:
+        assert self.call("DELETE", path).status_code == 204
+
+    def make_webhook(self, **fields: Json) -> Json:
+        """Create a webhook, by default one to where nobody listens."""
+        body = {"target_url": "https://hooks.invalid/", "events": ["result.submitted"]} | fields
+        return self.post("/webhooks/", body, 201)
+
+
+def good(response: httpx.Response, status: int = 200) -> Json:
+    assert response.status_code == status, response.text
+    return response.json()
+
+
+def refused(response: httpx.Response, status: int, detail: str) -> None:
+    """The answer is no success and says so in one sentence."""
+    assert (response.status_code, response.json()) == (status, {"detail": detail})
+
+
+def bad_fields(response: httpx.Response) -> dict[str, list[str]]:
+    """Return the bad fields of a 400: flat, with a list of messages for each."""
+    assert response.status_code == 400, response.text
+    fields: dict[str, list[str]] = response.json()
+    assert fields
+    for name, messages in fields.items():
+        assert "." not in name
+        assert messages
+        for message in messages:
+            assert message.strip()
+    return fields
+
+
+def cursor_of(link: str) -> dict[str, str]:
+    """What a client lifts out of a link to another page, and its limit."""
+    params = httpx.URL(link).params
+    return {name: params[name] for name in ("cursor", "limit") if name in params}

@@ -1,0 +1,32 @@
+"""Callers of the Avala API; every test has an organization of its own."""
+
+from collections.abc import Iterator
+from uuid import uuid4
+
+import httpx
+import pytest
+from tests.contract.avala.client import Avala
+from tests.contract.conftest import PLATFORM_KEY, Server, running_server
+
+
+@pytest.fixture
+def avala(http: httpx.Client) -> Avala:
+    """A system administrator of a fresh organization."""
+    return Avala(http, key=PLATFORM_KEY, tenant=f"ten_{uuid4().hex}")
+
+
+PUBLIC_URL = "https://run.example/base"
+
+
+@pytest.fixture(scope="session")
+def dev_server() -> Iterator[Server]:
+    """A server that may send to loopback, and that users reach somewhere else."""
+    with running_server(RUNWRIGHT_DEV="1", RUNWRIGHT_PUBLIC_URL=f"{PUBLIC_URL}/") as one:
+        yield one
+
+
+@pytest.fixture
+def dev(dev_server: Server) -> Iterator[Avala]:
+    """A system administrator there."""
+    with httpx.Client(base_url=dev_server.url, trust_env=False, timeout=60) as http:
+        yield Avala(http, key=PLATFORM_KEY, tenant=f"ten_{uuid4().hex}")
