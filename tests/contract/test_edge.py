@@ -18,6 +18,9 @@ from tests.contract.bundles import zip_of
 from tests.contract.client import Json
 from tests.receiver import no_endpoints
 
+from runwright.agents.executions import Executions
+from runwright.agents.publishing import Publisher
+from runwright.agents.service import Agents
 from runwright.core.clock import system_clock
 from runwright.db.pool import Pool
 from runwright.deliveries.client.target import OutgoingPolicy
@@ -36,6 +39,7 @@ from runwright.tenants.service import Keys
 from runwright.workers.deployments import Deployments
 from runwright.workers.service import Workers
 from runwright.workers.vault.keyring import Keyring
+from runwright.workers.vault.seals import EndpointSeals
 from runwright.workers.vault.service import Vault
 
 KEY = "platform-key"
@@ -84,6 +88,9 @@ async def edge(database: Pool) -> AsyncIterator[Edge]:
         schedules=Schedules(database, clock=system_clock),
         endpoints=no_endpoints(database),
         avala_endpoints=no_endpoints(database),
+        agents=Agents(database, clock=system_clock, seals=EndpointSeals(Keyring([bytes(32)]))),
+        executions=Executions(database, clock=system_clock),
+        publisher=Publisher(database, clock=system_clock),
         outgoing=OutgoingPolicy(),
         keys=Keys(database, clock=system_clock, platform_key=KEY),
         audit=AuditLog(database),

@@ -9,6 +9,9 @@ import msgspec
 from litestar.connection import ASGIConnection
 from prometheus_client import CollectorRegistry
 
+from runwright.agents.executions import Executions
+from runwright.agents.publishing import Publisher
+from runwright.agents.service import Agents
 from runwright.core.clock import Clock, system_clock
 from runwright.deliveries.client.target import OutgoingPolicy
 from runwright.deliveries.service import Endpoints
@@ -53,6 +56,9 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     schedules: Schedules
     endpoints: Endpoints
     avala_endpoints: Endpoints
+    agents: Agents
+    executions: Executions
+    publisher: Publisher
     outgoing: OutgoingPolicy
     keys: Keys
     audit: AuditLog

@@ -5,6 +5,9 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 from typing import Final
 
+from runwright.agents.executions import Executions
+from runwright.agents.publishing import Publisher
+from runwright.agents.service import Agents
 from runwright.config import Settings
 from runwright.db.pool import Database
 from runwright.deliveries.sending import Sender
@@ -87,6 +90,9 @@ async def start_http(
         schedules=Schedules(db, clock=f.clock),
         endpoints=_endpoints(f, db, sender, AVA_STYLE),
         avala_endpoints=_endpoints(f, db, sender, AVALA_STYLE),
+        agents=Agents(db, clock=f.clock, seals=EndpointSeals(f.ring), on_due=f.hints.due),
+        executions=Executions(db, clock=f.clock),
+        publisher=Publisher(db, clock=f.clock, on_appended=f.hints.appended),
         outgoing=outgoing_policy(settings),
         keys=Keys(db, clock=f.clock, platform_key=key),
         audit=AuditLog(db),

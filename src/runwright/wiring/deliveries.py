@@ -3,6 +3,7 @@
 from contextlib import AsyncExitStack
 from typing import Final
 
+from runwright.agents.opening import ExecutionSink
 from runwright.config import Settings
 from runwright.core.hosts import parse_trusted
 from runwright.deliveries.client.client import OutgoingClient
@@ -25,7 +26,13 @@ DELIVERER_CONNECTIONS: Final = 3
 
 async def start_router(f: Foundation, stack: AsyncExitStack) -> None:
     """Start what hands out events and the ends of jobs; each kind of subscriber or follower is named here."""
-    router = Router(f.db, sinks={"wh": insert_deliveries}, clock=f.clock, hints=f.hints, notice=f.notice)
+    router = Router(
+        f.db,
+        sinks={"wh": insert_deliveries, "agt": ExecutionSink(notice=f.notice)},
+        clock=f.clock,
+        hints=f.hints,
+        notice=f.notice,
+    )
     follower = Follower(f.db, handlers={}, clock=f.clock, signals=f.signals, hints=f.hints, notice=f.notice)
     for loop in (router, follower):
         stack.push_async_callback(loop.stop)

@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 from prometheus_client import CollectorRegistry
 
+from runwright.agents.store import agents
 from runwright.config import Settings
 from runwright.core.clock import Clock, system_clock
 from runwright.core.ids import new_id
@@ -72,7 +73,7 @@ async def lay_foundation(settings: Settings, stack: AsyncExitStack) -> Foundatio
         await connection.close()
     db = await open_database_pool(dsn, ENGINE_CONNECTIONS, stack, by_key=True)
     signals, hints = await _open_signals(dsn, stack)
-    needed = [*await keys_in_use(db), *await secret_keys_in_use(db)]
+    needed = [*await keys_in_use(db), *await secret_keys_in_use(db), *await agents.secret_keys_in_use(db)]
     ring = await asyncio.to_thread(load_keyring, key_source(settings), needed)
     return Foundation(settings, dsn, host, system_clock, notice, metrics, db, signals, hints, ring)
 

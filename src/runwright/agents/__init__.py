@@ -1,0 +1,1 @@
+"""Agents: who reacts to events, what was handed to them, what they decided."""

@@ -1,0 +1,95 @@
+"""Executions, as callers use them. Shapes: agents/model.py."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from runwright.agents.model import (
+    Action,
+    DecidedError,
+    Decision,
+    Execution,
+    ExecutionFilter,
+    ExecutionStatus,
+)
+from runwright.agents.store.deciding import Deciding, decide_executions, review_execution
+from runwright.agents.store.executions import (
+    fetch_execution,
+    fetch_executions,
+    lease_executions,
+    list_executions,
+)
+from runwright.core.clock import Clock
+from runwright.core.errors import ConflictError, InvalidError, NotFoundError
+from runwright.core.paging import View, Window
+from runwright.core.roles import Caller
+from runwright.db.pool import Database
+
+_OPEN: Final = frozenset({ExecutionStatus.PENDING, ExecutionStatus.RUNNING})
+
+
+class Executions:
+    """List, lease and decide executions. A call returns after what it did is committed."""
+
+    def __init__(self, db: Database, *, clock: Clock) -> None:
+        self._db = db
+        self._clock = clock
+
+    async def get(self, tenant_id: str, execution_id: str) -> Execution:
+        """Return one execution of the tenant."""
+        found = await fetch_execution(self._db, tenant_id=tenant_id, execution_id=execution_id)
+        if found is None:
+            raise NotFoundError(f"There is no execution {execution_id}.")
+        return found
+
+    async def list(self, tenant_id: str, which: ExecutionFilter, window: Window) -> View[Execution]:
+        """Return executions of the tenant in a window; whether its agent is there is the caller's to ask."""
+        return await list_executions(self._db, tenant_id=tenant_id, which=which, window=window)
+
+    async def lease(self, agent_id: str, *, seconds: int, limit: int) -> Sequence[Execution]:
+        """Lease the oldest pending executions of an agent to whoever asks; returns them newest first.
+
+        They are running until decided, and pending again when the lease is over. Nobody else gets
+        them meanwhile. Those that we tell to a callback or a worker are not leased.
+        """
+        now = self._clock()
+        ids = await lease_executions(self._db, agent_id=agent_id, now=now, lease_seconds=seconds, limit=limit)
+        return await fetch_executions(self._db, ids) if ids else []
+
+    async def decide(self, caller: Caller, execution_id: str, decision: Decision) -> Execution:
+        """Record an agent's decision. The first one stands: DecidedError for any other, and a late one."""
+        deciding = Deciding(execution_id=execution_id, decision=decision, by=caller.user_id)
+        execution = await self.get(caller.tenant_id, execution_id)
+        if await decide_executions(self._db, [deciding], self._clock()):
+            return await self.get(caller.tenant_id, execution_id)
+        execution = await self.get(caller.tenant_id, execution_id)
+        raise DecidedError(_why_over(execution))
+
+    async def review(self, caller: Caller, execution_id: str, decision: Decision) -> Execution:
+        """Decide, as a person, over an execution that its agent has flagged; DecidedError otherwise."""
+        if decision.action is Action.FLAG:
+            raise InvalidError({"action": ["Must be approve, reject or skip: it is flagged already."]})
+        execution = await self.get(caller.tenant_id, execution_id)
+        done = await review_execution(
+            self._db,
+            tenant_id=caller.tenant_id,
+            execution_id=execution_id,
+            decision=decision,
+            by=caller.user_id,
+            now=self._clock(),
+        )
+        if not done:
+            execution = await self.get(caller.tenant_id, execution_id)
+            if execution.status in _OPEN:
+                raise ConflictError("The agent has not decided yet.")
+            raise DecidedError(_why_over(execution))
+        return await self.get(caller.tenant_id, execution_id)
+
+
+def _why_over(execution: Execution) -> str:
+    if execution.review is not None:
+        return f"A person has decided over this execution already ({execution.review.action})."
+    if execution.status is ExecutionStatus.COMPLETED:
+        return f"The execution was decided already ({execution.action})."
+    if execution.status is ExecutionStatus.FAILED:
+        return "The execution has failed."
+    return "The time to decide on this execution is over."

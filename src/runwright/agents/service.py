@@ -1,0 +1,185 @@
+"""Agents, as callers use them. Shapes: agents/model.py; their executions: agents/executions.py."""
+
+import secrets
+from collections.abc import Callable
+from datetime import datetime
+from typing import Final
+
+import msgspec
+
+from runwright.agents.model import (
+    AGENTS_PER_TENANT,
+    TEST_EVENT,
+    Agent,
+    AgentFields,
+    Execution,
+    ExecutionStatus,
+    NewAgent,
+    Registered,
+)
+from runwright.agents.opening import open_execution
+from runwright.agents.store import agents as store
+from runwright.agents.store.executions import fetch_execution
+from runwright.core.clock import Clock
+from runwright.core.errors import ConflictError, InvalidError, NotFoundError
+from runwright.core.ids import new_id
+from runwright.core.paging import View, Window
+from runwright.core.roles import Caller
+from runwright.db.pool import Database, PoolConnection
+from runwright.deliveries.model import Seals
+from runwright.events.store import subscribe
+from runwright.workers.model import WorkerStatus
+from runwright.workers.store import fetch_worker
+
+_SECRET_BYTES: Final = 20
+_BOTH: Final = "An agent has a callback_url or a worker, not both."
+
+
+class Agents:
+    """Register, change, test and delete agents. A call returns after what it did is committed."""
+
+    def __init__(
+        self, db: Database, *, clock: Clock, seals: Seals, on_due: Callable[[], None] = lambda: None
+    ) -> None:
+        """`on_due` is called when an execution is to be told to a callback or a worker."""
+        self._db = db
+        self._clock = clock
+        self._seals = seals
+        self._on_due = on_due
+
+    async def register(self, caller: Caller, new: NewAgent) -> Registered:
+        """Make the agent, or change the one of this name by what is said.
+
+        Whoever is first makes it and is the only one to be told its secret, also of several at once.
+        InvalidError for a worker that is not there; ConflictError where the tenant has too many agents.
+        """
+        now = self._clock()
+        fresh = _fresh(caller, new, now)
+        secret = new.secret or secrets.token_hex(_SECRET_BYTES)
+        async with self._db.acquire() as db, db.transaction():
+            known = await store.find_agent(db, tenant_id=caller.tenant_id, name=new.name, lock=True)
+            if known is None:
+                agent = _applied(fresh, new.fields, now)
+                await self._check(db, agent)
+                if not await store.has_room(db, tenant_id=caller.tenant_id, most=AGENTS_PER_TENANT):
+                    raise ConflictError(f"The tenant has {AGENTS_PER_TENANT} agents; delete one first.")
+                sealed = self._seals.seal(agent.tenant_id, agent.id, secret)
+                if await store.insert_agent(db, agent, sealed):
+                    await _subscribe(db, agent)
+                    return Registered(agent, created=True, secret=secret)
+                known = await store.find_agent(db, tenant_id=caller.tenant_id, name=new.name, lock=True)
+                if known is None:  # made and deleted by others in this moment
+                    raise ConflictError("The agent was deleted meanwhile; register it again.")
+            return Registered(await self._write(db, known, new.fields, now), created=False, secret=None)
+
+    async def get(self, tenant_id: str, agent_id: str) -> Agent:
+        """Return one agent of the tenant."""
+        return _there(await store.fetch_agent(self._db, tenant_id=tenant_id, agent_id=agent_id), agent_id)
+
+    async def find(self, tenant_id: str, name: str) -> Agent | None:
+        """Return the tenant's agent of this name."""
+        return await store.find_agent(self._db, tenant_id=tenant_id, name=name)
+
+    async def list(self, tenant_id: str, window: Window) -> View[Agent]:
+        """Return the tenant's agents in a window."""
+        return await store.list_agents(self._db, tenant_id=tenant_id, window=window)
+
+    async def stats(self, agent: Agent) -> dict[ExecutionStatus, int]:
+        """Return how many of its executions are in each state that any is in."""
+        return await store.count_executions(self._db, agent_id=agent.id)
+
+    async def change(self, caller: Caller, agent_id: str, fields: AgentFields) -> Agent:
+        """Change what is said.
+
+        InvalidError for a name that another agent has, or a worker that is not there.
+        """
+        async with self._db.acquire() as db, db.transaction():
+            agent = await store.fetch_agent(db, tenant_id=caller.tenant_id, agent_id=agent_id, lock=True)
+            return await self._write(db, _there(agent, agent_id), fields, self._clock())
+
+    async def delete(self, caller: Caller, agent_id: str) -> None:
+        """Delete an agent for good, with its executions."""
+        async with self._db.acquire() as db, db.transaction():
+            if not await store.delete_agent(db, tenant_id=caller.tenant_id, agent_id=agent_id):
+                raise _no_agent(agent_id)
+            await subscribe(db, tenant_id=caller.tenant_id, subscriber_id=agent_id, patterns=())
+
+    async def test(self, caller: Caller, agent_id: str) -> Execution:
+        """Hand the agent a test event, also while it is not active."""
+        now = self._clock()
+        async with self._db.acquire() as db, db.transaction():
+            agent = await store.fetch_agent(db, tenant_id=caller.tenant_id, agent_id=agent_id)
+            message = {"agent_id": _there(agent, agent_id).id, "message": "This is a test of the agent."}
+            execution_id = await open_execution(db, caller.tenant_id, agent_id, TEST_EVENT, message, (), now)
+        self._on_due()
+        execution = await fetch_execution(self._db, tenant_id=caller.tenant_id, execution_id=execution_id)
+        if execution is None:
+            raise _no_agent(agent_id)  # deleted in this moment
+        return execution
+
+    async def _write(self, db: PoolConnection, agent: Agent, fields: AgentFields, now: datetime) -> Agent:
+        changed = _applied(agent, fields, now)
+        await self._check(db, changed)
+        if not await store.update_agent(db, changed):
+            raise InvalidError({"name": ["An agent with this name already exists."]})
+        if changed.callback_url is None and changed.worker_id is None:
+            await db.execute("DELETE FROM agent_calls WHERE agent_id = $1", agent.id)
+        await _subscribe(db, changed)
+        return changed
+
+    async def _check(self, db: PoolConnection, agent: Agent) -> None:
+        if agent.callback_url is not None and agent.worker_id is not None:
+            raise InvalidError({"worker": [_BOTH]})
+        if agent.worker_id is None:
+            return
+        worker = await fetch_worker(db, tenant_id=agent.tenant_id, worker_id=agent.worker_id)
+        if worker is None or worker.status is WorkerStatus.DEPRECATED:
+            raise InvalidError({"worker": ["There is no such worker."]})
+
+
+def _fresh(caller: Caller, new: NewAgent, now: datetime) -> Agent:
+    return Agent(
+        id=new_id("agt", now),
+        tenant_id=caller.tenant_id,
+        name=new.name,
+        description="",
+        style=new.style,
+        events=[],
+        patterns=[],
+        callback_url=None,
+        worker_id=None,
+        active=True,
+        inactive_reason=None,
+        project=None,
+        task_types=[],
+        poll_lease_seconds=None,
+        created_by=caller.user_id,
+        created_at=now,
+        updated_at=now,
+    )
+
+
+def _applied(agent: Agent, fields: AgentFields, now: datetime) -> Agent:
+    given = fields.given()
+    if "active" in given:
+        given["inactive_reason"] = None
+    return msgspec.structs.replace(agent, **given, updated_at=now)
+
+
+async def _subscribe(db: PoolConnection, agent: Agent) -> None:
+    await subscribe(
+        db,
+        tenant_id=agent.tenant_id,
+        subscriber_id=agent.id,
+        patterns=agent.patterns if agent.active else (),
+    )
+
+
+def _there(agent: Agent | None, agent_id: str) -> Agent:
+    if agent is None:
+        raise _no_agent(agent_id)
+    return agent
+
+
+def _no_agent(agent_id: str) -> NotFoundError:
+    return NotFoundError(f"There is no agent {agent_id}.")

@@ -1,0 +1,1 @@
+"""The SQL of agents, their executions and what becomes of those."""

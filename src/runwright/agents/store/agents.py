@@ -1,0 +1,134 @@
+"""The SQL of agents: registrations, their secrets, what they subscribe to."""
+
+from typing import Any, Final
+
+import asyncpg
+from asyncpg import Record
+
+from runwright.agents.model import Agent, ExecutionStatus
+from runwright.core.paging import View, Window
+from runwright.db.pool import Database, PoolConnection
+from runwright.deliveries.model import SealedSecret
+
+_COLUMNS: Final = ", ".join(Agent.__struct_fields__)
+_PLACES: Final = ", ".join(f"${n}" for n in range(1, len(Agent.__struct_fields__) + 1))
+
+
+def _agent(row: Record) -> Agent:
+    values: dict[str, Any] = dict(row)
+    return Agent(**values)
+
+
+async def insert_agent(db: PoolConnection, agent: Agent, secret: SealedSecret) -> bool:
+    """Insert an agent; False where the tenant has one of this name, for whose transaction this waits."""
+    inserted = await db.fetchval(
+        f"INSERT INTO agents ({_COLUMNS}) VALUES ({_PLACES})"
+        " ON CONFLICT (tenant_id, name) DO NOTHING RETURNING true",
+        *(getattr(agent, name) for name in Agent.__struct_fields__),
+    )
+    if not inserted:
+        return False
+    await db.execute(
+        "INSERT INTO agent_secrets (agent_id, key_id, sealed) VALUES ($1, $2, $3)",
+        agent.id,
+        secret.key_id,
+        secret.sealed,
+    )
+    return True
+
+
+async def has_room(db: PoolConnection, *, tenant_id: str, most: int) -> bool:
+    """Tell whether a tenant has fewer agents than it may."""
+    count: int = await db.fetchval(
+        "SELECT count(*) FROM (SELECT FROM agents WHERE tenant_id = $1 LIMIT $2) AS bounded", tenant_id, most
+    )
+    return count < most
+
+
+async def fetch_agent(
+    db: Database | PoolConnection, *, tenant_id: str, agent_id: str, lock: bool = False
+) -> Agent | None:
+    """Return an agent of the tenant; `lock` holds its row until the transaction ends."""
+    row = await db.fetchrow(
+        f"SELECT {_COLUMNS} FROM agents WHERE tenant_id = $1 AND id = $2" + (" FOR UPDATE" if lock else ""),
+        tenant_id,
+        agent_id,
+    )
+    return None if row is None else _agent(row)
+
+
+async def find_agent(
+    db: Database | PoolConnection, *, tenant_id: str, name: str, lock: bool = False
+) -> Agent | None:
+    """Return the tenant's agent of this name."""
+    row = await db.fetchrow(
+        f"SELECT {_COLUMNS} FROM agents WHERE tenant_id = $1 AND name = $2" + (" FOR UPDATE" if lock else ""),
+        tenant_id,
+        name,
+    )
+    return None if row is None else _agent(row)
+
+
+async def list_agents(db: Database, *, tenant_id: str, window: Window) -> View[Agent]:
+    """Return the tenant's agents in a window."""
+    rows = await db.fetch(
+        f"SELECT {_COLUMNS} FROM agents WHERE tenant_id = $1 AND ($2::text IS NULL OR id < $2)"
+        f" AND ($3::text IS NULL OR id > $3) ORDER BY id {window.order} LIMIT $4",
+        tenant_id,
+        window.older_than,
+        window.newer_than,
+        window.limit + 1,
+    )
+    return View.of([_agent(row) for row in rows], window)
+
+
+async def update_agent(db: PoolConnection, agent: Agent) -> bool:
+    """Write an agent that the same transaction has locked; False where its new name is another one's.
+
+    The transaction is then good for nothing but being undone.
+    """
+    try:
+        await _write(db, agent)
+    except asyncpg.UniqueViolationError:
+        return False
+    return True
+
+
+async def _write(db: PoolConnection, agent: Agent) -> None:
+    await db.execute(
+        """
+        UPDATE agents SET name = $2, description = $3, events = $4, patterns = $5, callback_url = $6,
+            worker_id = $7, active = $8, inactive_reason = $9, project = $10, task_types = $11,
+            poll_lease_seconds = $12, updated_at = $13
+        WHERE id = $1
+        """,
+        *(agent.id, agent.name, agent.description, agent.events, agent.patterns, agent.callback_url),
+        *(agent.worker_id, agent.active, agent.inactive_reason, agent.project, agent.task_types),
+        *(agent.poll_lease_seconds, agent.updated_at),
+    )
+
+
+async def delete_agent(db: PoolConnection, *, tenant_id: str, agent_id: str) -> bool:
+    """Delete an agent, its secret and what is on its way to it; False where there is none.
+
+    Its executions are out of sight with it; the pruner sweeps them.
+    """
+    deleted = await db.fetchval(
+        "DELETE FROM agents WHERE tenant_id = $1 AND id = $2 RETURNING true", tenant_id, agent_id
+    )
+    await db.execute("DELETE FROM agent_calls WHERE agent_id = $1", agent_id)
+    return deleted is not None
+
+
+async def count_executions(db: Database, *, agent_id: str) -> dict[ExecutionStatus, int]:
+    """Return how many executions of an agent are in each state that any is in."""
+    rows = await db.fetch(
+        "SELECT status, count(*) AS number FROM executions WHERE agent_id = $1 GROUP BY status", agent_id
+    )
+    return {ExecutionStatus(row["status"]): row["number"] for row in rows}
+
+
+async def secret_keys_in_use(db: Database) -> list[str]:
+    """Return the ids of the vault keys that agents' secrets need."""
+    rows = await db.fetch("SELECT DISTINCT key_id FROM agent_secrets")
+    return [row["key_id"] for row in rows]

@@ -1,0 +1,172 @@
+"""Ending executions: decided, failed, timed out; and a person's decision over a flag.
+
+Every statement is guarded by the states that it expects, so the first end stands. A decision and its
+`agent.action` event are one statement; the event's ancestry is that of the event decided on, and the
+agent.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+
+import msgspec
+
+from runwright.agents.model import Decision
+from runwright.db.pool import Database, PoolConnection
+from runwright.events.append import appended
+
+
+class Deciding(msgspec.Struct, frozen=True, kw_only=True):
+    """A decision on an execution, and by whom."""
+
+    execution_id: str
+    decision: Decision
+    by: str
+
+
+class Failing(msgspec.Struct, frozen=True):
+    """An execution that failed, and why."""
+
+    execution_id: str
+    error: str
+
+
+def _told(source: str, decider: str, response: str) -> str:
+    """Return the parts of a statement that append `agent.action` for each row of `source`."""
+    return appended(
+        f"""SELECT d.tenant_id, 'agent.action', d.id, d.updated_at,
+        json_build_object(
+            'execution_id', d.id, 'agent_id', d.agent_id, 'agent', a.name, 'event', d.event_type,
+            'action', d.action, 'reason', {response} -> 'reason', 'metadata', {response} -> 'metadata',
+            'decided_by', {decider}),
+        coalesce(e.ancestry, p.path, '{{}}'::text[]) || d.agent_id, e.project, e.task_type
+    FROM {source} d JOIN agents a ON a.id = d.agent_id LEFT JOIN events e ON e.position = d.position
+    LEFT JOIN job_ancestry p ON e.type LIKE 'job.%' AND p.job_id = e.subject_id""",
+        more_columns=("ancestry", "project", "task_type"),
+    )
+
+
+_DECIDE: Final = f"""
+WITH item AS (
+    SELECT * FROM unnest($2::text[], $3::text[], $4::json[], $5::text[]) AS i (id, action, response, by)
+), decided AS (
+    UPDATE executions x
+    SET status = 'completed', action = i.action, response = i.response, decided_by = i.by, error = NULL,
+        expires_at = NULL, leased_until = NULL, completed_at = $1, updated_at = $1
+    FROM item i WHERE x.id = i.id AND x.status IN ('pending', 'running') AND x.expires_at > $1
+    RETURNING x.*
+), uncalled AS (
+    DELETE FROM agent_calls c USING decided d WHERE c.execution_id = d.id
+), {_told("decided", "d.decided_by", "d.response")}
+SELECT id FROM decided
+"""
+_FAIL: Final = """
+WITH item AS (
+    SELECT * FROM unnest($2::text[], $3::text[]) AS i (id, error)
+), failed AS (
+    UPDATE executions x
+    SET status = 'failed', error = i.error, expires_at = NULL, leased_until = NULL, completed_at = $1,
+        updated_at = $1
+    FROM item i WHERE x.id = i.id AND x.status IN ('pending', 'running')
+    RETURNING x.id
+), uncalled AS (
+    DELETE FROM agent_calls c USING failed f WHERE c.execution_id = f.id
+)
+SELECT id FROM failed
+"""
+_REVIEW: Final = f"""
+WITH reviewed AS (
+    UPDATE executions SET action = $4, review = $5, updated_at = $1
+    WHERE tenant_id = $2 AND id = $3 AND action = 'flag' AND review IS NULL
+    RETURNING *
+), {_told("reviewed", "d.review ->> 'by'", "d.review")}
+SELECT id FROM reviewed
+"""
+
+
+async def decide_executions(
+    db: Database | PoolConnection, decidings: Sequence[Deciding], now: datetime
+) -> set[str]:
+    """Decide executions that are open and in time; returns the ids of those, others stay as they are."""
+    rows = await db.fetch(
+        _DECIDE,
+        now,
+        [one.execution_id for one in decidings],
+        [one.decision.action for one in decidings],
+        [msgspec.json.encode(one.decision) for one in decidings],
+        [one.by for one in decidings],
+    )
+    return {row["id"] for row in rows}
+
+
+async def fail_executions(
+    db: Database | PoolConnection, failings: Sequence[Failing], now: datetime
+) -> set[str]:
+    """Fail executions that are open; returns the ids of those."""
+    rows = await db.fetch(_FAIL, now, [one.execution_id for one in failings], [one.error for one in failings])
+    return {row["id"] for row in rows}
+
+
+async def review_execution(
+    db: Database, *, tenant_id: str, execution_id: str, decision: Decision, by: str, now: datetime
+) -> bool:
+    """Let a person decide over a flag; False where there is none that nobody has decided over."""
+    review = {
+        "action": decision.action,
+        "reason": decision.reason,
+        "metadata": decision.metadata,
+        "by": by,
+        "at": now,
+    }
+    rows = await db.fetch(_REVIEW, now, tenant_id, execution_id, decision.action, msgspec.json.encode(review))
+    return bool(rows)
+
+
+async def time_out_executions(db: Database, *, now: datetime, limit: int) -> int:
+    """End up to `limit` executions whose time is over; returns how many."""
+    count: int = await db.fetchval(
+        """
+        WITH late AS (
+            UPDATE executions
+            SET status = 'timed_out', expires_at = NULL, leased_until = NULL, completed_at = $1,
+                updated_at = $1, error = coalesce(error, 'Nobody decided in time.')
+            WHERE id = ANY (ARRAY(
+                SELECT id FROM executions WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2
+                FOR UPDATE SKIP LOCKED
+            ))
+            RETURNING id
+        ), uncalled AS (
+            DELETE FROM agent_calls c USING late l WHERE c.execution_id = l.id
+        )
+        SELECT count(*) FROM late
+        """,
+        now,
+        limit,
+    )
+    return count
+
+
+async def return_leased(db: Database, *, now: datetime, limit: int) -> int:
+    """Make up to `limit` executions pending whose poller let its lease run out; returns how many."""
+    rows = await db.fetch(
+        """
+        UPDATE executions SET status = 'pending', leased_until = NULL, updated_at = $1
+        WHERE id = ANY (ARRAY(
+            SELECT id FROM executions WHERE leased_until <= $1 ORDER BY leased_until LIMIT $2
+            FOR UPDATE SKIP LOCKED
+        ))
+        RETURNING 1
+        """,
+        now,
+        limit,
+    )
+    return len(rows)
+
+
+async def next_due_at(db: Database) -> datetime | None:
+    """Return when the next execution times out or the next lease runs out."""
+    at: datetime | None = await db.fetchval(
+        "SELECT least((SELECT min(expires_at) FROM executions WHERE expires_at IS NOT NULL),"
+        " (SELECT min(leased_until) FROM executions WHERE leased_until IS NOT NULL))"
+    )
+    return at

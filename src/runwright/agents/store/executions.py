@@ -1,0 +1,178 @@
+"""Reading executions, leasing them to pollers, forgetting them."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Final
+
+import msgspec
+from asyncpg import Record
+
+from runwright.agents.model import Action, Execution, ExecutionFilter, ExecutionStatus, Review
+from runwright.agents.payloads import payload_of
+from runwright.core.ids import floor_id
+from runwright.core.paging import View, Window
+from runwright.db.pool import Database, PoolConnection
+from runwright.events.model import Event
+
+# Of a job that had not ended when the event happened, its end is nothing that the event knows.
+_SELECT: Final = """
+SELECT x.*, e.subject_id, e.created_at AS happened_at, e.data, coalesce(e.ancestry, p.path) AS ancestry,
+       CASE WHEN j.id IS NOT NULL THEN json_build_object(
+           'job_id', j.id, 'worker_id', j.worker_id, 'trigger', j.trigger,
+           'status', split_part(x.event_type, '.', 2), 'attempt', r.attempt, 'error', r.error,
+           'started_at', r.started_at, 'completed_at', r.completed_at, 'duration_ms', r.duration_ms
+       ) END AS job
+FROM ({chosen}) x LEFT JOIN events e ON e.position = x.position
+LEFT JOIN jobs j ON x.event_type LIKE 'job.%' AND j.tenant_id = x.tenant_id AND j.id = e.subject_id
+LEFT JOIN job_ancestry p ON p.job_id = j.id
+LEFT JOIN job_results r ON r.job_id = j.id AND x.event_type NOT IN ('job.queued', 'job.started')
+"""
+_THERE: Final = "EXISTS (SELECT FROM agents a WHERE a.id = executions.agent_id)"
+
+
+def _execution(row: Record) -> Execution:
+    event = Event(
+        position=row["position"],
+        tenant_id=row["tenant_id"],
+        type=row["event_type"],
+        subject_id=row["subject_id"] or "",
+        created_at=row["happened_at"] or row["created_at"],
+        data=row["data"],
+        ancestry=tuple(row["ancestry"] or ()),
+    )
+    return Execution(
+        id=row["id"],
+        tenant_id=row["tenant_id"],
+        agent_id=row["agent_id"],
+        event=event,
+        payload=payload_of(event, row["job"]),
+        status=ExecutionStatus(row["status"]),
+        action=None if row["action"] is None else Action(row["action"]),
+        response=row["response"],
+        decided_by=row["decided_by"],
+        review=None if row["review"] is None else msgspec.json.decode(row["review"], type=Review),
+        error=row["error"],
+        leased_until=row["leased_until"],
+        expires_at=row["expires_at"],
+        started_at=row["started_at"],
+        completed_at=row["completed_at"],
+        created_at=row["created_at"],
+        updated_at=row["updated_at"],
+    )
+
+
+async def fetch_execution(
+    db: Database | PoolConnection, *, tenant_id: str, execution_id: str
+) -> Execution | None:
+    """Return an execution of an agent of the tenant."""
+    chosen = f"SELECT * FROM executions WHERE tenant_id = $1 AND id = $2 AND {_THERE}"
+    row = await db.fetchrow(_SELECT.format(chosen=chosen), tenant_id, execution_id)
+    return None if row is None else _execution(row)
+
+
+async def fetch_executions(db: Database | PoolConnection, ids: Sequence[str]) -> list[Execution]:
+    """Return executions by their ids, newest first."""
+    rows = await db.fetch(
+        _SELECT.format(chosen="SELECT * FROM executions WHERE id = ANY ($1)") + " ORDER BY x.id DESC", ids
+    )
+    return [_execution(row) for row in rows]
+
+
+async def list_executions(
+    db: Database, *, tenant_id: str, which: ExecutionFilter, window: Window
+) -> View[Execution]:
+    """Return executions of the tenant's agents in a window.
+
+    The indexes are by state, so that a list of all states is put together from theirs.
+    """
+    statuses = list(ExecutionStatus) if which.status is None else [which.status]
+    owner, owner_id = ("tenant_id", tenant_id) if which.agent_id is None else ("agent_id", which.agent_id)
+    bounds = (
+        "($3::text IS NULL OR id < $3) AND ($4::text IS NULL OR id > $4)"
+        f" AND ($6::text IS NULL OR action = $6) AND {_THERE}"
+    )
+    if which.action is not None and which.agent_id is None:
+        one = f"SELECT * FROM executions WHERE tenant_id = $1 AND status = ANY ($2) AND {bounds}"
+    else:
+        one = (
+            "SELECT found.* FROM unnest($2::text[]) AS s (status) CROSS JOIN LATERAL ("
+            f"SELECT * FROM executions WHERE {owner} = $1 AND executions.status = s.status AND {bounds}"
+            f" ORDER BY id {window.order} LIMIT $5) found"
+        )
+    rows = await db.fetch(
+        _SELECT.format(chosen=f"{one} ORDER BY id {window.order} LIMIT $5")
+        + f" ORDER BY x.id {window.order}",
+        *(owner_id, statuses, window.older_than, window.newer_than, window.limit + 1, which.action),
+    )
+    return View.of([_execution(row) for row in rows], window)
+
+
+async def lease_executions(
+    db: Database | PoolConnection, *, agent_id: str, now: datetime, lease_seconds: float, limit: int
+) -> list[str]:
+    """Lease up to `limit` pending executions of an agent to a poller, the oldest ones; returns their ids.
+
+    Those that another poller is taking are skipped, and those that we tell to a callback or a worker.
+    """
+    rows = await db.fetch(
+        """
+        UPDATE executions SET status = 'running', updated_at = $2, leased_until = least($3, expires_at)
+        WHERE id = ANY (ARRAY(
+            SELECT id FROM executions x
+            WHERE agent_id = $1 AND status = 'pending' AND expires_at > $2
+              AND NOT EXISTS (SELECT FROM agent_calls c WHERE c.execution_id = x.id)
+            ORDER BY id LIMIT $4 FOR UPDATE SKIP LOCKED
+        ))
+        RETURNING id
+        """,
+        *(agent_id, now, now + timedelta(seconds=lease_seconds), limit),
+    )
+    return [row["id"] for row in rows]
+
+
+async def forget_executions(db: Database, *, before: datetime, limit: int) -> int:
+    """Delete up to `limit` executions that were opened before a time, whatever became of them."""
+    deleted: int = await db.fetchval(
+        """
+        WITH old AS (
+            SELECT id FROM executions WHERE id < $1 ORDER BY id LIMIT $2
+        ), uncalled AS (
+            DELETE FROM agent_calls c USING old o WHERE c.execution_id = o.id
+        ), unfollowed AS (
+            DELETE FROM followed_executions f USING old o WHERE f.execution_id = o.id
+        ), gone AS (
+            DELETE FROM executions x USING old o WHERE x.id = o.id RETURNING 1
+        )
+        SELECT count(*) FROM gone
+        """,
+        floor_id("exn", before),
+        limit,
+    )
+    return deleted
+
+
+async def sweep_executions_of_deleted(db: Database, *, limit: int) -> int:
+    """Delete up to `limit` executions of agents that are no more; returns how many went."""
+    deleted: int = await db.fetchval(
+        """
+        WITH RECURSIVE named AS (
+            (SELECT agent_id FROM executions ORDER BY agent_id LIMIT 1)
+            UNION ALL
+            SELECT (SELECT x.agent_id FROM executions x WHERE x.agent_id > named.agent_id
+                    ORDER BY x.agent_id LIMIT 1)
+            FROM named WHERE named.agent_id IS NOT NULL
+        ), orphan AS (
+            SELECT o.id FROM named n CROSS JOIN LATERAL (
+                SELECT id FROM executions WHERE agent_id = n.agent_id LIMIT $1
+            ) o
+            WHERE NOT EXISTS (SELECT FROM agents a WHERE a.id = n.agent_id) LIMIT $1
+        ), uncalled AS (
+            DELETE FROM agent_calls c USING orphan o WHERE c.execution_id = o.id
+        ), gone AS (
+            DELETE FROM executions x USING orphan o WHERE x.id = o.id RETURNING 1
+        )
+        SELECT count(*) FROM gone
+        """,
+        limit,
+    )
+    return deleted

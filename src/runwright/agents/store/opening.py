@@ -1,0 +1,134 @@
+"""Opening executions: one per event and agent, in the transaction that hands the event out.
+
+An event whose ancestry is as long as a chain may be opens nothing: the execution is there, failed, and
+says so. Executions of agents with a callback or a worker are queued to be told.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+
+import msgspec
+
+from runwright.agents.model import DECISION_WINDOW
+from runwright.core.ids import new_id
+from runwright.db.pool import PoolConnection
+from runwright.events.model import Event
+from runwright.events.publish import MAX_DEPTH, too_deep
+
+TOO_DEEP: Final = (
+    f"The event comes out of a chain of {MAX_DEPTH} agents and automations, each of which answered the one"
+    " before; the chain ends here."
+)
+
+
+class Opened(msgspec.Struct, frozen=True):
+    """What was opened: how many executions in all, and how many of them failed for their ancestry."""
+
+    executions: int
+    too_deep: int
+
+
+_MATCHES: Final = """
+    (a.project IS NULL OR a.project = e.project)
+    AND (cardinality(a.task_types) = 0 OR e.task_type = ANY (a.task_types))
+"""
+_OPEN: Final = """
+WITH item AS (
+    SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::boolean[])
+        AS i (id, agent_id, position, deep)
+), made AS (
+    INSERT INTO executions (id, tenant_id, agent_id, position, event_type, status, error, expires_at,
+                            started_at, completed_at, created_at, updated_at)
+    SELECT i.id, a.tenant_id, a.id, e.position, e.type,
+           CASE WHEN i.deep THEN 'failed' ELSE 'pending' END, CASE WHEN i.deep THEN $7 END,
+           CASE WHEN NOT i.deep THEN $6::timestamptz END, $5, CASE WHEN i.deep THEN $5::timestamptz END,
+           $5, $5
+    FROM item i JOIN agents a ON a.id = i.agent_id JOIN events e ON e.position = i.position
+    WHERE {which}
+    ON CONFLICT (position, agent_id) DO NOTHING
+    RETURNING id, agent_id, status
+), called AS (
+    INSERT INTO agent_calls (execution_id, agent_id, due_at)
+    SELECT m.id, m.agent_id, $5 FROM made m JOIN agents a ON a.id = m.agent_id
+    WHERE m.status = 'pending' AND (a.callback_url IS NOT NULL OR a.worker_id IS NOT NULL)
+)
+SELECT count(*) AS executions, count(*) FILTER (WHERE status = 'failed') AS too_deep FROM made
+"""
+_OPEN_MATCHING: Final = _OPEN.format(which=f"a.active AND {_MATCHES}")
+_OPEN_FOR: Final = _OPEN.format(which="a.tenant_id = e.tenant_id")
+
+
+async def open_matching(db: PoolConnection, pairs: Sequence[tuple[Event, str]], now: datetime) -> Opened:
+    """Open an execution for each (event, agent) where the agent is active and wants such an event.
+
+    One that is there already stays as it is.
+    """
+    return await _open(db, _OPEN_MATCHING, pairs, [new_id("exn", now) for _ in pairs], now)
+
+
+async def open_for(db: PoolConnection, event: Event, agent_id: str, now: datetime) -> str | None:
+    """Open an execution of an event for one agent, whatever it subscribed to; None where there is none."""
+    execution_id = new_id("exn", now)
+    opened = await _open(db, _OPEN_FOR, [(event, agent_id)], [execution_id], now)
+    return execution_id if opened.executions else None
+
+
+async def _open(
+    db: PoolConnection, sql: str, pairs: Sequence[tuple[Event, str]], ids: Sequence[str], now: datetime
+) -> Opened:
+    row = await db.fetchrow(
+        sql,
+        ids,
+        [agent_id for _, agent_id in pairs],
+        [event.position for event, _ in pairs],
+        [too_deep(event.ancestry) for event, _ in pairs],
+        now,
+        now + DECISION_WINDOW,
+        TOO_DEEP,
+    )
+    assert row is not None  # noqa: S101  a count has a row
+    return Opened(row["executions"], row["too_deep"])
+
+
+async def insert_unheard_event(
+    db: PoolConnection,
+    *,
+    tenant_id: str,
+    type: str,
+    subject_id: str,
+    data: bytes,
+    ancestry: Sequence[str],
+    now: datetime,
+) -> Event:
+    """Put an event into the log that is for one agent alone: it is not handed out."""
+    position: int = await db.fetchval(
+        "INSERT INTO events (tenant_id, type, subject_id, created_at, data, ancestry)"
+        " VALUES ($1, $2, $3, $4, $5, $6) RETURNING position",
+        *(tenant_id, type, subject_id, now, data, list(ancestry) or None),
+    )
+    return Event(
+        position=position,
+        tenant_id=tenant_id,
+        type=type,
+        subject_id=subject_id,
+        created_at=now,
+        data=msgspec.Raw(data),
+        ancestry=tuple(ancestry),
+    )
+
+
+async def count_matching(
+    db: PoolConnection, *, tenant_id: str, type: str, project: str | None, task_type: str | None
+) -> int:
+    """Return how many agents want such an event now."""
+    count: int = await db.fetchval(
+        f"""
+        SELECT count(DISTINCT a.id) FROM subscriptions s JOIN agents a ON a.id = s.subscriber_id
+        CROSS JOIN (SELECT $3::text AS project, $4::text AS task_type) e
+        WHERE s.tenant_id = $1 AND s.subscriber_id LIKE 'agt\\_%' AND a.active AND {_MATCHES}
+          AND s.pattern = ANY (ARRAY[$2::text, split_part($2::text, '.', 1) || '.*', '*'])
+        """,
+        *(tenant_id, type, project, task_type),
+    )
+    return count
