@@ -1,6 +1,8 @@
 """What tells events to the outside: the roles `router` and `deliverer`."""
 
+import asyncio
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import Final
 
 from runwright.agents.opening import ExecutionSink
@@ -11,17 +13,19 @@ from runwright.deliveries.client.target import OutgoingPolicy
 from runwright.deliveries.sending import Sender, Style
 from runwright.deliveries.store.queue import insert_deliveries
 from runwright.engine.deliverer import Deliverer
-from runwright.engine.follower import Follower
+from runwright.engine.follower import Follower, JobHandler
 from runwright.engine.router import Router
 from runwright.http.ava.webhook_events import AvaStyle
 from runwright.http.ava.webhook_forms import STYLE as AVA_STYLE
 from runwright.http.avala.webhook_forms import STYLE as AVALA_STYLE
 from runwright.http.avala.webhook_style import AvalaStyle
+from runwright.jobs.conversations import Conversations
 from runwright.wiring.foundation import Foundation, open_database_pool
 from runwright.workers.vault.seals import EndpointSeals
 
 STYLE_CONNECTIONS: Final = 2
 DELIVERER_CONNECTIONS: Final = 3
+COMMIT_SECONDS: Final = 0.01
 
 
 async def start_router(f: Foundation, stack: AsyncExitStack) -> None:
@@ -33,10 +37,23 @@ async def start_router(f: Foundation, stack: AsyncExitStack) -> None:
         hints=f.hints,
         notice=f.notice,
     )
-    follower = Follower(f.db, handlers={}, clock=f.clock, signals=f.signals, hints=f.hints, notice=f.notice)
+    handlers: dict[str, JobHandler] = {}
+    follower = Follower(
+        f.db,
+        handlers=Conversations(handlers, on_submitted=partial(_announce_jobs, f)).handlers(),
+        clock=f.clock,
+        signals=f.signals,
+        hints=f.hints,
+        notice=f.notice,
+    )
     for loop in (router, follower):
         stack.push_async_callback(loop.stop)
         await loop.start()
+
+
+def _announce_jobs(f: Foundation) -> None:
+    """Hint at jobs that were made in a transaction which is about to commit."""
+    asyncio.get_running_loop().call_later(COMMIT_SECONDS, f.signals.jobs_ready)
 
 
 def outgoing_policy(settings: Settings) -> OutgoingPolicy:
