@@ -26,6 +26,10 @@ from runwright.core.hosts import DEFAULT_PORTS, parse_trusted
 
 PREFIX: Final = "RUNWRIGHT_"
 CONFIG_VARIABLE: Final = "RUNWRIGHT_CONFIG"
+CLIENT_VARIABLES: Final = ("RUNWRIGHT_URL", "RUNWRIGHT_KEY", "RUNWRIGHT_WEBHOOK_SECRET")
+"""What commands read that ask a server; a server that finds them in its environment ignores them."""
+
+_NO_SETTINGS: Final = {CONFIG_VARIABLE, *CLIENT_VARIABLES}
 SECRET_SETTINGS: Final = frozenset({"database_url", "platform_key", "vault_key"})
 
 RoleName = Literal["api", "executor", "scheduler", "router", "deliverer"]
@@ -362,7 +366,7 @@ def _from_file(path: Path | None) -> Iterator[_Given]:
 
 def _from_environment(environment: Mapping[str, str]) -> Iterator[_Given]:
     for variable, value in sorted(environment.items()):
-        if variable.startswith(PREFIX) and variable != CONFIG_VARIABLE and value != "":
+        if variable.startswith(PREFIX) and variable not in _NO_SETTINGS and value != "":
             yield _Given(variable.removeprefix(PREFIX).lower(), value, f"env {variable}")
 
 

@@ -151,7 +151,7 @@ def test_serve_has_a_flag_for_every_setting_and_checks_them(run: Run) -> None:
 def test_help_lists_every_command(run: Run) -> None:
     done = run("--help")
     assert done.returncode == 0
-    for noun in ("serve", "keys", "vault", "db", "config", "doctor", "version"):
+    for noun in ("serve", "keys", "vault", "agents", "automation", "db", "config", "doctor", "version"):
         assert f"  {noun} " in done.stdout
 
 

@@ -1,0 +1,99 @@
+"""`runwright agents`: agents made from templates that come along."""
+
+from collections.abc import Sequence
+from enum import StrEnum
+from importlib import resources
+from typing import Annotated, Final
+from urllib.parse import urlsplit
+
+import typer
+
+from runwright.cli.automation.texts import plain, section
+from runwright.cli.remote import Remote, Thing, asks_server
+from runwright.core.errors import InvalidError
+
+app = typer.Typer(no_args_is_help=True, help="Agents made from templates.")
+
+KEY_SECRET: Final = "LLM_API_KEY"  # noqa: S105  the name of a secret
+
+
+class Template(StrEnum):
+    """What there is to make agents from."""
+
+    LLM = "llm"
+
+
+@app.callback()
+def _agents() -> None:
+    """Agents made from templates."""
+
+
+@app.command()
+@asks_server
+def create(  # noqa: PLR0913  one per flag
+    remote: Remote,
+    *,
+    template: Annotated[Template, typer.Option(help="llm: hands prompts to a language model.")],
+    name: Annotated[str, typer.Option(help="What automations call it.")],
+    model: Annotated[str, typer.Option(help="The model, as its endpoint names it.")],
+    base_url: Annotated[str, typer.Option(help="An endpoint that speaks OpenAI's API, up to /v1.")],
+    system_prompt: Annotated[str | None, typer.Option(help="What it is told first.")] = None,
+    tool: Annotated[
+        list[str] | None,
+        typer.Option(help="A worker that it may call, name or name=description; repeatable."),
+    ] = None,
+    raises_events: Annotated[bool, typer.Option(help="Whether the model may raise events.")] = False,
+    max_steps: Annotated[int, typer.Option(min=1, max=50, help="Answers of the model per run.")] = 10,
+    max_tokens: Annotated[int, typer.Option(min=1, help="Tokens per run, both ways.")] = 50_000,
+    timeout_seconds: Annotated[int, typer.Option(min=1, max=3600, help="Per step.")] = 300,
+) -> None:
+    """Make an agent: a python worker that you may also change by hand.
+
+    Its key for the model is the secret LLM_API_KEY of its tenant; put it there before the first run.
+    """
+    source = resources.files("runwright.cli") / "templates" / f"{template}.py"
+    body = {
+        "name": name,
+        "runtime": "python",
+        "description": f"Agent of the template {template}: {model} at {base_url}",
+        "source_code": source.read_text(encoding="utf-8"),
+        "config": _config(
+            LLM_BASE_URL=base_url,
+            LLM_MODEL=model,
+            LLM_SYSTEM_PROMPT=system_prompt,
+            LLM_MAX_STEPS=str(max_steps),
+            LLM_MAX_TOKENS=str(max_tokens),
+            LLM_RAISES_EVENTS="true" if raises_events else None,
+            AGENT_TOOLS=_tools(tool or ()),
+        ),
+        "secrets": [KEY_SECRET],
+        "timeout_seconds": timeout_seconds,
+        "network": {"allow": [_host(base_url)]},
+    }
+    made = remote.ask("POST", "/v1/ava/workers", body).get("data")
+    remote.show(made if isinstance(made, dict) else {}, _describe)
+
+
+def _config(**values: object) -> dict[str, object]:
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _tools(given: Sequence[str]) -> list[dict[str, str]]:
+    pairs = [one.partition("=") for one in given]
+    return [
+        {"worker": worker.strip()} | ({"description": text.strip()} if text.strip() else {})
+        for worker, _, text in pairs
+    ]
+
+
+def _host(base_url: str) -> str:
+    parts = urlsplit(base_url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise InvalidError({"--base-url": ["Must be a URL such as https://api.example.com/v1."]})
+    return parts.hostname.rstrip(".")
+
+
+def _describe(worker: Thing) -> str:
+    names = ("id", "status", "version", "config", "secrets", "network", "timeout_seconds")
+    rows = [(name, plain(worker.get(name))) for name in names]
+    return section(f"Agent {plain(worker.get('name'))}", rows)
