@@ -142,6 +142,7 @@ def furnish(api: Api) -> Json:
 
 def test_every_route_that_writes_is_in_the_log_or_says_why_not() -> None:
     mine = {route for route in WRITES if route[1].startswith(("/v1/ava", WEBHOOKS))}
+    # those of tenants and keys: test_tenants.py, test_keys.py
     assert mine == WROTE.keys() | LEAVE_NO_ROW.keys()
 
 
@@ -193,11 +194,11 @@ def test_the_hashes_are_those_of_the_subject_before_and_after(api: Api) -> None:
 
 def test_the_log_is_paged_and_filtered(api: Api, make_key: MakeKey) -> None:
     start = datetime.now(UTC)
+    key = make_key(api.tenant, "tenant-system-admin")
     worker = api.make_worker()["id"]
     for number in range(4):
         data_of(api.patch(f"/workers/{worker}", {"name": f"w{number}"}))
     webhook = api.make_webhook()["id"]
-    key = make_key(api.tenant, "tenant-system-admin")
     own = api.http.post(
         "/v1/ava/workers",
         json={"name": "w", "runtime": "python"},
@@ -205,23 +206,24 @@ def test_the_log_is_paged_and_filtered(api: Api, make_key: MakeKey) -> None:
     )
     made = data_of(own, 201)
     everything = entries(api)
-    assert len(everything) == 7
+    assert len(everything) == 8
     assert everything[0]["request_id"] == "my-own-id"
+    assert (everything[-1]["action"], everything[-1]["user_id"]) == ("key.create", "cli")
     assert everything[0]["user_id"] == everything[0]["key_id"] == made["created_by"]
     assert entries(api, action="worker.change") == everything[2:6]
-    assert entries(api, action="worker.*") == [everything[0], *everything[2:]]
+    assert entries(api, action="worker.*") == [everything[0], *everything[2:7]]
     assert entries(api, action="webhook.create") == entries(api, subject_id=webhook) == everything[1:2]
-    assert entries(api, user_id="usr_test") == everything[1:]
+    assert entries(api, user_id="usr_test") == everything[1:7]
     assert entries(api, tenant_id=api.tenant) == everything
     assert entries(api, created_after=everything[3]["created_at"])[:4] == everything[:4]
-    assert entries(api, created_before=everything[3]["created_at"])[-4:] == everything[3:]
+    assert entries(api, created_before=everything[3]["created_at"])[-5:] == everything[3:]
     assert entries(api, created_before=start.isoformat()) == []
     walked: list[Json] = []
     cursor: dict[str, str] = {}
     while True:
         page = api.get(AUDIT, per_page="3", **cursor).json()
         walked += page["data"]
-        assert page["pagination"]["total"] == 7
+        assert page["pagination"]["total"] == 8
         if not page["pagination"]["has_more"]:
             break
         cursor = {"cursor": page["pagination"]["next_cursor"]}

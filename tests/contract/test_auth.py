@@ -21,8 +21,11 @@ from runwright.http.services import EdgeSettings, Services
 OPEN = {"/livez", "/readyz", "/healthz", "/metrics", "/v1/ava/openapi.json", "/v1/ava/docs"}
 """Routes that need no key."""
 
-ADMINISTRATION = ("/v1/audit",)
-"""Where also reading is for administrators."""
+ADMINISTRATION = ("/v1/audit", "/v1/keys")
+"""Where also reading is for administrators, and the operator sees all tenants."""
+
+OPERATION = "/v1/tenants"
+"""Where all is for the operator; tests/contract/test_tenants.py says which tenants are found."""
 
 Route = tuple[str, str, HTTPRouteHandler]
 
@@ -46,6 +49,8 @@ def all_routes() -> Iterator[Route]:
         outgoing=nobody,
         keys=nobody,
         audit=nobody,
+        tenants=nobody,
+        standings=nobody,
         limiter=nobody,
         runtimes=nobody,
         health=nobody,
@@ -78,13 +83,17 @@ def filled(path: str, **ids: str) -> str:
 
 def unknown(path: str) -> str:
     prefixes = {"worker": "wkr", "job": "job", "schedule": "sch", "webhook": "wh", "delivery": "whd"}
+    prefixes["key"] = "key"
     ids = {f"{kind}_id": f"{prefix}_01jd9x3v7m0000000000000000" for kind, prefix in prefixes.items()}
-    return filled(path, version="1", name="A_SECRET", **ids)
+    return filled(path, version="1", name="A_SECRET", tenant_id="ten_nobody", **ids)
 
 
 def test_every_route_says_which_role_it_needs() -> None:
     assert NEEDED.keys() == set(ROUTES)
     for (method, path), role in NEEDED.items():
+        if path.startswith(OPERATION):
+            assert role is Role.PLATFORM_ADMIN
+            continue
         reads = method == "GET" and not path.startswith(ADMINISTRATION)
         assert role is (Role.TENANT_VIEWER if reads else Role.TENANT_SYSTEM_ADMIN)
 
@@ -125,7 +134,12 @@ PUT_SECRET = ("PUT", "/v1/ava/secrets/{name:str}")
 
 
 @pytest.mark.parametrize(
-    ("method", "path"), [route for route in ROUTES if "{" in route[1] and route != PUT_SECRET]
+    ("method", "path"),
+    [
+        route
+        for route in ROUTES
+        if "{" in route[1] and route != PUT_SECRET and not route[1].startswith((OPERATION, *ADMINISTRATION))
+    ],
 )
 def test_another_tenants_things_are_not_found_on_every_route(api: Api, method: str, path: str) -> None:
     worker = api.make_worker()

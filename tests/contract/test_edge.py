@@ -36,6 +36,8 @@ from runwright.schedules.service import Schedules
 from runwright.tenants.audit import AuditLog
 from runwright.tenants.limits import RateLimiter
 from runwright.tenants.service import Keys
+from runwright.tenants.standings import Standings
+from runwright.tenants.tenants import Tenants
 from runwright.workers.deployments import Deployments
 from runwright.workers.service import Workers
 from runwright.workers.vault.keyring import Keyring
@@ -94,6 +96,8 @@ async def edge(database: Pool) -> AsyncIterator[Edge]:
         outgoing=OutgoingPolicy(),
         keys=Keys(database, clock=system_clock, platform_key=KEY),
         audit=AuditLog(database),
+        tenants=Tenants(database, clock=system_clock),
+        standings=Standings(database),
         limiter=RateLimiter(None),
         runtimes=lambda name: RuntimeInfo(name=name, ready=True),
         health=_healthy,

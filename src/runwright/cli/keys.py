@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from runwright.cli.database import open_database
+from runwright.cli.operator import operator_in
 from runwright.cli.options import DATABASE_SETTINGS, takes_settings
 from runwright.cli.table import columns
 from runwright.config import Settings
@@ -66,7 +67,8 @@ def _time(moment: datetime | None) -> str:
 async def _create(settings: Settings, tenant: str, role: str, name: str) -> str:
     wanted = role_named(role)
     async with open_database(settings) as db:
-        _, text = await Keys(db, clock=system_clock).create(tenant_id=tenant, role=wanted, name=name)
+        keys = Keys(db, clock=system_clock)
+        _, text = await keys.create(operator_in(tenant), tenant_id=tenant, role=wanted, name=name)
         return text
 
 
@@ -77,4 +79,4 @@ async def _list(settings: Settings, tenant: str | None) -> list[Key]:
 
 async def _revoke(settings: Settings, key_id: str) -> Key:
     async with open_database(settings) as db:
-        return await Keys(db, clock=system_clock).revoke(key_id)
+        return await Keys(db, clock=system_clock).revoke(operator_in(""), key_id)

@@ -15,7 +15,18 @@ import typer
 from runwright.core.errors import InvalidError, RunwrightError
 from runwright.db.pool import transient
 
-NOUNS: Final = ("serve", "keys", "vault", "agents", "automation", "db", "config", "doctor", "version")
+NOUNS: Final = (
+    "serve",
+    "tenants",
+    "keys",
+    "vault",
+    "agents",
+    "automation",
+    "db",
+    "config",
+    "doctor",
+    "version",
+)
 
 
 def main() -> int:

@@ -45,6 +45,12 @@ class ForbiddenError(RunwrightError):
     code = "forbidden"
 
 
+class TenantSuspendedError(RunwrightError):
+    """The operator has suspended the tenant."""
+
+    code = "tenant_suspended"
+
+
 class RateLimitedError(RunwrightError):
     """The tenant makes more requests than it may; `retry_after` seconds later one may pass."""
 

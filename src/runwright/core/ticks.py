@@ -59,6 +59,7 @@ class TickReason(StrEnum):
     WORKER_DEPRECATED = "worker_deprecated"
     SCHEDULE_CHANGED = "schedule_changed"
     SCHEDULE_BROKEN = "schedule_broken"
+    TENANT_SUSPENDED = "tenant_suspended"
     FIRE_LIMIT = "fire_limit"
 
 

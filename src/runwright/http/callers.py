@@ -16,6 +16,7 @@ from runwright.core.errors import ForbiddenError, MalformedError, RateLimitedErr
 from runwright.core.roles import ROLES, Caller, Role
 from runwright.http.answer import keep_answer_headers
 from runwright.http.request_id import request_id_of
+from runwright.http.services import Services
 from runwright.tenants.limits import RateLimiter
 from runwright.tenants.model import Key
 
@@ -27,18 +28,27 @@ _ID: Final = re.compile(rb"[A-Za-z0-9_.-]{1,128}")
 
 
 def admit_caller(
-    scope: Scope, key: Key, headers: Mapping[bytes, bytes], limiter: RateLimiter, needed: Role
+    scope: Scope,
+    key: Key,
+    headers: Mapping[bytes, bytes],
+    services: Services,
+    needed: Role,
+    *,
+    open_to_operator: bool = False,
 ) -> Caller:
     """Return whom a key and the headers beside it stand for: with the role that is needed and a request left.
 
-    MalformedError, ForbiddenError, RateLimitedError.
+    A suspended tenant's calls are refused, whoever makes them; but for the operator's where that is
+    said. MalformedError, ForbiddenError, TenantSuspendedError, RateLimitedError.
     """
     request_id = request_id_of(scope)
     if key.tenant_id is None:
         caller = _platform_caller(key, headers, request_id)
     else:
         caller = _tenant_caller(key, headers, request_id)
-    _spend_request(scope, caller.tenant_id, limiter)
+    if not (open_to_operator and caller.sees_all_tenants):
+        services.standings.require_active(caller.tenant_id)
+    _spend_request(scope, caller.tenant_id, services.limiter)
     if caller.role < needed:
         message = f"This needs the role {needed.wire_name} or above; the caller has {caller.role.wire_name}."
         raise ForbiddenError(message)

@@ -19,12 +19,14 @@ from runwright.http.ava.audit import AuditRoutes
 from runwright.http.ava.docs import Docs, docs_routes
 from runwright.http.ava.document import describe_api
 from runwright.http.ava.jobs import JobRoutes
+from runwright.http.ava.keys import KeyRoutes
 from runwright.http.ava.queues import QueueRoutes
 from runwright.http.ava.runtimes import RuntimeRoutes
 from runwright.http.ava.schedules import ScheduleRoutes
 from runwright.http.ava.secrets import SecretRoutes
 from runwright.http.ava.submit import PATH as SUBMIT_PATH
 from runwright.http.ava.submit import SubmitRoute
+from runwright.http.ava.tenants import TenantRoutes
 from runwright.http.ava.versions import VersionRoutes
 from runwright.http.ava.webhooks import WebhookRoutes
 from runwright.http.ava.workers import WorkerRoutes
@@ -71,7 +73,7 @@ def build_app(services: Services, edge: EdgeSettings) -> Litestar:
     app = Litestar(
         route_handlers=[
             ava,
-            Router("/v1", route_handlers=[WebhookRoutes, AuditRoutes]),
+            Router("/v1", route_handlers=[WebhookRoutes, TenantRoutes, KeyRoutes, AuditRoutes]),
             avala,
             *probe_routes(),
         ],

@@ -23,6 +23,8 @@ from runwright.schedules.service import Schedules
 from runwright.tenants.audit import AuditLog
 from runwright.tenants.limits import RateLimiter
 from runwright.tenants.service import Keys
+from runwright.tenants.standings import Standings
+from runwright.tenants.tenants import Tenants
 from runwright.workers.deployments import Deployments
 from runwright.workers.service import Workers
 from runwright.workers.vault.service import Vault
@@ -61,6 +63,8 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     publisher: Publisher
     outgoing: OutgoingPolicy
     keys: Keys
+    tenants: Tenants
+    standings: Standings
     audit: AuditLog
     limiter: RateLimiter
     runtimes: Callable[[str], RuntimeInfo]

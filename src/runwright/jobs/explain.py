@@ -17,6 +17,7 @@ class _Facts(msgspec.Struct, frozen=True):
     run_at: datetime
     attempt: int
     worker_status: str
+    tenant_suspended: bool
     runtime: str
     max_concurrency: int | None
     worker_running: int
@@ -28,7 +29,9 @@ class _Facts(msgspec.Struct, frozen=True):
 
 
 _FACTS = """
-SELECT q.state, q.run_at, q.attempt, w.status, w.runtime, w.max_concurrency,
+SELECT q.state, q.run_at, q.attempt, w.status,
+       EXISTS (SELECT 1 FROM tenants t WHERE t.id = q.tenant_id AND t.status = 'suspended'),
+       w.runtime, w.max_concurrency,
        (SELECT count(*) FROM job_queue r WHERE r.state = 'running' AND r.worker_id = q.worker_id),
        (SELECT count(*) FROM (
             SELECT 1 FROM job_queue a
@@ -74,6 +77,8 @@ def _why_queued(facts: _Facts, job: Job, now: datetime) -> list[Reason]:
 
 
 def _worker_reasons(facts: _Facts) -> Iterator[Reason]:
+    if facts.tenant_suspended:
+        yield Reason("tenant_suspended", "The tenant is suspended; it runs when the tenant may work again.")
     if facts.worker_status == "paused":
         yield Reason("worker_paused", "Its worker is paused; it runs when the worker is active again.")
     if facts.worker_status == "deprecated":

@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from runwright.core.clock import Clock
-from runwright.core.errors import ConflictError, NotFoundError
+from runwright.core.errors import ConflictError, NotFoundError, TenantSuspendedError
 from runwright.core.ids import new_id
 from runwright.core.jobs import TERMINAL, JobStatus
 from runwright.core.paging import Listing, PageRequest
@@ -24,6 +24,7 @@ from runwright.jobs.store.cancel import Cancellation, cancel_job
 from runwright.jobs.store.claim import ClaimedJob
 from runwright.jobs.store.read import fetch_attempts, fetch_job, fetch_jobs, fetch_status, list_jobs
 from runwright.jobs.store.submit import (
+    TENANT_SUSPENDED,
     Accepted,
     PriorJobs,
     Refused,
@@ -333,6 +334,8 @@ def _queued_job(item: Submission, answer: Accepted | Refused) -> Job:
     if isinstance(answer, Refused):
         if answer.worker_status is None:
             raise NotFoundError(f"There is no worker {item.worker_id}.")
+        if answer.worker_status == TENANT_SUSPENDED:
+            raise TenantSuspendedError("The tenant is suspended.")
         message = f"The worker {item.worker_id} is {answer.worker_status} and takes no new jobs."
         raise ConflictError(message)
     return Job(

@@ -8,11 +8,11 @@ from runwright.core.ids import new_id
 from runwright.core.jobs import Trigger
 from runwright.core.ticks import TickReason
 from runwright.db.pool import PoolConnection
-from runwright.jobs.store.submit import Refused, Submission, insert_jobs
+from runwright.jobs.store.submit import TENANT_SUSPENDED, Refused, Submission, insert_jobs
 from runwright.schedules.firing import Made, Wanted
 
 _PRIORITY: Final = 5
-_REFUSALS: Final = {"paused": TickReason.WORKER_PAUSED}
+_REFUSALS: Final = {"paused": TickReason.WORKER_PAUSED, TENANT_SUSPENDED: TickReason.TENANT_SUSPENDED}
 
 
 async def make_jobs(db: PoolConnection, wanted: Sequence[Wanted], now: datetime) -> Sequence[Made]:

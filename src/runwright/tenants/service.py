@@ -12,11 +12,13 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from runwright.core.clock import Clock
-from runwright.core.errors import InvalidError, NotFoundError
+from runwright.core.errors import ForbiddenError, InvalidError, NotFoundError
 from runwright.core.ids import new_id
-from runwright.core.roles import ROLES, Role
+from runwright.core.paging import Listing, PageRequest
+from runwright.core.roles import ROLES, Caller, Role
 from runwright.db.pool import Database
 from runwright.tenants import store
+from runwright.tenants.audit import record
 from runwright.tenants.model import PLATFORM_KEY_ID, Key, digest, is_key_text, is_tenant_id, new_key_text
 
 REMEMBER: Final = timedelta(seconds=2)
@@ -48,8 +50,14 @@ class Keys:
         # Shielded: others wait for the same answer when this caller goes away.
         return await asyncio.shield(self._ask(key_digest))
 
-    async def create(self, *, tenant_id: str, role: Role, name: str = "") -> tuple[Key, str]:
-        """Make a key; its text is returned here and can never be had again."""
+    async def create(self, caller: Caller, *, tenant_id: str, role: Role, name: str = "") -> tuple[Key, str]:
+        """Make a key; its text is returned here and can never be had again.
+
+        ForbiddenError for another tenant, unless it is the operator who asks, and for a role above
+        the caller's own.
+        """
+        _require_tenant(caller, tenant_id)
+        _require_role(caller, role)
         problems: dict[str, list[str]] = {}
         if not is_tenant_id(tenant_id):
             problems["tenant"] = ["Must be 1 to 128 letters, digits, '_', '.' or '-'."]
@@ -60,20 +68,40 @@ class Keys:
         now = self._clock()
         key = Key(id=new_id("key", now), tenant_id=tenant_id, role=role, name=name, created_at=now)
         text = new_key_text()
-        await store.insert_key(self._db, key, digest(text))
+        async with self._db.acquire() as db, db.transaction():
+            await store.insert_key(db, key, digest(text))
+            await record(db, caller, "key.create", key.id, tenant_id=tenant_id, after=key, now=now)
         return key, text
+
+    async def get(self, caller: Caller, key_id: str) -> Key:
+        """Return one key of the caller's tenant, or any to the operator."""
+        return _visible(caller, key_id, await store.fetch_key(self._db, key_id))
+
+    async def page(self, caller: Caller, tenant_id: str | None, page: PageRequest) -> Listing[Key]:
+        """Return a page of keys, newest first: the tenant's own, or to the operator all or one tenant's."""
+        if not caller.sees_all_tenants:
+            _require_tenant(caller, tenant_id or caller.tenant_id)
+            tenant_id = caller.tenant_id
+        return await store.page_keys(self._db, tenant_id, page)
 
     async def list(self, tenant_id: str | None = None) -> list[Key]:
         """Return the keys of one tenant, or of all, newest first."""
         return await store.list_keys(self._db, tenant_id)
 
-    async def revoke(self, key_id: str) -> Key:
-        """Revoke a key for good; doing so twice is no error."""
-        key = await store.revoke_key(self._db, key_id, now=self._clock())
+    async def revoke(self, caller: Caller, key_id: str) -> Key:
+        """Revoke a key for good; doing so twice is no error. ForbiddenError where its role is above."""
+        now = self._clock()
+        async with self._db.acquire() as db, db.transaction():
+            key = _visible(caller, key_id, await store.fetch_key(db, key_id, lock=True))
+            _require_role(caller, key.role)
+            if key.revoked_at is not None:
+                return key
+            revoked = await store.revoke_key(db, key_id, now=now)
+            await record(
+                db, caller, "key.revoke", key_id, tenant_id=key.tenant_id, before=key, after=revoked, now=now
+            )
         self._remembered.clear()
-        if key is None:
-            raise NotFoundError(f"There is no key {key_id}.")
-        return key
+        return _visible(caller, key_id, revoked)
 
     def _ask(self, key_digest: bytes) -> asyncio.Task[Key | None]:
         task = self._asking.get(key_digest)
@@ -93,6 +121,22 @@ class Keys:
             self._remembered.clear()
         self._remembered[key_digest] = (key, now + REMEMBER)
         return key
+
+
+def _require_tenant(caller: Caller, tenant_id: str) -> None:
+    if tenant_id != caller.tenant_id and not caller.sees_all_tenants:
+        raise ForbiddenError("Only a platform-admin with a platform key looks after another tenant's keys.")
+
+
+def _require_role(caller: Caller, role: Role) -> None:
+    if role > caller.role:
+        raise ForbiddenError(f"A caller in the role {caller.role.wire_name} looks after no key above it.")
+
+
+def _visible(caller: Caller, key_id: str, key: Key | None) -> Key:
+    if key is None or not (caller.sees_all_tenants or key.tenant_id == caller.tenant_id):
+        raise NotFoundError(f"There is no key {key_id}.")
+    return key
 
 
 def role_named(name: str) -> Role:

@@ -5,14 +5,15 @@ from typing import Final
 
 import asyncpg
 
+from runwright.core.paging import EXACT_COUNT_LIMIT, Listing, PageRequest
 from runwright.core.roles import ROLES
-from runwright.db.pool import Database
+from runwright.db.pool import Database, PoolConnection
 from runwright.tenants.model import Key
 
 _COLUMNS: Final = "id, tenant_id, role, name, created_at, last_used_at, revoked_at"
 
 
-async def insert_key(db: Database, key: Key, key_digest: bytes) -> None:
+async def insert_key(db: PoolConnection, key: Key, key_digest: bytes) -> None:
     await db.execute(
         "INSERT INTO api_keys (id, digest, tenant_id, role, name, created_at)"
         " VALUES ($1, $2, $3, $4, $5, $6)",
@@ -55,7 +56,36 @@ async def list_keys(db: Database, tenant_id: str | None) -> list[Key]:
     return [_key(row) for row in rows]
 
 
-async def revoke_key(db: Database, key_id: str, *, now: datetime) -> Key | None:
+async def fetch_key(db: Database | PoolConnection, key_id: str, *, lock: bool = False) -> Key | None:
+    """Return a key; `lock` holds its row until the transaction ends."""
+    row = await db.fetchrow(
+        f"SELECT {_COLUMNS} FROM api_keys WHERE id = $1" + (" FOR UPDATE" if lock else ""),  # noqa: S608
+        key_id,
+    )
+    return None if row is None else _key(row)
+
+
+async def page_keys(db: Database, tenant_id: str | None, page: PageRequest) -> Listing[Key]:
+    """Return a page of the keys of one tenant, or of all, newest first, revoked ones too."""
+    where = "($1::text IS NULL OR tenant_id = $1)"
+    total: int = await db.fetchval(
+        f"SELECT count(*) FROM (SELECT 1 FROM api_keys WHERE {where} LIMIT {EXACT_COUNT_LIMIT}) AS bounded",  # noqa: S608
+        tenant_id,
+    )
+    rows = await db.fetch(
+        f"SELECT {_COLUMNS} FROM api_keys WHERE {where} AND ($2::text IS NULL OR id < $2)"  # noqa: S608
+        " ORDER BY id DESC LIMIT $3 OFFSET $4",
+        tenant_id,
+        page.after_id,
+        page.per_page + 1,
+        0 if page.after_id is not None else (page.page - 1) * page.per_page,
+    )
+    keys = [_key(row) for row in rows[: page.per_page]]
+    more = len(rows) > page.per_page
+    return Listing(rows=keys, total=total, has_more=more, next_id=keys[-1].id if more else None)
+
+
+async def revoke_key(db: PoolConnection, key_id: str, *, now: datetime) -> Key | None:
     """Revoke a key, once: a second time keeps the first one's moment. None where there is no such key."""
     row = await db.fetchrow(
         "UPDATE api_keys SET revoked_at = coalesce(revoked_at, $2) WHERE id = $1"  # noqa: S608  a constant

@@ -13,6 +13,7 @@ from runwright.db.pool import Database
 from runwright.deliveries.sending import Sender
 from runwright.deliveries.service import Endpoints
 from runwright.engine.executor import Executor
+from runwright.engine.loop import PassLoop
 from runwright.health import HealthReporter
 from runwright.http.ava.webhook_forms import STYLE as AVA_STYLE
 from runwright.http.avala.webhook_forms import STYLE as AVALA_STYLE
@@ -27,8 +28,11 @@ from runwright.schedules.service import Schedules
 from runwright.schedules.store.definitions import stop_schedules_of_deprecated
 from runwright.tenants.audit import AuditLog
 from runwright.tenants.limits import Rate, RateLimiter
+from runwright.tenants.model import TenantLimits
 from runwright.tenants.platform_key import platform_key
 from runwright.tenants.service import Keys
+from runwright.tenants.standings import LOOK_SECONDS, Standings
+from runwright.tenants.tenants import Tenants
 from runwright.wiring.deliveries import outgoing_policy
 from runwright.wiring.executor import spool_dir_of
 from runwright.wiring.foundation import Foundation, open_database_pool, open_vault
@@ -58,6 +62,8 @@ async def start_http(
     submits = await open_database_pool(f.dsn, SUBMIT_CONNECTIONS, stack, by_key=True)
     jobs = Jobs(db, clock=f.clock, signals=f.signals, submits=submits, starter=executor)
     stack.push_async_callback(jobs.stop)
+
+    standings = await _watch_standings(f, stack)
 
     async def end_deprecated() -> None:
         await stop_schedules_of_deprecated(db, now=f.clock())
@@ -96,7 +102,9 @@ async def start_http(
         outgoing=outgoing_policy(settings),
         keys=Keys(db, clock=f.clock, platform_key=key),
         audit=AuditLog(db),
-        limiter=RateLimiter(_rate_limit(settings)),
+        tenants=Tenants(db, clock=f.clock, on_change=standings.refresh),
+        standings=standings,
+        limiter=RateLimiter(_rate_limit(settings), rate_of=standings.rate_of),
         runtimes=runtime,
         health=reporter.report,
         ready=lambda: not stop.asked.is_set(),
@@ -112,6 +120,27 @@ async def start_http(
     server = HttpServer(build_app(services, edge), host=settings.host, port=settings.port, edge=edge)
     stack.push_async_callback(server.stop)
     return await server.start()
+
+
+async def _watch_standings(f: Foundation, stack: AsyncExitStack) -> Standings:
+    standings = Standings(f.db, usual=usual_limits(f.settings))
+    await standings.refresh()
+
+    async def look() -> float:
+        await standings.refresh()
+        return LOOK_SECONDS
+
+    loop = PassLoop("standings", look, notice=f.notice)
+    stack.push_async_callback(loop.stop)
+    loop.start()
+    return standings
+
+
+def usual_limits(settings: Settings) -> TenantLimits:
+    """Return the limits of a tenant that has none of its own."""
+    return TenantLimits(
+        requests_per_second=settings.rate_limit_per_second or None, request_burst=settings.rate_limit_burst
+    )
 
 
 def _rate_limit(settings: Settings) -> Rate | None:

@@ -6,11 +6,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from runwright.core.errors import InvalidError, NotFoundError
-from runwright.core.roles import Role
+from runwright.core.roles import Caller, Role
 from runwright.db.pool import Pool
 from runwright.tenants.model import is_key_text
 from runwright.tenants.service import NOTE_USE_EVERY, REMEMBER, Keys
 
+OPERATOR = Caller("ten_1", "usr_1", Role.PLATFORM_ADMIN, "platform", by_platform=True)
 PLATFORM = "a-platform-key-of-the-operator"
 
 
@@ -38,15 +39,15 @@ def keys(database: Pool, time: Time) -> Keys:
 
 
 async def test_a_new_key_is_recognised_with_its_tenant_and_role(keys: Keys) -> None:
-    made, text = await keys.create(tenant_id="ten_1", role=Role.TENANT_ADMIN, name="ci")
+    made, text = await keys.create(OPERATOR, tenant_id="ten_1", role=Role.TENANT_ADMIN, name="ci")
     found = await keys.authenticate(text)
     assert found is not None
     assert (found.id, found.tenant_id, found.role, found.name) == (made.id, "ten_1", Role.TENANT_ADMIN, "ci")
 
 
 async def test_the_text_of_a_key_is_random_and_stored_nowhere(keys: Keys, database: Pool) -> None:
-    _, first = await keys.create(tenant_id="ten_1", role=Role.TENANT_ADMIN)
-    _, second = await keys.create(tenant_id="ten_1", role=Role.TENANT_ADMIN)
+    _, first = await keys.create(OPERATOR, tenant_id="ten_1", role=Role.TENANT_ADMIN)
+    _, second = await keys.create(OPERATOR, tenant_id="ten_1", role=Role.TENANT_ADMIN)
     assert first != second
     assert is_key_text(first)
     for row in await database.fetch("SELECT k::text AS row, encode(digest, 'escape') AS raw FROM api_keys k"):
@@ -69,26 +70,26 @@ async def test_a_revoked_key_is_refused_here_at_once_and_elsewhere_within_the_ti
     keys: Keys, database: Pool, time: Time
 ) -> None:
     elsewhere = Keys(database, clock=time)
-    made, text = await keys.create(tenant_id="ten_1", role=Role.TENANT_VIEWER)
+    made, text = await keys.create(OPERATOR, tenant_id="ten_1", role=Role.TENANT_VIEWER)
     assert await keys.authenticate(text)
     assert await elsewhere.authenticate(text)
-    await keys.revoke(made.id)
+    await keys.revoke(OPERATOR, made.id)
     assert await keys.authenticate(text) is None
     time.pass_by(REMEMBER)
     assert await elsewhere.authenticate(text) is None
 
 
 async def test_revoking_twice_keeps_the_first_moment(keys: Keys, time: Time) -> None:
-    made, _ = await keys.create(tenant_id="ten_1", role=Role.TENANT_VIEWER)
-    first = await keys.revoke(made.id)
+    made, _ = await keys.create(OPERATOR, tenant_id="ten_1", role=Role.TENANT_VIEWER)
+    first = await keys.revoke(OPERATOR, made.id)
     time.pass_by(timedelta(hours=1))
-    assert await keys.revoke(made.id) == first
+    assert await keys.revoke(OPERATOR, made.id) == first
     with pytest.raises(NotFoundError):
-        await keys.revoke("key_00000000000000000000000000")
+        await keys.revoke(OPERATOR, "key_00000000000000000000000000")
 
 
 async def test_use_is_noted_at_most_once_a_minute(keys: Keys, time: Time) -> None:
-    _, text = await keys.create(tenant_id="ten_1", role=Role.TENANT_VIEWER)
+    _, text = await keys.create(OPERATOR, tenant_id="ten_1", role=Role.TENANT_VIEWER)
     first = time.now
     for moment in (timedelta(0), NOTE_USE_EVERY - REMEMBER):
         time.now = first + moment
@@ -101,7 +102,7 @@ async def test_use_is_noted_at_most_once_a_minute(keys: Keys, time: Time) -> Non
 
 async def test_a_busy_key_is_remembered_for_two_seconds(keys: Keys, database: Pool, time: Time) -> None:
     """A change of its row is seen after that time and not before."""
-    _, text = await keys.create(tenant_id="ten_1", role=Role.TENANT_VIEWER)
+    _, text = await keys.create(OPERATOR, tenant_id="ten_1", role=Role.TENANT_VIEWER)
     found = await asyncio.gather(*(keys.authenticate(text) for _ in range(100)))
     assert len({key.id for key in found if key}) == 1
     await database.execute("UPDATE api_keys SET role = 'tenant-admin'")
@@ -115,7 +116,7 @@ async def test_a_busy_key_is_remembered_for_two_seconds(keys: Keys, database: Po
 
 
 async def test_a_caller_that_goes_away_does_not_spoil_the_answer_of_others(keys: Keys) -> None:
-    _, text = await keys.create(tenant_id="ten_1", role=Role.TENANT_VIEWER)
+    _, text = await keys.create(OPERATOR, tenant_id="ten_1", role=Role.TENANT_VIEWER)
     leaver, stayer = (asyncio.create_task(keys.authenticate(text)) for _ in range(2))
     await asyncio.sleep(0)
     leaver.cancel()
@@ -125,7 +126,7 @@ async def test_a_caller_that_goes_away_does_not_spoil_the_answer_of_others(keys:
 async def test_keys_are_listed_newest_first_and_by_tenant(keys: Keys, time: Time) -> None:
     made = []
     for tenant in ("ten_1", "ten_2", "ten_1"):
-        key, _ = await keys.create(tenant_id=tenant, role=Role.TENANT_VIEWER)
+        key, _ = await keys.create(OPERATOR, tenant_id=tenant, role=Role.TENANT_VIEWER)
         made.append(key.id)
         time.pass_by(timedelta(seconds=1))
     assert [key.id for key in await keys.list()] == made[::-1]
@@ -138,5 +139,5 @@ async def test_keys_are_listed_newest_first_and_by_tenant(keys: Keys, time: Time
 )
 async def test_bad_names_are_refused_by_field(keys: Keys, tenant: str, name: str, field: str) -> None:
     with pytest.raises(InvalidError) as caught:
-        await keys.create(tenant_id=tenant, role=Role.TENANT_VIEWER, name=name)
+        await keys.create(OPERATOR, tenant_id=tenant, role=Role.TENANT_VIEWER, name=name)
     assert list(caught.value.fields) == [field]

@@ -93,6 +93,7 @@ WITH RECURSIVE lane AS (
                 ELSE {HEALTHY_AT_ONCE} END - busy.parcels AS room
     FROM lane l
     JOIN endpoints e ON e.id = l.endpoint_id AND e.status <> 'paused' AND NOT e.gone
+     AND NOT EXISTS (SELECT 1 FROM tenants t WHERE t.id = e.tenant_id AND t.status = 'suspended')
     CROSS JOIN LATERAL (
         SELECT count(*) AS parcels FROM delivery_queue b
         WHERE b.endpoint_id = l.endpoint_id AND b.sending AND b.due_at > $1
@@ -153,7 +154,7 @@ async def claim_deliveries(
 
     Of an endpoint no more are under way at once than it bears, wherever they were claimed; of a
     tenant no more than `tenant_room`, `used` of them already here. Endpoints take turns. Paused and
-    gone ones are passed over.
+    gone ones are passed over, and those of suspended tenants.
     """
     rows = await db.fetch(
         _CLAIM,

@@ -3,8 +3,9 @@
 What keys and headers claim is in http/callers.py. A missing or wrong key is 401; a header that is
 missing (platform key) or cannot be read is 400; a claim or a role that is not permitted is 403.
 
-Who is known spends one of the tenant's requests, whatever becomes of it, and every answer from
-here on says in its headers how many are left; 429 where none is.
+Calls of a suspended tenant are refused, whoever makes them. Who else is known spends one of the
+tenant's requests, whatever becomes of it, and every answer from here on says in its headers how
+many are left; 429 where none is.
 """
 
 from collections.abc import Mapping
@@ -16,7 +17,7 @@ from litestar.datastructures import State
 from litestar.handlers import BaseRouteHandler
 from litestar.types import Scope
 
-from runwright.core.errors import MalformedError, UnauthenticatedError
+from runwright.core.errors import ForbiddenError, MalformedError, UnauthenticatedError
 from runwright.core.roles import Caller, Role
 from runwright.http.callers import ROLE, TENANT, USER, admit_caller
 from runwright.http.guards import Needs
@@ -31,17 +32,29 @@ AvaRequest = Request[Caller, None, State]
 
 
 class AvaNeeds(Needs):
-    """The guard of AVA's routes."""
+    """The guard of AVA's routes. The operator may pass some of them also for a suspended tenant."""
+
+    def __init__(self, role: Role, *, open_to_operator: bool = False, operator_only: bool = False) -> None:
+        super().__init__(role)
+        self._open_to_operator = open_to_operator or operator_only
+        self._operator_only = operator_only
 
     async def __call__(self, connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
-        scope = connection.scope
-        scope["user"] = await admit(scope, read_headers(scope), services_of(connection), self.role)
+        scope, services = connection.scope, services_of(connection)
+        caller = await admit(
+            scope, read_headers(scope), services, self.role, open_to_operator=self._open_to_operator
+        )
+        if self._operator_only and not caller.sees_all_tenants:
+            raise ForbiddenError("This needs a platform key.")
+        scope["user"] = caller
 
 
 READS: Final = AvaNeeds(Role.TENANT_VIEWER)
 WRITES: Final = AvaNeeds(Role.TENANT_SYSTEM_ADMIN)
-ADMINISTERS: Final = AvaNeeds(Role.TENANT_SYSTEM_ADMIN)
-"""Reads what only those see who may also write: keys, the audit log."""
+ADMINISTERS: Final = AvaNeeds(Role.TENANT_SYSTEM_ADMIN, open_to_operator=True)
+"""Looks after keys and the audit log; the operator after those of all tenants."""
+OPERATES: Final = AvaNeeds(Role.PLATFORM_ADMIN, operator_only=True)
+"""Looks after the tenants themselves."""
 
 
 def read_headers(scope: Scope) -> dict[bytes, bytes]:
@@ -56,12 +69,19 @@ def read_headers(scope: Scope) -> dict[bytes, bytes]:
     return headers
 
 
-async def admit(scope: Scope, headers: Mapping[bytes, bytes], services: Services, needed: Role) -> Caller:
+async def admit(
+    scope: Scope,
+    headers: Mapping[bytes, bytes],
+    services: Services,
+    needed: Role,
+    *,
+    open_to_operator: bool = False,
+) -> Caller:
     """Return the caller, who has at least the role that is needed and may make one more request."""
     key = await services.keys.authenticate(_key_text(headers))
     if key is None:
         raise UnauthenticatedError("The API key is missing, wrong or revoked.")
-    return admit_caller(scope, key, headers, services.limiter, needed)
+    return admit_caller(scope, key, headers, services, needed, open_to_operator=open_to_operator)
 
 
 def _key_text(headers: Mapping[bytes, bytes]) -> str:

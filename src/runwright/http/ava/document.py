@@ -21,6 +21,8 @@ TAGS: Final = (
     "Analytics",
     "Webhooks",
     "Runtimes",
+    "Tenants",
+    "Keys",
     "Audit",
 )
 _ID_PATTERNS: Final = {
@@ -30,6 +32,8 @@ _ID_PATTERNS: Final = {
     "job_id": "^job_[0-9a-z]{26}$",
     "schedule_id": "^sch_[0-9a-z]{26}$",
     "webhook_id": "^wh_[0-9a-z]{26}$",
+    "key_id": "^key_[0-9a-z]{26}$",
+    "tenant_id": "^[A-Za-z0-9_.-]{1,128}$",
     "delivery_id": "^whd_[0-9a-z]{26}$",
 }
 
@@ -63,7 +67,7 @@ def describe_api(routes: Iterable[BaseRoute], version: str) -> Json:
         },
         parameters=_shared_parameters(),
         headers={"x-request-id": _REQUEST_ID, **_RATE_HEADERS},
-        errors={meaning.status: _error_response(code) for code, meaning in MEANINGS.items()},
+        errors={meaning.status: _error_response(meaning.status) for meaning in MEANINGS.values()},
         types=(ErrorBody,),
         any_route=(400, 401, 403, 429, 500, 503),
         any_body=(408, 413),
@@ -120,13 +124,14 @@ def _shared_parameters() -> Json:
     }
 
 
-def _error_response(code: str) -> Json:
-    meaning = MEANINGS[code]
+def _error_response(status: int) -> Json:
+    meanings = [meaning for meaning in MEANINGS.values() if meaning.status == status]
+    words = " ".join(f"`{meaning.code}`: {meaning.when}" for meaning in meanings)
     headers: Json = {"x-request-id": {"$ref": "#/components/headers/x-request-id"}}
-    if meaning.status in _RETRIED:
+    if status in _RETRIED:
         headers["retry-after"] = _RETRY_AFTER
     return {
-        "description": f"{HTTPStatus(meaning.status).phrase} (`{meaning.code}`): {meaning.when}",
+        "description": f"{HTTPStatus(status).phrase}. {words}",
         "headers": headers,
         "content": {"application/json": {"schema": {"$ref": REFERENCE.format(name="ErrorBody")}}},
     }

@@ -34,11 +34,12 @@ MEANINGS: Final = {
     "conflict": Meaning(409, "resource_conflict", "The state of the resource forbids it."),
     "too_large": Meaning(413, "payload_too_large", "The body is over the limit."),
     "invalid": Meaning(422, "validation_error", "Well-formed but invalid; `fields` names every bad field."),
+    "tenant_suspended": Meaning(403, "tenant_suspended", "The operator has suspended the tenant."),
     "rate_limited": Meaning(429, "rate_limited", "Too many requests; `Retry-After` says when to try again."),
     "internal": Meaning(_INTERNAL, "internal_error", "A fault of the server, which has logged it."),
     "unavailable": Meaning(503, "integration_unavailable", "The store or the executors are out of reach."),
 }
-_BY_STATUS: Final = {meaning.status: meaning for meaning in MEANINGS.values()}
+_BY_STATUS: Final = {meaning.status: meaning for meaning in reversed(MEANINGS.values())}
 _CLOSES: Final = frozenset({"slow", "too_large"})
 """Errors after which the rest of the request would still be on its way."""
 

@@ -14,8 +14,9 @@ from runwright.core.errors import InvalidError
 from runwright.core.ids import Prefix, is_id
 from runwright.core.paging import EXACT_COUNT_LIMIT, Listing, PageRequest
 from runwright.http.ava.wire import Pagination
+from runwright.tenants.model import is_tenant_id
 
-_LONGEST_CURSOR: Final = 64
+_LONGEST_CURSOR: Final = 172
 _NUMBER: Final = re.compile("[1-9][0-9]{0,8}")
 
 T = TypeVar("T")
@@ -48,6 +49,11 @@ def read_page(query: PageQuery, prefix: Prefix) -> PageRequest:
 def read_number_page(query: PageQuery) -> PageRequest:
     """Return which page of numbered things is asked for; the cursor of another kind of list is refused."""
     return _read_page(query, lambda text: _NUMBER.fullmatch(text) is not None)
+
+
+def read_tenant_page(query: PageQuery) -> PageRequest:
+    """Return which page of tenants is asked for; their ids have any shape."""
+    return _read_page(query, is_tenant_id)
 
 
 def _read_page(query: PageQuery, fits: Callable[[str], bool]) -> PageRequest:

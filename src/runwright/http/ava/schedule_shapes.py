@@ -15,6 +15,7 @@ _REASONS: Final = {
     TickReason.WORKER_DEPRECATED: "The worker was deprecated; the schedule has been stopped.",
     TickReason.SCHEDULE_CHANGED: "The schedule was changed before it fired.",
     TickReason.SCHEDULE_BROKEN: "Its expression or zone is known no more; the schedule has been stopped.",
+    TickReason.TENANT_SUSPENDED: "The tenant was suspended.",
     TickReason.FIRE_LIMIT: "It had fired as often as it may.",
 }
 

@@ -54,4 +54,4 @@ async def _admit(scope: Scope, services: Services, needed: Role) -> Caller:
     for name in _ONCE:
         if names.count(name) > 1:
             raise MalformedError(f"The header {name.decode()} is given more than once.")
-    return admit_caller(scope, key, dict(scope["headers"]), services.limiter, needed)
+    return admit_caller(scope, key, dict(scope["headers"]), services, needed)

@@ -44,6 +44,7 @@ MEANINGS: Final = {
     "forbidden": Meaning(
         403, "The key may not do this.", "You do not have permission to perform this action."
     ),
+    "tenant_suspended": Meaning(403, "The operator has suspended the organization."),
     "not_found": Meaning(404, "Unknown, or another organization's.", "Not found."),
     "invalid_cursor": Meaning(404, "Unknown, or another organization's.", "Invalid cursor"),
     "method": Meaning(405, "The path exists, but not with this method.", "Method not allowed."),

@@ -5,6 +5,7 @@ cursor and hands out, in one statement:
 
 - only to an executor whose lease lives;
 - only jobs in state `ready` whose worker is active and whose runtime this executor has;
+- none of a suspended tenant;
 - per worker at most `max_concurrency` running at once, enforced by the unique index on
   (worker_id, slot): a competitor that saw the same free slot fails and asks again;
 - tenants in turns: a job's turn is its place among its tenant's candidates plus what that
@@ -75,6 +76,7 @@ WITH RECURSIVE lane AS (
            ) AS room
     FROM lane l
     JOIN workers w ON w.id = l.worker_id AND w.status = 'active' AND w.runtime = ANY ($4)
+     AND NOT EXISTS (SELECT 1 FROM tenants t WHERE t.id = l.tenant_id AND t.status = 'suspended')
     LEFT JOIN unnest($5::text[], $6::integer[]) AS f (worker_id, room) ON f.worker_id = l.worker_id
     LEFT JOIN LATERAL (
         SELECT count(*) AS jobs FROM job_queue r WHERE r.state = 'running' AND r.worker_id = l.worker_id

@@ -60,8 +60,12 @@ class StartHere(msgspec.Struct, frozen=True):
     job_ids: frozenset[str]
 
 
+TENANT_SUSPENDED: Final = "suspended"
+"""Stands for a worker's status where its tenant is suspended."""
+
+
 class Refused(msgspec.Struct, frozen=True):
-    """Why a job was not accepted: the worker's status, or None where the tenant has no such worker."""
+    """Why a job was not accepted: the worker's status (or `TENANT_SUSPENDED`); None where there is none."""
 
     worker_status: str | None
 
@@ -85,11 +89,13 @@ WITH item AS (
     ) AS i (id, tenant_id, worker_id, trigger, priority, input, triggered_by,
             scheduled_at, retry_of, created_at, wanted, run_at, rank, start, schedule_id)
 ), worker AS (
-    SELECT id, tenant_id, status, version, revision, max_retries,
-           max_concurrency IS NULL AND runtime = ANY ($16::text[]) AND EXISTS (
+    SELECT w.id, w.tenant_id, w.version, w.revision, w.max_retries,
+           CASE WHEN t.status = 'suspended' THEN '{TENANT_SUSPENDED}' ELSE w.status END AS status,
+           w.max_concurrency IS NULL AND w.runtime = ANY ($16::text[]) AND EXISTS (
                SELECT 1 FROM executors e WHERE e.id = $15 AND e.lease_expires_at > clock_timestamp()
            ) AS may_start
-    FROM workers WHERE id IN (SELECT worker_id FROM item) FOR SHARE
+    FROM workers w LEFT JOIN tenants t ON t.id = w.tenant_id
+    WHERE w.id IN (SELECT worker_id FROM item) FOR SHARE OF w
 ), inserted AS (
     INSERT INTO jobs (tenant_id, id, worker_id, trigger, priority, input, triggered_by,
                       scheduled_at, retry_of, schedule_id, max_retries, worker_version, created_at)

@@ -1,0 +1,95 @@
+"""`runwright tenants`: make, list, suspend and reactivate tenants."""
+
+import asyncio
+from typing import Annotated, Final
+
+import msgspec
+import typer
+
+from runwright.cli.database import open_database
+from runwright.cli.operator import operator_in
+from runwright.cli.options import DATABASE_SETTINGS, takes_settings
+from runwright.cli.table import columns
+from runwright.config import Settings
+from runwright.core.clock import system_clock
+from runwright.core.paging import PageRequest
+from runwright.tenants.model import NewTenant, Tenant, TenantChanges, TenantFilter, TenantStatus
+from runwright.tenants.tenants import Tenants
+
+app = typer.Typer(no_args_is_help=True, help="Tenants: they exist without being made.")
+
+_PAGE: Final = 100
+_Id = Annotated[str, typer.Argument(help="Its id, as `list` shows it.")]
+
+
+@app.command("list")
+@takes_settings(DATABASE_SETTINGS)
+def list_(
+    settings: Settings,
+    *,
+    status: Annotated[TenantStatus | None, typer.Option(help="Only tenants in this state.")] = None,
+) -> None:
+    """List the tenants that have ever written anything, or were made."""
+    tenants = asyncio.run(_list(settings, TenantFilter(status=status)))
+    typer.echo(columns(("id", "name", "status", "reason", "created"), map(_cells, tenants)))
+
+
+@app.command()
+@takes_settings(DATABASE_SETTINGS)
+def create(
+    settings: Settings,
+    *,
+    tenant_id: Annotated[str | None, typer.Argument(help="Its id. Default: one is made.")] = None,
+    name: Annotated[str | None, typer.Option(help="What it is called.")] = None,
+) -> None:
+    """Make a tenant and print its id, alone, on stdout."""
+    typer.echo(asyncio.run(_create(settings, NewTenant(id=tenant_id, name=name))).id)
+
+
+@app.command()
+@takes_settings(DATABASE_SETTINGS)
+def suspend(
+    settings: Settings,
+    *,
+    tenant_id: _Id,
+    reason: Annotated[str | None, typer.Option(help="Why; its callers are told.")] = None,
+) -> None:
+    """Refuse a tenant's calls and start none of its jobs, within two seconds everywhere."""
+    changes = TenantChanges(status=TenantStatus.SUSPENDED, status_reason=reason)
+    typer.echo(f"suspended {asyncio.run(_change(settings, tenant_id, changes)).id}", err=True)
+
+
+@app.command()
+@takes_settings(DATABASE_SETTINGS)
+def reactivate(settings: Settings, *, tenant_id: _Id) -> None:
+    """Let a suspended tenant work again."""
+    changes = TenantChanges(status=TenantStatus.ACTIVE)
+    typer.echo(f"reactivated {asyncio.run(_change(settings, tenant_id, changes)).id}", err=True)
+
+
+def _cells(tenant: Tenant) -> list[str]:
+    created = tenant.created_at.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return [tenant.id, tenant.name or "", tenant.status, tenant.status_reason or "", created]
+
+
+async def _list(settings: Settings, which: TenantFilter) -> list[Tenant]:
+    async with open_database(settings) as db:
+        tenants = Tenants(db, clock=system_clock)
+        page = PageRequest(per_page=_PAGE)
+        found: list[Tenant] = []
+        while True:
+            listing = await tenants.list(which, page)
+            found += listing.rows
+            if listing.next_id is None:
+                return found
+            page = msgspec.structs.replace(page, after_id=listing.next_id)
+
+
+async def _create(settings: Settings, new: NewTenant) -> Tenant:
+    async with open_database(settings) as db:
+        return await Tenants(db, clock=system_clock).create(operator_in(new.id or ""), new)
+
+
+async def _change(settings: Settings, tenant_id: str, changes: TenantChanges) -> Tenant:
+    async with open_database(settings) as db:
+        return await Tenants(db, clock=system_clock).change(operator_in(tenant_id), tenant_id, changes)

@@ -1,0 +1,192 @@
+"""Tenants: the operator makes, limits, suspends and reactivates them; a suspended one stands still."""
+
+import time
+from uuid import uuid4
+
+import pytest
+from tests.contract.client import WEBHOOKS, Api, Json, data_of, error_of, fields_of
+from tests.contract.conftest import MakeKey, Server
+from tests.contract.test_audit import entries
+
+TENANTS = "/v1/tenants"
+NO_LIMITS = dict.fromkeys(
+    ("requests_per_second", "request_burst", "queued_jobs", "running_jobs", "schedules", "stored_bytes")
+)
+WITHIN_SECONDS = 10.0
+
+
+@pytest.fixture
+def operator(api: Api) -> Api:
+    """The operator, who says that they act in a tenant of their own."""
+    return api.having(tenant="ten_operator", role="platform-admin")
+
+
+def suspend(operator: Api, tenant: str) -> Json:
+    return data_of(operator.post(f"{TENANTS}/{tenant}/suspend"))
+
+
+def reactivate(operator: Api, tenant: str) -> Json:
+    return data_of(operator.post(f"{TENANTS}/{tenant}/reactivate"))
+
+
+def test_a_tenant_is_made_shown_changed_and_listed(operator: Api) -> None:
+    tenant_id = f"acme-{uuid4().hex}"
+    body = {"id": tenant_id, "name": "Acme Corp.", "limits": {"queued_jobs": 5, "stored_bytes": 2**40}}
+    made = data_of(operator.post(TENANTS, body), 201)
+    assert made == {
+        "id": tenant_id,
+        "name": "Acme Corp.",
+        "status": "active",
+        "status_reason": None,
+        "limits": made["limits"],
+        "overrides": NO_LIMITS | {"queued_jobs": 5, "stored_bytes": 2**40},
+        "created_at": made["created_at"],
+        "updated_at": made["created_at"],
+    }
+    assert made["limits"]["queued_jobs"] == 5
+    assert made["limits"]["requests_per_second"] > 100
+    assert data_of(operator.get(f"{TENANTS}/{tenant_id}")) == made
+    changes = {"name": None, "limits": {"queued_jobs": None, "running_jobs": 3}}
+    changed = data_of(operator.patch(f"{TENANTS}/{tenant_id}", changes))
+    assert changed["name"] is None
+    assert changed["overrides"] == NO_LIMITS | {"running_jobs": 3, "stored_bytes": 2**40}
+    assert changed["updated_at"] > made["updated_at"]
+    assert operator.get(TENANTS, q=tenant_id[3:].upper()).json()["data"] == [changed]
+    error_of(operator.post(TENANTS, {"id": tenant_id}), 409, "resource_conflict")
+    actions = [entry["action"] for entry in entries(operator, subject_id=tenant_id)]
+    assert actions == ["tenant.change", "tenant.create"]
+
+
+def test_a_tenant_without_an_id_gets_one(operator: Api) -> None:
+    made = data_of(operator.post(TENANTS, {}), 201)
+    assert made["id"].startswith("ten_")
+    assert data_of(operator.get(f"{TENANTS}/{made['id']}")) == made
+
+
+def test_whoever_writes_is_a_tenant(api: Api, operator: Api) -> None:
+    error_of(operator.get(f"{TENANTS}/{api.tenant}"), 404, "resource_not_found")
+    api.get("/workers")
+    error_of(operator.get(f"{TENANTS}/{api.tenant}"), 404, "resource_not_found")
+    api.make_worker()
+    assert data_of(operator.get(f"{TENANTS}/{api.tenant}"))["overrides"] == NO_LIMITS
+
+
+def test_tenants_are_listed_by_page_and_filtered(operator: Api) -> None:
+    mark = uuid4().hex
+    made = [data_of(operator.post(TENANTS, {"id": f"{mark}-{n}"}), 201) for n in range(3)]
+    suspended = suspend(operator, made[1]["id"])
+    first = operator.get(TENANTS, q=mark, per_page="2").json()
+    assert first["data"] == [made[2], suspended]
+    assert first["pagination"]["total"] == 3
+    second = operator.get(TENANTS, q=mark, cursor=first["pagination"]["next_cursor"]).json()
+    assert second["data"] == [made[0]]
+    only = operator.get(TENANTS, q=mark, **{"filter[status]": "suspended"}).json()
+    assert only["data"] == [suspended]
+    reactivate(operator, made[1]["id"])
+
+
+@pytest.mark.parametrize(
+    ("body", "bad"),
+    [
+        ({"id": "a b"}, {"id"}),
+        ({"id": ""}, {"id"}),
+        ({"name": "x" * 201}, {"name"}),
+        ({"name": "a\u0000b"}, {"name"}),
+        ({"status": "suspended"}, {"status"}),
+        ({"limits": {"queued_jobs": 0}}, {"limits.queued_jobs"}),
+        ({"limits": {"queued_jobs": "many"}}, {"limits.queued_jobs"}),
+        ({"limits": {"colours": 3}}, {"limits"}),
+        ({"limits": {"requests_per_second": 9, "request_burst": 3}}, {"limits.request_burst"}),
+        ({"id": 1, "name": 2, "colour": 3}, {"id", "name", "colour"}),
+    ],
+)
+def test_bad_fields_are_named(operator: Api, body: Json, bad: set[str]) -> None:
+    assert fields_of(operator.post(TENANTS, body)).keys() == bad
+
+
+def test_only_the_operator_comes_in(api: Api, make_key: MakeKey) -> None:
+    worker = api.make_worker()
+    key = make_key(api.tenant, "platform-admin")
+    bound = api.having(key=key, role="platform-admin")
+    assert data_of(bound.get(f"/workers/{worker['id']}")) == worker
+    for response in (
+        bound.get(TENANTS),
+        bound.post(TENANTS, {}),
+        bound.get(f"{TENANTS}/{api.tenant}"),
+        bound.patch(f"{TENANTS}/{api.tenant}", {"limits": {"queued_jobs": 10**6}}),
+        bound.post(f"{TENANTS}/{api.tenant}/reactivate"),
+        api.get(TENANTS),
+    ):
+        error_of(response, 403, "forbidden")
+
+
+def test_a_suspended_tenants_calls_are_refused_until_it_works_again(
+    api: Api, operator: Api, make_key: MakeKey
+) -> None:
+    worker = api.make_worker()
+    key = make_key(api.tenant, "tenant-viewer")
+    reason = {"status": "suspended", "status_reason": "The bill is not paid."}
+    suspended = data_of(operator.patch(f"{TENANTS}/{api.tenant}", reason))
+    assert (suspended["status"], suspended["status_reason"]) == ("suspended", "The bill is not paid.")
+    for response in (
+        api.get("/workers"),
+        api.post("/jobs", {"worker_id": worker["id"]}),
+        api.post("/jobs/batch", {"jobs": [{"worker_id": worker["id"]}]}),
+        api.get(WEBHOOKS),
+        api.get("/v1/audit"),
+        api.having(role="platform-admin").get("/workers"),
+        api.having(key=key, role="tenant-viewer").get("/workers"),
+    ):
+        assert "The bill is not paid." in error_of(response, 403, "tenant_suspended")["message"]
+    own = api.having(role="platform-admin")
+    assert data_of(own.get(f"{TENANTS}/{api.tenant}")) == suspended, "the operator's call is not the tenant's"
+    again = reactivate(operator, api.tenant)
+    assert (again["status"], again["status_reason"]) == ("active", None)
+    assert data_of(api.get(f"/workers/{worker['id']}")) == worker
+    actions = [entry["action"] for entry in entries(api, action="tenant.*")]
+    assert actions == ["tenant.reactivate", "tenant.suspend"]
+
+
+def test_a_tenant_may_have_a_rate_of_its_own(api: Api, operator: Api) -> None:
+    worker = api.make_worker()["id"]
+    limits = {"limits": {"requests_per_second": 1, "request_burst": 4}}
+    data_of(operator.patch(f"{TENANTS}/{api.tenant}", limits))
+    job = {"worker_id": worker, "scheduled_at": "2099-01-01T00:00:00Z"}
+    answers = [
+        api.post("/jobs", job),
+        api.get("/workers"),
+        api.get(WEBHOOKS),
+        *(api.post("/jobs", job) for _ in "1234"),
+    ]
+    passed = [answer for answer in answers if answer.status_code != 429]
+    assert 4 <= len(passed) <= 5
+    assert [answer.headers["x-ratelimit-limit"] for answer in answers] == ["4"] * 7
+    assert [int(answer.headers["x-ratelimit-remaining"]) for answer in answers[:3]] == [3, 2, 1]
+    refused = answers[-1]
+    error_of(refused, 429, "rate_limited")
+    assert refused.headers["x-ratelimit-remaining"] == "0"
+    assert refused.headers["retry-after"] == "1"
+    assert api.having(tenant=api.tenant + "x").get("/workers").status_code == 200
+    data_of(operator.patch(f"{TENANTS}/{api.tenant}", {"limits": dict.fromkeys(limits["limits"])}))
+    assert int(api.get("/workers").headers["x-ratelimit-remaining"]) > 100
+
+
+def test_the_command_line_says_and_does_the_same(api: Api, operator: Api, server: Server) -> None:
+    tenant = f"cli-{uuid4().hex}"
+    assert server.run("tenants", "create", tenant, "--name", "By hand") == tenant
+    assert data_of(operator.get(f"{TENANTS}/{tenant}"))["name"] == "By hand"
+    theirs = api.having(tenant=tenant)
+    assert theirs.get("/workers").status_code == 200
+    server.run("tenants", "suspend", tenant, "--reason", "Moved away.")
+    deadline = time.monotonic() + WITHIN_SECONDS
+    while (refused := theirs.get("/workers")).status_code == 200:
+        assert time.monotonic() < deadline
+    assert "Moved away." in error_of(refused, 403, "tenant_suspended")["message"]
+    [line] = [
+        line for line in server.run("tenants", "list", "--status", "suspended").split("\n") if tenant in line
+    ]
+    assert line.split()[:2] == [tenant, "By"]
+    assert "suspended" in line
+    server.run("tenants", "reactivate", tenant)
+    assert data_of(operator.get(f"{TENANTS}/{tenant}"))["status"] == "active"
+    assert [entry["user_id"] for entry in entries(operator, subject_id=tenant)] == ["cli"] * 3
