@@ -31,9 +31,11 @@ from runwright.http.ava.versions import VersionRoutes
 from runwright.http.ava.webhooks import WebhookRoutes
 from runwright.http.ava.workers import WorkerRoutes
 from runwright.http.avala import errors as avala_errors
+from runwright.http.avala.agents import AgentRoutes
 from runwright.http.avala.document import PREFIX as AVALA
 from runwright.http.avala.document import describe_api as describe_avala
 from runwright.http.avala.document import show_avala_document
+from runwright.http.avala.executions import ExecutionRoutes
 from runwright.http.avala.organizations import OrganizationRoutes
 from runwright.http.avala.webhooks import DeliveryRoutes
 from runwright.http.avala.webhooks import WebhookRoutes as AvalaWebhookRoutes
@@ -68,7 +70,14 @@ def build_app(services: Services, edge: EdgeSettings) -> Litestar:
     streams = OpenStreams(limit=edge.streams, limit_per_tenant=edge.streams_per_tenant)
     avala = Router(
         AVALA,
-        route_handlers=[OrganizationRoutes, AvalaWebhookRoutes, DeliveryRoutes, show_avala_document],
+        route_handlers=[
+            AgentRoutes,
+            ExecutionRoutes,
+            OrganizationRoutes,
+            AvalaWebhookRoutes,
+            DeliveryRoutes,
+            show_avala_document,
+        ],
     )
     app = Litestar(
         route_handlers=[

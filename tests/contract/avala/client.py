@@ -1,6 +1,7 @@
 """A caller of the Avala API, and what every answer must have."""
 
 import re
+import time
 from typing import Any, Self
 
 import httpx
@@ -17,6 +18,7 @@ UNAUTHORIZED = "Invalid API key."
 FORBIDDEN = "You do not have permission to perform this action."
 NOT_FOUND = "Not found."
 REQUIRED = "This field is required."
+WAIT_SECONDS = 30.0
 NOBODY = "00000000-0000-4000-8000-000000000000"
 """The UUID of nothing."""
 
@@ -74,6 +76,31 @@ class Avala:
 
     def delete(self, path: str) -> None:
         assert self.call("DELETE", path).status_code == 204
+
+    def make_agent(self, **fields: Json) -> Json:
+        """Register an agent, by default one for new results."""
+        response = self.call("POST", "/agents/", {"name": "QC", "events": ["result.submitted"]} | fields)
+        assert response.status_code in {200, 201}, response.text
+        return response.json()
+
+    def publish(self, event: str = "result.submitted", **payload: Json) -> Json:
+        return self.post("/events/", {"event": event, "payload": payload}, 201)
+
+    def executions(self, agent: Json, **query: str) -> list[Json]:
+        found: list[Json] = self.get(f"/agents/{agent['uid']}/executions/", **query)["results"]
+        return found
+
+    def await_executions(self, agent: Json, count: int, **query: str) -> list[Json]:
+        """Return the agent's executions once there are that many."""
+        deadline = time.monotonic() + WAIT_SECONDS
+        while len(found := self.executions(agent, **query)) < count:
+            assert time.monotonic() < deadline, (count, len(found))
+            time.sleep(0.05)
+        assert len(found) == count
+        return found
+
+    def act(self, execution: Json, action: str, **more: Json) -> httpx.Response:
+        return self.call("POST", "/agent-actions/", {"execution": execution["uid"], "action": action, **more})
 
     def make_webhook(self, **fields: Json) -> Json:
         """Create a webhook, by default one to where nobody listens."""

@@ -33,7 +33,12 @@ NEEDED = {
     for guard in handler.guards or ()
     if isinstance(guard, AvalaNeeds)
 }
-EXPECTED: dict[tuple[str, str], Role] = {}
+EXPECTED = {
+    ("POST", "/agents"): Role.TENANT_MEMBER,  # to register again what is there; test_agents.py has the rest
+    ("POST", "/agent-actions"): Role.TENANT_MEMBER,
+    ("POST", "/events"): Role.TENANT_MEMBER,
+    ("POST", "/executions/{uid:str}/decision"): Role.TENANT_ADMIN,
+}
 """Where a route needs another role than reads (any) and writes (a system administrator) do."""
 
 
@@ -74,7 +79,14 @@ def make_one_of_each(avala: Avala) -> dict[str, str]:
     webhook = avala.make_webhook()
     avala.post(f"/webhooks/{webhook['uid']}/test/")
     [delivery] = avala.get("/webhook-deliveries/")["results"]
-    return {"/webhooks": webhook["uid"], "/webhook-deliveries": delivery["uid"]}
+    agent = avala.make_agent()
+    execution_uid = avala.post(f"/agents/{agent['uid']}/test/")["execution_uid"]
+    return {
+        "/agents": agent["uid"],
+        "/executions": execution_uid,
+        "/webhooks": webhook["uid"],
+        "/webhook-deliveries": delivery["uid"],
+    }
 
 
 def test_another_organizations_things_are_not_found_and_stay_as_they_are(avala: Avala) -> None:
@@ -87,6 +99,7 @@ def test_another_organizations_things_are_not_found_and_stay_as_they_are(avala: 
             if "{uid:str}" in path and path.startswith(f"{start}/"):
                 theirs = stranger.call(method, filled(path, uid=uid) + "/", body_of(method))
                 refused(theirs, 404, NOT_FOUND)
+    refused(stranger.act({"uid": uids["/executions"]}, "approve"), 404, NOT_FOUND)
     assert {path: avala.get(f"{path}/{uid}/") for path, uid in uids.items()} == before
 
 
@@ -101,6 +114,15 @@ def test_lists_do_not_cross_organizations(avala: Avala) -> None:
         if method == "GET" and "{" not in path and path != "/organizations":
             assert avala.get(path)["results"], path
             assert stranger.get(path)["results"] == [], path
+
+
+def test_events_do_not_cross_organizations(avala: Avala) -> None:
+    stranger = avala.having(tenant=avala.tenant + "x")
+    mine, theirs = avala.make_agent(), stranger.make_agent()
+    assert mine["uid"] != theirs["uid"]
+    assert avala.publish()["executions"] == 1
+    avala.await_executions(mine, 1)
+    assert stranger.executions(theirs) == []
 
 
 def test_a_tenants_key_is_its_organization(server: Server, avala: Avala, make_key: MakeKey) -> None:

@@ -11,7 +11,7 @@ from runwright.http.avala.errors import MEANINGS, Detail
 from runwright.http.document import REFERENCE, DocumentStyle, Json, describe_routes
 
 PREFIX: Final = "/api/v1"
-TAGS: Final = ("Organizations", "Webhooks")
+TAGS: Final = ("Agents", "Executions", "Webhooks", "Organizations")
 
 _UID: Final[Json] = {"type": "string", "format": "uuid"}
 _INTRODUCTION: Final = """\

@@ -50,6 +50,7 @@ MEANINGS: Final = {
     "method": Meaning(405, "The path exists, but not with this method.", "Method not allowed."),
     "slow": Meaning(408, "The body did not arrive in time.", headers=_CLOSE),
     "conflict": Meaning(409, "The state of the thing forbids it."),
+    "decided": Meaning(409, "The state of the thing forbids it."),
     "too_large": Meaning(413, "The body is over the limit.", headers=_CLOSE),
     "rate_limited": Meaning(429, "Too many requests; `Retry-After` says in how many seconds to try again."),
     "internal": Meaning(_INTERNAL, "A fault of the server, which has logged it.", "Internal server error."),

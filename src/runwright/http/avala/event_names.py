@@ -25,9 +25,10 @@ DOCUMENTED: Final = (
 PREFIX: Final = "ava."
 CUSTOM: Final = re.compile(r"custom(?:\.[a-z0-9_-]+)+", re.ASCII)
 DECISION: Final = "agent.action"
+TEST: Final = "agent.test"
 LONGEST_NAME: Final = 100
 
-_SAME: Final = frozenset((*DOCUMENTED, DECISION, "agent.test", "webhook.test"))
+_SAME: Final = frozenset((*DOCUMENTED, DECISION, TEST, "webhook.test"))
 _EVERYTHING: Final = "ava.*"
 _KNOWN: Final = frozenset(
     (*DOCUMENTED, DECISION, "custom.*", _EVERYTHING, *(PREFIX + one for one in (*FACTS, *FAMILIES)))
@@ -38,6 +39,11 @@ _MOST_NAMES: Final = 100
 def wire_name(event_type: str) -> str:
     """Return what the API calls an event of this type."""
     return event_type if event_type in _SAME or event_type.startswith("custom.") else PREFIX + event_type
+
+
+def publishable(name: str) -> bool:
+    """Tell whether tenants publish events of this name; others are ours to state."""
+    return name in DOCUMENTED or (len(name) <= LONGEST_NAME and CUSTOM.fullmatch(name) is not None)
 
 
 def check_events(names: Sequence[str]) -> Iterable[Problem]:
@@ -51,7 +57,7 @@ def check_events(names: Sequence[str]) -> Iterable[Problem]:
 
 
 def _subscribable(name: str) -> bool:
-    return name in _KNOWN or (len(name) <= LONGEST_NAME and CUSTOM.fullmatch(name) is not None)
+    return name in _KNOWN or publishable(name)
 
 
 def core_patterns(names: Iterable[str]) -> list[str]:

@@ -16,7 +16,7 @@ import msgspec
 from msgspec import Meta
 
 from runwright.core.errors import NotFoundError
-from runwright.core.ids import Prefix, is_id
+from runwright.core.ids import Prefix, id_of_uuid, is_id
 from runwright.core.paging import View, Window
 from runwright.http.avala.auth import AvalaRequest
 from runwright.http.avala.requests import read_query
@@ -54,6 +54,14 @@ class PageQuery(msgspec.Struct, frozen=True, kw_only=True):
     limit: Annotated[
         int, Meta(description="Rows on a page: 1 to 100, of which more is cut down and other is ignored.")
     ] = _PAGE_SIZE
+
+
+def known(prefix: Prefix, uid: str) -> str:
+    """Return the id that a UUID in a path stands for; NotFoundError."""
+    found = id_of_uuid(prefix, uid)
+    if found is None:
+        raise NotFoundError("There is no such thing.")
+    return found
 
 
 def read_window(query: dict[str, str], prefix: Prefix) -> Window:

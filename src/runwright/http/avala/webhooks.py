@@ -5,11 +5,9 @@ from typing import Final, TypeVar
 from litestar import Controller, delete, get, patch, post, put
 from litestar.params import FromPath
 
-from runwright.core.errors import NotFoundError
-from runwright.core.ids import Prefix, id_of_uuid
 from runwright.deliveries.model import Delivery
 from runwright.http.avala.auth import READS, WRITES, AvalaRequest
-from runwright.http.avala.paging import Page, PageQuery, read_window, show_page
+from runwright.http.avala.paging import Page, PageQuery, known, read_window, show_page
 from runwright.http.avala.requests import read_body, read_query
 from runwright.http.avala.rules import https_url
 from runwright.http.avala.webhook_forms import (
@@ -38,14 +36,6 @@ _TAG: Final = "Webhooks"
 B = TypeVar("B", WholeWebhookBody, WebhookChangesBody)
 
 _EXAMPLE: Final = {"target_url": "https://hooks.example.com/avala", "events": ["result.submitted"]}
-
-
-def known(prefix: Prefix, uid: str) -> str:
-    """Return the id that a UUID in a path stands for."""
-    found = id_of_uuid(prefix, uid)
-    if found is None:
-        raise NotFoundError("There is no such thing.")
-    return found
 
 
 async def _read(form: Form[T], request: AvalaRequest) -> T:
