@@ -1,6 +1,6 @@
 """Executions, as callers use them. Shapes: agents/model.py."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from runwright.agents.model import (
@@ -30,9 +30,11 @@ _OPEN: Final = frozenset({ExecutionStatus.PENDING, ExecutionStatus.RUNNING})
 class Executions:
     """List, lease and decide executions. A call returns after what it did is committed."""
 
-    def __init__(self, db: Database, *, clock: Clock) -> None:
+    def __init__(self, db: Database, *, clock: Clock, on_decided: Callable[[], None] = lambda: None) -> None:
+        """`on_decided` is called when a decision's event waits for the router."""
         self._db = db
         self._clock = clock
+        self._on_decided = on_decided
 
     async def get(self, tenant_id: str, execution_id: str) -> Execution:
         """Return one execution of the tenant."""
@@ -60,6 +62,7 @@ class Executions:
         deciding = Deciding(execution_id=execution_id, decision=decision, by=caller.user_id)
         execution = await self.get(caller.tenant_id, execution_id)
         if await decide_executions(self._db, [deciding], self._clock()):
+            self._on_decided()
             return await self.get(caller.tenant_id, execution_id)
         execution = await self.get(caller.tenant_id, execution_id)
         raise DecidedError(_why_over(execution))
@@ -82,6 +85,7 @@ class Executions:
             if execution.status in _OPEN:
                 raise ConflictError("The agent has not decided yet.")
             raise DecidedError(_why_over(execution))
+        self._on_decided()
         return await self.get(caller.tenant_id, execution_id)
 
 

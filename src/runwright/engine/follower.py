@@ -1,25 +1,25 @@
-"""Tells those who follow jobs of their ends.
+"""Tells those who follow something (jobs, executions of agents) of its end.
 
-A pass takes follows whose job has ended and, in the same transaction, lets the handler of each kind
-act on them: a crash before the commit leaves them where they were, after it they are gone, so each
-end is acted on exactly once. Followers skip what another one holds, so any number of them may run.
+A pass takes wishes whose time has come and, in the same transaction, lets the handler of each kind
+act on the ends: a crash before the commit leaves the wishes where they were, after it they are gone,
+so each is acted on exactly once. Followers skip what another one holds, so any number of them may run.
 
-Failure handling: where a batch fails, its follows are taken one by one, and one that fails alone is
+Failure handling: where a batch fails, its wishes are taken one by one, and one that fails alone is
 left for a while; it holds up nobody else.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, Generic, Protocol, TypeVar
 
 from runwright.core.clock import Clock
+from runwright.core.following import DueFollow, Follow
 from runwright.core.notices import Notice
 from runwright.db.pool import Database, PoolConnection, transient
 from runwright.engine.loop import PassLoop
 from runwright.events.hints import EventHints
-from runwright.jobs.follow import DueFollow, EndedJob, anything_followed, postpone_follow, take_ended
-from runwright.jobs.signals import JobSignals
+from runwright.jobs.follow import EndedJob
 
 BATCH: Final = 200
 PAUSE_SECONDS: Final = 0.5
@@ -28,25 +28,45 @@ POSTPONE_SECONDS: Final = 10.0
 _SHARE: Final = 10
 """Where a look is costly, the next one comes after this many times what it took."""
 
-JobHandler = Callable[[PoolConnection, Sequence[tuple[str, EndedJob]], datetime], Awaitable[None]]
-"""Acts on the ends of jobs, given as (subject, ended job), in the follower's transaction."""
+End = TypeVar("End")
+
+Handler = Callable[[PoolConnection, Sequence[tuple[str, End]], datetime], Awaitable[None]]
+"""Acts on ends, given as (subject, what has ended), in the follower's transaction."""
+
+JobHandler = Handler[EndedJob]
 
 
-class Follower:
-    """Looks when a job of this process has ended, and twice a second."""
+class Source(Protocol[End]):
+    """Where wishes are kept; see jobs/follow.py."""
+
+    async def anything(self, db: Database) -> bool:
+        """Tell whether anybody waits for any end."""
+
+    async def take(
+        self, db: PoolConnection, *, kinds: Sequence[str], limit: int, now: datetime
+    ) -> Sequence[DueFollow[End]]:
+        """Take wishes whose time has come, in the caller's transaction."""
+
+    async def postpone(self, db: Database, wish: Follow, *, until: datetime) -> None:
+        """Leave a wish alone for a while."""
+
+
+class Follower(Generic[End]):
+    """Looks twice a second, and soon after `stir`: when something may have ended."""
 
     def __init__(
         self,
         db: Database,
         *,
-        handlers: Mapping[str, JobHandler],
+        source: Source[End],
+        handlers: Mapping[str, Handler[End]],
         clock: Clock,
-        signals: JobSignals,
         hints: EventHints,
         notice: Notice,
     ) -> None:
-        """`handlers` by kind; follows of other kinds are left to other processes."""
+        """`handlers` by kind; wishes of other kinds are left to other processes."""
         self._db = db
+        self._source = source
         self._handlers = handlers
         self._clock = clock
         self._hints = hints
@@ -55,7 +75,6 @@ class Follower:
         self._took_seconds = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self.loop = PassLoop("follower", self._make_pass, notice=notice)
-        signals.on_moved(self._on_moved)
 
     async def start(self) -> None:
         """Begin to follow."""
@@ -68,7 +87,8 @@ class Follower:
             self._timer = None
         await self.loop.stop()
 
-    def _on_moved(self) -> None:
+    def stir(self) -> None:
+        """Say that something may have ended; often, if you like."""
         if self._anything and self._timer is None:
             pause = max(GATHER_SECONDS, self._took_seconds * _SHARE)
             self._timer = asyncio.get_running_loop().call_later(pause, self._look)
@@ -78,7 +98,7 @@ class Follower:
         self.loop.wake()
 
     async def _make_pass(self) -> float:
-        self._anything = await anything_followed(self._db)
+        self._anything = await self._source.anything(self._db)
         if not self._anything:
             return PAUSE_SECONDS
         began = asyncio.get_running_loop().time()
@@ -90,39 +110,40 @@ class Follower:
             due = await self._take_singly()
         self._took_seconds = asyncio.get_running_loop().time() - began
         if due:
-            self._notice("job_ends_told", count=len(due))
+            self._notice("ends_told", count=len(due))
             self._hints.appended()
             self._hints.due()
         return 0.0 if len(due) == BATCH else PAUSE_SECONDS
 
-    async def _take(self, limit: int) -> Sequence[DueFollow]:
+    async def _take(self, limit: int) -> Sequence[DueFollow[End]]:
         now = self._clock()
         async with self._db.acquire() as db, db.transaction():
-            due = await take_ended(db, kinds=list(self._handlers), limit=limit, now=now)
+            due = await self._source.take(db, kinds=list(self._handlers), limit=limit, now=now)
             await self._tell(db, due, now)
             return due
 
-    async def _tell(self, db: PoolConnection, due: Sequence[DueFollow], now: datetime) -> None:
+    async def _tell(self, db: PoolConnection, due: Sequence[DueFollow[End]], now: datetime) -> None:
         for kind, handler in self._handlers.items():
-            ends = [(one.subject_id, one.job) for one in due if one.kind == kind]
+            ends = [(one.wish.subject_id, one.end) for one in due if one.wish.kind == kind]
             if ends:
                 await handler(db, ends, now)
 
-    async def _take_singly(self) -> Sequence[DueFollow]:
+    async def _take_singly(self) -> Sequence[DueFollow[End]]:
         """Find the one that fails: take one at a time, and leave that one for a while."""
-        told: list[DueFollow] = []
+        told: list[DueFollow[End]] = []
         for _ in range(BATCH):
             now = self._clock()
-            due: Sequence[DueFollow] = ()
+            due: Sequence[DueFollow[End]] = ()
             try:
                 async with self._db.acquire() as db, db.transaction():
-                    due = await take_ended(db, kinds=list(self._handlers), limit=1, now=now)
+                    due = await self._source.take(db, kinds=list(self._handlers), limit=1, now=now)
                     await self._tell(db, due, now)
             except Exception as error:
                 if not due or transient(error):
                     raise
-                self._notice("job_end_not_told", kind=due[0].kind, error=f"{type(error).__name__}: {error}")
-                await postpone_follow(self._db, due[0], until=now + timedelta(seconds=POSTPONE_SECONDS))
+                self._notice("end_not_told", kind=due[0].wish.kind, error=f"{type(error).__name__}: {error}")
+                later = now + timedelta(seconds=POSTPONE_SECONDS)
+                await self._source.postpone(self._db, due[0].wish, until=later)
                 continue
             if not due:
                 break

@@ -11,6 +11,7 @@ from typing import Final
 
 import msgspec
 
+from runwright.agents.store.executions import forget_executions, sweep_executions_of_deleted
 from runwright.core.clock import Clock
 from runwright.core.notices import Notice
 from runwright.db.pool import Database
@@ -42,7 +43,7 @@ class Retention(msgspec.Struct, frozen=True, kw_only=True):
     """Logs of ended jobs."""
     ticks_days: float
     events_days: float
-    """Events, and deliveries of them."""
+    """Events, and deliveries and executions of them."""
     audit_days: float
 
 
@@ -62,6 +63,10 @@ class Pruner:
                 db, before=now - _days(retention.events_days), limit=_BATCH
             ),
             "deliveries of deleted webhooks": lambda _: sweep_deliveries_of_deleted(db, limit=_BATCH),
+            "executions": lambda now: forget_executions(
+                db, before=now - _days(retention.events_days), limit=_BATCH
+            ),
+            "executions of deleted agents": lambda _: sweep_executions_of_deleted(db, limit=_BATCH),
             "events": lambda now: forget_events(
                 db, before=now - _days(retention.events_days) - _EVENTS_OUTLIVE, limit=_BATCH
             ),

@@ -27,10 +27,11 @@ from typing import Final
 
 import msgspec
 
+from runwright.core.following import Follow
 from runwright.core.ids import new_id
 from runwright.core.jobs import ErrorCode, JobStatus
 from runwright.db.pool import PoolConnection
-from runwright.jobs.follow import EndedJob, Follow, follow_jobs, record_ancestry
+from runwright.jobs.follow import EndedJob, follow_jobs, record_ancestry
 from runwright.jobs.model import JobError
 from runwright.jobs.store.conversations import (
     AgentJob,

@@ -7,22 +7,17 @@ Invariants: the row is written in the transaction that submits the job, and dele
 acts. So whoever follows is told of every end exactly once, whichever process dies.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from datetime import datetime
+from typing import Final
 
 import msgspec
+from asyncpg import Record
 
+from runwright.core.following import DueFollow, Follow
 from runwright.core.jobs import JobStatus
 from runwright.db.pool import Database, PoolConnection
 from runwright.jobs.model import JobError
-
-
-class Follow(msgspec.Struct, frozen=True):
-    """A wish to be told: `kind` says who acts, `subject_id` what for."""
-
-    job_id: str
-    kind: str
-    subject_id: str
 
 
 class EndedJob(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,14 +34,6 @@ class EndedJob(msgspec.Struct, frozen=True, kw_only=True):
     error: JobError | None
 
 
-class DueFollow(msgspec.Struct, frozen=True):
-    """A wish whose job has ended."""
-
-    kind: str
-    subject_id: str
-    job: EndedJob
-
-
 async def follow_jobs(db: PoolConnection, follows: Sequence[Follow]) -> None:
     """Ask to be told of the ends of jobs, in the transaction that submits them."""
     await db.execute(
@@ -54,7 +41,7 @@ async def follow_jobs(db: PoolConnection, follows: Sequence[Follow]) -> None:
         INSERT INTO followed_jobs (job_id, kind, subject_id)
         SELECT * FROM unnest($1::text[], $2::text[], $3::text[]) ON CONFLICT DO NOTHING
         """,
-        [one.job_id for one in follows],
+        [one.followed_id for one in follows],
         [one.kind for one in follows],
         [one.subject_id for one in follows],
     )
@@ -70,63 +57,59 @@ async def record_ancestry(db: PoolConnection, job_ids: Sequence[str], path: Sequ
     )
 
 
-async def anything_followed(db: Database) -> bool:
-    """Tell whether somebody waits for the end of any job."""
-    return bool(await db.fetchval("SELECT EXISTS (SELECT FROM followed_jobs)"))
+class FollowedJobs:
+    """The wishes about jobs, for `engine.follower.Follower`."""
 
+    async def anything(self, db: Database) -> bool:
+        """Tell whether somebody waits for the end of any job."""
+        return bool(await db.fetchval("SELECT EXISTS (SELECT FROM followed_jobs)"))
 
-async def take_ended(
-    db: PoolConnection, *, kinds: Collection[str], limit: int, now: datetime
-) -> Sequence[DueFollow]:
-    """Take up to `limit` wishes whose job has ended; whoever commits has acted on them.
+    async def take(
+        self, db: PoolConnection, *, kinds: Sequence[str], limit: int, now: datetime
+    ) -> Sequence[DueFollow[EndedJob]]:
+        """Take up to `limit` wishes whose job has ended; whoever commits has acted on them.
 
-    Rows that somebody else holds are skipped.
-    """
-    rows = await db.fetch(
+        Rows that somebody else holds are skipped.
         """
-        WITH due AS (
-            SELECT f.job_id, f.kind, f.subject_id
-            FROM followed_jobs f JOIN job_results r ON r.job_id = f.job_id
-            WHERE f.kind = ANY ($1) AND f.due_at <= $3 LIMIT $2 FOR UPDATE OF f SKIP LOCKED
-        ), taken AS (
-            DELETE FROM followed_jobs f USING due d
-            WHERE f.job_id = d.job_id AND f.kind = d.kind AND f.subject_id = d.subject_id
-            RETURNING f.job_id, f.kind, f.subject_id
+        rows = await db.fetch(_TAKE, kinds, limit, now)
+        return [DueFollow(Follow(row["job_id"], row["kind"], row["subject_id"]), _ended(row)) for row in rows]
+
+    async def postpone(self, db: Database, wish: Follow, *, until: datetime) -> None:
+        """Leave a wish alone for a while."""
+        await db.execute(
+            "UPDATE followed_jobs SET due_at = $4 WHERE job_id = $1 AND kind = $2 AND subject_id = $3",
+            wish.followed_id,
+            wish.kind,
+            wish.subject_id,
+            until,
         )
-        SELECT t.kind, t.subject_id, r.job_id, r.tenant_id, r.worker_id, r.status, r.attempt, r.started_at,
-               r.completed_at, r.output, r.error
-        FROM taken t JOIN job_results r ON r.job_id = t.job_id ORDER BY r.completed_at, r.job_id
-        """,
-        list(kinds),
-        limit,
-        now,
-    )
-    return [
-        DueFollow(
-            row["kind"],
-            row["subject_id"],
-            EndedJob(
-                id=row["job_id"],
-                tenant_id=row["tenant_id"],
-                worker_id=row["worker_id"],
-                status=JobStatus(row["status"]),
-                attempt=row["attempt"],
-                started_at=row["started_at"],
-                completed_at=row["completed_at"],
-                output=row["output"],
-                error=None if row["error"] is None else msgspec.json.decode(row["error"], type=JobError),
-            ),
-        )
-        for row in rows
-    ]
 
 
-async def postpone_follow(db: Database, due: DueFollow, *, until: datetime) -> None:
-    """Leave a wish alone for a while."""
-    await db.execute(
-        "UPDATE followed_jobs SET due_at = $4 WHERE job_id = $1 AND kind = $2 AND subject_id = $3",
-        due.job.id,
-        due.kind,
-        due.subject_id,
-        until,
+_TAKE: Final = """
+WITH due AS (
+    SELECT f.job_id, f.kind, f.subject_id
+    FROM followed_jobs f JOIN job_results r ON r.job_id = f.job_id
+    WHERE f.kind = ANY ($1) AND f.due_at <= $3 LIMIT $2 FOR UPDATE OF f SKIP LOCKED
+), taken AS (
+    DELETE FROM followed_jobs f USING due d
+    WHERE f.job_id = d.job_id AND f.kind = d.kind AND f.subject_id = d.subject_id
+    RETURNING f.job_id, f.kind, f.subject_id
+)
+SELECT t.kind, t.subject_id, r.job_id, r.tenant_id, r.worker_id, r.status, r.attempt, r.started_at,
+       r.completed_at, r.output, r.error
+FROM taken t JOIN job_results r ON r.job_id = t.job_id ORDER BY r.completed_at, r.job_id
+"""
+
+
+def _ended(row: Record) -> EndedJob:
+    return EndedJob(
+        id=row["job_id"],
+        tenant_id=row["tenant_id"],
+        worker_id=row["worker_id"],
+        status=JobStatus(row["status"]),
+        attempt=row["attempt"],
+        started_at=row["started_at"],
+        completed_at=row["completed_at"],
+        output=row["output"],
+        error=None if row["error"] is None else msgspec.json.decode(row["error"], type=JobError),
     )

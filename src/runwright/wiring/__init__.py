@@ -18,7 +18,7 @@ from runwright.engine.tallies import TallyFolder
 from runwright.logs import set_up_logs
 from runwright.tenants.platform_key import platform_key
 from runwright.wiring.api import start_http
-from runwright.wiring.deliveries import open_sender, start_deliverer, start_router
+from runwright.wiring.deliveries import open_sender, start_agent_caller, start_deliverer, start_router
 from runwright.wiring.executor import open_files, start_builder, start_executor, tell_nobody
 from runwright.wiring.foundation import Foundation, lay_foundation
 from runwright.wiring.stopping import Stop
@@ -69,6 +69,7 @@ async def serve(settings: Settings) -> int:
         sender = await open_sender(foundation, stack)
         if "deliverer" in settings.roles:
             await start_deliverer(foundation, sender, stack)
+            await start_agent_caller(foundation, stack)
         url = None
         if "api" in settings.roles:
             url = await start_http(foundation, executor, sender, on_building, stop, stack)

@@ -97,7 +97,7 @@ async def start_http(
         endpoints=_endpoints(f, db, sender, AVA_STYLE),
         avala_endpoints=_endpoints(f, db, sender, AVALA_STYLE),
         agents=Agents(db, clock=f.clock, seals=EndpointSeals(f.ring), on_due=f.hints.due),
-        executions=Executions(db, clock=f.clock),
+        executions=Executions(db, clock=f.clock, on_decided=f.hints.appended),
         publisher=Publisher(db, clock=f.clock, on_appended=f.hints.appended),
         outgoing=outgoing_policy(settings),
         keys=Keys(db, clock=f.clock, platform_key=key),

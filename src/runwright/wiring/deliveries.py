@@ -5,6 +5,10 @@ from contextlib import AsyncExitStack
 from functools import partial
 from typing import Final
 
+from runwright.agents.calling import AgentLine
+from runwright.agents.follow import EndedExecution, FollowedExecutions
+from runwright.agents.jobs import FOLLOW_KIND as EXECUTION_KIND
+from runwright.agents.jobs import decide_by_jobs
 from runwright.agents.opening import ExecutionSink
 from runwright.config import Settings
 from runwright.core.hosts import parse_trusted
@@ -12,19 +16,24 @@ from runwright.deliveries.client.client import OutgoingClient
 from runwright.deliveries.client.target import OutgoingPolicy
 from runwright.deliveries.sending import Sender, Style
 from runwright.deliveries.store.queue import insert_deliveries
+from runwright.engine.agent_caller import AgentCaller
+from runwright.engine.agent_clock import AgentClock
 from runwright.engine.deliverer import Deliverer
 from runwright.engine.follower import Follower, JobHandler
 from runwright.engine.router import Router
 from runwright.http.ava.webhook_events import AvaStyle
 from runwright.http.ava.webhook_forms import STYLE as AVA_STYLE
+from runwright.http.avala.callbacks import AvalaCallbacks
 from runwright.http.avala.webhook_forms import STYLE as AVALA_STYLE
 from runwright.http.avala.webhook_style import AvalaStyle
 from runwright.jobs.conversations import Conversations
+from runwright.jobs.follow import EndedJob, FollowedJobs
 from runwright.wiring.foundation import Foundation, open_database_pool
 from runwright.workers.vault.seals import EndpointSeals
 
 STYLE_CONNECTIONS: Final = 2
 DELIVERER_CONNECTIONS: Final = 3
+CALLER_CONNECTIONS: Final = 3
 COMMIT_SECONDS: Final = 0.01
 
 
@@ -37,16 +46,32 @@ async def start_router(f: Foundation, stack: AsyncExitStack) -> None:
         hints=f.hints,
         notice=f.notice,
     )
-    handlers: dict[str, JobHandler] = {}
-    follower = Follower(
+    handlers: dict[str, JobHandler] = {EXECUTION_KIND: decide_by_jobs}
+    jobs = Follower(
         f.db,
+        source=FollowedJobs(),
         handlers=Conversations(handlers, on_submitted=partial(_announce_jobs, f)).handlers(),
         clock=f.clock,
-        signals=f.signals,
         hints=f.hints,
         notice=f.notice,
     )
-    for loop in (router, follower):
+    executions = Follower(
+        f.db,
+        source=FollowedExecutions(),
+        handlers={},
+        clock=f.clock,
+        hints=f.hints,
+        notice=f.notice,
+    )
+    f.signals.on_moved(jobs.stir)
+    f.hints.on_appended(executions.stir)
+    loops: list[Router | Follower[EndedJob] | Follower[EndedExecution] | AgentClock] = [
+        router,
+        jobs,
+        executions,
+        AgentClock(f.db, clock=f.clock, notice=f.notice),
+    ]
+    for loop in loops:
         stack.push_async_callback(loop.stop)
         await loop.start()
 
@@ -74,3 +99,20 @@ async def start_deliverer(f: Foundation, sender: Sender, stack: AsyncExitStack) 
     deliverer = Deliverer(db, sender=sender, clock=f.clock, hints=f.hints, notice=f.notice)
     stack.push_async_callback(deliverer.stop)
     await deliverer.start()
+
+
+async def start_agent_caller(f: Foundation, stack: AsyncExitStack) -> None:
+    db = await open_database_pool(f.dsn, CALLER_CONNECTIONS, stack, by_key=True)
+    client = OutgoingClient(outgoing_policy(f.settings))
+    stack.push_async_callback(client.stop)
+    styles = {AVALA_STYLE: AvalaCallbacks()}
+    caller = AgentCaller(
+        db,
+        line=AgentLine(client, styles=styles, seals=EndpointSeals(f.ring), clock=f.clock),
+        clock=f.clock,
+        hints=f.hints,
+        on_jobs=f.signals.jobs_ready,
+        notice=f.notice,
+    )
+    stack.push_async_callback(caller.stop)
+    await caller.start()

@@ -106,6 +106,22 @@ async def test_a_decision_is_told_with_what_led_to_it(world: World) -> None:
     ]
 
 
+async def test_characters_that_the_database_has_no_place_for_are_kept_as_they_came(world: World) -> None:
+    await world.agent(events=["custom.x"])
+    await world.publish("custom.x", payload={"a": "\0", "\0": "\ufffe"})
+    await world.route()
+    [execution] = await world.all()
+    assert msgspec.json.decode(execution.payload) == {"a": "\0", "\0": "\ufffe"}
+    decision = Decision(action=Action.FLAG, reason="\0", metadata={"\0": "\0"})
+    await world.executions.decide(world.caller(), execution.id, decision)
+    over = Decision(action=Action.SKIP, reason="\0", metadata={"b": "\0"})
+    done = await world.executions.review(world.caller(), execution.id, over)
+    assert done.review is not None
+    assert done.review.reason == "\0"
+    said = await world.events("agent.action")
+    assert [one["metadata"] for one in said] == [{"\0": "\0"}, {"b": "\0"}]
+
+
 async def test_another_tenant_neither_sees_nor_decides(world: World) -> None:
     await world.agent()
     [execution] = await world.told()

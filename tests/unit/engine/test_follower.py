@@ -6,11 +6,12 @@ from datetime import datetime
 
 import pytest
 
+from runwright.core.following import Follow
 from runwright.core.jobs import JobStatus
 from runwright.db.pool import Pool, PoolConnection
 from runwright.engine.follower import POSTPONE_SECONDS, Follower
 from runwright.events.hints import EventHints
-from runwright.jobs.follow import EndedJob, Follow, follow_jobs
+from runwright.jobs.follow import EndedJob, FollowedJobs, follow_jobs
 from runwright.jobs.model import Job
 from runwright.jobs.store.prune import forget_jobs
 from tests.unit.jobs.world import World
@@ -28,15 +29,17 @@ class Following:
         self.notices: list[str] = []
         self.followers = [self._follower() for _ in range(2)]
 
-    def _follower(self) -> Follower:
-        return Follower(
+    def _follower(self) -> Follower[EndedJob]:
+        follower = Follower(
             self.world.db,
+            source=FollowedJobs(),
             handlers={"test": self.handle},
             clock=self.world.clock,
-            signals=self.world.signals,
             hints=EventHints(origin="here", send=lambda _: None),
             notice=self.note,
         )
+        self.world.signals.on_moved(follower.stir)
+        return follower
 
     def note(self, name: str, /, **_facts: str | float | None) -> None:
         self.notices.append(name)
@@ -146,7 +149,7 @@ async def test_one_that_cannot_be_told_holds_up_nobody_and_is_tried_again(follow
     await following.followers[0].start()
     await following.until_told(4)
     assert await following.told() == ["s0", "s1", "s3", "s4"]
-    assert "job_end_not_told" in following.notices
+    assert "end_not_told" in following.notices
     world.forward(POSTPONE_SECONDS)
     await following.until_told(5)
 

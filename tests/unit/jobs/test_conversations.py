@@ -8,10 +8,11 @@ from typing import Any
 import msgspec
 import pytest
 
+from runwright.core.following import Follow
 from runwright.core.jobs import JobStatus
 from runwright.db.pool import Pool, PoolConnection
 from runwright.jobs.conversations import MOST_ROUNDS, TOOL, TOOLS_KEY, Conversations
-from runwright.jobs.follow import EndedJob, Follow, follow_jobs, record_ancestry, take_ended
+from runwright.jobs.follow import EndedJob, FollowedJobs, follow_jobs, record_ancestry
 from runwright.jobs.model import NewJob
 from runwright.jobs.store.claim import ClaimedJob
 from runwright.jobs.store.conversations import end_conversation
@@ -63,9 +64,9 @@ class Talk:
         """What the follower does in a pass."""
         handlers = self.conversations.handlers()
         async with self.world.db.acquire() as db, db.transaction():
-            due = await take_ended(db, kinds=list(handlers), limit=100, now=self.world.now)
+            due = await FollowedJobs().take(db, kinds=list(handlers), limit=100, now=self.world.now)
             for kind, handler in handlers.items():
-                ends = [(one.subject_id, one.job) for one in due if one.kind == kind]
+                ends = [(one.wish.subject_id, one.end) for one in due if one.wish.kind == kind]
                 if ends:
                     await handler(db, ends, self.world.now)
 

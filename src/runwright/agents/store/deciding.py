@@ -31,13 +31,17 @@ class Failing(msgspec.Struct, frozen=True):
     error: str
 
 
-def _told(source: str, decider: str, response: str) -> str:
-    """Return the parts of a statement that append `agent.action` for each row of `source`."""
+def _told(source: str, decider: str, reason: str, metadata: str) -> str:
+    """Return the parts of a statement that append `agent.action` for each row of `source`.
+
+    Reason and metadata are JSON that passes through: no operator looks into it, for it may hold
+    what no text of the database can (U+0000).
+    """
     return appended(
         f"""SELECT d.tenant_id, 'agent.action', d.id, d.updated_at,
         json_build_object(
             'execution_id', d.id, 'agent_id', d.agent_id, 'agent', a.name, 'event', d.event_type,
-            'action', d.action, 'reason', {response} -> 'reason', 'metadata', {response} -> 'metadata',
+            'action', d.action, 'reason', {reason}, 'metadata', {metadata},
             'decided_by', {decider}),
         coalesce(e.ancestry, p.path, '{{}}'::text[]) || d.agent_id, e.project, e.task_type
     FROM {source} d JOIN agents a ON a.id = d.agent_id LEFT JOIN events e ON e.position = d.position
@@ -48,16 +52,17 @@ def _told(source: str, decider: str, response: str) -> str:
 
 _DECIDE: Final = f"""
 WITH item AS (
-    SELECT * FROM unnest($2::text[], $3::text[], $4::json[], $5::text[]) AS i (id, action, response, by)
+    SELECT * FROM unnest($2::text[], $3::text[], $4::json[], $5::text[], $6::json[], $7::json[])
+        AS i (id, action, response, by, reason, metadata)
 ), decided AS (
     UPDATE executions x
     SET status = 'completed', action = i.action, response = i.response, decided_by = i.by, error = NULL,
         expires_at = NULL, leased_until = NULL, completed_at = $1, updated_at = $1
     FROM item i WHERE x.id = i.id AND x.status IN ('pending', 'running') AND x.expires_at > $1
-    RETURNING x.*
+    RETURNING x.*, i.reason, i.metadata
 ), uncalled AS (
     DELETE FROM agent_calls c USING decided d WHERE c.execution_id = d.id
-), {_told("decided", "d.decided_by", "d.response")}
+), {_told("decided", "d.decided_by", "d.reason", "d.metadata")}
 SELECT id FROM decided
 """
 _FAIL: Final = """
@@ -79,7 +84,7 @@ WITH reviewed AS (
     UPDATE executions SET action = $4, review = $5, updated_at = $1
     WHERE tenant_id = $2 AND id = $3 AND action = 'flag' AND review IS NULL
     RETURNING *
-), {_told("reviewed", "d.review ->> 'by'", "d.review")}
+), {_told("reviewed", "$6::text", "$7::json", "$8::json")}
 SELECT id FROM reviewed
 """
 
@@ -95,6 +100,8 @@ async def decide_executions(
         [one.decision.action for one in decidings],
         [msgspec.json.encode(one.decision) for one in decidings],
         [one.by for one in decidings],
+        [msgspec.json.encode(one.decision.reason) for one in decidings],
+        [msgspec.json.encode(one.decision.metadata) for one in decidings],
     )
     return {row["id"] for row in rows}
 
@@ -118,7 +125,11 @@ async def review_execution(
         "by": by,
         "at": now,
     }
-    rows = await db.fetch(_REVIEW, now, tenant_id, execution_id, decision.action, msgspec.json.encode(review))
+    rows = await db.fetch(
+        _REVIEW,
+        *(now, tenant_id, execution_id, decision.action, msgspec.json.encode(review), by),
+        *(msgspec.json.encode(decision.reason), msgspec.json.encode(decision.metadata)),
+    )
     return bool(rows)
 
 

@@ -152,7 +152,10 @@ async def forget_executions(db: Database, *, before: datetime, limit: int) -> in
 
 
 async def sweep_executions_of_deleted(db: Database, *, limit: int) -> int:
-    """Delete up to `limit` executions of agents that are no more; returns how many went."""
+    """Delete up to `limit` executions of agents that are no more; returns how many went.
+
+    One that somebody follows stays until they have been told.
+    """
     deleted: int = await db.fetchval(
         """
         WITH RECURSIVE named AS (
@@ -163,7 +166,8 @@ async def sweep_executions_of_deleted(db: Database, *, limit: int) -> int:
             FROM named WHERE named.agent_id IS NOT NULL
         ), orphan AS (
             SELECT o.id FROM named n CROSS JOIN LATERAL (
-                SELECT id FROM executions WHERE agent_id = n.agent_id LIMIT $1
+                SELECT id FROM executions x WHERE agent_id = n.agent_id
+                  AND NOT EXISTS (SELECT FROM followed_executions f WHERE f.execution_id = x.id) LIMIT $1
             ) o
             WHERE NOT EXISTS (SELECT FROM agents a WHERE a.id = n.agent_id) LIMIT $1
         ), uncalled AS (

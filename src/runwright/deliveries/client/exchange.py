@@ -23,6 +23,7 @@ _PIECE_BYTES: Final = 16 * 1024
 """What is read at once is looked at in pieces, so that a short head before a long body has its own bound."""
 
 _FIRST_FINAL_STATUS: Final = 200
+_LONGEST_RETRY_AFTER: Final = 64
 
 
 class ExchangeError(Exception):
@@ -34,11 +35,12 @@ class ConnectionGoneError(ExchangeError):
 
 
 class Response(msgspec.Struct, frozen=True):
-    """An answer. `complete` tells whether `body` is all of it."""
+    """An answer. `complete` tells whether `body` is all of it; `retry_after` is that header's text."""
 
     status: int
     body: bytes
     complete: bool
+    retry_after: str | None = None
 
 
 class Exchange(asyncio.Protocol):
@@ -54,6 +56,7 @@ class Exchange(asyncio.Protocol):
         self._in_head = True
         self._wanted = 0
         self._body = bytearray()
+        self._retry_after: str | None = None
         self._keep = False
         self.closed = False
         self.made_at = 0.0
@@ -67,7 +70,7 @@ class Exchange(asyncio.Protocol):
         self._head, self._end = loop.create_future(), loop.create_future()
         self._parser = httptools.HttpResponseParser(self)
         self._received, self._in_head, self._keep = 0, True, False
-        self._wanted, self._body = wanted_bytes, bytearray()
+        self._wanted, self._body, self._retry_after = wanted_bytes, bytearray(), None
         self._limit = HEAD_BYTES + 2 * wanted_bytes + _SPARE_BYTES
         if self.closed or self._transport is None:
             self._fail(ConnectionGoneError("The connection was closed."))
@@ -84,7 +87,7 @@ class Exchange(asyncio.Protocol):
         assert self._end is not None  # noqa: S101  asked before
         status = await self.head()
         complete = await self._end
-        return Response(status, bytes(self._body), complete)
+        return Response(status, bytes(self._body), complete, self._retry_after)
 
     @property
     def reusable(self) -> bool:
@@ -147,6 +150,10 @@ class Exchange(asyncio.Protocol):
     def on_message_begin(self) -> None:
         if self._end is not None and self._end.done():
             self.close()  # another answer that nobody asked for
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if name.lower() == b"retry-after" and len(value) <= _LONGEST_RETRY_AFTER:
+            self._retry_after = value.decode("latin-1").strip()
 
     def on_headers_complete(self) -> None:
         status = self._parser.get_status_code()
