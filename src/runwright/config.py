@@ -23,6 +23,7 @@ from msgspec import Meta
 
 from runwright.core.errors import RunwrightError
 from runwright.core.hosts import DEFAULT_PORTS, parse_trusted
+from runwright.core.zones import zone_names
 
 PREFIX: Final = "RUNWRIGHT_"
 CONFIG_VARIABLE: Final = "RUNWRIGHT_CONFIG"
@@ -208,6 +209,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             " host:port, an address or a network, with a port or without."
         ),
     ] = ()
+    allowed_hosts: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Names of this server by which browsers and others may call the AGH API, beside"
+            " addresses, localhost and public_url: host or host:port; * for any."
+        ),
+    ] = ()
+    automation_timezone: Annotated[
+        str, Meta(description="The time zone of automations' cron expressions that name none.")
+    ] = "UTC"
+    automation_concurrency: Annotated[
+        int, Meta(ge=1, le=10_000, description="Runs of a tenant's automations that are under way at once.")
+    ] = 5
     python_path: Annotated[
         str | None, Meta(description="The python that workers run on. Default: the best one on this host.")
     ] = None
@@ -418,6 +432,8 @@ def _conflicts(settings: Settings) -> Iterator[str]:
                 parse_trusted(entry)
             except ValueError as error:
                 yield f"{name}: {error}."
+    if settings.automation_timezone not in zone_names():
+        yield f"automation_timezone: there is no time zone {settings.automation_timezone}."
     yield from filter(None, (_url_problem(settings, name) for name in ("python_index", "npm_registry")))
     if settings.heartbeat_seconds * 2 > settings.lease_seconds:
         yield (

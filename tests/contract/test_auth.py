@@ -52,6 +52,7 @@ def all_routes() -> Iterator[Route]:
         tenants=nobody,
         standings=nobody,
         limiter=nobody,
+        automations=nobody,
         runtimes=nobody,
         health=nobody,
         ready=nobody,

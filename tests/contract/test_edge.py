@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import asyncpg
 import pytest
 from prometheus_client import CollectorRegistry
+from tests.automations import no_automations
 from tests.bundles import no_bundles
 from tests.contract.bundles import zip_of
 from tests.contract.client import Json
@@ -93,6 +94,7 @@ async def edge(database: Pool) -> AsyncIterator[Edge]:
         agents=Agents(database, clock=system_clock, seals=EndpointSeals(Keyring([bytes(32)]))),
         executions=Executions(database, clock=system_clock),
         publisher=Publisher(database, clock=system_clock),
+        automations=no_automations(database, jobs),
         outgoing=OutgoingPolicy(),
         keys=Keys(database, clock=system_clock, platform_key=KEY),
         audit=AuditLog(database),

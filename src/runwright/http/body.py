@@ -35,6 +35,20 @@ async def read_json_body(headers: Mapping[bytes, bytes], receive: Receive, limit
         raise SlowRequestError("The request body did not arrive in time.") from None
 
 
+async def read_any_body(
+    headers: Mapping[bytes, bytes], receive: Receive, limits: EdgeSettings, *, limit_bytes: int
+) -> bytes:
+    """Return the raw body of a request, whatever it says it is.
+
+    Raises TooLargeError as soon as the limit is passed, SlowRequestError.
+    """
+    try:
+        async with asyncio.timeout(limits.body_seconds):
+            return await _read(headers, receive, limit_bytes)
+    except TimeoutError:
+        raise SlowRequestError("The request body did not arrive in time.") from None
+
+
 async def read_into(
     file: IO[bytes],
     headers: Mapping[bytes, bytes],

@@ -13,6 +13,9 @@ from litestar import Litestar, Request, Response, Router
 from litestar.datastructures import State
 
 from runwright import __version__
+from runwright.http.agh import errors as agh_errors
+from runwright.http.agh.document import describe_api as describe_agh
+from runwright.http.agh.routes import AGH_ROUTES
 from runwright.http.ava import errors as ava_errors
 from runwright.http.ava.analytics import AnalyticsRoutes
 from runwright.http.ava.audit import AuditRoutes
@@ -45,7 +48,6 @@ from runwright.http.probes import probe_routes
 from runwright.http.services import EdgeSettings, Services
 from runwright.http.streams import OpenStreams
 from runwright.http.uploads import Uploads
-from runwright.jobs.service import Jobs
 
 _BACKLOG: Final = 2048
 
@@ -84,6 +86,7 @@ def build_app(services: Services, edge: EdgeSettings) -> Litestar:
             ava,
             Router("/v1", route_handlers=[WebhookRoutes, TenantRoutes, KeyRoutes, AuditRoutes]),
             avala,
+            *AGH_ROUTES,
             *probe_routes(),
         ],
         exception_handlers={Exception: _respond_to_error},
@@ -101,6 +104,7 @@ def build_app(services: Services, edge: EdgeSettings) -> Litestar:
         debug=False,
     )
     app.state.ava_docs = Docs(describe_api(app.routes, __version__))
+    app.state.agh_document = msgspec.json.encode(describe_agh(app.routes, __version__))
     app.state.avala_document = msgspec.json.encode(describe_avala(app.routes, __version__))
     # The front stands before the router, so that it also sees what has no route.
     app.asgi_handler = Front(
@@ -117,15 +121,17 @@ def _respond_to_error(request: Request[Any, Any, Any], error: Exception) -> Resp
     """Answer in the words of the dialect that the path belongs to, whether there is such a path or not."""
     if request.scope["path"].startswith(f"{AVALA}/"):
         return avala_errors.respond_to_error(request, error)
+    if request.scope["path"].startswith("/api/"):
+        return agh_errors.respond_to_error(request, error)
     return ava_errors.respond_to_error(request, error)
 
 
 class _Uvicorn(uvicorn.Server):
-    """Uvicorn that leaves the process's signals alone, and lets nobody wait for jobs in a shutdown."""
+    """Uvicorn that leaves the process's signals alone, and lets nobody wait for an end in a shutdown."""
 
-    def __init__(self, config: uvicorn.Config, jobs: Jobs) -> None:
+    def __init__(self, config: uvicorn.Config, services: Services) -> None:
         super().__init__(config)
-        self._jobs = jobs
+        self._services = services
         self.listening = asyncio.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -135,7 +141,8 @@ class _Uvicorn(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         for connection in list(self.server_state.connections):
             connection.shutdown()  # first, so that who is answered now hears that the connection ends
-        self._jobs.end_waits()
+        self._services.jobs.end_waits()
+        self._services.automations.runs.end_waits()
         await super().shutdown(sockets)
 
     @contextlib.contextmanager
@@ -163,7 +170,7 @@ class HttpServer:
                 timeout_keep_alive=edge.keep_alive_seconds,
                 timeout_graceful_shutdown=edge.stop_seconds,
             ),
-            app.state.services.jobs,
+            app.state.services,
         )
         self._serving: asyncio.Task[None] | None = None
 

@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry
 from runwright.agents.executions import Executions
 from runwright.agents.publishing import Publisher
 from runwright.agents.service import Agents
+from runwright.automations.service import Automations
 from runwright.core.clock import Clock, system_clock
 from runwright.deliveries.client.target import OutgoingPolicy
 from runwright.deliveries.service import Endpoints
@@ -67,6 +68,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     standings: Standings
     audit: AuditLog
     limiter: RateLimiter
+    automations: Automations
     runtimes: Callable[[str], RuntimeInfo]
     health: Callable[[], Awaitable[Health]]
     ready: Callable[[], bool]
@@ -95,6 +97,10 @@ class EdgeSettings(msgspec.Struct, frozen=True, kw_only=True):
     streams: int = 512
     """Streams of events that may be open at once."""
     streams_per_tenant: int = 64
+    keyless: bool = False
+    """Whether callers on this machine may use the AGH API without a key, as the default tenant."""
+    allowed_hosts: tuple[str, ...] = ()
+    """Names of this server, beside addresses and localhost, that a browser may call the AGH API by."""
     public_url: str = ""
     """Where users reach this server, without a slash at its end; empty: nobody has said."""
 

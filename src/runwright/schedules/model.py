@@ -6,6 +6,7 @@ from enum import StrEnum
 
 import msgspec
 
+from runwright.core.gocron import go_timetable_of
 from runwright.core.ticks import CatchUp, Overlap, Policy, TickReason, TickStatus, Timing
 from runwright.core.timetable import Firing, Timetable, timetable_of
 from runwright.core.timings import Every, Once
@@ -69,6 +70,8 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def timetable(self) -> Timing:
         """When it fires; raises CronError or UnknownZoneError where newer rules know it no more."""
+        if self.timing is TimingKind.PLAIN_CRON:
+            return go_timetable_of(self.cron, self.timezone)
         if self.anchor_at is None:
             return timetable_of(self.cron, self.timezone)
         return Once(self.anchor_at) if self.step is None else Every(self.anchor_at, self.step)

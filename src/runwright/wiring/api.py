@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from ipaddress import ip_address
 from typing import Final
 
 from runwright.agents.executions import Executions
@@ -33,6 +34,7 @@ from runwright.tenants.platform_key import platform_key
 from runwright.tenants.service import Keys
 from runwright.tenants.standings import LOOK_SECONDS, Standings
 from runwright.tenants.tenants import Tenants
+from runwright.wiring.automations import open_automations
 from runwright.wiring.deliveries import outgoing_policy
 from runwright.wiring.executor import spool_dir_of
 from runwright.wiring.foundation import Foundation, open_database_pool, open_vault
@@ -105,6 +107,7 @@ async def start_http(
         tenants=Tenants(db, clock=f.clock, on_change=standings.refresh),
         standings=standings,
         limiter=RateLimiter(_rate_limit(settings), rate_of=standings.rate_of),
+        automations=open_automations(f, db, jobs),
         runtimes=runtime,
         health=reporter.report,
         ready=lambda: not stop.asked.is_set(),
@@ -115,6 +118,8 @@ async def start_http(
         body_limit_bytes=settings.body_limit_bytes,
         upload_limit_bytes=settings.bundle_limit_bytes,
         spool_dir=spool_dir,
+        keyless=settings.dev and _on_loopback(settings.host),
+        allowed_hosts=settings.allowed_hosts,
         public_url=(settings.public_url or "").rstrip("/"),
     )
     server = HttpServer(build_app(services, edge), host=settings.host, port=settings.port, edge=edge)
@@ -141,6 +146,15 @@ def usual_limits(settings: Settings) -> TenantLimits:
     return TenantLimits(
         requests_per_second=settings.rate_limit_per_second or None, request_burst=settings.rate_limit_burst
     )
+
+
+def _on_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _rate_limit(settings: Settings) -> Rate | None:

@@ -10,6 +10,9 @@ from runwright.agents.follow import EndedExecution, FollowedExecutions
 from runwright.agents.jobs import FOLLOW_KIND as EXECUTION_KIND
 from runwright.agents.jobs import decide_by_jobs
 from runwright.agents.opening import ExecutionSink
+from runwright.automations.ending import KIND as AUTOMATION
+from runwright.automations.ending import end_executions, end_jobs
+from runwright.automations.sources import fire_events
 from runwright.config import Settings
 from runwright.core.hosts import parse_trusted
 from runwright.deliveries.client.client import OutgoingClient
@@ -28,6 +31,7 @@ from runwright.http.avala.webhook_forms import STYLE as AVALA_STYLE
 from runwright.http.avala.webhook_style import AvalaStyle
 from runwright.jobs.conversations import Conversations
 from runwright.jobs.follow import EndedJob, FollowedJobs
+from runwright.wiring.automations import start_dispatcher
 from runwright.wiring.foundation import Foundation, open_database_pool
 from runwright.workers.vault.seals import EndpointSeals
 
@@ -41,12 +45,12 @@ async def start_router(f: Foundation, stack: AsyncExitStack) -> None:
     """Start what hands out events and the ends of jobs; each kind of subscriber or follower is named here."""
     router = Router(
         f.db,
-        sinks={"wh": insert_deliveries, "agt": ExecutionSink(notice=f.notice)},
+        sinks={"wh": insert_deliveries, "agt": ExecutionSink(notice=f.notice), "trg": fire_events},
         clock=f.clock,
         hints=f.hints,
         notice=f.notice,
     )
-    handlers: dict[str, JobHandler] = {EXECUTION_KIND: decide_by_jobs}
+    handlers: dict[str, JobHandler] = {EXECUTION_KIND: decide_by_jobs, AUTOMATION: end_jobs}
     jobs = Follower(
         f.db,
         source=FollowedJobs(),
@@ -58,7 +62,7 @@ async def start_router(f: Foundation, stack: AsyncExitStack) -> None:
     executions = Follower(
         f.db,
         source=FollowedExecutions(),
-        handlers={},
+        handlers={AUTOMATION: end_executions},
         clock=f.clock,
         hints=f.hints,
         notice=f.notice,
@@ -74,6 +78,7 @@ async def start_router(f: Foundation, stack: AsyncExitStack) -> None:
     for loop in loops:
         stack.push_async_callback(loop.stop)
         await loop.start()
+    await start_dispatcher(f, stack)
 
 
 def _announce_jobs(f: Foundation) -> None:

@@ -9,6 +9,8 @@ import msgspec
 from prometheus_client import CollectorRegistry
 
 from runwright.agents.store import agents
+from runwright.automations.policy import Policy
+from runwright.automations.store.secrets import trigger_keys_in_use
 from runwright.config import Settings
 from runwright.core.clock import Clock, system_clock
 from runwright.core.ids import new_id
@@ -49,6 +51,7 @@ class Foundation(msgspec.Struct, frozen=True):
     signals: JobSignals
     hints: EventHints
     ring: Keyring
+    policy: Policy
 
 
 async def lay_foundation(settings: Settings, stack: AsyncExitStack) -> Foundation | None:
@@ -74,8 +77,10 @@ async def lay_foundation(settings: Settings, stack: AsyncExitStack) -> Foundatio
     db = await open_database_pool(dsn, ENGINE_CONNECTIONS, stack, by_key=True)
     signals, hints = await _open_signals(dsn, stack)
     needed = [*await keys_in_use(db), *await secret_keys_in_use(db), *await agents.secret_keys_in_use(db)]
+    needed += await trigger_keys_in_use(db)
     ring = await asyncio.to_thread(load_keyring, key_source(settings), needed)
-    return Foundation(settings, dsn, host, system_clock, notice, metrics, db, signals, hints, ring)
+    policy = Policy(zone=settings.automation_timezone, at_once=settings.automation_concurrency)
+    return Foundation(settings, dsn, host, system_clock, notice, metrics, db, signals, hints, ring, policy)
 
 
 def open_vault(f: Foundation, db: Database, stack: AsyncExitStack) -> Vault:

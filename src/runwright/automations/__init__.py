@@ -1,0 +1,1 @@
+"""Prompts for agents, fired by the clock, an event or a signed webhook."""

@@ -1,0 +1,49 @@
+"""Publishing an event that may fire triggers."""
+
+from collections.abc import Callable
+
+import msgspec
+
+from runwright.automations.subscribing import workspace_subject
+from runwright.core.clock import Clock
+from runwright.core.roles import Caller
+from runwright.db.pool import Database
+from runwright.events.publish import Published, Scope, publish_event
+from runwright.tenants.audit import record
+
+
+class Announcement(msgspec.Struct, frozen=True, kw_only=True):
+    """An event to publish, for a workspace or (empty) for all; `payload` is JSON text of an object."""
+
+    event: str
+    workspace_id: str
+    payload: msgspec.Raw
+    idempotency_key: str | None
+
+
+class Events:
+    """Publish events."""
+
+    def __init__(self, db: Database, *, clock: Clock, on_event: Callable[[], None]) -> None:
+        """`on_event` is called when an event was published."""
+        self._db = db
+        self._clock = clock
+        self._on_event = on_event
+
+    async def publish(self, caller: Caller, announcement: Announcement) -> Published:
+        """Append an event that the tenant may state. ConflictError where its key stands for another."""
+        now = self._clock()
+        async with self._db.acquire() as db, db.transaction():
+            published = await publish_event(
+                db,
+                caller.tenant_id,
+                announcement.event,
+                announcement.payload,
+                now,
+                announcement.idempotency_key,
+                scope=Scope(subject_id=workspace_subject(announcement.workspace_id)),
+            )
+            if not published.replayed:
+                await record(db, caller, "event.published", published.event.id, now=now)
+        self._on_event()
+        return published

@@ -1,0 +1,206 @@
+"""Firing: the run rows of fires, with the fire limit, in the transaction of what causes them.
+
+Invariants:
+- The automation's row is locked first, so that its fires take turns: the limit is checked and the run
+  written by one of them at a time.
+- Runs that count are numbered. So how many lie in the window follows from two numbers, and no fire has to
+  count rows; those that were cancelled stop counting and are taken off.
+- A run id that is there already is not made again.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+
+import msgspec
+from asyncpg import Record
+
+from runwright.automations.errors import FireLimitError
+from runwright.automations.model import Automation, FireLimit, Kind, Plan, Run, RunStatus
+from runwright.automations.store.definitions import COLUMNS, automation_from_row
+from runwright.automations.store.runs import fetch_runs_by_id
+from runwright.core.jobs import Trigger
+from runwright.db.pool import PoolConnection
+
+
+class Fire(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that fires an automation, once per run id; `activation` is JSON text."""
+
+    automation_id: str
+    run_id: str
+    cause: Trigger
+    fire_id: str | None = None
+    scheduled_at: datetime | None = None
+    activation: bytes | None = None
+    ancestry: tuple[str, ...] = ()
+    limited_as: RunStatus | None = None
+    """As what the run is recorded where the fire limit forbids it; None: not at all."""
+    refused: str | None = None
+    """Why it must not run: it is recorded as cancelled, and does not count."""
+
+
+class Limited(msgspec.Struct, frozen=True):
+    """A fire that the limit forbade; `run` where that was recorded."""
+
+    error: FireLimitError
+    run: Run | None
+
+
+Fired = Run | Limited | None
+"""What became of a fire; None: the automation is gone."""
+
+
+class _Window(msgspec.Struct):
+    """How full an automation's window is; changes with every fire."""
+
+    automation: Automation
+    fires: int
+    counted: int
+    oldest: datetime | None
+
+
+_LOCK: Final = f"""
+SELECT {COLUMNS}, a.fires, a.limit_span
+FROM automations a WHERE a.id = ANY ($1) ORDER BY a.id FOR UPDATE
+"""
+_COUNT: Final = """
+SELECT i.id, first.number, first.started_at, (
+    SELECT count(*) FROM automation_runs u WHERE u.automation_id = i.id AND u.started_at >= i.since
+    AND u.number IS NOT NULL AND u.status = 'cancelled'
+) AS uncounted, (
+    SELECT o.started_at FROM automation_runs o WHERE o.automation_id = i.id AND o.started_at >= i.since
+    AND o.number IS NOT NULL AND o.status <> 'cancelled' ORDER BY o.started_at LIMIT 1
+) AS oldest
+FROM unnest($1::text[], $2::timestamptz[]) AS i (id, since)
+LEFT JOIN LATERAL (
+    SELECT r.number, r.started_at FROM automation_runs r WHERE r.automation_id = i.id
+    AND r.started_at >= i.since AND r.number IS NOT NULL ORDER BY r.started_at LIMIT 1
+) first ON true
+"""
+
+
+async def fire(db: PoolConnection, fires: Sequence[Fire], now: datetime) -> Sequence[Fired]:
+    """Write the runs of these fires, due now; answers in their order."""
+    windows = await _open_windows(db, sorted({one.automation_id for one in fires}), now)
+    known = await fetch_runs_by_id(db, ids=[one.run_id for one in fires])
+    fresh: dict[str, tuple[Fire, Run, int | None, Plan]] = {}
+    answers: list[Fired] = []
+    for one in fires:
+        window = windows.get(one.automation_id)
+        if one.run_id in known or window is None:
+            answers.append(known.get(one.run_id))
+            continue
+        answer, number = _judge(one, window, now)
+        run = answer.run if isinstance(answer, Limited) else answer
+        if run is not None:
+            known[run.id] = run
+            fresh[run.id] = (one, run, number, plan_of(window.automation))
+        answers.append(answer)
+    if fresh:
+        await _insert(db, list(fresh.values()))
+        await _note_fires(db, windows)
+    return answers
+
+
+async def _open_windows(db: PoolConnection, ids: Sequence[str], now: datetime) -> dict[str, _Window]:
+    locked = await db.fetch(_LOCK, ids)
+    counts = await db.fetch(
+        _COUNT, [row["id"] for row in locked], [now - row["limit_span"] for row in locked]
+    )
+    by_id = {row["id"]: row for row in counts}
+    return {row["id"]: _window(row, by_id[row["id"]]) for row in locked}
+
+
+def _window(row: Record, count: Record) -> _Window:
+    first = count["number"]
+    counted = 0 if first is None else row["fires"] - first + 1 - count["uncounted"]
+    return _Window(automation_from_row(row), row["fires"], counted, count["oldest"])
+
+
+def _judge(one: Fire, window: _Window, now: datetime) -> tuple[Run | Limited, int | None]:
+    automation, limit = window.automation, window.automation.fire_limit
+    if one.refused is not None:
+        run = _run(one, automation, now)
+        return msgspec.structs.replace(run, status=RunStatus.CANCELLED, ended_at=now, error=one.refused), None
+    if window.counted >= limit.max:
+        error = _limit_error(window, limit, now)
+        recorded = None
+        if one.limited_as is not None:
+            recorded = msgspec.structs.replace(
+                _run(one, automation, now), status=one.limited_as, ended_at=now, error=error.message
+            )
+        return Limited(error, recorded), None
+    window.fires += 1
+    window.counted += 1
+    window.oldest = window.oldest or now
+    return _run(one, automation, now), window.fires
+
+
+def _limit_error(window: _Window, limit: FireLimit, now: datetime) -> FireLimitError:
+    return FireLimitError(window.counted, limit, (window.oldest or now) + limit.span)
+
+
+def _run(one: Fire, automation: Automation, now: datetime) -> Run:
+    return Run(
+        id=one.run_id,
+        tenant_id=automation.tenant_id,
+        automation_id=automation.id,
+        kind=automation.kind,
+        status=RunStatus.SCHEDULED,
+        fire_id=one.fire_id,
+        scheduled_at=one.scheduled_at,
+        started_at=now,
+    )
+
+
+def plan_of(one: Automation) -> Plan:
+    """Return what a run of the automation, as it is now, does."""
+    return Plan(
+        name=one.name,
+        agent_name=one.agent_name,
+        prompt=one.prompt,
+        scope=one.scope,
+        workspace_id=one.workspace_id,
+        retry=one.details.retry,
+        task=one.details.task if one.kind is Kind.JOB else None,
+    )
+
+
+async def _insert(db: PoolConnection, items: Sequence[tuple[Fire, Run, int | None, Plan]]) -> None:
+    await db.execute(
+        """
+        WITH made AS (
+            INSERT INTO automation_runs (id, tenant_id, automation_id, kind, status, number, fire_id,
+                scheduled_at, started_at, ended_at, error, cause, plan, activation, ancestry)
+            SELECT i.id, i.tenant_id, i.automation_id, i.kind, i.status, i.number, i.fire_id, i.scheduled_at,
+                i.started_at, i.ended_at, i.error, i.cause, i.plan, i.activation,
+                ARRAY(SELECT json_array_elements_text(i.ancestry))
+            FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::text[],
+                $8::timestamptz[], $9::timestamptz[], $10::timestamptz[], $11::text[], $12::text[],
+                $13::json[], $14::json[], $15::json[])
+                AS i (id, tenant_id, automation_id, kind, status, number, fire_id, scheduled_at, started_at,
+                      ended_at, error, cause, plan, activation, ancestry)
+            RETURNING id, tenant_id, started_at, status
+        )
+        INSERT INTO run_queue (run_id, tenant_id, due_at)
+        SELECT id, tenant_id, started_at FROM made WHERE status = 'scheduled'
+        """,
+        *([getattr(run, name) for _, run, _, _ in items] for name in ("id", "tenant_id", "automation_id")),
+        *([getattr(run, name) for _, run, _, _ in items] for name in ("kind", "status")),
+        [number for _, _, number, _ in items],
+        *([getattr(run, name) for _, run, _, _ in items] for name in ("fire_id", "scheduled_at")),
+        *([getattr(run, name) for _, run, _, _ in items] for name in ("started_at", "ended_at", "error")),
+        [one.cause for one, _, _, _ in items],
+        [msgspec.json.encode(plan) for _, _, _, plan in items],
+        [one.activation for one, _, _, _ in items],
+        [msgspec.json.encode(one.ancestry) for one, _, _, _ in items],
+    )
+
+
+async def _note_fires(db: PoolConnection, windows: dict[str, _Window]) -> None:
+    await db.execute(
+        "UPDATE automations a SET fires = i.fires FROM unnest($1::text[], $2::bigint[]) AS i (id, fires)"
+        " WHERE a.id = i.id AND a.fires <> i.fires",
+        list(windows),
+        [window.fires for window in windows.values()],
+    )

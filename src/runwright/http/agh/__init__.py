@@ -1,0 +1,1 @@
+"""The AGH API: automations, their runs and tasks."""

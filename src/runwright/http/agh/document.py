@@ -1,0 +1,65 @@
+"""The OpenAPI document of the AGH API, and where it is served. No key is needed for it."""
+
+from collections.abc import Iterable
+from http import HTTPStatus
+from typing import Any, Final
+
+from litestar import Request, Response, get
+from litestar.routes import BaseRoute
+
+from runwright.http.agh.errors import WHEN, ErrorBody
+from runwright.http.document import REFERENCE, DocumentStyle, Json, describe_routes
+
+PREFIX: Final = "/api/"
+TAGS: Final = ("Jobs", "Triggers", "Runs", "Events", "Webhooks", "Tasks")
+
+_PATHS: Final = ("job_id", "trigger_id", "run_id", "task_id", "endpoint", "workspace_id")
+_ID: Final[Json] = {"type": "string", "pattern": r"^[^\s/]+$"}
+_INTRODUCTION: Final = """\
+The AGH automation API: prompts for agents, fired by the clock, by events and by signed webhooks. Fields
+and routes that are ours say so.
+
+Names of fields in bodies match in any case, null is as good as absent, what is not known is passed over.
+Errors are `{"error": "…"}`. What is empty, zero or null is left out of answers.
+
+The key comes as `Authorization: Bearer KEY` or `X-Api-Key` and names the tenant. Reads need any role,
+writes `tenant-system-admin` or above."""
+
+
+def describe_api(routes: Iterable[BaseRoute], version: str) -> Json:
+    """Return the OpenAPI document of every route that has an operation."""
+    style = DocumentStyle(
+        prefix=PREFIX,
+        title="Runwright: AGH Automation API",
+        introduction=_INTRODUCTION,
+        tags=TAGS,
+        path_parameters=dict.fromkeys(_PATHS, _ID),
+        security_schemes={
+            "bearer": {"type": "http", "scheme": "bearer"},
+            "apiKey": {"type": "apiKey", "in": "header", "name": "X-Api-Key"},
+        },
+        parameters={},
+        headers={},
+        errors={status: _error_response(status, when) for status, when in WHEN.items()},
+        types=(ErrorBody,),
+        any_route=(400, 401, 403, 429, 500, 503),
+        any_body=(408, 413),
+    )
+    return describe_routes((route for route in routes if _ours(route.path)), version, style)
+
+
+def _ours(path: str) -> bool:
+    return path.startswith(("/api/automation", "/api/webhooks", "/api/tasks"))
+
+
+def _error_response(status: int, when: str) -> Json:
+    return {
+        "description": f"{HTTPStatus(status).phrase}: {when}",
+        "content": {"application/json": {"schema": {"$ref": REFERENCE.format(name="ErrorBody")}}},
+    }
+
+
+@get("/api/automation/openapi.json")
+async def show_agh_document(request: Request[Any, Any, Any]) -> Response[bytes]:
+    """Show the OpenAPI document."""
+    return Response(request.app.state.agh_document, media_type="application/json")
