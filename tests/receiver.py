@@ -46,12 +46,13 @@ class Received:
 
 
 class Receiver:
-    """Answers with `status`, or what `answer` says for a path; `received` in order of arrival."""
+    """Answers with `status`, or what `answer` says, and the body that `say` gives; `received` in order."""
 
     def __init__(self, url: str) -> None:
         self.url = url
         self.status = 204
         self.answer: Callable[[Received], int] = lambda _: self.status
+        self.say: Callable[[Received], bytes] = lambda _: b""
         self.received: list[Received] = []
         self._arrived = threading.Condition()
 
@@ -91,10 +92,12 @@ def receiving(tls: ssl.SSLContext | None = None) -> Iterator[Receiver]:
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["content-length"]))
-            status = receiver.take(Received(self.path, list(self.headers.items()), body))
+            received = Received(self.path, list(self.headers.items()), body)
+            status, said = receiver.take(received), receiver.say(received)
             self.send_response(status)
-            self.send_header("content-length", "0")
+            self.send_header("content-length", str(len(said)))
             self.end_headers()
+            self.wfile.write(said)
 
         def log_message(self, *_: object) -> None:
             pass

@@ -9,7 +9,7 @@ from tests.contract.avala.client import AVALA, Avala
 from tests.contract.conftest import Server
 from tests.contract.test_document import CHECKS
 
-SECONDS = 12
+SECONDS = 8
 _NOT_HERE = {"negative_data_rejection"}
 """Unknown parameters and fields, and limits that are no sizes, are passed over."""
 

@@ -257,6 +257,14 @@ def test_an_agent_registered_so_leases_on_every_poll_but_not_to_viewers(avala: A
     assert avala.executions(agent, status="pending") == []
 
 
+def test_a_lease_that_ran_out_is_pending_again(avala: Avala) -> None:
+    agent = avala.make_agent()
+    avala.post(f"/agents/{agent['uid']}/test/")
+    [held] = avala.executions(agent, claim="1")
+    [again] = avala.await_executions(agent, 1, claim="60")
+    assert again["uid"] == held["uid"]
+
+
 def test_a_person_decides_once_over_a_flag(avala: Avala) -> None:
     """Issue 5: the human inbox; who and when."""
     agent = avala.make_agent()
