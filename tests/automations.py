@@ -2,6 +2,7 @@
 
 from runwright.automations.definitions import Definitions
 from runwright.automations.events import Events
+from runwright.automations.ingress import Ingress
 from runwright.automations.policy import Policy
 from runwright.automations.runs import Runs
 from runwright.automations.service import Automations
@@ -22,6 +23,7 @@ def no_automations(
         definitions=Definitions(db, clock=clock, seals=EndpointSeals(Keyring([bytes(32)])), policy=policy),
         runs=Runs(db, clock=clock, jobs=jobs, on_due=_nobody),
         tasks=Tasks(db, clock=clock),
+        ingress=Ingress(db, clock=clock, seals=EndpointSeals(Keyring([bytes(32)])), on_due=_nobody),
         events=Events(db, clock=clock, on_event=_nobody),
         policy=policy,
     )

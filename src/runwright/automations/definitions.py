@@ -196,7 +196,7 @@ class Definitions:
     async def secrets(self, one: Automation) -> Sequence[str]:
         """Return the secrets of a webhook that are good now, the newest first."""
         sealed = await fetch_secrets(self._db, automation_id=one.id, now=self._clock())
-        return [self._seals.open(one.tenant_id, _sealed_as(one), each) for each in sealed]
+        return [self._seals.open(one.tenant_id, sealed_as(one), each) for each in sealed]
 
     async def _checked(self, db: PoolConnection, after: Automation, changes: Changes) -> Automation:
         """Check a merged definition, and name its secret where it has one."""
@@ -224,7 +224,7 @@ class Definitions:
     async def _put_secret(
         self, db: PoolConnection, one: Automation, secret: str, old_until: datetime | None
     ) -> None:
-        sealed = self._seals.seal(one.tenant_id, _sealed_as(one), secret)
+        sealed = self._seals.seal(one.tenant_id, sealed_as(one), secret)
         await put_secret(db, automation_id=one.id, secret=sealed, old_until=old_until)
 
     async def _shown(self, one: Automation) -> Shown:
@@ -275,5 +275,6 @@ async def _overlay(db: PoolConnection, after: Automation, now: datetime) -> None
         await put_overlay(db, automation_id=after.id, enabled=after.enabled, now=now)
 
 
-def _sealed_as(one: Automation) -> str:
+def sealed_as(one: Automation) -> str:
+    """Return the name under which the secrets of a trigger are sealed."""
     return f"trigger/{one.id}"

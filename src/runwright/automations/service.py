@@ -4,6 +4,7 @@ import msgspec
 
 from runwright.automations.definitions import Definitions
 from runwright.automations.events import Events
+from runwright.automations.ingress import Ingress
 from runwright.automations.policy import Policy
 from runwright.automations.runs import Runs
 from runwright.automations.tasks import Tasks
@@ -16,4 +17,5 @@ class Automations(msgspec.Struct, frozen=True, kw_only=True):
     runs: Runs
     tasks: Tasks
     events: Events
+    ingress: Ingress
     policy: Policy

@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 
 from runwright.agents.store.executions import forget_executions, sweep_executions_of_deleted
+from runwright.automations.store.doors import forget_claims
 from runwright.core.clock import Clock
 from runwright.core.notices import Notice
 from runwright.db.pool import Database
@@ -73,6 +74,7 @@ class Pruner:
             "audit log": lambda now: forget_entries(
                 db, before=now - _days(retention.audit_days), limit=_BATCH
             ),
+            "webhook claims": lambda now: forget_claims(db, now=now, limit=_BATCH),
             "ticks": lambda now: forget_ticks(db, before=now - _days(retention.ticks_days), limit=_BATCH),
         }
         self.loop = PassLoop("pruner", self._make_pass, notice=notice)

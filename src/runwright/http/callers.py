@@ -55,6 +55,15 @@ def admit_caller(
     return caller
 
 
+def admit_tenant(scope: Scope, tenant_id: str, services: Services) -> None:
+    """Take a request off a tenant's rate for whom it is not a key that speaks.
+
+    TenantSuspendedError, RateLimitedError.
+    """
+    services.standings.require_active(tenant_id)
+    _spend_request(scope, tenant_id, services.limiter)
+
+
 def _spend_request(scope: Scope, tenant_id: str, limiter: RateLimiter) -> None:
     allowance = limiter.take(tenant_id)
     if allowance is None:

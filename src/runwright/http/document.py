@@ -103,9 +103,9 @@ def describe_routes(routes: Iterable[BaseRoute], version: str, style: DocumentSt
     return cast("Json", msgspec.json.decode(renamed))
 
 
-def needed_role(handler: HTTPRouteHandler) -> Role:
-    """Return the role that the guard of a route asks for."""
-    return next(guard.role for guard in handler.guards or () if isinstance(guard, Needs))
+def needed_role(handler: HTTPRouteHandler) -> Role | None:
+    """Return the role that the guard of a route asks for; None where no key is needed."""
+    return next((guard.role for guard in handler.guards or () if isinstance(guard, Needs)), None)
 
 
 def _operations(routes: Iterable[BaseRoute]) -> Iterator[tuple[str, str, HTTPRouteHandler, Operation]]:
@@ -150,7 +150,7 @@ def _describe(
 ) -> Json:
     role = needed_role(handler)
     # Not inspect.getdoc: for a handler without a docstring it finds the decorator's.
-    notes = [inspect.cleandoc(handler.fn.__doc__ or ""), f"Needs the role `{role.wire_name}` or above."]
+    notes = [inspect.cleandoc(handler.fn.__doc__ or ""), _access(role)]
     described: Json = {
         "operationId": handler.fn.__name__,
         "summary": operation.summary,
@@ -159,6 +159,8 @@ def _describe(
         "parameters": _parameters(path, operation, style, types),
         "responses": _responses(handler, operation, style, types),
     }
+    if role is None:
+        described["security"] = []
     if operation.body is not None:
         content = {"schema": types.reference(operation.body)}
         content |= {"example": operation.example} if operation.example else {}
@@ -166,6 +168,10 @@ def _describe(
     if operation.content is not None:
         described["requestBody"] = {"required": True, "content": operation.content}
     return described
+
+
+def _access(role: Role | None) -> str:
+    return "Needs no key." if role is None else f"Needs the role `{role.wire_name}` or above."
 
 
 def _parameters(path: str, operation: Operation, style: DocumentStyle, types: _Types) -> list[Json]:

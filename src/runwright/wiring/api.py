@@ -80,6 +80,8 @@ async def start_http(
     spool_dir = spool_dir_of(settings)
     reader = BundleReader(db, limits=_bundle_limits(settings), spool_dir=spool_dir, wants_layer=wants_layer)
     reporter = HealthReporter(db, clock=f.clock, host=f.host, executor=executor, draining=stop.asked.is_set)
+    automations = open_automations(f, db, jobs)
+    stack.push_async_callback(automations.ingress.stop)
     services = Services(
         workers=Workers(
             db,
@@ -107,7 +109,7 @@ async def start_http(
         tenants=Tenants(db, clock=f.clock, on_change=standings.refresh),
         standings=standings,
         limiter=RateLimiter(_rate_limit(settings), rate_of=standings.rate_of),
-        automations=open_automations(f, db, jobs),
+        automations=automations,
         runtimes=runtime,
         health=reporter.report,
         ready=lambda: not stop.asked.is_set(),

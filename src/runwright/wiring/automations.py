@@ -12,6 +12,7 @@ from runwright.automations.definitions import Definitions
 from runwright.automations.dispatch import PROMPT_EVENT
 from runwright.automations.ending import KIND
 from runwright.automations.events import Events
+from runwright.automations.ingress import Ingress
 from runwright.automations.runs import Runs
 from runwright.automations.service import Automations
 from runwright.automations.sources import make_runs
@@ -35,6 +36,7 @@ def open_automations(f: Foundation, db: Database, jobs: Jobs) -> Automations:
         definitions=Definitions(db, clock=f.clock, seals=EndpointSeals(f.ring), policy=f.policy),
         runs=Runs(db, clock=f.clock, jobs=jobs, on_due=f.hints.due),
         tasks=Tasks(db, clock=f.clock),
+        ingress=Ingress(db, clock=f.clock, seals=EndpointSeals(f.ring), on_due=f.hints.due),
         events=Events(db, clock=f.clock, on_event=f.hints.appended),
         policy=f.policy,
     )

@@ -198,6 +198,19 @@ class RunEnvelope(msgspec.Struct, frozen=True):
     run: RunWire
 
 
+class DeliveryResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What became of a webhook delivery."""
+
+    matched: Annotated[int, Meta(description="How many triggers wanted it: 0 or 1.")]
+    runs: list[RunWire] = []
+
+
+class DeliveryEnvelope(msgspec.Struct, frozen=True):
+    """What became of a webhook delivery."""
+
+    result: DeliveryResult
+
+
 class RunList(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Runs, the latest first."""
 
