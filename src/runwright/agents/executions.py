@@ -23,6 +23,7 @@ from runwright.core.errors import ConflictError, InvalidError, NotFoundError
 from runwright.core.paging import View, Window
 from runwright.core.roles import Caller
 from runwright.db.pool import Database
+from runwright.tenants.audit import record
 
 _OPEN: Final = frozenset({ExecutionStatus.PENDING, ExecutionStatus.RUNNING})
 
@@ -72,14 +73,20 @@ class Executions:
         if decision.action is Action.FLAG:
             raise InvalidError({"action": ["Must be approve, reject or skip: it is flagged already."]})
         execution = await self.get(caller.tenant_id, execution_id)
-        done = await review_execution(
-            self._db,
-            tenant_id=caller.tenant_id,
-            execution_id=execution_id,
-            decision=decision,
-            by=caller.user_id,
-            now=self._clock(),
-        )
+        now = self._clock()
+        async with self._db.acquire() as db, db.transaction():
+            done = await review_execution(
+                db,
+                tenant_id=caller.tenant_id,
+                execution_id=execution_id,
+                decision=decision,
+                by=caller.user_id,
+                now=now,
+            )
+            if done:
+                await record(
+                    db, caller, "execution.review", execution_id, before=None, after=decision, now=now
+                )
         if not done:
             execution = await self.get(caller.tenant_id, execution_id)
             if execution.status in _OPEN:

@@ -28,6 +28,7 @@ from runwright.core.roles import Caller
 from runwright.db.pool import Database, PoolConnection
 from runwright.deliveries.model import Seals
 from runwright.events.store import subscribe
+from runwright.tenants.audit import record
 from runwright.workers.model import WorkerStatus
 from runwright.workers.store import fetch_worker
 
@@ -66,11 +67,13 @@ class Agents:
                 sealed = self._seals.seal(agent.tenant_id, agent.id, secret)
                 if await store.insert_agent(db, agent, sealed):
                     await _subscribe(db, agent)
+                    await record(db, caller, "agent.create", agent.id, after=agent, now=now)
                     return Registered(agent, created=True, secret=secret)
                 known = await store.find_agent(db, tenant_id=caller.tenant_id, name=new.name, lock=True)
                 if known is None:  # made and deleted by others in this moment
                     raise ConflictError("The agent was deleted meanwhile; register it again.")
-            return Registered(await self._write(db, known, new.fields, now), created=False, secret=None)
+            changed = await self._write(db, caller, known, new.fields, now)
+            return Registered(changed, created=False, secret=None)
 
     async def get(self, tenant_id: str, agent_id: str) -> Agent:
         """Return one agent of the tenant."""
@@ -95,7 +98,7 @@ class Agents:
         """
         async with self._db.acquire() as db, db.transaction():
             agent = await store.fetch_agent(db, tenant_id=caller.tenant_id, agent_id=agent_id, lock=True)
-            return await self._write(db, _there(agent, agent_id), fields, self._clock())
+            return await self._write(db, caller, _there(agent, agent_id), fields, self._clock())
 
     async def delete(self, caller: Caller, agent_id: str) -> None:
         """Delete an agent for good, with its executions."""
@@ -103,6 +106,7 @@ class Agents:
             if not await store.delete_agent(db, tenant_id=caller.tenant_id, agent_id=agent_id):
                 raise _no_agent(agent_id)
             await subscribe(db, tenant_id=caller.tenant_id, subscriber_id=agent_id, patterns=())
+            await record(db, caller, "agent.delete", agent_id, now=self._clock())
 
     async def test(self, caller: Caller, agent_id: str) -> Execution:
         """Hand the agent a test event, also while it is not active."""
@@ -111,13 +115,19 @@ class Agents:
             agent = await store.fetch_agent(db, tenant_id=caller.tenant_id, agent_id=agent_id)
             message = {"agent_id": _there(agent, agent_id).id, "message": "This is a test of the agent."}
             execution_id = await open_execution(db, caller.tenant_id, agent_id, TEST_EVENT, message, (), now)
+            await record(db, caller, "agent.test", agent_id, before=agent, after=agent, now=now)
         self._on_due()
         execution = await fetch_execution(self._db, tenant_id=caller.tenant_id, execution_id=execution_id)
         if execution is None:
             raise _no_agent(agent_id)  # deleted in this moment
         return execution
 
-    async def _write(self, db: PoolConnection, agent: Agent, fields: AgentFields, now: datetime) -> Agent:
+    async def _write(
+        self, db: PoolConnection, caller: Caller, agent: Agent, fields: AgentFields, now: datetime
+    ) -> Agent:
+        """Agents register at each start: where nothing changes, nothing is written."""
+        if _applied(agent, fields, agent.updated_at) == agent:
+            return agent
         changed = _applied(agent, fields, now)
         await self._check(db, changed)
         if not await store.update_agent(db, changed):
@@ -125,6 +135,7 @@ class Agents:
         if changed.callback_url is None and changed.worker_id is None:
             await db.execute("DELETE FROM agent_calls WHERE agent_id = $1", agent.id)
         await _subscribe(db, changed)
+        await record(db, caller, "agent.change", agent.id, before=agent, after=changed, now=now)
         return changed
 
     async def _check(self, db: PoolConnection, agent: Agent) -> None:

@@ -13,7 +13,9 @@ from tests.contract.avala.client import (
     Json,
     refused,
 )
+from tests.contract.client import Api
 from tests.contract.conftest import PLATFORM_KEY, MakeKey, Server
+from tests.contract.test_audit import entries
 from tests.contract.test_auth import all_routes, filled
 
 from runwright.core.roles import ROLES, Role
@@ -145,3 +147,23 @@ def test_a_platform_key_must_say_for_whom_it_calls(avala: Avala) -> None:
     response = avala.http.get(f"{AVALA}/webhooks/", headers={"X-Avala-Api-Key": PLATFORM_KEY})
     assert response.status_code == 400
     assert "x-tenant-id" in response.json()["detail"]
+
+
+def test_every_write_leaves_a_row_that_says_who_did_it(avala: Avala) -> None:
+    """Decisions of agents leave none: the execution says whose they are, and cannot be changed."""
+    agent = avala.make_agent()
+    avala.make_agent()
+    avala.make_agent(description="changed")
+    uid = avala.post(f"/agents/{agent['uid']}/test/")["execution_uid"]
+    avala.act({"uid": uid}, "flag")
+    avala.having(role="tenant-admin").post(f"/executions/{uid}/decision/", {"action": "approve"})
+    avala.delete(f"/agents/{agent['uid']}/")
+    webhook = avala.make_webhook()
+    avala.patch(f"/webhooks/{webhook['uid']}/", {"is_active": False})
+    avala.delete(f"/webhooks/{webhook['uid']}/")
+    rows = entries(Api(avala.http, key=avala.key, tenant=avala.tenant))
+    assert {row["user_id"] for row in rows} == {"usr_test"}
+    assert [row["action"] for row in rows[::-1]] == [
+        *("agent.create", "agent.change", "agent.test", "execution.review", "agent.delete"),
+        *("webhook.create", "webhook.change", "webhook.delete"),  # as this route calls endpoints
+    ]

@@ -115,7 +115,13 @@ async def fail_executions(
 
 
 async def review_execution(
-    db: Database, *, tenant_id: str, execution_id: str, decision: Decision, by: str, now: datetime
+    db: Database | PoolConnection,
+    *,
+    tenant_id: str,
+    execution_id: str,
+    decision: Decision,
+    by: str,
+    now: datetime,
 ) -> bool:
     """Let a person decide over a flag; False where there is none that nobody has decided over."""
     review = {
