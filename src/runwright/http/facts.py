@@ -13,7 +13,11 @@ FACTS: Final = (
     "worker.deprecated",
     "schedule.fired",
     "schedule.skipped",
+    "automation.run.completed",
+    "automation.run.failed",
+    "automation.run.cancelled",
+    "automation.run.delegated",
 )
 
-FAMILIES: Final = ("job.*", "worker.*", "schedule.*")
+FAMILIES: Final = ("job.*", "worker.*", "schedule.*", "automation.*")
 """Patterns that stand for all facts of a family, also those that later releases add."""

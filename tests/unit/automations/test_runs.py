@@ -353,6 +353,26 @@ async def test_a_waiting_run_is_cancelled_at_once_and_a_running_one_with_its_job
     await world.assert_runs_whole()
 
 
+async def test_a_run_that_is_cancelled_while_it_is_dispatched_takes_its_job_along(
+    world: AutomationWorld,
+) -> None:
+    await world.agent()
+    run = await world.start(await world.job_automation())
+    await world.start(await world.job_automation(agent="somebody"))
+    world.may_open.clear()
+    dispatching = asyncio.create_task(world.dispatch())
+    await world.opening.wait()
+    cancelling = asyncio.create_task(world.automations.runs.cancel(world.caller(), run.id))
+    while not await world.db.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):  # noqa: ASYNC110
+        await asyncio.sleep(0)
+    world.may_open.set()
+    await asyncio.gather(dispatching, cancelling)
+    await world.follow()
+    assert (await world.again(run)).status is RunStatus.CANCELLED
+    assert await world.claim() == []
+    await world.assert_runs_whole()
+
+
 async def test_a_change_or_an_end_of_the_definition_does_not_touch_its_runs(world: AutomationWorld) -> None:
     await world.agent()
     one = await world.job_automation()

@@ -1,5 +1,6 @@
 """The world of jobs with automations in it: time, ticks, events and ends of jobs are moved by hand."""
 
+import asyncio
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -53,6 +54,9 @@ class AutomationWorld(World):
         self.maker = make_by_owner({Owner.WORKER: make_jobs, Owner.AUTOMATION: make_runs})
         self.opened: list[Mapping[str, object]] = []
         self.registered: set[str] = set()
+        self.may_open = asyncio.Event()
+        self.may_open.set()
+        self.opening = asyncio.Event()
 
     async def agent(self, name: str = "agent", tenant: str = "ten_a") -> Worker:
         """Make a worker that automations can name."""
@@ -68,6 +72,7 @@ class AutomationWorld(World):
         tenant: str = "ten_a",
         limit: FireLimit | None = None,
         retry: Retry | None = None,
+        agent: str = "agent",
         **details: Json,
     ) -> Automation:
         return await self._make(
@@ -76,7 +81,7 @@ class AutomationWorld(World):
                 kind=Kind.JOB,
                 scope="global",
                 name=f"job {self.sequence()}",
-                agent_name="agent",
+                agent_name=agent,
                 prompt="do it",
                 fire_limit=limit or FireLimit(max=100),
                 details=Details(schedule=schedule, retry=retry or Retry(), **details),
@@ -157,6 +162,8 @@ class AutomationWorld(World):
     ) -> str | None:
         assert db.is_in_transaction()
         assert now == self.now
+        self.opening.set()
+        await self.may_open.wait()
         if live.plan.agent_name not in self.registered:
             return None
         self.opened.append(payload)

@@ -99,7 +99,7 @@ async def lock_running(db: PoolConnection, *, ids: Sequence[str]) -> list[LiveRu
     rows = await db.fetch(
         f"""
         SELECT {_LIVE} FROM run_queue q JOIN automation_runs r ON r.id = q.run_id
-        WHERE q.run_id = ANY ($1) AND q.state = 'running' ORDER BY r.id FOR UPDATE OF q
+        WHERE q.run_id = ANY ($1) AND q.state = 'running' ORDER BY r.id FOR UPDATE
         """,
         ids,
     )
@@ -108,15 +108,15 @@ async def lock_running(db: PoolConnection, *, ids: Sequence[str]) -> list[LiveRu
 
 async def lock_live(db: PoolConnection, *, tenant_id: str, run_id: str) -> tuple[LiveRun, str] | None:
     """Lock one run that has not ended; returns it and its state in the queue."""
-    row = await db.fetchrow(
-        f"""
-        SELECT {_LIVE}, q.state FROM run_queue q JOIN automation_runs r ON r.id = q.run_id
-        WHERE q.tenant_id = $1 AND q.run_id = $2 FOR UPDATE OF q
-        """,
-        tenant_id,
-        run_id,
+    state = await db.fetchval(
+        "SELECT state FROM run_queue WHERE tenant_id = $1 AND run_id = $2 FOR UPDATE", tenant_id, run_id
     )
-    return None if row is None else (_live(row), row["state"])
+    if state is None:
+        return None
+    # Afterwards: whoever held the queue's row may have written to the run's.
+    row = await db.fetchrow(f"SELECT {_LIVE} FROM automation_runs r WHERE r.id = $1", run_id)
+    assert row is not None  # noqa: S101  it has a row in the queue
+    return _live(row), state
 
 
 async def start_run(

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 from litestar import Request
 from litestar.connection import ASGIConnection
 from litestar.datastructures import State
+from litestar.exceptions import NotFoundException
 from litestar.handlers import BaseRouteHandler
 from litestar.types import Scope
 
@@ -44,8 +45,10 @@ class AghNeeds(Needs):
 
     async def __call__(self, connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
         scope = connection.scope
-        if scope["path"].endswith("/"):
+        if scope.get("raw_path", b"").endswith(b"/"):
             raise MovedError
+        if "\0" in scope["path"]:
+            raise NotFoundException
         headers = read_headers(scope)
         edge: EdgeSettings = connection.app.state.edge
         check_host(headers, edge)

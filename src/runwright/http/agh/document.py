@@ -35,8 +35,8 @@ def describe_api(routes: Iterable[BaseRoute], version: str) -> Json:
         tags=TAGS,
         path_parameters=dict.fromkeys(_PATHS, _ID),
         security_schemes={
-            "bearer": {"type": "http", "scheme": "bearer"},
             "apiKey": {"type": "apiKey", "in": "header", "name": "X-Api-Key"},
+            "bearer": {"type": "http", "scheme": "bearer"},
         },
         parameters={},
         headers={},

@@ -29,7 +29,10 @@ from runwright.workers.facts import worker_of
 from runwright.workers.store import fetch_sources
 
 PREFIX: Final = "ava."
-EVENT_PATTERNS: Final = (*(PREFIX + one for one in (*FACTS, *FAMILIES)), "ava.*", "*")
+_CUSTOM: Final = "custom.*"
+"""What tenants and their agents publish."""
+
+EVENT_PATTERNS: Final = (*(PREFIX + one for one in (*FACTS, *FAMILIES)), _CUSTOM, "ava.*", "*")
 _EVERYTHING: Final = ("ava.*", "*")
 _BATCH: Final = 32
 """Jobs that are read together; each may have 2 MiB."""
@@ -74,7 +77,7 @@ class _Facts(msgspec.Struct, frozen=True):
 
 def event_name(event: Event) -> str:
     """Return AVA's name of an event."""
-    return PREFIX + event.type
+    return event.type if event.type.startswith("custom.") else PREFIX + event.type
 
 
 def check_events(names: Sequence[str]) -> Iterable[Problem]:
@@ -133,7 +136,9 @@ class AvaStyle:
             ("webhook-signature", " ".join(signatures)),
         ]
 
-    async def _data(self, event: Event) -> JobWire | WorkerWire | ScheduleEventWire | TestData | None:
+    async def _data(
+        self, event: Event
+    ) -> JobWire | WorkerWire | ScheduleEventWire | TestData | msgspec.Raw | None:
         if event.type == TEST_EVENT:
             return TestData(event.subject_id)
         family = event.type.partition(".")[0]
@@ -144,7 +149,9 @@ class AvaStyle:
             worker = worker_of(event, None)
             key = (worker.id, worker.version)
             return worker_wire(worker_of(event, (await fetch_sources(self._db, [key])).get(key)))
-        return None if event.data is None else _schedule_wire(event.data)
+        if family == "schedule":
+            return None if event.data is None else _schedule_wire(event.data)
+        return event.data
 
     async def _read_jobs(self, keys: Sequence[tuple[str, str]]) -> Sequence[Job | None]:
         found = await fetch_jobs_by_key(self._db, list(dict.fromkeys(keys)))

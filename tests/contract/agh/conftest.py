@@ -1,0 +1,14 @@
+"""Callers of the AGH API; every test has a tenant of its own."""
+
+from uuid import uuid4
+
+import httpx
+import pytest
+from tests.contract.agh.client import Agh
+from tests.contract.conftest import PLATFORM_KEY
+
+
+@pytest.fixture
+def agh(http: httpx.Client) -> Agh:
+    """A system administrator of a fresh tenant."""
+    return Agh(http, key=PLATFORM_KEY, tenant=f"ten_{uuid4().hex}")
