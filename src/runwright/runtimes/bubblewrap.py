@@ -8,7 +8,7 @@ from runwright.runtimes.host import Interpreter
 from runwright.runtimes.model import Code
 from runwright.runtimes.mounts import APP, CODE
 from runwright.runtimes.protocol import SOCKET_FD
-from runwright.runtimes.tree import BLOCK_FD, INFO_FD, SECCOMP_FD
+from runwright.runtimes.spawning import BLOCK_FD, INFO_FD, SECCOMP_FD
 
 HARNESS_FOLDER: Final = Path(__file__).parent / "harness"
 INSIDE: Final = "/harness"

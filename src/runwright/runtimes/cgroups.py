@@ -13,6 +13,7 @@ import contextlib
 import itertools
 import os
 import signal
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -26,15 +27,39 @@ _START_FIELD: Final = 19
 class Cgroup:
     """The group of one sandbox."""
 
-    def __init__(self, folders: dict[str, Path], *, version: int, pids: int = PIDS) -> None:
+    def __init__(
+        self, folders: dict[str, Path], *, version: int, pids: int = PIDS, homes: Sequence[Path] = ()
+    ) -> None:
+        """`homes`: the groups that this process is in itself, in those hierarchies (v1)."""
         self._folders = folders
         self._version = version
+        self._homes = homes
         self._pids_fd = -1
         for folder in set(folders.values()):
             folder.mkdir()
         folder = folders["pids"]
         (folder / "pids.max").write_text(str(pids))
         self._pids_fd = os.open(folder / "pids.current", os.O_RDONLY | os.O_CLOEXEC)
+
+    def enter(self) -> bool:
+        """Move this thread in, so that what it starts is born here; False where only processes can move.
+
+        It is quick, unlike `attach`: the kernel need not wait until no process anywhere forks or ends.
+        """
+        if not self._homes:
+            return False
+        try:
+            for folder in set(self._folders.values()):
+                (folder / "tasks").write_text("0")
+        except OSError:
+            self.leave()
+            raise
+        return True
+
+    def leave(self) -> None:
+        """Move this thread back to where its process is."""
+        for home in self._homes:
+            (home / "tasks").write_text("0")
 
     def attach(self, pid: int) -> None:
         """Move a process, which has no children yet, into the group."""
@@ -89,8 +114,9 @@ class Cgroup:
 class Cgroups:
     """The group of this server instance."""
 
-    def __init__(self, folders: dict[str, Path], *, version: int) -> None:
+    def __init__(self, folders: dict[str, Path], *, version: int, homes: Sequence[Path] = ()) -> None:
         self._folders = folders
+        self._homes = homes
         self._count = 0
         self.version = version
 
@@ -99,7 +125,7 @@ class Cgroups:
         self._count += 1
         name = f"sandbox-{self._count}"
         folders = {c: folder / name for c, folder in self._folders.items()}
-        return Cgroup(folders, version=self.version, pids=pids)
+        return Cgroup(folders, version=self.version, pids=pids, homes=self._homes)
 
     def close(self) -> None:
         """Remove this instance's groups."""
@@ -145,7 +171,8 @@ def _open(roots: dict[str, Path], version: int) -> Cgroups:
             (folders["memory"] / "cgroup.subtree_control").write_text("+memory +pids +cpu")
         else:
             (folders["cpu"] / "cpu.shares").write_text("1024")
-        groups = Cgroups(folders, version=version)
+        homes = _homes(roots) if version == 1 else ()
+        groups = Cgroups(folders, version=version, homes=homes)
         groups.create().remove()
     except OSError:
         for folder in set(folders.values()):
@@ -163,6 +190,17 @@ def _v1_roots() -> dict[str, Path] | None:
             for controller in set(options.split(",")) & set(CONTROLLERS):
                 roots[controller] = Path(left.split(" ")[4])
     return roots if len(roots) == len(CONTROLLERS) else None
+
+
+def _homes(roots: dict[str, Path]) -> Sequence[Path]:
+    """Return the groups of this process below these mounts; nothing where they cannot be entered."""
+    homes: set[Path] = set()
+    for line in Path("/proc/self/cgroup").read_text().splitlines():
+        _, controllers, path = line.split(":", 2)
+        for controller in set(controllers.split(",")) & set(roots):
+            homes.add(roots[controller] / path.lstrip("/"))
+    there = len(homes) == len(set(roots.values()))
+    return sorted(homes) if there and all(os.access(home / "tasks", os.W_OK) for home in homes) else ()
 
 
 def _v2_roots() -> dict[str, Path] | None:
@@ -247,7 +285,7 @@ def remove_leftovers(root: Path) -> None:
 
 
 def remove_tree(folder: Path) -> None:
-    """Kill what is in a group and below, and remove it as far as the kernel lets go of it."""
+    """Kill what is in a group and below, but for this process, and remove it as far as the kernel lets go."""
     with contextlib.suppress(OSError):
         for child in folder.iterdir():
             if child.is_dir():
@@ -259,8 +297,10 @@ def remove_tree(folder: Path) -> None:
 
 
 def _processes(folder: Path) -> list[int]:
+    """Return who is in a group: not this process, one of whose threads may be there to start others."""
     with contextlib.suppress(OSError):
-        return [int(pid) for pid in (folder / "cgroup.procs").read_text().split()]
+        found = [int(pid) for pid in (folder / "cgroup.procs").read_text().split()]
+        return [pid for pid in found if pid != os.getpid()]
     return []
 
 

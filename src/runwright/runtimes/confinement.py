@@ -1,7 +1,9 @@
 """What holds one sandbox within its limits and knows who is in it: a cgroup, or a look at /proc."""
 
 import asyncio
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -21,8 +23,14 @@ class Confinement(Protocol):
     def watch(self, on_exceeded: Callable[[str | None], None]) -> None:
         """Call back where nobody else kills a tree that takes too much; None means memory."""
 
+    def inside(self) -> AbstractContextManager[None]:
+        """Start what this thread starts within it inside from the first instant, if the kernel can do so."""
+
     def adopt(self, pid: int) -> None:
-        """Take in the process that will start the tree, so that what it starts is never outside."""
+        """Take in the process that will start the tree, so that what it starts is never outside.
+
+        May take long, as `attach` may: not for the loop.
+        """
 
     def attach(self, pid: int) -> None:
         """Take the tree's root in."""
@@ -52,15 +60,26 @@ class CgroupConfinement:
     def __init__(self, group: Cgroup) -> None:
         self._group = group
         self._tasks = self._processes = 0
+        self._born_inside = False
 
     def watch(self, on_exceeded: Callable[[str | None], None]) -> None:
         """The kernel kills."""
 
+    @contextlib.contextmanager
+    def inside(self) -> Iterator[None]:
+        self._born_inside = self._group.enter()
+        try:
+            yield
+        finally:
+            if self._born_inside:
+                self._group.leave()
+
     def adopt(self, pid: int) -> None:
-        self._group.attach(pid)
+        if not self._born_inside:
+            self._group.attach(pid)
 
     def attach(self, pid: int) -> None:
-        self._group.attach(pid)
+        self.adopt(pid)
 
     def limit_memory(self, limit: int) -> None:
         self._group.limit_memory(limit)
@@ -115,6 +134,9 @@ class WatchedConfinement:
 
     def watch(self, on_exceeded: Callable[[str | None], None]) -> None:
         self._on_exceeded = on_exceeded
+
+    def inside(self) -> AbstractContextManager[None]:
+        return contextlib.nullcontext()
 
     def adopt(self, pid: int) -> None:
         """It is followed from its root on."""

@@ -7,7 +7,7 @@ import pwd
 import resource
 import shutil
 import tempfile
-from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 from runwright.core.clock import Clock
@@ -55,6 +55,7 @@ class Launcher:
         self._removing: set[Confinement] = set()
         self._cgroups: Cgroups | None = None
         self._filter: int | None = None
+        self._starter = ThreadPoolExecutor(1, thread_name_prefix="runwright-starter")
 
     def open(self) -> None:
         """Make the instance's cgroup and load the system call filter."""
@@ -73,6 +74,7 @@ class Launcher:
         for confinement in list(self._removing):
             confinement.remove()
         self._removing.clear()
+        self._starter.shutdown()
         if self._cgroups is not None:
             self._cgroups.close()
             self._cgroups = None
@@ -117,9 +119,9 @@ class Launcher:
         sandbox.mounted = self._host.bwrap is not None
         sandbox.tree = Tree(
             self._loop,
-            adopt=confinement.adopt,
-            confine=self._confine(sandbox),
-            survivors=confinement.survivors,
+            starter=self._starter,
+            confinement=confinement,
+            limit=self._set_limits,
             on_gone=sandbox.tree_gone,
         )
         try:
@@ -206,16 +208,8 @@ class Launcher:
         system_v = wrapped and self._filter is None and not os.geteuid()
         return WatchedConfinement(self._loop, uid=uid, wrapped=wrapped, system_v=system_v)
 
-    def _confine(self, sandbox: Sandbox) -> Callable[[int], None]:
-        def confine(pid: int) -> None:
-            try:
-                sandbox.confinement.attach(pid)
-                set_rlimits(pid, processes=None if self._cgroups is not None else _PROCESSES)
-            except OSError as error:
-                sandbox.boot_error = f"its limits could not be set: {error}"
-                raise
-
-        return confine
+    def _set_limits(self, pid: int) -> None:
+        set_rlimits(pid, processes=None if self._cgroups is not None else _PROCESSES)
 
     def _remove(self, confinement: Confinement, tries: int) -> None:
         if confinement not in self._removing:

@@ -29,7 +29,15 @@ from runwright.runtimes.interpreters import BLANK_MEMORY_MB, Paths, find_interpr
 from runwright.runtimes.model import RuntimeInfo
 from runwright.runtimes.protocol import HEADER, SOCKET_FD, Kind
 from runwright.runtimes.seccomp import filter_program
-from runwright.runtimes.tree import BLOCK_FD, DOOR_FD, INFO_FD, SECCOMP_FD, Launch, spawn
+from runwright.runtimes.spawning import (
+    BLOCK_FD,
+    DOOR_FD,
+    INFO_FD,
+    SECCOMP_FD,
+    close_all,
+    copy_out,
+    spawn,
+)
 
 FIRST_UID: Final = 60_000
 """Sandboxes of a server that runs as root get uids from here on; nobody else should have them."""
@@ -173,16 +181,19 @@ class _Trial:
             places[SECCOMP_FD] = program
         if way.network:
             places[DOOR_FD] = control.fileno()
+        copies = copy_out(places)
+        argv, env = self._command(interpreter)
         try:
-            self._pid = spawn(self._launch(interpreter, writer, far.fileno()), places)
+            self._pid = spawn(argv, env, copies, own_session=way.bwrap is None)
         finally:
+            close_all(copies)
             far.close()
             control.close()
             for fd in (writer, info_writer, go, go_writer, program):
                 os.close(fd)
         self._pidfd = os.pidfd_open(self._pid)
 
-    def _launch(self, interpreter: Interpreter, output: int, sock: int) -> Launch:
+    def _command(self, interpreter: Interpreter) -> tuple[list[str], dict[str, str]]:
         way = self._way
         if way.bwrap is None:
             argv = harness_command(
@@ -201,8 +212,7 @@ class _Trial:
         if way.network:
             argv = namespace_command(DOOR_FD, [_TRIED_PORT], argv)
         env = ENVIRONMENT | dict(interpreter.environment) if way.bwrap is None else {}
-        wrapped = way.bwrap is not None
-        return Launch(argv=argv, env=env, wrapped=wrapped, stdout=output, stderr=output, socket=sock)
+        return argv, env
 
     def verdict(self) -> str:
         """Wait until the harness is ready or dead; return what is wrong with it, or nothing."""

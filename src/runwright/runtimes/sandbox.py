@@ -536,6 +536,8 @@ class Sandbox:
         """Report what is left, once nothing of the tree is."""
         self.channel.deafen()
         self.state = State.DYING
+        if self.tree.error is not None:
+            self.boot_error = f"it could not be started: {self.tree.error}"
         if self.harness_pid:
             self._read_last_frames()
         self.state = State.GONE

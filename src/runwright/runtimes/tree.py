@@ -2,35 +2,43 @@
 
 The process that we start (`outer`) is bwrap, its child is the first process of the new pid
 namespace (`root`). Root waits on a pipe until its limits are set, so nothing ever runs
-without them. Should outer die before it has told who root is, root waits for it for ever: it is
-then found by the socket that it holds. Killing root makes the kernel kill everything in its
-namespace, and root's pidfd becomes readable only after the last of them is gone: that is the
-confirmation. All signals go through pidfds, so that a reused pid is never hit. Without bwrap
-(isolation `process`) outer and root are the same process.
+without them. Starting a process, and moving one into a group, keeps the kernel busy for up to 20 ms,
+so a thread does that and the loop goes on meanwhile. Should outer die before it has told who root
+is, root waits for it for ever: it is then found by the socket that it holds. Killing root makes the
+kernel kill everything in its namespace, and root's pidfd becomes readable only after the last of
+them is gone: that is the confirmation. All signals go through pidfds, so that a reused pid is
+never hit. Without bwrap (isolation `process`) outer and root are the same process.
 """
 
 import asyncio
 import contextlib
-import fcntl
 import json
 import os
 import select
 import signal
 from collections.abc import Callable
+from concurrent.futures import Executor, Future
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 
+from runwright.runtimes.confinement import Confinement
 from runwright.runtimes.egress import Door
 from runwright.runtimes.protocol import SOCKET_FD
 from runwright.runtimes.slices import USUAL, set_slice
+from runwright.runtimes.spawning import (
+    BLOCK_FD,
+    DOOR_FD,
+    INFO_FD,
+    SECCOMP_FD,
+    close_all,
+    copy_out,
+    spawn,
+)
 
-INFO_FD: Final = SOCKET_FD + 1
-BLOCK_FD: Final = SOCKET_FD + 2
-SECCOMP_FD: Final = SOCKET_FD + 3
-DOOR_FD: Final = SOCKET_FD + 4
-_FIRST_SOURCE_FD: Final = 16
+Result = TypeVar("Result")
+
 _INFO_BYTES: Final = 4096
 _TELL_SECONDS: Final = 2.0
 _AGAIN_SECONDS: Final = 0.005
@@ -55,18 +63,19 @@ class Tree:
     """A process tree from its start until it is confirmed gone."""
 
     __slots__ = (
-        "_adopt",
         "_block",
-        "_confine",
+        "_confinement",
         "_info",
         "_info_data",
+        "_limit",
         "_loop",
         "_on_gone",
         "_outer",
         "_outer_fd",
         "_root_fd",
         "_socket",
-        "_survivors",
+        "_starter",
+        "error",
         "gone",
         "killed",
         "root_pid",
@@ -77,15 +86,19 @@ class Tree:
         self,
         loop: asyncio.AbstractEventLoop,
         *,
-        adopt: Callable[[int], None],
-        confine: Callable[[int], None],
-        survivors: Callable[[], list[int]],
+        starter: Executor,
+        confinement: Confinement,
+        limit: Callable[[int], None],
         on_gone: Callable[[], None],
     ) -> None:
+        """`starter` has one thread, which lives longer than the tree.
+
+        `limit(root)` sets what the confinement does not; OSError where it cannot.
+        """
         self._loop = loop
-        self._adopt = adopt
-        self._confine = confine
-        self._survivors = survivors
+        self._starter = starter
+        self._confinement = confinement
+        self._limit = limit
         self._on_gone = on_gone
         self._outer = 0
         self._outer_fd = self._root_fd = self._info = self._block = -1
@@ -93,11 +106,13 @@ class Tree:
         self._socket = 0
         self.root_pid = 0
         self.status: int | None = None
+        self.error: OSError | None = None
+        """Why it could not be started."""
         self.gone = False
         self.killed = False
 
     def start(self, launch: Launch) -> None:
-        """Start the processes."""
+        """Start the processes; the descriptors in `launch` may be closed when this returns."""
         places = {0: -1, 1: launch.stdout, 2: launch.stderr, SOCKET_FD: launch.socket}
         if launch.seccomp is not None:
             places[SECCOMP_FD] = launch.seccomp
@@ -108,19 +123,38 @@ class Tree:
             ours = [info, block]
             places |= {INFO_FD: info, BLOCK_FD: block}
         try:
-            self._outer = _start(launch, places)
-            set_slice(self._outer, USUAL)
+            self._socket = os.fstat(launch.socket).st_ino
+            copies = copy_out(places)
         except OSError:
             self._close_setup()
             raise
         finally:
             for fd in ours:
                 os.close(fd)
+        starting = self._starter.submit(_start, launch, copies, self._confinement)
+        self._follow(starting, lambda: self._started(starting, wrapped=launch.wrapped))
+
+    def _follow(self, work: "Future[Result]", then: Callable[[], None]) -> None:
+        """Go on in the loop when a thread is done."""
+
+        def hand_over(_: "Future[Result]") -> None:
+            with contextlib.suppress(RuntimeError):  # the loop has ended, and the process with it
+                self._loop.call_soon_threadsafe(then)
+
+        work.add_done_callback(hand_over)
+
+    def _started(self, starting: "Future[int]", *, wrapped: bool) -> None:
+        try:
+            self._outer = starting.result()
+        except OSError as error:
+            self.error = error
+            self._close_setup()
+            self.gone = True
+            self._on_gone()
+            return
         self._outer_fd = os.pidfd_open(self._outer)
-        self._socket = os.fstat(launch.socket).st_ino
         self._loop.add_reader(self._outer_fd, self._outer_ended)
-        if launch.wrapped:
-            self._adopt(self._outer)
+        if wrapped:
             self._loop.add_reader(self._info, self._read_info)
         else:
             self._attach(self._outer)
@@ -155,11 +189,8 @@ class Tree:
             if not data:
                 self._close_setup()
             return
+        self._loop.remove_reader(self._info)
         self._attach(pid)
-        if not self.killed:
-            with contextlib.suppress(BrokenPipeError):
-                os.write(self._block, b"1")
-        self._close_setup()
 
     def _attach(self, pid: int) -> None:
         try:
@@ -168,13 +199,25 @@ class Tree:
             return
         self.root_pid = pid
         set_slice(pid, USUAL)
+        attaching = self._starter.submit(self._confinement.attach, pid)
+        self._follow(attaching, lambda: self._attached(attaching))
+
+    def _attached(self, attaching: "Future[None]") -> None:
+        """Let the root go once its limits are set, or kill it."""
+        if self._root_fd < 0:
+            return
         if not self.killed:
             try:
-                self._confine(pid)
-            except OSError:
-                self.killed = True
+                attaching.result()
+                self._limit(self.root_pid)
+            except OSError as error:
+                self.error, self.killed = error, True
         if self.killed:
             self.kill()
+        elif self._block >= 0:
+            with contextlib.suppress(BrokenPipeError):
+                os.write(self._block, b"1")
+        self._close_setup()
 
     def _close_setup(self) -> None:
         if self._info >= 0:
@@ -204,7 +247,9 @@ class Tree:
 
     def _finish(self) -> None:
         """Kill whoever is left: a root that nobody told of, or daemons that no pid namespace held."""
-        survivors = self._survivors() if self.root_pid else [*self._survivors(), *_holders(self._socket)]
+        survivors = self._confinement.survivors()
+        if not self.root_pid:
+            survivors += _holders(self._socket)
         for pid in survivors:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -215,15 +260,27 @@ class Tree:
         self._on_gone()
 
 
-def _start(launch: Launch, places: dict[int, int]) -> int:
-    """Start the process, in a network namespace with a way out where it has one."""
-    if launch.door is None:
-        return spawn(launch, places)
+def _start(launch: Launch, copies: dict[int, int], confinement: Confinement) -> int:
+    """Start the process, in a network namespace with a way out where it has one; closes the copies."""
 
     def start(argv: list[str], more: dict[int, int]) -> int:
-        return spawn(msgspec.structs.replace(launch, argv=argv), places | more)
+        added = copy_out(more)
+        try:
+            with confinement.inside():
+                return spawn(argv, launch.env, copies | added, own_session=not launch.wrapped)
+        finally:
+            close_all(added)
 
-    return launch.door.start(launch.argv, DOOR_FD, start)
+    try:
+        outer = (
+            start(launch.argv, {}) if launch.door is None else launch.door.start(launch.argv, DOOR_FD, start)
+        )
+    finally:
+        close_all(copies)
+    set_slice(outer, USUAL)
+    if launch.wrapped:
+        confinement.adopt(outer)
+    return outer
 
 
 def _readable(fd: int) -> bool:
@@ -243,35 +300,3 @@ def _holders(inode: int) -> list[int]:
                 if any(link.readlink() == name for link in (folder / "fd").iterdir()):
                     found.append(int(folder.name))
     return found
-
-
-def _inheritable() -> list[int]:
-    """Return the descriptors, beside the standard ones, that a new process would inherit."""
-    found = []
-    for name in os.listdir("/proc/self/fd"):  # noqa: PTH208  a listing, no paths
-        with contextlib.suppress(OSError):
-            if int(name) >= SOCKET_FD and os.get_inheritable(int(name)):
-                found.append(int(name))
-    return found
-
-
-def spawn(launch: Launch, places: dict[int, int]) -> int:
-    """Start the process with each descriptor in its place, and no other.
-
-    Sources are copied out of the way first. What this process itself inherited, and may pass
-    on, is closed: nothing of it may reach a sandbox.
-    """
-    copies: list[int] = []
-    actions: list[tuple[int, ...]] = [(os.POSIX_SPAWN_CLOSE, fd) for fd in _inheritable()]
-    null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        for place, source in places.items():
-            copy = fcntl.fcntl(null if source < 0 else source, fcntl.F_DUPFD_CLOEXEC, _FIRST_SOURCE_FD)
-            copies.append(copy)
-            actions.append((os.POSIX_SPAWN_DUP2, copy, place))
-        return os.posix_spawn(
-            launch.argv[0], launch.argv, launch.env, file_actions=actions, setsid=not launch.wrapped
-        )
-    finally:
-        for fd in (null, *copies):
-            os.close(fd)

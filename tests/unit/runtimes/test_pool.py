@@ -5,6 +5,7 @@ import contextlib
 import os
 import signal
 import time
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -16,6 +17,7 @@ from runwright.runtimes.confinement import start_time
 from runwright.runtimes.host import Host
 from runwright.runtimes.model import Assignment, Code, End, Outcome, RuntimeInfo
 from runwright.runtimes.pool import Pool, PoolSettings, Room
+from runwright.runtimes.sandbox import Sandbox
 from runwright.runtimes.tree import _holders
 from tests.unit.runtimes.conftest import MakeStage, Played, Stage
 
@@ -404,6 +406,7 @@ async def test_kill_9_of_any_process_of_a_sandbox_is_handled(make_stage: MakeSta
 async def test_a_sandbox_killed_while_it_boots_or_rests_costs_nothing(stage: Stage) -> None:
     played = stage.assign(QUICK)
     [sandbox] = stage.pool._fleet.sandboxes  # noqa: SLF001
+    await stage.eventually(lambda: sandbox.tree._outer > 0)  # noqa: SLF001
     os.kill(sandbox.tree._outer, signal.SIGKILL)  # noqa: SLF001
     await stage.finish(played)
     assert played.outcome.end is End.UNSTARTED
@@ -414,6 +417,10 @@ async def test_a_sandbox_killed_while_it_boots_or_rests_costs_nothing(stage: Sta
     assert (await stage.run(QUICK)).outcome.end is End.COMPLETED
 
 
+def _has_a_builder(sandbox: Sandbox) -> bool:
+    return sandbox.tree._outer > 0  # noqa: SLF001
+
+
 async def test_a_sandbox_whose_builder_dies_at_any_moment_leaves_nothing_alive(
     make_stage: MakeStage, host: Host
 ) -> None:
@@ -422,6 +429,7 @@ async def test_a_sandbox_whose_builder_dies_at_any_moment_leaves_nothing_alive(
         for turn in range(12):
             played = stage.assign(QUICK, version=turn)
             [sandbox] = stage.pool._fleet.sandboxes  # noqa: SLF001
+            await stage.eventually(partial(_has_a_builder, sandbox))
             builder = sandbox.tree._outer  # noqa: SLF001
             await asyncio.sleep(turn / 3000)  # bwrap takes some 4 ms
             with contextlib.suppress(ProcessLookupError):
@@ -472,13 +480,13 @@ async def test_a_sandbox_that_cannot_boot_hands_its_job_back_and_says_why(
     assert "no-such-flag" in stage.pool.stats().boot_failures["python"]
 
 
-async def test_a_host_that_cannot_start_processes_makes_jobs_wait(make_stage: MakeStage, host: Host) -> None:
+async def test_a_host_that_cannot_start_processes_hands_jobs_back_and_says_why(
+    make_stage: MakeStage, host: Host
+) -> None:
     stage = await make_stage(msgspec.structs.replace(host, bwrap="/nonexistent"))
-    played = stage.assign(QUICK)
-    assert stage.pool.stats().waiting == 1
+    assert (await stage.run(QUICK)).outcome.end is End.UNSTARTED
+    assert "could not be started" in stage.pool.stats().boot_failures["python"]
     assert "No such file" in stage.pool.stats().boot_failures["python"]
-    stage.pool.release_unstarted()
-    assert played.outcome.end is End.UNSTARTED
 
 
 @pytest.mark.parametrize("runtime", ["deno", "cobol"])
@@ -591,3 +599,25 @@ async def test_code_of_a_runtime_that_is_not_there_is_not_sent_ahead(make_stage:
     stage.pool.open_ahead(stage.code("x", runtime="cobol"))
     stage.pool.open_ahead(stage.code("x", entrypoint="../escape.py"))
     assert stage.pool.stats().sandboxes == {"python": {"blank": 1}}
+
+
+async def test_starting_a_sandbox_does_not_hold_up_the_loop(stage: Stage) -> None:
+    """The kernel takes its time to start a process in a group: a thread waits for it."""
+    played = stage.assign(QUICK)
+    [sandbox] = stage.pool._fleet.sandboxes  # noqa: SLF001
+    assert sandbox.tree._outer == 0  # noqa: SLF001  its start has returned before there is a process
+    await stage.finish(played)
+    assert played.outcome.end is End.COMPLETED
+
+
+async def test_a_sandbox_is_born_in_its_group_and_nobody_else_is_in_there(stage: Stage, host: Host) -> None:
+    if host.cgroup_version != 1:
+        pytest.skip("only here can a thread go in first")
+    await stage.run(QUICK)
+    [harness] = pids_of(stage)
+    inside = Path(f"/proc/{harness}/cgroup").read_text().splitlines()
+    for controller in ("memory", "pids", "cpu"):
+        [line] = [line for line in inside if f":{controller}:" in line]
+        assert "/sandbox-" in line
+    for thread in Path("/proc/self/task").iterdir():
+        assert "sandbox-" not in (thread / "cgroup").read_text()

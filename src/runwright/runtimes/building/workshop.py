@@ -19,6 +19,7 @@ import contextlib
 import os
 import socket
 from collections.abc import Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import IO, Final
 
 import msgspec
@@ -92,6 +93,7 @@ class Workshop:
         self._count = 0
         self._cgroups: Cgroups | None = None
         self._filter = -1
+        self._starter = ThreadPoolExecutor(1, thread_name_prefix="runwright-workshop")
 
     def open(self) -> None:
         """Make what all sandboxes share."""
@@ -104,6 +106,7 @@ class Workshop:
 
     def close(self) -> None:
         """Leave nothing behind; nothing runs by now."""
+        self._starter.shutdown()
         if self._cgroups is not None:
             self._cgroups.close()
             self._cgroups = None
@@ -118,7 +121,7 @@ class Workshop:
         uid = self._next_uid()
         with self._way_out(registry, log) as door:
             confinement = self._confinement(uid)
-            run = _Run(self._limits, log, confinement, watched=self._cgroups is None)
+            run = _Run(self._limits, log, confinement, self._starter, watched=self._cgroups is None)
             try:
                 run.start(self._command(uid, mounts), door, self._filter)
                 await run.finish(msgspec.json.encode(order), result)
@@ -176,7 +179,9 @@ class Workshop:
 class _Run:
     """One sandbox, from its start to its confirmed end."""
 
-    def __init__(self, limits: Limits, log: BuildLog, confinement: Confinement, *, watched: bool) -> None:
+    def __init__(
+        self, limits: Limits, log: BuildLog, confinement: Confinement, starter: Executor, *, watched: bool
+    ) -> None:
         self._limits = limits
         self._log = log
         self._confinement = confinement
@@ -186,9 +191,9 @@ class _Run:
         self._out = -1
         self._tree = Tree(
             asyncio.get_running_loop(),
-            adopt=confinement.adopt,
-            confine=self._confine,
-            survivors=confinement.survivors,
+            starter=starter,
+            confinement=confinement,
+            limit=self._set_limits,
             on_gone=self._gone.set,
         )
 
@@ -242,6 +247,8 @@ class _Run:
 
     def _judge(self, *, late: bool, complete: bool) -> None:
         limits = self._limits
+        if self._tree.error is not None:
+            raise WorkshopError(f"the sandbox could not be started: {self._tree.error}")
         if late:
             raise InstallError(f"The installation took longer than {limits.seconds:g} seconds.")
         if self._confinement.out_of_memory():
@@ -254,9 +261,8 @@ class _Run:
             said = self._log.text().strip().rpartition("\n")[2]
             raise WorkshopError(f"the sandbox ended with status {self._tree.status}: {said}")
 
-    def _confine(self, pid: int) -> None:
+    def _set_limits(self, pid: int) -> None:
         limits = self._limits
-        self._confinement.attach(pid)
         set_rlimits(pid, processes=TASKS if self._watched else None, file_bytes=limits.disk_mb * _MIB)
         # What is written to the folder counts as memory where the kernel does the counting.
         disk_mb = 0 if self._watched else limits.disk_mb
