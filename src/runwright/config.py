@@ -183,6 +183,23 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     rate_limit_burst: Annotated[
         Size, Meta(description="Requests that a tenant may make at once before that rate holds.")
     ] = 60_000
+    quota_queued_jobs: Annotated[
+        Count, Meta(description="Jobs of a tenant that may wait; 0: as many as it likes.")
+    ] = 1_000_000
+    quota_running_jobs: Annotated[
+        Count,
+        Meta(
+            description="Jobs of a tenant that run at once, everywhere; 0: as many as there is room for, in"
+            " fair turns with the others'."
+        ),
+    ] = 0
+    quota_schedules: Annotated[Count, Meta(description="Schedules of a tenant; 0: as many as it likes.")] = (
+        50_000
+    )
+    quota_stored_bytes: Annotated[
+        Count,
+        Meta(description="Code of a tenant, all versions of all workers together; 0: as much as it likes."),
+    ] = 20 * 1024 * 1024 * 1024
     body_limit_bytes: Annotated[int, Meta(ge=1024, description="Largest request body.")] = 2 * 1024 * 1024
     bundle_limit_bytes: Annotated[int, Meta(ge=1024, description="Largest bundle as it is sent.")] = (
         50 * 1024 * 1024

@@ -121,13 +121,14 @@ def error_of(response: httpx.Response, status: int, code: str) -> dict[str, Any]
     body = response.json()
     assert body.keys() == {"error"}
     error = body["error"]
-    assert error.keys() - {"fields"} == {"code", "message", "request_id", "docs_url"}
+    assert error.keys() - {"fields", "quota"} == {"code", "message", "request_id", "docs_url"}
     assert error["code"] == code
     assert isinstance(error["message"], str)
     assert error["message"]
     assert error["request_id"] == response.headers["x-request-id"]
     assert error["docs_url"].endswith(f"#{code}")
     assert ("fields" in error) == (code == "validation_error")
+    assert ("quota" in error) == (code == "quota_exceeded")
     assert "Traceback" not in response.text
     return dict(error)
 

@@ -1,10 +1,13 @@
 """Tenants: the operator makes, limits, suspends and reactivates them; a suspended one stands still."""
 
+import random
 import time
 from uuid import uuid4
 
+import httpx
 import pytest
-from tests.contract.client import WEBHOOKS, Api, Json, data_of, error_of, fields_of
+from tests.contract.bundles import send, zip_of
+from tests.contract.client import ECHO, WEBHOOKS, Api, Json, data_of, error_of, fields_of
 from tests.contract.conftest import MakeKey, Server
 from tests.contract.test_audit import entries
 
@@ -190,3 +193,73 @@ def test_the_command_line_says_and_does_the_same(api: Api, operator: Api, server
     server.run("tenants", "reactivate", tenant)
     assert data_of(operator.get(f"{TENANTS}/{tenant}"))["status"] == "active"
     assert [entry["user_id"] for entry in entries(operator, subject_id=tenant)] == ["cli"] * 3
+
+
+def over_quota(response: httpx.Response, name: str, limit: int, current: int) -> None:
+    error = error_of(response, 429, "quota_exceeded")
+    assert error["quota"] == {"name": name, "limit": limit, "current": current}
+    assert name in error["message"]
+    assert int(response.headers["retry-after"]) >= 1
+
+
+def test_a_full_queue_takes_no_more_until_there_is_room(api: Api, operator: Api) -> None:
+    worker = api.make_worker()["id"]
+    data_of(operator.patch(f"{TENANTS}/{api.tenant}", {"limits": {"queued_jobs": 4}}))
+    job = {"worker_id": worker, "scheduled_at": "2099-01-01T00:00:00Z"}
+    first = api.make_job(worker, scheduled_at=job["scheduled_at"])
+    data_of(api.post("/jobs/batch", {"jobs": [job, job]}), 201)
+    over_quota(api.post("/jobs/batch", {"jobs": [job, job]}), "queued_jobs", 4, 3)
+    data_of(api.post("/jobs?wait=0", job, **{"idempotency-key": "k"}), 201)
+    data_of(api.post(f"/jobs/{first['id']}/cancel"))
+    deadline = time.monotonic() + WITHIN_SECONDS
+    while api.post("/jobs", job).status_code != 201:
+        assert time.monotonic() < deadline
+    for response in (
+        api.post("/jobs", job),
+        api.post("/jobs?wait=1", job),
+        api.post(f"/jobs/{first['id']}/retry"),
+    ):
+        over_quota(response, "queued_jobs", 4, 4)
+    assert api.get("/queues").json()["data"]["total_queued"] == 4
+
+
+def test_there_are_quotas_of_schedules_and_of_stored_bytes(api: Api, operator: Api) -> None:
+    worker = api.make_worker()["id"]
+    limits = {"schedules": 2, "stored_bytes": 10_000}
+    data_of(operator.patch(f"{TENANTS}/{api.tenant}", {"limits": limits}))
+    for _ in range(2):
+        api.make_schedule(worker)
+    body = {"worker_id": worker, "cron": "0 0 1 1 *", "timezone": "UTC"}
+    over_quota(api.post("/schedules", body), "schedules", 2, 2)
+    has = len(ECHO)
+    large = "#" * 6000
+    new = {"name": "w", "runtime": "python", "source_code": large}
+    data_of(api.patch(f"/workers/{worker}", {"source_code": large}))
+    over_quota(api.post("/workers", new), "stored_bytes", 10_000, has + 6000)
+    over_quota(
+        api.patch(f"/workers/{worker}", {"source_code": large + "#"}), "stored_bytes", 10_000, has + 6000
+    )
+    bundle = zip_of({"main.py": random.Random(1).randbytes(9000)})
+    over_quota(send(api, worker, bundle), "stored_bytes", 10_000, has + 6000)
+    data_of(api.post("/workers", {"name": "w", "runtime": "python", "source_code": ECHO}), 201)
+
+
+def test_jobs_over_the_quota_of_running_ones_wait_and_say_why(api: Api, operator: Api) -> None:
+    worker = api.make_worker(
+        source_code="import time\n\n\ndef handler(input, env):\n    time.sleep(input.get('s', 0))\n"
+    )["id"]
+    data_of(operator.patch(f"{TENANTS}/{api.tenant}", {"limits": {"running_jobs": 1}}))
+    first = api.make_job(worker, input={"s": 2})
+    second = api.make_job(worker)
+    deadline = time.monotonic() + WITHIN_SECONDS
+    while (running := data_of(api.get(f"/jobs/{first['id']}")))["status"] == "queued":
+        assert time.monotonic() < deadline
+    assert running["status"] == "running"
+    why = data_of(api.get(f"/jobs/{second['id']}/explain"))
+    [reason] = [reason for reason in why["reasons"] if reason["code"] == "tenant_running_jobs"]
+    assert reason["details"] == {"running": 1, "running_jobs": 1}
+    done = data_of(api.post("/jobs?wait=20", {"worker_id": worker}), 201)
+    ended = data_of(api.get(f"/jobs/{second['id']}"))
+    first_ended = data_of(api.get(f"/jobs/{first['id']}"))
+    assert [job["status"] for job in (first_ended, ended, done)] == ["completed"] * 3
+    assert first_ended["completed_at"] <= ended["started_at"]

@@ -61,6 +61,18 @@ class RateLimitedError(RunwrightError):
         self.retry_after = retry_after
 
 
+class QuotaError(RunwrightError):
+    """The tenant has as much of something as it may: `current` of `limit`."""
+
+    code = "quota"
+
+    def __init__(self, quota: str, limit: int, current: int) -> None:
+        super().__init__(f"The tenant's quota {quota} is {limit}, and it has {current}.")
+        self.quota = quota
+        self.limit = limit
+        self.current = current
+
+
 class NotFoundError(RunwrightError):
     """The thing does not exist, or belongs to another tenant."""
 

@@ -58,6 +58,8 @@ class ExecutorSettings(LeaseSettings, frozen=True, kw_only=True):
     """What an executor is told: its lease, and how long a drain may take."""
 
     drain_seconds: float
+    tenant_running: int | None = None
+    """Jobs that a tenant runs at once which has no such quota of its own."""
 
 
 MakePool = Callable[["Executor"], Pool]
@@ -256,6 +258,7 @@ class Executor:
             limit=CLAIM_LIMIT,
             cursor=self._cursor,
             used=self._usage.by_tenant(),
+            tenant_running=self._settings.tenant_running,
         )
         wrapped = self._cursor is not None and claim.cursor is None
         self._cursor = claim.cursor

@@ -26,6 +26,7 @@ class _Facts(msgspec.Struct, frozen=True):
     suitable_executors: int
     slots: int
     running: int
+    tenant_running: int
 
 
 _FACTS = """
@@ -39,7 +40,8 @@ SELECT q.state, q.run_at, q.attempt, w.status,
               AND (a.rank, a.job_id) < (q.rank, q.job_id) LIMIT 10001
        ) AS bounded),
        e.executors, e.suitable, e.slots,
-       (SELECT count(*) FROM job_queue r WHERE r.state = 'running')
+       (SELECT count(*) FROM job_queue r WHERE r.state = 'running'),
+       (SELECT count(*) FROM job_queue r WHERE r.tenant_id = q.tenant_id AND r.tenant_slot IS NOT NULL)
 FROM job_queue q
 JOIN workers w ON w.id = q.worker_id
 CROSS JOIN (
@@ -53,7 +55,9 @@ WHERE q.tenant_id = $1 AND q.job_id = $2
 """
 
 
-async def explain_job(db: Database, *, job: Job, now: datetime) -> Explanation:
+async def explain_job(
+    db: Database, *, job: Job, now: datetime, running_limit: int | None = None
+) -> Explanation:
     """Explain a job's state; for a queued one, every reason why it does not run yet."""
     if job.status is JobStatus.RUNNING:
         reasons = [Reason("running", f"Attempt {job.attempt} has been running since {job.started_at}.")]
@@ -67,18 +71,30 @@ async def explain_job(db: Database, *, job: Job, now: datetime) -> Explanation:
         if row is None or row["state"] == "running":
             reasons = [Reason("starting", "An executor has just taken it.")]
         else:
-            reasons = _why_queued(_Facts(*row), job, now)
+            reasons = _why_queued(_Facts(*row), job, now, running_limit)
     return Explanation(job_id=job.id, status=job.status, summary=reasons[0].message, reasons=reasons)
 
 
-def _why_queued(facts: _Facts, job: Job, now: datetime) -> list[Reason]:
-    reasons = [*_worker_reasons(facts), *_time_reasons(facts, now), *_place_reasons(facts)]
+def _why_queued(facts: _Facts, job: Job, now: datetime, running_limit: int | None) -> list[Reason]:
+    reasons = [
+        *_tenant_reasons(facts, running_limit),
+        *_worker_reasons(facts),
+        *_time_reasons(facts, now),
+        *_place_reasons(facts),
+    ]
     return reasons or [Reason("next", f"Nothing holds it; it is next in line (priority {job.priority}).")]
 
 
-def _worker_reasons(facts: _Facts) -> Iterator[Reason]:
+def _tenant_reasons(facts: _Facts, limit: int | None) -> Iterator[Reason]:
     if facts.tenant_suspended:
         yield Reason("tenant_suspended", "The tenant is suspended; it runs when the tenant may work again.")
+    running = facts.tenant_running
+    if limit is not None and running >= limit:
+        message = f"The tenant runs {running} jobs at once, its quota."
+        yield Reason("tenant_running_jobs", message, {"running": running, "running_jobs": limit})
+
+
+def _worker_reasons(facts: _Facts) -> Iterator[Reason]:
     if facts.worker_status == "paused":
         yield Reason("worker_paused", "Its worker is paused; it runs when the worker is active again.")
     if facts.worker_status == "deprecated":

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Final
 
 import msgspec
@@ -35,6 +35,7 @@ from runwright.jobs.store.submit import (
 )
 from runwright.jobs.tail import TailPart, tail_log
 from runwright.tenants.audit import record
+from runwright.tenants.quotas import Quota
 
 WAIT_LOOK_SECONDS: Final = 2.0
 """How often a waiter looks by itself, in case a hint between processes was lost."""
@@ -68,13 +69,18 @@ class Jobs:
         signals: JobSignals,
         submits: Database | None = None,
         starter: Starter | None = None,
+        quota: Quota | None = None,
+        running_limit_of: Callable[[str], int | None] = lambda _tenant_id: None,
     ) -> None:
         """`submits`: a pool of its own for the hottest statement (see `open_pool`, `by_key`).
 
-        `starter`: an executor of this process that may run a job at once.
+        `starter`: an executor of this process that may run a job at once. `quota`: of jobs that
+        wait. `running_limit_of`: how many jobs of a tenant run at once, for `explain`.
         """
         self._db = db
         self._starter = starter
+        self._quota = quota
+        self._running_limit_of = running_limit_of
         self._waits_over = False
         self._submit_db = submits or db
         self._clock = clock
@@ -89,7 +95,7 @@ class Jobs:
         """Accept one job.
 
         Raises NotFoundError (no such worker), ConflictError (worker not active, or the key was
-        used with another body), UnavailableError.
+        used with another body), QuotaError, UnavailableError.
         """
         return await self._accept(caller, self._submission(caller, new, wanted=False), idempotency)
 
@@ -105,6 +111,8 @@ class Jobs:
         return Submitted(await self.wait(caller.tenant_id, submitted.job.id, seconds), replayed=True)
 
     async def _accept(self, caller: Caller, item: Submission, idempotency: Idempotency | None) -> Submitted:
+        if self._quota is not None:
+            await self._quota.take(caller.tenant_id)
         if idempotency is not None:
             batch = await self._submit_keyed(caller, [item], idempotency)
             return Submitted(batch.jobs[0], batch.replayed)
@@ -118,6 +126,8 @@ class Jobs:
         self, caller: Caller, new: Sequence[NewJob], idempotency: Idempotency | None = None
     ) -> SubmittedBatch:
         """Accept all of these jobs or none; errors as for `submit`."""
+        if self._quota is not None:
+            await self._quota.take(caller.tenant_id, len(new))
         items = [self._submission(caller, one, wanted=False) for one in new]
         return await self._submit_keyed(caller, items, idempotency)
 
@@ -225,7 +235,8 @@ class Jobs:
     async def explain(self, tenant_id: str, job_id: str) -> Explanation:
         """Say why the job is where it is."""
         job = await self.get(tenant_id, job_id)
-        return await explain_job(self._db, job=job, now=self._clock())
+        limit = self._running_limit_of(tenant_id)
+        return await explain_job(self._db, job=job, now=self._clock(), running_limit=limit)
 
     def _submission(self, caller: Caller, new: NewJob, *, wanted: bool) -> Submission:
         now = self._clock()

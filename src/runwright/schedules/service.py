@@ -37,6 +37,7 @@ from runwright.schedules.store.definitions import (
 )
 from runwright.schedules.store.ticks import list_ticks
 from runwright.tenants.audit import record
+from runwright.tenants.quotas import Quota
 
 _CLOCK_FIELDS: Final = ("cron", "timezone", "jitter_seconds", "enabled")
 _DEPRECATED: Final = "deprecated"
@@ -45,15 +46,18 @@ _DEPRECATED: Final = "deprecated"
 class Schedules:
     """Make, change and look at schedules. A call returns after what it did is committed."""
 
-    def __init__(self, db: Database, *, clock: Clock) -> None:
+    def __init__(self, db: Database, *, clock: Clock, quota: Quota | None = None) -> None:
         self._db = db
         self._clock = clock
+        self._quota = quota
 
     async def create(self, caller: Caller, new: NewSchedule) -> Schedule:
         """Make a schedule; its first tick is the first one after now.
 
-        Raises NotFoundError (no such worker), ConflictError (the worker is deprecated).
+        Raises NotFoundError (no such worker), ConflictError (the worker is deprecated), QuotaError.
         """
+        if self._quota is not None:
+            await self._quota.take(caller.tenant_id)
         now = self._clock()
         schedule = Schedule(
             **{name: getattr(new, name) for name in NewSchedule.__struct_fields__},

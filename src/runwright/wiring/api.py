@@ -14,7 +14,6 @@ from runwright.db.pool import Database
 from runwright.deliveries.sending import Sender
 from runwright.deliveries.service import Endpoints
 from runwright.engine.executor import Executor
-from runwright.engine.loop import PassLoop
 from runwright.health import HealthReporter
 from runwright.http.ava.webhook_forms import STYLE as AVA_STYLE
 from runwright.http.avala.webhook_forms import STYLE as AVALA_STYLE
@@ -28,16 +27,14 @@ from runwright.runtimes.model import RuntimeInfo
 from runwright.schedules.service import Schedules
 from runwright.schedules.store.definitions import stop_schedules_of_deprecated
 from runwright.tenants.audit import AuditLog
-from runwright.tenants.limits import Rate, RateLimiter
-from runwright.tenants.model import TenantLimits
 from runwright.tenants.platform_key import platform_key
 from runwright.tenants.service import Keys
-from runwright.tenants.standings import LOOK_SECONDS, Standings
 from runwright.tenants.tenants import Tenants
 from runwright.wiring.automations import open_automations
 from runwright.wiring.deliveries import outgoing_policy
 from runwright.wiring.executor import spool_dir_of
 from runwright.wiring.foundation import Foundation, open_database_pool, open_vault
+from runwright.wiring.limits import set_bounds
 from runwright.wiring.stopping import Stop
 from runwright.workers.bundles.members import Limits
 from runwright.workers.bundles.reader import BundleReader
@@ -62,10 +59,18 @@ async def start_http(
     db = await open_database_pool(f.dsn, settings.db_pool_size, stack)
     key = await asyncio.to_thread(platform_key, settings.platform_key, settings.data_dir)
     submits = await open_database_pool(f.dsn, SUBMIT_CONNECTIONS, stack, by_key=True)
-    jobs = Jobs(db, clock=f.clock, signals=f.signals, submits=submits, starter=executor)
+    bounds = await set_bounds(f, db, stack)
+    jobs = Jobs(
+        db,
+        clock=f.clock,
+        signals=f.signals,
+        submits=submits,
+        # What starts with its submit holds no place of a quota.
+        starter=None if settings.quota_running_jobs else executor,
+        quota=bounds.queued_jobs,
+        running_limit_of=bounds.running_limit_of,
+    )
     stack.push_async_callback(jobs.stop)
-
-    standings = await _watch_standings(f, stack)
 
     async def end_deprecated() -> None:
         await stop_schedules_of_deprecated(db, now=f.clock())
@@ -91,13 +96,16 @@ async def start_http(
             on_building=on_building,
             on_defined=executor.note_worker if executor else lambda _: None,
             on_event=f.hints.appended,
+            quota=bounds.stored_bytes,
         ),
-        deployments=Deployments(db, reader, clock=f.clock, on_building=on_building),
+        deployments=Deployments(
+            db, reader, clock=f.clock, on_building=on_building, quota=bounds.stored_bytes
+        ),
         vault=open_vault(f, db, stack),
         jobs=jobs,
         queues=Queues(db, clock=f.clock),
         analytics=Analytics(db, clock=f.clock),
-        schedules=Schedules(db, clock=f.clock),
+        schedules=Schedules(db, clock=f.clock, quota=bounds.schedules),
         endpoints=_endpoints(f, db, sender, AVA_STYLE),
         avala_endpoints=_endpoints(f, db, sender, AVALA_STYLE),
         agents=Agents(db, clock=f.clock, seals=EndpointSeals(f.ring), on_due=f.hints.due),
@@ -106,9 +114,9 @@ async def start_http(
         outgoing=outgoing_policy(settings),
         keys=Keys(db, clock=f.clock, platform_key=key),
         audit=AuditLog(db),
-        tenants=Tenants(db, clock=f.clock, on_change=standings.refresh),
-        standings=standings,
-        limiter=RateLimiter(_rate_limit(settings), rate_of=standings.rate_of),
+        tenants=Tenants(db, clock=f.clock, on_change=bounds.standings.refresh),
+        standings=bounds.standings,
+        limiter=bounds.limiter,
         automations=automations,
         runtimes=runtime,
         health=reporter.report,
@@ -129,27 +137,6 @@ async def start_http(
     return await server.start()
 
 
-async def _watch_standings(f: Foundation, stack: AsyncExitStack) -> Standings:
-    standings = Standings(f.db, usual=usual_limits(f.settings))
-    await standings.refresh()
-
-    async def look() -> float:
-        await standings.refresh()
-        return LOOK_SECONDS
-
-    loop = PassLoop("standings", look, notice=f.notice)
-    stack.push_async_callback(loop.stop)
-    loop.start()
-    return standings
-
-
-def usual_limits(settings: Settings) -> TenantLimits:
-    """Return the limits of a tenant that has none of its own."""
-    return TenantLimits(
-        requests_per_second=settings.rate_limit_per_second or None, request_burst=settings.rate_limit_burst
-    )
-
-
 def _on_loopback(host: str) -> bool:
     if host == "localhost":
         return True
@@ -157,12 +144,6 @@ def _on_loopback(host: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return False
-
-
-def _rate_limit(settings: Settings) -> Rate | None:
-    if settings.dev or settings.rate_limit_per_second == 0:
-        return None
-    return Rate(settings.rate_limit_per_second, settings.rate_limit_burst)
 
 
 def _endpoints(f: Foundation, db: Database, sender: Sender, style: str) -> Endpoints:

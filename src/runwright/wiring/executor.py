@@ -65,6 +65,7 @@ async def start_executor(f: Foundation, files: CachedFiles, stop: Stop, stack: A
             lease_seconds=settings.lease_seconds,
             heartbeat_seconds=settings.heartbeat_seconds,
             drain_seconds=settings.drain_seconds,
+            tenant_running=settings.quota_running_jobs or None,
         ),
         clock=f.clock,
         signals=f.signals,

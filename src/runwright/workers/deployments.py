@@ -20,6 +20,7 @@ from runwright.core.paging import Listing, PageRequest
 from runwright.core.roles import Caller
 from runwright.db.pool import Database, PoolConnection
 from runwright.tenants.audit import record
+from runwright.tenants.quotas import Quota
 from runwright.workers.bundles.blobs import insert_blob
 from runwright.workers.bundles.reader import BundleReader, Examined, bundled_version
 from runwright.workers.layers.store import fetch_build_log
@@ -51,8 +52,10 @@ class Deployments:
         *,
         clock: Clock,
         on_building: Callable[[], None] = lambda: None,
+        quota: Quota | None = None,
     ) -> None:
-        """`on_building` is called after a version with dependencies was stored."""
+        """`on_building` is called after a version with dependencies was stored. `quota`: of stored bytes."""
+        self._quota = quota
         self._db = db
         self._reader = reader
         self._clock = clock
@@ -73,6 +76,8 @@ class Deployments:
         wanted = entrypoint or worker.entrypoint
         async with self._reader.packed(archive, runtime=worker.runtime, entrypoint=wanted) as read:
             examined, blob = read
+            if self._quota is not None:
+                await self._quota.take(caller.tenant_id, examined.size_bytes)
             async with self._db.acquire() as db, db.transaction():
                 await insert_blob(db, blob, now=self._clock())
                 deployed = await self._add(db, caller, worker_id, examined)

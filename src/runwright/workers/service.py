@@ -13,6 +13,7 @@ from runwright.core.roles import Caller
 from runwright.db.batch import until_heard
 from runwright.db.pool import Database, PoolConnection
 from runwright.tenants.audit import record
+from runwright.tenants.quotas import Quota
 from runwright.workers.bundles.reader import BundleReader, Examined, bundled_version
 from runwright.workers.model import (
     NewVersion,
@@ -55,12 +56,15 @@ class Workers:
         on_building: Callable[[], None] = lambda: None,
         on_event: Callable[[], None] = lambda: None,
         on_defined: Callable[[str], None] = lambda _: None,
+        quota: Quota | None = None,
     ) -> None:
         """`on_deprecated` is awaited after a worker was deprecated, to cancel the jobs it leaves behind.
 
         `on_building` is called after a version with dependencies was stored, `on_event` after an event was
-        appended, `on_defined` with the id of a worker that was made or changed.
+        appended, `on_defined` with the id of a worker that was made or changed. `quota` is
+        that of stored bytes.
         """
+        self._quota = quota
         self._on_defined = on_defined
         self._on_event = on_event
         self._db = db
@@ -70,7 +74,8 @@ class Workers:
         self._on_building = on_building
 
     async def create(self, caller: Caller, new: NewWorker) -> Worker:
-        """Define a worker, active at once, at version 1."""
+        """Define a worker, active at once, at version 1. QuotaError where its code is too much."""
+        await self._take_bytes(caller, new.source_code)
         now = self._clock()
         values = {name: getattr(new, name) for name in NewWorker.__struct_fields__}
         values["entrypoint"] = new.entrypoint or DEFAULT_ENTRYPOINTS[new.runtime]
@@ -113,8 +118,10 @@ class Workers:
         """Change a worker. New source or entrypoint makes a new version, which the next attempts use.
 
         `check` sees the worker as it would become, and may refuse it. Raises ConflictError for a
-        deprecated worker.
+        deprecated worker, QuotaError where new code is too much.
         """
+        if changes.source_code is not msgspec.UNSET:
+            await self._take_bytes(caller, changes.source_code)
         examined = await self._examine(caller.tenant_id, worker_id, changes)
         async with self._db.acquire() as db, db.transaction():
             worker = await fetch_worker(db, tenant_id=caller.tenant_id, worker_id=worker_id, lock=True)
@@ -138,6 +145,10 @@ class Workers:
         if examined is not None and examined.wants_layer:
             self._on_building()
         return changed
+
+    async def _take_bytes(self, caller: Caller, source_code: str | None) -> None:
+        if self._quota is not None and source_code is not None:
+            await self._quota.take(caller.tenant_id, len(source_code.encode()))
 
     async def _examine(self, tenant_id: str, worker_id: str, changes: WorkerChanges) -> Examined | None:
         """Look whether the bundle that serves, if one does, has the new entrypoint."""

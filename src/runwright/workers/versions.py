@@ -127,3 +127,15 @@ async def settle_versions(db: PoolConnection, *, worker_id: str) -> None:
         """,
         worker_id,
     )
+
+
+async def count_stored_bytes(db: Database, tenant_id: str, _bound: int) -> int:
+    """Return how large the code of all versions of a tenant's workers is: sources and packed bundles."""
+    count: int = await db.fetchval(
+        """
+        SELECT coalesce(sum(coalesce(v.size_bytes, octet_length(v.source_code))), 0)::bigint
+        FROM workers w JOIN worker_versions v ON v.worker_id = w.id WHERE w.tenant_id = $1
+        """,
+        tenant_id,
+    )
+    return count

@@ -1,14 +1,16 @@
 """Who runs next."""
 
 import asyncio
+from collections import Counter
 from datetime import timedelta
 from typing import TYPE_CHECKING, cast
 
 from runwright.core.jobs import JobStatus
-from runwright.jobs.store.claim import LANE_WINDOW
+from runwright.jobs.service import Jobs
+from runwright.jobs.store.claim import LANE_WINDOW, claim_jobs
 from runwright.jobs.store.rescue import expire_lease
 from runwright.workers.model import WorkerChanges, WorkerStatus
-from tests.unit.jobs.world import World
+from tests.unit.jobs.world import EXECUTOR, World
 
 if TYPE_CHECKING:
     from runwright.db.pool import Pool
@@ -187,3 +189,89 @@ async def test_max_concurrency_holds_though_the_other_claim_is_not_visible_yet(w
 async def _waits_for_a_lock(world: World) -> bool:
     waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
     return bool(await world.db.fetchval(waiting))
+
+
+async def set_running_jobs(world: World, most: int | None, tenant: str = "ten_a") -> None:
+    await world.db.execute("UPDATE tenants SET running_jobs = $2 WHERE id = $1", tenant, most)
+
+
+async def test_a_tenant_runs_no_more_at_once_than_its_quota_over_all_its_workers(world: World) -> None:
+    workers = [await world.worker(), await world.worker(), await world.worker(max_concurrency=1)]
+    other = await world.worker("ten_b")
+    await world.executor()
+    jobs = [await world.job(workers[n % 3]) for n in range(9)]
+    others = [await world.job(other) for _ in range(9)]
+    await set_running_jobs(world, 4)
+    claimed = await world.claim(room=11)
+    mine = [job for job in claimed if job.tenant_id == "ten_a"]
+    assert len(mine) == 4
+    assert len(claimed) == 11, "a tenant that may run no more takes no room from others"
+    assert [job.tenant_id for job in await world.claim()] == ["ten_b"] * 2
+    why = await Jobs(
+        world.db, clock=world.clock, signals=world.signals, running_limit_of=lambda _: 4
+    ).explain("ten_a", jobs[-1].id)
+    assert "tenant_running_jobs" in [reason.code for reason in why.reasons]
+    seen = [job.job_id for job in mine]
+    running = mine
+    while running:
+        await world.finish(world.ending(running.pop()))
+        running += await world.claim()
+        assert len(running) <= 4
+        seen += [job.job_id for job in running if job.job_id not in seen]
+    assert sorted(seen) == sorted(job.id for job in jobs)
+    assert len({job.job_id for job in claimed} & {job.id for job in others}) == 7
+
+
+async def test_places_of_a_quota_come_back_whatever_became_of_the_job(world: World) -> None:
+    worker = await world.worker(max_retries=3)
+    await world.executor()
+    await set_running_jobs(world, 1)
+    await world.job(worker)
+    await world.job(worker)
+    [first] = await world.claim()
+    assert await world.claim() == []
+    await world.finish(world.ending(first, JobStatus.FAILED, retry_in=60))
+    [second] = await world.claim()
+    await world.lose()
+    await world.executor("exe_b")
+    [again] = await world.claim("exe_b")
+    assert again.job_id == second.job_id
+    assert await world.claim("exe_b") == []
+    await set_running_jobs(world, None)
+    world.forward(60)
+    await world.promote()
+    assert len(await world.claim("exe_b")) == 1
+
+
+async def test_executors_at_once_do_not_pass_a_tenants_quota(world: World) -> None:
+    worker = await world.worker()
+    await set_running_jobs(world, 5)
+    executors = [await world.executor(f"exe_{n}") for n in range(6)]
+    for _ in range(30):
+        await world.job(worker)
+    claims = await asyncio.gather(*(world.claim(executor, room=4) for executor in executors))
+    assert sum(map(len, claims)) == 5
+    assert await world.db.fetchval("SELECT count(*) FROM job_queue WHERE state = 'running'") == 5
+
+
+async def test_a_quota_for_all_holds_where_a_tenant_has_none_of_its_own(world: World) -> None:
+    for tenant in ("ten_a", "ten_b", "ten_c"):
+        worker = await world.worker(tenant)
+        for _ in range(5):
+            await world.job(worker)
+    await world.db.execute("DELETE FROM tenants WHERE id = 'ten_c'")
+    await set_running_jobs(world, 3)
+    await world.executor()
+    claimed = await claim_jobs(
+        world.db,
+        now=world.now,
+        executor_id=EXECUTOR,
+        room=100,
+        fast={},
+        runtimes=("python",),
+        limit=256,
+        cursor=None,
+        used={},
+        tenant_running=2,
+    )
+    assert Counter(job.tenant_id for job in claimed.jobs) == {"ten_a": 3, "ten_b": 2, "ten_c": 2}

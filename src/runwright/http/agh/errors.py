@@ -28,6 +28,8 @@ STATUSES: Final = {
     "conflict": 409,
     "decided": 409,
     "too_large": 413,
+    "tenant_suspended": 403,
+    "quota": 409,
     "rate_limited": 429,
     "unavailable": 503,
 }

@@ -7,13 +7,14 @@ import msgspec
 from litestar import Request, Response
 from litestar.exceptions import HTTPException
 
-from runwright.core.errors import InvalidError, RateLimitedError, RunwrightError, UnavailableError
+from runwright.core.errors import InvalidError, QuotaError, RateLimitedError, RunwrightError, UnavailableError
 from runwright.db.pool import transient
 from runwright.http.answer import Answer
 from runwright.http.request_id import request_id_of
 
 DOCS_PATH: Final = "/v1/ava/docs"
 _INTERNAL: Final = 500
+_QUOTA_RETRY_SECONDS: Final = 5
 
 
 class Meaning(msgspec.Struct, frozen=True):
@@ -35,6 +36,9 @@ MEANINGS: Final = {
     "too_large": Meaning(413, "payload_too_large", "The body is over the limit."),
     "invalid": Meaning(422, "validation_error", "Well-formed but invalid; `fields` names every bad field."),
     "tenant_suspended": Meaning(403, "tenant_suspended", "The operator has suspended the tenant."),
+    "quota": Meaning(
+        429, "quota_exceeded", "The tenant has as much of this as it may; `quota` says of what."
+    ),
     "rate_limited": Meaning(429, "rate_limited", "Too many requests; `Retry-After` says when to try again."),
     "internal": Meaning(_INTERNAL, "internal_error", "A fault of the server, which has logged it."),
     "unavailable": Meaning(503, "integration_unavailable", "The store or the executors are out of reach."),
@@ -46,14 +50,26 @@ _CLOSES: Final = frozenset({"slow", "too_large"})
 _log = logging.getLogger(__name__)
 
 
+class QuotaDetail(msgspec.Struct, frozen=True, kw_only=True):
+    """A quota that is used up."""
+
+    name: str
+    limit: int
+    current: int
+
+
 class ErrorDetail(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """What went wrong. `fields` (on `validation_error`) maps each bad field to its messages."""
+    """What went wrong.
+
+    `fields` (on `validation_error`) maps each bad field to its messages; `quota` is on `quota_exceeded`.
+    """
 
     code: str
     message: str
     request_id: str
     docs_url: str
     fields: dict[str, list[str]] | None = None
+    quota: QuotaDetail | None = None
 
 
 class ErrorBody(msgspec.Struct, frozen=True):
@@ -87,8 +103,13 @@ def error_answer(error: Exception, *, request_id: str, docs_url: str) -> Answer:
         request_id=request_id,
         docs_url=f"{docs_url}{DOCS_PATH}#{meaning.code}",
         fields=fields,
+        quota=_quota_detail(error) if isinstance(error, QuotaError) else None,
     )
     return Answer(meaning.status, msgspec.json.encode(ErrorBody(detail)), headers=tuple(headers))
+
+
+def _quota_detail(error: QuotaError) -> QuotaDetail:
+    return QuotaDetail(name=error.quota, limit=error.limit, current=error.current)
 
 
 def _headers(error: RunwrightError) -> list[tuple[bytes, bytes]]:
@@ -99,6 +120,8 @@ def _headers(error: RunwrightError) -> list[tuple[bytes, bytes]]:
         headers.append((b"www-authenticate", b"Bearer"))
     if code == "unavailable":
         headers.append((b"retry-after", b"1"))
+    if isinstance(error, QuotaError):
+        headers.append((b"retry-after", b"%d" % _QUOTA_RETRY_SECONDS))
     if isinstance(error, RateLimitedError):
         headers.append((b"retry-after", b"%d" % error.retry_after))
     return headers

@@ -52,6 +52,9 @@ MEANINGS: Final = {
     "conflict": Meaning(409, "The state of the thing forbids it."),
     "decided": Meaning(409, "The state of the thing forbids it."),
     "too_large": Meaning(413, "The body is over the limit.", headers=_CLOSE),
+    "quota": Meaning(
+        429, "The organization has as much of this as it may.", headers=((b"retry-after", b"5"),)
+    ),
     "rate_limited": Meaning(429, "Too many requests; `Retry-After` says in how many seconds to try again."),
     "internal": Meaning(_INTERNAL, "A fault of the server, which has logged it.", "Internal server error."),
     "unavailable": Meaning(503, "The store is out of reach.", headers=((b"retry-after", b"1"),)),

@@ -5,7 +5,8 @@ cursor and hands out, in one statement:
 
 - only to an executor whose lease lives;
 - only jobs in state `ready` whose worker is active and whose runtime this executor has;
-- none of a suspended tenant;
+- none of a suspended tenant, and of one with a quota of running jobs no more than that at once,
+  enforced by the unique index on (tenant_id, tenant_slot) in the same way as the next:
 - per worker at most `max_concurrency` running at once, enforced by the unique index on
   (worker_id, slot): a competitor that saw the same free slot fails and asks again;
 - tenants in turns: a job's turn is its place among its tenant's candidates plus what that
@@ -68,15 +69,23 @@ WITH RECURSIVE lane AS (
     WHERE lane.nth < {LANE_WINDOW}
 ), last_lane AS (
     SELECT tenant_id, worker_id FROM lane WHERE nth = {LANE_WINDOW}
+), tenant AS (
+    SELECT l.tenant_id, coalesce(t.status = 'suspended', false) AS suspended,
+           coalesce(t.running_jobs, $12::integer) AS most, free.places AS room
+    FROM (SELECT DISTINCT tenant_id FROM lane) l LEFT JOIN tenants t ON t.id = l.tenant_id
+    LEFT JOIN LATERAL (
+        SELECT greatest(coalesce(t.running_jobs, $12::integer) - count(*), 0) AS places FROM job_queue r
+        WHERE r.tenant_id = l.tenant_id AND r.tenant_slot IS NOT NULL
+    ) free ON coalesce(t.running_jobs, $12::integer) IS NOT NULL
 ), open_lane AS (
     SELECT l.tenant_id, l.worker_id, w.version, w.revision, w.max_concurrency,
-           coalesce(f.room, 0) AS fast_room,
+           coalesce(f.room, 0) AS fast_room, t.room AS tenant_room,
            least($7, $3 + coalesce(f.room, 0),
                  CASE WHEN w.max_concurrency IS NOT NULL THEN greatest(w.max_concurrency - busy.jobs, 0) END
            ) AS room
     FROM lane l
     JOIN workers w ON w.id = l.worker_id AND w.status = 'active' AND w.runtime = ANY ($4)
-     AND NOT EXISTS (SELECT 1 FROM tenants t WHERE t.id = l.tenant_id AND t.status = 'suspended')
+    JOIN tenant t ON t.tenant_id = l.tenant_id AND NOT t.suspended
     LEFT JOIN unnest($5::text[], $6::integer[]) AS f (worker_id, room) ON f.worker_id = l.worker_id
     LEFT JOIN LATERAL (
         SELECT count(*) AS jobs FROM job_queue r WHERE r.state = 'running' AND r.worker_id = l.worker_id
@@ -85,6 +94,7 @@ WITH RECURSIVE lane AS (
     SELECT o.*, c.job_id, c.rank, c.fence,
            coalesce(u.used, 0)
              + row_number() OVER (PARTITION BY o.tenant_id ORDER BY c.rank, c.job_id) AS turn,
+           row_number() OVER (PARTITION BY o.tenant_id ORDER BY c.rank, c.job_id) AS nth_of_tenant,
            row_number() OVER (PARTITION BY o.worker_id ORDER BY c.rank, c.job_id) AS nth_of_worker
     FROM open_lane o
     CROSS JOIN LATERAL (
@@ -100,7 +110,7 @@ WITH RECURSIVE lane AS (
                row_number() OVER (
                    PARTITION BY nth_of_worker <= fast_room ORDER BY turn, rank, job_id
                ) AS place
-        FROM candidate
+        FROM candidate WHERE tenant_room IS NULL OR nth_of_tenant <= tenant_room
     ) p
     WHERE p.fast OR p.place <= $3
     ORDER BY p.turn, p.rank, p.job_id LIMIT $7
@@ -114,13 +124,23 @@ WITH RECURSIVE lane AS (
     WHERE o.max_concurrency IS NOT NULL AND NOT EXISTS (
         SELECT 1 FROM job_queue r WHERE r.worker_id = o.worker_id AND r.slot = s.slot
     )
+), free_place AS (
+    SELECT t.tenant_id, p.place,
+           row_number() OVER (PARTITION BY t.tenant_id ORDER BY p.place) AS nth_of_tenant
+    FROM tenant t CROSS JOIN LATERAL generate_series(1, t.most) AS p (place)
+    WHERE t.room > 0 AND NOT EXISTS (
+        SELECT 1 FROM job_queue r WHERE r.tenant_id = t.tenant_id AND r.tenant_slot = p.place
+    )
 ), claimed AS (
     UPDATE job_queue q
     SET state = 'running', fence = q.fence + 1, executor_id = $2, started_at = $1,
-        worker_version = l.version, slot = s.slot
-    FROM locked l LEFT JOIN free_slot s ON s.worker_id = l.worker_id AND s.nth_of_worker = l.nth_of_worker
+        worker_version = l.version, slot = s.slot, tenant_slot = p.place
+    FROM locked l
+    LEFT JOIN free_slot s ON s.worker_id = l.worker_id AND s.nth_of_worker = l.nth_of_worker
+    LEFT JOIN free_place p ON p.tenant_id = l.tenant_id AND p.nth_of_tenant = l.nth_of_tenant
     WHERE q.tenant_id = l.tenant_id AND q.job_id = l.job_id
       AND (l.max_concurrency IS NULL OR s.slot IS NOT NULL)
+      AND (l.tenant_room IS NULL OR p.place IS NOT NULL)
     RETURNING q.tenant_id, q.job_id, q.worker_id, l.version, l.revision, q.attempt, q.retries_left, q.fence,
               l.turn, l.rank, q.started_at
 ), {JOB_STARTED}
@@ -146,10 +166,12 @@ async def claim_jobs(  # noqa: PLR0913  the law of a claim has this many terms
     limit: int,
     cursor: tuple[str, str] | None,
     used: Mapping[str, float],
+    tenant_running: int | None = None,
 ) -> Claim:
     """Claim up to `limit` jobs for one executor (the law is this module's docstring).
 
-    `used` says how much each tenant ran lately. Raises nothing for lack of work.
+    `used` says how much each tenant ran lately, `tenant_running` how many jobs one runs at once that
+    has no such quota of its own. Raises nothing for lack of work.
     """
     while True:
         try:
@@ -165,6 +187,7 @@ async def claim_jobs(  # noqa: PLR0913  the law of a claim has this many terms
                 *(cursor or ("", "")),
                 list(used),
                 list(used.values()),
+                tenant_running,
             )
         except UniqueViolationError:  # a competitor took the same slot; look again
             continue

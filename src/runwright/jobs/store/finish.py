@@ -97,7 +97,8 @@ WITH item AS (
     UPDATE job_queue q
     SET state = 'waiting', run_at = i.retry_at, rank = i.retry_at + (q.rank - q.run_at),
         attempt = q.attempt + 1,
-        retries_left = q.retries_left - 1, executor_id = NULL, slot = NULL, started_at = NULL
+        retries_left = q.retries_left - 1, executor_id = NULL, slot = NULL, tenant_slot = NULL,
+        started_at = NULL
     FROM item i
     WHERE q.tenant_id = i.tenant_id AND q.job_id = i.job_id AND q.fence = i.fence
       AND q.executor_id = $1 AND q.cancel_requested_at IS NULL AND q.retries_left > 0
@@ -199,7 +200,8 @@ async def hand_back_jobs(db: Database, *, executor_id: str, jobs: Sequence[tuple
     """
     rows = await db.fetch(
         """
-        UPDATE job_queue q SET state = 'ready', executor_id = NULL, slot = NULL, started_at = NULL
+        UPDATE job_queue q
+        SET state = 'ready', executor_id = NULL, slot = NULL, tenant_slot = NULL, started_at = NULL
         FROM unnest($2::text[], $3::text[], $4::integer[]) AS i (tenant_id, job_id, fence)
         WHERE q.tenant_id = i.tenant_id AND q.job_id = i.job_id AND q.fence = i.fence
           AND q.executor_id = $1 AND q.cancel_requested_at IS NULL

@@ -114,7 +114,8 @@ WITH dead AS (
     UPDATE job_queue q
     SET state = 'ready', run_at = $1::timestamptz,
         rank = $1::timestamptz + (q.rank - q.run_at), attempt = q.attempt + 1,
-        retries_left = q.retries_left - 1, executor_id = NULL, slot = NULL, started_at = NULL
+        retries_left = q.retries_left - 1, executor_id = NULL, slot = NULL, tenant_slot = NULL,
+        started_at = NULL
     FROM lost, job_queue before
     WHERE q.tenant_id = lost.tenant_id AND q.job_id = lost.job_id
       AND before.tenant_id = q.tenant_id AND before.job_id = q.job_id

@@ -91,7 +91,7 @@ WITH item AS (
 ), worker AS (
     SELECT w.id, w.tenant_id, w.version, w.revision, w.max_retries,
            CASE WHEN t.status = 'suspended' THEN '{TENANT_SUSPENDED}' ELSE w.status END AS status,
-           w.max_concurrency IS NULL AND w.runtime = ANY ($16::text[]) AND EXISTS (
+           w.max_concurrency IS NULL AND t.running_jobs IS NULL AND w.runtime = ANY ($16::text[]) AND EXISTS (
                SELECT 1 FROM executors e WHERE e.id = $15 AND e.lease_expires_at > clock_timestamp()
            ) AS may_start
     FROM workers w LEFT JOIN tenants t ON t.id = w.tenant_id
@@ -210,3 +210,17 @@ async def forget_idempotency_keys(db: Database, *, now: datetime, limit: int) ->
         limit,
     )
     return len(rows)
+
+
+async def count_queued(db: Database, tenant_id: str, bound: int) -> int:
+    """Return how many jobs of a tenant wait, counted up to a bound."""
+    count: int = await db.fetchval(
+        """
+        SELECT count(*) FROM (
+            SELECT 1 FROM job_queue WHERE tenant_id = $1 AND state IN ('waiting', 'ready') LIMIT $2
+        ) AS bounded
+        """,
+        tenant_id,
+        bound,
+    )
+    return count

@@ -175,3 +175,13 @@ async def lock_outdated(db: PoolConnection, *, now: datetime, limit: int) -> Seq
         limit,
     )
     return [schedule_from_row(row) for row in rows]
+
+
+async def count_schedules(db: Database, tenant_id: str, bound: int) -> int:
+    """Return how many schedules a tenant has, counted up to a bound."""
+    count: int = await db.fetchval(
+        "SELECT count(*) FROM (SELECT 1 FROM schedules WHERE tenant_id = $1 LIMIT $2) AS bounded",
+        tenant_id,
+        bound,
+    )
+    return count
