@@ -13,6 +13,7 @@ from runwright.runtimes.egress import Traffic
 
 _QUIET: Final = frozenset(
     {
+        "agent_called",
         "delivery_attempted",
         "events_routed",
         "ends_told",

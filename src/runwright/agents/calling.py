@@ -26,6 +26,7 @@ RETRY_SECONDS: Final = (5.0, 30.0, 120.0)
 RESPONSE_SECONDS: Final = 30.0
 """An answer that is not there by then has failed."""
 
+_UNSIGNED: Final = "The agent's secret was lost with the key that sealed it: delete and register it again."
 _ANSWER_BYTES: Final = 256 * 1024
 _OK: Final = range(200, 300)
 _GONE: Final = 410
@@ -51,7 +52,8 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     style: str
     callback_url: str | None
     worker_id: str | None
-    secret: SealedSecret
+    secret: SealedSecret | None
+    """None: it was lost with the key that sealed it."""
 
 
 class Answered(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,6 +84,8 @@ class AgentLine:
     async def call(self, call: Call, url: str) -> Answered:
         """Call an agent. Raises only for what is no fault of the agent: a vault key that is missing."""
         execution = call.execution
+        if call.secret is None:
+            return Answered(error=_UNSIGNED)
         secret = self._seals.open(execution.tenant_id, execution.agent_id, call.secret)
         body = self.body(call)
         headers = self._styles[call.style].headers(execution, body, secret)

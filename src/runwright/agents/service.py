@@ -40,13 +40,20 @@ class Agents:
     """Register, change, test and delete agents. A call returns after what it did is committed."""
 
     def __init__(
-        self, db: Database, *, clock: Clock, seals: Seals, on_due: Callable[[], None] = lambda: None
+        self,
+        db: Database,
+        *,
+        clock: Clock,
+        seals: Seals,
+        on_due: Callable[[], None] = lambda: None,
+        on_subscribed: Callable[[], None] = lambda: None,
     ) -> None:
-        """`on_due` is called when an execution is to be told to a callback or a worker."""
+        """`on_due` is called when an execution is to be told, `on_subscribed` before an agent is changed."""
         self._db = db
         self._clock = clock
         self._seals = seals
         self._on_due = on_due
+        self._on_subscribed = on_subscribed
 
     async def register(self, caller: Caller, new: NewAgent) -> Registered:
         """Make the agent, or change the one of this name by what is said.
@@ -55,6 +62,7 @@ class Agents:
         InvalidError for a worker that is not there; ConflictError where the tenant has too many agents.
         """
         now = self._clock()
+        self._on_subscribed()
         fresh = _fresh(caller, new, now)
         secret = new.secret or secrets.token_hex(_SECRET_BYTES)
         async with self._db.acquire() as db, db.transaction():
@@ -96,6 +104,7 @@ class Agents:
 
         InvalidError for a name that another agent has, or a worker that is not there.
         """
+        self._on_subscribed()
         async with self._db.acquire() as db, db.transaction():
             agent = await store.fetch_agent(db, tenant_id=caller.tenant_id, agent_id=agent_id, lock=True)
             return await self._write(db, caller, _there(agent, agent_id), fields, self._clock())

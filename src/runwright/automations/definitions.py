@@ -33,7 +33,13 @@ from runwright.automations.store.definitions import (
     update_automation,
 )
 from runwright.automations.store.overlays import drop_overlay, put_overlay
-from runwright.automations.store.secrets import drop_secrets, fetch_secrets, put_secret, with_secrets
+from runwright.automations.store.secrets import (
+    SEALED_AS,
+    drop_secrets,
+    fetch_secrets,
+    put_secret,
+    with_secrets,
+)
 from runwright.automations.subscribing import drop_subscription, keep_subscription
 from runwright.automations.times import when_of
 from runwright.core.clock import Clock
@@ -277,4 +283,4 @@ async def _overlay(db: PoolConnection, after: Automation, now: datetime) -> None
 
 def sealed_as(one: Automation) -> str:
     """Return the name under which the secrets of a trigger are sealed."""
-    return f"trigger/{one.id}"
+    return f"{SEALED_AS}{one.id}"

@@ -12,6 +12,7 @@ from runwright.config import Settings
 from runwright.core.errors import ConflictError, NotFoundError, RunwrightError
 from runwright.db.pool import Database
 from runwright.jobs.store.rescue import live_executors
+from runwright.wiring.holders import HOLDERS
 from runwright.workers.vault import rotation
 from runwright.workers.vault.keyring import Keyring, new_key_text
 from runwright.workers.vault.keys import KeySource, key_source, read_keyring
@@ -60,7 +61,7 @@ def discard(
 
 async def describe_vault(db: Database, source: KeySource) -> str:
     """Return which keys are held and used. VaultKeyError where one that is needed is missing."""
-    used = await rotation.count_by_key(db)
+    used = await rotation.count_by_key(db, HOLDERS)
     if not used and not source.configured and not source.made_file.exists():
         return f"no key yet; the next start makes one in {source.made_file}"
     ring = await asyncio.to_thread(read_keyring, source, used)
@@ -81,9 +82,11 @@ async def _status(settings: Settings) -> str:
 
 async def _rotate(settings: Settings) -> Rotated:
     async with open_database(settings) as db:
-        ring = await asyncio.to_thread(read_keyring, key_source(settings), await rotation.count_by_key(db))
+        ring = await asyncio.to_thread(
+            read_keyring, key_source(settings), await rotation.count_by_key(db, HOLDERS)
+        )
         await _require_held(db, ring)
-        return await rotation.rotate(db, ring)
+        return await rotation.rotate(db, ring, HOLDERS)
 
 
 async def _require_held(db: Database, ring: Keyring) -> None:
@@ -107,7 +110,7 @@ async def _discard(settings: Settings, key_id: str) -> list[SecretName]:
             held = (await asyncio.to_thread(read_keyring, key_source(settings))).ids
         if key_id in held:
             raise ConflictError(f"The key {key_id} is not lost: it is in the ring that is configured.")
-        gone = await rotation.discard(db, key_id)
+        gone = await rotation.discard(db, key_id, HOLDERS)
         if not gone:
             raise NotFoundError(f"Nothing is sealed with the key {key_id}.")
         return gone

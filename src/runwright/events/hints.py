@@ -31,6 +31,10 @@ class EventHints:
         """Call when deliveries were made due."""
         self._due.append(call)
 
+    def subscribed(self) -> None:
+        """Say that somebody subscribed here, so that what is appended from now on is said at once."""
+        self.somebody = True
+
     def appended(self) -> None:
         """Say that events may have been appended here."""
         if self.somebody and self._timer is None:

@@ -8,9 +8,7 @@ from typing import Final
 import msgspec
 from prometheus_client import CollectorRegistry
 
-from runwright.agents.store import agents
 from runwright.automations.policy import Policy
-from runwright.automations.store.secrets import trigger_keys_in_use
 from runwright.config import Settings
 from runwright.core.clock import Clock, system_clock
 from runwright.core.ids import new_id
@@ -19,7 +17,6 @@ from runwright.db.embedded import EmbeddedPostgres
 from runwright.db.listen import Listener
 from runwright.db.migrate import migrate
 from runwright.db.pool import Database, connect, open_pool
-from runwright.deliveries.store.endpoints import secret_keys_in_use
 from runwright.events.hints import EventHints
 from runwright.jobs.signals import JobSignals
 from runwright.jobs.store.rescue import live_executors
@@ -27,10 +24,11 @@ from runwright.observe import Observer
 from runwright.runtimes.host import Host
 from runwright.runtimes.interpreters import Paths
 from runwright.runtimes.probe import floor_refusal, probe_host
+from runwright.wiring.holders import HOLDERS
 from runwright.workers.vault.keyring import Keyring
 from runwright.workers.vault.keys import key_source, load_keyring
+from runwright.workers.vault.rotation import count_by_key
 from runwright.workers.vault.service import Vault
-from runwright.workers.vault.store import keys_in_use
 
 HINT_CHANNEL: Final = "runwright_jobs"
 EVENT_CHANNEL: Final = "runwright_events"
@@ -76,8 +74,7 @@ async def lay_foundation(settings: Settings, stack: AsyncExitStack) -> Foundatio
         await connection.close()
     db = await open_database_pool(dsn, ENGINE_CONNECTIONS, stack, by_key=True)
     signals, hints = await _open_signals(dsn, stack)
-    needed = [*await keys_in_use(db), *await secret_keys_in_use(db), *await agents.secret_keys_in_use(db)]
-    needed += await trigger_keys_in_use(db)
+    needed = list(await count_by_key(db, HOLDERS))
     ring = await asyncio.to_thread(load_keyring, key_source(settings), needed)
     policy = Policy(zone=settings.automation_timezone, at_once=settings.automation_concurrency)
     return Foundation(settings, dsn, host, system_clock, notice, metrics, db, signals, hints, ring, policy)

@@ -126,9 +126,3 @@ async def count_executions(db: Database, *, agent_id: str) -> dict[ExecutionStat
         "SELECT status, count(*) AS number FROM executions WHERE agent_id = $1 GROUP BY status", agent_id
     )
     return {ExecutionStatus(row["status"]): row["number"] for row in rows}
-
-
-async def secret_keys_in_use(db: Database) -> list[str]:
-    """Return the ids of the vault keys that agents' secrets need."""
-    rows = await db.fetch("SELECT DISTINCT key_id FROM agent_secrets")
-    return [row["key_id"] for row in rows]

@@ -77,7 +77,7 @@ SELECT c.*, a.style, a.callback_url, a.worker_id, s.key_id, s.sealed,
        (SELECT min(due_at) FROM lane WHERE due_at > $1) AS next_due
 FROM (SELECT true) AS always
 LEFT JOIN (
-    claimed c JOIN agents a ON a.id = c.agent_id JOIN agent_secrets s ON s.agent_id = c.agent_id
+    claimed c JOIN agents a ON a.id = c.agent_id LEFT JOIN agent_secrets s ON s.agent_id = c.agent_id
 ) ON true
 """
 
@@ -118,7 +118,7 @@ async def claim_calls(
             style=row["style"],
             callback_url=row["callback_url"],
             worker_id=row["worker_id"],
-            secret=SealedSecret(row["key_id"], row["sealed"]),
+            secret=None if row["key_id"] is None else SealedSecret(row["key_id"], row["sealed"]),
         )
         for execution in (await fetch_executions(db, list(found)) if found else ())
         for row in (found[execution.id],)

@@ -2,9 +2,21 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Final
 
 from runwright.db.pool import Database, PoolConnection
 from runwright.deliveries.model import SealedSecret
+from runwright.deliveries.store.seals import Holders
+
+SEALED_AS: Final = "trigger/"
+TRIGGERS: Final = Holders(
+    table="automations",
+    secrets="automation_secrets",
+    column="automation_id",
+    stop="enabled = false",
+    prefix=SEALED_AS,
+)
+"""Where secrets of triggers are, for those who look after the vault's keys."""
 
 
 async def put_secret(
@@ -53,9 +65,3 @@ async def with_secrets(db: Database | PoolConnection, *, ids: Sequence[str]) -> 
         "SELECT DISTINCT automation_id FROM automation_secrets WHERE automation_id = ANY ($1)", ids
     )
     return frozenset(row[0] for row in rows)
-
-
-async def trigger_keys_in_use(db: Database) -> list[str]:
-    """Return the ids of the keys that have sealed secrets of triggers."""
-    rows = await db.fetch("SELECT DISTINCT key_id FROM automation_secrets ORDER BY 1")
-    return [row[0] for row in rows]

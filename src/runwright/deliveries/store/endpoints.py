@@ -1,6 +1,5 @@
 """The SQL of endpoints, their secrets and what they subscribe to."""
 
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -145,12 +144,6 @@ async def add_secret(
         secret.key_id,
         secret.sealed,
     )
-
-
-async def secret_keys_in_use(db: Database) -> Sequence[str]:
-    """Return the ids of the vault keys that endpoints' secrets need."""
-    rows = await db.fetch("SELECT DISTINCT key_id FROM endpoint_secrets")
-    return [row["key_id"] for row in rows]
 
 
 async def fetch_secrets(db: PoolConnection, *, endpoint_id: str, now: datetime) -> list[SealedSecret]:

@@ -2,7 +2,7 @@
 
 Every batch is a compare-and-set on the old seal: a value that somebody sets meanwhile is left
 alone, and a rotation that was killed is just run again. Values are the secrets of the vault and
-those that endpoints sign with.
+those that others hold and sign with: endpoints, agents (`holders`).
 """
 
 from collections.abc import Sequence
@@ -11,9 +11,9 @@ from typing import Final
 import msgspec
 
 from runwright.db.pool import Database
-from runwright.deliveries.model import SealedSecret as EndpointSeal
+from runwright.deliveries.model import SealedSecret as HeldSeal
 from runwright.deliveries.store import seals
-from runwright.deliveries.store.seals import EndpointSecret
+from runwright.deliveries.store.seals import HeldSecret, Holders
 from runwright.workers.vault import store
 from runwright.workers.vault.keyring import Keyring
 from runwright.workers.vault.model import SealBrokenError, SealedSecret, SecretName
@@ -36,23 +36,25 @@ class Rotated(msgspec.Struct, frozen=True):
     """Keys in use that the ring does not hold; their values stay as they are."""
 
 
-async def count_by_key(db: Database) -> dict[str, int]:
+async def count_by_key(db: Database, holders: Sequence[Holders]) -> dict[str, int]:
     """Return how many values each key has sealed."""
     counts = await store.count_by_key(db)
-    for key_id, count in (await seals.count_by_key(db)).items():
-        counts[key_id] = counts.get(key_id, 0) + count
+    for some in holders:
+        for key_id, count in (await seals.count_by_key(db, some)).items():
+            counts[key_id] = counts.get(key_id, 0) + count
     return counts
 
 
-async def rotate(db: Database, ring: Keyring, *, batch: int = BATCH) -> Rotated:
+async def rotate(db: Database, ring: Keyring, holders: Sequence[Holders], *, batch: int = BATCH) -> Rotated:
     """Seal with the primary key whatever another key of the ring has sealed."""
     broken: list[SecretName] = []
-    others = sorted((await count_by_key(db)).keys() - {ring.primary})
+    others = sorted((await count_by_key(db, holders)).keys() - {ring.primary})
     resealed = 0
     for key_id in others:
         if key_id in ring.ids:
             resealed += await _rotate_secrets(db, ring, key_id, batch, broken)
-            resealed += await _rotate_endpoints(db, ring, key_id, batch, broken)
+            for some in holders:
+                resealed += await _rotate_held(db, ring, some, key_id, batch, broken)
     return Rotated(resealed, broken, [key_id for key_id in others if key_id not in ring.ids])
 
 
@@ -73,32 +75,34 @@ async def _rotate_secrets(
     return resealed
 
 
-async def _rotate_endpoints(
-    db: Database, ring: Keyring, key_id: str, batch: int, broken: list[SecretName]
+async def _rotate_held(
+    db: Database, ring: Keyring, holders: Holders, key_id: str, batch: int, broken: list[SecretName]
 ) -> int:
     resealed = 0
     after = ""
-    endpoint_seals = EndpointSeals(ring)
-    while found := await seals.fetch_sealed_with(db, key_id=key_id, after=after, limit=batch):
+    held_seals = EndpointSeals(ring)
+    while found := await seals.fetch_sealed_with(db, holders, key_id=key_id, after=after, limit=batch):
         pairs = []
         for one in found:
             try:
-                pairs.append((one, _reseal(endpoint_seals, one)))
+                pairs.append((one, _reseal(held_seals, holders.prefix + one.holder_id, one)))
             except SealBrokenError:
-                broken.append(SecretName(one.tenant_id, one.endpoint_id))
-        resealed += await seals.reseal_secrets(db, pairs)
-        after = found[-1].endpoint_id
+                broken.append(SecretName(one.tenant_id, one.holder_id))
+        resealed += await seals.reseal_secrets(db, holders, pairs)
+        after = found[-1].holder_id
     return resealed
 
 
-def _reseal(endpoint_seals: EndpointSeals, one: EndpointSecret) -> EndpointSeal:
-    value = endpoint_seals.open(one.tenant_id, one.endpoint_id, one.secret)
-    return endpoint_seals.seal(one.tenant_id, one.endpoint_id, value)
+def _reseal(held_seals: EndpointSeals, sealed_as: str, one: HeldSecret) -> HeldSeal:
+    value = held_seals.open(one.tenant_id, sealed_as, one.secret)
+    return held_seals.seal(one.tenant_id, sealed_as, value)
 
 
-async def discard(db: Database, key_id: str) -> list[SecretName]:
-    """Delete what a lost key has sealed, for good; endpoints that signed with it are paused."""
+async def discard(db: Database, key_id: str, holders: Sequence[Holders]) -> list[SecretName]:
+    """Delete what a lost key has sealed, for good; those who signed with it are stopped."""
     reason = "Its signing secret was lost with the key that sealed it; set another one."
-    endpoints = await seals.discard_sealed_with(db, key_id=key_id, reason=reason)
-    gone = await store.discard_sealed_with(db, key_id)
-    return [*gone, *(SecretName(tenant_id, endpoint_id) for tenant_id, endpoint_id in endpoints)]
+    stopped: list[SecretName] = []
+    for some in holders:
+        gone = await seals.discard_sealed_with(db, some, key_id=key_id, reason=reason)
+        stopped += [SecretName(tenant_id, holder_id) for tenant_id, holder_id in gone]
+    return [*await store.discard_sealed_with(db, key_id), *stopped]
