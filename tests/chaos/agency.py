@@ -1,0 +1,81 @@
+"""A process with what agents need and nothing else: `python -m tests.chaos.agency DSN`.
+
+A router, the followers of jobs and executions, the clock of executions and a caller.
+"""
+
+import asyncio
+import sys
+
+from tests.unit.agents.telephone import PlainStyle
+
+from runwright.agents.calling import AgentLine
+from runwright.agents.follow import FollowedExecutions
+from runwright.agents.jobs import FOLLOW_KIND, decide_by_jobs
+from runwright.agents.opening import ExecutionSink
+from runwright.core.clock import system_clock
+from runwright.db.pool import open_pool
+from runwright.deliveries.client.client import OutgoingClient
+from runwright.deliveries.client.target import OutgoingPolicy
+from runwright.engine.agent_caller import AgentCaller
+from runwright.engine.agent_clock import AgentClock
+from runwright.engine.follower import Follower
+from runwright.engine.router import Router
+from runwright.events.hints import EventHints
+from runwright.jobs.follow import FollowedJobs
+from runwright.workers.vault.keyring import Keyring
+from runwright.workers.vault.seals import EndpointSeals
+
+LEASE_SECONDS = 1.0
+
+
+def _note(name: str, /, **facts: str | float | None) -> None:
+    if name in {"loop_pass_failed", "agent_call_not_settled", "agent_call_set_aside", "end_not_told"}:
+        sys.stderr.write(f"{name} {facts}\n")
+
+
+async def work(dsn: str) -> None:
+    """Work until killed."""
+    db = await open_pool(dsn, by_key=True)
+    hints = EventHints(origin="agency", send=lambda _: None)
+    line = AgentLine(
+        OutgoingClient(OutgoingPolicy(dev=True)),
+        styles={"test": PlainStyle()},
+        seals=EndpointSeals(Keyring([bytes(32)])),
+        clock=system_clock,
+    )
+    caller = AgentCaller(
+        db,
+        line=line,
+        clock=system_clock,
+        hints=hints,
+        on_jobs=lambda: None,
+        notice=_note,
+        lease_seconds=LEASE_SECONDS,
+    )
+    router = Router(
+        db, sinks={"agt": ExecutionSink(notice=_note)}, clock=system_clock, hints=hints, notice=_note
+    )
+    jobs = Follower(
+        db,
+        source=FollowedJobs(),
+        handlers={FOLLOW_KIND: decide_by_jobs},
+        clock=system_clock,
+        hints=hints,
+        notice=_note,
+    )
+    executions = Follower(
+        db, source=FollowedExecutions(), handlers={}, clock=system_clock, hints=hints, notice=_note
+    )
+    clock = AgentClock(db, clock=system_clock, notice=_note)
+    await router.start()
+    await jobs.start()
+    await executions.start()
+    await clock.start()
+    await caller.start()
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
+    await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(work(sys.argv[1]))
