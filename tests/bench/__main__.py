@@ -18,6 +18,7 @@ QUICK: Final = Plan(
     stored_jobs=100_000,
     read_requests=50,
     webhook_seconds=10,
+    agents=10_000,
     schedules=2_000,
     schedule_minutes=1,
 )
@@ -29,6 +30,7 @@ FULL: Final = Plan(
     stored_jobs=1_000_000,
     read_requests=200,
     webhook_seconds=30,
+    agents=10_000,
     schedules=10_000,
     schedule_minutes=5,
 )

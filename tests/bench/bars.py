@@ -32,6 +32,11 @@ WEBHOOKS_PER_SECOND: Final = 980.0
 """Of a thousand events a second; the last batch takes its time, too."""
 
 WEBHOOK_LATENESS_MS: Final = 1000.0
+COPY_FACTOR: Final = 6.0
+"""One event to many agents takes no longer than so many times copying as many like rows."""
+
+EVENTS_PER_SECOND: Final = 980.0
+EXECUTION_LATENESS_MS: Final = 1000.0
 
 
 class Bar(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,6 +65,7 @@ def bars_of(results: Results) -> list[Bar]:
         *_listing(results),
         *_schedules(results),
         *_webhooks(results),
+        *_agents(results),
     ]
     return [*bars, *single, *_neighbours(results)]
 
@@ -143,6 +149,16 @@ def _webhooks(results: Results) -> Iterator[Bar]:
         rate = _at_least("webhook deliveries", "first", one.per_second, WEBHOOKS_PER_SECOND, "/s")
         yield msgspec.structs.replace(rate, unit="deliveries/s")
         yield _at_most("webhook lateness, p99", "first", one.lateness.p99_ms, WEBHOOK_LATENESS_MS, "ms")
+
+
+def _agents(results: Results) -> Iterator[Bar]:
+    for one in results.agents:
+        all_ms, copy_ms = 1000 * one.one_to_all_seconds, 1000 * one.copy_seconds
+        figure = f"one event to {one.agents:,} agents"
+        yield _at_most(figure, "first", all_ms, COPY_FACTOR * copy_ms, "ms")
+        rate = _at_least("events to ten agents each", "first", one.per_second, EVENTS_PER_SECOND, "/s")
+        yield msgspec.structs.replace(rate, unit="events/s")
+        yield _at_most("execution lateness, p99", "first", one.lateness.p99_ms, EXECUTION_LATENESS_MS, "ms")
 
 
 def _neighbours(results: Results) -> Iterator[Bar]:

@@ -14,6 +14,7 @@ import msgspec
 import psutil
 
 from runwright import __version__
+from tests.bench.agents import measure_agents
 from tests.bench.cold import measure_cold
 from tests.bench.drain import measure_drain
 from tests.bench.latency import measure_wait
@@ -50,6 +51,7 @@ FIGURES: Final = (
     "listing",
     "schedules",
     "webhooks",
+    "agents",
     "neighbours",
 )
 QUIET_PERCENT: Final = 15.0
@@ -71,6 +73,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     read_requests: int
     schedules: int
     webhook_seconds: int
+    agents: int
     schedule_minutes: int
     figures: list[str] = []
     systems: list[str] = []
@@ -162,6 +165,10 @@ async def _single_figures(plan: Plan, results: Results) -> None:
         seconds = plan.webhook_seconds
         webhooks = await _attempt(results, "webhooks", lambda f: measure_webhooks(f, seconds))
         results.webhooks += [webhooks] if webhooks else []
+    if "agents" in plan.figures:
+        crowd = (plan.agents, plan.webhook_seconds)
+        agents = await _attempt(results, "agents", lambda f: measure_agents(f, *crowd))
+        results.agents += [agents] if agents else []
 
 
 async def _attempt(results: Results, label: str, measure: Callable[[Path], Awaitable[T]]) -> T | None:

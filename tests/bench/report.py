@@ -52,6 +52,9 @@ def _lines(results: Results, bars: Sequence[Bar]) -> Iterator[str]:
     for hooks in results.webhooks:
         what = f"{hooks.events:,} events, {hooks.per_second:,.0f}/s, beside a slow and a dead receiver"
         yield from _latency_table("Lateness of webhooks", {what: hooks.lateness})
+    for one in results.agents:
+        what = f"{one.events:,} events to 10 agents, {one.per_second:,.0f} events/s, until pending"
+        yield from _latency_table("Lateness of executions", {what: one.lateness})
     for neighbours in results.neighbours:
         yield from _latency_table("A worker whose neighbour misuses the machine", neighbours)
     yield from _memory_table(results)

@@ -71,3 +71,14 @@ class Webhooks(msgspec.Struct, frozen=True, kw_only=True):
     per_second: float
     to_slow: int
     lateness: Latency
+
+
+class Agents(msgspec.Struct, frozen=True, kw_only=True):
+    """One event to many agents, and many events to a few. `copy_seconds`: as many like rows, copied."""
+
+    agents: int
+    one_to_all_seconds: float
+    copy_seconds: float
+    events: int
+    per_second: float
+    lateness: Latency

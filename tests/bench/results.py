@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from tests.bench.result import Latency, Memory, Throughput, Ticks, Webhooks
+from tests.bench.result import Agents, Latency, Memory, Throughput, Ticks, Webhooks
 
 OURS = "runwright"
 
@@ -50,6 +50,7 @@ class Results(msgspec.Struct, kw_only=True):
     listing: list[dict[str, Latency]] = []
     schedules: list[Ticks] = []
     webhooks: list[Webhooks] = []
+    agents: list[Agents] = []
     neighbours: list[dict[str, Latency]] = []
 
 
