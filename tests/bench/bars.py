@@ -37,6 +37,10 @@ COPY_FACTOR: Final = 6.0
 
 EVENTS_PER_SECOND: Final = 980.0
 EXECUTION_LATENESS_MS: Final = 1000.0
+INGRESS_PER_SECOND: Final = 490.0
+"""Of five hundred a second; the last one takes its time, too."""
+
+INGRESS_MS: Final = 50.0
 
 
 class Bar(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,6 +70,7 @@ def bars_of(results: Results) -> list[Bar]:
         *_schedules(results),
         *_webhooks(results),
         *_agents(results),
+        *_ingress(results),
     ]
     return [*bars, *single, *_neighbours(results)]
 
@@ -159,6 +164,13 @@ def _agents(results: Results) -> Iterator[Bar]:
         rate = _at_least("events to ten agents each", "first", one.per_second, EVENTS_PER_SECOND, "/s")
         yield msgspec.structs.replace(rate, unit="events/s")
         yield _at_most("execution lateness, p99", "first", one.lateness.p99_ms, EXECUTION_LATENESS_MS, "ms")
+
+
+def _ingress(results: Results) -> Iterator[Bar]:
+    for one in results.ingress:
+        rate = _at_least("webhooks that come in", "first", one.per_second, INGRESS_PER_SECOND, "/s")
+        yield msgspec.structs.replace(rate, unit="deliveries/s")
+        yield _at_most("their answer, p99", "first", one.answer.p99_ms, INGRESS_MS, "ms")
 
 
 def _neighbours(results: Results) -> Iterator[Bar]:

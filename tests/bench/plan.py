@@ -17,6 +17,7 @@ from runwright import __version__
 from tests.bench.agents import measure_agents
 from tests.bench.cold import measure_cold
 from tests.bench.drain import measure_drain
+from tests.bench.ingress import measure_ingress
 from tests.bench.latency import measure_wait
 from tests.bench.listing import measure_listing
 from tests.bench.memory import measure_memory
@@ -52,6 +53,7 @@ FIGURES: Final = (
     "schedules",
     "webhooks",
     "agents",
+    "ingress",
     "neighbours",
 )
 QUIET_PERCENT: Final = 15.0
@@ -169,6 +171,10 @@ async def _single_figures(plan: Plan, results: Results) -> None:
         crowd = (plan.agents, plan.webhook_seconds)
         agents = await _attempt(results, "agents", lambda f: measure_agents(f, *crowd))
         results.agents += [agents] if agents else []
+    if "ingress" in plan.figures:
+        seconds = plan.webhook_seconds
+        ingress = await _attempt(results, "ingress", lambda f: measure_ingress(f, seconds))
+        results.ingress += [ingress] if ingress else []
 
 
 async def _attempt(results: Results, label: str, measure: Callable[[Path], Awaitable[T]]) -> T | None:

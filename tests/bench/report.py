@@ -55,6 +55,11 @@ def _lines(results: Results, bars: Sequence[Bar]) -> Iterator[str]:
     for one in results.agents:
         what = f"{one.events:,} events to 10 agents, {one.per_second:,.0f} events/s, until pending"
         yield from _latency_table("Lateness of executions", {what: one.lateness})
+    for ingress in results.ingress:
+        what = (
+            f"{ingress.deliveries:,} signed webhooks, {ingress.per_second:,.0f}/s, stored before the answer"
+        )
+        yield from _latency_table("Webhooks that come in", {what: ingress.answer})
     for neighbours in results.neighbours:
         yield from _latency_table("A worker whose neighbour misuses the machine", neighbours)
     yield from _memory_table(results)

@@ -64,6 +64,14 @@ class Ticks(msgspec.Struct, frozen=True, kw_only=True):
     idle_cores: float
 
 
+class Ingress(msgspec.Struct, frozen=True, kw_only=True):
+    """Signed webhooks that came in at an even pace, each answered when it was stored."""
+
+    deliveries: int
+    per_second: float
+    answer: Latency
+
+
 class Webhooks(msgspec.Struct, frozen=True, kw_only=True):
     """Deliveries to a receiver that is well, `to_slow` meanwhile to one that is slow, and none to a dead one."""
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from tests.bench.result import Agents, Latency, Memory, Throughput, Ticks, Webhooks
+from tests.bench.result import Agents, Ingress, Latency, Memory, Throughput, Ticks, Webhooks
 
 OURS = "runwright"
 
@@ -51,6 +51,7 @@ class Results(msgspec.Struct, kw_only=True):
     schedules: list[Ticks] = []
     webhooks: list[Webhooks] = []
     agents: list[Agents] = []
+    ingress: list[Ingress] = []
     neighbours: list[dict[str, Latency]] = []
 
 
