@@ -70,7 +70,7 @@ def test_agents_get_what_they_subscribed_to_and_match(avala: Avala) -> None:
     }
     assert avala.publish(project_uid=PROJECT, task_type="polygon")["executions"] == 3
     assert avala.publish(task_type="line")["executions"] == 1
-    assert avala.publish()["executions"] == 1
+    assert avala.publish(project_uid="x" * 3000, task_type={"not": "text"})["executions"] == 1
     explicit = {"event": "result.submitted", "project": PROJECT.upper(), "task_type": "box"}
     assert avala.post("/events/", explicit, 201)["executions"] == 3
     avala.await_executions(agents["all"], 4)
@@ -199,6 +199,11 @@ def test_what_a_decision_holds_is_checked(avala: Avala) -> None:
         raw = f'{{"execution": "{NOBODY}", "action": "skip", "metadata": {metadata}}}'
         headers = avala.headers | {"Content-Type": "application/json"}
         assert avala.http.post(f"{AVALA}/agent-actions/", content=raw, headers=headers).status_code == 400
+    for number in ("1" * 5000, "1e999", "-0", "1.7976931348623157e308"):
+        raw = f'{{"execution": "{NOBODY}", "action": "skip", "metadata": {{"x": {number}}}}}'
+        headers = avala.headers | {"Content-Type": "application/json"}
+        response = avala.http.post(f"{AVALA}/agent-actions/", content=raw, headers=headers)
+        assert response.status_code in {400, 404}
     refused(avala.act({"uid": NOBODY}, "skip"), 404, NOT_FOUND)
     uid = avala.post(f"/agents/{avala.make_agent()['uid']}/test/")["execution_uid"]
     most = {"reason": "é" * 2048, "metadata": {"x": "x" * 65_000, "\\u0000": "\\\\u0000"}}

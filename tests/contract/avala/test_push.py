@@ -85,9 +85,14 @@ def test_what_fails_is_called_again_with_the_same_body(dev: Avala, receiver: Rec
 def test_a_decision_leads_on_to_webhooks(dev: Avala, receiver: Receiver) -> None:
     """Issue 5: an `agent.action` event per decision, to which webhooks may subscribe."""
     dev.make_webhook(target_url=f"{receiver.url}/{dev.tenant}", events=["agent.action"])
+    Api(dev.http, key=dev.key, tenant=dev.tenant).make_webhook(
+        url=f"{receiver.url}/ava", events=["*", "custom.*"]
+    )
     agent = dev.make_agent()
     uid = dev.post(f"/agents/{agent['uid']}/test/")["execution_uid"]
     dev.act({"uid": uid}, "flag", reason="look at this")
+    [in_ava] = receiver.wait_for(1, "/ava")
+    assert json.loads(in_ava.body)["type"] == "ava.agent.action"
     dev.having(role="tenant-admin").post(f"/executions/{uid}/decision/", {"action": "reject"})
     told = receiver.wait_for(2, f"/{dev.tenant}")
     assert {one.one("X-Avala-Webhook-Event") for one in told} == {"agent.action"}

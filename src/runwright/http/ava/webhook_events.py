@@ -32,7 +32,9 @@ PREFIX: Final = "ava."
 _CUSTOM: Final = "custom.*"
 """What tenants and their agents publish."""
 
-EVENT_PATTERNS: Final = (*(PREFIX + one for one in (*FACTS, *FAMILIES)), _CUSTOM, "ava.*", "*")
+_DECISION: Final = "agent.action"
+_OURS: Final = (*FACTS, _DECISION, *FAMILIES)
+EVENT_PATTERNS: Final = (*(PREFIX + one for one in _OURS), _CUSTOM, "ava.*", "*")
 _EVERYTHING: Final = ("ava.*", "*")
 _BATCH: Final = 32
 """Jobs that are read together; each may have 2 MiB."""
@@ -96,7 +98,7 @@ def check_events(names: Sequence[str]) -> Iterable[Problem]:
 def core_patterns(names: Sequence[str]) -> list[str]:
     """Return what names of events mean to the core."""
     if any(name in _EVERYTHING for name in names):
-        return list(FAMILIES)
+        return [*FAMILIES, _DECISION, *(name for name in names if name == _CUSTOM)]
     return [name.removeprefix(PREFIX) for name in names]
 
 

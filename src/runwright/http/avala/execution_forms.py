@@ -18,7 +18,7 @@ from runwright.core.errors import InvalidError
 from runwright.events.publish import LONGEST_KEY, PAYLOAD_LIMIT_BYTES
 from runwright.http.avala.event_names import publishable
 from runwright.http.avala.paging import PageQuery
-from runwright.http.avala.payloads import text_of
+from runwright.http.avala.payloads import Parts, text_of
 from runwright.http.avala.rules import canonical_uuid, is_uuid, object_of_at_most, text_of_at_most
 from runwright.http.checks import Form
 
@@ -114,14 +114,20 @@ def decision_of(body: ActionBody | DecisionBody) -> Decision:
 
 def new_event(body: EventBody) -> NewEvent:
     parts = msgspec.json.decode(body.payload, type=dict[str, Raw])
-    project = body.project or text_of(parts, "project_uid")
+    project = body.project or _scope_of(parts, "project_uid")
     return NewEvent(
         type=body.event,
         payload=body.payload,
         project=None if project is None else canonical_uuid(project) or project,
-        task_type=body.task_type or text_of(parts, "task_type"),
+        task_type=body.task_type or _scope_of(parts, "task_type"),
         idempotency_key=body.idempotency_key,
     )
+
+
+def _scope_of(parts: Parts, name: str) -> str | None:
+    """Return what a payload says that an event is about; what no agent can name, it does not say."""
+    text = text_of(parts, name)
+    return text if text is not None and 0 < len(text) <= _LONGEST_SCOPE else None
 
 
 def read_claim(query: dict[str, str]) -> int | None:
