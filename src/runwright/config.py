@@ -173,6 +173,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     pool_max_jobs: Annotated[Size, Meta(description="Jobs that one sandbox runs before it is replaced.")] = (
         10_000
     )
+    pool_spared_processors: Annotated[
+        Count,
+        Meta(
+            description="Processors that jobs of over 0.1 s leave to others while jobs of several tenants"
+            " run; 0: none. A tenant that is alone has them all."
+        ),
+    ] = 1
     rate_limit_per_second: Annotated[
         Count,
         Meta(

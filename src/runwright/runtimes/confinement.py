@@ -50,6 +50,9 @@ class Confinement(Protocol):
     def survivors(self) -> list[int]:
         """Return the processes that are there."""
 
+    def members(self) -> list[int]:
+        """Return the processes that are there, as far as any thread may ask."""
+
     def remove(self) -> bool:
         """Give back what the host lent; False: try again later."""
 
@@ -101,6 +104,9 @@ class CgroupConfinement:
         return False
 
     def survivors(self) -> list[int]:
+        return self._group.processes()
+
+    def members(self) -> list[int]:
         return self._group.processes()
 
     def remove(self) -> bool:
@@ -159,6 +165,9 @@ class WatchedConfinement:
 
     def survivors(self) -> list[int]:
         return self._look()
+
+    def members(self) -> list[int]:
+        return []
 
     def remove(self) -> bool:
         self._removed = True

@@ -55,6 +55,17 @@ class Fleet:
         stamp = f"{wasm.version} {wasm.arguments}"
         return ModuleCache(folder, limit_bytes=self._settings.module_limit_bytes, stamp=stamp)
 
+    def confine_new(self, processors: frozenset[int] | None) -> None:
+        """Let what is booted from now on run there only; None: anywhere."""
+        if self._launcher is not None:
+            self._launcher.processors = processors
+
+    def move(self, sandbox: Sandbox, processors: frozenset[int]) -> None:
+        """Let a sandbox run there only, soon."""
+        if sandbox.processors != processors and sandbox.harness_pid and self._launcher is not None:
+            sandbox.processors = processors
+            self._launcher.move(sandbox, processors)
+
     def stop_refilling(self) -> None:
         """Boot no more on our own account."""
         if self._refill_timer is not None:

@@ -26,6 +26,7 @@ from runwright.runtimes.host import Host
 from runwright.runtimes.keyrings import hide_session_keyring, uids_with_keys
 from runwright.runtimes.model import Code
 from runwright.runtimes.mounts import Mounts, hold_folders, release_folders
+from runwright.runtimes.processors import move
 from runwright.runtimes.sandbox import Owner, Sandbox
 from runwright.runtimes.seccomp import filter_program
 from runwright.runtimes.tree import Launch, Tree
@@ -55,7 +56,10 @@ class Launcher:
         self._removing: set[Confinement] = set()
         self._cgroups: Cgroups | None = None
         self._filter: int | None = None
+        self.processors: frozenset[int] | None = None
+        """Where what is started from now on may run; None: anywhere."""
         self._starter = ThreadPoolExecutor(1, thread_name_prefix="runwright-starter")
+        self._mover = ThreadPoolExecutor(1, thread_name_prefix="runwright-mover")
 
     def open(self) -> None:
         """Make the instance's cgroup and load the system call filter."""
@@ -75,6 +79,7 @@ class Launcher:
             confinement.remove()
         self._removing.clear()
         self._starter.shutdown()
+        self._mover.shutdown()
         if self._cgroups is not None:
             self._cgroups.close()
             self._cgroups = None
@@ -116,6 +121,7 @@ class Launcher:
             clock=clock,
         )
         self._mounts[sandbox] = Mounts(code, held)
+        sandbox.processors = self.processors
         sandbox.mounted = self._host.bwrap is not None
         sandbox.tree = Tree(
             self._loop,
@@ -131,6 +137,10 @@ class Launcher:
             self.release(sandbox)
             raise
         return sandbox
+
+    def move(self, sandbox: Sandbox, processors: frozenset[int]) -> None:
+        """Let a sandbox run on those processors only; a thread looks who is in it."""
+        self._mover.submit(_move, sandbox.harness_pid, sandbox.confinement, processors)
 
     def release(self, sandbox: Sandbox) -> None:
         """Take back what a sandbox held, now that it is gone."""
@@ -160,6 +170,7 @@ class Launcher:
                 stderr=stderr,
                 socket=sandbox.channel.far.fileno(),
                 seccomp=program,
+                processors=self.processors,
                 door=sandbox.network.door,
             )
             sandbox.tree.start(launch)
@@ -237,6 +248,10 @@ class Launcher:
             if uid not in used and not _has_account(uid):
                 return uid
         raise OSError("the kernel keeps keys of every uid that sandboxes may have")
+
+
+def _move(harness: int, confinement: Confinement, processors: frozenset[int]) -> None:
+    move({harness, *confinement.members()}, processors)
 
 
 def _has_account(uid: int) -> bool:

@@ -28,6 +28,7 @@ from runwright.runtimes.groups import Group
 from runwright.runtimes.host import Host
 from runwright.runtimes.model import Assignment, Code, End, OnLine, OnOutcome, OnStarted, Outcome
 from runwright.runtimes.mounts import folders_are_there
+from runwright.runtimes.processors import Processors
 from runwright.runtimes.room import PoolSettings, PoolStats, Room
 from runwright.runtimes.run import Run
 from runwright.runtimes.sandbox import Sandbox, State
@@ -67,6 +68,7 @@ class Pool:
         self._where: dict[int, Sandbox] = {}
         self._busy: set[Sandbox] = set()
         self._fleet = Fleet(settings=settings, host=host, clock=clock, owner=self, egress=egress)
+        self._processors = Processors(settings.spared_processors, os.sched_getaffinity(0))
         self._thrown_away: dict[str, int] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tick: asyncio.TimerHandle | None = None
@@ -254,7 +256,26 @@ class Pool:
     def _submit(self, sandbox: Sandbox, run: Run) -> None:
         self._busy.add(sandbox)
         self._where[run.token] = sandbox
+        tenant_id = run.assignment.code.tenant_id
+        if self._loop is not None:
+            self._processors.begin(tenant_id, self._loop.time())
+        if sandbox.processors is not None or self._processors.tight:
+            self._fleet.move(sandbox, self._processors.of(tenant_id))
         sandbox.submit(run)
+
+    def _share_processors(self, now: float) -> None:
+        """Let long jobs leave room for others, and take it back when those have gone."""
+        processors = self._processors
+        for sandbox in self._busy:
+            if sandbox.code is not None:
+                processors.ran(sandbox.code.tenant_id, sandbox.running_for(now), now)
+                if sandbox.inflight:
+                    processors.begin(sandbox.code.tenant_id, now)
+        processors.look(now)
+        self._fleet.confine_new(processors.fewer if processors.tight else None)
+        for sandbox in self._fleet.sandboxes:
+            if sandbox.code is not None and (processors.tight or sandbox.processors is not None):
+                self._fleet.move(sandbox, processors.of(sandbox.code.tenant_id))
 
     def _take_back(self, sandbox: Sandbox) -> None:
         """Move the runs that wait inside a sandbox back to their group."""
@@ -282,6 +303,8 @@ class Pool:
     def sandbox_ready(self, sandbox: Sandbox) -> None:
         """Boot is over."""
         self._fleet.ready(sandbox)
+        if sandbox.code is not None and sandbox.processors is not None:
+            self._fleet.move(sandbox, self._processors.of(sandbox.code.tenant_id))
 
     def run_began(self, run: Run, at: datetime) -> None:
         """User code begins."""
@@ -291,6 +314,9 @@ class Pool:
     def run_ended(self, sandbox: Sandbox, run: Run, outcome: Outcome, micros: int) -> None:
         """A run is over."""
         found = self._runs.get(run.token)
+        if self._loop is not None and run.began:
+            now = self._loop.time()
+            self._processors.ran(run.assignment.code.tenant_id, now - run.began, now)
         if found is not None:
             group = found[1]
             group.raw = group.raw or sandbox.pipes.used
@@ -387,5 +413,6 @@ class Pool:
         for sandbox in self._fleet.surplus():
             self._throw_away(sandbox, "surplus")
         self._serve_starved()
+        self._share_processors(now)
         for sandbox in self._busy:
             sandbox.retiring = sandbox.retiring or now - sandbox.born >= s.max_age_seconds

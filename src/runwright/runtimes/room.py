@@ -23,6 +23,8 @@ class PoolSettings(msgspec.Struct, frozen=True, kw_only=True):
     idle_seconds: float = 300.0
     max_age_seconds: float = 3600.0
     max_jobs_per_sandbox: int = 100_000
+    spared_processors: int = 1
+    """Processors that long jobs leave to others while several tenants are at work."""
     grace_seconds: float = 10.0
     """Between SIGTERM and SIGKILL of a cancel."""
     boot_seconds: float = 30.0

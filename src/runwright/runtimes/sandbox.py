@@ -122,6 +122,8 @@ class Sandbox:
         self.code: Code | None = None
         self.mounted = True
         """Whether the folders of its code are where bwrap mounts them, and not where the host has them."""
+        self.processors: frozenset[int] | None = None
+        """Where it may run; None: anywhere."""
         self.inflight: deque[Run] = deque()
         self.tainted: str | None = None
         self.retiring = False
@@ -187,6 +189,10 @@ class Sandbox:
         input that is still on its way: so `recall` meets whole small messages only.
         """
         return self._warm and self.state is State.BUSY and not (self._large or self.retiring or self.tainted)
+
+    def running_for(self, now: float) -> float:
+        """Return for how many seconds the job that runs has been running."""
+        return now - self._began.began if self._began is not None else 0.0
 
     def submit(self, run: Run) -> None:
         """Send a run; it waits inside the socket where another is running."""

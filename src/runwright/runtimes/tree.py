@@ -25,6 +25,7 @@ import msgspec
 
 from runwright.runtimes.confinement import Confinement
 from runwright.runtimes.egress import Door
+from runwright.runtimes.processors import move
 from runwright.runtimes.protocol import SOCKET_FD
 from runwright.runtimes.slices import USUAL, set_slice
 from runwright.runtimes.spawning import (
@@ -55,6 +56,8 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     stderr: int
     socket: int
     seccomp: int | None = None
+    processors: frozenset[int] | None = None
+    """Where it may run; None: wherever this process may."""
     door: Door | None = None
     """The way out, where the tree has one: it then starts in a network namespace that leads there."""
 
@@ -278,6 +281,8 @@ def _start(launch: Launch, copies: dict[int, int], confinement: Confinement) -> 
     finally:
         close_all(copies)
     set_slice(outer, USUAL)
+    if launch.processors is not None:
+        move([outer], launch.processors)
     if launch.wrapped:
         confinement.adopt(outer)
     return outer

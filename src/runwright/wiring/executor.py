@@ -112,6 +112,7 @@ def _pool_settings(settings: Settings) -> PoolSettings:
         },
         idle_seconds=settings.pool_idle_seconds,
         max_jobs_per_sandbox=settings.pool_max_jobs,
+        spared_processors=settings.pool_spared_processors,
         grace_seconds=settings.cancel_grace_seconds,
         module_folder=cache_dir(settings) / "modules",
         module_limit_bytes=settings.module_cache_bytes,

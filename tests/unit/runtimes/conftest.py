@@ -180,6 +180,7 @@ class Stage:
         *,
         runtime: str = "python",
         worker: str = "wkr",
+        tenant: str = "ten",
         version: int = 1,
         entrypoint: str | None = None,
         memory_mb: int = 256,
@@ -188,7 +189,7 @@ class Stage:
         """Return the code of a worker."""
         return Code(
             key=f"{worker}/{version}/{runtime}/{hash(source)}/{memory_mb}/{network}",
-            tenant_id="ten",
+            tenant_id=tenant,
             worker_id=worker,
             version=version,
             runtime=runtime,
