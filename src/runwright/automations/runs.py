@@ -20,6 +20,7 @@ from runwright.core.ids import is_id
 from runwright.core.roles import Caller
 from runwright.db.pool import Database
 from runwright.jobs.service import Jobs
+from runwright.jobs.store.conversations import end_conversation
 from runwright.tenants.audit import record
 
 LOOK_SECONDS: Final = 0.02
@@ -95,7 +96,7 @@ class Runs:
         Raises NotFoundError, ConflictError (it has ended).
         """
         now = self._clock()
-        job_id = None
+        jobs: set[str] = set()
         async with self._db.acquire() as db, db.transaction():
             found = await lock_live(db, tenant_id=caller.tenant_id, run_id=run_id)
             if found is None:
@@ -106,12 +107,14 @@ class Runs:
             live, state = found
             await ask_to_end(db, run_id=run_id, now=now)
             await record(db, caller, "automation.run.cancelled", run_id, now=now, before=live.run.status)
+            job_id = None
             if state == "running" and is_id("job", live.run.session_id or ""):
                 job_id = await job_of_run(db, run_id=run_id, kind=KIND)
-            else:
+                jobs = {*await end_conversation(db, KIND, run_id), *([] if job_id is None else [job_id])}
+            if job_id is None:
                 await end_attempt(db, live, Outcome(status=RunStatus.CANCELLED, error=CANCELLED), now)
-        if job_id is not None:
-            await self._cancel_job(caller, job_id)
+        for job in sorted(jobs):
+            await self._cancel_job(caller, job)
         self._on_due()
         return await self.get(caller.tenant_id, run_id)
 
