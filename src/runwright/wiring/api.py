@@ -87,6 +87,8 @@ async def start_http(
     reporter = HealthReporter(db, clock=f.clock, host=f.host, executor=executor, draining=stop.asked.is_set)
     automations = open_automations(f, db, jobs)
     stack.push_async_callback(automations.ingress.stop)
+    publisher = Publisher(db, clock=f.clock, on_appended=f.hints.appended)
+    stack.push_async_callback(publisher.stop)
     services = Services(
         workers=Workers(
             db,
@@ -116,7 +118,7 @@ async def start_http(
             on_subscribed=f.hints.subscribed,
         ),
         executions=Executions(db, clock=f.clock, on_decided=f.hints.appended),
-        publisher=Publisher(db, clock=f.clock, on_appended=f.hints.appended),
+        publisher=publisher,
         outgoing=outgoing_policy(settings),
         keys=Keys(db, clock=f.clock, platform_key=key),
         audit=AuditLog(db),

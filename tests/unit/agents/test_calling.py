@@ -244,6 +244,25 @@ async def test_a_caller_that_died_is_taken_over_at_the_same_step(telephone: Tele
     assert (await world.executions.get("ten_a", execution.id)).action is Action.APPROVE
 
 
+async def test_agents_of_a_suspended_tenant_are_not_called(telephone: Telephone) -> None:
+    world = telephone.world
+    await world.db.execute(
+        "INSERT INTO tenants (id, name, status, created_at, updated_at)"
+        " VALUES ('ten_b', 'b', 'suspended', $1, $1)",
+        world.now,
+    )
+    await world.agent(tenant="ten_b", callback_url=f"{telephone.url}/b")
+    await world.agent(tenant="ten_a", callback_url=f"{telephone.url}/a")
+    await world.publish(tenant="ten_b")
+    await world.publish(tenant="ten_a")
+    await world.route()
+    await telephone.until_asked(1)
+    await telephone.callers[0].loop.reached(telephone.callers[0].loop.passes + 2)
+    assert [one.path for one in telephone.asked] == ["/a"]
+    await world.db.execute("UPDATE tenants SET status = 'active'")
+    await telephone.until_asked(2)
+
+
 async def test_what_cannot_be_signed_is_no_try_of_the_agent(telephone: Telephone) -> None:
     world = telephone.world
     await world.agent(callback_url=telephone.url)

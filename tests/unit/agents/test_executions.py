@@ -15,6 +15,7 @@ from runwright.agents.model import (
     Execution,
     ExecutionFilter,
     ExecutionStatus,
+    NewEvent,
 )
 from runwright.agents.opening import open_execution
 from runwright.agents.store.deciding import (
@@ -50,6 +51,28 @@ async def test_an_event_reaches_those_who_want_it(world: World) -> None:
         by_agent[execution.agent_id] = by_agent.get(execution.agent_id, 0) + 1
     assert by_agent == {anybody.id: 2, mine.id: 1, shapes.id: 1}
     assert await world.all("ten_b") == []
+
+
+async def test_those_who_publish_at_once_are_each_told_of_their_own_event(world: World) -> None:
+    await world.agent(project="p1")
+    await world.agent("other", events=["custom.x"], project="p1")
+    wanted = [("result.submitted" if n % 3 else "custom.x", f"p{n % 2}", n) for n in range(200)]
+    said = await asyncio.gather(
+        *(
+            world.publisher.publish(
+                world.caller(),
+                NewEvent(type=type, payload=msgspec.Raw(b'{"n":%d}' % n), project=project),
+            )
+            for type, project, n in wanted
+        )
+    )
+    assert [one.executions for one in said] == [n % 2 for _, _, n in wanted]
+    for one, (type, project, n) in zip(said, wanted, strict=True):
+        row = await world.db.fetchrow(
+            "SELECT type, project, data FROM events WHERE position = $1", one.event.position
+        )
+        assert row is not None
+        assert (row["type"], row["project"], bytes(row["data"])) == (type, project, b'{"n":%d}' % n)
 
 
 async def test_an_event_is_handed_to_an_agent_once(world: World) -> None:

@@ -46,6 +46,7 @@ WITH RECURSIVE lane AS (
 ), candidate AS (
     SELECT a.tenant_id, c.*, row_number() OVER (PARTITION BY a.id ORDER BY c.due_at, c.execution_id) AS turn
     FROM lane l JOIN agents a ON a.id = l.agent_id
+     AND NOT EXISTS (SELECT FROM tenants t WHERE t.id = a.tenant_id AND t.status = 'suspended')
     CROSS JOIN LATERAL (
         SELECT count(*) AS calls FROM agent_calls b
         WHERE b.agent_id = l.agent_id AND b.due_at > $1 AND b.calling
@@ -95,7 +96,7 @@ async def claim_calls(
     """Claim up to `limit` executions that are to be told now; they are running then.
 
     Of an agent no more than `AGENT_AT_ONCE` are under way, of a tenant no more than `tenant_room`,
-    `used` of them already here. Agents take turns.
+    `used` of them already here. Agents take turns; those of suspended tenants are passed over.
     """
     rows = await db.fetch(
         _CLAIM,

@@ -12,7 +12,7 @@ import msgspec
 
 from runwright.agents.model import DECISION_WINDOW
 from runwright.core.ids import new_id
-from runwright.db.pool import PoolConnection
+from runwright.db.pool import Database, PoolConnection
 from runwright.events.model import Event
 from runwright.events.publish import MAX_DEPTH, too_deep
 
@@ -118,17 +118,31 @@ async def insert_unheard_event(
     )
 
 
-async def count_matching(
-    db: PoolConnection, *, tenant_id: str, type: str, project: str | None, task_type: str | None
-) -> int:
-    """Return how many agents want such an event now."""
-    count: int = await db.fetchval(
+class Wish(msgspec.Struct, frozen=True):
+    """What decides which agents get an event."""
+
+    tenant_id: str
+    type: str
+    project: str | None
+    task_type: str | None
+
+
+async def count_matching(db: Database | PoolConnection, wishes: Sequence[Wish]) -> dict[Wish, int]:
+    """Return for each of these how many agents get such an event now."""
+    distinct = list(dict.fromkeys(wishes))
+    rows = await db.fetch(
         f"""
-        SELECT count(DISTINCT a.id) FROM subscriptions s JOIN agents a ON a.id = s.subscriber_id
-        CROSS JOIN (SELECT $3::text AS project, $4::text AS task_type) e
-        WHERE s.tenant_id = $1 AND s.subscriber_id LIKE 'agt\\_%' AND a.active AND {_MATCHES}
-          AND s.pattern = ANY (ARRAY[$2::text, split_part($2::text, '.', 1) || '.*', '*'])
+        SELECT e.n, (
+            SELECT count(DISTINCT a.id) FROM subscriptions s JOIN agents a ON a.id = s.subscriber_id
+            WHERE s.tenant_id = e.tenant_id AND s.subscriber_id LIKE 'agt\\_%' AND a.active AND {_MATCHES}
+              AND s.pattern = ANY (ARRAY[e.type, split_part(e.type, '.', 1) || '.*', '*'])
+        ) AS matching
+        FROM unnest($1::text[], $2::text[], $3::text[], $4::text[])
+            WITH ORDINALITY AS e (tenant_id, type, project, task_type, n)
         """,
-        *(tenant_id, type, project, task_type),
+        [one.tenant_id for one in distinct],
+        [one.type for one in distinct],
+        [one.project for one in distinct],
+        [one.task_type for one in distinct],
     )
-    return count
+    return {distinct[row["n"] - 1]: row["matching"] for row in rows}
