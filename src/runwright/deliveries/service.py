@@ -65,14 +65,16 @@ class Endpoints:
         seals: Seals,
         sender: Sender,
         on_due: Callable[[], None] = lambda: None,
+        on_subscribed: Callable[[], None] = lambda: None,
     ) -> None:
-        """`on_due` is called when a delivery was made due out of turn."""
+        """`on_due` is called when a delivery was made due, `on_subscribed` before an endpoint is changed."""
         self._db = db
         self._style = style
         self._clock = clock
         self._seals = seals
         self._sender = sender
         self._on_due = on_due
+        self._on_subscribed = on_subscribed
 
     async def create(self, caller: Caller, new: NewEndpoint) -> tuple[Endpoint, str | None]:
         """Define an endpoint, active at once; also returns the secret where it was made here.
@@ -80,6 +82,7 @@ class Endpoints:
         ConflictError where the tenant has as many as it may.
         """
         now = self._clock()
+        self._on_subscribed()
         endpoint = Endpoint(
             id=new_id("wh", now),
             tenant_id=caller.tenant_id,
@@ -125,6 +128,7 @@ class Endpoints:
 
     async def change(self, caller: Caller, endpoint_id: str, changes: EndpointChanges) -> Endpoint:
         """Change an endpoint. A new secret replaces all others at once; made active, it is not gone."""
+        self._on_subscribed()
         async with self._db.acquire() as db, db.transaction():
             endpoint = await self._lock(db, caller.tenant_id, endpoint_id)
             values = {

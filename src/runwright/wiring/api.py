@@ -156,7 +156,15 @@ def _on_loopback(host: str) -> bool:
 
 def _endpoints(f: Foundation, db: Database, sender: Sender, style: str) -> Endpoints:
     seals = EndpointSeals(f.ring)
-    return Endpoints(db, style=style, clock=f.clock, seals=seals, sender=sender, on_due=f.hints.due)
+    return Endpoints(
+        db,
+        style=style,
+        clock=f.clock,
+        seals=seals,
+        sender=sender,
+        on_due=f.hints.due,
+        on_subscribed=f.hints.subscribed,
+    )
 
 
 def _bundle_limits(settings: Settings) -> Limits:

@@ -3,7 +3,7 @@
 import asyncio
 
 from runwright.core.paging import PageRequest
-from runwright.deliveries.model import DeliveryStatus, EndpointStatus
+from runwright.deliveries.model import DeliveryStatus, EndpointChanges, EndpointStatus
 from runwright.deliveries.store.history import sweep_deliveries_of_deleted
 from runwright.deliveries.store.queue import Settlement, settle_deliveries
 from tests.unit.deliveries.world import World
@@ -38,6 +38,17 @@ async def test_an_event_that_nobody_wants_is_not_queued_and_an_endpoint_gets_non
     await world.event(type="worker.created")
     assert await world.count("event_queue") == 0
     assert await world.route() == 0
+
+
+async def test_events_are_hinted_at_from_the_first_endpoint_on(world: World) -> None:
+    """Else the first event waits until the router looks by itself."""
+    world.hints.somebody = False  # as a router says that found nobody
+    endpoint = await world.endpoint()
+    assert world.hints.somebody
+    world.hints.somebody = False
+    changes = EndpointChanges(status=EndpointStatus.PAUSED)
+    await world.endpoints.change(world.caller(), endpoint.id, changes)
+    assert world.hints.somebody
 
 
 async def test_an_event_that_commits_late_is_routed_after_those_that_overtook_it(world: World) -> None:

@@ -17,6 +17,7 @@ from runwright.deliveries.store.queue import (
     insert_deliveries,
     settle_deliveries,
 )
+from runwright.events.hints import EventHints
 from runwright.events.store import append_event, take_wanted
 from runwright.http.ava.webhook_events import AvaStyle
 from runwright.workers.vault.keyring import Keyring
@@ -34,7 +35,15 @@ class World:
         self.now = START
         seals = EndpointSeals(Keyring([bytes(32)]))
         self.sender = Sender(OutgoingClient(DEV), styles={"ava": AvaStyle(db)}, seals=seals, clock=self.clock)
-        self.endpoints = Endpoints(db, style="ava", clock=self.clock, seals=seals, sender=self.sender)
+        self.hints = EventHints(origin="test", send=lambda _: None)
+        self.endpoints = Endpoints(
+            db,
+            style="ava",
+            clock=self.clock,
+            seals=seals,
+            sender=self.sender,
+            on_subscribed=self.hints.subscribed,
+        )
 
     def clock(self) -> datetime:
         return self.now
