@@ -8,7 +8,8 @@ from email.utils import format_datetime
 
 import pytest
 
-from runwright.agents.calling import RETRY_SECONDS, decision_of
+from runwright.agents.calling import RETRY_SECONDS, Answered, Call, decision_of
+from runwright.agents.jobs import submit_jobs
 from runwright.agents.model import (
     DECISION_WINDOW,
     LONGEST_REASON,
@@ -16,7 +17,7 @@ from runwright.agents.model import (
     AgentFields,
     ExecutionStatus,
 )
-from runwright.agents.store.calls import AGENT_AT_ONCE
+from runwright.agents.store.calls import AGENT_AT_ONCE, claim_calls, set_calls_aside, settle_call
 from runwright.db.pool import open_pool
 from tests.unit.agents.telephone import ACCEPTED, Asked, Telephone, signature
 from tests.unit.agents.world import World
@@ -278,6 +279,37 @@ async def test_what_cannot_be_signed_is_no_try_of_the_agent(telephone: Telephone
     assert row is not None
     assert tuple(row) == (0, False)
     assert telephone.asked == []
+
+
+async def test_a_caller_whose_claim_is_over_settles_nothing(world: World) -> None:
+    agent = await world.agent(callback_url="https://a.example/")
+    [execution] = await world.told()
+
+    async def claim() -> Call:
+        claimed = await claim_calls(
+            world.db, now=world.now, limit=10, lease_seconds=30, cursor=None, used={}, tenant_room=10
+        )
+        [call] = claimed.calls
+        return call
+
+    late = await claim()
+    world.forward(30)
+    holder = await claim()
+    assert (late.fence, holder.fence) == (1, 2)
+    for answered in (
+        Answered(),
+        Answered(error="no", retry_at=world.now),
+        Answered(error="no"),
+        Answered(error="gone", gone=True),
+    ):
+        assert not await settle_call(world.db, late, answered, world.now)
+    await set_calls_aside(world.db, [late], until=world.now)
+    assert await submit_jobs(world.db, [(late, "wkr_x")], lambda _: b"{}", world.now) == 0
+    running = await world.executions.get("ten_a", execution.id)
+    assert (running.status, running.error) == (ExecutionStatus.RUNNING, None)
+    assert (await world.agents.get("ten_a", agent.id)).active
+    assert await settle_call(world.db, holder, Answered(error="no"), world.now)
+    assert (await world.executions.get("ten_a", execution.id)).error == "no"
 
 
 def test_a_decision_is_cut_to_what_one_may_hold() -> None:
