@@ -222,6 +222,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     retention_ticks_days: Annotated[
         Days, Meta(description="What became of a schedule's firings is kept this long.")
     ] = 90.0
+    retention_runs_days: Annotated[
+        Days, Meta(description="Ended runs of automations are kept this long.")
+    ] = 90.0
     retention_events_days: Annotated[
         Days, Meta(description="Events and their deliveries to webhooks are kept this long.")
     ] = 30.0
@@ -240,6 +243,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             " addresses, localhost and public_url: host or host:port; * for any."
         ),
     ] = ()
+    automation_file: Annotated[
+        Path | None,
+        Meta(description="A file that defines automations; read at the start and at SIGHUP."),
+    ] = None
     automation_timezone: Annotated[
         str, Meta(description="The time zone of automations' cron expressions that name none.")
     ] = "UTC"

@@ -19,6 +19,7 @@ _QUIET: Final = frozenset(
         "ends_told",
         "job_attempt_ended",
         "job_handed_back",
+        "runs_dispatched",
         "ticks_judged",
     }
 )
@@ -27,6 +28,7 @@ _QUIET: Final = frozenset(
 _WARNINGS: Final = frozenset(
     {
         "attempt_not_prepared",
+        "automation_file_refused",
         "build_interrupted",
         "build_lost",
         "build_not_recorded",

@@ -27,9 +27,10 @@ STOP_SECONDS = 45
 class Server:
     """A running `runwright serve`."""
 
-    def __init__(self, url: str, data_dir: Path) -> None:
+    def __init__(self, url: str, data_dir: Path, pid: int) -> None:
         self.url = url
         self.data_dir = data_dir
+        self.pid = pid
 
     def run(self, *arguments: str) -> str:
         """Run a `runwright` command on the same data and return what it prints."""
@@ -71,7 +72,7 @@ def running_server(**settings: str) -> Iterator[Server]:
             )
         try:
             assert process.stdout is not None
-            yield Server(_await_ready(process.stdout, log), data_dir)
+            yield Server(_await_ready(process.stdout, log), data_dir, process.pid)
         finally:
             _stop(process)
     finally:

@@ -19,3 +19,10 @@ class Policy:
         self.zone = zone
         self.at_once = at_once
         self.default_limit = default_limit or FireLimit()
+
+    def become(self, other: "Policy") -> None:
+        """Take over what another one says."""
+        self.enabled = other.enabled
+        self.zone = other.zone
+        self.at_once = other.at_once
+        self.default_limit = other.default_limit

@@ -13,6 +13,7 @@ import msgspec
 
 from runwright.agents.store.executions import forget_executions, sweep_executions_of_deleted
 from runwright.automations.store.doors import forget_claims
+from runwright.automations.store.runs import forget_runs
 from runwright.core.clock import Clock
 from runwright.core.notices import Notice
 from runwright.db.pool import Database
@@ -42,6 +43,8 @@ class Retention(msgspec.Struct, frozen=True, kw_only=True):
     """Ended jobs, from their end on, with attempts and logs."""
     logs_days: float
     """Logs of ended jobs."""
+    runs_days: float
+    """Ended runs of automations, with their attempts."""
     ticks_days: float
     events_days: float
     """Events, and deliveries and executions of them."""
@@ -75,6 +78,7 @@ class Pruner:
                 db, before=now - _days(retention.audit_days), limit=_BATCH
             ),
             "webhook claims": lambda now: forget_claims(db, now=now, limit=_BATCH),
+            "runs": lambda now: forget_runs(db, before=now - _days(retention.runs_days), limit=_BATCH),
             "ticks": lambda now: forget_ticks(db, before=now - _days(retention.ticks_days), limit=_BATCH),
         }
         self.loop = PassLoop("pruner", self._make_pass, notice=notice)

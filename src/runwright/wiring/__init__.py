@@ -18,7 +18,7 @@ from runwright.engine.tallies import TallyFolder
 from runwright.logs import set_up_logs
 from runwright.tenants.platform_key import platform_key
 from runwright.wiring.api import start_http
-from runwright.wiring.automations import MAKE_TICKS
+from runwright.wiring.automations import MAKE_TICKS, load_automations
 from runwright.wiring.deliveries import open_sender, start_agent_caller, start_deliverer, start_router
 from runwright.wiring.executor import open_files, start_builder, start_executor, tell_nobody
 from runwright.wiring.foundation import Foundation, lay_foundation
@@ -34,6 +34,10 @@ async def serve(settings: Settings) -> int:
         foundation = await lay_foundation(settings, stack)
         if foundation is None:
             return 1
+        problem = await load_automations(foundation, stop, stack)
+        if problem is not None:
+            sys.stderr.write(f"{problem}\n")
+            return 1
         reaper = Reaper(
             foundation.db,
             clock=foundation.clock,
@@ -46,6 +50,7 @@ async def serve(settings: Settings) -> int:
             retention=Retention(
                 jobs_days=settings.retention_jobs_days,
                 logs_days=settings.retention_logs_days,
+                runs_days=settings.retention_runs_days,
                 ticks_days=settings.retention_ticks_days,
                 events_days=settings.retention_events_days,
                 audit_days=settings.retention_audit_days,

@@ -1,31 +1,40 @@
 """What fires automations and hands their runs to agents: in the roles `api`, `scheduler` and `router`."""
 
+import asyncio
+import os
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from datetime import datetime
+from pathlib import Path
 from typing import Final
 
 from runwright.agents.follow import follow_execution
 from runwright.agents.opening import open_execution
 from runwright.agents.store.agents import find_agent
+from runwright.automations.config_file import read_config
+from runwright.automations.configured import find_secrets, sync_definitions
 from runwright.automations.definitions import Definitions
 from runwright.automations.dispatch import PROMPT_EVENT
 from runwright.automations.ending import KIND
 from runwright.automations.events import Events
 from runwright.automations.ingress import Ingress
+from runwright.automations.policy import Policy
 from runwright.automations.runs import Runs
 from runwright.automations.service import Automations
 from runwright.automations.sources import make_runs
 from runwright.automations.store.queue import LiveRun
 from runwright.automations.tasks import Tasks
+from runwright.core.errors import RunwrightError
 from runwright.db.pool import Database, PoolConnection
 from runwright.engine.dispatcher import Dispatcher
 from runwright.jobs.service import Jobs
 from runwright.schedules.firing import make_by_owner
 from runwright.schedules.maker import make_jobs
 from runwright.schedules.model import Owner
-from runwright.wiring.foundation import Foundation
+from runwright.wiring.foundation import Foundation, open_vault
+from runwright.wiring.stopping import Stop
 from runwright.workers.vault.seals import EndpointSeals
+from runwright.workers.vault.service import Vault
 
 MAKE_TICKS: Final = make_by_owner({Owner.WORKER: make_jobs, Owner.AUTOMATION: make_runs})
 """What ticks make, whoever owns their schedule."""
@@ -40,6 +49,61 @@ def open_automations(f: Foundation, db: Database, jobs: Jobs) -> Automations:
         events=Events(db, clock=f.clock, on_event=f.hints.appended),
         policy=f.policy,
     )
+
+
+class FileLoader:
+    """Reads the file that defines automations, at the start and whenever it is asked to."""
+
+    def __init__(self, f: Foundation, path: Path, vault: Vault) -> None:
+        self._f = f
+        self._path = path
+        self._vault = vault
+        self._reading: asyncio.Task[None] | None = None
+
+    async def load(self) -> None:
+        """Take over what the file says; DefinitionError, ConflictError or OSError where it is no good."""
+        f, now = self._f, self._f.clock()
+        text = await asyncio.to_thread(self._path.read_text, encoding="utf-8")
+        said = read_config(text, zone=f.settings.automation_timezone, now=now)
+        secrets = await find_secrets(said.definitions, self._reveal, os.environ)
+        policy = Policy(
+            enabled=said.enabled,
+            zone=said.zone or f.settings.automation_timezone,
+            at_once=said.at_once or f.settings.automation_concurrency,
+            default_limit=said.default_limit,
+        )
+        definitions = Definitions(f.db, clock=f.clock, seals=EndpointSeals(f.ring), policy=policy)
+        done = await sync_definitions(f.db, definitions, said.definitions, secrets, now)
+        f.policy.become(policy)
+        f.notice("automations_read", made=done.made, changed=done.changed, removed=done.removed)
+
+    def load_again(self) -> None:
+        """Read the file again; one that is no good changes nothing."""
+        if self._reading is None or self._reading.done():
+            self._reading = asyncio.create_task(self._load_again())
+
+    async def _load_again(self) -> None:
+        try:
+            await self.load()
+        except Exception as error:  # noqa: BLE001  whatever the file holds, the server goes on
+            self._f.notice("automation_file_refused", error=f"{type(error).__name__}: {error}")
+
+    async def _reveal(self, tenant_id: str, name: str) -> str | None:
+        return (await self._vault.reveal(tenant_id, [name])).get(name)
+
+
+async def load_automations(f: Foundation, stop: Stop, stack: AsyncExitStack) -> str | None:
+    """Take over what the file says, now and at every SIGHUP; returns what is wrong with it."""
+    path = f.settings.automation_file
+    if path is None:
+        return None
+    loader = FileLoader(f, path, open_vault(f, f.db, stack))
+    try:
+        await loader.load()
+    except (RunwrightError, OSError, UnicodeDecodeError) as error:
+        return f"automation_file {path}: {error}"
+    stop.on_reload(loader.load_again)
+    return None
 
 
 async def start_dispatcher(f: Foundation, stack: AsyncExitStack) -> None:

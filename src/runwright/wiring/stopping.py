@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+from collections.abc import Callable
 
 
 class Stop:
@@ -16,6 +17,10 @@ class Stop:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._hear)
+
+    def on_reload(self, call: Callable[[], None]) -> None:
+        """Call at every SIGHUP from now on."""
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, call)
 
     def _hear(self) -> None:
         (self.hurry if self.asked.is_set() else self.asked).set()

@@ -396,3 +396,18 @@ async def test_an_end_that_is_told_twice_or_late_changes_nothing(world: Automati
     again = await world.again(run)
     assert (again.status, again.attempt) == (RunStatus.SCHEDULED, 2)
     assert len(await world.automations.runs.attempts("ten_a", run.id)) == 2
+
+
+async def test_the_window_holds_where_clocks_disagree(world: AutomationWorld) -> None:
+    one = await world.job_automation(limit=FireLimit(max=2, window="10m"))
+    for seconds in (500, -400):
+        world.forward(seconds)
+        await world.start(one)
+    for seconds in (0, 450, 500):
+        world.forward(seconds)
+        with pytest.raises(FireLimitError):
+            await world.start(one)
+    world.forward(100)
+    await world.start(one)
+    times = [run.started_at for run in await world.runs(one)]
+    assert times == sorted(times)

@@ -27,7 +27,7 @@ async def test_a_backlog_is_worked_off_and_the_young_stay(database: Pool) -> Non
         world.forward(timedelta(days=2).total_seconds())
     pruner = Pruner(
         database,
-        retention=Retention(jobs_days=3, logs_days=1, ticks_days=1, events_days=1, audit_days=1),
+        retention=Retention(jobs_days=3, logs_days=1, ticks_days=1, runs_days=1, events_days=1, audit_days=1),
         clock=world.clock,
         notice=note,
     )

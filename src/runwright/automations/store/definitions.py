@@ -163,6 +163,12 @@ async def list_automations(
     return [automation_from_row(row) for row in rows]
 
 
+async def list_configured_ids(db: PoolConnection) -> list[str]:
+    """Return the ids of every definition that comes from a file, of all tenants, in order."""
+    rows = await db.fetch("SELECT id FROM automations WHERE source = 'config' ORDER BY id")
+    return [row[0] for row in rows]
+
+
 async def list_configured(db: PoolConnection) -> list[Automation]:
     """Return and lock every definition that comes from a file, of all tenants."""
     rows = await db.fetch(

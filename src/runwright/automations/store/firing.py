@@ -5,6 +5,7 @@ Invariants:
   written by one of them at a time.
 - Runs that count are numbered. So how many lie in the window follows from two numbers, and no fire has to
   count rows; those that were cancelled stop counting and are taken off.
+- The runs that count have times in the order of their numbers, whatever the clocks of those who fire say.
 - A run id that is there already is not made again.
 """
 
@@ -57,21 +58,28 @@ class _Window(msgspec.Struct):
     fires: int
     counted: int
     oldest: datetime | None
+    now: datetime
+    """Not before the last run that counted."""
 
 
 _LOCK: Final = f"""
-SELECT {COLUMNS}, a.fires, a.limit_span
+SELECT {COLUMNS}, a.fires
 FROM automations a WHERE a.id = ANY ($1) ORDER BY a.id FOR UPDATE
 """
 _COUNT: Final = """
-SELECT i.id, first.number, first.started_at, (
+SELECT i.id, i.now, first.number, (
     SELECT count(*) FROM automation_runs u WHERE u.automation_id = i.id AND u.started_at >= i.since
     AND u.number IS NOT NULL AND u.status = 'cancelled'
 ) AS uncounted, (
     SELECT o.started_at FROM automation_runs o WHERE o.automation_id = i.id AND o.started_at >= i.since
     AND o.number IS NOT NULL AND o.status <> 'cancelled' ORDER BY o.started_at LIMIT 1
 ) AS oldest
-FROM unnest($1::text[], $2::timestamptz[]) AS i (id, since)
+FROM (
+    SELECT a.id, n.now, n.now - a.limit_span AS since FROM automations a CROSS JOIN LATERAL (
+        SELECT greatest($2, (SELECT l.started_at FROM automation_runs l WHERE l.automation_id = a.id
+            AND l.number IS NOT NULL ORDER BY l.started_at DESC LIMIT 1)) AS now
+    ) n WHERE a.id = ANY ($1)
+) i
 LEFT JOIN LATERAL (
     SELECT r.number, r.started_at FROM automation_runs r WHERE r.automation_id = i.id
     AND r.started_at >= i.since AND r.number IS NOT NULL ORDER BY r.started_at LIMIT 1
@@ -90,7 +98,7 @@ async def fire(db: PoolConnection, fires: Sequence[Fire], now: datetime) -> Sequ
         if one.run_id in known or window is None:
             answers.append(known.get(one.run_id))
             continue
-        answer, number = _judge(one, window, now)
+        answer, number = _judge(one, window)
         run = answer.run if isinstance(answer, Limited) else answer
         if run is not None:
             known[run.id] = run
@@ -104,9 +112,7 @@ async def fire(db: PoolConnection, fires: Sequence[Fire], now: datetime) -> Sequ
 
 async def _open_windows(db: PoolConnection, ids: Sequence[str], now: datetime) -> dict[str, _Window]:
     locked = await db.fetch(_LOCK, ids)
-    counts = await db.fetch(
-        _COUNT, [row["id"] for row in locked], [now - row["limit_span"] for row in locked]
-    )
+    counts = await db.fetch(_COUNT, [row["id"] for row in locked], now)
     by_id = {row["id"]: row for row in counts}
     return {row["id"]: _window(row, by_id[row["id"]]) for row in locked}
 
@@ -114,11 +120,11 @@ async def _open_windows(db: PoolConnection, ids: Sequence[str], now: datetime) -
 def _window(row: Record, count: Record) -> _Window:
     first = count["number"]
     counted = 0 if first is None else row["fires"] - first + 1 - count["uncounted"]
-    return _Window(automation_from_row(row), row["fires"], counted, count["oldest"])
+    return _Window(automation_from_row(row), row["fires"], counted, count["oldest"], count["now"])
 
 
-def _judge(one: Fire, window: _Window, now: datetime) -> tuple[Run | Limited, int | None]:
-    automation, limit = window.automation, window.automation.fire_limit
+def _judge(one: Fire, window: _Window) -> tuple[Run | Limited, int | None]:
+    automation, limit, now = window.automation, window.automation.fire_limit, window.now
     if one.refused is not None:
         run = _run(one, automation, now)
         return msgspec.structs.replace(run, status=RunStatus.CANCELLED, ended_at=now, error=one.refused), None

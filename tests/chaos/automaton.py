@@ -1,0 +1,73 @@
+"""`python -m tests.chaos.automaton DSN BEGIN`: all that fires automations and dispatches their runs.
+
+It says `ready` when it runs, on a clock whose minutes last a second, until it is killed. Whoever
+runs the agents' jobs is elsewhere.
+"""
+
+import asyncio
+import sys
+from collections.abc import Mapping
+from datetime import datetime
+
+from tests.chaos.fast_scheduler import fast_clock
+
+from runwright.automations.ending import KIND, end_jobs
+from runwright.automations.policy import Policy
+from runwright.automations.sources import fire_events
+from runwright.automations.store.queue import LiveRun
+from runwright.db.pool import PoolConnection, open_pool
+from runwright.engine.dispatcher import Dispatcher
+from runwright.engine.follower import Follower
+from runwright.engine.router import Router
+from runwright.engine.scheduler import Scheduler
+from runwright.events.hints import EventHints
+from runwright.jobs.follow import FollowedJobs
+from runwright.jobs.signals import JobSignals
+from runwright.wiring.automations import MAKE_TICKS
+
+
+def _note(name: str, /, **facts: str | float | None) -> None:
+    if name not in {"ticks_judged", "runs_dispatched", "events_routed"}:
+        sys.stderr.write(f"{name} {facts}\n")
+
+
+async def _no_registrations(
+    _: PoolConnection, __: LiveRun, ___: Mapping[str, object], ____: datetime
+) -> str | None:
+    return None
+
+
+async def main(dsn: str, begin: datetime) -> None:
+    """Fire and dispatch until killed."""
+    db = await open_pool(dsn, max_size=6, by_key=True)
+    signals = JobSignals(origin="automaton", send=lambda _: None)
+    hints = EventHints(origin="automaton", send=lambda _: None)
+
+    def clock() -> datetime:
+        return fast_clock(begin)
+
+    loops = (
+        Scheduler(db, clock=clock, signals=signals, notice=_note, make=MAKE_TICKS, batch=40),
+        Router(db, sinks={"trg": fire_events}, clock=clock, hints=hints, notice=_note),
+        Follower(
+            db, source=FollowedJobs(), handlers={KIND: end_jobs}, clock=clock, hints=hints, notice=_note
+        ),
+        Dispatcher(
+            db,
+            policy=Policy(at_once=100),
+            open_execution=_no_registrations,
+            clock=clock,
+            signals=signals,
+            hints=hints,
+            notice=_note,
+        ),
+    )
+    for loop in loops:
+        await loop.start()
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
+    await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1], datetime.fromisoformat(sys.argv[2])))

@@ -1,0 +1,99 @@
+"""Contract §0 and §9: a development server that needs no key, and reads its definitions from a file."""
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from tests.contract.agh.client import JOBS, TRIGGERS, Json, answer, invalid, refused
+from tests.contract.conftest import Server, running_server
+
+FILE = """
+[automation]
+max_concurrent_jobs = 3
+[[automation.jobs]]
+scope = "global"
+name = "digest"
+agent = "nobody"
+prompt = "PROMPT"
+schedule = { mode = "cron", expr = "0 8 * * *" }
+[[automation.triggers]]
+scope = "global"
+name = "deploy"
+agent = "nobody"
+prompt = "go"
+event = "webhook"
+endpoint_slug = "deploy"
+webhook_secret_ref = "env:DEPLOY_SECRET"
+"""
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("automations") / "automations.toml"
+    path.write_text(FILE)
+    return path
+
+
+@pytest.fixture(scope="module")
+def dev_server(file: Path) -> Iterator[Server]:
+    settings = {"RUNWRIGHT_DEV": "1", "RUNWRIGHT_AUTOMATION_FILE": str(file), "DEPLOY_SECRET": "from-outside"}
+    with running_server(**settings) as one:
+        yield one
+
+
+@pytest.fixture
+def dev(dev_server: Server) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=dev_server.url, trust_env=False, timeout=60) as http:
+        yield http
+
+
+def prompt_becomes(dev: httpx.Client, prompt: str) -> bool:
+    """Tell whether the job's prompt becomes this while some thousand questions are asked."""
+    return any(jobs(dev)[0]["prompt"] == prompt for _ in range(2000))
+
+
+def jobs(dev: httpx.Client) -> list[Json]:
+    found: list[Json] = answer(dev.get(JOBS, params={"source": "config"}))["jobs"]
+    return found
+
+
+def test_0_no_key_is_needed_here_and_a_strangers_page_is_still_kept_out(dev: httpx.Client) -> None:
+    assert len(jobs(dev)) == 1
+    refused(dev.get(JOBS, headers={"host": "rebound.example"}), 403, "host not allowed")
+    refused(dev.post(JOBS, json={}, headers={"origin": "https://evil.example"}), 403, "origin not allowed")
+    refused(dev.get(JOBS, headers={"authorization": "Bearer wrong"}), 401)
+
+
+def test_9_what_a_file_defines_can_only_be_switched(dev: httpx.Client) -> None:
+    [job] = jobs(dev)
+    [trigger] = answer(dev.get(TRIGGERS))["triggers"]
+    assert job["id"].startswith("jobcfg_")
+    assert trigger["webhook_id"] == trigger["id"].replace("trgcfg_", "wbh_")
+    assert trigger["webhook_secret_present"] is True
+    path = f"{JOBS}/{job['id']}"
+    message = "config-backed automation jobs only accept enabled updates"
+    invalid(dev.patch(path, json={"enabled": False, "prompt": "x"}), message)
+    invalid(dev.delete(path), "config-backed automation jobs cannot be deleted")
+    invalid(dev.delete(f"{TRIGGERS}/{trigger['id']}"), "config-backed automation triggers cannot be deleted")
+    assert answer(dev.patch(path, json={"enabled": False}))["job"]["enabled"] is False
+    assert answer(dev.patch(path, json={"enabled": True}))["job"]["enabled"] is True
+
+
+def test_9_the_file_is_read_again_at_sighup_and_a_bad_one_changes_nothing(
+    dev: httpx.Client, dev_server: Server, file: Path
+) -> None:
+    file.write_text(FILE.replace("PROMPT", "another prompt"))
+    os.kill(dev_server.pid, signal.SIGHUP)
+    assert prompt_becomes(dev, "another prompt")
+    file.write_text(FILE.replace("PROMPT", "bad").replace("0 8 * * *", "0 0 30 2 *"))
+    os.kill(dev_server.pid, signal.SIGHUP)
+    file_refused = (dev_server.data_dir / "server.log").read_text
+    assert any("automation_file_refused" in file_refused() for _ in range(2000) if jobs(dev))
+    assert "automation.jobs[0].schedule.expr is invalid" in file_refused()
+    assert jobs(dev)[0]["prompt"] == "another prompt"
+    file.write_text(FILE.replace("PROMPT", "good again"))
+    os.kill(dev_server.pid, signal.SIGHUP)
+    assert prompt_becomes(dev, "good again")
