@@ -119,7 +119,7 @@ def build_app(services: Services, edge: EdgeSettings) -> Litestar:
 
 def _respond_to_error(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """Answer in the words of the dialect that the path belongs to, whether there is such a path or not."""
-    if request.scope["path"].startswith(f"{AVALA}/"):
+    if f"{request.scope['path']}/".startswith(f"{AVALA}/"):
         return avala_errors.respond_to_error(request, error)
     if request.scope["path"].startswith("/api/"):
         return agh_errors.respond_to_error(request, error)

@@ -152,6 +152,7 @@ def test_errors_are_flat_and_name_every_bad_field_at_once(avala: Avala) -> None:
 def test_what_there_is_not_is_not_found_in_this_dialects_shape(avala: Avala) -> None:
     """§3 404 and 405; §5 malformed uid in path."""
     for path in (
+        "",
         "/nothing/",
         "/webhooks/x/y/z/",
         f"/webhooks/{NOBODY}/",

@@ -5,6 +5,7 @@ What the clients look at is the status, the text of `detail`, and `Retry-After` 
 
 import logging
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Any, Final
 
 import msgspec
@@ -81,6 +82,7 @@ def error_answer(error: Exception, *, request_id: str) -> Answer:
             headers = ((b"retry-after", b"%d" % error.retry_after),)
     elif isinstance(error, HTTPException) and error.status_code in _BY_STATUS:
         meaning = _BY_STATUS[error.status_code]
+        said = f"{HTTPStatus(error.status_code).phrase}."
         allow = (error.headers or {}).get("allow")
         headers = ((b"allow", allow.encode()),) if allow else ()
     else:
