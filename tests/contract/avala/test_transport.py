@@ -56,6 +56,8 @@ def test_unknown_parameters_and_fields_are_passed_over(avala: Avala) -> None:
     webhook = avala.make_webhook(name="never sent", uid="x", created_at=None)
     for query in ("?ordering=-created_at&x=1", "?project=&task_types=a,b", "?x=1&x=2", "?", "?&&", "?limit"):
         assert [one["uid"] for one in avala.get(f"/webhooks/{query}")["results"]] == [webhook["uid"]]
+    bad = {"target_url": "http://x.example/", "events": ["task.completed"], "unknown": 1}
+    assert bad_fields(avala.call("POST", "/webhooks/", bad)).keys() == {"target_url"}
     many = "&".join(f"x{number}=1" for number in range(60))
     assert avala.call("GET", f"/webhooks/?{many}").status_code == 400
 

@@ -3,10 +3,11 @@
 import hashlib
 import hmac
 import json
+import time
 from collections.abc import Iterator
 
 import pytest
-from tests.contract.avala.client import TIME, UID, Avala, bad_fields, cursor_of, refused
+from tests.contract.avala.client import TIME, UID, WAIT_SECONDS, Avala, bad_fields, cursor_of, refused
 from tests.contract.client import Api
 from tests.receiver import Receiver, receiving
 
@@ -130,6 +131,22 @@ def test_what_happens_on_this_server_is_told(dev: Avala, receiver: Receiver) -> 
     assert sent.one("X-Avala-Webhook-Event") == "ava.worker.created"
     told = json.loads(sent.body)
     assert (told["event"], told["id"]) == ("ava.worker.created", worker["id"])
+
+
+def test_a_webhook_that_is_gone_is_not_active_until_somebody_says_so(dev: Avala, receiver: Receiver) -> None:
+    receiver.answer = lambda sent: 410 if sent.path == f"/{dev.tenant}" else 204
+    webhook = dev.make_webhook(target_url=f"{receiver.url}/{dev.tenant}")
+    path = f"/webhooks/{webhook['uid']}/"
+    dev.publish(n=1)
+    [sent] = receiver.wait_for(1, f"/{dev.tenant}")
+    assert json.loads(sent.body) == {"n": 1}
+    deadline = time.monotonic() + WAIT_SECONDS
+    while dev.get(path)["is_active"]:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    [delivery] = dev.get("/webhook-deliveries/")["results"]
+    assert (delivery["status"], delivery["response_status"], delivery["payload"]) == ("failed", 410, {"n": 1})
+    assert dev.patch(path, {"is_active": True})["is_active"] is True
 
 
 def test_deliveries_of_all_webhooks_are_one_list_of_the_newest_first(dev: Avala) -> None:
