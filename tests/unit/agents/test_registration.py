@@ -79,6 +79,14 @@ async def test_an_inactive_agent_gets_nothing_new_and_what_it_has_stays_open(wor
     assert len(await world.told()) == 2
 
 
+async def test_one_that_was_stopped_with_its_secret_gets_nothing_though_it_subscribes(world: World) -> None:
+    await world.agent()
+    await world.db.execute("UPDATE agents SET active = false, inactive_reason = 'lost'")
+    assert await world.publish() == 0
+    assert await world.route() == 0
+    assert await world.all() == []
+
+
 async def test_a_deleted_agent_is_gone_with_all_that_it_had(world: World) -> None:
     agent = await world.agent(callback_url="https://a.example/")
     [execution] = await world.told()

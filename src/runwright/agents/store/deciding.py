@@ -82,7 +82,7 @@ SELECT id FROM failed
 _REVIEW: Final = f"""
 WITH reviewed AS (
     UPDATE executions SET action = $4, review = $5, updated_at = $1
-    WHERE tenant_id = $2 AND id = $3 AND action = 'flag' AND review IS NULL
+    WHERE tenant_id = $2 AND id = $3 AND action = 'flag'
     RETURNING *
 ), {_told("reviewed", "$6::text", "$7::json", "$8::json")}
 SELECT id FROM reviewed
