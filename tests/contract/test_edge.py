@@ -11,6 +11,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import asyncpg
+import httpx
 import pytest
 from prometheus_client import CollectorRegistry
 from tests.automations import no_automations
@@ -23,6 +24,7 @@ from runwright.agents.executions import Executions
 from runwright.agents.publishing import Publisher
 from runwright.agents.service import Agents
 from runwright.core.clock import system_clock
+from runwright.core.roles import Caller, Role
 from runwright.db.pool import Pool
 from runwright.deliveries.client.target import OutgoingPolicy
 from runwright.http.ava.errors import error_answer
@@ -35,7 +37,8 @@ from runwright.jobs.signals import JobSignals
 from runwright.runtimes.model import RuntimeInfo
 from runwright.schedules.service import Schedules
 from runwright.tenants.audit import AuditLog
-from runwright.tenants.limits import RateLimiter
+from runwright.tenants.limits import Rate, RateLimiter
+from runwright.tenants.model import new_key_text
 from runwright.tenants.service import Keys
 from runwright.tenants.standings import Standings
 from runwright.tenants.tenants import Tenants
@@ -54,6 +57,7 @@ HEADERS = {
     "x-platform-role": "tenant-system-admin",
     "content-type": "application/json",
 }
+STRANGERS = 5
 SETTINGS = EdgeSettings(head_seconds=0.2, body_seconds=0.2, keep_alive_seconds=1, stop_seconds=5)
 
 
@@ -96,7 +100,9 @@ async def edge(database: Pool) -> AsyncIterator[Edge]:
         publisher=Publisher(database, clock=system_clock),
         automations=no_automations(database, jobs),
         outgoing=OutgoingPolicy(),
-        keys=Keys(database, clock=system_clock, platform_key=KEY),
+        keys=Keys(
+            database, clock=system_clock, platform_key=KEY, strangers=RateLimiter(Rate(0.001, STRANGERS))
+        ),
         audit=AuditLog(database),
         tenants=Tenants(database, clock=system_clock),
         standings=Standings(database),
@@ -269,3 +275,26 @@ def test_an_unknown_error_is_answered_bare_and_logged_whole(caplog: pytest.LogCa
     }
     assert "req_1" in caplog.text
     assert "a detail" in caplog.text
+
+
+async def test_an_address_may_try_so_many_unknown_keys_and_known_ones_always_pass(edge: Edge) -> None:
+    keys = Keys(edge.pool, clock=system_clock)
+    operator = Caller("ten_1", "usr_1", Role.PLATFORM_ADMIN, "platform", by_platform=True)
+    _, good = await keys.create(operator, tenant_id="ten_1", role=Role.TENANT_VIEWER)
+    _, unseen = await keys.create(operator, tenant_id="ten_1", role=Role.TENANT_VIEWER)
+    async with httpx.AsyncClient(base_url=edge.url, trust_env=False) as client:
+
+        async def ask(key: str) -> httpx.Response:
+            return await client.get("/v1/ava/workers", headers={"x-internal-secret": key})
+
+        assert (await ask(good)).status_code == 200
+        for _ in range(10):
+            assert (await ask("no key at all")).status_code == 401, "costs nothing, so it does not count"
+        wrong = [await ask(new_key_text()) for _ in range(STRANGERS)]
+        assert [answer.status_code for answer in wrong] == [401] * (STRANGERS - 1) + [429]
+        assert wrong[-1].json()["error"]["code"] == "rate_limited"
+        assert int(wrong[-1].headers["retry-after"]) > 1
+        assert (await ask(unseen)).status_code == 429
+        assert (await ask(good)).status_code == 200
+        platform = await client.get("/v1/ava/workers", headers=HEADERS)
+        assert platform.status_code == 200

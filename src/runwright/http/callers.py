@@ -27,6 +27,12 @@ ROLE: Final = b"x-platform-role"
 _ID: Final = re.compile(rb"[A-Za-z0-9_.-]{1,128}")
 
 
+def address_of(scope: Scope) -> str | None:
+    """Return where a request came from: the last hop, which may be a proxy."""
+    client = scope["client"]
+    return None if client is None else client[0]
+
+
 def admit_caller(
     scope: Scope,
     key: Key,

@@ -3,7 +3,8 @@
 Recognised keys are remembered for `REMEMBER`, so a busy key costs a query every two seconds and
 not one per request; a revoked key is refused everywhere within that time, in this process at
 once. Callers that ask for the same key together share one query. Wrong keys are not remembered:
-there is no end of them, and their shape is checked first.
+there is no end of them. Their shape is checked first, and an address may ask after so many keys
+that this process has not met; those that it has met pass, also from behind the same proxy.
 """
 
 import asyncio
@@ -12,13 +13,14 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from runwright.core.clock import Clock
-from runwright.core.errors import ForbiddenError, InvalidError, NotFoundError
+from runwright.core.errors import ForbiddenError, InvalidError, NotFoundError, RateLimitedError
 from runwright.core.ids import new_id
 from runwright.core.paging import Listing, PageRequest
 from runwright.core.roles import ROLES, Caller, Role
 from runwright.db.pool import Database
 from runwright.tenants import store
 from runwright.tenants.audit import record
+from runwright.tenants.limits import RateLimiter
 from runwright.tenants.model import PLATFORM_KEY_ID, Key, digest, is_key_text, is_tenant_id, new_key_text
 
 REMEMBER: Final = timedelta(seconds=2)
@@ -30,15 +32,24 @@ NAME_LENGTH: Final = 200
 class Keys:
     """The keys of all tenants, and the platform's own."""
 
-    def __init__(self, db: Database, *, clock: Clock, platform_key: str | None = None) -> None:
+    def __init__(
+        self,
+        db: Database,
+        *,
+        clock: Clock,
+        platform_key: str | None = None,
+        strangers: RateLimiter | None = None,
+    ) -> None:
+        """`strangers` says how many unknown keys an address may try."""
         self._db = db
+        self._strangers = strangers
         self._clock = clock
         self._platform_digest = None if platform_key is None else digest(platform_key)
         self._remembered: dict[bytes, tuple[Key, datetime]] = {}
         self._asking: dict[bytes, asyncio.Task[Key | None]] = {}
 
-    async def authenticate(self, key: str, /) -> Key | None:
-        """Return the live key that this text is, or None."""
+    async def authenticate(self, key: str, /, address: str | None = None) -> Key | None:
+        """Return the live key that this text is, or None. RateLimitedError: too many unknown ones."""
         key_digest = digest(key)
         if self._platform_digest is not None and hmac.compare_digest(key_digest, self._platform_digest):
             return Key(id=PLATFORM_KEY_ID, tenant_id=None, role=Role.PLATFORM_ADMIN)
@@ -47,6 +58,8 @@ class Keys:
             return known[0]
         if not is_key_text(key):
             return None
+        if known is None and address is not None:
+            self._require_patience(address)
         # Shielded: others wait for the same answer when this caller goes away.
         return await asyncio.shield(self._ask(key_digest))
 
@@ -102,6 +115,12 @@ class Keys:
             )
         self._remembered.clear()
         return _visible(caller, key_id, revoked)
+
+    def _require_patience(self, address: str) -> None:
+        allowance = None if self._strangers is None else self._strangers.take(address)
+        if allowance is not None and allowance.retry_after is not None:
+            message = f"Too many unknown API keys from this address; try again in {allowance.retry_after} s."
+            raise RateLimitedError(message, retry_after=allowance.retry_after)
 
     def _ask(self, key_digest: bytes) -> asyncio.Task[Key | None]:
         task = self._asking.get(key_digest)

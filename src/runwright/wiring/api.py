@@ -34,7 +34,7 @@ from runwright.wiring.automations import open_automations
 from runwright.wiring.deliveries import outgoing_policy
 from runwright.wiring.executor import spool_dir_of
 from runwright.wiring.foundation import Foundation, open_database_pool, open_vault
-from runwright.wiring.limits import set_bounds
+from runwright.wiring.limits import set_bounds, strangers
 from runwright.wiring.stopping import Stop
 from runwright.workers.bundles.members import Limits
 from runwright.workers.bundles.reader import BundleReader
@@ -120,7 +120,7 @@ async def start_http(
         executions=Executions(db, clock=f.clock, on_decided=f.hints.appended),
         publisher=publisher,
         outgoing=outgoing_policy(settings),
-        keys=Keys(db, clock=f.clock, platform_key=key),
+        keys=Keys(db, clock=f.clock, platform_key=key, strangers=strangers(settings)),
         audit=AuditLog(db),
         tenants=Tenants(db, clock=f.clock, on_change=bounds.standings.refresh),
         standings=bounds.standings,

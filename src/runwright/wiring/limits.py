@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from typing import Final
 
 import msgspec
 
@@ -16,6 +17,8 @@ from runwright.tenants.quotas import Quota
 from runwright.tenants.standings import LOOK_SECONDS, Standings
 from runwright.wiring.foundation import Foundation
 from runwright.workers.versions import count_stored_bytes
+
+_STRANGERS: Final = Rate(50, 2000)
 
 
 class Bounds(msgspec.Struct, frozen=True):
@@ -73,6 +76,11 @@ def usual_limits(settings: Settings) -> TenantLimits:
         schedules=settings.quota_schedules or None,
         stored_bytes=settings.quota_stored_bytes or None,
     )
+
+
+def strangers(settings: Settings) -> RateLimiter | None:
+    """Return how many keys that nobody knows an address may try."""
+    return None if settings.dev else RateLimiter(_STRANGERS)
 
 
 def _rate_limit(settings: Settings) -> Rate | None:

@@ -26,7 +26,7 @@ from runwright.automations.model import DEFAULT_TENANT
 from runwright.core.errors import ForbiddenError, MalformedError, UnauthenticatedError, UnavailableError
 from runwright.core.roles import Caller, Role
 from runwright.http.agh.errors import MovedError
-from runwright.http.callers import ROLE, TENANT, USER, admit_caller
+from runwright.http.callers import ROLE, TENANT, USER, address_of, admit_caller
 from runwright.http.guards import Needs
 from runwright.http.request_id import request_id_of
 from runwright.http.services import EdgeSettings, Services, services_of
@@ -119,7 +119,7 @@ async def _admit(
             role, request_id = Role.TENANT_SYSTEM_ADMIN, request_id_of(scope)
             return Caller(DEFAULT_TENANT, "anonymous", role, "none", request_id)
         raise _unauthenticated()
-    key = await services.keys.authenticate(text)
+    key = await services.keys.authenticate(text, address_of(scope))
     if key is None:
         raise _unauthenticated()
     if key.tenant_id is None:

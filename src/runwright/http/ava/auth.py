@@ -19,7 +19,7 @@ from litestar.types import Scope
 
 from runwright.core.errors import ForbiddenError, MalformedError, UnauthenticatedError
 from runwright.core.roles import Caller, Role
-from runwright.http.callers import ROLE, TENANT, USER, admit_caller
+from runwright.http.callers import ROLE, TENANT, USER, address_of, admit_caller
 from runwright.http.guards import Needs
 from runwright.http.services import Services, services_of
 
@@ -78,7 +78,7 @@ async def admit(
     open_to_operator: bool = False,
 ) -> Caller:
     """Return the caller, who has at least the role that is needed and may make one more request."""
-    key = await services.keys.authenticate(_key_text(headers))
+    key = await services.keys.authenticate(_key_text(headers), address_of(scope))
     if key is None:
         raise UnauthenticatedError("The API key is missing, wrong or revoked.")
     return admit_caller(scope, key, headers, services, needed, open_to_operator=open_to_operator)

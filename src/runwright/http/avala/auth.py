@@ -15,7 +15,7 @@ from litestar.types import Scope
 
 from runwright.core.errors import MalformedError, UnauthenticatedError
 from runwright.core.roles import Caller, Role
-from runwright.http.callers import ROLE, TENANT, USER, admit_caller
+from runwright.http.callers import ROLE, TENANT, USER, address_of, admit_caller
 from runwright.http.guards import Needs
 from runwright.http.services import Services, services_of
 
@@ -47,7 +47,7 @@ async def _admit(scope: Scope, services: Services, needed: Role) -> Caller:
     given = [value.strip() for name, value in scope["headers"] if name == KEY]
     if len(given) != 1 or not 0 < len(given[0]) <= _LONGEST_KEY or not given[0].isascii():
         raise UnauthenticatedError("Invalid API key.")
-    key = await services.keys.authenticate(given[0].decode("ascii"))
+    key = await services.keys.authenticate(given[0].decode("ascii"), address_of(scope))
     if key is None:
         raise UnauthenticatedError("Invalid API key.")
     names = [name for name, _ in scope["headers"]]
