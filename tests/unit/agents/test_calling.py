@@ -337,3 +337,26 @@ def test_a_decision_is_cut_to_what_one_may_hold() -> None:
 )
 def test_what_holds_no_decision(text: bytes) -> None:
     assert decision_of(text) is None
+
+
+async def test_agents_of_a_suspended_tenant_are_not_called_until_it_works_again(telephone: Telephone) -> None:
+    world = telephone.world
+    telephone.answer = approve
+    for tenant in ("ten_a", "ten_b"):
+        await world.agent(tenant=tenant, callback_url=f"{telephone.url}/{tenant}")
+    await world.db.execute(
+        "INSERT INTO tenants (id, status, created_at, updated_at) VALUES ('ten_a', 'suspended', $1, $1)"
+        " ON CONFLICT (id) DO UPDATE SET status = 'suspended'",
+        world.now,
+    )
+    for tenant in ("ten_a", "ten_b"):
+        await world.publish(tenant=tenant)
+    await world.route()
+    await telephone.until_asked(1)
+    passes = telephone.callers[0].loop.passes
+    telephone.callers[0].loop.wake()
+    await telephone.callers[0].loop.reached(passes + 1)
+    assert [asked.path for asked in telephone.asked] == ["/ten_b"]
+    await world.db.execute("UPDATE tenants SET status = 'active'")
+    await telephone.until_settled()
+    assert sorted(asked.path for asked in telephone.asked) == ["/ten_a", "/ten_b"]
