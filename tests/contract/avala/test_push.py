@@ -68,20 +68,6 @@ def test_an_agent_that_is_gone_is_deactivated(dev: Avala, receiver: Receiver) ->
     assert dev.patch(f"/agents/{agent['uid']}/", {"is_active": True})["inactive_reason"] is None
 
 
-def test_what_fails_is_called_again_with_the_same_body(dev: Avala, receiver: Receiver) -> None:
-    """§0 Push retries; a redirect is a failure and is not followed."""
-    answers = iter([302, 200])
-    receiver.answer = lambda _: next(answers, 200)
-    receiver.say = lambda _: b'{"action": "approve"}'
-    agent = dev.make_agent(callback_url=f"{receiver.url}/hook")
-    dev.publish()
-    first, second = receiver.wait_for(2)
-    assert (first.path, first.body) == (second.path, second.body)
-    assert first.one("X-Avala-Webhook-Delivery") == second.one("X-Avala-Webhook-Delivery")
-    [execution] = dev.await_executions(agent, 1, status="completed")
-    assert execution["error_message"] is None
-
-
 def test_a_decision_leads_on_to_webhooks(dev: Avala, receiver: Receiver) -> None:
     """Issue 5: an `agent.action` event per decision, to which webhooks may subscribe."""
     dev.make_webhook(target_url=f"{receiver.url}/{dev.tenant}", events=["agent.action"])
