@@ -5,10 +5,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from runwright.core.errors import InvalidError, NotFoundError
+from runwright.core.errors import InvalidError, NotFoundError, RateLimitedError
 from runwright.core.roles import Caller, Role
 from runwright.db.pool import Pool
-from runwright.tenants.model import is_key_text
+from runwright.tenants.limits import Rate, RateLimiter
+from runwright.tenants.model import is_key_text, new_key_text
 from runwright.tenants.service import NOTE_USE_EVERY, REMEMBER, Keys
 
 OPERATOR = Caller("ten_1", "usr_1", Role.PLATFORM_ADMIN, "platform", by_platform=True)
@@ -141,3 +142,17 @@ async def test_bad_names_are_refused_by_field(keys: Keys, tenant: str, name: str
     with pytest.raises(InvalidError) as caught:
         await keys.create(OPERATOR, tenant_id=tenant, role=Role.TENANT_VIEWER, name=name)
     assert list(caught.value.fields) == [field]
+
+
+async def test_a_key_that_was_met_passes_however_many_unknown_ones_its_address_has_tried(
+    database: Pool, time: Time
+) -> None:
+    keys = Keys(database, clock=time, strangers=RateLimiter(Rate(0.001, 2)))
+    _, text = await keys.create(OPERATOR, tenant_id="ten_1", role=Role.TENANT_ADMIN)
+    assert await keys.authenticate(text, "192.0.2.1") is not None
+    assert await keys.authenticate(new_key_text(), "192.0.2.1") is None
+    with pytest.raises(RateLimitedError):
+        await keys.authenticate(new_key_text(), "192.0.2.1")
+    assert await keys.authenticate(new_key_text(), "192.0.2.2") is None
+    time.pass_by(REMEMBER)
+    assert await keys.authenticate(text, "192.0.2.1") is not None
