@@ -411,3 +411,15 @@ async def test_the_window_holds_where_clocks_disagree(world: AutomationWorld) ->
     await world.start(one)
     times = [run.started_at for run in await world.runs(one)]
     assert times == sorted(times)
+
+
+async def test_a_cancel_wins_over_an_end_that_nobody_has_acted_on_yet(world: AutomationWorld) -> None:
+    await world.agent()
+    run = await world.start(await world.job_automation(retry=TWICE))
+    await world.dispatch()
+    [claimed] = await world.claim()
+    await world.finish(world.ending(claimed))
+    await world.automations.runs.cancel(world.caller(), run.id)
+    await world.follow()
+    assert (await world.again(run)).status is RunStatus.CANCELLED
+    await world.assert_runs_whole()
