@@ -124,6 +124,8 @@ async def _watch(server: Server, expected: int) -> tuple[dict[str, float], float
     db = await asyncpg.connect(
         host=str(server.data_dir / "pg.socket"), user="runwright", database="runwright"
     )
+    # Its plan is made while the table is empty, and must serve when it is not.
+    await db.execute("SET enable_seqscan = off")
     seen: dict[str, float] = {}
     newest, deadline = "", time.monotonic() + SETTLE_SECONDS
     try:

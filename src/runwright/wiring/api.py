@@ -87,7 +87,7 @@ async def start_http(
     reporter = HealthReporter(db, clock=f.clock, host=f.host, executor=executor, draining=stop.asked.is_set)
     automations = open_automations(f, db, jobs)
     stack.push_async_callback(automations.ingress.stop)
-    publisher = Publisher(db, clock=f.clock, on_appended=f.hints.appended)
+    publisher = Publisher(submits, clock=f.clock, on_appended=f.hints.appended)
     stack.push_async_callback(publisher.stop)
     services = Services(
         workers=Workers(
