@@ -8,6 +8,7 @@ import asyncio
 import sys
 from collections.abc import Mapping
 from datetime import datetime
+from functools import partial
 
 from tests.chaos.fast_scheduler import fast_clock
 
@@ -23,7 +24,7 @@ from runwright.engine.scheduler import Scheduler
 from runwright.events.hints import EventHints
 from runwright.jobs.follow import FollowedJobs
 from runwright.jobs.signals import JobSignals
-from runwright.wiring.automations import MAKE_TICKS
+from runwright.wiring.automations import make_ticks
 
 
 def _note(name: str, /, **facts: str | float | None) -> None:
@@ -47,8 +48,10 @@ async def main(dsn: str, begin: datetime) -> None:
         return fast_clock(begin)
 
     loops = (
-        Scheduler(db, clock=clock, signals=signals, notice=_note, make=MAKE_TICKS, batch=40),
-        Router(db, sinks={"trg": fire_events}, clock=clock, hints=hints, notice=_note),
+        Scheduler(db, clock=clock, signals=signals, notice=_note, make=make_ticks(Policy()), batch=40),
+        Router(
+            db, sinks={"trg": partial(fire_events, policy=Policy())}, clock=clock, hints=hints, notice=_note
+        ),
         Follower(
             db, source=FollowedJobs(), handlers={KIND: end_jobs}, clock=clock, hints=hints, notice=_note
         ),

@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 
 from runwright.automations.model import Automation, RunStatus, random_id, time_text
+from runwright.automations.policy import Policy
 from runwright.automations.store.definitions import fetch_triggers
 from runwright.automations.store.facts import job_facts
 from runwright.automations.store.firing import Fire, Limited, fire
@@ -26,11 +27,16 @@ _TOO_DEEP: Final = (
 )
 
 
-async def make_runs(db: PoolConnection, wanted: Sequence[Wanted], now: datetime) -> Sequence[Made]:
+async def make_runs(
+    db: PoolConnection, wanted: Sequence[Wanted], now: datetime, *, policy: Policy
+) -> Sequence[Made]:
     """Make a run for each tick of an automation's schedule; see schedules/firing.py.
 
     One that the fire limit forbids is recorded as cancelled, and puts the schedule off until it may.
+    While automations are switched off the clock goes on, and what it would have fired is passed over.
     """
+    if not policy.enabled:
+        return [Made(None, TickReason.AUTOMATIONS_OFF) for _ in wanted]
     fires = [_tick_fire(one) for one in wanted]
     answers = await fire(db, fires, now)
     made = []
@@ -57,12 +63,17 @@ def _tick_fire(one: Wanted) -> Fire:
     )
 
 
-async def fire_events(db: PoolConnection, pairs: Sequence[tuple[Event, str]], now: datetime) -> int:
+async def fire_events(
+    db: PoolConnection, pairs: Sequence[tuple[Event, str]], now: datetime, *, policy: Policy
+) -> int:
     """Make a run for each event that a trigger wants; a sink of the router. Returns how many.
 
     The router calls it once per event and trigger, in the transaction that takes the event off its
-    queue. What the fire limit forbids makes no run; what has too long an ancestry a cancelled one.
+    queue. What the fire limit forbids makes no run; what has too long an ancestry a cancelled one. None
+    is made while automations are switched off.
     """
+    if not policy.enabled:
+        return 0
     triggers = await fetch_triggers(
         db, ids=sorted({subscriber.removeprefix(SUBSCRIBER) for _, subscriber in pairs})
     )

@@ -61,6 +61,7 @@ class TickReason(StrEnum):
     SCHEDULE_BROKEN = "schedule_broken"
     TENANT_SUSPENDED = "tenant_suspended"
     FIRE_LIMIT = "fire_limit"
+    AUTOMATIONS_OFF = "automations_off"
 
 
 class Timing(Protocol):

@@ -18,7 +18,7 @@ from runwright.engine.tallies import TallyFolder
 from runwright.logs import set_up_logs
 from runwright.tenants.platform_key import platform_key
 from runwright.wiring.api import start_http
-from runwright.wiring.automations import MAKE_TICKS, load_automations
+from runwright.wiring.automations import load_automations, make_ticks
 from runwright.wiring.deliveries import open_sender, start_agent_caller, start_deliverer, start_router
 from runwright.wiring.executor import open_files, start_builder, start_executor, tell_nobody
 from runwright.wiring.foundation import Foundation, lay_foundation
@@ -90,7 +90,7 @@ async def serve(settings: Settings) -> int:
 
 
 async def start_scheduler(f: Foundation, stack: AsyncExitStack) -> None:
-    scheduler = Scheduler(f.db, clock=f.clock, signals=f.signals, notice=f.notice, make=MAKE_TICKS)
+    scheduler = Scheduler(f.db, clock=f.clock, signals=f.signals, notice=f.notice, make=make_ticks(f.policy))
     stack.push_async_callback(scheduler.stop)
     await scheduler.start()
 

@@ -5,8 +5,8 @@ import os
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from datetime import datetime
+from functools import partial
 from pathlib import Path
-from typing import Final
 
 from runwright.agents.follow import follow_execution
 from runwright.agents.opening import open_execution
@@ -28,7 +28,7 @@ from runwright.core.errors import RunwrightError
 from runwright.db.pool import Database, PoolConnection
 from runwright.engine.dispatcher import Dispatcher
 from runwright.jobs.service import Jobs
-from runwright.schedules.firing import make_by_owner
+from runwright.schedules.firing import Make, make_by_owner
 from runwright.schedules.maker import make_jobs
 from runwright.schedules.model import Owner
 from runwright.wiring.foundation import Foundation, open_vault
@@ -36,8 +36,10 @@ from runwright.wiring.stopping import Stop
 from runwright.workers.vault.seals import EndpointSeals
 from runwright.workers.vault.service import Vault
 
-MAKE_TICKS: Final = make_by_owner({Owner.WORKER: make_jobs, Owner.AUTOMATION: make_runs})
-"""What ticks make, whoever owns their schedule."""
+
+def make_ticks(policy: Policy) -> Make:
+    """Return what makes what ticks make, whoever owns their schedule."""
+    return make_by_owner({Owner.WORKER: make_jobs, Owner.AUTOMATION: partial(make_runs, policy=policy)})
 
 
 def open_automations(f: Foundation, db: Database, jobs: Jobs) -> Automations:

@@ -45,7 +45,11 @@ async def start_router(f: Foundation, stack: AsyncExitStack) -> None:
     """Start what hands out events and the ends of jobs; each kind of subscriber or follower is named here."""
     router = Router(
         f.db,
-        sinks={"wh": insert_deliveries, "agt": ExecutionSink(notice=f.notice), "trg": fire_events},
+        sinks={
+            "wh": insert_deliveries,
+            "agt": ExecutionSink(notice=f.notice),
+            "trg": partial(fire_events, policy=f.policy),
+        },
         clock=f.clock,
         hints=f.hints,
         notice=f.notice,

@@ -8,6 +8,7 @@ import pytest
 from runwright.automations.ending import LONGEST_DELAY, delay_before_next
 from runwright.automations.errors import FireLimitError
 from runwright.automations.model import FireLimit, Retry, RunStatus, ScheduleSpec, TaskSpec
+from runwright.automations.policy import Policy
 from runwright.core.errors import ConflictError, NotFoundError
 from runwright.core.jobs import JobStatus
 from runwright.events.publish import MAX_DEPTH
@@ -67,6 +68,24 @@ async def test_an_event_fires_every_trigger_that_wants_it_once(world: Automation
     [run] = await world.runs(picky)
     assert (run.fire_id, run.scheduled_at) == (None, None)
     await world.assert_runs_whole()
+
+
+async def test_what_is_switched_off_fires_nothing_and_has_nothing_to_catch_up_with(
+    world: AutomationWorld,
+) -> None:
+    await world.agent()
+    clock, trigger = await world.job_automation(schedule=EVERY_MINUTE), await world.trigger()
+    world.policy.become(Policy(enabled=False))
+    world.forward(60)
+    assert (await world.tick()).skipped == 1
+    await world.publish("custom.happened", what="rain")
+    assert await world.route() == 0
+    world.policy.become(Policy())
+    assert (await world.tick()).schedules == 0
+    assert await world.route() == 0
+    assert [await world.runs(one) for one in (clock, trigger)] == [[], []]
+    world.forward(60)
+    assert (await world.tick()).fired == 1
 
 
 async def test_a_trigger_of_a_workspace_sees_its_own_events_only(world: AutomationWorld) -> None:

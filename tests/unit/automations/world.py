@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -51,7 +52,9 @@ class AutomationWorld(World):
         super().__init__(db)
         self.policy = Policy()
         self.automations = no_automations(db, self.jobs, clock=self.clock, policy=self.policy)
-        self.maker = make_by_owner({Owner.WORKER: make_jobs, Owner.AUTOMATION: make_runs})
+        self.maker = make_by_owner(
+            {Owner.WORKER: make_jobs, Owner.AUTOMATION: partial(make_runs, policy=self.policy)}
+        )
         self.opened: list[Mapping[str, object]] = []
         self.registered: set[str] = set()
         self.may_open = asyncio.Event()
@@ -150,7 +153,7 @@ class AutomationWorld(World):
                 for who in one.subscriber_ids
                 if who.startswith("trg_")
             ]
-            return await fire_events(db, pairs, self.now) if pairs else 0
+            return await fire_events(db, pairs, self.now, policy=self.policy) if pairs else 0
 
     async def dispatch(self, limit: int = 100) -> Dispatched:
         return await dispatch_due(

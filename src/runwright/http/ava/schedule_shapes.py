@@ -17,6 +17,7 @@ _REASONS: Final = {
     TickReason.SCHEDULE_BROKEN: "Its expression or zone is known no more; the schedule has been stopped.",
     TickReason.TENANT_SUSPENDED: "The tenant was suspended.",
     TickReason.FIRE_LIMIT: "It had fired as often as it may.",
+    TickReason.AUTOMATIONS_OFF: "Automations were switched off.",
 }
 
 
