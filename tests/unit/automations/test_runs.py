@@ -11,6 +11,7 @@ from runwright.automations.model import FireLimit, Retry, RunStatus, ScheduleSpe
 from runwright.automations.policy import Policy
 from runwright.core.errors import ConflictError, NotFoundError
 from runwright.core.jobs import JobStatus
+from runwright.core.ticks import CatchUp
 from runwright.events.publish import MAX_DEPTH
 from tests.unit.automations.world import EVERY_MINUTE, AutomationWorld
 
@@ -68,6 +69,23 @@ async def test_an_event_fires_every_trigger_that_wants_it_once(world: Automation
     [run] = await world.runs(picky)
     assert (run.fire_id, run.scheduled_at) == (None, None)
     await world.assert_runs_whole()
+
+
+async def test_runs_that_were_made_together_all_count(world: AutomationWorld) -> None:
+    """They have one time, and which of them is found first follows from where they lie."""
+    await world.agent()
+    limit = FireLimit(max=3, window="5m")
+    one = await world.job_automation(
+        schedule=EVERY_MINUTE, limit=limit, misfire_grace_seconds=3600, catch_up=CatchUp.ALL
+    )
+    world.forward(180)
+    assert (await world.tick()).fired == 3
+    await world.db.execute("CREATE TABLE moved AS SELECT * FROM automation_runs WHERE number = 1")
+    await world.db.execute("DELETE FROM automation_runs WHERE number = 1")
+    await world.db.execute("INSERT INTO automation_runs SELECT * FROM moved")
+    world.forward(60)
+    assert (await world.tick()).fired == 0
+    assert len([run for run in await world.runs(one) if run.status is RunStatus.SCHEDULED]) == 3
 
 
 async def test_what_is_switched_off_fires_nothing_and_has_nothing_to_catch_up_with(

@@ -5,7 +5,8 @@ Invariants:
   written by one of them at a time.
 - Runs that count are numbered. So how many lie in the window follows from two numbers, and no fire has to
   count rows; those that were cancelled stop counting and are taken off.
-- The runs that count have times in the order of their numbers, whatever the clocks of those who fire say.
+- The runs that count have times in the order of their numbers, whatever the clocks of those who fire say;
+  those that were made together have the same time.
 - A run id that is there already is not made again.
 """
 
@@ -82,7 +83,7 @@ FROM (
 ) i
 LEFT JOIN LATERAL (
     SELECT r.number, r.started_at FROM automation_runs r WHERE r.automation_id = i.id
-    AND r.started_at >= i.since AND r.number IS NOT NULL ORDER BY r.started_at LIMIT 1
+    AND r.started_at >= i.since AND r.number IS NOT NULL ORDER BY r.started_at, r.number LIMIT 1
 ) first ON true
 """
 
