@@ -8,7 +8,7 @@ from pathlib import Path
 from tests.contract.client import Api
 from tests.contract.conftest import Server
 
-SECONDS = 45
+SECONDS = 30
 CHECKS = (
     "not_a_server_error",
     "status_code_conformance",

@@ -35,7 +35,8 @@ from runwright.runtimes.sandbox import Sandbox, State
 
 __all__ = ["Pool", "PoolSettings", "PoolStats", "Room"]
 
-_TICK_SECONDS: Final = 1.0
+_TICK_SECONDS: Final = 0.25
+_SWEEP_EVERY: Final = 4
 _ROOM_STEP: Final = 16
 
 
@@ -81,7 +82,7 @@ class Pool:
             return
         self._loop = asyncio.get_running_loop()
         self._fleet.open()
-        self._tick = self._loop.call_later(_TICK_SECONDS, self._sweep)
+        self._tick = self._loop.call_later(_TICK_SECONDS, self._look, 0)
 
     async def stop(self) -> None:
         """Kill every tree and wait until all are gone; what had begun ends as `executor_lost`."""
@@ -395,12 +396,17 @@ class Pool:
             if sandbox in group.idle:
                 group.idle.remove(sandbox)
 
-    def _sweep(self) -> None:
-        """Throw away what is idle for long, too old, or too many; once a second."""
+    def _look(self, turn: int) -> None:
         if self._loop is None:
             return
-        self._tick = self._loop.call_later(_TICK_SECONDS, self._sweep)
+        self._tick = self._loop.call_later(_TICK_SECONDS, self._look, turn + 1)
         now = self._loop.time()
+        self._share_processors(now)
+        if turn % _SWEEP_EVERY == 0:
+            self._sweep(now)
+
+    def _sweep(self, now: float) -> None:
+        """Throw away what is idle for long, too old, or too many; once a second."""
         s = self._settings
         idle = sorted((x for g in self._groups.values() for x in g.idle), key=lambda x: x.idle_since)
         for place, sandbox in enumerate(idle):
@@ -413,6 +419,5 @@ class Pool:
         for sandbox in self._fleet.surplus():
             self._throw_away(sandbox, "surplus")
         self._serve_starved()
-        self._share_processors(now)
         for sandbox in self._busy:
             sandbox.retiring = sandbox.retiring or now - sandbox.born >= s.max_age_seconds

@@ -4,7 +4,7 @@ What computes for long takes every processor that it may, and whoever wakes up b
 the database or a short job, waits for its turn each time. So while several tenants are at work,
 those whose jobs are long leave the first processors to the rest. A tenant that is alone has them
 all, and so do short jobs. It is a matter of turns, not of walls: code that asks the kernel for more
-gets it until the next look, once a second.
+gets it until the next look, a quarter of a second later.
 """
 
 import contextlib
