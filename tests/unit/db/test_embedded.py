@@ -43,7 +43,7 @@ def data_dir() -> Iterator[Path]:
     yield folder / "data"
     # One that was killed may still be on its way out, or wait for an init that is slow to bury it; one
     # that is really left stays.
-    _, unburied = psutil.wait_procs(serving(folder / "data"), timeout=5)
+    _, unburied = psutil.wait_procs(serving(folder / "data"), timeout=20)
     leftovers = [process for process in unburied if is_alive(process)]
     for process in leftovers:
         process.kill()

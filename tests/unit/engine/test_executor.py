@@ -59,7 +59,9 @@ async def test_a_worker_that_lists_secrets_fails_before_running_and_names_them(
     engine = make_engine()
     await engine.start()
     worker = await engine.worker(ECHO)
-    await engine.db.execute("UPDATE workers SET secrets = '{SLACK_BOT_TOKEN}', max_retries = 3")
+    await engine.db.execute(
+        "UPDATE workers SET secrets = '{SLACK_BOT_TOKEN}', max_retries = 3, revision = revision + 1"
+    )
     job = await engine.ended(await engine.submit(worker))
     assert job.error is not None
     assert job.error.code is ErrorCode.MISSING_SECRET
