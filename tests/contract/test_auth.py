@@ -14,8 +14,8 @@ from tests.contract.client import WEBHOOKS, Api, Json, data_of, error_of
 from tests.contract.conftest import MakeKey, Server
 
 from runwright.core.roles import ROLES, Role
+from runwright.http.app import build_app
 from runwright.http.ava.auth import AvaNeeds
-from runwright.http.server import build_app
 from runwright.http.services import EdgeSettings, Services
 
 OPEN = {"/livez", "/readyz", "/healthz", "/metrics", "/v1/ava/openapi.json", "/v1/ava/docs"}

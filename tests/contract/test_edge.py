@@ -27,8 +27,9 @@ from runwright.core.clock import system_clock
 from runwright.core.roles import Caller, Role
 from runwright.db.pool import Pool
 from runwright.deliveries.client.target import OutgoingPolicy
+from runwright.http.app import build_app
 from runwright.http.ava.errors import error_answer
-from runwright.http.server import HttpServer, build_app
+from runwright.http.server import HttpServer
 from runwright.http.services import EdgeSettings, Health, Services
 from runwright.jobs.analytics import Analytics
 from runwright.jobs.queues import Queues

@@ -11,18 +11,18 @@ from contextlib import AsyncExitStack
 
 from runwright.config import Settings
 from runwright.demo import run_demo
-from runwright.engine.pruner import Pruner, Retention
-from runwright.engine.reaper import Reaper
-from runwright.engine.scheduler import Scheduler
-from runwright.engine.tallies import TallyFolder
 from runwright.logs import set_up_logs
 from runwright.tenants.platform_key import platform_key
 from runwright.wiring.api import start_http
-from runwright.wiring.automations import load_automations, make_ticks
+from runwright.wiring.automations import load_automations
+from runwright.wiring.builder import start_builder
 from runwright.wiring.deliveries import open_sender, start_agent_caller, start_deliverer, start_router
-from runwright.wiring.executor import open_files, start_builder, start_executor, tell_nobody
+from runwright.wiring.executor import start_executor
+from runwright.wiring.files import open_files, tell_nobody
 from runwright.wiring.foundation import Foundation, lay_foundation
+from runwright.wiring.scheduler import start_scheduler
 from runwright.wiring.stopping import Stop
+from runwright.wiring.upkeep import start_upkeep
 
 
 async def serve(settings: Settings) -> int:
@@ -38,47 +38,7 @@ async def serve(settings: Settings) -> int:
         if problem is not None:
             sys.stderr.write(f"{problem}\n")
             return 1
-        reaper = Reaper(
-            foundation.db,
-            clock=foundation.clock,
-            signals=foundation.signals,
-            notice=foundation.notice,
-            interval_seconds=settings.reaper_interval_seconds,
-        )
-        pruner = Pruner(
-            foundation.db,
-            retention=Retention(
-                jobs_days=settings.retention_jobs_days,
-                logs_days=settings.retention_logs_days,
-                runs_days=settings.retention_runs_days,
-                ticks_days=settings.retention_ticks_days,
-                events_days=settings.retention_events_days,
-                audit_days=settings.retention_audit_days,
-            ),
-            clock=foundation.clock,
-            notice=foundation.notice,
-        )
-        folder = TallyFolder(foundation.db, clock=foundation.clock, notice=foundation.notice)
-        for loop in (reaper, pruner, folder):
-            stack.push_async_callback(loop.stop)
-            await loop.start()
-        executor = builder = None
-        if "executor" in settings.roles:
-            files = await open_files(foundation, stack)
-            executor = await start_executor(foundation, files, stop, stack)
-            builder = await start_builder(foundation, files, executor, stack)
-        if "scheduler" in settings.roles:
-            await start_scheduler(foundation, stack)
-        on_building = builder.loop.wake if builder is not None else tell_nobody
-        if "router" in settings.roles:
-            await start_router(foundation, stack)
-        sender = await open_sender(foundation, stack)
-        if "deliverer" in settings.roles:
-            await start_deliverer(foundation, sender, stack)
-            await start_agent_caller(foundation, stack)
-        url = None
-        if "api" in settings.roles:
-            url = await start_http(foundation, executor, sender, on_building, stop, stack)
+        url = await _start_roles(foundation, stop, stack)
         sys.stdout.write(f"runwright ready {url or '(no api)'}\n")
         sys.stdout.flush()
         if settings.demo and url is not None:
@@ -89,10 +49,27 @@ async def serve(settings: Settings) -> int:
     return 0
 
 
-async def start_scheduler(f: Foundation, stack: AsyncExitStack) -> None:
-    scheduler = Scheduler(f.db, clock=f.clock, signals=f.signals, notice=f.notice, make=make_ticks(f.policy))
-    stack.push_async_callback(scheduler.stop)
-    await scheduler.start()
+async def _start_roles(f: Foundation, stop: Stop, stack: AsyncExitStack) -> str | None:
+    """Start what this process consists of; returns the address that it answers at, if it does."""
+    roles = f.settings.roles
+    await start_upkeep(f, stack)
+    executor, on_building = None, tell_nobody
+    if "executor" in roles:
+        files = await open_files(f, stack)
+        executor = await start_executor(f, files, stop, stack)
+        builder = await start_builder(f, files, executor, stack)
+        on_building = builder.loop.wake
+    if "scheduler" in roles:
+        await start_scheduler(f, stack)
+    if "router" in roles:
+        await start_router(f, stack)
+    sender = await open_sender(f, stack)
+    if "deliverer" in roles:
+        await start_deliverer(f, sender, stack)
+        await start_agent_caller(f, stack)
+    if "api" in roles:
+        return await start_http(f, executor, sender, on_building, stop, stack)
+    return None
 
 
 async def _demonstrate(settings: Settings, url: str) -> None:

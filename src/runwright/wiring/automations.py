@@ -42,12 +42,14 @@ def make_ticks(policy: Policy) -> Make:
     return make_by_owner({Owner.WORKER: make_jobs, Owner.AUTOMATION: partial(make_runs, policy=policy)})
 
 
-def open_automations(f: Foundation, db: Database, jobs: Jobs) -> Automations:
+def open_automations(f: Foundation, db: Database, jobs: Jobs, stack: AsyncExitStack) -> Automations:
+    ingress = Ingress(db, clock=f.clock, seals=EndpointSeals(f.ring), on_due=f.hints.due)
+    stack.push_async_callback(ingress.stop)
     return Automations(
         definitions=Definitions(db, clock=f.clock, seals=EndpointSeals(f.ring), policy=f.policy),
         runs=Runs(db, clock=f.clock, jobs=jobs, on_due=f.hints.due),
         tasks=Tasks(db, clock=f.clock),
-        ingress=Ingress(db, clock=f.clock, seals=EndpointSeals(f.ring), on_due=f.hints.due),
+        ingress=ingress,
         events=Events(db, clock=f.clock, on_event=f.hints.appended),
         policy=f.policy,
     )

@@ -1,0 +1,47 @@
+"""Where the files of workers' versions lie on this machine."""
+
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Final
+
+from runwright.config import Settings
+from runwright.engine.files import CachedFiles
+from runwright.engine.layers import HostLayers
+from runwright.runtimes.building.tools import platform_of
+from runwright.wiring.foundation import Foundation
+from runwright.workers.bundles.folders import FolderCache
+from runwright.workers.bundles.members import STORED, Limits
+
+LAYER_LIMITS: Final = Limits(unpacked_bytes=512 * 1024 * 1024, files=50_000, links=True)
+
+
+async def open_files(f: Foundation, stack: AsyncExitStack) -> CachedFiles:
+    """Return the files of versions on this machine."""
+    layers = HostLayers(
+        f.db,
+        platforms=frozenset(platform_of(interpreter) for interpreter in f.host.interpreters.values()),
+        on_building=tell_nobody,
+        notice=f.notice,
+    )
+    cache = FolderCache(
+        f.db,
+        root=cache_dir(f.settings),
+        limit_bytes=f.settings.cache_limit_bytes,
+        limits={"bundles": STORED, "layers": LAYER_LIMITS},
+    )
+    files = CachedFiles(cache, layers.digest, notice=f.notice)
+    stack.push_async_callback(files.stop)
+    await files.start()
+    return files
+
+
+def tell_nobody() -> None:
+    """Builders of other processes look by themselves."""
+
+
+def cache_dir(settings: Settings) -> Path:
+    return settings.cache_dir or settings.data_dir / "cache"
+
+
+def spool_dir_of(settings: Settings) -> Path:
+    return cache_dir(settings) / "spool"

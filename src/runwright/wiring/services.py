@@ -1,0 +1,182 @@
+"""What stands behind the edge: the features, on connections of their own."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from functools import partial
+from typing import Final
+
+from runwright.agents.executions import Executions
+from runwright.agents.publishing import Publisher
+from runwright.agents.service import Agents
+from runwright.db.pool import Database
+from runwright.deliveries.sending import Sender
+from runwright.deliveries.service import Endpoints
+from runwright.engine.executor import Executor
+from runwright.health import HealthReporter
+from runwright.http.ava.webhook_forms import STYLE as AVA_STYLE
+from runwright.http.avala.webhook_forms import STYLE as AVALA_STYLE
+from runwright.http.services import Services
+from runwright.jobs.analytics import Analytics
+from runwright.jobs.queues import Queues
+from runwright.jobs.service import Jobs
+from runwright.jobs.store.cancel import cancel_jobs_of_deprecated
+from runwright.runtimes.host import Host
+from runwright.runtimes.model import RuntimeInfo
+from runwright.schedules.service import Schedules
+from runwright.schedules.store.definitions import stop_schedules_of_deprecated
+from runwright.tenants.audit import AuditLog
+from runwright.tenants.platform_key import platform_key
+from runwright.tenants.service import Keys
+from runwright.tenants.tenants import Tenants
+from runwright.wiring.automations import open_automations
+from runwright.wiring.deliveries import outgoing_policy
+from runwright.wiring.files import spool_dir_of
+from runwright.wiring.foundation import Foundation, open_database_pool, open_vault
+from runwright.wiring.limits import Bounds, set_bounds, strangers
+from runwright.wiring.stopping import Stop
+from runwright.workers.bundles.members import Limits
+from runwright.workers.bundles.reader import BundleReader
+from runwright.workers.deployments import Deployments
+from runwright.workers.layers.manifest import wants_layer
+from runwright.workers.service import Workers
+from runwright.workers.vault.seals import EndpointSeals
+
+SUBMIT_CONNECTIONS: Final = 2
+_CANCEL_BATCH: Final = 1000
+
+
+async def open_services(
+    f: Foundation,
+    executor: Executor | None,
+    sender: Sender,
+    on_building: Callable[[], None],
+    stop: Stop,
+    stack: AsyncExitStack,
+) -> Services:
+    db = await open_database_pool(f.dsn, f.settings.db_pool_size, stack)
+    submits = await open_database_pool(f.dsn, SUBMIT_CONNECTIONS, stack, by_key=True)
+    bounds = await set_bounds(f, db, stack)
+    jobs = _open_jobs(f, db, submits, bounds, executor, stack)
+    reader = _bundle_reader(f, db)
+    reporter = HealthReporter(db, clock=f.clock, host=f.host, executor=executor, draining=stop.asked.is_set)
+    key = await asyncio.to_thread(platform_key, f.settings.platform_key, f.settings.data_dir)
+    return Services(
+        workers=_workers(f, db, reader, bounds, executor, on_building),
+        deployments=Deployments(
+            db, reader, clock=f.clock, on_building=on_building, quota=bounds.stored_bytes
+        ),
+        vault=open_vault(f, db, stack),
+        jobs=jobs,
+        queues=Queues(db, clock=f.clock),
+        analytics=Analytics(db, clock=f.clock),
+        schedules=Schedules(db, clock=f.clock, quota=bounds.schedules),
+        endpoints=_endpoints(f, db, sender, AVA_STYLE),
+        avala_endpoints=_endpoints(f, db, sender, AVALA_STYLE),
+        agents=_agents(f, db),
+        executions=Executions(db, clock=f.clock, on_decided=f.hints.appended),
+        publisher=_open_publisher(f, submits, stack),
+        outgoing=outgoing_policy(f.settings),
+        keys=Keys(db, clock=f.clock, platform_key=key, strangers=strangers(f.settings)),
+        audit=AuditLog(db),
+        tenants=Tenants(db, clock=f.clock, on_change=bounds.standings.refresh),
+        standings=bounds.standings,
+        limiter=bounds.limiter,
+        automations=open_automations(f, db, jobs, stack),
+        runtimes=partial(_describe_runtime, f.host),
+        health=reporter.report,
+        ready=lambda: not stop.asked.is_set(),
+        metrics=f.metrics,
+        clock=f.clock,
+    )
+
+
+def _open_jobs(
+    f: Foundation,
+    db: Database,
+    submits: Database,
+    bounds: Bounds,
+    executor: Executor | None,
+    stack: AsyncExitStack,
+) -> Jobs:
+    jobs = Jobs(
+        db,
+        clock=f.clock,
+        signals=f.signals,
+        submits=submits,
+        # What starts with its submit holds no place of a quota.
+        starter=None if f.settings.quota_running_jobs else executor,
+        quota=bounds.queued_jobs,
+        running_limit_of=bounds.running_limit_of,
+    )
+    stack.push_async_callback(jobs.stop)
+    return jobs
+
+
+def _bundle_reader(f: Foundation, db: Database) -> BundleReader:
+    limits = Limits(unpacked_bytes=f.settings.bundle_unpacked_bytes, files=f.settings.bundle_files)
+    return BundleReader(db, limits=limits, spool_dir=spool_dir_of(f.settings), wants_layer=wants_layer)
+
+
+def _workers(
+    f: Foundation,
+    db: Database,
+    reader: BundleReader,
+    bounds: Bounds,
+    executor: Executor | None,
+    on_building: Callable[[], None],
+) -> Workers:
+    return Workers(
+        db,
+        reader,
+        clock=f.clock,
+        on_deprecated=_end_deprecated(f, db),
+        on_building=on_building,
+        on_defined=executor.note_worker if executor else lambda _: None,
+        on_event=f.hints.appended,
+        quota=bounds.stored_bytes,
+    )
+
+
+def _end_deprecated(f: Foundation, db: Database) -> Callable[[], Awaitable[None]]:
+    """Return what ends all that a deprecated worker had before it."""
+
+    async def end() -> None:
+        await stop_schedules_of_deprecated(db, now=f.clock())
+        while ids := await cancel_jobs_of_deprecated(db, now=f.clock(), limit=_CANCEL_BATCH):
+            f.signals.jobs_ended(ids)
+            f.signals.announce_ended(ids)
+
+    return end
+
+
+def _endpoints(f: Foundation, db: Database, sender: Sender, style: str) -> Endpoints:
+    return Endpoints(
+        db,
+        style=style,
+        clock=f.clock,
+        seals=EndpointSeals(f.ring),
+        sender=sender,
+        on_due=f.hints.due,
+        on_subscribed=f.hints.subscribed,
+    )
+
+
+def _agents(f: Foundation, db: Database) -> Agents:
+    return Agents(
+        db,
+        clock=f.clock,
+        seals=EndpointSeals(f.ring),
+        on_due=f.hints.due,
+        on_subscribed=f.hints.subscribed,
+    )
+
+
+def _open_publisher(f: Foundation, db: Database, stack: AsyncExitStack) -> Publisher:
+    publisher = Publisher(db, clock=f.clock, on_appended=f.hints.appended)
+    stack.push_async_callback(publisher.stop)
+    return publisher
+
+
+def _describe_runtime(host: Host, name: str) -> RuntimeInfo:
+    return host.runtimes.get(name) or RuntimeInfo(name=name, ready=False, reason="no such runtime")
