@@ -11,7 +11,6 @@ has the law), so a slow agent holds up nobody but itself.
 """
 
 import asyncio
-from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Final
@@ -24,16 +23,13 @@ from runwright.core.clock import Clock
 from runwright.core.notices import Notice
 from runwright.db.pool import Database
 from runwright.engine.loop import PassLoop
+from runwright.engine.under_way import GATHER_SECONDS, LOOK_SECONDS, UnderWay, pause_until_due
 from runwright.events.hints import EventHints
 
 AT_ONCE: Final = 128
 TENANT_AT_ONCE: Final = 64
-JOBS_AT_ONCE: Final = 256
 LEASE_SECONDS: Final = 60.0
-LOOK_SECONDS: Final = 1.0
 SET_ASIDE_SECONDS: Final = 10.0
-STOP_SECONDS: Final = 12.0
-_GATHER_SECONDS: Final = 0.005
 _BY_CALLBACK: Final = "callback"
 
 
@@ -60,9 +56,8 @@ class AgentCaller:
         self._notice = notice
         self._lease_seconds = lease_seconds
         self._cursor: str | None = None
-        self._used: Counter[str] = Counter()
-        self._calling: set[asyncio.Task[None]] = set()
         self.loop = PassLoop("agent caller", self._make_pass, notice=notice)
+        self._under_way = UnderWay(at_once=AT_ONCE, on_end=self.loop.wake)
         hints.on_due(self.loop.wake)
 
     async def start(self) -> None:
@@ -72,38 +67,30 @@ class AgentCaller:
     async def stop(self) -> None:
         """Claim nothing more; calls under way may end, or go back."""
         await self.loop.stop()
-        if self._calling:
-            _, late = await asyncio.wait(self._calling, timeout=STOP_SECONDS)
-            for task in late:
-                task.cancel()
-            if late:
-                await asyncio.wait(late)
+        await self._under_way.stop()
 
     async def _make_pass(self) -> float:
-        room = AT_ONCE - len(self._calling)
-        if room <= 0:
+        if self._under_way.room <= 0:
             return LOOK_SECONDS  # the next one that ends wakes
         claimed = await claim_calls(
             self._db,
             now=self._clock(),
-            limit=room,
+            limit=self._under_way.room,
             lease_seconds=self._lease_seconds,
             cursor=self._cursor,
-            used=self._used,
+            used=self._under_way.of_tenant,
             tenant_room=TENANT_AT_ONCE,
         )
         self._cursor = claimed.cursor
         await self._submit([(one, one.worker_id) for one in claimed.calls if one.worker_id is not None])
         for call in claimed.calls:
             if call.worker_id is None:
-                self._begin(call)
+                self._under_way.begin(call.execution.tenant_id, self._call(call))
         if claimed.cursor is not None or any(one.worker_id is not None for one in claimed.calls):
             return 0.0
         if claimed.calls:
-            return _GATHER_SECONDS
-        due = claimed.next_due
-        wait = LOOK_SECONDS if due is None else (due - self._clock()).total_seconds()
-        return min(max(wait, _GATHER_SECONDS), LOOK_SECONDS)
+            return GATHER_SECONDS
+        return pause_until_due(claimed.next_due, self._clock())
 
     async def _submit(self, calls: Sequence[tuple[Call, str]]) -> None:
         if not calls:
@@ -117,14 +104,7 @@ class AgentCaller:
         if made:
             self._on_jobs()
 
-    def _begin(self, call: Call) -> None:
-        self._used[call.execution.tenant_id] += 1
-        task = asyncio.get_running_loop().create_task(self._call(call))
-        self._calling.add(task)
-        task.add_done_callback(self._calling.discard)
-
     async def _call(self, call: Call) -> None:
-        tenant_id = call.execution.tenant_id
         try:
             await self._settle(call, await self._answer(call))
         except Exception as error:  # noqa: BLE001  the lease runs out, and somebody tries again
@@ -133,11 +113,6 @@ class AgentCaller:
                 execution=call.execution.id,
                 error=f"{type(error).__name__}: {error}",
             )
-        finally:
-            self._used[tenant_id] -= 1
-            if not self._used[tenant_id]:
-                del self._used[tenant_id]
-            self.loop.wake()
 
     async def _answer(self, call: Call) -> Answered | None:
         """Call the agent; None where that was not its fault and the call went back."""

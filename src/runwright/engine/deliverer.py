@@ -11,7 +11,6 @@ Many are under way at once, few of them to one endpoint and a bounded number of 
 """
 
 import asyncio
-from collections import Counter
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Final
@@ -24,16 +23,13 @@ from runwright.deliveries.model import Outcome, Parcel
 from runwright.deliveries.sending import Sender, judge
 from runwright.deliveries.store.queue import Settlement, claim_deliveries, settle_deliveries
 from runwright.engine.loop import PassLoop
+from runwright.engine.under_way import GATHER_SECONDS, LOOK_SECONDS, UnderWay, pause_until_due
 from runwright.events.hints import EventHints
 
 AT_ONCE: Final = 256
 TENANT_AT_ONCE: Final = 128
 LEASE_SECONDS: Final = 30.0
-LOOK_SECONDS: Final = 1.0
 SET_ASIDE_SECONDS: Final = 10.0
-STOP_SECONDS: Final = 12.0
-_GATHER_SECONDS: Final = 0.005
-"""The least time between two claims, so that each finds more than what ended just now."""
 
 
 class Deliverer:
@@ -55,11 +51,10 @@ class Deliverer:
         self._notice = notice
         self._lease_seconds = lease_seconds
         self._cursor: str | None = None
-        self._used: Counter[str] = Counter()
         self._claimed_at = 0.0
-        self._sending: set[asyncio.Task[None]] = set()
         self._settlements: Batcher[Settlement, bool] = Batcher(self._settle, lanes=2)
         self.loop = PassLoop("deliverer", self._make_pass, notice=notice)
+        self._under_way = UnderWay(at_once=AT_ONCE, on_end=self.loop.wake)
         hints.on_due(self.loop.wake)
 
     async def start(self) -> None:
@@ -69,43 +64,31 @@ class Deliverer:
     async def stop(self) -> None:
         """Claim nothing more; what is being sent may end, or goes back."""
         await self.loop.stop()
-        if self._sending:
-            _, late = await asyncio.wait(self._sending, timeout=STOP_SECONDS)
-            for task in late:
-                task.cancel()
-            if late:
-                await asyncio.wait(late)
+        await self._under_way.stop()
         await self._settlements.stop()
 
     async def _make_pass(self) -> float:
-        room = AT_ONCE - len(self._sending)
-        if room <= 0:
+        if self._under_way.room <= 0:
             return LOOK_SECONDS  # the next one that ends wakes
-        await asyncio.sleep(self._claimed_at + _GATHER_SECONDS - asyncio.get_running_loop().time())
+        await asyncio.sleep(self._claimed_at + GATHER_SECONDS - asyncio.get_running_loop().time())
         self._claimed_at = asyncio.get_running_loop().time()
-        now = self._clock()
         claimed = await claim_deliveries(
             self._db,
-            now=now,
-            limit=room,
+            now=self._clock(),
+            limit=self._under_way.room,
             lease_seconds=self._lease_seconds,
             cursor=self._cursor,
-            used=self._used,
+            used=self._under_way.of_tenant,
             tenant_room=TENANT_AT_ONCE,
         )
         self._cursor = claimed.cursor
         for parcel in claimed.parcels:
-            self._used[parcel.event.tenant_id] += 1
-            task = asyncio.get_running_loop().create_task(self._deliver(parcel))
-            self._sending.add(task)
-            task.add_done_callback(self._sending.discard)
+            self._under_way.begin(parcel.event.tenant_id, self._deliver(parcel))
         if claimed.cursor is not None:
             return 0.0
         if claimed.parcels:
-            return _GATHER_SECONDS
-        due = claimed.next_due
-        wait = LOOK_SECONDS if due is None else (due - self._clock()).total_seconds()
-        return min(max(wait, _GATHER_SECONDS), LOOK_SECONDS)
+            return GATHER_SECONDS
+        return pause_until_due(claimed.next_due, self._clock())
 
     async def _deliver(self, parcel: Parcel) -> None:
         try:
@@ -114,11 +97,6 @@ class Deliverer:
                 self._notice("delivery_outcome_refused", delivery=parcel.delivery_id)
         except Exception as error:  # noqa: BLE001  the lease runs out, and somebody tries again
             self._notice("delivery_not_settled", delivery=parcel.delivery_id, error=type(error).__name__)
-        finally:
-            self._used[parcel.event.tenant_id] -= 1
-            if not self._used[parcel.event.tenant_id]:
-                del self._used[parcel.event.tenant_id]
-            self.loop.wake()
 
     async def _attempt(self, parcel: Parcel) -> Settlement:
         try:
