@@ -1,12 +1,12 @@
 """`runwright automation jobs`: prompts on a clock."""
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
+from runwright.cli.automation.definitions import Definitions
 from runwright.cli.automation.options import (
-    BASE,
     Agent,
     Enabled,
     Id,
@@ -23,12 +23,10 @@ from runwright.cli.automation.options import (
     Workspace,
     changes,
     path_of,
-    read_list,
-    read_runs,
     switched,
     unwrapped,
 )
-from runwright.cli.automation.runs import describe_run, show_runs
+from runwright.cli.automation.runs import describe_run
 from runwright.cli.automation.texts import (
     limit_text,
     plain,
@@ -40,7 +38,6 @@ from runwright.cli.automation.texts import (
     table,
 )
 from runwright.cli.remote import Remote, Thing, asks_server
-from runwright.core.clock import system_clock
 
 app = typer.Typer(help="Prompts on a clock.", invoke_without_command=True)
 
@@ -48,6 +45,36 @@ ScheduleOption = Annotated[str, typer.Option(help="A cron expression, every:<dur
 NewSchedule = Annotated[
     str | None, typer.Option(help="A cron expression, every:<duration>, or at:<time>.", show_default=False)
 ]
+
+
+def _describe_job(job: Thing) -> str:
+    """Return a job for people to read."""
+    rows = [
+        ("id", plain(job.get("id"))),
+        ("scope", plain(job.get("scope"))),
+        ("workspace", plain(job.get("workspace_id"))),
+        ("agent", plain(job.get("agent_name"))),
+        ("schedule", schedule_text(job.get("schedule"))),
+        ("enabled", plain(job.get("enabled"))),
+        ("next run", plain(job.get("next_run"))),
+        ("retry", retry_text(job.get("retry"))),
+        ("fire limit", limit_text(job.get("fire_limit"))),
+        ("source", plain(job.get("source"))),
+        ("task", plain(job.get("task"))),
+        ("prompt", plain(job.get("prompt"))),
+        ("created", plain(job.get("created_at"))),
+        ("updated", plain(job.get("updated_at"))),
+    ]
+    return section(f"Job {plain(job.get('name'))}", rows)
+
+
+def _job_table(jobs: Sequence[Thing]) -> str:
+    rows = [job | {"when": schedule_text(job.get("schedule"))} for job in jobs]
+    header = ("ID", "NAME", "SCOPE", "AGENT", "SCHEDULE", "ENABLED", "NEXT RUN")
+    return table(header, rows, "id", "name", "scope", "agent_name", "when", "enabled", "next_run")
+
+
+_JOBS: Final = Definitions("job", describe=_describe_job, table=_job_table)
 
 
 @app.callback()
@@ -63,8 +90,7 @@ def list_(
 ) -> None:
     """List jobs by name."""
     if context.invoked_subcommand is None:
-        query = {"scope": scope, "workspace_id": workspace, "source": source}
-        remote.show_all("jobs", read_list(remote, f"{BASE}/jobs", "jobs", last, **query), _job_table)
+        _JOBS.list(remote, last, scope=scope, workspace_id=workspace, source=source)
 
 
 @app.command()
@@ -92,14 +118,14 @@ def create(  # noqa: PLR0913  one per flag
         retry=None if retry is None else retry_body(retry),
         enabled=switched(enabled),
     )
-    remote.show(unwrapped(remote.ask("POST", f"{BASE}/jobs", body), "job"), describe_job)
+    _JOBS.create(remote, body)
 
 
 @app.command()
 @asks_server
 def get(remote: Remote, *, job_id: Id) -> None:
     """Show one job."""
-    remote.show(unwrapped(remote.get(path_of("jobs", job_id)), "job"), describe_job)
+    _JOBS.get(remote, job_id)
 
 
 @app.command()
@@ -126,16 +152,14 @@ def update(  # noqa: PLR0913  one per flag
         retry=None if retry is None else retry_body(retry),
         enabled=switched(enabled),
     )
-    remote.show(unwrapped(remote.ask("PATCH", path_of("jobs", job_id), body), "job"), describe_job)
+    _JOBS.change(remote, job_id, body)
 
 
 @app.command()
 @asks_server
 def delete(remote: Remote, *, job_id: Id) -> None:
     """Delete a job and print what it was."""
-    job = unwrapped(remote.get(path_of("jobs", job_id)), "job")
-    remote.ask("DELETE", path_of("jobs", job_id))
-    remote.show(job, describe_job)
+    _JOBS.delete(remote, job_id)
 
 
 @app.command()
@@ -157,33 +181,4 @@ def history(
     last: Last = None,
 ) -> None:
     """List the runs of a job, the newest first."""
-    path = path_of("jobs", job_id, "runs")
-    found = read_runs(remote, path, system_clock(), last=last, since=since, until=until, status=status)
-    show_runs(remote, found)
-
-
-def describe_job(job: Thing) -> str:
-    """Return a job for people to read."""
-    rows = [
-        ("id", plain(job.get("id"))),
-        ("scope", plain(job.get("scope"))),
-        ("workspace", plain(job.get("workspace_id"))),
-        ("agent", plain(job.get("agent_name"))),
-        ("schedule", schedule_text(job.get("schedule"))),
-        ("enabled", plain(job.get("enabled"))),
-        ("next run", plain(job.get("next_run"))),
-        ("retry", retry_text(job.get("retry"))),
-        ("fire limit", limit_text(job.get("fire_limit"))),
-        ("source", plain(job.get("source"))),
-        ("task", plain(job.get("task"))),
-        ("prompt", plain(job.get("prompt"))),
-        ("created", plain(job.get("created_at"))),
-        ("updated", plain(job.get("updated_at"))),
-    ]
-    return section(f"Job {plain(job.get('name'))}", rows)
-
-
-def _job_table(jobs: Sequence[Thing]) -> str:
-    rows = [job | {"when": schedule_text(job.get("schedule"))} for job in jobs]
-    header = ("ID", "NAME", "SCOPE", "AGENT", "SCHEDULE", "ENABLED", "NEXT RUN")
-    return table(header, rows, "id", "name", "scope", "agent_name", "when", "enabled", "next_run")
+    _JOBS.history(remote, job_id, status=status, since=since, until=until, last=last)

@@ -1,12 +1,12 @@
 """`runwright automation triggers`: prompts for events and webhooks."""
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
+from runwright.cli.automation.definitions import Definitions
 from runwright.cli.automation.options import (
-    BASE,
     Agent,
     Enabled,
     Id,
@@ -22,13 +22,8 @@ from runwright.cli.automation.options import (
     Until,
     Workspace,
     changes,
-    path_of,
-    read_list,
-    read_runs,
     switched,
-    unwrapped,
 )
-from runwright.cli.automation.runs import show_runs
 from runwright.cli.automation.texts import (
     filter_body,
     limit_text,
@@ -39,7 +34,6 @@ from runwright.cli.automation.texts import (
     table,
 )
 from runwright.cli.remote import Remote, Thing, asks_server
-from runwright.core.clock import system_clock
 
 app = typer.Typer(help="Prompts for events and webhooks.", invoke_without_command=True)
 
@@ -63,6 +57,46 @@ Signature = Annotated[
 ]
 
 
+def _describe_trigger(trigger: Thing) -> str:
+    """Return a trigger for people to read."""
+    rows = [
+        ("id", plain(trigger.get("id"))),
+        ("scope", plain(trigger.get("scope"))),
+        ("workspace", plain(trigger.get("workspace_id"))),
+        ("agent", plain(trigger.get("agent_name"))),
+        ("event", plain(trigger.get("event"))),
+        ("filter", plain(trigger.get("filter"))),
+        ("webhook", _webhook_path(trigger)),
+        ("signature", plain(trigger.get("webhook_signature"))),
+        ("enabled", plain(trigger.get("enabled"))),
+        ("retry", retry_text(trigger.get("retry"))),
+        ("fire limit", limit_text(trigger.get("fire_limit"))),
+        ("source", plain(trigger.get("source"))),
+        ("prompt", plain(trigger.get("prompt"))),
+        ("created", plain(trigger.get("created_at"))),
+        ("updated", plain(trigger.get("updated_at"))),
+    ]
+    return section(f"Trigger {plain(trigger.get('name'))}", rows)
+
+
+def _webhook_path(trigger: Thing) -> str:
+    """Return where deliveries go; the API leaves it to be put together."""
+    slug, webhook_id = plain(trigger.get("endpoint_slug")), plain(trigger.get("webhook_id"))
+    if not slug or not webhook_id:
+        return ""
+    workspace = plain(trigger.get("workspace_id"))
+    place = f"workspaces/{workspace}" if trigger.get("scope") == Scope.WORKSPACE else "global"
+    return f"/api/webhooks/{place}/{slug}--{webhook_id}"
+
+
+def _trigger_table(triggers: Sequence[Thing]) -> str:
+    header = ("ID", "NAME", "SCOPE", "EVENT", "AGENT", "ENABLED")
+    return table(header, triggers, "id", "name", "scope", "event", "agent_name", "enabled")
+
+
+_TRIGGERS: Final = Definitions("trigger", describe=_describe_trigger, table=_trigger_table)
+
+
 @app.callback()
 @asks_server
 def list_(
@@ -77,9 +111,7 @@ def list_(
 ) -> None:
     """List triggers by name."""
     if context.invoked_subcommand is None:
-        query = {"scope": scope, "workspace_id": workspace, "source": source, "event": event}
-        found = read_list(remote, f"{BASE}/triggers", "triggers", last, **query)
-        remote.show_all("triggers", found, _trigger_table)
+        _TRIGGERS.list(remote, last, scope=scope, workspace_id=workspace, source=source, event=event)
 
 
 @app.command()
@@ -117,14 +149,14 @@ def create(  # noqa: PLR0913  one per flag
         retry=None if retry is None else retry_body(retry),
         enabled=switched(enabled),
     )
-    remote.show(unwrapped(remote.ask("POST", f"{BASE}/triggers", body), "trigger"), describe_trigger)
+    _TRIGGERS.create(remote, body)
 
 
 @app.command()
 @asks_server
 def get(remote: Remote, *, trigger_id: Id) -> None:
     """Show one trigger."""
-    remote.show(unwrapped(remote.get(path_of("triggers", trigger_id)), "trigger"), describe_trigger)
+    _TRIGGERS.get(remote, trigger_id)
 
 
 @app.command()
@@ -161,17 +193,14 @@ def update(  # noqa: PLR0913  one per flag
         retry=None if retry is None else retry_body(retry),
         enabled=switched(enabled),
     )
-    answer = remote.ask("PATCH", path_of("triggers", trigger_id), body)
-    remote.show(unwrapped(answer, "trigger"), describe_trigger)
+    _TRIGGERS.change(remote, trigger_id, body)
 
 
 @app.command()
 @asks_server
 def delete(remote: Remote, *, trigger_id: Id) -> None:
     """Delete a trigger and print what it was."""
-    found = unwrapped(remote.get(path_of("triggers", trigger_id)), "trigger")
-    remote.ask("DELETE", path_of("triggers", trigger_id))
-    remote.show(found, describe_trigger)
+    _TRIGGERS.delete(remote, trigger_id)
 
 
 @app.command()
@@ -186,43 +215,4 @@ def history(
     last: Last = None,
 ) -> None:
     """List the runs of a trigger, the newest first."""
-    path = path_of("triggers", trigger_id, "runs")
-    found = read_runs(remote, path, system_clock(), last=last, since=since, until=until, status=status)
-    show_runs(remote, found)
-
-
-def describe_trigger(trigger: Thing) -> str:
-    """Return a trigger for people to read."""
-    rows = [
-        ("id", plain(trigger.get("id"))),
-        ("scope", plain(trigger.get("scope"))),
-        ("workspace", plain(trigger.get("workspace_id"))),
-        ("agent", plain(trigger.get("agent_name"))),
-        ("event", plain(trigger.get("event"))),
-        ("filter", plain(trigger.get("filter"))),
-        ("webhook", _webhook_path(trigger)),
-        ("signature", plain(trigger.get("webhook_signature"))),
-        ("enabled", plain(trigger.get("enabled"))),
-        ("retry", retry_text(trigger.get("retry"))),
-        ("fire limit", limit_text(trigger.get("fire_limit"))),
-        ("source", plain(trigger.get("source"))),
-        ("prompt", plain(trigger.get("prompt"))),
-        ("created", plain(trigger.get("created_at"))),
-        ("updated", plain(trigger.get("updated_at"))),
-    ]
-    return section(f"Trigger {plain(trigger.get('name'))}", rows)
-
-
-def _webhook_path(trigger: Thing) -> str:
-    """Return where deliveries go; the API leaves it to be put together."""
-    slug, webhook_id = plain(trigger.get("endpoint_slug")), plain(trigger.get("webhook_id"))
-    if not slug or not webhook_id:
-        return ""
-    workspace = plain(trigger.get("workspace_id"))
-    place = f"workspaces/{workspace}" if trigger.get("scope") == Scope.WORKSPACE else "global"
-    return f"/api/webhooks/{place}/{slug}--{webhook_id}"
-
-
-def _trigger_table(triggers: Sequence[Thing]) -> str:
-    header = ("ID", "NAME", "SCOPE", "EVENT", "AGENT", "ENABLED")
-    return table(header, triggers, "id", "name", "scope", "event", "agent_name", "enabled")
+    _TRIGGERS.history(remote, trigger_id, status=status, since=since, until=until, last=last)

@@ -5,23 +5,19 @@ from typing import Final
 from litestar import Controller, delete, get, patch, post
 from litestar.params import FromPath
 
-from runwright.automations.model import Kind, RunFilter
+from runwright.automations.model import Kind
 from runwright.http.agh.auth import READS, WRITES, AghRequest
-from runwright.http.agh.errors import MEDIA_TYPE
-from runwright.http.agh.forms import ChangeJobBody, CreateJobBody, read_changes, read_draft, read_fields
-from runwright.http.agh.queries import (
-    JobQuery,
-    RunQuery,
-    WaitQuery,
-    page_of,
-    read_automation_filter,
-    read_limit,
-    read_name_cursor,
-    read_query,
-    read_run_filter,
-    read_time_cursor,
-    read_wait,
+from runwright.http.agh.definitions import (
+    change_definition,
+    create_definition,
+    delete_definition,
+    get_definition,
+    list_definitions,
+    list_runs_of,
 )
+from runwright.http.agh.errors import MEDIA_TYPE
+from runwright.http.agh.forms import ChangeJobBody, CreateJobBody
+from runwright.http.agh.queries import JobQuery, RunQuery, WaitQuery, read_query, read_wait
 from runwright.http.agh.shapes import job_wire, run_wire
 from runwright.http.agh.wire import JobEnvelope, JobList, RunEnvelope, RunList
 from runwright.http.operations import Operation
@@ -43,12 +39,7 @@ class JobRoutes(Controller):
     )
     async def list_automation_jobs(self, request: AghRequest) -> JobList:
         """By name."""
-        query = read_query(request)
-        which, limit, after = read_automation_filter(query), read_limit(query), read_name_cursor(query)
-        found = await services_of(request).automations.definitions.list(
-            request.user.tenant_id, Kind.JOB, which, after=after, limit=limit + 1
-        )
-        rows, cursor = page_of(found, limit, lambda one: (one.automation.name, one.automation.id))
+        rows, cursor = await list_definitions(request, Kind.JOB)
         return JobList(jobs=[job_wire(one) for one in rows], next_cursor=cursor)
 
     @post(
@@ -71,10 +62,7 @@ class JobRoutes(Controller):
     )
     async def create_automation_job(self, request: AghRequest) -> JobEnvelope:
         """Whether the agent exists is asked when it fires."""
-        draft = read_draft(await read_fields(request, "automation job create"), Kind.JOB)
-        return JobEnvelope(
-            job_wire(await services_of(request).automations.definitions.create(request.user, draft))
-        )
+        return JobEnvelope(job_wire(await create_definition(request, Kind.JOB)))
 
     @get(
         "/{job_id:str}",
@@ -83,8 +71,7 @@ class JobRoutes(Controller):
         opt=Operation("Get one automation job", tag=_TAG, errors=(404,)).opt,
     )
     async def get_automation_job(self, request: AghRequest, job_id: FromPath[str]) -> JobEnvelope:
-        definitions = services_of(request).automations.definitions
-        return JobEnvelope(job_wire(await definitions.get(request.user.tenant_id, Kind.JOB, job_id.strip())))
+        return JobEnvelope(job_wire(await get_definition(request, Kind.JOB, job_id)))
 
     @patch(
         "/{job_id:str}",
@@ -100,11 +87,7 @@ class JobRoutes(Controller):
     )
     async def update_automation_job(self, request: AghRequest, job_id: FromPath[str]) -> JobEnvelope:
         """Objects replace what was there. Of a job from a file only `enabled` can be changed."""
-        changes = read_changes(await read_fields(request, "automation job update"), Kind.JOB)
-        definitions = services_of(request).automations.definitions
-        return JobEnvelope(
-            job_wire(await definitions.change(request.user, Kind.JOB, job_id.strip(), changes))
-        )
+        return JobEnvelope(job_wire(await change_definition(request, Kind.JOB, job_id)))
 
     @delete(
         "/{job_id:str}",
@@ -113,8 +96,7 @@ class JobRoutes(Controller):
     )
     async def delete_automation_job(self, request: AghRequest, job_id: FromPath[str]) -> None:
         """Its runs stay."""
-        definitions = services_of(request).automations.definitions
-        await definitions.delete(request.user, Kind.JOB, job_id.strip())
+        await delete_definition(request, Kind.JOB, job_id)
 
     @post(
         "/{job_id:str}/trigger",
@@ -140,18 +122,4 @@ class JobRoutes(Controller):
     )
     async def list_automation_job_runs(self, request: AghRequest, job_id: FromPath[str]) -> RunList:
         """The latest first."""
-        await services_of(request).automations.definitions.get(
-            request.user.tenant_id, Kind.JOB, job_id.strip()
-        )
-        query = read_query(request)
-        return await list_runs(request, query, read_run_filter(query, (job_id.strip(),)))
-
-
-async def list_runs(request: AghRequest, query: dict[str, str], which: RunFilter) -> RunList:
-    """Return the page of runs that a query asks for."""
-    limit, before = read_limit(query), read_time_cursor(query)
-    found = await services_of(request).automations.runs.list(
-        request.user.tenant_id, which, before=before, limit=limit + 1
-    )
-    rows, cursor = page_of(found, limit, lambda run: (run.started_at, run.id))
-    return RunList(runs=[run_wire(run) for run in rows], next_cursor=cursor)
+        return await list_runs_of(request, Kind.JOB, job_id)

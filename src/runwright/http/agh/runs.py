@@ -6,11 +6,11 @@ from litestar import Controller, get, patch, post
 from litestar.params import FromPath
 
 from runwright.automations.errors import DefinitionError
+from runwright.automations.model import RunFilter
 from runwright.automations.tasks import STATUSES
 from runwright.http.agh.auth import READS, WRITES, AghRequest
 from runwright.http.agh.errors import MEDIA_TYPE
 from runwright.http.agh.forms import ChangeTaskBody, read_fields, read_owner
-from runwright.http.agh.jobs import list_runs
 from runwright.http.agh.queries import (
     AnyRunQuery,
     TaskQuery,
@@ -80,6 +80,16 @@ class RunRoutes(Controller):
         """One that waits ends at once; of one that runs the agent is asked to end (ours)."""
         runs = services_of(request).automations.runs
         return RunEnvelope(run_wire(await runs.cancel(request.user, run_id.strip())))
+
+
+async def list_runs(request: AghRequest, query: dict[str, str], which: RunFilter) -> RunList:
+    """Return the page of runs that a query asks for."""
+    limit, before = read_limit(query), read_time_cursor(query)
+    found = await services_of(request).automations.runs.list(
+        request.user.tenant_id, which, before=before, limit=limit + 1
+    )
+    rows, cursor = page_of(found, limit, lambda run: (run.started_at, run.id))
+    return RunList(runs=[run_wire(run) for run in rows], next_cursor=cursor)
 
 
 class TaskRoutes(Controller):

@@ -7,29 +7,20 @@ from litestar.params import FromPath
 
 from runwright.automations.model import Kind
 from runwright.http.agh.auth import READS, WRITES, AghRequest
+from runwright.http.agh.definitions import (
+    change_definition,
+    create_definition,
+    delete_definition,
+    get_definition,
+    list_definitions,
+    list_runs_of,
+)
 from runwright.http.agh.errors import MEDIA_TYPE
-from runwright.http.agh.forms import (
-    ChangeTriggerBody,
-    CreateTriggerBody,
-    read_changes,
-    read_draft,
-    read_fields,
-)
-from runwright.http.agh.jobs import list_runs
-from runwright.http.agh.queries import (
-    RunQuery,
-    TriggerQuery,
-    page_of,
-    read_automation_filter,
-    read_limit,
-    read_name_cursor,
-    read_query,
-    read_run_filter,
-)
+from runwright.http.agh.forms import ChangeTriggerBody, CreateTriggerBody
+from runwright.http.agh.queries import RunQuery, TriggerQuery
 from runwright.http.agh.shapes import trigger_wire
 from runwright.http.agh.wire import RunList, TriggerEnvelope, TriggerList
 from runwright.http.operations import Operation
-from runwright.http.services import services_of
 
 _TAG: Final = "Triggers"
 
@@ -47,12 +38,7 @@ class TriggerRoutes(Controller):
     )
     async def list_automation_triggers(self, request: AghRequest) -> TriggerList:
         """By name."""
-        query = read_query(request)
-        which, limit, after = read_automation_filter(query), read_limit(query), read_name_cursor(query)
-        found = await services_of(request).automations.definitions.list(
-            request.user.tenant_id, Kind.TRIGGER, which, after=after, limit=limit + 1
-        )
-        rows, cursor = page_of(found, limit, lambda one: (one.automation.name, one.automation.id))
+        rows, cursor = await list_definitions(request, Kind.TRIGGER)
         return TriggerList(triggers=[trigger_wire(one) for one in rows], next_cursor=cursor)
 
     @post(
@@ -75,10 +61,7 @@ class TriggerRoutes(Controller):
     )
     async def create_automation_trigger(self, request: AghRequest) -> TriggerEnvelope:
         """Whether the agent exists is asked when it fires."""
-        draft = read_draft(await read_fields(request, "automation trigger create"), Kind.TRIGGER)
-        return TriggerEnvelope(
-            trigger_wire(await services_of(request).automations.definitions.create(request.user, draft))
-        )
+        return TriggerEnvelope(trigger_wire(await create_definition(request, Kind.TRIGGER)))
 
     @get(
         "/{trigger_id:str}",
@@ -87,10 +70,7 @@ class TriggerRoutes(Controller):
         opt=Operation("Get one automation trigger", tag=_TAG, errors=(404,)).opt,
     )
     async def get_automation_trigger(self, request: AghRequest, trigger_id: FromPath[str]) -> TriggerEnvelope:
-        definitions = services_of(request).automations.definitions
-        return TriggerEnvelope(
-            trigger_wire(await definitions.get(request.user.tenant_id, Kind.TRIGGER, trigger_id.strip()))
-        )
+        return TriggerEnvelope(trigger_wire(await get_definition(request, Kind.TRIGGER, trigger_id)))
 
     @patch(
         "/{trigger_id:str}",
@@ -108,11 +88,7 @@ class TriggerRoutes(Controller):
         self, request: AghRequest, trigger_id: FromPath[str]
     ) -> TriggerEnvelope:
         """Objects replace what was there. Of a trigger from a file only `enabled` can be changed."""
-        changes = read_changes(await read_fields(request, "automation trigger update"), Kind.TRIGGER)
-        definitions = services_of(request).automations.definitions
-        return TriggerEnvelope(
-            trigger_wire(await definitions.change(request.user, Kind.TRIGGER, trigger_id.strip(), changes))
-        )
+        return TriggerEnvelope(trigger_wire(await change_definition(request, Kind.TRIGGER, trigger_id)))
 
     @delete(
         "/{trigger_id:str}",
@@ -121,8 +97,7 @@ class TriggerRoutes(Controller):
     )
     async def delete_automation_trigger(self, request: AghRequest, trigger_id: FromPath[str]) -> None:
         """Its runs stay."""
-        definitions = services_of(request).automations.definitions
-        await definitions.delete(request.user, Kind.TRIGGER, trigger_id.strip())
+        await delete_definition(request, Kind.TRIGGER, trigger_id)
 
     @get(
         "/{trigger_id:str}/runs",
@@ -134,8 +109,4 @@ class TriggerRoutes(Controller):
     )
     async def list_automation_trigger_runs(self, request: AghRequest, trigger_id: FromPath[str]) -> RunList:
         """The latest first."""
-        await services_of(request).automations.definitions.get(
-            request.user.tenant_id, Kind.TRIGGER, trigger_id.strip()
-        )
-        query = read_query(request)
-        return await list_runs(request, query, read_run_filter(query, (trigger_id.strip(),)))
+        return await list_runs_of(request, Kind.TRIGGER, trigger_id)
