@@ -1,0 +1,16 @@
+"""One frozen value with every setting, where each came from, and what it means."""
+
+from runwright.config.loading import ConfigError, load_settings
+from runwright.config.settings import FIELDS, Settings, default_data_dir
+from runwright.config.text import default_file, describe, shown_value
+
+__all__ = [
+    "FIELDS",
+    "ConfigError",
+    "Settings",
+    "default_data_dir",
+    "default_file",
+    "describe",
+    "load_settings",
+    "shown_value",
+]
