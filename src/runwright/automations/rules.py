@@ -49,12 +49,6 @@ def check(one: Automation, path: str, *, zone: str, has_secret: bool) -> None:
             raise DefinitionError(message)
 
 
-def check_scope(scope: str, workspace_id: str, path: str) -> None:
-    """Raise DefinitionError where a scope and a workspace do not go together."""
-    for message in _scope_problems(scope, workspace_id, path):
-        raise DefinitionError(message)
-
-
 def quoted(text: str) -> str:
     """Return a text in quotes, cut where it is long."""
     return '"' + text[:200].replace("\\", "\\\\").replace('"', '\\"') + '"'

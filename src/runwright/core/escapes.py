@@ -32,7 +32,6 @@ _PAIR_LENGTH: Final = 12
 """Of `\\ud83d\\ude00`, one character in two halves."""
 
 _LAST_CHARACTER: Final = 0x10FFFF
-_FIRST_BEYOND_ASCII: Final = 0x80
 
 
 class Escape(msgspec.Struct, frozen=True):

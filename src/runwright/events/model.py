@@ -28,8 +28,3 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     def id(self) -> str:
         """Its name outside: follows from when and where it stands, so that nobody has to store it."""
         return id_of_number("evt", self.created_at, self.position)
-
-
-def patterns_for(event_type: str) -> list[str]:
-    """Return every pattern that an event of this type meets."""
-    return [event_type, f"{event_type.partition('.')[0]}.*", "*"]

@@ -30,7 +30,7 @@ async def test_every_value_opens_with_the_new_key_alone_afterwards(
     await fill(make_vault, 25)
     before = await database.fetch("SELECT tenant_id, name, id, updated_at FROM secrets ORDER BY id")
     assert (await rotate(database, RING, HOLDERS, batch=4)).resealed == 25
-    assert await store.keys_in_use(database) == [key_id(NEW)]
+    assert set(await store.count_by_key(database)) == {key_id(NEW)}
     for n in range(25):
         assert await make_vault(NEW).reveal(f"ten_{n % 2}", [f"S{n}"]) == {f"S{n}": f"value-{n}"}
     assert before == await database.fetch("SELECT tenant_id, name, id, updated_at FROM secrets ORDER BY id")
@@ -73,7 +73,7 @@ async def test_a_rotation_that_was_killed_is_carried_on_by_the_next(
     with pytest.raises(asyncio.CancelledError):
         await rotate(database, RING, HOLDERS, batch=2)
     monkeypatch.undo()
-    assert set(await store.keys_in_use(database)) == {key_id(OLD), key_id(NEW)}
+    assert set(await store.count_by_key(database)) == {key_id(OLD), key_id(NEW)}
     vault = make_vault(NEW, OLD)
     for n in range(10):
         assert await vault.reveal(f"ten_{n % 2}", [f"S{n}"]) == {f"S{n}": f"value-{n}"}

@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from runwright.agents.model import Decision
+from runwright.agents.model import ACTION_EVENT, Decision
 from runwright.db.pool import Database, PoolConnection
 from runwright.events.append import appended
 
@@ -38,7 +38,7 @@ def _told(source: str, decider: str, reason: str, metadata: str) -> str:
     what no text of the database can (U+0000).
     """
     return appended(
-        f"""SELECT d.tenant_id, 'agent.action', d.id, d.updated_at,
+        f"""SELECT d.tenant_id, '{ACTION_EVENT}', d.id, d.updated_at,
         json_build_object(
             'execution_id', d.id, 'agent_id', d.agent_id, 'agent', a.name, 'event', d.event_type,
             'action', d.action, 'reason', {reason}, 'metadata', {metadata},

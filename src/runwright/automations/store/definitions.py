@@ -128,15 +128,6 @@ async def fetch_triggers(db: PoolConnection, *, ids: Sequence[str]) -> dict[str,
     return {row["id"]: automation_from_row(row) for row in rows}
 
 
-async def find_webhook_trigger(db: Database | PoolConnection, *, webhook_id: str) -> Automation | None:
-    """Return the enabled trigger of any tenant that has this webhook id."""
-    row = await db.fetchrow(
-        f"SELECT {COLUMNS} FROM automations a WHERE a.webhook_id = $1 AND a.webhook_id <> '' AND a.enabled",
-        webhook_id,
-    )
-    return None if row is None else automation_from_row(row)
-
-
 async def list_automations(
     db: Database,
     *,

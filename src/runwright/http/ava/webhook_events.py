@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
+from runwright.agents.model import ACTION_EVENT
 from runwright.core.jobs import JobStatus
 from runwright.core.signing import hex_signature, standard_signature
 from runwright.db.batch import Batcher
@@ -32,8 +33,7 @@ PREFIX: Final = "ava."
 _CUSTOM: Final = "custom.*"
 """What tenants and their agents publish."""
 
-_DECISION: Final = "agent.action"
-_OURS: Final = (*FACTS, _DECISION, *FAMILIES)
+_OURS: Final = (*FACTS, ACTION_EVENT, *FAMILIES)
 EVENT_PATTERNS: Final = (*(PREFIX + one for one in _OURS), _CUSTOM, "ava.*", "*")
 _EVERYTHING: Final = ("ava.*", "*")
 _BATCH: Final = 32
@@ -98,7 +98,7 @@ def check_events(names: Sequence[str]) -> Iterable[Problem]:
 def core_patterns(names: Sequence[str]) -> list[str]:
     """Return what names of events mean to the core."""
     if any(name in _EVERYTHING for name in names):
-        return [*FAMILIES, _DECISION, *(name for name in names if name == _CUSTOM)]
+        return [*FAMILIES, ACTION_EVENT, *(name for name in names if name == _CUSTOM)]
     return [name.removeprefix(PREFIX) for name in names]
 
 

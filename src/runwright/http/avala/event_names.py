@@ -8,6 +8,9 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from runwright.agents.model import ACTION_EVENT
+from runwright.agents.model import TEST_EVENT as AGENT_TEST
+from runwright.deliveries.service import TEST_EVENT as WEBHOOK_TEST
 from runwright.http.checks import Problem
 from runwright.http.facts import FACTS, FAMILIES
 
@@ -24,14 +27,12 @@ DOCUMENTED: Final = (
 )
 PREFIX: Final = "ava."
 CUSTOM: Final = re.compile(r"custom(?:\.[a-z0-9_-]+)+", re.ASCII)
-DECISION: Final = "agent.action"
-TEST: Final = "agent.test"
 LONGEST_NAME: Final = 100
 
-_SAME: Final = frozenset((*DOCUMENTED, DECISION, TEST, "webhook.test"))
+_SAME: Final = frozenset((*DOCUMENTED, ACTION_EVENT, AGENT_TEST, WEBHOOK_TEST))
 _EVERYTHING: Final = "ava.*"
 _KNOWN: Final = frozenset(
-    (*DOCUMENTED, DECISION, "custom.*", _EVERYTHING, *(PREFIX + one for one in (*FACTS, *FAMILIES)))
+    (*DOCUMENTED, ACTION_EVENT, "custom.*", _EVERYTHING, *(PREFIX + one for one in (*FACTS, *FAMILIES)))
 )
 _MOST_NAMES: Final = 100
 

@@ -4,9 +4,10 @@ from typing import Final
 
 import msgspec
 
+from runwright.agents.model import ACTION_EVENT, TEST_EVENT
 from runwright.core.ids import is_id, uuid_of
 from runwright.events.model import Event
-from runwright.http.avala.event_names import DECISION, TEST, wire_name
+from runwright.http.avala.event_names import wire_name
 
 Parts = dict[str, msgspec.Raw]
 
@@ -19,7 +20,7 @@ _decode: Final = msgspec.json.Decoder(Parts).decode
 def payload_wire(event: Event, payload: msgspec.Raw) -> Parts:
     """Return what an agent is given of an event: what was published, as it is, and its name."""
     parts = _decode(payload)
-    if event.type in {DECISION, TEST}:
+    if event.type in {ACTION_EVENT, TEST_EVENT}:
         parts = _without_our_ids(parts)
     return {"event": _raw(wire_name(event.type)), **{k: v for k, v in parts.items() if k != "event"}}
 

@@ -5,11 +5,12 @@ from typing import Final
 
 import msgspec
 
+from runwright.agents.model import ACTION_EVENT
 from runwright.core.ids import uuid_of
 from runwright.core.signing import hex_signature
 from runwright.deliveries.service import TEST_EVENT
 from runwright.events.model import Event
-from runwright.http.avala.event_names import DECISION, PREFIX, wire_name
+from runwright.http.avala.event_names import PREFIX, wire_name
 from runwright.http.avala.payloads import payload_wire
 
 _TEXT: Final = "This is a test of the webhook."
@@ -31,7 +32,7 @@ class AvalaStyle:
             return msgspec.json.encode(test)
         if event.data is None and not event.type.startswith("job."):
             return None  # the event is not kept any more; of a job that has ended it says nothing
-        if event.type == DECISION:
+        if event.type == ACTION_EVENT:
             return msgspec.json.encode(payload_wire(event, event.data or msgspec.Raw(b"{}")))
         if not name.startswith(PREFIX):
             return bytes(event.data or b"{}")

@@ -96,22 +96,6 @@ async def fetch_sealed(db: Database, wanted: Sequence[SecretName]) -> dict[Secre
     return {secret.whose: secret for secret in found}
 
 
-async def keys_in_use(db: Database) -> list[str]:
-    """Return the ids of the keys that stored values need, without reading every row."""
-    rows = await db.fetch(
-        """
-        WITH RECURSIVE used (key_id) AS (
-            SELECT min(key_id) FROM secrets
-            UNION ALL
-            SELECT (SELECT min(s.key_id) FROM secrets s WHERE s.key_id > used.key_id)
-            FROM used WHERE used.key_id IS NOT NULL
-        )
-        SELECT key_id FROM used WHERE key_id IS NOT NULL
-        """
-    )
-    return [row["key_id"] for row in rows]
-
-
 async def count_by_key(db: Database) -> dict[str, int]:
     """Return how many values each key has sealed."""
     rows = await db.fetch("SELECT key_id, count(*) AS number FROM secrets GROUP BY 1 ORDER BY 1")
