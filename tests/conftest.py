@@ -1,26 +1,19 @@
-"""One PostgreSQL per test process, and a fresh migrated database for every test that asks."""
+"""One PostgreSQL per test process, and a migrated database without rows for every test that asks."""
 
 import itertools
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 import pytest_asyncio
 
 from runwright.db.embedded import EmbeddedPostgres
-from runwright.db.migrate import migrate
-from runwright.db.pool import Pool, connect, open_pool
+from runwright.db.pool import Pool, open_pool
+from tests.databases import Databases, execute, for_database, make_template
 
-TEMPLATE = "migrated_template"
 _numbers = itertools.count(1)
-
-
-def for_database(dsn: str, name: str) -> str:
-    """The same server, another database."""
-    return urlunsplit(urlsplit(dsn)._replace(path=f"/{name}"))
 
 
 @pytest.fixture(scope="session")
@@ -38,43 +31,33 @@ async def postgres(server_dir: Path) -> AsyncIterator[str]:
     server = EmbeddedPostgres(server_dir)
     dsn = await server.start()
     try:
-        await _make_template(dsn)
+        await make_template(dsn)
         yield dsn
     finally:
         await server.stop()
 
 
-async def _make_template(dsn: str) -> None:
-    await _execute(dsn, f"CREATE DATABASE {TEMPLATE}")
-    connection = await connect(for_database(dsn, TEMPLATE))
-    await migrate(connection)
-    await connection.close()
-
-
-async def _execute(dsn: str, statement: str) -> None:
-    connection = await connect(dsn)
-    try:
-        await connection.execute(statement)
-    finally:
-        await connection.close()
+@pytest.fixture(scope="session")
+def databases(postgres: str) -> Databases:
+    """Those of this test process."""
+    return Databases(postgres)
 
 
 @pytest.fixture
 async def empty_database_url(postgres: str) -> AsyncIterator[str]:
     """The address of a database of this test's own, without a schema."""
     name = f"empty_{next(_numbers)}"
-    await _execute(postgres, f"CREATE DATABASE {name}")
+    await execute(postgres, f"CREATE DATABASE {name}")
     yield for_database(postgres, name)
-    await _execute(postgres, f"DROP DATABASE {name} WITH (FORCE)")
+    await execute(postgres, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture
-async def database_url(postgres: str) -> AsyncIterator[str]:
-    """The address of a migrated database of this test's own."""
-    name = f"test_{next(_numbers)}"
-    await _execute(postgres, f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
+async def database_url(postgres: str, databases: Databases) -> AsyncIterator[str]:
+    """The address of a migrated database without rows, of this test's own."""
+    name = await databases.lend()
     yield for_database(postgres, name)
-    await _execute(postgres, f"DROP DATABASE {name} WITH (FORCE)")
+    await databases.take_back(name)
 
 
 @pytest.fixture
