@@ -4,6 +4,7 @@
 """
 
 import asyncio
+import contextlib
 import os
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -94,17 +95,20 @@ async def _kill_now_and_then(cluster: Cluster, over: asyncio.Event) -> None:
 
 
 async def _settle(cluster: Cluster) -> "asyncpg.Connection[asyncpg.Record]":
-    """Wait until no job lives any more."""
-    async with asyncio.timeout(SECONDS_TO_SETTLE):
-        while True:
-            try:
-                db = await cluster.database()
-                if await db.fetchval("SELECT count(*) FROM job_queue") == 0:
-                    return db
-                await db.close()
-            except (OSError, asyncpg.PostgresError):
-                pass
-            await asyncio.sleep(0.2)
+    """Wait until no job lives any more; says which did, and what the members said, where some stay."""
+    living: list[asyncpg.Record] = []
+    try:
+        async with asyncio.timeout(SECONDS_TO_SETTLE):
+            while True:
+                with contextlib.suppress(OSError, asyncpg.PostgresError):
+                    db = await cluster.database()
+                    living = await db.fetch("SELECT * FROM job_queue LIMIT 20")
+                    if not living:
+                        return db
+                    await db.close()
+                await asyncio.sleep(0.2)
+    except TimeoutError:
+        pytest.fail(f"these never ended: {living}, after the kills {cluster.kills}\n{cluster.logs()}")
 
 
 @pytest.mark.timeout(900)
