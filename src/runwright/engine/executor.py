@@ -260,6 +260,8 @@ class Executor:
             used=self._usage.by_tenant(),
             tenant_running=self._settings.tenant_running,
         )
+        if self.id != executor_id:
+            return 0.0  # the lease was lost meanwhile; the reaper hands on what the old id was given
         wrapped = self._cursor is not None and claim.cursor is None
         self._cursor = claim.cursor
         for token, job in [(self._hold(job), job) for job in claim.jobs]:

@@ -68,7 +68,9 @@ class PassLoop:
             self._wake.clear()
             try:
                 pause = await self._make_pass()
-            except Exception as error:  # noqa: BLE001  a loop outlives what goes wrong in one pass
+            except (Exception, asyncio.CancelledError) as error:
+                if _asked_to_end():
+                    raise
                 self._notice("loop_pass_failed", loop=self._name, error=f"{type(error).__name__}: {error}")
                 pause = self._error_pause_seconds
             async with self._passed:
@@ -79,3 +81,9 @@ class PassLoop:
                 continue
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), pause)
+
+
+def _asked_to_end() -> bool:
+    """Tell whether this task itself was cancelled, and not only something that it waited for."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

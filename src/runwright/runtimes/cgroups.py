@@ -297,10 +297,13 @@ def remove_tree(folder: Path) -> None:
 
 
 def _processes(folder: Path) -> list[int]:
-    """Return who is in a group: not this process, one of whose threads may be there to start others."""
+    """Return who is in a group: not this process, one of whose threads may be there to start others.
+
+    Nor those that the kernel calls 0, whom we cannot see: to signal 0 is to signal ourselves.
+    """
     with contextlib.suppress(OSError):
         found = [int(pid) for pid in (folder / "cgroup.procs").read_text().split()]
-        return [pid for pid in found if pid != os.getpid()]
+        return [pid for pid in found if pid not in {0, os.getpid()}]
     return []
 
 

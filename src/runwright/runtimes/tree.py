@@ -109,7 +109,7 @@ class Tree:
         self._socket = 0
         self.root_pid = 0
         self.status: int | None = None
-        self.error: OSError | None = None
+        self.error: Exception | None = None
         """Why it could not be started."""
         self.gone = False
         self.killed = False
@@ -149,7 +149,7 @@ class Tree:
     def _started(self, starting: "Future[int]", *, wrapped: bool) -> None:
         try:
             self._outer = starting.result()
-        except OSError as error:
+        except Exception as error:  # noqa: BLE001  whatever it is, nothing was started, and it must be told
             self.error = error
             self._close_setup()
             self.gone = True
@@ -264,28 +264,43 @@ class Tree:
 
 
 def _start(launch: Launch, copies: dict[int, int], confinement: Confinement) -> int:
-    """Start the process, in a network namespace with a way out where it has one; closes the copies."""
+    """Start the process, in a network namespace with a way out where it has one; closes the copies.
+
+    Where something fails after the start, what was started is killed: nobody would know of it.
+    """
+    started: list[int] = []
 
     def start(argv: list[str], more: dict[int, int]) -> int:
         added = copy_out(more)
         try:
             with confinement.inside():
-                return spawn(argv, launch.env, copies | added, own_session=not launch.wrapped)
+                started.append(spawn(argv, launch.env, copies | added, own_session=not launch.wrapped))
         finally:
             close_all(added)
+        return started[0]
 
     try:
-        outer = (
-            start(launch.argv, {}) if launch.door is None else launch.door.start(launch.argv, DOOR_FD, start)
-        )
+        if launch.door is None:
+            start(launch.argv, {})
+        else:
+            launch.door.start(launch.argv, DOOR_FD, start)
+        _settle(started[0], launch, confinement)
+    except BaseException:
+        for outer in started:
+            os.kill(outer, signal.SIGKILL)
+            os.waitpid(outer, 0)
+        raise
     finally:
         close_all(copies)
+    return started[0]
+
+
+def _settle(outer: int, launch: Launch, confinement: Confinement) -> None:
     set_slice(outer, USUAL)
     if launch.processors is not None:
         move([outer], launch.processors)
     if launch.wrapped:
         confinement.adopt(outer)
-    return outer
 
 
 def _readable(fd: int) -> bool:

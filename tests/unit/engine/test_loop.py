@@ -56,6 +56,23 @@ async def test_a_pass_that_raises_is_noted_and_followed_by_another() -> None:
     assert set(notes.names) == {"loop_pass_failed"}
 
 
+async def test_a_pass_whose_wait_is_cancelled_under_it_is_followed_by_another() -> None:
+    """As when a library cancels what the pass waits for: nobody has asked the loop itself to end."""
+
+    async def make_pass() -> float:
+        waiting = asyncio.get_running_loop().create_future()
+        waiting.cancel()
+        await waiting
+        return 3600.0
+
+    notes = Notes()
+    loop = PassLoop("test", make_pass, notice=notes, error_pause_seconds=0)
+    loop.start()
+    await asyncio.wait_for(loop.reached(3), 10)
+    await loop.stop()
+    assert set(notes.names) == {"loop_pass_failed"}
+
+
 async def test_stop_is_safe_unstarted_and_twice() -> None:
     async def make_pass() -> float:
         return 3600.0
