@@ -1,11 +1,12 @@
 """Pages of a list: by number for the first rows, by cursor at any depth."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, Generic, TypeVar
 
 import msgspec
 
 T = TypeVar("T")
+S = TypeVar("S")
 
 EXACT_COUNT_LIMIT: Final = 10_000
 """Totals are exact up to here and estimated above."""
@@ -26,6 +27,15 @@ class Listing(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
     total: int
     has_more: bool
     next_id: str | None
+
+    def map(self, read: Callable[[T], S]) -> "Listing[S]":
+        """Return the same page of what its rows are read as."""
+        return Listing(
+            rows=[read(row) for row in self.rows],
+            total=self.total,
+            has_more=self.has_more,
+            next_id=self.next_id,
+        )
 
 
 class Window(msgspec.Struct, frozen=True, kw_only=True):

@@ -14,13 +14,15 @@ from asyncpg import Record
 
 from runwright.core.errors import ForbiddenError
 from runwright.core.ids import floor_id, new_id
-from runwright.core.paging import EXACT_COUNT_LIMIT, Listing, PageRequest
+from runwright.core.paging import Listing, PageRequest
 from runwright.core.roles import Caller
+from runwright.db.paging import Conditions, Rows, fetch_page
 from runwright.db.pool import Database, PoolConnection
 
 _COLUMNS: Final = """
     id, tenant_id, user_id, key_id, role, request_id, action, subject_id, before_hash, after_hash, created_at
 """
+_LISTED: Final = Rows(columns=_COLUMNS, table="audit_log")
 _MILLISECOND: Final = timedelta(milliseconds=1)
 _encode: Final = msgspec.json.Encoder(order="deterministic").encode
 
@@ -110,24 +112,7 @@ class AuditLog:
 
 async def list_entries(db: Database, which: AuditFilter, page: PageRequest) -> Listing[AuditEntry]:
     """Return a page of the entries, newest first."""
-    params: list[object] = []
-    where = _conditions(which, params)
-    total: int = await db.fetchval(
-        f"SELECT count(*) FROM (SELECT 1 FROM audit_log WHERE {where} LIMIT {EXACT_COUNT_LIMIT}) AS bounded",  # noqa: S608
-        *params,
-    )
-    offset = (page.page - 1) * page.per_page
-    if page.after_id is not None:
-        params.append(page.after_id)
-        where, offset = f"{where} AND id < ${len(params)}", 0
-    rows = await db.fetch(
-        f"SELECT {_COLUMNS} FROM audit_log WHERE {where} ORDER BY id DESC"  # noqa: S608
-        f" LIMIT {page.per_page + 1} OFFSET {offset}",
-        *params,
-    )
-    entries = [_entry(row) for row in rows[: page.per_page]]
-    more = len(rows) > page.per_page
-    return Listing(rows=entries, total=total, has_more=more, next_id=entries[-1].id if more else None)
+    return (await fetch_page(db, _LISTED, _conditions(which), page)).map(_entry)
 
 
 async def forget_entries(db: Database, *, before: datetime, limit: int) -> int:
@@ -144,24 +129,18 @@ async def forget_entries(db: Database, *, before: datetime, limit: int) -> int:
     return len(rows)
 
 
-def _conditions(which: AuditFilter, params: list[object]) -> str:
-    conditions = ["true"]
-
-    def add(condition: str, value: object) -> None:
-        if value is not None:
-            params.append(value)
-            conditions.append(condition.format(f"${len(params)}"))
-
-    add("tenant_id = {}", which.tenant_id)
-    add("user_id = {}", which.user_id)
-    add("subject_id = {}", which.subject_id)
+def _conditions(which: AuditFilter) -> Conditions:
+    where = Conditions()
+    where.add("tenant_id = {}", which.tenant_id)
+    where.add("user_id = {}", which.user_id)
+    where.add("subject_id = {}", which.subject_id)
     if which.action is not None and which.action.endswith(".*"):
-        add("starts_with(action, {})", which.action[:-1])
+        where.add("starts_with(action, {})", which.action[:-1])
     else:
-        add("action = {}", which.action)
-    add("id >= {}", which.created_after and floor_id("aud", which.created_after))
-    add("id < {}", which.created_before and floor_id("aud", which.created_before + _MILLISECOND))
-    return " AND ".join(conditions)
+        where.add("action = {}", which.action)
+    where.add("id >= {}", which.created_after and floor_id("aud", which.created_after))
+    where.add("id < {}", which.created_before and floor_id("aud", which.created_before + _MILLISECOND))
+    return where
 
 
 def _entry(row: Record) -> AuditEntry:

@@ -5,12 +5,14 @@ from typing import Final
 
 import asyncpg
 
-from runwright.core.paging import EXACT_COUNT_LIMIT, Listing, PageRequest
+from runwright.core.paging import Listing, PageRequest
 from runwright.core.roles import ROLES
+from runwright.db.paging import Conditions, Rows, fetch_page
 from runwright.db.pool import Database, PoolConnection
 from runwright.tenants.model import Key
 
 _COLUMNS: Final = "id, tenant_id, role, name, created_at, last_used_at, revoked_at"
+_LISTED: Final = Rows(columns=_COLUMNS, table="api_keys")
 
 
 async def insert_key(db: PoolConnection, key: Key, key_digest: bytes) -> None:
@@ -67,22 +69,9 @@ async def fetch_key(db: Database | PoolConnection, key_id: str, *, lock: bool = 
 
 async def page_keys(db: Database, tenant_id: str | None, page: PageRequest) -> Listing[Key]:
     """Return a page of the keys of one tenant, or of all, newest first, revoked ones too."""
-    where = "($1::text IS NULL OR tenant_id = $1)"
-    total: int = await db.fetchval(
-        f"SELECT count(*) FROM (SELECT 1 FROM api_keys WHERE {where} LIMIT {EXACT_COUNT_LIMIT}) AS bounded",  # noqa: S608
-        tenant_id,
-    )
-    rows = await db.fetch(
-        f"SELECT {_COLUMNS} FROM api_keys WHERE {where} AND ($2::text IS NULL OR id < $2)"  # noqa: S608
-        " ORDER BY id DESC LIMIT $3 OFFSET $4",
-        tenant_id,
-        page.after_id,
-        page.per_page + 1,
-        0 if page.after_id is not None else (page.page - 1) * page.per_page,
-    )
-    keys = [_key(row) for row in rows[: page.per_page]]
-    more = len(rows) > page.per_page
-    return Listing(rows=keys, total=total, has_more=more, next_id=keys[-1].id if more else None)
+    where = Conditions()
+    where.add("tenant_id = {}", tenant_id)
+    return (await fetch_page(db, _LISTED, where, page)).map(_key)
 
 
 async def revoke_key(db: PoolConnection, key_id: str, *, now: datetime) -> Key | None:

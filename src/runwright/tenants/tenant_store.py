@@ -5,12 +5,14 @@ from typing import Final
 
 from asyncpg import Record
 
-from runwright.core.paging import EXACT_COUNT_LIMIT, Listing, PageRequest
+from runwright.core.paging import Listing, PageRequest
+from runwright.db.paging import Conditions, Rows, fetch_page
 from runwright.db.pool import Database, PoolConnection
 from runwright.tenants.model import Tenant, TenantFilter, TenantLimits, TenantStatus
 
 _LIMITS: Final = TenantLimits.__struct_fields__
 _COLUMNS: Final = ", ".join(("id", "name", "status", "status_reason", *_LIMITS, "created_at", "updated_at"))
+_LISTED: Final = Rows(columns=_COLUMNS, table="tenants")
 _LATE_COMMIT: Final = timedelta(minutes=1)
 """A change may be committed this long after the moment that it says."""
 
@@ -45,30 +47,10 @@ async def fetch_tenant(db: Database | PoolConnection, tenant_id: str, *, lock: b
 
 async def list_tenants(db: Database, which: TenantFilter, page: PageRequest) -> Listing[Tenant]:
     """Return a page of the tenants, by id, descending."""
-    params: list[object] = []
-    where = "true"
-    if which.status is not None:
-        params.append(which.status)
-        where += f" AND status = ${len(params)}"
-    if which.contains is not None:
-        params.append(which.contains)
-        where += f" AND strpos(lower(id || ' ' || coalesce(name, '')), lower(${len(params)})) > 0"
-    total: int = await db.fetchval(
-        f"SELECT count(*) FROM (SELECT 1 FROM tenants WHERE {where} LIMIT {EXACT_COUNT_LIMIT}) AS bounded",  # noqa: S608
-        *params,
-    )
-    offset = (page.page - 1) * page.per_page
-    if page.after_id is not None:
-        params.append(page.after_id)
-        where, offset = f"{where} AND id < ${len(params)}", 0
-    rows = await db.fetch(
-        f"SELECT {_COLUMNS} FROM tenants WHERE {where} ORDER BY id DESC"  # noqa: S608
-        f" LIMIT {page.per_page + 1} OFFSET {offset}",
-        *params,
-    )
-    tenants = [_tenant(row) for row in rows[: page.per_page]]
-    more = len(rows) > page.per_page
-    return Listing(rows=tenants, total=total, has_more=more, next_id=tenants[-1].id if more else None)
+    where = Conditions()
+    where.add("status = {}", which.status)
+    where.add("strpos(lower(id || ' ' || coalesce(name, '')), lower({})) > 0", which.contains)
+    return (await fetch_page(db, _LISTED, where, page)).map(_tenant)
 
 
 async def changed_tenants(db: Database, *, since: datetime | None) -> tuple[list[Tenant], datetime]:

@@ -7,7 +7,8 @@ from typing import Any
 import msgspec
 from asyncpg import Record
 
-from runwright.core.paging import EXACT_COUNT_LIMIT, Listing, PageRequest
+from runwright.core.paging import Listing, PageRequest
+from runwright.db.paging import Conditions, Rows, fetch_page
 from runwright.db.pool import Database, PoolConnection
 from runwright.workers.facts import append_worker_event
 from runwright.workers.model import NewVersion, RuntimeName, Worker, WorkerFilter, WorkerStatus
@@ -18,7 +19,8 @@ _COLUMNS = """
     w.config, w.secrets, w.timeout_seconds, w.max_retries, w.max_concurrency, w.memory_mb, w.network,
     w.created_by, w.created_at, w.updated_at
 """
-_FROM = "FROM workers w JOIN worker_versions v ON v.worker_id = w.id AND v.version = w.version"
+_JOINS = "JOIN worker_versions v ON v.worker_id = w.id AND v.version = w.version"
+_LISTED = Rows(columns=_COLUMNS, table="workers w", joins=_JOINS, key="w.id")
 
 
 def _worker(row: Record) -> Worker:
@@ -113,7 +115,9 @@ async def fetch_worker(
             "SELECT 1 FROM workers WHERE tenant_id = $1 AND id = $2 FOR UPDATE", tenant_id, worker_id
         )
     row = await db.fetchrow(
-        f"SELECT {_COLUMNS} {_FROM} WHERE w.tenant_id = $1 AND w.id = $2", tenant_id, worker_id
+        f"SELECT {_COLUMNS} FROM workers w {_JOINS} WHERE w.tenant_id = $1 AND w.id = $2",
+        tenant_id,
+        worker_id,
     )
     return None if row is None else _worker(row)
 
@@ -122,33 +126,11 @@ async def list_workers(
     db: Database, *, tenant_id: str, which: WorkerFilter, page: PageRequest
 ) -> Listing[Worker]:
     """Return a page of the tenant's workers, newest first."""
-    params: list[object] = [tenant_id]
-    where = "w.tenant_id = $1"
-    if which.status is not None:
-        params.append(which.status)
-        where += f" AND w.status = ${len(params)}"
-    if which.runtime is not None:
-        params.append(which.runtime)
-        where += f" AND w.runtime = ${len(params)}"
-    if which.name_contains is not None:
-        params.append(which.name_contains)
-        where += f" AND strpos(lower(w.name), lower(${len(params)})) > 0"
-    total: int = await db.fetchval(
-        f"SELECT count(*) FROM (SELECT 1 FROM workers w WHERE {where} LIMIT {EXACT_COUNT_LIMIT}) AS bounded",
-        *params,
-    )
-    offset = (page.page - 1) * page.per_page
-    if page.after_id is not None:
-        params.append(page.after_id)
-        where, offset = f"{where} AND w.id < ${len(params)}", 0
-    rows = await db.fetch(
-        f"SELECT {_COLUMNS} {_FROM} WHERE {where} ORDER BY w.id DESC"
-        f" LIMIT {page.per_page + 1} OFFSET {offset}",
-        *params,
-    )
-    workers = [_worker(row) for row in rows[: page.per_page]]
-    more = len(rows) > page.per_page
-    return Listing(rows=workers, total=total, has_more=more, next_id=workers[-1].id if more else None)
+    where = Conditions("w.tenant_id = $1", tenant_id)
+    where.add("w.status = {}", which.status)
+    where.add("w.runtime = {}", which.runtime)
+    where.add("strpos(lower(w.name), lower({})) > 0", which.name_contains)
+    return (await fetch_page(db, _LISTED, where, page)).map(_worker)
 
 
 class Definition(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,9 +8,12 @@ somebody chose one (a rollback settles every version there is). All writes happe
 of the worker's row, which the caller's transaction holds. How a building ends: `layers/store.py`.
 """
 
+from typing import Final
+
 from asyncpg import Record
 
-from runwright.core.paging import EXACT_COUNT_LIMIT, Listing, PageRequest
+from runwright.core.paging import Listing, PageRequest
+from runwright.db.paging import Conditions, Rows, fetch_page
 from runwright.db.pool import Database, PoolConnection
 from runwright.workers.model import NewVersion, Version, VersionSource, VersionStatus
 
@@ -81,41 +84,26 @@ async def fetch_version(
     return None if row is None else _version(row)
 
 
+_LISTED: Final = Rows(
+    columns="""
+        v.worker_id, v.version, v.status, v.version = w.version AS active, v.entrypoint,
+        NULL AS source_code, v.bundle_digest,
+        coalesce(v.size_bytes, octet_length(v.source_code)) AS size_bytes, v.files, v.error,
+        v.created_by, v.created_at
+    """,
+    table="worker_versions v JOIN workers w ON w.id = v.worker_id",
+    key="v.version",
+    cursor_of=lambda row: str(row["version"]),
+    key_of=int,
+)
+
+
 async def list_versions(
     db: Database, *, tenant_id: str, worker_id: str, page: PageRequest
 ) -> Listing[Version]:
     """Return a page of a worker's versions without their source, newest first."""
-    before = None if page.after_id is None else int(page.after_id)
-    total: int = await db.fetchval(
-        """
-        SELECT count(*) FROM (SELECT 1 FROM worker_versions v JOIN workers w ON w.id = v.worker_id
-                              WHERE w.tenant_id = $1 AND v.worker_id = $2 LIMIT $3) AS bounded
-        """,
-        tenant_id,
-        worker_id,
-        EXACT_COUNT_LIMIT,
-    )
-    rows = await db.fetch(
-        """
-        SELECT v.worker_id, v.version, v.status, v.version = w.version AS active, v.entrypoint,
-               NULL AS source_code, v.bundle_digest,
-               coalesce(v.size_bytes, octet_length(v.source_code)) AS size_bytes, v.files, v.error,
-               v.created_by, v.created_at
-        FROM worker_versions v JOIN workers w ON w.id = v.worker_id
-        WHERE w.tenant_id = $1 AND v.worker_id = $2 AND ($3::integer IS NULL OR v.version < $3)
-        ORDER BY v.version DESC LIMIT $4 OFFSET $5
-        """,
-        tenant_id,
-        worker_id,
-        before,
-        page.per_page + 1,
-        0 if before is not None else (page.page - 1) * page.per_page,
-    )
-    versions = [_version(row) for row in rows[: page.per_page]]
-    more = len(rows) > page.per_page
-    return Listing(
-        rows=versions, total=total, has_more=more, next_id=str(versions[-1].version) if more else None
-    )
+    where = Conditions("w.tenant_id = $1 AND v.worker_id = $2", tenant_id, worker_id)
+    return (await fetch_page(db, _LISTED, where, page)).map(_version)
 
 
 async def settle_versions(db: PoolConnection, *, worker_id: str) -> None:

@@ -5,7 +5,8 @@ from typing import Any, Final
 
 from asyncpg import Record
 
-from runwright.core.paging import EXACT_COUNT_LIMIT, Listing, PageRequest, View, Window
+from runwright.core.paging import Listing, PageRequest, View, Window
+from runwright.db.paging import Conditions, Rows, fetch_page
 from runwright.db.pool import Database, PoolConnection
 from runwright.deliveries.model import Endpoint, EndpointStatus, SealedSecret
 
@@ -13,6 +14,7 @@ _COLUMNS: Final = (
     "id, tenant_id, style, url, events, patterns, status, status_reason, gone, created_by, created_at,"
     " updated_at"
 )
+_LISTED: Final = Rows(columns=_COLUMNS, table="endpoints")
 _LOCK: Final = "SELECT pg_advisory_xact_lock(hashtextextended('endpoints of ' || $1, 0))"
 
 
@@ -55,24 +57,8 @@ async def fetch_endpoint(
 
 async def list_endpoints(db: Database, *, tenant_id: str, style: str, page: PageRequest) -> Listing[Endpoint]:
     """Return a page of the tenant's endpoints of a style, newest first."""
-    total: int = await db.fetchval(
-        "SELECT count(*) FROM (SELECT FROM endpoints WHERE tenant_id = $1 AND style = $2"
-        f" LIMIT {EXACT_COUNT_LIMIT}) AS n",
-        tenant_id,
-        style,
-    )
-    rows = await db.fetch(
-        f"SELECT {_COLUMNS} FROM endpoints WHERE tenant_id = $1 AND style = $2"
-        " AND ($3::text IS NULL OR id < $3) ORDER BY id DESC LIMIT $4 OFFSET $5",
-        tenant_id,
-        style,
-        page.after_id,
-        page.per_page + 1,
-        0 if page.after_id is not None else (page.page - 1) * page.per_page,
-    )
-    shown = [_endpoint(row) for row in rows[: page.per_page]]
-    more = len(rows) > page.per_page
-    return Listing(rows=shown, total=total, has_more=more, next_id=shown[-1].id if more else None)
+    where = Conditions("tenant_id = $1 AND style = $2", tenant_id, style)
+    return (await fetch_page(db, _LISTED, where, page)).map(_endpoint)
 
 
 async def view_endpoints(db: Database, *, tenant_id: str, style: str, window: Window) -> View[Endpoint]:

@@ -7,7 +7,8 @@ from typing import Final
 from asyncpg import Record
 
 from runwright.core.ids import floor_id
-from runwright.core.paging import EXACT_COUNT_LIMIT, Listing, PageRequest
+from runwright.core.paging import Listing, PageRequest
+from runwright.db.paging import Conditions, Rows, fetch_page
 from runwright.db.pool import Database, PoolConnection
 from runwright.deliveries.model import Attempt, Delivery, DeliveryStatus, Outcome
 from runwright.events.model import Event
@@ -17,43 +18,22 @@ COLUMNS: Final = """
     d.id, d.tenant_id, d.endpoint_id, d.position, d.event_type, d.status, d.attempts, d.created_at,
     d.completed_at, q.due_at, q.sending, e.subject_id, e.created_at AS happened_at
 """
-_FROM: Final = """
-    FROM deliveries d LEFT JOIN delivery_queue q ON q.delivery_id = d.id
+_JOINS: Final = """
+    LEFT JOIN delivery_queue q ON q.delivery_id = d.id
     LEFT JOIN events e ON e.position = d.position
 """
+_LISTED: Final = Rows(columns=COLUMNS, table="deliveries d", joins=_JOINS, key="d.id")
 
 
 async def list_deliveries(
     db: Database, *, endpoint_id: str, status: DeliveryStatus | None, page: PageRequest
 ) -> Listing[Delivery]:
     """Return a page of an endpoint's deliveries, newest first."""
-    params: list[object] = [endpoint_id]
-    where = "d.endpoint_id = $1"
-    if status is not None:
-        params.append(status)
-        where += " AND d.status = $2"
-    total: int = await db.fetchval(
-        f"SELECT count(*) FROM (SELECT FROM deliveries d WHERE {where} LIMIT {EXACT_COUNT_LIMIT}) AS bounded",
-        *params,
-    )
-    offset = (page.page - 1) * page.per_page
-    if page.after_id is not None:
-        params.append(page.after_id)
-        where, offset = f"{where} AND d.id < ${len(params)}", 0
-    rows = await db.fetch(
-        f"SELECT {COLUMNS} {_FROM} WHERE {where} ORDER BY d.id DESC"
-        f" LIMIT {page.per_page + 1} OFFSET {offset}",
-        *params,
-    )
-    shown = rows[: page.per_page]
-    attempts = await attempts_of(db, [row["id"] for row in shown])
-    more = len(rows) > page.per_page
-    return Listing(
-        rows=[delivery_of(row, attempts.get(row["id"], [])) for row in shown],
-        total=total,
-        has_more=more,
-        next_id=shown[-1]["id"] if more else None,
-    )
+    where = Conditions("d.endpoint_id = $1", endpoint_id)
+    where.add("d.status = {}", status)
+    found = await fetch_page(db, _LISTED, where, page)
+    attempts = await attempts_of(db, [row["id"] for row in found.rows])
+    return found.map(lambda row: delivery_of(row, attempts.get(row["id"], [])))
 
 
 async def fetch_delivery(
@@ -61,7 +41,9 @@ async def fetch_delivery(
 ) -> Delivery | None:
     """Return one delivery of an endpoint."""
     row = await db.fetchrow(
-        f"SELECT {COLUMNS} {_FROM} WHERE d.id = $1 AND d.endpoint_id = $2", delivery_id, endpoint_id
+        f"SELECT {COLUMNS} FROM deliveries d {_JOINS} WHERE d.id = $1 AND d.endpoint_id = $2",
+        delivery_id,
+        endpoint_id,
     )
     if row is None:
         return None

@@ -6,13 +6,15 @@ from typing import Any, Final
 
 from asyncpg import Record
 
-from runwright.core.paging import EXACT_COUNT_LIMIT, Listing, PageRequest
+from runwright.core.paging import Listing, PageRequest
 from runwright.core.ticks import CatchUp, Overlap, due_time
 from runwright.core.zones import RULES_VERSION
+from runwright.db.paging import Conditions, Rows, fetch_page
 from runwright.db.pool import Database, PoolConnection
 from runwright.schedules.model import Owner, Schedule, ScheduleFilter, TimingKind
 
 COLUMNS: Final = ", ".join(f"s.{name}" for name in Schedule.__struct_fields__)
+_LISTED: Final = Rows(columns=COLUMNS, table="schedules s", key="s.id")
 
 
 def schedule_from_row(row: Record) -> Schedule:
@@ -112,33 +114,11 @@ async def list_schedules(
     db: Database, *, tenant_id: str, which: ScheduleFilter, page: PageRequest
 ) -> Listing[Schedule]:
     """Return a page of the tenant's schedules, newest first."""
-    params: list[object] = [tenant_id]
-    where = "s.tenant_id = $1 AND s.owner = 'worker'"
-    if which.worker_id is not None:
-        params.append(which.worker_id)
-        where += f" AND s.worker_id = ${len(params)}"
-    if which.enabled is not None:
-        params.append(which.enabled)
-        where += f" AND s.enabled = ${len(params)}"
-    if which.name_contains is not None:
-        params.append(which.name_contains)
-        where += f" AND strpos(lower(s.name), lower(${len(params)})) > 0"
-    total: int = await db.fetchval(
-        f"SELECT count(*) FROM (SELECT 1 FROM schedules s WHERE {where} LIMIT {EXACT_COUNT_LIMIT}) AS few",
-        *params,
-    )
-    offset = (page.page - 1) * page.per_page
-    if page.after_id is not None:
-        params.append(page.after_id)
-        where, offset = f"{where} AND s.id < ${len(params)}", 0
-    rows = await db.fetch(
-        f"SELECT {COLUMNS} FROM schedules s WHERE {where} ORDER BY s.id DESC"
-        f" LIMIT {page.per_page + 1} OFFSET {offset}",
-        *params,
-    )
-    schedules = [schedule_from_row(row) for row in rows[: page.per_page]]
-    more = len(rows) > page.per_page
-    return Listing(rows=schedules, total=total, has_more=more, next_id=schedules[-1].id if more else None)
+    where = Conditions("s.tenant_id = $1 AND s.owner = 'worker'", tenant_id)
+    where.add("s.worker_id = {}", which.worker_id)
+    where.add("s.enabled = {}", which.enabled)
+    where.add("strpos(lower(s.name), lower({})) > 0", which.name_contains)
+    return (await fetch_page(db, _LISTED, where, page)).map(schedule_from_row)
 
 
 async def lock_worker(db: PoolConnection, *, tenant_id: str, worker_id: str) -> str | None:

@@ -8,8 +8,9 @@ import msgspec
 from asyncpg import Record
 
 from runwright.core.ids import floor_id, time_of
-from runwright.core.paging import EXACT_COUNT_LIMIT, Listing, PageRequest
+from runwright.core.paging import Listing, PageRequest
 from runwright.core.ticks import TickReason, TickStatus
+from runwright.db.paging import Conditions, Rows, fetch_page
 from runwright.db.pool import Database, PoolConnection
 from runwright.events.append import appended, wanted
 from runwright.schedules.model import Schedule, Tick
@@ -165,6 +166,15 @@ def _tick(row: Record) -> Tick:
     )
 
 
+_LISTED: Final = Rows(
+    columns="*",
+    table="ticks",
+    key="scheduled_for",
+    cursor_of=lambda row: floor_id("tck", row["scheduled_for"]),
+    key_of=time_of,
+)
+
+
 async def list_ticks(
     db: Database, *, schedule_id: str, status: TickStatus | None, page: PageRequest
 ) -> Listing[Tick]:
@@ -172,32 +182,9 @@ async def list_ticks(
 
     A tick has no id of its own: its cursor is the id that a tick of its nominal time would have.
     """
-    params: list[object] = [schedule_id]
-    where = "schedule_id = $1"
-    if status is not None:
-        params.append(status)
-        where += f" AND status = ${len(params)}"
-    total: int = await db.fetchval(
-        f"SELECT count(*) FROM (SELECT 1 FROM ticks WHERE {where} LIMIT {EXACT_COUNT_LIMIT}) AS bounded",
-        *params,
-    )
-    offset = (page.page - 1) * page.per_page
-    if page.after_id is not None:
-        params.append(time_of(page.after_id))
-        where, offset = f"{where} AND scheduled_for < ${len(params)}", 0
-    rows = await db.fetch(
-        f"SELECT * FROM ticks WHERE {where} ORDER BY scheduled_for DESC"
-        f" LIMIT {page.per_page + 1} OFFSET {offset}",
-        *params,
-    )
-    ticks = [_tick(row) for row in rows[: page.per_page]]
-    more = len(rows) > page.per_page
-    return Listing(
-        rows=ticks,
-        total=total,
-        has_more=more,
-        next_id=floor_id("tck", ticks[-1].scheduled_for) if more else None,
-    )
+    where = Conditions("schedule_id = $1", schedule_id)
+    where.add("status = {}", status)
+    return (await fetch_page(db, _LISTED, where, page)).map(_tick)
 
 
 async def forget_ticks(db: Database, *, before: datetime, limit: int) -> int:

@@ -6,11 +6,13 @@ from typing import Final
 
 from asyncpg import Record
 
-from runwright.core.paging import EXACT_COUNT_LIMIT, Listing, PageRequest
+from runwright.core.paging import Listing, PageRequest
+from runwright.db.paging import Conditions, Rows, fetch_page
 from runwright.db.pool import Database, PoolConnection
 from runwright.workers.vault.model import SealedSecret, SecretInfo, SecretName
 
 _SEALED: Final = "s.tenant_id, s.name, s.key_id, s.sealed"
+_LISTED: Final = Rows(columns="id, name, updated_at", table="secrets")
 _LOCK: Final = "SELECT pg_advisory_xact_lock(hashtextextended('secrets of ' || $1, 0))"
 
 
@@ -60,28 +62,10 @@ async def list_secrets(
     db: Database, *, tenant_id: str, name_contains: str | None, page: PageRequest
 ) -> Listing[SecretInfo]:
     """Return a page of what the tenant's secrets are called, newest first."""
-    params: list[object] = [tenant_id]
-    where = "tenant_id = $1"
-    if name_contains is not None:
-        params.append(name_contains)
-        where += " AND strpos(lower(name), lower($2)) > 0"
-    total: int = await db.fetchval(
-        f"SELECT count(*) FROM (SELECT 1 FROM secrets WHERE {where} LIMIT {EXACT_COUNT_LIMIT}) AS bounded",
-        *params,
-    )
-    offset = (page.page - 1) * page.per_page
-    if page.after_id is not None:
-        params.append(page.after_id)
-        where, offset = f"{where} AND id < ${len(params)}", 0
-    rows = await db.fetch(
-        f"SELECT id, name, updated_at FROM secrets WHERE {where} ORDER BY id DESC"
-        f" LIMIT {page.per_page + 1} OFFSET {offset}",
-        *params,
-    )
-    shown = rows[: page.per_page]
-    more = len(rows) > page.per_page
-    infos = [SecretInfo(row["name"], row["updated_at"]) for row in shown]
-    return Listing(rows=infos, total=total, has_more=more, next_id=shown[-1]["id"] if more else None)
+    where = Conditions("tenant_id = $1", tenant_id)
+    where.add("strpos(lower(name), lower({})) > 0", name_contains)
+    found = await fetch_page(db, _LISTED, where, page)
+    return found.map(lambda row: SecretInfo(row["name"], row["updated_at"]))
 
 
 async def fetch_sealed(db: Database, wanted: Sequence[SecretName]) -> dict[SecretName, SealedSecret]:
