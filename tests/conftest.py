@@ -1,7 +1,9 @@
 """One PostgreSQL per test process, and a migrated database without rows for every test that asks."""
 
 import itertools
+import os
 import shutil
+import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -14,6 +16,11 @@ from runwright.db.pool import Pool, open_pool
 from tests.databases import Databases, execute, for_database, make_template
 
 _numbers = itertools.count(1)
+
+# The suite starts Python some hundred times. Where the environment forbids to keep bytecode, each
+# start compiles every module anew, which takes several times as long as the rest of it.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 
 @pytest.fixture(scope="session")
