@@ -249,7 +249,7 @@ def test_jobs_over_the_quota_of_running_ones_wait_and_say_why(api: Api, operator
         source_code="import time\n\n\ndef handler(input, env):\n    time.sleep(input.get('s', 0))\n"
     )["id"]
     data_of(operator.patch(f"{TENANTS}/{api.tenant}", {"limits": {"running_jobs": 1}}))
-    first = api.make_job(worker, input={"s": 2})
+    first = api.make_job(worker, input={"s": 60})
     second = api.make_job(worker)
     deadline = time.monotonic() + WITHIN_SECONDS
     while (running := data_of(api.get(f"/jobs/{first['id']}")))["status"] == "queued":
@@ -258,8 +258,9 @@ def test_jobs_over_the_quota_of_running_ones_wait_and_say_why(api: Api, operator
     why = data_of(api.get(f"/jobs/{second['id']}/explain"))
     [reason] = [reason for reason in why["reasons"] if reason["code"] == "tenant_running_jobs"]
     assert reason["details"] == {"running": 1, "running_jobs": 1}
+    data_of(api.post(f"/jobs/{first['id']}/cancel"))
     done = data_of(api.post("/jobs?wait=20", {"worker_id": worker}), 201)
     ended = data_of(api.get(f"/jobs/{second['id']}"))
     first_ended = data_of(api.get(f"/jobs/{first['id']}"))
-    assert [job["status"] for job in (first_ended, ended, done)] == ["completed"] * 3
+    assert [job["status"] for job in (first_ended, ended, done)] == ["cancelled", "completed", "completed"]
     assert first_ended["completed_at"] <= ended["started_at"]
