@@ -1,5 +1,6 @@
 """One real server per test process; every test has a tenant of its own."""
 
+import asyncio
 import os
 import queue
 import shutil
@@ -14,13 +15,14 @@ from pathlib import Path
 from typing import IO
 from uuid import uuid4
 
+import asyncpg
 import httpx
 import pytest
 from tests.contract.client import Api
 
 PLATFORM_KEY = "platform-key-of-the-contract-tests"
 READY = "runwright ready "
-START_SECONDS = 60
+START_SECONDS = 100
 STOP_SECONDS = 45
 
 
@@ -38,6 +40,22 @@ class Server:
         return subprocess.run(
             command, check=True, capture_output=True, text=True, timeout=60, env=_environment()
         ).stdout.strip()
+
+    def make_due(self, schedule_id: str) -> None:
+        """Let a schedule's next firing be now, whatever its expression says; the tables are the truth."""
+        asyncio.run(self._make_due(schedule_id))
+
+    async def _make_due(self, schedule_id: str) -> None:
+        db = await asyncpg.connect(
+            host=str(self.data_dir / "pg.socket"), user="runwright", database="runwright"
+        )
+        moved = await db.execute(
+            "UPDATE schedules SET next_run_at = at, due_at = at"
+            " FROM date_trunc('milliseconds', now()) AS at WHERE id = $1",
+            schedule_id,
+        )
+        await db.close()
+        assert moved == "UPDATE 1"
 
 
 def _program() -> str:
@@ -88,9 +106,12 @@ def _await_ready(stdout: IO[str], log: Path) -> str:
         lines.put("")
 
     threading.Thread(target=read, daemon=True).start()
-    while line := lines.get(timeout=START_SECONDS):
-        if line.startswith(READY):
-            return line.removeprefix(READY).strip()
+    try:
+        while line := lines.get(timeout=START_SECONDS):
+            if line.startswith(READY):
+                return line.removeprefix(READY).strip()
+    except queue.Empty:
+        pytest.fail(f"the server was not ready within {START_SECONDS} s:\n{log.read_text()}")
     pytest.fail(f"the server ended before it was ready:\n{log.read_text()}")
 
 

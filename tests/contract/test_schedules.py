@@ -6,6 +6,7 @@ from uuid import uuid4
 
 import pytest
 from tests.contract.client import TIME, Api, Json, data_of, error_of, fields_of
+from tests.contract.conftest import Server
 
 KEYS = {
     *("id", "tenant_id", "worker_id", "name", "cron", "timezone", "input", "enabled", "next_run_at"),
@@ -16,6 +17,7 @@ TICK_KEYS = {
     *("scheduled_for", "due_at", "status", "reason", "message", "job_id", "decided_at", "late_ms"),
     *("count", "through"),
 }
+PATIENCE_SECONDS = 60.0
 UNKNOWN = "/schedules/sch_01jd9x3v7m0000000000000000"
 
 
@@ -24,9 +26,9 @@ def parsed(text: str) -> datetime:
     return datetime.fromisoformat(text)
 
 
-def until_fired(api: Api, schedule_id: str, seconds: float) -> Json:
+def until_fired(api: Api, schedule_id: str) -> Json:
     """Wait until a schedule has fired, and return its latest tick."""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < deadline:
         ticks = api.get(f"/schedules/{schedule_id}/ticks").json()["data"]
         if ticks:
@@ -274,28 +276,33 @@ def test_ids_that_are_none_are_not_found(api: Api) -> None:
         error_of(api.get(path), 404, "resource_not_found")
 
 
-@pytest.mark.timeout(180)
-def test_a_schedule_fires_by_itself_and_its_tick_names_the_job(api: Api) -> None:
-    """Each firing makes a job (`trigger: scheduled`) with the schedule's input; ticks as rows."""
-    worker = api.make_worker()
-    schedule = api.make_schedule(worker["id"], cron="* * * * *", timezone="UTC", input={"n": 7})
-    paused = api.make_worker()
-    quiet = api.make_schedule(paused["id"], cron="* * * * *", timezone="UTC")
-    data_of(api.patch(f"/workers/{paused['id']}", {"status": "paused"}))
+def test_a_schedule_fires_by_itself_and_its_tick_names_the_job(api: Api, server: Server) -> None:
+    """Each firing makes a job (`trigger: scheduled`) with the schedule's input; ticks as rows.
 
-    tick = until_fired(api, schedule["id"], 90)
+    Its time is moved to now in the table, where the clock looks; nobody waits for a minute to pass.
+    """
+    worker = api.make_worker()
+    schedule = api.make_schedule(worker["id"], input={"n": 7})
+    paused = api.make_worker()
+    quiet = api.make_schedule(paused["id"])
+    data_of(api.patch(f"/workers/{paused['id']}", {"status": "paused"}))
+    assert api.get(f"/schedules/{schedule['id']}/ticks").json()["data"] == []
+    server.make_due(schedule["id"])
+    server.make_due(quiet["id"])
+
+    tick = until_fired(api, schedule["id"])
     assert tick.keys() == TICK_KEYS
     assert (tick["status"], tick["reason"], tick["message"]) == ("fired", None, None)
-    assert tick["scheduled_for"] == tick["due_at"] == schedule["next_run_at"]
+    assert tick["scheduled_for"] == tick["due_at"] < schedule["next_run_at"]
     assert tick["late_ms"] == (parsed(tick["decided_at"]) - parsed(tick["due_at"])) / timedelta(
         milliseconds=1
     )
-    assert 0 <= tick["late_ms"] < 5000
+    assert 0 <= tick["late_ms"] < 30_000
     after = data_of(api.get(f"/schedules/{schedule['id']}"))
     assert (after["last_job_id"], after["last_run_at"]) == (tick["job_id"], tick["decided_at"])
-    assert parsed(after["next_run_at"]) == parsed(schedule["next_run_at"]) + timedelta(minutes=1)
+    assert after["next_run_at"] == schedule["next_run_at"], "and from there by the expression again"
 
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while (job := data_of(api.get(f"/jobs/{tick['job_id']}")))["status"] != "completed":
         assert time.monotonic() < deadline, job
         time.sleep(0.1)
@@ -304,7 +311,7 @@ def test_a_schedule_fires_by_itself_and_its_tick_names_the_job(api: Api) -> None
     listed = api.get("/jobs", **{"filter[trigger]": "scheduled"}).json()["data"]
     assert [one["id"] for one in listed] == [job["id"]]
 
-    skipped = until_fired(api, quiet["id"], 10)
+    skipped = until_fired(api, quiet["id"])
     assert (skipped["status"], skipped["reason"], skipped["job_id"]) == ("skipped", "worker_paused", None)
     assert skipped["message"]
     assert skipped["late_ms"] is None
