@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Final
 
 import msgspec
+from msgspec import UNSET
 
 from runwright.agents.model import (
     AGENTS_PER_TENANT,
@@ -30,7 +31,7 @@ from runwright.deliveries.model import Seals
 from runwright.events.store import subscribe
 from runwright.tenants.audit import record
 from runwright.workers.model import WorkerStatus
-from runwright.workers.store import fetch_worker
+from runwright.workers.store import fetch_worker, find_workers
 
 _SECRET_BYTES: Final = 20
 _BOTH: Final = "An agent has a callback_url or a worker, not both."
@@ -82,6 +83,14 @@ class Agents:
                     raise ConflictError("The agent was deleted meanwhile; register it again.")
             changed = await self._write(db, caller, known, new.fields, now)
             return Registered(changed, created=False, secret=None)
+
+    async def with_worker(self, tenant_id: str, fields: AgentFields) -> AgentFields:
+        """Return what is said, with a worker's id where its name was said."""
+        said = fields.worker_id
+        if said is UNSET or said is None:
+            return fields
+        found = await find_workers(self._db, [(tenant_id, said)])
+        return msgspec.structs.replace(fields, worker_id=found.get((tenant_id, said), said))
 
     async def get(self, tenant_id: str, agent_id: str) -> Agent:
         """Return one agent of the tenant."""

@@ -16,7 +16,6 @@ import msgspec
 
 from runwright.automations.ending import KIND, Outcome, end_attempt
 from runwright.automations.model import Kind, RunStatus, Task, TaskSpec, random_id
-from runwright.automations.store.agents import find_workers
 from runwright.automations.store.queue import LiveRun, claim_due_runs, start_run
 from runwright.automations.store.tasks import insert_task
 from runwright.automations.subscribing import stored_activation
@@ -26,6 +25,7 @@ from runwright.core.ids import new_id
 from runwright.db.pool import Database, PoolConnection
 from runwright.jobs.follow import follow_jobs, record_ancestry
 from runwright.jobs.store.submit import Refused, Submission, insert_jobs
+from runwright.workers.store import find_workers
 
 PROMPT_EVENT: Final = "automation.prompt"
 """What an execution's event is called."""

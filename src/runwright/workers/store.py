@@ -122,6 +122,25 @@ async def fetch_worker(
     return None if row is None else _worker(row)
 
 
+async def find_workers(
+    db: Database | PoolConnection, names: Sequence[tuple[str, str]]
+) -> dict[tuple[str, str], str]:
+    """Return the ids of workers by (tenant, name or id); an active one before others, the newest first."""
+    rows = await db.fetch(
+        """
+        SELECT i.tenant_id, i.name, w.id
+        FROM unnest($1::text[], $2::text[]) AS i (tenant_id, name)
+        CROSS JOIN LATERAL (
+            SELECT id FROM workers w WHERE w.tenant_id = i.tenant_id AND (w.name = i.name OR w.id = i.name)
+            ORDER BY w.status = 'active' DESC, w.id = i.name DESC, w.id DESC LIMIT 1
+        ) w
+        """,
+        [tenant_id for tenant_id, _ in names],
+        [name for _, name in names],
+    )
+    return {(row["tenant_id"], row["name"]): row["id"] for row in rows}
+
+
 async def list_workers(
     db: Database, *, tenant_id: str, which: WorkerFilter, page: PageRequest
 ) -> Listing[Worker]:

@@ -205,11 +205,21 @@ def test_who_may_only_work_registers_what_is_there_and_changes_nothing(avala: Av
 
 
 def test_an_agent_names_a_worker_of_its_own_organization(avala: Avala, api: Api) -> None:
-    """Issue 5: `worker`, ours; not together with a callback."""
-    worker = api.having(tenant=avala.tenant).make_worker()
-    assert avala.make_agent(worker=worker["id"])["worker"] == worker["id"]
+    """Issue 5: `worker`, ours, by id or by name; not together with a callback."""
+    ours = api.having(tenant=avala.tenant)
+    older, worker = ours.make_worker(name="Judge"), ours.make_worker(name="Judge")
+    api.make_worker(name="Judge")
+    agent = avala.make_agent(worker=worker["id"])
+    assert agent["worker"] == worker["id"]
+    path = f"/agents/{agent['uid']}/"
+    assert avala.call("PATCH", path, {"worker": older["id"]}).json()["worker"] == older["id"]
+    assert avala.call("PATCH", path, {"worker": "Judge"}).json()["worker"] == worker["id"]
+    avala.call("PATCH", path, {"worker": older["id"]})
+    again = avala.call("POST", "/agents/", {"name": agent["name"], "events": [], "worker": "Judge"})
+    assert (again.status_code, again.json()["worker"]) == (200, worker["id"])
+    api.make_worker(name="Theirs")
     theirs = api.make_worker()["id"]
-    for body in ({"worker": theirs}, {"worker": "wkr_01jd9x3v7m0000000000000000"}, {"worker": "x"}):
+    for body in ({"worker": theirs}, {"worker": "wkr_01jd9x3v7m0000000000000000"}, {"worker": "Theirs"}):
         response = avala.call("POST", "/agents/", {"name": "other", "events": [], **body})
         assert bad_fields(response).keys() == {"worker"}
     both = {"name": "both", "events": [], "worker": worker["id"], "callback_url": "https://a.example/"}

@@ -10,7 +10,6 @@ from runwright.deliveries.client.target import LONGEST_URL, OutgoingPolicy
 from runwright.http.avala.event_names import check_events, core_patterns
 from runwright.http.avala.rules import canonical_uuid, https_url, is_uuid, list_of, text_of_at_most
 from runwright.http.checks import Form, Rule, T
-from runwright.http.text import plausible_id
 
 STYLE: Final = "avala"
 
@@ -18,6 +17,7 @@ _LONGEST_NAME: Final = 255
 _LONGEST_DESCRIPTION: Final = 10_000
 _LONGEST_SECRET: Final = 255
 _LONGEST_TASK_TYPE: Final = 50
+_LONGEST_WORKER: Final = 200
 _MOST_TASK_TYPES: Final = 100
 
 Name = Annotated[
@@ -45,8 +45,9 @@ TaskTypes = Annotated[list[str], Meta(description="Only events for tasks of thes
 Worker = Annotated[
     str,
     Meta(
-        description="Ours: the worker that answers in the agent's place, by its id (`wkr_…`). It is run with"
-        " the execution as its input, and what it returns is the decision: `action`, `reason`, `metadata`."
+        description="Ours: the worker that answers in the agent's place, by its id (`wkr_…`) or its name; a"
+        " name is the newest active worker that has it now, and the answer shows its id. It is run with the"
+        " execution as its input, and what it returns is the decision: `action`, `reason`, `metadata`."
     ),
 ]
 Lease = Annotated[
@@ -107,7 +108,7 @@ _RULES: Final[dict[str, Rule]] = {
     "events": check_events,
     "project": is_uuid,
     "task_types": list_of(text_of_at_most(_LONGEST_TASK_TYPE, blank=False), _MOST_TASK_TYPES),
-    "worker": plausible_id,
+    "worker": text_of_at_most(_LONGEST_WORKER, blank=False),
 }
 REGISTER_AGENT: Final = Form(
     RegisterAgentBody, {**_RULES, "secret": text_of_at_most(_LONGEST_SECRET)}, lenient=True

@@ -66,6 +66,8 @@ class AgentRoutes(Controller):
         """
         new = new_agent(await _read(REGISTER_AGENT, request))
         agents = services_of(request).agents
+        fields = await agents.with_worker(request.user.tenant_id, new.fields)
+        new = msgspec.structs.replace(new, fields=fields)
         if request.user.role < Role.TENANT_SYSTEM_ADMIN:
             known_agent = await agents.find(request.user.tenant_id, new.name)
             if known_agent is None or not _is_as_said(known_agent, new):
@@ -137,7 +139,9 @@ async def _require(request: AvalaRequest, uid: str) -> None:
 
 
 async def _change(request: AvalaRequest, uid: str, fields: AgentFields) -> AgentWire:
-    return agent_wire(await services_of(request).agents.change(request.user, known("agt", uid), fields))
+    agents = services_of(request).agents
+    fields = await agents.with_worker(request.user.tenant_id, fields)
+    return agent_wire(await agents.change(request.user, known("agt", uid), fields))
 
 
 def _is_as_said(agent: Agent, new: NewAgent) -> bool:
