@@ -7,7 +7,7 @@ import msgspec
 import pytest
 from typer.testing import CliRunner
 
-from runwright.cli.escape import FEWEST, EscapeTestError, at_level, make_report
+from runwright.cli.escape import FEWEST, at_level, make_report
 from runwright.cli.main import build_app
 from runwright.core.jobs import ErrorCode
 from runwright.runtimes.escape.baits import lay_baits
@@ -27,12 +27,11 @@ def test_there_are_more_than_enough_attempts_and_each_has_a_name_of_its_own_and_
 
 
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize("level", ["standard", "strict"])
-async def test_no_known_attempt_gets_out(host: Host, level: str) -> None:
-    try:
-        weakened = at_level(host, level)
-    except EscapeTestError as error:
-        pytest.skip(error.message)
+async def test_no_known_attempt_gets_out_at_the_level_standard(host: Host) -> None:
+    """At the level that the host offers it is the command that tries, below."""
+    if host.isolation <= Isolation.STANDARD:
+        pytest.skip(f"this host is only {host.isolation.wire_name}")
+    weakened = at_level(host, "standard")
     visible = [mount for one in host.interpreters.values() for mount in one.mounts]
     with lay_baits(visible=visible) as baits:
         results = await run_attempts(weakened, baits, ATTEMPTS, lambda _: None)
@@ -92,6 +91,9 @@ def test_the_command_prints_what_was_tried_and_what_stopped_it() -> None:
     if "has no sandboxes of level" in str(result.exception):
         pytest.skip(str(result.exception))
     report = json.loads(result.stdout)
-    assert (result.exit_code, report["passed"]) == (0, True), report["counts"]
+    got_out = [
+        (one["name"], one["verdict"], one["by"]) for one in report["attempts"] if one["verdict"] != "stopped"
+    ]
+    assert (result.exit_code, report["passed"], got_out) == (0, True, [])
     assert report["counts"]["stopped"] == len(report["attempts"]) == len(ATTEMPTS)
     assert all(one["tries"] and one["by"] for one in report["attempts"])
