@@ -24,15 +24,15 @@ from runwright.core.ticks import CatchUp
 from runwright.db.pool import Database, open_pool
 
 LONG: Final = os.environ.get("CHAOS") == "long"
-SECONDS: Final = 60 if LONG else 4
+SECONDS: Final = 60 if LONG else 5
 HERD: Final = 2
 KILLS: Final = 4
 OURS: Final = "the test"
 GRACE_SECONDS: Final = 86_400
 MINUTE: Final = timedelta(minutes=1)
-LIMITED: Final = FireLimit(max=3, window="5m")
+LIMITED: Final = FireLimit(max=2, window="3m")
 OFTEN: Final = FireLimit(max=1_000_000)
-TRIES: Final = Retry(strategy="backoff", max_retries=6, base_delay="20s")
+TRIES: Final = Retry(strategy="backoff", max_retries=6, base_delay="2s")
 
 
 class AutomatonHerd(Herd):
@@ -87,7 +87,7 @@ async def _make(world: AutomationWorld) -> tuple[list[Automation], list[Automati
     ]
     once = [
         await world.job_automation(
-            schedule=ScheduleSpec(mode="at", time=(world.now + n * 40 * MINUTE / 60).isoformat()), **late
+            schedule=ScheduleSpec(mode="at", time=(world.now + n * SECONDS * MINUTE / 9).isoformat()), **late
         )
         for n in range(1, 9)
     ]

@@ -24,7 +24,7 @@ from runwright.db.pool import Pool, open_pool
 from runwright.events.store import append_event
 
 LONG: Final = os.environ.get("CHAOS") == "long"
-SECONDS: Final = 90.0 if LONG else 12.0
+SECONDS: Final = 90.0 if LONG else 7.0
 COURIERS: Final = 3
 ENDPOINTS: Final = 3
 ROLLED_BACK: Final = "wh_never"

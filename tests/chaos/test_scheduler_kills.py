@@ -25,7 +25,7 @@ from runwright.db.pool import open_pool
 from runwright.schedules.model import Schedule
 
 LONG: Final = os.environ.get("CHAOS") == "long"
-SECONDS: Final = 90 if LONG else 15
+SECONDS: Final = 90 if LONG else 8
 SCHEDULERS: Final = 3
 CRONS: Final = ("* * * * *", "*/2 * * * *", "1-59/3 * * * *", "7 * * * *")
 PER_CRON: Final = 50
