@@ -9,6 +9,7 @@ import contextlib
 import ctypes
 import os
 import random
+import secrets
 import shutil
 import signal
 import socket
@@ -30,7 +31,8 @@ HEADERS: Final = {
     "x-platform-role": "tenant-system-admin",
 }
 _PR_SET_CHILD_SUBREAPER: Final = 36
-_READY_SECONDS: Final = 60.0
+_READY_SECONDS: Final = 100.0
+_PORTS: Final = range(16_000, 32_000)
 
 
 def adopt_orphans(*, adopt: bool = True) -> None:
@@ -48,10 +50,15 @@ def bury_orphans() -> None:
 
 
 def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port: int = one.getsockname()[1]
-        return port
+    """A port that nobody listens on, below those that the kernel hands out.
+
+    So no connection of another test gets it while a server that was killed is away.
+    """
+    while True:
+        port = secrets.choice(_PORTS)
+        with socket.socket() as one, contextlib.suppress(OSError):
+            one.bind(("127.0.0.1", port))
+            return port
 
 
 class Member:
