@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from hypothesis import HealthCheck, settings
 
 from runwright.db.embedded import EmbeddedPostgres
 from runwright.db.pool import Pool, open_pool
@@ -21,6 +22,15 @@ _numbers = itertools.count(1)
 # start compiles every module anew, which takes several times as long as the rest of it.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+
+# What is tried is the same each time, and a busy machine is no counterexample. `CHAOS=long` tries others.
+settings.register_profile(
+    "suite",
+    deadline=None,
+    derandomize=os.environ.get("CHAOS") != "long",
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("suite")
 
 
 @pytest.fixture(scope="session")
