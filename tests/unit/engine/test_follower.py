@@ -101,7 +101,10 @@ async def test_ends_are_told_once_and_nothing_before_them(following: Following) 
     assert bytes(following.seen[0].output or b"") == b'{"a":1}'
 
 
-async def test_a_hint_from_this_process_is_enough(following: Following) -> None:
+async def test_a_hint_from_this_process_is_enough(
+    following: Following, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("runwright.engine.follower.PAUSE_SECONDS", 3600.0)
     await following.jobs(1, "s")
     follower = following.followers[0]
     await follower.start()
@@ -109,7 +112,7 @@ async def test_a_hint_from_this_process_is_enough(following: Following) -> None:
     passes = follower.loop.passes
     await end_all(following.world)
     following.world.signals.job_ended("job_x", None)
-    async with asyncio.timeout(0.45):
+    async with asyncio.timeout(SECONDS):
         await follower.loop.reached(passes + 1)
 
 

@@ -234,7 +234,7 @@ async def test_a_handler_that_ignores_sigterm_is_killed_after_the_grace_period(m
     stage.pool.cancel(played.token)
     stage.pool.cancel(played.token)
     await stage.finish(played)
-    assert 0.3 <= time.monotonic() - began < 3
+    assert 0.3 <= time.monotonic() - began < 15
     assert (played.outcome.end, played.outcome.error_code) == (End.CANCELLED, "cancelled")
     assert gone(pid)
     assert played.lines[-1].level == "warn"

@@ -10,7 +10,7 @@ from runwright.core.activation import Activation, Json
 from runwright.core.gotemplate import Limits, TemplateError, compile_template
 from runwright.core.gotemplate.template import LONGEST
 
-SECONDS = 3.0  # each takes under a quarter of one; the machine may be busy
+SECONDS = 10.0  # each takes under a quarter of one; the machine may be busy
 
 
 def deep(levels: int) -> Json:
