@@ -19,6 +19,8 @@ from typing import Final
 
 PIDS: Final = 128
 CONTROLLERS: Final = ("memory", "pids", "cpu")
+WAY: Final = 16
+"""Who gives way weighs so many times less: it goes on even where others never rest, but slowly."""
 _PREFIX: Final = "runwright-"
 _START_FIELD: Final = 19
 """Of /proc/PID/stat, counted after the command's closing parenthesis."""
@@ -79,6 +81,10 @@ class Cgroup:
         with contextlib.suppress(OSError):
             (folder / "memory.swap.max").write_text("0")
 
+    def give_way(self, *, way: bool) -> None:
+        """Let others go first where they want the same processor, or do so no more."""
+        _give_way(self._folders["cpu"], self._version, way=way)
+
     def limit_files(self) -> list[Path]:
         """Return the files that hold the limits."""
         memory = "memory.limit_in_bytes" if self._version == 1 else "memory.max"
@@ -126,6 +132,10 @@ class Cgroups:
         name = f"sandbox-{self._count}"
         folders = {c: folder / name for c, folder in self._folders.items()}
         return Cgroup(folders, version=self.version, pids=pids, homes=self._homes)
+
+    def give_way(self, *, way: bool) -> None:
+        """Let the server and the rest of the host go before all sandboxes, or do so no more."""
+        _give_way(self._folders["cpu"], self.version, way=way)
 
     def close(self) -> None:
         """Remove this instance's groups."""
@@ -305,6 +315,12 @@ def _processes(folder: Path) -> list[int]:
         found = [int(pid) for pid in (folder / "cgroup.procs").read_text().split()]
         return [pid for pid in found if pid not in {0, os.getpid()}]
     return []
+
+
+def _give_way(folder: Path, version: int, *, way: bool) -> None:
+    name, usual = ("cpu.shares", 1024) if version == 1 else ("cpu.weight", 100)
+    with contextlib.suppress(OSError):  # it may be gone by now
+        (folder / name).write_text(str(usual // WAY if way else usual))
 
 
 def _remove(folder: Path) -> bool:

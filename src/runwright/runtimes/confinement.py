@@ -38,6 +38,9 @@ class Confinement(Protocol):
     def limit_memory(self, limit: int) -> None:
         """Hold the tree to so many bytes from now on."""
 
+    def give_way(self, *, way: bool) -> None:
+        """Let others go first where they want the same processor, or do so no more; from any thread."""
+
     def out_of_memory(self) -> bool:
         """Tell whether a process was killed for lack of memory."""
 
@@ -86,6 +89,9 @@ class CgroupConfinement:
 
     def limit_memory(self, limit: int) -> None:
         self._group.limit_memory(limit)
+
+    def give_way(self, *, way: bool) -> None:
+        self._group.give_way(way=way)
 
     def out_of_memory(self) -> bool:
         return self._group.oom_kills() > 0
@@ -153,6 +159,9 @@ class WatchedConfinement:
     def limit_memory(self, limit: int) -> None:
         self._limit = limit
         self._watch()
+
+    def give_way(self, *, way: bool) -> None:
+        """Nothing here weighs processes."""
 
     def out_of_memory(self) -> bool:
         return self._exceeded

@@ -10,6 +10,7 @@ from runwright.runtimes.interpreters import BLANK_MEMORY_MB
 from runwright.runtimes.launcher import Launcher
 from runwright.runtimes.model import Code
 from runwright.runtimes.modules import ModuleCache
+from runwright.runtimes.processors import Share
 from runwright.runtimes.room import PoolSettings
 from runwright.runtimes.sandbox import Owner, Sandbox, State
 
@@ -55,16 +56,15 @@ class Fleet:
         stamp = f"{wasm.version} {wasm.arguments}"
         return ModuleCache(folder, limit_bytes=self._settings.module_limit_bytes, stamp=stamp)
 
-    def confine_new(self, processors: frozenset[int] | None) -> None:
-        """Let what is booted from now on run there only; None: anywhere."""
+    def share_new(self, share: Share) -> None:
+        """Let what is booted from now on take so much of the processors."""
         if self._launcher is not None:
-            self._launcher.processors = processors
+            self._launcher.share_new(share)
 
-    def move(self, sandbox: Sandbox, processors: frozenset[int]) -> None:
-        """Let a sandbox run there only, soon."""
-        if sandbox.processors != processors and sandbox.harness_pid and self._launcher is not None:
-            sandbox.processors = processors
-            self._launcher.move(sandbox, processors)
+    def share(self, sandbox: Sandbox, share: Share) -> None:
+        """Let a sandbox take so much of the processors, soon."""
+        if sandbox.share != share and sandbox.harness_pid and self._launcher is not None:
+            self._launcher.share_out(sandbox, share)
 
     def stop_refilling(self) -> None:
         """Boot no more on our own account."""

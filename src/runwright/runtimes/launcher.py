@@ -26,7 +26,7 @@ from runwright.runtimes.host import Host
 from runwright.runtimes.keyrings import hide_session_keyring, uids_with_keys
 from runwright.runtimes.model import Code
 from runwright.runtimes.mounts import Mounts, hold_folders, release_folders
-from runwright.runtimes.processors import move
+from runwright.runtimes.processors import Share, move
 from runwright.runtimes.sandbox import Owner, Sandbox
 from runwright.runtimes.seccomp import filter_program
 from runwright.runtimes.tree import Launch, Tree
@@ -56,8 +56,8 @@ class Launcher:
         self._removing: set[Confinement] = set()
         self._cgroups: Cgroups | None = None
         self._filter: int | None = None
-        self.processors: frozenset[int] | None = None
-        """Where what is started from now on may run; None: anywhere."""
+        self._share = Share(frozenset(os.sched_getaffinity(0)), gives_way=False)
+        """What is started from now on may take so much of the processors."""
         self._starter = ThreadPoolExecutor(1, thread_name_prefix="runwright-starter")
         self._mover = ThreadPoolExecutor(1, thread_name_prefix="runwright-mover")
 
@@ -121,7 +121,7 @@ class Launcher:
             clock=clock,
         )
         self._mounts[sandbox] = Mounts(code, held)
-        sandbox.processors = self.processors
+        sandbox.share = self._share
         sandbox.mounted = self._host.bwrap is not None
         sandbox.tree = Tree(
             self._loop,
@@ -138,9 +138,16 @@ class Launcher:
             raise
         return sandbox
 
-    def move(self, sandbox: Sandbox, processors: frozenset[int]) -> None:
-        """Let a sandbox run on those processors only; a thread looks who is in it."""
-        self._mover.submit(_move, sandbox.harness_pid, sandbox.confinement, processors)
+    def share_new(self, share: Share) -> None:
+        """Start sandboxes with that share from now on; while some give way here, all do to the server."""
+        if self._cgroups is not None and share.gives_way != self._share.gives_way:
+            self._cgroups.give_way(way=share.gives_way)
+        self._share = share
+
+    def share_out(self, sandbox: Sandbox, share: Share) -> None:
+        """Let a sandbox take so much of the processors; a thread looks who is in it."""
+        sandbox.share = share
+        self._mover.submit(_share_out, sandbox.harness_pid, sandbox.confinement, share)
 
     def release(self, sandbox: Sandbox) -> None:
         """Take back what a sandbox held, now that it is gone."""
@@ -170,7 +177,7 @@ class Launcher:
                 stderr=stderr,
                 socket=sandbox.channel.far.fileno(),
                 seccomp=program,
-                processors=self.processors,
+                share=self._share,
                 door=sandbox.network.door,
             )
             sandbox.tree.start(launch)
@@ -250,8 +257,9 @@ class Launcher:
         raise OSError("the kernel keeps keys of every uid that sandboxes may have")
 
 
-def _move(harness: int, confinement: Confinement, processors: frozenset[int]) -> None:
-    move({harness, *confinement.members()}, processors)
+def _share_out(harness: int, confinement: Confinement, share: Share) -> None:
+    confinement.give_way(way=share.gives_way)
+    move({harness, *confinement.members()}, share.processors)
 
 
 def _has_account(uid: int) -> bool:

@@ -260,8 +260,7 @@ class Pool:
         tenant_id = run.assignment.code.tenant_id
         if self._loop is not None:
             self._processors.begin(tenant_id, self._loop.time())
-        if sandbox.processors is not None or self._processors.tight:
-            self._fleet.move(sandbox, self._processors.of(tenant_id))
+        self._fleet.share(sandbox, self._processors.of(tenant_id))
         sandbox.submit(run)
 
     def _share_processors(self, now: float) -> None:
@@ -273,10 +272,10 @@ class Pool:
                 if sandbox.inflight:
                     processors.begin(sandbox.code.tenant_id, now)
         processors.look(now)
-        self._fleet.confine_new(processors.fewer if processors.tight else None)
+        self._fleet.share_new(processors.of_new())
         for sandbox in self._fleet.sandboxes:
-            if sandbox.code is not None and (processors.tight or sandbox.processors is not None):
-                self._fleet.move(sandbox, processors.of(sandbox.code.tenant_id))
+            if sandbox.code is not None:
+                self._fleet.share(sandbox, processors.of(sandbox.code.tenant_id))
 
     def _take_back(self, sandbox: Sandbox) -> None:
         """Move the runs that wait inside a sandbox back to their group."""
@@ -304,8 +303,8 @@ class Pool:
     def sandbox_ready(self, sandbox: Sandbox) -> None:
         """Boot is over."""
         self._fleet.ready(sandbox)
-        if sandbox.code is not None and sandbox.processors is not None:
-            self._fleet.move(sandbox, self._processors.of(sandbox.code.tenant_id))
+        if sandbox.code is not None:
+            self._fleet.share(sandbox, self._processors.of(sandbox.code.tenant_id))
 
     def run_began(self, run: Run, at: datetime) -> None:
         """User code begins."""

@@ -42,6 +42,7 @@ from runwright.runtimes.modules import Artefact
 from runwright.runtimes.mounts import load_payload
 from runwright.runtimes.network import Network
 from runwright.runtimes.pipes import Pipes
+from runwright.runtimes.processors import Share
 from runwright.runtimes.protocol import HEADER, Kind
 from runwright.runtimes.run import LEVELS, Run
 from runwright.runtimes.tree import Tree
@@ -99,6 +100,8 @@ class Sandbox:
     """One sandbox from its launch until it is gone."""
 
     tree: Tree
+    share: Share
+    """What it may take of the processors."""
 
     def __init__(
         self,
@@ -122,8 +125,6 @@ class Sandbox:
         self.code: Code | None = None
         self.mounted = True
         """Whether the folders of its code are where bwrap mounts them, and not where the host has them."""
-        self.processors: frozenset[int] | None = None
-        """Where it may run; None: anywhere."""
         self.inflight: deque[Run] = deque()
         self.tainted: str | None = None
         self.retiring = False

@@ -25,7 +25,7 @@ import msgspec
 
 from runwright.runtimes.confinement import Confinement
 from runwright.runtimes.egress import Door
-from runwright.runtimes.processors import move
+from runwright.runtimes.processors import Share, move
 from runwright.runtimes.protocol import SOCKET_FD
 from runwright.runtimes.slices import USUAL, set_slice
 from runwright.runtimes.spawning import (
@@ -56,8 +56,8 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     stderr: int
     socket: int
     seccomp: int | None = None
-    processors: frozenset[int] | None = None
-    """Where it may run; None: wherever this process may."""
+    share: Share | None = None
+    """What it may take of the processors; None: all."""
     door: Door | None = None
     """The way out, where the tree has one: it then starts in a network namespace that leads there."""
 
@@ -297,8 +297,9 @@ def _start(launch: Launch, copies: dict[int, int], confinement: Confinement) -> 
 
 def _settle(outer: int, launch: Launch, confinement: Confinement) -> None:
     set_slice(outer, USUAL)
-    if launch.processors is not None:
-        move([outer], launch.processors)
+    if launch.share is not None and launch.share.gives_way:
+        confinement.give_way(way=True)
+        move([outer], launch.share.processors)
     if launch.wrapped:
         confinement.adopt(outer)
 
