@@ -1,6 +1,7 @@
 """The command line that builds a sandbox around a harness."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Final
 
@@ -147,7 +148,9 @@ def _environment(interpreter: Interpreter) -> list[str]:
     return ["--clearenv", *(word for pair in variables.items() for word in ("--setenv", *pair))]
 
 
-def _system() -> list[str]:
+@cache
+def _system() -> Sequence[str]:
+    """Return what every sandbox sees of the host; looked up once, for it is asked for in the loop."""
     options = ["--ro-bind", "/usr", "/usr"]
     for name in _LINKS:
         path = Path("/", name)
