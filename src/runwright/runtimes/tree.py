@@ -16,7 +16,7 @@ import json
 import os
 import select
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
 from pathlib import Path
 from typing import Final, TypeVar
@@ -25,7 +25,7 @@ import msgspec
 
 from runwright.runtimes.confinement import Confinement
 from runwright.runtimes.egress import Door
-from runwright.runtimes.processors import Share, move
+from runwright.runtimes.processors import Share
 from runwright.runtimes.protocol import SOCKET_FD
 from runwright.runtimes.slices import USUAL, set_slice
 from runwright.runtimes.spawning import (
@@ -273,7 +273,7 @@ def _start(launch: Launch, copies: dict[int, int], confinement: Confinement) -> 
     def start(argv: list[str], more: dict[int, int]) -> int:
         added = copy_out(more)
         try:
-            with confinement.inside():
+            with confinement.inside(), _taking(launch.share):
                 started.append(spawn(argv, launch.env, copies | added, own_session=not launch.wrapped))
         finally:
             close_all(added)
@@ -295,11 +295,24 @@ def _start(launch: Launch, copies: dict[int, int], confinement: Confinement) -> 
     return started[0]
 
 
+@contextlib.contextmanager
+def _taking(share: Share | None) -> Iterator[None]:
+    """Let what this thread starts within take no more of the processors than that, from its first instant."""
+    usual = os.sched_getaffinity(0)
+    if share is None or share.processors == usual:
+        yield
+        return
+    os.sched_setaffinity(0, share.processors)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, usual)
+
+
 def _settle(outer: int, launch: Launch, confinement: Confinement) -> None:
     set_slice(outer, USUAL)
     if launch.share is not None and launch.share.gives_way:
         confinement.give_way(way=True)
-        move([outer], launch.share.processors)
     if launch.wrapped:
         confinement.adopt(outer)
 
