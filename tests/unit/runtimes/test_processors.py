@@ -92,6 +92,23 @@ async def test_a_long_job_keeps_off_a_processor_while_another_tenant_is_at_work(
     await stage.finish(long)
 
 
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="nothing can be spared")
+async def test_what_is_started_meanwhile_keeps_off_it_from_its_first_instant(make_stage: MakeStage) -> None:
+    stage = await make_stage(slots=8)
+    long, harnesses = await _beside_a_long_job(stage)
+    some = len(os.sched_getaffinity(0)) - 1
+    await stage.eventually(lambda: len(os.sched_getaffinity(harnesses["ten"])) == some)
+    for version in range(2, 6):
+        await stage.run(SHORT, version=version)
+    sandboxes = [one for one in stage.pool._fleet.sandboxes if one.code and one.code.version > 1]  # noqa: SLF001
+    everybody = [pid for one in sandboxes for pid in one.confinement.survivors()]
+    assert len(everybody) > len(sandboxes), "each has a root and a harness"
+    assert {len(os.sched_getaffinity(pid)) for pid in everybody} == {some}
+    assert len(os.sched_getaffinity(0)) == some + 1, "whoever starts them has all again"
+    stage.pool.cancel(long.assignment.token)
+    await stage.finish(long)
+
+
 async def test_a_long_job_gives_way_while_another_tenant_is_at_work(
     make_stage: MakeStage, host: Host
 ) -> None:
