@@ -146,16 +146,15 @@ class Tree:
 
         work.add_done_callback(hand_over)
 
-    def _started(self, starting: "Future[int]", *, wrapped: bool) -> None:
+    def _started(self, starting: "Future[tuple[int, int]]", *, wrapped: bool) -> None:
         try:
-            self._outer = starting.result()
+            self._outer, self._outer_fd = starting.result()
         except Exception as error:  # noqa: BLE001  whatever it is, nothing was started, and it must be told
             self.error = error
             self._close_setup()
             self.gone = True
             self._on_gone()
             return
-        self._outer_fd = os.pidfd_open(self._outer)
         self._loop.add_reader(self._outer_fd, self._outer_ended)
         if wrapped:
             self._loop.add_reader(self._info, self._read_info)
@@ -263,10 +262,11 @@ class Tree:
         self._on_gone()
 
 
-def _start(launch: Launch, copies: dict[int, int], confinement: Confinement) -> int:
-    """Start the process, in a network namespace with a way out where it has one; closes the copies.
+def _start(launch: Launch, copies: dict[int, int], confinement: Confinement) -> tuple[int, int]:
+    """Start the process, in a network namespace with a way out where it has one; return its pid and pidfd.
 
-    Where something fails after the start, what was started is killed: nobody would know of it.
+    Closes the copies. Where something fails after the start, what was started is killed: nobody would
+    know of it.
     """
     started: list[int] = []
 
@@ -285,6 +285,7 @@ def _start(launch: Launch, copies: dict[int, int], confinement: Confinement) -> 
         else:
             launch.door.start(launch.argv, DOOR_FD, start)
         _settle(started[0], launch, confinement)
+        return started[0], os.pidfd_open(started[0])
     except BaseException:
         for outer in started:
             os.kill(outer, signal.SIGKILL)
@@ -292,7 +293,6 @@ def _start(launch: Launch, copies: dict[int, int], confinement: Confinement) -> 
         raise
     finally:
         close_all(copies)
-    return started[0]
 
 
 @contextlib.contextmanager
