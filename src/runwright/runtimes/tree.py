@@ -302,7 +302,8 @@ def _taking(share: Share | None) -> Iterator[None]:
     if share is None or share.processors == usual:
         yield
         return
-    os.sched_setaffinity(0, share.processors)
+    with contextlib.suppress(OSError):  # none of them is this process's any more
+        os.sched_setaffinity(0, share.processors)
     try:
         yield
     finally:
