@@ -2,16 +2,16 @@
 
 from runwright.automations.definitions import Definitions
 from runwright.automations.events import Events
-from runwright.automations.ingress import Ingress
 from runwright.automations.policy import Policy
 from runwright.automations.runs import Runs
 from runwright.automations.service import Automations
 from runwright.automations.tasks import Tasks
+from runwright.automations.webhook_ingress import Ingress
 from runwright.core.clock import Clock, system_clock
 from runwright.db.pool import Pool
 from runwright.jobs.service import Jobs
-from runwright.workers.vault.keyring import Keyring
-from runwright.workers.vault.seals import EndpointSeals
+from runwright.secrets.keyring import Keyring
+from runwright.secrets.secret_box import SecretBox
 
 
 def no_automations(
@@ -20,10 +20,10 @@ def no_automations(
     """The services of automations, with nobody who fires or dispatches."""
     policy = policy or Policy()
     return Automations(
-        definitions=Definitions(db, clock=clock, seals=EndpointSeals(Keyring([bytes(32)])), policy=policy),
+        definitions=Definitions(db, clock=clock, seals=SecretBox(Keyring([bytes(32)])), policy=policy),
         runs=Runs(db, clock=clock, jobs=jobs, on_due=_nobody),
         tasks=Tasks(db, clock=clock),
-        ingress=Ingress(db, clock=clock, seals=EndpointSeals(Keyring([bytes(32)])), on_due=_nobody),
+        ingress=Ingress(db, clock=clock, seals=SecretBox(Keyring([bytes(32)])), on_due=_nobody),
         events=Events(db, clock=clock, on_event=_nobody),
         policy=policy,
     )

@@ -9,7 +9,7 @@ from typing import Final
 from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
 
-from runwright.db.migrate import migrate
+from runwright.db.migrator import migrate
 from runwright.db.pool import Connection, connect
 
 TEMPLATE: Final = "migrated_template"

@@ -17,13 +17,13 @@ from cryptography.x509.oid import NameOID
 
 from runwright.core.clock import system_clock
 from runwright.db.pool import Pool
-from runwright.deliveries.client.client import OutgoingClient
-from runwright.deliveries.client.target import OutgoingPolicy
-from runwright.deliveries.sending import Sender
-from runwright.deliveries.service import Endpoints
 from runwright.http.ava.webhook_events import AvaStyle
-from runwright.workers.vault.keyring import Keyring
-from runwright.workers.vault.seals import EndpointSeals
+from runwright.outbox.client.client import OutgoingClient
+from runwright.outbox.client.url import OutgoingPolicy
+from runwright.outbox.sending import Sender
+from runwright.outbox.service import Endpoints
+from runwright.secrets.keyring import Keyring
+from runwright.secrets.secret_box import SecretBox
 
 WAIT_SECONDS = 30.0
 
@@ -161,7 +161,7 @@ def client_tls(certificate: Path) -> ssl.SSLContext:
 
 def no_endpoints(db: Pool, policy: OutgoingPolicy | None = None) -> Endpoints:
     """The service of endpoints, with a key of its own."""
-    seals = EndpointSeals(Keyring([bytes(32)]))
+    seals = SecretBox(Keyring([bytes(32)]))
     client = OutgoingClient(policy or OutgoingPolicy())
     sender = Sender(client, styles={"ava": AvaStyle(db)}, seals=seals, clock=system_clock)
     return Endpoints(db, style="ava", clock=system_clock, seals=seals, sender=sender)

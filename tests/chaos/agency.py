@@ -6,24 +6,24 @@ A router, the followers of jobs and executions, the clock of executions and a ca
 import asyncio
 import sys
 
-from tests.unit.agents.telephone import PlainStyle
+from tests.integration.agents.telephone import PlainStyle
 
-from runwright.agents.calling import AgentLine
-from runwright.agents.follow import FollowedExecutions
-from runwright.agents.jobs import FOLLOW_KIND, decide_by_jobs
+from runwright.agents.callbacks import AgentLine
+from runwright.agents.completion_callbacks import ExecutionCompletionCallbacks
 from runwright.agents.opening import ExecutionSink
+from runwright.agents.worker_jobs import FOLLOW_KIND, decide_by_jobs
 from runwright.core.clock import system_clock
 from runwright.db.pool import open_pool
-from runwright.deliveries.client.client import OutgoingClient
-from runwright.deliveries.client.target import OutgoingPolicy
-from runwright.engine.agent_caller import AgentCaller
-from runwright.engine.agent_clock import AgentClock
-from runwright.engine.follower import Follower
-from runwright.engine.router import Router
-from runwright.events.hints import EventHints
-from runwright.jobs.follow import FollowedJobs
-from runwright.workers.vault.keyring import Keyring
-from runwright.workers.vault.seals import EndpointSeals
+from runwright.events.notifications import EventNotifications
+from runwright.jobs.completion_callbacks import JobCompletionCallbacks
+from runwright.loops.agent_caller import AgentCaller
+from runwright.loops.completion_dispatcher import CompletionDispatcher
+from runwright.loops.execution_timeouts import ExecutionTimeouts
+from runwright.loops.router import Router
+from runwright.outbox.client.client import OutgoingClient
+from runwright.outbox.client.url import OutgoingPolicy
+from runwright.secrets.keyring import Keyring
+from runwright.secrets.secret_box import SecretBox
 
 LEASE_SECONDS = 1.0
 
@@ -36,11 +36,11 @@ def _note(name: str, /, **facts: str | float | None) -> None:
 async def work(dsn: str) -> None:
     """Work until killed."""
     db = await open_pool(dsn, by_key=True)
-    hints = EventHints(origin="agency", send=lambda _: None)
+    hints = EventNotifications(origin="agency", send=lambda _: None)
     line = AgentLine(
         OutgoingClient(OutgoingPolicy(dev=True)),
         styles={"test": PlainStyle()},
-        seals=EndpointSeals(Keyring([bytes(32)])),
+        seals=SecretBox(Keyring([bytes(32)])),
         clock=system_clock,
     )
     caller = AgentCaller(
@@ -55,18 +55,18 @@ async def work(dsn: str) -> None:
     router = Router(
         db, sinks={"agt": ExecutionSink(notice=_note)}, clock=system_clock, hints=hints, notice=_note
     )
-    jobs = Follower(
+    jobs = CompletionDispatcher(
         db,
-        source=FollowedJobs(),
+        source=JobCompletionCallbacks(),
         handlers={FOLLOW_KIND: decide_by_jobs},
         clock=system_clock,
         hints=hints,
         notice=_note,
     )
-    executions = Follower(
-        db, source=FollowedExecutions(), handlers={}, clock=system_clock, hints=hints, notice=_note
+    executions = CompletionDispatcher(
+        db, source=ExecutionCompletionCallbacks(), handlers={}, clock=system_clock, hints=hints, notice=_note
     )
-    clock = AgentClock(db, clock=system_clock, notice=_note)
+    clock = ExecutionTimeouts(db, clock=system_clock, notice=_note)
     await router.start()
     await jobs.start()
     await executions.start()

@@ -12,18 +12,18 @@ from functools import partial
 
 from tests.chaos.fast_scheduler import fast_clock
 
-from runwright.automations.ending import KIND, end_jobs
+from runwright.automations.fire_sources import fire_events
 from runwright.automations.policy import Policy
-from runwright.automations.sources import fire_events
+from runwright.automations.run_endings import KIND, end_jobs
 from runwright.automations.store.queue import LiveRun
 from runwright.db.pool import PoolConnection, open_pool
-from runwright.engine.dispatcher import Dispatcher
-from runwright.engine.follower import Follower
-from runwright.engine.router import Router
-from runwright.engine.scheduler import Scheduler
-from runwright.events.hints import EventHints
-from runwright.jobs.follow import FollowedJobs
-from runwright.jobs.signals import JobSignals
+from runwright.events.notifications import EventNotifications
+from runwright.jobs.completion_callbacks import JobCompletionCallbacks
+from runwright.jobs.notifications import JobNotifications
+from runwright.loops.automation_dispatcher import AutomationDispatcher
+from runwright.loops.completion_dispatcher import CompletionDispatcher
+from runwright.loops.router import Router
+from runwright.loops.scheduler import Scheduler
 from runwright.wiring.automations import make_ticks
 
 
@@ -41,8 +41,8 @@ async def _no_registrations(
 async def main(dsn: str, begin: datetime) -> None:
     """Fire and dispatch until killed."""
     db = await open_pool(dsn, max_size=6, by_key=True)
-    signals = JobSignals(origin="automaton", send=lambda _: None)
-    hints = EventHints(origin="automaton", send=lambda _: None)
+    signals = JobNotifications(origin="automaton", send=lambda _: None)
+    hints = EventNotifications(origin="automaton", send=lambda _: None)
 
     def clock() -> datetime:
         return fast_clock(begin)
@@ -52,10 +52,15 @@ async def main(dsn: str, begin: datetime) -> None:
         Router(
             db, sinks={"trg": partial(fire_events, policy=Policy())}, clock=clock, hints=hints, notice=_note
         ),
-        Follower(
-            db, source=FollowedJobs(), handlers={KIND: end_jobs}, clock=clock, hints=hints, notice=_note
+        CompletionDispatcher(
+            db,
+            source=JobCompletionCallbacks(),
+            handlers={KIND: end_jobs},
+            clock=clock,
+            hints=hints,
+            notice=_note,
         ),
-        Dispatcher(
+        AutomationDispatcher(
             db,
             policy=Policy(at_once=100),
             open_execution=_no_registrations,

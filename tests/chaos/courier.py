@@ -5,16 +5,16 @@ import sys
 
 from runwright.core.clock import system_clock
 from runwright.db.pool import open_pool
-from runwright.deliveries.client.client import OutgoingClient
-from runwright.deliveries.client.target import OutgoingPolicy
-from runwright.deliveries.sending import Sender
-from runwright.deliveries.store.queue import insert_deliveries
-from runwright.engine.deliverer import Deliverer
-from runwright.engine.router import Router
-from runwright.events.hints import EventHints
+from runwright.events.notifications import EventNotifications
 from runwright.http.ava.webhook_events import AvaStyle
-from runwright.workers.vault.keyring import Keyring
-from runwright.workers.vault.seals import EndpointSeals
+from runwright.loops.router import Router
+from runwright.loops.sender import Deliverer
+from runwright.outbox.client.client import OutgoingClient
+from runwright.outbox.client.url import OutgoingPolicy
+from runwright.outbox.sending import Sender
+from runwright.outbox.store.queue import insert_deliveries
+from runwright.secrets.keyring import Keyring
+from runwright.secrets.secret_box import SecretBox
 
 LEASE_SECONDS = 1.5
 
@@ -27,11 +27,11 @@ def _note(name: str, /, **facts: str | float | None) -> None:
 async def deliver(dsn: str) -> None:
     """Route and deliver until killed."""
     db = await open_pool(dsn, by_key=True)
-    hints = EventHints(origin="courier", send=lambda _: None)
+    hints = EventNotifications(origin="courier", send=lambda _: None)
     sender = Sender(
         OutgoingClient(OutgoingPolicy(dev=True)),
         styles={"ava": AvaStyle(db)},
-        seals=EndpointSeals(Keyring([bytes(32)])),
+        seals=SecretBox(Keyring([bytes(32)])),
         clock=system_clock,
     )
     deliverer = Deliverer(

@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from typing import Final
 
 from runwright.db.pool import open_pool
-from runwright.engine.scheduler import Scheduler
-from runwright.jobs.signals import JobSignals
+from runwright.jobs.notifications import JobNotifications
+from runwright.loops.scheduler import Scheduler
 
 SPEED: Final = 60
 
@@ -28,7 +28,7 @@ def _note(name: str, /, **facts: str | float | None) -> None:
 async def main(dsn: str, begin: datetime) -> None:
     """Fire until killed."""
     db = await open_pool(dsn, max_size=4, by_key=True)
-    signals = JobSignals(origin="fast", send=lambda _: None)
+    signals = JobNotifications(origin="fast", send=lambda _: None)
     scheduler = Scheduler(db, clock=lambda: fast_clock(begin), signals=signals, notice=_note, batch=40)
     await scheduler.start()
     sys.stdout.write("ready\n")

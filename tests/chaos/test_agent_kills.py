@@ -17,9 +17,9 @@ from typing import Final
 
 import msgspec
 import pytest
-from tests.unit.agents.telephone import Asked, Telephone
-from tests.unit.agents.world import World
-from tests.unit.jobs.world import World as JobWorld
+from tests.integration.agents.telephone import Asked, Telephone
+from tests.integration.agents.world import World
+from tests.integration.jobs.world import World as JobWorld
 
 from runwright.agents.model import Action, Agent, DecidedError, ExecutionStatus
 from runwright.core.clock import system_clock

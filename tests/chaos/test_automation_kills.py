@@ -16,12 +16,12 @@ from typing import Final
 import pytest
 from tests.chaos.fast_scheduler import fast_clock
 from tests.chaos.test_scheduler_kills import Herd
-from tests.unit.automations.world import AutomationWorld, Json
+from tests.integration.automations.world import AutomationWorld, Json
 
 from runwright.automations.model import Automation, FireLimit, Retry, ScheduleSpec
-from runwright.core.jobs import JobStatus
-from runwright.core.ticks import CatchUp
+from runwright.core.job_state import JobStatus
 from runwright.db.pool import Database, open_pool
+from runwright.schedules.tick_policy import CatchUp
 
 LONG: Final = os.environ.get("CHAOS") == "long"
 SECONDS: Final = 60 if LONG else 5

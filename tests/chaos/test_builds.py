@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 import pytest
 from tests.chaos.cluster import Cluster, adopt_orphans, bury_orphans, descendants
 from tests.contract.client import Json
-from tests.unit.engine.registry import LocalRegistry, local_registry
+from tests.integration.loops.registry import LocalRegistry, local_registry
 
 SOURCE = "import lasting\ndef handler(input, env):\n    return lasting.WORD\n"
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from tests.unit.deliveries.world import World
+from tests.integration.outbox.world import World
 
 from runwright.core.clock import system_clock
 from runwright.db.pool import Pool, open_pool

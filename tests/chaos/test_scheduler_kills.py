@@ -18,9 +18,9 @@ from typing import Final
 import asyncpg
 import pytest
 from tests.chaos.fast_scheduler import fast_clock
-from tests.unit.schedules.world import ScheduleWorld
+from tests.integration.schedules.world import ScheduleWorld
 
-from runwright.core.timetable import timetable_of
+from runwright.cron.timetable import timetable_of
 from runwright.db.pool import open_pool
 from runwright.schedules.model import Schedule
 

@@ -26,28 +26,28 @@ from runwright.agents.service import Agents
 from runwright.core.clock import system_clock
 from runwright.core.roles import Caller, Role
 from runwright.db.pool import Pool
-from runwright.deliveries.client.target import OutgoingPolicy
 from runwright.http.app import build_app
 from runwright.http.ava.errors import error_answer
 from runwright.http.server import HttpServer
 from runwright.http.services import EdgeSettings, Health, Services
 from runwright.jobs.analytics import Analytics
+from runwright.jobs.notifications import JobNotifications
 from runwright.jobs.queues import Queues
 from runwright.jobs.service import Jobs
-from runwright.jobs.signals import JobSignals
+from runwright.outbox.client.url import OutgoingPolicy
 from runwright.runtimes.model import RuntimeInfo
 from runwright.schedules.service import Schedules
+from runwright.secrets.keyring import Keyring
+from runwright.secrets.secret_box import SecretBox
+from runwright.secrets.vault import Vault
 from runwright.tenants.audit import AuditLog
-from runwright.tenants.limits import Rate, RateLimiter
+from runwright.tenants.keys import Keys
 from runwright.tenants.model import new_key_text
-from runwright.tenants.service import Keys
-from runwright.tenants.standings import Standings
+from runwright.tenants.rate_limits import Rate, RateLimiter
+from runwright.tenants.status_cache import TenantStatusCache
 from runwright.tenants.tenants import Tenants
 from runwright.workers.deployments import Deployments
 from runwright.workers.service import Workers
-from runwright.workers.vault.keyring import Keyring
-from runwright.workers.vault.seals import EndpointSeals
-from runwright.workers.vault.service import Vault
 
 KEY = "platform-key"
 HEADERS = {
@@ -84,7 +84,7 @@ async def _no_executors() -> list[list[str]]:
 
 @pytest.fixture
 async def edge(database: Pool) -> AsyncIterator[Edge]:
-    signals = JobSignals(origin="test", send=lambda _: None)
+    signals = JobNotifications(origin="test", send=lambda _: None)
     jobs = Jobs(database, clock=system_clock, signals=signals)
     services = Services(
         workers=Workers(database, no_bundles(database), clock=system_clock, on_deprecated=_nothing_left),
@@ -96,7 +96,7 @@ async def edge(database: Pool) -> AsyncIterator[Edge]:
         schedules=Schedules(database, clock=system_clock),
         endpoints=no_endpoints(database),
         avala_endpoints=no_endpoints(database),
-        agents=Agents(database, clock=system_clock, seals=EndpointSeals(Keyring([bytes(32)]))),
+        agents=Agents(database, clock=system_clock, seals=SecretBox(Keyring([bytes(32)]))),
         executions=Executions(database, clock=system_clock),
         publisher=Publisher(database, clock=system_clock),
         automations=no_automations(database, jobs),
@@ -106,7 +106,7 @@ async def edge(database: Pool) -> AsyncIterator[Edge]:
         ),
         audit=AuditLog(database),
         tenants=Tenants(database, clock=system_clock),
-        standings=Standings(database),
+        standings=TenantStatusCache(database),
         limiter=RateLimiter(None),
         runtimes=lambda name: RuntimeInfo(name=name, ready=True),
         health=_healthy,

@@ -12,10 +12,10 @@ from typing import Final
 import httpx
 import pytest
 from tests.chaos.cluster import HEADERS, Member, free_port
-from tests.unit.cli.test_commands import Run, run
+from tests.integration.cli.test_commands import Run, run
 
 from runwright.db.pool import Pool
-from runwright.workers.vault.keyring import new_key_text, parse_keys
+from runwright.secrets.keyring import new_key_text, parse_keys
 
 __all__ = ["run"]
 OLD, NEW = new_key_text(), new_key_text()

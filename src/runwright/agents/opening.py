@@ -7,15 +7,15 @@ import msgspec
 
 from runwright.agents.store.opening import insert_unheard_event, open_for, open_matching
 from runwright.core.errors import NotFoundError
-from runwright.core.notices import Notice
 from runwright.db.pool import PoolConnection
 from runwright.events.model import Event
+from runwright.telemetry.events import EmitEvent
 
 
 class ExecutionSink:
     """Opens executions in the router's transaction; see `engine.router.Sink`."""
 
-    def __init__(self, *, notice: Notice) -> None:
+    def __init__(self, *, notice: EmitEvent) -> None:
         self._notice = notice
 
     async def __call__(self, db: PoolConnection, pairs: Sequence[tuple[Event, str]], now: datetime) -> int:
@@ -38,7 +38,7 @@ async def open_execution(
     """Hand an event to one agent alone, whatever it subscribed to, in the caller's transaction.
 
     Returns the execution's id; NotFoundError where the tenant has no such agent. An execution whose
-    ancestry is too long fails at once. To learn of its end, follow it (agents/follow.py).
+    ancestry is too long fails at once. To learn of its end, follow it (agents/completion_callbacks.py).
     """
     data = bytes(payload) if isinstance(payload, msgspec.Raw) else msgspec.json.encode(payload)
     event = await insert_unheard_event(

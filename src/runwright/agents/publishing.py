@@ -13,7 +13,7 @@ from runwright.agents.store.opening import Wish, count_matching
 from runwright.core.clock import Clock
 from runwright.core.errors import InvalidError
 from runwright.core.roles import Caller
-from runwright.db.batch import Batcher
+from runwright.db.batching import Batcher
 from runwright.db.pool import Database
 from runwright.events.publish import (
     PAYLOAD_LIMIT_BYTES,

@@ -27,8 +27,8 @@ from runwright.core.ids import new_id
 from runwright.core.paging import View, Window
 from runwright.core.roles import Caller
 from runwright.db.pool import Database, PoolConnection
-from runwright.deliveries.model import Seals
 from runwright.events.store import subscribe
+from runwright.outbox.model import Seals
 from runwright.tenants.audit import record
 from runwright.workers.model import WorkerStatus
 from runwright.workers.store import fetch_worker, find_workers

@@ -27,9 +27,9 @@ from runwright.automations.model import (
     config_digest,
 )
 from runwright.automations.rules import check, duration_problems
-from runwright.core.ticks import CatchUp
-from runwright.core.zones import UnknownZoneError, find_zone
+from runwright.cron.zones import UnknownZoneError, find_zone
 from runwright.schedules.model import DEFAULT_GRACE_SECONDS
+from runwright.schedules.tick_policy import CatchUp
 from runwright.tenants.model import is_tenant_id
 
 _CATCH_UPS: Final = {

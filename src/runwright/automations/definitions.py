@@ -1,7 +1,7 @@
 """Definitions, as callers make and change them.
 
 Whoever changes a definition and its schedule locks the schedule first, as the scheduler does (see
-schedules/automatic.py); both, and what a trigger subscribes to, change in one transaction.
+schedules/automation_schedules.py); both, and what a trigger subscribes to, change in one transaction.
 """
 
 from collections.abc import Sequence
@@ -10,8 +10,9 @@ from datetime import datetime, timedelta
 import msgspec
 from msgspec import UNSET
 
-from runwright.automations.drafts import Changes, Draft, changed
+from runwright.automations.drafts import AutomationCreate, AutomationPatch, changed
 from runwright.automations.errors import DefinitionError, not_found, read_only, secret_required
+from runwright.automations.event_subscriptions import drop_subscription, keep_subscription
 from runwright.automations.model import (
     WEBHOOK_EVENT,
     Automation,
@@ -25,6 +26,7 @@ from runwright.automations.model import (
 )
 from runwright.automations.policy import Policy
 from runwright.automations.rules import check
+from runwright.automations.schedule_parsing import when_of
 from runwright.automations.store.definitions import (
     delete_automation,
     fetch_automation,
@@ -32,7 +34,7 @@ from runwright.automations.store.definitions import (
     list_automations,
     update_automation,
 )
-from runwright.automations.store.overlays import drop_overlay, put_overlay
+from runwright.automations.store.enabled_overrides import drop_overlay, put_overlay
 from runwright.automations.store.secrets import (
     SEALED_AS,
     drop_secrets,
@@ -40,15 +42,13 @@ from runwright.automations.store.secrets import (
     put_secret,
     with_secrets,
 )
-from runwright.automations.subscribing import drop_subscription, keep_subscription
-from runwright.automations.times import when_of
 from runwright.core.clock import Clock
 from runwright.core.roles import Caller
 from runwright.db.pool import Database, PoolConnection
-from runwright.deliveries.model import Seals
-from runwright.schedules.automatic import change_clock, create_clock
+from runwright.outbox.model import Seals
+from runwright.schedules.automation_schedules import change_clock, create_clock
 from runwright.schedules.model import Schedule
-from runwright.schedules.store.clocks import ClockState, drop_clock, lock_clock, read_clocks
+from runwright.schedules.store.automation_schedules import ClockState, drop_clock, lock_clock, read_clocks
 from runwright.tenants.audit import record
 
 LONGEST_OVERLAP_SECONDS = 30 * 86_400
@@ -71,7 +71,7 @@ class Definitions:
         self._seals = seals
         self._policy = policy
 
-    async def create(self, caller: Caller, draft: Draft) -> Shown:
+    async def create(self, caller: Caller, draft: AutomationCreate) -> Shown:
         """Make a definition. Raises DefinitionError, ConflictError (its name or webhook id is taken)."""
         now = self._clock()
         one = _drafted(caller, draft, draft.fire_limit or self._policy.default_limit, now)
@@ -123,7 +123,7 @@ class Definitions:
         secret = await with_secrets(self._db, ids=ids) if kind is Kind.TRIGGER else frozenset[str]()
         return [Shown(one, clocks.get(one.id), one.id in secret) for one in found]
 
-    async def change(self, caller: Caller, kind: Kind, id: str, changes: Changes) -> Shown:
+    async def change(self, caller: Caller, kind: Kind, id: str, changes: AutomationPatch) -> Shown:
         """Change a definition; what a file defines can only be switched on and off.
 
         Raises NotFoundError, DefinitionError, ConflictError.
@@ -204,7 +204,7 @@ class Definitions:
         sealed = await fetch_secrets(self._db, automation_id=one.id, now=self._clock())
         return [self._seals.open(one.tenant_id, sealed_as(one), each) for each in sealed]
 
-    async def _checked(self, db: PoolConnection, after: Automation, changes: Changes) -> Automation:
+    async def _checked(self, db: PoolConnection, after: Automation, changes: AutomationPatch) -> Automation:
         """Check a merged definition, and name its secret where it has one."""
         stored = after.kind is Kind.TRIGGER and after.id in await with_secrets(db, ids=[after.id])
         webhook = after.kind is Kind.TRIGGER and after.event == WEBHOOK_EVENT
@@ -239,7 +239,7 @@ class Definitions:
         return Shown(one, None, one.id in await with_secrets(self._db, ids=[one.id]))
 
 
-def _drafted(caller: Caller, draft: Draft, limit: FireLimit, now: datetime) -> Automation:
+def _drafted(caller: Caller, draft: AutomationCreate, limit: FireLimit, now: datetime) -> Automation:
     id = random_id("job" if draft.kind is Kind.JOB else "trg")
     details = draft.details
     if draft.kind is Kind.TRIGGER and draft.event == WEBHOOK_EVENT:
@@ -266,7 +266,7 @@ def _drafted(caller: Caller, draft: Draft, limit: FireLimit, now: datetime) -> A
     )
 
 
-def _require_changeable(one: Automation, changes: Changes) -> None:
+def _require_changeable(one: Automation, changes: AutomationPatch) -> None:
     if one.source is Source.PACKAGE:
         raise read_only()
     if one.source is Source.CONFIG and changes.given.keys() != {"enabled"}:

@@ -2,7 +2,7 @@
 
 An agent is found by its name: a worker of the tenant (by name or id), else a registration. A worker
 gets a job, a registration an execution; either is made in the transaction that says so of the run, and
-is followed, so that its end ends the attempt (automations/ending.py) whatever crashes.
+is followed, so that its end ends the attempt (automations/run_endings.py) whatever crashes.
 
 A run that cannot be handed over (no such agent, a prompt that cannot be filled in) has failed that
 attempt, and is tried again where its automation wants that. A job with a task makes the task instead.
@@ -14,16 +14,16 @@ from typing import Final
 
 import msgspec
 
-from runwright.automations.ending import KIND, Outcome, end_attempt
+from runwright.automations.event_subscriptions import stored_activation
 from runwright.automations.model import Kind, RunStatus, Task, TaskSpec, random_id
+from runwright.automations.run_endings import KIND, Outcome, end_attempt
 from runwright.automations.store.queue import LiveRun, claim_due_runs, start_run
 from runwright.automations.store.tasks import insert_task
-from runwright.automations.subscribing import stored_activation
-from runwright.core.following import Follow
-from runwright.core.gotemplate import TemplateError, compile_template
+from runwright.core.completion import CompletionCallback
 from runwright.core.ids import new_id
 from runwright.db.pool import Database, PoolConnection
-from runwright.jobs.follow import follow_jobs, record_ancestry
+from runwright.gotemplate import TemplateError, compile_template
+from runwright.jobs.completion_callbacks import follow_jobs, record_ancestry
 from runwright.jobs.store.submit import Refused, Submission, insert_jobs
 from runwright.workers.store import find_workers
 
@@ -148,7 +148,7 @@ async def _run_workers(
             continue
         accepted += 1
         await start_run(db, one.live, session_id=job.id, warnings=one.warnings, now=now)
-        await follow_jobs(db, [Follow(job.id, KIND, one.live.run.id)])
+        await follow_jobs(db, [CompletionCallback(job.id, KIND, one.live.run.id)])
         await record_ancestry(db, [job.id], one.live.path)
     return left, accepted
 

@@ -16,10 +16,10 @@ from runwright.automations.model import (
     TaskSpec,
     webhook_id_of,
 )
-from runwright.core.ticks import CatchUp
+from runwright.schedules.tick_policy import CatchUp
 
 
-class Draft(msgspec.Struct, frozen=True, kw_only=True):
+class AutomationCreate(msgspec.Struct, frozen=True, kw_only=True):
     """A definition to make; whether it keeps to the rules is still to be seen."""
 
     kind: Kind
@@ -39,7 +39,7 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
     details: Details = Details()
 
 
-class Changes(msgspec.Struct, frozen=True, kw_only=True):
+class AutomationPatch(msgspec.Struct, frozen=True, kw_only=True):
     """What to change of a definition; what is UNSET stays."""
 
     name: str | UnsetType = UNSET
@@ -73,7 +73,7 @@ _DETAILS: Final = frozenset(Details.__struct_fields__)
 _NOT_KEPT: Final = frozenset({"secret", "old_secret_seconds"})
 
 
-def changed(one: Automation, changes: Changes) -> Automation:
+def changed(one: Automation, changes: AutomationPatch) -> Automation:
     """Return the definition as the changes want it; what a webhook has goes with its event."""
     given = {name: value for name, value in changes.given.items() if name not in _NOT_KEPT}
     details = {name: value for name, value in given.items() if name in _DETAILS}

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from runwright.automations.model import FireLimit, Kind, time_text
 from runwright.core.errors import ConflictError, NotFoundError, RunwrightError
-from runwright.core.goduration import format_duration
+from runwright.cron.go_durations import format_duration
 
 
 class DefinitionError(RunwrightError):

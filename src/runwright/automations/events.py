@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from runwright.automations.subscribing import workspace_subject
+from runwright.automations.event_subscriptions import workspace_subject
 from runwright.core.clock import Clock
 from runwright.core.roles import Caller
 from runwright.db.pool import Database

@@ -11,9 +11,9 @@ from typing import Final
 
 import msgspec
 
-from runwright.core.goduration import parse_duration
-from runwright.core.ticks import CatchUp
+from runwright.cron.go_durations import parse_duration
 from runwright.schedules.model import DEFAULT_GRACE_SECONDS
+from runwright.schedules.tick_policy import CatchUp
 
 DEFAULT_TENANT: Final = "default"
 """Whose automations a file defines that names no tenant, and who calls without a key in development."""

@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import Final
 
 from runwright.automations.errors import DefinitionError
+from runwright.automations.filters import FilterError, compile_filter
 from runwright.automations.model import (
     WEBHOOK_EVENT,
     Automation,
@@ -18,10 +19,9 @@ from runwright.automations.model import (
     Retry,
     TaskSpec,
 )
-from runwright.automations.times import spec_problem
-from runwright.core.filters import FilterError, compile_filter
-from runwright.core.goduration import DurationError, parse_duration
-from runwright.core.gotemplate import TemplateError, compile_template
+from runwright.automations.schedule_parsing import spec_problem
+from runwright.cron.go_durations import DurationError, parse_duration
+from runwright.gotemplate import TemplateError, compile_template
 
 SCOPES: Final = ("global", "workspace")
 TASK_OWNERS: Final = ("human", "agent_session", "automation", "extension", "network_peer", "pool")

@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Final
 
-from runwright.automations.ending import CANCELLED, KIND, Outcome, end_attempt
 from runwright.automations.errors import not_found
+from runwright.automations.fire_sources import manual_fire
 from runwright.automations.model import ENDED, Attempt, Kind, Run, RunFilter, RunStatus
-from runwright.automations.sources import manual_fire
+from runwright.automations.run_endings import CANCELLED, KIND, Outcome, end_attempt
 from runwright.automations.store.definitions import fetch_automation
 from runwright.automations.store.firing import Limited, fire
 from runwright.automations.store.queue import ask_to_end, job_of_run, lock_live
@@ -20,7 +20,7 @@ from runwright.core.ids import is_id
 from runwright.core.roles import Caller
 from runwright.db.pool import Database
 from runwright.jobs.service import Jobs
-from runwright.jobs.store.conversations import end_conversation
+from runwright.jobs.tool_calls.store import end_conversation
 from runwright.tenants.audit import record
 
 LOOK_SECONDS: Final = 0.02

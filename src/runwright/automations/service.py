@@ -4,10 +4,10 @@ import msgspec
 
 from runwright.automations.definitions import Definitions
 from runwright.automations.events import Events
-from runwright.automations.ingress import Ingress
 from runwright.automations.policy import Policy
 from runwright.automations.runs import Runs
 from runwright.automations.tasks import Tasks
+from runwright.automations.webhook_ingress import Ingress
 
 
 class Automations(msgspec.Struct, frozen=True, kw_only=True):

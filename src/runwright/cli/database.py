@@ -6,7 +6,7 @@ from typing import Final
 
 from runwright.config import Settings
 from runwright.db.embedded import EmbeddedPostgres
-from runwright.db.migrate import migrate, require_current, schema_version
+from runwright.db.migrator import migrate, require_current, schema_version
 from runwright.db.pool import Pool, connect, open_pool
 
 PATIENCE_SECONDS: Final = 3.0

@@ -7,7 +7,7 @@ import typer
 from runwright.cli.database import PATIENCE_SECONDS, database_address
 from runwright.cli.options import DATABASE_SETTINGS, takes_settings
 from runwright.config import Settings
-from runwright.db.migrate import Migration, migrate
+from runwright.db.migrator import Migration, migrate
 from runwright.db.pool import connect
 
 app = typer.Typer(no_args_is_help=True, help="The schema of the database.")

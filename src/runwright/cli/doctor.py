@@ -12,12 +12,12 @@ from runwright.cli.options import ALL_SETTINGS, takes_settings
 from runwright.cli.vault import describe_vault
 from runwright.config import Settings
 from runwright.core.errors import RunwrightError
-from runwright.db.migrate import require_current, schema_version
+from runwright.db.migrator import require_current, schema_version
 from runwright.db.pool import connect, transient
-from runwright.runtimes.host import Host, Isolation
 from runwright.runtimes.probe import probe_host
-from runwright.wiring.foundation import chosen_paths
-from runwright.workers.vault.keys import key_source, read_keyring
+from runwright.sandbox.host import Host, Isolation
+from runwright.secrets.key_source import key_source, read_keyring
+from runwright.wiring.resources import chosen_paths
 
 
 @takes_settings(ALL_SETTINGS)

@@ -13,11 +13,11 @@ from rich.table import Table
 from rich.text import Text
 
 from runwright.core.errors import RunwrightError
-from runwright.runtimes.escape.baits import lay_baits
-from runwright.runtimes.escape.catalogue import find_attempts
-from runwright.runtimes.escape.model import Result, Verdict
-from runwright.runtimes.escape.runner import run_attempts
-from runwright.runtimes.host import Host, Isolation
+from runwright.escape_test.canaries import lay_baits
+from runwright.escape_test.catalogue import find_attempts
+from runwright.escape_test.model import Result, Verdict
+from runwright.escape_test.runner import run_attempts
+from runwright.sandbox.host import Host, Isolation
 
 FEWEST: Final = 60
 """A run with fewer attempts proves nothing."""

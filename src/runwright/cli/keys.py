@@ -13,8 +13,8 @@ from runwright.cli.table import columns
 from runwright.config import Settings
 from runwright.core.clock import system_clock
 from runwright.core.roles import ROLES
+from runwright.tenants.keys import Keys, role_named
 from runwright.tenants.model import Key
-from runwright.tenants.service import Keys, role_named
 
 app = typer.Typer(no_args_is_help=True, help="API keys of tenants.")
 

@@ -11,7 +11,7 @@ import uvloop
 
 from runwright.cli.options import ALL_SETTINGS, takes_settings
 from runwright.config import Settings
-from runwright.runtimes.slices import SHORT_NANOSECONDS, set_slice
+from runwright.sandbox.scheduler_slices import SHORT_NANOSECONDS, set_scheduler_slice
 from runwright.wiring import serve as run_platform
 
 THREAD_TURN_SECONDS: Final = 0.0005
@@ -26,7 +26,7 @@ def serve(settings: Settings) -> None:
     Prints one line on stdout, `runwright ready http://HOST:PORT`, when it accepts requests. Every
     flag is a setting, which may as well come from RUNWRIGHT_* or a TOML file.
     """
-    set_slice(0, SHORT_NANOSECONDS)
+    set_scheduler_slice(0, SHORT_NANOSECONDS)
     sys.setswitchinterval(THREAD_TURN_SECONDS)
     _make_room_for_descriptors()
     raise typer.Exit(uvloop.run(run_platform(settings)))

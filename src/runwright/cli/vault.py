@@ -12,12 +12,12 @@ from runwright.config import Settings
 from runwright.core.errors import ConflictError, NotFoundError, RunwrightError
 from runwright.db.pool import Database
 from runwright.jobs.store.rescue import live_executors
-from runwright.wiring.holders import HOLDERS
-from runwright.workers.vault import rotation
-from runwright.workers.vault.keyring import Keyring, new_key_text
-from runwright.workers.vault.keys import KeySource, key_source, read_keyring
-from runwright.workers.vault.model import SecretName, VaultKeyError
-from runwright.workers.vault.rotation import Rotated
+from runwright.secrets import rotation
+from runwright.secrets.key_source import KeySource, key_source, read_keyring
+from runwright.secrets.keyring import Keyring, new_key_text
+from runwright.secrets.model import SecretName, VaultKeyError
+from runwright.secrets.rotation import Rotated
+from runwright.wiring.encrypted_columns import HOLDERS
 
 app = typer.Typer(no_args_is_help=True, help="The keys that seal secrets.")
 

@@ -17,8 +17,8 @@ import msgspec
 
 from runwright.config.settings import FIELDS, RoleName, Settings
 from runwright.core.errors import RunwrightError
-from runwright.core.hosts import parse_trusted
-from runwright.core.zones import zone_names
+from runwright.core.hostnames import parse_trusted
+from runwright.cron.zones import zone_names
 
 PREFIX: Final = "RUNWRIGHT_"
 CONFIG_VARIABLE: Final = "RUNWRIGHT_CONFIG"

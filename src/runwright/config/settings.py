@@ -7,7 +7,7 @@ from typing import Annotated, Final, Literal, TypeAlias, get_args
 import msgspec
 from msgspec import Meta
 
-from runwright.core.hosts import DEFAULT_PORTS
+from runwright.core.hostnames import DEFAULT_PORTS
 
 SECRET_SETTINGS: Final = frozenset({"database_url", "platform_key", "vault_key"})
 
@@ -192,7 +192,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     pool_spared_processors: Annotated[
         Count,
         Meta(
-            description="Processors that jobs of over 0.1 s leave to others while jobs of several tenants"
+            description="CpuAffinity that jobs of over 0.1 s leave to others while jobs of several tenants"
             " run; 0: none. A tenant that is alone has them all."
         ),
     ] = 1

@@ -18,7 +18,7 @@ import msgspec
 
 from runwright.core.errors import ConflictError
 from runwright.db.pool import Database, PoolConnection
-from runwright.events.append import appended
+from runwright.events.event_sql import appended
 from runwright.events.model import Event
 
 MAX_DEPTH: Final = 8

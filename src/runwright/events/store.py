@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 
 from runwright.db.pool import Database, PoolConnection
-from runwright.events.append import appended
+from runwright.events.event_sql import appended
 from runwright.events.model import Event
 
 _APPEND: Final = f"""

@@ -17,8 +17,8 @@ from runwright.core.roles import ROLES, Caller, Role
 from runwright.http.answer import keep_answer_headers
 from runwright.http.request_id import request_id_of
 from runwright.http.services import Services
-from runwright.tenants.limits import RateLimiter
 from runwright.tenants.model import Key
+from runwright.tenants.rate_limits import RateLimiter
 
 TENANT: Final = b"x-tenant-id"
 USER: Final = b"x-user-id"

@@ -14,21 +14,21 @@ from runwright.agents.publishing import Publisher
 from runwright.agents.service import Agents
 from runwright.automations.service import Automations
 from runwright.core.clock import Clock, system_clock
-from runwright.deliveries.client.target import OutgoingPolicy
-from runwright.deliveries.service import Endpoints
 from runwright.jobs.analytics import Analytics
 from runwright.jobs.queues import Queues
 from runwright.jobs.service import Jobs
+from runwright.outbox.client.url import OutgoingPolicy
+from runwright.outbox.service import Endpoints
 from runwright.runtimes.model import RuntimeInfo
 from runwright.schedules.service import Schedules
+from runwright.secrets.vault import Vault
 from runwright.tenants.audit import AuditLog
-from runwright.tenants.limits import RateLimiter
-from runwright.tenants.service import Keys
-from runwright.tenants.standings import Standings
+from runwright.tenants.keys import Keys
+from runwright.tenants.rate_limits import RateLimiter
+from runwright.tenants.status_cache import TenantStatusCache
 from runwright.tenants.tenants import Tenants
 from runwright.workers.deployments import Deployments
 from runwright.workers.service import Workers
-from runwright.workers.vault.service import Vault
 
 Facts = dict[str, str | int | float | bool | list[str] | None]
 """Plain things to say about a part of the server; never secrets."""
@@ -65,7 +65,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     outgoing: OutgoingPolicy
     keys: Keys
     tenants: Tenants
-    standings: Standings
+    standings: TenantStatusCache
     audit: AuditLog
     limiter: RateLimiter
     automations: Automations

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from runwright.deliveries.client.target import OutgoingPolicy, TargetError, parse_target
 from runwright.http.checks import Problem
+from runwright.outbox.client.url import OutgoingPolicy, OutgoingUrlError, parse_target
 
 LONGEST_SECRET: Final = 256
 
@@ -15,7 +15,7 @@ def require_url(policy: OutgoingPolicy) -> Callable[[str], Iterable[Problem]]:
     def check(url: str) -> Iterable[Problem]:
         try:
             why = policy.refuse_target(parse_target(url))
-        except TargetError as error:
+        except OutgoingUrlError as error:
             yield "", str(error)
         else:
             if why is not None:

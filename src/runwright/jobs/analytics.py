@@ -15,9 +15,9 @@ from msgspec import Meta
 from runwright.core.clock import Clock
 from runwright.core.errors import NotFoundError
 from runwright.core.histogram import percentile
-from runwright.core.jobs import TERMINAL, JobStatus, Trigger
+from runwright.core.job_state import TERMINAL, JobStatus, Trigger
 from runwright.db.pool import Database
-from runwright.jobs.store.tally import Counts, Sums, fetch_counts
+from runwright.jobs.store.rollup import Counts, Sums, fetch_counts
 from runwright.workers.store import fetch_worker
 
 LONGEST_DAYS: Final = 90

@@ -5,7 +5,7 @@ from datetime import datetime
 
 import msgspec
 
-from runwright.core.jobs import JobStatus
+from runwright.core.job_state import JobStatus
 from runwright.db.pool import Database
 from runwright.jobs.model import Explanation, Job, Reason
 

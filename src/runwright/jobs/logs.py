@@ -1,6 +1,6 @@
 """Reading a job's log: chunks as stored, opened into numbered lines."""
 
-from runwright.core.jobs import JobStatus
+from runwright.core.job_state import JobStatus
 from runwright.db.pool import Database
 from runwright.jobs.model import JobLogs, LogLine
 from runwright.jobs.store.read import fetch_log_chunks

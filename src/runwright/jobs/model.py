@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from runwright.core.jobs import ErrorCode, JobStatus, Trigger
+from runwright.core.job_state import ErrorCode, JobStatus, Trigger
 
 
 class JobError(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -10,25 +10,25 @@ import msgspec
 from runwright.core.clock import Clock
 from runwright.core.errors import ConflictError, NotFoundError, TenantSuspendedError
 from runwright.core.ids import new_id
-from runwright.core.jobs import TERMINAL, JobStatus
+from runwright.core.job_state import TERMINAL, JobStatus
 from runwright.core.paging import Listing, PageRequest
 from runwright.core.roles import Caller
-from runwright.db.batch import Batcher, until_heard
+from runwright.db.batching import Batcher, until_heard
 from runwright.db.pool import Database, PoolConnection
+from runwright.jobs.direct_start import Starter
 from runwright.jobs.explain import explain_job
 from runwright.jobs.logs import read_logs
 from runwright.jobs.model import Attempt, Explanation, Idempotency, Job, JobFilter, JobLogs, NewJob
-from runwright.jobs.signals import EndWatch, JobSignals
-from runwright.jobs.starter import Starter
+from runwright.jobs.notifications import EndWatch, JobNotifications
 from runwright.jobs.store.cancel import Cancellation, cancel_job
 from runwright.jobs.store.claim import ClaimedJob
 from runwright.jobs.store.read import fetch_attempts, fetch_job, fetch_jobs, fetch_status, list_jobs
 from runwright.jobs.store.submit import (
     TENANT_SUSPENDED,
     Accepted,
+    DirectStart,
     PriorJobs,
     Refused,
-    StartHere,
     Submission,
     claim_idempotency_key,
     insert_jobs,
@@ -66,7 +66,7 @@ class Jobs:
         db: Database,
         *,
         clock: Clock,
-        signals: JobSignals,
+        signals: JobNotifications,
         submits: Database | None = None,
         starter: Starter | None = None,
         quota: Quota | None = None,
@@ -262,7 +262,7 @@ class Jobs:
         reserved = frozenset(
             i.id for i in items if i.scheduled_at is None and starter.reserve(i.id, i.tenant_id, i.worker_id)
         )
-        here = StartHere(starter.id, starter.runtimes, reserved)
+        here = DirectStart(starter.id, starter.runtimes, reserved)
         try:
             answers = await insert_jobs(self._submit_db, items, here if reserved else None)
             for item, answer in zip(items, answers, strict=True):

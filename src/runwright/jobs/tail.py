@@ -12,11 +12,11 @@ from typing import Final
 
 import msgspec
 
-from runwright.core.jobs import TERMINAL, JobStatus
+from runwright.core.job_state import TERMINAL, JobStatus
 from runwright.db.pool import Database
 from runwright.jobs.logs import read_logs
 from runwright.jobs.model import LogLine
-from runwright.jobs.signals import FOLLOW_SECONDS, JobSignals
+from runwright.jobs.notifications import FOLLOW_SECONDS, JobNotifications
 from runwright.jobs.store.read import fetch_status
 
 LOOK_SECONDS: Final = 1.0
@@ -36,7 +36,7 @@ TailPart = list[LogLine] | TailEnd
 
 async def tail_log(
     db: Database,
-    signals: JobSignals,
+    signals: JobNotifications,
     *,
     tenant_id: str,
     job_id: str,

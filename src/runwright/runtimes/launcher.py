@@ -11,7 +11,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 from runwright.core.clock import Clock
-from runwright.runtimes.bubblewrap import (
+from runwright.egress import Egress
+from runwright.runtimes.model import Code
+from runwright.runtimes.pool.sandbox import Owner, Sandbox
+from runwright.sandbox.bubblewrap import (
     DISK_BYTES,
     ENVIRONMENT,
     HARNESS_FOLDER,
@@ -19,17 +22,14 @@ from runwright.runtimes.bubblewrap import (
     harness_command,
     sandbox_command,
 )
-from runwright.runtimes.cgroups import Cgroups, open_cgroups
-from runwright.runtimes.confinement import CgroupConfinement, Confinement, WatchedConfinement
-from runwright.runtimes.egress import Egress
-from runwright.runtimes.host import Host
-from runwright.runtimes.keyrings import hide_session_keyring, uids_with_keys
-from runwright.runtimes.model import Code
-from runwright.runtimes.mounts import Mounts, hold_folders, release_folders
-from runwright.runtimes.processors import Share, move
-from runwright.runtimes.sandbox import Owner, Sandbox
-from runwright.runtimes.seccomp import filter_program
-from runwright.runtimes.tree import Launch, Tree
+from runwright.sandbox.cgroups import Cgroups, open_cgroups
+from runwright.sandbox.cpu_affinity import CpuShare, move
+from runwright.sandbox.host import Host
+from runwright.sandbox.keyrings import hide_session_keyring, uids_with_keys
+from runwright.sandbox.mounts import Mounts, hold_folders, release_folders
+from runwright.sandbox.process_tree import Launch, ProcessTree
+from runwright.sandbox.resource_limits import CgroupLimits, ResourceLimits, WatchedLimits
+from runwright.sandbox.seccomp import filter_program
 
 _SEALED: Final = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL
 _FILES: Final = 1024
@@ -53,10 +53,10 @@ class Launcher:
         self._next_uid = os.getpid() * 37  # neighbours on one host start far from each other
         self._folders: dict[Sandbox, str] = {}
         self._mounts: dict[Sandbox, Mounts] = {}
-        self._removing: set[Confinement] = set()
+        self._removing: set[ResourceLimits] = set()
         self._cgroups: Cgroups | None = None
         self._filter: int | None = None
-        self._share = Share(frozenset(os.sched_getaffinity(0)), gives_way=False)
+        self._share = CpuShare(frozenset(os.sched_getaffinity(0)), gives_way=False)
         """What is started from now on may take so much of the processors."""
         self._starter = ThreadPoolExecutor(1, thread_name_prefix="runwright-starter")
         self._mover = ThreadPoolExecutor(1, thread_name_prefix="runwright-mover")
@@ -123,7 +123,7 @@ class Launcher:
         self._mounts[sandbox] = Mounts(code, held)
         sandbox.share = self._share
         sandbox.mounted = self._host.bwrap is not None
-        sandbox.tree = Tree(
+        sandbox.tree = ProcessTree(
             self._loop,
             starter=self._starter,
             confinement=confinement,
@@ -138,13 +138,13 @@ class Launcher:
             raise
         return sandbox
 
-    def share_new(self, share: Share) -> None:
+    def share_new(self, share: CpuShare) -> None:
         """Start sandboxes with that share from now on; while some give way here, all do to the server."""
         if self._cgroups is not None and share.gives_way != self._share.gives_way:
-            self._cgroups.give_way(way=share.gives_way)
+            self._cgroups.deprioritize(way=share.gives_way)
         self._share = share
 
-    def share_out(self, sandbox: Sandbox, share: Share) -> None:
+    def share_out(self, sandbox: Sandbox, share: CpuShare) -> None:
         """Let a sandbox take so much of the processors; a thread looks who is in it."""
         sandbox.share = share
         self._mover.submit(_share_out, sandbox.harness_pid, sandbox.confinement, share)
@@ -219,17 +219,17 @@ class Launcher:
         own = {name: value.replace(f"{TEMPORARY}/", f"{holder}/") for name, value in variables.items()}
         return {**ENVIRONMENT, **own, "HOME": folder, "TMPDIR": folder}
 
-    def _confinement(self, uid: int) -> Confinement:
+    def _confinement(self, uid: int) -> ResourceLimits:
         if self._cgroups is not None:
-            return CgroupConfinement(self._cgroups.create())
+            return CgroupLimits(self._cgroups.create())
         wrapped = self._host.bwrap is not None
         system_v = wrapped and self._filter is None and not os.geteuid()
-        return WatchedConfinement(self._loop, uid=uid, wrapped=wrapped, system_v=system_v)
+        return WatchedLimits(self._loop, uid=uid, wrapped=wrapped, system_v=system_v)
 
     def _set_limits(self, pid: int) -> None:
         set_rlimits(pid, processes=None if self._cgroups is not None else _PROCESSES)
 
-    def _remove(self, confinement: Confinement, tries: int) -> None:
+    def _remove(self, confinement: ResourceLimits, tries: int) -> None:
         if confinement not in self._removing:
             return
         if confinement.remove() or not tries:
@@ -257,8 +257,8 @@ class Launcher:
         raise OSError("the kernel keeps keys of every uid that sandboxes may have")
 
 
-def _share_out(harness: int, confinement: Confinement, share: Share) -> None:
-    confinement.give_way(way=share.gives_way)
+def _share_out(harness: int, confinement: ResourceLimits, share: CpuShare) -> None:
+    confinement.deprioritize(way=share.gives_way)
     move({harness, *confinement.members()}, share.processors)
 
 

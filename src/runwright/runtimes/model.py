@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from runwright.core.masking import Masker
+from runwright.secrets.masking import Masker
 
 
 class Code(msgspec.Struct, frozen=True, kw_only=True):

@@ -20,16 +20,16 @@ from typing import Final
 
 import msgspec
 
-from runwright.runtimes.bubblewrap import ENVIRONMENT, HARNESS_FOLDER, harness_command, sandbox_command
-from runwright.runtimes.cgroups import open_cgroups
-from runwright.runtimes.egress.namespace import DNS_PORT
-from runwright.runtimes.egress.start import namespace_command, receive_listeners
-from runwright.runtimes.host import Host, Interpreter, Isolation, Missing
+from runwright.egress.namespace import DNS_PORT
+from runwright.egress.namespace_launch import namespace_command, receive_listeners
 from runwright.runtimes.interpreters import BLANK_MEMORY_MB, Paths, find_interpreters
 from runwright.runtimes.model import RuntimeInfo
 from runwright.runtimes.protocol import HEADER, SOCKET_FD, Kind
-from runwright.runtimes.seccomp import filter_program
-from runwright.runtimes.spawning import (
+from runwright.sandbox.bubblewrap import ENVIRONMENT, HARNESS_FOLDER, harness_command, sandbox_command
+from runwright.sandbox.cgroups import open_cgroups
+from runwright.sandbox.host import Host, Interpreter, Isolation, Missing
+from runwright.sandbox.seccomp import filter_program
+from runwright.sandbox.spawn import (
     BLOCK_FD,
     DOOR_FD,
     INFO_FD,

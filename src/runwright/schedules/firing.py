@@ -24,8 +24,12 @@ from typing import Final
 
 import msgspec
 
-from runwright.core.cron import CronError
-from runwright.core.ticks import (
+from runwright.cron.expressions import CronError
+from runwright.cron.zones import RULES_VERSION, UnknownZoneError
+from runwright.db.pool import Database, PoolConnection
+from runwright.schedules.model import Owner, Schedule, Tick, TimingKind
+from runwright.schedules.store.ticks import Advance, DueSchedule, lock_due, record_ticks
+from runwright.schedules.tick_policy import (
     DueTick,
     Judgement,
     Overlap,
@@ -34,10 +38,6 @@ from runwright.core.ticks import (
     due_time,
     judge,
 )
-from runwright.core.zones import RULES_VERSION, UnknownZoneError
-from runwright.db.pool import Database, PoolConnection
-from runwright.schedules.model import Owner, Schedule, Tick, TimingKind
-from runwright.schedules.store.ticks import Advance, DueSchedule, lock_due, record_ticks
 
 _MANY: Final = 10
 """Ticks of one schedule after which the rest of the process gets a turn."""

@@ -6,10 +6,10 @@ from enum import StrEnum
 
 import msgspec
 
-from runwright.core.gocron import go_timetable_of
-from runwright.core.ticks import CatchUp, Overlap, Policy, TickReason, TickStatus, Timing
-from runwright.core.timetable import Firing, Timetable, timetable_of
-from runwright.core.timings import Every, Once
+from runwright.cron.go_expressions import go_timetable_of
+from runwright.cron.intervals import Every, Once
+from runwright.cron.timetable import Firing, Timetable, timetable_of
+from runwright.schedules.tick_policy import CatchUp, Overlap, Policy, TickReason, TickStatus, Timing
 
 DEFAULT_GRACE_SECONDS = 30
 

@@ -8,16 +8,15 @@ from typing import Final
 import msgspec
 
 from runwright.core.clock import Clock
-from runwright.core.cron import CronError
 from runwright.core.errors import ConflictError, NotFoundError
 from runwright.core.ids import new_id
 from runwright.core.paging import Listing, PageRequest
 from runwright.core.roles import Caller
-from runwright.core.ticks import TickStatus
-from runwright.core.timetable import Timetable, timetable_of
-from runwright.core.zones import UnknownZoneError
+from runwright.cron.expressions import CronError
+from runwright.cron.timetable import Timetable, timetable_of
+from runwright.cron.zones import UnknownZoneError
 from runwright.db.pool import Database, PoolConnection
-from runwright.schedules.clock import set_clock, skip_due
+from runwright.schedules.cursor import set_clock, skip_due
 from runwright.schedules.model import (
     NewSchedule,
     Preview,
@@ -36,6 +35,7 @@ from runwright.schedules.store.definitions import (
     update_schedule,
 )
 from runwright.schedules.store.ticks import list_ticks
+from runwright.schedules.tick_policy import TickStatus
 from runwright.tenants.audit import record
 from runwright.tenants.quotas import Quota
 

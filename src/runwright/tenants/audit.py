@@ -16,7 +16,7 @@ from runwright.core.errors import ForbiddenError
 from runwright.core.ids import floor_id, new_id
 from runwright.core.paging import Listing, PageRequest
 from runwright.core.roles import Caller
-from runwright.db.paging import Conditions, Rows, fetch_page
+from runwright.db.pagination import Conditions, Rows, fetch_page
 from runwright.db.pool import Database, PoolConnection
 
 _COLUMNS: Final = """

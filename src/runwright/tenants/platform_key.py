@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Final
 
+from runwright.config.private_file import PrivateFileError, make_private_file, read_private_file
 from runwright.tenants.model import new_key_text
-from runwright.tenants.private_file import PrivateFileError, make_private_file, read_private_file
 
 FILE_NAME: Final = "platform-key"
 

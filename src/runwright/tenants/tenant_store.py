@@ -6,7 +6,7 @@ from typing import Final
 from asyncpg import Record
 
 from runwright.core.paging import Listing, PageRequest
-from runwright.db.paging import Conditions, Rows, fetch_page
+from runwright.db.pagination import Conditions, Rows, fetch_page
 from runwright.db.pool import Database, PoolConnection
 from runwright.tenants.model import Tenant, TenantFilter, TenantLimits, TenantStatus
 

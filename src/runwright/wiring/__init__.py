@@ -11,7 +11,7 @@ from contextlib import AsyncExitStack
 
 from runwright.config import Settings
 from runwright.demo import run_demo
-from runwright.logs import set_up_logs
+from runwright.telemetry.logs import set_up_logs
 from runwright.tenants.platform_key import platform_key
 from runwright.wiring.api import start_http
 from runwright.wiring.automations import load_automations
@@ -19,10 +19,10 @@ from runwright.wiring.builder import start_builder
 from runwright.wiring.deliveries import open_sender, start_agent_caller, start_deliverer, start_router
 from runwright.wiring.executor import start_executor
 from runwright.wiring.files import open_files, tell_nobody
-from runwright.wiring.foundation import Foundation, lay_foundation
+from runwright.wiring.maintenance import start_upkeep
+from runwright.wiring.resources import Resources, lay_foundation
 from runwright.wiring.scheduler import start_scheduler
 from runwright.wiring.stopping import Stop
-from runwright.wiring.upkeep import start_upkeep
 
 
 async def serve(settings: Settings) -> int:
@@ -49,7 +49,7 @@ async def serve(settings: Settings) -> int:
     return 0
 
 
-async def _start_roles(f: Foundation, stop: Stop, stack: AsyncExitStack) -> str | None:
+async def _start_roles(f: Resources, stop: Stop, stack: AsyncExitStack) -> str | None:
     """Start what this process consists of; returns the address that it answers at, if it does."""
     roles = f.settings.roles
     await start_upkeep(f, stack)

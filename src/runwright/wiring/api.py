@@ -5,19 +5,19 @@ from contextlib import AsyncExitStack
 from ipaddress import ip_address
 
 from runwright.config import Settings
-from runwright.deliveries.sending import Sender
-from runwright.engine.executor import Executor
+from runwright.executor.executor import Executor
 from runwright.http.app import build_app
 from runwright.http.server import HttpServer
 from runwright.http.services import EdgeSettings
+from runwright.outbox.sending import Sender
 from runwright.wiring.files import spool_dir_of
-from runwright.wiring.foundation import Foundation
+from runwright.wiring.resources import Resources
 from runwright.wiring.services import open_services
 from runwright.wiring.stopping import Stop
 
 
 async def start_http(
-    f: Foundation,
+    f: Resources,
     executor: Executor | None,
     sender: Sender,
     on_building: Callable[[], None],

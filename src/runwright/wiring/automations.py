@@ -8,33 +8,33 @@ from datetime import datetime
 from functools import partial
 from pathlib import Path
 
-from runwright.agents.follow import follow_execution
+from runwright.agents.completion_callbacks import follow_execution
 from runwright.agents.opening import open_execution
 from runwright.agents.store.agents import find_agent
 from runwright.automations.config_file import read_config
-from runwright.automations.configured import find_secrets, sync_definitions
+from runwright.automations.config_sync import find_secrets, sync_definitions
 from runwright.automations.definitions import Definitions
 from runwright.automations.dispatch import PROMPT_EVENT
-from runwright.automations.ending import KIND
 from runwright.automations.events import Events
-from runwright.automations.ingress import Ingress
+from runwright.automations.fire_sources import make_runs
 from runwright.automations.policy import Policy
+from runwright.automations.run_endings import KIND
 from runwright.automations.runs import Runs
 from runwright.automations.service import Automations
-from runwright.automations.sources import make_runs
 from runwright.automations.store.queue import LiveRun
 from runwright.automations.tasks import Tasks
+from runwright.automations.webhook_ingress import Ingress
 from runwright.core.errors import RunwrightError
 from runwright.db.pool import Database, PoolConnection
-from runwright.engine.dispatcher import Dispatcher
 from runwright.jobs.service import Jobs
+from runwright.loops.automation_dispatcher import AutomationDispatcher
 from runwright.schedules.firing import Make, make_by_owner
-from runwright.schedules.maker import make_jobs
+from runwright.schedules.job_factory import make_jobs
 from runwright.schedules.model import Owner
-from runwright.wiring.foundation import Foundation, open_vault
+from runwright.secrets.secret_box import SecretBox
+from runwright.secrets.vault import Vault
+from runwright.wiring.resources import Resources, open_vault
 from runwright.wiring.stopping import Stop
-from runwright.workers.vault.seals import EndpointSeals
-from runwright.workers.vault.service import Vault
 
 
 def make_ticks(policy: Policy) -> Make:
@@ -42,11 +42,11 @@ def make_ticks(policy: Policy) -> Make:
     return make_by_owner({Owner.WORKER: make_jobs, Owner.AUTOMATION: partial(make_runs, policy=policy)})
 
 
-def open_automations(f: Foundation, db: Database, jobs: Jobs, stack: AsyncExitStack) -> Automations:
-    ingress = Ingress(db, clock=f.clock, seals=EndpointSeals(f.ring), on_due=f.hints.due)
+def open_automations(f: Resources, db: Database, jobs: Jobs, stack: AsyncExitStack) -> Automations:
+    ingress = Ingress(db, clock=f.clock, seals=SecretBox(f.ring), on_due=f.hints.due)
     stack.push_async_callback(ingress.stop)
     return Automations(
-        definitions=Definitions(db, clock=f.clock, seals=EndpointSeals(f.ring), policy=f.policy),
+        definitions=Definitions(db, clock=f.clock, seals=SecretBox(f.ring), policy=f.policy),
         runs=Runs(db, clock=f.clock, jobs=jobs, on_due=f.hints.due),
         tasks=Tasks(db, clock=f.clock),
         ingress=ingress,
@@ -58,7 +58,7 @@ def open_automations(f: Foundation, db: Database, jobs: Jobs, stack: AsyncExitSt
 class FileLoader:
     """Reads the file that defines automations, at the start and whenever it is asked to."""
 
-    def __init__(self, f: Foundation, path: Path, vault: Vault) -> None:
+    def __init__(self, f: Resources, path: Path, vault: Vault) -> None:
         self._f = f
         self._path = path
         self._vault = vault
@@ -76,7 +76,7 @@ class FileLoader:
             at_once=said.at_once or f.settings.automation_concurrency,
             default_limit=said.default_limit,
         )
-        definitions = Definitions(f.db, clock=f.clock, seals=EndpointSeals(f.ring), policy=policy)
+        definitions = Definitions(f.db, clock=f.clock, seals=SecretBox(f.ring), policy=policy)
         done = await sync_definitions(f.db, definitions, said.definitions, secrets, now)
         f.policy.become(policy)
         f.notice("automations_read", made=done.made, changed=done.changed, removed=done.removed)
@@ -96,7 +96,7 @@ class FileLoader:
         return (await self._vault.reveal(tenant_id, [name])).get(name)
 
 
-async def load_automations(f: Foundation, stop: Stop, stack: AsyncExitStack) -> str | None:
+async def load_automations(f: Resources, stop: Stop, stack: AsyncExitStack) -> str | None:
     """Take over what the file says, now and at every SIGHUP; returns what is wrong with it."""
     path = f.settings.automation_file
     if path is None:
@@ -110,8 +110,8 @@ async def load_automations(f: Foundation, stop: Stop, stack: AsyncExitStack) -> 
     return None
 
 
-async def start_dispatcher(f: Foundation, stack: AsyncExitStack) -> None:
-    dispatcher = Dispatcher(
+async def start_dispatcher(f: Resources, stack: AsyncExitStack) -> None:
+    dispatcher = AutomationDispatcher(
         f.db,
         policy=f.policy,
         open_execution=open_registered,

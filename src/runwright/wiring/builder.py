@@ -3,19 +3,19 @@
 from contextlib import AsyncExitStack
 from typing import Final
 
+from runwright.builds.build_sandbox import BuildSandbox
+from runwright.builds.build_sandbox import Limits as InstallLimits
+from runwright.builds.installer import Installer
+from runwright.builds.package_managers import INSTALLING, PackageManagers, Sources
+from runwright.builds.service import Builds
 from runwright.config import Settings
 from runwright.core.ids import new_id
-from runwright.engine.builder import Builder
-from runwright.engine.executor import Executor
-from runwright.engine.files import CachedFiles
-from runwright.engine.installer import Installer
-from runwright.runtimes.building.tools import INSTALLING, Sources, Toolbox
-from runwright.runtimes.building.workshop import Limits as InstallLimits
-from runwright.runtimes.building.workshop import Workshop
+from runwright.executor.executor import Executor
+from runwright.executor.version_files import CachedFiles
+from runwright.loops.builder import Builder
 from runwright.wiring.files import LAYER_LIMITS, spool_dir_of
-from runwright.wiring.foundation import Foundation, open_database_pool
+from runwright.wiring.resources import Resources, open_database_pool
 from runwright.workers.bundles.folders import make_private_folder
-from runwright.workers.layers.service import Builds
 
 BUILD_CONNECTIONS: Final = 2
 CANNOT_INSTALL: Final = (
@@ -25,7 +25,7 @@ CANNOT_INSTALL: Final = (
 
 
 async def start_builder(
-    f: Foundation, files: CachedFiles, executor: Executor, stack: AsyncExitStack
+    f: Resources, files: CachedFiles, executor: Executor, stack: AsyncExitStack
 ) -> Builder:
     """Start what installs the dependencies of versions, on connections of its own."""
     settings = f.settings
@@ -47,23 +47,23 @@ async def start_builder(
     return builder
 
 
-def _open_workshop(f: Foundation, stack: AsyncExitStack) -> Workshop:
+def _open_workshop(f: Resources, stack: AsyncExitStack) -> BuildSandbox:
     limits = InstallLimits(
         seconds=f.settings.build_timeout_seconds,
         memory_mb=f.settings.build_memory_mb,
         disk_mb=f.settings.build_disk_mb,
     )
-    workshop = Workshop(host=f.host, limits=limits)
+    workshop = BuildSandbox(host=f.host, limits=limits)
     workshop.open()
     stack.callback(workshop.close)
     return workshop
 
 
-def _installer(f: Foundation, files: CachedFiles, builds: Builds, workshop: Workshop) -> Installer:
+def _installer(f: Resources, files: CachedFiles, builds: Builds, workshop: BuildSandbox) -> Installer:
     spool_dir = spool_dir_of(f.settings)
     make_private_folder(spool_dir)
     return Installer(
-        toolbox=Toolbox(f.host, _sources(f.settings)),
+        toolbox=PackageManagers(f.host, _sources(f.settings)),
         workshop=workshop,
         bundle_folder=files.bundle,
         layer_folder=files.layer,

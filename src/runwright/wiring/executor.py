@@ -6,20 +6,20 @@ import socket
 from contextlib import AsyncExitStack
 
 from runwright.config import Settings
-from runwright.core.hosts import parse_trusted
-from runwright.engine.executor import Executor, ExecutorSettings
-from runwright.engine.files import CachedFiles
-from runwright.engine.preparation import Preparation
-from runwright.engine.promoter import Promoter
-from runwright.observe import TrafficCollector
-from runwright.runtimes.egress import Egress
-from runwright.runtimes.pool import Pool, PoolSettings
+from runwright.core.hostnames import parse_trusted
+from runwright.egress import Egress
+from runwright.egress.metrics import TrafficCollector
+from runwright.executor.executor import Executor, ExecutorSettings
+from runwright.executor.preparation import Preparation
+from runwright.executor.version_files import CachedFiles
+from runwright.loops.promoter import Promoter
+from runwright.runtimes.pool.pool import Pool, PoolSettings
 from runwright.wiring.files import cache_dir
-from runwright.wiring.foundation import Foundation, open_vault
+from runwright.wiring.resources import Resources, open_vault
 from runwright.wiring.stopping import Stop
 
 
-async def start_executor(f: Foundation, files: CachedFiles, stop: Stop, stack: AsyncExitStack) -> Executor:
+async def start_executor(f: Resources, files: CachedFiles, stop: Stop, stack: AsyncExitStack) -> Executor:
     egress = _start_egress(f, stack)
 
     def make_pool(executor: Executor) -> Pool:
@@ -58,7 +58,7 @@ async def _halt_in_haste(stop: Stop, executor: Executor) -> None:
     executor.halt()
 
 
-def _executor_settings(f: Foundation) -> ExecutorSettings:
+def _executor_settings(f: Resources) -> ExecutorSettings:
     settings = f.settings
     return ExecutorSettings(
         host=socket.gethostname(),
@@ -74,7 +74,7 @@ def _executor_settings(f: Foundation) -> ExecutorSettings:
     )
 
 
-def _start_egress(f: Foundation, stack: AsyncExitStack) -> Egress | None:
+def _start_egress(f: Resources, stack: AsyncExitStack) -> Egress | None:
     """Start what carries the traffic of sandboxes, where they can have any."""
     if not f.settings.egress or not f.host.network:
         return None

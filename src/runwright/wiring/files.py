@@ -4,18 +4,18 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Final
 
+from runwright.builds.package_managers import platform_of
 from runwright.config import Settings
-from runwright.engine.files import CachedFiles
-from runwright.engine.layers import HostLayers
-from runwright.runtimes.building.tools import platform_of
-from runwright.wiring.foundation import Foundation
+from runwright.executor.layer_lookup import HostLayers
+from runwright.executor.version_files import CachedFiles
+from runwright.wiring.resources import Resources
 from runwright.workers.bundles.folders import FolderCache
 from runwright.workers.bundles.members import STORED, Limits
 
 LAYER_LIMITS: Final = Limits(unpacked_bytes=512 * 1024 * 1024, files=50_000, links=True)
 
 
-async def open_files(f: Foundation, stack: AsyncExitStack) -> CachedFiles:
+async def open_files(f: Resources, stack: AsyncExitStack) -> CachedFiles:
     """Return the files of versions on this machine."""
     layers = HostLayers(
         f.db,

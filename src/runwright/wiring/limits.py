@@ -8,14 +8,14 @@ import msgspec
 
 from runwright.config import Settings
 from runwright.db.pool import Database
-from runwright.engine.loop import PassLoop
 from runwright.jobs.store.submit import count_queued
+from runwright.loops.pass_loop import PassLoop
 from runwright.schedules.store.definitions import count_schedules
-from runwright.tenants.limits import Rate, RateLimiter
 from runwright.tenants.model import TenantLimits
 from runwright.tenants.quotas import Quota
-from runwright.tenants.standings import LOOK_SECONDS, Standings
-from runwright.wiring.foundation import Foundation
+from runwright.tenants.rate_limits import Rate, RateLimiter
+from runwright.tenants.status_cache import LOOK_SECONDS, TenantStatusCache
+from runwright.wiring.resources import Resources
 from runwright.workers.versions import count_stored_bytes
 
 _STRANGERS: Final = Rate(50, 2000)
@@ -24,7 +24,7 @@ _STRANGERS: Final = Rate(50, 2000)
 class Bounds(msgspec.Struct, frozen=True):
     """The limits that requests meet."""
 
-    standings: Standings
+    standings: TenantStatusCache
     limiter: RateLimiter
     queued_jobs: Quota
     schedules: Quota
@@ -32,7 +32,7 @@ class Bounds(msgspec.Struct, frozen=True):
     running_limit_of: Callable[[str], int | None]
 
 
-async def set_bounds(f: Foundation, db: Database, stack: AsyncExitStack) -> Bounds:
+async def set_bounds(f: Resources, db: Database, stack: AsyncExitStack) -> Bounds:
     standings = await _watch_standings(f, stack)
 
     def quota(name: str, count: Callable[[Database, str, int], Awaitable[int]]) -> Quota:
@@ -52,8 +52,8 @@ async def set_bounds(f: Foundation, db: Database, stack: AsyncExitStack) -> Boun
     )
 
 
-async def _watch_standings(f: Foundation, stack: AsyncExitStack) -> Standings:
-    standings = Standings(f.db, usual=usual_limits(f.settings))
+async def _watch_standings(f: Resources, stack: AsyncExitStack) -> TenantStatusCache:
+    standings = TenantStatusCache(f.db, usual=usual_limits(f.settings))
     await standings.refresh()
 
     async def look() -> float:

@@ -9,11 +9,9 @@ from typing import Final
 from runwright.agents.executions import Executions
 from runwright.agents.publishing import Publisher
 from runwright.agents.service import Agents
+from runwright.builds.manifest import wants_layer
 from runwright.db.pool import Database
-from runwright.deliveries.sending import Sender
-from runwright.deliveries.service import Endpoints
-from runwright.engine.executor import Executor
-from runwright.health import HealthReporter
+from runwright.executor.executor import Executor
 from runwright.http.ava.webhook_forms import STYLE as AVA_STYLE
 from runwright.http.avala.webhook_forms import STYLE as AVALA_STYLE
 from runwright.http.services import Services
@@ -21,33 +19,35 @@ from runwright.jobs.analytics import Analytics
 from runwright.jobs.queues import Queues
 from runwright.jobs.service import Jobs
 from runwright.jobs.store.cancel import cancel_jobs_of_deprecated
-from runwright.runtimes.host import Host
+from runwright.outbox.sending import Sender
+from runwright.outbox.service import Endpoints
 from runwright.runtimes.model import RuntimeInfo
+from runwright.sandbox.host import Host
 from runwright.schedules.service import Schedules
 from runwright.schedules.store.definitions import stop_schedules_of_deprecated
+from runwright.secrets.secret_box import SecretBox
 from runwright.tenants.audit import AuditLog
+from runwright.tenants.keys import Keys
 from runwright.tenants.platform_key import platform_key
-from runwright.tenants.service import Keys
 from runwright.tenants.tenants import Tenants
 from runwright.wiring.automations import open_automations
 from runwright.wiring.deliveries import outgoing_policy
 from runwright.wiring.files import spool_dir_of
-from runwright.wiring.foundation import Foundation, open_database_pool, open_vault
+from runwright.wiring.health import HealthReporter
 from runwright.wiring.limits import Bounds, set_bounds, strangers
+from runwright.wiring.resources import Resources, open_database_pool, open_vault
 from runwright.wiring.stopping import Stop
 from runwright.workers.bundles.members import Limits
 from runwright.workers.bundles.reader import BundleReader
 from runwright.workers.deployments import Deployments
-from runwright.workers.layers.manifest import wants_layer
 from runwright.workers.service import Workers
-from runwright.workers.vault.seals import EndpointSeals
 
 SUBMIT_CONNECTIONS: Final = 2
 _CANCEL_BATCH: Final = 1000
 
 
 async def open_services(
-    f: Foundation,
+    f: Resources,
     executor: Executor | None,
     sender: Sender,
     on_building: Callable[[], None],
@@ -92,7 +92,7 @@ async def open_services(
 
 
 def _open_jobs(
-    f: Foundation,
+    f: Resources,
     db: Database,
     submits: Database,
     bounds: Bounds,
@@ -113,13 +113,13 @@ def _open_jobs(
     return jobs
 
 
-def _bundle_reader(f: Foundation, db: Database) -> BundleReader:
+def _bundle_reader(f: Resources, db: Database) -> BundleReader:
     limits = Limits(unpacked_bytes=f.settings.bundle_unpacked_bytes, files=f.settings.bundle_files)
     return BundleReader(db, limits=limits, spool_dir=spool_dir_of(f.settings), wants_layer=wants_layer)
 
 
 def _workers(
-    f: Foundation,
+    f: Resources,
     db: Database,
     reader: BundleReader,
     bounds: Bounds,
@@ -138,7 +138,7 @@ def _workers(
     )
 
 
-def _end_deprecated(f: Foundation, db: Database) -> Callable[[], Awaitable[None]]:
+def _end_deprecated(f: Resources, db: Database) -> Callable[[], Awaitable[None]]:
     """Return what ends all that a deprecated worker had before it."""
 
     async def end() -> None:
@@ -150,29 +150,29 @@ def _end_deprecated(f: Foundation, db: Database) -> Callable[[], Awaitable[None]
     return end
 
 
-def _endpoints(f: Foundation, db: Database, sender: Sender, style: str) -> Endpoints:
+def _endpoints(f: Resources, db: Database, sender: Sender, style: str) -> Endpoints:
     return Endpoints(
         db,
         style=style,
         clock=f.clock,
-        seals=EndpointSeals(f.ring),
+        seals=SecretBox(f.ring),
         sender=sender,
         on_due=f.hints.due,
         on_subscribed=f.hints.subscribed,
     )
 
 
-def _agents(f: Foundation, db: Database) -> Agents:
+def _agents(f: Resources, db: Database) -> Agents:
     return Agents(
         db,
         clock=f.clock,
-        seals=EndpointSeals(f.ring),
+        seals=SecretBox(f.ring),
         on_due=f.hints.due,
         on_subscribed=f.hints.subscribed,
     )
 
 
-def _open_publisher(f: Foundation, db: Database, stack: AsyncExitStack) -> Publisher:
+def _open_publisher(f: Resources, db: Database, stack: AsyncExitStack) -> Publisher:
     publisher = Publisher(db, clock=f.clock, on_appended=f.hints.appended)
     stack.push_async_callback(publisher.stop)
     return publisher

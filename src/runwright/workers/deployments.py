@@ -14,6 +14,7 @@ from typing import IO
 
 import msgspec
 
+from runwright.builds.store import fetch_build_log
 from runwright.core.clock import Clock
 from runwright.core.errors import ConflictError, NotFoundError
 from runwright.core.paging import Listing, PageRequest
@@ -23,7 +24,6 @@ from runwright.tenants.audit import record
 from runwright.tenants.quotas import Quota
 from runwright.workers.bundles.blobs import insert_blob
 from runwright.workers.bundles.reader import BundleReader, Examined, bundled_version
-from runwright.workers.layers.store import fetch_build_log
 from runwright.workers.model import Version, VersionStatus, Worker, WorkerStatus
 from runwright.workers.store import fetch_worker, update_worker
 from runwright.workers.versions import (

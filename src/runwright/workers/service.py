@@ -10,7 +10,7 @@ from runwright.core.errors import ConflictError, NotFoundError
 from runwright.core.ids import new_id
 from runwright.core.paging import Listing, PageRequest
 from runwright.core.roles import Caller
-from runwright.db.batch import until_heard
+from runwright.db.batching import until_heard
 from runwright.db.pool import Database, PoolConnection
 from runwright.tenants.audit import record
 from runwright.tenants.quotas import Quota

@@ -8,11 +8,11 @@ import msgspec
 from asyncpg import Record
 
 from runwright.core.paging import Listing, PageRequest
-from runwright.db.paging import Conditions, Rows, fetch_page
+from runwright.db.pagination import Conditions, Rows, fetch_page
 from runwright.db.pool import Database, PoolConnection
-from runwright.workers.facts import append_worker_event
 from runwright.workers.model import NewVersion, RuntimeName, Worker, WorkerFilter, WorkerStatus
 from runwright.workers.versions import insert_version
+from runwright.workers.worker_events import append_worker_event
 
 _COLUMNS = """
     w.id, w.tenant_id, w.name, w.runtime, w.description, w.status, w.version, w.entrypoint, v.source_code,

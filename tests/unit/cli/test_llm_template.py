@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from importlib import resources
 
 import pytest
+
 from tests.model_endpoint import Json, ModelEndpoint, model_endpoint, says, wants
 
 TOOLS = [{"worker": "look up", "description": "Finds things."}, {"worker": "count"}]

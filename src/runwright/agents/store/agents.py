@@ -8,7 +8,7 @@ from asyncpg import Record
 from runwright.agents.model import Agent, ExecutionStatus
 from runwright.core.paging import View, Window
 from runwright.db.pool import Database, PoolConnection
-from runwright.deliveries.model import SealedSecret
+from runwright.outbox.model import SealedSecret
 
 _COLUMNS: Final = ", ".join(Agent.__struct_fields__)
 _PLACES: Final = ", ".join(f"${n}" for n in range(1, len(Agent.__struct_fields__) + 1))

@@ -14,10 +14,10 @@ from typing import Final
 
 import msgspec
 
-from runwright.agents.calling import Answered, Call
+from runwright.agents.callbacks import Answered, Call
 from runwright.agents.store.executions import fetch_executions
 from runwright.db.pool import Database, PoolConnection
-from runwright.deliveries.model import SealedSecret
+from runwright.outbox.model import SealedSecret
 
 LANE_WINDOW: Final = 512
 AGENT_AT_ONCE: Final = 16

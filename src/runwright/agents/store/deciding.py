@@ -13,7 +13,7 @@ import msgspec
 
 from runwright.agents.model import ACTION_EVENT, Decision
 from runwright.db.pool import Database, PoolConnection
-from runwright.events.append import appended
+from runwright.events.event_sql import appended
 
 
 class Deciding(msgspec.Struct, frozen=True, kw_only=True):

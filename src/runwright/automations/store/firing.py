@@ -21,7 +21,7 @@ from runwright.automations.errors import FireLimitError
 from runwright.automations.model import Automation, FireLimit, Kind, Plan, Run, RunStatus
 from runwright.automations.store.definitions import COLUMNS, automation_from_row
 from runwright.automations.store.runs import fetch_runs_by_id
-from runwright.core.jobs import Trigger
+from runwright.core.job_state import Trigger
 from runwright.db.pool import PoolConnection
 
 

@@ -14,7 +14,7 @@ from asyncpg import Record
 
 from runwright.automations.model import Plan, Run
 from runwright.automations.store.runs import RUN_COLUMNS, run_from_row
-from runwright.core.jobs import Trigger
+from runwright.core.job_state import Trigger
 from runwright.db.pool import Database, PoolConnection
 
 _TURN: Final = 5_820_193_377_116_004

@@ -5,11 +5,11 @@ from datetime import datetime
 from typing import Final
 
 from runwright.db.pool import Database, PoolConnection
-from runwright.deliveries.model import SealedSecret
-from runwright.deliveries.store.seals import Holders
+from runwright.outbox.model import SealedSecret
+from runwright.secrets.encrypted_columns import EncryptedColumn
 
 SEALED_AS: Final = "trigger/"
-TRIGGERS: Final = Holders(
+TRIGGERS: Final = EncryptedColumn(
     table="automations",
     secrets="automation_secrets",
     column="automation_id",

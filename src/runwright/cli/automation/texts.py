@@ -7,7 +7,7 @@ from typing import Final
 from runwright.cli.remote import Json, Thing
 from runwright.cli.table import columns
 from runwright.core.errors import InvalidError
-from runwright.core.goduration import DurationError, parse_duration
+from runwright.cron.go_durations import DurationError, parse_duration
 
 _DEFAULT_RETRIES: Final = 3
 _DEFAULT_DELAY: Final = "2s"

@@ -8,7 +8,7 @@ from litestar import Controller, post
 from runwright.automations.errors import DefinitionError
 from runwright.automations.events import Announcement
 from runwright.automations.model import time_text
-from runwright.core.activation import Json
+from runwright.core.template_context import Json
 from runwright.events.publish import LONGEST_KEY, PAYLOAD_LIMIT_BYTES, type_problem
 from runwright.http.agh.auth import WRITES, AghRequest
 from runwright.http.agh.errors import MEDIA_TYPE

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from runwright.automations.drafts import Changes, Draft
+from runwright.automations.drafts import AutomationCreate, AutomationPatch
 from runwright.automations.errors import DefinitionError
 from runwright.automations.model import (
     Details,
@@ -17,12 +17,12 @@ from runwright.automations.model import (
     TaskSpec,
 )
 from runwright.automations.rules import quoted
-from runwright.core.ticks import CatchUp
 from runwright.http.agh.auth import AghRequest
 from runwright.http.agh.loose_json import Fields, read_json
 from runwright.http.agh.shapes import POLICIES
 from runwright.http.agh.wire import FireLimitWire, RetryWire, ScheduleWire, TaskSpecWire
 from runwright.http.body import read_any_body
+from runwright.schedules.tick_policy import CatchUp
 
 BODY_LIMIT_BYTES: Final = 4 * 1024 * 1024
 
@@ -138,7 +138,7 @@ async def read_fields(request: AghRequest, what: str) -> Fields:
     return read_json(body, what)
 
 
-def read_draft(fields: Fields, kind: Kind) -> Draft:
+def read_draft(fields: Fields, kind: Kind) -> AutomationCreate:
     """Return the definition that a body asks for."""
     job = kind is Kind.JOB
     details = Details(
@@ -150,7 +150,7 @@ def read_draft(fields: Fields, kind: Kind) -> Draft:
         filter={} if job else fields.texts("filter"),
         signature="agh" if job else fields.text("webhook_signature") or "agh",
     )
-    return Draft(
+    return AutomationCreate(
         kind=kind,
         scope=fields.text("scope"),
         workspace_id=fields.text("workspace_id"),
@@ -178,7 +178,7 @@ _TEXTS: Final = {
 }
 
 
-def read_changes(fields: Fields, kind: Kind) -> Changes:
+def read_changes(fields: Fields, kind: Kind) -> AutomationPatch:
     """Return what a body wants changed; DefinitionError where it is nothing."""
     values: dict[str, object] = {name: fields.text(name) for name in _TEXTS[kind] if name in fields}
     if "enabled" in fields:
@@ -203,7 +203,7 @@ def read_changes(fields: Fields, kind: Kind) -> Changes:
     values = {name: value for name, value in values.items() if value is not None}
     if not values:
         raise DefinitionError(f"automation {kind.value} update must include at least one field")
-    return Changes(**values)  # type: ignore[arg-type]
+    return AutomationPatch(**values)  # type: ignore[arg-type]
 
 
 def _retry(fields: Fields) -> Retry | None:

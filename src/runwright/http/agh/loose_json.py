@@ -4,7 +4,7 @@ import json
 from typing import Final, NoReturn
 
 from runwright.automations.errors import DefinitionError
-from runwright.core.activation import Json
+from runwright.core.template_context import Json
 
 _INT_LIMIT: Final = 2**63
 _KINDS: Final = {str: "string", bool: "bool", int: "number", float: "number", list: "array", dict: "object"}

@@ -15,7 +15,7 @@ from msgspec import UNSET, Meta, UnsetType
 from runwright.automations.errors import DefinitionError
 from runwright.automations.model import AutomationFilter, RunFilter, RunStatus
 from runwright.automations.rules import quoted
-from runwright.automations.times import parse_time
+from runwright.automations.schedule_parsing import parse_time
 from runwright.http.agh.auth import AghRequest
 
 T = TypeVar("T")

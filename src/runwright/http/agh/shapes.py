@@ -20,7 +20,6 @@ from runwright.automations.model import (
     TaskSpec,
     time_text,
 )
-from runwright.core.ticks import CatchUp
 from runwright.http.agh.wire import (
     AttemptWire,
     FireLimitWire,
@@ -34,7 +33,8 @@ from runwright.http.agh.wire import (
     TaskWire,
     TriggerWire,
 )
-from runwright.schedules.store.clocks import ClockState
+from runwright.schedules.store.automation_schedules import ClockState
+from runwright.schedules.tick_policy import CatchUp
 
 POLICIES: Final = {
     CatchUp.NONE: "skip_missed",

@@ -15,10 +15,10 @@ from litestar.handlers import BaseRouteHandler
 from litestar.params import FromPath
 
 from runwright.automations.errors import DefinitionError
-from runwright.automations.ingress import Endpoint, not_registered, read_endpoint, scheme_of
-from runwright.core.activation import Json
+from runwright.automations.webhook_ingress import Endpoint, not_registered, read_endpoint, scheme_of
+from runwright.automations.webhook_signatures import Scheme, UnreadableClaimError, read_claim
 from runwright.core.errors import UnavailableError
-from runwright.core.ingress_signatures import Scheme, UnreadableClaimError, read_claim
+from runwright.core.template_context import Json
 from runwright.http.agh.auth import check_origin, read_headers
 from runwright.http.agh.errors import MEDIA_TYPE, MovedError
 from runwright.http.agh.queries import WaitQuery, read_query, read_wait

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType, field
 
 from runwright.core.errors import InvalidError
-from runwright.core.jobs import JobStatus, Trigger
+from runwright.core.job_state import JobStatus, Trigger
 from runwright.http.ava.paging import PageQuery
 from runwright.http.checks import Form, Problem, Problems
 from runwright.http.messages import explain_mismatch

@@ -162,7 +162,7 @@ class JobRoutes(Controller):
         "/{job_id:str}/logs/stream",
         guards=[READS],
         opt=Operation(
-            "Follow the log of a job",
+            "CompletionCallback the log of a job",
             tag=_TAG,
             query=LogStreamQuery,
             errors=(404, 422),

@@ -6,15 +6,15 @@ from typing import Annotated, Final, Literal
 import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType, field
 
-from runwright.core.cron import LONGEST, Cron, CronError
-from runwright.core.ticks import CatchUp, Overlap, TickStatus
-from runwright.core.zones import UnknownZoneError, find_zone
+from runwright.cron.expressions import LONGEST, Cron, CronError
+from runwright.cron.zones import UnknownZoneError, find_zone
 from runwright.http.ava.job_forms import EMPTY_INPUT, Input, check_input
 from runwright.http.ava.paging import PageQuery
 from runwright.http.ava.worker_rules import NAME_LIMIT, check_name
 from runwright.http.checks import Form, Problem, Rule
 from runwright.http.text import plausible_id, storable_text
 from runwright.schedules.model import DEFAULT_GRACE_SECONDS, NewSchedule, ScheduleChanges, ScheduleFilter
+from runwright.schedules.tick_policy import CatchUp, Overlap, TickStatus
 
 _LONGEST_GRACE: Final = 86_400
 _LONGEST_JITTER: Final = 3_600

@@ -2,11 +2,11 @@
 
 from typing import Final, Literal
 
-from runwright.core.ticks import TickReason, TickStatus
-from runwright.core.timetable import Firing
+from runwright.cron.timetable import Firing
 from runwright.http.ava.wire import FiringWire, PreviewWire, ScheduleWire, TickWire
 from runwright.http.times import time_or_none, time_wire
 from runwright.schedules.model import Preview, Schedule, Tick
+from runwright.schedules.tick_policy import TickReason, TickStatus
 
 _REASONS: Final = {
     TickReason.TOO_LATE: "No scheduler was there in time: it was later than misfire_grace_seconds.",

@@ -11,7 +11,7 @@ from runwright.http.ava.paging import PageQuery
 from runwright.http.ava.worker_rules import NAME_LIMIT, check_env_name
 from runwright.http.checks import Form, Problem
 from runwright.http.text import storable_text
-from runwright.workers.vault.model import LONGEST_VALUE_BYTES, SHORTEST_VALUE
+from runwright.secrets.model import LONGEST_VALUE_BYTES, SHORTEST_VALUE
 
 
 class PutSecretBody(msgspec.Struct, forbid_unknown_fields=True):

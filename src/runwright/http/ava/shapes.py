@@ -13,8 +13,8 @@ from runwright.http.ava.wire import (
 )
 from runwright.http.times import time_or_none, time_wire
 from runwright.jobs.model import Attempt, Explanation, Job, JobLogs, LogLine
+from runwright.secrets.model import SecretInfo
 from runwright.workers.model import Version, Worker
-from runwright.workers.vault.model import SecretInfo
 
 
 def worker_wire(worker: Worker) -> WorkerWire:

@@ -12,6 +12,7 @@ from runwright.http.ava.wire import Time
 from runwright.http.checks import Form, Problem, Rule
 from runwright.http.text import storable_text
 from runwright.http.times import time_or_none, time_wire
+from runwright.tenants.keys import NAME_LENGTH
 from runwright.tenants.model import (
     Key,
     LimitChanges,
@@ -22,7 +23,6 @@ from runwright.tenants.model import (
     TenantLimits,
     TenantStatus,
 )
-from runwright.tenants.service import NAME_LENGTH
 
 _LARGEST: Final = 2**31 - 1
 _MOST_BYTES: Final = 2**50

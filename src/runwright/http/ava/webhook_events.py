@@ -11,11 +11,9 @@ from typing import Any, Final
 import msgspec
 
 from runwright.agents.model import ACTION_EVENT
-from runwright.core.jobs import JobStatus
-from runwright.core.signing import hex_signature, standard_signature
-from runwright.db.batch import Batcher
+from runwright.core.job_state import JobStatus
+from runwright.db.batching import Batcher
 from runwright.db.pool import Database
-from runwright.deliveries.service import TEST_EVENT
 from runwright.events.model import Event
 from runwright.http.ava.schedule_shapes import schedule_wire, tick_wire
 from runwright.http.ava.shapes import job_wire, worker_wire
@@ -25,9 +23,11 @@ from runwright.http.facts import FACTS, FAMILIES
 from runwright.http.times import time_wire
 from runwright.jobs.model import Job
 from runwright.jobs.store.read import fetch_jobs_by_key
+from runwright.outbox.service import TEST_EVENT
+from runwright.outbox.signing import hex_signature, standard_signature
 from runwright.schedules.model import Schedule, Tick
-from runwright.workers.facts import worker_of
 from runwright.workers.store import fetch_sources
+from runwright.workers.worker_events import worker_of
 
 PREFIX: Final = "ava."
 _CUSTOM: Final = "custom.*"

@@ -5,18 +5,18 @@ from typing import Annotated, Final, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType, field
 
-from runwright.deliveries.client.target import LONGEST_URL
-from runwright.deliveries.model import (
+from runwright.http.ava.paging import PageQuery
+from runwright.http.ava.webhook_events import EVENT_PATTERNS, check_events, core_patterns
+from runwright.http.checks import Form
+from runwright.http.targets import LONGEST_SECRET, check_signing_secret
+from runwright.outbox.client.url import LONGEST_URL
+from runwright.outbox.model import (
     OVERLAP_SECONDS,
     DeliveryStatus,
     EndpointChanges,
     EndpointStatus,
     NewEndpoint,
 )
-from runwright.http.ava.paging import PageQuery
-from runwright.http.ava.webhook_events import EVENT_PATTERNS, check_events, core_patterns
-from runwright.http.checks import Form
-from runwright.http.targets import LONGEST_SECRET, check_signing_secret
 
 STYLE: Final = "ava"
 _LONGEST_OVERLAP: Final = 7 * 24 * 3600

@@ -8,11 +8,11 @@ from typing import Annotated
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from runwright.deliveries.model import Delivery, DeliveryStatus, Endpoint, EndpointStatus
-from runwright.deliveries.service import Tested
 from runwright.http.ava.webhook_events import event_name
 from runwright.http.ava.wire import Time
 from runwright.http.times import time_wire
+from runwright.outbox.model import Delivery, DeliveryStatus, Endpoint, EndpointStatus
+from runwright.outbox.service import Tested
 
 Secret = Annotated[str, Meta(description="Where it was made here: shown this once.")]
 

@@ -9,9 +9,9 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 import msgspec
 from msgspec import Meta
 
-from runwright.core.jobs import JobStatus, Trigger
-from runwright.core.ticks import Overlap, TickReason, TickStatus
+from runwright.core.job_state import JobStatus, Trigger
 from runwright.jobs.model import JobError
+from runwright.schedules.tick_policy import Overlap, TickReason, TickStatus
 from runwright.workers.model import RuntimeName, VersionSource, VersionStatus, WorkerStatus
 
 T = TypeVar("T")

@@ -6,10 +6,10 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from runwright.agents.model import LONGEST_LEASE_SECONDS, AgentFields, NewAgent
-from runwright.deliveries.client.target import LONGEST_URL, OutgoingPolicy
 from runwright.http.avala.event_names import check_events, core_patterns
 from runwright.http.avala.rules import canonical_uuid, https_url, is_uuid, list_of, text_of_at_most
 from runwright.http.checks import Form, Rule, T
+from runwright.outbox.client.url import LONGEST_URL, OutgoingPolicy
 
 STYLE: Final = "avala"
 

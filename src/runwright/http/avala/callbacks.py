@@ -4,9 +4,9 @@ import msgspec
 
 from runwright.agents.model import Execution
 from runwright.core.ids import uuid_of
-from runwright.core.signing import hex_signature
 from runwright.http.avala.event_names import wire_name
 from runwright.http.avala.payloads import payload_wire
+from runwright.outbox.signing import hex_signature
 
 
 class AvalaCallbacks:

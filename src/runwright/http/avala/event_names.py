@@ -10,9 +10,9 @@ from typing import Final
 
 from runwright.agents.model import ACTION_EVENT
 from runwright.agents.model import TEST_EVENT as AGENT_TEST
-from runwright.deliveries.service import TEST_EVENT as WEBHOOK_TEST
 from runwright.http.checks import Problem
 from runwright.http.facts import FACTS, FAMILIES
+from runwright.outbox.service import TEST_EVENT as WEBHOOK_TEST
 
 DOCUMENTED: Final = (
     "dataset.created",

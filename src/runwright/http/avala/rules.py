@@ -6,11 +6,11 @@ from typing import Final
 
 import msgspec
 
-from runwright.deliveries.client.target import OutgoingPolicy
 from runwright.http.checks import Problem, Rule
 from runwright.http.nesting import nests_too_deeply
 from runwright.http.targets import require_url
 from runwright.http.text import storable_text
+from runwright.outbox.client.url import OutgoingPolicy
 
 _NUL: Final = b"\\u0000"
 _BACKSLASH: Final = b"\\\\"

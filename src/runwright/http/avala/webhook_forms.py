@@ -7,11 +7,11 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from runwright.deliveries.client.target import LONGEST_URL
-from runwright.deliveries.model import EndpointChanges, EndpointStatus, NewEndpoint
 from runwright.http.avala.event_names import check_events, core_patterns
 from runwright.http.checks import Form, Problem
 from runwright.http.targets import LONGEST_SECRET, check_signing_secret
+from runwright.outbox.client.url import LONGEST_URL
+from runwright.outbox.model import EndpointChanges, EndpointStatus, NewEndpoint
 
 STYLE: Final = "avala"
 _SECRET_BYTES: Final = 20

@@ -6,11 +6,11 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from runwright.core.ids import uuid_of
-from runwright.deliveries.model import Delivery, DeliveryStatus, Endpoint, EndpointStatus
-from runwright.deliveries.service import Tested
 from runwright.http.avala.event_names import wire_name
 from runwright.http.avala.wire import JsonObject, Time, Uid
 from runwright.http.times import time_or_none, time_wire
+from runwright.outbox.model import Delivery, DeliveryStatus, Endpoint, EndpointStatus
+from runwright.outbox.service import Tested
 
 Status = Literal["pending", "delivered", "failed"]
 

@@ -7,11 +7,11 @@ import msgspec
 
 from runwright.agents.model import ACTION_EVENT
 from runwright.core.ids import uuid_of
-from runwright.core.signing import hex_signature
-from runwright.deliveries.service import TEST_EVENT
 from runwright.events.model import Event
 from runwright.http.avala.event_names import PREFIX, wire_name
 from runwright.http.avala.payloads import payload_wire
+from runwright.outbox.service import TEST_EVENT
+from runwright.outbox.signing import hex_signature
 
 _TEXT: Final = "This is a test of the webhook."
 

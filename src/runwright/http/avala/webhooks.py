@@ -5,7 +5,6 @@ from typing import Final, TypeVar
 from litestar import Controller, delete, get, patch, post, put
 from litestar.params import FromPath
 
-from runwright.deliveries.model import Delivery
 from runwright.http.avala.auth import READS, WRITES, AvalaRequest
 from runwright.http.avala.paging import Page, PageQuery, known, read_window, show_page
 from runwright.http.avala.requests import read_body, read_query
@@ -31,6 +30,7 @@ from runwright.http.avala.webhook_shapes import (
 from runwright.http.checks import Form, T
 from runwright.http.operations import Operation
 from runwright.http.services import services_of
+from runwright.outbox.model import Delivery
 
 _TAG: Final = "Webhooks"
 B = TypeVar("B", WholeWebhookBody, WebhookChangesBody)

@@ -6,9 +6,9 @@ from typing import Final
 import msgspec
 
 from runwright.db.pool import Database, PoolConnection
-from runwright.jobs.store.facts import JOB_ENDED
+from runwright.jobs.store.event_sql import JOB_ENDED
 from runwright.jobs.store.rescue import CANCELLED_ERROR
-from runwright.jobs.store.tally import TALLY
+from runwright.jobs.store.rollup import TALLY
 
 
 class Cancellation(msgspec.Struct, frozen=True):

@@ -27,7 +27,7 @@ import msgspec
 from asyncpg import Record, UniqueViolationError
 
 from runwright.db.pool import Database
-from runwright.jobs.store.facts import JOB_STARTED
+from runwright.jobs.store.event_sql import JOB_STARTED
 
 LANE_WINDOW: Final = 256
 

@@ -12,9 +12,9 @@ from datetime import datetime
 import msgspec
 
 from runwright.db.pool import Database
-from runwright.jobs.store.facts import JOB_ENDED
+from runwright.jobs.store.event_sql import JOB_ENDED
 from runwright.jobs.store.rescue import CANCELLED_ERROR
-from runwright.jobs.store.tally import TALLY
+from runwright.jobs.store.rollup import TALLY
 
 
 class LogChunk(msgspec.Struct, frozen=True, kw_only=True):

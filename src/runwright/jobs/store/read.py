@@ -12,7 +12,7 @@ import msgspec
 from asyncpg import Record
 
 from runwright.core.ids import floor_id
-from runwright.core.jobs import TERMINAL, JobStatus, Trigger
+from runwright.core.job_state import TERMINAL, JobStatus, Trigger
 from runwright.core.paging import EXACT_COUNT_LIMIT, Listing, PageRequest
 from runwright.db.pool import Database
 from runwright.jobs.model import Attempt, Job, JobError, JobFilter

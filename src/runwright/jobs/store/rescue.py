@@ -12,8 +12,8 @@ from typing import Final
 import msgspec
 
 from runwright.db.pool import Database
-from runwright.jobs.store.facts import JOB_ENDED
-from runwright.jobs.store.tally import TALLY
+from runwright.jobs.store.event_sql import JOB_ENDED
+from runwright.jobs.store.rollup import TALLY
 
 LOST_ERROR: Final = b'{"code":"executor_lost","message":"The executor that ran this attempt was lost."}'
 CANCELLED_ERROR: Final = b'{"code":"cancelled","message":"The job was cancelled."}'

@@ -6,9 +6,9 @@ from typing import Final
 
 import msgspec
 
-from runwright.core.jobs import Trigger
+from runwright.core.job_state import Trigger
 from runwright.db.pool import Database, PoolConnection
-from runwright.jobs.store.facts import JOB_QUEUED
+from runwright.jobs.store.event_sql import JOB_QUEUED
 
 PRIORITY_HANDICAP: Final = timedelta(minutes=10)
 """How much later in line one step of priority puts a job; also how fast low priority ages."""
@@ -52,8 +52,8 @@ class Accepted(msgspec.Struct, frozen=True):
     started: bool = False
 
 
-class StartHere(msgspec.Struct, frozen=True):
-    """An executor that runs these jobs at once where the worker permits it (see jobs/starter.py)."""
+class DirectStart(msgspec.Struct, frozen=True):
+    """An executor that runs these jobs at once where the worker permits it (see jobs/direct_start.py)."""
 
     executor_id: str
     runtimes: Sequence[str]
@@ -130,7 +130,7 @@ LEFT JOIN LATERAL (
 
 
 async def insert_jobs(
-    db: Database | PoolConnection, items: Sequence[Submission], here: StartHere | None = None
+    db: Database | PoolConnection, items: Sequence[Submission], here: DirectStart | None = None
 ) -> list[Accepted | Refused]:
     """Insert and queue the jobs whose worker is active; answer for each item, in their order.
 

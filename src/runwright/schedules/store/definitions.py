@@ -7,11 +7,11 @@ from typing import Any, Final
 from asyncpg import Record
 
 from runwright.core.paging import Listing, PageRequest
-from runwright.core.ticks import CatchUp, Overlap, due_time
-from runwright.core.zones import RULES_VERSION
-from runwright.db.paging import Conditions, Rows, fetch_page
+from runwright.cron.zones import RULES_VERSION
+from runwright.db.pagination import Conditions, Rows, fetch_page
 from runwright.db.pool import Database, PoolConnection
 from runwright.schedules.model import Owner, Schedule, ScheduleFilter, TimingKind
+from runwright.schedules.tick_policy import CatchUp, Overlap, due_time
 
 COLUMNS: Final = ", ".join(f"s.{name}" for name in Schedule.__struct_fields__)
 _LISTED: Final = Rows(columns=COLUMNS, table="schedules s", key="s.id")

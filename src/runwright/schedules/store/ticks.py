@@ -9,12 +9,12 @@ from asyncpg import Record
 
 from runwright.core.ids import floor_id, time_of
 from runwright.core.paging import Listing, PageRequest
-from runwright.core.ticks import TickReason, TickStatus
-from runwright.db.paging import Conditions, Rows, fetch_page
+from runwright.db.pagination import Conditions, Rows, fetch_page
 from runwright.db.pool import Database, PoolConnection
-from runwright.events.append import appended, wanted
+from runwright.events.event_sql import appended, wanted
 from runwright.schedules.model import Schedule, Tick
 from runwright.schedules.store.definitions import COLUMNS, schedule_from_row
+from runwright.schedules.tick_policy import TickReason, TickStatus
 
 
 class DueSchedule(msgspec.Struct, frozen=True):

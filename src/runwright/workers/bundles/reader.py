@@ -10,9 +10,9 @@ from typing import IO, Final, Protocol
 
 import msgspec
 
+from runwright.core.entrypoint import check_entrypoint
 from runwright.core.errors import InvalidError
 from runwright.db.pool import Database
-from runwright.runtimes.entrypoint import check_entrypoint
 from runwright.workers.bundles.archive import Bundle, collect_bundle, collect_tar
 from runwright.workers.bundles.blobs import PackedBlob, Unpacking, fetch_blob, pack
 from runwright.workers.bundles.folders import make_private_folder

@@ -1,0 +1,247 @@
+"""The SQL of builds and layers.
+
+A version is `building` from its deploy on. Whoever claims it holds it by a lease that it renews;
+when the lease runs out, another takes over. (builder_id, attempt) fences every write: a builder
+that was too slow changes nothing any more. The end of a build, its layer and what becomes of the
+version are one transaction.
+"""
+
+from datetime import datetime
+
+from asyncpg import Record
+
+from runwright.builds.model import Build, Layer
+from runwright.db.pool import Database, PoolConnection
+from runwright.workers.bundles.blobs import PackedBlob, insert_blob
+from runwright.workers.store import fetch_worker
+from runwright.workers.worker_events import append_worker_event
+
+
+async def claim_build(
+    db: Database, *, builder_id: str, runtimes: list[str], lease_seconds: float, age_seconds: float
+) -> Build | None:
+    """Claim the version that should be built next, or None; only those of at least that age.
+
+    Next is the oldest version of the tenant that has waited longest since a build of its own began,
+    so that no tenant's deploys hold up the others'.
+    """
+    row = await db.fetchrow(
+        """
+        WITH next AS (
+            SELECT v.worker_id, v.version, w.tenant_id, w.runtime, v.entrypoint, v.bundle_digest
+            FROM worker_versions v
+            JOIN workers w ON w.id = v.worker_id
+            LEFT JOIN builds b ON b.worker_id = v.worker_id AND b.version = v.version
+            WHERE v.status = 'building' AND w.runtime = ANY($2)
+              AND (b.lease_expires_at IS NULL OR b.lease_expires_at <= now())
+              AND ($4::float8 = 0 OR v.created_at <= now() - make_interval(secs => $4::float8))
+            ORDER BY (SELECT max(o.started_at) FROM builds o WHERE o.tenant_id = w.tenant_id) NULLS FIRST,
+                     v.created_at, v.worker_id, v.version
+            LIMIT 1
+            FOR UPDATE OF v SKIP LOCKED
+        ), claimed AS (
+            INSERT INTO builds AS b
+                (worker_id, version, tenant_id, attempt, builder_id, lease_expires_at, started_at)
+            SELECT worker_id, version, tenant_id, 1, $1, now() + make_interval(secs => $3), clock_timestamp()
+            FROM next
+            ON CONFLICT (worker_id, version) DO UPDATE
+            SET attempt = b.attempt + 1, builder_id = $1, started_at = clock_timestamp(),
+                lease_expires_at = now() + make_interval(secs => $3)
+            -- somebody may have claimed it since our snapshot was taken
+            WHERE b.lease_expires_at IS NULL OR b.lease_expires_at <= now()
+            RETURNING b.worker_id, b.version, b.attempt
+        )
+        SELECT next.*, claimed.attempt FROM next JOIN claimed USING (worker_id, version)
+        """,
+        builder_id,
+        runtimes,
+        lease_seconds,
+        age_seconds,
+    )
+    return None if row is None else Build(**dict(row))
+
+
+async def renew_build(db: Database, build: Build, *, builder_id: str, log: str, lease_seconds: float) -> bool:
+    """Keep a build and show its log so far; False where it is another's by now."""
+    return await _write(
+        db,
+        "log = $4, lease_expires_at = now() + make_interval(secs => $5)",
+        build,
+        builder_id,
+        log,
+        lease_seconds,
+    )
+
+
+async def release_build(
+    db: Database, build: Build, *, builder_id: str, log: str, pause_seconds: float, free: bool
+) -> bool:
+    """Give a build back, to be claimed again after a pause; `free`: this attempt does not count."""
+    return await _write(
+        db,
+        "log = $4, builder_id = NULL, lease_expires_at = now() + make_interval(secs => $5),"
+        " attempt = attempt - $6",
+        build,
+        builder_id,
+        log,
+        pause_seconds,
+        int(free),
+    )
+
+
+async def fetch_layer(db: Database | PoolConnection, *, key: str) -> Layer | None:
+    """Return a layer."""
+    row = await db.fetchrow(
+        "SELECT key, tenant_id, platform, digest, size_bytes, files, log, created_at"
+        " FROM layers WHERE key = $1",
+        key,
+    )
+    return None if row is None else _layer(row)
+
+
+async def fetch_build_log(db: Database, *, worker_id: str, version: int) -> str | None:
+    """Return what the installer of a version has printed so far; None where nothing was begun."""
+    log: str | None = await db.fetchval(
+        "SELECT log FROM builds WHERE worker_id = $1 AND version = $2", worker_id, version
+    )
+    return log
+
+
+async def insert_layer(db: PoolConnection, layer: Layer, *, blob: PackedBlob, now: datetime) -> None:
+    """Keep a layer and its blob, within the caller's transaction; one of that key that is there stays."""
+    await insert_blob(db, blob, now=now)
+    await db.execute(
+        """
+        INSERT INTO layers (key, tenant_id, platform, digest, size_bytes, files, log, created_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING
+        """,
+        layer.key,
+        layer.tenant_id,
+        layer.platform,
+        layer.digest,
+        layer.size_bytes,
+        layer.files,
+        layer.log,
+        layer.created_at,
+    )
+
+
+async def end_build(db: PoolConnection, build: Build, *, builder_id: str, log: str) -> bool:
+    """Note that a build is over, within the caller's transaction; False where it is another's by now."""
+    return await _write(
+        db,
+        "log = $4, builder_id = NULL, lease_expires_at = NULL, ended_at = clock_timestamp()",
+        build,
+        builder_id,
+        log,
+    )
+
+
+async def lock_worker_of_build(db: PoolConnection, build: Build) -> None:
+    """Hold the worker's row, as everything that changes which version serves does first."""
+    await db.execute("SELECT 1 FROM workers WHERE id = $1 FOR UPDATE", build.worker_id)
+
+
+async def mark_ready(db: PoolConnection, build: Build, *, layer_key: str | None, now: datetime) -> bool:
+    """Make a version ready; it serves from now on, unless something newer was settled. Tells whether it does.
+
+    One that serves already was built again for other interpreters; executors are to read it anew.
+
+    Within the caller's transaction, which holds the worker's row.
+    """
+    entrypoint = await db.fetchval(
+        """
+        UPDATE worker_versions SET status = 'ready', layer_key = $3, error = NULL
+        WHERE worker_id = $1 AND version = $2 AND status = 'building' RETURNING entrypoint
+        """,
+        build.worker_id,
+        build.version,
+        layer_key,
+    )
+    if entrypoint is None:
+        return False
+    row = await db.fetchrow(
+        """
+        UPDATE workers SET version = $2, settled_version = greatest(settled_version, $2), entrypoint = $3,
+            revision = revision + 1, updated_at = greatest(updated_at, $4)
+        WHERE id = $1 AND (settled_version < $2 OR version = $2) AND status <> 'deprecated'
+        RETURNING tenant_id
+        """,
+        build.worker_id,
+        build.version,
+        entrypoint,
+        now,
+    )
+    if row is None:
+        return False
+    worker = await fetch_worker(db, tenant_id=row["tenant_id"], worker_id=build.worker_id)
+    if worker is not None:
+        await append_worker_event(db, worker, "worker.updated")
+    return True
+
+
+async def build_again(db: Database, *, layer_key: str, quiet_seconds: float) -> bool:
+    """Have the versions that serve with a layer built again, as its platform is gone; they go on serving.
+
+    Tells whether any is being built. One whose last build ended within `quiet_seconds` is left alone:
+    where executors differ, each would have it built for itself, again and again.
+    """
+    async with db.acquire() as connection, connection.transaction():
+        rows = await connection.fetch(
+            """
+            SELECT v.worker_id, v.version, v.status
+            FROM worker_versions v JOIN workers w ON w.id = v.worker_id AND w.version = v.version
+            WHERE v.layer_key = $1 ORDER BY v.worker_id FOR UPDATE OF w
+            """,
+            layer_key,
+        )
+        begun = await connection.fetch(
+            """
+            WITH again AS (
+                UPDATE builds b SET attempt = 0, lease_expires_at = NULL
+                FROM worker_versions v
+                WHERE v.worker_id = b.worker_id AND v.version = b.version AND v.status = 'ready'
+                  AND b.worker_id = ANY($1) AND v.layer_key = $2
+                  AND b.ended_at < now() - make_interval(secs => $3)
+                RETURNING b.worker_id, b.version
+            )
+            UPDATE worker_versions v SET status = 'building' FROM again
+            WHERE v.worker_id = again.worker_id AND v.version = again.version RETURNING v.version
+            """,
+            [row["worker_id"] for row in rows],
+            layer_key,
+            quiet_seconds,
+        )
+    return bool(begun) or any(row["status"] == "building" for row in rows)
+
+
+async def mark_failed(db: PoolConnection, build: Build, *, reason: str) -> None:
+    """Note that a version can never serve, and why; within the caller's transaction."""
+    await db.execute(
+        "UPDATE worker_versions SET status = 'failed', error = $3"
+        " WHERE worker_id = $1 AND version = $2 AND status = 'building'",
+        build.worker_id,
+        build.version,
+        reason,
+    )
+
+
+async def _write(
+    db: Database | PoolConnection, change: str, build: Build, builder_id: str, *values: object
+) -> bool:
+    """Change a build that this builder holds; its fence is (version, builder, attempt)."""
+    row = await db.fetchrow(
+        f"UPDATE builds SET {change}"
+        f" WHERE worker_id = $1 AND version = $2 AND builder_id = $3 AND attempt = ${4 + len(values)}"
+        " RETURNING version",
+        build.worker_id,
+        build.version,
+        builder_id,
+        *values,
+        build.attempt,
+    )
+    return row is not None
+
+
+def _layer(row: Record) -> Layer:
+    return Layer(**dict(row))

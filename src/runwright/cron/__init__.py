@@ -1,0 +1,1 @@
+"""Cron expressions, time zones, daylight saving time, timetables and Go durations; no I/O."""

@@ -1,0 +1,134 @@
+"""When a cron expression fires in a time zone.
+
+The law of daylight saving time, in words: every local time that the expression matches fires once.
+A local time that does not exist (the clock is put forward over it) fires at the next instant that
+does, which is the one at which the clock is put forward; several such times fire there together,
+once. A local time that occurs twice (the clock is put back) fires the first time only.
+
+Put differently: firings are what a clock hand meets that only moves forward, waits while the local
+clock repeats itself, and sweeps over what the local clock skips.
+"""
+
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
+from typing import Final
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from runwright.cron.expressions import Cron
+from runwright.cron.zones import find_zone
+
+_DAY: Final = timedelta(days=1)
+_SECOND: Final = timedelta(seconds=1)
+
+
+class Firing(msgspec.Struct, frozen=True, kw_only=True):
+    """One firing: the instant, in UTC, and the local time (without its zone) that it stands for."""
+
+    at: datetime
+    local: datetime
+    skipped: bool = False
+    """The local time does not exist; `at` is the next instant that does."""
+    repeated: bool = False
+    """The local time occurs twice; `at` is the first."""
+
+
+class Timetable:
+    """An expression in a zone. All instants that come and go are in UTC."""
+
+    def __init__(self, cron: Cron, zone: ZoneInfo) -> None:
+        self.cron = cron
+        self.zone = zone
+        self._asked: tuple[datetime, datetime | None] | None = None
+
+    def next_after(self, at: datetime) -> datetime | None:
+        """Return the first firing after an instant; None where there is none within fifty years."""
+        # Thousands of schedules with one timetable ask for the same at the same moment.
+        if self._asked is None or self._asked[0] != at:
+            self._asked = at, next((firing.at for firing in self.firings_after(at)), None)
+        return self._asked[1]
+
+    def firings_after(self, at: datetime) -> Iterator[Firing]:
+        """Yield the firings after an instant, in their order."""
+        # A local time before this one belongs to no later instant, so the walk may begin here.
+        for local in self.cron.after(self._local(at)):
+            firing = self._place(local)
+            if firing.at > at:
+                at = firing.at
+                yield firing
+
+    def count(self, after: datetime, until: datetime) -> int:
+        """Return how many firings there are after one instant and not after another.
+
+        Days without a change of the clock are not walked through, so years cost milliseconds.
+        """
+        total, at = 0, after
+        while at < until:
+            begin = at + _SECOND
+            day = self._local(begin).date()
+            end = self._starts(day + _DAY) - _SECOND
+            if end <= at:  # midnight occurs twice, and this is between the two
+                end = self._starts(day + 2 * _DAY) - _SECOND
+            if self._starts(day) == begin and end <= until and self._quiet(day):
+                total += self.cron.per_day if self.cron.matches_day(day) else 0
+            else:
+                total += self._walk(at, min(end, until))
+            at = end
+        return total
+
+    def _walk(self, after: datetime, until: datetime) -> int:
+        total = 0
+        for firing in self.firings_after(after):
+            if firing.at > until:
+                break
+            total += 1
+        return total
+
+    def _quiet(self, day: date) -> bool:
+        """Tell whether the clock goes through the whole day without a change."""
+        first, last = self._midnight(day), self._midnight(day + _DAY)
+        return not (first.skipped or first.repeated) and last.at - first.at == _DAY
+
+    def _starts(self, day: date) -> datetime:
+        """Return the first instant of a local date."""
+        return self._midnight(day).at
+
+    def _midnight(self, day: date) -> Firing:
+        return self._place(datetime(day.year, day.month, day.day))  # noqa: DTZ001  a local time
+
+    def _local(self, at: datetime) -> datetime:
+        return at.astimezone(self.zone).replace(tzinfo=None, fold=0)
+
+    def _place(self, local: datetime) -> Firing:
+        """Find the instant of a local time by the law above."""
+        before = _offset(local.replace(tzinfo=self.zone))
+        after = _offset(local.replace(tzinfo=self.zone, fold=1))
+        at = (local - before).replace(tzinfo=UTC)
+        if before < after:
+            at = self._change_between((local - after).replace(tzinfo=UTC), at)
+        return Firing(at=at, local=local, skipped=before < after, repeated=before > after)
+
+    def _change_between(self, early: datetime, late: datetime) -> datetime:
+        """Return the first second after `early` that has the offset of `late`."""
+        new = late.astimezone(self.zone).utcoffset()
+        while late - early > _SECOND:
+            middle = early + (late - early) // 2 // _SECOND * _SECOND
+            if middle.astimezone(self.zone).utcoffset() == new:
+                late = middle
+            else:
+                early = middle
+        return late
+
+
+def _offset(local: datetime) -> timedelta:
+    offset = local.utcoffset()
+    assert offset is not None  # noqa: S101  it was given a zone
+    return offset
+
+
+@lru_cache(maxsize=4096)
+def timetable_of(expression: str, zone_name: str) -> Timetable:
+    """Return the timetable; CronError or UnknownZoneError where there is none."""
+    return Timetable(Cron(expression), find_zone(zone_name))

@@ -1,0 +1,102 @@
+"""LISTEN and NOTIFY over one connection: a hint that something may have changed, never the truth.
+
+Notifications are lost while the connection is down, so each channel is called once after every
+connect, as if something had been announced; whoever listens looks at the tables in any case.
+Announcements are gathered while one is under way and sent together, because NOTIFY takes a
+lock of the whole database at commit; an announcement that cannot be sent is dropped.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from runwright.db.pool import Connection, PoolConnection, connect
+
+RECONNECT_PAUSES_SECONDS: Final = (0.05, 0.2, 0.5, 1.0, 2.0)
+PING_SECONDS: Final = 30.0
+PAYLOAD_LIMIT_BYTES: Final = 7999
+"""PostgreSQL's own limit."""
+
+Hear = Callable[[str], None]
+"""Called with the payload; after a connect with an empty one. Must not block or raise."""
+
+
+class Listener:
+    """Listens on channels and announces on them. `stop` is safe before `start`, and twice."""
+
+    def __init__(self, dsn: str, channels: Mapping[str, Hear]) -> None:
+        self._dsn = dsn
+        self._channels = dict(channels)
+        self._pending: set[tuple[str, str]] = set()
+        self._wake = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._log = logging.getLogger("runwright.db.notifications")
+        self.connected = asyncio.Event()
+
+    async def start(self) -> None:
+        """Begin to connect; `connected` is set while hints arrive."""
+        if self._task is None:
+            self._task = asyncio.create_task(self._run(), name="listener")
+
+    async def stop(self) -> None:
+        """Stop listening; what was not announced yet is dropped."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.wait({task})
+
+    def notify(self, channel: str, payload: str = "") -> None:
+        """Announce on a channel, soon and together with what else is waiting; equal ones once."""
+        if len(payload.encode()) > PAYLOAD_LIMIT_BYTES:
+            raise ValueError(f"a payload is at most {PAYLOAD_LIMIT_BYTES} bytes")
+        self._pending.add((channel, payload))
+        self._wake.set()
+
+    async def _run(self) -> None:
+        failures = 0
+        while True:
+            try:
+                connection = await connect(self._dsn, application_name="runwright-listen")
+                failures = 0
+                await self._serve(connection)
+            except Exception as error:  # noqa: BLE001  whatever it was, hints must come back
+                self._log.warning("listener_disconnected", extra={"error": repr(error)})
+            await asyncio.sleep(RECONNECT_PAUSES_SECONDS[min(failures, len(RECONNECT_PAUSES_SECONDS) - 1)])
+            failures += 1
+
+    async def _serve(self, connection: Connection) -> None:
+        connection.add_termination_listener(self._on_lost)
+        try:
+            for channel in self._channels:
+                await connection.add_listener(channel, self._on_notification)
+            self.connected.set()
+            for hear in self._channels.values():
+                hear("")
+            while not connection.is_closed():
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._wake.wait(), PING_SECONDS)
+                self._wake.clear()
+                # Also without anything to say: a peer that vanished is noticed only by talking to it.
+                await self._announce(connection)
+        finally:
+            self.connected.clear()
+            connection.terminate()
+
+    def _on_lost(self, _connection: Connection | PoolConnection) -> None:
+        self._wake.set()
+
+    async def _announce(self, connection: Connection) -> None:
+        pairs, self._pending = list(self._pending), set()
+        await connection.execute(
+            "SELECT pg_notify(c, p) FROM unnest($1::text[], $2::text[]) AS n (c, p)",
+            [channel for channel, _ in pairs],
+            [payload for _, payload in pairs],
+            timeout=PING_SECONDS,
+        )
+
+    def _on_notification(
+        self, _connection: Connection | PoolConnection, _pid: int, channel: str, payload: object
+    ) -> None:
+        self._channels[channel](str(payload))

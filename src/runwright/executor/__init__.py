@@ -1,0 +1,1 @@
+"""The executor: claims jobs and runs them in sandboxes, under a lease."""

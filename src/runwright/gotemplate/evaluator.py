@@ -1,0 +1,281 @@
+"""Filling a template in.
+
+Warnings are made where a value would print and there is none: `if index .Data "x"` asks without
+one, `{{index .Data "x"}}` prints nothing and warns.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from enum import Enum, auto
+from functools import partial
+from typing import Final
+
+from runwright.core.template_context import TemplateContext
+from runwright.gotemplate.budget import Budget, Limits
+from runwright.gotemplate.errors import TemplateError
+from runwright.gotemplate.functions import FUNCTIONS
+from runwright.gotemplate.nodes import (
+    Action,
+    Body,
+    Break,
+    Command,
+    Continue,
+    Dot,
+    Fields,
+    Function,
+    If,
+    Include,
+    Literal,
+    Nil,
+    Node,
+    Operand,
+    Pipeline,
+    Range,
+    Statement,
+    Text,
+    Variable,
+    With,
+)
+from runwright.gotemplate.parser import MAIN
+from runwright.gotemplate.values import (
+    Missing,
+    Value,
+    field_of,
+    is_nothing,
+    printed,
+    truth,
+    type_name,
+    whole,
+)
+
+_MOST_WARNINGS: Final = 20
+_STEPS_OF_A_TURN: Final = 4
+"""What it takes to go around, whatever is in the loop."""
+
+_PRINTING: Final = frozenset({"print", "printf", "println", "html", "js", "urlquery"})
+
+
+class _Flow(Enum):
+    """How a body came to its end."""
+
+    ON = auto()
+    BREAK = auto()
+    CONTINUE = auto()
+
+
+def evaluate(
+    templates: Mapping[str, Body], activation: TemplateContext, limits: Limits
+) -> tuple[str, Sequence[str]]:
+    """Return what the templates print for the activation, and the warnings."""
+    evaluator = _Evaluator(templates, Budget(limits))
+    evaluator.run(templates[MAIN], activation)
+    return "".join(evaluator.output), list(evaluator.warnings)
+
+
+class _Evaluator:
+    def __init__(self, templates: Mapping[str, Body], budget: Budget) -> None:
+        self.output: list[str] = []
+        self.warnings: dict[str, None] = {}
+        self._templates = templates
+        self._budget = budget
+        self._length = 0
+        self._variables: list[tuple[str, list[Value]]] = []
+
+    def run(self, body: Body, dot: Value) -> None:
+        """Fill in a template, which sees the dot and nothing else of what is around it."""
+        outer, self._variables = self._variables, [("$", [dot])]
+        self._body(body, dot)
+        self._variables = outer
+
+    def _body(self, body: Body, dot: Value) -> _Flow:
+        self._budget.enter()
+        flow = _Flow.ON
+        with self._scope():
+            for statement in body:
+                flow = self._statement(statement, dot)
+                if flow is not _Flow.ON:
+                    break
+        self._budget.leave()
+        return flow
+
+    def _statement(self, statement: Statement, dot: Value) -> _Flow:
+        self._budget.spend()
+        match statement:
+            case Text():
+                self._write(statement.text)
+            case Action():
+                self._action(statement, dot)
+            case If() | With():
+                with self._scope():
+                    return self._choose(statement, dot)
+            case Range():
+                with self._scope():
+                    return self._repeat(statement, dot)
+            case Include():
+                self._include(statement, dot)
+            case Break():
+                return _Flow.BREAK
+            case Continue():
+                return _Flow.CONTINUE
+        return _Flow.ON
+
+    def _write(self, text: str) -> None:
+        self.output.append(text)
+        self._length += len(text)
+        self._budget.copy(len(text))
+        self._budget.bound(self._length)
+
+    def _action(self, action: Action, dot: Value) -> None:
+        value = self._pipeline(action.pipeline, dot)
+        if not action.pipeline.variables:
+            self._warn(value, action)
+            self._write(str(self._explained(action, lambda: printed(value, self._budget))))
+
+    def _choose(self, branch: If | With, dot: Value) -> _Flow:
+        value = self._pipeline(branch.pipeline, dot)
+        if truth(value):
+            return self._body(branch.body, value if isinstance(branch, With) else dot)
+        return self._body(branch.otherwise, dot)
+
+    def _repeat(self, loop: Range, dot: Value) -> _Flow:
+        value = self._pipeline(loop.pipeline, dot, assign=False)
+        flow, turned = _Flow.ON, False
+        for key, item in self._items(loop, value):
+            turned = True
+            self._budget.spend(_STEPS_OF_A_TURN)
+            with self._scope():
+                self._take_turn(loop.pipeline, key, item)
+                flow = self._body(loop.body, item)
+            if flow is _Flow.BREAK:
+                break
+        return _Flow.ON if turned else self._body(loop.otherwise, dot)
+
+    def _take_turn(self, pipeline: Pipeline, key: Value, item: Value) -> None:
+        values = (item,) if len(pipeline.variables) == 1 else (key, item)
+        for name, value in zip(pipeline.variables, values, strict=False):
+            self._set(name, value, declares=pipeline.declares)
+
+    def _items(self, loop: Range, value: Value) -> Iterator[tuple[Value, Value]]:
+        count = whole(value)
+        if isinstance(value, list):
+            yield from enumerate(value)
+        elif isinstance(value, dict):
+            self._budget.spend(len(value))
+            yield from ((key, value[key]) for key in sorted(value))
+        elif count is not None:
+            yield from ((turn, turn) for turn in range(count))
+        elif not is_nothing(value):
+            raise self._problem(loop, f"range can't iterate over a {type_name(value)}")
+
+    def _include(self, include: Include, dot: Value) -> None:
+        value = None if include.pipeline is None else self._pipeline(include.pipeline, dot)
+        self.run(self._templates[include.name], value)
+
+    def _pipeline(self, pipeline: Pipeline, dot: Value, *, assign: bool = True) -> Value:
+        value: Value = None
+        for stage, command in enumerate(pipeline.commands):
+            value = self._command(command, dot, (value,) if stage else ())
+        if assign:
+            for name in pipeline.variables:
+                self._set(name, value, declares=pipeline.declares)
+        return value
+
+    def _command(self, command: Command, dot: Value, piped: tuple[Value, ...]) -> Value:
+        head, *rest = command.words
+        if isinstance(head, Function):
+            return self._call(head.name, rest, dot, piped, command)
+        return self._operand(head, dot)
+
+    def _call(
+        self, name: str, words: Sequence[Operand], dot: Value, piped: tuple[Value, ...], at: Node
+    ) -> Value:
+        signature, count = FUNCTIONS[name], len(words) + len(piped)
+        if count < signature.least or count > (count if signature.most is None else signature.most):
+            raise self._problem(at, f"wrong number of args for {name}: got {count}")
+        self._budget.spend(1 + count)
+        if signature.call is None:
+            return self._decide(words, dot, piped, until=name == "or")
+        values = [*(self._operand(word, dot) for word in words), *piped]
+        if name in _PRINTING:
+            for value in values:
+                self._warn(value, at)
+        call = signature.call
+        return self._explained(at, lambda: call(values, self._budget))
+
+    def _decide(
+        self, words: Sequence[Operand], dot: Value, piped: tuple[Value, ...], *, until: bool
+    ) -> Value:
+        """Do `and` and `or`: return the first value that settles it, else the last."""
+        value: Value = None
+        for word in words:
+            value = self._operand(word, dot)
+            if truth(value) is until:
+                return value
+        return piped[0] if piped else value
+
+    def _operand(self, operand: Operand, dot: Value) -> Value:  # noqa: PLR0911  one per kind of operand
+        self._budget.spend()
+        match operand:
+            case Literal():
+                return operand.value
+            case Nil():
+                return None
+            case Dot():
+                return dot
+            case Variable():
+                return self._variable(operand)[0]
+            case Function():
+                return self._call(operand.name, (), dot, (), operand)
+            case Fields():
+                return self._fields(operand, dot)
+            case Pipeline():
+                self._budget.enter()
+                value = self._pipeline(operand, dot)
+                self._budget.leave()
+                return value
+
+    def _fields(self, fields: Fields, dot: Value) -> Value:
+        value = self._operand(fields.base, dot)
+        for name in fields.names:
+            self._budget.spend()
+            value = self._explained(fields, partial(field_of, value, name))
+        return value
+
+    def _variable(self, variable: Variable) -> list[Value]:
+        for name, held in reversed(self._variables):
+            self._budget.spend()
+            if name == variable.name:
+                return held
+        raise self._problem(variable, f"undefined variable {variable.name[:80]!r}")
+
+    def _set(self, name: str, value: Value, *, declares: bool) -> None:
+        if declares:
+            self._variables.append((name, [value]))
+            return
+        for known, held in reversed(self._variables):
+            self._budget.spend()
+            if known == name:
+                held[0] = value
+                return
+
+    @contextmanager
+    def _scope(self) -> Iterator[None]:
+        known = len(self._variables)
+        yield
+        del self._variables[known:]
+
+    def _warn(self, value: Value, at: Node) -> None:
+        if is_nothing(value) and len(self.warnings) < _MOST_WARNINGS:
+            what = f"nothing at index {value.where}" if isinstance(value, Missing) else "null"
+            self.warnings[f"line {at.line}: <{at.source[:80]}> printed as empty: {what}"] = None
+
+    def _explained(self, at: Node, work: Callable[[], Value]) -> Value:
+        """Do work whose problems are those of a place in the template."""
+        try:
+            return work()
+        except TemplateError as error:
+            raise self._problem(at, error.message) from None
+
+    def _problem(self, at: Node, text: str) -> TemplateError:
+        where = f"template: prompt:{at.line}: executing at <{at.source[:80]}>: "
+        return TemplateError(text if text.startswith("template: prompt:") else where + text)

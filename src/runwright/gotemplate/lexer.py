@@ -1,0 +1,147 @@
+"""The source in pieces: texts, and the words of actions."""
+
+import re
+from collections.abc import Iterator
+from enum import StrEnum
+from typing import Final
+
+import msgspec
+
+from runwright.gotemplate.errors import TemplateError
+
+_SPACE: Final = " \t\r\n"
+_COMMENT: Final = re.compile(r"(?:-[ \t\r\n]+)?/\*")
+_WORD: Final = re.compile(
+    r"(?P<close>[ \t\r\n]+-\}\}|\}\})"
+    r"|(?P<space>[ \t\r\n]+)"
+    r"|(?P<text>\"(?:[^\"\\\n]|\\.)*\"|`[^`]*`)"
+    r"|(?P<character>'(?:[^'\\\n]|\\.)+')"
+    r"|(?P<number>[+-]?(?:[0-9]|\.[0-9])(?:[0-9A-Za-z_.]|(?<=[eEpP])[+-])*)"
+    r"|(?P<field>\.[^\W\d]\w*)"
+    r"|(?P<dot>\.)"
+    r"|(?P<variable>\$\w*)"
+    r"|(?P<word>[^\W\d]\w*)"
+    r"|(?P<mark>:=|[=|(),])"
+)
+
+
+class Kind(StrEnum):
+    """What sort of piece it is."""
+
+    OUTSIDE = "outside"
+    OPEN = "open"
+    CLOSE = "close"
+    SPACE = "space"
+    TEXT = "text"
+    CHARACTER = "character"
+    NUMBER = "number"
+    FIELD = "field"
+    DOT = "dot"
+    VARIABLE = "variable"
+    WORD = "word"
+    MARK = "mark"
+    END = "end"
+
+
+_GLUED: Final = {Kind.FIELD, Kind.VARIABLE, Kind.WORD}
+_AFTER_NAME: Final = _SPACE + ".,|:=)("
+
+
+class Token(msgspec.Struct, frozen=True):
+    """A piece of the source, from one place to another."""
+
+    kind: Kind
+    text: str
+    line: int
+    start: int
+    end: int
+
+
+def tokens_of(source: str) -> Iterator[Token]:
+    """Cut the source up; TemplateError where that is not possible."""
+    cursor = _Cursor(source)
+    while (action := source.find("{{", cursor.at)) >= 0:
+        inside = action + 2
+        trims = source[inside : inside + 1] == "-" and source[inside + 1 : inside + 2] in tuple(_SPACE)
+        outside = source[cursor.at : action]
+        yield cursor.cut(Kind.OUTSIDE, action, outside.rstrip(_SPACE) if trims else outside)
+        if _COMMENT.match(source, inside):
+            cursor.skip_comment(inside)
+            continue
+        yield cursor.cut(Kind.OPEN, inside + (2 if trims else 0))
+        yield from _inside(cursor)
+    yield cursor.cut(Kind.OUTSIDE, len(source))
+    yield cursor.cut(Kind.END, len(source))
+
+
+class _Cursor:
+    """Where in the source the cutting stands, and in which line that is."""
+
+    def __init__(self, source: str) -> None:
+        self.source = source
+        self.at = 0
+        self.line = 1
+
+    def cut(self, kind: Kind, end: int, text: str | None = None) -> Token:
+        piece = self.source[self.at : end]
+        token = Token(kind, piece if text is None else text, self.line, self.at, end)
+        self.line += piece.count("\n")
+        self.at = end
+        return token
+
+    def trim(self) -> None:
+        """Leave out the white space that follows."""
+        rest = self.at
+        while rest < len(self.source) and self.source[rest] in _SPACE:
+            rest += 1
+        self.cut(Kind.SPACE, rest)
+
+    def skip_comment(self, inside: int) -> None:
+        end = self.source.find("*/", inside)
+        if end < 0:
+            raise self.problem("unclosed comment")
+        close = re.compile(r"[ \t\r\n]+-\}\}|\}\}").match(self.source, end + 2)
+        if close is None:
+            raise self.problem("comment ends before closing delimiter")
+        self.cut(Kind.SPACE, close.end())
+        if close[0] != "}}":
+            self.trim()
+
+    def problem(self, text: str) -> TemplateError:
+        return TemplateError(f"template: prompt:{self.line}: {text}")
+
+
+def _inside(cursor: _Cursor) -> Iterator[Token]:
+    """Cut the words of one action, its closing braces included."""
+    source, parentheses = cursor.source, 0
+    while True:
+        found = _WORD.match(source, cursor.at)
+        if found is None or found.lastgroup is None:
+            raise _unknown(cursor)
+        kind = Kind(found.lastgroup)
+        if kind in _GLUED and not _ends_well(source, found.end()):
+            raise cursor.problem(f"bad character {source[found.end()]!r}")
+        parentheses += {"(": 1, ")": -1}.get(found[0], 0)
+        if parentheses < 0:
+            raise cursor.problem("unexpected right paren")
+        if kind is Kind.CLOSE and parentheses:
+            raise cursor.problem("unclosed left paren")
+        yield cursor.cut(kind, found.end())
+        if kind is Kind.CLOSE:
+            if found[0] != "}}":
+                cursor.trim()
+            return
+
+
+def _ends_well(source: str, end: int) -> bool:
+    following = source[end : end + 1]
+    return not following or following in _AFTER_NAME or source.startswith("}}", end)
+
+
+def _unknown(cursor: _Cursor) -> TemplateError:
+    following = cursor.source[cursor.at : cursor.at + 1]
+    if following in {'"', "`", "'"}:
+        return cursor.problem("unterminated quoted string or character constant")
+    if not following:
+        return cursor.problem("unclosed action")
+    return cursor.problem(f"unexpected {following!r} in an action")

@@ -1,0 +1,1 @@
+"""Tool calls: agents that use other workers as tools."""

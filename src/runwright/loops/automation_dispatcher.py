@@ -1,0 +1,71 @@
+"""Hands runs of automations that are due to their agents; what that means: automations/dispatch.py.
+
+Whoever makes a pass holds a lock while it lasts, so that no more runs of a tenant are under way than
+may be, however many dispatchers there are.
+"""
+
+from typing import Final
+
+from runwright.automations.dispatch import OpenExecution, dispatch_due
+from runwright.automations.policy import Policy
+from runwright.automations.store.queue import anything_live
+from runwright.core.clock import Clock
+from runwright.db.pool import Database
+from runwright.events.notifications import EventNotifications
+from runwright.jobs.notifications import JobNotifications
+from runwright.loops.pass_loop import PassLoop
+from runwright.telemetry.events import EmitEvent
+
+BATCH: Final = 50
+BUSY_PAUSE_SECONDS: Final = 0.25
+IDLE_PAUSE_SECONDS: Final = 0.5
+
+
+class AutomationDispatcher:
+    """Looks when something was made due, four times a second while any run lives, else twice."""
+
+    def __init__(
+        self,
+        db: Database,
+        *,
+        policy: Policy,
+        open_execution: OpenExecution,
+        clock: Clock,
+        signals: JobNotifications,
+        hints: EventNotifications,
+        notice: EmitEvent,
+    ) -> None:
+        self._db = db
+        self._policy = policy
+        self._open_execution = open_execution
+        self._clock = clock
+        self._signals = signals
+        self._hints = hints
+        self._notice = notice
+        self.loop = PassLoop("dispatcher", self._make_pass, notice=notice)
+        hints.on_due(self.loop.wake)
+
+    async def start(self) -> None:
+        """Begin to dispatch."""
+        self.loop.start()
+
+    async def stop(self) -> None:
+        """Stop dispatching."""
+        await self.loop.stop()
+
+    async def _make_pass(self) -> float:
+        if not self._policy.enabled or not await anything_live(self._db):
+            return IDLE_PAUSE_SECONDS
+        done = await dispatch_due(
+            self._db,
+            now=self._clock(),
+            at_once=self._policy.at_once,
+            limit=BATCH,
+            open_execution=self._open_execution,
+        )
+        if done.jobs:
+            self._signals.jobs_ready()
+        if done.runs:
+            self._notice("runs_dispatched", runs=done.runs, jobs=done.jobs)
+            self._hints.appended()
+        return 0.0 if done.runs == BATCH else BUSY_PAUSE_SECONDS

@@ -1,0 +1,165 @@
+"""Installs what versions depend on, so that they become ready.
+
+    building ──claimed──▶ being built ──▶ ready | failed
+        ▲                      │
+        └── lease over, released ┘
+
+Invariants
+- A build is held by one builder at a time, by a lease; what a builder writes is fenced.
+- A version ends `ready` with its layer or `failed` with a reason, in one transaction with the log.
+- The version that serves goes on serving until then.
+
+Failures
+- The installation fails: final, the reason is the tenant's to read.
+- The host fails (no sandbox, no registry to be found, the database away): another try, after a
+  pause, by whoever comes first; a build that was begun `ATTEMPTS` times is given up.
+- A killed builder: its lease runs out and another begins anew. A stop gives its builds back.
+"""
+
+import asyncio
+import contextlib
+from typing import Final
+
+from runwright.builds.build_sandbox import InstallError
+from runwright.builds.errors import ManifestError
+from runwright.builds.installer import Installer
+from runwright.builds.log import BuildLog
+from runwright.builds.model import Build
+from runwright.builds.service import Builds
+from runwright.loops.pass_loop import PassLoop
+from runwright.telemetry.events import EmitEvent
+
+ATTEMPTS: Final = 3
+LOOK_SECONDS: Final = 2.0
+RENEW_SECONDS: Final = 2.0
+PAUSE_SECONDS: Final = 5.0
+REASON_CHARACTERS: Final = 2000
+REFUSE_SECONDS: Final = 30.0
+"""After this long without another builder, one whose host cannot install anything says so."""
+
+
+class Builder:
+    """One per executor process; any number of processes may build."""
+
+    def __init__(
+        self,
+        builds: Builds,
+        installer: Installer,
+        *,
+        runtimes: list[str],
+        slots: int,
+        notice: EmitEvent,
+        refusal: str | None = None,
+        renew_seconds: float = RENEW_SECONDS,
+        pause_seconds: float = PAUSE_SECONDS,
+    ) -> None:
+        """`refusal` says why this host cannot install anything; others may, so it leaves them time."""
+        self._refusal = refusal
+        self._builds = builds
+        self._installer = installer
+        self._runtimes = runtimes
+        self._slots = slots
+        self._notice = notice
+        self._renew_seconds = renew_seconds
+        self._pause_seconds = pause_seconds
+        self._running: set[asyncio.Task[None]] = set()
+        self.loop = PassLoop("builder", self._make_pass, notice=notice)
+
+    async def start(self) -> None:
+        """Begin to build."""
+        self.loop.start()
+
+    async def stop(self) -> None:
+        """Kill what is being installed and give it back; safe unstarted and twice."""
+        await self.loop.stop()
+        for task in self._running:
+            task.cancel()
+        if self._running:
+            await asyncio.wait(self._running)
+
+    async def _make_pass(self) -> float:
+        while len(self._running) < self._slots:
+            age_seconds = REFUSE_SECONDS if self._refusal else 0.0
+            build = await self._builds.claim(self._runtimes, age_seconds=age_seconds)
+            if build is None:
+                break
+            task = asyncio.create_task(self._build(build), name=f"build {build.worker_id}")
+            self._running.add(task)
+            task.add_done_callback(self._ended)
+        return LOOK_SECONDS
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        self.loop.wake()
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            self._notice("build_not_recorded", error=f"{type(error).__name__}: {error}")
+
+    async def _build(self, build: Build) -> None:
+        """Build while the lease holds."""
+        log = BuildLog()
+        work = asyncio.create_task(self._work(build, log))
+        try:
+            while not (await asyncio.wait({work}, timeout=self._renew_seconds))[0]:
+                if not await self._keep(build, log):
+                    self._notice("build_lost", worker_id=build.worker_id, version=build.version)
+                    return
+            await work
+        finally:
+            work.cancel()
+            await asyncio.wait({work})
+            if not work.cancelled():
+                work.exception()
+
+    async def _install(self, build: Build, log: BuildLog) -> bool:
+        """Install and record; tells whether anything had to be installed."""
+        if self._refusal is not None:
+            raise InstallError(self._refusal)
+        if build.attempt > ATTEMPTS:
+            raise InstallError(f"The installation was begun {ATTEMPTS} times and never ended.")
+        async with self._installer.install(build, log) as installed:
+            await self._builds.finish(build, installed.layer, blob=installed.blob, log=log.text())
+        if installed.layer is not None:
+            with contextlib.suppress(Exception):  # it is only sooner than a job would do it
+                await self._installer.unpack(installed.layer)
+        return installed.blob is not None
+
+    async def _keep(self, build: Build, log: BuildLog) -> bool:
+        """Renew the lease; a database that is away decides nothing, the fence does."""
+        try:
+            return await self._builds.renew(build, log=log.text())
+        except Exception as error:  # noqa: BLE001  whatever it is, the next renewal may work
+            self._notice("build_not_renewed", error=f"{type(error).__name__}: {error}")
+            return True
+
+    async def _work(self, build: Build, log: BuildLog) -> None:
+        facts: dict[str, str | float | None] = {
+            "worker_id": build.worker_id,
+            "version": build.version,
+            "attempt": build.attempt,
+        }
+        try:
+            installed = await self._install(build, log)
+            self._notice("build_ready", **facts, installed=installed)
+        except (InstallError, ManifestError) as error:
+            self._notice("build_failed", **facts)
+            await self._builds.fail(build, reason=_shortened(str(error)), log=log.text())
+        except asyncio.CancelledError:
+            with contextlib.suppress(Exception):  # the lease runs out by itself
+                await self._builds.release(build, log=log.text(), pause_seconds=0.0, free=True)
+            raise
+        except Exception as error:  # noqa: BLE001  of this host; whoever comes next may have more luck
+            said = f"{type(error).__name__}: {error}"
+            self._notice("build_interrupted", **facts, error=said)
+            if build.attempt >= ATTEMPTS:
+                reason = "The installation could not be done on this server; its operator can see why."
+                await self._builds.fail(build, reason=reason, log=log.text())
+            else:
+                await self._builds.release(
+                    build, log=log.text(), pause_seconds=self._pause_seconds * build.attempt, free=False
+                )
+
+
+def _shortened(reason: str) -> str:
+    """Return a reason of a length that people read; it may quote what somebody made endless."""
+    return reason if len(reason) <= REASON_CHARACTERS else reason[: REASON_CHARACTERS - 1] + "…"

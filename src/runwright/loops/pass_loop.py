@@ -1,0 +1,89 @@
+"""A loop that makes a pass now and then: on a hint, when its pause is over, until it is stopped."""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from runwright.telemetry.events import EmitEvent
+
+STOP_SECONDS: Final = 10.0
+
+
+class PassLoop:
+    """Calls `make_pass` again and again; a pass returns the pause in seconds before the next.
+
+    A pass that raises is noted and the next one comes after `error_pause_seconds`, so that a
+    database that is away for a while ends nothing. `passes` counts the passes that are over,
+    and `reached` lets tests wait for one instead of sleeping.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        make_pass: Callable[[], Awaitable[float]],
+        *,
+        notice: EmitEvent,
+        error_pause_seconds: float = 0.5,
+    ) -> None:
+        self._name = name
+        self._make_pass = make_pass
+        self._notice = notice
+        self._error_pause_seconds = error_pause_seconds
+        self._wake = asyncio.Event()
+        self._passed = asyncio.Condition()
+        self._task: asyncio.Task[None] | None = None
+        self._stopping = False
+        self.passes = 0
+
+    def start(self) -> None:
+        """Begin; the first pass is made at once."""
+        if self._task is None:
+            self._stopping = False
+            self._task = asyncio.get_running_loop().create_task(self._run(), name=self._name)
+
+    async def stop(self) -> None:
+        """End after the pass under way, which is cancelled only when it hangs; safe unstarted and twice."""
+        task, self._task = self._task, None
+        if task is None:
+            return
+        self._stopping = True
+        self._wake.set()
+        _, late = await asyncio.wait([task], timeout=STOP_SECONDS)
+        if late:
+            task.cancel()
+            await asyncio.wait([task])
+
+    def wake(self) -> None:
+        """Make the next pass now."""
+        self._wake.set()
+
+    async def reached(self, passes: int) -> None:
+        """Wait until that many passes are over, counted from the start."""
+        async with self._passed:
+            await self._passed.wait_for(lambda: self.passes >= passes)
+
+    async def _run(self) -> None:
+        while not self._stopping:
+            self._wake.clear()
+            try:
+                pause = await self._make_pass()
+            except (Exception, asyncio.CancelledError) as error:
+                if _asked_to_end():
+                    raise
+                self._notice("loop_pass_failed", loop=self._name, error=f"{type(error).__name__}: {error}")
+                pause = self._error_pause_seconds
+            async with self._passed:
+                self.passes += 1
+                self._passed.notify_all()
+            if pause <= 0 or self._wake.is_set():
+                await asyncio.sleep(0)  # a pass need not wait for anything; others get their turn
+                continue
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), pause)
+
+
+def _asked_to_end() -> bool:
+    """Tell whether this task itself was cancelled, and not only something that it waited for."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

@@ -1,0 +1,48 @@
+"""Makes waiting jobs (scheduled, or backing off before a retry) claimable when their time comes."""
+
+from datetime import datetime
+from typing import Final
+
+from runwright.core.clock import Clock
+from runwright.db.pool import Database
+from runwright.jobs.notifications import JobNotifications
+from runwright.jobs.store.claim import promote_due
+from runwright.loops.pass_loop import PassLoop
+from runwright.telemetry.events import EmitEvent
+
+_LOOK_SECONDS: Final = 1.0
+"""The longest pause, for jobs that another process scheduled and whose hint was lost."""
+
+
+class Promoter:
+    """Sleeps until the next job is due, at most a second. Any number may run."""
+
+    def __init__(self, db: Database, *, clock: Clock, signals: JobNotifications, notice: EmitEvent) -> None:
+        self._db = db
+        self._clock = clock
+        self._signals = signals
+        self._next_due: datetime | None = None
+        self.loop = PassLoop("promoter", self._make_pass, notice=notice)
+        signals.on_ready(self._hear)
+
+    async def start(self) -> None:
+        """Begin to watch for due jobs."""
+        self.loop.start()
+
+    async def stop(self) -> None:
+        """Stop watching."""
+        await self.loop.stop()
+
+    def _hear(self, run_at: datetime | None) -> None:
+        if run_at is not None and (self._next_due is None or run_at < self._next_due):
+            self.loop.wake()
+
+    async def _make_pass(self) -> float:
+        now = self._clock()
+        moved, self._next_due = await promote_due(self._db, now=now)
+        if moved:
+            self._signals.jobs_ready()
+            return 0.0
+        if self._next_due is None:
+            return _LOOK_SECONDS
+        return min(max((self._next_due - now).total_seconds(), 0.001), _LOOK_SECONDS)

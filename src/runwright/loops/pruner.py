@@ -1,0 +1,105 @@
+"""Deletes what has served its time, in bounded steps that hold nobody up.
+
+Each duty deletes at most `_BATCH` rows at a time, in a transaction of its own; where one has more to
+do the next round follows after a breath, so that a backlog is worked off beside the queue and not
+instead of it.
+"""
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+from typing import Final
+
+import msgspec
+
+from runwright.agents.store.executions import forget_executions, sweep_executions_of_deleted
+from runwright.automations.store.runs import forget_runs
+from runwright.automations.store.webhook_triggers import prune_replay_keys
+from runwright.core.clock import Clock
+from runwright.db.pool import Database
+from runwright.events.publish import forget_event_keys
+from runwright.events.store import forget_events
+from runwright.jobs.store.prune import forget_jobs, forget_logs
+from runwright.jobs.store.submit import forget_idempotency_keys
+from runwright.loops.pass_loop import PassLoop
+from runwright.outbox.store.history import forget_deliveries, sweep_deliveries_of_deleted
+from runwright.schedules.store.ticks import forget_ticks
+from runwright.telemetry.events import EmitEvent
+from runwright.tenants.audit import forget_entries
+
+Forget = Callable[[datetime], Awaitable[int]]
+"""Deletes a bounded number of rows that are too old at a time; returns how many."""
+
+PAUSE_SECONDS: Final = 60.0
+_BREATH_SECONDS: Final = 0.05
+_BATCH: Final = 500
+_EVENTS_OUTLIVE: Final = timedelta(days=1)
+"""An event stays longer than the deliveries that tell it."""
+
+
+class Retention(msgspec.Struct, frozen=True, kw_only=True):
+    """How long things are kept, in days."""
+
+    jobs_days: float
+    """Ended jobs, from their end on, with attempts and logs."""
+    logs_days: float
+    """Logs of ended jobs."""
+    runs_days: float
+    """Ended runs of automations, with their attempts."""
+    ticks_days: float
+    events_days: float
+    """Events, and deliveries and executions of them."""
+    audit_days: float
+
+
+class Pruner:
+    """Forgets, once a minute, what is older than it is to be kept. Any number may run."""
+
+    def __init__(self, db: Database, *, retention: Retention, clock: Clock, notice: EmitEvent) -> None:
+        self._db = db
+        self._clock = clock
+        self._notice = notice
+        self._duties: dict[str, Forget] = {
+            "idempotency_keys": lambda now: forget_idempotency_keys(db, now=now, limit=_BATCH),
+            "event_keys": lambda now: forget_event_keys(db, now=now, limit=_BATCH),
+            "jobs": lambda now: forget_jobs(db, before=now - _days(retention.jobs_days), limit=_BATCH),
+            "logs": lambda now: forget_logs(db, before=now - _days(retention.logs_days), limit=_BATCH),
+            "deliveries": lambda now: forget_deliveries(
+                db, before=now - _days(retention.events_days), limit=_BATCH
+            ),
+            "deliveries of deleted webhooks": lambda _: sweep_deliveries_of_deleted(db, limit=_BATCH),
+            "executions": lambda now: forget_executions(
+                db, before=now - _days(retention.events_days), limit=_BATCH
+            ),
+            "executions of deleted agents": lambda _: sweep_executions_of_deleted(db, limit=_BATCH),
+            "events": lambda now: forget_events(
+                db, before=now - _days(retention.events_days) - _EVENTS_OUTLIVE, limit=_BATCH
+            ),
+            "audit log": lambda now: forget_entries(
+                db, before=now - _days(retention.audit_days), limit=_BATCH
+            ),
+            "webhook claims": lambda now: prune_replay_keys(db, now=now, limit=_BATCH),
+            "runs": lambda now: forget_runs(db, before=now - _days(retention.runs_days), limit=_BATCH),
+            "ticks": lambda now: forget_ticks(db, before=now - _days(retention.ticks_days), limit=_BATCH),
+        }
+        self.loop = PassLoop("pruner", self._make_pass, notice=notice)
+
+    async def start(self) -> None:
+        """Begin to prune."""
+        self.loop.start()
+
+    async def stop(self) -> None:
+        """Stop pruning."""
+        await self.loop.stop()
+
+    async def _make_pass(self) -> float:
+        more = False
+        for what, forget in self._duties.items():
+            count = await forget(self._clock())
+            more = more or count >= _BATCH
+            if count:
+                self._notice("forgotten", what=what, count=count)
+        return _BREATH_SECONDS if more else PAUSE_SECONDS
+
+
+def _days(days: float) -> timedelta:
+    return timedelta(days=days)

@@ -1,0 +1,178 @@
+"""One connection, and one bounded exchange at a time on it.
+
+States: idle → (`ask`) waiting for a head → reading the body → idle or closed.
+
+- The heads of an exchange, 1xx among them, have `HEAD_BYTES`; all that the other side sends has
+  that, twice the wanted body and a little more: whatever is endless (header lines, chunk
+  extensions, trailers, 1xx) ends there.
+- The body is taken as it comes, never decompressed. What is beyond the wanted bytes closes the
+  connection, and the exchange ends with what there is.
+- Bytes that nobody asked for close the connection.
+- Who asks owns the clock: an exchange that is cancelled closes the connection.
+"""
+
+import asyncio
+from typing import Final, cast
+
+import httptools
+import msgspec
+
+HEAD_BYTES: Final = 64 * 1024
+_SPARE_BYTES: Final = 64 * 1024
+_PIECE_BYTES: Final = 16 * 1024
+"""What is read at once is looked at in pieces, so that a short head before a long body has its own bound."""
+
+_FIRST_FINAL_STATUS: Final = 200
+_LONGEST_RETRY_AFTER: Final = 64
+
+
+class HttpConnectionError(Exception):
+    """The other side did not answer in HTTP/1.1, or not within bounds."""
+
+
+class ConnectionGoneError(HttpConnectionError):
+    """The connection ended before a byte of the answer came."""
+
+
+class Response(msgspec.Struct, frozen=True):
+    """An answer. `complete` tells whether `body` is all of it; `retry_after` is that header's text."""
+
+    status: int
+    body: bytes
+    complete: bool
+    retry_after: str | None = None
+
+
+class HttpConnection(asyncio.Protocol):
+    """The client's side of a connection."""
+
+    def __init__(self) -> None:
+        self._transport: asyncio.Transport | None = None
+        self._parser = httptools.HttpResponseParser(self)
+        self._head: asyncio.Future[int] | None = None
+        self._end: asyncio.Future[bool] | None = None
+        self._received = 0
+        self._limit = 0
+        self._in_head = True
+        self._wanted = 0
+        self._body = bytearray()
+        self._retry_after: str | None = None
+        self._keep = False
+        self.closed = False
+        self.made_at = 0.0
+        """When the connection was made, by the loop's clock."""
+
+    # --- asking --------------------------------------------------------------------------
+
+    def ask(self, request: bytes, *, wanted_bytes: int) -> None:
+        """Send a request on an idle connection; `wanted_bytes` of the answer's body are kept."""
+        loop = asyncio.get_running_loop()
+        self._head, self._end = loop.create_future(), loop.create_future()
+        self._parser = httptools.HttpResponseParser(self)
+        self._received, self._in_head, self._keep = 0, True, False
+        self._wanted, self._body, self._retry_after = wanted_bytes, bytearray(), None
+        self._limit = HEAD_BYTES + 2 * wanted_bytes + _SPARE_BYTES
+        if self.closed or self._transport is None:
+            self._fail(ConnectionGoneError("The connection was closed."))
+        else:
+            self._transport.write(request)
+
+    async def head(self) -> int:
+        """Return the status once the head is there."""
+        assert self._head is not None  # noqa: S101  asked before
+        return await self._head
+
+    async def end(self) -> Response:
+        """Return the whole answer once it is there, or has more than was wanted."""
+        assert self._end is not None  # noqa: S101  asked before
+        status = await self.head()
+        complete = await self._end
+        return Response(status, bytes(self._body), complete, self._retry_after)
+
+    @property
+    def reusable(self) -> bool:
+        """Whether another exchange may follow: the last one is over and both sides keep the line."""
+        return self._keep and not self.closed
+
+    def close(self) -> None:
+        """Drop the connection at once."""
+        self.closed = True
+        if self._transport is not None:
+            self._transport.abort()
+
+    # --- what the connection does --------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is one without saying so
+        self.made_at = asyncio.get_running_loop().time()
+
+    def data_received(self, data: bytes) -> None:
+        if self._end is None or self._end.done():
+            self.close()  # nobody asked
+            return
+        for start in range(0, len(data), _PIECE_BYTES):
+            self._take(data[start : start + _PIECE_BYTES])
+
+    def _take(self, piece: bytes) -> None:
+        if self.closed:
+            return
+        self._received += len(piece)
+        if self._received > (HEAD_BYTES if self._in_head else self._limit):
+            self._fail(HttpConnectionError("The answer is too large."))
+            return
+        try:
+            self._parser.feed_data(piece)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+            self._fail(HttpConnectionError("The answer is not HTTP."))
+
+    def eof_received(self) -> bool:
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.closed = True
+        if self._received == 0:
+            self._fail(ConnectionGoneError("The connection was closed without an answer."))
+            return
+        if self._end is not None and not self._end.done() and not self._in_head and exc is None:
+            self._end.set_result(True)  # a body without a length ends with the connection
+            return
+        self._fail(HttpConnectionError("The connection was lost before the answer was complete."))
+
+    def _fail(self, error: HttpConnectionError) -> None:
+        for waiting in (self._head, self._end):
+            if waiting is not None and not waiting.done():
+                waiting.set_exception(error)
+                waiting.exception()  # perhaps only the head is waited for
+        self.close()
+
+    # --- what the parser finds -----------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        if self._end is not None and self._end.done():
+            self.close()  # another answer that nobody asked for
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if name.lower() == b"retry-after" and len(value) <= _LONGEST_RETRY_AFTER:
+            self._retry_after = value.decode("latin-1").strip()
+
+    def on_headers_complete(self) -> None:
+        status = self._parser.get_status_code()
+        if status >= _FIRST_FINAL_STATUS and self._head is not None and not self._head.done():
+            self._in_head = False
+            self._head.set_result(status)
+
+    def on_body(self, body: bytes) -> None:
+        if self._end is None or self._end.done():
+            return
+        room = self._wanted - len(self._body)
+        self._body += body[:room]
+        if len(body) > room:
+            self._end.set_result(False)
+            self.close()
+
+    def on_message_complete(self) -> None:
+        if self._in_head:
+            return  # a 1xx; the answer is still to come
+        self._keep = self._parser.should_keep_alive()
+        if self._end is not None and not self._end.done():
+            self._end.set_result(True)

@@ -1,0 +1,316 @@
+"""Endpoints and their deliveries, as callers use them. Shapes: outbox/model.py."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Final
+
+import msgspec
+
+from runwright.core.clock import Clock
+from runwright.core.errors import ConflictError, NotFoundError
+from runwright.core.ids import new_id
+from runwright.core.paging import Listing, PageRequest, View, Window
+from runwright.core.roles import Caller
+from runwright.db.pool import Database, PoolConnection
+from runwright.events.model import Event
+from runwright.events.store import append_event, subscribe
+from runwright.outbox.model import (
+    ENDPOINTS_PER_TENANT,
+    ClaimedDelivery,
+    Delivery,
+    DeliveryStatus,
+    Endpoint,
+    EndpointChanges,
+    EndpointStatus,
+    NewEndpoint,
+    Outcome,
+    SealedSecret,
+    Seals,
+)
+from runwright.outbox.sending import Sender
+from runwright.outbox.signing import new_signing_secret
+from runwright.outbox.store import endpoints as store
+from runwright.outbox.store.feed import fetch_delivery_of_tenant, view_deliveries
+from runwright.outbox.store.history import (
+    fetch_delivery,
+    insert_test_delivery,
+    list_deliveries,
+    queue_again,
+)
+from runwright.tenants.audit import record
+
+TEST_EVENT: Final = "webhook.test"
+
+
+class Tested(msgspec.Struct, frozen=True):
+    """What came of a test, and the endpoint after it."""
+
+    endpoint: Endpoint
+    event: Event
+    outcome: Outcome
+
+
+class Endpoints:
+    """Define, change, test and delete the endpoints of one style; those of others it does not see.
+
+    A call returns after what it did is committed.
+    """
+
+    def __init__(
+        self,
+        db: Database,
+        *,
+        style: str,
+        clock: Clock,
+        seals: Seals,
+        sender: Sender,
+        on_due: Callable[[], None] = lambda: None,
+        on_subscribed: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`on_due` is called when a delivery was made due, `on_subscribed` before an endpoint is changed."""
+        self._db = db
+        self._style = style
+        self._clock = clock
+        self._seals = seals
+        self._sender = sender
+        self._on_due = on_due
+        self._on_subscribed = on_subscribed
+
+    async def create(self, caller: Caller, new: NewEndpoint) -> tuple[Endpoint, str | None]:
+        """Define an endpoint, active at once; also returns the secret where it was made here.
+
+        ConflictError where the tenant has as many as it may.
+        """
+        now = self._clock()
+        self._on_subscribed()
+        endpoint = Endpoint(
+            id=new_id("wh", now),
+            tenant_id=caller.tenant_id,
+            style=self._style,
+            url=new.url,
+            events=new.events,
+            patterns=new.patterns,
+            status=EndpointStatus.ACTIVE if new.active else EndpointStatus.PAUSED,
+            status_reason=None,
+            gone=False,
+            created_by=caller.user_id,
+            created_at=now,
+            updated_at=now,
+        )
+        made = None if new.secret is not None else new_signing_secret()
+        async with self._db.acquire() as db, db.transaction():
+            if not await store.insert_endpoint(db, endpoint, most=ENDPOINTS_PER_TENANT):
+                raise ConflictError(f"The tenant has {ENDPOINTS_PER_TENANT} webhooks; delete one first.")
+            await store.add_secret(
+                db,
+                endpoint_id=endpoint.id,
+                secret=self._sealed(endpoint, new.secret or made or ""),
+                old_until=None,
+            )
+            await _subscribe(db, endpoint)
+            await record(db, caller, "endpoint.create", endpoint.id, after=endpoint, now=now)
+        return endpoint, made
+
+    async def get(self, tenant_id: str, endpoint_id: str) -> Endpoint:
+        """Return one endpoint of the tenant."""
+        endpoint = await store.fetch_endpoint(
+            self._db, tenant_id=tenant_id, style=self._style, endpoint_id=endpoint_id
+        )
+        return _there(endpoint, endpoint_id)
+
+    async def list(self, tenant_id: str, page: PageRequest) -> Listing[Endpoint]:
+        """Return a page of the tenant's endpoints, newest first."""
+        return await store.list_endpoints(self._db, tenant_id=tenant_id, style=self._style, page=page)
+
+    async def view(self, tenant_id: str, window: Window) -> View[Endpoint]:
+        """Return what a window shows of the tenant's endpoints."""
+        return await store.view_endpoints(self._db, tenant_id=tenant_id, style=self._style, window=window)
+
+    async def change(self, caller: Caller, endpoint_id: str, changes: EndpointChanges) -> Endpoint:
+        """Change an endpoint. A new secret replaces all others at once; made active, it is not gone."""
+        self._on_subscribed()
+        async with self._db.acquire() as db, db.transaction():
+            endpoint = await self._lock(db, caller.tenant_id, endpoint_id)
+            values = {
+                name: value
+                for name in ("url", "events", "patterns", "status")
+                if (value := getattr(changes, name)) is not None
+            }
+            if changes.status is not None:
+                values |= {"status_reason": None, "gone": False}
+            changed = msgspec.structs.replace(endpoint, **values)
+            if changes.secret is not None:
+                sealed = self._sealed(endpoint, changes.secret)
+                await store.add_secret(db, endpoint_id=endpoint_id, secret=sealed, old_until=None)
+            elif changed == endpoint:
+                return endpoint
+            return await self._write(db, caller, "endpoint.change", endpoint, changed)
+
+    async def delete(self, caller: Caller, endpoint_id: str) -> None:
+        """Delete an endpoint for good; what is on its way to it is dropped."""
+        async with self._db.acquire() as db, db.transaction():
+            if not await store.delete_endpoint(
+                db, tenant_id=caller.tenant_id, style=self._style, endpoint_id=endpoint_id
+            ):
+                raise _no_endpoint(endpoint_id)
+            await subscribe(db, tenant_id=caller.tenant_id, subscriber_id=endpoint_id, patterns=())
+            await record(db, caller, "endpoint.delete", endpoint_id, now=self._clock())
+
+    async def rotate_secret(
+        self, caller: Caller, endpoint_id: str, secret: str | None, overlap_seconds: int
+    ) -> tuple[Endpoint, str | None, datetime]:
+        """Give an endpoint a new secret; the one before signs along for a while, and no older one does.
+
+        Also returns the secret where it was made here, and until when the old one is valid.
+        """
+        now = self._clock()
+        until = now + timedelta(seconds=overlap_seconds)
+        made = None if secret is not None else new_signing_secret()
+        async with self._db.acquire() as db, db.transaction():
+            endpoint = await self._lock(db, caller.tenant_id, endpoint_id)
+            sealed = self._sealed(endpoint, secret or made or "")
+            await store.add_secret(
+                db, endpoint_id=endpoint_id, secret=sealed, old_until=until if overlap_seconds else None
+            )
+            written = await self._write(db, caller, "endpoint.rotate_secret", endpoint, endpoint)
+            return written, made, until
+
+    async def test(self, caller: Caller, endpoint_id: str) -> Tested:
+        """Send a test event now and say what came of it; success makes a degraded endpoint active."""
+        now = self._clock()
+        async with self._db.acquire() as db, db.transaction():
+            endpoint = await self._lock(db, caller.tenant_id, endpoint_id)
+            secrets = await store.fetch_secrets(db, endpoint_id=endpoint_id, now=now)
+            position = await append_event(
+                db, tenant_id=caller.tenant_id, type=TEST_EVENT, subject_id=endpoint_id, now=now
+            )
+        event = Event(
+            position=position,
+            tenant_id=caller.tenant_id,
+            type=TEST_EVENT,
+            subject_id=endpoint_id,
+            created_at=now,
+        )
+        parcel = ClaimedDelivery(
+            delivery_id=new_id("whd", now),
+            fence=0,
+            step=0,
+            endpoint_id=endpoint_id,
+            style=endpoint.style,
+            url=endpoint.url,
+            secrets=secrets,
+            event=event,
+        )
+        outcome = await self._sender.send(parcel)
+        return Tested(await self._keep_test(caller, parcel, outcome), event, outcome)
+
+    async def _keep_test(self, caller: Caller, parcel: ClaimedDelivery, outcome: Outcome) -> Endpoint:
+        async with self._db.acquire() as db, db.transaction():
+            endpoint = await self._lock(db, caller.tenant_id, parcel.endpoint_id)
+            await insert_test_delivery(
+                db,
+                delivery_id=parcel.delivery_id,
+                endpoint_id=parcel.endpoint_id,
+                event=parcel.event,
+                outcome=outcome,
+                now=self._clock(),
+            )
+            if not outcome.delivered or endpoint.status is not EndpointStatus.DEGRADED:
+                now = self._clock()
+                await record(
+                    db, caller, "endpoint.test", endpoint.id, before=endpoint, after=endpoint, now=now
+                )
+                return endpoint
+            values = {"status": EndpointStatus.ACTIVE, "status_reason": None, "gone": False}
+            active = msgspec.structs.replace(endpoint, **values)
+            changed = await self._write(db, caller, "endpoint.test", endpoint, active)
+        self._on_due()
+        return changed
+
+    async def deliveries(
+        self, tenant_id: str, endpoint_id: str, status: DeliveryStatus | None, page: PageRequest
+    ) -> Listing[Delivery]:
+        """Return a page of an endpoint's deliveries, newest first."""
+        await self.get(tenant_id, endpoint_id)
+        return await list_deliveries(self._db, endpoint_id=endpoint_id, status=status, page=page)
+
+    async def view_deliveries(self, tenant_id: str, window: Window) -> View[Delivery]:
+        """Return what a window shows of the deliveries to all of the tenant's endpoints."""
+        return await view_deliveries(self._db, tenant_id=tenant_id, style=self._style, window=window)
+
+    async def delivery(self, tenant_id: str, delivery_id: str) -> Delivery:
+        """Return one delivery to any of the tenant's endpoints."""
+        found = await fetch_delivery_of_tenant(
+            self._db, tenant_id=tenant_id, style=self._style, delivery_id=delivery_id
+        )
+        if found is None:
+            raise _no_delivery(delivery_id)
+        return found
+
+    async def body(self, event: Event) -> bytes | None:
+        """Return what these endpoints are sent of an event; None where what it is about is no more."""
+        return await self._sender.body(self._style, event)
+
+    async def redeliver(self, caller: Caller, endpoint_id: str, delivery_id: str) -> Delivery:
+        """Send a delivery again, now, with the whole ladder before it.
+
+        ConflictError while it is being sent, and where the endpoint is paused or gone.
+        """
+        async with self._db.acquire() as db, db.transaction():
+            endpoint = await self._lock(db, caller.tenant_id, endpoint_id)
+            if endpoint.status is EndpointStatus.PAUSED or endpoint.gone:
+                raise ConflictError("Nothing is sent to this webhook; make it active first.")
+            if await fetch_delivery(db, endpoint_id=endpoint_id, delivery_id=delivery_id) is None:
+                raise _no_delivery(delivery_id)
+            if not await queue_again(db, delivery_id=delivery_id, now=self._clock()):
+                raise ConflictError("The delivery is being sent at this moment.")
+            delivery = await fetch_delivery(db, endpoint_id=endpoint_id, delivery_id=delivery_id)
+            await record(db, caller, "delivery.redeliver", delivery_id, now=self._clock())
+        self._on_due()
+        if delivery is None:
+            raise _no_delivery(delivery_id)
+        return delivery
+
+    async def _lock(self, db: PoolConnection, tenant_id: str, endpoint_id: str) -> Endpoint:
+        endpoint = await store.fetch_endpoint(
+            db, tenant_id=tenant_id, style=self._style, endpoint_id=endpoint_id, lock=True
+        )
+        return _there(endpoint, endpoint_id)
+
+    async def _write(
+        self, db: PoolConnection, caller: Caller, action: str, before: Endpoint, endpoint: Endpoint
+    ) -> Endpoint:
+        changed = msgspec.structs.replace(endpoint, updated_at=max(self._clock(), endpoint.updated_at))
+        await store.update_endpoint(db, changed)
+        await _subscribe(db, changed)
+        now = changed.updated_at
+        await record(db, caller, action, endpoint.id, before=before, after=changed, now=now)
+        return changed
+
+    def _sealed(self, endpoint: Endpoint, secret: str) -> SealedSecret:
+        return self._seals.seal(endpoint.tenant_id, endpoint.id, secret)
+
+
+async def _subscribe(db: PoolConnection, endpoint: Endpoint) -> None:
+    """Subscriptions are what makes events be kept for an endpoint: none while nothing is sent to it."""
+    idle = endpoint.status is EndpointStatus.PAUSED or endpoint.gone
+    await subscribe(
+        db,
+        tenant_id=endpoint.tenant_id,
+        subscriber_id=endpoint.id,
+        patterns=() if idle else endpoint.patterns,
+    )
+
+
+def _there(endpoint: Endpoint | None, endpoint_id: str) -> Endpoint:
+    if endpoint is None:
+        raise _no_endpoint(endpoint_id)
+    return endpoint
+
+
+def _no_endpoint(endpoint_id: str) -> NotFoundError:
+    return NotFoundError(f"There is no webhook {endpoint_id}.")
+
+
+def _no_delivery(delivery_id: str) -> NotFoundError:
+    return NotFoundError(f"There is no delivery {delivery_id}.")

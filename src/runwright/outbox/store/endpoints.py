@@ -1,0 +1,145 @@
+"""The SQL of endpoints, their secrets and what they subscribe to."""
+
+from datetime import datetime
+from typing import Any, Final
+
+from asyncpg import Record
+
+from runwright.core.paging import Listing, PageRequest, View, Window
+from runwright.db.pagination import Conditions, Rows, fetch_page
+from runwright.db.pool import Database, PoolConnection
+from runwright.outbox.model import Endpoint, EndpointStatus, SealedSecret
+
+_COLUMNS: Final = (
+    "id, tenant_id, style, url, events, patterns, status, status_reason, gone, created_by, created_at,"
+    " updated_at"
+)
+_LISTED: Final = Rows(columns=_COLUMNS, table="endpoints")
+_LOCK: Final = "SELECT pg_advisory_xact_lock(hashtextextended('endpoints of ' || $1, 0))"
+
+
+def _endpoint(row: Record) -> Endpoint:
+    values: dict[str, Any] = dict(row)
+    values["status"] = EndpointStatus(values["status"])
+    return Endpoint(**values)
+
+
+async def insert_endpoint(db: PoolConnection, endpoint: Endpoint, *, most: int) -> bool:
+    """Insert an endpoint; False where the tenant has as many as it may.
+
+    It counts as strained until it has answered well once, so that a slow one never gets many connections.
+    A tenant's inserts take turns, so that the bound holds whatever happens at once.
+    """
+    await db.execute(_LOCK, endpoint.tenant_id)
+    if await db.fetchval("SELECT count(*) FROM endpoints WHERE tenant_id = $1", endpoint.tenant_id) >= most:
+        return False
+    await db.execute(
+        f"INSERT INTO endpoints ({_COLUMNS}, strained)"
+        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, true)",
+        *(getattr(endpoint, name) for name in Endpoint.__struct_fields__),
+    )
+    return True
+
+
+async def fetch_endpoint(
+    db: Database | PoolConnection, *, tenant_id: str, style: str, endpoint_id: str, lock: bool = False
+) -> Endpoint | None:
+    """Return an endpoint of the tenant; `lock` holds its row until the transaction ends."""
+    row = await db.fetchrow(
+        f"SELECT {_COLUMNS} FROM endpoints WHERE tenant_id = $1 AND style = $2 AND id = $3"
+        + (" FOR UPDATE" if lock else ""),
+        tenant_id,
+        style,
+        endpoint_id,
+    )
+    return None if row is None else _endpoint(row)
+
+
+async def list_endpoints(db: Database, *, tenant_id: str, style: str, page: PageRequest) -> Listing[Endpoint]:
+    """Return a page of the tenant's endpoints of a style, newest first."""
+    where = Conditions("tenant_id = $1 AND style = $2", tenant_id, style)
+    return (await fetch_page(db, _LISTED, where, page)).map(_endpoint)
+
+
+async def view_endpoints(db: Database, *, tenant_id: str, style: str, window: Window) -> View[Endpoint]:
+    """Return what a window shows of the tenant's endpoints of a style."""
+    rows = await db.fetch(
+        f"SELECT {_COLUMNS} FROM endpoints WHERE tenant_id = $1 AND style = $2"
+        " AND ($3::text IS NULL OR id < $3) AND ($4::text IS NULL OR id > $4)"
+        f" ORDER BY id {window.order} LIMIT $5",
+        tenant_id,
+        style,
+        window.older_than,
+        window.newer_than,
+        window.limit + 1,
+    )
+    return View.of([_endpoint(row) for row in rows], window)
+
+
+async def update_endpoint(db: PoolConnection, endpoint: Endpoint) -> None:
+    """Write an endpoint that the same transaction has locked."""
+    await db.execute(
+        """
+        UPDATE endpoints SET strained = strained OR url <> $2, url = $2, events = $3, patterns = $4,
+            status = $5, status_reason = $6, gone = $7, updated_at = $8
+        WHERE id = $1
+        """,
+        endpoint.id,
+        endpoint.url,
+        endpoint.events,
+        endpoint.patterns,
+        endpoint.status,
+        endpoint.status_reason,
+        endpoint.gone,
+        endpoint.updated_at,
+    )
+
+
+async def delete_endpoint(db: PoolConnection, *, tenant_id: str, style: str, endpoint_id: str) -> bool:
+    """Delete an endpoint and its secrets; False where there is none. The pruner sweeps its deliveries."""
+    deleted = await db.fetchval(
+        "DELETE FROM endpoints WHERE tenant_id = $1 AND style = $2 AND id = $3 RETURNING true",
+        tenant_id,
+        style,
+        endpoint_id,
+    )
+    return deleted is not None
+
+
+async def add_secret(
+    db: PoolConnection, *, endpoint_id: str, secret: SealedSecret, old_until: datetime | None
+) -> None:
+    """Make this the secret that signs first; the ones before it end at `old_until` (None: now)."""
+    await db.execute(
+        "DELETE FROM endpoint_secrets WHERE endpoint_id = $1"
+        " AND ($2::timestamptz IS NULL OR expires_at IS NOT NULL)",
+        endpoint_id,
+        old_until,
+    )
+    await db.execute(
+        "UPDATE endpoint_secrets SET expires_at = $2 WHERE endpoint_id = $1 AND expires_at IS NULL",
+        endpoint_id,
+        old_until,
+    )
+    await db.execute(
+        """
+        INSERT INTO endpoint_secrets (endpoint_id, number, key_id, sealed)
+        SELECT $1, coalesce(max(number), 0) + 1, $2, $3 FROM endpoint_secrets WHERE endpoint_id = $1
+        """,
+        endpoint_id,
+        secret.key_id,
+        secret.sealed,
+    )
+
+
+async def fetch_secrets(db: PoolConnection, *, endpoint_id: str, now: datetime) -> list[SealedSecret]:
+    """Return the secrets that sign now, the newest first."""
+    rows = await db.fetch(
+        """
+        SELECT key_id, sealed FROM endpoint_secrets
+        WHERE endpoint_id = $1 AND (expires_at IS NULL OR expires_at > $2) ORDER BY number DESC
+        """,
+        endpoint_id,
+        now,
+    )
+    return [SealedSecret(row["key_id"], row["sealed"]) for row in rows]

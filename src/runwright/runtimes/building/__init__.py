@@ -1,1 +1,0 @@
-"""Installs what a bundle depends on, in a sandbox that reaches the registry and nothing else."""

@@ -1,0 +1,66 @@
+"""The sandboxes of one key (tenant, worker, version, limits) and the runs that wait for one."""
+
+from collections import deque
+from typing import Final
+
+from runwright.runtimes.model import Code
+from runwright.runtimes.pool.running_job import Run
+from runwright.runtimes.pool.sandbox import Sandbox
+from runwright.runtimes.pool.settings import PoolSettings
+
+_WEIGHT: Final = 0.2
+"""Of the newest job in the average."""
+
+_SMALL_BYTES: Final = 32 * 1024
+"""Input above this is not queued behind another job: it would fill the socket."""
+
+
+class Group:
+    """One key's sandboxes, waiting runs and measured speed."""
+
+    __slots__ = ("code", "idle", "members", "raw", "seconds", "waiting")
+
+    def __init__(self, code: Code) -> None:
+        self.code = code
+        self.members: set[Sandbox] = set()
+        self.idle: list[Sandbox] = []
+        self.waiting: deque[Run] = deque()
+        self.seconds: float | None = None
+        self.raw = False
+        """Whether its jobs write past the harness: then output could be taken for the next job's."""
+
+    def measure(self, micros: int) -> None:
+        """Take the duration of a completed job into the average."""
+        took = micros / 1e6
+        self.seconds = took if self.seconds is None else self.seconds + _WEIGHT * (took - self.seconds)
+
+    def slow_down(self, settings: PoolSettings) -> None:
+        """Stop queueing until jobs are measured fast again."""
+        if self.seconds is not None:
+            self.seconds = max(self.seconds, settings.fast_seconds)
+
+    def depth(self, settings: PoolSettings) -> int:
+        """Return how many runs may wait behind a running one."""
+        seconds = self.seconds
+        if seconds is None or seconds >= settings.fast_seconds or self.raw:
+            return 0
+        return min(settings.pipeline_depth, int(settings.pipeline_seconds / max(seconds, 1e-6)))
+
+    def spare(self, settings: PoolSettings) -> int:
+        """Return how many more runs the sandboxes' sockets may take, beyond those that wait already."""
+        depth = self.depth(settings)
+        if not depth:
+            return 0
+        spare = sum(depth + 1 - len(s.inflight) for s in self.members if s.may_queue)
+        return max(0, spare - len(self.waiting))
+
+    def least_loaded(self, run: Run, depth: int) -> Sandbox | None:
+        """Return the busy sandbox behind whose jobs the run waits shortest."""
+        if len(run.assignment.input) > _SMALL_BYTES:
+            return None
+        best, least = None, depth + 1
+        for sandbox in self.members:
+            load = len(sandbox.inflight)
+            if load < least and sandbox.may_queue:
+                best, least = sandbox, load
+        return best

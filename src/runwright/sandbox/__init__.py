@@ -1,0 +1,1 @@
+"""The sandbox of one process tree: what the host offers, namespaces, resource limits, system call filter."""

@@ -1,0 +1,333 @@
+"""Control groups: one group per server instance, in it one per sandbox.
+
+v1: a folder in each of the memory, pids and cpu hierarchies, at the root of the mount, for a
+process may have another path in each of them. v2: below the server's own group, which must
+be delegated to it (systemd: `Delegate=yes`); the server and its children move into a leaf
+first, because a group that has children may not hold processes.
+
+The instance's folder is named after its pid and start time, so that the next server can tell
+the leftovers of a dead one from the groups of a live neighbour, and removes only the former.
+"""
+
+import contextlib
+import itertools
+import os
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+PIDS: Final = 128
+CONTROLLERS: Final = ("memory", "pids", "cpu")
+WAY: Final = 16
+"""Who gives way weighs so many times less: it goes on even where others never rest, but slowly."""
+_PREFIX: Final = "runwright-"
+_START_FIELD: Final = 19
+"""Of /proc/PID/stat, counted after the command's closing parenthesis."""
+
+
+class Cgroup:
+    """The group of one sandbox."""
+
+    def __init__(
+        self, folders: dict[str, Path], *, version: int, pids: int = PIDS, homes: Sequence[Path] = ()
+    ) -> None:
+        """`homes`: the groups that this process is in itself, in those hierarchies (v1)."""
+        self._folders = folders
+        self._version = version
+        self._homes = homes
+        self._pids_fd = -1
+        for folder in set(folders.values()):
+            folder.mkdir()
+        folder = folders["pids"]
+        (folder / "pids.max").write_text(str(pids))
+        self._pids_fd = os.open(folder / "pids.current", os.O_RDONLY | os.O_CLOEXEC)
+
+    def enter(self) -> bool:
+        """Move this thread in, so that what it starts is born here; False where only processes can move.
+
+        It is quick, unlike `attach`: the kernel need not wait until no process anywhere forks or ends.
+        """
+        if not self._homes:
+            return False
+        try:
+            for folder in set(self._folders.values()):
+                (folder / "tasks").write_text("0")
+        except OSError:
+            self.leave()
+            raise
+        return True
+
+    def leave(self) -> None:
+        """Move this thread back to where its process is."""
+        for home in self._homes:
+            (home / "tasks").write_text("0")
+
+    def attach(self, pid: int) -> None:
+        """Move a process, which has no children yet, into the group."""
+        for folder in set(self._folders.values()):
+            (folder / "cgroup.procs").write_text(str(pid))
+
+    def limit_memory(self, limit: int) -> None:
+        """Limit memory, swap and files in tmpfs together to so many bytes."""
+        folder = self._folders["memory"]
+        if self._version == 1:
+            (folder / "memory.limit_in_bytes").write_text(str(limit))
+            with contextlib.suppress(OSError):
+                (folder / "memory.memsw.limit_in_bytes").write_text(str(limit))
+            return
+        (folder / "memory.max").write_text(str(limit))
+        (folder / "memory.oom.group").write_text("1")
+        with contextlib.suppress(OSError):
+            (folder / "memory.swap.max").write_text("0")
+
+    def deprioritize(self, *, way: bool) -> None:
+        """Let others go first where they want the same processor, or do so no more."""
+        _deprioritize(self._folders["cpu"], self._version, way=way)
+
+    def limit_files(self) -> list[Path]:
+        """Return the files that hold the limits."""
+        memory = "memory.limit_in_bytes" if self._version == 1 else "memory.max"
+        return [self._folders["memory"] / memory, self._folders["pids"] / "pids.max"]
+
+    def oom_kills(self) -> int:
+        """Return how many processes the kernel has killed for lack of memory."""
+        name = "memory.oom_control" if self._version == 1 else "memory.events"
+        with contextlib.suppress(OSError):
+            for line in (self._folders["memory"] / name).read_text().splitlines():
+                key, _, value = line.partition(" ")
+                if key == "oom_kill":
+                    return int(value)
+        return 0
+
+    def tasks(self) -> int:
+        """Return how many threads there are; cheap."""
+        return int(os.pread(self._pids_fd, 32, 0))
+
+    def processes(self) -> list[int]:
+        """Return the processes in the group."""
+        return _processes(self._folders["pids"])
+
+    def remove(self) -> bool:
+        """Remove the group; False while the kernel still holds something of it."""
+        if self._pids_fd >= 0:
+            os.close(self._pids_fd)
+            self._pids_fd = -1
+        removed = [_remove(folder) for folder in set(self._folders.values())]
+        return all(removed)
+
+
+class Cgroups:
+    """The group of this server instance."""
+
+    def __init__(self, folders: dict[str, Path], *, version: int, homes: Sequence[Path] = ()) -> None:
+        self._folders = folders
+        self._homes = homes
+        self._count = 0
+        self.version = version
+
+    def create(self, *, pids: int = PIDS) -> Cgroup:
+        """Make the group of one sandbox, for so many threads at most."""
+        self._count += 1
+        name = f"sandbox-{self._count}"
+        folders = {c: folder / name for c, folder in self._folders.items()}
+        return Cgroup(folders, version=self.version, pids=pids, homes=self._homes)
+
+    def deprioritize(self, *, way: bool) -> None:
+        """Let the server and the rest of the host go before all sandboxes, or do so no more."""
+        _deprioritize(self._folders["cpu"], self.version, way=way)
+
+    def close(self) -> None:
+        """Remove this instance's groups."""
+        for folder in set(self._folders.values()):
+            remove_tree(folder)
+
+
+def open_cgroups() -> Cgroups | None:
+    """Make this instance's group where the host lets us, after removing what dead instances left."""
+    for version, roots in ((1, _v1_roots()), (2, _v2_roots())):
+        if roots is None:
+            continue
+        try:
+            for root in set(roots.values()):
+                remove_leftovers(root)
+            return _open(roots, version)
+        except OSError:
+            continue
+    return None
+
+
+def _make_folders(roots: dict[str, Path]) -> dict[str, Path]:
+    """Make this instance's folder in every hierarchy; a number tells the pools of one process apart."""
+    for number in itertools.count():
+        folders = {controller: root / f"{instance_name()}-{number}" for controller, root in roots.items()}
+        made: list[Path] = []
+        try:
+            for folder in sorted(set(folders.values())):
+                folder.mkdir()
+                made.append(folder)
+        except FileExistsError:
+            for folder in made:
+                folder.rmdir()
+        else:
+            return folders
+    raise AssertionError  # there is always a next number
+
+
+def _open(roots: dict[str, Path], version: int) -> Cgroups:
+    folders = _make_folders(roots)
+    try:
+        if version == 2:  # noqa: PLR2004
+            (folders["memory"] / "cgroup.subtree_control").write_text("+memory +pids +cpu")
+        else:
+            (folders["cpu"] / "cpu.shares").write_text("1024")
+        homes = _homes(roots) if version == 1 else ()
+        groups = Cgroups(folders, version=version, homes=homes)
+        groups.create().remove()
+    except OSError:
+        for folder in set(folders.values()):
+            remove_tree(folder)
+        raise
+    return groups
+
+
+def _v1_roots() -> dict[str, Path] | None:
+    roots: dict[str, Path] = {}
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        left, _, right = line.partition(" - ")
+        kind, _, options = right.split(" ", 2)
+        if kind == "cgroup":
+            for controller in set(options.split(",")) & set(CONTROLLERS):
+                roots[controller] = Path(left.split(" ")[4])
+    return roots if len(roots) == len(CONTROLLERS) else None
+
+
+def _homes(roots: dict[str, Path]) -> Sequence[Path]:
+    """Return the groups of this process below these mounts; nothing where they cannot be entered."""
+    homes: set[Path] = set()
+    for line in Path("/proc/self/cgroup").read_text().splitlines():
+        _, controllers, path = line.split(":", 2)
+        for controller in set(controllers.split(",")) & set(roots):
+            homes.add(roots[controller] / path.lstrip("/"))
+    there = len(homes) == len(set(roots.values()))
+    return sorted(homes) if there and all(os.access(home / "tasks", os.W_OK) for home in homes) else ()
+
+
+def _v2_roots() -> dict[str, Path] | None:
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        left, _, right = line.partition(" - ")
+        if right.startswith("cgroup2 "):
+            mount = Path(left.split(" ")[4])
+            break
+    else:
+        return None
+    own = next(
+        (x[3:] for x in Path("/proc/self/cgroup").read_text().splitlines() if x.startswith("0::")), "/"
+    )
+    base = mount / own.lstrip("/")
+    if base.name.startswith(_PREFIX):
+        base = base.parent
+    try:
+        offered = set((base / "cgroup.controllers").read_text().split())
+        if not offered >= set(CONTROLLERS):
+            return None
+        delegate(base)
+    except OSError:
+        return None
+    return dict.fromkeys(CONTROLLERS, base)
+
+
+def delegate(base: Path) -> None:
+    """Let groups below `base` have controllers; move this server into a leaf where that needs it."""
+    control = base / "cgroup.subtree_control"
+    for empty in base.glob(f"{_PREFIX}server-*"):
+        _remove(empty)  # one that a server lives in cannot be removed
+    try:
+        control.write_text("+memory +pids +cpu")
+    except OSError:
+        leaf = base / f"{_PREFIX}server-{os.getpid()}"
+        leaf.mkdir(exist_ok=True)
+        for pid in _family(_processes(base)):
+            with contextlib.suppress(ProcessLookupError):
+                (leaf / "cgroup.procs").write_text(str(pid))
+        control.write_text("+memory +pids +cpu")
+
+
+def _family(pids: list[int]) -> list[int]:
+    """Return this process and its descendants among these."""
+    family = {os.getpid()}
+    parents = {pid: int(fields[1]) for pid in pids if (fields := _stat(pid)) is not None}
+    for _ in parents:
+        more = {pid for pid, parent in parents.items() if parent in family}
+        if more <= family:
+            break
+        family |= more
+    return sorted(family)
+
+
+def _stat(pid: int) -> list[str] | None:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+
+
+def instance_name() -> str:
+    """Return the name of this process's group: pid namespace, pid, start time."""
+    return f"{_PREFIX}{_namespace()}-{os.getpid()}-{_started(os.getpid())}"
+
+
+def _namespace() -> int:
+    return Path("/proc/self/ns/pid").stat().st_ino
+
+
+def _started(pid: int) -> str | None:
+    fields = _stat(pid)
+    return None if fields is None else fields[_START_FIELD]
+
+
+def remove_leftovers(root: Path) -> None:
+    """Remove the groups of instances that are dead."""
+    for folder in root.glob(f"{_PREFIX}{_namespace()}-*-*"):
+        _, _, pid, started, *_ = folder.name.split("-")
+        if not pid.isdigit() or _started(int(pid)) != started:
+            remove_tree(folder)
+
+
+def remove_tree(folder: Path) -> None:
+    """Kill what is in a group and below, but for this process, and remove it as far as the kernel lets go."""
+    with contextlib.suppress(OSError):
+        for child in folder.iterdir():
+            if child.is_dir():
+                remove_tree(child)
+        for pid in _processes(folder):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+    _remove(folder)
+
+
+def _processes(folder: Path) -> list[int]:
+    """Return who is in a group: not this process, one of whose threads may be there to start others.
+
+    Nor those that the kernel calls 0, whom we cannot see: to signal 0 is to signal ourselves.
+    """
+    with contextlib.suppress(OSError):
+        found = [int(pid) for pid in (folder / "cgroup.procs").read_text().split()]
+        return [pid for pid in found if pid not in {0, os.getpid()}]
+    return []
+
+
+def _deprioritize(folder: Path, version: int, *, way: bool) -> None:
+    name, usual = ("cpu.shares", 1024) if version == 1 else ("cpu.weight", 100)
+    with contextlib.suppress(OSError):  # it may be gone by now
+        (folder / name).write_text(str(usual // WAY if way else usual))
+
+
+def _remove(folder: Path) -> bool:
+    try:
+        folder.rmdir()
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,337 @@
+"""One sandbox's process tree: start it, hold it by pidfd, kill it, know when it is gone.
+
+The process that we start (`outer`) is bwrap, its child is the first process of the new pid
+namespace (`root`). Root waits on a pipe until its limits are set, so nothing ever runs
+without them. Starting a process, and moving one into a group, keeps the kernel busy for up to 20 ms,
+so a thread does that and the loop goes on meanwhile. Should outer die before it has told who root
+is, root waits for it for ever: it is then found by the socket that it holds. Killing root makes the
+kernel kill everything in its namespace, and root's pidfd becomes readable only after the last of
+them is gone: that is the confirmation. All signals go through pidfds, so that a reused pid is
+never hit. Without bwrap (isolation `process`) outer and root are the same process.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import select
+import signal
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future
+from pathlib import Path
+from typing import Final, TypeVar
+
+import msgspec
+
+from runwright.egress import Door
+from runwright.runtimes.protocol import SOCKET_FD
+from runwright.sandbox.cpu_affinity import CpuShare
+from runwright.sandbox.resource_limits import ResourceLimits
+from runwright.sandbox.scheduler_slices import USUAL, set_scheduler_slice
+from runwright.sandbox.spawn import (
+    BLOCK_FD,
+    DOOR_FD,
+    INFO_FD,
+    SECCOMP_FD,
+    close_all,
+    copy_out,
+    spawn,
+)
+
+Result = TypeVar("Result")
+
+_INFO_BYTES: Final = 4096
+_TELL_SECONDS: Final = 2.0
+_AGAIN_SECONDS: Final = 0.005
+
+
+class Launch(msgspec.Struct, frozen=True, kw_only=True):
+    """What to start: the command line, and the descriptors that it gets."""
+
+    argv: list[str]
+    env: dict[str, str]
+    wrapped: bool
+    """Whether bwrap is the outer process."""
+    stdout: int
+    stderr: int
+    socket: int
+    seccomp: int | None = None
+    share: CpuShare | None = None
+    """What it may take of the processors; None: all."""
+    door: Door | None = None
+    """The way out, where the tree has one: it then starts in a network namespace that leads there."""
+
+
+class ProcessTree:
+    """A process tree from its start until it is confirmed gone."""
+
+    __slots__ = (
+        "_block",
+        "_confinement",
+        "_info",
+        "_info_data",
+        "_limit",
+        "_loop",
+        "_on_gone",
+        "_outer",
+        "_outer_fd",
+        "_root_fd",
+        "_socket",
+        "_starter",
+        "error",
+        "gone",
+        "killed",
+        "root_pid",
+        "status",
+    )
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        starter: Executor,
+        confinement: ResourceLimits,
+        limit: Callable[[int], None],
+        on_gone: Callable[[], None],
+    ) -> None:
+        """`starter` has one thread, which lives longer than the tree.
+
+        `limit(root)` sets what the confinement does not; OSError where it cannot.
+        """
+        self._loop = loop
+        self._starter = starter
+        self._confinement = confinement
+        self._limit = limit
+        self._on_gone = on_gone
+        self._outer = 0
+        self._outer_fd = self._root_fd = self._info = self._block = -1
+        self._info_data = b""
+        self._socket = 0
+        self.root_pid = 0
+        self.status: int | None = None
+        self.error: Exception | None = None
+        """Why it could not be started."""
+        self.gone = False
+        self.killed = False
+
+    def start(self, launch: Launch) -> None:
+        """Start the processes; the descriptors in `launch` may be closed when this returns."""
+        places = {0: -1, 1: launch.stdout, 2: launch.stderr, SOCKET_FD: launch.socket}
+        if launch.seccomp is not None:
+            places[SECCOMP_FD] = launch.seccomp
+        ours: list[int] = []
+        if launch.wrapped:
+            self._info, info = os.pipe2(os.O_CLOEXEC)
+            block, self._block = os.pipe2(os.O_CLOEXEC)
+            ours = [info, block]
+            places |= {INFO_FD: info, BLOCK_FD: block}
+        try:
+            self._socket = os.fstat(launch.socket).st_ino
+            copies = copy_out(places)
+        except OSError:
+            self._close_setup()
+            raise
+        finally:
+            for fd in ours:
+                os.close(fd)
+        starting = self._starter.submit(_start, launch, copies, self._confinement)
+        self._follow(starting, lambda: self._started(starting, wrapped=launch.wrapped))
+
+    def _follow(self, work: "Future[Result]", then: Callable[[], None]) -> None:
+        """Go on in the loop when a thread is done."""
+
+        def hand_over(_: "Future[Result]") -> None:
+            with contextlib.suppress(RuntimeError):  # the loop has ended, and the process with it
+                self._loop.call_soon_threadsafe(then)
+
+        work.add_done_callback(hand_over)
+
+    def _started(self, starting: "Future[tuple[int, int]]", *, wrapped: bool) -> None:
+        try:
+            self._outer, self._outer_fd = starting.result()
+        except Exception as error:  # noqa: BLE001  whatever it is, nothing was started, and it must be told
+            self.error = error
+            self._close_setup()
+            self.gone = True
+            self._on_gone()
+            return
+        self._loop.add_reader(self._outer_fd, self._outer_ended)
+        if wrapped:
+            self._loop.add_reader(self._info, self._read_info)
+        else:
+            self._attach(self._outer)
+
+    def kill(self) -> None:
+        """Kill everything; `on_gone` follows when nothing is left.
+
+        A root that is not known yet waits, and is killed when outer tells its pid; an outer
+        that does not tell is killed too.
+        """
+        self.killed = True
+        self._kill_root()
+        if self._root_fd < 0:
+            self._loop.call_later(_TELL_SECONDS, self._kill_outer)
+
+    def _kill_root(self) -> None:
+        if self._root_fd >= 0:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._root_fd, signal.SIGKILL)
+
+    def _kill_outer(self) -> None:
+        if self._outer_fd >= 0 and not self.root_pid:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._outer_fd, signal.SIGKILL)
+
+    def _read_info(self) -> None:
+        data = os.read(self._info, _INFO_BYTES)
+        self._info_data += data
+        try:
+            pid = int(json.loads(self._info_data)["child-pid"])
+        except ValueError:
+            if not data:
+                self._close_setup()
+            return
+        self._loop.remove_reader(self._info)
+        self._attach(pid)
+
+    def _attach(self, pid: int) -> None:
+        try:
+            self._root_fd = os.pidfd_open(pid)
+        except ProcessLookupError:
+            return
+        self.root_pid = pid
+        set_scheduler_slice(pid, USUAL)
+        attaching = self._starter.submit(self._confinement.attach, pid)
+        self._follow(attaching, lambda: self._attached(attaching))
+
+    def _attached(self, attaching: "Future[None]") -> None:
+        """Let the root go once its limits are set, or kill it."""
+        if self._root_fd < 0:
+            return
+        if not self.killed:
+            try:
+                attaching.result()
+                self._limit(self.root_pid)
+            except OSError as error:
+                self.error, self.killed = error, True
+        if self.killed:
+            self.kill()
+        elif self._block >= 0:
+            with contextlib.suppress(BrokenPipeError):
+                os.write(self._block, b"1")
+        self._close_setup()
+
+    def _close_setup(self) -> None:
+        if self._info >= 0:
+            self._loop.remove_reader(self._info)
+            os.close(self._info)
+            os.close(self._block)
+            self._info = self._block = -1
+
+    def _outer_ended(self) -> None:
+        self._loop.remove_reader(self._outer_fd)
+        os.close(self._outer_fd)
+        self._outer_fd = -1
+        self.status = os.waitstatus_to_exitcode(os.waitpid(self._outer, 0)[1])
+        self._close_setup()
+        if self._root_fd < 0 or _readable(self._root_fd):
+            self._confirm()
+        else:
+            self._loop.add_reader(self._root_fd, self._confirm)
+            self._kill_root()
+
+    def _confirm(self) -> None:
+        if self._root_fd >= 0:
+            self._loop.remove_reader(self._root_fd)
+            os.close(self._root_fd)
+            self._root_fd = -1
+        self._finish()
+
+    def _finish(self) -> None:
+        """Kill whoever is left: a root that nobody told of, or daemons that no pid namespace held."""
+        survivors = self._confinement.survivors()
+        if not self.root_pid:
+            survivors += _holders(self._socket)
+        for pid in survivors:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        if survivors:
+            self._loop.call_later(_AGAIN_SECONDS, self._finish)
+            return
+        self.gone = True
+        self._on_gone()
+
+
+def _start(launch: Launch, copies: dict[int, int], confinement: ResourceLimits) -> tuple[int, int]:
+    """Start the process, in a network namespace with a way out where it has one; return its pid and pidfd.
+
+    Closes the copies. Where something fails after the start, what was started is killed: nobody would
+    know of it.
+    """
+    started: list[int] = []
+
+    def start(argv: list[str], more: dict[int, int]) -> int:
+        added = copy_out(more)
+        try:
+            with confinement.inside(), _taking(launch.share):
+                started.append(spawn(argv, launch.env, copies | added, own_session=not launch.wrapped))
+        finally:
+            close_all(added)
+        return started[0]
+
+    try:
+        if launch.door is None:
+            start(launch.argv, {})
+        else:
+            launch.door.start(launch.argv, DOOR_FD, start)
+        _settle(started[0], launch, confinement)
+        return started[0], os.pidfd_open(started[0])
+    except BaseException:
+        for outer in started:
+            os.kill(outer, signal.SIGKILL)
+            os.waitpid(outer, 0)
+        raise
+    finally:
+        close_all(copies)
+
+
+@contextlib.contextmanager
+def _taking(share: CpuShare | None) -> Iterator[None]:
+    """Let what this thread starts within take no more of the processors than that, from its first instant."""
+    usual = os.sched_getaffinity(0)
+    if share is None or share.processors == usual:
+        yield
+        return
+    with contextlib.suppress(OSError):  # none of them is this process's any more
+        os.sched_setaffinity(0, share.processors)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, usual)
+
+
+def _settle(outer: int, launch: Launch, confinement: ResourceLimits) -> None:
+    set_scheduler_slice(outer, USUAL)
+    if launch.share is not None and launch.share.gives_way:
+        confinement.deprioritize(way=True)
+    if launch.wrapped:
+        confinement.adopt(outer)
+
+
+def _readable(fd: int) -> bool:
+    """Tell whether something waits; by poll, for a server may have more descriptors than select can name."""
+    poll = select.poll()
+    poll.register(fd, select.POLLIN)
+    return bool(poll.poll(0))
+
+
+def _holders(inode: int) -> list[int]:
+    """Return the processes, other than this one, that hold a socket."""
+    found = []
+    name = Path(f"socket:[{inode}]")
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit() and int(folder.name) != os.getpid():
+            with contextlib.suppress(OSError):
+                if any(link.readlink() == name for link in (folder / "fd").iterdir()):
+                    found.append(int(folder.name))
+    return found

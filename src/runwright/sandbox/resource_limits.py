@@ -1,0 +1,272 @@
+"""What holds one sandbox within its limits and knows who is in it: a cgroup, or a look at /proc."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Final, Protocol
+
+from runwright.sandbox.cgroups import Cgroup
+from runwright.sandbox.memory_usage import held_bytes, system_v_bytes
+
+WATCH_SECONDS: Final = 0.1
+MOST_TASKS: Final = 520
+"""Where nothing else bounds them; the rlimit does so for users other than root."""
+_PATIENCE: Final = 3
+"""The watchdog rests at least so many times as long as its last look took."""
+
+
+class ResourceLimits(Protocol):
+    """The limits of one sandbox, from before its first process to after its last."""
+
+    def watch(self, on_exceeded: Callable[[str | None], None]) -> None:
+        """Call back where nobody else kills a tree that takes too much; None means memory."""
+
+    def inside(self) -> AbstractContextManager[None]:
+        """Start what this thread starts within it inside from the first instant, if the kernel can do so."""
+
+    def adopt(self, pid: int) -> None:
+        """Take in the process that will start the tree, so that what it starts is never outside.
+
+        May take long, as `attach` may: not for the loop.
+        """
+
+    def attach(self, pid: int) -> None:
+        """Take the tree's root in."""
+
+    def limit_memory(self, limit: int) -> None:
+        """Hold the tree to so many bytes from now on."""
+
+    def deprioritize(self, *, way: bool) -> None:
+        """Let others go first where they want the same processor, or do so no more; from any thread."""
+
+    def out_of_memory(self) -> bool:
+        """Tell whether a process was killed for lack of memory."""
+
+    def settle(self) -> None:
+        """Remember who is there now: the sandbox has booted and no user code has run."""
+
+    def leftovers(self) -> bool:
+        """Tell whether processes have come that were not there when it settled."""
+
+    def survivors(self) -> list[int]:
+        """Return the processes that are there."""
+
+    def members(self) -> list[int]:
+        """Return the processes that are there, as far as any thread may ask."""
+
+    def remove(self) -> bool:
+        """Give back what the host lent; False: try again later."""
+
+
+class CgroupLimits:
+    """A sandbox in a cgroup of its own."""
+
+    def __init__(self, group: Cgroup) -> None:
+        self._group = group
+        self._tasks = self._processes = 0
+        self._born_inside = False
+
+    def watch(self, on_exceeded: Callable[[str | None], None]) -> None:
+        """The kernel kills."""
+
+    @contextlib.contextmanager
+    def inside(self) -> Iterator[None]:
+        self._born_inside = self._group.enter()
+        try:
+            yield
+        finally:
+            if self._born_inside:
+                self._group.leave()
+
+    def adopt(self, pid: int) -> None:
+        if not self._born_inside:
+            self._group.attach(pid)
+
+    def attach(self, pid: int) -> None:
+        self.adopt(pid)
+
+    def limit_memory(self, limit: int) -> None:
+        self._group.limit_memory(limit)
+
+    def deprioritize(self, *, way: bool) -> None:
+        self._group.deprioritize(way=way)
+
+    def out_of_memory(self) -> bool:
+        return self._group.oom_kills() > 0
+
+    def settle(self) -> None:
+        self._tasks = self._group.tasks()
+        self._processes = len(self._group.processes())
+
+    def leftovers(self) -> bool:
+        tasks = self._group.tasks()
+        if tasks <= self._tasks:
+            return False
+        if len(self._group.processes()) > self._processes:
+            return True
+        self._tasks = tasks
+        return False
+
+    def survivors(self) -> list[int]:
+        return self._group.processes()
+
+    def members(self) -> list[int]:
+        return self._group.processes()
+
+    def remove(self) -> bool:
+        return self._group.remove()
+
+
+class WatchedLimits:
+    """A sandbox without a cgroup: what its tree holds is added up ten times a second.
+
+    `wrapped`: it has folders of its own that are memory. `system_v`: nothing keeps it from making
+    System V objects, and we may look at them. A process that leaves the tree (a daemon, where
+    there is no pid namespace to hold it) is still known if it was seen once, and by its uid where
+    the sandbox has one of its own.
+    """
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, *, uid: int, wrapped: bool = False, system_v: bool = False
+    ) -> None:
+        self._loop = loop
+        self._uid = uid
+        self._wrapped = wrapped
+        self._system_v = system_v
+        self._on_exceeded: Callable[[str | None], None] | None = None
+        self._root = 0
+        self._limit = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._seen: dict[int, str] = {}
+        self._settled = 0
+        self._began = 0.0
+        self._exceeded = self._removed = False
+
+    def watch(self, on_exceeded: Callable[[str | None], None]) -> None:
+        self._on_exceeded = on_exceeded
+
+    def inside(self) -> AbstractContextManager[None]:
+        return contextlib.nullcontext()
+
+    def adopt(self, pid: int) -> None:
+        """It is followed from its root on."""
+
+    def attach(self, pid: int) -> None:
+        self._root = pid
+
+    def limit_memory(self, limit: int) -> None:
+        self._limit = limit
+        self._watch()
+
+    def deprioritize(self, *, way: bool) -> None:
+        """Nothing here weighs processes."""
+
+    def out_of_memory(self) -> bool:
+        return self._exceeded
+
+    def settle(self) -> None:
+        self._settled = len(self._look())
+
+    def leftovers(self) -> bool:
+        return len(self._look()) > self._settled
+
+    def survivors(self) -> list[int]:
+        return self._look()
+
+    def members(self) -> list[int]:
+        return []
+
+    def remove(self) -> bool:
+        self._removed = True
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        return True
+
+    def _watch(self) -> None:
+        self._began = self._loop.time()
+        pids = self._look()
+        if sum(map(_tasks, pids)) > MOST_TASKS:
+            self._exceed(f"more than {MOST_TASKS} processes and threads")
+            return
+        # The kernel may take long to count, as long as the code in there likes.
+        look = self._loop.run_in_executor(None, self._held, pids)
+        look.add_done_callback(self._watched)
+
+    def _watched(self, look: asyncio.Future[int]) -> None:
+        if self._removed or look.cancelled():
+            return
+        self._exceeded = look.result() > self._limit
+        if self._exceeded:
+            self._exceed(None)
+            return
+        rest = max(WATCH_SECONDS, _PATIENCE * (self._loop.time() - self._began))
+        self._timer = self._loop.call_later(rest, self._watch)
+
+    def _exceed(self, what: str | None) -> None:
+        if self._on_exceeded is not None:
+            self._on_exceeded(what)
+
+    def _held(self, pids: list[int]) -> int:
+        system_v = system_v_bytes(self._root) if self._system_v else 0
+        left = self._limit - system_v
+        return system_v + held_bytes(self._root, pids, left, wrapped=self._wrapped)
+
+    def _look(self) -> list[int]:
+        """Return who lives: the tree, who was seen in it before, who has the sandbox's uid."""
+        tree = descendants(self._root)
+        for pid in tree:
+            if pid not in self._seen and (started := start_time(pid)) is not None:
+                self._seen[pid] = started
+        if self._uid:
+            for pid in processes_of(self._uid):
+                if pid not in self._seen and (started := start_time(pid)) is not None:
+                    self._seen[pid] = started
+        self._seen = {pid: started for pid, started in self._seen.items() if start_time(pid) == started}
+        return list(self._seen)
+
+
+def descendants(root: int) -> list[int]:
+    """Return a process and everything below it."""
+    found, queue = [], [root]
+    while queue:
+        pid = queue.pop()
+        found.append(pid)
+        try:
+            for thread in Path(f"/proc/{pid}/task").iterdir():
+                queue += map(int, (thread / "children").read_text().split())
+        except OSError:
+            continue
+    return found
+
+
+def _tasks(pid: int) -> int:
+    """Return how many threads a process has."""
+    try:
+        return Path(f"/proc/{pid}").joinpath("task").stat().st_nlink - 2
+    except OSError:
+        return 0
+
+
+def processes_of(uid: int) -> list[int]:
+    """Return every process of a uid."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            try:
+                if folder.stat().st_uid == uid:
+                    found.append(int(folder.name))
+            except OSError:
+                continue
+    return found
+
+
+def start_time(pid: int) -> str | None:
+    """Return what tells a process from another that had its pid; None for one that is gone or a zombie."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return None if fields[0] in "ZX" else fields[19]

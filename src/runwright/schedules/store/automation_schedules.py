@@ -1,0 +1,65 @@
+"""The SQL of schedules that automations own: locked, read and deleted by the automation's id."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import msgspec
+
+from runwright.db.pool import Database, PoolConnection
+from runwright.schedules.model import Schedule
+from runwright.schedules.store.definitions import COLUMNS, schedule_from_row
+from runwright.schedules.tick_policy import CatchUp
+
+
+class ClockState(msgspec.Struct, frozen=True, kw_only=True):
+    """What a schedule's clock says."""
+
+    next_run_at: datetime | None
+    last_tick_at: datetime | None
+    last_run_at: datetime | None
+    last_run_id: str | None
+    catch_up: CatchUp
+    misfire_grace_seconds: int
+    misfires: int
+    last_misfire_at: datetime | None
+    moved_at: datetime | None
+
+
+async def lock_clock(db: PoolConnection, *, id: str) -> Schedule | None:
+    """Return an automation's schedule, which stays so until the transaction ends."""
+    row = await db.fetchrow(
+        f"SELECT {COLUMNS} FROM schedules s WHERE s.id = $1 AND s.owner = 'automation' FOR UPDATE", id
+    )
+    return None if row is None else schedule_from_row(row)
+
+
+async def drop_clock(db: PoolConnection, *, id: str) -> None:
+    """Delete an automation's schedule and its ticks."""
+    await db.execute("DELETE FROM schedules WHERE id = $1 AND owner = 'automation'", id)
+    await db.execute("DELETE FROM ticks WHERE schedule_id = $1", id)
+
+
+async def read_clocks(db: Database | PoolConnection, *, ids: Sequence[str]) -> dict[str, ClockState]:
+    """Return what the clocks of these automations say; those that nothing is to come of are left out."""
+    rows = await db.fetch(
+        """
+        SELECT id, next_run_at, last_tick_at, last_run_at, last_job_id, catch_up, misfire_grace_seconds,
+               misfires, last_misfire_at, moved_at
+        FROM schedules WHERE id = ANY ($1) AND owner = 'automation' AND next_run_at IS NOT NULL
+        """,
+        ids,
+    )
+    return {
+        row["id"]: ClockState(
+            next_run_at=row["next_run_at"],
+            last_tick_at=row["last_tick_at"],
+            last_run_at=row["last_run_at"],
+            last_run_id=row["last_job_id"],
+            catch_up=CatchUp(row["catch_up"]),
+            misfire_grace_seconds=row["misfire_grace_seconds"],
+            misfires=row["misfires"],
+            last_misfire_at=row["last_misfire_at"],
+            moved_at=row["moved_at"],
+        )
+        for row in rows
+    }

@@ -1,0 +1,1 @@
+"""Telemetry: events of the logic, and the log lines and metrics made from them."""

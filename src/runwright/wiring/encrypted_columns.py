@@ -1,0 +1,9 @@
+"""Who holds secrets that the vault's keys have sealed, beside the vault itself."""
+
+from typing import Final
+
+from runwright.agents.store.encrypted_columns import AGENTS
+from runwright.automations.store.secrets import TRIGGERS
+from runwright.secrets.encrypted_columns import ENDPOINTS
+
+HOLDERS: Final = (ENDPOINTS, AGENTS, TRIGGERS)

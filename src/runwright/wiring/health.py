@@ -1,0 +1,90 @@
+"""What `/healthz` says: how the server is, and how what it leans on is."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Final, Literal
+
+import msgspec
+
+from runwright import __version__
+from runwright.core.clock import Clock
+from runwright.db.pool import Database
+from runwright.executor.executor import Executor
+from runwright.http.services import Facts, Health
+from runwright.jobs.store.rescue import live_executors
+from runwright.sandbox.host import Host
+from runwright.schedules.store.ticks import next_due_at
+
+_PATIENCE_SECONDS: Final = 2.0
+_LATE_SECONDS: Final = 60.0
+"""A tick that has waited longer has no scheduler."""
+
+
+class HealthReporter:
+    """Looks at the database, the executors that live in it, and this process's own pool."""
+
+    def __init__(
+        self,
+        db: Database,
+        *,
+        clock: Clock,
+        host: Host,
+        executor: Executor | None,
+        draining: Callable[[], bool],
+    ) -> None:
+        self._db = db
+        self._clock = clock
+        self._host = host
+        self._executor = executor
+        self._draining = draining
+
+    async def report(self) -> Health:
+        """Return the state of everything; never raises, and answers within a few seconds."""
+        database: Facts
+        executors: Facts
+        schedules: Facts = {}
+        status: Literal["ok", "degraded", "unavailable"] = "ok"
+        try:
+            async with asyncio.timeout(_PATIENCE_SECONDS):
+                version = await self._db.fetchval("SHOW server_version")
+                live = await live_executors(self._db)
+                overdue = await self._overdue_seconds()
+        except Exception as error:  # noqa: BLE001  whatever it is, the report says so
+            database, executors = {"reachable": False, "error": type(error).__name__}, {}
+            status = "unavailable"
+        else:
+            database = {"reachable": True, "version": version}
+            executors = {"live": len(live), "slots": sum(one.slots for one in live)}
+            schedules = {"overdue_seconds": overdue}
+            if not live or overdue > _LATE_SECONDS:
+                status = "degraded"
+        return Health(
+            status="degraded" if status == "ok" and self._draining() else status,
+            version=__version__,
+            isolation={
+                "level": self._host.isolation.wire_name,
+                "reached": list(self._host.reached),
+                "missing": [f"{one.what}: {one.why}" for one in self._host.missing],
+            },
+            database=database,
+            executors=executors,
+            schedules=schedules,
+            pool=self._pool(),
+            # Anybody may ask: which paths the host has is for `runwright doctor` to tell.
+            runtimes=[msgspec.structs.replace(one, path=None) for one in self._host.runtimes.values()],
+        )
+
+    async def _overdue_seconds(self) -> float:
+        """Return for how long the tick that has waited longest has been due."""
+        due_at = await next_due_at(self._db)
+        return 0.0 if due_at is None else max(0.0, (self._clock() - due_at).total_seconds())
+
+    def _pool(self) -> Facts:
+        if self._executor is None:
+            return {}
+        stats = self._executor.pool.stats()
+        facts: Facts = {"running": stats.running, "waiting": stats.waiting, "booted": stats.booted}
+        for runtime, states in stats.sandboxes.items():
+            for state, count in states.items():
+                facts[f"{runtime}_{state}"] = count
+        return facts

@@ -1,0 +1,120 @@
+"""What every role stands on: the host, the database with its schema, the hints, the vault's keys."""
+
+import asyncio
+import sys
+from contextlib import AsyncExitStack
+from typing import Final
+
+import msgspec
+from prometheus_client import CollectorRegistry
+
+from runwright.automations.policy import Policy
+from runwright.config import Settings
+from runwright.core.clock import Clock, system_clock
+from runwright.core.ids import new_id
+from runwright.db.embedded import EmbeddedPostgres
+from runwright.db.migrator import migrate
+from runwright.db.notifications import Listener
+from runwright.db.pool import Database, connect, open_pool
+from runwright.events.notifications import EventNotifications
+from runwright.jobs.notifications import JobNotifications
+from runwright.jobs.store.rescue import live_executors
+from runwright.runtimes.interpreters import Paths
+from runwright.runtimes.probe import floor_refusal, probe_host
+from runwright.sandbox.host import Host
+from runwright.secrets.key_source import key_source, load_keyring
+from runwright.secrets.keyring import Keyring
+from runwright.secrets.rotation import count_by_key
+from runwright.secrets.vault import Vault
+from runwright.telemetry.events import EmitEvent
+from runwright.telemetry.observer import Observer
+from runwright.wiring.encrypted_columns import HOLDERS
+
+HINT_CHANNEL: Final = "runwright_jobs"
+EVENT_CHANNEL: Final = "runwright_events"
+ENGINE_CONNECTIONS: Final = 4
+"""The loops have connections of their own, so that no flood of requests delays a heartbeat."""
+
+
+class Resources(msgspec.Struct, frozen=True):
+    """What every role stands on."""
+
+    settings: Settings
+    dsn: str
+    host: Host
+    clock: Clock
+    notice: EmitEvent
+    metrics: CollectorRegistry
+    db: Database
+    signals: JobNotifications
+    hints: EventNotifications
+    ring: Keyring
+    policy: Policy
+
+
+async def lay_foundation(settings: Settings, stack: AsyncExitStack) -> Resources | None:
+    """Probe the host, bring up the database and its schema; None where the host is below the floor."""
+    metrics = CollectorRegistry()
+    notice = Observer(metrics)
+    host = await asyncio.to_thread(probe_host, chosen_paths(settings))
+    notice("host_probed", isolation=host.isolation.wire_name, missing=", ".join(m.what for m in host.missing))
+    refusal = floor_refusal(settings.isolation_floor, host)
+    if refusal is not None and "executor" in settings.roles:
+        sys.stderr.write(f"{refusal}\n")
+        return None
+    dsn = settings.database_url
+    if dsn is None:
+        embedded = EmbeddedPostgres(settings.data_dir)
+        stack.push_async_callback(embedded.stop)
+        dsn = await embedded.start()
+    connection = await connect(dsn)
+    try:
+        await migrate(connection)
+    finally:
+        await connection.close()
+    db = await open_database_pool(dsn, ENGINE_CONNECTIONS, stack, by_key=True)
+    signals, hints = await _open_signals(dsn, stack)
+    needed = list(await count_by_key(db, HOLDERS))
+    ring = await asyncio.to_thread(load_keyring, key_source(settings), needed)
+    policy = Policy(zone=settings.automation_timezone, at_once=settings.automation_concurrency)
+    return Resources(settings, dsn, host, system_clock, notice, metrics, db, signals, hints, ring, policy)
+
+
+def open_vault(f: Resources, db: Database, stack: AsyncExitStack) -> Vault:
+    async def held_keys() -> list[list[str]]:
+        return [one.vault_keys for one in await live_executors(db) if one.vault_keys is not None]
+
+    vault = Vault(db, clock=f.clock, ring=f.ring, held_keys=held_keys)
+    stack.push_async_callback(vault.stop)
+    return vault
+
+
+async def open_database_pool(dsn: str, size: int, stack: AsyncExitStack, *, by_key: bool = False) -> Database:
+    pool = await open_pool(dsn, max_size=size, by_key=by_key)
+    stack.push_async_callback(pool.close)
+    return pool
+
+
+async def _open_signals(dsn: str, stack: AsyncExitStack) -> tuple[JobNotifications, EventNotifications]:
+    listener: Listener
+    origin = new_id("exe", system_clock())
+    signals = JobNotifications(origin=origin, send=lambda payload: listener.notify(HINT_CHANNEL, payload))
+    hints = EventNotifications(origin=origin, send=lambda payload: listener.notify(EVENT_CHANNEL, payload))
+    signals.on_moved(hints.appended)
+    listener = Listener(dsn, {HINT_CHANNEL: signals.receive, EVENT_CHANNEL: hints.receive})
+    stack.push_async_callback(listener.stop)
+    stack.callback(signals.stop)
+    stack.callback(hints.stop)
+    await listener.start()
+    return signals, hints
+
+
+def chosen_paths(settings: Settings) -> Paths:
+    """Return the interpreters that the operator chose."""
+    return Paths(
+        python=settings.python_path,
+        node=settings.node_path,
+        deno=settings.deno_path,
+        wasm_fuel=settings.wasm_fuel,
+        shell=settings.bash_path,
+    )

@@ -1,0 +1,152 @@
+"""Agents with a callback: what they are asked over real connections, and what they answer."""
+
+import asyncio
+import hmac
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+import msgspec
+
+from runwright.agents.callbacks import AgentLine
+from runwright.agents.model import Execution
+from runwright.events.notifications import EventNotifications
+from runwright.loops.agent_caller import AgentCaller
+from runwright.outbox.client.client import OutgoingClient
+from runwright.outbox.client.url import OutgoingPolicy
+from tests.integration.agents.world import World
+
+SECONDS: Final = 30.0
+ACCEPTED: Final = (202, b"")
+
+
+class PlainStyle:
+    """Tells an execution in as few words as can be."""
+
+    def body(self, execution: Execution) -> bytes:
+        said = {"execution": execution.id, "event": execution.event.type, "payload": execution.payload}
+        return msgspec.json.encode(said)
+
+    def headers(self, execution: Execution, body: bytes, secret: str) -> Sequence[tuple[str, str]]:
+        return [("X-Execution", execution.id), ("X-Signature", signature(secret, body))]
+
+
+def signature(secret: str, body: bytes) -> str:
+    return hmac.digest(secret.encode(), body, "sha256").hex()
+
+
+class Asked:
+    """One call as it came."""
+
+    def __init__(self, path: str, head: str, body: bytes) -> None:
+        self.path = path
+        self.head = head
+        self.body = body
+        self.said: dict[str, Any] = json.loads(body)
+
+
+Answer = Callable[[Asked], Awaitable[tuple[int, bytes] | tuple[int, bytes, str]]]
+
+
+async def accept(_: Asked) -> tuple[int, bytes]:
+    return ACCEPTED
+
+
+class Telephone:
+    """Callers on the world's database and a server that agents listen on; `answer` says what they answer."""
+
+    def __init__(self, world: World, *, callers: int) -> None:
+        self.world = world
+        self.answer: Answer = accept
+        self.asked: list[Asked] = []
+        self.url = ""
+        self.notices: list[str] = []
+        self.jobs_queued = 0
+        self.hints = EventNotifications(origin="here", send=lambda _: None)
+        self._tasks: set[asyncio.Task[None]] = set()
+        client = OutgoingClient(OutgoingPolicy(dev=True))
+        self.line = AgentLine(client, styles={"test": PlainStyle()}, seals=world.seals, clock=world.clock)
+        self.client = client
+        self.callers = [self._caller() for _ in range(callers)]
+
+    def _caller(self) -> AgentCaller:
+        return AgentCaller(
+            self.world.db,
+            line=self.line,
+            clock=self.world.clock,
+            hints=self.hints,
+            on_jobs=self._on_jobs,
+            notice=self._note,
+        )
+
+    def _note(self, name: str, /, **facts: str | float | None) -> None:
+        self.notices.append(f"{name} {facts.get('error', '')}")
+
+    def _on_jobs(self) -> None:
+        self.jobs_queued += 1
+
+    async def until(self, done: Callable[[], Awaitable[bool]]) -> None:
+        """Look, after each pass of the first caller, whether something has come about."""
+        async with asyncio.timeout(SECONDS):
+            loop = self.callers[0].loop
+            while not await done():
+                loop.wake()
+                await loop.reached(loop.passes + 1)
+
+    async def until_asked(self, count: int) -> None:
+        async def enough() -> bool:
+            return len(self.asked) >= count
+
+        await self.until(enough)
+
+    async def until_settled(self) -> None:
+        """Wait until nothing is due now and nothing under way."""
+
+        async def quiet() -> bool:
+            return not await self.world.db.fetchval(
+                "SELECT EXISTS (SELECT FROM agent_calls WHERE calling OR due_at <= $1)", self.world.now
+            )
+
+        await self.until(quiet)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while True:
+                head = (await reader.readuntil(b"\r\n\r\n")).decode()
+                length = int(head.partition("Content-Length: ")[2].split("\r\n")[0])
+                asked = Asked(head.split(" ")[1], head, await reader.readexactly(length))
+                self.asked.append(asked)
+                status, body, *more = await self.answer(asked)
+                lines = [f"HTTP/1.1 {status} So", f"Content-Length: {len(body)}", *more, "", ""]
+                writer.write("\r\n".join(lines).encode() + body)
+                await writer.drain()
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            writer.transport.abort()
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.get_running_loop().create_task(self._serve(reader, writer))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    @asynccontextmanager
+    async def connected(self) -> AsyncIterator["Telephone"]:
+        """Listen and call."""
+        server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        self.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        for caller in self.callers:
+            await caller.start()
+        try:
+            yield self
+        finally:
+            server.close()
+            for task in list(self._tasks):
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+            for caller in self.callers:
+                await caller.stop()
+            await self.client.stop()
+            self.hints.stop()
+            await asyncio.sleep(0)

@@ -1,0 +1,94 @@
+"""Runs whose agent uses other workers as tools."""
+
+from collections.abc import Mapping
+
+import msgspec
+import pytest
+
+from runwright.automations.model import Run, RunStatus
+from runwright.automations.run_endings import KIND, end_jobs
+from runwright.core.job_state import JobStatus
+from runwright.db.pool import Pool
+from runwright.jobs.completion_callbacks import JobCompletionCallbacks
+from runwright.jobs.tool_calls.service import TOOL, TOOLS_KEY, ToolCalls
+from runwright.workers.model import Worker
+from tests.integration.automations.world import AutomationWorld
+
+ASKING = {
+    "tool_calls": [{"id": "1", "worker": "look", "input": {}}, {"id": "2", "worker": "look", "input": {}}]
+}
+
+
+class ToolWorld(AutomationWorld):
+    """An agent with a tool; ends go through the conversations, as in a server."""
+
+    workers_by_name: Mapping[str, Worker]
+
+    async def begin(self) -> Run:
+        agent, tool = await self.agent("agent"), await self.agent("look")
+        await self.db.execute(
+            "UPDATE workers SET config = $2 WHERE id = $1",
+            *(agent.id, msgspec.json.encode({TOOLS_KEY: [{"worker": "look"}]})),
+        )
+        self.workers_by_name = {"agent": agent, "look": tool}
+        run = await self.start(await self.job_automation())
+        await self.dispatch()
+        return run
+
+    async def follow(self) -> None:
+        handlers = ToolCalls({KIND: end_jobs}, on_submitted=lambda: None).handlers()
+        async with self.db.acquire() as db, db.transaction():
+            due = await JobCompletionCallbacks().take(db, kinds=[KIND, TOOL], limit=100, now=self.now)
+            for kind in (KIND, TOOL):
+                ends = [(one.wish.subject_id, one.end) for one in due if one.wish.kind == kind]
+                await handlers[kind](db, ends, self.now)
+
+    async def count(self, table: str) -> int:
+        return await self.db.fetchval(f"SELECT count(*) FROM {table}") or 0
+
+
+@pytest.fixture
+async def world(database: Pool) -> ToolWorld:
+    return ToolWorld(database)
+
+
+async def test_a_run_ends_with_the_last_job_of_its_agent(world: ToolWorld) -> None:
+    run = await world.begin()
+    assert await world.run_agents(output=ASKING) == 1
+    assert (await world.again(run)).status is RunStatus.RUNNING
+    assert await world.run_agents(output={"found": 1}) == 2
+    assert (await world.again(run)).status is RunStatus.RUNNING
+    assert await world.run_agents(output={"answer": "done", "events": [{"event": "custom.done"}]}) == 1
+    assert (await world.again(run)).status is RunStatus.COMPLETED
+    assert len(await world.events("custom.done")) == 1
+    assert [facts["answer"]["answer"] for facts, _ in await world.events("automation.run.completed")] == [
+        "done"
+    ]
+    await world.assert_runs_whole()
+
+
+async def test_a_run_that_is_cancelled_while_its_tools_run_takes_them_along(world: ToolWorld) -> None:
+    run = await world.begin()
+    await world.run_agents(output=ASKING)
+    running = await world.claim(room=1)
+    cancelled = await world.automations.runs.cancel(world.caller(), run.id)
+    assert cancelled.status is RunStatus.CANCELLED
+    assert await world.count("conversations") == 0
+    await world.finish(*(world.ending(job, JobStatus.CANCELLED) for job in running))
+    await world.follow()
+    assert await world.claim() == []
+    assert await world.count("jobs") == 3
+    assert await world.count("followed_jobs") == 0
+    await world.assert_runs_whole()
+
+
+async def test_a_run_that_is_cancelled_in_a_later_round_takes_the_agents_job_along(world: ToolWorld) -> None:
+    run = await world.begin()
+    await world.run_agents(output=ASKING)
+    await world.run_agents(output={"found": 1})
+    await world.automations.runs.cancel(world.caller(), run.id)
+    await world.follow()
+    assert (await world.again(run)).status is RunStatus.CANCELLED
+    assert await world.claim() == []
+    assert await world.count("conversations") == 0
+    await world.assert_runs_whole()

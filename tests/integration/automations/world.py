@@ -1,0 +1,225 @@
+"""The world of jobs with automations in it: time, ticks, events and ends of jobs are moved by hand."""
+
+import asyncio
+from collections.abc import Mapping
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+import msgspec
+
+from runwright.automations.dispatch import Dispatched, dispatch_due
+from runwright.automations.drafts import AutomationCreate, AutomationPatch
+from runwright.automations.fire_sources import fire_events, make_runs
+from runwright.automations.model import (
+    Automation,
+    Details,
+    FireLimit,
+    Kind,
+    Retry,
+    Run,
+    RunFilter,
+    ScheduleSpec,
+)
+from runwright.automations.policy import Policy
+from runwright.automations.run_endings import KIND, end_jobs
+from runwright.automations.store.queue import LiveRun
+from runwright.core.job_state import JobStatus
+from runwright.db.pool import Database, PoolConnection
+from runwright.events.publish import publish_event
+from runwright.events.store import take_wanted
+from runwright.jobs.completion_callbacks import JobCompletionCallbacks
+from runwright.jobs.store.claim import ClaimedJob
+from runwright.jobs.store.finish import Ending
+from runwright.schedules.firing import Fired, fire_due, make_by_owner
+from runwright.schedules.job_factory import make_jobs
+from runwright.schedules.model import Owner
+from runwright.workers.model import Worker
+from tests.automations import no_automations
+from tests.integration.jobs.world import World
+
+Json = Any
+"""What a body or a field holds; which of it is right is for the tests to say."""
+
+EVERY_MINUTE = ScheduleSpec(mode="every", interval="1m")
+ONCE_A_YEAR = ScheduleSpec(mode="cron", expr="0 0 1 1 *")
+
+
+class AutomationWorld(World):
+    """Everything needed to fire automations by hand."""
+
+    def __init__(self, db: Database) -> None:
+        super().__init__(db)
+        self.policy = Policy()
+        self.automations = no_automations(db, self.jobs, clock=self.clock, policy=self.policy)
+        self.maker = make_by_owner(
+            {Owner.WORKER: make_jobs, Owner.AUTOMATION: partial(make_runs, policy=self.policy)}
+        )
+        self.opened: list[Mapping[str, object]] = []
+        self.registered: set[str] = set()
+        self.may_open = asyncio.Event()
+        self.may_open.set()
+        self.opening = asyncio.Event()
+
+    async def agent(self, name: str = "agent", tenant: str = "ten_a") -> Worker:
+        """Make a worker that automations can name."""
+        worker = await self.worker(tenant)
+        await self.db.execute("UPDATE workers SET name = $2 WHERE id = $1", worker.id, name)
+        await self.executor()
+        return worker
+
+    async def job_automation(
+        self,
+        *,
+        schedule: ScheduleSpec = ONCE_A_YEAR,
+        tenant: str = "ten_a",
+        limit: FireLimit | None = None,
+        retry: Retry | None = None,
+        agent: str = "agent",
+        **details: Json,
+    ) -> Automation:
+        return await self._make(
+            tenant,
+            AutomationCreate(
+                kind=Kind.JOB,
+                scope="global",
+                name=f"job {self.sequence()}",
+                agent_name=agent,
+                prompt="do it",
+                fire_limit=limit or FireLimit(max=100),
+                details=Details(schedule=schedule, retry=retry or Retry(), **details),
+            ),
+        )
+
+    async def trigger(
+        self,
+        event: str = "custom.happened",
+        *,
+        prompt: str = "see {{ .Data.what }}",
+        tenant: str = "ten_a",
+        agent: str = "agent",
+        limit: FireLimit | None = None,
+        retry: Retry | None = None,
+        workspace_id: str = "",
+        **details: Json,
+    ) -> Automation:
+        return await self._make(
+            tenant,
+            AutomationCreate(
+                kind=Kind.TRIGGER,
+                scope="workspace" if workspace_id else "global",
+                workspace_id=workspace_id,
+                name=f"trigger {self.sequence()}",
+                agent_name=agent,
+                prompt=prompt,
+                event=event,
+                fire_limit=limit or FireLimit(max=100),
+                details=Details(retry=retry or Retry(), **details),
+            ),
+        )
+
+    async def _make(self, tenant: str, draft: AutomationCreate) -> Automation:
+        return (await self.automations.definitions.create(self.caller(tenant), draft)).automation
+
+    def sequence(self) -> int:
+        """Return another number every time."""
+        self._number = getattr(self, "_number", 0) + 1
+        return self._number
+
+    async def change(self, one: Automation, **changes: Json) -> Automation:
+        shown = await self.automations.definitions.change(
+            self.caller(one.tenant_id), one.kind, one.id, AutomationPatch(**changes)
+        )
+        return shown.automation
+
+    async def tick(self) -> Fired:
+        return await fire_due(self.db, self.maker, now=self.now, limit=100)
+
+    async def start(self, one: Automation) -> Run:
+        return await self.automations.runs.start(self.caller(one.tenant_id), one.id)
+
+    async def publish(self, type: str, tenant: str = "ten_a", subject: str = "", **data: object) -> None:
+        async with self.db.acquire() as db, db.transaction():
+            await publish_event(db, tenant, type, data, self.now)
+            if subject:
+                await db.execute("UPDATE events SET subject_id = $1", subject)
+
+    async def route(self) -> int:
+        """Do what the router does for triggers; returns how many runs were made."""
+        async with self.db.acquire() as db, db.transaction():
+            pairs = [
+                (one.event, who)
+                for one in await take_wanted(db, limit=100)
+                for who in one.subscriber_ids
+                if who.startswith("trg_")
+            ]
+            return await fire_events(db, pairs, self.now, policy=self.policy) if pairs else 0
+
+    async def dispatch(self, limit: int = 100) -> Dispatched:
+        return await dispatch_due(
+            self.db, now=self.now, at_once=self.policy.at_once, limit=limit, open_execution=self._open
+        )
+
+    async def _open(
+        self, db: PoolConnection, live: LiveRun, payload: Mapping[str, object], now: datetime
+    ) -> str | None:
+        assert db.is_in_transaction()
+        assert now == self.now
+        self.opening.set()
+        await self.may_open.wait()
+        if live.plan.agent_name not in self.registered:
+            return None
+        self.opened.append(payload)
+        return f"exn_{live.run.id}"
+
+    async def run_agents(self, status: JobStatus = JobStatus.COMPLETED, output: object = None) -> int:
+        """Let every job that waits end, and tell those who follow them; returns how many."""
+        claimed = await self.claim()
+        await self.finish(*(self._ended(job, status, output) for job in claimed))
+        await self.follow()
+        return len(claimed)
+
+    def _ended(self, job: ClaimedJob, status: JobStatus, output: object) -> Ending:
+        text = msgspec.json.encode(output) if status is JobStatus.COMPLETED else None
+        return msgspec.structs.replace(self.ending(job, status), output=text)
+
+    async def follow(self) -> None:
+        """Do what the follower does."""
+        async with self.db.acquire() as db, db.transaction():
+            due = await JobCompletionCallbacks().take(db, kinds=[KIND], limit=100, now=self.now)
+            await end_jobs(db, [(one.wish.subject_id, one.end) for one in due], self.now)
+
+    async def runs(self, one: Automation | None = None, tenant: str = "ten_a") -> list[Run]:
+        """Return runs, the earliest first."""
+        which = RunFilter(automation_ids=() if one is None else (one.id,))
+        return (await self.automations.runs.list(tenant, which, before=None, limit=1000))[::-1]
+
+    async def statuses(self, one: Automation | None = None) -> list[str]:
+        return [run.status.value for run in await self.runs(one)]
+
+    async def again(self, run: Run) -> Run:
+        return await self.automations.runs.get(run.tenant_id, run.id)
+
+    async def inputs(self) -> list[Json]:
+        """Return what jobs were given, the earliest first."""
+        rows = await self.db.fetch("SELECT input FROM jobs ORDER BY id")
+        return [msgspec.json.decode(row[0]) for row in rows]
+
+    async def events(self, type: str) -> list[Json]:
+        rows = await self.db.fetch(
+            "SELECT data, ancestry FROM events WHERE type = $1 ORDER BY position", type
+        )
+        return [(msgspec.json.decode(row["data"]), row["ancestry"]) for row in rows]
+
+    async def assert_runs_whole(self) -> None:
+        """The invariants: a run lives in the queue or has ended, never both; one event per end."""
+        wrong = await self.db.fetch(
+            """
+            SELECT r.id, r.status, q.state FROM automation_runs r LEFT JOIN run_queue q ON q.run_id = r.id
+            WHERE (q.run_id IS NULL) <> (r.ended_at IS NOT NULL)
+               OR (q.state = 'running') <> (q.run_id IS NOT NULL AND r.status = 'running')
+               OR (r.number IS NOT NULL AND r.ended_at IS NOT NULL AND 1 <> (SELECT count(*) FROM events e
+                   WHERE e.subject_id = r.id AND e.type = 'automation.run.' || r.status))
+            """
+        )
+        assert wrong == []

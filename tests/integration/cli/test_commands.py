@@ -1,0 +1,189 @@
+"""The commands as people run them: a process each, its output and its exit status."""
+
+import asyncio
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from runwright.core.clock import system_clock
+from runwright.db.embedded import EmbeddedPostgres
+from runwright.db.migrator import bundled_migrations, migrate
+from runwright.db.pool import Pool, connect
+from runwright.tenants.keys import Keys
+
+RUNWRIGHT = Path(sys.executable).with_name("runwright")
+ROLE = ("--tenant", "ten_1", "--role", "tenant-system-admin")
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def run() -> Run:
+    """Run one command to its end, with no settings but those given."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("RUNWRIGHT_")}
+
+    def run(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            [RUNWRIGHT, *arguments],
+            env={**clean, **environment},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    return run
+
+
+@pytest.fixture
+def data_dir() -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp(prefix="runwright-cli-", dir="/tmp"))
+    folder.chmod(0o711)
+    yield folder / "data"
+    shutil.rmtree(folder)
+
+
+async def works(database: Pool, key: str) -> bool:
+    return await Keys(database, clock=system_clock).authenticate(key) is not None
+
+
+async def test_keys_create_prints_the_key_alone(run: Run, database: Pool, database_url: str) -> None:
+    done = await asyncio.to_thread(run, "keys", "create", *ROLE, "--database-url", database_url)
+    assert (done.returncode, done.stderr) == (0, "")
+    (key,) = done.stdout.splitlines()
+    assert await works(database, key)
+
+
+async def test_keys_are_listed_without_secrets_and_revoked_by_id(
+    run: Run, database: Pool, database_url: str
+) -> None:
+    env = {"RUNWRIGHT_DATABASE_URL": database_url}
+    key = (await asyncio.to_thread(run, "keys", "create", *ROLE, "--name", "my laptop", **env)).stdout.strip()
+    listed = (await asyncio.to_thread(run, "keys", "list", **env)).stdout
+    assert "my laptop" in listed
+    assert key[4:12] not in listed
+    key_id = listed.splitlines()[1].split()[0]
+    assert (await asyncio.to_thread(run, "keys", "revoke", key_id, **env)).returncode == 0
+    assert not await works(database, key)
+
+
+async def test_a_key_can_be_made_before_the_first_start_and_while_the_server_runs(
+    run: Run, data_dir: Path
+) -> None:
+    where = ("--data-dir", str(data_dir))
+    before = (await asyncio.to_thread(run, "keys", "create", *ROLE, *where)).stdout.strip()
+    server = EmbeddedPostgres(data_dir)
+    connection = await connect(await server.start())
+    during = (await asyncio.to_thread(run, "keys", "create", *ROLE, *where)).stdout.strip()
+    assert before.startswith("rwk_")
+    assert during.startswith("rwk_")
+    assert await connection.fetchval("SELECT count(*) FROM api_keys") == 2
+    await connection.close()
+    await server.stop()
+
+
+@pytest.mark.parametrize("arguments", [("--tenant", "a/b", "--role", "tenant-admin"), ("--role", "boss")])
+async def test_bad_arguments_are_named(run: Run, database_url: str, arguments: tuple[str, ...]) -> None:
+    given = ("--tenant", "ten_1", *arguments, "--database-url", database_url)
+    done = await asyncio.to_thread(run, "keys", "create", *given)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert arguments[-2 if "boss" in arguments else 0].lstrip("-") in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+async def test_a_schema_of_another_version_is_refused_with_both(run: Run, empty_database_url: str) -> None:
+    """`serve` and `db migrate` bring an older one up; no other command touches it."""
+    connection = await connect(empty_database_url)
+    await migrate(connection, bundled_migrations()[:1])
+    env = {"RUNWRIGHT_DATABASE_URL": empty_database_url}
+    newest = len(bundled_migrations())
+    old = await asyncio.to_thread(run, "keys", "list", **env)
+    assert old.returncode == 1
+    assert f"version 1 and this code needs {newest}" in old.stderr
+    assert (await asyncio.to_thread(run, "db", "migrate", **env)).stdout.startswith("applied 0002_")
+    assert (await asyncio.to_thread(run, "db", "migrate", **env)).stdout == "nothing to do\n"
+    await connection.execute("INSERT INTO schema_migrations VALUES ($1, 'future', 'x')", newest + 1)
+    await connection.close()
+    new = await asyncio.to_thread(run, "db", "migrate", **env)
+    assert new.returncode == 1
+    assert f"version {newest + 1} and this code knows only {newest}" in new.stderr
+
+
+def test_config_shows_each_value_with_its_source_and_no_secret(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "my.toml"
+    file.write_text("executor_slots = 3")
+    done = run("config", "--config", str(file), "--port", "99", "--dev", RUNWRIGHT_PLATFORM_KEY="hunter2")
+    rows = {line.split()[0]: line.split(maxsplit=2)[1:] for line in done.stdout.splitlines()}
+    assert rows["executor_slots"] == ["3", f"file {file}"]
+    assert rows["port"] == ["99", "flag --port"]
+    assert rows["dev"] == ["True", "flag --dev"]
+    assert rows["platform_key"] == ["(hidden)", "env RUNWRIGHT_PLATFORM_KEY"]
+    assert rows["host"] == ["127.0.0.1", "default"]
+    assert "hunter2" not in done.stdout + done.stderr
+
+
+def test_config_prints_a_file_that_it_reads_back(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "all.toml"
+    file.write_text(run("config", "--defaults").stdout)
+    assert run("config", "--config", str(file)).returncode == 0
+
+
+def test_a_misspelt_setting_is_refused_with_the_one_that_was_meant(run: Run) -> None:
+    done = run("config", RUNWRIGHT_PROT="1")
+    assert done.returncode == 1
+    assert "Did you mean port?" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_serve_has_a_flag_for_every_setting_and_checks_them(run: Run) -> None:
+    done = run("serve", "--port", "many", "--executor-slots", "0")
+    assert done.returncode == 1
+    assert "port (flag --port)" in done.stderr
+    assert "executor_slots (flag --executor-slots)" in done.stderr
+
+
+def test_help_lists_every_command(run: Run) -> None:
+    done = run("--help")
+    assert done.returncode == 0
+    for noun in ("serve", "keys", "vault", "agents", "automation", "db", "config", "doctor", "version"):
+        assert f"  {noun} " in done.stdout
+
+
+def test_version(run: Run) -> None:
+    assert run("version").stdout.startswith("runwright ")
+
+
+def test_doctor_tells_isolation_runtimes_and_database(run: Run, data_dir: Path) -> None:
+    said = run("doctor", "--data-dir", str(data_dir)).stdout
+    assert "isolation:" in said
+    for runtime in ("python", "nodejs", "shell", "deno", "wasm"):
+        assert f"runtime {runtime}: " in said
+    assert "database: none yet" in said
+    assert "vault: no key yet" in said
+    assert not data_dir.exists()
+
+
+def test_doctor_looks_at_the_interpreters_that_were_chosen(run: Run, data_dir: Path) -> None:
+    done = run("doctor", "--data-dir", str(data_dir), "--deno-path", "/bin/true")
+    assert "BAD  runtime deno: /bin/true does not run" in done.stdout
+
+
+def test_a_database_out_of_reach_is_told_without_a_stack(run: Run, tmp_path: Path) -> None:
+    done = run("keys", "list", "--database-url", f"postgresql:///x?host={tmp_path}&user=x")
+    assert done.returncode == 1
+    assert "out of reach" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_small_command_does_not_load_the_server() -> None:
+    """`keys create` is used in scripts and should be quick."""
+    code = "import sys; from runwright.cli.main import build_app; build_app(['keys']); print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert "runwright.cli.keys" in loaded
+    assert not {"litestar", "uvicorn", "runwright.wiring"} & set(loaded.split())

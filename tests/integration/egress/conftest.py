@@ -1,0 +1,153 @@
+"""Programs in a namespace that leads to us; the outside is a table of names and a server on loopback."""
+
+import asyncio
+import socket
+import sys
+import threading
+from collections.abc import AsyncIterator, Iterator
+from ipaddress import IPv4Address
+from pathlib import Path
+
+import pytest
+
+from runwright.core.addresses import Address
+from runwright.core.hostnames import parse_trusted
+from runwright.egress import Door, Egress, EgressPolicy, Limits, dial
+from runwright.runtimes.probe import find_bwrap
+from runwright.sandbox.bubblewrap import HARNESS_FOLDER
+
+PATIENCE_SECONDS = 30.0
+PUBLIC = EgressPolicy(mode="public")
+
+
+class Outside:
+    """What there is beyond the host: names with addresses, and one server that all of them lead to."""
+
+    def __init__(self) -> None:
+        self.names: dict[str, list[str]] = {}
+        self.asked: list[str] = []
+        self.dialed: list[tuple[str, int]] = []
+        self.port = 0
+
+    async def resolve(self, name: str) -> list[str]:
+        self.asked.append(name)
+        if name not in self.names:
+            raise socket.gaierror(socket.EAI_NONAME, "no such name")
+        return self.names[name]
+
+    async def dial(self, address: Address, port: int) -> socket.socket:
+        """Connect to the test's server in place of a public address: none is ever contacted."""
+        self.dialed.append((str(address), port))
+        if address.is_loopback:
+            return await dial(address, port)
+        return await dial(IPv4Address("127.0.0.1"), self.port)
+
+
+class Inside:
+    """Runs programs in namespaces of their own and hears what is said of their network."""
+
+    def __init__(self, egress: Egress, bwrap: str) -> None:
+        self.egress = egress
+        self.lines: list[str] = []
+        self._bwrap = bwrap
+
+    def command(self, code: str) -> list[str]:
+        options = [
+            "--die-with-parent",
+            "--unshare-pid",
+            "--unshare-user",
+            "--uid",
+            "65534",
+            "--gid",
+            "65534",
+            "--cap-drop",
+            "ALL",
+        ]
+        for mount in ("/usr", sys.base_prefix, sys.prefix):
+            options += ["--ro-bind", mount, mount]
+        for name in ("bin", "lib", "lib64"):
+            options += ["--symlink", f"usr/{name}", f"/{name}"]
+        options += ["--ro-bind", str(HARNESS_FOLDER / "etc"), "/etc", "--proc", "/proc", "--dev", "/dev"]
+        return [self._bwrap, *options, "--", sys.executable, "-I", "-c", code]
+
+    async def start(self, code: str, policy: EgressPolicy | None) -> tuple[Door, asyncio.subprocess.Process]:
+        door = self.egress.open(self.lines.append)
+        process = await asyncio.create_subprocess_exec(
+            *door.command(self.command(code)),
+            pass_fds=[door.number],
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+        )
+        door.started()
+        if policy is not None:
+            door.obey(policy)
+        return door, process
+
+    async def run(self, code: str, policy: EgressPolicy | None = PUBLIC) -> str:
+        """Run python code to its end; return what it printed."""
+        door, process = await self.start(code, policy)
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                out, _ = await process.communicate()
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+            door.close()
+        assert process.returncode == 0
+        return out.decode().strip()
+
+
+@pytest.fixture
+def outside() -> Outside:
+    return Outside()
+
+
+@pytest.fixture
+async def echo(outside: Outside) -> AsyncIterator[int]:
+    """A server that sends back what it gets and ends when the other side does."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while data := await reader.read(65536):
+                writer.write(data)
+                await writer.drain()
+        except ConnectionError:
+            pass
+        finally:
+            writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, backlog=512)
+    outside.port = server.sockets[0].getsockname()[1]
+    yield outside.port
+    server.close()
+    await server.wait_closed()
+
+
+@pytest.fixture
+def limits() -> Limits:
+    return Limits()
+
+
+@pytest.fixture
+def egress(outside: Outside, limits: Limits, echo: int) -> Iterator[Egress]:
+    """A running egress; afterwards none of its threads, descriptors and namespaces may be left."""
+    trusted = [parse_trusted(f"trusted.example:{echo}")]
+    one = Egress(trusted=trusted, resolve=outside.resolve, dial=outside.dial, limits=limits)
+    one.start()
+    yield one
+    one.stop()
+    assert one.traffic.open == 0
+    assert not [t for t in threading.enumerate() if t.name.startswith("runwright-")]
+
+
+@pytest.fixture
+def inside(egress: Egress) -> Inside:
+    bwrap = find_bwrap()
+    assert bwrap is not None
+    return Inside(egress, bwrap)
+
+
+def descriptors() -> int:
+    """How many this process has."""
+    return len(list(Path("/proc/self/fd").iterdir()))

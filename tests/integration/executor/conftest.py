@@ -1,0 +1,146 @@
+"""A running executor on a fresh database, and what is needed to drive it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+
+from runwright.core.clock import system_clock
+from runwright.core.job_state import TERMINAL
+from runwright.core.roles import Caller, Role
+from runwright.db.pool import Pool as Database
+from runwright.executor.executor import Executor, ExecutorSettings
+from runwright.jobs.model import Job, NewJob
+from runwright.jobs.notifications import JobNotifications
+from runwright.jobs.service import Jobs
+from runwright.jobs.store.cancel import cancel_jobs_of_deprecated
+from runwright.loops.promoter import Promoter
+from runwright.loops.reaper import Reaper
+from runwright.runtimes.pool.pool import Pool, PoolSettings
+from runwright.runtimes.probe import probe_host
+from runwright.sandbox.host import Host
+from runwright.workers.model import NewWorker, RuntimeName, Worker
+from runwright.workers.service import Workers
+from tests.bundles import no_bundles
+
+CALLER = Caller("ten_a", "usr_1", Role.TENANT_SYSTEM_ADMIN, "key_1")
+
+
+class Engine:
+    """One process's worth of engine, its parts at hand."""
+
+    def __init__(self, db: Database, host: Host, *, slots: int, lease_seconds: float) -> None:
+        self.db = db
+        self.noticed: list[tuple[str, dict[str, str | float | None]]] = []
+        self.signals = JobNotifications(origin="test", send=lambda _payload: None)
+        self.workers = Workers(
+            db,
+            no_bundles(db),
+            clock=system_clock,
+            on_deprecated=self._cancel_leftovers,
+            on_defined=self._note_worker,
+        )
+        self.executor = Executor(
+            db,
+            settings=ExecutorSettings(
+                host="h",
+                pid=1,
+                slots=slots,
+                isolation=host.isolation.wire_name,
+                runtimes=["python", "nodejs", "shell"],
+                lease_seconds=lease_seconds,
+                heartbeat_seconds=0.2,
+                drain_seconds=0.3,
+            ),
+            clock=system_clock,
+            signals=self.signals,
+            notice=self.notice,
+            make_pool=lambda executor: Pool(
+                settings=PoolSettings(slots=slots, prebooted={"python": 1}, grace_seconds=0.3),
+                host=host,
+                clock=system_clock,
+                on_started=executor.on_started,
+                on_line=executor.on_line,
+                on_outcome=executor.on_outcome,
+                on_room=executor.on_room,
+            ),
+        )
+        self.jobs = Jobs(db, clock=system_clock, signals=self.signals, starter=self.executor)
+        self.promoter = Promoter(db, clock=system_clock, signals=self.signals, notice=self.notice)
+        self.reaper = Reaper(
+            db, clock=system_clock, signals=self.signals, notice=self.notice, interval_seconds=0.2
+        )
+
+    def notice(self, name: str, /, **facts: str | float | None) -> None:
+        self.noticed.append((name, facts))
+
+    async def start(self) -> None:
+        await self.executor.start()
+        await self.promoter.start()
+
+    async def stop(self) -> None:
+        await self.promoter.stop()
+        await self.executor.stop()
+        await self.reaper.stop()
+        await self.jobs.stop()
+        self.signals.stop()
+
+    async def worker(self, source: str, *, max_retries: int = 0, timeout_seconds: int = 30) -> Worker:
+        return await self.workers.create(
+            CALLER,
+            NewWorker(
+                name="w",
+                runtime=RuntimeName.PYTHON,
+                source_code=source,
+                max_retries=max_retries,
+                timeout_seconds=timeout_seconds,
+            ),
+        )
+
+    async def submit(self, worker: Worker, text: bytes = b"{}") -> Job:
+        return (await self.jobs.submit(CALLER, NewJob(worker_id=worker.id, input=text))).job
+
+    async def ended(self, job: Job, seconds: float = 30) -> Job:
+        ended = await self.jobs.wait(job.tenant_id, job.id, seconds)
+        assert ended.status in TERMINAL, ended
+        return ended
+
+    async def until(self, condition: Callable[[], Awaitable[bool]], seconds: float = 20) -> None:
+        """Wait for something that only the tables know."""
+        async with asyncio.timeout(seconds):
+            while not await condition():  # noqa: ASYNC110  nobody signals what a table holds
+                await asyncio.sleep(0.01)
+
+    async def has_line(self, job: Job, text: str) -> bool:
+        logs = await self.jobs.logs(job.tenant_id, job.id, level=None, limit=500, after=None)
+        return any(text in line.msg for line in logs.logs)
+
+    def _note_worker(self, worker_id: str) -> None:
+        self.executor.note_worker(worker_id)
+
+    async def _cancel_leftovers(self) -> None:
+        while await cancel_jobs_of_deprecated(self.db, now=system_clock()):
+            pass
+
+
+@pytest.fixture(scope="session")
+def host() -> Host:
+    """What this machine offers."""
+    return probe_host()
+
+
+MakeEngine = Callable[..., Engine]
+
+
+@pytest.fixture
+async def make_engine(database: Database, host: Host) -> AsyncIterator[MakeEngine]:
+    """Builds engines on one database; whatever a test left running is stopped."""
+    made: list[Engine] = []
+
+    def make(*, slots: int = 4, lease_seconds: float = 30) -> Engine:
+        made.append(Engine(database, host, slots=slots, lease_seconds=lease_seconds))
+        return made[-1]
+
+    yield make
+    for engine in made:
+        await engine.stop()

@@ -1,0 +1,203 @@
+"""An executor runs what it claims, and lets go of it in every way that there is."""
+
+import asyncio
+
+import msgspec
+import pytest
+
+from runwright.core.clock import system_clock
+from runwright.core.errors import ConflictError, NotFoundError
+from runwright.core.job_state import ErrorCode, JobStatus
+from runwright.core.paging import PageRequest
+from runwright.jobs.model import Job, JobFilter, NewJob
+from runwright.jobs.service import Jobs
+from runwright.jobs.store.rescue import expire_lease
+from runwright.workers.model import WorkerChanges, WorkerStatus
+from tests.integration.executor.conftest import CALLER, Engine, MakeEngine
+
+ECHO = "def handler(input, env):\n    print('hello')\n    return {'got': input}\n"
+SLOW = "import time\ndef handler(input, env):\n    print('begun', flush=True)\n    time.sleep(60)\n"
+
+
+async def test_a_job_runs_and_its_output_and_log_are_kept(make_engine: MakeEngine) -> None:
+    engine = make_engine()
+    await engine.start()
+    job = await engine.ended(await engine.submit(await engine.worker(ECHO), b'{"a":1}'))
+    assert (job.status, bytes(job.output)) == (JobStatus.COMPLETED, b'{"got":{"a":1}}')
+    logs = await engine.jobs.logs(job.tenant_id, job.id, level=None, limit=10, after=None)
+    assert [line.msg for line in logs.logs][:2] == ["Worker handler started", "hello"]
+    assert logs.logs[-1].msg.startswith("Handler completed in ")
+
+
+async def test_a_failing_job_is_tried_again_and_then_fails_for_good(make_engine: MakeEngine) -> None:
+    engine = make_engine()
+    await engine.start()
+    worker = await engine.worker("def handler(input, env):\n    raise ValueError('no')\n", max_retries=1)
+    job = await engine.ended(await engine.submit(worker))
+    assert (job.status, job.attempt) == (JobStatus.FAILED, 2)
+    assert job.error is not None
+    assert (job.error.code, "no" in job.error.message) == (ErrorCode.HANDLER_ERROR, True)
+    assert len(await engine.jobs.attempts(job.tenant_id, job.id)) == 2
+
+
+async def test_lines_of_a_running_job_can_be_read_while_it_runs(make_engine: MakeEngine) -> None:
+    engine = make_engine()
+    await engine.start()
+    job = await engine.submit(await engine.worker(SLOW))
+    await engine.until(lambda: engine.has_line(job, "begun"))
+    assert (await engine.jobs.get(job.tenant_id, job.id)).status is JobStatus.RUNNING
+    await engine.jobs.cancel(CALLER, job.id)
+    ended = await engine.ended(job)
+    assert ended.status is JobStatus.CANCELLED
+    with pytest.raises(ConflictError):
+        await engine.jobs.cancel(CALLER, job.id)
+
+
+async def test_a_worker_that_lists_secrets_fails_before_running_and_names_them(
+    make_engine: MakeEngine,
+) -> None:
+    engine = make_engine()
+    await engine.start()
+    worker = await engine.worker(ECHO)
+    await engine.db.execute(
+        "UPDATE workers SET secrets = '{SLACK_BOT_TOKEN}', max_retries = 3, revision = revision + 1"
+    )
+    job = await engine.ended(await engine.submit(worker))
+    assert job.error is not None
+    assert job.error.code is ErrorCode.MISSING_SECRET
+    assert "SLACK_BOT_TOKEN" in job.error.message
+    assert not await engine.has_line(job, "hello")
+
+
+async def test_two_executors_share_the_work_and_each_job_runs_once(make_engine: MakeEngine) -> None:
+    first, second = make_engine(slots=2), make_engine(slots=2)
+    await first.start()
+    await second.start()
+    worker = await first.worker("import time\ndef handler(input, env):\n    time.sleep(0.05)\n")
+    jobs = [await first.submit(worker) for _ in range(40)]
+    for job in jobs:
+        assert (await first.ended(job)).status is JobStatus.COMPLETED
+    ran = await first.db.fetch("SELECT executor_id, count(*) FROM job_results GROUP BY 1")
+    assert {row[0] for row in ran} == {first.executor.id, second.executor.id}
+
+
+async def test_a_drain_hands_back_what_has_not_begun_and_gives_up_what_does_not_end(
+    make_engine: MakeEngine,
+) -> None:
+    engine = make_engine(slots=1)
+    await engine.start()
+    worker = await engine.worker(SLOW, max_retries=1)
+    running = await engine.submit(worker)
+    await engine.until(lambda: engine.has_line(running, "begun"))
+    waiting = await engine.submit(worker)
+    await engine.executor.stop()
+    given_up = await engine.jobs.get(running.tenant_id, running.id)
+    assert (given_up.status, given_up.attempt) == (JobStatus.QUEUED, 2)
+    untouched = await engine.jobs.get(waiting.tenant_id, waiting.id)
+    assert (untouched.status, untouched.attempt) == (JobStatus.QUEUED, 1)
+    assert await engine.db.fetchval("SELECT count(*) FROM executors") == 0
+
+
+async def test_an_executor_that_lost_its_lease_kills_what_runs_and_starts_over(
+    make_engine: MakeEngine,
+) -> None:
+    engine = make_engine(slots=2)
+    await engine.start()
+    old_id = engine.executor.id
+    job = await engine.submit(await engine.worker(SLOW))
+    await engine.until(lambda: engine.has_line(job, "begun"))
+    await expire_lease(engine.db, executor_id=old_id)
+    await engine.reaper.start()
+    assert (await engine.ended(job)).error is not None
+    async with asyncio.timeout(20):
+        while engine.executor.id == old_id or engine.executor.pool.stats().running:
+            await engine.executor.lease.heartbeat.reached(engine.executor.lease.heartbeat.passes + 1)
+    again = await engine.ended(await engine.submit(await engine.worker(ECHO)))
+    assert again.status is JobStatus.COMPLETED
+
+
+async def test_a_claim_whose_answer_was_lost_is_handed_back_and_runs(make_engine: MakeEngine) -> None:
+    engine = make_engine()
+    await engine.start()
+    worker = await engine.worker(ECHO)
+    await engine.executor.claims.stop()
+    elsewhere = Jobs(engine.db, clock=system_clock, signals=engine.signals)
+    job = (await elsewhere.submit(CALLER, NewJob(worker_id=worker.id))).job
+    await engine.db.execute(
+        "UPDATE job_queue SET state = 'running', executor_id = $1, fence = 1", engine.executor.id
+    )
+    engine.executor.claims.start()
+    assert (await engine.ended(job)).status is JobStatus.COMPLETED
+    assert "stray_claim_handed_back" in [name for name, _ in engine.noticed]
+
+
+async def test_who_waits_is_told_what_a_read_would_say(make_engine: MakeEngine) -> None:
+    engine = make_engine()
+    await engine.start()
+    sources = (ECHO, "def handler(input, env):\n    raise ValueError('no')\n", SLOW)
+    for source in sources:
+        new = NewJob(worker_id=(await engine.worker(source)).id)
+        waiting = asyncio.create_task(engine.jobs.submit_and_wait(CALLER, new, None, 30))
+        if source is SLOW:
+            which = JobFilter(worker_id=new.worker_id)
+
+            async def begun(which: JobFilter = which) -> bool:
+                jobs = (await engine.jobs.list("ten_a", which, PageRequest())).rows
+                return bool(jobs) and await engine.has_line(jobs[0], "begun")
+
+            await engine.until(begun)
+            running = (await engine.jobs.list("ten_a", which, PageRequest())).rows
+            await engine.jobs.cancel(CALLER, running[0].id)
+        told = (await waiting).job
+        read = await engine.jobs.get("ten_a", told.id)
+        assert _plain(told) == _plain(read)
+
+
+def _plain(job: Job) -> dict[str, object]:
+    return {
+        name: bytes(value) if isinstance(value := getattr(job, name), msgspec.Raw) else value
+        for name in Job.__struct_fields__
+    }
+
+
+async def test_new_code_is_used_by_the_next_job(make_engine: MakeEngine) -> None:
+    engine = make_engine()
+    await engine.start()
+    worker = await engine.worker("def handler(input, env):\n    return 1\n")
+    assert bytes((await engine.ended(await engine.submit(worker))).output) == b"1"
+    for n in range(2, 6):
+        changed = await _with_source(engine, worker.id, n)
+        job = await engine.ended(await engine.submit(worker))
+        assert (bytes(job.output), job.worker_version) == (b"%d" % n, changed)
+
+
+async def _with_source(engine: Engine, worker_id: str, n: int) -> int:
+    changes = WorkerChanges(source_code=f"def handler(input, env):\n    return {n}\n")
+    return (await engine.workers.change(CALLER, worker_id, changes)).version
+
+
+async def test_code_is_in_a_sandbox_before_its_job_is_accepted_for_its_own_tenant_only(
+    make_engine: MakeEngine,
+) -> None:
+    """A job that is refused tells it apart: what was opened for it stays."""
+    engine = make_engine()
+    await engine.start()
+    worker = await engine.worker("def handler(input, env):\n    return 1\n")
+    await engine.workers.change(CALLER, worker.id, WorkerChanges(status=WorkerStatus.PAUSED))
+
+    async def opened() -> bool:
+        return engine.executor.pool.stats().sandboxes.get("python", {}).get("idle", 0) == 1
+
+    async def ready_for_it() -> bool:
+        latest = engine.executor._definitions.latest(worker.id)  # noqa: SLF001  nobody else knows
+        blank = engine.executor.pool.stats().sandboxes.get("python", {}).get("blank", 0)
+        return latest is not None and blank == 1
+
+    await engine.until(ready_for_it)
+    stranger = msgspec.structs.replace(CALLER, tenant_id="ten_b")
+    with pytest.raises(NotFoundError):
+        await engine.jobs.submit(stranger, NewJob(worker_id=worker.id))
+    assert not await opened()
+    with pytest.raises(ConflictError):
+        await engine.jobs.submit(CALLER, NewJob(worker_id=worker.id))
+    assert await opened()

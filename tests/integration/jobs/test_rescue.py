@@ -1,0 +1,80 @@
+"""What a dead executor leaves is neither lost nor run twice without consent."""
+
+from runwright.core.job_state import ErrorCode, JobStatus
+from runwright.jobs.store.rescue import remove_executor, renew_lease, rescue_expired
+from tests.integration.jobs.world import EXECUTOR, World
+
+
+async def test_jobs_of_a_living_executor_are_left_alone(world: World) -> None:
+    await world.executor()
+    job = await world.job(await world.worker())
+    await world.claim()
+    assert await rescue_expired(world.db, now=world.now) == []
+    assert await world.status(job) is JobStatus.RUNNING
+
+
+async def test_an_attempt_that_had_begun_fails_when_no_retry_is_left(world: World) -> None:
+    await world.executor()
+    job = await world.job(await world.worker(max_retries=0))
+    await world.claim()
+    assert await world.lose() == [(job.id, "failed")]
+    ended = await world.jobs.get("ten_a", job.id)
+    assert ended.error is not None
+    assert ended.error.code is ErrorCode.EXECUTOR_LOST
+    await world.assert_whole()
+
+
+async def test_an_attempt_with_retries_left_goes_back_at_once_and_is_remembered(world: World) -> None:
+    await world.executor()
+    job = await world.job(await world.worker(max_retries=2))
+    await world.claim()
+    assert await world.lose() == [(job.id, "queued")]
+    (attempt,) = await world.jobs.attempts("ten_a", job.id)
+    assert (attempt.attempt, attempt.executor_id) == (1, EXECUTOR)
+    assert attempt.error is not None
+    assert attempt.error.code is ErrorCode.EXECUTOR_LOST
+
+
+async def test_a_job_that_was_to_be_cancelled_ends_cancelled(world: World) -> None:
+    await world.executor()
+    job = await world.job(await world.worker(max_retries=2))
+    await world.claim()
+    await world.jobs.cancel(world.caller(), job.id)
+    assert await world.lose() == [(job.id, "cancelled")]
+
+
+async def test_jobs_of_an_executor_without_a_record_are_rescued_too(world: World) -> None:
+    await world.executor()
+    job = await world.job(await world.worker())
+    await world.claim()
+    await world.db.execute("DELETE FROM executors")
+    assert await rescue_expired(world.db, now=world.now) == [(job.id, "failed")]
+
+
+async def test_a_lost_lease_cannot_be_renewed_and_its_record_goes(world: World) -> None:
+    await world.executor()
+    assert await renew_lease(world.db, executor_id=EXECUTOR, lease_seconds=60, draining=False)
+    await world.lose()
+    assert not await renew_lease(world.db, executor_id=EXECUTOR, lease_seconds=60, draining=False)
+    assert await world.db.fetchval("SELECT count(*) FROM executors") == 0
+
+
+async def test_an_executor_that_holds_jobs_is_not_removed(world: World) -> None:
+    await world.executor()
+    await world.job(await world.worker())
+    (claimed,) = await world.claim()
+    await remove_executor(world.db, executor_id=EXECUTOR)
+    assert await world.db.fetchval("SELECT count(*) FROM executors") == 1
+    await world.finish(world.ending(claimed))
+    await remove_executor(world.db, executor_id=EXECUTOR)
+    assert await world.db.fetchval("SELECT count(*) FROM executors") == 0
+
+
+async def test_a_slot_of_a_limited_worker_is_freed_by_a_rescue(world: World) -> None:
+    await world.executor()
+    worker = await world.worker(max_concurrency=1, max_retries=1)
+    await world.job(worker)
+    await world.claim()
+    await world.lose()
+    await world.executor("exe_b")
+    assert len(await world.claim("exe_b")) == 1

@@ -1,0 +1,186 @@
+"""The small world that these tests play in: a database, a clock that they own, a few actors."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+from runwright.core.ids import new_id
+from runwright.core.job_state import JobStatus
+from runwright.core.roles import Caller, Role
+from runwright.db.pool import Database
+from runwright.jobs.model import Job, NewJob
+from runwright.jobs.notifications import JobNotifications
+from runwright.jobs.service import Jobs
+from runwright.jobs.store.cancel import cancel_jobs_of_deprecated
+from runwright.jobs.store.claim import Claim, ClaimedJob, claim_jobs, promote_due
+from runwright.jobs.store.finish import Ended, Ending, LogChunk, finish_jobs
+from runwright.jobs.store.rescue import ExecutorRecord, expire_lease, register_executor, rescue_expired
+from runwright.workers.model import NewWorker, RuntimeName, Worker
+from runwright.workers.service import Workers
+from tests.bundles import no_bundles
+
+_TALLIED = """
+SELECT worker_id, trigger, status, sum(jobs)::bigint AS jobs FROM (
+    SELECT worker_id, trigger, status, jobs FROM job_counts
+    UNION ALL SELECT worker_id, trigger, status, jobs FROM job_tallies
+) every GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
+"""
+_ENDED = """
+SELECT r.worker_id, j.trigger, r.status, count(*) AS jobs
+FROM job_results r JOIN jobs j ON j.id = r.job_id GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
+"""
+
+START = datetime(2026, 3, 1, 12, tzinfo=UTC)
+EXECUTOR = "exe_a"
+
+
+class World:
+    """Everything needed to move jobs about by hand."""
+
+    def __init__(self, db: Database) -> None:
+        self.db = db
+        self.now = START
+        self.sent: list[str] = []
+        self.signals = JobNotifications(origin="test", send=self.sent.append)
+        self.jobs = Jobs(db, clock=self.clock, signals=self.signals)
+        self.workers = Workers(db, no_bundles(db), clock=self.clock, on_deprecated=self._cancel_leftovers)
+
+    def clock(self) -> datetime:
+        return self.now
+
+    def forward(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+
+    def caller(self, tenant: str = "ten_a") -> Caller:
+        return Caller(tenant, "usr_1", Role.TENANT_SYSTEM_ADMIN, "key_1")
+
+    async def worker(
+        self, tenant: str = "ten_a", *, max_retries: int = 0, max_concurrency: int | None = None
+    ) -> Worker:
+        return await self.workers.create(
+            self.caller(tenant),
+            NewWorker(
+                name="w",
+                runtime=RuntimeName.PYTHON,
+                source_code="x",
+                max_retries=max_retries,
+                max_concurrency=max_concurrency,
+            ),
+        )
+
+    async def job(self, worker: Worker, *, priority: int = 5, scheduled_at: datetime | None = None) -> Job:
+        new = NewJob(worker_id=worker.id, priority=priority, scheduled_at=scheduled_at)
+        return (await self.jobs.submit(self.caller(worker.tenant_id), new)).job
+
+    async def executor(self, executor_id: str = EXECUTOR, *, runtimes: Sequence[str] = ("python",)) -> str:
+        record = ExecutorRecord(
+            id=executor_id, host="h", pid=1, slots=4, isolation="standard", runtimes=list(runtimes)
+        )
+        await register_executor(self.db, record, lease_seconds=3600)
+        return executor_id
+
+    async def claim_all(
+        self,
+        executor_id: str = EXECUTOR,
+        *,
+        room: int = 100,
+        fast: dict[str, int] | None = None,
+        used: dict[str, float] | None = None,
+        cursor: tuple[str, str] | None = None,
+        runtimes: Sequence[str] = ("python",),
+    ) -> Claim:
+        return await claim_jobs(
+            self.db,
+            now=self.now,
+            executor_id=executor_id,
+            room=room,
+            fast=fast or {},
+            runtimes=runtimes,
+            limit=256,
+            cursor=cursor,
+            used=used or {},
+        )
+
+    async def claim(self, executor_id: str = EXECUTOR, *, room: int = 100) -> list[ClaimedJob]:
+        return (await self.claim_all(executor_id, room=room)).jobs
+
+    def ending(
+        self,
+        job: ClaimedJob,
+        status: JobStatus = JobStatus.COMPLETED,
+        *,
+        retry_in: float | None = None,
+        chunk: LogChunk | None = None,
+    ) -> Ending:
+        return Ending(
+            tenant_id=job.tenant_id,
+            job_id=job.job_id,
+            fence=job.fence,
+            status=status,
+            started_at=self.now,
+            ended_at=self.now,
+            output=b'{"a":1}' if status is JobStatus.COMPLETED else None,
+            error=None if status is JobStatus.COMPLETED else b'{"code":"handler_error","message":"no"}',
+            retry_at=None if retry_in is None else self.now + timedelta(seconds=retry_in),
+            chunk=chunk,
+        )
+
+    def chunk(self, job: ClaimedJob, *messages: str, seq: int = 1) -> LogChunk:
+        """Log lines of an attempt, the first numbered `seq` within it."""
+        fence, attempt = job.fence, job.attempt
+        first = fence * 1_000_000 + seq
+        lines = ",".join(f'["2026-01-01T00:00:00Z","info","{message}"]' for message in messages)
+        return LogChunk(
+            tenant_id=job.tenant_id,
+            job_id=job.job_id,
+            fence=fence,
+            attempt=attempt,
+            first_seq=first,
+            last_seq=first + len(messages) - 1,
+            lines=f"[{lines}]".encode(),
+        )
+
+    async def finish(self, *endings: Ending, executor_id: str = EXECUTOR) -> list[Ended]:
+        return await finish_jobs(self.db, executor_id=executor_id, endings=endings)
+
+    async def lose(self, executor_id: str = EXECUTOR) -> list[tuple[str, str]]:
+        """The executor dies and its jobs are rescued."""
+        await expire_lease(self.db, executor_id=executor_id)
+        return await rescue_expired(self.db, now=self.now)
+
+    async def promote(self) -> tuple[int, datetime | None]:
+        return await promote_due(self.db, now=self.now)
+
+    async def status(self, job: Job | ClaimedJob) -> JobStatus:
+        job_id = job.id if isinstance(job, Job) else job.job_id
+        return (await self.jobs.get(job.tenant_id, job_id)).status
+
+    async def assert_whole(self) -> None:
+        """The invariants: live or ended, never both; one terminal event per ended job; each counted once."""
+        assert (
+            await self.db.fetchval(
+                "SELECT count(*) FROM jobs j WHERE (SELECT count(*) FROM job_queue q WHERE q.job_id = j.id)"
+                " + (SELECT count(*) FROM job_results r WHERE r.job_id = j.id) <> 1"
+            )
+            == 0
+        )
+        assert (
+            await self.db.fetchval(
+                "SELECT count(*) FROM job_results r WHERE (SELECT count(*) FROM events e"
+                " WHERE e.subject_id = r.job_id AND e.type = 'job.' || r.status) <> 1"
+            )
+            == 0
+        )
+        assert await self.db.fetchval("SELECT count(*) FROM events WHERE type LIKE 'job.%'") == (
+            await self.db.fetchval("SELECT count(*) FROM job_results")
+        )
+
+        assert await self.db.fetch(_TALLIED) == await self.db.fetch(_ENDED)
+
+    async def _cancel_leftovers(self) -> None:
+        while await cancel_jobs_of_deprecated(self.db, now=self.now):
+            pass
+
+
+def fresh_id() -> str:
+    """An id that no table knows."""
+    return new_id("job", START)

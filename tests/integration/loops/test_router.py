@@ -1,0 +1,74 @@
+"""The router: each kind of subscriber has its sink, and what they make is made once or not at all."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from runwright.core.clock import system_clock
+from runwright.db.pool import Pool, PoolConnection
+from runwright.events.model import Event
+from runwright.events.notifications import EventNotifications
+from runwright.events.publish import publish_event
+from runwright.events.store import subscribe
+from runwright.loops.router import Router
+
+
+class Sinks:
+    """Writes what each kind gets into a table, and fails as often as it is told to after writing."""
+
+    def __init__(self, db: Pool) -> None:
+        self.db = db
+        self.failures = 0
+        self.notices: list[tuple[str, dict[str, str | float | None]]] = []
+
+    def note(self, name: str, /, **facts: str | float | None) -> None:
+        self.notices.append((name, facts))
+
+    async def take(self, db: PoolConnection, pairs: Sequence[tuple[Event, str]], _now: datetime) -> int:
+        await db.executemany(
+            "INSERT INTO got VALUES ($1, $2)", [(event.position, who) for event, who in pairs]
+        )
+        if self.failures:
+            self.failures -= 1
+            await db.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+        return len(pairs)
+
+    async def route(self, passes: int) -> None:
+        router = Router(
+            self.db,
+            sinks={"wh": self.take, "agt": self.take},
+            clock=system_clock,
+            hints=EventNotifications(origin="here", send=lambda _: None),
+            notice=self.note,
+        )
+        await router.start()
+        await router.loop.reached(passes)
+        await router.stop()
+
+    async def got(self) -> list[tuple[int, str]]:
+        return [tuple(row) for row in await self.db.fetch("SELECT * FROM got ORDER BY 1, 2")]
+
+
+async def prepare(db: Pool, events: int) -> Sinks:
+    await db.execute("CREATE TABLE got (position bigint, who text)")
+    async with db.acquire() as connection, connection.transaction():
+        for who in ("wh_a", "agt_a", "agt_b", "nob_a"):
+            await subscribe(connection, tenant_id="ten_a", subscriber_id=who, patterns=["custom.*"])
+        for _ in range(events):
+            await publish_event(connection, "ten_a", "custom.x", {}, system_clock())
+    return Sinks(db)
+
+
+async def test_a_kind_gets_its_own_and_one_that_nobody_knows_is_noted(database: Pool) -> None:
+    sinks = await prepare(database, 2)
+    await sinks.route(1)
+    assert [who for _, who in await sinks.got()] == ["agt_a", "agt_b", "wh_a"] * 2
+    assert ("events_without_sink", {"kind": "nob", "count": 2}) in sinks.notices
+
+
+async def test_a_connection_that_dies_after_a_sink_wrote_neither_loses_nor_doubles(database: Pool) -> None:
+    sinks = await prepare(database, 50)
+    sinks.failures = 2
+    await sinks.route(3)
+    got = await sinks.got()
+    assert sinks.failures == 0
+    assert len(got) == len(set(got)) == 150

@@ -1,0 +1,168 @@
+"""The router and the deliverer together, over real connections: nobody waits for somebody else's endpoint."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import pytest
+
+from runwright.core.clock import system_clock
+from runwright.db.pool import Pool, open_pool
+from runwright.events.notifications import EventNotifications
+from runwright.events.store import append_event
+from runwright.loops.router import Router
+from runwright.loops.sender import Deliverer
+from runwright.outbox.model import Endpoint
+from runwright.outbox.store.queue import insert_deliveries
+from tests.integration.outbox.world import World
+
+SECONDS = 30.0
+
+
+class Loops:
+    """A router and deliverers on one database."""
+
+    def __init__(self, db: Pool, *, deliverers: int) -> None:
+        self.world = World(db)
+        self.hints = EventNotifications(origin="here", send=lambda _: None)
+        self.notices: list[str] = []
+        self.router = Router(
+            db, sinks={"wh": insert_deliveries}, clock=system_clock, hints=self.hints, notice=self.note
+        )
+        self.deliverers = [
+            Deliverer(
+                db,
+                sender=self.world.sender,
+                clock=system_clock,
+                hints=self.hints,
+                notice=self.note,
+                lease_seconds=2,
+            )
+            for _ in range(deliverers)
+        ]
+        self.world.clock = system_clock  # type: ignore[method-assign]
+
+    def note(self, name: str, /, **facts: str | float | None) -> None:
+        self.notices.append(f"{name} {facts.get('error', '')}")
+
+    async def tell(self, count: int, type: str = "webhook.test", tenant: str = "ten_a") -> None:
+        """Append events whose body needs no job."""
+        async with self.world.db.acquire() as db, db.transaction():
+            for _ in range(count):
+                await append_event(db, tenant_id=tenant, type=type, subject_id="wh_x", now=system_clock())
+        self.hints.appended()
+
+    async def count(self, status: str, endpoint: Endpoint | None = None) -> int:
+        number: int = await self.world.db.fetchval(
+            "SELECT count(*) FROM deliveries WHERE status = $1 AND ($2::text IS NULL OR endpoint_id = $2)",
+            status,
+            None if endpoint is None else endpoint.id,
+        )
+        return number
+
+    async def until(self, done: Callable[[], Awaitable[bool]]) -> None:
+        async with asyncio.timeout(SECONDS):
+            while not await done():
+                await self.deliverers[0].loop.reached(self.deliverers[0].loop.passes + 1)
+
+
+@pytest.fixture
+async def loops(database_url: str) -> AsyncIterator[Loops]:
+    async with AsyncExitStack() as stack:
+        db = await open_pool(database_url, max_size=8, by_key=True)
+        stack.push_async_callback(db.close)
+        one = Loops(db, deliverers=2)
+        every: list[Router | Deliverer] = [one.router, *one.deliverers]
+        for loop in every:
+            stack.push_async_callback(loop.stop)
+            await loop.start()
+        stack.callback(one.hints.stop)
+        yield one
+
+
+@asynccontextmanager
+async def answering(pause: asyncio.Event | None, answer: bytes) -> AsyncIterator[tuple[str, list[bytes]]]:
+    """A receiver that answers each request, once `pause` is set where there is one."""
+    bodies: list[bytes] = []
+    tasks: set[asyncio.Task[None]] = set()
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                length = int(head.partition(b"Content-Length: ")[2].split(b"\r\n")[0])
+                bodies.append(await reader.readexactly(length))
+                if pause is not None:
+                    await pause.wait()
+                writer.write(answer)
+                await writer.drain()
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            writer.transport.abort()
+
+    def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.get_running_loop().create_task(handle(reader, writer))
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
+    server = await asyncio.start_server(accept, "127.0.0.1", 0)
+    try:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/", bodies
+    finally:
+        server.close()
+        for task in list(tasks):
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for _ in range(3):
+            await asyncio.sleep(0)
+
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+
+
+async def test_every_event_arrives_once_though_two_deliver(loops: Loops) -> None:
+    async with answering(None, OK) as (url, bodies):
+        endpoint = await loops.world.endpoint(url=url, patterns=["webhook.*"])
+        await loops.tell(300)
+
+        async def all_there() -> bool:
+            return await loops.count("delivered", endpoint) == 300
+
+        await loops.until(all_there)
+        assert len(bodies) == len(set(bodies)) == 300
+        assert [notice for notice in loops.notices if "refused" in notice or "aside" in notice] == []
+
+
+async def test_a_dead_and_a_stuck_endpoint_hold_up_nobody(loops: Loops) -> None:
+    release = asyncio.Event()
+    async with answering(release, OK) as (stuck_url, stuck), answering(None, OK) as (url, bodies):
+        await loops.world.endpoint(url=stuck_url, patterns=["webhook.*"])
+        await loops.world.endpoint(url="http://127.0.0.1:9/", patterns=["webhook.*"])
+        fine = await loops.world.endpoint(url=url, patterns=["webhook.*"])
+        await loops.tell(200)
+
+        async def all_there() -> bool:
+            return await loops.count("delivered", fine) == 200
+
+        await loops.until(all_there)
+        assert len(bodies) == 200
+        assert len(stuck) <= 16
+        release.set()
+        for loop in loops.deliverers:
+            await loop.stop()
+
+
+async def test_what_cannot_be_signed_goes_back_without_an_attempt(loops: Loops) -> None:
+    async with answering(None, OK) as (url, bodies):
+        await loops.world.endpoint(url=url, patterns=["webhook.*"])
+        await loops.world.db.execute("UPDATE endpoint_secrets SET key_id = 'of nobody here'")
+        await loops.tell(1)
+
+        async def set_aside() -> bool:
+            return any(notice.startswith("delivery_set_aside") for notice in loops.notices)
+
+        await loops.until(set_aside)
+        assert bodies == []
+        assert await loops.world.count("delivery_attempts") == 0
+        assert await loops.count("pending") == 1

@@ -1,0 +1,623 @@
+"""What the pool promises to the executor: one outcome each, order, cancel, kill, hand-back, reuse."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import time
+from functools import partial
+from pathlib import Path
+
+import msgspec
+import pytest
+import uvloop
+
+from runwright.core.clock import system_clock
+from runwright.runtimes.model import Assignment, Code, End, Outcome, RuntimeInfo
+from runwright.runtimes.pool.pool import Pool, PoolSettings, Room
+from runwright.runtimes.pool.sandbox import Sandbox
+from runwright.sandbox.host import Host
+from runwright.sandbox.process_tree import _holders
+from runwright.sandbox.resource_limits import start_time
+from tests.integration.conftest import JobRecord, MakeStage, Stage
+
+QUICK = "def handler(input, env):\n    return input\n"
+SLEEP = "import time\ndef handler(input, env):\n    print('on')\n    time.sleep(input.get('s', 0))\n    return 'slept'\n"
+STUBBORN = """
+import signal, time
+def handler(input, env):
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    print('on')
+    while True: time.sleep(1000)
+"""
+POLITE = """
+import signal, sys
+def handler(input, env):
+    def stop(*_):
+        print('cleaning')
+        raise InterruptedError
+    signal.signal(signal.SIGTERM, stop)
+    print('on')
+    try:
+        signal.pause()
+    except InterruptedError:
+        return 'whatever it returns'
+"""
+
+
+async def warm(stage: Stage, source: str = QUICK, count: int = 5) -> None:
+    """Let the pool measure that this worker is fast."""
+    for _ in range(count):
+        await stage.run(source)
+
+
+def pids_of(stage: Stage) -> set[int]:
+    """The harness processes that are there."""
+    return {s.harness_pid for s in stage.pool._fleet.sandboxes}  # noqa: SLF001  nobody else knows them
+
+
+def gone(pid: int) -> bool:
+    """Whether a process runs no more; what is left of it may wait for its parent."""
+    return start_time(pid) is None
+
+
+# Life
+
+
+async def test_a_pool_that_was_not_started_can_be_stopped_and_hands_jobs_back(host: Host) -> None:
+    stage = Stage(host, PoolSettings(prebooted={}))
+    await stage.pool.stop()
+    played = await stage.run(QUICK)
+    assert played.outcome.end is End.UNSTARTED
+
+
+async def test_start_and_stop_may_be_called_twice_and_start_again_after_stop(make_stage: MakeStage) -> None:
+    stage = await make_stage()
+    await stage.pool.start()
+    assert (await stage.run(QUICK)).outcome.end is End.COMPLETED
+    await stage.pool.stop()
+    await stage.pool.stop()
+    await stage.pool.start()
+    assert (await stage.run(QUICK)).outcome.end is End.COMPLETED
+
+
+async def test_stop_ends_what_runs_as_lost_and_what_waits_as_unstarted_and_leaves_no_process(
+    make_stage: MakeStage,
+) -> None:
+    stage = await make_stage(slots=1)
+    running = stage.assign(STUBBORN)
+    await stage.saying(running, "on")
+    waiting = stage.assign(QUICK, worker="other")
+    pids = pids_of(stage)
+    await stage.pool.stop()
+    assert (running.outcome.end, running.outcome.error_code) == (End.FAILED, "executor_lost")
+    assert waiting.outcome.end is End.UNSTARTED
+    assert all(map(gone, pids))
+
+
+async def test_the_stock_is_filled_and_its_first_job_takes_milliseconds(make_stage: MakeStage) -> None:
+    stage = await make_stage(prebooted={"python": 1, "nodejs": 1, "shell": 1})
+    await stage.eventually(lambda: blanks(stage) == 3)
+    took = []
+    for source, runtime in ((QUICK, "python"), ("module.exports = () => 1", "nodejs"), ("echo 1", "shell")):
+        began = time.perf_counter()
+        await stage.run(source, runtime=runtime)
+        took.append(time.perf_counter() - began)
+    assert max(took) < 0.1, took
+
+
+def blanks(stage: Stage) -> int:
+    return sum(by_state.get("blank", 0) for by_state in stage.pool.stats().sandboxes.values())
+
+
+async def test_the_pool_runs_on_uvloop_too(host: Host) -> None:
+    def everything() -> Outcome:
+        async def play() -> Outcome:
+            stage = Stage(host, PoolSettings(prebooted={}))
+            await stage.pool.start()
+            played = await stage.run(QUICK)
+            await stage.pool.stop()
+            return played.outcome
+
+        return uvloop.run(play())
+
+    assert (await asyncio.to_thread(everything)).end is End.COMPLETED
+
+
+# Placement
+
+
+async def test_a_sandbox_serves_one_version_of_one_worker_only(stage: Stage) -> None:
+    source = "seen = []\ndef handler(input, env):\n    seen.append(1)\n    return len(seen)\n"
+    outputs = [
+        (await stage.run(source, worker=worker, version=version)).output
+        for worker, version in (("a", 1), ("a", 1), ("a", 2), ("b", 1), ("a", 1))
+    ]
+    assert outputs == [1, 2, 1, 1, 3]
+
+
+async def test_no_more_sandboxes_run_than_there_are_slots(make_stage: MakeStage) -> None:
+    stage = await make_stage(slots=2)
+    assert stage.pool.room() == Room(2, {})
+    source = "import os, time\ndef handler(input, env):\n    time.sleep(0.05)\n    return os.getpid()\n"
+    jobs = [stage.assign(source, worker=f"w{n % 4}") for n in range(8)]
+    assert stage.pool.room().free == 0
+    most = 0
+    while not all(job.outcomes for job in jobs):
+        states = stage.pool.stats().sandboxes.get("python", {})
+        most = max(most, states.get("busy", 0) + states.get("booting", 0) + states.get("dying", 0))
+        stage._changed.clear()  # noqa: SLF001
+        await stage._changed.wait()  # noqa: SLF001
+    assert most <= 2
+    assert stage.pool.room().free == 2
+    assert stage.rooms > 0
+
+
+async def test_jobs_of_a_slow_worker_never_wait_behind_each_other(make_stage: MakeStage) -> None:
+    stage = await make_stage(slots=2)
+    await stage.run(SLEEP, input=b'{"s": 0.05}')
+    assert stage.pool.room().fast == {}
+    jobs = [stage.assign(SLEEP, input=b'{"s": 0.1}') for _ in range(3)]
+    stats = stage.pool.stats()
+    assert (stats.running, stats.waiting) == (2, 1)
+    await stage.finish(*jobs)
+
+
+async def test_jobs_of_a_fast_worker_wait_in_its_sandboxes_and_end_in_order(make_stage: MakeStage) -> None:
+    stage = await make_stage(slots=2)
+    await warm(stage)
+    jobs = [stage.assign(QUICK, input=b'{"n": %d}' % n) for n in range(60)]
+    assert stage.pool.stats().running > 2
+    await stage.finish(*jobs)
+    assert [job.output for job in jobs] == [{"n": n} for n in range(60)]
+    assert all(job.started == 1 for job in jobs)
+    assert stage.pool.stats().booted <= 2
+
+
+async def test_room_tells_how_many_more_jobs_of_a_fast_worker_fit(make_stage: MakeStage) -> None:
+    stage = await make_stage(slots=1)
+    await warm(stage)
+    first = stage.assign(QUICK)
+    room = stage.pool.room()
+    assert room.free == 0
+    assert 1 <= room.fast["wkr"] <= 64
+    jobs = [stage.assign(QUICK) for _ in range(room.fast["wkr"])]
+    assert stage.pool.room().fast == {}
+    assert stage.pool.stats().waiting == 0
+    await stage.finish(first, *jobs)
+
+
+async def test_jobs_behind_one_that_turns_out_slow_are_given_to_another_sandbox(
+    make_stage: MakeStage,
+) -> None:
+    stage = await make_stage(slots=2)
+    await warm(stage, SLEEP)
+    stage.pool._width = 1  # noqa: SLF001  as on a host with one cpu: queue before opening more
+    slow = stage.assign(SLEEP, input=b'{"s": 1}')
+    behind = stage.assign(SLEEP)
+    assert stage.pool.stats().running == 2
+    await stage.finish(behind)
+    assert behind.output == "slept"
+    assert not slow.outcomes
+    await stage.finish(slow)
+    assert slow.output == "slept"
+
+
+async def test_callbacks_may_call_back_into_the_pool(make_stage: MakeStage) -> None:
+    stage = await make_stage(slots=2)
+    more: list[JobRecord] = []
+
+    def on_outcome(_played: JobRecord) -> None:
+        if len(more) < 50:
+            more.append(stage.assign(QUICK, input=b'{"n": %d}' % len(more)))
+            if len(more) % 5 == 0:
+                stage.pool.cancel(more[-1].token)
+            stage.pool.room()
+
+    stage.on_outcome = on_outcome
+    first = [stage.assign(QUICK) for _ in range(5)]
+    await stage.until(lambda: len(more) == 50 and all(job.outcomes for job in more))
+    await stage.finish(*first)
+    # UNSTARTED: it waited inside a sandbox that a cancelled job took along, and may run elsewhere.
+    assert {job.outcome.end for job in more} <= {End.COMPLETED, End.CANCELLED, End.UNSTARTED}
+
+
+# Cancel, kill, hand back
+
+
+async def test_a_handler_that_ignores_sigterm_is_killed_after_the_grace_period(make_stage: MakeStage) -> None:
+    stage = await make_stage(grace_seconds=0.3)
+    played = stage.assign(STUBBORN)
+    await stage.saying(played, "on")
+    [pid] = pids_of(stage)
+    began = time.monotonic()
+    stage.pool.cancel(played.token)
+    stage.pool.cancel(played.token)
+    await stage.finish(played)
+    assert 0.3 <= time.monotonic() - began < 15
+    assert (played.outcome.end, played.outcome.error_code) == (End.CANCELLED, "cancelled")
+    assert gone(pid)
+    assert played.lines[-1].level == "warn"
+    assert played.lines[-1].msg.startswith("Handler cancelled after ")
+
+
+async def test_a_handler_may_clean_up_and_ends_cancelled_whatever_it_returns(make_stage: MakeStage) -> None:
+    stage = await make_stage(grace_seconds=20)
+    played = stage.assign(POLITE)
+    await stage.saying(played, "on")
+    stage.pool.cancel(played.token)
+    await stage.finish(played)
+    assert played.outcome.end is End.CANCELLED
+    assert played.outcome.output is None
+    assert ("info", "cleaning") in played.said
+    await stage.until(lambda: not stage.pool.stats().sandboxes)
+
+
+async def test_an_async_handler_may_hear_sigterm_on_its_loop(make_stage: MakeStage) -> None:
+    stage = await make_stage(grace_seconds=20)
+    source = """
+import asyncio, signal
+async def handler(input, env):
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    print('on')
+    await stop.wait()
+    print('cleaning')
+"""
+    node = """
+module.exports = () => new Promise((resolve) => {
+  const timer = setInterval(() => {}, 1000)
+  process.once('SIGTERM', () => { console.log('cleaning'); clearInterval(timer); resolve() })
+  console.log('on')
+})
+"""
+    for played in (stage.assign(source), stage.assign(node, runtime="nodejs")):
+        await stage.saying(played, "on")
+        stage.pool.cancel(played.token)
+        await stage.finish(played)
+        assert played.outcome.end is End.CANCELLED
+        assert ("info", "cleaning") in played.said
+
+
+async def test_a_job_that_waits_in_a_socket_is_cancelled_at_once_and_the_running_one_is_not_touched(
+    make_stage: MakeStage,
+) -> None:
+    stage = await make_stage(slots=1, fast_seconds=10, pipeline_seconds=100)
+    await warm(stage, SLEEP)
+    running = stage.assign(SLEEP, input=b'{"s": 0.5}')
+    first, second, third = (stage.assign(SLEEP) for _ in range(3))
+    await stage.saying(running, "on")
+    stage.pool.cancel(second.token)
+    assert second.outcome.end is End.CANCELLED
+    await stage.finish(running, first, third)
+    assert [job.output for job in (running, first, third)] == ["slept"] * 3
+    assert second.started == 0
+    assert second.lines == []
+
+
+async def test_cancelling_the_running_job_hands_the_ones_behind_it_to_another_sandbox(
+    make_stage: MakeStage,
+) -> None:
+    stage = await make_stage(slots=2, fast_seconds=10, pipeline_seconds=100)
+    stage.pool._width = 1  # noqa: SLF001
+    await warm(stage, SLEEP)
+    running = stage.assign(SLEEP, input=b'{"s": 1000}')
+    behind = [stage.assign(SLEEP) for _ in range(3)]
+    await stage.saying(running, "on")
+    stage.pool.cancel(running.token)
+    await stage.finish(running, *behind)
+    assert running.outcome.end is End.CANCELLED
+    assert [job.output for job in behind] == ["slept"] * 3
+
+
+async def test_a_job_that_waits_for_a_slot_is_cancelled_at_once(make_stage: MakeStage) -> None:
+    stage = await make_stage(slots=1)
+    running = stage.assign(SLEEP, input=b'{"s": 0.3}')
+    waiting = stage.assign(QUICK, worker="other")
+    stage.pool.cancel(waiting.token)
+    assert waiting.outcome.end is End.CANCELLED
+    await stage.finish(running)
+
+
+async def test_cancelling_a_job_whose_sandbox_still_boots_runs_nothing(stage: Stage) -> None:
+    played = stage.assign(QUICK)
+    stage.pool.cancel(played.token)
+    await stage.finish(played)
+    assert (played.outcome.end, played.started) == (End.CANCELLED, 0)
+    assert (await stage.run(QUICK)).outcome.end is End.COMPLETED
+
+
+async def test_an_unknown_token_is_no_matter(stage: Stage) -> None:
+    stage.pool.cancel(10**9)
+    stage.pool.kill(10**9)
+    played = await stage.run(QUICK)
+    stage.pool.cancel(played.token)
+    stage.pool.kill(played.token)
+    assert played.outcome.end is End.COMPLETED
+
+
+async def test_a_job_whose_lease_is_lost_is_killed_at_once(stage: Stage) -> None:
+    played = stage.assign(STUBBORN)
+    await stage.saying(played, "on")
+    [pid] = pids_of(stage)
+    stage.pool.kill(played.token)
+    await stage.finish(played)
+    assert (played.outcome.end, played.outcome.error_code) == (End.FAILED, "executor_lost")
+    assert gone(pid)
+
+
+async def test_kill_of_a_job_that_has_not_begun_hands_it_back(make_stage: MakeStage) -> None:
+    stage = await make_stage(slots=1)
+    first = stage.assign(QUICK)
+    second = stage.assign(QUICK, worker="other")
+    stage.pool.kill(first.token)
+    stage.pool.kill(second.token)
+    await stage.finish(first, second)
+    assert first.outcome.end is second.outcome.end is End.UNSTARTED
+
+
+async def test_kill_all_ends_everything_and_the_pool_goes_on(make_stage: MakeStage) -> None:
+    stage = await make_stage(slots=2)
+    running = stage.assign(STUBBORN)
+    await stage.saying(running, "on")
+    await stage.pool.kill_all()
+    assert running.outcome.error_code == "executor_lost"
+    assert (await stage.run(QUICK)).outcome.end is End.COMPLETED
+
+
+async def test_release_hands_back_what_has_not_begun_and_leaves_the_rest(make_stage: MakeStage) -> None:
+    stage = await make_stage(slots=1, fast_seconds=10, pipeline_seconds=100)
+    await warm(stage, SLEEP)
+    running = stage.assign(SLEEP, input=b'{"s": 0.3}')
+    behind = [stage.assign(SLEEP) for _ in range(3)]
+    elsewhere = stage.assign(QUICK, worker="other")
+    await stage.saying(running, "on")
+    stage.pool.release_unstarted()
+    assert {job.outcome.end for job in (*behind, elsewhere)} == {End.UNSTARTED}
+    await stage.finish(running)
+    assert running.output == "slept"
+
+
+# Death
+
+
+@pytest.mark.parametrize("whom", ["harness", "first process", "bwrap"])
+async def test_kill_9_of_any_process_of_a_sandbox_is_handled(make_stage: MakeStage, whom: str) -> None:
+    stage = await make_stage(slots=1, fast_seconds=10, pipeline_seconds=100)
+    await warm(stage, SLEEP)
+    running = stage.assign(SLEEP, input=b'{"s": 1000}')
+    behind = [stage.assign(SLEEP) for _ in range(3)]
+    await stage.saying(running, "on")
+    [sandbox] = stage.pool._fleet.sandboxes  # noqa: SLF001
+    pids = {
+        "harness": sandbox.harness_pid,
+        "first process": sandbox.tree.root_pid,
+        "bwrap": sandbox.tree._outer,  # noqa: SLF001
+    }
+    os.kill(pids[whom], signal.SIGKILL)
+    await stage.finish(running, *behind)
+    assert (running.outcome.end, running.outcome.error_code) == (End.FAILED, "handler_error")
+    assert "SIGKILL" in running.outcome.error_message
+    assert {job.outcome.end for job in behind} == {End.UNSTARTED}
+    assert all(map(gone, pids.values()))
+    assert (await stage.run(SLEEP)).output == "slept"
+
+
+async def test_a_sandbox_killed_while_it_boots_or_rests_costs_nothing(stage: Stage) -> None:
+    played = stage.assign(QUICK)
+    [sandbox] = stage.pool._fleet.sandboxes  # noqa: SLF001
+    await stage.eventually(lambda: sandbox.tree._outer > 0)  # noqa: SLF001
+    os.kill(sandbox.tree._outer, signal.SIGKILL)  # noqa: SLF001
+    await stage.finish(played)
+    assert played.outcome.end is End.UNSTARTED
+    assert (await stage.run(QUICK)).outcome.end is End.COMPLETED
+    [sandbox] = stage.pool._fleet.sandboxes  # noqa: SLF001
+    os.kill(sandbox.harness_pid, signal.SIGKILL)
+    await stage.until(lambda: not stage.pool.stats().sandboxes)
+    assert (await stage.run(QUICK)).outcome.end is End.COMPLETED
+
+
+def _has_a_builder(sandbox: Sandbox) -> bool:
+    return sandbox.tree._outer > 0  # noqa: SLF001
+
+
+async def test_a_sandbox_whose_builder_dies_at_any_moment_leaves_nothing_alive(
+    make_stage: MakeStage, host: Host
+) -> None:
+    for cgroup_version in {0, host.cgroup_version}:
+        stage = await make_stage(msgspec.structs.replace(host, cgroup_version=cgroup_version))
+        for turn in range(12):
+            played = stage.assign(QUICK, version=turn)
+            [sandbox] = stage.pool._fleet.sandboxes  # noqa: SLF001
+            await stage.eventually(partial(_has_a_builder, sandbox))
+            builder = sandbox.tree._outer  # noqa: SLF001
+            await asyncio.sleep(turn / 3000)  # bwrap takes some 4 ms
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(builder, signal.SIGKILL)
+            socket = os.fstat(sandbox.channel.far.fileno()).st_ino
+            await stage.finish(played)
+            assert _holders(socket) == []
+            await stage.pool.kill_all()
+
+
+# Lifetimes
+
+
+async def test_idle_sandboxes_are_thrown_away(make_stage: MakeStage) -> None:
+    stage = await make_stage(idle_seconds=0.1)
+    await stage.run(QUICK)
+    await stage.until(lambda: not stage.pool.stats().sandboxes)
+    assert stage.pool.stats().thrown_away == {"idle": 1}
+
+
+async def test_of_many_idle_sandboxes_only_some_are_kept(make_stage: MakeStage) -> None:
+    stage = await make_stage(warm_limit=1)
+    for n in range(3):
+        await stage.run(QUICK, worker=f"w{n}")
+    await stage.until(lambda: stage.pool.stats().thrown_away == {"surplus": 2})
+
+
+async def test_a_sandbox_is_replaced_when_it_is_worn_out_even_under_load(make_stage: MakeStage) -> None:
+    stage = await make_stage(slots=1, max_jobs_per_sandbox=10)
+    await warm(stage)
+    jobs = [stage.assign(QUICK) for _ in range(40)]
+    await stage.finish(*jobs)
+    assert {job.outcome.end for job in jobs} == {End.COMPLETED}
+    await stage.run(QUICK)  # what waited inside the worn one was still run there
+    assert stage.pool.stats().booted >= 2
+
+
+async def test_a_sandbox_that_cannot_boot_hands_its_job_back_and_says_why(
+    make_stage: MakeStage, host: Host
+) -> None:
+    broken = msgspec.structs.replace(host.interpreters["python"], flags=("--no-such-flag",))
+    stage = await make_stage(
+        msgspec.structs.replace(host, interpreters={**host.interpreters, "python": broken})
+    )
+    played = await stage.run(QUICK)
+    assert played.outcome.end is End.UNSTARTED
+    await stage.until(lambda: "python" in stage.pool.stats().boot_failures)
+    assert "no-such-flag" in stage.pool.stats().boot_failures["python"]
+
+
+async def test_a_host_that_cannot_start_processes_hands_jobs_back_and_says_why(
+    make_stage: MakeStage, host: Host
+) -> None:
+    stage = await make_stage(msgspec.structs.replace(host, bwrap="/nonexistent"))
+    assert (await stage.run(QUICK)).outcome.end is End.UNSTARTED
+    assert "could not be started" in stage.pool.stats().boot_failures["python"]
+    assert "No such file" in stage.pool.stats().boot_failures["python"]
+
+
+@pytest.mark.parametrize("runtime", ["deno", "cobol"])
+async def test_a_runtime_that_is_not_offered_is_a_load_error_that_says_why(
+    make_stage: MakeStage, host: Host, runtime: str
+) -> None:
+    absent = {"deno": RuntimeInfo(name="deno", ready=False, reason="it is not installed")}
+    stage = await make_stage(msgspec.structs.replace(host, runtimes=absent, interpreters={}))
+    outcome = (await stage.run("", runtime=runtime)).outcome
+    reason = {"deno": "it is not installed", "cobol": "this host does not offer it"}[runtime]
+    assert outcome.error_code == "load_error"
+    assert outcome.error_message == f"The runtime {runtime} is not available: {reason}"
+
+
+async def test_a_thousand_jobs_in_and_out_leave_no_descriptor_behind(make_stage: MakeStage) -> None:
+    stage = await make_stage(slots=2)
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    for round_ in range(3):
+        await stage.run(QUICK, worker=f"w{round_}")
+        await warm(stage)
+        await stage.pool.kill_all()
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+def test_assigning_costs_little(host: Host) -> None:
+    """Twenty thousand jobs a second is the aim; a tenth of it must hold on any machine."""
+    code = Code(
+        key="k",
+        tenant_id="t",
+        worker_id="w",
+        version=1,
+        runtime="python",
+        entrypoint="main.py",
+        source=QUICK.encode(),
+        memory_mb=256,
+        network="none",
+    )
+
+    async def play(count: int) -> float:
+        ended = assigned = 0
+        done = asyncio.Event()
+
+        def on_outcome(_a: Assignment, _o: Outcome) -> None:
+            nonlocal ended
+            ended += 1
+            if ended == count:
+                done.set()
+
+        def fill() -> None:
+            nonlocal assigned
+            room = pool.room()
+            for _ in range(min(max(room.free, room.fast.get("w", 0)), count - assigned)):
+                assigned += 1
+                pool.assign(
+                    Assignment(
+                        token=assigned,
+                        job_id="j",
+                        attempt=1,
+                        code=code,
+                        input=b"{}",
+                        env={},
+                        timeout_seconds=30,
+                    )
+                )
+
+        pool = Pool(
+            settings=PoolSettings(slots=2, prebooted={}),
+            host=host,
+            clock=system_clock,
+            on_started=lambda _a, _t: None,
+            on_line=lambda _a, _l: None,
+            on_outcome=on_outcome,
+            on_room=fill,
+        )
+        await pool.start()
+        began = time.perf_counter()
+        fill()
+        async with asyncio.timeout(60):
+            await done.wait()
+        took = time.perf_counter() - began
+        await pool.stop()
+        return count / took
+
+    assert uvloop.run(play(5_000)) > 2_000
+
+
+async def test_code_that_is_sent_ahead_runs_with_its_first_job_and_not_before(
+    make_stage: MakeStage,
+) -> None:
+    stage = await make_stage(prebooted={"python": 1})
+    source = "import time\nloaded = time.time_ns()\ndef handler(input, env):\n    return loaded\n"
+    code = stage.code(source)
+    await stage.eventually(lambda: stage.pool.stats().sandboxes.get("python", {}).get("blank", 0) > 0)
+    stage.pool.open_ahead(code)
+    assert stage.pool.stats().sandboxes["python"].get("idle") == 1
+    stage.pool.open_ahead(code)
+    assert stage.pool.stats().sandboxes["python"].get("idle") == 1
+    await stage.run("def handler(input, env):\n    return 1\n", worker="another")
+    assigned = time.time_ns()
+    played = stage.assign_code(code)
+    await stage.finish(played)
+    assert isinstance(played.output, int)
+    assert played.output > assigned
+    assert (await stage.run(source)).output == played.output
+
+
+async def test_code_of_a_runtime_that_is_not_there_is_not_sent_ahead(make_stage: MakeStage) -> None:
+    stage = await make_stage(prebooted={"python": 1})
+    await stage.eventually(lambda: stage.pool.stats().sandboxes == {"python": {"blank": 1}})
+    stage.pool.open_ahead(stage.code("x", runtime="cobol"))
+    stage.pool.open_ahead(stage.code("x", entrypoint="../escape.py"))
+    assert stage.pool.stats().sandboxes == {"python": {"blank": 1}}
+
+
+async def test_starting_a_sandbox_does_not_hold_up_the_loop(stage: Stage) -> None:
+    """The kernel takes its time to start a process in a group: a thread waits for it."""
+    played = stage.assign(QUICK)
+    [sandbox] = stage.pool._fleet.sandboxes  # noqa: SLF001
+    assert sandbox.tree._outer == 0  # noqa: SLF001  its start has returned before there is a process
+    await stage.finish(played)
+    assert played.outcome.end is End.COMPLETED
+
+
+async def test_a_sandbox_is_born_in_its_group_and_nobody_else_is_in_there(stage: Stage, host: Host) -> None:
+    if host.cgroup_version != 1:
+        pytest.skip("only here can a thread go in first")
+    await stage.run(QUICK)
+    [harness] = pids_of(stage)
+    inside = Path(f"/proc/{harness}/cgroup").read_text().splitlines()
+    for controller in ("memory", "pids", "cpu"):
+        [line] = [line for line in inside if f":{controller}:" in line]
+        assert "/sandbox-" in line
+    for thread in Path("/proc/self/task").iterdir():
+        assert "sandbox-" not in (thread / "cgroup").read_text()

@@ -1,0 +1,237 @@
+"""What user code can see and reach, at each level that this host can be made to have."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from runwright.runtimes.model import End
+from runwright.sandbox.cgroups import instance_name
+from runwright.sandbox.host import Host, Isolation
+from runwright.sandbox.resource_limits import start_time
+from tests.integration.conftest import MakeStage, Stage, groups_named
+
+TRY = """
+def attempt(what):
+    try:
+        return str(what())
+    except BaseException as error:
+        return type(error).__name__
+"""
+QUICK = "def handler(input, env):\n    return input\n"
+
+
+async def attempts(stage: Stage, **tries: str) -> dict[str, str]:
+    """What becomes of each of these expressions inside a sandbox."""
+    body = ", ".join(f"{name!r}: attempt(lambda: {code})" for name, code in tries.items())
+    source = f"import ctypes, os, socket\n{TRY}\ndef handler(input, env):\n    return {{{body}}}\n"
+    output = (await stage.run(source)).output
+    assert isinstance(output, dict)
+    return output
+
+
+@pytest.fixture
+def strict(host: Host) -> None:
+    """Skips where the host is not strict; the server says so itself there."""
+    if host.isolation is not Isolation.STRICT:
+        pytest.skip(f"this host is only {host.isolation.wire_name}: {host.missing}")
+
+
+@pytest.mark.usefixtures("strict")
+async def test_nothing_of_the_host_is_in_sight(stage: Stage, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("s")
+    home = str(Path.home())
+    seen = await attempts(
+        stage,
+        shadow="open('/etc/shadow').read()",
+        passwd="len(open('/etc/passwd').readlines())",
+        home=f"os.listdir({home!r})",
+        here=f"os.listdir({str(tmp_path)!r})",
+        repository=f"os.listdir({str(Path(__file__).parent)!r})",
+        run="os.listdir('/run')",
+        var="os.listdir('/var')",
+        processes="sorted(int(p) for p in os.listdir('/proc') if p.isdigit())",
+        first="open('/proc/1/environ').read()",
+        hostname="os.uname().nodename",
+        env="sorted(os.environ)",
+    )
+    assert seen["shadow"] == "FileNotFoundError"
+    assert seen["passwd"] == "2"
+    assert seen["home"] in ("FileNotFoundError", "PermissionError", "['.pyenv']", "['.local']")
+    assert seen["here"] == seen["run"] == seen["var"] == "FileNotFoundError"
+    assert seen["repository"] == "FileNotFoundError"
+    assert seen["processes"] == "[1, 2]"
+    assert seen["first"] in ("PermissionError", "")
+    assert seen["hostname"] == "sandbox"
+    assert seen["env"] == "['HOME', 'LANG', 'PATH', 'PWD', 'TMPDIR', 'TZ', 'USER']"
+
+
+@pytest.mark.usefixtures("strict")
+async def test_only_the_private_folders_can_be_written(stage: Stage) -> None:
+    folders = ["/", "/usr", "/etc", "/dev", "/harness", "/proc", "/proc/sys/kernel", sys.base_prefix]
+    tries = {f"p{n}": f"open({folder + '/x'!r}, 'w')" for n, folder in enumerate(folders)}
+    seen = await attempts(stage, **tries)
+    assert set(seen.values()) <= {"OSError", "PermissionError", "FileNotFoundError"}
+    seen = await attempts(
+        stage, tmp="os.mkdir('/tmp/d')", work="os.mkdir('/work/d')", shm="os.mkdir('/dev/shm/d')"
+    )
+    assert set(seen.values()) == {"None"}
+
+
+@pytest.mark.usefixtures("strict")
+async def test_there_is_no_network_and_no_socket_of_the_host(stage: Stage) -> None:
+    seen = await attempts(
+        stage,
+        interfaces="[name for _, name in socket.if_nameindex()]",
+        connect="socket.create_connection(('192.0.2.1', 80), 1)",
+        vsock="socket.socket(40, socket.SOCK_STREAM)",
+        packet="socket.socket(17, socket.SOCK_RAW)",
+        alg="socket.socket(38, socket.SOCK_SEQPACKET)",
+        inet="socket.socket().close()",
+    )
+    assert seen["interfaces"] == "['lo']"
+    assert seen["connect"] == "OSError"
+    assert seen["vsock"] == seen["packet"] == seen["alg"] == "OSError"
+    assert seen["inet"] == "None"
+
+
+@pytest.mark.usefixtures("strict")
+async def test_there_are_no_privileges_and_no_way_to_more(stage: Stage) -> None:
+    library = "ctypes.CDLL(None, use_errno=True)"
+    seen = await attempts(
+        stage,
+        uid="os.getuid() > 0 and os.getuid() == os.geteuid() == os.getgid() and os.getgroups() in ([], [os.getgid()])",
+        status="[l.split()[1] for l in open('/proc/self/status') if l[:6] in ('CapEff', 'CapPrm', 'NoNewP', 'Seccom')]",
+        unshare=f"{library}.unshare(0x10000000)",
+        namespace=f"{library}.syscall(56, 0x10000000 | 17, 0, 0, 0, 0)",
+        mount=f"{library}.mount(b'none', b'/tmp', b'tmpfs', 0, None)",
+        ptrace=f"{library}.ptrace(0, 0, 0, 0)",
+        bpf=f"{library}.syscall(321, 0, 0, 0)",
+        keyctl=f"{library}.syscall(250, 0, 0, 0)",
+        setuid="os.setuid(0)",
+        kill="os.kill(1, 9)",
+    )
+    assert seen["uid"] == "True"
+    assert seen["status"].startswith("['0000000000000000', '0000000000000000', '1', '2'")
+    assert seen["unshare"] == seen["mount"] == seen["ptrace"] == "-1"
+    if os.uname().machine == "x86_64":
+        assert seen["namespace"] == seen["bpf"] == seen["keyctl"] == "-1"
+    assert seen["setuid"] == seen["kill"] == "PermissionError"
+
+
+@pytest.mark.usefixtures("strict")
+async def test_two_sandboxes_share_nothing(stage: Stage) -> None:
+    if os.geteuid() == 0:
+        source = "import os\ndef handler(input, env):\n    return os.getuid()\n"
+        first = (await stage.run(source, worker="a")).output
+        assert first != (await stage.run(source, worker="b")).output
+    write = (
+        "def handler(input, env):\n    open('/tmp/x', 'w').write('a'); open('/dev/shm/x', 'w').write('a')\n"
+    )
+    await stage.run(write, worker="a")
+    read = "import os\ndef handler(input, env):\n    return os.listdir('/tmp') + os.listdir('/dev/shm')\n"
+    assert (await stage.run(read, worker="b")).output == []
+
+
+async def test_no_descriptor_of_the_server_reaches_a_sandbox(make_stage: MakeStage) -> None:
+    stage = await make_stage()
+    reader, writer = os.pipe()
+    os.set_inheritable(writer, True)
+    try:
+        source = "import os\ndef handler(input, env):\n    return [os.readlink(f'/proc/self/fd/{n}') for n in range(200) if os.path.lexists(f'/proc/self/fd/{n}')]\n"
+        links = (await stage.run(source)).output
+    finally:
+        os.close(reader)
+        os.close(writer)
+    assert isinstance(links, list)
+    assert sum(link.startswith("pipe:") for link in links) == 2, links
+
+
+# Other ways to build a sandbox
+
+
+def without(host: Host, **changes: object) -> Host:
+    """The same host with less to offer."""
+    return msgspec.structs.replace(host, **changes)
+
+
+@pytest.mark.parametrize("runtime", ["python", "nodejs", "shell"])
+async def test_every_runtime_works_without_a_sandbox(make_stage: MakeStage, bare: Host, runtime: str) -> None:
+    stage = await make_stage(bare)
+    source = {"python": QUICK, "nodejs": "module.exports = ({input}) => input", "shell": "cat"}[runtime]
+    for n in range(2):
+        assert (await stage.run(source, runtime=runtime, input=b'{"n":%d}' % n)).output == {"n": n}
+
+
+async def test_without_a_sandbox_a_tree_is_killed_with_its_daemons_and_its_folder_removed(
+    make_stage: MakeStage, bare: Host
+) -> None:
+    stage = await make_stage(bare)
+    source = (
+        "import os, time\ndef handler(input, env):\n"
+        "    if os.fork() == 0:\n        os.setsid()\n        print(os.getpid(), os.getcwd())\n"
+        "        time.sleep(1000)\n    time.sleep(1000)\n"
+    )
+    played = stage.assign(source)
+    await stage.until(lambda: len(played.lines) == 2)
+    pid, folder = played.lines[1].msg.split()
+    stage.pool.kill(played.token)
+    await stage.finish(played)
+    assert played.outcome.error_code == "executor_lost"
+    assert start_time(int(pid)) is None
+    await stage.eventually(lambda: not Path(folder).exists())
+
+
+async def test_without_cgroups_a_watchdog_limits_memory(make_stage: MakeStage, host: Host) -> None:
+    stage = await make_stage(without(host, cgroup_version=0))
+    source = (
+        "import time\ndef handler(input, env):\n    a = []\n"
+        "    while True:\n        a.append(bytearray(10**6)); time.sleep(0.001)\n"
+    )
+    played = await stage.run(source, memory_mb=64)
+    assert (played.outcome.end, played.outcome.error_code) == (End.FAILED, "out_of_memory")
+    source = "import subprocess\ndef handler(input, env):\n    subprocess.Popen(['sleep', '1000'])\n"
+    await stage.run(source)
+    await stage.until(lambda: stage.pool.stats().thrown_away == {"leftover processes": 1})
+
+
+@pytest.mark.usefixtures("strict")
+async def test_a_user_namespace_serves_as_well(make_stage: MakeStage, host: Host) -> None:
+    stage = await make_stage(without(host, user_namespace=True, first_uid=0))
+    seen = await attempts(
+        stage, uid="os.getuid()", setuid="os.setuid(0)", shadow="open('/etc/shadow').read()"
+    )
+    assert seen == {"uid": "65534", "setuid": "OSError", "shadow": "FileNotFoundError"}
+
+
+async def test_the_cgroups_of_a_server_that_was_killed_are_removed_by_the_next_one(
+    make_stage: MakeStage, host: Host
+) -> None:
+    if not host.cgroup_version:
+        pytest.skip("this host has no cgroups to use")
+    script = (
+        "import os, signal\nfrom runwright.sandbox.cgroups import open_cgroups, instance_name\n"
+        "open_cgroups().create()\nprint(instance_name(), flush=True)\nos.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    said = subprocess.run(  # noqa: ASYNC221  a moment
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    ).stdout.strip()
+    assert said.startswith("runwright-")
+    left = groups_named(said)
+    assert left
+    stage = await make_stage()
+    assert not any(path.exists() for path in left)
+    await stage.run(QUICK)
+    assert groups_named(instance_name())
+
+
+async def test_two_pools_of_one_process_do_not_touch_each_other(make_stage: MakeStage) -> None:
+    first, second = await make_stage(), await make_stage()
+    await first.run(QUICK)
+    await second.run(QUICK)
+    await second.pool.stop()
+    assert (await first.run(QUICK)).outcome.end is End.COMPLETED
+    assert first.pool.stats().booted == 1

@@ -1,0 +1,98 @@
+"""What is an expression, and what is not."""
+
+import contextlib
+from datetime import UTC, date, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runwright.cron.expressions import Cron, CronError
+from runwright.cron.timetable import timetable_of
+from runwright.cron.zones import RULES_VERSION, UnknownZoneError, find_zone, zone_names
+
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("expression", "part"),
+    [
+        ("", "five fields"),
+        ("* * * *", "five fields"),
+        ("* * * * * *", "five fields"),
+        ("0 * * * * *", "five fields"),
+        ("@daily", "five fields"),
+        ("* * * *\t*", "five fields"),
+        ("* * * * \u0661", "five fields"),
+        ("60 * * * *", "minute"),
+        ("-1 * * * *", "minute"),
+        ("*/0 * * * *", "minute"),
+        ("1- * * * *", "minute"),
+        ("5-1 * * * *", "minute"),
+        ("1,,2 * * * *", "minute"),
+        ("1.5 * * * *", "five fields"),
+        ("* 24 * * *", "hour"),
+        ("* * 0 * *", "day"),
+        ("* * 32 * *", "day"),
+        ("* * * 13 *", "month"),
+        ("* * * FOO *", "month"),
+        ("* * * * 8", "weekday"),
+        ("* * * * 1#6", "weekday"),
+        ("0 0 31 2 *", "Never matches"),
+        ("0 0 30 2 *", "Never matches"),
+        ("0 0 31 4,6,9,11 *", "Never matches"),
+        ("0 0 */16 2 1#5", "Never matches"),
+        ("0 0 1 1 *" + " " * 200, "200 characters"),
+    ],
+)
+def test_what_is_wrong_is_said(expression: str, part: str) -> None:
+    with pytest.raises(CronError, match=part):
+        Cron(expression)
+
+
+@pytest.mark.parametrize(
+    ("expression", "first"),
+    [
+        ("0 0 29 2 *", "2028-02-29"),
+        ("0 0 L * *", "2026-03-31"),
+        ("0 0 LW 5 *", "2026-05-29"),
+        ("0 0 * * 5L", "2026-03-27"),
+        ("0 0 * * TUE#2", "2026-03-10"),
+        ("0 0 * * 7", "2026-03-08"),
+        ("0 0 * jul Sun", "2026-07-05"),
+        ("0 0 13 * 5", "2026-03-06"),
+        ("0 0 */2 * 1", "2026-03-09"),
+        ("0  0 1 1 *", "2027-01-01"),
+    ],
+)
+def test_what_debian_knows_is_understood(expression: str, first: str) -> None:
+    found = timetable_of(expression, "UTC").next_after(NOW)
+    assert found is not None
+    assert found.date() == date.fromisoformat(first)
+
+
+@given(st.text(alphabet="0123456789*/,-#LWMONa ", max_size=40))
+def test_nothing_but_a_cron_error_comes_of_any_text(text: str) -> None:
+    with contextlib.suppress(CronError):
+        Cron(text)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", "Berlin", "../../etc/passwd", "/etc/localtime", "Europe", "Factory", "a\0b", "UTC+1", "x" * 9999],
+)
+def test_a_zone_that_is_none_is_refused(name: str) -> None:
+    with pytest.raises(UnknownZoneError):
+        find_zone(name)
+
+
+def test_a_misspelt_zone_is_told_the_right_name() -> None:
+    with pytest.raises(UnknownZoneError, match=r"Perhaps Europe/Berlin is meant\."):
+        find_zone("europe/berlin")
+
+
+def test_every_zone_of_the_package_can_be_read() -> None:
+    assert len(zone_names()) > 500
+    for name in zone_names():
+        assert find_zone(name).key == name
+    assert RULES_VERSION[:2] == "20"

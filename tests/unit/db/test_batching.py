@@ -1,0 +1,108 @@
+"""Group commit: what travels together, and what happens when a batch goes wrong."""
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from runwright.core.errors import UnavailableError
+from runwright.db.batching import Batcher, until_heard
+
+
+class Store:
+    """Something to flush into that can be told to wait or to fail."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[int]] = []
+        self.open = asyncio.Event()
+        self.open.set()
+        self.entered = asyncio.Event()
+        self.errors: list[Exception] = []
+
+    async def flush(self, items: Sequence[int]) -> Sequence[int | BaseException]:
+        self.entered.set()
+        await self.open.wait()
+        if self.errors:
+            raise self.errors.pop(0)
+        if -1 in items:
+            raise ValueError("a poisonous item")
+        self.batches.append(list(items))
+        return [item * 2 for item in items]
+
+
+async def test_items_of_one_turn_travel_together_and_those_behind_them_gather() -> None:
+    store = Store()
+    batcher = Batcher(store.flush)
+    store.open.clear()
+    first = [batcher.add(n) for n in range(3)]
+    await store.entered.wait()
+    second = [batcher.add(n) for n in range(3, 10)]
+    store.open.set()
+    assert await asyncio.gather(*first, *second) == [n * 2 for n in range(10)]
+    assert store.batches == [[0, 1, 2], list(range(3, 10))]
+
+
+async def test_a_batch_is_never_larger_than_its_limit() -> None:
+    store = Store()
+    batcher = Batcher(store.flush, max_items=4)
+    await asyncio.gather(*(batcher.add(n) for n in range(10)))
+    assert [len(batch) for batch in store.batches] == [4, 4, 2]
+
+
+async def test_a_bad_item_fails_alone() -> None:
+    store = Store()
+    batcher = Batcher(store.flush)
+    answers = await asyncio.gather(*(batcher.add(n) for n in (1, -1, 2)), return_exceptions=True)
+    assert (answers[0], answers[2]) == (2, 4)
+    assert isinstance(answers[1], ValueError)
+
+
+async def test_a_lost_connection_is_waited_out() -> None:
+    store = Store()
+    store.errors = [ConnectionResetError(), ConnectionRefusedError()]
+    batcher = Batcher(store.flush)
+    assert await batcher.add(21) == 42
+
+
+async def test_a_connection_lost_for_good_is_told_as_unavailable() -> None:
+    store = Store()
+    store.errors = [ConnectionResetError()] * 3
+    batcher = Batcher(store.flush, retry_seconds=0)
+    with pytest.raises(UnavailableError):
+        await batcher.add(1)
+
+
+async def test_stop_commits_what_was_taken_and_takes_no_more() -> None:
+    store = Store()
+    batcher = Batcher(store.flush)
+    store.open.clear()
+    taken = batcher.add(1)
+    await store.entered.wait()
+    behind = batcher.add(2)
+    stopping = asyncio.create_task(batcher.stop())
+    store.open.set()
+    await stopping
+    assert (taken.result(), behind.result()) == (2, 4)
+    with pytest.raises(UnavailableError):
+        await batcher.add(3)
+
+
+async def test_a_caller_who_went_away_harms_nobody() -> None:
+    store = Store()
+    batcher = Batcher(store.flush)
+    gone, stays = batcher.add(1), batcher.add(2)
+    gone.cancel()
+    assert await stays == 4
+
+
+async def test_an_error_that_does_not_heal_is_raised_at_once() -> None:
+    calls = 0
+
+    async def send() -> None:
+        nonlocal calls
+        calls += 1
+        raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        await until_heard(send, seconds=60)
+    assert calls == 1

@@ -1,0 +1,84 @@
+"""Loops make passes, survive errors, and stop."""
+
+import asyncio
+
+from runwright.loops.pass_loop import PassLoop
+
+
+class Notes:
+    """Remembers what was noted."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+
+    def __call__(self, name: str, /, **_facts: str | float | None) -> None:
+        self.names.append(name)
+
+
+async def test_a_hint_cuts_the_pause_short() -> None:
+    async def make_pass() -> float:
+        return 3600.0
+
+    loop = PassLoop("test", make_pass, notice=Notes())
+    loop.start()
+    await loop.reached(1)
+    loop.wake()
+    await asyncio.wait_for(loop.reached(2), 10)
+    await loop.stop()
+
+
+async def test_a_hint_during_a_pass_is_not_lost() -> None:
+    entered, go_on = asyncio.Event(), asyncio.Event()
+
+    async def make_pass() -> float:
+        entered.set()
+        await go_on.wait()
+        return 3600.0
+
+    loop = PassLoop("test", make_pass, notice=Notes())
+    loop.start()
+    await entered.wait()
+    loop.wake()
+    go_on.set()
+    await asyncio.wait_for(loop.reached(2), 10)
+    await loop.stop()
+
+
+async def test_a_pass_that_raises_is_noted_and_followed_by_another() -> None:
+    async def make_pass() -> float:
+        raise RuntimeError("once more")
+
+    notes = Notes()
+    loop = PassLoop("test", make_pass, notice=notes, error_pause_seconds=0)
+    loop.start()
+    await asyncio.wait_for(loop.reached(3), 10)
+    await loop.stop()
+    assert set(notes.names) == {"loop_pass_failed"}
+
+
+async def test_a_pass_whose_wait_is_cancelled_under_it_is_followed_by_another() -> None:
+    """As when a library cancels what the pass waits for: nobody has asked the loop itself to end."""
+
+    async def make_pass() -> float:
+        waiting = asyncio.get_running_loop().create_future()
+        waiting.cancel()
+        await waiting
+        return 3600.0
+
+    notes = Notes()
+    loop = PassLoop("test", make_pass, notice=notes, error_pause_seconds=0)
+    loop.start()
+    await asyncio.wait_for(loop.reached(3), 10)
+    await loop.stop()
+    assert set(notes.names) == {"loop_pass_failed"}
+
+
+async def test_stop_is_safe_unstarted_and_twice() -> None:
+    async def make_pass() -> float:
+        return 3600.0
+
+    loop = PassLoop("test", make_pass, notice=Notes())
+    await loop.stop()
+    loop.start()
+    await loop.stop()
+    await loop.stop()

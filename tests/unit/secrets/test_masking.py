@@ -1,0 +1,350 @@
+"""No secret shows, however it is written and wherever the text was cut; what is no secret stays."""
+
+import base64
+import html
+import json
+import shlex
+import urllib.parse
+from collections.abc import Callable
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from runwright.secrets.masking import Masker, Torn
+
+Write = Callable[[str], str]
+
+
+def plain(value: str) -> str:
+    return value
+
+
+def percent_all(value: str) -> str:
+    return "".join(f"%{byte:02X}" for byte in value.encode())
+
+
+def percent_lower(value: str) -> str:
+    return "".join(f"%{byte:02x}" for byte in value.encode())
+
+
+def encode_uri(value: str) -> str:
+    return urllib.parse.quote(value, safe=";,/?:@&=+$-_.!~*'()#")
+
+
+def encode_uri_component(value: str) -> str:
+    return urllib.parse.quote(value, safe="-_.!~*'()")
+
+
+def escape_all(value: str) -> str:
+    units = value.encode("utf-16-be")
+    return "".join(f"\\u{units[i]:02x}{units[i + 1]:02X}" for i in range(0, len(units), 2))
+
+
+def escape_points(value: str) -> str:
+    return "".join(f"\\u{{{ord(letter):x}}}" for letter in value)
+
+
+def escape_long(value: str) -> str:
+    return "".join(f"\\U{ord(letter):08x}" for letter in value)
+
+
+def escape_bytes(value: str) -> str:
+    return "".join(f"\\x{byte:02x}" for byte in value.encode())
+
+
+def escape_octal(value: str) -> str:
+    return "".join(f"\\{byte:03o}" for byte in value.encode())
+
+
+def json_slashes(value: str) -> str:
+    return json.dumps(value).replace("/", "\\/")
+
+
+def entities(value: str) -> str:
+    return "".join(f"&#{ord(letter)};" for letter in value)
+
+
+def entities_hex(value: str) -> str:
+    return "".join(f"&#x{ord(letter):X};" for letter in value)
+
+
+def standard_64(value: str) -> str:
+    return base64.b64encode(value.encode()).decode()
+
+
+def url_64(value: str) -> str:
+    return base64.urlsafe_b64encode(value.encode()).decode().rstrip("=")
+
+
+def basic_1(value: str) -> str:
+    return base64.b64encode(f"u:{value}".encode()).decode()
+
+
+def basic_2(value: str) -> str:
+    return base64.b64encode(f"me:{value}".encode()).decode()
+
+
+def inside_64(value: str) -> str:
+    return base64.urlsafe_b64encode(f'{{"password": "{value}", "x": 1}}'.encode()).decode()
+
+
+def hex_upper(value: str) -> str:
+    return value.encode().hex().upper()
+
+
+WRITINGS: dict[str, Write] = {
+    one.__name__: one
+    for one in (
+        *(plain, percent_all, percent_lower, encode_uri, encode_uri_component),
+        *(escape_all, escape_points, escape_long, escape_bytes, escape_octal, json_slashes),
+        *(entities, entities_hex, standard_64, url_64, basic_1, basic_2, inside_64, hex_upper),
+    )
+} | {
+    "quote": urllib.parse.quote,
+    "quote_plus": urllib.parse.quote_plus,
+    "urlencode": lambda value: urllib.parse.urlencode({"q": value}),
+    "json": json.dumps,
+    "json unicode": lambda value: json.dumps(value, ensure_ascii=False),
+    "json in json": lambda value: json.dumps(json.dumps({"a": value})),
+    "json in url": lambda value: urllib.parse.quote(json.dumps([value])),
+    "url in json": lambda value: json.dumps("https://h/?q=" + urllib.parse.quote_plus(value)),
+    "url in url": lambda value: urllib.parse.quote(urllib.parse.quote(value)),
+    "64 in url": lambda value: urllib.parse.quote_plus(standard_64(value)),
+    "repr": repr,
+    "repr of bytes": lambda value: repr(value.encode()),
+    "ascii": ascii,
+    "html": html.escape,
+    "hex": lambda value: value.encode().hex(),
+    "hex with spaces": lambda value: value.encode().hex(" "),
+    "hex with colons": lambda value: value.encode().hex(":"),
+    "shell": shlex.quote,
+}
+ALPHABETS = (
+    st.characters(codec="ascii", min_codepoint=33, max_codepoint=126),
+    st.characters(codec="ascii", categories=["Lu", "Ll", "Nd"]),
+    st.characters(exclude_categories=["Cs", "Cc", "Zs", "Zl", "Zp"]),
+)
+VALUES = st.one_of(*(st.text(alphabet, min_size=4, max_size=40) for alphabet in ALPHABETS)).filter(
+    lambda value: "*" not in value and len(value.strip()) >= 4
+)
+AROUND = st.sampled_from(["", " ", "token=", '{"a": "', "é", "x\t", "Bearer ", "#", "=", "\n"])
+
+
+@pytest.mark.parametrize("writing", WRITINGS)
+@settings(max_examples=25)
+@given(value=VALUES, before=AROUND, after=AROUND)
+def test_a_secret_is_hidden_whole_in_every_writing(writing: str, value: str, before: str, after: str) -> None:
+    written = WRITINGS[writing](value)
+    masked = Masker([value]).mask_text(f"{before}{written}{after}")
+    assert "***" in masked
+    head, _, tail = masked.partition("***")
+    assert head.startswith(before.rstrip("="))
+    tail = tail.rpartition("***")[2]
+    # What is left of the writing is the frame it puts around any value, with none of its letters.
+    other = WRITINGS[writing]("\U0001f600" if value.isascii() else "0000")
+    kept = head[len(before) :] + (tail.removesuffix(after))
+    assert len(kept) <= max(len(other), 30)
+    assert not [one for one in decodings(kept) if any(value[i : i + 4] in one for i in range(len(value) - 3))]
+
+
+@given(st.lists(VALUES, min_size=1, max_size=6), st.data())
+def test_any_number_of_secrets_side_by_side_are_all_hidden(values: list[str], data: st.DataObject) -> None:
+    masker = Masker(values)
+    text = "".join(value + data.draw(st.sampled_from(["", " ", "-"])) for value in values)
+    masked = masker.mask_text(text)
+    assert not [value for value in values if value in masked]
+    assert set(masked) <= set("* -")
+
+
+@given(st.text(max_size=60), VALUES)
+def test_text_without_the_secret_stays_as_it_is(text: str, value: str) -> None:
+    masker = Masker([value + "0123456789abcdef"])
+    assert masker.mask_text(text) == text
+
+
+@pytest.mark.parametrize("writing", WRITINGS)
+@settings(max_examples=25)
+@given(value=VALUES, data=st.data())
+def test_a_line_that_was_cut_anywhere_ends_before_the_secret(
+    writing: str, value: str, data: st.DataObject
+) -> None:
+    written = WRITINGS[writing](value)
+    cut = data.draw(st.integers(1, len(written)))
+    masked = Masker([value]).mask_text("log: " + written[:cut], Torn.CUT)
+    shown = masked.removeprefix("log: ").partition("***")[0]
+    assert written.startswith(shown)
+    decoded = decodings(shown)
+    assert not [one for one in decoded if reveals(one, value)], (written[:cut], masked)
+
+
+@pytest.mark.parametrize("value", ["0¡¡¡¡¡\U00010000", "s3\U0001f600cr\U0001f600t\U0001f600"])
+@pytest.mark.parametrize("writing", WRITINGS)
+def test_no_cut_within_an_escape_shows_what_is_before_it(writing: str, value: str) -> None:
+    written = "log: " + WRITINGS[writing](value)
+    masker = Masker([value])
+    for cut in range(len(written) + 1):
+        masked = masker.mask_text(written[:cut], Torn.CUT)
+        assert not [one for one in decodings(masked.partition("***")[0]) if reveals(one, value)], (
+            cut,
+            masked,
+        )
+
+
+def decodings(text: str) -> set[str]:
+    found = {text}
+    for _ in range(3):
+        found |= {urllib.parse.unquote_plus(one, errors="ignore") for one in found}
+        found |= {html.unescape(one) for one in found}
+        found |= {one.encode("utf-8", "ignore").decode("unicode_escape", "ignore") for one in found}
+    for one in list(found):
+        word = one.rpartition(" ")[2].rpartition('"')[2].rpartition("=")[2]
+        for skip in range(4):
+            usable = word[skip:]
+            usable = usable[: len(usable) // 4 * 4].replace("-", "+").replace("_", "/")
+            try:
+                found.add(base64.b64decode(usable, validate=True).decode("latin-1"))
+            except ValueError:
+                continue
+    return found
+
+
+def reveals(text: str, value: str) -> bool:
+    """Whether the text ends in the beginning of the value, four characters or more of it."""
+    return any(text.endswith(value[:size]) for size in range(4, len(value) + 1))
+
+
+@given(VALUES, st.data())
+def test_an_open_end_hides_the_beginning_of_a_secret_but_not_a_letter_of_it(
+    value: str, data: st.DataObject
+) -> None:
+    size = data.draw(st.integers(4, len(value)))
+    assert Masker([value]).mask_text("x " + value[:size], Torn.OPEN) == "x ***"
+
+
+def test_the_end_of_an_open_line_stays_where_it_only_begins_alike() -> None:
+    assert Masker(["5-secret"]).mask_text("took 15", Torn.OPEN) == "took 15"
+    assert Masker(["5-secret"]).mask_text("took 15", Torn.CUT) == "took 1***"
+
+
+PEM = "-----BEGIN KEY-----\nMIIEvQIBADANBgkq\nhkiG9w0BAQEFAASC\nshort\n-----END KEY-----\n"
+
+
+def test_each_long_line_of_a_secret_is_hidden_by_itself() -> None:
+    masker = Masker([PEM])
+    assert masker.mask_text(PEM) == "***\n"
+    for line in PEM.splitlines():
+        if len(line) >= 8:
+            assert masker.mask_text(f"  key: {line},") == "  key: ***,"
+    assert masker.mask_text("short") == "short"
+    assert masker.mask_text(json.dumps(PEM.strip())) == '"***"'
+    assert "MIIE" not in masker.mask_text(json.dumps({"k": PEM}))
+
+
+def test_what_a_json_secret_holds_is_hidden_by_itself() -> None:
+    secret = json.dumps({"type": "key", "private_key": PEM, "nested": [{"id": "client-0815"}]})
+    masker = Masker([secret])
+    assert masker.mask_text("id client-0815") == "id ***"
+    assert masker.mask_text("hkiG9w0BAQEFAASC") == "***"
+    output = masker.mask_json(json.dumps(json.loads(secret)).encode())
+    assert "MIIE" not in output.decode()
+    assert "client" not in output.decode()
+
+
+def test_white_space_around_a_value_does_not_help_it_out() -> None:
+    masker = Masker(["  hunter2-value\n"])
+    assert masker.mask_text("is hunter2-value!") == "is ***!"
+    assert masker.mask_text(base64.b64encode(b"hunter2-value").decode()) == "***"
+
+
+@pytest.mark.parametrize("width", [64, 76])
+def test_base64_wrapped_into_lines_is_hidden_line_by_line(width: int) -> None:
+    value = "".join(chr(33 + n * 7 % 90) for n in range(200))
+    text = base64.b64encode(value.encode() + b"\n").decode()
+    masker = Masker([value])
+    for at in range(0, len(text) - width, width):
+        assert masker.mask_text(text[at : at + width]) == "***"
+
+
+def test_a_buffer_that_node_shows_is_hidden() -> None:
+    value = "a-long-secret-" * 6
+    shown = f"<Buffer {value.encode()[:50].hex(' ')} ... 34 more bytes>"
+    assert Masker([value]).mask_text(shown) == "<Buffer *** ... 34 more bytes>"
+
+
+def test_latin_1_is_hidden_too() -> None:
+    """Basic authentication and btoa encode it so."""
+    masker = Masker(["pässwörd-x"])
+    assert "***" in masker.mask_text(base64.b64encode("user:pässwörd-x".encode("latin-1")).decode())
+    assert masker.mask("pässwörd-x".encode("latin-1")) == b"***"
+
+
+JSON_VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=8,
+)
+
+
+@given(JSON_VALUES, VALUES)
+def test_json_without_a_secret_stays_as_it_is(document: object, value: str) -> None:
+    text = json.dumps(document).encode()
+    assert Masker([value + "0123456789abcdef"]).mask_json(text) == text
+
+
+@given(JSON_VALUES, VALUES, st.booleans(), st.sampled_from(list(WRITINGS)))
+def test_json_with_a_secret_anywhere_stays_json_and_shows_none(
+    document: object, value: str, unicode: bool, writing: str
+) -> None:
+    written = WRITINGS[writing](value)
+    whole = {"a": [document, f"is {written}!"], f"key {written}": {"x": written}, "kept": "kept"}
+    masked = Masker([value]).mask_json(json.dumps(whole, ensure_ascii=unicode).encode())
+    read = msgspec.json.decode(masked)
+    assert value not in json.dumps(read, ensure_ascii=False)
+    assert written not in json.dumps(read, ensure_ascii=False)
+    if read != "***":  # a document that holds it by chance, across its parts, is hidden whole
+        assert list(read)[2] == "kept"
+
+
+@pytest.mark.parametrize(
+    ("value", "document", "masked"),
+    [
+        ("12345678", b'{"a": 12345678}', b'{"a": "***"}'),
+        ("12345678", b'[1.0, -123456789.5, "x"]', b'[1.0, "***", "x"]'),
+        ("true", b'{"a": true}', b'"***"'),
+        ('x","y', b'["x","y"]', b'"***"'),
+        ("abcd", b'{"abcd": 1, "abcd": 2}', b'{"***": 1, "***": 2}'),
+        ("abcd", b'"\\u0061\\u0062cd\\n"', b'"***\\n"'),
+        ("abcd", b"123456789012345678901234567890.00", b"123456789012345678901234567890.00"),
+    ],
+)
+def test_json_is_hidden_by_token_and_else_left_alone(value: str, document: bytes, masked: bytes) -> None:
+    assert Masker([value]).mask_json(document) == masked
+
+
+def test_many_and_long_secrets_take_bounded_time() -> None:
+    """The time of a line does not grow with the number of lines of a secret."""
+    lines = "\n".join(f"{n:06d}-{n * 7919 % 1000:03d}-line" for n in range(3000))
+    same = "\n".join(f"the same beginning {n}" for n in range(2000))
+    masker = Masker([lines, same, *(f"{n}" + "x" * 60_000 for n in range(10, 30))])
+    text = masker.mask_text("a 000042-598-line b")
+    assert text == "a *** b"
+    assert masker.mask_text("a the same beginning 77 b\nnext") == "a ***\nnext"
+    assert masker.mask_text("cut 000042-5", Torn.CUT) == "cut ***"
+    assert masker.mask_text("cut 0000", Torn.CUT) == "cut ***"
+    hostile = b"x" * 8_000 + b'\\"%41&#65;' * 800
+    assert masker.mask(hostile) == hostile
+
+
+def test_a_masker_does_not_show_what_it_hides() -> None:
+    assert "hunter2" not in repr(Masker(["hunter2-value"]))
+
+
+def test_nothing_to_hide_changes_nothing() -> None:
+    assert Masker([]).mask(b"a \\u0041 %41 ", Torn.OPEN) == b"a \\u0041 %41 "
+    assert Masker(["", "  "]).mask_json(b'{"a": ""}') == b'{"a": ""}'
