@@ -20,10 +20,10 @@ def no_automations(
     """The services of automations, with nobody who fires or dispatches."""
     policy = policy or Policy()
     return Automations(
-        definitions=Definitions(db, clock=clock, seals=SecretBox(Keyring([bytes(32)])), policy=policy),
+        definitions=Definitions(db, clock=clock, secret_box=SecretBox(Keyring([bytes(32)])), policy=policy),
         runs=Runs(db, clock=clock, jobs=jobs, on_due=_nobody),
         tasks=Tasks(db, clock=clock),
-        ingress=Ingress(db, clock=clock, seals=SecretBox(Keyring([bytes(32)])), on_due=_nobody),
+        ingress=Ingress(db, clock=clock, secret_box=SecretBox(Keyring([bytes(32)])), on_due=_nobody),
         events=Events(db, clock=clock, on_event=_nobody),
         policy=policy,
     )

@@ -161,7 +161,7 @@ def client_tls(certificate: Path) -> ssl.SSLContext:
 
 def no_endpoints(db: Pool, policy: OutgoingPolicy | None = None) -> Endpoints:
     """The service of endpoints, with a key of its own."""
-    seals = SecretBox(Keyring([bytes(32)]))
+    secret_box = SecretBox(Keyring([bytes(32)]))
     client = OutgoingClient(policy or OutgoingPolicy())
-    sender = Sender(client, styles={"ava": AvaStyle(db)}, seals=seals, clock=system_clock)
-    return Endpoints(db, style="ava", clock=system_clock, seals=seals, sender=sender)
+    sender = Sender(client, styles={"ava": AvaStyle(db)}, secret_box=secret_box, clock=system_clock)
+    return Endpoints(db, style="ava", clock=system_clock, secret_box=secret_box, sender=sender)

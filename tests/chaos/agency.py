@@ -40,7 +40,7 @@ async def work(dsn: str) -> None:
     line = AgentLine(
         OutgoingClient(OutgoingPolicy(dev=True)),
         styles={"test": PlainStyle()},
-        seals=SecretBox(Keyring([bytes(32)])),
+        secret_box=SecretBox(Keyring([bytes(32)])),
         clock=system_clock,
     )
     caller = AgentCaller(

@@ -31,7 +31,7 @@ async def deliver(dsn: str) -> None:
     sender = Sender(
         OutgoingClient(OutgoingPolicy(dev=True)),
         styles={"ava": AvaStyle(db)},
-        seals=SecretBox(Keyring([bytes(32)])),
+        secret_box=SecretBox(Keyring([bytes(32)])),
         clock=system_clock,
     )
     deliverer = Deliverer(

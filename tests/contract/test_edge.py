@@ -96,7 +96,7 @@ async def edge(database: Pool) -> AsyncIterator[Edge]:
         schedules=Schedules(database, clock=system_clock),
         endpoints=no_endpoints(database),
         avala_endpoints=no_endpoints(database),
-        agents=Agents(database, clock=system_clock, seals=SecretBox(Keyring([bytes(32)]))),
+        agents=Agents(database, clock=system_clock, secret_box=SecretBox(Keyring([bytes(32)]))),
         executions=Executions(database, clock=system_clock),
         publisher=Publisher(database, clock=system_clock),
         automations=no_automations(database, jobs),

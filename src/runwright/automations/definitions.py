@@ -45,10 +45,10 @@ from runwright.automations.store.secrets import (
 from runwright.core.clock import Clock
 from runwright.core.roles import Caller
 from runwright.db.pool import Database, PoolConnection
-from runwright.outbox.model import Seals
 from runwright.schedules.automation_schedules import change_clock, create_clock
 from runwright.schedules.model import Schedule
 from runwright.schedules.store.automation_schedules import ClockState, drop_clock, lock_clock, read_clocks
+from runwright.secrets.secret_box import SecretBox
 from runwright.tenants.audit import record
 
 LONGEST_OVERLAP_SECONDS = 30 * 86_400
@@ -65,10 +65,10 @@ class Shown(msgspec.Struct, frozen=True):
 class Definitions:
     """Make, change and look at jobs and triggers. A call returns after what it did is committed."""
 
-    def __init__(self, db: Database, *, clock: Clock, seals: Seals, policy: Policy) -> None:
+    def __init__(self, db: Database, *, clock: Clock, secret_box: SecretBox, policy: Policy) -> None:
         self._db = db
         self._clock = clock
-        self._seals = seals
+        self._secret_box = secret_box
         self._policy = policy
 
     async def create(self, caller: Caller, draft: AutomationCreate) -> Shown:
@@ -202,7 +202,7 @@ class Definitions:
     async def secrets(self, one: Automation) -> Sequence[str]:
         """Return the secrets of a webhook that are good now, the newest first."""
         sealed = await fetch_secrets(self._db, automation_id=one.id, now=self._clock())
-        return [self._seals.open(one.tenant_id, sealed_as(one), each) for each in sealed]
+        return [self._secret_box.open(one.tenant_id, sealed_as(one), each) for each in sealed]
 
     async def _checked(self, db: PoolConnection, after: Automation, changes: AutomationPatch) -> Automation:
         """Check a merged definition, and name its secret where it has one."""
@@ -230,7 +230,7 @@ class Definitions:
     async def _put_secret(
         self, db: PoolConnection, one: Automation, secret: str, old_until: datetime | None
     ) -> None:
-        sealed = self._seals.seal(one.tenant_id, sealed_as(one), secret)
+        sealed = self._secret_box.seal(one.tenant_id, sealed_as(one), secret)
         await put_secret(db, automation_id=one.id, secret=sealed, old_until=old_until)
 
     async def _shown(self, one: Automation) -> Shown:

@@ -46,7 +46,7 @@ from runwright.core.job_state import Trigger
 from runwright.core.template_context import Json, TemplateContext
 from runwright.db.batching import Batcher
 from runwright.db.pool import Database, PoolConnection
-from runwright.outbox.model import Seals
+from runwright.secrets.secret_box import SecretBox
 
 _LANES: Final = 2
 _GLOBAL: Final = "global"
@@ -89,11 +89,13 @@ class _Item(msgspec.Struct, frozen=True, kw_only=True):
 class Ingress:
     """Find where deliveries lead, and accept them. A call returns after what it did is committed."""
 
-    def __init__(self, db: Database, *, clock: Clock, seals: Seals, on_due: Callable[[], None]) -> None:
+    def __init__(
+        self, db: Database, *, clock: Clock, secret_box: SecretBox, on_due: Callable[[], None]
+    ) -> None:
         """`on_due` is called when runs are due."""
         self._db = db
         self._clock = clock
-        self._seals = seals
+        self._secret_box = secret_box
         self._on_due = on_due
         self._lookups: Batcher[str, Door | None] = Batcher(self._look_up, lanes=_LANES)
         self._accepts: Batcher[_Item, Run] = Batcher(self._accept, lanes=_LANES)
@@ -114,7 +116,7 @@ class Ingress:
         Raises UnauthenticatedError, DefinitionError (there is no secret).
         """
         trigger = door.trigger
-        opened = [self._seals.open(trigger.tenant_id, sealed_as(trigger), one) for one in door.secrets]
+        opened = [self._secret_box.open(trigger.tenant_id, sealed_as(trigger), one) for one in door.secrets]
         try:
             return verify(claim, body, opened, self._clock())
         except StaleTimestampError:

@@ -11,11 +11,12 @@ nothing but tests until one succeeds or its owner makes it active.
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Final, Protocol
+from typing import Final
 
 import msgspec
 
 from runwright.events.model import Event
+from runwright.secrets.model import SealedValue
 
 ENDPOINTS_PER_TENANT: Final = 50
 RETRY_SECONDS: Final = (5.0, 30.0, 300.0, 1_800.0, 7_200.0)
@@ -84,23 +85,6 @@ class EndpointChanges(msgspec.Struct, frozen=True, kw_only=True):
     status: EndpointStatus | None = None
 
 
-class SealedSecret(msgspec.Struct, frozen=True):
-    """A secret that nobody reads without the key."""
-
-    key_id: str
-    sealed: bytes
-
-
-class Seals(Protocol):
-    """Seals secrets with the vault's keys; what was sealed for one endpoint opens for no other."""
-
-    def seal(self, tenant_id: str, endpoint_id: str, secret: str) -> SealedSecret:
-        """Return the secret sealed."""
-
-    def open(self, tenant_id: str, endpoint_id: str, sealed: SealedSecret) -> str:
-        """Return the secret; RunwrightError where the key is not here."""
-
-
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     """One try to deliver."""
 
@@ -136,7 +120,7 @@ class ClaimedDelivery(msgspec.Struct, frozen=True, kw_only=True):
     endpoint_id: str
     style: str
     url: str
-    secrets: list[SealedSecret]
+    secrets: list[SealedValue]
     event: Event
 
 

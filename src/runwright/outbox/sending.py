@@ -9,7 +9,13 @@ import msgspec
 from runwright.core.clock import Clock
 from runwright.events.model import Event
 from runwright.outbox.client.client import OutgoingClient, OutgoingError
-from runwright.outbox.model import RESPONSE_SECONDS, RETRY_SECONDS, ClaimedDelivery, Outcome, Seals
+from runwright.outbox.model import (
+    RESPONSE_SECONDS,
+    RETRY_SECONDS,
+    ClaimedDelivery,
+    Outcome,
+)
+from runwright.secrets.secret_box import SecretBox
 
 _GONE: Final = 410
 _OK: Final = range(200, 300)
@@ -48,11 +54,16 @@ class Sender:
     """Sends parcels."""
 
     def __init__(
-        self, client: OutgoingClient, *, styles: Mapping[str, PayloadFormat], seals: Seals, clock: Clock
+        self,
+        client: OutgoingClient,
+        *,
+        styles: Mapping[str, PayloadFormat],
+        secret_box: SecretBox,
+        clock: Clock,
     ) -> None:
         self._client = client
         self._styles = styles
-        self._seals = seals
+        self._secret_box = secret_box
         self._clock = clock
 
     async def body(self, style: str, event: Event) -> bytes | None:
@@ -63,7 +74,7 @@ class Sender:
         """Try to deliver. Raises only for what is no fault of the endpoint: database, vault key."""
         style = self._styles[parcel.style]
         secrets = [
-            self._seals.open(parcel.event.tenant_id, parcel.endpoint_id, one) for one in parcel.secrets
+            self._secret_box.open(parcel.event.tenant_id, parcel.endpoint_id, one) for one in parcel.secrets
         ]
         body = await style.body(parcel.event)
         started_at, began = self._clock(), time.monotonic()

@@ -24,8 +24,6 @@ from runwright.outbox.model import (
     EndpointStatus,
     NewEndpoint,
     Outcome,
-    SealedSecret,
-    Seals,
 )
 from runwright.outbox.sending import Sender
 from runwright.outbox.signing import new_signing_secret
@@ -37,6 +35,8 @@ from runwright.outbox.store.history import (
     list_deliveries,
     queue_again,
 )
+from runwright.secrets.model import SealedValue
+from runwright.secrets.secret_box import SecretBox
 from runwright.tenants.audit import record
 
 TEST_EVENT: Final = "webhook.test"
@@ -62,7 +62,7 @@ class Endpoints:
         *,
         style: str,
         clock: Clock,
-        seals: Seals,
+        secret_box: SecretBox,
         sender: Sender,
         on_due: Callable[[], None] = lambda: None,
         on_subscribed: Callable[[], None] = lambda: None,
@@ -71,7 +71,7 @@ class Endpoints:
         self._db = db
         self._style = style
         self._clock = clock
-        self._seals = seals
+        self._secret_box = secret_box
         self._sender = sender
         self._on_due = on_due
         self._on_subscribed = on_subscribed
@@ -287,8 +287,8 @@ class Endpoints:
         await record(db, caller, action, endpoint.id, before=before, after=changed, now=now)
         return changed
 
-    def _sealed(self, endpoint: Endpoint, secret: str) -> SealedSecret:
-        return self._seals.seal(endpoint.tenant_id, endpoint.id, secret)
+    def _sealed(self, endpoint: Endpoint, secret: str) -> SealedValue:
+        return self._secret_box.seal(endpoint.tenant_id, endpoint.id, secret)
 
 
 async def _subscribe(db: PoolConnection, endpoint: Endpoint) -> None:

@@ -4,12 +4,11 @@ A holder (an endpoint, an agent) has rows of sealed secrets in a table of its ow
 """
 
 from collections.abc import Sequence
-from typing import Final
 
 import msgspec
 
 from runwright.db.pool import Database
-from runwright.outbox.model import SealedSecret
+from runwright.secrets.model import SealedValue
 
 
 class EncryptedColumn(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,20 +26,12 @@ class EncryptedColumn(msgspec.Struct, frozen=True, kw_only=True):
     """What stands before a holder's id where its secrets are sealed."""
 
 
-ENDPOINTS: Final = EncryptedColumn(
-    table="endpoints",
-    secrets="endpoint_secrets",
-    column="endpoint_id",
-    stop="status = 'paused', status_reason = g.reason",
-)
-
-
 class StoredSecret(msgspec.Struct, frozen=True):
     """A sealed secret and whose it is."""
 
     tenant_id: str
     holder_id: str
-    secret: SealedSecret
+    secret: SealedValue
 
 
 async def count_by_key(db: Database, holders: EncryptedColumn) -> dict[str, int]:
@@ -69,12 +60,12 @@ async def fetch_sealed_with(
         limit,
     )
     return [
-        StoredSecret(row["tenant_id"], row["id"], SealedSecret(row["key_id"], row["sealed"])) for row in rows
+        StoredSecret(row["tenant_id"], row["id"], SealedValue(row["key_id"], row["sealed"])) for row in rows
     ]
 
 
 async def reseal_secrets(
-    db: Database, holders: EncryptedColumn, pairs: Sequence[tuple[StoredSecret, SealedSecret]]
+    db: Database, holders: EncryptedColumn, pairs: Sequence[tuple[StoredSecret, SealedValue]]
 ) -> int:
     """Put new seals in place of old ones where those still stand; return how many did."""
     rows = await db.fetch(

@@ -40,6 +40,13 @@ class SealedSecret(msgspec.Struct, frozen=True, kw_only=True):
         return SecretName(self.tenant_id, self.name)
 
 
+class SealedValue(msgspec.Struct, frozen=True):
+    """A secret of a webhook endpoint, an agent or a trigger, encrypted with a key of the vault."""
+
+    key_id: str
+    sealed: bytes
+
+
 class VaultKeyError(RunwrightError):
     """The vault's keys cannot be had, read or used; the message says what the operator can do."""
 

@@ -11,12 +11,11 @@ from typing import Final
 import msgspec
 
 from runwright.db.pool import Database
-from runwright.outbox.model import SealedSecret as HeldSeal
 from runwright.secrets import encrypted_columns as seals
 from runwright.secrets import store
 from runwright.secrets.encrypted_columns import EncryptedColumn, StoredSecret
 from runwright.secrets.keyring import Keyring
-from runwright.secrets.model import SealBrokenError, SealedSecret, SecretName
+from runwright.secrets.model import SealBrokenError, SealedSecret, SealedValue, SecretName
 from runwright.secrets.secret_box import SecretBox
 
 BATCH: Final = 100
@@ -95,7 +94,7 @@ async def _rotate_held(
     return resealed
 
 
-def _reseal(held_seals: SecretBox, sealed_as: str, one: StoredSecret) -> HeldSeal:
+def _reseal(held_seals: SecretBox, sealed_as: str, one: StoredSecret) -> SealedValue:
     value = held_seals.open(one.tenant_id, sealed_as, one.secret)
     return held_seals.seal(one.tenant_id, sealed_as, value)
 

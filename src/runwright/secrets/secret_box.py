@@ -1,29 +1,32 @@
-"""The vault's keys for secrets that are not the tenant's own to name: those of endpoints."""
+"""Encryption of secrets that belong to a webhook endpoint, an agent or a trigger, with the vault's keys."""
 
-from runwright.outbox.model import SealedSecret
 from runwright.secrets.keyring import Keyring
-from runwright.secrets.model import SealedSecret as VaultSecret
-from runwright.secrets.model import SecretName
+from runwright.secrets.model import SealedSecret, SealedValue, SecretName
 
 
 class SecretBox:
-    """Seals under names that no tenant can give to a secret of the vault; see `deliveries.model.Seals`."""
+    """Encrypt secrets under names that no tenant can give to a secret of the vault.
+
+    A value that was sealed for one owner opens for no other.
+    """
 
     def __init__(self, ring: Keyring) -> None:
         self._ring = ring
 
-    def seal(self, tenant_id: str, endpoint_id: str, secret: str) -> SealedSecret:
-        sealed = self._ring.seal(_name(tenant_id, endpoint_id), secret)
-        return SealedSecret(sealed.key_id, sealed.sealed)
+    def seal(self, tenant_id: str, owner_id: str, secret: str) -> SealedValue:
+        """Return the secret encrypted with the primary key."""
+        sealed = self._ring.seal(_name(tenant_id, owner_id), secret)
+        return SealedValue(sealed.key_id, sealed.sealed)
 
-    def open(self, tenant_id: str, endpoint_id: str, sealed: SealedSecret) -> str:
-        whose = _name(tenant_id, endpoint_id)
+    def open(self, tenant_id: str, owner_id: str, sealed: SealedValue) -> str:
+        """Return the secret. VaultKeyError where its key is not in the ring, or it was altered."""
+        whose = _name(tenant_id, owner_id)
         return self._ring.open(
-            VaultSecret(
+            SealedSecret(
                 tenant_id=whose.tenant_id, name=whose.name, key_id=sealed.key_id, sealed=sealed.sealed
             )
         )
 
 
-def _name(tenant_id: str, endpoint_id: str) -> SecretName:
-    return SecretName(tenant_id, f"webhook/{endpoint_id}")
+def _name(tenant_id: str, owner_id: str) -> SecretName:
+    return SecretName(tenant_id, f"webhook/{owner_id}")

@@ -43,10 +43,10 @@ def make_ticks(policy: Policy) -> Make:
 
 
 def open_automations(f: Resources, db: Database, jobs: Jobs, stack: AsyncExitStack) -> Automations:
-    ingress = Ingress(db, clock=f.clock, seals=SecretBox(f.ring), on_due=f.hints.due)
+    ingress = Ingress(db, clock=f.clock, secret_box=SecretBox(f.ring), on_due=f.hints.due)
     stack.push_async_callback(ingress.stop)
     return Automations(
-        definitions=Definitions(db, clock=f.clock, seals=SecretBox(f.ring), policy=f.policy),
+        definitions=Definitions(db, clock=f.clock, secret_box=SecretBox(f.ring), policy=f.policy),
         runs=Runs(db, clock=f.clock, jobs=jobs, on_due=f.hints.due),
         tasks=Tasks(db, clock=f.clock),
         ingress=ingress,
@@ -76,7 +76,7 @@ class FileLoader:
             at_once=said.at_once or f.settings.automation_concurrency,
             default_limit=said.default_limit,
         )
-        definitions = Definitions(f.db, clock=f.clock, seals=SecretBox(f.ring), policy=policy)
+        definitions = Definitions(f.db, clock=f.clock, secret_box=SecretBox(f.ring), policy=policy)
         done = await sync_definitions(f.db, definitions, said.definitions, secrets, now)
         f.policy.become(policy)
         f.notice("automations_read", made=done.made, changed=done.changed, removed=done.removed)

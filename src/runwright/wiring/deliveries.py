@@ -102,7 +102,7 @@ async def open_sender(f: Resources, stack: AsyncExitStack) -> Sender:
     styles: dict[str, PayloadFormat] = {AVA_STYLE: ava, AVALA_STYLE: AvalaStyle(ava.data)}
     stack.push_async_callback(client.stop)
     stack.push_async_callback(ava.stop)
-    return Sender(client, styles=styles, seals=SecretBox(f.ring), clock=f.clock)
+    return Sender(client, styles=styles, secret_box=SecretBox(f.ring), clock=f.clock)
 
 
 async def start_deliverer(f: Resources, sender: Sender, stack: AsyncExitStack) -> None:
@@ -119,7 +119,7 @@ async def start_agent_caller(f: Resources, stack: AsyncExitStack) -> None:
     styles = {AVALA_STYLE: AvalaCallbacks()}
     caller = AgentCaller(
         db,
-        line=AgentLine(client, styles=styles, seals=SecretBox(f.ring), clock=f.clock),
+        line=AgentLine(client, styles=styles, secret_box=SecretBox(f.ring), clock=f.clock),
         clock=f.clock,
         hints=f.hints,
         on_jobs=f.signals.jobs_ready,

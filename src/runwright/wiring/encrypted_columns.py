@@ -4,6 +4,6 @@ from typing import Final
 
 from runwright.agents.store.encrypted_columns import AGENTS
 from runwright.automations.store.secrets import TRIGGERS
-from runwright.secrets.encrypted_columns import ENDPOINTS
+from runwright.outbox.store.endpoints import ENDPOINTS
 
 HOLDERS: Final = (ENDPOINTS, AGENTS, TRIGGERS)

@@ -155,7 +155,7 @@ def _endpoints(f: Resources, db: Database, sender: Sender, style: str) -> Endpoi
         db,
         style=style,
         clock=f.clock,
-        seals=SecretBox(f.ring),
+        secret_box=SecretBox(f.ring),
         sender=sender,
         on_due=f.hints.due,
         on_subscribed=f.hints.subscribed,
@@ -166,7 +166,7 @@ def _agents(f: Resources, db: Database) -> Agents:
     return Agents(
         db,
         clock=f.clock,
-        seals=SecretBox(f.ring),
+        secret_box=SecretBox(f.ring),
         on_due=f.hints.due,
         on_subscribed=f.hints.subscribed,
     )

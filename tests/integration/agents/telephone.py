@@ -66,7 +66,9 @@ class Telephone:
         self.hints = EventNotifications(origin="here", send=lambda _: None)
         self._tasks: set[asyncio.Task[None]] = set()
         client = OutgoingClient(OutgoingPolicy(dev=True))
-        self.line = AgentLine(client, styles={"test": PlainStyle()}, seals=world.seals, clock=world.clock)
+        self.line = AgentLine(
+            client, styles={"test": PlainStyle()}, secret_box=world.secret_box, clock=world.clock
+        )
         self.client = client
         self.callers = [self._caller() for _ in range(callers)]
 

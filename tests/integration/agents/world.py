@@ -38,8 +38,8 @@ class World:
         self.db = db
         self.now = START
         self.notices: list[str] = []
-        self.seals = SecretBox(Keyring([bytes(32)]))
-        self.agents = Agents(db, clock=self.clock, seals=self.seals)
+        self.secret_box = SecretBox(Keyring([bytes(32)]))
+        self.agents = Agents(db, clock=self.clock, secret_box=self.secret_box)
         self.executions = Executions(db, clock=self.clock)
         self.publisher = Publisher(db, clock=self.clock)
         self.sink = ExecutionSink(notice=self.note)

@@ -33,14 +33,16 @@ class World:
     def __init__(self, db: Database) -> None:
         self.db = db
         self.now = START
-        seals = SecretBox(Keyring([bytes(32)]))
-        self.sender = Sender(OutgoingClient(DEV), styles={"ava": AvaStyle(db)}, seals=seals, clock=self.clock)
+        secret_box = SecretBox(Keyring([bytes(32)]))
+        self.sender = Sender(
+            OutgoingClient(DEV), styles={"ava": AvaStyle(db)}, secret_box=secret_box, clock=self.clock
+        )
         self.hints = EventNotifications(origin="test", send=lambda _: None)
         self.endpoints = Endpoints(
             db,
             style="ava",
             clock=self.clock,
-            seals=seals,
+            secret_box=secret_box,
             sender=self.sender,
             on_subscribed=self.hints.subscribed,
         )

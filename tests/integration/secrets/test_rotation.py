@@ -6,10 +6,9 @@ import pytest
 
 from runwright.automations.store.secrets import SEALED_AS
 from runwright.db.pool import Pool
-from runwright.outbox.model import SealedSecret as EndpointSeal
 from runwright.secrets import rotation, store
 from runwright.secrets.keyring import Keyring, key_id
-from runwright.secrets.model import SecretName
+from runwright.secrets.model import SealedValue, SecretName
 from runwright.secrets.rotation import rotate
 from runwright.secrets.secret_box import SecretBox
 from runwright.wiring.encrypted_columns import HOLDERS
@@ -126,9 +125,7 @@ async def test_what_endpoints_sign_with_moves_too(make_vault: MakeVault, databas
     assert await rotation.count_by_key(database, HOLDERS) == {key_id(NEW): 11}
     rows = await database.fetch("SELECT * FROM endpoint_secrets ORDER BY endpoint_id, number")
     opened = [
-        SecretBox(Keyring([NEW])).open(
-            "ten_a", row["endpoint_id"], EndpointSeal(row["key_id"], row["sealed"])
-        )
+        SecretBox(Keyring([NEW])).open("ten_a", row["endpoint_id"], SealedValue(row["key_id"], row["sealed"]))
         for row in rows
     ]
     assert opened == [f"{which}-{n}" for n in range(5) for which in ("first", "second")]
@@ -171,9 +168,9 @@ async def test_what_agents_sign_with_moves_too(database: Pool) -> None:
         await make_agent(database, f"agt_{n}", "https://h")
     assert (await rotate(database, RING, HOLDERS, batch=2)).resealed == 3
     rows = await database.fetch("SELECT * FROM agent_secrets ORDER BY agent_id")
-    seals = SecretBox(Keyring([NEW]))
+    secret_box = SecretBox(Keyring([NEW]))
     assert [
-        seals.open("ten_a", row["agent_id"], EndpointSeal(row["key_id"], row["sealed"])) for row in rows
+        secret_box.open("ten_a", row["agent_id"], SealedValue(row["key_id"], row["sealed"])) for row in rows
     ] == [f"secret of agt_{n}" for n in range(3)]
 
 
@@ -204,9 +201,10 @@ async def test_what_triggers_are_signed_with_moves_too(database: Pool) -> None:
         )
     assert (await rotate(database, RING, HOLDERS)).resealed == 2
     rows = await database.fetch("SELECT key_id, sealed FROM automation_secrets ORDER BY number")
-    seals = SecretBox(Keyring([NEW]))
+    secret_box = SecretBox(Keyring([NEW]))
     assert [
-        seals.open("ten_a", f"{SEALED_AS}trg_1", EndpointSeal(row["key_id"], row["sealed"])) for row in rows
+        secret_box.open("ten_a", f"{SEALED_AS}trg_1", SealedValue(row["key_id"], row["sealed"]))
+        for row in rows
     ] == ["first", "second"]
     assert await rotation.discard(database, key_id(NEW), HOLDERS) == [SecretName("ten_a", "trg_1")]
     assert not await database.fetchval("SELECT enabled FROM automations")

@@ -5,8 +5,8 @@ from datetime import datetime
 from typing import Final
 
 from runwright.db.pool import Database, PoolConnection
-from runwright.outbox.model import SealedSecret
 from runwright.secrets.encrypted_columns import EncryptedColumn
+from runwright.secrets.model import SealedValue
 
 SEALED_AS: Final = "trigger/"
 TRIGGERS: Final = EncryptedColumn(
@@ -20,7 +20,7 @@ TRIGGERS: Final = EncryptedColumn(
 
 
 async def put_secret(
-    db: PoolConnection, *, automation_id: str, secret: SealedSecret, old_until: datetime | None
+    db: PoolConnection, *, automation_id: str, secret: SealedValue, old_until: datetime | None
 ) -> None:
     """Make this the newest secret; the one before is good until then, or no more."""
     await db.execute(
@@ -48,7 +48,7 @@ async def drop_secrets(db: PoolConnection, *, automation_id: str) -> None:
 
 async def fetch_secrets(
     db: Database | PoolConnection, *, automation_id: str, now: datetime
-) -> list[SealedSecret]:
+) -> list[SealedValue]:
     """Return the secrets of a trigger that are good now, the newest first."""
     rows = await db.fetch(
         "SELECT key_id, sealed FROM automation_secrets WHERE automation_id = $1"
@@ -56,7 +56,7 @@ async def fetch_secrets(
         automation_id,
         now,
     )
-    return [SealedSecret(row["key_id"], row["sealed"]) for row in rows]
+    return [SealedValue(row["key_id"], row["sealed"]) for row in rows]
 
 
 async def with_secrets(db: Database | PoolConnection, *, ids: Sequence[str]) -> frozenset[str]:

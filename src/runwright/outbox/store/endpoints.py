@@ -8,11 +8,19 @@ from asyncpg import Record
 from runwright.core.paging import Listing, PageRequest, View, Window
 from runwright.db.pagination import Conditions, Rows, fetch_page
 from runwright.db.pool import Database, PoolConnection
-from runwright.outbox.model import Endpoint, EndpointStatus, SealedSecret
+from runwright.outbox.model import Endpoint, EndpointStatus
+from runwright.secrets.encrypted_columns import EncryptedColumn
+from runwright.secrets.model import SealedValue
 
 _COLUMNS: Final = (
     "id, tenant_id, style, url, events, patterns, status, status_reason, gone, created_by, created_at,"
     " updated_at"
+)
+ENDPOINTS: Final = EncryptedColumn(
+    table="endpoints",
+    secrets="endpoint_secrets",
+    column="endpoint_id",
+    stop="status = 'paused', status_reason = g.reason",
 )
 _LISTED: Final = Rows(columns=_COLUMNS, table="endpoints")
 _LOCK: Final = "SELECT pg_advisory_xact_lock(hashtextextended('endpoints of ' || $1, 0))"
@@ -107,7 +115,7 @@ async def delete_endpoint(db: PoolConnection, *, tenant_id: str, style: str, end
 
 
 async def add_secret(
-    db: PoolConnection, *, endpoint_id: str, secret: SealedSecret, old_until: datetime | None
+    db: PoolConnection, *, endpoint_id: str, secret: SealedValue, old_until: datetime | None
 ) -> None:
     """Make this the secret that signs first; the ones before it end at `old_until` (None: now)."""
     await db.execute(
@@ -132,7 +140,7 @@ async def add_secret(
     )
 
 
-async def fetch_secrets(db: PoolConnection, *, endpoint_id: str, now: datetime) -> list[SealedSecret]:
+async def fetch_secrets(db: PoolConnection, *, endpoint_id: str, now: datetime) -> list[SealedValue]:
     """Return the secrets that sign now, the newest first."""
     rows = await db.fetch(
         """
@@ -142,4 +150,4 @@ async def fetch_secrets(db: PoolConnection, *, endpoint_id: str, now: datetime) 
         endpoint_id,
         now,
     )
-    return [SealedSecret(row["key_id"], row["sealed"]) for row in rows]
+    return [SealedValue(row["key_id"], row["sealed"]) for row in rows]

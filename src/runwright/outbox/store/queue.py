@@ -17,7 +17,8 @@ from asyncpg import Record
 from runwright.core.ids import new_id
 from runwright.db.pool import Database, PoolConnection
 from runwright.events.model import Event
-from runwright.outbox.model import ClaimedDelivery, Outcome, SealedSecret
+from runwright.outbox.model import ClaimedDelivery, Outcome
+from runwright.secrets.model import SealedValue
 
 LANE_WINDOW: Final = 512
 HEALTHY_AT_ONCE: Final = 64
@@ -182,7 +183,7 @@ def _parcel(row: Record) -> ClaimedDelivery:
         endpoint_id=row["endpoint_id"],
         style=row["style"],
         url=row["url"],
-        secrets=[SealedSecret(key_id, content) for key_id, content in sealed],
+        secrets=[SealedValue(key_id, content) for key_id, content in sealed],
         event=Event(
             position=row["position"],
             tenant_id=row["tenant_id"],
