@@ -14,7 +14,7 @@ from tests.contract.client import Api, Json, data_of, error_of
 
 from runwright.builds.package_managers import PackageManagers, Sources
 from runwright.builds.registries import RegistryError
-from runwright.runtimes.interpreters import Paths
+from runwright.runtimes.interpreters import InterpreterPaths
 from runwright.runtimes.probe import probe_host
 
 SECONDS = 120
@@ -127,7 +127,7 @@ VENDORED: Files = {
 @pytest.fixture(scope="session")
 def registries() -> None:
     """See that the registries are there, for whoever asks for them."""
-    toolbox = PackageManagers(probe_host(Paths()), Sources())
+    toolbox = PackageManagers(probe_host(InterpreterPaths()), Sources())
     try:
         for runtime in ("python", "nodejs"):
             for place in toolbox.find(runtime).registry.places:

@@ -12,8 +12,8 @@ import pytest
 
 from runwright.core.clock import system_clock
 from runwright.egress import Egress
-from runwright.runtimes.interpreters import Paths, find_interpreters
-from runwright.runtimes.model import Assignment, Code, Line, Outcome
+from runwright.runtimes.interpreters import InterpreterPaths, find_interpreters
+from runwright.runtimes.model import Assignment, AttemptOutcome, OutputLine, WorkerCode
 from runwright.runtimes.pool.pool import Pool, PoolSettings
 from runwright.runtimes.probe import probe_host
 from runwright.sandbox.cgroups import instance_name
@@ -39,7 +39,7 @@ def host() -> Host:
 @pytest.fixture(scope="session")
 def bare(host: Host) -> Host:
     """A host without bubblewrap and cgroups."""
-    found = find_interpreters(Paths(), readable=os.geteuid() == 0)
+    found = find_interpreters(InterpreterPaths(), readable=os.geteuid() == 0)
     interpreters = {name: one for name, one in found.items() if isinstance(one, Interpreter)}
     return msgspec.structs.replace(
         host,
@@ -73,12 +73,12 @@ class JobRecord:
     def __init__(self, assignment: Assignment) -> None:
         self.assignment = assignment
         self.token = assignment.token
-        self.lines: list[Line] = []
+        self.lines: list[OutputLine] = []
         self.started = 0
-        self.outcomes: list[Outcome] = []
+        self.outcomes: list[AttemptOutcome] = []
 
     @property
-    def outcome(self) -> Outcome:
+    def outcome(self) -> AttemptOutcome:
         assert len(self.outcomes) == 1
         return self.outcomes[0]
 
@@ -110,7 +110,7 @@ class Stage:
             on_started=self._started,
             on_line=self._line,
             on_outcome=self._outcome,
-            on_room=self._room,
+            on_capacity=self._room,
             egress=egress,
         )
 
@@ -118,11 +118,11 @@ class Stage:
         self.played[a.token].started += 1
         self._changed.set()
 
-    def _line(self, a: Assignment, line: Line) -> None:
+    def _line(self, a: Assignment, line: OutputLine) -> None:
         self.played[a.token].lines.append(line)
         self._changed.set()
 
-    def _outcome(self, a: Assignment, outcome: Outcome) -> None:
+    def _outcome(self, a: Assignment, outcome: AttemptOutcome) -> None:
         played = self.played[a.token]
         played.outcomes.append(outcome)
         assert len(played.outcomes) == 1, "two outcomes for one assignment"
@@ -185,9 +185,9 @@ class Stage:
         entrypoint: str | None = None,
         memory_mb: int = 256,
         network: object = "public",
-    ) -> Code:
+    ) -> WorkerCode:
         """Return the code of a worker."""
-        return Code(
+        return WorkerCode(
             key=f"{worker}/{version}/{runtime}/{hash(source)}/{memory_mb}/{network}",
             tenant_id=tenant,
             worker_id=worker,
@@ -201,7 +201,7 @@ class Stage:
 
     def assign_code(
         self,
-        code: Code,
+        code: WorkerCode,
         *,
         input: bytes = b"{}",
         env: dict[str, str] | None = None,

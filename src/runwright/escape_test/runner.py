@@ -23,7 +23,7 @@ from runwright.escape_test.canaries import Canaries
 from runwright.escape_test.catalogue import worker_source
 from runwright.escape_test.model import Attempt, Result, Verdict
 from runwright.escape_test.network import Outside
-from runwright.runtimes.model import Assignment, Code, End, Line, Outcome
+from runwright.runtimes.model import Assignment, AttemptOutcome, OutcomeStatus, OutputLine, WorkerCode
 from runwright.runtimes.pool.pool import Pool, PoolSettings
 from runwright.runtimes.protocol import LOG_BYTES
 from runwright.sandbox.host import Host
@@ -62,12 +62,12 @@ class JobRecord:
         self.assignment = assignment
         self.bytes = 0
         self.forged = False
-        self.outcome: Outcome | None = None
+        self.outcome: AttemptOutcome | None = None
         self.began = asyncio.Event()
         self.ended = asyncio.Event()
 
     @property
-    def end(self) -> Outcome:
+    def end(self) -> AttemptOutcome:
         if self.outcome is None:
             raise AssertionError
         return self.outcome
@@ -89,24 +89,24 @@ class Range:
             on_started=lambda a, _: self._played[a.token].began.set(),
             on_line=self._line,
             on_outcome=self._outcome,
-            on_room=lambda: None,
+            on_capacity=lambda: None,
         )
 
-    def _line(self, a: Assignment, line: Line) -> None:
+    def _line(self, a: Assignment, line: OutputLine) -> None:
         played = self._played[a.token]
         played.bytes += len(line.msg)
         played.forged = played.forged or "forged" in line.msg
 
-    def _outcome(self, a: Assignment, outcome: Outcome) -> None:
+    def _outcome(self, a: Assignment, outcome: AttemptOutcome) -> None:
         played = self._played[a.token]
         played.outcome = outcome
         played.ended.set()
 
-    def code(self, source: bytes, attempt: Attempt | None = None) -> Code:
+    def code(self, source: bytes, attempt: Attempt | None = None) -> WorkerCode:
         """Return the code of a worker of a tenant of its own."""
         number = next(self._keys)
         bundle = str(self.baits.folder / "bundle") if attempt is not None and attempt.bundle else None
-        return Code(
+        return WorkerCode(
             key=f"escape/{number}",
             tenant_id=f"tenant-{number}",
             worker_id=f"worker-{number}",
@@ -120,7 +120,7 @@ class Range:
         )
 
     def play(
-        self, code: Code, words: dict[str, object], *, seconds: float, env: dict[str, str] | None = None
+        self, code: WorkerCode, words: dict[str, object], *, seconds: float, env: dict[str, str] | None = None
     ) -> JobRecord:
         """Start a job; its own token is among the words of its input."""
         token = next(self._tokens)
@@ -236,7 +236,9 @@ async def _make(field: Range, attempt: Attempt) -> tuple[Verdict, str]:
     return Verdict.STOPPED, by if verdict is Verdict.STOPPED else f"without effect ({by})"
 
 
-async def _make_first(field: Range, attempt: Attempt, code: Code, bait: dict[str, object]) -> str | None:
+async def _make_first(
+    field: Range, attempt: Attempt, code: WorkerCode, bait: dict[str, object]
+) -> str | None:
     """Run the job before; return what went wrong with it."""
     if not attempt.same_worker:
         code = field.code(code.source)
@@ -246,7 +248,7 @@ async def _make_first(field: Range, attempt: Attempt, code: Code, bait: dict[str
     outcome = (await field.ended(played)).end
     if attempt.same_uid:
         await field.nothing_left()
-    if outcome.end is End.COMPLETED or outcome.error_code in attempt.after_ends:
+    if outcome.status is OutcomeStatus.COMPLETED or outcome.error_code in attempt.after_ends:
         return None
     return f"the job before it failed: {outcome.error_code}: {outcome.error_message}"
 
@@ -260,9 +262,9 @@ async def _neighbour(field: Range) -> JobRecord:
     return played
 
 
-def _judge(attempt: Attempt, outcome: Outcome) -> tuple[Verdict, str]:
+def _judge(attempt: Attempt, outcome: AttemptOutcome) -> tuple[Verdict, str]:
     """Return what the job's end says about the attempt."""
-    if outcome.end is End.COMPLETED and outcome.output is not None:
+    if outcome.status is OutcomeStatus.COMPLETED and outcome.output is not None:
         try:
             answer = msgspec.json.decode(outcome.output, type=Answer)
         except msgspec.DecodeError:

@@ -15,7 +15,7 @@ from runwright.core.retry import backoff_seconds
 from runwright.jobs.model import JobEnd, JobError
 from runwright.jobs.store.claim import ClaimedJob
 from runwright.jobs.store.finish import Ending, LogChunk
-from runwright.runtimes.model import End, Line, Outcome
+from runwright.runtimes.model import AttemptOutcome, OutcomeStatus, OutputLine
 
 LINES_PER_FENCE: Final = 1_000_000
 
@@ -29,10 +29,10 @@ class ClaimedAttempt:
         self.job = job
         self.started_at: datetime | None = None
         self.cancelling = False
-        self._lines: list[Line] = []
+        self._lines: list[OutputLine] = []
         self._next_seq = job.fence * LINES_PER_FENCE + 1
 
-    def add_line(self, line: Line) -> None:
+    def add_line(self, line: OutputLine) -> None:
         """Keep a log line until the next chunk is taken."""
         self._lines.append(line)
 
@@ -53,15 +53,15 @@ class ClaimedAttempt:
             lines=msgspec.json.encode(lines),
         )
 
-    def ending(self, outcome: Outcome, *, now: datetime) -> Ending:
+    def ending(self, outcome: AttemptOutcome, *, now: datetime) -> Ending:
         """Turn the sandbox's outcome into what is to be stored, with another attempt where one is due."""
         ended_at = outcome.ended_at or now
         error = None
         retry_at = None
-        if outcome.end is not End.COMPLETED:
+        if outcome.status is not OutcomeStatus.COMPLETED:
             code = ErrorCode(outcome.error_code or ErrorCode.HANDLER_ERROR)
             error = msgspec.json.encode(JobError(code, outcome.error_message, outcome.error_stack))
-            if outcome.end is End.FAILED and code not in NO_RETRY and self.job.retries_left > 0:
+            if outcome.status is OutcomeStatus.FAILED and code not in NO_RETRY and self.job.retries_left > 0:
                 retry_at = ended_at
                 if code is not ErrorCode.EXECUTOR_LOST:
                     seconds = backoff_seconds(self.job.attempt, random.random())  # noqa: S311  jitter
@@ -70,7 +70,7 @@ class ClaimedAttempt:
             tenant_id=self.job.tenant_id,
             job_id=self.job.job_id,
             fence=self.job.fence,
-            status=_STATUS[outcome.end],
+            status=_STATUS[outcome.status],
             started_at=outcome.started_at or self.started_at,
             ended_at=ended_at,
             output=outcome.output,
@@ -93,7 +93,7 @@ class ClaimedAttempt:
 
 
 _STATUS: Final = {
-    End.COMPLETED: JobStatus.COMPLETED,
-    End.FAILED: JobStatus.FAILED,
-    End.CANCELLED: JobStatus.CANCELLED,
+    OutcomeStatus.COMPLETED: JobStatus.COMPLETED,
+    OutcomeStatus.FAILED: JobStatus.FAILED,
+    OutcomeStatus.CANCELLED: JobStatus.CANCELLED,
 }

@@ -39,8 +39,8 @@ from runwright.jobs.store.claim import ClaimedJob, claim_jobs
 from runwright.jobs.store.finish import Ended, Ending
 from runwright.jobs.store.rescue import cancel_requests, jobs_held_by
 from runwright.loops.pass_loop import PassLoop
-from runwright.runtimes.model import Assignment, End, Line, Outcome
-from runwright.runtimes.pool.pool import Pool, Room
+from runwright.runtimes.model import Assignment, AttemptOutcome, OutcomeStatus, OutputLine
+from runwright.runtimes.pool.pool import Pool, PoolCapacity
 from runwright.telemetry.events import EmitEvent
 
 LOOK_SECONDS: Final = 1.0
@@ -191,7 +191,7 @@ class Executor:
         self._look = True
         self.claims.wake()
 
-    def on_room(self) -> None:
+    def on_capacity(self) -> None:
         """Hear from the pool that a sandbox has room again."""
         if self._look:
             self.claims.wake()
@@ -202,7 +202,7 @@ class Executor:
         """Keep room for a job, unless others wait in line or it would have to wait in here."""
         if self._look or self._draining or not self.lease.held or self._handed_back_in_row:
             return False
-        kept = self._reserved.keep(job_id, worker_id, self.pool.room())
+        kept = self._reserved.keep(job_id, worker_id, self.pool.capacity())
         if kept:
             self._get_ready(tenant_id, worker_id)
         return kept
@@ -242,7 +242,7 @@ class Executor:
         self._spawn(self._take(token, job, executor_id))
 
     async def _claim(self) -> float:
-        room = self._reserved.left_of(self.pool.room())
+        room = self._reserved.left_of(self.pool.capacity())
         if self._draining or not self.lease.held or (room.free <= 0 and not room.fast):
             return LOOK_SECONDS
         self._look = False
@@ -314,7 +314,7 @@ class Executor:
         """Give a held job to the pool, or end or hand it back where it cannot run."""
         held = self._held[token]
         if held.cancelling:
-            self._settle(token, Outcome(end=End.UNSTARTED))
+            self._settle(token, AttemptOutcome(status=OutcomeStatus.UNSTARTED))
         elif loaded is None or loaded.code.version != job.worker_version or self._draining:
             # Changed between claim and fetch, or stopping: back in line, to be claimed as it is now.
             self._hand_back(token, held)
@@ -334,12 +334,14 @@ class Executor:
         if held is None or self.id != executor_id:
             return  # the lease was lost meanwhile
         if held.cancelling:
-            self._settle(token, Outcome(end=End.UNSTARTED))
+            self._settle(token, AttemptOutcome(status=OutcomeStatus.UNSTARTED))
         elif prepared is None or self._draining:
             self._hand_back(token, held)
         elif isinstance(prepared, Refusal):
             code, message = prepared.code.value, prepared.message
-            self._settle(token, Outcome(end=End.FAILED, error_code=code, error_message=message))
+            self._settle(
+                token, AttemptOutcome(status=OutcomeStatus.FAILED, error_code=code, error_message=message)
+            )
         else:
             self.pool.assign(_assignment(token, job, loaded, prepared))
 
@@ -357,7 +359,7 @@ class Executor:
             held.started_at = at
             self._handed_back_in_row = 0
 
-    def on_line(self, assignment: Assignment, line: Line) -> None:
+    def on_line(self, assignment: Assignment, line: OutputLine) -> None:
         """Keep a log line; lines of running jobs are stored every `LOG_FLUSH_SECONDS`."""
         held = self._held.get(assignment.token)
         if held is None:
@@ -374,19 +376,21 @@ class Executor:
                 written = self._recorder.record(chunk)
                 written.add_done_callback(partial(self._after_chunk, held.job.job_id))
 
-    def on_outcome(self, assignment: Assignment, outcome: Outcome) -> None:
+    def on_outcome(self, assignment: Assignment, outcome: AttemptOutcome) -> None:
         """Record how an attempt ended."""
         self._settle(assignment.token, outcome)
 
-    def _settle(self, token: int, outcome: Outcome) -> None:
+    def _settle(self, token: int, outcome: AttemptOutcome) -> None:
         held = self._held.get(token)
         if held is None:  # its lease was lost
             return
-        if outcome.end is End.UNSTARTED and not held.cancelling:
+        if outcome.status is OutcomeStatus.UNSTARTED and not held.cancelling:
             self._hand_back(token, held)
             return
-        if outcome.end is End.UNSTARTED:
-            outcome = Outcome(end=End.CANCELLED, error_code=ErrorCode.CANCELLED, error_message="Cancelled.")
+        if outcome.status is OutcomeStatus.UNSTARTED:
+            outcome = AttemptOutcome(
+                status=OutcomeStatus.CANCELLED, error_code=ErrorCode.CANCELLED, error_message="Cancelled."
+            )
         ending = held.ending(outcome, now=self._clock())
         future = self._recorder.record(ending)
         future.add_done_callback(lambda done: self._after_ending(token, held, ending, done))
@@ -459,7 +463,7 @@ class Executor:
         return LOOK_SECONDS
 
 
-def _may_leave_more(jobs: Sequence[ClaimedJob], room: Room) -> bool:
+def _may_leave_more(jobs: Sequence[ClaimedJob], room: PoolCapacity) -> bool:
     """Tell whether a claim stopped for lack of room and not for lack of jobs."""
     if not jobs:
         return False

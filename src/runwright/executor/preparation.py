@@ -13,7 +13,7 @@ import msgspec
 
 from runwright.core.job_state import ErrorCode
 from runwright.executor.worker_cache import Loaded
-from runwright.runtimes.model import Code
+from runwright.runtimes.model import WorkerCode
 from runwright.secrets.masking import Masker
 from runwright.secrets.model import VaultKeyError
 from runwright.telemetry.events import EmitEvent
@@ -33,7 +33,7 @@ class Refusal(msgspec.Struct, frozen=True):
 class Prepared(msgspec.Struct, frozen=True):
     """What a sandbox is given beside the definition."""
 
-    code: Code
+    code: WorkerCode
     secrets: dict[str, str]
     masker: Masker | None = None
 

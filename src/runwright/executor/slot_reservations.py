@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from runwright.runtimes.pool.settings import Room
+from runwright.runtimes.pool.settings import PoolCapacity
 
 
 class SlotReservations:
@@ -18,7 +18,7 @@ class SlotReservations:
         """Return the jobs that room is kept for."""
         return set(self._workers)
 
-    def keep(self, job_id: str, worker_id: str, room: Room) -> bool:
+    def keep(self, job_id: str, worker_id: str, room: PoolCapacity) -> bool:
         """Keep room for a job where the pool's room has some left for its worker."""
         left = self.left_of(room)
         if left.free <= 0 and left.fast.get(worker_id, 0) <= 0:
@@ -30,11 +30,11 @@ class SlotReservations:
         """Keep room for a job no longer."""
         self._workers.pop(job_id, None)
 
-    def left_of(self, room: Room) -> Room:
+    def left_of(self, room: PoolCapacity) -> PoolCapacity:
         """Return the pool's room less what is kept."""
         if not self._workers:
             return room
         kept = Counter(self._workers.values())
         fast = {worker: max(0, n - kept[worker]) for worker, n in room.fast.items()}
         beyond = sum(max(0, n - room.fast.get(worker, 0)) for worker, n in kept.items())
-        return Room(room.free - beyond, fast)
+        return PoolCapacity(room.free - beyond, fast)

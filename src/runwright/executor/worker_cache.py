@@ -6,7 +6,7 @@ from typing import Final
 import msgspec
 
 from runwright.db.pool import Database
-from runwright.runtimes.model import Code
+from runwright.runtimes.model import WorkerCode
 from runwright.workers.store import Definition, fetch_definition
 
 _KEPT: Final = 512
@@ -16,7 +16,7 @@ class Loaded(msgspec.Struct, frozen=True):
     """A worker's definition, ready to run."""
 
     definition: Definition
-    code: Code
+    code: WorkerCode
     env: dict[str, str]
 
     @property
@@ -63,7 +63,7 @@ class Definitions:
 
 def _load(definition: Definition) -> Loaded:
     limits = msgspec.json.encode((definition.memory_mb, definition.network)).decode()
-    code = Code(
+    code = WorkerCode(
         key=f"{definition.worker_id}:{definition.version}:{limits}",
         tenant_id=definition.tenant_id,
         worker_id=definition.worker_id,

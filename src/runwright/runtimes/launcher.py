@@ -12,8 +12,8 @@ from typing import Final
 
 from runwright.core.clock import Clock
 from runwright.egress import Egress
-from runwright.runtimes.model import Code
-from runwright.runtimes.pool.sandbox import Owner, Sandbox
+from runwright.runtimes.model import WorkerCode
+from runwright.runtimes.pool.sandbox import Sandbox, SandboxOwner
 from runwright.sandbox.bubblewrap import (
     DISK_BYTES,
     ENVIRONMENT,
@@ -92,8 +92,8 @@ class Launcher:
         runtime: str,
         *,
         memory_mb: int,
-        code: Code | None,
-        owner: Owner,
+        code: WorkerCode | None,
+        owner: SandboxOwner,
         clock: Clock,
         patience: float,
         boot_seconds: float,

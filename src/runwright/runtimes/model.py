@@ -10,7 +10,7 @@ import msgspec
 from runwright.secrets.masking import Masker
 
 
-class Code(msgspec.Struct, frozen=True, kw_only=True):
+class WorkerCode(msgspec.Struct, frozen=True, kw_only=True):
     """One version of a worker's code with the limits it runs under.
 
     `key` is unique per (tenant, worker, version, limits): a sandbox serves one key only.
@@ -42,7 +42,7 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True):
     token: int
     job_id: str
     attempt: int
-    code: Code
+    code: WorkerCode
     input: bytes
     env: dict[str, str]
     secrets: dict[str, str] = {}
@@ -56,7 +56,7 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True):
         return f"Assignment(token={self.token}, job_id={self.job_id!r}, attempt={self.attempt})"
 
 
-class End(StrEnum):
+class OutcomeStatus(StrEnum):
     """How an assignment ended."""
 
     COMPLETED = "completed"
@@ -66,10 +66,10 @@ class End(StrEnum):
     """User code never began (the sandbox died or the pool stopped first): run it elsewhere."""
 
 
-class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """The end of one assignment. `output` is JSON text; `error_code` is a core.jobs.ErrorCode value."""
+class AttemptOutcome(msgspec.Struct, frozen=True, kw_only=True):
+    """The result of one assignment: `output` is JSON text, `error_code` a value of `ErrorCode`."""
 
-    end: End
+    status: OutcomeStatus
     output: bytes | None = None
     error_code: str | None = None
     error_message: str = ""
@@ -78,7 +78,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     ended_at: datetime | None = None
 
 
-class Line(msgspec.Struct, frozen=True, array_like=True):
+class OutputLine(msgspec.Struct, frozen=True, array_like=True):
     """One line that user code wrote (or a lifecycle line)."""
 
     ts: datetime
@@ -86,8 +86,8 @@ class Line(msgspec.Struct, frozen=True, array_like=True):
     msg: str
 
 
-OnLine = Callable[[Assignment, Line], None]
-OnOutcome = Callable[[Assignment, Outcome], None]
+OnLine = Callable[[Assignment, OutputLine], None]
+OnOutcome = Callable[[Assignment, AttemptOutcome], None]
 OnStarted = Callable[[Assignment, datetime], None]
 
 

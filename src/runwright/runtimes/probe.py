@@ -22,9 +22,9 @@ import msgspec
 
 from runwright.egress.namespace import DNS_PORT
 from runwright.egress.namespace_launch import namespace_command, receive_listeners
-from runwright.runtimes.interpreters import BLANK_MEMORY_MB, Paths, find_interpreters
+from runwright.runtimes.interpreters import BLANK_MEMORY_MB, InterpreterPaths, find_interpreters
 from runwright.runtimes.model import RuntimeInfo
-from runwright.runtimes.protocol import HEADER, SOCKET_FD, Kind
+from runwright.runtimes.protocol import HEADER, SOCKET_FD, FrameKind
 from runwright.sandbox.bubblewrap import ENVIRONMENT, HARNESS_FOLDER, harness_command, sandbox_command
 from runwright.sandbox.cgroups import open_cgroups
 from runwright.sandbox.host import Host, Interpreter, Isolation, Missing
@@ -42,13 +42,13 @@ from runwright.sandbox.spawn import (
 FIRST_UID: Final = 60_000
 """Sandboxes of a server that runs as root get uids from here on; nobody else should have them."""
 BOOT_SECONDS: Final = 20.0
-_NONE_CHOSEN: Final = Paths()
+_NONE_CHOSEN: Final = InterpreterPaths()
 _UCRED: Final = struct.Struct("3i")
 _FILTERED: Final = "2"
 _TRIED_PORT: Final = 443
 
 
-class Way(msgspec.Struct, frozen=True, kw_only=True):
+class SandboxSetup(msgspec.Struct, frozen=True, kw_only=True):
     """One way to build a sandbox."""
 
     bwrap: str | None
@@ -58,7 +58,7 @@ class Way(msgspec.Struct, frozen=True, kw_only=True):
     network: bool = False
 
 
-def probe_host(paths: Paths = _NONE_CHOSEN) -> Host:
+def probe_host(paths: InterpreterPaths = _NONE_CHOSEN) -> Host:
     """Try what the host offers; `paths` names the interpreters that the operator chose."""
     root = os.geteuid() == 0
     found = find_interpreters(paths, readable=False)
@@ -113,19 +113,24 @@ def find_bwrap() -> str | None:
     return shutil.which("bwrap")
 
 
-def _ways(bwrap: str | None, *, root: bool) -> list[Way]:
+def _ways(bwrap: str | None, *, root: bool) -> list[SandboxSetup]:
     """Return the ways to try, strongest first; the last needs nothing."""
-    ways: list[Way] = []
+    ways: list[SandboxSetup] = []
     filters = [True, False] if filter_program() is not None else [False]
     if bwrap is not None:
         namespaces = [False, True] if root else [True]
         for user in namespaces:
             uid = FIRST_UID if root and not user else 0
-            ways += [Way(bwrap=bwrap, user_namespace=user, seccomp=f, uid=uid) for f in filters]
-    return [*ways, Way(bwrap=None, user_namespace=False, seccomp=False, uid=FIRST_UID if root else 0)]
+            ways += [SandboxSetup(bwrap=bwrap, user_namespace=user, seccomp=f, uid=uid) for f in filters]
+    return [
+        *ways,
+        SandboxSetup(bwrap=None, user_namespace=False, seccomp=False, uid=FIRST_UID if root else 0),
+    ]
 
 
-def _find_way(ways: list[Way], found: dict[str, Interpreter | str]) -> tuple[Way, list[str]]:
+def _find_way(
+    ways: list[SandboxSetup], found: dict[str, Interpreter | str]
+) -> tuple[SandboxSetup, list[str]]:
     """Return the first way that works, and why those before it did not."""
     trial = next((one for one in found.values() if isinstance(one, Interpreter)), None)
     failures: list[str] = []
@@ -137,7 +142,7 @@ def _find_way(ways: list[Way], found: dict[str, Interpreter | str]) -> tuple[Way
     return ways[-1], failures
 
 
-def _network_reason(way: Way, found: dict[str, Interpreter | str]) -> str:
+def _network_reason(way: SandboxSetup, found: dict[str, Interpreter | str]) -> str:
     """Return why sandboxes built in this way cannot be given a way out, or nothing."""
     if way.bwrap is None:
         return ""
@@ -145,7 +150,7 @@ def _network_reason(way: Way, found: dict[str, Interpreter | str]) -> str:
     return _boot_reason(msgspec.structs.replace(way, network=True), trial)
 
 
-def _boot_reason(way: Way, interpreter: Interpreter | str | None) -> str:
+def _boot_reason(way: SandboxSetup, interpreter: Interpreter | str | None) -> str:
     """Boot a harness in this way; return what went wrong, or nothing."""
     if interpreter is None or isinstance(interpreter, str):
         return interpreter or "there is no interpreter"
@@ -162,7 +167,7 @@ def _boot_reason(way: Way, interpreter: Interpreter | str | None) -> str:
 class _Trial:
     """One boot, without a loop and without limits: nothing but our own code runs in it."""
 
-    def __init__(self, way: Way, interpreter: Interpreter) -> None:
+    def __init__(self, way: SandboxSetup, interpreter: Interpreter) -> None:
         self._way = way
         self._sock, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
@@ -233,7 +238,7 @@ class _Trial:
     def _look(self) -> str:
         data, extra, _, _ = self._sock.recvmsg(HEADER.size, socket.CMSG_SPACE(_UCRED.size))
         pid = next((_UCRED.unpack(content)[0] for _, _, content in extra), 0)
-        if len(data) != HEADER.size or data[0] != Kind.READY or not pid:
+        if len(data) != HEADER.size or data[0] != FrameKind.READY or not pid:
             return "the harness did not say that it is ready"
         lines = (line.partition(":") for line in Path(f"/proc/{pid}/status").read_text().splitlines())
         status = {key: value.split() for key, _, value in lines}
@@ -273,7 +278,7 @@ class _Trial:
             os.close(fd)
 
 
-def _level(way: Way, *, cgroup_version: int, root: bool) -> Isolation:
+def _level(way: SandboxSetup, *, cgroup_version: int, root: bool) -> Isolation:
     watched = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").exists()
     # Without a filter there are System V objects, which only root may look at (holdings.py).
     watched = watched and (way.seccomp or bool(way.uid))
@@ -284,7 +289,7 @@ def _level(way: Way, *, cgroup_version: int, root: bool) -> Isolation:
     return Isolation.STANDARD
 
 
-def _reached(way: Way, cgroup_version: int, *, network: bool) -> tuple[str, ...]:
+def _reached(way: SandboxSetup, cgroup_version: int, *, network: bool) -> tuple[str, ...]:
     reached = ["rlimits"]
     if way.bwrap is not None:
         reached += ["mount, pid, ipc, uts and network namespaces", "no capabilities", "no new privileges"]
@@ -301,7 +306,9 @@ def _reached(way: Way, cgroup_version: int, *, network: bool) -> tuple[str, ...]
     return tuple(reached)
 
 
-def _missing(way: Way, cgroup_version: int, failures: list[str], *, root: bool) -> tuple[Missing, ...]:
+def _missing(
+    way: SandboxSetup, cgroup_version: int, failures: list[str], *, root: bool
+) -> tuple[Missing, ...]:
     missing: list[Missing] = []
     if way.bwrap is None:
         missing.append(_missing_bwrap(failures))

@@ -57,7 +57,7 @@ SOCKET_FD: Final = 3
 """Where the sandbox finds its end of the socket."""
 
 
-class Kind(IntEnum):
+class FrameKind(IntEnum):
     """What a frame says."""
 
     LOAD = 1
@@ -80,17 +80,17 @@ class LogLevel(IntEnum):
     ERROR = 2
 
 
-def frame(kind: Kind, payload: bytes, token: int = 0, flags: int = 0) -> bytes:
+def frame(kind: FrameKind, payload: bytes, token: int = 0, flags: int = 0) -> bytes:
     """Return one frame."""
     return HEADER.pack(kind, flags, 0, len(payload), token) + payload
 
 
-def messages(kind: Kind, payload: bytes, token: int = 0) -> list[bytes]:
+def messages(kind: FrameKind, payload: bytes, token: int = 0) -> list[bytes]:
     """Return the messages that carry one frame, large content in parts ahead of it."""
     if len(payload) <= CHUNK_BYTES:
         return [frame(kind, payload, token)]
     cut = len(payload) - len(payload) % CHUNK_BYTES
-    parts = [frame(Kind.PART, payload[i : i + CHUNK_BYTES], token) for i in range(0, cut, CHUNK_BYTES)]
+    parts = [frame(FrameKind.PART, payload[i : i + CHUNK_BYTES], token) for i in range(0, cut, CHUNK_BYTES)]
     return [*parts, frame(kind, payload[cut:], token)]
 
 

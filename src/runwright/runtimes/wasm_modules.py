@@ -27,7 +27,7 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import Final
 
-from runwright.runtimes.model import Code
+from runwright.runtimes.model import WorkerCode
 
 ARTEFACT_BYTES: Final = 64 * 1024 * 1024
 """The largest that is kept; a sandbox may write no larger file either."""
@@ -42,7 +42,7 @@ _SUFFIX: Final = ".module"
 _OTHERS_MAY_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
 
 
-class Artefact:
+class CompiledModule:
     """A file in memory on its way to a sandbox: the compiled module, or room for it."""
 
     __slots__ = ("_cache", "_name", "compiled", "fd")
@@ -82,7 +82,7 @@ class ModuleCache:
         self._warm: OrderedDict[str, int] = OrderedDict()
         self._warm_bytes = 0
 
-    def open(self, code: Code) -> Artefact:
+    def open(self, code: WorkerCode) -> CompiledModule:
         """Return the compiled module of a worker's version, or room for it."""
         name = self._name(code)
         warm = self._warm.get(name)
@@ -90,7 +90,7 @@ class ModuleCache:
             self._warm.move_to_end(name)
             with contextlib.suppress(OSError):
                 os.utime(self._folder / name)
-            return Artefact(_copy_of(warm), self, name, compiled=True)
+            return CompiledModule(_copy_of(warm), self, name, compiled=True)
         fd = os.memfd_create("module", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         try:
             compiled = self._read(self._folder / name, fd)
@@ -99,7 +99,7 @@ class ModuleCache:
             compiled = False
         if compiled:
             self._hold(name, fd)
-        return Artefact(fd, self, name, compiled=compiled)
+        return CompiledModule(fd, self, name, compiled=compiled)
 
     def store(self, name: str, fd: int) -> None:
         """Keep what is in a sealed file, in a thread; closes it."""
@@ -117,7 +117,7 @@ class ModuleCache:
         """Wait until all that is to be kept is."""
         await asyncio.gather(*self._storing)
 
-    def _name(self, code: Code) -> str:
+    def _name(self, code: WorkerCode) -> str:
         if code.bundle is None:
             what = hashlib.sha256(code.source).hexdigest()
         else:  # a version never changes

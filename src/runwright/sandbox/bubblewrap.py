@@ -5,7 +5,7 @@ from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from runwright.runtimes.model import Code
+from runwright.runtimes.model import WorkerCode
 from runwright.runtimes.protocol import SOCKET_FD
 from runwright.sandbox.host import Interpreter
 from runwright.sandbox.mounts import APP, CODE
@@ -48,7 +48,7 @@ def harness_command(
     folder: str,
     inside: str,
     memory_mb: int,
-    code: Code | None = None,
+    code: WorkerCode | None = None,
 ) -> list[str]:
     """Return the command line of a harness; `inside` is the folder in which it finds its file."""
     heap = (interpreter.heap_flag.format(memory_mb),) if interpreter.heap_flag else ()
@@ -67,7 +67,7 @@ def sandbox_command(
     seccomp: bool,
     uid: int,
     memory_mb: int,
-    code: Code | None = None,
+    code: WorkerCode | None = None,
     network: bool = False,
 ) -> list[str]:
     """Return the command line of a sandbox around a harness, with the folders of the code it is for.
@@ -180,7 +180,7 @@ def _parents(path: str) -> list[str]:
     return options
 
 
-def _places(folder: str, code: Code | None, *, wrapped: bool) -> dict[str, str]:
+def _places(folder: str, code: WorkerCode | None, *, wrapped: bool) -> dict[str, str]:
     """Return what the names in flags stand for; without bwrap the folders are where the host has them."""
     own = [folder, TEMPORARY] if wrapped else [folder]
     seen = [APP] if wrapped else code.folders if code else []
@@ -192,7 +192,7 @@ def _listed(paths: Iterable[str]) -> str:
     return ",".join(path.replace(",", ",,") for path in paths)
 
 
-def _flags(interpreter: Interpreter, code: Code | None) -> list[str]:
+def _flags(interpreter: Interpreter, code: WorkerCode | None) -> list[str]:
     """Return the interpreter's flags for this code; a bundle's own files were checked with its layer."""
     flags = list(interpreter.flags)
     if code is not None and code.bundle is not None and code.layer is not None:
@@ -203,7 +203,7 @@ def _flags(interpreter: Interpreter, code: Code | None) -> list[str]:
     return flags
 
 
-def _folders(code: Code | None) -> list[str]:
+def _folders(code: WorkerCode | None) -> list[str]:
     """Mount bundle and layer, where there are any; a layer has an empty folder to mount a bundle on."""
     if code is None or not code.folders:
         return []
@@ -214,7 +214,7 @@ def _folders(code: Code | None) -> list[str]:
     return [*layer, *place, "--ro-bind", code.bundle, CODE]
 
 
-def _scratch(interpreter: Interpreter, code: Code | None) -> list[str]:
+def _scratch(interpreter: Interpreter, code: WorkerCode | None) -> list[str]:
     if interpreter.scratch is None:
         return []
     options = ["--perms", "0777", "--dir", interpreter.scratch]

@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from runwright.runtimes.model import Code
+from runwright.runtimes.model import WorkerCode
 
 APP: Final = "/app"
 CODE: Final = "/app/code"
@@ -20,7 +20,7 @@ CODE: Final = "/app/code"
 class Mounts(msgspec.Struct, frozen=True):
     """What one sandbox mounts: the code whose folders they are, and the descriptors that hold them."""
 
-    code: Code | None
+    code: WorkerCode | None
     held: list[int]
 
 
@@ -45,12 +45,12 @@ def release_folders(held: Iterable[int]) -> None:
         os.close(fd)
 
 
-def folders_are_there(code: Code) -> bool:
+def folders_are_there(code: WorkerCode) -> bool:
     """Tell whether all that a sandbox of this code mounts is on this host."""
     return all(os.path.isdir(path) for path in code.folders)  # noqa: PTH112  on the way of every start
 
 
-def load_payload(code: Code, *, mounted: bool, compiled: bool = False) -> bytes:
+def load_payload(code: WorkerCode, *, mounted: bool, compiled: bool = False) -> bytes:
     """Return the payload of the LOAD frame: where the code is inside the sandbox, or the code itself.
 
     `compiled`: a compiled module comes with the message.

@@ -30,7 +30,7 @@ async def start_executor(f: Resources, files: CachedFiles, stop: Stop, stack: As
             on_started=executor.on_started,
             on_line=executor.on_line,
             on_outcome=executor.on_outcome,
-            on_room=executor.on_room,
+            on_capacity=executor.on_capacity,
             egress=egress,
         )
 

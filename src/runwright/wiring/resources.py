@@ -19,7 +19,7 @@ from runwright.db.pool import Database, connect, open_pool
 from runwright.events.notifications import EventNotifications
 from runwright.jobs.notifications import JobNotifications
 from runwright.jobs.store.rescue import live_executors
-from runwright.runtimes.interpreters import Paths
+from runwright.runtimes.interpreters import InterpreterPaths
 from runwright.runtimes.probe import floor_refusal, probe_host
 from runwright.sandbox.host import Host
 from runwright.secrets.key_source import key_source, load_keyring
@@ -109,9 +109,9 @@ async def _open_signals(dsn: str, stack: AsyncExitStack) -> tuple[JobNotificatio
     return signals, hints
 
 
-def chosen_paths(settings: Settings) -> Paths:
+def chosen_paths(settings: Settings) -> InterpreterPaths:
     """Return the interpreters that the operator chose."""
-    return Paths(
+    return InterpreterPaths(
         python=settings.python_path,
         node=settings.node_path,
         deno=settings.deno_path,

@@ -46,7 +46,7 @@ async def main():
     ended, lines = asyncio.get_running_loop().create_future(), []
     pool = Pool(settings=PoolSettings(prebooted={}), host=host, clock=system_clock, egress=egress,
         on_started=lambda *_: None, on_line=lambda _, line: lines.append(line.msg),
-        on_outcome=lambda _, outcome: ended.set_result(outcome), on_room=lambda: None)
+        on_outcome=lambda _, outcome: ended.set_result(outcome), on_capacity=lambda: None)
     await pool.start()
     code = Code(key="k", tenant_id="t", worker_id="w", version=1, runtime="python", entrypoint="main.py",
         source=SOURCE, memory_mb=256, network="public")

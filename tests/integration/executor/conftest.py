@@ -62,7 +62,7 @@ class Engine:
                 on_started=executor.on_started,
                 on_line=executor.on_line,
                 on_outcome=executor.on_outcome,
-                on_room=executor.on_room,
+                on_capacity=executor.on_capacity,
             ),
         )
         self.jobs = Jobs(db, clock=system_clock, signals=self.signals, starter=self.executor)

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from runwright.core.job_state import ErrorCode
-from runwright.runtimes.model import Code, End
+from runwright.runtimes.model import OutcomeStatus, WorkerCode
 from runwright.sandbox.host import Host, Isolation
 from tests.integration.conftest import JobRecord, MakeStage, Stage
 
@@ -39,8 +39,8 @@ def write(folder: Path, files: dict[str, str]) -> Path:
     return folder
 
 
-def make_code(runtime: str, entrypoint: str) -> Code:
-    return Code(
+def make_code(runtime: str, entrypoint: str) -> WorkerCode:
+    return WorkerCode(
         key=f"key-{next(_keys)}",
         tenant_id="ten",
         worker_id="wkr",
@@ -276,7 +276,7 @@ async def test_an_entrypoint_that_is_a_link_or_missing_does_not_load(
     (place / entrypoint).symlink_to("/etc/passwd")
     for bundle in (place, write(place / "empty", {"other": ""})):
         outcome = (await run(stage, runtime, entrypoint, bundle)).outcome
-        assert (outcome.end, outcome.error_code) == (End.FAILED, ErrorCode.LOAD_ERROR)
+        assert (outcome.status, outcome.error_code) == (OutcomeStatus.FAILED, ErrorCode.LOAD_ERROR)
         assert "has no file" in outcome.error_message
 
 
@@ -331,7 +331,7 @@ async def test_a_folder_is_held_while_its_sandbox_lives(make_stage: MakeStage, p
 
 async def test_a_job_whose_folder_has_gone_goes_back_unstarted(stage: Stage, place: Path) -> None:
     played = await run(stage, "shell", "main.sh", place / "removed")
-    assert played.outcome.end is End.UNSTARTED
+    assert played.outcome.status is OutcomeStatus.UNSTARTED
 
 
 async def test_a_folder_about_to_be_removed_starts_nothing_until_it_is_free(

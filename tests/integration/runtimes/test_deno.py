@@ -5,7 +5,7 @@ from typing import Unpack
 
 import pytest
 
-from runwright.runtimes.model import End
+from runwright.runtimes.model import OutcomeStatus
 from tests.integration.conftest import JobOptions, MakeStage, Stage
 
 
@@ -132,7 +132,7 @@ async def test_each_way_to_fail_is_a_handler_error_that_says_so(
     stage: Stage, source: str, message: str
 ) -> None:
     outcome = (await stage.run(source, runtime="deno")).outcome
-    assert (outcome.end, outcome.error_code) == (End.FAILED, "handler_error")
+    assert (outcome.status, outcome.error_code) == (OutcomeStatus.FAILED, "handler_error")
     assert outcome.error_message.startswith(message)
 
 
@@ -221,7 +221,7 @@ async def test_a_signal_listener_of_the_handler_hears_a_cancel(stage: Stage) -> 
     await stage.saying(played, "ready")
     stage.pool.cancel(played.token)
     await stage.finish(played)
-    assert played.outcome.end is End.CANCELLED
+    assert played.outcome.status is OutcomeStatus.CANCELLED
     assert ("info", "told") in played.said
 
 

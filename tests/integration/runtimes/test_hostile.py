@@ -5,7 +5,7 @@ import time
 import pytest
 
 from runwright.core.clock import system_clock
-from runwright.runtimes.model import End
+from runwright.runtimes.model import OutcomeStatus
 from tests.integration.conftest import MakeStage, Stage
 
 HANDLER = "def handler(input, env):\n    "
@@ -44,7 +44,7 @@ async def test_a_handler_that_ends_its_process_fails_and_the_next_job_runs(
     stage: Stage, body: str, message: str
 ) -> None:
     outcome = (await stage.run(HANDLER + body)).outcome
-    assert (outcome.end, outcome.error_code) == (End.FAILED, "handler_error")
+    assert (outcome.status, outcome.error_code) == (OutcomeStatus.FAILED, "handler_error")
     assert message in outcome.error_message
     assert (await stage.run(HANDLER + "return 1")).output == 1
 
@@ -64,7 +64,7 @@ async def test_a_frame_that_breaks_the_protocol_costs_the_job_and_the_sandbox(
     stage: Stage, data: str
 ) -> None:
     outcome = (await stage.run(forging(data))).outcome
-    assert (outcome.end, outcome.error_code) == (End.FAILED, "handler_error")
+    assert (outcome.status, outcome.error_code) == (OutcomeStatus.FAILED, "handler_error")
     assert "broke the protocol" in outcome.error_message
     await stage.until(lambda: not stage.pool.stats().sandboxes)
 
@@ -128,7 +128,7 @@ async def test_input_that_is_nested_too_deeply_fails_the_job(stage: Stage) -> No
 
 async def test_ten_megabytes_of_lines_are_cut_at_the_limit_and_counted(stage: Stage) -> None:
     played = await stage.run(HANDLER + "for i in range(100_000): print('x' * 100)")
-    assert played.outcome.end is End.COMPLETED
+    assert played.outcome.status is OutcomeStatus.COMPLETED
     assert len(played.lines) == 10_003
     assert (played.lines[-2].level, played.lines[-2].msg) == ("warn", "dropped 90000 lines")
 
@@ -142,7 +142,7 @@ async def test_ten_megabytes_past_the_harness_are_cut_too(stage: Stage) -> None:
     played = await stage.run(
         "import os\n" + HANDLER + "for i in range(1000): os.write(1, b'z' * 9999 + b'\\n')"
     )
-    assert played.outcome.end is End.COMPLETED
+    assert played.outcome.status is OutcomeStatus.COMPLETED
     assert sum(len(line.msg) for line in played.lines) < 4 * 2**20 + 200
     assert played.lines[-2].msg.startswith("dropped ")
 
@@ -225,7 +225,7 @@ LOOPS = {
 async def test_a_handler_without_end_times_out_in_time(stage: Stage, body: str) -> None:
     began = time.monotonic()
     played = await stage.run(HANDLER + body, seconds=0.5)
-    assert (played.outcome.end, played.outcome.error_code) == (End.FAILED, "timeout")
+    assert (played.outcome.status, played.outcome.error_code) == (OutcomeStatus.FAILED, "timeout")
     assert played.outcome.error_message == "The handler did not end within 0.5 seconds"
     assert time.monotonic() - began < 15
     assert (await stage.run(HANDLER + "return 1")).output == 1
@@ -254,7 +254,7 @@ async def test_a_job_that_allocates_without_end_is_out_of_memory(stage: Stage, n
     source = GREED[name]
     runtime = name.partition(" ")[0]
     outcome = (await stage.run(source, runtime=runtime, memory_mb=96)).outcome
-    assert (outcome.end, outcome.error_code) == (End.FAILED, "out_of_memory")
+    assert (outcome.status, outcome.error_code) == (OutcomeStatus.FAILED, "out_of_memory")
     await stage.until(lambda: not stage.pool.stats().sandboxes)
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from runwright.cli.escape import EscapeTestError, at_level
-from runwright.runtimes.model import End
+from runwright.runtimes.model import OutcomeStatus
 from runwright.sandbox.host import Host
 from tests.integration.conftest import MakeStage
 
@@ -60,7 +60,7 @@ async def test_taking_too_much_of_something_ends_with_its_code(
     greedy = await stage.run(
         HANDLER + body, memory_mb=1024 if what in ROOMY else 64, seconds=1.5 if what == "cpu" else 20
     )
-    assert (greedy.outcome.end, greedy.outcome.error_code) == (End.FAILED, code), greedy.outcome
+    assert (greedy.outcome.status, greedy.outcome.error_code) == (OutcomeStatus.FAILED, code), greedy.outcome
     assert any(one in greedy.outcome.error_message for one in says.split("|")), greedy.outcome.error_message
     await stage.finish(neighbour)
     assert neighbour.output == "unharmed"

@@ -4,7 +4,7 @@ from typing import Unpack
 
 import pytest
 
-from runwright.runtimes.model import End
+from runwright.runtimes.model import OutcomeStatus
 from tests.integration.conftest import JobOptions, Stage
 
 
@@ -111,7 +111,7 @@ async def test_each_way_to_fail_is_a_handler_error_that_says_so(
     stage: Stage, source: str, message: str
 ) -> None:
     outcome = (await stage.run(source, runtime="nodejs")).outcome
-    assert (outcome.end, outcome.error_code) == (End.FAILED, "handler_error")
+    assert (outcome.status, outcome.error_code) == (OutcomeStatus.FAILED, "handler_error")
     assert outcome.error_message.startswith(message)
 
 

@@ -13,8 +13,8 @@ import pytest
 import uvloop
 
 from runwright.core.clock import system_clock
-from runwright.runtimes.model import Assignment, Code, End, Outcome, RuntimeInfo
-from runwright.runtimes.pool.pool import Pool, PoolSettings, Room
+from runwright.runtimes.model import Assignment, AttemptOutcome, OutcomeStatus, RuntimeInfo, WorkerCode
+from runwright.runtimes.pool.pool import Pool, PoolCapacity, PoolSettings
 from runwright.runtimes.pool.sandbox import Sandbox
 from runwright.sandbox.host import Host
 from runwright.sandbox.process_tree import _holders
@@ -68,17 +68,17 @@ async def test_a_pool_that_was_not_started_can_be_stopped_and_hands_jobs_back(ho
     stage = Stage(host, PoolSettings(prebooted={}))
     await stage.pool.stop()
     played = await stage.run(QUICK)
-    assert played.outcome.end is End.UNSTARTED
+    assert played.outcome.status is OutcomeStatus.UNSTARTED
 
 
 async def test_start_and_stop_may_be_called_twice_and_start_again_after_stop(make_stage: MakeStage) -> None:
     stage = await make_stage()
     await stage.pool.start()
-    assert (await stage.run(QUICK)).outcome.end is End.COMPLETED
+    assert (await stage.run(QUICK)).outcome.status is OutcomeStatus.COMPLETED
     await stage.pool.stop()
     await stage.pool.stop()
     await stage.pool.start()
-    assert (await stage.run(QUICK)).outcome.end is End.COMPLETED
+    assert (await stage.run(QUICK)).outcome.status is OutcomeStatus.COMPLETED
 
 
 async def test_stop_ends_what_runs_as_lost_and_what_waits_as_unstarted_and_leaves_no_process(
@@ -90,8 +90,8 @@ async def test_stop_ends_what_runs_as_lost_and_what_waits_as_unstarted_and_leave
     waiting = stage.assign(QUICK, worker="other")
     pids = pids_of(stage)
     await stage.pool.stop()
-    assert (running.outcome.end, running.outcome.error_code) == (End.FAILED, "executor_lost")
-    assert waiting.outcome.end is End.UNSTARTED
+    assert (running.outcome.status, running.outcome.error_code) == (OutcomeStatus.FAILED, "executor_lost")
+    assert waiting.outcome.status is OutcomeStatus.UNSTARTED
     assert all(map(gone, pids))
 
 
@@ -111,8 +111,8 @@ def blanks(stage: Stage) -> int:
 
 
 async def test_the_pool_runs_on_uvloop_too(host: Host) -> None:
-    def everything() -> Outcome:
-        async def play() -> Outcome:
+    def everything() -> AttemptOutcome:
+        async def play() -> AttemptOutcome:
             stage = Stage(host, PoolSettings(prebooted={}))
             await stage.pool.start()
             played = await stage.run(QUICK)
@@ -121,7 +121,7 @@ async def test_the_pool_runs_on_uvloop_too(host: Host) -> None:
 
         return uvloop.run(play())
 
-    assert (await asyncio.to_thread(everything)).end is End.COMPLETED
+    assert (await asyncio.to_thread(everything)).status is OutcomeStatus.COMPLETED
 
 
 # Placement
@@ -138,10 +138,10 @@ async def test_a_sandbox_serves_one_version_of_one_worker_only(stage: Stage) -> 
 
 async def test_no_more_sandboxes_run_than_there_are_slots(make_stage: MakeStage) -> None:
     stage = await make_stage(slots=2)
-    assert stage.pool.room() == Room(2, {})
+    assert stage.pool.capacity() == PoolCapacity(2, {})
     source = "import os, time\ndef handler(input, env):\n    time.sleep(0.05)\n    return os.getpid()\n"
     jobs = [stage.assign(source, worker=f"w{n % 4}") for n in range(8)]
-    assert stage.pool.room().free == 0
+    assert stage.pool.capacity().free == 0
     most = 0
     while not all(job.outcomes for job in jobs):
         states = stage.pool.stats().sandboxes.get("python", {})
@@ -149,14 +149,14 @@ async def test_no_more_sandboxes_run_than_there_are_slots(make_stage: MakeStage)
         stage._changed.clear()  # noqa: SLF001
         await stage._changed.wait()  # noqa: SLF001
     assert most <= 2
-    assert stage.pool.room().free == 2
+    assert stage.pool.capacity().free == 2
     assert stage.rooms > 0
 
 
 async def test_jobs_of_a_slow_worker_never_wait_behind_each_other(make_stage: MakeStage) -> None:
     stage = await make_stage(slots=2)
     await stage.run(SLEEP, input=b'{"s": 0.05}')
-    assert stage.pool.room().fast == {}
+    assert stage.pool.capacity().fast == {}
     jobs = [stage.assign(SLEEP, input=b'{"s": 0.1}') for _ in range(3)]
     stats = stage.pool.stats()
     assert (stats.running, stats.waiting) == (2, 1)
@@ -178,11 +178,11 @@ async def test_room_tells_how_many_more_jobs_of_a_fast_worker_fit(make_stage: Ma
     stage = await make_stage(slots=1)
     await warm(stage)
     first = stage.assign(QUICK)
-    room = stage.pool.room()
+    room = stage.pool.capacity()
     assert room.free == 0
     assert 1 <= room.fast["wkr"] <= 64
     jobs = [stage.assign(QUICK) for _ in range(room.fast["wkr"])]
-    assert stage.pool.room().fast == {}
+    assert stage.pool.capacity().fast == {}
     assert stage.pool.stats().waiting == 0
     await stage.finish(first, *jobs)
 
@@ -212,14 +212,18 @@ async def test_callbacks_may_call_back_into_the_pool(make_stage: MakeStage) -> N
             more.append(stage.assign(QUICK, input=b'{"n": %d}' % len(more)))
             if len(more) % 5 == 0:
                 stage.pool.cancel(more[-1].token)
-            stage.pool.room()
+            stage.pool.capacity()
 
     stage.on_outcome = on_outcome
     first = [stage.assign(QUICK) for _ in range(5)]
     await stage.until(lambda: len(more) == 50 and all(job.outcomes for job in more))
     await stage.finish(*first)
     # UNSTARTED: it waited inside a sandbox that a cancelled job took along, and may run elsewhere.
-    assert {job.outcome.end for job in more} <= {End.COMPLETED, End.CANCELLED, End.UNSTARTED}
+    assert {job.outcome.status for job in more} <= {
+        OutcomeStatus.COMPLETED,
+        OutcomeStatus.CANCELLED,
+        OutcomeStatus.UNSTARTED,
+    }
 
 
 # Cancel, kill, hand back
@@ -235,7 +239,7 @@ async def test_a_handler_that_ignores_sigterm_is_killed_after_the_grace_period(m
     stage.pool.cancel(played.token)
     await stage.finish(played)
     assert 0.3 <= time.monotonic() - began < 15
-    assert (played.outcome.end, played.outcome.error_code) == (End.CANCELLED, "cancelled")
+    assert (played.outcome.status, played.outcome.error_code) == (OutcomeStatus.CANCELLED, "cancelled")
     assert gone(pid)
     assert played.lines[-1].level == "warn"
     assert played.lines[-1].msg.startswith("Handler cancelled after ")
@@ -247,7 +251,7 @@ async def test_a_handler_may_clean_up_and_ends_cancelled_whatever_it_returns(mak
     await stage.saying(played, "on")
     stage.pool.cancel(played.token)
     await stage.finish(played)
-    assert played.outcome.end is End.CANCELLED
+    assert played.outcome.status is OutcomeStatus.CANCELLED
     assert played.outcome.output is None
     assert ("info", "cleaning") in played.said
     await stage.until(lambda: not stage.pool.stats().sandboxes)
@@ -275,7 +279,7 @@ module.exports = () => new Promise((resolve) => {
         await stage.saying(played, "on")
         stage.pool.cancel(played.token)
         await stage.finish(played)
-        assert played.outcome.end is End.CANCELLED
+        assert played.outcome.status is OutcomeStatus.CANCELLED
         assert ("info", "cleaning") in played.said
 
 
@@ -288,7 +292,7 @@ async def test_a_job_that_waits_in_a_socket_is_cancelled_at_once_and_the_running
     first, second, third = (stage.assign(SLEEP) for _ in range(3))
     await stage.saying(running, "on")
     stage.pool.cancel(second.token)
-    assert second.outcome.end is End.CANCELLED
+    assert second.outcome.status is OutcomeStatus.CANCELLED
     await stage.finish(running, first, third)
     assert [job.output for job in (running, first, third)] == ["slept"] * 3
     assert second.started == 0
@@ -306,7 +310,7 @@ async def test_cancelling_the_running_job_hands_the_ones_behind_it_to_another_sa
     await stage.saying(running, "on")
     stage.pool.cancel(running.token)
     await stage.finish(running, *behind)
-    assert running.outcome.end is End.CANCELLED
+    assert running.outcome.status is OutcomeStatus.CANCELLED
     assert [job.output for job in behind] == ["slept"] * 3
 
 
@@ -315,7 +319,7 @@ async def test_a_job_that_waits_for_a_slot_is_cancelled_at_once(make_stage: Make
     running = stage.assign(SLEEP, input=b'{"s": 0.3}')
     waiting = stage.assign(QUICK, worker="other")
     stage.pool.cancel(waiting.token)
-    assert waiting.outcome.end is End.CANCELLED
+    assert waiting.outcome.status is OutcomeStatus.CANCELLED
     await stage.finish(running)
 
 
@@ -323,8 +327,8 @@ async def test_cancelling_a_job_whose_sandbox_still_boots_runs_nothing(stage: St
     played = stage.assign(QUICK)
     stage.pool.cancel(played.token)
     await stage.finish(played)
-    assert (played.outcome.end, played.started) == (End.CANCELLED, 0)
-    assert (await stage.run(QUICK)).outcome.end is End.COMPLETED
+    assert (played.outcome.status, played.started) == (OutcomeStatus.CANCELLED, 0)
+    assert (await stage.run(QUICK)).outcome.status is OutcomeStatus.COMPLETED
 
 
 async def test_an_unknown_token_is_no_matter(stage: Stage) -> None:
@@ -333,7 +337,7 @@ async def test_an_unknown_token_is_no_matter(stage: Stage) -> None:
     played = await stage.run(QUICK)
     stage.pool.cancel(played.token)
     stage.pool.kill(played.token)
-    assert played.outcome.end is End.COMPLETED
+    assert played.outcome.status is OutcomeStatus.COMPLETED
 
 
 async def test_a_job_whose_lease_is_lost_is_killed_at_once(stage: Stage) -> None:
@@ -342,7 +346,7 @@ async def test_a_job_whose_lease_is_lost_is_killed_at_once(stage: Stage) -> None
     [pid] = pids_of(stage)
     stage.pool.kill(played.token)
     await stage.finish(played)
-    assert (played.outcome.end, played.outcome.error_code) == (End.FAILED, "executor_lost")
+    assert (played.outcome.status, played.outcome.error_code) == (OutcomeStatus.FAILED, "executor_lost")
     assert gone(pid)
 
 
@@ -353,7 +357,7 @@ async def test_kill_of_a_job_that_has_not_begun_hands_it_back(make_stage: MakeSt
     stage.pool.kill(first.token)
     stage.pool.kill(second.token)
     await stage.finish(first, second)
-    assert first.outcome.end is second.outcome.end is End.UNSTARTED
+    assert first.outcome.status is second.outcome.status is OutcomeStatus.UNSTARTED
 
 
 async def test_kill_all_ends_everything_and_the_pool_goes_on(make_stage: MakeStage) -> None:
@@ -362,7 +366,7 @@ async def test_kill_all_ends_everything_and_the_pool_goes_on(make_stage: MakeSta
     await stage.saying(running, "on")
     await stage.pool.kill_all()
     assert running.outcome.error_code == "executor_lost"
-    assert (await stage.run(QUICK)).outcome.end is End.COMPLETED
+    assert (await stage.run(QUICK)).outcome.status is OutcomeStatus.COMPLETED
 
 
 async def test_release_hands_back_what_has_not_begun_and_leaves_the_rest(make_stage: MakeStage) -> None:
@@ -373,7 +377,7 @@ async def test_release_hands_back_what_has_not_begun_and_leaves_the_rest(make_st
     elsewhere = stage.assign(QUICK, worker="other")
     await stage.saying(running, "on")
     stage.pool.release_unstarted()
-    assert {job.outcome.end for job in (*behind, elsewhere)} == {End.UNSTARTED}
+    assert {job.outcome.status for job in (*behind, elsewhere)} == {OutcomeStatus.UNSTARTED}
     await stage.finish(running)
     assert running.output == "slept"
 
@@ -396,9 +400,9 @@ async def test_kill_9_of_any_process_of_a_sandbox_is_handled(make_stage: MakeSta
     }
     os.kill(pids[whom], signal.SIGKILL)
     await stage.finish(running, *behind)
-    assert (running.outcome.end, running.outcome.error_code) == (End.FAILED, "handler_error")
+    assert (running.outcome.status, running.outcome.error_code) == (OutcomeStatus.FAILED, "handler_error")
     assert "SIGKILL" in running.outcome.error_message
-    assert {job.outcome.end for job in behind} == {End.UNSTARTED}
+    assert {job.outcome.status for job in behind} == {OutcomeStatus.UNSTARTED}
     assert all(map(gone, pids.values()))
     assert (await stage.run(SLEEP)).output == "slept"
 
@@ -409,12 +413,12 @@ async def test_a_sandbox_killed_while_it_boots_or_rests_costs_nothing(stage: Sta
     await stage.eventually(lambda: sandbox.tree._outer > 0)  # noqa: SLF001
     os.kill(sandbox.tree._outer, signal.SIGKILL)  # noqa: SLF001
     await stage.finish(played)
-    assert played.outcome.end is End.UNSTARTED
-    assert (await stage.run(QUICK)).outcome.end is End.COMPLETED
+    assert played.outcome.status is OutcomeStatus.UNSTARTED
+    assert (await stage.run(QUICK)).outcome.status is OutcomeStatus.COMPLETED
     [sandbox] = stage.pool._fleet.sandboxes  # noqa: SLF001
     os.kill(sandbox.harness_pid, signal.SIGKILL)
     await stage.until(lambda: not stage.pool.stats().sandboxes)
-    assert (await stage.run(QUICK)).outcome.end is End.COMPLETED
+    assert (await stage.run(QUICK)).outcome.status is OutcomeStatus.COMPLETED
 
 
 def _has_a_builder(sandbox: Sandbox) -> bool:
@@ -462,7 +466,7 @@ async def test_a_sandbox_is_replaced_when_it_is_worn_out_even_under_load(make_st
     await warm(stage)
     jobs = [stage.assign(QUICK) for _ in range(40)]
     await stage.finish(*jobs)
-    assert {job.outcome.end for job in jobs} == {End.COMPLETED}
+    assert {job.outcome.status for job in jobs} == {OutcomeStatus.COMPLETED}
     await stage.run(QUICK)  # what waited inside the worn one was still run there
     assert stage.pool.stats().booted >= 2
 
@@ -475,7 +479,7 @@ async def test_a_sandbox_that_cannot_boot_hands_its_job_back_and_says_why(
         msgspec.structs.replace(host, interpreters={**host.interpreters, "python": broken})
     )
     played = await stage.run(QUICK)
-    assert played.outcome.end is End.UNSTARTED
+    assert played.outcome.status is OutcomeStatus.UNSTARTED
     await stage.until(lambda: "python" in stage.pool.stats().boot_failures)
     assert "no-such-flag" in stage.pool.stats().boot_failures["python"]
 
@@ -484,7 +488,7 @@ async def test_a_host_that_cannot_start_processes_hands_jobs_back_and_says_why(
     make_stage: MakeStage, host: Host
 ) -> None:
     stage = await make_stage(msgspec.structs.replace(host, bwrap="/nonexistent"))
-    assert (await stage.run(QUICK)).outcome.end is End.UNSTARTED
+    assert (await stage.run(QUICK)).outcome.status is OutcomeStatus.UNSTARTED
     assert "could not be started" in stage.pool.stats().boot_failures["python"]
     assert "No such file" in stage.pool.stats().boot_failures["python"]
 
@@ -513,7 +517,7 @@ async def test_a_thousand_jobs_in_and_out_leave_no_descriptor_behind(make_stage:
 
 def test_assigning_costs_little(host: Host) -> None:
     """Twenty thousand jobs a second is the aim; a tenth of it must hold on any machine."""
-    code = Code(
+    code = WorkerCode(
         key="k",
         tenant_id="t",
         worker_id="w",
@@ -529,7 +533,7 @@ def test_assigning_costs_little(host: Host) -> None:
         ended = assigned = 0
         done = asyncio.Event()
 
-        def on_outcome(_a: Assignment, _o: Outcome) -> None:
+        def on_outcome(_a: Assignment, _o: AttemptOutcome) -> None:
             nonlocal ended
             ended += 1
             if ended == count:
@@ -537,7 +541,7 @@ def test_assigning_costs_little(host: Host) -> None:
 
         def fill() -> None:
             nonlocal assigned
-            room = pool.room()
+            room = pool.capacity()
             for _ in range(min(max(room.free, room.fast.get("w", 0)), count - assigned)):
                 assigned += 1
                 pool.assign(
@@ -559,7 +563,7 @@ def test_assigning_costs_little(host: Host) -> None:
             on_started=lambda _a, _t: None,
             on_line=lambda _a, _l: None,
             on_outcome=on_outcome,
-            on_room=fill,
+            on_capacity=fill,
         )
         await pool.start()
         began = time.perf_counter()
@@ -607,7 +611,7 @@ async def test_starting_a_sandbox_does_not_hold_up_the_loop(stage: Stage) -> Non
     [sandbox] = stage.pool._fleet.sandboxes  # noqa: SLF001
     assert sandbox.tree._outer == 0  # noqa: SLF001  its start has returned before there is a process
     await stage.finish(played)
-    assert played.outcome.end is End.COMPLETED
+    assert played.outcome.status is OutcomeStatus.COMPLETED
 
 
 async def test_a_sandbox_is_born_in_its_group_and_nobody_else_is_in_there(stage: Stage, host: Host) -> None:

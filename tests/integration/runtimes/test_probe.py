@@ -8,8 +8,8 @@ import psutil
 import pytest
 
 from runwright.runtimes.interpreters import (
-    NotFoundError,
-    Paths,
+    InterpreterNotFoundError,
+    InterpreterPaths,
     find_deno,
     find_node,
     find_python,
@@ -57,26 +57,28 @@ def test_a_refusal_says_what_is_missing_and_how_to_get_it(host: Host) -> None:
 
 
 def test_interpreters_that_were_chosen_are_used_and_wrong_ones_are_refused() -> None:
-    python = find_python(Paths(python=sys.executable), readable=False)
+    python = find_python(InterpreterPaths(python=sys.executable), readable=False)
     assert python.path == os.path.realpath(sys.executable)
-    assert find_shell(Paths(shell="/bin/sh", python=sys.executable), readable=False).arguments == ("/bin/sh",)
-    with pytest.raises(NotFoundError, match="/bin/true"):
-        find_python(Paths(python="/bin/true"), readable=False)
-    with pytest.raises(NotFoundError, match="/absent"):
-        find_node(Paths(node="/absent"), readable=False)
-    with pytest.raises(NotFoundError, match="/absent"):
-        find_shell(Paths(shell="/absent"), readable=False)
-    with pytest.raises(NotFoundError, match="/bin/true"):
-        find_deno(Paths(deno="/bin/true"), readable=False)
+    assert find_shell(InterpreterPaths(shell="/bin/sh", python=sys.executable), readable=False).arguments == (
+        "/bin/sh",
+    )
+    with pytest.raises(InterpreterNotFoundError, match="/bin/true"):
+        find_python(InterpreterPaths(python="/bin/true"), readable=False)
+    with pytest.raises(InterpreterNotFoundError, match="/absent"):
+        find_node(InterpreterPaths(node="/absent"), readable=False)
+    with pytest.raises(InterpreterNotFoundError, match="/absent"):
+        find_shell(InterpreterPaths(shell="/absent"), readable=False)
+    with pytest.raises(InterpreterNotFoundError, match="/bin/true"):
+        find_deno(InterpreterPaths(deno="/bin/true"), readable=False)
 
 
 def test_the_best_python_of_the_host_is_at_least_the_servers_own() -> None:
-    version = tuple(map(int, find_python(Paths(), readable=False).version.split(".")[:2]))
+    version = tuple(map(int, find_python(InterpreterPaths(), readable=False).version.split(".")[:2]))
     assert version >= sys.version_info[:2]
 
 
 def test_a_chosen_interpreter_that_does_not_work_is_named_in_the_report() -> None:
-    host = probe_host(Paths(node="/bin/true"))
+    host = probe_host(InterpreterPaths(node="/bin/true"))
     assert not host.runtimes["nodejs"].ready
     assert "nodejs" not in host.interpreters
     assert host.runtimes["python"].ready

@@ -4,14 +4,14 @@ from datetime import timedelta
 
 import pytest
 
-from runwright.runtimes.model import End
+from runwright.runtimes.model import OutcomeStatus
 from tests.integration.conftest import Stage
 
 
 async def test_a_plain_function_gets_input_and_env_and_its_value_is_the_output(stage: Stage) -> None:
     source = "def handler(input, env):\n    return [input, env]\n"
     played = await stage.run(source, input=b'{"x": "\xc3\xa9"}', env={"A": "b"})
-    assert played.outcome.end is End.COMPLETED
+    assert played.outcome.status is OutcomeStatus.COMPLETED
     assert played.output == [{"x": "é"}, {"A": "b"}]
     assert played.started == 1
 
@@ -146,7 +146,7 @@ async def test_an_exception_fails_the_job_with_message_and_the_users_own_frames(
     source = "def inner():\n    raise ValueError('boom')\ndef handler(input, env):\n    inner()\n"
     played = await stage.run(source)
     outcome = played.outcome
-    assert (outcome.end, outcome.error_code) == (End.FAILED, "handler_error")
+    assert (outcome.status, outcome.error_code) == (OutcomeStatus.FAILED, "handler_error")
     assert outcome.error_message == "ValueError: boom"
     assert outcome.error_stack is not None
     assert 'File "/work/main.py", line 2, in inner' in outcome.error_stack
@@ -175,7 +175,7 @@ async def test_a_failed_job_does_not_cost_the_sandbox(stage: Stage) -> None:
 )
 async def test_code_that_cannot_be_loaded_is_a_load_error(stage: Stage, source: str, message: str) -> None:
     played = await stage.run(source)
-    assert played.outcome.end is End.FAILED
+    assert played.outcome.status is OutcomeStatus.FAILED
     assert played.outcome.error_code in ("load_error", "out_of_memory")
     assert played.outcome.error_message.startswith(message)
     assert played.started == 1

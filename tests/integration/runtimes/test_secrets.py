@@ -11,7 +11,7 @@ from typing import Final
 import pytest
 
 from runwright.core.job_state import ErrorCode
-from runwright.runtimes.model import End
+from runwright.runtimes.model import OutcomeStatus
 from runwright.runtimes.protocol import ERROR_STACK_BYTES, LINE_BYTES
 from tests.integration.conftest import JobRecord, MakeStage, Stage
 
@@ -203,7 +203,7 @@ async def test_nothing_that_comes_out_shows_a_secret(stage: Stage, runtime: str,
     text = json.dumps({"fail": fail}).encode()
     played = await stage.run(WRITE[runtime], runtime=runtime, input=text, secrets=SECRETS)
     outcome = played.outcome
-    assert outcome.end is (End.FAILED if fail else End.COMPLETED), outcome
+    assert outcome.status is (OutcomeStatus.FAILED if fail else OutcomeStatus.COMPLETED), outcome
     said = everything(played)
     assert_hidden(said, SECRET, PLAIN)
     assert "print ***" in said
@@ -244,7 +244,7 @@ async def test_no_split_of_the_stream_lets_a_secret_through(stage: Stage, how: s
             sizes.append(chance.choice([1, 2, 7, 4096] if len(before) < 50 else [4096, 4100, 20_000]))
         told = {"before": before, "after": "\ntail", "sizes": sizes, "how": how}
         played = await stage.run(SPLIT, input=json.dumps(told).encode(), secrets={"TOKEN": token})
-        assert played.outcome.end is End.COMPLETED, played.outcome
+        assert played.outcome.status is OutcomeStatus.COMPLETED, played.outcome
         assert_hidden(everything(played), token)
         assert "tail" in everything(played)
 
@@ -269,7 +269,7 @@ async def test_a_job_that_is_killed_while_it_writes_leaves_no_beginning_of_a_sec
         f"    os.write(1, b'begun ' + env['OTHER'][:{size}].encode())\n    os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     played = await stage.run(code, secrets={"OTHER": PLAIN})
-    assert played.outcome.end is End.FAILED
+    assert played.outcome.status is OutcomeStatus.FAILED
     assert [line.msg for line in played.lines if line.msg.startswith("begun")] == ["begun ***"]
 
 

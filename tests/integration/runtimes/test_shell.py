@@ -5,7 +5,7 @@ from typing import Unpack
 
 import pytest
 
-from runwright.runtimes.model import End
+from runwright.runtimes.model import OutcomeStatus
 from tests.integration.conftest import JobOptions, MakeStage, Stage
 
 
@@ -59,7 +59,7 @@ async def test_each_way_to_fail_is_a_handler_error_that_says_so(
     stage: Stage, source: str, message: str
 ) -> None:
     outcome = (await stage.run(source, runtime="shell")).outcome
-    assert (outcome.end, outcome.error_code) == (End.FAILED, "handler_error")
+    assert (outcome.status, outcome.error_code) == (OutcomeStatus.FAILED, "handler_error")
     assert outcome.error_message.startswith(message)
 
 
@@ -85,7 +85,7 @@ async def test_a_cancelled_script_may_clean_up_in_a_trap(make_stage: MakeStage) 
     began = asyncio.get_running_loop().time()
     stage.pool.cancel(played.token)
     await stage.finish(played)
-    assert played.outcome.end is End.CANCELLED
+    assert played.outcome.status is OutcomeStatus.CANCELLED
     assert ("info", "cleaning") in played.said
     assert asyncio.get_running_loop().time() - began < 20
 

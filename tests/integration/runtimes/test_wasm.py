@@ -12,8 +12,8 @@ from typing import Unpack
 import msgspec
 import pytest
 
-from runwright.runtimes.interpreters import Paths
-from runwright.runtimes.model import Code, End
+from runwright.runtimes.interpreters import InterpreterPaths
+from runwright.runtimes.model import OutcomeStatus, WorkerCode
 from runwright.runtimes.probe import probe_host
 from runwright.runtimes.wasm_modules import SEALS, WARM_MODULES, ModuleCache
 from runwright.sandbox.host import Host
@@ -70,7 +70,7 @@ async def failure(stage: Stage, source: str, **options: Unpack[JobOptions]) -> t
     """Code and message of a job that failed."""
     options["runtime"] = "wasm"
     outcome = (await stage.run(source, **options)).outcome
-    assert outcome.end is End.FAILED, outcome
+    assert outcome.status is OutcomeStatus.FAILED, outcome
     return outcome.error_code, outcome.error_message
 
 
@@ -147,7 +147,7 @@ async def test_stderr_is_the_log_as_it_comes(stage: Stage) -> None:
     await stage.saying(played, "ready")
     stage.pool.cancel(played.token)
     await stage.finish(played)
-    assert played.outcome.end is End.CANCELLED
+    assert played.outcome.status is OutcomeStatus.CANCELLED
 
 
 async def test_a_module_may_be_wat_or_base64_or_a_binary_with_any_name(stage: Stage) -> None:
@@ -245,7 +245,7 @@ async def test_a_module_cannot_have_more_memory_than_its_worker(stage: Stage) ->
     assert said == ("out_of_memory", "The module needs more than its 64 MiB of memory")
     large = '(module (memory (export "memory") 2000) (func (export "_start")))'
     assert (await failure(stage, large, memory_mb=64))[0] == "out_of_memory"
-    assert (await stage.run(large, runtime="wasm", memory_mb=128)).outcome.end is End.COMPLETED
+    assert (await stage.run(large, runtime="wasm", memory_mb=128)).outcome.status is OutcomeStatus.COMPLETED
 
 
 @pytest.mark.parametrize(
@@ -271,7 +271,7 @@ async def test_a_cancel_stops_a_loop_inside_long_before_the_grace_period_ends(ma
         await stage.saying(played, "ready")
         stage.pool.cancel(played.token)
         await stage.finish(played)
-        assert played.outcome.end is End.CANCELLED
+        assert played.outcome.status is OutcomeStatus.CANCELLED
 
 
 POLL = f'(import {WASI} "poll_oneoff" (func $poll (param i32 i32 i32 i32) (result i32)))'
@@ -281,7 +281,7 @@ SLEEP = """(memory.fill (i32.const 104) (i32.const 0) (i32.const 48))
 
 
 async def test_fuel_ends_a_loop_where_the_operator_limits_it(make_stage: MakeStage) -> None:
-    host = await asyncio.to_thread(probe_host, Paths(wasm_fuel=1_000_000))
+    host = await asyncio.to_thread(probe_host, InterpreterPaths(wasm_fuel=1_000_000))
     stage = await make_stage(on=host)
     assert await failure(stage, LOOP) == ("handler_error", "The module used up its fuel of 1000000")
     assert await run(stage, writing("1")) == 1
@@ -312,8 +312,8 @@ async def test_a_module_sees_no_file_but_those_of_its_own(stage: Stage, path: st
     assert await run(stage, source) == 1
 
 
-def code_of(**changes: object) -> Code:
-    code = Code(
+def code_of(**changes: object) -> WorkerCode:
+    code = WorkerCode(
         key="k",
         tenant_id="ten_a",
         worker_id="wkr",
@@ -331,7 +331,7 @@ def cache_in(folder: Path, limit_bytes: int = 1000, stamp: str = "50") -> Module
     return ModuleCache(folder, limit_bytes=limit_bytes, stamp=stamp)
 
 
-async def keep(cache: ModuleCache, code: Code, content: bytes, seals: int = SEALS) -> None:
+async def keep(cache: ModuleCache, code: WorkerCode, content: bytes, seals: int = SEALS) -> None:
     """Do what a sandbox does that has compiled a module."""
     artefact = cache.open(code)
     assert not artefact.compiled
@@ -342,7 +342,7 @@ async def keep(cache: ModuleCache, code: Code, content: bytes, seals: int = SEAL
     await cache.stored()
 
 
-def content_of(cache: ModuleCache, code: Code) -> bytes | None:
+def content_of(cache: ModuleCache, code: WorkerCode) -> bytes | None:
     """What a sandbox would be given; it must not be able to change it."""
     artefact = cache.open(code)
     try:

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from runwright.runtimes.model import End
+from runwright.runtimes.model import OutcomeStatus
 from runwright.sandbox.cgroups import instance_name
 from runwright.sandbox.host import Host, Isolation
 from runwright.sandbox.resource_limits import start_time
@@ -192,7 +192,7 @@ async def test_without_cgroups_a_watchdog_limits_memory(make_stage: MakeStage, h
         "    while True:\n        a.append(bytearray(10**6)); time.sleep(0.001)\n"
     )
     played = await stage.run(source, memory_mb=64)
-    assert (played.outcome.end, played.outcome.error_code) == (End.FAILED, "out_of_memory")
+    assert (played.outcome.status, played.outcome.error_code) == (OutcomeStatus.FAILED, "out_of_memory")
     source = "import subprocess\ndef handler(input, env):\n    subprocess.Popen(['sleep', '1000'])\n"
     await stage.run(source)
     await stage.until(lambda: stage.pool.stats().thrown_away == {"leftover processes": 1})
@@ -233,5 +233,5 @@ async def test_two_pools_of_one_process_do_not_touch_each_other(make_stage: Make
     await first.run(QUICK)
     await second.run(QUICK)
     await second.pool.stop()
-    assert (await first.run(QUICK)).outcome.end is End.COMPLETED
+    assert (await first.run(QUICK)).outcome.status is OutcomeStatus.COMPLETED
     assert first.pool.stats().booted == 1

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
-from runwright.runtimes.protocol import HEADER, MESSAGE_BYTES, Kind
+from runwright.runtimes.protocol import HEADER, MESSAGE_BYTES, FrameKind
 
 _UCRED: Final = struct.Struct("3i")
 
@@ -46,7 +46,7 @@ class FrameSocket:
         """Take the READY message; return pid and uid of its sender, which the kernel vouches for."""
         data, extra, _, _ = self._near.recvmsg(HEADER.size, socket.CMSG_SPACE(_UCRED.size))
         self._near.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 0)
-        if len(data) != HEADER.size or data[0] != Kind.READY:
+        if len(data) != HEADER.size or data[0] != FrameKind.READY:
             return None
         for level, kind, content in extra:
             if level == socket.SOL_SOCKET and kind == socket.SCM_CREDENTIALS:

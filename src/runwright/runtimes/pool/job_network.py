@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable
 from runwright.egress import Door, Egress
 
 
-class Network:
+class JobNetwork:
     """Has no door where sandboxes have no way out."""
 
     __slots__ = ("_early", "_hear", "_lines", "_loop", "door")

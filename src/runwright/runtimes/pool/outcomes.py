@@ -8,20 +8,20 @@ import msgspec
 
 from runwright.core.job_state import ErrorCode
 from runwright.runtimes import protocol
-from runwright.runtimes.model import Outcome
-from runwright.runtimes.pool.running_job import Run
+from runwright.runtimes.model import AttemptOutcome
+from runwright.runtimes.pool.running_job import RunningJob
 
 _SIGNAL_STATUS: Final = 128
 
 
-class Verdict(msgspec.Struct, frozen=True):
+class KillReason(msgspec.Struct, frozen=True):
     """Why a tree is killed, as the running job will hear it."""
 
     code: ErrorCode
     message: str
 
 
-class Failure(msgspec.Struct, frozen=True):
+class ErrorReport(msgspec.Struct, frozen=True):
     """The payload of an ERROR frame."""
 
     code: ErrorCode
@@ -29,7 +29,7 @@ class Failure(msgspec.Struct, frozen=True):
     stack: str | None = None
 
 
-_decode_failure: Final = msgspec.json.Decoder(Failure).decode
+_decode_failure: Final = msgspec.json.Decoder(ErrorReport).decode
 _decode_json: Final = msgspec.json.Decoder().decode
 _UNREADABLE: Final = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
 _REPORTABLE: Final = frozenset(
@@ -37,7 +37,7 @@ _REPORTABLE: Final = frozenset(
 )
 
 
-def accept_output(run: Run, payload: bytes, at: datetime) -> Outcome:
+def accept_output(run: RunningJob, payload: bytes, at: datetime) -> AttemptOutcome:
     """Return the outcome of a RESULT: completed, if its output is JSON and not too large."""
     if payload == b"null":
         return run.completed(at, payload)
@@ -51,7 +51,7 @@ def accept_output(run: Run, payload: bytes, at: datetime) -> Outcome:
     return run.completed(at, payload)
 
 
-def read_failure(payload: bytes) -> Failure | str:
+def read_failure(payload: bytes) -> ErrorReport | str:
     """Return the failure that an ERROR frame reports, as long as it is; or what is wrong with it."""
     try:
         failure = _decode_failure(payload)

@@ -22,18 +22,26 @@ from runwright.core.clock import Clock
 from runwright.core.entrypoint import check_entrypoint
 from runwright.core.job_state import ErrorCode
 from runwright.egress import Egress
-from runwright.runtimes.model import Assignment, Code, End, OnLine, OnOutcome, OnStarted, Outcome
-from runwright.runtimes.pool.outcomes import Verdict
-from runwright.runtimes.pool.running_job import Run
-from runwright.runtimes.pool.sandbox import Sandbox, State
+from runwright.runtimes.model import (
+    Assignment,
+    AttemptOutcome,
+    OnLine,
+    OnOutcome,
+    OnStarted,
+    OutcomeStatus,
+    WorkerCode,
+)
+from runwright.runtimes.pool.outcomes import KillReason
+from runwright.runtimes.pool.running_job import RunningJob
+from runwright.runtimes.pool.sandbox import Sandbox, SandboxState
 from runwright.runtimes.pool.sandbox_inventory import SandboxInventory
-from runwright.runtimes.pool.settings import PoolSettings, PoolStats, Room
-from runwright.runtimes.pool.worker_group import Group
+from runwright.runtimes.pool.settings import PoolCapacity, PoolSettings, PoolStats
+from runwright.runtimes.pool.worker_group import WorkerGroup
 from runwright.sandbox.cpu_affinity import CpuAffinity
 from runwright.sandbox.host import Host
 from runwright.sandbox.mounts import folders_are_there
 
-__all__ = ["Pool", "PoolSettings", "PoolStats", "Room"]
+__all__ = ["Pool", "PoolCapacity", "PoolSettings", "PoolStats"]
 
 _TICK_SECONDS: Final = 0.25
 _SWEEP_EVERY: Final = 4
@@ -52,7 +60,7 @@ class Pool:
         on_started: OnStarted,
         on_line: OnLine,
         on_outcome: OnOutcome,
-        on_room: Callable[[], None],
+        on_capacity: Callable[[], None],
         egress: Egress | None = None,
     ) -> None:
         self._settings = settings
@@ -61,11 +69,11 @@ class Pool:
         self._on_started = on_started
         self._on_line = on_line
         self._on_outcome = on_outcome
-        self._on_room = on_room
+        self._on_capacity = on_capacity
         self._width = os.cpu_count() or 1
-        self._groups: dict[str, Group] = {}
-        self._starved: dict[str, Group] = {}
-        self._runs: dict[int, tuple[Run, Group]] = {}
+        self._groups: dict[str, WorkerGroup] = {}
+        self._starved: dict[str, WorkerGroup] = {}
+        self._runs: dict[int, tuple[RunningJob, WorkerGroup]] = {}
         self._where: dict[int, Sandbox] = {}
         self._busy: set[Sandbox] = set()
         self._fleet = SandboxInventory(settings=settings, host=host, clock=clock, owner=self, egress=egress)
@@ -102,12 +110,12 @@ class Pool:
         doomed = set(self._fleet.sandboxes)
         for sandbox in doomed:
             self._hide(sandbox)
-            sandbox.doom(Verdict(ErrorCode.EXECUTOR_LOST, "The executor gave the job up"))
+            sandbox.doom(KillReason(ErrorCode.EXECUTOR_LOST, "The executor gave the job up"))
         await self._fleet.all_gone(doomed)
 
     # Jobs
 
-    def room(self) -> Room:
+    def capacity(self) -> PoolCapacity:
         """Return what may be assigned now."""
         free = self._settings.slots - len(self._busy)
         fast: dict[str, int] = {}
@@ -117,16 +125,16 @@ class Pool:
             if spare:
                 worker = group.code.worker_id
                 fast[worker] = fast.get(worker, 0) + spare
-        return Room(max(0, free), fast)
+        return PoolCapacity(max(0, free), fast)
 
     def assign(self, a: Assignment) -> None:
         """Run an attempt; its outcome follows in a later turn of the loop."""
-        run = Run(a, self._on_line)
+        run = RunningJob(a, self._on_line)
         key = a.code.key
         group = self._groups.get(key)
         if group is None:
             problem = self._problem(a.code)
-            group = Group(a.code)
+            group = WorkerGroup(a.code)
             if problem is not None or self._loop is None:
                 self._runs[a.token] = (run, group)
                 self._refuse(run, problem)
@@ -137,7 +145,7 @@ class Pool:
             group.waiting.append(run)
             self._starved[key] = group
 
-    def open_ahead(self, code: Code) -> None:
+    def open_ahead(self, code: WorkerCode) -> None:
         """Give a pre-booted sandbox this code, for a job that is only about to be accepted.
 
         None of it runs before the job does. Nothing happens where one has it already or none is free.
@@ -147,7 +155,7 @@ class Pool:
         sandbox = None if self._problem(code) else self._fleet.take_blank(code)
         if sandbox is None:
             return
-        group = self._groups[code.key] = Group(code)
+        group = self._groups[code.key] = WorkerGroup(code)
         group.members.add(sandbox)
         self._rest(sandbox)
         sandbox.load()
@@ -173,7 +181,7 @@ class Pool:
         if sandbox is None:
             self._end(run, run.unstarted(self._clock()))
         else:
-            sandbox.doom(Verdict(ErrorCode.EXECUTOR_LOST, "The executor lost the lease of this job"))
+            sandbox.doom(KillReason(ErrorCode.EXECUTOR_LOST, "The executor lost the lease of this job"))
         self._serve_starved()
 
     def release_unstarted(self) -> None:
@@ -199,7 +207,7 @@ class Pool:
             thrown_away=dict(self._thrown_away),
         )
 
-    def _find(self, token: int) -> tuple[Run, Sandbox | None] | None:
+    def _find(self, token: int) -> tuple[RunningJob, Sandbox | None] | None:
         """Return a run and the sandbox that has taken it, or None in its place after taking it back."""
         found = self._runs.get(token)
         if found is None:
@@ -217,14 +225,14 @@ class Pool:
             self._drop_if_empty(group)
         return run, sandbox
 
-    def _problem(self, code: Code) -> str | None:
+    def _problem(self, code: WorkerCode) -> str | None:
         info = self._host.runtimes.get(code.runtime)
         if info is None or not info.ready or code.runtime not in self._host.interpreters:
             reason = info.reason if info is not None and info.reason else "this host does not offer it"
             return f"The runtime {code.runtime} is not available: {reason}"
         return check_entrypoint(code.entrypoint)
 
-    def _refuse(self, run: Run, problem: str | None) -> None:
+    def _refuse(self, run: RunningJob, problem: str | None) -> None:
         at = self._clock()
         outcome = run.unstarted(at) if problem is None else run.failed(at, ErrorCode.LOAD_ERROR, problem)
         loop = self._loop or asyncio.get_running_loop()
@@ -232,7 +240,7 @@ class Pool:
 
     # Placement
 
-    def _place(self, run: Run, group: Group) -> bool:
+    def _place(self, run: RunningJob, group: WorkerGroup) -> bool:
         """Give the run to a sandbox, if one can take it now."""
         open_more = len(self._busy) < self._settings.slots
         if open_more and group.idle:
@@ -254,7 +262,7 @@ class Pool:
         self._submit(sandbox, run)
         return True
 
-    def _submit(self, sandbox: Sandbox, run: Run) -> None:
+    def _submit(self, sandbox: Sandbox, run: RunningJob) -> None:
         self._busy.add(sandbox)
         self._where[run.token] = sandbox
         tenant_id = run.assignment.code.tenant_id
@@ -284,7 +292,11 @@ class Pool:
             group = self._runs[run.token][1]
             group.waiting.appendleft(run)
             self._starved[group.code.key] = group
-        if not sandbox.inflight and sandbox in self._busy and sandbox.state in {State.IDLE, State.BOOTING}:
+        if (
+            not sandbox.inflight
+            and sandbox in self._busy
+            and sandbox.state in {SandboxState.IDLE, SandboxState.BOOTING}
+        ):
             self._rest(sandbox)
 
     def _serve_starved(self) -> None:
@@ -306,12 +318,12 @@ class Pool:
         if sandbox.code is not None:
             self._fleet.share(sandbox, self._processors.of(sandbox.code.tenant_id))
 
-    def run_began(self, run: Run, at: datetime) -> None:
+    def run_began(self, run: RunningJob, at: datetime) -> None:
         """User code begins."""
         self._on_started(run.assignment, at)
         run.say(at, "info", "Worker handler started")
 
-    def run_ended(self, sandbox: Sandbox, run: Run, outcome: Outcome, micros: int) -> None:
+    def run_ended(self, sandbox: Sandbox, run: RunningJob, outcome: AttemptOutcome, micros: int) -> None:
         """A run is over."""
         found = self._runs.get(run.token)
         if self._loop is not None and run.began:
@@ -320,13 +332,13 @@ class Pool:
         if found is not None:
             group = found[1]
             group.raw = group.raw or sandbox.pipes.used
-            if outcome.end is End.COMPLETED:
+            if outcome.status is OutcomeStatus.COMPLETED:
                 group.measure(micros)
         if sandbox.jobs_done >= self._settings.max_jobs_per_sandbox:
             sandbox.retiring = True
         self._end(run, outcome)
         if sandbox.inflight and not len(sandbox.inflight) % _ROOM_STEP:
-            self._on_room()  # before its queue runs dry, but not for every job
+            self._on_capacity()  # before its queue runs dry, but not for every job
 
     def sandbox_idle(self, sandbox: Sandbox) -> None:
         """Nothing is in flight any more."""
@@ -338,7 +350,7 @@ class Pool:
             self._rest(sandbox)
         if self._starved:
             self._serve_starved()
-        self._on_room()
+        self._on_capacity()
 
     def sandbox_slow(self, sandbox: Sandbox) -> None:
         """Give the runs that wait behind it to others."""
@@ -357,19 +369,19 @@ class Pool:
             self._drop_if_empty(group)
         self._fleet.gone(sandbox)
         self._serve_starved()
-        self._on_room()
+        self._on_capacity()
 
-    def _end(self, run: Run, outcome: Outcome) -> None:
+    def _end(self, run: RunningJob, outcome: AttemptOutcome) -> None:
         if self._runs.pop(run.token, None) is not None:
             self._where.pop(run.token, None)
             self._on_outcome(run.assignment, outcome)
 
     # Lifetimes
 
-    def _group_of(self, sandbox: Sandbox) -> Group | None:
+    def _group_of(self, sandbox: Sandbox) -> WorkerGroup | None:
         return None if sandbox.code is None else self._groups.get(sandbox.code.key)
 
-    def _drop_if_empty(self, group: Group) -> None:
+    def _drop_if_empty(self, group: WorkerGroup) -> None:
         if not group.members and not group.waiting:
             self._groups.pop(group.code.key, None)
             self._starved.pop(group.code.key, None)

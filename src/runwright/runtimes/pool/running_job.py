@@ -11,7 +11,7 @@ import msgspec
 
 from runwright.core.job_state import ErrorCode
 from runwright.runtimes import protocol
-from runwright.runtimes.model import Assignment, End, Line, OnLine, Outcome
+from runwright.runtimes.model import Assignment, AttemptOutcome, OnLine, OutcomeStatus, OutputLine
 from runwright.secrets.masking import Masker, Torn
 
 LEVELS: Final = ("info", "warn", "error")
@@ -19,7 +19,7 @@ _CUT: Final = " … (line cut)"
 _encode = msgspec.json.Encoder().encode
 
 
-class Run:
+class RunningJob:
     """One assignment: what was sent, when it began, what was asked of it, what it wrote."""
 
     __slots__ = (
@@ -60,11 +60,11 @@ class Run:
         """Return the messages that start this run."""
         a = self.assignment
         env = _encode(a.env | a.secrets if a.secrets else a.env) if a.env or a.secrets else b"{}"
-        return protocol.messages(protocol.Kind.RUN, protocol.run_payload(env, a.input), a.token)
+        return protocol.messages(protocol.FrameKind.RUN, protocol.run_payload(env, a.input), a.token)
 
     def say(self, at: datetime, level: str, text: str) -> None:
         """Write a lifecycle line; these are not counted."""
-        self._on_line(self.assignment, Line(at, level, text))
+        self._on_line(self.assignment, OutputLine(at, level, text))
 
     def write(self, at: datetime, level: str, data: bytes, torn: Torn | None = None) -> None:
         """Write what user code wrote, one line per line, within the limits of an attempt."""
@@ -85,7 +85,7 @@ class Run:
                 text += _CUT
                 size = protocol.LINE_BYTES
             self.log_bytes += size
-            self._on_line(self.assignment, Line(at, level, text))
+            self._on_line(self.assignment, OutputLine(at, level, text))
 
     def full(self, size: int = 0) -> bool:
         """Tell whether a line of that size would pass the limits."""
@@ -108,22 +108,26 @@ class Run:
             return data.decode("utf-8", "replace")
         return data[: limit - len("…".encode())].decode("utf-8", "ignore") + "…"
 
-    def completed(self, at: datetime, output: bytes) -> Outcome:
+    def completed(self, at: datetime, output: bytes) -> AttemptOutcome:
         """Write the last lines of a run that completed and return its outcome."""
         if self._masker is not None:
             output = self._masker.mask_json(output)
         self._say_dropped(at)
-        self._on_line(self.assignment, Line(at, "info", f"Handler completed in {self.milliseconds(at)}ms"))
-        return Outcome(end=End.COMPLETED, output=output, started_at=self.began_at, ended_at=at)
+        self._on_line(
+            self.assignment, OutputLine(at, "info", f"Handler completed in {self.milliseconds(at)}ms")
+        )
+        return AttemptOutcome(
+            status=OutcomeStatus.COMPLETED, output=output, started_at=self.began_at, ended_at=at
+        )
 
-    def failed(self, at: datetime, code: ErrorCode, message: str, stack: str | None = None) -> Outcome:
+    def failed(self, at: datetime, code: ErrorCode, message: str, stack: str | None = None) -> AttemptOutcome:
         """Write the last lines of a run that failed and return its outcome."""
         message = self.clean(message, protocol.ERROR_MESSAGE_BYTES)
         stack = None if stack is None else self.clean(stack, protocol.ERROR_STACK_BYTES)
         self._say_dropped(at)
         self.say(at, "error", f"Handler failed: {message}")
-        return Outcome(
-            end=End.FAILED,
+        return AttemptOutcome(
+            status=OutcomeStatus.FAILED,
             error_code=code.value,
             error_message=message,
             error_stack=stack,
@@ -131,22 +135,22 @@ class Run:
             ended_at=at,
         )
 
-    def ended_by_cancel(self, at: datetime) -> Outcome:
+    def ended_by_cancel(self, at: datetime) -> AttemptOutcome:
         """Write the last lines of a run that was cancelled and return its outcome."""
         if self.began_at is not None:
             self._say_dropped(at)
             self.say(at, "warn", f"Handler cancelled after {self.milliseconds(at)}ms")
-        return Outcome(
-            end=End.CANCELLED,
+        return AttemptOutcome(
+            status=OutcomeStatus.CANCELLED,
             error_code=ErrorCode.CANCELLED.value,
             error_message="The job was cancelled",
             started_at=self.began_at,
             ended_at=at,
         )
 
-    def unstarted(self, at: datetime) -> Outcome:
+    def unstarted(self, at: datetime) -> AttemptOutcome:
         """Return the outcome of a run whose user code never began."""
-        return Outcome(end=End.UNSTARTED, ended_at=at)
+        return AttemptOutcome(status=OutcomeStatus.UNSTARTED, ended_at=at)
 
     def _say_dropped(self, at: datetime) -> None:
         if self.dropped:

@@ -32,15 +32,21 @@ from typing import Final, Protocol
 from runwright.core.clock import Clock
 from runwright.core.job_state import ErrorCode
 from runwright.runtimes import protocol
-from runwright.runtimes.model import Code, Outcome
+from runwright.runtimes.model import AttemptOutcome, WorkerCode
 from runwright.runtimes.pool.deadline_timer import DeadlineTimer
 from runwright.runtimes.pool.frame_socket import FrameSocket
-from runwright.runtimes.pool.job_network import Network
-from runwright.runtimes.pool.outcomes import Failure, Verdict, accept_output, describe_status, read_failure
-from runwright.runtimes.pool.running_job import LEVELS, Run
+from runwright.runtimes.pool.job_network import JobNetwork
+from runwright.runtimes.pool.outcomes import (
+    ErrorReport,
+    KillReason,
+    accept_output,
+    describe_status,
+    read_failure,
+)
+from runwright.runtimes.pool.running_job import LEVELS, RunningJob
 from runwright.runtimes.pool.stdio import Stdio
-from runwright.runtimes.protocol import HEADER, Kind
-from runwright.runtimes.wasm_modules import Artefact
+from runwright.runtimes.protocol import HEADER, FrameKind
+from runwright.runtimes.wasm_modules import CompiledModule
 from runwright.sandbox.cpu_affinity import CpuShare
 from runwright.sandbox.mounts import load_payload
 from runwright.sandbox.process_tree import ProcessTree
@@ -52,19 +58,19 @@ COMPILE_SECONDS: Final = 60.0
 """For compiling a module, before the time of its first job counts."""
 READS_PER_TURN: Final = 64
 _HEADER_BYTES: Final = HEADER.size
-_BEGAN: Final = int(Kind.BEGAN)
-_LOG: Final = int(Kind.LOG)
-_DROPPED: Final = int(Kind.DROPPED)
-_ERROR: Final = int(Kind.ERROR)
-_PART: Final = int(Kind.PART)
-_COMPILED: Final = int(Kind.COMPILED)
-_ENDS: Final = (int(Kind.RESULT), _ERROR)
+_BEGAN: Final = int(FrameKind.BEGAN)
+_LOG: Final = int(FrameKind.LOG)
+_DROPPED: Final = int(FrameKind.DROPPED)
+_ERROR: Final = int(FrameKind.ERROR)
+_PART: Final = int(FrameKind.PART)
+_COMPILED: Final = int(FrameKind.COMPILED)
+_ENDS: Final = (int(FrameKind.RESULT), _ERROR)
 HEAP_EXHAUSTED: Final = (b"JavaScript heap out of memory", b"Fatal JavaScript out of memory")
 """What node and deno say before they abort at the size of their heap, below that of the whole sandbox."""
 _MAX_FRAMES: Final = protocol.LOG_LINES + 200
 
 
-class State(IntEnum):
+class SandboxState(IntEnum):
     """Where a sandbox is in its life."""
 
     BOOTING = 1
@@ -74,16 +80,16 @@ class State(IntEnum):
     GONE = 5
 
 
-class Owner(Protocol):
+class SandboxOwner(Protocol):
     """What a sandbox tells the pool that owns it."""
 
     def sandbox_ready(self, sandbox: "Sandbox") -> None:
         """Boot is over."""
 
-    def run_began(self, run: Run, at: datetime) -> None:
+    def run_began(self, run: RunningJob, at: datetime) -> None:
         """User code begins."""
 
-    def run_ended(self, sandbox: "Sandbox", run: Run, outcome: Outcome, micros: int) -> None:
+    def run_ended(self, sandbox: "Sandbox", run: RunningJob, outcome: AttemptOutcome, micros: int) -> None:
         """A run is over."""
 
     def sandbox_idle(self, sandbox: "Sandbox") -> None:
@@ -111,7 +117,7 @@ class Sandbox:
         uid: int,
         confinement: ResourceLimits,
         patience: float,
-        owner: Owner,
+        owner: SandboxOwner,
         loop: asyncio.AbstractEventLoop,
         clock: Clock,
     ) -> None:
@@ -121,11 +127,11 @@ class Sandbox:
         self.confinement = confinement
         self.patience = patience
         """Seconds that a job may run before the ones behind it are taken back."""
-        self.state = State.BOOTING
-        self.code: Code | None = None
+        self.state = SandboxState.BOOTING
+        self.code: WorkerCode | None = None
         self.mounted = True
         """Whether the folders of its code are where bwrap mounts them, and not where the host has them."""
-        self.inflight: deque[Run] = deque()
+        self.inflight: deque[RunningJob] = deque()
         self.tainted: str | None = None
         self.retiring = False
         self.jobs_done = 0
@@ -133,19 +139,19 @@ class Sandbox:
         self.boot_error = ""
         self.harness_pid = 0
         self.pipes = Stdio(loop, clock, catch_up=self._catch_up)
-        self.network = Network(loop, hear=self._hear_network)
+        self.network = JobNetwork(loop, hear=self._hear_network)
         self._owner = owner
         self._loop = loop
         self._clock = clock
-        self._began: Run | None = None
+        self._began: RunningJob | None = None
         self._last_token = -1
         self._loaded = False
         self._warm = False
         self._large = False
         self._parts: list[bytes] = []
         self._parts_bytes = 0
-        self._artefact: Artefact | None = None
-        self._verdict: Verdict | None = None
+        self._artefact: CompiledModule | None = None
+        self._verdict: KillReason | None = None
         self._grace_at = self._sent_at = 0.0
         self._harness_fd = -1
         self._reading = False
@@ -166,7 +172,7 @@ class Sandbox:
         self.channel.listen(self._read_ready)
         self._alarm.set(self._loop.time() + boot_seconds)
 
-    def bind(self, code: Code, overhead_mb: int, artefact: Artefact | None = None) -> None:
+    def bind(self, code: WorkerCode, overhead_mb: int, artefact: CompiledModule | None = None) -> None:
         """Give the sandbox its code and its memory limit; from now on it serves this key only."""
         self.code = code
         self.network.serve(code.network)
@@ -179,7 +185,7 @@ class Sandbox:
 
     def load(self) -> None:
         """Send the code before there is a run, so that the first one finds it there."""
-        if self.state is State.IDLE and self.code is not None and not self._loaded:
+        if self.state is SandboxState.IDLE and self.code is not None and not self._loaded:
             self._send_code(self.code)
 
     @property
@@ -189,27 +195,31 @@ class Sandbox:
         Not before the first run began (the code is still on its way), and not behind large
         input that is still on its way: so `recall` meets whole small messages only.
         """
-        return self._warm and self.state is State.BUSY and not (self._large or self.retiring or self.tainted)
+        return (
+            self._warm
+            and self.state is SandboxState.BUSY
+            and not (self._large or self.retiring or self.tainted)
+        )
 
     def running_for(self, now: float) -> float:
         """Return for how many seconds the job that runs has been running."""
         return now - self._began.began if self._began is not None else 0.0
 
-    def submit(self, run: Run) -> None:
+    def submit(self, run: RunningJob) -> None:
         """Send a run; it waits inside the socket where another is running."""
         self.inflight.append(run)
-        if self.state is State.BOOTING or self.state >= State.DYING:
+        if self.state is SandboxState.BOOTING or self.state >= SandboxState.DYING:
             return
-        if self.state is State.IDLE:
-            self.state = State.BUSY
+        if self.state is SandboxState.IDLE:
+            self.state = SandboxState.BUSY
             self._expect_begin()
         elif len(self.inflight) == 2:  # noqa: PLR2004
             self._alarm.set(self._loop.time() + 2 * self.patience)
         self._send(run)
 
-    def recall(self) -> list[Run]:
+    def recall(self) -> list[RunningJob]:
         """Take back, and return in order, the runs that the sandbox has not taken yet."""
-        if self.state is State.BOOTING:
+        if self.state is SandboxState.BOOTING:
             recalled = list(self.inflight)
             self.inflight.clear()
             return recalled
@@ -218,16 +228,16 @@ class Sandbox:
         tokens = self.channel.recall()
         recalled = [run for run in self.inflight if run.token in tokens]
         self.inflight = deque(run for run in self.inflight if run.token not in tokens)
-        if not self.inflight and self.state is State.BUSY:
-            self.state = State.IDLE
+        if not self.inflight and self.state is SandboxState.BUSY:
+            self.state = SandboxState.IDLE
         return recalled
 
     def catch_up(self) -> None:
         """Hear what the sandbox has said already; after `recall` nothing further can begin."""
-        if self.state is State.BUSY and not self._reading:
+        if self.state is SandboxState.BUSY and not self._reading:
             self._read_frames()
 
-    def cancel(self, run: Run, grace_seconds: float) -> None:
+    def cancel(self, run: RunningJob, grace_seconds: float) -> None:
         """Ask the running job to stop, and kill the tree when the grace period is over."""
         if run.cancelled:
             return
@@ -244,32 +254,32 @@ class Sandbox:
             if self._harness_fd >= 0:
                 signal.pidfd_send_signal(self._harness_fd, signal.SIGTERM)
 
-    def doom(self, verdict: Verdict | None) -> None:
+    def doom(self, verdict: KillReason | None) -> None:
         """Kill the tree; the running job ends with the verdict once it is gone."""
-        if self.state >= State.DYING:
+        if self.state >= SandboxState.DYING:
             return
         self.channel.deafen()
-        self.state = State.DYING
+        self.state = SandboxState.DYING
         self._verdict = verdict
         self.tree.kill()
 
     # Frames out
 
-    def _send(self, run: Run) -> None:
+    def _send(self, run: RunningJob) -> None:
         if not self._loaded and self.code is not None:
             self._send_code(self.code)
         messages = run.messages()
         self._large = len(messages) > 1
         self.channel.send(messages)
 
-    def _send_code(self, code: Code) -> None:
+    def _send_code(self, code: WorkerCode) -> None:
         self._loaded = True
         artefact = self._artefact
         if artefact is None:
-            self.channel.send(protocol.messages(Kind.LOAD, load_payload(code, mounted=self.mounted)))
+            self.channel.send(protocol.messages(FrameKind.LOAD, load_payload(code, mounted=self.mounted)))
             return
         payload = load_payload(code, mounted=self.mounted, compiled=artefact.compiled)
-        self.channel.send_with_file(protocol.messages(Kind.LOAD, payload), artefact.fd)
+        self.channel.send_with_file(protocol.messages(FrameKind.LOAD, payload), artefact.fd)
         if artefact.compiled:
             self._drop_artefact()
 
@@ -279,10 +289,10 @@ class Sandbox:
             self._artefact = None
 
     def _use_too_much(self, what: str | None) -> None:
-        self.doom(Verdict(ErrorCode.HANDLER_ERROR, f"The worker used {what}") if what else None)
+        self.doom(KillReason(ErrorCode.HANDLER_ERROR, f"The worker used {what}") if what else None)
 
     def _unreachable(self) -> None:
-        self.doom(Verdict(ErrorCode.HANDLER_ERROR, "The worker closed its connection"))
+        self.doom(KillReason(ErrorCode.HANDLER_ERROR, "The worker closed its connection"))
 
     def _expect_begin(self) -> None:
         self._sent_at = self._loop.time()
@@ -306,7 +316,7 @@ class Sandbox:
         self.channel.listen(self._read_frames)
         self.pipes.booting = False
         self.confinement.settle()
-        self.state = State.BUSY if self.inflight else State.IDLE
+        self.state = SandboxState.BUSY if self.inflight else SandboxState.IDLE
         self.idle_since = self._loop.time()
         if self.inflight:
             self._expect_begin()
@@ -315,7 +325,7 @@ class Sandbox:
 
     def _catch_up(self) -> bool:
         self.catch_up()
-        return self.state is State.BUSY and self._began is None
+        return self.state is SandboxState.BUSY and self._began is None
 
     def _read_frames(self) -> None:
         now = self._loop.time()
@@ -323,9 +333,9 @@ class Sandbox:
         broken = self._read_some(self._clock(), now)
         self._reading = False
         if broken is not None:
-            self.doom(Verdict(ErrorCode.HANDLER_ERROR, f"The worker broke the protocol: {broken}"))
-        if not self.inflight and self.state is State.BUSY:
-            self.state = State.IDLE
+            self.doom(KillReason(ErrorCode.HANDLER_ERROR, f"The worker broke the protocol: {broken}"))
+        if not self.inflight and self.state is SandboxState.BUSY:
+            self.state = SandboxState.IDLE
             self.idle_since = now
             self._owner.sandbox_idle(self)
 
@@ -335,7 +345,7 @@ class Sandbox:
             if size < 0:
                 return None
             broken = self._take(size, at, now)
-            if broken is not None or not self.inflight or self.state is not State.BUSY:
+            if broken is not None or not self.inflight or self.state is not SandboxState.BUSY:
                 return broken
         return None
 
@@ -376,7 +386,7 @@ class Sandbox:
         return None
 
     def _take_began(self, token: int, at: datetime, now: float) -> str | None:
-        if self.state >= State.DYING:
+        if self.state >= SandboxState.DYING:
             return self._note_began(token, at)
         if self._began is not None or not self.inflight or self.inflight[0].token != token:
             return "it began a job that it was not given"
@@ -434,11 +444,11 @@ class Sandbox:
         else:
             self.network.take()
 
-    def _write_network(self, run: Run, lines: list[str]) -> None:
+    def _write_network(self, run: RunningJob, lines: list[str]) -> None:
         for line in lines:
             run.write(self._clock(), "warn", line.encode())
 
-    def _take_compiled(self, run: Run) -> str | None:
+    def _take_compiled(self, run: RunningJob) -> str | None:
         """Keep the compiled module: none of its code has run, or this were not the first frame."""
         artefact, self._artefact = self._artefact, None
         if artefact is None or run.frames:
@@ -480,12 +490,14 @@ class Sandbox:
                 self._owner.sandbox_slow(self)
         return None
 
-    def _outcome(self, run: Run, payload: bytes, failure: Failure | None, at: datetime) -> Outcome:
+    def _outcome(
+        self, run: RunningJob, payload: bytes, failure: ErrorReport | None, at: datetime
+    ) -> AttemptOutcome:
         if run.over:
             return run.ended_by_cancel(at)
         return accept_output(run, payload, at) if failure is None else self._fail(run, failure, at)
 
-    def _fail(self, run: Run, failure: Failure, at: datetime) -> Outcome:
+    def _fail(self, run: RunningJob, failure: ErrorReport, at: datetime) -> AttemptOutcome:
         code, message = failure.code, failure.message
         if self.confinement.out_of_memory():
             self.tainted = "out of memory"
@@ -505,10 +517,10 @@ class Sandbox:
 
     def _check(self) -> None:
         now = self._loop.time()
-        if self.state is State.BOOTING:
+        if self.state is SandboxState.BOOTING:
             self.boot_error = self.boot_error or "it did not boot in time"
             self.doom(None)
-        elif self.state is State.BUSY:
+        elif self.state is SandboxState.BUSY:
             if self._began is None:
                 self._due(self._sent_at + BEGIN_SECONDS, now, None)
             elif self._began.cancelled:
@@ -516,12 +528,12 @@ class Sandbox:
             else:
                 self._check_running(self._began, now)
 
-    def _check_running(self, run: Run, now: float) -> None:
+    def _check_running(self, run: RunningJob, now: float) -> None:
         limit = run.assignment.timeout_seconds
         what = f"The handler did not end within {limit:g} seconds"
         if self._artefact is not None:
             what = f"The module was not compiled within {COMPILE_SECONDS + limit:g} seconds"
-        timeout = Verdict(ErrorCode.TIMEOUT, what)
+        timeout = KillReason(ErrorCode.TIMEOUT, what)
         if self._due(run.deadline, now, timeout) or len(self.inflight) == 1:
             return
         if now - run.began > self.patience:
@@ -529,7 +541,7 @@ class Sandbox:
         else:
             self._alarm.set(run.began + 2 * self.patience)
 
-    def _due(self, at: float, now: float, verdict: Verdict | None) -> bool:
+    def _due(self, at: float, now: float, verdict: KillReason | None) -> bool:
         """Kill the tree if it is time; else come back when it is."""
         if now < at:
             self._alarm.set(at)
@@ -542,12 +554,12 @@ class Sandbox:
     def tree_gone(self) -> None:
         """Report what is left, once nothing of the tree is."""
         self.channel.deafen()
-        self.state = State.DYING
+        self.state = SandboxState.DYING
         if self.tree.error is not None:
             self.boot_error = f"it could not be started: {self.tree.error}"
         if self.harness_pid:
             self._read_last_frames()
-        self.state = State.GONE
+        self.state = SandboxState.GONE
         if self._began is not None:
             self._write_network(self._began, self.network.take())
             self.pipes.drain(self._began, Torn.CUT)
@@ -560,7 +572,7 @@ class Sandbox:
         self._close()
         self._owner.sandbox_gone(self)
 
-    def _last_outcome(self, run: Run, at: datetime) -> Outcome:
+    def _last_outcome(self, run: RunningJob, at: datetime) -> AttemptOutcome:
         if run.cancelled:
             return run.ended_by_cancel(at)
         if self._verdict is not None:
@@ -573,12 +585,12 @@ class Sandbox:
             return run.failed(at, ErrorCode.EXECUTOR_LOST, "The sandbox was thrown away while the job ran")
         return run.failed(at, ErrorCode.HANDLER_ERROR, describe_status(self.tree.status))
 
-    def _memory_message(self, run: Run) -> str:
+    def _memory_message(self, run: RunningJob) -> str:
         return f"The worker used more than its {run.assignment.code.memory_mb} MiB of memory"
 
     def abandon(self) -> None:
         """Close what is open of a sandbox that could not be started."""
-        self.state = State.GONE
+        self.state = SandboxState.GONE
         self._close()
 
     def _close(self) -> None:

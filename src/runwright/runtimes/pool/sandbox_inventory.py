@@ -7,8 +7,8 @@ from runwright.core.clock import Clock
 from runwright.egress import Egress
 from runwright.runtimes.interpreters import BLANK_MEMORY_MB
 from runwright.runtimes.launcher import Launcher
-from runwright.runtimes.model import Code
-from runwright.runtimes.pool.sandbox import Owner, Sandbox, State
+from runwright.runtimes.model import WorkerCode
+from runwright.runtimes.pool.sandbox import Sandbox, SandboxOwner, SandboxState
 from runwright.runtimes.pool.settings import PoolSettings
 from runwright.runtimes.wasm_modules import ModuleCache
 from runwright.sandbox.cpu_affinity import CpuShare
@@ -23,7 +23,13 @@ class SandboxInventory:
     """Boots sandboxes, keeps some of each runtime in stock, and waits for their end."""
 
     def __init__(
-        self, *, settings: PoolSettings, host: Host, clock: Clock, owner: Owner, egress: Egress | None = None
+        self,
+        *,
+        settings: PoolSettings,
+        host: Host,
+        clock: Clock,
+        owner: SandboxOwner,
+        egress: Egress | None = None,
     ) -> None:
         self._settings = settings
         self._host = host
@@ -80,7 +86,7 @@ class SandboxInventory:
             self._launcher.close()
             self._launcher = None
 
-    def take(self, code: Code) -> Sandbox | None:
+    def take(self, code: WorkerCode) -> Sandbox | None:
         """Return a sandbox that belongs to this code from now on: out of stock, or a new one.
 
         None where the host cannot start one now; `boot_failures` says why.
@@ -93,7 +99,7 @@ class SandboxInventory:
                 self._bind(sandbox, code)
         return sandbox
 
-    def take_blank(self, code: Code) -> Sandbox | None:
+    def take_blank(self, code: WorkerCode) -> Sandbox | None:
         """Return a sandbox out of stock that belongs to this code from now on, if one fits."""
         blank = self._blank.get(code.runtime)
         if not blank or code.folders or self._memory_mb(code) != BLANK_MEMORY_MB:
@@ -103,16 +109,16 @@ class SandboxInventory:
         self._bind(sandbox, code)
         return sandbox
 
-    def _memory_mb(self, code: Code) -> int:
+    def _memory_mb(self, code: WorkerCode) -> int:
         heap_flag = self._host.interpreters[code.runtime].heap_flag
         return code.memory_mb if heap_flag else BLANK_MEMORY_MB
 
-    def _note_use(self, code: Code) -> None:
+    def _note_use(self, code: WorkerCode) -> None:
         if self._loop is not None:
             self._opened_at[code.runtime] = self._loop.time()
         self._refill_soon(_REFILL_SECONDS)
 
-    def _bind(self, sandbox: Sandbox, code: Code) -> None:
+    def _bind(self, sandbox: Sandbox, code: WorkerCode) -> None:
         artefact = self._modules.open(code) if self._modules and code.runtime == WASM else None
         sandbox.bind(code, self._host.interpreters[code.runtime].overhead_mb, artefact)
 
@@ -151,13 +157,13 @@ class SandboxInventory:
         """Return how many there are by runtime and state."""
         counts: dict[str, dict[str, int]] = {}
         for sandbox in self.sandboxes:
-            blank = sandbox.state is State.IDLE and sandbox.code is None
+            blank = sandbox.state is SandboxState.IDLE and sandbox.code is None
             state = "blank" if blank else sandbox.state.name.lower()
             by_state = counts.setdefault(sandbox.runtime, {})
             by_state[state] = by_state.get(state, 0) + 1
         return counts
 
-    def _boot(self, runtime: str, memory_mb: int, code: Code | None = None) -> Sandbox | None:
+    def _boot(self, runtime: str, memory_mb: int, code: WorkerCode | None = None) -> Sandbox | None:
         if self._launcher is None:
             return None
         try:

@@ -35,7 +35,7 @@ class PoolSettings(msgspec.Struct, frozen=True, kw_only=True):
     pipeline_depth: int = 64
 
 
-class Room(msgspec.Struct, frozen=True):
+class PoolCapacity(msgspec.Struct, frozen=True):
     """What the pool can take now: any job, and further jobs of workers measured fast."""
 
     free: int

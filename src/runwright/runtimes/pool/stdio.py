@@ -7,7 +7,7 @@ from typing import Final
 
 from runwright.core.clock import Clock
 from runwright.runtimes import protocol
-from runwright.runtimes.pool.running_job import LEVELS, Run
+from runwright.runtimes.pool.running_job import LEVELS, RunningJob
 from runwright.secrets.masking import Torn
 
 READ_BYTES: Final = 64 * 1024
@@ -45,7 +45,7 @@ class Stdio:
         self._clock = clock
         self._fds = [-1, -1]
         self._partial = [b"", b""]
-        self.current: Run | None = None
+        self.current: RunningJob | None = None
         self.booting = True
         self.boot_text = ""
         self.used = False
@@ -67,7 +67,7 @@ class Stdio:
         """Whether a line has begun that no newline has ended."""
         return bool(self._partial[0] or self._partial[1])
 
-    def drain(self, run: Run, torn: Torn = Torn.OPEN) -> None:
+    def drain(self, run: RunningJob, torn: Torn = Torn.OPEN) -> None:
         """Read what a run that has ended wrote, but not for ever."""
         for stream in (0, 1):
             reads = DRAIN_READS
@@ -75,7 +75,7 @@ class Stdio:
                 reads -= 1
         self.end_lines(run, torn)
 
-    def end_lines(self, run: Run, torn: Torn = Torn.OPEN) -> None:
+    def end_lines(self, run: RunningJob, torn: Torn = Torn.OPEN) -> None:
         """End the lines that a run has begun and not ended; what is in the pipes may be the next one's."""
         at = self._clock()
         for stream in (0, 1):
@@ -100,7 +100,7 @@ class Stdio:
         if self._fds[stream] == fd:
             self._loop.add_reader(fd, self._readable, stream)
 
-    def _read(self, stream: int, run: Run | None) -> bool:
+    def _read(self, stream: int, run: RunningJob | None) -> bool:
         """Read once; False when nothing is there."""
         fd = self._fds[stream]
         if fd < 0:
@@ -118,7 +118,7 @@ class Stdio:
             self._write(stream, run, data)
         return bool(data)
 
-    def _write(self, stream: int, run: Run, data: bytes) -> None:
+    def _write(self, stream: int, run: RunningJob, data: bytes) -> None:
         if stream:
             self.last_words = (self.last_words + data)[-_LAST_BYTES:]
         head, newline, tail = data.rpartition(b"\n")

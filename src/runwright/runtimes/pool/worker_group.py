@@ -3,8 +3,8 @@
 from collections import deque
 from typing import Final
 
-from runwright.runtimes.model import Code
-from runwright.runtimes.pool.running_job import Run
+from runwright.runtimes.model import WorkerCode
+from runwright.runtimes.pool.running_job import RunningJob
 from runwright.runtimes.pool.sandbox import Sandbox
 from runwright.runtimes.pool.settings import PoolSettings
 
@@ -15,16 +15,16 @@ _SMALL_BYTES: Final = 32 * 1024
 """Input above this is not queued behind another job: it would fill the socket."""
 
 
-class Group:
+class WorkerGroup:
     """One key's sandboxes, waiting runs and measured speed."""
 
     __slots__ = ("code", "idle", "members", "raw", "seconds", "waiting")
 
-    def __init__(self, code: Code) -> None:
+    def __init__(self, code: WorkerCode) -> None:
         self.code = code
         self.members: set[Sandbox] = set()
         self.idle: list[Sandbox] = []
-        self.waiting: deque[Run] = deque()
+        self.waiting: deque[RunningJob] = deque()
         self.seconds: float | None = None
         self.raw = False
         """Whether its jobs write past the harness: then output could be taken for the next job's."""
@@ -54,7 +54,7 @@ class Group:
         spare = sum(depth + 1 - len(s.inflight) for s in self.members if s.may_queue)
         return max(0, spare - len(self.waiting))
 
-    def least_loaded(self, run: Run, depth: int) -> Sandbox | None:
+    def least_loaded(self, run: RunningJob, depth: int) -> Sandbox | None:
         """Return the busy sandbox behind whose jobs the run waits shortest."""
         if len(run.assignment.input) > _SMALL_BYTES:
             return None
