@@ -13,14 +13,12 @@ from runwright.agents.callbacks import Call, decision_of
 from runwright.agents.store.calls import take_calls
 from runwright.agents.store.deciding import Deciding, Failing, decide_executions, fail_executions
 from runwright.core.completion import CompletionCallback
-from runwright.core.ids import new_id
 from runwright.core.job_state import JobStatus, Trigger
 from runwright.db.pool import Database, PoolConnection
 from runwright.jobs.completion_callbacks import EndedJob, follow_jobs, record_ancestry
-from runwright.jobs.store.submit import Refused, Submission, insert_jobs
+from runwright.jobs.store.submit import Rejection, Submission, insert_jobs, new_submission
 
 FOLLOW_KIND: Final = "execution"
-_PRIORITY: Final = 5
 
 
 async def submit_jobs(
@@ -40,8 +38,8 @@ async def submit_jobs(
         refused: list[Failing] = []
         follows: list[CompletionCallback] = []
         for (call, _), item, answer in zip(mine, items, answers, strict=True):
-            if isinstance(answer, Refused):
-                refused.append(Failing(call.execution.id, _why_refused(answer)))
+            if isinstance(answer, Rejection):
+                refused.append(Failing(call.execution.id, f"The worker is {answer} and takes no jobs."))
                 continue
             follows.append(CompletionCallback(item.id, FOLLOW_KIND, call.execution.id))
             path = [*call.execution.event.ancestry, call.execution.agent_id]
@@ -72,23 +70,14 @@ async def decide_by_jobs(db: PoolConnection, ends: Sequence[tuple[str, EndedJob]
 
 
 def _submission(call: Call, worker_id: str, body: bytes, now: datetime) -> Submission:
-    return Submission(
-        id=new_id("job", now),
+    return new_submission(
         tenant_id=call.execution.tenant_id,
         worker_id=worker_id,
-        trigger=Trigger.EVENT,
-        priority=_PRIORITY,
         input=body,
+        trigger=Trigger.EVENT,
         triggered_by=call.execution.agent_id,
-        scheduled_at=None,
-        retry_of=None,
-        created_at=now,
-        wanted=False,
+        now=now,
     )
-
-
-def _why_refused(answer: Refused) -> str:
-    return f"The worker is {answer.worker_status or 'gone'} and takes no jobs."
 
 
 def _why_failed(job: EndedJob) -> str:

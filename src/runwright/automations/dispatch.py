@@ -20,18 +20,16 @@ from runwright.automations.run_endings import KIND, Outcome, end_attempt
 from runwright.automations.store.queue import LiveRun, claim_due_runs, start_run
 from runwright.automations.store.tasks import insert_task
 from runwright.core.completion import CompletionCallback
-from runwright.core.ids import new_id
 from runwright.db.pool import Database, PoolConnection
 from runwright.gotemplate import TemplateError, compile_template
 from runwright.jobs.completion_callbacks import follow_jobs, record_ancestry
-from runwright.jobs.store.submit import Refused, Submission, insert_jobs
+from runwright.jobs.store.submit import Rejection, Submission, insert_jobs, new_submission
 from runwright.workers.store import find_workers
 
 PROMPT_EVENT: Final = "automation.prompt"
 """What an execution's event is called."""
 
 INPUT_LIMIT_BYTES: Final = 1024 * 1024
-_PRIORITY: Final = 5
 
 OpenExecution = Callable[[PoolConnection, LiveRun, dict[str, object], datetime], Awaitable[str | None]]
 """Opens an execution of the registration that a run names, for this payload; None: there is none."""
@@ -142,9 +140,8 @@ async def _run_workers(
     answers = await insert_jobs(db, [job for _, job in items]) if items else []
     accepted = 0
     for (one, job), answer in zip(items, answers, strict=True):
-        if isinstance(answer, Refused):
-            status = answer.worker_status or "gone"
-            await _fail(db, one.live, f'agent "{one.live.plan.agent_name[:200]}" is {status}', now)
+        if isinstance(answer, Rejection):
+            await _fail(db, one.live, f'agent "{one.live.plan.agent_name[:200]}" is {answer}', now)
             continue
         accepted += 1
         await start_run(db, one.live, session_id=job.id, warnings=one.warnings, now=now)
@@ -155,18 +152,13 @@ async def _run_workers(
 
 def _submission(one: _Ready, worker_id: str, input: bytes, now: datetime) -> Submission:
     live = one.live
-    return Submission(
-        id=new_id("job", now),
+    return new_submission(
         tenant_id=live.run.tenant_id,
         worker_id=worker_id,
-        trigger=live.cause,
-        priority=_PRIORITY,
         input=input,
+        trigger=live.cause,
         triggered_by=live.run.automation_id,
-        scheduled_at=None,
-        retry_of=None,
-        created_at=now,
-        wanted=False,
+        now=now,
     )
 
 

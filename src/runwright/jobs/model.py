@@ -42,18 +42,6 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     schedule_id: str | None = None
 
 
-class NewJob(msgspec.Struct, frozen=True, kw_only=True):
-    """What a caller gives to submit a job; already validated. `input` is JSON text of an object."""
-
-    worker_id: str
-    input: bytes = b"{}"
-    trigger: Trigger = Trigger.MANUAL
-    priority: int = 5
-    scheduled_at: datetime | None = None
-    retry_of: str | None = None
-    schedule_id: str | None = None
-
-
 class Idempotency(msgspec.Struct, frozen=True):
     """An `Idempotency-Key` and a digest of the body that came with it."""
 

@@ -9,7 +9,6 @@ import msgspec
 
 from runwright.core.clock import Clock
 from runwright.core.errors import ConflictError, NotFoundError, TenantSuspendedError
-from runwright.core.ids import new_id
 from runwright.core.job_state import TERMINAL, JobStatus
 from runwright.core.paging import Listing, PageRequest
 from runwright.core.roles import Caller
@@ -18,20 +17,20 @@ from runwright.db.pool import Database, PoolConnection
 from runwright.jobs.direct_start import Starter
 from runwright.jobs.explain import explain_job
 from runwright.jobs.logs import read_logs
-from runwright.jobs.model import Attempt, Explanation, Idempotency, Job, JobFilter, JobLogs, NewJob
+from runwright.jobs.model import Attempt, Explanation, Idempotency, Job, JobFilter, JobLogs
 from runwright.jobs.notifications import EndWatch, JobNotifications
 from runwright.jobs.store.cancel import Cancellation, cancel_job
 from runwright.jobs.store.claim import ClaimedJob
 from runwright.jobs.store.read import fetch_attempts, fetch_job, fetch_jobs, fetch_status, list_jobs
 from runwright.jobs.store.submit import (
-    TENANT_SUSPENDED,
     Accepted,
     DirectStart,
     PriorJobs,
-    Refused,
+    Rejection,
     Submission,
     claim_idempotency_key,
     insert_jobs,
+    new_submission,
 )
 from runwright.jobs.tail import TailPart, tail_log
 from runwright.tenants.audit import record
@@ -42,20 +41,6 @@ WAIT_LOOK_SECONDS: Final = 2.0
 
 _RETRY_SECONDS: Final = 20.0
 _NULL: Final = msgspec.Raw(b"null")
-
-
-class Submitted(msgspec.Struct, frozen=True):
-    """A job that was accepted now, or (`replayed`) by an earlier request with the same key."""
-
-    job: Job
-    replayed: bool
-
-
-class SubmittedBatch(msgspec.Struct, frozen=True):
-    """Jobs that were accepted together, now or (`replayed`) earlier."""
-
-    jobs: list[Job]
-    replayed: bool
 
 
 class Jobs:
@@ -84,62 +69,58 @@ class Jobs:
         self._waits_over = False
         self._submit_db = submits or db
         self._clock = clock
-        self._signals = signals
-        self._submits: Batcher[Submission, Accepted | Refused] = Batcher(self._insert, lanes=2)
+        self._notifications = signals
+        self._submits: Batcher[Submission, Accepted | Rejection] = Batcher(self._insert, lanes=2)
 
     async def stop(self) -> None:
         """Take no more jobs; what was taken is committed."""
         await self._submits.stop()
 
-    async def submit(self, caller: Caller, new: NewJob, idempotency: Idempotency | None = None) -> Submitted:
-        """Accept one job.
+    async def submit(self, submission: Submission, idempotency: Idempotency | None = None) -> Job:
+        """Accept one job and return it; where the key was used before, the job that it named then.
 
-        Raises NotFoundError (no such worker), ConflictError (worker not active, or the key was
-        used with another body), QuotaError, UnavailableError.
+        A job with another id than the submission's was accepted by an earlier request. Raises
+        NotFoundError (no such worker), ConflictError (worker not active, or the key was used with
+        another body), QuotaError, UnavailableError.
         """
-        return await self._accept(caller, self._submission(caller, new, wanted=False), idempotency)
+        if self._quota is not None:
+            await self._quota.take(submission.tenant_id)
+        if idempotency is not None:
+            return (await self._submit_keyed(submission.tenant_id, [submission], idempotency))[0]
+        answer = await self._submits.add(submission)
+        job = _accepted_job(submission, answer)
+        if isinstance(answer, Accepted) and not answer.started:
+            self._notifications.jobs_ready(submission.scheduled_at)
+        return job
 
     async def submit_and_wait(
-        self, caller: Caller, new: NewJob, idempotency: Idempotency | None, seconds: float
-    ) -> Submitted:
-        """Accept one job as `submit` does, and return it when it has ended, or as it is after `seconds`."""
-        item = self._submission(caller, new, wanted=True)
-        with self._signals.watching(item.id) as watch:
-            submitted = await self._accept(caller, item, idempotency)
-            if not submitted.replayed:
-                return Submitted(await self._until_ended(submitted.job, watch, seconds), replayed=False)
-        return Submitted(await self.wait(caller.tenant_id, submitted.job.id, seconds), replayed=True)
-
-    async def _accept(self, caller: Caller, item: Submission, idempotency: Idempotency | None) -> Submitted:
-        if self._quota is not None:
-            await self._quota.take(caller.tenant_id)
-        if idempotency is not None:
-            batch = await self._submit_keyed(caller, [item], idempotency)
-            return Submitted(batch.jobs[0], batch.replayed)
-        answer = await self._submits.add(item)
-        job = _queued_job(item, answer)
-        if isinstance(answer, Accepted) and not answer.started:
-            self._signals.jobs_ready(item.scheduled_at)
-        return Submitted(job, replayed=False)
+        self, submission: Submission, idempotency: Idempotency | None, seconds: float
+    ) -> Job:
+        """Accept one job as `submit` does; return it when it has ended or `seconds` have passed."""
+        submission = msgspec.structs.replace(submission, awaited=True)
+        with self._notifications.watching(submission.id) as watch:
+            job = await self.submit(submission, idempotency)
+            if job.id == submission.id:
+                return await self._until_ended(job, watch, seconds)
+        return await self.wait(job.tenant_id, job.id, seconds)
 
     async def submit_batch(
-        self, caller: Caller, new: Sequence[NewJob], idempotency: Idempotency | None = None
-    ) -> SubmittedBatch:
-        """Accept all of these jobs or none; errors as for `submit`."""
+        self, tenant_id: str, submissions: Sequence[Submission], idempotency: Idempotency | None = None
+    ) -> Sequence[Job]:
+        """Accept all of these jobs or none; errors and earlier requests as for `submit`."""
         if self._quota is not None:
-            await self._quota.take(caller.tenant_id, len(new))
-        items = [self._submission(caller, one, wanted=False) for one in new]
-        return await self._submit_keyed(caller, items, idempotency)
+            await self._quota.take(tenant_id, len(submissions))
+        return await self._submit_keyed(tenant_id, submissions, idempotency)
 
     async def wait(self, tenant_id: str, job_id: str, seconds: float) -> Job:
         """Return the job when it has ended, or as it is after `seconds` or when the waits are over."""
-        with self._signals.watching(job_id) as watch:
+        with self._notifications.watching(job_id) as watch:
             return await self._until_ended(await self.get(tenant_id, job_id), watch, seconds)
 
     def end_waits(self) -> None:
         """Let nobody wait any more: who does gets the job as it is."""
         self._waits_over = True
-        self._signals.wake_all()
+        self._notifications.wake_all()
 
     async def _until_ended(self, job: Job, watch: EndWatch, seconds: float) -> Job:
         loop = asyncio.get_running_loop()
@@ -177,11 +158,11 @@ class Jobs:
             )
             raise ConflictError(message)
         if done.executor_id is not None:
-            self._signals.cancel_requested(done.executor_id)
+            self._notifications.cancel_requested(done.executor_id)
         elif done.state == "cancelled":
-            self._signals.jobs_ended([job_id])
+            self._notifications.jobs_ended([job_id])
             if done.wanted:
-                self._signals.announce_ended([job_id])
+                self._notifications.announce_ended([job_id])
         return job
 
     async def retry(self, caller: Caller, job_id: str) -> Job:
@@ -190,15 +171,18 @@ class Jobs:
         if old.status not in TERMINAL:
             message = f"The job is still {old.status}; only a job that has ended can be retried."
             raise ConflictError(message)
-        new = NewJob(
+        again = new_submission(
+            tenant_id=caller.tenant_id,
             worker_id=old.worker_id,
             input=bytes(old.input),
             trigger=old.trigger,
+            triggered_by=caller.user_id,
+            now=self._clock(),
             priority=old.priority,
             retry_of=old.id,
             schedule_id=old.schedule_id,
         )
-        return (await self.submit(caller, new)).job
+        return await self.submit(again)
 
     async def attempts(self, tenant_id: str, job_id: str) -> Sequence[Attempt]:
         """Return the job's attempts, oldest first."""
@@ -224,7 +208,7 @@ class Jobs:
             raise _no_job(job_id)
         return tail_log(
             self._db,
-            self._signals,
+            self._notifications,
             tenant_id=tenant_id,
             job_id=job_id,
             level=level,
@@ -238,24 +222,7 @@ class Jobs:
         limit = self._running_limit_of(tenant_id)
         return await explain_job(self._db, job=job, now=self._clock(), running_limit=limit)
 
-    def _submission(self, caller: Caller, new: NewJob, *, wanted: bool) -> Submission:
-        now = self._clock()
-        return Submission(
-            id=new_id("job", now),
-            tenant_id=caller.tenant_id,
-            worker_id=new.worker_id,
-            trigger=new.trigger,
-            priority=new.priority,
-            input=new.input,
-            triggered_by=caller.user_id,
-            scheduled_at=new.scheduled_at,
-            retry_of=new.retry_of,
-            schedule_id=new.schedule_id,
-            created_at=now,
-            wanted=wanted,
-        )
-
-    async def _insert(self, items: Sequence[Submission]) -> Sequence[Accepted | Refused]:
+    async def _insert(self, items: Sequence[Submission]) -> Sequence[Accepted | Rejection]:
         starter = self._starter
         if starter is None:
             return await insert_jobs(self._submit_db, items)
@@ -274,31 +241,28 @@ class Jobs:
                 starter.release(job_id)
 
     async def _submit_keyed(
-        self, caller: Caller, items: Sequence[Submission], idempotency: Idempotency | None
-    ) -> SubmittedBatch:
+        self, tenant_id: str, items: Sequence[Submission], idempotency: Idempotency | None
+    ) -> Sequence[Job]:
         answer = await until_heard(
-            lambda: self._insert_together(caller.tenant_id, items, idempotency), seconds=_RETRY_SECONDS
+            lambda: self._insert_together(tenant_id, items, idempotency), seconds=_RETRY_SECONDS
         )
         if isinstance(answer, PriorJobs):
             if idempotency is None or answer.body_digest != idempotency.body_digest:
-                message = "This Idempotency-Key was used with another request body."
-                raise ConflictError(message)
-            return SubmittedBatch(
-                await fetch_jobs(self._db, tenant_id=caller.tenant_id, job_ids=answer.job_ids), replayed=True
-            )
-        jobs = [_queued_job(item, accepted) for item, accepted in zip(items, answer, strict=True)]
-        self._signals.jobs_ready(min((i.run_at for i in items), default=None))
-        return SubmittedBatch(jobs, replayed=False)
+                raise ConflictError("This Idempotency-Key was used with another request body.")
+            return await fetch_jobs(self._db, tenant_id=tenant_id, job_ids=answer.job_ids)
+        jobs = [_accepted_job(item, accepted) for item, accepted in zip(items, answer, strict=True)]
+        self._notifications.jobs_ready(min((i.run_at for i in items), default=None))
+        return jobs
 
     async def _insert_together(
         self, tenant_id: str, items: Sequence[Submission], idempotency: Idempotency | None
-    ) -> PriorJobs | Sequence[Accepted | Refused]:
+    ) -> PriorJobs | Sequence[Accepted | Rejection]:
         async with self._db.acquire() as db, db.transaction():
             if idempotency is not None and (prior := await self._prior(db, tenant_id, items, idempotency)):
                 return prior
             answers = await insert_jobs(db, items)
             for item, answer in zip(items, answers, strict=True):
-                _queued_job(item, answer)  # raises for a refused one, which undoes them all
+                _accepted_job(item, answer)  # raises for a rejected one, which rolls all of them back
             return answers
 
     async def _prior(
@@ -340,15 +304,10 @@ def _started_job(item: Submission, answer: Accepted) -> ClaimedJob:
     )
 
 
-def _queued_job(item: Submission, answer: Accepted | Refused) -> Job:
+def _accepted_job(item: Submission, answer: Accepted | Rejection) -> Job:
     """Return the record of a job just accepted, or raise why it was not."""
-    if isinstance(answer, Refused):
-        if answer.worker_status is None:
-            raise NotFoundError(f"There is no worker {item.worker_id}.")
-        if answer.worker_status == TENANT_SUSPENDED:
-            raise TenantSuspendedError("The tenant is suspended.")
-        message = f"The worker {item.worker_id} is {answer.worker_status} and takes no new jobs."
-        raise ConflictError(message)
+    if isinstance(answer, Rejection):
+        raise _rejected(item, answer)
     return Job(
         id=item.id,
         worker_id=item.worker_id,
@@ -372,3 +331,11 @@ def _queued_job(item: Submission, answer: Accepted | Refused) -> Job:
         retry_of=item.retry_of,
         schedule_id=item.schedule_id,
     )
+
+
+def _rejected(item: Submission, why: Rejection) -> Exception:
+    if why is Rejection.WORKER_MISSING:
+        return NotFoundError(f"There is no worker {item.worker_id}.")
+    if why is Rejection.TENANT_SUSPENDED:
+        return TenantSuspendedError("The tenant is suspended.")
+    return ConflictError(f"The worker {item.worker_id} is {why} and takes no new jobs.")

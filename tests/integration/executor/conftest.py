@@ -10,7 +10,7 @@ from runwright.core.job_state import TERMINAL
 from runwright.core.roles import Caller, Role
 from runwright.db.pool import Pool as Database
 from runwright.executor.executor import Executor, ExecutorSettings
-from runwright.jobs.model import Job, NewJob
+from runwright.jobs.model import Job
 from runwright.jobs.notifications import JobNotifications
 from runwright.jobs.service import Jobs
 from runwright.jobs.store.cancel import cancel_jobs_of_deprecated
@@ -22,6 +22,7 @@ from runwright.sandbox.host import Host
 from runwright.workers.model import NewWorker, RuntimeName, Worker
 from runwright.workers.service import Workers
 from tests.bundles import no_bundles
+from tests.submissions import submission
 
 CALLER = Caller("ten_a", "usr_1", Role.TENANT_SYSTEM_ADMIN, "key_1")
 
@@ -98,7 +99,7 @@ class Engine:
         )
 
     async def submit(self, worker: Worker, text: bytes = b"{}") -> Job:
-        return (await self.jobs.submit(CALLER, NewJob(worker_id=worker.id, input=text))).job
+        return await self.jobs.submit(submission(CALLER, worker.id, system_clock(), input=text))
 
     async def ended(self, job: Job, seconds: float = 30) -> Job:
         ended = await self.jobs.wait(job.tenant_id, job.id, seconds)

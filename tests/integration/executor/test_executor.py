@@ -9,11 +9,12 @@ from runwright.core.clock import system_clock
 from runwright.core.errors import ConflictError, NotFoundError
 from runwright.core.job_state import ErrorCode, JobStatus
 from runwright.core.paging import PageRequest
-from runwright.jobs.model import Job, JobFilter, NewJob
+from runwright.jobs.model import Job, JobFilter
 from runwright.jobs.service import Jobs
 from runwright.jobs.store.rescue import expire_lease
 from runwright.workers.model import WorkerChanges, WorkerStatus
 from tests.integration.executor.conftest import CALLER, Engine, MakeEngine
+from tests.submissions import submission
 
 ECHO = "def handler(input, env):\n    print('hello')\n    return {'got': input}\n"
 SLOW = "import time\ndef handler(input, env):\n    print('begun', flush=True)\n    time.sleep(60)\n"
@@ -122,7 +123,7 @@ async def test_a_claim_whose_answer_was_lost_is_handed_back_and_runs(make_engine
     worker = await engine.worker(ECHO)
     await engine.executor.claims.stop()
     elsewhere = Jobs(engine.db, clock=system_clock, signals=engine.signals)
-    job = (await elsewhere.submit(CALLER, NewJob(worker_id=worker.id))).job
+    job = await elsewhere.submit(submission(CALLER, worker.id, system_clock()))
     await engine.db.execute(
         "UPDATE job_queue SET state = 'running', executor_id = $1, fence = 1", engine.executor.id
     )
@@ -136,8 +137,8 @@ async def test_who_waits_is_told_what_a_read_would_say(make_engine: MakeEngine) 
     await engine.start()
     sources = (ECHO, "def handler(input, env):\n    raise ValueError('no')\n", SLOW)
     for source in sources:
-        new = NewJob(worker_id=(await engine.worker(source)).id)
-        waiting = asyncio.create_task(engine.jobs.submit_and_wait(CALLER, new, None, 30))
+        new = submission(CALLER, (await engine.worker(source)).id, system_clock())
+        waiting = asyncio.create_task(engine.jobs.submit_and_wait(new, None, 30))
         if source is SLOW:
             which = JobFilter(worker_id=new.worker_id)
 
@@ -148,9 +149,9 @@ async def test_who_waits_is_told_what_a_read_would_say(make_engine: MakeEngine) 
             await engine.until(begun)
             running = (await engine.jobs.list("ten_a", which, PageRequest())).rows
             await engine.jobs.cancel(CALLER, running[0].id)
-        told = (await waiting).job
-        read = await engine.jobs.get("ten_a", told.id)
-        assert _plain(told) == _plain(read)
+        answer = await waiting
+        read = await engine.jobs.get("ten_a", answer.id)
+        assert _plain(answer) == _plain(read)
 
 
 def _plain(job: Job) -> dict[str, object]:
@@ -194,10 +195,10 @@ async def test_code_is_in_a_sandbox_before_its_job_is_accepted_for_its_own_tenan
         return latest is not None and blank == 1
 
     await engine.until(ready_for_it)
-    stranger = msgspec.structs.replace(CALLER, tenant_id="ten_b")
+    other_tenant = msgspec.structs.replace(CALLER, tenant_id="ten_b")
     with pytest.raises(NotFoundError):
-        await engine.jobs.submit(stranger, NewJob(worker_id=worker.id))
+        await engine.jobs.submit(submission(other_tenant, worker.id, system_clock()))
     assert not await opened()
     with pytest.raises(ConflictError):
-        await engine.jobs.submit(CALLER, NewJob(worker_id=worker.id))
+        await engine.jobs.submit(submission(CALLER, worker.id, system_clock()))
     assert await opened()

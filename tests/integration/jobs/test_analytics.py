@@ -9,7 +9,7 @@ from runwright.core.errors import NotFoundError
 from runwright.core.job_state import JobStatus, Trigger
 from runwright.core.paging import PageRequest
 from runwright.jobs.analytics import Analytics, Report
-from runwright.jobs.model import JobFilter, NewJob
+from runwright.jobs.model import JobFilter
 from runwright.jobs.queues import QueueDepth, Queues
 from runwright.jobs.store.rollup import fold_tallies, forget_counts
 from tests.integration.jobs.world import World
@@ -76,10 +76,10 @@ async def test_durations_are_of_what_ran(world: World) -> None:
 async def test_jobs_count_by_trigger_worker_and_day(world: World) -> None:
     one, other = await world.worker(), await world.worker()
     await world.executor()
-    await world.jobs.submit(world.caller(), NewJob(worker_id=one.id, trigger=Trigger.WEBHOOK))
+    await world.jobs.submit(world.submission(one.id, trigger=Trigger.WEBHOOK))
     await world.finish(*[world.ending(job) for job in await world.claim()])
     world.forward(timedelta(days=1).total_seconds())
-    await world.jobs.submit(world.caller(), NewJob(worker_id=other.id))
+    await world.jobs.submit(world.submission(other.id))
     await world.finish(*[world.ending(job) for job in await world.claim()])
     found = await report(world, days=3)
     assert found.jobs.by_trigger == {"manual": 1, "webhook": 1, "scheduled": 0, "event": 0}

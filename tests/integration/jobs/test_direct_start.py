@@ -5,7 +5,6 @@ from datetime import timedelta
 import pytest
 
 from runwright.core.job_state import JobStatus
-from runwright.jobs.model import NewJob
 from runwright.jobs.service import Jobs
 from runwright.jobs.store.claim import ClaimedJob
 from runwright.jobs.store.rescue import expire_lease
@@ -42,7 +41,7 @@ class Idle:
 async def _submit(world: World, idle: Idle, worker: Worker, *, later: bool = False) -> JobStatus:
     jobs = Jobs(world.db, clock=world.clock, signals=world.signals, starter=idle)
     at = world.now + timedelta(seconds=60) if later else None
-    accepted = (await jobs.submit(world.caller(), NewJob(worker_id=worker.id, scheduled_at=at))).job
+    accepted = await jobs.submit(world.submission(worker.id, scheduled_at=at))
     assert accepted.status is JobStatus.QUEUED
     assert idle.reserved == set()
     return await world.status(accepted)

@@ -6,7 +6,7 @@ from itertools import product
 
 from runwright.core.job_state import JobStatus, Trigger
 from runwright.core.paging import PageRequest
-from runwright.jobs.model import Job, JobFilter, NewJob
+from runwright.jobs.model import Job, JobFilter
 from tests.integration.jobs.world import START, World
 
 
@@ -17,8 +17,8 @@ async def _mixed_jobs(world: World) -> list[Job]:
     await world.executor()
     ids: list[str] = []
     for _ in range(60):
-        new = NewJob(worker_id=chance.choice(workers).id, trigger=chance.choice(list(Trigger)))
-        ids.append((await world.jobs.submit(world.caller(), new)).job.id)
+        new = world.submission(chance.choice(workers).id, trigger=chance.choice(list(Trigger)))
+        ids.append((await world.jobs.submit(new)).id)
         world.forward(chance.choice((0, 0.5)))
     claimed = await world.claim(room=40)
     endings = [

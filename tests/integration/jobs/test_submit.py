@@ -7,7 +7,7 @@ import pytest
 
 from runwright.core.errors import ConflictError, NotFoundError
 from runwright.core.job_state import JobStatus
-from runwright.jobs.model import Idempotency, NewJob
+from runwright.jobs.model import Idempotency
 from runwright.jobs.store.submit import forget_idempotency_keys
 from runwright.workers.model import WorkerChanges, WorkerStatus
 from tests.integration.jobs.world import World
@@ -15,12 +15,13 @@ from tests.integration.jobs.world import World
 
 async def test_many_submits_at_once_all_arrive_each_with_its_own_input(world: World) -> None:
     worker = await world.worker()
-    new = [NewJob(worker_id=worker.id, input=b'{"n":%d}' % n) for n in range(700)]
-    answers = await asyncio.gather(*(world.jobs.submit(world.caller(), one) for one in new))
+    new = [world.submission(worker.id, input=b'{"n":%d}' % n) for n in range(700)]
+    jobs = await asyncio.gather(*(world.jobs.submit(one) for one in new))
     for n in (0, 350, 699):
-        job = await world.jobs.get("ten_a", answers[n].job.id)
+        job = await world.jobs.get("ten_a", jobs[n].id)
         assert (bytes(job.input), job.status) == (b'{"n":%d}' % n, JobStatus.QUEUED)
-    assert len({answer.job.id for answer in answers}) == 700
+    assert [job.id for job in jobs] == [one.id for one in new]
+    assert len({job.id for job in jobs}) == 700
     await world.assert_whole()
 
 
@@ -28,9 +29,9 @@ async def test_a_refused_job_in_a_shared_batch_harms_no_other(world: World) -> N
     worker = await world.worker()
     foreign = await world.worker("ten_b")
     answers = await asyncio.gather(
-        world.jobs.submit(world.caller(), NewJob(worker_id=worker.id)),
-        world.jobs.submit(world.caller(), NewJob(worker_id=foreign.id)),
-        world.jobs.submit(world.caller(), NewJob(worker_id=worker.id)),
+        world.jobs.submit(world.submission(worker.id)),
+        world.jobs.submit(world.submission(foreign.id)),
+        world.jobs.submit(world.submission(worker.id)),
         return_exceptions=True,
     )
     assert [isinstance(answer, NotFoundError) for answer in answers] == [False, True, False]
@@ -65,7 +66,7 @@ async def test_deprecating_a_worker_cancels_what_waits_and_lets_run_what_runs(wo
 
 async def test_submits_racing_with_a_deprecation_leave_no_job_behind(world: World) -> None:
     worker = await world.worker()
-    submits = [world.jobs.submit(world.caller(), NewJob(worker_id=worker.id)) for _ in range(50)]
+    submits = [world.jobs.submit(world.submission(worker.id)) for _ in range(50)]
     await asyncio.gather(*submits, world.workers.deprecate(world.caller(), worker.id), return_exceptions=True)
     assert await world.db.fetchval("SELECT count(*) FROM job_queue") == 0
     await world.assert_whole()
@@ -74,41 +75,39 @@ async def test_submits_racing_with_a_deprecation_leave_no_job_behind(world: Worl
 async def test_one_key_and_body_make_one_job_however_many_ask_at_once(world: World) -> None:
     worker = await world.worker()
     key = Idempotency("k", b"digest")
-    new = NewJob(worker_id=worker.id)
-    answers = await asyncio.gather(*(world.jobs.submit(world.caller(), new, key) for _ in range(20)))
-    assert len({answer.job.id for answer in answers}) == 1
-    assert sorted(answer.replayed for answer in answers) == [False] + [True] * 19
+    new = [world.submission(worker.id) for _ in range(20)]
+    jobs = await asyncio.gather(*(world.jobs.submit(one, key) for one in new))
+    assert len({job.id for job in jobs}) == 1
+    assert sum(job.id == one.id for job, one in zip(jobs, new, strict=True)) == 1
 
 
 async def test_a_key_with_another_body_conflicts_and_of_another_tenant_does_not(world: World) -> None:
     worker, other = await world.worker(), await world.worker("ten_b")
-    await world.jobs.submit(world.caller(), NewJob(worker_id=worker.id), Idempotency("k", b"1"))
+    await world.jobs.submit(world.submission(worker.id), Idempotency("k", b"1"))
     with pytest.raises(ConflictError, match="Idempotency-Key"):
-        await world.jobs.submit(world.caller(), NewJob(worker_id=worker.id), Idempotency("k", b"2"))
-    answer = await world.jobs.submit(
-        world.caller("ten_b"), NewJob(worker_id=other.id), Idempotency("k", b"1")
-    )
-    assert not answer.replayed
+        await world.jobs.submit(world.submission(worker.id), Idempotency("k", b"2"))
+    of_other = world.submission(other.id, "ten_b")
+    assert (await world.jobs.submit(of_other, Idempotency("k", b"1"))).id == of_other.id
 
 
 async def test_a_key_is_free_again_after_a_day_and_after_a_refusal(world: World) -> None:
     worker = await world.worker()
     key = Idempotency("k", b"1")
     with pytest.raises(NotFoundError):
-        await world.jobs.submit(world.caller(), NewJob(worker_id="wkr_none"), key)
-    first = await world.jobs.submit(world.caller(), NewJob(worker_id=worker.id), key)
+        await world.jobs.submit(world.submission("wkr_none"), key)
+    first = await world.jobs.submit(world.submission(worker.id), key)
     world.forward(24 * 3600 - 1)
-    assert (await world.jobs.submit(world.caller(), NewJob(worker_id=worker.id), key)).replayed
+    assert (await world.jobs.submit(world.submission(worker.id), key)).id == first.id
     world.forward(2)
-    second = await world.jobs.submit(world.caller(), NewJob(worker_id=worker.id), key)
-    assert (second.replayed, second.job.id == first.job.id) == (False, False)
+    new = world.submission(worker.id)
+    assert (await world.jobs.submit(new, key)).id == new.id != first.id
 
 
 async def test_only_keys_that_are_over_a_day_old_are_forgotten(world: World) -> None:
     worker = await world.worker()
-    await world.jobs.submit(world.caller(), NewJob(worker_id=worker.id), Idempotency("old", b"1"))
+    await world.jobs.submit(world.submission(worker.id), Idempotency("old", b"1"))
     world.forward(3600)
-    await world.jobs.submit(world.caller(), NewJob(worker_id=worker.id), Idempotency("new", b"1"))
+    await world.jobs.submit(world.submission(worker.id), Idempotency("new", b"1"))
     world.forward(23.5 * 3600)
     assert await forget_idempotency_keys(world.db, now=world.now, limit=10) == 1
     assert await world.db.fetchval("SELECT key FROM idempotency_keys") == "new"
@@ -116,20 +115,21 @@ async def test_only_keys_that_are_over_a_day_old_are_forgotten(world: World) -> 
 
 async def test_a_batch_is_all_or_nothing(world: World) -> None:
     worker = await world.worker()
-    new = [NewJob(worker_id=worker.id)] * 3
-    assert len((await world.jobs.submit_batch(world.caller(), new)).jobs) == 3
+    new = [world.submission(worker.id) for _ in range(3)]
+    assert [job.id for job in await world.jobs.submit_batch("ten_a", new)] == [one.id for one in new]
+    more = [world.submission(worker_id) for worker_id in (worker.id, worker.id, worker.id, "wkr_none")]
     with pytest.raises(NotFoundError):
-        await world.jobs.submit_batch(world.caller(), [*new, NewJob(worker_id="wkr_none")])
+        await world.jobs.submit_batch("ten_a", more)
     assert await world.db.fetchval("SELECT count(*) FROM jobs") == 3
 
 
 async def test_a_batch_with_a_key_is_replayed_whole(world: World) -> None:
     worker = await world.worker()
     key = Idempotency("k", b"1")
-    first = await world.jobs.submit_batch(world.caller(), [NewJob(worker_id=worker.id)] * 3, key)
-    again = await world.jobs.submit_batch(world.caller(), [NewJob(worker_id=worker.id)] * 3, key)
-    assert [job.id for job in again.jobs] == [job.id for job in first.jobs]
-    assert again.replayed
+    new = [world.submission(worker.id) for _ in range(3)]
+    first = await world.jobs.submit_batch("ten_a", new, key)
+    again = await world.jobs.submit_batch("ten_a", [world.submission(worker.id) for _ in range(3)], key)
+    assert [job.id for job in again] == [job.id for job in first] == [one.id for one in new]
 
 
 async def test_a_retry_is_a_new_job_that_names_the_old_one(world: World) -> None:

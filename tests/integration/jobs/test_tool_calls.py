@@ -12,7 +12,6 @@ from runwright.core.completion import CompletionCallback
 from runwright.core.job_state import JobStatus
 from runwright.db.pool import Pool, PoolConnection
 from runwright.jobs.completion_callbacks import EndedJob, JobCompletionCallbacks, follow_jobs, record_ancestry
-from runwright.jobs.model import NewJob
 from runwright.jobs.store.claim import ClaimedJob
 from runwright.jobs.tool_calls.service import MOST_ROUNDS, TOOL, TOOLS_KEY, ToolCalls
 from runwright.jobs.tool_calls.store import end_conversation
@@ -54,8 +53,8 @@ class Talk:
 
     async def start_agent(self, subject: str = "run-1") -> None:
         agent = self.workers["agent"]
-        new = NewJob(worker_id=agent.id, input=b'{"prompt":"go","state":"forged"}')
-        job = (await self.world.jobs.submit(self.world.caller(agent.tenant_id), new)).job
+        given = b'{"prompt":"go","state":"forged"}'
+        job = await self.world.jobs.submit(self.world.submission(agent.id, agent.tenant_id, input=given))
         async with self.world.db.acquire() as db, db.transaction():
             await follow_jobs(db, [CompletionCallback(job.id, KIND, subject)])
             await record_ancestry(db, [job.id], ["trg-1"])

@@ -4,19 +4,21 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from runwright.core.ids import new_id
-from runwright.core.job_state import JobStatus
+from runwright.core.job_state import JobStatus, Trigger
 from runwright.core.roles import Caller, Role
 from runwright.db.pool import Database
-from runwright.jobs.model import Job, NewJob
+from runwright.jobs.model import Job
 from runwright.jobs.notifications import JobNotifications
 from runwright.jobs.service import Jobs
 from runwright.jobs.store.cancel import cancel_jobs_of_deprecated
 from runwright.jobs.store.claim import Claim, ClaimedJob, claim_jobs, promote_due
 from runwright.jobs.store.finish import Ended, Ending, LogChunk, finish_jobs
 from runwright.jobs.store.rescue import ExecutorRecord, expire_lease, register_executor, rescue_expired
+from runwright.jobs.store.submit import DEFAULT_PRIORITY, Submission
 from runwright.workers.model import NewWorker, RuntimeName, Worker
 from runwright.workers.service import Workers
 from tests.bundles import no_bundles
+from tests.submissions import submission
 
 _TALLIED = """
 SELECT worker_id, trigger, status, sum(jobs)::bigint AS jobs FROM (
@@ -68,8 +70,29 @@ class World:
         )
 
     async def job(self, worker: Worker, *, priority: int = 5, scheduled_at: datetime | None = None) -> Job:
-        new = NewJob(worker_id=worker.id, priority=priority, scheduled_at=scheduled_at)
-        return (await self.jobs.submit(self.caller(worker.tenant_id), new)).job
+        return await self.jobs.submit(
+            self.submission(worker.id, worker.tenant_id, priority=priority, scheduled_at=scheduled_at)
+        )
+
+    def submission(
+        self,
+        worker_id: str,
+        tenant: str = "ten_a",
+        *,
+        input: bytes = b"{}",
+        trigger: Trigger = Trigger.MANUAL,
+        priority: int = DEFAULT_PRIORITY,
+        scheduled_at: datetime | None = None,
+    ) -> Submission:
+        return submission(
+            self.caller(tenant),
+            worker_id,
+            self.now,
+            input=input,
+            trigger=trigger,
+            priority=priority,
+            scheduled_at=scheduled_at,
+        )
 
     async def executor(self, executor_id: str = EXECUTOR, *, runtimes: Sequence[str] = ("python",)) -> str:
         record = ExecutorRecord(

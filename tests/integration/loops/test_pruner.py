@@ -3,7 +3,6 @@
 from datetime import timedelta
 
 from runwright.db.pool import Pool
-from runwright.jobs.model import NewJob
 from runwright.jobs.store.finish import append_logs
 from runwright.loops.pruner import Pruner, Retention
 from tests.integration.jobs.world import EXECUTOR, World
@@ -19,8 +18,8 @@ async def test_a_backlog_is_worked_off_and_the_young_stay(database: Pool) -> Non
     worker = await world.worker()
     await world.executor()
     for number in range(2):
-        jobs = [NewJob(worker_id=worker.id)] * (600 if number == 0 else 3)
-        await world.jobs.submit_batch(world.caller(), jobs)
+        jobs = [world.submission(worker.id) for _ in range(600 if number == 0 else 3)]
+        await world.jobs.submit_batch("ten_a", jobs)
         while claimed := await world.claim(room=256):
             await append_logs(database, executor_id=EXECUTOR, chunks=[world.chunk(claimed[0], "a line")])
             await world.finish(*[world.ending(job) for job in claimed])

@@ -11,12 +11,14 @@ from msgspec import UNSET, Meta, Raw, UnsetType, field
 
 from runwright.core.errors import InvalidError
 from runwright.core.job_state import JobStatus, Trigger
+from runwright.core.roles import Caller
 from runwright.http.ava.paging import PageQuery
 from runwright.http.checks import Form, Problem, Problems
 from runwright.http.messages import explain_mismatch
 from runwright.http.nesting import DEPTH_LIMIT, nests_too_deeply
 from runwright.http.text import plausible_id, plausible_time
-from runwright.jobs.model import Idempotency, JobFilter, NewJob
+from runwright.jobs.model import Idempotency, JobFilter
+from runwright.jobs.store.submit import Submission, new_submission
 
 IDEMPOTENCY: Final = b"idempotency-key"
 LAST_EVENT_ID: Final = b"last-event-id"
@@ -166,13 +168,13 @@ NO_QUERY: Final = Form(NoQuery)
 _RAW_JOBS: Final = Form(_RawJobs)
 
 
-def read_jobs(body: bytes) -> list[NewJob]:
+def read_jobs(body: bytes, caller: Caller, now: datetime) -> list[Submission]:
     """Return the jobs of a batch; problems are named by position, as in `jobs.3.input`."""
     problems = Problems()
     jobs = []
     for index, raw in enumerate(_RAW_JOBS.read_json(body).jobs):
         try:
-            jobs.append(new_job(CREATE_JOB.read_json(raw)))
+            jobs.append(submission_of(CREATE_JOB.read_json(raw), caller, now))
         except InvalidError as error:
             for name, messages in error.fields.items():
                 for message in messages:
@@ -181,11 +183,14 @@ def read_jobs(body: bytes) -> list[NewJob]:
     return jobs
 
 
-def new_job(body: CreateJobBody) -> NewJob:
-    return NewJob(
+def submission_of(body: CreateJobBody, caller: Caller, now: datetime) -> Submission:
+    return new_submission(
+        tenant_id=caller.tenant_id,
         worker_id=body.worker_id,
         input=bytes(body.input),
         trigger=body.trigger,
+        triggered_by=caller.user_id,
+        now=now,
         priority=body.priority,
         scheduled_at=in_utc(body.scheduled_at),
     )

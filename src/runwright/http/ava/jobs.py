@@ -96,12 +96,13 @@ class JobRoutes(Controller):
         NO_QUERY.read_query(request.scope["query_string"])
         headers = read_headers(request.scope)
         body = await read_json_body(headers, request.receive, request.app.state.edge)
-        jobs = read_jobs(body)
-        submitted = await services_of(request).jobs.submit_batch(
-            request.user, jobs, read_idempotency(headers, body)
+        services = services_of(request)
+        submissions = read_jobs(body, request.user, services.clock())
+        jobs = await services.jobs.submit_batch(
+            request.user.tenant_id, submissions, read_idempotency(headers, body)
         )
-        data = Data([job_wire(job) for job in submitted.jobs])
-        return Response(data, status_code=200 if submitted.replayed else 201)
+        data = Data([job_wire(job) for job in jobs])
+        return Response(data, status_code=201 if jobs[0].id == submissions[0].id else 200)
 
     @get("/{job_id:str}", guards=[READS], opt=Operation("Get a job", tag=_TAG, errors=(404, 422)).opt)
     async def get_job(self, request: AvaRequest, job_id: FromPath[str]) -> Data[JobWire]:

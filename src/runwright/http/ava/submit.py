@@ -16,7 +16,7 @@ from runwright.core.roles import Caller
 from runwright.http.answer import Answer, send_answer
 from runwright.http.ava.auth import WRITES, admit, read_headers
 from runwright.http.ava.errors import error_answer
-from runwright.http.ava.job_forms import CREATE_JOB, SUBMIT_QUERY, new_job, read_idempotency
+from runwright.http.ava.job_forms import CREATE_JOB, SUBMIT_QUERY, read_idempotency, submission_of
 from runwright.http.ava.shapes import job_wire
 from runwright.http.ava.wire import Data
 from runwright.http.body import read_json_body
@@ -50,14 +50,14 @@ class SubmitRoute:
         """Check, accept and answer one job: 201 with its record, 200 where the key was replayed."""
         wait = SUBMIT_QUERY.read_query(query).wait if query else 0.0
         body = await read_json_body(headers, receive, self._edge)
-        new = new_job(CREATE_JOB.read_json(body))
+        submission = submission_of(CREATE_JOB.read_json(body), caller, self._services.clock())
         idempotency = read_idempotency(headers, body)
         jobs = self._services.jobs
         if wait > 0:
-            submitted = await jobs.submit_and_wait(caller, new, idempotency, wait)
+            job = await jobs.submit_and_wait(submission, idempotency, wait)
         else:
-            submitted = await jobs.submit(caller, new, idempotency)
-        return Answer(200 if submitted.replayed else 201, _encode(Data(job_wire(submitted.job))))
+            job = await jobs.submit(submission, idempotency)
+        return Answer(201 if job.id == submission.id else 200, _encode(Data(job_wire(job))))
 
 
 def submit_of(connection: ASGIConnection[Any, Any, Any, Any]) -> SubmitRoute:

@@ -2,10 +2,13 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Final
 
 import msgspec
+from asyncpg import Record
 
+from runwright.core.ids import new_id
 from runwright.core.job_state import Trigger
 from runwright.db.pool import Database, PoolConnection
 from runwright.jobs.store.event_sql import JOB_QUEUED
@@ -16,8 +19,11 @@ PRIORITY_HANDICAP: Final = timedelta(minutes=10)
 IDEMPOTENCY_TTL: Final = timedelta(hours=24)
 
 
+DEFAULT_PRIORITY: Final = 5
+
+
 class Submission(msgspec.Struct, frozen=True, kw_only=True):
-    """One job to insert; everything that the caller decides is in it."""
+    """A job to insert, made by `new_submission`. `input` is JSON text of an object, already validated."""
 
     id: str
     tenant_id: str
@@ -29,8 +35,9 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
     scheduled_at: datetime | None
     retry_of: str | None
     created_at: datetime
-    wanted: bool
-    schedule_id: str | None = None
+    schedule_id: str | None
+    awaited: bool = False
+    """Whether a request waits for the result: then its end is announced to the other processes."""
 
     @property
     def run_at(self) -> datetime:
@@ -39,12 +46,41 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def rank(self) -> datetime:
-        """Its place in line: a static virtual start time, so that priority counts and age wins in the end."""
+        """Its place in the queue: a static virtual start time, so that priority counts and age wins."""
         return self.run_at + self.priority * PRIORITY_HANDICAP
 
 
+def new_submission(  # noqa: PLR0913  one argument for each thing that a caller decides
+    *,
+    tenant_id: str,
+    worker_id: str,
+    input: bytes,
+    trigger: Trigger,
+    triggered_by: str,
+    now: datetime,
+    priority: int = DEFAULT_PRIORITY,
+    scheduled_at: datetime | None = None,
+    retry_of: str | None = None,
+    schedule_id: str | None = None,
+) -> Submission:
+    """Return a job to insert, with a new id."""
+    return Submission(
+        id=new_id("job", now),
+        tenant_id=tenant_id,
+        worker_id=worker_id,
+        trigger=trigger,
+        priority=priority,
+        input=input,
+        triggered_by=triggered_by,
+        scheduled_at=scheduled_at,
+        retry_of=retry_of,
+        created_at=now,
+        schedule_id=schedule_id,
+    )
+
+
 class Accepted(msgspec.Struct, frozen=True):
-    """What the worker's definition added to an accepted job; `started`: it is running already."""
+    """What the worker's settings add to an accepted job; `started`: it is running already."""
 
     max_retries: int
     worker_version: int
@@ -60,14 +96,13 @@ class DirectStart(msgspec.Struct, frozen=True):
     job_ids: frozenset[str]
 
 
-TENANT_SUSPENDED: Final = "suspended"
-"""Stands for a worker's status where its tenant is suspended."""
+class Rejection(StrEnum):
+    """Why a job was not accepted; the values complete "The worker is …"."""
 
-
-class Refused(msgspec.Struct, frozen=True):
-    """Why a job was not accepted: the worker's status (or `TENANT_SUSPENDED`); None where there is none."""
-
-    worker_status: str | None
+    WORKER_MISSING = "gone"
+    WORKER_PAUSED = "paused"
+    WORKER_DEPRECATED = "deprecated"
+    TENANT_SUSPENDED = "suspended"
 
 
 class PriorJobs(msgspec.Struct, frozen=True):
@@ -90,7 +125,7 @@ WITH item AS (
             scheduled_at, retry_of, created_at, wanted, run_at, rank, start, schedule_id)
 ), worker AS (
     SELECT w.id, w.tenant_id, w.version, w.revision, w.max_retries,
-           CASE WHEN t.status = 'suspended' THEN '{TENANT_SUSPENDED}' ELSE w.status END AS status,
+           CASE WHEN t.status = 'suspended' THEN '{Rejection.TENANT_SUSPENDED}' ELSE w.status END AS status,
            w.max_concurrency IS NULL AND t.running_jobs IS NULL AND w.runtime = ANY ($16::text[]) AND EXISTS (
                SELECT 1 FROM executors e WHERE e.id = $15 AND e.lease_expires_at > clock_timestamp()
            ) AS may_start
@@ -117,8 +152,11 @@ WITH item AS (
     FROM inserted n JOIN item i ON i.id = n.id JOIN worker w ON w.id = i.worker_id
     RETURNING tenant_id, job_id, started_at, worker_version
 ), {JOB_QUEUED}
-SELECT i.id, w.status, coalesce(n.max_retries, j.max_retries), coalesce(n.worker_version, j.worker_version),
-       w.revision, n.id IS NOT NULL AND i.start AND w.may_start
+SELECT i.id, w.status AS worker_status,
+       coalesce(n.max_retries, j.max_retries) AS max_retries,
+       coalesce(n.worker_version, j.worker_version) AS worker_version,
+       w.revision AS worker_revision,
+       n.id IS NOT NULL AND i.start AND w.may_start AS started
 FROM item i
 LEFT JOIN worker w ON w.id = i.worker_id AND w.tenant_id = i.tenant_id
 LEFT JOIN inserted n ON n.id = i.id
@@ -131,7 +169,7 @@ LEFT JOIN LATERAL (
 
 async def insert_jobs(
     db: Database | PoolConnection, items: Sequence[Submission], here: DirectStart | None = None
-) -> list[Accepted | Refused]:
+) -> list[Accepted | Rejection]:
     """Insert and queue the jobs whose worker is active; answer for each item, in their order.
 
     Those that `here` names are inserted as running there, where the worker permits it.
@@ -150,7 +188,7 @@ async def insert_jobs(
         [i.scheduled_at for i in items],
         [i.retry_of for i in items],
         [i.created_at for i in items],
-        [i.wanted for i in items],
+        [i.awaited for i in items],
         [i.run_at for i in items],
         [i.rank for i in items],
         [i.id in starting for i in items],
@@ -158,11 +196,14 @@ async def insert_jobs(
         [] if here is None else here.runtimes,
         [i.schedule_id for i in items],
     )
-    answers: dict[str, Accepted | Refused] = {
-        job_id: Refused(status) if retries is None else Accepted(retries, version, revision, started)
-        for job_id, status, retries, version, revision, started in rows
-    }
+    answers = {row["id"]: _answer(row) for row in rows}
     return [answers[i.id] for i in items]
+
+
+def _answer(row: Record) -> Accepted | Rejection:
+    if row["max_retries"] is not None:
+        return Accepted(row["max_retries"], row["worker_version"], row["worker_revision"], row["started"])
+    return Rejection(row["worker_status"] or Rejection.WORKER_MISSING)
 
 
 async def claim_idempotency_key(

@@ -28,12 +28,11 @@ from typing import Final
 import msgspec
 
 from runwright.core.completion import CompletionCallback
-from runwright.core.ids import new_id
 from runwright.core.job_state import ErrorCode, JobStatus
 from runwright.db.pool import PoolConnection
 from runwright.jobs.completion_callbacks import EndedJob, follow_jobs, record_ancestry
 from runwright.jobs.model import JobError
-from runwright.jobs.store.submit import Refused, Submission, insert_jobs
+from runwright.jobs.store.submit import Rejection, Submission, insert_jobs, new_submission
 from runwright.jobs.tool_calls.store import (
     AgentJob,
     Call,
@@ -191,7 +190,9 @@ class ToolCalls:
         if not jobs:
             return frozenset()
         answers = await insert_jobs(db, list(jobs.values()))
-        refused = {place for place, answer in zip(jobs, answers, strict=True) if isinstance(answer, Refused)}
+        refused = {
+            place for place, answer in zip(jobs, answers, strict=True) if isinstance(answer, Rejection)
+        }
         taken = {place: job.id for place, job in jobs.items() if place not in refused}
         await follow_jobs(
             db, [CompletionCallback(tool, TOOL, f"{job_id}:{place}") for place, tool in taken.items()]
@@ -225,7 +226,7 @@ class ToolCalls:
             now,
         )
         [answer] = await insert_jobs(db, [job])
-        if isinstance(answer, Refused):
+        if isinstance(answer, Rejection):
             problem = "The agent was paused or given up while its tools ran."
             agents_end = msgspec.structs.replace(
                 last, id=conversation.job_id, worker_id=conversation.worker_id
@@ -275,18 +276,14 @@ def _permitted(config: Mapping[str, msgspec.Raw]) -> frozenset[str]:
 
 
 def _submission(tenant_id: str, worker_id: str, input: bytes, agent: AgentJob, now: datetime) -> Submission:
-    return Submission(
-        id=new_id("job", now),
+    return new_submission(
         tenant_id=tenant_id,
         worker_id=worker_id,
-        trigger=agent.trigger,
-        priority=agent.priority,
         input=input,
+        trigger=agent.trigger,
         triggered_by=agent.triggered_by,
-        scheduled_at=None,
-        retry_of=None,
-        created_at=now,
-        wanted=False,
+        now=now,
+        priority=agent.priority,
     )
 
 
