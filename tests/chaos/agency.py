@@ -24,13 +24,20 @@ from runwright.outbox.client.client import OutgoingClient
 from runwright.outbox.client.url import OutgoingPolicy
 from runwright.secrets.keyring import Keyring
 from runwright.secrets.secret_box import SecretBox
+from runwright.telemetry.emit import TelemetryEvent
+from runwright.telemetry.events import (
+    AgentCallNotSettled,
+    AgentCallSetAside,
+    CompletionCallbackFailed,
+    LoopPassFailed,
+)
 
 LEASE_SECONDS = 1.0
 
 
-def _note(name: str, /, **facts: str | float | None) -> None:
-    if name in {"loop_pass_failed", "agent_call_not_settled", "agent_call_set_aside", "end_not_told"}:
-        sys.stderr.write(f"{name} {facts}\n")
+def _emit(event: TelemetryEvent) -> None:
+    if isinstance(event, LoopPassFailed | AgentCallNotSettled | AgentCallSetAside | CompletionCallbackFailed):
+        sys.stderr.write(f"{event}\n")
 
 
 async def work(dsn: str) -> None:
@@ -49,24 +56,22 @@ async def work(dsn: str) -> None:
         clock=system_clock,
         hints=hints,
         on_jobs=lambda: None,
-        notice=_note,
+        emit=_emit,
         lease_seconds=LEASE_SECONDS,
     )
-    router = Router(
-        db, sinks={"agt": ExecutionSink(notice=_note)}, clock=system_clock, hints=hints, notice=_note
-    )
+    router = Router(db, sinks={"agt": ExecutionSink(emit=_emit)}, clock=system_clock, hints=hints, emit=_emit)
     jobs = CompletionDispatcher(
         db,
         source=JobCompletionCallbacks(),
         handlers={FOLLOW_KIND: decide_by_jobs},
         clock=system_clock,
         hints=hints,
-        notice=_note,
+        emit=_emit,
     )
     executions = CompletionDispatcher(
-        db, source=ExecutionCompletionCallbacks(), handlers={}, clock=system_clock, hints=hints, notice=_note
+        db, source=ExecutionCompletionCallbacks(), handlers={}, clock=system_clock, hints=hints, emit=_emit
     )
-    clock = ExecutionTimeouts(db, clock=system_clock, notice=_note)
+    clock = ExecutionTimeouts(db, clock=system_clock, emit=_emit)
     await router.start()
     await jobs.start()
     await executions.start()

@@ -24,12 +24,14 @@ from runwright.loops.automation_dispatcher import AutomationDispatcher
 from runwright.loops.completion_dispatcher import CompletionDispatcher
 from runwright.loops.router import Router
 from runwright.loops.scheduler import Scheduler
+from runwright.telemetry.emit import TelemetryEvent
+from runwright.telemetry.events import EventsRouted, RunsDispatched, TicksProcessed
 from runwright.wiring.automations import make_ticks
 
 
-def _note(name: str, /, **facts: str | float | None) -> None:
-    if name not in {"ticks_judged", "runs_dispatched", "events_routed"}:
-        sys.stderr.write(f"{name} {facts}\n")
+def _emit(event: TelemetryEvent) -> None:
+    if not isinstance(event, TicksProcessed | RunsDispatched | EventsRouted):
+        sys.stderr.write(f"{event}\n")
 
 
 async def _no_registrations(
@@ -48,9 +50,9 @@ async def main(dsn: str, begin: datetime) -> None:
         return fast_clock(begin)
 
     loops = (
-        Scheduler(db, clock=clock, signals=signals, notice=_note, make=make_ticks(Policy()), batch=40),
+        Scheduler(db, clock=clock, signals=signals, emit=_emit, make=make_ticks(Policy()), batch=40),
         Router(
-            db, sinks={"trg": partial(fire_events, policy=Policy())}, clock=clock, hints=hints, notice=_note
+            db, sinks={"trg": partial(fire_events, policy=Policy())}, clock=clock, hints=hints, emit=_emit
         ),
         CompletionDispatcher(
             db,
@@ -58,7 +60,7 @@ async def main(dsn: str, begin: datetime) -> None:
             handlers={KIND: end_jobs},
             clock=clock,
             hints=hints,
-            notice=_note,
+            emit=_emit,
         ),
         AutomationDispatcher(
             db,
@@ -67,7 +69,7 @@ async def main(dsn: str, begin: datetime) -> None:
             clock=clock,
             signals=signals,
             hints=hints,
-            notice=_note,
+            emit=_emit,
         ),
     )
     for loop in loops:

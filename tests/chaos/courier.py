@@ -15,13 +15,15 @@ from runwright.outbox.sending import Sender
 from runwright.outbox.store.queue import insert_deliveries
 from runwright.secrets.keyring import Keyring
 from runwright.secrets.secret_box import SecretBox
+from runwright.telemetry.emit import TelemetryEvent
+from runwright.telemetry.events import DeliveryNotSettled, DeliverySetAside, LoopPassFailed
 
 LEASE_SECONDS = 1.5
 
 
-def _note(name: str, /, **facts: str | float | None) -> None:
-    if name in {"loop_pass_failed", "delivery_not_settled", "delivery_set_aside"}:
-        sys.stderr.write(f"{name} {facts}\n")
+def _emit(event: TelemetryEvent) -> None:
+    if isinstance(event, LoopPassFailed | DeliveryNotSettled | DeliverySetAside):
+        sys.stderr.write(f"{event}\n")
 
 
 async def deliver(dsn: str) -> None:
@@ -35,9 +37,9 @@ async def deliver(dsn: str) -> None:
         clock=system_clock,
     )
     deliverer = Deliverer(
-        db, sender=sender, clock=system_clock, hints=hints, notice=_note, lease_seconds=LEASE_SECONDS
+        db, sender=sender, clock=system_clock, hints=hints, emit=_emit, lease_seconds=LEASE_SECONDS
     )
-    router = Router(db, sinks={"wh": insert_deliveries}, clock=system_clock, hints=hints, notice=_note)
+    router = Router(db, sinks={"wh": insert_deliveries}, clock=system_clock, hints=hints, emit=_emit)
     await router.start()
     await deliverer.start()
     sys.stdout.write("ready\n")

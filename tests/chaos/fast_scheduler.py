@@ -11,6 +11,7 @@ from typing import Final
 from runwright.db.pool import open_pool
 from runwright.jobs.notifications import JobNotifications
 from runwright.loops.scheduler import Scheduler
+from runwright.telemetry.emit import TelemetryEvent
 
 SPEED: Final = 60
 
@@ -21,15 +22,15 @@ def fast_clock(begin: datetime, now: datetime | None = None) -> datetime:
     return at.replace(microsecond=at.microsecond // 1000 * 1000)
 
 
-def _note(name: str, /, **facts: str | float | None) -> None:
-    sys.stderr.write(f"{name} {facts}\n")
+def _emit(event: TelemetryEvent) -> None:
+    sys.stderr.write(f"{event}\n")
 
 
 async def main(dsn: str, begin: datetime) -> None:
     """Fire until killed."""
     db = await open_pool(dsn, max_size=4, by_key=True)
     signals = JobNotifications(origin="fast", send=lambda _: None)
-    scheduler = Scheduler(db, clock=lambda: fast_clock(begin), signals=signals, notice=_note, batch=40)
+    scheduler = Scheduler(db, clock=lambda: fast_clock(begin), signals=signals, emit=_emit, batch=40)
     await scheduler.start()
     sys.stdout.write("ready\n")
     sys.stdout.flush()

@@ -9,20 +9,21 @@ from runwright.agents.store.opening import insert_unheard_event, open_for, open_
 from runwright.core.errors import NotFoundError
 from runwright.db.pool import PoolConnection
 from runwright.events.model import Event
-from runwright.telemetry.events import EmitEvent
+from runwright.telemetry.emit import Emit
+from runwright.telemetry.events import EventChainStopped
 
 
 class ExecutionSink:
     """Opens executions in the router's transaction; see `engine.router.Sink`."""
 
-    def __init__(self, *, notice: EmitEvent) -> None:
-        self._notice = notice
+    def __init__(self, *, emit: Emit) -> None:
+        self._emit = emit
 
     async def __call__(self, db: PoolConnection, pairs: Sequence[tuple[Event, str]], now: datetime) -> int:
         """Open an execution for each event and agent that match; returns how many there are."""
         opened = await open_matching(db, pairs, now)
         if opened.too_deep:
-            self._notice("event_chain_stopped", executions=opened.too_deep)
+            self._emit(EventChainStopped(executions=opened.too_deep))
         return opened.executions
 
 

@@ -1,5 +1,6 @@
 """Where time comes from. Everything that needs "now" is given a clock, so tests own it."""
 
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
@@ -10,3 +11,14 @@ def system_clock() -> datetime:
     """Return the current time in UTC, cut to milliseconds, as the wire and the ids have it."""
     now = datetime.now(UTC)
     return now.replace(microsecond=now.microsecond // 1000 * 1000)
+
+
+class Stopwatch:
+    """Measures elapsed time from its creation on; changes of the system clock do not affect it."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+
+    def seconds(self) -> float:
+        """Return how many seconds have passed."""
+        return time.monotonic() - self._began

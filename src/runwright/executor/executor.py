@@ -41,7 +41,19 @@ from runwright.jobs.store.rescue import cancel_requests, jobs_held_by
 from runwright.loops.pass_loop import PassLoop
 from runwright.runtimes.model import Assignment, AttemptOutcome, OutcomeStatus, OutputLine
 from runwright.runtimes.pool.pool import Pool, PoolCapacity
-from runwright.telemetry.events import EmitEvent
+from runwright.telemetry.emit import Emit, error_text
+from runwright.telemetry.events import (
+    AttemptNotPrepared,
+    ExecutorDrainTimedOut,
+    ExecutorLeaseLost,
+    JobAttemptEnded,
+    JobHandedBack,
+    JobRecordFailed,
+    JobRecordsAbandoned,
+    JobResultRefused,
+    StrayClaimHandedBack,
+    WorkerNotLoaded,
+)
 
 LOOK_SECONDS: Final = 1.0
 """How often an idle executor looks for work by itself, in case a hint was lost."""
@@ -75,7 +87,7 @@ class Executor:
         settings: ExecutorSettings,
         clock: Clock,
         signals: JobNotifications,
-        notice: EmitEvent,
+        emit: Emit,
         make_pool: MakePool,
         preparation: Preparation | None = None,
     ) -> None:
@@ -83,7 +95,7 @@ class Executor:
         self._settings = settings
         self._clock = clock
         self._signals = signals
-        self._notice = notice
+        self._emit = emit
         self._definitions = Definitions(db)
         self._preparation = preparation or Preparation()
         self._tokens = itertools.count(1)
@@ -104,15 +116,15 @@ class Executor:
             db,
             settings=settings,
             clock=clock,
-            notice=notice,
+            emit=emit,
             draining=lambda: self._draining,
             on_lost=self._lose_lease,
             on_taken=self._take_lease,
         )
         self._recorder = Recorder(db, executor_id=self.id)
         self.pool = make_pool(self)
-        self.claims = PassLoop("claims", self._claim, notice=notice)
-        self.cancels = PassLoop("cancels", self._watch_cancels, notice=notice)
+        self.claims = PassLoop("claims", self._claim, emit=emit)
+        self.cancels = PassLoop("cancels", self._watch_cancels, emit=emit)
         signals.on_ready(self._hear_ready)
         signals.on_cancel(self._hear_cancel)
 
@@ -135,12 +147,12 @@ class Executor:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._idle.wait(), self._settings.drain_seconds)
         if self._held:
-            self._notice("executor_drain_over", jobs=len(self._held))
+            self._emit(ExecutorDrainTimedOut(jobs=len(self._held)))
             await self.pool.kill_all()
         try:
             await asyncio.wait_for(self._recorder.stop(), RECORD_SECONDS)
         except TimeoutError:  # the database is away; the reaper ends what could not be written
-            self._notice("executor_records_given_up", jobs=len(self._held))
+            self._emit(JobRecordsAbandoned(jobs=len(self._held)))
         await self.cancels.stop()
         await self.lease.stop()
         await self.pool.stop()
@@ -171,7 +183,7 @@ class Executor:
 
     async def _lose_lease(self) -> None:
         """Kill all that runs: the jobs of the old id belong to the reaper."""
-        self._notice("executor_lease_lost", executor_id=self.id, jobs=len(self._held))
+        self._emit(ExecutorLeaseLost(executor_id=self.id, jobs=len(self._held)))
         self._held.clear()
         self._idle.set()
         await self.pool.kill_all()
@@ -287,7 +299,7 @@ class Executor:
         held = {(held.job.job_id, held.job.fence) for held in self._held.values()}
         for tenant_id, job_id, fence in given:
             if (job_id, fence) not in held and job_id not in reserved and job_id not in self._reserved:
-                self._notice("stray_claim_handed_back", job_id=job_id)
+                self._emit(StrayClaimHandedBack(job_id=job_id))
                 back = HandBack(tenant_id, job_id, fence, self._clock())
                 self._recorder.record(back).add_done_callback(self._after_write)
 
@@ -305,7 +317,7 @@ class Executor:
             try:
                 loaded = await self._definitions.fetch(job.worker_id)
             except Exception as error:  # noqa: BLE001  whatever it is, the job goes back in line
-                self._notice("definition_not_read", job_id=job.job_id, error=type(error).__name__)
+                self._emit(WorkerNotLoaded(job_id=job.job_id, error=type(error).__name__))
         if held is None or self.id != executor_id or token not in self._held:
             return  # the lease was lost meanwhile
         self._dispatch(token, job, loaded)
@@ -329,7 +341,7 @@ class Executor:
         try:
             prepared = await self._preparation.prepare(loaded)
         except Exception as error:  # noqa: BLE001  whatever it is, the job goes back in line
-            self._notice("attempt_not_prepared", job_id=job.job_id, error=type(error).__name__)
+            self._emit(AttemptNotPrepared(job_id=job.job_id, error=type(error).__name__))
         held = self._held.get(token)
         if held is None or self.id != executor_id:
             return  # the lease was lost meanwhile
@@ -403,9 +415,9 @@ class Executor:
             return
         ended = done.result()
         if ended is None or ended.status is None:
-            self._notice("job_result_refused", job_id=held.job.job_id, attempt=held.job.attempt)
+            self._emit(JobResultRefused(job_id=held.job.job_id, attempt=held.job.attempt))
         else:
-            self._notice("job_attempt_ended", status=ended.status)
+            self._emit(JobAttemptEnded(_run_seconds(ending), status=JobStatus(ended.status)))
         # What a cancel leaves in the record (when, and why) is for the tables to say.
         as_recorded = ended is not None and ended.status == ending.status != JobStatus.CANCELLED
         heard = self._signals.job_ended(held.job.job_id, held.end(ending) if as_recorded else None)
@@ -422,7 +434,7 @@ class Executor:
     def _after_hand_back(self, token: int, held: ClaimedAttempt, done: asyncio.Future[Ended | None]) -> None:
         self._release(token, held)
         self._failed(done)
-        self._notice("job_handed_back", job_id=held.job.job_id)
+        self._emit(JobHandedBack(job_id=held.job.job_id))
         self._signals.jobs_ready()
 
     def _release(self, token: int, held: ClaimedAttempt) -> None:
@@ -443,7 +455,7 @@ class Executor:
     def _failed(self, done: asyncio.Future[Ended | None]) -> bool:
         error = done.exception()
         if error is not None:
-            self._notice("record_failed", error=f"{type(error).__name__}: {error}")
+            self._emit(JobRecordFailed(error=error_text(error)))
         return error is not None
 
     # --- cancelling --------------------------------------------------------------------
@@ -470,6 +482,12 @@ def _may_leave_more(jobs: Sequence[ClaimedJob], room: PoolCapacity) -> bool:
     per_worker = Counter(job.worker_id for job in jobs)
     beyond = sum(max(0, count - room.fast.get(worker, 0)) for worker, count in per_worker.items())
     return beyond >= room.free or len(jobs) >= CLAIM_LIMIT
+
+
+def _run_seconds(ending: Ending) -> float | None:
+    if ending.started_at is None:
+        return None
+    return (ending.ended_at - ending.started_at).total_seconds()
 
 
 def _assignment(token: int, job: ClaimedJob, loaded: Loaded, prepared: Prepared) -> Assignment:

@@ -6,7 +6,8 @@ from typing import Final
 from runwright.builds.store import build_again, fetch_layer
 from runwright.db.pool import Database
 from runwright.executor.preparation import LoadError
-from runwright.telemetry.events import EmitEvent
+from runwright.telemetry.emit import Emit
+from runwright.telemetry.events import LayerForOtherPlatform
 
 QUIET_SECONDS: Final = 600.0
 
@@ -24,13 +25,13 @@ class HostLayers:
         *,
         platforms: frozenset[str],
         on_building: Callable[[], None],
-        notice: EmitEvent,
+        emit: Emit,
         quiet_seconds: float = QUIET_SECONDS,
     ) -> None:
         self._db = db
         self._platforms = platforms
         self._on_building = on_building
-        self._notice = notice
+        self._emit = emit
         self._quiet_seconds = quiet_seconds
 
     async def digest(self, key: str) -> str | None:
@@ -41,7 +42,7 @@ class HostLayers:
         if layer.platform in self._platforms:
             return layer.digest
         if await build_again(self._db, layer_key=key, quiet_seconds=self._quiet_seconds):
-            self._notice("layer_for_other_platform", platform=layer.platform)
+            self._emit(LayerForOtherPlatform(platform=layer.platform))
             self._on_building()
             raise LayerOnItsWayError(layer.platform)
         raise LoadError(

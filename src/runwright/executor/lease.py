@@ -23,7 +23,8 @@ from runwright.jobs.store.rescue import (
     renew_lease,
 )
 from runwright.loops.pass_loop import PassLoop
-from runwright.telemetry.events import EmitEvent
+from runwright.telemetry.emit import Emit, error_text
+from runwright.telemetry.events import ExecutorNotRemoved, LeaseNotRenewed
 
 
 class LeaseSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,7 +49,7 @@ class Lease:
         *,
         settings: LeaseSettings,
         clock: Clock,
-        notice: EmitEvent,
+        emit: Emit,
         draining: Callable[[], bool],
         on_lost: Callable[[], Awaitable[None]],
         on_taken: Callable[[], None],
@@ -57,14 +58,14 @@ class Lease:
         self._db = db
         self._settings = settings
         self._clock = clock
-        self._notice = notice
+        self._emit = emit
         self._draining = draining
         self._on_lost = on_lost
         self._on_taken = on_taken
         self._ends = 0.0
         self.held = True
         self.id = new_id("exe", clock())
-        self.heartbeat = PassLoop("heartbeat", self._beat, notice=notice)
+        self.heartbeat = PassLoop("heartbeat", self._beat, emit=emit)
 
     async def start(self) -> None:
         """Register and begin to renew."""
@@ -81,7 +82,7 @@ class Lease:
             await expire_lease(self._db, executor_id=self.id)
             await remove_executor(self._db, executor_id=self.id)
         except Exception as error:  # noqa: BLE001  the lease runs out by itself
-            self._notice("executor_not_removed", error=f"{type(error).__name__}: {error}")
+            self._emit(ExecutorNotRemoved(error=error_text(error)))
 
     async def _register(self) -> None:
         s = self._settings
@@ -113,7 +114,7 @@ class Lease:
             if renewed:
                 self._ends = asked_at + self._settings.lease_seconds
         except Exception as error:  # noqa: BLE001  whatever it is, the lease runs on until it is over
-            self._notice("lease_not_renewed", error=f"{type(error).__name__}: {error}")
+            self._emit(LeaseNotRenewed(error=error_text(error)))
         if not renewed or loop.time() >= self._ends:
             await self._start_over()
         left = self._ends - loop.time()

@@ -16,7 +16,8 @@ from runwright.executor.worker_cache import Loaded
 from runwright.runtimes.model import WorkerCode
 from runwright.secrets.masking import Masker
 from runwright.secrets.model import VaultKeyError
-from runwright.telemetry.events import EmitEvent
+from runwright.telemetry.emit import Emit
+from runwright.telemetry.events import SecretNotOpened
 from runwright.workers.store import Definition
 
 _SMALL_CHARACTERS: Final = 16 * 1024
@@ -93,9 +94,9 @@ class Preparation:
         self,
         secrets: SecretValues | None = None,
         files: VersionFiles | None = None,
-        notice: EmitEvent | None = None,
+        emit: Emit | None = None,
     ) -> None:
-        self._notice = notice
+        self._emit = emit
         self._secrets = secrets or NoSecrets()
         self._files = files or NoFiles()
 
@@ -107,8 +108,8 @@ class Preparation:
             try:
                 values = await self._secrets.reveal(definition.tenant_id, definition.secrets)
             except VaultKeyError as error:
-                if self._notice is not None:  # the tenant hears of it, but only the operator can mend it
-                    self._notice("secret_not_opened", worker_id=definition.worker_id, error=error.message)
+                if self._emit is not None:  # the tenant hears of it, but only the operator can mend it
+                    self._emit(SecretNotOpened(worker_id=definition.worker_id, error=error.message))
                 return Refusal(ErrorCode.MISSING_SECRET, error.message)
             missing = [name for name in definition.secrets if name not in values]
             if missing:

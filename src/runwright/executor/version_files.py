@@ -7,7 +7,8 @@ from typing import Final
 
 from runwright.executor.preparation import Folders, LoadError
 from runwright.loops.pass_loop import PassLoop
-from runwright.telemetry.events import EmitEvent
+from runwright.telemetry.emit import Emit
+from runwright.telemetry.events import CacheFoldersRemoved, VersionUnreadable
 from runwright.workers.bundles.blobs import BlobMissingError
 from runwright.workers.bundles.folders import FolderCache
 from runwright.workers.bundles.members import ArchiveError
@@ -22,12 +23,12 @@ LayerDigest = Callable[[str], Awaitable[str | None]]
 class CachedFiles:
     """Makes the folders of versions ready, and keeps the cache within its size."""
 
-    def __init__(self, cache: FolderCache, layer_digest: LayerDigest, *, notice: EmitEvent) -> None:
+    def __init__(self, cache: FolderCache, layer_digest: LayerDigest, *, emit: Emit) -> None:
         self._cache = cache
         self._layer_digest = layer_digest
         self._digests: dict[str, str] = {}
-        self._notice = notice
-        self.room = PassLoop("cache", self._make_room, notice=notice)
+        self._emit = emit
+        self.room = PassLoop("cache", self._make_room, emit=emit)
         cache.on_made = self.room.wake
 
     async def start(self) -> None:
@@ -58,7 +59,7 @@ class CachedFiles:
                 return Folders(bundle=str(bundle))
             layer = await self.layer(await self._digest(definition.layer_key))
         except (ArchiveError, BlobMissingError) as error:
-            self._notice("version_unreadable", worker_id=definition.worker_id, error=str(error))
+            self._emit(VersionUnreadable(worker_id=definition.worker_id, error=str(error)))
             message = f"The files of version {definition.version} are missing or damaged in the store."
             raise LoadError(message) from error
         return Folders(bundle=str(bundle), layer=str(layer))
@@ -73,5 +74,5 @@ class CachedFiles:
     async def _make_room(self) -> float:
         removed = await asyncio.to_thread(self._cache.make_room)
         if removed:
-            self._notice("cache_folders_removed", folders=len(removed))
+            self._emit(CacheFoldersRemoved(folders=len(removed)))
         return _ROOM_SECONDS

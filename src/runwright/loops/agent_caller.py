@@ -13,18 +13,25 @@ has the law), so a slow agent holds up nobody but itself.
 import asyncio
 from collections.abc import Callable, Sequence
 from datetime import timedelta
-from typing import Final
+from typing import Final, Literal
 
 from runwright.agents.callbacks import AgentLine, Answered, Call
 from runwright.agents.store.calls import claim_calls, set_calls_aside, settle_call
 from runwright.agents.store.deciding import Deciding, decide_executions
 from runwright.agents.worker_jobs import submit_jobs
-from runwright.core.clock import Clock
+from runwright.core.clock import Clock, Stopwatch
 from runwright.db.pool import Database
 from runwright.events.notifications import EventNotifications
 from runwright.loops.in_flight_limiter import GATHER_SECONDS, LOOK_SECONDS, InFlightLimiter, pause_until_due
 from runwright.loops.pass_loop import PassLoop
-from runwright.telemetry.events import EmitEvent
+from runwright.telemetry.emit import Emit, error_text
+from runwright.telemetry.events import (
+    AgentCalled,
+    AgentCallNotSettled,
+    AgentCallSetAside,
+    AgentDeactivated,
+    AgentJobsSubmitted,
+)
 
 AT_ONCE: Final = 128
 TENANT_AT_ONCE: Final = 64
@@ -44,7 +51,7 @@ class AgentCaller:
         clock: Clock,
         hints: EventNotifications,
         on_jobs: Callable[[], None],
-        notice: EmitEvent,
+        emit: Emit,
         lease_seconds: float = LEASE_SECONDS,
     ) -> None:
         """`on_jobs` is called when jobs were queued."""
@@ -53,10 +60,10 @@ class AgentCaller:
         self._clock = clock
         self._hints = hints
         self._on_jobs = on_jobs
-        self._notice = notice
+        self._emit = emit
         self._lease_seconds = lease_seconds
         self._cursor: str | None = None
-        self.loop = PassLoop("agent caller", self._make_pass, notice=notice)
+        self.loop = PassLoop("agent caller", self._make_pass, emit=emit)
         self._under_way = InFlightLimiter(at_once=AT_ONCE, on_end=self.loop.wake)
         hints.on_due(self.loop.wake)
 
@@ -95,24 +102,26 @@ class AgentCaller:
     async def _submit(self, calls: Sequence[tuple[Call, str]]) -> None:
         if not calls:
             return
+        watch = Stopwatch()
         try:
             made = await submit_jobs(self._db, calls, self._line.body, self._clock())
         except Exception as error:  # noqa: BLE001  no fault of the agents
             await self._set_aside([call for call, _ in calls], error)
             return
-        self._notice("agent_called", kind="worker", count=made)
+        self._emit(AgentJobsSubmitted(count=made, duration_seconds=watch.seconds()))
         if made:
             self._on_jobs()
 
     async def _call(self, call: Call) -> None:
         try:
-            await self._settle(call, await self._answer(call))
+            watch = Stopwatch()
+            answered = await self._answer(call)
+            if answered is not None:
+                result: Literal["answered", "failed"] = "failed" if answered.error else "answered"
+                self._emit(AgentCalled(result=result, duration_seconds=watch.seconds()))
+                await self._settle(call, answered)
         except Exception as error:  # noqa: BLE001  the lease runs out, and somebody tries again
-            self._notice(
-                "agent_call_not_settled",
-                execution=call.execution.id,
-                error=f"{type(error).__name__}: {error}",
-            )
+            self._emit(AgentCallNotSettled(execution_id=call.execution.id, error=error_text(error)))
 
     async def _answer(self, call: Call) -> Answered | None:
         """Call the agent; None where that was not its fault and the call went back."""
@@ -128,23 +137,16 @@ class AgentCaller:
             raise
 
     async def _set_aside(self, calls: Sequence[Call], error: Exception) -> None:
-        self._notice(
-            "agent_call_set_aside",
-            execution=calls[0].execution.id,
-            count=len(calls),
-            error=f"{type(error).__name__}: {error}",
-        )
+        execution_id = calls[0].execution.id
+        self._emit(AgentCallSetAside(execution_id=execution_id, count=len(calls), error=error_text(error)))
         until = self._clock() + timedelta(seconds=SET_ASIDE_SECONDS)
         await set_calls_aside(self._db, calls, until=until)
 
-    async def _settle(self, call: Call, answered: Answered | None) -> None:
-        if answered is None:
-            return
-        self._notice("agent_called", kind=_BY_CALLBACK, result="failed" if answered.error else "answered")
+    async def _settle(self, call: Call, answered: Answered) -> None:
         if answered.decision is None:
             await settle_call(self._db, call, answered, self._clock())
             if answered.gone:
-                self._notice("agent_deactivated", agent=call.execution.agent_id)
+                self._emit(AgentDeactivated(agent_id=call.execution.agent_id))
             return
         deciding = Deciding(execution_id=call.execution.id, decision=answered.decision, by=_BY_CALLBACK)
         await decide_executions(self._db, [deciding], self._clock())

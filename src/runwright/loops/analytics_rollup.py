@@ -7,7 +7,7 @@ from runwright.core.clock import Clock
 from runwright.db.pool import Database
 from runwright.jobs.store.rollup import fold_tallies, forget_counts
 from runwright.loops.pass_loop import PassLoop
-from runwright.telemetry.events import EmitEvent
+from runwright.telemetry.emit import Emit
 
 PAUSE_SECONDS: Final = 5.0
 KEPT: Final = timedelta(days=100)
@@ -20,11 +20,11 @@ _PASSES_PER_LOOK: Final = 720
 class AnalyticsRollup:
     """Folds every few seconds; about once an hour forgets sums that no report reaches. Any number may run."""
 
-    def __init__(self, db: Database, *, clock: Clock, notice: EmitEvent) -> None:
+    def __init__(self, db: Database, *, clock: Clock, emit: Emit) -> None:
         self._db = db
         self._clock = clock
         self._passes = 0
-        self.loop = PassLoop("tally-folder", self._make_pass, notice=notice)
+        self.loop = PassLoop("tally-folder", self._make_pass, emit=emit)
 
     async def start(self) -> None:
         """Begin to fold."""

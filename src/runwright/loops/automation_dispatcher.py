@@ -9,12 +9,13 @@ from typing import Final
 from runwright.automations.dispatch import OpenExecution, dispatch_due
 from runwright.automations.policy import Policy
 from runwright.automations.store.queue import anything_live
-from runwright.core.clock import Clock
+from runwright.core.clock import Clock, Stopwatch
 from runwright.db.pool import Database
 from runwright.events.notifications import EventNotifications
 from runwright.jobs.notifications import JobNotifications
 from runwright.loops.pass_loop import PassLoop
-from runwright.telemetry.events import EmitEvent
+from runwright.telemetry.emit import Emit
+from runwright.telemetry.events import RunsDispatched
 
 BATCH: Final = 50
 BUSY_PAUSE_SECONDS: Final = 0.25
@@ -33,7 +34,7 @@ class AutomationDispatcher:
         clock: Clock,
         signals: JobNotifications,
         hints: EventNotifications,
-        notice: EmitEvent,
+        emit: Emit,
     ) -> None:
         self._db = db
         self._policy = policy
@@ -41,8 +42,8 @@ class AutomationDispatcher:
         self._clock = clock
         self._signals = signals
         self._hints = hints
-        self._notice = notice
-        self.loop = PassLoop("dispatcher", self._make_pass, notice=notice)
+        self._emit = emit
+        self.loop = PassLoop("dispatcher", self._make_pass, emit=emit)
         hints.on_due(self.loop.wake)
 
     async def start(self) -> None:
@@ -56,6 +57,7 @@ class AutomationDispatcher:
     async def _make_pass(self) -> float:
         if not self._policy.enabled or not await anything_live(self._db):
             return IDLE_PAUSE_SECONDS
+        watch = Stopwatch()
         done = await dispatch_due(
             self._db,
             now=self._clock(),
@@ -66,6 +68,6 @@ class AutomationDispatcher:
         if done.jobs:
             self._signals.jobs_ready()
         if done.runs:
-            self._notice("runs_dispatched", runs=done.runs, jobs=done.jobs)
+            self._emit(RunsDispatched(runs=done.runs, jobs=done.jobs, duration_seconds=watch.seconds()))
             self._hints.appended()
         return 0.0 if done.runs == BATCH else BUSY_PAUSE_SECONDS

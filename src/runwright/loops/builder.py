@@ -26,8 +26,17 @@ from runwright.builds.installer import Installer
 from runwright.builds.log import BuildLog
 from runwright.builds.model import Build
 from runwright.builds.service import Builds
+from runwright.core.clock import Stopwatch
 from runwright.loops.pass_loop import PassLoop
-from runwright.telemetry.events import EmitEvent
+from runwright.telemetry.emit import Emit, error_text
+from runwright.telemetry.events import (
+    BuildFailed,
+    BuildInterrupted,
+    BuildLost,
+    BuildNotRecorded,
+    BuildNotRenewed,
+    BuildReady,
+)
 
 ATTEMPTS: Final = 3
 LOOK_SECONDS: Final = 2.0
@@ -48,7 +57,7 @@ class Builder:
         *,
         runtimes: list[str],
         slots: int,
-        notice: EmitEvent,
+        emit: Emit,
         refusal: str | None = None,
         renew_seconds: float = RENEW_SECONDS,
         pause_seconds: float = PAUSE_SECONDS,
@@ -59,11 +68,11 @@ class Builder:
         self._installer = installer
         self._runtimes = runtimes
         self._slots = slots
-        self._notice = notice
+        self._emit = emit
         self._renew_seconds = renew_seconds
         self._pause_seconds = pause_seconds
         self._running: set[asyncio.Task[None]] = set()
-        self.loop = PassLoop("builder", self._make_pass, notice=notice)
+        self.loop = PassLoop("builder", self._make_pass, emit=emit)
 
     async def start(self) -> None:
         """Begin to build."""
@@ -93,7 +102,7 @@ class Builder:
         self.loop.wake()
         error = None if task.cancelled() else task.exception()
         if error is not None:
-            self._notice("build_not_recorded", error=f"{type(error).__name__}: {error}")
+            self._emit(BuildNotRecorded(error=error_text(error)))
 
     async def _build(self, build: Build) -> None:
         """Build while the lease holds."""
@@ -102,7 +111,7 @@ class Builder:
         try:
             while not (await asyncio.wait({work}, timeout=self._renew_seconds))[0]:
                 if not await self._keep(build, log):
-                    self._notice("build_lost", worker_id=build.worker_id, version=build.version)
+                    self._emit(BuildLost(worker_id=build.worker_id, version=build.version))
                     return
             await work
         finally:
@@ -129,28 +138,26 @@ class Builder:
         try:
             return await self._builds.renew(build, log=log.text())
         except Exception as error:  # noqa: BLE001  whatever it is, the next renewal may work
-            self._notice("build_not_renewed", error=f"{type(error).__name__}: {error}")
+            self._emit(BuildNotRenewed(error=error_text(error)))
             return True
 
     async def _work(self, build: Build, log: BuildLog) -> None:
-        facts: dict[str, str | float | None] = {
-            "worker_id": build.worker_id,
-            "version": build.version,
-            "attempt": build.attempt,
-        }
+        worker_id, version, attempt = build.worker_id, build.version, build.attempt
+        watch = Stopwatch()
         try:
             installed = await self._install(build, log)
-            self._notice("build_ready", **facts, installed=installed)
+            self._emit(BuildReady(watch.seconds(), worker_id, version, attempt, installed=installed))
         except (InstallError, ManifestError) as error:
-            self._notice("build_failed", **facts)
+            self._emit(BuildFailed(watch.seconds(), worker_id, version, attempt))
             await self._builds.fail(build, reason=_shortened(str(error)), log=log.text())
         except asyncio.CancelledError:
             with contextlib.suppress(Exception):  # the lease runs out by itself
                 await self._builds.release(build, log=log.text(), pause_seconds=0.0, free=True)
             raise
         except Exception as error:  # noqa: BLE001  of this host; whoever comes next may have more luck
-            said = f"{type(error).__name__}: {error}"
-            self._notice("build_interrupted", **facts, error=said)
+            self._emit(
+                BuildInterrupted(watch.seconds(), worker_id, version, attempt, error=error_text(error))
+            )
             if build.attempt >= ATTEMPTS:
                 reason = "The installation could not be done on this server; its operator can see why."
                 await self._builds.fail(build, reason=reason, log=log.text())

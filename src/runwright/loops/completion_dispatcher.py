@@ -13,13 +13,14 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final, Generic, Protocol, TypeVar
 
-from runwright.core.clock import Clock
+from runwright.core.clock import Clock, Stopwatch
 from runwright.core.completion import CompletionCallback, DueCompletionCallback
 from runwright.db.pool import Database, PoolConnection, transient
 from runwright.events.notifications import EventNotifications
 from runwright.jobs.completion_callbacks import EndedJob
 from runwright.loops.pass_loop import PassLoop
-from runwright.telemetry.events import EmitEvent
+from runwright.telemetry.emit import Emit, error_text
+from runwright.telemetry.events import CompletionCallbackFailed, CompletionsDispatched
 
 BATCH: Final = 200
 PAUSE_SECONDS: Final = 0.5
@@ -62,7 +63,7 @@ class CompletionDispatcher(Generic[End]):
         handlers: Mapping[str, Handler[End]],
         clock: Clock,
         hints: EventNotifications,
-        notice: EmitEvent,
+        emit: Emit,
     ) -> None:
         """`handlers` by kind; wishes of other kinds are left to other processes."""
         self._db = db
@@ -70,11 +71,11 @@ class CompletionDispatcher(Generic[End]):
         self._handlers = handlers
         self._clock = clock
         self._hints = hints
-        self._notice = notice
+        self._emit = emit
         self._anything = True
         self._took_seconds = 0.0
         self._timer: asyncio.TimerHandle | None = None
-        self.loop = PassLoop("follower", self._make_pass, notice=notice)
+        self.loop = PassLoop("follower", self._make_pass, emit=emit)
 
     async def start(self) -> None:
         """Begin to follow."""
@@ -101,16 +102,16 @@ class CompletionDispatcher(Generic[End]):
         self._anything = await self._source.anything(self._db)
         if not self._anything:
             return PAUSE_SECONDS
-        began = asyncio.get_running_loop().time()
+        watch = Stopwatch()
         try:
             due = await self._take(BATCH)
         except Exception as error:
             if transient(error):
                 raise
             due = await self._take_singly()
-        self._took_seconds = asyncio.get_running_loop().time() - began
+        self._took_seconds = watch.seconds()
         if due:
-            self._notice("ends_told", count=len(due))
+            self._emit(CompletionsDispatched(count=len(due), duration_seconds=self._took_seconds))
             self._hints.appended()
             self._hints.due()
         return 0.0 if len(due) == BATCH else PAUSE_SECONDS
@@ -143,7 +144,7 @@ class CompletionDispatcher(Generic[End]):
             except Exception as error:
                 if not due or transient(error):
                     raise
-                self._notice("end_not_told", kind=due[0].wish.kind, error=f"{type(error).__name__}: {error}")
+                self._emit(CompletionCallbackFailed(kind=due[0].wish.kind, error=error_text(error)))
                 later = now + timedelta(seconds=POSTPONE_SECONDS)
                 await self._source.postpone(self._db, due[0].wish, until=later)
                 continue

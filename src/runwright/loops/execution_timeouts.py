@@ -6,7 +6,8 @@ from runwright.agents.store.deciding import next_due_at, return_leased, time_out
 from runwright.core.clock import Clock
 from runwright.db.pool import Database
 from runwright.loops.pass_loop import PassLoop
-from runwright.telemetry.events import EmitEvent
+from runwright.telemetry.emit import Emit
+from runwright.telemetry.events import ExecutionsTimedOut, PollLeasesExpired
 
 BATCH: Final = 1000
 LOOK_SECONDS: Final = 1.0
@@ -16,11 +17,11 @@ _LEAST_SECONDS: Final = 0.01
 class ExecutionTimeouts:
     """Looks once a second, and when something is due before that. Any number may run."""
 
-    def __init__(self, db: Database, *, clock: Clock, notice: EmitEvent) -> None:
+    def __init__(self, db: Database, *, clock: Clock, emit: Emit) -> None:
         self._db = db
         self._clock = clock
-        self._notice = notice
-        self.loop = PassLoop("agent clock", self._make_pass, notice=notice)
+        self._emit = emit
+        self.loop = PassLoop("agent clock", self._make_pass, emit=emit)
 
     async def start(self) -> None:
         """Begin to watch the time."""
@@ -35,9 +36,9 @@ class ExecutionTimeouts:
         late = await time_out_executions(self._db, now=now, limit=BATCH)
         back = await return_leased(self._db, now=now, limit=BATCH)
         if late:
-            self._notice("executions_timed_out", count=late)
+            self._emit(ExecutionsTimedOut(count=late))
         if back:
-            self._notice("leases_of_pollers_over", count=back)
+            self._emit(PollLeasesExpired(count=back))
         if BATCH in {late, back}:
             return 0.0
         due = await next_due_at(self._db)

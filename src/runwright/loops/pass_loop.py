@@ -5,7 +5,8 @@ import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from runwright.telemetry.events import EmitEvent
+from runwright.telemetry.emit import Emit, error_text
+from runwright.telemetry.events import LoopPassFailed
 
 STOP_SECONDS: Final = 10.0
 
@@ -23,12 +24,12 @@ class PassLoop:
         name: str,
         make_pass: Callable[[], Awaitable[float]],
         *,
-        notice: EmitEvent,
+        emit: Emit,
         error_pause_seconds: float = 0.5,
     ) -> None:
         self._name = name
         self._make_pass = make_pass
-        self._notice = notice
+        self._emit = emit
         self._error_pause_seconds = error_pause_seconds
         self._wake = asyncio.Event()
         self._passed = asyncio.Condition()
@@ -71,7 +72,7 @@ class PassLoop:
             except (Exception, asyncio.CancelledError) as error:
                 if _asked_to_end():
                     raise
-                self._notice("loop_pass_failed", loop=self._name, error=f"{type(error).__name__}: {error}")
+                self._emit(LoopPassFailed(loop=self._name, error=error_text(error)))
                 pause = self._error_pause_seconds
             async with self._passed:
                 self.passes += 1

@@ -8,7 +8,7 @@ from runwright.db.pool import Database
 from runwright.jobs.notifications import JobNotifications
 from runwright.jobs.store.claim import promote_due
 from runwright.loops.pass_loop import PassLoop
-from runwright.telemetry.events import EmitEvent
+from runwright.telemetry.emit import Emit
 
 _LOOK_SECONDS: Final = 1.0
 """The longest pause, for jobs that another process scheduled and whose hint was lost."""
@@ -17,12 +17,12 @@ _LOOK_SECONDS: Final = 1.0
 class Promoter:
     """Sleeps until the next job is due, at most a second. Any number may run."""
 
-    def __init__(self, db: Database, *, clock: Clock, signals: JobNotifications, notice: EmitEvent) -> None:
+    def __init__(self, db: Database, *, clock: Clock, signals: JobNotifications, emit: Emit) -> None:
         self._db = db
         self._clock = clock
         self._signals = signals
         self._next_due: datetime | None = None
-        self.loop = PassLoop("promoter", self._make_pass, notice=notice)
+        self.loop = PassLoop("promoter", self._make_pass, emit=emit)
         signals.on_ready(self._hear)
 
     async def start(self) -> None:

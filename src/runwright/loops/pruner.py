@@ -14,7 +14,7 @@ import msgspec
 from runwright.agents.store.executions import forget_executions, sweep_executions_of_deleted
 from runwright.automations.store.runs import forget_runs
 from runwright.automations.store.webhook_triggers import prune_replay_keys
-from runwright.core.clock import Clock
+from runwright.core.clock import Clock, Stopwatch
 from runwright.db.pool import Database
 from runwright.events.publish import forget_event_keys
 from runwright.events.store import forget_events
@@ -23,7 +23,8 @@ from runwright.jobs.store.submit import forget_idempotency_keys
 from runwright.loops.pass_loop import PassLoop
 from runwright.outbox.store.history import forget_deliveries, sweep_deliveries_of_deleted
 from runwright.schedules.store.ticks import forget_ticks
-from runwright.telemetry.events import EmitEvent
+from runwright.telemetry.emit import Emit
+from runwright.telemetry.events import RowsPruned
 from runwright.tenants.audit import forget_entries
 
 Forget = Callable[[datetime], Awaitable[int]]
@@ -54,10 +55,10 @@ class Retention(msgspec.Struct, frozen=True, kw_only=True):
 class Pruner:
     """Forgets, once a minute, what is older than it is to be kept. Any number may run."""
 
-    def __init__(self, db: Database, *, retention: Retention, clock: Clock, notice: EmitEvent) -> None:
+    def __init__(self, db: Database, *, retention: Retention, clock: Clock, emit: Emit) -> None:
         self._db = db
         self._clock = clock
-        self._notice = notice
+        self._emit = emit
         self._duties: dict[str, Forget] = {
             "idempotency_keys": lambda now: forget_idempotency_keys(db, now=now, limit=_BATCH),
             "event_keys": lambda now: forget_event_keys(db, now=now, limit=_BATCH),
@@ -81,7 +82,7 @@ class Pruner:
             "runs": lambda now: forget_runs(db, before=now - _days(retention.runs_days), limit=_BATCH),
             "ticks": lambda now: forget_ticks(db, before=now - _days(retention.ticks_days), limit=_BATCH),
         }
-        self.loop = PassLoop("pruner", self._make_pass, notice=notice)
+        self.loop = PassLoop("pruner", self._make_pass, emit=emit)
 
     async def start(self) -> None:
         """Begin to prune."""
@@ -94,10 +95,11 @@ class Pruner:
     async def _make_pass(self) -> float:
         more = False
         for what, forget in self._duties.items():
+            watch = Stopwatch()
             count = await forget(self._clock())
             more = more or count >= _BATCH
             if count:
-                self._notice("forgotten", what=what, count=count)
+                self._emit(RowsPruned(kind=what, count=count, duration_seconds=watch.seconds()))
         return _BREATH_SECONDS if more else PAUSE_SECONDS
 
 

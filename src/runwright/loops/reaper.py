@@ -8,7 +8,8 @@ from runwright.jobs.notifications import JobNotifications
 from runwright.jobs.store.cancel import cancel_jobs_of_deprecated
 from runwright.jobs.store.rescue import rescue_expired
 from runwright.loops.pass_loop import PassLoop
-from runwright.telemetry.events import EmitEvent
+from runwright.telemetry.emit import Emit
+from runwright.telemetry.events import JobsOfDeprecatedWorkersCancelled, JobsRescued
 
 _BATCH: Final = 1000
 _SWEEP_EVERY: Final = 5
@@ -23,15 +24,15 @@ class Reaper:
         *,
         clock: Clock,
         signals: JobNotifications,
-        notice: EmitEvent,
+        emit: Emit,
         interval_seconds: float,
     ) -> None:
         self._db = db
         self._clock = clock
         self._signals = signals
-        self._notice = notice
+        self._emit = emit
         self._interval_seconds = interval_seconds
-        self.loop = PassLoop("reaper", self._make_pass, notice=notice)
+        self.loop = PassLoop("reaper", self._make_pass, emit=emit)
 
     async def start(self) -> None:
         """Begin to look for dead executors."""
@@ -45,7 +46,7 @@ class Reaper:
         rescued = await rescue_expired(self._db, now=self._clock(), limit=_BATCH)
         if rescued:
             ended = [job for job, status in rescued if status != "queued"]
-            self._notice("jobs_rescued", requeued=len(rescued) - len(ended), ended=len(ended))
+            self._emit(JobsRescued(requeued=len(rescued) - len(ended), ended=len(ended)))
             self._signals.jobs_ended(ended)
             self._signals.announce_ended(ended)
             self._signals.jobs_ready()
@@ -56,7 +57,7 @@ class Reaper:
         """Cancel what a deprecation left: retries that came back later, and all of it after a crash."""
         cancelled = await cancel_jobs_of_deprecated(self._db, now=self._clock(), limit=_BATCH)
         if cancelled:
-            self._notice("jobs_of_deprecated_workers_cancelled", jobs=len(cancelled))
+            self._emit(JobsOfDeprecatedWorkersCancelled(jobs=len(cancelled)))
             self._signals.jobs_ended(cancelled)
             self._signals.announce_ended(cancelled)
         return len(cancelled)

@@ -15,13 +15,14 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
-from runwright.core.clock import Clock
+from runwright.core.clock import Clock, Stopwatch
 from runwright.db.pool import Database, PoolConnection
 from runwright.events.model import Event
 from runwright.events.notifications import EventNotifications
 from runwright.events.store import TAKE_WEIGHT, Wanted, anybody_subscribed, take_wanted
 from runwright.loops.pass_loop import PassLoop
-from runwright.telemetry.events import EmitEvent
+from runwright.telemetry.emit import Emit
+from runwright.telemetry.events import EventsRouted, EventsWithoutSink
 
 BATCH: Final = 500
 BUSY_PAUSE_SECONDS: Final = 0.25
@@ -42,16 +43,16 @@ class Router:
         sinks: Mapping[str, Sink],
         clock: Clock,
         hints: EventNotifications,
-        notice: EmitEvent,
+        emit: Emit,
     ) -> None:
         """`sinks` by the prefix of the subscribers' ids."""
         self._db = db
         self._sinks = sinks
         self._clock = clock
         self._hints = hints
-        self._notice = notice
+        self._emit = emit
         self._somebody = True
-        self.loop = PassLoop("router", self._make_pass, notice=notice)
+        self.loop = PassLoop("router", self._make_pass, emit=emit)
         hints.on_appended(self.loop.wake)
 
     async def start(self) -> None:
@@ -65,6 +66,7 @@ class Router:
     async def _make_pass(self) -> float:
         if self.loop.passes % _LOOK_EVERY == 0:
             self._hints.somebody = self._somebody = await anybody_subscribed(self._db)
+        watch = Stopwatch()
         async with self._db.acquire() as db, db.transaction():
             wanted = await take_wanted(db, limit=BATCH)
             made = 0
@@ -72,9 +74,9 @@ class Router:
                 if kind in self._sinks:
                     made += await self._sinks[kind](db, pairs, self._clock())
                 else:
-                    self._notice("events_without_sink", kind=kind, count=len(pairs))
+                    self._emit(EventsWithoutSink(kind=kind, count=len(pairs)))
         if made:
-            self._notice("events_routed", events=len(wanted), made=made)
+            self._emit(EventsRouted(events=len(wanted), created=made, duration_seconds=watch.seconds()))
             self._hints.due()
         if len(wanted) >= BATCH or sum(one.weight for one in wanted) >= TAKE_WEIGHT:
             return 0.0

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
-from runwright.core.clock import Clock
+from runwright.core.clock import Clock, Stopwatch
 from runwright.db.pool import Database, transient
 from runwright.jobs.notifications import JobNotifications
 from runwright.loops.pass_loop import PassLoop
@@ -13,7 +13,15 @@ from runwright.schedules.firing import Fired, Make, fire_due
 from runwright.schedules.job_factory import make_jobs
 from runwright.schedules.service import refresh_cursors
 from runwright.schedules.store.ticks import due_ids, next_due_at
-from runwright.telemetry.events import EmitEvent
+from runwright.telemetry.emit import Emit, error_text
+from runwright.telemetry.events import (
+    ScheduleNotFired,
+    SchedulesMovedToNewerZoneRules,
+    SchedulesStopped,
+    TickBatchFailed,
+    TicksMissed,
+    TicksProcessed,
+)
 
 LOOK_SECONDS: Final = 0.5
 """The longest pause, for schedules that were made or resumed meanwhile, anywhere."""
@@ -32,7 +40,7 @@ class Scheduler:
         *,
         clock: Clock,
         signals: JobNotifications,
-        notice: EmitEvent,
+        emit: Emit,
         make: Make = make_jobs,
         batch: int = _BATCH,
     ) -> None:
@@ -40,12 +48,12 @@ class Scheduler:
         self._db = db
         self._clock = clock
         self._signals = signals
-        self._notice = notice
+        self._emit = emit
         self._batch = batch
         self._refreshed = False
         self._behind = False
         self._unsaid = 0
-        self.loop = PassLoop("scheduler", self._make_pass, notice=notice)
+        self.loop = PassLoop("scheduler", self._make_pass, emit=emit)
 
     async def start(self) -> None:
         """Begin to fire."""
@@ -60,13 +68,14 @@ class Scheduler:
         if not self._refreshed:
             await self._refresh(now)
         lanes = _LANES if self._behind else 1
+        watch = Stopwatch()
         results = await asyncio.gather(
             *(fire_due(self._db, self._make, now=now, limit=self._batch) for _ in range(lanes)),
             return_exceptions=True,
         )
         judged = [done for done in results if isinstance(done, Fired)]
         for done in judged:
-            self._tell(done)
+            self._tell(done, watch.seconds())
         errors = [error for error in results if isinstance(error, BaseException)]
         if errors:
             await self._mend(errors, now)
@@ -87,7 +96,7 @@ class Scheduler:
         for error in errors:
             if not isinstance(error, Exception) or transient(error):
                 raise error
-        self._notice("ticks_not_fired_together", error=f"{type(errors[0]).__name__}: {errors[0]}")
+        self._emit(TickBatchFailed(error=error_text(errors[0])))
         await self._fire_one_by_one(now)
         self._hint()
 
@@ -100,33 +109,35 @@ class Scheduler:
     async def _refresh(self, now: datetime) -> None:
         """Once, for a release with newer zone rules: ticks that are to come are where those put them."""
         while moved := await refresh_cursors(self._db, now=now, limit=self._batch):
-            self._notice("schedules_moved_to_newer_zone_rules", schedules=moved)
+            self._emit(SchedulesMovedToNewerZoneRules(schedules=moved))
         self._refreshed = True
 
     async def _fire_one_by_one(self, now: datetime) -> None:
         """Find the schedule that spoils its batch, and let the others pass."""
         for schedule_id in await due_ids(self._db, now=now, limit=self._batch):
+            watch = Stopwatch()
             try:
-                self._tell(await fire_due(self._db, self._make, now=now, limit=1, only=schedule_id))
+                done = await fire_due(self._db, self._make, now=now, limit=1, only=schedule_id)
+                self._tell(done, watch.seconds())
             except Exception as error:
                 if transient(error):
                     raise
-                self._notice(
-                    "schedule_not_fired", schedule_id=schedule_id, error=f"{type(error).__name__}: {error}"
-                )
+                self._emit(ScheduleNotFired(schedule_id=schedule_id, error=error_text(error)))
 
-    def _tell(self, done: Fired) -> None:
+    def _tell(self, done: Fired, took_seconds: float) -> None:
         self._unsaid += done.fired
         if done.schedules:
-            self._notice(
-                "ticks_judged",
-                schedules=done.schedules,
-                fired=done.fired,
-                skipped=done.skipped,
-                missed=done.missed,
-                latest_ms=done.latest_ms,
+            self._emit(
+                TicksProcessed(
+                    schedules=done.schedules,
+                    fired=done.fired,
+                    skipped=done.skipped,
+                    missed=done.missed,
+                    lateness_seconds=done.latest_ms / 1000,
+                    duration_seconds=took_seconds,
+                )
             )
         if done.missed:
-            self._notice("ticks_missed", ticks=done.missed)
+            self._emit(TicksMissed(ticks=done.missed))
         if done.stopped:
-            self._notice("schedules_stopped", schedules=done.stopped)
+            self._emit(SchedulesStopped(schedules=done.stopped))

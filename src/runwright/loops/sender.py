@@ -13,7 +13,7 @@ Many are under way at once, few of them to one endpoint and a bounded number of 
 import asyncio
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Final
+from typing import Final, Literal
 
 from runwright.core.clock import Clock
 from runwright.db.batching import Batcher
@@ -24,7 +24,13 @@ from runwright.loops.pass_loop import PassLoop
 from runwright.outbox.model import ClaimedDelivery, Outcome
 from runwright.outbox.sending import Sender, judge
 from runwright.outbox.store.queue import Settlement, claim_deliveries, settle_deliveries
-from runwright.telemetry.events import EmitEvent
+from runwright.telemetry.emit import Emit, error_text
+from runwright.telemetry.events import (
+    DeliveryAttempted,
+    DeliveryNotSettled,
+    DeliveryOutcomeRefused,
+    DeliverySetAside,
+)
 
 AT_ONCE: Final = 256
 TENANT_AT_ONCE: Final = 128
@@ -42,18 +48,18 @@ class Deliverer:
         sender: Sender,
         clock: Clock,
         hints: EventNotifications,
-        notice: EmitEvent,
+        emit: Emit,
         lease_seconds: float = LEASE_SECONDS,
     ) -> None:
         self._db = db
         self._sender = sender
         self._clock = clock
-        self._notice = notice
+        self._emit = emit
         self._lease_seconds = lease_seconds
         self._cursor: str | None = None
         self._claimed_at = 0.0
         self._settlements: Batcher[Settlement, bool] = Batcher(self._settle, lanes=2)
-        self.loop = PassLoop("deliverer", self._make_pass, notice=notice)
+        self.loop = PassLoop("deliverer", self._make_pass, emit=emit)
         self._under_way = InFlightLimiter(at_once=AT_ONCE, on_end=self.loop.wake)
         hints.on_due(self.loop.wake)
 
@@ -94,17 +100,15 @@ class Deliverer:
         try:
             settlement = await self._attempt(parcel)
             if not await self._settlements.add(settlement):
-                self._notice("delivery_outcome_refused", delivery=parcel.delivery_id)
+                self._emit(DeliveryOutcomeRefused(delivery_id=parcel.delivery_id))
         except Exception as error:  # noqa: BLE001  the lease runs out, and somebody tries again
-            self._notice("delivery_not_settled", delivery=parcel.delivery_id, error=type(error).__name__)
+            self._emit(DeliveryNotSettled(delivery_id=parcel.delivery_id, error=type(error).__name__))
 
     async def _attempt(self, parcel: ClaimedDelivery) -> Settlement:
         try:
             outcome = await self._sender.send(parcel)
         except Exception as error:  # noqa: BLE001  no fault of the endpoint
-            self._notice(
-                "delivery_set_aside", delivery=parcel.delivery_id, error=f"{type(error).__name__}: {error}"
-            )
+            self._emit(DeliverySetAside(delivery_id=parcel.delivery_id, error=error_text(error)))
             later = self._clock() + timedelta(seconds=SET_ASIDE_SECONDS)
             return Settlement(
                 delivery_id=parcel.delivery_id, fence=parcel.fence, outcome=None, retry_at=later
@@ -118,7 +122,8 @@ class Deliverer:
         return self._judged(parcel, outcome)
 
     def _judged(self, parcel: ClaimedDelivery, outcome: Outcome) -> Settlement:
-        self._notice("delivery_attempted", result="delivered" if outcome.delivered else "failed")
+        result: Literal["delivered", "failed"] = "delivered" if outcome.delivered else "failed"
+        self._emit(DeliveryAttempted(result=result, duration_seconds=outcome.duration_ms / 1000))
         verdict = judge(parcel.step, outcome)
         later = None
         if not outcome.delivered and verdict.retry_seconds is not None:

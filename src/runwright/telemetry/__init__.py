@@ -1,1 +1,1 @@
-"""Telemetry: events of the logic, and the log lines and metrics made from them."""
+"""Telemetry: typed events, and the log lines and metrics that are made from them."""

@@ -1,10 +1,386 @@
-"""Named events of the logic with their facts; one place outside turns them into logs and metrics."""
+"""The catalogue of telemetry events, by subject."""
 
-from typing import Protocol
+from typing import Literal
+
+from runwright.core.job_state import JobStatus
+from runwright.telemetry.emit import Level, TelemetryEvent, TimedEvent, WarningEvent
+
+# --- server ----------------------------------------------------------------------------
 
 
-class EmitEvent(Protocol):
-    """Says that something happened: a name from the code's vocabulary and plain facts, no secrets."""
+class HostProbed(TimedEvent, frozen=True):
+    """The capabilities of the host were determined."""
 
-    def __call__(self, name: str, /, **facts: str | float | None) -> None:
-        """Take note; never raises and never blocks."""
+    isolation: str
+    missing: str
+
+
+class ServerStopping(TelemetryEvent, frozen=True):
+    """A signal asked the server to stop."""
+
+
+class LoopPassFailed(WarningEvent, frozen=True):
+    """A pass of a background loop raised; the loop continues."""
+
+    loop: str
+    error: str
+
+
+class RowsPruned(TimedEvent, frozen=True):
+    """Rows whose retention period was over were deleted."""
+
+    kind: str
+    count: int
+
+
+# --- executor --------------------------------------------------------------------------
+
+
+class JobAttemptEnded(TimedEvent, frozen=True):
+    """An attempt ended here and was recorded."""
+
+    logged = False
+    status: JobStatus
+    """The job's status after the attempt."""
+
+
+class JobHandedBack(TelemetryEvent, frozen=True):
+    """A claimed job that had not started was returned to its queue."""
+
+    logged = False
+    job_id: str
+
+
+class JobResultRefused(WarningEvent, frozen=True):
+    """A result was discarded because its fence was stale: another executor owns the job now."""
+
+    job_id: str
+    attempt: int
+
+
+class JobRecordFailed(WarningEvent, frozen=True):
+    """A result, a hand-back or a chunk of log lines could not be written."""
+
+    error: str
+
+
+class JobRecordsAbandoned(WarningEvent, frozen=True):
+    """The executor stopped before all results could be written; the reaper requeues their jobs."""
+
+    jobs: int
+
+
+class StrayClaimHandedBack(TelemetryEvent, frozen=True):
+    """A job was claimed by a statement whose answer was lost; it was returned to its queue."""
+
+    job_id: str
+
+
+class WorkerNotLoaded(WarningEvent, frozen=True):
+    """The definition of a job's worker could not be read; the job was returned to its queue."""
+
+    job_id: str
+    error: str
+
+
+class AttemptNotPrepared(WarningEvent, frozen=True):
+    """Secrets or files of an attempt could not be read; the job was returned to its queue."""
+
+    job_id: str
+    error: str
+
+
+class SecretNotOpened(WarningEvent, frozen=True):
+    """A secret could not be decrypted; the attempt failed."""
+
+    worker_id: str
+    error: str
+
+
+class VersionUnreadable(WarningEvent, frozen=True):
+    """The stored files of a version are missing or damaged."""
+
+    worker_id: str
+    error: str
+
+
+class LayerForOtherPlatform(WarningEvent, frozen=True):
+    """Dependencies were installed for an interpreter that this host lacks; they are installed again."""
+
+    platform: str
+
+
+class CacheFoldersRemoved(TelemetryEvent, frozen=True):
+    """Folders were evicted to keep the cache within its size."""
+
+    folders: int
+
+
+class LeaseNotRenewed(WarningEvent, frozen=True):
+    """A heartbeat failed; the lease is still held until it expires."""
+
+    error: str
+
+
+class ExecutorLeaseLost(WarningEvent, frozen=True):
+    """The lease expired; all running jobs were killed, and the executor registers again."""
+
+    executor_id: str
+    jobs: int
+
+
+class ExecutorDrainTimedOut(WarningEvent, frozen=True):
+    """The drain period ended before all jobs did; they were killed."""
+
+    jobs: int
+
+
+class ExecutorNotRemoved(WarningEvent, frozen=True):
+    """The executor could not end its lease when it stopped; the lease expires later."""
+
+    error: str
+
+
+class JobsRescued(WarningEvent, frozen=True):
+    """Jobs of executors whose lease had expired were requeued, or ended where no attempt was left."""
+
+    requeued: int
+    ended: int
+
+
+class JobsOfDeprecatedWorkersCancelled(TelemetryEvent, frozen=True):
+    """Waiting jobs of deprecated workers were cancelled."""
+
+    jobs: int
+
+
+class CompletionsDispatched(TimedEvent, frozen=True):
+    """Completion callbacks of ended jobs or executions were run."""
+
+    logged = False
+    count: int
+
+
+class CompletionCallbackFailed(WarningEvent, frozen=True):
+    """A completion callback raised; it is retried later."""
+
+    kind: str
+    error: str
+
+
+# --- builds ----------------------------------------------------------------------------
+
+
+class BuildEvent(TimedEvent, frozen=True):
+    """What happened to one try of a build."""
+
+    worker_id: str
+    version: int
+    attempt: int
+
+
+class BuildReady(BuildEvent, frozen=True):
+    """The dependencies of a version are available."""
+
+    installed: bool
+    """False where an existing layer was used again."""
+
+
+class BuildFailed(BuildEvent, frozen=True):
+    """The dependencies of a version could not be installed; the version failed."""
+
+
+class BuildInterrupted(BuildEvent, frozen=True):
+    """The host failed during a build."""
+
+    level = Level.WARNING
+    error: str
+
+
+class BuildLost(WarningEvent, frozen=True):
+    """The lease of a build expired; another builder owns it."""
+
+    worker_id: str
+    version: int
+
+
+class BuildNotRenewed(WarningEvent, frozen=True):
+    """The lease of a build could not be renewed; it is still held until it expires."""
+
+    error: str
+
+
+class BuildNotRecorded(WarningEvent, frozen=True):
+    """The result of a build could not be written; the build is tried again."""
+
+    error: str
+
+
+# --- schedules -------------------------------------------------------------------------
+
+
+class TicksProcessed(TimedEvent, frozen=True):
+    """A batch of due ticks was fired, skipped or marked as missed."""
+
+    logged = False
+    schedules: int
+    fired: int
+    skipped: int
+    missed: int
+    lateness_seconds: float
+    """How late the latest tick of the batch was."""
+
+
+class TicksMissed(WarningEvent, frozen=True):
+    """Ticks were too late to be fired."""
+
+    ticks: int
+
+
+class TickBatchFailed(WarningEvent, frozen=True):
+    """A batch of ticks could not be fired together; they are fired one by one."""
+
+    error: str
+
+
+class ScheduleNotFired(WarningEvent, frozen=True):
+    """A schedule could not be fired; it is tried again."""
+
+    schedule_id: str
+    error: str
+
+
+class SchedulesStopped(WarningEvent, frozen=True):
+    """Schedules were stopped because they can never fire again."""
+
+    schedules: int
+
+
+class SchedulesMovedToNewerZoneRules(TelemetryEvent, frozen=True):
+    """The next ticks of schedules were recomputed with newer time zone rules."""
+
+    schedules: int
+
+
+# --- events and webhooks ---------------------------------------------------------------
+
+
+class EventsRouted(TimedEvent, frozen=True):
+    """Events were handed to their subscribers."""
+
+    logged = False
+    events: int
+    created: int
+    """How many deliveries, executions and runs they led to."""
+
+
+class EventsWithoutSink(WarningEvent, frozen=True):
+    """Events were discarded for subscribers of a kind that this server does not know."""
+
+    kind: str
+    count: int
+
+
+class EventChainStopped(WarningEvent, frozen=True):
+    """Executions failed because agents had triggered one another too many times."""
+
+    executions: int
+
+
+class DeliveryAttempted(TimedEvent, frozen=True):
+    """A webhook request was made."""
+
+    logged = False
+    result: Literal["delivered", "failed"]
+
+
+class DeliverySetAside(WarningEvent, frozen=True):
+    """A delivery was postponed because of a fault of this server; it does not count as an attempt."""
+
+    delivery_id: str
+    error: str
+
+
+class DeliveryNotSettled(WarningEvent, frozen=True):
+    """The result of a webhook request could not be written; it is sent again."""
+
+    delivery_id: str
+    error: str
+
+
+class DeliveryOutcomeRefused(WarningEvent, frozen=True):
+    """The result of a webhook request was discarded because its fence was stale."""
+
+    delivery_id: str
+
+
+# --- agents and automations ------------------------------------------------------------
+
+
+class AgentCalled(TimedEvent, frozen=True):
+    """An execution was sent to the callback URL of its agent."""
+
+    logged = False
+    result: Literal["answered", "failed"]
+
+
+class AgentJobsSubmitted(TimedEvent, frozen=True):
+    """Executions were handed to the workers of their agents."""
+
+    logged = False
+    count: int
+
+
+class AgentCallSetAside(WarningEvent, frozen=True):
+    """Agent calls were postponed because of a fault of this server; they do not count as attempts."""
+
+    execution_id: str
+    count: int
+    error: str
+
+
+class AgentCallNotSettled(WarningEvent, frozen=True):
+    """The result of an agent call could not be written; the call is made again."""
+
+    execution_id: str
+    error: str
+
+
+class AgentDeactivated(WarningEvent, frozen=True):
+    """An agent was deactivated because its callback answered that it no longer exists."""
+
+    agent_id: str
+
+
+class ExecutionsTimedOut(TelemetryEvent, frozen=True):
+    """Executions were not decided in time."""
+
+    count: int
+
+
+class PollLeasesExpired(TelemetryEvent, frozen=True):
+    """Executions were returned because the agent that had polled them did not decide in time."""
+
+    count: int
+
+
+class RunsDispatched(TimedEvent, frozen=True):
+    """Due runs of automations were handed to their agents."""
+
+    logged = False
+    runs: int
+    jobs: int
+
+
+class AutomationFileLoaded(TimedEvent, frozen=True):
+    """The file of automations was applied."""
+
+    created: int
+    changed: int
+    removed: int
+
+
+class AutomationFileRefused(WarningEvent, frozen=True):
+    """The file of automations is invalid; the previous definitions stay in force."""
+
+    error: str

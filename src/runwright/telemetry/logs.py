@@ -1,4 +1,4 @@
-"""Log lines: to stderr, for people or as JSON, ours and the libraries' alike, without secrets."""
+"""Log lines of this process and its libraries: to stderr, as text or JSON, with secrets removed."""
 
 import logging
 import re
@@ -6,10 +6,12 @@ import sys
 from collections.abc import Mapping
 from typing import Final
 
+import msgspec
 import structlog
 from structlog.types import EventDict, Processor, WrappedLogger
 
 from runwright.config import Settings
+from runwright.telemetry.emit import Level, TelemetryEvent
 
 HIDDEN: Final = "(hidden)"
 
@@ -19,13 +21,13 @@ _SECRET_NAME: Final = re.compile(
 _SECRET_TEXT: Final = (
     (re.compile(r"rwk_[A-Za-z0-9_-]{8,}"), HIDDEN),  # our keys
     (re.compile(r"(?i)\b(bearer\s+)\S+"), rf"\1{HIDDEN}"),
-    (re.compile(r"(\w+://[^\s/:@]*:)[^\s/@]+@"), rf"\1{HIDDEN}@"),  # a password in an address
+    (re.compile(r"(\w+://[^\s/:@]*:)[^\s/@]+@"), rf"\1{HIDDEN}@"),  # a password in a URL
     (re.compile(r"(?i)([?&]password=)[^&\s]+"), rf"\1{HIDDEN}"),
 )
 
 
 def set_up_logs(settings: Settings) -> None:
-    """Send every log line of this process to stderr, in the format and from the level of the settings."""
+    """Configure logging: every line goes to stderr, in the format and from the level of the settings."""
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -63,6 +65,19 @@ def set_up_logs(settings: Settings) -> None:
     root.setLevel(settings.log_level.upper())
 
 
+class EventLog:
+    """Writes telemetry events as structured log lines, except for those that are only counted."""
+
+    def __init__(self) -> None:
+        self._log = structlog.get_logger("runwright")
+
+    def __call__(self, event: TelemetryEvent) -> None:
+        """Write one event."""
+        if event.logged:
+            write = self._log.warning if event.level is Level.WARNING else self._log.info
+            write(**msgspec.to_builtins(event))
+
+
 def _renderer(settings: Settings) -> Processor:
     if settings.log_format == "json":
         return structlog.processors.JSONRenderer()
@@ -72,12 +87,12 @@ def _renderer(settings: Settings) -> Processor:
 
 
 def _drop_colours(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    event.pop("color_message", None)  # uvicorn says the same once more, with escape codes
+    event.pop("color_message", None)  # uvicorn repeats the message there with escape codes
     return event
 
 
 def redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Hide values whose name says that they are secret, and secrets that can be told by their shape."""
+    """Hide values that are secret by their name, and secrets that are recognizable by their form."""
     return {name: _redacted(name, value) for name, value in event.items()}
 
 

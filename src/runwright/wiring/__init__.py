@@ -11,6 +11,7 @@ from contextlib import AsyncExitStack
 
 from runwright.config import Settings
 from runwright.demo import run_demo
+from runwright.telemetry.events import ServerStopping
 from runwright.telemetry.logs import set_up_logs
 from runwright.tenants.platform_key import platform_key
 from runwright.wiring.api import start_http
@@ -45,7 +46,7 @@ async def serve(settings: Settings) -> int:
             demo = asyncio.create_task(_demonstrate(settings, url))
             stack.callback(demo.cancel)
         await stop.asked.wait()
-        foundation.notice("stopping")
+        foundation.emit(ServerStopping())
     return 0
 
 

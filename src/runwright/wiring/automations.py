@@ -24,6 +24,7 @@ from runwright.automations.service import Automations
 from runwright.automations.store.queue import LiveRun
 from runwright.automations.tasks import Tasks
 from runwright.automations.webhook_ingress import Ingress
+from runwright.core.clock import Stopwatch
 from runwright.core.errors import RunwrightError
 from runwright.db.pool import Database, PoolConnection
 from runwright.jobs.service import Jobs
@@ -33,6 +34,8 @@ from runwright.schedules.job_factory import make_jobs
 from runwright.schedules.model import Owner
 from runwright.secrets.secret_box import SecretBox
 from runwright.secrets.vault import Vault
+from runwright.telemetry.emit import error_text
+from runwright.telemetry.events import AutomationFileLoaded, AutomationFileRefused
 from runwright.wiring.resources import Resources, open_vault
 from runwright.wiring.stopping import Stop
 
@@ -66,7 +69,7 @@ class FileLoader:
 
     async def load(self) -> None:
         """Take over what the file says; DefinitionError, ConflictError or OSError where it is no good."""
-        f, now = self._f, self._f.clock()
+        f, now, watch = self._f, self._f.clock(), Stopwatch()
         text = await asyncio.to_thread(self._path.read_text, encoding="utf-8")
         said = read_config(text, zone=f.settings.automation_timezone, now=now)
         secrets = await find_secrets(said.definitions, self._reveal, os.environ)
@@ -79,7 +82,7 @@ class FileLoader:
         definitions = Definitions(f.db, clock=f.clock, secret_box=SecretBox(f.ring), policy=policy)
         done = await sync_definitions(f.db, definitions, said.definitions, secrets, now)
         f.policy.become(policy)
-        f.notice("automations_read", made=done.made, changed=done.changed, removed=done.removed)
+        f.emit(AutomationFileLoaded(watch.seconds(), done.made, done.changed, done.removed))
 
     def load_again(self) -> None:
         """Read the file again; one that is no good changes nothing."""
@@ -90,7 +93,7 @@ class FileLoader:
         try:
             await self.load()
         except Exception as error:  # noqa: BLE001  whatever the file holds, the server goes on
-            self._f.notice("automation_file_refused", error=f"{type(error).__name__}: {error}")
+            self._f.emit(AutomationFileRefused(error=error_text(error)))
 
     async def _reveal(self, tenant_id: str, name: str) -> str | None:
         return (await self._vault.reveal(tenant_id, [name])).get(name)
@@ -118,7 +121,7 @@ async def start_dispatcher(f: Resources, stack: AsyncExitStack) -> None:
         clock=f.clock,
         signals=f.signals,
         hints=f.hints,
-        notice=f.notice,
+        emit=f.emit,
     )
     stack.push_async_callback(dispatcher.stop)
     await dispatcher.start()

@@ -39,7 +39,7 @@ async def start_builder(
         _installer(f, files, builds, workshop),
         runtimes=[name for name in executor.runtimes if name in INSTALLING],
         slots=settings.build_slots,
-        notice=f.notice,
+        emit=f.emit,
         refusal=None if f.host.bwrap and f.host.network else CANNOT_INSTALL,
     )
     stack.push_async_callback(builder.stop)

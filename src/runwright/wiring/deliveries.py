@@ -47,12 +47,12 @@ async def start_router(f: Resources, stack: AsyncExitStack) -> None:
         f.db,
         sinks={
             "wh": insert_deliveries,
-            "agt": ExecutionSink(notice=f.notice),
+            "agt": ExecutionSink(emit=f.emit),
             "trg": partial(fire_events, policy=f.policy),
         },
         clock=f.clock,
         hints=f.hints,
-        notice=f.notice,
+        emit=f.emit,
     )
     handlers: dict[str, JobHandler] = {EXECUTION_KIND: decide_by_jobs, AUTOMATION: end_jobs}
     jobs = CompletionDispatcher(
@@ -61,7 +61,7 @@ async def start_router(f: Resources, stack: AsyncExitStack) -> None:
         handlers=ToolCalls(handlers, on_submitted=partial(_announce_jobs, f)).handlers(),
         clock=f.clock,
         hints=f.hints,
-        notice=f.notice,
+        emit=f.emit,
     )
     executions = CompletionDispatcher(
         f.db,
@@ -69,7 +69,7 @@ async def start_router(f: Resources, stack: AsyncExitStack) -> None:
         handlers={AUTOMATION: end_executions},
         clock=f.clock,
         hints=f.hints,
-        notice=f.notice,
+        emit=f.emit,
     )
     f.signals.on_moved(jobs.stir)
     f.hints.on_appended(executions.stir)
@@ -79,7 +79,7 @@ async def start_router(f: Resources, stack: AsyncExitStack) -> None:
         router,
         jobs,
         executions,
-        ExecutionTimeouts(f.db, clock=f.clock, notice=f.notice),
+        ExecutionTimeouts(f.db, clock=f.clock, emit=f.emit),
     ]
     for loop in loops:
         stack.push_async_callback(loop.stop)
@@ -107,7 +107,7 @@ async def open_sender(f: Resources, stack: AsyncExitStack) -> Sender:
 
 async def start_deliverer(f: Resources, sender: Sender, stack: AsyncExitStack) -> None:
     db = await open_database_pool(f.dsn, DELIVERER_CONNECTIONS, stack, by_key=True)
-    deliverer = Deliverer(db, sender=sender, clock=f.clock, hints=f.hints, notice=f.notice)
+    deliverer = Deliverer(db, sender=sender, clock=f.clock, hints=f.hints, emit=f.emit)
     stack.push_async_callback(deliverer.stop)
     await deliverer.start()
 
@@ -123,7 +123,7 @@ async def start_agent_caller(f: Resources, stack: AsyncExitStack) -> None:
         clock=f.clock,
         hints=f.hints,
         on_jobs=f.signals.jobs_ready,
-        notice=f.notice,
+        emit=f.emit,
     )
     stack.push_async_callback(caller.stop)
     await caller.start()

@@ -39,11 +39,11 @@ async def start_executor(f: Resources, files: CachedFiles, stop: Stop, stack: As
         settings=_executor_settings(f),
         clock=f.clock,
         signals=f.signals,
-        notice=f.notice,
+        emit=f.emit,
         make_pool=make_pool,
-        preparation=Preparation(secrets=open_vault(f, f.db, stack), files=files, notice=f.notice),
+        preparation=Preparation(secrets=open_vault(f, f.db, stack), files=files, emit=f.emit),
     )
-    promoter = Promoter(f.db, clock=f.clock, signals=f.signals, notice=f.notice)
+    promoter = Promoter(f.db, clock=f.clock, signals=f.signals, emit=f.emit)
     hurrying = asyncio.create_task(_halt_in_haste(stop, executor))
     stack.callback(hurrying.cancel)
     stack.push_async_callback(executor.stop)

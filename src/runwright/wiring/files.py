@@ -21,7 +21,7 @@ async def open_files(f: Resources, stack: AsyncExitStack) -> CachedFiles:
         f.db,
         platforms=frozenset(platform_of(interpreter) for interpreter in f.host.interpreters.values()),
         on_building=tell_nobody,
-        notice=f.notice,
+        emit=f.emit,
     )
     cache = FolderCache(
         f.db,
@@ -29,7 +29,7 @@ async def open_files(f: Resources, stack: AsyncExitStack) -> CachedFiles:
         limit_bytes=f.settings.cache_limit_bytes,
         limits={"bundles": STORED, "layers": LAYER_LIMITS},
     )
-    files = CachedFiles(cache, layers.digest, notice=f.notice)
+    files = CachedFiles(cache, layers.digest, emit=f.emit)
     stack.push_async_callback(files.stop)
     await files.start()
     return files

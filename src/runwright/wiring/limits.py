@@ -60,7 +60,7 @@ async def _watch_standings(f: Resources, stack: AsyncExitStack) -> TenantStatusC
         await standings.refresh()
         return LOOK_SECONDS
 
-    loop = PassLoop("standings", look, notice=f.notice)
+    loop = PassLoop("standings", look, emit=f.emit)
     stack.push_async_callback(loop.stop)
     loop.start()
     return standings

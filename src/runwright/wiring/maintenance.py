@@ -14,11 +14,11 @@ async def start_upkeep(f: Resources, stack: AsyncExitStack) -> None:
         f.db,
         clock=f.clock,
         signals=f.signals,
-        notice=f.notice,
+        emit=f.emit,
         interval_seconds=f.settings.reaper_interval_seconds,
     )
-    pruner = Pruner(f.db, retention=_retention(f.settings), clock=f.clock, notice=f.notice)
-    folder = AnalyticsRollup(f.db, clock=f.clock, notice=f.notice)
+    pruner = Pruner(f.db, retention=_retention(f.settings), clock=f.clock, emit=f.emit)
+    folder = AnalyticsRollup(f.db, clock=f.clock, emit=f.emit)
     for loop in (reaper, pruner, folder):
         stack.push_async_callback(loop.stop)
         await loop.start()

@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry
 
 from runwright.automations.policy import Policy
 from runwright.config import Settings
-from runwright.core.clock import Clock, system_clock
+from runwright.core.clock import Clock, Stopwatch, system_clock
 from runwright.core.ids import new_id
 from runwright.db.embedded import EmbeddedPostgres
 from runwright.db.migrator import migrate
@@ -26,8 +26,9 @@ from runwright.secrets.key_source import key_source, load_keyring
 from runwright.secrets.keyring import Keyring
 from runwright.secrets.rotation import count_by_key
 from runwright.secrets.vault import Vault
-from runwright.telemetry.events import EmitEvent
-from runwright.telemetry.observer import Observer
+from runwright.telemetry.emit import Emit
+from runwright.telemetry.events import HostProbed
+from runwright.telemetry.sinks import open_telemetry
 from runwright.wiring.encrypted_columns import HOLDERS
 
 HINT_CHANNEL: Final = "runwright_jobs"
@@ -43,7 +44,7 @@ class Resources(msgspec.Struct, frozen=True):
     dsn: str
     host: Host
     clock: Clock
-    notice: EmitEvent
+    emit: Emit
     metrics: CollectorRegistry
     db: Database
     signals: JobNotifications
@@ -55,9 +56,11 @@ class Resources(msgspec.Struct, frozen=True):
 async def lay_foundation(settings: Settings, stack: AsyncExitStack) -> Resources | None:
     """Probe the host, bring up the database and its schema; None where the host is below the floor."""
     metrics = CollectorRegistry()
-    notice = Observer(metrics)
+    emit = open_telemetry(metrics)
+    watch = Stopwatch()
     host = await asyncio.to_thread(probe_host, chosen_paths(settings))
-    notice("host_probed", isolation=host.isolation.wire_name, missing=", ".join(m.what for m in host.missing))
+    missing = ", ".join(one.what for one in host.missing)
+    emit(HostProbed(watch.seconds(), isolation=host.isolation.wire_name, missing=missing))
     refusal = floor_refusal(settings.isolation_floor, host)
     if refusal is not None and "executor" in settings.roles:
         sys.stderr.write(f"{refusal}\n")
@@ -77,7 +80,7 @@ async def lay_foundation(settings: Settings, stack: AsyncExitStack) -> Resources
     needed = list(await count_by_key(db, HOLDERS))
     ring = await asyncio.to_thread(load_keyring, key_source(settings), needed)
     policy = Policy(zone=settings.automation_timezone, at_once=settings.automation_concurrency)
-    return Resources(settings, dsn, host, system_clock, notice, metrics, db, signals, hints, ring, policy)
+    return Resources(settings, dsn, host, system_clock, emit, metrics, db, signals, hints, ring, policy)
 
 
 def open_vault(f: Resources, db: Database, stack: AsyncExitStack) -> Vault:

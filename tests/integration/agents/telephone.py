@@ -16,6 +16,7 @@ from runwright.loops.agent_caller import AgentCaller
 from runwright.outbox.client.client import OutgoingClient
 from runwright.outbox.client.url import OutgoingPolicy
 from tests.integration.agents.world import World
+from tests.telemetry import RecordedTelemetry
 
 SECONDS: Final = 30.0
 ACCEPTED: Final = (202, b"")
@@ -61,7 +62,7 @@ class Telephone:
         self.answer: Answer = accept
         self.asked: list[Asked] = []
         self.url = ""
-        self.notices: list[str] = []
+        self.telemetry = RecordedTelemetry()
         self.jobs_queued = 0
         self.hints = EventNotifications(origin="here", send=lambda _: None)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -79,11 +80,8 @@ class Telephone:
             clock=self.world.clock,
             hints=self.hints,
             on_jobs=self._on_jobs,
-            notice=self._note,
+            emit=self.telemetry,
         )
-
-    def _note(self, name: str, /, **facts: str | float | None) -> None:
-        self.notices.append(f"{name} {facts.get('error', '')}")
 
     def _on_jobs(self) -> None:
         self.jobs_queued += 1

@@ -19,6 +19,7 @@ from runwright.agents.model import (
 from runwright.agents.store.calls import AGENT_AT_ONCE, claim_calls, set_calls_aside, settle_call
 from runwright.agents.worker_jobs import submit_jobs
 from runwright.db.pool import open_pool
+from runwright.telemetry.events import AgentCallSetAside
 from tests.integration.agents.telephone import ACCEPTED, Asked, Telephone, signature
 from tests.integration.agents.world import World
 
@@ -271,7 +272,7 @@ async def test_what_cannot_be_signed_is_no_try_of_the_agent(telephone: Telephone
     await world.told()
 
     async def set_aside() -> bool:
-        return any(one.startswith("agent_call_set_aside") for one in telephone.notices)
+        return bool(telephone.telemetry.of(AgentCallSetAside))
 
     await telephone.until(set_aside)
     await telephone.until_settled()

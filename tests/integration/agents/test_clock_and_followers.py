@@ -15,11 +15,12 @@ from runwright.db.pool import PoolConnection
 from runwright.events.notifications import EventNotifications
 from runwright.loops.completion_dispatcher import CompletionDispatcher
 from runwright.loops.execution_timeouts import ExecutionTimeouts
+from runwright.telemetry.events import ExecutionsTimedOut, PollLeasesExpired
 from tests.integration.agents.world import World
 
 
 async def watch(world: World) -> None:
-    clock = ExecutionTimeouts(world.db, clock=world.clock, notice=world.note)
+    clock = ExecutionTimeouts(world.db, clock=world.clock, emit=world.telemetry)
     await clock.start()
     await clock.loop.reached(1)
     await clock.stop()
@@ -41,7 +42,7 @@ async def test_the_clock_ends_what_nobody_decided_and_frees_what_was_leased(worl
     await watch(world)
     by_id = {one.id: one.status for one in await world.all()}
     assert by_id == {leased.id: ExecutionStatus.TIMED_OUT, second.id: ExecutionStatus.PENDING}
-    assert set(world.notices) == {"executions_timed_out", "leases_of_pollers_over"}
+    assert set(world.telemetry.kinds()) == {ExecutionsTimedOut, PollLeasesExpired}
 
 
 class Waiting:
@@ -76,7 +77,7 @@ class Waiting:
             handlers={"run": self.handle},
             clock=self.world.clock,
             hints=EventNotifications(origin="here", send=lambda _: None),
-            notice=self.world.note,
+            emit=self.world.telemetry,
         )
         await follower.start()
         await follower.loop.reached(passes)

@@ -32,6 +32,7 @@ from runwright.core.job_state import JobStatus
 from runwright.core.paging import Window
 from runwright.events.publish import MAX_DEPTH, publish_event
 from runwright.events.store import take_wanted
+from runwright.telemetry.events import EventChainStopped
 from tests.integration.agents.world import World
 from tests.integration.jobs.world import World as JobWorld
 
@@ -258,7 +259,7 @@ async def test_a_chain_of_agents_comes_to_an_end_that_says_so(world: World) -> N
     stopped, fine = await world.all(agent_id=agent.id)
     assert (stopped.status, fine.status) == (ExecutionStatus.FAILED, ExecutionStatus.PENDING)
     assert "chain" in (stopped.error or "")
-    assert world.notices == ["event_chain_stopped"]
+    assert world.telemetry.events == [EventChainStopped(executions=1)]
 
 
 async def test_an_agent_that_answers_its_own_decisions_stops(world: World) -> None:

@@ -35,7 +35,7 @@ class Inside:
             handlers={FOLLOW_KIND: decide_by_jobs},
             clock=self.world.clock,
             hints=EventNotifications(origin="here", send=lambda _: None),
-            notice=self.world.note,
+            emit=self.world.telemetry,
         )
 
     async def end(self, job: ClaimedJob, output: bytes | None, *, error: bytes | None = None) -> None:

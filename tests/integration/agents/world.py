@@ -27,6 +27,7 @@ from runwright.db.pool import Database
 from runwright.events.store import take_wanted
 from runwright.secrets.keyring import Keyring
 from runwright.secrets.secret_box import SecretBox
+from tests.telemetry import RecordedTelemetry
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -37,21 +38,18 @@ class World:
     def __init__(self, db: Database) -> None:
         self.db = db
         self.now = START
-        self.notices: list[str] = []
         self.secret_box = SecretBox(Keyring([bytes(32)]))
         self.agents = Agents(db, clock=self.clock, secret_box=self.secret_box)
+        self.telemetry = RecordedTelemetry()
         self.executions = Executions(db, clock=self.clock)
         self.publisher = Publisher(db, clock=self.clock)
-        self.sink = ExecutionSink(notice=self.note)
+        self.sink = ExecutionSink(emit=self.telemetry)
 
     def clock(self) -> datetime:
         return self.now
 
     def forward(self, seconds: float) -> None:
         self.now += timedelta(seconds=seconds)
-
-    def note(self, name: str, /, **_facts: str | float | None) -> None:
-        self.notices.append(name)
 
     def caller(self, tenant: str = "ten_a", user: str = "usr_1") -> Caller:
         return Caller(tenant, user, Role.TENANT_SYSTEM_ADMIN, "key_1")

@@ -23,6 +23,7 @@ from runwright.workers.model import NewWorker, RuntimeName, Worker
 from runwright.workers.service import Workers
 from tests.bundles import no_bundles
 from tests.submissions import submission
+from tests.telemetry import RecordedTelemetry
 
 CALLER = Caller("ten_a", "usr_1", Role.TENANT_SYSTEM_ADMIN, "key_1")
 
@@ -32,7 +33,7 @@ class Engine:
 
     def __init__(self, db: Database, host: Host, *, slots: int, lease_seconds: float) -> None:
         self.db = db
-        self.noticed: list[tuple[str, dict[str, str | float | None]]] = []
+        self.telemetry = RecordedTelemetry()
         self.signals = JobNotifications(origin="test", send=lambda _payload: None)
         self.workers = Workers(
             db,
@@ -55,7 +56,7 @@ class Engine:
             ),
             clock=system_clock,
             signals=self.signals,
-            notice=self.notice,
+            emit=self.telemetry,
             make_pool=lambda executor: Pool(
                 settings=PoolSettings(slots=slots, prebooted={"python": 1}, grace_seconds=0.3),
                 host=host,
@@ -67,13 +68,10 @@ class Engine:
             ),
         )
         self.jobs = Jobs(db, clock=system_clock, signals=self.signals, starter=self.executor)
-        self.promoter = Promoter(db, clock=system_clock, signals=self.signals, notice=self.notice)
+        self.promoter = Promoter(db, clock=system_clock, signals=self.signals, emit=self.telemetry)
         self.reaper = Reaper(
-            db, clock=system_clock, signals=self.signals, notice=self.notice, interval_seconds=0.2
+            db, clock=system_clock, signals=self.signals, emit=self.telemetry, interval_seconds=0.2
         )
-
-    def notice(self, name: str, /, **facts: str | float | None) -> None:
-        self.noticed.append((name, facts))
 
     async def start(self) -> None:
         await self.executor.start()

@@ -12,6 +12,7 @@ from runwright.core.paging import PageRequest
 from runwright.jobs.model import Job, JobFilter
 from runwright.jobs.service import Jobs
 from runwright.jobs.store.rescue import expire_lease
+from runwright.telemetry.events import StrayClaimHandedBack
 from runwright.workers.model import WorkerChanges, WorkerStatus
 from tests.integration.executor.conftest import CALLER, Engine, MakeEngine
 from tests.submissions import submission
@@ -129,7 +130,7 @@ async def test_a_claim_whose_answer_was_lost_is_handed_back_and_runs(make_engine
     )
     engine.executor.claims.start()
     assert (await engine.ended(job)).status is JobStatus.COMPLETED
-    assert "stray_claim_handed_back" in [name for name, _ in engine.noticed]
+    assert [event.job_id for event in engine.telemetry.of(StrayClaimHandedBack)] == [job.id]
 
 
 async def test_who_waits_is_told_what_a_read_would_say(make_engine: MakeEngine) -> None:

@@ -12,9 +12,11 @@ import pytest
 from runwright.db.pool import Pool
 from runwright.executor.preparation import LoadError
 from runwright.executor.version_files import CachedFiles
+from runwright.telemetry.events import CacheFoldersRemoved, VersionUnreadable
 from runwright.workers.bundles.folders import FolderCache
 from runwright.workers.store import Definition
 from tests.integration.workers.test_folders import FILES, LAYER_LIMITS, LIMITS, age, store_files
+from tests.telemetry import RecordedTelemetry
 
 
 class Shelf:
@@ -22,15 +24,12 @@ class Shelf:
 
     def __init__(self, db: Pool, root: Path) -> None:
         self.root = root
-        self.noticed: list[str] = []
+        self.telemetry = RecordedTelemetry()
         self.layers: dict[str, str] = {}
         self.cache = FolderCache(
             db, root=root, limit_bytes=1, limits={"bundles": LIMITS, "layers": LAYER_LIMITS}
         )
-        self.files = CachedFiles(self.cache, self._digest, notice=self._notice)
-
-    def _notice(self, name: str, /, **_facts: str | float | None) -> None:
-        self.noticed.append(name)
+        self.files = CachedFiles(self.cache, self._digest, emit=self.telemetry)
 
     async def _digest(self, key: str) -> str | None:
         return self.layers.get(key)
@@ -81,7 +80,7 @@ async def test_a_version_has_the_folders_of_its_bundle_and_its_layer(shelf: Shel
     assert (await shelf.files.folders(definition(None))).bundle is None
 
 
-async def test_files_that_cannot_be_had_fail_for_good_and_are_noticed(shelf: Shelf, database: Pool) -> None:
+async def test_files_that_cannot_be_had_fail_for_good_and_are_reported(shelf: Shelf, database: Pool) -> None:
     bundle = await store_files(database, FILES)
     for wanted in (definition("0" * 64), definition(bundle, "unknown")):
         with pytest.raises(LoadError, match="version 3"):
@@ -90,7 +89,7 @@ async def test_files_that_cannot_be_had_fail_for_good_and_are_noticed(shelf: She
     await database.execute("UPDATE blob_chunks SET data = 'x'")
     with pytest.raises(LoadError):
         await shelf.files.folders(definition(damaged))
-    assert shelf.noticed == ["version_unreadable"] * 3
+    assert shelf.telemetry.kinds() == [VersionUnreadable] * 3
 
 
 async def test_a_new_folder_makes_room_where_there_are_too_many(shelf: Shelf, database: Pool) -> None:
@@ -99,6 +98,6 @@ async def test_a_new_folder_makes_room_where_there_are_too_many(shelf: Shelf, da
     age(shelf.root, old, 1000)
     await shelf.files.folders(definition(await store_files(database, {"new": "x"})))
     async with asyncio.timeout(20):
-        while "cache_folders_removed" not in shelf.noticed:  # noqa: ASYNC110  the notice is the signal
+        while not shelf.telemetry.of(CacheFoldersRemoved):  # noqa: ASYNC110  the event is the signal
             await asyncio.sleep(0.01)
     assert not (shelf.root / "bundles" / old).exists()

@@ -23,6 +23,7 @@ from runwright.executor.layer_lookup import HostLayers, LayerOnItsWayError
 from runwright.executor.preparation import LoadError
 from runwright.loops.builder import ATTEMPTS, Builder
 from runwright.sandbox.host import Host
+from runwright.telemetry.events import BuildInterrupted
 from runwright.workers.bundles.blobs import insert_blob, pack
 from runwright.workers.bundles.folders import FolderCache
 from runwright.workers.bundles.members import Kind, Limits
@@ -31,6 +32,7 @@ from runwright.workers.model import NewWorker, RuntimeName, Worker, WorkerChange
 from runwright.workers.service import Workers
 from tests.bundles import no_bundles
 from tests.integration.loops.registry import NAME, LocalRegistry, local_registry
+from tests.telemetry import RecordedTelemetry
 
 LAYER_LIMITS = Limits(unpacked_bytes=64 << 20, files=5000, links=True)
 HANDLER = "async def handler(input, env):\n    return input\n"
@@ -49,7 +51,7 @@ class Yard:
     def __init__(self, db: Database, host: Host, registry: LocalRegistry, folder: Path) -> None:
         self.db = db
         self.registry = registry
-        self.noticed: list[tuple[str, dict[str, str | float | None]]] = []
+        self.telemetry = RecordedTelemetry()
         self.workers = Workers(db, no_bundles(db), clock=system_clock, on_deprecated=_nothing)
         self._host = host
         self._folder = folder
@@ -64,9 +66,6 @@ class Yard:
             limits={"bundles": bundles, "layers": LAYER_LIMITS},
         )
         self.folders.open()
-
-    def notice(self, name: str, /, **facts: str | float | None) -> None:
-        self.noticed.append((name, facts))
 
     async def close(self) -> None:
         for builder in self._builders:
@@ -121,7 +120,7 @@ class Yard:
                 installer,
                 runtimes=list(runtimes),
                 slots=slots,
-                notice=self.notice,
+                emit=self.telemetry,
                 refusal=refusal,
                 renew_seconds=0.1,
                 pause_seconds=0.05,
@@ -438,9 +437,9 @@ async def test_a_host_that_cannot_install_is_no_fault_of_the_version_at_first(ya
     assert status == "failed"
     assert error is not None
     assert "nonsense" not in error, "what is wrong with the host is for its operator"
-    interrupted = [facts for name, facts in yard.noticed if name == "build_interrupted"]
-    assert [facts["attempt"] for facts in interrupted] == [1, 2, 3]
-    assert "not an http or https URL" in str(interrupted[0]["error"])
+    interrupted = yard.telemetry.of(BuildInterrupted)
+    assert [event.attempt for event in interrupted] == [1, 2, 3]
+    assert "not an http or https URL" in interrupted[0].error
 
 
 async def test_a_host_without_a_sandbox_leaves_others_time_and_then_says_why(yard: Yard) -> None:
@@ -496,7 +495,7 @@ async def test_a_layer_for_interpreters_that_are_gone_is_installed_anew(yard: Ya
         yard.db,
         platforms=frozenset({mine.platform}),
         on_building=lambda: woken.append(1),
-        notice=yard.notice,
+        emit=yard.telemetry,
     )
     assert await layers.digest(key) == mine.digest
     assert await layers.digest("no such layer") is None

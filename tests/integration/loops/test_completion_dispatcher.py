@@ -14,7 +14,9 @@ from runwright.jobs.completion_callbacks import EndedJob, JobCompletionCallbacks
 from runwright.jobs.model import Job
 from runwright.jobs.store.prune import forget_jobs
 from runwright.loops.completion_dispatcher import POSTPONE_SECONDS, CompletionDispatcher
+from runwright.telemetry.events import CompletionCallbackFailed
 from tests.integration.jobs.world import World
+from tests.telemetry import RecordedTelemetry
 
 SECONDS = 30.0
 
@@ -26,7 +28,7 @@ class Following:
         self.world = World(db)
         self.breaking: dict[str, int] = {}
         self.seen: list[EndedJob] = []
-        self.notices: list[str] = []
+        self.telemetry = RecordedTelemetry()
         self.followers = [self._follower() for _ in range(2)]
 
     def _follower(self) -> CompletionDispatcher[EndedJob]:
@@ -36,13 +38,10 @@ class Following:
             handlers={"test": self.handle},
             clock=self.world.clock,
             hints=EventNotifications(origin="here", send=lambda _: None),
-            notice=self.note,
+            emit=self.telemetry,
         )
         self.world.signals.on_moved(follower.stir)
         return follower
-
-    def note(self, name: str, /, **_facts: str | float | None) -> None:
-        self.notices.append(name)
 
     async def handle(self, db: PoolConnection, ends: Sequence[tuple[str, EndedJob]], _now: datetime) -> None:
         await db.executemany("INSERT INTO told VALUES ($1, $2)", [(s, job.id) for s, job in ends])
@@ -154,7 +153,7 @@ async def test_one_that_cannot_be_told_holds_up_nobody_and_is_tried_again(follow
     await following.followers[0].start()
     await following.until_told(4)
     assert await following.told() == ["s0", "s1", "s3", "s4"]
-    assert "end_not_told" in following.notices
+    assert {event.error for event in following.telemetry.of(CompletionCallbackFailed)} == {"ValueError: s2"}
     world.forward(POSTPONE_SECONDS)
     await following.until_told(5)
 

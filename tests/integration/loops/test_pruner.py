@@ -5,16 +5,14 @@ from datetime import timedelta
 from runwright.db.pool import Pool
 from runwright.jobs.store.finish import append_logs
 from runwright.loops.pruner import Pruner, Retention
+from runwright.telemetry.events import RowsPruned
 from tests.integration.jobs.world import EXECUTOR, World
+from tests.telemetry import RecordedTelemetry
 
 
 async def test_a_backlog_is_worked_off_and_the_young_stay(database: Pool) -> None:
     world = World(database)
-    forgotten: list[str] = []
-
-    def note(_name: str, /, **facts: str | float | None) -> None:
-        forgotten.append(str(facts["what"]))
-
+    telemetry = RecordedTelemetry()
     worker = await world.worker()
     await world.executor()
     for number in range(2):
@@ -28,7 +26,7 @@ async def test_a_backlog_is_worked_off_and_the_young_stay(database: Pool) -> Non
         database,
         retention=Retention(jobs_days=3, logs_days=1, ticks_days=1, runs_days=1, events_days=1, audit_days=1),
         clock=world.clock,
-        notice=note,
+        emit=telemetry,
     )
     await pruner.start()
     await pruner.loop.reached(2)
@@ -36,4 +34,4 @@ async def test_a_backlog_is_worked_off_and_the_young_stay(database: Pool) -> Non
     assert await database.fetchval("SELECT count(*) FROM jobs") == 3
     assert await database.fetchval("SELECT count(*) FROM job_log_chunks") == 0
     assert await database.fetchval("SELECT count(*) FROM audit_log") == 0
-    assert set(forgotten) == {"audit log", "events", "jobs", "logs"}
+    assert {event.kind for event in telemetry.of(RowsPruned)} == {"audit log", "events", "jobs", "logs"}

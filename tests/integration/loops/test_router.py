@@ -10,6 +10,8 @@ from runwright.events.notifications import EventNotifications
 from runwright.events.publish import publish_event
 from runwright.events.store import subscribe
 from runwright.loops.router import Router
+from runwright.telemetry.events import EventsWithoutSink
+from tests.telemetry import RecordedTelemetry
 
 
 class Sinks:
@@ -18,10 +20,7 @@ class Sinks:
     def __init__(self, db: Pool) -> None:
         self.db = db
         self.failures = 0
-        self.notices: list[tuple[str, dict[str, str | float | None]]] = []
-
-    def note(self, name: str, /, **facts: str | float | None) -> None:
-        self.notices.append((name, facts))
+        self.telemetry = RecordedTelemetry()
 
     async def take(self, db: PoolConnection, pairs: Sequence[tuple[Event, str]], _now: datetime) -> int:
         await db.executemany(
@@ -38,7 +37,7 @@ class Sinks:
             sinks={"wh": self.take, "agt": self.take},
             clock=system_clock,
             hints=EventNotifications(origin="here", send=lambda _: None),
-            notice=self.note,
+            emit=self.telemetry,
         )
         await router.start()
         await router.loop.reached(passes)
@@ -62,7 +61,7 @@ async def test_a_kind_gets_its_own_and_one_that_nobody_knows_is_noted(database: 
     sinks = await prepare(database, 2)
     await sinks.route(1)
     assert [who for _, who in await sinks.got()] == ["agt_a", "agt_b", "wh_a"] * 2
-    assert ("events_without_sink", {"kind": "nob", "count": 2}) in sinks.notices
+    assert EventsWithoutSink(kind="nob", count=2) in sinks.telemetry.events
 
 
 async def test_a_connection_that_dies_after_a_sink_wrote_neither_loses_nor_doubles(database: Pool) -> None:

@@ -9,6 +9,7 @@ import pytest
 from runwright.core.clock import system_clock
 from runwright.db.pool import Pool
 from runwright.loops.scheduler import Scheduler
+from runwright.telemetry.events import ScheduleNotFired
 from tests.integration.schedules.world import ScheduleWorld
 
 MakeScheduler = Callable[..., Scheduler]
@@ -105,7 +106,7 @@ async def test_one_schedule_that_cannot_be_fired_holds_up_no_other(
     await asyncio.wait_for(scheduler.loop.reached(1), 10)
     (job,) = await world.jobs_made()
     assert job.schedule_id != poison.id
-    spoilt = [facts["schedule_id"] for name, facts in world.noticed if name == "schedule_not_fired"]
+    spoilt = [event.schedule_id for event in world.telemetry.of(ScheduleNotFired)]
     assert spoilt == [poison.id]
 
 
@@ -132,7 +133,7 @@ async def test_it_sleeps_until_the_next_tick_is_due(database: Pool) -> None:
     world = ScheduleWorld(database)
     world.now = system_clock()
     await world.schedule(misfire_grace_seconds=3600)
-    scheduler = Scheduler(database, clock=system_clock, signals=world.signals, notice=world.notice)
+    scheduler = Scheduler(database, clock=system_clock, signals=world.signals, emit=world.telemetry)
     await database.execute(
         "UPDATE schedules SET due_at = $1, next_run_at = date_trunc('minute', $1::timestamptz)",
         system_clock() + timedelta(seconds=0.3),

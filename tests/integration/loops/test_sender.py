@@ -14,7 +14,9 @@ from runwright.loops.router import Router
 from runwright.loops.sender import Deliverer
 from runwright.outbox.model import Endpoint
 from runwright.outbox.store.queue import insert_deliveries
+from runwright.telemetry.events import DeliveryOutcomeRefused, DeliverySetAside
 from tests.integration.outbox.world import World
+from tests.telemetry import RecordedTelemetry
 
 SECONDS = 30.0
 
@@ -25,9 +27,9 @@ class Loops:
     def __init__(self, db: Pool, *, deliverers: int) -> None:
         self.world = World(db)
         self.hints = EventNotifications(origin="here", send=lambda _: None)
-        self.notices: list[str] = []
+        self.telemetry = RecordedTelemetry()
         self.router = Router(
-            db, sinks={"wh": insert_deliveries}, clock=system_clock, hints=self.hints, notice=self.note
+            db, sinks={"wh": insert_deliveries}, clock=system_clock, hints=self.hints, emit=self.telemetry
         )
         self.deliverers = [
             Deliverer(
@@ -35,15 +37,12 @@ class Loops:
                 sender=self.world.sender,
                 clock=system_clock,
                 hints=self.hints,
-                notice=self.note,
+                emit=self.telemetry,
                 lease_seconds=2,
             )
             for _ in range(deliverers)
         ]
         self.world.clock = system_clock  # type: ignore[method-assign]
-
-    def note(self, name: str, /, **facts: str | float | None) -> None:
-        self.notices.append(f"{name} {facts.get('error', '')}")
 
     async def tell(self, count: int, type: str = "webhook.test", tenant: str = "ten_a") -> None:
         """Append events whose body needs no job."""
@@ -131,7 +130,7 @@ async def test_every_event_arrives_once_though_two_deliver(loops: Loops) -> None
 
         await loops.until(all_there)
         assert len(bodies) == len(set(bodies)) == 300
-        assert [notice for notice in loops.notices if "refused" in notice or "aside" in notice] == []
+        assert not {DeliveryOutcomeRefused, DeliverySetAside} & set(loops.telemetry.kinds())
 
 
 async def test_a_dead_and_a_stuck_endpoint_hold_up_nobody(loops: Loops) -> None:
@@ -160,7 +159,7 @@ async def test_what_cannot_be_signed_goes_back_without_an_attempt(loops: Loops) 
         await loops.tell(1)
 
         async def set_aside() -> bool:
-            return any(notice.startswith("delivery_set_aside") for notice in loops.notices)
+            return bool(loops.telemetry.of(DeliverySetAside))
 
         await loops.until(set_aside)
         assert bodies == []

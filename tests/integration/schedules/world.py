@@ -17,6 +17,7 @@ from runwright.schedules.service import Schedules
 from runwright.schedules.tick_policy import TickStatus
 from runwright.workers.model import Worker, WorkerChanges, WorkerStatus
 from tests.integration.jobs.world import World
+from tests.telemetry import RecordedTelemetry
 
 
 class ScheduleWorld(World):
@@ -25,7 +26,7 @@ class ScheduleWorld(World):
     def __init__(self, db: Database) -> None:
         super().__init__(db)
         self.schedules = Schedules(db, clock=self.clock)
-        self.noticed: list[tuple[str, dict[str, str | float | None]]] = []
+        self.telemetry = RecordedTelemetry()
 
     async def schedule(
         self, worker: Worker | None = None, cron: str = "* * * * *", timezone: str = "UTC", **fields: object
@@ -74,10 +75,7 @@ class ScheduleWorld(World):
         return Counter(row[0] for row in rows)
 
     def scheduler(self, *, batch: int = 250) -> Scheduler:
-        return Scheduler(self.db, clock=self.clock, signals=self.signals, notice=self.notice, batch=batch)
-
-    def notice(self, name: str, /, **facts: str | float | None) -> None:
-        self.noticed.append((name, facts))
+        return Scheduler(self.db, clock=self.clock, signals=self.signals, emit=self.telemetry, batch=batch)
 
     async def assert_clocks_are_right(self) -> None:
         """The invariants: a fired tick has its job and a job its tick; no cursor stands on a judged tick."""

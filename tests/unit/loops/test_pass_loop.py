@@ -3,23 +3,15 @@
 import asyncio
 
 from runwright.loops.pass_loop import PassLoop
-
-
-class Notes:
-    """Remembers what was noted."""
-
-    def __init__(self) -> None:
-        self.names: list[str] = []
-
-    def __call__(self, name: str, /, **_facts: str | float | None) -> None:
-        self.names.append(name)
+from runwright.telemetry.events import LoopPassFailed
+from tests.telemetry import RecordedTelemetry
 
 
 async def test_a_hint_cuts_the_pause_short() -> None:
     async def make_pass() -> float:
         return 3600.0
 
-    loop = PassLoop("test", make_pass, notice=Notes())
+    loop = PassLoop("test", make_pass, emit=RecordedTelemetry())
     loop.start()
     await loop.reached(1)
     loop.wake()
@@ -35,7 +27,7 @@ async def test_a_hint_during_a_pass_is_not_lost() -> None:
         await go_on.wait()
         return 3600.0
 
-    loop = PassLoop("test", make_pass, notice=Notes())
+    loop = PassLoop("test", make_pass, emit=RecordedTelemetry())
     loop.start()
     await entered.wait()
     loop.wake()
@@ -44,16 +36,16 @@ async def test_a_hint_during_a_pass_is_not_lost() -> None:
     await loop.stop()
 
 
-async def test_a_pass_that_raises_is_noted_and_followed_by_another() -> None:
+async def test_a_pass_that_raises_is_reported_and_followed_by_another() -> None:
     async def make_pass() -> float:
         raise RuntimeError("once more")
 
-    notes = Notes()
-    loop = PassLoop("test", make_pass, notice=notes, error_pause_seconds=0)
+    telemetry = RecordedTelemetry()
+    loop = PassLoop("test", make_pass, emit=telemetry, error_pause_seconds=0)
     loop.start()
     await asyncio.wait_for(loop.reached(3), 10)
     await loop.stop()
-    assert set(notes.names) == {"loop_pass_failed"}
+    assert set(telemetry.kinds()) == {LoopPassFailed}
 
 
 async def test_a_pass_whose_wait_is_cancelled_under_it_is_followed_by_another() -> None:
@@ -65,19 +57,19 @@ async def test_a_pass_whose_wait_is_cancelled_under_it_is_followed_by_another() 
         await waiting
         return 3600.0
 
-    notes = Notes()
-    loop = PassLoop("test", make_pass, notice=notes, error_pause_seconds=0)
+    telemetry = RecordedTelemetry()
+    loop = PassLoop("test", make_pass, emit=telemetry, error_pause_seconds=0)
     loop.start()
     await asyncio.wait_for(loop.reached(3), 10)
     await loop.stop()
-    assert set(notes.names) == {"loop_pass_failed"}
+    assert set(telemetry.kinds()) == {LoopPassFailed}
 
 
 async def test_stop_is_safe_unstarted_and_twice() -> None:
     async def make_pass() -> float:
         return 3600.0
 
-    loop = PassLoop("test", make_pass, notice=Notes())
+    loop = PassLoop("test", make_pass, emit=RecordedTelemetry())
     await loop.stop()
     loop.start()
     await loop.stop()

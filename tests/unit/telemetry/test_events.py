@@ -1,0 +1,90 @@
+"""Telemetry events become log lines and metrics, each of a class in its way."""
+
+from collections.abc import Iterator
+
+import pytest
+import structlog
+from prometheus_client import CollectorRegistry
+from structlog.testing import capture_logs
+
+from runwright.core.job_state import JobStatus
+from runwright.telemetry import events
+from runwright.telemetry.emit import Emit, TelemetryEvent, TimedEvent, WarningEvent
+from runwright.telemetry.sinks import open_telemetry
+
+
+@pytest.fixture(autouse=True)
+def _restore() -> Iterator[None]:
+    yield
+    structlog.reset_defaults()
+
+
+@pytest.fixture
+def registry() -> CollectorRegistry:
+    return CollectorRegistry()
+
+
+@pytest.fixture
+def emit(registry: CollectorRegistry) -> Emit:
+    return open_telemetry(registry)
+
+
+def catalogue() -> list[type[TelemetryEvent]]:
+    classes = [one for one in vars(events).values() if isinstance(one, type)]
+    bases = {TelemetryEvent, TimedEvent, WarningEvent, events.BuildEvent}
+    return [one for one in classes if issubclass(one, TelemetryEvent) and one not in bases]
+
+
+def test_a_log_line_has_the_name_the_level_and_the_payload(emit: Emit) -> None:
+    with capture_logs() as lines:
+        emit(events.RowsPruned(0.25, kind="jobs", count=7))
+        emit(events.JobsRescued(requeued=2, ended=1))
+    assert lines == [
+        {"event": "rows_pruned", "log_level": "info", "duration_seconds": 0.25, "kind": "jobs", "count": 7},
+        {"event": "jobs_rescued", "log_level": "warning", "requeued": 2, "ended": 1},
+    ]
+
+
+def test_a_frequent_event_is_counted_and_not_logged(emit: Emit, registry: CollectorRegistry) -> None:
+    with capture_logs() as lines:
+        emit(events.JobHandedBack(job_id="job_1"))
+        emit(events.JobHandedBack(job_id="job_2"))
+    assert lines == []
+    assert registry.get_sample_value("runwright_telemetry_events_total", {"name": "job_handed_back"}) == 2
+
+
+def test_attempts_are_counted_by_status_and_measured_where_they_began(
+    emit: Emit, registry: CollectorRegistry
+) -> None:
+    emit(events.JobAttemptEnded(2.0, status=JobStatus.COMPLETED))
+    emit(events.JobAttemptEnded(None, status=JobStatus.CANCELLED))
+    for status in ("completed", "cancelled"):
+        assert registry.get_sample_value("runwright_job_attempts_ended_total", {"status": status}) == 1
+    name = {"name": "job_attempt_ended"}
+    assert registry.get_sample_value("runwright_telemetry_duration_seconds_count", name) == 1
+    assert registry.get_sample_value("runwright_telemetry_duration_seconds_sum", name) == 2.0
+
+
+def test_ticks_are_counted_by_status_and_only_fired_ones_have_a_lateness(
+    emit: Emit, registry: CollectorRegistry
+) -> None:
+    emit(events.TicksProcessed(0.1, schedules=3, fired=2, skipped=1, missed=4, lateness_seconds=0.5))
+    emit(events.TicksProcessed(0.1, schedules=1, fired=0, skipped=0, missed=1, lateness_seconds=9.0))
+    counts = [
+        registry.get_sample_value("runwright_ticks_total", {"status": status})
+        for status in ("fired", "skipped", "missed")
+    ]
+    assert counts == [2, 1, 5]
+    assert registry.get_sample_value("runwright_tick_lateness_seconds_sum") == 0.5
+
+
+def test_what_took_time_is_measured_by_name(emit: Emit, registry: CollectorRegistry) -> None:
+    emit(events.DeliveryAttempted(0.3, result="delivered"))
+    name = {"name": "delivery_attempted"}
+    assert registry.get_sample_value("runwright_telemetry_duration_seconds_sum", name) == 0.3
+
+
+def test_names_are_unique_and_no_warning_goes_unlogged() -> None:
+    names = [one.name() for one in catalogue()]
+    assert len(names) == len(set(names)) > 40
+    assert [one.name() for one in catalogue() if one.level == "warning" and not one.logged] == []
