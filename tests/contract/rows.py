@@ -243,6 +243,6 @@ RULES: Final[dict[str, Proofs]] = {
     ),
     "retries, then degraded": (
         "webhooks::a_refused_delivery_is_tried_again_and_shows_its_attempts",
-        "unit/deliveries/test_queue.py::a_failed_delivery_climbs_the_documented_ladder_and_is_then_abandoned",
+        "integration/outbox/test_queue.py::a_failed_delivery_climbs_the_documented_ladder_and_is_then_abandoned",
     ),
 }

@@ -23,7 +23,7 @@ from runwright.escape_test.catalogue import worker_source
 from runwright.sandbox.bubblewrap import HARNESS_FOLDER, WORK
 from runwright.sandbox.cgroups import Cgroups, open_cgroups
 
-BAIT_PROCESS: Final = Path(__file__).parent / "bait_process.py"
+BAIT_PROCESS: Final = Path(__file__).parent / "canary_process.py"
 VARIABLE: Final = "RUNWRIGHT_ESCAPE_BAIT"
 """Holds the secret in this process's environment, for that is where sandboxes are started."""
 _CALLS: Final = {"x86_64": (248, 250, 303), "aarch64": (217, 219, 264)}

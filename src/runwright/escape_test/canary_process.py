@@ -1,4 +1,4 @@
-"""A process of the host that has what attempts are after: `bait_process.py SECRET`, a plan on stdin.
+"""A process of the host that has what attempts are after: `canary_process.py SECRET`, a plan on stdin.
 
 It keeps a secret in its command line, environment, memory and an open file, and gives it to
 whoever connects to its sockets. It says where all that is in one line of JSON on stdout and ends
