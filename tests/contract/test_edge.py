@@ -35,7 +35,7 @@ from runwright.jobs.notifications import JobNotifications
 from runwright.jobs.queues import Queues
 from runwright.jobs.service import Jobs
 from runwright.outbox.client.url import OutgoingPolicy
-from runwright.runtimes.model import RuntimeInfo
+from runwright.runtimes.host import RuntimeInfo
 from runwright.schedules.service import Schedules
 from runwright.secrets.keyring import Keyring
 from runwright.secrets.secret_box import SecretBox

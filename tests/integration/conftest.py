@@ -12,12 +12,12 @@ import pytest
 
 from runwright.core.clock import system_clock
 from runwright.egress import Egress
+from runwright.runtimes.host import Host, Interpreter, Isolation
 from runwright.runtimes.interpreters import InterpreterPaths, find_interpreters
 from runwright.runtimes.model import Assignment, AttemptOutcome, OutputLine, WorkerCode
 from runwright.runtimes.pool.pool import Pool, PoolSettings
 from runwright.runtimes.probe import probe_host
 from runwright.sandbox.cgroups import instance_name
-from runwright.sandbox.host import Host, Interpreter, Isolation
 
 ENTRYPOINTS = {
     "python": "main.py",

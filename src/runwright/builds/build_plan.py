@@ -4,15 +4,14 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from runwright.builds.build_sandbox import Order
+from runwright.builds.build_sandbox import BUILD_FOLDER, Order
 from runwright.builds.package_managers import Tool
-from runwright.sandbox.bubblewrap import WORKSHOP
 
 TOOLS: Final = "/tools"
 BUNDLE: Final = "/app/code"
-_IN: Final = f"{WORKSHOP}/in"
-_OUT: Final = f"{WORKSHOP}/out"
-_TMP: Final = f"{WORKSHOP}/tmp"  # noqa: S108  inside the sandbox
+_IN: Final = f"{BUILD_FOLDER}/in"
+_OUT: Final = f"{BUILD_FOLDER}/out"
+_TMP: Final = f"{BUILD_FOLDER}/tmp"  # noqa: S108  inside the sandbox
 _CA: Final = f"{TOOLS}/ca.pem"
 _RETRIES: Final = "2"
 
@@ -30,7 +29,7 @@ def make_order(
     if tool.ca_file is not None:
         mounts[_CA] = tool.ca_file
     env = {**_environment(tool), **order.env}
-    folders = [_TMP, f"{WORKSHOP}/home", _IN, _OUT]
+    folders = [_TMP, f"{BUILD_FOLDER}/home", _IN, _OUT]
     return Order(
         files=written,
         folders=folders,
@@ -49,7 +48,7 @@ def _order(commands: list[list[str]], env: dict[str, str], result: dict[str, str
 def _environment(tool: Tool) -> dict[str, str]:
     env = {
         "PATH": f"{PurePosixPath(tool.interpreter.path).parent}:/usr/local/bin:/usr/bin:/bin",
-        "HOME": f"{WORKSHOP}/home",
+        "HOME": f"{BUILD_FOLDER}/home",
         "TMPDIR": _TMP,
         "LANG": "C.UTF-8",
         "TZ": "UTC",
@@ -77,7 +76,7 @@ def _python(tool: Tool, files: list[str], _bundle: str | None, _entry: str) -> t
         "UV_NO_SOURCES": "1",
         "UV_NO_PROGRESS": "1",
         "UV_NO_PYTHON_DOWNLOADS": "1",
-        "UV_CACHE_DIR": f"{WORKSHOP}/cache",
+        "UV_CACHE_DIR": f"{BUILD_FOLDER}/cache",
         "UV_LINK_MODE": "hardlink",
         "UV_HTTP_RETRIES": _RETRIES,
     }
@@ -93,9 +92,9 @@ def _nodejs(tool: Tool, files: list[str], _bundle: str | None, _entry: str) -> t
     install += [] if tool.scripts else ["--ignore-scripts"]
     env = {
         "npm_config_registry": tool.registry.url,
-        "npm_config_cache": f"{WORKSHOP}/cache",
-        "npm_config_userconfig": f"{WORKSHOP}/home/user.npmrc",
-        "npm_config_globalconfig": f"{WORKSHOP}/home/global.npmrc",
+        "npm_config_cache": f"{BUILD_FOLDER}/cache",
+        "npm_config_userconfig": f"{BUILD_FOLDER}/home/user.npmrc",
+        "npm_config_globalconfig": f"{BUILD_FOLDER}/home/global.npmrc",
         "npm_config_fetch_retries": _RETRIES,
         "npm_config_fetch_retry_mintimeout": "500",
         "npm_config_maxsockets": "8",

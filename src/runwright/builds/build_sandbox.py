@@ -28,15 +28,18 @@ from runwright.builds.failure_messages import reason_of
 from runwright.builds.log import BuildLog
 from runwright.builds.registries import Registry
 from runwright.core.hostnames import parse_trusted
-from runwright.egress import Door, Egress, Resolve, allow_only
-from runwright.runtimes.launcher import set_rlimits
-from runwright.sandbox.bubblewrap import workshop_command
+from runwright.egress import Egress, Resolve, SandboxNetwork, allow_only
+from runwright.runtimes.harness_command import HARNESS_INSIDE, interpreter_mounts
+from runwright.runtimes.host import Host
+from runwright.sandbox.bubblewrap import TEMPORARY, Bubblewrap, MemoryFolder, bind_read_only
 from runwright.sandbox.cgroups import Cgroups, open_cgroups
-from runwright.sandbox.host import Host
 from runwright.sandbox.process_tree import Launch, ProcessTree
-from runwright.sandbox.resource_limits import CgroupLimits, ResourceLimits, WatchedLimits
+from runwright.sandbox.resource_limits import CgroupLimits, ResourceLimits, WatchedLimits, set_rlimits
 from runwright.sandbox.seccomp import filter_program
+from runwright.sandbox.spawn import SOCKET_FD
 
+BUILD_FOLDER: Final = "/build"
+"""The folder of a build sandbox in which an installation works."""
 TASKS: Final = 512
 """Processes and threads; the tools have a thread or more per core of the host."""
 _UIDS_FROM: Final = 4096
@@ -129,7 +132,7 @@ class BuildSandbox:
                 await _give_back(confinement)
 
     @contextlib.contextmanager
-    def _way_out(self, registry: Registry, log: BuildLog) -> Iterator[Door]:
+    def _way_out(self, registry: Registry, log: BuildLog) -> Iterator[SandboxNetwork]:
         """Open a way to the registry; the places that are the operator's own may have any address."""
         places = (*registry.places, *registry.public_places)
         trusted = [parse_trusted(str(place)) for place in registry.places]
@@ -151,14 +154,27 @@ class BuildSandbox:
             egress.stop()
 
     def _command(self, uid: int, mounts: dict[str, str]) -> list[str]:
-        return workshop_command(
-            self._host.bwrap or "",
-            self._host.interpreters["python"],
+        python = self._host.interpreters["python"]
+        harness = f"{HARNESS_INSIDE}/build_harness.py"
+        bubblewrap = Bubblewrap(
+            path=self._host.bwrap or "",
             user_namespace=self._host.user_namespace,
             seccomp=self._filter >= 0,
-            uid=uid,
-            disk_bytes=self._limits.disk_mb * _MIB,
-            mounts=mounts,
+        )
+        options = interpreter_mounts(python)
+        for inside, outside in sorted(mounts.items()):
+            options += bind_read_only(inside, outside)
+        return bubblewrap.command(
+            [python.path, *python.flags, harness, str(SOCKET_FD), str(uid), BUILD_FOLDER],
+            environment=python.environment,
+            # /tmp is mounted first, because the tools may be below /tmp on the host.
+            memory_folders=[
+                MemoryFolder(TEMPORARY),
+                MemoryFolder(BUILD_FOLDER, self._limits.disk_mb * _MIB, mode="0777"),
+            ],
+            mounts=options,
+            directory=BUILD_FOLDER,
+            network=True,
         )
 
     def _next_uid(self) -> int:
@@ -197,7 +213,7 @@ class _Run:
             on_gone=self._gone.set,
         )
 
-    def start(self, argv: list[str], door: Door, program: int) -> None:
+    def start(self, argv: list[str], door: SandboxNetwork, program: int) -> None:
         """Start the sandbox."""
         self._out, out = os.pipe2(os.O_CLOEXEC)
         os.set_blocking(self._out, False)
@@ -210,7 +226,7 @@ class _Run:
             stderr=out,
             socket=self._far.fileno(),
             seccomp=copy,
-            door=door,
+            network=door,
         )
         try:
             self._tree.start(launch)

@@ -20,7 +20,7 @@ from runwright.builds.registries import (
     place_of,
     python_registry,
 )
-from runwright.sandbox.host import Host, Interpreter
+from runwright.runtimes.host import Host, Interpreter
 
 INSTALLING: Final = ("python", "nodejs", "deno")
 """The runtimes whose bundles may depend on something."""

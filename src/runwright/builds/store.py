@@ -99,14 +99,6 @@ async def fetch_layer(db: Database | PoolConnection, *, key: str) -> Layer | Non
     return None if row is None else _layer(row)
 
 
-async def fetch_build_log(db: Database, *, worker_id: str, version: int) -> str | None:
-    """Return what the installer of a version has printed so far; None where nothing was begun."""
-    log: str | None = await db.fetchval(
-        "SELECT log FROM builds WHERE worker_id = $1 AND version = $2", worker_id, version
-    )
-    return log
-
-
 async def insert_layer(db: PoolConnection, layer: Layer, *, blob: PackedBlob, now: datetime) -> None:
     """Keep a layer and its blob, within the caller's transaction; one of that key that is there stays."""
     await insert_blob(db, blob, now=now)

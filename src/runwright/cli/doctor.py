@@ -14,8 +14,8 @@ from runwright.config import Settings
 from runwright.core.errors import RunwrightError
 from runwright.db.migrator import require_current, schema_version
 from runwright.db.pool import connect, transient
+from runwright.runtimes.host import Host, Isolation
 from runwright.runtimes.probe import probe_host
-from runwright.sandbox.host import Host, Isolation
 from runwright.secrets.key_source import key_source, read_keyring
 from runwright.wiring.resources import chosen_paths
 

@@ -34,15 +34,15 @@ without `trusted` only public ones are connected to.
 from runwright.egress.policy import EgressPolicy, allow_only, policy_of
 from runwright.egress.relay import Dial, Limits, Traffic, dial
 from runwright.egress.resolver import Resolve
-from runwright.egress.service import Door, Egress
+from runwright.egress.service import Egress, SandboxNetwork
 
 __all__ = [
     "Dial",
-    "Door",
     "Egress",
     "EgressPolicy",
     "Limits",
     "Resolve",
+    "SandboxNetwork",
     "Traffic",
     "allow_only",
     "dial",

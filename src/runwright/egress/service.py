@@ -1,7 +1,7 @@
 """The egress loop of an executor: a thread that carries what sandboxes and the outside say to each other.
 
 It has a thread and a loop of its own, so that no amount of traffic delays a heartbeat. Other threads
-talk to it through `Egress.open` and the `Door` that this returns; nothing else is shared.
+talk to it through `Egress.open` and the `SandboxNetwork` that this returns; nothing else is shared.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ _SHARE_OF_FILES: Final = 4
 """A connection takes two descriptors; so all of them together take no more than half of the process's."""
 
 
-class Door:
+class SandboxNetwork:
     """One sandbox's way out, for the thread that starts the sandbox.
 
     `start` starts it; or start `command(argv)` with the descriptor `number` inherited under that
@@ -53,15 +53,15 @@ class Door:
         """The descriptor that the command is given."""
         return self._far.fileno()
 
-    def start(self, argv: list[str], place: int, spawn: Callable[[list[str], dict[int, int]], int]) -> int:
+    def start(self, argv: list[str], fd: int, spawn: Callable[[list[str], dict[int, int]], int]) -> int:
         """Start a process in a namespace that leads here; return its pid, which is that of `argv`.
 
-        `spawn(argv, places)` starts one with these descriptors in these places; `place` is a free one.
+        `spawn(argv, descriptors)` starts a process with additional descriptors; `fd` is a free number.
         """
         maker = self._egress.maker
         try:
             if maker is None:
-                return spawn(self.command(argv, number=place), {place: self.number})
+                return spawn(self.command(argv, number=fd), {fd: self.number})
             pid, listeners = maker.spawn(lambda: spawn(argv, {}))
         finally:
             self.started()
@@ -145,7 +145,7 @@ class Egress:
         """Return the policy that a worker's field `network` asks for on this host."""
         return policy_of(network, self.trusted)
 
-    def open(self, say: Say) -> Door:
+    def open(self, say: Say) -> SandboxNetwork:
         """Return the door of a sandbox that is about to start.
 
         `say` is called in the egress thread with lines for the log of what runs in the sandbox.
@@ -158,7 +158,7 @@ class Egress:
             raise RuntimeError("the egress loop does not run")
         keeper = EgressProxy(self._shared, self._loop, say)
         self.call(self._expect, keeper, near)
-        return Door(self, keeper, near, far)
+        return SandboxNetwork(self, keeper, near, far)
 
     def call(self, function: Callable[..., None], *arguments: object) -> None:
         """Call a function in the egress loop; nothing happens where that has ended."""

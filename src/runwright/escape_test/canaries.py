@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from runwright.escape_test.catalogue import worker_source
-from runwright.sandbox.bubblewrap import HARNESS_FOLDER, WORK
+from runwright.runtimes.harness_command import HARNESS_FOLDER
+from runwright.sandbox.bubblewrap import WORK
 from runwright.sandbox.cgroups import Cgroups, open_cgroups
 
 BAIT_PROCESS: Final = Path(__file__).parent / "canary_process.py"

@@ -23,10 +23,10 @@ from runwright.escape_test.canaries import Canaries
 from runwright.escape_test.catalogue import worker_source
 from runwright.escape_test.model import Attempt, Result, Verdict
 from runwright.escape_test.network import Outside
+from runwright.runtimes.host import Host
 from runwright.runtimes.model import Assignment, AttemptOutcome, OutcomeStatus, OutputLine, WorkerCode
 from runwright.runtimes.pool.pool import Pool, PoolSettings
 from runwright.runtimes.protocol import LOG_BYTES
-from runwright.sandbox.host import Host
 
 _NEIGHBOUR: Final = b"""
 import os, time

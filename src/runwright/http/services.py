@@ -19,7 +19,7 @@ from runwright.jobs.queues import Queues
 from runwright.jobs.service import Jobs
 from runwright.outbox.client.url import OutgoingPolicy
 from runwright.outbox.service import Endpoints
-from runwright.runtimes.model import RuntimeInfo
+from runwright.runtimes.host import RuntimeInfo
 from runwright.schedules.service import Schedules
 from runwright.secrets.vault import Vault
 from runwright.tenants.audit import AuditLog

@@ -13,8 +13,8 @@ from typing import Final
 
 import msgspec
 
+from runwright.runtimes.host import Interpreter
 from runwright.sandbox.bubblewrap import TEMPORARY
-from runwright.sandbox.host import Interpreter
 
 BLANK_MEMORY_MB: Final = 256
 """The worker memory that pre-booted sandboxes are made for; it is the default of a worker."""

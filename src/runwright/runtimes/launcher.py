@@ -4,42 +4,41 @@ import asyncio
 import fcntl
 import os
 import pwd
-import resource
 import shutil
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
+import msgspec
+
 from runwright.core.clock import Clock
 from runwright.egress import Egress
+from runwright.runtimes.harness_command import HARNESS_FOLDER, harness_command, sandbox_command
+from runwright.runtimes.host import Host
 from runwright.runtimes.model import WorkerCode
 from runwright.runtimes.pool.sandbox import Sandbox, SandboxOwner
-from runwright.sandbox.bubblewrap import (
-    DISK_BYTES,
-    ENVIRONMENT,
-    HARNESS_FOLDER,
-    TEMPORARY,
-    harness_command,
-    sandbox_command,
-)
+from runwright.sandbox.bubblewrap import ENVIRONMENT, TEMPORARY, Bubblewrap
 from runwright.sandbox.cgroups import Cgroups, open_cgroups
 from runwright.sandbox.cpu_affinity import CpuShare, move
-from runwright.sandbox.host import Host
 from runwright.sandbox.keyrings import hide_session_keyring, uids_with_keys
-from runwright.sandbox.mounts import Mounts, hold_folders, release_folders
+from runwright.sandbox.mounts import hold_folders, release_folders
 from runwright.sandbox.process_tree import Launch, ProcessTree
-from runwright.sandbox.resource_limits import CgroupLimits, ResourceLimits, WatchedLimits
+from runwright.sandbox.resource_limits import CgroupLimits, ResourceLimits, WatchedLimits, set_rlimits
 from runwright.sandbox.seccomp import filter_program
 
 _SEALED: Final = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL
-_FILES: Final = 1024
-_CPU_SECONDS: Final = 2 * 3600
-"""Of one process; above what a job's timeout allows, so only a sandbox at its end of life meets it."""
 _PROCESSES: Final = 512
 _UIDS: Final = 4096
 """How many uids sandboxes may have; with 60000 as the first, all lie below `nobody`."""
 _REMOVE_SECONDS: Final = 0.05
 _REMOVE_TRIES: Final = 100
+
+
+class Mounts(msgspec.Struct, frozen=True):
+    """The code whose folders a sandbox mounts, and the descriptors that hold the folders."""
+
+    code: WorkerCode | None
+    held: list[int]
 
 
 class Launcher:
@@ -178,7 +177,7 @@ class Launcher:
                 socket=sandbox.channel.far.fileno(),
                 seccomp=program,
                 share=self._share,
-                door=sandbox.network.door,
+                network=sandbox.network.door,
             )
             sandbox.tree.start(launch)
         finally:
@@ -187,10 +186,12 @@ class Launcher:
 
     def _command(self, sandbox: Sandbox) -> list[str]:
         return sandbox_command(
-            self._host.bwrap or "",
+            Bubblewrap(
+                path=self._host.bwrap or "",
+                user_namespace=self._host.user_namespace,
+                seccomp=self._filter is not None,
+            ),
             self._host.interpreters[sandbox.runtime],
-            user_namespace=self._host.user_namespace,
-            seccomp=self._filter is not None,
             uid=sandbox.uid,
             memory_mb=sandbox.memory_mb,
             code=self._mounts[sandbox].code,
@@ -207,7 +208,7 @@ class Launcher:
             interpreter,
             uid=sandbox.uid,
             folder=folder,
-            inside=str(HARNESS_FOLDER),
+            harness_folder=str(HARNESS_FOLDER),
             memory_mb=sandbox.memory_mb,
             code=self._mounts[sandbox].code,
         )
@@ -268,20 +269,3 @@ def _has_account(uid: int) -> bool:
     except KeyError:
         return False
     return True
-
-
-def set_rlimits(pid: int, *, processes: int | None, file_bytes: int = DISK_BYTES) -> None:
-    """Set the limits of a process that has not begun; its children inherit them."""
-    limits = {
-        resource.RLIMIT_CORE: 0,
-        resource.RLIMIT_NOFILE: _FILES,
-        resource.RLIMIT_FSIZE: file_bytes,
-        resource.RLIMIT_CPU: _CPU_SECONDS,
-        resource.RLIMIT_MEMLOCK: 64 * 1024,
-    }
-    if processes is not None:
-        limits[resource.RLIMIT_NPROC] = processes
-    for kind, limit in limits.items():
-        _, hard = resource.prlimit(pid, kind)
-        wanted = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
-        resource.prlimit(pid, kind, (wanted, wanted))

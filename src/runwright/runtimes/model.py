@@ -3,11 +3,16 @@
 from collections.abc import Callable
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from runwright.secrets.masking import Masker
+
+APP: Final = "/app"
+"""Where a sandbox has the layer of its code."""
+CODE: Final = "/app/code"
+"""Where a sandbox has the bundle of its code."""
 
 
 class WorkerCode(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,15 +94,3 @@ class OutputLine(msgspec.Struct, frozen=True, array_like=True):
 OnLine = Callable[[Assignment, OutputLine], None]
 OnOutcome = Callable[[Assignment, AttemptOutcome], None]
 OnStarted = Callable[[Assignment, datetime], None]
-
-
-class RuntimeInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """What this host offers for one runtime; `reason` says why where it is not ready."""
-
-    name: str
-    ready: bool
-    version: str | None = None
-    path: str | None = None
-    isolation: str | None = None
-    """The level at which it runs, by its name in logs and settings."""
-    reason: str | None = None

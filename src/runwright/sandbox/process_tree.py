@@ -19,20 +19,19 @@ import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final, Protocol, TypeVar
 
 import msgspec
 
-from runwright.egress import Door
-from runwright.runtimes.protocol import SOCKET_FD
 from runwright.sandbox.cpu_affinity import CpuShare
 from runwright.sandbox.resource_limits import ResourceLimits
 from runwright.sandbox.scheduler_slices import USUAL, set_scheduler_slice
 from runwright.sandbox.spawn import (
     BLOCK_FD,
-    DOOR_FD,
     INFO_FD,
+    NETWORK_FD,
     SECCOMP_FD,
+    SOCKET_FD,
     close_all,
     copy_out,
     spawn,
@@ -43,6 +42,16 @@ Result = TypeVar("Result")
 _INFO_BYTES: Final = 4096
 _TELL_SECONDS: Final = 2.0
 _AGAIN_SECONDS: Final = 0.005
+
+
+class NetworkNamespace(Protocol):
+    """A network namespace that is made when the process in it is started."""
+
+    def start(self, argv: list[str], fd: int, spawn: Callable[[list[str], dict[int, int]], int]) -> int:
+        """Start `argv` in the namespace and return its pid.
+
+        `spawn(argv, descriptors)` starts a process with additional descriptors; `fd` is a free number.
+        """
 
 
 class Launch(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,8 +67,8 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     seccomp: int | None = None
     share: CpuShare | None = None
     """What it may take of the processors; None: all."""
-    door: Door | None = None
-    """The way out, where the tree has one: it then starts in a network namespace that leads there."""
+    network: NetworkNamespace | None = None
+    """The network namespace to start in; None: the host's, or an empty one made by bubblewrap."""
 
 
 class ProcessTree:
@@ -280,10 +289,10 @@ def _start(launch: Launch, copies: dict[int, int], confinement: ResourceLimits) 
         return started[0]
 
     try:
-        if launch.door is None:
+        if launch.network is None:
             start(launch.argv, {})
         else:
-            launch.door.start(launch.argv, DOOR_FD, start)
+            launch.network.start(launch.argv, NETWORK_FD, start)
         _settle(started[0], launch, confinement)
         return started[0], os.pidfd_open(started[0])
     except BaseException:

@@ -2,11 +2,13 @@
 
 import asyncio
 import contextlib
+import resource
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Final, Protocol
 
+from runwright.sandbox.bubblewrap import DISK_BYTES
 from runwright.sandbox.cgroups import Cgroup
 from runwright.sandbox.memory_usage import held_bytes, system_v_bytes
 
@@ -15,6 +17,11 @@ MOST_TASKS: Final = 520
 """Where nothing else bounds them; the rlimit does so for users other than root."""
 _PATIENCE: Final = 3
 """The watchdog rests at least so many times as long as its last look took."""
+
+
+_OPEN_FILES: Final = 1024
+_CPU_SECONDS: Final = 2 * 3600
+"""Of one process; above what any job may take, so that only a runaway process reaches it."""
 
 
 class ResourceLimits(Protocol):
@@ -270,3 +277,20 @@ def start_time(pid: int) -> str | None:
     except OSError:
         return None
     return None if fields[0] in "ZX" else fields[19]
+
+
+def set_rlimits(pid: int, *, processes: int | None, file_bytes: int = DISK_BYTES) -> None:
+    """Set the rlimits of a process that has not begun; its children inherit them."""
+    limits = {
+        resource.RLIMIT_CORE: 0,
+        resource.RLIMIT_NOFILE: _OPEN_FILES,
+        resource.RLIMIT_FSIZE: file_bytes,
+        resource.RLIMIT_CPU: _CPU_SECONDS,
+        resource.RLIMIT_MEMLOCK: 64 * 1024,
+    }
+    if processes is not None:
+        limits[resource.RLIMIT_NPROC] = processes
+    for kind, limit in limits.items():
+        _, hard = resource.prlimit(pid, kind)
+        wanted = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
+        resource.prlimit(pid, kind, (wanted, wanted))

@@ -6,12 +6,12 @@ import fcntl
 import os
 from typing import Final
 
-from runwright.runtimes.protocol import SOCKET_FD
-
+SOCKET_FD: Final = 3
+"""Where a process in a sandbox finds its end of the socket that leads to us."""
 INFO_FD: Final = SOCKET_FD + 1
 BLOCK_FD: Final = SOCKET_FD + 2
 SECCOMP_FD: Final = SOCKET_FD + 3
-DOOR_FD: Final = SOCKET_FD + 4
+NETWORK_FD: Final = SOCKET_FD + 4
 _FIRST_SOURCE_FD: Final = 16
 _ROOM: Final = 1024
 """For the C library's structures, which have some 80 and 340 bytes."""

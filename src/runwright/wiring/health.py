@@ -12,7 +12,7 @@ from runwright.db.pool import Database
 from runwright.executor.executor import Executor
 from runwright.http.services import Facts, Health
 from runwright.jobs.store.rescue import live_executors
-from runwright.sandbox.host import Host
+from runwright.runtimes.host import Host
 from runwright.schedules.store.ticks import next_due_at
 
 _PATIENCE_SECONDS: Final = 2.0

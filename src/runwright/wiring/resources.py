@@ -19,9 +19,9 @@ from runwright.db.pool import Database, connect, open_pool
 from runwright.events.notifications import EventNotifications
 from runwright.jobs.notifications import JobNotifications
 from runwright.jobs.store.rescue import live_executors
+from runwright.runtimes.host import Host
 from runwright.runtimes.interpreters import InterpreterPaths
 from runwright.runtimes.probe import floor_refusal, probe_host
-from runwright.sandbox.host import Host
 from runwright.secrets.key_source import key_source, load_keyring
 from runwright.secrets.keyring import Keyring
 from runwright.secrets.rotation import count_by_key

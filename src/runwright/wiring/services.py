@@ -21,8 +21,7 @@ from runwright.jobs.service import Jobs
 from runwright.jobs.store.cancel import cancel_jobs_of_deprecated
 from runwright.outbox.sending import Sender
 from runwright.outbox.service import Endpoints
-from runwright.runtimes.model import RuntimeInfo
-from runwright.sandbox.host import Host
+from runwright.runtimes.host import Host, RuntimeInfo
 from runwright.schedules.service import Schedules
 from runwright.schedules.store.definitions import stop_schedules_of_deprecated
 from runwright.secrets.secret_box import SecretBox

@@ -14,7 +14,6 @@ from typing import IO
 
 import msgspec
 
-from runwright.builds.store import fetch_build_log
 from runwright.core.clock import Clock
 from runwright.core.errors import ConflictError, NotFoundError
 from runwright.core.paging import Listing, PageRequest
@@ -27,6 +26,7 @@ from runwright.workers.bundles.reader import BundleReader, Examined, bundled_ver
 from runwright.workers.model import Version, VersionStatus, Worker, WorkerStatus
 from runwright.workers.store import fetch_worker, update_worker
 from runwright.workers.versions import (
+    fetch_build_log,
     fetch_version,
     insert_version,
     list_versions,

@@ -127,3 +127,11 @@ async def count_stored_bytes(db: Database, tenant_id: str, _bound: int) -> int:
         tenant_id,
     )
     return count
+
+
+async def fetch_build_log(db: Database, *, worker_id: str, version: int) -> str | None:
+    """Return what the installer of a version has printed so far; None before its build has begun."""
+    log: str | None = await db.fetchval(
+        "SELECT log FROM builds WHERE worker_id = $1 AND version = $2", worker_id, version
+    )
+    return log

@@ -15,8 +15,8 @@ import pytest
 from runwright.builds.build_sandbox import BuildSandbox, InstallError, Limits, Order
 from runwright.builds.log import LOG_BYTES, BuildLog, clean
 from runwright.builds.registries import Place, Registry
+from runwright.runtimes.host import Host
 from runwright.sandbox.cgroups import instance_name
-from runwright.sandbox.host import Host
 
 NOTHING = Registry()
 

@@ -15,7 +15,7 @@ from runwright.builds.registries import (
     place_of,
     python_registry,
 )
-from runwright.sandbox.host import Host
+from runwright.runtimes.host import Host
 from tests.integration.loops.registry import LocalRegistry, local_registry
 
 

@@ -12,9 +12,8 @@ import pytest
 
 from runwright.core.addresses import Address
 from runwright.core.hostnames import parse_trusted
-from runwright.egress import Door, Egress, EgressPolicy, Limits, dial
-from runwright.runtimes.probe import find_bwrap
-from runwright.sandbox.bubblewrap import HARNESS_FOLDER
+from runwright.egress import Egress, EgressPolicy, Limits, SandboxNetwork, dial
+from runwright.sandbox.bubblewrap import ETC_FOLDER, find_bwrap
 
 PATIENCE_SECONDS = 30.0
 PUBLIC = EgressPolicy(mode="public")
@@ -67,25 +66,27 @@ class Inside:
             options += ["--ro-bind", mount, mount]
         for name in ("bin", "lib", "lib64"):
             options += ["--symlink", f"usr/{name}", f"/{name}"]
-        options += ["--ro-bind", str(HARNESS_FOLDER / "etc"), "/etc", "--proc", "/proc", "--dev", "/dev"]
+        options += ["--ro-bind", str(ETC_FOLDER), "/etc", "--proc", "/proc", "--dev", "/dev"]
         return [self._bwrap, *options, "--", sys.executable, "-I", "-c", code]
 
-    async def start(self, code: str, policy: EgressPolicy | None) -> tuple[Door, asyncio.subprocess.Process]:
-        door = self.egress.open(self.lines.append)
+    async def start(
+        self, code: str, policy: EgressPolicy | None
+    ) -> tuple[SandboxNetwork, asyncio.subprocess.Process]:
+        network = self.egress.open(self.lines.append)
         process = await asyncio.create_subprocess_exec(
-            *door.command(self.command(code)),
-            pass_fds=[door.number],
+            *network.command(self.command(code)),
+            pass_fds=[network.number],
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
         )
-        door.started()
+        network.started()
         if policy is not None:
-            door.obey(policy)
-        return door, process
+            network.obey(policy)
+        return network, process
 
     async def run(self, code: str, policy: EgressPolicy | None = PUBLIC) -> str:
         """Run python code to its end; return what it printed."""
-        door, process = await self.start(code, policy)
+        network, process = await self.start(code, policy)
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
                 out, _ = await process.communicate()
@@ -93,7 +94,7 @@ class Inside:
             if process.returncode is None:
                 process.kill()
                 await process.wait()
-            door.close()
+            network.close()
         assert process.returncode == 0
         return out.decode().strip()
 

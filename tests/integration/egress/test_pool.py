@@ -17,8 +17,8 @@ from cryptography.x509.oid import NameOID
 
 from runwright.core.hostnames import parse_trusted
 from runwright.egress import Egress
+from runwright.runtimes.host import Host
 from runwright.runtimes.probe import probe_host
-from runwright.sandbox.host import Host
 from tests.integration.conftest import MakeStage, Stage
 from tests.integration.egress.conftest import Outside, descriptors
 

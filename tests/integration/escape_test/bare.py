@@ -18,8 +18,8 @@ from runwright.escape_test.canaries import VARIABLE, Canaries
 from runwright.escape_test.catalogue import KIT, PROGRAMS
 from runwright.escape_test.model import Attempt
 from runwright.escape_test.runner import processes_called
+from runwright.runtimes.harness_command import HARNESS_FOLDER
 from runwright.runtimes.protocol import HEADER, LOG_LINES
-from runwright.sandbox.bubblewrap import HARNESS_FOLDER
 
 CHILD = Path(__file__).with_name("bare_child.py")
 TOKEN, OWN_TOKEN = 4711, 4712

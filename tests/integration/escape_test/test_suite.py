@@ -14,7 +14,7 @@ from runwright.escape_test.canaries import lay_baits
 from runwright.escape_test.catalogue import find_attempts
 from runwright.escape_test.model import Result, Verdict
 from runwright.escape_test.runner import run_attempts
-from runwright.sandbox.host import Host, Isolation
+from runwright.runtimes.host import Host, Isolation
 
 ATTEMPTS = find_attempts()
 

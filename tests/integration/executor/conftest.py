@@ -16,9 +16,9 @@ from runwright.jobs.service import Jobs
 from runwright.jobs.store.cancel import cancel_jobs_of_deprecated
 from runwright.loops.promoter import Promoter
 from runwright.loops.reaper import Reaper
+from runwright.runtimes.host import Host
 from runwright.runtimes.pool.pool import Pool, PoolSettings
 from runwright.runtimes.probe import probe_host
-from runwright.sandbox.host import Host
 from runwright.workers.model import NewWorker, RuntimeName, Worker
 from runwright.workers.service import Workers
 from tests.bundles import no_bundles

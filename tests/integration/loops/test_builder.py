@@ -14,7 +14,6 @@ from runwright.builds.build_sandbox import Limits as InstallLimits
 from runwright.builds.installer import Installer
 from runwright.builds.package_managers import PackageManagers, Sources
 from runwright.builds.service import Builds
-from runwright.builds.store import fetch_build_log
 from runwright.core.clock import system_clock
 from runwright.core.ids import new_id
 from runwright.core.roles import Caller, Role
@@ -22,7 +21,7 @@ from runwright.db.pool import Pool as Database
 from runwright.executor.layer_lookup import HostLayers, LayerOnItsWayError
 from runwright.executor.preparation import LoadError
 from runwright.loops.builder import ATTEMPTS, Builder
-from runwright.sandbox.host import Host
+from runwright.runtimes.host import Host
 from runwright.telemetry.events import BuildInterrupted
 from runwright.workers.bundles.blobs import insert_blob, pack
 from runwright.workers.bundles.folders import FolderCache
@@ -30,6 +29,7 @@ from runwright.workers.bundles.members import Kind, Limits
 from runwright.workers.bundles.tar import BLOCK, END, canonical_header
 from runwright.workers.model import NewWorker, RuntimeName, Worker, WorkerChanges
 from runwright.workers.service import Workers
+from runwright.workers.versions import fetch_build_log
 from tests.bundles import no_bundles
 from tests.integration.loops.registry import NAME, LocalRegistry, local_registry
 from tests.telemetry import RecordedTelemetry

@@ -12,8 +12,8 @@ import msgspec
 import pytest
 
 from runwright.core.job_state import ErrorCode
+from runwright.runtimes.host import Host, Isolation
 from runwright.runtimes.model import OutcomeStatus, WorkerCode
-from runwright.sandbox.host import Host, Isolation
 from tests.integration.conftest import JobRecord, MakeStage, Stage
 
 _keys = itertools.count(1)

@@ -3,8 +3,8 @@
 import pytest
 
 from runwright.cli.escape import EscapeTestError, at_level
+from runwright.runtimes.host import Host
 from runwright.runtimes.model import OutcomeStatus
-from runwright.sandbox.host import Host
 from tests.integration.conftest import MakeStage
 
 HANDLER = "import os, time\ndef handler(input, env):\n    "

@@ -13,10 +13,10 @@ import pytest
 import uvloop
 
 from runwright.core.clock import system_clock
-from runwright.runtimes.model import Assignment, AttemptOutcome, OutcomeStatus, RuntimeInfo, WorkerCode
+from runwright.runtimes.host import Host, RuntimeInfo
+from runwright.runtimes.model import Assignment, AttemptOutcome, OutcomeStatus, WorkerCode
 from runwright.runtimes.pool.pool import Pool, PoolCapacity, PoolSettings
 from runwright.runtimes.pool.sandbox import Sandbox
-from runwright.sandbox.host import Host
 from runwright.sandbox.process_tree import _holders
 from runwright.sandbox.resource_limits import start_time
 from tests.integration.conftest import JobRecord, MakeStage, Stage

@@ -7,6 +7,7 @@ import msgspec
 import psutil
 import pytest
 
+from runwright.runtimes.host import Host, Isolation, Missing
 from runwright.runtimes.interpreters import (
     InterpreterNotFoundError,
     InterpreterPaths,
@@ -16,7 +17,6 @@ from runwright.runtimes.interpreters import (
     find_shell,
 )
 from runwright.runtimes.probe import floor_refusal, probe_host
-from runwright.sandbox.host import Host, Isolation, Missing
 
 
 def test_the_probe_reports_a_level_and_all_five_runtimes(host: Host) -> None:

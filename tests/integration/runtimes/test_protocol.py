@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from runwright.runtimes import protocol
+from runwright.runtimes.harness_command import HARNESS_FOLDER
 from runwright.runtimes.protocol import HEADER, FrameKind, LogLevel
-from runwright.sandbox.bubblewrap import HARNESS_FOLDER
 
 LIMITS = {
     "OUTPUT_BYTES": protocol.OUTPUT_BYTES,

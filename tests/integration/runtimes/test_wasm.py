@@ -12,11 +12,11 @@ from typing import Unpack
 import msgspec
 import pytest
 
+from runwright.runtimes.host import Host
 from runwright.runtimes.interpreters import InterpreterPaths
 from runwright.runtimes.model import OutcomeStatus, WorkerCode
 from runwright.runtimes.probe import probe_host
 from runwright.runtimes.wasm_modules import SEALS, WARM_MODULES, ModuleCache
-from runwright.sandbox.host import Host
 from tests.integration.conftest import JobOptions, MakeStage, Stage
 
 MODULES = Path(__file__).parents[2] / "e2e" / "wasm"

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runwright.runtimes.host import Host
 from runwright.sandbox.cgroups import WAY
 from runwright.sandbox.cpu_affinity import (
     AT_WORK_SECONDS,
@@ -17,7 +18,6 @@ from runwright.sandbox.cpu_affinity import (
     CpuAffinity,
     CpuShare,
 )
-from runwright.sandbox.host import Host
 from tests.integration.conftest import JobRecord, MakeStage, Stage
 
 FOUR = range(4)

@@ -8,9 +8,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from runwright.runtimes.host import Host, Isolation
 from runwright.runtimes.model import OutcomeStatus
 from runwright.sandbox.cgroups import instance_name
-from runwright.sandbox.host import Host, Isolation
 from runwright.sandbox.resource_limits import start_time
 from tests.integration.conftest import MakeStage, Stage, groups_named
 

@@ -26,7 +26,7 @@ from runwright.http.ava.worker_rules import (
 )
 from runwright.http.checks import Form, Problem, Rule
 from runwright.http.text import storable_text
-from runwright.runtimes.model import RuntimeInfo
+from runwright.runtimes.host import RuntimeInfo
 from runwright.workers.model import NewWorker, RuntimeName, Worker, WorkerChanges, WorkerFilter, WorkerStatus
 
 Name = Annotated[

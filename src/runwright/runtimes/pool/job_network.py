@@ -11,7 +11,7 @@ import contextlib
 from collections import deque
 from collections.abc import Awaitable, Callable
 
-from runwright.egress import Door, Egress
+from runwright.egress import Egress, SandboxNetwork
 
 
 class JobNetwork:
@@ -24,7 +24,7 @@ class JobNetwork:
         self._hear = hear
         self._lines: deque[str] = deque()
         self._early: list[str] = []
-        self.door: Door | None = None
+        self.door: SandboxNetwork | None = None
 
     def open(self, egress: Egress) -> None:
         """Get a door."""

@@ -22,6 +22,7 @@ from runwright.core.clock import Clock
 from runwright.core.entrypoint import check_entrypoint
 from runwright.core.job_state import ErrorCode
 from runwright.egress import Egress
+from runwright.runtimes.host import Host
 from runwright.runtimes.model import (
     Assignment,
     AttemptOutcome,
@@ -38,8 +39,7 @@ from runwright.runtimes.pool.sandbox_inventory import SandboxInventory
 from runwright.runtimes.pool.settings import PoolCapacity, PoolSettings, PoolStats
 from runwright.runtimes.pool.worker_group import WorkerGroup
 from runwright.sandbox.cpu_affinity import CpuAffinity
-from runwright.sandbox.host import Host
-from runwright.sandbox.mounts import folders_are_there
+from runwright.sandbox.mounts import folders_exist
 
 __all__ = ["Pool", "PoolCapacity", "PoolSettings", "PoolStats"]
 
@@ -252,7 +252,7 @@ class Pool:
             if sandbox is not None:
                 self._submit(sandbox, run)
                 return True
-        if open_more and not folders_are_there(group.code):
+        if open_more and not folders_exist(group.code.folders):
             self._refuse(run, None)  # removed meanwhile: whoever claims it again makes them ready again
             return True
         sandbox = self._fleet.take(group.code) if open_more else None

@@ -48,7 +48,6 @@ from runwright.runtimes.pool.stdio import Stdio
 from runwright.runtimes.protocol import HEADER, FrameKind
 from runwright.runtimes.wasm_modules import CompiledModule
 from runwright.sandbox.cpu_affinity import CpuShare
-from runwright.sandbox.mounts import load_payload
 from runwright.sandbox.process_tree import ProcessTree
 from runwright.sandbox.resource_limits import ResourceLimits
 from runwright.secrets.masking import Torn
@@ -276,9 +275,11 @@ class Sandbox:
         self._loaded = True
         artefact = self._artefact
         if artefact is None:
-            self.channel.send(protocol.messages(FrameKind.LOAD, load_payload(code, mounted=self.mounted)))
+            self.channel.send(
+                protocol.messages(FrameKind.LOAD, protocol.load_payload(code, mounted=self.mounted))
+            )
             return
-        payload = load_payload(code, mounted=self.mounted, compiled=artefact.compiled)
+        payload = protocol.load_payload(code, mounted=self.mounted, compiled=artefact.compiled)
         self.channel.send_with_file(protocol.messages(FrameKind.LOAD, payload), artefact.fd)
         if artefact.compiled:
             self._drop_artefact()

@@ -5,6 +5,7 @@ from typing import Final
 
 from runwright.core.clock import Clock
 from runwright.egress import Egress
+from runwright.runtimes.host import Host
 from runwright.runtimes.interpreters import BLANK_MEMORY_MB
 from runwright.runtimes.launcher import Launcher
 from runwright.runtimes.model import WorkerCode
@@ -12,7 +13,6 @@ from runwright.runtimes.pool.sandbox import Sandbox, SandboxOwner, SandboxState
 from runwright.runtimes.pool.settings import PoolSettings
 from runwright.runtimes.wasm_modules import ModuleCache
 from runwright.sandbox.cpu_affinity import CpuShare
-from runwright.sandbox.host import Host
 
 WASM: Final = "wasm"
 _REFILL_SECONDS: Final = 0.02

@@ -4,8 +4,6 @@ from enum import IntEnum
 
 import msgspec
 
-from runwright.runtimes.model import RuntimeInfo
-
 
 class Isolation(IntEnum):
     """How well user code is kept apart, weakest first.
@@ -57,6 +55,18 @@ class Interpreter(msgspec.Struct, frozen=True, kw_only=True):
     """Variables that it needs beside those of every sandbox."""
     overhead_mb: int = 24
     """What the runtime itself needs, on top of the worker's own memory."""
+
+
+class RuntimeInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """What this host offers for one runtime; `reason` says why where it is not ready."""
+
+    name: str
+    ready: bool
+    version: str | None = None
+    path: str | None = None
+    isolation: str | None = None
+    """The level at which it runs, by its name in logs and settings."""
+    reason: str | None = None
 
 
 class Host(msgspec.Struct, frozen=True, kw_only=True):
