@@ -1,4 +1,4 @@
-"""How commands get at the database: their own, or the embedded one, whether the server runs or not."""
+"""How commands connect to the database: the configured one, or the embedded one, running or not."""
 
 import contextlib
 from collections.abc import AsyncIterator
@@ -6,16 +6,16 @@ from typing import Final
 
 from runwright.config import Settings
 from runwright.db.embedded import EmbeddedPostgres
-from runwright.db.migrator import migrate, require_current, schema_version
+from runwright.db.migrator import prepare_schema
 from runwright.db.pool import Pool, connect, open_pool
 
 PATIENCE_SECONDS: Final = 3.0
-"""How long a person at a terminal waits for a database that is just starting."""
+"""How long a command waits for a database that is just starting."""
 
 
 @contextlib.asynccontextmanager
 async def database_address(settings: Settings) -> AsyncIterator[str]:
-    """Yield how to connect; an embedded server is attached to, or started for as long as needed."""
+    """Yield the address; an embedded server is attached to, or started for as long as needed."""
     if settings.database_url is not None:
         yield settings.database_url
         return
@@ -28,13 +28,11 @@ async def database_address(settings: Settings) -> AsyncIterator[str]:
 
 @contextlib.asynccontextmanager
 async def open_database(settings: Settings) -> AsyncIterator[Pool]:
-    """Yield a pool on a database with this code's schema; a new database gets it, another is refused."""
+    """Yield a pool on a database that fits this code: an empty one is migrated, an older one refused."""
     async with database_address(settings) as dsn:
         connection = await connect(dsn, application_name="runwright cli", within_seconds=PATIENCE_SECONDS)
         try:
-            if await schema_version(connection) == 0:
-                await migrate(connection)
-            await require_current(connection)
+            await prepare_schema(connection, may_migrate=False)
         finally:
             await connection.close()
         pool = await open_pool(dsn, max_size=1, application_name="runwright cli")

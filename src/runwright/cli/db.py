@@ -21,7 +21,7 @@ def db() -> None:
 @app.command("migrate")
 @takes_settings(DATABASE_SETTINGS)
 def migrate_(settings: Settings) -> None:
-    """Bring the schema up to this version of Runwright; `serve` does so by itself."""
+    """Migrate the schema to this version of Runwright, beside running servers of it and of the release before."""
     applied = asyncio.run(_migrate(settings))
     for migration in applied:
         typer.echo(f"applied {migration.label}")

@@ -12,7 +12,7 @@ from runwright.cli.options import ALL_SETTINGS, takes_settings
 from runwright.cli.vault import describe_vault
 from runwright.config import Settings
 from runwright.core.errors import RunwrightError
-from runwright.db.migrator import require_current, schema_version
+from runwright.db.migrator import require_compatible, schema_version
 from runwright.db.pool import connect, transient
 from runwright.runtimes.host import Host, Isolation
 from runwright.runtimes.probe import probe_host
@@ -94,7 +94,7 @@ async def _look_at_database(settings: Settings) -> tuple[bool, str]:
             try:
                 server = connection.get_server_version()
                 version = await schema_version(connection)
-                await require_current(connection)
+                await require_compatible(connection)
             finally:
                 await connection.close()
     except RunwrightError as error:

@@ -56,7 +56,7 @@ def _sign(function: Callable[..., None], parameters: Sequence[inspect.Parameter]
 
 def _flag(name: str) -> inspect.Parameter:
     flag = f"--{name.replace('_', '-')}"
-    is_switch = get_args(FIELDS[name].type)[0] is bool
+    is_switch = get_args(FIELDS[name].type)[0] in {bool, bool | None}
     option = typer.Option(
         f"{flag}/--no-{flag[2:]}" if is_switch else flag,
         help=describe(name),

@@ -100,7 +100,7 @@ def _unknown(item: _Given) -> str:
 def _allowed(name: str) -> str:
     """Return which values there are to choose from, where that is so."""
     choice = get_args(FIELDS[name].type)[0]
-    if choice is bool:
+    if choice in {bool, bool | None}:
         return ". Allowed: true, false, 1, 0"
     if name == "roles":
         choice = RoleName

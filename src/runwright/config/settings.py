@@ -72,6 +72,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         str | None,
         Meta(description="A PostgreSQL (15 or later) of your own; without it one is started in data_dir."),
     ] = None
+    migrate: Annotated[
+        bool | None,
+        Meta(
+            description="Migrate an older schema at the start. Default: true for the embedded database; false"
+            " for a database_url, where the server refuses to start until the schema has been migrated."
+        ),
+    ] = None
     db_pool_size: Annotated[Size, Meta(description="Database connections for requests.")] = 8
     dev: Annotated[
         bool,

@@ -13,7 +13,7 @@ from runwright.config import Settings
 from runwright.core.clock import Clock, Stopwatch, system_clock
 from runwright.core.ids import new_id
 from runwright.db.embedded import EmbeddedPostgres
-from runwright.db.migrator import migrate
+from runwright.db.migrator import prepare_schema
 from runwright.db.notifications import Listener
 from runwright.db.pool import Database, connect, open_pool
 from runwright.events.notifications import EventNotifications
@@ -72,7 +72,7 @@ async def lay_foundation(settings: Settings, stack: AsyncExitStack) -> Resources
         dsn = await embedded.start()
     connection = await connect(dsn)
     try:
-        await migrate(connection)
+        await prepare_schema(connection, may_migrate=_may_migrate(settings))
     finally:
         await connection.close()
     db = await open_database_pool(dsn, ENGINE_CONNECTIONS, stack, by_key=True)
@@ -81,6 +81,11 @@ async def lay_foundation(settings: Settings, stack: AsyncExitStack) -> Resources
     ring = await asyncio.to_thread(load_keyring, key_source(settings), needed)
     policy = Policy(zone=settings.automation_timezone, at_once=settings.automation_concurrency)
     return Resources(settings, dsn, host, system_clock, emit, metrics, db, signals, hints, ring, policy)
+
+
+def _may_migrate(settings: Settings) -> bool:
+    """Return whether to migrate at the start: with a database of the operator's own only where told to."""
+    return settings.database_url is None if settings.migrate is None else settings.migrate
 
 
 def open_vault(f: Resources, db: Database, stack: AsyncExitStack) -> Vault:
