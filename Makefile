@@ -8,7 +8,7 @@ ARGS ?=
 BIN := .venv/bin
 SETUP_INPUTS := scripts/setup pyproject.toml requirements/lock.txt
 
-.PHONY: help setup run test check bench lock clean
+.PHONY: help setup run test check schema bench lock clean
 
 help: ## List the targets
 	@sed -nE 's/^([a-z]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS=$$'\t' read -r name text; do \
@@ -35,6 +35,9 @@ check: setup ## Format, lint, types and import order, as CI does
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	PYTHONPATH=src $(BIN)/lint-imports --no-logo
+
+schema: setup ## Write docs/schema.txt anew, after a new migration
+	$(BIN)/python -m tests.schema_dump > docs/schema.txt
 
 bench: .venv/.installed-bench ## Measure, side by side with the peers (ARGS='--quick')
 	$(BIN)/python -m tests.bench $(ARGS)

@@ -9,8 +9,8 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import IO
 from uuid import uuid4
@@ -33,6 +33,7 @@ class Server:
         self.url = url
         self.data_dir = data_dir
         self.pid = pid
+        self.log = _log_of(data_dir)
 
     def run(self, *arguments: str) -> str:
         """Run a `runwright` command on the same data and return what it prints."""
@@ -58,6 +59,10 @@ class Server:
         assert moved == "UPDATE 1"
 
 
+def _log_of(data_dir: Path) -> Path:
+    return data_dir / "server.log"
+
+
 def _program() -> str:
     return str(Path(sys.executable).with_name("runwright"))
 
@@ -73,20 +78,36 @@ def server() -> Iterator[Server]:
         yield one
 
 
-@contextmanager
-def running_server(**settings: str) -> Iterator[Server]:
+def running_server(**settings: str) -> AbstractContextManager[Server]:
     """Run a server with these variables in its environment, on data of its own."""
-    data_dir = Path(tempfile.mkdtemp(prefix="runwright-contract-", dir="/tmp"))
+    return serving(settings)
+
+
+@contextmanager
+def serving(
+    settings: Mapping[str, str], *, program: Path | None = None, prepared: Path | None = None
+) -> Iterator[Server]:
+    """Run a server, by default this version's on a fresh data directory."""
+    data_dir = prepared or Path(tempfile.mkdtemp(prefix="runwright-contract-", dir="/tmp"))
     data_dir.chmod(0o711)
-    log = data_dir / "server.log"
+    log = _log_of(data_dir)
     try:
         with log.open("wb") as stderr:
             process = subprocess.Popen(
-                [_program(), "serve", "--host", "127.0.0.1", "--port", "0", "--data-dir", str(data_dir)],
+                [
+                    program or _program(),
+                    "serve",
+                    "--host",
+                    "127.0.0.1",
+                    "--port",
+                    "0",
+                    "--data-dir",
+                    str(data_dir),
+                ],
                 stdout=subprocess.PIPE,
                 stderr=stderr,
                 text=True,
-                env=_environment() | settings,
+                env=_environment() | dict(settings),
             )
         try:
             assert process.stdout is not None
@@ -94,7 +115,8 @@ def running_server(**settings: str) -> Iterator[Server]:
         finally:
             _stop(process)
     finally:
-        shutil.rmtree(data_dir)
+        if prepared is None:
+            shutil.rmtree(data_dir)
 
 
 def _await_ready(stdout: IO[str], log: Path) -> str:

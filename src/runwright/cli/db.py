@@ -21,7 +21,7 @@ def db() -> None:
 @app.command("migrate")
 @takes_settings(DATABASE_SETTINGS)
 def migrate_(settings: Settings) -> None:
-    """Migrate the schema to this version of Runwright, beside running servers of it and of the release before."""
+    """Migrate the schema to this version; servers of the release before may keep running."""
     applied = asyncio.run(_migrate(settings))
     for migration in applied:
         typer.echo(f"applied {migration.label}")

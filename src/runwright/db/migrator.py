@@ -132,7 +132,7 @@ async def migrate(connection: Connection, migrations: Sequence[Migration] | None
 async def prepare_schema(
     connection: Connection, *, may_migrate: bool, migrations: Sequence[Migration] | None = None
 ) -> list[Migration]:
-    """Migrate an empty database, and another one where the caller may; then raise SchemaError unless it fits."""
+    """Migrate an empty database, or any where the caller may; raise SchemaError unless it fits."""
     known = bundled_migrations() if migrations is None else migrations
     if may_migrate or await schema_version(connection) == 0:
         return await migrate(connection, known)
@@ -201,7 +201,8 @@ async def _apply_next(connection: Connection, known: Sequence[Migration]) -> Mig
         await connection.execute(_CREATE_LEDGER)
         await _run(connection, step)
         await connection.execute(
-            "INSERT INTO schema_migrations (version, name, checksum, compatible_from) VALUES ($1, $2, $3, $4)",
+            "INSERT INTO schema_migrations (version, name, checksum, compatible_from)"
+            " VALUES ($1, $2, $3, $4)",
             step.version,
             step.name,
             step.checksum,
@@ -240,7 +241,8 @@ def _check_ledger(applied: Sequence[Applied], known: Sequence[Migration]) -> Non
             )
     for row in applied[len(known) :]:
         if row.compatible_from is None or row.compatible_from > len(known):
+            newest = applied[-1].version
             raise SchemaError(
-                f"The database has schema version {applied[-1].version} and this code knows only {len(known)}. "
+                f"The database has schema version {newest} and this code knows only {len(known)}. "
                 "Use the newer version of Runwright that migrated it."
             )

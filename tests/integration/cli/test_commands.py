@@ -13,9 +13,10 @@ import pytest
 
 from runwright.core.clock import system_clock
 from runwright.db.embedded import EmbeddedPostgres
-from runwright.db.migrator import bundled_migrations, migrate
+from runwright.db.migrator import bundled_migrations, migrate, schema_version
 from runwright.db.pool import Pool, connect
 from runwright.tenants.keys import Keys
+from tests.contract.conftest import running_server, serving
 
 RUNWRIGHT = Path(sys.executable).with_name("runwright")
 ROLE = ("--tenant", "ten_1", "--role", "tenant-system-admin")
@@ -97,22 +98,64 @@ async def test_bad_arguments_are_named(run: Run, database_url: str, arguments: t
     assert "Traceback" not in done.stderr
 
 
-async def test_a_schema_of_another_version_is_refused_with_both(run: Run, empty_database_url: str) -> None:
-    """`serve` and `db migrate` bring an older one up; no other command touches it."""
+async def test_an_older_schema_is_refused_until_it_is_migrated(run: Run, empty_database_url: str) -> None:
+    """`db migrate` and `serve --migrate` bring it up; with a database of one's own nothing else does."""
     connection = await connect(empty_database_url)
     await migrate(connection, bundled_migrations()[:1])
     env = {"RUNWRIGHT_DATABASE_URL": empty_database_url}
     newest = len(bundled_migrations())
-    old = await asyncio.to_thread(run, "keys", "list", **env)
-    assert old.returncode == 1
-    assert f"version 1 and this code needs {newest}" in old.stderr
+    for command in (("keys", "list"), ("serve", "--port", "0")):
+        old = await asyncio.to_thread(run, *command, **env)
+        assert old.returncode == 1
+        assert f"version 1 and this code needs {newest}" in old.stderr
+        assert "`runwright db migrate`" in old.stderr
+        assert "`--migrate`" in old.stderr
+    assert await schema_version(connection) == 1
     assert (await asyncio.to_thread(run, "db", "migrate", **env)).stdout.startswith("applied 0002_")
     assert (await asyncio.to_thread(run, "db", "migrate", **env)).stdout == "nothing to do\n"
-    await connection.execute("INSERT INTO schema_migrations VALUES ($1, 'future', 'x')", newest + 1)
     await connection.close()
-    new = await asyncio.to_thread(run, "db", "migrate", **env)
-    assert new.returncode == 1
-    assert f"version {newest + 1} and this code knows only {newest}" in new.stderr
+
+
+async def test_a_server_that_is_asked_to_migrates_at_its_start(empty_database_url: str) -> None:
+    connection = await connect(empty_database_url)
+    await migrate(connection, bundled_migrations()[:1])
+    with running_server(RUNWRIGHT_DATABASE_URL=empty_database_url, RUNWRIGHT_MIGRATE="true"):
+        assert await schema_version(connection) == len(bundled_migrations())
+    await connection.close()
+
+
+async def test_the_embedded_database_is_migrated_unless_that_is_refused(run: Run, data_dir: Path) -> None:
+    server = EmbeddedPostgres(data_dir)
+    connection = await connect(await server.start())
+    await migrate(connection, bundled_migrations()[:1])
+    refused = await asyncio.to_thread(run, "serve", "--no-migrate", "--data-dir", str(data_dir))
+    assert refused.returncode == 1
+    assert "version 1 and this code needs" in refused.stderr
+    with serving({}, prepared=data_dir):
+        assert await schema_version(connection) == len(bundled_migrations())
+    await connection.close()
+    await server.stop()
+
+
+async def test_a_schema_is_accepted_when_it_is_one_release_newer_and_no_more(
+    run: Run, empty_database_url: str
+) -> None:
+    connection = await connect(empty_database_url)
+    await migrate(connection)
+    env = {"RUNWRIGHT_DATABASE_URL": empty_database_url}
+    newest = len(bundled_migrations())
+    add = "INSERT INTO schema_migrations (version, name, checksum, compatible_from) VALUES ($1, 'future', 'x', $2)"
+    await connection.execute(add, newest + 1, newest)
+    assert (await asyncio.to_thread(run, "keys", "list", **env)).returncode == 0
+    assert (await asyncio.to_thread(run, "db", "migrate", **env)).stdout == "nothing to do\n"
+    with running_server(RUNWRIGHT_DATABASE_URL=empty_database_url):
+        pass
+    await connection.execute(add, newest + 2, newest + 1)
+    await connection.close()
+    for command in (("db", "migrate"), ("serve", "--migrate", "--port", "0")):
+        new = await asyncio.to_thread(run, *command, **env)
+        assert new.returncode == 1
+        assert f"version {newest + 2} and this code knows only {newest}" in new.stderr
 
 
 def test_config_shows_each_value_with_its_source_and_no_secret(run: Run, tmp_path: Path) -> None:
