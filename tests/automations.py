@@ -10,8 +10,7 @@ from runwright.automations.webhook_ingress import Ingress
 from runwright.core.clock import Clock, system_clock
 from runwright.db.pool import Pool
 from runwright.jobs.service import Jobs
-from runwright.secrets.keyring import Keyring
-from runwright.secrets.secret_box import SecretBox
+from runwright.secrets.keyring import Keyring, SecretBox
 
 
 def no_automations(

@@ -22,8 +22,7 @@ from runwright.outbox.client.client import OutgoingClient
 from runwright.outbox.client.url import OutgoingPolicy
 from runwright.outbox.sending import Sender
 from runwright.outbox.service import Endpoints
-from runwright.secrets.keyring import Keyring
-from runwright.secrets.secret_box import SecretBox
+from runwright.secrets.keyring import Keyring, SecretBox
 
 WAIT_SECONDS = 30.0
 

@@ -22,8 +22,7 @@ from runwright.loops.execution_timeouts import ExecutionTimeouts
 from runwright.loops.router import Router
 from runwright.outbox.client.client import OutgoingClient
 from runwright.outbox.client.url import OutgoingPolicy
-from runwright.secrets.keyring import Keyring
-from runwright.secrets.secret_box import SecretBox
+from runwright.secrets.keyring import Keyring, SecretBox
 from runwright.telemetry.emit import TelemetryEvent
 from runwright.telemetry.events import (
     AgentCallNotSettled,

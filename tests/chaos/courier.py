@@ -13,8 +13,7 @@ from runwright.outbox.client.client import OutgoingClient
 from runwright.outbox.client.url import OutgoingPolicy
 from runwright.outbox.sending import Sender
 from runwright.outbox.store.queue import insert_deliveries
-from runwright.secrets.keyring import Keyring
-from runwright.secrets.secret_box import SecretBox
+from runwright.secrets.keyring import Keyring, SecretBox
 from runwright.telemetry.emit import TelemetryEvent
 from runwright.telemetry.events import DeliveryNotSettled, DeliverySetAside, LoopPassFailed
 

@@ -37,8 +37,7 @@ from runwright.jobs.service import Jobs
 from runwright.outbox.client.url import OutgoingPolicy
 from runwright.runtimes.host import RuntimeInfo
 from runwright.schedules.service import Schedules
-from runwright.secrets.keyring import Keyring
-from runwright.secrets.secret_box import SecretBox
+from runwright.secrets.keyring import Keyring, SecretBox
 from runwright.secrets.vault import Vault
 from runwright.tenants.audit import AuditLog
 from runwright.tenants.keys import Keys
@@ -88,7 +87,7 @@ async def edge(database: Pool) -> AsyncIterator[Edge]:
     jobs = Jobs(database, clock=system_clock, signals=signals)
     services = Services(
         workers=Workers(database, no_bundles(database), clock=system_clock, on_deprecated=_nothing_left),
-        vault=Vault(database, clock=system_clock, ring=Keyring([bytes(32)]), held_keys=_no_executors),
+        vault=Vault(database, clock=system_clock, ring=Keyring([bytes(32)]), executor_keys=_no_executors),
         deployments=Deployments(database, no_bundles(database), clock=system_clock),
         jobs=jobs,
         queues=Queues(database, clock=system_clock),

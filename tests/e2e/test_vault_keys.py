@@ -96,7 +96,7 @@ async def site(folder: Path, database_url: str) -> AsyncIterator[Site]:
             await member.stop()
 
 
-async def sealed_with(database: Pool) -> set[str]:
+async def keys_in_use(database: Pool) -> set[str]:
     return {row[0] for row in await database.fetch("SELECT DISTINCT key_id FROM secrets")}
 
 
@@ -113,7 +113,7 @@ async def test_a_key_is_replaced_while_jobs_run(site: Site, database: Pool, run:
 
     await site.restart(1, BOTH)  # the first one cannot open what the new key seals
     await site.put(1, "B", "another value of b")
-    assert await sealed_with(database) == {OLD_ID}
+    assert await keys_in_use(database) == {OLD_ID}
     await site.jobs(0)
     await site.jobs(1)
     told = ("--database-url", site.database_url, "--data-dir", "/nonexistent")
@@ -125,12 +125,12 @@ async def test_a_key_is_replaced_while_jobs_run(site: Site, database: Pool, run:
 
     await site.restart(0, BOTH)
     await site.put(0, "A", "another value of a")
-    assert await sealed_with(database) == {OLD_ID, NEW_ID}
+    assert await keys_in_use(database) == {OLD_ID, NEW_ID}
     rotated, *_ = await asyncio.gather(
         asyncio.to_thread(run, "vault", "rotate", *told, RUNWRIGHT_VAULT_KEY=BOTH), site.jobs(0), site.jobs(1)
     )
-    assert (rotated.returncode, rotated.stdout) == (0, "sealed anew: 1\n"), rotated.stderr
-    assert await sealed_with(database) == {NEW_ID}
+    assert (rotated.returncode, rotated.stdout) == (0, "re-encrypted: 1\n"), rotated.stderr
+    assert await keys_in_use(database) == {NEW_ID}
 
     for index in (0, 1):
         await site.restart(index, NEW)
@@ -149,7 +149,7 @@ async def test_a_lost_key_is_told_by_the_doctor_and_its_secrets_can_be_given_up(
     await site.members[0].stop()
     told = ("--database-url", site.database_url, "--data-dir", str(site.members[0].data_dir))
     doctor = await asyncio.to_thread(run, "doctor", *told, RUNWRIGHT_VAULT_KEY=NEW)
-    assert f"BAD  vault: 1 secrets are sealed with the key {OLD_ID}" in doctor.stdout
+    assert f"BAD  vault: 1 secrets are encrypted with the key {OLD_ID}" in doctor.stdout
     assert doctor.returncode == 1
     for arguments in (("serve", "--port", "0"), ("vault", "status"), ("vault", "rotate")):
         done = await asyncio.to_thread(run, *arguments, *told)

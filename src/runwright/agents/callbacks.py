@@ -18,8 +18,8 @@ from runwright.agents.model import LONGEST_REASON, METADATA_LIMIT_BYTES, Action,
 from runwright.core.clock import Clock
 from runwright.outbox.client.client import OutgoingClient, OutgoingError
 from runwright.outbox.client.http_connection import Response
-from runwright.secrets.model import SealedValue
-from runwright.secrets.secret_box import SecretBox
+from runwright.secrets.keyring import SecretBox
+from runwright.secrets.model import EncryptedValue
 
 RETRY_SECONDS: Final = (5.0, 30.0, 120.0)
 """The ladder: how long after each failure the next call comes; after the last one there is none."""
@@ -53,7 +53,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     style: str
     callback_url: str | None
     worker_id: str | None
-    secret: SealedValue | None
+    secret: EncryptedValue | None
     """None: it was lost with the key that sealed it."""
 
 
@@ -92,7 +92,7 @@ class AgentLine:
         execution = call.execution
         if call.secret is None:
             return Answered(error=_UNSIGNED)
-        secret = self._secret_box.open(execution.tenant_id, execution.agent_id, call.secret)
+        secret = self._secret_box.decrypt(execution.tenant_id, execution.agent_id, call.secret)
         body = self.body(call)
         headers = self._styles[call.style].headers(execution, body, secret)
         try:

@@ -28,7 +28,7 @@ from runwright.core.paging import View, Window
 from runwright.core.roles import Caller
 from runwright.db.pool import Database, PoolConnection
 from runwright.events.store import subscribe
-from runwright.secrets.secret_box import SecretBox
+from runwright.secrets.keyring import SecretBox
 from runwright.tenants.audit import record
 from runwright.workers.model import WorkerStatus
 from runwright.workers.store import fetch_worker, find_workers
@@ -73,7 +73,7 @@ class Agents:
                 await self._check(db, agent)
                 if not await store.has_room(db, tenant_id=caller.tenant_id, most=AGENTS_PER_TENANT):
                     raise ConflictError(f"The tenant has {AGENTS_PER_TENANT} agents; delete one first.")
-                sealed = self._secret_box.seal(agent.tenant_id, agent.id, secret)
+                sealed = self._secret_box.encrypt(agent.tenant_id, agent.id, secret)
                 if await store.insert_agent(db, agent, sealed):
                     await _subscribe(db, agent)
                     await record(db, caller, "agent.create", agent.id, after=agent, now=now)

@@ -48,7 +48,7 @@ from runwright.db.pool import Database, PoolConnection
 from runwright.schedules.automation_schedules import change_clock, create_clock
 from runwright.schedules.model import Schedule
 from runwright.schedules.store.automation_schedules import ClockState, drop_clock, lock_clock, read_clocks
-from runwright.secrets.secret_box import SecretBox
+from runwright.secrets.keyring import SecretBox
 from runwright.tenants.audit import record
 
 LONGEST_OVERLAP_SECONDS = 30 * 86_400
@@ -202,7 +202,7 @@ class Definitions:
     async def secrets(self, one: Automation) -> Sequence[str]:
         """Return the secrets of a webhook that are good now, the newest first."""
         sealed = await fetch_secrets(self._db, automation_id=one.id, now=self._clock())
-        return [self._secret_box.open(one.tenant_id, sealed_as(one), each) for each in sealed]
+        return [self._secret_box.decrypt(one.tenant_id, sealed_as(one), each) for each in sealed]
 
     async def _checked(self, db: PoolConnection, after: Automation, changes: AutomationPatch) -> Automation:
         """Check a merged definition, and name its secret where it has one."""
@@ -230,7 +230,7 @@ class Definitions:
     async def _put_secret(
         self, db: PoolConnection, one: Automation, secret: str, old_until: datetime | None
     ) -> None:
-        sealed = self._secret_box.seal(one.tenant_id, sealed_as(one), secret)
+        sealed = self._secret_box.encrypt(one.tenant_id, sealed_as(one), secret)
         await put_secret(db, automation_id=one.id, secret=sealed, old_until=old_until)
 
     async def _shown(self, one: Automation) -> Shown:

@@ -46,7 +46,7 @@ from runwright.core.job_state import Trigger
 from runwright.core.template_context import Json, TemplateContext
 from runwright.db.batching import Batcher
 from runwright.db.pool import Database, PoolConnection
-from runwright.secrets.secret_box import SecretBox
+from runwright.secrets.keyring import SecretBox
 
 _LANES: Final = 2
 _GLOBAL: Final = "global"
@@ -116,7 +116,9 @@ class Ingress:
         Raises UnauthenticatedError, DefinitionError (there is no secret).
         """
         trigger = door.trigger
-        opened = [self._secret_box.open(trigger.tenant_id, sealed_as(trigger), one) for one in door.secrets]
+        opened = [
+            self._secret_box.decrypt(trigger.tenant_id, sealed_as(trigger), one) for one in door.secrets
+        ]
         try:
             return verify(claim, body, opened, self._clock())
         except StaleTimestampError:

@@ -112,11 +112,11 @@ async def _look_at_vault(settings: Settings) -> tuple[bool, str]:
         if _has_database(settings):
             async with open_database(settings) as db:
                 return True, f"vault: {await describe_vault(db, source)}"
-        if source.configured or source.made_file.exists():
+        if source.configured or source.generated_file.exists():
             return True, f"vault: key {read_keyring(source).primary}"
     except RunwrightError as error:
         return False, f"vault: {error.message}"
-    return True, f"vault: no key yet; the first start makes one in {source.made_file}"
+    return True, f"vault: no key yet; the first start makes one in {source.generated_file}"
 
 
 def _has_database(settings: Settings) -> bool:

@@ -16,7 +16,7 @@ from typing import Final
 import msgspec
 
 from runwright.events.model import Event
-from runwright.secrets.model import SealedValue
+from runwright.secrets.model import EncryptedValue
 
 ENDPOINTS_PER_TENANT: Final = 50
 RETRY_SECONDS: Final = (5.0, 30.0, 300.0, 1_800.0, 7_200.0)
@@ -120,7 +120,7 @@ class ClaimedDelivery(msgspec.Struct, frozen=True, kw_only=True):
     endpoint_id: str
     style: str
     url: str
-    secrets: list[SealedValue]
+    secrets: list[EncryptedValue]
     event: Event
 
 

@@ -15,7 +15,7 @@ from runwright.outbox.model import (
     ClaimedDelivery,
     Outcome,
 )
-from runwright.secrets.secret_box import SecretBox
+from runwright.secrets.keyring import SecretBox
 
 _GONE: Final = 410
 _OK: Final = range(200, 300)
@@ -74,7 +74,8 @@ class Sender:
         """Try to deliver. Raises only for what is no fault of the endpoint: database, vault key."""
         style = self._styles[parcel.style]
         secrets = [
-            self._secret_box.open(parcel.event.tenant_id, parcel.endpoint_id, one) for one in parcel.secrets
+            self._secret_box.decrypt(parcel.event.tenant_id, parcel.endpoint_id, one)
+            for one in parcel.secrets
         ]
         body = await style.body(parcel.event)
         started_at, began = self._clock(), time.monotonic()

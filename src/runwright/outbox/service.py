@@ -35,8 +35,8 @@ from runwright.outbox.store.history import (
     list_deliveries,
     queue_again,
 )
-from runwright.secrets.model import SealedValue
-from runwright.secrets.secret_box import SecretBox
+from runwright.secrets.keyring import SecretBox
+from runwright.secrets.model import EncryptedValue
 from runwright.tenants.audit import record
 
 TEST_EVENT: Final = "webhook.test"
@@ -287,8 +287,8 @@ class Endpoints:
         await record(db, caller, action, endpoint.id, before=before, after=changed, now=now)
         return changed
 
-    def _sealed(self, endpoint: Endpoint, secret: str) -> SealedValue:
-        return self._secret_box.seal(endpoint.tenant_id, endpoint.id, secret)
+    def _sealed(self, endpoint: Endpoint, secret: str) -> EncryptedValue:
+        return self._secret_box.encrypt(endpoint.tenant_id, endpoint.id, secret)
 
 
 async def _subscribe(db: PoolConnection, endpoint: Endpoint) -> None:

@@ -1,1 +1,1 @@
-"""The vault: secrets of tenants, sealed at rest, revealed to jobs that list them and to nobody else."""
+"""The vault: tenants' secrets, encrypted at rest and revealed only to the jobs of workers that list them."""

@@ -1,6 +1,7 @@
-"""The SQL that the vault's keys need of secrets that others hold: which are in use, and moving to another.
+"""SQL for the secrets that are stored with their owners (endpoints, agents, triggers), not in the vault.
 
-A holder (an endpoint, an agent) has rows of sealed secrets in a table of its own; `Holders` says where.
+They are encrypted with the vault's keys, so that counting, rotating and discarding a key includes
+them. An `EncryptedColumn` describes the tables of one kind of owner.
 """
 
 from collections.abc import Sequence
@@ -8,94 +9,94 @@ from collections.abc import Sequence
 import msgspec
 
 from runwright.db.pool import Database
-from runwright.secrets.model import SealedValue
+from runwright.secrets.model import EncryptedValue
 
 
 class EncryptedColumn(msgspec.Struct, frozen=True, kw_only=True):
-    """Things of a kind that hold secrets. All of it is put into statements as it is."""
+    """The tables of one kind of owner. All fields are inserted into statements unquoted."""
 
-    table: str
-    """Of the holders, with id and tenant_id."""
+    owners: str
+    """The table of the owners, with id and tenant_id."""
     secrets: str
-    """Of their secrets, with key_id and sealed."""
-    column: str
-    """Of the secrets: whose."""
-    stop: str
-    """What is set of a holder whose secret was lost; `g.reason` says why."""
-    prefix: str = ""
-    """What stands before a holder's id where its secrets are sealed."""
+    """The table of their secrets, with key_id and sealed (the ciphertext)."""
+    owner_column: str
+    """The column of the secrets that refers to the owner."""
+    disable: str
+    """The SET clause that disables an owner whose secret was lost; `lost.reason` is the reason."""
+    name_prefix: str = ""
+    """What precedes the owner's id in the name that its secrets are bound to."""
 
 
-class StoredSecret(msgspec.Struct, frozen=True):
-    """A sealed secret and whose it is."""
+class OwnedSecret(msgspec.Struct, frozen=True):
+    """An encrypted secret and its owner."""
 
     tenant_id: str
-    holder_id: str
-    secret: SealedValue
+    owner_id: str
+    value: EncryptedValue
 
 
-async def count_by_key(db: Database, holders: EncryptedColumn) -> dict[str, int]:
-    """Return how many holders' secrets each key has sealed."""
-    rows = await db.fetch(f"SELECT key_id, count(*) AS number FROM {holders.secrets} GROUP BY 1 ORDER BY 1")
+async def count_by_key(db: Database, column: EncryptedColumn) -> dict[str, int]:
+    """Return the number of secrets that are encrypted with each key."""
+    rows = await db.fetch(f"SELECT key_id, count(*) AS number FROM {column.secrets} GROUP BY 1 ORDER BY 1")
     return {row["key_id"]: row["number"] for row in rows}
 
 
-async def fetch_sealed_with(
-    db: Database, holders: EncryptedColumn, *, key_id: str, after: str, limit: int
-) -> list[StoredSecret]:
-    """Return what a key has sealed of the next holders, in order, after the given one."""
+async def fetch_by_key(
+    db: Database, column: EncryptedColumn, *, key_id: str, after: str, limit: int
+) -> list[OwnedSecret]:
+    """Return the secrets encrypted with a key, of the next `limit` owners in order of their ids."""
     rows = await db.fetch(
         f"""
-        SELECT h.tenant_id, h.id, s.key_id, s.sealed
+        SELECT owner.tenant_id, owner.id, s.key_id, s.sealed
         FROM (
-            SELECT DISTINCT {holders.column} AS id FROM {holders.secrets}
-            WHERE key_id = $1 AND {holders.column} > $2 ORDER BY 1 LIMIT $3
+            SELECT DISTINCT {column.owner_column} AS id FROM {column.secrets}
+            WHERE key_id = $1 AND {column.owner_column} > $2 ORDER BY 1 LIMIT $3
         ) AS next
-        JOIN {holders.secrets} s ON s.{holders.column} = next.id AND s.key_id = $1
-        JOIN {holders.table} h ON h.id = next.id
-        ORDER BY h.id
+        JOIN {column.secrets} s ON s.{column.owner_column} = next.id AND s.key_id = $1
+        JOIN {column.owners} owner ON owner.id = next.id
+        ORDER BY owner.id
         """,
         key_id,
         after,
         limit,
     )
     return [
-        StoredSecret(row["tenant_id"], row["id"], SealedValue(row["key_id"], row["sealed"])) for row in rows
+        OwnedSecret(row["tenant_id"], row["id"], EncryptedValue(row["key_id"], row["sealed"])) for row in rows
     ]
 
 
-async def reseal_secrets(
-    db: Database, holders: EncryptedColumn, pairs: Sequence[tuple[StoredSecret, SealedValue]]
+async def replace_values(
+    db: Database, column: EncryptedColumn, pairs: Sequence[tuple[OwnedSecret, EncryptedValue]]
 ) -> int:
-    """Put new seals in place of old ones where those still stand; return how many did."""
+    """Replace old ciphertexts with new ones; leave rows that have changed. Returns how many were replaced."""
     rows = await db.fetch(
         f"""
-        UPDATE {holders.secrets} s SET key_id = fresh.key_id, sealed = fresh.sealed
-        FROM unnest($1::text[], $2::bytea[], $3::text[], $4::bytea[]) AS fresh (id, was, key_id, sealed)
-        WHERE s.{holders.column} = fresh.id AND s.sealed = fresh.was
+        UPDATE {column.secrets} s SET key_id = new.key_id, sealed = new.sealed
+        FROM unnest($1::text[], $2::bytea[], $3::text[], $4::bytea[]) AS new (id, was, key_id, sealed)
+        WHERE s.{column.owner_column} = new.id AND s.sealed = new.was
         RETURNING true
         """,
-        [old.holder_id for old, _ in pairs],
-        [old.secret.sealed for old, _ in pairs],
+        [old.owner_id for old, _ in pairs],
+        [old.value.ciphertext for old, _ in pairs],
         [new.key_id for _, new in pairs],
-        [new.sealed for _, new in pairs],
+        [new.ciphertext for _, new in pairs],
     )
     return len(rows)
 
 
-async def discard_sealed_with(
-    db: Database, holders: EncryptedColumn, *, key_id: str, reason: str
+async def delete_by_key(
+    db: Database, column: EncryptedColumn, *, key_id: str, reason: str
 ) -> list[tuple[str, str]]:
-    """Delete what a key has sealed and stop its holders; return (tenant, holder) of each."""
+    """Delete the secrets encrypted with a key and disable their owners; return (tenant, owner) of each."""
     async with db.acquire() as connection, connection.transaction():
         rows = await connection.fetch(
             f"""
-            WITH gone AS (
-                DELETE FROM {holders.secrets} WHERE key_id = $1
-                RETURNING {holders.column} AS id, $2::text AS reason
+            WITH lost AS (
+                DELETE FROM {column.secrets} WHERE key_id = $1
+                RETURNING {column.owner_column} AS id, $2::text AS reason
             )
-            UPDATE {holders.table} h SET {holders.stop} FROM gone g WHERE h.id = g.id
-            RETURNING h.tenant_id, h.id
+            UPDATE {column.owners} owner SET {column.disable} FROM lost WHERE owner.id = lost.id
+            RETURNING owner.tenant_id, owner.id
             """,
             key_id,
             reason,

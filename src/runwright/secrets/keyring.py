@@ -1,8 +1,9 @@
-"""The ring of vault keys: the first seals, all of them open.
+"""The key ring: the first key encrypts, every key decrypts.
 
-Each write has a fresh 96-bit nonce. The tenant and the name of a secret are authenticated with it
-(AES-256-GCM), so a value that was moved to another row does not open. A key's id is derived from
-the key: processes that hold the same key agree on it, and it tells nothing about the key.
+Encryption is AES-256-GCM with a fresh 96-bit nonce for each write. The tenant and the name of a
+secret are authenticated with it, so that a ciphertext copied to another row does not decrypt. The
+id of a key is derived from the key: processes with the same key agree on it, and it reveals nothing
+about the key.
 """
 
 import base64
@@ -17,66 +18,97 @@ from typing import Final
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from runwright.secrets.model import SealBrokenError, SealedSecret, SecretName, VaultKeyError
+from runwright.secrets.model import (
+    DecryptionError,
+    EncryptedSecret,
+    EncryptedValue,
+    SecretName,
+    VaultKeyError,
+)
 
 KEY_BYTES: Final = 32
 MOST_KEYS: Final = 16
 _NONCE_BYTES: Final = 12
 _ID_BYTES: Final = 8
-_BOUND: Final = b"runwright vault 1"
+_CONTEXT: Final = b"runwright vault 1"
 _SEPARATOR: Final = re.compile(r"[,\s]+")
 
 
 class Keyring:
-    """One or several keys; the first one is the primary."""
+    """One or more vault keys, of which the first is the primary."""
 
     def __init__(self, keys: Sequence[bytes]) -> None:
         self._ciphers = {key_id(key): AESGCM(key) for key in keys}
         self.ids = tuple(self._ciphers)
         self.primary = self.ids[0]
 
-    def seal(self, whose: SecretName, value: str, *, with_key: str | None = None) -> SealedSecret:
-        """Return the value sealed, under the primary key unless another one is named."""
+    def encrypt(self, name: SecretName, value: str, *, with_key: str | None = None) -> EncryptedSecret:
+        """Return the value encrypted with the primary key, or with another key by its id."""
         chosen = with_key or self.primary
         nonce = os.urandom(_NONCE_BYTES)
-        sealed = nonce + self._ciphers[chosen].encrypt(nonce, value.encode(), _bound(whose))
-        return SealedSecret(tenant_id=whose.tenant_id, name=whose.name, key_id=chosen, sealed=sealed)
+        ciphertext = nonce + self._ciphers[chosen].encrypt(nonce, value.encode(), _authenticated(name))
+        return EncryptedSecret(tenant_id=name.tenant_id, name=name.name, key_id=chosen, ciphertext=ciphertext)
 
-    def open(self, secret: SealedSecret) -> str:
-        """Return the value. VaultKeyError where its key is not in the ring, or it was tampered with."""
+    def decrypt(self, secret: EncryptedSecret) -> str:
+        """Return the value. VaultKeyError if its key is missing, DecryptionError if it was altered."""
         cipher = self._ciphers.get(secret.key_id)
         if cipher is None:
             raise VaultKeyError(
-                f"The secret {secret.name} is sealed with the vault key {secret.key_id},"
-                " which this server does not hold."
+                f"The secret {secret.name} is encrypted with the vault key {secret.key_id},"
+                " which this server does not have."
             )
-        nonce, ciphertext = secret.sealed[:_NONCE_BYTES], secret.sealed[_NONCE_BYTES:]
+        nonce, ciphertext = secret.ciphertext[:_NONCE_BYTES], secret.ciphertext[_NONCE_BYTES:]
         try:
-            return cipher.decrypt(nonce, ciphertext, _bound(secret.whose)).decode()
+            return cipher.decrypt(nonce, ciphertext, _authenticated(secret.secret_name)).decode()
         except (InvalidTag, ValueError):
-            raise SealBrokenError(
+            raise DecryptionError(
                 f"The stored value of the secret {secret.name} was altered; set it again."
             ) from None
 
 
+class SecretBox:
+    """Encrypts the secrets of webhook endpoints, agents and triggers.
+
+    Each is bound to its owner under a name that no secret of the vault can have, and decrypts for
+    no other owner.
+    """
+
+    def __init__(self, ring: Keyring) -> None:
+        self._ring = ring
+
+    def encrypt(self, tenant_id: str, owner_id: str, secret: str) -> EncryptedValue:
+        """Return the secret encrypted with the primary key."""
+        encrypted = self._ring.encrypt(_owned_name(tenant_id, owner_id), secret)
+        return EncryptedValue(encrypted.key_id, encrypted.ciphertext)
+
+    def decrypt(self, tenant_id: str, owner_id: str, value: EncryptedValue) -> str:
+        """Return the secret. VaultKeyError if its key is missing, DecryptionError if it was altered."""
+        name = _owned_name(tenant_id, owner_id)
+        return self._ring.decrypt(
+            EncryptedSecret(
+                tenant_id=name.tenant_id, name=name.name, key_id=value.key_id, ciphertext=value.ciphertext
+            )
+        )
+
+
 def key_id(key: bytes) -> str:
-    """Return the name of a key."""
+    """Return the id of a key."""
     return hmac.digest(key, b"runwright vault key id", hashlib.sha256)[:_ID_BYTES].hex()
 
 
 def new_key_text() -> str:
-    """Return a fresh key as it is written in files and settings."""
+    """Return a new random key in the format of files and settings."""
     return base64.b64encode(os.urandom(KEY_BYTES)).decode()
 
 
 def parse_keys(text: str, source: str) -> Keyring:
-    """Return the ring that a text holds: base64 keys of 32 bytes, between commas or white space.
+    """Return the ring in a text: base64 keys of 32 bytes, separated by commas or white space.
 
-    VaultKeyError names the source and never shows any of the text.
+    VaultKeyError names the source and never contains any part of the text.
     """
     words = [word for word in _SEPARATOR.split(text.strip()) if word]
     if not 1 <= len(words) <= MOST_KEYS:
-        raise VaultKeyError(f"{source} must hold 1 to {MOST_KEYS} keys; it holds {len(words)}.")
+        raise VaultKeyError(f"{source} must contain 1 to {MOST_KEYS} keys; it contains {len(words)}.")
     keys = [_decode(word) for word in words]
     for number, key in enumerate(keys, 1):
         if key is None:
@@ -96,6 +128,10 @@ def _decode(word: str) -> bytes | None:
     return key if len(key) == KEY_BYTES else None
 
 
-def _bound(whose: SecretName) -> bytes:
-    # A tenant's id holds no NUL, so that no two names run together.
-    return b"\0".join((_BOUND, whose.tenant_id.encode(), whose.name.encode()))
+def _authenticated(name: SecretName) -> bytes:
+    # A tenant's id contains no NUL, so that no two names give the same bytes.
+    return b"\0".join((_CONTEXT, name.tenant_id.encode(), name.name.encode()))
+
+
+def _owned_name(tenant_id: str, owner_id: str) -> SecretName:
+    return SecretName(tenant_id, f"webhook/{owner_id}")

@@ -1,4 +1,4 @@
-"""What a secret is to those who may not see its value, and how the vault refuses."""
+"""Secrets as the rest of the server sees them, and the errors of the vault."""
 
 from datetime import datetime
 from typing import Final
@@ -13,45 +13,45 @@ LONGEST_VALUE_BYTES: Final = 64 * 1024
 
 
 class SecretInfo(msgspec.Struct, frozen=True):
-    """What may be told of a secret."""
+    """What the API returns of a secret: everything but its value."""
 
     name: str
     updated_at: datetime
 
 
 class SecretName(msgspec.Struct, frozen=True):
-    """Whose secret, and which. A sealed value opens under this name only."""
+    """A secret's tenant and name. They are authenticated: a ciphertext decrypts under no other name."""
 
     tenant_id: str
     name: str
 
 
-class SealedSecret(msgspec.Struct, frozen=True, kw_only=True):
-    """A stored value: nobody reads it without the key."""
+class EncryptedSecret(msgspec.Struct, frozen=True, kw_only=True):
+    """A secret of the vault as it is stored."""
 
     tenant_id: str
     name: str
     key_id: str
-    sealed: bytes
+    ciphertext: bytes
 
     @property
-    def whose(self) -> SecretName:
-        """The name that it is bound to."""
+    def secret_name(self) -> SecretName:
+        """The name that the ciphertext is bound to."""
         return SecretName(self.tenant_id, self.name)
 
 
-class SealedValue(msgspec.Struct, frozen=True):
-    """A secret of a webhook endpoint, an agent or a trigger, encrypted with a key of the vault."""
+class EncryptedValue(msgspec.Struct, frozen=True):
+    """A secret of a webhook endpoint, an agent or a trigger, as its owner stores it."""
 
     key_id: str
-    sealed: bytes
+    ciphertext: bytes
 
 
 class VaultKeyError(RunwrightError):
-    """The vault's keys cannot be had, read or used; the message says what the operator can do."""
+    """A vault key is missing or invalid; the message tells the operator what to do."""
 
     code = "vault_key"
 
 
-class SealBrokenError(VaultKeyError):
-    """A stored value does not open with the key that it names: it was moved or altered."""
+class DecryptionError(VaultKeyError):
+    """A ciphertext does not decrypt with the key that it names: it was moved or altered."""

@@ -1,4 +1,4 @@
-"""The SQL of the vault."""
+"""SQL of the vault."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -9,19 +9,19 @@ from asyncpg import Record
 from runwright.core.paging import Listing, PageRequest
 from runwright.db.pagination import Conditions, Rows, fetch_page
 from runwright.db.pool import Database, PoolConnection
-from runwright.secrets.model import SealedSecret, SecretInfo, SecretName
+from runwright.secrets.model import EncryptedSecret, SecretInfo, SecretName
 
-_SEALED: Final = "s.tenant_id, s.name, s.key_id, s.sealed"
+_ENCRYPTED: Final = "s.tenant_id, s.name, s.key_id, s.sealed AS ciphertext"
 _LISTED: Final = Rows(columns="id, name, updated_at", table="secrets")
 _LOCK: Final = "SELECT pg_advisory_xact_lock(hashtextextended('secrets of ' || $1, 0))"
 
 
 async def put_secret(
-    db: PoolConnection, secret: SealedSecret, *, new_id: str, most: int, now: datetime
+    db: PoolConnection, secret: EncryptedSecret, *, new_id: str, limit: int, now: datetime
 ) -> tuple[SecretInfo, bool] | None:
-    """Store a value, new (True) or in place of the one before; None where the tenant has too many.
+    """Insert (True) or replace (False) a secret; None if the tenant already has `limit` secrets.
 
-    A tenant's puts take turns, so that the bound holds whatever happens at once.
+    An advisory lock serializes the writes of a tenant, so that the limit holds under concurrency.
     """
     await db.execute(_LOCK, secret.tenant_id)
     row = await db.fetchrow(
@@ -30,12 +30,12 @@ async def put_secret(
         secret.tenant_id,
         secret.name,
         secret.key_id,
-        secret.sealed,
+        secret.ciphertext,
         now,
     )
     if row is not None:
         return SecretInfo(**dict(row)), False
-    if await db.fetchval("SELECT count(*) FROM secrets WHERE tenant_id = $1", secret.tenant_id) >= most:
+    if await db.fetchval("SELECT count(*) FROM secrets WHERE tenant_id = $1", secret.tenant_id) >= limit:
         return None
     await db.execute(
         "INSERT INTO secrets (tenant_id, name, id, key_id, sealed, updated_at)"
@@ -44,16 +44,16 @@ async def put_secret(
         secret.name,
         new_id,
         secret.key_id,
-        secret.sealed,
+        secret.ciphertext,
         now,
     )
     return SecretInfo(secret.name, now), True
 
 
-async def delete_secret(db: PoolConnection, whose: SecretName) -> bool:
-    """Delete a secret; False where there is none of that name."""
+async def delete_secret(db: PoolConnection, name: SecretName) -> bool:
+    """Delete a secret; return False if it does not exist."""
     deleted = await db.fetchval(
-        "DELETE FROM secrets WHERE tenant_id = $1 AND name = $2 RETURNING true", whose.tenant_id, whose.name
+        "DELETE FROM secrets WHERE tenant_id = $1 AND name = $2 RETURNING true", name.tenant_id, name.name
     )
     return deleted is not None
 
@@ -61,73 +61,73 @@ async def delete_secret(db: PoolConnection, whose: SecretName) -> bool:
 async def list_secrets(
     db: Database, *, tenant_id: str, name_contains: str | None, page: PageRequest
 ) -> Listing[SecretInfo]:
-    """Return a page of what the tenant's secrets are called, newest first."""
+    """Return a page of the tenant's secrets without their values, newest first."""
     where = Conditions("tenant_id = $1", tenant_id)
     where.add("strpos(lower(name), lower({})) > 0", name_contains)
     found = await fetch_page(db, _LISTED, where, page)
     return found.map(lambda row: SecretInfo(row["name"], row["updated_at"]))
 
 
-async def fetch_sealed(db: Database, wanted: Sequence[SecretName]) -> dict[SecretName, SealedSecret]:
-    """Return the stored values among those that are wanted."""
+async def fetch_secrets(db: Database, names: Sequence[SecretName]) -> dict[SecretName, EncryptedSecret]:
+    """Return those of the named secrets that exist."""
     rows = await db.fetch(
-        f"SELECT {_SEALED} FROM unnest($1::text[], $2::text[]) AS wanted (tenant_id, name)"
-        " JOIN secrets s ON s.tenant_id = wanted.tenant_id AND s.name = wanted.name",
-        [one.tenant_id for one in wanted],
-        [one.name for one in wanted],
+        f"SELECT {_ENCRYPTED} FROM unnest($1::text[], $2::text[]) AS named (tenant_id, name)"
+        " JOIN secrets s ON s.tenant_id = named.tenant_id AND s.name = named.name",
+        [one.tenant_id for one in names],
+        [one.name for one in names],
     )
-    found = [_sealed(row) for row in rows]
-    return {secret.whose: secret for secret in found}
+    found = [_secret(row) for row in rows]
+    return {secret.secret_name: secret for secret in found}
 
 
 async def count_by_key(db: Database) -> dict[str, int]:
-    """Return how many values each key has sealed."""
+    """Return the number of secrets that are encrypted with each key."""
     rows = await db.fetch("SELECT key_id, count(*) AS number FROM secrets GROUP BY 1 ORDER BY 1")
     return {row["key_id"]: row["number"] for row in rows}
 
 
-async def fetch_sealed_with(
+async def fetch_by_key(
     db: Database, *, key_id: str, after: SecretName | None, limit: int
-) -> list[SealedSecret]:
-    """Return values that a key has sealed, in order of tenant and name."""
+) -> list[EncryptedSecret]:
+    """Return the next secrets encrypted with a key, in order of tenant and name."""
     rows = await db.fetch(
-        f"SELECT {_SEALED} FROM secrets s WHERE key_id = $1 AND (tenant_id, name) > ($2, $3)"
+        f"SELECT {_ENCRYPTED} FROM secrets s WHERE key_id = $1 AND (tenant_id, name) > ($2, $3)"
         " ORDER BY tenant_id, name LIMIT $4",
         key_id,
         "" if after is None else after.tenant_id,
         "" if after is None else after.name,
         limit,
     )
-    return [_sealed(row) for row in rows]
+    return [_secret(row) for row in rows]
 
 
-async def reseal_secrets(db: Database, pairs: Sequence[tuple[SealedSecret, SealedSecret]]) -> int:
-    """Put new seals in place of old ones where those still stand; return how many did."""
+async def replace_values(db: Database, pairs: Sequence[tuple[EncryptedSecret, EncryptedSecret]]) -> int:
+    """Replace old ciphertexts with new ones; leave rows that have changed. Returns how many were replaced."""
     old, new = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
     rows = await db.fetch(
         """
-        UPDATE secrets s SET key_id = fresh.key_id, sealed = fresh.sealed
+        UPDATE secrets s SET key_id = new.key_id, sealed = new.sealed
         FROM unnest($1::text[], $2::text[], $3::bytea[], $4::text[], $5::bytea[])
-            AS fresh (tenant_id, name, was, key_id, sealed)
-        WHERE s.tenant_id = fresh.tenant_id AND s.name = fresh.name AND s.sealed = fresh.was
+            AS new (tenant_id, name, was, key_id, sealed)
+        WHERE s.tenant_id = new.tenant_id AND s.name = new.name AND s.sealed = new.was
         RETURNING true
         """,
         [one.tenant_id for one in old],
         [one.name for one in old],
-        [one.sealed for one in old],
+        [one.ciphertext for one in old],
         [one.key_id for one in new],
-        [one.sealed for one in new],
+        [one.ciphertext for one in new],
     )
     return len(rows)
 
 
-async def discard_sealed_with(db: Database, key_id: str) -> list[SecretName]:
-    """Delete the values that a key has sealed; return whose they were."""
+async def delete_by_key(db: Database, key_id: str) -> list[SecretName]:
+    """Delete the secrets encrypted with a key; return their names."""
     rows = await db.fetch("DELETE FROM secrets WHERE key_id = $1 RETURNING tenant_id, name", key_id)
     return sorted(
         (SecretName(row["tenant_id"], row["name"]) for row in rows), key=lambda one: (one.tenant_id, one.name)
     )
 
 
-def _sealed(row: Record) -> SealedSecret:
-    return SealedSecret(**dict(row))
+def _secret(row: Record) -> EncryptedSecret:
+    return EncryptedSecret(**dict(row))

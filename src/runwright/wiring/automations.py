@@ -32,7 +32,7 @@ from runwright.loops.automation_dispatcher import AutomationDispatcher
 from runwright.schedules.firing import Make, make_by_owner
 from runwright.schedules.job_factory import make_jobs
 from runwright.schedules.model import Owner
-from runwright.secrets.secret_box import SecretBox
+from runwright.secrets.keyring import SecretBox
 from runwright.secrets.vault import Vault
 from runwright.telemetry.emit import error_text
 from runwright.telemetry.events import AutomationFileLoaded, AutomationFileRefused

@@ -31,7 +31,7 @@ from runwright.outbox.client.client import OutgoingClient
 from runwright.outbox.client.url import OutgoingPolicy
 from runwright.outbox.sending import PayloadFormat, Sender
 from runwright.outbox.store.queue import insert_deliveries
-from runwright.secrets.secret_box import SecretBox
+from runwright.secrets.keyring import SecretBox
 from runwright.wiring.automations import start_dispatcher
 from runwright.wiring.resources import Resources, open_database_pool
 

@@ -8,7 +8,9 @@ from typing import Final
 import msgspec
 from prometheus_client import CollectorRegistry
 
+from runwright.agents.store.encrypted_columns import AGENTS
 from runwright.automations.policy import Policy
+from runwright.automations.store.secrets import TRIGGERS
 from runwright.config import Settings
 from runwright.core.clock import Clock, Stopwatch, system_clock
 from runwright.core.ids import new_id
@@ -19,6 +21,7 @@ from runwright.db.pool import Database, connect, open_pool
 from runwright.events.notifications import EventNotifications
 from runwright.jobs.notifications import JobNotifications
 from runwright.jobs.store.rescue import live_executors
+from runwright.outbox.store.endpoints import ENDPOINTS
 from runwright.runtimes.host import Host
 from runwright.runtimes.interpreters import InterpreterPaths
 from runwright.runtimes.probe import floor_refusal, probe_host
@@ -29,10 +32,12 @@ from runwright.secrets.vault import Vault
 from runwright.telemetry.emit import Emit
 from runwright.telemetry.events import HostProbed
 from runwright.telemetry.sinks import open_telemetry
-from runwright.wiring.encrypted_columns import HOLDERS
 
 HINT_CHANNEL: Final = "runwright_jobs"
 EVENT_CHANNEL: Final = "runwright_events"
+ENCRYPTED_COLUMNS: Final = (ENDPOINTS, AGENTS, TRIGGERS)
+"""The secrets that are stored with their owners, encrypted with the keys of the vault."""
+
 ENGINE_CONNECTIONS: Final = 4
 """The loops have connections of their own, so that no flood of requests delays a heartbeat."""
 
@@ -77,7 +82,7 @@ async def lay_foundation(settings: Settings, stack: AsyncExitStack) -> Resources
         await connection.close()
     db = await open_database_pool(dsn, ENGINE_CONNECTIONS, stack, by_key=True)
     signals, hints = await _open_signals(dsn, stack)
-    needed = list(await count_by_key(db, HOLDERS))
+    needed = list(await count_by_key(db, ENCRYPTED_COLUMNS))
     ring = await asyncio.to_thread(load_keyring, key_source(settings), needed)
     policy = Policy(zone=settings.automation_timezone, at_once=settings.automation_concurrency)
     return Resources(settings, dsn, host, system_clock, emit, metrics, db, signals, hints, ring, policy)
@@ -89,10 +94,10 @@ def _may_migrate(settings: Settings) -> bool:
 
 
 def open_vault(f: Resources, db: Database, stack: AsyncExitStack) -> Vault:
-    async def held_keys() -> list[list[str]]:
+    async def executor_keys() -> list[list[str]]:
         return [one.vault_keys for one in await live_executors(db) if one.vault_keys is not None]
 
-    vault = Vault(db, clock=f.clock, ring=f.ring, held_keys=held_keys)
+    vault = Vault(db, clock=f.clock, ring=f.ring, executor_keys=executor_keys)
     stack.push_async_callback(vault.stop)
     return vault
 

@@ -24,7 +24,7 @@ from runwright.outbox.service import Endpoints
 from runwright.runtimes.host import Host, RuntimeInfo
 from runwright.schedules.service import Schedules
 from runwright.schedules.store.definitions import stop_schedules_of_deprecated
-from runwright.secrets.secret_box import SecretBox
+from runwright.secrets.keyring import SecretBox
 from runwright.tenants.audit import AuditLog
 from runwright.tenants.keys import Keys
 from runwright.tenants.platform_key import platform_key

@@ -25,8 +25,7 @@ from runwright.core.paging import Window
 from runwright.core.roles import Caller, Role
 from runwright.db.pool import Database
 from runwright.events.store import take_wanted
-from runwright.secrets.keyring import Keyring
-from runwright.secrets.secret_box import SecretBox
+from runwright.secrets.keyring import Keyring, SecretBox
 from tests.telemetry import RecordedTelemetry
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)

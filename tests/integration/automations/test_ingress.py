@@ -166,11 +166,11 @@ async def test_a_trigger_that_goes_meanwhile_leaves_no_claim(hooks: Hooks) -> No
 async def test_an_old_secret_is_good_as_long_as_the_overlap(hooks: Hooks) -> None:
     trigger = await hooks.hook()
     secret_box = hooks.ingress._secret_box  # noqa: SLF001  what the definitions would do with an overlap
-    fresh = secret_box.seal(trigger.tenant_id, sealed_as(trigger), "new")
+    fresh = secret_box.encrypt(trigger.tenant_id, sealed_as(trigger), "new")
     await hooks.db.execute("UPDATE automation_secrets SET expires_at = $1", hooks.now + timedelta(seconds=60))
     await hooks.db.execute(
         "INSERT INTO automation_secrets (automation_id, number, key_id, sealed) VALUES ($1, 2, $2, $3)",
-        *(trigger.id, fresh.key_id, fresh.sealed),
+        *(trigger.id, fresh.key_id, fresh.ciphertext),
     )
     assert len((await hooks.door(trigger)).secrets) == 2
     assert await hooks.send(trigger, b"1") is not None

@@ -20,8 +20,7 @@ from runwright.outbox.store.queue import (
     insert_deliveries,
     settle_deliveries,
 )
-from runwright.secrets.keyring import Keyring
-from runwright.secrets.secret_box import SecretBox
+from runwright.secrets.keyring import Keyring, SecretBox
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 DEV = OutgoingPolicy(dev=True)

@@ -26,9 +26,9 @@ def make_vault(database: Pool) -> MakeVault:
     """Makes vaults that hold the given keys, beside executors that hold the others given."""
 
     def make(*keys: bytes, executors: Sequence[Sequence[bytes]] = ()) -> Vault:
-        async def held_keys() -> list[tuple[str, ...]]:
+        async def executor_keys() -> list[tuple[str, ...]]:
             return [Keyring(held).ids if held else () for held in executors]
 
-        return Vault(database, clock=system_clock, ring=Keyring(keys or (OLD,)), held_keys=held_keys)
+        return Vault(database, clock=system_clock, ring=Keyring(keys or (OLD,)), executor_keys=executor_keys)
 
     return make

@@ -7,11 +7,10 @@ import pytest
 from runwright.automations.store.secrets import SEALED_AS
 from runwright.db.pool import Pool
 from runwright.secrets import rotation, store
-from runwright.secrets.keyring import Keyring, key_id
-from runwright.secrets.model import SealedValue, SecretName
+from runwright.secrets.keyring import Keyring, SecretBox, key_id
+from runwright.secrets.model import EncryptedValue, SecretName
 from runwright.secrets.rotation import rotate
-from runwright.secrets.secret_box import SecretBox
-from runwright.wiring.encrypted_columns import HOLDERS
+from runwright.wiring.resources import ENCRYPTED_COLUMNS
 from tests.integration.secrets.conftest import NEW, OLD, MakeVault, caller_in
 
 RING = Keyring([NEW, OLD])
@@ -23,34 +22,34 @@ async def fill(make_vault: MakeVault, count: int) -> None:
         await vault.put(caller_in(f"ten_{n % 2}"), f"S{n}", f"value-{n}")
 
 
-async def test_every_value_opens_with_the_new_key_alone_afterwards(
+async def test_every_value_decrypts_with_the_new_key_alone_afterwards(
     make_vault: MakeVault, database: Pool
 ) -> None:
     await fill(make_vault, 25)
     before = await database.fetch("SELECT tenant_id, name, id, updated_at FROM secrets ORDER BY id")
-    assert (await rotate(database, RING, HOLDERS, batch=4)).resealed == 25
+    assert (await rotate(database, RING, ENCRYPTED_COLUMNS, batch=4)).reencrypted == 25
     assert set(await store.count_by_key(database)) == {key_id(NEW)}
     for n in range(25):
         assert await make_vault(NEW).reveal(f"ten_{n % 2}", [f"S{n}"]) == {f"S{n}": f"value-{n}"}
     assert before == await database.fetch("SELECT tenant_id, name, id, updated_at FROM secrets ORDER BY id")
-    assert (await rotate(database, RING, HOLDERS)).resealed == 0
+    assert (await rotate(database, RING, ENCRYPTED_COLUMNS)).reencrypted == 0
 
 
 async def test_a_value_that_is_set_meanwhile_is_left_alone(
     make_vault: MakeVault, database: Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await fill(make_vault, 3)
-    reseal = store.reseal_secrets
+    replace = store.replace_values
 
     async def meanwhile(db: Pool, pairs: rotation.Pairs) -> int:
         await make_vault(OLD).put(caller_in("ten_0"), "S0", "newer-value")
-        return await reseal(db, pairs)
+        return await replace(db, pairs)
 
-    monkeypatch.setattr(store, "reseal_secrets", meanwhile)
-    assert (await rotate(database, RING, HOLDERS)).resealed == 2
+    monkeypatch.setattr(store, "replace_values", meanwhile)
+    assert (await rotate(database, RING, ENCRYPTED_COLUMNS)).reencrypted == 2
     assert await make_vault(NEW, OLD).reveal("ten_0", ["S0"]) == {"S0": "newer-value"}
     monkeypatch.undo()
-    assert (await rotate(database, RING, HOLDERS)).resealed == 1
+    assert (await rotate(database, RING, ENCRYPTED_COLUMNS)).reencrypted == 1
     assert await make_vault(NEW).reveal("ten_0", ["S0"]) == {"S0": "newer-value"}
 
 
@@ -58,44 +57,44 @@ async def test_a_rotation_that_was_killed_is_carried_on_by_the_next(
     make_vault: MakeVault, database: Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await fill(make_vault, 10)
-    reseal = store.reseal_secrets
+    replace = store.replace_values
     done = 0
 
     async def dies(db: Pool, pairs: rotation.Pairs) -> int:
         nonlocal done
         if done >= 4:
             raise asyncio.CancelledError
-        done += await reseal(db, pairs)
+        done += await replace(db, pairs)
         return done
 
-    monkeypatch.setattr(store, "reseal_secrets", dies)
+    monkeypatch.setattr(store, "replace_values", dies)
     with pytest.raises(asyncio.CancelledError):
-        await rotate(database, RING, HOLDERS, batch=2)
+        await rotate(database, RING, ENCRYPTED_COLUMNS, batch=2)
     monkeypatch.undo()
     assert set(await store.count_by_key(database)) == {key_id(OLD), key_id(NEW)}
     vault = make_vault(NEW, OLD)
     for n in range(10):
         assert await vault.reveal(f"ten_{n % 2}", [f"S{n}"]) == {f"S{n}": f"value-{n}"}
-    assert (await rotate(database, RING, HOLDERS, batch=2)).resealed == 6
+    assert (await rotate(database, RING, ENCRYPTED_COLUMNS, batch=2)).reencrypted == 6
 
 
 async def test_two_rotations_at_once_do_the_work_of_one(make_vault: MakeVault, database: Pool) -> None:
     await fill(make_vault, 20)
     both = await asyncio.gather(
-        rotate(database, RING, HOLDERS, batch=3), rotate(database, RING, HOLDERS, batch=5)
+        rotate(database, RING, ENCRYPTED_COLUMNS, batch=3), rotate(database, RING, ENCRYPTED_COLUMNS, batch=5)
     )
-    assert sum(one.resealed for one in both) == 20
+    assert sum(one.reencrypted for one in both) == 20
     for n in range(20):
         assert await make_vault(NEW).reveal(f"ten_{n % 2}", [f"S{n}"]) == {f"S{n}": f"value-{n}"}
 
 
-async def test_what_cannot_be_opened_is_told_and_stays(make_vault: MakeVault, database: Pool) -> None:
+async def test_what_cannot_be_decrypted_is_reported_and_stays(make_vault: MakeVault, database: Pool) -> None:
     await fill(make_vault, 3)
     await make_vault(b"x" * 32).put(caller_in("ten_z"), "FOREIGN", "value-of-it")
     await database.execute("UPDATE secrets SET sealed = sealed || '\\x00' WHERE name = 'S1'")
-    done = await rotate(database, RING, HOLDERS, batch=1)
-    assert (done.resealed, done.broken) == (2, [SecretName("ten_1", "S1")])
-    assert done.foreign == [key_id(b"x" * 32)]
+    done = await rotate(database, RING, ENCRYPTED_COLUMNS, batch=1)
+    assert (done.reencrypted, done.altered) == (2, [SecretName("ten_1", "S1")])
+    assert done.unknown_keys == [key_id(b"x" * 32)]
     assert await make_vault(b"x" * 32).reveal("ten_z", ["FOREIGN"]) == {"FOREIGN": "value-of-it"}
 
 
@@ -106,48 +105,50 @@ async def make_endpoint(db: Pool, endpoint_id: str, *secrets: str) -> None:
         endpoint_id,
     )
     for number, secret in enumerate(secrets):
-        sealed = SecretBox(Keyring([OLD])).seal("ten_a", endpoint_id, secret)
+        encrypted = SecretBox(Keyring([OLD])).encrypt("ten_a", endpoint_id, secret)
         await db.execute(
             "INSERT INTO endpoint_secrets (endpoint_id, number, key_id, sealed) VALUES ($1, $2, $3, $4)",
             endpoint_id,
             number,
-            sealed.key_id,
-            sealed.sealed,
+            encrypted.key_id,
+            encrypted.ciphertext,
         )
 
 
-async def test_what_endpoints_sign_with_moves_too(make_vault: MakeVault, database: Pool) -> None:
+async def test_secrets_of_endpoints_are_reencrypted_too(make_vault: MakeVault, database: Pool) -> None:
     await fill(make_vault, 1)
     for n in range(5):
         await make_endpoint(database, f"wh_{n}", f"first-{n}", f"second-{n}")
-    assert await rotation.count_by_key(database, HOLDERS) == {key_id(OLD): 11}
-    assert (await rotate(database, RING, HOLDERS, batch=2)).resealed == 11
-    assert await rotation.count_by_key(database, HOLDERS) == {key_id(NEW): 11}
+    assert await rotation.count_by_key(database, ENCRYPTED_COLUMNS) == {key_id(OLD): 11}
+    assert (await rotate(database, RING, ENCRYPTED_COLUMNS, batch=2)).reencrypted == 11
+    assert await rotation.count_by_key(database, ENCRYPTED_COLUMNS) == {key_id(NEW): 11}
     rows = await database.fetch("SELECT * FROM endpoint_secrets ORDER BY endpoint_id, number")
-    opened = [
-        SecretBox(Keyring([NEW])).open("ten_a", row["endpoint_id"], SealedValue(row["key_id"], row["sealed"]))
+    decrypted = [
+        SecretBox(Keyring([NEW])).decrypt(
+            "ten_a", row["endpoint_id"], EncryptedValue(row["key_id"], row["sealed"])
+        )
         for row in rows
     ]
-    assert opened == [f"{which}-{n}" for n in range(5) for which in ("first", "second")]
+    assert decrypted == [f"{which}-{n}" for n in range(5) for which in ("first", "second")]
 
 
 async def test_endpoints_whose_key_is_lost_are_paused_and_say_why(database: Pool) -> None:
     await make_endpoint(database, "wh_1", "first", "second")
-    assert await rotation.discard(database, key_id(OLD), HOLDERS) == [SecretName("ten_a", "wh_1")]
+    assert await rotation.discard(database, key_id(OLD), ENCRYPTED_COLUMNS) == [SecretName("ten_a", "wh_1")]
     row = await database.fetchrow("SELECT status, status_reason FROM endpoints")
     assert row is not None
     assert row["status"] == "paused"
     assert "set another one" in row["status_reason"]
-    assert await rotation.count_by_key(database, HOLDERS) == {}
+    assert await rotation.count_by_key(database, ENCRYPTED_COLUMNS) == {}
 
 
-async def test_the_values_of_a_lost_key_can_be_given_up_by_its_id(
+async def test_the_values_of_a_lost_key_can_be_discarded_by_its_id(
     make_vault: MakeVault, database: Pool
 ) -> None:
     await fill(make_vault, 3)
     await make_vault(NEW).put(caller_in("ten_0"), "KEPT", "value-of-it")
     assert await store.count_by_key(database) == {key_id(OLD): 3, key_id(NEW): 1}
-    gone = await rotation.discard(database, key_id(OLD), HOLDERS)
+    gone = await rotation.discard(database, key_id(OLD), ENCRYPTED_COLUMNS)
     assert gone == [SecretName("ten_0", "S0"), SecretName("ten_0", "S2"), SecretName("ten_1", "S1")]
     assert await make_vault(NEW).reveal("ten_0", ["KEPT"]) == {"KEPT": "value-of-it"}
 
@@ -159,25 +160,28 @@ async def make_agent(db: Pool, agent_id: str, url: str | None) -> None:
         " VALUES ($1, 'ten_a', $1, '', 'avala', '{}', '{}', $2, true, '{}', 'usr_1', now(), now())",
         *(agent_id, url),
     )
-    sealed = SecretBox(Keyring([OLD])).seal("ten_a", agent_id, f"secret of {agent_id}")
-    await db.execute("INSERT INTO agent_secrets VALUES ($1, $2, $3)", agent_id, sealed.key_id, sealed.sealed)
+    encrypted = SecretBox(Keyring([OLD])).encrypt("ten_a", agent_id, f"secret of {agent_id}")
+    await db.execute(
+        "INSERT INTO agent_secrets VALUES ($1, $2, $3)", agent_id, encrypted.key_id, encrypted.ciphertext
+    )
 
 
-async def test_what_agents_sign_with_moves_too(database: Pool) -> None:
+async def test_secrets_of_agents_are_reencrypted_too(database: Pool) -> None:
     for n in range(3):
         await make_agent(database, f"agt_{n}", "https://h")
-    assert (await rotate(database, RING, HOLDERS, batch=2)).resealed == 3
+    assert (await rotate(database, RING, ENCRYPTED_COLUMNS, batch=2)).reencrypted == 3
     rows = await database.fetch("SELECT * FROM agent_secrets ORDER BY agent_id")
     secret_box = SecretBox(Keyring([NEW]))
     assert [
-        secret_box.open("ten_a", row["agent_id"], SealedValue(row["key_id"], row["sealed"])) for row in rows
+        secret_box.decrypt("ten_a", row["agent_id"], EncryptedValue(row["key_id"], row["sealed"]))
+        for row in rows
     ] == [f"secret of agt_{n}" for n in range(3)]
 
 
 async def test_agents_that_are_called_and_whose_key_is_lost_stop_and_say_why(database: Pool) -> None:
     await make_agent(database, "agt_called", "https://h")
     await make_agent(database, "agt_polls", None)
-    gone = await rotation.discard(database, key_id(OLD), HOLDERS)
+    gone = await rotation.discard(database, key_id(OLD), ENCRYPTED_COLUMNS)
     assert gone == [SecretName("ten_a", "agt_called"), SecretName("ten_a", "agt_polls")]
     rows = await database.fetch("SELECT active, inactive_reason FROM agents ORDER BY id")
     assert [row["active"] for row in rows] == [False, True]
@@ -185,7 +189,7 @@ async def test_agents_that_are_called_and_whose_key_is_lost_stop_and_say_why(dat
     assert rows[1]["inactive_reason"] is None
 
 
-async def test_what_triggers_are_signed_with_moves_too(database: Pool) -> None:
+async def test_secrets_of_triggers_are_reencrypted_too(database: Pool) -> None:
     await database.execute(
         "INSERT INTO automations (id, tenant_id, kind, scope, workspace_id, name, agent_name, prompt, enabled,"
         " limit_max, limit_window, limit_span, source, event, webhook_id, endpoint_slug, details, created_by,"
@@ -193,18 +197,18 @@ async def test_what_triggers_are_signed_with_moves_too(database: Pool) -> None:
         " '1h', interval '1 hour', 'dynamic', 'webhook', 'w', 's', '{}', 'usr_1', now(), now())"
     )
     for number, secret in enumerate(("first", "second")):
-        sealed = SecretBox(Keyring([OLD])).seal("ten_a", f"{SEALED_AS}trg_1", secret)
+        encrypted = SecretBox(Keyring([OLD])).encrypt("ten_a", f"{SEALED_AS}trg_1", secret)
         await database.execute(
             "INSERT INTO automation_secrets (automation_id, number, key_id, sealed)"
             " VALUES ('trg_1', $1, $2, $3)",
-            *(number, sealed.key_id, sealed.sealed),
+            *(number, encrypted.key_id, encrypted.ciphertext),
         )
-    assert (await rotate(database, RING, HOLDERS)).resealed == 2
+    assert (await rotate(database, RING, ENCRYPTED_COLUMNS)).reencrypted == 2
     rows = await database.fetch("SELECT key_id, sealed FROM automation_secrets ORDER BY number")
     secret_box = SecretBox(Keyring([NEW]))
     assert [
-        secret_box.open("ten_a", f"{SEALED_AS}trg_1", SealedValue(row["key_id"], row["sealed"]))
+        secret_box.decrypt("ten_a", f"{SEALED_AS}trg_1", EncryptedValue(row["key_id"], row["sealed"]))
         for row in rows
     ] == ["first", "second"]
-    assert await rotation.discard(database, key_id(NEW), HOLDERS) == [SecretName("ten_a", "trg_1")]
+    assert await rotation.discard(database, key_id(NEW), ENCRYPTED_COLUMNS) == [SecretName("ten_a", "trg_1")]
     assert not await database.fetchval("SELECT enabled FROM automations")

@@ -1,4 +1,4 @@
-"""Secrets are set, named, deleted and revealed within one tenant, and sealed with the right key."""
+"""Secrets are set, named, deleted and revealed within one tenant, and encrypted with the right key."""
 
 import asyncio
 
@@ -9,11 +9,11 @@ from runwright.core.paging import PageRequest
 from runwright.db.pool import Pool
 from runwright.secrets import vault as service
 from runwright.secrets.keyring import key_id
-from runwright.secrets.model import SealBrokenError, VaultKeyError
+from runwright.secrets.model import DecryptionError, VaultKeyError
 from tests.integration.secrets.conftest import NEW, OLD, MakeVault, caller_in
 
 
-async def test_a_value_is_sealed_in_the_table_and_revealed_to_its_tenant_alone(
+async def test_a_value_is_encrypted_in_the_table_and_revealed_to_its_tenant_alone(
     make_vault: MakeVault, database: Pool
 ) -> None:
     vault = make_vault()
@@ -52,7 +52,7 @@ async def test_reveals_that_are_asked_for_together_each_get_their_own(make_vault
     await vault.stop()
 
 
-async def test_one_broken_value_harms_only_who_asked_for_it(make_vault: MakeVault, database: Pool) -> None:
+async def test_one_broken_value_fails_only_the_request_for_it(make_vault: MakeVault, database: Pool) -> None:
     vault = make_vault()
     await vault.put(caller_in("ten_a"), "GOOD", "good-value")
     await vault.put(caller_in("ten_a"), "BAD", "bad-value")
@@ -63,7 +63,7 @@ async def test_one_broken_value_harms_only_who_asked_for_it(make_vault: MakeVaul
         vault.reveal("ten_a", ["GOOD"]), vault.reveal("ten_a", ["BAD"]), return_exceptions=True
     )
     assert good == {"GOOD": "good-value"}
-    assert isinstance(bad, SealBrokenError)
+    assert isinstance(bad, DecryptionError)
     assert "BAD" in str(bad)
     assert "value of" in str(bad)
     assert "bad-value" not in str(bad)
@@ -96,7 +96,7 @@ async def test_lists_hold_names_newest_first_by_page_and_by_part_of_the_name(mak
     assert [one.name for one in (await vault.list("ten_a", "en_2", PageRequest())).rows] == ["TOKEN_2"]
 
 
-async def test_a_new_first_key_seals_once_every_executor_holds_it(
+async def test_a_new_first_key_encrypts_once_every_executor_has_it(
     make_vault: MakeVault, database: Pool
 ) -> None:
     for executors, used in (
@@ -107,7 +107,7 @@ async def test_a_new_first_key_seals_once_every_executor_holds_it(
     ):
         await make_vault(NEW, OLD, executors=executors).put(caller_in("ten_a"), "TOKEN", "value-of-it")
         assert await database.fetchval("SELECT key_id FROM secrets") == key_id(used)
-    with pytest.raises(UnavailableError, match="another vault key"):
+    with pytest.raises(UnavailableError, match="no vault key in common"):
         await make_vault(NEW, executors=[(OLD,)]).put(caller_in("ten_a"), "TOKEN", "value-of-it")
 
 

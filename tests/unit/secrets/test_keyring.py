@@ -1,4 +1,4 @@
-"""What is sealed opens under its own key, tenant and name, and under nothing else."""
+"""What is encrypted decrypts under its own key, tenant and name, and under nothing else."""
 
 import base64
 import os
@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runwright.secrets.keyring import Keyring, key_id, new_key_text, parse_keys
-from runwright.secrets.model import SealBrokenError, SecretName, VaultKeyError
+from runwright.secrets.model import DecryptionError, SecretName, VaultKeyError
 
 KEY, OTHER = os.urandom(32), os.urandom(32)
-WHOSE = SecretName("ten_a", "TOKEN")
+NAME = SecretName("ten_a", "TOKEN")
 VALUE = "hunter2-and-more"
 
 
@@ -23,52 +23,54 @@ def text_of(*keys: bytes) -> str:
 @given(st.text(st.characters(exclude_categories=["Cs"])))
 def test_a_value_comes_back_as_it_was(value: str) -> None:
     ring = Keyring([KEY])
-    assert ring.open(ring.seal(WHOSE, value)) == value
+    assert ring.decrypt(ring.encrypt(NAME, value)) == value
 
 
-def test_two_seals_of_one_value_have_nothing_in_common() -> None:
+def test_two_ciphertexts_of_one_value_have_nothing_in_common() -> None:
     ring = Keyring([KEY])
-    first, second = (ring.seal(WHOSE, VALUE).sealed for _ in range(2))
+    first, second = (ring.encrypt(NAME, VALUE).ciphertext for _ in range(2))
     assert first[:12] != second[:12]
     assert first[12:] != second[12:]
     assert VALUE.encode() not in first
 
 
 @pytest.mark.parametrize(("field", "value"), [("tenant_id", "ten_b"), ("name", "TOKEN2")])
-def test_a_value_that_was_moved_to_another_row_does_not_open(field: str, value: str) -> None:
+def test_a_value_that_was_moved_to_another_row_does_not_decrypt(field: str, value: str) -> None:
     ring = Keyring([KEY])
-    moved = msgspec.structs.replace(ring.seal(WHOSE, VALUE), **{field: value})
-    with pytest.raises(SealBrokenError):
-        ring.open(moved)
+    moved = msgspec.structs.replace(ring.encrypt(NAME, VALUE), **{field: value})
+    with pytest.raises(DecryptionError):
+        ring.decrypt(moved)
 
 
 def test_tenant_and_name_do_not_run_together() -> None:
     ring = Keyring([KEY])
-    sealed = ring.seal(SecretName("ten_a", "BC"), VALUE)
-    with pytest.raises(SealBrokenError):
-        ring.open(msgspec.structs.replace(sealed, tenant_id="ten_aB", name="C"))
+    encrypted = ring.encrypt(SecretName("ten_a", "BC"), VALUE)
+    with pytest.raises(DecryptionError):
+        ring.decrypt(msgspec.structs.replace(encrypted, tenant_id="ten_aB", name="C"))
 
 
 @given(st.data())
-def test_a_value_that_was_altered_does_not_open(data: st.DataObject) -> None:
+def test_a_value_that_was_altered_does_not_decrypt(data: st.DataObject) -> None:
     ring = Keyring([KEY])
-    secret = ring.seal(WHOSE, VALUE)
-    place = data.draw(st.integers(0, len(secret.sealed) - 1))
+    secret = ring.encrypt(NAME, VALUE)
+    place = data.draw(st.integers(0, len(secret.ciphertext) - 1))
     bit = 1 << data.draw(st.integers(0, 7))
-    altered = bytes([*secret.sealed[:place], secret.sealed[place] ^ bit, *secret.sealed[place + 1 :]])
-    with pytest.raises(SealBrokenError):
-        ring.open(msgspec.structs.replace(secret, sealed=altered))
-    with pytest.raises(SealBrokenError):
-        ring.open(msgspec.structs.replace(secret, sealed=secret.sealed[:place]))
+    altered = bytes(
+        [*secret.ciphertext[:place], secret.ciphertext[place] ^ bit, *secret.ciphertext[place + 1 :]]
+    )
+    with pytest.raises(DecryptionError):
+        ring.decrypt(msgspec.structs.replace(secret, ciphertext=altered))
+    with pytest.raises(DecryptionError):
+        ring.decrypt(msgspec.structs.replace(secret, ciphertext=secret.ciphertext[:place]))
 
 
-def test_the_first_key_seals_and_all_open() -> None:
+def test_the_first_key_encrypts_and_all_decrypt() -> None:
     old, new = Keyring([KEY]), Keyring([OTHER, KEY])
-    assert new.open(old.seal(WHOSE, VALUE)) == VALUE
-    assert new.seal(WHOSE, VALUE).key_id == key_id(OTHER)
-    assert old.open(new.seal(WHOSE, VALUE, with_key=key_id(KEY))) == VALUE
+    assert new.decrypt(old.encrypt(NAME, VALUE)) == VALUE
+    assert new.encrypt(NAME, VALUE).key_id == key_id(OTHER)
+    assert old.decrypt(new.encrypt(NAME, VALUE, with_key=key_id(KEY))) == VALUE
     with pytest.raises(VaultKeyError, match=f"TOKEN .* {key_id(OTHER)}"):
-        old.open(new.seal(WHOSE, VALUE))
+        old.decrypt(new.encrypt(NAME, VALUE))
 
 
 def test_the_id_of_a_key_is_the_same_everywhere_and_is_no_part_of_it() -> None:

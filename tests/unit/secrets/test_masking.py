@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runwright.secrets.masking import Masker, Torn
+from runwright.secrets.masking import Masker, Truncation
 
 Write = Callable[[str], str]
 
@@ -172,7 +172,7 @@ def test_a_line_that_was_cut_anywhere_ends_before_the_secret(
 ) -> None:
     written = WRITINGS[writing](value)
     cut = data.draw(st.integers(1, len(written)))
-    masked = Masker([value]).mask_text("log: " + written[:cut], Torn.CUT)
+    masked = Masker([value]).mask_text("log: " + written[:cut], Truncation.AT_LIMIT)
     shown = masked.removeprefix("log: ").partition("***")[0]
     assert written.startswith(shown)
     decoded = decodings(shown)
@@ -185,7 +185,7 @@ def test_no_cut_within_an_escape_shows_what_is_before_it(writing: str, value: st
     written = "log: " + WRITINGS[writing](value)
     masker = Masker([value])
     for cut in range(len(written) + 1):
-        masked = masker.mask_text(written[:cut], Torn.CUT)
+        masked = masker.mask_text(written[:cut], Truncation.AT_LIMIT)
         assert not [one for one in decodings(masked.partition("***")[0]) if reveals(one, value)], (
             cut,
             masked,
@@ -220,12 +220,12 @@ def test_an_open_end_hides_the_beginning_of_a_secret_but_not_a_letter_of_it(
     value: str, data: st.DataObject
 ) -> None:
     size = data.draw(st.integers(4, len(value)))
-    assert Masker([value]).mask_text("x " + value[:size], Torn.OPEN) == "x ***"
+    assert Masker([value]).mask_text("x " + value[:size], Truncation.MID_LINE) == "x ***"
 
 
 def test_the_end_of_an_open_line_stays_where_it_only_begins_alike() -> None:
-    assert Masker(["5-secret"]).mask_text("took 15", Torn.OPEN) == "took 15"
-    assert Masker(["5-secret"]).mask_text("took 15", Torn.CUT) == "took 1***"
+    assert Masker(["5-secret"]).mask_text("took 15", Truncation.MID_LINE) == "took 15"
+    assert Masker(["5-secret"]).mask_text("took 15", Truncation.AT_LIMIT) == "took 1***"
 
 
 PEM = "-----BEGIN KEY-----\nMIIEvQIBADANBgkq\nhkiG9w0BAQEFAASC\nshort\n-----END KEY-----\n"
@@ -335,8 +335,8 @@ def test_many_and_long_secrets_take_bounded_time() -> None:
     text = masker.mask_text("a 000042-598-line b")
     assert text == "a *** b"
     assert masker.mask_text("a the same beginning 77 b\nnext") == "a ***\nnext"
-    assert masker.mask_text("cut 000042-5", Torn.CUT) == "cut ***"
-    assert masker.mask_text("cut 0000", Torn.CUT) == "cut ***"
+    assert masker.mask_text("cut 000042-5", Truncation.AT_LIMIT) == "cut ***"
+    assert masker.mask_text("cut 0000", Truncation.AT_LIMIT) == "cut ***"
     hostile = b"x" * 8_000 + b'\\"%41&#65;' * 800
     assert masker.mask(hostile) == hostile
 
@@ -346,5 +346,5 @@ def test_a_masker_does_not_show_what_it_hides() -> None:
 
 
 def test_nothing_to_hide_changes_nothing() -> None:
-    assert Masker([]).mask(b"a \\u0041 %41 ", Torn.OPEN) == b"a \\u0041 %41 "
+    assert Masker([]).mask(b"a \\u0041 %41 ", Truncation.MID_LINE) == b"a \\u0041 %41 "
     assert Masker(["", "  "]).mask_json(b'{"a": ""}') == b'{"a": ""}'

@@ -8,7 +8,7 @@ from asyncpg import Record
 from runwright.agents.model import Agent, ExecutionStatus
 from runwright.core.paging import View, Window
 from runwright.db.pool import Database, PoolConnection
-from runwright.secrets.model import SealedValue
+from runwright.secrets.model import EncryptedValue
 
 _COLUMNS: Final = ", ".join(Agent.__struct_fields__)
 _PLACES: Final = ", ".join(f"${n}" for n in range(1, len(Agent.__struct_fields__) + 1))
@@ -19,7 +19,7 @@ def _agent(row: Record) -> Agent:
     return Agent(**values)
 
 
-async def insert_agent(db: PoolConnection, agent: Agent, secret: SealedValue) -> bool:
+async def insert_agent(db: PoolConnection, agent: Agent, secret: EncryptedValue) -> bool:
     """Insert an agent; False where the tenant has one of this name, for whose transaction this waits."""
     inserted = await db.fetchval(
         f"INSERT INTO agents ({_COLUMNS}) VALUES ({_PLACES})"
@@ -32,7 +32,7 @@ async def insert_agent(db: PoolConnection, agent: Agent, secret: SealedValue) ->
         "INSERT INTO agent_secrets (agent_id, key_id, sealed) VALUES ($1, $2, $3)",
         agent.id,
         secret.key_id,
-        secret.sealed,
+        secret.ciphertext,
     )
     return True
 

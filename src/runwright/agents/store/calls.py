@@ -17,7 +17,7 @@ import msgspec
 from runwright.agents.callbacks import Answered, Call
 from runwright.agents.store.executions import fetch_executions
 from runwright.db.pool import Database, PoolConnection
-from runwright.secrets.model import SealedValue
+from runwright.secrets.model import EncryptedValue
 
 LANE_WINDOW: Final = 512
 AGENT_AT_ONCE: Final = 16
@@ -119,7 +119,7 @@ async def claim_calls(
             style=row["style"],
             callback_url=row["callback_url"],
             worker_id=row["worker_id"],
-            secret=None if row["key_id"] is None else SealedValue(row["key_id"], row["sealed"]),
+            secret=None if row["key_id"] is None else EncryptedValue(row["key_id"], row["sealed"]),
         )
         for execution in (await fetch_executions(db, list(found)) if found else ())
         for row in (found[execution.id],)

@@ -1,14 +1,14 @@
-"""Where agents' secrets are, for those who look after the vault's keys."""
+"""The tables of agents' secrets, for key rotation."""
 
 from typing import Final
 
 from runwright.secrets.encrypted_columns import EncryptedColumn
 
 AGENTS: Final = EncryptedColumn(
-    table="agents",
+    owners="agents",
     secrets="agent_secrets",
-    column="agent_id",
-    stop="active = active AND callback_url IS NULL,"
-    " inactive_reason = CASE WHEN callback_url IS NOT NULL THEN g.reason ELSE inactive_reason END",
+    owner_column="agent_id",
+    disable="active = active AND callback_url IS NULL,"
+    " inactive_reason = CASE WHEN callback_url IS NOT NULL THEN lost.reason ELSE inactive_reason END",
 )
-"""One that is called stops; others sign nothing."""
+"""Agents with a callback are deactivated; the others sign nothing."""

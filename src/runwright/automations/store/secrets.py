@@ -6,21 +6,21 @@ from typing import Final
 
 from runwright.db.pool import Database, PoolConnection
 from runwright.secrets.encrypted_columns import EncryptedColumn
-from runwright.secrets.model import SealedValue
+from runwright.secrets.model import EncryptedValue
 
 SEALED_AS: Final = "trigger/"
 TRIGGERS: Final = EncryptedColumn(
-    table="automations",
+    owners="automations",
     secrets="automation_secrets",
-    column="automation_id",
-    stop="enabled = false",
-    prefix=SEALED_AS,
+    owner_column="automation_id",
+    disable="enabled = false",
+    name_prefix=SEALED_AS,
 )
-"""Where secrets of triggers are, for those who look after the vault's keys."""
+"""The tables of triggers' secrets, for key rotation."""
 
 
 async def put_secret(
-    db: PoolConnection, *, automation_id: str, secret: SealedValue, old_until: datetime | None
+    db: PoolConnection, *, automation_id: str, secret: EncryptedValue, old_until: datetime | None
 ) -> None:
     """Make this the newest secret; the one before is good until then, or no more."""
     await db.execute(
@@ -37,7 +37,7 @@ async def put_secret(
         INSERT INTO automation_secrets (automation_id, number, key_id, sealed)
         SELECT $1, 1 + coalesce(max(number), 0), $2, $3 FROM automation_secrets WHERE automation_id = $1
         """,
-        *(automation_id, secret.key_id, secret.sealed),
+        *(automation_id, secret.key_id, secret.ciphertext),
     )
 
 
@@ -48,7 +48,7 @@ async def drop_secrets(db: PoolConnection, *, automation_id: str) -> None:
 
 async def fetch_secrets(
     db: Database | PoolConnection, *, automation_id: str, now: datetime
-) -> list[SealedValue]:
+) -> list[EncryptedValue]:
     """Return the secrets of a trigger that are good now, the newest first."""
     rows = await db.fetch(
         "SELECT key_id, sealed FROM automation_secrets WHERE automation_id = $1"
@@ -56,7 +56,7 @@ async def fetch_secrets(
         automation_id,
         now,
     )
-    return [SealedValue(row["key_id"], row["sealed"]) for row in rows]
+    return [EncryptedValue(row["key_id"], row["sealed"]) for row in rows]
 
 
 async def with_secrets(db: Database | PoolConnection, *, ids: Sequence[str]) -> frozenset[str]:

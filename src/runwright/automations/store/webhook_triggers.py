@@ -8,14 +8,14 @@ import msgspec
 from runwright.automations.model import Automation
 from runwright.automations.store.definitions import COLUMNS, automation_from_row
 from runwright.db.pool import Database, PoolConnection
-from runwright.secrets.model import SealedValue
+from runwright.secrets.model import EncryptedValue
 
 
 class Door(msgspec.Struct, frozen=True):
     """A trigger that takes webhooks, and the secrets that are good for it now, the newest first."""
 
     trigger: Automation
-    secrets: tuple[SealedValue, ...]
+    secrets: tuple[EncryptedValue, ...]
 
 
 class ReplayClaim(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,7 +46,7 @@ async def find_doors(db: Database, *, webhook_ids: Sequence[str], now: datetime)
     return {
         row["webhook_id"]: Door(
             automation_from_row(row),
-            tuple(map(SealedValue, row["key_ids"] or (), row["seals"] or ())),
+            tuple(map(EncryptedValue, row["key_ids"] or (), row["seals"] or ())),
         )
         for row in rows
     }

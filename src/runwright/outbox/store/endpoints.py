@@ -10,17 +10,17 @@ from runwright.db.pagination import Conditions, Rows, fetch_page
 from runwright.db.pool import Database, PoolConnection
 from runwright.outbox.model import Endpoint, EndpointStatus
 from runwright.secrets.encrypted_columns import EncryptedColumn
-from runwright.secrets.model import SealedValue
+from runwright.secrets.model import EncryptedValue
 
 _COLUMNS: Final = (
     "id, tenant_id, style, url, events, patterns, status, status_reason, gone, created_by, created_at,"
     " updated_at"
 )
 ENDPOINTS: Final = EncryptedColumn(
-    table="endpoints",
+    owners="endpoints",
     secrets="endpoint_secrets",
-    column="endpoint_id",
-    stop="status = 'paused', status_reason = g.reason",
+    owner_column="endpoint_id",
+    disable="status = 'paused', status_reason = lost.reason",
 )
 _LISTED: Final = Rows(columns=_COLUMNS, table="endpoints")
 _LOCK: Final = "SELECT pg_advisory_xact_lock(hashtextextended('endpoints of ' || $1, 0))"
@@ -115,7 +115,7 @@ async def delete_endpoint(db: PoolConnection, *, tenant_id: str, style: str, end
 
 
 async def add_secret(
-    db: PoolConnection, *, endpoint_id: str, secret: SealedValue, old_until: datetime | None
+    db: PoolConnection, *, endpoint_id: str, secret: EncryptedValue, old_until: datetime | None
 ) -> None:
     """Make this the secret that signs first; the ones before it end at `old_until` (None: now)."""
     await db.execute(
@@ -136,11 +136,11 @@ async def add_secret(
         """,
         endpoint_id,
         secret.key_id,
-        secret.sealed,
+        secret.ciphertext,
     )
 
 
-async def fetch_secrets(db: PoolConnection, *, endpoint_id: str, now: datetime) -> list[SealedValue]:
+async def fetch_secrets(db: PoolConnection, *, endpoint_id: str, now: datetime) -> list[EncryptedValue]:
     """Return the secrets that sign now, the newest first."""
     rows = await db.fetch(
         """
@@ -150,4 +150,4 @@ async def fetch_secrets(db: PoolConnection, *, endpoint_id: str, now: datetime) 
         endpoint_id,
         now,
     )
-    return [SealedValue(row["key_id"], row["sealed"]) for row in rows]
+    return [EncryptedValue(row["key_id"], row["sealed"]) for row in rows]

@@ -18,7 +18,7 @@ from runwright.core.ids import new_id
 from runwright.db.pool import Database, PoolConnection
 from runwright.events.model import Event
 from runwright.outbox.model import ClaimedDelivery, Outcome
-from runwright.secrets.model import SealedValue
+from runwright.secrets.model import EncryptedValue
 
 LANE_WINDOW: Final = 512
 HEALTHY_AT_ONCE: Final = 64
@@ -183,7 +183,7 @@ def _parcel(row: Record) -> ClaimedDelivery:
         endpoint_id=row["endpoint_id"],
         style=row["style"],
         url=row["url"],
-        secrets=[SealedValue(key_id, content) for key_id, content in sealed],
+        secrets=[EncryptedValue(key_id, content) for key_id, content in sealed],
         event=Event(
             position=row["position"],
             tenant_id=row["tenant_id"],

@@ -12,7 +12,7 @@ import msgspec
 from runwright.core.job_state import ErrorCode
 from runwright.runtimes import protocol
 from runwright.runtimes.model import Assignment, AttemptOutcome, OnLine, OutcomeStatus, OutputLine
-from runwright.secrets.masking import Masker, Torn
+from runwright.secrets.masking import Masker, Truncation
 
 LEVELS: Final = ("info", "warn", "error")
 _CUT: Final = " … (line cut)"
@@ -66,14 +66,14 @@ class RunningJob:
         """Write a lifecycle line; these are not counted."""
         self._on_line(self.assignment, OutputLine(at, level, text))
 
-    def write(self, at: datetime, level: str, data: bytes, torn: Torn | None = None) -> None:
+    def write(self, at: datetime, level: str, data: bytes, truncation: Truncation | None = None) -> None:
         """Write what user code wrote, one line per line, within the limits of an attempt."""
         if self._masker is not None:
             if self.dropped or self.full():
                 # What follows a dropped line is dropped as well: so no more is searched than is stored.
                 self.dropped += data.count(b"\n") + 1
                 return
-            data = _hide(self._masker, data, torn)
+            data = _hide(self._masker, data, truncation)
         for raw in data.split(b"\n"):
             size = len(raw)
             if self.full(size):
@@ -103,7 +103,7 @@ class RunningJob:
         over = len(data) > limit
         if self._masker is not None:
             # The harness cuts at the same limit, in characters: at it, the text may be cut already.
-            data = self._masker.mask(data[:limit], Torn.CUT if len(data) >= limit else None)
+            data = self._masker.mask(data[:limit], Truncation.AT_LIMIT if len(data) >= limit else None)
         if not over:
             return data.decode("utf-8", "replace")
         return data[: limit - len("…".encode())].decode("utf-8", "ignore") + "…"
@@ -157,11 +157,11 @@ class RunningJob:
             self.say(at, "warn", f"dropped {self.dropped} lines")
 
 
-def _hide(masker: Masker, data: bytes, torn: Torn | None) -> bytes:
+def _hide(masker: Masker, data: bytes, truncation: Truncation | None) -> bytes:
     """Hide secrets in lines; those that are too long are cut, after hiding, and say so."""
     if len(data) > protocol.LINE_BYTES:
         data = b"\n".join(_hide_in_long(masker, line) for line in data.split(b"\n"))
-    return masker.mask(data, torn)
+    return masker.mask(data, truncation)
 
 
 def _hide_in_long(masker: Masker, line: bytes) -> bytes:
@@ -169,4 +169,7 @@ def _hide_in_long(masker: Masker, line: bytes) -> bytes:
         return line
     # Beyond the limit a line may have gaps, where nothing can be found.
     mark = _CUT.encode()
-    return masker.mask(line[: protocol.LINE_BYTES], Torn.CUT)[: protocol.LINE_BYTES - len(mark)] + mark
+    return (
+        masker.mask(line[: protocol.LINE_BYTES], Truncation.AT_LIMIT)[: protocol.LINE_BYTES - len(mark)]
+        + mark
+    )

@@ -50,7 +50,7 @@ from runwright.runtimes.wasm_modules import CompiledModule
 from runwright.sandbox.cpu_affinity import CpuShare
 from runwright.sandbox.process_tree import ProcessTree
 from runwright.sandbox.resource_limits import ResourceLimits
-from runwright.secrets.masking import Torn
+from runwright.secrets.masking import Truncation
 
 BEGIN_SECONDS: Final = 15.0
 COMPILE_SECONDS: Final = 60.0
@@ -563,7 +563,7 @@ class Sandbox:
         self.state = SandboxState.GONE
         if self._began is not None:
             self._write_network(self._began, self.network.take())
-            self.pipes.drain(self._began, Torn.CUT)
+            self.pipes.drain(self._began, Truncation.AT_LIMIT)
         at = self._clock()
         while self.inflight:
             run = self.inflight.popleft()

@@ -8,7 +8,7 @@ from typing import Final
 from runwright.core.clock import Clock
 from runwright.runtimes import protocol
 from runwright.runtimes.pool.running_job import LEVELS, RunningJob
-from runwright.secrets.masking import Torn
+from runwright.secrets.masking import Truncation
 
 READ_BYTES: Final = 64 * 1024
 DRAIN_READS: Final = 64
@@ -67,20 +67,20 @@ class Stdio:
         """Whether a line has begun that no newline has ended."""
         return bool(self._partial[0] or self._partial[1])
 
-    def drain(self, run: RunningJob, torn: Torn = Torn.OPEN) -> None:
+    def drain(self, run: RunningJob, truncation: Truncation = Truncation.MID_LINE) -> None:
         """Read what a run that has ended wrote, but not for ever."""
         for stream in (0, 1):
             reads = DRAIN_READS
             while reads and self._read(stream, run):
                 reads -= 1
-        self.end_lines(run, torn)
+        self.end_lines(run, truncation)
 
-    def end_lines(self, run: RunningJob, torn: Torn = Torn.OPEN) -> None:
+    def end_lines(self, run: RunningJob, truncation: Truncation = Truncation.MID_LINE) -> None:
         """End the lines that a run has begun and not ended; what is in the pipes may be the next one's."""
         at = self._clock()
         for stream in (0, 1):
             if self._partial[stream]:
-                run.write(at, LEVELS[2 * stream], self._partial[stream], torn)
+                run.write(at, LEVELS[2 * stream], self._partial[stream], truncation)
                 self._partial[stream] = b""
 
     def close(self) -> None:
