@@ -1,4 +1,4 @@
-"""One frozen value with every setting, where each came from, and what it means."""
+"""The configuration: one frozen value with every setting, its source and its description."""
 
 from runwright.config.loading import ConfigError, load_settings
 from runwright.config.settings import FIELDS, Settings, default_data_dir

@@ -1,9 +1,8 @@
-"""Where settings come from.
+"""Loads settings from flags, `RUNWRIGHT_*` environment variables, a TOML file and defaults.
 
-A setting comes from the first of: a flag, `RUNWRIGHT_*` in the environment, the TOML file, the
-default. All problems are reported at once, each naming its setting and its source; a name that
-nobody knows is a problem too, so that a misspelt setting never goes unnoticed. An empty variable
-in the environment counts as absent.
+Earlier sources override later ones. All problems are reported together, each with its setting and
+source; an unknown name is a problem too, so that a misspelt setting is never ignored. Empty
+environment variables are ignored.
 """
 
 import difflib
@@ -23,19 +22,19 @@ from runwright.cron.zones import zone_names
 PREFIX: Final = "RUNWRIGHT_"
 CONFIG_VARIABLE: Final = "RUNWRIGHT_CONFIG"
 CLIENT_VARIABLES: Final = ("RUNWRIGHT_URL", "RUNWRIGHT_KEY", "RUNWRIGHT_WEBHOOK_SECRET")
-"""What commands read that ask a server; a server that finds them in its environment ignores them."""
+"""Variables of the client commands; a server ignores them."""
 
 _NO_SETTINGS: Final = {CONFIG_VARIABLE, *CLIENT_VARIABLES}
 
 
 class ConfigError(RunwrightError):
-    """The configuration is wrong; the message names every problem."""
+    """The configuration is invalid; the message lists every problem."""
 
     code = "config"
 
 
 class _Given(msgspec.Struct, frozen=True):
-    """One value as somebody wrote it."""
+    """One value as its source contains it."""
 
     name: str
     value: object
@@ -45,7 +44,7 @@ class _Given(msgspec.Struct, frozen=True):
 def load_settings(
     flags: Mapping[str, str | bool | None], environment: Mapping[str, str], config_path: Path | None = None
 ) -> Settings:
-    """Return the effective settings; ConfigError names everything that is wrong."""
+    """Return the effective settings. ConfigError lists everything that is invalid."""
     problems: list[str] = []
     path = config_path or (Path(environment[CONFIG_VARIABLE]) if environment.get(CONFIG_VARIABLE) else None)
     given: dict[str, _Given] = {}
@@ -98,7 +97,7 @@ def _unknown(item: _Given) -> str:
 
 
 def _allowed(name: str) -> str:
-    """Return which values there are to choose from, where that is so."""
+    """Return the allowed values of a setting that has a fixed set of them."""
     choice = get_args(FIELDS[name].type)[0]
     if choice in {bool, bool | None}:
         return ". Allowed: true, false, 1, 0"
@@ -111,7 +110,7 @@ def _convert(item: _Given) -> object:
     target, value = FIELDS[item.name].type, item.value
     if isinstance(value, str) and get_origin(get_args(target)[0]) is tuple:
         value = [part.strip() for part in value.split(",")]
-    # What comes from a file has types of its own; flags and environment are text.
+    # Values from a file are typed; those of flags and the environment are text.
     strict = item.source.startswith("file ")
     return msgspec.convert(value, target, strict=strict, dec_hook=_decode_path)
 
@@ -126,7 +125,7 @@ def _conflicts(settings: Settings) -> Iterator[str]:
     sources = ("vault_key", "vault_key_file", "vault_key_command")
     given = [name for name in sources if getattr(settings, name) is not None]
     if len(given) > 1:
-        yield f"{' and '.join(given)} exclude each other: the vault's keys come from one place."
+        yield f"{' and '.join(given)} exclude each other: set only one of them."
     for name in ("egress_trusted", "webhook_trusted"):
         for entry in getattr(settings, name):
             try:
@@ -139,12 +138,12 @@ def _conflicts(settings: Settings) -> Iterator[str]:
     if settings.heartbeat_seconds * 2 > settings.lease_seconds:
         yield (
             f"heartbeat_seconds ({settings.heartbeat_seconds:g}) must be at most half of lease_seconds"
-            f" ({settings.lease_seconds:g}), or a slow heartbeat loses the lease."
+            f" ({settings.lease_seconds:g}); otherwise a slow heartbeat loses the lease."
         )
 
 
 def _url_problem(settings: Settings, name: str) -> str | None:
-    """Return what is wrong with a registry's address, without showing it."""
+    """Return why a registry's URL is invalid, without the URL itself."""
     try:
         parts = urlsplit(getattr(settings, name) or "https://unset")
         bad = parts.scheme not in {"http", "https"} or not parts.hostname or parts.port == 0
@@ -152,5 +151,5 @@ def _url_problem(settings: Settings, name: str) -> str | None:
         bad = True
     else:
         if parts.username is not None or parts.password is not None:
-            return f"{name} carries credentials, which an installation could read: use a mirror without."
+            return f"{name} contains credentials, which an installation could read: use a mirror without."
     return f"{name} is not an http or https URL." if bad else None

@@ -1,4 +1,4 @@
-"""Small files with a key in them, readable by their owner alone and never half there."""
+"""Small files that contain a key: readable only by their owner, and written atomically."""
 
 import os
 import tempfile
@@ -11,13 +11,13 @@ _MOST_CHARACTERS: Final = 16 * 1024
 
 
 class PrivateFileError(RunwrightError):
-    """A file with a key cannot be trusted or read."""
+    """A file with a key cannot be read, or others have access to it."""
 
     code = "private_file"
 
 
 def read_private_file(path: Path, *, follow: bool = False) -> str:
-    """Return what the file holds, without white space around it; `follow` takes links too."""
+    """Return the contents without surrounding white space; `follow` allows symbolic links."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW))
     except OSError as error:
@@ -25,14 +25,14 @@ def read_private_file(path: Path, *, follow: bool = False) -> str:
     try:
         with os.fdopen(fd) as file:
             if os.fstat(file.fileno()).st_mode & 0o077:
-                raise PrivateFileError(f"{path} is open to others; run: chmod 600 {path}")
+                raise PrivateFileError(f"{path} is accessible to other users; run: chmod 600 {path}")
             return file.read(_MOST_CHARACTERS).strip()
     except (OSError, UnicodeDecodeError) as error:
         raise PrivateFileError(f"{path} cannot be read: {type(error).__name__}") from None
 
 
 def make_private_file(path: Path, text: str) -> None:
-    """Write a new file beside the path and link it into place; one that is there already stays."""
+    """Create the file atomically; an existing one is left unchanged."""
     path.parent.mkdir(parents=True, exist_ok=True)
     fd, part = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)  # mode 0600
     try:
@@ -42,6 +42,6 @@ def make_private_file(path: Path, text: str) -> None:
             os.fsync(file.fileno())
         os.link(part, path)
     except FileExistsError:
-        pass  # another process was quicker, and its key counts
+        pass  # another process created it first; its key is used
     finally:
         Path(part).unlink()

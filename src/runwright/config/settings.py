@@ -1,4 +1,4 @@
-"""Every setting: its name, what it may be, what it is when nobody says, and what it means."""
+"""Every setting: its name, its type, its default and its description."""
 
 import os
 from pathlib import Path
@@ -19,17 +19,17 @@ Size: TypeAlias = Annotated[int, Meta(ge=1)]
 Seconds: TypeAlias = Annotated[float, Meta(gt=0, le=31_536_000)]
 Port: TypeAlias = Annotated[int, Meta(ge=1, le=65535)]
 Days: TypeAlias = Annotated[float, Meta(gt=0, le=36_500)]
-SecondsOrNone: TypeAlias = Annotated[float, Meta(ge=0, le=31_536_000)]
+SecondsOrZero: TypeAlias = Annotated[float, Meta(ge=0, le=31_536_000)]
 
 
 class Heading(msgspec.Struct, frozen=True):
-    """Stands at the setting that begins a part of them."""
+    """The title of a section; it annotates the first setting of it."""
 
     text: str
 
 
 def default_data_dir() -> Path:
-    """Return where data goes when nobody says: the system's place for root, else the user's own."""
+    """Return the default data directory: a system directory for root, else one of the user."""
     if os.geteuid() == 0:
         return Path("/var/lib/runwright")
     shared = os.environ.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
@@ -37,40 +37,44 @@ def default_data_dir() -> Path:
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """Every setting. `sources` says where each that is not a default came from."""
+    """All settings. `sources` names the source of each that is not the default."""
 
-    host: Annotated[str, Heading("The server"), Meta(min_length=1, description="Address to listen on.")] = (
+    host: Annotated[str, Heading("Server"), Meta(min_length=1, description="Address to listen on.")] = (
         "127.0.0.1"
     )
-    port: Annotated[int, Meta(ge=0, le=65535, description="Port to listen on; 0 takes a free one.")] = 8080
+    port: Annotated[int, Meta(ge=0, le=65535, description="Port to listen on; 0 selects a free one.")] = 8080
     public_url: Annotated[
         Annotated[str, Meta(pattern=r"^https?://[A-Za-z0-9.:\[\]-]+(?:/[A-Za-z0-9._~/-]*)?$")] | None,
         Meta(
-            description="Where users reach this server, for links in answers: https://runwright.example."
-            " Default: where the request says that it came to."
+            description="The URL that clients reach this server at, for links in responses:"
+            " https://runwright.example. Default: taken from each request."
         ),
     ] = None
     allowed_hosts: Annotated[
         tuple[str, ...],
         Meta(
-            description="Names of this server by which browsers and others may call the AGH API, beside"
-            " addresses, localhost and public_url: host or host:port; * for any."
+            description="Host names that the AGH API accepts in requests, as host or host:port, in addition"
+            " to IP addresses, localhost and public_url; * accepts any."
         ),
     ] = ()
     roles: Annotated[
         tuple[RoleName, ...],
-        Meta(min_length=1, description="What this process does."),
+        Meta(min_length=1, description="The roles of this process."),
     ] = ROLE_NAMES
     data_dir: Annotated[
         Path,
         Meta(
-            description="Where the embedded database, the platform key and the vault's key are kept. Default:"
-            " under root /var/lib/runwright, else $XDG_DATA_HOME/runwright or ~/.local/share/runwright."
+            description="Directory of the embedded database, the platform key and the vault key. Default:"
+            " /var/lib/runwright for root, else $XDG_DATA_HOME/runwright or"
+            " ~/.local/share/runwright."
         ),
     ] = msgspec.field(default_factory=default_data_dir)
     database_url: Annotated[
         str | None,
-        Meta(description="A PostgreSQL (15 or later) of your own; without it one is started in data_dir."),
+        Meta(
+            description="URL of a PostgreSQL database, version 15 or later. Default: an embedded server in"
+            " data_dir."
+        ),
     ] = None
     migrate: Annotated[
         bool | None,
@@ -79,246 +83,283 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             " for a database_url, where the server refuses to start until the schema has been migrated."
         ),
     ] = None
-    db_pool_size: Annotated[Size, Meta(description="Database connections for requests.")] = 8
+    db_pool_size: Annotated[
+        Size, Meta(description="Maximum number of database connections for requests.")
+    ] = 8
     dev: Annotated[
         bool,
-        Meta(description="Development mode: http and loopback callback URLs allowed, rate limits off."),
+        Meta(
+            description="Development mode: allows http and loopback callback URLs and disables rate limits."
+        ),
     ] = False
-    demo: Annotated[bool, Meta(description="Create a demonstration tenant with a few workers at start.")] = (
-        False
-    )
+    demo: Annotated[
+        bool, Meta(description="Create a demonstration tenant with example workers at startup.")
+    ] = False
     log_level: Annotated[
-        Literal["debug", "info", "warning", "error"], Meta(description="The least serious lines to log.")
+        Literal["debug", "info", "warning", "error"], Meta(description="Minimum level of log lines.")
     ] = "info"
     log_format: Annotated[
-        Literal["text", "json"], Meta(description="Log lines for people or for machines.")
+        Literal["text", "json"], Meta(description="Format of log lines: text for people, json for machines.")
     ] = "text"
     platform_key: Annotated[
         Annotated[str, Meta(pattern=r"^[\x21-\x7e]{1,512}$")] | None,
         Heading("Keys"),
         Meta(
-            description="The platform key, printable ASCII. Default: made at the first start and kept in"
-            " data_dir/platform-key."
+            description="The platform key, in printable ASCII. Default: generated at the first start and"
+            " stored in data_dir/platform-key."
         ),
     ] = None
     vault_key: Annotated[
         str | None,
         Meta(
-            description="The key that seals secrets: 32 bytes in base64; several, between commas, while one"
-            " replaces the other: the first seals, all open. The same on every machine. Default: made at the"
-            " first start and kept in data_dir/vault-key."
+            description="The key that encrypts secrets: 32 bytes in base64, the same on every machine. To"
+            " rotate keys, separate several with commas: the first encrypts, all decrypt. Default:"
+            " generated at the first start and stored in data_dir/vault-key."
         ),
     ] = None
     vault_key_file: Annotated[
-        Path | None, Meta(description="A file that holds what vault_key would, open to nobody else.")
+        Path | None,
+        Meta(description="A file with the value of vault_key; only its owner may have access to it."),
     ] = None
     vault_key_command: Annotated[
-        str | None, Meta(description="A command, run without a shell, that prints what vault_key would.")
+        str | None,
+        Meta(description="A command that prints the value of vault_key; it is run without a shell."),
     ] = None
     rate_limit_per_second: Annotated[
         Count,
         Heading("Tenants"),
         Meta(
-            description="Requests per second that a tenant may make of one process in the long run; 0: as"
-            " many as it likes. Off in development mode."
+            description="Requests per second that each tenant may make on average to one process; 0 disables"
+            " the limit, as does development mode."
         ),
     ] = 2000
     rate_limit_burst: Annotated[
-        Size, Meta(description="Requests that a tenant may make at once before that rate holds.")
+        Size,
+        Meta(description="Requests that a tenant may make at once before rate_limit_per_second applies."),
     ] = 60_000
     quota_queued_jobs: Annotated[
-        Count, Meta(description="Jobs of a tenant that may wait; 0: as many as it likes.")
+        Count, Meta(description="Maximum number of queued jobs of a tenant; 0 for no limit.")
     ] = 1_000_000
     quota_running_jobs: Annotated[
         Count,
         Meta(
-            description="Jobs of a tenant that run at once, everywhere; 0: as many as there is room for, in"
-            " fair turns with the others'."
+            description="Maximum number of jobs of a tenant that run at once, on all executors together; 0"
+            " for no limit (tenants share the slots fairly)."
         ),
     ] = 0
-    quota_schedules: Annotated[Count, Meta(description="Schedules of a tenant; 0: as many as it likes.")] = (
-        50_000
-    )
+    quota_schedules: Annotated[
+        Count, Meta(description="Maximum number of schedules of a tenant; 0 for no limit.")
+    ] = 50_000
     quota_stored_bytes: Annotated[
         Count,
-        Meta(description="Code of a tenant, all versions of all workers together; 0: as much as it likes."),
+        Meta(
+            description="Maximum size of a tenant's code, for all versions of all workers together; 0 for no"
+            " limit."
+        ),
     ] = 20 * 1024 * 1024 * 1024
-    body_limit_bytes: Annotated[int, Meta(ge=1024, description="Largest request body.")] = 2 * 1024 * 1024
+    body_limit_bytes: Annotated[int, Meta(ge=1024, description="Maximum size of a request body.")] = (
+        2 * 1024 * 1024
+    )
     executor_slots: Annotated[
-        Size, Heading("Executors"), Meta(description="Jobs that this process runs at once.")
+        Size, Heading("Executors"), Meta(description="Maximum number of jobs that this process runs at once.")
     ] = 8
     lease_seconds: Annotated[
-        Seconds, Meta(description="A silent executor loses its jobs after this long.")
+        Seconds, Meta(description="An executor that has not renewed its lease for this long loses its jobs.")
     ] = 15.0
-    heartbeat_seconds: Annotated[Seconds, Meta(description="How often an executor renews its lease.")] = 3.0
+    heartbeat_seconds: Annotated[
+        Seconds, Meta(description="Interval at which an executor renews its lease.")
+    ] = 3.0
     reaper_interval_seconds: Annotated[
-        Seconds, Meta(description="How often lost executors are looked for.")
+        Seconds, Meta(description="Interval of the check for executors whose lease has expired.")
     ] = 2.0
     drain_seconds: Annotated[
-        SecondsOrNone, Meta(description="How long a stop waits for running jobs before it hands them back.")
+        SecondsOrZero,
+        Meta(
+            description="How long a server that stops waits for running jobs before it returns them to the"
+            " queue."
+        ),
     ] = 30.0
     cancel_grace_seconds: Annotated[
-        SecondsOrNone, Meta(description="From SIGTERM to SIGKILL when a job is cancelled.")
+        SecondsOrZero, Meta(description="Time between SIGTERM and SIGKILL when a job is cancelled.")
     ] = 10.0
     isolation_floor: Annotated[
         Literal["strict", "standard", "process"],
         Heading("Sandboxes"),
-        Meta(description="Run no jobs where the host isolates less well than this."),
+        Meta(description="Minimum isolation level; no jobs run on a host that does not reach it."),
     ] = "standard"
     egress: Annotated[
         bool,
-        Meta(description="Whether workers can have a network at all; false: none has, whatever it asks."),
+        Meta(
+            description="Allow workers to use the network. If false, no worker can, whatever its definition"
+            " requests."
+        ),
     ] = True
     egress_ports: Annotated[
         tuple[Port, ...],
-        Meta(max_length=200, description="TCP ports that workers may connect to; port 25 is for you to add."),
+        Meta(
+            max_length=200,
+            description="TCP ports that workers may connect to. Port 25 is not among the defaults.",
+        ),
     ] = DEFAULT_PORTS
     egress_trusted: Annotated[
         tuple[str, ...],
         Meta(
             max_length=200,
-            description="Hosts that workers may reach although their addresses are private: host, host:port,"
-            " network/bits, [network/bits]:port.",
+            description="Hosts with private addresses that workers may connect to: host, host:port,"
+            " network/bits or [network/bits]:port.",
         ),
     ] = ()
-    pool_prebooted_python: Annotated[Count, Meta(description="Sandboxes that wait for python code.")] = 2
-    pool_prebooted_nodejs: Annotated[Count, Meta(description="Sandboxes that wait for nodejs code.")] = 1
-    pool_prebooted_shell: Annotated[Count, Meta(description="Sandboxes that wait for shell code.")] = 1
+    pool_prebooted_python: Annotated[
+        Count, Meta(description="Number of idle sandboxes that are ready for python code.")
+    ] = 2
+    pool_prebooted_nodejs: Annotated[
+        Count, Meta(description="Number of idle sandboxes that are ready for nodejs code.")
+    ] = 1
+    pool_prebooted_shell: Annotated[
+        Count, Meta(description="Number of idle sandboxes that are ready for shell code.")
+    ] = 1
     pool_prebooted_deno: Annotated[
-        Count, Meta(description="Sandboxes that wait for deno code, once some has run lately.")
+        Count, Meta(description="Number of idle sandboxes that are ready for deno code, if any ran recently.")
     ] = 1
     pool_prebooted_wasm: Annotated[
-        Count, Meta(description="Sandboxes that wait for wasm modules, once one has run lately.")
+        Count,
+        Meta(description="Number of idle sandboxes that are ready for wasm modules, if any ran recently."),
     ] = 1
     pool_idle_seconds: Annotated[
-        Seconds, Meta(description="A worker's warm sandbox is given up after this long without a job.")
+        Seconds, Meta(description="A worker's warm sandbox is stopped after this long without a job.")
     ] = 300.0
-    pool_max_jobs: Annotated[Size, Meta(description="Jobs that one sandbox runs before it is replaced.")] = (
-        10_000
-    )
+    pool_max_jobs: Annotated[
+        Size, Meta(description="Number of jobs that a sandbox runs before it is replaced.")
+    ] = 10_000
     pool_spared_processors: Annotated[
         Count,
         Meta(
-            description="CpuAffinity that jobs of over 0.1 s leave to others while jobs of several tenants"
-            " run; 0: none. A tenant that is alone has them all."
+            description="Processors that jobs longer than 0.1 s do not use while jobs of several tenants run;"
+            " 0 for none. The jobs of a single tenant use all processors."
         ),
     ] = 1
     python_path: Annotated[
         str | None,
         Heading("Runtimes"),
-        Meta(description="The python that workers run on. Default: the best one on this host."),
+        Meta(
+            description="Path of the python that workers run on. Default: the most suitable one on this host."
+        ),
     ] = None
     node_path: Annotated[
-        str | None, Meta(description="The node that workers run on. Default: the one that comes along.")
+        str | None, Meta(description="Path of the node that workers run on. Default: the bundled one.")
     ] = None
     deno_path: Annotated[
-        str | None, Meta(description="The deno that workers run on. Default: the one that comes along.")
+        str | None, Meta(description="Path of the deno that workers run on. Default: the bundled one.")
     ] = None
     bash_path: Annotated[
-        str | None, Meta(description="The shell that workers run on. Default: bash, else sh.")
+        str | None, Meta(description="Path of the shell that workers run on. Default: bash, else sh.")
     ] = None
     wasm_fuel: Annotated[
         Count,
         Meta(
-            description="Instructions, roughly, that a job of a WebAssembly module may run; counting them"
-            " makes it about half as fast. 0: no limit, not counted."
+            description="Approximate number of instructions that a job of a WebAssembly module may execute;"
+            " counting them halves its speed. 0 disables the limit and the counting."
         ),
     ] = 0
     bundle_limit_bytes: Annotated[
-        int, Heading("Bundles"), Meta(ge=1024, description="Largest bundle as it is sent.")
+        int, Heading("Bundles"), Meta(ge=1024, description="Maximum size of an uploaded bundle.")
     ] = 50 * 1024 * 1024
-    bundle_unpacked_bytes: Annotated[Size, Meta(description="Most that a bundle unpacks to.")] = (
+    bundle_unpacked_bytes: Annotated[Size, Meta(description="Maximum unpacked size of a bundle.")] = (
         256 * 1024 * 1024
     )
-    bundle_files: Annotated[Size, Meta(description="Most files in a bundle.")] = 10_000
+    bundle_files: Annotated[Size, Meta(description="Maximum number of files in a bundle.")] = 10_000
     cache_dir: Annotated[
         Path | None,
         Meta(
-            description="Where bundles and what they depend on are unpacked, and uploads pass through."
-            " Default: data_dir/cache. It may be lost at any time."
+            description="Directory of unpacked bundles and dependencies, and of uploads in progress; its"
+            " contents may be deleted at any time. Default: data_dir/cache."
         ),
     ] = None
     cache_limit_bytes: Annotated[
-        Size, Meta(description="Unpacked bundles and dependencies above this are removed, oldest use first.")
+        Size,
+        Meta(
+            description="Maximum size of unpacked bundles and dependencies; the least recently used are"
+            " removed first."
+        ),
     ] = 10 * 1024 * 1024 * 1024
     module_cache_bytes: Annotated[
-        Size, Meta(description="Compiled WebAssembly modules kept on this machine, at most.")
+        Size,
+        Meta(description="Maximum size of compiled WebAssembly modules that are cached on this machine."),
     ] = 256 * 1024 * 1024
     python_index: Annotated[
         str | None,
-        Heading("Dependencies of bundles"),
+        Heading("Dependencies"),
         Meta(
-            description="The index that python dependencies of bundles come from. Default: what uv or pip"
-            " are configured to use, else what uv uses by itself."
+            description="Package index for the python dependencies of bundles. Default: the one that uv or"
+            " pip is configured to use, else the default of uv."
         ),
     ] = None
     npm_registry: Annotated[
         str | None,
-        Meta(description="The registry that npm packages come from. Default: what npm is configured to use."),
+        Meta(description="Registry for npm packages. Default: the one that npm is configured to use."),
     ] = None
     dependency_hosts: Annotated[
         tuple[Annotated[str, Meta(min_length=1)], ...],
         Meta(
-            description="Further hosts (host or host:port) that installations may reach, whatever addresses"
-            " they have: file stores of an index, a module host for deno."
+            description="Further hosts (host or host:port) that installations may connect to, at any address:"
+            " file stores of an index, a module host for deno."
         ),
     ] = ()
     allow_install_scripts: Annotated[
         bool,
         Meta(
-            description="Let packages run code of their own while they are installed (install scripts of"
-            " npm, source distributions of python); still inside the sandbox."
+            description="Allow packages to run code during installation (npm install scripts, python source"
+            " distributions), inside the sandbox."
         ),
     ] = False
     build_slots: Annotated[
-        Size, Meta(description="Installations of dependencies that this process runs at once.")
+        Size, Meta(description="Maximum number of dependency installations that this process runs at once.")
     ] = 1
-    build_timeout_seconds: Annotated[
-        Seconds, Meta(description="An installation is killed after this long.")
-    ] = 300.0
-    build_memory_mb: Annotated[int, Meta(ge=64, description="Memory of an installation.")] = 1024
+    build_timeout_seconds: Annotated[Seconds, Meta(description="Timeout of an installation.")] = 300.0
+    build_memory_mb: Annotated[int, Meta(ge=64, description="Memory limit of an installation.")] = 1024
     build_disk_mb: Annotated[
-        int, Meta(ge=16, description="What an installation may write; it is kept in memory.")
+        int, Meta(ge=16, description="Disk space limit of an installation; it is allocated in memory.")
     ] = 512
     webhook_trusted: Annotated[
         tuple[str, ...],
         Heading("Webhooks"),
         Meta(
-            description="Hosts that webhooks may be sent to although their addresses are private: host,"
-            " host:port, an address or a network, with a port or without."
+            description="Hosts with private addresses that webhooks may be sent to: host, host:port, or an"
+            " address or network with or without a port."
         ),
     ] = ()
     automation_file: Annotated[
         Path | None,
         Heading("Automations"),
-        Meta(description="A file that defines automations; read at the start and at SIGHUP."),
+        Meta(description="File that defines automations; loaded at startup and on SIGHUP."),
     ] = None
     automation_timezone: Annotated[
-        str, Meta(description="The time zone of automations' cron expressions that name none.")
+        str, Meta(description="Time zone of cron expressions in automations that do not name one.")
     ] = "UTC"
     automation_concurrency: Annotated[
-        int, Meta(ge=1, le=10_000, description="Runs of a tenant's automations that are under way at once.")
+        int,
+        Meta(
+            ge=1, le=10_000, description="Maximum number of a tenant's automation runs in progress at once."
+        ),
     ] = 5
     retention_jobs_days: Annotated[
         Days,
-        Heading("How long things are kept"),
-        Meta(description="Ended jobs are kept this long, with their attempts and results."),
+        Heading("Retention, in days"),
+        Meta(description="Retention of ended jobs, with their attempts and results."),
     ] = 90.0
-    retention_logs_days: Annotated[Days, Meta(description="Logs of ended jobs are kept this long.")] = 30.0
+    retention_logs_days: Annotated[Days, Meta(description="Retention of the logs of ended jobs.")] = 30.0
     retention_ticks_days: Annotated[
-        Days, Meta(description="What became of a schedule's firings is kept this long.")
+        Days, Meta(description="Retention of the ticks of schedules and their outcomes.")
     ] = 90.0
-    retention_runs_days: Annotated[
-        Days, Meta(description="Ended runs of automations are kept this long.")
-    ] = 90.0
+    retention_runs_days: Annotated[Days, Meta(description="Retention of ended automation runs.")] = 90.0
     retention_events_days: Annotated[
-        Days, Meta(description="Events and their deliveries to webhooks are kept this long.")
+        Days, Meta(description="Retention of events and of their webhook deliveries.")
     ] = 30.0
-    retention_audit_days: Annotated[Days, Meta(description="The audit log is kept this long.")] = 365.0
+    retention_audit_days: Annotated[Days, Meta(description="Retention of the audit log.")] = 365.0
     sources: dict[str, str] = {}
 
     def __repr__(self) -> str:
-        """Show no values: some are secrets, and this may end up in a log."""
+        """Omit the values: some are secrets, and this may be logged."""
         return f"Settings(sources={self.sources!r})"
 
 

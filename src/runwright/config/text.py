@@ -1,7 +1,7 @@
-"""Settings as people read them.
+"""Formats settings for display, and as the commented default file.
 
-`config.default.toml` beside this package is the documentation of the configuration: it is what
-`default_file` writes, and a test holds the two together.
+`config.default.toml` beside this package documents the configuration. It is the output of
+`default_file`, which a test verifies.
 """
 
 import textwrap
@@ -14,20 +14,22 @@ from runwright.config.settings import FIELDS, SECRET_SETTINGS, Heading, Settings
 
 
 def shown_value(settings: Settings, name: str) -> str:
-    """Return a setting's value for people to see; of a secret only whether it is set."""
+    """Return a setting's value for display; secrets are hidden."""
     value = getattr(settings, name)
     if value is None:
         return "(not set)"
     if name in SECRET_SETTINGS:
         return "(hidden)"
+    if isinstance(value, bool):
+        return str(value).lower()
     return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def default_file() -> str:
-    """Return the commented file with all defaults; a setting without a fixed one is commented out."""
-    lines = ["# Every setting of Runwright with its default. Copy what you change.", ""]
+    """Return a commented file with all defaults; settings without a fixed default are commented out."""
+    lines = ["# All settings of Runwright with their defaults. Copy those that you change.", ""]
     for name, field in FIELDS.items():
-        lines += [f"## {note.text}\n" for note in _notes(name) if isinstance(note, Heading)]
+        lines += [f"## {one.text}\n" for one in _annotations(name) if isinstance(one, Heading)]
         lines += textwrap.wrap(
             describe(name), 100, initial_indent="# ", subsequent_indent="# ", break_on_hyphens=False
         )
@@ -39,15 +41,15 @@ def default_file() -> str:
 
 
 def describe(name: str) -> str:
-    """Return what a setting means, in a sentence."""
-    metas = [note for note in _notes(name) if isinstance(note, Meta)]
+    """Return the description of a setting."""
+    metas = [one for one in _annotations(name) if isinstance(one, Meta)]
     return next((meta.description for meta in reversed(metas) if meta.description is not None), name)
 
 
-def _notes(name: str) -> tuple[object, ...]:
-    """Return what stands at a setting beside its type."""
-    notes: tuple[object, ...] = get_args(FIELDS[name].type)[1:]
-    return notes
+def _annotations(name: str) -> tuple[object, ...]:
+    """Return the annotations of a setting's type."""
+    annotations: tuple[object, ...] = get_args(FIELDS[name].type)[1:]
+    return annotations
 
 
 def _toml(value: object) -> str:
