@@ -146,7 +146,7 @@ class BuildSandbox:
         try:
             door = egress.open(say)
             try:
-                door.obey(allow_only([place.host for place in places], trusted))
+                door.set_policy(allow_only([place.host for place in places], trusted))
                 yield door
             finally:
                 door.close()

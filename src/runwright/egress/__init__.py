@@ -1,46 +1,46 @@
-"""Outgoing network of sandboxes: a namespace that leads nowhere but to us, and a relay with a policy.
+"""The network of sandboxes: a namespace without a route out, and a proxy with a policy.
 
-A sandbox has a network namespace of its own in which every address is local and our listeners sit on
-the ports that may be used (`namespace`). Programs inside need no proxy settings: they ask any name
-server and connect to any address, and it is us who answer (`questions`, `dns`, `names`), judge
-(`policy`, `reach`, `core.addresses`, `core.hosts`) and carry the bytes (`relay`), in a thread of our
-own (`egress`, `doorkeeper`). No packet of a sandbox ever meets the host's network.
+A sandbox has a network namespace in which every address is local and our listeners have the allowed
+ports (`namespace`). Programs inside need no proxy settings: they query any name server and connect to
+any address, and it is our proxy that answers (`dns`, `resolver`), checks (`policy`, `core.addresses`,
+`core.hostnames`) and relays the bytes (`proxy`, `relay`), in a thread of its own (`service`). No packet
+of a sandbox ever reaches the host's network.
 
-For a sandbox of the pool, `runtimes.launcher` does all this. For a command of one's own, one shot:
+To start a program in such a network:
 
     policy = allow_only(["registry.example"], trusted=[parse_trusted("registry.example:443")])
-    door = egress.open(lambda line: log.append(line))   # called in the egress thread
-    door.obey(policy)
+    network = egress.open(lambda line: log.append(line))   # called in the egress thread
+    network.set_policy(policy)
     try:
-        tree.start(Launch(argv=[bwrap, ...], door=door, ...))
+        tree.start(Launch(argv=[bwrap, ...], network=network, ...))
         ...
     finally:
-        door.close()
+        network.close()
 
-or, without a `Tree`:
+or, without a `ProcessTree`:
 
-    argv = door.command([bwrap, ...])
-    process = subprocess.Popen(argv, pass_fds=[door.number])   # the pid is bwrap's
-    door.started()
+    argv = network.command([bwrap, ...])
+    process = subprocess.Popen(argv, pass_fds=[network.control_fd])   # the pid is bwrap's
+    network.release_control()
 
 The bwrap command must keep the namespace that it is started in (no `--unshare-net`; with
-`--unshare-all` add `--share-net`) and bind an `/etc/resolv.conf` that names any server at all, such as
-`harness/etc/resolv.conf`, and an `/etc/nsswitch.conf` with `hosts: files dns`. Ports other than
+`--unshare-all` add `--share-net`) and bind an `/etc/resolv.conf` that names any server, such as
+`sandbox/etc/resolv.conf`, and an `/etc/nsswitch.conf` with `hosts: files dns`. Ports other than
 `Egress.ports` have no listener, so connections to them are refused by the sandbox's own kernel;
-`Egress(ports=...)` and ports named in `trusted` add some. Trusted hosts may have private addresses;
-without `trusted` only public ones are connected to.
+`Egress(ports=...)` and ports in `trusted` add some. Trusted hosts may have private addresses; without
+`trusted` only public addresses can be reached.
 """
 
 from runwright.egress.policy import EgressPolicy, allow_only, policy_of
-from runwright.egress.relay import Dial, Limits, Traffic, dial
+from runwright.egress.relay import Dial, EgressLimits, Traffic, dial
 from runwright.egress.resolver import Resolve
 from runwright.egress.service import Egress, SandboxNetwork
 
 __all__ = [
     "Dial",
     "Egress",
+    "EgressLimits",
     "EgressPolicy",
-    "Limits",
     "Resolve",
     "SandboxNetwork",
     "Traffic",

@@ -1,47 +1,46 @@
-"""What is said of a sandbox's network to the log of its job: all that matters, not all there is."""
+"""Rate limiting of the lines that a sandbox's network writes to the log of the running job."""
 
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeAlias
 
-Say: TypeAlias = Callable[[str], Awaitable[None] | None]
-"""Takes a line, in the egress loop; may answer with what to wait for until it has been heard."""
+LogLine: TypeAlias = Callable[[str], Awaitable[None] | None]
+"""Logs a line, called in the egress loop; may return an awaitable that ends when the line was processed."""
 
-SAYINGS: Final = 20
-"""Lines that are said in a window."""
+LINES_PER_WINDOW: Final = 20
 WINDOW_SECONDS: Final = 10.0
-_HEARD_SECONDS: Final = 2.0
+_PROCESSED_SECONDS: Final = 2.0
 
 
 class LogLimiter:
-    """Says lines as long as they are not too many, and then how many were left out."""
+    """Passes up to `LINES_PER_WINDOW` lines on in each window, and reports how many were dropped."""
 
-    def __init__(self, say: Say, clock: Callable[[], float]) -> None:
-        self._say = say
+    def __init__(self, log_line: LogLine, clock: Callable[[], float]) -> None:
+        self._log_line = log_line
         self._clock = clock
         self._since = clock()
-        self._said = self._unsaid = 0
+        self._written = self._dropped = 0
 
-    async def tell(self, line: str) -> None:
-        """Say the line and wait until it has been heard, but not for long."""
-        heard = self.say(line)
-        if heard is not None:
+    async def write_and_wait(self, line: str) -> None:
+        """Log the line and wait, for a bounded time, until it was processed."""
+        processed = self.write(line)
+        if processed is not None:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(heard, _HEARD_SECONDS)
+                await asyncio.wait_for(processed, _PROCESSED_SECONDS)
 
-    def say(self, line: str) -> Awaitable[None] | None:
-        """Say the line, or count it."""
+    def write(self, line: str) -> Awaitable[None] | None:
+        """Log the line, or count it as dropped."""
         now = self._clock()
         if now - self._since >= WINDOW_SECONDS:
-            if self._unsaid:
-                self._say(f"network: {self._unsaid} more lines like the ones before were left out")
-            self._since, self._said, self._unsaid = now, 0, 0
-        if self._said == SAYINGS:
-            self._unsaid += 1
+            if self._dropped:
+                self._log_line(f"network: {self._dropped} more lines like the ones before were left out")
+            self._since, self._written, self._dropped = now, 0, 0
+        if self._written == LINES_PER_WINDOW:
+            self._dropped += 1
             return None
-        self._said += 1
-        heard = self._say(f"network: {line}")
-        if self._said == SAYINGS:
-            self._say(f"network: further lines are left out for {WINDOW_SECONDS:g} seconds")
-        return heard
+        self._written += 1
+        processed = self._log_line(f"network: {line}")
+        if self._written == LINES_PER_WINDOW:
+            self._log_line(f"network: further lines are left out for {WINDOW_SECONDS:g} seconds")
+        return processed

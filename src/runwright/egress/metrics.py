@@ -10,13 +10,13 @@ from runwright.egress import Traffic
 
 
 class TrafficCollector(Collector):
-    """What sandboxes and the outside have said to each other since the start; read when somebody asks."""
+    """Collects the traffic counters of all sandboxes when metrics are scraped."""
 
     def __init__(self, traffic: Traffic) -> None:
         self._traffic = traffic
 
     def collect(self) -> Iterable[Metric]:
-        """Return the counts of now."""
+        """Yield the current counts."""
         traffic = self._traffic
         yield GaugeMetricFamily(
             "runwright_egress_open_connections", "Connections of sandboxes that are open.", traffic.open
@@ -27,9 +27,9 @@ class TrafficCollector(Collector):
         outcomes.add_metric(["refused"], traffic.refused)
         outcomes.add_metric(["accepted"], traffic.connections - traffic.refused)
         yield outcomes
-        moved = CounterMetricFamily(
+        volume = CounterMetricFamily(
             "runwright_egress_bytes", "Bytes of sandboxes' connections.", labels=["direction"]
         )
-        moved.add_metric(["out"], traffic.sent)
-        moved.add_metric(["in"], traffic.received)
-        yield moved
+        volume.add_metric(["out"], traffic.sent)
+        volume.add_metric(["in"], traffic.received)
+        yield volume

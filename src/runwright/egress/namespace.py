@@ -1,17 +1,17 @@
-"""Makes a network namespace in which every address leads to us; also the program that starts in it.
+"""Make a network namespace in which every address is local; also the program that starts in it.
 
 The namespace has nothing but the loopback interface, and a route that makes every IPv4 and IPv6
-address local to it. Listeners on all addresses, for the ports that may be used, therefore accept
-whatever the sandbox connects to, and the address of an accepted connection is the one that was
-meant. Sockets belong to the namespace they were made in: whoever holds these serves the sandbox
-from outside, while nothing leads out of the namespace itself.
+address local to it. Listeners on all addresses, for the allowed ports, therefore accept every
+connection of the sandbox, and the local address of an accepted connection is its destination. Sockets
+belong to the namespace they were made in: the process that holds these listeners serves the sandbox
+from outside, while no route leads out of the namespace itself.
 
 As a program (`python -I -S -E namespace.py CONTROL PORTS COMMAND...`) it makes the namespace, sends
-the listeners over the socket CONTROL, and becomes COMMAND, so that the process id stays. An ordinary
-user needs a user namespace for that; the command then is in it without a capability, and bwrap makes
-another one below, so that user code never owns the network namespace.
+the listeners over the socket CONTROL, and becomes COMMAND, which keeps the process id. An ordinary
+user needs a user namespace for that; COMMAND then has no capabilities in it, and bwrap makes another
+user namespace below, so that user code never owns the network namespace.
 
-It imports as little as it can, because each import delays the start of a sandbox.
+It imports little, because each import delays the start of a sandbox.
 """
 
 import _socket
@@ -37,7 +37,7 @@ _ERROR = 2
 
 
 def enter_namespace() -> None:
-    """Move this thread into a new network namespace that it may configure."""
+    """Move this thread into a new network namespace and acquire the right to configure it."""
     if not unshare(NEW_NET):
         return
     uid, gid = os.geteuid(), os.getegid()
@@ -45,30 +45,30 @@ def enter_namespace() -> None:
     if number:
         raise OSError(number, f"no network namespace can be made: {os.strerror(number)}")
     for name, text in (("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"), ("gid_map", f"{gid} {gid} 1")):
-        with open(f"/proc/self/{name}", "w") as file:  # noqa: PTH123  no import of pathlib
+        with open(f"/proc/self/{name}", "w") as file:  # noqa: PTH123  pathlib is slow to import
             file.write(text)
 
 
 def unshare(flags: int) -> int:
-    """Give this thread new namespaces; return the error number, 0 where it worked."""
+    """Move this thread into new namespaces; return the error number, 0 on success."""
     library = ctypes.CDLL(None, use_errno=True)
     return 0 if library.unshare(flags) == 0 else ctypes.get_errno()
 
 
 def open_listeners(ports: list[int]) -> list[_socket.socket]:
-    """Configure the namespace of this thread; return its sockets: DNS by UDP, DNS by TCP, the ports."""
-    families = _route_everything_here()
+    """Configure this thread's namespace; return its sockets: DNS over UDP, DNS over TCP, one per port."""
+    families = _make_every_address_local()
     family = families[-1]
-    names = _bound(family, _socket.SOCK_DGRAM, DNS_PORT)
-    names.setsockopt(_socket.IPPROTO_IP, _IP_PKTINFO, 1)
+    udp = _bound(family, _socket.SOCK_DGRAM, DNS_PORT)
+    udp.setsockopt(_socket.IPPROTO_IP, _IP_PKTINFO, 1)
     if family == _socket.AF_INET6:
-        names.setsockopt(_socket.IPPROTO_IPV6, _socket.IPV6_RECVPKTINFO, 1)
-        names.setsockopt(_socket.IPPROTO_IPV6, _IPV6_FREEBIND, 1)  # answer from whatever was asked
-    sockets = [names]
+        udp.setsockopt(_socket.IPPROTO_IPV6, _socket.IPV6_RECVPKTINFO, 1)
+        udp.setsockopt(_socket.IPPROTO_IPV6, _IPV6_FREEBIND, 1)  # respond from the address that was queried
+    sockets = [udp]
     for port in (DNS_PORT, *ports):
         listener = _bound(family, _socket.SOCK_STREAM, port)
-        # What waits in the kernel on our side is not counted as the sandbox's memory: keep it small.
-        # Accepted connections inherit it; within one machine more would not be faster.
+        # Buffers on our side are not accounted to the sandbox's memory: keep them small.
+        # Accepted connections inherit the sizes; on one machine larger ones would not be faster.
         listener.setsockopt(_socket.SOL_SOCKET, _socket.SO_RCVBUF, _RECEIVE_BYTES)
         listener.setsockopt(_socket.SOL_SOCKET, _socket.SO_SNDBUF, _SEND_BYTES)
         listener.listen(_BACKLOG)
@@ -84,11 +84,11 @@ def _bound(family: int, kind: int, port: int) -> _socket.socket:
     return sock
 
 
-def _route_everything_here() -> list[int]:
-    """Bring the loopback interface up and make every address local; return the families that work."""
+def _make_every_address_local() -> list[int]:
+    """Bring the loopback interface up and route every address to it; return the families that work."""
     netlink = _socket.socket(_socket.AF_NETLINK, _socket.SOCK_RAW | _CLOEXEC, 0)
     try:
-        _ask(netlink, _NEW_LINK, 0, struct.pack("=BxHiII", 0, 0, _LOOPBACK_INDEX, _UP, _UP))
+        _request(netlink, _NEW_LINK, 0, struct.pack("=BxHiII", 0, 0, _LOOPBACK_INDEX, _UP, _UP))
         _add_local_route(netlink, _socket.AF_INET)
         try:
             _add_local_route(netlink, _socket.AF_INET6)
@@ -102,10 +102,10 @@ def _route_everything_here() -> list[int]:
 def _add_local_route(netlink: _socket.socket, family: int) -> None:
     message = struct.pack("=BBBBBBBBI", family, 0, 0, 0, _LOCAL_TABLE, _BOOT, _HOST_SCOPE, _LOCAL, 0)
     attribute = struct.pack("=HHi", 8, _OUT_INTERFACE, _LOOPBACK_INDEX)
-    _ask(netlink, _NEW_ROUTE, _CREATE | _REPLACE, message + attribute)
+    _request(netlink, _NEW_ROUTE, _CREATE | _REPLACE, message + attribute)
 
 
-def _ask(netlink: _socket.socket, kind: int, flags: int, body: bytes) -> None:
+def _request(netlink: _socket.socket, kind: int, flags: int, body: bytes) -> None:
     netlink.send(struct.pack("=IHHII", 16 + len(body), kind, flags | _REQUEST | _ACK, 1, 0) + body)
     answer = netlink.recv(4096)
     _, kind, _, _, _, code = struct.unpack_from("=IHHIIi", answer)
@@ -113,7 +113,7 @@ def _ask(netlink: _socket.socket, kind: int, flags: int, body: bytes) -> None:
         raise OSError(-code, f"the network namespace cannot be configured: {os.strerror(-code)}")
 
 
-def _become(arguments: list[str]) -> None:
+def _run_command(arguments: list[str]) -> None:
     control = _socket.socket(fileno=int(arguments[0]))
     ports = [int(port) for port in arguments[1].split(",") if port]
     enter_namespace()
@@ -127,7 +127,7 @@ def _become(arguments: list[str]) -> None:
 
 if __name__ == "__main__":
     try:
-        _become(sys.argv[1:])
+        _run_command(sys.argv[1:])
     except OSError as error:
         sys.stderr.write(f"{error.strerror or error}\n")
         sys.exit(1)

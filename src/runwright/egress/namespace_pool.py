@@ -1,16 +1,19 @@
-"""Starts processes in namespaces of ours without a program in between, where the server may do that.
+"""Start processes in network namespaces whose listeners are ours.
 
-Making a namespace takes a thread into it, so a thread of its own does, and comes home at once. It
-keeps one namespace ready, because the kernel takes milliseconds to make one and the executor's loop
-waits for a start. The thread lives as long as what it started: a process that asked to die with its
-parent dies with the thread.
+`namespace_command` does it with a program in between, which works for any user. `NamespacePool` does
+it directly, where the server has the capability: making a namespace moves the calling thread into it,
+so the pool has a thread of its own, which returns at once. It keeps one namespace ready, because the
+kernel takes milliseconds to make one and the start of a sandbox waits for it. The thread lives as long
+as the processes it started: a process that asked to die with its parent dies with the thread.
 """
 
 import ctypes
 import os
 import socket
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -18,27 +21,45 @@ import msgspec
 from runwright.egress.namespace import NEW_NET, open_listeners, unshare
 from runwright.sandbox.keyrings import hide_session_keyring
 
-_OWN: Final = "/proc/thread-self/ns/net"
+MAX_PORTS: Final = 250
+"""The kernel passes about this many descriptors in one message."""
+_PROGRAM: Final = Path(__file__).with_name("namespace.py")
+_CURRENT: Final = "/proc/thread-self/ns/net"
+
+
+def namespace_command(control_fd: int, ports: Iterable[int], argv: list[str]) -> list[str]:
+    """Return the command line that makes a namespace, sends its listeners, and becomes `argv`."""
+    interpreter = [sys.executable, "-I", "-S", "-E", str(_PROGRAM)]
+    return [*interpreter, str(control_fd), ",".join(map(str, ports)), *argv]
+
+
+def receive_listeners(control: socket.socket) -> list[socket.socket]:
+    """Return what the command sent: DNS over UDP, DNS over TCP, one per port; nothing where it failed."""
+    try:
+        _, numbers, _, _ = socket.recv_fds(control, 1, MAX_PORTS + 2)
+    except OSError:
+        return []
+    return [socket.socket(fileno=number) for number in numbers]
 
 
 class _Namespace(msgspec.Struct, frozen=True):
-    """A namespace that nobody is in yet, and its listeners."""
+    """An empty namespace and its listeners."""
 
     descriptor: int
     listeners: list[socket.socket]
 
 
 class NamespacePool:
-    """A thread with one namespace in stock."""
+    """A thread that starts processes in namespaces and keeps one namespace ready."""
 
     def __init__(self, ports: list[int]) -> None:
         self._ports = ports
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="runwright-namespaces")
-        self._home = -1
+        self._original = -1
         self._ready: _Namespace | None = None
 
     def start(self) -> None:
-        """Make the first namespace; OSError where this server may not."""
+        """Make the first namespace; OSError where this process may not."""
         try:
             self._thread.submit(self._begin).result()
         except OSError:
@@ -46,7 +67,7 @@ class NamespacePool:
             raise
 
     def stop(self) -> None:
-        """End the thread; what it started must have ended."""
+        """End the thread; the processes it started must have ended."""
         self._thread.submit(self._end).result()
         self._thread.shutdown()
 
@@ -58,15 +79,15 @@ class NamespacePool:
 
     def _begin(self) -> None:
         hide_session_keyring()
-        self._home = os.open(_OWN, os.O_RDONLY | os.O_CLOEXEC)
+        self._original = os.open(_CURRENT, os.O_RDONLY | os.O_CLOEXEC)
         self._ready = self._make()
 
     def _end(self) -> None:
         if self._ready is not None:
             _discard(self._ready)
-        if self._home >= 0:
-            os.close(self._home)
-        self._ready, self._home = None, -1
+        if self._original >= 0:
+            os.close(self._original)
+        self._ready, self._original = None, -1
 
     def _spawn(self, start: Callable[[], int]) -> tuple[int, list[socket.socket]]:
         namespace = self._ready or self._make()
@@ -76,16 +97,16 @@ class NamespacePool:
             try:
                 pid = start()
             finally:
-                _enter(self._home)
+                _enter(self._original)
         except BaseException:
             _discard(namespace)
             raise
         os.close(namespace.descriptor)
-        self._thread.submit(self._restock)
+        self._thread.submit(self._refill)
         return pid, namespace.listeners
 
-    def _restock(self) -> None:
-        if self._ready is None and self._home >= 0:
+    def _refill(self) -> None:
+        if self._ready is None and self._original >= 0:
             self._ready = self._make()
 
     def _make(self) -> _Namespace:
@@ -94,9 +115,9 @@ class NamespacePool:
             raise OSError(number, f"no network namespace can be made: {os.strerror(number)}")
         try:
             listeners = [socket.socket(fileno=one.detach()) for one in open_listeners(self._ports)]
-            return _Namespace(os.open(_OWN, os.O_RDONLY | os.O_CLOEXEC), listeners)
+            return _Namespace(os.open(_CURRENT, os.O_RDONLY | os.O_CLOEXEC), listeners)
         finally:
-            _enter(self._home)
+            _enter(self._original)
 
 
 def _enter(descriptor: int) -> None:

@@ -1,10 +1,9 @@
-"""One connection: from a sandbox, through the check, to the outside, and bytes both ways.
+"""One connection between a sandbox and its destination: bytes both ways.
 
-States: accepted -> judged -> connected -> closed. Until it is judged and connected nothing is read
-from the sandbox. Each direction is read only as fast as the other side takes it; the end of one
-direction is passed on while the other goes on. A connection that is refused, fails, stands still for
-`idle_seconds` or lasts `total_seconds` is reset on both sides, so that neither takes what it got for
-the whole.
+States: accepted -> allowed -> connected -> closed. Until it is connected nothing is read from the
+sandbox. Each direction is read only as fast as the other side accepts it; the end of one direction is
+passed on while the other continues. A connection that is refused, fails, is idle for `idle_seconds` or
+lasts `total_seconds` is reset on both sides, so that neither mistakes a part for the whole.
 """
 
 import asyncio
@@ -19,31 +18,31 @@ import msgspec
 from runwright.core.addresses import Address
 
 Dial = Callable[[Address, int], Awaitable[socket.socket]]
-"""Makes a connection to an address that has passed the check; OSError where that fails."""
+"""Connects to an address that was allowed; OSError where that fails."""
 
 _CHUNK_BYTES: Final = 128 * 1024
 _RESET: Final = struct.pack("ii", 1, 0)
 _KEEPALIVE_SECONDS: Final = 60
 
 
-class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """How much one sandbox may have, and how long a connection may last."""
+class EgressLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """Limits on the connections and lookups of sandboxes."""
 
     connections: int = 256
-    """Of one sandbox at once; further ones wait to be accepted."""
+    """Open connections of one sandbox; further ones wait to be accepted."""
     all_connections: int = 4096
-    """Of all sandboxes at once."""
+    """Open connections of all sandboxes."""
     lookups: int = 4
-    """Names of one sandbox that are looked up at once."""
+    """Concurrent lookups of one sandbox."""
     connect_seconds: float = 15.0
     next_seconds: float = 4.0
-    """Until the next address of a name is tried."""
+    """How long one address of a name is tried before the next."""
     idle_seconds: float = 900.0
     total_seconds: float = 4 * 3600.0
 
 
 class Traffic:
-    """Counts since the start; one for all sandboxes."""
+    """Counters of all sandboxes since the start."""
 
     __slots__ = ("connections", "open", "received", "refused", "sent")
 
@@ -57,7 +56,7 @@ class Traffic:
 
 
 async def dial(address: Address, port: int) -> socket.socket:
-    """Connect from the host's own network."""
+    """Connect from the host's network."""
     family = socket.AF_INET6 if address.version == 6 else socket.AF_INET  # noqa: PLR2004
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
@@ -73,7 +72,7 @@ async def dial(address: Address, port: int) -> socket.socket:
 
 
 def reset(sock: socket.socket) -> None:
-    """Close a connection so that the other side hears that it broke."""
+    """Close a connection with a reset."""
     with contextlib.suppress(OSError):
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
     sock.close()
@@ -83,7 +82,7 @@ class Relay:
     """Copies between two connected sockets until both directions have ended; closes both."""
 
     def __init__(
-        self, inside: socket.socket, outside: socket.socket, *, limits: Limits, traffic: Traffic
+        self, inside: socket.socket, outside: socket.socket, *, limits: EgressLimits, traffic: Traffic
     ) -> None:
         self._inside = inside
         self._outside = outside
@@ -92,7 +91,7 @@ class Relay:
         self._moved = 0
 
     async def run(self) -> None:
-        """Return when it is over, in whatever way."""
+        """Copy until the connection is over, however it ends."""
         clean = False
         try:
             async with asyncio.timeout(self._limits.total_seconds), asyncio.TaskGroup() as group:
@@ -105,7 +104,7 @@ class Relay:
                 watch.cancel()
                 clean = all(pump.done() and pump.exception() is None for pump in pumps)
         except* (OSError, TimeoutError):
-            pass  # one side broke, or it took too long: both are told by a reset
+            pass  # one side failed, or it took too long: both sides are reset
         finally:
             close = socket.socket.close if clean else reset
             close(self._inside)

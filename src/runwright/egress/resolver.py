@@ -1,10 +1,10 @@
-"""Names on the host's side: looked up, judged, and given addresses of their own inside a sandbox.
+"""Name resolution for sandboxes: lookups on the host, and the addresses that represent names inside.
 
-A sandbox never hears a real address. The answer to a question is an address of 198.18.0.0/15 that
-stands for the name, in that sandbox only, for as long as it lives. A connection to it therefore says
-which name was meant; the name is looked up on our side, each address is judged, and the connection
-goes to one that passed. A name server that answers something else the second time (rebinding) gains
-nothing, because an address that was not judged is never connected to.
+A sandbox never sees a real address. The response to a query is an address of 198.18.0.0/15 that
+represents the name in that sandbox for as long as it lives. A connection to it therefore identifies the
+name; the name is looked up on the host, each address is checked, and the connection goes to one that
+was allowed. A name server that answers differently the second time (DNS rebinding) gains nothing,
+because no connection is made to an address that was not checked.
 """
 
 import asyncio
@@ -17,83 +17,83 @@ from typing import Final
 from runwright.core.addresses import Address, parse_address
 
 Resolve = Callable[[str], Awaitable[list[str]]]
-"""Returns the addresses of a name as text; OSError where there are none (socket.gaierror) or none now."""
+"""Returns the addresses of a name as text; OSError where it has none (socket.gaierror) or the query fails."""
 
-KEPT_SECONDS: Final = 30.0
+CACHE_SECONDS: Final = 30.0
 LOOKUP_SECONDS: Final = 10.0
-_FIRST: Final = int(IPv4Address("198.18.0.1"))
-_KEPT_LOOKUPS: Final = 4096
-_NAMES: Final = 16_384
-_NOT_THERE: Final = (socket.EAI_NONAME, socket.EAI_NODATA)
+_FIRST_ADDRESS: Final = int(IPv4Address("198.18.0.1"))
+_MAX_CACHED: Final = 4096
+_MAX_NAMES: Final = 16_384
+_NO_ADDRESS: Final = (socket.EAI_NONAME, socket.EAI_NODATA)
 
 
 class NoSuchNameError(Exception):
-    """The DNS knows no address of the name."""
+    """The DNS has no address for the name."""
 
 
 class Bindings:
-    """Which name each address of one sandbox stands for. None is ever given to another name."""
+    """The names that the addresses of one sandbox represent. An address is never given to another name."""
 
     def __init__(self) -> None:
         self._addresses: dict[str, IPv4Address] = {}
         self._names: dict[IPv4Address, str] = {}
 
     def bind(self, name: str) -> IPv4Address | None:
-        """Return the address that stands for a name; None where the sandbox has used up its share."""
+        """Return the address that represents a name; None where the sandbox has used up its addresses."""
         address = self._addresses.get(name)
-        if address is None and len(self._names) < _NAMES:
-            address = self._addresses[name] = IPv4Address(_FIRST + len(self._names))
+        if address is None and len(self._names) < _MAX_NAMES:
+            address = self._addresses[name] = IPv4Address(_FIRST_ADDRESS + len(self._names))
             self._names[address] = name
         return address
 
     def name_of(self, address: Address) -> str | None:
-        """Return the name that an address stands for."""
+        """Return the name that an address represents."""
         return self._names.get(address) if isinstance(address, IPv4Address) else None
 
 
 class Lookups:
-    """Looks names up, each once at a time, and remembers the answers for a moment."""
+    """Looks names up, one lookup per name at a time, and caches the results for a short time."""
 
     def __init__(self, resolve: Resolve) -> None:
         self._resolve = resolve
-        self._under_way: dict[str, asyncio.Task[list[Address]]] = {}
-        self._kept: OrderedDict[str, tuple[float, list[Address]]] = OrderedDict()
+        self._in_flight: dict[str, asyncio.Task[list[Address]]] = {}
+        self._cache: OrderedDict[str, tuple[float, list[Address]]] = OrderedDict()
 
     async def addresses(self, name: str, slots: asyncio.Semaphore) -> list[Address]:
         """Return the addresses of a name.
 
-        A look-up takes one of the slots until it has ended, however long the one who asked waits: so a
-        sandbox whose names are answered slowly cannot hold more of the resolver than its share.
-        NoSuchNameError where it has none; OSError (TimeoutError) where that cannot be found out now.
+        A lookup holds one of the slots until it has ended, even when its caller gives up: so a sandbox
+        whose names resolve slowly cannot use more of the resolver than its share. NoSuchNameError where
+        the name has no address; OSError (TimeoutError) where the lookup fails.
         """
         now = asyncio.get_running_loop().time()
-        kept = self._kept.get(name)
-        if kept is not None and now < kept[0]:
-            if not kept[1]:
+        cached = self._cache.get(name)
+        if cached is not None and now < cached[0]:
+            if not cached[1]:
                 raise NoSuchNameError(name)
-            return kept[1]
+            return cached[1]
         async with asyncio.timeout(LOOKUP_SECONDS):
-            if name not in self._under_way:
+            if name not in self._in_flight:
                 await slots.acquire()
-                if name in self._under_way:
+                if name in self._in_flight:
                     slots.release()
                 else:
                     self._begin(name, slots)
-            return await asyncio.shield(self._under_way[name])
+            return await asyncio.shield(self._in_flight[name])
 
     def close(self) -> None:
-        """Give up what is under way."""
-        for task in list(self._under_way.values()):
+        """Cancel the lookups in flight."""
+        for task in list(self._in_flight.values()):
             task.cancel()
 
     def _begin(self, name: str, slots: asyncio.Semaphore) -> None:
-        task = self._under_way[name] = asyncio.create_task(self._look_up(name))
+        task = self._in_flight[name] = asyncio.create_task(self._look_up(name))
 
         def ended(done: asyncio.Task[list[Address]]) -> None:
-            self._under_way.pop(name, None)
+            self._in_flight.pop(name, None)
             slots.release()
             if not done.cancelled():
-                done.exception()  # whoever still waits gets it; if nobody does, it is nobody's business
+                done.exception()  # raised in the callers that still wait; without any it does not matter
 
         task.add_done_callback(ended)
 
@@ -101,14 +101,14 @@ class Lookups:
         try:
             texts = await self._resolve(name)
         except socket.gaierror as error:
-            if error.errno not in _NOT_THERE:
+            if error.errno not in _NO_ADDRESS:
                 raise
             texts = []
         found = [address for text in texts if (address := parse_address(text)) is not None]
-        self._kept[name] = (asyncio.get_running_loop().time() + KEPT_SECONDS, found)
-        self._kept.move_to_end(name)
-        while len(self._kept) > _KEPT_LOOKUPS:
-            self._kept.popitem(last=False)
+        self._cache[name] = (asyncio.get_running_loop().time() + CACHE_SECONDS, found)
+        self._cache.move_to_end(name)
+        while len(self._cache) > _MAX_CACHED:
+            self._cache.popitem(last=False)
         if not found:
             raise NoSuchNameError(name)
         return found

@@ -19,7 +19,7 @@ from typing import Final
 import msgspec
 
 from runwright.egress.namespace import DNS_PORT
-from runwright.egress.namespace_launch import namespace_command, receive_listeners
+from runwright.egress.namespace_pool import namespace_command, receive_listeners
 from runwright.runtimes.harness_command import HARNESS_FOLDER, harness_command, sandbox_command
 from runwright.runtimes.host import Host, Interpreter, Isolation, Missing, RuntimeInfo
 from runwright.runtimes.interpreters import BLANK_MEMORY_MB, InterpreterPaths, find_interpreters

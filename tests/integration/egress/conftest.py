@@ -1,4 +1,4 @@
-"""Programs in a namespace that leads to us; the outside is a table of names and a server on loopback."""
+"""Programs in a sandbox network; the outside is a table of names and a server on loopback."""
 
 import asyncio
 import socket
@@ -12,7 +12,7 @@ import pytest
 
 from runwright.core.addresses import Address
 from runwright.core.hostnames import parse_trusted
-from runwright.egress import Egress, EgressPolicy, Limits, SandboxNetwork, dial
+from runwright.egress import Egress, EgressLimits, EgressPolicy, SandboxNetwork, dial
 from runwright.sandbox.bubblewrap import ETC_FOLDER, find_bwrap
 
 PATIENCE_SECONDS = 30.0
@@ -20,7 +20,7 @@ PUBLIC = EgressPolicy(mode="public")
 
 
 class Outside:
-    """What there is beyond the host: names with addresses, and one server that all of them lead to."""
+    """The network beyond the host: names with addresses, and one server behind all of them."""
 
     def __init__(self) -> None:
         self.names: dict[str, list[str]] = {}
@@ -43,7 +43,7 @@ class Outside:
 
 
 class Inside:
-    """Runs programs in namespaces of their own and hears what is said of their network."""
+    """Runs programs in namespaces of their own and collects the lines about their network."""
 
     def __init__(self, egress: Egress, bwrap: str) -> None:
         self.egress = egress
@@ -75,13 +75,13 @@ class Inside:
         network = self.egress.open(self.lines.append)
         process = await asyncio.create_subprocess_exec(
             *network.command(self.command(code)),
-            pass_fds=[network.number],
+            pass_fds=[network.control_fd],
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
         )
-        network.started()
+        network.release_control()
         if policy is not None:
-            network.obey(policy)
+            network.set_policy(policy)
         return network, process
 
     async def run(self, code: str, policy: EgressPolicy | None = PUBLIC) -> str:
@@ -106,7 +106,7 @@ def outside() -> Outside:
 
 @pytest.fixture
 async def echo(outside: Outside) -> AsyncIterator[int]:
-    """A server that sends back what it gets and ends when the other side does."""
+    """A server that echoes what it receives until the other side ends."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -126,13 +126,13 @@ async def echo(outside: Outside) -> AsyncIterator[int]:
 
 
 @pytest.fixture
-def limits() -> Limits:
-    return Limits()
+def limits() -> EgressLimits:
+    return EgressLimits()
 
 
 @pytest.fixture
-def egress(outside: Outside, limits: Limits, echo: int) -> Iterator[Egress]:
-    """A running egress; afterwards none of its threads, descriptors and namespaces may be left."""
+def egress(outside: Outside, limits: EgressLimits, echo: int) -> Iterator[Egress]:
+    """A running egress loop; afterwards none of its threads and connections may be left."""
     trusted = [parse_trusted(f"trusted.example:{echo}")]
     one = Egress(trusted=trusted, resolve=outside.resolve, dial=outside.dial, limits=limits)
     one.start()
@@ -150,5 +150,5 @@ def inside(egress: Egress) -> Inside:
 
 
 def descriptors() -> int:
-    """How many this process has."""
+    """Return how many descriptors this process has."""
     return len(list(Path("/proc/self/fd").iterdir()))

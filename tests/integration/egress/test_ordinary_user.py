@@ -1,4 +1,4 @@
-"""A server that runs as an ordinary user gives its workers a guarded network too."""
+"""A server that runs as an ordinary user gives its workers a network with a policy too."""
 
 import os
 import subprocess
@@ -15,7 +15,7 @@ SCRIPT = """
 import asyncio, os, socket
 from runwright.core.clock import system_clock
 from runwright.egress import Egress, dial
-from runwright.runtimes.model import Assignment, Code
+from runwright.runtimes.model import Assignment, WorkerCode
 from runwright.runtimes.pool.pool import Pool, PoolSettings
 from runwright.runtimes.probe import probe_host
 
@@ -48,7 +48,7 @@ async def main():
         on_started=lambda *_: None, on_line=lambda _, line: lines.append(line.msg),
         on_outcome=lambda _, outcome: ended.set_result(outcome), on_capacity=lambda: None)
     await pool.start()
-    code = Code(key="k", tenant_id="t", worker_id="w", version=1, runtime="python", entrypoint="main.py",
+    code = WorkerCode(key="k", tenant_id="t", worker_id="w", version=1, runtime="python", entrypoint="main.py",
         source=SOURCE, memory_mb=256, network="public")
     pool.assign(Assignment(token=1, job_id="j", attempt=1, code=code, input=b"{}", env={}, timeout_seconds=30))
     outcome = await ended

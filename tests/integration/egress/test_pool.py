@@ -1,4 +1,4 @@
-"""Workers of every runtime reach what they may, without any setting of theirs, and hear what they may not."""
+"""Workers of every runtime reach allowed hosts without any proxy setting, and their logs name refused ones."""
 
 import asyncio
 import datetime as dt
@@ -83,7 +83,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(params=["http", "https"])
 async def site(request: pytest.FixtureRequest, outside: Outside, certificate: Path) -> AsyncIterator[str]:
-    """What is behind every public address: a site that says hello."""
+    """The site behind every public address."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -107,20 +107,20 @@ async def site(request: pytest.FixtureRequest, outside: Outside, certificate: Pa
 
 
 @pytest.fixture
-def way_out(host: Host, outside: Outside) -> Iterator[Egress]:
+def egress(host: Host, outside: Outside) -> Iterator[Egress]:
     if not host.network:
-        pytest.skip(f"sandboxes have no way out on this host: {host.missing}")
+        pytest.skip(f"sandboxes have no network on this host: {host.missing}")
     trusted = [parse_trusted("inner.example:443")]
-    egress = Egress(trusted=trusted, resolve=outside.resolve, dial=outside.dial)
-    egress.start()
-    yield egress
-    egress.stop()
-    assert egress.traffic.open == 0
+    one = Egress(trusted=trusted, resolve=outside.resolve, dial=outside.dial)
+    one.start()
+    yield one
+    one.stop()
+    assert one.traffic.open == 0
 
 
 @pytest.fixture
-async def stage(make_stage: MakeStage, way_out: Egress) -> Stage:
-    return await make_stage(egress=way_out)
+async def stage(make_stage: MakeStage, egress: Egress) -> Stage:
+    return await make_stage(egress=egress)
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ async def stage(make_stage: MakeStage, way_out: Egress) -> Stage:
         pytest.param("deno", DENO, id="deno-fetch"),
     ],
 )
-async def test_every_client_works_as_it_is(
+async def test_every_client_works_without_configuration(
     stage: Stage, site: str, certificate: Path, runtime: str, source: str
 ) -> None:
     authority = certificate.read_text().partition("-----BEGIN CERT")
@@ -151,15 +151,15 @@ async def test_every_client_works_as_it_is(
 
 @pytest.mark.parametrize("site", ["http"], indirect=True)
 @pytest.mark.usefixtures("site")
-async def test_bash_reaches_it_by_itself(stage: Stage) -> None:
+async def test_bash_reaches_a_public_name_without_a_program(stage: Stage) -> None:
     assert (await stage.run(BASH, runtime="shell")).output == "hello"
 
 
 @pytest.mark.parametrize("site", ["http"], indirect=True)
 async def test_each_worker_has_its_own_policy_and_blank_sandboxes_have_none_yet(
-    make_stage: MakeStage, way_out: Egress, outside: Outside, site: str
+    make_stage: MakeStage, egress: Egress, outside: Outside, site: str
 ) -> None:
-    stage = await make_stage(egress=way_out, prebooted={"python": 3})
+    stage = await make_stage(egress=egress, prebooted={"python": 3})
     await stage.eventually(lambda: stage.pool.stats().sandboxes == {"python": {"blank": 3}})
     outside.names |= {"inner.example": ["127.0.0.1"], "other.example": ["93.184.216.34"]}
     networks: tuple[object, ...] = ("none", "public", {"allow": ["other.example"]}, {"allow": []}, "nonsense")
@@ -203,24 +203,24 @@ def handler(input, env):
 
 @pytest.mark.parametrize("site", ["http"], indirect=True)
 async def test_a_server_that_cannot_make_namespaces_starts_a_program_that_does(
-    make_stage: MakeStage, host: Host, way_out: Egress, site: str
+    make_stage: MakeStage, host: Host, egress: Egress, site: str
 ) -> None:
-    if way_out.maker is not None:
-        way_out.maker.stop()
-        way_out.maker = None
+    if egress.namespace_pool is not None:
+        egress.namespace_pool.stop()
+        egress.namespace_pool = None
     for one in (host, msgspec.structs.replace(host, user_namespace=True, first_uid=0)):
-        stage = await make_stage(one, egress=way_out)
+        stage = await make_stage(one, egress=egress)
         assert (await stage.run(PYTHON, input=b'{"url": "%s"}' % site.encode())).output == "hello\n"
 
 
 @pytest.mark.parametrize("by_program", [False, True])
 async def test_no_socket_of_ours_is_in_a_sandbox(
-    make_stage: MakeStage, way_out: Egress, by_program: bool
+    make_stage: MakeStage, egress: Egress, by_program: bool
 ) -> None:
-    if by_program and way_out.maker is not None:
-        way_out.maker.stop()
-        way_out.maker = None
-    stage = await make_stage(egress=way_out)
+    if by_program and egress.namespace_pool is not None:
+        egress.namespace_pool.stop()
+        egress.namespace_pool = None
+    stage = await make_stage(egress=egress)
     source = """
 import os
 def handler(input, env):

@@ -1,15 +1,16 @@
-"""What programs in a namespace of ours can reach, and how they hear what they cannot."""
+"""What programs in a sandbox network can reach, and how they learn what they cannot."""
 
 import asyncio
 import contextlib
 import json
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from runwright.core.hostnames import parse_trusted
-from runwright.egress import Egress, EgressPolicy, Limits, allow_only
+from runwright.egress import Egress, EgressLimits, EgressPolicy, allow_only
 from tests.integration.egress.conftest import PUBLIC, Inside, Outside, descriptors
 
 TALK = """
@@ -27,10 +28,10 @@ def talk(host, port, text=b"hello", family=None):
 
 
 async def talks(inside: Inside, policy: EgressPolicy, *targets: tuple[str, int]) -> list[str]:
-    """What becomes of a short exchange with each of these."""
+    """Return the result of a short exchange with each target."""
     code = f"{TALK}\nprint(json.dumps([talk(h, p) for h, p in {targets!r}]))"
-    said: list[str] = json.loads(await inside.run(code, policy))
-    return said
+    results: list[str] = json.loads(await inside.run(code, policy))
+    return results
 
 
 async def test_a_public_name_is_reached_at_its_address_and_on_its_port(
@@ -84,7 +85,7 @@ async def test_a_refusal_is_a_line_for_the_log_but_not_too_many(inside: Inside) 
     assert "left out" in inside.lines[-1]
 
 
-async def test_names_that_resolve_to_private_addresses_are_refused_after_the_look_up(
+async def test_names_that_resolve_to_private_addresses_are_refused_after_the_lookup(
     inside: Inside, outside: Outside
 ) -> None:
     outside.names = {
@@ -103,7 +104,7 @@ async def test_rebinding_gains_nothing(
     inside: Inside, outside: Outside, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The name server answers a public address first and the metadata service's ever after."""
-    monkeypatch.setattr("runwright.egress.resolver.KEPT_SECONDS", 0.0)
+    monkeypatch.setattr("runwright.egress.resolver.CACHE_SECONDS", 0.0)
     answers = iter([["93.184.216.34"]])
 
     async def rebind(name: str) -> list[str]:
@@ -192,7 +193,7 @@ for host in ("169.254.169.254", "93.184.216.34"):
     assert outside.dialed == [("93.184.216.34", 80)]
 
 
-async def test_without_a_network_nothing_answers_at_all(inside: Inside, outside: Outside) -> None:
+async def test_without_a_network_nothing_can_be_reached(inside: Inside, outside: Outside) -> None:
     outside.names["api.example"] = ["93.184.216.34"]
     code = f"""{TALK}
 import time
@@ -228,7 +229,7 @@ print(talk("93.184.216.34", 25), attempt(udp), attempt(lambda: socket.socket(2, 
     ]
 
 
-async def test_any_name_server_is_us_and_its_answer_comes_from_where_it_was_asked(
+async def test_every_name_server_is_ours_and_its_response_comes_from_the_address_that_was_queried(
     inside: Inside, outside: Outside
 ) -> None:
     outside.names["api.example"] = ["93.184.216.34"]
@@ -248,7 +249,7 @@ print(s.recv(2)[1] == len(q) + 16, socket.inet_ntoa(s.recv(len(q) + 16)[-4:]))
     assert outside.asked == ["api.example"]
 
 
-async def test_each_direction_ends_by_itself_and_large_transfers_arrive_whole(
+async def test_each_direction_ends_separately_and_large_transfers_arrive_whole(
     inside: Inside, egress: Egress
 ) -> None:
     code = """
@@ -266,7 +267,7 @@ print(size, digest.digest() == hashlib.sha256(data).digest())
     assert egress.traffic.sent == egress.traffic.received == 10 * 1024 * 1024
 
 
-async def test_two_hundred_connections_at_once(inside: Inside, egress: Egress) -> None:
+async def test_two_hundred_connections_are_open_at_once(inside: Inside, egress: Egress) -> None:
     code = """
 import socket
 many = [socket.create_connection(("93.184.216.34", 443), 20) for _ in range(200)]
@@ -277,7 +278,7 @@ print(all(s.recv(10) == b"%d" % n for n, s in enumerate(many)))
     assert egress.traffic.connections == 200
 
 
-@pytest.mark.parametrize("limits", [Limits(connections=10)])
+@pytest.mark.parametrize("limits", [EgressLimits(connections=10)])
 async def test_connections_beyond_the_limit_wait_for_their_turn(inside: Inside, egress: Egress) -> None:
     code = """
 import socket, threading
@@ -293,8 +294,8 @@ print(len(done))
     assert egress.traffic.connections == 40
 
 
-@pytest.mark.parametrize("limits", [Limits(idle_seconds=0.1)])
-async def test_a_connection_that_stands_still_is_reset(inside: Inside) -> None:
+@pytest.mark.parametrize("limits", [EgressLimits(idle_seconds=0.1)])
+async def test_an_idle_connection_is_reset(inside: Inside) -> None:
     code = """
 import socket
 s = socket.create_connection(("93.184.216.34", 443), 20)
@@ -304,7 +305,7 @@ except OSError as error: print(type(error).__name__)
     assert await inside.run(code) == "ConnectionResetError"
 
 
-@pytest.mark.parametrize("limits", [Limits(total_seconds=0.3)])
+@pytest.mark.parametrize("limits", [EgressLimits(total_seconds=0.3)])
 async def test_a_connection_that_lasts_too_long_is_reset(inside: Inside) -> None:
     code = """
 import socket
@@ -329,13 +330,13 @@ threading.Thread(target=read, daemon=True).start()
 s.sendall(b"x" * 1000000); print("under way", flush=True)
 while True: s.sendall(b"x" * 65536)
 """
-    door, process = await inside.start(code, PUBLIC)
+    network, process = await inside.start(code, PUBLIC)
     assert process.stdout is not None
     assert await process.stdout.readline() == b"under way\n"
     namespace = Path(f"/proc/{process.pid}/ns/net").readlink()
     process.kill()
     await process.wait()
-    door.close()
+    network.close()
     async with asyncio.timeout(20):
         while descriptors() > before or egress.traffic.open or namespace in _namespaces():  # noqa: ASYNC110
             await asyncio.sleep(0.01)
@@ -365,11 +366,36 @@ async def test_abstract_sockets_of_the_host_are_out_of_reach(inside: Inside) -> 
         await server.wait_closed()
 
 
-async def test_a_command_that_cannot_be_started_leaves_nothing(inside: Inside) -> None:
+@pytest.mark.parametrize("through_program", [False, True])
+async def test_a_command_that_cannot_be_started_leaves_nothing(
+    inside: Inside, egress: Egress, through_program: bool
+) -> None:
+    if through_program and egress.namespace_pool is not None:
+        egress.namespace_pool.stop()
+        egress.namespace_pool = None
+    direct = egress.namespace_pool is not None
+    started: list[subprocess.Popen[bytes]] = []
     before = descriptors()
-    door = inside.egress.open(inside.lines.append)
-    door.close()
-    door.close()
+
+    def start(argv: list[str], fds: dict[int, int]) -> int:
+        places = {str(place): str(fd) for place, fd in fds.items()}
+        argv = [places.get(argument, argument) for argument in argv]
+        started.append(subprocess.Popen(argv, pass_fds=list(fds.values()), stderr=subprocess.PIPE))
+        return started[-1].pid
+
+    network = egress.open(inside.lines.append)
+    network.set_policy(PUBLIC)
+    try:
+        with pytest.raises(FileNotFoundError) if direct else contextlib.nullcontext():
+            network.start(["/no/such/program"], 900, start)
+        assert len(started) == (0 if direct else 1), "each way was tried"
+        for process in started:
+            _, words = await asyncio.to_thread(process.communicate)
+            assert (process.returncode, words) == (1, b"No such file or directory\n")
+    finally:
+        network.close()
+        network.close()
     async with asyncio.timeout(20):
-        while descriptors() > before:  # noqa: ASYNC110
+        while descriptors() > before or egress.traffic.open:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
+    assert await inside.run("print('the next one works')") == "the next one works"

@@ -93,7 +93,7 @@ def test_the_probe_leaves_no_process_behind() -> None:
 def test_a_host_that_can_make_no_network_namespace_says_so_and_has_no_network(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("runwright.egress.namespace_launch._PROGRAM", "/absent.py")
+    monkeypatch.setattr("runwright.egress.namespace_pool._PROGRAM", "/absent.py")
     host = probe_host()
     assert not host.network
     assert "outgoing network" in [missing.what for missing in host.missing]

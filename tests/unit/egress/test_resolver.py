@@ -1,4 +1,4 @@
-"""Look-ups are shared, remembered for a moment, and bounded per sandbox; bindings never change."""
+"""Lookups are shared, cached for a short time, and bounded per sandbox; bindings never change."""
 
 import asyncio
 import socket
@@ -11,7 +11,7 @@ from runwright.egress.resolver import Bindings, Lookups, NoSuchNameError
 
 
 class Resolver:
-    """Answers when it is told to."""
+    """Answers once `answer` is set."""
 
     def __init__(self) -> None:
         self.asked: list[str] = []
@@ -26,7 +26,7 @@ class Resolver:
         return ["93.184.216.34", "nonsense", "::ffff:10.0.0.1"]
 
 
-async def test_a_name_is_looked_up_once_for_all_who_wait_and_remembered() -> None:
+async def test_a_name_is_looked_up_once_for_all_callers_and_cached() -> None:
     resolver = Resolver()
     lookups, slots = Lookups(resolver), asyncio.Semaphore(1)
     waiting = [asyncio.create_task(lookups.addresses("a", slots)) for _ in range(3)]
@@ -38,7 +38,7 @@ async def test_a_name_is_looked_up_once_for_all_who_wait_and_remembered() -> Non
     assert not slots.locked()
 
 
-async def test_what_is_not_there_is_remembered_and_what_cannot_be_known_is_not() -> None:
+async def test_a_missing_name_is_cached_and_a_failed_lookup_is_not() -> None:
     resolver = Resolver()
     resolver.answer.set()
     lookups, slots = Lookups(resolver), asyncio.Semaphore(1)
@@ -54,7 +54,7 @@ async def test_what_is_not_there_is_remembered_and_what_cannot_be_known_is_not()
     assert not slots.locked()
 
 
-async def test_a_slow_look_up_keeps_its_slot_after_the_one_who_asked_has_given_up(
+async def test_a_slow_lookup_keeps_its_slot_after_its_caller_has_given_up(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(names, "LOOKUP_SECONDS", 0.01)
@@ -69,11 +69,12 @@ async def test_a_slow_look_up_keeps_its_slot_after_the_one_who_asked_has_given_u
         await lookups.addresses("e", other)
     assert resolver.asked == ["a", "b", "e"]
     resolver.answer.set()
+    monkeypatch.setattr(names, "LOOKUP_SECONDS", 30.0)
     assert await lookups.addresses("c", slots)
     lookups.close()
 
 
-def test_an_address_stands_for_one_name_for_ever() -> None:
+def test_an_address_represents_one_name_for_ever() -> None:
     bindings = Bindings()
     first, second = bindings.bind("a"), bindings.bind("b")
     assert first is not None
@@ -85,7 +86,7 @@ def test_an_address_stands_for_one_name_for_ever() -> None:
     assert bindings.name_of(other) is None
 
 
-def test_a_sandbox_has_a_share_of_names(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(names, "_NAMES", 2)
+def test_the_names_of_a_sandbox_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(names, "_MAX_NAMES", 2)
     bindings = Bindings()
     assert [bindings.bind(name) is not None for name in ("a", "b", "c", "a")] == [True, True, False, True]
