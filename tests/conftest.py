@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, settings
 
 from runwright.db.embedded import EmbeddedPostgres
 from runwright.db.pool import Pool, open_pool
+from tests import other_postgres
 from tests.databases import Databases, execute, for_database, make_template
 
 _numbers = itertools.count(1)
@@ -45,6 +46,11 @@ def server_dir() -> Iterator[Path]:
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def postgres(server_dir: Path) -> AsyncIterator[str]:
     """The address of this test process's PostgreSQL, with a migrated template database."""
+    if programs := os.environ.get(other_postgres.VARIABLE):
+        async with other_postgres.private_postgres(Path(programs), server_dir) as dsn:
+            await make_template(dsn)
+            yield dsn
+        return
     server = EmbeddedPostgres(server_dir)
     dsn = await server.start()
     try:
