@@ -8,11 +8,17 @@ ARGS ?=
 BIN := .venv/bin
 SETUP_INPUTS := scripts/setup pyproject.toml requirements/lock.txt
 
-.PHONY: help setup run test check schema bench lock clean
+# What needs a database and no sandbox, so that it runs on any PostgreSQL: TEST_PG_BIN names the folder of its
+# programs; by default it is the embedded one.
+DATABASE_TESTS := $(addprefix tests/integration/,agents automations db events jobs loops outbox schedules tenants)
+SMOKE_TESTS := tests/unit tests/integration/db tests/integration/jobs tests/contract/test_jobs.py tests/e2e/test_handlers.py
+PYTEST_PARALLEL := -n auto --maxprocesses 4
+
+.PHONY: help setup run test test-database coverage smoke check schema bench lock clean
 
 help: ## List the targets
-	@sed -nE 's/^([a-z]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS=$$'\t' read -r name text; do \
-		printf '  make %-8s %s\n' "$$name" "$$text"; done
+	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS=$$'\t' read -r name text; do \
+		printf '  make %-13s %s\n' "$$name" "$$text"; done
 
 setup: .venv/.installed ## Install everything into .venv
 
@@ -28,13 +34,29 @@ run: setup ## Set up, then serve on 127.0.0.1:8080 with the demonstration
 	exec $(BIN)/runwright serve --demo $(ARGS)
 
 test: setup ## Set up, then run the tests (ARGS='-k name' narrows them)
-	$(BIN)/python -m pytest -n auto --maxprocesses 4 --ignore tests/bench $(ARGS)
+	$(BIN)/python -m pytest $(PYTEST_PARALLEL) --ignore tests/bench $(ARGS)
 
-check: setup ## Format, lint, types and import order, as CI does
+test-database: setup ## Run the tests of the database on another PostgreSQL (TEST_PG_BIN=/usr/lib/postgresql/15/bin)
+	$(BIN)/python -m pytest $(PYTEST_PARALLEL) $(DATABASE_TESTS) $(ARGS)
+
+coverage: setup ## Run unit tests and those of the database, and report how much of the code they cover
+	mkdir -p build/coverage
+	$(BIN)/python -m pytest $(PYTEST_PARALLEL) -p pytest_cov --cov --cov-report= tests/unit $(DATABASE_TESTS) $(ARGS)
+	$(BIN)/coverage html --quiet
+	$(BIN)/coverage report --sort=cover > build/coverage/report.txt
+	@head -25 build/coverage/report.txt; echo '...'; tail -1 build/coverage/report.txt
+	@echo 'all of it: build/coverage/report.txt, build/coverage/html/index.html'
+
+smoke: setup ## Run a selection of the tests on another Python (PYTHON=python3.13)
+	UV=$(BIN)/uv VENV=.venv/smoke PYTHON='$(PYTHON)' scripts/setup
+	.venv/smoke/bin/python -m pytest $(PYTEST_PARALLEL) $(SMOKE_TESTS) $(ARGS)
+
+check: setup ## Format, lint, types, import order, names and words, as CI does
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	PYTHONPATH=src $(BIN)/lint-imports --no-logo
+	$(BIN)/python scripts/check_words --report
 
 schema: setup ## Write docs/schema.txt anew, after a new migration
 	$(BIN)/python -m tests.schema_dump > docs/schema.txt

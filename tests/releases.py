@@ -68,14 +68,15 @@ def _install(release: Release, folder: Path) -> None:
         path = source / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
-    _uv("venv", "--quiet", "--python", sys.executable, str(folder / "venv"))
+    uv("venv", "--quiet", "--python", sys.executable, str(folder / "venv"))
     install = ("pip", "install", "--quiet", "--python", str(python))
-    _uv(*install, "--require-hashes", "--requirement", str(source / "requirements" / "lock.txt"))
-    _uv(*install, "--no-deps", "--no-build-isolation", "--editable", str(source))
+    uv(*install, "--require-hashes", "--requirement", str(source / "requirements" / "lock.txt"))
+    uv(*install, "--no-deps", "--no-build-isolation", "--editable", str(source))
 
 
-def _uv(*arguments: str) -> None:
-    uv = shutil.which("uv", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
-    assert uv is not None
-    done = subprocess.run([uv, *arguments], capture_output=True, text=True, timeout=600, check=False)
+def uv(*arguments: str) -> None:
+    """Run uv, which installs from the registry that this machine is set up with."""
+    program = shutil.which("uv", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    assert program is not None
+    done = subprocess.run([program, *arguments], capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stderr

@@ -1,0 +1,61 @@
+"""The built wheel, installed into an empty environment: it has all that it needs, and it serves."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+from tests.contract.client import Api
+from tests.contract.conftest import PLATFORM_KEY, serving
+from tests.releases import ROOT, uv
+
+from runwright import __version__
+
+RUNTIMES = {"python", "nodejs", "deno", "shell"}
+
+
+@pytest.mark.registry
+@pytest.mark.timeout(600)
+def test_the_wheel_serves_from_an_empty_environment(tmp_path: Path) -> None:
+    build = [
+        sys.executable,
+        "-m",
+        "hatchling",
+        "build",
+        "--target",
+        "wheel",
+        "--directory",
+        str(tmp_path / "dist"),
+    ]
+    subprocess.run(build, cwd=ROOT, check=True, capture_output=True, timeout=120)
+    [wheel] = (tmp_path / "dist").iterdir()
+    environment = tmp_path / "environment"
+    uv("venv", "--quiet", "--python", sys.executable, str(environment))
+    # Only what the wheel itself asks for is installed; the lock decides about versions.
+    lock = ROOT / "requirements" / "lock.txt"
+    uv(
+        "pip",
+        "install",
+        "--quiet",
+        "--python",
+        str(environment / "bin" / "python"),
+        "--constraint",
+        str(lock),
+        str(wheel),
+    )
+    program = environment / "bin" / "runwright"
+    shown = subprocess.run(
+        [program, "version"], check=True, capture_output=True, text=True, timeout=60, cwd="/"
+    )
+    assert shown.stdout == f"runwright {__version__}\n"
+    with (
+        serving({"RUNWRIGHT_POOL_PREBOOTED_NODEJS": "0"}, program=program) as server,
+        httpx.Client(base_url=server.url, trust_env=False, timeout=90) as http,
+    ):
+        api = Api(http, key=PLATFORM_KEY, tenant="ten_wheel")
+        worker = api.make_worker()
+        assert api.run_job(worker["id"], input={"n": 1})["output"] == {"n": 1}
+        offered = {one["name"] for one in api.get("/runtimes").json()["data"] if one["ready"]}
+        assert offered >= RUNTIMES
+        assert http.get("/healthz").json()["status"] == "ok"
