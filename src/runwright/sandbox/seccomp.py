@@ -1,9 +1,12 @@
-"""The system call filter: a deny list for what no worker needs and kernels had holes in.
+"""The seccomp filter of sandboxes: a deny list, which allows every system call that is not listed.
 
-bwrap loads it just before the harness starts. Denied calls fail with EPERM, so that
-programs that merely try them go on. `clone3` fails with ENOSYS, because its flags are out of
-a filter's sight: the C library then uses `clone`, whose namespace flags are denied. System V
-objects are missing in the same way.
+It denies calls that no worker needs and that have been the entry point of kernel vulnerabilities. What
+keeps a sandbox isolated are its namespaces, its uid and its missing capabilities; the filter reduces
+the kernel code that user code can reach. bubblewrap loads it just before the harness starts.
+
+Denied calls fail with EPERM, so that programs that only try them continue. `clone3` fails with ENOSYS,
+because a filter cannot read its flags: the C library then uses `clone`, whose namespace flags are
+denied. The calls for System V objects fail with ENOSYS too.
 """
 
 import os
@@ -13,9 +16,8 @@ from typing import Final
 _ARCHITECTURES: Final = {"x86_64": (0xC000003E, 0), "aarch64": (0xC00000B7, 1)}
 _X32_BIT: Final = 0x40000000
 
-# Numbers for (x86_64, aarch64); None where the architecture does not have the call.
-_DENIED: Final[dict[str, tuple[int | None, int | None]]] = {
-    # file systems
+DENIED: Final[dict[str, tuple[int | None, int | None]]] = {
+    # File systems
     "mount": (165, 40),
     "umount2": (166, 39),
     "pivot_root": (155, 41),
@@ -35,19 +37,19 @@ _DENIED: Final[dict[str, tuple[int | None, int | None]]] = {
     "swapon": (167, 224),
     "swapoff": (168, 225),
     "acct": (163, 89),
-    # namespaces
+    # Namespaces
     "unshare": (272, 97),
     "setns": (308, 268),
     "sethostname": (170, 161),
     "setdomainname": (171, 162),
-    # other processes
+    # Other processes
     "ptrace": (101, 117),
     "process_vm_readv": (310, 270),
     "process_vm_writev": (311, 271),
     "process_madvise": (440, 440),
     "pidfd_getfd": (438, 438),
     "kcmp": (312, 272),
-    # the kernel
+    # The kernel
     "kexec_load": (246, 104),
     "kexec_file_load": (320, 294),
     "init_module": (175, 105),
@@ -68,15 +70,15 @@ _DENIED: Final[dict[str, tuple[int | None, int | None]]] = {
     "lookup_dcookie": (212, 18),
     "nfsservctl": (180, 42),
     "memfd_secret": (447, 447),
-    # clocks
+    # Clocks
     "settimeofday": (164, 170),
     "clock_settime": (227, 112),
     "clock_adjtime": (305, 266),
     "adjtimex": (159, 171),
-    # memory policy
+    # Memory policy
     "migrate_pages": (256, 238),
     "move_pages": (279, 239),
-    # of x86 only
+    # x86 only
     "iopl": (172, None),
     "ioperm": (173, None),
     "modify_ldt": (154, None),
@@ -88,18 +90,24 @@ _DENIED: Final[dict[str, tuple[int | None, int | None]]] = {
     "get_kernel_syms": (177, None),
     "query_module": (178, None),
 }
-_ABSENT: Final[dict[str, tuple[int, int]]] = {"shmget": (29, 194), "msgget": (68, 186), "semget": (64, 190)}
-"""System V objects outlive their processes and count for none; programs know kernels without them."""
+"""Calls that fail with EPERM: their numbers on x86_64 and aarch64, None where there is no such call."""
+ABSENT: Final[dict[str, tuple[int, int]]] = {
+    "clone3": (435, 435),
+    "shmget": (29, 194),
+    "msgget": (68, 186),
+    "semget": (64, 190),
+}
+"""Calls that fail with ENOSYS. System V objects outlive their processes and are accounted to none of them;
+programs are prepared for kernels without these calls."""
 _CLONE: Final = (56, 220)
-_CLONE3: Final = 435
 _IOCTL: Final = (16, 29)
 _SOCKET: Final = (41, 198)
 _NAMESPACE_FLAGS: Final = 0x7E020000
 """CLONE_NEW{NS,CGROUP,UTS,IPC,USER,PID,NET}."""
 _TERMINAL_REQUESTS: Final = (0x5412, 0x541C)
-"""TIOCSTI and TIOCLINUX put characters into a terminal's input."""
+"""TIOCSTI and TIOCLINUX insert characters into a terminal's input."""
 _UNIX, _INET, _INET6, _NETLINK = 1, 2, 10, 16
-"""The families that are let through; all are bounded by the network namespace."""
+"""The allowed address families; all are confined to the network namespace."""
 _TYPE_BITS: Final = 0xF
 _RAW: Final = 3
 _TCP, _UDP = 6, 17
@@ -122,7 +130,7 @@ _Instruction = tuple[int, int, int, int]
 
 
 def filter_program(machine: str = "") -> bytes | None:
-    """Return the program in the kernel's form; None for a machine whose numbers we do not know."""
+    """Return the filter as a BPF program; None for a machine whose call numbers are not known."""
     found = _ARCHITECTURES.get(machine or os.uname().machine)
     if found is None:
         return None
@@ -135,25 +143,24 @@ def filter_program(machine: str = "") -> bytes | None:
     ]
     if column == 0:
         program += [(_JUMP_GREATER_EQUAL, 0, 1, _X32_BIT), (_RETURN, 0, 0, _ERRNO | _ENOSYS)]
-    program += _refuse_number(_CLONE3, _ENOSYS)
-    for absent in _ABSENT.values():
-        program += _refuse_number(absent[column], _ENOSYS)
-    for numbers in _DENIED.values():
+    for absent in ABSENT.values():
+        program += _deny_number(absent[column], _ENOSYS)
+    for numbers in DENIED.values():
         number = numbers[column]
         if number is not None:
-            program += _refuse_number(number, _EPERM)
-    program += _refuse_clone(_CLONE[column])
-    program += _refuse_ioctl(_IOCTL[column])
-    program += _refuse_socket(_SOCKET[column])
+            program += _deny_number(number, _EPERM)
+    program += _deny_clone_flags(_CLONE[column])
+    program += _deny_terminal_input(_IOCTL[column])
+    program += _allow_sockets(_SOCKET[column])
     program.append((_RETURN, 0, 0, _ALLOW))
     return b"".join(struct.pack("<HBBI", *instruction) for instruction in program)
 
 
-def _refuse_number(number: int, errno: int) -> list[_Instruction]:
+def _deny_number(number: int, errno: int) -> list[_Instruction]:
     return [(_JUMP_EQUAL, 0, 1, number), (_RETURN, 0, 0, _ERRNO | errno)]
 
 
-def _refuse_clone(number: int) -> list[_Instruction]:
+def _deny_clone_flags(number: int) -> list[_Instruction]:
     return [
         (_JUMP_EQUAL, 0, 4, number),
         (_LOAD, 0, 0, _ARGUMENT_0),
@@ -163,18 +170,18 @@ def _refuse_clone(number: int) -> list[_Instruction]:
     ]
 
 
-def _refuse_ioctl(number: int) -> list[_Instruction]:
+def _deny_terminal_input(number: int) -> list[_Instruction]:
     checks: list[_Instruction] = []
     for request in _TERMINAL_REQUESTS:
-        checks += _refuse_number(request, _EPERM)
+        checks += _deny_number(request, _EPERM)
     body = [(_LOAD, 0, 0, _ARGUMENT_1), *checks, (_RETURN, 0, 0, _ALLOW)]
     return [(_JUMP_EQUAL, 0, len(body), number), *body]
 
 
-def _refuse_socket(number: int) -> list[_Instruction]:
-    """Let through Unix sockets, TCP and UDP over both families, and the netlink that lists interfaces.
+def _allow_sockets(number: int) -> list[_Instruction]:
+    """Allow Unix sockets, TCP and UDP over both IP families, and NETLINK_ROUTE, which lists interfaces.
 
-    Other protocols (SCTP, DCCP, ...) would make the kernel load modules that nobody here needs.
+    Other protocols (SCTP, DCCP, ...) would make the kernel load modules that no worker needs.
     """
     body = [
         (_LOAD, 0, 0, _ARGUMENT_0),
@@ -193,7 +200,7 @@ def _refuse_socket(number: int) -> list[_Instruction]:
         (_RETURN, 0, 0, _ERRNO | _EPROTONOSUPPORT),
         (_RETURN, 0, 0, _ALLOW),
         (_RETURN, 0, 0, _ERRNO | _EPERM),
-        (_LOAD, 0, 0, _ARGUMENT_2),  # from here on: netlink
+        (_LOAD, 0, 0, _ARGUMENT_2),  # netlink starts here
         (_JUMP_EQUAL, 1, 0, 0),
         (_RETURN, 0, 0, _ERRNO | _EPROTONOSUPPORT),
         (_RETURN, 0, 0, _ALLOW),
