@@ -20,9 +20,9 @@ from runwright.db.pool import Pool
 from runwright.http.ava.webhook_events import AvaStyle
 from runwright.outbox.client.client import OutgoingClient
 from runwright.outbox.client.url import OutgoingPolicy
-from runwright.outbox.sending import Sender
-from runwright.outbox.service import Endpoints
 from runwright.secrets.keyring import Keyring, SecretBox
+from runwright.webhooks.sending import WebhookSender
+from runwright.webhooks.service import WebhookEndpoints
 
 WAIT_SECONDS = 30.0
 
@@ -158,9 +158,9 @@ def client_tls(certificate: Path) -> ssl.SSLContext:
     return ssl.create_default_context(cafile=str(certificate))
 
 
-def no_endpoints(db: Pool, policy: OutgoingPolicy | None = None) -> Endpoints:
+def no_endpoints(db: Pool, policy: OutgoingPolicy | None = None) -> WebhookEndpoints:
     """The service of endpoints, with a key of its own."""
     secret_box = SecretBox(Keyring([bytes(32)]))
     client = OutgoingClient(policy or OutgoingPolicy())
-    sender = Sender(client, styles={"ava": AvaStyle(db)}, secret_box=secret_box, clock=system_clock)
-    return Endpoints(db, style="ava", clock=system_clock, secret_box=secret_box, sender=sender)
+    sender = WebhookSender(client, formats={"ava": AvaStyle(db)}, secret_box=secret_box, clock=system_clock)
+    return WebhookEndpoints(db, style="ava", clock=system_clock, secret_box=secret_box, sender=sender)

@@ -18,10 +18,10 @@ from runwright.automations.run_endings import KIND, end_jobs
 from runwright.automations.store.queue import LiveRun
 from runwright.db.pool import PoolConnection, open_pool
 from runwright.events.notifications import EventNotifications
-from runwright.jobs.completion_callbacks import JobCompletionCallbacks
+from runwright.jobs.completion_callbacks import JOB_ENDS
 from runwright.jobs.notifications import JobNotifications
 from runwright.loops.automation_dispatcher import AutomationDispatcher
-from runwright.loops.completion_dispatcher import CompletionDispatcher
+from runwright.loops.completion_dispatcher import CompletionDispatcher, CompletionRoute
 from runwright.loops.router import Router
 from runwright.loops.scheduler import Scheduler
 from runwright.telemetry.emit import TelemetryEvent
@@ -56,8 +56,7 @@ async def main(dsn: str, begin: datetime) -> None:
         ),
         CompletionDispatcher(
             db,
-            source=JobCompletionCallbacks(),
-            handlers={KIND: end_jobs},
+            [CompletionRoute(JOB_ENDS, {KIND: end_jobs})],
             clock=clock,
             hints=hints,
             emit=_emit,

@@ -157,7 +157,7 @@ async def test_each_event_is_decided_once_by_each_agent_whatever_is_killed(
 async def _settle(db: Pool, expected: int) -> None:
     async with asyncio.timeout(60):
         while await db.fetchval(  # noqa: ASYNC110
-            "SELECT (SELECT count(*) FROM event_queue) + (SELECT count(*) FROM followed_jobs)"
+            "SELECT (SELECT count(*) FROM event_queue) + (SELECT count(*) FROM completion_callbacks)"
             " + $1 - (SELECT count(*) FROM executions WHERE completed_at IS NOT NULL)",
             expected,
         ):
@@ -180,4 +180,4 @@ async def _assert_once(db: Pool, published: int, agents: dict[str, str]) -> None
     )
     assert told == 0, "one agent.action for each decision"
     assert await db.fetchval("SELECT count(*) FROM jobs") == published, "one job for each event"
-    assert await db.fetchval("SELECT count(*) FROM agent_calls") == 0
+    assert await db.fetchval("SELECT count(*) FROM outbox") == 0

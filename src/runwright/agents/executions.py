@@ -11,7 +11,7 @@ from runwright.agents.model import (
     ExecutionFilter,
     ExecutionStatus,
 )
-from runwright.agents.store.deciding import Deciding, decide_executions, review_execution
+from runwright.agents.store.deciding import NewDecision, decide_executions, review_execution
 from runwright.agents.store.executions import (
     fetch_execution,
     fetch_executions,
@@ -60,7 +60,7 @@ class Executions:
 
     async def decide(self, caller: Caller, execution_id: str, decision: Decision) -> Execution:
         """Record an agent's decision. The first one stands: DecidedError for any other, and a late one."""
-        deciding = Deciding(execution_id=execution_id, decision=decision, by=caller.user_id)
+        deciding = NewDecision(execution_id=execution_id, decision=decision, by=caller.user_id)
         execution = await self.get(caller.tenant_id, execution_id)
         if await decide_executions(self._db, [deciding], self._clock()):
             self._on_decided()

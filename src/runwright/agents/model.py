@@ -3,14 +3,14 @@
 States of an execution:
 
 ```
-            told, leased, or called             decided
+            leased or called                    decided
   pending ───────────────────────▶ running ───────────────▶ completed
-     │  ◀── lease over, call failed ── │
+     │  ◀── lease expired, call failed │
      └───────────── either ────────────┴──▶ failed | timed_out
 ```
 
-A decision is taken from either open state, and the first one stands: whatever comes after it is
-refused. Only a `flag` may be decided over, once, by a person; the agent's answer stays beside that.
+A decision is accepted in either open state, and the first one stands: any later one is refused. Only a
+`flag` may be reviewed, once, by a person; the agent's own answer is kept beside the review.
 """
 
 from datetime import datetime, timedelta
@@ -22,9 +22,11 @@ from msgspec import UNSET, UnsetType
 
 from runwright.core.errors import ConflictError
 from runwright.events.model import Event
+from runwright.outbox.queue import OutboxClaim
+from runwright.secrets.model import EncryptedValue
 
 DECISION_WINDOW: Final = timedelta(minutes=10)
-"""An execution that nobody decided by then times out."""
+"""An execution that has no decision by then times out."""
 
 AGENTS_PER_TENANT: Final = 20_000
 LONGEST_REASON: Final = 2048
@@ -35,7 +37,7 @@ ACTION_EVENT: Final = "agent.action"
 
 
 class ExecutionStatus(StrEnum):
-    """Where an execution stands."""
+    """The state of an execution."""
 
     PENDING = "pending"
     RUNNING = "running"
@@ -45,7 +47,7 @@ class ExecutionStatus(StrEnum):
 
 
 class Action(StrEnum):
-    """What an agent may decide."""
+    """What an agent can decide."""
 
     APPROVE = "approve"
     REJECT = "reject"
@@ -54,7 +56,7 @@ class Action(StrEnum):
 
 
 class DecidedError(ConflictError):
-    """The execution is over: somebody decided it, or it failed or timed out."""
+    """The execution has ended: it was decided, failed or timed out."""
 
     code = "decided"
 
@@ -68,9 +70,9 @@ class Agent(msgspec.Struct, frozen=True, kw_only=True):
     description: str
     style: str
     events: list[str]
-    """As the dialect names them."""
+    """The names of the dialect."""
     patterns: list[str]
-    """What they mean to the core."""
+    """The same as patterns of event types."""
     callback_url: str | None
     worker_id: str | None
     active: bool
@@ -84,7 +86,7 @@ class Agent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AgentFields(msgspec.Struct, frozen=True, kw_only=True):
-    """What a caller says of an agent; already validated. UNSET: as it is, or the default of a new one."""
+    """Validated fields of an agent. UNSET: unchanged, or the default of a new one."""
 
     description: str | UnsetType = UNSET
     events: list[str] | UnsetType = UNSET
@@ -97,25 +99,25 @@ class AgentFields(msgspec.Struct, frozen=True, kw_only=True):
     task_types: list[str] | UnsetType = UNSET
     poll_lease_seconds: int | None | UnsetType = UNSET
     name: str | UnsetType = UNSET
-    """Of an agent that is there; a new one is registered by its name."""
+    """Of an existing agent; a new one is registered under its name."""
 
     def given(self) -> dict[str, Any]:
-        """Return the fields that were said."""
+        """Return the fields that are set."""
         return {name: v for name in self.__struct_fields__ if (v := getattr(self, name)) is not UNSET}
 
 
-class NewAgent(msgspec.Struct, frozen=True, kw_only=True):
-    """An agent to register: made where there is none of this name, else changed."""
+class AgentCreate(msgspec.Struct, frozen=True, kw_only=True):
+    """An agent to register: created if the tenant has none of this name, else changed."""
 
     name: str
     style: str
     fields: AgentFields
     secret: str | None = None
-    """Of a new one; made here where there is none."""
+    """Of a new one; generated if None."""
 
 
-class Registered(msgspec.Struct, frozen=True):
-    """An agent after its registration; `secret` where it is new, and never again."""
+class AgentRegistration(msgspec.Struct, frozen=True):
+    """An agent after its registration; `secret` only if it is new."""
 
     agent: Agent
     created: bool
@@ -123,7 +125,7 @@ class Registered(msgspec.Struct, frozen=True):
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
-    """What an agent or a person decided; already validated."""
+    """A validated decision of an agent or a person."""
 
     action: Action
     reason: str | None = None
@@ -131,7 +133,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Review(msgspec.Struct, frozen=True, kw_only=True):
-    """What a person made of a flag."""
+    """A person's decision about a flagged execution."""
 
     action: Action
     reason: str | None
@@ -147,12 +149,12 @@ class Execution(msgspec.Struct, frozen=True, kw_only=True):
     agent_id: str
     event: Event
     payload: msgspec.Raw
-    """A JSON object: what was published, or what the core knows of its own fact."""
+    """A JSON object: the published payload, or the facts of an event of our own."""
     status: ExecutionStatus
     action: Action | None
-    """What stands: the agent's, or the person's who decided over it."""
+    """The action in force: the reviewer's if there is a review, else the agent's."""
     response: msgspec.Raw | None
-    """What the agent said: an object with action, reason and metadata."""
+    """The agent's answer: an object with action, reason and metadata."""
     decided_by: str | None
     review: Review | None
     error: str | None
@@ -164,6 +166,29 @@ class Execution(msgspec.Struct, frozen=True, kw_only=True):
     updated_at: datetime
 
 
+class AgentCall(msgspec.Struct, frozen=True, kw_only=True):
+    """An execution that is claimed to be handed to its agent."""
+
+    claim: OutboxClaim
+    execution: Execution
+    style: str
+    """The name of the callback's format."""
+    callback_url: str | None
+    worker_id: str | None
+    secret: EncryptedValue | None
+    """None: it was lost with the key that sealed it."""
+
+
+class CallOutcome(msgspec.Struct, frozen=True, kw_only=True):
+    """The outcome of a call: a decision, an error, or neither: an acknowledgement."""
+
+    decision: Decision | None = None
+    error: str | None = None
+    retry_at: datetime | None = None
+    """When to call again after an error; None: never."""
+    gone: bool = False
+
+
 class ExecutionFilter(msgspec.Struct, frozen=True, kw_only=True):
     """Which executions to list."""
 
@@ -172,8 +197,8 @@ class ExecutionFilter(msgspec.Struct, frozen=True, kw_only=True):
     action: Action | None = None
 
 
-class NewEvent(msgspec.Struct, frozen=True, kw_only=True):
-    """An event to publish; already validated."""
+class EventCreate(msgspec.Struct, frozen=True, kw_only=True):
+    """A validated event to publish."""
 
     type: str
     payload: msgspec.Raw
@@ -183,9 +208,33 @@ class NewEvent(msgspec.Struct, frozen=True, kw_only=True):
     idempotency_key: str | None = None
 
 
-class Announced(msgspec.Struct, frozen=True):
-    """A published event, and how many agents get it."""
+class PublishResult(msgspec.Struct, frozen=True):
+    """A published event, and the number of agents that get it."""
 
     event: Event
     replayed: bool
     executions: int
+
+
+_ACTIONS: Final = frozenset(Action)
+
+
+def decision_of(text: bytes | msgspec.Raw) -> Decision | None:
+    """Return the decision in an answer; None where it has none.
+
+    A reason that is too long is truncated; metadata that are no object, or too large, are left out.
+    """
+    try:
+        answer: Any = msgspec.json.decode(text)
+        action = answer.get("action") if isinstance(answer, dict) else None
+        if not isinstance(action, str) or action not in _ACTIONS:
+            return None
+        reason, metadata = answer.get("reason"), answer.get("metadata")
+        fits = isinstance(metadata, dict) and len(msgspec.json.encode(metadata)) <= METADATA_LIMIT_BYTES
+    except (ValueError, RecursionError):  # a DecodeError is a ValueError
+        return None
+    return Decision(
+        action=Action(action),
+        reason=reason[:LONGEST_REASON] if isinstance(reason, str) else None,
+        metadata=metadata if fits else None,
+    )

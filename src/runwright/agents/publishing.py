@@ -8,7 +8,7 @@ say a key, and send the event again.
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from runwright.agents.model import Announced, NewEvent
+from runwright.agents.model import EventCreate, PublishResult
 from runwright.agents.store.opening import Wish, count_matching
 from runwright.core.clock import Clock
 from runwright.core.errors import InvalidError
@@ -36,7 +36,7 @@ class Publisher:
         self._db = db
         self._clock = clock
         self._on_appended = on_appended
-        self._said: Batcher[Said, Announced] = Batcher(
+        self._said: Batcher[Said, PublishResult] = Batcher(
             self._publish_all, max_items=BATCH, lanes=2, retry_seconds=0
         )
 
@@ -44,7 +44,7 @@ class Publisher:
         """Take no more events; what was taken is committed."""
         await self._said.stop()
 
-    async def publish(self, caller: Caller, new: NewEvent) -> Announced:
+    async def publish(self, caller: Caller, new: EventCreate) -> PublishResult:
         """Publish an event, once per idempotency key; says how many agents get it, as of now.
 
         InvalidError for a type that only we may state or a payload that is too large; ConflictError
@@ -67,7 +67,7 @@ class Publisher:
         self._on_appended()
         return announced
 
-    async def _publish_once(self, caller: Caller, new: NewEvent, scope: Scope) -> Announced:
+    async def _publish_once(self, caller: Caller, new: EventCreate, scope: Scope) -> PublishResult:
         wish = Wish(caller.tenant_id, new.type, new.project, new.task_type)
         async with self._db.acquire() as db, db.transaction():
             published = await publish_event(
@@ -80,20 +80,20 @@ class Publisher:
                 scope=scope,
             )
             matching = await count_matching(db, [wish])
-        return Announced(published.event, published.replayed, matching[wish])
+        return PublishResult(published.event, published.replayed, matching[wish])
 
-    async def _publish_all(self, items: Sequence[Said]) -> Sequence[Announced]:
+    async def _publish_all(self, items: Sequence[Said]) -> Sequence[PublishResult]:
         wishes = [Wish(one.tenant_id, one.type, one.scope.project, one.scope.task_type) for one in items]
         async with self._db.acquire() as db, db.transaction():
             events = await publish_events(db, items)
             matching = await count_matching(db, wishes)
         return [
-            Announced(event, replayed=False, executions=matching[wish])
+            PublishResult(event, replayed=False, executions=matching[wish])
             for event, wish in zip(events, wishes, strict=True)
         ]
 
 
-def _check(new: NewEvent) -> None:
+def _check(new: EventCreate) -> None:
     problems: dict[str, list[str]] = {}
     if why := type_problem(new.type):
         problems["event"] = [why]

@@ -12,14 +12,15 @@ from runwright.agents.model import (
     AGENTS_PER_TENANT,
     TEST_EVENT,
     Agent,
+    AgentCreate,
     AgentFields,
+    AgentRegistration,
     Execution,
     ExecutionStatus,
-    NewAgent,
-    Registered,
 )
 from runwright.agents.opening import open_execution
 from runwright.agents.store import agents as store
+from runwright.agents.store.calls import drop_calls
 from runwright.agents.store.executions import fetch_execution
 from runwright.core.clock import Clock
 from runwright.core.errors import ConflictError, InvalidError, NotFoundError
@@ -56,7 +57,7 @@ class Agents:
         self._on_due = on_due
         self._on_subscribed = on_subscribed
 
-    async def register(self, caller: Caller, new: NewAgent) -> Registered:
+    async def register(self, caller: Caller, new: AgentCreate) -> AgentRegistration:
         """Make the agent, or change the one of this name by what is said.
 
         Whoever is first makes it and is the only one to be told its secret, also of several at once.
@@ -77,12 +78,12 @@ class Agents:
                 if await store.insert_agent(db, agent, sealed):
                     await _subscribe(db, agent)
                     await record(db, caller, "agent.create", agent.id, after=agent, now=now)
-                    return Registered(agent, created=True, secret=secret)
+                    return AgentRegistration(agent, created=True, secret=secret)
                 known = await store.find_agent(db, tenant_id=caller.tenant_id, name=new.name, lock=True)
                 if known is None:  # made and deleted by others in this moment
                     raise ConflictError("The agent was deleted meanwhile; register it again.")
             changed = await self._write(db, caller, known, new.fields, now)
-            return Registered(changed, created=False, secret=None)
+            return AgentRegistration(changed, created=False, secret=None)
 
     async def with_worker(self, tenant_id: str, fields: AgentFields) -> AgentFields:
         """Return what is said, with a worker's id where its name was said."""
@@ -151,7 +152,7 @@ class Agents:
         if not await store.update_agent(db, changed):
             raise InvalidError({"name": ["An agent with this name already exists."]})
         if changed.callback_url is None and changed.worker_id is None:
-            await db.execute("DELETE FROM agent_calls WHERE agent_id = $1", agent.id)
+            await drop_calls(db, agent.id)
         await _subscribe(db, changed)
         await record(db, caller, "agent.change", agent.id, before=agent, after=changed, now=now)
         return changed
@@ -166,7 +167,7 @@ class Agents:
             raise InvalidError({"worker": ["There is no such worker."]})
 
 
-def _fresh(caller: Caller, new: NewAgent, now: datetime) -> Agent:
+def _fresh(caller: Caller, new: AgentCreate, now: datetime) -> Agent:
     return Agent(
         id=new_id("agt", now),
         tenant_id=caller.tenant_id,

@@ -19,10 +19,10 @@ from runwright.automations.model import Kind, RunStatus, Task, TaskSpec, random_
 from runwright.automations.run_endings import KIND, Outcome, end_attempt
 from runwright.automations.store.queue import LiveRun, claim_due_runs, start_run
 from runwright.automations.store.tasks import insert_task
-from runwright.core.completion import CompletionCallback
 from runwright.db.pool import Database, PoolConnection
+from runwright.events.completion import CompletionCallback, CompletionTarget, add_callbacks
 from runwright.gotemplate import TemplateError, compile_template
-from runwright.jobs.completion_callbacks import follow_jobs, record_ancestry
+from runwright.jobs.completion_callbacks import record_ancestry
 from runwright.jobs.store.submit import Rejection, Submission, insert_jobs, new_submission
 from runwright.workers.store import find_workers
 
@@ -145,7 +145,7 @@ async def _run_workers(
             continue
         accepted += 1
         await start_run(db, one.live, session_id=job.id, warnings=one.warnings, now=now)
-        await follow_jobs(db, [CompletionCallback(job.id, KIND, one.live.run.id)])
+        await add_callbacks(db, CompletionTarget.JOB, [CompletionCallback(job.id, KIND, one.live.run.id)])
         await record_ancestry(db, [job.id], one.live.path)
     return left, accepted
 

@@ -18,7 +18,6 @@ from runwright.jobs.analytics import Analytics
 from runwright.jobs.queues import Queues
 from runwright.jobs.service import Jobs
 from runwright.outbox.client.url import OutgoingPolicy
-from runwright.outbox.service import Endpoints
 from runwright.runtimes.host import RuntimeInfo
 from runwright.schedules.service import Schedules
 from runwright.secrets.vault import Vault
@@ -27,6 +26,7 @@ from runwright.tenants.keys import Keys
 from runwright.tenants.rate_limits import RateLimiter
 from runwright.tenants.status_cache import TenantStatusCache
 from runwright.tenants.tenants import Tenants
+from runwright.webhooks.service import WebhookEndpoints
 from runwright.workers.deployments import Deployments
 from runwright.workers.service import Workers
 
@@ -57,8 +57,8 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     queues: Queues
     analytics: Analytics
     schedules: Schedules
-    endpoints: Endpoints
-    avala_endpoints: Endpoints
+    endpoints: WebhookEndpoints
+    avala_endpoints: WebhookEndpoints
     agents: Agents
     executions: Executions
     publisher: Publisher

@@ -21,11 +21,11 @@ from runwright.events.store import forget_events
 from runwright.jobs.store.prune import forget_jobs, forget_logs
 from runwright.jobs.store.submit import forget_idempotency_keys
 from runwright.loops.pass_loop import PassLoop
-from runwright.outbox.store.history import forget_deliveries, sweep_deliveries_of_deleted
 from runwright.schedules.store.ticks import forget_ticks
 from runwright.telemetry.emit import Emit
 from runwright.telemetry.events import RowsPruned
 from runwright.tenants.audit import forget_entries
+from runwright.webhooks.store.deliveries import prune_deliveries, prune_orphaned_deliveries
 
 Forget = Callable[[datetime], Awaitable[int]]
 """Deletes a bounded number of rows that are too old at a time; returns how many."""
@@ -64,10 +64,10 @@ class Pruner:
             "event_keys": lambda now: forget_event_keys(db, now=now, limit=_BATCH),
             "jobs": lambda now: forget_jobs(db, before=now - _days(retention.jobs_days), limit=_BATCH),
             "logs": lambda now: forget_logs(db, before=now - _days(retention.logs_days), limit=_BATCH),
-            "deliveries": lambda now: forget_deliveries(
+            "deliveries": lambda now: prune_deliveries(
                 db, before=now - _days(retention.events_days), limit=_BATCH
             ),
-            "deliveries of deleted webhooks": lambda _: sweep_deliveries_of_deleted(db, limit=_BATCH),
+            "deliveries of deleted webhooks": lambda _: prune_orphaned_deliveries(db, limit=_BATCH),
             "executions": lambda now: forget_executions(
                 db, before=now - _days(retention.events_days), limit=_BATCH
             ),

@@ -1,1 +1,1 @@
-"""Endpoints that want events, what is on its way to them, and the one door to the outside."""
+"""The queue of all that is sent to the outside, and the HTTP client that is safe against SSRF."""

@@ -1,4 +1,4 @@
-"""Signatures over what is sent out: plain HMAC-SHA256, and the form of standardwebhooks.com."""
+"""Signatures of outgoing requests: HMAC-SHA256 in hex, and the scheme of standardwebhooks.com."""
 
 import base64
 import binascii
@@ -12,7 +12,7 @@ _SECRET_BYTES: Final = 32
 
 
 def new_signing_secret() -> str:
-    """Return a fresh secret in the form that libraries of Standard Webhooks take."""
+    """Return a random secret in the format of Standard Webhooks."""
     return _PREFIX + base64.b64encode(secrets.token_bytes(_SECRET_BYTES)).decode()
 
 
@@ -24,7 +24,8 @@ def hex_signature(secret: str, body: bytes) -> str:
 def standard_signature(secret: str, message_id: str, timestamp: int, body: bytes) -> str:
     """Return the signature `v1,…` of Standard Webhooks.
 
-    Of a secret `whsec_…` the key is what follows, in base64; any other secret is its own UTF-8 text.
+    The key of a secret `whsec_…` is the rest of it, decoded from base64; that of any other secret is its
+    UTF-8 text.
     """
     signed = b".".join((message_id.encode(), str(timestamp).encode(), body))
     return "v1," + base64.b64encode(hmac.digest(_key(secret), signed, hashlib.sha256)).decode()
@@ -35,5 +36,5 @@ def _key(secret: str) -> bytes:
         try:
             return base64.b64decode(secret.removeprefix(_PREFIX), validate=True)
         except (binascii.Error, ValueError):
-            pass  # somebody's own secret that happens to begin like that
+            pass  # a caller's own secret that happens to have this prefix
     return secret.encode()

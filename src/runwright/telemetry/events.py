@@ -294,24 +294,28 @@ class DeliveryAttempted(TimedEvent, frozen=True):
     result: Literal["delivered", "failed"]
 
 
-class DeliverySetAside(WarningEvent, frozen=True):
-    """A delivery was postponed because of a fault of this server; it does not count as an attempt."""
+class OutboxSetAside(WarningEvent, frozen=True):
+    """Requests were postponed because of a fault of this server; they do not count as attempts."""
 
-    delivery_id: str
+    kind: str
+    id: str
+    error: str
+    count: int = 1
+
+
+class OutboxNotSettled(WarningEvent, frozen=True):
+    """The outcome of a request could not be written; the request is made again."""
+
+    kind: str
+    id: str
     error: str
 
 
-class DeliveryNotSettled(WarningEvent, frozen=True):
-    """The result of a webhook request could not be written; it is sent again."""
+class OutboxOutcomeRefused(WarningEvent, frozen=True):
+    """The outcome of a request was discarded because its fence was stale."""
 
-    delivery_id: str
-    error: str
-
-
-class DeliveryOutcomeRefused(WarningEvent, frozen=True):
-    """The result of a webhook request was discarded because its fence was stale."""
-
-    delivery_id: str
+    kind: str
+    id: str
 
 
 # --- agents and automations ------------------------------------------------------------
@@ -329,21 +333,6 @@ class AgentJobsSubmitted(TimedEvent, frozen=True):
 
     logged = False
     count: int
-
-
-class AgentCallSetAside(WarningEvent, frozen=True):
-    """Agent calls were postponed because of a fault of this server; they do not count as attempts."""
-
-    execution_id: str
-    count: int
-    error: str
-
-
-class AgentCallNotSettled(WarningEvent, frozen=True):
-    """The result of an agent call could not be written; the call is made again."""
-
-    execution_id: str
-    error: str
 
 
 class AgentDeactivated(WarningEvent, frozen=True):

@@ -17,7 +17,7 @@ from runwright.tenants.platform_key import platform_key
 from runwright.wiring.api import start_http
 from runwright.wiring.automations import load_automations
 from runwright.wiring.builder import start_builder
-from runwright.wiring.deliveries import open_sender, start_agent_caller, start_deliverer, start_router
+from runwright.wiring.deliveries import open_sender, start_router, start_senders
 from runwright.wiring.executor import start_executor
 from runwright.wiring.files import open_files, tell_nobody
 from runwright.wiring.maintenance import start_upkeep
@@ -66,8 +66,7 @@ async def _start_roles(f: Resources, stop: Stop, stack: AsyncExitStack) -> str |
         await start_router(f, stack)
     sender = await open_sender(f, stack)
     if "deliverer" in roles:
-        await start_deliverer(f, sender, stack)
-        await start_agent_caller(f, stack)
+        await start_senders(f, sender, stack)
     if "api" in roles:
         return await start_http(f, executor, sender, on_building, stop, stack)
     return None

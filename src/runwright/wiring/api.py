@@ -9,7 +9,7 @@ from runwright.executor.executor import Executor
 from runwright.http.app import build_app
 from runwright.http.server import HttpServer
 from runwright.http.services import EdgeSettings
-from runwright.outbox.sending import Sender
+from runwright.webhooks.sending import WebhookSender
 from runwright.wiring.files import spool_dir_of
 from runwright.wiring.resources import Resources
 from runwright.wiring.services import open_services
@@ -19,7 +19,7 @@ from runwright.wiring.stopping import Stop
 async def start_http(
     f: Resources,
     executor: Executor | None,
-    sender: Sender,
+    sender: WebhookSender,
     on_building: Callable[[], None],
     stop: Stop,
     stack: AsyncExitStack,

@@ -8,7 +8,6 @@ from datetime import datetime
 from functools import partial
 from pathlib import Path
 
-from runwright.agents.completion_callbacks import follow_execution
 from runwright.agents.opening import open_execution
 from runwright.agents.store.agents import find_agent
 from runwright.automations.config_file import read_config
@@ -27,6 +26,7 @@ from runwright.automations.webhook_ingress import Ingress
 from runwright.core.clock import Stopwatch
 from runwright.core.errors import RunwrightError
 from runwright.db.pool import Database, PoolConnection
+from runwright.events.completion import CompletionCallback, CompletionTarget, add_callbacks
 from runwright.jobs.service import Jobs
 from runwright.loops.automation_dispatcher import AutomationDispatcher
 from runwright.schedules.firing import Make, make_by_owner
@@ -136,5 +136,6 @@ async def open_registered(
     if agent is None:
         return None
     execution_id = await open_execution(db, run.tenant_id, agent.id, PROMPT_EVENT, payload, live.path, now)
-    await follow_execution(db, execution_id, KIND, run.id)
+    callback = CompletionCallback(execution_id, KIND, run.id)
+    await add_callbacks(db, CompletionTarget.EXECUTION, [callback])
     return execution_id

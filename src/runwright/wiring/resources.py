@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 from prometheus_client import CollectorRegistry
 
-from runwright.agents.store.encrypted_columns import AGENTS
+from runwright.agents.store.agents import AGENTS
 from runwright.automations.policy import Policy
 from runwright.automations.store.secrets import TRIGGERS
 from runwright.config import Settings
@@ -21,7 +21,6 @@ from runwright.db.pool import Database, connect, open_pool
 from runwright.events.notifications import EventNotifications
 from runwright.jobs.notifications import JobNotifications
 from runwright.jobs.store.rescue import live_executors
-from runwright.outbox.store.endpoints import ENDPOINTS
 from runwright.runtimes.host import Host
 from runwright.runtimes.interpreters import InterpreterPaths
 from runwright.runtimes.probe import floor_refusal, probe_host
@@ -32,6 +31,7 @@ from runwright.secrets.vault import Vault
 from runwright.telemetry.emit import Emit
 from runwright.telemetry.events import HostProbed
 from runwright.telemetry.sinks import open_telemetry
+from runwright.webhooks.store.endpoints import ENDPOINTS
 
 HINT_CHANNEL: Final = "runwright_jobs"
 EVENT_CHANNEL: Final = "runwright_events"

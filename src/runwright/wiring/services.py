@@ -19,8 +19,6 @@ from runwright.jobs.analytics import Analytics
 from runwright.jobs.queues import Queues
 from runwright.jobs.service import Jobs
 from runwright.jobs.store.cancel import cancel_jobs_of_deprecated
-from runwright.outbox.sending import Sender
-from runwright.outbox.service import Endpoints
 from runwright.runtimes.host import Host, RuntimeInfo
 from runwright.schedules.service import Schedules
 from runwright.schedules.store.definitions import stop_schedules_of_deprecated
@@ -29,6 +27,8 @@ from runwright.tenants.audit import AuditLog
 from runwright.tenants.keys import Keys
 from runwright.tenants.platform_key import platform_key
 from runwright.tenants.tenants import Tenants
+from runwright.webhooks.sending import WebhookSender
+from runwright.webhooks.service import WebhookEndpoints
 from runwright.wiring.automations import open_automations
 from runwright.wiring.deliveries import outgoing_policy
 from runwright.wiring.files import spool_dir_of
@@ -48,7 +48,7 @@ _CANCEL_BATCH: Final = 1000
 async def open_services(
     f: Resources,
     executor: Executor | None,
-    sender: Sender,
+    sender: WebhookSender,
     on_building: Callable[[], None],
     stop: Stop,
     stack: AsyncExitStack,
@@ -149,8 +149,8 @@ def _end_deprecated(f: Resources, db: Database) -> Callable[[], Awaitable[None]]
     return end
 
 
-def _endpoints(f: Resources, db: Database, sender: Sender, style: str) -> Endpoints:
-    return Endpoints(
+def _endpoints(f: Resources, db: Database, sender: WebhookSender, style: str) -> WebhookEndpoints:
+    return WebhookEndpoints(
         db,
         style=style,
         clock=f.clock,

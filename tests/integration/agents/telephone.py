@@ -9,10 +9,10 @@ from typing import Any, Final
 
 import msgspec
 
-from runwright.agents.callbacks import AgentLine
-from runwright.agents.model import Execution
+from runwright.agents.calls import AgentCaller, AgentSubject
+from runwright.agents.model import AgentCall, CallOutcome, Execution
 from runwright.events.notifications import EventNotifications
-from runwright.loops.agent_caller import AgentCaller
+from runwright.loops.sender import OutboxSender
 from runwright.outbox.client.client import OutgoingClient
 from runwright.outbox.client.url import OutgoingPolicy
 from tests.integration.agents.world import World
@@ -22,8 +22,8 @@ SECONDS: Final = 30.0
 ACCEPTED: Final = (202, b"")
 
 
-class PlainStyle:
-    """Tells an execution in as few words as can be."""
+class PlainFormat:
+    """A format with the fewest fields."""
 
     def body(self, execution: Execution) -> bytes:
         said = {"execution": execution.id, "event": execution.event.type, "payload": execution.payload}
@@ -66,22 +66,22 @@ class Telephone:
         self.jobs_queued = 0
         self.hints = EventNotifications(origin="here", send=lambda _: None)
         self._tasks: set[asyncio.Task[None]] = set()
-        client = OutgoingClient(OutgoingPolicy(dev=True))
-        self.line = AgentLine(
-            client, styles={"test": PlainStyle()}, secret_box=world.secret_box, clock=world.clock
-        )
-        self.client = client
+        self.client = OutgoingClient(OutgoingPolicy(dev=True))
         self.callers = [self._caller() for _ in range(callers)]
 
-    def _caller(self) -> AgentCaller:
-        return AgentCaller(
-            self.world.db,
-            line=self.line,
-            clock=self.world.clock,
-            hints=self.hints,
+    def _caller(self) -> OutboxSender[AgentCall, CallOutcome]:
+        clock = self.world.clock
+        caller = AgentCaller(
+            self.client, formats={"test": PlainFormat()}, secret_box=self.world.secret_box, clock=clock
+        )
+        subject = AgentSubject(
+            caller,
+            clock=clock,
             on_jobs=self._on_jobs,
+            on_decided=self.hints.appended,
             emit=self.telemetry,
         )
+        return OutboxSender(self.world.db, subject, clock=clock, hints=self.hints, emit=self.telemetry)
 
     def _on_jobs(self) -> None:
         self.jobs_queued += 1
@@ -105,7 +105,7 @@ class Telephone:
 
         async def quiet() -> bool:
             return not await self.world.db.fetchval(
-                "SELECT EXISTS (SELECT FROM agent_calls WHERE calling OR due_at <= $1)", self.world.now
+                "SELECT EXISTS (SELECT FROM outbox WHERE claimed OR due_at <= $1)", self.world.now
             )
 
         await self.until(quiet)

@@ -6,20 +6,25 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 from email.utils import format_datetime
 
+import msgspec
 import pytest
 
-from runwright.agents.callbacks import RETRY_SECONDS, Answered, Call, decision_of
+from runwright.agents.calls import RETRY_SECONDS
 from runwright.agents.model import (
     DECISION_WINDOW,
     LONGEST_REASON,
     Action,
+    AgentCall,
     AgentFields,
+    CallOutcome,
     ExecutionStatus,
+    decision_of,
 )
-from runwright.agents.store.calls import AGENT_AT_ONCE, claim_calls, set_calls_aside, settle_call
+from runwright.agents.store.calls import AGENT_QUEUE, MAX_CLAIMED_PER_AGENT, load_calls, settle_calls
 from runwright.agents.worker_jobs import submit_jobs
 from runwright.db.pool import open_pool
-from runwright.telemetry.events import AgentCallSetAside
+from runwright.outbox.queue import Settlement, claim_due, release_claims
+from runwright.telemetry.events import OutboxSetAside
 from tests.integration.agents.telephone import ACCEPTED, Asked, Telephone, signature
 from tests.integration.agents.world import World
 
@@ -54,7 +59,7 @@ async def test_an_answer_with_an_action_decides_and_is_signed(telephone: Telepho
     assert (decided.status, decided.action) == (ExecutionStatus.COMPLETED, Action.APPROVE)
     [event] = await world.events("agent.action")
     assert (event["reason"], event["metadata"]) == ("fine", {"a": 1})
-    assert await world.db.fetchval("SELECT count(*) FROM agent_calls") == 0
+    assert await world.db.fetchval("SELECT count(*) FROM outbox") == 0
 
 
 @pytest.mark.parametrize(
@@ -70,7 +75,7 @@ async def test_any_other_2xx_acknowledges_and_leaves_the_decision_open(
     await telephone.world.agent(callback_url=telephone.url)
     [execution] = await telephone.world.told()
     await telephone.until_settled()
-    assert await telephone.world.db.fetchval("SELECT count(*) FROM agent_calls") == 0
+    assert await telephone.world.db.fetchval("SELECT count(*) FROM outbox") == 0
     running = await telephone.world.executions.get("ten_a", execution.id)
     assert (running.status, running.error) == (ExecutionStatus.RUNNING, None)
     assert (await telephone.world.decide(running)).action is Action.APPROVE
@@ -94,7 +99,7 @@ async def test_a_failure_is_tried_up_the_ladder_and_then_has_failed(telephone: T
         await telephone.until_settled()
     over = await world.executions.get("ten_a", execution.id)
     assert (over.status, over.error) == (ExecutionStatus.FAILED, "The callback answered 500.")
-    assert await world.db.fetchval("SELECT count(*) FROM agent_calls") == 0
+    assert await world.db.fetchval("SELECT count(*) FROM outbox") == 0
     world.forward(600)
     await telephone.until_settled()
     assert len(telephone.asked) == 1 + len(RETRY_SECONDS)
@@ -129,7 +134,7 @@ async def test_retry_after_is_honoured(telephone: Telephone, kind: str) -> None:
     await world.agent(callback_url=telephone.url)
     await world.told()
     await telephone.until_settled()
-    assert await world.db.fetchval("SELECT due_at FROM agent_calls") == world.now + timedelta(seconds=90)
+    assert await world.db.fetchval("SELECT due_at FROM outbox") == world.now + timedelta(seconds=90)
 
 
 async def test_a_retry_that_would_come_too_late_is_a_failure_now(telephone: Telephone) -> None:
@@ -154,11 +159,11 @@ async def test_an_agent_that_is_gone_is_deactivated_and_what_it_has_stays_open(t
     agent = await world.agent(callback_url=telephone.url)
     await world.publish()
     await world.publish()
-    await world.db.execute("UPDATE agent_calls SET due_at = due_at + interval '1 hour'")
+    await world.db.execute("UPDATE outbox SET due_at = due_at + interval '1 hour'")
     await world.route()
-    await world.db.execute("UPDATE agent_calls SET due_at = due_at + interval '1 hour' WHERE step = 0")
+    await world.db.execute("UPDATE outbox SET due_at = due_at + interval '1 hour' WHERE failed_attempts = 0")
     first, second = sorted(await world.all(), key=lambda one: one.id)
-    await world.db.execute("UPDATE agent_calls SET due_at = $2 WHERE execution_id = $1", first.id, world.now)
+    await world.db.execute("UPDATE outbox SET due_at = $2 WHERE id = $1", first.id, world.now)
 
     async def deactivated() -> bool:
         return not (await world.agents.get("ten_a", agent.id)).active
@@ -169,7 +174,7 @@ async def test_an_agent_that_is_gone_is_deactivated_and_what_it_has_stays_open(t
     assert (await world.executions.get("ten_a", first.id)).status is ExecutionStatus.FAILED
     assert (await world.executions.get("ten_a", second.id)).status is ExecutionStatus.PENDING
     assert await world.publish() == 0
-    assert await world.db.fetchval("SELECT count(*) FROM agent_calls") == 0
+    assert await world.db.fetchval("SELECT count(*) FROM outbox") == 0
     again = await world.agents.change(world.caller(), agent.id, AgentFields(active=True))
     assert again.inactive_reason is None
 
@@ -216,7 +221,7 @@ async def test_a_slow_agent_holds_up_nobody_else_and_gets_few_calls_at_once(tele
         return (await world.agents.stats(fine)).get(ExecutionStatus.COMPLETED, 0) == 40
 
     await telephone.until(decided)
-    assert len([one for one in telephone.asked if one.path == "/slow"]) <= AGENT_AT_ONCE
+    assert len([one for one in telephone.asked if one.path == "/slow"]) <= MAX_CLAIMED_PER_AGENT
     release.set()
     await telephone.until_settled()
     assert len(telephone.asked) == 80, "each is called once though two call"
@@ -231,7 +236,8 @@ async def test_a_caller_that_died_is_taken_over_at_the_same_step(telephone: Tele
     await telephone.until_settled()
     [execution] = await world.all()
     await world.db.execute(
-        "INSERT INTO agent_calls (execution_id, agent_id, due_at, calling, fence) SELECT id, agent_id, $1, true, 1"
+        "INSERT INTO outbox (kind, id, destination_id, due_at, claimed, fence)"
+        " SELECT 'agent', id, agent_id, $1, true, 1"
         " FROM executions",
         world.now + timedelta(seconds=60),
     )
@@ -272,11 +278,11 @@ async def test_what_cannot_be_signed_is_no_try_of_the_agent(telephone: Telephone
     await world.told()
 
     async def set_aside() -> bool:
-        return bool(telephone.telemetry.of(AgentCallSetAside))
+        return bool(telephone.telemetry.of(OutboxSetAside))
 
     await telephone.until(set_aside)
     await telephone.until_settled()
-    row = await world.db.fetchrow("SELECT step, calling FROM agent_calls")
+    row = await world.db.fetchrow("SELECT failed_attempts, claimed FROM outbox")
     assert row is not None
     assert tuple(row) == (0, False)
     assert telephone.asked == []
@@ -286,30 +292,34 @@ async def test_a_caller_whose_claim_is_over_settles_nothing(world: World) -> Non
     agent = await world.agent(callback_url="https://a.example/")
     [execution] = await world.told()
 
-    async def claim() -> Call:
-        claimed = await claim_calls(
-            world.db, now=world.now, limit=10, lease_seconds=30, cursor=None, used={}, tenant_room=10
-        )
-        [call] = claimed.calls
+    queue = msgspec.structs.replace(AGENT_QUEUE, lease_seconds=30.0)
+
+    async def claim() -> AgentCall:
+        batch = await claim_due(world.db, queue, now=world.now, limit=10, cursor=None, in_flight={})
+        [call] = await load_calls(world.db, batch.claims, world.now)
         return call
+
+    async def settle(call: AgentCall, outcome: CallOutcome) -> bool:
+        settlement = Settlement(claim=call.claim, result=outcome, retry_at=outcome.retry_at)
+        return bool(await settle_calls(world.db, [settlement], world.now))
 
     late = await claim()
     world.forward(30)
     holder = await claim()
-    assert (late.fence, holder.fence) == (1, 2)
-    for answered in (
-        Answered(),
-        Answered(error="no", retry_at=world.now),
-        Answered(error="no"),
-        Answered(error="gone", gone=True),
+    assert (late.claim.fence, holder.claim.fence) == (1, 2)
+    for outcome in (
+        CallOutcome(),
+        CallOutcome(error="no", retry_at=world.now),
+        CallOutcome(error="no"),
+        CallOutcome(error="gone", gone=True),
     ):
-        assert not await settle_call(world.db, late, answered, world.now)
-    await set_calls_aside(world.db, [late], until=world.now)
+        assert not await settle(late, outcome)
+    assert await release_claims(world.db, [(late.claim, world.now)]) == set()
     assert await submit_jobs(world.db, [(late, "wkr_x")], lambda _: b"{}", world.now) == 0
     running = await world.executions.get("ten_a", execution.id)
     assert (running.status, running.error) == (ExecutionStatus.RUNNING, None)
     assert (await world.agents.get("ten_a", agent.id)).active
-    assert await settle_call(world.db, holder, Answered(error="no"), world.now)
+    assert await settle(holder, CallOutcome(error="no"))
     assert (await world.executions.get("ten_a", execution.id)).error == "no"
 
 

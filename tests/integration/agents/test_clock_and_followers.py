@@ -4,16 +4,16 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from runwright.agents.completion_callbacks import (
+    EXECUTION_ENDS,
     EndedExecution,
-    ExecutionCompletionCallbacks,
-    follow_execution,
 )
 from runwright.agents.model import DECISION_WINDOW, Action, ExecutionStatus
 from runwright.agents.opening import open_execution
 from runwright.agents.store.executions import sweep_executions_of_deleted
 from runwright.db.pool import PoolConnection
+from runwright.events.completion import CompletionCallback, CompletionTarget, add_callbacks
 from runwright.events.notifications import EventNotifications
-from runwright.loops.completion_dispatcher import CompletionDispatcher
+from runwright.loops.completion_dispatcher import CompletionDispatcher, CompletionRoute
 from runwright.loops.execution_timeouts import ExecutionTimeouts
 from runwright.telemetry.events import ExecutionsTimedOut, PollLeasesExpired
 from tests.integration.agents.world import World
@@ -67,14 +67,14 @@ class Waiting:
             execution_id = await open_execution(
                 db, "ten_a", agent_id, "custom.prompt", {}, ("atm_x",), self.world.now
             )
-            await follow_execution(db, execution_id, "run", subject)
+            callback = CompletionCallback(execution_id, "run", subject)
+            await add_callbacks(db, CompletionTarget.EXECUTION, [callback])
             return execution_id
 
     async def follow(self, passes: int = 1) -> None:
         follower = CompletionDispatcher(
             self.world.db,
-            source=ExecutionCompletionCallbacks(),
-            handlers={"run": self.handle},
+            [CompletionRoute(EXECUTION_ENDS, {"run": self.handle})],
             clock=self.world.clock,
             hints=EventNotifications(origin="here", send=lambda _: None),
             emit=self.world.telemetry,
@@ -106,5 +106,5 @@ async def test_whoever_opened_an_execution_is_told_once_how_it_ended(world: Worl
     await watch(world)
     await waiting.follow()
     assert waiting.told["run_2"].status is ExecutionStatus.TIMED_OUT
-    assert await world.db.fetchval("SELECT count(*) FROM followed_executions") == 0
+    assert await world.db.fetchval("SELECT count(*) FROM completion_callbacks") == 0
     assert await sweep_executions_of_deleted(world.db, limit=10) == 1

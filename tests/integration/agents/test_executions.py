@@ -12,14 +12,14 @@ from runwright.agents.model import (
     Agent,
     DecidedError,
     Decision,
+    EventCreate,
     Execution,
     ExecutionFilter,
     ExecutionStatus,
-    NewEvent,
 )
 from runwright.agents.opening import open_execution
 from runwright.agents.store.deciding import (
-    Failing,
+    ExecutionFailure,
     fail_executions,
     next_due_at,
     return_leased,
@@ -62,7 +62,7 @@ async def test_those_who_publish_at_once_are_each_told_of_their_own_event(world:
         *(
             world.publisher.publish(
                 world.caller(),
-                NewEvent(type=type, payload=msgspec.Raw(b'{"n":%d}' % n), project=project),
+                EventCreate(type=type, payload=msgspec.Raw(b'{"n":%d}' % n), project=project),
             )
             for type, project, n in wanted
         )
@@ -179,8 +179,10 @@ async def test_an_execution_times_out_and_a_late_decision_is_refused(world: Worl
 async def test_a_failed_execution_says_why_and_is_over(world: World) -> None:
     await world.agent()
     [execution] = await world.told()
-    assert await fail_executions(world.db, [Failing(execution.id, "no")], world.now) == {execution.id}
-    assert await fail_executions(world.db, [Failing(execution.id, "again")], world.now) == set()
+    assert await fail_executions(world.db, [ExecutionFailure(execution.id, "no")], world.now) == {
+        execution.id
+    }
+    assert await fail_executions(world.db, [ExecutionFailure(execution.id, "again")], world.now) == set()
     with pytest.raises(DecidedError):
         await world.decide(execution)
     assert (await world.executions.get("ten_a", execution.id)).error == "no"

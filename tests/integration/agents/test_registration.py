@@ -96,7 +96,7 @@ async def test_a_deleted_agent_is_gone_with_all_that_it_had(world: World) -> Non
         await world.decide(execution)
     with pytest.raises(NotFoundError):
         await world.agents.get("ten_a", agent.id)
-    for table in ("agent_secrets", "agent_calls", "subscriptions"):
+    for table in ("agent_secrets", "outbox", "subscriptions"):
         assert await world.db.fetchval(f"SELECT count(*) FROM {table}") == 0
     again = await world.register(events=[])
     assert again.created

@@ -7,13 +7,13 @@ import msgspec
 import pytest
 
 from runwright.agents.model import Action, Execution, ExecutionStatus
-from runwright.agents.worker_jobs import FOLLOW_KIND, decide_by_jobs
+from runwright.agents.worker_jobs import DECIDE_HANDLER, decide_by_jobs
 from runwright.core.job_state import JobStatus
 from runwright.db.pool import open_pool
 from runwright.events.notifications import EventNotifications
-from runwright.jobs.completion_callbacks import JobCompletionCallbacks
+from runwright.jobs.completion_callbacks import JOB_ENDS
 from runwright.jobs.store.claim import ClaimedJob
-from runwright.loops.completion_dispatcher import CompletionDispatcher
+from runwright.loops.completion_dispatcher import CompletionDispatcher, CompletionRoute
 from runwright.workers.model import WorkerChanges, WorkerStatus
 from tests.integration.agents.telephone import Telephone
 from tests.integration.agents.world import World
@@ -31,8 +31,7 @@ class Inside:
         self.jobs = jobs
         self.follower = CompletionDispatcher(
             jobs.db,
-            source=JobCompletionCallbacks(),
-            handlers={FOLLOW_KIND: decide_by_jobs},
+            [CompletionRoute(JOB_ENDS, {DECIDE_HANDLER: decide_by_jobs})],
             clock=self.world.clock,
             hints=EventNotifications(origin="here", send=lambda _: None),
             emit=self.world.telemetry,
@@ -138,4 +137,4 @@ async def test_a_decision_that_comes_too_late_changes_nothing(inside: Inside) ->
     await inside.world.decide(execution, Action.SKIP)
     await inside.end(job, b'{"action": "approve"}')
     assert (await inside.execution(execution)).action is Action.SKIP
-    assert await inside.jobs.db.fetchval("SELECT count(*) FROM followed_jobs") == 0
+    assert await inside.jobs.db.fetchval("SELECT count(*) FROM completion_callbacks") == 0

@@ -10,13 +10,13 @@ from runwright.agents.executions import Executions
 from runwright.agents.model import (
     Action,
     Agent,
+    AgentCreate,
     AgentFields,
+    AgentRegistration,
     Decision,
+    EventCreate,
     Execution,
     ExecutionFilter,
-    NewAgent,
-    NewEvent,
-    Registered,
 )
 from runwright.agents.opening import ExecutionSink
 from runwright.agents.publishing import Publisher
@@ -60,10 +60,10 @@ class World:
         *,
         secret: str | None = None,
         **fields: Any,  # noqa: ANN401  fields of a struct
-    ) -> Registered:
+    ) -> AgentRegistration:
         if "events" in fields:
             fields.setdefault("patterns", fields["events"])
-        new = NewAgent(name=name, style="test", fields=AgentFields(**fields), secret=secret)
+        new = AgentCreate(name=name, style="test", fields=AgentFields(**fields), secret=secret)
         return await self.agents.register(self.caller(tenant), new)
 
     async def agent(self, name: str = "qc", tenant: str = "ten_a", **fields: Any) -> Agent:  # noqa: ANN401  fields of a struct
@@ -80,7 +80,7 @@ class World:
     ) -> int:
         """Publish an event; returns how many agents it says to get it."""
         raw = msgspec.Raw(msgspec.json.encode({"a": 1} if payload is None else payload))
-        new = NewEvent(type=type, payload=raw, **scope)
+        new = EventCreate(type=type, payload=raw, **scope)
         return (await self.publisher.publish(self.caller(tenant), new)).executions
 
     async def route(self) -> int:

@@ -9,7 +9,8 @@ from runwright.automations.model import Run, RunStatus
 from runwright.automations.run_endings import KIND, end_jobs
 from runwright.core.job_state import JobStatus
 from runwright.db.pool import Pool
-from runwright.jobs.completion_callbacks import JobCompletionCallbacks
+from runwright.events.completion import take_due_callbacks
+from runwright.jobs.completion_callbacks import JOB_ENDS
 from runwright.jobs.tool_calls.service import TOOL, TOOLS_KEY, ToolCalls
 from runwright.workers.model import Worker
 from tests.integration.automations.world import AutomationWorld
@@ -38,9 +39,9 @@ class ToolWorld(AutomationWorld):
     async def follow(self) -> None:
         handlers = ToolCalls({KIND: end_jobs}, on_submitted=lambda: None).handlers()
         async with self.db.acquire() as db, db.transaction():
-            due = await JobCompletionCallbacks().take(db, kinds=[KIND, TOOL], limit=100, now=self.now)
+            due = await take_due_callbacks(db, JOB_ENDS, handlers=[KIND, TOOL], limit=100, now=self.now)
             for kind in (KIND, TOOL):
-                ends = [(one.wish.subject_id, one.end) for one in due if one.wish.kind == kind]
+                ends = [(one.callback.subject_id, one.end) for one in due if one.callback.handler == kind]
                 await handlers[kind](db, ends, self.now)
 
     async def count(self, table: str) -> int:
@@ -78,7 +79,7 @@ async def test_a_run_that_is_cancelled_while_its_tools_run_takes_them_along(worl
     await world.follow()
     assert await world.claim() == []
     assert await world.count("jobs") == 3
-    assert await world.count("followed_jobs") == 0
+    assert await world.count("completion_callbacks") == 0
     await world.assert_runs_whole()
 
 

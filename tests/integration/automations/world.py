@@ -26,9 +26,10 @@ from runwright.automations.run_endings import KIND, end_jobs
 from runwright.automations.store.queue import LiveRun
 from runwright.core.job_state import JobStatus
 from runwright.db.pool import Database, PoolConnection
+from runwright.events.completion import take_due_callbacks
 from runwright.events.publish import publish_event
 from runwright.events.store import take_wanted
-from runwright.jobs.completion_callbacks import JobCompletionCallbacks
+from runwright.jobs.completion_callbacks import JOB_ENDS
 from runwright.jobs.store.claim import ClaimedJob
 from runwright.jobs.store.finish import Ending
 from runwright.schedules.firing import Fired, fire_due, make_by_owner
@@ -186,8 +187,8 @@ class AutomationWorld(World):
     async def follow(self) -> None:
         """Do what the follower does."""
         async with self.db.acquire() as db, db.transaction():
-            due = await JobCompletionCallbacks().take(db, kinds=[KIND], limit=100, now=self.now)
-            await end_jobs(db, [(one.wish.subject_id, one.end) for one in due], self.now)
+            due = await take_due_callbacks(db, JOB_ENDS, handlers=[KIND], limit=100, now=self.now)
+            await end_jobs(db, [(one.callback.subject_id, one.end) for one in due], self.now)
 
     async def runs(self, one: Automation | None = None, tenant: str = "ten_a") -> list[Run]:
         """Return runs, the earliest first."""

@@ -8,10 +8,15 @@ from typing import Any
 import msgspec
 import pytest
 
-from runwright.core.completion import CompletionCallback
 from runwright.core.job_state import JobStatus
 from runwright.db.pool import Pool, PoolConnection
-from runwright.jobs.completion_callbacks import EndedJob, JobCompletionCallbacks, follow_jobs, record_ancestry
+from runwright.events.completion import (
+    CompletionCallback,
+    CompletionTarget,
+    add_callbacks,
+    take_due_callbacks,
+)
+from runwright.jobs.completion_callbacks import JOB_ENDS, EndedJob, record_ancestry
 from runwright.jobs.store.claim import ClaimedJob
 from runwright.jobs.tool_calls.service import MOST_ROUNDS, TOOL, TOOLS_KEY, ToolCalls
 from runwright.jobs.tool_calls.store import end_conversation
@@ -56,16 +61,18 @@ class Talk:
         given = b'{"prompt":"go","state":"forged"}'
         job = await self.world.jobs.submit(self.world.submission(agent.id, agent.tenant_id, input=given))
         async with self.world.db.acquire() as db, db.transaction():
-            await follow_jobs(db, [CompletionCallback(job.id, KIND, subject)])
+            await add_callbacks(db, CompletionTarget.JOB, [CompletionCallback(job.id, KIND, subject)])
             await record_ancestry(db, [job.id], ["trg-1"])
 
     async def tell(self) -> None:
         """What the follower does in a pass."""
         handlers = self.conversations.handlers()
         async with self.world.db.acquire() as db, db.transaction():
-            due = await JobCompletionCallbacks().take(db, kinds=list(handlers), limit=100, now=self.world.now)
+            due = await take_due_callbacks(
+                db, JOB_ENDS, handlers=list(handlers), limit=100, now=self.world.now
+            )
             for kind, handler in handlers.items():
-                ends = [(one.wish.subject_id, one.end) for one in due if one.wish.kind == kind]
+                ends = [(one.callback.subject_id, one.end) for one in due if one.callback.handler == kind]
                 if ends:
                     await handler(db, ends, self.world.now)
 
@@ -101,7 +108,7 @@ class Talk:
         return (
             await self.world.db.fetchval(
                 "SELECT (SELECT count(*) FROM conversations) + (SELECT count(*) FROM conversation_calls)"
-                " + (SELECT count(*) FROM followed_jobs)"
+                " + (SELECT count(*) FROM completion_callbacks)"
             )
             or 0
         )

@@ -6,14 +6,14 @@ from datetime import datetime
 
 import pytest
 
-from runwright.core.completion import CompletionCallback
 from runwright.core.job_state import JobStatus
 from runwright.db.pool import Pool, PoolConnection
+from runwright.events.completion import CompletionCallback, CompletionTarget, add_callbacks
 from runwright.events.notifications import EventNotifications
-from runwright.jobs.completion_callbacks import EndedJob, JobCompletionCallbacks, follow_jobs
+from runwright.jobs.completion_callbacks import JOB_ENDS, EndedJob
 from runwright.jobs.model import Job
 from runwright.jobs.store.prune import forget_jobs
-from runwright.loops.completion_dispatcher import POSTPONE_SECONDS, CompletionDispatcher
+from runwright.loops.completion_dispatcher import POSTPONE_SECONDS, CompletionDispatcher, CompletionRoute
 from runwright.telemetry.events import CompletionCallbackFailed
 from tests.integration.jobs.world import World
 from tests.telemetry import RecordedTelemetry
@@ -31,16 +31,15 @@ class Following:
         self.telemetry = RecordedTelemetry()
         self.followers = [self._follower() for _ in range(2)]
 
-    def _follower(self) -> CompletionDispatcher[EndedJob]:
+    def _follower(self) -> CompletionDispatcher:
         follower = CompletionDispatcher(
             self.world.db,
-            source=JobCompletionCallbacks(),
-            handlers={"test": self.handle},
+            [CompletionRoute(JOB_ENDS, {"test": self.handle})],
             clock=self.world.clock,
             hints=EventNotifications(origin="here", send=lambda _: None),
             emit=self.telemetry,
         )
-        self.world.signals.on_moved(follower.stir)
+        self.world.signals.on_moved(follower.notify)
         return follower
 
     async def handle(self, db: PoolConnection, ends: Sequence[tuple[str, EndedJob]], _now: datetime) -> None:
@@ -57,8 +56,10 @@ class Following:
         worker = await self.world.worker()
         jobs = [await self.world.job(worker) for _ in range(count)]
         async with self.world.db.acquire() as db, db.transaction():
-            await follow_jobs(
-                db, [CompletionCallback(job.id, kind, f"{subject}{n}") for n, job in enumerate(jobs)]
+            await add_callbacks(
+                db,
+                CompletionTarget.JOB,
+                [CompletionCallback(job.id, kind, f"{subject}{n}") for n, job in enumerate(jobs)],
             )
         return jobs
 
@@ -98,7 +99,7 @@ async def test_ends_are_told_once_and_nothing_before_them(following: Following) 
     world.signals.jobs_ended([])
     await following.until_told(30)
     assert await following.told() == sorted(f"s{n}" for n in range(30))
-    assert await world.db.fetchval("SELECT count(*) FROM followed_jobs") == 0
+    assert await world.db.fetchval("SELECT count(*) FROM completion_callbacks") == 0
     assert bytes(following.seen[0].output or b"") == b'{"a":1}'
 
 
@@ -164,15 +165,15 @@ async def test_other_kinds_are_left_to_others(following: Following) -> None:
     await following.followers[0].start()
     await following.followers[0].loop.reached(2)
     assert await following.told() == []
-    assert await following.world.db.fetchval("SELECT count(*) FROM followed_jobs") == 1
+    assert await following.world.db.fetchval("SELECT count(*) FROM completion_callbacks") == 1
 
 
 async def test_a_job_that_is_forgotten_leaves_nothing_behind(following: Following) -> None:
     world = following.world
     await following.jobs(1, "s", kind="run")
     await end_all(world)
-    await world.db.execute("INSERT INTO job_ancestry SELECT job_id, '{agt_a}' FROM followed_jobs")
+    await world.db.execute("INSERT INTO job_ancestry SELECT target_id, '{agt_a}' FROM completion_callbacks")
     world.forward(10)
     assert await forget_jobs(world.db, before=world.now, limit=10) == 1
-    left = "SELECT (SELECT count(*) FROM followed_jobs) + (SELECT count(*) FROM job_ancestry)"
+    left = "SELECT (SELECT count(*) FROM completion_callbacks) + (SELECT count(*) FROM job_ancestry)"
     assert await world.db.fetchval(left) == 0

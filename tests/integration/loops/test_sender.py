@@ -1,9 +1,10 @@
-"""The router and the deliverer together, over real connections: nobody waits for somebody else's endpoint."""
+"""The router and the outbox sender together, over real connections: no endpoint delays another."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 
+import msgspec
 import pytest
 
 from runwright.core.clock import system_clock
@@ -11,10 +12,11 @@ from runwright.db.pool import Pool, open_pool
 from runwright.events.notifications import EventNotifications
 from runwright.events.store import append_event
 from runwright.loops.router import Router
-from runwright.loops.sender import Deliverer
-from runwright.outbox.model import Endpoint
-from runwright.outbox.store.queue import insert_deliveries
-from runwright.telemetry.events import DeliveryOutcomeRefused, DeliverySetAside
+from runwright.loops.sender import OutboxSender
+from runwright.telemetry.events import OutboxOutcomeRefused, OutboxSetAside
+from runwright.webhooks.model import AttemptOutcome, ClaimedDelivery, WebhookEndpoint
+from runwright.webhooks.sending import WebhookSubject
+from runwright.webhooks.store.outgoing import WEBHOOK_QUEUE, insert_deliveries
 from tests.integration.outbox.world import World
 from tests.telemetry import RecordedTelemetry
 
@@ -22,36 +24,35 @@ SECONDS = 30.0
 
 
 class Loops:
-    """A router and deliverers on one database."""
+    """A router and senders on one database."""
 
-    def __init__(self, db: Pool, *, deliverers: int) -> None:
+    def __init__(self, db: Pool, *, senders: int) -> None:
         self.world = World(db)
         self.hints = EventNotifications(origin="here", send=lambda _: None)
         self.telemetry = RecordedTelemetry()
         self.router = Router(
             db, sinks={"wh": insert_deliveries}, clock=system_clock, hints=self.hints, emit=self.telemetry
         )
-        self.deliverers = [
-            Deliverer(
-                db,
-                sender=self.world.sender,
-                clock=system_clock,
-                hints=self.hints,
-                emit=self.telemetry,
-                lease_seconds=2,
-            )
-            for _ in range(deliverers)
+        subject = WebhookSubject(
+            self.world.sender,
+            clock=system_clock,
+            emit=self.telemetry,
+            queue=msgspec.structs.replace(WEBHOOK_QUEUE, lease_seconds=2.0),
+        )
+        self.senders = [
+            OutboxSender(db, subject, clock=system_clock, hints=self.hints, emit=self.telemetry)
+            for _ in range(senders)
         ]
         self.world.clock = system_clock  # type: ignore[method-assign]
 
-    async def tell(self, count: int, type: str = "webhook.test", tenant: str = "ten_a") -> None:
+    async def append(self, count: int, type: str = "webhook.test", tenant: str = "ten_a") -> None:
         """Append events whose body needs no job."""
         async with self.world.db.acquire() as db, db.transaction():
             for _ in range(count):
                 await append_event(db, tenant_id=tenant, type=type, subject_id="wh_x", now=system_clock())
         self.hints.appended()
 
-    async def count(self, status: str, endpoint: Endpoint | None = None) -> int:
+    async def count(self, status: str, endpoint: WebhookEndpoint | None = None) -> int:
         number: int = await self.world.db.fetchval(
             "SELECT count(*) FROM deliveries WHERE status = $1 AND ($2::text IS NULL OR endpoint_id = $2)",
             status,
@@ -62,7 +63,7 @@ class Loops:
     async def until(self, done: Callable[[], Awaitable[bool]]) -> None:
         async with asyncio.timeout(SECONDS):
             while not await done():
-                await self.deliverers[0].loop.reached(self.deliverers[0].loop.passes + 1)
+                await self.senders[0].loop.reached(self.senders[0].loop.passes + 1)
 
 
 @pytest.fixture
@@ -70,8 +71,8 @@ async def loops(database_url: str) -> AsyncIterator[Loops]:
     async with AsyncExitStack() as stack:
         db = await open_pool(database_url, max_size=8, by_key=True)
         stack.push_async_callback(db.close)
-        one = Loops(db, deliverers=2)
-        every: list[Router | Deliverer] = [one.router, *one.deliverers]
+        one = Loops(db, senders=2)
+        every: list[Router | OutboxSender[ClaimedDelivery, AttemptOutcome]] = [one.router, *one.senders]
         for loop in every:
             stack.push_async_callback(loop.stop)
             await loop.start()
@@ -123,14 +124,14 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 async def test_every_event_arrives_once_though_two_deliver(loops: Loops) -> None:
     async with answering(None, OK) as (url, bodies):
         endpoint = await loops.world.endpoint(url=url, patterns=["webhook.*"])
-        await loops.tell(300)
+        await loops.append(300)
 
         async def all_there() -> bool:
             return await loops.count("delivered", endpoint) == 300
 
         await loops.until(all_there)
         assert len(bodies) == len(set(bodies)) == 300
-        assert not {DeliveryOutcomeRefused, DeliverySetAside} & set(loops.telemetry.kinds())
+        assert not {OutboxOutcomeRefused, OutboxSetAside} & set(loops.telemetry.kinds())
 
 
 async def test_a_dead_and_a_stuck_endpoint_hold_up_nobody(loops: Loops) -> None:
@@ -139,7 +140,7 @@ async def test_a_dead_and_a_stuck_endpoint_hold_up_nobody(loops: Loops) -> None:
         await loops.world.endpoint(url=stuck_url, patterns=["webhook.*"])
         await loops.world.endpoint(url="http://127.0.0.1:9/", patterns=["webhook.*"])
         fine = await loops.world.endpoint(url=url, patterns=["webhook.*"])
-        await loops.tell(200)
+        await loops.append(200)
 
         async def all_there() -> bool:
             return await loops.count("delivered", fine) == 200
@@ -148,7 +149,7 @@ async def test_a_dead_and_a_stuck_endpoint_hold_up_nobody(loops: Loops) -> None:
         assert len(bodies) == 200
         assert len(stuck) <= 16
         release.set()
-        for loop in loops.deliverers:
+        for loop in loops.senders:
             await loop.stop()
 
 
@@ -156,10 +157,10 @@ async def test_what_cannot_be_signed_goes_back_without_an_attempt(loops: Loops) 
     async with answering(None, OK) as (url, bodies):
         await loops.world.endpoint(url=url, patterns=["webhook.*"])
         await loops.world.db.execute("UPDATE endpoint_secrets SET key_id = 'of nobody here'")
-        await loops.tell(1)
+        await loops.append(1)
 
         async def set_aside() -> bool:
-            return bool(loops.telemetry.of(DeliverySetAside))
+            return bool(loops.telemetry.of(OutboxSetAside))
 
         await loops.until(set_aside)
         assert bodies == []

@@ -1,11 +1,11 @@
-"""The law of deliveries: made once, claimed by one, tried by the ladder, fair to all."""
+"""Deliveries in the outbox: created once, claimed by one, retried by the policy, fair to all."""
 
 import asyncio
 
 from runwright.core.paging import PageRequest
-from runwright.outbox.model import DeliveryStatus, EndpointChanges, EndpointStatus
-from runwright.outbox.store.history import sweep_deliveries_of_deleted
-from runwright.outbox.store.queue import Settlement, settle_deliveries
+from runwright.outbox.queue import release_claims
+from runwright.webhooks.model import DeliveryStatus, EndpointStatus, WebhookEndpointPatch
+from runwright.webhooks.store.deliveries import prune_orphaned_deliveries
 from tests.integration.outbox.world import World
 
 
@@ -46,7 +46,7 @@ async def test_events_are_hinted_at_from_the_first_endpoint_on(world: World) -> 
     endpoint = await world.endpoint()
     assert world.hints.somebody
     world.hints.somebody = False
-    changes = EndpointChanges(status=EndpointStatus.PAUSED)
+    changes = WebhookEndpointPatch(status=EndpointStatus.PAUSED)
     await world.endpoints.change(world.caller(), endpoint.id, changes)
     assert world.hints.somebody
 
@@ -64,8 +64,8 @@ async def test_an_event_that_commits_late_is_routed_after_those_that_overtook_it
         later = await world.event(subject="fast")
         assert later > position
         assert await world.route() == 1
-        [parcel] = await world.claim()
-        assert parcel.event.subject_id == "fast"
+        [delivery] = await world.claim()
+        assert delivery.event.subject_id == "fast"
         await open_transaction.commit()
     assert await world.route() == 1
     assert [p.event.subject_id for p in await world.claim()] == ["slow"]
@@ -99,7 +99,7 @@ async def test_claimers_at_once_get_no_delivery_twice(world: World) -> None:
     await world.route()
     ids: list[str] = []
     while claims := [c for c in await asyncio.gather(*(world.claim(limit=4) for _ in range(8))) if c]:
-        ids += [parcel.delivery_id for claim in claims for parcel in claim]
+        ids += [delivery.claim.id for claim in claims for delivery in claim]
     assert len(ids) == len(set(ids)) == 20
 
 
@@ -108,21 +108,21 @@ async def test_a_failed_delivery_climbs_the_documented_ladder_and_is_then_abando
     await world.event()
     await world.route()
     for seconds in (5, 30, 300, 1800, 7200):
-        [parcel] = await world.claim()
-        await world.settle(parcel, 500)
+        [delivery] = await world.claim()
+        await world.settle(delivery.claim, 500)
         assert await _statuses(world, endpoint.id) == [DeliveryStatus.PENDING]
         world.forward(seconds - 0.001)
         assert await world.claim() == []
         world.forward(0.001)
-    [parcel] = await world.claim()
+    [delivery] = await world.claim()
     assert await _status(world, endpoint.id) is EndpointStatus.ACTIVE
-    await world.settle(parcel, None)
+    await world.settle(delivery.claim, None)
     assert await _statuses(world, endpoint.id) == [DeliveryStatus.ABANDONED]
     assert await _status(world, endpoint.id) is EndpointStatus.DEGRADED
-    assert await world.count("delivery_queue") == 0
-    [delivery] = (await world.endpoints.deliveries("ten_a", endpoint.id, None, PageRequest())).rows
-    assert [a.number for a in delivery.attempts] == [1, 2, 3, 4, 5, 6]
-    assert [a.response_status for a in delivery.attempts] == [500] * 5 + [None]
+    assert await world.count("outbox") == 0
+    [stored] = (await world.endpoints.deliveries("ten_a", endpoint.id, None, PageRequest())).rows
+    assert [a.number for a in stored.attempts] == [1, 2, 3, 4, 5, 6]
+    assert [a.response_status for a in stored.attempts] == [500] * 5 + [None]
 
 
 async def test_a_degraded_endpoint_is_still_sent_to_one_at_a_time_and_recovers_by_a_success(
@@ -133,8 +133,8 @@ async def test_a_degraded_endpoint_is_still_sent_to_one_at_a_time_and_recovers_b
     for _ in range(3):
         await world.event()
     await world.route()
-    [parcel] = await world.claim()
-    await world.settle(parcel, 204)
+    [delivery] = await world.claim()
+    await world.settle(delivery.claim, 204)
     assert await _status(world, endpoint.id) is EndpointStatus.ACTIVE
     assert len(await world.claim()) == 2
 
@@ -145,8 +145,8 @@ async def test_410_abandons_at_once_and_nothing_more_is_made_or_sent(world: Worl
     await world.event()
     await world.route()
     first, second = await world.claim()
-    await world.settle(first, 410)
-    await world.settle(second, 500)
+    await world.settle(first.claim, 410)
+    await world.settle(second.claim, 500)
     world.forward(10)
     assert await world.claim() == []
     await world.event()
@@ -161,12 +161,16 @@ async def test_a_lease_that_ran_out_is_claimed_again_and_the_late_outcome_is_ref
     [late] = await world.claim()
     assert await world.claim() == []
     world.forward(30)
-    [parcel] = await world.claim()
-    assert (parcel.delivery_id, parcel.step, parcel.fence) == (late.delivery_id, 0, late.fence + 1)
-    assert not await world.settle(late, 200)
+    [delivery] = await world.claim()
+    assert (delivery.claim.id, delivery.claim.failed_attempts, delivery.claim.fence) == (
+        late.claim.id,
+        0,
+        late.claim.fence + 1,
+    )
+    assert not await world.settle(late.claim, 200)
     assert await _statuses(world, endpoint.id) == [DeliveryStatus.PENDING]
-    assert await world.settle(parcel, 200)
-    assert not await world.settle(parcel, 200)
+    assert await world.settle(delivery.claim, 200)
+    assert not await world.settle(delivery.claim, 200)
     assert await world.count("delivery_attempts") == 1
 
 
@@ -174,11 +178,10 @@ async def test_what_is_set_aside_is_no_attempt(world: World) -> None:
     await world.endpoint()
     await world.event()
     await world.route()
-    [parcel] = await world.claim()
-    aside = Settlement(delivery_id=parcel.delivery_id, fence=parcel.fence, outcome=None, retry_at=world.now)
-    assert await settle_deliveries(world.db, [aside]) == {parcel.delivery_id}
+    [delivery] = await world.claim()
+    assert await release_claims(world.db, [(delivery.claim, world.now)]) == {delivery.claim.id}
     [again] = await world.claim()
-    assert again.step == 0
+    assert again.claim.failed_attempts == 0
     assert await world.count("delivery_attempts") == 0
 
 
@@ -190,7 +193,7 @@ async def test_a_flood_for_one_endpoint_waits_behind_the_first_of_another(world:
     await world.event(type="job.failed")
     await world.route()
     claimed = await world.claim(limit=2)
-    assert {parcel.endpoint_id for parcel in claimed} == {flooded.id, quiet.id}
+    assert {delivery.claim.destination_id for delivery in claimed} == {flooded.id, quiet.id}
 
 
 async def test_of_an_endpoint_only_so_many_are_under_way_and_fewer_where_it_fails_or_is_slow(
@@ -202,19 +205,19 @@ async def test_of_an_endpoint_only_so_many_are_under_way_and_fewer_where_it_fail
     assert await world.route(limit=200) == 150
     untried = await world.claim()
     assert len(untried) == 4
-    for parcel in untried:
-        await world.settle(parcel, 200)
+    for delivery in untried:
+        await world.settle(delivery.claim, 200)
     first = await world.claim(limit=200)
     assert len(first) == 64
     assert await world.claim() == []
-    await world.settle(first[0], 200, duration_ms=5000)
+    await world.settle(first[0].claim, 200, duration_ms=5000)
     assert await world.claim() == []
-    for parcel in first[1:]:
-        await world.settle(parcel, 200, duration_ms=5000)
+    for delivery in first[1:]:
+        await world.settle(delivery.claim, 200, duration_ms=5000)
     slow = await world.claim()
     assert len(slow) == 4
-    for parcel in slow:
-        await world.settle(parcel, 200)
+    for delivery in slow:
+        await world.settle(delivery.claim, 200)
     assert len(await world.claim()) == 64
 
 
@@ -226,8 +229,8 @@ async def test_a_tenant_has_a_bounded_share(world: World) -> None:
             await world.event(tenant)
     await world.route()
     await world.heal()
-    claimed = (await world.claim_all(tenant_room=6, used={"ten_a": 2})).parcels
-    tenants = [parcel.event.tenant_id for parcel in claimed]
+    claimed = (await world.claim_all(tenant_limit=6, in_flight={"ten_a": 2})).claims
+    tenants = [claim.tenant_id for claim in claimed]
     assert (tenants.count("ten_a"), tenants.count("ten_b")) == (4, 6)
 
 
@@ -236,9 +239,9 @@ async def test_a_claim_says_when_more_is_due(world: World) -> None:
     await world.event()
     await world.route()
     claimed = await world.claim_all()
-    await world.settle(claimed.parcels[0], 500)
+    await world.settle(claimed.claims[0], 500)
     again = await world.claim_all()
-    assert (again.parcels, again.next_due) == ([], world.now.replace(second=5))
+    assert (again.claims, again.next_due) == ([], world.now.replace(second=5))
 
 
 async def test_deliveries_of_a_deleted_endpoint_are_swept_and_others_stay(world: World) -> None:
@@ -246,12 +249,12 @@ async def test_deliveries_of_a_deleted_endpoint_are_swept_and_others_stay(world:
     for _ in range(3):
         await world.event()
     await world.route()
-    await world.settle((await world.claim())[0], 500)
+    await world.settle((await world.claim())[0].claim, 500)
     await world.endpoints.delete(world.caller(), doomed.id)
     world.forward(60)
-    assert {parcel.endpoint_id for parcel in await world.claim()} == {kept.id}
-    assert await sweep_deliveries_of_deleted(world.db, limit=2) == 2
-    assert await sweep_deliveries_of_deleted(world.db, limit=2) == 1
-    assert await sweep_deliveries_of_deleted(world.db, limit=2) == 0
+    assert {delivery.claim.destination_id for delivery in await world.claim()} == {kept.id}
+    assert await prune_orphaned_deliveries(world.db, limit=2) == 2
+    assert await prune_orphaned_deliveries(world.db, limit=2) == 1
+    assert await prune_orphaned_deliveries(world.db, limit=2) == 0
     assert await world.count("deliveries") == 3
-    assert await world.count("delivery_queue") == 3
+    assert await world.count("outbox") == 3

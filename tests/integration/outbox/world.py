@@ -1,7 +1,9 @@
-"""The small world of these tests: endpoints, events, a router and a deliverer on a clock of their own."""
+"""The environment of these tests: endpoints, events, a router and a sender, on a clock of their own."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+
+import msgspec
 
 from runwright.core.roles import Caller, Role
 from runwright.db.pool import Database
@@ -10,17 +12,17 @@ from runwright.events.store import append_event, take_wanted
 from runwright.http.ava.webhook_events import AvaStyle
 from runwright.outbox.client.client import OutgoingClient
 from runwright.outbox.client.url import OutgoingPolicy
-from runwright.outbox.model import ClaimedDelivery, Endpoint, NewEndpoint, Outcome
-from runwright.outbox.sending import Sender, judge
-from runwright.outbox.service import Endpoints
-from runwright.outbox.store.queue import (
-    Claimed,
-    Settlement,
-    claim_deliveries,
+from runwright.outbox.queue import ClaimedBatch, OutboxClaim, Settlement, claim_due
+from runwright.secrets.keyring import Keyring, SecretBox
+from runwright.webhooks.model import AttemptOutcome, ClaimedDelivery, WebhookEndpoint, WebhookEndpointCreate
+from runwright.webhooks.sending import WebhookSender, retry_delay
+from runwright.webhooks.service import WebhookEndpoints
+from runwright.webhooks.store.outgoing import (
+    WEBHOOK_QUEUE,
     insert_deliveries,
+    load_deliveries,
     settle_deliveries,
 )
-from runwright.secrets.keyring import Keyring, SecretBox
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 DEV = OutgoingPolicy(dev=True)
@@ -33,11 +35,11 @@ class World:
         self.db = db
         self.now = START
         secret_box = SecretBox(Keyring([bytes(32)]))
-        self.sender = Sender(
-            OutgoingClient(DEV), styles={"ava": AvaStyle(db)}, secret_box=secret_box, clock=self.clock
+        self.sender = WebhookSender(
+            OutgoingClient(DEV), formats={"ava": AvaStyle(db)}, secret_box=secret_box, clock=self.clock
         )
         self.hints = EventNotifications(origin="test", send=lambda _: None)
-        self.endpoints = Endpoints(
+        self.endpoints = WebhookEndpoints(
             db,
             style="ava",
             clock=self.clock,
@@ -57,8 +59,8 @@ class World:
 
     async def endpoint(
         self, tenant: str = "ten_a", *, url: str = "http://127.0.0.1:9/", patterns: Sequence[str] = ("job.*",)
-    ) -> Endpoint:
-        new = NewEndpoint(url=url, events=["*"], patterns=list(patterns), secret="s3cret")
+    ) -> WebhookEndpoint:
+        new = WebhookEndpointCreate(url=url, events=["*"], patterns=list(patterns), secret="s3cret")
         endpoint, _ = await self.endpoints.create(self.caller(tenant), new)
         return endpoint
 
@@ -73,55 +75,39 @@ class World:
             return await insert_deliveries(db, pairs, self.now)
 
     async def claim_all(
-        self,
-        *,
-        limit: int = 100,
-        cursor: str | None = None,
-        used: dict[str, int] | None = None,
-        tenant_room: int = 100,
-        lease_seconds: float = 30,
-    ) -> Claimed:
-        return await claim_deliveries(
-            self.db,
-            now=self.now,
-            limit=limit,
-            lease_seconds=lease_seconds,
-            cursor=cursor,
-            used=used or {},
-            tenant_room=tenant_room,
+        self, *, limit: int = 100, in_flight: dict[str, int] | None = None, tenant_limit: int = 100
+    ) -> ClaimedBatch:
+        queue = msgspec.structs.replace(WEBHOOK_QUEUE, max_in_flight_per_tenant=tenant_limit)
+        return await claim_due(
+            self.db, queue, now=self.now, limit=limit, cursor=None, in_flight=in_flight or {}
         )
 
-    async def claim(self, limit: int = 100) -> list[ClaimedDelivery]:
-        return (await self.claim_all(limit=limit)).parcels
+    async def claim(self, limit: int = 100) -> Sequence[ClaimedDelivery]:
+        """Claim what is due, and load it; in the order of the claims."""
+        claims = (await self.claim_all(limit=limit)).claims
+        loaded = {one.claim.id: one for one in await load_deliveries(self.db, claims, self.now)}
+        return [loaded[claim.id] for claim in claims]
 
-    def outcome(self, status: int | None = 200, *, duration_ms: int = 5) -> Outcome:
+    def outcome(self, status: int | None = 200, *, duration_ms: int = 5) -> AttemptOutcome:
         fine = status is not None and 200 <= status < 300
-        return Outcome(
+        return AttemptOutcome(
             started_at=self.now,
             duration_ms=duration_ms,
             response_status=status,
             error=None if fine else f"The endpoint answered {status}.",
         )
 
-    def settlement(self, parcel: ClaimedDelivery, outcome: Outcome) -> Settlement:
-        verdict = judge(parcel.step, outcome)
-        again = None if outcome.delivered or verdict.retry_seconds is None else verdict.retry_seconds
-        return Settlement(
-            delivery_id=parcel.delivery_id,
-            fence=parcel.fence,
-            outcome=outcome,
-            retry_at=None if again is None else self.now + timedelta(seconds=again),
-            gone=not outcome.delivered and verdict.gone,
-        )
+    def settlement(self, claim: OutboxClaim, outcome: AttemptOutcome) -> Settlement[AttemptOutcome]:
+        delay = None if outcome.delivered else retry_delay(claim.failed_attempts, outcome)
+        retry_at = None if delay is None else self.now + timedelta(seconds=delay)
+        return Settlement(claim=claim, result=outcome, retry_at=retry_at)
 
-    async def settle(
-        self, parcel: ClaimedDelivery, status: int | None = 200, *, duration_ms: int = 5
-    ) -> bool:
-        settlement = self.settlement(parcel, self.outcome(status, duration_ms=duration_ms))
+    async def settle(self, claim: OutboxClaim, status: int | None = 200, *, duration_ms: int = 5) -> bool:
+        settlement = self.settlement(claim, self.outcome(status, duration_ms=duration_ms))
         return bool(await settle_deliveries(self.db, [settlement]))
 
     async def heal(self) -> None:
-        """Let every endpoint have answered well."""
+        """Mark every endpoint as healthy."""
         await self.db.execute("UPDATE endpoints SET strained = false")
 
     async def count(self, table: str) -> int:

@@ -6,10 +6,20 @@ import asyncpg
 from asyncpg import Record
 
 from runwright.agents.model import Agent, ExecutionStatus
+from runwright.agents.store.calls import drop_calls
 from runwright.core.paging import View, Window
 from runwright.db.pool import Database, PoolConnection
+from runwright.secrets.encrypted_columns import EncryptedColumn
 from runwright.secrets.model import EncryptedValue
 
+AGENTS: Final = EncryptedColumn(
+    owners="agents",
+    secrets="agent_secrets",
+    owner_column="agent_id",
+    # one with a callback stops, for it cannot be signed; the others sign nothing
+    disable="active = active AND callback_url IS NULL,"
+    " inactive_reason = CASE WHEN callback_url IS NOT NULL THEN lost.reason ELSE inactive_reason END",
+)
 _COLUMNS: Final = ", ".join(Agent.__struct_fields__)
 _PLACES: Final = ", ".join(f"${n}" for n in range(1, len(Agent.__struct_fields__) + 1))
 
@@ -116,7 +126,7 @@ async def delete_agent(db: PoolConnection, *, tenant_id: str, agent_id: str) -> 
     deleted = await db.fetchval(
         "DELETE FROM agents WHERE tenant_id = $1 AND id = $2 RETURNING true", tenant_id, agent_id
     )
-    await db.execute("DELETE FROM agent_calls WHERE agent_id = $1", agent_id)
+    await drop_calls(db, agent_id)
     return deleted is not None
 
 

@@ -1,211 +1,140 @@
-"""Executions on their way to callbacks and workers: claimed, settled.
+"""The SQL of executions on their way to callbacks and workers: loaded when claimed, settled after a call.
 
-States of a row of agent_calls: waiting (`calling` false, until `due_at`) → calling (claimed; `due_at`
-is then the end of the lease) → gone, or waiting again one step up the ladder. A lease that ran out is
-claimed again like a row that is due: the call may be repeated, it is not lost, and only one decision
-counts. Whoever ends an execution takes its row away.
-
-Whatever changes both tables locks executions first.
+Whoever ends an execution deletes its row of the outbox. What changes both tables locks executions first.
 """
 
-from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Final
 
-import msgspec
+from asyncpg import Record
 
-from runwright.agents.callbacks import Answered, Call
+from runwright.agents.model import AgentCall, CallOutcome, Execution
 from runwright.agents.store.executions import fetch_executions
 from runwright.db.pool import Database, PoolConnection
+from runwright.outbox.queue import OutboxClaim, OutboxKind, OutboxQueue, Settlement, settle_sql
 from runwright.secrets.model import EncryptedValue
 
-LANE_WINDOW: Final = 512
-AGENT_AT_ONCE: Final = 16
-"""Calls of one agent that are under way at once, wherever they were claimed."""
+MAX_CLAIMED_PER_AGENT: Final = 16
 
-
-class ClaimedCalls(msgspec.Struct, frozen=True):
-    """What a claim gave, where the next one goes on (None: from the first agent), when more is due."""
-
-    calls: list[Call]
-    cursor: str | None
-    next_due: datetime | None
-
-
-# A lane is what is on its way to one agent. Turns go round the lanes before a lane gets its second one.
-_CLAIM: Final = f"""
-WITH RECURSIVE lane AS (
-    (SELECT agent_id, due_at, 1 AS nth FROM agent_calls WHERE agent_id > $2 ORDER BY agent_id, due_at LIMIT 1)
-    UNION ALL
-    SELECT following.agent_id, following.due_at, lane.nth + 1
-    FROM lane CROSS JOIN LATERAL (
-        SELECT q.agent_id, q.due_at FROM agent_calls q WHERE q.agent_id > lane.agent_id
-        ORDER BY q.agent_id, q.due_at LIMIT 1
-    ) following
-    WHERE lane.nth < {LANE_WINDOW}
-), candidate AS (
-    SELECT a.tenant_id, c.*, row_number() OVER (PARTITION BY a.id ORDER BY c.due_at, c.execution_id) AS turn
-    FROM lane l JOIN agents a ON a.id = l.agent_id
-     AND NOT EXISTS (SELECT FROM tenants t WHERE t.id = a.tenant_id AND t.status = 'suspended')
-    CROSS JOIN LATERAL (
-        SELECT count(*) AS calls FROM agent_calls b
-        WHERE b.agent_id = l.agent_id AND b.due_at > $1 AND b.calling
-    ) busy
-    CROSS JOIN LATERAL (
-        SELECT q.execution_id, q.agent_id, q.due_at, q.fence FROM agent_calls q
-        WHERE q.agent_id = l.agent_id AND q.due_at <= $1
-        ORDER BY q.due_at LIMIT greatest({AGENT_AT_ONCE} - busy.calls, 0)
-    ) c
-    WHERE l.due_at <= $1
-), chosen AS (
-    SELECT p.* FROM (
-        SELECT c.*, coalesce(u.used, 0) + row_number() OVER (
-            PARTITION BY c.tenant_id ORDER BY c.turn, c.due_at) AS nth_of_tenant
-        FROM candidate c LEFT JOIN unnest($5::text[], $6::integer[]) AS u (tenant_id, used) USING (tenant_id)
-    ) p
-    WHERE p.nth_of_tenant <= $7 ORDER BY p.turn, p.due_at LIMIT $3
-), locked AS (
-    SELECT c.execution_id FROM chosen c
-    JOIN agent_calls q ON q.execution_id = c.execution_id AND q.fence = c.fence
-    FOR UPDATE OF q SKIP LOCKED
-), claimed AS (
-    UPDATE agent_calls q SET calling = true, due_at = $4, fence = q.fence + 1
-    FROM locked l WHERE q.execution_id = l.execution_id
-    RETURNING q.execution_id, q.agent_id, q.fence, q.step
+AGENT_QUEUE: Final = OutboxQueue(
+    kind=OutboxKind.AGENT,
+    destinations=f"""
+        SELECT a.tenant_id, {MAX_CLAIMED_PER_AGENT} AS max_claimed
+        FROM agents a WHERE a.id = head.destination_id
+    """,
+    max_in_flight=128,
+    max_in_flight_per_tenant=64,
+    lease_seconds=60.0,
 )
-SELECT c.*, a.style, a.callback_url, a.worker_id, s.key_id, s.sealed,
-       (SELECT agent_id FROM lane WHERE nth = {LANE_WINDOW}) AS cursor,
-       (SELECT min(due_at) FROM lane WHERE due_at > $1) AS next_due
-FROM (SELECT true) AS always
-LEFT JOIN (
-    claimed c JOIN agents a ON a.id = c.agent_id LEFT JOIN agent_secrets s ON s.agent_id = c.agent_id
-) ON true
+
+
+async def load_calls(db: Database, claims: Sequence[OutboxClaim], now: datetime) -> Sequence[AgentCall]:
+    """Mark claimed executions as running and return them with what is known of their agents."""
+    by_id = {claim.id: claim for claim in claims}
+    await db.execute(
+        "UPDATE executions SET status = 'running', updated_at = $2"
+        " WHERE id = ANY ($1) AND status = 'pending'",
+        list(by_id),
+        now,
+    )
+    rows = await db.fetch(
+        """
+        SELECT a.id, a.style, a.callback_url, a.worker_id, s.key_id, s.sealed
+        FROM agents a LEFT JOIN agent_secrets s ON s.agent_id = a.id WHERE a.id = ANY ($1)
+        """,
+        list({claim.destination_id for claim in claims}),
+    )
+    agents = {row["id"]: row for row in rows}
+    return [
+        _call(by_id[execution.id], execution, agents[execution.agent_id])
+        for execution in await fetch_executions(db, list(by_id))
+        if execution.agent_id in agents
+    ]
+
+
+def _call(claim: OutboxClaim, execution: Execution, agent: Record) -> AgentCall:
+    return AgentCall(
+        claim=claim,
+        execution=execution,
+        style=agent["style"],
+        callback_url=agent["callback_url"],
+        worker_id=agent["worker_id"],
+        secret=None if agent["key_id"] is None else EncryptedValue(agent["key_id"], agent["sealed"]),
+    )
+
+
+_SETTLE: Final = f"""
+WITH attempt AS MATERIALIZED (
+    -- the calls whose execution is still open, locked in one order
+    SELECT a.* FROM unnest($1::text[], $2::integer[], $3::timestamptz[], $4::text[], $5::boolean[])
+        AS a (id, fence, retry_at, error, gone)
+    JOIN executions x ON x.id = a.id WHERE x.status IN ('pending', 'running')
+    ORDER BY a.id FOR UPDATE OF x
+), {settle_sql("attempt")}, updated AS (
+    -- acknowledged, to be called again, or failed
+    UPDATE executions x SET error = a.error, updated_at = $6,
+        status = CASE WHEN a.error IS NULL THEN 'running' WHEN a.retry_at IS NOT NULL THEN 'pending'
+                 ELSE 'failed' END,
+        expires_at = CASE WHEN a.error IS NULL OR a.retry_at IS NOT NULL THEN x.expires_at END,
+        leased_until = CASE WHEN a.error IS NULL OR a.retry_at IS NOT NULL THEN x.leased_until END,
+        completed_at = CASE WHEN a.error IS NOT NULL AND a.retry_at IS NULL THEN $6::timestamptz END
+    FROM attempt a JOIN settled USING (id) WHERE x.id = a.id
+    RETURNING x.id
+)
+SELECT id FROM updated
 """
 
 
-async def claim_calls(
-    db: Database,
-    *,
-    now: datetime,
-    limit: int,
-    lease_seconds: float,
-    cursor: str | None,
-    used: Mapping[str, int],
-    tenant_room: int,
-) -> ClaimedCalls:
-    """Claim up to `limit` executions that are to be told now; they are running then.
+async def settle_calls(
+    db: Database, settlements: Sequence[Settlement[CallOutcome]], now: datetime
+) -> set[str]:
+    """Record calls that decided nothing; return the ids of those whose claim was still held.
 
-    Of an agent no more than `AGENT_AT_ONCE` are under way, of a tenant no more than `tenant_room`,
-    `used` of them already here. Agents take turns; those of suspended tenants are passed over.
+    An agent that is gone is deactivated: it is called no more, and its open executions stay open.
     """
-    rows = await db.fetch(
-        _CLAIM,
-        *(now, cursor or "", limit, now + timedelta(seconds=lease_seconds)),
-        *(list(used), list(used.values()), tenant_room),
-    )
-    found = {row["execution_id"]: row for row in rows if row["execution_id"] is not None}
-    if found:
-        await db.execute(
-            "UPDATE executions SET status = 'running', updated_at = $2"
-            " WHERE id = ANY ($1) AND status = 'pending'",
-            list(found),
+    attempts = [(one, one.result) for one in settlements if one.result is not None]
+    async with db.acquire() as connection, connection.transaction():
+        rows = await connection.fetch(
+            _SETTLE,
+            [one.claim.id for one, _ in attempts],
+            [one.claim.fence for one, _ in attempts],
+            [one.retry_at for one, _ in attempts],
+            [outcome.error for _, outcome in attempts],
+            [outcome.gone for _, outcome in attempts],
             now,
         )
-    calls = [
-        Call(
-            execution=execution,
-            fence=row["fence"],
-            step=row["step"],
-            style=row["style"],
-            callback_url=row["callback_url"],
-            worker_id=row["worker_id"],
-            secret=None if row["key_id"] is None else EncryptedValue(row["key_id"], row["sealed"]),
-        )
-        for execution in (await fetch_executions(db, list(found)) if found else ())
-        for row in (found[execution.id],)
-    ]
-    return ClaimedCalls(calls, rows[0]["cursor"], rows[0]["next_due"])
+        settled = {row["id"] for row in rows}
+        for one, outcome in attempts:
+            if outcome.gone and one.claim.id in settled:
+                await _deactivate(connection, one.claim.destination_id, outcome.error or "", now)
+    return settled
 
 
-_HELD: Final = """
-    WHERE x.id = $1 AND x.status IN ('pending', 'running')
-      AND EXISTS (SELECT FROM agent_calls c WHERE c.execution_id = $1 AND c.fence = $2)
-"""
-_ACKNOWLEDGE: Final = f"""
-WITH held AS (
-    UPDATE executions x SET status = 'running', error = NULL, updated_at = $3 {_HELD} RETURNING x.id
-)
-DELETE FROM agent_calls c USING held h WHERE c.execution_id = h.id AND c.fence = $2 RETURNING true
-"""
-_RETRY: Final = f"""
-WITH held AS (
-    UPDATE executions x SET status = 'pending', error = $4, updated_at = $3 {_HELD} RETURNING x.id
-)
-UPDATE agent_calls c SET calling = false, due_at = $5, step = c.step + 1
-FROM held h WHERE c.execution_id = h.id AND c.fence = $2 RETURNING true
-"""
-_FAIL: Final = f"""
-WITH held AS (
-    UPDATE executions x SET status = 'failed', error = $4, expires_at = NULL, leased_until = NULL,
-        completed_at = $3, updated_at = $3 {_HELD} RETURNING x.id
-)
-DELETE FROM agent_calls c USING held h WHERE c.execution_id = h.id AND c.fence = $2 RETURNING true
-"""
-
-
-async def settle_call(db: Database, call: Call, answered: Answered, now: datetime) -> bool:
-    """Record what came of a call that decided nothing; False where the claim is not ours any more.
-
-    An agent that is gone is deactivated: nothing more is told to it, and what it has stays open.
-    """
-    token = (call.execution.id, call.fence, now)
-    if answered.error is None:
-        return bool(await db.fetchval(_ACKNOWLEDGE, *token))
-    if answered.retry_at is not None:
-        return bool(await db.fetchval(_RETRY, *token, answered.error, answered.retry_at))
-    async with db.acquire() as connection, connection.transaction():
-        failed = await connection.fetchval(_FAIL, *token, answered.error)
-        if failed and answered.gone:
-            await _deactivate(connection, call.execution.agent_id, answered.error, now)
-    return bool(failed)
-
-
-async def _deactivate(db: PoolConnection, agent_id: str, why: str, now: datetime) -> None:
+async def _deactivate(db: PoolConnection, agent_id: str, reason: str, now: datetime) -> None:
     await db.execute(
         "UPDATE agents SET active = false, inactive_reason = $2, updated_at = $3 WHERE id = $1 AND active",
-        *(agent_id, why, now),
+        *(agent_id, reason, now),
     )
     await db.execute("DELETE FROM subscriptions WHERE subscriber_id = $1", agent_id)
     await db.execute(
         """
-        WITH mine AS (
-            SELECT execution_id FROM agent_calls WHERE agent_id = $1
+        WITH queued AS (
+            SELECT id FROM outbox WHERE kind = 'agent' AND destination_id = $1
         ), freed AS (
             UPDATE executions x SET status = 'pending', updated_at = $2
-            FROM mine m WHERE x.id = m.execution_id AND x.status = 'running' RETURNING x.id
+            FROM queued q WHERE x.id = q.id AND x.status = 'running' RETURNING x.id
         )
-        DELETE FROM agent_calls WHERE agent_id = $1
+        DELETE FROM outbox WHERE kind = 'agent' AND destination_id = $1
         """,
         *(agent_id, now),
     )
 
 
-async def set_calls_aside(db: Database, calls: Sequence[Call], *, until: datetime) -> None:
-    """Give back calls that were not made."""
-    await db.execute(
-        """
-        UPDATE agent_calls c SET calling = false, due_at = $3
-        FROM unnest($1::text[], $2::integer[]) AS i (id, fence)
-        WHERE c.execution_id = i.id AND c.fence = i.fence AND c.calling
-        """,
-        *([call.execution.id for call in calls], [call.fence for call in calls], until),
-    )
+async def take_calls(db: PoolConnection, calls: Sequence[AgentCall]) -> set[str]:
+    """Delete claimed calls from the outbox, in the transaction that submits a job for each.
 
-
-async def take_calls(db: PoolConnection, calls: Sequence[Call]) -> set[str]:
-    """Take claimed calls off the queue, in the transaction that makes a job of each.
-
-    Returns the executions that are open and still claimed by us.
+    Returns the executions that are open and whose claim is still held.
     """
     rows = await db.fetch(
         """
@@ -213,9 +142,13 @@ async def take_calls(db: PoolConnection, calls: Sequence[Call]) -> set[str]:
             SELECT x.id, i.fence FROM unnest($1::text[], $2::integer[]) AS i (id, fence)
             JOIN executions x ON x.id = i.id WHERE x.status IN ('pending', 'running') FOR UPDATE OF x
         )
-        DELETE FROM agent_calls c USING open o WHERE c.execution_id = o.id AND c.fence = o.fence
-        RETURNING c.execution_id
+        DELETE FROM outbox q USING open o WHERE q.id = o.id AND q.fence = o.fence RETURNING q.id
         """,
-        *([call.execution.id for call in calls], [call.fence for call in calls]),
+        *([call.claim.id for call in calls], [call.claim.fence for call in calls]),
     )
-    return {row["execution_id"] for row in rows}
+    return {row["id"] for row in rows}
+
+
+async def drop_calls(db: PoolConnection, agent_id: str) -> None:
+    """Delete what is queued for an agent that is not called any more."""
+    await db.execute("DELETE FROM outbox WHERE kind = 'agent' AND destination_id = $1", agent_id)

@@ -16,7 +16,7 @@ from runwright.db.pool import Database, PoolConnection
 from runwright.events.event_sql import appended
 
 
-class Deciding(msgspec.Struct, frozen=True, kw_only=True):
+class NewDecision(msgspec.Struct, frozen=True, kw_only=True):
     """A decision on an execution, and by whom."""
 
     execution_id: str
@@ -24,7 +24,7 @@ class Deciding(msgspec.Struct, frozen=True, kw_only=True):
     by: str
 
 
-class Failing(msgspec.Struct, frozen=True):
+class ExecutionFailure(msgspec.Struct, frozen=True):
     """An execution that failed, and why."""
 
     execution_id: str
@@ -60,8 +60,8 @@ WITH item AS (
         expires_at = NULL, leased_until = NULL, completed_at = $1, updated_at = $1
     FROM item i WHERE x.id = i.id AND x.status IN ('pending', 'running') AND x.expires_at > $1
     RETURNING x.*, i.reason, i.metadata
-), uncalled AS (
-    DELETE FROM agent_calls c USING decided d WHERE c.execution_id = d.id
+), unqueued AS (
+    DELETE FROM outbox q USING decided d WHERE q.id = d.id
 ), {_told("decided", "d.decided_by", "d.reason", "d.metadata")}
 SELECT id FROM decided
 """
@@ -74,8 +74,8 @@ WITH item AS (
         updated_at = $1
     FROM item i WHERE x.id = i.id AND x.status IN ('pending', 'running')
     RETURNING x.id
-), uncalled AS (
-    DELETE FROM agent_calls c USING failed f WHERE c.execution_id = f.id
+), unqueued AS (
+    DELETE FROM outbox q USING failed f WHERE q.id = f.id
 )
 SELECT id FROM failed
 """
@@ -90,7 +90,7 @@ SELECT id FROM reviewed
 
 
 async def decide_executions(
-    db: Database | PoolConnection, decidings: Sequence[Deciding], now: datetime
+    db: Database | PoolConnection, decidings: Sequence[NewDecision], now: datetime
 ) -> set[str]:
     """Decide executions that are open and in time; returns the ids of those, others stay as they are."""
     rows = await db.fetch(
@@ -107,7 +107,7 @@ async def decide_executions(
 
 
 async def fail_executions(
-    db: Database | PoolConnection, failings: Sequence[Failing], now: datetime
+    db: Database | PoolConnection, failings: Sequence[ExecutionFailure], now: datetime
 ) -> set[str]:
     """Fail executions that are open; returns the ids of those."""
     rows = await db.fetch(_FAIL, now, [one.execution_id for one in failings], [one.error for one in failings])
@@ -152,8 +152,8 @@ async def time_out_executions(db: Database, *, now: datetime, limit: int) -> int
                 FOR UPDATE SKIP LOCKED
             ))
             RETURNING id
-        ), uncalled AS (
-            DELETE FROM agent_calls c USING late l WHERE c.execution_id = l.id
+        ), unqueued AS (
+            DELETE FROM outbox q USING late l WHERE q.id = l.id
         )
         SELECT count(*) FROM late
         """,

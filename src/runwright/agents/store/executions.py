@@ -120,7 +120,7 @@ async def lease_executions(
         WHERE id = ANY (ARRAY(
             SELECT id FROM executions x
             WHERE agent_id = $1 AND status = 'pending' AND expires_at > $2
-              AND NOT EXISTS (SELECT FROM agent_calls c WHERE c.execution_id = x.id)
+              AND NOT EXISTS (SELECT FROM outbox q WHERE q.id = x.id)
             ORDER BY id LIMIT $4 FOR UPDATE SKIP LOCKED
         ))
         RETURNING id
@@ -136,10 +136,10 @@ async def forget_executions(db: Database, *, before: datetime, limit: int) -> in
         """
         WITH old AS (
             SELECT id FROM executions WHERE id < $1 ORDER BY id LIMIT $2
-        ), uncalled AS (
-            DELETE FROM agent_calls c USING old o WHERE c.execution_id = o.id
-        ), unfollowed AS (
-            DELETE FROM followed_executions f USING old o WHERE f.execution_id = o.id
+        ), unqueued AS (
+            DELETE FROM outbox q USING old o WHERE q.id = o.id
+        ), callbacks AS (
+            DELETE FROM completion_callbacks c USING old o WHERE c.target_id = o.id
         ), gone AS (
             DELETE FROM executions x USING old o WHERE x.id = o.id RETURNING 1
         )
@@ -167,11 +167,11 @@ async def sweep_executions_of_deleted(db: Database, *, limit: int) -> int:
         ), orphan AS (
             SELECT o.id FROM named n CROSS JOIN LATERAL (
                 SELECT id FROM executions x WHERE agent_id = n.agent_id
-                  AND NOT EXISTS (SELECT FROM followed_executions f WHERE f.execution_id = x.id) LIMIT $1
+                  AND NOT EXISTS (SELECT FROM completion_callbacks c WHERE c.target_id = x.id) LIMIT $1
             ) o
             WHERE NOT EXISTS (SELECT FROM agents a WHERE a.id = n.agent_id) LIMIT $1
-        ), uncalled AS (
-            DELETE FROM agent_calls c USING orphan o WHERE c.execution_id = o.id
+        ), unqueued AS (
+            DELETE FROM outbox q USING orphan o WHERE q.id = o.id
         ), gone AS (
             DELETE FROM executions x USING orphan o WHERE x.id = o.id RETURNING 1
         )

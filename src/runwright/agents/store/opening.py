@@ -15,6 +15,7 @@ from runwright.core.ids import new_id
 from runwright.db.pool import Database, PoolConnection
 from runwright.events.model import Event
 from runwright.events.publish import MAX_DEPTH, too_deep
+from runwright.outbox.queue import OutboxKind, enqueue_sql
 
 TOO_DEEP: Final = (
     f"The event comes out of a chain of {MAX_DEPTH} agents and automations, each of which answered the one"
@@ -33,7 +34,11 @@ _MATCHES: Final = """
     (a.project IS NULL OR a.project = e.project)
     AND (cardinality(a.task_types) = 0 OR e.task_type = ANY (a.task_types))
 """
-_OPEN: Final = """
+_CALLED: Final = """
+    SELECT m.id, m.agent_id, $5::timestamptz FROM made m JOIN agents a ON a.id = m.agent_id
+    WHERE m.status = 'pending' AND (a.callback_url IS NOT NULL OR a.worker_id IS NOT NULL)
+"""
+_OPEN: Final = f"""
 WITH item AS (
     SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::boolean[])
         AS i (id, agent_id, position, deep)
@@ -45,13 +50,11 @@ WITH item AS (
            CASE WHEN NOT i.deep THEN $6::timestamptz END, $5, CASE WHEN i.deep THEN $5::timestamptz END,
            $5, $5
     FROM item i JOIN agents a ON a.id = i.agent_id JOIN events e ON e.position = i.position
-    WHERE {which}
+    WHERE {{which}}
     ON CONFLICT (position, agent_id) DO NOTHING
     RETURNING id, agent_id, status
 ), called AS (
-    INSERT INTO agent_calls (execution_id, agent_id, due_at)
-    SELECT m.id, m.agent_id, $5 FROM made m JOIN agents a ON a.id = m.agent_id
-    WHERE m.status = 'pending' AND (a.callback_url IS NOT NULL OR a.worker_id IS NOT NULL)
+    {enqueue_sql(OutboxKind.AGENT, _CALLED)}
 )
 SELECT count(*) AS executions, count(*) FILTER (WHERE status = 'failed') AS too_deep FROM made
 """

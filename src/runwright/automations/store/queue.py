@@ -182,7 +182,10 @@ async def ask_to_end(db: PoolConnection, *, run_id: str, now: datetime) -> None:
 async def job_of_run(db: PoolConnection, *, run_id: str, kind: str) -> str | None:
     """Return the job in which the agent is with a run now; it may have had others before."""
     job_id: str | None = await db.fetchval(
-        "SELECT job_id FROM followed_jobs WHERE kind = $2 AND subject_id = $1", run_id, kind
+        "SELECT target_id FROM completion_callbacks"
+        " WHERE target = 'job' AND handler = $2 AND subject_id = $1",
+        run_id,
+        kind,
     )
     return job_id
 

@@ -23,9 +23,9 @@ from runwright.http.facts import FACTS, FAMILIES
 from runwright.http.times import time_wire
 from runwright.jobs.model import Job
 from runwright.jobs.store.read import fetch_jobs_by_key
-from runwright.outbox.service import TEST_EVENT
 from runwright.outbox.signing import hex_signature, standard_signature
 from runwright.schedules.model import Schedule, Tick
+from runwright.webhooks.service import TEST_EVENT
 from runwright.workers.store import fetch_sources
 from runwright.workers.worker_events import worker_of
 

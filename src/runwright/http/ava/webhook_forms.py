@@ -10,12 +10,12 @@ from runwright.http.ava.webhook_events import EVENT_PATTERNS, check_events, core
 from runwright.http.checks import Form
 from runwright.http.targets import LONGEST_SECRET, check_signing_secret
 from runwright.outbox.client.url import LONGEST_URL
-from runwright.outbox.model import (
+from runwright.webhooks.model import (
     OVERLAP_SECONDS,
     DeliveryStatus,
-    EndpointChanges,
     EndpointStatus,
-    NewEndpoint,
+    WebhookEndpointCreate,
+    WebhookEndpointPatch,
 )
 
 STYLE: Final = "ava"
@@ -99,8 +99,8 @@ LIST_WEBHOOKS: Final = Form(PageQuery)
 LIST_DELIVERIES: Final = Form(DeliveryQuery)
 
 
-def new_endpoint(body: CreateWebhookBody) -> NewEndpoint:
-    return NewEndpoint(
+def new_endpoint(body: CreateWebhookBody) -> WebhookEndpointCreate:
+    return WebhookEndpointCreate(
         url=body.url,
         events=body.events,
         patterns=core_patterns(body.events),
@@ -108,9 +108,9 @@ def new_endpoint(body: CreateWebhookBody) -> NewEndpoint:
     )
 
 
-def endpoint_changes(body: ChangeWebhookBody) -> EndpointChanges:
+def endpoint_changes(body: ChangeWebhookBody) -> WebhookEndpointPatch:
     events = None if body.events is UNSET else body.events
-    return EndpointChanges(
+    return WebhookEndpointPatch(
         url=None if body.url is UNSET else body.url,
         events=events,
         patterns=None if events is None else core_patterns(events),

@@ -11,8 +11,8 @@ from msgspec import UNSET, Meta, UnsetType
 from runwright.http.ava.webhook_events import event_name
 from runwright.http.ava.wire import Time
 from runwright.http.times import time_wire
-from runwright.outbox.model import Delivery, DeliveryStatus, Endpoint, EndpointStatus
-from runwright.outbox.service import Tested
+from runwright.webhooks.model import Delivery, DeliveryStatus, EndpointStatus, WebhookEndpoint
+from runwright.webhooks.service import WebhookTest
 
 Secret = Annotated[str, Meta(description="Where it was made here: shown this once.")]
 
@@ -79,7 +79,7 @@ class TestedWire(msgspec.Struct, frozen=True, kw_only=True):
     webhook: WebhookWire
 
 
-def webhook_wire(endpoint: Endpoint, secret: str | None = None) -> WebhookWire:
+def webhook_wire(endpoint: WebhookEndpoint, secret: str | None = None) -> WebhookWire:
     return WebhookWire(
         id=endpoint.id,
         url=endpoint.url,
@@ -120,7 +120,7 @@ def delivery_wire(delivery: Delivery) -> DeliveryWire:
     )
 
 
-def tested_wire(tested: Tested) -> TestedWire:
+def tested_wire(tested: WebhookTest) -> TestedWire:
     return TestedWire(
         success=tested.outcome.delivered,
         event_id=tested.event.id,

@@ -5,7 +5,7 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from runwright.agents.model import LONGEST_LEASE_SECONDS, AgentFields, NewAgent
+from runwright.agents.model import LONGEST_LEASE_SECONDS, AgentCreate, AgentFields
 from runwright.http.avala.event_names import check_events, core_patterns
 from runwright.http.avala.rules import canonical_uuid, https_url, is_uuid, list_of, text_of_at_most
 from runwright.http.checks import Form, Rule, T
@@ -132,8 +132,8 @@ def for_target(form: Form[T], policy: OutgoingPolicy) -> Form[T]:
     return form.with_rules({"callback_url": https_url("callback_url", policy)})
 
 
-def new_agent(body: RegisterAgentBody) -> NewAgent:
-    return NewAgent(
+def new_agent(body: RegisterAgentBody) -> AgentCreate:
+    return AgentCreate(
         name=body.name.strip(), style=STYLE, fields=agent_fields(body), secret=body.secret or None
     )
 

@@ -6,7 +6,7 @@ import msgspec
 from litestar import Controller, Response, delete, get, patch, post, put
 from litestar.params import FromPath
 
-from runwright.agents.model import Agent, AgentFields, NewAgent
+from runwright.agents.model import Agent, AgentCreate, AgentFields
 from runwright.core.errors import ForbiddenError
 from runwright.core.ids import uuid_of
 from runwright.core.roles import Role
@@ -144,5 +144,5 @@ async def _change(request: AvalaRequest, uid: str, fields: AgentFields) -> Agent
     return agent_wire(await agents.change(request.user, known("agt", uid), fields))
 
 
-def _is_as_said(agent: Agent, new: NewAgent) -> bool:
+def _is_as_said(agent: Agent, new: AgentCreate) -> bool:
     return agent.style == new.style and msgspec.structs.replace(agent, **new.fields.given()) == agent

@@ -12,7 +12,7 @@ from runwright.agents.model import ACTION_EVENT
 from runwright.agents.model import TEST_EVENT as AGENT_TEST
 from runwright.http.checks import Problem
 from runwright.http.facts import FACTS, FAMILIES
-from runwright.outbox.service import TEST_EVENT as WEBHOOK_TEST
+from runwright.webhooks.service import TEST_EVENT as WEBHOOK_TEST
 
 DOCUMENTED: Final = (
     "dataset.created",

@@ -11,8 +11,8 @@ from runwright.agents.model import (
     METADATA_LIMIT_BYTES,
     Action,
     Decision,
+    EventCreate,
     ExecutionStatus,
-    NewEvent,
 )
 from runwright.core.errors import InvalidError
 from runwright.events.publish import LONGEST_KEY, PAYLOAD_LIMIT_BYTES
@@ -112,10 +112,10 @@ def decision_of(body: ActionBody | DecisionBody) -> Decision:
     return Decision(action=Action(body.action), reason=body.reason or None, metadata=metadata)
 
 
-def new_event(body: EventBody) -> NewEvent:
+def new_event(body: EventBody) -> EventCreate:
     parts = msgspec.json.decode(body.payload, type=dict[str, Raw])
     project = body.project or _scope_of(parts, "project_uid")
-    return NewEvent(
+    return EventCreate(
         type=body.event,
         payload=body.payload,
         project=None if project is None else canonical_uuid(project) or project,

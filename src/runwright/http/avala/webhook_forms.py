@@ -11,7 +11,7 @@ from runwright.http.avala.event_names import check_events, core_patterns
 from runwright.http.checks import Form, Problem
 from runwright.http.targets import LONGEST_SECRET, check_signing_secret
 from runwright.outbox.client.url import LONGEST_URL
-from runwright.outbox.model import EndpointChanges, EndpointStatus, NewEndpoint
+from runwright.webhooks.model import EndpointStatus, WebhookEndpointCreate, WebhookEndpointPatch
 
 STYLE: Final = "avala"
 _SECRET_BYTES: Final = 20
@@ -73,8 +73,8 @@ WHOLE_WEBHOOK: Final = Form(WholeWebhookBody, _RULES, lenient=True)
 WEBHOOK_CHANGES: Final = Form(WebhookChangesBody, _RULES, lenient=True)
 
 
-def new_endpoint(body: NewWebhookBody) -> NewEndpoint:
-    return NewEndpoint(
+def new_endpoint(body: NewWebhookBody) -> WebhookEndpointCreate:
+    return WebhookEndpointCreate(
         url=body.target_url,
         events=list(dict.fromkeys(body.events)),
         patterns=core_patterns(body.events),
@@ -83,12 +83,12 @@ def new_endpoint(body: NewWebhookBody) -> NewEndpoint:
     )
 
 
-def endpoint_changes(body: WholeWebhookBody | WebhookChangesBody) -> EndpointChanges:
+def endpoint_changes(body: WholeWebhookBody | WebhookChangesBody) -> WebhookEndpointPatch:
     events = None if body.events is UNSET else list(dict.fromkeys(body.events))
     status = None
     if body.is_active is not UNSET:
         status = EndpointStatus.ACTIVE if body.is_active else EndpointStatus.PAUSED
-    return EndpointChanges(
+    return WebhookEndpointPatch(
         url=None if body.target_url is UNSET else body.target_url,
         events=events,
         patterns=None if events is None else core_patterns(events),

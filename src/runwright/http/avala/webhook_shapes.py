@@ -9,8 +9,8 @@ from runwright.core.ids import uuid_of
 from runwright.http.avala.event_names import wire_name
 from runwright.http.avala.wire import JsonObject, Time, Uid
 from runwright.http.times import time_or_none, time_wire
-from runwright.outbox.model import Delivery, DeliveryStatus, Endpoint, EndpointStatus
-from runwright.outbox.service import Tested
+from runwright.webhooks.model import Delivery, DeliveryStatus, EndpointStatus, WebhookEndpoint
+from runwright.webhooks.service import WebhookTest
 
 Status = Literal["pending", "delivered", "failed"]
 
@@ -62,7 +62,7 @@ class DeliveryWire(msgspec.Struct, frozen=True, kw_only=True):
     updated_at: Time
 
 
-def webhook_wire(endpoint: Endpoint, secret: str | None = None) -> WebhookWire:
+def webhook_wire(endpoint: WebhookEndpoint, secret: str | None = None) -> WebhookWire:
     return WebhookWire(
         uid=uuid_of(endpoint.id),
         target_url=endpoint.url,
@@ -74,7 +74,7 @@ def webhook_wire(endpoint: Endpoint, secret: str | None = None) -> WebhookWire:
     )
 
 
-def webhook_test_wire(tested: Tested) -> WebhookTestWire:
+def webhook_test_wire(tested: WebhookTest) -> WebhookTestWire:
     message = tested.outcome.error or "The test event was delivered."
     return WebhookTestWire(
         success=tested.outcome.delivered,

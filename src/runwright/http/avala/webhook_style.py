@@ -10,8 +10,8 @@ from runwright.core.ids import uuid_of
 from runwright.events.model import Event
 from runwright.http.avala.event_names import PREFIX, wire_name
 from runwright.http.avala.payloads import payload_wire
-from runwright.outbox.service import TEST_EVENT
 from runwright.outbox.signing import hex_signature
+from runwright.webhooks.service import TEST_EVENT
 
 _TEXT: Final = "This is a test of the webhook."
 

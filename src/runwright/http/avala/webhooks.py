@@ -30,7 +30,7 @@ from runwright.http.avala.webhook_shapes import (
 from runwright.http.checks import Form, T
 from runwright.http.operations import Operation
 from runwright.http.services import services_of
-from runwright.outbox.model import Delivery
+from runwright.webhooks.model import Delivery
 
 _TAG: Final = "Webhooks"
 B = TypeVar("B", WholeWebhookBody, WebhookChangesBody)

@@ -25,8 +25,8 @@ async def forget_jobs(db: Database, *, before: datetime, limit: int) -> int:
             DELETE FROM job_log_chunks c USING gone g WHERE c.job_id = g.job_id
         ), ancestry AS (
             DELETE FROM job_ancestry a USING gone g WHERE a.job_id = g.job_id
-        ), followed AS (
-            DELETE FROM followed_jobs f USING gone g WHERE f.job_id = g.job_id
+        ), callbacks AS (
+            DELETE FROM completion_callbacks c USING gone g WHERE c.target_id = g.job_id
         ), jobs AS (
             DELETE FROM jobs j USING gone g WHERE j.tenant_id = g.tenant_id AND j.id = g.job_id
         )

@@ -27,10 +27,10 @@ from typing import Final
 
 import msgspec
 
-from runwright.core.completion import CompletionCallback
 from runwright.core.job_state import ErrorCode, JobStatus
 from runwright.db.pool import PoolConnection
-from runwright.jobs.completion_callbacks import EndedJob, follow_jobs, record_ancestry
+from runwright.events.completion import CompletionCallback, CompletionTarget, add_callbacks
+from runwright.jobs.completion_callbacks import EndedJob, record_ancestry
 from runwright.jobs.model import JobError
 from runwright.jobs.store.submit import Rejection, Submission, insert_jobs, new_submission
 from runwright.jobs.tool_calls.store import (
@@ -194,8 +194,10 @@ class ToolCalls:
             place for place, answer in zip(jobs, answers, strict=True) if isinstance(answer, Rejection)
         }
         taken = {place: job.id for place, job in jobs.items() if place not in refused}
-        await follow_jobs(
-            db, [CompletionCallback(tool, TOOL, f"{job_id}:{place}") for place, tool in taken.items()]
+        await add_callbacks(
+            db,
+            CompletionTarget.JOB,
+            [CompletionCallback(tool, TOOL, f"{job_id}:{place}") for place, tool in taken.items()],
         )
         if ancestry:
             await record_ancestry(db, list(taken.values()), ancestry)
@@ -233,7 +235,9 @@ class ToolCalls:
             )
             return [(conversation.subject_id, _failed(agents_end, problem))]
         await hand_over(db, conversation.job_id, job.id)
-        await follow_jobs(db, [CompletionCallback(job.id, conversation.kind, conversation.subject_id)])
+        await add_callbacks(
+            db, CompletionTarget.JOB, [CompletionCallback(job.id, conversation.kind, conversation.subject_id)]
+        )
         if agent.ancestry:
             await record_ancestry(db, [job.id], agent.ancestry)
         self._on_submitted()

@@ -1,4 +1,4 @@
-"""Endpoints and their deliveries, as callers use them. Shapes: outbox/model.py."""
+"""The service of webhook endpoints and their deliveries; its values are in webhooks/model.py."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -14,46 +14,48 @@ from runwright.core.roles import Caller
 from runwright.db.pool import Database, PoolConnection
 from runwright.events.model import Event
 from runwright.events.store import append_event, subscribe
-from runwright.outbox.model import (
-    ENDPOINTS_PER_TENANT,
-    ClaimedDelivery,
-    Delivery,
-    DeliveryStatus,
-    Endpoint,
-    EndpointChanges,
-    EndpointStatus,
-    NewEndpoint,
-    Outcome,
-)
-from runwright.outbox.sending import Sender
+from runwright.outbox.queue import OutboxClaim
 from runwright.outbox.signing import new_signing_secret
-from runwright.outbox.store import endpoints as store
-from runwright.outbox.store.feed import fetch_delivery_of_tenant, view_deliveries
-from runwright.outbox.store.history import (
-    fetch_delivery,
-    insert_test_delivery,
-    list_deliveries,
-    queue_again,
-)
 from runwright.secrets.keyring import SecretBox
 from runwright.secrets.model import EncryptedValue
 from runwright.tenants.audit import record
+from runwright.webhooks.model import (
+    ENDPOINTS_PER_TENANT,
+    AttemptOutcome,
+    ClaimedDelivery,
+    Delivery,
+    DeliveryStatus,
+    EndpointStatus,
+    WebhookEndpoint,
+    WebhookEndpointCreate,
+    WebhookEndpointPatch,
+)
+from runwright.webhooks.sending import WebhookSender
+from runwright.webhooks.store import endpoints as store
+from runwright.webhooks.store.deliveries import (
+    fetch_delivery,
+    fetch_delivery_of_tenant,
+    insert_test_delivery,
+    list_deliveries,
+    requeue_delivery,
+    view_deliveries,
+)
 
 TEST_EVENT: Final = "webhook.test"
 
 
-class Tested(msgspec.Struct, frozen=True):
-    """What came of a test, and the endpoint after it."""
+class WebhookTest(msgspec.Struct, frozen=True):
+    """The outcome of a test, and the endpoint after it."""
 
-    endpoint: Endpoint
+    endpoint: WebhookEndpoint
     event: Event
-    outcome: Outcome
+    outcome: AttemptOutcome
 
 
-class Endpoints:
-    """Define, change, test and delete the endpoints of one style; those of others it does not see.
+class WebhookEndpoints:
+    """Create, change, test and delete the endpoints of one payload format; others are invisible to it.
 
-    A call returns after what it did is committed.
+    A call returns after its changes are committed.
     """
 
     def __init__(
@@ -63,11 +65,11 @@ class Endpoints:
         style: str,
         clock: Clock,
         secret_box: SecretBox,
-        sender: Sender,
+        sender: WebhookSender,
         on_due: Callable[[], None] = lambda: None,
         on_subscribed: Callable[[], None] = lambda: None,
     ) -> None:
-        """`on_due` is called when a delivery was made due, `on_subscribed` before an endpoint is changed."""
+        """`on_due` is called after a delivery became due, `on_subscribed` before an endpoint is changed."""
         self._db = db
         self._style = style
         self._clock = clock
@@ -76,14 +78,14 @@ class Endpoints:
         self._on_due = on_due
         self._on_subscribed = on_subscribed
 
-    async def create(self, caller: Caller, new: NewEndpoint) -> tuple[Endpoint, str | None]:
-        """Define an endpoint, active at once; also returns the secret where it was made here.
+    async def create(self, caller: Caller, new: WebhookEndpointCreate) -> tuple[WebhookEndpoint, str | None]:
+        """Create an endpoint; also return the secret if it was generated.
 
-        ConflictError where the tenant has as many as it may.
+        ConflictError where the tenant has reached its limit.
         """
         now = self._clock()
         self._on_subscribed()
-        endpoint = Endpoint(
+        endpoint = WebhookEndpoint(
             id=new_id("wh", now),
             tenant_id=caller.tenant_id,
             style=self._style,
@@ -97,37 +99,39 @@ class Endpoints:
             created_at=now,
             updated_at=now,
         )
-        made = None if new.secret is not None else new_signing_secret()
+        generated = None if new.secret is not None else new_signing_secret()
         async with self._db.acquire() as db, db.transaction():
             if not await store.insert_endpoint(db, endpoint, most=ENDPOINTS_PER_TENANT):
                 raise ConflictError(f"The tenant has {ENDPOINTS_PER_TENANT} webhooks; delete one first.")
             await store.add_secret(
                 db,
                 endpoint_id=endpoint.id,
-                secret=self._sealed(endpoint, new.secret or made or ""),
+                secret=self._encrypted(endpoint, new.secret or generated or ""),
                 old_until=None,
             )
             await _subscribe(db, endpoint)
             await record(db, caller, "endpoint.create", endpoint.id, after=endpoint, now=now)
-        return endpoint, made
+        return endpoint, generated
 
-    async def get(self, tenant_id: str, endpoint_id: str) -> Endpoint:
+    async def get(self, tenant_id: str, endpoint_id: str) -> WebhookEndpoint:
         """Return one endpoint of the tenant."""
         endpoint = await store.fetch_endpoint(
             self._db, tenant_id=tenant_id, style=self._style, endpoint_id=endpoint_id
         )
-        return _there(endpoint, endpoint_id)
+        return _found(endpoint, endpoint_id)
 
-    async def list(self, tenant_id: str, page: PageRequest) -> Listing[Endpoint]:
+    async def list(self, tenant_id: str, page: PageRequest) -> Listing[WebhookEndpoint]:
         """Return a page of the tenant's endpoints, newest first."""
         return await store.list_endpoints(self._db, tenant_id=tenant_id, style=self._style, page=page)
 
-    async def view(self, tenant_id: str, window: Window) -> View[Endpoint]:
-        """Return what a window shows of the tenant's endpoints."""
+    async def view(self, tenant_id: str, window: Window) -> View[WebhookEndpoint]:
+        """Return a window of the tenant's endpoints."""
         return await store.view_endpoints(self._db, tenant_id=tenant_id, style=self._style, window=window)
 
-    async def change(self, caller: Caller, endpoint_id: str, changes: EndpointChanges) -> Endpoint:
-        """Change an endpoint. A new secret replaces all others at once; made active, it is not gone."""
+    async def change(
+        self, caller: Caller, endpoint_id: str, changes: WebhookEndpointPatch
+    ) -> WebhookEndpoint:
+        """Change an endpoint. A new secret replaces all others at once; activation clears `gone`."""
         self._on_subscribed()
         async with self._db.acquire() as db, db.transaction():
             endpoint = await self._lock(db, caller.tenant_id, endpoint_id)
@@ -140,14 +144,14 @@ class Endpoints:
                 values |= {"status_reason": None, "gone": False}
             changed = msgspec.structs.replace(endpoint, **values)
             if changes.secret is not None:
-                sealed = self._sealed(endpoint, changes.secret)
-                await store.add_secret(db, endpoint_id=endpoint_id, secret=sealed, old_until=None)
+                encrypted = self._encrypted(endpoint, changes.secret)
+                await store.add_secret(db, endpoint_id=endpoint_id, secret=encrypted, old_until=None)
             elif changed == endpoint:
                 return endpoint
             return await self._write(db, caller, "endpoint.change", endpoint, changed)
 
     async def delete(self, caller: Caller, endpoint_id: str) -> None:
-        """Delete an endpoint for good; what is on its way to it is dropped."""
+        """Delete an endpoint with the deliveries that are pending."""
         async with self._db.acquire() as db, db.transaction():
             if not await store.delete_endpoint(
                 db, tenant_id=caller.tenant_id, style=self._style, endpoint_id=endpoint_id
@@ -158,25 +162,25 @@ class Endpoints:
 
     async def rotate_secret(
         self, caller: Caller, endpoint_id: str, secret: str | None, overlap_seconds: int
-    ) -> tuple[Endpoint, str | None, datetime]:
-        """Give an endpoint a new secret; the one before signs along for a while, and no older one does.
+    ) -> tuple[WebhookEndpoint, str | None, datetime]:
+        """Replace the secret; the previous one signs beside it for a while, and no older one does.
 
-        Also returns the secret where it was made here, and until when the old one is valid.
+        Also returns the secret if it was generated, and until when the previous one is valid.
         """
         now = self._clock()
         until = now + timedelta(seconds=overlap_seconds)
-        made = None if secret is not None else new_signing_secret()
+        generated = None if secret is not None else new_signing_secret()
         async with self._db.acquire() as db, db.transaction():
             endpoint = await self._lock(db, caller.tenant_id, endpoint_id)
-            sealed = self._sealed(endpoint, secret or made or "")
+            encrypted = self._encrypted(endpoint, secret or generated or "")
             await store.add_secret(
-                db, endpoint_id=endpoint_id, secret=sealed, old_until=until if overlap_seconds else None
+                db, endpoint_id=endpoint_id, secret=encrypted, old_until=until if overlap_seconds else None
             )
             written = await self._write(db, caller, "endpoint.rotate_secret", endpoint, endpoint)
-            return written, made, until
+            return written, generated, until
 
-    async def test(self, caller: Caller, endpoint_id: str) -> Tested:
-        """Send a test event now and say what came of it; success makes a degraded endpoint active."""
+    async def test(self, caller: Caller, endpoint_id: str) -> WebhookTest:
+        """Send a test event now and return the outcome; success reactivates a degraded endpoint."""
         now = self._clock()
         async with self._db.acquire() as db, db.transaction():
             endpoint = await self._lock(db, caller.tenant_id, endpoint_id)
@@ -191,27 +195,32 @@ class Endpoints:
             subject_id=endpoint_id,
             created_at=now,
         )
-        parcel = ClaimedDelivery(
-            delivery_id=new_id("whd", now),
-            fence=0,
-            step=0,
-            endpoint_id=endpoint_id,
+        delivery = ClaimedDelivery(
+            claim=OutboxClaim(
+                id=new_id("whd", now),
+                destination_id=endpoint_id,
+                tenant_id=caller.tenant_id,
+                fence=0,
+                failed_attempts=0,
+            ),
             style=endpoint.style,
             url=endpoint.url,
             secrets=secrets,
             event=event,
         )
-        outcome = await self._sender.send(parcel)
-        return Tested(await self._keep_test(caller, parcel, outcome), event, outcome)
+        outcome = await self._sender.send(delivery)
+        return WebhookTest(await self._record_test(caller, delivery, outcome), event, outcome)
 
-    async def _keep_test(self, caller: Caller, parcel: ClaimedDelivery, outcome: Outcome) -> Endpoint:
+    async def _record_test(
+        self, caller: Caller, delivery: ClaimedDelivery, outcome: AttemptOutcome
+    ) -> WebhookEndpoint:
         async with self._db.acquire() as db, db.transaction():
-            endpoint = await self._lock(db, caller.tenant_id, parcel.endpoint_id)
+            endpoint = await self._lock(db, caller.tenant_id, delivery.claim.destination_id)
             await insert_test_delivery(
                 db,
-                delivery_id=parcel.delivery_id,
-                endpoint_id=parcel.endpoint_id,
-                event=parcel.event,
+                delivery_id=delivery.claim.id,
+                endpoint_id=endpoint.id,
+                event=delivery.event,
                 outcome=outcome,
                 now=self._clock(),
             )
@@ -235,7 +244,7 @@ class Endpoints:
         return await list_deliveries(self._db, endpoint_id=endpoint_id, status=status, page=page)
 
     async def view_deliveries(self, tenant_id: str, window: Window) -> View[Delivery]:
-        """Return what a window shows of the deliveries to all of the tenant's endpoints."""
+        """Return a window of the deliveries to all of the tenant's endpoints."""
         return await view_deliveries(self._db, tenant_id=tenant_id, style=self._style, window=window)
 
     async def delivery(self, tenant_id: str, delivery_id: str) -> Delivery:
@@ -248,11 +257,11 @@ class Endpoints:
         return found
 
     async def body(self, event: Event) -> bytes | None:
-        """Return what these endpoints are sent of an event; None where what it is about is no more."""
+        """Return the body of an event for these endpoints; None where its subject no longer exists."""
         return await self._sender.body(self._style, event)
 
     async def redeliver(self, caller: Caller, endpoint_id: str, delivery_id: str) -> Delivery:
-        """Send a delivery again, now, with the whole ladder before it.
+        """Send a delivery again, now, with all retries before it.
 
         ConflictError while it is being sent, and where the endpoint is paused or gone.
         """
@@ -262,7 +271,7 @@ class Endpoints:
                 raise ConflictError("Nothing is sent to this webhook; make it active first.")
             if await fetch_delivery(db, endpoint_id=endpoint_id, delivery_id=delivery_id) is None:
                 raise _no_delivery(delivery_id)
-            if not await queue_again(db, delivery_id=delivery_id, now=self._clock()):
+            if not await requeue_delivery(db, delivery_id=delivery_id, now=self._clock()):
                 raise ConflictError("The delivery is being sent at this moment.")
             delivery = await fetch_delivery(db, endpoint_id=endpoint_id, delivery_id=delivery_id)
             await record(db, caller, "delivery.redeliver", delivery_id, now=self._clock())
@@ -271,15 +280,20 @@ class Endpoints:
             raise _no_delivery(delivery_id)
         return delivery
 
-    async def _lock(self, db: PoolConnection, tenant_id: str, endpoint_id: str) -> Endpoint:
+    async def _lock(self, db: PoolConnection, tenant_id: str, endpoint_id: str) -> WebhookEndpoint:
         endpoint = await store.fetch_endpoint(
             db, tenant_id=tenant_id, style=self._style, endpoint_id=endpoint_id, lock=True
         )
-        return _there(endpoint, endpoint_id)
+        return _found(endpoint, endpoint_id)
 
     async def _write(
-        self, db: PoolConnection, caller: Caller, action: str, before: Endpoint, endpoint: Endpoint
-    ) -> Endpoint:
+        self,
+        db: PoolConnection,
+        caller: Caller,
+        action: str,
+        before: WebhookEndpoint,
+        endpoint: WebhookEndpoint,
+    ) -> WebhookEndpoint:
         changed = msgspec.structs.replace(endpoint, updated_at=max(self._clock(), endpoint.updated_at))
         await store.update_endpoint(db, changed)
         await _subscribe(db, changed)
@@ -287,12 +301,12 @@ class Endpoints:
         await record(db, caller, action, endpoint.id, before=before, after=changed, now=now)
         return changed
 
-    def _sealed(self, endpoint: Endpoint, secret: str) -> EncryptedValue:
+    def _encrypted(self, endpoint: WebhookEndpoint, secret: str) -> EncryptedValue:
         return self._secret_box.encrypt(endpoint.tenant_id, endpoint.id, secret)
 
 
-async def _subscribe(db: PoolConnection, endpoint: Endpoint) -> None:
-    """Subscriptions are what makes events be kept for an endpoint: none while nothing is sent to it."""
+async def _subscribe(db: PoolConnection, endpoint: WebhookEndpoint) -> None:
+    """Subscribe an endpoint to its events, or to none while it is paused or gone."""
     idle = endpoint.status is EndpointStatus.PAUSED or endpoint.gone
     await subscribe(
         db,
@@ -302,7 +316,7 @@ async def _subscribe(db: PoolConnection, endpoint: Endpoint) -> None:
     )
 
 
-def _there(endpoint: Endpoint | None, endpoint_id: str) -> Endpoint:
+def _found(endpoint: WebhookEndpoint | None, endpoint_id: str) -> WebhookEndpoint:
     if endpoint is None:
         raise _no_endpoint(endpoint_id)
     return endpoint

@@ -1,4 +1,4 @@
-"""The SQL of endpoints, their secrets and what they subscribe to."""
+"""The SQL of webhook endpoints and their secrets."""
 
 from datetime import datetime
 from typing import Any, Final
@@ -8,9 +8,9 @@ from asyncpg import Record
 from runwright.core.paging import Listing, PageRequest, View, Window
 from runwright.db.pagination import Conditions, Rows, fetch_page
 from runwright.db.pool import Database, PoolConnection
-from runwright.outbox.model import Endpoint, EndpointStatus
 from runwright.secrets.encrypted_columns import EncryptedColumn
 from runwright.secrets.model import EncryptedValue
+from runwright.webhooks.model import EndpointStatus, WebhookEndpoint
 
 _COLUMNS: Final = (
     "id, tenant_id, style, url, events, patterns, status, status_reason, gone, created_by, created_at,"
@@ -26,17 +26,17 @@ _LISTED: Final = Rows(columns=_COLUMNS, table="endpoints")
 _LOCK: Final = "SELECT pg_advisory_xact_lock(hashtextextended('endpoints of ' || $1, 0))"
 
 
-def _endpoint(row: Record) -> Endpoint:
+def _endpoint(row: Record) -> WebhookEndpoint:
     values: dict[str, Any] = dict(row)
     values["status"] = EndpointStatus(values["status"])
-    return Endpoint(**values)
+    return WebhookEndpoint(**values)
 
 
-async def insert_endpoint(db: PoolConnection, endpoint: Endpoint, *, most: int) -> bool:
-    """Insert an endpoint; False where the tenant has as many as it may.
+async def insert_endpoint(db: PoolConnection, endpoint: WebhookEndpoint, *, most: int) -> bool:
+    """Insert an endpoint; False where the tenant already has `most`.
 
-    It counts as strained until it has answered well once, so that a slow one never gets many connections.
-    A tenant's inserts take turns, so that the bound holds whatever happens at once.
+    It counts as slow (`strained`) until an attempt has succeeded in time, so that a slow one never gets many
+    connections. A lock serializes a tenant's inserts, so that concurrent ones cannot exceed the limit.
     """
     await db.execute(_LOCK, endpoint.tenant_id)
     if await db.fetchval("SELECT count(*) FROM endpoints WHERE tenant_id = $1", endpoint.tenant_id) >= most:
@@ -44,14 +44,14 @@ async def insert_endpoint(db: PoolConnection, endpoint: Endpoint, *, most: int) 
     await db.execute(
         f"INSERT INTO endpoints ({_COLUMNS}, strained)"
         " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, true)",
-        *(getattr(endpoint, name) for name in Endpoint.__struct_fields__),
+        *(getattr(endpoint, name) for name in WebhookEndpoint.__struct_fields__),
     )
     return True
 
 
 async def fetch_endpoint(
     db: Database | PoolConnection, *, tenant_id: str, style: str, endpoint_id: str, lock: bool = False
-) -> Endpoint | None:
+) -> WebhookEndpoint | None:
     """Return an endpoint of the tenant; `lock` holds its row until the transaction ends."""
     row = await db.fetchrow(
         f"SELECT {_COLUMNS} FROM endpoints WHERE tenant_id = $1 AND style = $2 AND id = $3"
@@ -63,14 +63,18 @@ async def fetch_endpoint(
     return None if row is None else _endpoint(row)
 
 
-async def list_endpoints(db: Database, *, tenant_id: str, style: str, page: PageRequest) -> Listing[Endpoint]:
+async def list_endpoints(
+    db: Database, *, tenant_id: str, style: str, page: PageRequest
+) -> Listing[WebhookEndpoint]:
     """Return a page of the tenant's endpoints of a style, newest first."""
     where = Conditions("tenant_id = $1 AND style = $2", tenant_id, style)
     return (await fetch_page(db, _LISTED, where, page)).map(_endpoint)
 
 
-async def view_endpoints(db: Database, *, tenant_id: str, style: str, window: Window) -> View[Endpoint]:
-    """Return what a window shows of the tenant's endpoints of a style."""
+async def view_endpoints(
+    db: Database, *, tenant_id: str, style: str, window: Window
+) -> View[WebhookEndpoint]:
+    """Return a window of the tenant's endpoints of a style."""
     rows = await db.fetch(
         f"SELECT {_COLUMNS} FROM endpoints WHERE tenant_id = $1 AND style = $2"
         " AND ($3::text IS NULL OR id < $3) AND ($4::text IS NULL OR id > $4)"
@@ -84,8 +88,8 @@ async def view_endpoints(db: Database, *, tenant_id: str, style: str, window: Wi
     return View.of([_endpoint(row) for row in rows], window)
 
 
-async def update_endpoint(db: PoolConnection, endpoint: Endpoint) -> None:
-    """Write an endpoint that the same transaction has locked."""
+async def update_endpoint(db: PoolConnection, endpoint: WebhookEndpoint) -> None:
+    """Update an endpoint that the transaction has locked."""
     await db.execute(
         """
         UPDATE endpoints SET strained = strained OR url <> $2, url = $2, events = $3, patterns = $4,
@@ -104,7 +108,7 @@ async def update_endpoint(db: PoolConnection, endpoint: Endpoint) -> None:
 
 
 async def delete_endpoint(db: PoolConnection, *, tenant_id: str, style: str, endpoint_id: str) -> bool:
-    """Delete an endpoint and its secrets; False where there is none. The pruner sweeps its deliveries."""
+    """Delete an endpoint and its secrets; False where there is none. The pruner deletes its deliveries."""
     deleted = await db.fetchval(
         "DELETE FROM endpoints WHERE tenant_id = $1 AND style = $2 AND id = $3 RETURNING true",
         tenant_id,
@@ -117,7 +121,7 @@ async def delete_endpoint(db: PoolConnection, *, tenant_id: str, style: str, end
 async def add_secret(
     db: PoolConnection, *, endpoint_id: str, secret: EncryptedValue, old_until: datetime | None
 ) -> None:
-    """Make this the secret that signs first; the ones before it end at `old_until` (None: now)."""
+    """Add the secret that signs first from now on; older ones expire at `old_until` (None: now)."""
     await db.execute(
         "DELETE FROM endpoint_secrets WHERE endpoint_id = $1"
         " AND ($2::timestamptz IS NULL OR expires_at IS NOT NULL)",

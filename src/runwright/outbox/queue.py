@@ -1,0 +1,243 @@
+"""The outbox: a queue of what is to be sent, claimed under a lease and settled once.
+
+States of a row: waiting (`claimed` false, until `due_at`) → claimed (`due_at` is then the end of the
+lease) → deleted, or waiting again. A row whose lease expired is claimed like one that is due: the
+attempt may be repeated, it is not lost.
+
+Every settlement names the fence of its claim and changes nothing once another claim has raised it.
+
+Fairness: a destination (a webhook endpoint, an agent) has a limit of rows that are claimed at once, in all
+processes together, and a tenant has one in each process. Destinations take turns: the second row of one
+comes after the first row of all others. So a slow destination, or a flood for one, delays no other.
+
+What differs by kind (who the destinations are, what is sent, what an answer means) is in an
+`OutboxSubject`: webhooks/outgoing.py and agents/outgoing.py. The loop is loops/sender.py.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from enum import StrEnum
+from functools import cache
+from typing import Final, Generic, Protocol, TypeVar
+
+import msgspec
+
+from runwright.db.pool import Database, PoolConnection
+
+DESTINATIONS_PER_CLAIM: Final = 512
+"""How many destinations one claim looks at; the next claim continues after them."""
+
+
+class OutboxKind(StrEnum):
+    """What a row of the outbox is."""
+
+    WEBHOOK = "webhook"
+    AGENT = "agent"
+
+
+class OutboxQueue(msgspec.Struct, frozen=True, kw_only=True):
+    """The rows of one kind: where they go, and how many are sent at once."""
+
+    kind: OutboxKind
+    destinations: str
+    """SQL that selects `tenant_id` and `max_claimed` of the destination `head.destination_id`, or no row
+    where nothing may be sent to it now."""
+    max_in_flight: int
+    """In one process."""
+    max_in_flight_per_tenant: int
+    """In one process."""
+    lease_seconds: float
+
+
+class OutboxClaim(msgspec.Struct, frozen=True, kw_only=True):
+    """A claimed row; (id, fence) is its fencing token."""
+
+    id: str
+    destination_id: str
+    tenant_id: str
+    fence: int
+    failed_attempts: int
+
+
+class ClaimedBatch(msgspec.Struct, frozen=True):
+    """The result of one claim."""
+
+    claims: list[OutboxClaim]
+    cursor: str | None
+    """The destination after which the next claim continues; None: it starts with the first one."""
+    next_due: datetime | None
+    """When more is due, of the destinations that were looked at."""
+
+
+class ClaimedItem(Protocol):
+    """What a subject sends for a claim."""
+
+    @property
+    def claim(self) -> OutboxClaim:
+        """The claim that it belongs to."""
+
+
+Item = TypeVar("Item", bound=ClaimedItem)
+Result = TypeVar("Result")
+
+
+class Settlement(msgspec.Struct, Generic[Result], frozen=True, kw_only=True):
+    """The end of a claim: deleted, or due again at `retry_at`. `result` None: nothing was attempted."""
+
+    claim: OutboxClaim
+    result: Result | None = None
+    retry_at: datetime | None = None
+
+
+class OutboxSubject(Protocol[Item, Result]):
+    """A kind of row: how it is loaded and sent, and what the answer changes."""
+
+    queue: OutboxQueue
+
+    async def load(self, db: Database, claims: Sequence[OutboxClaim]) -> Sequence[Item]:
+        """Return what is to be sent; a claim that needs no request may be settled here instead."""
+
+    async def send(self, item: Item) -> Settlement[Result]:
+        """Make one attempt. Raises only for what is not the destination's fault: database, vault key."""
+
+    async def settle(self, db: Database, settlements: Sequence[Settlement[Result]]) -> set[str]:
+        """Record attempts, in one transaction; return the ids of rows whose claim had been lost."""
+
+
+@cache
+def _claim_sql(destinations: str) -> str:
+    return f"""
+WITH RECURSIVE head AS (
+    -- the earliest row of each of the next destinations, by a skip scan of the index
+    (SELECT destination_id, due_at, 1 AS nth FROM outbox WHERE kind = $8 AND destination_id > $2
+     ORDER BY destination_id, due_at LIMIT 1)
+    UNION ALL
+    SELECT following.destination_id, following.due_at, head.nth + 1
+    FROM head CROSS JOIN LATERAL (
+        SELECT q.destination_id, q.due_at FROM outbox q
+        WHERE q.kind = $8 AND q.destination_id > head.destination_id
+        ORDER BY q.destination_id, q.due_at LIMIT 1
+    ) following
+    WHERE head.nth < {DESTINATIONS_PER_CLAIM}
+), destination AS (
+    -- of these, the ones that may be sent to, and how many more rows each may have claimed
+    SELECT head.destination_id, d.tenant_id, greatest(d.max_claimed - busy.number, 0) AS free
+    FROM head
+    CROSS JOIN LATERAL ({destinations}) d
+    CROSS JOIN LATERAL (
+        SELECT count(*) AS number FROM outbox b
+        WHERE b.destination_id = head.destination_id AND b.claimed AND b.due_at > $1
+    ) busy
+    WHERE head.due_at <= $1
+      AND NOT EXISTS (SELECT FROM tenants t WHERE t.id = d.tenant_id AND t.status = 'suspended')
+), candidate AS (
+    -- their due rows, numbered within each destination
+    SELECT d.tenant_id, c.*,
+           row_number() OVER (PARTITION BY d.destination_id ORDER BY c.due_at, c.id) AS turn
+    FROM destination d CROSS JOIN LATERAL (
+        SELECT q.id, q.due_at, q.fence FROM outbox q
+        WHERE q.kind = $8 AND q.destination_id = d.destination_id AND q.due_at <= $1
+        ORDER BY q.due_at LIMIT d.free
+    ) c
+), chosen AS (
+    -- turn by turn, within the limit of each tenant
+    SELECT p.* FROM (
+        SELECT c.*, coalesce(u.used, 0) + row_number() OVER (
+            PARTITION BY c.tenant_id ORDER BY c.turn, c.due_at) AS nth_of_tenant
+        FROM candidate c LEFT JOIN unnest($5::text[], $6::integer[]) AS u (tenant_id, used) USING (tenant_id)
+    ) p
+    WHERE p.nth_of_tenant <= $7 ORDER BY p.turn, p.due_at LIMIT $3
+), locked AS (
+    -- without those that another process claims at this moment
+    SELECT c.id, c.tenant_id FROM chosen c JOIN outbox q ON q.id = c.id AND q.fence = c.fence
+    FOR UPDATE OF q SKIP LOCKED
+), claimed AS (
+    UPDATE outbox q SET claimed = true, due_at = $4, fence = q.fence + 1
+    FROM locked l WHERE q.id = l.id
+    RETURNING q.id, q.destination_id, l.tenant_id, q.fence, q.failed_attempts
+)
+SELECT claimed.*,
+       (SELECT destination_id FROM head WHERE nth = {DESTINATIONS_PER_CLAIM}) AS cursor,
+       (SELECT min(due_at) FROM head WHERE due_at > $1) AS next_due
+FROM (SELECT true) AS always LEFT JOIN claimed ON true
+"""
+
+
+async def claim_due(
+    db: Database,
+    queue: OutboxQueue,
+    *,
+    now: datetime,
+    limit: int,
+    cursor: str | None,
+    in_flight: Mapping[str, int],
+) -> ClaimedBatch:
+    """Claim up to `limit` rows that are due.
+
+    A tenant gets no more than its limit, less what it has `in_flight` in this process. Nothing is claimed
+    for suspended tenants.
+    """
+    rows = await db.fetch(
+        _claim_sql(queue.destinations),
+        *(now, cursor or "", limit, now + timedelta(seconds=queue.lease_seconds)),
+        *(list(in_flight), list(in_flight.values()), queue.max_in_flight_per_tenant, queue.kind),
+    )
+    claims = [
+        OutboxClaim(
+            id=row["id"],
+            destination_id=row["destination_id"],
+            tenant_id=row["tenant_id"],
+            fence=row["fence"],
+            failed_attempts=row["failed_attempts"],
+        )
+        for row in rows
+        if row["id"] is not None
+    ]
+    return ClaimedBatch(claims, rows[0]["cursor"], rows[0]["next_due"])
+
+
+def enqueue_sql(kind: OutboxKind, source: str) -> str:
+    """Return a statement that queues rows; `source` selects their id, destination_id and due_at."""
+    return (
+        "INSERT INTO outbox (kind, id, destination_id, due_at)"
+        f" SELECT '{kind}', queued.* FROM ({source}) queued"
+    )
+
+
+def settle_sql(attempts: str) -> str:
+    """Return the CTEs `requeued`, `removed` and `settled` of a statement that records attempts.
+
+    `attempts` is a CTE with id, fence and retry_at; `settled` has the ids of those whose claim was still
+    held.
+    """
+    return f"""requeued AS (
+    UPDATE outbox q SET claimed = false, due_at = a.retry_at, failed_attempts = q.failed_attempts + 1
+    FROM {attempts} a WHERE q.id = a.id AND q.fence = a.fence AND q.claimed AND a.retry_at IS NOT NULL
+    RETURNING q.id
+), removed AS (
+    DELETE FROM outbox q USING {attempts} a
+    WHERE q.id = a.id AND q.fence = a.fence AND q.claimed AND a.retry_at IS NULL
+    RETURNING q.id
+), settled AS (
+    SELECT id FROM requeued UNION ALL SELECT id FROM removed
+)"""
+
+
+async def release_claims(
+    db: Database | PoolConnection, claims: Sequence[tuple[OutboxClaim, datetime]]
+) -> set[str]:
+    """Return rows to the queue, each until a time, without counting an attempt.
+
+    Returns the ids of those whose claim was still held.
+    """
+    rows = await db.fetch(
+        """
+        UPDATE outbox q SET claimed = false, due_at = i.until
+        FROM unnest($1::text[], $2::integer[], $3::timestamptz[]) AS i (id, fence, until)
+        WHERE q.id = i.id AND q.fence = i.fence AND q.claimed RETURNING q.id
+        """,
+        [claim.id for claim, _ in claims],
+        [claim.fence for claim, _ in claims],
+        [until for _, until in claims],
+    )
+    return {row["id"] for row in rows}

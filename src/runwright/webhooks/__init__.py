@@ -1,0 +1,1 @@
+"""Webhook endpoints of tenants, and the deliveries of events to them."""
