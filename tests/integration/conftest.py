@@ -72,7 +72,7 @@ class JobRecord:
 
     def __init__(self, assignment: Assignment) -> None:
         self.assignment = assignment
-        self.token = assignment.token
+        self.id = assignment.id
         self.lines: list[OutputLine] = []
         self.started = 0
         self.outcomes: list[AttemptOutcome] = []
@@ -115,15 +115,15 @@ class Stage:
         )
 
     def _started(self, a: Assignment, _at: object) -> None:
-        self.played[a.token].started += 1
+        self.played[a.id].started += 1
         self._changed.set()
 
     def _line(self, a: Assignment, line: OutputLine) -> None:
-        self.played[a.token].lines.append(line)
+        self.played[a.id].lines.append(line)
         self._changed.set()
 
     def _outcome(self, a: Assignment, outcome: AttemptOutcome) -> None:
-        played = self.played[a.token]
+        played = self.played[a.id]
         played.outcomes.append(outcome)
         assert len(played.outcomes) == 1, "two outcomes for one assignment"
         self._changed.set()
@@ -211,7 +211,7 @@ class Stage:
         """Assign a job of that code and return the record of it."""
         token = next(_tokens)
         assignment = Assignment(
-            token=token,
+            id=token,
             job_id=f"job_{token}",
             attempt=1,
             code=code,

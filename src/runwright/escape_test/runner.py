@@ -86,19 +86,19 @@ class Range:
             host=host,
             egress=egress,
             clock=system_clock,
-            on_started=lambda a, _: self._played[a.token].began.set(),
+            on_started=lambda a, _: self._played[a.id].began.set(),
             on_line=self._line,
             on_outcome=self._outcome,
             on_capacity=lambda: None,
         )
 
     def _line(self, a: Assignment, line: OutputLine) -> None:
-        played = self._played[a.token]
+        played = self._played[a.id]
         played.bytes += len(line.msg)
         played.forged = played.forged or "forged" in line.msg
 
     def _outcome(self, a: Assignment, outcome: AttemptOutcome) -> None:
-        played = self._played[a.token]
+        played = self._played[a.id]
         played.outcome = outcome
         played.ended.set()
 
@@ -128,7 +128,7 @@ class Range:
         if isinstance(bait, dict):
             words = {**words, "bait": {**bait, "own_token": token}}
         assignment = Assignment(
-            token=token,
+            id=token,
             job_id=f"job-{token}",
             attempt=1,
             code=code,
@@ -218,7 +218,7 @@ async def _make(field: Range, attempt: Attempt) -> tuple[Verdict, str]:
         await field.pool.kill_all()
     neighbour = await _neighbour(field) if attempt.neighbour or attempt.check == "forgery" else None
     if neighbour is not None:
-        bait["token"] = neighbour.assignment.token
+        bait["token"] = neighbour.assignment.id
     if attempt.after is not None:
         broken = await _make_first(field, attempt, code, bait)
         if broken is not None:

@@ -226,7 +226,7 @@ class Executor:
             return
         if loaded.code.tenant_id == tenant_id:  # others name any worker before they are refused
             # Not at once: the statement that accepts the job goes first.
-            asyncio.get_running_loop().call_soon(self.pool.open_ahead, loaded.code)
+            asyncio.get_running_loop().call_soon(self.pool.preload, loaded.code)
 
     async def _read_ahead(self, worker_id: str) -> None:
         with contextlib.suppress(Exception):  # a claim reads it again, and tells what is wrong
@@ -366,14 +366,14 @@ class Executor:
 
     def on_started(self, assignment: Assignment, at: datetime) -> None:
         """Note when user code began."""
-        held = self._held.get(assignment.token)
+        held = self._held.get(assignment.id)
         if held is not None:
             held.started_at = at
             self._handed_back_in_row = 0
 
     def on_line(self, assignment: Assignment, line: OutputLine) -> None:
         """Keep a log line; lines of running jobs are stored every `LOG_FLUSH_SECONDS`."""
-        held = self._held.get(assignment.token)
+        held = self._held.get(assignment.id)
         if held is None:
             return
         held.add_line(line)
@@ -390,7 +390,7 @@ class Executor:
 
     def on_outcome(self, assignment: Assignment, outcome: AttemptOutcome) -> None:
         """Record how an attempt ended."""
-        self._settle(assignment.token, outcome)
+        self._settle(assignment.id, outcome)
 
     def _settle(self, token: int, outcome: AttemptOutcome) -> None:
         held = self._held.get(token)
@@ -492,7 +492,7 @@ def _run_seconds(ending: Ending) -> float | None:
 
 def _assignment(token: int, job: ClaimedJob, loaded: Loaded, prepared: Prepared) -> Assignment:
     return Assignment(
-        token=token,
+        id=token,
         job_id=job.job_id,
         attempt=job.attempt,
         code=prepared.code,

@@ -16,7 +16,7 @@ import msgspec
 from runwright.runtimes.host import Interpreter
 from runwright.sandbox.bubblewrap import TEMPORARY
 
-BLANK_MEMORY_MB: Final = 256
+PREBOOTED_MEMORY_MB: Final = 256
 """The worker memory that pre-booted sandboxes are made for; it is the default of a worker."""
 
 _MINORS: Final = (13, 12, 14)

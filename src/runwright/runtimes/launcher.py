@@ -1,4 +1,4 @@
-"""Starts sandboxes on this host: the command, the descriptors, the uid, the limits."""
+"""Starts sandboxes on this host: command line, descriptors, uid, limits."""
 
 import asyncio
 import fcntl
@@ -6,17 +6,15 @@ import os
 import pwd
 import shutil
 import tempfile
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
-import msgspec
-
-from runwright.core.clock import Clock
 from runwright.egress import Egress
 from runwright.runtimes.harness_command import HARNESS_FOLDER, harness_command, sandbox_command
 from runwright.runtimes.host import Host
 from runwright.runtimes.model import WorkerCode
-from runwright.runtimes.pool.sandbox import Sandbox, SandboxOwner
+from runwright.runtimes.pool.sandbox_process import LogLine, SandboxProcess, Stdio
 from runwright.sandbox.bubblewrap import ENVIRONMENT, TEMPORARY, Bubblewrap
 from runwright.sandbox.cgroups import Cgroups, open_cgroups
 from runwright.sandbox.cpu_affinity import CpuShare, move
@@ -34,34 +32,25 @@ _REMOVE_SECONDS: Final = 0.05
 _REMOVE_TRIES: Final = 100
 
 
-class Mounts(msgspec.Struct, frozen=True):
-    """The code whose folders a sandbox mounts, and the descriptors that hold the folders."""
-
-    code: WorkerCode | None
-    held: list[int]
-
-
 class Launcher:
-    """Makes sandboxes and takes back what they held of the host."""
+    """Starts the processes of sandboxes and frees what they had of the host."""
 
     def __init__(self, *, host: Host, loop: asyncio.AbstractEventLoop, egress: Egress | None = None) -> None:
         self._host = host
         self._loop = loop
         self._egress = egress if host.network else None
         self._free_uids: list[int] = []
-        self._next_uid = os.getpid() * 37  # neighbours on one host start far from each other
-        self._folders: dict[Sandbox, str] = {}
-        self._mounts: dict[Sandbox, Mounts] = {}
+        self._next_uid = os.getpid() * 37  # servers on one host start far from each other
         self._removing: set[ResourceLimits] = set()
         self._cgroups: Cgroups | None = None
         self._filter: int | None = None
-        self._share = CpuShare(frozenset(os.sched_getaffinity(0)), gives_way=False)
-        """What is started from now on may take so much of the processors."""
+        self._cpu_share = CpuShare(frozenset(os.sched_getaffinity(0)), gives_way=False)
+        """The share of new sandboxes."""
         self._starter = ThreadPoolExecutor(1, thread_name_prefix="runwright-starter")
         self._mover = ThreadPoolExecutor(1, thread_name_prefix="runwright-mover")
 
     def open(self) -> None:
-        """Make the instance's cgroup and load the system call filter."""
+        """Create the instance's cgroup and load the system call filter."""
         if self._host.cgroup_version:
             self._cgroups = open_cgroups()
         program = filter_program() if self._host.seccomp else None
@@ -73,9 +62,9 @@ class Launcher:
             hide_session_keyring()
 
     def close(self) -> None:
-        """Leave nothing behind on the host. All sandboxes are released by now."""
-        for confinement in list(self._removing):
-            confinement.remove()
+        """Remove everything from the host; all sandboxes must have been released."""
+        for limits in list(self._removing):
+            limits.remove()
         self._removing.clear()
         self._starter.shutdown()
         self._mover.shutdown()
@@ -86,141 +75,128 @@ class Launcher:
             os.close(self._filter)
             self._filter = None
 
-    def launch(
-        self,
-        runtime: str,
-        *,
-        memory_mb: int,
-        code: WorkerCode | None,
-        owner: SandboxOwner,
-        clock: Clock,
-        patience: float,
-        boot_seconds: float,
-    ) -> Sandbox:
-        """Start a sandbox for workers of that memory; it tells its owner when it is ready.
+    def prepare(self, runtime: str, *, memory_mb: int, code: WorkerCode | None) -> SandboxProcess:
+        """Reserve what a sandbox of that memory needs of the host; OSError if something is missing.
 
-        `code` is named where the sandbox mounts folders of it, and so can never have another one.
+        `code` is given if the sandbox mounts folders of it, so that it can never have other code.
         """
-        held = hold_folders(code.folders if code else [])
+        held_folders = hold_folders(code.folders if code else [])
         uid = self._take_uid()
         try:
-            confinement = self._confinement(uid)
+            limits = self._create_limits(uid)
         except OSError:
-            self._give_uid(uid)
-            release_folders(held)
+            self._return_uid(uid)
+            release_folders(held_folders)
             raise
-        sandbox = Sandbox(
-            runtime=runtime,
+        return SandboxProcess(
+            runtime,
             memory_mb=memory_mb,
             uid=uid,
-            confinement=confinement,
-            patience=patience,
-            owner=owner,
-            loop=self._loop,
-            clock=clock,
+            limits=limits,
+            mounted_code=code,
+            held_folders=held_folders,
+            wrapped=self._host.bwrap is not None,
+            cpu_share=self._cpu_share,
         )
-        self._mounts[sandbox] = Mounts(code, held)
-        sandbox.share = self._share
-        sandbox.mounted = self._host.bwrap is not None
-        sandbox.tree = ProcessTree(
+
+    def start(
+        self,
+        process: SandboxProcess,
+        stdio: Stdio,
+        socket: int,
+        on_gone: Callable[[], None],
+        log: LogLine,
+    ) -> None:
+        """Start the processes of a sandbox; `log` receives lines about the network, in the egress thread."""
+        process.tree = ProcessTree(
             self._loop,
             starter=self._starter,
-            confinement=confinement,
+            confinement=process.limits,
             limit=self._set_limits,
-            on_gone=sandbox.tree_gone,
+            on_gone=on_gone,
         )
-        try:
-            sandbox.launch(lambda out, err: self._start(sandbox, out, err), boot_seconds)
-        except OSError:
-            sandbox.abandon()
-            self.release(sandbox)
-            raise
-        return sandbox
-
-    def share_new(self, share: CpuShare) -> None:
-        """Start sandboxes with that share from now on; while some give way here, all do to the server."""
-        if self._cgroups is not None and share.gives_way != self._share.gives_way:
-            self._cgroups.deprioritize(way=share.gives_way)
-        self._share = share
-
-    def share_out(self, sandbox: Sandbox, share: CpuShare) -> None:
-        """Let a sandbox take so much of the processors; a thread looks who is in it."""
-        sandbox.share = share
-        self._mover.submit(_share_out, sandbox.harness_pid, sandbox.confinement, share)
-
-    def release(self, sandbox: Sandbox) -> None:
-        """Take back what a sandbox held, now that it is gone."""
-        self._give_uid(sandbox.uid)
-        mounts = self._mounts.pop(sandbox, None)
-        if mounts is not None:
-            release_folders(mounts.held)
-        folder = self._folders.pop(sandbox, None)
-        if folder is not None:
-            shutil.rmtree(folder, ignore_errors=True)
-        self._removing.add(sandbox.confinement)
-        self._remove(sandbox.confinement, _REMOVE_TRIES)
-
-    def _start(self, sandbox: Sandbox, stdout: int, stderr: int) -> None:
+        stdout, stderr = stdio.open()
         program = self._filter
-        if program is not None:
-            program = os.open(f"/proc/self/fd/{program}", os.O_RDONLY | os.O_CLOEXEC)
-        bare = self._host.bwrap is None
         try:
+            if program is not None:
+                program = os.open(f"/proc/self/fd/{program}", os.O_RDONLY | os.O_CLOEXEC)
             if self._egress is not None:
-                sandbox.network.open(self._egress)
+                process.network = self._egress.open(log)
             launch = Launch(
-                argv=self._bare_command(sandbox) if bare else self._command(sandbox),
-                env=self._bare_environment(sandbox) if bare else {},
-                wrapped=not bare,
+                argv=self._command(process) if process.wrapped else self._bare_command(process),
+                env={} if process.wrapped else self._bare_environment(process),
+                wrapped=process.wrapped,
                 stdout=stdout,
                 stderr=stderr,
-                socket=sandbox.channel.far.fileno(),
+                socket=socket,
                 seccomp=program,
-                share=self._share,
-                network=sandbox.network.door,
+                share=self._cpu_share,
+                network=process.network,
             )
-            sandbox.tree.start(launch)
+            process.tree.start(launch)
         finally:
-            if program is not None:
+            os.close(stdout)
+            os.close(stderr)
+            if program is not None and program != self._filter:
                 os.close(program)
 
-    def _command(self, sandbox: Sandbox) -> list[str]:
+    def set_new_share(self, share: CpuShare) -> None:
+        """Start sandboxes with that share from now on; if it is lower, all of them run below the server."""
+        if self._cgroups is not None and share.gives_way != self._cpu_share.gives_way:
+            self._cgroups.deprioritize(way=share.gives_way)
+        self._cpu_share = share
+
+    def set_share(self, process: SandboxProcess, share: CpuShare) -> None:
+        """Change a sandbox's share; a thread finds its processes and moves them."""
+        process.cpu_share = share
+        self._mover.submit(_move_processes, process.harness_pid, process.limits, share)
+
+    def release(self, process: SandboxProcess) -> None:
+        """Free what a sandbox had of the host, now that its processes are gone."""
+        self._return_uid(process.uid)
+        release_folders(process.held_folders)
+        if process.folder is not None:
+            shutil.rmtree(process.folder, ignore_errors=True)
+        self._removing.add(process.limits)
+        self._remove(process.limits, _REMOVE_TRIES)
+
+    def _command(self, process: SandboxProcess) -> list[str]:
         return sandbox_command(
             Bubblewrap(
                 path=self._host.bwrap or "",
                 user_namespace=self._host.user_namespace,
                 seccomp=self._filter is not None,
             ),
-            self._host.interpreters[sandbox.runtime],
-            uid=sandbox.uid,
-            memory_mb=sandbox.memory_mb,
-            code=self._mounts[sandbox].code,
-            network=sandbox.network.door is not None,
+            self._host.interpreters[process.runtime],
+            uid=process.uid,
+            memory_mb=process.memory_mb,
+            code=process.mounted_code,
+            network=process.network is not None,
         )
 
-    def _bare_command(self, sandbox: Sandbox) -> list[str]:
-        """Return the command without bwrap, in a folder that is the sandbox's own."""
-        folder = self._folders[sandbox] = tempfile.mkdtemp(prefix="runwright-")
-        if sandbox.uid:
-            os.chown(folder, sandbox.uid, sandbox.uid)
-        interpreter = self._host.interpreters[sandbox.runtime]
+    def _bare_command(self, process: SandboxProcess) -> list[str]:
+        """Return the command without bwrap, in a folder of the sandbox's own."""
+        folder = process.folder = tempfile.mkdtemp(prefix="runwright-")
+        if process.uid:
+            os.chown(folder, process.uid, process.uid)
+        interpreter = self._host.interpreters[process.runtime]
         return harness_command(
             interpreter,
-            uid=sandbox.uid,
+            uid=process.uid,
             folder=folder,
             harness_folder=str(HARNESS_FOLDER),
-            memory_mb=sandbox.memory_mb,
-            code=self._mounts[sandbox].code,
+            memory_mb=process.memory_mb,
+            code=process.mounted_code,
         )
 
-    def _bare_environment(self, sandbox: Sandbox) -> dict[str, str]:
-        folder, code = self._folders[sandbox], self._mounts[sandbox].code
+    def _bare_environment(self, process: SandboxProcess) -> dict[str, str]:
+        folder, code = process.folder or "", process.mounted_code
         holder = code.layer if code is not None and code.layer is not None else folder
-        variables = dict(self._host.interpreters[sandbox.runtime].environment)
+        variables = dict(self._host.interpreters[process.runtime].environment)
         own = {name: value.replace(f"{TEMPORARY}/", f"{holder}/") for name, value in variables.items()}
         return {**ENVIRONMENT, **own, "HOME": folder, "TMPDIR": folder}
 
-    def _confinement(self, uid: int) -> ResourceLimits:
+    def _create_limits(self, uid: int) -> ResourceLimits:
         if self._cgroups is not None:
             return CgroupLimits(self._cgroups.create())
         wrapped = self._host.bwrap is not None
@@ -230,20 +206,20 @@ class Launcher:
     def _set_limits(self, pid: int) -> None:
         set_rlimits(pid, processes=None if self._cgroups is not None else _PROCESSES)
 
-    def _remove(self, confinement: ResourceLimits, tries: int) -> None:
-        if confinement not in self._removing:
+    def _remove(self, limits: ResourceLimits, tries: int) -> None:
+        if limits not in self._removing:
             return
-        if confinement.remove() or not tries:
-            self._removing.discard(confinement)
+        if limits.remove() or not tries:
+            self._removing.discard(limits)
         else:
-            self._loop.call_later(_REMOVE_SECONDS, self._remove, confinement, tries - 1)
+            self._loop.call_later(_REMOVE_SECONDS, self._remove, limits, tries - 1)
 
-    def _give_uid(self, uid: int) -> None:
+    def _return_uid(self, uid: int) -> None:
         if uid:
             self._free_uids.append(uid)
 
     def _take_uid(self) -> int:
-        """Return a uid that no sandbox of ours has and no account of the host."""
+        """Return a uid that no other sandbox and no account of the host has."""
         if not self._host.first_uid:
             return 0
         used = uids_with_keys() if self._filter is None else set()
@@ -258,9 +234,9 @@ class Launcher:
         raise OSError("the kernel keeps keys of every uid that sandboxes may have")
 
 
-def _share_out(harness: int, confinement: ResourceLimits, share: CpuShare) -> None:
-    confinement.deprioritize(way=share.gives_way)
-    move({harness, *confinement.members()}, share.processors)
+def _move_processes(harness: int, limits: ResourceLimits, share: CpuShare) -> None:
+    limits.deprioritize(way=share.gives_way)
+    move({harness, *limits.members()}, share.processors)
 
 
 def _has_account(uid: int) -> bool:

@@ -42,9 +42,9 @@ class WorkerCode(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Assignment(msgspec.Struct, frozen=True, kw_only=True):
-    """One attempt of one job for a sandbox to run. `token` names it within the executor."""
+    """One attempt of one job for a sandbox to run. `id` is unique within the executor."""
 
-    token: int
+    id: int
     job_id: str
     attempt: int
     code: WorkerCode
@@ -58,7 +58,7 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True):
 
     def __repr__(self) -> str:
         """Show no secrets: this may end up in a log."""
-        return f"Assignment(token={self.token}, job_id={self.job_id!r}, attempt={self.attempt})"
+        return f"Assignment(id={self.id}, job_id={self.job_id!r}, attempt={self.attempt})"
 
 
 class OutcomeStatus(StrEnum):

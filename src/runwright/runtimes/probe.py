@@ -22,7 +22,7 @@ from runwright.egress.namespace import DNS_PORT
 from runwright.egress.namespace_pool import namespace_command, receive_listeners
 from runwright.runtimes.harness_command import HARNESS_FOLDER, harness_command, sandbox_command
 from runwright.runtimes.host import Host, Interpreter, Isolation, Missing, RuntimeInfo
-from runwright.runtimes.interpreters import BLANK_MEMORY_MB, InterpreterPaths, find_interpreters
+from runwright.runtimes.interpreters import PREBOOTED_MEMORY_MB, InterpreterPaths, find_interpreters
 from runwright.runtimes.protocol import HEADER, FrameKind
 from runwright.sandbox.bubblewrap import ENVIRONMENT, Bubblewrap, find_bwrap
 from runwright.sandbox.cgroups import open_cgroups
@@ -195,14 +195,14 @@ class _Trial:
                 uid=way.uid,
                 folder="/",
                 harness_folder=str(HARNESS_FOLDER),
-                memory_mb=BLANK_MEMORY_MB,
+                memory_mb=PREBOOTED_MEMORY_MB,
             )
         else:
             argv = sandbox_command(
                 Bubblewrap(path=way.bwrap, user_namespace=way.user_namespace, seccomp=way.seccomp),
                 interpreter,
                 uid=way.uid,
-                memory_mb=BLANK_MEMORY_MB,
+                memory_mb=PREBOOTED_MEMORY_MB,
                 network=way.network,
             )
         if way.network:

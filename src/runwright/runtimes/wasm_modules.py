@@ -54,8 +54,8 @@ class CompiledModule:
         self._cache = cache
         self._name = name
 
-    def keep(self) -> None:
-        """Keep what the sandbox has written, if it is sealed; closes the file."""
+    def store(self) -> None:
+        """Store what the sandbox has written, if it is sealed; closes the file."""
         fd, self.fd = self.fd, -1
         seals = fcntl.fcntl(fd, fcntl.F_GET_SEALS)
         if seals & SEALS == SEALS and 0 < os.fstat(fd).st_size <= ARTEFACT_BYTES:

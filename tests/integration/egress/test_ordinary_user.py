@@ -50,7 +50,7 @@ async def main():
     await pool.start()
     code = WorkerCode(key="k", tenant_id="t", worker_id="w", version=1, runtime="python", entrypoint="main.py",
         source=SOURCE, memory_mb=256, network="public")
-    pool.assign(Assignment(token=1, job_id="j", attempt=1, code=code, input=b"{}", env={}, timeout_seconds=30))
+    pool.assign(Assignment(id=1, job_id="j", attempt=1, code=code, input=b"{}", env={}, timeout_seconds=30))
     outcome = await ended
     print(outcome.output.decode() if outcome.output else outcome)
     print(lines[1])

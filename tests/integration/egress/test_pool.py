@@ -252,7 +252,7 @@ def handler(input, env):
     return found
 """
     assert (await stage.run(call, worker="b")).output == ["ConnectionRefusedError"] * 3
-    stage.pool.kill(waiting.token)
+    stage.pool.kill(waiting.id)
     await stage.finish(waiting)
 
 
@@ -272,7 +272,7 @@ def handler(input, env):
 """
     played = stage.assign(source)
     await stage.saying(played, "under way")
-    stage.pool.kill(played.token)
+    stage.pool.kill(played.id)
     await stage.finish(played)
     assert ("warn", "network: connection to 10.0.0.1:80 refused (private address)") in played.said
     await stage.eventually(lambda: descriptors() <= before)
@@ -304,7 +304,7 @@ async def test_more_descriptors_than_select_can_name_do_no_harm(stage: Stage) ->
         assert (await stage.run(source)).output == 1
         sleeping = stage.assign(source, input=b'{"s": 60}', worker="other")
         await stage.saying(sleeping, "here")
-        stage.pool.kill(sleeping.token)
+        stage.pool.kill(sleeping.id)
         await stage.finish(sleeping)
         assert sleeping.outcome.error_code == "executor_lost"
     finally:

@@ -219,7 +219,7 @@ async def test_a_signal_listener_of_the_handler_hears_a_cancel(stage: Stage) -> 
     """
     played = stage.assign(source, runtime="deno")
     await stage.saying(played, "ready")
-    stage.pool.cancel(played.token)
+    stage.pool.cancel(played.id)
     await stage.finish(played)
     assert played.outcome.status is OutcomeStatus.CANCELLED
     assert ("info", "told") in played.said

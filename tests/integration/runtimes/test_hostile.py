@@ -85,7 +85,7 @@ async def test_a_forged_frame_of_the_running_job_is_checked(
     source = forging(f"struct.pack('<BBHIQ', {kind}, 7, 0, len({payload}), input['token']) + {payload}")
     token = max(stage.played, default=0)
     probe = await stage.run(HANDLER + "return 1")
-    token = probe.token + 1
+    token = probe.id + 1
     outcome = (await stage.run(source, input=b'{"token": %d}' % token)).outcome
     assert outcome.error_code == "handler_error"
     assert says in outcome.error_message
@@ -93,7 +93,7 @@ async def test_a_forged_frame_of_the_running_job_is_checked(
 
 async def test_an_output_that_was_forged_badly_is_not_stored(stage: Stage) -> None:
     probe = await stage.run(HANDLER + "return 1")
-    source = forging(f"struct.pack('<BBHIQ', 20, 0, 0, 2, {probe.token + 1}) + b'{{x'")
+    source = forging(f"struct.pack('<BBHIQ', 20, 0, 0, 2, {probe.id + 1}) + b'{{x'")
     outcome = (await stage.run(source)).outcome
     assert outcome.error_code == "handler_error"
     assert outcome.error_message == "The handler's output is not valid JSON"
@@ -101,7 +101,7 @@ async def test_an_output_that_was_forged_badly_is_not_stored(stage: Stage) -> No
 
 async def test_a_flood_of_log_frames_past_the_limits_ends_the_job(stage: Stage) -> None:
     probe = await stage.run(HANDLER + "return 1")
-    data = f"struct.pack('<BBHIQ', 18, 0, 0, 2, {probe.token + 1}) + b'hi'"
+    data = f"struct.pack('<BBHIQ', 18, 0, 0, 2, {probe.id + 1}) + b'hi'"
     source = "import os, struct\n" + HANDLER + f"while True: os.write(3, {data})\n"
     played = await stage.run(source)
     assert played.outcome.error_code == "handler_error"
@@ -194,7 +194,7 @@ LEFTOVERS = {
 async def test_processes_left_behind_are_killed_with_their_sandbox(stage: Stage, body: str) -> None:
     assert (await stage.run(HANDLER + body)).output == 7
     await stage.until(lambda: not stage.pool.stats().sandboxes)
-    assert stage.pool.stats().thrown_away == {"leftover processes": 1}
+    assert stage.pool.stats().discarded == {"leftover processes": 1}
 
 
 async def test_threads_left_behind_do_not_cost_the_sandbox(stage: Stage) -> None:
@@ -288,7 +288,7 @@ async def test_a_busy_neighbour_does_not_keep_a_job_from_its_end(make_stage: Mak
     assert (await stage.run(HANDLER + "return 1", worker="c")).output == 1
     assert not any(one.outcomes for one in noisy)
     for one in noisy:
-        stage.pool.cancel(one.token)
+        stage.pool.cancel(one.id)
     await stage.finish(*noisy)
 
 

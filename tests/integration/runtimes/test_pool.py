@@ -53,7 +53,7 @@ async def warm(stage: Stage, source: str = QUICK, count: int = 5) -> None:
 
 def pids_of(stage: Stage) -> set[int]:
     """The harness processes that are there."""
-    return {s.harness_pid for s in stage.pool._fleet.sandboxes}  # noqa: SLF001  nobody else knows them
+    return {s.process.harness_pid for s in stage.pool._inventory.sandboxes}  # noqa: SLF001  nobody else knows them
 
 
 def gone(pid: int) -> bool:
@@ -192,7 +192,7 @@ async def test_jobs_behind_one_that_turns_out_slow_are_given_to_another_sandbox(
 ) -> None:
     stage = await make_stage(slots=2)
     await warm(stage, SLEEP)
-    stage.pool._width = 1  # noqa: SLF001  as on a host with one cpu: queue before opening more
+    stage.pool._cpu_count = 1  # noqa: SLF001  as on a host with one cpu: queue before opening more
     slow = stage.assign(SLEEP, input=b'{"s": 1}')
     behind = stage.assign(SLEEP)
     assert stage.pool.stats().running == 2
@@ -211,7 +211,7 @@ async def test_callbacks_may_call_back_into_the_pool(make_stage: MakeStage) -> N
         if len(more) < 50:
             more.append(stage.assign(QUICK, input=b'{"n": %d}' % len(more)))
             if len(more) % 5 == 0:
-                stage.pool.cancel(more[-1].token)
+                stage.pool.cancel(more[-1].id)
             stage.pool.capacity()
 
     stage.on_outcome = on_outcome
@@ -235,8 +235,8 @@ async def test_a_handler_that_ignores_sigterm_is_killed_after_the_grace_period(m
     await stage.saying(played, "on")
     [pid] = pids_of(stage)
     began = time.monotonic()
-    stage.pool.cancel(played.token)
-    stage.pool.cancel(played.token)
+    stage.pool.cancel(played.id)
+    stage.pool.cancel(played.id)
     await stage.finish(played)
     assert 0.3 <= time.monotonic() - began < 15
     assert (played.outcome.status, played.outcome.error_code) == (OutcomeStatus.CANCELLED, "cancelled")
@@ -249,7 +249,7 @@ async def test_a_handler_may_clean_up_and_ends_cancelled_whatever_it_returns(mak
     stage = await make_stage(grace_seconds=20)
     played = stage.assign(POLITE)
     await stage.saying(played, "on")
-    stage.pool.cancel(played.token)
+    stage.pool.cancel(played.id)
     await stage.finish(played)
     assert played.outcome.status is OutcomeStatus.CANCELLED
     assert played.outcome.output is None
@@ -277,7 +277,7 @@ module.exports = () => new Promise((resolve) => {
 """
     for played in (stage.assign(source), stage.assign(node, runtime="nodejs")):
         await stage.saying(played, "on")
-        stage.pool.cancel(played.token)
+        stage.pool.cancel(played.id)
         await stage.finish(played)
         assert played.outcome.status is OutcomeStatus.CANCELLED
         assert ("info", "cleaning") in played.said
@@ -291,7 +291,7 @@ async def test_a_job_that_waits_in_a_socket_is_cancelled_at_once_and_the_running
     running = stage.assign(SLEEP, input=b'{"s": 0.5}')
     first, second, third = (stage.assign(SLEEP) for _ in range(3))
     await stage.saying(running, "on")
-    stage.pool.cancel(second.token)
+    stage.pool.cancel(second.id)
     assert second.outcome.status is OutcomeStatus.CANCELLED
     await stage.finish(running, first, third)
     assert [job.output for job in (running, first, third)] == ["slept"] * 3
@@ -303,12 +303,12 @@ async def test_cancelling_the_running_job_hands_the_ones_behind_it_to_another_sa
     make_stage: MakeStage,
 ) -> None:
     stage = await make_stage(slots=2, fast_seconds=10, pipeline_seconds=100)
-    stage.pool._width = 1  # noqa: SLF001
+    stage.pool._cpu_count = 1  # noqa: SLF001
     await warm(stage, SLEEP)
     running = stage.assign(SLEEP, input=b'{"s": 1000}')
     behind = [stage.assign(SLEEP) for _ in range(3)]
     await stage.saying(running, "on")
-    stage.pool.cancel(running.token)
+    stage.pool.cancel(running.id)
     await stage.finish(running, *behind)
     assert running.outcome.status is OutcomeStatus.CANCELLED
     assert [job.output for job in behind] == ["slept"] * 3
@@ -318,14 +318,14 @@ async def test_a_job_that_waits_for_a_slot_is_cancelled_at_once(make_stage: Make
     stage = await make_stage(slots=1)
     running = stage.assign(SLEEP, input=b'{"s": 0.3}')
     waiting = stage.assign(QUICK, worker="other")
-    stage.pool.cancel(waiting.token)
+    stage.pool.cancel(waiting.id)
     assert waiting.outcome.status is OutcomeStatus.CANCELLED
     await stage.finish(running)
 
 
 async def test_cancelling_a_job_whose_sandbox_still_boots_runs_nothing(stage: Stage) -> None:
     played = stage.assign(QUICK)
-    stage.pool.cancel(played.token)
+    stage.pool.cancel(played.id)
     await stage.finish(played)
     assert (played.outcome.status, played.started) == (OutcomeStatus.CANCELLED, 0)
     assert (await stage.run(QUICK)).outcome.status is OutcomeStatus.COMPLETED
@@ -335,8 +335,8 @@ async def test_an_unknown_token_is_no_matter(stage: Stage) -> None:
     stage.pool.cancel(10**9)
     stage.pool.kill(10**9)
     played = await stage.run(QUICK)
-    stage.pool.cancel(played.token)
-    stage.pool.kill(played.token)
+    stage.pool.cancel(played.id)
+    stage.pool.kill(played.id)
     assert played.outcome.status is OutcomeStatus.COMPLETED
 
 
@@ -344,7 +344,7 @@ async def test_a_job_whose_lease_is_lost_is_killed_at_once(stage: Stage) -> None
     played = stage.assign(STUBBORN)
     await stage.saying(played, "on")
     [pid] = pids_of(stage)
-    stage.pool.kill(played.token)
+    stage.pool.kill(played.id)
     await stage.finish(played)
     assert (played.outcome.status, played.outcome.error_code) == (OutcomeStatus.FAILED, "executor_lost")
     assert gone(pid)
@@ -354,8 +354,8 @@ async def test_kill_of_a_job_that_has_not_begun_hands_it_back(make_stage: MakeSt
     stage = await make_stage(slots=1)
     first = stage.assign(QUICK)
     second = stage.assign(QUICK, worker="other")
-    stage.pool.kill(first.token)
-    stage.pool.kill(second.token)
+    stage.pool.kill(first.id)
+    stage.pool.kill(second.id)
     await stage.finish(first, second)
     assert first.outcome.status is second.outcome.status is OutcomeStatus.UNSTARTED
 
@@ -392,11 +392,11 @@ async def test_kill_9_of_any_process_of_a_sandbox_is_handled(make_stage: MakeSta
     running = stage.assign(SLEEP, input=b'{"s": 1000}')
     behind = [stage.assign(SLEEP) for _ in range(3)]
     await stage.saying(running, "on")
-    [sandbox] = stage.pool._fleet.sandboxes  # noqa: SLF001
+    [sandbox] = stage.pool._inventory.sandboxes  # noqa: SLF001
     pids = {
-        "harness": sandbox.harness_pid,
-        "first process": sandbox.tree.root_pid,
-        "bwrap": sandbox.tree._outer,  # noqa: SLF001
+        "harness": sandbox.process.harness_pid,
+        "first process": sandbox.process.tree.root_pid,
+        "bwrap": sandbox.process.tree._outer,  # noqa: SLF001
     }
     os.kill(pids[whom], signal.SIGKILL)
     await stage.finish(running, *behind)
@@ -409,20 +409,20 @@ async def test_kill_9_of_any_process_of_a_sandbox_is_handled(make_stage: MakeSta
 
 async def test_a_sandbox_killed_while_it_boots_or_rests_costs_nothing(stage: Stage) -> None:
     played = stage.assign(QUICK)
-    [sandbox] = stage.pool._fleet.sandboxes  # noqa: SLF001
-    await stage.eventually(lambda: sandbox.tree._outer > 0)  # noqa: SLF001
-    os.kill(sandbox.tree._outer, signal.SIGKILL)  # noqa: SLF001
+    [sandbox] = stage.pool._inventory.sandboxes  # noqa: SLF001
+    await stage.eventually(lambda: sandbox.process.tree._outer > 0)  # noqa: SLF001
+    os.kill(sandbox.process.tree._outer, signal.SIGKILL)  # noqa: SLF001
     await stage.finish(played)
     assert played.outcome.status is OutcomeStatus.UNSTARTED
     assert (await stage.run(QUICK)).outcome.status is OutcomeStatus.COMPLETED
-    [sandbox] = stage.pool._fleet.sandboxes  # noqa: SLF001
-    os.kill(sandbox.harness_pid, signal.SIGKILL)
+    [sandbox] = stage.pool._inventory.sandboxes  # noqa: SLF001
+    os.kill(sandbox.process.harness_pid, signal.SIGKILL)
     await stage.until(lambda: not stage.pool.stats().sandboxes)
     assert (await stage.run(QUICK)).outcome.status is OutcomeStatus.COMPLETED
 
 
 def _has_a_builder(sandbox: Sandbox) -> bool:
-    return sandbox.tree._outer > 0  # noqa: SLF001
+    return sandbox.process.tree._outer > 0  # noqa: SLF001
 
 
 async def test_a_sandbox_whose_builder_dies_at_any_moment_leaves_nothing_alive(
@@ -432,13 +432,13 @@ async def test_a_sandbox_whose_builder_dies_at_any_moment_leaves_nothing_alive(
         stage = await make_stage(msgspec.structs.replace(host, cgroup_version=cgroup_version))
         for turn in range(12):
             played = stage.assign(QUICK, version=turn)
-            [sandbox] = stage.pool._fleet.sandboxes  # noqa: SLF001
+            [sandbox] = stage.pool._inventory.sandboxes  # noqa: SLF001
             await stage.eventually(partial(_has_a_builder, sandbox))
-            builder = sandbox.tree._outer  # noqa: SLF001
+            builder = sandbox.process.tree._outer  # noqa: SLF001
             await asyncio.sleep(turn / 3000)  # bwrap takes some 4 ms
             with contextlib.suppress(ProcessLookupError):
                 os.kill(builder, signal.SIGKILL)
-            socket = os.fstat(sandbox.channel.far.fileno()).st_ino
+            socket = os.fstat(sandbox._socket.far.fileno()).st_ino  # noqa: SLF001
             await stage.finish(played)
             assert _holders(socket) == []
             await stage.pool.kill_all()
@@ -451,14 +451,14 @@ async def test_idle_sandboxes_are_thrown_away(make_stage: MakeStage) -> None:
     stage = await make_stage(idle_seconds=0.1)
     await stage.run(QUICK)
     await stage.until(lambda: not stage.pool.stats().sandboxes)
-    assert stage.pool.stats().thrown_away == {"idle": 1}
+    assert stage.pool.stats().discarded == {"idle": 1}
 
 
 async def test_of_many_idle_sandboxes_only_some_are_kept(make_stage: MakeStage) -> None:
     stage = await make_stage(warm_limit=1)
     for n in range(3):
         await stage.run(QUICK, worker=f"w{n}")
-    await stage.until(lambda: stage.pool.stats().thrown_away == {"surplus": 2})
+    await stage.until(lambda: stage.pool.stats().discarded == {"surplus": 2})
 
 
 async def test_a_sandbox_is_replaced_when_it_is_worn_out_even_under_load(make_stage: MakeStage) -> None:
@@ -541,12 +541,12 @@ def test_assigning_costs_little(host: Host) -> None:
 
         def fill() -> None:
             nonlocal assigned
-            room = pool.capacity()
-            for _ in range(min(max(room.free, room.fast.get("w", 0)), count - assigned)):
+            capacity = pool.capacity()
+            for _ in range(min(max(capacity.free, capacity.fast.get("w", 0)), count - assigned)):
                 assigned += 1
                 pool.assign(
                     Assignment(
-                        token=assigned,
+                        id=assigned,
                         job_id="j",
                         attempt=1,
                         code=code,
@@ -584,9 +584,9 @@ async def test_code_that_is_sent_ahead_runs_with_its_first_job_and_not_before(
     source = "import time\nloaded = time.time_ns()\ndef handler(input, env):\n    return loaded\n"
     code = stage.code(source)
     await stage.eventually(lambda: stage.pool.stats().sandboxes.get("python", {}).get("blank", 0) > 0)
-    stage.pool.open_ahead(code)
+    stage.pool.preload(code)
     assert stage.pool.stats().sandboxes["python"].get("idle") == 1
-    stage.pool.open_ahead(code)
+    stage.pool.preload(code)
     assert stage.pool.stats().sandboxes["python"].get("idle") == 1
     await stage.run("def handler(input, env):\n    return 1\n", worker="another")
     assigned = time.time_ns()
@@ -600,16 +600,16 @@ async def test_code_that_is_sent_ahead_runs_with_its_first_job_and_not_before(
 async def test_code_of_a_runtime_that_is_not_there_is_not_sent_ahead(make_stage: MakeStage) -> None:
     stage = await make_stage(prebooted={"python": 1})
     await stage.eventually(lambda: stage.pool.stats().sandboxes == {"python": {"blank": 1}})
-    stage.pool.open_ahead(stage.code("x", runtime="cobol"))
-    stage.pool.open_ahead(stage.code("x", entrypoint="../escape.py"))
+    stage.pool.preload(stage.code("x", runtime="cobol"))
+    stage.pool.preload(stage.code("x", entrypoint="../escape.py"))
     assert stage.pool.stats().sandboxes == {"python": {"blank": 1}}
 
 
 async def test_starting_a_sandbox_does_not_hold_up_the_loop(stage: Stage) -> None:
     """The kernel takes its time to start a process in a group: a thread waits for it."""
     played = stage.assign(QUICK)
-    [sandbox] = stage.pool._fleet.sandboxes  # noqa: SLF001
-    assert sandbox.tree._outer == 0  # noqa: SLF001  its start has returned before there is a process
+    [sandbox] = stage.pool._inventory.sandboxes  # noqa: SLF001
+    assert sandbox.process.tree._outer == 0  # noqa: SLF001  its start has returned before there is a process
     await stage.finish(played)
     assert played.outcome.status is OutcomeStatus.COMPLETED
 

@@ -83,7 +83,7 @@ async def test_a_cancelled_script_may_clean_up_in_a_trap(make_stage: MakeStage) 
     played = stage.assign(source, runtime="shell")
     await stage.saying(played, "ready")
     began = asyncio.get_running_loop().time()
-    stage.pool.cancel(played.token)
+    stage.pool.cancel(played.id)
     await stage.finish(played)
     assert played.outcome.status is OutcomeStatus.CANCELLED
     assert ("info", "cleaning") in played.said
@@ -93,4 +93,4 @@ async def test_a_cancelled_script_may_clean_up_in_a_trap(make_stage: MakeStage) 
 async def test_a_background_process_is_gone_after_the_job(stage: Stage) -> None:
     assert await output(stage, "sleep 1000 & echo started") == "started"
     await stage.until(lambda: not stage.pool.stats().sandboxes)
-    assert stage.pool.stats().thrown_away == {"leftover processes": 1}
+    assert stage.pool.stats().discarded == {"leftover processes": 1}

@@ -145,7 +145,7 @@ async def test_the_result_is_stdout_or_its_last_line_where_that_is_json_else_tex
 async def test_stderr_is_the_log_as_it_comes(stage: Stage) -> None:
     played = stage.assign(writing("ready\nunfinished", 2, then="(loop $l (br $l))"), runtime="wasm")
     await stage.saying(played, "ready")
-    stage.pool.cancel(played.token)
+    stage.pool.cancel(played.id)
     await stage.finish(played)
     assert played.outcome.status is OutcomeStatus.CANCELLED
 
@@ -269,7 +269,7 @@ async def test_a_cancel_stops_a_loop_inside_long_before_the_grace_period_ends(ma
         source = writing("ready\n", 2, then=body).replace(EXIT, EXIT + POLL)
         played = stage.assign(source, runtime="wasm")
         await stage.saying(played, "ready")
-        stage.pool.cancel(played.token)
+        stage.pool.cancel(played.id)
         await stage.finish(played)
         assert played.outcome.status is OutcomeStatus.CANCELLED
 
@@ -338,7 +338,7 @@ async def keep(cache: ModuleCache, code: WorkerCode, content: bytes, seals: int 
     os.write(artefact.fd, content)
     if seals:
         fcntl.fcntl(artefact.fd, fcntl.F_ADD_SEALS, seals)
-    artefact.keep()
+    artefact.store()
     await cache.stored()
 
 
@@ -469,7 +469,7 @@ async def test_a_module_that_is_sent_ahead_is_loaded_once_and_a_broken_file_is_c
         code = stage.code(source, runtime="wasm")
         await stage.run("(module)", runtime="wasm", worker="first")  # from now on one is in stock
         await stage.eventually(partial(_in_stock, stage))
-        stage.pool.open_ahead(code)
+        stage.pool.preload(code)
         assert stage.pool.stats().sandboxes["wasm"].get("idle") == 1
         for _ in range(2):
             played = stage.assign_code(code, input=b'{"text": "a"}')
@@ -488,5 +488,5 @@ async def test_a_sandbox_that_forges_a_compiled_module_is_thrown_away(
     source += "    os.write(3, struct.pack('<BBHIQ', 22, 0, 0, 0, input['token']))\n    return 1\n"
     stage = await make_stage(on=host)
     probe = await stage.run("def handler(input, env): return 1")
-    played = await stage.run(source, input=b'{"token": %d}' % (probe.token + 1))
+    played = await stage.run(source, input=b'{"token": %d}' % (probe.id + 1))
     assert played.outcome.error_message.startswith("The worker broke the protocol: it compiled what")

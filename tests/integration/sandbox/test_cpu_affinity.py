@@ -70,13 +70,13 @@ async def _beside_a_long_job(stage: Stage) -> tuple[JobRecord, dict[str, int]]:
     await stage.saying(long, "on")
     played = stage.assign_code(stage.code(SHORT, worker="short", tenant="other"))
     await stage.finish(played)
-    sandboxes = stage.pool._fleet.sandboxes  # noqa: SLF001
-    return long, {one.code.tenant_id: one.harness_pid for one in sandboxes if one.code}
+    sandboxes = stage.pool._inventory.sandboxes  # noqa: SLF001
+    return long, {one.code.tenant_id: one.process.harness_pid for one in sandboxes if one.code}
 
 
 def _let_the_other_go(stage: Stage) -> None:
     later = asyncio.get_running_loop().time() + AT_WORK_SECONDS
-    stage.pool._processors.look(later)  # noqa: SLF001  as if it were later
+    stage.pool._cpus.look(later)  # noqa: SLF001  as if it were later
 
 
 @pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="nothing can be spared")
@@ -94,7 +94,7 @@ async def test_a_long_job_keeps_off_a_processor_while_another_tenant_is_at_work(
     assert processors("other") == everywhere
     _let_the_other_go(stage)
     await stage.eventually(lambda: processors("ten") == everywhere)
-    stage.pool.cancel(long.assignment.token)
+    stage.pool.cancel(long.assignment.id)
     await stage.finish(long)
 
 
@@ -106,13 +106,13 @@ async def test_what_is_started_meanwhile_keeps_off_it_from_its_first_instant(mak
     await stage.eventually(lambda: len(os.sched_getaffinity(harnesses["ten"])) == some)
     for version in range(2, 6):
         await stage.run(SHORT, version=version)
-    sandboxes = [one for one in stage.pool._fleet.sandboxes if one.code and one.code.version > 1]  # noqa: SLF001
-    everybody = [pid for one in sandboxes for pid in one.confinement.survivors()]
+    sandboxes = [one for one in stage.pool._inventory.sandboxes if one.code and one.code.version > 1]  # noqa: SLF001
+    everybody = [pid for one in sandboxes for pid in one.process.limits.survivors()]
     assert len(everybody) > len(sandboxes), "each has a root and a harness"
     assert {len(os.sched_getaffinity(pid)) for pid in everybody} == {some}
     threads = [int(thread.name) for thread in Path("/proc/self/task").iterdir()]
     assert {len(os.sched_getaffinity(one)) for one in threads} == {some + 1}, "who starts them has all again"
-    stage.pool.cancel(long.assignment.token)
+    stage.pool.cancel(long.assignment.id)
     await stage.finish(long)
 
 
@@ -134,7 +134,7 @@ async def test_a_long_job_gives_way_while_another_tenant_is_at_work(
     await stage.eventually(lambda: weights() == [usual // WAY, usual // WAY, usual])
     _let_the_other_go(stage)
     await stage.eventually(lambda: weights() == [usual, usual, usual])
-    stage.pool.cancel(long.assignment.token)
+    stage.pool.cancel(long.assignment.id)
     await stage.finish(long)
 
 

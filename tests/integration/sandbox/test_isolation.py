@@ -178,7 +178,7 @@ async def test_without_a_sandbox_a_tree_is_killed_with_its_daemons_and_its_folde
     played = stage.assign(source)
     await stage.until(lambda: len(played.lines) == 2)
     pid, folder = played.lines[1].msg.split()
-    stage.pool.kill(played.token)
+    stage.pool.kill(played.id)
     await stage.finish(played)
     assert played.outcome.error_code == "executor_lost"
     assert start_time(int(pid)) is None
@@ -195,7 +195,7 @@ async def test_without_cgroups_a_watchdog_limits_memory(make_stage: MakeStage, h
     assert (played.outcome.status, played.outcome.error_code) == (OutcomeStatus.FAILED, "out_of_memory")
     source = "import subprocess\ndef handler(input, env):\n    subprocess.Popen(['sleep', '1000'])\n"
     await stage.run(source)
-    await stage.until(lambda: stage.pool.stats().thrown_away == {"leftover processes": 1})
+    await stage.until(lambda: stage.pool.stats().discarded == {"leftover processes": 1})
 
 
 @pytest.mark.usefixtures("strict")

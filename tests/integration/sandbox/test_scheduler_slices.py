@@ -31,7 +31,7 @@ async def test_a_sandbox_has_the_usual_slices_though_its_server_has_short_ones(
     started = [pid for pid in descendants(os.getpid()) if pid not in before]
     assert len(started) >= 2
     assert {slice_of(pid) for pid in started} == {usual}
-    stage.pool.kill(played.token)
+    stage.pool.kill(played.id)
     await stage.finish(played)
 
 

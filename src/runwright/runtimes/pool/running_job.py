@@ -1,9 +1,11 @@
-"""One assignment on its way through a sandbox, and the log it may write.
+"""One job in the pool: its log and how it ends.
 
-All that comes out of user code passes here: lines, output, message and stack. Where the assignment
-has secrets, each is hidden before anything is cut to its limit.
+Everything that user code writes or returns passes through here: log lines, output, error message and
+stack. Secrets of the assignment are masked before anything is truncated to its limit.
 """
 
+import asyncio
+from collections.abc import Callable
 from datetime import datetime
 from typing import Final
 
@@ -14,161 +16,260 @@ from runwright.runtimes import protocol
 from runwright.runtimes.model import Assignment, AttemptOutcome, OnLine, OutcomeStatus, OutputLine
 from runwright.secrets.masking import Masker, Truncation
 
-LEVELS: Final = ("info", "warn", "error")
-_CUT: Final = " … (line cut)"
+_TRUNCATED: Final = " … (line cut)"
 _encode = msgspec.json.Encoder().encode
+_decode_json: Final = msgspec.json.Decoder().decode
+_UNREADABLE: Final = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
+_REPORTABLE: Final = frozenset(
+    {ErrorCode.HANDLER_ERROR, ErrorCode.LOAD_ERROR, ErrorCode.OUT_OF_MEMORY, ErrorCode.OUTPUT_TOO_LARGE}
+)
+
+
+class KillReason(msgspec.Struct, frozen=True):
+    """Why a sandbox is killed, as its running job reports it."""
+
+    code: ErrorCode
+    message: str
+
+
+class ErrorReport(msgspec.Struct, frozen=True):
+    """The payload of an ERROR frame."""
+
+    code: ErrorCode
+    message: str
+    stack: str | None = None
+
+    def taint(self, *, out_of_memory: bool) -> str | None:
+        """Return why the sandbox that reported this must not be reused, if it must not."""
+        if out_of_memory:
+            return "out of memory"
+        return self.code.value if self.code in {ErrorCode.LOAD_ERROR, ErrorCode.OUT_OF_MEMORY} else None
+
+
+_decode_report: Final = msgspec.json.Decoder(ErrorReport).decode
+
+
+class DeadlineTimer:
+    """A timer that is cheap to set again: it calls back at the time that was set, or earlier.
+
+    A time later than the one already set costs a comparison, so jobs that end long before their deadline
+    never touch the loop's timers. The callback checks what is due and sets the timer again.
+    """
+
+    __slots__ = ("_at", "_callback", "_handle", "_loop")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, callback: Callable[[], None]) -> None:
+        self._loop = loop
+        self._callback = callback
+        self._handle: asyncio.TimerHandle | None = None
+        self._at = 0.0
+
+    def set(self, at: float) -> None:
+        """Call back at that time of the loop, or earlier."""
+        if self._handle is not None:
+            if self._at <= at:
+                return
+            self._handle.cancel()
+        self._at = at
+        self._handle = self._loop.call_at(at, self._run)
+
+    def cancel(self) -> None:
+        """Do not call back."""
+        if self._handle is not None:
+            self._handle.cancel()
+            self._handle = None
+
+    def _run(self) -> None:
+        self._handle = None
+        self._callback()
 
 
 class RunningJob:
-    """One assignment: what was sent, when it began, what was asked of it, what it wrote."""
+    """One assignment in the pool, from its acceptance to its outcome."""
 
     __slots__ = (
         "_masker",
         "_on_line",
         "assignment",
-        "began",
-        "began_at",
         "cancelled",
-        "deadline",
         "dropped",
+        "ended_before_cancel",
         "frames",
+        "id",
         "log_bytes",
         "log_lines",
-        "over",
-        "token",
+        "started",
+        "started_at",
     )
 
     def __init__(self, assignment: Assignment, on_line: OnLine) -> None:
         self.assignment = assignment
-        self.token = assignment.token
+        self.id = assignment.id
         self._on_line = on_line
         self._masker = assignment.masker
         if self._masker is None and assignment.secrets:
             self._masker = Masker(assignment.secrets.values())
-        self.began_at: datetime | None = None
-        self.began = 0.0
-        self.deadline = 0.0
+        self.started_at: datetime | None = None
+        """When its user code began; `started` is the same moment on the loop's clock."""
+        self.started = 0.0
         self.cancelled = False
-        self.over = False
+        self.ended_before_cancel = False
         self.log_lines = 0
         self.log_bytes = 0
         self.dropped = 0
         self.frames = 0
-        """Frames beside the begin and the end; honest ones are bounded by the limits of the log."""
+        """Frames between the first and the last; an honest harness is bounded by the limits of the log."""
 
     def messages(self) -> list[bytes]:
-        """Return the messages that start this run."""
+        """Return the messages that start this job."""
         a = self.assignment
         env = _encode(a.env | a.secrets if a.secrets else a.env) if a.env or a.secrets else b"{}"
-        return protocol.messages(protocol.FrameKind.RUN, protocol.run_payload(env, a.input), a.token)
+        return protocol.messages(protocol.FrameKind.RUN, protocol.run_payload(env, a.input), a.id)
 
-    def say(self, at: datetime, level: str, text: str) -> None:
-        """Write a lifecycle line; these are not counted."""
+    def log_event(self, at: datetime, level: str, text: str) -> None:
+        """Write a lifecycle line, which does not count against the limits."""
         self._on_line(self.assignment, OutputLine(at, level, text))
 
     def write(self, at: datetime, level: str, data: bytes, truncation: Truncation | None = None) -> None:
-        """Write what user code wrote, one line per line, within the limits of an attempt."""
+        """Write output of user code, one log line per line, within the limits of an attempt."""
         if self._masker is not None:
-            if self.dropped or self.full():
-                # What follows a dropped line is dropped as well: so no more is searched than is stored.
+            if self.dropped or self.log_is_full():
+                # Lines after a dropped line are dropped too, so that no more is searched than is stored.
                 self.dropped += data.count(b"\n") + 1
                 return
-            data = _hide(self._masker, data, truncation)
+            data = _mask(self._masker, data, truncation)
         for raw in data.split(b"\n"):
             size = len(raw)
-            if self.full(size):
+            if self.log_is_full(size):
                 self.dropped += 1
                 continue
             self.log_lines += 1
             text = raw[: protocol.LINE_BYTES].decode("utf-8", "replace").replace("\0", "\ufffd")
             if size > protocol.LINE_BYTES:
-                text += _CUT
+                text += _TRUNCATED
                 size = protocol.LINE_BYTES
             self.log_bytes += size
             self._on_line(self.assignment, OutputLine(at, level, text))
 
-    def full(self, size: int = 0) -> bool:
-        """Tell whether a line of that size would pass the limits."""
+    def log_is_full(self, size: int = 0) -> bool:
+        """Return whether a line of that size would exceed the limits."""
         if self.log_lines >= protocol.LOG_LINES:
             return True
         return self.log_bytes + min(size, protocol.LINE_BYTES) > protocol.LOG_BYTES
 
     def milliseconds(self, at: datetime) -> int:
         """Return how long user code has run."""
-        return 0 if self.began_at is None else round((at - self.began_at).total_seconds() * 1000)
+        return 0 if self.started_at is None else round((at - self.started_at).total_seconds() * 1000)
 
     def clean(self, text: str, limit: int) -> str:
-        """Return the text without secrets and NULs, cut to so many bytes of UTF-8 where it is longer."""
+        """Return the text without secrets and NULs, truncated to `limit` bytes of UTF-8."""
         data = text.replace("\0", "\ufffd").encode("utf-8", "replace")
         over = len(data) > limit
         if self._masker is not None:
-            # The harness cuts at the same limit, in characters: at it, the text may be cut already.
+            # The harness truncates at the same limit, in characters: a text of that size may be truncated.
             data = self._masker.mask(data[:limit], Truncation.AT_LIMIT if len(data) >= limit else None)
         if not over:
             return data.decode("utf-8", "replace")
         return data[: limit - len("…".encode())].decode("utf-8", "ignore") + "…"
 
     def completed(self, at: datetime, output: bytes) -> AttemptOutcome:
-        """Write the last lines of a run that completed and return its outcome."""
+        """Write the last log lines and return the outcome of a completed job."""
         if self._masker is not None:
             output = self._masker.mask_json(output)
-        self._say_dropped(at)
-        self._on_line(
-            self.assignment, OutputLine(at, "info", f"Handler completed in {self.milliseconds(at)}ms")
-        )
+        self._log_dropped(at)
+        text = f"Handler completed in {self.milliseconds(at)}ms"
+        self._on_line(self.assignment, OutputLine(at, "info", text))
         return AttemptOutcome(
-            status=OutcomeStatus.COMPLETED, output=output, started_at=self.began_at, ended_at=at
+            status=OutcomeStatus.COMPLETED, output=output, started_at=self.started_at, ended_at=at
         )
 
     def failed(self, at: datetime, code: ErrorCode, message: str, stack: str | None = None) -> AttemptOutcome:
-        """Write the last lines of a run that failed and return its outcome."""
+        """Write the last log lines and return the outcome of a failed job."""
         message = self.clean(message, protocol.ERROR_MESSAGE_BYTES)
         stack = None if stack is None else self.clean(stack, protocol.ERROR_STACK_BYTES)
-        self._say_dropped(at)
-        self.say(at, "error", f"Handler failed: {message}")
+        self._log_dropped(at)
+        self.log_event(at, "error", f"Handler failed: {message}")
         return AttemptOutcome(
             status=OutcomeStatus.FAILED,
             error_code=code.value,
             error_message=message,
             error_stack=stack,
-            started_at=self.began_at,
+            started_at=self.started_at,
             ended_at=at,
         )
 
     def ended_by_cancel(self, at: datetime) -> AttemptOutcome:
-        """Write the last lines of a run that was cancelled and return its outcome."""
-        if self.began_at is not None:
-            self._say_dropped(at)
-            self.say(at, "warn", f"Handler cancelled after {self.milliseconds(at)}ms")
+        """Write the last log lines and return the outcome of a cancelled job."""
+        if self.started_at is not None:
+            self._log_dropped(at)
+            self.log_event(at, "warn", f"Handler cancelled after {self.milliseconds(at)}ms")
         return AttemptOutcome(
             status=OutcomeStatus.CANCELLED,
             error_code=ErrorCode.CANCELLED.value,
             error_message="The job was cancelled",
-            started_at=self.began_at,
+            started_at=self.started_at,
             ended_at=at,
         )
 
     def unstarted(self, at: datetime) -> AttemptOutcome:
-        """Return the outcome of a run whose user code never began."""
+        """Return the outcome of a job whose user code never began."""
         return AttemptOutcome(status=OutcomeStatus.UNSTARTED, ended_at=at)
 
-    def _say_dropped(self, at: datetime) -> None:
+    def accept_output(self, payload: bytes, at: datetime) -> AttemptOutcome:
+        """Return the outcome of a RESULT frame: completed if its output is JSON within the limit."""
+        if payload == b"null":
+            return self.completed(at, payload)
+        if len(payload) > protocol.OUTPUT_BYTES:
+            text = f"The handler returned {len(payload)} bytes of JSON; the limit is {protocol.OUTPUT_BYTES}"
+            return self.failed(at, ErrorCode.OUTPUT_TOO_LARGE, text)
+        try:
+            _decode_json(payload)
+        except _UNREADABLE:
+            return self.failed(at, ErrorCode.HANDLER_ERROR, "The handler's output is not valid JSON")
+        return self.completed(at, payload)
+
+    def fail(self, report: ErrorReport, at: datetime, *, out_of_memory: bool) -> AttemptOutcome:
+        """Return the outcome of an ERROR frame; `out_of_memory` is what the kernel reports."""
+        if out_of_memory and report.code is ErrorCode.HANDLER_ERROR:
+            return self.out_of_memory(at, report)
+        return self.failed(at, report.code, report.message, report.stack)
+
+    def out_of_memory(self, at: datetime, report: ErrorReport | None = None) -> AttemptOutcome:
+        """Return the outcome of a job that exceeded its memory limit, with what its harness reported."""
+        text = f"The worker used more than its {self.assignment.code.memory_mb} MiB of memory"
+        if report is None:
+            return self.failed(at, ErrorCode.OUT_OF_MEMORY, text)
+        message = self.clean(report.message, protocol.ERROR_MESSAGE_BYTES)
+        return self.failed(at, ErrorCode.OUT_OF_MEMORY, f"{text} ({message})", report.stack)
+
+    def _log_dropped(self, at: datetime) -> None:
         if self.dropped:
-            self.say(at, "warn", f"dropped {self.dropped} lines")
+            self.log_event(at, "warn", f"dropped {self.dropped} lines")
 
 
-def _hide(masker: Masker, data: bytes, truncation: Truncation | None) -> bytes:
-    """Hide secrets in lines; those that are too long are cut, after hiding, and say so."""
+def read_report(payload: bytes) -> ErrorReport | str:
+    """Return the error that an ERROR frame reports, or a description of what is wrong with the frame."""
+    try:
+        report = _decode_report(payload)
+    except _UNREADABLE:
+        return "an error that cannot be read"
+    if report.code not in _REPORTABLE:
+        return "an error code that is not its to give"
+    return report
+
+
+def _mask(masker: Masker, data: bytes, truncation: Truncation | None) -> bytes:
+    """Mask secrets in lines; lines over the limit are truncated after masking, and marked."""
     if len(data) > protocol.LINE_BYTES:
-        data = b"\n".join(_hide_in_long(masker, line) for line in data.split(b"\n"))
+        data = b"\n".join(_mask_long_line(masker, line) for line in data.split(b"\n"))
     return masker.mask(data, truncation)
 
 
-def _hide_in_long(masker: Masker, line: bytes) -> bytes:
+def _mask_long_line(masker: Masker, line: bytes) -> bytes:
     if len(line) <= protocol.LINE_BYTES:
         return line
-    # Beyond the limit a line may have gaps, where nothing can be found.
-    mark = _CUT.encode()
+    # Beyond the limit a line may have gaps, in which no secret can be found.
+    mark = _TRUNCATED.encode()
     return (
         masker.mask(line[: protocol.LINE_BYTES], Truncation.AT_LIMIT)[: protocol.LINE_BYTES - len(mark)]
         + mark

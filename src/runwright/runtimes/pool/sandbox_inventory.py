@@ -1,18 +1,21 @@
-"""All sandboxes of a pool, and those among them that wait, booted, for the code of a worker."""
+"""All sandboxes of a pool: booting them, keeping a stock of pre-booted ones, and when each expires."""
 
 import asyncio
+import os
+from collections.abc import Iterator
 from typing import Final
 
 from runwright.core.clock import Clock
 from runwright.egress import Egress
 from runwright.runtimes.host import Host
-from runwright.runtimes.interpreters import BLANK_MEMORY_MB
+from runwright.runtimes.interpreters import PREBOOTED_MEMORY_MB
 from runwright.runtimes.launcher import Launcher
 from runwright.runtimes.model import WorkerCode
-from runwright.runtimes.pool.sandbox import Sandbox, SandboxOwner, SandboxState
+from runwright.runtimes.pool.sandbox import Sandbox, SandboxOwner
+from runwright.runtimes.pool.sandbox_process import SandboxState
 from runwright.runtimes.pool.settings import PoolSettings
 from runwright.runtimes.wasm_modules import ModuleCache
-from runwright.sandbox.cpu_affinity import CpuShare
+from runwright.sandbox.cpu_affinity import CpuAffinity, CpuShare
 
 WASM: Final = "wasm"
 _REFILL_SECONDS: Final = 0.02
@@ -20,7 +23,7 @@ _RETRY_SECONDS: Final = 5.0
 
 
 class SandboxInventory:
-    """Boots sandboxes, keeps some of each runtime in stock, and waits for their end."""
+    """Boots sandboxes, keeps some of each runtime pre-booted, and knows which have expired."""
 
     def __init__(
         self,
@@ -38,17 +41,18 @@ class SandboxInventory:
         self._egress = egress
         self._loop: asyncio.AbstractEventLoop | None = None
         self._launcher: Launcher | None = None
-        self._blank: dict[str, list[Sandbox]] = {}
+        self._prebooted: dict[str, list[Sandbox]] = {}
         self._modules: ModuleCache | None = None
-        self._opened_at: dict[str, float] = {}
+        self._last_use: dict[str, float] = {}
         self._refill_timer: asyncio.TimerHandle | None = None
         self._gone = asyncio.Event()
+        self.cpus = CpuAffinity(settings.spared_processors, os.sched_getaffinity(0))
         self.sandboxes: set[Sandbox] = set()
         self.booted = 0
         self.boot_failures: dict[str, str] = {}
 
     def open(self) -> None:
-        """Begin to stock up."""
+        """Begin to boot sandboxes."""
         self._loop = asyncio.get_running_loop()
         self._launcher = Launcher(host=self._host, loop=self._loop, egress=self._egress)
         self._launcher.open()
@@ -62,24 +66,33 @@ class SandboxInventory:
         stamp = f"{wasm.version} {wasm.arguments}"
         return ModuleCache(folder, limit_bytes=self._settings.module_limit_bytes, stamp=stamp)
 
-    def share_new(self, share: CpuShare) -> None:
-        """Let what is booted from now on take so much of the processors."""
+    def update_cpu_shares(self, now: float) -> None:
+        """Take CPUs from long jobs while other tenants need them, and return them afterwards."""
+        for sandbox in self.sandboxes:
+            if sandbox.code is not None and sandbox.in_flight:
+                self.cpus.ran(sandbox.code.tenant_id, sandbox.running_for(now), now)
+                self.cpus.begin(sandbox.code.tenant_id, now)
+        self.cpus.look(now)
         if self._launcher is not None:
-            self._launcher.share_new(share)
+            self._launcher.set_new_share(self.cpus.of_new())
+        for sandbox in self.sandboxes:
+            if sandbox.code is not None:
+                self.set_cpu_share(sandbox, self.cpus.of(sandbox.code.tenant_id))
 
-    def share(self, sandbox: Sandbox, share: CpuShare) -> None:
-        """Let a sandbox take so much of the processors, soon."""
-        if sandbox.share != share and sandbox.harness_pid and self._launcher is not None:
-            self._launcher.share_out(sandbox, share)
+    def set_cpu_share(self, sandbox: Sandbox, share: CpuShare) -> None:
+        """Change a sandbox's share of the CPUs, soon, unless it has that share already."""
+        process = sandbox.process
+        if process.cpu_share != share and process.harness_pid and self._launcher is not None:
+            self._launcher.set_share(process, share)
 
     def stop_refilling(self) -> None:
-        """Boot no more on our own account."""
+        """Pre-boot no more sandboxes."""
         if self._refill_timer is not None:
             self._refill_timer.cancel()
         self._refill_timer = self._loop = None
 
     def close(self) -> None:
-        """Leave nothing behind; every sandbox is gone by now."""
+        """Free all resources; every sandbox must be gone."""
         if self._modules is not None:
             self._modules.close()
         if self._launcher is not None:
@@ -87,11 +100,11 @@ class SandboxInventory:
             self._launcher = None
 
     def take(self, code: WorkerCode) -> Sandbox | None:
-        """Return a sandbox that belongs to this code from now on: out of stock, or a new one.
+        """Return a sandbox that is bound to this code from now on: a pre-booted or a new one.
 
-        None where the host cannot start one now; `boot_failures` says why.
+        None if the host cannot start one now; `boot_failures` has the reason.
         """
-        sandbox = self.take_blank(code)
+        sandbox = self.take_prebooted(code)
         if sandbox is None:
             sandbox = self._boot(code.runtime, self._memory_mb(code), code)
             self._note_use(code)
@@ -99,66 +112,95 @@ class SandboxInventory:
                 self._bind(sandbox, code)
         return sandbox
 
-    def take_blank(self, code: WorkerCode) -> Sandbox | None:
-        """Return a sandbox out of stock that belongs to this code from now on, if one fits."""
-        blank = self._blank.get(code.runtime)
-        if not blank or code.folders or self._memory_mb(code) != BLANK_MEMORY_MB:
+    def take_prebooted(self, code: WorkerCode) -> Sandbox | None:
+        """Return a pre-booted sandbox that is bound to this code from now on, if one fits."""
+        prebooted = self._prebooted.get(code.runtime)
+        if not prebooted or code.folders or self._memory_mb(code) != PREBOOTED_MEMORY_MB:
             return None
-        sandbox = blank.pop()
+        sandbox = prebooted.pop()
         self._note_use(code)
         self._bind(sandbox, code)
         return sandbox
 
     def _memory_mb(self, code: WorkerCode) -> int:
         heap_flag = self._host.interpreters[code.runtime].heap_flag
-        return code.memory_mb if heap_flag else BLANK_MEMORY_MB
+        return code.memory_mb if heap_flag else PREBOOTED_MEMORY_MB
 
     def _note_use(self, code: WorkerCode) -> None:
         if self._loop is not None:
-            self._opened_at[code.runtime] = self._loop.time()
+            self._last_use[code.runtime] = self._loop.time()
         self._refill_soon(_REFILL_SECONDS)
 
     def _bind(self, sandbox: Sandbox, code: WorkerCode) -> None:
-        artefact = self._modules.open(code) if self._modules and code.runtime == WASM else None
-        sandbox.bind(code, self._host.interpreters[code.runtime].overhead_mb, artefact)
+        module = self._modules.open(code) if self._modules and code.runtime == WASM else None
+        sandbox.bind(code, self._host.interpreters[code.runtime].overhead_mb, module)
 
     def ready(self, sandbox: Sandbox) -> None:
-        """Hear that a sandbox has booted."""
+        """Record that a sandbox has booted."""
         self.boot_failures.pop(sandbox.runtime, None)
         if sandbox.code is None:
-            self._blank.setdefault(sandbox.runtime, []).append(sandbox)
+            self._prebooted.setdefault(sandbox.runtime, []).append(sandbox)
 
-    def unstock(self, sandbox: Sandbox) -> None:
-        """Do not hand it out any more."""
-        blank = self._blank.get(sandbox.runtime, [])
-        if sandbox in blank:
-            blank.remove(sandbox)
+    def withdraw(self, sandbox: Sandbox) -> None:
+        """Remove a sandbox from the pre-booted ones."""
+        prebooted = self._prebooted.get(sandbox.runtime, [])
+        if sandbox in prebooted:
+            prebooted.remove(sandbox)
 
     def gone(self, sandbox: Sandbox) -> None:
-        """Hear that nothing of a sandbox is left."""
-        failed = sandbox.harness_pid == 0 and (not sandbox.tree.killed or sandbox.boot_error != "")
+        """Free what a sandbox had of the host, now that its processes are gone."""
+        process = sandbox.process
+        failed = process.harness_pid == 0 and (not process.tree.killed or sandbox.boot_error != "")
         if failed or sandbox.boot_error:
-            reason = sandbox.boot_error or sandbox.pipes.boot_text.strip() or "it died before it was ready"
+            reason = sandbox.boot_error or sandbox.stdio.boot_text.strip() or "it died before it was ready"
             self.boot_failures[sandbox.runtime] = reason
-        self.unstock(sandbox)
+        self.withdraw(sandbox)
         self.sandboxes.discard(sandbox)
         if self._launcher is not None:
-            self._launcher.release(sandbox)
+            self._launcher.release(process)
         self._refill_soon(_RETRY_SECONDS if failed else _REFILL_SECONDS)
         self._gone.set()
 
+    def expired(self, now: float) -> list[tuple[Sandbox, str]]:
+        """Return the sandboxes to discard because they are idle too long, too old or too many, and why.
+
+        Busy sandboxes that are too old are marked, to be discarded once they are idle.
+        """
+        return [*self._expired_idle(now), *((sandbox, "surplus") for sandbox in self._surplus())]
+
+    def _expired_idle(self, now: float) -> Iterator[tuple[Sandbox, str]]:
+        s = self._settings
+        idle = [one for one in self.sandboxes if one.state is SandboxState.IDLE and one.code is not None]
+        idle.sort(key=lambda one: one.idle_since)
+        for place, sandbox in enumerate(idle):
+            if place < len(idle) - s.warm_limit:
+                yield sandbox, "surplus"
+            elif now - sandbox.idle_since >= s.idle_seconds:
+                yield sandbox, "idle"
+            elif now - sandbox.created >= s.max_age_seconds:
+                yield sandbox, "old"
+        for sandbox in self.sandboxes:
+            if sandbox.in_flight and now - sandbox.created >= s.max_age_seconds:
+                sandbox.retiring = True
+
+    def _surplus(self) -> Iterator[Sandbox]:
+        """Yield the pre-booted sandboxes of runtimes that have not been used lately."""
+        for runtime, prebooted in self._prebooted.items():
+            if not self._target(runtime):
+                yield from prebooted
+
     async def all_gone(self, sandboxes: set[Sandbox]) -> None:
-        """Wait until none of these is left."""
+        """Wait until all of these are gone."""
         while sandboxes & self.sandboxes:
             self._gone.clear()
             await self._gone.wait()
 
     def count(self) -> dict[str, dict[str, int]]:
-        """Return how many there are by runtime and state."""
+        """Return the number of sandboxes by runtime and state."""
         counts: dict[str, dict[str, int]] = {}
         for sandbox in self.sandboxes:
-            blank = sandbox.state is SandboxState.IDLE and sandbox.code is None
-            state = "blank" if blank else sandbox.state.name.lower()
+            prebooted = sandbox.state is SandboxState.IDLE and sandbox.code is None
+            state = "blank" if prebooted else sandbox.state.name.lower()
             by_state = counts.setdefault(sandbox.runtime, {})
             by_state[state] = by_state.get(state, 0) + 1
         return counts
@@ -167,15 +209,7 @@ class SandboxInventory:
         if self._launcher is None:
             return None
         try:
-            sandbox = self._launcher.launch(
-                runtime,
-                memory_mb=memory_mb,
-                code=code,
-                owner=self._owner,
-                clock=self._clock,
-                patience=self._settings.fast_seconds,
-                boot_seconds=self._settings.boot_seconds,
-            )
+            sandbox = self._launch(self._launcher, runtime, memory_mb, code)
         except OSError as error:
             self.boot_failures[runtime] = f"it could not be started: {error}"
             return None
@@ -183,15 +217,29 @@ class SandboxInventory:
         self.sandboxes.add(sandbox)
         return sandbox
 
-    def surplus(self) -> list[Sandbox]:
-        """Return what is in stock of runtimes that nobody has asked for lately."""
-        return [s for runtime, blank in self._blank.items() if not self._wanted(runtime) for s in blank]
+    def _launch(self, launcher: Launcher, runtime: str, memory_mb: int, code: WorkerCode | None) -> Sandbox:
+        process = launcher.prepare(runtime, memory_mb=memory_mb, code=code)
+        sandbox = Sandbox(
+            process,
+            owner=self._owner,
+            loop=asyncio.get_running_loop(),
+            clock=self._clock,
+            fast_seconds=self._settings.fast_seconds,
+        )
+        try:
+            sandbox.launch(launcher.start, self._settings.boot_seconds)
+        except OSError:
+            sandbox.close()
+            launcher.release(process)
+            raise
+        return sandbox
 
-    def _wanted(self, runtime: str) -> int:
+    def _target(self, runtime: str) -> int:
+        """Return how many pre-booted sandboxes of a runtime to keep."""
         settings = self._settings
         if runtime in settings.stocked_on_use and self._loop is not None:
-            opened_at = self._opened_at.get(runtime)
-            if opened_at is None or self._loop.time() - opened_at > settings.lately_seconds:
+            last_use = self._last_use.get(runtime)
+            if last_use is None or self._loop.time() - last_use > settings.lately_seconds:
                 return 0
         return settings.prebooted.get(runtime, 0)
 
@@ -200,11 +248,11 @@ class SandboxInventory:
             self._refill_timer = self._loop.call_later(seconds, self._refill)
 
     def _refill(self) -> None:
-        """Boot one sandbox that the stock lacks, then look again."""
+        """Boot one pre-booted sandbox that is missing, then check again."""
         self._refill_timer = None
         for runtime in self._settings.prebooted:
             have = sum(s.runtime == runtime and s.code is None for s in self.sandboxes)
-            if runtime in self._host.interpreters and have < self._wanted(runtime):
-                booted = self._boot(runtime, BLANK_MEMORY_MB)
+            if runtime in self._host.interpreters and have < self._target(runtime):
+                booted = self._boot(runtime, PREBOOTED_MEMORY_MB)
                 self._refill_soon(_REFILL_SECONDS if booted else _RETRY_SECONDS)
                 return

@@ -1,4 +1,4 @@
-"""What a pool is told, and what it tells about itself."""
+"""Settings of a pool, and what it reports about itself."""
 
 from pathlib import Path
 
@@ -6,37 +6,37 @@ import msgspec
 
 
 class PoolSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """How many sandboxes, how long they live, how eagerly jobs queue behind each other."""
+    """How many sandboxes there are, how long they live, when jobs queue behind each other."""
 
     slots: int = 8
-    """Sandboxes that may run jobs at once."""
+    """Number of sandboxes that may run jobs at once."""
     prebooted: dict[str, int] = msgspec.field(default_factory=lambda: {"python": 1, "nodejs": 1, "shell": 1})
-    """Sandboxes per runtime that wait, booted, for the code of a worker."""
+    """Number of pre-booted sandboxes to keep, by runtime."""
     stocked_on_use: frozenset[str] = frozenset({"deno", "wasm"})
-    """Runtimes that are kept in stock only where one of their workers has opened a sandbox lately."""
+    """Runtimes to pre-boot only if a worker has used them within `lately_seconds`."""
     lately_seconds: float = 3600.0
     module_folder: Path | None = None
-    """Where compiled WebAssembly modules are kept; without one each sandbox compiles its own."""
+    """Where compiled WebAssembly modules are stored; without it each sandbox compiles its own."""
     module_limit_bytes: int = 256 * 1024 * 1024
     warm_limit: int = 8
-    """Sandboxes at most that wait for another job of their worker."""
+    """Largest number of sandboxes that wait for another job of their worker."""
     idle_seconds: float = 300.0
     max_age_seconds: float = 3600.0
     max_jobs_per_sandbox: int = 100_000
     spared_processors: int = 1
-    """Processors that long jobs leave to others while several tenants are at work."""
+    """Number of CPUs that long jobs leave to others while several tenants are active."""
     grace_seconds: float = 10.0
-    """Between SIGTERM and SIGKILL of a cancel."""
+    """Time between the SIGTERM and the SIGKILL of a cancel."""
     boot_seconds: float = 30.0
     fast_seconds: float = 0.005
-    """Jobs of a worker that takes less on average may wait behind each other in a sandbox."""
+    """Jobs of a worker with a shorter average duration may queue behind each other in a sandbox."""
     pipeline_seconds: float = 0.004
-    """Work at most that waits so in one sandbox."""
+    """Largest total duration of the jobs that queue in one sandbox."""
     pipeline_depth: int = 64
 
 
 class PoolCapacity(msgspec.Struct, frozen=True):
-    """What the pool can take now: any job, and further jobs of workers measured fast."""
+    """How many jobs the pool can take now: of any worker, and further ones of workers measured fast."""
 
     free: int
     fast: dict[str, int]
@@ -47,11 +47,11 @@ class PoolStats(msgspec.Struct, frozen=True, kw_only=True):
 
     sandboxes: dict[str, dict[str, int]]
     running: int
-    """Runs inside sandboxes, begun or waiting in their sockets."""
+    """Jobs inside sandboxes, started or waiting in their sockets."""
     waiting: int
-    """Runs that wait for a sandbox."""
+    """Jobs that wait for a sandbox."""
     booted: int
     boot_failures: dict[str, str]
-    """The latest reason per runtime whose last boot failed."""
-    thrown_away: dict[str, int]
-    """Sandboxes thrown away, by reason."""
+    """The reason of the last boot failure, by runtime, until a boot succeeds."""
+    discarded: dict[str, int]
+    """Number of discarded sandboxes, by reason."""

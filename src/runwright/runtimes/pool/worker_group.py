@@ -1,4 +1,4 @@
-"""The sandboxes of one key (tenant, worker, version, limits) and the runs that wait for one."""
+"""The sandboxes of one key (tenant, worker, version, limits) and the jobs that wait for one."""
 
 from collections import deque
 from typing import Final
@@ -9,16 +9,15 @@ from runwright.runtimes.pool.sandbox import Sandbox
 from runwright.runtimes.pool.settings import PoolSettings
 
 _WEIGHT: Final = 0.2
-"""Of the newest job in the average."""
-
+"""Weight of the newest job in the average duration."""
 _SMALL_BYTES: Final = 32 * 1024
-"""Input above this is not queued behind another job: it would fill the socket."""
+"""Jobs with larger input do not queue behind another job, because they would fill the socket."""
 
 
 class WorkerGroup:
-    """One key's sandboxes, waiting runs and measured speed."""
+    """One key's sandboxes, waiting jobs and measured speed."""
 
-    __slots__ = ("code", "idle", "members", "raw", "seconds", "waiting")
+    __slots__ = ("code", "idle", "members", "seconds", "waiting", "writes_raw")
 
     def __init__(self, code: WorkerCode) -> None:
         self.code = code
@@ -26,41 +25,41 @@ class WorkerGroup:
         self.idle: list[Sandbox] = []
         self.waiting: deque[RunningJob] = deque()
         self.seconds: float | None = None
-        self.raw = False
-        """Whether its jobs write past the harness: then output could be taken for the next job's."""
+        self.writes_raw = False
+        """Whether its jobs write past the harness, so that output could be taken for the next job's."""
 
     def measure(self, micros: int) -> None:
-        """Take the duration of a completed job into the average."""
+        """Add the duration of a completed job to the average."""
         took = micros / 1e6
         self.seconds = took if self.seconds is None else self.seconds + _WEIGHT * (took - self.seconds)
 
     def slow_down(self, settings: PoolSettings) -> None:
-        """Stop queueing until jobs are measured fast again."""
+        """Stop queueing jobs behind others until they are measured fast again."""
         if self.seconds is not None:
             self.seconds = max(self.seconds, settings.fast_seconds)
 
     def depth(self, settings: PoolSettings) -> int:
-        """Return how many runs may wait behind a running one."""
+        """Return how many jobs may wait behind a running one."""
         seconds = self.seconds
-        if seconds is None or seconds >= settings.fast_seconds or self.raw:
+        if seconds is None or seconds >= settings.fast_seconds or self.writes_raw:
             return 0
         return min(settings.pipeline_depth, int(settings.pipeline_seconds / max(seconds, 1e-6)))
 
     def spare(self, settings: PoolSettings) -> int:
-        """Return how many more runs the sandboxes' sockets may take, beyond those that wait already."""
+        """Return how many more jobs the sandboxes' sockets may take, beyond those that wait already."""
         depth = self.depth(settings)
         if not depth:
             return 0
-        spare = sum(depth + 1 - len(s.inflight) for s in self.members if s.may_queue)
+        spare = sum(depth + 1 - len(s.in_flight) for s in self.members if s.may_queue)
         return max(0, spare - len(self.waiting))
 
-    def least_loaded(self, run: RunningJob, depth: int) -> Sandbox | None:
-        """Return the busy sandbox behind whose jobs the run waits shortest."""
-        if len(run.assignment.input) > _SMALL_BYTES:
+    def least_loaded(self, job: RunningJob, depth: int) -> Sandbox | None:
+        """Return the busy sandbox in which the job would wait the shortest."""
+        if len(job.assignment.input) > _SMALL_BYTES:
             return None
         best, least = None, depth + 1
         for sandbox in self.members:
-            load = len(sandbox.inflight)
+            load = len(sandbox.in_flight)
             if load < least and sandbox.may_queue:
                 best, least = sandbox, load
         return best
