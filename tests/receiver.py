@@ -17,7 +17,7 @@ from cryptography.x509.oid import NameOID
 
 from runwright.core.clock import system_clock
 from runwright.db.pool import Pool
-from runwright.http.ava.webhook_events import AvaStyle
+from runwright.http.ava.webhooks.payloads import AvaStyle
 from runwright.outbox.client.client import OutgoingClient
 from runwright.outbox.client.url import OutgoingPolicy
 from runwright.secrets.keyring import Keyring, SecretBox

@@ -8,7 +8,7 @@ import msgspec
 from runwright.core.clock import system_clock
 from runwright.db.pool import open_pool
 from runwright.events.notifications import EventNotifications
-from runwright.http.ava.webhook_events import AvaStyle
+from runwright.http.ava.webhooks.payloads import AvaStyle
 from runwright.loops.router import Router
 from runwright.loops.sender import OutboxSender
 from runwright.outbox.client.client import OutgoingClient

@@ -27,7 +27,7 @@ from runwright.core.clock import system_clock
 from runwright.core.roles import Caller, Role
 from runwright.db.pool import Pool
 from runwright.http.app import build_app
-from runwright.http.ava.errors import error_answer
+from runwright.http.ava.dialect import ERRORS
 from runwright.http.server import HttpServer
 from runwright.http.services import EdgeSettings, Health, Services
 from runwright.jobs.analytics import Analytics
@@ -259,15 +259,18 @@ async def test_a_stop_answers_who_waits_with_the_job_as_it_is(edge: Edge, connec
     [ConnectionRefusedError(), TimeoutError(), asyncpg.ConnectionDoesNotExistError("closed")],
 )
 def test_a_store_out_of_reach_is_503(error: Exception) -> None:
-    answer = error_answer(error, request_id="req_1", docs_url="")
-    assert (answer.status, json.loads(answer.body)["error"]["code"]) == (503, "integration_unavailable")
-    assert (b"retry-after", b"1") in answer.headers
+    answer = ERRORS.respond(error, request_id="req_1")
+    assert (answer.status_code, json.loads(bytes(answer.body))["error"]["code"]) == (
+        503,
+        "integration_unavailable",
+    )
+    assert answer.headers["retry-after"] == "1"
 
 
 def test_an_unknown_error_is_answered_bare_and_logged_whole(caplog: pytest.LogCaptureFixture) -> None:
-    answer = error_answer(RuntimeError("a detail"), request_id="req_1", docs_url="https://docs.example")
-    assert answer.status == 500
-    assert json.loads(answer.body)["error"] == {
+    answer = ERRORS.respond(RuntimeError("a detail"), request_id="req_1", public_url="https://docs.example")
+    assert answer.status_code == 500
+    assert json.loads(bytes(answer.body))["error"] == {
         "code": "internal_error",
         "message": "The server failed; the fault has been logged.",
         "request_id": "req_1",

@@ -1,74 +1,89 @@
 """The application of all dialects."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Final
 
 import msgspec
-from litestar import Litestar, Request, Response
+from litestar import Litestar, Response
+from litestar import Request as LitestarRequest
 from litestar.datastructures import State
+from starlette.types import Receive, Scope, Send
 
 from runwright import __version__
 from runwright.http.agh import errors as agh_errors
 from runwright.http.agh.document import describe_api as describe_agh
 from runwright.http.agh.routes import AGH_ROUTES
-from runwright.http.ava import errors as ava_errors
-from runwright.http.ava.docs import Docs
-from runwright.http.ava.document import describe_api as describe_ava
+from runwright.http.asgi_entry import AsgiEntry, RequestMetrics
+from runwright.http.ava.dialect import AVA
 from runwright.http.ava.routes import ava_routes
-from runwright.http.ava.submit import PATH as SUBMIT_PATH
-from runwright.http.ava.submit import SubmitRoute
 from runwright.http.avala import errors as avala_errors
 from runwright.http.avala.document import PREFIX as AVALA
 from runwright.http.avala.document import describe_api as describe_avala
 from runwright.http.avala.routes import avala_routes
-from runwright.http.front import Front, RequestMetrics
+from runwright.http.front import Front
 from runwright.http.probes import probe_routes
-from runwright.http.services import EdgeSettings, Services
-from runwright.http.streams import OpenStreams
+from runwright.http.response import OpenStreams
+from runwright.http.routing import Dialect, Route, SegmentRouter
+from runwright.http.services import EdgeSettings, EdgeState, Services
 from runwright.http.uploads import Uploads
 
+DIALECTS: Final[Sequence[Dialect]] = (AVA,)
+"""The first whose prefix a path has formats the errors of paths that do not exist."""
 
-def build_app(services: Services, edge: EdgeSettings) -> Litestar:
-    """Return the whole application; its `routes` say who may call what."""
-    submit = SubmitRoute(services, edge)
-    streams = OpenStreams(limit=edge.streams, limit_per_tenant=edge.streams_per_tenant)
-    state = {
-        "services": services,
-        "edge": edge,
-        "submit": submit,
-        "streams": streams,
-        "uploads": Uploads(edge),
-    }
+
+class Application:
+    """The ASGI application, and the routes that it serves."""
+
+    def __init__(self, services: Services, edge: EdgeSettings) -> None:
+        self.services = services
+        self.routes: Sequence[Route] = [*ava_routes(), *probe_routes(AVA)]
+        state = EdgeState(
+            services,
+            edge,
+            OpenStreams(limit=edge.streams, limit_per_tenant=edge.streams_per_tenant),
+            Uploads(edge.spool_dir, edge.upload_limit_bytes),
+        )
+        metrics = RequestMetrics(services.metrics)
+        router = SegmentRouter(self.routes, state, DIALECTS)
+        self._entry = AsgiEntry(router, metrics=metrics, clock=services.clock)
+        self.legacy = _legacy_app(services, edge, metrics)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"].startswith("/api/"):
+            await self.legacy(scope, receive, send)  # type: ignore[arg-type]
+        else:
+            await self._entry(scope, receive, send)
+
+
+def build_app(services: Services, edge: EdgeSettings) -> Application:
+    """Return the whole application; its `routes` show which role each operation needs."""
+    return Application(services, edge)
+
+
+def _legacy_app(services: Services, edge: EdgeSettings, metrics: RequestMetrics) -> Litestar:
+    """Return the application of the dialects that are not ported to `routing` yet."""
+    state = {"services": services, "edge": edge}
     app = Litestar(
-        route_handlers=[*ava_routes(), avala_routes(), *AGH_ROUTES, *probe_routes()],
+        route_handlers=[avala_routes(), *AGH_ROUTES],
         exception_handlers={Exception: _respond_to_error},
         state=State(state),
         openapi_config=None,
         logging_config=None,
         debug=False,
     )
-    _add_documents(app)
-    # The front stands before the router, so that it also sees what has no route.
+    app.state.agh_document = msgspec.json.encode(describe_agh(app.routes, __version__))
+    app.state.avala_document = msgspec.json.encode(describe_avala(app.routes, __version__))
     app.asgi_handler = Front(
         app.asgi_handler,
-        fast={("POST", SUBMIT_PATH): submit},
+        fast={},
         allowed={route.path_format: route.methods for route in app.routes},
-        metrics=RequestMetrics(services.metrics),
+        metrics=metrics,  # type: ignore[arg-type]
         clock=services.clock,
     )
     return app
 
 
-def _add_documents(app: Litestar) -> None:
-    """Describe each dialect from the routes that are really there."""
-    app.state.ava_docs = Docs(describe_ava(app.routes, __version__))
-    app.state.agh_document = msgspec.json.encode(describe_agh(app.routes, __version__))
-    app.state.avala_document = msgspec.json.encode(describe_avala(app.routes, __version__))
-
-
-def _respond_to_error(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
-    """Answer in the words of the dialect that the path belongs to, whether there is such a path or not."""
+def _respond_to_error(request: LitestarRequest[Any, Any, Any], error: Exception) -> Response[bytes]:
     if f"{request.scope['path']}/".startswith(f"{AVALA}/"):
         return avala_errors.respond_to_error(request, error)
-    if request.scope["path"].startswith("/api/"):
-        return agh_errors.respond_to_error(request, error)
-    return ava_errors.respond_to_error(request, error)
+    return agh_errors.respond_to_error(request, error)

@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from runwright.core.errors import InvalidError, MalformedError
-from runwright.http.messages import explain_mismatch
+from runwright.http.validation_messages import explain_mismatch
 
 T = TypeVar("T", bound=msgspec.Struct)
 V = TypeVar("V")

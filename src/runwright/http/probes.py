@@ -1,55 +1,54 @@
-"""What operators and their machines ask: is it alive, ready, healthy; and its metrics. No key needed."""
+"""Health checks and metrics for operators and their machines. They need no key."""
 
-from typing import Any, Final
+from typing import Final
 
 import msgspec
-from litestar import Request, Response, get
-from litestar.handlers import HTTPRouteHandler
 from prometheus_client import generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from starlette.responses import Response
 
-from runwright.http.services import services_of
+from runwright.http.request import Request
+from runwright.http.response import Reply, json_response
+from runwright.http.routing import Dialect, Routes
 
 _UNAVAILABLE: Final = 503
 _OK: Final = 200
 
-ProbeRequest = Request[Any, Any, Any]
-
 
 class Liveness(msgspec.Struct, frozen=True):
-    """The answer of the two short probes."""
+    """The response of the two short probes."""
 
     status: str
 
 
-@get("/livez")
-async def live() -> Liveness:
-    """Say that the process answers."""
+def probe_routes(dialect: Dialect) -> Routes:
+    """Return the routes, whose errors are in the format of a dialect."""
+    routes = Routes(dialect, "")
+    routes.add("GET", "/livez", None)(_live)
+    routes.add("GET", "/readyz", None)(_ready)
+    routes.add("GET", "/healthz", None)(_health)
+    routes.add("GET", "/metrics", None)(_metrics)
+    return routes
+
+
+async def _live(_: Request) -> Liveness:
+    """Return 200: the process answers."""
     return Liveness("ok")
 
 
-@get("/readyz")
-async def ready(request: ProbeRequest) -> Response[Liveness]:
-    """Say whether requests can be served: 503 until then, and while stopping."""
-    if services_of(request).ready():
-        return Response(Liveness("ready"), status_code=_OK)
-    return Response(Liveness("not ready"), status_code=_UNAVAILABLE)
+async def _ready(request: Request) -> Reply[Liveness]:
+    """Return 200 while requests can be served; 503 until then, and while stopping."""
+    if request.services.ready():
+        return Reply(Liveness("ready"), _OK)
+    return Reply(Liveness("not ready"), _UNAVAILABLE)
 
 
-@get("/healthz")
-async def health(request: ProbeRequest) -> Response[bytes]:
-    """Say how the server and what it leans on are."""
-    state = await services_of(request).health()
-    status = _UNAVAILABLE if state.status == "unavailable" else _OK
-    return Response(msgspec.json.encode(state), status_code=status, media_type="application/json")
+async def _health(request: Request) -> Response:
+    """Return the state of the server and of what it depends on."""
+    health = await request.services.health()
+    return json_response(health, _UNAVAILABLE if health.status == "unavailable" else _OK)
 
 
-@get("/metrics")
-async def metrics(request: ProbeRequest) -> Response[bytes]:
-    """Show the metrics in Prometheus' text format."""
-    text = generate_latest(services_of(request).metrics)
-    return Response(text, media_type=CONTENT_TYPE_PLAIN_0_0_4)
-
-
-def probe_routes() -> list[HTTPRouteHandler]:
-    return [live, ready, health, metrics]
+async def _metrics(request: Request) -> Response:
+    """Return the metrics in Prometheus' text format."""
+    return Response(generate_latest(request.services.metrics), media_type=CONTENT_TYPE_PLAIN_0_0_4)

@@ -8,8 +8,8 @@ from functools import partial
 from typing import Final, cast
 
 import uvicorn
-from litestar import Litestar
 
+from runwright.http.app import Application
 from runwright.http.connection import LimitedProtocol
 from runwright.http.services import EdgeSettings, Services
 
@@ -43,7 +43,7 @@ class _Uvicorn(uvicorn.Server):
 class HttpServer:
     """Listens and serves until stopped. Safe to stop unstarted and twice."""
 
-    def __init__(self, app: Litestar, *, host: str, port: int, edge: EdgeSettings) -> None:
+    def __init__(self, app: Application, *, host: str, port: int, edge: EdgeSettings) -> None:
         self._host = host
         self._port = port
         self._server = _Uvicorn(
@@ -60,7 +60,7 @@ class HttpServer:
                 timeout_keep_alive=edge.keep_alive_seconds,
                 timeout_graceful_shutdown=edge.stop_seconds,
             ),
-            app.state.services,
+            app.services,
         )
         self._serving: asyncio.Task[None] | None = None
 

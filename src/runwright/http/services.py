@@ -1,4 +1,4 @@
-"""What the edge is given: the services it calls and the limits it keeps."""
+"""What the HTTP edge is given: the services it calls and the limits it enforces."""
 
 import tempfile
 from collections.abc import Awaitable, Callable
@@ -14,6 +14,8 @@ from runwright.agents.publishing import Publisher
 from runwright.agents.service import Agents
 from runwright.automations.service import Automations
 from runwright.core.clock import Clock, system_clock
+from runwright.http.response import OpenStreams
+from runwright.http.uploads import Uploads
 from runwright.jobs.analytics import Analytics
 from runwright.jobs.queues import Queues
 from runwright.jobs.service import Jobs
@@ -103,6 +105,15 @@ class EdgeSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Names of this server, beside addresses and localhost, that a browser may call the AGH API by."""
     public_url: str = ""
     """Where users reach this server, without a slash at its end; empty: nobody has said."""
+
+
+class EdgeState(msgspec.Struct, frozen=True):
+    """What all requests share."""
+
+    services: Services
+    settings: EdgeSettings
+    streams: OpenStreams
+    uploads: Uploads
 
 
 def services_of(connection: ASGIConnection[Any, Any, Any, Any]) -> Services:

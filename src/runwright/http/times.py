@@ -1,12 +1,6 @@
-"""How times are written."""
+"""Former names, until every dialect uses `fields`."""
 
-from datetime import datetime
+from runwright.http.fields import format_optional_time as time_or_none
+from runwright.http.fields import format_time as time_wire
 
-
-def time_wire(at: datetime) -> str:
-    """Return a UTC time in ISO 8601, with milliseconds and `Z`."""
-    return at.isoformat(timespec="milliseconds")[:23] + "Z"
-
-
-def time_or_none(at: datetime | None) -> str | None:
-    return None if at is None else time_wire(at)
+__all__ = ["time_or_none", "time_wire"]

@@ -1,9 +1,8 @@
-"""Receiving bodies that are too large for memory: into files without names, a few at once.
+"""Uploads that are too large for memory: into unnamed temporary files, with limited concurrency.
 
-A tenant's third upload waits for its first two, and all wait where the server has enough; who
-has waited `WAIT_SECONDS` is told to try again. Meanwhile nothing of the body is read, so that
-the sender waits too. The body must be whole within `upload_seconds`, and no gap in it may be
-longer than `body_seconds`.
+A tenant's third concurrent upload waits for one of its first two to finish, and every upload waits
+while the server has too many; after `WAIT_SECONDS` it is refused. The body is not read meanwhile,
+so that the client waits too.
 
 A body is the file itself, or a form (`multipart/form-data`) with the file and text fields.
 """
@@ -12,13 +11,12 @@ import asyncio
 import contextlib
 import io
 import tempfile
-from collections.abc import AsyncIterator, Collection, Mapping
-from typing import IO, Any, Final, cast
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from pathlib import Path
+from typing import IO, Final
 from weakref import WeakValueDictionary
 
 import msgspec
-from litestar.connection import ASGIConnection
-from litestar.types import Receive
 from multipart import (  # type: ignore[import-untyped]  # it has annotations, but does not say so
     MultipartError,
     MultipartSegment,
@@ -27,9 +25,7 @@ from multipart import (  # type: ignore[import-untyped]  # it has annotations, b
 )
 
 from runwright.core.errors import MalformedError, UnavailableError
-from runwright.http.body import read_into
-from runwright.http.checks import Problems
-from runwright.http.services import EdgeSettings
+from runwright.http.validation import Problems
 from runwright.workers.bundles.folders import make_private_folder
 
 WAIT_SECONDS: Final = 30.0
@@ -38,14 +34,18 @@ _AT_ONCE_PER_TENANT: Final = 2
 _READ_BYTES: Final = 256 * 1024
 _FORM: Final = "multipart/form-data"
 _FORM_BYTES: Final = 64 * 1024
-"""What a form may have beside its file."""
+"""The limit of a form beyond its file."""
 
 _FIELDS: Final = 20
 _SHOWN: Final = 100
 
 
+Spool = Callable[[IO[bytes], int], Awaitable[None]]
+"""Writes a request's body to a file, up to so many bytes: `Request.spool`."""
+
+
 class Upload(msgspec.Struct, frozen=True):
-    """A file that was sent, and the text fields that came with it."""
+    """An uploaded file and the text fields of its form."""
 
     file: IO[bytes]
     fields: dict[str, str]
@@ -54,8 +54,9 @@ class Upload(msgspec.Struct, frozen=True):
 class Uploads:
     """Receives the uploads of all tenants."""
 
-    def __init__(self, edge: EdgeSettings) -> None:
-        self._edge = edge
+    def __init__(self, folder: Path, limit_bytes: int) -> None:
+        self._folder = folder
+        self._limit_bytes = limit_bytes
         self._turns = asyncio.Semaphore(_AT_ONCE)
         self._by_tenant: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
 
@@ -63,27 +64,25 @@ class Uploads:
     async def receive(
         self,
         tenant_id: str,
-        headers: Mapping[bytes, bytes],
-        receive: Receive,
+        content_type: bytes,
+        spool: Spool,
         *,
         kinds: Collection[str],
         file_field: str,
         text_fields: Collection[str],
     ) -> AsyncIterator[Upload]:
-        """Give the file of a request of one of these content types, or of a form's field."""
-        kind, options = parse_options_header(headers.get(b"content-type", b"").decode("latin-1"))
+        """Yield the file in a body of one of these content types, or in a field of a form."""
+        kind, options = parse_options_header(content_type.decode("latin-1"))
         if kind not in {_FORM, *kinds}:
             raise MalformedError(f"The content type must be one of: {', '.join((*kinds, _FORM))}.")
         async with self._turn(tenant_id):
-            folder = self._edge.spool_dir
-            await asyncio.to_thread(make_private_folder, folder)
-            with tempfile.TemporaryFile(dir=folder) as body:
-                limit = self._edge.upload_limit_bytes + (_FORM_BYTES if kind == _FORM else 0)
-                await read_into(body, headers, receive, self._edge, limit_bytes=limit)
+            await asyncio.to_thread(make_private_folder, self._folder)
+            with tempfile.TemporaryFile(dir=self._folder) as body:
+                await spool(body, self._limit_bytes + (_FORM_BYTES if kind == _FORM else 0))
                 if kind != _FORM:
                     yield Upload(body, {})
                     return
-                with tempfile.TemporaryFile(dir=folder) as file:
+                with tempfile.TemporaryFile(dir=self._folder) as file:
                     form = _Form(file, file_field=file_field, text_fields=text_fields)
                     await asyncio.to_thread(form.read, body, options.get("boundary", ""))
                     yield Upload(file, form.fields)
@@ -102,7 +101,7 @@ class Uploads:
 
 
 class _Form:
-    """The parts of a form; every bad field is told at once."""
+    """Reads the parts of a form, and reports every invalid field at once."""
 
     def __init__(self, file: IO[bytes], *, file_field: str, text_fields: Collection[str]) -> None:
         self.fields: dict[str, str] = {}
@@ -116,7 +115,7 @@ class _Form:
         self._text = io.BytesIO()
 
     def read(self, body: IO[bytes], boundary: str) -> None:
-        """Read a body; MalformedError where it is no form, InvalidError where its fields are wrong."""
+        """Read a body; MalformedError if it is not a form, InvalidError if its fields are invalid."""
         try:
             parser = PushMultipartParser(boundary, max_segment_count=_FIELDS)
             while not parser.closed:
@@ -129,7 +128,7 @@ class _Form:
         self._file.seek(0)
 
     def _take(self, parser: PushMultipartParser, chunk: bytes) -> None:
-        """Take in what a piece of the body holds; no piece: the body is over."""
+        """Process a chunk of the body; an empty one ends it."""
         for event in parser.parse(chunk):
             if isinstance(event, MultipartSegment):
                 self._begin(event.name or "")
@@ -158,8 +157,3 @@ class _Form:
             self.fields[self._name] = text.decode()
         except UnicodeDecodeError:
             self._problems.add(self._name, "Must be UTF-8.")
-
-
-def uploads_of(connection: ASGIConnection[Any, Any, Any, Any]) -> Uploads:
-    """Return what receives the uploads of an application."""
-    return cast("Uploads", connection.app.state.uploads)

@@ -14,8 +14,8 @@ from runwright.automations.run_endings import KIND as AUTOMATION
 from runwright.automations.run_endings import end_executions, end_jobs
 from runwright.config import Settings
 from runwright.core.hostnames import parse_trusted
-from runwright.http.ava.webhook_events import AvaStyle
-from runwright.http.ava.webhook_forms import STYLE as AVA_STYLE
+from runwright.http.ava.webhooks.payloads import AvaStyle
+from runwright.http.ava.webhooks.schemas import STYLE as AVA_STYLE
 from runwright.http.avala.callbacks import AvalaCallbacks
 from runwright.http.avala.webhook_forms import STYLE as AVALA_STYLE
 from runwright.http.avala.webhook_style import AvalaStyle

@@ -12,7 +12,7 @@ from runwright.agents.service import Agents
 from runwright.builds.manifest import wants_layer
 from runwright.db.pool import Database
 from runwright.executor.executor import Executor
-from runwright.http.ava.webhook_forms import STYLE as AVA_STYLE
+from runwright.http.ava.webhooks.schemas import STYLE as AVA_STYLE
 from runwright.http.avala.webhook_forms import STYLE as AVALA_STYLE
 from runwright.http.services import Services
 from runwright.jobs.analytics import Analytics

@@ -15,10 +15,7 @@ ROUTES = sorted(
     (method, path) for method, path, _ in all_routes() if path.startswith(OURS) and path not in OPEN
 )
 NEEDED = {
-    (method, path): guard.role
-    for method, path, handler in all_routes()
-    for guard in handler.guards or ()
-    if isinstance(guard, AghNeeds)
+    (method, path): access.role for method, path, access in all_routes() if isinstance(access, AghNeeds)
 }
 DECODE = "automation validation error: httpapi: decode automation job create request: "
 

@@ -9,7 +9,7 @@ from runwright.core.roles import Caller, Role
 from runwright.db.pool import Database
 from runwright.events.notifications import EventNotifications
 from runwright.events.store import append_event, take_wanted
-from runwright.http.ava.webhook_events import AvaStyle
+from runwright.http.ava.webhooks.payloads import AvaStyle
 from runwright.outbox.client.client import OutgoingClient
 from runwright.outbox.client.url import OutgoingPolicy
 from runwright.outbox.queue import ClaimedBatch, OutboxClaim, Settlement, claim_due

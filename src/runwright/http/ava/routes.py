@@ -1,36 +1,27 @@
 """All routes of the AVA API."""
 
-from litestar import Router
+from collections.abc import Sequence
 
-from runwright.http.ava.analytics import AnalyticsRoutes
-from runwright.http.ava.audit import AuditRoutes
-from runwright.http.ava.docs import docs_routes
-from runwright.http.ava.jobs import JobRoutes
-from runwright.http.ava.keys import KeyRoutes
-from runwright.http.ava.queues import QueueRoutes
-from runwright.http.ava.runtimes import RuntimeRoutes
-from runwright.http.ava.schedules import ScheduleRoutes
-from runwright.http.ava.secrets import SecretRoutes
-from runwright.http.ava.tenants import TenantRoutes
-from runwright.http.ava.versions import VersionRoutes
-from runwright.http.ava.webhooks import WebhookRoutes
-from runwright.http.ava.workers import WorkerRoutes
+from runwright.http.ava.analytics.routes import ROUTES as ANALYTICS
+from runwright.http.ava.audit.routes import ROUTES as AUDIT
+from runwright.http.ava.docs.routes import document_routes
+from runwright.http.ava.jobs.routes import ROUTES as JOBS
+from runwright.http.ava.keys.routes import ROUTES as KEYS
+from runwright.http.ava.queues.routes import ROUTES as QUEUES
+from runwright.http.ava.runtimes.routes import ROUTES as RUNTIMES
+from runwright.http.ava.schedules.routes import ROUTES as SCHEDULES
+from runwright.http.ava.secrets.routes import ROUTES as SECRETS
+from runwright.http.ava.tenants.routes import ROUTES as TENANTS
+from runwright.http.ava.versions.routes import ROUTES as VERSIONS
+from runwright.http.ava.webhooks.routes import ROUTES as WEBHOOKS
+from runwright.http.ava.workers.routes import ROUTES as WORKERS
+from runwright.http.routing import Route
 
 
-def ava_routes() -> tuple[Router, ...]:
-    """Return its workers' half, and what stands beside it."""
-    ava = Router(
-        "/v1/ava",
-        route_handlers=[
-            WorkerRoutes,
-            SecretRoutes,
-            VersionRoutes,
-            JobRoutes,
-            ScheduleRoutes,
-            QueueRoutes,
-            RuntimeRoutes,
-            AnalyticsRoutes,
-            docs_routes(),
-        ],
-    )
-    return ava, Router("/v1", route_handlers=[WebhookRoutes, TenantRoutes, KeyRoutes, AuditRoutes])
+def ava_routes() -> Sequence[Route]:
+    """Return the routes of all resources, and of the document that is made from them."""
+    resources = [
+        *(*WORKERS, *SECRETS, *VERSIONS, *JOBS, *SCHEDULES, *QUEUES, *RUNTIMES, *ANALYTICS),
+        *(*WEBHOOKS, *TENANTS, *KEYS, *AUDIT),
+    ]
+    return [*resources, *document_routes(resources)]

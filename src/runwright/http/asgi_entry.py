@@ -1,0 +1,103 @@
+"""The outermost ASGI application: gives every request an id, and every response its headers and metrics."""
+
+import re
+import time
+from collections.abc import Mapping
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Histogram
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from runwright.core.clock import Clock
+from runwright.core.ids import new_id
+from runwright.http.response import added_headers
+
+_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_NO_ROUTE: Final = "none"
+_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0)
+_GIVEN_ID: Final = re.compile(rb"[A-Za-z0-9_-]{1,64}")
+_POLICY: Final = b"content-security-policy"
+_SECURITY: Final = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"cache-control", b"no-store"),
+)
+_DEFAULT_POLICY: Final = (_POLICY, b"default-src 'none'; frame-ancestors 'none'")
+
+
+class RequestMetrics:
+    """Counts and times requests by method, route template and status, never by tenant."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._count = Counter(
+            "runwright_http_requests", "Requests answered.", ("method", "route", "status"), registry=registry
+        )
+        self._seconds = Histogram(
+            "runwright_http_request_seconds",
+            "Time from the head of a request to the end of its answer.",
+            ("method", "route"),
+            registry=registry,
+            buckets=_BUCKETS,
+        )
+        self._children: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
+
+    def observe(self, method: str, route: str, status: int, seconds: float) -> None:
+        key = (method if method in _METHODS else "other", route, status)
+        children = self._children.get(key)
+        if children is None:
+            children = (self._count.labels(*map(str, key)), self._seconds.labels(*key[:2]))
+            self._children[key] = children
+        children[0].inc()
+        children[1].observe(seconds)
+
+
+class AsgiEntry:
+    """Wraps the router."""
+
+    def __init__(self, app: ASGIApp, *, metrics: RequestMetrics, clock: Clock) -> None:
+        self._app = app
+        self._metrics = metrics
+        self._clock = clock
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started = time.perf_counter()
+        request_id = _choose_request_id(dict(scope["headers"]), self._clock)
+        scope.setdefault("state", {})["request_id"] = request_id
+        exchange = _Exchange(send, request_id.encode("ascii"), scope)
+        try:
+            await self._app(scope, receive, exchange.send)
+        finally:
+            route = scope["route"].path if "route" in scope else scope.get("path_template", _NO_ROUTE)
+            self._metrics.observe(scope["method"], route, exchange.status, time.perf_counter() - started)
+
+
+class _Exchange:
+    """Adds headers to one response, and keeps its status."""
+
+    __slots__ = ("_request_id", "_scope", "_send", "status")
+
+    def __init__(self, send: Send, request_id: bytes, scope: Scope) -> None:
+        self._send = send
+        self._request_id = request_id
+        self._scope = scope
+        self.status = 0
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            headers = [*message["headers"], (b"x-request-id", self._request_id), *_SECURITY]
+            headers += added_headers(self._scope)
+            if all(name != _POLICY for name, _ in headers):
+                headers.append(_DEFAULT_POLICY)
+            message["headers"] = headers
+        await self._send(message)
+
+
+def _choose_request_id(headers: Mapping[bytes, bytes], clock: Clock) -> str:
+    """Return the client's own id if it is well-formed, else a new one."""
+    given = headers.get(b"x-request-id")
+    if given is not None and _GIVEN_ID.fullmatch(given):
+        return given.decode("ascii")
+    return new_id("req", clock())

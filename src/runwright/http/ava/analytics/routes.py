@@ -1,0 +1,42 @@
+"""The routes of analytics: reports on jobs that ended."""
+
+from typing import Final
+
+from runwright.http.ava.analytics.schemas import (
+    READ_ANALYTICS,
+    AnalyticsOut,
+    AnalyticsQuery,
+    WorkerAnalyticsOut,
+    analytics_out,
+    worker_analytics_out,
+)
+from runwright.http.ava.authorization import READS
+from runwright.http.ava.dialect import AVA
+from runwright.http.ava.envelopes import Data
+from runwright.http.ava.workers.routes import worker_id_of
+from runwright.http.request import Request
+from runwright.http.routing import Routes
+
+ROUTES: Final = Routes(AVA, "/v1/ava/analytics", tag="Analytics")
+
+
+@ROUTES.add("GET", "", READS, "Report on all jobs", query=AnalyticsQuery, errors=(422,))
+async def read_analytics(request: Request) -> Data[AnalyticsOut]:
+    """Counts are exact up to this moment."""
+    days = request.query(READ_ANALYTICS).days
+    return Data(analytics_out(await request.services.analytics.report(request.tenant_id, days=days)))
+
+
+@ROUTES.add(
+    "GET",
+    "/workers/{worker_id}",
+    READS,
+    "Report on the jobs of a worker",
+    query=AnalyticsQuery,
+    errors=(404, 422),
+)
+async def read_worker_analytics(request: Request) -> Data[WorkerAnalyticsOut]:
+    """As for all jobs, of one worker."""
+    days, worker_id = request.query(READ_ANALYTICS).days, worker_id_of(request)
+    report = await request.services.analytics.report(request.tenant_id, days=days, worker_id=worker_id)
+    return Data(worker_analytics_out(worker_id, report))

@@ -1,0 +1,62 @@
+"""The schemas of analytics."""
+
+from typing import Annotated, Final
+
+import msgspec
+from msgspec import Meta
+
+from runwright.http.ava.envelopes import Time
+from runwright.http.fields import format_time
+from runwright.http.validation import Validator
+from runwright.jobs.analytics import LONGEST_DAYS, DayTotals, PeriodTotals, Report, Totals
+
+
+class AnalyticsQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Which period to report on."""
+
+    days: Annotated[
+        int, Meta(ge=1, le=LONGEST_DAYS, description="How many days (UTC), the last of them today.")
+    ] = 30
+
+
+class AnalyticsOut(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of the tenant's jobs. A job counts on the day on which it ended."""
+
+    period_days: int
+    since: Time
+    jobs: PeriodTotals
+    by_day: Annotated[list[DayTotals], Meta(description="Every day of the period, the oldest first.")]
+    by_worker: Annotated[dict[str, Totals], Meta(description="By worker id; those of which jobs ended.")]
+
+
+class WorkerAnalyticsOut(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of one worker's jobs."""
+
+    worker_id: str
+    period_days: int
+    since: Time
+    jobs: PeriodTotals
+    by_day: list[DayTotals]
+
+
+READ_ANALYTICS: Final = Validator(AnalyticsQuery)
+
+
+def analytics_out(report: Report) -> AnalyticsOut:
+    return AnalyticsOut(
+        period_days=report.period_days,
+        since=format_time(report.since),
+        jobs=report.jobs,
+        by_day=report.by_day,
+        by_worker=report.by_worker,
+    )
+
+
+def worker_analytics_out(worker_id: str, report: Report) -> WorkerAnalyticsOut:
+    return WorkerAnalyticsOut(
+        worker_id=worker_id,
+        period_days=report.period_days,
+        since=format_time(report.since),
+        jobs=report.jobs,
+        by_day=report.by_day,
+    )

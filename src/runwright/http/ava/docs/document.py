@@ -1,0 +1,135 @@
+"""The parts of AVA's OpenAPI document that do not come from its routes."""
+
+from collections.abc import Iterable
+from http import HTTPStatus
+from typing import Final
+
+from runwright.core.roles import ROLES
+from runwright.http.ava.dialect import MEANINGS, ErrorBody
+from runwright.http.ava.versions.schemas import VERSION_PATTERN
+from runwright.http.ava.workers.rules import ENV_NAME
+from runwright.http.openapi import REFERENCE, DocumentStyle, Json, describe_routes
+from runwright.http.routing import Route
+
+TAGS: Final = (
+    "Workers",
+    "Secrets",
+    "Jobs",
+    "Schedules",
+    "Queues",
+    "Analytics",
+    "Webhooks",
+    "Runtimes",
+    "Tenants",
+    "Keys",
+    "Audit",
+)
+_ID_PATTERNS: Final = {
+    "version": VERSION_PATTERN,
+    "name": ENV_NAME,
+    "worker_id": "^wkr_[0-9a-z]{26}$",
+    "job_id": "^job_[0-9a-z]{26}$",
+    "schedule_id": "^sch_[0-9a-z]{26}$",
+    "webhook_id": "^wh_[0-9a-z]{26}$",
+    "key_id": "^key_[0-9a-z]{26}$",
+    "tenant_id": "^[A-Za-z0-9_.-]{1,128}$",
+    "delivery_id": "^whd_[0-9a-z]{26}$",
+}
+
+_INTRODUCTION: Final = """\
+Define workers (code to run), run them as jobs, read what they logged.
+
+Every success is `{"data": …}`; lists add `pagination`. Times are ISO 8601 in UTC with milliseconds.
+Every response has `x-request-id`; send your own (letters, digits, `_`, `-`, at most 64) to find it again.
+
+A platform key names tenant, user and role in the headers, all three. A tenant key is bound to one tenant
+and one highest role: the headers are optional, may lower the role, and get 403 where they claim more.
+Reads need any role, writes `tenant-system-admin` or above.
+
+Every answer to a known caller says in `x-ratelimit-…` how many requests the tenant has left; where that is
+none, the answer is a 429 with `retry-after`."""
+
+
+def describe_api(routes: Iterable[Route], version: str) -> Json:
+    """Return the OpenAPI document of the routes that have a summary."""
+    style = DocumentStyle(
+        title="Runwright: AVA Workers API",
+        introduction=_INTRODUCTION,
+        tags=TAGS,
+        path_parameters={
+            name: {"type": "string", "pattern": pattern} for name, pattern in _ID_PATTERNS.items()
+        },
+        security_schemes={
+            "internalSecret": {"type": "apiKey", "in": "header", "name": "x-internal-secret"},
+            "bearer": {"type": "http", "scheme": "bearer"},
+        },
+        parameters=_shared_parameters(),
+        headers={"x-request-id": _REQUEST_ID, **_RATE_HEADERS},
+        errors={meaning.status: _error_response(meaning.status) for meaning in MEANINGS.values()},
+        types=(ErrorBody,),
+        any_route=(400, 401, 403, 429, 500, 503),
+        any_body=(408, 413),
+    )
+    return describe_routes(routes, version, style)
+
+
+_REQUEST_ID: Final[Json] = {
+    "description": "The id of this request; in an error also `error.request_id`.",
+    "required": True,
+    "schema": {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,64}$"},
+}
+
+
+def _number(description: str, *, required: bool = False) -> Json:
+    schema = {"type": "integer", "minimum": 0}
+    return {"description": description, "required": required, "schema": schema}
+
+
+_RATE_HEADERS: Final[Json] = {
+    "x-ratelimit-limit": _number("How many requests the tenant may make at once."),
+    "x-ratelimit-remaining": _number("How many of them are left."),
+    "x-ratelimit-reset": _number("When all of them are there again: seconds since 1970."),
+}
+_RETRY_AFTER: Final = _number("After how many seconds to try again.", required=True)
+_RETRIED: Final = (429, 503)
+
+
+def _shared_parameters() -> Json:
+    an_id = {"type": "string", "pattern": "^[A-Za-z0-9_.-]{1,128}$"}
+
+    def header(name: str, description: str, schema: Json) -> Json:
+        return {"name": name, "in": "header", "required": False, "description": description, "schema": schema}
+
+    return {
+        "tenant": header("x-tenant-id", "For which tenant. Required with a platform key.", an_id),
+        "user": header("x-user-id", "For which user. Required with a platform key.", an_id),
+        "role": header(
+            "x-platform-role",
+            "In which role. Required with a platform key.",
+            {"type": "string", "enum": list(ROLES)},
+        ),
+        "requestId": header(
+            "x-request-id",
+            "Your own id for this request: letters, digits, `_`, `-`, at most 64; another form is replaced.",
+            {"type": "string"},
+        ),
+        "idempotencyKey": header(
+            "Idempotency-Key",
+            "The same key with the same body within 24 hours returns the first answer with 200; "
+            "with another body it is a 409.",
+            {"type": "string", "pattern": "^[ -~]{1,255}$"},
+        ),
+    }
+
+
+def _error_response(status: int) -> Json:
+    meanings = [meaning for meaning in MEANINGS.values() if meaning.status == status]
+    words = " ".join(f"`{meaning.code}`: {meaning.when}" for meaning in meanings)
+    headers: Json = {"x-request-id": {"$ref": "#/components/headers/x-request-id"}}
+    if status in _RETRIED:
+        headers["retry-after"] = _RETRY_AFTER
+    return {
+        "description": f"{HTTPStatus(status).phrase}. {words}",
+        "headers": headers,
+        "content": {"application/json": {"schema": {"$ref": REFERENCE.format(name="ErrorBody")}}},
+    }

@@ -1,0 +1,153 @@
+"""The envelopes of all responses, and the pages of lists.
+
+A page is chosen by number among the first rows, or by an opaque cursor at any depth.
+"""
+
+import base64
+import binascii
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import partial
+from typing import Annotated, Any, Final, Generic, TypeVar
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from runwright.core.errors import InvalidError, NotFoundError
+from runwright.core.ids import Prefix, is_id
+from runwright.core.paging import EXACT_COUNT_LIMIT, Listing, PageRequest
+from runwright.tenants.model import is_tenant_id
+
+_LONGEST_CURSOR: Final = 172
+_NUMBER: Final = re.compile("[1-9][0-9]{0,8}")
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+Time = Annotated[str, Meta(extra_json_schema={"format": "date-time"}, examples=["2025-06-01T10:00:00.000Z"])]
+When = Annotated[datetime, Meta(tz=True)]
+AnyJson = Annotated[msgspec.Raw, Meta(extra_json_schema={"description": "Any JSON value."})]
+JsonObject = Annotated[msgspec.Raw, Meta(extra_json_schema={"type": "object"})]
+
+
+class Data(msgspec.Struct, Generic[T], frozen=True):
+    """The envelope of every success."""
+
+    data: T
+
+
+class Pagination(msgspec.Struct, frozen=True, kw_only=True):
+    """Where in a list a page is; `page` is null for a page that a cursor asked for."""
+
+    page: int | None
+    per_page: int
+    total: Annotated[int, Meta(description="Exact up to 10,000, an estimate above.")]
+    has_more: bool
+    next_cursor: str | None
+
+
+class Page(msgspec.Struct, Generic[T], frozen=True):
+    """The envelope of a list, newest first."""
+
+    data: list[T]
+    pagination: Pagination
+
+
+PageNumber = Annotated[
+    int,
+    Meta(
+        ge=1,
+        description="Which page, from 1; the first 10,000 rows can be reached.",
+        extra_json_schema={"default": 1},
+    ),
+]
+PerPage = Annotated[int, Meta(ge=1, le=100, description="Rows on a page.")]
+Cursor = Annotated[str, Meta(description="`next_cursor` of the page before, instead of `page`.")]
+
+
+class PageQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """The parameters of a list's query that choose a page."""
+
+    page: PageNumber | UnsetType = UNSET
+    per_page: PerPage = 20
+    cursor: Cursor | UnsetType = UNSET
+
+
+def read_page(query: PageQuery, prefix: Prefix) -> PageRequest:
+    """Return the requested page of resources with ids; the cursor of another kind of list is refused."""
+    return _read_page(query, partial(is_id, prefix))
+
+
+def read_number_page(query: PageQuery) -> PageRequest:
+    """Return the requested page of numbered resources; the cursor of another kind of list is refused."""
+    return _read_page(query, lambda text: _NUMBER.fullmatch(text) is not None)
+
+
+def read_tenant_page(query: PageQuery) -> PageRequest:
+    """Return the requested page of tenants, whose ids have no common form."""
+    return _read_page(query, is_tenant_id)
+
+
+def _read_page(query: PageQuery, fits: Callable[[str], bool]) -> PageRequest:
+    if query.cursor is not UNSET:
+        if query.page is not UNSET:
+            raise InvalidError({"cursor": ["Cannot be combined with page."]})
+        return PageRequest(per_page=query.per_page, after_id=_decode_cursor(query.cursor, fits))
+    page = 1 if query.page is UNSET else query.page
+    if page * query.per_page > EXACT_COUNT_LIMIT:
+        raise InvalidError({"page": [f"Reaches the first {EXACT_COUNT_LIMIT} rows only; use cursor beyond."]})
+    return PageRequest(page=page, per_page=query.per_page)
+
+
+def page_of(listing: Listing[R], page: PageRequest, show: Callable[[R], T]) -> Page[T]:
+    """Return the page with each row as the API shows it."""
+    pagination = Pagination(
+        page=page.page if page.after_id is None else None,
+        per_page=page.per_page,
+        total=listing.total,
+        has_more=listing.has_more,
+        next_cursor=None if listing.next_id is None else _encode_cursor(listing.next_id),
+    )
+    return Page([show(row) for row in listing.rows], pagination)
+
+
+def in_utc(at: datetime | UnsetType | None) -> datetime | None:
+    """Return the time in UTC, truncated to milliseconds as the API shows it; None if there is none."""
+    if at is None or at is UNSET:
+        return None
+    return at.astimezone(UTC).replace(microsecond=at.microsecond // 1000 * 1000)
+
+
+def optional(value: T | UnsetType) -> T | None:
+    """Return the value of a field; None if it was not given."""
+    return None if value is UNSET else value
+
+
+def given_fields(struct: msgspec.Struct) -> dict[str, Any]:
+    """Return the fields of a struct that were given."""
+    values = {name: getattr(struct, name) for name in struct.__struct_fields__}
+    return {name: value for name, value in values.items() if value is not UNSET}
+
+
+def known_id(prefix: Prefix, resource: str, value: str) -> str:
+    """Return an id from a path; NotFoundError, without asking the store, for what cannot be one."""
+    if not is_id(prefix, value):
+        raise NotFoundError(f"There is no such {resource}.")
+    return value
+
+
+def _encode_cursor(row_id: str) -> str:
+    return base64.urlsafe_b64encode(row_id.encode()).decode().rstrip("=")
+
+
+def _decode_cursor(cursor: str, fits: Callable[[str], bool]) -> str:
+    if len(cursor) <= _LONGEST_CURSOR and cursor.isascii():
+        try:
+            padded = cursor + "=" * (-len(cursor) % 4)
+            row_id = base64.b64decode(padded, altchars=b"-_", validate=True).decode("ascii")
+        except (binascii.Error, UnicodeDecodeError):
+            row_id = ""
+        if fits(row_id):
+            return row_id
+    raise InvalidError({"cursor": ["Is not a cursor that a list of this kind gave."]})

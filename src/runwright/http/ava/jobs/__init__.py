@@ -1,0 +1,1 @@
+"""Jobs: executions of workers."""

@@ -1,0 +1,35 @@
+"""A job's log as server-sent events."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Final
+
+from runwright.http.ava.jobs.schemas import line_out
+from runwright.http.response import OpenStreams, server_sent_event
+from runwright.jobs.tail import TailEnd, TailPart
+
+SILENCE_SECONDS: Final = 15.0
+"""After this time without an event a comment is sent, so that proxies keep the connection open."""
+
+_RETRY: Final = b"retry: 1000\n\n"
+_NOTHING: Final = b": nothing new\n\n"
+
+
+async def log_events(
+    parts: AsyncIterator[TailPart], streams: OpenStreams, tenant_id: str
+) -> AsyncIterator[bytes]:
+    """Yield the events of a log that is being tailed."""
+    loop = asyncio.get_running_loop()
+    with streams.counted(tenant_id):
+        yield _RETRY
+        last = loop.time()
+        async for part in parts:
+            if isinstance(part, TailEnd):
+                yield server_sent_event("end", part)
+            elif part:
+                yield b"".join(server_sent_event("log", line_out(line), line.seq) for line in part)
+            elif loop.time() - last < SILENCE_SECONDS:
+                continue
+            else:
+                yield _NOTHING
+            last = loop.time()

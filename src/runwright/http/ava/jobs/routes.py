@@ -1,0 +1,171 @@
+"""The routes of jobs."""
+
+from typing import Final
+
+from starlette.responses import Response, StreamingResponse
+
+from runwright.http.ava.authorization import READS, WRITES
+from runwright.http.ava.dialect import AVA
+from runwright.http.ava.envelopes import Data, Page, known_id, optional, page_of, read_page
+from runwright.http.ava.jobs.log_stream import log_events
+from runwright.http.ava.jobs.schemas import (
+    CREATE_JOB,
+    CREATE_JOBS,
+    LIST_JOBS,
+    READ_LOGS,
+    STREAM_LOGS,
+    SUBMIT_QUERY,
+    AttemptOut,
+    ExplanationOut,
+    JobIn,
+    JobLogsOut,
+    JobOut,
+    JobQuery,
+    JobsIn,
+    LogQuery,
+    LogStreamQuery,
+    SubmitQuery,
+    attempt_out,
+    explanation_out,
+    job_filter,
+    job_out,
+    logs_out,
+    read_idempotency,
+    read_last_event,
+    submission_of,
+)
+from runwright.http.request import Request
+from runwright.http.response import EVENT_STREAM, Reply
+from runwright.http.routing import Routes
+
+ROUTES: Final = Routes(AVA, "/v1/ava/jobs", tag="Jobs")
+
+_SOME_WORKER: Final = "wkr_01jd9x3v7m0000000000000000"
+
+
+@ROUTES.add("GET", "", READS, "List jobs", query=JobQuery, errors=(422,))
+async def list_jobs(request: Request) -> Page[JobOut]:
+    query = request.query(LIST_JOBS)
+    page = read_page(query, "job")
+    return page_of(
+        await request.services.jobs.list(request.tenant_id, job_filter(query), page), page, job_out
+    )
+
+
+@ROUTES.add(
+    "POST",
+    "",
+    WRITES,
+    "Trigger a job",
+    query=SubmitQuery,
+    body=JobIn,
+    errors=(404, 409, 422),
+    idempotent=True,
+    example={"worker_id": _SOME_WORKER, "input": {"name": "Ada"}, "priority": 2},
+)
+async def create_job(request: Request) -> Reply[Data[JobOut]]:
+    """Answers with the stored record at once; with `wait`, when the job has ended."""
+    wait = request.query(SUBMIT_QUERY).wait
+    submission = submission_of(await request.body(CREATE_JOB), request)
+    idempotency = read_idempotency(request)
+    jobs = request.services.jobs
+    if wait > 0:
+        job = await jobs.submit_and_wait(submission, idempotency, wait)
+    else:
+        job = await jobs.submit(submission, idempotency)
+    return Reply(Data(job_out(job)), 201 if job.id == submission.id else 200)
+
+
+@ROUTES.add(
+    "POST",
+    "/batch",
+    WRITES,
+    "Trigger many jobs",
+    body=JobsIn,
+    errors=(404, 409, 422),
+    idempotent=True,
+    example={"jobs": [{"worker_id": _SOME_WORKER, "input": {"name": "Ada"}}]},
+)
+async def create_jobs(request: Request) -> Reply[Data[list[JobOut]]]:
+    """All of the jobs are accepted, in this order, or none."""
+    body = await request.body(CREATE_JOBS)
+    submissions = [submission_of(job, request) for job in body.jobs]
+    jobs = await request.services.jobs.submit_batch(request.tenant_id, submissions, read_idempotency(request))
+    data = Data([job_out(job) for job in jobs])
+    return Reply(data, 201 if jobs[0].id == submissions[0].id else 200)
+
+
+@ROUTES.add("GET", "/{job_id}", READS, "Get a job", errors=(404, 422))
+async def get_job(request: Request) -> Data[JobOut]:
+    """Poll until `status` is completed, failed or cancelled."""
+    return Data(job_out(await request.services.jobs.get(request.tenant_id, _job_id(request))))
+
+
+@ROUTES.add("POST", "/{job_id}/cancel", WRITES, "Cancel a job", status=200, errors=(404, 409, 422))
+async def cancel_job(request: Request) -> Data[JobOut]:
+    """A queued job is cancelled at once; a running one gets SIGTERM, and later SIGKILL."""
+    return Data(job_out(await request.services.jobs.cancel(request.caller, _job_id(request))))
+
+
+@ROUTES.add("POST", "/{job_id}/retry", WRITES, "Run a job again", errors=(404, 409, 422))
+async def retry_job(request: Request) -> Data[JobOut]:
+    """Makes a new job with the same input, which names the old one in `retry_of`."""
+    return Data(job_out(await request.services.jobs.retry(request.caller, _job_id(request))))
+
+
+@ROUTES.add("GET", "/{job_id}/attempts", READS, "List the attempts of a job", errors=(404, 422))
+async def list_attempts(request: Request) -> Data[list[AttemptOut]]:
+    """Oldest first."""
+    attempts = await request.services.jobs.attempts(request.tenant_id, _job_id(request))
+    return Data([attempt_out(attempt) for attempt in attempts])
+
+
+@ROUTES.add("GET", "/{job_id}/logs", READS, "View the log of a job", query=LogQuery, errors=(404, 422))
+async def read_logs(request: Request) -> Data[JobLogsOut]:
+    """Oldest first; `next_after` of one page is `after` of the next."""
+    query = request.query(READ_LOGS)
+    logs = await request.services.jobs.logs(
+        request.tenant_id,
+        _job_id(request),
+        level=optional(query.level),
+        limit=query.limit,
+        after=optional(query.after),
+    )
+    return Data(logs_out(logs))
+
+
+@ROUTES.add(
+    "GET",
+    "/{job_id}/logs/stream",
+    READS,
+    "Follow the log of a job",
+    query=LogStreamQuery,
+    errors=(404, 422),
+    produces=EVENT_STREAM,
+)
+async def stream_logs(request: Request) -> Response:
+    """Server-sent events: `log` for each line (its `id` is the line's `seq`), then `end`.
+
+    A client that was cut off sends the last id as `Last-Event-ID` and misses nothing.
+    """
+    query = request.query(STREAM_LOGS)
+    after = read_last_event(request.headers)
+    streams = request.edge.streams
+    streams.check(request.tenant_id)
+    parts = await request.services.jobs.tail(
+        request.tenant_id,
+        _job_id(request),
+        level=optional(query.level),
+        after=query.after if after is None else after,
+    )
+    return StreamingResponse(log_events(parts, streams, request.tenant_id), media_type=EVENT_STREAM)
+
+
+@ROUTES.add("GET", "/{job_id}/explain", READS, "Explain where a job is", errors=(404, 422))
+async def explain_job(request: Request) -> Data[ExplanationOut]:
+    """Why it is still queued, say, in words and for machines."""
+    return Data(explanation_out(await request.services.jobs.explain(request.tenant_id, _job_id(request))))
+
+
+def _job_id(request: Request) -> str:
+    return known_id("job", "job", request.params["job_id"])

@@ -1,0 +1,369 @@
+"""The schemas of jobs, their attempts and logs."""
+
+import hashlib
+import re
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, ClassVar, Final, Literal
+
+import msgspec
+from msgspec import UNSET, Meta, Raw, UnsetType, field
+
+from runwright.core.errors import InvalidError
+from runwright.core.job_state import JobStatus, Trigger
+from runwright.http.ava.envelopes import AnyJson, JsonObject, PageQuery, Time, When, in_utc, optional
+from runwright.http.fields import (
+    DEPTH_LIMIT,
+    format_optional_time,
+    format_time,
+    nests_too_deeply,
+    plausible_id,
+    plausible_time,
+)
+from runwright.http.request import Request
+from runwright.http.validation import Problem, Problems, Validator
+from runwright.http.validation_messages import explain_mismatch
+from runwright.jobs.model import Attempt, Explanation, Idempotency, Job, JobError, JobFilter, JobLogs, LogLine
+from runwright.jobs.store.submit import Submission, new_submission
+
+_IDEMPOTENCY: Final = b"idempotency-key"
+_LAST_EVENT_ID: Final = b"last-event-id"
+
+_INPUT_LIMIT: Final = 1024 * 1024
+_BATCH_LIMIT: Final = 1_000
+_LARGEST_SEQ: Final = 2**53
+_KEY: Final = re.compile(rb"[ -~]{1,255}")
+_SEQ: Final = re.compile(rb"[0-9]{1,19}")
+EMPTY_INPUT: Final = Raw(b"{}")
+_INPUT: Final = msgspec.json.Decoder(dict[str, Any])
+
+Input = Annotated[
+    Raw,
+    Meta(
+        description="What the handler gets, at most 1 MiB of JSON and 64 levels deep.",
+        extra_json_schema={"type": "object"},
+    ),
+]
+
+
+class JobIn(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """A job to submit."""
+
+    openapi_name: ClassVar[str] = "CreateJobBody"
+
+    worker_id: Annotated[
+        str, Meta(description="The worker to run.", extra_json_schema={"minLength": 1, "maxLength": 64})
+    ]
+    input: Input = field(default_factory=lambda: EMPTY_INPUT)
+    trigger: Annotated[Trigger, Meta(description="What caused the job.")] = Trigger.MANUAL
+    priority: Annotated[int, Meta(ge=1, le=10, description="1 (first) to 10 (last).")] = 5
+    scheduled_at: Annotated[When, Meta(description="Not before this time; null or left out: now.")] | None = (
+        None
+    )
+
+
+class JobsIn(msgspec.Struct, forbid_unknown_fields=True):
+    """Jobs to submit together: all or none."""
+
+    openapi_name: ClassVar[str] = "CreateJobsBody"
+
+    jobs: Annotated[list[JobIn], Meta(min_length=1, max_length=_BATCH_LIMIT)]
+
+
+class _RawJobs(msgspec.Struct, forbid_unknown_fields=True):
+    jobs: Annotated[list[Raw], Meta(min_length=1, max_length=_BATCH_LIMIT)]
+
+
+class SubmitQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """How to answer a submit."""
+
+    wait: Annotated[
+        float, Meta(ge=0, le=60, description="Answer when the job has ended, or after this many seconds.")
+    ] = 0.0
+
+
+class JobQuery(PageQuery, frozen=True, kw_only=True):
+    """Which jobs to list."""
+
+    worker_id: (
+        Annotated[str, Meta(min_length=1, max_length=64, description="Only jobs of this worker.")] | UnsetType
+    ) = field(default=UNSET, name="filter[worker_id]")
+    status: Annotated[JobStatus, Meta(description="Only jobs in this state.")] | UnsetType = field(
+        default=UNSET, name="filter[status]"
+    )
+    trigger: Annotated[Trigger, Meta(description="Only jobs with this cause.")] | UnsetType = field(
+        default=UNSET, name="filter[trigger]"
+    )
+    created_after: Annotated[When, Meta(description="Created at this time or later.")] | UnsetType = field(
+        default=UNSET, name="filter[created_after]"
+    )
+    created_before: Annotated[When, Meta(description="Created at this time or earlier.")] | UnsetType = field(
+        default=UNSET, name="filter[created_before]"
+    )
+
+
+class LogQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Which lines of a log."""
+
+    level: (
+        Annotated[Literal["info", "warn", "error"], Meta(description="Only lines of this level.")] | UnsetType
+    ) = field(default=UNSET, name="filter[level]")
+    limit: Annotated[int, Meta(ge=1, le=500, description="Most lines to return.")] = 100
+    after: (
+        Annotated[int, Meta(ge=0, le=_LARGEST_SEQ, description="Only lines after the one with this `seq`.")]
+        | UnsetType
+    ) = UNSET
+
+
+class LogStreamQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Which lines of a log to follow."""
+
+    level: (
+        Annotated[Literal["info", "warn", "error"], Meta(description="Only lines of this level.")] | UnsetType
+    ) = field(default=UNSET, name="filter[level]")
+    after: Annotated[
+        int, Meta(ge=0, le=_LARGEST_SEQ, description="Only lines after the one with this `seq`.")
+    ] = 0
+
+
+class JobOut(msgspec.Struct, frozen=True, kw_only=True):
+    """A job."""
+
+    id: Annotated[str, Meta(description="`job_` and a lower-case ULID.")]
+    worker_id: str
+    tenant_id: str
+    status: Annotated[
+        JobStatus, Meta(description="Ends as completed, failed or cancelled, and never changes after.")
+    ]
+    trigger: Annotated[Trigger, Meta(description="What caused the job.")]
+    priority: Annotated[int, Meta(description="1 (first) to 10 (last).")]
+    input: JsonObject
+    triggered_by: Annotated[str, Meta(description="The user or the key that submitted it.")]
+    created_at: Time
+    started_at: Annotated[Time | None, Meta(description="When the latest attempt began.")]
+    completed_at: Annotated[Time | None, Meta(description="When the job ended.")]
+    duration_ms: Annotated[
+        int | None, Meta(description="From `started_at` to `completed_at` of the last attempt.")
+    ]
+    output: AnyJson
+    error: Annotated[JobError | None, Meta(description="Why it failed or was cancelled.")]
+    worker_version: Annotated[int, Meta(description="The version that ran, or would run now.")]
+    attempt: Annotated[int, Meta(description="Which attempt this is, from 1.")]
+    max_retries: Annotated[int, Meta(description="Automatic retries it may have.")]
+    scheduled_at: Annotated[Time | None, Meta(description="Not before this time.")]
+    cancel_requested_at: Annotated[Time | None, Meta(description="When a running job was asked to end.")]
+    retry_of: Annotated[str | None, Meta(description="The job that this one repeats.")]
+    schedule_id: Annotated[str | None, Meta(description="The schedule that made it.")]
+
+
+class AttemptOut(msgspec.Struct, frozen=True, kw_only=True):
+    """One attempt of a job."""
+
+    attempt: Annotated[int, Meta(description="From 1.")]
+    status: Annotated[str, Meta(description="How it ended, or `running`.")]
+    worker_version: int
+    executor_id: Annotated[str | None, Meta(description="Who ran it.")]
+    started_at: Time | None
+    completed_at: Time | None
+    duration_ms: int | None
+    error: Annotated[JobError | None, Meta(description="Why it did not complete.")]
+
+
+class LogLineOut(msgspec.Struct, frozen=True):
+    """One line of a job's log."""
+
+    ts: Time
+    level: Annotated[str, Meta(description="`info`, `warn` or `error`.")]
+    msg: str
+    seq: Annotated[int, Meta(description="Counts up within the job; what `after` takes.")]
+    attempt: Annotated[int, Meta(description="The attempt that wrote it.")]
+
+
+class JobLogsOut(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of a job's log; `next_after` (where not null) continues it."""
+
+    job_id: str
+    job_status: JobStatus
+    logs: list[LogLineOut]
+    next_after: Annotated[
+        int | None, Meta(description="`after` of the next page; null where nothing more is there yet.")
+    ]
+
+
+class ReasonOut(msgspec.Struct, frozen=True):
+    """One reason, for a machine (`code`) and for a person (`message`)."""
+
+    code: str
+    message: str
+    details: dict[str, Any]
+
+
+class ExplanationOut(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a job is where it is."""
+
+    job_id: str
+    status: JobStatus
+    summary: str
+    reasons: list[ReasonOut]
+
+
+def check_input(raw: Raw) -> Iterable[Problem]:
+    text = bytes(raw)
+    if len(text) > _INPUT_LIMIT:
+        return (("", f"Must have at most {_INPUT_LIMIT} bytes as JSON."),)
+    try:
+        _INPUT.decode(text)
+    except msgspec.ValidationError as error:
+        return (explain_mismatch(str(error), dict),)
+    if nests_too_deeply(text):
+        return (("", f"Must not be nested more than {DEPTH_LIMIT} levels deep."),)
+    return ()
+
+
+_READ_ONLY: Final = dict.fromkeys(
+    (
+        *(
+            "id",
+            "tenant_id",
+            "status",
+            "triggered_by",
+            "created_at",
+            "started_at",
+            "completed_at",
+            "duration_ms",
+        ),
+        *("output", "error", "worker_version", "attempt", "max_retries", "cancel_requested_at", "retry_of"),
+        "schedule_id",
+    ),
+    "Is read-only.",
+)
+
+CREATE_JOB: Final = Validator(
+    JobIn,
+    {"worker_id": plausible_id, "input": check_input, "scheduled_at": plausible_time},
+    _READ_ONLY,
+)
+SUBMIT_QUERY: Final = Validator(SubmitQuery)
+LIST_JOBS: Final = Validator(
+    JobQuery,
+    {"worker_id": plausible_id, "created_after": plausible_time, "created_before": plausible_time},
+)
+READ_LOGS: Final = Validator(LogQuery)
+STREAM_LOGS: Final = Validator(LogStreamQuery)
+_RAW_JOBS: Final = Validator(_RawJobs)
+
+
+class _BatchValidator(Validator[JobsIn]):
+    """Names problems by the position of the job, as in `jobs.3.input`."""
+
+    def from_json(self, body: bytes | Raw) -> JobsIn:
+        problems = Problems()
+        jobs = []
+        for index, raw in enumerate(_RAW_JOBS.from_json(body).jobs):
+            try:
+                jobs.append(CREATE_JOB.from_json(raw))
+            except InvalidError as error:
+                for name, messages in error.fields.items():
+                    for message in messages:
+                        problems.add(f"jobs.{index}" if name == "body" else f"jobs.{index}.{name}", message)
+        problems.raise_if_any()
+        return JobsIn(jobs)
+
+
+CREATE_JOBS: Final = _BatchValidator(JobsIn)
+
+
+def submission_of(job: JobIn, request: Request) -> Submission:
+    return new_submission(
+        tenant_id=request.tenant_id,
+        worker_id=job.worker_id,
+        input=bytes(job.input),
+        trigger=job.trigger,
+        triggered_by=request.caller.user_id,
+        now=request.services.clock(),
+        priority=job.priority,
+        scheduled_at=in_utc(job.scheduled_at),
+    )
+
+
+def read_idempotency(request: Request) -> Idempotency | None:
+    """Return the Idempotency-Key of a request and a digest of its valid body; None without a key."""
+    key = request.headers.get(_IDEMPOTENCY)
+    if key is None:
+        return None
+    if not _KEY.fullmatch(key):
+        raise InvalidError({"Idempotency-Key": ["Must have 1 to 255 printable ASCII characters."]})
+    canonical = msgspec.json.encode(msgspec.json.decode(request.raw_body), order="sorted")
+    return Idempotency(key.decode("ascii"), hashlib.sha256(canonical).digest())
+
+
+def read_last_event(headers: Mapping[bytes, bytes]) -> int | None:
+    """Return the `seq` after which an interrupted stream continues; None for a new stream."""
+    raw = headers.get(_LAST_EVENT_ID, b"")
+    if not raw:
+        return None
+    if not _SEQ.fullmatch(raw) or int(raw) > _LARGEST_SEQ:
+        raise InvalidError({"Last-Event-ID": ["Is not the id of an event of this stream."]})
+    return int(raw)
+
+
+def job_filter(query: JobQuery) -> JobFilter:
+    return JobFilter(
+        worker_id=optional(query.worker_id),
+        status=optional(query.status),
+        trigger=optional(query.trigger),
+        created_after=in_utc(query.created_after),
+        created_before=in_utc(query.created_before),
+    )
+
+
+def job_out(job: Job) -> JobOut:
+    return JobOut(
+        id=job.id,
+        worker_id=job.worker_id,
+        tenant_id=job.tenant_id,
+        status=job.status,
+        trigger=job.trigger,
+        priority=job.priority,
+        input=job.input,
+        triggered_by=job.triggered_by,
+        created_at=format_time(job.created_at),
+        started_at=format_optional_time(job.started_at),
+        completed_at=format_optional_time(job.completed_at),
+        duration_ms=job.duration_ms,
+        output=job.output,
+        error=job.error,
+        worker_version=job.worker_version,
+        attempt=job.attempt,
+        max_retries=job.max_retries,
+        scheduled_at=format_optional_time(job.scheduled_at),
+        cancel_requested_at=format_optional_time(job.cancel_requested_at),
+        retry_of=job.retry_of,
+        schedule_id=job.schedule_id,
+    )
+
+
+def attempt_out(attempt: Attempt) -> AttemptOut:
+    return AttemptOut(
+        attempt=attempt.attempt,
+        status=attempt.status,
+        worker_version=attempt.worker_version,
+        executor_id=attempt.executor_id,
+        started_at=format_optional_time(attempt.started_at),
+        completed_at=format_optional_time(attempt.completed_at),
+        duration_ms=attempt.duration_ms,
+        error=attempt.error,
+    )
+
+
+def line_out(line: LogLine) -> LogLineOut:
+    return LogLineOut(format_time(line.ts), line.level, line.msg, line.seq, line.attempt)
+
+
+def logs_out(logs: JobLogs) -> JobLogsOut:
+    lines = [line_out(line) for line in logs.logs]
+    return JobLogsOut(job_id=logs.job_id, job_status=logs.job_status, logs=lines, next_after=logs.next_after)
+
+
+def explanation_out(why: Explanation) -> ExplanationOut:
+    reasons = [ReasonOut(reason.code, reason.message, reason.details) for reason in why.reasons]
+    return ExplanationOut(job_id=why.job_id, status=why.status, summary=why.summary, reasons=reasons)

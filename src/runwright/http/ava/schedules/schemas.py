@@ -1,0 +1,324 @@
+"""The schemas of schedules, their ticks and previews."""
+
+from collections.abc import Iterable
+from typing import Annotated, ClassVar, Final, Literal
+
+import msgspec
+from msgspec import UNSET, Meta, Raw, UnsetType, field
+
+from runwright.cron.expressions import LONGEST, Cron, CronError
+from runwright.cron.timetable import Firing
+from runwright.cron.zones import UnknownZoneError, find_zone
+from runwright.http.ava.envelopes import JsonObject, PageQuery, Time, given_fields, optional
+from runwright.http.ava.jobs.schemas import EMPTY_INPUT, Input, check_input
+from runwright.http.ava.workers.rules import NAME_LIMIT, check_name
+from runwright.http.fields import format_optional_time, format_time, plausible_id, storable_text
+from runwright.http.validation import Problem, Rule, Validator
+from runwright.schedules.model import (
+    DEFAULT_GRACE_SECONDS,
+    NewSchedule,
+    Preview,
+    Schedule,
+    ScheduleChanges,
+    ScheduleFilter,
+    Tick,
+)
+from runwright.schedules.tick_policy import CatchUp, Overlap, TickReason, TickStatus
+
+_LONGEST_GRACE: Final = 86_400
+_LONGEST_JITTER: Final = 3_600
+
+WorkerId = Annotated[
+    str, Meta(description="The worker to run.", extra_json_schema={"minLength": 1, "maxLength": 64})
+]
+CronText = Annotated[
+    str,
+    Meta(
+        description="Five fields: minute hour day month weekday.",
+        examples=["0 9 * * MON-FRI"],
+        extra_json_schema={"maxLength": LONGEST},
+    ),
+]
+ZoneText = Annotated[
+    str, Meta(description="The IANA zone whose local time `cron` speaks of.", examples=["Europe/Berlin"])
+]
+ScheduleName = Annotated[
+    str,
+    Meta(
+        description="Human-readable name; surrounding white space is dropped.",
+        extra_json_schema={"minLength": 1, "maxLength": NAME_LIMIT},
+    ),
+]
+Enabled = Annotated[bool, Meta(description="False pauses it.")]
+CatchUpChoice = Annotated[
+    Literal["none", "last"],
+    Meta(
+        description="After an outage: `none` of the missed firings is made up for, or the `last` one, once."
+    ),
+]
+OverlapChoice = Annotated[
+    Overlap,
+    Meta(description="While the job of its last firing is queued or running: `allow` another, or `skip` it."),
+]
+Grace = Annotated[
+    int, Meta(ge=1, le=_LONGEST_GRACE, description="A firing that is later than this is missed.")
+]
+Jitter = Annotated[
+    int, Meta(ge=0, le=_LONGEST_JITTER, description="Put each firing off by up to this, evenly spread.")
+]
+
+
+class ScheduleIn(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """A schedule to create."""
+
+    openapi_name: ClassVar[str] = "CreateScheduleBody"
+
+    worker_id: WorkerId
+    cron: CronText
+    timezone: ZoneText
+    name: ScheduleName | None = None
+    input: Input = field(default_factory=lambda: EMPTY_INPUT)
+    enabled: Enabled = True
+    catch_up: CatchUpChoice = "none"
+    overlap: OverlapChoice = Overlap.ALLOW
+    misfire_grace_seconds: Grace = DEFAULT_GRACE_SECONDS
+    jitter_seconds: Jitter = 0
+
+
+class SchedulePatch(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """What to change; fields that are left out stay."""
+
+    openapi_name: ClassVar[str] = "ChangeScheduleBody"
+
+    worker_id: WorkerId | UnsetType = UNSET
+    cron: CronText | UnsetType = UNSET
+    timezone: ZoneText | UnsetType = UNSET
+    name: ScheduleName | None | UnsetType = UNSET
+    input: Input | UnsetType = UNSET
+    enabled: Enabled | UnsetType = UNSET
+    catch_up: CatchUpChoice | UnsetType = UNSET
+    overlap: OverlapChoice | UnsetType = UNSET
+    misfire_grace_seconds: Grace | UnsetType = UNSET
+    jitter_seconds: Jitter | UnsetType = UNSET
+
+
+class ScheduleQuery(PageQuery, frozen=True, kw_only=True):
+    """Which schedules to list."""
+
+    worker_id: (
+        Annotated[str, Meta(min_length=1, max_length=64, description="Only schedules of this worker.")]
+        | UnsetType
+    ) = field(default=UNSET, name="filter[worker_id]")
+    enabled: Annotated[bool, Meta(description="Only schedules that are, or are not.")] | UnsetType = field(
+        default=UNSET, name="filter[enabled]"
+    )
+    q: (
+        Annotated[str, Meta(max_length=NAME_LIMIT, description="Part of the name, in any case.")] | UnsetType
+    ) = UNSET
+
+
+class TickQuery(PageQuery, frozen=True, kw_only=True):
+    """Which ticks to list."""
+
+    status: Annotated[TickStatus, Meta(description="Only ticks of which this became.")] | UnsetType = field(
+        default=UNSET, name="filter[status]"
+    )
+
+
+FiringCount = Annotated[int, Meta(ge=1, le=100, description="How many firings.")]
+
+
+class PreviewQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """How far to look ahead."""
+
+    count: FiringCount = 10
+
+
+class ExpressionQuery(PreviewQuery, frozen=True, kw_only=True):
+    """An expression to look ahead with."""
+
+    cron: CronText
+    timezone: ZoneText
+
+
+class ScheduleOut(msgspec.Struct, frozen=True, kw_only=True):
+    """A schedule."""
+
+    id: Annotated[str, Meta(description="`sch_` and a lower-case ULID.")]
+    tenant_id: str
+    worker_id: Annotated[str, Meta(description="The worker that it runs.")]
+    name: str | None
+    cron: Annotated[str, Meta(description="minute hour day month weekday")]
+    timezone: Annotated[str, Meta(description="The IANA zone whose local time `cron` speaks of.")]
+    input: JsonObject
+    enabled: Annotated[bool, Meta(description="False: paused. Turns false when its worker is deprecated.")]
+    next_run_at: Annotated[Time | None, Meta(description="When it fires next; null while it is not enabled.")]
+    last_run_at: Annotated[Time | None, Meta(description="When it last fired.")]
+    last_job_id: Annotated[str | None, Meta(description="The job of its last firing.")]
+    created_at: Time
+    updated_at: Annotated[Time, Meta(description="When it was last changed; firing is no change.")]
+    catch_up: Annotated[
+        Literal["none", "last"], Meta(description="Whether the latest missed firing is made up for.")
+    ]
+    overlap: Annotated[
+        Overlap, Meta(description="Whether it fires while the job of its last firing is queued or running.")
+    ]
+    misfire_grace_seconds: Annotated[int, Meta(description="A firing later than this is missed.")]
+    jitter_seconds: Annotated[int, Meta(description="Each firing is put off by up to this.")]
+    missed_count: Annotated[int, Meta(description="Firings that were missed so far.")]
+    created_by: Annotated[str, Meta(description="The user or the key that created it.")]
+
+
+class TickOut(msgspec.Struct, frozen=True, kw_only=True):
+    """One expected firing of a schedule, and what became of it."""
+
+    scheduled_for: Annotated[Time, Meta(description="The time that the expression names.")]
+    due_at: Annotated[Time, Meta(description="That time with its jitter.")]
+    status: Annotated[TickStatus, Meta(description="What became of it.")]
+    reason: Annotated[TickReason | None, Meta(description="Why it did not fire.")]
+    message: Annotated[str | None, Meta(description="The same in words.")]
+    job_id: Annotated[str | None, Meta(description="The job that it made.")]
+    decided_at: Annotated[Time, Meta(description="When it fired, or was found not to.")]
+    late_ms: Annotated[int | None, Meta(description="By how much it fired after `due_at`.")]
+    count: Annotated[int, Meta(description="More than 1 where many that were missed are told as one.")]
+    through: Annotated[Time | None, Meta(description="Until when those were.")]
+
+
+class FiringOut(msgspec.Struct, frozen=True, kw_only=True):
+    """One firing to come."""
+
+    at: Time
+    local: Annotated[
+        str,
+        Meta(description="The same instant in the schedule's zone.", examples=["2026-03-29T03:00:00+02:00"]),
+    ]
+    note: Annotated[
+        Literal["skipped_local_time", "repeated_local_time"] | None,
+        Meta(description="What the clock of the zone does to this firing."),
+    ]
+    message: Annotated[str | None, Meta(description="The same in words.")]
+
+
+class PreviewOut(msgspec.Struct, frozen=True, kw_only=True):
+    """The next firings of an expression."""
+
+    cron: str
+    timezone: str
+    firings: Annotated[list[FiringOut], Meta(description="In their order.")]
+
+
+def _check_cron(text: str) -> Iterable[Problem]:
+    try:
+        Cron(text)
+    except CronError as error:
+        yield "", str(error)
+
+
+def _check_zone(name: str) -> Iterable[Problem]:
+    try:
+        find_zone(name)
+    except UnknownZoneError as error:
+        yield "", str(error)
+
+
+_RULES: Final[dict[str, Rule]] = {
+    "worker_id": plausible_id,
+    "cron": _check_cron,
+    "timezone": _check_zone,
+    "name": check_name,
+    "input": check_input,
+}
+_READ_ONLY: Final = dict.fromkeys(
+    (
+        *("id", "tenant_id", "next_run_at", "last_run_at", "last_job_id", "created_at", "updated_at"),
+        *("missed_count", "created_by"),
+    ),
+    "Is read-only.",
+)
+
+CREATE_SCHEDULE: Final = Validator(ScheduleIn, _RULES, _READ_ONLY)
+CHANGE_SCHEDULE: Final = Validator(SchedulePatch, _RULES, _READ_ONLY)
+LIST_SCHEDULES: Final = Validator(ScheduleQuery, {"worker_id": plausible_id, "q": storable_text})
+LIST_TICKS: Final = Validator(TickQuery)
+PREVIEW: Final = Validator(PreviewQuery)
+PREVIEW_EXPRESSION: Final = Validator(ExpressionQuery, {"cron": _check_cron, "timezone": _check_zone})
+
+
+def new_schedule(body: ScheduleIn) -> NewSchedule:
+    changed = {"name": _stripped(body.name), "input": Raw(bytes(body.input))}
+    return NewSchedule(**given_fields(body) | changed | {"catch_up": CatchUp(body.catch_up)})
+
+
+def schedule_changes(body: SchedulePatch) -> ScheduleChanges:
+    values = given_fields(body)
+    if body.name is not UNSET:
+        values["name"] = _stripped(body.name)
+    if body.input is not UNSET:
+        values["input"] = Raw(bytes(body.input))
+    if body.catch_up is not UNSET:
+        values["catch_up"] = CatchUp(body.catch_up)
+    return ScheduleChanges(**values)
+
+
+def schedule_filter(query: ScheduleQuery) -> ScheduleFilter:
+    return ScheduleFilter(
+        worker_id=optional(query.worker_id), enabled=optional(query.enabled), name_contains=query.q or None
+    )
+
+
+def _stripped(name: str | None) -> str | None:
+    return None if name is None else name.strip()
+
+
+_REASONS: Final = {
+    TickReason.TOO_LATE: "No scheduler was there in time: it was later than misfire_grace_seconds.",
+    TickReason.OVERLAP: "The job of the last firing was still queued or running.",
+    TickReason.WORKER_PAUSED: "The worker was paused.",
+    TickReason.WORKER_DEPRECATED: "The worker was deprecated; the schedule has been stopped.",
+    TickReason.SCHEDULE_CHANGED: "The schedule was changed before it fired.",
+    TickReason.SCHEDULE_BROKEN: "Its expression or zone is known no more; the schedule has been stopped.",
+    TickReason.TENANT_SUSPENDED: "The tenant was suspended.",
+    TickReason.FIRE_LIMIT: "It had fired as often as it may.",
+    TickReason.AUTOMATIONS_OFF: "Automations were switched off.",
+}
+
+
+def schedule_out(schedule: Schedule) -> ScheduleOut:
+    values = {name: getattr(schedule, name) for name in ScheduleOut.__struct_fields__}
+    for name in ("next_run_at", "last_run_at", "created_at", "updated_at"):
+        values[name] = format_optional_time(values[name])
+    return ScheduleOut(**values)
+
+
+def tick_out(tick: Tick) -> TickOut:
+    fired = tick.status is TickStatus.FIRED
+    return TickOut(
+        scheduled_for=format_time(tick.scheduled_for),
+        due_at=format_time(tick.due_at),
+        status=tick.status,
+        reason=tick.reason,
+        message=None if tick.reason is None else _REASONS[tick.reason],
+        job_id=tick.job_id,
+        decided_at=format_time(tick.decided_at),
+        late_ms=round((tick.decided_at - tick.due_at).total_seconds() * 1000) if fired else None,
+        count=tick.count,
+        through=format_optional_time(tick.through),
+    )
+
+
+def preview_out(preview: Preview) -> PreviewOut:
+    firings = [_firing_out(firing, preview) for firing in preview.firings]
+    return PreviewOut(cron=preview.cron, timezone=preview.timezone, firings=firings)
+
+
+def _firing_out(firing: Firing, preview: Preview) -> FiringOut:
+    wall, fires = f"{firing.local:%H:%M}", firing.at.astimezone(preview.timetable.zone)
+    note: Literal["skipped_local_time", "repeated_local_time"] | None = None
+    message = None
+    if firing.skipped:
+        note = "skipped_local_time"
+        message = f"The clock is put forward over {wall}; it fires once, when that happens, at {fires:%H:%M}."
+    elif firing.repeated:
+        note = "repeated_local_time"
+        message = f"The clock is put back and shows {wall} twice; it fires the first time only."
+    return FiringOut(at=format_time(firing.at), local=fires.isoformat(), note=note, message=message)

@@ -1,0 +1,1 @@
+"""Secrets, whose values are never returned."""

@@ -1,0 +1,1 @@
+"""Versions of a worker's code: deploy, list, roll back."""

@@ -1,0 +1,103 @@
+"""The routes of versions: deploy a bundle, list, roll back."""
+
+from typing import Final
+
+from runwright.http.ava.authorization import READS, WRITES
+from runwright.http.ava.dialect import AVA
+from runwright.http.ava.envelopes import Data, Page, PageQuery, page_of, read_number_page
+from runwright.http.ava.versions.schemas import (
+    BUNDLE_CONTENT,
+    DEPLOY_QUERY,
+    FILE_FIELD,
+    KINDS,
+    LIST_VERSIONS,
+    ROLLBACK,
+    TEXT_FIELDS,
+    DeployQuery,
+    RollbackIn,
+    VersionLogOut,
+    VersionOut,
+    chosen_entrypoint,
+    version_number,
+    version_out,
+)
+from runwright.http.ava.workers.routes import worker_id_of
+from runwright.http.ava.workers.schemas import WorkerOut, worker_out
+from runwright.http.request import Request
+from runwright.http.response import Reply
+from runwright.http.routing import Routes
+
+ROUTES: Final = Routes(AVA, "/v1/ava/workers/{worker_id}", tag="Workers")
+
+
+@ROUTES.add(
+    "POST",
+    "/deploy",
+    WRITES,
+    "Deploy a bundle",
+    query=DeployQuery,
+    content=BUNDLE_CONTENT,
+    errors=(404, 409, 422),
+    unchanged="The active version is just that already; nothing was made",
+)
+async def deploy_bundle(request: Request) -> Reply[Data[VersionOut]]:
+    """Makes a version of a `.zip` or `.tar.gz`, sent as the body or as the field `bundle` of a form.
+
+    Where the whole archive is one folder and the entrypoint is in it, that folder is left out.
+    Without `entrypoint` the worker's own is kept. A version without dependencies is `ready` and
+    active at once; another is `building` first, and the version that serves goes on.
+    """
+    query = request.query(DEPLOY_QUERY)
+    deployments, worker_id = request.services.deployments, worker_id_of(request)
+    await deployments.require_open(request.tenant_id, worker_id)
+    async with request.edge.uploads.receive(
+        request.tenant_id,
+        request.headers.get(b"content-type", b""),
+        request.spool,
+        kinds=KINDS,
+        file_field=FILE_FIELD,
+        text_fields=TEXT_FIELDS,
+    ) as upload:
+        entrypoint = chosen_entrypoint(query, upload.fields)
+        deployed = await deployments.deploy(request.caller, worker_id, upload.file, entrypoint)
+    return Reply(Data(version_out(deployed.version)), 201 if deployed.created else 200)
+
+
+@ROUTES.add("GET", "/versions", READS, "List the versions of a worker", query=PageQuery, errors=(404, 422))
+async def list_versions(request: Request) -> Page[VersionOut]:
+    """Newest first, without their source."""
+    page = read_number_page(request.query(LIST_VERSIONS))
+    listing = await request.services.deployments.list(request.tenant_id, worker_id_of(request), page)
+    return page_of(listing, page, version_out)
+
+
+@ROUTES.add("GET", "/versions/{version}", READS, "Get a version of a worker", errors=(404, 422))
+async def get_version(request: Request) -> Data[VersionOut]:
+    number, worker_id = version_number(request.params["version"]), worker_id_of(request)
+    return Data(version_out(await request.services.deployments.get(request.tenant_id, worker_id, number)))
+
+
+@ROUTES.add("GET", "/versions/{version}/log", READS, "Get the log of an installation", errors=(404, 422))
+async def get_version_log(request: Request) -> Data[VersionLogOut]:
+    """What the installer of a version's dependencies prints, while it prints it."""
+    number, worker_id = version_number(request.params["version"]), worker_id_of(request)
+    found, log = await request.services.deployments.build_log(request.tenant_id, worker_id, number)
+    return Data(VersionLogOut(worker_id=worker_id, version=number, status=found.status, log=log))
+
+
+@ROUTES.add(
+    "POST",
+    "/rollback",
+    WRITES,
+    "Let another version serve",
+    body=RollbackIn,
+    status=200,
+    errors=(404, 409, 422),
+    example={"version": 1},
+)
+async def roll_back(request: Request) -> Data[WorkerOut]:
+    """To an older or a newer one; the next attempts use it. Versions still building stay inactive."""
+    deployments, worker_id = request.services.deployments, worker_id_of(request)
+    await deployments.require_open(request.tenant_id, worker_id)
+    number = (await request.body(ROLLBACK)).version
+    return Data(worker_out(await deployments.rollback(request.caller, worker_id, number)))

@@ -1,0 +1,248 @@
+"""The schemas of webhooks and their deliveries.
+
+A single webhook is returned without the envelope `data`: that is how the API is published.
+"""
+
+from typing import Annotated, ClassVar, Final, Literal
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType, field
+
+from runwright.http.ava.envelopes import PageQuery, Time, optional
+from runwright.http.ava.webhooks.event_names import EVENT_PATTERNS, check_events, core_patterns, event_name
+from runwright.http.fields import LONGEST_SECRET, check_signing_secret, format_optional_time, format_time
+from runwright.http.validation import Validator
+from runwright.outbox.client.url import LONGEST_URL
+from runwright.webhooks.model import (
+    OVERLAP_SECONDS,
+    Delivery,
+    DeliveryStatus,
+    EndpointStatus,
+    WebhookEndpoint,
+    WebhookEndpointCreate,
+    WebhookEndpointPatch,
+)
+from runwright.webhooks.service import WebhookTest
+
+STYLE: Final = "ava"
+_LONGEST_OVERLAP: Final = 7 * 24 * 3600
+
+Url = Annotated[
+    str,
+    Meta(
+        description="Where to send events: https, a public host, no user name, no fragment.",
+        examples=["https://hooks.example.com/runwright"],
+        extra_json_schema={"maxLength": LONGEST_URL},
+    ),
+]
+Events = Annotated[
+    list[str],
+    Meta(
+        description=f"Which events: {', '.join(f'`{name}`' for name in EVENT_PATTERNS)}.",
+        extra_json_schema={
+            "minItems": 1,
+            "maxItems": len(EVENT_PATTERNS),
+            "uniqueItems": True,
+            "items": {"type": "string", "enum": list(EVENT_PATTERNS)},
+        },
+    ),
+]
+SigningSecret = Annotated[
+    str,
+    Meta(
+        description="Signs what is sent: printable ASCII without spaces. Default: one is made,"
+        " and shown once.",
+        extra_json_schema={"pattern": f"^[!-~]{{1,{LONGEST_SECRET}}}$"},
+    ),
+]
+Overlap = Annotated[
+    int, Meta(ge=0, le=_LONGEST_OVERLAP, description="How long the old secret signs along with the new one.")
+]
+
+Secret = Annotated[str, Meta(description="Where it was made here: shown this once.")]
+
+
+class WebhookIn(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """A webhook to create."""
+
+    openapi_name: ClassVar[str] = "CreateWebhookBody"
+
+    url: Url
+    events: Events
+    secret: SigningSecret | None = None
+
+
+class WebhookPatch(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """What to change; fields that are left out stay. A new `secret` replaces all others at once."""
+
+    openapi_name: ClassVar[str] = "ChangeWebhookBody"
+
+    url: Url | UnsetType = UNSET
+    events: Events | UnsetType = UNSET
+    secret: SigningSecret | UnsetType = UNSET
+    status: Literal["active", "paused"] | UnsetType = UNSET
+
+
+class RotateSecretIn(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """A new secret, and how long the old one stays valid."""
+
+    openapi_name: ClassVar[str] = "RotateSecretBody"
+
+    secret: SigningSecret | None = None
+    overlap_seconds: Overlap = OVERLAP_SECONDS
+
+
+class DeliveryQuery(PageQuery, frozen=True, kw_only=True):
+    """Which deliveries to list."""
+
+    status: Annotated[DeliveryStatus, Meta(description="Only deliveries in this state.")] | UnsetType = field(
+        default=UNSET, name="filter[status]"
+    )
+
+
+class WebhookOut(msgspec.Struct, frozen=True, kw_only=True):
+    """A URL that wants events."""
+
+    id: Annotated[str, Meta(description="`wh_` and a lower-case ULID.")]
+    url: str
+    events: list[str]
+    status: Annotated[
+        EndpointStatus,
+        Meta(description="`degraded` after a delivery was given up, until one or a test succeeds."),
+    ]
+    created_at: Time
+    tenant_id: str
+    status_reason: Annotated[str | None, Meta(description="Why it is degraded.")]
+    created_by: str
+    updated_at: Time
+    secret: Secret | UnsetType = UNSET
+
+
+class RotatedWebhookOut(msgspec.Struct, frozen=True, kw_only=True):
+    """A webhook with a new secret."""
+
+    webhook: WebhookOut
+    secret: Secret | UnsetType = UNSET
+    old_secret_valid_until: Time
+
+
+class DeliveryAttemptOut(msgspec.Struct, frozen=True, kw_only=True):
+    """One try to deliver."""
+
+    openapi_name: ClassVar[str] = "webhook_Attempt"
+
+    number: int
+    started_at: Time
+    duration_ms: int
+    response_status: Annotated[int | None, Meta(description="Null where there was no answer.")]
+    error: Annotated[str | None, Meta(description="What went wrong.")]
+
+
+class DeliveryOut(msgspec.Struct, frozen=True, kw_only=True):
+    """One event on its way to one webhook."""
+
+    id: Annotated[str, Meta(description="`whd_` and a lower-case ULID.")]
+    webhook_id: str
+    event_id: str
+    event: Annotated[str, Meta(description="The event's name.")]
+    status: DeliveryStatus
+    attempt_count: int
+    attempts: Annotated[list[DeliveryAttemptOut], Meta(description="The latest 20, oldest first.")]
+    created_at: Time
+    completed_at: Time | None
+    next_attempt_at: Annotated[Time | None, Meta(description="Null while it is being sent, and at the end.")]
+
+
+class TestedOut(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of a test."""
+
+    success: bool
+    event_id: str
+    response_status: int | None
+    duration_ms: int
+    error: str | None
+    webhook: WebhookOut
+
+
+_READ_ONLY: Final = dict.fromkeys(
+    ("id", "tenant_id", "status_reason", "created_by", "created_at", "updated_at"), "Is read-only."
+)
+_RULES: Final = {"events": check_events, "secret": check_signing_secret}
+CREATE_WEBHOOK: Final = Validator(
+    WebhookIn, _RULES, _READ_ONLY | {"status": "Is read-only here; a new webhook is active."}
+)
+CHANGE_WEBHOOK: Final = Validator(WebhookPatch, _RULES, _READ_ONLY)
+ROTATE_SECRET: Final = Validator(RotateSecretIn, {"secret": check_signing_secret})
+LIST_WEBHOOKS: Final = Validator(PageQuery)
+LIST_DELIVERIES: Final = Validator(DeliveryQuery)
+
+
+def new_endpoint(body: WebhookIn) -> WebhookEndpointCreate:
+    return WebhookEndpointCreate(
+        url=body.url,
+        events=body.events,
+        patterns=core_patterns(body.events),
+        secret=body.secret,
+    )
+
+
+def endpoint_changes(body: WebhookPatch) -> WebhookEndpointPatch:
+    events = optional(body.events)
+    return WebhookEndpointPatch(
+        url=optional(body.url),
+        events=events,
+        patterns=None if events is None else core_patterns(events),
+        secret=optional(body.secret),
+        status=None if body.status is UNSET else EndpointStatus(body.status),
+    )
+
+
+def webhook_out(endpoint: WebhookEndpoint, secret: str | None = None) -> WebhookOut:
+    return WebhookOut(
+        id=endpoint.id,
+        url=endpoint.url,
+        events=endpoint.events,
+        status=endpoint.status,
+        created_at=format_time(endpoint.created_at),
+        tenant_id=endpoint.tenant_id,
+        status_reason=endpoint.status_reason,
+        created_by=endpoint.created_by,
+        updated_at=format_time(endpoint.updated_at),
+        secret=UNSET if secret is None else secret,
+    )
+
+
+def delivery_out(delivery: Delivery) -> DeliveryOut:
+    attempts = [
+        DeliveryAttemptOut(
+            number=one.number,
+            started_at=format_time(one.started_at),
+            duration_ms=one.duration_ms,
+            response_status=one.response_status,
+            error=one.error,
+        )
+        for one in delivery.attempts
+    ]
+    return DeliveryOut(
+        id=delivery.id,
+        webhook_id=delivery.endpoint_id,
+        event_id=delivery.event.id,
+        event=event_name(delivery.event),
+        status=delivery.status,
+        attempt_count=delivery.attempt_count,
+        attempts=attempts,
+        created_at=format_time(delivery.created_at),
+        completed_at=format_optional_time(delivery.completed_at),
+        next_attempt_at=format_optional_time(delivery.next_attempt_at),
+    )
+
+
+def tested_out(tested: WebhookTest) -> TestedOut:
+    return TestedOut(
+        success=tested.outcome.delivered,
+        event_id=tested.event.id,
+        response_status=tested.outcome.response_status,
+        duration_ms=tested.outcome.duration_ms,
+        error=tested.outcome.error,
+        webhook=webhook_out(tested.endpoint),
+    )

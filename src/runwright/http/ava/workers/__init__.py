@@ -1,0 +1,1 @@
+"""Workers: definitions of code to run."""

@@ -1,0 +1,88 @@
+"""The routes of workers."""
+
+from typing import Final
+
+from runwright.http.ava.authorization import READS, WRITES
+from runwright.http.ava.dialect import AVA
+from runwright.http.ava.envelopes import Data, Page, known_id, page_of, read_page
+from runwright.http.ava.workers.schemas import (
+    CHANGE_WORKER,
+    CREATE_WORKER,
+    LIST_WORKERS,
+    WorkerIn,
+    WorkerOut,
+    WorkerPatch,
+    WorkerQuery,
+    check_whole_config,
+    new_worker,
+    require_runtime,
+    worker_changes,
+    worker_filter,
+    worker_out,
+)
+from runwright.http.request import Request
+from runwright.http.routing import Routes
+
+ROUTES: Final = Routes(AVA, "/v1/ava/workers", tag="Workers")
+
+
+@ROUTES.add("GET", "", READS, "List workers", query=WorkerQuery, errors=(422,))
+async def list_workers(request: Request) -> Page[WorkerOut]:
+    query = request.query(LIST_WORKERS)
+    page = read_page(query, "wkr")
+    listing = await request.services.workers.list(request.tenant_id, worker_filter(query), page)
+    return page_of(listing, page, worker_out)
+
+
+@ROUTES.add(
+    "POST",
+    "",
+    WRITES,
+    "Create a worker",
+    body=WorkerIn,
+    errors=(422,),
+    example={
+        "name": "Greeter",
+        "runtime": "python",
+        "config": {"GREETING": "Hello"},
+        "timeout_seconds": 60,
+        "source_code": "async def handler(input, env):\n    return env['GREETING'], input['name']",
+    },
+)
+async def create_worker(request: Request) -> Data[WorkerOut]:
+    services = request.services
+    body = await request.body(CREATE_WORKER, {"runtime": require_runtime(services.runtimes)})
+    return Data(worker_out(await services.workers.create(request.caller, new_worker(body))))
+
+
+@ROUTES.add("GET", "/{worker_id}", READS, "Get a worker", errors=(404, 422))
+async def get_worker(request: Request) -> Data[WorkerOut]:
+    return Data(worker_out(await request.services.workers.get(request.tenant_id, worker_id_of(request))))
+
+
+@ROUTES.add(
+    "PATCH",
+    "/{worker_id}",
+    WRITES,
+    "Update a worker",
+    body=WorkerPatch,
+    errors=(404, 409, 422),
+    example={"status": "paused", "config": {"GREETING": None}},
+)
+async def change_worker(request: Request) -> Data[WorkerOut]:
+    changes = worker_changes(await request.body(CHANGE_WORKER))
+    changed = await request.services.workers.change(
+        request.caller, worker_id_of(request), changes, check=check_whole_config
+    )
+    return Data(worker_out(changed))
+
+
+@ROUTES.add("DELETE", "/{worker_id}", WRITES, "Deprecate a worker", status=200, errors=(404, 422))
+async def deprecate_worker(request: Request) -> Data[WorkerOut]:
+    """Soft-delete: the record, its jobs and logs stay; new jobs are refused, queued ones cancelled."""
+    return Data(worker_out(await request.services.workers.deprecate(request.caller, worker_id_of(request))))
+
+
+def worker_id_of(request: Request) -> str:
+    """Return the id in the path; NotFoundError if it cannot be one."""
+    return known_id("wkr", "worker", request.params["worker_id"])

@@ -1,0 +1,240 @@
+"""The schemas of workers."""
+
+from collections.abc import Callable, Iterable
+from typing import Annotated, Any, ClassVar, Final, Literal
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType, field
+
+from runwright.core.errors import InvalidError
+from runwright.http.ava.envelopes import PageQuery, Time, given_fields, optional
+from runwright.http.ava.workers.rules import (
+    CONFIG_KEYS,
+    DESCRIPTION_LIMIT,
+    ENTRYPOINT_LIMIT,
+    ENV_NAME,
+    HOST,
+    NAME_LIMIT,
+    SECRETS,
+    SOURCE_LIMIT,
+    check_config,
+    check_entrypoint,
+    check_hosts,
+    check_name,
+    check_secrets,
+    check_source,
+)
+from runwright.http.fields import format_time, storable_text
+from runwright.http.validation import Problem, Rule, Validator
+from runwright.runtimes.host import RuntimeInfo
+from runwright.workers.model import NewWorker, RuntimeName, Worker, WorkerChanges, WorkerFilter, WorkerStatus
+
+Name = Annotated[
+    str,
+    Meta(
+        description="Human-readable name; surrounding white space is dropped.",
+        extra_json_schema={"minLength": 1, "maxLength": NAME_LIMIT},
+    ),
+]
+Description = Annotated[str, Meta(max_length=DESCRIPTION_LIMIT, description="What this worker does.")]
+Entrypoint = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=ENTRYPOINT_LIMIT,
+        description="Relative file path within the source; default by runtime: index.js, main.py, main.ts, "
+        "main.sh, main.wasm.",
+    ),
+]
+SourceCode = Annotated[
+    str,
+    Meta(
+        description="Inline source code, at most 1 MiB in UTF-8.",
+        extra_json_schema={"maxLength": SOURCE_LIMIT},
+    ),
+]
+Config = Annotated[
+    dict[str, Any],
+    Meta(
+        description="Non-secret values injected as environment variables; a value that is no string is "
+        "injected as its JSON text. At most 64 KiB as JSON; names the runtimes rely on are reserved.",
+        extra_json_schema={"maxProperties": CONFIG_KEYS, "propertyNames": {"pattern": ENV_NAME}},
+    ),
+]
+Secrets = Annotated[
+    list[str],
+    Meta(
+        description="Names of secrets to inject.",
+        extra_json_schema={
+            "maxItems": SECRETS,
+            "uniqueItems": True,
+            "items": {"type": "string", "pattern": ENV_NAME},
+        },
+    ),
+]
+TimeoutSeconds = Annotated[int, Meta(ge=1, le=3600, description="Longest run of one attempt.")]
+MaxRetries = Annotated[int, Meta(ge=0, le=5, description="Automatic retries after a failure.")]
+MaxConcurrency = Annotated[
+    int, Meta(ge=1, le=10_000, description="Most jobs of this worker that run at once; null: no limit.")
+]
+MemoryMb = Annotated[int, Meta(ge=64, le=4096, description="Memory of one sandbox.")]
+
+
+Host = Annotated[str, Meta(extra_json_schema={"pattern": HOST})]
+
+
+class NetworkAllow(msgspec.Struct, forbid_unknown_fields=True):
+    """Hosts that the worker may reach."""
+
+    allow: Annotated[list[Host], Meta(max_length=100)]
+
+
+Network = Annotated[
+    Literal["none", "public"] | NetworkAllow, Meta(description="What the worker may reach over the network.")
+]
+
+
+class WorkerIn(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """A worker to create."""
+
+    openapi_name: ClassVar[str] = "CreateWorkerBody"
+
+    name: Name
+    runtime: RuntimeName
+    description: Description | None = None
+    entrypoint: Entrypoint | None = None
+    source_code: SourceCode | None = None
+    config: Config = {}
+    secrets: Secrets = []
+    timeout_seconds: TimeoutSeconds = 300
+    max_retries: MaxRetries = 0
+    max_concurrency: MaxConcurrency | None = None
+    memory_mb: MemoryMb = 256
+    network: Network = "public"
+
+
+class WorkerPatch(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """What to change; fields that are left out stay. `config` is merged, a null value removes its key."""
+
+    openapi_name: ClassVar[str] = "ChangeWorkerBody"
+
+    name: Name | UnsetType = UNSET
+    description: Description | None | UnsetType = UNSET
+    status: Literal["active", "paused"] | UnsetType = UNSET
+    entrypoint: Entrypoint | UnsetType = UNSET
+    source_code: SourceCode | UnsetType = UNSET
+    config: Config | UnsetType = UNSET
+    secrets: Secrets | UnsetType = UNSET
+    timeout_seconds: TimeoutSeconds | UnsetType = UNSET
+    max_retries: MaxRetries | UnsetType = UNSET
+    max_concurrency: MaxConcurrency | None | UnsetType = UNSET
+    memory_mb: MemoryMb | UnsetType = UNSET
+    network: Network | UnsetType = UNSET
+
+
+class WorkerQuery(PageQuery, frozen=True, kw_only=True):
+    """Which workers to list."""
+
+    status: Annotated[WorkerStatus, Meta(description="Only workers in this state.")] | UnsetType = field(
+        default=UNSET, name="filter[status]"
+    )
+    runtime: Annotated[RuntimeName, Meta(description="Only workers of this runtime.")] | UnsetType = field(
+        default=UNSET, name="filter[runtime]"
+    )
+    q: (
+        Annotated[str, Meta(max_length=NAME_LIMIT, description="Part of the name, in any case.")] | UnsetType
+    ) = UNSET
+
+
+class WorkerOut(msgspec.Struct, frozen=True, kw_only=True):
+    """A worker."""
+
+    id: Annotated[str, Meta(description="`wkr_` and a lower-case ULID.")]
+    tenant_id: str
+    name: str
+    runtime: Annotated[RuntimeName, Meta(description="Fixed when the worker is created.")]
+    description: str | None
+    status: Annotated[WorkerStatus, Meta(description="`paused` and `deprecated` workers take no new jobs.")]
+    version: Annotated[int, Meta(description="Counts up with each change of source code or entrypoint.")]
+    entrypoint: Annotated[str, Meta(description="The file that holds the handler.")]
+    source_code: Annotated[str | None, Meta(description="Null where nothing has been given yet.")]
+    config: Annotated[dict[str, Any], Meta(description="Injected as environment variables.")]
+    secrets: Annotated[list[str], Meta(description="Names only; values are never shown.")]
+    timeout_seconds: Annotated[int, Meta(description="Longest run of one attempt.")]
+    max_retries: Annotated[int, Meta(description="Automatic retries after a failure.")]
+    max_concurrency: Annotated[int | None, Meta(description="Most jobs that run at once; null: no limit.")]
+    memory_mb: Annotated[int, Meta(description="Memory of one sandbox.")]
+    network: Annotated[Any, Meta(description='`none`, `public` or `{"allow": [hosts]}`.')]
+    created_by: Annotated[str, Meta(description="The user or the key that created it.")]
+    created_at: Time
+    updated_at: Time
+
+
+def _check_network(network: str | NetworkAllow) -> Iterable[Problem]:
+    return () if isinstance(network, str) else check_hosts(network.allow)
+
+
+_RULES: Final[dict[str, Rule]] = {
+    "name": check_name,
+    "description": storable_text,
+    "entrypoint": check_entrypoint,
+    "source_code": check_source,
+    "config": check_config,
+    "secrets": check_secrets,
+    "network": _check_network,
+}
+_READ_ONLY: Final = dict.fromkeys(
+    ("id", "tenant_id", "version", "created_by", "created_at", "updated_at"), "Is read-only."
+)
+
+CREATE_WORKER: Final = Validator(
+    WorkerIn, _RULES, _READ_ONLY | {"status": "Is read-only here; a new worker is active."}
+)
+CHANGE_WORKER: Final = Validator(WorkerPatch, _RULES, _READ_ONLY | {"runtime": "Cannot be changed."})
+LIST_WORKERS: Final = Validator(WorkerQuery, {"q": storable_text})
+
+
+def require_runtime(runtimes: Callable[[str], RuntimeInfo]) -> Callable[[RuntimeName], Iterable[Problem]]:
+    """Return the rule that the runtime is available on this server."""
+
+    def check(runtime: RuntimeName) -> Iterable[Problem]:
+        info = runtimes(runtime.value)
+        if not info.ready:
+            yield "", f"Is not available on this server: {info.reason or 'not installed'}."
+
+    return check
+
+
+def new_worker(body: WorkerIn) -> NewWorker:
+    config = {key: value for key, value in body.config.items() if value is not None}
+    changed = {"name": body.name.strip(), "config": config, "network": msgspec.to_builtins(body.network)}
+    return NewWorker(**given_fields(body) | changed)
+
+
+def worker_changes(body: WorkerPatch) -> WorkerChanges:
+    values = given_fields(body)
+    if body.name is not UNSET:
+        values["name"] = body.name.strip()
+    if body.status is not UNSET:
+        values["status"] = WorkerStatus(body.status)
+    if body.network is not UNSET:
+        values["network"] = msgspec.to_builtins(body.network)
+    return WorkerChanges(**values)
+
+
+def check_whole_config(worker: Worker) -> None:
+    """Raise InvalidError if a worker's config has become too large by merging."""
+    if problems := [message for where, message in check_config(worker.config) if not where]:
+        raise InvalidError({"config": [f"{message[:-1]} after merging." for message in problems]})
+
+
+def worker_filter(query: WorkerQuery) -> WorkerFilter:
+    return WorkerFilter(
+        status=optional(query.status), runtime=optional(query.runtime), name_contains=query.q or None
+    )
+
+
+def worker_out(worker: Worker) -> WorkerOut:
+    values = {name: getattr(worker, name) for name in Worker.__struct_fields__}
+    values |= {"created_at": format_time(worker.created_at), "updated_at": format_time(worker.updated_at)}
+    return WorkerOut(**values)

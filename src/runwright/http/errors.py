@@ -1,0 +1,82 @@
+"""The error mapper: each dialect has a table from the core's error codes to its statuses and bodies."""
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import Final
+
+import msgspec
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from runwright.core.errors import RateLimitedError, RunwrightError, UnavailableError
+from runwright.db.pool import transient
+from runwright.http.response import JSON, json_response
+
+_INTERNAL: Final = 500
+_ROUTING: Final = {400: "malformed", 404: "not_found", 405: "method"}
+
+_log = logging.getLogger(__name__)
+
+
+class ErrorMeaning(msgspec.Struct, frozen=True):
+    """How the errors of one code appear in a dialect."""
+
+    status: int
+    when: str
+    """When it occurs, for the documentation; also the message if there is no other."""
+    code: str = ""
+    """The dialect's own code, if it has one."""
+    message: str | None = None
+    """Replaces the core's message."""
+    headers: Mapping[str, str] = {}
+
+
+class ErrorReport(msgspec.Struct, frozen=True):
+    """What a dialect may put in the body of an error."""
+
+    error: Exception
+    meaning: ErrorMeaning
+    message: str
+    request_id: str
+    public_url: str
+
+
+class ErrorTable(msgspec.Struct, frozen=True, kw_only=True):
+    """A dialect's errors: `meanings` by code of the core, and `body`, which returns the struct to send.
+
+    `body` may also return a complete response.
+    """
+
+    meanings: Mapping[str, ErrorMeaning]
+    body: Callable[[ErrorReport], object]
+    media_type: str = JSON
+
+    def respond(self, error: Exception, *, request_id: str, public_url: str = "") -> Response:
+        """Return the response for an error; an unknown one is logged in full and masked."""
+        report = self._report(error, request_id, public_url)
+        meaning = report.meaning
+        if meaning.status == _INTERNAL:
+            _log.error("request failed: %s", request_id, exc_info=error)
+        headers = dict(meaning.headers)
+        if isinstance(error, RateLimitedError):
+            headers["retry-after"] = str(error.retry_after)
+        if isinstance(error, HTTPException):
+            headers |= error.headers or {}
+        body = self.body(report)
+        if isinstance(body, Response):
+            return body
+        return json_response(body, meaning.status, self.media_type, headers)
+
+    def _report(self, error: Exception, request_id: str, public_url: str) -> ErrorReport:
+        if transient(error):
+            error = UnavailableError("The store is out of reach; try again.")
+        code = "internal"
+        message: str | None = None
+        if isinstance(error, RunwrightError):
+            code, message = error.code, error.message
+        elif isinstance(error, HTTPException):
+            code = _ROUTING.get(error.status_code, code)
+        if code not in self.meanings:
+            code = "internal"
+        meaning = self.meanings[code]
+        return ErrorReport(error, meaning, meaning.message or message or meaning.when, request_id, public_url)

@@ -1,0 +1,85 @@
+"""Rules and spellings that the fields of several resources share: texts, ids, times, URLs, nested JSON."""
+
+import re
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from typing import Final
+
+from runwright.http.validation import Problem
+from runwright.outbox.client.url import OutgoingPolicy, OutgoingUrlError, parse_target
+
+DEPTH_LIMIT: Final = 64
+LONGEST_SECRET: Final = 256
+
+_FIRST_YEAR: Final = 1970
+_LAST_YEAR: Final = 2100
+_LONGEST_ID: Final = 64
+_STRING: Final = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+_OPEN: Final = bytes.maketrans(b"{}", b"[]")
+_NOT_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
+
+
+def storable_text(text: str) -> Iterable[Problem]:
+    """Refuse the character NUL, which PostgreSQL cannot store in text."""
+    if "\0" in text:
+        yield "", "Must not hold the character NUL."
+
+
+def plausible_id(text: str) -> Iterable[Problem]:
+    """Refuse what cannot be an id of any kind; whether the object exists is checked by the services."""
+    if not 1 <= len(text) <= _LONGEST_ID:
+        yield "", f"Must have 1 to {_LONGEST_ID} characters."
+    yield from storable_text(text)
+
+
+def plausible_time(at: datetime) -> Iterable[Problem]:
+    """Refuse the ends of the calendar, where converting between time zones overflows."""
+    if not _FIRST_YEAR <= at.year <= _LAST_YEAR:
+        yield "", f"Must be between the years {_FIRST_YEAR} and {_LAST_YEAR}."
+
+
+def require_url(policy: OutgoingPolicy) -> Callable[[str], Iterable[Problem]]:
+    """Return the rule that the policy for outgoing requests allows a URL."""
+
+    def check(url: str) -> Iterable[Problem]:
+        try:
+            reason = policy.refuse_target(parse_target(url))
+        except OutgoingUrlError as error:
+            yield "", str(error)
+        else:
+            if reason is not None:
+                yield "", f"{reason[0].upper()}{reason[1:]}; nothing is sent there."
+
+    return check
+
+
+def check_signing_secret(secret: str) -> Iterable[Problem]:
+    """Check a secret that signs outgoing requests."""
+    if not 1 <= len(secret) <= LONGEST_SECRET or not all("!" <= character <= "~" for character in secret):
+        yield "", f"Must have 1 to {LONGEST_SECRET} printable ASCII characters, without spaces."
+
+
+def nests_too_deeply(text: bytes, limit: int = DEPTH_LIMIT) -> bool:
+    """Return whether valid JSON text has more than `limit` levels of lists and objects.
+
+    Each pass removes the innermost brackets, so a text within the limit is empty after `limit` passes.
+    Values are never walked in Python.
+    """
+    if text.count(b"[") + text.count(b"{") <= limit:
+        return False
+    brackets = _STRING.sub(b"", text).translate(_OPEN, _NOT_BRACKETS)
+    for _ in range(limit):
+        if not brackets:
+            return False
+        brackets = brackets.replace(b"[]", b"")
+    return bool(brackets)
+
+
+def format_time(at: datetime) -> str:
+    """Return a UTC time in ISO 8601, with milliseconds and `Z`."""
+    return at.isoformat(timespec="milliseconds")[:23] + "Z"
+
+
+def format_optional_time(at: datetime | None) -> str | None:
+    """Return a UTC time as `format_time` does; None for None."""
+    return None if at is None else format_time(at)

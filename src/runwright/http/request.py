@@ -1,0 +1,200 @@
+"""What a handler is given: the request, its caller and the services, and bounded ways to read the body.
+
+A body is bounded in bytes and in time, whatever its headers claim.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import IO, ClassVar, Final, TypeVar
+
+import msgspec
+from starlette.types import Receive, Scope
+
+from runwright.core.errors import MalformedError, RunwrightError, TooLargeError
+from runwright.core.roles import Caller
+from runwright.http.services import EdgeSettings, EdgeState, Services
+from runwright.http.validation import Rule, Validator
+
+T = TypeVar("T", bound=msgspec.Struct)
+
+_JSON: Final = b"application/json"
+_DRAIN_FACTOR: Final = 8
+_DRAIN_SECONDS: Final = 2.0
+
+
+class SlowRequestError(RunwrightError):
+    """The body did not arrive in time."""
+
+    code: ClassVar[str] = "slow"
+
+
+class Request:
+    """One HTTP request. `caller` is set once the route's access rule has passed."""
+
+    __slots__ = ("_declared", "_receive", "caller", "edge", "headers", "raw_body", "scope", "services")
+
+    caller: Caller
+    raw_body: bytes
+    """The bytes of the body, once it has been read."""
+
+    def __init__(
+        self,
+        scope: Scope,
+        receive: Receive,
+        edge: EdgeState,
+        declared: tuple[type[msgspec.Struct] | None, type[msgspec.Struct] | None] = (None, None),
+    ) -> None:
+        """`declared` are the structs of the query and of the body in the route's documentation."""
+        self.scope = scope
+        self.edge = edge
+        self.services: Services = edge.services
+        self.headers: dict[bytes, bytes] = dict(scope["headers"])
+        """By lower-case name; of a repeated header the last one."""
+        self._receive = receive
+        self._declared = declared
+
+    @property
+    def id(self) -> str:
+        """The id of the request, as in the response's `x-request-id`."""
+        request_id: str = self.scope["state"]["request_id"]
+        return request_id
+
+    @property
+    def tenant_id(self) -> str:
+        """The caller's tenant."""
+        return self.caller.tenant_id
+
+    @property
+    def params(self) -> Mapping[str, str]:
+        """The values of the path's parameters."""
+        params: dict[str, str] = self.scope["path_params"]
+        return params
+
+    @property
+    def query_string(self) -> bytes:
+        raw: bytes = self.scope["query_string"]
+        return raw
+
+    def query(self, validator: Validator[T]) -> T:
+        """Return the validated query, which the route must declare as `query`."""
+        _require_declared(validator.struct, self._declared[0])
+        return validator.from_query(self.query_string)
+
+    async def body(self, validator: Validator[T], rules: Mapping[str, Rule] | None = None) -> T:
+        """Return the validated JSON body, which the route must declare as `body`.
+
+        Raises MalformedError for another content type, InvalidError, TooLargeError, SlowRequestError.
+        `rules` are those that need the services.
+        """
+        _require_declared(validator.struct, self._declared[1])
+        body = await self.read_json()
+        return (validator if rules is None else validator.with_rules(rules)).from_json(body)
+
+    async def read_json(self) -> bytes:
+        """Return the raw body of a request whose content type is JSON; raises as `body` does."""
+        _require_json(self.headers.get(b"content-type", b""))
+        return await self.read_any(self.edge.settings.body_limit_bytes)
+
+    async def read_any(self, limit_bytes: int) -> bytes:
+        """Return the raw body, of any content type; TooLargeError over the limit, SlowRequestError."""
+        try:
+            async with asyncio.timeout(self.edge.settings.body_seconds):
+                self.raw_body = await _read(self.headers, self._receive, limit_bytes)
+        except TimeoutError:
+            raise _slow() from None
+        return self.raw_body
+
+    async def spool(self, file: IO[bytes], limit_bytes: int) -> None:
+        """Write the body to a file and rewind it; raises as `read_any` does.
+
+        The whole body has `upload_seconds`, each chunk `body_seconds`.
+        """
+        await _refuse_announced(self.headers, self._receive, limit_bytes)
+        settings = self.edge.settings
+        try:
+            async with asyncio.timeout(settings.upload_seconds):
+                more = await _copy(self._receive, file, settings, limit_bytes)
+        except TimeoutError:
+            raise _slow() from None
+        if file.tell() > limit_bytes:
+            if more:
+                await _drain(self._receive, limit_bytes)
+            raise _too_large(limit_bytes)
+        file.seek(0)
+
+
+def _require_declared(struct: type[msgspec.Struct], declared: type[msgspec.Struct] | None) -> None:
+    """Raise TypeError if a handler reads a struct that its route does not document."""
+    if struct is not declared:
+        raise TypeError(f"The route documents {declared}, but its handler reads {struct}.")
+
+
+def _require_json(content_type: bytes) -> None:
+    if content_type == _JSON:
+        return
+    kind, _, parameters = content_type.partition(b";")
+    charset = parameters.strip().lower().replace(b'"', b"")
+    if kind.strip().lower() != _JSON or charset not in {b"", b"charset=utf-8"}:
+        raise MalformedError("The content type must be application/json (UTF-8).")
+
+
+async def _read(headers: Mapping[bytes, bytes], receive: Receive, limit: int) -> bytes:
+    await _refuse_announced(headers, receive, limit)
+    body, more = await _next_chunk(receive)
+    if more:
+        chunks = [body]
+        size = len(body)
+        while more and size <= limit:
+            body, more = await _next_chunk(receive)
+            chunks.append(body)
+            size += len(body)
+        body = b"".join(chunks)
+    if len(body) > limit:
+        if more:
+            await _drain(receive, _DRAIN_FACTOR * limit)
+        raise _too_large(limit)
+    return body
+
+
+async def _copy(receive: Receive, file: IO[bytes], settings: EdgeSettings, limit: int) -> bool:
+    """Write chunks to a file until the end or past the limit; return whether more are to come."""
+    more = True
+    while more and file.tell() <= limit:
+        async with asyncio.timeout(settings.body_seconds):
+            chunk, more = await _next_chunk(receive)
+        file.write(chunk)
+    return more
+
+
+async def _refuse_announced(headers: Mapping[bytes, bytes], receive: Receive, limit: int) -> None:
+    announced = int(headers.get(b"content-length", b"0"))
+    if announced > limit:
+        if b"expect" not in headers and announced <= _DRAIN_FACTOR * limit:
+            await _drain(receive, announced)
+        raise _too_large(limit)
+
+
+async def _drain(receive: Receive, most_bytes: int) -> None:
+    """Discard what is still arriving, for a while: a client that is sending does not read the response."""
+    more = True
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_DRAIN_SECONDS):
+            while more and most_bytes > 0:
+                chunk, more = await _next_chunk(receive)
+                most_bytes -= len(chunk)
+
+
+async def _next_chunk(receive: Receive) -> tuple[bytes, bool]:
+    message = await receive()
+    if message["type"] != "http.request":
+        raise MalformedError("The client went away while sending the body.")
+    return message["body"], message.get("more_body", False)
+
+
+def _too_large(limit: int) -> TooLargeError:
+    return TooLargeError(f"The request body is over the limit of {limit} bytes.")
+
+
+def _slow() -> SlowRequestError:
+    return SlowRequestError("The request body did not arrive in time.")

@@ -1,0 +1,74 @@
+"""Responses: structs as JSON, other statuses than the route's, and server-sent events."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Final, Generic, TypeVar
+
+import msgspec
+from starlette.responses import Response
+
+from runwright.core.errors import UnavailableError
+
+T = TypeVar("T")
+
+JSON: Final = "application/json"
+EVENT_STREAM: Final = "text/event-stream"
+
+_encode: Final = msgspec.json.Encoder().encode
+_EXTRA_HEADERS: Final = "response_headers"
+
+
+class Reply(msgspec.Struct, Generic[T], frozen=True):
+    """A handler's result with a status other than its route's."""
+
+    result: T
+    status: int
+
+
+def json_response(
+    result: object, status: int, media_type: str = JSON, headers: dict[str, str] | None = None
+) -> Response:
+    """Return the response with a struct as JSON."""
+    return Response(_encode(result), status, headers, media_type)
+
+
+def add_response_headers(scope: Any, headers: Sequence[tuple[bytes, bytes]]) -> None:  # noqa: ANN401  ASGI's own type
+    """Add headers to the response of a request, success or error."""
+    scope["state"][_EXTRA_HEADERS] = headers
+
+
+def added_headers(scope: Any) -> Sequence[tuple[bytes, bytes]]:  # noqa: ANN401  as above
+    """Return the headers that were added to the response of a request."""
+    headers: Sequence[tuple[bytes, bytes]] = scope["state"].get(_EXTRA_HEADERS, ())
+    return headers
+
+
+class OpenStreams:
+    """Limits how many event streams are open in this process, in total and per tenant."""
+
+    def __init__(self, *, limit: int, limit_per_tenant: int) -> None:
+        self._limit = limit
+        self._limit_per_tenant = limit_per_tenant
+        self._open: Counter[str] = Counter()
+
+    def check(self, tenant_id: str) -> None:
+        """Raise UnavailableError if the tenant may not open another stream now."""
+        if self._open.total() >= self._limit or self._open[tenant_id] >= self._limit_per_tenant:
+            raise UnavailableError("Too many streams are open; close some, or read the log by pages.")
+
+    @contextmanager
+    def counted(self, tenant_id: str) -> Iterator[None]:
+        """Count one stream while it is being sent."""
+        self._open[tenant_id] += 1
+        try:
+            yield
+        finally:
+            self._open[tenant_id] -= 1
+            self._open += Counter()  # drop tenants without streams
+
+
+def server_sent_event(event: str, data: object, event_id: int | None = None) -> bytes:
+    """Return one event with JSON data, which is a single line."""
+    head = f"event: {event}\n" if event_id is None else f"id: {event_id}\nevent: {event}\n"
+    return head.encode() + b"data: " + _encode(data) + b"\n\n"

@@ -1,0 +1,279 @@
+"""Routes as data: the router, the authorization and the OpenAPI documents are all made from them.
+
+A resource declares its routes in a `Routes` table. A handler takes a `Request` and returns the struct
+of a success, a `Reply` with another status, a Starlette response, or None for 204. Paths match with and
+without a slash at the end.
+"""
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any, Final, Protocol, TypeVar
+
+import msgspec
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from starlette.routing import Match, Router
+from starlette.routing import Route as PathRoute
+from starlette.types import Receive, Scope, Send
+
+from runwright.core.roles import Caller, Role
+from runwright.http.errors import ErrorTable
+from runwright.http.request import Request
+from runwright.http.response import JSON, Reply, json_response
+from runwright.http.services import EdgeState
+from runwright.http.validation import Validator
+
+Handler = Callable[[Request], Awaitable[object]]
+H = TypeVar("H", bound=Handler)
+
+_OK: Final = 200
+_CREATED: Final = 201
+_NO_CONTENT: Final = 204
+_STATUSES: Final = {"POST": _CREATED, "DELETE": _NO_CONTENT}
+_SLASHES: Final = re.compile("/{2,}")
+_HOST: Final = re.compile(rb"[0-9A-Za-z!$&'()*+,;=\-._~:\[\]@%]*")
+
+
+class NoQuery(msgspec.Struct, frozen=True):
+    """No parameters at all."""
+
+
+_NO_QUERY: Final = Validator(NoQuery)
+
+
+class Access(ABC):
+    """Who may call a route: authenticates the caller and requires a role."""
+
+    def __init__(self, role: Role) -> None:
+        self.role = role
+
+    @abstractmethod
+    async def __call__(self, request: Request) -> Caller:
+        """Return the caller, or raise the error that refuses the request."""
+
+
+class Precondition(Protocol):
+    """What is checked before a request of a route without a key is handled."""
+
+    async def __call__(self, request: Request) -> None:
+        """Raise the error that refuses the request."""
+
+
+class Dialect(msgspec.Struct, frozen=True, kw_only=True):
+    """What the routes of one API have in common."""
+
+    prefix: str
+    """Paths below it that do not exist are answered with this dialect's 404."""
+    errors: ErrorTable
+    media_type: str = JSON
+    strict_query: bool = False
+    """Whether parameters of the query that a route does not declare are refused."""
+
+
+class Route(msgspec.Struct, frozen=True, kw_only=True):
+    """One operation of the API."""
+
+    dialect: Dialect
+    method: str
+    path: str
+    """With parameters in braces: `/v1/ava/jobs/{job_id}`."""
+    handler: Handler
+    """Its return type is the type of a success, its docstring the description."""
+    access: Access | None
+    """None: no key is needed."""
+    precondition: Precondition | None = None
+    summary: str = ""
+    """Empty: the operation is not documented."""
+    tag: str = ""
+    status: int = _OK
+    query: type[msgspec.Struct] | None = None
+    body: type[msgspec.Struct] | None = None
+    errors: tuple[int, ...] = ()
+    """Statuses beyond those that every route of the dialect may answer with."""
+    idempotent: bool = False
+    """Takes an Idempotency-Key, and answers 200 if it is replayed."""
+    produces: str = JSON
+    """The media type of a success: JSON, or a stream of events."""
+    content: dict[str, Any] | None = None
+    """The schemas of bodies that are not JSON, by content type."""
+    unchanged: str | None = None
+    """What a 200 in place of a 201 means."""
+    example: dict[str, Any] | None = None
+    """A body."""
+
+
+class Routes(Sequence[Route]):
+    """The routes of a resource, which share a dialect, a path and a tag."""
+
+    def __init__(self, dialect: Dialect, path: str, *, tag: str = "") -> None:
+        self._dialect = dialect
+        self._path = path
+        self._tag = tag
+        self._routes: list[Route] = []
+
+    def __getitem__(self, index: Any) -> Any:  # noqa: ANN401  as Sequence has it
+        return self._routes[index]
+
+    def __len__(self) -> int:
+        return len(self._routes)
+
+    def add(
+        self,
+        method: str,
+        path: str,
+        access: Access | None,
+        summary: str = "",
+        **options: Any,  # noqa: ANN401  the fields of Route, which checks them
+    ) -> Callable[[H], H]:
+        """Return a decorator that adds a handler; `options` are further fields of its `Route`.
+
+        The default status is 201 for POST, 204 for DELETE, else 200.
+        """
+        fields: dict[str, Any] = {"tag": self._tag, "status": _STATUSES.get(method, _OK), **options}
+
+        def decorate(handler: H) -> H:
+            self._routes.append(
+                Route(
+                    dialect=self._dialect,
+                    method=method,
+                    path=self._path + path,
+                    handler=handler,
+                    access=access,
+                    summary=summary,
+                    **fields,
+                )
+            )
+            return handler
+
+        return decorate
+
+
+class _Operation:
+    """Answers the requests of one route: authorization, handler, encoding and errors."""
+
+    def __init__(self, route: Route, edge: EdgeState) -> None:
+        self._route = route
+        self._edge = edge
+        self._declared = (route.query, route.body)
+        self._refuses_query = route.dialect.strict_query and route.query is None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive, self._edge, self._declared)
+        try:
+            response = await self._respond(request)
+        except Exception as error:  # noqa: BLE001  the last resort, which logs unknown errors
+            response = respond_to_error(self._route.dialect, error, request.id, self._edge)
+        await response(scope, receive, send)
+
+    async def _respond(self, request: Request) -> Response:
+        route = self._route
+        if route.access is not None:
+            request.caller = await route.access(request)
+        if route.precondition is not None:
+            await route.precondition(request)
+        if self._refuses_query and request.query_string:
+            _NO_QUERY.from_query(request.query_string)
+        result = await route.handler(request)
+        if isinstance(result, Response):
+            return result
+        if result is None:
+            return Response(status_code=route.status)
+        status = route.status
+        if isinstance(result, Reply):
+            result, status = result.result, result.status
+        return json_response(result, status, route.dialect.media_type)
+
+
+class _Path:
+    """The operations of one path by method; answers OPTIONS, and 405 for other methods."""
+
+    def __init__(self, routes: Sequence[Route], edge: EdgeState) -> None:
+        self._operations = {route.method: _Operation(route, edge) for route in routes}
+        self._allow = ", ".join(sorted({*self._operations, "OPTIONS"}))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        operation = self._operations.get(scope["method"])
+        if operation is not None:
+            await operation(scope, receive, send)
+        elif scope["method"] == "OPTIONS":
+            response = Response(status_code=_NO_CONTENT, headers={"allow": self._allow})
+            await response(scope, receive, send)
+        else:
+            raise HTTPException(405, headers={"allow": self._allow})
+
+
+class SegmentRouter(Router):
+    """Starlette's router, with an index so that a request meets only the routes of its literal prefix.
+
+    Starlette tries the routes in turn, and the API has a hundred.
+    """
+
+    def __init__(self, routes: Iterable[Route], edge: EdgeState, dialects: Sequence[Dialect]) -> None:
+        """The first of the dialects whose prefix a path has formats its routing errors."""
+        by_path: dict[str, list[Route]] = {}
+        for route in routes:
+            by_path.setdefault(route.path, []).append(route)
+        paths = [PathRoute(path, _Path(found, edge)) for path, found in by_path.items()]
+        super().__init__(paths, redirect_slashes=False)
+        self._edge = edge
+        self._dialects = dialects
+        self._literal = {path.path: path for path in paths if "{" not in path.path}
+        self._by_prefix: dict[str, list[PathRoute]] = {}
+        for path in paths:
+            if "{" in path.path:
+                prefix = path.path.partition("/{")[0]
+                self._by_prefix.setdefault(prefix, []).append(path)
+
+    async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope["path"]
+        if path not in self._literal:
+            path = scope["path"] = _SLASHES.sub("/", f"/{path.strip('/')}")
+        try:
+            await self._route(path, scope, receive, send)
+        except HTTPException as error:
+            response = respond_to_error(self._dialect(path), error, scope["state"]["request_id"], self._edge)
+            await response(scope, receive, send)
+
+    async def _route(self, path: str, scope: Scope, receive: Receive, send: Send) -> None:
+        _require_valid_host(scope)
+        route = self._literal.get(path)
+        if route is None:
+            for candidate in self._candidates(path):
+                match, found = candidate.matches(scope)
+                if match is Match.FULL:
+                    scope.update(found)
+                    route = candidate
+                    break
+        else:
+            scope["path_params"] = {}
+        if route is None:
+            raise HTTPException(404)
+        scope["route"] = route
+        await route.handle(scope, receive, send)
+
+    def _candidates(self, path: str) -> Sequence[PathRoute]:
+        while path:
+            path = path.rpartition("/")[0]
+            if path in self._by_prefix:
+                return self._by_prefix[path]
+        return ()
+
+    def _dialect(self, path: str) -> Dialect:
+        for dialect in self._dialects:
+            if f"{path}/".startswith(dialect.prefix):
+                return dialect
+        return self._dialects[-1]
+
+
+def respond_to_error(dialect: Dialect, error: Exception, request_id: str, edge: EdgeState) -> Response:
+    """Return the response for an error in the dialect's format."""
+    return dialect.errors.respond(error, request_id=request_id, public_url=edge.settings.public_url)
+
+
+def _require_valid_host(scope: Scope) -> None:
+    for name, value in scope["headers"]:
+        if name == b"host":
+            if not _HOST.fullmatch(value):
+                raise HTTPException(400)
+            return

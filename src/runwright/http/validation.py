@@ -1,0 +1,182 @@
+"""Validation of bodies and queries, which reports every invalid field at once.
+
+A `Validator` is a struct plus rules that its types cannot express. The whole struct is decoded first,
+which is fast; only if that fails, or a rule objects, is each field decoded alone to collect all
+problems. Text that is not JSON raises MalformedError; JSON that breaks rules raises InvalidError,
+whose `fields` name the invalid ones (`config.KEY`, `jobs.3.input`).
+"""
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from datetime import datetime
+from typing import Any, Final, Generic, NoReturn, TypeVar
+from urllib.parse import parse_qsl
+
+import msgspec
+
+from runwright.core.errors import InvalidError, MalformedError
+from runwright.http.validation_messages import explain_mismatch
+
+T = TypeVar("T", bound=msgspec.Struct)
+V = TypeVar("V")
+
+Problem = tuple[str, str]
+"""The path below the field (empty: the field itself) and a message."""
+
+Rule = Callable[[Any], Iterable[Problem]]
+"""Yields the problems of one field's value, which has the right type and is neither null nor absent.
+
+A rule may raise msgspec.DecodeError for text that is not JSON."""
+
+_MOST_PROBLEMS: Final = 100
+_LONGEST_NAME: Final = 100
+_MOST_PARAMETERS: Final = 50
+_LOST_PLUS: Final = re.compile(r"(T[0-9:.]+) (\d\d:?\d\d)\Z", re.ASCII)
+_UNKNOWN: Final = "Is not a known field."
+
+
+class Validator(Generic[T]):
+    """Decodes and validates a struct; `refusals` are messages for known names that are not fields.
+
+    With `lenient`, unknown names are ignored; the struct must ignore them too.
+    """
+
+    def __init__(
+        self,
+        struct: type[T],
+        rules: Mapping[str, Rule] | None = None,
+        refusals: Mapping[str, str] | None = None,
+        *,
+        lenient: bool = False,
+    ) -> None:
+        self.struct = struct
+        self._lenient = lenient
+        self._rules = dict(rules or {})
+        self._refusals = dict(refusals or {})
+        self._decoder = msgspec.json.Decoder(struct)
+        self._fields = {field.encode_name: field for field in msgspec.structs.fields(struct)}
+        optional = not any(field.required for field in self._fields.values())
+        self._defaults = struct() if optional and struct.__struct_config__.frozen else None
+
+    def with_rules(self, rules: Mapping[str, Rule]) -> "Validator[T]":
+        """Return this validator with further rules, each in place of the field's rule here."""
+        return Validator(self.struct, {**self._rules, **rules}, self._refusals, lenient=self._lenient)
+
+    def from_json(self, body: bytes | msgspec.Raw) -> T:
+        """Return the struct in a JSON body."""
+        try:
+            return self._decode_whole(body) or self._gather(self._split(body), _decode_field)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            _refuse_malformed(error)
+
+    def _decode_whole(self, body: bytes | msgspec.Raw) -> T | None:
+        """Return the struct, or None if any field is invalid."""
+        try:
+            value = self._decoder.decode(body)
+        except msgspec.ValidationError:
+            return None
+        for name, rule in self._rules.items():
+            given = getattr(value, name)
+            if given is not None and given is not msgspec.UNSET and any(True for _ in rule(given)):
+                return None
+        return value
+
+    def from_query(self, query: bytes) -> T:
+        """Return the struct in a query string, converting text to numbers."""
+        if not query:
+            return self._defaults or self._gather({}, _convert_text)
+        try:
+            pairs = parse_qsl(
+                query.decode("latin-1"), keep_blank_values=True, max_num_fields=_MOST_PARAMETERS
+            )
+        except ValueError:
+            raise MalformedError("The query string has too many parameters.") from None
+        given: dict[str, str] = {}
+        for name, text in pairs:
+            if name in given:
+                raise InvalidError({name[:_LONGEST_NAME]: ["Is given more than once."]})
+            given[name] = text
+        return self._gather(given, _convert_text)
+
+    def _split(self, body: bytes | msgspec.Raw) -> dict[str, msgspec.Raw]:
+        try:
+            bytes(body).decode()  # unknown fields are not decoded below
+            return msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+        except msgspec.ValidationError:
+            _refuse_other_than_object(body)
+
+    def _gather(self, given: Mapping[str, V], read: Callable[[V, Any], object]) -> T:
+        problems = Problems()
+        values: dict[str, object] = {}
+        for name in () if self._lenient else given.keys() - self._fields.keys():
+            problems.add(name[:_LONGEST_NAME], self._refusals.get(name, _UNKNOWN))
+        for name, field in self._fields.items():
+            if name in given:
+                try:
+                    values[field.name] = read(given[name], field.type)
+                except msgspec.ValidationError as error:
+                    problems.add_below(name, *explain_mismatch(str(error), field.type))
+                else:
+                    self._apply_rule(field.name, name, values[field.name], problems)
+            elif field.required:
+                problems.add(name, "Is required.")
+        problems.raise_if_any()
+        return self.struct(**values)
+
+    def _apply_rule(self, field: str, name: str, value: object, problems: "Problems") -> None:
+        rule = self._rules.get(field)
+        if rule is not None and value is not None:
+            for where, message in rule(value):
+                problems.add_below(name, where, message)
+
+
+class Problems:
+    """The messages about a request by field, up to a bounded number of fields."""
+
+    def __init__(self) -> None:
+        self._fields: dict[str, list[str]] = {}
+
+    def add(self, field: str, message: str) -> None:
+        if field in self._fields or len(self._fields) < _MOST_PROBLEMS:
+            self._fields.setdefault(field, []).append(message)
+
+    def add_below(self, field: str, where: str, message: str) -> None:
+        self.add(f"{field}.{where}" if where else field, message)
+
+    def raise_if_any(self) -> None:
+        if self._fields:
+            raise InvalidError(self._fields)
+
+
+def _refuse_malformed(error: Exception) -> NoReturn:
+    """Raise the error for a body that is not JSON."""
+    if isinstance(error, RecursionError):
+        reason = "it is nested too deeply"
+    elif isinstance(error, UnicodeDecodeError):
+        reason = "it is not UTF-8"
+    else:
+        reason = str(error)
+    raise MalformedError(f"The body cannot be read as JSON: {reason}.") from None
+
+
+def _refuse_other_than_object(body: bytes | msgspec.Raw) -> NoReturn:
+    """Raise the error for JSON that is not an object, or for text that is not JSON."""
+    with suppress(msgspec.ValidationError):
+        msgspec.json.decode(body)
+    raise InvalidError({"body": ["Must be a JSON object."]})
+
+
+def _decode_field(raw: msgspec.Raw, kind: Any) -> object:  # noqa: ANN401  a type expression has no type
+    return msgspec.json.decode(raw, type=kind)
+
+
+def _convert_text(text: str, kind: Any) -> object:  # noqa: ANN401  a type expression has no type
+    try:
+        # an unescaped plus sign of a UTC offset was decoded to a space
+        return msgspec.convert(_LOST_PLUS.sub(r"\1+\2", text), kind)
+    except msgspec.ValidationError as strict:
+        value = msgspec.convert(text, kind, strict=False)
+        if isinstance(value, datetime):  # a bare number is not a date
+            raise strict from None
+        return value
