@@ -18,7 +18,7 @@ NEVER = "2099-01-01T00:00:00Z"
 LEAVE_NO_ROW = {
     ("POST", "/v1/ava/jobs"): "the job says who submitted it",
     ("POST", "/v1/ava/jobs/batch"): "as above",
-    ("POST", "/v1/ava/jobs/{job_id:str}/retry"): "as above",
+    ("POST", "/v1/ava/jobs/{job_id}/retry"): "as above",
 }
 
 
@@ -50,29 +50,29 @@ WROTE: dict[tuple[str, str], tuple[str, str, Callable[[Api, Json], None]]] = {
         "",
         _call("POST", "/workers", {"name": "w", "runtime": "python", "config": {"K": SECRET}}),
     ),
-    ("PATCH", "/v1/ava/workers/{worker_id:str}"): (
+    ("PATCH", "/v1/ava/workers/{worker_id}"): (
         "worker.change",
         "worker",
         _call("PATCH", "/workers/{worker}", {"name": "other"}),
     ),
-    ("DELETE", "/v1/ava/workers/{worker_id:str}"): (
+    ("DELETE", "/v1/ava/workers/{worker_id}"): (
         "worker.deprecate",
         "worker",
         _call("DELETE", "/workers/{worker}"),
     ),
-    ("POST", "/v1/ava/workers/{worker_id:str}/deploy"): ("worker.deploy", "worker", _deploy),
-    ("POST", "/v1/ava/workers/{worker_id:str}/rollback"): (
+    ("POST", "/v1/ava/workers/{worker_id}/deploy"): ("worker.deploy", "worker", _deploy),
+    ("POST", "/v1/ava/workers/{worker_id}/rollback"): (
         "worker.rollback",
         "worker",
         _call("POST", "/workers/{worker}/rollback", {"version": 1}),
     ),
-    ("PUT", "/v1/ava/secrets/{name:str}"): (
+    ("PUT", "/v1/ava/secrets/{name}"): (
         "secret.put",
         "name",
         _call("PUT", "/secrets/{name}", {"value": SECRET}),
     ),
-    ("DELETE", "/v1/ava/secrets/{name:str}"): ("secret.delete", "name", _call("DELETE", "/secrets/{name}")),
-    ("POST", "/v1/ava/jobs/{job_id:str}/cancel"): (
+    ("DELETE", "/v1/ava/secrets/{name}"): ("secret.delete", "name", _call("DELETE", "/secrets/{name}")),
+    ("POST", "/v1/ava/jobs/{job_id}/cancel"): (
         "job.cancel",
         "job",
         _call("POST", "/jobs/{job}/cancel"),
@@ -82,38 +82,38 @@ WROTE: dict[tuple[str, str], tuple[str, str, Callable[[Api, Json], None]]] = {
         "",
         lambda api, ids: _call("POST", "/schedules", {"worker_id": ids["worker"], **_SCHEDULE})(api, ids),
     ),
-    ("PATCH", "/v1/ava/schedules/{schedule_id:str}"): (
+    ("PATCH", "/v1/ava/schedules/{schedule_id}"): (
         "schedule.change",
         "schedule",
         _call("PATCH", "/schedules/{schedule}", {"enabled": False}),
     ),
-    ("DELETE", "/v1/ava/schedules/{schedule_id:str}"): (
+    ("DELETE", "/v1/ava/schedules/{schedule_id}"): (
         "schedule.delete",
         "schedule",
         _call("DELETE", "/schedules/{schedule}"),
     ),
     ("POST", WEBHOOKS): ("webhook.create", "", _call("POST", WEBHOOKS, _HOOK)),
-    ("PATCH", "/v1/webhooks/{webhook_id:str}"): (
+    ("PATCH", "/v1/webhooks/{webhook_id}"): (
         "webhook.change",
         "webhook",
         _call("PATCH", WEBHOOKS + "/{webhook}", {"secret": SECRET}),
     ),
-    ("DELETE", "/v1/webhooks/{webhook_id:str}"): (
+    ("DELETE", "/v1/webhooks/{webhook_id}"): (
         "webhook.delete",
         "webhook",
         _call("DELETE", WEBHOOKS + "/{webhook}"),
     ),
-    ("POST", "/v1/webhooks/{webhook_id:str}/test"): (
+    ("POST", "/v1/webhooks/{webhook_id}/test"): (
         "webhook.test",
         "webhook",
         _call("POST", WEBHOOKS + "/{webhook}/test"),
     ),
-    ("POST", "/v1/webhooks/{webhook_id:str}/rotate-secret"): (
+    ("POST", "/v1/webhooks/{webhook_id}/rotate-secret"): (
         "webhook.rotate_secret",
         "webhook",
         _call("POST", WEBHOOKS + "/{webhook}/rotate-secret", {"secret": SECRET}),
     ),
-    ("POST", "/v1/webhooks/{webhook_id:str}/deliveries/{delivery_id:str}/redeliver"): (
+    ("POST", "/v1/webhooks/{webhook_id}/deliveries/{delivery_id}/redeliver"): (
         "delivery.redeliver",
         "delivery",
         _call("POST", WEBHOOKS + "/{webhook}/deliveries/{delivery}/redeliver"),

@@ -87,9 +87,9 @@ class _Exchange:
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            headers = [*message["headers"], (b"x-request-id", self._request_id), *_SECURITY]
-            headers += added_headers(self._scope)
-            if all(name != _POLICY for name, _ in headers):
+            own: list[tuple[bytes, bytes]] = message["headers"]
+            headers = [*own, (b"x-request-id", self._request_id), *_SECURITY, *added_headers(self._scope)]
+            if all(name != _POLICY for name, _ in own):
                 headers.append(_DEFAULT_POLICY)
             message["headers"] = headers
         await self._send(message)

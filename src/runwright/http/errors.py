@@ -31,7 +31,7 @@ class ErrorMeaning(msgspec.Struct, frozen=True):
     headers: Mapping[str, str] = {}
 
 
-class ErrorReport(msgspec.Struct, frozen=True):
+class ErrorContext(msgspec.Struct, frozen=True):
     """What a dialect may put in the body of an error."""
 
     error: Exception
@@ -48,7 +48,7 @@ class ErrorTable(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     meanings: Mapping[str, ErrorMeaning]
-    body: Callable[[ErrorReport], object]
+    body: Callable[[ErrorContext], object]
     media_type: str = JSON
 
     def respond(self, error: Exception, *, request_id: str, public_url: str = "") -> Response:
@@ -67,7 +67,7 @@ class ErrorTable(msgspec.Struct, frozen=True, kw_only=True):
             return body
         return json_response(body, meaning.status, self.media_type, headers)
 
-    def _report(self, error: Exception, request_id: str, public_url: str) -> ErrorReport:
+    def _report(self, error: Exception, request_id: str, public_url: str) -> ErrorContext:
         if transient(error):
             error = UnavailableError("The store is out of reach; try again.")
         code = "internal"
@@ -79,4 +79,4 @@ class ErrorTable(msgspec.Struct, frozen=True, kw_only=True):
         if code not in self.meanings:
             code = "internal"
         meaning = self.meanings[code]
-        return ErrorReport(error, meaning, meaning.message or message or meaning.when, request_id, public_url)
+        return ErrorContext(error, meaning, meaning.message or message or meaning.when, request_id, public_url)

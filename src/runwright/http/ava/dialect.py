@@ -5,7 +5,7 @@ from typing import Final
 import msgspec
 
 from runwright.core.errors import InvalidError, QuotaError
-from runwright.http.errors import ErrorMeaning, ErrorReport, ErrorTable
+from runwright.http.errors import ErrorMeaning, ErrorContext, ErrorTable
 from runwright.http.routing import Dialect
 
 DOCS_PATH: Final = "/v1/ava/docs"
@@ -78,7 +78,7 @@ class ErrorBody(msgspec.Struct, frozen=True):
     error: ErrorDetail
 
 
-def _error_body(report: ErrorReport) -> ErrorBody:
+def _error_body(report: ErrorContext) -> ErrorBody:
     error, code = report.error, report.meaning.code
     quota = None
     if isinstance(error, QuotaError):
