@@ -79,4 +79,6 @@ class ErrorTable(msgspec.Struct, frozen=True, kw_only=True):
         if code not in self.meanings:
             code = "internal"
         meaning = self.meanings[code]
-        return ErrorContext(error, meaning, meaning.message or message or meaning.when, request_id, public_url)
+        return ErrorContext(
+            error, meaning, meaning.message or message or meaning.when, request_id, public_url
+        )

@@ -5,7 +5,7 @@ from typing import Final
 import msgspec
 
 from runwright.core.errors import InvalidError, QuotaError
-from runwright.http.errors import ErrorMeaning, ErrorContext, ErrorTable
+from runwright.http.errors import ErrorContext, ErrorMeaning, ErrorTable
 from runwright.http.routing import Dialect
 
 DOCS_PATH: Final = "/v1/ava/docs"
