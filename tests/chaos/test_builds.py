@@ -1,4 +1,4 @@
-"""`kill -9` of everybody who may install: nothing is left behind, and the version becomes ready all the same."""
+"""`kill -9` of every process that installs: nothing is left behind, and the version still becomes ready."""
 
 import asyncio
 import io
@@ -16,7 +16,7 @@ SOURCE = "import lasting\ndef handler(input, env):\n    return lasting.WORD\n"
 
 @pytest.fixture
 def registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalRegistry]:
-    """By the name of this machine, which a sandbox has to ask for: its own loopback is another one."""
+    """A registry at the name of this machine, because the loopback of a sandbox is its own."""
     name = socket.gethostname()
     with local_registry(name, socket.gethostbyname(name)) as registry:
         registry.add_wheel("lasting", "1.0", "WORD = 'still here'\n")
@@ -49,7 +49,7 @@ async def test_a_version_is_built_though_its_builders_are_killed(
     body = {"name": "w", "runtime": "python", "source_code": "def handler(input, env):\n    return 'old'\n"}
     worker = await _data(cluster, "POST", "/workers", json=body)
     path = f"/workers/{worker['id']}/versions/2"
-    registry.free.add("/simple/pip/")  # what the server asks first, outside of any sandbox
+    registry.free.add("/simple/pip/")  # what the server requests first, outside of any sandbox
     registry.gate.clear()
     await _data(
         cluster,

@@ -12,8 +12,8 @@ import pytest
 from tests.contract.bundles import Files, deploy
 from tests.contract.client import Api, Json, data_of, error_of
 
-from runwright.builds.package_managers import PackageManagers, Sources
-from runwright.builds.registries import RegistryError
+from runwright.builds.errors import RegistryError
+from runwright.builds.package_managers import DependencySources, PackageManagers
 from runwright.runtimes.interpreters import InterpreterPaths
 from runwright.runtimes.probe import probe_host
 
@@ -126,12 +126,12 @@ VENDORED: Files = {
 
 @pytest.fixture(scope="session")
 def registries() -> None:
-    """See that the registries are there, for whoever asks for them."""
-    toolbox = PackageManagers(probe_host(InterpreterPaths()), Sources())
+    """Skip tests that use the registries where these cannot be reached."""
+    package_managers = PackageManagers(probe_host(InterpreterPaths()), DependencySources())
     try:
         for runtime in ("python", "nodejs"):
-            for place in toolbox.find(runtime).registry.places:
-                socket.create_connection((place.host, place.port), 20).close()
+            for host in package_managers.find(runtime).registry.hosts:
+                socket.create_connection((host.name, host.port), 20).close()
     except (OSError, RegistryError) as error:
         if os.environ.get("CI"):
             raise

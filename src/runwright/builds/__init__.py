@@ -1,1 +1,1 @@
-"""Layers: what a bundle's manifests ask for, installed once and shared by versions that ask the same."""
+"""Installation of dependencies: the layers of versions, shared by versions with equal manifests."""

@@ -1,17 +1,17 @@
-"""Runs an installer once, in a sandbox that is thrown away: an order goes in, a tar comes out.
+"""Run an installation in a sandbox that is used once: a build plan goes in, a tar comes out.
 
-    started ──▶ order sent ──▶ commands run ──▶ tar streamed ──▶ gone
+    started ──▶ plan sent ──▶ commands run ──▶ tar streamed ──▶ gone
        └────────────┴───────────────┴─ timeout, memory, cancel ──▶ killed ──▶ gone
 
 Invariants
-- The sandbox has what a worker's has (namespaces, uid, filter, limits), one folder to write in, of
-  bounded size, and reaches the places of its order only. There is no secret and nothing of the
-  server's environment in it.
-- `run` returns or raises when every process of it is confirmed gone, and no sooner.
-- What comes out is bounded here, whatever the sandbox says about it; what it means is for the reader.
+- The sandbox has the isolation of a worker's (namespaces, uid, filter, limits), one writable folder of
+  bounded size, and a network that reaches its registry only. It contains no secret and nothing of the
+  server's environment.
+- `run` returns or raises only after every process of the sandbox is confirmed gone.
+- The size of the result is bounded here, whatever the sandbox sends.
 
-Failures: `InstallError` is the tenant's (the tool failed, a limit was met), with the reason for
-people; `WorkshopError` is the host's, and another try may help.
+Failures: `InstallError` is the tenant's (a command failed, a limit was exceeded); `BuildSandboxError`
+is the host's, and another try may succeed.
 """
 
 import asyncio
@@ -24,8 +24,9 @@ from typing import IO, Final
 
 import msgspec
 
-from runwright.builds.failure_messages import reason_of
-from runwright.builds.log import BuildLog
+from runwright.builds.build_plan import BUILD_FOLDER, BuildPlan
+from runwright.builds.errors import BuildSandboxError, InstallError
+from runwright.builds.log import BuildLog, failure_reason
 from runwright.builds.registries import Registry
 from runwright.core.hostnames import parse_trusted
 from runwright.egress import Egress, Resolve, SandboxNetwork, allow_only
@@ -38,31 +39,21 @@ from runwright.sandbox.resource_limits import CgroupLimits, ResourceLimits, Watc
 from runwright.sandbox.seccomp import filter_program
 from runwright.sandbox.spawn import SOCKET_FD
 
-BUILD_FOLDER: Final = "/build"
-"""The folder of a build sandbox in which an installation works."""
-TASKS: Final = 512
-"""Processes and threads; the tools have a thread or more per core of the host."""
+MAX_TASKS: Final = 512
+"""Processes and threads; package managers have a thread or more per core of the host."""
 _UIDS_FROM: Final = 4096
-"""Above the host's first uid; those below belong to the sandboxes of workers."""
+"""Offset from the host's first uid; those below belong to the sandboxes of workers."""
 _UIDS: Final = 1024
 _COPY_BYTES: Final = 256 * 1024
 _TAR_OVERHEAD: Final = 128 * 1024 * 1024
-_FAILED: Final = 71
-"""What `harness/build_harness.py` exits with when a command failed."""
+_COMMAND_FAILED: Final = 71
+"""The exit status of `harness/build_harness.py` when a command failed."""
 _MIB: Final = 1024 * 1024
 _REMOVE_TRIES: Final = 100
 _REMOVE_SECONDS: Final = 0.05
 
 
-class InstallError(Exception):
-    """The installation failed, and would again; the message is the reason."""
-
-
-class BuildSandboxError(Exception):
-    """The host could not do it now."""
-
-
-class Limits(msgspec.Struct, frozen=True, kw_only=True):
+class BuildLimits(msgspec.Struct, frozen=True, kw_only=True):
     """What one installation may use."""
 
     seconds: float = 300.0
@@ -70,36 +61,20 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     disk_mb: int = 512
 
 
-class Order(msgspec.Struct, frozen=True, kw_only=True):
-    """What is to be done inside, all paths as they are there."""
-
-    files: dict[str, str]
-    """What to write first."""
-    folders: list[str]
-    commands: list[list[str]]
-    """One after the other, each only when the one before it succeeded."""
-    extras: list[list[str]] = []
-    """Afterwards; whether they succeed does not matter."""
-    env: dict[str, str]
-    cwd: str
-    result: dict[str, str]
-    """The folders that are sent back, by the name that they get."""
-
-
 class BuildSandbox:
-    """Makes the sandboxes of installations on this host."""
+    """Runs installations in sandboxes on this host."""
 
-    def __init__(self, *, host: Host, limits: Limits, resolve: Resolve | None = None) -> None:
+    def __init__(self, *, host: Host, limits: BuildLimits, resolve: Resolve | None = None) -> None:
         self._host = host
         self._limits = limits
         self._resolve = resolve
         self._count = 0
         self._cgroups: Cgroups | None = None
         self._filter = -1
-        self._starter = ThreadPoolExecutor(1, thread_name_prefix="runwright-workshop")
+        self._starter = ThreadPoolExecutor(1, thread_name_prefix="runwright-builds")
 
     def open(self) -> None:
-        """Make what all sandboxes share."""
+        """Make the cgroup and the filter that all build sandboxes share."""
         if self._host.cgroup_version:
             self._cgroups = open_cgroups()
         program = filter_program() if self._host.seccomp else None
@@ -108,7 +83,7 @@ class BuildSandbox:
             os.write(self._filter, program)
 
     def close(self) -> None:
-        """Leave nothing behind; nothing runs by now."""
+        """Release what `open` made; no installation may be running."""
         self._starter.shutdown()
         if self._cgroups is not None:
             self._cgroups.close()
@@ -118,38 +93,38 @@ class BuildSandbox:
             self._filter = -1
 
     async def run(
-        self, order: Order, *, mounts: dict[str, str], registry: Registry, result: IO[bytes], log: BuildLog
+        self, plan: BuildPlan, *, mounts: dict[str, str], registry: Registry, result: IO[bytes], log: BuildLog
     ) -> None:
-        """Do an order; its result is in `result` when this returns."""
+        """Execute a plan; its result is in `result` when this returns."""
         uid = self._next_uid()
-        with self._way_out(registry, log) as door:
-            confinement = self._confinement(uid)
-            run = _Run(self._limits, log, confinement, self._starter, watched=self._cgroups is None)
+        with self._network(registry, log) as network:
+            limits = self._resource_limits(uid)
+            run = _Run(self._limits, log, limits, self._starter, watched=self._cgroups is None)
             try:
-                run.start(self._command(uid, mounts), door, self._filter)
-                await run.finish(msgspec.json.encode(order), result)
+                run.start(self._command(uid, mounts), network, self._filter)
+                await run.finish(msgspec.json.encode(plan), result)
             finally:
-                await _give_back(confinement)
+                await _remove(limits)
 
     @contextlib.contextmanager
-    def _way_out(self, registry: Registry, log: BuildLog) -> Iterator[SandboxNetwork]:
-        """Open a way to the registry; the places that are the operator's own may have any address."""
-        places = (*registry.places, *registry.public_places)
-        trusted = [parse_trusted(str(place)) for place in registry.places]
+    def _network(self, registry: Registry, log: BuildLog) -> Iterator[SandboxNetwork]:
+        """Open a network that reaches the registry; the operator's own hosts may have private addresses."""
+        hosts = (*registry.hosts, *registry.public_hosts)
+        trusted = [parse_trusted(str(host)) for host in registry.hosts]
         loop = asyncio.get_running_loop()
-        egress = Egress(ports={place.port for place in places}, trusted=trusted, resolve=self._resolve)
+        egress = Egress(ports={host.port for host in hosts}, trusted=trusted, resolve=self._resolve)
 
-        def say(line: str) -> None:
+        def log_line(line: str) -> None:
             loop.call_soon_threadsafe(log.note, line)
 
         egress.start()
         try:
-            door = egress.open(say)
+            network = egress.open(log_line)
             try:
-                door.set_policy(allow_only([place.host for place in places], trusted))
-                yield door
+                network.set_policy(allow_only([host.name for host in hosts], trusted))
+                yield network
             finally:
-                door.close()
+                network.close()
         finally:
             egress.stop()
 
@@ -183,24 +158,30 @@ class BuildSandbox:
         self._count += 1
         return self._host.first_uid + _UIDS_FROM + (os.getpid() * 7 + self._count) % _UIDS
 
-    def _confinement(self, uid: int) -> ResourceLimits:
+    def _resource_limits(self, uid: int) -> ResourceLimits:
         if self._cgroups is not None:
             try:
-                return CgroupLimits(self._cgroups.create(pids=TASKS))
+                return CgroupLimits(self._cgroups.create(pids=MAX_TASKS))
             except OSError as error:
-                raise BuildSandboxError(f"no control group could be made: {error}") from error
+                raise BuildSandboxError(f"no cgroup could be made: {error}") from error
         return WatchedLimits(asyncio.get_running_loop(), uid=uid)
 
 
 class _Run:
-    """One sandbox, from its start to its confirmed end."""
+    """One build sandbox, from its start until its confirmed end."""
 
     def __init__(
-        self, limits: Limits, log: BuildLog, confinement: ResourceLimits, starter: Executor, *, watched: bool
+        self,
+        limits: BuildLimits,
+        log: BuildLog,
+        resource_limits: ResourceLimits,
+        starter: Executor,
+        *,
+        watched: bool,
     ) -> None:
         self._limits = limits
         self._log = log
-        self._confinement = confinement
+        self._resource_limits = resource_limits
         self._watched = watched
         self._gone = asyncio.Event()
         self._near, self._far = socket.socketpair()
@@ -208,12 +189,12 @@ class _Run:
         self._tree = ProcessTree(
             asyncio.get_running_loop(),
             starter=starter,
-            confinement=confinement,
-            limit=self._set_limits,
+            limits=resource_limits,
+            set_limits=self._set_limits,
             on_gone=self._gone.set,
         )
 
-    def start(self, argv: list[str], door: SandboxNetwork, program: int) -> None:
+    def start(self, argv: list[str], network: SandboxNetwork, program: int) -> None:
         """Start the sandbox."""
         self._out, out = os.pipe2(os.O_CLOEXEC)
         os.set_blocking(self._out, False)
@@ -226,7 +207,7 @@ class _Run:
             stderr=out,
             socket=self._far.fileno(),
             seccomp=copy,
-            network=door,
+            network=network,
         )
         try:
             self._tree.start(launch)
@@ -238,53 +219,53 @@ class _Run:
             os.close(out)
             if copy is not None:
                 os.close(copy)
-        self._confinement.watch(lambda _: self._tree.kill())
-        asyncio.get_running_loop().add_reader(self._out, self._hear)
+        self._resource_limits.watch(lambda _: self._tree.kill())
+        asyncio.get_running_loop().add_reader(self._out, self._read_output)
 
-    async def finish(self, order: bytes, result: IO[bytes]) -> None:
-        """Send the order, take the result, wait until nothing is left, and say what became of it."""
+    async def finish(self, plan: bytes, result: IO[bytes]) -> None:
+        """Send the plan, receive the result, wait for the end of the tree, and raise where it failed."""
         bound = self._limits.disk_mb * _MIB + _TAR_OVERHEAD
-        exchange = asyncio.create_task(asyncio.to_thread(_exchange, self._near, order, result, bound))
-        late = False
+        transfer = asyncio.create_task(asyncio.to_thread(_transfer, self._near, plan, result, bound))
+        timed_out = False
         try:
             async with asyncio.timeout(self._limits.seconds):
                 await self._gone.wait()
         except TimeoutError:
-            late = True
+            timed_out = True
         finally:
             if not self._tree.gone:
                 self._tree.kill()
                 await self._gone.wait()
-            complete = await exchange
-            self._hear()
+            complete = await transfer
+            self._read_output()
             asyncio.get_running_loop().remove_reader(self._out)
             self._close()
-        self._judge(late=late, complete=complete)
+        self._raise_failure(timed_out=timed_out, complete=complete)
 
-    def _judge(self, *, late: bool, complete: bool) -> None:
+    def _raise_failure(self, *, timed_out: bool, complete: bool) -> None:
         limits = self._limits
         if self._tree.error is not None:
             raise BuildSandboxError(f"the sandbox could not be started: {self._tree.error}")
-        if late:
+        if timed_out:
             raise InstallError(f"The installation took longer than {limits.seconds:g} seconds.")
-        if self._confinement.out_of_memory():
+        if self._resource_limits.out_of_memory():
             raise InstallError(f"The installation needed more than {limits.memory_mb} MB of memory.")
         if not complete:
             raise InstallError("What was installed is too large.")
-        if self._tree.status == _FAILED:
-            raise InstallError(reason_of(self._log.text(), disk_mb=limits.disk_mb))
+        if self._tree.status == _COMMAND_FAILED:
+            raise InstallError(failure_reason(self._log.text(), disk_mb=limits.disk_mb))
         if self._tree.status != 0:
-            said = self._log.text().strip().rpartition("\n")[2]
-            raise BuildSandboxError(f"the sandbox ended with status {self._tree.status}: {said}")
+            last_line = self._log.text().strip().rpartition("\n")[2]
+            raise BuildSandboxError(f"the sandbox ended with status {self._tree.status}: {last_line}")
 
     def _set_limits(self, pid: int) -> None:
         limits = self._limits
-        set_rlimits(pid, processes=TASKS if self._watched else None, file_bytes=limits.disk_mb * _MIB)
-        # What is written to the folder counts as memory where the kernel does the counting.
+        set_rlimits(pid, processes=MAX_TASKS if self._watched else None, file_bytes=limits.disk_mb * _MIB)
+        # In a cgroup, files in the writable folder count as memory.
         disk_mb = 0 if self._watched else limits.disk_mb
-        self._confinement.limit_memory((limits.memory_mb + disk_mb) * _MIB)
+        self._resource_limits.limit_memory((limits.memory_mb + disk_mb) * _MIB)
 
-    def _hear(self) -> None:
+    def _read_output(self) -> None:
         with contextlib.suppress(BlockingIOError):
             while data := os.read(self._out, _COPY_BYTES):
                 self._log.write(data)
@@ -296,11 +277,11 @@ class _Run:
         os.close(self._out)
 
 
-def _exchange(near: socket.socket, order: bytes, result: IO[bytes], bound: int) -> bool:
-    """Send the order and take what comes back, until nobody holds the other end; False: it was too much."""
+def _transfer(near: socket.socket, plan: bytes, result: IO[bytes], bound: int) -> bool:
+    """Send the plan and receive the result until the other end is closed; False where it is too large."""
     near.settimeout(None)
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-        near.sendall(len(order).to_bytes(8, "little") + order)
+        near.sendall(len(plan).to_bytes(8, "little") + plan)
         while data := near.recv(_COPY_BYTES):
             bound -= len(data)
             if bound < 0:
@@ -310,8 +291,8 @@ def _exchange(near: socket.socket, order: bytes, result: IO[bytes], bound: int) 
     return True
 
 
-async def _give_back(confinement: ResourceLimits) -> None:
+async def _remove(limits: ResourceLimits) -> None:
     for _ in range(_REMOVE_TRIES):
-        if confinement.remove():
+        if limits.remove():
             return
         await asyncio.sleep(_REMOVE_SECONDS)

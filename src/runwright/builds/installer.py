@@ -1,4 +1,4 @@
-"""Makes the layer of a version: reads what it depends on, installs that in a sandbox, packs the result."""
+"""Build the layer of a version: read its manifests, install in a sandbox, pack the result."""
 
 import asyncio
 import os
@@ -11,63 +11,63 @@ from weakref import WeakValueDictionary
 
 import msgspec
 
-from runwright.builds.build_plan import make_order
-from runwright.builds.build_sandbox import BuildSandbox, InstallError
-from runwright.builds.errors import ManifestError
+from runwright.builds.build_plan import make_plan
+from runwright.builds.build_sandbox import BuildSandbox
+from runwright.builds.errors import InstallError, ManifestError
 from runwright.builds.log import BuildLog
 from runwright.builds.manifest import Manifest, read_manifest
 from runwright.builds.model import Build, Layer, Recipe
-from runwright.builds.package_managers import PackageManagers, Tool
-from runwright.builds.python_manifest import python_suits
+from runwright.builds.package_managers import PackageManager, PackageManagers
+from runwright.builds.python_manifest import satisfies_python
 from runwright.core.clock import Clock
 from runwright.sandbox.mounts import hold_folders, release_folders
 from runwright.workers.bundles.archive import collect_tar
 from runwright.workers.bundles.blobs import PackedBlob, pack
 from runwright.workers.bundles.members import ArchiveError, Limits
 
-Folder = Callable[[str], Awaitable[Path]]
+OpenFolder = Callable[[str], Awaitable[Path]]
 FindLayer = Callable[[str], Awaitable[Layer | None]]
 
 
-class Installed(msgspec.Struct, frozen=True):
-    """A layer; `blob` is its content where it was not there before."""
+class InstalledLayer(msgspec.Struct, frozen=True):
+    """A layer; `blob` is its content unless the layer existed before."""
 
     layer: Layer | None
-    """None: there is nothing to install after all."""
+    """None: the version has no dependencies."""
     blob: PackedBlob | None = None
 
 
 class Installer:
-    """Installs on this machine."""
+    """Installs the dependencies of versions on this host."""
 
     def __init__(
         self,
         *,
-        toolbox: PackageManagers,
-        workshop: BuildSandbox,
-        bundle_folder: Folder,
-        layer_folder: Folder,
+        package_managers: PackageManagers,
+        build_sandbox: BuildSandbox,
+        bundle_folder: OpenFolder,
+        layer_folder: OpenFolder,
         find_layer: FindLayer,
         limits: Limits,
         spool_dir: Path,
         clock: Clock,
     ) -> None:
-        self._toolbox = toolbox
-        self._workshop = workshop
+        self._package_managers = package_managers
+        self._build_sandbox = build_sandbox
         self._bundle_folder = bundle_folder
         self._layer_folder = layer_folder
         self._find_layer = find_layer
         self._limits = limits
         self._spool_dir = spool_dir
         self._clock = clock
-        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     @asynccontextmanager
-    async def install(self, build: Build, log: BuildLog) -> AsyncIterator[Installed]:
-        """Give the layer of a version; who wants an equal one at once waits until the block is left.
+    async def install(self, build: Build, log: BuildLog) -> AsyncIterator[InstalledLayer]:
+        """Yield the layer of a version; builds of an equal layer wait until the block ends.
 
-        Raises InstallError and ManifestError, whose reasons are for the tenant and final; whatever
-        else it raises is of this host and may pass.
+        Raises InstallError and ManifestError, which are final and whose messages are for the tenant;
+        other errors are of this host and may be temporary.
         """
         folder = await self._bundle_folder(build.bundle_digest)
         held = hold_folders([str(folder)])
@@ -78,28 +78,30 @@ class Installer:
             release_folders(held)
 
     @asynccontextmanager
-    async def _installed(self, build: Build, folder: Path, log: BuildLog) -> AsyncIterator[Installed]:
-        tool = await asyncio.to_thread(self._toolbox.find, build.runtime)
-        manifest = await asyncio.to_thread(_read, build, folder, tool)
+    async def _installed(self, build: Build, folder: Path, log: BuildLog) -> AsyncIterator[InstalledLayer]:
+        manager = await asyncio.to_thread(self._package_managers.find, build.runtime)
+        manifest = await asyncio.to_thread(_read, build, folder, manager)
         if manifest is None:
-            yield Installed(None)
+            yield InstalledLayer(None)
             return
         for note in manifest.notes:
             log.note(note)
-        if manifest.requires_python and not python_suits(tool.interpreter.version, manifest.requires_python):
-            asked = f"requires-python is {manifest.requires_python!r}"
-            raise ManifestError(f"{asked}, but workers run on Python {tool.interpreter.version} here.")
-        recipe = _recipe(build, tool, manifest)
+        if manifest.requires_python and not satisfies_python(
+            manager.interpreter.version, manifest.requires_python
+        ):
+            required = f"requires-python is {manifest.requires_python!r}"
+            raise ManifestError(f"{required}, but workers run on Python {manager.interpreter.version} here.")
+        recipe = _recipe(build, manager, manifest)
         key = recipe.key
-        turn = self._turns.setdefault(key, asyncio.Lock())
-        async with turn:
+        lock = self._locks.setdefault(key, asyncio.Lock())
+        async with lock:
             found = await self._find_layer(key)
             if found is not None:
                 log.write(found.log.encode())
                 log.note(f"all this was installed before, at {found.created_at:%Y-%m-%d %H:%M} UTC")
-                yield Installed(found)
+                yield InstalledLayer(found)
                 return
-            installed = await self._make(recipe, tool, build, folder, log)
+            installed = await self._build(recipe, manager, build, folder, log)
             try:
                 yield installed
             finally:
@@ -107,20 +109,22 @@ class Installer:
                     installed.blob.close()
 
     async def unpack(self, layer: Layer) -> None:
-        """Have a layer that is stored by now ready on this machine, for the job that is sure to come."""
+        """Unpack a stored layer on this host, so that the first job does not wait for it."""
         await self._layer_folder(layer.digest)
 
-    async def _make(self, recipe: Recipe, tool: Tool, build: Build, folder: Path, log: BuildLog) -> Installed:
+    async def _build(
+        self, recipe: Recipe, manager: PackageManager, build: Build, folder: Path, log: BuildLog
+    ) -> InstalledLayer:
         manifest = recipe.manifest
-        order, mounts = make_order(
-            tool,
+        plan, mounts = make_plan(
+            manager,
             files=manifest.files,
             bundle=str(folder) if manifest.needs_bundle else None,
             entrypoint=build.entrypoint,
         )
-        log.note(f"installing with {tool.version} for {tool.platform} from {tool.registry.url}")
+        log.note(f"installing with {manager.version} for {manager.platform} from {manager.registry.url}")
         with tempfile.TemporaryFile(dir=self._spool_dir) as tar:
-            await self._workshop.run(order, mounts=mounts, registry=tool.registry, result=tar, log=log)
+            await self._build_sandbox.run(plan, mounts=mounts, registry=manager.registry, result=tar, log=log)
             tar.seek(0)
             blob, files = await asyncio.to_thread(self._pack, tar)
         log.note(f"installed {files} files, {blob.size_bytes} bytes")
@@ -134,7 +138,7 @@ class Installer:
             log=log.text(),
             created_at=self._clock(),
         )
-        return Installed(layer, blob)
+        return InstalledLayer(layer, blob)
 
     def _pack(self, tar: IO[bytes]) -> tuple[PackedBlob, int]:
         try:
@@ -147,20 +151,20 @@ class Installer:
             content.close()
 
 
-def _recipe(build: Build, tool: Tool, manifest: Manifest) -> Recipe:
+def _recipe(build: Build, manager: PackageManager, manifest: Manifest) -> Recipe:
     return Recipe(
         tenant_id=build.tenant_id,
         runtime=build.runtime,
-        platform=tool.platform,
-        tool=tool.version,
-        registry=tool.registry.url,
-        scripts=tool.scripts,
+        platform=manager.platform,
+        tool=manager.version,
+        registry=manager.registry.url,
+        scripts=manager.scripts,
         manifest=manifest,
         bundle_digest=build.bundle_digest if manifest.needs_bundle else None,
     )
 
 
-def _read(build: Build, folder: Path, tool: Tool) -> Manifest | None:
+def _read(build: Build, folder: Path, manager: PackageManager) -> Manifest | None:
     def read(path: str, /, *, at_most: int) -> bytes | None:
         try:
             fd = os.open(folder / path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -172,4 +176,4 @@ def _read(build: Build, folder: Path, tool: Tool) -> Manifest | None:
     names = [
         str(Path(where, name).relative_to(folder)) for where, _, files in os.walk(folder) for name in files
     ]
-    return read_manifest(build.runtime, build.entrypoint, names, read, allowed=tool.may_name)
+    return read_manifest(build.runtime, build.entrypoint, names, read, allowed=manager.allows_url)

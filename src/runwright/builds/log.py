@@ -1,4 +1,4 @@
-"""What an installer prints, kept within bounds: its beginning and its end."""
+"""The log of an installation: what the package manager printed, within bounds, and why it failed."""
 
 import re
 from typing import Final
@@ -11,8 +11,21 @@ _CONTROLS: Final = re.compile(
 )
 
 
+_REASON_LINES: Final = 12
+_REASON_CHARACTERS: Final = 1200
+_NO_SPACE: Final = re.compile(r"No space left on device|ENOSPC|\(os error 28\)|File too large|EFBIG")
+_NOISE: Final = re.compile(
+    r"^(?:Using CPython|DEBUG|warning: `VIRTUAL_ENV|npm (?:http|notice|info|timing|verb)"
+    r"|npm error A complete log|npm error\s*$|Stack backtrace|\s+\d+: <unknown>|Download "
+    r"|npm error For a full report|npm error /build"
+    r"|Resolved \d|Prepared \d|runwright: (?!the installer))"
+)
+_REFUSED: Final = re.compile(r"^runwright: (network: .* refused .*)$", re.MULTILINE)
+_PREFIX: Final = re.compile(r"^npm error (?:(?:code|\d{3}|notarget|ERESOLVE) ?)?")
+
+
 class BuildLog:
-    """Takes bytes, gives text that is safe to show."""
+    """Keeps the beginning and the end of the output; returns text that is safe to display."""
 
     def __init__(self) -> None:
         self._head = bytearray()
@@ -20,19 +33,19 @@ class BuildLog:
         self._dropped = 0
 
     def write(self, data: bytes) -> None:
-        """Take more output."""
-        room = _HALF - len(self._head)
-        self._head += data[:room]
-        self._tail += data[room:]
+        """Append output."""
+        free = _HALF - len(self._head)
+        self._head += data[:free]
+        self._tail += data[free:]
         if len(self._tail) > 2 * _HALF:
             self._shorten()
 
     def note(self, text: str) -> None:
-        """Take a line of our own."""
+        """Append a line of the builder."""
         self.write(f"runwright: {text}\n".encode())
 
     def text(self) -> str:
-        """Return what was kept, without control characters, with a mark where something is missing."""
+        """Return the kept output without control characters; a line states how many bytes were dropped."""
         self._shorten()
         head, tail = bytes(self._head), bytes(self._tail)
         if self._dropped:
@@ -40,13 +53,29 @@ class BuildLog:
         return clean(head + tail)
 
     def _shorten(self) -> None:
-        beyond = len(self._tail) - _HALF
-        if beyond > 0:
-            self._dropped += beyond
-            del self._tail[:beyond]
+        excess = len(self._tail) - _HALF
+        if excess > 0:
+            self._dropped += excess
+            del self._tail[:excess]
 
 
 def clean(data: bytes) -> str:
-    """Return output as text that does nothing to whoever's terminal or page it is shown on."""
+    """Return output as text that has no effect on the terminal or page that displays it."""
     text = _ESCAPES.sub("", data.decode("utf-8", "replace")).replace("\r\n", "\n").replace("\r", "\n")
     return _CONTROLS.sub("", text)
+
+
+def failure_reason(log: str, *, disk_mb: int) -> str:
+    """Return why an installation failed, in a few lines, from what the package manager printed last."""
+    if _NO_SPACE.search(log):
+        return f"The installation needed more than {disk_mb} MB of disk."
+    lines = [_PREFIX.sub("", line).rstrip() for line in log.splitlines() if not _NOISE.match(line)]
+    lines = [line for line in lines if line.strip()]
+    start = next((i for i, line in enumerate(lines) if line.startswith(("error:", "E"))), None)
+    chosen = lines[start : start + _REASON_LINES] if start is not None else lines[-_REASON_LINES:]
+    refusal = _REFUSED.search(log)
+    text = "\n".join([*chosen, *([refusal[1]] if refusal else [])])
+    return (
+        text[:_REASON_CHARACTERS] + ("…" if len(text) > _REASON_CHARACTERS else "")
+        or "The installer failed without a message."
+    )

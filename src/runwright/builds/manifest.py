@@ -1,9 +1,9 @@
-"""What a bundle says that it depends on.
+"""Read the manifests of a bundle: what it depends on.
 
-Only what is returned here enters the build: the manifests, checked and written anew. Everything
-in them is hostile. What would make a tool look elsewhere than at the operator's registry (another
-index, a URL, a repository, a path) is refused by name, so that people learn it from the status and
-not from a tool's riddle; that the tool cannot get there anyway is for the sandbox to see to.
+Only what is returned here enters the build: the manifests, checked and rewritten. Their content is
+hostile. An entry that would make the package manager look elsewhere than in the operator's registry
+(another index, a URL, a repository, a path) is refused by name, so that the status of the version
+explains it better than the package manager would; the sandbox's network could not reach it anyway.
 """
 
 from collections.abc import Callable, Collection
@@ -12,39 +12,39 @@ from typing import Final, Protocol
 import msgspec
 
 from runwright.builds.deno_manifest import depends_on_modules, module_notes
-from runwright.builds.errors import ManifestError, Refused
+from runwright.builds.errors import ManifestError, RefusedEntry
 from runwright.builds.npm_manifest import read_packages
 from runwright.builds.python_manifest import read_requirements
 
 _MANIFEST_BYTES: Final = 8 * 1024 * 1024
 
 
-class Read(Protocol):
+class ReadFile(Protocol):
     """Reads a file of a bundle."""
 
     def __call__(self, path: str, /, *, at_most: int) -> bytes | None:
-        """Return the beginning of a file; None where there is no such file."""
+        """Return the first `at_most` bytes of a file; None where there is no such file."""
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
-    """What is to be installed."""
+    """What to install."""
 
     files: dict[str, str] = {}
-    """The files that the tool reads, by path."""
+    """The files for the package manager, by path."""
     requires_python: str | None = None
     needs_bundle: bool = False
-    """The tool must see all files of the bundle: what it depends on is in the sources."""
+    """Whether the package manager needs the whole bundle, because the dependencies are in its sources."""
     notes: tuple[str, ...] = ()
-    """What the log should say about how they were read."""
+    """Remarks for the log about how the manifests were read."""
 
 
 def read_manifest(
-    runtime: str, entrypoint: str, names: Collection[str], read: Read, *, allowed: Callable[[str], bool]
+    runtime: str, entrypoint: str, names: Collection[str], read: ReadFile, *, allowed: Callable[[str], bool]
 ) -> Manifest | None:
-    """Return what a bundle depends on; None where it depends on nothing.
+    """Return what a bundle depends on; None where it has no dependencies.
 
-    `names` are the paths of its files; `allowed` tells whether a URL lies on a host of the
-    operator's registries. Raises ManifestError.
+    `names` are the paths of its files; `allowed` returns whether a URL is on a host of the operator's
+    registries. Raises ManifestError.
     """
 
     def text(name: str) -> str | None:
@@ -60,13 +60,13 @@ def read_manifest(
             return Manifest(files=files, notes=notes) if files else None
         if runtime == "deno" and depends_on_modules(names, text, lambda name, size: read(name, at_most=size)):
             return Manifest(needs_bundle=True, notes=module_notes(names))
-    except Refused as refused:
+    except RefusedEntry as refused:
         raise ManifestError(str(refused)) from refused
     return None
 
 
-def wants_layer(runtime: str, entrypoint: str, names: Collection[str], read: Read) -> bool:
-    """Tell whether a bundle depends on anything, or says so in a way that cannot be read."""
+def has_dependencies(runtime: str, entrypoint: str, names: Collection[str], read: ReadFile) -> bool:
+    """Return whether a bundle has dependencies, or a manifest that cannot be read."""
     try:
         manifest = read_manifest(runtime, entrypoint, names, read, allowed=lambda _url: True)
     except ManifestError:
@@ -74,13 +74,13 @@ def wants_layer(runtime: str, entrypoint: str, names: Collection[str], read: Rea
     return manifest is not None
 
 
-def _text(name: str, read: Read) -> str | None:
+def _text(name: str, read: ReadFile) -> str | None:
     content = read(name, at_most=_MANIFEST_BYTES + 1)
     if content is None:
         return None
     if len(content) > _MANIFEST_BYTES:
-        raise Refused(f"{name} is larger than {_MANIFEST_BYTES >> 20} MiB")
+        raise RefusedEntry(f"{name} is larger than {_MANIFEST_BYTES >> 20} MiB")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise Refused(f"{name} is not UTF-8 text") from error
+        raise RefusedEntry(f"{name} is not UTF-8 text") from error

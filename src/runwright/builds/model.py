@@ -1,4 +1,4 @@
-"""Layers and builds, as they are stored."""
+"""Builds and layers."""
 
 import hashlib
 from datetime import datetime
@@ -9,7 +9,7 @@ from runwright.builds.manifest import Manifest
 
 
 class Layer(msgspec.Struct, frozen=True, kw_only=True):
-    """Installed dependencies, in a blob."""
+    """Installed dependencies, stored in a blob."""
 
     key: str
     tenant_id: str
@@ -22,7 +22,7 @@ class Layer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Build(msgspec.Struct, frozen=True, kw_only=True):
-    """A version whose dependencies are to be installed, as its builder has claimed it."""
+    """A version whose dependencies are to be installed, as claimed by a builder."""
 
     worker_id: str
     version: int
@@ -34,7 +34,7 @@ class Build(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Recipe(msgspec.Struct, frozen=True, kw_only=True):
-    """All that the content of a layer follows from."""
+    """Everything that determines the content of a layer."""
 
     tenant_id: str
     runtime: str
@@ -44,9 +44,9 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     scripts: bool
     manifest: Manifest
     bundle_digest: str | None
-    """Where the dependencies are in the sources."""
+    """None where the manifest alone determines the dependencies."""
 
     @property
     def key(self) -> str:
-        """The layer's name: equal recipes have equal ones."""
+        """The layer's key, which is equal for equal recipes."""
         return hashlib.sha256(msgspec.json.encode(self, order="deterministic")).hexdigest()

@@ -1,4 +1,4 @@
-"""Reads package.json and the lock beside it."""
+"""Read the manifests of npm: package.json and its lock file."""
 
 import re
 from collections.abc import Callable, Collection, Iterator
@@ -6,11 +6,11 @@ from typing import Final
 
 import msgspec
 
-from runwright.builds.errors import Refused
+from runwright.builds.errors import RefusedEntry
 
 FILE: Final = "package.json"
 LOCKS: Final = ("npm-shrinkwrap.json", "package-lock.json")
-"""The first that there is counts, as npm has it."""
+"""The first existing one is used, like npm does."""
 FOREIGN_LOCKS: Final = ("yarn.lock", "pnpm-lock.yaml", "bun.lock", "bun.lockb")
 
 _GROUPS: Final = ("dependencies", "devDependencies", "optionalDependencies", "peerDependencies")
@@ -18,7 +18,7 @@ _KEPT: Final = (*_GROUPS, "name", "version", "overrides", "peerDependenciesMeta"
 _INSTALLED: Final = ("dependencies", "optionalDependencies", "peerDependencies")
 _NAME: Final = re.compile(r"(?:@[A-Za-z0-9._~-]+/)?[A-Za-z0-9._~-]+")
 _ALIAS: Final = re.compile(rf"npm:(?:{_NAME.pattern})(?:@[^/:]*)?")
-_DEPTH_AT_MOST: Final = 60
+_MAX_DEPTH: Final = 60
 
 Json = object
 Text = Callable[[str], str | None]
@@ -28,7 +28,7 @@ Allowed = Callable[[str], bool]
 def read_packages(
     names: Collection[str], text: Text, *, allowed: Allowed
 ) -> tuple[dict[str, str], tuple[str, ...]]:
-    """Return the files for the installer, with what matters to it only, and notes on how they were read."""
+    """Return the files for npm, reduced to what it needs, and remarks on how they were read."""
     content = text(FILE)
     if content is None:
         return {}, ()
@@ -38,7 +38,7 @@ def read_packages(
     if not any(package.get(group) for group in _INSTALLED):
         return {}, ()
     if package.get("workspaces"):
-        raise Refused(f"{FILE}: workspaces are not installed; deploy one package")
+        raise RefusedEntry(f"{FILE}: workspaces are not installed; deploy one package")
     _check_overrides(package.get("overrides", {}), allowed)
     kept = {key: package[key] for key in _KEPT if key in package}
     files = {FILE: msgspec.json.encode(kept, order="sorted").decode()}
@@ -55,26 +55,26 @@ def _object(content: str, name: str) -> dict[str, Json]:
     try:
         return msgspec.json.decode(content, type=dict[str, object])
     except (msgspec.DecodeError, RecursionError) as error:
-        raise Refused(f"{name} is not a JSON object: {error}") from error
+        raise RefusedEntry(f"{name} is not a JSON object: {error}") from error
 
 
 def _check_group(group: Json, where: str, allowed: Allowed) -> None:
     if not isinstance(group, dict):
-        raise Refused(f"{where} is not an object")
+        raise RefusedEntry(f"{where} is not an object")
     for name, spec in group.items():
         if not _NAME.fullmatch(name) or set(name) == {"."}:
-            raise Refused(f"{where}: {name!r} is not the name of a package")
+            raise RefusedEntry(f"{where}: {name!r} is not the name of a package")
         _check_spec(name, spec, where, allowed)
 
 
 def _check_spec(name: str, spec: Json, where: str, allowed: Allowed) -> None:
-    """Refuse what npm would look for elsewhere than in the registry."""
+    """Refuse a version that npm would look for outside of the registry."""
     if not isinstance(spec, str):
-        raise Refused(f"{where}: the version of {name} is not a string")
+        raise RefusedEntry(f"{where}: the version of {name} is not a string")
     plain = ":" not in spec and "/" not in spec and "\\" not in spec
     if plain or _ALIAS.fullmatch(spec) or (spec.startswith("https://") and allowed(spec)):
         return
-    raise Refused(f"{where}: {name} is to come from {spec!r}, which is not the operator's registry")
+    raise RefusedEntry(f"{where}: {name} is to come from {spec!r}, which is not the operator's registry")
 
 
 def _check_overrides(overrides: Json, allowed: Allowed) -> None:
@@ -84,12 +84,12 @@ def _check_overrides(overrides: Json, allowed: Allowed) -> None:
 
 
 def _leaves(tree: Json, where: str) -> Iterator[tuple[str, Json]]:
-    """Yield every key with its value, where that is not an object."""
+    """Yield every key whose value is not an object, with the value."""
     todo: list[tuple[str, Json, int]] = [("", tree, 0)]
     while todo:
         key, value, depth = todo.pop()
-        if depth > _DEPTH_AT_MOST:
-            raise Refused(f"{where} is nested too deeply")
+        if depth > _MAX_DEPTH:
+            raise RefusedEntry(f"{where} is nested too deeply")
         if isinstance(value, dict):
             todo += [(name, item, depth + 1) for name, item in value.items()]
         elif isinstance(value, list):
@@ -99,20 +99,20 @@ def _leaves(tree: Json, where: str) -> Iterator[tuple[str, Json]]:
 
 
 def _checked_lock(content: str, name: str, allowed: Allowed) -> str:
-    """Return a lock after seeing to it that it leads nowhere but to the registry."""
+    """Return a lock file after checking that it refers to the registry only."""
     lock = _object(content, name)
     packages = lock.get("packages", {})
     if not isinstance(packages, dict):
-        raise Refused(f"{name}: packages is not an object")
+        raise RefusedEntry(f"{name}: packages is not an object")
     for path in packages:
         parts = path.split("/")
         if path and (parts[0] != "node_modules" or {"..", ".", ""} & set(parts) or "\\" in path):
-            raise Refused(f"{name}: {path!r} is not inside node_modules")
+            raise RefusedEntry(f"{name}: {path!r} is not inside node_modules")
     for key, value in _leaves(lock, name):
         if key == "link" and value is True:
-            raise Refused(f"{name}: links to folders are not installed")
+            raise RefusedEntry(f"{name}: links to folders are not installed")
         if key in {"resolved", "version"} and isinstance(value, str) and ":" in value:
             aliased = key == "version" and _ALIAS.fullmatch(value)
             if not aliased and not (value.startswith("https://") and allowed(value)):
-                raise Refused(f"{name}: {value!r} is not in the operator's registry")
+                raise RefusedEntry(f"{name}: {value!r} is not in the operator's registry")
     return msgspec.json.encode(lock).decode()

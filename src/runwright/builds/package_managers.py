@@ -1,4 +1,4 @@
-"""The tools that install dependencies, one per runtime that has any, as this host offers them."""
+"""The package managers on this host: uv, npm and deno."""
 
 import importlib.metadata
 import os
@@ -11,24 +11,24 @@ from typing import Final
 import msgspec
 import uv
 
+from runwright.builds.errors import RegistryError
 from runwright.builds.registries import (
-    Place,
+    HostPort,
     Registry,
-    RegistryError,
     deno_registry,
+    host_port,
     npm_registry,
-    place_of,
     python_registry,
 )
 from runwright.runtimes.host import Host, Interpreter
 
-INSTALLING: Final = ("python", "nodejs", "deno")
-"""The runtimes whose bundles may depend on something."""
+RUNTIMES_WITH_DEPENDENCIES: Final = ("python", "nodejs", "deno")
+"""The runtimes whose bundles may have dependencies."""
 _CA_VARIABLES: Final = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS", "CURL_CA_BUNDLE")
 
 
-class Sources(msgspec.Struct, frozen=True, kw_only=True):
-    """What the operator says about where dependencies come from."""
+class DependencySources(msgspec.Struct, frozen=True, kw_only=True):
+    """The operator's settings for where dependencies come from."""
 
     python_index: str | None = None
     npm_registry: str | None = None
@@ -36,41 +36,41 @@ class Sources(msgspec.Struct, frozen=True, kw_only=True):
     allow_install_scripts: bool = False
 
 
-class Tool(msgspec.Struct, frozen=True, kw_only=True):
-    """How dependencies of one runtime are installed here."""
+class PackageManager(msgspec.Struct, frozen=True, kw_only=True):
+    """How dependencies of one runtime are installed on this host."""
 
     runtime: str
     path: str
     version: str
-    """Of the tool; with `platform` it says which layers are alike."""
+    """Name and version of the program; part of a layer's key, like `platform`."""
     platform: str
-    """What an installed layer fits: the interpreter as far as compiled code cares, and the machine."""
+    """What an installed layer is compatible with: the interpreter's ABI and the machine."""
     interpreter: Interpreter
     registry: Registry
     scripts: bool
-    """Whether code of the packages may run while they are installed."""
+    """Whether packages may run code while they are installed."""
     ca_file: str | None
 
-    def may_name(self, url: str) -> bool:
-        """Tell whether a manifest may name this URL: it lies on a host of the registry."""
+    def allows_url(self, url: str) -> bool:
+        """Return whether a manifest may contain this URL: it is on a host of the registry."""
         try:
-            place = place_of(url)
+            host = host_port(url)
         except RegistryError:
             return False
-        known: tuple[Place, ...] = (*self.registry.places, *self.registry.lock_places)
-        return place in known
+        known: tuple[HostPort, ...] = (*self.registry.hosts, *self.registry.lock_hosts)
+        return host in known
 
 
 class PackageManagers:
-    """Finds each tool when it is first asked for; asking the tools takes a moment, and a thread."""
+    """Finds each package manager when it is first needed; `find` runs programs, so call it in a thread."""
 
-    def __init__(self, host: Host, sources: Sources) -> None:
+    def __init__(self, host: Host, sources: DependencySources) -> None:
         self._host = host
         self._sources = sources
-        self._found: dict[str, Tool] = {}
+        self._found: dict[str, PackageManager] = {}
 
-    def find(self, runtime: str) -> Tool:
-        """Return the tool for a runtime; RegistryError says why there is none."""
+    def find(self, runtime: str) -> PackageManager:
+        """Return the package manager of a runtime; RegistryError where there is none."""
         found = self._found.get(runtime)
         if found is None:
             found = self._find(runtime)
@@ -78,13 +78,13 @@ class PackageManagers:
                 self._found[runtime] = found
         return found
 
-    def _find(self, runtime: str) -> Tool:
+    def _find(self, runtime: str) -> PackageManager:
         interpreter = self._host.interpreters.get(runtime)
         if interpreter is None:
             raise RegistryError(f"the runtime {runtime} is not ready on this host")
         find = {"python": self._python, "nodejs": self._node, "deno": self._deno}[runtime]
         path, version, registry = find(interpreter)
-        return Tool(
+        return PackageManager(
             runtime=runtime,
             path=path,
             version=version,
@@ -107,8 +107,8 @@ class PackageManagers:
 
     def _node(self, interpreter: Interpreter) -> tuple[str, str, Registry]:
         folder = _npm_folder()
-        said = msgspec.json.decode((folder / "package.json").read_bytes(), type=dict[str, object])
-        return str(folder), f"npm-{said['version']}", self._npm_registry(interpreter)
+        package = msgspec.json.decode((folder / "package.json").read_bytes(), type=dict[str, object])
+        return str(folder), f"npm-{package['version']}", self._npm_registry(interpreter)
 
     def _deno(self, interpreter: Interpreter) -> tuple[str, str, Registry]:
         npm = self._npm_registry(self._host.interpreters["nodejs"])
@@ -122,12 +122,12 @@ class PackageManagers:
 
 
 def platform_of(interpreter: Interpreter) -> str:
-    """Return what a layer for this interpreter fits."""
+    """Return the platform of layers for this interpreter."""
     major, minor, *_ = [*interpreter.version.split("."), "0"]
-    where = f"{platform.machine()}-{platform.libc_ver()[0] or 'libc'}"
+    machine = f"{platform.machine()}-{platform.libc_ver()[0] or 'libc'}"
     if interpreter.runtime == "python":
-        return f"cpython-{major}.{minor}-{where}"
-    return f"{interpreter.runtime}-{major}-{where}"
+        return f"cpython-{major}.{minor}-{machine}"
+    return f"{interpreter.runtime}-{major}-{machine}"
 
 
 def _npm_folder() -> Path:
@@ -140,7 +140,7 @@ def _npm_folder() -> Path:
 
 
 def _ca_file() -> str | None:
-    """Return the operator's certificates, else the system's."""
+    """Return the operator's certificate file, else the system's."""
     for path in (*(os.environ.get(name) for name in _CA_VARIABLES), ssl.get_default_verify_paths().cafile):
         if path and Path(path).is_file():
             return os.path.realpath(path)

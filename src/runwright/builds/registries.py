@@ -1,14 +1,14 @@
-"""Where the registries are that the package tools install from.
+"""Find the registries that the package managers install from.
 
-No host is written here. The operator's settings win, then the environment and the files that the
-tools themselves honour, then the default that each tool names when it is asked:
+No host is hard-coded. The operator's settings have priority, then the environment and the configuration
+files that the package managers read, then the default of each package manager:
 
-- python: uv names its default index in its own help. Where an index keeps its files is learned
-  from uv as well: it is asked what it would fetch for one package, and says from where.
-- npm: `npm config get registry`, once as the operator has configured it, and once without any
-  configuration, because lock files name the default registry and npm itself then asks ours.
-- deno: the hosts that it lets a program import from by default, as its help lists them. It sends
-  there only what a program names, and runs none of what it fetches.
+- python: uv names its default index in its help. The hosts of an index's files come from a dry run of
+  uv for one package.
+- npm: `npm config get registry`, once with the operator's configuration, and once without any, because
+  lock files contain the default registry, in whose place npm asks the configured one.
+- deno: the hosts from which a program may import by default, as its help lists them. Deno sends them
+  only the names of modules, and runs nothing of what it fetches.
 """
 
 import configparser
@@ -25,9 +25,11 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from runwright.builds.errors import RegistryError
+
 _SECONDS: Final = 30
 _PROBE_PACKAGE: Final = "pip"
-"""A package that every general index has; nothing of it is installed."""
+"""A package that every general index has; it is not installed."""
 _DEFAULT_INDEX: Final = re.compile(r"\(by\s+default:\s+<?(https?://[^>)\s]+)>?\)")
 _DEFAULT_IMPORTS: Final = re.compile(r"--allow-import\b.*?Default value:\s+(\S+)", re.DOTALL)
 _REQUESTED: Final = re.compile(r"request for: (https?://\S+)")
@@ -35,35 +37,31 @@ _PORTS: Final = {"https": 443, "http": 80}
 _INDEX_VARIABLES: Final = ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "PIP_INDEX_URL")
 
 
-class RegistryError(Exception):
-    """A registry cannot be used; the message is for the operator and the tenant."""
-
-
-class Place(msgspec.Struct, frozen=True, order=True):
+class HostPort(msgspec.Struct, frozen=True, order=True):
     """A host and port that a build may reach."""
 
-    host: str
+    name: str
     port: int
 
     def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        return f"[{self.name}]:{self.port}" if ":" in self.name else f"{self.name}:{self.port}"
 
 
 class Registry(msgspec.Struct, frozen=True, kw_only=True):
-    """Where one tool installs from."""
+    """Where one package manager installs from."""
 
     url: str = ""
-    places: tuple[Place, ...] = ()
-    """The operator's own, whatever addresses they have."""
-    public_places: tuple[Place, ...] = ()
-    """Reached at public addresses only."""
-    lock_places: tuple[Place, ...] = ()
-    """What a lock file may name beside `places`; the tool asks the registry instead."""
+    hosts: tuple[HostPort, ...] = ()
+    """The operator's own, which may have private addresses."""
+    public_hosts: tuple[HostPort, ...] = ()
+    """Hosts reached at public addresses only."""
+    lock_hosts: tuple[HostPort, ...] = ()
+    """Further hosts that a lock file may contain; the package manager asks the registry instead."""
     complete: bool = True
-    """Whether it answered; else its places may lack some, and it should be asked again."""
+    """Whether the registry answered; otherwise `hosts` may lack some, and should be determined again."""
 
 
-def place_of(url: str) -> Place:
+def host_port(url: str) -> HostPort:
     """Return the host and port of an http(s) URL without credentials."""
     try:
         parts = urlsplit(url)
@@ -77,20 +75,20 @@ def place_of(url: str) -> Place:
             "a registry's URL carries credentials, which a build could read: put a mirror in front of it"
         )
         raise RegistryError(message)
-    return Place(parts.hostname.lower(), port or _PORTS[parts.scheme])
+    return HostPort(parts.hostname.lower(), port or _PORTS[parts.scheme])
 
 
-def parse_places(hosts: tuple[str, ...]) -> tuple[Place, ...]:
-    """Return what an operator listed as `host` or `host:port`; 443 is the default."""
-    return tuple(place_of(f"https://{host}") for host in hosts)
+def parse_hosts(hosts: tuple[str, ...]) -> tuple[HostPort, ...]:
+    """Return hosts given as `host` or `host:port`, with 443 as the default port."""
+    return tuple(host_port(f"https://{host}") for host in hosts)
 
 
 def python_registry(uv: str, *, configured: str | None, hosts: tuple[str, ...], home: Path) -> Registry:
-    """Return the python index, and where its files are."""
+    """Return the python index and the hosts of its files."""
     url = configured or _operators_index(os.environ, home) or _uv_default(uv)
-    places = {place_of(url), *parse_places(hosts)}
-    files = _file_places(uv, url)
-    return Registry(url=url, places=tuple(sorted(places | (files or set()))), complete=files is not None)
+    known = {host_port(url), *parse_hosts(hosts)}
+    files = _file_hosts(uv, url)
+    return Registry(url=url, hosts=tuple(sorted(known | (files or set()))), complete=files is not None)
 
 
 def npm_registry(npm: list[str], *, configured: str | None, hosts: tuple[str, ...]) -> Registry:
@@ -100,20 +98,20 @@ def npm_registry(npm: list[str], *, configured: str | None, hosts: tuple[str, ..
     with tempfile.TemporaryDirectory() as folder:
         files = {name: str(Path(folder, name)) for name in ("userconfig", "globalconfig")}
         default = _npm_config(npm, bare | {f"npm_config_{name}": path for name, path in files.items()})
-    places = {place_of(url), *parse_places(hosts)}
-    return Registry(url=url, places=tuple(sorted(places)), lock_places=(place_of(default),))
+    known = {host_port(url), *parse_hosts(hosts)}
+    return Registry(url=url, hosts=tuple(sorted(known)), lock_hosts=(host_port(default),))
 
 
 def deno_registry(deno: str, *, npm: Registry, hosts: tuple[str, ...]) -> Registry:
-    """Return where deno's specifiers lead: the npm registry, and the hosts that deno imports from."""
-    found = _DEFAULT_IMPORTS.search(_say([deno, "cache", "--help"], {**_quiet(), "NO_COLOR": "1"}))
-    imports = parse_places(tuple(found[1].split(","))) if found else ()
-    places = {*npm.places, *parse_places(hosts)}
-    if jsr := os.environ.get("JSR_URL"):
-        places.add(place_of(jsr))
-    return Registry(
-        url=npm.url, places=tuple(sorted(places)), public_places=tuple(sorted(set(imports) - places))
+    """Return the npm registry and the hosts that deno imports from."""
+    found = _DEFAULT_IMPORTS.search(
+        _output_of([deno, "cache", "--help"], {**_neutral_environment(), "NO_COLOR": "1"})
     )
+    imports = parse_hosts(tuple(found[1].split(","))) if found else ()
+    known = {*npm.hosts, *parse_hosts(hosts)}
+    if jsr := os.environ.get("JSR_URL"):
+        known.add(host_port(jsr))
+    return Registry(url=npm.url, hosts=tuple(sorted(known)), public_hosts=tuple(sorted(set(imports) - known)))
 
 
 def _operators_index(environment: Mapping[str, str], home: Path) -> str | None:
@@ -151,39 +149,41 @@ def _pip_files(environment: Mapping[str, str], home: Path) -> Iterator[str]:
 
 
 def _uv_default(uv: str) -> str:
-    found = _DEFAULT_INDEX.search(_say([uv, "pip", "install", "--help"], {**_quiet(), "NO_COLOR": "1"}))
+    found = _DEFAULT_INDEX.search(
+        _output_of([uv, "pip", "install", "--help"], {**_neutral_environment(), "NO_COLOR": "1"})
+    )
     if found is None:
-        raise RegistryError("uv does not say what its default index is: set python_index")
+        raise RegistryError("the default index of uv is unknown: set python_index")
     return found[1]
 
 
-def _file_places(uv: str, index: str) -> set[Place] | None:
-    """Return where the index's files are, as uv tells; None where it or our package cannot be had."""
+def _file_hosts(uv: str, index: str) -> set[HostPort] | None:
+    """Return the hosts of the index's files from a dry run of uv; None where that fails."""
     with tempfile.TemporaryDirectory() as folder:
         command = [uv, "pip", "install", "--verbose", "--dry-run", "--no-config", "--no-build"]
         command += ["--python", sys.executable]
         command += ["--cache-dir", f"{folder}/cache", "--target", f"{folder}/target"]
         command += ["--default-index", index, _PROBE_PACKAGE]
         try:
-            said = _say(command, {**_quiet(), "NO_COLOR": "1", "UV_HTTP_RETRIES": "0"})
+            output = _output_of(command, {**_neutral_environment(), "NO_COLOR": "1", "UV_HTTP_RETRIES": "0"})
         except RegistryError:
             return None
-    return {place_of(url) for url in _REQUESTED.findall(said)}
+    return {host_port(url) for url in _REQUESTED.findall(output)}
 
 
 def _npm_config(npm: list[str], environment: Mapping[str, str]) -> str:
-    said = _say([*npm, "config", "get", "registry"], environment).split()
-    if not said:
-        raise RegistryError("npm does not say what its registry is: set npm_registry")
-    return said[-1]
+    output = _output_of([*npm, "config", "get", "registry"], environment).split()
+    if not output:
+        raise RegistryError("the registry of npm is unknown: set npm_registry")
+    return output[-1]
 
 
-def _quiet() -> dict[str, str]:
-    """Return the environment without what would make a tool look for another index."""
+def _neutral_environment() -> dict[str, str]:
+    """Return the environment without the variables that select another index."""
     return {name: value for name, value in os.environ.items() if not name.startswith(("UV_", "PIP_"))}
 
 
-def _say(command: list[str], environment: Mapping[str, str]) -> str:
+def _output_of(command: list[str], environment: Mapping[str, str]) -> str:
     try:
         result = subprocess.run(
             command,

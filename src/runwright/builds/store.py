@@ -1,9 +1,9 @@
-"""The SQL of builds and layers.
+"""Builds and layers in the database.
 
-A version is `building` from its deploy on. Whoever claims it holds it by a lease that it renews;
-when the lease runs out, another takes over. (builder_id, attempt) fences every write: a builder
-that was too slow changes nothing any more. The end of a build, its layer and what becomes of the
-version are one transaction.
+A version is `building` from its deploy on. A builder claims it with a lease that it renews; when the
+lease expires, another builder may claim it. (builder_id, attempt) fences every write: a builder that
+was too slow changes nothing. The end of a build, its layer and the status of the version are written in
+one transaction.
 """
 
 from datetime import datetime
@@ -11,19 +11,77 @@ from datetime import datetime
 from asyncpg import Record
 
 from runwright.builds.model import Build, Layer
+from runwright.core.clock import Clock
 from runwright.db.pool import Database, PoolConnection
 from runwright.workers.bundles.blobs import PackedBlob, insert_blob
 from runwright.workers.store import fetch_worker
 from runwright.workers.worker_events import append_worker_event
 
 
+class Builds:
+    """The builds of one builder; every write is fenced by its id."""
+
+    def __init__(self, db: Database, *, clock: Clock, builder_id: str, lease_seconds: float) -> None:
+        self._db = db
+        self._clock = clock
+        self._builder_id = builder_id
+        self._lease_seconds = lease_seconds
+
+    async def claim(self, runtimes: list[str], *, age_seconds: float = 0.0) -> Build | None:
+        """Claim the next version of these runtimes to be built that is at least `age_seconds` old."""
+        return await claim_build(
+            self._db,
+            builder_id=self._builder_id,
+            runtimes=runtimes,
+            lease_seconds=self._lease_seconds,
+            age_seconds=age_seconds,
+        )
+
+    async def renew(self, build: Build, *, log: str) -> bool:
+        """Renew the lease of a build; False where another builder has it."""
+        return await renew_build(
+            self._db, build, builder_id=self._builder_id, log=log, lease_seconds=self._lease_seconds
+        )
+
+    async def release(self, build: Build, *, log: str, pause_seconds: float, free: bool) -> None:
+        """Release a build, to be claimed again after a pause; `free`: without counting the attempt."""
+        await release_build(
+            self._db, build, builder_id=self._builder_id, log=log, pause_seconds=pause_seconds, free=free
+        )
+
+    async def layer(self, key: str) -> Layer | None:
+        """Return the layer of that key, if it was installed before."""
+        return await fetch_layer(self._db, key=key)
+
+    async def finish(self, build: Build, layer: Layer | None, *, blob: PackedBlob | None, log: str) -> bool:
+        """Store a layer and make its version ready; False where another builder has the build."""
+        now = self._clock()
+        async with self._db.acquire() as db, db.transaction():
+            await lock_worker_of_build(db, build)
+            if not await end_build(db, build, builder_id=self._builder_id, log=log):
+                return False
+            if layer is not None and blob is not None:
+                await insert_layer(db, layer, blob=blob, now=now)
+            await mark_ready(db, build, layer_key=layer.key if layer else None, now=now)
+        return True
+
+    async def fail(self, build: Build, *, reason: str, log: str) -> bool:
+        """Mark a version as failed; False where another builder has the build."""
+        async with self._db.acquire() as db, db.transaction():
+            await lock_worker_of_build(db, build)
+            if not await end_build(db, build, builder_id=self._builder_id, log=log):
+                return False
+            await mark_failed(db, build, reason=reason)
+        return True
+
+
 async def claim_build(
     db: Database, *, builder_id: str, runtimes: list[str], lease_seconds: float, age_seconds: float
 ) -> Build | None:
-    """Claim the version that should be built next, or None; only those of at least that age.
+    """Claim the next version to be built that is at least `age_seconds` old; None where there is none.
 
-    Next is the oldest version of the tenant that has waited longest since a build of its own began,
-    so that no tenant's deploys hold up the others'.
+    That is the oldest version of the tenant whose latest build began longest ago, so that no tenant's
+    deploys delay those of others.
     """
     row = await db.fetchrow(
         """
@@ -47,7 +105,7 @@ async def claim_build(
             ON CONFLICT (worker_id, version) DO UPDATE
             SET attempt = b.attempt + 1, builder_id = $1, started_at = clock_timestamp(),
                 lease_expires_at = now() + make_interval(secs => $3)
-            -- somebody may have claimed it since our snapshot was taken
+            -- another builder may have claimed it since the snapshot was taken
             WHERE b.lease_expires_at IS NULL OR b.lease_expires_at <= now()
             RETURNING b.worker_id, b.version, b.attempt
         )
@@ -62,7 +120,7 @@ async def claim_build(
 
 
 async def renew_build(db: Database, build: Build, *, builder_id: str, log: str, lease_seconds: float) -> bool:
-    """Keep a build and show its log so far; False where it is another's by now."""
+    """Renew the lease of a build and store its log so far; False where another builder has it."""
     return await _write(
         db,
         "log = $4, lease_expires_at = now() + make_interval(secs => $5)",
@@ -76,7 +134,7 @@ async def renew_build(db: Database, build: Build, *, builder_id: str, log: str, 
 async def release_build(
     db: Database, build: Build, *, builder_id: str, log: str, pause_seconds: float, free: bool
 ) -> bool:
-    """Give a build back, to be claimed again after a pause; `free`: this attempt does not count."""
+    """Release a build, to be claimed again after a pause; `free`: without counting the attempt."""
     return await _write(
         db,
         "log = $4, builder_id = NULL, lease_expires_at = now() + make_interval(secs => $5),"
@@ -90,7 +148,7 @@ async def release_build(
 
 
 async def fetch_layer(db: Database | PoolConnection, *, key: str) -> Layer | None:
-    """Return a layer."""
+    """Return the layer of that key."""
     row = await db.fetchrow(
         "SELECT key, tenant_id, platform, digest, size_bytes, files, log, created_at"
         " FROM layers WHERE key = $1",
@@ -100,7 +158,7 @@ async def fetch_layer(db: Database | PoolConnection, *, key: str) -> Layer | Non
 
 
 async def insert_layer(db: PoolConnection, layer: Layer, *, blob: PackedBlob, now: datetime) -> None:
-    """Keep a layer and its blob, within the caller's transaction; one of that key that is there stays."""
+    """Insert a layer and its blob in the caller's transaction; an existing one of that key is kept."""
     await insert_blob(db, blob, now=now)
     await db.execute(
         """
@@ -119,7 +177,7 @@ async def insert_layer(db: PoolConnection, layer: Layer, *, blob: PackedBlob, no
 
 
 async def end_build(db: PoolConnection, build: Build, *, builder_id: str, log: str) -> bool:
-    """Note that a build is over, within the caller's transaction; False where it is another's by now."""
+    """End a build in the caller's transaction; False where another builder has it."""
     return await _write(
         db,
         "log = $4, builder_id = NULL, lease_expires_at = NULL, ended_at = clock_timestamp()",
@@ -130,16 +188,15 @@ async def end_build(db: PoolConnection, build: Build, *, builder_id: str, log: s
 
 
 async def lock_worker_of_build(db: PoolConnection, build: Build) -> None:
-    """Hold the worker's row, as everything that changes which version serves does first."""
+    """Lock the worker's row, which every change of the active version does first."""
     await db.execute("SELECT 1 FROM workers WHERE id = $1 FOR UPDATE", build.worker_id)
 
 
 async def mark_ready(db: PoolConnection, build: Build, *, layer_key: str | None, now: datetime) -> bool:
-    """Make a version ready; it serves from now on, unless something newer was settled. Tells whether it does.
+    """Make a version ready, and active unless a newer one was settled; return whether it is active.
 
-    One that serves already was built again for other interpreters; executors are to read it anew.
-
-    Within the caller's transaction, which holds the worker's row.
+    A version that is active already was rebuilt for other interpreters; its new revision makes executors
+    reload it. Runs in the caller's transaction, which holds the lock of the worker's row.
     """
     entrypoint = await db.fetchval(
         """
@@ -173,10 +230,10 @@ async def mark_ready(db: PoolConnection, build: Build, *, layer_key: str | None,
 
 
 async def build_again(db: Database, *, layer_key: str, quiet_seconds: float) -> bool:
-    """Have the versions that serve with a layer built again, as its platform is gone; they go on serving.
+    """Rebuild the active versions that use a layer of a platform that no longer exists; they stay active.
 
-    Tells whether any is being built. One whose last build ended within `quiet_seconds` is left alone:
-    where executors differ, each would have it built for itself, again and again.
+    Returns whether any is being built. A version whose last build ended within `quiet_seconds` is not
+    rebuilt: executors on different platforms would have it rebuilt again and again.
     """
     async with db.acquire() as connection, connection.transaction():
         rows = await connection.fetch(
@@ -208,7 +265,7 @@ async def build_again(db: Database, *, layer_key: str, quiet_seconds: float) -> 
 
 
 async def mark_failed(db: PoolConnection, build: Build, *, reason: str) -> None:
-    """Note that a version can never serve, and why; within the caller's transaction."""
+    """Mark a version as failed, with the reason, in the caller's transaction."""
     await db.execute(
         "UPDATE worker_versions SET status = 'failed', error = $3"
         " WHERE worker_id = $1 AND version = $2 AND status = 'building'",
@@ -221,7 +278,7 @@ async def mark_failed(db: PoolConnection, build: Build, *, reason: str) -> None:
 async def _write(
     db: Database | PoolConnection, change: str, build: Build, builder_id: str, *values: object
 ) -> bool:
-    """Change a build that this builder holds; its fence is (version, builder, attempt)."""
+    """Update a build that this builder has; the fencing token is (builder, attempt)."""
     row = await db.fetchrow(
         f"UPDATE builds SET {change}"
         f" WHERE worker_id = $1 AND version = $2 AND builder_id = $3 AND attempt = ${4 + len(values)}"

@@ -1,31 +1,30 @@
-"""Installs what versions depend on, so that they become ready.
+"""The builder: installs the dependencies of versions, so that they become ready.
 
     building ──claimed──▶ being built ──▶ ready | failed
         ▲                      │
-        └── lease over, released ┘
+        └─ lease expired, released ┘
 
 Invariants
-- A build is held by one builder at a time, by a lease; what a builder writes is fenced.
+- One builder at a time has a build, by a lease; everything it writes is fenced.
 - A version ends `ready` with its layer or `failed` with a reason, in one transaction with the log.
-- The version that serves goes on serving until then.
+- The previous version stays active until then.
 
 Failures
-- The installation fails: final, the reason is the tenant's to read.
-- The host fails (no sandbox, no registry to be found, the database away): another try, after a
-  pause, by whoever comes first; a build that was begun `ATTEMPTS` times is given up.
-- A killed builder: its lease runs out and another begins anew. A stop gives its builds back.
+- The installation fails: final, with a reason for the tenant.
+- The host fails (no sandbox, no registry, no database): another try after a pause, by any builder; a
+  build that was begun `ATTEMPTS` times fails.
+- A builder is killed: its lease expires and another builder starts again. A stop releases its builds.
 """
 
 import asyncio
 import contextlib
 from typing import Final
 
-from runwright.builds.build_sandbox import InstallError
-from runwright.builds.errors import ManifestError
+from runwright.builds.errors import InstallError, ManifestError
 from runwright.builds.installer import Installer
 from runwright.builds.log import BuildLog
 from runwright.builds.model import Build
-from runwright.builds.service import Builds
+from runwright.builds.store import Builds
 from runwright.core.clock import Stopwatch
 from runwright.loops.pass_loop import PassLoop
 from runwright.telemetry.emit import Emit, error_text
@@ -39,16 +38,16 @@ from runwright.telemetry.events import (
 )
 
 ATTEMPTS: Final = 3
-LOOK_SECONDS: Final = 2.0
+POLL_SECONDS: Final = 2.0
 RENEW_SECONDS: Final = 2.0
 PAUSE_SECONDS: Final = 5.0
 REASON_CHARACTERS: Final = 2000
 REFUSE_SECONDS: Final = 30.0
-"""After this long without another builder, one whose host cannot install anything says so."""
+"""A builder whose host cannot install anything fails builds that no other has claimed for this long."""
 
 
 class Builder:
-    """One per executor process; any number of processes may build."""
+    """Claims and runs builds: one per executor process, any number of processes."""
 
     def __init__(
         self,
@@ -62,7 +61,7 @@ class Builder:
         renew_seconds: float = RENEW_SECONDS,
         pause_seconds: float = PAUSE_SECONDS,
     ) -> None:
-        """`refusal` says why this host cannot install anything; others may, so it leaves them time."""
+        """`refusal` is why this host cannot install anything; it then leaves builds to others first."""
         self._refusal = refusal
         self._builds = builds
         self._installer = installer
@@ -75,11 +74,11 @@ class Builder:
         self.loop = PassLoop("builder", self._make_pass, emit=emit)
 
     async def start(self) -> None:
-        """Begin to build."""
+        """Start claiming builds."""
         self.loop.start()
 
     async def stop(self) -> None:
-        """Kill what is being installed and give it back; safe unstarted and twice."""
+        """Kill the running installations and release their builds; safe before `start` and twice."""
         await self.loop.stop()
         for task in self._running:
             task.cancel()
@@ -95,7 +94,7 @@ class Builder:
             task = asyncio.create_task(self._build(build), name=f"build {build.worker_id}")
             self._running.add(task)
             task.add_done_callback(self._ended)
-        return LOOK_SECONDS
+        return POLL_SECONDS
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
@@ -105,12 +104,12 @@ class Builder:
             self._emit(BuildNotRecorded(error=error_text(error)))
 
     async def _build(self, build: Build) -> None:
-        """Build while the lease holds."""
+        """Build until done or the lease is lost."""
         log = BuildLog()
         work = asyncio.create_task(self._work(build, log))
         try:
             while not (await asyncio.wait({work}, timeout=self._renew_seconds))[0]:
-                if not await self._keep(build, log):
+                if not await self._renew(build, log):
                     self._emit(BuildLost(worker_id=build.worker_id, version=build.version))
                     return
             await work
@@ -121,7 +120,7 @@ class Builder:
                 work.exception()
 
     async def _install(self, build: Build, log: BuildLog) -> bool:
-        """Install and record; tells whether anything had to be installed."""
+        """Install and store the layer; return whether anything was installed."""
         if self._refusal is not None:
             raise InstallError(self._refusal)
         if build.attempt > ATTEMPTS:
@@ -129,15 +128,15 @@ class Builder:
         async with self._installer.install(build, log) as installed:
             await self._builds.finish(build, installed.layer, blob=installed.blob, log=log.text())
         if installed.layer is not None:
-            with contextlib.suppress(Exception):  # it is only sooner than a job would do it
+            with contextlib.suppress(Exception):  # only an optimization: the first job unpacks it otherwise
                 await self._installer.unpack(installed.layer)
         return installed.blob is not None
 
-    async def _keep(self, build: Build, log: BuildLog) -> bool:
-        """Renew the lease; a database that is away decides nothing, the fence does."""
+    async def _renew(self, build: Build, log: BuildLog) -> bool:
+        """Renew the lease; without a database the build continues, and the fence decides at its end."""
         try:
             return await self._builds.renew(build, log=log.text())
-        except Exception as error:  # noqa: BLE001  whatever it is, the next renewal may work
+        except Exception as error:  # noqa: BLE001  the next renewal may succeed
             self._emit(BuildNotRenewed(error=error_text(error)))
             return True
 
@@ -149,12 +148,12 @@ class Builder:
             self._emit(BuildReady(watch.seconds(), worker_id, version, attempt, installed=installed))
         except (InstallError, ManifestError) as error:
             self._emit(BuildFailed(watch.seconds(), worker_id, version, attempt))
-            await self._builds.fail(build, reason=_shortened(str(error)), log=log.text())
+            await self._builds.fail(build, reason=_truncated(str(error)), log=log.text())
         except asyncio.CancelledError:
-            with contextlib.suppress(Exception):  # the lease runs out by itself
+            with contextlib.suppress(Exception):  # otherwise the lease expires
                 await self._builds.release(build, log=log.text(), pause_seconds=0.0, free=True)
             raise
-        except Exception as error:  # noqa: BLE001  of this host; whoever comes next may have more luck
+        except Exception as error:  # noqa: BLE001  of this host; another builder may succeed
             self._emit(
                 BuildInterrupted(watch.seconds(), worker_id, version, attempt, error=error_text(error))
             )
@@ -167,6 +166,6 @@ class Builder:
                 )
 
 
-def _shortened(reason: str) -> str:
-    """Return a reason of a length that people read; it may quote what somebody made endless."""
+def _truncated(reason: str) -> str:
+    """Return the reason with a bounded length; it may quote arbitrary output."""
     return reason if len(reason) <= REASON_CHARACTERS else reason[: REASON_CHARACTERS - 1] + "…"

@@ -17,7 +17,7 @@ from runwright.runtimes.model import WorkerCode
 from runwright.runtimes.pool.sandbox_process import LogLine, SandboxProcess, Stdio
 from runwright.sandbox.bubblewrap import ENVIRONMENT, TEMPORARY, Bubblewrap
 from runwright.sandbox.cgroups import Cgroups, open_cgroups
-from runwright.sandbox.cpu_affinity import CpuShare, move
+from runwright.sandbox.cpu_affinity import CpuShare, set_cpu_affinity
 from runwright.sandbox.keyrings import hide_session_keyring, uids_with_keys
 from runwright.sandbox.mounts import hold_folders, release_folders
 from runwright.sandbox.process_tree import Launch, ProcessTree
@@ -44,7 +44,7 @@ class Launcher:
         self._removing: set[ResourceLimits] = set()
         self._cgroups: Cgroups | None = None
         self._filter: int | None = None
-        self._cpu_share = CpuShare(frozenset(os.sched_getaffinity(0)), gives_way=False)
+        self._cpu_share = CpuShare(frozenset(os.sched_getaffinity(0)), deprioritized=False)
         """The share of new sandboxes."""
         self._starter = ThreadPoolExecutor(1, thread_name_prefix="runwright-starter")
         self._mover = ThreadPoolExecutor(1, thread_name_prefix="runwright-mover")
@@ -111,8 +111,8 @@ class Launcher:
         process.tree = ProcessTree(
             self._loop,
             starter=self._starter,
-            confinement=process.limits,
-            limit=self._set_limits,
+            limits=process.limits,
+            set_limits=self._set_limits,
             on_gone=on_gone,
         )
         stdout, stderr = stdio.open()
@@ -142,8 +142,8 @@ class Launcher:
 
     def set_new_share(self, share: CpuShare) -> None:
         """Start sandboxes with that share from now on; if it is lower, all of them run below the server."""
-        if self._cgroups is not None and share.gives_way != self._cpu_share.gives_way:
-            self._cgroups.deprioritize(way=share.gives_way)
+        if self._cgroups is not None and share.deprioritized != self._cpu_share.deprioritized:
+            self._cgroups.deprioritize(enabled=share.deprioritized)
         self._cpu_share = share
 
     def set_share(self, process: SandboxProcess, share: CpuShare) -> None:
@@ -235,8 +235,8 @@ class Launcher:
 
 
 def _move_processes(harness: int, limits: ResourceLimits, share: CpuShare) -> None:
-    limits.deprioritize(way=share.gives_way)
-    move({harness, *limits.members()}, share.processors)
+    limits.deprioritize(enabled=share.deprioritized)
+    set_cpu_affinity({harness, *limits.members()}, share.cpus)
 
 
 def _has_account(uid: int) -> bool:

@@ -33,8 +33,8 @@ from runwright.sandbox.spawn import (
     NETWORK_FD,
     SECCOMP_FD,
     SOCKET_FD,
-    close_all,
-    copy_out,
+    close_fds,
+    duplicate_fds,
     spawn,
 )
 
@@ -175,12 +175,12 @@ class _Trial:
             places[SECCOMP_FD] = program
         if way.network:
             places[NETWORK_FD] = control.fileno()
-        copies = copy_out(places)
+        copies = duplicate_fds(places)
         argv, env = self._command(interpreter)
         try:
             self._pid = spawn(argv, env, copies, own_session=way.bwrap is None)
         finally:
-            close_all(copies)
+            close_fds(copies)
             far.close()
             control.close()
             for fd in (writer, info_writer, go, go_writer, program):

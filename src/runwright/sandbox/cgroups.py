@@ -1,12 +1,12 @@
-"""Control groups: one group per server instance, in it one per sandbox.
+"""Cgroups: one group per server instance, with one child group per sandbox.
 
-v1: a folder in each of the memory, pids and cpu hierarchies, at the root of the mount, for a
-process may have another path in each of them. v2: below the server's own group, which must
-be delegated to it (systemd: `Delegate=yes`); the server and its children move into a leaf
-first, because a group that has children may not hold processes.
+v1: a folder in each of the memory, pids and cpu hierarchies, at the root of the mount, because a process
+may have a different path in each of them. v2: below the server's own group, which must be delegated to
+it (systemd: `Delegate=yes`); the server and its children move into a leaf first, because a group that
+has children may not contain processes.
 
-The instance's folder is named after its pid and start time, so that the next server can tell
-the leftovers of a dead one from the groups of a live neighbour, and removes only the former.
+The instance's folder is named after its pid and start time, so that the next server can distinguish the
+groups of a dead instance, which it removes, from those of a running one.
 """
 
 import contextlib
@@ -17,25 +17,31 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-PIDS: Final = 128
+MAX_TASKS: Final = 128
+"""Processes and threads of a sandbox."""
 CONTROLLERS: Final = ("memory", "pids", "cpu")
-WAY: Final = 16
-"""Who gives way weighs so many times less: it goes on even where others never rest, but slowly."""
+LOW_PRIORITY_DIVISOR: Final = 16
+"""By how much a deprioritized group weighs less: it still makes progress next to busy ones, but slowly."""
 _PREFIX: Final = "runwright-"
 _START_FIELD: Final = 19
-"""Of /proc/PID/stat, counted after the command's closing parenthesis."""
+"""Of /proc/PID/stat, counted from the parenthesis after the command."""
 
 
 class Cgroup:
     """The group of one sandbox."""
 
     def __init__(
-        self, folders: dict[str, Path], *, version: int, pids: int = PIDS, homes: Sequence[Path] = ()
+        self,
+        folders: dict[str, Path],
+        *,
+        version: int,
+        pids: int = MAX_TASKS,
+        own_groups: Sequence[Path] = (),
     ) -> None:
-        """`homes`: the groups that this process is in itself, in those hierarchies (v1)."""
+        """`own_groups`: the groups of this process in those hierarchies (v1)."""
         self._folders = folders
         self._version = version
-        self._homes = homes
+        self._own_groups = own_groups
         self._pids_fd = -1
         for folder in set(folders.values()):
             folder.mkdir()
@@ -44,11 +50,11 @@ class Cgroup:
         self._pids_fd = os.open(folder / "pids.current", os.O_RDONLY | os.O_CLOEXEC)
 
     def enter(self) -> bool:
-        """Move this thread in, so that what it starts is born here; False where only processes can move.
+        """Move this thread in, so that processes it starts begin here; False where only processes can move.
 
-        It is quick, unlike `attach`: the kernel need not wait until no process anywhere forks or ends.
+        It is fast, unlike `attach`, for which the kernel waits until no process forks or exits.
         """
-        if not self._homes:
+        if not self._own_groups:
             return False
         try:
             for folder in set(self._folders.values()):
@@ -59,9 +65,9 @@ class Cgroup:
         return True
 
     def leave(self) -> None:
-        """Move this thread back to where its process is."""
-        for home in self._homes:
-            (home / "tasks").write_text("0")
+        """Move this thread back to the groups of its process."""
+        for group in self._own_groups:
+            (group / "tasks").write_text("0")
 
     def attach(self, pid: int) -> None:
         """Move a process, which has no children yet, into the group."""
@@ -69,7 +75,7 @@ class Cgroup:
             (folder / "cgroup.procs").write_text(str(pid))
 
     def limit_memory(self, limit: int) -> None:
-        """Limit memory, swap and files in tmpfs together to so many bytes."""
+        """Limit memory, swap and files in tmpfs together to `limit` bytes."""
         folder = self._folders["memory"]
         if self._version == 1:
             (folder / "memory.limit_in_bytes").write_text(str(limit))
@@ -81,17 +87,17 @@ class Cgroup:
         with contextlib.suppress(OSError):
             (folder / "memory.swap.max").write_text("0")
 
-    def deprioritize(self, *, way: bool) -> None:
-        """Let others go first where they want the same processor, or do so no more."""
-        _deprioritize(self._folders["cpu"], self._version, way=way)
+    def deprioritize(self, *, enabled: bool) -> None:
+        """Lower the group's CPU weight, or restore it."""
+        _set_weight(self._folders["cpu"], self._version, low=enabled)
 
     def limit_files(self) -> list[Path]:
-        """Return the files that hold the limits."""
+        """Return the control files of the limits."""
         memory = "memory.limit_in_bytes" if self._version == 1 else "memory.max"
         return [self._folders["memory"] / memory, self._folders["pids"] / "pids.max"]
 
     def oom_kills(self) -> int:
-        """Return how many processes the kernel has killed for lack of memory."""
+        """Return how many processes the kernel has killed because the group was out of memory."""
         name = "memory.oom_control" if self._version == 1 else "memory.events"
         with contextlib.suppress(OSError):
             for line in (self._folders["memory"] / name).read_text().splitlines():
@@ -101,7 +107,7 @@ class Cgroup:
         return 0
 
     def tasks(self) -> int:
-        """Return how many threads there are; cheap."""
+        """Return the number of threads; cheap."""
         return int(os.pread(self._pids_fd, 32, 0))
 
     def processes(self) -> list[int]:
@@ -109,7 +115,7 @@ class Cgroup:
         return _processes(self._folders["pids"])
 
     def remove(self) -> bool:
-        """Remove the group; False while the kernel still holds something of it."""
+        """Remove the group; False while the kernel still has processes in it."""
         if self._pids_fd >= 0:
             os.close(self._pids_fd)
             self._pids_fd = -1
@@ -120,22 +126,22 @@ class Cgroup:
 class Cgroups:
     """The group of this server instance."""
 
-    def __init__(self, folders: dict[str, Path], *, version: int, homes: Sequence[Path] = ()) -> None:
+    def __init__(self, folders: dict[str, Path], *, version: int, own_groups: Sequence[Path] = ()) -> None:
         self._folders = folders
-        self._homes = homes
+        self._own_groups = own_groups
         self._count = 0
         self.version = version
 
-    def create(self, *, pids: int = PIDS) -> Cgroup:
-        """Make the group of one sandbox, for so many threads at most."""
+    def create(self, *, pids: int = MAX_TASKS) -> Cgroup:
+        """Make the group of one sandbox, for at most `pids` threads."""
         self._count += 1
         name = f"sandbox-{self._count}"
         folders = {c: folder / name for c, folder in self._folders.items()}
-        return Cgroup(folders, version=self.version, pids=pids, homes=self._homes)
+        return Cgroup(folders, version=self.version, pids=pids, own_groups=self._own_groups)
 
-    def deprioritize(self, *, way: bool) -> None:
-        """Let the server and the rest of the host go before all sandboxes, or do so no more."""
-        _deprioritize(self._folders["cpu"], self.version, way=way)
+    def deprioritize(self, *, enabled: bool) -> None:
+        """Lower the CPU weight of all sandboxes against the rest of the host, or restore it."""
+        _set_weight(self._folders["cpu"], self.version, low=enabled)
 
     def close(self) -> None:
         """Remove this instance's groups."""
@@ -144,7 +150,7 @@ class Cgroups:
 
 
 def open_cgroups() -> Cgroups | None:
-    """Make this instance's group where the host lets us, after removing what dead instances left."""
+    """Make this instance's group after removing those of dead instances; None without usable cgroups."""
     for version, roots in ((1, _v1_roots()), (2, _v2_roots())):
         if roots is None:
             continue
@@ -158,7 +164,7 @@ def open_cgroups() -> Cgroups | None:
 
 
 def _make_folders(roots: dict[str, Path]) -> dict[str, Path]:
-    """Make this instance's folder in every hierarchy; a number tells the pools of one process apart."""
+    """Make this instance's folder in every hierarchy; a number distinguishes the pools of one process."""
     for number in itertools.count():
         folders = {controller: root / f"{instance_name()}-{number}" for controller, root in roots.items()}
         made: list[Path] = []
@@ -181,8 +187,8 @@ def _open(roots: dict[str, Path], version: int) -> Cgroups:
             (folders["memory"] / "cgroup.subtree_control").write_text("+memory +pids +cpu")
         else:
             (folders["cpu"] / "cpu.shares").write_text("1024")
-        homes = _homes(roots) if version == 1 else ()
-        groups = Cgroups(folders, version=version, homes=homes)
+        own_groups = _own_groups(roots) if version == 1 else ()
+        groups = Cgroups(folders, version=version, own_groups=own_groups)
         groups.create().remove()
     except OSError:
         for folder in set(folders.values()):
@@ -202,15 +208,16 @@ def _v1_roots() -> dict[str, Path] | None:
     return roots if len(roots) == len(CONTROLLERS) else None
 
 
-def _homes(roots: dict[str, Path]) -> Sequence[Path]:
-    """Return the groups of this process below these mounts; nothing where they cannot be entered."""
-    homes: set[Path] = set()
+def _own_groups(roots: dict[str, Path]) -> Sequence[Path]:
+    """Return the groups of this process below these mounts; empty where they cannot be written."""
+    own_groups: set[Path] = set()
     for line in Path("/proc/self/cgroup").read_text().splitlines():
         _, controllers, path = line.split(":", 2)
         for controller in set(controllers.split(",")) & set(roots):
-            homes.add(roots[controller] / path.lstrip("/"))
-    there = len(homes) == len(set(roots.values()))
-    return sorted(homes) if there and all(os.access(home / "tasks", os.W_OK) for home in homes) else ()
+            own_groups.add(roots[controller] / path.lstrip("/"))
+    complete = len(own_groups) == len(set(roots.values()))
+    writable = all(os.access(group / "tasks", os.W_OK) for group in own_groups)
+    return sorted(own_groups) if complete and writable else ()
 
 
 def _v2_roots() -> dict[str, Path] | None:
@@ -238,23 +245,23 @@ def _v2_roots() -> dict[str, Path] | None:
 
 
 def delegate(base: Path) -> None:
-    """Let groups below `base` have controllers; move this server into a leaf where that needs it."""
+    """Enable the controllers for groups below `base`; move this server into a leaf group if necessary."""
     control = base / "cgroup.subtree_control"
     for empty in base.glob(f"{_PREFIX}server-*"):
-        _remove(empty)  # one that a server lives in cannot be removed
+        _remove(empty)  # fails for a leaf that contains a server
     try:
         control.write_text("+memory +pids +cpu")
     except OSError:
         leaf = base / f"{_PREFIX}server-{os.getpid()}"
         leaf.mkdir(exist_ok=True)
-        for pid in _family(_processes(base)):
+        for pid in _own_processes(_processes(base)):
             with contextlib.suppress(ProcessLookupError):
                 (leaf / "cgroup.procs").write_text(str(pid))
         control.write_text("+memory +pids +cpu")
 
 
-def _family(pids: list[int]) -> list[int]:
-    """Return this process and its descendants among these."""
+def _own_processes(pids: list[int]) -> list[int]:
+    """Return this process and its descendants among `pids`."""
     family = {os.getpid()}
     parents = {pid: int(fields[1]) for pid in pids if (fields := _stat(pid)) is not None}
     for _ in parents:
@@ -287,7 +294,7 @@ def _started(pid: int) -> str | None:
 
 
 def remove_leftovers(root: Path) -> None:
-    """Remove the groups of instances that are dead."""
+    """Remove the groups of dead instances."""
     for folder in root.glob(f"{_PREFIX}{_namespace()}-*-*"):
         _, _, pid, started, *_ = folder.name.split("-")
         if not pid.isdigit() or _started(int(pid)) != started:
@@ -295,7 +302,7 @@ def remove_leftovers(root: Path) -> None:
 
 
 def remove_tree(folder: Path) -> None:
-    """Kill what is in a group and below, but for this process, and remove it as far as the kernel lets go."""
+    """Kill the processes in a group and its children, except this one, and remove the groups if possible."""
     with contextlib.suppress(OSError):
         for child in folder.iterdir():
             if child.is_dir():
@@ -307,9 +314,10 @@ def remove_tree(folder: Path) -> None:
 
 
 def _processes(folder: Path) -> list[int]:
-    """Return who is in a group: not this process, one of whose threads may be there to start others.
+    """Return the processes in a group, without this one, whose threads enter groups to start processes.
 
-    Nor those that the kernel calls 0, whom we cannot see: to signal 0 is to signal ourselves.
+    Without pid 0 too, by which the kernel reports processes of other pid namespaces: signalling it would
+    signal this process's own group.
     """
     with contextlib.suppress(OSError):
         found = [int(pid) for pid in (folder / "cgroup.procs").read_text().split()]
@@ -317,10 +325,10 @@ def _processes(folder: Path) -> list[int]:
     return []
 
 
-def _deprioritize(folder: Path, version: int, *, way: bool) -> None:
-    name, usual = ("cpu.shares", 1024) if version == 1 else ("cpu.weight", 100)
-    with contextlib.suppress(OSError):  # it may be gone by now
-        (folder / name).write_text(str(usual // WAY if way else usual))
+def _set_weight(folder: Path, version: int, *, low: bool) -> None:
+    name, default = ("cpu.shares", 1024) if version == 1 else ("cpu.weight", 100)
+    with contextlib.suppress(OSError):  # the group may be gone
+        (folder / name).write_text(str(default // LOW_PRIORITY_DIVISOR if low else default))
 
 
 def _remove(folder: Path) -> bool:

@@ -1,11 +1,10 @@
-"""What sandboxes may take of the processors: those of one tenant never take all from the others.
+"""The CPU shares of tenants: the jobs of one tenant never use all CPUs while others are active.
 
-What computes for long takes every processor that it may, and whoever wakes up beside it, the server,
-the database or a short job, waits for its turn each time. So while several tenants are at work,
-those whose jobs are long leave the first processors to the rest, and where they meet somebody on the
-others, they give way to them. A tenant that is alone has them all, and so do short jobs. It is a
-matter of turns, not of walls: code that asks the kernel for more processors gets them until the next
-look, a quarter of a second later.
+A CPU-bound job uses every CPU it may, and everything that wakes up next to it (the server, the database,
+a short job) waits for its slice each time. So while several tenants are active, the sandboxes of those
+with long jobs leave the first CPUs to the rest, and are deprioritized on the others. A tenant that is
+alone has all CPUs, and so have short jobs. This is about latency, not isolation: code that asks the
+kernel for more CPUs has them until the affinity is set again, a quarter of a second later.
 """
 
 import contextlib
@@ -17,64 +16,63 @@ from typing import Final
 import msgspec
 
 LONG_SECONDS: Final = 0.1
-"""A job that runs longer makes its tenant's jobs long ones ..."""
+"""A job that runs longer makes its tenant one with long jobs ..."""
 LONG_FOR_SECONDS: Final = 30.0
 """... for this time."""
-AT_WORK_SECONDS: Final = 10.0
-"""So long after its latest job has begun, a tenant is at work."""
+ACTIVE_SECONDS: Final = 10.0
+"""A tenant is active for this long after its latest job has begun."""
 
 
 class CpuShare(msgspec.Struct, frozen=True):
-    """What a sandbox may take."""
+    """The CPUs of a sandbox and its priority on them."""
 
-    processors: frozenset[int]
-    gives_way: bool
-    """Whether it runs only a little wherever others want to run."""
+    cpus: frozenset[int]
+    deprioritized: bool
 
 
 class CpuAffinity:
-    """Who is at work, whose jobs are long, and what follows for each tenant. Times are the loop's."""
+    """Decides the CPU share of each tenant from what its jobs did. Times are the event loop's."""
 
     def __init__(self, spared: int, available: Iterable[int]) -> None:
-        """`spared`: how many processors long jobs leave to others; one at least stays theirs."""
+        """`spared`: how many CPUs long jobs leave to others; they keep at least one."""
         usable = sorted(available)
-        self.all = CpuShare(frozenset(usable), gives_way=False)
-        self.less = CpuShare(frozenset(usable[min(spared, len(usable) - 1) :]), gives_way=True)
-        self._at_work: dict[str, float] = {}
+        self.full = CpuShare(frozenset(usable), deprioritized=False)
+        self.reduced = CpuShare(frozenset(usable[min(spared, len(usable) - 1) :]), deprioritized=True)
+        self._active: dict[str, float] = {}
         self._long: dict[str, float] = {}
 
     @property
-    def tight(self) -> bool:
-        """Whether anybody has to do with less."""
-        return bool(self._long) and len({*self._at_work, *self._long}) > 1
+    def contended(self) -> bool:
+        """Whether any tenant has the reduced share."""
+        return bool(self._long) and len({*self._active, *self._long}) > 1
 
-    def begin(self, tenant_id: str, now: float) -> None:
-        """Hear that a job begins."""
-        self._at_work[tenant_id] = now
+    def record_start(self, tenant_id: str, now: float) -> None:
+        """Record that a job begins."""
+        self._active[tenant_id] = now
 
-    def ran(self, tenant_id: str, seconds: float, now: float) -> None:
-        """Hear how long a job ran, or has been running."""
+    def record_runtime(self, tenant_id: str, seconds: float, now: float) -> None:
+        """Record how long a job ran, or has been running."""
         if seconds >= LONG_SECONDS:
             self._long[tenant_id] = now
 
-    def of(self, tenant_id: str) -> CpuShare:
-        """Return what a tenant's sandboxes may take."""
-        return self.less if self.tight and tenant_id in self._long else self.all
+    def share_of(self, tenant_id: str) -> CpuShare:
+        """Return the share of a tenant's sandboxes."""
+        return self.reduced if self.contended and tenant_id in self._long else self.full
 
-    def of_new(self) -> CpuShare:
-        """Return what sandboxes may take that boot: nobody waits for most of them."""
-        return self.less if self.tight else self.all
+    def boot_share(self) -> CpuShare:
+        """Return the share of sandboxes that boot, which few jobs wait for."""
+        return self.reduced if self.contended else self.full
 
-    def look(self, now: float) -> None:
-        """Forget who has been idle, and whose jobs are short now."""
-        self._at_work = {who: at for who, at in self._at_work.items() if now - at < AT_WORK_SECONDS}
-        self._long = {who: at for who, at in self._long.items() if now - at < LONG_FOR_SECONDS}
+    def expire(self, now: float) -> None:
+        """Remove tenants that are no longer active, or no longer have long jobs."""
+        self._active = {tenant: at for tenant, at in self._active.items() if now - at < ACTIVE_SECONDS}
+        self._long = {tenant: at for tenant, at in self._long.items() if now - at < LONG_FOR_SECONDS}
 
 
-def move(pids: Iterable[int], processors: frozenset[int]) -> None:
-    """Let these processes, and what they start, run on those processors only; gone ones are passed over."""
+def set_cpu_affinity(pids: Iterable[int], cpus: frozenset[int]) -> None:
+    """Restrict processes, and what they start, to these CPUs; processes that are gone are skipped."""
     for pid in pids:
         with contextlib.suppress(OSError):
             for thread in Path(f"/proc/{pid}/task").iterdir():
                 with contextlib.suppress(OSError):
-                    os.sched_setaffinity(int(thread.name), processors)
+                    os.sched_setaffinity(int(thread.name), cpus)

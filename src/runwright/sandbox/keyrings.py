@@ -1,7 +1,7 @@
-"""The kernel's keyrings, which only user namespaces keep apart.
+"""The kernel's keyrings, which only user namespaces isolate.
 
-The filter denies every call for them. Without one, sandboxes get a session keyring that nobody may
-use, and no uid under which keys are left.
+The seccomp filter denies every call for them. Without the filter, sandboxes get a session keyring
+without permissions, and no uid that still has keys.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ _SESSION: Final = -3
 
 
 def hide_session_keyring() -> None:
-    """Give this thread, and what it starts from now on, an empty session keyring without permissions."""
+    """Give this thread, and the processes it starts, an empty session keyring without permissions."""
     number = _KEYCTL.get(os.uname().machine)
     if number is not None:
         library = ctypes.CDLL(None)
@@ -25,7 +25,7 @@ def hide_session_keyring() -> None:
 
 
 def uids_with_keys() -> set[int]:
-    """Return the uids that have keys, those of processes that ended long ago among them."""
+    """Return the uids that have keys, including those without a process."""
     with contextlib.suppress(OSError):
         lines = Path("/proc/key-users").read_text().splitlines()
         return {int(line.partition(":")[0]) for line in lines}

@@ -1,10 +1,9 @@
-"""How much memory a tree of processes holds, where no cgroup counts it.
+"""Memory usage of a process tree, for hosts without cgroups.
 
-Cheap first: resident memory as each process states it, where pages that several share count for
-each of them, and all files that live in memory. Only a tree that is over its limit by that
-measure is looked at page by page, each shared page counted once (but a file in memory that is
-mapped counts as both). Out of sight are descriptors on their way through a socket and what the
-kernel itself keeps for open ones; a cgroup counts both.
+The cheap measure comes first: the resident memory of each process, which counts shared pages once per
+process, and all files in memory. Only a tree over its limit by that measure is measured by proportional
+set size, which counts each shared page once (but a mapped file in memory twice). Not visible are
+descriptors in transit through a socket and the kernel's own memory for open ones; a cgroup counts both.
 """
 
 import contextlib
@@ -18,21 +17,21 @@ from typing import Final
 from runwright.sandbox.bubblewrap import MEMORY_FOLDERS
 
 _INODE_BYTES: Final = 1024
-"""What the kernel keeps for an empty file in memory, about."""
+"""The kernel's memory for an empty file in a tmpfs, approximately."""
 _BLOCK: Final = 512
 _SYSTEM_V: Final = {"shm": 1, "msg": 1, "sem": 64}
-"""What one unit in the fourth column of these tables holds."""
+"""The bytes that one unit in the fourth column of these tables represents."""
 _SIZE_COLUMN: Final = 3
 _NEW_IPC: Final = 0x08000000
-_NAMELESS: Final = "/memfd:"
+_MEMFD_PREFIX: Final = "/memfd:"
 
 
-def held_bytes(root: int, pids: Iterable[int], limit: int, *, wrapped: bool) -> int:
-    """Return what these hold; exact only where it is above the limit."""
-    found = list(pids)
-    files = sum(_nameless_files(found).values()) + (_folder_bytes(root) if wrapped else 0)
-    rough = files + sum(map(_resident_bytes, found))
-    return rough if rough <= limit else files + sum(map(_share_bytes, found))
+def used_bytes(root: int, pids: Iterable[int], limit: int, *, wrapped: bool) -> int:
+    """Return the memory that processes use; exact only where it is above the limit."""
+    processes = list(pids)
+    files = sum(_unnamed_files(processes).values()) + (_folder_bytes(root) if wrapped else 0)
+    resident = files + sum(map(_resident_bytes, processes))
+    return resident if resident <= limit else files + sum(map(_proportional_bytes, processes))
 
 
 def _resident_bytes(pid: int) -> int:
@@ -44,8 +43,8 @@ def _resident_bytes(pid: int) -> int:
     return total
 
 
-def _share_bytes(pid: int) -> int:
-    """Return a process's share of the memory that has no file on a disk."""
+def _proportional_bytes(pid: int) -> int:
+    """Return the proportional set size of a process's memory that no file on a disk backs."""
     try:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     except OSError:
@@ -53,22 +52,25 @@ def _share_bytes(pid: int) -> int:
     return sum(int(x.split()[1]) * 1024 for x in lines if x.startswith(("Pss_Anon:", "Pss_Shmem:")))
 
 
-def _nameless_files(pids: Iterable[int]) -> dict[tuple[int, int], int]:
-    """Return the sizes of the files without a name that the processes have open."""
+def _unnamed_files(pids: Iterable[int]) -> dict[tuple[int, int], int]:
+    """Return the sizes of the memfds that the processes have open, by device and inode."""
     sizes: dict[tuple[int, int], int] = {}
     for pid in pids:
         with contextlib.suppress(OSError):
-            for name in os.listdir(f"/proc/{pid}/fd"):  # noqa: PTH208  by the thousand
+            for name in os.listdir(f"/proc/{pid}/fd"):  # noqa: PTH208  thousands of entries
                 path = f"/proc/{pid}/fd/{name}"
                 with contextlib.suppress(OSError):
-                    if os.readlink(path).startswith(_NAMELESS):  # noqa: PTH115  as above
+                    if os.readlink(path).startswith(_MEMFD_PREFIX):  # noqa: PTH115  as above
                         found = os.stat(path)  # noqa: PTH116  as above
                         sizes[found.st_dev, found.st_ino] = found.st_blocks * _BLOCK
     return sizes
 
 
 def _folder_bytes(root: int) -> int:
-    """Return what the folders hold that are memory; until they are mounted, the host's are in their place."""
+    """Return the memory that the writable folders use.
+
+    Until they are mounted, the paths lead to the host's folders, which are larger.
+    """
     total = 0
     for folder in MEMORY_FOLDERS:
         with contextlib.suppress(OSError):
@@ -80,22 +82,22 @@ def _folder_bytes(root: int) -> int:
 
 
 def system_v_bytes(root: int) -> int:
-    """Return what System V objects of a process's namespace hold, attached by anybody or by nobody.
+    """Return the memory of the System V objects in a process's ipc namespace, attached or not.
 
-    They are shown only to who is inside, so a thread goes there for a moment; that takes the
-    rights of root. Where a filter denies the calls that make them there is nothing to see.
+    They are visible only from inside, so a thread enters the namespace; that requires root. Where the
+    seccomp filter denies the calls that make them there are none.
     """
-    seen: list[int] = []
-    looker = threading.Thread(target=_look_inside, args=(root, seen), name="system-v")
-    looker.start()
-    looker.join()
-    return sum(seen)
+    sizes: list[int] = []
+    reader = threading.Thread(target=_read_system_v, args=(root, sizes), name="system-v")
+    reader.start()
+    reader.join()
+    return sum(sizes)
 
 
-def _look_inside(root: int, seen: list[int]) -> None:
+def _read_system_v(root: int, sizes: list[int]) -> None:
     library = ctypes.CDLL(None)
     with contextlib.suppress(OSError, ValueError), Path(f"/proc/{root}/ns/ipc").open("rb") as namespace:
         if library.setns(namespace.fileno(), _NEW_IPC) == 0:
             for kind, unit_bytes in _SYSTEM_V.items():
                 rows = Path(f"/proc/sysvipc/{kind}").read_text().splitlines()[1:]
-                seen.extend(int(row.split()[_SIZE_COLUMN]) * unit_bytes for row in rows)
+                sizes.extend(int(row.split()[_SIZE_COLUMN]) * unit_bytes for row in rows)

@@ -1,13 +1,12 @@
-"""One sandbox's process tree: start it, hold it by pidfd, kill it, know when it is gone.
+"""One sandbox's process tree: start it, hold it by pidfd, kill it, confirm its end.
 
-The process that we start (`outer`) is bwrap, its child is the first process of the new pid
-namespace (`root`). Root waits on a pipe until its limits are set, so nothing ever runs
-without them. Starting a process, and moving one into a group, keeps the kernel busy for up to 20 ms,
-so a thread does that and the loop goes on meanwhile. Should outer die before it has told who root
-is, root waits for it for ever: it is then found by the socket that it holds. Killing root makes the
-kernel kill everything in its namespace, and root's pidfd becomes readable only after the last of
-them is gone: that is the confirmation. All signals go through pidfds, so that a reused pid is
-never hit. Without bwrap (isolation `process`) outer and root are the same process.
+The process that we start (`outer`) is bwrap; its child is the first process of the new pid namespace
+(`root`). Root waits on a pipe until its limits are set, so nothing ever runs without them. Starting a
+process, and moving one into a cgroup, can take the kernel up to 20 ms, so a thread does that. If outer
+dies before it has reported the pid of root, root waits for it for ever: it is then found by the socket
+that it holds. Killing root makes the kernel kill everything in its namespace, and root's pidfd becomes
+readable only after the last process is gone: that confirms the end. All signals go through pidfds, so
+that a reused pid is never hit. Without bwrap (isolation `process`) outer and root are the same process.
 """
 
 import asyncio
@@ -25,23 +24,24 @@ import msgspec
 
 from runwright.sandbox.cpu_affinity import CpuShare
 from runwright.sandbox.resource_limits import ResourceLimits
-from runwright.sandbox.scheduler_slices import USUAL, set_scheduler_slice
+from runwright.sandbox.scheduler_slices import DEFAULT_NANOSECONDS, set_scheduler_slice
 from runwright.sandbox.spawn import (
     BLOCK_FD,
     INFO_FD,
     NETWORK_FD,
     SECCOMP_FD,
     SOCKET_FD,
-    close_all,
-    copy_out,
+    close_fds,
+    duplicate_fds,
     spawn,
 )
 
 Result = TypeVar("Result")
 
 _INFO_BYTES: Final = 4096
-_TELL_SECONDS: Final = 2.0
-_AGAIN_SECONDS: Final = 0.005
+_REPORT_SECONDS: Final = 2.0
+"""How long outer may take to report the pid of root once the tree is to be killed."""
+_RETRY_SECONDS: Final = 0.005
 
 
 class NetworkNamespace(Protocol):
@@ -55,7 +55,7 @@ class NetworkNamespace(Protocol):
 
 
 class Launch(msgspec.Struct, frozen=True, kw_only=True):
-    """What to start: the command line, and the descriptors that it gets."""
+    """What to start: the command line, its environment and its descriptors."""
 
     argv: list[str]
     env: dict[str, str]
@@ -66,7 +66,7 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     socket: int
     seccomp: int | None = None
     share: CpuShare | None = None
-    """What it may take of the processors; None: all."""
+    """The CPUs that it may use; None: all."""
     network: NetworkNamespace | None = None
     """The network namespace to start in; None: the host's, or an empty one made by bubblewrap."""
 
@@ -76,15 +76,15 @@ class ProcessTree:
 
     __slots__ = (
         "_block",
-        "_confinement",
         "_info",
         "_info_data",
-        "_limit",
+        "_limits",
         "_loop",
         "_on_gone",
         "_outer",
         "_outer_fd",
         "_root_fd",
+        "_set_limits",
         "_socket",
         "_starter",
         "error",
@@ -99,18 +99,18 @@ class ProcessTree:
         loop: asyncio.AbstractEventLoop,
         *,
         starter: Executor,
-        confinement: ResourceLimits,
-        limit: Callable[[int], None],
+        limits: ResourceLimits,
+        set_limits: Callable[[int], None],
         on_gone: Callable[[], None],
     ) -> None:
         """`starter` has one thread, which lives longer than the tree.
 
-        `limit(root)` sets what the confinement does not; OSError where it cannot.
+        `set_limits(root)` sets the limits that `limits` does not; OSError where that fails.
         """
         self._loop = loop
         self._starter = starter
-        self._confinement = confinement
-        self._limit = limit
+        self._limits = limits
+        self._set_limits = set_limits
         self._on_gone = on_gone
         self._outer = 0
         self._outer_fd = self._root_fd = self._info = self._block = -1
@@ -125,40 +125,40 @@ class ProcessTree:
 
     def start(self, launch: Launch) -> None:
         """Start the processes; the descriptors in `launch` may be closed when this returns."""
-        places = {0: -1, 1: launch.stdout, 2: launch.stderr, SOCKET_FD: launch.socket}
+        sources = {0: -1, 1: launch.stdout, 2: launch.stderr, SOCKET_FD: launch.socket}
         if launch.seccomp is not None:
-            places[SECCOMP_FD] = launch.seccomp
-        ours: list[int] = []
+            sources[SECCOMP_FD] = launch.seccomp
+        inner_ends: list[int] = []
         if launch.wrapped:
             self._info, info = os.pipe2(os.O_CLOEXEC)
             block, self._block = os.pipe2(os.O_CLOEXEC)
-            ours = [info, block]
-            places |= {INFO_FD: info, BLOCK_FD: block}
+            inner_ends = [info, block]
+            sources |= {INFO_FD: info, BLOCK_FD: block}
         try:
             self._socket = os.fstat(launch.socket).st_ino
-            copies = copy_out(places)
+            copies = duplicate_fds(sources)
         except OSError:
             self._close_setup()
             raise
         finally:
-            for fd in ours:
+            for fd in inner_ends:
                 os.close(fd)
-        starting = self._starter.submit(_start, launch, copies, self._confinement)
-        self._follow(starting, lambda: self._started(starting, wrapped=launch.wrapped))
+        starting = self._starter.submit(_start, launch, copies, self._limits)
+        self._then(starting, lambda: self._started(starting, wrapped=launch.wrapped))
 
-    def _follow(self, work: "Future[Result]", then: Callable[[], None]) -> None:
-        """Go on in the loop when a thread is done."""
+    def _then(self, work: "Future[Result]", then: Callable[[], None]) -> None:
+        """Call `then` in the loop when the starter thread has done the work."""
 
-        def hand_over(_: "Future[Result]") -> None:
-            with contextlib.suppress(RuntimeError):  # the loop has ended, and the process with it
+        def schedule(_: "Future[Result]") -> None:
+            with contextlib.suppress(RuntimeError):  # the loop has ended
                 self._loop.call_soon_threadsafe(then)
 
-        work.add_done_callback(hand_over)
+        work.add_done_callback(schedule)
 
     def _started(self, starting: "Future[tuple[int, int]]", *, wrapped: bool) -> None:
         try:
             self._outer, self._outer_fd = starting.result()
-        except Exception as error:  # noqa: BLE001  whatever it is, nothing was started, and it must be told
+        except Exception as error:  # noqa: BLE001  nothing was started, and the owner must be notified
             self.error = error
             self._close_setup()
             self.gone = True
@@ -173,13 +173,13 @@ class ProcessTree:
     def kill(self) -> None:
         """Kill everything; `on_gone` follows when nothing is left.
 
-        A root that is not known yet waits, and is killed when outer tells its pid; an outer
-        that does not tell is killed too.
+        A root whose pid is not known yet is killed when outer reports it; an outer that does not report
+        is killed too.
         """
         self.killed = True
         self._kill_root()
         if self._root_fd < 0:
-            self._loop.call_later(_TELL_SECONDS, self._kill_outer)
+            self._loop.call_later(_REPORT_SECONDS, self._kill_outer)
 
     def _kill_root(self) -> None:
         if self._root_fd >= 0:
@@ -209,18 +209,18 @@ class ProcessTree:
         except ProcessLookupError:
             return
         self.root_pid = pid
-        set_scheduler_slice(pid, USUAL)
-        attaching = self._starter.submit(self._confinement.attach, pid)
-        self._follow(attaching, lambda: self._attached(attaching))
+        set_scheduler_slice(pid, DEFAULT_NANOSECONDS)
+        attaching = self._starter.submit(self._limits.attach, pid)
+        self._then(attaching, lambda: self._attached(attaching))
 
     def _attached(self, attaching: "Future[None]") -> None:
-        """Let the root go once its limits are set, or kill it."""
+        """Unblock the root once its limits are set, or kill it."""
         if self._root_fd < 0:
             return
         if not self.killed:
             try:
                 attaching.result()
-                self._limit(self.root_pid)
+                self._set_limits(self.root_pid)
             except OSError as error:
                 self.error, self.killed = error, True
         if self.killed:
@@ -257,35 +257,34 @@ class ProcessTree:
         self._finish()
 
     def _finish(self) -> None:
-        """Kill whoever is left: a root that nobody told of, or daemons that no pid namespace held."""
-        survivors = self._confinement.survivors()
+        """Kill what is left: a root that was never reported, or daemons outside of a pid namespace."""
+        survivors = self._limits.survivors()
         if not self.root_pid:
-            survivors += _holders(self._socket)
+            survivors += processes_with_socket(self._socket)
         for pid in survivors:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         if survivors:
-            self._loop.call_later(_AGAIN_SECONDS, self._finish)
+            self._loop.call_later(_RETRY_SECONDS, self._finish)
             return
         self.gone = True
         self._on_gone()
 
 
-def _start(launch: Launch, copies: dict[int, int], confinement: ResourceLimits) -> tuple[int, int]:
-    """Start the process, in a network namespace with a way out where it has one; return its pid and pidfd.
+def _start(launch: Launch, copies: dict[int, int], limits: ResourceLimits) -> tuple[int, int]:
+    """Start the process, in its network namespace if it has one; return its pid and pidfd.
 
-    Closes the copies. Where something fails after the start, what was started is killed: nobody would
-    know of it.
+    Closes the copies. If a step fails after the start, the process is killed, because nothing else would.
     """
     started: list[int] = []
 
     def start(argv: list[str], more: dict[int, int]) -> int:
-        added = copy_out(more)
+        added = duplicate_fds(more)
         try:
-            with confinement.inside(), _taking(launch.share):
+            with limits.inside(), _on_cpus_of(launch.share):
                 started.append(spawn(argv, launch.env, copies | added, own_session=not launch.wrapped))
         finally:
-            close_all(added)
+            close_fds(added)
         return started[0]
 
     try:
@@ -293,7 +292,7 @@ def _start(launch: Launch, copies: dict[int, int], confinement: ResourceLimits) 
             start(launch.argv, {})
         else:
             launch.network.start(launch.argv, NETWORK_FD, start)
-        _settle(started[0], launch, confinement)
+        _apply_priority(started[0], launch, limits)
         return started[0], os.pidfd_open(started[0])
     except BaseException:
         for outer in started:
@@ -301,41 +300,41 @@ def _start(launch: Launch, copies: dict[int, int], confinement: ResourceLimits) 
             os.waitpid(outer, 0)
         raise
     finally:
-        close_all(copies)
+        close_fds(copies)
 
 
 @contextlib.contextmanager
-def _taking(share: CpuShare | None) -> Iterator[None]:
-    """Let what this thread starts within take no more of the processors than that, from its first instant."""
-    usual = os.sched_getaffinity(0)
-    if share is None or share.processors == usual:
+def _on_cpus_of(share: CpuShare | None) -> Iterator[None]:
+    """Restrict this thread, and so what it starts, to the share's CPUs for the duration of the block."""
+    previous = os.sched_getaffinity(0)
+    if share is None or share.cpus == previous:
         yield
         return
-    with contextlib.suppress(OSError):  # none of them is this process's any more
-        os.sched_setaffinity(0, share.processors)
+    with contextlib.suppress(OSError):  # none of them is available to this process any more
+        os.sched_setaffinity(0, share.cpus)
     try:
         yield
     finally:
-        os.sched_setaffinity(0, usual)
+        os.sched_setaffinity(0, previous)
 
 
-def _settle(outer: int, launch: Launch, confinement: ResourceLimits) -> None:
-    set_scheduler_slice(outer, USUAL)
-    if launch.share is not None and launch.share.gives_way:
-        confinement.deprioritize(way=True)
+def _apply_priority(outer: int, launch: Launch, limits: ResourceLimits) -> None:
+    set_scheduler_slice(outer, DEFAULT_NANOSECONDS)
+    if launch.share is not None and launch.share.deprioritized:
+        limits.deprioritize(enabled=True)
     if launch.wrapped:
-        confinement.adopt(outer)
+        limits.adopt(outer)
 
 
 def _readable(fd: int) -> bool:
-    """Tell whether something waits; by poll, for a server may have more descriptors than select can name."""
+    """Return whether the descriptor is readable; with poll, because select is limited to 1024 descriptors."""
     poll = select.poll()
     poll.register(fd, select.POLLIN)
     return bool(poll.poll(0))
 
 
-def _holders(inode: int) -> list[int]:
-    """Return the processes, other than this one, that hold a socket."""
+def processes_with_socket(inode: int) -> list[int]:
+    """Return the processes, other than this one, that have a socket open."""
     found = []
     name = Path(f"socket:[{inode}]")
     for folder in Path("/proc").iterdir():

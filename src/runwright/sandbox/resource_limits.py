@@ -1,4 +1,4 @@
-"""What holds one sandbox within its limits and knows who is in it: a cgroup, or a look at /proc."""
+"""The resource limits of one sandbox, and its processes: by a cgroup, or by a watchdog that reads /proc."""
 
 import asyncio
 import contextlib
@@ -10,13 +10,13 @@ from typing import Final, Protocol
 
 from runwright.sandbox.bubblewrap import DISK_BYTES
 from runwright.sandbox.cgroups import Cgroup
-from runwright.sandbox.memory_usage import held_bytes, system_v_bytes
+from runwright.sandbox.memory_usage import system_v_bytes, used_bytes
 
 WATCH_SECONDS: Final = 0.1
-MOST_TASKS: Final = 520
-"""Where nothing else bounds them; the rlimit does so for users other than root."""
-_PATIENCE: Final = 3
-"""The watchdog rests at least so many times as long as its last look took."""
+MAX_WATCHED_TASKS: Final = 520
+"""Processes and threads without a cgroup; for users other than root the rlimit is lower."""
+_REST_FACTOR: Final = 3
+"""The watchdog rests at least this many times as long as its last measurement took."""
 
 
 _OPEN_FILES: Final = 1024
@@ -25,50 +25,50 @@ _CPU_SECONDS: Final = 2 * 3600
 
 
 class ResourceLimits(Protocol):
-    """The limits of one sandbox, from before its first process to after its last."""
+    """The limits of one sandbox, from before its first process until after its last."""
 
     def watch(self, on_exceeded: Callable[[str | None], None]) -> None:
-        """Call back where nobody else kills a tree that takes too much; None means memory."""
+        """Call back when the tree exceeds a limit that the kernel does not enforce; None means memory."""
 
     def inside(self) -> AbstractContextManager[None]:
-        """Start what this thread starts within it inside from the first instant, if the kernel can do so."""
+        """Return a context in which processes started by this thread begin with the limits, if possible."""
 
     def adopt(self, pid: int) -> None:
-        """Take in the process that will start the tree, so that what it starts is never outside.
+        """Apply the limits to the process that will start the tree, so that the tree inherits them.
 
-        May take long, as `attach` may: not for the loop.
+        May block, as `attach` may: must not be called in the event loop.
         """
 
     def attach(self, pid: int) -> None:
-        """Take the tree's root in."""
+        """Apply the limits to the tree's root."""
 
     def limit_memory(self, limit: int) -> None:
-        """Hold the tree to so many bytes from now on."""
+        """Limit the memory of the tree from now on."""
 
-    def deprioritize(self, *, way: bool) -> None:
-        """Let others go first where they want the same processor, or do so no more; from any thread."""
+    def deprioritize(self, *, enabled: bool) -> None:
+        """Lower the tree's CPU priority, or restore it; may be called from any thread."""
 
     def out_of_memory(self) -> bool:
-        """Tell whether a process was killed for lack of memory."""
+        """Return whether a process was killed because the tree was out of memory."""
 
     def settle(self) -> None:
-        """Remember who is there now: the sandbox has booted and no user code has run."""
+        """Record the current processes: the sandbox has booted and no user code has run."""
 
     def leftovers(self) -> bool:
-        """Tell whether processes have come that were not there when it settled."""
+        """Return whether there are more processes than when `settle` was called."""
 
     def survivors(self) -> list[int]:
-        """Return the processes that are there."""
+        """Return the processes of the tree."""
 
     def members(self) -> list[int]:
-        """Return the processes that are there, as far as any thread may ask."""
+        """Return the processes of the tree as far as they are known; may be called from any thread."""
 
     def remove(self) -> bool:
-        """Give back what the host lent; False: try again later."""
+        """Release what the host has for it; False: try again later."""
 
 
 class CgroupLimits:
-    """A sandbox in a cgroup of its own."""
+    """The limits of a sandbox in a cgroup."""
 
     def __init__(self, group: Cgroup) -> None:
         self._group = group
@@ -76,7 +76,7 @@ class CgroupLimits:
         self._born_inside = False
 
     def watch(self, on_exceeded: Callable[[str | None], None]) -> None:
-        """The kernel kills."""
+        """The kernel enforces the limits."""
 
     @contextlib.contextmanager
     def inside(self) -> Iterator[None]:
@@ -97,8 +97,8 @@ class CgroupLimits:
     def limit_memory(self, limit: int) -> None:
         self._group.limit_memory(limit)
 
-    def deprioritize(self, *, way: bool) -> None:
-        self._group.deprioritize(way=way)
+    def deprioritize(self, *, enabled: bool) -> None:
+        self._group.deprioritize(enabled=enabled)
 
     def out_of_memory(self) -> bool:
         return self._group.oom_kills() > 0
@@ -127,12 +127,11 @@ class CgroupLimits:
 
 
 class WatchedLimits:
-    """A sandbox without a cgroup: what its tree holds is added up ten times a second.
+    """The limits of a sandbox without a cgroup: its memory is measured ten times a second.
 
-    `wrapped`: it has folders of its own that are memory. `system_v`: nothing keeps it from making
-    System V objects, and we may look at them. A process that leaves the tree (a daemon, where
-    there is no pid namespace to hold it) is still known if it was seen once, and by its uid where
-    the sandbox has one of its own.
+    `wrapped`: it has writable folders in memory. `system_v`: it can make System V objects, and this
+    process may read them. A process that leaves the tree (a daemon, without a pid namespace) is still
+    known if it was seen once, or by its uid where the sandbox has one of its own.
     """
 
     def __init__(
@@ -158,7 +157,7 @@ class WatchedLimits:
         return contextlib.nullcontext()
 
     def adopt(self, pid: int) -> None:
-        """It is followed from its root on."""
+        """The tree is measured from its root on."""
 
     def attach(self, pid: int) -> None:
         self._root = pid
@@ -167,20 +166,20 @@ class WatchedLimits:
         self._limit = limit
         self._watch()
 
-    def deprioritize(self, *, way: bool) -> None:
-        """Nothing here weighs processes."""
+    def deprioritize(self, *, enabled: bool) -> None:
+        """Without a cgroup processes have no weights."""
 
     def out_of_memory(self) -> bool:
         return self._exceeded
 
     def settle(self) -> None:
-        self._settled = len(self._look())
+        self._settled = len(self._find_processes())
 
     def leftovers(self) -> bool:
-        return len(self._look()) > self._settled
+        return len(self._find_processes()) > self._settled
 
     def survivors(self) -> list[int]:
-        return self._look()
+        return self._find_processes()
 
     def members(self) -> list[int]:
         return []
@@ -194,35 +193,35 @@ class WatchedLimits:
 
     def _watch(self) -> None:
         self._began = self._loop.time()
-        pids = self._look()
-        if sum(map(_tasks, pids)) > MOST_TASKS:
-            self._exceed(f"more than {MOST_TASKS} processes and threads")
+        pids = self._find_processes()
+        if sum(map(_tasks, pids)) > MAX_WATCHED_TASKS:
+            self._exceed(f"more than {MAX_WATCHED_TASKS} processes and threads")
             return
-        # The kernel may take long to count, as long as the code in there likes.
-        look = self._loop.run_in_executor(None, self._held, pids)
-        look.add_done_callback(self._watched)
+        # Measuring may take as long as the measured code makes it.
+        measuring = self._loop.run_in_executor(None, self._measure, pids)
+        measuring.add_done_callback(self._measured)
 
-    def _watched(self, look: asyncio.Future[int]) -> None:
-        if self._removed or look.cancelled():
+    def _measured(self, measuring: asyncio.Future[int]) -> None:
+        if self._removed or measuring.cancelled():
             return
-        self._exceeded = look.result() > self._limit
+        self._exceeded = measuring.result() > self._limit
         if self._exceeded:
             self._exceed(None)
             return
-        rest = max(WATCH_SECONDS, _PATIENCE * (self._loop.time() - self._began))
+        rest = max(WATCH_SECONDS, _REST_FACTOR * (self._loop.time() - self._began))
         self._timer = self._loop.call_later(rest, self._watch)
 
     def _exceed(self, what: str | None) -> None:
         if self._on_exceeded is not None:
             self._on_exceeded(what)
 
-    def _held(self, pids: list[int]) -> int:
+    def _measure(self, pids: list[int]) -> int:
         system_v = system_v_bytes(self._root) if self._system_v else 0
         left = self._limit - system_v
-        return system_v + held_bytes(self._root, pids, left, wrapped=self._wrapped)
+        return system_v + used_bytes(self._root, pids, left, wrapped=self._wrapped)
 
-    def _look(self) -> list[int]:
-        """Return who lives: the tree, who was seen in it before, who has the sandbox's uid."""
+    def _find_processes(self) -> list[int]:
+        """Return the running processes: the tree, those seen in it before, those with the sandbox's uid."""
         tree = descendants(self._root)
         for pid in tree:
             if pid not in self._seen and (started := start_time(pid)) is not None:
@@ -236,7 +235,7 @@ class WatchedLimits:
 
 
 def descendants(root: int) -> list[int]:
-    """Return a process and everything below it."""
+    """Return a process and all its descendants."""
     found, queue = [], [root]
     while queue:
         pid = queue.pop()
@@ -250,7 +249,7 @@ def descendants(root: int) -> list[int]:
 
 
 def _tasks(pid: int) -> int:
-    """Return how many threads a process has."""
+    """Return the number of threads of a process."""
     try:
         return Path(f"/proc/{pid}").joinpath("task").stat().st_nlink - 2
     except OSError:
@@ -271,7 +270,7 @@ def processes_of(uid: int) -> list[int]:
 
 
 def start_time(pid: int) -> str | None:
-    """Return what tells a process from another that had its pid; None for one that is gone or a zombie."""
+    """Return the start time that identifies a process with its pid; None for one that is gone or a zombie."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:

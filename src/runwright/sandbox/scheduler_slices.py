@@ -1,10 +1,10 @@
-"""How long a process may run before another one that has woken up may take its processor.
+"""Scheduler slices: how long a process may run before one that has woken up may preempt it.
 
-The kernel gives everybody slices of some milliseconds, and who wakes up waits for the end of one.
-On its way from a request to its answer a job wakes a dozen processes, so beside programs that never
-sleep it would wait a dozen times. With short slices the server, and the database that it starts, go
-first whenever they have something to do; they get no more of the processor than before. Sandboxes
-keep the usual slices. Kernels before 6.12 ignore all this.
+By default slices are some milliseconds long, and a process that wakes up waits for the end of one. A
+job wakes about a dozen processes between its request and its response, so next to CPU-bound programs
+it would wait a dozen times. With short slices the server and its database are scheduled as soon as they
+have work; their share of the CPU stays the same. Sandboxes keep the default slices. Kernels before 6.12
+ignore the setting.
 """
 
 import ctypes
@@ -13,7 +13,8 @@ import struct
 from typing import Final
 
 SHORT_NANOSECONDS: Final = 100_000
-USUAL: Final = 0
+DEFAULT_NANOSECONDS: Final = 0
+"""Selects the kernel's default."""
 _SET: Final = {"x86_64": 314, "aarch64": 274}
 _GET: Final = {"x86_64": 315, "aarch64": 275}
 _ATTRIBUTES: Final = struct.Struct("IIQiIQQQII")
@@ -21,7 +22,7 @@ _ATTRIBUTES: Final = struct.Struct("IIQiIQQQII")
 
 
 def set_scheduler_slice(pid: int, nanoseconds: int) -> bool:
-    """Set the slices of a process (0: of this thread) and of what it starts; False where that is unknown."""
+    """Set the slice of a process (0: this thread) and its future children; False where not supported."""
     number = _SET.get(os.uname().machine)
     try:
         if number is None or os.sched_getscheduler(pid) != os.SCHED_OTHER:
@@ -33,8 +34,8 @@ def set_scheduler_slice(pid: int, nanoseconds: int) -> bool:
     return bool(ctypes.CDLL(None).syscall(number, pid, attributes, 0) == 0)
 
 
-def slice_of(pid: int) -> int:
-    """Return the slices of a process in nanoseconds; 0 where the kernel does not tell."""
+def get_scheduler_slice(pid: int) -> int:
+    """Return the slice of a process in nanoseconds; 0 where the kernel does not report it."""
     number = _GET.get(os.uname().machine)
     attributes = ctypes.create_string_buffer(_ATTRIBUTES.size)
     if number is None or ctypes.CDLL(None).syscall(number, pid, attributes, _ATTRIBUTES.size, 0):

@@ -1,4 +1,4 @@
-"""Starting a process with the descriptors that it is meant to have, and no other."""
+"""Start a process with exactly the descriptors that it is meant to have."""
 
 import contextlib
 import ctypes
@@ -7,56 +7,59 @@ import os
 from typing import Final
 
 SOCKET_FD: Final = 3
-"""Where a process in a sandbox finds its end of the socket that leads to us."""
+"""The descriptor of a sandboxed process's end of the socket to the server."""
 INFO_FD: Final = SOCKET_FD + 1
 BLOCK_FD: Final = SOCKET_FD + 2
 SECCOMP_FD: Final = SOCKET_FD + 3
 NETWORK_FD: Final = SOCKET_FD + 4
 _FIRST_SOURCE_FD: Final = 16
-_ROOM: Final = 1024
-"""For the C library's structures, which have some 80 and 340 bytes."""
+_STRUCTURE_BYTES: Final = 1024
+"""More than the C library's structures have, which is about 80 and 340 bytes."""
 _SETSID: Final = 0x80
 
 
-def copy_out(places: dict[int, int]) -> dict[int, int]:
-    """Copy descriptors out of the way of the places that they shall have; -1 stands for no input."""
+def duplicate_fds(sources: dict[int, int]) -> dict[int, int]:
+    """Duplicate descriptors to numbers above the target numbers, which are the keys; -1 means no input."""
     copies: dict[int, int] = {}
     null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        for place, source in places.items():
-            number = null if source < 0 and place == 0 else source
-            copies[place] = fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, _FIRST_SOURCE_FD)
+        for target, source in sources.items():
+            number = null if source < 0 and target == 0 else source
+            copies[target] = fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, _FIRST_SOURCE_FD)
     except OSError:
-        close_all(copies)
+        close_fds(copies)
         raise
     finally:
         os.close(null)
     return copies
 
 
-def close_all(copies: dict[int, int]) -> None:
-    """Close copies of descriptors."""
+def close_fds(copies: dict[int, int]) -> None:
+    """Close what `duplicate_fds` made."""
     for fd in copies.values():
         os.close(fd)
 
 
 def spawn(argv: list[str], env: dict[str, str], copies: dict[int, int], *, own_session: bool) -> int:
-    """Start a process with each of these descriptors in its place, and no other; OSError where it cannot.
+    """Start a process with these descriptors under their target numbers, and no others; return its pid.
 
-    What this process itself inherited, and may pass on, is closed: nothing of it may reach a sandbox.
-    The C library is called directly, because `os.posix_spawn` lets no other thread of ours run until
-    the new process has begun, and on a busy machine that takes milliseconds.
+    OSError where that fails. Inheritable descriptors of this process are closed in the new one: none may
+    reach a sandbox. The C library is called directly, because `os.posix_spawn` holds the interpreter
+    lock until the new process has begun, which takes milliseconds on a busy machine.
     """
     library = ctypes.CDLL(None)
-    actions, attributes = ctypes.create_string_buffer(_ROOM), ctypes.create_string_buffer(_ROOM)
+    actions, attributes = (
+        ctypes.create_string_buffer(_STRUCTURE_BYTES),
+        ctypes.create_string_buffer(_STRUCTURE_BYTES),
+    )
     library.posix_spawn_file_actions_init(actions)
     library.posix_spawnattr_init(attributes)
     pid = ctypes.c_int()
     try:
         for fd in _inheritable():
             library.posix_spawn_file_actions_addclose(actions, fd)
-        for place, copy in copies.items():
-            library.posix_spawn_file_actions_adddup2(actions, copy, place)
+        for target, copy in copies.items():
+            library.posix_spawn_file_actions_adddup2(actions, copy, target)
         if own_session:
             library.posix_spawnattr_setflags(attributes, ctypes.c_short(_SETSID))
         variables = [f"{name}={value}" for name, value in env.items()]
@@ -77,7 +80,7 @@ def _array(texts: list[str]) -> "ctypes.Array[ctypes.c_char_p]":
 
 
 def _inheritable() -> list[int]:
-    """Return the descriptors, beside the standard ones, that a new process would inherit."""
+    """Return the descriptors, apart from the standard ones, that a new process would inherit."""
     found = []
     for name in os.listdir("/proc/self/fd"):  # noqa: PTH208  a listing, no paths
         with contextlib.suppress(OSError):

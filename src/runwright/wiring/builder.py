@@ -1,13 +1,12 @@
-"""What installs the dependencies of workers' versions: in the role `executor`."""
+"""The builder, which installs the dependencies of versions: in the role `executor`."""
 
 from contextlib import AsyncExitStack
 from typing import Final
 
-from runwright.builds.build_sandbox import BuildSandbox
-from runwright.builds.build_sandbox import Limits as InstallLimits
+from runwright.builds.build_sandbox import BuildLimits, BuildSandbox
 from runwright.builds.installer import Installer
-from runwright.builds.package_managers import INSTALLING, PackageManagers, Sources
-from runwright.builds.service import Builds
+from runwright.builds.package_managers import RUNTIMES_WITH_DEPENDENCIES, DependencySources, PackageManagers
+from runwright.builds.store import Builds
 from runwright.config import Settings
 from runwright.core.ids import new_id
 from runwright.executor.executor import Executor
@@ -27,17 +26,17 @@ CANNOT_INSTALL: Final = (
 async def start_builder(
     f: Resources, files: CachedFiles, executor: Executor, stack: AsyncExitStack
 ) -> Builder:
-    """Start what installs the dependencies of versions, on connections of its own."""
+    """Start the builder on database connections of its own."""
     settings = f.settings
     db = await open_database_pool(f.dsn, BUILD_CONNECTIONS, stack)
     builds = Builds(
         db, clock=f.clock, builder_id=new_id("exe", f.clock()), lease_seconds=settings.lease_seconds
     )
-    workshop = _open_workshop(f, stack)
+    build_sandbox = _open_build_sandbox(f, stack)
     builder = Builder(
         builds,
-        _installer(f, files, builds, workshop),
-        runtimes=[name for name in executor.runtimes if name in INSTALLING],
+        _installer(f, files, builds, build_sandbox),
+        runtimes=[name for name in executor.runtimes if name in RUNTIMES_WITH_DEPENDENCIES],
         slots=settings.build_slots,
         emit=f.emit,
         refusal=None if f.host.bwrap and f.host.network else CANNOT_INSTALL,
@@ -47,24 +46,24 @@ async def start_builder(
     return builder
 
 
-def _open_workshop(f: Resources, stack: AsyncExitStack) -> BuildSandbox:
-    limits = InstallLimits(
+def _open_build_sandbox(f: Resources, stack: AsyncExitStack) -> BuildSandbox:
+    limits = BuildLimits(
         seconds=f.settings.build_timeout_seconds,
         memory_mb=f.settings.build_memory_mb,
         disk_mb=f.settings.build_disk_mb,
     )
-    workshop = BuildSandbox(host=f.host, limits=limits)
-    workshop.open()
-    stack.callback(workshop.close)
-    return workshop
+    build_sandbox = BuildSandbox(host=f.host, limits=limits)
+    build_sandbox.open()
+    stack.callback(build_sandbox.close)
+    return build_sandbox
 
 
-def _installer(f: Resources, files: CachedFiles, builds: Builds, workshop: BuildSandbox) -> Installer:
+def _installer(f: Resources, files: CachedFiles, builds: Builds, build_sandbox: BuildSandbox) -> Installer:
     spool_dir = spool_dir_of(f.settings)
     make_private_folder(spool_dir)
     return Installer(
-        toolbox=PackageManagers(f.host, _sources(f.settings)),
-        workshop=workshop,
+        package_managers=PackageManagers(f.host, _sources(f.settings)),
+        build_sandbox=build_sandbox,
         bundle_folder=files.bundle,
         layer_folder=files.layer,
         find_layer=builds.layer,
@@ -74,8 +73,8 @@ def _installer(f: Resources, files: CachedFiles, builds: Builds, workshop: Build
     )
 
 
-def _sources(settings: Settings) -> Sources:
-    return Sources(
+def _sources(settings: Settings) -> DependencySources:
+    return DependencySources(
         python_index=settings.python_index,
         npm_registry=settings.npm_registry,
         dependency_hosts=settings.dependency_hosts,

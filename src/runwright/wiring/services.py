@@ -9,7 +9,7 @@ from typing import Final
 from runwright.agents.executions import Executions
 from runwright.agents.publishing import Publisher
 from runwright.agents.service import Agents
-from runwright.builds.manifest import wants_layer
+from runwright.builds.manifest import has_dependencies
 from runwright.db.pool import Database
 from runwright.executor.executor import Executor
 from runwright.http.ava.webhooks.schemas import STYLE as AVA_STYLE
@@ -114,7 +114,7 @@ def _open_jobs(
 
 def _bundle_reader(f: Resources, db: Database) -> BundleReader:
     limits = Limits(unpacked_bytes=f.settings.bundle_unpacked_bytes, files=f.settings.bundle_files)
-    return BundleReader(db, limits=limits, spool_dir=spool_dir_of(f.settings), wants_layer=wants_layer)
+    return BundleReader(db, limits=limits, spool_dir=spool_dir_of(f.settings), wants_layer=has_dependencies)
 
 
 def _workers(

@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 import uv
 
-from runwright.builds.package_managers import PackageManagers, Sources
+from runwright.builds.errors import RegistryError
+from runwright.builds.package_managers import DependencySources, PackageManagers
 from runwright.builds.registries import (
-    Place,
-    RegistryError,
+    HostPort,
     deno_registry,
-    parse_places,
-    place_of,
+    host_port,
+    parse_hosts,
     python_registry,
 )
 from runwright.runtimes.host import Host
@@ -48,13 +48,13 @@ def clean(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("url", "place"),
     [
-        ("https://Index.Example/simple", Place("index.example", 443)),
-        ("http://index.example:8081/", Place("index.example", 8081)),
-        ("https://[fd00::1]:4443/x", Place("fd00::1", 4443)),
+        ("https://Index.Example/simple", HostPort("index.example", 443)),
+        ("http://index.example:8081/", HostPort("index.example", 8081)),
+        ("https://[fd00::1]:4443/x", HostPort("fd00::1", 4443)),
     ],
 )
-def test_a_url_is_a_place(url: str, place: Place) -> None:
-    assert place_of(url) == place
+def test_a_url_is_a_place(url: str, place: HostPort) -> None:
+    assert host_port(url) == place
 
 
 @pytest.mark.parametrize(
@@ -63,15 +63,15 @@ def test_a_url_is_a_place(url: str, place: Place) -> None:
 )
 def test_what_is_no_place_is_refused_without_telling_a_password(url: str) -> None:
     with pytest.raises(RegistryError) as caught:
-        place_of(url)
+        host_port(url)
     assert "u:p" not in str(caught.value)
     assert url.strip("/") not in str(caught.value)
 
 
 def test_hosts_may_have_a_port() -> None:
-    assert parse_places(("files.example", "files.example:8443")) == (
-        Place("files.example", 443),
-        Place("files.example", 8443),
+    assert parse_hosts(("files.example", "files.example:8443")) == (
+        HostPort("files.example", 443),
+        HostPort("files.example", 8443),
     )
 
 
@@ -80,7 +80,7 @@ def test_the_setting_wins_and_the_index_says_where_its_files_are(
 ) -> None:
     found = python_registry(uv.find_uv_bin(), configured=here, hosts=("store.example",), home=tmp_path)
     assert found.url == here
-    assert found.places == (Place("127.0.0.1", registry.port), Place("store.example", 443))
+    assert found.hosts == (HostPort("127.0.0.1", registry.port), HostPort("store.example", 443))
     assert registry.asked["/simple/pip/"]
 
 
@@ -93,7 +93,7 @@ def test_an_index_whose_files_are_elsewhere_is_followed_there(tmp_path: Path) ->
         )
         url = f"http://127.0.0.1:{index.port}/simple"
         found = python_registry(uv.find_uv_bin(), configured=url, hosts=(), home=tmp_path)
-    assert set(found.places) == {Place("127.0.0.1", index.port), Place("127.0.0.1", store.port)}
+    assert set(found.hosts) == {HostPort("127.0.0.1", index.port), HostPort("127.0.0.1", store.port)}
 
 
 def test_environment_and_files_of_the_tools_are_honoured(
@@ -127,38 +127,44 @@ def test_without_a_word_from_anybody_uv_names_its_default(tmp_path: Path) -> Non
     """An index that is not reached is learned all the same."""
     found = python_registry(uv.find_uv_bin(), configured=None, hosts=(), home=tmp_path)
     assert found.url.startswith("https://")
-    assert place_of(found.url) in found.places
+    assert host_port(found.url) in found.hosts
 
 
 def test_npm_says_its_registry_and_the_one_that_lock_files_name(
     host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    toolbox = PackageManagers(host, Sources())
+    toolbox = PackageManagers(host, DependencySources())
     default = toolbox.find("nodejs").registry
     assert default.url.startswith("https://")
     monkeypatch.setenv("npm_config_registry", "https://mirror.example/npm/")
-    tool = PackageManagers(host, Sources(dependency_hosts=("store.example",))).find("nodejs")
+    tool = PackageManagers(host, DependencySources(dependency_hosts=("store.example",))).find("nodejs")
     assert tool.registry.url == "https://mirror.example/npm/"
-    assert set(tool.registry.places) == {Place("mirror.example", 443), Place("store.example", 443)}
-    assert tool.registry.lock_places == default.places
-    assert tool.may_name(f"{default.url}x/-/x-1.tgz")
-    assert tool.may_name("https://store.example/x")
-    assert not tool.may_name("https://evil.example/x")
-    assert not tool.may_name("nonsense")
+    assert set(tool.registry.hosts) == {HostPort("mirror.example", 443), HostPort("store.example", 443)}
+    assert tool.registry.lock_hosts == default.hosts
+    assert tool.allows_url(f"{default.url}x/-/x-1.tgz")
+    assert tool.allows_url("https://store.example/x")
+    assert not tool.allows_url("https://evil.example/x")
+    assert not tool.allows_url("nonsense")
 
 
 def test_deno_reaches_npm_and_the_hosts_that_it_imports_from(host: Host) -> None:
-    npm = PackageManagers(host, Sources(npm_registry="https://mirror.example/npm/")).find("nodejs").registry
+    npm = (
+        PackageManagers(host, DependencySources(npm_registry="https://mirror.example/npm/"))
+        .find("nodejs")
+        .registry
+    )
     found = deno_registry(host.interpreters["deno"].path, npm=npm, hosts=("esm.example:8443",))
-    assert set(found.places) == {Place("mirror.example", 443), Place("esm.example", 8443)}
-    assert found.public_places, "deno's own list of hosts to import from"
-    assert not set(found.public_places) & set(found.places)
+    assert set(found.hosts) == {HostPort("mirror.example", 443), HostPort("esm.example", 8443)}
+    assert found.public_hosts, "deno's own list of hosts to import from"
+    assert not set(found.public_hosts) & set(found.hosts)
 
 
 def test_an_index_that_does_not_answer_is_asked_again(host: Host) -> None:
     """Else its file store would be out of reach until the server is started again."""
     with local_registry() as index:
-        toolbox = PackageManagers(host, Sources(python_index=f"http://127.0.0.1:{index.port}/simple"))
+        toolbox = PackageManagers(
+            host, DependencySources(python_index=f"http://127.0.0.1:{index.port}/simple")
+        )
         assert not toolbox.find("python").registry.complete
         index.add_wheel("pip", "1.0", "")
         assert toolbox.find("python").registry.complete

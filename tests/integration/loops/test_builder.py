@@ -1,4 +1,4 @@
-"""Versions with dependencies become ready, or fail with a reason, whatever happens to builders."""
+"""Versions with dependencies become ready or fail with a reason, whatever happens to builders."""
 
 import asyncio
 import contextlib
@@ -9,11 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from runwright.builds.build_sandbox import BuildSandbox
-from runwright.builds.build_sandbox import Limits as InstallLimits
+from runwright.builds.build_sandbox import BuildLimits, BuildSandbox
 from runwright.builds.installer import Installer
-from runwright.builds.package_managers import PackageManagers, Sources
-from runwright.builds.service import Builds
+from runwright.builds.package_managers import DependencySources, PackageManagers
+from runwright.builds.store import Builds
 from runwright.core.clock import system_clock
 from runwright.core.ids import new_id
 from runwright.core.roles import Caller, Role
@@ -45,7 +44,7 @@ def registry() -> Iterator[LocalRegistry]:
         yield registry
 
 
-class Yard:
+class BuildCluster:
     """Workers with bundles, and builders on one database; `close` stops what runs."""
 
     def __init__(self, db: Database, host: Host, registry: LocalRegistry, folder: Path) -> None:
@@ -57,7 +56,7 @@ class Yard:
         self._folder = folder
         self._open: list[Callable[[], None]] = []
         self._builders: list[Builder] = []
-        self.toolboxes: list[PackageManagers] = []
+        self.package_managers: list[PackageManagers] = []
         bundles = Limits(unpacked_bytes=64 << 20, files=1000)
         self.folders = FolderCache(
             db,
@@ -91,22 +90,22 @@ class Yard:
         refusal: str | None = None,
     ) -> Builder:
         builds = builds or self.builds()
-        sources = Sources(
+        sources = DependencySources(
             python_index=index or self.registry.index,
             npm_registry=self.registry.npm,
             allow_install_scripts=scripts,
         )
-        workshop = BuildSandbox(
+        build_sandbox = BuildSandbox(
             host=self._host,
-            limits=InstallLimits(seconds=seconds, memory_mb=512, disk_mb=64),
+            limits=BuildLimits(seconds=seconds, memory_mb=512, disk_mb=64),
             resolve=_resolve,
         )
-        workshop.open()
-        self._open.append(workshop.close)
-        self.toolboxes.append(PackageManagers(self._host, sources))
+        build_sandbox.open()
+        self._open.append(build_sandbox.close)
+        self.package_managers.append(PackageManagers(self._host, sources))
         installer = Installer(
-            toolbox=self.toolboxes[-1],
-            workshop=workshop,
+            package_managers=self.package_managers[-1],
+            build_sandbox=build_sandbox,
             bundle_folder=lambda digest: self.folders.folder("bundles", digest),
             layer_folder=lambda digest: self.folders.folder("layers", digest),
             find_layer=builds.layer,
@@ -200,64 +199,66 @@ def _canonical(files: Mapping[str, str]) -> Iterator[bytes]:
 
 
 @pytest.fixture
-async def yard(database: Database, host: Host, registry: LocalRegistry) -> AsyncIterator[Yard]:
+async def cluster(database: Database, host: Host, registry: LocalRegistry) -> AsyncIterator[BuildCluster]:
     registry.reset()
     with tempfile.TemporaryDirectory(prefix="runwright-builds-") as folder:
         Path(folder).chmod(0o711)
-        yard = Yard(database, host, registry, Path(folder))
+        cluster = BuildCluster(database, host, registry, Path(folder))
         try:
-            yield yard
+            yield cluster
         finally:
             registry.gate.set()
-            await yard.close()
+            await cluster.close()
             # A stop does not wait for threads that unpack; the folder can go only after them.
             await asyncio.get_running_loop().shutdown_default_executor()
 
 
-async def test_a_version_becomes_ready_and_serves_when_its_packages_are_installed(yard: Yard) -> None:
-    yard.registry.add_wheel("colour", "1.0", "RED = 'red'\n", requires=("shade>=1",))
-    yard.registry.add_wheel("shade", "1.2", "DARK = True\n")
-    worker = await yard.worker()
-    version = await yard.deploy(worker, {"requirements.txt": "colour==1.0\n"})
-    before = await yard.workers.get(worker.tenant_id, worker.id)
-    await yard.builder().start()
-    status, error, key = await yard.ended(worker, version)
+async def test_a_version_becomes_ready_and_serves_when_its_packages_are_installed(
+    cluster: BuildCluster,
+) -> None:
+    cluster.registry.add_wheel("colour", "1.0", "RED = 'red'\n", requires=("shade>=1",))
+    cluster.registry.add_wheel("shade", "1.2", "DARK = True\n")
+    worker = await cluster.worker()
+    version = await cluster.deploy(worker, {"requirements.txt": "colour==1.0\n"})
+    before = await cluster.workers.get(worker.tenant_id, worker.id)
+    await cluster.builder().start()
+    status, error, key = await cluster.ended(worker, version)
     assert (status, error) == ("ready", None)
     assert key is not None
-    files = await yard.layer_files(key)
+    files = await cluster.layer_files(key)
     assert (files / "python" / "colour.py").read_text() == "RED = 'red'\n"
     assert (files / "python" / "shade.py").exists()
     assert list((files / "python" / "__pycache__").glob("colour.*.pyc")), "byte code is made beforehand"
-    assert await yard.serving(worker) == version
-    revision = await yard.db.fetchval("SELECT revision FROM workers WHERE id = $1", worker.id)
+    assert await cluster.serving(worker) == version
+    revision = await cluster.db.fetchval("SELECT revision FROM workers WHERE id = $1", worker.id)
     assert revision == 2, "executors hear of it by the revision"
-    assert (await yard.workers.get(worker.tenant_id, worker.id)).updated_at >= before.updated_at
-    assert "+ colour==1.0" in await yard.log(worker, version)
+    assert (await cluster.workers.get(worker.tenant_id, worker.id)).updated_at >= before.updated_at
+    assert "+ colour==1.0" in await cluster.log(worker, version)
 
 
-async def test_equal_manifests_are_installed_once(yard: Yard) -> None:
-    yard.registry.add_wheel("once", "1.0", "")
-    worker, other = await yard.worker(), await yard.worker()
+async def test_equal_manifests_are_installed_once(cluster: BuildCluster) -> None:
+    cluster.registry.add_wheel("once", "1.0", "")
+    worker, other = await cluster.worker(), await cluster.worker()
     versions = [
-        await yard.deploy(w, {"requirements.txt": "once", "x.txt": str(n)})
+        await cluster.deploy(w, {"requirements.txt": "once", "x.txt": str(n)})
         for n, w in enumerate((worker, worker, other))
     ]
-    await yard.builder(slots=2).start()
-    ends = [await yard.ended(w, v) for w, v in zip((worker, worker, other), versions, strict=True)]
+    await cluster.builder(slots=2).start()
+    ends = [await cluster.ended(w, v) for w, v in zip((worker, worker, other), versions, strict=True)]
     assert {end[0] for end in ends} == {"ready"}
     assert len({end[2] for end in ends}) == 1
-    assert yard.registry.asked["/simple/once/"] == 1
-    logs = [await yard.log(w, v) for w, v in zip((worker, worker, other), versions, strict=True)]
+    assert cluster.registry.asked["/simple/once/"] == 1
+    logs = [await cluster.log(w, v) for w, v in zip((worker, worker, other), versions, strict=True)]
     assert sum("was installed before" in log for log in logs) == 2
     assert all("once==1.0" in log for log in logs)
 
 
-async def test_tenants_never_share_a_layer(yard: Yard) -> None:
-    yard.registry.add_wheel("ours", "1.0", "")
-    mine, theirs = await yard.worker(tenant="ten_a"), await yard.worker(tenant="ten_b")
-    versions = [await yard.deploy(worker, {"requirements.txt": "ours"}) for worker in (mine, theirs)]
-    await yard.builder().start()
-    ends = [await yard.ended(w, v) for w, v in zip((mine, theirs), versions, strict=True)]
+async def test_tenants_never_share_a_layer(cluster: BuildCluster) -> None:
+    cluster.registry.add_wheel("ours", "1.0", "")
+    mine, theirs = await cluster.worker(tenant="ten_a"), await cluster.worker(tenant="ten_b")
+    versions = [await cluster.deploy(worker, {"requirements.txt": "ours"}) for worker in (mine, theirs)]
+    await cluster.builder().start()
+    ends = [await cluster.ended(w, v) for w, v in zip((mine, theirs), versions, strict=True)]
     assert ends[0][2] != ends[1][2]
 
 
@@ -282,105 +283,105 @@ async def test_tenants_never_share_a_layer(yard: Yard) -> None:
     ],
 )
 async def test_what_cannot_be_installed_fails_with_the_reason_and_the_old_version_serves(
-    yard: Yard, files: dict[str, str], said: str
+    cluster: BuildCluster, files: dict[str, str], said: str
 ) -> None:
-    yard.registry.add_wheel("real", "1.0", "")
-    yard.registry.add_wheel("real", "2.0", "")
-    yard.registry.add_wheel("needy", "1.0", "", requires=("needs-what-is-not",))
-    yard.registry.add_wheel(
+    cluster.registry.add_wheel("real", "1.0", "")
+    cluster.registry.add_wheel("real", "2.0", "")
+    cluster.registry.add_wheel("needy", "1.0", "", requires=("needs-what-is-not",))
+    cluster.registry.add_wheel(
         "sly", "1.0", "", requires=("real @ https://evil.example/real-1.0-py3-none-any.whl",)
     )
-    yard.registry.add_sdist("source-only", "1.0", "open('/build/out/python-ran', 'w')")
-    worker = await yard.worker()
-    version = await yard.deploy(worker, files)
-    await yard.builder().start()
-    status, error, key = await yard.ended(worker, version)
+    cluster.registry.add_sdist("source-only", "1.0", "open('/build/out/python-ran', 'w')")
+    worker = await cluster.worker()
+    version = await cluster.deploy(worker, files)
+    await cluster.builder().start()
+    status, error, key = await cluster.ended(worker, version)
     assert (status, key) == ("failed", None)
     assert error is not None
     assert said in error
     assert "/build" not in error
-    assert await yard.serving(worker) == 1
+    assert await cluster.serving(worker) == 1
 
 
-async def test_a_version_that_was_overtaken_is_ready_and_does_not_serve(yard: Yard) -> None:
-    yard.registry.add_wheel("slow", "1.0", "")
-    worker = await yard.worker()
-    version = await yard.deploy(worker, {"requirements.txt": "slow"})
+async def test_a_version_that_was_overtaken_is_ready_and_does_not_serve(cluster: BuildCluster) -> None:
+    cluster.registry.add_wheel("slow", "1.0", "")
+    worker = await cluster.worker()
+    version = await cluster.deploy(worker, {"requirements.txt": "slow"})
     # Somebody settled on what serves while it was being built.
-    await yard.db.execute("UPDATE workers SET settled_version = $2 WHERE id = $1", worker.id, version)
-    await yard.builder().start()
-    assert (await yard.ended(worker, version))[0] == "ready"
-    assert await yard.serving(worker) == 1
+    await cluster.db.execute("UPDATE workers SET settled_version = $2 WHERE id = $1", worker.id, version)
+    await cluster.builder().start()
+    assert (await cluster.ended(worker, version))[0] == "ready"
+    assert await cluster.serving(worker) == 1
 
 
-async def test_scripts_of_npm_packages_run_only_where_the_operator_allows_it(yard: Yard) -> None:
+async def test_scripts_of_npm_packages_run_only_where_the_operator_allows_it(cluster: BuildCluster) -> None:
     """The same package, with the switch either way: so that the first half can fail."""
-    yard.registry.add_npm(
+    cluster.registry.add_npm(
         "scripted",
         "1.0.0",
         {"index.js": "module.exports = 7", "run.js": "require('fs').writeFileSync('ran', '')"},
         scripts={"postinstall": "node run.js"},
         hasInstallScript=True,
     )
-    worker = await yard.worker(RuntimeName.NODEJS)
+    worker = await cluster.worker(RuntimeName.NODEJS)
     package = '{"dependencies": {"scripted": "1.0.0"}, "scripts": {"postinstall": "touch root-ran"}}'
     found = {}
     for scripts in (False, True):
-        version = await yard.deploy(worker, {"package.json": package, "x": str(scripts)})
-        builder = yard.builder(scripts=scripts)
+        version = await cluster.deploy(worker, {"package.json": package, "x": str(scripts)})
+        builder = cluster.builder(scripts=scripts)
         await builder.start()
-        status, error, key = await yard.ended(worker, version)
+        status, error, key = await cluster.ended(worker, version)
         await builder.stop()
         assert status == "ready", error
         assert key is not None
-        files = await yard.layer_files(key)
+        files = await cluster.layer_files(key)
         assert (files / "node_modules" / "scripted" / "index.js").exists()
         assert not list(files.rglob("root-ran"))
         found[scripts] = (files / "node_modules" / "scripted" / "ran").exists()
     assert found == {False: False, True: True}
 
 
-async def test_a_download_that_never_ends_is_given_up(yard: Yard) -> None:
-    yard.registry.add_wheel("endless", "1.0", "")
-    yard.registry.endless.add("/simple/endless/")
-    worker = await yard.worker()
-    version = await yard.deploy(worker, {"requirements.txt": "endless"})
-    await yard.builder(seconds=4).start()
-    status, error, _ = await yard.ended(worker, version)
+async def test_a_download_that_never_ends_is_given_up(cluster: BuildCluster) -> None:
+    cluster.registry.add_wheel("endless", "1.0", "")
+    cluster.registry.endless.add("/simple/endless/")
+    worker = await cluster.worker()
+    version = await cluster.deploy(worker, {"requirements.txt": "endless"})
+    await cluster.builder(seconds=4).start()
+    status, error, _ = await cluster.ended(worker, version)
     assert status == "failed"
     assert error is not None
     assert "longer than 4 seconds" in error
 
 
-async def test_the_log_is_there_while_it_is_being_built(yard: Yard) -> None:
-    yard.registry.add_wheel("gated", "1.0", "")
-    worker = await yard.worker()
-    version = await yard.deploy(worker, {"requirements.txt": "gated"})
-    builder = yard.builder()
+async def test_the_log_is_there_while_it_is_being_built(cluster: BuildCluster) -> None:
+    cluster.registry.add_wheel("gated", "1.0", "")
+    worker = await cluster.worker()
+    version = await cluster.deploy(worker, {"requirements.txt": "gated"})
+    builder = cluster.builder()
     await asyncio.to_thread(
-        yard.toolboxes[0].find, "python"
+        cluster.package_managers[0].find, "python"
     )  # its own questions come before the gate is shut
-    yard.registry.gate.clear()
+    cluster.registry.gate.clear()
     await builder.start()
     async with asyncio.timeout(30):
-        while "installing with uv" not in await yard.log(worker, version):  # noqa: ASYNC110  a row has no bell
+        while "installing with uv" not in await cluster.log(worker, version):  # noqa: ASYNC110  a row has no bell
             await asyncio.sleep(0.02)
-    assert (await yard.state(worker, version))[0] == "building"
-    yard.registry.gate.set()
-    assert (await yard.ended(worker, version))[0] == "ready"
+    assert (await cluster.state(worker, version))[0] == "building"
+    cluster.registry.gate.set()
+    assert (await cluster.ended(worker, version))[0] == "ready"
 
 
-async def test_the_build_of_a_killed_builder_is_done_by_another(yard: Yard) -> None:
-    yard.registry.add_wheel("again", "1.0", "")
-    worker = await yard.worker()
-    version = await yard.deploy(worker, {"requirements.txt": "again"})
-    dead = yard.builds(lease_seconds=0.3)
+async def test_the_build_of_a_killed_builder_is_done_by_another(cluster: BuildCluster) -> None:
+    cluster.registry.add_wheel("again", "1.0", "")
+    worker = await cluster.worker()
+    version = await cluster.deploy(worker, {"requirements.txt": "again"})
+    dead = cluster.builds(lease_seconds=0.3)
     claimed = await dead.claim(["python"])
     assert claimed is not None
-    assert await yard.builds().claim(["python"]) is None, "its lease holds"
-    await yard.builder(builds=yard.builds()).start()
-    assert (await yard.ended(worker, version))[0] == "ready"
-    attempt = await yard.db.fetchval("SELECT attempt FROM builds WHERE worker_id = $1", worker.id)
+    assert await cluster.builds().claim(["python"]) is None, "its lease holds"
+    await cluster.builder(builds=cluster.builds()).start()
+    assert (await cluster.ended(worker, version))[0] == "ready"
+    attempt = await cluster.db.fetchval("SELECT attempt FROM builds WHERE worker_id = $1", worker.id)
     assert attempt == 2
     for late in (
         dead.renew(claimed, log="late"),
@@ -388,143 +389,146 @@ async def test_the_build_of_a_killed_builder_is_done_by_another(yard: Yard) -> N
         dead.finish(claimed, None, blob=None, log="late"),
     ):
         assert not await late, "a builder that lost its lease changes nothing"
-    assert (await yard.state(worker, version))[0] == "ready"
-    assert "late" not in await yard.log(worker, version)
+    assert (await cluster.state(worker, version))[0] == "ready"
+    assert "late" not in await cluster.log(worker, version)
 
 
-async def test_a_stop_kills_the_installation_and_gives_it_back(yard: Yard) -> None:
-    yard.registry.add_wheel("stopped", "1.0", "")
-    worker = await yard.worker()
-    version = await yard.deploy(worker, {"requirements.txt": "stopped"})
-    builder = yard.builder()
+async def test_a_stop_kills_the_installation_and_gives_it_back(cluster: BuildCluster) -> None:
+    cluster.registry.add_wheel("stopped", "1.0", "")
+    worker = await cluster.worker()
+    version = await cluster.deploy(worker, {"requirements.txt": "stopped"})
+    builder = cluster.builder()
     await asyncio.to_thread(
-        yard.toolboxes[0].find, "python"
+        cluster.package_managers[0].find, "python"
     )  # its own questions come before the gate is shut
-    yard.registry.gate.clear()
+    cluster.registry.gate.clear()
     await builder.start()
     async with asyncio.timeout(30):
-        while "installing with uv" not in await yard.log(worker, version):  # noqa: ASYNC110  as above
+        while "installing with uv" not in await cluster.log(worker, version):  # noqa: ASYNC110  as above
             await asyncio.sleep(0.02)
     await builder.stop()
-    assert (await yard.state(worker, version))[0] == "building"
-    yard.registry.gate.set()
-    claimed = await yard.builds().claim(["python"])
+    assert (await cluster.state(worker, version))[0] == "building"
+    cluster.registry.gate.set()
+    claimed = await cluster.builds().claim(["python"])
     assert claimed is not None
     assert claimed.attempt == 1, "it does not count as begun"
 
 
-async def test_a_build_that_never_ends_is_given_up_after_a_few_tries(yard: Yard) -> None:
-    worker = await yard.worker()
-    version = await yard.deploy(worker, {"requirements.txt": "x"})
+async def test_a_build_that_never_ends_is_given_up_after_a_few_tries(cluster: BuildCluster) -> None:
+    worker = await cluster.worker()
+    version = await cluster.deploy(worker, {"requirements.txt": "x"})
     for attempt in range(1, ATTEMPTS + 1):
-        claimed = await yard.builds(lease_seconds=0.01).claim(["python"])
+        claimed = await cluster.builds(lease_seconds=0.01).claim(["python"])
         async with asyncio.timeout(10):
             while claimed is None:
-                claimed = await yard.builds(lease_seconds=0.01).claim(["python"])
+                claimed = await cluster.builds(lease_seconds=0.01).claim(["python"])
         assert claimed.attempt == attempt
-    await yard.builder().start()
-    status, error, _ = await yard.ended(worker, version)
+    await cluster.builder().start()
+    status, error, _ = await cluster.ended(worker, version)
     assert status == "failed"
     assert error is not None
     assert "never ended" in error
 
 
-async def test_a_host_that_cannot_install_is_no_fault_of_the_version_at_first(yard: Yard) -> None:
-    worker = await yard.worker()
-    version = await yard.deploy(worker, {"requirements.txt": "x"})
-    await yard.builder(index="ftp://nonsense").start()
-    status, error, _ = await yard.ended(worker, version)
+async def test_a_host_that_cannot_install_is_no_fault_of_the_version_at_first(cluster: BuildCluster) -> None:
+    worker = await cluster.worker()
+    version = await cluster.deploy(worker, {"requirements.txt": "x"})
+    await cluster.builder(index="ftp://nonsense").start()
+    status, error, _ = await cluster.ended(worker, version)
     assert status == "failed"
     assert error is not None
     assert "nonsense" not in error, "what is wrong with the host is for its operator"
-    interrupted = yard.telemetry.of(BuildInterrupted)
+    interrupted = cluster.telemetry.of(BuildInterrupted)
     assert [event.attempt for event in interrupted] == [1, 2, 3]
     assert "not an http or https URL" in interrupted[0].error
 
 
-async def test_a_host_without_a_sandbox_leaves_others_time_and_then_says_why(yard: Yard) -> None:
-    worker = await yard.worker()
-    version = await yard.deploy(worker, {"requirements.txt": "x"})
-    builder = yard.builder(refusal="This server cannot install dependencies.")
+async def test_a_host_without_a_sandbox_leaves_others_time_and_then_says_why(cluster: BuildCluster) -> None:
+    worker = await cluster.worker()
+    version = await cluster.deploy(worker, {"requirements.txt": "x"})
+    builder = cluster.builder(refusal="This server cannot install dependencies.")
     await builder.start()
     await builder.loop.reached(1)
-    assert (await yard.state(worker, version))[0] == "building"
-    await yard.db.execute("UPDATE worker_versions SET created_at = created_at - interval '1 minute'")
+    assert (await cluster.state(worker, version))[0] == "building"
+    await cluster.db.execute("UPDATE worker_versions SET created_at = created_at - interval '1 minute'")
     builder.loop.wake()
-    assert (await yard.ended(worker, version))[:2] == ("failed", "This server cannot install dependencies.")
+    assert (await cluster.ended(worker, version))[:2] == (
+        "failed",
+        "This server cannot install dependencies.",
+    )
 
 
-async def test_many_builders_never_hold_one_build_twice(yard: Yard) -> None:
-    worker = await yard.worker()
-    versions = {await yard.deploy(worker, {"requirements.txt": f"x{n}"}) for n in range(8)}
-    claims = await asyncio.gather(*(yard.builds().claim(["python"]) for _ in range(24)))
+async def test_many_builders_never_hold_one_build_twice(cluster: BuildCluster) -> None:
+    worker = await cluster.worker()
+    versions = {await cluster.deploy(worker, {"requirements.txt": f"x{n}"}) for n in range(8)}
+    claims = await asyncio.gather(*(cluster.builds().claim(["python"]) for _ in range(24)))
     held = [claim.version for claim in claims if claim is not None]
     assert len(held) == len(set(held))
-    while (more := await yard.builds().claim(["python"])) is not None:
+    while (more := await cluster.builds().claim(["python"])) is not None:
         held.append(more.version)
     assert set(held) == versions
     assert len(held) == len(versions)
 
 
-async def test_tenants_take_turns(yard: Yard) -> None:
-    flood, quiet = await yard.worker(tenant="ten_a"), await yard.worker(tenant="ten_b")
+async def test_tenants_take_turns(cluster: BuildCluster) -> None:
+    flood, quiet = await cluster.worker(tenant="ten_a"), await cluster.worker(tenant="ten_b")
     for number in range(4):
-        await yard.deploy(flood, {"requirements.txt": f"x{number}"})
-    await yard.deploy(quiet, {"requirements.txt": "y"})
-    builds = yard.builds()
+        await cluster.deploy(flood, {"requirements.txt": f"x{number}"})
+    await cluster.deploy(quiet, {"requirements.txt": "y"})
+    builds = cluster.builds()
     claims = [await builds.claim(["python"]) for _ in range(3)]
     assert [claim and claim.tenant_id for claim in claims] == ["ten_a", "ten_b", "ten_a"]
 
 
-async def test_only_runtimes_of_this_host_are_claimed(yard: Yard) -> None:
-    await yard.deploy(await yard.worker(), {"requirements.txt": "x"})
-    assert await yard.builds().claim(["nodejs"]) is None
+async def test_only_runtimes_of_this_host_are_claimed(cluster: BuildCluster) -> None:
+    await cluster.deploy(await cluster.worker(), {"requirements.txt": "x"})
+    assert await cluster.builds().claim(["nodejs"]) is None
 
 
-async def test_a_layer_for_interpreters_that_are_gone_is_installed_anew(yard: Yard) -> None:
-    yard.registry.add_wheel("upgraded", "1.0", "")
-    worker = await yard.worker()
-    version = await yard.deploy(worker, {"requirements.txt": "upgraded"})
-    await yard.builder().start()
-    _, _, key = await yard.ended(worker, version)
+async def test_a_layer_for_interpreters_that_are_gone_is_installed_anew(cluster: BuildCluster) -> None:
+    cluster.registry.add_wheel("upgraded", "1.0", "")
+    worker = await cluster.worker()
+    version = await cluster.deploy(worker, {"requirements.txt": "upgraded"})
+    await cluster.builder().start()
+    _, _, key = await cluster.ended(worker, version)
     assert key is not None
-    mine = await yard.builds().layer(key)
+    mine = await cluster.builds().layer(key)
     assert mine is not None
     woken: list[int] = []
     layers = HostLayers(
-        yard.db,
+        cluster.db,
         platforms=frozenset({mine.platform}),
         on_building=lambda: woken.append(1),
-        emit=yard.telemetry,
+        emit=cluster.telemetry,
     )
     assert await layers.digest(key) == mine.digest
     assert await layers.digest("no such layer") is None
     # As if it had been built before an upgrade.
-    await yard.db.execute("UPDATE layers SET key = 'before', platform = 'cpython-3.1' WHERE key = $1", key)
-    await yard.db.execute("UPDATE worker_versions SET layer_key = 'before' WHERE layer_key = $1", key)
+    await cluster.db.execute("UPDATE layers SET key = 'before', platform = 'cpython-3.1' WHERE key = $1", key)
+    await cluster.db.execute("UPDATE worker_versions SET layer_key = 'before' WHERE layer_key = $1", key)
     with pytest.raises(LoadError, match=r"cpython-3\.1"):
         await layers.digest("before")  # built a moment ago: executors that differ shall not fight over it
-    await yard.db.execute("UPDATE builds SET ended_at = ended_at - interval '1 hour'")
-    revision = await yard.db.fetchval("SELECT revision FROM workers WHERE id = $1", worker.id)
+    await cluster.db.execute("UPDATE builds SET ended_at = ended_at - interval '1 hour'")
+    revision = await cluster.db.fetchval("SELECT revision FROM workers WHERE id = $1", worker.id)
     with pytest.raises(LayerOnItsWayError):
         await layers.digest("before")
     assert woken
-    assert await yard.serving(worker) == version
-    status, error, again = await yard.ended(worker, version)
+    assert await cluster.serving(worker) == version
+    status, error, again = await cluster.ended(worker, version)
     assert (status, error, again) == ("ready", None, key)
-    assert await yard.serving(worker) == version
-    after = await yard.db.fetchval("SELECT revision FROM workers WHERE id = $1", worker.id)
+    assert await cluster.serving(worker) == version
+    after = await cluster.db.fetchval("SELECT revision FROM workers WHERE id = $1", worker.id)
     assert after > revision, "executors hear of it by the revision"
 
 
-async def test_a_change_meanwhile_is_not_undone(yard: Yard) -> None:
+async def test_a_change_meanwhile_is_not_undone(cluster: BuildCluster) -> None:
     """Inline source that came later serves on when an earlier bundle becomes ready."""
-    yard.registry.add_wheel("earlier", "1.0", "")
-    worker = await yard.worker()
-    version = await yard.deploy(worker, {"requirements.txt": "earlier"})
+    cluster.registry.add_wheel("earlier", "1.0", "")
+    worker = await cluster.worker()
+    version = await cluster.deploy(worker, {"requirements.txt": "earlier"})
     caller = Caller(worker.tenant_id, "usr_1", Role.TENANT_SYSTEM_ADMIN, "key_1")
-    await yard.workers.change(caller, worker.id, WorkerChanges(name="renamed"))
-    await yard.builder().start()
-    assert (await yard.ended(worker, version))[0] == "ready"
-    changed = await yard.workers.get(worker.tenant_id, worker.id)
+    await cluster.workers.change(caller, worker.id, WorkerChanges(name="renamed"))
+    await cluster.builder().start()
+    assert (await cluster.ended(worker, version))[0] == "ready"
+    changed = await cluster.workers.get(worker.tenant_id, worker.id)
     assert (changed.name, changed.version) == ("renamed", version)

@@ -17,7 +17,7 @@ from runwright.runtimes.host import Host, RuntimeInfo
 from runwright.runtimes.model import Assignment, AttemptOutcome, OutcomeStatus, WorkerCode
 from runwright.runtimes.pool.pool import Pool, PoolCapacity, PoolSettings
 from runwright.runtimes.pool.sandbox import Sandbox
-from runwright.sandbox.process_tree import _holders
+from runwright.sandbox.process_tree import processes_with_socket
 from runwright.sandbox.resource_limits import start_time
 from tests.integration.conftest import JobRecord, MakeStage, Stage
 
@@ -440,7 +440,7 @@ async def test_a_sandbox_whose_builder_dies_at_any_moment_leaves_nothing_alive(
                 os.kill(builder, signal.SIGKILL)
             socket = os.fstat(sandbox._socket.far.fileno()).st_ino  # noqa: SLF001
             await stage.finish(played)
-            assert _holders(socket) == []
+            assert processes_with_socket(socket) == []
             await stage.pool.kill_all()
 
 

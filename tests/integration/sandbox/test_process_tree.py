@@ -1,4 +1,4 @@
-"""A process tree that cannot be started as it should leaves nothing behind."""
+"""A process tree whose start fails leaves nothing behind."""
 
 import asyncio
 import os
@@ -11,7 +11,7 @@ from runwright.sandbox.resource_limits import WatchedLimits
 
 
 class _Refusing(WatchedLimits):
-    """As where the kernel refuses to move a process that has just been started."""
+    """Limits of a kernel that refuses to move a process that was just started."""
 
     def adopt(self, pid: int) -> None:
         raise PermissionError(f"{pid} may not be moved")
@@ -23,10 +23,8 @@ async def test_what_was_started_is_killed_where_its_limits_cannot_be_set() -> No
     gone = asyncio.Event()
     null = os.open(os.devnull, os.O_RDWR)
     with ThreadPoolExecutor(1) as starter:
-        confinement = _Refusing(loop, uid=0)
-        tree = ProcessTree(
-            loop, starter=starter, confinement=confinement, limit=lambda _: None, on_gone=gone.set
-        )
+        limits = _Refusing(loop, uid=0)
+        tree = ProcessTree(loop, starter=starter, limits=limits, set_limits=lambda _: None, on_gone=gone.set)
         launch = Launch(
             argv=["/bin/sleep", "600"], env={}, wrapped=True, stdout=null, stderr=null, socket=null
         )

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runwright.builds.errors import ManifestError
-from runwright.builds.manifest import Manifest, Read, read_manifest, wants_layer
-from runwright.builds.python_manifest import python_suits
+from runwright.builds.manifest import Manifest, ReadFile, has_dependencies, read_manifest
+from runwright.builds.python_manifest import satisfies_python
 
 MIRROR = "https://mirror.example/"
 
@@ -17,7 +17,7 @@ MIRROR = "https://mirror.example/"
 Files = Mapping[str, str | bytes]
 
 
-def reader(files: Files) -> Read:
+def reader(files: Files) -> ReadFile:
     """Reads the files of a bundle that is only a mapping."""
 
     def read(path: str, /, *, at_most: int) -> bytes | None:
@@ -38,7 +38,7 @@ def read(runtime: str, files: Files, entrypoint: str = "main.py") -> Manifest | 
 
 
 def wanted(runtime: str, files: Files, entrypoint: str = "main.py") -> bool:
-    return wants_layer(runtime, entrypoint, files, reader(files))
+    return has_dependencies(runtime, entrypoint, files, reader(files))
 
 
 def refusal(runtime: str, files: Files, entrypoint: str = "main.py") -> str:
@@ -196,7 +196,7 @@ def test_other_indexes_in_a_header_never_reach_the_installer() -> None:
 def test_the_version_of_python_is_compared_as_pep_440_has_it(
     version: str, requires: str, suits: bool
 ) -> None:
-    assert python_suits(version, requires) is suits
+    assert satisfies_python(version, requires) is suits
 
 
 @pytest.mark.parametrize(

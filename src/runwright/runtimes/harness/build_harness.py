@@ -1,9 +1,9 @@
-"""Installs the dependencies of a bundle, inside a sandbox of its own.
+"""Execute a build plan inside a build sandbox.
 
-The order comes over the inherited socket: a length, then JSON with the files to write, the
-commands to run one after the other, and their environment. What the commands print goes to our
-own stdout, a pipe. When all have succeeded the result goes back over the socket as a tar, file by
-file as it is read, so that nothing of the host is ever writable from in here.
+The plan comes over the inherited socket: a length, then JSON with the files to write, the commands to
+run in order, and their environment. The output of the commands goes to our stdout, a pipe. When all have
+succeeded the result is sent over the socket as a tar stream, so that nothing of the host is writable
+from inside.
 """
 
 import json
@@ -16,12 +16,12 @@ import tarfile
 from typing import Any
 
 FAILED = 71
-"""Exit status where a command failed, which its output explains."""
+"""Exit status when a command failed; its output has the reason."""
 _LENGTH_BYTES = 8
 
 
 def main(arguments: list[str]) -> int:
-    """Do one order: FD UID FOLDER."""
+    """Execute one plan: FD UID FOLDER."""
     fd, uid = int(arguments[0]), int(arguments[1])
     os.chdir(arguments[2])
     if uid:
@@ -31,26 +31,26 @@ def main(arguments: list[str]) -> int:
     os.umask(0o022)
     os.set_inheritable(fd, False)  # noqa: FBT003
     with socket.socket(fileno=fd) as near:
-        order = _receive(near)
-        for path, content in order["files"].items():
+        plan = _receive(near)
+        for path, content in plan["files"].items():
             _write(path, content)
-        for path in order["folders"]:
+        for path in plan["folders"]:
             os.makedirs(path, exist_ok=True)
-        for command in order["commands"]:
-            if not _run(command, order["env"], order["cwd"]):
+        for command in plan["commands"]:
+            if not _run(command, plan["env"], plan["cwd"]):
                 return FAILED
-        for command in order["extras"]:
-            _run(command, order["env"], order["cwd"])
+        for command in plan["extras"]:
+            _run(command, plan["env"], plan["cwd"])
         with near.makefile("wb", buffering=1 << 18) as stream:
-            _send(order["result"], stream)
+            _send(plan["result"], stream)
     return 0
 
 
 def _receive(near: socket.socket) -> dict[str, Any]:
     with near.makefile("rb") as stream:
         size = int.from_bytes(stream.read(_LENGTH_BYTES), "little")
-        order: dict[str, Any] = json.loads(stream.read(size))
-        return order
+        plan: dict[str, Any] = json.loads(stream.read(size))
+        return plan
 
 
 def _write(path: str, content: str) -> None:
@@ -70,7 +70,7 @@ def _run(command: list[str], env: dict[str, str], cwd: str) -> bool:
 
 
 def _send(folders: dict[str, str], stream: Any) -> None:
-    """Write every file, folder and link below the folders, in order, with no owners and no times."""
+    """Write every file, folder and link below the folders, sorted, without owners and times."""
     with tarfile.open(mode="w|", fileobj=stream, format=tarfile.PAX_FORMAT) as tar:
         for name, root in sorted(folders.items()):
             if os.path.isdir(root):
@@ -104,6 +104,6 @@ def _add(tar: tarfile.TarFile, path: str, name: str) -> None:
 if __name__ == "__main__":
     try:
         sys.exit(main(sys.argv[1:]))
-    except (OSError, ValueError) as error:  # what was installed cannot be read, or nobody listens any more
+    except (OSError, ValueError) as error:  # what was installed cannot be read, or the socket is closed
         os.write(1, f"error: what was installed cannot be read: {error}\n".encode())
         sys.exit(FAILED)

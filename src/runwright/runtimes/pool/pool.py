@@ -281,8 +281,8 @@ class Pool:
         self._sandbox_of[job.id] = sandbox
         tenant_id = job.assignment.code.tenant_id
         if self._loop is not None:
-            self._cpus.begin(tenant_id, self._loop.time())
-        share = self._cpus.of(tenant_id)
+            self._cpus.record_start(tenant_id, self._loop.time())
+        share = self._cpus.share_of(tenant_id)
         if sandbox.process.cpu_share != share:
             self._inventory.set_cpu_share(sandbox, share)
         sandbox.submit(job)
@@ -343,7 +343,7 @@ class Pool:
         """Let the sandbox be used."""
         self._inventory.ready(sandbox)
         if sandbox.code is not None:
-            self._inventory.set_cpu_share(sandbox, self._cpus.of(sandbox.code.tenant_id))
+            self._inventory.set_cpu_share(sandbox, self._cpus.share_of(sandbox.code.tenant_id))
 
     def job_started(self, job: RunningJob, at: datetime) -> None:
         """Report that user code begins."""
@@ -355,7 +355,7 @@ class Pool:
         found = self._jobs.get(job.id)
         if self._loop is not None and job.started:
             now = self._loop.time()
-            self._cpus.ran(job.assignment.code.tenant_id, now - job.started, now)
+            self._cpus.record_runtime(job.assignment.code.tenant_id, now - job.started, now)
         if found is not None:
             group = found[1]
             group.writes_raw = group.writes_raw or sandbox.stdio.used

@@ -70,14 +70,14 @@ class SandboxInventory:
         """Take CPUs from long jobs while other tenants need them, and return them afterwards."""
         for sandbox in self.sandboxes:
             if sandbox.code is not None and sandbox.in_flight:
-                self.cpus.ran(sandbox.code.tenant_id, sandbox.running_for(now), now)
-                self.cpus.begin(sandbox.code.tenant_id, now)
-        self.cpus.look(now)
+                self.cpus.record_runtime(sandbox.code.tenant_id, sandbox.running_for(now), now)
+                self.cpus.record_start(sandbox.code.tenant_id, now)
+        self.cpus.expire(now)
         if self._launcher is not None:
-            self._launcher.set_new_share(self.cpus.of_new())
+            self._launcher.set_new_share(self.cpus.boot_share())
         for sandbox in self.sandboxes:
             if sandbox.code is not None:
-                self.set_cpu_share(sandbox, self.cpus.of(sandbox.code.tenant_id))
+                self.set_cpu_share(sandbox, self.cpus.share_of(sandbox.code.tenant_id))
 
     def set_cpu_share(self, sandbox: Sandbox, share: CpuShare) -> None:
         """Change a sandbox's share of the CPUs, soon, unless it has that share already."""
