@@ -1,10 +1,10 @@
 // Runs deno handlers inside a sandbox: `deno_harness.js FD UID FOLDER`.
 //
-// Speaks the protocol of runtimes/protocol.py on the inherited socket FD, which deno can only
-// reach by the C library: that permission is given up for good before user code is seen, and
-// the functions stay in this module. Between jobs it blocks in a synchronous read, so that no
-// timer of the last job runs; while a job runs the event loop is the user's. Frames are written
-// synchronously, so their order is the order of the calls that caused them.
+// Uses the protocol of runtimes/protocol.py on the inherited socket FD, which deno can only access through
+// the C library: that permission is revoked before user code is loaded, and the functions stay private to
+// this module. Between jobs it blocks in a synchronous read, so that no timer of the previous job runs;
+// during a job the event loop belongs to user code. Frames are written synchronously, in the order of the
+// calls that cause them.
 
 const LOAD = 1, RUN = 2, PART = 3, READY = 16, BEGAN = 17, LOG = 18, DROPPED = 19, RESULT = 20, ERROR = 21
 const RAW_PENDING = 1, WORN = 2
@@ -30,10 +30,10 @@ const FUNCTIONS = {
   _exit: { parameters: ['i32'], result: 'void' },
 }
 
-// Frames that say nothing to the person who wrote the handler.
-const ours = new RegExp(`^ +at .*(${import.meta.url.replace(/[.]/g, '[.]')}|ext:[a-z_]+/)`)
+// Stack frames of no interest to the author of the handler.
+const internalFrame = new RegExp(`^ +at .*(${import.meta.url.replace(/[.]/g, '[.]')}|ext:[a-z_]+/)`)
 
-// What user code might replace is taken now.
+// Taken now, because user code may replace them.
 const { parse, stringify } = JSON
 const { now } = performance
 const { inspect } = Deno
@@ -46,7 +46,7 @@ const encode = encoder.encode.bind(encoder)
 const decode = decoder.decode.bind(decoder)
 const nothing = new Uint8Array(0)
 
-class Failure {
+class JobFailure {
   constructor (code, message, stack) {
     this.fields = { code, message: String(message).slice(0, MESSAGE_CHARS) }
     if (stack) this.fields.stack = String(stack).slice(0, STACK_CHARS)
@@ -60,25 +60,24 @@ class Wire {
     this.header = new DataView(this.buffer.buffer)
   }
 
-  send (kind, payload, token = 0n, flags = 0, micros = 0) {
+  send (kind, payload, assignmentId = 0n, flags = 0, micros = 0) {
     const message = new Uint8Array(HEADER_BYTES + payload.length)
     const header = new DataView(message.buffer)
     message[0] = kind
     message[1] = flags
     header.setUint16(2, micros, true)
     header.setUint32(4, payload.length, true)
-    header.setBigUint64(8, token, true)
+    header.setBigUint64(8, assignmentId, true)
     message.set(payload, HEADER_BYTES)
-    // Without the socket there is nobody left to work for.
-    if (send(this.fd, message, BigInt(message.length), 0) < 0) _exit(LOST)
+    if (send(this.fd, message, BigInt(message.length), 0) < 0) _exit(LOST) // the executor is gone
   }
 
-  end (kind, payload, token, flags, micros) {
+  end (kind, payload, assignmentId, flags, micros) {
     while (payload.length > CHUNK_BYTES) {
-      this.send(PART, payload.subarray(0, CHUNK_BYTES), token)
+      this.send(PART, payload.subarray(0, CHUNK_BYTES), assignmentId)
       payload = payload.subarray(CHUNK_BYTES)
     }
-    this.send(kind, payload, token, flags, micros)
+    this.send(kind, payload, assignmentId, flags, micros)
   }
 
   next () {
@@ -90,8 +89,8 @@ class Wire {
       const payload = this.buffer.slice(HEADER_BYTES, size)
       parts.push(payload)
       if (kind === PART) continue
-      const token = this.header.getBigUint64(8, true)
-      return { kind, token, payload: parts.length > 1 ? joined(parts) : payload }
+      const assignmentId = this.header.getBigUint64(8, true)
+      return { kind, assignmentId, payload: parts.length > 1 ? joined(parts) : payload }
     }
   }
 }
@@ -106,41 +105,41 @@ function joined (parts) {
   return whole
 }
 
-// Splits a payload: the length of a JSON text, that text, and the rest.
+// Splits a payload into its JSON header, whose length comes first, and the rest.
 function split (payload) {
   const size = new DataView(payload.buffer, payload.byteOffset).getUint32(0, true)
   return [parse(decode(payload.subarray(4, 4 + size))), payload.subarray(4 + size)]
 }
 
-class Journal {
+class LogWriter {
   constructor (wire) {
     this.wire = wire
-    this.token = null
-    this.lines = this.bytes = this.dropped = this.told = 0
+    this.assignmentId = null
+    this.lines = this.bytes = this.dropped = this.reported = 0
   }
 
-  begin (token) {
-    this.lines = this.bytes = this.dropped = this.told = 0
-    this.token = token
+  begin (assignmentId) {
+    this.lines = this.bytes = this.dropped = this.reported = 0
+    this.assignmentId = assignmentId
   }
 
   end () {
-    this.tell()
-    this.token = null
+    this.report()
+    this.assignmentId = null
   }
 
-  // Counts a dropped line, and says so now and then: the job may be killed before its end.
+  // Counts a dropped line, and reports it occasionally, because the job may be killed before its end.
   drop () {
     this.dropped++
-    if (this.dropped >= 2 * this.told) this.tell()
+    if (this.dropped >= 2 * this.reported) this.report()
   }
 
-  tell () {
-    if (this.dropped === this.told || this.token === null) return
+  report () {
+    if (this.dropped === this.reported || this.assignmentId === null) return
     const count = new Uint8Array(4)
-    new DataView(count.buffer).setUint32(0, Math.min(this.dropped - this.told, 0xffffffff), true)
-    this.told = this.dropped
-    this.wire.send(DROPPED, count, this.token)
+    new DataView(count.buffer).setUint32(0, Math.min(this.dropped - this.reported, 0xffffffff), true)
+    this.reported = this.dropped
+    this.wire.send(DROPPED, count, this.assignmentId)
   }
 
   write (level, text) {
@@ -167,14 +166,14 @@ class Journal {
   }
 
   send (level, batch) {
-    if (batch.length && this.token !== null) this.wire.send(LOG, joined(batch), this.token, level)
+    if (batch.length && this.assignmentId !== null) this.wire.send(LOG, joined(batch), this.assignmentId, level)
   }
 }
 
-// What user code sees as Deno.stdout and Deno.stderr: whole lines go to the journal.
-class Stream {
-  constructor (journal, level) {
-    this.journal = journal
+// Replaces the functions of Deno.stdout and Deno.stderr: whole lines go to the log.
+class LogStream {
+  constructor (log, level) {
+    this.log = log
     this.level = level
     this.part = ''
   }
@@ -185,14 +184,14 @@ class Stream {
     if (cut >= 0) {
       const head = this.part + text.slice(0, cut)
       this.part = ''
-      this.journal.write(this.level, head)
+      this.log.write(this.level, head)
     }
     if (this.part.length <= LINE_CHARS) this.part += text.slice(cut + 1, cut + 2 + LINE_CHARS)
     return bytes.length
   }
 
-  // Takes the place of the stream's own functions; what goes around them ends in the raw pipe.
-  put (stream) {
+  // Replaces the stream's functions; writes that bypass them go to the raw pipe.
+  install (stream) {
     const writeSync = (bytes) => this.write(bytes)
     const write = async (bytes) => this.write(bytes)
     for (const [name, value] of Object.entries({ writeSync, write })) {
@@ -204,7 +203,7 @@ class Stream {
     if (this.part) {
       const text = this.part
       this.part = ''
-      this.journal.write(this.level, text)
+      this.log.write(this.level, text)
     }
   }
 }
@@ -213,14 +212,14 @@ function describe (error) {
   if (!Error.isError(error)) return [typeof error === 'string' ? error : inspect(error, { depth: 2 }), undefined]
   const name = String(error.name)
   const text = String(error.message)
-  // What fails to be read or found comes as a TypeError around the error that it is.
+  // A module that cannot be parsed or found is reported as a TypeError around the actual error.
   const wrapped = name === 'TypeError' && /^(SyntaxError: |Module not found |Import )/.test(text)
   const message = text && name !== 'Error' && !wrapped ? `${name}: ${text}` : text || name
-  const stack = typeof error.stack === 'string' ? error.stack.split('\n').filter((l) => !ours.test(l)) : []
+  const stack = typeof error.stack === 'string' ? error.stack.split('\n').filter((l) => !internalFrame.test(l)) : []
   return [message, stack.join('\n')]
 }
 
-// The error's own code runs when it is described.
+// Describing an error can run user code.
 function describeSafely (error) {
   try {
     return describe(error)
@@ -230,7 +229,7 @@ function describeSafely (error) {
 }
 
 function failure (code, error) {
-  return new Failure(code, ...describeSafely(error))
+  return new JobFailure(code, ...describeSafely(error))
 }
 
 class Handler {
@@ -249,15 +248,15 @@ class Handler {
   async load () {
     const file = `${this.folder ?? Deno.cwd()}/${this.entrypoint}`
     if (this.folder === undefined) this.save(file)
-    else if (!this.isThere(file)) throw new Deno.errors.NotFound(`The bundle has no file ${this.entrypoint}`)
+    else if (!this.isInBundle(file)) throw new Deno.errors.NotFound(`The bundle has no file ${this.entrypoint}`)
     const module = await import(`file://${file.split('/').map(encodeURIComponent).join('/')}`)
     const call = [module.default, module.handler, module.default?.handler].find((x) => typeof x === 'function')
     if (!call) throw new TypeError(`${this.entrypoint} exports no handler function`)
     this.call = call
   }
 
-  // Nothing outside of the bundle will do, wherever a link leads.
-  isThere (file) {
+  // The entrypoint must be inside the bundle, also after following links.
+  isInBundle (file) {
     try {
       return Deno.lstatSync(file).isFile && Deno.realPathSync(file) === `${Deno.realPathSync(this.folder)}/${this.entrypoint}`
     } catch {
@@ -294,7 +293,7 @@ class Environment {
   }
 }
 
-// The threads that user code starts: none of them outlives its job.
+// The threads that user code starts; none of them outlives its job.
 class Threads {
   constructor () {
     const live = this.live = new Set()
@@ -326,17 +325,17 @@ class Harness {
     this.handler = new Handler()
     this.environment = new Environment()
     this.threads = new Threads()
-    const journal = this.journal = new Journal(wire)
-    const out = new Stream(journal, INFO)
-    const err = new Stream(journal, ERR)
+    const log = this.log = new LogWriter(wire)
+    const out = new LogStream(log, INFO)
+    const err = new LogStream(log, ERR)
     this.streams = [out, err]
-    out.put(Deno.stdout)
-    err.put(Deno.stderr)
-    const print = (text, level) => journal.write(CONSOLE_LEVELS[level] ?? INFO, text.replace(/\n$/, ''))
+    out.install(Deno.stdout)
+    err.install(Deno.stderr)
+    const print = (text, level) => log.write(CONSOLE_LEVELS[level] ?? INFO, text.replace(/\n$/, ''))
     Object.defineProperty(globalThis, 'console', { value: new Console(print), configurable: true, writable: true })
     this.watch('error', (event) => event.error)
     this.watch('unhandledrejection', (event) => event.reason)
-    addEventListener('beforeunload', () => this.crash(new Failure('handler_error',
+    addEventListener('beforeunload', () => this.crash(new JobFailure('handler_error',
       'The handler waits for a promise that nothing can settle any more')))
   }
 
@@ -350,11 +349,11 @@ class Harness {
   async serve () {
     this.wire.send(READY, nothing)
     for (;;) {
-      const { kind, token, payload } = this.wire.next()
+      const { kind, assignmentId, payload } = this.wire.next()
       if (kind === LOAD) this.handler.take(payload)
       if (kind !== RUN) continue
-      this.wire.send(BEGAN, nothing, token)
-      this.journal.begin(token)
+      this.wire.send(BEGAN, nothing, assignmentId)
+      this.log.begin(assignmentId)
       this.began = now.call(clock)
       try {
         this.end(RESULT, await this.answer(payload))
@@ -364,7 +363,7 @@ class Harness {
     }
   }
 
-  // Goes once the whole way of a first job: deno makes much of itself at first use.
+  // Runs a trial job, because deno initializes much on first use.
   async warmUp () {
     const [name, source] = WARM_UP
     this.handler.entrypoint = name
@@ -394,21 +393,21 @@ class Harness {
     } catch (error) {
       throw failure('handler_error', error)
     }
-    return this.serialise(value)
+    return this.serialize(value)
   }
 
-  serialise (value) {
+  serialize (value) {
     let text = 'null'
     try {
       if (value !== undefined) text = stringify(value)
       if (text === undefined) throw new TypeError(`a ${typeof value}`)
     } catch (error) {
       const [message] = describeSafely(error)
-      throw new Failure('handler_error', `The handler returned a value that is not JSON: ${message}`)
+      throw new JobFailure('handler_error', `The handler returned a value that is not JSON: ${message}`)
     }
     const answer = encode(text)
     if (answer.length > OUTPUT_BYTES) {
-      throw new Failure('output_too_large', `The handler returned ${answer.length} bytes of JSON; the limit is ${OUTPUT_BYTES}`)
+      throw new JobFailure('output_too_large', `The handler returned ${answer.length} bytes of JSON; the limit is ${OUTPUT_BYTES}`)
     }
     return answer
   }
@@ -418,16 +417,16 @@ class Harness {
     this.environment.leave()
     if (this.threads.end()) flags |= WORN
     for (const stream of this.streams) stream.finish()
-    const token = this.journal.token
-    this.journal.end()
-    this.wire.end(kind, payload, token, flags | RAW_PENDING, Math.min(micros, 65535))
+    const assignmentId = this.log.assignmentId
+    this.log.end()
+    this.wire.end(kind, payload, assignmentId, flags | RAW_PENDING, Math.min(micros, 65535))
   }
 
-  // User code failed outside of the promise that we wait for: the process cannot be trusted any more.
+  // User code failed outside of the awaited promise: the process cannot be reused.
   crash (failed) {
-    if (this.journal.token !== null) {
+    if (this.log.assignmentId !== null) {
       this.end(ERROR, encode(stringify(failed.fields)), WORN)
-      this.wire.next() // the executor ends us
+      this.wire.next() // until the executor kills this process
     }
     _exit(LOST)
   }

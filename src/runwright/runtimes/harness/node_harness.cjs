@@ -1,10 +1,9 @@
 'use strict'
 // Runs node handlers inside a sandbox: `node_harness.cjs FD UID FOLDER`.
 //
-// Speaks the protocol of runtimes/protocol.py on the inherited socket FD. Between jobs it
-// blocks in a synchronous read, so that no timer of the last job runs; while a job runs the
-// event loop is the user's. Frames are written synchronously, so their order is the order of
-// the calls that caused them.
+// Uses the protocol of runtimes/protocol.py on the inherited socket FD. Between jobs it blocks in a
+// synchronous read, so that no timer of the previous job runs; during a job the event loop belongs to
+// user code. Frames are written synchronously, in the order of the calls that cause them.
 
 const fs = require('node:fs')
 const path = require('node:path')
@@ -30,17 +29,17 @@ const STACK_CHARS = 32 * 1024
 const LOST = 70
 const ESM_SYNTAX = /import statement outside a module|Unexpected token 'export'|import\.meta|await is only valid/
 
-// Frames that say nothing to the person who wrote the handler.
-const ours = new RegExp(`^ +at .*(${__filename.replace(/[.]/g, '[.]')}|node:internal/modules/)`)
+// Stack frames of no interest to the author of the handler.
+const internalFrame = new RegExp(`^ +at .*(${__filename.replace(/[.]/g, '[.]')}|node:internal/modules/)`)
 
-// What user code might replace is taken now.
+// Taken now, because user code may replace them.
 const { readSync, writeSync } = fs
 const { parse, stringify } = JSON
 const exit = process.reallyExit.bind(process)
 const now = process.hrtime.bigint
 const nothing = Buffer.alloc(0)
 
-class Failure {
+class JobFailure {
   constructor (code, message, stack) {
     this.fields = { code, message: String(message).slice(0, MESSAGE_CHARS) }
     if (stack) this.fields.stack = String(stack).slice(0, STACK_CHARS)
@@ -53,27 +52,27 @@ class Wire {
     this.buffer = Buffer.alloc(MESSAGE_BYTES)
   }
 
-  send (kind, payload, token = 0n, flags = 0, micros = 0) {
+  send (kind, payload, assignmentId = 0n, flags = 0, micros = 0) {
     const message = Buffer.allocUnsafe(HEADER_BYTES + payload.length)
     message[0] = kind
     message[1] = flags
     message.writeUInt16LE(micros, 2)
     message.writeUInt32LE(payload.length, 4)
-    message.writeBigUInt64LE(token, 8)
+    message.writeBigUInt64LE(assignmentId, 8)
     payload.copy(message, HEADER_BYTES)
     try {
       writeSync(this.fd, message)
     } catch {
-      exit(LOST) // without the socket there is nobody left to work for
+      exit(LOST) // the executor is gone
     }
   }
 
-  end (kind, payload, token, flags, micros) {
+  end (kind, payload, assignmentId, flags, micros) {
     while (payload.length > CHUNK_BYTES) {
-      this.send(PART, payload.subarray(0, CHUNK_BYTES), token)
+      this.send(PART, payload.subarray(0, CHUNK_BYTES), assignmentId)
       payload = payload.subarray(CHUNK_BYTES)
     }
-    this.send(kind, payload, token, flags, micros)
+    this.send(kind, payload, assignmentId, flags, micros)
   }
 
   next () {
@@ -92,41 +91,41 @@ class Wire {
         parts.push(Buffer.from(payload))
         continue
       }
-      const token = this.buffer.readBigUInt64LE(8)
-      return { kind, token, payload: parts.length ? Buffer.concat([...parts, payload]) : payload }
+      const assignmentId = this.buffer.readBigUInt64LE(8)
+      return { kind, assignmentId, payload: parts.length ? Buffer.concat([...parts, payload]) : payload }
     }
   }
 }
 
-class Journal {
+class LogWriter {
   constructor (wire) {
     this.wire = wire
-    this.token = null
-    this.lines = this.bytes = this.dropped = this.told = 0
+    this.assignmentId = null
+    this.lines = this.bytes = this.dropped = this.reported = 0
   }
 
-  begin (token) {
-    this.lines = this.bytes = this.dropped = this.told = 0
-    this.token = token
+  begin (assignmentId) {
+    this.lines = this.bytes = this.dropped = this.reported = 0
+    this.assignmentId = assignmentId
   }
 
   end () {
-    this.tell()
-    this.token = null
+    this.report()
+    this.assignmentId = null
   }
 
-  // Counts a dropped line, and says so now and then: the job may be killed before its end.
+  // Counts a dropped line, and reports it occasionally, because the job may be killed before its end.
   drop () {
     this.dropped++
-    if (this.dropped >= 2 * this.told) this.tell()
+    if (this.dropped >= 2 * this.reported) this.report()
   }
 
-  tell () {
-    if (this.dropped === this.told || this.token === null) return
+  report () {
+    if (this.dropped === this.reported || this.assignmentId === null) return
     const count = Buffer.alloc(4)
-    count.writeUInt32LE(Math.min(this.dropped - this.told, 0xffffffff))
-    this.told = this.dropped
-    this.wire.send(DROPPED, count, this.token)
+    count.writeUInt32LE(Math.min(this.dropped - this.reported, 0xffffffff))
+    this.reported = this.dropped
+    this.wire.send(DROPPED, count, this.assignmentId)
   }
 
   write (level, text) {
@@ -153,15 +152,15 @@ class Journal {
   }
 
   send (level, batch) {
-    if (batch.length && this.token !== null) this.wire.send(LOG, Buffer.concat(batch), this.token, level)
+    if (batch.length && this.assignmentId !== null) this.wire.send(LOG, Buffer.concat(batch), this.assignmentId, level)
   }
 }
 
-// What user code sees as process.stdout and process.stderr (and what console.warn writes to).
-class Stream extends Writable {
-  constructor (journal, level, fd) {
+// Replaces process.stdout and process.stderr, and is what console.warn writes to.
+class LogStream extends Writable {
+  constructor (log, level, fd) {
     super({ decodeStrings: false })
-    this.journal = journal
+    this.log = log
     this.level = level
     this.part = ''
     this.fd = fd
@@ -174,7 +173,7 @@ class Stream extends Writable {
     if (cut >= 0) {
       const head = this.part + text.slice(0, cut)
       this.part = ''
-      this.journal.write(this.level, head)
+      this.log.write(this.level, head)
     }
     if (this.part.length <= LINE_CHARS) this.part += text.slice(cut + 1, cut + 2 + LINE_CHARS)
     done()
@@ -184,7 +183,7 @@ class Stream extends Writable {
     done(error)
   }
 
-  // The next job writes here too.
+  // Does nothing, because the next job writes here too.
   end () {
     return this
   }
@@ -197,7 +196,7 @@ class Stream extends Writable {
     if (this.part) {
       const text = this.part
       this.part = ''
-      this.journal.write(this.level, text)
+      this.log.write(this.level, text)
     }
   }
 }
@@ -209,11 +208,11 @@ function describe (error) {
   const name = String(error.name)
   const text = String(error.message)
   const message = text && name !== 'Error' ? `${name}: ${text}` : text || name
-  const stack = typeof error.stack === 'string' ? error.stack.split('\n').filter((l) => !ours.test(l)) : []
+  const stack = typeof error.stack === 'string' ? error.stack.split('\n').filter((l) => !internalFrame.test(l)) : []
   return [message, stack.join('\n')]
 }
 
-// The error's own code runs when it is described.
+// Describing an error can run user code.
 function describeSafely (error) {
   try {
     return describe(error)
@@ -223,10 +222,10 @@ function describeSafely (error) {
 }
 
 function failure (code, error) {
-  return new Failure(code, ...describeSafely(error))
+  return new JobFailure(code, ...describeSafely(error))
 }
 
-// Returns the type that the nearest package.json of a bundle names, if one does.
+// Returns the type in the nearest package.json of a bundle, if there is one.
 function nearestType (folder, top) {
   for (;;) {
     const file = path.join(folder, 'package.json')
@@ -256,12 +255,12 @@ class Handler {
     this.call = call
   }
 
-  // Where it is, and read-only: what a module is, the nearest package.json says, else its syntax.
+  // Loads from the read-only bundle. The nearest package.json decides the module type, else the syntax.
   async loadBundled (folder) {
     const file = path.join(folder, this.entrypoint)
     const real = fs.realpathSync(folder)
     if (!fs.statSync(file, { throwIfNoEntry: false })?.isFile() || fs.realpathSync(file) !== path.join(real, this.entrypoint)) {
-      throw new Failure('load_error', `The bundle has no file ${this.entrypoint}`)
+      throw new JobFailure('load_error', `The bundle has no file ${this.entrypoint}`)
     }
     const type = /\.[mc]js$/.test(file) ? undefined : nearestType(path.dirname(file), folder)
     const isModule = type === 'module' || (type !== 'commonjs' && this.isModule(file, fs.readFileSync(file, 'utf8')))
@@ -270,7 +269,7 @@ class Handler {
       return await import(pathToFileURL(file).href)
     } catch (error) {
       if (type || file.endsWith('.mjs') || !(error instanceof SyntaxError && ESM_SYNTAX.test(error.message))) throw error
-      throw new Failure('load_error', `${this.entrypoint} is an ES module: name it .mjs, or put "type": "module" into package.json`)
+      throw new JobFailure('load_error', `${this.entrypoint} is an ES module: name it .mjs, or put "type": "module" into package.json`)
     }
   }
 
@@ -340,10 +339,10 @@ class Harness {
     this.wire = wire
     this.handler = new Handler()
     this.environment = new Environment()
-    this.journal = new Journal(wire)
-    const out = new Stream(this.journal, INFO, 1)
-    const warn = new Stream(this.journal, WARN, 2)
-    const err = new Stream(this.journal, ERR, 2)
+    this.log = new LogWriter(wire)
+    const out = new LogStream(this.log, INFO, 1)
+    const warn = new LogStream(this.log, WARN, 2)
+    const err = new LogStream(this.log, ERR, 2)
     this.streams = [out, warn, err]
     Object.defineProperty(process, 'stdout', { value: out, configurable: true, writable: true })
     Object.defineProperty(process, 'stderr', { value: err, configurable: true, writable: true })
@@ -353,18 +352,18 @@ class Harness {
     console.Console = Console
     Object.defineProperty(globalThis, 'console', { value: console, configurable: true, writable: true })
     process.setUncaughtExceptionCaptureCallback((error) => this.crash(failure('handler_error', error)))
-    process.on('beforeExit', () => this.crash(new Failure('handler_error',
+    process.on('beforeExit', () => this.crash(new JobFailure('handler_error',
       'The handler waits for a promise that nothing can settle any more')))
   }
 
   async serve () {
     this.wire.send(READY, nothing)
     for (;;) {
-      const { kind, token, payload } = this.wire.next()
+      const { kind, assignmentId, payload } = this.wire.next()
       if (kind === LOAD) this.handler.take(payload)
       if (kind !== RUN) continue
-      this.wire.send(BEGAN, nothing, token)
-      this.journal.begin(token)
+      this.wire.send(BEGAN, nothing, assignmentId)
+      this.log.begin(assignmentId)
       this.began = now()
       try {
         this.end(RESULT, await this.answer(payload))
@@ -383,7 +382,7 @@ class Harness {
       try {
         await this.handler.load()
       } catch (error) {
-        throw error instanceof Failure ? error : failure('load_error', error)
+        throw error instanceof JobFailure ? error : failure('load_error', error)
       }
     }
     let value
@@ -393,21 +392,21 @@ class Harness {
     } catch (error) {
       throw failure('handler_error', error)
     }
-    return this.serialise(value)
+    return this.serialize(value)
   }
 
-  serialise (value) {
+  serialize (value) {
     let text = 'null'
     try {
       if (value !== undefined) text = stringify(value)
       if (text === undefined) throw new TypeError(`a ${typeof value}`)
     } catch (error) {
       const [message] = describeSafely(error)
-      throw new Failure('handler_error', `The handler returned a value that is not JSON: ${message}`)
+      throw new JobFailure('handler_error', `The handler returned a value that is not JSON: ${message}`)
     }
     const answer = Buffer.from(text)
     if (answer.length > OUTPUT_BYTES) {
-      throw new Failure('output_too_large', `The handler returned ${answer.length} bytes of JSON; the limit is ${OUTPUT_BYTES}`)
+      throw new JobFailure('output_too_large', `The handler returned ${answer.length} bytes of JSON; the limit is ${OUTPUT_BYTES}`)
     }
     return answer
   }
@@ -416,16 +415,16 @@ class Harness {
     const micros = Number((now() - this.began) / 1000n)
     this.environment.leave()
     for (const stream of this.streams) stream.finish()
-    const token = this.journal.token
-    this.journal.end()
-    this.wire.end(kind, payload, token, flags, Math.min(micros, 65535))
+    const assignmentId = this.log.assignmentId
+    this.log.end()
+    this.wire.end(kind, payload, assignmentId, flags, Math.min(micros, 65535))
   }
 
-  // User code failed outside of the promise that we wait for: the process cannot be trusted any more.
+  // User code failed outside of the awaited promise: the process cannot be reused.
   crash (failed) {
-    if (this.journal.token !== null) {
+    if (this.log.assignmentId !== null) {
       this.end(ERROR, Buffer.from(stringify(failed.fields)), RAW_PENDING | WORN)
-      this.wire.next() // the executor ends us
+      this.wire.next() // until the executor kills this process
     }
     exit(LOST)
   }
@@ -441,7 +440,7 @@ async function main () {
   }
   process.argv.length = 2
   const harness = new Harness(new Wire(Number(fd)))
-  await import('data:text/javascript,') // the loader of ES modules takes 10 ms at its first use
+  await import('data:text/javascript,') // the first use of the loader of ES modules takes 10 ms
   harness.serve()
 }
 

@@ -1,8 +1,8 @@
 """Runs python handlers inside a sandbox: `python_harness.py FD UID FOLDER`.
 
-One job at a time on the main thread; between jobs it blocks in `recv`, so no loop and no
-timer runs then. The end of a job and the BEGAN of the next one share a send when the next
-one already waits; an end is never held back while user code runs.
+It runs one job at a time on the main thread and blocks in `recv` between jobs, so that no event loop and
+no timer runs then. The end of a job and the BEGAN of the next one share a message if the next job has
+already arrived; an end is never held back while user code runs.
 """
 
 import asyncio
@@ -36,26 +36,27 @@ from runwright_wire import (
     RESULT,
     RUN,
     WARN,
-    JobError,
-    Journal,
-    Load,
+    CodeLoad,
+    Environment,
+    JobFailedError,
+    LogWriter,
     Wire,
     bundled_path,
     open_wire,
-    raw_pending,
+    raw_output_pending,
     write_source,
 )
 
 del sys.path[0]
 
 EAGER = sys.version_info >= (3, 12)
-"""Whether a task may run at once, without a turn of the loop."""
+"""Whether a task can start without a turn of the event loop."""
 
 
-class Bytes(io.RawIOBase):
-    """The `buffer` of a stream."""
+class BinaryStream(io.RawIOBase):
+    """The `buffer` of a `LogStream`."""
 
-    def __init__(self, stream: "Stream") -> None:
+    def __init__(self, stream: "LogStream") -> None:
         self._stream = stream
 
     def writable(self) -> bool:
@@ -70,20 +71,20 @@ class Bytes(io.RawIOBase):
         return self._stream.fileno()
 
 
-class Stream(io.TextIOBase):
-    """What user code sees as sys.stdout or sys.stderr."""
+class LogStream(io.TextIOBase):
+    """Replaces sys.stdout or sys.stderr and sends what is written to the job's log."""
 
     encoding = "utf-8"
     errors = "backslashreplace"
     mode = "w"
 
-    def __init__(self, journal: Journal, level: int, fd: int) -> None:
-        self._journal = journal
+    def __init__(self, log: LogWriter, level: int, fd: int) -> None:
+        self._log = log
         self._level = level
         self._fd = fd
         self._part = ""
         self.name = "<stdout>" if fd == 1 else "<stderr>"
-        self.buffer = Bytes(self)
+        self.buffer = BinaryStream(self)
 
     def writable(self) -> bool:
         return True
@@ -92,21 +93,21 @@ class Stream(io.TextIOBase):
         return False
 
     def fileno(self) -> int:
-        """Name the pipe, for subprocesses."""
+        """Return the descriptor of the pipe, for subprocesses."""
         return self._fd
 
     def close(self) -> None:
-        """Stay open: the next job writes here too."""
+        """Do nothing: the next job writes here too."""
 
     def write(self, text: str) -> int:
-        """Send the lines that are whole; keep the rest, but never much of it."""
+        """Send whole lines; keep the rest, up to a limit."""
         if not isinstance(text, str):
             raise TypeError(f"write() argument must be str, not {type(text).__name__}")
-        with self._journal.lock:
+        with self._log.lock:
             head, newline, tail = text.rpartition("\n")
             if newline:
                 head, self._part = self._part + head, ""
-                self._journal.write(self._level, head)
+                self._log.write(self._level, head)
             if tail and len(self._part) <= LINE_CHARS:
                 self._part += tail[: LINE_CHARS + 1]
         return len(text)
@@ -114,31 +115,31 @@ class Stream(io.TextIOBase):
     def finish(self) -> None:
         """Send an unfinished line."""
         if self._part:
-            with self._journal.lock:
+            with self._log.lock:
                 text, self._part = self._part, ""
-                self._journal.write(self._level, text)
+                self._log.write(self._level, text)
 
     def record(self, level: int, text: str) -> None:
         """Send a log record under its own level."""
-        with self._journal.lock:
+        with self._log.lock:
             self.finish()
-            self._journal.write(level, text)
+            self._log.write(level, text)
 
 
 def level_records() -> None:
-    """Let log records that go to our streams keep their own level, which need not stand in the text too."""
+    """Send log records that go to a `LogStream` with their own level, which the text need not repeat."""
     if "%" in getattr(logging, "_STYLES", {}):
         logging._STYLES["%"] = (logging.PercentStyle, "%(message)s")  # type: ignore[assignment]  # noqa: SLF001
     plain = logging.StreamHandler.emit
 
     def emit(self: logging.StreamHandler[Any], record: logging.LogRecord) -> None:
         stream = self.stream
-        if not isinstance(stream, Stream):
+        if not isinstance(stream, LogStream):
             plain(self, record)
             return
         try:
             text = self.format(record)
-        except Exception:  # noqa: BLE001  a broken record is for logging to report
+        except Exception:  # noqa: BLE001  logging reports broken records
             self.handleError(record)
             return
         warn = WARN if record.levelno >= logging.WARNING else INFO
@@ -148,25 +149,25 @@ def level_records() -> None:
 
 
 class Handler:
-    """The user's code: loaded at its first job, then called."""
+    """The user's code: loaded for its first job, then called."""
 
     def __init__(self) -> None:
-        self.given: Load | None = None
+        self.code: CodeLoad | None = None
         self.call: Callable[[Any, Any], Any] | None = None
         self._loop = asyncio.new_event_loop()
 
-    def load(self, given: Load) -> Callable[[Any, Any], Any]:
+    def load(self, code: CodeLoad) -> Callable[[Any, Any], Any]:
         """Run the user's module and find its handler."""
-        module = run_source(given) if given.folder is None else import_bundle(given, given.folder)
+        module = run_source(code) if code.folder is None else import_bundle(code, code.folder)
         call: Callable[[Any, Any], Any] | None = getattr(module, "handler", None)
         if not callable(call):
-            raise TypeError(f"{given.entrypoint} defines no function named handler")
-        self.given = None
+            raise TypeError(f"{code.entrypoint} defines no function named handler")
+        self.code = None
         self.call = call
         return call
 
     def run(self, call: Callable[[Any, Any], Any], job_input: Any, env: Any) -> Any:
-        """Call the handler and return its value, awaited where it is awaitable."""
+        """Call the handler and return its value; await it if it is awaitable."""
         value = call(job_input, env)
         if type(value) is not types.CoroutineType:
             if not hasattr(value, "__await__"):
@@ -180,7 +181,7 @@ class Handler:
     def _drive(self, coroutine: Any) -> Any:
         if not EAGER:
             return self._loop.run_until_complete(coroutine)
-        asyncio._set_running_loop(self._loop)  # noqa: SLF001  a whole turn of the loop costs thrice as much
+        asyncio._set_running_loop(self._loop)  # noqa: SLF001  a turn of the loop costs three times as much
         try:
             task = asyncio.Task(coroutine, loop=self._loop, eager_start=True)  # type: ignore[call-arg,unused-ignore]
         finally:
@@ -195,39 +196,39 @@ class Handler:
             self._loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
 
 
-def run_source(given: Load) -> types.ModuleType:
+def run_source(code: CodeLoad) -> types.ModuleType:
     """Write the source into the working directory and run it as a module."""
-    path = write_source(given.entrypoint, given.source)
+    path = write_source(code.entrypoint, code.source)
     for folder in {os.getcwd(), os.path.dirname(path)}:
         sys.path.insert(0, folder)
     name = os.path.splitext(os.path.basename(path))[0]
     module = types.ModuleType(name)
     module.__file__ = path
     sys.modules[name] = module
-    exec(compile(given.source, path, "exec", dont_inherit=True), module.__dict__)  # noqa: S102  our purpose
+    exec(compile(code.source, path, "exec", dont_inherit=True), module.__dict__)  # noqa: S102  the purpose of this program
     return module
 
 
-def import_bundle(given: Load, folder: str) -> types.ModuleType:
-    """Import the entrypoint where it is, as the module that its path makes it.
+def import_bundle(code: CodeLoad, folder: str) -> types.ModuleType:
+    """Import the entrypoint from the bundle, as the module that its path implies.
 
-    Both its own folder and the bundle's can be imported from, as if it had been started as a
-    script in the bundle's folder, and it can import relatively.
+    It can import from its own folder and from the bundle's, as a script started in the bundle's folder
+    could, and it can use relative imports.
     """
-    path = bundled_path(folder, given.entrypoint)
+    path = bundled_path(folder, code.entrypoint)
     sys.dont_write_bytecode = True
-    if given.layer is not None:
-        sys.path.append(os.path.join(given.layer, "python"))
+    if code.layer is not None:
+        sys.path.append(os.path.join(code.layer, "python"))
     for place in dict.fromkeys((folder, os.path.dirname(path))):
         sys.path.insert(0, place)
-    parts = os.path.splitext(given.entrypoint)[0].split("/")
+    parts = os.path.splitext(code.entrypoint)[0].split("/")
     package = ".".join(parts[:-1]) if is_package(folder, parts[:-1]) else ""
     name = f"{package}.{parts[-1]}" if package else parts[-1]
     spec = importlib.util.spec_from_file_location(
         name, path, loader=importlib.machinery.SourceFileLoader(name, path)
     )
     if spec is None or spec.loader is None:
-        raise ImportError(f"{given.entrypoint} cannot be imported")
+        raise ImportError(f"{code.entrypoint} cannot be imported")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     spec.loader.exec_module(module)
@@ -235,15 +236,15 @@ def import_bundle(given: Load, folder: str) -> types.ModuleType:
 
 
 def is_package(folder: str, parts: list[str]) -> bool:
-    """Tell whether these folders are a package that can be imported from the bundle's folder."""
+    """Return whether these folders are a package that can be imported from the bundle's folder."""
     if not parts or not all(part.isidentifier() for part in parts):
         return False
-    sys.path.insert(0, folder)  # before the entrypoint's own folder, which may hold the same name
+    sys.path.insert(0, folder)  # before the entrypoint's own folder, which may contain the same name
     name = ".".join(parts)
     try:
         found = importlib.import_module(name)
     except ModuleNotFoundError as error:
-        if f"{name}.".startswith(f"{error.name}."):  # another module has the name of the folder
+        if f"{name}.".startswith(f"{error.name}."):  # another module has the folder's name
             return False
         raise
     finally:
@@ -252,18 +253,18 @@ def is_package(folder: str, parts: list[str]) -> bool:
 
 
 async def await_value(value: Awaitable[Any]) -> Any:
-    """Make a coroutine of anything that can be awaited."""
+    """Return the result of anything that can be awaited."""
     return await value
 
 
 def describe(error: BaseException) -> tuple[str, str | None]:
-    """Return message and stack of what user code raised, without the frames of this file."""
+    """Return message and stack of an exception of user code, without the frames of this file."""
     if isinstance(error, SystemExit):
         return f"The handler called sys.exit({error.code!r})", None
     name = type(error).__name__
     try:
         text = str(error)
-    except Exception:  # noqa: BLE001  it is the user's __str__
+    except Exception:  # noqa: BLE001  __str__ is user code
         text = "<unprintable>"
     message = f"{name}: {text}" if text and name != "Exception" else text or name
     trace = error.__traceback__
@@ -271,35 +272,12 @@ def describe(error: BaseException) -> tuple[str, str | None]:
         trace = trace.tb_next
     try:
         return message, "".join(traceback.format_exception(type(error), error, trace))
-    except Exception:  # noqa: BLE001  the same
+    except Exception:  # noqa: BLE001  as above
         return message, None
 
 
-class Environment:
-    """Puts a job's variables into os.environ and takes them out again."""
-
-    def __init__(self) -> None:
-        self._before: dict[str, str | None] = {}
-
-    def enter(self, env: dict[str, str]) -> None:
-        """Set what os.environ can hold; the handler's `env` argument has all of it."""
-        for key, value in env.items():
-            if key and "=" not in key and "\0" not in key and "\0" not in value:
-                self._before.setdefault(key, os.environ.get(key))
-                os.environ[key] = value
-
-    def leave(self) -> None:
-        """Restore what was there before."""
-        for key, value in self._before.items():
-            if value is None:
-                os.environ.pop(key, None)
-            else:
-                os.environ[key] = value
-        self._before.clear()
-
-
-class Harness:
-    """Takes jobs from the wire and answers each with exactly one end."""
+class PythonHarness:
+    """Runs the jobs that arrive, and sends exactly one RESULT or ERROR for each."""
 
     def __init__(self, wire: Wire) -> None:
         self._wire = wire
@@ -308,13 +286,13 @@ class Harness:
         self._environment = Environment()
         self._encode = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
         self._decode = json.JSONDecoder().decode
-        self._journal = Journal(wire)
-        self._streams = [Stream(self._journal, INFO, 1), Stream(self._journal, ERR, 2)]
+        self._log = LogWriter(wire)
+        self._streams = [LogStream(self._log, INFO, 1), LogStream(self._log, ERR, 2)]
         sys.stdout, sys.stderr = self._streams
-        os.register_at_fork(after_in_child=self._journal.fork)
+        os.register_at_fork(after_in_child=self._log.fork)
 
     def serve(self) -> None:
-        """Serve until the executor is gone."""
+        """Run jobs until the executor is gone."""
         end = b""
         self._wire.send(HEADER.pack(READY, 0, 0, 0, 0))
         while True:
@@ -323,20 +301,20 @@ class Harness:
                 self._wire.send(end)
                 end = b""
                 continue
-            kind, token, payload = message
+            kind, assignment_id, payload = message
             if kind == RUN:
-                self._wire.send(end + HEADER.pack(BEGAN, 0, 0, 0, token))
-                end = self._run(token, payload)
+                self._wire.send(end + HEADER.pack(BEGAN, 0, 0, 0, assignment_id))
+                end = self._run(assignment_id, payload)
             elif kind == LOAD:
-                self._handler.given = Load(payload)
+                self._handler.code = CodeLoad(payload)
 
-    def _run(self, token: int, payload: bytes) -> bytes:
-        """Run one job and return the message that ends it, if it is not sent yet."""
-        self._journal.begin(token)
+    def _run(self, assignment_id: int, payload: bytes) -> bytes:
+        """Run one job; return the message that ends it, or nothing if it has been sent already."""
+        self._log.begin(assignment_id)
         began = time.perf_counter_ns()
         try:
             kind, answer = RESULT, self._answer(payload)
-        except JobError as failure:
+        except JobFailedError as failure:
             kind, answer = ERROR, failure.payload()
         if os.getpid() != self._pid:
             os._exit(0)
@@ -344,11 +322,11 @@ class Harness:
         micros = (time.perf_counter_ns() - began) // 1000
         for stream in self._streams:
             stream.finish()
-        prefix = self._journal.end()
-        if not raw_pending():
-            return self._wire.end(prefix, kind, 0, micros, answer, token)
-        self._wire.send(self._wire.end(prefix, kind, RAW_PENDING, micros, answer, token))
-        while raw_pending():
+        prefix = self._log.end()
+        if not raw_output_pending():
+            return self._wire.end(prefix, kind, 0, micros, answer, assignment_id)
+        self._wire.send(self._wire.end(prefix, kind, RAW_PENDING, micros, answer, assignment_id))
+        while raw_output_pending():
             time.sleep(0.0002)
         return b""
 
@@ -358,45 +336,45 @@ class Harness:
             env = self._decode(payload[4 : 4 + size].decode()) if size > len("{}") else {}
             job_input = self._decode(payload[4 + size :].decode())
         except RecursionError:
-            raise JobError("handler_error", "The input is nested too deeply for this runtime") from None
+            raise JobFailedError("handler_error", "The input is nested too deeply for this runtime") from None
         if env:
             self._environment.enter(env)
-        call = self._handler.call or self._load(self._handler.given)
+        call = self._handler.call or self._load(self._handler.code)
         try:
             value = self._handler.run(call, job_input, env)
         except MemoryError:
-            raise JobError("out_of_memory", "The handler ran out of memory") from None
-        except BaseException as error:  # noqa: BLE001  sys.exit and the like end the job, not the harness
-            raise JobError("handler_error", *describe(error)) from None
-        return b"null" if value is None else self._serialise(value)
+            raise JobFailedError("out_of_memory", "The handler ran out of memory") from None
+        except BaseException as error:  # noqa: BLE001  sys.exit() ends the job, not the harness
+            raise JobFailedError("handler_error", *describe(error)) from None
+        return b"null" if value is None else self._serialize(value)
 
-    def _load(self, given: Load | None) -> Callable[[Any, Any], Any]:
-        if given is None:
-            raise JobError("load_error", "The code could not be loaded before")
+    def _load(self, code: CodeLoad | None) -> Callable[[Any, Any], Any]:
+        if code is None:
+            raise JobFailedError("load_error", "The code could not be loaded before")
         try:
-            return self._handler.load(given)
+            return self._handler.load(code)
         except MemoryError:
-            raise JobError("out_of_memory", "Loading the code ran out of memory") from None
-        except BaseException as error:  # noqa: BLE001  the same
-            raise JobError("load_error", *describe(error)) from None
+            raise JobFailedError("out_of_memory", "Loading the code ran out of memory") from None
+        except BaseException as error:  # noqa: BLE001  as above
+            raise JobFailedError("load_error", *describe(error)) from None
 
-    def _serialise(self, value: object) -> bytes:
+    def _serialize(self, value: object) -> bytes:
         try:
             answer = self._encode(value).encode()
         except MemoryError:
-            raise JobError("out_of_memory", "Serialising the output ran out of memory") from None
-        except BaseException as error:  # noqa: BLE001  the value's own code runs here
+            raise JobFailedError("out_of_memory", "Serialising the output ran out of memory") from None
+        except BaseException as error:  # noqa: BLE001  serializing can run user code
             text = f"The handler returned a value that is not JSON: {describe(error)[0]}"
-            raise JobError("handler_error", text) from None
+            raise JobFailedError("handler_error", text) from None
         if len(answer) > OUTPUT_BYTES:
             text = f"The handler returned {len(answer)} bytes of JSON; the limit is {OUTPUT_BYTES}"
-            raise JobError("output_too_large", text)
+            raise JobFailedError("output_too_large", text)
         return answer
 
 
 def main() -> None:
-    """Open the wire, settle the heap, serve."""
-    harness = Harness(open_wire(sys.argv[1:], Wire))
+    """Open the socket, freeze the heap, run jobs."""
+    harness = PythonHarness(open_wire(sys.argv[1:], Wire))
     level_records()
     del sys.argv[1:]
     gc.collect()

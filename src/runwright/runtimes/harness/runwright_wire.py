@@ -1,7 +1,7 @@
 """The sandbox's side of the protocol, shared by the harnesses written in Python.
 
-The numbers are those of `runtimes/protocol.py`; a test compares them. Limits are kept here
-so that honest code is cheap to serve; the executor enforces them again.
+The numbers are those of `runtimes/protocol.py`; a test compares them. Limits are applied here so that
+honest code is cheap to serve; the executor enforces them again.
 """
 
 import array
@@ -27,12 +27,12 @@ LOG_BYTES = 4 * 1024 * 1024
 MESSAGE_CHARS = 4096
 STACK_CHARS = 32 * 1024
 LOST = 70
-"""Exit status of a harness that lost its executor."""
+"""Exit status of a harness that lost its connection to the executor."""
 
-_waiting = array.array("i", [0])
+_pending_bytes = array.array("i", [0])
 
 
-class JobError(Exception):
+class JobFailedError(Exception):
     """The end of a job that has no result."""
 
     def __init__(self, code: str, message: str, stack: str | None = None) -> None:
@@ -51,9 +51,9 @@ class JobError(Exception):
 
 
 def whole_lines_of(text: str, limit: int) -> str:
-    """Return the end of a text; a line that would lose its beginning is left out.
+    """Return the end of a text, without the line that would lose its beginning.
 
-    For the executor hides secrets, and would not know one by its end.
+    The executor masks secrets, and cannot recognise one by its end.
     """
     return text if len(text) <= limit else text[-limit - 1 :].partition("\n")[2]
 
@@ -66,25 +66,27 @@ class Wire:
         self._parts: list[bytes] = []
 
     def send(self, data: bytes) -> None:
-        """Send one message; without the socket there is nobody left to work for."""
+        """Send one message; exit if the executor is gone."""
         try:
             self.socket.send(data)
         except OSError:
             os._exit(LOST)
 
-    def end(self, prefix: bytes, kind: int, flags: int, micros: int, payload: bytes, token: int) -> bytes:
-        """Send all of an end but its last message, and return that."""
+    def end(
+        self, prefix: bytes, kind: int, flags: int, micros: int, payload: bytes, assignment_id: int
+    ) -> bytes:
+        """Send all of a RESULT or ERROR but its last message, and return that one."""
         while len(payload) > CHUNK_BYTES:
-            self.send(prefix + HEADER.pack(PART, 0, 0, CHUNK_BYTES, token) + payload[:CHUNK_BYTES])
+            self.send(prefix + HEADER.pack(PART, 0, 0, CHUNK_BYTES, assignment_id) + payload[:CHUNK_BYTES])
             prefix, payload = b"", payload[CHUNK_BYTES:]
-        return prefix + HEADER.pack(kind, flags, min(micros, 65535), len(payload), token) + payload
+        return prefix + HEADER.pack(kind, flags, min(micros, 65535), len(payload), assignment_id) + payload
 
     def receive(self, flags: int) -> bytes:
         """Return the next message."""
         return self.socket.recv(MESSAGE_BYTES, flags)
 
     def next(self, *, wait: bool) -> tuple[int, int, bytes] | None:
-        """Return kind, token and payload of the next frame; None where there is none yet."""
+        """Return kind, assignment id and payload of the next frame; None if none has arrived."""
         while True:
             try:
                 message = self.receive(0 if wait else socket.MSG_DONTWAIT)
@@ -94,7 +96,7 @@ class Wire:
                 os._exit(LOST)
             if not message:
                 os._exit(0)
-            kind, _, _, _, token = HEADER.unpack_from(message)
+            kind, _, _, _, assignment_id = HEADER.unpack_from(message)
             payload = message[HEADER.size :]
             if kind == PART:
                 self._parts.append(payload)
@@ -103,53 +105,53 @@ class Wire:
             if self._parts:
                 payload = b"".join([*self._parts, payload])
                 self._parts.clear()
-            return kind, token, payload
+            return kind, assignment_id, payload
 
 
 W = TypeVar("W", bound=Wire)
 
 
-class Journal:
-    """Turns text into LOG frames, within the limits of one attempt."""
+class LogWriter:
+    """Sends text as LOG frames, within the limits of one attempt."""
 
     def __init__(self, wire: Wire) -> None:
         self._wire = wire
-        self._token: int | None = None
-        self._lines = self._bytes = self._dropped = self._told = 0
+        self._assignment_id: int | None = None
+        self._lines = self._bytes = self._dropped = self._reported = 0
         self.lock = threading.RLock()
         self.forked = False
 
-    def begin(self, token: int) -> None:
-        """Write for this job from now on."""
-        self._lines = self._bytes = self._dropped = self._told = 0
-        self._token = token
+    def begin(self, assignment_id: int) -> None:
+        """Start the log of a job."""
+        self._lines = self._bytes = self._dropped = self._reported = 0
+        self._assignment_id = assignment_id
 
     def end(self) -> bytes:
-        """Write for no job; return the frame that counts the lines that were dropped."""
+        """End the log of the job; return the frame with the number of dropped lines not reported yet."""
         frame = self._dropped_frame()
-        self._token = None
+        self._assignment_id = None
         return frame
 
     def _drop(self) -> None:
-        """Count a dropped line, and say so now and then: the job may be killed before its end."""
+        """Count a dropped line, and report it occasionally, because the job may be killed before its end."""
         self._dropped += 1
-        if self._dropped >= 2 * self._told and (frame := self._dropped_frame()):
+        if self._dropped >= 2 * self._reported and (frame := self._dropped_frame()):
             self._wire.send(frame)
 
     def _dropped_frame(self) -> bytes:
-        new = self._dropped - self._told
-        if not new or self._token is None:
+        new = self._dropped - self._reported
+        if not new or self._assignment_id is None:
             return b""
-        self._told = self._dropped
-        return HEADER.pack(DROPPED, 0, 0, 4, self._token) + min(new, 2**32 - 1).to_bytes(4, "little")
+        self._reported = self._dropped
+        return HEADER.pack(DROPPED, 0, 0, 4, self._assignment_id) + min(new, 2**32 - 1).to_bytes(4, "little")
 
     def fork(self) -> None:
-        """In a forked child frames would be forgeries: write to the pipes from now on."""
+        """Write to the pipes from now on: this is a forked child, which must not send frames."""
         self.lock = threading.RLock()
         self.forked = True
 
     def write(self, level: int, text: str) -> None:
-        """Send whole lines; text may hold several."""
+        """Send text of one or more whole lines."""
         if self.forked:
             os.write(1 if level == INFO else 2, (text + "\n").encode("utf-8", "backslashreplace"))
             return
@@ -170,13 +172,13 @@ class Journal:
         self._send(level, batch)
 
     def _send(self, level: int, batch: list[bytes]) -> None:
-        if batch and self._token is not None:
+        if batch and self._assignment_id is not None:
             data = b"\n".join(batch)
-            self._wire.send(HEADER.pack(LOG, level, 0, len(data), self._token) + data)
+            self._wire.send(HEADER.pack(LOG, level, 0, len(data), self._assignment_id) + data)
 
 
-class Load:
-    """What a LOAD frame says: the entrypoint, and its source or the folders where it is."""
+class CodeLoad:
+    """The content of a LOAD frame: the entrypoint, and its source or the folders that contain it."""
 
     def __init__(self, payload: bytes) -> None:
         size = int.from_bytes(payload[:4], "little")
@@ -188,8 +190,31 @@ class Load:
         self.source = payload[4 + size :]
 
 
+class Environment:
+    """Sets a job's variables in os.environ and restores it afterwards."""
+
+    def __init__(self) -> None:
+        self._before: dict[str, str | None] = {}
+
+    def enter(self, env: dict[str, str]) -> None:
+        """Set the variables that os.environ can hold; the handler's `env` argument has all of them."""
+        for key, value in env.items():
+            if key and "=" not in key and "\0" not in key and "\0" not in value:
+                self._before.setdefault(key, os.environ.get(key))
+                os.environ[key] = value
+
+    def leave(self) -> None:
+        """Restore the previous values."""
+        for key, value in self._before.items():
+            if value is None:
+                os.environ.pop(key, None)
+            else:
+                os.environ[key] = value
+        self._before.clear()
+
+
 def bundled_path(folder: str, entrypoint: str) -> str:
-    """Return where the entrypoint of a bundle is; nothing outside of the bundle will do."""
+    """Return the path of a bundle's entrypoint, which must be inside the bundle."""
     path = os.path.join(folder, entrypoint)
     real = os.path.realpath(path)
     if real != os.path.join(os.path.realpath(folder), entrypoint) or not os.path.isfile(path):
@@ -206,27 +231,29 @@ def write_source(entrypoint: str, source: bytes) -> str:
     return path
 
 
-def raw_pending() -> bool:
-    """Tell whether stdout's or stderr's pipe holds bytes that the executor has not read."""
+def raw_output_pending() -> bool:
+    """Return whether the pipe of stdout or stderr has bytes that the executor has not read."""
     for fd in (1, 2):
         try:
-            fcntl.ioctl(fd, termios.FIONREAD, _waiting)
+            fcntl.ioctl(fd, termios.FIONREAD, _pending_bytes)
         except OSError:
             continue
-        if _waiting[0]:
+        if _pending_bytes[0]:
             return True
     return False
 
 
-def limited(answer: bytes, what: str) -> bytes:
-    """Refuse an answer that is too large."""
-    if len(answer) > OUTPUT_BYTES:
-        raise JobError("output_too_large", f"The {what}'s output is over the limit of {OUTPUT_BYTES} bytes")
-    return answer
+def check_size(output: bytes, what: str) -> bytes:
+    """Return the output of a job; JobFailedError if it is too large."""
+    if len(output) > OUTPUT_BYTES:
+        raise JobFailedError(
+            "output_too_large", f"The {what}'s output is over the limit of {OUTPUT_BYTES} bytes"
+        )
+    return output
 
 
 def is_json(data: bytes) -> bool:
-    """Tell whether this is a JSON value."""
+    """Return whether this is a JSON value."""
     try:
         json.loads(data, parse_constant=refuse)
     except (ValueError, RecursionError):
@@ -235,12 +262,12 @@ def is_json(data: bytes) -> bool:
 
 
 def refuse(name: str) -> NoReturn:
-    """Refuse NaN and the infinities, which Python reads and JSON does not have."""
+    """Raise ValueError for NaN and the infinities, which Python accepts and JSON does not have."""
     raise ValueError(name)
 
 
 def open_wire(arguments: list[str], kind: type[W]) -> W:
-    """Drop to the given uid, where there is one, and open the inherited socket: FD UID FOLDER."""
+    """Open the inherited socket and drop to the uid, unless it is 0; arguments: FD UID FOLDER."""
     fd, uid = int(arguments[0]), int(arguments[1])
     os.chdir(arguments[2])
     if uid:

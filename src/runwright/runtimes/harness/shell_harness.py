@@ -1,9 +1,9 @@
 """Runs shell scripts inside a sandbox: `shell_harness.py FD UID FOLDER SHELL`.
 
-Each job is one process `SHELL ENTRYPOINT` in a process group of its own: the input on
-stdin, config and secrets in its environment, its stdout and stderr read here. SIGTERM is
-passed on to that group. The result is what the script wrote to $AVA_OUTPUT, else its last
-line of stdout where that is JSON, else its stdout.
+Each job is one process `SHELL ENTRYPOINT` in its own process group, with the input on stdin, and config
+and secrets in its environment; stdout and stderr are read here. SIGTERM is forwarded to the group. The
+result is what the script wrote to $AVA_OUTPUT, else the last line of its stdout if that is JSON, else its
+stdout.
 """
 
 import contextlib
@@ -29,13 +29,13 @@ from runwright_wire import (
     READY,
     RESULT,
     RUN,
-    JobError,
-    Journal,
-    Load,
+    CodeLoad,
+    JobFailedError,
+    LogWriter,
     Wire,
     bundled_path,
+    check_size,
     is_json,
-    limited,
     open_wire,
     write_source,
 )
@@ -46,14 +46,14 @@ TAIL_LINES = 5
 TAIL_CHARS = 3000
 
 
-class Output:
-    """One stream of the script: its lines go to the journal, its end is kept for the result."""
+class ScriptOutput:
+    """Stdout or stderr of the script: its lines go to the log, its end is kept for the result."""
 
-    def __init__(self, journal: Journal, level: int, fd: int) -> None:
+    def __init__(self, log: LogWriter, level: int, fd: int) -> None:
         self.fd = fd
         self.kept = bytearray()
         self.size = 0
-        self._journal = journal
+        self._log = log
         self._level = level
         self._part = b""
 
@@ -66,34 +66,34 @@ class Output:
         head, newline, tail = data.rpartition(b"\n")
         if newline:
             head, self._part = self._part + head, b""
-            self._journal.write(self._level, head.decode("utf-8", "replace"))
+            self._log.write(self._level, head.decode("utf-8", "replace"))
         if len(self._part) <= LINE_CHARS:
             self._part += tail[: LINE_CHARS + 1]
 
     def finish(self) -> None:
         """Write an unfinished line."""
         if self._part:
-            self._journal.write(self._level, self._part.decode("utf-8", "replace"))
+            self._log.write(self._level, self._part.decode("utf-8", "replace"))
             self._part = b""
 
     def last_lines(self, count: int) -> str:
-        """Return the last lines that are not empty, each from its beginning."""
+        """Return the last lines that are not empty, each complete."""
         kept = bytes(self.kept[-READ_BYTES - 1 :])
         if len(kept) > READ_BYTES:
             kept = kept.partition(b"\n")[2]
         lines = [line for line in kept.decode("utf-8", "replace").splitlines() if line.strip()]
-        said = lines[-1:]
+        last = lines[-1:]
         for line in reversed(lines[-count:-1]):
-            if sum(map(len, said)) + len(line) > TAIL_CHARS:
+            if sum(map(len, last)) + len(line) > TAIL_CHARS:
                 break
-            said.insert(0, line)
-        return "\n".join(said)
+            last.insert(0, line)
+        return "\n".join(last)
 
 
 class Script:
     """The process of one job."""
 
-    def __init__(self, argv: list[str], env: dict[str, str], job_input: bytes, journal: Journal) -> None:
+    def __init__(self, argv: list[str], env: dict[str, str], job_input: bytes, log: LogWriter) -> None:
         stdin = os.memfd_create("input", os.MFD_CLOEXEC)
         os.write(stdin, job_input)
         os.lseek(stdin, 0, os.SEEK_SET)
@@ -105,11 +105,11 @@ class Script:
         finally:
             for fd in (stdin, out_write, err_write):
                 os.close(fd)
-        self.outputs = [Output(journal, INFO, out), Output(journal, ERR, err)]
+        self.outputs = [ScriptOutput(log, INFO, out), ScriptOutput(log, ERR, err)]
         self._pidfd = os.pidfd_open(self.pid)
 
     def wait(self) -> int:
-        """Read the script's output until its process ends; return its status as a shell would."""
+        """Read the script's output until its process ends; return the status as a shell does."""
         poll = select.poll()
         streams = {stream.fd: stream for stream in self.outputs}
         for fd in (self._pidfd, *streams):
@@ -136,8 +136,8 @@ class Script:
         return 128 - code if code < 0 else code
 
 
-def read_some(stream: Output) -> bool:
-    """Read once; False at the end, or where nothing waits."""
+def read_some(stream: ScriptOutput) -> bool:
+    """Read once; return False at the end of the stream, or if nothing has arrived."""
     try:
         data = os.read(stream.fd, READ_BYTES)
     except BlockingIOError:
@@ -147,47 +147,47 @@ def read_some(stream: Output) -> bool:
     return bool(data)
 
 
-class Harness:
-    """Takes jobs from the wire and answers each with exactly one end."""
+class ShellHarness:
+    """Runs the jobs that arrive, and sends exactly one RESULT or ERROR for each."""
 
     def __init__(self, wire: Wire, shell: str) -> None:
         self._wire = wire
         self._shell = shell
-        self._journal = Journal(wire)
-        self._load: Load | None = None
+        self._log = LogWriter(wire)
+        self._load: CodeLoad | None = None
         self._path = ""
         self._script: Script | None = None
-        signal.signal(signal.SIGTERM, self._pass_on)
+        signal.signal(signal.SIGTERM, self._forward)
 
     def serve(self) -> NoReturn:
-        """Serve until the executor is gone."""
+        """Run jobs until the executor is gone."""
         self._wire.send(HEADER.pack(READY, 0, 0, 0, 0))
         while True:
             message = self._wire.next(wait=True)
             if message is None:
                 continue
-            kind, token, payload = message
+            kind, assignment_id, payload = message
             if kind == LOAD:
-                self._load = Load(payload)
+                self._load = CodeLoad(payload)
             elif kind == RUN:
-                self._wire.send(HEADER.pack(BEGAN, 0, 0, 0, token))
-                self._run(token, payload)
+                self._wire.send(HEADER.pack(BEGAN, 0, 0, 0, assignment_id))
+                self._run(assignment_id, payload)
 
-    def _pass_on(self, number: int, _frame: object) -> None:
+    def _forward(self, number: int, _frame: object) -> None:
         if self._script is not None:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._script.pid, number)
 
-    def _run(self, token: int, payload: bytes) -> None:
-        self._journal.begin(token)
+    def _run(self, assignment_id: int, payload: bytes) -> None:
+        self._log.begin(assignment_id)
         began = time.perf_counter_ns()
         size = int.from_bytes(payload[:4], "little")
         try:
             kind, answer = RESULT, self._answer(json.loads(payload[4 : 4 + size]), payload[4 + size :])
-        except JobError as failure:
+        except JobFailedError as failure:
             kind, answer = ERROR, failure.payload()
         micros = (time.perf_counter_ns() - began) // 1000
-        self._wire.send(self._wire.end(self._journal.end(), kind, 0, micros, answer, token))
+        self._wire.send(self._wire.end(self._log.end(), kind, 0, micros, answer, assignment_id))
 
     def _answer(self, env: dict[str, str], job_input: bytes) -> bytes:
         if self._load is not None:
@@ -200,55 +200,59 @@ class Harness:
                 [self._shell, self._path],
                 {**os.environ, **fit, "AVA_OUTPUT": os.path.abspath(OUTPUT_FILE)},
                 job_input,
-                self._journal,
+                self._log,
             )
         except OSError as error:
-            raise JobError("handler_error", f"The script could not be started: {error.strerror}") from None
+            raise JobFailedError(
+                "handler_error", f"The script could not be started: {error.strerror}"
+            ) from None
         status = script.wait()
         self._script = None
         if status:
-            raise JobError("handler_error", describe(status, script.outputs[1]))
+            raise JobFailedError("handler_error", describe(status, script.outputs[1]))
         return result(script.outputs[0])
 
 
-def place(load: Load) -> str:
-    """Return the path of the script: where the bundle has it, or where it is written now."""
+def place(load: CodeLoad) -> str:
+    """Return the path of the script: in the bundle, or of a new file with the source."""
     if load.folder is None:
         return write_source(load.entrypoint, load.source)
     try:
         return bundled_path(load.folder, load.entrypoint)
     except OSError as error:
-        raise JobError("load_error", str(error)) from None
+        raise JobFailedError("load_error", str(error)) from None
 
 
-def describe(status: int, stderr: Output) -> str:
-    """Say how the script failed, with the last that it said about it."""
+def describe(status: int, stderr: ScriptOutput) -> str:
+    """Return how the script failed, with the last lines of its stderr."""
     text = f"The script exited with status {status}"
-    said = stderr.last_lines(TAIL_LINES)
-    return f"{text}: {said}" if said else text
+    lines = stderr.last_lines(TAIL_LINES)
+    return f"{text}: {lines}" if lines else text
 
 
-def result(stdout: Output) -> bytes:
+def result(stdout: ScriptOutput) -> bytes:
     """Return the script's result as JSON."""
     with contextlib.suppress(FileNotFoundError, IsADirectoryError), open(OUTPUT_FILE, "rb") as file:
-        answer = limited(file.read(OUTPUT_BYTES + 1), "script")
+        answer = check_size(file.read(OUTPUT_BYTES + 1), "script")
         if answer.strip():
             if not is_json(answer):
-                raise JobError("handler_error", "The script wrote something to $AVA_OUTPUT that is not JSON")
+                raise JobFailedError(
+                    "handler_error", "The script wrote something to $AVA_OUTPUT that is not JSON"
+                )
             return answer
     text = bytes(stdout.kept).rstrip(b"\n")
     last = text.rpartition(b"\n")[2]
     if is_json(last):
-        return limited(last, "script")
+        return check_size(last, "script")
     if not text:
         return b"null"
     answer = json.dumps(text.decode("utf-8", "replace"), ensure_ascii=False).encode()
-    return limited(answer if stdout.size == len(stdout.kept) else b" " * (OUTPUT_BYTES + 1), "script")
+    return check_size(answer if stdout.size == len(stdout.kept) else b" " * (OUTPUT_BYTES + 1), "script")
 
 
 def main() -> None:
-    """Open the wire, settle the heap, serve."""
-    harness = Harness(open_wire(sys.argv[1:], Wire), sys.argv[4])
+    """Open the socket, freeze the heap, run jobs."""
+    harness = ShellHarness(open_wire(sys.argv[1:], Wire), sys.argv[4])
     gc.freeze()
     harness.serve()
 

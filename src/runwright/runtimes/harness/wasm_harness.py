@@ -1,13 +1,12 @@
 """Runs WASI command modules inside a sandbox: `wasm_harness.py FD UID FOLDER LIBRARY FUEL`.
 
-Each job is a new instance: the input on stdin, config and secrets as its environment, stderr
-is its log; its stdout is the result where that is JSON, else its last line where that is, else
-its stdout as a string. Nothing of an instance is left for the next job but files in /tmp.
+Each job is a new instance, with the input on stdin, and config and secrets in its environment; stderr is
+its log. The result is its stdout if that is JSON, else the last line if that is JSON, else its stdout as
+a string. Only files in /tmp remain for the next job.
 
-A module is compiled once. Where the executor has kept the compiled module, it comes with the
-code as a sealed file. Where not, an empty file comes: what was compiled is written into it and
-sealed before the first instruction of the module runs, so that no module can touch what other
-sandboxes will trust.
+A module is compiled once. If the executor has the compiled module, it sends it with the code as a sealed
+file. Else it sends an empty file: the compiled module is written into it and sealed before the first
+instruction of the module runs, so that no module can change what other sandboxes will trust.
 """
 
 import array
@@ -42,16 +41,25 @@ from runwright_wire import (
     READY,
     RESULT,
     RUN,
-    JobError,
-    Journal,
-    Load,
+    CodeLoad,
+    JobFailedError,
+    LogWriter,
     Wire,
     bundled_path,
+    check_size,
     is_json,
-    limited,
     open_wire,
 )
-from wasmtime_library import INTERRUPT, OUT_OF_FUEL, TRIAL, UNREACHABLE, WASM_MAGIC, Call, Engine, WasmError
+from wasmtime_library import (
+    INTERRUPT,
+    OUT_OF_FUEL,
+    TRIAL,
+    UNREACHABLE,
+    WASM_MAGIC,
+    Engine,
+    ModuleCall,
+    WasmError,
+)
 
 SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 TAIL_BYTES = 4096
@@ -59,17 +67,17 @@ TAIL_LINES = 5
 MIB = 1024 * 1024
 SPACES = b" \t\r\n"
 STATUS_REFUSED = "invalid exit status"
-"""What wasmtime says of a proc_exit with a status above 125."""
+"""Part of wasmtime's message for a proc_exit with a status above 125."""
 
 NO_MEMORY = (
     *(b"memory allocation of", b"out of memory", b"Out of memory", b"annot allocate memory"),
     *(b"bad_alloc", b"OutOfMemory"),
 )
-"""What the languages' own runtimes say before they give up for lack of memory."""
+"""What language runtimes print before they abort for lack of memory."""
 
 
 class FileWire(Wire):
-    """A wire that takes the files that come with messages."""
+    """A wire that also receives the files attached to messages."""
 
     def __init__(self, sock: socket.socket) -> None:
         super().__init__(sock)
@@ -85,12 +93,12 @@ class FileWire(Wire):
         return message
 
 
-class Log:
-    """Stderr: its lines go to the journal as they come."""
+class ModuleErrors:
+    """Stderr of the module: its lines go to the log as they arrive."""
 
-    def __init__(self, journal: Journal) -> None:
+    def __init__(self, log: LogWriter) -> None:
         self.tail = b""
-        self._journal = journal
+        self._log = log
         self._part = b""
 
     def take(self, data: bytes) -> None:
@@ -99,25 +107,25 @@ class Log:
         head, newline, rest = data.rpartition(b"\n")
         if newline:
             head, self._part = self._part + head, b""
-            self._journal.write(ERR, head.decode("utf-8", "replace"))
+            self._log.write(ERR, head.decode("utf-8", "replace"))
         if len(self._part) <= LINE_CHARS:
             self._part += rest[: LINE_CHARS + 1]
 
     def finish(self) -> None:
-        """Write an unfinished line and forget this job's."""
+        """Write an unfinished line and start anew."""
         if self._part:
-            self._journal.write(ERR, self._part.decode("utf-8", "replace"))
+            self._log.write(ERR, self._part.decode("utf-8", "replace"))
         self._part = self.tail = b""
 
     def last_lines(self) -> str:
-        """Return the last lines that are not empty, each from its beginning: secrets are known by that."""
+        """Return the last lines that are not empty, each complete, so that secrets in them can be masked."""
         tail = self.tail if len(self.tail) <= TAIL_BYTES else self.tail.partition(b"\n")[2]
         lines = [line for line in tail.decode("utf-8", "replace").splitlines() if line.strip()]
         return "\n".join(lines[-TAIL_LINES:])
 
 
-class Output:
-    """Stdout, kept for the result, but not more of it than an output may have."""
+class ModuleOutput:
+    """Stdout of the module, kept for the result up to the limit of an output."""
 
     def __init__(self) -> None:
         self.kept = bytearray()
@@ -129,15 +137,15 @@ class Output:
         if len(self.kept) <= OUTPUT_BYTES:
             self.kept += data
 
-    def forget(self) -> None:
-        """Begin anew."""
+    def clear(self) -> None:
+        """Start anew."""
         self.kept.clear()
         self.size = 0
 
-    def result(self, journal: Journal) -> bytes:
-        """Return the result as JSON; lines before it are for the log."""
+    def result(self, log: LogWriter) -> bytes:
+        """Return the result as JSON; lines before it go to the log."""
         if self.size > OUTPUT_BYTES:
-            return limited(bytes(OUTPUT_BYTES + 1), "module")
+            return check_size(bytes(OUTPUT_BYTES + 1), "module")
         text = bytes(self.kept).strip(SPACES)
         if not text:
             return b"null"
@@ -145,31 +153,31 @@ class Output:
             return text
         before, _, last = text.rpartition(b"\n")
         if is_json(last):
-            journal.write(INFO, before.decode("utf-8", "replace"))
+            log.write(INFO, before.decode("utf-8", "replace"))
             return last
         answer = json.dumps(bytes(self.kept).rstrip(b"\n").decode("utf-8", "replace"), ensure_ascii=False)
-        return limited(answer.encode("utf-8", "replace"), "module")
+        return check_size(answer.encode("utf-8", "replace"), "module")
 
 
-class Harness:
-    """Takes jobs from the wire and answers each with exactly one end."""
+class WasmHarness:
+    """Runs the jobs that arrive, and sends exactly one RESULT or ERROR for each."""
 
     def __init__(self, wire: FileWire, library: str, fuel: int) -> None:
         self._wire = wire
-        self._journal = Journal(wire)
-        self._out = Output()
-        self._log = Log(self._journal)
-        self._engine = Engine(library, fuel=fuel, stdout=self._out.take, stderr=self._log.take)
+        self._log = LogWriter(wire)
+        self._out = ModuleOutput()
+        self._errors = ModuleErrors(self._log)
+        self._engine = Engine(library, fuel=fuel, stdout=self._out.take, stderr=self._errors.take)
         self._fuel = fuel
-        self._load: Load | None = None
+        self._load: CodeLoad | None = None
         self._name = ""
         self._memory_bytes = 0
         self._folders = [(os.environ["TMPDIR"], "/tmp", True)]  # noqa: S108  the sandbox's own
         self._ready = 0
-        self._over = threading.Event()
+        self._job_over = threading.Event()
 
     def serve(self) -> NoReturn:
-        """Serve until the executor is gone."""
+        """Run jobs until the executor is gone."""
         self._warm_up()
         threading.Thread(target=self._await_cancel, daemon=True).start()
         self._wire.send(HEADER.pack(READY, 0, 0, 0, 0))
@@ -177,77 +185,80 @@ class Harness:
             message = self._wire.next(wait=True)
             if message is None:
                 continue
-            kind, token, payload = message
+            kind, assignment_id, payload = message
             if kind == LOAD:
-                self._take_code(Load(payload))
+                self._take_code(CodeLoad(payload))
             elif kind == RUN:
-                self._wire.send(HEADER.pack(BEGAN, 0, 0, 0, token))
-                self._run(token, payload)
+                self._wire.send(HEADER.pack(BEGAN, 0, 0, 0, assignment_id))
+                self._run(assignment_id, payload)
 
-    def _take_code(self, load: Load) -> None:
-        """Keep the code for the first job; a module that comes compiled is made ready at once."""
+    def _take_code(self, load: CodeLoad) -> None:
+        """Keep the code for the first job; prepare a module that arrives compiled at once."""
         self._load = load
         if load.fields["compiled"] and self._wire.files:
             file = self._wire.files.pop()
-            with contextlib.suppress(WasmError):  # then it is compiled, in the first job's time
+            with contextlib.suppress(WasmError):  # then it is compiled during the first job
                 self._ready = self._engine.prepare(self._engine.load(f"/proc/self/fd/{file}"))
                 self._describe(load)
                 self._load = None
             os.close(file)
 
     def _warm_up(self) -> None:
-        """Go once the whole way of a first job, so that the first one need not be the first."""
+        """Run a trial job, so that the first real job does not pay for one-time initialization."""
         file = os.memfd_create("warm-up", os.MFD_CLOEXEC)
         self._engine.save(self._engine.compile(self._engine.assemble(TRIAL)), file)
         self._wire.files.append(file)
         header = json.dumps({"entrypoint": "trial", "memory_mb": 1, "compiled": True}).encode()
-        self._take_code(Load(len(header).to_bytes(4, "little") + header))
-        with contextlib.suppress(JobError):
+        self._take_code(CodeLoad(len(header).to_bytes(4, "little") + header))
+        with contextlib.suppress(JobFailedError):
             self._answer(0, {"A": "b"}, b"{}")
-        self._log.finish()
-        self._out.forget()
+        self._errors.finish()
+        self._out.clear()
 
     def _await_cancel(self) -> None:
-        """Stop the module when the executor asks for it, and the process where that does not help."""
+        """Interrupt the module when the executor asks for it, and exit if that has no effect."""
         signal.sigwait({signal.SIGTERM})
         self._engine.interrupt()
-        self._over.wait(1.0)
+        self._job_over.wait(1.0)
         os._exit(LOST)
 
-    def _run(self, token: int, payload: bytes) -> None:
-        self._journal.begin(token)
-        self._over.clear()
+    def _run(self, assignment_id: int, payload: bytes) -> None:
+        self._log.begin(assignment_id)
+        self._job_over.clear()
         began = time.perf_counter_ns()
         size = int.from_bytes(payload[:4], "little")
         try:
-            kind, answer = RESULT, self._answer(token, json.loads(payload[4 : 4 + size]), payload[4 + size :])
-        except JobError as failure:
+            kind, answer = (
+                RESULT,
+                self._answer(assignment_id, json.loads(payload[4 : 4 + size]), payload[4 + size :]),
+            )
+        except JobFailedError as failure:
             kind, answer = ERROR, failure.payload()
-        self._log.finish()
-        self._out.forget()
+        self._errors.finish()
+        self._out.clear()
         micros = (time.perf_counter_ns() - began) // 1000
-        self._wire.send(self._wire.end(self._journal.end(), kind, 0, micros, answer, token))
-        self._over.set()
+        self._wire.send(self._wire.end(self._log.end(), kind, 0, micros, answer, assignment_id))
+        self._job_over.set()
 
-    def _answer(self, token: int, env: dict[str, str], job_input: bytes) -> bytes:
+    def _answer(self, assignment_id: int, env: dict[str, str], job_input: bytes) -> bytes:
         if self._load is not None:
             load, self._load = self._load, None
             try:
-                self._ready = self._engine.prepare(self._compile(load, token))
+                self._ready = self._engine.prepare(self._compile(load, assignment_id))
             except (WasmError, OSError) as error:
-                raise JobError("load_error", str(error)) from None
+                raise JobFailedError("load_error", str(error)) from None
         fit = {k: v for k, v in env.items() if k and "=" not in k and "\0" not in k + v}
-        call = Call(name=self._name, env=fit, stdin=job_input, memory_bytes=self._memory_bytes)
+        call = ModuleCall(name=self._name, env=fit, stdin=job_input, memory_bytes=self._memory_bytes)
         call.folders = self._folders
         try:
             self._engine.run(self._ready, call)
         except WasmError as error:
             if error.status != 0:
                 raise self._failure(error, call) from None
-        return self._out.result(self._journal)
+        return self._out.result(self._log)
 
-    def _compile(self, load: Load, token: int) -> int:
-        """Return the module, compiled now and kept where there is a file for it."""
+    def _compile(self, load: CodeLoad, assignment_id: int) -> int:
+        """Compile the module, save it if the executor sent a file for it, and return it."""
         self._describe(load)
         compiled = self._engine.compile(self._find_module(load))
         if self._wire.files:
@@ -255,18 +266,18 @@ class Harness:
             with contextlib.suppress(OSError):
                 self._engine.save(compiled, file)
                 fcntl.fcntl(file, fcntl.F_ADD_SEALS, SEALS)
-            self._wire.send(HEADER.pack(COMPILED, 0, 0, 0, token))
+            self._wire.send(HEADER.pack(COMPILED, 0, 0, 0, assignment_id))
             os.close(file)
         return compiled
 
-    def _describe(self, load: Load) -> None:
-        """Note what instances of the module are given."""
+    def _describe(self, load: CodeLoad) -> None:
+        """Record what instances of the module receive."""
         self._name = load.entrypoint
         self._memory_bytes = load.fields["memory_mb"] * MIB
         if load.folder is not None:
             self._folders.append((load.folder, "/app/code", False))
 
-    def _find_module(self, load: Load) -> bytes:
+    def _find_module(self, load: CodeLoad) -> bytes:
         source = load.source
         if load.folder is not None:
             with open(bundled_path(load.folder, load.entrypoint), "rb") as file:
@@ -284,38 +295,40 @@ class Harness:
             raise WasmError("The source is neither WAT text nor a WebAssembly module in base64")
         return module
 
-    def _failure(self, error: WasmError, call: Call) -> JobError:
-        """Say how the module failed."""
+    def _failure(self, error: WasmError, call: ModuleCall) -> JobFailedError:
+        """Return the error of a module that failed."""
         refused = "exceeds memory limits" in error.message
         crowded = error.trap == UNREACHABLE and 2 * call.memory_bytes > call.limit_bytes
-        if refused or crowded or any(words in self._log.tail for words in NO_MEMORY):
+        if refused or crowded or any(words in self._errors.tail for words in NO_MEMORY):
             text = f"The module needs more than its {call.limit_bytes // MIB} MiB of memory"
-            return JobError("out_of_memory", text, error.message)
+            return JobFailedError("out_of_memory", text, error.message)
         if error.status is not None or STATUS_REFUSED in error.message:
-            said = self._log.last_lines()
+            lines = self._errors.last_lines()
             status = "126 or above" if error.status is None else error.status
             text = f"The module exited with status {status}"
-            return JobError("handler_error", f"{text}: {said}" if said else text)
+            return JobFailedError("handler_error", f"{text}: {lines}" if lines else text)
         if error.trap == OUT_OF_FUEL:
-            return JobError("handler_error", f"The module used up its fuel of {self._fuel}", error.message)
+            return JobFailedError(
+                "handler_error", f"The module used up its fuel of {self._fuel}", error.message
+            )
         if error.trap == INTERRUPT:
-            return JobError("handler_error", "The module was interrupted")
+            return JobFailedError("handler_error", "The module was interrupted")
         if error.trap is None and not call.started:
-            return JobError("load_error", error.message)
-        return JobError("handler_error", reason(error.message), error.message)
+            return JobFailedError("load_error", error.message)
+        return JobFailedError("handler_error", reason(error.message), error.message)
 
 
 def reason(trace: str) -> str:
-    """Return the cause from the text of a trap, which begins with where it happened."""
+    """Return the cause from the text of a trap, which starts with its location."""
     _, _, cause = trace.partition("Caused by:")
     lines = [line for line in (cause or trace).splitlines() if line.strip()]
     return re.sub(r"^ *[0-9]+: ", "", lines[-1]).strip() if lines else trace
 
 
 def main() -> None:
-    """Open the wire, start the engine, serve."""
+    """Open the socket, start the engine, run jobs."""
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-    harness = Harness(open_wire(sys.argv[1:], FileWire), sys.argv[4], int(sys.argv[5]))
+    harness = WasmHarness(open_wire(sys.argv[1:], FileWire), sys.argv[4], int(sys.argv[5]))
     gc.freeze()
     harness.serve()
 

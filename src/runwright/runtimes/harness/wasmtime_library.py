@@ -1,8 +1,8 @@
-"""The part of wasmtime's C interface that the wasm harness needs: one engine, one module, fresh instances.
+"""The part of wasmtime's C API that the wasm harness needs: one engine, one module, fresh instances.
 
-The package's own Python bindings take a quarter of a second to import and twice the memory, so
-the library is called here. Its layouts are those of the wasmtime version that the server's
-package pins; `Engine.__init__` runs a module, so that a wrong one fails at boot.
+The package's Python bindings take a quarter of a second to import and twice the memory, so this calls the
+library directly. Struct layouts are those of the wasmtime version that the server's package pins;
+`Engine.__init__` runs a module, so that a wrong layout fails at boot.
 """
 
 import ctypes
@@ -26,20 +26,20 @@ TRIAL = b"""(module (import "wasi_snapshot_preview1" "proc_exit" (func $exit (pa
   (func (export "_start")
     (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 16)))
     (call $exit (i32.const 7))))"""
-"""It writes an empty object and ends with the status 7."""
+"""A module that writes an empty JSON object and exits with status 7."""
 _FUNCTION, _MEMORY = 0, 3
 _WRITE = ctypes.CFUNCTYPE(ctypes.c_ssize_t, c_void_p, POINTER(c_uint8), c_size_t)
 _FINALIZE = ctypes.CFUNCTYPE(None, c_void_p)
 
 
-class Bytes(ctypes.Structure):
+class ByteVec(ctypes.Structure):
     """wasm_byte_vec_t."""
 
     _fields_ = (("size", c_size_t), ("data", c_void_p))
 
 
 class Item(ctypes.Structure):
-    """wasmtime_func_t and wasmtime_memory_t, and what is large enough for any other item."""
+    """wasmtime_func_t or wasmtime_memory_t; large enough for any other item."""
 
     _fields_ = (("store", c_uint64), ("rest", c_uint64 * 3))
 
@@ -51,18 +51,18 @@ class Extern(ctypes.Structure):
 
 
 FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
-    "wasm_byte_vec_new": (None, [POINTER(Bytes), c_size_t, c_char_p]),
-    "wasm_byte_vec_delete": (None, [POINTER(Bytes)]),
+    "wasm_byte_vec_new": (None, [POINTER(ByteVec), c_size_t, c_char_p]),
+    "wasm_byte_vec_delete": (None, [POINTER(ByteVec)]),
     "wasm_config_new": (c_void_p, []),
     "wasm_engine_new_with_config": (c_void_p, [c_void_p]),
     "wasm_trap_delete": (None, [c_void_p]),
-    "wasm_trap_message": (None, [c_void_p, POINTER(Bytes)]),
+    "wasm_trap_message": (None, [c_void_p, POINTER(ByteVec)]),
     "wasi_config_new": (c_void_p, []),
     "wasi_config_preopen_dir": (c_bool, [c_void_p, c_char_p, c_char_p, c_bool]),
     "wasi_config_set_argv": (c_bool, [c_void_p, c_size_t, POINTER(c_char_p)]),
     "wasi_config_set_env": (c_bool, [c_void_p, c_size_t, POINTER(c_char_p), POINTER(c_char_p)]),
     "wasi_config_set_stderr_custom": (None, [c_void_p, _WRITE, c_void_p, _FINALIZE]),
-    "wasi_config_set_stdin_bytes": (None, [c_void_p, POINTER(Bytes)]),
+    "wasi_config_set_stdin_bytes": (None, [c_void_p, POINTER(ByteVec)]),
     "wasi_config_set_stdout_custom": (None, [c_void_p, _WRITE, c_void_p, _FINALIZE]),
     "wasmtime_config_consume_fuel_set": (None, [c_void_p, c_bool]),
     "wasmtime_config_epoch_interruption_set": (None, [c_void_p, c_bool]),
@@ -73,7 +73,7 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "wasmtime_engine_increment_epoch": (None, [c_void_p]),
     "wasmtime_error_delete": (None, [c_void_p]),
     "wasmtime_error_exit_status": (c_bool, [c_void_p, POINTER(c_int)]),
-    "wasmtime_error_message": (None, [c_void_p, POINTER(Bytes)]),
+    "wasmtime_error_message": (None, [c_void_p, POINTER(ByteVec)]),
     "wasmtime_func_call": (
         c_void_p,
         [c_void_p, POINTER(Item), c_void_p, c_size_t, c_void_p, c_size_t, POINTER(c_void_p)],
@@ -89,30 +89,30 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "wasmtime_memory_data_size": (c_size_t, [c_void_p, POINTER(Item)]),
     "wasmtime_module_deserialize_file": (c_void_p, [c_void_p, c_char_p, POINTER(c_void_p)]),
     "wasmtime_module_new": (c_void_p, [c_void_p, c_char_p, c_size_t, POINTER(c_void_p)]),
-    "wasmtime_module_serialize": (c_void_p, [c_void_p, POINTER(Bytes)]),
+    "wasmtime_module_serialize": (c_void_p, [c_void_p, POINTER(ByteVec)]),
     "wasmtime_store_context": (c_void_p, [c_void_p]),
     "wasmtime_store_delete": (None, [c_void_p]),
     "wasmtime_store_limiter": (None, [c_void_p, c_int64, c_int64, c_int64, c_int64, c_int64]),
     "wasmtime_store_new": (c_void_p, [c_void_p, c_void_p, c_void_p]),
     "wasmtime_trap_code": (c_bool, [c_void_p, POINTER(c_uint8)]),
-    "wasmtime_wat2wasm": (c_void_p, [c_char_p, c_size_t, POINTER(Bytes)]),
+    "wasmtime_wat2wasm": (c_void_p, [c_char_p, c_size_t, POINTER(ByteVec)]),
 }
 
 
 class WasmError(Exception):
-    """What wasmtime refused, or how a module failed."""
+    """An error of wasmtime, or the failure of a module."""
 
     def __init__(self, message: str, *, status: int | None = None, trap: int | None = None) -> None:
         super().__init__(message)
         self.message = message
         self.status = status
-        """With which it called proc_exit."""
+        """The argument of its call of proc_exit."""
         self.trap = trap
-        """Why it was stopped, by wasmtime's numbers; -1 for a trap without one."""
+        """Wasmtime's number of the trap; -1 for a trap without a number."""
 
 
-class Call:
-    """What one run of a module gets, and what became of it: how large its memory, whether it started."""
+class ModuleCall:
+    """What one run of a module receives, how large its memory became, and whether it started."""
 
     def __init__(self, *, name: str, env: dict[str, str], stdin: bytes, memory_bytes: int) -> None:
         self.name = name
@@ -122,11 +122,11 @@ class Call:
         self.memory_bytes = 0
         self.started = False
         self.folders: list[tuple[str, str, bool]] = []
-        """Folder of the sandbox, its name inside, whether it may be changed."""
+        """Folder of the sandbox, its name for the module, whether it is writable."""
 
 
 class Engine:
-    """Compiles modules and runs them as WASI commands; it may be interrupted from another thread."""
+    """Compiles modules and runs them as WASI commands; another thread may interrupt it."""
 
     def __init__(self, path: str, *, fuel: int, stdout: Sink, stderr: Sink) -> None:
         self._library: Any = ctypes.CDLL(path)
@@ -146,7 +146,7 @@ class Engine:
         self._try()
 
     def _try(self) -> None:
-        call = Call(name="trial", env={"A": "b"}, stdin=b"{}", memory_bytes=1 << 20)
+        call = ModuleCall(name="trial", env={"A": "b"}, stdin=b"{}", memory_bytes=1 << 20)
         ready = self.prepare(self.compile(self.assemble(TRIAL)))
         try:
             self.run(ready, call)
@@ -157,21 +157,21 @@ class Engine:
         raise WasmError("this wasmtime does not work as expected")
 
     def assemble(self, text: bytes) -> bytes:
-        """Return the module that WAT text describes."""
-        found = Bytes()
+        """Return the binary module of WAT text."""
+        found = ByteVec()
         self._check(self._library.wasmtime_wat2wasm(text, len(text), byref(found)))
         return self._take(found)
 
     def compile(self, module: bytes) -> int:
-        """Compile a module to the machine's code."""
+        """Compile a module to machine code."""
         compiled = c_void_p()
         error = self._library.wasmtime_module_new(self._engine, module, len(module), byref(compiled))
         self._check(error)
         return compiled.value or 0
 
     def save(self, compiled: int, fd: int) -> None:
-        """Write a compiled module into a file."""
-        found = Bytes()
+        """Write a compiled module to a file."""
+        found = ByteVec()
         self._check(self._library.wasmtime_module_serialize(compiled, byref(found)))
         try:
             view = memoryview((c_uint8 * found.size).from_address(found.data or 0))
@@ -181,27 +181,27 @@ class Engine:
             self._library.wasm_byte_vec_delete(byref(found))
 
     def load(self, path: str) -> int:
-        """Return a module that was compiled before. What is in the file is trusted and run."""
+        """Load a compiled module. The content of the file is trusted and run."""
         compiled = c_void_p()
         error = self._library.wasmtime_module_deserialize_file(self._engine, path.encode(), byref(compiled))
         self._check(error)
         return compiled.value or 0
 
     def prepare(self, compiled: int) -> int:
-        """Link a module; WasmError names an import that WASI preview 1 does not have."""
+        """Link a module; WasmError if it has an import that WASI preview 1 does not provide."""
         ready = c_void_p()
         error = self._library.wasmtime_linker_instantiate_pre(self._linker, compiled, byref(ready))
         self._check(error)
         return ready.value or 0
 
     def interrupt(self) -> None:
-        """Stop what runs, soon; safe from any thread."""
+        """Interrupt the running module soon; safe to call from any thread."""
         self._library.wasmtime_engine_increment_epoch(self._engine)
 
-    def run(self, ready: int, call: Call) -> None:
-        """Run a module once, in memory of its own; WasmError says how it failed.
+    def run(self, ready: int, call: ModuleCall) -> None:
+        """Run a module once, in its own memory; WasmError if it fails.
 
-        A module that ends itself does so by a WasmError with its status, 0 where it is well.
+        A module that calls proc_exit raises a WasmError with its status, 0 for success.
         """
         lib = self._library
         store = lib.wasmtime_store_new(self._engine, None, None)
@@ -224,7 +224,7 @@ class Engine:
         finally:
             lib.wasmtime_store_delete(store)
 
-    def _start(self, context: int, instance: Item, call: Call) -> None:
+    def _start(self, context: int, instance: Item, call: ModuleCall) -> None:
         start = self._export(context, instance, b"_start", _FUNCTION)
         if start is None:
             raise WasmError("The module exports no function _start: it is no WASI command")
@@ -240,12 +240,12 @@ class Engine:
         item: Item = found.item
         return item if there and found.kind == kind else None
 
-    def _wasi(self, call: Call) -> int:
+    def _wasi(self, call: ModuleCall) -> int:
         lib = self._library
         wasi: int = lib.wasi_config_new()
         lib.wasi_config_set_argv(wasi, 1, texts([call.name]))
         lib.wasi_config_set_env(wasi, len(call.env), texts(call.env.keys()), texts(call.env.values()))
-        stdin = Bytes()
+        stdin = ByteVec()
         lib.wasm_byte_vec_new(byref(stdin), len(call.stdin), call.stdin)
         lib.wasi_config_set_stdin_bytes(wasi, byref(stdin))
         lib.wasi_config_set_stdout_custom(wasi, self._write_out, None, _FINALIZE())
@@ -256,9 +256,9 @@ class Engine:
         return wasi
 
     def _check(self, error: int | None, trap: c_void_p | None = None) -> None:
-        """Raise what a call answered, if it failed."""
+        """Raise the error or trap of a call, if it failed."""
         lib = self._library
-        text = Bytes()
+        text = ByteVec()
         if error:
             status = c_int()
             exited = lib.wasmtime_error_exit_status(error, byref(status))
@@ -272,17 +272,17 @@ class Engine:
             lib.wasm_trap_delete(trap)
             raise WasmError(self._text(text), trap=code.value if known else -1)
 
-    def _text(self, found: Bytes) -> str:
+    def _text(self, found: ByteVec) -> str:
         return self._take(found).rstrip(b"\0").decode("utf-8", "replace")
 
-    def _take(self, found: Bytes) -> bytes:
+    def _take(self, found: ByteVec) -> bytes:
         content = ctypes.string_at(found.data or 0, found.size) if found.size else b""
         self._library.wasm_byte_vec_delete(byref(found))
         return content
 
 
 def writer(sink: Sink) -> Callable[[Any, Any, int], int]:
-    """Return the function that wasmtime calls with what a module wrote."""
+    """Return the function that wasmtime calls with what a module writes."""
 
     def write(_data: Any, content: Any, size: int) -> int:
         sink(ctypes.string_at(content, size))
