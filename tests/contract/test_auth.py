@@ -49,7 +49,7 @@ def all_routes() -> Iterator[Route]:
         keys=nobody,
         audit=nobody,
         tenants=nobody,
-        standings=nobody,
+        tenant_status=nobody,
         limiter=nobody,
         automations=nobody,
         runtimes=nobody,

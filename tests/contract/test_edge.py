@@ -39,8 +39,8 @@ from runwright.runtimes.host import RuntimeInfo
 from runwright.schedules.service import Schedules
 from runwright.secrets.keyring import Keyring, SecretBox
 from runwright.secrets.vault import Vault
+from runwright.tenants.api_keys import ApiKeys
 from runwright.tenants.audit import AuditLog
-from runwright.tenants.keys import Keys
 from runwright.tenants.model import new_key_text
 from runwright.tenants.rate_limits import Rate, RateLimiter
 from runwright.tenants.status_cache import TenantStatusCache
@@ -100,12 +100,12 @@ async def edge(database: Pool) -> AsyncIterator[Edge]:
         publisher=Publisher(database, clock=system_clock),
         automations=no_automations(database, jobs),
         outgoing=OutgoingPolicy(),
-        keys=Keys(
-            database, clock=system_clock, platform_key=KEY, strangers=RateLimiter(Rate(0.001, STRANGERS))
+        keys=ApiKeys(
+            database, clock=system_clock, platform_key=KEY, unknown_keys=RateLimiter(Rate(0.001, STRANGERS))
         ),
         audit=AuditLog(database),
         tenants=Tenants(database, clock=system_clock),
-        standings=TenantStatusCache(database),
+        tenant_status=TenantStatusCache(database),
         limiter=RateLimiter(None),
         runtimes=lambda name: RuntimeInfo(name=name, ready=True),
         health=_healthy,
@@ -281,7 +281,7 @@ def test_an_unknown_error_is_answered_bare_and_logged_whole(caplog: pytest.LogCa
 
 
 async def test_an_address_may_try_so_many_unknown_keys_and_known_ones_always_pass(edge: Edge) -> None:
-    keys = Keys(edge.pool, clock=system_clock)
+    keys = ApiKeys(edge.pool, clock=system_clock)
     operator = Caller("ten_1", "usr_1", Role.PLATFORM_ADMIN, "platform", by_platform=True)
     _, good = await keys.create(operator, tenant_id="ten_1", role=Role.TENANT_VIEWER)
     _, unseen = await keys.create(operator, tenant_id="ten_1", role=Role.TENANT_VIEWER)

@@ -13,8 +13,8 @@ from runwright.cli.table import columns
 from runwright.config import Settings
 from runwright.core.clock import system_clock
 from runwright.core.roles import ROLES
-from runwright.tenants.keys import Keys, role_named
-from runwright.tenants.model import Key
+from runwright.tenants.api_keys import ApiKeys, role_named
+from runwright.tenants.model import ApiKey
 
 app = typer.Typer(no_args_is_help=True, help="API keys of tenants.")
 
@@ -54,7 +54,7 @@ def revoke(
     typer.echo(f"revoked {key.id}", err=True)
 
 
-def _cells(key: Key) -> list[str]:
+def _cells(key: ApiKey) -> list[str]:
     role = key.role.wire_name
     times = (key.created_at, key.last_used_at, key.revoked_at)
     return [key.id, key.tenant_id or "", role, key.name, *(_time(moment) for moment in times)]
@@ -67,16 +67,16 @@ def _time(moment: datetime | None) -> str:
 async def _create(settings: Settings, tenant: str, role: str, name: str) -> str:
     wanted = role_named(role)
     async with open_database(settings) as db:
-        keys = Keys(db, clock=system_clock)
+        keys = ApiKeys(db, clock=system_clock)
         _, text = await keys.create(operator_in(tenant), tenant_id=tenant, role=wanted, name=name)
         return text
 
 
-async def _list(settings: Settings, tenant: str | None) -> list[Key]:
+async def _list(settings: Settings, tenant: str | None) -> list[ApiKey]:
     async with open_database(settings) as db:
-        return await Keys(db, clock=system_clock).list(tenant)
+        return await ApiKeys(db, clock=system_clock).list(tenant)
 
 
-async def _revoke(settings: Settings, key_id: str) -> Key:
+async def _revoke(settings: Settings, key_id: str) -> ApiKey:
     async with open_database(settings) as db:
-        return await Keys(db, clock=system_clock).revoke(operator_in(""), key_id)
+        return await ApiKeys(db, clock=system_clock).revoke(operator_in(""), key_id)

@@ -17,7 +17,7 @@ from runwright.core.roles import ROLES, Caller, Role
 from runwright.http.answer import keep_answer_headers
 from runwright.http.request_id import request_id_of
 from runwright.http.services import Services
-from runwright.tenants.model import Key
+from runwright.tenants.model import ApiKey
 from runwright.tenants.rate_limits import RateLimiter
 
 TENANT: Final = b"x-tenant-id"
@@ -35,7 +35,7 @@ def address_of(scope: Scope) -> str | None:
 
 def admit_caller(
     scope: Scope,
-    key: Key,
+    key: ApiKey,
     headers: Mapping[bytes, bytes],
     services: Services,
     needed: Role,
@@ -53,7 +53,7 @@ def admit_caller(
     else:
         caller = _tenant_caller(key, headers, request_id)
     if not (open_to_operator and caller.sees_all_tenants):
-        services.standings.require_active(caller.tenant_id)
+        services.tenant_status.require_active(caller.tenant_id)
     _spend_request(scope, caller.tenant_id, services.limiter)
     if caller.role < needed:
         message = f"This needs the role {needed.wire_name} or above; the caller has {caller.role.wire_name}."
@@ -66,7 +66,7 @@ def admit_tenant(scope: Scope, tenant_id: str, services: Services) -> None:
 
     TenantSuspendedError, RateLimitedError.
     """
-    services.standings.require_active(tenant_id)
+    services.tenant_status.require_active(tenant_id)
     _spend_request(scope, tenant_id, services.limiter)
 
 
@@ -85,7 +85,7 @@ def _spend_request(scope: Scope, tenant_id: str, limiter: RateLimiter) -> None:
         raise RateLimitedError(message, retry_after=allowance.retry_after)
 
 
-def _platform_caller(key: Key, headers: Mapping[bytes, bytes], request_id: str) -> Caller:
+def _platform_caller(key: ApiKey, headers: Mapping[bytes, bytes], request_id: str) -> Caller:
     missing = [name.decode() for name in (TENANT, USER, ROLE) if not headers.get(name)]
     if missing:
         message = f"A platform key says for whom it calls; missing headers: {', '.join(missing)}."
@@ -96,7 +96,7 @@ def _platform_caller(key: Key, headers: Mapping[bytes, bytes], request_id: str) 
     return Caller(_id(headers, TENANT), _id(headers, USER), role, key.id, request_id, by_platform=True)
 
 
-def _tenant_caller(key: Key, headers: Mapping[bytes, bytes], request_id: str) -> Caller:
+def _tenant_caller(key: ApiKey, headers: Mapping[bytes, bytes], request_id: str) -> Caller:
     tenant_id = key.tenant_id or ""
     if headers.get(TENANT) and _id(headers, TENANT) != tenant_id:
         raise ForbiddenError("This key belongs to another tenant.")

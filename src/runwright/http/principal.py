@@ -14,7 +14,7 @@ from runwright.core.errors import ForbiddenError, MalformedError, RateLimitedErr
 from runwright.core.roles import ROLES, Caller, Role
 from runwright.http.request import Request
 from runwright.http.response import add_response_headers
-from runwright.tenants.model import Key
+from runwright.tenants.model import ApiKey
 
 TENANT: Final = b"x-tenant-id"
 USER: Final = b"x-user-id"
@@ -30,7 +30,7 @@ def client_address(request: Request) -> str | None:
     return None if client is None else client[0]
 
 
-async def find_key(request: Request, text: bytes) -> Key | None:
+async def find_key(request: Request, text: bytes) -> ApiKey | None:
     """Return the API key with this text; None if it is missing, unknown or revoked."""
     text = text.strip()
     if not 0 < len(text) <= _LONGEST_KEY or not text.isascii():
@@ -59,7 +59,7 @@ def require_single(request: Request, names: tuple[bytes, ...]) -> None:
 
 def admit(
     request: Request,
-    key: Key,
+    key: ApiKey,
     needed: Role,
     *,
     open_to_operator: bool = False,
@@ -76,7 +76,7 @@ def admit(
     else:
         caller = _tenant_caller(key, key.tenant_id, headers, request.id)
     if not (open_to_operator and caller.sees_all_tenants):
-        request.services.standings.require_active(caller.tenant_id)
+        request.services.tenant_status.require_active(caller.tenant_id)
     _charge_request(request, caller.tenant_id)
     if caller.role < needed:
         message = f"This needs the role {needed.wire_name} or above; the caller has {caller.role.wire_name}."
@@ -89,7 +89,7 @@ def admit_tenant(request: Request, tenant_id: str) -> None:
 
     TenantSuspendedError, RateLimitedError.
     """
-    request.services.standings.require_active(tenant_id)
+    request.services.tenant_status.require_active(tenant_id)
     _charge_request(request, tenant_id)
 
 
@@ -108,7 +108,7 @@ def _charge_request(request: Request, tenant_id: str) -> None:
         raise RateLimitedError(message, retry_after=allowance.retry_after)
 
 
-def _platform_caller(key: Key, headers: Mapping[bytes, bytes], request_id: str) -> Caller:
+def _platform_caller(key: ApiKey, headers: Mapping[bytes, bytes], request_id: str) -> Caller:
     missing = [name.decode() for name in (TENANT, USER, ROLE) if not headers.get(name)]
     if missing:
         message = f"A platform key says for whom it calls; missing headers: {', '.join(missing)}."
@@ -119,7 +119,7 @@ def _platform_caller(key: Key, headers: Mapping[bytes, bytes], request_id: str) 
     return Caller(_id(headers, TENANT), _id(headers, USER), role, key.id, request_id, by_platform=True)
 
 
-def _tenant_caller(key: Key, tenant_id: str, headers: Mapping[bytes, bytes], request_id: str) -> Caller:
+def _tenant_caller(key: ApiKey, tenant_id: str, headers: Mapping[bytes, bytes], request_id: str) -> Caller:
     if headers.get(TENANT) and _id(headers, TENANT) != tenant_id:
         raise ForbiddenError("This key belongs to another tenant.")
     role = _role(headers[ROLE]) if headers.get(ROLE) else key.role

@@ -23,8 +23,8 @@ from runwright.outbox.client.url import OutgoingPolicy
 from runwright.runtimes.host import RuntimeInfo
 from runwright.schedules.service import Schedules
 from runwright.secrets.vault import Vault
+from runwright.tenants.api_keys import ApiKeys
 from runwright.tenants.audit import AuditLog
-from runwright.tenants.keys import Keys
 from runwright.tenants.rate_limits import RateLimiter
 from runwright.tenants.status_cache import TenantStatusCache
 from runwright.tenants.tenants import Tenants
@@ -65,9 +65,9 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     executions: Executions
     publisher: Publisher
     outgoing: OutgoingPolicy
-    keys: Keys
+    keys: ApiKeys
     tenants: Tenants
-    standings: TenantStatusCache
+    tenant_status: TenantStatusCache
     audit: AuditLog
     limiter: RateLimiter
     automations: Automations

@@ -24,8 +24,8 @@ from runwright.loops.pass_loop import PassLoop
 from runwright.schedules.store.ticks import forget_ticks
 from runwright.telemetry.emit import Emit
 from runwright.telemetry.events import RowsPruned
-from runwright.tenants.audit import forget_entries
 from runwright.webhooks.store.deliveries import prune_deliveries, prune_orphaned_deliveries
+from runwright.tenants.audit import prune_entries
 
 Forget = Callable[[datetime], Awaitable[int]]
 """Deletes a bounded number of rows that are too old at a time; returns how many."""
@@ -75,7 +75,7 @@ class Pruner:
             "events": lambda now: forget_events(
                 db, before=now - _days(retention.events_days) - _EVENTS_OUTLIVE, limit=_BATCH
             ),
-            "audit log": lambda now: forget_entries(
+            "audit log": lambda now: prune_entries(
                 db, before=now - _days(retention.audit_days), limit=_BATCH
             ),
             "webhook claims": lambda now: prune_replay_keys(db, now=now, limit=_BATCH),

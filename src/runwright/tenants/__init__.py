@@ -1,1 +1,1 @@
-"""Tenants and their keys: who may call."""
+"""Tenants: their status, limits and quotas, their API keys, and the audit log."""

@@ -1,8 +1,8 @@
-"""The audit log: who did what to what, a row per write, in the transaction of the write.
+"""The audit log: one row for each write, in its transaction, with who changed what.
 
-A row holds fingerprints of the subject before and after, never its content. Submitting jobs
-leaves no row: the job itself says who submitted it, when and with what, and cannot be changed.
-A write that changed nothing leaves none either.
+A row has hashes of the subject before and after the write, never its content. Submitting jobs
+writes no row: the job itself records who submitted it, when and with which input, and is immutable.
+A write without effect writes none either.
 """
 
 import hashlib
@@ -28,7 +28,7 @@ _encode: Final = msgspec.json.Encoder(order="deterministic").encode
 
 
 class AuditEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """One write. The hashes are SHA-256 in hex; None: there was, or is, no such thing."""
+    """One write. The hashes are SHA-256 in hex; None if the subject did not exist before or after it."""
 
     id: str
     tenant_id: str
@@ -44,7 +44,7 @@ class AuditEntry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AuditFilter(msgspec.Struct, frozen=True, kw_only=True):
-    """Which entries; None does not narrow. `action` may be a family (`worker.*`)."""
+    """A filter for entries; None matches all. `action` may be a family (`worker.*`)."""
 
     tenant_id: str | None = None
     user_id: str | None = None
@@ -65,15 +65,14 @@ async def record(
     after: object = None,
     tenant_id: str | None = None,
 ) -> None:
-    """Write down that the caller did this; `before` and `after` are the values whose hashes are kept.
+    """Insert an entry with the hashes of `before` and `after`, in the transaction of the write.
 
-    Give no value that a hash could betray: a secret is told by its name and time. Call it in the
-    transaction of the write. It also enters the tenant (`tenant_id`, by default the caller's) where
-    this is its first write.
+    Pass no value that its hash could reveal: of a secret, pass the name and the time. The tenant
+    (`tenant_id`, by default the caller's) is created if this is its first write.
     """
     await db.execute(
         f"""
-        WITH entered AS (
+        WITH new_tenant AS (
             INSERT INTO tenants (id, created_at, updated_at) VALUES ($2, $11, $11) ON CONFLICT DO NOTHING
         )
         INSERT INTO audit_log ({_COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
@@ -86,26 +85,26 @@ async def record(
         caller.request_id,
         action,
         subject_id,
-        _fingerprint(before),
-        _fingerprint(after),
+        _hash(before),
+        _hash(after),
         now,
     )
 
 
 class AuditLog:
-    """The log, as callers read it."""
+    """Reads the audit log."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
 
     async def list(self, caller: Caller, which: AuditFilter, page: PageRequest) -> Listing[AuditEntry]:
-        """Return a page of what was done in the caller's tenant, newest first; the operator sees all.
+        """Return a page of the entries of the caller's tenant, newest first; the operator reads all.
 
-        ForbiddenError where another tenant's is asked for.
+        ForbiddenError if the filter names another tenant.
         """
         if not caller.sees_all_tenants:
             if which.tenant_id not in {None, caller.tenant_id}:
-                raise ForbiddenError("Only a platform-admin with a platform key sees another tenant's log.")
+                raise ForbiddenError("Only a platform-admin with a platform key reads another tenant's log.")
             which = msgspec.structs.replace(which, tenant_id=caller.tenant_id)
         return await list_entries(self._db, which, page)
 
@@ -115,8 +114,8 @@ async def list_entries(db: Database, which: AuditFilter, page: PageRequest) -> L
     return (await fetch_page(db, _LISTED, _conditions(which), page)).map(_entry)
 
 
-async def forget_entries(db: Database, *, before: datetime, limit: int) -> int:
-    """Delete up to `limit` entries from before a time; returns how many."""
+async def prune_entries(db: Database, *, before: datetime, limit: int) -> int:
+    """Delete up to `limit` entries older than a time; return how many were deleted."""
     rows = await db.fetch(
         """
         DELETE FROM audit_log WHERE id IN (
@@ -150,5 +149,5 @@ def _entry(row: Record) -> AuditEntry:
     return AuditEntry(**values)
 
 
-def _fingerprint(value: object) -> bytes | None:
+def _hash(value: object) -> bytes | None:
     return None if value is None else hashlib.sha256(_encode(value)).digest()

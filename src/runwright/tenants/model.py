@@ -1,4 +1,4 @@
-"""What an API key is, and what a tenant is."""
+"""Tenants, their limits, and API keys."""
 
 import hashlib
 import re
@@ -20,13 +20,13 @@ _KEY: Final = re.compile(r"rwk_[A-Za-z0-9_-]{43}", re.ASCII)
 _TENANT_ID: Final = re.compile(r"[A-Za-z0-9_.-]{1,128}", re.ASCII)
 
 
-class Key(msgspec.Struct, frozen=True, kw_only=True):
-    """An API key without its secret. `tenant_id` is None for the platform key, which asserts any tenant."""
+class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
+    """An API key without its text. `tenant_id` is None for the platform key, which acts for any tenant."""
 
     id: str
     tenant_id: str | None
     role: Role
-    """The highest role that a call with this key may have."""
+    """The highest role of requests with this key."""
     name: str = ""
     created_at: datetime | None = None
     last_used_at: datetime | None = None
@@ -34,14 +34,14 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TenantStatus(StrEnum):
-    """Whether a tenant may work."""
+    """Whether a tenant may make requests and run jobs."""
 
     ACTIVE = "active"
     SUSPENDED = "suspended"
 
 
 class TenantLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """What a tenant may have and do; what is None is as usual, or else not limited."""
+    """The rate limits and quotas of a tenant. None is the default or, in the defaults, no limit."""
 
     requests_per_second: int | None = None
     request_burst: int | None = None
@@ -50,14 +50,14 @@ class TenantLimits(msgspec.Struct, frozen=True, kw_only=True):
     schedules: int | None = None
     stored_bytes: int | None = None
 
-    def within(self, usual: "TenantLimits") -> "TenantLimits":
-        """Return these limits, with the usual ones in place of those that are None."""
+    def with_defaults(self, defaults: "TenantLimits") -> "TenantLimits":
+        """Return these limits, with the default for each that is None."""
         own = {name: getattr(self, name) for name in self.__struct_fields__}
-        return msgspec.structs.replace(usual, **{name: n for name, n in own.items() if n is not None})
+        return msgspec.structs.replace(defaults, **{name: n for name, n in own.items() if n is not None})
 
 
 class Tenant(msgspec.Struct, frozen=True, kw_only=True):
-    """Somebody whose things nobody else sees. `limits` are those that differ from the usual ones."""
+    """A tenant. Its resources are invisible to other tenants. `limits` override the defaults."""
 
     id: str
     name: str | None
@@ -69,7 +69,7 @@ class Tenant(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NewTenant(msgspec.Struct, frozen=True, kw_only=True):
-    """A tenant to make; without an id it gets one."""
+    """A tenant to create; an id is generated if none is given."""
 
     id: str | None = None
     name: str | None = None
@@ -77,7 +77,7 @@ class NewTenant(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LimitChanges(msgspec.Struct, frozen=True, kw_only=True):
-    """TenantLimits to set, or (None) to have as usual again."""
+    """Limits to set, or (None) to reset to the default."""
 
     requests_per_second: int | None | UnsetType = UNSET
     request_burst: int | None | UnsetType = UNSET
@@ -88,7 +88,7 @@ class LimitChanges(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TenantChanges(msgspec.Struct, frozen=True, kw_only=True):
-    """What to change of a tenant."""
+    """A partial update of a tenant."""
 
     name: str | None | UnsetType = UNSET
     status: TenantStatus | UnsetType = UNSET
@@ -97,27 +97,27 @@ class TenantChanges(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TenantFilter(msgspec.Struct, frozen=True, kw_only=True):
-    """Which tenants; `contains` is looked for in id and name."""
+    """A filter for tenants; `contains` is matched against id and name."""
 
     status: TenantStatus | None = None
     contains: str | None = None
 
 
 def new_key_text() -> str:
-    """Return a fresh key: 256 random bits behind a prefix that secret scanners can look for."""
+    """Return a new key: 256 random bits after a prefix that secret scanners recognize."""
     return KEY_PREFIX + secrets.token_urlsafe(_RANDOM_BYTES)
 
 
 def is_key_text(text: str) -> bool:
-    """Tell whether this has the shape of a tenant's key."""
+    """Return whether the text has the form of a tenant's key."""
     return _KEY.fullmatch(text) is not None
 
 
 def is_tenant_id(text: str) -> bool:
-    """Tell whether this can name a tenant."""
+    """Return whether the text is a valid tenant id."""
     return _TENANT_ID.fullmatch(text) is not None
 
 
 def digest(text: str) -> bytes:
-    """Return what is stored of a key."""
+    """Return the digest of a key's text, which is all that is stored of it."""
     return hashlib.sha256(text.encode()).digest()

@@ -1,11 +1,11 @@
-"""How many requests a tenant may make: a bucket of tokens each, in the memory of this process.
+"""Rate limits: an in-memory token bucket for each tenant or address.
 
-A bucket holds `burst` tokens, a request takes one, and `per_second` come back. What is kept of a
-bucket is one number: the moment at which it will be full again (the generic cell rate algorithm).
-A bucket that is full is as good as none, so forgetting those bounds the memory; where more than
-`MOST_BUCKETS` are in use at once, the fuller half is forgotten too, in favour of its tenants.
+A bucket holds `burst` tokens; a request takes one, and `per_second` are added per second. The state
+of a bucket is one number: the time at which it will be full (the generic cell rate algorithm). Full
+buckets need no state and are evicted; if more than `MOST_BUCKETS` are in use, the fuller half is
+evicted too, which is in favour of its owners.
 
-Each process counts for itself: behind several of them a tenant has as many buckets.
+Each process has its own buckets: with several processes, a limit applies to each of them.
 """
 
 import math
@@ -17,40 +17,40 @@ import msgspec
 
 MOST_BUCKETS: Final = 100_000
 _ROUNDING: Final = 1e-6
-"""Tokens that arithmetic may lose."""
+"""Tolerance for rounding errors, in tokens."""
 
 
 class Rate(msgspec.Struct, frozen=True):
-    """How fast requests may come, and how many at once."""
+    """The parameters of a token bucket."""
 
     per_second: float
     burst: int
 
 
-class Allowance(msgspec.Struct, frozen=True):
-    """Where a tenant's bucket stands after a request; `retry_after` is None where the request may pass."""
+class RateLimitState(msgspec.Struct, frozen=True):
+    """The state of a bucket after a request; `retry_after` is None if the request is admitted."""
 
     limit: int
     remaining: int
     reset_at: int
-    """When the bucket is full again: seconds since 1970."""
+    """When the bucket will be full: seconds since 1970."""
     retry_after: int | None = None
-    """Whole seconds after which one more request may pass."""
+    """Seconds until the next request will be admitted, rounded up."""
 
 
 class RateLimiter:
-    """The buckets of all tenants. Nothing here waits."""
+    """Token buckets by key (a tenant's id or an address). It never blocks."""
 
     def __init__(
         self,
         default: Rate | None,
         *,
-        rate_of: Callable[[str], Rate | None] = lambda _tenant_id: None,
+        rate_of: Callable[[str], Rate | None] = lambda _key: None,
         seconds: Callable[[], float] = time.monotonic,
         wall_seconds: Callable[[], float] = time.time,
         most_buckets: int = MOST_BUCKETS,
     ) -> None:
-        """`default` is the rate of every tenant that `rate_of` says nothing about; None: no limit."""
+        """`default` applies to every key that `rate_of` returns None for; None is no limit."""
         self._default = default
         self._rate_of = rate_of
         self._seconds = seconds
@@ -59,33 +59,33 @@ class RateLimiter:
         self._full_at: dict[str, float] = {}
 
     def __len__(self) -> int:
-        """Return how many buckets are kept."""
+        """Return the number of buckets in memory."""
         return len(self._full_at)
 
-    def take(self, tenant_id: str) -> Allowance | None:
-        """Take a token of the tenant's; returns None where it has no limit."""
-        rate = self._rate_of(tenant_id) or self._default
+    def take(self, key: str) -> RateLimitState | None:
+        """Take a token and return the state of the bucket, or None if the key has no limit."""
+        rate = self._rate_of(key) or self._default
         if rate is None:
             return None
         now = self._seconds()
         capacity, price = rate.burst / rate.per_second, 1 / rate.per_second
-        # In seconds of refilling; where the rate was changed meanwhile, a bucket is empty at worst.
-        lacking = min(max(self._full_at.get(tenant_id, 0.0) - now, 0.0), capacity)
-        left = (capacity - lacking - price) * rate.per_second
+        # In seconds of refilling. After a change of the rate, a bucket is empty at worst.
+        missing = min(max(self._full_at.get(key, 0.0) - now, 0.0), capacity)
+        left = (capacity - missing - price) * rate.per_second
         if left < -_ROUNDING:
-            wait = math.ceil(lacking + price - capacity)
-            return Allowance(rate.burst, 0, self._reset_at(lacking), max(wait, 1))
-        if len(self._full_at) >= self._most_buckets and tenant_id not in self._full_at:
-            self._forget(now)
-        self._full_at[tenant_id] = now + lacking + price
-        return Allowance(rate.burst, int(left + _ROUNDING), self._reset_at(lacking + price))
+            wait = math.ceil(missing + price - capacity)
+            return RateLimitState(rate.burst, 0, self._reset_at(missing), max(wait, 1))
+        if len(self._full_at) >= self._most_buckets and key not in self._full_at:
+            self._evict(now)
+        self._full_at[key] = now + missing + price
+        return RateLimitState(rate.burst, int(left + _ROUNDING), self._reset_at(missing + price))
 
-    def _reset_at(self, lacking: float) -> int:
-        return math.ceil(self._wall_seconds() + lacking)
+    def _reset_at(self, missing: float) -> int:
+        return math.ceil(self._wall_seconds() + missing)
 
-    def _forget(self, now: float) -> None:
-        self._full_at = {tenant: at for tenant, at in self._full_at.items() if at > now}
+    def _evict(self, now: float) -> None:
+        self._full_at = {key: at for key, at in self._full_at.items() if at > now}
         excess = len(self._full_at) - self._most_buckets // 2
         if excess > 0:
-            for tenant in sorted(self._full_at, key=self._full_at.__getitem__)[:excess]:
-                del self._full_at[tenant]
+            for key in sorted(self._full_at, key=self._full_at.__getitem__)[:excess]:
+                del self._full_at[key]

@@ -1,8 +1,8 @@
-"""Tenants, as the operator uses them: made, named, limited, suspended and let work again.
+"""The operator's management of tenants: create, rename, limit, suspend and reactivate them.
 
-A tenant exists from its first write on without being made; what is done here is only ever
-about it. While it is suspended its calls are refused, none of its jobs starts (those that run go
-on), its schedules skip their ticks and record it, and its deliveries wait.
+Creating a tenant is optional: its first write creates it. While a tenant is suspended, its requests
+are refused, its queued jobs do not start (running ones continue), its schedules record their ticks
+as skipped, and its deliveries wait.
 """
 
 from collections.abc import Awaitable, Callable
@@ -16,7 +16,7 @@ from runwright.core.ids import new_id
 from runwright.core.paging import Listing, PageRequest
 from runwright.core.roles import Caller
 from runwright.db.pool import Database
-from runwright.tenants import tenant_store as store
+from runwright.tenants import store
 from runwright.tenants.audit import record
 from runwright.tenants.model import (
     NewTenant,
@@ -31,23 +31,23 @@ from runwright.tenants.model import (
 TEXT_LENGTH: Final = 200
 
 
-async def _tell_nobody() -> None:
-    """Nobody remembers tenants here."""
+async def _no_cache() -> None:
+    """Do nothing: there is no cache to refresh."""
 
 
 class Tenants:
-    """All tenants. A call returns after what it did is committed."""
+    """All tenants. Methods return after their changes are committed."""
 
     def __init__(
-        self, db: Database, *, clock: Clock, on_change: Callable[[], Awaitable[None]] = _tell_nobody
+        self, db: Database, *, clock: Clock, on_change: Callable[[], Awaitable[None]] = _no_cache
     ) -> None:
-        """`on_change` is awaited after a change, so that this process knows of it at once."""
+        """`on_change` is awaited after each change; it refreshes the cache of this process."""
         self._db = db
         self._clock = clock
         self._on_change = on_change
 
     async def create(self, caller: Caller, new: NewTenant) -> Tenant:
-        """Make a tenant. ConflictError where there is one of that id."""
+        """Create a tenant. ConflictError if the id exists."""
         now = self._clock()
         tenant = Tenant(
             id=new.id or new_id("ten", now),
@@ -61,23 +61,23 @@ class Tenants:
         _check(tenant)
         async with self._db.acquire() as db, db.transaction():
             if not await store.insert_tenant(db, tenant):
-                raise ConflictError(f"There is a tenant {tenant.id} already.")
+                raise ConflictError(f"The tenant {tenant.id} exists already.")
             await record(db, caller, "tenant.create", tenant.id, tenant_id=tenant.id, after=tenant, now=now)
         await self._on_change()
         return tenant
 
     async def get(self, tenant_id: str) -> Tenant:
         """Return one tenant."""
-        return _there(await store.fetch_tenant(self._db, tenant_id), tenant_id)
+        return _found(await store.fetch_tenant(self._db, tenant_id), tenant_id)
 
     async def list(self, which: TenantFilter, page: PageRequest) -> Listing[Tenant]:
-        """Return a page of all tenants, by id, descending."""
+        """Return a page of all tenants in descending order of their ids."""
         return await store.list_tenants(self._db, which, page)
 
     async def change(self, caller: Caller, tenant_id: str, changes: TenantChanges) -> Tenant:
-        """Change a tenant: name and limits, or whether it is suspended."""
+        """Update a tenant: its name, its limits, or whether it is suspended."""
         async with self._db.acquire() as db, db.transaction():
-            tenant = _there(await store.fetch_tenant(db, tenant_id, lock=True), tenant_id)
+            tenant = _found(await store.fetch_tenant(db, tenant_id, lock=True), tenant_id)
             changed = _apply(tenant, changes)
             if changed == tenant:
                 return tenant
@@ -135,7 +135,7 @@ def _check(tenant: Tenant) -> None:
         raise InvalidError(problems)
 
 
-def _there(tenant: Tenant | None, tenant_id: str) -> Tenant:
+def _found(tenant: Tenant | None, tenant_id: str) -> Tenant:
     if tenant is None:
         raise NotFoundError(f"There is no tenant {tenant_id}.")
     return tenant

@@ -13,7 +13,7 @@ from runwright.config import Settings
 from runwright.demo import run_demo
 from runwright.telemetry.events import ServerStopping
 from runwright.telemetry.logs import set_up_logs
-from runwright.tenants.platform_key import platform_key
+from runwright.tenants.api_keys import platform_key
 from runwright.wiring.api import start_http
 from runwright.wiring.automations import load_automations
 from runwright.wiring.builder import start_builder

@@ -1,4 +1,4 @@
-"""What tenants may do and have: the settings for all of them, and what their rows say of some."""
+"""Admission control: what enforces the limits of tenants, those of the settings and their own."""
 
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -14,60 +14,59 @@ from runwright.schedules.store.definitions import count_schedules
 from runwright.tenants.model import TenantLimits
 from runwright.tenants.quotas import Quota
 from runwright.tenants.rate_limits import Rate, RateLimiter
-from runwright.tenants.status_cache import LOOK_SECONDS, TenantStatusCache
+from runwright.tenants.status_cache import REFRESH_SECONDS, TenantStatusCache
 from runwright.wiring.resources import Resources
 from runwright.workers.versions import count_stored_bytes
 
-_STRANGERS: Final = Rate(50, 2000)
+_UNKNOWN_KEYS: Final = Rate(50, 2000)
 
 
-class Bounds(msgspec.Struct, frozen=True):
-    """The limits that requests meet."""
+class AdmissionControl(msgspec.Struct, frozen=True):
+    """What requests are checked against before they are served."""
 
-    standings: TenantStatusCache
-    limiter: RateLimiter
+    tenant_status: TenantStatusCache
+    rate_limiter: RateLimiter
     queued_jobs: Quota
     schedules: Quota
     stored_bytes: Quota
     running_limit_of: Callable[[str], int | None]
 
 
-async def set_bounds(f: Resources, db: Database, stack: AsyncExitStack) -> Bounds:
-    standings = await _watch_standings(f, stack)
+async def open_admission_control(f: Resources, db: Database, stack: AsyncExitStack) -> AdmissionControl:
+    cache = await _open_status_cache(f, stack)
 
     def quota(name: str, count: Callable[[Database, str, int], Awaitable[int]]) -> Quota:
         def limit_of(tenant_id: str) -> int | None:
-            limit: int | None = getattr(standings.limits_of(tenant_id), name)
+            limit: int | None = getattr(cache.limits_of(tenant_id), name)
             return limit
 
         return Quota(name, limit_of=limit_of, count=lambda tenant_id, bound: count(db, tenant_id, bound))
 
-    return Bounds(
-        standings=standings,
-        limiter=RateLimiter(_rate_limit(f.settings), rate_of=standings.rate_of),
+    return AdmissionControl(
+        tenant_status=cache,
+        rate_limiter=RateLimiter(_default_rate(f.settings), rate_of=cache.rate_of),
         queued_jobs=quota("queued_jobs", count_queued),
         schedules=quota("schedules", count_schedules),
         stored_bytes=quota("stored_bytes", count_stored_bytes),
-        running_limit_of=lambda tenant_id: standings.limits_of(tenant_id).running_jobs,
+        running_limit_of=lambda tenant_id: cache.limits_of(tenant_id).running_jobs,
     )
 
 
-async def _watch_standings(f: Resources, stack: AsyncExitStack) -> TenantStatusCache:
-    standings = TenantStatusCache(f.db, usual=usual_limits(f.settings))
-    await standings.refresh()
+async def _open_status_cache(f: Resources, stack: AsyncExitStack) -> TenantStatusCache:
+    cache = TenantStatusCache(f.db, default_limits=_default_limits(f.settings))
+    await cache.refresh()
 
-    async def look() -> float:
-        await standings.refresh()
-        return LOOK_SECONDS
+    async def refresh() -> float:
+        await cache.refresh()
+        return REFRESH_SECONDS
 
-    loop = PassLoop("standings", look, emit=f.emit)
+    loop = PassLoop("tenant status", refresh, emit=f.emit)
     stack.push_async_callback(loop.stop)
     loop.start()
-    return standings
+    return cache
 
 
-def usual_limits(settings: Settings) -> TenantLimits:
-    """Return the limits of a tenant that has none of its own."""
+def _default_limits(settings: Settings) -> TenantLimits:
     return TenantLimits(
         requests_per_second=settings.rate_limit_per_second or None,
         request_burst=settings.rate_limit_burst,
@@ -78,12 +77,12 @@ def usual_limits(settings: Settings) -> TenantLimits:
     )
 
 
-def strangers(settings: Settings) -> RateLimiter | None:
-    """Return how many keys that nobody knows an address may try."""
-    return None if settings.dev else RateLimiter(_STRANGERS)
+def unknown_key_limiter(settings: Settings) -> RateLimiter | None:
+    """Return the rate limit by address for requests with unknown keys; None in development mode."""
+    return None if settings.dev else RateLimiter(_UNKNOWN_KEYS)
 
 
-def _rate_limit(settings: Settings) -> Rate | None:
+def _default_rate(settings: Settings) -> Rate | None:
     if settings.dev or settings.rate_limit_per_second == 0:
         return None
     return Rate(settings.rate_limit_per_second, settings.rate_limit_burst)

@@ -23,9 +23,8 @@ from runwright.runtimes.host import Host, RuntimeInfo
 from runwright.schedules.service import Schedules
 from runwright.schedules.store.definitions import stop_schedules_of_deprecated
 from runwright.secrets.keyring import SecretBox
+from runwright.tenants.api_keys import ApiKeys, platform_key
 from runwright.tenants.audit import AuditLog
-from runwright.tenants.keys import Keys
-from runwright.tenants.platform_key import platform_key
 from runwright.tenants.tenants import Tenants
 from runwright.webhooks.sending import WebhookSender
 from runwright.webhooks.service import WebhookEndpoints
@@ -33,7 +32,7 @@ from runwright.wiring.automations import open_automations
 from runwright.wiring.deliveries import outgoing_policy
 from runwright.wiring.files import spool_dir_of
 from runwright.wiring.health import HealthReporter
-from runwright.wiring.limits import Bounds, set_bounds, strangers
+from runwright.wiring.limits import AdmissionControl, open_admission_control, unknown_key_limiter
 from runwright.wiring.resources import Resources, open_database_pool, open_vault
 from runwright.wiring.stopping import Stop
 from runwright.workers.bundles.members import Limits
@@ -55,32 +54,32 @@ async def open_services(
 ) -> Services:
     db = await open_database_pool(f.dsn, f.settings.db_pool_size, stack)
     submits = await open_database_pool(f.dsn, SUBMIT_CONNECTIONS, stack, by_key=True)
-    bounds = await set_bounds(f, db, stack)
-    jobs = _open_jobs(f, db, submits, bounds, executor, stack)
+    admission = await open_admission_control(f, db, stack)
+    jobs = _open_jobs(f, db, submits, admission, executor, stack)
     reader = _bundle_reader(f, db)
     reporter = HealthReporter(db, clock=f.clock, host=f.host, executor=executor, draining=stop.asked.is_set)
     key = await asyncio.to_thread(platform_key, f.settings.platform_key, f.settings.data_dir)
     return Services(
-        workers=_workers(f, db, reader, bounds, executor, on_building),
+        workers=_workers(f, db, reader, admission, executor, on_building),
         deployments=Deployments(
-            db, reader, clock=f.clock, on_building=on_building, quota=bounds.stored_bytes
+            db, reader, clock=f.clock, on_building=on_building, quota=admission.stored_bytes
         ),
         vault=open_vault(f, db, stack),
         jobs=jobs,
         queues=Queues(db, clock=f.clock),
         analytics=Analytics(db, clock=f.clock),
-        schedules=Schedules(db, clock=f.clock, quota=bounds.schedules),
+        schedules=Schedules(db, clock=f.clock, quota=admission.schedules),
         endpoints=_endpoints(f, db, sender, AVA_STYLE),
         avala_endpoints=_endpoints(f, db, sender, AVALA_STYLE),
         agents=_agents(f, db),
         executions=Executions(db, clock=f.clock, on_decided=f.hints.appended),
         publisher=_open_publisher(f, submits, stack),
         outgoing=outgoing_policy(f.settings),
-        keys=Keys(db, clock=f.clock, platform_key=key, strangers=strangers(f.settings)),
+        keys=ApiKeys(db, clock=f.clock, platform_key=key, unknown_keys=unknown_key_limiter(f.settings)),
         audit=AuditLog(db),
-        tenants=Tenants(db, clock=f.clock, on_change=bounds.standings.refresh),
-        standings=bounds.standings,
-        limiter=bounds.limiter,
+        tenants=Tenants(db, clock=f.clock, on_change=admission.tenant_status.refresh),
+        tenant_status=admission.tenant_status,
+        limiter=admission.rate_limiter,
         automations=open_automations(f, db, jobs, stack),
         runtimes=partial(_describe_runtime, f.host),
         health=reporter.report,
@@ -94,7 +93,7 @@ def _open_jobs(
     f: Resources,
     db: Database,
     submits: Database,
-    bounds: Bounds,
+    admission: AdmissionControl,
     executor: Executor | None,
     stack: AsyncExitStack,
 ) -> Jobs:
@@ -105,8 +104,8 @@ def _open_jobs(
         submits=submits,
         # What starts with its submit holds no place of a quota.
         starter=None if f.settings.quota_running_jobs else executor,
-        quota=bounds.queued_jobs,
-        running_limit_of=bounds.running_limit_of,
+        quota=admission.queued_jobs,
+        running_limit_of=admission.running_limit_of,
     )
     stack.push_async_callback(jobs.stop)
     return jobs
@@ -121,7 +120,7 @@ def _workers(
     f: Resources,
     db: Database,
     reader: BundleReader,
-    bounds: Bounds,
+    admission: AdmissionControl,
     executor: Executor | None,
     on_building: Callable[[], None],
 ) -> Workers:
@@ -133,7 +132,7 @@ def _workers(
         on_building=on_building,
         on_defined=executor.note_worker if executor else lambda _: None,
         on_event=f.hints.appended,
-        quota=bounds.stored_bytes,
+        quota=admission.stored_bytes,
     )
 
 

@@ -15,7 +15,7 @@ from runwright.core.clock import system_clock
 from runwright.db.embedded import EmbeddedPostgres
 from runwright.db.migrator import bundled_migrations, migrate, schema_version
 from runwright.db.pool import Pool, connect
-from runwright.tenants.keys import Keys
+from runwright.tenants.api_keys import ApiKeys
 from tests.contract.conftest import running_server, serving
 
 RUNWRIGHT = Path(sys.executable).with_name("runwright")
@@ -51,7 +51,7 @@ def data_dir() -> Iterator[Path]:
 
 
 async def works(database: Pool, key: str) -> bool:
-    return await Keys(database, clock=system_clock).authenticate(key) is not None
+    return await ApiKeys(database, clock=system_clock).authenticate(key) is not None
 
 
 async def test_keys_create_prints_the_key_alone(run: Run, database: Pool, database_url: str) -> None:

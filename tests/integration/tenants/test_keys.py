@@ -8,7 +8,7 @@ import pytest
 from runwright.core.errors import InvalidError, NotFoundError, RateLimitedError
 from runwright.core.roles import Caller, Role
 from runwright.db.pool import Pool
-from runwright.tenants.keys import NOTE_USE_EVERY, REMEMBER, Keys
+from runwright.tenants.api_keys import CACHE_TIME, RECORD_USE_EVERY, ApiKeys
 from runwright.tenants.model import is_key_text, new_key_text
 from runwright.tenants.rate_limits import Rate, RateLimiter
 
@@ -35,18 +35,18 @@ def time() -> Time:
 
 
 @pytest.fixture
-def keys(database: Pool, time: Time) -> Keys:
-    return Keys(database, clock=time, platform_key=PLATFORM)
+def keys(database: Pool, time: Time) -> ApiKeys:
+    return ApiKeys(database, clock=time, platform_key=PLATFORM)
 
 
-async def test_a_new_key_is_recognised_with_its_tenant_and_role(keys: Keys) -> None:
+async def test_a_new_key_is_recognised_with_its_tenant_and_role(keys: ApiKeys) -> None:
     made, text = await keys.create(OPERATOR, tenant_id="ten_1", role=Role.TENANT_ADMIN, name="ci")
     found = await keys.authenticate(text)
     assert found is not None
     assert (found.id, found.tenant_id, found.role, found.name) == (made.id, "ten_1", Role.TENANT_ADMIN, "ci")
 
 
-async def test_the_text_of_a_key_is_random_and_stored_nowhere(keys: Keys, database: Pool) -> None:
+async def test_the_text_of_a_key_is_random_and_stored_nowhere(keys: ApiKeys, database: Pool) -> None:
     _, first = await keys.create(OPERATOR, tenant_id="ten_1", role=Role.TENANT_ADMIN)
     _, second = await keys.create(OPERATOR, tenant_id="ten_1", role=Role.TENANT_ADMIN)
     assert first != second
@@ -56,31 +56,31 @@ async def test_the_text_of_a_key_is_random_and_stored_nowhere(keys: Keys, databa
 
 
 @pytest.mark.parametrize("wrong", ["", "rwk_", "rwk_" + "A" * 43, "x" * 500, "ключ", PLATFORM + "x"])
-async def test_a_wrong_key_is_nobody(keys: Keys, wrong: str) -> None:
+async def test_a_wrong_key_is_nobody(keys: ApiKeys, wrong: str) -> None:
     assert await keys.authenticate(wrong) is None
 
 
-async def test_the_platform_key_names_no_tenant(keys: Keys, database: Pool) -> None:
+async def test_the_platform_key_names_no_tenant(keys: ApiKeys, database: Pool) -> None:
     found = await keys.authenticate(PLATFORM)
     assert found is not None
     assert (found.tenant_id, found.role) == (None, Role.PLATFORM_ADMIN)
-    assert await Keys(database, clock=Time()).authenticate(PLATFORM) is None
+    assert await ApiKeys(database, clock=Time()).authenticate(PLATFORM) is None
 
 
 async def test_a_revoked_key_is_refused_here_at_once_and_elsewhere_within_the_time_to_remember(
-    keys: Keys, database: Pool, time: Time
+    keys: ApiKeys, database: Pool, time: Time
 ) -> None:
-    elsewhere = Keys(database, clock=time)
+    elsewhere = ApiKeys(database, clock=time)
     made, text = await keys.create(OPERATOR, tenant_id="ten_1", role=Role.TENANT_VIEWER)
     assert await keys.authenticate(text)
     assert await elsewhere.authenticate(text)
     await keys.revoke(OPERATOR, made.id)
     assert await keys.authenticate(text) is None
-    time.pass_by(REMEMBER)
+    time.pass_by(CACHE_TIME)
     assert await elsewhere.authenticate(text) is None
 
 
-async def test_revoking_twice_keeps_the_first_moment(keys: Keys, time: Time) -> None:
+async def test_revoking_twice_keeps_the_first_moment(keys: ApiKeys, time: Time) -> None:
     made, _ = await keys.create(OPERATOR, tenant_id="ten_1", role=Role.TENANT_VIEWER)
     first = await keys.revoke(OPERATOR, made.id)
     time.pass_by(timedelta(hours=1))
@@ -89,19 +89,19 @@ async def test_revoking_twice_keeps_the_first_moment(keys: Keys, time: Time) -> 
         await keys.revoke(OPERATOR, "key_00000000000000000000000000")
 
 
-async def test_use_is_noted_at_most_once_a_minute(keys: Keys, time: Time) -> None:
+async def test_use_is_noted_at_most_once_a_minute(keys: ApiKeys, time: Time) -> None:
     _, text = await keys.create(OPERATOR, tenant_id="ten_1", role=Role.TENANT_VIEWER)
     first = time.now
-    for moment in (timedelta(0), NOTE_USE_EVERY - REMEMBER):
+    for moment in (timedelta(0), RECORD_USE_EVERY - CACHE_TIME):
         time.now = first + moment
         await keys.authenticate(text)
         assert (await keys.list())[0].last_used_at == first
-    time.now = first + NOTE_USE_EVERY
+    time.now = first + RECORD_USE_EVERY
     await keys.authenticate(text)
     assert (await keys.list())[0].last_used_at == time.now
 
 
-async def test_a_busy_key_is_remembered_for_two_seconds(keys: Keys, database: Pool, time: Time) -> None:
+async def test_a_busy_key_is_remembered_for_two_seconds(keys: ApiKeys, database: Pool, time: Time) -> None:
     """A change of its row is seen after that time and not before."""
     _, text = await keys.create(OPERATOR, tenant_id="ten_1", role=Role.TENANT_VIEWER)
     found = await asyncio.gather(*(keys.authenticate(text) for _ in range(100)))
@@ -110,13 +110,13 @@ async def test_a_busy_key_is_remembered_for_two_seconds(keys: Keys, database: Po
     again = await keys.authenticate(text)
     assert again is not None
     assert again.role == Role.TENANT_VIEWER
-    time.pass_by(REMEMBER)
+    time.pass_by(CACHE_TIME)
     changed = await keys.authenticate(text)
     assert changed is not None
     assert changed.role == Role.TENANT_ADMIN
 
 
-async def test_a_caller_that_goes_away_does_not_spoil_the_answer_of_others(keys: Keys) -> None:
+async def test_a_caller_that_goes_away_does_not_spoil_the_answer_of_others(keys: ApiKeys) -> None:
     _, text = await keys.create(OPERATOR, tenant_id="ten_1", role=Role.TENANT_VIEWER)
     leaver, stayer = (asyncio.create_task(keys.authenticate(text)) for _ in range(2))
     await asyncio.sleep(0)
@@ -124,7 +124,7 @@ async def test_a_caller_that_goes_away_does_not_spoil_the_answer_of_others(keys:
     assert await stayer is not None
 
 
-async def test_keys_are_listed_newest_first_and_by_tenant(keys: Keys, time: Time) -> None:
+async def test_keys_are_listed_newest_first_and_by_tenant(keys: ApiKeys, time: Time) -> None:
     made = []
     for tenant in ("ten_1", "ten_2", "ten_1"):
         key, _ = await keys.create(OPERATOR, tenant_id=tenant, role=Role.TENANT_VIEWER)
@@ -138,7 +138,7 @@ async def test_keys_are_listed_newest_first_and_by_tenant(keys: Keys, time: Time
     ("tenant", "name", "field"),
     [("", "", "tenant"), ("a/b", "", "tenant"), ("a", "\0", "name"), ("a", "n" * 201, "name")],
 )
-async def test_bad_names_are_refused_by_field(keys: Keys, tenant: str, name: str, field: str) -> None:
+async def test_bad_names_are_refused_by_field(keys: ApiKeys, tenant: str, name: str, field: str) -> None:
     with pytest.raises(InvalidError) as caught:
         await keys.create(OPERATOR, tenant_id=tenant, role=Role.TENANT_VIEWER, name=name)
     assert list(caught.value.fields) == [field]
@@ -147,12 +147,12 @@ async def test_bad_names_are_refused_by_field(keys: Keys, tenant: str, name: str
 async def test_a_key_that_was_met_passes_however_many_unknown_ones_its_address_has_tried(
     database: Pool, time: Time
 ) -> None:
-    keys = Keys(database, clock=time, strangers=RateLimiter(Rate(0.001, 2)))
+    keys = ApiKeys(database, clock=time, unknown_keys=RateLimiter(Rate(0.001, 2)))
     _, text = await keys.create(OPERATOR, tenant_id="ten_1", role=Role.TENANT_ADMIN)
     assert await keys.authenticate(text, "192.0.2.1") is not None
     assert await keys.authenticate(new_key_text(), "192.0.2.1") is None
     with pytest.raises(RateLimitedError):
         await keys.authenticate(new_key_text(), "192.0.2.1")
     assert await keys.authenticate(new_key_text(), "192.0.2.2") is None
-    time.pass_by(REMEMBER)
+    time.pass_by(CACHE_TIME)
     assert await keys.authenticate(text, "192.0.2.1") is not None

@@ -89,50 +89,53 @@ async def test_every_process_learns_of_a_change_and_remembers_only_the_unusual(
 ) -> None:
     await tenants.create(OPERATOR, NewTenant(id="ten_a"))
     await tenants.create(OPERATOR, NewTenant(id="ten_b", limits=TenantLimits(queued_jobs=7)))
-    usual = TenantLimits(requests_per_second=10, request_burst=20, queued_jobs=100)
-    here, elsewhere = TenantStatusCache(database, usual=usual), TenantStatusCache(database, usual=usual)
-    for standings in (here, elsewhere):
-        await standings.refresh()
-        standings.require_active("ten_a")
-        assert standings.limits_of("ten_a") is usual
-        assert standings.limits_of("ten_b") == TenantLimits(
+    defaults = TenantLimits(requests_per_second=10, request_burst=20, queued_jobs=100)
+    here, elsewhere = (
+        TenantStatusCache(database, default_limits=defaults),
+        TenantStatusCache(database, default_limits=defaults),
+    )
+    for cache in (here, elsewhere):
+        await cache.refresh()
+        cache.require_active("ten_a")
+        assert cache.limits_of("ten_a") is defaults
+        assert cache.limits_of("ten_b") == TenantLimits(
             requests_per_second=10, request_burst=20, queued_jobs=7
         )
-        assert standings.rate_of("ten_b") is None
+        assert cache.rate_of("ten_b") is None
     await suspend(tenants)
     await tenants.change(
         OPERATOR, "ten_b", TenantChanges(limits=LimitChanges(queued_jobs=None, requests_per_second=3))
     )
-    late = TenantStatusCache(database, usual=usual)
-    for standings in (here, elsewhere, late):
-        await standings.refresh()
+    late = TenantStatusCache(database, default_limits=defaults)
+    for cache in (here, elsewhere, late):
+        await cache.refresh()
         with pytest.raises(TenantSuspendedError):
-            standings.require_active("ten_a")
-        rate = standings.rate_of("ten_b")
+            cache.require_active("ten_a")
+        rate = cache.rate_of("ten_b")
         assert rate is not None
         assert (rate.per_second, rate.burst) == (3, 20)
-        assert standings.limits_of("ten_b").queued_jobs == 100
+        assert cache.limits_of("ten_b").queued_jobs == 100
     await reactivate(tenants)
     await tenants.change(OPERATOR, "ten_b", TenantChanges(limits=LimitChanges(requests_per_second=None)))
-    for standings in (here, elsewhere, late):
-        await standings.refresh()
-        standings.require_active("ten_a")
-        assert standings.rate_of("ten_b") is None
-        assert len(standings) == 0
+    for cache in (here, elsewhere, late):
+        await cache.refresh()
+        cache.require_active("ten_a")
+        assert cache.rate_of("ten_b") is None
+        assert len(cache) == 0
 
 
 async def test_a_change_that_is_committed_late_is_not_overlooked(database: Pool, tenants: Tenants) -> None:
     await tenants.create(OPERATOR, NewTenant(id="ten_a"))
-    standings = TenantStatusCache(database)
-    await standings.refresh()
+    cache = TenantStatusCache(database)
+    await cache.refresh()
     async with database.acquire() as other, other.transaction():
         await other.execute("UPDATE tenants SET status = 'suspended', changed_at = clock_timestamp()")
         for _ in range(3):
-            await standings.refresh()
-        standings.require_active("ten_a")
-    await standings.refresh()
+            await cache.refresh()
+        cache.require_active("ten_a")
+    await cache.refresh()
     with pytest.raises(TenantSuspendedError):
-        standings.require_active("ten_a")
+        cache.require_active("ten_a")
 
 
 async def test_what_is_not_there_or_there_already_is_said(tenants: Tenants) -> None:

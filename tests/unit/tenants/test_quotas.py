@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runwright.core.errors import QuotaError
-from runwright.tenants.quotas import CREDIT_SECONDS, FREE, Quota
+from runwright.tenants.quotas import CREDIT_SECONDS, INITIAL_CREDIT, Quota
 
 
 class Shop:
@@ -71,7 +71,7 @@ async def test_far_from_the_quota_almost_nothing_is_counted() -> None:
 
 async def test_credit_ends_so_that_what_others_wrote_is_seen() -> None:
     shop = Shop(10_000)
-    assert await shop.take(FREE)
+    assert await shop.take(INITIAL_CREDIT)
     assert await shop.take()
     shop.has["a"] = 10_000
     assert await shop.take(), "on credit"
@@ -113,7 +113,7 @@ async def test_a_smaller_write_passes_at_once_after_a_larger_one_was_refused() -
 async def test_many_at_once_share_a_count() -> None:
     shop = Shop(50_000)
     shop.has["a"] = 10_000
-    await shop.take(FREE)
+    await shop.take(INITIAL_CREDIT)
     assert all(await asyncio.gather(*(shop.take() for _ in range(500))))
     assert shop.counts == 1
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runwright.tenants.rate_limits import Allowance, Rate, RateLimiter
+from runwright.tenants.rate_limits import Rate, RateLimiter, RateLimitState
 
 
 class Seconds:
@@ -31,16 +31,16 @@ def limiter_of(rate: Rate | None, seconds: Seconds, *, most_buckets: int = 100) 
 def test_a_burst_passes_and_then_the_rate_holds(seconds: Seconds) -> None:
     limiter = limiter_of(Rate(2, 3), seconds)
     assert [limiter.take("a") for _ in range(3)] == [
-        Allowance(3, 2, 6001),
-        Allowance(3, 1, 6001),
-        Allowance(3, 0, 6002),
+        RateLimitState(3, 2, 6001),
+        RateLimitState(3, 1, 6001),
+        RateLimitState(3, 0, 6002),
     ]
-    assert limiter.take("a") == Allowance(3, 0, 6002, retry_after=1)
+    assert limiter.take("a") == RateLimitState(3, 0, 6002, retry_after=1)
     seconds.at += 0.5
-    assert limiter.take("a") == Allowance(3, 0, 6002)
-    assert limiter.take("a") == Allowance(3, 0, 6002, retry_after=1)
+    assert limiter.take("a") == RateLimitState(3, 0, 6002)
+    assert limiter.take("a") == RateLimitState(3, 0, 6002, retry_after=1)
     seconds.at += 100
-    assert limiter.take("a") == Allowance(3, 2, 6101)
+    assert limiter.take("a") == RateLimitState(3, 2, 6101)
 
 
 def test_who_waits_as_long_as_told_passes(seconds: Seconds) -> None:
@@ -48,18 +48,18 @@ def test_who_waits_as_long_as_told_passes(seconds: Seconds) -> None:
     limiter.take("a")
     seconds.at += 0.25
     refused = limiter.take("a")
-    assert refused == Allowance(1, 0, 6010, retry_after=10)
+    assert refused == RateLimitState(1, 0, 6010, retry_after=10)
     seconds.at += 9
-    assert limiter.take("a") == Allowance(1, 0, 6010, retry_after=1)
+    assert limiter.take("a") == RateLimitState(1, 0, 6010, retry_after=1)
     seconds.at += 1
-    assert limiter.take("a") == Allowance(1, 0, 6021)
+    assert limiter.take("a") == RateLimitState(1, 0, 6021)
 
 
 def test_tenants_do_not_share_a_bucket(seconds: Seconds) -> None:
     limiter = limiter_of(Rate(1, 1), seconds)
-    assert limiter.take("a") == Allowance(1, 0, 6001)
-    assert limiter.take("b") == Allowance(1, 0, 6001)
-    assert limiter.take("a") == Allowance(1, 0, 6001, retry_after=1)
+    assert limiter.take("a") == RateLimitState(1, 0, 6001)
+    assert limiter.take("b") == RateLimitState(1, 0, 6001)
+    assert limiter.take("a") == RateLimitState(1, 0, 6001, retry_after=1)
 
 
 def test_a_tenant_may_have_a_rate_of_its_own(seconds: Seconds) -> None:

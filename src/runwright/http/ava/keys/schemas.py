@@ -10,7 +10,7 @@ from runwright.http.ava.envelopes import PageQuery, Time
 from runwright.http.ava.tenants.schemas import TenantId, Text
 from runwright.http.fields import format_optional_time, format_time, storable_text
 from runwright.http.validation import Validator
-from runwright.tenants.model import Key
+from runwright.tenants.model import ApiKey
 
 RoleName = Literal["tenant-viewer", "tenant-member", "tenant-admin", "tenant-system-admin", "platform-admin"]
 
@@ -60,15 +60,15 @@ def key_role(body: KeyIn) -> Role:
     return ROLES[body.role]
 
 
-def key_out(key: Key) -> KeyOut:
+def key_out(key: ApiKey) -> KeyOut:
     return KeyOut(**_key_values(key))
 
 
-def new_key_out(key: Key, text: str) -> NewKeyOut:
+def new_key_out(key: ApiKey, text: str) -> NewKeyOut:
     return NewKeyOut(**_key_values(key), key=text)
 
 
-def _key_values(key: Key) -> dict[str, Any]:
+def _key_values(key: ApiKey) -> dict[str, Any]:
     assert key.tenant_id is not None  # noqa: S101  the platform key is in no table
     assert key.created_at is not None  # noqa: S101  as above
     return {

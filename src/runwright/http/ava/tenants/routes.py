@@ -94,7 +94,7 @@ def _tenant_id(request: Request) -> str:
 
 
 def _shown(request: Request, tenant: Tenant) -> TenantOut:
-    return tenant_out(tenant, tenant.limits.within(request.services.standings.usual))
+    return tenant_out(tenant, tenant.limits.with_defaults(request.services.tenant_status.default_limits))
 
 
 async def _change(request: Request, changes: TenantChanges) -> Data[TenantOut]:

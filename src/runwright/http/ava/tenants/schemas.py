@@ -9,7 +9,7 @@ from msgspec import UNSET, Meta, UnsetType, field
 from runwright.http.ava.envelopes import PageQuery, Time, given_fields, optional
 from runwright.http.fields import format_time, storable_text
 from runwright.http.validation import Problem, Rule, Validator
-from runwright.tenants.keys import NAME_LENGTH
+from runwright.tenants.api_keys import NAME_LENGTH
 from runwright.tenants.model import (
     LimitChanges,
     NewTenant,
