@@ -17,7 +17,7 @@ from runwright.db.pool import connect, transient
 from runwright.runtimes.host import Host, Isolation
 from runwright.runtimes.probe import probe_host
 from runwright.secrets.key_source import key_source, read_keyring
-from runwright.wiring.resources import chosen_paths
+from runwright.wiring.resources import interpreter_paths
 
 
 @takes_settings(ALL_SETTINGS)
@@ -37,7 +37,7 @@ def doctor(
 
     With --escape-test it exits with 1 where an attempt got out.
     """
-    host = probe_host(chosen_paths(settings))
+    host = probe_host(interpreter_paths(settings))
     if escape_test:
         if not run_escape_test(host, level=level, data_dir=settings.data_dir, as_json=as_json):
             raise typer.Exit(1)

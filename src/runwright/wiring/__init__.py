@@ -1,8 +1,8 @@
-"""The composition root: the only place that puts concrete things together.
+"""The composition root: the only package that constructs and connects concrete objects.
 
-Start: database, schema, services, loops, HTTP; then the one line on stdout. Stop, on SIGTERM or
-SIGINT: no new work, running jobs get the drain period, what was accepted is committed, and the
-things are taken down in reverse. A second signal gives up what still runs at once.
+Startup: database, schema, services, loops and HTTP, then one line on stdout. Shutdown, on SIGTERM or
+SIGINT: no new work is accepted, running jobs have the drain period to end, accepted writes are
+committed, and everything is closed in reverse order. A second signal ends the drain immediately.
 """
 
 import asyncio
@@ -19,45 +19,45 @@ from runwright.wiring.automations import load_automations
 from runwright.wiring.builder import start_builder
 from runwright.wiring.deliveries import open_sender, start_router, start_senders
 from runwright.wiring.executor import start_executor
-from runwright.wiring.files import open_files, tell_nobody
-from runwright.wiring.maintenance import start_upkeep
-from runwright.wiring.resources import Resources, lay_foundation
+from runwright.wiring.files import do_nothing, open_files
+from runwright.wiring.maintenance import start_maintenance
+from runwright.wiring.resources import Resources, open_resources
 from runwright.wiring.scheduler import start_scheduler
-from runwright.wiring.stopping import Stop
+from runwright.wiring.shutdown import Shutdown
 
 
 async def serve(settings: Settings) -> int:
-    """Run the roles that the settings name until a signal says stop; returns the exit status."""
+    """Run the roles of the settings until a signal requests a shutdown; return the exit status."""
     set_up_logs(settings)
-    stop = Stop()
-    stop.watch()
+    shutdown = Shutdown()
+    shutdown.watch()
     async with AsyncExitStack() as stack:
-        foundation = await lay_foundation(settings, stack)
-        if foundation is None:
+        resources = await open_resources(settings, stack)
+        if resources is None:
             return 1
-        problem = await load_automations(foundation, stop, stack)
+        problem = await load_automations(resources, shutdown, stack)
         if problem is not None:
             sys.stderr.write(f"{problem}\n")
             return 1
-        url = await _start_roles(foundation, stop, stack)
+        url = await _start_roles(resources, shutdown, stack)
         sys.stdout.write(f"runwright ready {url or '(no api)'}\n")
         sys.stdout.flush()
         if settings.demo and url is not None:
             demo = asyncio.create_task(_demonstrate(settings, url))
             stack.callback(demo.cancel)
-        await stop.asked.wait()
-        foundation.emit(ServerStopping())
+        await shutdown.requested.wait()
+        resources.emit(ServerStopping())
     return 0
 
 
-async def _start_roles(f: Resources, stop: Stop, stack: AsyncExitStack) -> str | None:
-    """Start what this process consists of; returns the address that it answers at, if it does."""
+async def _start_roles(f: Resources, shutdown: Shutdown, stack: AsyncExitStack) -> str | None:
+    """Start the roles of this process; return the URL of its API, if it has one."""
     roles = f.settings.roles
-    await start_upkeep(f, stack)
-    executor, on_building = None, tell_nobody
+    await start_maintenance(f, stack)
+    executor, on_building = None, do_nothing
     if "executor" in roles:
         files = await open_files(f, stack)
-        executor = await start_executor(f, files, stop, stack)
+        executor = await start_executor(f, files, shutdown, stack)
         builder = await start_builder(f, files, executor, stack)
         on_building = builder.loop.wake
     if "scheduler" in roles:
@@ -68,7 +68,7 @@ async def _start_roles(f: Resources, stop: Stop, stack: AsyncExitStack) -> str |
     if "deliverer" in roles:
         await start_senders(f, sender, stack)
     if "api" in roles:
-        return await start_http(f, executor, sender, on_building, stop, stack)
+        return await start_http(f, executor, sender, on_building, shutdown, stack)
     return None
 
 

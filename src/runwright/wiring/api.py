@@ -1,4 +1,4 @@
-"""What answers requests: the role `api`."""
+"""The role `api`: the HTTP server."""
 
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -10,10 +10,10 @@ from runwright.http.app import build_app
 from runwright.http.server import HttpServer
 from runwright.http.services import EdgeSettings
 from runwright.webhooks.sending import WebhookSender
-from runwright.wiring.files import spool_dir_of
+from runwright.wiring.files import spool_dir_in
 from runwright.wiring.resources import Resources
 from runwright.wiring.services import open_services
-from runwright.wiring.stopping import Stop
+from runwright.wiring.shutdown import Shutdown
 
 
 async def start_http(
@@ -21,11 +21,11 @@ async def start_http(
     executor: Executor | None,
     sender: WebhookSender,
     on_building: Callable[[], None],
-    stop: Stop,
+    shutdown: Shutdown,
     stack: AsyncExitStack,
 ) -> str:
-    """Serve requests, and return where."""
-    services = await open_services(f, executor, sender, on_building, stop, stack)
+    """Start the HTTP server and return its URL."""
+    services = await open_services(f, executor, sender, on_building, shutdown, stack)
     edge = _edge_settings(f.settings)
     server = HttpServer(build_app(services, edge), host=f.settings.host, port=f.settings.port, edge=edge)
     stack.push_async_callback(server.stop)
@@ -36,7 +36,7 @@ def _edge_settings(settings: Settings) -> EdgeSettings:
     return EdgeSettings(
         body_limit_bytes=settings.body_limit_bytes,
         upload_limit_bytes=settings.bundle_limit_bytes,
-        spool_dir=spool_dir_of(settings),
+        spool_dir=spool_dir_in(settings),
         keyless=settings.dev and _on_loopback(settings.host),
         allowed_hosts=settings.allowed_hosts,
         public_url=(settings.public_url or "").rstrip("/"),

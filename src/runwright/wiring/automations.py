@@ -1,4 +1,4 @@
-"""What fires automations and hands their runs to agents: in the roles `api`, `scheduler` and `router`."""
+"""Automations, in the roles `api`, `scheduler` and `router`."""
 
 import asyncio
 import os
@@ -37,11 +37,11 @@ from runwright.secrets.vault import Vault
 from runwright.telemetry.emit import error_text
 from runwright.telemetry.events import AutomationFileLoaded, AutomationFileRefused
 from runwright.wiring.resources import Resources, open_vault
-from runwright.wiring.stopping import Stop
+from runwright.wiring.shutdown import Shutdown
 
 
 def make_ticks(policy: Policy) -> Make:
-    """Return what makes what ticks make, whoever owns their schedule."""
+    """Return the tick handler for schedules of workers and of automations."""
     return make_by_owner({Owner.WORKER: make_jobs, Owner.AUTOMATION: partial(make_runs, policy=policy)})
 
 
@@ -59,7 +59,7 @@ def open_automations(f: Resources, db: Database, jobs: Jobs, stack: AsyncExitSta
 
 
 class FileLoader:
-    """Reads the file that defines automations, at the start and whenever it is asked to."""
+    """Loads the file of automations, at startup and on request."""
 
     def __init__(self, f: Resources, path: Path, vault: Vault) -> None:
         self._f = f
@@ -68,7 +68,7 @@ class FileLoader:
         self._reading: asyncio.Task[None] | None = None
 
     async def load(self) -> None:
-        """Take over what the file says; DefinitionError, ConflictError or OSError where it is no good."""
+        """Apply the file. DefinitionError, ConflictError or OSError if it is invalid."""
         f, now, watch = self._f, self._f.clock(), Stopwatch()
         text = await asyncio.to_thread(self._path.read_text, encoding="utf-8")
         said = read_config(text, zone=f.settings.automation_timezone, now=now)
@@ -85,22 +85,22 @@ class FileLoader:
         f.emit(AutomationFileLoaded(watch.seconds(), done.made, done.changed, done.removed))
 
     def load_again(self) -> None:
-        """Read the file again; one that is no good changes nothing."""
+        """Apply the file again; an invalid one changes nothing."""
         if self._reading is None or self._reading.done():
             self._reading = asyncio.create_task(self._load_again())
 
     async def _load_again(self) -> None:
         try:
             await self.load()
-        except Exception as error:  # noqa: BLE001  whatever the file holds, the server goes on
+        except Exception as error:  # noqa: BLE001  the server continues with the previous definitions
             self._f.emit(AutomationFileRefused(error=error_text(error)))
 
     async def _reveal(self, tenant_id: str, name: str) -> str | None:
         return (await self._vault.reveal(tenant_id, [name])).get(name)
 
 
-async def load_automations(f: Resources, stop: Stop, stack: AsyncExitStack) -> str | None:
-    """Take over what the file says, now and at every SIGHUP; returns what is wrong with it."""
+async def load_automations(f: Resources, shutdown: Shutdown, stack: AsyncExitStack) -> str | None:
+    """Apply the file now and on every SIGHUP; return why it is invalid now, if so."""
     path = f.settings.automation_file
     if path is None:
         return None
@@ -109,7 +109,7 @@ async def load_automations(f: Resources, stop: Stop, stack: AsyncExitStack) -> s
         await loader.load()
     except (RunwrightError, OSError, UnicodeDecodeError) as error:
         return f"automation_file {path}: {error}"
-    stop.on_reload(loader.load_again)
+    shutdown.on_reload(loader.load_again)
     return None
 
 
@@ -130,7 +130,7 @@ async def start_dispatcher(f: Resources, stack: AsyncExitStack) -> None:
 async def open_registered(
     db: PoolConnection, live: LiveRun, payload: Mapping[str, object], now: datetime
 ) -> str | None:
-    """Open an execution of the registered agent that a run names; None where the tenant has none."""
+    """Open an execution of the registered agent that a run names; None if the tenant has no such agent."""
     run = live.run
     agent = await find_agent(db, tenant_id=run.tenant_id, name=live.plan.agent_name)
     if agent is None:

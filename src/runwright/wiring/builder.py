@@ -12,14 +12,14 @@ from runwright.core.ids import new_id
 from runwright.executor.executor import Executor
 from runwright.executor.version_files import CachedFiles
 from runwright.loops.builder import Builder
-from runwright.wiring.files import LAYER_LIMITS, spool_dir_of
+from runwright.wiring.files import LAYER_LIMITS, spool_dir_in
 from runwright.wiring.resources import Resources, open_database_pool
 from runwright.workers.bundles.folders import make_private_folder
 
 BUILD_CONNECTIONS: Final = 2
 CANNOT_INSTALL: Final = (
-    "This server has no sandbox with a network to install dependencies in; put them into the bundle, or ask"
-    " its operator."
+    "This server has no sandbox with a network to install dependencies in; include them in the bundle, or"
+    " ask the operator."
 )
 
 
@@ -59,7 +59,7 @@ def _open_build_sandbox(f: Resources, stack: AsyncExitStack) -> BuildSandbox:
 
 
 def _installer(f: Resources, files: CachedFiles, builds: Builds, build_sandbox: BuildSandbox) -> Installer:
-    spool_dir = spool_dir_of(f.settings)
+    spool_dir = spool_dir_in(f.settings)
     make_private_folder(spool_dir)
     return Installer(
         package_managers=PackageManagers(f.host, _sources(f.settings)),

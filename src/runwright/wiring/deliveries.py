@@ -1,4 +1,4 @@
-"""Events and what is sent to the outside: the roles `router` and `deliverer`."""
+"""The roles `router` and `deliverer`: event routing, webhooks and agent callbacks."""
 
 import asyncio
 from contextlib import AsyncExitStack
@@ -39,7 +39,7 @@ COMMIT_SECONDS: Final = 0.01
 
 
 async def start_router(f: Resources, stack: AsyncExitStack) -> None:
-    """Start the loops that route events and act on ends; subscribers and handlers are listed here."""
+    """Start the loops of the role `router`; every kind of subscriber and callback is registered here."""
     router = Router(
         f.db,
         sinks={
@@ -72,7 +72,7 @@ def _completion_routes(f: Resources) -> tuple[CompletionRoute[EndedJob], Complet
 
 
 def _announce_jobs(f: Resources) -> None:
-    """Notify of jobs that were submitted in a transaction which is about to commit."""
+    """Notify executors of jobs that were inserted in a transaction that is about to commit."""
     asyncio.get_running_loop().call_later(COMMIT_SECONDS, f.signals.jobs_ready)
 
 

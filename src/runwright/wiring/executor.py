@@ -1,4 +1,4 @@
-"""What runs jobs: the role `executor`."""
+"""The role `executor`: runs jobs."""
 
 import asyncio
 import os
@@ -16,10 +16,12 @@ from runwright.loops.promoter import Promoter
 from runwright.runtimes.pool.pool import Pool, PoolSettings
 from runwright.wiring.files import cache_dir
 from runwright.wiring.resources import Resources, open_vault
-from runwright.wiring.stopping import Stop
+from runwright.wiring.shutdown import Shutdown
 
 
-async def start_executor(f: Resources, files: CachedFiles, stop: Stop, stack: AsyncExitStack) -> Executor:
+async def start_executor(
+    f: Resources, files: CachedFiles, shutdown: Shutdown, stack: AsyncExitStack
+) -> Executor:
     egress = _start_egress(f, stack)
 
     def make_pool(executor: Executor) -> Pool:
@@ -44,8 +46,8 @@ async def start_executor(f: Resources, files: CachedFiles, stop: Stop, stack: As
         preparation=Preparation(secrets=open_vault(f, f.db, stack), files=files, emit=f.emit),
     )
     promoter = Promoter(f.db, clock=f.clock, signals=f.signals, emit=f.emit)
-    hurrying = asyncio.create_task(_halt_in_haste(stop, executor))
-    stack.callback(hurrying.cancel)
+    halting = asyncio.create_task(_halt_when_forced(shutdown, executor))
+    stack.callback(halting.cancel)
     stack.push_async_callback(executor.stop)
     stack.push_async_callback(promoter.stop)
     await executor.start()
@@ -53,8 +55,8 @@ async def start_executor(f: Resources, files: CachedFiles, stop: Stop, stack: As
     return executor
 
 
-async def _halt_in_haste(stop: Stop, executor: Executor) -> None:
-    await stop.hurry.wait()
+async def _halt_when_forced(shutdown: Shutdown, executor: Executor) -> None:
+    await shutdown.forced.wait()
     executor.halt()
 
 
@@ -75,7 +77,7 @@ def _executor_settings(f: Resources) -> ExecutorSettings:
 
 
 def _start_egress(f: Resources, stack: AsyncExitStack) -> Egress | None:
-    """Start what carries the traffic of sandboxes, where they can have any."""
+    """Start the network of sandboxes, if the settings and the host allow one."""
     if not f.settings.egress or not f.host.network:
         return None
     trusted = [parse_trusted(entry) for entry in f.settings.egress_trusted]

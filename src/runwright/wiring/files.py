@@ -1,4 +1,4 @@
-"""Where the files of workers' versions lie on this machine."""
+"""The files of worker versions on this machine."""
 
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -16,11 +16,11 @@ LAYER_LIMITS: Final = Limits(unpacked_bytes=512 * 1024 * 1024, files=50_000, lin
 
 
 async def open_files(f: Resources, stack: AsyncExitStack) -> CachedFiles:
-    """Return the files of versions on this machine."""
+    """Open the cache of bundles and dependency layers."""
     layers = HostLayers(
         f.db,
         platforms=frozenset(platform_of(interpreter) for interpreter in f.host.interpreters.values()),
-        on_building=tell_nobody,
+        on_building=do_nothing,
         emit=f.emit,
     )
     cache = FolderCache(
@@ -35,13 +35,13 @@ async def open_files(f: Resources, stack: AsyncExitStack) -> CachedFiles:
     return files
 
 
-def tell_nobody() -> None:
-    """Builders of other processes look by themselves."""
+def do_nothing() -> None:
+    """Do nothing: builders in other processes find new builds by polling."""
 
 
 def cache_dir(settings: Settings) -> Path:
     return settings.cache_dir or settings.data_dir / "cache"
 
 
-def spool_dir_of(settings: Settings) -> Path:
+def spool_dir_in(settings: Settings) -> Path:
     return cache_dir(settings) / "spool"

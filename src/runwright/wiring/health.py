@@ -1,4 +1,4 @@
-"""What `/healthz` says: how the server is, and how what it leans on is."""
+"""The health report of `/healthz`: the server and what it depends on."""
 
 import asyncio
 from collections.abc import Callable
@@ -15,13 +15,13 @@ from runwright.jobs.store.rescue import live_executors
 from runwright.runtimes.host import Host
 from runwright.schedules.store.ticks import next_due_at
 
-_PATIENCE_SECONDS: Final = 2.0
-_LATE_SECONDS: Final = 60.0
-"""A tick that has waited longer has no scheduler."""
+_TIMEOUT_SECONDS: Final = 2.0
+_OVERDUE_SECONDS: Final = 60.0
+"""If a tick is overdue for longer, no scheduler is running."""
 
 
 class HealthReporter:
-    """Looks at the database, the executors that live in it, and this process's own pool."""
+    """Checks the database, the executors registered in it, and the sandbox pool of this process."""
 
     def __init__(
         self,
@@ -39,24 +39,24 @@ class HealthReporter:
         self._draining = draining
 
     async def report(self) -> Health:
-        """Return the state of everything; never raises, and answers within a few seconds."""
+        """Return the report. It never raises and takes a few seconds at most."""
         database: Facts
         executors: Facts
         schedules: Facts = {}
         status: Literal["ok", "degraded", "unavailable"] = "ok"
         try:
-            async with asyncio.timeout(_PATIENCE_SECONDS):
+            async with asyncio.timeout(_TIMEOUT_SECONDS):
                 version = await self._db.fetchval("SHOW server_version")
                 live = await live_executors(self._db)
                 overdue = await self._overdue_seconds()
-        except Exception as error:  # noqa: BLE001  whatever it is, the report says so
+        except Exception as error:  # noqa: BLE001  the report contains any error
             database, executors = {"reachable": False, "error": type(error).__name__}, {}
             status = "unavailable"
         else:
             database = {"reachable": True, "version": version}
             executors = {"live": len(live), "slots": sum(one.slots for one in live)}
             schedules = {"overdue_seconds": overdue}
-            if not live or overdue > _LATE_SECONDS:
+            if not live or overdue > _OVERDUE_SECONDS:
                 status = "degraded"
         return Health(
             status="degraded" if status == "ok" and self._draining() else status,
@@ -70,12 +70,12 @@ class HealthReporter:
             executors=executors,
             schedules=schedules,
             pool=self._pool(),
-            # Anybody may ask: which paths the host has is for `runwright doctor` to tell.
+            # The report is public: only `runwright doctor` shows paths of the host.
             runtimes=[msgspec.structs.replace(one, path=None) for one in self._host.runtimes.values()],
         )
 
     async def _overdue_seconds(self) -> float:
-        """Return for how long the tick that has waited longest has been due."""
+        """Return how long the oldest due tick has been overdue."""
         due_at = await next_due_at(self._db)
         return 0.0 if due_at is None else max(0.0, (self._clock() - due_at).total_seconds())
 

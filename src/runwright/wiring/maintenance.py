@@ -1,4 +1,4 @@
-"""What every process does beside its roles: keep the tables in order."""
+"""The maintenance loops of every process, whatever its roles."""
 
 from contextlib import AsyncExitStack
 
@@ -9,7 +9,7 @@ from runwright.loops.reaper import Reaper
 from runwright.wiring.resources import Resources
 
 
-async def start_upkeep(f: Resources, stack: AsyncExitStack) -> None:
+async def start_maintenance(f: Resources, stack: AsyncExitStack) -> None:
     reaper = Reaper(
         f.db,
         clock=f.clock,
@@ -18,8 +18,8 @@ async def start_upkeep(f: Resources, stack: AsyncExitStack) -> None:
         interval_seconds=f.settings.reaper_interval_seconds,
     )
     pruner = Pruner(f.db, retention=_retention(f.settings), clock=f.clock, emit=f.emit)
-    folder = AnalyticsRollup(f.db, clock=f.clock, emit=f.emit)
-    for loop in (reaper, pruner, folder):
+    rollup = AnalyticsRollup(f.db, clock=f.clock, emit=f.emit)
+    for loop in (reaper, pruner, rollup):
         stack.push_async_callback(loop.stop)
         await loop.start()
 

@@ -1,4 +1,4 @@
-"""What every role stands on: the host, the database with its schema, the hints, the vault's keys."""
+"""The resources that all roles share: host, database with its schema, notifications, key ring."""
 
 import asyncio
 import sys
@@ -33,17 +33,17 @@ from runwright.telemetry.events import HostProbed
 from runwright.telemetry.sinks import open_telemetry
 from runwright.webhooks.store.endpoints import ENDPOINTS
 
-HINT_CHANNEL: Final = "runwright_jobs"
+JOB_CHANNEL: Final = "runwright_jobs"
 EVENT_CHANNEL: Final = "runwright_events"
 ENCRYPTED_COLUMNS: Final = (ENDPOINTS, AGENTS, TRIGGERS)
 """The secrets that are stored with their owners, encrypted with the keys of the vault."""
 
 ENGINE_CONNECTIONS: Final = 4
-"""The loops have connections of their own, so that no flood of requests delays a heartbeat."""
+"""The loops have a separate pool, so that no number of requests can delay a heartbeat."""
 
 
 class Resources(msgspec.Struct, frozen=True):
-    """What every role stands on."""
+    """The resources that all roles share."""
 
     settings: Settings
     dsn: str
@@ -58,12 +58,12 @@ class Resources(msgspec.Struct, frozen=True):
     policy: Policy
 
 
-async def lay_foundation(settings: Settings, stack: AsyncExitStack) -> Resources | None:
-    """Probe the host, bring up the database and its schema; None where the host is below the floor."""
+async def open_resources(settings: Settings, stack: AsyncExitStack) -> Resources | None:
+    """Probe the host and open the database; None if the host is below the isolation floor."""
     metrics = CollectorRegistry()
     emit = open_telemetry(metrics)
     watch = Stopwatch()
-    host = await asyncio.to_thread(probe_host, chosen_paths(settings))
+    host = await asyncio.to_thread(probe_host, interpreter_paths(settings))
     missing = ", ".join(one.what for one in host.missing)
     emit(HostProbed(watch.seconds(), isolation=host.isolation.wire_name, missing=missing))
     refusal = floor_refusal(settings.isolation_floor, host)
@@ -81,7 +81,7 @@ async def lay_foundation(settings: Settings, stack: AsyncExitStack) -> Resources
     finally:
         await connection.close()
     db = await open_database_pool(dsn, ENGINE_CONNECTIONS, stack, by_key=True)
-    signals, hints = await _open_signals(dsn, stack)
+    signals, hints = await _open_notifications(dsn, stack)
     needed = list(await count_by_key(db, ENCRYPTED_COLUMNS))
     ring = await asyncio.to_thread(load_keyring, key_source(settings), needed)
     policy = Policy(zone=settings.automation_timezone, at_once=settings.automation_concurrency)
@@ -89,7 +89,7 @@ async def lay_foundation(settings: Settings, stack: AsyncExitStack) -> Resources
 
 
 def _may_migrate(settings: Settings) -> bool:
-    """Return whether to migrate at the start: with a database of the operator's own only where told to."""
+    """Return whether to migrate at startup; an external database is migrated only if the setting is true."""
     return settings.database_url is None if settings.migrate is None else settings.migrate
 
 
@@ -108,13 +108,13 @@ async def open_database_pool(dsn: str, size: int, stack: AsyncExitStack, *, by_k
     return pool
 
 
-async def _open_signals(dsn: str, stack: AsyncExitStack) -> tuple[JobNotifications, EventNotifications]:
+async def _open_notifications(dsn: str, stack: AsyncExitStack) -> tuple[JobNotifications, EventNotifications]:
     listener: Listener
     origin = new_id("exe", system_clock())
-    signals = JobNotifications(origin=origin, send=lambda payload: listener.notify(HINT_CHANNEL, payload))
+    signals = JobNotifications(origin=origin, send=lambda payload: listener.notify(JOB_CHANNEL, payload))
     hints = EventNotifications(origin=origin, send=lambda payload: listener.notify(EVENT_CHANNEL, payload))
     signals.on_moved(hints.appended)
-    listener = Listener(dsn, {HINT_CHANNEL: signals.receive, EVENT_CHANNEL: hints.receive})
+    listener = Listener(dsn, {JOB_CHANNEL: signals.receive, EVENT_CHANNEL: hints.receive})
     stack.push_async_callback(listener.stop)
     stack.callback(signals.stop)
     stack.callback(hints.stop)
@@ -122,8 +122,8 @@ async def _open_signals(dsn: str, stack: AsyncExitStack) -> tuple[JobNotificatio
     return signals, hints
 
 
-def chosen_paths(settings: Settings) -> InterpreterPaths:
-    """Return the interpreters that the operator chose."""
+def interpreter_paths(settings: Settings) -> InterpreterPaths:
+    """Return the interpreters in the settings."""
     return InterpreterPaths(
         python=settings.python_path,
         node=settings.node_path,

@@ -1,4 +1,4 @@
-"""What fires schedules: the role `scheduler`."""
+"""The role `scheduler`."""
 
 from contextlib import AsyncExitStack
 

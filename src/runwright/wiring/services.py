@@ -1,4 +1,4 @@
-"""What stands behind the edge: the features, on connections of their own."""
+"""The services behind the HTTP API, on database connections of their own."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -30,11 +30,11 @@ from runwright.webhooks.sending import WebhookSender
 from runwright.webhooks.service import WebhookEndpoints
 from runwright.wiring.automations import open_automations
 from runwright.wiring.deliveries import outgoing_policy
-from runwright.wiring.files import spool_dir_of
+from runwright.wiring.files import spool_dir_in
 from runwright.wiring.health import HealthReporter
 from runwright.wiring.limits import AdmissionControl, open_admission_control, unknown_key_limiter
 from runwright.wiring.resources import Resources, open_database_pool, open_vault
-from runwright.wiring.stopping import Stop
+from runwright.wiring.shutdown import Shutdown
 from runwright.workers.bundles.members import Limits
 from runwright.workers.bundles.reader import BundleReader
 from runwright.workers.deployments import Deployments
@@ -49,7 +49,7 @@ async def open_services(
     executor: Executor | None,
     sender: WebhookSender,
     on_building: Callable[[], None],
-    stop: Stop,
+    shutdown: Shutdown,
     stack: AsyncExitStack,
 ) -> Services:
     db = await open_database_pool(f.dsn, f.settings.db_pool_size, stack)
@@ -57,7 +57,9 @@ async def open_services(
     admission = await open_admission_control(f, db, stack)
     jobs = _open_jobs(f, db, submits, admission, executor, stack)
     reader = _bundle_reader(f, db)
-    reporter = HealthReporter(db, clock=f.clock, host=f.host, executor=executor, draining=stop.asked.is_set)
+    reporter = HealthReporter(
+        db, clock=f.clock, host=f.host, executor=executor, draining=shutdown.requested.is_set
+    )
     key = await asyncio.to_thread(platform_key, f.settings.platform_key, f.settings.data_dir)
     return Services(
         workers=_workers(f, db, reader, admission, executor, on_building),
@@ -83,7 +85,7 @@ async def open_services(
         automations=open_automations(f, db, jobs, stack),
         runtimes=partial(_describe_runtime, f.host),
         health=reporter.report,
-        ready=lambda: not stop.asked.is_set(),
+        ready=lambda: not shutdown.requested.is_set(),
         metrics=f.metrics,
         clock=f.clock,
     )
@@ -102,7 +104,7 @@ def _open_jobs(
         clock=f.clock,
         signals=f.signals,
         submits=submits,
-        # What starts with its submit holds no place of a quota.
+        # A job that starts with its submission would bypass the quota.
         starter=None if f.settings.quota_running_jobs else executor,
         quota=admission.queued_jobs,
         running_limit_of=admission.running_limit_of,
@@ -113,7 +115,7 @@ def _open_jobs(
 
 def _bundle_reader(f: Resources, db: Database) -> BundleReader:
     limits = Limits(unpacked_bytes=f.settings.bundle_unpacked_bytes, files=f.settings.bundle_files)
-    return BundleReader(db, limits=limits, spool_dir=spool_dir_of(f.settings), wants_layer=has_dependencies)
+    return BundleReader(db, limits=limits, spool_dir=spool_dir_in(f.settings), wants_layer=has_dependencies)
 
 
 def _workers(
@@ -137,7 +139,7 @@ def _workers(
 
 
 def _end_deprecated(f: Resources, db: Database) -> Callable[[], Awaitable[None]]:
-    """Return what ends all that a deprecated worker had before it."""
+    """Return the function that ends the schedules and jobs of deprecated workers."""
 
     async def end() -> None:
         await stop_schedules_of_deprecated(db, now=f.clock())
