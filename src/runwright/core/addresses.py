@@ -1,13 +1,12 @@
-"""Which addresses of the Internet are public, in every spelling.
+"""Public and private IP addresses, in every notation.
 
-`refusal` answers for an address: None where anybody may be sent there, else why not, in words for
-a log line. It is a list of what is let through: IPv4 less the special ranges, of IPv6 only global
-unicast less the special ranges. An address that carries an IPv4 address inside (mapped, NAT64,
-ISATAP) is as public as that one; transition mechanisms whose relays nobody should use (6to4, Teredo,
-IPv4-compatible) are refused whole.
+`refusal` returns None for a public address, else the reason why it is not one, for a log line.
+Public are IPv4 addresses outside the special ranges, and of IPv6 only global unicast addresses
+outside the special ranges. An address with an embedded IPv4 address (mapped, NAT64, ISATAP) is public
+if that one is. Obsolete transition mechanisms (6to4, Teredo, IPv4-compatible) are always refused.
 
-`parse_address` reads what people and programs write: dotted, decimal, octal and hexadecimal IPv4
-with one to four parts as `inet_aton` does, IPv6 with brackets and with a zone.
+`parse_address` accepts all common notations: dotted, decimal, octal and hexadecimal IPv4 with one to
+four parts as in `inet_aton`, and IPv6 with brackets and with a zone.
 """
 
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
@@ -19,7 +18,7 @@ _METADATA: Final = "cloud metadata address"
 _METADATA_ADDRESSES: Final = {
     IPv4Address("169.254.169.254"): _METADATA,
     IPv4Address("169.254.170.2"): _METADATA,
-    IPv4Address("168.63.129.16"): _METADATA,  # of a public range, yet it is the host itself on Azure
+    IPv4Address("168.63.129.16"): _METADATA,  # in a public range, but reserved for the host on Azure
     IPv4Address("100.100.100.200"): _METADATA,
     IPv4Address("192.0.0.192"): _METADATA,
     IPv6Address("fd00:ec2::254"): _METADATA,
@@ -77,7 +76,7 @@ _DIGITS: Final = {8: frozenset("01234567"), 10: frozenset("0123456789"), 16: fro
 
 
 def refusal(address: Address) -> str | None:
-    """Return why an address is not a public one; None for a public one."""
+    """Return why an address is not public, or None for a public one."""
     inner = embedded(address)
     if inner is not None:
         return refusal(inner)
@@ -93,20 +92,20 @@ def refusal(address: Address) -> str | None:
 
 
 def embedded(address: Address) -> IPv4Address | None:
-    """Return the IPv4 address that an IPv6 one stands for where packets go to that one."""
+    """Return the IPv4 address that packets to a mapped or NAT64 address are sent to, else None."""
     if isinstance(address, IPv6Address) and (address in _MAPPED or address in _NAT64):
         return IPv4Address(int(address) & 0xFFFFFFFF)
     return None
 
 
 def plain(address: Address) -> Address:
-    """Return an IPv4-mapped address as the IPv4 address that it is; any other unchanged."""
+    """Return an IPv4-mapped address as an IPv4 address; any other unchanged."""
     mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
     return mapped or address
 
 
 def parse_address(text: str) -> Address | None:
-    """Return the address that a text is, in any spelling; None where it is none (a name, perhaps)."""
+    """Return the address in a text, in any notation; None if it is not an address."""
     if len(text) > _LONGEST_TEXT or not text.isascii():
         return None
     if text.startswith("[") and text.endswith("]"):
@@ -118,7 +117,7 @@ def parse_address(text: str) -> Address | None:
 
 
 def looks_numeric(name: str) -> bool:
-    """Tell whether programs take a name for an IPv4 address: its last label is a number."""
+    """Return whether programs may parse a name as an IPv4 address: its last label is a number."""
     last = name.rstrip(".").rpartition(".")[2].lower()
     return _parse_number(last) is not None or (last.isascii() and last.isdigit())
 
@@ -130,7 +129,7 @@ def _refuse_isatap(address: IPv6Address) -> str | None:
 
 
 def _parse_loose(text: str) -> IPv4Address | None:
-    """Read an IPv4 address as `inet_aton` does: the last part fills what the others leave."""
+    """Parse an IPv4 address as `inet_aton` does: the last part fills the remaining bytes."""
     parts = text.removesuffix(".").split(".")
     if len(parts) > _PARTS:
         return None

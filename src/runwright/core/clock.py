@@ -1,4 +1,4 @@
-"""Where time comes from. Everything that needs "now" is given a clock, so tests own it."""
+"""Clocks. Code that needs the current time is given a clock, so that tests can control it."""
 
 import time
 from collections.abc import Callable
@@ -8,7 +8,7 @@ Clock = Callable[[], datetime]
 
 
 def system_clock() -> datetime:
-    """Return the current time in UTC, cut to milliseconds, as the wire and the ids have it."""
+    """Return the current time in UTC, truncated to milliseconds, as in the API and in ids."""
     now = datetime.now(UTC)
     return now.replace(microsecond=now.microsecond // 1000 * 1000)
 

@@ -1,4 +1,4 @@
-"""Where the user's code goes inside the sandbox."""
+"""The path of user code inside the sandbox."""
 
 import re
 from typing import Final
@@ -8,9 +8,9 @@ _PART: Final = re.compile(r"[\w.@+][\w .@+-]*")
 
 
 def check_entrypoint(entrypoint: str) -> str | None:
-    """Return what is wrong with an entrypoint; None where it is a plain relative path.
+    """Return why an entrypoint is invalid, or None if it is a plain relative path.
 
-    It comes from a tenant and becomes a path, so only what is plainly harmless passes.
+    It comes from a tenant and is used as a path, so only harmless characters are allowed.
     """
     parts = entrypoint.split("/")
     plain = all(_PART.fullmatch(part) and part not in {".", ".."} for part in parts)

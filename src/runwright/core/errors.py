@@ -1,14 +1,14 @@
-"""The small tree of errors that features raise and dialects translate at their edge.
+"""The errors that features raise and that each API dialect maps to responses.
 
-`code` is stable; each dialect maps it to its own status and shape in one table.
-Messages are written for the person who made the request and never hold secrets.
+`code` is stable; each dialect maps it to its own status and format in one table. Messages are written
+for the caller and never contain secrets.
 """
 
 from typing import ClassVar
 
 
 class RunwrightError(Exception):
-    """Base of every error that a caller may be told about."""
+    """The base class of all errors whose message a caller may see."""
 
     code: ClassVar[str] = "internal"
 
@@ -18,13 +18,13 @@ class RunwrightError(Exception):
 
 
 class MalformedError(RunwrightError):
-    """The request could not be read at all (broken JSON, wrong content type)."""
+    """The request cannot be parsed (invalid JSON, wrong content type)."""
 
     code = "malformed"
 
 
 class InvalidError(RunwrightError):
-    """The request was read but breaks rules; `fields` names every bad field at once."""
+    """The request is invalid; `fields` lists every invalid field."""
 
     code = "invalid"
 
@@ -34,7 +34,7 @@ class InvalidError(RunwrightError):
 
 
 class UnauthenticatedError(RunwrightError):
-    """No key, a wrong key or a revoked one."""
+    """The key is missing, unknown or revoked."""
 
     code = "unauthenticated"
 
@@ -52,7 +52,7 @@ class TenantSuspendedError(RunwrightError):
 
 
 class RateLimitedError(RunwrightError):
-    """The tenant makes more requests than it may; `retry_after` seconds later one may pass."""
+    """The rate limit is exceeded; another request is admitted after `retry_after` seconds."""
 
     code = "rate_limited"
 
@@ -62,7 +62,7 @@ class RateLimitedError(RunwrightError):
 
 
 class QuotaError(RunwrightError):
-    """The tenant has as much of something as it may: `current` of `limit`."""
+    """A quota of the tenant is exhausted: it uses `current` of `limit`."""
 
     code = "quota"
 
@@ -74,24 +74,24 @@ class QuotaError(RunwrightError):
 
 
 class NotFoundError(RunwrightError):
-    """The thing does not exist, or belongs to another tenant."""
+    """The resource does not exist or belongs to another tenant."""
 
     code = "not_found"
 
 
 class ConflictError(RunwrightError):
-    """The state of the thing forbids this."""
+    """The state of the resource does not permit this."""
 
     code = "conflict"
 
 
 class TooLargeError(RunwrightError):
-    """The request is over a size limit."""
+    """The request exceeds a size limit."""
 
     code = "too_large"
 
 
 class UnavailableError(RunwrightError):
-    """The store or the executors are out of reach; the same request may succeed later."""
+    """The database or the executors are unavailable; the same request may succeed later."""
 
     code = "unavailable"

@@ -1,7 +1,7 @@
-"""Durations in a histogram: exact below 32 ms, then buckets that grow by 3 %.
+"""Histograms of durations: exact below 32 ms, then buckets that grow by 3 %.
 
-The database sorts durations into the buckets (`duration_bucket` in its migration) and this
-module reads them; a test holds the two together.
+The database assigns durations to buckets (`duration_bucket` in its migration), and this module
+evaluates them; a test verifies that both agree.
 """
 
 import math
@@ -10,7 +10,7 @@ from typing import Final
 
 EXACT_BELOW: Final = 32
 PER_E: Final = 32
-"""Buckets in which a duration grows by the factor e."""
+"""The number of buckets for each growth by the factor e."""
 
 
 def bucket_of(ms: int) -> int:
@@ -21,21 +21,21 @@ def bucket_of(ms: int) -> int:
 
 
 def middle_of(bucket: int) -> int:
-    """Return the duration that stands for a bucket, at most 1.6 % off."""
+    """Return the middle of a bucket, which deviates by at most 1.6 %."""
     if bucket < EXACT_BELOW:
         return bucket
     return round(EXACT_BELOW * math.exp((bucket - EXACT_BELOW + 0.5) / PER_E))
 
 
 def percentile(jobs_by_bucket: Mapping[int, int], percent: float) -> int | None:
-    """Return the duration that so many percent of the jobs do not exceed; None for no jobs."""
+    """Return the given percentile of the durations, or None if there are no jobs."""
     total = sum(jobs_by_bucket.values())
     if not total:
         return None
-    wanted = math.ceil(total * percent / 100)
+    target = math.ceil(total * percent / 100)
     seen = 0
     for bucket in sorted(jobs_by_bucket):
         seen += jobs_by_bucket[bucket]
-        if seen >= wanted:
+        if seen >= target:
             return middle_of(bucket)
     return None

@@ -1,7 +1,7 @@
 """Identifiers: a short prefix and a lower-case ULID, so that ids sort by creation time.
 
-Within one process ids of one millisecond are strictly increasing too; lists and
-cursors rely on that order. Ids are compared byte-wise (collation "C" in SQL).
+Within one process, ids of the same millisecond are strictly increasing too; lists and cursors rely
+on that order. Ids are compared byte-wise (collation "C" in SQL).
 """
 
 import re
@@ -38,24 +38,24 @@ _generator: Final = ULIDGenerator()
 
 
 def new_id(prefix: Prefix, at: datetime) -> str:
-    """Return a fresh id whose time part is `at`, for example `job_01jd…`."""
+    """Return a new id whose time part is `at`, for example `job_01jd…`."""
     return f"{prefix}_{str(_generator.generate(_milliseconds(at))).lower()}"
 
 
 def is_id(prefix: Prefix, text: str) -> bool:
-    """Tell whether `text` has the shape of an id of this kind."""
+    """Return whether `text` has the form of an id with this prefix."""
     return text.startswith(f"{prefix}_") and _ID.fullmatch(text) is not None
 
 
 def id_of_number(prefix: Prefix, at: datetime, number: int) -> str:
-    """Return the id of a thing that has a time and a number of its own: always the same for the same."""
+    """Return the id for a time and a number; it is the same for the same arguments."""
     milliseconds = min(max(_milliseconds(at), 0), 2**48 - 1)
     content = milliseconds.to_bytes(6, "big") + number.to_bytes(10, "big")
     return f"{prefix}_{str(ULID.from_bytes(content)).lower()}"
 
 
 def floor_id(prefix: Prefix, at: datetime) -> str:
-    """Return the smallest id that a thing created at `at` can have.
+    """Return the smallest id with the time part `at`.
 
     Times before 1970 or after the year 10889 clamp to the ends of the ULID range.
     """
@@ -68,17 +68,17 @@ def time_of(some_id: str) -> datetime:
 
 
 def uuid_of(some_id: str) -> str:
-    """Return the id's 128 bits as a UUID, for those who know things by UUIDs; `id_of_uuid` goes back."""
+    """Return the 128 bits of an id as a UUID, for APIs with UUIDs; `id_of_uuid` is the inverse."""
     return str(uuid.UUID(bytes=ULID.from_str(some_id.rpartition("_")[2].upper()).bytes))
 
 
 def id_of_uuid(prefix: Prefix, text: str) -> str | None:
-    """Return the id whose UUID is written here, in any case and with its hyphens; None for other text."""
+    """Return the id with this UUID (with hyphens, in either case); None if the text is not a UUID."""
     if not _UUID.fullmatch(text):
         return None
     return f"{prefix}_{str(ULID.from_bytes(uuid.UUID(text).bytes)).lower()}"
 
 
 def _milliseconds(at: datetime) -> int:
-    """Return whole milliseconds since 1970; in integers, for a float is sometimes one short."""
+    """Return whole milliseconds since 1970, in integer arithmetic because floats may round down."""
     return (at - _EPOCH) // _MILLISECOND

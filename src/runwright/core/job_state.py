@@ -8,8 +8,8 @@
     └──── retry, hand back, rescue ───┘
 ```
 
-Terminal states never change. Every write is a compare-and-set in SQL on the state it
-expects (jobs/store.py); this table is the rule that those statements are tested against.
+Terminal states never change. Every write is a compare-and-set in SQL on the expected state
+(jobs/store); those statements are tested against this table.
 """
 
 from enum import StrEnum
@@ -17,7 +17,7 @@ from typing import Final
 
 
 class JobStatus(StrEnum):
-    """What a job is doing now, in the words of the wire."""
+    """The state of a job, as in the API."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -59,9 +59,9 @@ TRANSITIONS: Final = {
 }
 
 NO_RETRY: Final = frozenset({ErrorCode.CANCELLED, ErrorCode.MISSING_SECRET})
-"""Errors that another attempt cannot mend."""
+"""Errors that are not retried."""
 
 
 def may_move(source: JobStatus, target: JobStatus) -> bool:
-    """Tell whether the state machine has this transition."""
+    """Return whether the state machine has this transition."""
     return target in TRANSITIONS[source]

@@ -1,6 +1,6 @@
 """Numbers as text.
 
-Whole numbers keep all their digits, however many: an id beyond 2**53 prints and compares as it was sent.
+Integers keep all their digits: an id above 2**53 is printed and compared without loss.
 """
 
 import re
@@ -13,7 +13,7 @@ _EXPONENT: Final = re.compile(r"e([+-])0*(\d+)$")
 
 
 def plain_decimal(number: float) -> str:
-    """Return the number without an exponent and without zeros behind: `7`, `1.5`, `1000000`."""
+    """Return the number without an exponent and trailing zeros: `7`, `1.5`, `1000000`."""
     if isinstance(number, int):
         return str(number)
     text = format(Decimal(repr(number)), "f")
@@ -22,7 +22,7 @@ def plain_decimal(number: float) -> str:
 
 
 def json_number(number: float) -> str:
-    """Return the number as JSON encoders print it: plain, with an exponent where it is very big or small."""
+    """Return the number as JSON encoders print it: with an exponent only if it is very large or small."""
     if isinstance(number, int) or number == 0 or _PLAIN_FROM <= abs(number) < _PLAIN_BELOW:
         return plain_decimal(number)
     return _EXPONENT.sub(r"e\1\2", format(Decimal(repr(number)).normalize(), "e").replace("E", "e"))

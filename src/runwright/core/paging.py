@@ -9,11 +9,11 @@ T = TypeVar("T")
 S = TypeVar("S")
 
 EXACT_COUNT_LIMIT: Final = 10_000
-"""Totals are exact up to here and estimated above."""
+"""Totals are exact up to this number and estimated above it."""
 
 
 class PageRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """Which page: `after_id` (a decoded cursor: rows older than that id) or else `page`, from 1."""
+    """A requested page: `after_id` (a decoded cursor: rows older than that id), else `page`, from 1."""
 
     page: int = 1
     per_page: int = 20
@@ -21,7 +21,7 @@ class PageRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Listing(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
-    """One page of rows, newest first; `next_id` is the cursor's content where more follow."""
+    """One page of rows, newest first; `next_id` is the content of the next cursor, if more follow."""
 
     rows: list[T]
     total: int
@@ -29,7 +29,7 @@ class Listing(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
     next_id: str | None
 
     def map(self, read: Callable[[T], S]) -> "Listing[S]":
-        """Return the same page of what its rows are read as."""
+        """Return the page with every row converted by `read`."""
         return Listing(
             rows=[read(row) for row in self.rows],
             total=self.total,
@@ -39,7 +39,7 @@ class Listing(msgspec.Struct, Generic[T], frozen=True, kw_only=True):
 
 
 class Window(msgspec.Struct, frozen=True, kw_only=True):
-    """Which rows of a list that is walked both ways: the newest ones, or those next to an id."""
+    """A window of a list that is paged in both directions: the newest rows, or those next to an id."""
 
     limit: int
     older_than: str | None = None
@@ -47,12 +47,12 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def order(self) -> str:
-        """How a query must sort by id, so that its first rows are those next to where the window begins."""
+        """The order by id in which a query returns the rows next to the start of the window first."""
         return "DESC" if self.newer_than is None else "ASC"
 
 
 class View(msgspec.Struct, Generic[T], frozen=True):
-    """What a window shows, newest first, and whether there is more on either side."""
+    """The rows of a window, newest first, and whether there are more on either side."""
 
     rows: list[T]
     older: bool
@@ -60,7 +60,7 @@ class View(msgspec.Struct, Generic[T], frozen=True):
 
     @classmethod
     def of(cls, rows: Sequence[T], window: Window) -> "View[T]":
-        """Return the view of rows in the window's order, one more than its limit where there is one."""
+        """Return the view of rows in the window's order; a row beyond the limit means that there are more."""
         more = len(rows) > window.limit
         shown = list(rows[: window.limit])
         if window.newer_than is None:

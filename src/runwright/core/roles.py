@@ -1,4 +1,4 @@
-"""Roles, lowest first, and who is calling."""
+"""Roles, in ascending order, and the authenticated caller."""
 
 from enum import IntEnum
 from typing import Final
@@ -7,7 +7,7 @@ import msgspec
 
 
 class Role(IntEnum):
-    """A caller's role; a higher one may do all that a lower one may."""
+    """A caller's role; each includes the permissions of those below it."""
 
     TENANT_VIEWER = 1
     TENANT_MEMBER = 2
@@ -17,7 +17,7 @@ class Role(IntEnum):
 
     @property
     def wire_name(self) -> str:
-        """The role as headers and the command line write it, for example `tenant-viewer`."""
+        """The role in headers and on the command line, for example `tenant-viewer`."""
         return self.name.lower().replace("_", "-")
 
 
@@ -25,7 +25,7 @@ ROLES: Final = {role.wire_name: role for role in Role}
 
 
 class Caller(msgspec.Struct, frozen=True):
-    """Who makes a request, after authentication."""
+    """The authenticated caller of a request."""
 
     tenant_id: str
     user_id: str
@@ -33,9 +33,9 @@ class Caller(msgspec.Struct, frozen=True):
     key_id: str
     request_id: str = ""
     by_platform: bool = False
-    """Calls with a platform key, which belongs to no tenant."""
+    """Whether the request was made with the platform key, which belongs to no tenant."""
 
     @property
     def sees_all_tenants(self) -> bool:
-        """Whether this is the operator, who may look after every tenant."""
+        """Whether the caller is the operator, who may manage every tenant."""
         return self.by_platform and self.role is Role.PLATFORM_ADMIN

@@ -1,4 +1,4 @@
-"""What happened, as filters and prompt templates see it: one value per event, tick or delivery."""
+"""The data that filters and prompt templates can use: one value for each event, tick or delivery."""
 
 from typing import TypeAlias
 
@@ -15,5 +15,5 @@ class TemplateContext(msgspec.Struct, frozen=True, kw_only=True):
     scope: str
     workspace_id: str = ""
     source: str
-    """Who raised it, for example `webhook`."""
+    """The origin of the event, for example `webhook`."""
     data: dict[str, Json]

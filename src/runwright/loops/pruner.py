@@ -24,8 +24,8 @@ from runwright.loops.pass_loop import PassLoop
 from runwright.schedules.store.ticks import forget_ticks
 from runwright.telemetry.emit import Emit
 from runwright.telemetry.events import RowsPruned
-from runwright.webhooks.store.deliveries import prune_deliveries, prune_orphaned_deliveries
 from runwright.tenants.audit import prune_entries
+from runwright.webhooks.store.deliveries import prune_deliveries, prune_orphaned_deliveries
 
 Forget = Callable[[datetime], Awaitable[int]]
 """Deletes a bounded number of rows that are too old at a time; returns how many."""
