@@ -242,6 +242,30 @@ async def test_a_name_is_resolved_once_and_the_connection_made_to_what_was_judge
         assert len(peer.requests) == 1
 
 
+async def test_a_connection_that_ends_at_another_address_is_closed_before_anything_is_sent(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What leads it there (a transparent proxy, a route, a fault of ours) may be anything; the peer counts."""
+    async with serving(saying(OK)) as peer:
+        loop = asyncio.get_running_loop()
+        connect = loop.create_connection
+
+        async def divert(
+            factory: Callable[[], asyncio.Protocol], _host: str, _port: int, **_tls: object
+        ) -> tuple[asyncio.BaseTransport, asyncio.Protocol]:
+            return await connect(factory, "127.0.0.1", peer.port)
+
+        async def resolve(_: str) -> Sequence[Address]:
+            return [ip_address("93.184.216.34")]
+
+        monkeypatch.setattr(loop, "create_connection", divert)
+        client = make(OutgoingPolicy(), resolve)
+        assert "loopback" in await refusal_of(client, "https://hooks.example.com/")
+        await _settle()
+        assert peer.requests == []
+        assert client.idle_connections == 0
+
+
 async def test_an_operator_may_trust_a_private_host_which_still_needs_https(
     make: Make, tmp_path: Path
 ) -> None:
@@ -465,6 +489,6 @@ async def test_connections_that_wait_are_bounded_and_closed_at_the_stop(client: 
     async with serving(together) as peer:
         await asyncio.gather(*(post(client, peer.url) for _ in range(40)))
         assert peer.connections == 40
-        assert client.idle_connections == client_module.IDLE_PER_HOST
+        assert client.idle_connections == client_module.IDLE_PER_ORIGIN
         await client.stop()
         assert client.idle_connections == 0

@@ -1,5 +1,5 @@
-"""The one door through which this server sends requests to places that users name.
+"""The HTTP client for URLs that users choose; nothing else in the server sends requests to them.
 
-`target` reads and judges a URL, `guard` the addresses behind its name, `exchange` speaks bounded
-HTTP/1.1 on one connection, `client` puts them together.
+`url` parses a URL and holds the policy, `ssrf_guard` resolves its host to allowed addresses,
+`http_connection` speaks HTTP/1.1 within bounds, `client` pools connections.
 """

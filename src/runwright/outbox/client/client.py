@@ -1,13 +1,13 @@
-"""Sends requests to where users say, safely.
+"""An HTTP client for URLs that users choose, safe against server-side request forgery (SSRF).
 
-The clock: `total_seconds` from the first look at the name to the answer's head (and its body, where
-that is wanted); within it `connect_seconds` for name, connection and TLS. Certificates are verified
-against the URL's host. Nothing in the environment (proxies, netrc) has a say. There are no cookies,
-no redirects, no decompression.
+Timeouts: `total_seconds` from name resolution to the head of the response (and its body, if requested);
+within it `CONNECT_SECONDS` for name resolution, connection and TLS. Certificates are verified against the
+URL's host. Nothing in the environment (proxies, netrc) is used. There are no cookies, no redirects and no
+decompression.
 
-Connections are used again for the same scheme, host and port: at most `IDLE_PER_HOST` wait there,
-for `IDLE_SECONDS`, and none is used for longer than `AGE_SECONDS`, so that a change of the name's
-addresses is noticed. One that was closed while it waited is replaced once.
+Connections are pooled by origin: at most `IDLE_PER_ORIGIN` are kept idle, for `IDLE_SECONDS`, and none is
+used for longer than `AGE_SECONDS`, so that new addresses of the name come into use. One that the other side
+closed while it was idle is replaced once.
 """
 
 import asyncio
@@ -27,25 +27,25 @@ from runwright.outbox.client.http_connection import (
     HttpConnectionError,
     Response,
 )
-from runwright.outbox.client.ssrf_guard import RefusedError, Resolve, SystemResolver, judged_addresses
+from runwright.outbox.client.ssrf_guard import RefusedError, Resolve, SystemResolver, allowed_addresses
 from runwright.outbox.client.url import OutgoingPolicy, OutgoingUrl, OutgoingUrlError, parse_target
 
 CONNECT_SECONDS: Final = 5.0
 IDLE_SECONDS: Final = 15.0
 AGE_SECONDS: Final = 60.0
-IDLE_PER_HOST: Final = 16
+IDLE_PER_ORIGIN: Final = 16
 DRAIN_BYTES: Final = 64 * 1024
 DRAIN_SECONDS: Final = 1.0
 _USER_AGENT: Final = "Runwright-Webhooks/1"
-_ALONE_SECONDS: Final = 2.0
+_ONE_ADDRESS_SECONDS: Final = 2.0
 """How long one of several addresses may take before the next is tried."""
 
-Line = tuple[bool, str, int]
-"""Scheme, host and port: who may share connections."""
+Origin = tuple[bool, str, int]
+"""Whether it is https, host and port: requests of one origin share connections."""
 
 
 class OutgoingError(Exception):
-    """A request that got no answer; the message says why, for whoever gave the URL."""
+    """There is no response; the message is for the user who gave the URL. `refused`: by the policy."""
 
     def __init__(self, message: str, *, refused: bool = False) -> None:
         super().__init__(message)
@@ -54,12 +54,12 @@ class OutgoingError(Exception):
 
 
 class _Idle(msgspec.Struct, frozen=True):
-    exchange: HttpConnection
+    connection: HttpConnection
     timer: asyncio.TimerHandle
 
 
 class OutgoingClient:
-    """The guarded client. `stop` closes what is idle."""
+    """The client; `stop` closes idle connections."""
 
     def __init__(
         self, policy: OutgoingPolicy, *, resolve: Resolve | None = None, tls: ssl.SSLContext | None = None
@@ -71,21 +71,21 @@ class OutgoingClient:
         self._resolve = resolve
         self._tls = tls or ssl.create_default_context()
         self._tls.set_alpn_protocols(["http/1.1"])
-        self._idle: dict[Line, deque[_Idle]] = {}
+        self._idle: dict[Origin, deque[_Idle]] = {}
         self._stopped = False
 
     @property
     def idle_connections(self) -> int:
-        """How many connections wait for their next use."""
+        """The number of idle connections."""
         return sum(map(len, self._idle.values()))
 
     async def stop(self) -> None:
-        """Close idle connections; those under way are closed when their exchange is over."""
+        """Close idle connections; those in use are closed after their response."""
         self._stopped = True
         for waiting in self._idle.values():
             for one in waiting:
                 one.timer.cancel()
-                one.exchange.close()
+                one.connection.close()
         self._idle.clear()
         if self._own_resolver is not None:
             self._own_resolver.stop()
@@ -99,16 +99,16 @@ class OutgoingClient:
         total_seconds: float,
         wanted_bytes: int = 0,
     ) -> Response:
-        """Send a POST and return the answer, with up to `wanted_bytes` of its body.
+        """Send a POST and return the response, with up to `wanted_bytes` of its body.
 
-        Where none are wanted, the answer's head ends the exchange. OutgoingError where there is no
-        answer; nothing else is raised.
+        If that is 0, return as soon as the head has arrived. OutgoingError where there is no response;
+        nothing else is raised.
         """
         try:
-            target = parse_target(url)
-            request = _request(target, headers, body)
-            async with asyncio.timeout(total_seconds) as clock:
-                return await self._send(target, request, wanted_bytes, clock)
+            parsed = parse_target(url)
+            request = _request(parsed, headers, body)
+            async with asyncio.timeout(total_seconds) as deadline:
+                return await self._send(parsed, request, wanted_bytes, deadline)
         except TimeoutError:
             raise OutgoingError(f"No answer within {total_seconds:g} seconds.") from None
         except OutgoingUrlError as error:
@@ -119,52 +119,57 @@ class OutgoingClient:
             raise OutgoingError(str(error)) from None
 
     async def _send(
-        self, target: OutgoingUrl, request: bytes, wanted_bytes: int, clock: asyncio.Timeout
+        self, url: OutgoingUrl, request: bytes, wanted_bytes: int, deadline: asyncio.Timeout
     ) -> Response:
-        line = (target.secure, target.host, target.port)
-        kept = self._take(line)
-        if kept is not None:
-            with contextlib.suppress(ConnectionGoneError):  # it was closed while it waited
-                return await self._exchange(line, kept, request, wanted_bytes, clock)
-        return await self._exchange(line, await self._connect(target), request, wanted_bytes, clock)
+        origin = (url.secure, url.host, url.port)
+        idle = self._take_idle(origin)
+        if idle is not None:
+            with contextlib.suppress(ConnectionGoneError):  # closed by the other side while it was idle
+                return await self._round_trip(origin, idle, request, wanted_bytes, deadline)
+        return await self._round_trip(origin, await self._connect(url), request, wanted_bytes, deadline)
 
-    async def _exchange(
-        self, line: Line, exchange: HttpConnection, request: bytes, wanted_bytes: int, clock: asyncio.Timeout
+    async def _round_trip(
+        self,
+        origin: Origin,
+        connection: HttpConnection,
+        request: bytes,
+        wanted_bytes: int,
+        deadline: asyncio.Timeout,
     ) -> Response:
         try:
-            exchange.ask(request, wanted_bytes=wanted_bytes or DRAIN_BYTES)
+            connection.send(request, wanted_bytes=wanted_bytes or DRAIN_BYTES)
             if wanted_bytes:
-                response = await exchange.end()
+                response = await connection.end()
             else:
-                response = Response(await exchange.head(), b"", complete=False)
-                clock.reschedule(None)
-                await _drain(exchange)
+                response = Response(await connection.head(), b"", complete=False)
+                deadline.reschedule(None)
+                await _drain(connection)
         except BaseException:
-            exchange.close()
+            connection.close()
             raise
-        self._give_back(line, exchange)
+        self._release(origin, connection)
         return response
 
     # --- connections -----------------------------------------------------------------------
 
-    async def _connect(self, target: OutgoingUrl) -> HttpConnection:
+    async def _connect(self, url: OutgoingUrl) -> HttpConnection:
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
-                return await self._connect_somewhere(target)
+                return await self._connect_somewhere(url)
         except TimeoutError:
             raise OutgoingError(f"No connection within {CONNECT_SECONDS:g} seconds.") from None
 
-    async def _connect_somewhere(self, target: OutgoingUrl) -> HttpConnection:
+    async def _connect_somewhere(self, url: OutgoingUrl) -> HttpConnection:
         try:
-            addresses = await judged_addresses(target, self.policy, self._resolve)
+            addresses = await allowed_addresses(url, self.policy, self._resolve)
         except OSError:
             raise OutgoingError("The URL's host has no address.") from None
         problem = "The connection was refused."
         for address in addresses:
-            patience = CONNECT_SECONDS if address is addresses[-1] else _ALONE_SECONDS
+            timeout_seconds = CONNECT_SECONDS if address is addresses[-1] else _ONE_ADDRESS_SECONDS
             try:
-                async with asyncio.timeout(patience):
-                    return await self._connect_to(target, address)
+                async with asyncio.timeout(timeout_seconds):
+                    return await self._connect_to(url, address)
             except ssl.SSLCertVerificationError as error:
                 problem = f"The certificate is not valid: {error.verify_message}."
             except ssl.SSLError:
@@ -173,71 +178,71 @@ class OutgoingClient:
                 problem = "The connection timed out." if isinstance(error, TimeoutError) else problem
         raise OutgoingError(problem)
 
-    async def _connect_to(self, target: OutgoingUrl, address: Address) -> HttpConnection:
-        transport, exchange = await asyncio.get_running_loop().create_connection(
+    async def _connect_to(self, url: OutgoingUrl, address: Address) -> HttpConnection:
+        transport, connection = await asyncio.get_running_loop().create_connection(
             HttpConnection,
             str(address),
-            target.port,
-            ssl=self._tls if target.secure else None,
-            server_hostname=target.host if target.secure else None,
+            url.port,
+            ssl=self._tls if url.secure else None,
+            server_hostname=url.host if url.secure else None,
         )
         peer = ip_address(str(transport.get_extra_info("peername")[0]).partition("%")[0])
-        name = None if target.address is not None else target.host
-        if why := self.policy.refuse_address(name, peer, target.port):
-            exchange.close()
-            raise RefusedError(f"The URL's host has a {why}.")
-        return exchange
+        name = None if url.address is not None else url.host
+        if reason := self.policy.refuse_address(name, peer, url.port):
+            connection.close()
+            raise RefusedError(f"The URL's host has a {reason}.")
+        return connection
 
-    def _take(self, line: Line) -> HttpConnection | None:
-        waiting = self._idle.get(line)
+    def _take_idle(self, origin: Origin) -> HttpConnection | None:
+        waiting = self._idle.get(origin)
         while waiting:
             one = waiting.pop()
             one.timer.cancel()
             if not waiting:
-                del self._idle[line]
-            if not one.exchange.closed:
-                return one.exchange
+                del self._idle[origin]
+            if not one.connection.closed:
+                return one.connection
         return None
 
-    def _give_back(self, line: Line, exchange: HttpConnection) -> None:
+    def _release(self, origin: Origin, connection: HttpConnection) -> None:
         loop = asyncio.get_running_loop()
-        waiting = self._idle.get(line, ())
-        old = loop.time() - exchange.made_at > AGE_SECONDS
-        if self._stopped or old or not exchange.reusable or len(waiting) >= IDLE_PER_HOST:
-            exchange.close()
+        waiting = self._idle.get(origin, ())
+        too_old = loop.time() - connection.made_at > AGE_SECONDS
+        if self._stopped or too_old or not connection.reusable or len(waiting) >= IDLE_PER_ORIGIN:
+            connection.close()
             return
-        timer = loop.call_later(IDLE_SECONDS, self._give_up, line, exchange)
-        self._idle.setdefault(line, deque()).append(_Idle(exchange, timer))
+        timer = loop.call_later(IDLE_SECONDS, self._expire, origin, connection)
+        self._idle.setdefault(origin, deque()).append(_Idle(connection, timer))
 
-    def _give_up(self, line: Line, exchange: HttpConnection) -> None:
-        exchange.close()
-        left = deque(one for one in self._idle.get(line, ()) if one.exchange is not exchange)
+    def _expire(self, origin: Origin, connection: HttpConnection) -> None:
+        connection.close()
+        left = deque(one for one in self._idle.get(origin, ()) if one.connection is not connection)
         if left:
-            self._idle[line] = left
+            self._idle[origin] = left
         else:
-            self._idle.pop(line, None)
+            self._idle.pop(origin, None)
 
 
-async def _drain(exchange: HttpConnection) -> None:
-    """Let the rest of an answer come for a moment, only so that the connection can be kept."""
+async def _drain(connection: HttpConnection) -> None:
+    """Read the rest of a response for a moment, so that the connection can be used again."""
     try:
         async with asyncio.timeout(DRAIN_SECONDS):
-            await exchange.end()
+            await connection.end()
     except (TimeoutError, HttpConnectionError):
-        exchange.close()
+        connection.close()
 
 
-def _request(target: OutgoingUrl, headers: Sequence[tuple[str, str]], body: bytes) -> bytes:
-    own: Mapping[str, str] = {
-        "Host": target.authority,
+def _request(url: OutgoingUrl, headers: Sequence[tuple[str, str]], body: bytes) -> bytes:
+    fixed: Mapping[str, str] = {
+        "Host": url.authority,
         "User-Agent": _USER_AGENT,
         "Accept-Encoding": "identity",
         "Content-Length": str(len(body)),
     }
     lines = [
-        f"POST {target.resource} HTTP/1.1",
-        *(f"{name}: {value}" for name, value in (*own.items(), *headers)),
+        f"POST {url.resource} HTTP/1.1",
+        *(f"{name}: {value}" for name, value in (*fixed.items(), *headers)),
     ]
     if any(not line.isprintable() for line in lines):
-        raise ValueError("a header holds what no header may")
+        raise ValueError("a header has characters that are not printable")
     return "\r\n".join((*lines, "", "")).encode("latin-1") + body

@@ -1,14 +1,14 @@
-"""One connection, and one bounded exchange at a time on it.
+"""A connection that carries one bounded request and response at a time.
 
-States: idle → (`ask`) waiting for a head → reading the body → idle or closed.
+States: idle → (`send`) waiting for the head → reading the body → idle or closed.
 
-- The heads of an exchange, 1xx among them, have `HEAD_BYTES`; all that the other side sends has
-  that, twice the wanted body and a little more: whatever is endless (header lines, chunk
-  extensions, trailers, 1xx) ends there.
-- The body is taken as it comes, never decompressed. What is beyond the wanted bytes closes the
-  connection, and the exchange ends with what there is.
-- Bytes that nobody asked for close the connection.
-- Who asks owns the clock: an exchange that is cancelled closes the connection.
+- The heads of a response, 1xx among them, may have `HEAD_BYTES`; all bytes of a response may have that,
+  twice the requested body and a reserve. This bounds everything that could be endless: header lines, chunk
+  extensions, trailers, 1xx responses.
+- The body is never decompressed. A body that is longer than requested closes the connection, and the
+  response has what was read.
+- Bytes that belong to no request close the connection.
+- Timeouts are the caller's: a cancelled request must be followed by `close`.
 """
 
 import asyncio
@@ -20,22 +20,22 @@ import msgspec
 HEAD_BYTES: Final = 64 * 1024
 _SPARE_BYTES: Final = 64 * 1024
 _PIECE_BYTES: Final = 16 * 1024
-"""What is read at once is looked at in pieces, so that a short head before a long body has its own bound."""
+"""Received data is parsed in pieces, so that a short head before a long body has a bound of its own."""
 
 _FIRST_FINAL_STATUS: Final = 200
 _LONGEST_RETRY_AFTER: Final = 64
 
 
 class HttpConnectionError(Exception):
-    """The other side did not answer in HTTP/1.1, or not within bounds."""
+    """The response is not HTTP/1.1, or exceeds its bounds."""
 
 
 class ConnectionGoneError(HttpConnectionError):
-    """The connection ended before a byte of the answer came."""
+    """The connection ended before the first byte of the response."""
 
 
 class Response(msgspec.Struct, frozen=True):
-    """An answer. `complete` tells whether `body` is all of it; `retry_after` is that header's text."""
+    """A response. `complete`: whether `body` is the whole body; `retry_after`: the text of that header."""
 
     status: int
     body: bytes
@@ -44,7 +44,7 @@ class Response(msgspec.Struct, frozen=True):
 
 
 class HttpConnection(asyncio.Protocol):
-    """The client's side of a connection."""
+    """The client side of a connection."""
 
     def __init__(self) -> None:
         self._transport: asyncio.Transport | None = None
@@ -62,10 +62,10 @@ class HttpConnection(asyncio.Protocol):
         self.made_at = 0.0
         """When the connection was made, by the loop's clock."""
 
-    # --- asking --------------------------------------------------------------------------
+    # --- requests ------------------------------------------------------------------------
 
-    def ask(self, request: bytes, *, wanted_bytes: int) -> None:
-        """Send a request on an idle connection; `wanted_bytes` of the answer's body are kept."""
+    def send(self, request: bytes, *, wanted_bytes: int) -> None:
+        """Send a request on an idle connection; up to `wanted_bytes` of the response's body are kept."""
         loop = asyncio.get_running_loop()
         self._head, self._end = loop.create_future(), loop.create_future()
         self._parser = httptools.HttpResponseParser(self)
@@ -78,42 +78,42 @@ class HttpConnection(asyncio.Protocol):
             self._transport.write(request)
 
     async def head(self) -> int:
-        """Return the status once the head is there."""
-        assert self._head is not None  # noqa: S101  asked before
+        """Wait for the head of the response; return its status."""
+        assert self._head is not None  # noqa: S101  after `send`
         return await self._head
 
     async def end(self) -> Response:
-        """Return the whole answer once it is there, or has more than was wanted."""
-        assert self._end is not None  # noqa: S101  asked before
+        """Wait for the end of the response, or for more than the requested body; return it."""
+        assert self._end is not None  # noqa: S101  after `send`
         status = await self.head()
         complete = await self._end
         return Response(status, bytes(self._body), complete, self._retry_after)
 
     @property
     def reusable(self) -> bool:
-        """Whether another exchange may follow: the last one is over and both sides keep the line."""
+        """Whether another request may follow: the response is complete and both sides keep the connection."""
         return self._keep and not self.closed
 
     def close(self) -> None:
-        """Drop the connection at once."""
+        """Abort the connection."""
         self.closed = True
         if self._transport is not None:
             self._transport.abort()
 
-    # --- what the connection does --------------------------------------------------------
+    # --- callbacks of the transport ------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)  # uvloop's is one without saying so
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's has the methods, not the base class
         self.made_at = asyncio.get_running_loop().time()
 
     def data_received(self, data: bytes) -> None:
         if self._end is None or self._end.done():
-            self.close()  # nobody asked
+            self.close()  # no request was sent
             return
         for start in range(0, len(data), _PIECE_BYTES):
-            self._take(data[start : start + _PIECE_BYTES])
+            self._feed(data[start : start + _PIECE_BYTES])
 
-    def _take(self, piece: bytes) -> None:
+    def _feed(self, piece: bytes) -> None:
         if self.closed:
             return
         self._received += len(piece)
@@ -142,14 +142,14 @@ class HttpConnection(asyncio.Protocol):
         for waiting in (self._head, self._end):
             if waiting is not None and not waiting.done():
                 waiting.set_exception(error)
-                waiting.exception()  # perhaps only the head is waited for
+                waiting.exception()  # retrieved, for the caller may only wait for the head
         self.close()
 
-    # --- what the parser finds -----------------------------------------------------------
+    # --- callbacks of the parser ---------------------------------------------------------
 
     def on_message_begin(self) -> None:
         if self._end is not None and self._end.done():
-            self.close()  # another answer that nobody asked for
+            self.close()  # a second response to one request
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if name.lower() == b"retry-after" and len(value) <= _LONGEST_RETRY_AFTER:
@@ -164,15 +164,15 @@ class HttpConnection(asyncio.Protocol):
     def on_body(self, body: bytes) -> None:
         if self._end is None or self._end.done():
             return
-        room = self._wanted - len(self._body)
-        self._body += body[:room]
-        if len(body) > room:
+        free = self._wanted - len(self._body)
+        self._body += body[:free]
+        if len(body) > free:
             self._end.set_result(False)
             self.close()
 
     def on_message_complete(self) -> None:
         if self._in_head:
-            return  # a 1xx; the answer is still to come
+            return  # a 1xx; the final response follows
         self._keep = self._parser.should_keep_alive()
         if self._end is not None and not self._end.done():
             self._end.set_result(True)

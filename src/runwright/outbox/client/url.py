@@ -1,7 +1,7 @@
-"""Reading a URL that a user gave, strictly, and judging what can be judged before its name is resolved.
+"""Strict parsing of URLs that users give, and the policy that can be applied before name resolution.
 
-What is no plain `scheme://host[:port][/path][?query]` in printable ASCII is refused: parsers that
-are lenient in different ways are how a check and a connection come to mean different hosts.
+Anything but `scheme://host[:port][/path][?query]` in printable ASCII is refused: where two parsers are
+lenient in different ways, the checked host and the connected host can differ.
 """
 
 import re
@@ -15,9 +15,9 @@ from runwright.core.hostnames import Trusted, is_private_name, normal_name
 
 LONGEST_URL: Final = 2048
 _URL: Final = re.compile(
-    r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<place>[^/?]*)(?P<path>/[^?]*)?(?P<query>\?.*)?"
+    r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<authority>[^/?]*)(?P<path>/[^?]*)?(?P<query>\?.*)?"
 )
-_PLACE: Final = re.compile(r"(?P<host>\[[^\]]*\]|[^:\[\]]*)(?::(?P<port>\d{1,5}))?")
+_AUTHORITY: Final = re.compile(r"(?P<host>\[[^\]]*\]|[^:\[\]]*)(?::(?P<port>\d{1,5}))?")
 _ALLOWED: Final = re.compile(r"[!-~]+")
 _FORBIDDEN: Final = re.compile(r'[\\"<>^`{|}]')
 _PORTS: Final = {"http": 80, "https": 443}
@@ -25,11 +25,11 @@ _HIGHEST_PORT: Final = 65535
 
 
 class OutgoingUrlError(ValueError):
-    """A URL that nothing is sent to; the message says why, for whoever gave it."""
+    """A URL that cannot be sent to; the message is for the user who gave it."""
 
 
 class OutgoingUrl(msgspec.Struct, frozen=True):
-    """Where a request goes. `address` is set where the URL names one and no host."""
+    """A parsed URL. `address` is set if its host is an address and not a name."""
 
     secure: bool
     host: str
@@ -40,44 +40,44 @@ class OutgoingUrl(msgspec.Struct, frozen=True):
 
     @property
     def authority(self) -> str:
-        """What the Host header says."""
+        """The value of the Host header."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == _PORTS["https" if self.secure else "http"] else f"{host}:{self.port}"
 
 
 class OutgoingPolicy(msgspec.Struct, frozen=True):
-    """What is let out: by default https to public addresses.
+    """Which destinations are allowed: by default https to public addresses.
 
-    `dev` lets out http, and anything to loopback; `trusted` are the operator's exceptions to the
-    ban on private addresses.
+    `dev` allows http, and loopback addresses; `trusted` are the operator's exceptions to the ban on
+    private addresses.
     """
 
     dev: bool = False
     trusted: tuple[Trusted, ...] = ()
 
     def refuse_address(self, name: str | None, address: Address, port: int) -> str | None:
-        """Return why nothing is sent to an address that a name has (None: the URL gives the address)."""
-        why = refusal(address)
-        if why is None or (self.dev and why == "loopback address"):
+        """Return why an address of a name (None: the URL has the address) is refused; None if it is allowed."""
+        reason = refusal(address)
+        if reason is None or (self.dev and reason == "loopback address"):
             return None
-        return None if any(entry.covers(name, address, port) for entry in self.trusted) else why
+        return None if any(entry.covers(name, address, port) for entry in self.trusted) else reason
 
-    def refuse_target(self, target: OutgoingUrl) -> str | None:
-        """Return why nothing is sent to a target, as far as that can be told without resolving its name."""
-        if not target.secure and not self.dev:
+    def refuse_target(self, url: OutgoingUrl) -> str | None:
+        """Return why a URL is refused without resolving its name; None if it is not."""
+        if not url.secure and not self.dev:
             return "must use https"
-        if target.address is not None:
-            why = self.refuse_address(None, target.address, target.port)
-            return f"leads to a {why}" if why else None
-        if not is_private_name(target.host) or (self.dev and target.host.rpartition(".")[2] == "localhost"):
+        if url.address is not None:
+            reason = self.refuse_address(None, url.address, url.port)
+            return f"leads to a {reason}" if reason else None
+        if not is_private_name(url.host) or (self.dev and url.host.rpartition(".")[2] == "localhost"):
             return None
-        trusted = any(entry.covers(target.host, None, target.port) for entry in self.trusted)
+        trusted = any(entry.covers(url.host, None, url.port) for entry in self.trusted)
         return None if trusted else "names a private host"
 
 
 @lru_cache(maxsize=1024)
 def parse_target(url: str) -> OutgoingUrl:
-    """Return what a URL means; TargetError where it is not one that can be sent to."""
+    """Parse a URL. OutgoingUrlError where it cannot be sent to."""
     if len(url) > LONGEST_URL:
         raise OutgoingUrlError(f"Must have at most {LONGEST_URL} characters.")
     if not _ALLOWED.fullmatch(url) or _FORBIDDEN.search(url):
@@ -87,16 +87,16 @@ def parse_target(url: str) -> OutgoingUrl:
     found = _URL.fullmatch(url)
     if found is None or found["scheme"].lower() not in _PORTS:
         raise OutgoingUrlError("Must be an https URL.")
-    if "@" in found["place"]:
+    if "@" in found["authority"]:
         raise OutgoingUrlError("Must not hold a user name or a password.")
     scheme = found["scheme"].lower()
-    host, address, port = _parse_place(found["place"], _PORTS[scheme])
+    host, address, port = _parse_authority(found["authority"], _PORTS[scheme])
     resource = (found["path"] or "/") + (found["query"] or "")
     return OutgoingUrl(scheme == "https", host, address, port, resource)
 
 
-def _parse_place(place: str, default_port: int) -> tuple[str, Address | None, int]:
-    found = _PLACE.fullmatch(place)
+def _parse_authority(authority: str, default_port: int) -> tuple[str, Address | None, int]:
+    found = _AUTHORITY.fullmatch(authority)
     port = default_port if found is None or found["port"] is None else int(found["port"])
     if found is None or not 0 < port <= _HIGHEST_PORT:
         raise OutgoingUrlError("Must name a host, and a port from 1 to 65535 if any.")
