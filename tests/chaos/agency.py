@@ -44,7 +44,7 @@ def _emit(event: TelemetryEvent) -> None:
 async def work(dsn: str) -> None:
     """Work until killed."""
     db = await open_pool(dsn, by_key=True)
-    hints = EventNotifications(origin="agency", send=lambda _: None)
+    event_notifications = EventNotifications(origin="agency", send=lambda _: None)
     caller = AgentCaller(
         OutgoingClient(OutgoingPolicy(dev=True)),
         formats={"test": PlainFormat()},
@@ -55,17 +55,25 @@ async def work(dsn: str) -> None:
         caller,
         clock=system_clock,
         on_jobs=lambda: None,
-        on_decided=hints.appended,
+        on_decided=event_notifications.appended,
         emit=_emit,
         queue=msgspec.structs.replace(AGENT_QUEUE, lease_seconds=LEASE_SECONDS),
     )
-    sender = OutboxSender(db, subject, clock=system_clock, hints=hints, emit=_emit)
-    router = Router(db, sinks={"agt": ExecutionSink(emit=_emit)}, clock=system_clock, hints=hints, emit=_emit)
+    sender = OutboxSender(
+        db, subject, clock=system_clock, event_notifications=event_notifications, emit=_emit
+    )
+    router = Router(
+        db,
+        sinks={"agt": ExecutionSink(emit=_emit)},
+        clock=system_clock,
+        event_notifications=event_notifications,
+        emit=_emit,
+    )
     completions = CompletionDispatcher(
         db,
         [CompletionRoute(JOB_ENDS, {DECIDE_HANDLER: decide_by_jobs}), CompletionRoute(EXECUTION_ENDS, {})],
         clock=system_clock,
-        hints=hints,
+        event_notifications=event_notifications,
         emit=_emit,
     )
     timeouts = ExecutionTimeouts(db, clock=system_clock, emit=_emit)

@@ -44,7 +44,7 @@ async def main(dsn: str, begin: datetime) -> None:
     """Fire and dispatch until killed."""
     db = await open_pool(dsn, max_size=6, by_key=True)
     signals = JobNotifications(origin="automaton", send=lambda _: None)
-    hints = EventNotifications(origin="automaton", send=lambda _: None)
+    event_notifications = EventNotifications(origin="automaton", send=lambda _: None)
 
     def clock() -> datetime:
         return fast_clock(begin)
@@ -52,13 +52,17 @@ async def main(dsn: str, begin: datetime) -> None:
     loops = (
         Scheduler(db, clock=clock, signals=signals, emit=_emit, make=make_ticks(Policy()), batch=40),
         Router(
-            db, sinks={"trg": partial(fire_events, policy=Policy())}, clock=clock, hints=hints, emit=_emit
+            db,
+            sinks={"trg": partial(fire_events, policy=Policy())},
+            clock=clock,
+            event_notifications=event_notifications,
+            emit=_emit,
         ),
         CompletionDispatcher(
             db,
             [CompletionRoute(JOB_ENDS, {KIND: end_jobs})],
             clock=clock,
-            hints=hints,
+            event_notifications=event_notifications,
             emit=_emit,
         ),
         AutomationDispatcher(
@@ -67,7 +71,7 @@ async def main(dsn: str, begin: datetime) -> None:
             open_execution=_no_registrations,
             clock=clock,
             signals=signals,
-            hints=hints,
+            event_notifications=event_notifications,
             emit=_emit,
         ),
     )

@@ -30,7 +30,7 @@ def _emit(event: TelemetryEvent) -> None:
 async def deliver(dsn: str) -> None:
     """Route and deliver until killed."""
     db = await open_pool(dsn, by_key=True)
-    hints = EventNotifications(origin="courier", send=lambda _: None)
+    event_notifications = EventNotifications(origin="courier", send=lambda _: None)
     sender = WebhookSender(
         OutgoingClient(OutgoingPolicy(dev=True)),
         formats={"ava": AvaStyle(db)},
@@ -43,8 +43,14 @@ async def deliver(dsn: str) -> None:
         emit=_emit,
         queue=msgspec.structs.replace(WEBHOOK_QUEUE, lease_seconds=LEASE_SECONDS),
     )
-    loop = OutboxSender(db, subject, clock=system_clock, hints=hints, emit=_emit)
-    router = Router(db, sinks={"wh": insert_deliveries}, clock=system_clock, hints=hints, emit=_emit)
+    loop = OutboxSender(db, subject, clock=system_clock, event_notifications=event_notifications, emit=_emit)
+    router = Router(
+        db,
+        sinks={"wh": insert_deliveries},
+        clock=system_clock,
+        event_notifications=event_notifications,
+        emit=_emit,
+    )
     await router.start()
     await loop.start()
     sys.stdout.write("ready\n")

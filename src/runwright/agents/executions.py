@@ -1,4 +1,4 @@
-"""Executions, as callers use them. Shapes: agents/model.py."""
+"""The service of executions; its values are in agents/model.py."""
 
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -29,10 +29,10 @@ _OPEN: Final = frozenset({ExecutionStatus.PENDING, ExecutionStatus.RUNNING})
 
 
 class Executions:
-    """List, lease and decide executions. A call returns after what it did is committed."""
+    """List, lease and decide executions. A call returns after its changes are committed."""
 
     def __init__(self, db: Database, *, clock: Clock, on_decided: Callable[[], None] = lambda: None) -> None:
-        """`on_decided` is called when a decision's event waits for the router."""
+        """`on_decided` is called after a decision, whose event waits for the router."""
         self._db = db
         self._clock = clock
         self._on_decided = on_decided
@@ -45,31 +45,31 @@ class Executions:
         return found
 
     async def list(self, tenant_id: str, which: ExecutionFilter, window: Window) -> View[Execution]:
-        """Return executions of the tenant in a window; whether its agent is there is the caller's to ask."""
+        """Return a window of the tenant's executions. The caller checks that the agent exists."""
         return await list_executions(self._db, tenant_id=tenant_id, which=which, window=window)
 
     async def lease(self, agent_id: str, *, seconds: int, limit: int) -> Sequence[Execution]:
-        """Lease the oldest pending executions of an agent to whoever asks; returns them newest first.
+        """Lease the oldest pending executions of an agent to a poller; return them newest first.
 
-        They are running until decided, and pending again when the lease is over. Nobody else gets
-        them meanwhile. Those that we tell to a callback or a worker are not leased.
+        They are running until decided, or pending again when the lease expires; no other poller gets them
+        meanwhile. Executions that are queued for a callback or a worker are not leased.
         """
         now = self._clock()
         ids = await lease_executions(self._db, agent_id=agent_id, now=now, lease_seconds=seconds, limit=limit)
         return await fetch_executions(self._db, ids) if ids else []
 
     async def decide(self, caller: Caller, execution_id: str, decision: Decision) -> Execution:
-        """Record an agent's decision. The first one stands: DecidedError for any other, and a late one."""
-        deciding = NewDecision(execution_id=execution_id, decision=decision, by=caller.user_id)
+        """Record an agent's decision. DecidedError unless it is the first one and in time."""
+        new = NewDecision(execution_id=execution_id, decision=decision, by=caller.user_id)
         execution = await self.get(caller.tenant_id, execution_id)
-        if await decide_executions(self._db, [deciding], self._clock()):
+        if await decide_executions(self._db, [new], self._clock()):
             self._on_decided()
             return await self.get(caller.tenant_id, execution_id)
         execution = await self.get(caller.tenant_id, execution_id)
         raise DecidedError(_why_over(execution))
 
     async def review(self, caller: Caller, execution_id: str, decision: Decision) -> Execution:
-        """Decide, as a person, over an execution that its agent has flagged; DecidedError otherwise."""
+        """Record a person's decision about a flagged execution; DecidedError for any other."""
         if decision.action is Action.FLAG:
             raise InvalidError({"action": ["Must be approve, reject or skip: it is flagged already."]})
         execution = await self.get(caller.tenant_id, execution_id)

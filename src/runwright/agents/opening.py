@@ -1,11 +1,11 @@
-"""Handing events to agents: what the router gives them, and what somebody hands to one of them."""
+"""Opening executions: for the subscribers of an event, or for one agent directly."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 import msgspec
 
-from runwright.agents.store.opening import insert_unheard_event, open_for, open_matching
+from runwright.agents.store.opening import insert_unrouted_event, open_for, open_matching
 from runwright.core.errors import NotFoundError
 from runwright.db.pool import PoolConnection
 from runwright.events.model import Event
@@ -14,13 +14,13 @@ from runwright.telemetry.events import EventChainStopped
 
 
 class ExecutionSink:
-    """Opens executions in the router's transaction; see `engine.router.Sink`."""
+    """The router's sink for agents."""
 
     def __init__(self, *, emit: Emit) -> None:
         self._emit = emit
 
     async def __call__(self, db: PoolConnection, pairs: Sequence[tuple[Event, str]], now: datetime) -> int:
-        """Open an execution for each event and agent that match; returns how many there are."""
+        """Open an execution for each matching event and agent; return how many."""
         opened = await open_matching(db, pairs, now)
         if opened.too_deep:
             self._emit(EventChainStopped(executions=opened.too_deep))
@@ -36,13 +36,13 @@ async def open_execution(
     ancestry: Sequence[str],
     now: datetime,
 ) -> str:
-    """Hand an event to one agent alone, whatever it subscribed to, in the caller's transaction.
+    """Open an execution of an event for one agent alone, whatever it subscribed to; return its id.
 
-    Returns the execution's id; NotFoundError where the tenant has no such agent. An execution whose
-    ancestry is too long fails at once. To learn of its end, follow it (agents/completion_callbacks.py).
+    NotFoundError where the tenant has no such agent. An execution whose ancestry is too long fails at once.
+    For its end add a completion callback in the same transaction (events/completion.py).
     """
     data = bytes(payload) if isinstance(payload, msgspec.Raw) else msgspec.json.encode(payload)
-    event = await insert_unheard_event(
+    event = await insert_unrouted_event(
         db,
         tenant_id=tenant_id,
         type=event_type,

@@ -1,15 +1,15 @@
 """Publishing events that agents react to.
 
-Events without a key are written in batches: while one commits, the next one gathers. A batch whose
-commit is in doubt is not sent again, for its events would then be there twice; whoever publishes may
-say a key, and send the event again.
+Events without an idempotency key are written in batches: while one commits, the next one gathers. A batch
+whose commit is in doubt is not repeated, because its events could be appended twice; a publisher that repeats
+an event gives it a key.
 """
 
 from collections.abc import Callable, Sequence
 from typing import Final
 
 from runwright.agents.model import EventCreate, PublishResult
-from runwright.agents.store.opening import Wish, count_matching
+from runwright.agents.store.opening import EventKey, count_matching
 from runwright.core.clock import Clock
 from runwright.core.errors import InvalidError
 from runwright.core.roles import Caller
@@ -17,46 +17,46 @@ from runwright.db.batching import Batcher
 from runwright.db.pool import Database
 from runwright.events.publish import (
     PAYLOAD_LIMIT_BYTES,
-    Said,
-    Scope,
+    EventDraft,
+    EventScope,
     publish_event,
     publish_events,
     type_problem,
 )
 
 BATCH: Final = 64
-"""Events that are written together; each may have its 256 KiB."""
+"""The number of events that are written together, each with up to 256 KiB."""
 
 
 class Publisher:
-    """Puts what tenants say into the log. A call returns after that is committed."""
+    """Appends tenants' events to the log. A call returns after the commit."""
 
     def __init__(self, db: Database, *, clock: Clock, on_appended: Callable[[], None] = lambda: None) -> None:
-        """`on_appended` is called when an event waits for the router."""
+        """`on_appended` is called after an event was appended."""
         self._db = db
         self._clock = clock
         self._on_appended = on_appended
-        self._said: Batcher[Said, PublishResult] = Batcher(
+        self._batches: Batcher[EventDraft, PublishResult] = Batcher(
             self._publish_all, max_items=BATCH, lanes=2, retry_seconds=0
         )
 
     async def stop(self) -> None:
-        """Take no more events; what was taken is committed."""
-        await self._said.stop()
+        """Accept no more events; those that were accepted are committed."""
+        await self._batches.stop()
 
     async def publish(self, caller: Caller, new: EventCreate) -> PublishResult:
-        """Publish an event, once per idempotency key; says how many agents get it, as of now.
+        """Publish an event, once per idempotency key; the result has the number of agents that get it.
 
-        InvalidError for a type that only we may state or a payload that is too large; ConflictError
-        where the key stands for another event.
+        InvalidError for a type of the server's own or a payload that is too large; ConflictError where the
+        key belongs to another event.
         """
         _check(new)
-        scope = Scope(project=new.project, task_type=new.task_type)
+        scope = EventScope(project=new.project, task_type=new.task_type)
         if new.idempotency_key is not None:
-            announced = await self._publish_once(caller, new, scope)
+            result = await self._publish_once(caller, new, scope)
         else:
-            announced = await self._said.add(
-                Said(
+            result = await self._batches.add(
+                EventDraft(
                     tenant_id=caller.tenant_id,
                     type=new.type,
                     payload=new.payload,
@@ -65,10 +65,10 @@ class Publisher:
                 )
             )
         self._on_appended()
-        return announced
+        return result
 
-    async def _publish_once(self, caller: Caller, new: EventCreate, scope: Scope) -> PublishResult:
-        wish = Wish(caller.tenant_id, new.type, new.project, new.task_type)
+    async def _publish_once(self, caller: Caller, new: EventCreate, scope: EventScope) -> PublishResult:
+        key = EventKey(caller.tenant_id, new.type, new.project, new.task_type)
         async with self._db.acquire() as db, db.transaction():
             published = await publish_event(
                 db,
@@ -79,17 +79,17 @@ class Publisher:
                 new.idempotency_key,
                 scope=scope,
             )
-            matching = await count_matching(db, [wish])
-        return PublishResult(published.event, published.replayed, matching[wish])
+            matching = await count_matching(db, [key])
+        return PublishResult(published.event, published.replayed, matching[key])
 
-    async def _publish_all(self, items: Sequence[Said]) -> Sequence[PublishResult]:
-        wishes = [Wish(one.tenant_id, one.type, one.scope.project, one.scope.task_type) for one in items]
+    async def _publish_all(self, items: Sequence[EventDraft]) -> Sequence[PublishResult]:
+        keys = [EventKey(one.tenant_id, one.type, one.scope.project, one.scope.task_type) for one in items]
         async with self._db.acquire() as db, db.transaction():
             events = await publish_events(db, items)
-            matching = await count_matching(db, wishes)
+            matching = await count_matching(db, keys)
         return [
-            PublishResult(event, replayed=False, executions=matching[wish])
-            for event, wish in zip(events, wishes, strict=True)
+            PublishResult(event, replayed=False, executions=matching[key])
+            for event, key in zip(events, keys, strict=True)
         ]
 
 

@@ -1,4 +1,4 @@
-"""Agents, as callers use them. Shapes: agents/model.py; their executions: agents/executions.py."""
+"""The service of agents; its values are in agents/model.py, their executions in agents/executions.py."""
 
 import secrets
 from collections.abc import Callable
@@ -39,7 +39,7 @@ _BOTH: Final = "An agent has a callback_url or a worker, not both."
 
 
 class Agents:
-    """Register, change, test and delete agents. A call returns after what it did is committed."""
+    """Register, change, test and delete agents. A call returns after its changes are committed."""
 
     def __init__(
         self,
@@ -50,7 +50,7 @@ class Agents:
         on_due: Callable[[], None] = lambda: None,
         on_subscribed: Callable[[], None] = lambda: None,
     ) -> None:
-        """`on_due` is called when an execution is to be told, `on_subscribed` before an agent is changed."""
+        """`on_due` is called after an execution was queued, `on_subscribed` before an agent is changed."""
         self._db = db
         self._clock = clock
         self._secret_box = secret_box
@@ -58,10 +58,10 @@ class Agents:
         self._on_subscribed = on_subscribed
 
     async def register(self, caller: Caller, new: AgentCreate) -> AgentRegistration:
-        """Make the agent, or change the one of this name by what is said.
+        """Create the agent, or change the given fields of the one of this name.
 
-        Whoever is first makes it and is the only one to be told its secret, also of several at once.
-        InvalidError for a worker that is not there; ConflictError where the tenant has too many agents.
+        Of concurrent callers exactly one creates it and gets its secret. InvalidError for an unknown
+        worker; ConflictError where the tenant has reached its limit.
         """
         now = self._clock()
         self._on_subscribed()
@@ -80,47 +80,44 @@ class Agents:
                     await record(db, caller, "agent.create", agent.id, after=agent, now=now)
                     return AgentRegistration(agent, created=True, secret=secret)
                 known = await store.find_agent(db, tenant_id=caller.tenant_id, name=new.name, lock=True)
-                if known is None:  # made and deleted by others in this moment
+                if known is None:  # created and deleted by other callers just now
                     raise ConflictError("The agent was deleted meanwhile; register it again.")
             changed = await self._write(db, caller, known, new.fields, now)
             return AgentRegistration(changed, created=False, secret=None)
 
     async def with_worker(self, tenant_id: str, fields: AgentFields) -> AgentFields:
-        """Return what is said, with a worker's id where its name was said."""
-        said = fields.worker_id
-        if said is UNSET or said is None:
+        """Return the fields with the id of the worker in place of its name."""
+        worker = fields.worker_id
+        if worker is UNSET or worker is None:
             return fields
-        found = await find_workers(self._db, [(tenant_id, said)])
-        return msgspec.structs.replace(fields, worker_id=found.get((tenant_id, said), said))
+        found = await find_workers(self._db, [(tenant_id, worker)])
+        return msgspec.structs.replace(fields, worker_id=found.get((tenant_id, worker), worker))
 
     async def get(self, tenant_id: str, agent_id: str) -> Agent:
         """Return one agent of the tenant."""
-        return _there(await store.fetch_agent(self._db, tenant_id=tenant_id, agent_id=agent_id), agent_id)
+        return _found(await store.fetch_agent(self._db, tenant_id=tenant_id, agent_id=agent_id), agent_id)
 
     async def find(self, tenant_id: str, name: str) -> Agent | None:
         """Return the tenant's agent of this name."""
         return await store.find_agent(self._db, tenant_id=tenant_id, name=name)
 
     async def list(self, tenant_id: str, window: Window) -> View[Agent]:
-        """Return the tenant's agents in a window."""
+        """Return a window of the tenant's agents."""
         return await store.list_agents(self._db, tenant_id=tenant_id, window=window)
 
     async def stats(self, agent: Agent) -> dict[ExecutionStatus, int]:
-        """Return how many of its executions are in each state that any is in."""
+        """Return the number of its executions by state; states without any are left out."""
         return await store.count_executions(self._db, agent_id=agent.id)
 
     async def change(self, caller: Caller, agent_id: str, fields: AgentFields) -> Agent:
-        """Change what is said.
-
-        InvalidError for a name that another agent has, or a worker that is not there.
-        """
+        """Change the given fields. InvalidError for a name that is taken, or an unknown worker."""
         self._on_subscribed()
         async with self._db.acquire() as db, db.transaction():
             agent = await store.fetch_agent(db, tenant_id=caller.tenant_id, agent_id=agent_id, lock=True)
-            return await self._write(db, caller, _there(agent, agent_id), fields, self._clock())
+            return await self._write(db, caller, _found(agent, agent_id), fields, self._clock())
 
     async def delete(self, caller: Caller, agent_id: str) -> None:
-        """Delete an agent for good, with its executions."""
+        """Delete an agent with its executions."""
         async with self._db.acquire() as db, db.transaction():
             if not await store.delete_agent(db, tenant_id=caller.tenant_id, agent_id=agent_id):
                 raise _no_agent(agent_id)
@@ -128,23 +125,23 @@ class Agents:
             await record(db, caller, "agent.delete", agent_id, now=self._clock())
 
     async def test(self, caller: Caller, agent_id: str) -> Execution:
-        """Hand the agent a test event, also while it is not active."""
+        """Open an execution of a test event for the agent, even if it is inactive."""
         now = self._clock()
         async with self._db.acquire() as db, db.transaction():
             agent = await store.fetch_agent(db, tenant_id=caller.tenant_id, agent_id=agent_id)
-            message = {"agent_id": _there(agent, agent_id).id, "message": "This is a test of the agent."}
+            message = {"agent_id": _found(agent, agent_id).id, "message": "This is a test of the agent."}
             execution_id = await open_execution(db, caller.tenant_id, agent_id, TEST_EVENT, message, (), now)
             await record(db, caller, "agent.test", agent_id, before=agent, after=agent, now=now)
         self._on_due()
         execution = await fetch_execution(self._db, tenant_id=caller.tenant_id, execution_id=execution_id)
         if execution is None:
-            raise _no_agent(agent_id)  # deleted in this moment
+            raise _no_agent(agent_id)  # deleted just now
         return execution
 
     async def _write(
         self, db: PoolConnection, caller: Caller, agent: Agent, fields: AgentFields, now: datetime
     ) -> Agent:
-        """Agents register at each start: where nothing changes, nothing is written."""
+        """Write an agent if a field changes: agents register at each start, mostly unchanged."""
         if _applied(agent, fields, agent.updated_at) == agent:
             return agent
         changed = _applied(agent, fields, now)
@@ -205,7 +202,7 @@ async def _subscribe(db: PoolConnection, agent: Agent) -> None:
     )
 
 
-def _there(agent: Agent | None, agent_id: str) -> Agent:
+def _found(agent: Agent | None, agent_id: str) -> Agent:
     if agent is None:
         raise _no_agent(agent_id)
     return agent

@@ -8,7 +8,7 @@ from runwright.automations.event_subscriptions import workspace_subject
 from runwright.core.clock import Clock
 from runwright.core.roles import Caller
 from runwright.db.pool import Database
-from runwright.events.publish import Published, Scope, publish_event
+from runwright.events.publish import EventScope, PublishedEvent, publish_event
 from runwright.tenants.audit import record
 
 
@@ -30,7 +30,7 @@ class Events:
         self._clock = clock
         self._on_event = on_event
 
-    async def publish(self, caller: Caller, announcement: Announcement) -> Published:
+    async def publish(self, caller: Caller, announcement: Announcement) -> PublishedEvent:
         """Append an event that the tenant may state. ConflictError where its key stands for another."""
         now = self._clock()
         async with self._db.acquire() as db, db.transaction():
@@ -41,7 +41,7 @@ class Events:
                 announcement.payload,
                 now,
                 announcement.idempotency_key,
-                scope=Scope(subject_id=workspace_subject(announcement.workspace_id)),
+                scope=EventScope(subject_id=workspace_subject(announcement.workspace_id)),
             )
             if not published.replayed:
                 await record(db, caller, "event.published", published.event.id, now=now)

@@ -20,7 +20,7 @@ from runwright.automations.store.queue import LiveRun, begin_again, end_run, loc
 from runwright.core.job_state import JobStatus, Trigger
 from runwright.cron.go_durations import parse_duration
 from runwright.db.pool import PoolConnection
-from runwright.events.publish import PAYLOAD_LIMIT_BYTES, Scope, publish_event, type_problem
+from runwright.events.publish import PAYLOAD_LIMIT_BYTES, EventScope, publish_event, type_problem
 from runwright.jobs.completion_callbacks import EndedJob
 
 KIND: Final = "automation"
@@ -159,7 +159,7 @@ async def tell_end(
         fits = len(bytes(answer)) <= PAYLOAD_LIMIT_BYTES
         facts |= {"answer": answer} if fits else {"answer_omitted": True}
     type = f"automation.run.{run.status.value}"
-    scope = Scope(subject_id=run.id)
+    scope = EventScope(subject_id=run.id)
     await publish_event(db, run.tenant_id, type, facts, now, ancestry=live.path, scope=scope)
 
 
@@ -175,7 +175,7 @@ async def _raise_events(
     warnings = []
     if len(raised) > MOST_EVENTS:
         warnings.append(f"only {MOST_EVENTS} of {len(raised)} events of the answer are published")
-    scope = Scope(subject_id=workspace_subject(live.plan.workspace_id))
+    scope = EventScope(subject_id=workspace_subject(live.plan.workspace_id))
     for one in raised[:MOST_EVENTS]:
         problem = type_problem(one.event)
         payload = msgspec.json.encode(one.payload)

@@ -1,1 +1,1 @@
-"""The log of facts, who wants which of them, and who was told."""
+"""The log of events, subscriptions to it, and completion callbacks."""

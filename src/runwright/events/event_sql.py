@@ -1,25 +1,24 @@
-"""Appending events, as a part of the statement that makes them true.
+"""SQL that appends events as a part of the statement that makes them true.
 
-An event that somebody wants is also queued for the router, in the same statement. Who wants it is
-asked of `subscriptions` as the statement sees it, so an event that happens after a subscription
-was committed is never missed. Where nobody subscribes to anything this costs next to nothing: the
-question of whether there is any subscription at all is asked once per statement.
+An event that has subscribers is also queued for the router, in the same statement. Subscriptions are read in
+the statement's snapshot, so an event that happens after a subscription was committed is never missed. Without
+any subscription this costs almost nothing: whether there is one at all is tested once per statement.
 """
 
 from collections.abc import Sequence
 
 
-def appended(source: str, more_columns: Sequence[str] = ()) -> str:
-    """Return the parts `event` and `heard` of a statement; `source` selects the events' columns.
+def append_sql(source: str, more_columns: Sequence[str] = ()) -> str:
+    """Return the CTEs `event` and `routed` of a statement; `source` selects the events' columns.
 
-    The columns are tenant_id, type, subject_id, created_at, data and those of `more_columns`. `heard`
-    returns a row per event that was queued.
+    The columns are tenant_id, type, subject_id, created_at, data and those of `more_columns`. `routed`
+    returns a row per event that was queued for the router.
     """
     columns = ", ".join(("tenant_id", "type", "subject_id", "created_at", "data", *more_columns))
     return f"""event AS (
     INSERT INTO events ({columns}) {source}
     RETURNING position, tenant_id, type
-), heard AS (
+), routed AS (
     INSERT INTO event_queue (position)
     SELECT position FROM event happened WHERE EXISTS (SELECT FROM subscriptions) AND EXISTS (
         SELECT FROM subscriptions s WHERE s.tenant_id = happened.tenant_id
@@ -29,8 +28,8 @@ def appended(source: str, more_columns: Sequence[str] = ()) -> str:
 )"""
 
 
-def wanted(tenant_column: str, event_type: str) -> str:
-    """Return the condition that somebody wants events of this type: for facts nobody else needs to keep."""
+def has_subscribers_sql(tenant_column: str, event_type: str) -> str:
+    """Return the condition that a type has subscribers, for events that are not kept without any."""
     family = event_type.partition(".")[0]
     return f"""EXISTS (SELECT FROM subscriptions) AND EXISTS (
         SELECT FROM subscriptions s WHERE s.tenant_id = {tenant_column}

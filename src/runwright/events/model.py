@@ -1,8 +1,8 @@
-"""What an event is.
+"""Events.
 
-A type is `family.fact` in the core's words. A pattern is a type, `family.*` or `*`. An event's
-data is what its subject will not say any more when somebody reads it: a job that has ended never
-changes, so its ending needs none; a worker changes, so its event carries how it was.
+A type is `family.fact`. A pattern is a type, `family.*` or `*`. The data of one of our own events is what can
+no longer be read from its subject later: a job that has ended never changes, so its event needs none; a
+worker changes, so its event has a copy.
 """
 
 from datetime import datetime
@@ -13,7 +13,7 @@ from runwright.core.ids import id_of_number
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):
-    """A fact of a tenant's log."""
+    """An entry of a tenant's log."""
 
     position: int
     tenant_id: str
@@ -22,9 +22,9 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
     data: msgspec.Raw | None = None
     ancestry: tuple[str, ...] = ()
-    """Which agents and automations led to it, the first cause first."""
+    """The agents and automations that led to it, the first cause first."""
 
     @property
     def id(self) -> str:
-        """Its name outside: follows from when and where it stands, so that nobody has to store it."""
+        """The public id; derived from time and position, and not stored."""
         return id_of_number("evt", self.created_at, self.position)

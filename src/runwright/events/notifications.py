@@ -1,72 +1,74 @@
-"""Says that events may wait for the router: a hint, for the tables are the truth.
+"""Notifications within and between processes that events or due work may be waiting.
 
-Within a process it is a call, between processes a NOTIFY, at most one per `HINT_SECONDS`. While
-nobody subscribes to anything, nothing is said at all; `somebody` is told by whoever looks.
+They only shorten the wait: the tables are the truth, and every loop also looks from time to time. Within a
+process a notification is a call, between processes a NOTIFY, for events at most one per
+`MIN_INTERVAL_SECONDS`. While there are no subscriptions, none are sent for events.
 """
 
 import asyncio
 from collections.abc import Callable
 from typing import Final
 
-HINT_SECONDS: Final = 0.05
+MIN_INTERVAL_SECONDS: Final = 0.05
+_EVENTS: Final = "events"
+_WORK: Final = "due"
 
 
 class EventNotifications:
-    """The switchboard of one process; `origin` marks its own hints so that it ignores their echo."""
+    """The notifications of one process; `origin` marks its own, so that it ignores them when they return."""
 
     def __init__(self, *, origin: str, send: Callable[[str], None]) -> None:
         self._origin = origin
         self._send = send
-        self._heard: list[Callable[[], None]] = []
-        self._due: list[Callable[[], None]] = []
+        self._on_events: list[Callable[[], None]] = []
+        self._on_due: list[Callable[[], None]] = []
         self._timer: asyncio.TimerHandle | None = None
-        self.somebody = True
-        """Whether anybody subscribes; until somebody has looked, it is taken to be so."""
+        self.any_subscriptions = True
+        """Whether there are subscriptions; assumed until the router has looked."""
 
     def on_appended(self, call: Callable[[], None]) -> None:
-        """Call when events may wait for the router."""
-        self._heard.append(call)
+        """Register a call for when events may wait for the router."""
+        self._on_events.append(call)
 
     def on_due(self, call: Callable[[], None]) -> None:
-        """Call when deliveries were made due."""
-        self._due.append(call)
+        """Register a call for when work (deliveries, agent calls, runs) became due."""
+        self._on_due.append(call)
 
     def subscribed(self) -> None:
-        """Say that somebody subscribed here, so that what is appended from now on is said at once."""
-        self.somebody = True
+        """Report a new subscription in this process, so that the next event is notified at once."""
+        self.any_subscriptions = True
 
     def appended(self) -> None:
-        """Say that events may have been appended here."""
-        if self.somebody and self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(HINT_SECONDS, self._rest)
-            self._tell("events")
+        """Report that events may have been appended in this process."""
+        if self.any_subscriptions and self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(MIN_INTERVAL_SECONDS, self._interval_over)
+            self._notify(_EVENTS)
 
     def due(self) -> None:
-        """Say that deliveries are due now."""
-        self._tell("due")
+        """Report that work is due now."""
+        self._notify(_WORK)
 
-    def _rest(self) -> None:
+    def _interval_over(self) -> None:
         self._timer = None
-        for call in self._heard:
+        for call in self._on_events:
             call()
 
-    def _tell(self, what: str) -> None:
-        for call in self._heard if what == "events" else self._due:
+    def _notify(self, what: str) -> None:
+        for call in self._on_events if what == _EVENTS else self._on_due:
             call()
         self._send(f"{self._origin} {what}")
 
     def receive(self, payload: str) -> None:
-        """Take a hint that another process sent; an empty one says that some may have been missed."""
+        """Handle a notification of another process; an empty one means that some may have been lost."""
         origin, _, what = payload.partition(" ")
         if origin == self._origin:
             return
-        for call in (
-            (*self._heard, *self._due) if not what else self._heard if what == "events" else self._due
-        ):
+        both = (*self._on_events, *self._on_due)
+        for call in both if not what else self._on_events if what == _EVENTS else self._on_due:
             call()
 
     def stop(self) -> None:
-        """Drop the pending hint; those who need it look by themselves."""
+        """Drop a pending notification; the loops look without it."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -1,11 +1,11 @@
-"""Publishing events that are no facts of our own: what a tenant, an agent or an automation says.
+"""Publishing events of tenants, agents and automations, as opposed to the server's own.
 
-A published event carries what it says (`data`) and its ancestry: the agents and automations that led
-to it. Whoever reacts to events with more of them refuses one whose ancestry has `MAX_DEPTH` names, so
-that agents which answer each other come to an end.
+A published event has a payload (`data`) and an ancestry: the agents and automations that led to it. What
+reacts to events with further events ignores one whose ancestry has `MAX_DEPTH` names, so that agents which
+answer one another come to an end.
 
-An idempotency key stands for its event for a day. Two publishers with one key wait for each other;
-the second one is given the first one's event.
+An idempotency key identifies its event for a day. Of two concurrent publishers with one key the second waits
+for the first, and gets its event.
 """
 
 import hashlib
@@ -18,11 +18,11 @@ import msgspec
 
 from runwright.core.errors import ConflictError
 from runwright.db.pool import Database, PoolConnection
-from runwright.events.event_sql import appended
+from runwright.events.event_sql import append_sql
 from runwright.events.model import Event
 
 MAX_DEPTH: Final = 8
-"""How many agents and automations may stand in a row before the chain is stopped."""
+"""The greatest number of agents and automations in a chain."""
 
 LONGEST_TYPE: Final = 100
 LONGEST_KEY: Final = 255
@@ -35,28 +35,28 @@ OWN_FAMILIES: Final = frozenset(
         *("version", "webhook", "worker"),
     }
 )
-"""Families of facts that only we state."""
+"""Families of events that only the server appends."""
 
 _TYPE: Final = re.compile(r"[a-z][a-z0-9_-]*(\.[a-z0-9_-]+)+", re.ASCII)
 
 
-class Scope(msgspec.Struct, frozen=True, kw_only=True):
-    """What a published event is about, where it is about something."""
+class EventScope(msgspec.Struct, frozen=True, kw_only=True):
+    """What a published event is about."""
 
     subject_id: str = ""
     project: str | None = None
     task_type: str | None = None
 
 
-class Published(msgspec.Struct, frozen=True):
-    """An event that is in the log now, or (`replayed`) was put there by an earlier call with the same key."""
+class PublishedEvent(msgspec.Struct, frozen=True):
+    """An event that was appended, or (`replayed`) had been appended by an earlier call with its key."""
 
     event: Event
     replayed: bool
 
 
 def type_problem(type: str) -> str | None:
-    """Return what is wrong with the type of an event that somebody wants to publish."""
+    """Return what is wrong with the type of an event to publish; None if nothing is."""
     if len(type) > LONGEST_TYPE or _TYPE.fullmatch(type) is None:
         return (
             f"Must be words of lower-case letters, digits, - and _ with dots between them, at least two"
@@ -69,14 +69,14 @@ def type_problem(type: str) -> str | None:
 
 
 def too_deep(ancestry: Sequence[str]) -> bool:
-    """Tell whether an event has so many ancestors that nobody may react to it with another."""
+    """Return whether an event with this ancestry must not lead to another one."""
     return len(ancestry) >= MAX_DEPTH
 
 
-_NOTHING: Final = Scope()
+_NO_SCOPE: Final = EventScope()
 _PUBLISH: Final = f"""
 WITH {
-    appended(
+    append_sql(
         "VALUES ($1::text, $2::text, $3::text, $4::timestamptz, $5::json, $6::text[], $7::text, $8::text)",
         more_columns=("ancestry", "project", "task_type"),
     )
@@ -93,19 +93,18 @@ async def publish_event(
     now: datetime,
     idempotency_key: str | None = None,
     ancestry: Sequence[str] = (),
-    scope: Scope = _NOTHING,
-) -> Published:
+    scope: EventScope = _NO_SCOPE,
+) -> PublishedEvent:
     """Append an event to the tenant's log in the caller's transaction.
 
-    ConflictError where the key stands for another event. Whether the tenant may state such a thing
-    is the caller's to ask (`type_problem`).
+    ConflictError where the key belongs to another event. The caller checks the type (`type_problem`).
     """
     data = bytes(payload) if isinstance(payload, msgspec.Raw) else msgspec.json.encode(payload)
     if idempotency_key is not None:
         digest = hashlib.sha256(msgspec.json.encode((type, data, scope))).digest()
         prior = await _take_key(db, tenant_id, idempotency_key, digest, now)
         if prior is not None:
-            return Published(prior, replayed=True)
+            return PublishedEvent(prior, replayed=True)
     position: int = await db.fetchval(
         _PUBLISH,
         *(tenant_id, type, scope.subject_id, now, data, list(ancestry) or None),
@@ -127,22 +126,22 @@ async def publish_event(
         data=msgspec.Raw(data),
         ancestry=tuple(ancestry),
     )
-    return Published(event, replayed=False)
+    return PublishedEvent(event, replayed=False)
 
 
-class Said(msgspec.Struct, frozen=True, kw_only=True):
-    """An event to publish together with others; it has no key and no ancestry."""
+class EventDraft(msgspec.Struct, frozen=True, kw_only=True):
+    """An event to publish together with others, without key and ancestry."""
 
     tenant_id: str
     type: str
     payload: msgspec.Raw
     at: datetime
-    scope: Scope
+    scope: EventScope
 
 
 _PUBLISH_ALL: Final = f"""
 WITH {
-    appended(
+    append_sql(
         '''SELECT tenant_id, type, subject_id, created_at, data, project, task_type FROM unnest(
         $1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::json[], $6::text[], $7::text[]
     ) WITH ORDINALITY
@@ -154,8 +153,8 @@ SELECT position FROM event ORDER BY position
 """
 
 
-async def publish_events(db: Database | PoolConnection, items: Sequence[Said]) -> list[Event]:
-    """Append events to their tenants' logs in one statement, in their order."""
+async def publish_events(db: Database | PoolConnection, items: Sequence[EventDraft]) -> list[Event]:
+    """Append events to their tenants' logs in one statement, in the given order."""
     rows = await db.fetch(
         _PUBLISH_ALL,
         [one.tenant_id for one in items],
@@ -182,7 +181,7 @@ async def publish_events(db: Database | PoolConnection, items: Sequence[Said]) -
 async def _take_key(
     db: PoolConnection, tenant_id: str, key: str, digest: bytes, now: datetime
 ) -> Event | None:
-    """Take the key, or return the event that it stands for; a competitor's transaction is waited for."""
+    """Take the key, or return its event; waits for a concurrent transaction with the same key."""
     taken = await db.fetchval(
         """
         INSERT INTO event_keys AS k (tenant_id, key, digest, created_at) VALUES ($1, $2, $3, $4)
@@ -216,8 +215,8 @@ async def _take_key(
     )
 
 
-async def forget_event_keys(db: Database, *, now: datetime, limit: int) -> int:
-    """Delete up to `limit` idempotency keys that stand for nothing any more; returns how many."""
+async def prune_event_keys(db: Database, *, now: datetime, limit: int) -> int:
+    """Delete up to `limit` expired idempotency keys; return how many."""
     rows = await db.fetch(
         """
         DELETE FROM event_keys WHERE (tenant_id, key) IN (

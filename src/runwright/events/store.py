@@ -1,4 +1,4 @@
-"""The SQL of the log's other side: subscriptions, and handing out what is wanted."""
+"""The SQL of subscriptions, and of the queue from which events are routed to subscribers."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -7,24 +7,24 @@ from typing import Final
 import msgspec
 
 from runwright.db.pool import Database, PoolConnection
-from runwright.events.event_sql import appended
+from runwright.events.event_sql import append_sql
 from runwright.events.model import Event
 
 _APPEND: Final = f"""
-WITH {appended("VALUES ($1::text, $2::text, $3::text, $4::timestamptz, $5::json)")}
+WITH {append_sql("VALUES ($1::text, $2::text, $3::text, $4::timestamptz, $5::json)")}
 SELECT position FROM event
 """
 
 
-class Wanted(msgspec.Struct, frozen=True):
-    """An event, and who wants it."""
+class QueuedEvent(msgspec.Struct, frozen=True):
+    """An event from the router's queue, and its subscribers."""
 
     event: Event
     subscriber_ids: list[str]
 
     @property
     def weight(self) -> int:
-        """What handing it out costs, roughly."""
+        """Roughly what routing it costs."""
         return len(self.subscriber_ids) + (
             0 if self.event.data is None else len(bytes(self.event.data)) // 1024
         )
@@ -39,7 +39,7 @@ async def append_event(
     now: datetime,
     data: bytes | None = None,
 ) -> int:
-    """Append one event in the caller's transaction, and queue it where somebody wants it."""
+    """Append an event in the caller's transaction, and queue it for the router if it has subscribers."""
     position: int = await db.fetchval(_APPEND, tenant_id, type, subject_id, now, data)
     return position
 
@@ -47,7 +47,7 @@ async def append_event(
 async def subscribe(
     db: PoolConnection, *, tenant_id: str, subscriber_id: str, patterns: Iterable[str]
 ) -> None:
-    """Make these the patterns of a subscriber, in place of those before; none: it wants nothing."""
+    """Replace the patterns of a subscriber; without any it is unsubscribed."""
     await db.execute(
         "DELETE FROM subscriptions WHERE subscriber_id = $1 AND pattern <> ALL ($2)",
         subscriber_id,
@@ -64,30 +64,35 @@ async def subscribe(
     )
 
 
-async def anybody_subscribed(db: Database) -> bool:
-    """Tell whether anybody wants any event."""
+async def any_subscriptions(db: Database) -> bool:
+    """Return whether there is any subscription."""
     return bool(await db.fetchval("SELECT EXISTS (SELECT FROM subscriptions)"))
 
 
 TAKE_WEIGHT: Final = 20_000
-"""What one take may weigh: one for each subscriber, and one for each KiB of what an event says."""
+"""The limit of one take: an event weighs one per subscriber and one per KiB of its data."""
 
 _TAKE: Final = """
 WITH picked AS MATERIALIZED (
+    -- the oldest events of the queue that no other router holds
     SELECT position FROM event_queue ORDER BY position LIMIT $1 FOR UPDATE SKIP LOCKED
 ), happened AS MATERIALIZED (
+    -- what they are; an event of a job inherits the ancestry of the job
     SELECT e.position, e.tenant_id, e.type, e.subject_id, e.created_at, e.data,
            coalesce(e.ancestry, j.path) AS ancestry
     FROM events e LEFT JOIN job_ancestry j ON e.type LIKE 'job.%' AND j.job_id = e.subject_id
     WHERE e.position = ANY (ARRAY(SELECT position FROM picked))
 ), kind AS MATERIALIZED (
+    -- the subscribers of each type of them, found once per type
     SELECT k.tenant_id, k.type, ARRAY(
         SELECT DISTINCT s.subscriber_id FROM subscriptions s WHERE s.tenant_id = k.tenant_id
         AND s.pattern = ANY (ARRAY[k.type, split_part(k.type, '.', 1) || '.*', '*'])
-    ) AS who
+    ) AS subscriber_ids
     FROM (SELECT DISTINCT tenant_id, type FROM happened) k
 ), weighed AS MATERIALIZED (
-    SELECT h.*, k.who, coalesce(sum(cardinality(k.who) + coalesce(octet_length(h.data::text), 0) / 1024)
+    -- the weight of the events before each of them
+    SELECT h.*, k.subscriber_ids,
+        coalesce(sum(cardinality(k.subscriber_ids) + coalesce(octet_length(h.data::text), 0) / 1024)
         OVER (ORDER BY h.position ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS before
     FROM happened h JOIN kind k USING (tenant_id, type)
 ), taken AS (
@@ -99,15 +104,17 @@ ORDER BY w.position
 """
 
 
-async def take_wanted(db: PoolConnection, *, limit: int, weight: int = TAKE_WEIGHT) -> Sequence[Wanted]:
-    """Take up to `limit` events off the queue, oldest first; whoever commits has handed them out.
+async def take_queued_events(
+    db: PoolConnection, *, limit: int, weight: int = TAKE_WEIGHT
+) -> Sequence[QueuedEvent]:
+    """Delete up to `limit` events from the queue, oldest first, and return them with their subscribers.
 
-    Rows that another router holds are skipped. Those who subscribed are asked for now, hence one
-    that has gone meanwhile gets nothing, and one that came after the event and before this may.
-    Fewer are taken where they weigh more than `weight`, and at least one.
+    Rows that another router holds are skipped. Subscriptions are read now: a subscriber that was deleted
+    meanwhile gets nothing, and one that came after the event may get it. Fewer events, and at least one,
+    are taken where they weigh more than `weight`.
     """
     return [
-        Wanted(
+        QueuedEvent(
             Event(
                 position=row["position"],
                 tenant_id=row["tenant_id"],
@@ -117,14 +124,14 @@ async def take_wanted(db: PoolConnection, *, limit: int, weight: int = TAKE_WEIG
                 data=row["data"],
                 ancestry=tuple(row["ancestry"] or ()),
             ),
-            row["who"],
+            row["subscriber_ids"],
         )
         for row in await db.fetch(_TAKE, limit, weight)
     ]
 
 
-async def forget_events(db: Database, *, before: datetime, limit: int) -> int:
-    """Delete up to `limit` events from before a time, from the oldest on; returns how many."""
+async def prune_events(db: Database, *, before: datetime, limit: int) -> int:
+    """Delete up to `limit` events that happened before a time, the oldest first; return how many."""
     rows = await db.fetch(
         """
         DELETE FROM events WHERE position = ANY (ARRAY(

@@ -33,7 +33,7 @@ class AutomationDispatcher:
         open_execution: OpenExecution,
         clock: Clock,
         signals: JobNotifications,
-        hints: EventNotifications,
+        event_notifications: EventNotifications,
         emit: Emit,
     ) -> None:
         self._db = db
@@ -41,10 +41,10 @@ class AutomationDispatcher:
         self._open_execution = open_execution
         self._clock = clock
         self._signals = signals
-        self._hints = hints
+        self._event_notifications = event_notifications
         self._emit = emit
         self.loop = PassLoop("dispatcher", self._make_pass, emit=emit)
-        hints.on_due(self.loop.wake)
+        event_notifications.on_due(self.loop.wake)
 
     async def start(self) -> None:
         """Begin to dispatch."""
@@ -69,5 +69,5 @@ class AutomationDispatcher:
             self._signals.jobs_ready()
         if done.runs:
             self._emit(RunsDispatched(runs=done.runs, jobs=done.jobs, duration_seconds=watch.seconds()))
-            self._hints.appended()
+            self._event_notifications.appended()
         return 0.0 if done.runs == BATCH else BUSY_PAUSE_SECONDS

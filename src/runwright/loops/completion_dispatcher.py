@@ -61,13 +61,13 @@ class CompletionDispatcher:
         routes: Sequence[CompletionRoute[Any]],
         *,
         clock: Clock,
-        hints: EventNotifications,
+        event_notifications: EventNotifications,
         emit: Emit,
     ) -> None:
         self._db = db
         self._routes = routes
         self._clock = clock
-        self._hints = hints
+        self._event_notifications = event_notifications
         self._emit = emit
         self._any_callbacks = True
         self._took_seconds = 0.0
@@ -114,8 +114,8 @@ class CompletionDispatcher:
             count = await self._take_singly(route)
         if count:
             self._emit(CompletionsDispatched(count=count, duration_seconds=watch.seconds()))
-            self._hints.appended()
-            self._hints.due()
+            self._event_notifications.appended()
+            self._event_notifications.due()
         return count
 
     async def _take(self, route: CompletionRoute[End], limit: int) -> Sequence[DueCallback[End]]:

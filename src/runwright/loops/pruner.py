@@ -11,13 +11,13 @@ from typing import Final
 
 import msgspec
 
-from runwright.agents.store.executions import forget_executions, sweep_executions_of_deleted
+from runwright.agents.store.executions import prune_executions, prune_orphaned_executions
 from runwright.automations.store.runs import forget_runs
 from runwright.automations.store.webhook_triggers import prune_replay_keys
 from runwright.core.clock import Clock, Stopwatch
 from runwright.db.pool import Database
-from runwright.events.publish import forget_event_keys
-from runwright.events.store import forget_events
+from runwright.events.publish import prune_event_keys
+from runwright.events.store import prune_events
 from runwright.jobs.store.prune import forget_jobs, forget_logs
 from runwright.jobs.store.submit import forget_idempotency_keys
 from runwright.loops.pass_loop import PassLoop
@@ -61,18 +61,18 @@ class Pruner:
         self._emit = emit
         self._duties: dict[str, Forget] = {
             "idempotency_keys": lambda now: forget_idempotency_keys(db, now=now, limit=_BATCH),
-            "event_keys": lambda now: forget_event_keys(db, now=now, limit=_BATCH),
+            "event_keys": lambda now: prune_event_keys(db, now=now, limit=_BATCH),
             "jobs": lambda now: forget_jobs(db, before=now - _days(retention.jobs_days), limit=_BATCH),
             "logs": lambda now: forget_logs(db, before=now - _days(retention.logs_days), limit=_BATCH),
             "deliveries": lambda now: prune_deliveries(
                 db, before=now - _days(retention.events_days), limit=_BATCH
             ),
             "deliveries of deleted webhooks": lambda _: prune_orphaned_deliveries(db, limit=_BATCH),
-            "executions": lambda now: forget_executions(
+            "executions": lambda now: prune_executions(
                 db, before=now - _days(retention.events_days), limit=_BATCH
             ),
-            "executions of deleted agents": lambda _: sweep_executions_of_deleted(db, limit=_BATCH),
-            "events": lambda now: forget_events(
+            "executions of deleted agents": lambda _: prune_orphaned_executions(db, limit=_BATCH),
+            "events": lambda now: prune_events(
                 db, before=now - _days(retention.events_days) - _EVENTS_OUTLIVE, limit=_BATCH
             ),
             "audit log": lambda now: prune_entries(

@@ -1,14 +1,13 @@
-"""Hands events to whoever wants them.
+"""Routes events to their subscribers.
 
-An event that somebody wants stands in a queue from the transaction that made it true. A pass takes
-some off the queue and, in one transaction, has the sink of each kind of subscriber make what they get
-(a delivery for an endpoint): a crash before its commit leaves them in the queue, after it they are
-made, so there is exactly one of each per event and subscriber. Nothing is read by a cursor, so that an
-event whose transaction commits late is not passed over; routers skip what another one holds, so any
-number of them may run.
+An event that has subscribers is in a queue from the transaction that made it true. A pass deletes some events
+from the queue and, in the same transaction, calls the sink of each kind of subscriber, which creates what the
+subscribers get (a delivery for an endpoint). A crash before the commit leaves the events in the queue, after
+it everything exists: exactly one item per event and subscriber. Events are not read by a cursor, which would
+miss one whose transaction commits late. Routers skip what another one holds, so any number of them may run.
 
-The kind of a subscriber is the prefix of its id. All kinds must have a sink wherever a router runs:
-what is for a kind that has none is noted and gone.
+The kind of a subscriber is the prefix of its id. Every router needs the sinks of all kinds: events for a kind
+without one are reported and dropped.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -19,7 +18,7 @@ from runwright.core.clock import Clock, Stopwatch
 from runwright.db.pool import Database, PoolConnection
 from runwright.events.model import Event
 from runwright.events.notifications import EventNotifications
-from runwright.events.store import TAKE_WEIGHT, Wanted, anybody_subscribed, take_wanted
+from runwright.events.store import TAKE_WEIGHT, QueuedEvent, any_subscriptions, take_queued_events
 from runwright.loops.pass_loop import PassLoop
 from runwright.telemetry.emit import Emit
 from runwright.telemetry.events import EventsRouted, EventsWithoutSink
@@ -30,11 +29,11 @@ IDLE_PAUSE_SECONDS: Final = 1.0
 _LOOK_EVERY: Final = 4
 
 Sink = Callable[[PoolConnection, Sequence[tuple[Event, str]], datetime], Awaitable[int]]
-"""Makes what subscribers of a kind get of events, in the router's transaction; returns how many it made."""
+"""Creates what subscribers of a kind get for events, in the router's transaction; returns how many."""
 
 
 class Router:
-    """Looks for events when a hint says so, four times a second while anybody subscribes, else once."""
+    """Looks when it is notified, and four times a second while there are subscriptions, else once."""
 
     def __init__(
         self,
@@ -42,21 +41,21 @@ class Router:
         *,
         sinks: Mapping[str, Sink],
         clock: Clock,
-        hints: EventNotifications,
+        event_notifications: EventNotifications,
         emit: Emit,
     ) -> None:
         """`sinks` by the prefix of the subscribers' ids."""
         self._db = db
         self._sinks = sinks
         self._clock = clock
-        self._hints = hints
+        self._event_notifications = event_notifications
         self._emit = emit
-        self._somebody = True
+        self._any_subscriptions = True
         self.loop = PassLoop("router", self._make_pass, emit=emit)
-        hints.on_appended(self.loop.wake)
+        event_notifications.on_appended(self.loop.wake)
 
     async def start(self) -> None:
-        """Begin to route."""
+        """Start routing."""
         self.loop.start()
 
     async def stop(self) -> None:
@@ -65,27 +64,28 @@ class Router:
 
     async def _make_pass(self) -> float:
         if self.loop.passes % _LOOK_EVERY == 0:
-            self._hints.somebody = self._somebody = await anybody_subscribed(self._db)
+            self._any_subscriptions = await any_subscriptions(self._db)
+            self._event_notifications.any_subscriptions = self._any_subscriptions
         watch = Stopwatch()
         async with self._db.acquire() as db, db.transaction():
-            wanted = await take_wanted(db, limit=BATCH)
-            made = 0
-            for kind, pairs in _by_kind(wanted).items():
+            queued = await take_queued_events(db, limit=BATCH)
+            created = 0
+            for kind, pairs in _by_kind(queued).items():
                 if kind in self._sinks:
-                    made += await self._sinks[kind](db, pairs, self._clock())
+                    created += await self._sinks[kind](db, pairs, self._clock())
                 else:
                     self._emit(EventsWithoutSink(kind=kind, count=len(pairs)))
-        if made:
-            self._emit(EventsRouted(events=len(wanted), created=made, duration_seconds=watch.seconds()))
-            self._hints.due()
-        if len(wanted) >= BATCH or sum(one.weight for one in wanted) >= TAKE_WEIGHT:
+        if created:
+            self._emit(EventsRouted(events=len(queued), created=created, duration_seconds=watch.seconds()))
+            self._event_notifications.due()
+        if len(queued) >= BATCH or sum(one.weight for one in queued) >= TAKE_WEIGHT:
             return 0.0
-        return BUSY_PAUSE_SECONDS if self._somebody else IDLE_PAUSE_SECONDS
+        return BUSY_PAUSE_SECONDS if self._any_subscriptions else IDLE_PAUSE_SECONDS
 
 
-def _by_kind(wanted: Sequence[Wanted]) -> dict[str, list[tuple[Event, str]]]:
+def _by_kind(queued: Sequence[QueuedEvent]) -> dict[str, list[tuple[Event, str]]]:
     kinds: dict[str, list[tuple[Event, str]]] = {}
-    for one in wanted:
+    for one in queued:
         for subscriber_id in one.subscriber_ids:
             kinds.setdefault(subscriber_id.partition("_")[0], []).append((one.event, subscriber_id))
     return kinds

@@ -43,7 +43,7 @@ class OutboxSender(Generic[Item, Result]):
         subject: OutboxSubject[Item, Result],
         *,
         clock: Clock,
-        hints: EventNotifications,
+        event_notifications: EventNotifications,
         emit: Emit,
     ) -> None:
         self._db = db
@@ -56,7 +56,7 @@ class OutboxSender(Generic[Item, Result]):
         self._settlements: Batcher[Settlement[Result], bool] = Batcher(self._settle, lanes=2)
         self.loop = PassLoop(f"{self._kind} sender", self._make_pass, emit=emit)
         self._in_flight = InFlightLimiter(limit=subject.queue.max_in_flight, on_end=self.loop.wake)
-        hints.on_due(self.loop.wake)
+        event_notifications.on_due(self.loop.wake)
 
     async def start(self) -> None:
         """Start sending."""

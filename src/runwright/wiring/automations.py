@@ -46,14 +46,14 @@ def make_ticks(policy: Policy) -> Make:
 
 
 def open_automations(f: Resources, db: Database, jobs: Jobs, stack: AsyncExitStack) -> Automations:
-    ingress = Ingress(db, clock=f.clock, secret_box=SecretBox(f.ring), on_due=f.hints.due)
+    ingress = Ingress(db, clock=f.clock, secret_box=SecretBox(f.ring), on_due=f.event_notifications.due)
     stack.push_async_callback(ingress.stop)
     return Automations(
         definitions=Definitions(db, clock=f.clock, secret_box=SecretBox(f.ring), policy=f.policy),
-        runs=Runs(db, clock=f.clock, jobs=jobs, on_due=f.hints.due),
+        runs=Runs(db, clock=f.clock, jobs=jobs, on_due=f.event_notifications.due),
         tasks=Tasks(db, clock=f.clock),
         ingress=ingress,
-        events=Events(db, clock=f.clock, on_event=f.hints.appended),
+        events=Events(db, clock=f.clock, on_event=f.event_notifications.appended),
         policy=f.policy,
     )
 
@@ -120,7 +120,7 @@ async def start_dispatcher(f: Resources, stack: AsyncExitStack) -> None:
         open_execution=open_registered,
         clock=f.clock,
         signals=f.signals,
-        hints=f.hints,
+        event_notifications=f.event_notifications,
         emit=f.emit,
     )
     stack.push_async_callback(dispatcher.stop)

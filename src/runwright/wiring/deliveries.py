@@ -48,12 +48,14 @@ async def start_router(f: Resources, stack: AsyncExitStack) -> None:
             "trg": partial(fire_events, policy=f.policy),
         },
         clock=f.clock,
-        hints=f.hints,
+        event_notifications=f.event_notifications,
         emit=f.emit,
     )
-    completions = CompletionDispatcher(f.db, _completion_routes(f), clock=f.clock, hints=f.hints, emit=f.emit)
+    completions = CompletionDispatcher(
+        f.db, _completion_routes(f), clock=f.clock, event_notifications=f.event_notifications, emit=f.emit
+    )
     f.signals.on_moved(completions.notify)
-    f.hints.on_appended(completions.notify)
+    f.event_notifications.on_appended(completions.notify)
     timeouts = ExecutionTimeouts(f.db, clock=f.clock, emit=f.emit)
     loops: tuple[Router | CompletionDispatcher | ExecutionTimeouts, ...] = (router, completions, timeouts)
     for loop in loops:
@@ -94,7 +96,7 @@ async def start_senders(f: Resources, sender: WebhookSender, stack: AsyncExitSta
         await open_database_pool(f.dsn, SENDER_CONNECTIONS, stack, by_key=True),
         WebhookSubject(sender, clock=f.clock, emit=f.emit),
         clock=f.clock,
-        hints=f.hints,
+        event_notifications=f.event_notifications,
         emit=f.emit,
     )
     stack.push_async_callback(webhooks.stop)
@@ -111,11 +113,11 @@ async def start_senders(f: Resources, sender: WebhookSender, stack: AsyncExitSta
             caller,
             clock=f.clock,
             on_jobs=f.signals.jobs_ready,
-            on_decided=f.hints.appended,
+            on_decided=f.event_notifications.appended,
             emit=f.emit,
         ),
         clock=f.clock,
-        hints=f.hints,
+        event_notifications=f.event_notifications,
         emit=f.emit,
     )
     stack.push_async_callback(agents.stop)

@@ -53,7 +53,7 @@ class Resources(msgspec.Struct, frozen=True):
     metrics: CollectorRegistry
     db: Database
     signals: JobNotifications
-    hints: EventNotifications
+    event_notifications: EventNotifications
     ring: Keyring
     policy: Policy
 
@@ -81,11 +81,13 @@ async def open_resources(settings: Settings, stack: AsyncExitStack) -> Resources
     finally:
         await connection.close()
     db = await open_database_pool(dsn, ENGINE_CONNECTIONS, stack, by_key=True)
-    signals, hints = await _open_notifications(dsn, stack)
+    signals, event_notifications = await _open_notifications(dsn, stack)
     needed = list(await count_by_key(db, ENCRYPTED_COLUMNS))
     ring = await asyncio.to_thread(load_keyring, key_source(settings), needed)
     policy = Policy(zone=settings.automation_timezone, at_once=settings.automation_concurrency)
-    return Resources(settings, dsn, host, system_clock, emit, metrics, db, signals, hints, ring, policy)
+    return Resources(
+        settings, dsn, host, system_clock, emit, metrics, db, signals, event_notifications, ring, policy
+    )
 
 
 def _may_migrate(settings: Settings) -> bool:
@@ -112,14 +114,16 @@ async def _open_notifications(dsn: str, stack: AsyncExitStack) -> tuple[JobNotif
     listener: Listener
     origin = new_id("exe", system_clock())
     signals = JobNotifications(origin=origin, send=lambda payload: listener.notify(JOB_CHANNEL, payload))
-    hints = EventNotifications(origin=origin, send=lambda payload: listener.notify(EVENT_CHANNEL, payload))
-    signals.on_moved(hints.appended)
-    listener = Listener(dsn, {JOB_CHANNEL: signals.receive, EVENT_CHANNEL: hints.receive})
+    event_notifications = EventNotifications(
+        origin=origin, send=lambda payload: listener.notify(EVENT_CHANNEL, payload)
+    )
+    signals.on_moved(event_notifications.appended)
+    listener = Listener(dsn, {JOB_CHANNEL: signals.receive, EVENT_CHANNEL: event_notifications.receive})
     stack.push_async_callback(listener.stop)
     stack.callback(signals.stop)
-    stack.callback(hints.stop)
+    stack.callback(event_notifications.stop)
     await listener.start()
-    return signals, hints
+    return signals, event_notifications
 
 
 def interpreter_paths(settings: Settings) -> InterpreterPaths:

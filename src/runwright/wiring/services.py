@@ -74,7 +74,7 @@ async def open_services(
         endpoints=_endpoints(f, db, sender, AVA_STYLE),
         avala_endpoints=_endpoints(f, db, sender, AVALA_STYLE),
         agents=_agents(f, db),
-        executions=Executions(db, clock=f.clock, on_decided=f.hints.appended),
+        executions=Executions(db, clock=f.clock, on_decided=f.event_notifications.appended),
         publisher=_open_publisher(f, submits, stack),
         outgoing=outgoing_policy(f.settings),
         keys=ApiKeys(db, clock=f.clock, platform_key=key, unknown_keys=unknown_key_limiter(f.settings)),
@@ -133,7 +133,7 @@ def _workers(
         on_deprecated=_end_deprecated(f, db),
         on_building=on_building,
         on_defined=executor.note_worker if executor else lambda _: None,
-        on_event=f.hints.appended,
+        on_event=f.event_notifications.appended,
         quota=admission.stored_bytes,
     )
 
@@ -157,8 +157,8 @@ def _endpoints(f: Resources, db: Database, sender: WebhookSender, style: str) ->
         clock=f.clock,
         secret_box=SecretBox(f.ring),
         sender=sender,
-        on_due=f.hints.due,
-        on_subscribed=f.hints.subscribed,
+        on_due=f.event_notifications.due,
+        on_subscribed=f.event_notifications.subscribed,
     )
 
 
@@ -167,13 +167,13 @@ def _agents(f: Resources, db: Database) -> Agents:
         db,
         clock=f.clock,
         secret_box=SecretBox(f.ring),
-        on_due=f.hints.due,
-        on_subscribed=f.hints.subscribed,
+        on_due=f.event_notifications.due,
+        on_subscribed=f.event_notifications.subscribed,
     )
 
 
 def _open_publisher(f: Resources, db: Database, stack: AsyncExitStack) -> Publisher:
-    publisher = Publisher(db, clock=f.clock, on_appended=f.hints.appended)
+    publisher = Publisher(db, clock=f.clock, on_appended=f.event_notifications.appended)
     stack.push_async_callback(publisher.stop)
     return publisher
 

@@ -64,7 +64,7 @@ class Telephone:
         self.url = ""
         self.telemetry = RecordedTelemetry()
         self.jobs_queued = 0
-        self.hints = EventNotifications(origin="here", send=lambda _: None)
+        self.event_notifications = EventNotifications(origin="here", send=lambda _: None)
         self._tasks: set[asyncio.Task[None]] = set()
         self.client = OutgoingClient(OutgoingPolicy(dev=True))
         self.callers = [self._caller() for _ in range(callers)]
@@ -78,10 +78,16 @@ class Telephone:
             caller,
             clock=clock,
             on_jobs=self._on_jobs,
-            on_decided=self.hints.appended,
+            on_decided=self.event_notifications.appended,
             emit=self.telemetry,
         )
-        return OutboxSender(self.world.db, subject, clock=clock, hints=self.hints, emit=self.telemetry)
+        return OutboxSender(
+            self.world.db,
+            subject,
+            clock=clock,
+            event_notifications=self.event_notifications,
+            emit=self.telemetry,
+        )
 
     def _on_jobs(self) -> None:
         self.jobs_queued += 1
@@ -148,5 +154,5 @@ class Telephone:
             for caller in self.callers:
                 await caller.stop()
             await self.client.stop()
-            self.hints.stop()
+            self.event_notifications.stop()
             await asyncio.sleep(0)

@@ -9,7 +9,7 @@ from runwright.agents.completion_callbacks import (
 )
 from runwright.agents.model import DECISION_WINDOW, Action, ExecutionStatus
 from runwright.agents.opening import open_execution
-from runwright.agents.store.executions import sweep_executions_of_deleted
+from runwright.agents.store.executions import prune_orphaned_executions
 from runwright.db.pool import PoolConnection
 from runwright.events.completion import CompletionCallback, CompletionTarget, add_callbacks
 from runwright.events.notifications import EventNotifications
@@ -76,7 +76,7 @@ class Waiting:
             self.world.db,
             [CompletionRoute(EXECUTION_ENDS, {"run": self.handle})],
             clock=self.world.clock,
-            hints=EventNotifications(origin="here", send=lambda _: None),
+            event_notifications=EventNotifications(origin="here", send=lambda _: None),
             emit=self.world.telemetry,
         )
         await follower.start()
@@ -94,7 +94,7 @@ async def test_whoever_opened_an_execution_is_told_once_how_it_ended(world: Worl
     assert waiting.told == {}
     await world.decide(await world.executions.get("ten_a", decided), Action.REJECT, "no")
     await world.agents.delete(world.caller(), doomed.id)
-    assert await sweep_executions_of_deleted(world.db, limit=10) == 0, "somebody waits for it"
+    assert await prune_orphaned_executions(world.db, limit=10) == 0, "somebody waits for it"
     waiting.broken = True
     await waiting.follow(2)
     assert {subject: one.status for subject, one in waiting.told.items()} == {
@@ -107,4 +107,4 @@ async def test_whoever_opened_an_execution_is_told_once_how_it_ended(world: Worl
     await waiting.follow()
     assert waiting.told["run_2"].status is ExecutionStatus.TIMED_OUT
     assert await world.db.fetchval("SELECT count(*) FROM completion_callbacks") == 0
-    assert await sweep_executions_of_deleted(world.db, limit=10) == 1
+    assert await prune_orphaned_executions(world.db, limit=10) == 1

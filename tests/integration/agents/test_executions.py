@@ -22,16 +22,16 @@ from runwright.agents.store.deciding import (
     ExecutionFailure,
     fail_executions,
     next_due_at,
-    return_leased,
+    return_expired_leases,
     time_out_executions,
 )
-from runwright.agents.store.executions import forget_executions, sweep_executions_of_deleted
+from runwright.agents.store.executions import prune_executions, prune_orphaned_executions
 from runwright.agents.store.opening import open_matching
 from runwright.core.errors import ConflictError, InvalidError, NotFoundError
 from runwright.core.job_state import JobStatus
 from runwright.core.paging import Window
 from runwright.events.publish import MAX_DEPTH, publish_event
-from runwright.events.store import take_wanted
+from runwright.events.store import take_queued_events
 from runwright.telemetry.events import EventChainStopped
 from tests.integration.agents.world import World
 from tests.integration.jobs.world import World as JobWorld
@@ -80,7 +80,7 @@ async def test_an_event_is_handed_to_an_agent_once(world: World) -> None:
     agent = await world.agent()
     await world.publish()
     async with world.db.acquire() as db, db.transaction():
-        [one] = await take_wanted(db, limit=10)
+        [one] = await take_queued_events(db, limit=10)
         for _ in range(2):
             await open_matching(db, [(one.event, agent.id)], world.now)
     [execution] = await world.all()
@@ -199,7 +199,7 @@ async def test_a_lease_keeps_an_execution_from_other_pollers_until_it_is_over(wo
     assert await world.all(status=ExecutionStatus.PENDING) == []
     await world.decide(await world.executions.get("ten_a", ids[0]))
     world.forward(60)
-    assert await return_leased(world.db, now=world.now, limit=10) == 4
+    assert await return_expired_leases(world.db, now=world.now, limit=10) == 4
     assert len(await world.all(status=ExecutionStatus.PENDING)) == 4
 
 
@@ -342,8 +342,8 @@ async def test_old_ones_are_forgotten_and_those_of_deleted_agents_swept(world: W
     world.forward(3600)
     await world.told()
     before = world.now - timedelta(seconds=1)
-    assert await forget_executions(world.db, before=before, limit=10) == 1
+    assert await prune_executions(world.db, before=before, limit=10) == 1
     [left] = await world.all()
-    assert await sweep_executions_of_deleted(world.db, limit=10) == 0
+    assert await prune_orphaned_executions(world.db, limit=10) == 0
     await world.agents.delete(world.caller(), left.agent_id)
-    assert await sweep_executions_of_deleted(world.db, limit=10) == 1
+    assert await prune_orphaned_executions(world.db, limit=10) == 1

@@ -33,7 +33,7 @@ class Inside:
             jobs.db,
             [CompletionRoute(JOB_ENDS, {DECIDE_HANDLER: decide_by_jobs})],
             clock=self.world.clock,
-            hints=EventNotifications(origin="here", send=lambda _: None),
+            event_notifications=EventNotifications(origin="here", send=lambda _: None),
             emit=self.world.telemetry,
         )
 

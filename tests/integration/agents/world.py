@@ -24,7 +24,7 @@ from runwright.agents.service import Agents
 from runwright.core.paging import Window
 from runwright.core.roles import Caller, Role
 from runwright.db.pool import Database
-from runwright.events.store import take_wanted
+from runwright.events.store import take_queued_events
 from runwright.secrets.keyring import Keyring, SecretBox
 from tests.telemetry import RecordedTelemetry
 
@@ -85,7 +85,7 @@ class World:
 
     async def route(self) -> int:
         async with self.db.acquire() as db, db.transaction():
-            wanted = await take_wanted(db, limit=100)
+            wanted = await take_queued_events(db, limit=100)
             pairs = [(one.event, who) for one in wanted for who in one.subscriber_ids]
             return await self.sink(db, [pair for pair in pairs if pair[1].startswith("agt_")], self.now)
 

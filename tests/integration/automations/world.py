@@ -28,7 +28,7 @@ from runwright.core.job_state import JobStatus
 from runwright.db.pool import Database, PoolConnection
 from runwright.events.completion import take_due_callbacks
 from runwright.events.publish import publish_event
-from runwright.events.store import take_wanted
+from runwright.events.store import take_queued_events
 from runwright.jobs.completion_callbacks import JOB_ENDS
 from runwright.jobs.store.claim import ClaimedJob
 from runwright.jobs.store.finish import Ending
@@ -150,7 +150,7 @@ class AutomationWorld(World):
         async with self.db.acquire() as db, db.transaction():
             pairs = [
                 (one.event, who)
-                for one in await take_wanted(db, limit=100)
+                for one in await take_queued_events(db, limit=100)
                 for who in one.subscriber_ids
                 if who.startswith("trg_")
             ]

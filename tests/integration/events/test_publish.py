@@ -13,21 +13,21 @@ from runwright.events.publish import (
     KEY_TTL,
     MAX_DEPTH,
     OWN_FAMILIES,
-    Published,
-    Scope,
-    forget_event_keys,
+    EventScope,
+    PublishedEvent,
+    prune_event_keys,
     publish_event,
     too_deep,
     type_problem,
 )
-from runwright.events.store import append_event, subscribe, take_wanted
+from runwright.events.store import append_event, subscribe, take_queued_events
 from runwright.jobs.completion_callbacks import record_ancestry
 from tests.integration.jobs.world import START, World
 
 
 async def publish(
     db: Pool, type: str = "custom.said", *, key: str | None = None, now: int = 0, tenant: str = "ten_a"
-) -> Published:
+) -> PublishedEvent:
     async with db.acquire() as connection, connection.transaction():
         at = START + timedelta(seconds=now)
         return await publish_event(connection, tenant, type, {"a": 1}, at, key, ("agt_x",))
@@ -40,7 +40,7 @@ async def want(db: Pool, subscriber: str, *patterns: str) -> None:
 
 async def take(db: Pool, **bounds: int) -> list[tuple[Event, list[str]]]:
     async with db.acquire() as connection, connection.transaction():
-        wanted = await take_wanted(connection, **({"limit": 100} | bounds))
+        wanted = await take_queued_events(connection, **({"limit": 100} | bounds))
         return [(one.event, one.subscriber_ids) for one in wanted]
 
 
@@ -69,10 +69,10 @@ async def test_a_key_stands_for_nothing_after_a_day(database: Pool) -> None:
     await publish(database, key="k")
     later = int(KEY_TTL.total_seconds())
     assert (await publish(database, key="k", now=later - 1)).replayed
-    assert await forget_event_keys(database, now=START + KEY_TTL - timedelta(seconds=1), limit=10) == 0
+    assert await prune_event_keys(database, now=START + KEY_TTL - timedelta(seconds=1), limit=10) == 0
     assert not (await publish(database, key="k", now=later)).replayed
-    assert await forget_event_keys(database, now=START + KEY_TTL, limit=10) == 0
-    assert await forget_event_keys(database, now=START + 2 * KEY_TTL, limit=10) == 1
+    assert await prune_event_keys(database, now=START + KEY_TTL, limit=10) == 0
+    assert await prune_event_keys(database, now=START + 2 * KEY_TTL, limit=10) == 1
 
 
 async def test_the_events_of_a_job_that_an_agent_caused_say_so(database: Pool) -> None:
@@ -133,7 +133,7 @@ def test_a_chain_ends() -> None:
 
 async def test_a_scope_is_kept(database: Pool) -> None:
     async with database.acquire() as connection, connection.transaction():
-        scope = Scope(subject_id="s", project="p", task_type="t")
+        scope = EventScope(subject_id="s", project="p", task_type="t")
         await publish_event(connection, "ten_a", "custom.x", {}, START, scope=scope)
     row = await database.fetchrow("SELECT subject_id, project, task_type FROM events")
     assert row is not None

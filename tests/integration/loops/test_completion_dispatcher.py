@@ -36,7 +36,7 @@ class Following:
             self.world.db,
             [CompletionRoute(JOB_ENDS, {"test": self.handle})],
             clock=self.world.clock,
-            hints=EventNotifications(origin="here", send=lambda _: None),
+            event_notifications=EventNotifications(origin="here", send=lambda _: None),
             emit=self.telemetry,
         )
         self.world.signals.on_moved(follower.notify)

@@ -36,7 +36,7 @@ class Sinks:
             self.db,
             sinks={"wh": self.take, "agt": self.take},
             clock=system_clock,
-            hints=EventNotifications(origin="here", send=lambda _: None),
+            event_notifications=EventNotifications(origin="here", send=lambda _: None),
             emit=self.telemetry,
         )
         await router.start()

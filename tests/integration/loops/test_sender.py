@@ -28,10 +28,14 @@ class Loops:
 
     def __init__(self, db: Pool, *, senders: int) -> None:
         self.world = World(db)
-        self.hints = EventNotifications(origin="here", send=lambda _: None)
+        self.event_notifications = EventNotifications(origin="here", send=lambda _: None)
         self.telemetry = RecordedTelemetry()
         self.router = Router(
-            db, sinks={"wh": insert_deliveries}, clock=system_clock, hints=self.hints, emit=self.telemetry
+            db,
+            sinks={"wh": insert_deliveries},
+            clock=system_clock,
+            event_notifications=self.event_notifications,
+            emit=self.telemetry,
         )
         subject = WebhookSubject(
             self.world.sender,
@@ -40,7 +44,13 @@ class Loops:
             queue=msgspec.structs.replace(WEBHOOK_QUEUE, lease_seconds=2.0),
         )
         self.senders = [
-            OutboxSender(db, subject, clock=system_clock, hints=self.hints, emit=self.telemetry)
+            OutboxSender(
+                db,
+                subject,
+                clock=system_clock,
+                event_notifications=self.event_notifications,
+                emit=self.telemetry,
+            )
             for _ in range(senders)
         ]
         self.world.clock = system_clock  # type: ignore[method-assign]
@@ -50,7 +60,7 @@ class Loops:
         async with self.world.db.acquire() as db, db.transaction():
             for _ in range(count):
                 await append_event(db, tenant_id=tenant, type=type, subject_id="wh_x", now=system_clock())
-        self.hints.appended()
+        self.event_notifications.appended()
 
     async def count(self, status: str, endpoint: WebhookEndpoint | None = None) -> int:
         number: int = await self.world.db.fetchval(
@@ -76,7 +86,7 @@ async def loops(database_url: str) -> AsyncIterator[Loops]:
         for loop in every:
             stack.push_async_callback(loop.stop)
             await loop.start()
-        stack.callback(one.hints.stop)
+        stack.callback(one.event_notifications.stop)
         yield one
 
 

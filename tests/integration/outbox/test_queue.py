@@ -42,13 +42,13 @@ async def test_an_event_that_nobody_wants_is_not_queued_and_an_endpoint_gets_non
 
 async def test_events_are_hinted_at_from_the_first_endpoint_on(world: World) -> None:
     """Else the first event waits until the router looks by itself."""
-    world.hints.somebody = False  # as a router says that found nobody
+    world.event_notifications.any_subscriptions = False  # as a router says that found nobody
     endpoint = await world.endpoint()
-    assert world.hints.somebody
-    world.hints.somebody = False
+    assert world.event_notifications.any_subscriptions
+    world.event_notifications.any_subscriptions = False
     changes = WebhookEndpointPatch(status=EndpointStatus.PAUSED)
     await world.endpoints.change(world.caller(), endpoint.id, changes)
-    assert world.hints.somebody
+    assert world.event_notifications.any_subscriptions
 
 
 async def test_an_event_that_commits_late_is_routed_after_those_that_overtook_it(world: World) -> None:

@@ -8,7 +8,7 @@ import msgspec
 from runwright.core.roles import Caller, Role
 from runwright.db.pool import Database
 from runwright.events.notifications import EventNotifications
-from runwright.events.store import append_event, take_wanted
+from runwright.events.store import append_event, take_queued_events
 from runwright.http.ava.webhooks.payloads import AvaStyle
 from runwright.outbox.client.client import OutgoingClient
 from runwright.outbox.client.url import OutgoingPolicy
@@ -38,14 +38,14 @@ class World:
         self.sender = WebhookSender(
             OutgoingClient(DEV), formats={"ava": AvaStyle(db)}, secret_box=secret_box, clock=self.clock
         )
-        self.hints = EventNotifications(origin="test", send=lambda _: None)
+        self.event_notifications = EventNotifications(origin="test", send=lambda _: None)
         self.endpoints = WebhookEndpoints(
             db,
             style="ava",
             clock=self.clock,
             secret_box=secret_box,
             sender=self.sender,
-            on_subscribed=self.hints.subscribed,
+            on_subscribed=self.event_notifications.subscribed,
         )
 
     def clock(self) -> datetime:
@@ -70,7 +70,7 @@ class World:
 
     async def route(self, limit: int = 100) -> int:
         async with self.db.acquire() as db, db.transaction():
-            wanted = await take_wanted(db, limit=limit)
+            wanted = await take_queued_events(db, limit=limit)
             pairs = [(one.event, who) for one in wanted for who in one.subscriber_ids]
             return await insert_deliveries(db, pairs, self.now)
 

@@ -1,1 +1,1 @@
-"""The SQL of agents, their executions and what becomes of those."""
+"""The SQL of agents and executions."""

@@ -1,4 +1,4 @@
-"""The SQL of agents: registrations, their secrets, what they subscribe to."""
+"""The SQL of agents and their secrets."""
 
 from typing import Any, Final
 
@@ -21,7 +21,7 @@ AGENTS: Final = EncryptedColumn(
     " inactive_reason = CASE WHEN callback_url IS NOT NULL THEN lost.reason ELSE inactive_reason END",
 )
 _COLUMNS: Final = ", ".join(Agent.__struct_fields__)
-_PLACES: Final = ", ".join(f"${n}" for n in range(1, len(Agent.__struct_fields__) + 1))
+_PARAMETERS: Final = ", ".join(f"${n}" for n in range(1, len(Agent.__struct_fields__) + 1))
 
 
 def _agent(row: Record) -> Agent:
@@ -30,9 +30,9 @@ def _agent(row: Record) -> Agent:
 
 
 async def insert_agent(db: PoolConnection, agent: Agent, secret: EncryptedValue) -> bool:
-    """Insert an agent; False where the tenant has one of this name, for whose transaction this waits."""
+    """Insert an agent; False where the tenant has one of this name. Waits for concurrent inserts of it."""
     inserted = await db.fetchval(
-        f"INSERT INTO agents ({_COLUMNS}) VALUES ({_PLACES})"
+        f"INSERT INTO agents ({_COLUMNS}) VALUES ({_PARAMETERS})"
         " ON CONFLICT (tenant_id, name) DO NOTHING RETURNING true",
         *(getattr(agent, name) for name in Agent.__struct_fields__),
     )
@@ -48,7 +48,7 @@ async def insert_agent(db: PoolConnection, agent: Agent, secret: EncryptedValue)
 
 
 async def has_room(db: PoolConnection, *, tenant_id: str, most: int) -> bool:
-    """Tell whether a tenant has fewer agents than it may."""
+    """Return whether a tenant has fewer agents than `most`."""
     count: int = await db.fetchval(
         "SELECT count(*) FROM (SELECT FROM agents WHERE tenant_id = $1 LIMIT $2) AS bounded", tenant_id, most
     )
@@ -80,7 +80,7 @@ async def find_agent(
 
 
 async def list_agents(db: Database, *, tenant_id: str, window: Window) -> View[Agent]:
-    """Return the tenant's agents in a window."""
+    """Return a window of the tenant's agents."""
     rows = await db.fetch(
         f"SELECT {_COLUMNS} FROM agents WHERE tenant_id = $1 AND ($2::text IS NULL OR id < $2)"
         f" AND ($3::text IS NULL OR id > $3) ORDER BY id {window.order} LIMIT $4",
@@ -93,9 +93,9 @@ async def list_agents(db: Database, *, tenant_id: str, window: Window) -> View[A
 
 
 async def update_agent(db: PoolConnection, agent: Agent) -> bool:
-    """Write an agent that the same transaction has locked; False where its new name is another one's.
+    """Update an agent that the transaction has locked; False where its new name is taken.
 
-    The transaction is then good for nothing but being undone.
+    The transaction must be rolled back then.
     """
     try:
         await _write(db, agent)
@@ -119,9 +119,9 @@ async def _write(db: PoolConnection, agent: Agent) -> None:
 
 
 async def delete_agent(db: PoolConnection, *, tenant_id: str, agent_id: str) -> bool:
-    """Delete an agent, its secret and what is on its way to it; False where there is none.
+    """Delete an agent, its secret and its queued calls; False where there is none.
 
-    Its executions are out of sight with it; the pruner sweeps them.
+    Its executions become invisible at once; the pruner deletes them.
     """
     deleted = await db.fetchval(
         "DELETE FROM agents WHERE tenant_id = $1 AND id = $2 RETURNING true", tenant_id, agent_id
@@ -131,7 +131,7 @@ async def delete_agent(db: PoolConnection, *, tenant_id: str, agent_id: str) -> 
 
 
 async def count_executions(db: Database, *, agent_id: str) -> dict[ExecutionStatus, int]:
-    """Return how many executions of an agent are in each state that any is in."""
+    """Return the number of executions of an agent by state; states without any are left out."""
     rows = await db.fetch(
         "SELECT status, count(*) AS number FROM executions WHERE agent_id = $1 GROUP BY status", agent_id
     )

@@ -1,8 +1,7 @@
-"""Ending executions: decided, failed, timed out; and a person's decision over a flag.
+"""The SQL that ends executions: decisions, failures, timeouts; and reviews of flagged ones.
 
-Every statement is guarded by the states that it expects, so the first end stands. A decision and its
-`agent.action` event are one statement; the event's ancestry is that of the event decided on, and the
-agent.
+Every statement expects certain states, so the first end stands. A decision and its `agent.action` event are
+one statement; the ancestry of that event is the ancestry of the event that was decided on, and the agent.
 """
 
 from collections.abc import Sequence
@@ -13,11 +12,11 @@ import msgspec
 
 from runwright.agents.model import ACTION_EVENT, Decision
 from runwright.db.pool import Database, PoolConnection
-from runwright.events.event_sql import appended
+from runwright.events.event_sql import append_sql
 
 
 class NewDecision(msgspec.Struct, frozen=True, kw_only=True):
-    """A decision on an execution, and by whom."""
+    """A decision to record: on which execution, and by whom."""
 
     execution_id: str
     decision: Decision
@@ -25,19 +24,19 @@ class NewDecision(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ExecutionFailure(msgspec.Struct, frozen=True):
-    """An execution that failed, and why."""
+    """An execution to fail, and the reason."""
 
     execution_id: str
     error: str
 
 
-def _told(source: str, decider: str, reason: str, metadata: str) -> str:
-    """Return the parts of a statement that append `agent.action` for each row of `source`.
+def _append_action_sql(source: str, decider: str, reason: str, metadata: str) -> str:
+    """Return the CTEs that append `agent.action` for each row of `source`.
 
-    Reason and metadata are JSON that passes through: no operator looks into it, for it may hold
-    what no text of the database can (U+0000).
+    Reason and metadata are JSON that no operator looks into, because it may contain U+0000, which text in
+    PostgreSQL cannot.
     """
-    return appended(
+    return append_sql(
         f"""SELECT d.tenant_id, '{ACTION_EVENT}', d.id, d.updated_at,
         json_build_object(
             'execution_id', d.id, 'agent_id', d.agent_id, 'agent', a.name, 'event', d.event_type,
@@ -55,6 +54,7 @@ WITH item AS (
     SELECT * FROM unnest($2::text[], $3::text[], $4::json[], $5::text[], $6::json[], $7::json[])
         AS i (id, action, response, by, reason, metadata)
 ), decided AS (
+    -- the first decision, in time
     UPDATE executions x
     SET status = 'completed', action = i.action, response = i.response, decided_by = i.by, error = NULL,
         expires_at = NULL, leased_until = NULL, completed_at = $1, updated_at = $1
@@ -62,7 +62,7 @@ WITH item AS (
     RETURNING x.*, i.reason, i.metadata
 ), unqueued AS (
     DELETE FROM outbox q USING decided d WHERE q.id = d.id
-), {_told("decided", "d.decided_by", "d.reason", "d.metadata")}
+), {_append_action_sql("decided", "d.decided_by", "d.reason", "d.metadata")}
 SELECT id FROM decided
 """
 _FAIL: Final = """
@@ -84,33 +84,33 @@ WITH reviewed AS (
     UPDATE executions SET action = $4, review = $5, updated_at = $1
     WHERE tenant_id = $2 AND id = $3 AND action = 'flag'
     RETURNING *
-), {_told("reviewed", "$6::text", "$7::json", "$8::json")}
+), {_append_action_sql("reviewed", "$6::text", "$7::json", "$8::json")}
 SELECT id FROM reviewed
 """
 
 
 async def decide_executions(
-    db: Database | PoolConnection, decidings: Sequence[NewDecision], now: datetime
+    db: Database | PoolConnection, decisions: Sequence[NewDecision], now: datetime
 ) -> set[str]:
-    """Decide executions that are open and in time; returns the ids of those, others stay as they are."""
+    """Decide executions that are open and not late; return their ids. Others are left unchanged."""
     rows = await db.fetch(
         _DECIDE,
         now,
-        [one.execution_id for one in decidings],
-        [one.decision.action for one in decidings],
-        [msgspec.json.encode(one.decision) for one in decidings],
-        [one.by for one in decidings],
-        [msgspec.json.encode(one.decision.reason) for one in decidings],
-        [msgspec.json.encode(one.decision.metadata) for one in decidings],
+        [one.execution_id for one in decisions],
+        [one.decision.action for one in decisions],
+        [msgspec.json.encode(one.decision) for one in decisions],
+        [one.by for one in decisions],
+        [msgspec.json.encode(one.decision.reason) for one in decisions],
+        [msgspec.json.encode(one.decision.metadata) for one in decisions],
     )
     return {row["id"] for row in rows}
 
 
 async def fail_executions(
-    db: Database | PoolConnection, failings: Sequence[ExecutionFailure], now: datetime
+    db: Database | PoolConnection, failures: Sequence[ExecutionFailure], now: datetime
 ) -> set[str]:
-    """Fail executions that are open; returns the ids of those."""
-    rows = await db.fetch(_FAIL, now, [one.execution_id for one in failings], [one.error for one in failings])
+    """Fail executions that are open; return their ids."""
+    rows = await db.fetch(_FAIL, now, [one.execution_id for one in failures], [one.error for one in failures])
     return {row["id"] for row in rows}
 
 
@@ -123,7 +123,7 @@ async def review_execution(
     by: str,
     now: datetime,
 ) -> bool:
-    """Let a person decide over a flag; False where there is none that nobody has decided over."""
+    """Record a person's decision; False unless the execution is flagged and has no review."""
     review = {
         "action": decision.action,
         "reason": decision.reason,
@@ -140,7 +140,7 @@ async def review_execution(
 
 
 async def time_out_executions(db: Database, *, now: datetime, limit: int) -> int:
-    """End up to `limit` executions whose time is over; returns how many."""
+    """Time out up to `limit` executions; return how many."""
     count: int = await db.fetchval(
         """
         WITH late AS (
@@ -163,8 +163,8 @@ async def time_out_executions(db: Database, *, now: datetime, limit: int) -> int
     return count
 
 
-async def return_leased(db: Database, *, now: datetime, limit: int) -> int:
-    """Make up to `limit` executions pending whose poller let its lease run out; returns how many."""
+async def return_expired_leases(db: Database, *, now: datetime, limit: int) -> int:
+    """Make up to `limit` executions pending again whose poll lease has expired; return how many."""
     rows = await db.fetch(
         """
         UPDATE executions SET status = 'pending', leased_until = NULL, updated_at = $1
@@ -181,7 +181,7 @@ async def return_leased(db: Database, *, now: datetime, limit: int) -> int:
 
 
 async def next_due_at(db: Database) -> datetime | None:
-    """Return when the next execution times out or the next lease runs out."""
+    """Return when the next execution times out or the next poll lease expires."""
     at: datetime | None = await db.fetchval(
         "SELECT least((SELECT min(expires_at) FROM executions WHERE expires_at IS NOT NULL),"
         " (SELECT min(leased_until) FROM executions WHERE leased_until IS NOT NULL))"

@@ -1,20 +1,20 @@
-"""Reading executions, leasing them to pollers, forgetting them."""
+"""The SQL of stored executions: lists, leases of pollers, deletion of old ones."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from asyncpg import Record
 
 from runwright.agents.model import Action, Execution, ExecutionFilter, ExecutionStatus, Review
-from runwright.agents.payloads import payload_of
 from runwright.core.ids import floor_id
 from runwright.core.paging import View, Window
 from runwright.db.pool import Database, PoolConnection
 from runwright.events.model import Event
+from runwright.events.publish import OWN_FAMILIES
 
-# Of a job that had not ended when the event happened, its end is nothing that the event knows.
+# The end of a job is no part of an event that happened before it.
 _SELECT: Final = """
 SELECT x.*, e.subject_id, e.created_at AS happened_at, e.data, coalesce(e.ancestry, p.path) AS ancestry,
        CASE WHEN j.id IS NOT NULL THEN json_build_object(
@@ -27,7 +27,22 @@ LEFT JOIN jobs j ON x.event_type LIKE 'job.%' AND j.tenant_id = x.tenant_id AND 
 LEFT JOIN job_ancestry p ON p.job_id = j.id
 LEFT JOIN job_results r ON r.job_id = j.id AND x.event_type NOT IN ('job.queued', 'job.started')
 """
-_THERE: Final = "EXISTS (SELECT FROM agents a WHERE a.id = executions.agent_id)"
+_HAS_AGENT: Final = "EXISTS (SELECT FROM agents a WHERE a.id = executions.agent_id)"
+
+
+_EMPTY: Final = msgspec.Raw(b"{}")
+
+
+def _payload(event: Event, job: msgspec.Raw | None) -> msgspec.Raw:
+    """Return the published payload, or a JSON object with the facts of one of our own events."""
+    if event.type.partition(".")[0] not in OWN_FAMILIES:
+        return event.data or _EMPTY
+    facts: dict[str, Any] = {"subject_id": event.subject_id, "occurred_at": event.created_at}
+    for part in (job, event.data):
+        known = None if part is None else msgspec.json.decode(part)
+        if isinstance(known, dict):
+            facts |= known
+    return msgspec.Raw(msgspec.json.encode(facts))
 
 
 def _execution(row: Record) -> Execution:
@@ -45,7 +60,7 @@ def _execution(row: Record) -> Execution:
         tenant_id=row["tenant_id"],
         agent_id=row["agent_id"],
         event=event,
-        payload=payload_of(event, row["job"]),
+        payload=_payload(event, row["job"]),
         status=ExecutionStatus(row["status"]),
         action=None if row["action"] is None else Action(row["action"]),
         response=row["response"],
@@ -65,7 +80,7 @@ async def fetch_execution(
     db: Database | PoolConnection, *, tenant_id: str, execution_id: str
 ) -> Execution | None:
     """Return an execution of an agent of the tenant."""
-    chosen = f"SELECT * FROM executions WHERE tenant_id = $1 AND id = $2 AND {_THERE}"
+    chosen = f"SELECT * FROM executions WHERE tenant_id = $1 AND id = $2 AND {_HAS_AGENT}"
     row = await db.fetchrow(_SELECT.format(chosen=chosen), tenant_id, execution_id)
     return None if row is None else _execution(row)
 
@@ -81,15 +96,15 @@ async def fetch_executions(db: Database | PoolConnection, ids: Sequence[str]) ->
 async def list_executions(
     db: Database, *, tenant_id: str, which: ExecutionFilter, window: Window
 ) -> View[Execution]:
-    """Return executions of the tenant's agents in a window.
+    """Return a window of executions of the tenant's agents.
 
-    The indexes are by state, so that a list of all states is put together from theirs.
+    The indexes are by state: a list of all states is merged from the lists of each.
     """
     statuses = list(ExecutionStatus) if which.status is None else [which.status]
     owner, owner_id = ("tenant_id", tenant_id) if which.agent_id is None else ("agent_id", which.agent_id)
     bounds = (
         "($3::text IS NULL OR id < $3) AND ($4::text IS NULL OR id > $4)"
-        f" AND ($6::text IS NULL OR action = $6) AND {_THERE}"
+        f" AND ($6::text IS NULL OR action = $6) AND {_HAS_AGENT}"
     )
     if which.action is not None and which.agent_id is None:
         one = f"SELECT * FROM executions WHERE tenant_id = $1 AND status = ANY ($2) AND {bounds}"
@@ -110,9 +125,9 @@ async def list_executions(
 async def lease_executions(
     db: Database | PoolConnection, *, agent_id: str, now: datetime, lease_seconds: float, limit: int
 ) -> list[str]:
-    """Lease up to `limit` pending executions of an agent to a poller, the oldest ones; returns their ids.
+    """Lease up to `limit` of the oldest pending executions of an agent to a poller; return their ids.
 
-    Those that another poller is taking are skipped, and those that we tell to a callback or a worker.
+    Those that another poller is taking are skipped, and those in the outbox.
     """
     rows = await db.fetch(
         """
@@ -130,8 +145,8 @@ async def lease_executions(
     return [row["id"] for row in rows]
 
 
-async def forget_executions(db: Database, *, before: datetime, limit: int) -> int:
-    """Delete up to `limit` executions that were opened before a time, whatever became of them."""
+async def prune_executions(db: Database, *, before: datetime, limit: int) -> int:
+    """Delete up to `limit` executions that were opened before a time, in any state; return how many."""
     deleted: int = await db.fetchval(
         """
         WITH old AS (
@@ -140,10 +155,10 @@ async def forget_executions(db: Database, *, before: datetime, limit: int) -> in
             DELETE FROM outbox q USING old o WHERE q.id = o.id
         ), callbacks AS (
             DELETE FROM completion_callbacks c USING old o WHERE c.target_id = o.id
-        ), gone AS (
+        ), deleted AS (
             DELETE FROM executions x USING old o WHERE x.id = o.id RETURNING 1
         )
-        SELECT count(*) FROM gone
+        SELECT count(*) FROM deleted
         """,
         floor_id("exn", before),
         limit,
@@ -151,14 +166,15 @@ async def forget_executions(db: Database, *, before: datetime, limit: int) -> in
     return deleted
 
 
-async def sweep_executions_of_deleted(db: Database, *, limit: int) -> int:
-    """Delete up to `limit` executions of agents that are no more; returns how many went.
+async def prune_orphaned_executions(db: Database, *, limit: int) -> int:
+    """Delete up to `limit` executions of deleted agents; return how many.
 
-    One that somebody follows stays until they have been told.
+    One with a completion callback stays until that has run.
     """
     deleted: int = await db.fetchval(
         """
         WITH RECURSIVE named AS (
+            -- the agents that have executions, by a skip scan of the index
             (SELECT agent_id FROM executions ORDER BY agent_id LIMIT 1)
             UNION ALL
             SELECT (SELECT x.agent_id FROM executions x WHERE x.agent_id > named.agent_id
@@ -172,10 +188,10 @@ async def sweep_executions_of_deleted(db: Database, *, limit: int) -> int:
             WHERE NOT EXISTS (SELECT FROM agents a WHERE a.id = n.agent_id) LIMIT $1
         ), unqueued AS (
             DELETE FROM outbox q USING orphan o WHERE q.id = o.id
-        ), gone AS (
+        ), deleted AS (
             DELETE FROM executions x USING orphan o WHERE x.id = o.id RETURNING 1
         )
-        SELECT count(*) FROM gone
+        SELECT count(*) FROM deleted
         """,
         limit,
     )

@@ -1,7 +1,7 @@
-"""Opening executions: one per event and agent, in the transaction that hands the event out.
+"""The SQL that opens executions: one per event and agent, in the transaction that routes the event.
 
-An event whose ancestry is as long as a chain may be opens nothing: the execution is there, failed, and
-says so. Executions of agents with a callback or a worker are queued to be told.
+The execution of an event whose ancestry has the greatest length is created as failed. Executions of agents
+with a callback or a worker are queued in the outbox.
 """
 
 from collections.abc import Sequence
@@ -23,8 +23,8 @@ TOO_DEEP: Final = (
 )
 
 
-class Opened(msgspec.Struct, frozen=True):
-    """What was opened: how many executions in all, and how many of them failed for their ancestry."""
+class OpenedExecutions(msgspec.Struct, frozen=True):
+    """The number of executions that were opened, and of those that failed because of their ancestry."""
 
     executions: int
     too_deep: int
@@ -35,14 +35,14 @@ _MATCHES: Final = """
     AND (cardinality(a.task_types) = 0 OR e.task_type = ANY (a.task_types))
 """
 _CALLED: Final = """
-    SELECT m.id, m.agent_id, $5::timestamptz FROM made m JOIN agents a ON a.id = m.agent_id
+    SELECT m.id, m.agent_id, $5::timestamptz FROM created m JOIN agents a ON a.id = m.agent_id
     WHERE m.status = 'pending' AND (a.callback_url IS NOT NULL OR a.worker_id IS NOT NULL)
 """
 _OPEN: Final = f"""
 WITH item AS (
     SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::boolean[])
         AS i (id, agent_id, position, deep)
-), made AS (
+), created AS (
     INSERT INTO executions (id, tenant_id, agent_id, position, event_type, status, error, expires_at,
                             started_at, completed_at, created_at, updated_at)
     SELECT i.id, a.tenant_id, a.id, e.position, e.type,
@@ -56,22 +56,24 @@ WITH item AS (
 ), called AS (
     {enqueue_sql(OutboxKind.AGENT, _CALLED)}
 )
-SELECT count(*) AS executions, count(*) FILTER (WHERE status = 'failed') AS too_deep FROM made
+SELECT count(*) AS executions, count(*) FILTER (WHERE status = 'failed') AS too_deep FROM created
 """
 _OPEN_MATCHING: Final = _OPEN.format(which=f"a.active AND {_MATCHES}")
 _OPEN_FOR: Final = _OPEN.format(which="a.tenant_id = e.tenant_id")
 
 
-async def open_matching(db: PoolConnection, pairs: Sequence[tuple[Event, str]], now: datetime) -> Opened:
-    """Open an execution for each (event, agent) where the agent is active and wants such an event.
+async def open_matching(
+    db: PoolConnection, pairs: Sequence[tuple[Event, str]], now: datetime
+) -> OpenedExecutions:
+    """Open an execution for each (event, agent) where the agent is active and its filters match.
 
-    One that is there already stays as it is.
+    Existing ones are left unchanged.
     """
     return await _open(db, _OPEN_MATCHING, pairs, [new_id("exn", now) for _ in pairs], now)
 
 
 async def open_for(db: PoolConnection, event: Event, agent_id: str, now: datetime) -> str | None:
-    """Open an execution of an event for one agent, whatever it subscribed to; None where there is none."""
+    """Open an execution for one agent, whatever it subscribed to; return its id, or None without it."""
     execution_id = new_id("exn", now)
     opened = await _open(db, _OPEN_FOR, [(event, agent_id)], [execution_id], now)
     return execution_id if opened.executions else None
@@ -79,7 +81,7 @@ async def open_for(db: PoolConnection, event: Event, agent_id: str, now: datetim
 
 async def _open(
     db: PoolConnection, sql: str, pairs: Sequence[tuple[Event, str]], ids: Sequence[str], now: datetime
-) -> Opened:
+) -> OpenedExecutions:
     row = await db.fetchrow(
         sql,
         ids,
@@ -91,10 +93,10 @@ async def _open(
         TOO_DEEP,
     )
     assert row is not None  # noqa: S101  a count has a row
-    return Opened(row["executions"], row["too_deep"])
+    return OpenedExecutions(row["executions"], row["too_deep"])
 
 
-async def insert_unheard_event(
+async def insert_unrouted_event(
     db: PoolConnection,
     *,
     tenant_id: str,
@@ -104,7 +106,7 @@ async def insert_unheard_event(
     ancestry: Sequence[str],
     now: datetime,
 ) -> Event:
-    """Put an event into the log that is for one agent alone: it is not handed out."""
+    """Append an event that is for one agent alone and is not routed to subscribers."""
     position: int = await db.fetchval(
         "INSERT INTO events (tenant_id, type, subject_id, created_at, data, ancestry)"
         " VALUES ($1, $2, $3, $4, $5, $6) RETURNING position",
@@ -121,8 +123,8 @@ async def insert_unheard_event(
     )
 
 
-class Wish(msgspec.Struct, frozen=True):
-    """What decides which agents get an event."""
+class EventKey(msgspec.Struct, frozen=True):
+    """The fields of an event that determine which agents get it."""
 
     tenant_id: str
     type: str
@@ -130,13 +132,13 @@ class Wish(msgspec.Struct, frozen=True):
     task_type: str | None
 
 
-async def count_matching(db: Database | PoolConnection, wishes: Sequence[Wish]) -> dict[Wish, int]:
+async def count_matching(db: Database | PoolConnection, events: Sequence[EventKey]) -> dict[EventKey, int]:
     """Return for each of these how many agents get such an event now.
 
-    Written so that there is one way to do it, from the pattern to its subscribers: joins would be planned
-    by statistics from before the tenant's agents came, and read all of them for each event.
+    The subqueries allow only one plan, from the pattern to its subscribers: a join could be planned by
+    statistics from before the tenant's agents were registered, and read all of them for each event.
     """
-    distinct = list(dict.fromkeys(wishes))
+    distinct = list(dict.fromkeys(events))
     rows = await db.fetch(
         f"""
         SELECT e.n, (

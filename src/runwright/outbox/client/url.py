@@ -56,7 +56,7 @@ class OutgoingPolicy(msgspec.Struct, frozen=True):
     trusted: tuple[Trusted, ...] = ()
 
     def refuse_address(self, name: str | None, address: Address, port: int) -> str | None:
-        """Return why an address of a name (None: the URL has the address) is refused; None if it is allowed."""
+        """Return why an address is refused, if it is. `name` None: the URL has the address itself."""
         reason = refusal(address)
         if reason is None or (self.dev and reason == "loopback address"):
             return None

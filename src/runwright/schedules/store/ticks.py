@@ -11,7 +11,7 @@ from runwright.core.ids import floor_id, time_of
 from runwright.core.paging import Listing, PageRequest
 from runwright.db.pagination import Conditions, Rows, fetch_page
 from runwright.db.pool import Database, PoolConnection
-from runwright.events.event_sql import appended, wanted
+from runwright.events.event_sql import append_sql, has_subscribers_sql
 from runwright.schedules.model import Schedule, Tick
 from runwright.schedules.store.definitions import COLUMNS, schedule_from_row
 from runwright.schedules.tick_policy import TickReason, TickStatus
@@ -78,10 +78,10 @@ async def next_due_at(db: Database) -> datetime | None:
     return at
 
 
-_WANTED: Final = (
-    f"""{wanted("s.tenant_id", "schedule.fired")} OR {wanted("s.tenant_id", "schedule.skipped")}"""
+_WANTED: Final = " OR ".join(
+    has_subscribers_sql("s.tenant_id", f"schedule.{outcome}") for outcome in ("fired", "skipped")
 )
-_TOLD: Final = appended(
+_TOLD: Final = append_sql(
     f"""SELECT s.tenant_id, CASE t.status WHEN 'fired' THEN 'schedule.fired' ELSE 'schedule.skipped' END,
            s.id, t.decided_at,
            CASE WHEN {_WANTED} THEN json_build_object('schedule', row_to_json(s), 'tick', row_to_json(t)) END

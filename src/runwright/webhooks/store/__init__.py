@@ -1,1 +1,1 @@
-"""The SQL of endpoints and deliveries."""
+"""The SQL of webhook endpoints and deliveries."""
