@@ -1,12 +1,12 @@
-"""For tests that have little to do with automations, and for those that have."""
+"""The services of automations for tests."""
 
-from runwright.automations.definitions import Definitions
-from runwright.automations.events import Events
-from runwright.automations.policy import Policy
-from runwright.automations.runs import Runs
+from runwright.automations.definitions import AutomationDefinitions
+from runwright.automations.events import AutomationEvents
+from runwright.automations.policy import AutomationPolicy
+from runwright.automations.runs import AutomationRuns
 from runwright.automations.service import Automations
 from runwright.automations.tasks import Tasks
-from runwright.automations.webhook_ingress import Ingress
+from runwright.automations.webhook_ingress import WebhookIngress
 from runwright.core.clock import Clock, system_clock
 from runwright.db.pool import Pool
 from runwright.jobs.service import Jobs
@@ -14,19 +14,21 @@ from runwright.secrets.keyring import Keyring, SecretBox
 
 
 def no_automations(
-    db: Pool, jobs: Jobs, *, clock: Clock = system_clock, policy: Policy | None = None
+    db: Pool, jobs: Jobs, *, clock: Clock = system_clock, policy: AutomationPolicy | None = None
 ) -> Automations:
-    """The services of automations, with nobody who fires or dispatches."""
-    policy = policy or Policy()
+    """The services of automations, without loops that fire or dispatch."""
+    policy = policy or AutomationPolicy()
     return Automations(
-        definitions=Definitions(db, clock=clock, secret_box=SecretBox(Keyring([bytes(32)])), policy=policy),
-        runs=Runs(db, clock=clock, jobs=jobs, on_due=_nobody),
+        definitions=AutomationDefinitions(
+            db, clock=clock, secret_box=SecretBox(Keyring([bytes(32)])), policy=policy
+        ),
+        runs=AutomationRuns(db, clock=clock, jobs=jobs, on_due=_ignore),
         tasks=Tasks(db, clock=clock),
-        ingress=Ingress(db, clock=clock, secret_box=SecretBox(Keyring([bytes(32)])), on_due=_nobody),
-        events=Events(db, clock=clock, on_event=_nobody),
+        ingress=WebhookIngress(db, clock=clock, secret_box=SecretBox(Keyring([bytes(32)])), on_due=_ignore),
+        events=AutomationEvents(db, clock=clock, on_event=_ignore),
         policy=policy,
     )
 
 
-def _nobody() -> None:
-    """Nobody looks."""
+def _ignore() -> None:
+    """Wake nothing."""

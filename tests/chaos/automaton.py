@@ -13,8 +13,8 @@ from functools import partial
 from tests.chaos.fast_scheduler import fast_clock
 
 from runwright.automations.fire_sources import fire_events
-from runwright.automations.policy import Policy
-from runwright.automations.run_endings import KIND, end_jobs
+from runwright.automations.policy import AutomationPolicy
+from runwright.automations.run_endings import CALLBACK_HANDLER, end_jobs
 from runwright.automations.store.queue import LiveRun
 from runwright.db.pool import PoolConnection, open_pool
 from runwright.events.notifications import EventNotifications
@@ -26,7 +26,7 @@ from runwright.loops.router import Router
 from runwright.loops.scheduler import Scheduler
 from runwright.telemetry.emit import TelemetryEvent
 from runwright.telemetry.events import EventsRouted, RunsDispatched, TicksProcessed
-from runwright.wiring.automations import make_ticks
+from runwright.wiring.automations import tick_handler
 
 
 def _emit(event: TelemetryEvent) -> None:
@@ -50,24 +50,26 @@ async def main(dsn: str, begin: datetime) -> None:
         return fast_clock(begin)
 
     loops = (
-        Scheduler(db, clock=clock, signals=signals, emit=_emit, make=make_ticks(Policy()), batch=40),
+        Scheduler(
+            db, clock=clock, signals=signals, emit=_emit, handler=tick_handler(AutomationPolicy()), batch=40
+        ),
         Router(
             db,
-            sinks={"trg": partial(fire_events, policy=Policy())},
+            sinks={"trg": partial(fire_events, policy=AutomationPolicy())},
             clock=clock,
             event_notifications=event_notifications,
             emit=_emit,
         ),
         CompletionDispatcher(
             db,
-            [CompletionRoute(JOB_ENDS, {KIND: end_jobs})],
+            [CompletionRoute(JOB_ENDS, {CALLBACK_HANDLER: end_jobs})],
             clock=clock,
             event_notifications=event_notifications,
             emit=_emit,
         ),
         AutomationDispatcher(
             db,
-            policy=Policy(at_once=100),
+            policy=AutomationPolicy(concurrency=100),
             open_execution=_no_registrations,
             clock=clock,
             signals=signals,

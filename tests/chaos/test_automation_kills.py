@@ -18,7 +18,7 @@ from tests.chaos.fast_scheduler import fast_clock
 from tests.chaos.test_scheduler_kills import Herd
 from tests.integration.automations.world import AutomationWorld, Json
 
-from runwright.automations.model import Automation, FireLimit, Retry, ScheduleSpec
+from runwright.automations.model import Automation, FireLimit, RunRetryPolicy, ScheduleSpec
 from runwright.core.job_state import JobStatus
 from runwright.db.pool import Database, open_pool
 from runwright.schedules.tick_policy import CatchUp
@@ -31,8 +31,8 @@ OURS: Final = "the test"
 GRACE_SECONDS: Final = 86_400
 MINUTE: Final = timedelta(minutes=1)
 LIMITED: Final = FireLimit(max=2, window="3m")
-OFTEN: Final = FireLimit(max=1_000_000)
-TRIES: Final = Retry(strategy="backoff", max_retries=6, base_delay="2s")
+OFTEN: Final = FireLimit(max=1_000_000, window="1h")
+TRIES: Final = RunRetryPolicy(strategy="backoff", max_retries=6, base_delay="2s")
 
 
 class AutomatonHerd(Herd):

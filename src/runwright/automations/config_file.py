@@ -1,133 +1,141 @@
-"""Definitions in a file: TOML with `[automation]`, `[[automation.jobs]]` and `[[automation.triggers]]`.
+"""Read definitions from a TOML file with `[automation]`, `[[automation.jobs]]` and `[[automation.triggers]]`.
 
-Reading is strict as a whole: one bad definition and nothing of the file counts, with a message that
-begins with the definition's path (`automation.jobs[0].schedule.mode`).
+One invalid definition makes the whole file invalid; the error message begins with the path of the definition
+(`automation.jobs[0].schedule.mode`).
 """
 
 import re
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Final
+from typing import Any, Final, TypeVar, get_args
 
 import msgspec
 
 from runwright.automations.errors import DefinitionError
+from runwright.automations.ids import DEFAULT_TENANT, config_digest
 from runwright.automations.model import (
-    DEFAULT_TENANT,
+    CATCH_UP_POLICIES,
+    DEFAULT_FIRE_LIMIT,
+    NO_RETRY,
+    SHORT_NAMES,
     WEBHOOK_EVENT,
+    AnyDefinition,
     Automation,
-    Details,
+    DefinitionSource,
     FireLimit,
-    Kind,
-    Retry,
-    ScheduleSpec,
-    Source,
-    TaskSpec,
-    config_digest,
+    JobDefinition,
+    JobFields,
+    TriggerDefinition,
 )
-from runwright.automations.rules import check, duration_problems
+from runwright.automations.rules import check, fire_limit_problems
+from runwright.core.struct_fields import set_fields
 from runwright.cron.zones import UnknownZoneError, find_zone
 from runwright.schedules.model import DEFAULT_GRACE_SECONDS
-from runwright.schedules.tick_policy import CatchUp
 from runwright.tenants.model import is_tenant_id
 
-_CATCH_UPS: Final = {
-    "skip_missed": CatchUp.NONE,
-    "run_once": CatchUp.LAST,
-    "run_all": CatchUp.ALL,
-}
+T = TypeVar("T")
+
 _REF: Final = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]*|vault:automation/[A-Za-z0-9_/.-]{1,200}", re.ASCII)
-_AT: Final = re.compile(r"(.*) - at `\$\.?(.*)`", re.DOTALL)
+_LOCATED: Final = re.compile(r"(.*) - at `\$(.*)`", re.DOTALL)
+_GENERATED: Final = frozenset({"webhook_id"})
+"""Fields that cannot be set in the file."""
+_PARTIAL: Final[Mapping[str, Mapping[str, object]]] = {
+    "retry": msgspec.structs.asdict(NO_RETRY),
+    "fire_limit": msgspec.structs.asdict(DEFAULT_FIRE_LIMIT),
+    "default_fire_limit": msgspec.structs.asdict(DEFAULT_FIRE_LIMIT),
+    "schedule": {"mode": ""},
+}
+"""Tables that may be incomplete, with their defaults."""
 
 
-class _Job(msgspec.Struct, frozen=True, kw_only=True):
-    scope: str = ""
-    name: str = ""
-    agent: str = ""
-    workspace: str = ""
-    prompt: str = ""
-    schedule: ScheduleSpec = ScheduleSpec()
-    task: TaskSpec | None = None
-    enabled: bool = True
-    retry: Retry = Retry()
-    fire_limit: FireLimit | None = None
-    catch_up_policy: str = "skip_missed"
-    misfire_grace_seconds: int = DEFAULT_GRACE_SECONDS
-    tenant: str | None = None
+def _entry_type(base: type[msgspec.Struct], **added: tuple[Any, Any]) -> type[msgspec.Struct]:
+    """Return the type of an entry: the optional fields of a definition, and further ones with defaults."""
+    fields = [
+        (field.name, field.type, _default_of(field))
+        for field in msgspec.structs.fields(base)
+        if field.name not in _GENERATED
+    ]
+    fields += [(name, kind, default) for name, (kind, default) in added.items()]
+    return msgspec.defstruct("_Entry", fields, frozen=True, kw_only=True, rename=dict(SHORT_NAMES))
 
 
-class _Trigger(msgspec.Struct, frozen=True, kw_only=True):
-    scope: str = ""
-    name: str = ""
-    agent: str = ""
-    workspace: str = ""
-    prompt: str = ""
-    event: str = ""
-    filter: dict[str, str] = {}
-    enabled: bool = True
-    retry: Retry = Retry()
-    fire_limit: FireLimit | None = None
-    endpoint_slug: str = ""
-    webhook_secret_ref: str = ""
-    webhook_signature: str = "agh"
-    tenant: str | None = None
+def _default_of(field: msgspec.structs.FieldInfo) -> Any:  # noqa: ANN401  of the field's type
+    if field.required:
+        return None if type(None) in get_args(field.type) else ""
+    if field.default_factory is not msgspec.NODEFAULT:
+        return msgspec.field(default_factory=field.default_factory)
+    return field.default
+
+
+_TENANT: Final = (str | None, None)
+_JOB: Final = _entry_type(
+    JobFields,
+    tenant=_TENANT,
+    catch_up_policy=(str, "skip_missed"),
+    misfire_grace_seconds=(int, DEFAULT_GRACE_SECONDS),
+)
+_TRIGGER: Final = _entry_type(TriggerDefinition, tenant=_TENANT)
 
 
 class _Section(msgspec.Struct, frozen=True, kw_only=True):
     enabled: bool = True
     timezone: str | None = None
     max_concurrent_jobs: int | None = None
-    default_fire_limit: FireLimit = FireLimit()
+    default_fire_limit: FireLimit = DEFAULT_FIRE_LIMIT
     tenant: str = DEFAULT_TENANT
-    jobs: list[_Job] = []
-    triggers: list[_Trigger] = []
-
-
-class _File(msgspec.Struct, frozen=True, kw_only=True):
-    automation: _Section = _Section()
+    jobs: list[dict[str, Any]] = []
+    triggers: list[dict[str, Any]] = []
 
 
 class ConfigFile(msgspec.Struct, frozen=True, kw_only=True):
-    """What a file says; what it does not say of the server is None."""
+    """The contents of a file; settings that it leaves to the server are None."""
 
     enabled: bool
     zone: str | None
-    at_once: int | None
+    concurrency: int | None
     default_limit: FireLimit
     definitions: list[Automation]
 
 
 def read_config(text: str, *, zone: str, now: datetime) -> ConfigFile:
-    """Return what a file says; `zone` is that of cron expressions where it says none.
+    """Return the contents of a file; `zone` applies to cron expressions if the file names none.
 
-    DefinitionError names what is wrong.
+    Raises DefinitionError, which names the invalid field.
     """
     try:
-        section = msgspec.convert(tomllib.loads(text), _File).automation
+        section = _convert(tomllib.loads(text).get("automation", {}), _Section, "automation")
     except tomllib.TOMLDecodeError as error:
         raise DefinitionError(f"is no TOML: {error}") from None
-    except msgspec.ValidationError as error:
-        found = _AT.fullmatch(str(error))
-        raise DefinitionError(f"{found[2]}: {found[1]}" if found else str(error)) from None
     for message in _section_problems(section):
         raise DefinitionError(message)
-    definitions: list[Automation] = []
-    for number, job in enumerate(section.jobs):
-        definitions.append(_job(job, section, f"automation.jobs[{number}]", now))
-        check(definitions[-1], f"automation.jobs[{number}]", zone=section.timezone or zone, has_secret=False)
-    for number, trigger in enumerate(section.triggers):
-        path = f"automation.triggers[{number}]"
-        definitions.append(_trigger(trigger, section, path, now))
-        check(definitions[-1], path, zone=zone, has_secret=bool(trigger.webhook_secret_ref))
-    _refuse_doubles(definitions)
+    zone = section.timezone or zone
+    definitions = [
+        *(_read_job(entry, section, number, zone, now) for number, entry in enumerate(section.jobs)),
+        *(_read_trigger(entry, section, number, zone, now) for number, entry in enumerate(section.triggers)),
+    ]
+    _refuse_duplicates(definitions)
     return ConfigFile(
         enabled=section.enabled,
         zone=section.timezone,
-        at_once=section.max_concurrent_jobs,
+        concurrency=section.max_concurrent_jobs,
         default_limit=section.default_fire_limit,
         definitions=definitions,
     )
+
+
+def _convert(table: object, kind: type[T], path: str) -> T:
+    if isinstance(table, dict):
+        table = {
+            name: {**_PARTIAL[name], **value} if name in _PARTIAL and isinstance(value, dict) else value
+            for name, value in table.items()
+        }
+    try:
+        return msgspec.convert(table, kind)
+    except msgspec.ValidationError as error:
+        found = _LOCATED.fullmatch(str(error))
+        message = f"{path}{found[2]}: {found[1]}" if found else f"{path}: {error}"
+        raise DefinitionError(message) from None
 
 
 def _section_problems(section: _Section) -> Iterable[str]:
@@ -138,82 +146,81 @@ def _section_problems(section: _Section) -> Iterable[str]:
             yield f"automation.timezone is invalid: {error}"
     if section.max_concurrent_jobs is not None and section.max_concurrent_jobs <= 0:
         yield f"automation.max_concurrent_jobs must be positive: {section.max_concurrent_jobs}"
-    if section.default_fire_limit.max <= 0:
-        yield f"automation.default_fire_limit.max must be positive: {section.default_fire_limit.max}"
-    yield from duration_problems(section.default_fire_limit.window, "automation.default_fire_limit.window")
-    tenants = [
-        section.tenant,
-        *(one.tenant for one in section.jobs),
-        *(one.tenant for one in section.triggers),
-    ]
-    for tenant_id in tenants:
-        if tenant_id is not None and not is_tenant_id(tenant_id):
-            yield "automation.tenant must be 1 to 128 letters, digits, '_', '.' or '-'"
+    yield from fire_limit_problems(section.default_fire_limit, "automation.default_fire_limit")
+    if not is_tenant_id(section.tenant):
+        yield _bad_tenant("automation")
 
 
-def _job(job: _Job, section: _Section, path: str, now: datetime) -> Automation:
-    if job.catch_up_policy not in _CATCH_UPS:
-        raise DefinitionError(f"{path}.catch_up_policy must be one of {', '.join(_CATCH_UPS)}")
-    details = Details(
-        retry=job.retry,
-        schedule=job.schedule,
-        catch_up=_CATCH_UPS[job.catch_up_policy],
-        misfire_grace_seconds=job.misfire_grace_seconds,
-        task=job.task,
-    )
-    return _definition(Kind.JOB, "jobcfg_", job, section, details, now)
+def _bad_tenant(path: str) -> str:
+    return f"{path}.tenant must be 1 to 128 letters, digits, '_', '.' or '-'"
 
 
-def _trigger(trigger: _Trigger, section: _Section, path: str, now: datetime) -> Automation:
+def _read_job(entry: object, section: _Section, number: int, zone: str, now: datetime) -> Automation:
+    path = f"automation.jobs[{number}]"
+    tenant_id, values = _read_entry(entry, _JOB, section, path)
+    policy = values.pop("catch_up_policy")
+    if policy not in CATCH_UP_POLICIES:
+        raise DefinitionError(f"{path}.catch_up_policy must be one of {', '.join(CATCH_UP_POLICIES)}")
+    job = JobDefinition(catch_up=CATCH_UP_POLICIES[policy], **values)
+    check(job, path, zone=zone, has_secret=False)
+    return _automation(tenant_id, job, now)
+
+
+def _read_trigger(entry: object, section: _Section, number: int, zone: str, now: datetime) -> Automation:
+    path = f"automation.triggers[{number}]"
+    tenant_id, values = _read_entry(entry, _TRIGGER, section, path)
+    trigger = TriggerDefinition(**values)
     ref = trigger.webhook_secret_ref
     if ref and not _REF.fullmatch(ref):
         raise DefinitionError(
             f"{path}.webhook_secret_ref must be env:NAME or vault:automation/PATH: {ref[:200]}"
         )
-    if trigger.event == WEBHOOK_EVENT and not trigger.endpoint_slug:
-        raise DefinitionError(f'{path}.endpoint_slug is required when event is "webhook"')
-    details = Details(
-        retry=trigger.retry,
-        filter=trigger.filter,
-        signature=trigger.webhook_signature,
-        secret_ref=ref if trigger.event == WEBHOOK_EVENT else "",
-    )
-    one = _definition(Kind.TRIGGER, "trgcfg_", trigger, section, details, now)
-    webhook_id = one.id.replace("trgcfg_", "wbh_") if one.event == WEBHOOK_EVENT else ""
-    return msgspec.structs.replace(
-        one, event=trigger.event.strip(), endpoint_slug=trigger.endpoint_slug.strip(), webhook_id=webhook_id
-    )
+    if trigger.event == WEBHOOK_EVENT:
+        if not trigger.endpoint_slug:
+            raise DefinitionError(f'{path}.endpoint_slug is required when event is "webhook"')
+        webhook_id = f"wbh_{_digest(tenant_id, trigger)}"
+        trigger = msgspec.structs.replace(trigger, webhook_id=webhook_id)
+    check(trigger, path, zone=zone, has_secret=bool(ref))
+    return _automation(tenant_id, trigger, now)
 
 
-def _definition(
-    kind: Kind, prefix: str, one: _Job | _Trigger, section: _Section, details: Details, now: datetime
-) -> Automation:
-    tenant_id = one.tenant or section.tenant
-    scope, workspace_id, name = one.scope.strip(), one.workspace.strip(), one.name.strip()
+def _read_entry(
+    entry: object, kind: type[msgspec.Struct], section: _Section, path: str
+) -> tuple[str, dict[str, Any]]:
+    """Return the tenant of an entry and its other fields, with texts trimmed."""
+    values = {
+        name: value.strip() if isinstance(value, str) else value
+        for name, value in set_fields(_convert(entry, kind, path)).items()
+    }
+    tenant_id = values.pop("tenant") or section.tenant
+    if not is_tenant_id(tenant_id):
+        raise DefinitionError(_bad_tenant(path))
+    return tenant_id, values | {"fire_limit": values["fire_limit"] or section.default_fire_limit}
+
+
+def _digest(tenant_id: str, definition: AnyDefinition) -> str:
+    return config_digest(tenant_id, definition.scope, definition.workspace_id, definition.name)
+
+
+def _automation(tenant_id: str, definition: AnyDefinition, now: datetime) -> Automation:
+    prefix = "jobcfg_" if isinstance(definition, JobDefinition) else "trgcfg_"
     return Automation(
-        id=prefix + config_digest(tenant_id, scope, workspace_id, name),
+        id=prefix + _digest(tenant_id, definition),
         tenant_id=tenant_id,
-        kind=kind,
-        scope=scope,
-        workspace_id=workspace_id,
-        name=name,
-        agent_name=one.agent.strip(),
-        prompt=one.prompt.strip(),
-        enabled=one.enabled,
-        configured_enabled=one.enabled,
-        fire_limit=one.fire_limit or section.default_fire_limit,
-        source=Source.CONFIG,
-        event=one.event if isinstance(one, _Trigger) else "",
-        details=details,
+        source=DefinitionSource.CONFIG,
+        configured_enabled=definition.enabled,
+        definition=definition,
         created_by="config",
         created_at=now,
         updated_at=now,
     )
 
 
-def _refuse_doubles(definitions: Iterable[Automation]) -> None:
+def _refuse_duplicates(definitions: Iterable[Automation]) -> None:
     seen: set[str] = set()
     for one in definitions:
         if one.id in seen:
-            raise DefinitionError(f"automation {one.kind.value} {one.name!r} is there twice in its scope")
+            raise DefinitionError(
+                f"automation {one.kind} {one.definition.name!r} is there twice in its scope"
+            )
         seen.add(one.id)

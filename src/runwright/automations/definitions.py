@@ -1,32 +1,33 @@
-"""Definitions, as callers make and change them.
+"""Create, change and read definitions.
 
-Whoever changes a definition and its schedule locks the schedule first, as the scheduler does (see
-schedules/automation_schedules.py); both, and what a trigger subscribes to, change in one transaction.
+To change a definition and its schedule, lock the schedule first, as the scheduler does (see
+schedules/automation_schedules.py). Both, and the event subscription of a trigger, change in one transaction.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import Any, Final
 
 import msgspec
-from msgspec import UNSET
 
-from runwright.automations.drafts import AutomationCreate, AutomationPatch, changed
 from runwright.automations.errors import DefinitionError, not_found, read_only, secret_required
-from runwright.automations.event_subscriptions import drop_subscription, keep_subscription
+from runwright.automations.event_subscriptions import delete_subscription, update_subscription
+from runwright.automations.ids import random_id, secret_ref_of, webhook_id_of
 from runwright.automations.model import (
     WEBHOOK_EVENT,
     Automation,
+    AutomationCreate,
     AutomationFilter,
-    FireLimit,
-    Kind,
-    Source,
-    random_id,
-    secret_ref_of,
-    webhook_id_of,
+    AutomationKind,
+    AutomationPatch,
+    DefinitionSource,
+    FieldMark,
+    TriggerDefinition,
+    marked,
 )
-from runwright.automations.policy import Policy
+from runwright.automations.policy import AutomationPolicy
 from runwright.automations.rules import check
-from runwright.automations.schedule_parsing import when_of
+from runwright.automations.schedule_parsing import timing_of
 from runwright.automations.store.definitions import (
     delete_automation,
     fetch_automation,
@@ -34,124 +35,152 @@ from runwright.automations.store.definitions import (
     list_automations,
     update_automation,
 )
-from runwright.automations.store.enabled_overrides import drop_overlay, put_overlay
+from runwright.automations.store.enabled_overrides import clear_enabled_override, set_enabled_override
 from runwright.automations.store.secrets import (
-    SEALED_AS,
-    drop_secrets,
+    SECRET_OWNER_PREFIX,
+    delete_secrets,
     fetch_secrets,
-    put_secret,
+    insert_secret,
     with_secrets,
 )
 from runwright.core.clock import Clock
 from runwright.core.roles import Caller
 from runwright.db.pool import Database, PoolConnection
-from runwright.schedules.automation_schedules import change_clock, create_clock
+from runwright.schedules.automation_schedules import change_automation_schedule, create_automation_schedule
 from runwright.schedules.model import Schedule
-from runwright.schedules.store.automation_schedules import ClockState, drop_clock, lock_clock, read_clocks
+from runwright.schedules.store.automation_schedules import (
+    ScheduleState,
+    delete_automation_schedule,
+    fetch_schedule_states,
+    lock_automation_schedule,
+)
 from runwright.secrets.keyring import SecretBox
 from runwright.tenants.audit import record
 
-LONGEST_OVERLAP_SECONDS = 30 * 86_400
+LONGEST_OVERLAP_SECONDS: Final = 30 * 86_400
+
+_WEBHOOK_DEFAULTS: Final = marked(TriggerDefinition, FieldMark.WEBHOOK)
 
 
-class Shown(msgspec.Struct, frozen=True):
-    """A definition with what belongs to it: its clock where one is set, whether it has a secret."""
+class AutomationView(msgspec.Struct, frozen=True):
+    """An automation with the state of its schedule, if it will fire, and whether it has a secret."""
 
     automation: Automation
-    clock: ClockState | None = None
+    schedule: ScheduleState | None = None
     has_secret: bool = False
 
 
-class Definitions:
-    """Make, change and look at jobs and triggers. A call returns after what it did is committed."""
+class AutomationDefinitions:
+    """Create, change and read jobs and triggers. A call returns after its changes are committed."""
 
-    def __init__(self, db: Database, *, clock: Clock, secret_box: SecretBox, policy: Policy) -> None:
+    def __init__(
+        self, db: Database, *, clock: Clock, secret_box: SecretBox, policy: AutomationPolicy
+    ) -> None:
         self._db = db
         self._clock = clock
         self._secret_box = secret_box
         self._policy = policy
 
-    async def create(self, caller: Caller, draft: AutomationCreate) -> Shown:
-        """Make a definition. Raises DefinitionError, ConflictError (its name or webhook id is taken)."""
+    async def create(self, caller: Caller, new: AutomationCreate) -> AutomationView:
+        """Create a definition. Raises DefinitionError, ConflictError (its name or webhook id is taken)."""
         now = self._clock()
-        one = _drafted(caller, draft, draft.fire_limit or self._policy.default_limit, now)
-        check(one, one.kind.value, zone=self._policy.zone, has_secret=bool(draft.secret))
-        if one.event == WEBHOOK_EVENT and one.kind is Kind.TRIGGER:
-            if not (draft.secret or "").strip():
+        one = self._complete(caller, new, now)
+        check(one.definition, one.kind, zone=self._policy.zone, has_secret=bool(new.secret))
+        if one.is_webhook:
+            if not (new.secret or "").strip():
                 raise secret_required()
-            one = msgspec.structs.replace(one, webhook_id=one.webhook_id or webhook_id_of(one.id))
+            one = msgspec.structs.replace(one, definition=_with_webhook_fields(one.trigger, one.id))
         async with self._db.acquire() as db, db.transaction():
-            await self.write_new(db, one, draft.secret, now)
-            await record(db, caller, f"automation.{one.kind.value}.created", one.id, now=now, after=one)
-        return await self._shown(one)
+            await self.insert(db, one, new.secret, now)
+            await record(db, caller, f"automation.{one.kind}.created", one.id, now=now, after=one)
+        return await self._view(one)
 
-    async def write_new(self, db: PoolConnection, one: Automation, secret: str | None, now: datetime) -> None:
-        """Write a definition that keeps to the rules, with all that belongs to it."""
+    def _complete(self, caller: Caller, new: AutomationCreate, now: datetime) -> Automation:
+        """Return the automation to create, with the defaults of the operator."""
+        definition = msgspec.structs.replace(
+            new.definition, fire_limit=new.definition.fire_limit or self._policy.default_limit
+        )
+        return Automation(
+            id=random_id("trg" if isinstance(definition, TriggerDefinition) else "job"),
+            tenant_id=caller.tenant_id,
+            source=DefinitionSource.DYNAMIC,
+            definition=definition,
+            created_by=caller.user_id,
+            created_at=now,
+            updated_at=now,
+        )
+
+    async def insert(self, db: PoolConnection, one: Automation, secret: str | None, now: datetime) -> None:
+        """Insert a checked definition with its schedule or its secret and subscription."""
         await insert_automation(db, one)
-        if one.kind is Kind.JOB:
-            when = when_of(one.details, self._policy.zone)
-            await create_clock(
-                db, id=one.id, tenant_id=one.tenant_id, when=when, enabled=one.enabled, now=now
+        if one.kind is AutomationKind.JOB:
+            timing = timing_of(one.job, self._policy.zone)
+            await create_automation_schedule(
+                db,
+                id=one.id,
+                tenant_id=one.tenant_id,
+                timing=timing,
+                enabled=one.definition.enabled,
+                now=now,
             )
             return
-        if secret is not None and one.event == WEBHOOK_EVENT:
-            await self._put_secret(db, one, secret, None)
-        await keep_subscription(db, one)
+        if secret is not None and one.is_webhook:
+            await self._insert_secret(db, one, secret, None)
+        await update_subscription(db, one)
 
-    async def get(self, tenant_id: str, kind: Kind, id: str) -> Shown:
+    async def get(self, tenant_id: str, kind: AutomationKind, id: str) -> AutomationView:
         """Return one definition of the tenant."""
         one = await fetch_automation(self._db, tenant_id=tenant_id, kind=kind, id=id)
         if one is None:
-            raise not_found(kind.value)
-        return await self._shown(one)
+            raise not_found(kind)
+        return await self._view(one)
 
     async def list(
         self,
         tenant_id: str,
-        kind: Kind,
+        kind: AutomationKind,
         which: AutomationFilter,
         *,
         after: tuple[str, str] | None,
         limit: int,
-    ) -> list[Shown]:
+    ) -> list[AutomationView]:
         """Return up to `limit` definitions by name."""
         found = await list_automations(
             self._db, tenant_id=tenant_id, kind=kind, which=which, after=after, limit=limit
         )
         ids = [one.id for one in found]
-        clocks = await read_clocks(self._db, ids=ids) if kind is Kind.JOB else {}
-        secret = await with_secrets(self._db, ids=ids) if kind is Kind.TRIGGER else frozenset[str]()
-        return [Shown(one, clocks.get(one.id), one.id in secret) for one in found]
+        states = await fetch_schedule_states(self._db, ids=ids) if kind is AutomationKind.JOB else {}
+        secret = await with_secrets(self._db, ids=ids) if kind is AutomationKind.TRIGGER else frozenset[str]()
+        return [AutomationView(one, states.get(one.id), one.id in secret) for one in found]
 
-    async def change(self, caller: Caller, kind: Kind, id: str, changes: AutomationPatch) -> Shown:
-        """Change a definition; what a file defines can only be switched on and off.
+    async def change(
+        self, caller: Caller, kind: AutomationKind, id: str, patch: AutomationPatch
+    ) -> AutomationView:
+        """Change a definition. One from a configuration file can only be enabled and disabled.
 
         Raises NotFoundError, DefinitionError, ConflictError.
         """
         now = self._clock()
         async with self._db.acquire() as db, db.transaction():
-            schedule = await lock_clock(db, id=id) if kind is Kind.JOB else None
+            schedule = await lock_automation_schedule(db, id=id) if kind is AutomationKind.JOB else None
             one = await fetch_automation(db, tenant_id=caller.tenant_id, kind=kind, id=id, lock=True)
             if one is None:
-                raise not_found(kind.value)
-            _require_changeable(one, changes)
-            after = msgspec.structs.replace(changed(one, changes), updated_at=max(now, one.updated_at))
-            if one.source is Source.CONFIG:
-                await _overlay(db, after, now)
+                raise not_found(kind)
+            _require_changeable(one, patch)
+            after = msgspec.structs.replace(apply_patch(one, patch), updated_at=max(now, one.updated_at))
+            if one.source is DefinitionSource.CONFIG:
+                await _override_enabled(db, after, now)
             else:
-                after = await self._checked(db, after, changes)
-            await self.write_changed(db, one, after, schedule, now)
-            if changes.secret is not UNSET:
-                seconds = 0 if changes.old_secret_seconds is UNSET else changes.old_secret_seconds
-                await self._put_secret(
-                    db, after, changes.secret, now + timedelta(seconds=seconds) if seconds else None
-                )
-            await record(
-                db, caller, f"automation.{kind.value}.updated", one.id, now=now, before=one, after=after
-            )
-        return await self._shown(after)
+                await self._check_change(db, after, patch)
+            await self.update(db, one, after, schedule, now)
+            if patch.secret is not None:
+                seconds = patch.secret_overlap_seconds
+                overlap_end = now + timedelta(seconds=seconds) if seconds else None
+                await self._insert_secret(db, after, patch.secret, overlap_end)
+            await record(db, caller, f"automation.{kind}.updated", one.id, now=now, before=one, after=after)
+        return await self._view(after)
 
-    async def write_changed(
+    async def update(
         self,
         db: PoolConnection,
         before: Automation,
@@ -159,128 +188,123 @@ class Definitions:
         schedule: Schedule | None,
         now: datetime,
     ) -> None:
-        """Write a changed definition, which the transaction has locked, with all that belongs to it."""
+        """Update a definition that the transaction has locked, with its schedule or subscription."""
         await update_automation(db, after)
-        if after.kind is Kind.TRIGGER:
-            if before.event == WEBHOOK_EVENT != after.event:
-                await drop_secrets(db, automation_id=after.id)
-            await keep_subscription(db, after)
+        if after.kind is AutomationKind.TRIGGER:
+            if before.is_webhook and not after.is_webhook:
+                await delete_secrets(db, automation_id=after.id)
+            await update_subscription(db, after)
         elif schedule is not None:
-            await change_clock(
+            await change_automation_schedule(
                 db,
                 schedule,
-                when=when_of(after.details, self._policy.zone),
-                enabled=after.enabled,
-                afresh=before.details.schedule != after.details.schedule,
+                timing=timing_of(after.job, self._policy.zone),
+                enabled=after.definition.enabled,
+                restart=before.job.schedule != after.job.schedule,
                 now=now,
             )
 
-    async def delete(self, caller: Caller, kind: Kind, id: str) -> None:
-        """Delete a definition; its runs stay, and those under way go on."""
+    async def delete(self, caller: Caller, kind: AutomationKind, id: str) -> None:
+        """Delete a definition. Its runs stay, and those in progress continue."""
         async with self._db.acquire() as db, db.transaction():
-            if kind is Kind.JOB:
-                await lock_clock(db, id=id)
+            if kind is AutomationKind.JOB:
+                await lock_automation_schedule(db, id=id)
             one = await fetch_automation(db, tenant_id=caller.tenant_id, kind=kind, id=id, lock=True)
             if one is None:
-                raise not_found(kind.value)
-            if one.source is Source.CONFIG:
-                raise DefinitionError(f"config-backed automation {kind.value}s cannot be deleted")
-            if one.source is Source.PACKAGE:
+                raise not_found(kind)
+            if one.source is DefinitionSource.CONFIG:
+                raise DefinitionError(f"config-backed automation {kind}s cannot be deleted")
+            if one.source is DefinitionSource.PACKAGE:
                 raise read_only()
             await self.remove(db, one)
             now = self._clock()
-            await record(db, caller, f"automation.{kind.value}.deleted", one.id, now=now, before=one)
+            await record(db, caller, f"automation.{kind}.deleted", one.id, now=now, before=one)
 
     async def remove(self, db: PoolConnection, one: Automation) -> None:
-        """Delete a definition that the transaction has locked, with all that belongs to it."""
-        if one.kind is Kind.JOB:
-            await drop_clock(db, id=one.id)
+        """Delete a definition that the transaction has locked, with its schedule or subscription."""
+        if one.kind is AutomationKind.JOB:
+            await delete_automation_schedule(db, id=one.id)
         else:
-            await drop_subscription(db, one)
+            await delete_subscription(db, one)
         await delete_automation(db, id=one.id)
 
     async def secrets(self, one: Automation) -> Sequence[str]:
-        """Return the secrets of a webhook that are good now, the newest first."""
+        """Return the valid secrets of a webhook, newest first."""
         sealed = await fetch_secrets(self._db, automation_id=one.id, now=self._clock())
-        return [self._secret_box.decrypt(one.tenant_id, sealed_as(one), each) for each in sealed]
+        return [self._secret_box.decrypt(one.tenant_id, secret_owner(one), each) for each in sealed]
 
-    async def _checked(self, db: PoolConnection, after: Automation, changes: AutomationPatch) -> Automation:
-        """Check a merged definition, and name its secret where it has one."""
-        stored = after.kind is Kind.TRIGGER and after.id in await with_secrets(db, ids=[after.id])
-        webhook = after.kind is Kind.TRIGGER and after.event == WEBHOOK_EVENT
-        given = None if changes.secret is UNSET else changes.secret
-        check(after, after.kind.value, zone=self._policy.zone, has_secret=webhook or given is not None)
-        overlap = changes.old_secret_seconds
-        if overlap is not UNSET and not 0 <= overlap <= LONGEST_OVERLAP_SECONDS:
+    async def replace_secret(self, db: PoolConnection, one: Automation, secret: str) -> None:
+        """Make this the only secret of a webhook."""
+        await self._insert_secret(db, one, secret, None)
+
+    async def _insert_secret(
+        self, db: PoolConnection, one: Automation, secret: str, overlap_end: datetime | None
+    ) -> None:
+        sealed = self._secret_box.encrypt(one.tenant_id, secret_owner(one), secret)
+        await insert_secret(db, automation_id=one.id, secret=sealed, overlap_end=overlap_end)
+
+    async def _check_change(self, db: PoolConnection, after: Automation, patch: AutomationPatch) -> None:
+        secret = patch.secret
+        has_secret = after.is_webhook or secret is not None
+        check(after.definition, after.kind, zone=self._policy.zone, has_secret=has_secret)
+        if not 0 <= patch.secret_overlap_seconds <= LONGEST_OVERLAP_SECONDS:
             raise DefinitionError(
                 f"trigger.webhook_secret_overlap_seconds must be between 0 and {LONGEST_OVERLAP_SECONDS}"
             )
-        if not webhook:
-            return after
-        if (given is None and not stored) or (given is not None and not given.strip()):
+        if not after.is_webhook:
+            return
+        stored = secret is None and after.id in await with_secrets(db, ids=[after.id])
+        if not stored and not (secret or "").strip():
             raise secret_required()
-        return msgspec.structs.replace(
-            after, details=msgspec.structs.replace(after.details, secret_ref=secret_ref_of(after.id))
-        )
 
-    async def put_secret(self, db: PoolConnection, one: Automation, secret: str) -> None:
-        """Make this the only secret of a webhook."""
-        await self._put_secret(db, one, secret, None)
-
-    async def _put_secret(
-        self, db: PoolConnection, one: Automation, secret: str, old_until: datetime | None
-    ) -> None:
-        sealed = self._secret_box.encrypt(one.tenant_id, sealed_as(one), secret)
-        await put_secret(db, automation_id=one.id, secret=sealed, old_until=old_until)
-
-    async def _shown(self, one: Automation) -> Shown:
-        if one.kind is Kind.JOB:
-            return Shown(one, (await read_clocks(self._db, ids=[one.id])).get(one.id))
-        return Shown(one, None, one.id in await with_secrets(self._db, ids=[one.id]))
+    async def _view(self, one: Automation) -> AutomationView:
+        if one.kind is AutomationKind.JOB:
+            return AutomationView(one, (await fetch_schedule_states(self._db, ids=[one.id])).get(one.id))
+        return AutomationView(one, None, one.id in await with_secrets(self._db, ids=[one.id]))
 
 
-def _drafted(caller: Caller, draft: AutomationCreate, limit: FireLimit, now: datetime) -> Automation:
-    id = random_id("job" if draft.kind is Kind.JOB else "trg")
-    details = draft.details
-    if draft.kind is Kind.TRIGGER and draft.event == WEBHOOK_EVENT:
-        details = msgspec.structs.replace(details, secret_ref=secret_ref_of(id))
-    return Automation(
-        id=id,
-        tenant_id=caller.tenant_id,
-        kind=draft.kind,
-        scope=draft.scope,
-        workspace_id=draft.workspace_id,
-        name=draft.name,
-        agent_name=draft.agent_name,
-        prompt=draft.prompt,
-        enabled=draft.enabled,
-        fire_limit=limit,
-        source=Source.DYNAMIC,
-        event=draft.event,
-        webhook_id=draft.webhook_id,
-        endpoint_slug=draft.endpoint_slug,
-        details=details,
-        created_by=caller.user_id,
-        created_at=now,
-        updated_at=now,
+def apply_patch(one: Automation, patch: AutomationPatch) -> Automation:
+    """Return the automation with a patch applied. A trigger that is no longer a webhook loses its fields."""
+    before, after = one.definition, msgspec.structs.replace(one.definition, **patch.fields)
+    if isinstance(before, TriggerDefinition) and isinstance(after, TriggerDefinition):
+        if before.event == WEBHOOK_EVENT != after.event:
+            after = msgspec.structs.replace(after, webhook_secret_ref="", **_reset_fields(patch.fields))
+        after = _with_webhook_fields(after, one.id)
+    return msgspec.structs.replace(one, definition=after)
+
+
+def _reset_fields(given: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: default for name, default in _WEBHOOK_DEFAULTS.items() if name not in given}
+
+
+def _with_webhook_fields(trigger: TriggerDefinition, id: str) -> TriggerDefinition:
+    """Return the trigger with the generated fields of a webhook, if it is one."""
+    if trigger.event != WEBHOOK_EVENT:
+        return trigger
+    return msgspec.structs.replace(
+        trigger,
+        webhook_id=trigger.webhook_id or webhook_id_of(id),
+        webhook_secret_ref=trigger.webhook_secret_ref or secret_ref_of(id),
     )
 
 
-def _require_changeable(one: Automation, changes: AutomationPatch) -> None:
-    if one.source is Source.PACKAGE:
+def _require_changeable(one: Automation, patch: AutomationPatch) -> None:
+    if one.source is DefinitionSource.PACKAGE:
         raise read_only()
-    if one.source is Source.CONFIG and changes.given.keys() != {"enabled"}:
-        raise DefinitionError(f"config-backed automation {one.kind.value}s only accept enabled updates")
+    if one.source is DefinitionSource.CONFIG and (
+        patch.fields.keys() != {"enabled"} or patch.secret is not None
+    ):
+        raise DefinitionError(f"config-backed automation {one.kind}s only accept enabled updates")
 
 
-async def _overlay(db: PoolConnection, after: Automation, now: datetime) -> None:
-    """Keep what was wanted of a file's definition, where that is not what the file says."""
-    if after.enabled == after.configured_enabled:
-        await drop_overlay(db, automation_id=after.id)
+async def _override_enabled(db: PoolConnection, after: Automation, now: datetime) -> None:
+    """Store the value of `enabled`, if it differs from the configuration file."""
+    if after.definition.enabled == after.configured_enabled:
+        await clear_enabled_override(db, automation_id=after.id)
     else:
-        await put_overlay(db, automation_id=after.id, enabled=after.enabled, now=now)
+        await set_enabled_override(db, automation_id=after.id, enabled=after.definition.enabled, now=now)
 
 
-def sealed_as(one: Automation) -> str:
-    """Return the name under which the secrets of a trigger are sealed."""
-    return f"{SEALED_AS}{one.id}"
+def secret_owner(one: Automation) -> str:
+    """Return the owner under which the secrets of a trigger are encrypted."""
+    return f"{SECRET_OWNER_PREFIX}{one.id}"

@@ -1,11 +1,11 @@
-"""Dispatch: handing runs that are due to their agents.
+"""Dispatch due runs to their agents.
 
-An agent is found by its name: a worker of the tenant (by name or id), else a registration. A worker
-gets a job, a registration an execution; either is made in the transaction that says so of the run, and
-is followed, so that its end ends the attempt (automations/run_endings.py) whatever crashes.
+The name of an agent is that of a worker of the tenant (its name or id), else of a registered agent. A worker
+gets a job, a registered agent an execution. Either is created in the transaction that starts the run, with a
+completion callback that ends the attempt (automations/run_endings.py), so no crash loses the end.
 
-A run that cannot be handed over (no such agent, a prompt that cannot be filled in) has failed that
-attempt, and is tried again where its automation wants that. A job with a task makes the task instead.
+If a run cannot be dispatched (unknown agent, a prompt that cannot be rendered), its attempt fails and the
+retry policy applies. A job with a task creates the task instead.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -14,9 +14,10 @@ from typing import Final
 
 import msgspec
 
-from runwright.automations.event_subscriptions import stored_activation
-from runwright.automations.model import Kind, RunStatus, Task, TaskSpec, random_id
-from runwright.automations.run_endings import KIND, Outcome, end_attempt
+from runwright.automations.event_subscriptions import stored_context
+from runwright.automations.ids import random_id
+from runwright.automations.model import AutomationKind, RunStatus, Task, TaskSpec, TaskStatus
+from runwright.automations.run_endings import CALLBACK_HANDLER, RunOutcome, end_attempt
 from runwright.automations.store.queue import LiveRun, claim_due_runs, start_run
 from runwright.automations.store.tasks import insert_task
 from runwright.db.pool import Database, PoolConnection
@@ -27,23 +28,23 @@ from runwright.jobs.store.submit import Rejection, Submission, insert_jobs, new_
 from runwright.workers.store import find_workers
 
 PROMPT_EVENT: Final = "automation.prompt"
-"""What an execution's event is called."""
+"""The event of executions."""
 
 INPUT_LIMIT_BYTES: Final = 1024 * 1024
 
 OpenExecution = Callable[[PoolConnection, LiveRun, dict[str, object], datetime], Awaitable[str | None]]
-"""Opens an execution of the registration that a run names, for this payload; None: there is none."""
+"""Opens an execution of a run's registered agent; returns its id, or None if there is no such agent."""
 
 
-class Dispatched(msgspec.Struct, frozen=True, kw_only=True):
-    """What a call did: how many runs it took, and the jobs it made."""
+class DispatchResult(msgspec.Struct, frozen=True, kw_only=True):
+    """The number of dispatched runs, and of the jobs created for them."""
 
     runs: int = 0
     jobs: int = 0
 
 
-class _Ready(msgspec.Struct, frozen=True):
-    """A run with its prompt filled in."""
+class _RenderedRun(msgspec.Struct, frozen=True):
+    """A run with its rendered prompt."""
 
     live: LiveRun
     prompt: str
@@ -51,12 +52,12 @@ class _Ready(msgspec.Struct, frozen=True):
 
     @property
     def input(self) -> dict[str, object]:
-        """What the agent is given."""
+        """The input of the agent."""
         run = self.live.run
-        of_job = run.kind is Kind.JOB
+        of_job = run.kind is AutomationKind.JOB
         return {
             "prompt": self.prompt,
-            "activation": self.live.activation,
+            "activation": self.live.context,
             "run": {
                 "id": run.id,
                 "job_id": run.automation_id if of_job else None,
@@ -68,34 +69,34 @@ class _Ready(msgspec.Struct, frozen=True):
 
 
 async def dispatch_due(
-    db: Database, *, now: datetime, at_once: int, limit: int, open_execution: OpenExecution
-) -> Dispatched:
-    """Hand up to `limit` due runs to their agents, of each tenant as many as may run at once."""
+    db: Database, *, now: datetime, concurrency: int, limit: int, open_execution: OpenExecution
+) -> DispatchResult:
+    """Dispatch up to `limit` due runs, and of each tenant at most `concurrency` at once."""
     async with db.acquire() as connection, connection.transaction():
-        due = await claim_due_runs(connection, now=now, at_once=at_once, limit=limit) or ()
-        ready = [one for live in due if (one := await _prepare(connection, live, now)) is not None]
-        left, jobs = await _run_workers(connection, ready, now)
-        for one in left:
+        due = await claim_due_runs(connection, now=now, concurrency=concurrency, limit=limit) or ()
+        rendered = [one for live in due if (one := await _render(connection, live, now)) is not None]
+        rest, jobs = await _submit_jobs(connection, rendered, now)
+        for one in rest:
             await _open(connection, one, open_execution, now)
-    return Dispatched(runs=len(due), jobs=jobs)
+    return DispatchResult(runs=len(due), jobs=jobs)
 
 
-async def _prepare(db: PoolConnection, live: LiveRun, now: datetime) -> _Ready | None:
-    """Fill in the prompt; None where the run ends here."""
+async def _render(db: PoolConnection, live: LiveRun, now: datetime) -> _RenderedRun | None:
+    """Return the run with its rendered prompt; None if its attempt has ended instead."""
     if live.plan.task is not None:
         await _delegate(db, live, live.plan.task, now)
         return None
-    if live.activation is None:
-        return _Ready(live, live.plan.prompt, ())
+    if live.context is None:
+        return _RenderedRun(live, live.plan.prompt, ())
     try:
-        prompt, warnings = compile_template(live.plan.prompt).render(stored_activation(live.activation))
+        prompt, warnings = compile_template(live.plan.prompt).render(stored_context(live.context))
     except TemplateError as error:
         await _fail(db, live, f"render trigger prompt template: {error}", now)
         return None
-    except Exception as error:  # noqa: BLE001  what one activation holds must not hold up the others
+    except Exception as error:  # noqa: BLE001  one event must not block the others
         await _fail(db, live, f"render trigger prompt template: {type(error).__name__}", now)
         return None
-    return _Ready(live, prompt, warnings)
+    return _RenderedRun(live, prompt, warnings)
 
 
 async def _delegate(db: PoolConnection, live: LiveRun, spec: TaskSpec, now: datetime) -> None:
@@ -111,28 +112,30 @@ async def _delegate(db: PoolConnection, live: LiveRun, spec: TaskSpec, now: date
         spec=msgspec.structs.replace(
             spec, title=spec.title or plan.name, description=spec.description or plan.prompt
         ),
-        status="open",
+        status=TaskStatus.OPEN,
         created_at=now,
         updated_at=now,
     )
     await insert_task(db, task)
-    told = msgspec.structs.replace(run, task_id=task.id, task_run_id=task.task_run_id)
-    await end_attempt(db, msgspec.structs.replace(live, run=told), Outcome(status=RunStatus.DELEGATED), now)
-
-
-async def _run_workers(
-    db: PoolConnection, ready: Sequence[_Ready], now: datetime
-) -> tuple[list[_Ready], int]:
-    """Queue jobs of those whose agent is a worker; returns the others, and how many jobs."""
-    workers = await find_workers(
-        db, sorted({(one.live.run.tenant_id, one.live.plan.agent_name) for one in ready})
+    delegated = msgspec.structs.replace(run, task_id=task.id, task_run_id=task.task_run_id)
+    await end_attempt(
+        db, msgspec.structs.replace(live, run=delegated), RunOutcome(status=RunStatus.DELEGATED), now
     )
-    left: list[_Ready] = []
-    items: list[tuple[_Ready, Submission]] = []
-    for one in ready:
+
+
+async def _submit_jobs(
+    db: PoolConnection, rendered: Sequence[_RenderedRun], now: datetime
+) -> tuple[list[_RenderedRun], int]:
+    """Submit jobs for the runs whose agent is a worker; return the other runs and the number of jobs."""
+    workers = await find_workers(
+        db, sorted({(one.live.run.tenant_id, one.live.plan.agent_name) for one in rendered})
+    )
+    rest: list[_RenderedRun] = []
+    items: list[tuple[_RenderedRun, Submission]] = []
+    for one in rendered:
         worker_id = workers.get((one.live.run.tenant_id, one.live.plan.agent_name))
         if worker_id is None:
-            left.append(one)
+            rest.append(one)
         elif len(input := msgspec.json.encode(one.input)) > INPUT_LIMIT_BYTES:
             await _fail(db, one.live, f"the agent's input has more than {INPUT_LIMIT_BYTES} bytes", now)
         else:
@@ -145,12 +148,14 @@ async def _run_workers(
             continue
         accepted += 1
         await start_run(db, one.live, session_id=job.id, warnings=one.warnings, now=now)
-        await add_callbacks(db, CompletionTarget.JOB, [CompletionCallback(job.id, KIND, one.live.run.id)])
-        await record_ancestry(db, [job.id], one.live.path)
-    return left, accepted
+        await add_callbacks(
+            db, CompletionTarget.JOB, [CompletionCallback(job.id, CALLBACK_HANDLER, one.live.run.id)]
+        )
+        await record_ancestry(db, [job.id], one.live.child_ancestry)
+    return rest, accepted
 
 
-def _submission(one: _Ready, worker_id: str, input: bytes, now: datetime) -> Submission:
+def _submission(one: _RenderedRun, worker_id: str, input: bytes, now: datetime) -> Submission:
     live = one.live
     return new_submission(
         tenant_id=live.run.tenant_id,
@@ -162,7 +167,7 @@ def _submission(one: _Ready, worker_id: str, input: bytes, now: datetime) -> Sub
     )
 
 
-async def _open(db: PoolConnection, one: _Ready, open_execution: OpenExecution, now: datetime) -> None:
+async def _open(db: PoolConnection, one: _RenderedRun, open_execution: OpenExecution, now: datetime) -> None:
     execution_id = await open_execution(db, one.live, one.input, now)
     if execution_id is None:
         await _fail(db, one.live, f'agent "{one.live.plan.agent_name[:200]}" not found', now)
@@ -171,4 +176,4 @@ async def _open(db: PoolConnection, one: _Ready, open_execution: OpenExecution, 
 
 
 async def _fail(db: PoolConnection, live: LiveRun, error: str, now: datetime) -> None:
-    await end_attempt(db, live, Outcome(status=RunStatus.FAILED, error=error), now)
+    await end_attempt(db, live, RunOutcome(status=RunStatus.FAILED, error=error), now)

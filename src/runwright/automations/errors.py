@@ -1,21 +1,21 @@
-"""What can go wrong with an automation; the messages are the API's own, and callers may rely on them."""
+"""Errors of automations. The messages are part of the API, and callers may rely on them."""
 
 from datetime import datetime
 from typing import ClassVar
 
-from runwright.automations.model import FireLimit, Kind, time_text
+from runwright.automations.model import AutomationKind, FireLimit, time_text
 from runwright.core.errors import ConflictError, NotFoundError, RunwrightError
 from runwright.cron.go_durations import format_duration
 
 
 class DefinitionError(RunwrightError):
-    """A definition or a question breaks a rule; the message begins with the field's path."""
+    """A definition or a query breaks a rule; the message begins with the path of the field."""
 
     code: ClassVar[str] = "invalid_definition"
 
 
 class FireLimitError(ConflictError):
-    """The automation has fired as often as it may."""
+    """The fire limit of the automation is reached."""
 
     code: ClassVar[str] = "conflict"
 
@@ -28,22 +28,22 @@ class FireLimitError(ConflictError):
 
 
 def not_found(what: str) -> NotFoundError:
-    """Return the error for a job, a trigger, a run or a task that is not there."""
+    """Return the error for a job, a trigger, a run or a task that does not exist."""
     return NotFoundError(f"automation: {what} not found")
 
 
-def name_taken(kind: Kind) -> ConflictError:
-    """Return the error for a name that another one has."""
+def name_taken(kind: AutomationKind) -> ConflictError:
+    """Return the error for a name that is in use in its scope."""
     return ConflictError(f"automation: {kind.value} name already exists in scope")
 
 
 def webhook_id_taken() -> ConflictError:
-    """Return the error for a webhook id that another trigger has."""
+    """Return the error for a webhook id of another trigger."""
     return ConflictError("automation: trigger webhook id already exists")
 
 
 def read_only() -> ConflictError:
-    """Return the error for a change of what others manage."""
+    """Return the error for a change of a definition that a package manages."""
     return ConflictError("automation: definition is managed and read-only")
 
 

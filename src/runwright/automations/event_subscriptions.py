@@ -1,14 +1,15 @@
-"""Which events a trigger is fired by, and what an event tells it.
+"""Event subscriptions of triggers, and the template context that an event gives them.
 
-Outside, our own facts are called `ava.…`; everything else is called what its publisher called it.
-An event that was published for a workspace is about that workspace; all others are global.
+In triggers, the names of built-in events begin with `ava.`; published events keep the names of their
+publishers. An event for a workspace has that workspace as its subject; all others are global.
 """
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
 
-from runwright.automations.model import WEBHOOK_EVENT, Automation
+from runwright.automations.model import WEBHOOK_EVENT, Automation, AutomationScope
 from runwright.core.template_context import Json, TemplateContext
 from runwright.db.pool import PoolConnection
 from runwright.events.model import Event
@@ -16,31 +17,31 @@ from runwright.events.publish import OWN_FAMILIES
 from runwright.events.store import subscribe
 
 OWN_PREFIX: Final = "ava."
-SUBSCRIBER: Final = "trg_"
-"""Before the id of a trigger that subscribes to events."""
+SUBSCRIBER_PREFIX: Final = "trg_"
+"""Precedes the trigger id in the id of a subscriber."""
 
-_WORKSPACE: Final = "workspace:"
-_OBSERVED: Final = frozenset({"session", "memory"})
-
-
-async def keep_subscription(db: PoolConnection, one: Automation) -> None:
-    """Subscribe a trigger to its event, or to nothing where it is disabled or a webhook's."""
-    patterns = [_pattern(one.event)] if one.enabled else []
-    await subscribe(
-        db,
-        tenant_id=one.tenant_id,
-        subscriber_id=SUBSCRIBER + one.id,
-        patterns=[pattern for pattern in patterns if pattern],
-    )
+_WORKSPACE_PREFIX: Final = "workspace:"
+_OBSERVED_FAMILIES: Final = frozenset({"session", "memory"})
 
 
-async def drop_subscription(db: PoolConnection, one: Automation) -> None:
-    """Let a trigger be told of nothing any more."""
-    await subscribe(db, tenant_id=one.tenant_id, subscriber_id=SUBSCRIBER + one.id, patterns=())
+async def update_subscription(db: PoolConnection, one: Automation) -> None:
+    """Subscribe a trigger to its event; unsubscribe it if it is disabled or fired by a webhook."""
+    pattern = _pattern(one.trigger.event) if one.trigger.enabled else None
+    await _subscribe(db, one, [] if pattern is None else [pattern])
+
+
+async def delete_subscription(db: PoolConnection, one: Automation) -> None:
+    """Unsubscribe a trigger."""
+    await _subscribe(db, one, [])
+
+
+async def _subscribe(db: PoolConnection, one: Automation, patterns: Sequence[str]) -> None:
+    subscriber_id = SUBSCRIBER_PREFIX + one.id
+    await subscribe(db, tenant_id=one.tenant_id, subscriber_id=subscriber_id, patterns=patterns)
 
 
 def _pattern(event: str) -> str | None:
-    """Return the core's name of the event; None where nothing has that name."""
+    """Return the name of the event in the event log; None if no event can have that name."""
     own = event.startswith(OWN_PREFIX)
     name = event.removeprefix(OWN_PREFIX)
     family = name.partition(".")[0]
@@ -50,17 +51,17 @@ def _pattern(event: str) -> str | None:
 
 
 def event_name(event: Event) -> str:
-    """Return what an event is called outside."""
+    """Return the name of an event in triggers."""
     return OWN_PREFIX + event.type if event.type.partition(".")[0] in OWN_FAMILIES else event.type
 
 
 def workspace_subject(workspace_id: str) -> str:
-    """Return what an event is about that was published for a workspace; empty for none."""
-    return _WORKSPACE + workspace_id if workspace_id else ""
+    """Return the subject of an event that is published for a workspace; empty without one."""
+    return _WORKSPACE_PREFIX + workspace_id if workspace_id else ""
 
 
-class _Stored(msgspec.Struct, frozen=True):
-    """An activation as a run keeps it."""
+class _StoredContext(msgspec.Struct, frozen=True):
+    """The template context as it is stored with a run."""
 
     kind: str
     scope: str
@@ -69,30 +70,30 @@ class _Stored(msgspec.Struct, frozen=True):
     data: dict[str, Any]
 
 
-def stored_activation(raw: msgspec.Raw) -> TemplateContext:
-    """Return the activation that a run keeps."""
-    stored = msgspec.json.decode(raw, type=_Stored)
-    return TemplateContext(**{name: getattr(stored, name) for name in _Stored.__struct_fields__})
+def stored_context(raw: msgspec.Raw) -> TemplateContext:
+    """Return the template context that is stored with a run."""
+    stored = msgspec.json.decode(raw, type=_StoredContext)
+    return TemplateContext(**{name: getattr(stored, name) for name in _StoredContext.__struct_fields__})
 
 
-def activation_of(event: Event, facts: dict[str, Json] | None = None) -> TemplateContext:
-    """Return what an event tells a trigger; `facts` are what its subject says, where somebody has asked."""
-    workspace_id = (
-        event.subject_id.removeprefix(_WORKSPACE) if event.subject_id.startswith(_WORKSPACE) else ""
-    )
-    family = event.type.partition(".")[0]
-    said = {} if event.data is None else msgspec.json.decode(event.data)
-    data: dict[str, Json] = said if isinstance(said, dict) else {}
+def context_of(event: Event, job_data: dict[str, Json] | None = None) -> TemplateContext:
+    """Return the template context of an event; `job_data` describes the job that is its subject."""
+    subject, family = event.subject_id, event.type.partition(".")[0]
+    workspace_id = subject.removeprefix(_WORKSPACE_PREFIX) if subject.startswith(_WORKSPACE_PREFIX) else ""
+    decoded = {} if event.data is None else msgspec.json.decode(event.data)
+    data: dict[str, Json] = decoded if isinstance(decoded, dict) else {}
     if family in OWN_FAMILIES:
-        data = {**data, **(facts or {}), "subject_id": event.subject_id, "event_id": event.id}
+        data = {**data, **(job_data or {}), "subject_id": subject, "event_id": event.id}
     return TemplateContext(
         kind=event_name(event),
-        scope="workspace" if workspace_id else "global",
+        scope=AutomationScope.WORKSPACE.value if workspace_id else AutomationScope.GLOBAL.value,
         workspace_id=workspace_id,
-        source="observer"
-        if family in OWN_FAMILIES | _OBSERVED
-        else "hook"
-        if family == "hook"
-        else "extension",
+        source=_source_of(family),
         data=data,
     )
+
+
+def _source_of(family: str) -> str:
+    if family in OWN_FAMILIES | _OBSERVED_FAMILIES:
+        return "observer"
+    return "hook" if family == "hook" else "extension"

@@ -1,4 +1,4 @@
-"""Publishing an event that may fire triggers."""
+"""Publish events that may fire triggers."""
 
 from collections.abc import Callable
 
@@ -12,8 +12,8 @@ from runwright.events.publish import EventScope, PublishedEvent, publish_event
 from runwright.tenants.audit import record
 
 
-class Announcement(msgspec.Struct, frozen=True, kw_only=True):
-    """An event to publish, for a workspace or (empty) for all; `payload` is JSON text of an object."""
+class NewEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """An event to publish, for a workspace or (empty) globally; `payload` is the JSON text of an object."""
 
     event: str
     workspace_id: str
@@ -21,27 +21,27 @@ class Announcement(msgspec.Struct, frozen=True, kw_only=True):
     idempotency_key: str | None
 
 
-class Events:
+class AutomationEvents:
     """Publish events."""
 
     def __init__(self, db: Database, *, clock: Clock, on_event: Callable[[], None]) -> None:
-        """`on_event` is called when an event was published."""
+        """`on_event` is called after an event was published."""
         self._db = db
         self._clock = clock
         self._on_event = on_event
 
-    async def publish(self, caller: Caller, announcement: Announcement) -> PublishedEvent:
-        """Append an event that the tenant may state. ConflictError where its key stands for another."""
+    async def publish(self, caller: Caller, new: NewEvent) -> PublishedEvent:
+        """Append an event to the log. Raises ConflictError if its idempotency key was used for another."""
         now = self._clock()
         async with self._db.acquire() as db, db.transaction():
             published = await publish_event(
                 db,
                 caller.tenant_id,
-                announcement.event,
-                announcement.payload,
+                new.event,
+                new.payload,
                 now,
-                announcement.idempotency_key,
-                scope=EventScope(subject_id=workspace_subject(announcement.workspace_id)),
+                new.idempotency_key,
+                scope=EventScope(subject_id=workspace_subject(new.workspace_id)),
             )
             if not published.replayed:
                 await record(db, caller, "event.published", published.event.id, now=now)

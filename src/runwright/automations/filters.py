@@ -1,9 +1,8 @@
-"""Filters: which events a trigger wants.
+"""Filters of triggers.
 
-A filter maps paths to expected texts; an event matches when every one is met exactly. A path is
-`kind`, `scope`, `workspace_id`, `source`, or `data.` and the names to walk by, parted by dots. What
-is found there is compared as text (numbers in plain decimals); a missing value, null, an object and
-a list match nothing.
+A filter maps paths to expected texts; an event matches if all of them are equal. A path is `kind`, `scope`,
+`workspace_id`, `source`, or `data.` followed by names, separated by dots. Values are compared as text
+(numbers in plain decimals); a missing value, null, an object and a list match nothing.
 """
 
 from collections.abc import Mapping
@@ -17,65 +16,65 @@ from runwright.core.template_context import Json, TemplateContext
 MOST_CONDITIONS: Final = 64
 LONGEST_PATH: Final = 1_024
 
-_FACTS: Final = frozenset({"kind", "scope", "workspace_id", "source"})
+_ATTRIBUTES: Final = frozenset({"kind", "scope", "workspace_id", "source"})
 _DATA: Final = "data"
 
 
 class FilterError(ValueError):
-    """The filter is malformed; the message goes on from the filter's name, `["kind"] must not be empty`."""
+    """The filter is malformed; the message continues the name of the filter, `["kind"] must not be empty`."""
 
     def __init__(self, message: str, key: str | None = None) -> None:
         self.message = message if key is None else f'["{key[:LONGEST_PATH]}"]{message}'
         super().__init__(self.message)
 
 
-class Condition(msgspec.Struct, frozen=True):
-    """One path and the text that has to be there."""
+class FilterCondition(msgspec.Struct, frozen=True):
+    """A path and the expected text of its value."""
 
     path: tuple[str, ...]
     expected: str
 
-    def is_met(self, activation: TemplateContext) -> bool:
-        """Tell whether the value at the path reads as expected."""
-        return _text(_find(activation, self.path)) == self.expected
+    def is_met(self, context: TemplateContext) -> bool:
+        """Return whether the value at the path is the expected one."""
+        return _text(_find(context, self.path)) == self.expected
 
 
-class Filter(msgspec.Struct, frozen=True):
-    """Conditions that all have to be met; none at all match every event."""
+class EventFilter(msgspec.Struct, frozen=True):
+    """Conditions that all have to be met; no conditions match every event."""
 
-    conditions: tuple[Condition, ...]
+    conditions: tuple[FilterCondition, ...]
 
-    def matches(self, activation: TemplateContext) -> bool:
-        """Tell whether the event is wanted."""
-        return all(condition.is_met(activation) for condition in self.conditions)
+    def matches(self, context: TemplateContext) -> bool:
+        """Return whether the event matches."""
+        return all(condition.is_met(context) for condition in self.conditions)
 
 
-def compile_filter(mapping: Mapping[str, str]) -> Filter:
-    """Check a filter and make it ready; FilterError where a path or a text is wrong."""
+def compile_filter(mapping: Mapping[str, str]) -> EventFilter:
+    """Check and compile a filter. Raises FilterError if a path or a text is invalid."""
     if len(mapping) > MOST_CONDITIONS:
         raise FilterError(f" must have at most {MOST_CONDITIONS} entries")
-    return Filter(tuple(_condition(key, mapping[key]) for key in sorted(mapping)))
+    return EventFilter(tuple(_condition(key, mapping[key]) for key in sorted(mapping)))
 
 
-def _condition(key: str, expected: str) -> Condition:
+def _condition(key: str, expected: str) -> FilterCondition:
     path = tuple(segment.strip() for segment in key.strip().split("."))
-    if len(key) > LONGEST_PATH or not _walkable(path):
+    if len(key) > LONGEST_PATH or not _is_supported(path):
         raise FilterError(f': unsupported filter path "{key[:LONGEST_PATH]}"', key)
     if not expected.strip():
         raise FilterError(" must not be empty", key)
-    return Condition(path, expected.strip())
+    return FilterCondition(path, expected.strip())
 
 
-def _walkable(path: tuple[str, ...]) -> bool:
+def _is_supported(path: tuple[str, ...]) -> bool:
     if len(path) == 1:
-        return path[0] in _FACTS
+        return path[0] in _ATTRIBUTES
     return path[0] == _DATA and all(path)
 
 
-def _find(activation: TemplateContext, path: tuple[str, ...]) -> Json:
+def _find(context: TemplateContext, path: tuple[str, ...]) -> Json:
     if path[0] != _DATA:
-        return str(getattr(activation, path[0]))
-    found: Json = activation.data
+        return str(getattr(context, path[0]))
+    found: Json = context.data
     for segment in path[1:]:
         if not isinstance(found, dict):
             return None
@@ -84,7 +83,7 @@ def _find(activation: TemplateContext, path: tuple[str, ...]) -> Json:
 
 
 def _text(value: Json) -> str | None:
-    """Return a scalar as text; None for what matches nothing."""
+    """Return a scalar as text; None for other values."""
     if isinstance(value, str):
         return value
     if isinstance(value, bool):

@@ -1,28 +1,21 @@
-"""What an operator decides about automations; a file that is read again may change it while we run."""
+"""The operator's settings of automations; reloading the configuration file changes them at run time."""
 
-from runwright.automations.model import FireLimit
+import msgspec
+
+from runwright.automations.model import DEFAULT_FIRE_LIMIT, FireLimit
 
 
-class Policy:
-    """The operator's decisions, as they are now."""
+class AutomationPolicy(msgspec.Struct, kw_only=True):
+    """The current settings."""
 
-    def __init__(
-        self,
-        *,
-        enabled: bool = True,
-        zone: str = "UTC",
-        at_once: int = 5,
-        default_limit: FireLimit | None = None,
-    ) -> None:
-        """`zone`: of cron expressions that name none; `at_once`: runs of a tenant that are under way."""
-        self.enabled = enabled
-        self.zone = zone
-        self.at_once = at_once
-        self.default_limit = default_limit or FireLimit()
+    enabled: bool = True
+    zone: str = "UTC"
+    """The time zone of cron expressions that name none."""
+    concurrency: int = 5
+    """The number of runs of a tenant that may be in progress at once."""
+    default_limit: FireLimit = DEFAULT_FIRE_LIMIT
 
-    def become(self, other: "Policy") -> None:
-        """Take over what another one says."""
-        self.enabled = other.enabled
-        self.zone = other.zone
-        self.at_once = other.at_once
-        self.default_limit = other.default_limit
+    def update(self, other: "AutomationPolicy") -> None:
+        """Take over the settings of another policy."""
+        for name in self.__struct_fields__:
+            setattr(self, name, getattr(other, name))

@@ -1,7 +1,7 @@
-"""The rules of definitions, in the order in which they are asked, the first broken one wins.
+"""The validation rules of definitions, in the order in which they apply; the first broken rule is reported.
 
-They are the same for what callers send and for what files say; `path` names the definition in the
-message (`job`, `automation.jobs[0]`).
+They apply equally to API requests and to configuration files; `path` names the definition in messages
+(`job`, `automation.jobs[0]`).
 """
 
 import re
@@ -12,22 +12,28 @@ from typing import Final
 from runwright.automations.errors import DefinitionError
 from runwright.automations.filters import FilterError, compile_filter
 from runwright.automations.model import (
+    DEFAULT_FIRE_LIMIT,
     WEBHOOK_EVENT,
-    Automation,
+    AnyDefinition,
+    AutomationDefinition,
+    AutomationScope,
+    FieldMark,
     FireLimit,
-    Kind,
-    Retry,
+    JobDefinition,
+    RetryStrategy,
+    RunRetryPolicy,
+    SignatureScheme,
     TaskSpec,
+    TriggerDefinition,
+    marked,
 )
-from runwright.automations.schedule_parsing import spec_problem
+from runwright.automations.schedule_parsing import schedule_problems
 from runwright.cron.go_durations import DurationError, parse_duration
 from runwright.gotemplate import TemplateError, compile_template
 
-SCOPES: Final = ("global", "workspace")
 TASK_OWNERS: Final = ("human", "agent_session", "automation", "extension", "network_peer", "pool")
-SIGNATURES: Final = ("agh", "github", "stripe", "standard")
 LONGEST_TEXT: Final = 1_000
-"""Of names and the like."""
+"""Of names and other short texts, in characters."""
 LONGEST_PROMPT: Final = 256 * 1024
 MOST_RETRIES: Final = 100
 MOST_FIRES: Final = 1_000_000_000
@@ -36,112 +42,113 @@ LONGEST_GRACE_SECONDS: Final = 86_400
 _CHANNEL: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _WEBHOOK_ID: Final = re.compile(r"wbh_[A-Za-z0-9._~-]{0,124}", re.ASCII)
 _SLUG: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,127}")
+_WEBHOOK_DEFAULTS: Final = marked(TriggerDefinition, FieldMark.WEBHOOK)
 
 
-def check(one: Automation, path: str, *, zone: str, has_secret: bool) -> None:
-    """Raise DefinitionError where a definition breaks a rule.
+def check(definition: AnyDefinition, path: str, *, zone: str, has_secret: bool) -> None:
+    """Raise DefinitionError if a definition breaks a rule.
 
-    `zone` is that of cron expressions; `has_secret`: it has, or is given, the secret of a webhook.
+    `zone` applies to cron expressions that name none; `has_secret`: a webhook secret is stored or given.
     """
-    problems = _job_problems(one, path, zone) if one.kind is Kind.JOB else _trigger_problems(one, path)
-    for problem in _text_problems(one, path), problems, _webhook_problems(one, path, has_secret=has_secret):
-        for message in problem:
-            raise DefinitionError(message)
+    for message in _problems(definition, path, zone, has_secret=has_secret):
+        raise DefinitionError(message)
 
 
 def quoted(text: str) -> str:
-    """Return a text in quotes, cut where it is long."""
+    """Return a text in double quotes, shortened if it is long."""
     return '"' + text[:200].replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-def _text_problems(one: Automation, path: str) -> Iterable[str]:
-    short = {
-        "name": one.name,
-        "agent_name": one.agent_name,
-        "workspace_id": one.workspace_id,
-        "event": one.event,
-    }
-    for field, text in short.items():
-        if len(text) > LONGEST_TEXT:
+def _problems(definition: AnyDefinition, path: str, zone: str, *, has_secret: bool) -> Iterable[str]:
+    yield from _text_problems(definition, path)
+    if isinstance(definition, JobDefinition):
+        yield from _job_problems(definition, path, zone)
+    else:
+        yield from _trigger_problems(definition, path)
+        yield from _webhook_problems(definition, path, has_secret=has_secret)
+
+
+def _text_problems(definition: AnyDefinition, path: str) -> Iterable[str]:
+    for field in ("name", "agent_name", "workspace_id", "event"):
+        if len(getattr(definition, field, "")) > LONGEST_TEXT:
             yield f"{path}.{field} must have at most {LONGEST_TEXT} characters"
-    if len(one.prompt.encode()) > LONGEST_PROMPT:
+    if len(definition.prompt.encode()) > LONGEST_PROMPT:
         yield f"{path}.prompt must have at most {LONGEST_PROMPT} bytes"
 
 
-def _job_problems(one: Automation, path: str, zone: str) -> Iterable[str]:
-    details = one.details
-    yield from _who_problems(one, path, agent_needed=details.task is None)
-    yield from _scope_problems(one.scope, one.workspace_id, path)
-    yield from spec_problem(details.schedule, f"{path}.schedule", zone)
-    yield from _retry_problems(details.retry, f"{path}.retry")
-    yield from _limit_problems(one.fire_limit, f"{path}.fire_limit")
-    if not 0 < details.misfire_grace_seconds <= LONGEST_GRACE_SECONDS:
+def _job_problems(job: JobDefinition, path: str, zone: str) -> Iterable[str]:
+    yield from _agent_problems(job, path, agent_required=job.task is None)
+    yield from _scope_problems(job, path)
+    yield from schedule_problems(job.schedule, f"{path}.schedule", zone)
+    yield from _retry_problems(job.retry, f"{path}.retry")
+    yield from fire_limit_problems(job.fire_limit or DEFAULT_FIRE_LIMIT, f"{path}.fire_limit")
+    if not 0 < job.misfire_grace_seconds <= LONGEST_GRACE_SECONDS:
         yield f"{path}.scheduler.misfire_grace_seconds must be between 1 and {LONGEST_GRACE_SECONDS}"
-    if details.task is not None:
-        yield from _task_problems(details.task, f"{path}.task")
-        if details.retry.strategy != "none":
+    if job.task is not None:
+        yield from _task_problems(job.task, f"{path}.task")
+        if job.retry.strategy != RetryStrategy.NONE:
             yield f'{path}.retry.strategy must be "none" when {path}.task is configured'
 
 
-def _trigger_problems(one: Automation, path: str) -> Iterable[str]:
-    yield from _who_problems(one, path, agent_needed=True)
-    if not one.event:
+def _trigger_problems(trigger: TriggerDefinition, path: str) -> Iterable[str]:
+    yield from _agent_problems(trigger, path, agent_required=True)
+    if not trigger.event:
         yield f"{path}.event is required"
-    yield from _scope_problems(one.scope, one.workspace_id, path)
-    yield from _retry_problems(one.details.retry, f"{path}.retry")
-    yield from _limit_problems(one.fire_limit, f"{path}.fire_limit")
+    yield from _scope_problems(trigger, path)
+    yield from _retry_problems(trigger.retry, f"{path}.retry")
+    yield from fire_limit_problems(trigger.fire_limit or DEFAULT_FIRE_LIMIT, f"{path}.fire_limit")
     try:
-        compile_filter(one.details.filter)
+        compile_filter(trigger.filter)
     except FilterError as error:
         yield f"{path}.filter{error.message}"
     try:
-        compile_template(one.prompt)
+        compile_template(trigger.prompt)
     except TemplateError as error:
         yield f"{path}.prompt is invalid: {error}"
 
 
-def _who_problems(one: Automation, path: str, *, agent_needed: bool) -> Iterable[str]:
+def _agent_problems(one: AutomationDefinition, path: str, *, agent_required: bool) -> Iterable[str]:
     if not one.name:
         yield f"{path}.name is required"
-    if agent_needed and not one.agent_name:
+    if agent_required and not one.agent_name:
         yield f"{path}.agent_name is required"
-    if agent_needed and not one.prompt:
+    if agent_required and not one.prompt:
         yield f"{path}.prompt is required"
 
 
-def _scope_problems(scope: str, workspace_id: str, path: str) -> Iterable[str]:
-    if scope not in SCOPES:
-        yield f'{path}.scope must be one of "global" or "workspace": {quoted(scope)}'
-    elif scope == "global" and workspace_id:
+def _scope_problems(one: AutomationDefinition, path: str) -> Iterable[str]:
+    if one.scope not in set(AutomationScope):
+        yield f'{path}.scope must be one of "global" or "workspace": {quoted(one.scope)}'
+    elif one.scope == AutomationScope.GLOBAL and one.workspace_id:
         yield f'{path}.workspace_id must be empty when {path}.scope is "global"'
-    elif scope == "workspace" and not workspace_id:
+    elif one.scope == AutomationScope.WORKSPACE and not one.workspace_id:
         yield f'{path}.workspace_id is required when {path}.scope is "workspace"'
 
 
-def _retry_problems(retry: Retry, path: str) -> Iterable[str]:
-    if retry.strategy == "none":
+def _retry_problems(retry: RunRetryPolicy, path: str) -> Iterable[str]:
+    if retry.strategy == RetryStrategy.NONE:
         if retry.max_retries != 0:
             yield f'{path}.max_retries must be 0 when {path}.strategy is "none": {retry.max_retries}'
         if retry.base_delay:
             yield f'{path}.base_delay must be empty when {path}.strategy is "none"'
-    elif retry.strategy == "backoff":
+    elif retry.strategy == RetryStrategy.BACKOFF:
         if not 0 < retry.max_retries <= MOST_RETRIES:
             bound = "positive" if retry.max_retries <= 0 else f"at most {MOST_RETRIES}"
             yield f"{path}.max_retries must be {bound}: {retry.max_retries}"
-        yield from duration_problems(retry.base_delay, f"{path}.base_delay")
+        yield from _duration_problems(retry.base_delay, f"{path}.base_delay")
     else:
         yield f'{path}.strategy must be one of "none" or "backoff": {quoted(retry.strategy)}'
 
 
-def _limit_problems(limit: FireLimit, path: str) -> Iterable[str]:
+def fire_limit_problems(limit: FireLimit, path: str) -> Iterable[str]:
+    """Yield what is wrong with a fire limit."""
     if not 0 < limit.max <= MOST_FIRES:
         bound = "positive" if limit.max <= 0 else f"at most {MOST_FIRES}"
         yield f"{path}.max must be {bound}: {limit.max}"
-    yield from duration_problems(limit.window, f"{path}.window")
+    yield from _duration_problems(limit.window, f"{path}.window")
 
 
-def duration_problems(text: str, path: str) -> Iterable[str]:
-    """Say what is wrong with a duration that has to be positive."""
+def _duration_problems(text: str, path: str) -> Iterable[str]:
     if not text:
         yield f"{path} is required"
         return
@@ -170,34 +177,27 @@ def _task_problems(task: TaskSpec, path: str) -> Iterable[str]:
         yield f"{path}.description must have at most {LONGEST_PROMPT} bytes"
 
 
-def _webhook_problems(one: Automation, path: str, *, has_secret: bool) -> Iterable[str]:
-    if one.kind is not Kind.TRIGGER:
+def _webhook_problems(trigger: TriggerDefinition, path: str, *, has_secret: bool) -> Iterable[str]:
+    if trigger.event != WEBHOOK_EVENT:
+        given = [name for name, empty in _WEBHOOK_DEFAULTS.items() if getattr(trigger, name) != empty]
+        for field in [*given, *(["webhook_secret_ref"] if has_secret else [])]:
+            yield f"{path}.{field} must be empty when event is {quoted(trigger.event)}"
         return
-    details = one.details
-    if one.event != WEBHOOK_EVENT:
-        when = f"must be empty when event is {quoted(one.event)}"
-        for field, text in (("endpoint_slug", one.endpoint_slug), ("webhook_id", one.webhook_id)):
-            if text:
-                yield f"{path}.{field} {when}"
-        if has_secret:
-            yield f"{path}.webhook_secret_ref {when}"
-        if details.signature != "agh":
-            yield f"{path}.webhook_signature {when}"
-        return
-    yield from _endpoint_problems(one, path)
+    yield from _endpoint_problems(trigger, path)
     if not has_secret:
         yield f'{path}.webhook_secret_ref is required when event is "webhook"'
-    if details.signature not in SIGNATURES:
-        names = ", ".join(quoted(name) for name in SIGNATURES)
-        yield f"{path}.webhook_signature must be one of {names}: {quoted(details.signature)}"
+    if trigger.webhook_signature not in set(SignatureScheme):
+        names = ", ".join(quoted(name) for name in SignatureScheme)
+        yield f"{path}.webhook_signature must be one of {names}: {quoted(trigger.webhook_signature)}"
 
 
-def _endpoint_problems(one: Automation, path: str) -> Iterable[str]:
-    if not one.endpoint_slug and not one.webhook_id:
+def _endpoint_problems(trigger: TriggerDefinition, path: str) -> Iterable[str]:
+    slug, webhook_id = trigger.endpoint_slug, trigger.webhook_id
+    if not slug and not webhook_id:
         yield f'{path}.endpoint_slug or {path}.webhook_id is required when event is "webhook"'
-    if one.webhook_id and not one.webhook_id.startswith("wbh_"):
-        yield f'{path}.webhook_id must start with "wbh_": {quoted(one.webhook_id)}'
-    elif one.webhook_id and (not _WEBHOOK_ID.fullmatch(one.webhook_id) or "--" in one.webhook_id):
-        yield f"{path}.webhook_id is invalid: {quoted(one.webhook_id)}"
-    if one.endpoint_slug and (not _SLUG.fullmatch(one.endpoint_slug) or "--" in one.endpoint_slug):
-        yield f"{path}.endpoint_slug is invalid: {quoted(one.endpoint_slug)}"
+    if webhook_id and not webhook_id.startswith("wbh_"):
+        yield f'{path}.webhook_id must start with "wbh_": {quoted(webhook_id)}'
+    elif webhook_id and (not _WEBHOOK_ID.fullmatch(webhook_id) or "--" in webhook_id):
+        yield f"{path}.webhook_id is invalid: {quoted(webhook_id)}"
+    if slug and (not _SLUG.fullmatch(slug) or "--" in slug):
+        yield f"{path}.endpoint_slug is invalid: {quoted(slug)}"

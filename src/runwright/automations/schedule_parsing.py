@@ -1,16 +1,16 @@
-"""When a job fires: its schedule as it was written, and what that means to the clock."""
+"""Schedules of jobs: validation of their text, and conversion to what the scheduler uses."""
 
 import re
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from runwright.automations.model import Details, ScheduleSpec
+from runwright.automations.model import JobDefinition, ScheduleSpec
 from runwright.cron.expressions import CronError
 from runwright.cron.go_durations import DurationError, parse_duration
 from runwright.cron.go_expressions import go_timetable_of
 from runwright.cron.zones import UnknownZoneError
-from runwright.schedules.automation_schedules import When
+from runwright.schedules.automation_schedules import ScheduleTiming
 from runwright.schedules.model import TimingKind
 
 SHORTEST_STEP: Final = timedelta(seconds=1)
@@ -22,9 +22,9 @@ _RFC3339: Final = re.compile(
 )
 
 
-def spec_problem(spec: ScheduleSpec | None, path: str, zone: str) -> Iterable[str]:
-    """Say what is wrong with a schedule."""
-    spec = spec or ScheduleSpec()
+def schedule_problems(spec: ScheduleSpec | None, path: str, zone: str) -> Iterable[str]:
+    """Yield what is wrong with a schedule."""
+    spec = spec or ScheduleSpec(mode="")
     if spec.mode not in _FIELDS:
         yield f'{path}.mode must be one of "cron", "every", or "at": "{spec.mode[:200]}"'
         return
@@ -36,14 +36,14 @@ def spec_problem(spec: ScheduleSpec | None, path: str, zone: str) -> Iterable[st
         yield f'{path}.{own} is required when schedule.mode is "{spec.mode}"'
         return
     try:
-        problem = _own_problem(spec, zone)
+        problem = _value_problem(spec, zone)
     except (CronError, UnknownZoneError, DurationError, ValueError) as error:
         problem = f"is invalid: {error}"
     if problem:
         yield f"{path}.{own} {problem}"
 
 
-def _own_problem(spec: ScheduleSpec, zone: str) -> str | None:
+def _value_problem(spec: ScheduleSpec, zone: str) -> str | None:
     if spec.mode == "cron":
         go_timetable_of(spec.expr, zone)
     elif spec.mode == "at":
@@ -60,7 +60,7 @@ def _own_problem(spec: ScheduleSpec, zone: str) -> str | None:
 
 
 def parse_time(text: str) -> datetime:
-    """Read an instant by RFC 3339, to the microsecond; ValueError where it is none."""
+    """Return the instant of an RFC 3339 text, to the microsecond; ValueError if it is malformed."""
     found = _RFC3339.fullmatch(text)
     if found is None:
         raise ValueError(f'parsing time "{text[:100]}" as RFC 3339: it must look like 2026-04-11T12:00:00Z')
@@ -72,17 +72,17 @@ def parse_time(text: str) -> datetime:
         raise ValueError(f'parsing time "{text[:100]}": out of range') from None
 
 
-def when_of(details: Details, zone: str) -> When:
-    """Return what a schedule, which keeps to the rules, means to the clock."""
-    spec = details.schedule
-    assert spec is not None  # noqa: S101  it keeps to the rules
+def timing_of(job: JobDefinition, zone: str) -> ScheduleTiming:
+    """Return the timing of a job whose schedule has been checked."""
+    spec = job.schedule
+    assert spec is not None  # noqa: S101  it was checked
     kind = {"cron": TimingKind.PLAIN_CRON, "every": TimingKind.EVERY, "at": TimingKind.AT}[spec.mode]
-    return When(
+    return ScheduleTiming(
         timing=kind,
         cron=spec.expr,
         timezone=zone,
         at=parse_time(spec.time) if kind is TimingKind.AT else None,
         step=parse_duration(spec.interval) if kind is TimingKind.EVERY else None,
-        catch_up=details.catch_up,
-        misfire_grace_seconds=details.misfire_grace_seconds,
+        catch_up=job.catch_up,
+        misfire_grace_seconds=job.misfire_grace_seconds,
     )

@@ -1,21 +1,21 @@
-"""Automations, as callers use them: their definitions, runs, tasks and events."""
+"""The services of automations."""
 
 import msgspec
 
-from runwright.automations.definitions import Definitions
-from runwright.automations.events import Events
-from runwright.automations.policy import Policy
-from runwright.automations.runs import Runs
+from runwright.automations.definitions import AutomationDefinitions
+from runwright.automations.events import AutomationEvents
+from runwright.automations.policy import AutomationPolicy
+from runwright.automations.runs import AutomationRuns
 from runwright.automations.tasks import Tasks
-from runwright.automations.webhook_ingress import Ingress
+from runwright.automations.webhook_ingress import WebhookIngress
 
 
 class Automations(msgspec.Struct, frozen=True, kw_only=True):
-    """All that there is to do with automations."""
+    """The services of automations by subject."""
 
-    definitions: Definitions
-    runs: Runs
+    definitions: AutomationDefinitions
+    runs: AutomationRuns
     tasks: Tasks
-    events: Events
-    ingress: Ingress
-    policy: Policy
+    events: AutomationEvents
+    ingress: WebhookIngress
+    policy: AutomationPolicy

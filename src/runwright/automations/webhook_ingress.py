@@ -1,14 +1,14 @@
-"""Webhooks that come in: proven, claimed, and stored as runs before anybody is told that they arrived.
+"""Accept incoming webhooks: verified, claimed and stored as runs before they are acknowledged.
 
-States of a delivery: read (its headers and body) → proven (a secret of its trigger signed it, lately) →
-accepted: its names are claimed and its run is written, in one transaction. Or it is refused.
+States of a delivery: read (headers and body) → verified (a secret of its trigger has signed it recently)
+→ accepted: its replay keys are claimed and its run is stored, in one transaction. Otherwise it is refused.
 
-Invariants: no two deliveries of a trigger with one message, or one delivery id, are accepted while
-the first one could still be fresh; claims and run are one transaction, so neither is there without the
-other; what made no run leaves no claim, except where the fire limit forbade it.
+Invariants: no two deliveries of a trigger with one message or one delivery id are accepted while the first
+could still be fresh; claims and run are one transaction, so neither exists without the other; a delivery that
+created no run keeps no claim, except at the fire limit.
 
-Failure handling: deliveries are written in batches, which are sent again where the connection broke;
-a delivery's token tells what it has claimed itself from what others have.
+Failure handling: deliveries are written in batches, which are repeated if the connection broke; the token
+of a delivery distinguishes its own claims from those of others.
 """
 
 import hashlib
@@ -19,25 +19,33 @@ from typing import Final
 
 import msgspec
 
-from runwright.automations.definitions import sealed_as
+from runwright.automations.definitions import secret_owner
 from runwright.automations.errors import DefinitionError, secret_required
 from runwright.automations.fire_sources import matches
-from runwright.automations.model import WEBHOOK_EVENT, Automation, Run, RunStatus, time_text
-from runwright.automations.store.firing import Fire, Fired, Limited, fire
+from runwright.automations.model import (
+    WEBHOOK_EVENT,
+    Automation,
+    AutomationScope,
+    Run,
+    RunStatus,
+    SignatureScheme,
+    TriggerDefinition,
+    time_text,
+)
+from runwright.automations.store.firing import Fire, FireAnswer, Limited, fire
 from runwright.automations.store.runs import fetch_runs_by_id
 from runwright.automations.store.webhook_triggers import (
-    Door,
     ReplayClaim,
+    WebhookTrigger,
     claim_replay_keys,
-    find_doors,
+    find_webhook_triggers,
     release_replay_keys,
 )
 from runwright.automations.webhook_signatures import (
     BadSignatureError,
-    Claim,
-    Scheme,
+    SignatureHeaders,
     StaleTimestampError,
-    Verified,
+    VerifiedDelivery,
     verify,
 )
 from runwright.core.clock import Clock
@@ -49,19 +57,18 @@ from runwright.db.pool import Database, PoolConnection
 from runwright.secrets.keyring import SecretBox
 
 _LANES: Final = 2
-_GLOBAL: Final = "global"
 
 
-class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a delivery was sent; no workspace: the global route."""
+class WebhookPath(msgspec.Struct, frozen=True, kw_only=True):
+    """The path of a delivery; without a workspace it is the global route."""
 
     slug: str
     webhook_id: str
     workspace_id: str = ""
 
-    def leads_to(self, trigger: Automation) -> bool:
-        """Tell whether this is the trigger's own path."""
-        scope = "workspace" if self.workspace_id else _GLOBAL
+    def belongs_to(self, trigger: TriggerDefinition) -> bool:
+        """Return whether this is the path of the trigger."""
+        scope = AutomationScope.WORKSPACE if self.workspace_id else AutomationScope.GLOBAL
         return (self.slug, scope, self.workspace_id) == (
             trigger.endpoint_slug,
             trigger.scope,
@@ -69,25 +76,25 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-class _Item(msgspec.Struct, frozen=True, kw_only=True):
-    """A delivery that was proven and is wanted."""
+class _Delivery(msgspec.Struct, frozen=True, kw_only=True):
+    """A verified delivery that matches the filter of its trigger."""
 
     trigger_id: str
     token: str
-    keys: tuple[str, ...]
+    replay_keys: tuple[str, ...]
     expires_at: datetime
     digest: str
-    spare_id: str
-    """The run's id where an earlier delivery, of which nobody knows any more, has the usual one."""
-    activation: bytes
+    spare_run_id: str
+    """The run id if an earlier delivery, whose replay keys have expired, has the usual one."""
+    context: bytes
 
     @property
     def run_id(self) -> str:
         return f"run_wbh_{self.digest[:24]}"
 
 
-class Ingress:
-    """Find where deliveries lead, and accept them. A call returns after what it did is committed."""
+class WebhookIngress:
+    """Find triggers of deliveries, and accept deliveries. Calls return after their changes are committed."""
 
     def __init__(
         self, db: Database, *, clock: Clock, secret_box: SecretBox, on_due: Callable[[], None]
@@ -97,30 +104,27 @@ class Ingress:
         self._clock = clock
         self._secret_box = secret_box
         self._on_due = on_due
-        self._lookups: Batcher[str, Door | None] = Batcher(self._look_up, lanes=_LANES)
-        self._accepts: Batcher[_Item, Run] = Batcher(self._accept, lanes=_LANES)
+        self._lookups: Batcher[str, WebhookTrigger | None] = Batcher(self._look_up, lanes=_LANES)
+        self._accepts: Batcher[_Delivery, Run] = Batcher(self._accept, lanes=_LANES)
 
     async def stop(self) -> None:
-        """Take no more deliveries; what was taken is committed."""
+        """Refuse further deliveries; pending ones are committed."""
         await self._lookups.stop()
         await self._accepts.stop()
 
-    async def find(self, endpoint: Endpoint) -> Door | None:
-        """Return the enabled trigger that has this path."""
-        door = await self._lookups.add(endpoint.webhook_id)
-        return door if door is not None and endpoint.leads_to(door.trigger) else None
+    async def find(self, path: WebhookPath) -> WebhookTrigger | None:
+        """Return the enabled trigger of a path."""
+        found = await self._lookups.add(path.webhook_id)
+        return found if found is not None and path.belongs_to(found.automation.trigger) else None
 
-    def prove(self, door: Door, claim: Claim, body: bytes) -> Verified:
-        """Hold what the sender claims against the trigger's secrets.
-
-        Raises UnauthenticatedError, DefinitionError (there is no secret).
-        """
-        trigger = door.trigger
+    def verify(self, webhook: WebhookTrigger, given: SignatureHeaders, body: bytes) -> VerifiedDelivery:
+        """Verify the signature of a delivery. Raises UnauthenticatedError, DefinitionError (no secret)."""
+        one = webhook.automation
         opened = [
-            self._secret_box.decrypt(trigger.tenant_id, sealed_as(trigger), one) for one in door.secrets
+            self._secret_box.decrypt(one.tenant_id, secret_owner(one), secret) for secret in webhook.secrets
         ]
         try:
-            return verify(claim, body, opened, self._clock())
+            return verify(given, body, opened, self._clock())
         except StaleTimestampError:
             raise UnauthenticatedError("automation: webhook timestamp outside freshness window") from None
         except BadSignatureError:
@@ -129,133 +133,137 @@ class Ingress:
             raise UnauthenticatedError("automation: webhook signature invalid") from None
 
     async def accept(
-        self, door: Door, verified: Verified, body: bytes, fields: dict[str, Json] | None
+        self,
+        webhook: WebhookTrigger,
+        verified: VerifiedDelivery,
+        body: bytes,
+        fields: dict[str, Json] | None,
     ) -> Run | None:
-        """Store a delivery and its run; None where the trigger's filter does not want it.
+        """Store a delivery and its run; None if the filter of the trigger does not match.
 
-        `fields` are those of the body where it is an object. Raises ConflictError (it came before, or
-        the fire limit forbids it), NotFoundError (the trigger is gone).
+        `fields` are those of the body, if it is an object. Raises ConflictError (a replay,
+        or the fire limit), NotFoundError (the trigger was deleted).
         """
-        trigger, now = door.trigger, self._clock()
-        activation = TemplateContext(
+        one, now = webhook.automation, self._clock()
+        context = TemplateContext(
             kind=WEBHOOK_EVENT,
-            scope=trigger.scope,
-            workspace_id=trigger.workspace_id,
+            scope=one.trigger.scope,
+            workspace_id=one.trigger.workspace_id,
             source=WEBHOOK_EVENT,
-            data=data_of(trigger, body, fields, verified.timestamp or now),
+            data=data_of(one.trigger, body, fields, verified.timestamp or now),
         )
-        if not matches(trigger, activation):
+        if not matches(one.trigger, context):
             return None
-        run = await self._accepts.add(_item(trigger, verified, activation))
+        run = await self._accepts.add(_delivery(one, verified, context))
         self._on_due()
         return run
 
-    async def _look_up(self, webhook_ids: Sequence[str]) -> Sequence[Door | None]:
-        doors = await find_doors(self._db, webhook_ids=sorted(set(webhook_ids)), now=self._clock())
-        return [doors.get(webhook_id) for webhook_id in webhook_ids]
+    async def _look_up(self, webhook_ids: Sequence[str]) -> Sequence[WebhookTrigger | None]:
+        found = await find_webhook_triggers(self._db, webhook_ids=sorted(set(webhook_ids)), now=self._clock())
+        return [found.get(webhook_id) for webhook_id in webhook_ids]
 
-    async def _accept(self, items: Sequence[_Item]) -> Sequence[Run | BaseException]:
+    async def _accept(self, deliveries: Sequence[_Delivery]) -> Sequence[Run | BaseException]:
         now = self._clock()
         async with self._db.acquire() as db, db.transaction():
-            runs = await _claim(db, items, now)
-            accepted = [item for item in items if item.token in runs]
-            fires = [_fire(item, runs[item.token]) for item in accepted]
+            run_ids = await _claim(db, deliveries, now)
+            claimed = [one for one in deliveries if one.token in run_ids]
+            fires = [_fire(one, run_ids[one.token]) for one in claimed]
             answers = await fire(db, fires, now) if fires else ()
-            fired = dict(zip((item.token for item in accepted), answers, strict=True))
-            lost = [item for item in items if fired.get(item.token) is None]
+            fired = dict(zip((one.token for one in claimed), answers, strict=True))
+            lost = [one for one in deliveries if fired.get(one.token) is None]
             if lost:
                 await release_replay_keys(
                     db, tokens=[one.token for one in lost], trigger_ids=[one.trigger_id for one in lost]
                 )
-        return [_answer(fired[item.token]) if item.token in fired else _seen() for item in items]
+        return [_result(fired[one.token]) if one.token in fired else _replayed() for one in deliveries]
 
 
-def scheme_of(trigger: Automation) -> Scheme:
-    """Return whose form of signature the trigger expects."""
-    return Scheme(trigger.details.signature)
+def scheme_of(trigger: TriggerDefinition) -> SignatureScheme:
+    """Return the signature scheme of a trigger."""
+    return SignatureScheme(trigger.webhook_signature)
 
 
 def not_registered() -> NotFoundError:
-    """Return the error for a path that leads to no trigger."""
+    """Return the error for a path that belongs to no trigger."""
     return NotFoundError("automation: webhook trigger not registered")
 
 
-def read_endpoint(text: str, workspace_id: str = "") -> Endpoint:
-    """Read `<slug>--<webhook id>`; DefinitionError where it is not that."""
+def parse_webhook_path(text: str, workspace_id: str = "") -> WebhookPath:
+    """Parse `<slug>--<webhook id>`. Raises DefinitionError if it is malformed."""
     slug, _, webhook_id = text.rpartition("--")
     if not slug.strip() or not webhook_id.startswith("wbh_"):
         raise DefinitionError("automation: webhook endpoint is invalid")
-    return Endpoint(slug=slug, webhook_id=webhook_id, workspace_id=workspace_id)
+    return WebhookPath(slug=slug, webhook_id=webhook_id, workspace_id=workspace_id)
 
 
 def data_of(
-    trigger: Automation, body: bytes, fields: dict[str, Json] | None, at: datetime
+    trigger: TriggerDefinition, body: bytes, fields: dict[str, Json] | None, at: datetime
 ) -> dict[str, Json]:
-    """Return what filters and prompts see of a delivery."""
-    about: dict[str, Json] = {
+    """Return the data of a delivery for filters and prompts."""
+    webhook: dict[str, Json] = {
         "endpoint": f"{trigger.endpoint_slug}--{trigger.webhook_id}",
         "endpoint_slug": trigger.endpoint_slug,
         "webhook_id": trigger.webhook_id,
         "timestamp": time_text(at),
     }
-    return {"payload": body.decode(errors="replace")} | (fields or {}) | about
+    return {"payload": body.decode(errors="replace")} | (fields or {}) | webhook
 
 
-async def _claim(db: PoolConnection, items: Sequence[_Item], now: datetime) -> dict[str, str]:
-    """Claim the names of deliveries; returns the run ids of those that have all of theirs, by token."""
-    used = await fetch_runs_by_id(db, ids=[item.run_id for item in items])
-    wanted: dict[tuple[str, str], ReplayClaim] = {}
-    beaten: set[str] = set()
-    for item in items:
-        names = [(item.trigger_id, key) for key in item.keys]
-        if any(name in wanted for name in names):
-            beaten.add(item.token)
+async def _claim(db: PoolConnection, deliveries: Sequence[_Delivery], now: datetime) -> dict[str, str]:
+    """Claim the replay keys of deliveries; return run ids by token, if all keys of a delivery were free."""
+    used = await fetch_runs_by_id(db, ids=[one.run_id for one in deliveries])
+    claims: dict[tuple[str, str], ReplayClaim] = {}
+    duplicates: set[str] = set()
+    for one in deliveries:
+        keys = [(one.trigger_id, key) for key in one.replay_keys]
+        if any(key in claims for key in keys):
+            duplicates.add(one.token)
             continue
-        for name in names:
-            wanted[name] = ReplayClaim(
-                trigger_id=item.trigger_id,
-                key=name[1],
-                token=item.token,
-                run_id=item.spare_id if item.run_id in used else item.run_id,
-                expires_at=item.expires_at,
+        for trigger_and_key in keys:
+            claims[trigger_and_key] = ReplayClaim(
+                trigger_id=one.trigger_id,
+                key=trigger_and_key[1],
+                token=one.token,
+                run_id=one.spare_run_id if one.run_id in used else one.run_id,
+                expires_at=one.expires_at,
             )
-    got = await claim_replay_keys(db, list(wanted.values()), now)
+    claimed = await claim_replay_keys(db, list(claims.values()), now)
     return {
-        item.token: got[item.trigger_id, item.keys[0]]
-        for item in items
-        if item.token not in beaten and all((item.trigger_id, key) in got for key in item.keys)
+        one.token: claimed[one.trigger_id, one.replay_keys[0]]
+        for one in deliveries
+        if one.token not in duplicates and all((one.trigger_id, key) in claimed for key in one.replay_keys)
     }
 
 
-def _item(trigger: Automation, verified: Verified, activation: TemplateContext) -> _Item:
-    known_by = verified.delivery_id or verified.replay_keys[0]
-    return _Item(
-        trigger_id=trigger.id,
+def _delivery(one: Automation, verified: VerifiedDelivery, context: TemplateContext) -> _Delivery:
+    identity = verified.delivery_id or verified.replay_keys[0]
+    return _Delivery(
+        trigger_id=one.id,
         token=secrets.token_hex(8),
-        keys=verified.replay_keys,
+        replay_keys=verified.replay_keys,
         expires_at=verified.fresh_until,
-        digest=hashlib.sha256(f"{trigger.id}\0{known_by}".encode()).hexdigest(),
-        spare_id=f"run_wbh_{secrets.token_hex(12)}",
-        activation=msgspec.json.encode(activation),
+        digest=hashlib.sha256(f"{one.id}\0{identity}".encode()).hexdigest(),
+        spare_run_id=f"run_wbh_{secrets.token_hex(12)}",
+        context=msgspec.json.encode(context),
     )
 
 
-def _fire(item: _Item, run_id: str) -> Fire:
+def _fire(one: _Delivery, run_id: str) -> Fire:
     return Fire(
-        automation_id=item.trigger_id,
+        automation_id=one.trigger_id,
         run_id=run_id,
-        fire_id=f"webhook:{item.digest}",
+        fire_id=f"webhook:{one.digest}",
         cause=Trigger.WEBHOOK,
-        activation=item.activation,
+        context=one.context,
         limited_as=RunStatus.FAILED,
     )
 
 
-def _answer(fired: Fired) -> Run | BaseException:
-    if fired is None:
+def _result(answer: FireAnswer) -> Run | BaseException:
+    if answer is None:
         return not_registered()
-    return fired.error if isinstance(fired, Limited) else fired
+    return answer.error if isinstance(answer, Limited) else answer
 
 
-def _seen() -> ConflictError:
+def _replayed() -> ConflictError:
     return ConflictError("automation: webhook delivery already processed")

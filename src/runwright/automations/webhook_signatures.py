@@ -1,13 +1,12 @@
-"""Signatures over what comes in: our own form, and those of GitHub, Stripe and Standard Webhooks.
+"""Signatures of incoming webhooks: AGH's scheme, and those of GitHub, Stripe and Standard Webhooks.
 
-Verification has two steps, because who sends must first be told what is missing and then be looked
-up. `read_claim` takes from the headers what the sender claims: when and as what it was sent, and
-the signatures. `verify` holds the claim against the secrets and the clock.
+Verification has two steps, because malformed headers are reported before the trigger is looked up.
+`read_signature` parses the headers: timestamp, delivery id and signatures. `verify` checks them against the
+secrets and the clock.
 
-Invariants: comparisons take the same time wherever they differ; all secrets are always tried, so
-that the answer's time does not tell which one was meant; a timestamp that is part of what was signed
-must be fresh; a claim's `replay_keys` hold its signature whenever it verified, so that the same
-message with another delivery id is known again.
+Invariants: comparisons take constant time; all secrets are always tried, so the response time does not reveal
+which one matched; a signed timestamp must be fresh; the `replay_keys` of a verified delivery include its
+signed content, so the same message with another delivery id is recognized.
 """
 
 import base64
@@ -17,18 +16,18 @@ import hmac
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from enum import StrEnum
 from typing import Final
 
 import msgspec
 
+from runwright.automations.model import SignatureScheme
 from runwright.outbox.signing import standard_signature
 
 WINDOW: Final = timedelta(minutes=5)
-"""How far a signed timestamp may be from now, either way."""
+"""The maximum distance of a signed timestamp from now, in both directions."""
 
-UNDATED_CLAIM: Final = timedelta(hours=24)
-"""How long a message without a signed timestamp is known again."""
+UNDATED_REPLAY_WINDOW: Final = timedelta(hours=24)
+"""How long the replay key of a message without a signed timestamp is kept."""
 
 MOST_SIGNATURES: Final = 8
 
@@ -43,16 +42,7 @@ _RFC3339: Final = re.compile(
 )
 
 
-class Scheme(StrEnum):
-    """Whose form of signature a trigger expects."""
-
-    AGH = "agh"
-    GITHUB = "github"
-    STRIPE = "stripe"
-    STANDARD = "standard"
-
-
-class UnreadableClaimError(ValueError):
+class SignatureHeaderError(ValueError):
     """A header is missing or malformed; the message says which."""
 
 
@@ -61,78 +51,78 @@ class StaleTimestampError(ValueError):
 
 
 class BadSignatureError(ValueError):
-    """No signature fits any secret."""
+    """No signature matches a secret."""
 
 
-class Claim(msgspec.Struct, frozen=True, kw_only=True):
-    """What the sender says; nothing of it is proven before `verify`."""
+class SignatureHeaders(msgspec.Struct, frozen=True, kw_only=True):
+    """The parsed headers of a delivery; nothing is verified before `verify`."""
 
-    scheme: Scheme
+    scheme: SignatureScheme
     timestamp: datetime | None
-    """The signed time, to the second; None where the form has none."""
+    """The signed time, to the second; None if the scheme has none."""
     delivery_id: str | None
     signatures: tuple[str, ...]
-    """As the form writes them, without their prefix."""
+    """In the notation of the scheme, without their prefix."""
 
 
-class Verified(msgspec.Struct, frozen=True, kw_only=True):
-    """A claim that was proven, and how to know it again."""
+class VerifiedDelivery(msgspec.Struct, frozen=True, kw_only=True):
+    """A delivery with a valid signature, and its replay keys."""
 
     timestamp: datetime | None
     delivery_id: str | None
     replay_keys: tuple[str, ...]
-    """Neither may have been seen before: the signature that fits, and the delivery id if there is one."""
+    """Keys of the signed content and of the delivery id, if there is one; a known key means a replay."""
     fresh_until: datetime
-    """Afterwards the same message would be refused as stale, so it need not be remembered."""
+    """Later the same message would be refused as stale, so the replay keys need not be kept."""
 
 
-def read_claim(scheme: Scheme, headers: Mapping[str, str]) -> Claim:
-    """Read the headers (names in lower case); UnreadableClaimError where one is missing or malformed."""
+def read_signature(scheme: SignatureScheme, headers: Mapping[str, str]) -> SignatureHeaders:
+    """Parse the headers (names in lower case). Raises SignatureHeaderError if one is missing or malformed."""
     return _READERS[scheme](headers)
 
 
-def verify(claim: Claim, body: bytes, secrets: Sequence[str], now: datetime) -> Verified:
-    """Prove a claim; StaleTimestampError or BadSignatureError where it does not hold."""
-    if claim.timestamp is not None and abs(now - claim.timestamp) > WINDOW:
+def verify(given: SignatureHeaders, body: bytes, secrets: Sequence[str], now: datetime) -> VerifiedDelivery:
+    """Verify the signature of a delivery. Raises StaleTimestampError, BadSignatureError."""
+    if given.timestamp is not None and abs(now - given.timestamp) > WINDOW:
         raise StaleTimestampError
-    expected = [_expected(claim, body, secret.strip()) for secret in secrets if secret.strip()]
-    fits = [  # a list: no early end
-        hmac.compare_digest(signature.encode(), wanted.encode())
-        for signature in claim.signatures[:MOST_SIGNATURES]
-        for wanted in expected
+    expected = [_expected(given, body, secret.strip()) for secret in secrets if secret.strip()]
+    matches = [  # a list: all comparisons are made
+        hmac.compare_digest(signature.encode(), one.encode())
+        for signature in given.signatures[:MOST_SIGNATURES]
+        for one in expected
     ]
-    if not any(fits):
+    if not any(matches):
         raise BadSignatureError
-    return Verified(
-        timestamp=claim.timestamp,
-        delivery_id=claim.delivery_id,
-        replay_keys=_replay_keys(claim, body),
-        fresh_until=now + UNDATED_CLAIM if claim.timestamp is None else claim.timestamp + WINDOW,
+    return VerifiedDelivery(
+        timestamp=given.timestamp,
+        delivery_id=given.delivery_id,
+        replay_keys=_replay_keys(given, body),
+        fresh_until=now + UNDATED_REPLAY_WINDOW if given.timestamp is None else given.timestamp + WINDOW,
     )
 
 
 def sign(secret: str, timestamp: datetime, body: bytes) -> str:
-    """Return the value of the signature header of our own form."""
+    """Return the value of the signature header of AGH's scheme."""
     return "sha256=" + _dated(secret.strip(), _unix(timestamp), body)
 
 
-def _replay_keys(claim: Claim, body: bytes) -> tuple[str, ...]:
-    """Name the message by what was signed and not by how the signature is spelled."""
-    when = "" if claim.timestamp is None else str(_unix(claim.timestamp))
-    signed = [claim.delivery_id or ""] if claim.scheme is Scheme.STANDARD else []
-    digest = hashlib.sha256("\0".join((claim.scheme, when, *signed, "")).encode() + body).hexdigest()
+def _replay_keys(given: SignatureHeaders, body: bytes) -> tuple[str, ...]:
+    """Return keys of the signed content, independent of the spelling of the signature."""
+    when = "" if given.timestamp is None else str(_unix(given.timestamp))
+    signed = [given.delivery_id or ""] if given.scheme is SignatureScheme.STANDARD else []
+    digest = hashlib.sha256("\0".join((given.scheme, when, *signed, "")).encode() + body).hexdigest()
     message = "message:" + digest
-    if claim.delivery_id is None:
+    if given.delivery_id is None:
         return (message,)
-    return message, "delivery:" + hashlib.sha256(claim.delivery_id.encode()).hexdigest()
+    return message, "delivery:" + hashlib.sha256(given.delivery_id.encode()).hexdigest()
 
 
-def _expected(claim: Claim, body: bytes, secret: str) -> str:
-    if claim.timestamp is None:
+def _expected(given: SignatureHeaders, body: bytes, secret: str) -> str:
+    if given.timestamp is None:
         return hmac.digest(secret.encode(), body, hashlib.sha256).hex()
-    seconds = _unix(claim.timestamp)
-    if claim.scheme is Scheme.STANDARD:
-        return standard_signature(secret, claim.delivery_id or "", seconds, body).removeprefix("v1,")
+    seconds = _unix(given.timestamp)
+    if given.scheme is SignatureScheme.STANDARD:
+        return standard_signature(secret, given.delivery_id or "", seconds, body).removeprefix("v1,")
     return _dated(secret, seconds, body)
 
 
@@ -140,61 +130,61 @@ def _dated(secret: str, seconds: int, body: bytes) -> str:
     return hmac.digest(secret.encode(), str(seconds).encode() + b"." + body, hashlib.sha256).hex()
 
 
-def _read_agh(headers: Mapping[str, str]) -> Claim:
+def _read_agh(headers: Mapping[str, str]) -> SignatureHeaders:
     timestamp = headers.get(TIMESTAMP_HEADER, "").strip()
     if not timestamp:
-        raise UnreadableClaimError("webhook timestamp header is required")
+        raise SignatureHeaderError("webhook timestamp header is required")
     at = _parse_time(timestamp)
     signature = headers.get(SIGNATURE_HEADER, "").strip()
     if not signature:
-        raise UnreadableClaimError("webhook signature header is required")
-    return Claim(
-        scheme=Scheme.AGH,
+        raise SignatureHeaderError("webhook signature header is required")
+    return SignatureHeaders(
+        scheme=SignatureScheme.AGH,
         timestamp=at,
         delivery_id=headers.get(DELIVERY_HEADER, "").strip() or None,
         signatures=_hex(signature),
     )
 
 
-def _read_github(headers: Mapping[str, str]) -> Claim:
+def _read_github(headers: Mapping[str, str]) -> SignatureHeaders:
     signature = headers.get("x-hub-signature-256", "").strip()
     if not signature:
-        raise UnreadableClaimError("X-Hub-Signature-256 header is required")
-    return Claim(
-        scheme=Scheme.GITHUB,
+        raise SignatureHeaderError("X-Hub-Signature-256 header is required")
+    return SignatureHeaders(
+        scheme=SignatureScheme.GITHUB,
         timestamp=None,
         delivery_id=headers.get("x-github-delivery", "").strip() or None,
         signatures=_hex(signature),
     )
 
 
-def _read_stripe(headers: Mapping[str, str]) -> Claim:
+def _read_stripe(headers: Mapping[str, str]) -> SignatureHeaders:
     header = headers.get("stripe-signature", "").strip()
     if not header:
-        raise UnreadableClaimError("Stripe-Signature header is required")
+        raise SignatureHeaderError("Stripe-Signature header is required")
     pairs = [part.strip().partition("=") for part in header.split(",")]
     times = [value for name, _, value in pairs if name == "t"]
     if len(times) != 1:
-        raise UnreadableClaimError("Stripe-Signature must have one timestamp t=")
+        raise SignatureHeaderError("Stripe-Signature must have one timestamp t=")
     signatures = [value.lower() for name, _, value in pairs if name == "v1" and _HEX.fullmatch(value)]
-    return Claim(
-        scheme=Scheme.STRIPE,
+    return SignatureHeaders(
+        scheme=SignatureScheme.STRIPE,
         timestamp=_parse_seconds(times[0]),
         delivery_id=None,
         signatures=tuple(signatures),
     )
 
 
-def _read_standard(headers: Mapping[str, str]) -> Claim:
+def _read_standard(headers: Mapping[str, str]) -> SignatureHeaders:
     message_id, timestamp, signature = (
         headers.get(f"webhook-{name}", "").strip() for name in ("id", "timestamp", "signature")
     )
     for name, value in (("id", message_id), ("timestamp", timestamp), ("signature", signature)):
         if not value:
-            raise UnreadableClaimError(f"webhook-{name} header is required")
+            raise SignatureHeaderError(f"webhook-{name} header is required")
     versioned = [entry.partition(",") for entry in signature.split(" ")]
-    return Claim(
-        scheme=Scheme.STANDARD,
+    return SignatureHeaders(
+        scheme=SignatureScheme.STANDARD,
         timestamp=_parse_seconds(timestamp),
         delivery_id=message_id,
         signatures=tuple(value for version, _, value in versioned if version == "v1" and _is_base64(value)),
@@ -202,15 +192,15 @@ def _read_standard(headers: Mapping[str, str]) -> Claim:
 
 
 _READERS: Final = {
-    Scheme.AGH: _read_agh,
-    Scheme.GITHUB: _read_github,
-    Scheme.STRIPE: _read_stripe,
-    Scheme.STANDARD: _read_standard,
+    SignatureScheme.AGH: _read_agh,
+    SignatureScheme.GITHUB: _read_github,
+    SignatureScheme.STRIPE: _read_stripe,
+    SignatureScheme.STANDARD: _read_standard,
 }
 
 
 def _hex(signature: str) -> tuple[str, ...]:
-    """Return the one signature, or none that could ever fit."""
+    """Return the signature; nothing if it is malformed, which matches no secret."""
     digest = signature.removeprefix("sha256=")
     return (digest.lower(),) if digest != signature and _HEX.fullmatch(digest) else ()
 
@@ -223,7 +213,7 @@ def _is_base64(text: str) -> bool:
 
 
 def _parse_time(text: str) -> datetime:
-    """Read RFC 3339 (fractions of a second are dropped, as they are not signed) or Unix seconds."""
+    """Return the instant of an RFC 3339 text (without its fraction, which is not signed) or Unix seconds."""
     found = _RFC3339.fullmatch(text)
     if found is None:
         return _parse_seconds(text)
@@ -231,20 +221,20 @@ def _parse_time(text: str) -> datetime:
         zone = "+00:00" if found[3] == "Z" else found[3]
         return datetime.fromisoformat(f"{found[1]}T{found[2]}{zone}").astimezone(UTC)
     except (ValueError, OverflowError):
-        raise _no_time(text) from None
+        raise _bad_timestamp(text) from None
 
 
 def _parse_seconds(text: str) -> datetime:
     if not _SECONDS.fullmatch(text):
-        raise _no_time(text)
+        raise _bad_timestamp(text)
     try:
         return datetime.fromtimestamp(int(text), UTC)
     except (ValueError, OverflowError, OSError):
-        raise _no_time(text) from None
+        raise _bad_timestamp(text) from None
 
 
-def _no_time(text: str) -> UnreadableClaimError:
-    return UnreadableClaimError(f'invalid webhook timestamp "{text[:64]}"')
+def _bad_timestamp(text: str) -> SignatureHeaderError:
+    return SignatureHeaderError(f'invalid webhook timestamp "{text[:64]}"')
 
 
 def _unix(at: datetime) -> int:

@@ -1,14 +1,13 @@
-"""Hands runs of automations that are due to their agents; what that means: automations/dispatch.py.
+"""Dispatch due runs of automations to their agents; see automations/dispatch.py.
 
-Whoever makes a pass holds a lock while it lasts, so that no more runs of a tenant are under way than
-may be, however many dispatchers there are.
+A pass holds a lock, so the concurrency of a tenant is bounded for any number of dispatchers.
 """
 
 from typing import Final
 
 from runwright.automations.dispatch import OpenExecution, dispatch_due
-from runwright.automations.policy import Policy
-from runwright.automations.store.queue import anything_live
+from runwright.automations.policy import AutomationPolicy
+from runwright.automations.store.queue import has_live_runs
 from runwright.core.clock import Clock, Stopwatch
 from runwright.db.pool import Database
 from runwright.events.notifications import EventNotifications
@@ -23,13 +22,13 @@ IDLE_PAUSE_SECONDS: Final = 0.5
 
 
 class AutomationDispatcher:
-    """Looks when something was made due, four times a second while any run lives, else twice."""
+    """Makes a pass when runs become due; also every 0.25 s while any run lives, otherwise every 0.5 s."""
 
     def __init__(
         self,
         db: Database,
         *,
-        policy: Policy,
+        policy: AutomationPolicy,
         open_execution: OpenExecution,
         clock: Clock,
         signals: JobNotifications,
@@ -47,7 +46,7 @@ class AutomationDispatcher:
         event_notifications.on_due(self.loop.wake)
 
     async def start(self) -> None:
-        """Begin to dispatch."""
+        """Start to dispatch."""
         self.loop.start()
 
     async def stop(self) -> None:
@@ -55,13 +54,13 @@ class AutomationDispatcher:
         await self.loop.stop()
 
     async def _make_pass(self) -> float:
-        if not self._policy.enabled or not await anything_live(self._db):
+        if not self._policy.enabled or not await has_live_runs(self._db):
             return IDLE_PAUSE_SECONDS
         watch = Stopwatch()
         done = await dispatch_due(
             self._db,
             now=self._clock(),
-            at_once=self._policy.at_once,
+            concurrency=self._policy.concurrency,
             limit=BATCH,
             open_execution=self._open_execution,
         )

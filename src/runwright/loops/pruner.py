@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from runwright.agents.store.executions import prune_executions, prune_orphaned_executions
-from runwright.automations.store.runs import forget_runs
+from runwright.automations.store.runs import prune_runs
 from runwright.automations.store.webhook_triggers import prune_replay_keys
 from runwright.core.clock import Clock, Stopwatch
 from runwright.db.pool import Database
@@ -21,7 +21,7 @@ from runwright.events.store import prune_events
 from runwright.jobs.store.prune import forget_jobs, forget_logs
 from runwright.jobs.store.submit import forget_idempotency_keys
 from runwright.loops.pass_loop import PassLoop
-from runwright.schedules.store.ticks import forget_ticks
+from runwright.schedules.store.ticks import prune_ticks
 from runwright.telemetry.emit import Emit
 from runwright.telemetry.events import RowsPruned
 from runwright.tenants.audit import prune_entries
@@ -79,8 +79,8 @@ class Pruner:
                 db, before=now - _days(retention.audit_days), limit=_BATCH
             ),
             "webhook claims": lambda now: prune_replay_keys(db, now=now, limit=_BATCH),
-            "runs": lambda now: forget_runs(db, before=now - _days(retention.runs_days), limit=_BATCH),
-            "ticks": lambda now: forget_ticks(db, before=now - _days(retention.ticks_days), limit=_BATCH),
+            "runs": lambda now: prune_runs(db, before=now - _days(retention.runs_days), limit=_BATCH),
+            "ticks": lambda now: prune_ticks(db, before=now - _days(retention.ticks_days), limit=_BATCH),
         }
         self.loop = PassLoop("pruner", self._make_pass, emit=emit)
 

@@ -1,4 +1,4 @@
-"""Fires schedules: the one clock. What a firing is and why it is exactly one: schedules/firing.py."""
+"""Fire due schedules. schedules/firing.py explains why each tick fires exactly once."""
 
 import asyncio
 from collections.abc import Sequence
@@ -9,8 +9,8 @@ from runwright.core.clock import Clock, Stopwatch
 from runwright.db.pool import Database, transient
 from runwright.jobs.notifications import JobNotifications
 from runwright.loops.pass_loop import PassLoop
-from runwright.schedules.firing import Fired, Make, fire_due
-from runwright.schedules.job_factory import make_jobs
+from runwright.schedules.firing import FiringSummary, TickHandler, fire_due
+from runwright.schedules.job_factory import submit_jobs
 from runwright.schedules.service import refresh_cursors
 from runwright.schedules.store.ticks import due_ids, next_due_at
 from runwright.telemetry.emit import Emit, error_text
@@ -23,16 +23,16 @@ from runwright.telemetry.events import (
     TicksProcessed,
 )
 
-LOOK_SECONDS: Final = 0.5
-"""The longest pause, for schedules that were made or resumed meanwhile, anywhere."""
+POLL_SECONDS: Final = 0.5
+"""The longest pause, after which schedules that other servers have created or resumed are found."""
 
 _BATCH: Final = 500
 _LANES: Final = 2
-"""Batches at once while a pass leaves ticks behind: one is judged while another commits."""
+"""Concurrent batches while there is a backlog: one is judged while another commits."""
 
 
 class Scheduler:
-    """Sleeps until the next tick is due, at most half a second. Any number may run, on any machines."""
+    """Sleeps until the next tick is due, at most half a second. Any number of schedulers may run at once."""
 
     def __init__(
         self,
@@ -41,91 +41,91 @@ class Scheduler:
         clock: Clock,
         signals: JobNotifications,
         emit: Emit,
-        make: Make = make_jobs,
+        handler: TickHandler = submit_jobs,
         batch: int = _BATCH,
     ) -> None:
-        self._make = make
+        self._handler = handler
         self._db = db
         self._clock = clock
         self._signals = signals
         self._emit = emit
         self._batch = batch
         self._refreshed = False
-        self._behind = False
-        self._unsaid = 0
+        self._has_backlog = False
+        self._unannounced = 0
         self.loop = PassLoop("scheduler", self._make_pass, emit=emit)
 
     async def start(self) -> None:
-        """Begin to fire."""
+        """Start to fire."""
         self.loop.start()
 
     async def stop(self) -> None:
-        """Fire no more; what was being fired is committed."""
+        """Stop after the current pass is committed."""
         await self.loop.stop()
 
     async def _make_pass(self) -> float:
         now = self._clock()
         if not self._refreshed:
             await self._refresh(now)
-        lanes = _LANES if self._behind else 1
+        lanes = _LANES if self._has_backlog else 1
         watch = Stopwatch()
         results = await asyncio.gather(
-            *(fire_due(self._db, self._make, now=now, limit=self._batch) for _ in range(lanes)),
+            *(fire_due(self._db, self._handler, now=now, limit=self._batch) for _ in range(lanes)),
             return_exceptions=True,
         )
-        judged = [done for done in results if isinstance(done, Fired)]
+        judged = [done for done in results if isinstance(done, FiringSummary)]
         for done in judged:
-            self._tell(done, watch.seconds())
+            self._report(done, watch.seconds())
         errors = [error for error in results if isinstance(error, BaseException)]
         if errors:
-            await self._mend(errors, now)
-            return LOOK_SECONDS
-        self._behind = any(done.schedules == self._batch for done in judged)
-        if not self._behind:
-            self._hint()
-        return 0.0 if self._behind else await self._pause()
+            await self._recover(errors, now)
+            return POLL_SECONDS
+        self._has_backlog = any(done.schedules == self._batch for done in judged)
+        if not self._has_backlog:
+            self._announce()
+        return 0.0 if self._has_backlog else await self._pause()
 
-    def _hint(self) -> None:
-        """Wake the executors; not while ticks are left behind, which their jobs would make later still."""
-        if self._unsaid:
+    def _announce(self) -> None:
+        """Wake the executors. Not during a backlog, which their jobs would delay further."""
+        if self._unannounced:
             self._signals.jobs_ready()
-            self._unsaid = 0
+            self._unannounced = 0
 
-    async def _mend(self, errors: Sequence[BaseException], now: datetime) -> None:
-        """Raise what the next pass may do better; else fire one by one, so that the others pass."""
+    async def _recover(self, errors: Sequence[BaseException], now: datetime) -> None:
+        """Raise an error that a retry may resolve; else fire one by one, to isolate the failing schedule."""
         for error in errors:
             if not isinstance(error, Exception) or transient(error):
                 raise error
         self._emit(TickBatchFailed(error=error_text(errors[0])))
         await self._fire_one_by_one(now)
-        self._hint()
+        self._announce()
 
     async def _pause(self) -> float:
         at = await next_due_at(self._db)
         if at is None:
-            return LOOK_SECONDS
-        return min(max((at - self._clock()).total_seconds(), 0.001), LOOK_SECONDS)
+            return POLL_SECONDS
+        return min(max((at - self._clock()).total_seconds(), 0.001), POLL_SECONDS)
 
     async def _refresh(self, now: datetime) -> None:
-        """Once, for a release with newer zone rules: ticks that are to come are where those put them."""
+        """Recompute cursors once after the start, since a release may bring newer time zone rules."""
         while moved := await refresh_cursors(self._db, now=now, limit=self._batch):
             self._emit(SchedulesMovedToNewerZoneRules(schedules=moved))
         self._refreshed = True
 
     async def _fire_one_by_one(self, now: datetime) -> None:
-        """Find the schedule that spoils its batch, and let the others pass."""
+        """Fire each schedule in its own transaction, so that a failing one does not block the others."""
         for schedule_id in await due_ids(self._db, now=now, limit=self._batch):
             watch = Stopwatch()
             try:
-                done = await fire_due(self._db, self._make, now=now, limit=1, only=schedule_id)
-                self._tell(done, watch.seconds())
+                done = await fire_due(self._db, self._handler, now=now, limit=1, only=schedule_id)
+                self._report(done, watch.seconds())
             except Exception as error:
                 if transient(error):
                     raise
                 self._emit(ScheduleNotFired(schedule_id=schedule_id, error=error_text(error)))
 
-    def _tell(self, done: Fired, took_seconds: float) -> None:
-        self._unsaid += done.fired
+    def _report(self, done: FiringSummary, took_seconds: float) -> None:
+        self._unannounced += done.fired
         if done.schedules:
             self._emit(
                 TicksProcessed(

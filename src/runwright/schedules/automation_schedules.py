@@ -1,8 +1,7 @@
-"""Schedules that an automation owns, under its own id.
+"""Schedules of automations; they have the id of their automation.
 
-All of these are called in the transaction that changes the automation. Whoever changes both locks the
-schedule first and the automation after, as the scheduler does, so that they never wait for each other
-in a circle.
+These functions run in the transaction that changes the automation. Lock the schedule first and the
+automation second, as the scheduler does, to prevent deadlocks.
 """
 
 from datetime import datetime, timedelta
@@ -10,14 +9,14 @@ from datetime import datetime, timedelta
 import msgspec
 
 from runwright.db.pool import PoolConnection
-from runwright.schedules.cursor import set_clock, skip_due
-from runwright.schedules.model import Owner, Schedule, TimingKind
+from runwright.schedules.cursor import reset_cursor, skip_due_tick
+from runwright.schedules.model import Schedule, ScheduleOwner, TimingKind
 from runwright.schedules.store.definitions import insert_schedule, update_schedule
 from runwright.schedules.tick_policy import CatchUp, Overlap
 
 
-class When(msgspec.Struct, frozen=True, kw_only=True):
-    """When an automation fires; already validated. `at`: a single instant; `step`: a grid from now on."""
+class ScheduleTiming(msgspec.Struct, frozen=True, kw_only=True):
+    """The validated timing of an automation. `at`: a single instant; `step`: an interval from now on."""
 
     timing: TimingKind
     cron: str = ""
@@ -28,22 +27,22 @@ class When(msgspec.Struct, frozen=True, kw_only=True):
     misfire_grace_seconds: int
 
 
-async def create_clock(
-    db: PoolConnection, *, id: str, tenant_id: str, when: When, enabled: bool, now: datetime
+async def create_automation_schedule(
+    db: PoolConnection, *, id: str, tenant_id: str, timing: ScheduleTiming, enabled: bool, now: datetime
 ) -> None:
-    """Write an automation's schedule with its cursor, the first tick after now."""
+    """Insert the schedule of an automation; its first tick is the first one after now."""
     schedule = Schedule(
         id=id,
         tenant_id=tenant_id,
         worker_id=None,
         name=None,
-        cron=when.cron,
-        timezone=when.timezone,
+        cron=timing.cron,
+        timezone=timing.timezone,
         input=msgspec.Raw(b"{}"),
         enabled=enabled,
-        catch_up=when.catch_up,
+        catch_up=timing.catch_up,
         overlap=Overlap.ALLOW,
-        misfire_grace_seconds=when.misfire_grace_seconds,
+        misfire_grace_seconds=timing.misfire_grace_seconds,
         jitter_seconds=0,
         next_run_at=None,
         last_tick_at=None,
@@ -53,38 +52,44 @@ async def create_clock(
         created_by=id,
         created_at=now,
         updated_at=now,
-        owner=Owner.AUTOMATION,
-        timing=when.timing,
-        anchor_at=_anchor(when, now),
-        step=when.step,
+        owner=ScheduleOwner.AUTOMATION,
+        timing=timing.timing,
+        anchor_at=_anchor(timing, now),
+        step=timing.step,
     )
-    await insert_schedule(db, set_clock(schedule, now))
+    await insert_schedule(db, reset_cursor(schedule, now))
 
 
-async def change_clock(
-    db: PoolConnection, schedule: Schedule, *, when: When, enabled: bool, afresh: bool, now: datetime
+async def change_automation_schedule(
+    db: PoolConnection,
+    schedule: Schedule,
+    *,
+    timing: ScheduleTiming,
+    enabled: bool,
+    restart: bool,
+    now: datetime,
 ) -> None:
-    """Change a schedule that is locked; `afresh` sets its clock anew, from now, as does another `enabled`."""
+    """Change a locked schedule. `restart`, as well as a change of `enabled`, resets its cursor to now."""
     changed = msgspec.structs.replace(
         schedule,
         enabled=enabled,
-        catch_up=when.catch_up,
-        misfire_grace_seconds=when.misfire_grace_seconds,
+        catch_up=timing.catch_up,
+        misfire_grace_seconds=timing.misfire_grace_seconds,
         updated_at=now,
     )
-    if afresh or enabled != schedule.enabled:
-        await skip_due(db, schedule, now)
+    if restart or enabled != schedule.enabled:
+        await skip_due_tick(db, schedule, now)
         changed = msgspec.structs.replace(
             changed,
-            timing=when.timing,
-            cron=when.cron,
-            timezone=when.timezone,
-            anchor_at=_anchor(when, now),
-            step=when.step,
+            timing=timing.timing,
+            cron=timing.cron,
+            timezone=timing.timezone,
+            anchor_at=_anchor(timing, now),
+            step=timing.step,
         )
-        changed = set_clock(changed, now)
+        changed = reset_cursor(changed, now)
     await update_schedule(db, changed)
 
 
-def _anchor(when: When, now: datetime) -> datetime | None:
-    return now if when.timing is TimingKind.EVERY else when.at
+def _anchor(timing: ScheduleTiming, now: datetime) -> datetime | None:
+    return now if timing.timing is TimingKind.EVERY else timing.at

@@ -1,4 +1,4 @@
-"""Setting a schedule's clock: where its cursor begins, and what becomes of a tick that it leaves behind."""
+"""Reset the cursor of a schedule, and record the due tick that this skips."""
 
 import contextlib
 from datetime import datetime
@@ -10,20 +10,20 @@ from runwright.cron.expressions import CronError
 from runwright.cron.zones import RULES_VERSION, UnknownZoneError
 from runwright.db.pool import PoolConnection
 from runwright.schedules.model import Schedule, Tick
-from runwright.schedules.store.ticks import Advance, record_ticks
+from runwright.schedules.store.ticks import CursorAdvance, record_ticks
 from runwright.schedules.tick_policy import TickReason, TickStatus, Timing, due_time
 
 
 def timing_of(schedule: Schedule) -> Timing:
-    """Return when a schedule fires; ConflictError where newer rules of time zones know it no more."""
+    """Return the timing of a schedule. Raises ConflictError if newer zone rules lack its zone."""
     try:
         return schedule.timetable
     except (CronError, UnknownZoneError):
         raise ConflictError(f"The zone or the expression of {schedule.id} is not known any more.") from None
 
 
-def set_clock(schedule: Schedule, now: datetime) -> Schedule:
-    """Return the schedule with its cursor from now on, and past every tick that was judged."""
+def reset_cursor(schedule: Schedule, now: datetime) -> Schedule:
+    """Return the schedule with its cursor after now and after every judged tick."""
     at = None
     if schedule.enabled:
         start = now if schedule.last_tick_at is None else max(now, schedule.last_tick_at)
@@ -31,8 +31,8 @@ def set_clock(schedule: Schedule, now: datetime) -> Schedule:
     return msgspec.structs.replace(schedule, next_run_at=at)
 
 
-async def skip_due(db: PoolConnection, schedule: Schedule, now: datetime) -> None:
-    """Record the tick that was due while the schedule changes; the cursor is set by the caller."""
+async def skip_due_tick(db: PoolConnection, schedule: Schedule, now: datetime) -> None:
+    """Record a due tick as skipped before the schedule changes; the caller resets the cursor."""
     at, due_at = schedule.next_run_at, due_time(schedule.id, schedule.next_run_at, schedule.policy)
     if at is None or due_at is None or due_at > now:
         return
@@ -50,7 +50,7 @@ async def skip_due(db: PoolConnection, schedule: Schedule, now: datetime) -> Non
         count=1 + more,
         through=now if more else None,
     )
-    advance = Advance(
+    advance = CursorAdvance(
         schedule_id=schedule.id,
         enabled=schedule.enabled,
         next_run_at=at,

@@ -1,4 +1,4 @@
-"""What the ticks of AVA's schedules make: a job each, by the statement that accepts every job."""
+"""Submit a job for each tick of a worker's schedule."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -7,7 +7,7 @@ from typing import Final
 from runwright.core.job_state import Trigger
 from runwright.db.pool import PoolConnection
 from runwright.jobs.store.submit import Rejection, Submission, insert_jobs, new_submission
-from runwright.schedules.firing import Made, Wanted
+from runwright.schedules.firing import DueTick, TickResult
 from runwright.schedules.tick_policy import TickReason
 
 _REASONS: Final = {
@@ -18,19 +18,19 @@ _REASONS: Final = {
 }
 
 
-async def make_jobs(db: PoolConnection, wanted: Sequence[Wanted], now: datetime) -> Sequence[Made]:
-    """Queue a job with the schedule's input for each tick whose worker takes jobs."""
-    jobs = [_submission(one, now) for one in wanted]
+async def submit_jobs(db: PoolConnection, ticks: Sequence[DueTick], now: datetime) -> Sequence[TickResult]:
+    """Submit a job with the input of the schedule for each tick: the tick handler of workers."""
+    jobs = [_submission(one, now) for one in ticks]
     answers = await insert_jobs(db, jobs)
     return [
-        Made(None, _REASONS[answer]) if isinstance(answer, Rejection) else Made(job.id)
+        TickResult(None, _REASONS[answer]) if isinstance(answer, Rejection) else TickResult(job.id)
         for job, answer in zip(jobs, answers, strict=True)
     ]
 
 
-def _submission(one: Wanted, now: datetime) -> Submission:
+def _submission(one: DueTick, now: datetime) -> Submission:
     schedule = one.schedule
-    assert schedule.worker_id is not None  # noqa: S101  it is a worker's
+    assert schedule.worker_id is not None  # noqa: S101  the owner is a worker
     return new_submission(
         tenant_id=schedule.tenant_id,
         worker_id=schedule.worker_id,

@@ -1,4 +1,4 @@
-"""What a schedule is, and a tick."""
+"""Schedules and their ticks."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -9,20 +9,20 @@ import msgspec
 from runwright.cron.go_expressions import go_timetable_of
 from runwright.cron.intervals import Every, Once
 from runwright.cron.timetable import Firing, Timetable, timetable_of
-from runwright.schedules.tick_policy import CatchUp, Overlap, Policy, TickReason, TickStatus, Timing
+from runwright.schedules.tick_policy import CatchUp, Overlap, TickPolicy, TickReason, TickStatus, Timing
 
 DEFAULT_GRACE_SECONDS = 30
 
 
-class Owner(StrEnum):
-    """What a schedule fires: a worker it names, or the automation that it shares its id with."""
+class ScheduleOwner(StrEnum):
+    """What a schedule fires: a worker, or the automation with the same id."""
 
     WORKER = "worker"
     AUTOMATION = "automation"
 
 
 class TimingKind(StrEnum):
-    """How a schedule says when."""
+    """How the times of a schedule are defined."""
 
     CRON = "cron"
     PLAIN_CRON = "plain_cron"
@@ -31,7 +31,7 @@ class TimingKind(StrEnum):
 
 
 class Schedule(msgspec.Struct, frozen=True, kw_only=True):
-    """A schedule as the API shows it. `input` is JSON text that is passed through."""
+    """A schedule. `input` is JSON text."""
 
     id: str
     tenant_id: str
@@ -53,15 +53,15 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
     created_by: str
     created_at: datetime
     updated_at: datetime
-    owner: Owner = Owner.WORKER
+    owner: ScheduleOwner = ScheduleOwner.WORKER
     timing: TimingKind = TimingKind.CRON
     anchor_at: datetime | None = None
     step: timedelta | None = None
 
     @property
-    def policy(self) -> Policy:
-        """What becomes of its late ticks."""
-        return Policy(
+    def policy(self) -> TickPolicy:
+        """How its late ticks are handled."""
+        return TickPolicy(
             catch_up=self.catch_up,
             grace_seconds=self.misfire_grace_seconds,
             jitter_seconds=self.jitter_seconds,
@@ -69,7 +69,7 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def timetable(self) -> Timing:
-        """When it fires; raises CronError or UnknownZoneError where newer rules know it no more."""
+        """When it fires. Raises CronError or UnknownZoneError if newer zone rules lack its zone."""
         if self.timing is TimingKind.PLAIN_CRON:
             return go_timetable_of(self.cron, self.timezone)
         if self.anchor_at is None:
@@ -77,8 +77,8 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
         return Once(self.anchor_at) if self.step is None else Every(self.anchor_at, self.step)
 
 
-class NewSchedule(msgspec.Struct, frozen=True, kw_only=True):
-    """What a caller gives to create a schedule; already validated."""
+class ScheduleCreate(msgspec.Struct, frozen=True, kw_only=True):
+    """The validated fields of a schedule to create."""
 
     worker_id: str
     cron: str
@@ -93,7 +93,7 @@ class NewSchedule(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ScheduleChanges(msgspec.Struct, frozen=True, kw_only=True):
-    """What a PATCH changes; UNSET fields stay."""
+    """Changes of a schedule; UNSET fields stay unchanged."""
 
     worker_id: str | msgspec.UnsetType = msgspec.UNSET
     cron: str | msgspec.UnsetType = msgspec.UNSET
@@ -116,7 +116,7 @@ class ScheduleFilter(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Tick(msgspec.Struct, frozen=True, kw_only=True):
-    """One expected firing and what became of it; with a `count`, several that were missed together."""
+    """One expected firing and its result; with a `count`, several that were missed together."""
 
     schedule_id: str
     scheduled_for: datetime
@@ -129,7 +129,7 @@ class Tick(msgspec.Struct, frozen=True, kw_only=True):
     through: datetime | None = None
 
 
-class Preview(msgspec.Struct, frozen=True, kw_only=True):
+class SchedulePreview(msgspec.Struct, frozen=True, kw_only=True):
     """The next firings of an expression in a zone."""
 
     cron: str

@@ -1,4 +1,4 @@
-"""Schedules, as callers use them. Shapes: schedules/model.py; errors: core/errors.py."""
+"""Create, change and read schedules, and read their ticks."""
 
 import contextlib
 from datetime import datetime
@@ -16,13 +16,13 @@ from runwright.cron.expressions import CronError
 from runwright.cron.timetable import Timetable, timetable_of
 from runwright.cron.zones import UnknownZoneError
 from runwright.db.pool import Database, PoolConnection
-from runwright.schedules.cursor import set_clock, skip_due
+from runwright.schedules.cursor import reset_cursor, skip_due_tick
 from runwright.schedules.model import (
-    NewSchedule,
-    Preview,
     Schedule,
     ScheduleChanges,
+    ScheduleCreate,
     ScheduleFilter,
+    SchedulePreview,
     Tick,
 )
 from runwright.schedules.store.definitions import (
@@ -38,21 +38,21 @@ from runwright.schedules.store.ticks import list_ticks
 from runwright.schedules.tick_policy import TickStatus
 from runwright.tenants.audit import record
 from runwright.tenants.quotas import Quota
+from runwright.workers.model import WorkerStatus
 
-_CLOCK_FIELDS: Final = ("cron", "timezone", "jitter_seconds", "enabled")
-_DEPRECATED: Final = "deprecated"
+_TIMING_FIELDS: Final = ("cron", "timezone", "jitter_seconds", "enabled")
 
 
 class Schedules:
-    """Make, change and look at schedules. A call returns after what it did is committed."""
+    """Create, change and read schedules. A call returns after its changes are committed."""
 
     def __init__(self, db: Database, *, clock: Clock, quota: Quota | None = None) -> None:
         self._db = db
         self._clock = clock
         self._quota = quota
 
-    async def create(self, caller: Caller, new: NewSchedule) -> Schedule:
-        """Make a schedule; its first tick is the first one after now.
+    async def create(self, caller: Caller, new: ScheduleCreate) -> Schedule:
+        """Create a schedule; its first tick is the first one after now.
 
         Raises NotFoundError (no such worker), ConflictError (the worker is deprecated), QuotaError.
         """
@@ -60,7 +60,7 @@ class Schedules:
             await self._quota.take(caller.tenant_id)
         now = self._clock()
         schedule = Schedule(
-            **{name: getattr(new, name) for name in NewSchedule.__struct_fields__},
+            **{name: getattr(new, name) for name in ScheduleCreate.__struct_fields__},
             id=new_id("sch", now),
             tenant_id=caller.tenant_id,
             next_run_at=_timetable(new.cron, new.timezone).next_after(now) if new.enabled else None,
@@ -89,11 +89,10 @@ class Schedules:
         """Return a page of the tenant's schedules, newest first."""
         return await list_schedules(self._db, tenant_id=tenant_id, which=which, page=page)
 
-    async def change(self, caller: Caller, schedule_id: str, changes: ScheduleChanges) -> Schedule:
-        """Change a schedule. A new time of firing, a pause and a resume set its clock anew, from now.
+    async def change(self, caller: Caller, schedule_id: str, patch: ScheduleChanges) -> Schedule:
+        """Change a schedule. A new timing, a pause and a resume reset its cursor to now.
 
-        A tick that was due and not judged yet when the clock is set anew is recorded as skipped.
-        Raises as `create` does.
+        A tick that is due when the cursor is reset is recorded as skipped. Raises the errors of `create`.
         """
         now = self._clock()
         async with self._db.acquire() as db, db.transaction():
@@ -102,21 +101,21 @@ class Schedules:
             )
             if schedule is None:
                 raise _no_schedule(schedule_id)
-            changed = _apply(schedule, changes)
+            changed = _apply(schedule, patch)
             if changed == schedule:
                 return schedule
             changed = msgspec.structs.replace(changed, updated_at=max(now, schedule.updated_at))
             if changed.enabled or changed.worker_id != schedule.worker_id:
                 await _require_worker(db, changed)
-            if any(getattr(changed, name) != getattr(schedule, name) for name in _CLOCK_FIELDS):
-                await skip_due(db, schedule, now)
-                changed = set_clock(changed, now)
+            if any(getattr(changed, name) != getattr(schedule, name) for name in _TIMING_FIELDS):
+                await skip_due_tick(db, schedule, now)
+                changed = reset_cursor(changed, now)
             await update_schedule(db, changed)
             await record(db, caller, "schedule.change", schedule_id, before=schedule, after=changed, now=now)
             return changed
 
     async def delete(self, caller: Caller, schedule_id: str) -> None:
-        """Delete a schedule and its ticks; the jobs that it made go on."""
+        """Delete a schedule and its ticks; its jobs continue."""
         async with self._db.acquire() as db, db.transaction():
             if not await delete_schedule(db, tenant_id=caller.tenant_id, schedule_id=schedule_id):
                 raise _no_schedule(schedule_id)
@@ -125,29 +124,29 @@ class Schedules:
     async def ticks(
         self, tenant_id: str, schedule_id: str, status: TickStatus | None, page: PageRequest
     ) -> Listing[Tick]:
-        """Return a page of what became of a schedule's ticks, the latest first."""
+        """Return a page of the ticks of a schedule, newest first."""
         schedule = await self.get(tenant_id, schedule_id)
         return await list_ticks(self._db, schedule_id=schedule.id, status=status, page=page)
 
-    async def preview(self, tenant_id: str, schedule_id: str, count: int) -> Preview:
+    async def preview(self, tenant_id: str, schedule_id: str, count: int) -> SchedulePreview:
         """Return the next firings of a schedule, as if it were enabled."""
         schedule = await self.get(tenant_id, schedule_id)
         return self.preview_of(schedule.cron, schedule.timezone, count)
 
-    def preview_of(self, cron: str, timezone: str, count: int) -> Preview:
-        """Return the next firings of an expression that no schedule need have."""
+    def preview_of(self, cron: str, timezone: str, count: int) -> SchedulePreview:
+        """Return the next firings of an expression."""
         timetable = _timetable(cron, timezone)
         firings = list(islice(timetable.firings_after(self._clock()), count))
-        return Preview(cron=cron, timezone=timezone, timetable=timetable, firings=firings)
+        return SchedulePreview(cron=cron, timezone=timezone, timetable=timetable, firings=firings)
 
 
 async def refresh_cursors(db: Database, *, now: datetime, limit: int) -> int:
-    """Compute anew what was computed with other zone rules; returns how many schedules, at most `limit`."""
+    """Recompute up to `limit` cursors that other time zone rules had determined; return their number."""
     async with db.acquire() as connection, connection.transaction():
         outdated = await lock_outdated(connection, now=now, limit=limit)
         for schedule in outdated:
-            with contextlib.suppress(ConflictError):  # it is stopped when its tick is due
-                schedule = set_clock(schedule, now)  # noqa: PLW2901
+            with contextlib.suppress(ConflictError):  # it is disabled when its tick is due
+                schedule = reset_cursor(schedule, now)  # noqa: PLW2901
             await update_schedule(connection, schedule)
     return len(outdated)
 
@@ -157,7 +156,7 @@ def _no_schedule(schedule_id: str) -> NotFoundError:
 
 
 def _timetable(cron: str, timezone: str) -> Timetable:
-    """Return the timetable; ConflictError where newer rules of time zones know it no more."""
+    """Return the timetable. Raises ConflictError if newer time zone rules no longer have the zone."""
     try:
         return timetable_of(cron, timezone)
     except (CronError, UnknownZoneError):
@@ -166,8 +165,8 @@ def _timetable(cron: str, timezone: str) -> Timetable:
         ) from None
 
 
-def _apply(schedule: Schedule, changes: ScheduleChanges) -> Schedule:
-    given = {name: getattr(changes, name) for name in ScheduleChanges.__struct_fields__}
+def _apply(schedule: Schedule, patch: ScheduleChanges) -> Schedule:
+    given = {name: getattr(patch, name) for name in ScheduleChanges.__struct_fields__}
     values = {name: value for name, value in given.items() if value is not msgspec.UNSET}
     changed = msgspec.structs.replace(schedule, **values)
     if bytes(changed.input) == bytes(schedule.input):
@@ -176,9 +175,9 @@ def _apply(schedule: Schedule, changes: ScheduleChanges) -> Schedule:
 
 
 async def _require_worker(db: PoolConnection, schedule: Schedule) -> None:
-    assert schedule.worker_id is not None  # noqa: S101  it is a worker's
+    assert schedule.worker_id is not None  # noqa: S101  the owner is a worker
     status = await lock_worker(db, tenant_id=schedule.tenant_id, worker_id=schedule.worker_id)
     if status is None:
         raise NotFoundError(f"There is no worker {schedule.worker_id}.")
-    if status == _DEPRECATED:
+    if status is WorkerStatus.DEPRECATED:
         raise ConflictError(f"The worker {schedule.worker_id} is deprecated; its schedules cannot fire.")

@@ -1,17 +1,16 @@
-"""What becomes of a schedule's firings when their time has come: the rules, without I/O.
+"""The rules for due ticks of a schedule, without I/O.
 
-A *tick* is one expected firing, named by its nominal time. It is due at that time plus its jitter.
-The cursor is the nominal time of the next tick that nobody has judged; a pass judges every tick
-from there that is due, in their order, and moves the cursor on:
+A *tick* is one expected firing, identified by its nominal time. It is due at that time plus its jitter.
+The cursor is the nominal time of the next unjudged tick; a pass judges every due tick from there in order,
+and advances the cursor:
 
-- due no longer ago than the grace: it fires, perhaps late;
-- longer ago: it is missed, except
-- with catch-up `last`, the latest tick that is due, which fires however late it is;
-- with catch-up `all`, the latest `MOST_TICKS` of those, which all fire.
+- due at most a grace period ago: it fires, perhaps late;
+- due before that: it is missed, except
+- with catch-up `last`, the latest due tick, which fires however late it is;
+- with catch-up `all`, the latest `MOST_TICKS` of them, which all fire.
 
-A long outage is not judged tick by tick: after `MOST_TICKS` of them what is older than an hour
-(or than the grace) becomes one gap, which says how many there were, so that a minutely schedule
-that comes back after a year is back at once.
+A long outage is not judged tick by tick: after `MOST_TICKS`, all ticks older than an hour (or the grace
+period) become one gap with their number, so a schedule that fires every minute recovers at once after a year.
 """
 
 import hashlib
@@ -28,7 +27,7 @@ _CLOSE: Final = timedelta(milliseconds=1)
 
 
 class CatchUp(StrEnum):
-    """What is fired of the ticks that were missed."""
+    """Which missed ticks fire."""
 
     NONE = "none"
     LAST = "last"
@@ -36,14 +35,14 @@ class CatchUp(StrEnum):
 
 
 class Overlap(StrEnum):
-    """What a tick does while the job of the last one lives: fire all the same, or be skipped."""
+    """Whether a tick fires or is skipped while the job of the previous one has not ended."""
 
     ALLOW = "allow"
     SKIP = "skip"
 
 
 class TickStatus(StrEnum):
-    """What became of a tick."""
+    """The result of a tick."""
 
     FIRED = "fired"
     SKIPPED = "skipped"
@@ -65,25 +64,25 @@ class TickReason(StrEnum):
 
 
 class Timing(Protocol):
-    """Nominal times, however they come about: by a cron expression, an interval, a list."""
+    """Nominal times, defined by a cron expression, an interval or a single instant."""
 
     def next_after(self, at: datetime, /) -> datetime | None:
         """Return the first nominal time after an instant, or None."""
 
     def count(self, after: datetime, until: datetime, /) -> int:
-        """Return how many there are after one instant and not after another."""
+        """Return the number of nominal times after one instant and not after another."""
 
 
-class Policy(msgspec.Struct, frozen=True, kw_only=True):
-    """What the owner of a schedule wants of late ticks."""
+class TickPolicy(msgspec.Struct, frozen=True, kw_only=True):
+    """How the late ticks of a schedule are handled."""
 
     catch_up: CatchUp = CatchUp.NONE
     grace_seconds: int
     jitter_seconds: int = 0
 
 
-class DueTick(msgspec.Struct, frozen=True):
-    """A tick whose time has come; `fires` unless something else forbids it."""
+class JudgedTick(msgspec.Struct, frozen=True):
+    """A due tick, and whether its lateness allows it to fire."""
 
     scheduled_for: datetime
     due_at: datetime
@@ -91,7 +90,7 @@ class DueTick(msgspec.Struct, frozen=True):
 
 
 class Gap(msgspec.Struct, frozen=True):
-    """Many missed ticks told as one."""
+    """Many missed ticks, recorded as one."""
 
     scheduled_for: datetime
     through: datetime
@@ -99,38 +98,38 @@ class Gap(msgspec.Struct, frozen=True):
 
 
 class Judgement(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of the ticks that were due, and the cursor after them."""
+    """The due ticks, and the cursor after them."""
 
-    ticks: Sequence[DueTick]
+    ticks: Sequence[JudgedTick]
     gap: Gap | None
     next_at: datetime | None
 
 
 def jitter_of(key: str, scheduled_for: datetime, jitter_seconds: int) -> timedelta:
-    """Return a tick's delay in whole milliseconds, below the jitter; the same tick always has the same."""
+    """Return the delay of a tick in whole milliseconds, below the jitter; a function of the tick."""
     if jitter_seconds == 0:
         return timedelta()
     digest = hashlib.blake2b(f"{key} {scheduled_for.timestamp()}".encode(), digest_size=8).digest()
     return timedelta(milliseconds=int.from_bytes(digest) * jitter_seconds * 1000 >> 64)
 
 
-def due_time(key: str, scheduled_for: datetime | None, policy: Policy) -> datetime | None:
+def due_time(key: str, scheduled_for: datetime | None, policy: TickPolicy) -> datetime | None:
     """Return when a tick is due."""
     if scheduled_for is None:
         return None
     return scheduled_for + jitter_of(key, scheduled_for, policy.jitter_seconds)
 
 
-def judge(timing: Timing, *, key: str, cursor: datetime, now: datetime, policy: Policy) -> Judgement:
-    """Say what becomes of every tick from the cursor on that is due by now; `key` seeds the jitter."""
+def judge(timing: Timing, *, key: str, cursor: datetime, now: datetime, policy: TickPolicy) -> Judgement:
+    """Judge every tick from the cursor on that is due by now; `key` seeds the jitter."""
     grace = timedelta(seconds=policy.grace_seconds)
     if policy.catch_up is CatchUp.ALL and timing.count(cursor, now - grace) >= MOST_TICKS:
         return _give_up_oldest(timing, cursor, now - grace)
-    ticks: list[DueTick] = []
+    ticks: list[JudgedTick] = []
     at: datetime | None = cursor
     while (due_at := due_time(key, at, policy)) is not None and due_at <= now and len(ticks) < MOST_TICKS:
         assert at is not None  # noqa: S101  it is due
-        ticks.append(DueTick(at, due_at, fires=policy.catch_up is CatchUp.ALL or now - due_at <= grace))
+        ticks.append(JudgedTick(at, due_at, fires=policy.catch_up is CatchUp.ALL or now - due_at <= grace))
         at = timing.next_after(at)
     more = due_at is not None and due_at <= now
     if ticks and not more and policy.catch_up is CatchUp.LAST:
@@ -142,19 +141,19 @@ def judge(timing: Timing, *, key: str, cursor: datetime, now: datetime, policy: 
 
 
 def _give_up_oldest(timing: Timing, cursor: datetime, until: datetime) -> Judgement:
-    """Leave `MOST_TICKS` of those that are too late for the next pass; what is before them is missed."""
+    """Leave the latest `MOST_TICKS` late ticks to the next pass; those before them are missed."""
     early, late = cursor, until
     while late - early > _CLOSE:
         middle = early + (late - early) / 2
         early, late = (early, middle) if timing.count(middle, until) < MOST_TICKS else (middle, late)
-    first = DueTick(cursor, cursor, fires=False)
+    first = JudgedTick(cursor, cursor, fires=False)
     after = timing.next_after(cursor)
     gap, next_at = (None, None) if after is None else _leap(timing, after, early)
     return Judgement(ticks=[first], gap=gap, next_at=next_at)
 
 
 def _leap(timing: Timing, at: datetime, until: datetime) -> tuple[Gap | None, datetime | None]:
-    """Give up all ticks from `at` to `until`; returns them as a gap, and the cursor after it."""
+    """Skip all ticks from `at` to `until`; return them as a gap, and the cursor after it."""
     if at >= until:
         return None, at
     return Gap(at, until, 1 + timing.count(at, until)), timing.next_after(until)

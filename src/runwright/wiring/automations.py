@@ -1,4 +1,4 @@
-"""Automations, in the roles `api`, `scheduler` and `router`."""
+"""Wire the services and loops of automations, for the roles `api`, `scheduler` and `router`."""
 
 import asyncio
 import os
@@ -11,27 +11,27 @@ from pathlib import Path
 from runwright.agents.opening import open_execution
 from runwright.agents.store.agents import find_agent
 from runwright.automations.config_file import read_config
-from runwright.automations.config_sync import find_secrets, sync_definitions
-from runwright.automations.definitions import Definitions
+from runwright.automations.config_sync import resolve_secrets, sync_definitions
+from runwright.automations.definitions import AutomationDefinitions
 from runwright.automations.dispatch import PROMPT_EVENT
-from runwright.automations.events import Events
-from runwright.automations.fire_sources import make_runs
-from runwright.automations.policy import Policy
-from runwright.automations.run_endings import KIND
-from runwright.automations.runs import Runs
+from runwright.automations.events import AutomationEvents
+from runwright.automations.fire_sources import create_runs
+from runwright.automations.policy import AutomationPolicy
+from runwright.automations.run_endings import CALLBACK_HANDLER
+from runwright.automations.runs import AutomationRuns
 from runwright.automations.service import Automations
 from runwright.automations.store.queue import LiveRun
 from runwright.automations.tasks import Tasks
-from runwright.automations.webhook_ingress import Ingress
+from runwright.automations.webhook_ingress import WebhookIngress
 from runwright.core.clock import Stopwatch
 from runwright.core.errors import RunwrightError
 from runwright.db.pool import Database, PoolConnection
 from runwright.events.completion import CompletionCallback, CompletionTarget, add_callbacks
 from runwright.jobs.service import Jobs
 from runwright.loops.automation_dispatcher import AutomationDispatcher
-from runwright.schedules.firing import Make, make_by_owner
-from runwright.schedules.job_factory import make_jobs
-from runwright.schedules.model import Owner
+from runwright.schedules.firing import TickHandler, handler_by_owner
+from runwright.schedules.job_factory import submit_jobs
+from runwright.schedules.model import ScheduleOwner
 from runwright.secrets.keyring import SecretBox
 from runwright.secrets.vault import Vault
 from runwright.telemetry.emit import error_text
@@ -40,59 +40,62 @@ from runwright.wiring.resources import Resources, open_vault
 from runwright.wiring.shutdown import Shutdown
 
 
-def make_ticks(policy: Policy) -> Make:
-    """Return the tick handler for schedules of workers and of automations."""
-    return make_by_owner({Owner.WORKER: make_jobs, Owner.AUTOMATION: partial(make_runs, policy=policy)})
+def tick_handler(policy: AutomationPolicy) -> TickHandler:
+    """Return the handler of ticks: jobs for the schedules of workers, runs for those of automations."""
+    runs = partial(create_runs, policy=policy)
+    return handler_by_owner({ScheduleOwner.WORKER: submit_jobs, ScheduleOwner.AUTOMATION: runs})
 
 
 def open_automations(f: Resources, db: Database, jobs: Jobs, stack: AsyncExitStack) -> Automations:
-    ingress = Ingress(db, clock=f.clock, secret_box=SecretBox(f.ring), on_due=f.event_notifications.due)
+    ingress = WebhookIngress(
+        db, clock=f.clock, secret_box=SecretBox(f.ring), on_due=f.event_notifications.due
+    )
     stack.push_async_callback(ingress.stop)
     return Automations(
-        definitions=Definitions(db, clock=f.clock, secret_box=SecretBox(f.ring), policy=f.policy),
-        runs=Runs(db, clock=f.clock, jobs=jobs, on_due=f.event_notifications.due),
+        definitions=AutomationDefinitions(db, clock=f.clock, secret_box=SecretBox(f.ring), policy=f.policy),
+        runs=AutomationRuns(db, clock=f.clock, jobs=jobs, on_due=f.event_notifications.due),
         tasks=Tasks(db, clock=f.clock),
         ingress=ingress,
-        events=Events(db, clock=f.clock, on_event=f.event_notifications.appended),
+        events=AutomationEvents(db, clock=f.clock, on_event=f.event_notifications.appended),
         policy=f.policy,
     )
 
 
-class FileLoader:
-    """Loads the file of automations, at startup and on request."""
+class AutomationFileLoader:
+    """Loads the configuration file of automations."""
 
     def __init__(self, f: Resources, path: Path, vault: Vault) -> None:
         self._f = f
         self._path = path
         self._vault = vault
-        self._reading: asyncio.Task[None] | None = None
+        self._reloading: asyncio.Task[None] | None = None
 
     async def load(self) -> None:
-        """Apply the file. DefinitionError, ConflictError or OSError if it is invalid."""
+        """Load the file and apply it. Raises DefinitionError, ConflictError, OSError."""
         f, now, watch = self._f, self._f.clock(), Stopwatch()
         text = await asyncio.to_thread(self._path.read_text, encoding="utf-8")
-        said = read_config(text, zone=f.settings.automation_timezone, now=now)
-        secrets = await find_secrets(said.definitions, self._reveal, os.environ)
-        policy = Policy(
-            enabled=said.enabled,
-            zone=said.zone or f.settings.automation_timezone,
-            at_once=said.at_once or f.settings.automation_concurrency,
-            default_limit=said.default_limit,
+        config = read_config(text, zone=f.settings.automation_timezone, now=now)
+        secrets = await resolve_secrets(config.definitions, self._reveal, os.environ)
+        policy = AutomationPolicy(
+            enabled=config.enabled,
+            zone=config.zone or f.settings.automation_timezone,
+            concurrency=config.concurrency or f.settings.automation_concurrency,
+            default_limit=config.default_limit,
         )
-        definitions = Definitions(f.db, clock=f.clock, secret_box=SecretBox(f.ring), policy=policy)
-        done = await sync_definitions(f.db, definitions, said.definitions, secrets, now)
-        f.policy.become(policy)
-        f.emit(AutomationFileLoaded(watch.seconds(), done.made, done.changed, done.removed))
+        definitions = AutomationDefinitions(f.db, clock=f.clock, secret_box=SecretBox(f.ring), policy=policy)
+        result = await sync_definitions(f.db, definitions, config.definitions, secrets, now)
+        f.policy.update(policy)
+        f.emit(AutomationFileLoaded(watch.seconds(), result.created, result.changed, result.removed))
 
-    def load_again(self) -> None:
-        """Apply the file again; an invalid one changes nothing."""
-        if self._reading is None or self._reading.done():
-            self._reading = asyncio.create_task(self._load_again())
+    def reload(self) -> None:
+        """Load the file again. An invalid file changes nothing."""
+        if self._reloading is None or self._reloading.done():
+            self._reloading = asyncio.create_task(self._reload())
 
-    async def _load_again(self) -> None:
+    async def _reload(self) -> None:
         try:
             await self.load()
-        except Exception as error:  # noqa: BLE001  the server continues with the previous definitions
+        except Exception as error:  # noqa: BLE001  no file may stop the server
             self._f.emit(AutomationFileRefused(error=error_text(error)))
 
     async def _reveal(self, tenant_id: str, name: str) -> str | None:
@@ -100,16 +103,16 @@ class FileLoader:
 
 
 async def load_automations(f: Resources, shutdown: Shutdown, stack: AsyncExitStack) -> str | None:
-    """Apply the file now and on every SIGHUP; return why it is invalid now, if so."""
+    """Apply the configuration file, now and at every SIGHUP; return an error message if it is invalid."""
     path = f.settings.automation_file
     if path is None:
         return None
-    loader = FileLoader(f, path, open_vault(f, f.db, stack))
+    loader = AutomationFileLoader(f, path, open_vault(f, f.db, stack))
     try:
         await loader.load()
     except (RunwrightError, OSError, UnicodeDecodeError) as error:
         return f"automation_file {path}: {error}"
-    shutdown.on_reload(loader.load_again)
+    shutdown.on_reload(loader.reload)
     return None
 
 
@@ -130,12 +133,14 @@ async def start_dispatcher(f: Resources, stack: AsyncExitStack) -> None:
 async def open_registered(
     db: PoolConnection, live: LiveRun, payload: Mapping[str, object], now: datetime
 ) -> str | None:
-    """Open an execution of the registered agent that a run names; None if the tenant has no such agent."""
+    """Open an execution of the registered agent of a run; None if the tenant has no such agent."""
     run = live.run
     agent = await find_agent(db, tenant_id=run.tenant_id, name=live.plan.agent_name)
     if agent is None:
         return None
-    execution_id = await open_execution(db, run.tenant_id, agent.id, PROMPT_EVENT, payload, live.path, now)
-    callback = CompletionCallback(execution_id, KIND, run.id)
+    execution_id = await open_execution(
+        db, run.tenant_id, agent.id, PROMPT_EVENT, payload, live.child_ancestry, now
+    )
+    callback = CompletionCallback(execution_id, CALLBACK_HANDLER, run.id)
     await add_callbacks(db, CompletionTarget.EXECUTION, [callback])
     return execution_id

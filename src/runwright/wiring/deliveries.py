@@ -10,7 +10,7 @@ from runwright.agents.completion_callbacks import EXECUTION_ENDS, EndedExecution
 from runwright.agents.opening import ExecutionSink
 from runwright.agents.worker_jobs import DECIDE_HANDLER, decide_by_jobs
 from runwright.automations.fire_sources import fire_events
-from runwright.automations.run_endings import KIND as AUTOMATION
+from runwright.automations.run_endings import CALLBACK_HANDLER as AUTOMATION
 from runwright.automations.run_endings import end_executions, end_jobs
 from runwright.config import Settings
 from runwright.core.hostnames import parse_trusted

@@ -9,8 +9,8 @@ import msgspec
 from prometheus_client import CollectorRegistry
 
 from runwright.agents.store.agents import AGENTS
-from runwright.automations.policy import Policy
-from runwright.automations.store.secrets import TRIGGERS
+from runwright.automations.policy import AutomationPolicy
+from runwright.automations.store.secrets import TRIGGER_SECRETS
 from runwright.config import Settings
 from runwright.core.clock import Clock, Stopwatch, system_clock
 from runwright.core.ids import new_id
@@ -35,7 +35,7 @@ from runwright.webhooks.store.endpoints import ENDPOINTS
 
 JOB_CHANNEL: Final = "runwright_jobs"
 EVENT_CHANNEL: Final = "runwright_events"
-ENCRYPTED_COLUMNS: Final = (ENDPOINTS, AGENTS, TRIGGERS)
+ENCRYPTED_COLUMNS: Final = (ENDPOINTS, AGENTS, TRIGGER_SECRETS)
 """The secrets that are stored with their owners, encrypted with the keys of the vault."""
 
 ENGINE_CONNECTIONS: Final = 4
@@ -55,7 +55,7 @@ class Resources(msgspec.Struct, frozen=True):
     signals: JobNotifications
     event_notifications: EventNotifications
     ring: Keyring
-    policy: Policy
+    policy: AutomationPolicy
 
 
 async def open_resources(settings: Settings, stack: AsyncExitStack) -> Resources | None:
@@ -84,7 +84,7 @@ async def open_resources(settings: Settings, stack: AsyncExitStack) -> Resources
     signals, event_notifications = await _open_notifications(dsn, stack)
     needed = list(await count_by_key(db, ENCRYPTED_COLUMNS))
     ring = await asyncio.to_thread(load_keyring, key_source(settings), needed)
-    policy = Policy(zone=settings.automation_timezone, at_once=settings.automation_concurrency)
+    policy = AutomationPolicy(zone=settings.automation_timezone, concurrency=settings.automation_concurrency)
     return Resources(
         settings, dsn, host, system_clock, emit, metrics, db, signals, event_notifications, ring, policy
     )

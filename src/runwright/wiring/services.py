@@ -21,7 +21,7 @@ from runwright.jobs.service import Jobs
 from runwright.jobs.store.cancel import cancel_jobs_of_deprecated
 from runwright.runtimes.host import Host, RuntimeInfo
 from runwright.schedules.service import Schedules
-from runwright.schedules.store.definitions import stop_schedules_of_deprecated
+from runwright.schedules.store.definitions import disable_schedules_of_deprecated
 from runwright.secrets.keyring import SecretBox
 from runwright.tenants.api_keys import ApiKeys, platform_key
 from runwright.tenants.audit import AuditLog
@@ -142,7 +142,7 @@ def _end_deprecated(f: Resources, db: Database) -> Callable[[], Awaitable[None]]
     """Return the function that ends the schedules and jobs of deprecated workers."""
 
     async def end() -> None:
-        await stop_schedules_of_deprecated(db, now=f.clock())
+        await disable_schedules_of_deprecated(db, now=f.clock())
         while ids := await cancel_jobs_of_deprecated(db, now=f.clock(), limit=_CANCEL_BATCH):
             f.signals.jobs_ended(ids)
             f.signals.announce_ended(ids)

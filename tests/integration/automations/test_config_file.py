@@ -5,9 +5,9 @@ from datetime import timedelta
 import pytest
 
 from runwright.automations.config_file import read_config
-from runwright.automations.config_sync import Synced, find_secrets, sync_definitions, vault_name
+from runwright.automations.config_sync import ConfigSyncResult, resolve_secrets, sync_definitions, vault_name
 from runwright.automations.errors import DefinitionError
-from runwright.automations.model import Automation, FireLimit, Kind, Source
+from runwright.automations.model import Automation, AutomationKind, DefinitionSource, FireLimit
 from runwright.core.errors import ConflictError
 from tests.integration.automations.world import AutomationWorld
 from tests.integration.jobs.world import START
@@ -43,36 +43,36 @@ async def nothing(_: str, __: str) -> str | None:
     return None
 
 
-async def sync(world: AutomationWorld, text: str, secret: str = "from-env") -> Synced:
+async def sync(world: AutomationWorld, text: str, secret: str = "from-env") -> ConfigSyncResult:
     said = read_config(text, zone="UTC", now=world.now)
-    secrets = await find_secrets(said.definitions, nothing, {"HOOK": secret})
+    secrets = await resolve_secrets(said.definitions, nothing, {"HOOK": secret})
     return await sync_definitions(
         world.db, world.automations.definitions, said.definitions, secrets, world.now
     )
 
 
-async def configured(world: AutomationWorld, kind: Kind = Kind.JOB) -> list[Automation]:
+async def configured(world: AutomationWorld, kind: AutomationKind = AutomationKind.JOB) -> list[Automation]:
     from_file = await world.db.fetch("SELECT id FROM automations WHERE source = 'config' AND kind = $1", kind)
     definitions = world.automations.definitions
     return [(await definitions.get("default", kind, row[0])).automation for row in from_file]
 
 
 async def test_the_database_is_what_the_file_says(world: AutomationWorld) -> None:
-    assert await sync(world, JOB + HOOK) == Synced(2, 0, 0)
-    [job], [hook] = await configured(world), await configured(world, Kind.TRIGGER)
-    assert job.source is Source.CONFIG
+    assert await sync(world, JOB + HOOK) == ConfigSyncResult(2, 0, 0)
+    [job], [hook] = await configured(world), await configured(world, AutomationKind.TRIGGER)
+    assert job.source is DefinitionSource.CONFIG
     assert len(job.id) == len("jobcfg_") + 16
-    assert hook.webhook_id == hook.id.replace("trgcfg_", "wbh_")
+    assert hook.trigger.webhook_id == hook.id.replace("trgcfg_", "wbh_")
     assert list(await world.automations.definitions.secrets(hook)) == ["from-env"]
-    assert await sync(world, JOB + HOOK) == Synced(0, 0, 0)
+    assert await sync(world, JOB + HOOK) == ConfigSyncResult(0, 0, 0)
     world.forward(10)
-    assert await sync(world, JOB.replace("do it", "do that") + HOOK) == Synced(0, 1, 0)
+    assert await sync(world, JOB.replace("do it", "do that") + HOOK) == ConfigSyncResult(0, 1, 0)
     [changed] = await configured(world)
-    assert (changed.id, changed.prompt, changed.updated_at) == (job.id, "do that", world.now)
-    shown = await world.automations.definitions.get("default", Kind.JOB, job.id)
-    assert shown.clock is not None
-    assert shown.clock.next_run_at == job.created_at + timedelta(minutes=1), "its clock goes on"
-    assert await sync(world, HOOK, "rotated") == Synced(0, 1, 1)
+    assert (changed.id, changed.definition.prompt, changed.updated_at) == (job.id, "do that", world.now)
+    shown = await world.automations.definitions.get("default", AutomationKind.JOB, job.id)
+    assert shown.schedule is not None
+    assert shown.schedule.next_run_at == job.created_at + timedelta(minutes=1), "its clock goes on"
+    assert await sync(world, HOOK, "rotated") == ConfigSyncResult(0, 1, 1)
     assert await configured(world) == []
     assert list(await world.automations.definitions.secrets(hook)) == ["rotated"]
 
@@ -81,7 +81,7 @@ async def test_what_callers_made_is_untouched(world: AutomationWorld) -> None:
     mine = await world.job_automation()
     await sync(world, JOB)
     await sync(world, "")
-    assert (await world.automations.definitions.get("ten_a", Kind.JOB, mine.id)).automation == mine
+    assert (await world.automations.definitions.get("ten_a", AutomationKind.JOB, mine.id)).automation == mine
 
 
 async def test_switching_off_stays_also_when_the_definition_comes_back(world: AutomationWorld) -> None:
@@ -89,17 +89,17 @@ async def test_switching_off_stays_also_when_the_definition_comes_back(world: Au
     [job] = await configured(world)
     await world.change(job, enabled=False)
     await sync(world, JOB)
-    assert [one.enabled for one in await configured(world)] == [False]
+    assert [one.definition.enabled for one in await configured(world)] == [False]
     await sync(world, "")
     await sync(world, JOB)
-    assert [one.enabled for one in await configured(world)] == [False]
+    assert [one.definition.enabled for one in await configured(world)] == [False]
     await world.change(job, enabled=True)
     assert await world.db.fetchval("SELECT count(*) FROM automation_overlays") == 0
 
 
 async def test_only_enabled_can_be_changed_by_callers(world: AutomationWorld) -> None:
     await sync(world, JOB + EVENT)
-    for kind in Kind:
+    for kind in AutomationKind:
         [one] = await configured(world, kind)
         with pytest.raises(DefinitionError, match=f"automation {kind.value}s only accept enabled updates"):
             await world.change(one, enabled=False, prompt="x")
@@ -120,7 +120,7 @@ async def test_one_bad_definition_and_nothing_counts(world: AutomationWorld) -> 
     )
     with pytest.raises(ConflictError):
         await sync(world, JOB.replace("do it", "do that") + JOB.replace("digest", "taken"))
-    assert [one.prompt for one in await configured(world)] == ["do it"]
+    assert [one.definition.prompt for one in await configured(world)] == ["do it"]
 
 
 @pytest.mark.parametrize(
@@ -165,7 +165,7 @@ async def test_a_secret_may_come_from_the_tenants_vault() -> None:
 
     text = HOOK.replace("env:HOOK", "vault:automation/deploy-hook")
     said = read_config(text, zone="UTC", now=START)
-    assert list((await find_secrets(said.definitions, reveal, {})).values()) == ["from-vault"]
+    assert list((await resolve_secrets(said.definitions, reveal, {})).values()) == ["from-vault"]
     assert asked == [("default", "AUTOMATION_DEPLOY_HOOK")]
     assert vault_name("automation/a.b") == "AUTOMATION_A_B"
 
@@ -174,5 +174,5 @@ def test_the_file_may_say_more_of_the_server() -> None:
     text = '[automation]\ntimezone = "Europe/Berlin"\nmax_concurrent_jobs = 9\n'
     text += 'default_fire_limit = { max = 3, window = "1m" }\n'
     said = read_config(text + JOB, zone="UTC", now=START)
-    assert (said.zone, said.at_once, said.enabled) == ("Europe/Berlin", 9, True)
+    assert (said.zone, said.concurrency, said.enabled) == ("Europe/Berlin", 9, True)
     assert said.definitions[0].fire_limit == FireLimit(max=3, window="1m")

@@ -7,12 +7,18 @@ from datetime import timedelta
 
 import pytest
 
-from runwright.automations.definitions import sealed_as
-from runwright.automations.drafts import AutomationCreate
-from runwright.automations.model import Automation, Details, FireLimit, Kind, Run
-from runwright.automations.store.webhook_triggers import Door, prune_replay_keys
-from runwright.automations.webhook_ingress import Endpoint, Ingress, read_endpoint
-from runwright.automations.webhook_signatures import Claim, Scheme, Verified, read_claim
+from runwright.automations.definitions import secret_owner
+from runwright.automations.model import (
+    Automation,
+    AutomationCreate,
+    FireLimit,
+    Run,
+    SignatureScheme,
+    TriggerDefinition,
+)
+from runwright.automations.store.webhook_triggers import WebhookTrigger, prune_replay_keys
+from runwright.automations.webhook_ingress import WebhookIngress, WebhookPath, parse_webhook_path
+from runwright.automations.webhook_signatures import SignatureHeaders, VerifiedDelivery, read_signature
 from runwright.core.errors import ConflictError, NotFoundError
 from runwright.db.pool import Pool
 from tests.integration.automations.world import AutomationWorld
@@ -26,42 +32,37 @@ class Hooks(AutomationWorld):
     """A trigger with a webhook, and deliveries to it."""
 
     @property
-    def ingress(self) -> Ingress:
+    def ingress(self) -> WebhookIngress:
         return self.automations.ingress
 
     async def hook(self, limit: int = 1_000) -> Automation:
-        shown = await self.automations.definitions.create(
-            self.caller(),
-            AutomationCreate(
-                kind=Kind.TRIGGER,
-                scope="global",
-                name=f"hook {self.sequence()}",
-                agent_name="agent",
-                prompt="p",
-                event="webhook",
-                endpoint_slug="hook",
-                secret=SECRET,
-                fire_limit=FireLimit(max=limit, window="1h"),
-                details=Details(),
-            ),
+        definition = TriggerDefinition(
+            scope="global",
+            name=f"hook {self.sequence()}",
+            agent_name="agent",
+            prompt="p",
+            event="webhook",
+            endpoint_slug="hook",
+            fire_limit=FireLimit(max=limit, window="1h"),
         )
-        return shown.automation
+        new = AutomationCreate(definition=definition, secret=SECRET)
+        return (await self.automations.definitions.create(self.caller(), new)).automation
 
-    async def door(self, trigger: Automation) -> Door:
-        found = await self.ingress.find(Endpoint(slug="hook", webhook_id=trigger.webhook_id))
+    async def webhook(self, trigger: Automation) -> WebhookTrigger:
+        found = await self.ingress.find(WebhookPath(slug="hook", webhook_id=trigger.trigger.webhook_id))
         assert found is not None
         return found
 
-    def signed(self, body: bytes, delivery_id: str | None) -> Claim:
+    def signed(self, body: bytes, delivery_id: str | None) -> SignatureHeaders:
         headers = agh_headers(SECRET, body, at=self.now.timestamp(), delivery_id=delivery_id)
-        return read_claim(Scheme.AGH, {name.lower(): value for name, value in headers.items()})
+        return read_signature(SignatureScheme.AGH, {name.lower(): value for name, value in headers.items()})
 
     async def send(
         self, trigger: Automation, body: bytes = BODY, delivery_id: str | None = None
     ) -> Run | None:
-        door = await self.door(trigger)
-        verified = self.ingress.prove(door, self.signed(body, delivery_id), body)
-        return await self.ingress.accept(door, verified, body, {"n": 1})
+        webhook = await self.webhook(trigger)
+        verified = self.ingress.verify(webhook, self.signed(body, delivery_id), body)
+        return await self.ingress.accept(webhook, verified, body, {"n": 1})
 
     async def count(self, table: str) -> int:
         return await self.db.fetchval(f"SELECT count(*) FROM {table}") or 0
@@ -82,13 +83,13 @@ async def test_ids_are_those_of_the_contract(hooks: Hooks) -> None:
 
 async def test_of_many_at_once_each_message_is_accepted_once(hooks: Hooks) -> None:
     trigger = await hooks.hook()
-    door = await hooks.door(trigger)
+    webhook = await hooks.webhook(trigger)
 
     async def send(number: int, delivery_id: str) -> Run | BaseException | None:
         body = b'{"n":%d}' % number
-        verified = hooks.ingress.prove(door, hooks.signed(body, delivery_id), body)
+        verified = hooks.ingress.verify(webhook, hooks.signed(body, delivery_id), body)
         try:
-            return await hooks.ingress.accept(door, verified, body, None)
+            return await hooks.ingress.accept(webhook, verified, body, None)
         except ConflictError as error:
             return error
 
@@ -155,28 +156,30 @@ async def test_what_the_fire_limit_forbids_keeps_its_claim_and_does_not_count(ho
 
 async def test_a_trigger_that_goes_meanwhile_leaves_no_claim(hooks: Hooks) -> None:
     trigger = await hooks.hook()
-    door = await hooks.door(trigger)
-    verified: Verified = hooks.ingress.prove(door, hooks.signed(BODY, "d1"), BODY)
+    webhook = await hooks.webhook(trigger)
+    verified: VerifiedDelivery = hooks.ingress.verify(webhook, hooks.signed(BODY, "d1"), BODY)
     await hooks.db.execute("DELETE FROM automations")
     with pytest.raises(NotFoundError):
-        await hooks.ingress.accept(door, verified, BODY, None)
+        await hooks.ingress.accept(webhook, verified, BODY, None)
     assert await hooks.count("webhook_claims") == 0
 
 
 async def test_an_old_secret_is_good_as_long_as_the_overlap(hooks: Hooks) -> None:
     trigger = await hooks.hook()
     secret_box = hooks.ingress._secret_box  # noqa: SLF001  what the definitions would do with an overlap
-    fresh = secret_box.encrypt(trigger.tenant_id, sealed_as(trigger), "new")
+    fresh = secret_box.encrypt(trigger.tenant_id, secret_owner(trigger), "new")
     await hooks.db.execute("UPDATE automation_secrets SET expires_at = $1", hooks.now + timedelta(seconds=60))
     await hooks.db.execute(
         "INSERT INTO automation_secrets (automation_id, number, key_id, sealed) VALUES ($1, 2, $2, $3)",
         *(trigger.id, fresh.key_id, fresh.ciphertext),
     )
-    assert len((await hooks.door(trigger)).secrets) == 2
+    assert len((await hooks.webhook(trigger)).secrets) == 2
     assert await hooks.send(trigger, b"1") is not None
     hooks.forward(61)
-    assert len((await hooks.door(trigger)).secrets) == 1
+    assert len((await hooks.webhook(trigger)).secrets) == 1
 
 
 def test_an_endpoint_is_cut_at_its_last_two_dashes() -> None:
-    assert read_endpoint("a--b--wbh_1", "ws") == Endpoint(slug="a--b", webhook_id="wbh_1", workspace_id="ws")
+    assert parse_webhook_path("a--b--wbh_1", "ws") == WebhookPath(
+        slug="a--b", webhook_id="wbh_1", workspace_id="ws"
+    )

@@ -6,8 +6,15 @@ from datetime import timedelta
 import pytest
 
 from runwright.automations.errors import FireLimitError
-from runwright.automations.model import FireLimit, Retry, RunStatus, ScheduleSpec, TaskSpec
-from runwright.automations.policy import Policy
+from runwright.automations.model import (
+    FireLimit,
+    RunRetryPolicy,
+    RunStatus,
+    ScheduleSpec,
+    TaskSpec,
+    TaskStatus,
+)
+from runwright.automations.policy import AutomationPolicy
 from runwright.automations.run_endings import LONGEST_DELAY, delay_before_next
 from runwright.core.errors import ConflictError, NotFoundError
 from runwright.core.job_state import JobStatus
@@ -16,7 +23,7 @@ from runwright.schedules.tick_policy import CatchUp
 from tests.integration.automations.world import EVERY_MINUTE, AutomationWorld
 
 MINUTE = timedelta(minutes=1)
-TWICE = Retry(strategy="backoff", max_retries=2, base_delay="10s")
+TWICE = RunRetryPolicy(strategy="backoff", max_retries=2, base_delay="10s")
 
 
 async def test_a_tick_makes_one_run_and_its_agent_is_given_the_prompt(world: AutomationWorld) -> None:
@@ -93,12 +100,12 @@ async def test_what_is_switched_off_fires_nothing_and_has_nothing_to_catch_up_wi
 ) -> None:
     await world.agent()
     clock, trigger = await world.job_automation(schedule=EVERY_MINUTE), await world.trigger()
-    world.policy.become(Policy(enabled=False))
+    world.policy.update(AutomationPolicy(enabled=False))
     world.forward(60)
     assert (await world.tick()).skipped == 1
     await world.publish("custom.happened", what="rain")
     assert await world.route() == 0
-    world.policy.become(Policy())
+    world.policy.update(AutomationPolicy())
     assert (await world.tick()).schedules == 0
     assert await world.route() == 0
     assert [await world.runs(one) for one in (clock, trigger)] == [[], []]
@@ -127,7 +134,7 @@ async def test_our_own_facts_fire_triggers_under_their_names_outside(world: Auto
 
 async def test_more_runs_than_may_be_under_way_wait_and_none_is_lost(world: AutomationWorld) -> None:
     await world.agent()
-    world.policy.at_once = 2
+    world.policy.concurrency = 2
     one = await world.job_automation()
     for _ in range(5):
         await world.start(one)
@@ -145,7 +152,7 @@ async def test_more_runs_than_may_be_under_way_wait_and_none_is_lost(world: Auto
 
 async def test_dispatchers_at_once_keep_to_the_bound_together(world: AutomationWorld) -> None:
     await world.agent()
-    world.policy.at_once = 3
+    world.policy.concurrency = 3
     one = await world.job_automation()
     for _ in range(10):
         await world.start(one)
@@ -156,7 +163,7 @@ async def test_dispatchers_at_once_keep_to_the_bound_together(world: AutomationW
 async def test_one_tenants_runs_do_not_hold_up_anothers(world: AutomationWorld) -> None:
     await world.agent()
     await world.agent(tenant="ten_b")
-    world.policy.at_once = 1
+    world.policy.concurrency = 1
     ours, theirs = await world.job_automation(), await world.job_automation(tenant="ten_b")
     for _ in range(3):
         await world.start(ours)
@@ -183,14 +190,14 @@ async def test_the_fire_limit_is_a_rolling_window_and_refuses_by_hand(world: Aut
 
 
 async def test_those_who_fire_at_once_never_pass_the_limit_together(world: AutomationWorld) -> None:
-    one = await world.job_automation(limit=FireLimit(max=3))
+    one = await world.job_automation(limit=FireLimit(max=3, window="1h"))
     done = await asyncio.gather(*(world.start(one) for _ in range(8)), return_exceptions=True)
     assert sum(isinstance(answer, FireLimitError) for answer in done) == 5
     assert len(await world.runs(one)) == 3
 
 
 async def test_what_was_cancelled_does_not_count(world: AutomationWorld) -> None:
-    one = await world.job_automation(limit=FireLimit(max=1))
+    one = await world.job_automation(limit=FireLimit(max=1, window="1h"))
     run = await world.start(one)
     await world.automations.runs.cancel(world.caller(), run.id)
     await world.start(one)
@@ -210,8 +217,8 @@ async def test_a_limited_tick_is_cancelled_and_puts_the_schedule_off(world: Auto
     assert second.error.startswith("automation: fire limit reached: fires=1 limit=1 window=10m0s")
     assert second.delivery_error is None
     shown = await world.automations.definitions.get("ten_a", one.kind, one.id)
-    assert shown.clock is not None
-    assert shown.clock.next_run_at == first.started_at + 10 * MINUTE
+    assert shown.schedule is not None
+    assert shown.schedule.next_run_at == first.started_at + 10 * MINUTE
     world.now = first.started_at + 10 * MINUTE
     world.forward(0.001)
     await world.tick()
@@ -366,8 +373,10 @@ async def test_a_job_with_a_task_leaves_it_to_others(world: AutomationWorld) -> 
     task = await world.automations.tasks.get("ten_a", ended.task_id or "")
     assert (task.spec.title, task.spec.description, task.status) == ("Look", "do it", "open")
     assert task.task_run_id == ended.task_run_id
-    changed = await world.automations.tasks.change(world.caller(), task.id, status="done", owner=None)
-    assert changed.status == "done"
+    changed = await world.automations.tasks.change(
+        world.caller(), task.id, status=TaskStatus.DONE, owner=None
+    )
+    assert changed.status is TaskStatus.DONE
     await world.assert_runs_whole()
 
 
@@ -424,7 +433,7 @@ async def test_a_change_or_an_end_of_the_definition_does_not_touch_its_runs(worl
 
 async def test_an_end_that_is_told_twice_or_late_changes_nothing(world: AutomationWorld) -> None:
     await world.agent()
-    one = await world.job_automation(retry=Retry(strategy="backoff", max_retries=1, base_delay="1s"))
+    one = await world.job_automation(retry=RunRetryPolicy(strategy="backoff", max_retries=1, base_delay="1s"))
     run = await world.start(one)
     await world.dispatch()
     [claimed] = await world.claim()

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from runwright.automations.model import Run, RunStatus
-from runwright.automations.run_endings import KIND, end_jobs
+from runwright.automations.run_endings import CALLBACK_HANDLER, end_jobs
 from runwright.core.job_state import JobStatus
 from runwright.db.pool import Pool
 from runwright.events.completion import take_due_callbacks
@@ -37,10 +37,12 @@ class ToolWorld(AutomationWorld):
         return run
 
     async def follow(self) -> None:
-        handlers = ToolCalls({KIND: end_jobs}, on_submitted=lambda: None).handlers()
+        handlers = ToolCalls({CALLBACK_HANDLER: end_jobs}, on_submitted=lambda: None).handlers()
         async with self.db.acquire() as db, db.transaction():
-            due = await take_due_callbacks(db, JOB_ENDS, handlers=[KIND, TOOL], limit=100, now=self.now)
-            for kind in (KIND, TOOL):
+            due = await take_due_callbacks(
+                db, JOB_ENDS, handlers=[CALLBACK_HANDLER, TOOL], limit=100, now=self.now
+            )
+            for kind in (CALLBACK_HANDLER, TOOL):
                 ends = [(one.callback.subject_id, one.end) for one in due if one.callback.handler == kind]
                 await handlers[kind](db, ends, self.now)
 

@@ -8,21 +8,24 @@ from typing import Any
 
 import msgspec
 
-from runwright.automations.dispatch import Dispatched, dispatch_due
-from runwright.automations.drafts import AutomationCreate, AutomationPatch
-from runwright.automations.fire_sources import fire_events, make_runs
+from runwright.automations.dispatch import DispatchResult, dispatch_due
+from runwright.automations.fire_sources import create_runs, fire_events
 from runwright.automations.model import (
+    NO_RETRY,
+    AnyDefinition,
     Automation,
-    Details,
+    AutomationCreate,
+    AutomationPatch,
     FireLimit,
-    Kind,
-    Retry,
+    JobDefinition,
     Run,
     RunFilter,
+    RunRetryPolicy,
     ScheduleSpec,
+    TriggerDefinition,
 )
-from runwright.automations.policy import Policy
-from runwright.automations.run_endings import KIND, end_jobs
+from runwright.automations.policy import AutomationPolicy
+from runwright.automations.run_endings import CALLBACK_HANDLER, end_jobs
 from runwright.automations.store.queue import LiveRun
 from runwright.core.job_state import JobStatus
 from runwright.db.pool import Database, PoolConnection
@@ -32,15 +35,15 @@ from runwright.events.store import take_queued_events
 from runwright.jobs.completion_callbacks import JOB_ENDS
 from runwright.jobs.store.claim import ClaimedJob
 from runwright.jobs.store.finish import Ending
-from runwright.schedules.firing import Fired, fire_due, make_by_owner
-from runwright.schedules.job_factory import make_jobs
-from runwright.schedules.model import Owner
+from runwright.schedules.firing import FiringSummary, fire_due, handler_by_owner
+from runwright.schedules.job_factory import submit_jobs
+from runwright.schedules.model import ScheduleOwner
 from runwright.workers.model import Worker
 from tests.automations import no_automations
 from tests.integration.jobs.world import World
 
 Json = Any
-"""What a body or a field holds; which of it is right is for the tests to say."""
+"""The value of a body or a field; tests check it."""
 
 EVERY_MINUTE = ScheduleSpec(mode="every", interval="1m")
 ONCE_A_YEAR = ScheduleSpec(mode="cron", expr="0 0 1 1 *")
@@ -51,11 +54,10 @@ class AutomationWorld(World):
 
     def __init__(self, db: Database) -> None:
         super().__init__(db)
-        self.policy = Policy()
+        self.policy = AutomationPolicy()
         self.automations = no_automations(db, self.jobs, clock=self.clock, policy=self.policy)
-        self.maker = make_by_owner(
-            {Owner.WORKER: make_jobs, Owner.AUTOMATION: partial(make_runs, policy=self.policy)}
-        )
+        runs = partial(create_runs, policy=self.policy)
+        self.handler = handler_by_owner({ScheduleOwner.WORKER: submit_jobs, ScheduleOwner.AUTOMATION: runs})
         self.opened: list[Mapping[str, object]] = []
         self.registered: set[str] = set()
         self.may_open = asyncio.Event()
@@ -75,20 +77,21 @@ class AutomationWorld(World):
         schedule: ScheduleSpec = ONCE_A_YEAR,
         tenant: str = "ten_a",
         limit: FireLimit | None = None,
-        retry: Retry | None = None,
+        retry: RunRetryPolicy = NO_RETRY,
         agent: str = "agent",
-        **details: Json,
+        **fields: Json,
     ) -> Automation:
-        return await self._make(
+        return await self._create(
             tenant,
-            AutomationCreate(
-                kind=Kind.JOB,
+            JobDefinition(
                 scope="global",
                 name=f"job {self.sequence()}",
                 agent_name=agent,
                 prompt="do it",
-                fire_limit=limit or FireLimit(max=100),
-                details=Details(schedule=schedule, retry=retry or Retry(), **details),
+                fire_limit=limit or FireLimit(max=100, window="1h"),
+                schedule=schedule,
+                retry=retry,
+                **fields,
             ),
         )
 
@@ -100,41 +103,42 @@ class AutomationWorld(World):
         tenant: str = "ten_a",
         agent: str = "agent",
         limit: FireLimit | None = None,
-        retry: Retry | None = None,
+        retry: RunRetryPolicy = NO_RETRY,
         workspace_id: str = "",
-        **details: Json,
+        **fields: Json,
     ) -> Automation:
-        return await self._make(
+        return await self._create(
             tenant,
-            AutomationCreate(
-                kind=Kind.TRIGGER,
+            TriggerDefinition(
                 scope="workspace" if workspace_id else "global",
                 workspace_id=workspace_id,
                 name=f"trigger {self.sequence()}",
                 agent_name=agent,
                 prompt=prompt,
                 event=event,
-                fire_limit=limit or FireLimit(max=100),
-                details=Details(retry=retry or Retry(), **details),
+                fire_limit=limit or FireLimit(max=100, window="1h"),
+                retry=retry,
+                **fields,
             ),
         )
 
-    async def _make(self, tenant: str, draft: AutomationCreate) -> Automation:
-        return (await self.automations.definitions.create(self.caller(tenant), draft)).automation
+    async def _create(self, tenant: str, definition: AnyDefinition) -> Automation:
+        new = AutomationCreate(definition=definition)
+        return (await self.automations.definitions.create(self.caller(tenant), new)).automation
 
     def sequence(self) -> int:
         """Return another number every time."""
         self._number = getattr(self, "_number", 0) + 1
         return self._number
 
-    async def change(self, one: Automation, **changes: Json) -> Automation:
-        shown = await self.automations.definitions.change(
-            self.caller(one.tenant_id), one.kind, one.id, AutomationPatch(**changes)
+    async def change(self, one: Automation, **fields: Json) -> Automation:
+        view = await self.automations.definitions.change(
+            self.caller(one.tenant_id), one.kind, one.id, AutomationPatch(fields=fields)
         )
-        return shown.automation
+        return view.automation
 
-    async def tick(self) -> Fired:
-        return await fire_due(self.db, self.maker, now=self.now, limit=100)
+    async def tick(self) -> FiringSummary:
+        return await fire_due(self.db, self.handler, now=self.now, limit=100)
 
     async def start(self, one: Automation) -> Run:
         return await self.automations.runs.start(self.caller(one.tenant_id), one.id)
@@ -146,7 +150,7 @@ class AutomationWorld(World):
                 await db.execute("UPDATE events SET subject_id = $1", subject)
 
     async def route(self) -> int:
-        """Do what the router does for triggers; returns how many runs were made."""
+        """Do what the router does for triggers; return the number of created runs."""
         async with self.db.acquire() as db, db.transaction():
             pairs = [
                 (one.event, who)
@@ -156,9 +160,9 @@ class AutomationWorld(World):
             ]
             return await fire_events(db, pairs, self.now, policy=self.policy) if pairs else 0
 
-    async def dispatch(self, limit: int = 100) -> Dispatched:
+    async def dispatch(self, limit: int = 100) -> DispatchResult:
         return await dispatch_due(
-            self.db, now=self.now, at_once=self.policy.at_once, limit=limit, open_execution=self._open
+            self.db, now=self.now, concurrency=self.policy.concurrency, limit=limit, open_execution=self._open
         )
 
     async def _open(
@@ -174,7 +178,7 @@ class AutomationWorld(World):
         return f"exn_{live.run.id}"
 
     async def run_agents(self, status: JobStatus = JobStatus.COMPLETED, output: object = None) -> int:
-        """Let every job that waits end, and tell those who follow them; returns how many."""
+        """End every waiting job and run its completion callbacks; return the number of jobs."""
         claimed = await self.claim()
         await self.finish(*(self._ended(job, status, output) for job in claimed))
         await self.follow()
@@ -185,9 +189,9 @@ class AutomationWorld(World):
         return msgspec.structs.replace(self.ending(job, status), output=text)
 
     async def follow(self) -> None:
-        """Do what the follower does."""
+        """Run the completion callbacks."""
         async with self.db.acquire() as db, db.transaction():
-            due = await take_due_callbacks(db, JOB_ENDS, handlers=[KIND], limit=100, now=self.now)
+            due = await take_due_callbacks(db, JOB_ENDS, handlers=[CALLBACK_HANDLER], limit=100, now=self.now)
             await end_jobs(db, [(one.callback.subject_id, one.end) for one in due], self.now)
 
     async def runs(self, one: Automation | None = None, tenant: str = "ten_a") -> list[Run]:

@@ -6,35 +6,55 @@ from datetime import datetime, timedelta
 from runwright.core.ids import new_id
 from runwright.core.paging import PageRequest
 from runwright.db.pool import PoolConnection
-from runwright.schedules.automation_schedules import When, change_clock, create_clock
-from runwright.schedules.firing import Made, Make, Wanted, fire_due, make_by_owner
-from runwright.schedules.job_factory import make_jobs
-from runwright.schedules.model import Owner, ScheduleFilter, TimingKind
-from runwright.schedules.store.automation_schedules import ClockState, drop_clock, lock_clock, read_clocks
+from runwright.schedules.automation_schedules import (
+    ScheduleTiming,
+    change_automation_schedule,
+    create_automation_schedule,
+)
+from runwright.schedules.firing import DueTick, TickHandler, TickResult, fire_due, handler_by_owner
+from runwright.schedules.job_factory import submit_jobs
+from runwright.schedules.model import ScheduleFilter, ScheduleOwner, TimingKind
+from runwright.schedules.store.automation_schedules import (
+    ScheduleState,
+    delete_automation_schedule,
+    fetch_schedule_states,
+    lock_automation_schedule,
+)
 from runwright.schedules.tick_policy import CatchUp, TickReason
 from tests.integration.jobs.world import START
 from tests.integration.schedules.world import ScheduleWorld
 
 MINUTE = timedelta(minutes=1)
-EVERY_MINUTE = When(timing=TimingKind.EVERY, step=MINUTE, misfire_grace_seconds=30)
+EVERY_MINUTE = ScheduleTiming(timing=TimingKind.EVERY, step=MINUTE, misfire_grace_seconds=30)
 
 
-async def create(world: ScheduleWorld, when: When, *, id: str = "job-a", enabled: bool = True) -> None:
+async def create(
+    world: ScheduleWorld, timing: ScheduleTiming, *, id: str = "job-a", enabled: bool = True
+) -> None:
     async with world.db.acquire() as db, db.transaction():
-        await create_clock(db, id=id, tenant_id="ten_a", when=when, enabled=enabled, now=world.now)
+        await create_automation_schedule(
+            db, id=id, tenant_id="ten_a", timing=timing, enabled=enabled, now=world.now
+        )
 
 
 async def change(
-    world: ScheduleWorld, when: When, *, enabled: bool = True, afresh: bool = False, id: str = "job-a"
+    world: ScheduleWorld,
+    timing: ScheduleTiming,
+    *,
+    enabled: bool = True,
+    restart: bool = False,
+    id: str = "job-a",
 ) -> None:
     async with world.db.acquire() as db, db.transaction():
-        schedule = await lock_clock(db, id=id)
+        schedule = await lock_automation_schedule(db, id=id)
         assert schedule is not None
-        await change_clock(db, schedule, when=when, enabled=enabled, afresh=afresh, now=world.now)
+        await change_automation_schedule(
+            db, schedule, timing=timing, enabled=enabled, restart=restart, now=world.now
+        )
 
 
-async def clock(world: ScheduleWorld, id: str = "job-a") -> ClockState | None:
-    return (await read_clocks(world.db, ids=[id])).get(id)
+async def clock(world: ScheduleWorld, id: str = "job-a") -> ScheduleState | None:
+    return (await fetch_schedule_states(world.db, ids=[id])).get(id)
 
 
 class Runs:
@@ -44,15 +64,15 @@ class Runs:
         self.made: list[tuple[str, datetime]] = []
         self.not_before = not_before
 
-    async def make(self, _: PoolConnection, wanted: Sequence[Wanted], now: datetime) -> Sequence[Made]:
+    async def make(self, _: PoolConnection, wanted: Sequence[DueTick], now: datetime) -> Sequence[TickResult]:
         self.made += [(one.schedule.id, one.scheduled_for) for one in wanted]
         if self.not_before is not None:
-            return [Made(None, TickReason.FIRE_LIMIT, self.not_before) for _ in wanted]
-        return [Made(new_id("job", now)) for _ in wanted]
+            return [TickResult(None, TickReason.FIRE_LIMIT, self.not_before) for _ in wanted]
+        return [TickResult(new_id("job", now)) for _ in wanted]
 
     @property
-    def maker(self) -> Make:
-        return make_by_owner({Owner.WORKER: make_jobs, Owner.AUTOMATION: self.make})
+    def handler(self) -> TickHandler:
+        return handler_by_owner({ScheduleOwner.WORKER: submit_jobs, ScheduleOwner.AUTOMATION: self.make})
 
 
 async def test_each_tick_is_made_by_its_owners_maker(world: ScheduleWorld) -> None:
@@ -60,7 +80,7 @@ async def test_each_tick_is_made_by_its_owners_maker(world: ScheduleWorld) -> No
     schedule = await world.schedule()
     await create(world, EVERY_MINUTE)
     world.forward(61)
-    fired = await fire_due(world.db, runs.maker, now=world.now, limit=10)
+    fired = await fire_due(world.db, runs.handler, now=world.now, limit=10)
     assert fired.fired == 2
     assert runs.made == [("job-a", START + MINUTE)]
     (job,) = await world.jobs_made()
@@ -78,7 +98,7 @@ async def test_a_grid_begins_where_it_was_set_and_keeps_to_its_points(world: Sch
     await create(world, EVERY_MINUTE)
     for late in (61, 62, 60):
         world.forward(late)
-        await fire_due(world.db, runs.maker, now=world.now, limit=10)
+        await fire_due(world.db, runs.handler, now=world.now, limit=10)
     assert [at for _, at in runs.made] == [START + n * MINUTE for n in (1, 2, 3)]
     state = await clock(world)
     assert state is not None
@@ -88,12 +108,14 @@ async def test_a_grid_begins_where_it_was_set_and_keeps_to_its_points(world: Sch
 
 async def test_a_single_instant_fires_once_and_leaves_no_clock(world: ScheduleWorld) -> None:
     runs = Runs()
-    await create(world, When(timing=TimingKind.AT, at=START + MINUTE, misfire_grace_seconds=30))
-    await create(world, When(timing=TimingKind.AT, at=START, misfire_grace_seconds=30), id="job-past")
+    await create(world, ScheduleTiming(timing=TimingKind.AT, at=START + MINUTE, misfire_grace_seconds=30))
+    await create(
+        world, ScheduleTiming(timing=TimingKind.AT, at=START, misfire_grace_seconds=30), id="job-past"
+    )
     assert await clock(world, "job-past") is None
     for _ in range(3):
         world.forward(61)
-        await fire_due(world.db, runs.maker, now=world.now, limit=10)
+        await fire_due(world.db, runs.handler, now=world.now, limit=10)
     assert runs.made == [("job-a", START + MINUTE)]
     assert await clock(world) is None
 
@@ -101,11 +123,11 @@ async def test_a_single_instant_fires_once_and_leaves_no_clock(world: ScheduleWo
 async def test_an_instant_that_was_missed_says_so_or_is_caught_up(world: ScheduleWorld) -> None:
     runs = Runs()
     at = START + MINUTE
-    await create(world, When(timing=TimingKind.AT, at=at, misfire_grace_seconds=30))
-    late = When(timing=TimingKind.AT, at=at, misfire_grace_seconds=30, catch_up=CatchUp.LAST)
+    await create(world, ScheduleTiming(timing=TimingKind.AT, at=at, misfire_grace_seconds=30))
+    late = ScheduleTiming(timing=TimingKind.AT, at=at, misfire_grace_seconds=30, catch_up=CatchUp.LAST)
     await create(world, late, id="job-late")
     world.forward(3600)
-    await fire_due(world.db, runs.maker, now=world.now, limit=10)
+    await fire_due(world.db, runs.handler, now=world.now, limit=10)
     assert runs.made == [("job-late", at)]
 
 
@@ -113,7 +135,7 @@ async def test_misfires_are_counted_once_for_an_outage(world: ScheduleWorld) -> 
     runs = Runs()
     await create(world, EVERY_MINUTE)
     world.forward(10 * 60 + 31)
-    await fire_due(world.db, runs.maker, now=world.now, limit=10)
+    await fire_due(world.db, runs.handler, now=world.now, limit=10)
     state = await clock(world)
     assert state is not None
     assert (runs.made, state.misfires, state.last_misfire_at) == ([], 1, world.now)
@@ -125,17 +147,19 @@ async def test_a_tick_that_is_put_off_begins_the_grid_anew(world: ScheduleWorld)
     runs = Runs(not_before=later)
     await create(world, EVERY_MINUTE)
     await create(
-        world, When(timing=TimingKind.AT, at=START + MINUTE, misfire_grace_seconds=30), id="job-once"
+        world,
+        ScheduleTiming(timing=TimingKind.AT, at=START + MINUTE, misfire_grace_seconds=30),
+        id="job-once",
     )
     world.forward(61)
-    await fire_due(world.db, runs.maker, now=world.now, limit=10)
+    await fire_due(world.db, runs.handler, now=world.now, limit=10)
     for id in ("job-a", "job-once"):
         state = await clock(world, id)
         assert state is not None
         assert state.next_run_at == later
     runs.not_before = None
     world.now = later
-    await fire_due(world.db, runs.maker, now=world.now, limit=10)
+    await fire_due(world.db, runs.handler, now=world.now, limit=10)
     assert sorted(runs.made[2:]) == [("job-a", later), ("job-once", later)]
     state = await clock(world)
     assert state is not None
@@ -147,7 +171,7 @@ async def test_a_change_of_something_else_keeps_the_cursor_and_a_pause_sets_it_a
 ) -> None:
     await create(world, EVERY_MINUTE)
     world.forward(30)
-    kept = When(timing=TimingKind.EVERY, step=MINUTE, misfire_grace_seconds=5, catch_up=CatchUp.ALL)
+    kept = ScheduleTiming(timing=TimingKind.EVERY, step=MINUTE, misfire_grace_seconds=5, catch_up=CatchUp.ALL)
     await change(world, kept)
     state = await clock(world)
     assert state is not None
@@ -156,12 +180,14 @@ async def test_a_change_of_something_else_keeps_the_cursor_and_a_pause_sets_it_a
     await change(world, kept, enabled=False)
     assert await clock(world) is None
     world.forward(600)
-    assert (await fire_due(world.db, Runs().maker, now=world.now, limit=10)).schedules == 0
+    assert (await fire_due(world.db, Runs().handler, now=world.now, limit=10)).schedules == 0
     await change(world, kept)
     state = await clock(world)
     assert state is not None
     assert state.next_run_at == world.now + MINUTE
-    await change(world, When(timing=TimingKind.EVERY, step=2 * MINUTE, misfire_grace_seconds=5), afresh=True)
+    await change(
+        world, ScheduleTiming(timing=TimingKind.EVERY, step=2 * MINUTE, misfire_grace_seconds=5), restart=True
+    )
     state = await clock(world)
     assert state is not None
     assert state.next_run_at == world.now + 2 * MINUTE
@@ -170,6 +196,6 @@ async def test_a_change_of_something_else_keeps_the_cursor_and_a_pause_sets_it_a
 async def test_what_is_deleted_fires_no_more(world: ScheduleWorld) -> None:
     await create(world, EVERY_MINUTE)
     async with world.db.acquire() as db, db.transaction():
-        await drop_clock(db, id="job-a")
+        await delete_automation_schedule(db, id="job-a")
     world.forward(61)
-    assert (await fire_due(world.db, Runs().maker, now=world.now, limit=10)).schedules == 0
+    assert (await fire_due(world.db, Runs().handler, now=world.now, limit=10)).schedules == 0

@@ -8,8 +8,8 @@ import pytest
 
 from runwright.core.job_state import JobStatus, Trigger
 from runwright.db.pool import PoolConnection
-from runwright.schedules.firing import Made, Wanted, fire_due
-from runwright.schedules.job_factory import make_jobs
+from runwright.schedules.firing import DueTick, TickResult, fire_due
+from runwright.schedules.job_factory import submit_jobs
 from runwright.schedules.tick_policy import CatchUp, Overlap, TickStatus
 from runwright.workers.model import WorkerStatus
 from tests.integration.jobs.world import START
@@ -76,8 +76,8 @@ async def test_a_scheduler_that_dies_before_the_commit_leaves_the_tick_to_the_ne
     schedule = await world.schedule()
     world.forward(60)
 
-    async def make_and_die(db: PoolConnection, wanted: list[Wanted], now: datetime) -> list[Made]:
-        await make_jobs(db, wanted, now)
+    async def make_and_die(db: PoolConnection, wanted: list[DueTick], now: datetime) -> list[TickResult]:
+        await submit_jobs(db, wanted, now)
         await db.execute("SELECT pg_terminate_backend(pg_backend_pid())")
         raise AssertionError("unreachable")
 

@@ -6,10 +6,10 @@ import pytest
 
 from runwright.core.errors import ConflictError, NotFoundError
 from runwright.core.paging import PageRequest
-from runwright.schedules.model import NewSchedule, ScheduleFilter
+from runwright.schedules.model import ScheduleCreate, ScheduleFilter
 from runwright.schedules.service import refresh_cursors
-from runwright.schedules.store.definitions import stop_schedules_of_deprecated
-from runwright.schedules.store.ticks import forget_ticks
+from runwright.schedules.store.definitions import disable_schedules_of_deprecated
+from runwright.schedules.store.ticks import prune_ticks
 from runwright.schedules.tick_policy import TickStatus
 from runwright.workers.model import WorkerStatus
 from tests.integration.jobs.world import START
@@ -99,7 +99,7 @@ async def test_a_schedule_needs_a_worker_of_the_tenant_that_is_not_deprecated(wo
     theirs = await world.worker("ten_b")
     with pytest.raises(NotFoundError):
         await world.schedules.create(
-            world.caller(), NewSchedule(worker_id=theirs.id, cron="* * * * *", timezone="UTC")
+            world.caller(), ScheduleCreate(worker_id=theirs.id, cron="* * * * *", timezone="UTC")
         )
     schedule = await world.schedule(worker)
     with pytest.raises(NotFoundError):
@@ -109,7 +109,7 @@ async def test_a_schedule_needs_a_worker_of_the_tenant_that_is_not_deprecated(wo
     await world.set_worker(worker, WorkerStatus.DEPRECATED)
     with pytest.raises(ConflictError):
         await world.schedule(worker)
-    assert await stop_schedules_of_deprecated(world.db, now=world.now) == 2
+    assert await disable_schedules_of_deprecated(world.db, now=world.now) == 2
     with pytest.raises(ConflictError):
         await world.change(schedule, enabled=True)
     other = await world.worker()
@@ -185,8 +185,8 @@ async def test_old_ticks_are_forgotten_in_steps(world: ScheduleWorld) -> None:
     for _ in range(5):
         world.forward(60)
         await world.fire()
-    assert await forget_ticks(world.db, before=world.now, limit=3) == 3
-    assert await forget_ticks(world.db, before=world.now, limit=3) == 1
+    assert await prune_ticks(world.db, before=world.now, limit=3) == 3
+    assert await prune_ticks(world.db, before=world.now, limit=3) == 1
     assert [f"{tick.scheduled_for:%M}" for tick in await world.ticks(schedule)] == ["05"]
 
 

@@ -10,9 +10,9 @@ from runwright.core.paging import PageRequest
 from runwright.db.pool import Database
 from runwright.jobs.model import Job, JobFilter
 from runwright.loops.scheduler import Scheduler
-from runwright.schedules.firing import Fired, fire_due
-from runwright.schedules.job_factory import make_jobs
-from runwright.schedules.model import NewSchedule, Schedule, ScheduleChanges, Tick
+from runwright.schedules.firing import FiringSummary, fire_due
+from runwright.schedules.job_factory import submit_jobs
+from runwright.schedules.model import Schedule, ScheduleChanges, ScheduleCreate, Tick
 from runwright.schedules.service import Schedules
 from runwright.schedules.tick_policy import TickStatus
 from runwright.workers.model import Worker, WorkerChanges, WorkerStatus
@@ -32,11 +32,11 @@ class ScheduleWorld(World):
         self, worker: Worker | None = None, cron: str = "* * * * *", timezone: str = "UTC", **fields: object
     ) -> Schedule:
         worker = worker or await self.worker()
-        new = NewSchedule(worker_id=worker.id, cron=cron, timezone=timezone, **fields)  # type: ignore[arg-type]
+        new = ScheduleCreate(worker_id=worker.id, cron=cron, timezone=timezone, **fields)  # type: ignore[arg-type]
         return await self.schedules.create(self.caller(worker.tenant_id), new)
 
-    async def fire(self, *, limit: int = 100, only: str | None = None) -> Fired:
-        return await fire_due(self.db, make_jobs, now=self.now, limit=limit, only=only)
+    async def fire(self, *, limit: int = 100, only: str | None = None) -> FiringSummary:
+        return await fire_due(self.db, submit_jobs, now=self.now, limit=limit, only=only)
 
     async def again(self, schedule: Schedule) -> Schedule:
         return await self.schedules.get(schedule.tenant_id, schedule.id)

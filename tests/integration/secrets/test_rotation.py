@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from runwright.automations.store.secrets import SEALED_AS
+from runwright.automations.store.secrets import SECRET_OWNER_PREFIX
 from runwright.db.pool import Pool
 from runwright.secrets import rotation, store
 from runwright.secrets.keyring import Keyring, SecretBox, key_id
@@ -197,7 +197,7 @@ async def test_secrets_of_triggers_are_reencrypted_too(database: Pool) -> None:
         " '1h', interval '1 hour', 'dynamic', 'webhook', 'w', 's', '{}', 'usr_1', now(), now())"
     )
     for number, secret in enumerate(("first", "second")):
-        encrypted = SecretBox(Keyring([OLD])).encrypt("ten_a", f"{SEALED_AS}trg_1", secret)
+        encrypted = SecretBox(Keyring([OLD])).encrypt("ten_a", f"{SECRET_OWNER_PREFIX}trg_1", secret)
         await database.execute(
             "INSERT INTO automation_secrets (automation_id, number, key_id, sealed)"
             " VALUES ('trg_1', $1, $2, $3)",
@@ -207,7 +207,9 @@ async def test_secrets_of_triggers_are_reencrypted_too(database: Pool) -> None:
     rows = await database.fetch("SELECT key_id, sealed FROM automation_secrets ORDER BY number")
     secret_box = SecretBox(Keyring([NEW]))
     assert [
-        secret_box.decrypt("ten_a", f"{SEALED_AS}trg_1", EncryptedValue(row["key_id"], row["sealed"]))
+        secret_box.decrypt(
+            "ten_a", f"{SECRET_OWNER_PREFIX}trg_1", EncryptedValue(row["key_id"], row["sealed"])
+        )
         for row in rows
     ] == ["first", "second"]
     assert await rotation.discard(database, key_id(NEW), ENCRYPTED_COLUMNS) == [SecretName("ten_a", "trg_1")]

@@ -8,7 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runwright.cron.timetable import Timetable, timetable_of
-from runwright.schedules.tick_policy import MOST_TICKS, CatchUp, Judgement, Policy, due_time, jitter_of, judge
+from runwright.schedules.tick_policy import (
+    MOST_TICKS,
+    CatchUp,
+    Judgement,
+    TickPolicy,
+    due_time,
+    jitter_of,
+    judge,
+)
 
 NOON: Final = datetime(2026, 3, 1, 12, tzinfo=UTC)
 MINUTELY: Final = timetable_of("* * * * *", "UTC")
@@ -17,14 +25,14 @@ HOURLY_PER_DAY: Final = 24
 
 
 def judged(
-    cursor: datetime, now: datetime, *, expression: str = "* * * * *", policy: Policy | None = None
+    cursor: datetime, now: datetime, *, expression: str = "* * * * *", policy: TickPolicy | None = None
 ) -> Judgement:
     return judge(
         timetable_of(expression, "UTC"),
         key="sch_a",
         cursor=cursor,
         now=now,
-        policy=policy or Policy(grace_seconds=30),
+        policy=policy or TickPolicy(grace_seconds=30),
     )
 
 
@@ -65,14 +73,14 @@ def test_after_an_outage_what_was_missed_is_not_made_up_for() -> None:
 
 
 def test_catch_up_last_makes_up_for_the_latest_one_once() -> None:
-    policy = Policy(catch_up=CatchUp.LAST, grace_seconds=30)
+    policy = TickPolicy(catch_up=CatchUp.LAST, grace_seconds=30)
     judgement = judged(NOON, NOON + minutes(3.6), policy=policy)
     assert fired(judgement) == [NOON + minutes(3)]
     assert missed(judgement) == [NOON + minutes(n) for n in range(3)]
 
 
 def test_catch_up_last_does_not_add_to_a_tick_that_fires_in_time() -> None:
-    policy = Policy(catch_up=CatchUp.LAST, grace_seconds=30)
+    policy = TickPolicy(catch_up=CatchUp.LAST, grace_seconds=30)
     judgement = judged(NOON, NOON + minutes(3), policy=policy)
     assert fired(judgement) == [NOON + minutes(3)]
     assert missed(judgement) == [NOON + minutes(n) for n in range(3)]
@@ -93,7 +101,7 @@ def test_a_long_outage_becomes_a_gap_that_says_how_many_there_were() -> None:
 
 
 def test_a_gap_never_swallows_what_may_still_fire() -> None:
-    policy = Policy(grace_seconds=86_400)
+    policy = TickPolicy(grace_seconds=86_400)
     now = NOON + timedelta(days=30)
     judgement = judged(NOON, now, policy=policy)
     assert judgement.gap is not None
@@ -104,7 +112,7 @@ def test_a_gap_never_swallows_what_may_still_fire() -> None:
 
 
 def test_with_catch_up_all_the_latest_hundred_that_are_late_fire() -> None:
-    policy = Policy(catch_up=CatchUp.ALL, grace_seconds=30)
+    policy = TickPolicy(catch_up=CatchUp.ALL, grace_seconds=30)
     few = judged(NOON, NOON + minutes(MOST_TICKS - 1), policy=policy)
     assert fired(few) == [NOON + minutes(n) for n in range(MOST_TICKS)]
     now = NOON + timedelta(days=400, seconds=40)
@@ -132,7 +140,7 @@ def test_jitter_spreads() -> None:
     assert jitter_of("sch_a", NOON, 0) == timedelta()
 
 
-def cursor_is_ahead(table: Timetable, judgement: Judgement, now: datetime, policy: Policy) -> bool:
+def cursor_is_ahead(table: Timetable, judgement: Judgement, now: datetime, policy: TickPolicy) -> bool:
     following = table.next_after(judgement.ticks[-1].scheduled_for)
     due_at = due_time("sch_a", following, policy)
     return due_at is None or due_at > now
@@ -150,7 +158,7 @@ def test_whenever_passes_are_made_every_tick_is_judged_once_and_in_order(
     pauses: list[int], grace: int, jitter: int, catch_up: CatchUp, expression: str
 ) -> None:
     table = timetable_of(expression, "UTC")
-    policy = Policy(catch_up=catch_up, grace_seconds=grace, jitter_seconds=jitter)
+    policy = TickPolicy(catch_up=catch_up, grace_seconds=grace, jitter_seconds=jitter)
     cursor, now = table.next_after(NOON), NOON
     total, last = 0, NOON
     for pause in pauses:

@@ -1,7 +1,8 @@
-"""The SQL of definitions."""
+"""SQL of definitions. The columns follow from the structs in automations/model.py."""
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any, Final
 
 import asyncpg
 import msgspec
@@ -9,98 +10,88 @@ from asyncpg import Record
 
 from runwright.automations.errors import name_taken, webhook_id_taken
 from runwright.automations.model import (
+    DEFINITIONS,
+    AnyDefinition,
     Automation,
     AutomationFilter,
-    Details,
-    FireLimit,
-    Kind,
-    Source,
+    AutomationKind,
+    DefinitionSource,
+    FieldMark,
+    TriggerDefinition,
+    marked,
 )
 from runwright.db.pool import Database, PoolConnection
 
-COLUMNS: Final = """
-    a.id, a.tenant_id, a.kind, a.scope, a.workspace_id, a.name, a.agent_name, a.prompt, a.enabled,
-    a.limit_max, a.limit_window, a.source, a.configured_enabled, a.event, a.webhook_id, a.endpoint_slug,
-    a.details, a.created_by, a.created_at, a.updated_at
-"""
+_RECORD: Final = tuple(name for name in Automation.__struct_fields__ if name != "definition")
+_COLUMNS: Final = tuple(marked(TriggerDefinition, FieldMark.COLUMN))
+"""A trigger has all the columns that a job has, and more."""
+_ELSEWHERE: Final = frozenset({*_COLUMNS, "fire_limit"})
+_DETAIL_NAMES: Final = {"webhook_signature": "signature", "webhook_secret_ref": "secret_ref"}
+"""Names of fields in `details` that differ from the struct's."""
+_FIXED: Final = frozenset({"id", "tenant_id", "kind", "scope", "created_by", "created_at"})
 _WEBHOOK_INDEX: Final = "automations_by_webhook_id"
+
+COLUMNS: Final = ", ".join(
+    f"a.{name}" for name in (*_RECORD, "kind", *_COLUMNS, "limit_max", "limit_window", "details")
+)
 
 
 def automation_from_row(row: Record) -> Automation:
-    """Build an automation from a row with `COLUMNS`; further columns are left out."""
-    return Automation(
-        id=row["id"],
-        tenant_id=row["tenant_id"],
-        kind=Kind(row["kind"]),
-        scope=row["scope"],
-        workspace_id=row["workspace_id"],
-        name=row["name"],
-        agent_name=row["agent_name"],
-        prompt=row["prompt"],
-        enabled=row["enabled"],
-        fire_limit=FireLimit(max=row["limit_max"], window=row["limit_window"]),
-        source=Source(row["source"]),
-        configured_enabled=row["configured_enabled"],
-        event=row["event"],
-        webhook_id=row["webhook_id"],
-        endpoint_slug=row["endpoint_slug"],
-        details=msgspec.json.decode(row["details"], type=Details),
-        created_by=row["created_by"],
-        created_at=row["created_at"],
-        updated_at=row["updated_at"],
-    )
+    """Return the automation of a row with `COLUMNS`; further columns are ignored."""
+    kind = DEFINITIONS[AutomationKind(row["kind"])]
+    details = msgspec.json.decode(row["details"], type=dict[str, Any])
+    values: dict[str, Any] = {
+        name: details[stored] for name, stored in _details_of(kind).items() if stored in details
+    }
+    values |= {name: row[name] for name in _COLUMNS}
+    values["fire_limit"] = {"max": row["limit_max"], "window": row["limit_window"]}
+    record = {name: row[name] for name in _RECORD}
+    record["source"] = DefinitionSource(row["source"])
+    return Automation(**record, definition=msgspec.convert(values, kind))
+
+
+@cache
+def _details_of(kind: type[AnyDefinition]) -> Mapping[str, str]:
+    """Return the names in `details` of the fields that have no column."""
+    return {name: _DETAIL_NAMES.get(name, name) for name in kind.__struct_fields__ if name not in _ELSEWHERE}
+
+
+def _row(one: Automation) -> dict[str, object]:
+    """Return the columns of an automation with their values."""
+    definition = one.definition
+    details = {stored: getattr(definition, name) for name, stored in _details_of(type(definition)).items()}
+    return {
+        **{name: getattr(one, name) for name in _RECORD},
+        "kind": one.kind,
+        **{name: getattr(definition, name, "") for name in _COLUMNS},
+        "limit_max": one.fire_limit.max,
+        "limit_window": one.fire_limit.window,
+        "limit_span": one.fire_limit.span,
+        "details": msgspec.json.encode(details),
+    }
 
 
 async def insert_automation(db: PoolConnection, one: Automation) -> None:
-    """Insert a definition; ConflictError where its name or its webhook id is taken."""
-    try:
-        async with db.transaction():
-            await db.execute(
-                """
-                INSERT INTO automations (id, tenant_id, kind, scope, workspace_id, name, agent_name, prompt,
-                    enabled, limit_max, limit_window, limit_span, source, configured_enabled, event,
-                    webhook_id, endpoint_slug, details, updated_at, created_by, created_at)
-                VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19,
-                        $20, $21)
-                """,
-                *(one.id, one.tenant_id, one.kind, one.scope),
-                *_changing_values(one),
-                *(one.created_by, one.created_at),
-            )
-    except asyncpg.UniqueViolationError as error:
-        raise _taken(one, error) from None
+    """Insert a definition. Raises ConflictError if its name or its webhook id is taken."""
+    row = _row(one)
+    places = ", ".join(f"${number}" for number in range(1, len(row) + 1))
+    await _write(db, one, f"INSERT INTO automations ({', '.join(row)}) VALUES ({places})", *row.values())
 
 
 async def update_automation(db: PoolConnection, one: Automation) -> None:
-    """Write what may change of a definition that the same transaction has locked; errors as above."""
+    """Update a definition that the transaction has locked. Raises ConflictError as `insert_automation`."""
+    row = {name: value for name, value in _row(one).items() if name not in _FIXED}
+    sets = ", ".join(f"{name} = ${number}" for number, name in enumerate(row, 2))
+    await _write(db, one, f"UPDATE automations SET {sets} WHERE id = $1", one.id, *row.values())
+
+
+async def _write(db: PoolConnection, one: Automation, statement: str, *values: object) -> None:
     try:
         async with db.transaction():
-            await db.execute(
-                """
-                UPDATE automations SET workspace_id = $2, name = $3, agent_name = $4, prompt = $5,
-                    enabled = $6, limit_max = $7, limit_window = $8, limit_span = $9, source = $10,
-                    configured_enabled = $11, event = $12, webhook_id = $13, endpoint_slug = $14,
-                    details = $15, updated_at = $16
-                WHERE id = $1
-                """,
-                one.id,
-                *_changing_values(one),
-            )
+            await db.execute(statement, *values)
     except asyncpg.UniqueViolationError as error:
-        raise _taken(one, error) from None
-
-
-def _changing_values(one: Automation) -> tuple[object, ...]:
-    return (
-        *(one.workspace_id, one.name, one.agent_name, one.prompt, one.enabled),
-        *(one.fire_limit.max, one.fire_limit.window, one.fire_limit.span),
-        *(one.source, one.configured_enabled, one.event, one.webhook_id, one.endpoint_slug),
-        *(msgspec.json.encode(one.details), one.updated_at),
-    )
-
-
-def _taken(one: Automation, error: asyncpg.UniqueViolationError) -> Exception:
-    return webhook_id_taken() if error.constraint_name == _WEBHOOK_INDEX else name_taken(one.kind)
+        taken = webhook_id_taken() if error.constraint_name == _WEBHOOK_INDEX else name_taken(one.kind)
+        raise taken from None
 
 
 async def delete_automation(db: PoolConnection, *, id: str) -> None:
@@ -109,9 +100,9 @@ async def delete_automation(db: PoolConnection, *, id: str) -> None:
 
 
 async def fetch_automation(
-    db: Database | PoolConnection, *, tenant_id: str, kind: Kind, id: str, lock: bool = False
+    db: Database | PoolConnection, *, tenant_id: str, kind: AutomationKind, id: str, lock: bool = False
 ) -> Automation | None:
-    """Return a definition of the tenant; `lock` holds its row until the transaction ends."""
+    """Return a definition of the tenant; `lock` locks its row until the transaction ends."""
     row = await db.fetchrow(
         f"SELECT {COLUMNS} FROM automations a WHERE a.tenant_id = $1 AND a.kind = $2 AND a.id = $3"
         + (" FOR UPDATE" if lock else ""),
@@ -121,7 +112,7 @@ async def fetch_automation(
 
 
 async def fetch_triggers(db: PoolConnection, *, ids: Sequence[str]) -> dict[str, Automation]:
-    """Return these triggers by their ids; those that are gone or disabled are left out."""
+    """Return those of these triggers that exist and are enabled, by id."""
     rows = await db.fetch(
         f"SELECT {COLUMNS} FROM automations a WHERE a.id = ANY ($1) AND a.enabled AND a.kind = 'trigger'", ids
     )
@@ -132,7 +123,7 @@ async def list_automations(
     db: Database,
     *,
     tenant_id: str,
-    kind: Kind,
+    kind: AutomationKind,
     which: AutomationFilter,
     after: tuple[str, str] | None,
     limit: int,
@@ -140,7 +131,7 @@ async def list_automations(
     """Return up to `limit` definitions by name and id, those after a (name, id)."""
     params: list[object] = [tenant_id, kind, limit]
     where = "a.tenant_id = $1 AND a.kind = $2"
-    for column in ("scope", "workspace_id", "source", "event"):
+    for column in AutomationFilter.__struct_fields__:
         value = getattr(which, column)
         if value is not None:
             params.append(value)
@@ -155,13 +146,13 @@ async def list_automations(
 
 
 async def list_configured_ids(db: PoolConnection) -> list[str]:
-    """Return the ids of every definition that comes from a file, of all tenants, in order."""
+    """Return the ids of all definitions from a configuration file, of every tenant, in order."""
     rows = await db.fetch("SELECT id FROM automations WHERE source = 'config' ORDER BY id")
     return [row[0] for row in rows]
 
 
-async def list_configured(db: PoolConnection) -> list[Automation]:
-    """Return and lock every definition that comes from a file, of all tenants."""
+async def lock_configured(db: PoolConnection) -> list[Automation]:
+    """Lock and return all definitions from a configuration file, of every tenant."""
     rows = await db.fetch(
         f"SELECT {COLUMNS} FROM automations a WHERE a.source = 'config' ORDER BY a.id FOR UPDATE"
     )

@@ -1,13 +1,13 @@
-"""Firing: the run rows of fires, with the fire limit, in the transaction of what causes them.
+"""SQL of firing: insert the runs of fires under the fire limit, in the transaction of their cause.
 
 Invariants:
-- The automation's row is locked first, so that its fires take turns: the limit is checked and the run
-  written by one of them at a time.
-- Runs that count are numbered. So how many lie in the window follows from two numbers, and no fire has to
-  count rows; those that were cancelled stop counting and are taken off.
-- The runs that count have times in the order of their numbers, whatever the clocks of those who fire say;
-  those that were made together have the same time.
-- A run id that is there already is not made again.
+- The automation's row is locked first, so concurrent fires of one automation are serialized: the check of
+  the limit and the insert are atomic.
+- Runs that count towards the limit are numbered. Their count in the window is the difference of two numbers,
+  so no fire counts all rows; cancelled runs no longer count and are subtracted.
+- The start times of counted runs have the order of their numbers, whatever the clocks of the servers;
+  runs that were created together have the same time.
+- An existing run id is not inserted again.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ import msgspec
 from asyncpg import Record
 
 from runwright.automations.errors import FireLimitError
-from runwright.automations.model import Automation, FireLimit, Kind, Plan, Run, RunStatus
+from runwright.automations.model import Automation, FireLimit, Run, RunPlan, RunStatus
 from runwright.automations.store.definitions import COLUMNS, automation_from_row
 from runwright.automations.store.runs import fetch_runs_by_id
 from runwright.core.job_state import Trigger
@@ -26,41 +26,41 @@ from runwright.db.pool import PoolConnection
 
 
 class Fire(msgspec.Struct, frozen=True, kw_only=True):
-    """Something that fires an automation, once per run id; `activation` is JSON text."""
+    """A request to fire an automation, at most once per run id; `context` is JSON text."""
 
     automation_id: str
     run_id: str
     cause: Trigger
     fire_id: str | None = None
     scheduled_at: datetime | None = None
-    activation: bytes | None = None
+    context: bytes | None = None
     ancestry: tuple[str, ...] = ()
     limited_as: RunStatus | None = None
-    """As what the run is recorded where the fire limit forbids it; None: not at all."""
+    """The status of the run if the limit is reached; None: no run is recorded."""
     refused: str | None = None
-    """Why it must not run: it is recorded as cancelled, and does not count."""
+    """Why the run must not start: it is recorded as cancelled and does not count."""
 
 
 class Limited(msgspec.Struct, frozen=True):
-    """A fire that the limit forbade; `run` where that was recorded."""
+    """A fire over the limit, with its run if one was recorded."""
 
     error: FireLimitError
     run: Run | None
 
 
-Fired = Run | Limited | None
-"""What became of a fire; None: the automation is gone."""
+FireAnswer = Run | Limited | None
+"""The result of a fire; None: the automation does not exist."""
 
 
 class _Window(msgspec.Struct):
-    """How full an automation's window is; changes with every fire."""
+    """How many runs of an automation its window contains; every fire updates it."""
 
     automation: Automation
     fires: int
     counted: int
     oldest: datetime | None
     now: datetime
-    """Not before the last run that counted."""
+    """Not before the last counted run."""
 
 
 _LOCK: Final = f"""
@@ -88,12 +88,12 @@ LEFT JOIN LATERAL (
 """
 
 
-async def fire(db: PoolConnection, fires: Sequence[Fire], now: datetime) -> Sequence[Fired]:
-    """Write the runs of these fires, due now; answers in their order."""
+async def fire(db: PoolConnection, fires: Sequence[Fire], now: datetime) -> Sequence[FireAnswer]:
+    """Insert the runs of these fires, due now; return the answers in their order."""
     windows = await _open_windows(db, sorted({one.automation_id for one in fires}), now)
     known = await fetch_runs_by_id(db, ids=[one.run_id for one in fires])
-    fresh: dict[str, tuple[Fire, Run, int | None, Plan]] = {}
-    answers: list[Fired] = []
+    fresh: dict[str, tuple[Fire, Run, int | None, RunPlan]] = {}
+    answers: list[FireAnswer] = []
     for one in fires:
         window = windows.get(one.automation_id)
         if one.run_id in known or window is None:
@@ -107,7 +107,7 @@ async def fire(db: PoolConnection, fires: Sequence[Fire], now: datetime) -> Sequ
         answers.append(answer)
     if fresh:
         await _insert(db, list(fresh.values()))
-        await _note_fires(db, windows)
+        await _update_fires(db, windows)
     return answers
 
 
@@ -160,23 +160,16 @@ def _run(one: Fire, automation: Automation, now: datetime) -> Run:
     )
 
 
-def plan_of(one: Automation) -> Plan:
-    """Return what a run of the automation, as it is now, does."""
-    return Plan(
-        name=one.name,
-        agent_name=one.agent_name,
-        prompt=one.prompt,
-        scope=one.scope,
-        workspace_id=one.workspace_id,
-        retry=one.details.retry,
-        task=one.details.task if one.kind is Kind.JOB else None,
-    )
+def plan_of(one: Automation) -> RunPlan:
+    """Return what a run of the automation does, as it is defined now."""
+    names = (name for name in RunPlan.__struct_fields__ if hasattr(one.definition, name))
+    return RunPlan(**{name: getattr(one.definition, name) for name in names})
 
 
-async def _insert(db: PoolConnection, items: Sequence[tuple[Fire, Run, int | None, Plan]]) -> None:
+async def _insert(db: PoolConnection, items: Sequence[tuple[Fire, Run, int | None, RunPlan]]) -> None:
     await db.execute(
         """
-        WITH made AS (
+        WITH inserted AS (
             INSERT INTO automation_runs (id, tenant_id, automation_id, kind, status, number, fire_id,
                 scheduled_at, started_at, ended_at, error, cause, plan, activation, ancestry)
             SELECT i.id, i.tenant_id, i.automation_id, i.kind, i.status, i.number, i.fire_id, i.scheduled_at,
@@ -190,7 +183,7 @@ async def _insert(db: PoolConnection, items: Sequence[tuple[Fire, Run, int | Non
             RETURNING id, tenant_id, started_at, status
         )
         INSERT INTO run_queue (run_id, tenant_id, due_at)
-        SELECT id, tenant_id, started_at FROM made WHERE status = 'scheduled'
+        SELECT id, tenant_id, started_at FROM inserted WHERE status = 'scheduled'
         """,
         *([getattr(run, name) for _, run, _, _ in items] for name in ("id", "tenant_id", "automation_id")),
         *([getattr(run, name) for _, run, _, _ in items] for name in ("kind", "status")),
@@ -199,12 +192,12 @@ async def _insert(db: PoolConnection, items: Sequence[tuple[Fire, Run, int | Non
         *([getattr(run, name) for _, run, _, _ in items] for name in ("started_at", "ended_at", "error")),
         [one.cause for one, _, _, _ in items],
         [msgspec.json.encode(plan) for _, _, _, plan in items],
-        [one.activation for one, _, _, _ in items],
+        [one.context for one, _, _, _ in items],
         [msgspec.json.encode(one.ancestry) for one, _, _, _ in items],
     )
 
 
-async def _note_fires(db: PoolConnection, windows: dict[str, _Window]) -> None:
+async def _update_fires(db: PoolConnection, windows: dict[str, _Window]) -> None:
     await db.execute(
         "UPDATE automations a SET fires = i.fires FROM unnest($1::text[], $2::bigint[]) AS i (id, fires)"
         " WHERE a.id = i.id AND a.fires <> i.fires",

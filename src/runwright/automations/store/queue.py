@@ -1,40 +1,47 @@
-"""The SQL of runs under way: claimed, started, begun again, ended.
+"""SQL of live runs: claim, start, retry and end them.
 
-States of a row of run_queue: due (not before `due_at`) → running (its agent has it) → gone, or due again
-for another attempt. Every statement runs in a transaction that holds the row; one run has one row, so a
-run ends once. Its status in automation_runs changes in the same transaction.
+States of a row of run_queue: due (not before `due_at`) → running (with its agent) → deleted, or due again
+for another attempt. Every statement runs in a transaction that has locked the row. A run has one row, so it
+ends once. Its status in automation_runs changes in the same transaction.
 """
 
 from collections.abc import Sequence
 from datetime import datetime
+from enum import StrEnum
 from typing import Final
 
 import msgspec
 from asyncpg import Record
 
-from runwright.automations.model import Plan, Run
+from runwright.automations.model import Run, RunPlan, RunStatus
 from runwright.automations.store.runs import RUN_COLUMNS, run_from_row
 from runwright.core.job_state import Trigger
 from runwright.db.pool import Database, PoolConnection
 
-_TURN: Final = 5_820_193_377_116_004
-"""The advisory lock of whoever hands out due runs: any number that nobody else on the database uses."""
+_DISPATCH_LOCK: Final = 5_820_193_377_116_004
+"""The advisory lock of dispatching."""
+
+
+class RunQueueState(StrEnum):
+    """The state of a live run."""
+
+    DUE = "due"
+    RUNNING = "running"
 
 
 class LiveRun(msgspec.Struct, frozen=True, kw_only=True):
-    """A run that has not ended, with all that is needed to go on with it."""
+    """A run that has not ended, with everything that is needed to continue it."""
 
     run: Run
-    plan: Plan
+    plan: RunPlan
     cause: Trigger
-    activation: msgspec.Raw | None
+    context: msgspec.Raw | None
     ancestry: tuple[str, ...]
-    cancelled: bool
-    """Its end was asked for."""
+    cancel_requested: bool
 
     @property
-    def path(self) -> tuple[str, ...]:
-        """The ancestry of what this run causes."""
+    def child_ancestry(self) -> tuple[str, ...]:
+        """The ancestry of events and jobs that this run causes."""
         return (*self.ancestry, self.run.automation_id)
 
 
@@ -44,23 +51,27 @@ _LIVE: Final = f"{RUN_COLUMNS}, r.plan, r.cause, r.activation, r.ancestry, r.can
 def _live(row: Record) -> LiveRun:
     return LiveRun(
         run=run_from_row(row),
-        plan=msgspec.json.decode(row["plan"], type=Plan),
+        plan=msgspec.json.decode(row["plan"], type=RunPlan),
         cause=Trigger(row["cause"]),
-        activation=row["activation"],
+        context=row["activation"],
         ancestry=tuple(row["ancestry"] or ()),
-        cancelled=row["cancel_requested_at"] is not None,
+        cancel_requested=row["cancel_requested_at"] is not None,
     )
 
 
 _CLAIM: Final = f"""
-WITH RECURSIVE tenant AS (
+WITH RECURSIVE
+-- each tenant with due runs, found by skipping through the index
+tenant AS (
     (SELECT tenant_id FROM run_queue WHERE state = 'due' ORDER BY tenant_id LIMIT 1)
     UNION ALL
     SELECT following.tenant_id FROM tenant CROSS JOIN LATERAL (
         SELECT q.tenant_id FROM run_queue q WHERE q.state = 'due' AND q.tenant_id > tenant.tenant_id
         ORDER BY q.tenant_id LIMIT 1
     ) following
-), chosen AS (
+),
+-- the due runs that fit into their tenant's concurrency, tenants taking turns
+chosen AS (
     SELECT c.run_id, c.due_at,
            row_number() OVER (PARTITION BY t.tenant_id ORDER BY c.due_at, c.run_id) AS turn
     FROM tenant t
@@ -82,20 +93,19 @@ ORDER BY c.turn, c.due_at FOR UPDATE OF q SKIP LOCKED
 
 
 async def claim_due_runs(
-    db: PoolConnection, *, now: datetime, at_once: int, limit: int
+    db: PoolConnection, *, now: datetime, concurrency: int, limit: int
 ) -> Sequence[LiveRun] | None:
-    """Return up to `limit` runs that are due, tenants in turns; None where somebody else hands them out.
+    """Lock up to `limit` due runs, tenants taking turns; None while another process dispatches.
 
-    Of a tenant no more than `at_once` are running; what is over that stays due and is never lost.
-    Runs of a suspended tenant wait.
+    At most `concurrency` runs of a tenant are running; the others stay due. Runs of suspended tenants wait.
     """
-    if not await db.fetchval("SELECT pg_try_advisory_xact_lock($1)", _TURN):
+    if not await db.fetchval("SELECT pg_try_advisory_xact_lock($1)", _DISPATCH_LOCK):
         return None
-    return [_live(row) for row in await db.fetch(_CLAIM, now, at_once, limit)]
+    return [_live(row) for row in await db.fetch(_CLAIM, now, concurrency, limit)]
 
 
 async def lock_running(db: PoolConnection, *, ids: Sequence[str]) -> list[LiveRun]:
-    """Lock those of these runs that are with their agent, and return them."""
+    """Lock and return those of these runs that are with their agent."""
     rows = await db.fetch(
         f"""
         SELECT {_LIVE} FROM run_queue q JOIN automation_runs r ON r.id = q.run_id
@@ -106,35 +116,37 @@ async def lock_running(db: PoolConnection, *, ids: Sequence[str]) -> list[LiveRu
     return [_live(row) for row in rows]
 
 
-async def lock_live(db: PoolConnection, *, tenant_id: str, run_id: str) -> tuple[LiveRun, str] | None:
-    """Lock one run that has not ended; returns it and its state in the queue."""
+async def lock_live(
+    db: PoolConnection, *, tenant_id: str, run_id: str
+) -> tuple[LiveRun, RunQueueState] | None:
+    """Lock a run that has not ended; return it and its state in the queue."""
     state = await db.fetchval(
         "SELECT state FROM run_queue WHERE tenant_id = $1 AND run_id = $2 FOR UPDATE", tenant_id, run_id
     )
     if state is None:
         return None
-    # Afterwards: whoever held the queue's row may have written to the run's.
+    # In this order: a transaction that held the lock may have changed the run.
     row = await db.fetchrow(f"SELECT {_LIVE} FROM automation_runs r WHERE r.id = $1", run_id)
     assert row is not None  # noqa: S101  it has a row in the queue
-    return _live(row), state
+    return _live(row), RunQueueState(state)
 
 
 async def start_run(
     db: PoolConnection, live: LiveRun, *, session_id: str, warnings: Sequence[str], now: datetime
 ) -> None:
-    """Write that the agent has a run: as this job, or this execution."""
-    await db.execute("UPDATE run_queue SET state = 'running' WHERE run_id = $1", live.run.id)
+    """Record that an agent has started a run, as a job or an execution with this id."""
+    await db.execute("UPDATE run_queue SET state = $2 WHERE run_id = $1", live.run.id, RunQueueState.RUNNING)
     await db.execute(
-        "UPDATE automation_runs SET status = 'running', session_id = $2, attempt_at = $3, warnings = $4"
+        "UPDATE automation_runs SET status = $5, session_id = $2, attempt_at = $3, warnings = $4"
         " WHERE id = $1",
-        *(live.run.id, session_id, now, list(warnings) or None),
+        *(live.run.id, session_id, now, list(warnings) or None, RunStatus.RUNNING),
     )
 
 
-async def begin_again(
+async def schedule_retry(
     db: PoolConnection, live: LiveRun, *, error: str, due_at: datetime, now: datetime
 ) -> None:
-    """Keep the attempt that failed, and let another one follow."""
+    """Record the failed attempt and make the run due again."""
     await db.execute(
         """
         INSERT INTO automation_run_attempts (run_id, attempt, status, session_id, started_at, ended_at, error)
@@ -156,7 +168,7 @@ async def begin_again(
 
 
 async def end_run(db: PoolConnection, run: Run) -> None:
-    """Write how a run ended."""
+    """Record the end of a run."""
     await db.execute("DELETE FROM run_queue WHERE run_id = $1", run.id)
     await db.execute(
         """
@@ -170,8 +182,8 @@ async def end_run(db: PoolConnection, run: Run) -> None:
     )
 
 
-async def ask_to_end(db: PoolConnection, *, run_id: str, now: datetime) -> None:
-    """Write that the end of a run was asked for; the first time stays."""
+async def request_cancel(db: PoolConnection, *, run_id: str, now: datetime) -> None:
+    """Record that the cancellation of a run was requested; the time of the first request is kept."""
     await db.execute(
         "UPDATE automation_runs SET cancel_requested_at = coalesce(cancel_requested_at, $2) WHERE id = $1",
         run_id,
@@ -180,7 +192,7 @@ async def ask_to_end(db: PoolConnection, *, run_id: str, now: datetime) -> None:
 
 
 async def job_of_run(db: PoolConnection, *, run_id: str, kind: str) -> str | None:
-    """Return the job in which the agent is with a run now; it may have had others before."""
+    """Return the job of the current attempt of a run; earlier attempts have had others."""
     job_id: str | None = await db.fetchval(
         "SELECT target_id FROM completion_callbacks"
         " WHERE target = 'job' AND handler = $2 AND subject_id = $1",
@@ -190,6 +202,6 @@ async def job_of_run(db: PoolConnection, *, run_id: str, kind: str) -> str | Non
     return job_id
 
 
-async def anything_live(db: Database) -> bool:
-    """Tell whether any run has not ended."""
+async def has_live_runs(db: Database) -> bool:
+    """Return whether any run has not ended."""
     return bool(await db.fetchval("SELECT EXISTS (SELECT FROM run_queue)"))

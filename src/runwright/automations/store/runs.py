@@ -1,4 +1,4 @@
-"""The SQL of runs as their owners see them."""
+"""SQL that reads and prunes runs."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -6,20 +6,16 @@ from typing import Final
 
 from asyncpg import Record
 
-from runwright.automations.model import Attempt, Kind, Run, RunFilter, RunStatus
+from runwright.automations.model import AutomationKind, Run, RunAttempt, RunFilter, RunStatus
 from runwright.db.pool import Database, PoolConnection
 
-RUN_COLUMNS: Final = """
-    r.id, r.tenant_id, r.automation_id, r.kind, r.status, r.attempt, r.fire_id, r.scheduled_at, r.started_at,
-    r.ended_at, r.session_id, r.task_id, r.task_run_id, r.error, r.delivery_error, r.delivery_error_at,
-    r.warnings
-"""
+RUN_COLUMNS: Final = ", ".join(f"r.{name}" for name in Run.__struct_fields__)
 
 
 def run_from_row(row: Record) -> Run:
-    """Build a run from a row with `RUN_COLUMNS`; further columns are left out."""
+    """Return the run of a row with `RUN_COLUMNS`; further columns are ignored."""
     values = {name: row[name] for name in Run.__struct_fields__}
-    values["kind"] = Kind(row["kind"])
+    values["kind"] = AutomationKind(row["kind"])
     values["status"] = RunStatus(row["status"])
     values["warnings"] = tuple(row["warnings"] or ())
     return Run(**values)
@@ -34,7 +30,7 @@ async def fetch_run(db: Database | PoolConnection, *, tenant_id: str, run_id: st
 
 
 async def fetch_runs_by_id(db: PoolConnection, *, ids: Sequence[str]) -> dict[str, Run]:
-    """Return these runs, of whichever tenant; unknown ones are left out."""
+    """Return these runs of any tenant by id; unknown ids are ignored."""
     rows = await db.fetch(f"SELECT {RUN_COLUMNS} FROM automation_runs r WHERE r.id = ANY ($1)", ids)
     return {row["id"]: run_from_row(row) for row in rows}
 
@@ -42,7 +38,7 @@ async def fetch_runs_by_id(db: PoolConnection, *, ids: Sequence[str]) -> dict[st
 async def list_runs(
     db: Database, *, tenant_id: str, which: RunFilter, before: tuple[datetime, str] | None, limit: int
 ) -> list[Run]:
-    """Return up to `limit` runs, the latest first, those before a (time, id)."""
+    """Return up to `limit` runs, newest first, those before a (time, id)."""
     params: list[object] = [tenant_id, limit]
     conditions = ["r.tenant_id = $1"]
 
@@ -69,8 +65,8 @@ async def list_runs(
     return [run_from_row(row) for row in rows]
 
 
-async def list_attempts(db: Database, *, run: Run) -> list[Attempt]:
-    """Return the attempts of a run, the first one first; the last is how the run stands."""
+async def list_attempts(db: Database, *, run: Run) -> list[RunAttempt]:
+    """Return the attempts of a run in order; the last one has the state of the run."""
     rows = await db.fetch(
         """
         SELECT attempt, status, session_id, started_at, ended_at, error
@@ -83,7 +79,7 @@ async def list_attempts(db: Database, *, run: Run) -> list[Attempt]:
         run.id,
     )
     return [
-        Attempt(
+        RunAttempt(
             attempt=row["attempt"],
             status=RunStatus(row["status"]),
             session_id=row["session_id"],
@@ -95,8 +91,8 @@ async def list_attempts(db: Database, *, run: Run) -> list[Attempt]:
     ]
 
 
-async def forget_runs(db: Database, *, before: datetime, limit: int) -> int:
-    """Delete up to `limit` runs that ended before then, with their attempts; returns how many."""
+async def prune_runs(db: Database, *, before: datetime, limit: int) -> int:
+    """Delete up to `limit` runs that ended before then, with their attempts; return their number."""
     rows = await db.fetch(
         """
         DELETE FROM automation_runs WHERE id IN (

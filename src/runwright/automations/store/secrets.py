@@ -1,4 +1,4 @@
-"""The SQL of webhooks' secrets, sealed by the vault's keys: the newest one first, two may be good at once."""
+"""SQL of webhook secrets, encrypted with the vault's keys. Two may be valid at once during a rotation."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -8,29 +8,29 @@ from runwright.db.pool import Database, PoolConnection
 from runwright.secrets.encrypted_columns import EncryptedColumn
 from runwright.secrets.model import EncryptedValue
 
-SEALED_AS: Final = "trigger/"
-TRIGGERS: Final = EncryptedColumn(
+SECRET_OWNER_PREFIX: Final = "trigger/"  # noqa: S105  a name, not a secret
+TRIGGER_SECRETS: Final = EncryptedColumn(
     owners="automations",
     secrets="automation_secrets",
     owner_column="automation_id",
     disable="enabled = false",
-    name_prefix=SEALED_AS,
+    name_prefix=SECRET_OWNER_PREFIX,
 )
-"""The tables of triggers' secrets, for key rotation."""
+"""The encrypted column of trigger secrets, for the rotation of the vault's keys."""
 
 
-async def put_secret(
-    db: PoolConnection, *, automation_id: str, secret: EncryptedValue, old_until: datetime | None
+async def insert_secret(
+    db: PoolConnection, *, automation_id: str, secret: EncryptedValue, overlap_end: datetime | None
 ) -> None:
-    """Make this the newest secret; the one before is good until then, or no more."""
+    """Insert the newest secret. The previous one stays valid until `overlap_end`, if that is given."""
     await db.execute(
         "DELETE FROM automation_secrets WHERE automation_id = $1 AND ($2::timestamptz IS NULL OR number < ("
         " SELECT max(number) FROM automation_secrets WHERE automation_id = $1))",
         automation_id,
-        old_until,
+        overlap_end,
     )
     await db.execute(
-        "UPDATE automation_secrets SET expires_at = $2 WHERE automation_id = $1", automation_id, old_until
+        "UPDATE automation_secrets SET expires_at = $2 WHERE automation_id = $1", automation_id, overlap_end
     )
     await db.execute(
         """
@@ -41,15 +41,15 @@ async def put_secret(
     )
 
 
-async def drop_secrets(db: PoolConnection, *, automation_id: str) -> None:
-    """Forget the secrets of a trigger."""
+async def delete_secrets(db: PoolConnection, *, automation_id: str) -> None:
+    """Delete the secrets of a trigger."""
     await db.execute("DELETE FROM automation_secrets WHERE automation_id = $1", automation_id)
 
 
 async def fetch_secrets(
     db: Database | PoolConnection, *, automation_id: str, now: datetime
 ) -> list[EncryptedValue]:
-    """Return the secrets of a trigger that are good now, the newest first."""
+    """Return the valid secrets of a trigger, newest first."""
     rows = await db.fetch(
         "SELECT key_id, sealed FROM automation_secrets WHERE automation_id = $1"
         " AND (expires_at IS NULL OR expires_at > $2) ORDER BY number DESC",
@@ -60,7 +60,7 @@ async def fetch_secrets(
 
 
 async def with_secrets(db: Database | PoolConnection, *, ids: Sequence[str]) -> frozenset[str]:
-    """Return which of these triggers have a secret."""
+    """Return those of these triggers that have a secret."""
     rows = await db.fetch(
         "SELECT DISTINCT automation_id FROM automation_secrets WHERE automation_id = ANY ($1)", ids
     )

@@ -1,22 +1,23 @@
-"""The SQL of tasks: made by runs, done by others."""
+"""SQL of tasks."""
 
 from datetime import datetime
 
 import msgspec
 from asyncpg import Record
 
-from runwright.automations.model import Task, TaskSpec
+from runwright.automations.model import Task, TaskSpec, TaskStatus
 from runwright.db.pool import Database, PoolConnection
 
 
 def _task(row: Record) -> Task:
     values = dict(row)
+    values["status"] = TaskStatus(row["status"])
     values["spec"] = msgspec.json.decode(row["spec"], type=TaskSpec)
     return Task(**values)
 
 
 async def insert_task(db: PoolConnection, task: Task) -> None:
-    """Insert a task; a run makes one, however often it is asked."""
+    """Insert a task, unless its run has one already."""
     await db.execute(
         """
         INSERT INTO automation_tasks (id, tenant_id, run_id, task_run_id, automation_id, scope, workspace_id,
@@ -41,7 +42,7 @@ async def fetch_task(
 
 
 async def update_task(db: PoolConnection, task: Task) -> None:
-    """Write what may change of a task that the same transaction has locked."""
+    """Update a task that the transaction has locked."""
     await db.execute(
         "UPDATE automation_tasks SET spec = $2, status = $3, updated_at = $4 WHERE id = $1",
         *(task.id, msgspec.json.encode(task.spec), task.status, task.updated_at),
@@ -49,9 +50,14 @@ async def update_task(db: PoolConnection, task: Task) -> None:
 
 
 async def list_tasks(
-    db: Database, *, tenant_id: str, status: str | None, before: tuple[datetime, str] | None, limit: int
+    db: Database,
+    *,
+    tenant_id: str,
+    status: TaskStatus | None,
+    before: tuple[datetime, str] | None,
+    limit: int,
 ) -> list[Task]:
-    """Return up to `limit` tasks, the latest first, those before a (time, id)."""
+    """Return up to `limit` tasks, newest first, those before a (time, id)."""
     at, task_id = before or (None, None)
     rows = await db.fetch(
         """

@@ -1,4 +1,4 @@
-"""The SQL of webhooks that come in: whose they are, and which of them have come before."""
+"""SQL of incoming webhooks: find their triggers, and claim the replay keys of deliveries."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -11,15 +11,15 @@ from runwright.db.pool import Database, PoolConnection
 from runwright.secrets.model import EncryptedValue
 
 
-class Door(msgspec.Struct, frozen=True):
-    """A trigger that takes webhooks, and the secrets that are good for it now, the newest first."""
+class WebhookTrigger(msgspec.Struct, frozen=True):
+    """A trigger with a webhook, and its valid secrets, newest first."""
 
-    trigger: Automation
+    automation: Automation
     secrets: tuple[EncryptedValue, ...]
 
 
 class ReplayClaim(msgspec.Struct, frozen=True, kw_only=True):
-    """One name that a delivery goes by; `token` tells deliveries apart."""
+    """A replay key of a delivery; `token` identifies the delivery."""
 
     trigger_id: str
     key: str
@@ -28,13 +28,15 @@ class ReplayClaim(msgspec.Struct, frozen=True, kw_only=True):
     expires_at: datetime
 
 
-async def find_doors(db: Database, *, webhook_ids: Sequence[str], now: datetime) -> Mapping[str, Door]:
-    """Return the enabled triggers of any tenant by their webhook ids."""
+async def find_webhook_triggers(
+    db: Database, *, webhook_ids: Sequence[str], now: datetime
+) -> Mapping[str, WebhookTrigger]:
+    """Return the enabled triggers of any tenant by webhook id."""
     rows = await db.fetch(
         f"""
         SELECT {COLUMNS},
                array_agg(s.key_id ORDER BY s.number DESC) FILTER (WHERE s.number IS NOT NULL) AS key_ids,
-               array_agg(s.sealed ORDER BY s.number DESC) FILTER (WHERE s.number IS NOT NULL) AS seals
+               array_agg(s.sealed ORDER BY s.number DESC) FILTER (WHERE s.number IS NOT NULL) AS secrets
         FROM automations a LEFT JOIN automation_secrets s
              ON s.automation_id = a.id AND (s.expires_at IS NULL OR s.expires_at > $2)
         WHERE a.webhook_id = ANY ($1) AND a.webhook_id <> '' AND a.enabled
@@ -44,9 +46,9 @@ async def find_doors(db: Database, *, webhook_ids: Sequence[str], now: datetime)
         now,
     )
     return {
-        row["webhook_id"]: Door(
+        row["webhook_id"]: WebhookTrigger(
             automation_from_row(row),
-            tuple(map(EncryptedValue, row["key_ids"] or (), row["seals"] or ())),
+            tuple(map(EncryptedValue, row["key_ids"] or (), row["secrets"] or ())),
         )
         for row in rows
     }
@@ -55,10 +57,10 @@ async def find_doors(db: Database, *, webhook_ids: Sequence[str], now: datetime)
 async def claim_replay_keys(
     db: PoolConnection, claims: Sequence[ReplayClaim], now: datetime
 ) -> Mapping[tuple[str, str], str]:
-    """Claim names that nobody holds now; returns the run of each one claimed, by trigger and name.
+    """Claim replay keys that are free or expired; return the run ids of the claimed ones by trigger and key.
 
-    Idempotent: who holds a name already with the same token is given its run again. No two claims may
-    have the same trigger and name. They are taken in their order, so that nobody waits in a circle.
+    Idempotent: a key that is claimed with the same token already returns its run id again. No two claims may
+    have the same trigger and key. Keys are claimed in order, which prevents deadlocks.
     """
     rows = await db.fetch(
         """
@@ -84,7 +86,7 @@ async def claim_replay_keys(
 async def release_replay_keys(
     db: PoolConnection, *, tokens: Sequence[str], trigger_ids: Sequence[str]
 ) -> None:
-    """Give up the names of deliveries that came to nothing."""
+    """Release the replay keys of deliveries that created no run."""
     await db.execute(
         "DELETE FROM webhook_claims WHERE automation_id = ANY ($1) AND token = ANY ($2)",
         list(trigger_ids),
@@ -93,7 +95,7 @@ async def release_replay_keys(
 
 
 async def prune_replay_keys(db: Database, *, now: datetime, limit: int) -> int:
-    """Delete up to `limit` names that may be used again; returns how many."""
+    """Delete up to `limit` expired replay keys; return their number."""
     rows = await db.fetch(
         """
         DELETE FROM webhook_claims WHERE (automation_id, key) IN (

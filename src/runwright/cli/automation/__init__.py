@@ -1,6 +1,6 @@
 """`runwright automation`: jobs, triggers and runs of a server, over its API.
 
-`jobs` are prompts on a clock, `triggers` prompts for events and webhooks, `runs` what became of them.
+`jobs` are prompts on a schedule, `triggers` prompts for events and webhooks, `runs` their firings.
 """
 
 import typer
@@ -11,7 +11,7 @@ from runwright.cli.automation.triggers import app as triggers
 
 __all__ = ["app"]
 
-app = typer.Typer(no_args_is_help=True, help="Prompts for agents: on a clock, on an event, on a webhook.")
+app = typer.Typer(no_args_is_help=True, help="Prompts for agents: on a schedule, on an event, on a webhook.")
 app.add_typer(jobs, name="jobs")
 app.add_typer(triggers, name="triggers")
 app.add_typer(runs, name="runs")

@@ -1,23 +1,141 @@
-"""What people do with jobs and triggers alike."""
+"""The commands that jobs and triggers have in common, and their options.
 
+The options of `create` and `update` are derived from the fields of definitions, so that a new field has its
+option without further code, if its type has a notation on the command line.
+"""
+
+import functools
+import inspect
 from collections.abc import Callable, Mapping, Sequence
+from enum import StrEnum
+from typing import Annotated, Any, Final
 
+import msgspec
+import typer
+
+from runwright.automations.model import SHORT_NAMES, AutomationDefinition, RunRetryPolicy, ScheduleSpec
 from runwright.cli.automation.options import BASE, path_of, read_list, read_runs, unwrapped
 from runwright.cli.automation.runs import show_runs
-from runwright.cli.remote import Remote, Thing
+from runwright.cli.automation.texts import (
+    filter_body,
+    limit_text,
+    plain,
+    retry_body,
+    retry_text,
+    schedule_body,
+    schedule_text,
+    section,
+    table,
+)
+from runwright.cli.remote import Json, Remote, Thing
 from runwright.core.clock import system_clock
+from runwright.core.errors import InvalidError
+from runwright.core.struct_fields import inspect_fields, plain_type
+
+_TEXTS: Final[Mapping[str, Callable[[Json], str]]] = {
+    "schedule": schedule_text,
+    "retry": retry_text,
+    "fire_limit": limit_text,
+}
+"""How values are shown to people; others by `plain`."""
 
 
-class Definitions:
-    """The jobs or the triggers of a server; what it answers is shown."""
+class Switch(StrEnum):
+    """On or off; `--enabled=false` is AGH's notation."""
+
+    TRUE = "true"
+    FALSE = "false"
+
+
+class _Notation(msgspec.Struct, frozen=True):
+    """How values of a type are written on the command line."""
+
+    annotation: Any
+    parse: Callable[[Any], object]
+    help: str = ""
+
+
+_STRUCTS: Final[Mapping[type, _Notation]] = {
+    RunRetryPolicy: _Notation(str, retry_body, "none, backoff, or backoff:<retries>:<delay>."),
+    ScheduleSpec: _Notation(str, schedule_body, "A cron expression, every:<duration>, or at:<time>."),
+}
+_VALUES: Final[Mapping[type, _Notation]] = {
+    msgspec.inspect.StrType: _Notation(str, str),
+    msgspec.inspect.BoolType: _Notation(Switch, lambda value: value is Switch.TRUE),
+    msgspec.inspect.DictType: _Notation(list[str], filter_body, "path=value; repeatable."),
+}
+
+Command = Callable[..., None]
+
+
+def takes_definition(fields: type[AutomationDefinition], *, new: bool) -> Callable[[Command], Command]:
+    """Give a command the options of a definition; it gets their values as the argument `body`.
+
+    `new`: required fields have required options; otherwise all are optional and the scope cannot be given.
+    """
+    options = {
+        SHORT_NAMES.get(field.name, field.name): (field, notation)
+        for field in inspect_fields(fields)
+        if (notation := _notation_of(field)) is not None and (new or field.name != "scope")
+    }
+
+    def decorate(command: Command) -> Command:
+        @functools.wraps(command)
+        def run(remote: Remote, **arguments: Any) -> None:  # noqa: ANN401  Typer passes them by name
+            body: dict[str, object] = {}
+            for name, (field, notation) in options.items():
+                value = arguments.pop(name)
+                if value not in (None, [], ()):
+                    body[field.name] = notation.parse(value)
+            command(remote, body=body, **arguments)
+
+        own = [one for one in inspect.signature(command).parameters.values() if one.name != "body"]
+        added = [_parameter(name, *option, new=new) for name, option in options.items()]
+        run.__signature__ = inspect.Signature([*own, *added])  # type: ignore[attr-defined]
+        return run
+
+    return decorate
+
+
+def _notation_of(field: msgspec.inspect.Field) -> _Notation | None:
+    kind, _ = plain_type(field.type)
+    if isinstance(kind, msgspec.inspect.StructType):
+        return _STRUCTS.get(kind.cls)
+    return _VALUES.get(type(kind))
+
+
+def _parameter(
+    name: str, field: msgspec.inspect.Field, notation: _Notation, *, new: bool
+) -> inspect.Parameter:
+    required, notes = new and field.required, plain_type(field.type)[1]
+    text = " ".join(part for part in (notes.get("description"), notation.help) if part).replace("`", "")
+    kind: Any = (
+        StrEnum(name, [(each, each) for each in notes["enum"]]) if "enum" in notes else notation.annotation
+    )
+    return inspect.Parameter(
+        name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=inspect.Parameter.empty if required else None,
+        annotation=Annotated[kind if required else kind | None, typer.Option(help=text, show_default=False)],
+    )
+
+
+class DefinitionCommands:
+    """The commands of jobs or of triggers; they print the answers of the server."""
 
     def __init__(
-        self, name: str, *, describe: Callable[[Thing], str], table: Callable[[Sequence[Thing]], str]
+        self,
+        name: str,
+        *,
+        extra: Callable[[Thing], Thing] = lambda _: {},
+        hidden: Sequence[str] = (),
+        columns: Sequence[str],
     ) -> None:
-        """`name` is what the API calls one of them."""
+        """`name` is the API's name of one; `extra` returns further values to show, `hidden` are not shown."""
         self._one, self._many = name, f"{name}s"
-        self._describe = describe
-        self._table = table
+        self._extra = extra
+        self._hidden = {"id", "name", *hidden}
+        self._columns = columns
 
     def list(self, remote: Remote, last: int | None, **query: str | None) -> None:
         found = read_list(remote, f"{BASE}/{self._many}", self._many, last, **query)
@@ -30,10 +148,12 @@ class Definitions:
         self._show(remote, remote.get(path_of(self._many, one_id)))
 
     def change(self, remote: Remote, one_id: str, body: Mapping[str, object]) -> None:
+        if not body:
+            raise InvalidError({"update": ["Requires at least one change flag."]})
         self._show(remote, remote.ask("PATCH", path_of(self._many, one_id), body))
 
     def delete(self, remote: Remote, one_id: str) -> None:
-        """Delete one, and show what it was."""
+        """Delete one, and print it."""
         found = remote.get(path_of(self._many, one_id))
         remote.ask("DELETE", path_of(self._many, one_id))
         self._show(remote, found)
@@ -48,10 +168,27 @@ class Definitions:
         until: str | None,
         last: int | None,
     ) -> None:
-        """Show the runs that one has fired."""
+        """Print the runs of one."""
         path = path_of(self._many, one_id, "runs")
         found = read_runs(remote, path, system_clock(), last=last, since=since, until=until, status=status)
         show_runs(remote, found)
 
     def _show(self, remote: Remote, answer: Thing) -> None:
         remote.show(unwrapped(answer, self._one), self._describe)
+
+    def _describe(self, one: Thing) -> str:
+        shown = {"id": one.get("id")} | {name: one[name] for name in one if name not in self._hidden}
+        rows = [(_label(name), _text(name, value)) for name, value in (shown | self._extra(one)).items()]
+        return section(f"{self._one.title()} {plain(one.get('name'))}", rows)
+
+    def _table(self, things: Sequence[Thing]) -> str:
+        rows: list[Thing] = [{name: _text(name, value) for name, value in one.items()} for one in things]
+        return table([_label(name).upper() for name in self._columns], rows, *self._columns)
+
+
+def _label(name: str) -> str:
+    return SHORT_NAMES.get(name, name.removesuffix("_at")).replace("_", " ")
+
+
+def _text(name: str, value: Json) -> str:
+    return _TEXTS.get(name, plain)(value)

@@ -1,80 +1,31 @@
-"""`runwright automation jobs`: prompts on a clock."""
+"""`runwright automation jobs`: prompts on a schedule."""
 
-from collections.abc import Sequence
-from typing import Annotated, Final
+from typing import Final
 
 import typer
 
-from runwright.cli.automation.definitions import Definitions
+from runwright.automations.model import AutomationScope, DefinitionSource, JobFields
+from runwright.cli.automation.definitions import DefinitionCommands, takes_definition
 from runwright.cli.automation.options import (
-    Agent,
-    Enabled,
     Id,
     Last,
-    Name,
-    Prompt,
-    Retry,
-    Scope,
-    ScopeOption,
+    OnlyWorkspace,
     Since,
-    Source,
     Status,
     Until,
-    Workspace,
-    changes,
     path_of,
-    switched,
     unwrapped,
 )
 from runwright.cli.automation.runs import describe_run
-from runwright.cli.automation.texts import (
-    limit_text,
-    plain,
-    retry_body,
-    retry_text,
-    schedule_body,
-    schedule_text,
-    section,
-    table,
-)
 from runwright.cli.remote import Remote, Thing, asks_server
 
-app = typer.Typer(help="Prompts on a clock.", invoke_without_command=True)
+app = typer.Typer(help="Prompts on a schedule.", invoke_without_command=True)
 
-ScheduleOption = Annotated[str, typer.Option(help="A cron expression, every:<duration>, or at:<time>.")]
-NewSchedule = Annotated[
-    str | None, typer.Option(help="A cron expression, every:<duration>, or at:<time>.", show_default=False)
-]
-
-
-def _describe_job(job: Thing) -> str:
-    """Return a job for people to read."""
-    rows = [
-        ("id", plain(job.get("id"))),
-        ("scope", plain(job.get("scope"))),
-        ("workspace", plain(job.get("workspace_id"))),
-        ("agent", plain(job.get("agent_name"))),
-        ("schedule", schedule_text(job.get("schedule"))),
-        ("enabled", plain(job.get("enabled"))),
-        ("next run", plain(job.get("next_run"))),
-        ("retry", retry_text(job.get("retry"))),
-        ("fire limit", limit_text(job.get("fire_limit"))),
-        ("source", plain(job.get("source"))),
-        ("task", plain(job.get("task"))),
-        ("prompt", plain(job.get("prompt"))),
-        ("created", plain(job.get("created_at"))),
-        ("updated", plain(job.get("updated_at"))),
-    ]
-    return section(f"Job {plain(job.get('name'))}", rows)
-
-
-def _job_table(jobs: Sequence[Thing]) -> str:
-    rows = [job | {"when": schedule_text(job.get("schedule"))} for job in jobs]
-    header = ("ID", "NAME", "SCOPE", "AGENT", "SCHEDULE", "ENABLED", "NEXT RUN")
-    return table(header, rows, "id", "name", "scope", "agent_name", "when", "enabled", "next_run")
-
-
-_JOBS: Final = Definitions("job", describe=_describe_job, table=_job_table)
+_JOBS: Final = DefinitionCommands(
+    "job",
+    hidden=("scheduler",),
+    columns=("id", "name", "scope", "agent_name", "schedule", "enabled", "next_run"),
+)
 
 
 @app.callback()
@@ -83,9 +34,9 @@ def list_(
     remote: Remote,
     *,
     context: typer.Context,
-    scope: Scope | None = None,
-    workspace: Workspace = None,
-    source: Source | None = None,
+    scope: AutomationScope | None = None,
+    workspace: OnlyWorkspace = None,
+    source: DefinitionSource | None = None,
     last: Last = None,
 ) -> None:
     """List jobs by name."""
@@ -95,29 +46,9 @@ def list_(
 
 @app.command()
 @asks_server
-def create(  # noqa: PLR0913  one per flag
-    remote: Remote,
-    *,
-    name: Name,
-    scope: ScopeOption,
-    schedule: ScheduleOption,
-    agent: Agent,
-    prompt: Prompt,
-    workspace: Workspace = None,
-    retry: Retry = None,
-    enabled: Enabled = None,
-) -> None:
-    """Make a job."""
-    body = changes(
-        name=name,
-        scope=scope,
-        workspace_id=workspace,
-        schedule=schedule_body(schedule),
-        agent_name=agent,
-        prompt=prompt,
-        retry=None if retry is None else retry_body(retry),
-        enabled=switched(enabled),
-    )
+@takes_definition(JobFields, new=True)
+def create(remote: Remote, *, body: Thing) -> None:
+    """Create a job."""
     _JOBS.create(remote, body)
 
 
@@ -130,35 +61,16 @@ def get(remote: Remote, *, job_id: Id) -> None:
 
 @app.command()
 @asks_server
-def update(  # noqa: PLR0913  one per flag
-    remote: Remote,
-    *,
-    job_id: Id,
-    name: Annotated[str | None, typer.Option(show_default=False)] = None,
-    agent: Annotated[str | None, typer.Option(show_default=False)] = None,
-    workspace: Workspace = None,
-    prompt: Annotated[str | None, typer.Option(show_default=False)] = None,
-    schedule: NewSchedule = None,
-    retry: Retry = None,
-    enabled: Enabled = None,
-) -> None:
-    """Change a job; what is not given stays."""
-    body = changes(
-        name=name,
-        agent_name=agent,
-        workspace_id=workspace,
-        prompt=prompt,
-        schedule=None if schedule is None else schedule_body(schedule),
-        retry=None if retry is None else retry_body(retry),
-        enabled=switched(enabled),
-    )
+@takes_definition(JobFields, new=False)
+def update(remote: Remote, *, job_id: Id, body: Thing) -> None:
+    """Change a job; fields that are not given stay unchanged."""
     _JOBS.change(remote, job_id, body)
 
 
 @app.command()
 @asks_server
 def delete(remote: Remote, *, job_id: Id) -> None:
-    """Delete a job and print what it was."""
+    """Delete a job and print it."""
     _JOBS.delete(remote, job_id)
 
 
@@ -180,5 +92,5 @@ def history(
     until: Until = None,
     last: Last = None,
 ) -> None:
-    """List the runs of a job, the newest first."""
+    """List the runs of a job, newest first."""
     _JOBS.history(remote, job_id, status=status, since=since, until=until, last=last)

@@ -1,7 +1,6 @@
-"""What the commands about jobs, triggers and runs have in common."""
+"""Options and requests that the commands of jobs, triggers and runs have in common."""
 
 from datetime import datetime
-from enum import StrEnum
 from typing import Annotated, TypeAlias
 
 import typer
@@ -14,47 +13,18 @@ BASE = "/api/automation"
 PAGE = 1_000
 
 
-class Scope(StrEnum):
-    """Where a definition belongs."""
-
-    GLOBAL = "global"
-    WORKSPACE = "workspace"
-
-
-class Source(StrEnum):
-    """Where a definition comes from."""
-
-    CONFIG = "config"
-    DYNAMIC = "dynamic"
-
-
-class Switch(StrEnum):
-    """On or off; `--enabled=false` reads as in AGH."""
-
-    TRUE = "true"
-    FALSE = "false"
-
-
-Id: TypeAlias = Annotated[str, typer.Argument(help="Its id.")]
-Name: TypeAlias = Annotated[str, typer.Option(help="What it is called.")]
-Agent: TypeAlias = Annotated[str, typer.Option(help="Who is prompted: a worker or a registered agent.")]
-Prompt: TypeAlias = Annotated[str, typer.Option(help="What the agent is told.")]
-ScopeOption: TypeAlias = Annotated[Scope, typer.Option(help="Where it belongs.")]
-Workspace: TypeAlias = Annotated[str | None, typer.Option(help="The workspace, if that is its scope.")]
-Retry: TypeAlias = Annotated[
-    str | None, typer.Option(help="none, backoff, or backoff:<retries>:<delay>.", show_default=False)
-]
-Enabled: TypeAlias = Annotated[Switch | None, typer.Option(help="Whether it fires.", show_default=False)]
-Last: TypeAlias = Annotated[int | None, typer.Option(min=1, help="Not more than so many.")]
+Id: TypeAlias = Annotated[str, typer.Argument(help="The id.")]
+OnlyWorkspace: TypeAlias = Annotated[str | None, typer.Option(help="Only those of this workspace.")]
+Last: TypeAlias = Annotated[int | None, typer.Option(min=1, help="The maximum number of entries.")]
 Since: TypeAlias = Annotated[
-    str | None, typer.Option(help="Runs from this time on; 2h: the last two hours.", show_default=False)
+    str | None, typer.Option(help="Runs since this time; 2h: the last two hours.", show_default=False)
 ]
 Until: TypeAlias = Annotated[str | None, typer.Option(help="Runs until this time.", show_default=False)]
 Status: TypeAlias = Annotated[str | None, typer.Option(help="Only runs of this status.", show_default=False)]
 
 
 def path_of(kind: str, some_id: str, *rest: str) -> str:
-    """Return the path of one thing; an id cannot lead elsewhere."""
+    """Return the path of a resource. Raises InvalidError if the id could change the path."""
     if not some_id or any(
         letter in "/?#%\\" or not letter.isprintable() or letter == " " for letter in some_id
     ):
@@ -63,7 +33,7 @@ def path_of(kind: str, some_id: str, *rest: str) -> str:
 
 
 def read_list(remote: Remote, path: str, name: str, last: int | None, **query: str | None) -> list[Thing]:
-    """Read a list, page by page, up to `last` things."""
+    """Return the entries of a list, up to `last`, page by page."""
     things: list[Thing] = []
     cursor: str | None = None
     while last is None or len(things) < last:
@@ -87,25 +57,12 @@ def read_runs(
     until: str | None,
     **query: str | None,
 ) -> list[Thing]:
-    """Read runs of a time."""
+    """Return the runs of a period."""
     times = {"since": moment("--since", since, now), "until": moment("--until", until, now)}
     return read_list(remote, path, "runs", last, **query, **times)
 
 
 def unwrapped(answer: Thing, name: str) -> Thing:
-    """Take one thing out of its envelope."""
+    """Return the resource in an envelope."""
     thing = answer.get(name)
     return thing if isinstance(thing, dict) else {}
-
-
-def changes(**given: object) -> dict[str, object]:
-    """Return what was given; InvalidError where nothing was."""
-    body = {name: value for name, value in given.items() if value is not None}
-    if not body:
-        raise InvalidError({"update": ["Requires at least one change flag."]})
-    return body
-
-
-def switched(enabled: Switch | None) -> bool | None:
-    """Return what a switch says, None where nobody touched it."""
-    return None if enabled is None else enabled is Switch.TRUE

@@ -20,7 +20,7 @@ from runwright.cli.automation.texts import plain, section, table
 from runwright.cli.remote import Remote, Thing, asks_server
 from runwright.core.clock import system_clock
 
-app = typer.Typer(help="What became of jobs and triggers.", invoke_without_command=True)
+app = typer.Typer(help="The runs of jobs and triggers.", invoke_without_command=True)
 
 JobId = Annotated[str | None, typer.Option(help="Only runs of this job.", show_default=False)]
 TriggerId = Annotated[str | None, typer.Option(help="Only runs of this trigger.", show_default=False)]
@@ -39,7 +39,7 @@ def list_(
     until: Until = None,
     last: Last = None,
 ) -> None:
-    """List runs, the newest first."""
+    """List runs, newest first."""
     if context.invoked_subcommand is None:
         found = read_runs(
             remote,
@@ -75,7 +75,7 @@ def show_runs(remote: Remote, runs: Sequence[Thing]) -> None:
 
 
 def describe_run(run: Thing) -> str:
-    """Return a run for people to read."""
+    """Return the description of a run."""
     names = ("status", "attempt", "job_id", "trigger_id", "session_id", "task_id", "fire_id", "scheduled_at")
     more = ("started_at", "ended_at", "error", "delivery_error")
     return section(f"Run {plain(run.get('id'))}", [(name, plain(run.get(name))) for name in (*names, *more)])

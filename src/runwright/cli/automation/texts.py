@@ -1,4 +1,4 @@
-"""How people write and read schedules, retries, filters and times."""
+"""The notation of schedules, retries, filters and times on the command line."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -14,7 +14,7 @@ _DEFAULT_DELAY: Final = "2s"
 
 
 def schedule_body(text: str) -> Thing:
-    """Read `every:<duration>`, `at:<time>`, or a cron expression."""
+    """Parse `every:<duration>`, `at:<time>`, or a cron expression."""
     mode, _, rest = text.strip().partition(":")
     if mode == "every":
         return {"mode": "every", "interval": rest.strip()}
@@ -24,7 +24,7 @@ def schedule_body(text: str) -> Thing:
 
 
 def retry_body(text: str) -> Thing:
-    """Read `none`, `backoff`, or `backoff:<retries>:<delay>`."""
+    """Parse `none`, `backoff`, or `backoff:<retries>:<delay>`."""
     strategy, *rest = text.strip().split(":")
     if strategy == "none" and not rest:
         return {"strategy": "none", "max_retries": 0, "base_delay": ""}
@@ -35,7 +35,7 @@ def retry_body(text: str) -> Thing:
 
 
 def filter_body(entries: Sequence[str]) -> Thing:
-    """Read `path=value`, as often as given and several between commas."""
+    """Parse entries of `path=value`, separated by commas."""
     pairs = [part.partition("=") for entry in entries for part in entry.split(",") if part.strip()]
     if any(not equals for _, equals, _ in pairs):
         raise InvalidError({"--filter": ["Must be path=value, for example data.ref=main."]})
@@ -43,7 +43,7 @@ def filter_body(entries: Sequence[str]) -> Thing:
 
 
 def moment(option: str, text: str | None, now: datetime) -> str | None:
-    """Read a time, or a duration that means how long ago."""
+    """Parse a time, or a duration before now."""
     if text is None:
         return None
     try:
@@ -70,7 +70,7 @@ def _rfc3339(at: datetime) -> str:
 
 
 def schedule_text(schedule: Json) -> str:
-    """Return a schedule as it would be given to `--schedule`."""
+    """Return a schedule in the notation of `--schedule`."""
     if not isinstance(schedule, dict):
         return ""
     value = schedule.get("expr") or schedule.get("interval") or schedule.get("time") or ""
@@ -78,7 +78,7 @@ def schedule_text(schedule: Json) -> str:
 
 
 def retry_text(retry: Json) -> str:
-    """Return a retry as it would be given to `--retry`."""
+    """Return a retry policy in the notation of `--retry`."""
     if not isinstance(retry, dict) or retry.get("strategy") != "backoff":
         return "none"
     return f"backoff:{retry.get('max_retries')}:{retry.get('base_delay')}"
@@ -90,7 +90,7 @@ def limit_text(limit: Json) -> str:
 
 
 def plain(value: Json) -> str:
-    """Return a value for people to read."""
+    """Return a value as readable text."""
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -101,14 +101,14 @@ def plain(value: Json) -> str:
 
 
 def section(title: str, rows: Sequence[tuple[str, str]]) -> str:
-    """Return a title and what there is to know under it; what is empty is left out."""
+    """Return a title with rows of names and values; empty values are left out."""
     shown = [(name, value) for name, value in rows if value]
     width = max((len(name) for name, _ in shown), default=0)
     return "\n".join([title, *(f"  {name.ljust(width)}  {value}" for name, value in shown)])
 
 
 def table(header: Sequence[str], things: Sequence[Thing], *cells: str) -> str:
-    """Return one row per thing."""
+    """Return a table with a row per entry."""
     if not things:
         return "none"
     return columns(header, [[plain(thing.get(cell)) for cell in cells] for thing in things])

@@ -22,7 +22,7 @@ from litestar.exceptions import NotFoundException
 from litestar.handlers import BaseRouteHandler
 from litestar.types import Scope
 
-from runwright.automations.model import DEFAULT_TENANT
+from runwright.automations.ids import DEFAULT_TENANT
 from runwright.core.errors import ForbiddenError, MalformedError, UnauthenticatedError, UnavailableError
 from runwright.core.roles import Caller, Role
 from runwright.http.agh.errors import MovedError

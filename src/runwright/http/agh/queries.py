@@ -1,104 +1,66 @@
-"""Reading queries: which rows of a list, from where on, and how long to wait."""
+"""Parse query strings into structs, and cut lists into pages."""
 
 import base64
 import binascii
 import contextlib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import datetime
-from typing import Annotated, Final, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 from urllib.parse import parse_qsl
 
 import msgspec
-from msgspec import UNSET, Meta, UnsetType
+from msgspec import UNSET, Meta, UnsetType, inspect
 
 from runwright.automations.errors import DefinitionError
-from runwright.automations.model import AutomationFilter, RunFilter, RunStatus
 from runwright.automations.rules import quoted
-from runwright.automations.schedule_parsing import parse_time
-from runwright.http.agh.auth import AghRequest
+from runwright.core.struct_fields import inspect_fields, plain_type
 
 T = TypeVar("T")
+Q = TypeVar("Q", bound=msgspec.Struct)
 
 MOST_ROWS: Final = 1_000
 DEFAULT_WAIT_SECONDS: Final = 30
 LONGEST_WAIT_SECONDS: Final = 60
 
-_SOURCES: Final = ("config", "package", "dynamic")
-_SCOPES: Final = ("global", "workspace")
-_STATUSES: Final = {
-    "scheduled": RunStatus.SCHEDULED,
-    "running": RunStatus.RUNNING,
-    "delegated": RunStatus.DELEGATED,
-    "completed": RunStatus.COMPLETED,
-    "failed": RunStatus.FAILED,
-    "canceled": RunStatus.CANCELLED,
-}
 _INTEGER: Final = re.compile(r"[+-]?[0-9]{1,18}", re.ASCII)
 _MOST_PARAMETERS: Final = 50
-
-Limit = Annotated[
-    int,
-    Meta(ge=0, description="Most rows; 0 or none: all, up to 1,000."),
-]
-Cursor = Annotated[str, Meta(description="`next_cursor` of the page before.")]
 
 
 class PageQuery(msgspec.Struct, frozen=True, kw_only=True):
     """Which part of a list."""
 
-    limit: Limit | UnsetType = UNSET
-    cursor: Cursor | UnsetType = UNSET
+    limit: Annotated[int, Meta(ge=0, description="Most rows; 0 or none: all, up to 1,000.")] = 0
+    cursor: Annotated[str, Meta(description="`next_cursor` of the page before.")] | UnsetType = UNSET
 
-
-class JobQuery(PageQuery, frozen=True, kw_only=True):
-    """Which jobs to list."""
-
-    scope: str | UnsetType = UNSET
-    workspace_id: str | UnsetType = UNSET
-    source: str | UnsetType = UNSET
-
-
-class TriggerQuery(JobQuery, frozen=True, kw_only=True):
-    """Which triggers to list."""
-
-    event: str | UnsetType = UNSET
-
-
-class RunQuery(PageQuery, frozen=True, kw_only=True):
-    """Which runs of a job or a trigger to list."""
-
-    status: str | UnsetType = UNSET
-    since: Annotated[str, Meta(description="Started then or later; RFC 3339.")] | UnsetType = UNSET
-    until: Annotated[str, Meta(description="Started then or earlier; RFC 3339.")] | UnsetType = UNSET
-
-
-class AnyRunQuery(RunQuery, frozen=True, kw_only=True):
-    """Which runs to list."""
-
-    job_id: str | UnsetType = UNSET
-    trigger_id: str | UnsetType = UNSET
-
-
-class TaskQuery(PageQuery, frozen=True, kw_only=True):
-    """Which tasks to list."""
-
-    status: str | UnsetType = UNSET
+    @property
+    def rows(self) -> int:
+        """The number of rows of a page."""
+        return min(self.limit, MOST_ROWS) or MOST_ROWS
 
 
 class WaitQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """How long to wait."""
+    """How long to wait for the end of the run."""
 
-    wait: Annotated[float, Meta(ge=0, le=60, description="Seconds; 30 if none are given.")] | UnsetType = (
-        UNSET
-    )
+    wait: Annotated[float, Meta(ge=0, le=LONGEST_WAIT_SECONDS, description="Seconds.")] | UnsetType = UNSET
 
 
-def read_query(request: AghRequest) -> dict[str, str]:
-    """Return the parameters without white space around them; the first of a name counts, blank is none."""
-    text = request.scope["query_string"].decode("latin-1")
+def parse_query(query_string: bytes, kind: type[Q]) -> Q:
+    """Return the struct of a query string; of a repeated name the first counts, empty values are ignored."""
+    given = _parameters(query_string)
+    values: dict[str, Any] = {
+        field.name: _parse(given[field.encode_name], field)
+        for field in inspect_fields(kind)
+        if field.encode_name in given
+    }
+    return kind(**values)
+
+
+def _parameters(query_string: bytes) -> dict[str, str]:
     try:
-        pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=_MOST_PARAMETERS)
+        pairs = parse_qsl(
+            query_string.decode("latin-1"), keep_blank_values=True, max_num_fields=_MOST_PARAMETERS
+        )
     except ValueError:
         raise DefinitionError("the query has too many parameters") from None
     found: dict[str, str] = {}
@@ -109,82 +71,54 @@ def read_query(request: AghRequest) -> dict[str, str]:
     return {name: value for name, value in found.items() if value}
 
 
-def read_limit(query: dict[str, str]) -> int:
-    text = query.get("limit", "0")
+def _parse(text: str, field: inspect.Field) -> str | int | float:
+    kind, _ = plain_type(field.type)
+    if isinstance(kind, inspect.IntType):
+        return _parse_integer(text, field.name)
+    if isinstance(kind, inspect.FloatType):
+        return _parse_seconds(text, field.name)
+    return text
+
+
+def _parse_integer(text: str, name: str) -> int:
     if not _INTEGER.fullmatch(text):
         raise DefinitionError(f"invalid integer {quoted(text)}: invalid syntax")
     if int(text) < 0:
-        raise DefinitionError(f"limit must not be negative: {text}")
-    return min(int(text), MOST_ROWS) or MOST_ROWS
+        raise DefinitionError(f"{name} must not be negative: {text}")
+    return int(text)
 
 
-def read_automation_filter(query: dict[str, str]) -> AutomationFilter:
-    scope, source, workspace_id = query.get("scope"), query.get("source"), query.get("workspace_id")
-    if scope is not None and scope not in _SCOPES:
-        raise DefinitionError(f'scope must be one of "global" or "workspace": {quoted(scope)}')
-    if source is not None and source not in _SOURCES:
-        raise DefinitionError(f'source must be one of "config", "package", or "dynamic": {quoted(source)}')
-    if scope == "global" and workspace_id is not None:
-        raise DefinitionError('workspace_id must be empty when scope is "global"')
-    return AutomationFilter(scope=scope, workspace_id=workspace_id, source=source, event=query.get("event"))
-
-
-def read_run_filter(query: dict[str, str], automation_ids: Sequence[str]) -> RunFilter:
-    status = query.get("status")
-    if status is not None and status not in _STATUSES:
-        names = ", ".join(quoted(name) for name in list(_STATUSES)[:-1])
-        raise DefinitionError(f'status must be one of {names}, or "canceled": {quoted(status)}')
-    since, until = (_read_time(query, name) for name in ("since", "until"))
-    if since is not None and until is not None and until < since:
-        raise DefinitionError("until must not be before since")
-    return RunFilter(
-        automation_ids=tuple(automation_ids),
-        status=None if status is None else _STATUSES[status],
-        since=since,
-        until=until,
-    )
-
-
-def _read_time(query: dict[str, str], name: str) -> datetime | None:
-    text = query.get(name)
-    if text is None:
-        return None
-    try:
-        return parse_time(text)
-    except ValueError:
-        raise DefinitionError(f"invalid time {quoted(text)} for {name}: it must be RFC 3339") from None
-
-
-def read_wait(query: dict[str, str]) -> float:
-    text = query.get("wait", str(DEFAULT_WAIT_SECONDS))
+def _parse_seconds(text: str, name: str) -> float:
     try:
         seconds = float(text)
     except ValueError:
         seconds = -1.0
     if not 0 <= seconds <= LONGEST_WAIT_SECONDS:
-        raise DefinitionError(f"wait must be between 0 and {LONGEST_WAIT_SECONDS} seconds: {quoted(text)}")
+        raise DefinitionError(f"{name} must be between 0 and {LONGEST_WAIT_SECONDS} seconds: {quoted(text)}")
     return seconds
 
 
 def page_of(rows: list[T], limit: int, key: Callable[[T], tuple[object, str]]) -> tuple[list[T], str]:
-    """Return the rows of a page and its `next_cursor`; given is one row more than the limit, if there is."""
+    """Return the rows of a page and its `next_cursor`; `rows` has one more than `limit` if there are more."""
     if len(rows) <= limit:
         return rows, ""
-    shown = rows[:limit]
-    return shown, base64.urlsafe_b64encode(msgspec.json.encode(key(shown[-1]))).decode().rstrip("=")
+    page = rows[:limit]
+    return page, base64.urlsafe_b64encode(msgspec.json.encode(key(page[-1]))).decode().rstrip("=")
 
 
-def read_name_cursor(query: dict[str, str]) -> tuple[str, str] | None:
-    return _read_cursor(query, tuple[str, str])
+def name_cursor(query: PageQuery) -> tuple[str, str] | None:
+    """Return the (name, id) after which the page begins."""
+    return _parse_cursor(query, tuple[str, str])
 
 
-def read_time_cursor(query: dict[str, str]) -> tuple[datetime, str] | None:
-    return _read_cursor(query, tuple[datetime, str])
+def time_cursor(query: PageQuery) -> tuple[datetime, str] | None:
+    """Return the (time, id) before which the page begins."""
+    return _parse_cursor(query, tuple[datetime, str])
 
 
-def _read_cursor(query: dict[str, str], kind: type[T]) -> T | None:
-    text = query.get("cursor")
-    if text is None:
+def _parse_cursor(query: PageQuery, kind: type[T]) -> T | None:
+    text = query.cursor
+    if text is UNSET:
         return None
     found: T | None = None
     with contextlib.suppress(binascii.Error, ValueError, msgspec.DecodeError):

@@ -1,4 +1,4 @@
-"""The SQL of schedules that automations own: locked, read and deleted by the automation's id."""
+"""SQL of the schedules of automations, by automation id."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -11,8 +11,8 @@ from runwright.schedules.store.definitions import COLUMNS, schedule_from_row
 from runwright.schedules.tick_policy import CatchUp
 
 
-class ClockState(msgspec.Struct, frozen=True, kw_only=True):
-    """What a schedule's clock says."""
+class ScheduleState(msgspec.Struct, frozen=True, kw_only=True):
+    """The state of an automation's schedule."""
 
     next_run_at: datetime | None
     last_tick_at: datetime | None
@@ -25,22 +25,24 @@ class ClockState(msgspec.Struct, frozen=True, kw_only=True):
     moved_at: datetime | None
 
 
-async def lock_clock(db: PoolConnection, *, id: str) -> Schedule | None:
-    """Return an automation's schedule, which stays so until the transaction ends."""
+async def lock_automation_schedule(db: PoolConnection, *, id: str) -> Schedule | None:
+    """Lock and return the schedule of an automation."""
     row = await db.fetchrow(
         f"SELECT {COLUMNS} FROM schedules s WHERE s.id = $1 AND s.owner = 'automation' FOR UPDATE", id
     )
     return None if row is None else schedule_from_row(row)
 
 
-async def drop_clock(db: PoolConnection, *, id: str) -> None:
-    """Delete an automation's schedule and its ticks."""
+async def delete_automation_schedule(db: PoolConnection, *, id: str) -> None:
+    """Delete the schedule of an automation and its ticks."""
     await db.execute("DELETE FROM schedules WHERE id = $1 AND owner = 'automation'", id)
     await db.execute("DELETE FROM ticks WHERE schedule_id = $1", id)
 
 
-async def read_clocks(db: Database | PoolConnection, *, ids: Sequence[str]) -> dict[str, ClockState]:
-    """Return what the clocks of these automations say; those that nothing is to come of are left out."""
+async def fetch_schedule_states(
+    db: Database | PoolConnection, *, ids: Sequence[str]
+) -> dict[str, ScheduleState]:
+    """Return the states of the schedules of these automations that have a next tick."""
     rows = await db.fetch(
         """
         SELECT id, next_run_at, last_tick_at, last_run_at, last_job_id, catch_up, misfire_grace_seconds,
@@ -50,7 +52,7 @@ async def read_clocks(db: Database | PoolConnection, *, ids: Sequence[str]) -> d
         ids,
     )
     return {
-        row["id"]: ClockState(
+        row["id"]: ScheduleState(
             next_run_at=row["next_run_at"],
             last_tick_at=row["last_tick_at"],
             last_run_at=row["last_run_at"],

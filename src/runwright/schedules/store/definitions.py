@@ -1,4 +1,4 @@
-"""The SQL of schedules as their owners see and change them."""
+"""SQL of schedules."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -10,19 +10,20 @@ from runwright.core.paging import Listing, PageRequest
 from runwright.cron.zones import RULES_VERSION
 from runwright.db.pagination import Conditions, Rows, fetch_page
 from runwright.db.pool import Database, PoolConnection
-from runwright.schedules.model import Owner, Schedule, ScheduleFilter, TimingKind
+from runwright.schedules.model import Schedule, ScheduleFilter, ScheduleOwner, TimingKind
 from runwright.schedules.tick_policy import CatchUp, Overlap, due_time
+from runwright.workers.model import WorkerStatus
 
 COLUMNS: Final = ", ".join(f"s.{name}" for name in Schedule.__struct_fields__)
 _LISTED: Final = Rows(columns=COLUMNS, table="schedules s", key="s.id")
 
 
 def schedule_from_row(row: Record) -> Schedule:
-    """Build a schedule from a row with `COLUMNS`; further columns are left out."""
+    """Return the schedule of a row with `COLUMNS`; further columns are ignored."""
     values: dict[str, Any] = {name: row[name] for name in Schedule.__struct_fields__}
     values["catch_up"] = CatchUp(values["catch_up"])
     values["overlap"] = Overlap(values["overlap"])
-    values["owner"] = Owner(values["owner"])
+    values["owner"] = ScheduleOwner(values["owner"])
     values["timing"] = TimingKind(values["timing"])
     return Schedule(**values)
 
@@ -48,7 +49,7 @@ async def insert_schedule(db: PoolConnection, schedule: Schedule) -> None:
 
 
 async def update_schedule(db: PoolConnection, schedule: Schedule) -> None:
-    """Write what an owner may change, and the cursor, of a schedule that the same transaction has locked."""
+    """Update a schedule that the transaction has locked, with its cursor."""
     await db.execute(
         """
         UPDATE schedules SET worker_id = $2, name = $3, cron = $4, timezone = $5, input = $6, enabled = $7,
@@ -86,7 +87,7 @@ def _changing_values(schedule: Schedule) -> tuple[object, ...]:
 
 
 async def delete_schedule(db: PoolConnection, *, tenant_id: str, schedule_id: str) -> bool:
-    """Delete a schedule and its ticks; tells whether there was one. Its jobs go on."""
+    """Delete a schedule and its ticks; return whether it existed. Its jobs continue."""
     gone = await db.fetchval(
         "DELETE FROM schedules WHERE tenant_id = $1 AND id = $2 AND owner = 'worker' RETURNING true",
         tenant_id,
@@ -100,7 +101,7 @@ async def delete_schedule(db: PoolConnection, *, tenant_id: str, schedule_id: st
 async def fetch_schedule(
     db: Database | PoolConnection, *, tenant_id: str, schedule_id: str, lock: bool = False
 ) -> Schedule | None:
-    """Return a schedule of the tenant; `lock` holds its row until the transaction ends."""
+    """Return a schedule of the tenant; `lock` locks its row until the transaction ends."""
     row = await db.fetchrow(
         f"SELECT {COLUMNS} FROM schedules s WHERE s.tenant_id = $1 AND s.id = $2 AND s.owner = 'worker'"
         + (" FOR UPDATE" if lock else ""),
@@ -121,16 +122,16 @@ async def list_schedules(
     return (await fetch_page(db, _LISTED, where, page)).map(schedule_from_row)
 
 
-async def lock_worker(db: PoolConnection, *, tenant_id: str, worker_id: str) -> str | None:
-    """Return the status of a worker of the tenant, which stays so until the transaction ends."""
-    status: str | None = await db.fetchval(
+async def lock_worker(db: PoolConnection, *, tenant_id: str, worker_id: str) -> WorkerStatus | None:
+    """Return the status of a worker of the tenant, and lock it until the transaction ends."""
+    status = await db.fetchval(
         "SELECT status FROM workers WHERE tenant_id = $1 AND id = $2 FOR SHARE", tenant_id, worker_id
     )
-    return status
+    return None if status is None else WorkerStatus(status)
 
 
-async def stop_schedules_of_deprecated(db: Database, *, now: datetime) -> int:
-    """Disable the schedules whose worker is deprecated; returns how many."""
+async def disable_schedules_of_deprecated(db: Database, *, now: datetime) -> int:
+    """Disable the schedules of deprecated workers; return their number."""
     rows = await db.fetch(
         """
         UPDATE schedules s SET enabled = false, next_run_at = NULL, due_at = NULL, updated_at = $1
@@ -144,7 +145,7 @@ async def stop_schedules_of_deprecated(db: Database, *, now: datetime) -> int:
 
 
 async def lock_outdated(db: PoolConnection, *, now: datetime, limit: int) -> Sequence[Schedule]:
-    """Lock schedules whose next tick was computed with other zone rules than ours and is not due yet."""
+    """Lock up to `limit` schedules whose next tick is not due and was computed with other time zone rules."""
     rows = await db.fetch(
         f"""
         SELECT {COLUMNS} FROM schedules s WHERE s.due_at > $1 AND s.zone_rules <> $2
@@ -158,7 +159,7 @@ async def lock_outdated(db: PoolConnection, *, now: datetime, limit: int) -> Seq
 
 
 async def count_schedules(db: Database, tenant_id: str, bound: int) -> int:
-    """Return how many schedules a tenant has, counted up to a bound."""
+    """Return the number of schedules of a tenant, counted up to a bound."""
     count: int = await db.fetchval(
         "SELECT count(*) FROM (SELECT 1 FROM schedules WHERE tenant_id = $1 LIMIT $2) AS bounded",
         tenant_id,

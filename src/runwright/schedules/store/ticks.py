@@ -1,4 +1,4 @@
-"""The SQL of the clock: finding due schedules, and writing down what became of their ticks."""
+"""SQL of ticks: lock due schedules, and record the results of their ticks."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -18,14 +18,14 @@ from runwright.schedules.tick_policy import TickReason, TickStatus
 
 
 class DueSchedule(msgspec.Struct, frozen=True):
-    """A schedule with a tick that is due, locked; `busy`: the job of its last firing lives."""
+    """A locked schedule with a due tick; `busy`: the job of its last firing has not ended."""
 
     schedule: Schedule
     busy: bool
 
 
-class Advance(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a schedule's clock goes; what is None stays as it is."""
+class CursorAdvance(msgspec.Struct, frozen=True, kw_only=True):
+    """The new state of a schedule's cursor; last_run_at, last_job_id and anchor_at stay unchanged if None."""
 
     schedule_id: str
     enabled: bool
@@ -36,17 +36,17 @@ class Advance(msgspec.Struct, frozen=True, kw_only=True):
     last_job_id: str | None
     missed: int
     anchor_at: datetime | None = None
-    """Where the grid of an interval begins anew."""
+    """The new start of the grid of an interval."""
 
 
 async def lock_due(
     db: PoolConnection, *, now: datetime, limit: int, only: str | None = None
 ) -> list[DueSchedule]:
-    """Lock schedules with a due tick, the longest due first; those that another scheduler holds are skipped.
+    """Lock up to `limit` schedules with a due tick, the longest due first; locked ones are skipped.
 
-    Eligible is every enabled schedule whose cursor is due. Whoever holds the lock judges the ticks
-    and moves the cursor in the same transaction, so no tick is judged twice, and one whose
-    transaction is lost is judged by whoever locks the schedule next.
+    Every enabled schedule whose cursor is due is eligible. The ticks are judged and the cursor is advanced
+    in the transaction that holds the lock, so no tick is judged twice; if it is rolled back, the next
+    transaction that locks the schedule judges them.
     """
     rows = await db.fetch(
         f"""
@@ -65,7 +65,7 @@ async def lock_due(
 
 
 async def due_ids(db: Database, *, now: datetime, limit: int) -> list[str]:
-    """Return which schedules have a due tick, without locking them."""
+    """Return the ids of schedules with a due tick, without locking them."""
     rows = await db.fetch(
         "SELECT id FROM schedules WHERE due_at <= $1 ORDER BY due_at, id LIMIT $2", now, limit
     )
@@ -73,35 +73,40 @@ async def due_ids(db: Database, *, now: datetime, limit: int) -> list[str]:
 
 
 async def next_due_at(db: Database) -> datetime | None:
-    """Return when the next tick of all is due."""
+    """Return when the next tick of any schedule is due."""
     at: datetime | None = await db.fetchval("SELECT min(due_at) FROM schedules WHERE due_at IS NOT NULL")
     return at
 
 
-_WANTED: Final = " OR ".join(
-    has_subscribers_sql("s.tenant_id", f"schedule.{outcome}") for outcome in ("fired", "skipped")
-)
-_TOLD: Final = append_sql(
+_SUBSCRIBED: Final = f"""{has_subscribers_sql("s.tenant_id", "schedule.fired")} OR {has_subscribers_sql("s.tenant_id", "schedule.skipped")}"""
+_EVENTS: Final = append_sql(
     f"""SELECT s.tenant_id, CASE t.status WHEN 'fired' THEN 'schedule.fired' ELSE 'schedule.skipped' END,
            s.id, t.decided_at,
-           CASE WHEN {_WANTED} THEN json_build_object('schedule', row_to_json(s), 'tick', row_to_json(t)) END
-    FROM told t JOIN schedules s ON s.id = t.schedule_id AND s.owner = 'worker'"""
+           CASE WHEN {_SUBSCRIBED}
+                THEN json_build_object('schedule', row_to_json(s), 'tick', row_to_json(t)) END
+    FROM reported t JOIN schedules s ON s.id = t.schedule_id AND s.owner = 'worker'"""
 )
-"""The events carry schedule and tick as they were: the one changes, and the other may be forgotten.
-What an automation's schedule fires has events of its own."""
+"""The events contain schedule and tick, because the one may change and the other may be pruned.
+The runs of automations have events of their own."""
 
 _RECORD: Final = f"""
-WITH tick AS (
+WITH
+-- the results of the ticks
+tick AS (
     INSERT INTO ticks (schedule_id, scheduled_for, due_at, status, reason, job_id, decided_at, count, through)
     SELECT * FROM unnest($2::text[], $3::timestamptz[], $4::timestamptz[], $5::text[], $6::text[], $7::text[],
                          $8::timestamptz[], $9::integer[], $10::timestamptz[])
     RETURNING *
-), told AS (
+),
+-- the ticks that have an event: of those that a schedule missed, the latest
+reported AS (
     SELECT * FROM tick WHERE status <> 'missed'
     UNION ALL
     (SELECT DISTINCT ON (schedule_id) * FROM tick WHERE status = 'missed'
      ORDER BY schedule_id, scheduled_for DESC)
-), {_TOLD}
+),
+-- the events of the ticks
+{_EVENTS}
 UPDATE schedules s
 SET enabled = a.enabled, next_run_at = a.next_run_at, due_at = a.due_at,
     last_tick_at = greatest(s.last_tick_at, a.last_tick_at),
@@ -121,11 +126,16 @@ WHERE s.id = a.id
 
 
 async def record_ticks(
-    db: PoolConnection, *, ticks: Sequence[Tick], advances: Sequence[Advance], now: datetime, zone_rules: str
+    db: PoolConnection,
+    *,
+    ticks: Sequence[Tick],
+    advances: Sequence[CursorAdvance],
+    now: datetime,
+    zone_rules: str,
 ) -> None:
-    """Write what became of ticks, say so in the event log, and move the clocks on.
+    """Record ticks, publish their events, and advance the cursors.
 
-    Ticks that were missed make one event for each schedule, however many they are.
+    The missed ticks of a schedule have one event, however many they are.
     """
     await db.execute(
         _RECORD,
@@ -178,17 +188,17 @@ _LISTED: Final = Rows(
 async def list_ticks(
     db: Database, *, schedule_id: str, status: TickStatus | None, page: PageRequest
 ) -> Listing[Tick]:
-    """Return a page of a schedule's ticks, the latest nominal time first.
+    """Return a page of the ticks of a schedule, by descending nominal time.
 
-    A tick has no id of its own: its cursor is the id that a tick of its nominal time would have.
+    A tick has no id: its cursor is the id that a tick of its nominal time would have.
     """
     where = Conditions("schedule_id = $1", schedule_id)
     where.add("status = {}", status)
     return (await fetch_page(db, _LISTED, where, page)).map(_tick)
 
 
-async def forget_ticks(db: Database, *, before: datetime, limit: int) -> int:
-    """Delete up to `limit` ticks that were judged before then; returns how many."""
+async def prune_ticks(db: Database, *, before: datetime, limit: int) -> int:
+    """Delete up to `limit` ticks that were judged before then; return their number."""
     rows = await db.fetch(
         """
         DELETE FROM ticks WHERE (schedule_id, scheduled_for) IN (

@@ -16,11 +16,11 @@ from runwright.http.fields import format_optional_time, format_time, plausible_i
 from runwright.http.validation import Problem, Rule, Validator
 from runwright.schedules.model import (
     DEFAULT_GRACE_SECONDS,
-    NewSchedule,
-    Preview,
     Schedule,
     ScheduleChanges,
+    ScheduleCreate,
     ScheduleFilter,
+    SchedulePreview,
     Tick,
 )
 from runwright.schedules.tick_policy import CatchUp, Overlap, TickReason, TickStatus
@@ -244,9 +244,9 @@ PREVIEW: Final = Validator(PreviewQuery)
 PREVIEW_EXPRESSION: Final = Validator(ExpressionQuery, {"cron": _check_cron, "timezone": _check_zone})
 
 
-def new_schedule(body: ScheduleIn) -> NewSchedule:
+def new_schedule(body: ScheduleIn) -> ScheduleCreate:
     changed = {"name": _stripped(body.name), "input": Raw(bytes(body.input))}
-    return NewSchedule(**given_fields(body) | changed | {"catch_up": CatchUp(body.catch_up)})
+    return ScheduleCreate(**given_fields(body) | changed | {"catch_up": CatchUp(body.catch_up)})
 
 
 def schedule_changes(body: SchedulePatch) -> ScheduleChanges:
@@ -306,12 +306,12 @@ def tick_out(tick: Tick) -> TickOut:
     )
 
 
-def preview_out(preview: Preview) -> PreviewOut:
+def preview_out(preview: SchedulePreview) -> PreviewOut:
     firings = [_firing_out(firing, preview) for firing in preview.firings]
     return PreviewOut(cron=preview.cron, timezone=preview.timezone, firings=firings)
 
 
-def _firing_out(firing: Firing, preview: Preview) -> FiringOut:
+def _firing_out(firing: Firing, preview: SchedulePreview) -> FiringOut:
     wall, fires = f"{firing.local:%H:%M}", firing.at.astimezone(preview.timetable.zone)
     note: Literal["skipped_local_time", "repeated_local_time"] | None = None
     message = None

@@ -1,11 +1,11 @@
-"""The routes of triggers: prompts that events and webhooks fire."""
+"""The routes of triggers."""
 
 from typing import Final
 
 from litestar import Controller, delete, get, patch, post
 from litestar.params import FromPath
 
-from runwright.automations.model import Kind
+from runwright.automations.model import AutomationKind
 from runwright.http.agh.auth import READS, WRITES, AghRequest
 from runwright.http.agh.definitions import (
     change_definition,
@@ -16,17 +16,25 @@ from runwright.http.agh.definitions import (
     list_runs_of,
 )
 from runwright.http.agh.errors import MEDIA_TYPE
-from runwright.http.agh.forms import ChangeTriggerBody, CreateTriggerBody
-from runwright.http.agh.queries import RunQuery, TriggerQuery
-from runwright.http.agh.shapes import trigger_wire
-from runwright.http.agh.wire import RunList, TriggerEnvelope, TriggerList
+from runwright.http.agh.requests import read_body, read_query
+from runwright.http.agh.runs.schemas import RunList, RunQuery
+from runwright.http.agh.triggers.schemas import (
+    TriggerEnvelope,
+    TriggerIn,
+    TriggerList,
+    TriggerPatch,
+    TriggerQuery,
+    trigger_create,
+    trigger_out,
+    trigger_patch,
+)
 from runwright.http.operations import Operation
 
 _TAG: Final = "Triggers"
 
 
 class TriggerRoutes(Controller):
-    """What events and webhooks fire."""
+    """Prompts that events and webhooks fire."""
 
     path = "/api/automation/triggers"
 
@@ -38,8 +46,9 @@ class TriggerRoutes(Controller):
     )
     async def list_automation_triggers(self, request: AghRequest) -> TriggerList:
         """By name."""
-        rows, cursor = await list_definitions(request, Kind.TRIGGER)
-        return TriggerList(triggers=[trigger_wire(one) for one in rows], next_cursor=cursor)
+        query = read_query(request, TriggerQuery)
+        rows, cursor = await list_definitions(request, AutomationKind.TRIGGER, query)
+        return TriggerList(triggers=[trigger_out(one) for one in rows], next_cursor=cursor)
 
     @post(
         "/",
@@ -48,7 +57,7 @@ class TriggerRoutes(Controller):
         opt=Operation(
             "Create an automation trigger",
             tag=_TAG,
-            body=CreateTriggerBody,
+            body=TriggerIn,
             errors=(409,),
             example={
                 "scope": "global",
@@ -60,8 +69,9 @@ class TriggerRoutes(Controller):
         ).opt,
     )
     async def create_automation_trigger(self, request: AghRequest) -> TriggerEnvelope:
-        """Whether the agent exists is asked when it fires."""
-        return TriggerEnvelope(trigger_wire(await create_definition(request, Kind.TRIGGER)))
+        """The agent need not exist before the trigger fires."""
+        body = await read_body(request, TriggerIn, "automation trigger create")
+        return TriggerEnvelope(trigger_out(await create_definition(request, trigger_create(body))))
 
     @get(
         "/{trigger_id:str}",
@@ -70,7 +80,7 @@ class TriggerRoutes(Controller):
         opt=Operation("Get one automation trigger", tag=_TAG, errors=(404,)).opt,
     )
     async def get_automation_trigger(self, request: AghRequest, trigger_id: FromPath[str]) -> TriggerEnvelope:
-        return TriggerEnvelope(trigger_wire(await get_definition(request, Kind.TRIGGER, trigger_id)))
+        return TriggerEnvelope(trigger_out(await get_definition(request, AutomationKind.TRIGGER, trigger_id)))
 
     @patch(
         "/{trigger_id:str}",
@@ -79,7 +89,7 @@ class TriggerRoutes(Controller):
         opt=Operation(
             "Update one automation trigger",
             tag=_TAG,
-            body=ChangeTriggerBody,
+            body=TriggerPatch,
             errors=(404, 409),
             example={"enabled": False},
         ).opt,
@@ -87,8 +97,10 @@ class TriggerRoutes(Controller):
     async def update_automation_trigger(
         self, request: AghRequest, trigger_id: FromPath[str]
     ) -> TriggerEnvelope:
-        """Objects replace what was there. Of a trigger from a file only `enabled` can be changed."""
-        return TriggerEnvelope(trigger_wire(await change_definition(request, Kind.TRIGGER, trigger_id)))
+        """Objects are replaced as a whole. Of a trigger from a file only `enabled` can be changed."""
+        body = await read_body(request, TriggerPatch, "automation trigger update")
+        view = await change_definition(request, AutomationKind.TRIGGER, trigger_id, trigger_patch(body))
+        return TriggerEnvelope(trigger_out(view))
 
     @delete(
         "/{trigger_id:str}",
@@ -96,8 +108,8 @@ class TriggerRoutes(Controller):
         opt=Operation("Delete one automation trigger", tag=_TAG, errors=(404, 409)).opt,
     )
     async def delete_automation_trigger(self, request: AghRequest, trigger_id: FromPath[str]) -> None:
-        """Its runs stay."""
-        await delete_definition(request, Kind.TRIGGER, trigger_id)
+        """Its runs are kept."""
+        await delete_definition(request, AutomationKind.TRIGGER, trigger_id)
 
     @get(
         "/{trigger_id:str}/runs",
@@ -108,5 +120,5 @@ class TriggerRoutes(Controller):
         ).opt,
     )
     async def list_automation_trigger_runs(self, request: AghRequest, trigger_id: FromPath[str]) -> RunList:
-        """The latest first."""
-        return await list_runs_of(request, Kind.TRIGGER, trigger_id)
+        """Newest first."""
+        return await list_runs_of(request, AutomationKind.TRIGGER, trigger_id)

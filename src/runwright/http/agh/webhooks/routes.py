@@ -1,8 +1,8 @@
-"""The routes that webhooks come in by. They take no key: the signature is the credential.
+"""The routes of incoming webhooks. They take no API key: the signature is the credential.
 
-The order of the checks is part of the API: the path (400), the headers (400), the body's size (413),
+The order of the checks is part of the API: the path (400), the headers (400), the size of the body (413),
 the trigger (404), the timestamp (401), the secret (400), the signature (401), then the limits of the
-tenant and whether it came before (409).
+tenant and replays (409).
 """
 
 from collections import Counter
@@ -15,15 +15,17 @@ from litestar.handlers import BaseRouteHandler
 from litestar.params import FromPath
 
 from runwright.automations.errors import DefinitionError
-from runwright.automations.webhook_ingress import Endpoint, not_registered, read_endpoint, scheme_of
-from runwright.automations.webhook_signatures import Scheme, UnreadableClaimError, read_claim
+from runwright.automations.model import SignatureScheme
+from runwright.automations.webhook_ingress import WebhookPath, not_registered, parse_webhook_path, scheme_of
+from runwright.automations.webhook_signatures import SignatureHeaderError, read_signature
 from runwright.core.errors import UnavailableError
 from runwright.core.template_context import Json
 from runwright.http.agh.auth import check_origin, read_headers
 from runwright.http.agh.errors import MEDIA_TYPE, MovedError
-from runwright.http.agh.queries import WaitQuery, read_query, read_wait
-from runwright.http.agh.shapes import run_wire
-from runwright.http.agh.wire import DeliveryEnvelope, DeliveryResult
+from runwright.http.agh.queries import WaitQuery
+from runwright.http.agh.requests import read_query
+from runwright.http.agh.runs.schemas import run_out
+from runwright.http.agh.webhooks.schemas import DeliveryEnvelope, DeliveryResult
 from runwright.http.body import read_any_body
 from runwright.http.callers import admit_tenant
 from runwright.http.nesting import nests_too_deeply
@@ -32,11 +34,11 @@ from runwright.http.services import EdgeSettings, services_of
 
 BODY_LIMIT_BYTES: Final = 1024 * 1024
 _TAG: Final = "Webhooks"
-_CONTENT: Final[dict[str, Any]] = {"*/*": {"schema": {"description": "What was signed, whatever it is."}}}
+_CONTENT: Final[dict[str, Any]] = {"*/*": {"schema": {"description": "The signed content, in any format."}}}
 
 
 async def guard_delivery(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
-    """Refuse what a stranger's page sends, and everything while automation is switched off."""
+    """Refuse requests of foreign web pages, and all deliveries while automation is disabled."""
     scope = connection.scope
     if scope["path"].endswith("/"):
         raise MovedError
@@ -46,7 +48,7 @@ async def guard_delivery(connection: ASGIConnection[Any, Any, Any, Any], _: Base
 
 
 class WebhookRoutes(Controller):
-    """What others send."""
+    """Deliveries of other systems."""
 
     path = "/api/webhooks"
     guards = (guard_delivery,)
@@ -66,8 +68,8 @@ class WebhookRoutes(Controller):
     async def deliver_global_webhook(
         self, request: Request[Any, Any, Any], endpoint: FromPath[str]
     ) -> DeliveryEnvelope:
-        """Answers once the delivery and its run are stored; `wait` waits for the run to end."""
-        return await _deliver(request, read_endpoint(endpoint.strip()))
+        """Responds when the delivery and its run are stored; `wait` waits for the end of the run."""
+        return await _deliver(request, parse_webhook_path(endpoint.strip()))
 
     @post(
         "/workspaces/{workspace_id:str}/{endpoint:str}",
@@ -84,39 +86,38 @@ class WebhookRoutes(Controller):
     async def deliver_workspace_webhook(
         self, request: Request[Any, Any, Any], workspace_id: FromPath[str], endpoint: FromPath[str]
     ) -> DeliveryEnvelope:
-        """Answers once the delivery and its run are stored; `wait` waits for the run to end."""
+        """Responds when the delivery and its run are stored; `wait` waits for the end of the run."""
         workspace = workspace_id.strip()
         if not workspace:
             raise DefinitionError("workspace_id is required")
-        return await _deliver(request, read_endpoint(endpoint.strip(), workspace))
+        return await _deliver(request, parse_webhook_path(endpoint.strip(), workspace))
 
 
-async def _deliver(request: Request[Any, Any, Any], endpoint: Endpoint) -> DeliveryEnvelope:
+async def _deliver(request: Request[Any, Any, Any], path: WebhookPath) -> DeliveryEnvelope:
     services, edge = services_of(request), request.app.state.edge
     ingress = services.automations.ingress
-    query = read_query(request)
-    seconds = read_wait(query) if "wait" in query else 0.0
-    door = await ingress.find(endpoint)
+    query = read_query(request, WaitQuery)
+    webhook = await ingress.find(path)
     try:
-        scheme = Scheme.AGH if door is None else scheme_of(door.trigger)
-        claim = read_claim(scheme, _headers(request))
-    except UnreadableClaimError as error:
+        scheme = SignatureScheme.AGH if webhook is None else scheme_of(webhook.automation.trigger)
+        signature = read_signature(scheme, _headers(request))
+    except SignatureHeaderError as error:
         raise DefinitionError(str(error)) from None
     body = await _read_body(request, edge)
-    if door is None:
+    if webhook is None:
         raise not_registered()
-    verified = ingress.prove(door, claim, body)
-    admit_tenant(request.scope, door.trigger.tenant_id, services)
-    run = await ingress.accept(door, verified, body, read_object(body))
+    verified = ingress.verify(webhook, signature, body)
+    admit_tenant(request.scope, webhook.automation.tenant_id, services)
+    run = await ingress.accept(webhook, verified, body, read_object(body))
     if run is None:
         return DeliveryEnvelope(DeliveryResult(matched=0))
-    if seconds:
-        run = await services.automations.runs.wait(run.tenant_id, run.id, seconds)
-    return DeliveryEnvelope(DeliveryResult(matched=1, runs=[run_wire(run)]))
+    if query.wait:
+        run = await services.automations.runs.wait(run.tenant_id, run.id, query.wait)
+    return DeliveryEnvelope(DeliveryResult(matched=1, runs=[run_out(run)]))
 
 
 def _headers(request: Request[Any, Any, Any]) -> dict[str, str]:
-    """Return the headers by name; of one that is given twice nobody could say which was meant."""
+    """Return the headers by name. Raises DefinitionError if one that matters is given twice."""
     pairs = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in request.scope["headers"]]
     for name, count in Counter(name for name, _ in pairs).items():
         if count > 1 and ("webhook" in name or "signature" in name):
@@ -130,7 +131,7 @@ async def _read_body(request: Request[Any, Any, Any], edge: EdgeSettings) -> byt
 
 
 def read_object(body: bytes) -> dict[str, Json] | None:
-    """Return the fields of a body that is a JSON object; None for any other."""
+    """Return the fields of a body that is a JSON object; None for any other body."""
     try:
         fields = msgspec.json.decode(body, type=dict[str, Any])
         msgspec.json.encode(fields)

@@ -1,11 +1,12 @@
-"""The routes of jobs: prompts that the clock fires."""
+"""The routes of jobs."""
 
 from typing import Final
 
 from litestar import Controller, delete, get, patch, post
 from litestar.params import FromPath
+from msgspec import UNSET
 
-from runwright.automations.model import Kind
+from runwright.automations.model import AutomationKind
 from runwright.http.agh.auth import READS, WRITES, AghRequest
 from runwright.http.agh.definitions import (
     change_definition,
@@ -16,10 +17,19 @@ from runwright.http.agh.definitions import (
     list_runs_of,
 )
 from runwright.http.agh.errors import MEDIA_TYPE
-from runwright.http.agh.forms import ChangeJobBody, CreateJobBody
-from runwright.http.agh.queries import JobQuery, RunQuery, WaitQuery, read_query, read_wait
-from runwright.http.agh.shapes import job_wire, run_wire
-from runwright.http.agh.wire import JobEnvelope, JobList, RunEnvelope, RunList
+from runwright.http.agh.jobs.schemas import (
+    JobEnvelope,
+    JobIn,
+    JobList,
+    JobPatch,
+    JobQuery,
+    job_create,
+    job_out,
+    job_patch,
+)
+from runwright.http.agh.queries import DEFAULT_WAIT_SECONDS, WaitQuery
+from runwright.http.agh.requests import read_body, read_query
+from runwright.http.agh.runs.schemas import RunEnvelope, RunList, RunQuery, run_out
 from runwright.http.operations import Operation
 from runwright.http.services import services_of
 
@@ -27,7 +37,7 @@ _TAG: Final = "Jobs"
 
 
 class JobRoutes(Controller):
-    """What the clock fires."""
+    """Prompts that a schedule fires."""
 
     path = "/api/automation/jobs"
 
@@ -39,8 +49,9 @@ class JobRoutes(Controller):
     )
     async def list_automation_jobs(self, request: AghRequest) -> JobList:
         """By name."""
-        rows, cursor = await list_definitions(request, Kind.JOB)
-        return JobList(jobs=[job_wire(one) for one in rows], next_cursor=cursor)
+        query = read_query(request, JobQuery)
+        rows, cursor = await list_definitions(request, AutomationKind.JOB, query)
+        return JobList(jobs=[job_out(one) for one in rows], next_cursor=cursor)
 
     @post(
         "/",
@@ -49,7 +60,7 @@ class JobRoutes(Controller):
         opt=Operation(
             "Create an automation job",
             tag=_TAG,
-            body=CreateJobBody,
+            body=JobIn,
             errors=(409,),
             example={
                 "scope": "global",
@@ -61,8 +72,9 @@ class JobRoutes(Controller):
         ).opt,
     )
     async def create_automation_job(self, request: AghRequest) -> JobEnvelope:
-        """Whether the agent exists is asked when it fires."""
-        return JobEnvelope(job_wire(await create_definition(request, Kind.JOB)))
+        """The agent need not exist before the job fires."""
+        body = await read_body(request, JobIn, "automation job create")
+        return JobEnvelope(job_out(await create_definition(request, job_create(body))))
 
     @get(
         "/{job_id:str}",
@@ -71,7 +83,7 @@ class JobRoutes(Controller):
         opt=Operation("Get one automation job", tag=_TAG, errors=(404,)).opt,
     )
     async def get_automation_job(self, request: AghRequest, job_id: FromPath[str]) -> JobEnvelope:
-        return JobEnvelope(job_wire(await get_definition(request, Kind.JOB, job_id)))
+        return JobEnvelope(job_out(await get_definition(request, AutomationKind.JOB, job_id)))
 
     @patch(
         "/{job_id:str}",
@@ -80,14 +92,17 @@ class JobRoutes(Controller):
         opt=Operation(
             "Update one automation job",
             tag=_TAG,
-            body=ChangeJobBody,
+            body=JobPatch,
             errors=(404, 409),
             example={"enabled": False},
         ).opt,
     )
     async def update_automation_job(self, request: AghRequest, job_id: FromPath[str]) -> JobEnvelope:
-        """Objects replace what was there. Of a job from a file only `enabled` can be changed."""
-        return JobEnvelope(job_wire(await change_definition(request, Kind.JOB, job_id)))
+        """Objects are replaced as a whole. Of a job from a file only `enabled` can be changed."""
+        body = await read_body(request, JobPatch, "automation job update")
+        return JobEnvelope(
+            job_out(await change_definition(request, AutomationKind.JOB, job_id, job_patch(body)))
+        )
 
     @delete(
         "/{job_id:str}",
@@ -95,8 +110,8 @@ class JobRoutes(Controller):
         opt=Operation("Delete one automation job", tag=_TAG, errors=(404, 409)).opt,
     )
     async def delete_automation_job(self, request: AghRequest, job_id: FromPath[str]) -> None:
-        """Its runs stay."""
-        await delete_definition(request, Kind.JOB, job_id)
+        """Its runs are kept."""
+        await delete_definition(request, AutomationKind.JOB, job_id)
 
     @post(
         "/{job_id:str}/trigger",
@@ -108,11 +123,12 @@ class JobRoutes(Controller):
         ).opt,
     )
     async def trigger_automation_job(self, request: AghRequest, job_id: FromPath[str]) -> RunEnvelope:
-        """Answers with the run when it has ended, or as it is after `wait`; a disabled job runs too."""
-        seconds = read_wait(read_query(request))
+        """Responds when the run has ended, or after `wait` seconds (default 30). A disabled job runs too."""
+        query = read_query(request, WaitQuery)
+        seconds = DEFAULT_WAIT_SECONDS if query.wait is UNSET else query.wait
         runs = services_of(request).automations.runs
         run = await runs.start(request.user, job_id.strip())
-        return RunEnvelope(run_wire(await runs.wait(request.user.tenant_id, run.id, seconds)))
+        return RunEnvelope(run_out(await runs.wait(request.user.tenant_id, run.id, seconds)))
 
     @get(
         "/{job_id:str}/runs",
@@ -121,5 +137,5 @@ class JobRoutes(Controller):
         opt=Operation("List run history for one automation job", tag=_TAG, query=RunQuery, errors=(404,)).opt,
     )
     async def list_automation_job_runs(self, request: AghRequest, job_id: FromPath[str]) -> RunList:
-        """The latest first."""
-        return await list_runs_of(request, Kind.JOB, job_id)
+        """Newest first."""
+        return await list_runs_of(request, AutomationKind.JOB, job_id)

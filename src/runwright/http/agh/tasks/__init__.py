@@ -1,0 +1,1 @@
+"""The tasks of the AGH API."""
