@@ -5,8 +5,7 @@ and weekdays, Sunday as 0 or 7, and also `L` (last day of the month), `LW` (its 
 `5L` (its last Friday) and `5#2` (its second Friday). Where day and weekday are both restricted a
 date matches by either; where one begins with `*` it has to match both.
 
-An expression knows local times only. What becomes of those that a zone skips or repeats is for
-`cron/timetable.py` to say.
+An expression has local times only. `cron/timetable.py` handles those that a zone skips or repeats.
 """
 
 import contextlib
@@ -27,14 +26,14 @@ _ANY_TIME: Final = datetime(2000, 1, 1)  # noqa: DTZ001  local times have no zon
 
 
 class CronError(ValueError):
-    """The expression is malformed or never matches; the message says so to the person who wrote it."""
+    """The expression is malformed or never matches; the message is for its author."""
 
 
 class Cron:
     """A well-formed expression that matches some day."""
 
     def __init__(self, expression: str) -> None:
-        """Raise CronError where the expression is malformed or matches nothing within fifty years."""
+        """Raises CronError if the expression is malformed or matches nothing within fifty years."""
         self.expression = expression
         self._rules = self._parse(expression)
         if next(self.after(_ANY_TIME), None) is None:
@@ -45,15 +44,15 @@ class Cron:
 
     @property
     def per_day(self) -> int:
-        """How many local times match on a day that matches."""
+        """The number of matching local times on a matching day."""
         return len(self._rules.hours) * len(self._rules.minutes)
 
     def matches_day(self, day: date) -> bool:
-        """Tell whether local times of this date match."""
+        """Return whether local times of this date match."""
         return day.month in self._rules.months and bool(self._rules.match_day(day))
 
     def after(self, local: datetime) -> Iterator[datetime]:
-        """Yield the local times that match after this one, which has no zone; to the minute."""
+        """Yield the matching local times after this one, which has no zone, to the minute."""
         rules = copy.copy(self._rules)
         rules.dt = local.replace(microsecond=0)
         return rules
@@ -74,7 +73,7 @@ def _parse(expression: str) -> CronSim:
 def _explain(error: str, expression: str) -> str:
     name = error.removeprefix("Bad ").replace("day-of-month", "day").replace("day-of-week", "weekday")
     if name == "day":
-        with contextlib.suppress(CronSimError):  # a good day by itself, so no month that is named has it
+        with contextlib.suppress(CronSimError):  # the day is valid, so none of the months has it
             CronSim(f"0 0 {expression.split()[2]} * *", _ANY_TIME)
             return _NEVER
     return f"Has a bad {name} field."

@@ -24,11 +24,11 @@ _SMALLEST: Final = timedelta(microseconds=1)
 
 
 class DurationError(ValueError):
-    """The text is no duration; the message is the one that Go gives."""
+    """The text is not a duration; the message is Go's."""
 
 
 def parse_duration(text: str) -> timedelta:
-    """Return the duration to the microsecond; one that is not zero never becomes zero."""
+    """Return the duration to the microsecond; a duration other than zero is never rounded to zero."""
     sign, rest = (-1 if text.startswith("-") else 1), re.sub(r"\A[+-]", "", text)
     if rest == "0":
         return timedelta()
@@ -61,7 +61,7 @@ def format_duration(duration: timedelta) -> str:
 
 
 def _sum(rest: str, text: str) -> int:
-    """Add up the terms, each a number and its unit; in nanoseconds, rounded down per term as Go does."""
+    """Return the sum of the terms in nanoseconds, each rounded down as Go does."""
     total, at = 0, 0
     while at < len(rest):
         number = _match(_NUMBER, rest, at)

@@ -1,4 +1,4 @@
-"""Cron expressions as Go's `robfig/cron` reads them, in zones, by its law of daylight saving time.
+"""Cron expressions with the syntax and the daylight saving rules of Go's `robfig/cron`.
 
 Five fields: minute hour day month weekday. `*` and `?` mean any; lists, ranges, steps (`5/15` is
 `5-59/15`), names of months and weekdays; Sunday is 0. There is no `@daily`, and no `L`, `W` or `#`.
@@ -6,9 +6,9 @@ Where day and weekday are both restricted a date matches by either; where one of
 it has to match both; `*/2` is a restriction. `TZ=Area/City ` or `CRON_TZ=Area/City ` in front names
 the zone.
 
-The law: an expression fires at every instant whose local time matches. So a local time that does
-not exist is passed over, and one that occurs twice fires twice. (Our own schedules have a law that
-loses and doubles nothing, `cron/timetable.py`; this is the one that automations are promised.)
+An expression fires at every instant whose local time matches. So a local time that does not exist is skipped,
+and one that occurs twice fires twice. Automations follow this rule; the schedules of workers follow that of
+`cron/timetable.py`, which neither loses nor repeats a firing.
 """
 
 import heapq
@@ -35,7 +35,7 @@ _WEEKDAYS: Final = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 
 
 class _Field(msgspec.Struct, frozen=True):
-    """What one of the five may hold."""
+    """The range and the names of one of the five fields."""
 
     name: str
     first: int
@@ -50,7 +50,7 @@ class _Field(msgspec.Struct, frozen=True):
         return value
 
     def plain(self, text: str) -> str:
-        """Return the field as a list of numbers, or `*` where it restricts nothing."""
+        """Return the field as a list of numbers, or `*` if it restricts nothing."""
         values: set[int] = set()
         for part in text.split(","):
             if part in {"*", "?", "*/1", "?/1"}:
@@ -87,19 +87,19 @@ class GoCron(Cron):
             raise CronError(f"expected exactly {FIELDS} fields, found {len(fields)}")
         plain = " ".join(field.plain(text) for field, text in zip(_FIELDS, fields, strict=True))
         try:
-            # Lists of numbers mean the same to both, and only what restricts nothing begins with a star.
+            # Both dialects agree on lists of numbers; only unrestricted fields begin with a star.
             return CronSim(plain, _ANY_TIME)
         except CronSimError:
             raise CronError("never matches: there is no such date") from None
 
 
 class InstantTimetable(Timetable):
-    """Every instant whose local time matches; what the clock skips is passed over, what it repeats too."""
+    """Every instant whose local time matches: skipped local times do not fire, repeated ones fire twice."""
 
     def firings_after(self, at: datetime) -> Iterator[Firing]:
         """Yield the firings after an instant, in their order."""
         start = self._local(at) - self._falls_back_by(at)
-        ahead: list[tuple[datetime, datetime]] = []  # repeated local times, whose second instants mingle
+        ahead: list[tuple[datetime, datetime]] = []  # repeated local times, whose second instants interleave
         for local in self.cron.after(start):
             first, *again = self._instants(local)
             while ahead and ahead[0][0] < first:
@@ -113,12 +113,12 @@ class InstantTimetable(Timetable):
             yield _repeated(*heapq.heappop(ahead))
 
     def _instants(self, local: datetime) -> list[datetime]:
-        """Return when the local time is, in order: one instant, or two where it is repeated."""
+        """Return the instants of a local time in order: one, or two if it is repeated."""
         by_fold = {local.replace(tzinfo=self.zone, fold=fold).astimezone(UTC) for fold in (0, 1)}
         return sorted(by_fold)
 
     def _falls_back_by(self, at: datetime) -> timedelta:
-        """Return how far the local clock goes back within a day: what is to come may lie as far back."""
+        """Return how far the local clock is set back within the next day, where the search must begin."""
         return max(timedelta(), self._local(at) + _DAY - self._local(at + _DAY))
 
 
@@ -134,7 +134,7 @@ def _exists(instant: datetime, local: datetime, zone: ZoneInfo) -> bool:
 def go_timetable_of(expression: str, zone_name: str) -> Timetable:
     """Return the timetable, in the zone that the expression names or else in this one.
 
-    CronError where the expression or its zone is no good, UnknownZoneError where the given zone is not.
+    Raises CronError if the expression or its zone is invalid, UnknownZoneError if the given zone is.
     """
     if len(expression) > LONGEST:
         raise CronError(f"must have at most {LONGEST} characters")

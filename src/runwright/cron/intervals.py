@@ -1,6 +1,6 @@
-"""Nominal times that no cron expression names: a grid of equal steps, a single instant.
+"""Timings without a cron expression: an interval, and a single instant.
 
-Both are a `core.ticks.Timing`.
+Both implement `schedules.tick_policy.Timing`.
 """
 
 from datetime import datetime, timedelta
@@ -9,13 +9,13 @@ import msgspec
 
 
 class Every(msgspec.Struct, frozen=True):
-    """Every whole number of steps after the anchor, from the first on."""
+    """Every whole number of steps after the anchor."""
 
     anchor: datetime
     step: timedelta
 
     def next_after(self, at: datetime) -> datetime | None:
-        """Return the first grid point after an instant; None at the end of all time."""
+        """Return the first time after an instant; None beyond the range of datetime."""
         steps = max((at - self.anchor) // self.step + 1, 1)
         try:
             return self.anchor + steps * self.step
@@ -23,7 +23,7 @@ class Every(msgspec.Struct, frozen=True):
             return None
 
     def count(self, after: datetime, until: datetime) -> int:
-        """Return how many grid points there are after one instant and not after another."""
+        """Return the number of times after one instant and not after another."""
         return max((until - self.anchor) // self.step, 0) - max((after - self.anchor) // self.step, 0)
 
 
@@ -33,9 +33,9 @@ class Once(msgspec.Struct, frozen=True):
     at: datetime
 
     def next_after(self, at: datetime) -> datetime | None:
-        """Return the instant where it is to come."""
+        """Return the instant, if it is later."""
         return self.at if self.at > at else None
 
     def count(self, after: datetime, until: datetime) -> int:
-        """Tell whether the instant lies after one and not after another."""
+        """Return 1 if the instant is after one and not after another, else 0."""
         return int(after < self.at <= until)

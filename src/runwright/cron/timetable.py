@@ -1,12 +1,8 @@
 """When a cron expression fires in a time zone.
 
-The law of daylight saving time, in words: every local time that the expression matches fires once.
-A local time that does not exist (the clock is put forward over it) fires at the next instant that
-does, which is the one at which the clock is put forward; several such times fire there together,
-once. A local time that occurs twice (the clock is put back) fires the first time only.
-
-Put differently: firings are what a clock hand meets that only moves forward, waits while the local
-clock repeats itself, and sweeps over what the local clock skips.
+Daylight saving time: every matching local time fires once. A local time that does not exist (the clock is set
+forward over it) fires at the next instant that does, when the clock is set forward; several such times fire
+there once. A local time that occurs twice (the clock is set back) fires the first time only.
 """
 
 from collections.abc import Iterator
@@ -25,7 +21,7 @@ _SECOND: Final = timedelta(seconds=1)
 
 
 class Firing(msgspec.Struct, frozen=True, kw_only=True):
-    """One firing: the instant, in UTC, and the local time (without its zone) that it stands for."""
+    """One firing: the instant, in UTC, and the local time (without its zone)."""
 
     at: datetime
     local: datetime
@@ -36,7 +32,7 @@ class Firing(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Timetable:
-    """An expression in a zone. All instants that come and go are in UTC."""
+    """An expression in a zone. All instants are in UTC."""
 
     def __init__(self, cron: Cron, zone: ZoneInfo) -> None:
         self.cron = cron
@@ -44,15 +40,15 @@ class Timetable:
         self._asked: tuple[datetime, datetime | None] | None = None
 
     def next_after(self, at: datetime) -> datetime | None:
-        """Return the first firing after an instant; None where there is none within fifty years."""
-        # Thousands of schedules with one timetable ask for the same at the same moment.
+        """Return the first firing after an instant; None if there is none within fifty years."""
+        # Thousands of schedules may share a timetable and ask for the same instant.
         if self._asked is None or self._asked[0] != at:
             self._asked = at, next((firing.at for firing in self.firings_after(at)), None)
         return self._asked[1]
 
     def firings_after(self, at: datetime) -> Iterator[Firing]:
-        """Yield the firings after an instant, in their order."""
-        # A local time before this one belongs to no later instant, so the walk may begin here.
+        """Yield the firings after an instant in order."""
+        # An earlier local time has no later instant, so the search may begin here.
         for local in self.cron.after(self._local(at)):
             firing = self._place(local)
             if firing.at > at:
@@ -60,9 +56,9 @@ class Timetable:
                 yield firing
 
     def count(self, after: datetime, until: datetime) -> int:
-        """Return how many firings there are after one instant and not after another.
+        """Return the number of firings after one instant and not after another.
 
-        Days without a change of the clock are not walked through, so years cost milliseconds.
+        Days without a clock change are not enumerated, so years take milliseconds.
         """
         total, at = 0, after
         while at < until:
@@ -71,7 +67,7 @@ class Timetable:
             end = self._starts(day + _DAY) - _SECOND
             if end <= at:  # midnight occurs twice, and this is between the two
                 end = self._starts(day + 2 * _DAY) - _SECOND
-            if self._starts(day) == begin and end <= until and self._quiet(day):
+            if self._starts(day) == begin and end <= until and self._is_regular(day):
                 total += self.cron.per_day if self.cron.matches_day(day) else 0
             else:
                 total += self._walk(at, min(end, until))
@@ -86,8 +82,8 @@ class Timetable:
             total += 1
         return total
 
-    def _quiet(self, day: date) -> bool:
-        """Tell whether the clock goes through the whole day without a change."""
+    def _is_regular(self, day: date) -> bool:
+        """Return whether the day has no clock change."""
         first, last = self._midnight(day), self._midnight(day + _DAY)
         return not (first.skipped or first.repeated) and last.at - first.at == _DAY
 
@@ -102,7 +98,7 @@ class Timetable:
         return at.astimezone(self.zone).replace(tzinfo=None, fold=0)
 
     def _place(self, local: datetime) -> Firing:
-        """Find the instant of a local time by the law above."""
+        """Return the firing of a local time."""
         before = _offset(local.replace(tzinfo=self.zone))
         after = _offset(local.replace(tzinfo=self.zone, fold=1))
         at = (local - before).replace(tzinfo=UTC)
@@ -130,5 +126,5 @@ def _offset(local: datetime) -> timedelta:
 
 @lru_cache(maxsize=4096)
 def timetable_of(expression: str, zone_name: str) -> Timetable:
-    """Return the timetable; CronError or UnknownZoneError where there is none."""
+    """Return the timetable. Raises CronError, UnknownZoneError."""
     return Timetable(Cron(expression), find_zone(zone_name))

@@ -1,7 +1,7 @@
-"""Time zones by their IANA names, with the rules that the `tzdata` package brings.
+"""Time zones by IANA name, with the rules of the `tzdata` package.
 
-The rules come from the package and not from the host, so that every server of a release computes
-the same firings, and a change of rules arrives when the package is updated and never in between.
+The rules come from the package instead of the host, so that every server of a release computes the same
+firings, and rules change only with an update of the package.
 """
 
 import difflib
@@ -11,14 +11,14 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 RULES_VERSION: Final = metadata.version("tzdata")
-"""Which rules these are, for example `2026.1`."""
+"""The version of the rules, for example `2026.1`."""
 
 _PLACEHOLDER: Final = "Factory"
-"""A zone that says that nobody has chosen one."""
+"""The zone of hosts whose zone is not configured."""
 
 
 class UnknownZoneError(ValueError):
-    """There is no such zone; the message says so to the person who named it."""
+    """There is no such zone; the message is for the caller who named it."""
 
 
 @lru_cache(maxsize=1)
@@ -30,8 +30,8 @@ def zone_names() -> frozenset[str]:
 
 @lru_cache(maxsize=1024)
 def find_zone(name: str) -> ZoneInfo:
-    """Return the zone of this name; UnknownZoneError where there is none."""
-    # Only names from the list become a path.
+    """Return the zone of this name. Raises UnknownZoneError if there is none."""
+    # Only names in the list may become a path.
     if name not in zone_names():
         raise UnknownZoneError(
             f"Must be the name of an IANA time zone, for example Europe/Berlin.{_hint(name)}"

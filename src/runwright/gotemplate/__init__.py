@@ -1,22 +1,20 @@
-"""Prompt templates: Go's `text/template` over an activation.
+"""Prompt templates: Go's `text/template`, evaluated over the data of an event.
 
-`compile_template` parses and checks once, `Template.render` fills in. The whole language is here
-but for complex numbers and what no activation can hold (methods, functions as values, channels).
-Where we part from Go, on purpose: there is one kind of number, which compares by value and prints
-as JSON would print it; what `index` does not find, and null, print as nothing and are told as a
-warning.
+`compile_template` parses and validates, `GoTemplate.render` renders. The language is complete except for
+complex numbers and values that event data cannot contain (methods, functions as values, channels).
+Intended differences from Go: there is one type of number, which compares by value and prints as JSON would
+print it; null and missing results of `index` print as nothing and add a warning.
 
-A template and the data that it is given are both hostile. Nesting is bounded when it is parsed;
-rendering has a budget of steps, to which every loop, every call and every copied character counts,
-and a bound on its output that also holds for each text on the way. Whatever is over a bound is a
-TemplateError.
+Templates and their data are untrusted. Nesting is bounded by the parser; rendering has a budget of steps,
+which counts every iteration, call and copied character, and a limit on the length of its output and of every
+intermediate text. Exceeding a limit raises TemplateError.
 
-`tokens` cuts the source up, `parser` and `pipelines` make the `nodes`, `checks` refuses what can
-never be filled in, `evaluator` fills in, with the `functions` of the language.
+`lexer` tokenizes the source, `parser` and `pipelines` build the `nodes`, `validation` rejects templates that
+can never be rendered, and `evaluator` renders with the `functions` of the language.
 """
 
-from runwright.gotemplate.budget import Limits
+from runwright.gotemplate.budget import RenderLimits
 from runwright.gotemplate.errors import TemplateError
-from runwright.gotemplate.template import Template, compile_template
+from runwright.gotemplate.template import GoTemplate, compile_template
 
-__all__ = ["Limits", "Template", "TemplateError", "compile_template"]
+__all__ = ["GoTemplate", "RenderLimits", "TemplateError", "compile_template"]

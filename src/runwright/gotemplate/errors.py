@@ -1,8 +1,8 @@
-"""What goes wrong with a template."""
+"""Errors of templates."""
 
 
 class TemplateError(ValueError):
-    """The template is malformed, or cannot be filled in with this; the message is for its author."""
+    """The template is malformed or cannot be rendered with the given data; the message is for its author."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message)

@@ -1,4 +1,4 @@
-"""Texts made safe for other languages: HTML, JavaScript, URLs, Go."""
+"""Escape texts for HTML, JavaScript, URLs and Go."""
 
 from typing import Final
 from urllib.parse import quote_plus
@@ -30,24 +30,24 @@ _TWO_BYTES: Final = 0x10000
 
 
 def html(text: str) -> str:
-    """Escape for HTML."""
+    """Return the text escaped for HTML."""
     return text.translate(_HTML)
 
 
 def js(text: str) -> str:
-    """Escape for a literal in JavaScript."""
+    """Return the text escaped for a JavaScript literal."""
     return "".join(
-        _JS.get(letter) or (letter if _shows(letter) else f"\\u{ord(letter):04X}") for letter in text
+        _JS.get(letter) or (letter if _is_visible(letter) else f"\\u{ord(letter):04X}") for letter in text
     )
 
 
 def urlquery(text: str) -> str:
-    """Escape for the value of a query parameter."""
+    """Return the text escaped for a query parameter."""
     return quote_plus(text, errors="replace")
 
 
 def quoted(text: str, mark: str = '"') -> str:
-    """Write as a literal of Go."""
+    """Return the text as a Go literal."""
     return mark + "".join(_go(letter, mark) for letter in text) + mark
 
 
@@ -56,7 +56,7 @@ def _go(letter: str, mark: str) -> str:
         return "\\" + mark
     if letter in _GO:
         return _GO[letter]
-    if _shows(letter):
+    if _is_visible(letter):
         return letter
     code = ord(letter)
     if code < _ASCII:
@@ -64,5 +64,5 @@ def _go(letter: str, mark: str) -> str:
     return f"\\u{code:04x}" if code < _TWO_BYTES else f"\\U{code:08x}"
 
 
-def _shows(letter: str) -> bool:
+def _is_visible(letter: str) -> bool:
     return letter == " " or (letter.isprintable() and not letter.isspace())

@@ -1,7 +1,6 @@
-"""Filling a template in.
+"""Render templates.
 
-Warnings are made where a value would print and there is none: `if index .Data "x"` asks without
-one, `{{index .Data "x"}}` prints nothing and warns.
+Only printing a missing value adds a warning: `{{index .Data "x"}}` does, `if index .Data "x"` does not.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,34 +10,34 @@ from functools import partial
 from typing import Final
 
 from runwright.core.template_context import TemplateContext
-from runwright.gotemplate.budget import Budget, Limits
+from runwright.gotemplate.budget import RenderBudget, RenderLimits
 from runwright.gotemplate.errors import TemplateError
 from runwright.gotemplate.functions import FUNCTIONS
 from runwright.gotemplate.nodes import (
-    Action,
+    ActionNode,
     Body,
-    Break,
-    Command,
-    Continue,
-    Dot,
-    Fields,
-    Function,
-    If,
-    Include,
-    Literal,
-    Nil,
+    BreakNode,
+    CommandNode,
+    ContinueNode,
+    DotNode,
+    FieldNode,
+    FunctionNode,
+    IfNode,
+    LiteralNode,
+    NilNode,
     Node,
     Operand,
-    Pipeline,
-    Range,
+    PipelineNode,
+    RangeNode,
     Statement,
-    Text,
-    Variable,
-    With,
+    TemplateNode,
+    TextNode,
+    VariableNode,
+    WithNode,
 )
 from runwright.gotemplate.parser import MAIN
 from runwright.gotemplate.values import (
-    Missing,
+    MissingValue,
     Value,
     field_of,
     is_nothing,
@@ -49,14 +48,14 @@ from runwright.gotemplate.values import (
 )
 
 _MOST_WARNINGS: Final = 20
-_STEPS_OF_A_TURN: Final = 4
-"""What it takes to go around, whatever is in the loop."""
+_STEPS_OF_AN_ITERATION: Final = 4
+"""The cost of an iteration, in addition to that of its body."""
 
 _PRINTING: Final = frozenset({"print", "printf", "println", "html", "js", "urlquery"})
 
 
-class _Flow(Enum):
-    """How a body came to its end."""
+class _BodyEnd(Enum):
+    """How the evaluation of a body ended."""
 
     ON = auto()
     BREAK = auto()
@@ -64,16 +63,16 @@ class _Flow(Enum):
 
 
 def evaluate(
-    templates: Mapping[str, Body], activation: TemplateContext, limits: Limits
+    templates: Mapping[str, Body], context: TemplateContext, limits: RenderLimits
 ) -> tuple[str, Sequence[str]]:
-    """Return what the templates print for the activation, and the warnings."""
-    evaluator = _Evaluator(templates, Budget(limits))
-    evaluator.run(templates[MAIN], activation)
+    """Return the output of the templates for a context, and the warnings."""
+    evaluator = _Evaluator(templates, RenderBudget(limits))
+    evaluator.run(templates[MAIN], context)
     return "".join(evaluator.output), list(evaluator.warnings)
 
 
 class _Evaluator:
-    def __init__(self, templates: Mapping[str, Body], budget: Budget) -> None:
+    def __init__(self, templates: Mapping[str, Body], budget: RenderBudget) -> None:
         self.output: list[str] = []
         self.warnings: dict[str, None] = {}
         self._templates = templates
@@ -82,42 +81,42 @@ class _Evaluator:
         self._variables: list[tuple[str, list[Value]]] = []
 
     def run(self, body: Body, dot: Value) -> None:
-        """Fill in a template, which sees the dot and nothing else of what is around it."""
+        """Render a template; it sees the dot, but no variables of its surroundings."""
         outer, self._variables = self._variables, [("$", [dot])]
         self._body(body, dot)
         self._variables = outer
 
-    def _body(self, body: Body, dot: Value) -> _Flow:
+    def _body(self, body: Body, dot: Value) -> _BodyEnd:
         self._budget.enter()
-        flow = _Flow.ON
+        flow = _BodyEnd.ON
         with self._scope():
             for statement in body:
                 flow = self._statement(statement, dot)
-                if flow is not _Flow.ON:
+                if flow is not _BodyEnd.ON:
                     break
         self._budget.leave()
         return flow
 
-    def _statement(self, statement: Statement, dot: Value) -> _Flow:
+    def _statement(self, statement: Statement, dot: Value) -> _BodyEnd:
         self._budget.spend()
         match statement:
-            case Text():
+            case TextNode():
                 self._write(statement.text)
-            case Action():
+            case ActionNode():
                 self._action(statement, dot)
-            case If() | With():
+            case IfNode() | WithNode():
                 with self._scope():
                     return self._choose(statement, dot)
-            case Range():
+            case RangeNode():
                 with self._scope():
                     return self._repeat(statement, dot)
-            case Include():
+            case TemplateNode():
                 self._include(statement, dot)
-            case Break():
-                return _Flow.BREAK
-            case Continue():
-                return _Flow.CONTINUE
-        return _Flow.ON
+            case BreakNode():
+                return _BodyEnd.BREAK
+            case ContinueNode():
+                return _BodyEnd.CONTINUE
+        return _BodyEnd.ON
 
     def _write(self, text: str) -> None:
         self.output.append(text)
@@ -125,37 +124,37 @@ class _Evaluator:
         self._budget.copy(len(text))
         self._budget.bound(self._length)
 
-    def _action(self, action: Action, dot: Value) -> None:
+    def _action(self, action: ActionNode, dot: Value) -> None:
         value = self._pipeline(action.pipeline, dot)
         if not action.pipeline.variables:
             self._warn(value, action)
             self._write(str(self._explained(action, lambda: printed(value, self._budget))))
 
-    def _choose(self, branch: If | With, dot: Value) -> _Flow:
+    def _choose(self, branch: IfNode | WithNode, dot: Value) -> _BodyEnd:
         value = self._pipeline(branch.pipeline, dot)
         if truth(value):
-            return self._body(branch.body, value if isinstance(branch, With) else dot)
+            return self._body(branch.body, value if isinstance(branch, WithNode) else dot)
         return self._body(branch.otherwise, dot)
 
-    def _repeat(self, loop: Range, dot: Value) -> _Flow:
+    def _repeat(self, loop: RangeNode, dot: Value) -> _BodyEnd:
         value = self._pipeline(loop.pipeline, dot, assign=False)
-        flow, turned = _Flow.ON, False
+        flow, iterated = _BodyEnd.ON, False
         for key, item in self._items(loop, value):
-            turned = True
-            self._budget.spend(_STEPS_OF_A_TURN)
+            iterated = True
+            self._budget.spend(_STEPS_OF_AN_ITERATION)
             with self._scope():
-                self._take_turn(loop.pipeline, key, item)
+                self._assign_loop_variables(loop.pipeline, key, item)
                 flow = self._body(loop.body, item)
-            if flow is _Flow.BREAK:
+            if flow is _BodyEnd.BREAK:
                 break
-        return _Flow.ON if turned else self._body(loop.otherwise, dot)
+        return _BodyEnd.ON if iterated else self._body(loop.otherwise, dot)
 
-    def _take_turn(self, pipeline: Pipeline, key: Value, item: Value) -> None:
+    def _assign_loop_variables(self, pipeline: PipelineNode, key: Value, item: Value) -> None:
         values = (item,) if len(pipeline.variables) == 1 else (key, item)
         for name, value in zip(pipeline.variables, values, strict=False):
             self._set(name, value, declares=pipeline.declares)
 
-    def _items(self, loop: Range, value: Value) -> Iterator[tuple[Value, Value]]:
+    def _items(self, loop: RangeNode, value: Value) -> Iterator[tuple[Value, Value]]:
         count = whole(value)
         if isinstance(value, list):
             yield from enumerate(value)
@@ -163,15 +162,15 @@ class _Evaluator:
             self._budget.spend(len(value))
             yield from ((key, value[key]) for key in sorted(value))
         elif count is not None:
-            yield from ((turn, turn) for turn in range(count))
+            yield from ((number, number) for number in range(count))
         elif not is_nothing(value):
             raise self._problem(loop, f"range can't iterate over a {type_name(value)}")
 
-    def _include(self, include: Include, dot: Value) -> None:
+    def _include(self, include: TemplateNode, dot: Value) -> None:
         value = None if include.pipeline is None else self._pipeline(include.pipeline, dot)
         self.run(self._templates[include.name], value)
 
-    def _pipeline(self, pipeline: Pipeline, dot: Value, *, assign: bool = True) -> Value:
+    def _pipeline(self, pipeline: PipelineNode, dot: Value, *, assign: bool = True) -> Value:
         value: Value = None
         for stage, command in enumerate(pipeline.commands):
             value = self._command(command, dot, (value,) if stage else ())
@@ -180,9 +179,9 @@ class _Evaluator:
                 self._set(name, value, declares=pipeline.declares)
         return value
 
-    def _command(self, command: Command, dot: Value, piped: tuple[Value, ...]) -> Value:
+    def _command(self, command: CommandNode, dot: Value, piped: tuple[Value, ...]) -> Value:
         head, *rest = command.words
-        if isinstance(head, Function):
+        if isinstance(head, FunctionNode):
             return self._call(head.name, rest, dot, piped, command)
         return self._operand(head, dot)
 
@@ -205,7 +204,7 @@ class _Evaluator:
     def _decide(
         self, words: Sequence[Operand], dot: Value, piped: tuple[Value, ...], *, until: bool
     ) -> Value:
-        """Do `and` and `or`: return the first value that settles it, else the last."""
+        """Evaluate `and` or `or`: return the first value that decides the result, else the last one."""
         value: Value = None
         for word in words:
             value = self._operand(word, dot)
@@ -216,32 +215,32 @@ class _Evaluator:
     def _operand(self, operand: Operand, dot: Value) -> Value:  # noqa: PLR0911  one per kind of operand
         self._budget.spend()
         match operand:
-            case Literal():
+            case LiteralNode():
                 return operand.value
-            case Nil():
+            case NilNode():
                 return None
-            case Dot():
+            case DotNode():
                 return dot
-            case Variable():
+            case VariableNode():
                 return self._variable(operand)[0]
-            case Function():
+            case FunctionNode():
                 return self._call(operand.name, (), dot, (), operand)
-            case Fields():
+            case FieldNode():
                 return self._fields(operand, dot)
-            case Pipeline():
+            case PipelineNode():
                 self._budget.enter()
                 value = self._pipeline(operand, dot)
                 self._budget.leave()
                 return value
 
-    def _fields(self, fields: Fields, dot: Value) -> Value:
+    def _fields(self, fields: FieldNode, dot: Value) -> Value:
         value = self._operand(fields.base, dot)
         for name in fields.names:
             self._budget.spend()
             value = self._explained(fields, partial(field_of, value, name))
         return value
 
-    def _variable(self, variable: Variable) -> list[Value]:
+    def _variable(self, variable: VariableNode) -> list[Value]:
         for name, held in reversed(self._variables):
             self._budget.spend()
             if name == variable.name:
@@ -266,11 +265,11 @@ class _Evaluator:
 
     def _warn(self, value: Value, at: Node) -> None:
         if is_nothing(value) and len(self.warnings) < _MOST_WARNINGS:
-            what = f"nothing at index {value.where}" if isinstance(value, Missing) else "null"
+            what = f"nothing at index {value.where}" if isinstance(value, MissingValue) else "null"
             self.warnings[f"line {at.line}: <{at.source[:80]}> printed as empty: {what}"] = None
 
     def _explained(self, at: Node, work: Callable[[], Value]) -> Value:
-        """Do work whose problems are those of a place in the template."""
+        """Return the result of `work`; its errors name a node of the template."""
         try:
             return work()
         except TemplateError as error:

@@ -1,4 +1,4 @@
-"""The functions of the language, but for `and` and `or`, which do not evaluate what they need not."""
+"""The functions of the language. The evaluator implements `and` and `or`, which evaluate lazily."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, TypeAlias
@@ -6,12 +6,12 @@ from typing import Final, TypeAlias
 import msgspec
 
 from runwright.gotemplate import escaping
-from runwright.gotemplate.budget import Budget
+from runwright.gotemplate.budget import RenderBudget
 from runwright.gotemplate.comparison import equal, less
 from runwright.gotemplate.errors import TemplateError
 from runwright.gotemplate.printf import format_text
 from runwright.gotemplate.values import (
-    Missing,
+    MissingValue,
     Value,
     is_nothing,
     printed,
@@ -20,18 +20,18 @@ from runwright.gotemplate.values import (
     whole,
 )
 
-Call: TypeAlias = Callable[[Sequence[Value], Budget], Value]
+Call: TypeAlias = Callable[[Sequence[Value], RenderBudget], Value]
 
 
-class Signature(msgspec.Struct, frozen=True):
-    """How many arguments a function takes, and what it does; a function without `call` is lazy."""
+class FunctionSignature(msgspec.Struct, frozen=True):
+    """The arity and the implementation of a function; without `call`, the evaluator implements it."""
 
     least: int
     most: int | None
     call: Call | None = None
 
 
-def _print(values: Sequence[Value], budget: Budget) -> str:
+def _print(values: Sequence[Value], budget: RenderBudget) -> str:
     pieces: list[str] = []
     for at, value in enumerate(values):
         if at and not isinstance(value, str) and not isinstance(values[at - 1], str):
@@ -40,24 +40,24 @@ def _print(values: Sequence[Value], budget: Budget) -> str:
     return _joined(pieces, budget)
 
 
-def _println(values: Sequence[Value], budget: Budget) -> str:
+def _println(values: Sequence[Value], budget: RenderBudget) -> str:
     return _joined([" ".join(printed(value, budget) for value in values), "\n"], budget)
 
 
-def _printf(values: Sequence[Value], budget: Budget) -> str:
+def _printf(values: Sequence[Value], budget: RenderBudget) -> str:
     form = values[0]
     if not isinstance(form, str):
         raise TemplateError(f"wrong type for value; expected string; got {type_name(form)}")
     return _joined([format_text(form, values[1:], budget)], budget)
 
 
-def _joined(pieces: Sequence[str], budget: Budget) -> str:
+def _joined(pieces: Sequence[str], budget: RenderBudget) -> str:
     budget.copy(sum(map(len, pieces)))
     return "".join(pieces)
 
 
 def _escape(escape: Callable[[str], str]) -> Call:
-    def call(values: Sequence[Value], budget: Budget) -> str:
+    def call(values: Sequence[Value], budget: RenderBudget) -> str:
         text = _print(values, budget)
         budget.copy(4 * len(text))
         return _joined([escape(text)], budget)
@@ -65,7 +65,7 @@ def _escape(escape: Callable[[str], str]) -> Call:
     return call
 
 
-def _len(values: Sequence[Value], budget: Budget) -> int:
+def _len(values: Sequence[Value], budget: RenderBudget) -> int:
     value = values[0]
     if isinstance(value, str):
         budget.copy(len(value))
@@ -75,20 +75,20 @@ def _len(values: Sequence[Value], budget: Budget) -> int:
     raise TemplateError(f"error calling len: len of type {type_name(value)}")
 
 
-def _index(values: Sequence[Value], budget: Budget) -> Value:
+def _index(values: Sequence[Value], budget: RenderBudget) -> Value:
     value, *keys = values
-    if isinstance(value, Missing):
+    if isinstance(value, MissingValue):
         return value
     for at, key in enumerate(keys):
         budget.spend()
         found = _look_up(value, key, budget)
         if is_nothing(found):
-            return Missing(" ".join(_spelled(each) for each in keys[: at + 1]))
+            return MissingValue(" ".join(_spelled(each) for each in keys[: at + 1]))
         value = found
     return value
 
 
-def _look_up(value: Value, key: Value, budget: Budget) -> Value:
+def _look_up(value: Value, key: Value, budget: RenderBudget) -> Value:
     if isinstance(value, dict):
         if not isinstance(key, str):
             raise TemplateError(f"error calling index: cannot index an object by {type_name(key)}")
@@ -110,7 +110,7 @@ def _spelled(key: Value) -> str:
     return escaping.quoted(key[:80]) if isinstance(key, str) else str(key)[:80]
 
 
-def _slice(values: Sequence[Value], budget: Budget) -> Value:
+def _slice(values: Sequence[Value], budget: RenderBudget) -> Value:
     value, *bounds = values
     places = [whole(bound) for bound in bounds]
     if not isinstance(value, str | list):
@@ -127,40 +127,40 @@ def _slice(values: Sequence[Value], budget: Budget) -> Value:
     return part.decode(errors="replace") if isinstance(part, bytes) else part
 
 
-def _call(values: Sequence[Value], _: Budget) -> Value:
+def _call(values: Sequence[Value], _: RenderBudget) -> Value:
     raise TemplateError(f"error calling call: non-function of type {type_name(values[0])}")
 
 
-def _equal(values: Sequence[Value], budget: Budget) -> bool:
+def _equal(values: Sequence[Value], budget: RenderBudget) -> bool:
     return any([equal(values[0], other, budget) for other in values[1:]])  # noqa: C419  a mismatch is an error
 
 
-def _less(values: Sequence[Value], budget: Budget) -> bool:
+def _less(values: Sequence[Value], budget: RenderBudget) -> bool:
     return less(values[0], values[1], budget)
 
 
-def _at_most(values: Sequence[Value], budget: Budget) -> bool:
+def _at_most(values: Sequence[Value], budget: RenderBudget) -> bool:
     return _less(values, budget) or equal(values[0], values[1], budget)
 
 
-FUNCTIONS: Final[Mapping[str, Signature]] = {
-    "and": Signature(1, None),
-    "or": Signature(1, None),
-    "not": Signature(1, 1, lambda values, _: not truth(values[0])),
-    "len": Signature(1, 1, _len),
-    "index": Signature(1, None, _index),
-    "slice": Signature(1, 4, _slice),
-    "print": Signature(0, None, _print),
-    "printf": Signature(1, None, _printf),
-    "println": Signature(0, None, _println),
-    "html": Signature(0, None, _escape(escaping.html)),
-    "js": Signature(0, None, _escape(escaping.js)),
-    "urlquery": Signature(0, None, _escape(escaping.urlquery)),
-    "call": Signature(1, None, _call),
-    "eq": Signature(2, None, _equal),
-    "ne": Signature(2, 2, lambda values, budget: not equal(values[0], values[1], budget)),
-    "lt": Signature(2, 2, _less),
-    "le": Signature(2, 2, _at_most),
-    "gt": Signature(2, 2, lambda values, budget: not _at_most(values, budget)),
-    "ge": Signature(2, 2, lambda values, budget: not _less(values, budget)),
+FUNCTIONS: Final[Mapping[str, FunctionSignature]] = {
+    "and": FunctionSignature(1, None),
+    "or": FunctionSignature(1, None),
+    "not": FunctionSignature(1, 1, lambda values, _: not truth(values[0])),
+    "len": FunctionSignature(1, 1, _len),
+    "index": FunctionSignature(1, None, _index),
+    "slice": FunctionSignature(1, 4, _slice),
+    "print": FunctionSignature(0, None, _print),
+    "printf": FunctionSignature(1, None, _printf),
+    "println": FunctionSignature(0, None, _println),
+    "html": FunctionSignature(0, None, _escape(escaping.html)),
+    "js": FunctionSignature(0, None, _escape(escaping.js)),
+    "urlquery": FunctionSignature(0, None, _escape(escaping.urlquery)),
+    "call": FunctionSignature(1, None, _call),
+    "eq": FunctionSignature(2, None, _equal),
+    "ne": FunctionSignature(2, 2, lambda values, budget: not equal(values[0], values[1], budget)),
+    "lt": FunctionSignature(2, 2, _less),
+    "le": FunctionSignature(2, 2, _at_most),
+    "gt": FunctionSignature(2, 2, lambda values, budget: not _at_most(values, budget)),
+    "ge": FunctionSignature(2, 2, lambda values, budget: not _less(values, budget)),
 }

@@ -1,4 +1,4 @@
-"""The source in pieces: texts, and the words of actions."""
+"""Tokenize templates: text, and the tokens of actions."""
 
 import re
 from collections.abc import Iterator
@@ -25,8 +25,8 @@ _WORD: Final = re.compile(
 )
 
 
-class Kind(StrEnum):
-    """What sort of piece it is."""
+class TokenKind(StrEnum):
+    """The kind of a token."""
 
     OUTSIDE = "outside"
     OPEN = "open"
@@ -43,14 +43,14 @@ class Kind(StrEnum):
     END = "end"
 
 
-_GLUED: Final = {Kind.FIELD, Kind.VARIABLE, Kind.WORD}
+_NAMES_AND_FIELDS: Final = {TokenKind.FIELD, TokenKind.VARIABLE, TokenKind.WORD}
 _AFTER_NAME: Final = _SPACE + ".,|:=)("
 
 
 class Token(msgspec.Struct, frozen=True):
-    """A piece of the source, from one place to another."""
+    """A part of the source, with its position."""
 
-    kind: Kind
+    kind: TokenKind
     text: str
     line: int
     start: int
@@ -58,31 +58,31 @@ class Token(msgspec.Struct, frozen=True):
 
 
 def tokens_of(source: str) -> Iterator[Token]:
-    """Cut the source up; TemplateError where that is not possible."""
+    """Yield the tokens of a source. Raises TemplateError if it is malformed."""
     cursor = _Cursor(source)
     while (action := source.find("{{", cursor.at)) >= 0:
         inside = action + 2
         trims = source[inside : inside + 1] == "-" and source[inside + 1 : inside + 2] in tuple(_SPACE)
         outside = source[cursor.at : action]
-        yield cursor.cut(Kind.OUTSIDE, action, outside.rstrip(_SPACE) if trims else outside)
+        yield cursor.cut(TokenKind.OUTSIDE, action, outside.rstrip(_SPACE) if trims else outside)
         if _COMMENT.match(source, inside):
             cursor.skip_comment(inside)
             continue
-        yield cursor.cut(Kind.OPEN, inside + (2 if trims else 0))
+        yield cursor.cut(TokenKind.OPEN, inside + (2 if trims else 0))
         yield from _inside(cursor)
-    yield cursor.cut(Kind.OUTSIDE, len(source))
-    yield cursor.cut(Kind.END, len(source))
+    yield cursor.cut(TokenKind.OUTSIDE, len(source))
+    yield cursor.cut(TokenKind.END, len(source))
 
 
 class _Cursor:
-    """Where in the source the cutting stands, and in which line that is."""
+    """The current position in the source, and its line."""
 
     def __init__(self, source: str) -> None:
         self.source = source
         self.at = 0
         self.line = 1
 
-    def cut(self, kind: Kind, end: int, text: str | None = None) -> Token:
+    def cut(self, kind: TokenKind, end: int, text: str | None = None) -> Token:
         piece = self.source[self.at : end]
         token = Token(kind, piece if text is None else text, self.line, self.at, end)
         self.line += piece.count("\n")
@@ -90,11 +90,11 @@ class _Cursor:
         return token
 
     def trim(self) -> None:
-        """Leave out the white space that follows."""
+        """Skip the white space that follows."""
         rest = self.at
         while rest < len(self.source) and self.source[rest] in _SPACE:
             rest += 1
-        self.cut(Kind.SPACE, rest)
+        self.cut(TokenKind.SPACE, rest)
 
     def skip_comment(self, inside: int) -> None:
         end = self.source.find("*/", inside)
@@ -103,7 +103,7 @@ class _Cursor:
         close = re.compile(r"[ \t\r\n]+-\}\}|\}\}").match(self.source, end + 2)
         if close is None:
             raise self.problem("comment ends before closing delimiter")
-        self.cut(Kind.SPACE, close.end())
+        self.cut(TokenKind.SPACE, close.end())
         if close[0] != "}}":
             self.trim()
 
@@ -112,28 +112,28 @@ class _Cursor:
 
 
 def _inside(cursor: _Cursor) -> Iterator[Token]:
-    """Cut the words of one action, its closing braces included."""
+    """Yield the tokens of one action, including its closing braces."""
     source, parentheses = cursor.source, 0
     while True:
         found = _WORD.match(source, cursor.at)
         if found is None or found.lastgroup is None:
             raise _unknown(cursor)
-        kind = Kind(found.lastgroup)
-        if kind in _GLUED and not _ends_well(source, found.end()):
+        kind = TokenKind(found.lastgroup)
+        if kind in _NAMES_AND_FIELDS and not _is_terminated(source, found.end()):
             raise cursor.problem(f"bad character {source[found.end()]!r}")
         parentheses += {"(": 1, ")": -1}.get(found[0], 0)
         if parentheses < 0:
             raise cursor.problem("unexpected right paren")
-        if kind is Kind.CLOSE and parentheses:
+        if kind is TokenKind.CLOSE and parentheses:
             raise cursor.problem("unclosed left paren")
         yield cursor.cut(kind, found.end())
-        if kind is Kind.CLOSE:
+        if kind is TokenKind.CLOSE:
             if found[0] != "}}":
                 cursor.trim()
             return
 
 
-def _ends_well(source: str, end: int) -> bool:
+def _is_terminated(source: str, end: int) -> bool:
     following = source[end : end + 1]
     return not following or following in _AFTER_NAME or source.startswith("}}", end)
 

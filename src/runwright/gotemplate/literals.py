@@ -31,14 +31,14 @@ _BYTE: Final = 256
 
 
 def unquote(literal: str) -> str:
-    """Return what a literal in double quotes or back quotes says."""
+    """Return the text of a literal in double quotes or back quotes."""
     if literal.startswith("`"):
         return literal[1:-1].replace("\r", "")
     return _unescape(literal[1:-1], literal, mark='"')
 
 
 def character(literal: str) -> int:
-    """Return the number of a character in single quotes."""
+    """Return the code point of a character literal in single quotes."""
     text = _unescape(literal[1:-1], literal, mark="'")
     if len(text) != 1:
         raise TemplateError(f"malformed character constant: {literal}")
@@ -46,7 +46,7 @@ def character(literal: str) -> int:
 
 
 def number(literal: str) -> int | float:
-    """Return the value of a number."""
+    """Return the value of a number literal."""
     if not _NUMBER.fullmatch(literal) or "__" in literal or literal.endswith("_"):
         raise TemplateError(f"bad number syntax: {literal[:80]!r}")
     plain = literal.replace("_", "")
@@ -73,7 +73,7 @@ def _floating(plain: str) -> float:
 
 
 def _unescape(text: str, literal: str, *, mark: str) -> str:
-    """Resolve escapes; those of bytes are put together as UTF-8."""
+    """Return a text with its escapes resolved; escaped bytes are decoded as UTF-8."""
     pieces, at = bytearray(), 0
     for found in _ESCAPE.finditer(text):
         pieces += text[at : found.start()].encode(errors="replace")

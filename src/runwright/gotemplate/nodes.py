@@ -1,4 +1,4 @@
-"""What a template consists of."""
+"""The syntax tree of a template. The names are those of Go's `text/template/parse`."""
 
 from typing import TypeAlias
 
@@ -8,108 +8,110 @@ Constant: TypeAlias = str | int | float | bool
 
 
 class Node(msgspec.Struct, frozen=True, kw_only=True):
-    """Something at a line of the source, spelled like that."""
+    """A node with its line and its text in the source."""
 
     line: int
     source: str = ""
 
 
-class Literal(Node, frozen=True, kw_only=True):
-    """A text, number or truth value."""
+class LiteralNode(Node, frozen=True, kw_only=True):
+    """A text, number or boolean."""
 
     value: Constant
 
 
-class Nil(Node, frozen=True, kw_only=True):
+class NilNode(Node, frozen=True, kw_only=True):
     """The word `nil`."""
 
 
-class Dot(Node, frozen=True, kw_only=True):
+class DotNode(Node, frozen=True, kw_only=True):
     """The dot."""
 
 
-class Variable(Node, frozen=True, kw_only=True):
+class VariableNode(Node, frozen=True, kw_only=True):
     """`$`, or `$name`."""
 
     name: str
 
 
-class Function(Node, frozen=True, kw_only=True):
+class FunctionNode(Node, frozen=True, kw_only=True):
     """The name of a function."""
 
     name: str
 
 
-class Fields(Node, frozen=True, kw_only=True):
-    """Something, and the fields to walk from there: `.a.b`, `$x.a`, `(…).a`."""
+class FieldNode(Node, frozen=True, kw_only=True):
+    """An operand and a chain of fields: `.a.b`, `$x.a`, `(…).a`."""
 
     base: "Operand"
     names: tuple[str, ...]
 
 
-class Command(Node, frozen=True, kw_only=True):
+class CommandNode(Node, frozen=True, kw_only=True):
     """An operand, or a function and its arguments."""
 
     words: "tuple[Operand, ...]"
 
 
-class Pipeline(Node, frozen=True, kw_only=True):
-    """Commands, each of which gets the result of the one before; and the variables that get the last."""
+class PipelineNode(Node, frozen=True, kw_only=True):
+    """Commands, each of which gets the result of the previous one, and variables for the last result."""
 
-    commands: tuple[Command, ...]
+    commands: tuple[CommandNode, ...]
     variables: tuple[str, ...] = ()
     declares: bool = False
 
 
-Operand: TypeAlias = Literal | Nil | Dot | Variable | Function | Fields | Pipeline
+Operand: TypeAlias = LiteralNode | NilNode | DotNode | VariableNode | FunctionNode | FieldNode | PipelineNode
 
 
-class Text(Node, frozen=True, kw_only=True):
-    """What stands outside of actions."""
+class TextNode(Node, frozen=True, kw_only=True):
+    """Text outside of actions."""
 
     text: str
 
 
-class Action(Node, frozen=True, kw_only=True):
-    """A pipeline whose result is printed, unless it goes into a variable."""
+class ActionNode(Node, frozen=True, kw_only=True):
+    """A pipeline whose result is printed, unless it is assigned to a variable."""
 
-    pipeline: Pipeline
+    pipeline: PipelineNode
 
 
-class Branch(Node, frozen=True, kw_only=True):
-    """What `if`, `with` and `range` have in common."""
+class BranchNode(Node, frozen=True, kw_only=True):
+    """The common fields of `if`, `with` and `range`."""
 
-    pipeline: Pipeline
+    pipeline: PipelineNode
     body: "Body"
     otherwise: "Body"
 
 
-class If(Branch, frozen=True, kw_only=True):
+class IfNode(BranchNode, frozen=True, kw_only=True):
     """`if`."""
 
 
-class With(Branch, frozen=True, kw_only=True):
+class WithNode(BranchNode, frozen=True, kw_only=True):
     """`with`."""
 
 
-class Range(Branch, frozen=True, kw_only=True):
+class RangeNode(BranchNode, frozen=True, kw_only=True):
     """`range`."""
 
 
-class Include(Node, frozen=True, kw_only=True):
-    """`template`, also what stands in the place of a `block`."""
+class TemplateNode(Node, frozen=True, kw_only=True):
+    """`template`, and the inclusion of a `block`."""
 
     name: str
-    pipeline: Pipeline | None
+    pipeline: PipelineNode | None
 
 
-class Break(Node, frozen=True, kw_only=True):
+class BreakNode(Node, frozen=True, kw_only=True):
     """`break`."""
 
 
-class Continue(Node, frozen=True, kw_only=True):
+class ContinueNode(Node, frozen=True, kw_only=True):
     """`continue`."""
 
 
-Statement: TypeAlias = Text | Action | If | With | Range | Include | Break | Continue
+Statement: TypeAlias = (
+    TextNode | ActionNode | IfNode | WithNode | RangeNode | TemplateNode | BreakNode | ContinueNode
+)
 Body: TypeAlias = tuple[Statement, ...]

@@ -1,44 +1,44 @@
-"""Parsing a template: its texts and actions, and the templates that it defines."""
+"""Parse a template and the templates that it defines."""
 
 from collections.abc import Callable, Collection, Mapping
 from typing import Final, TypeAlias
 
-from runwright.gotemplate.lexer import Kind, Token
+from runwright.gotemplate.lexer import Token, TokenKind
 from runwright.gotemplate.literals import unquote
 from runwright.gotemplate.nodes import (
-    Action,
+    ActionNode,
     Body,
-    Break,
-    Continue,
-    If,
-    Include,
-    Range,
+    BreakNode,
+    ContinueNode,
+    IfNode,
+    RangeNode,
     Statement,
-    Text,
-    With,
+    TemplateNode,
+    TextNode,
+    WithNode,
 )
 from runwright.gotemplate.pipelines import parse_pipeline
-from runwright.gotemplate.token_stream import Stream
+from runwright.gotemplate.token_stream import TokenStream
 
 MAIN: Final = ""
-"""The name of the template that the others are defined in."""
+"""The name of the outermost template."""
 
 _NOTHING: Final = frozenset[str]()
 _END: Final = frozenset({"end"})
 _ELSE: Final = frozenset({"end", "else"})
-_Branching: TypeAlias = type[If] | type[With] | type[Range]
-_BRANCHES: Final[dict[str, _Branching]] = {"if": If, "with": With, "range": Range}
+_Branching: TypeAlias = type[IfNode] | type[WithNode] | type[RangeNode]
+_BRANCHES: Final[dict[str, _Branching]] = {"if": IfNode, "with": WithNode, "range": RangeNode}
 
 
 def parse(source: str) -> Mapping[str, Body]:
-    """Return the templates of a source by name; TemplateError where it is malformed."""
-    parser = _Parser(Stream(source))
+    """Return the templates of a source by name. Raises TemplateError if it is malformed."""
+    parser = _Parser(TokenStream(source))
     body, _ = parser.body(_NOTHING, top=True)
     return parser.templates | {MAIN: body}
 
 
 class _Parser:
-    def __init__(self, stream: Stream) -> None:
+    def __init__(self, stream: TokenStream) -> None:
         self.templates: dict[str, Body] = {}
         self._stream = stream
         self._statements: dict[str, Callable[[Token], Statement]] = {
@@ -49,20 +49,20 @@ class _Parser:
         }
 
     def body(self, ends: Collection[str], *, top: bool = False) -> tuple[Body, Token]:
-        """Parse statements up to one of these words, which is taken and returned; or to the end."""
+        """Parse statements up to one of these words, which is consumed and returned, or up to the end."""
         statements: list[Statement] = []
         while True:
             token = self._stream.take()
-            if token.kind is Kind.END and ends:
+            if token.kind is TokenKind.END and ends:
                 raise self._stream.problem(token, "unexpected EOF")
-            if token.kind is Kind.END:
+            if token.kind is TokenKind.END:
                 return tuple(statements), token
-            if token.kind is Kind.OUTSIDE:
+            if token.kind is TokenKind.OUTSIDE:
                 if token.text:
-                    statements.append(Text(line=token.line, text=token.text))
+                    statements.append(TextNode(line=token.line, text=token.text))
                 continue
             word = self._stream.skip_space()
-            if word.kind is Kind.WORD and word.text in ends:
+            if word.kind is TokenKind.WORD and word.text in ends:
                 return tuple(statements), self._stream.take()
             if top and word.text == "define":
                 self._define()
@@ -70,7 +70,7 @@ class _Parser:
                 statements.append(self._statement(word))
 
     def _statement(self, word: Token) -> Statement:
-        name = word.text if word.kind is Kind.WORD else ""
+        name = word.text if word.kind is TokenKind.WORD else ""
         if name in {"end", "else", "define"}:
             raise self._stream.problem(word, f"unexpected {{{{{name}}}}}")
         if name in _BRANCHES:
@@ -82,7 +82,7 @@ class _Parser:
             return self._statements[name](word)
         pipeline = parse_pipeline(self._stream, "command")
         self._stream.close("command")
-        return Action(line=word.line, source=pipeline.source, pipeline=pipeline)
+        return ActionNode(line=word.line, source=pipeline.source, pipeline=pipeline)
 
     def _branch(self, word: Token) -> Statement:
         pipeline = parse_pipeline(self._stream, word.text)
@@ -99,12 +99,12 @@ class _Parser:
         return node(line=word.line, source=pipeline.source, pipeline=pipeline, body=body, otherwise=otherwise)
 
     def _otherwise(self, word: Token) -> Body:
-        """Parse what follows an `else`, which may go on with a condition of the same kind."""
+        """Parse the rest of an `else`, which may begin with a condition of the same kind."""
         following = self._stream.skip_space()
         if word.text in {"if", "with"} and following.text == word.text:
             self._stream.take()
             with self._stream.deeper():
-                return (self._branch(following),)  # its end is ours
+                return (self._branch(following),)  # the two share one end
         self._stream.close("else")
         with self._stream.scope():
             body, _ = self.body(_END)
@@ -118,7 +118,7 @@ class _Parser:
         self._add(word, name)
 
     def _add(self, word: Token, name: str) -> None:
-        with self._stream.deeper(), self._stream.body_of_its_own():
+        with self._stream.deeper(), self._stream.isolated_body():
             body, _ = self.body(_END)
         self._stream.close("end")
         if name in self.templates or name == MAIN:
@@ -129,27 +129,27 @@ class _Parser:
         name = self._name("template clause")
         token = self._stream.skip_space()
         pipeline = None
-        if token.kind is not Kind.CLOSE:
+        if token.kind is not TokenKind.CLOSE:
             pipeline = parse_pipeline(self._stream, "template clause")
         self._stream.close("template clause")
-        return Include(line=word.line, name=name, pipeline=pipeline)
+        return TemplateNode(line=word.line, name=name, pipeline=pipeline)
 
     def _block(self, word: Token) -> Statement:
         name = self._name("block clause")
         pipeline = parse_pipeline(self._stream, "block clause")
         self._stream.close("block clause")
         self._add(word, name)
-        return Include(line=word.line, name=name, pipeline=pipeline)
+        return TemplateNode(line=word.line, name=name, pipeline=pipeline)
 
     def _leave(self, word: Token) -> Statement:
         if not self._stream.loops:
             raise self._stream.problem(word, f"{{{{{word.text}}}}} outside {{{{range}}}}")
         self._stream.close(word.text)
-        return Break(line=word.line) if word.text == "break" else Continue(line=word.line)
+        return BreakNode(line=word.line) if word.text == "break" else ContinueNode(line=word.line)
 
     def _name(self, context: str) -> str:
         token = self._stream.skip_space()
-        if token.kind is not Kind.TEXT:
+        if token.kind is not TokenKind.TEXT:
             raise self._stream.unexpected(token, context)
         self._stream.take()
         return unquote(token.text)

@@ -1,22 +1,22 @@
-"""Parsing what stands inside an action: pipelines, commands and their operands."""
+"""Parse the inside of actions: pipelines, commands and their operands."""
 
 from typing import Final
 
 from runwright.gotemplate.functions import FUNCTIONS
-from runwright.gotemplate.lexer import Kind, Token
+from runwright.gotemplate.lexer import Token, TokenKind
 from runwright.gotemplate.literals import character, number, unquote
 from runwright.gotemplate.nodes import (
-    Command,
-    Dot,
-    Fields,
-    Function,
-    Literal,
-    Nil,
+    CommandNode,
+    DotNode,
+    FieldNode,
+    FunctionNode,
+    LiteralNode,
+    NilNode,
     Operand,
-    Pipeline,
-    Variable,
+    PipelineNode,
+    VariableNode,
 )
-from runwright.gotemplate.token_stream import Stream
+from runwright.gotemplate.token_stream import TokenStream
 
 KEYWORDS: Final = frozenset(
     {"block", "break", "continue", "define", "else", "end", "if", "range", "template", "with"}
@@ -25,21 +25,21 @@ _TRUTH: Final = {"true": True, "false": False}
 _RANGE_VARIABLES: Final = 2
 
 
-def parse_pipeline(stream: Stream, context: str) -> Pipeline:
-    """Parse up to the end of the action or parenthesis, which stays."""
+def parse_pipeline(stream: TokenStream, context: str) -> PipelineNode:
+    """Parse a pipeline, up to the end of the action or parenthesis, which is not consumed."""
     first = stream.skip_space()
     with stream.deeper():
         variables, declares = _variables(stream, context)
         commands = [_command(stream, context, stage=1)]
-        while (token := stream.skip_space()).text == "|" and token.kind is Kind.MARK:
+        while (token := stream.skip_space()).text == "|" and token.kind is TokenKind.MARK:
             stream.take()
             commands.append(_command(stream, context, stage=len(commands) + 1))
     if declares:
         stream.variables.extend(variables)
     last = stream.peek()
-    if last.kind is not Kind.CLOSE and last.text != ")":
+    if last.kind is not TokenKind.CLOSE and last.text != ")":
         raise stream.unexpected(last, context)
-    return Pipeline(
+    return PipelineNode(
         line=first.line,
         source=stream.source[first.start : last.start].strip(),
         commands=tuple(commands),
@@ -48,26 +48,26 @@ def parse_pipeline(stream: Stream, context: str) -> Pipeline:
     )
 
 
-def _variables(stream: Stream, context: str) -> tuple[tuple[str, ...], bool]:
-    """Parse `$x :=`, `$x =` and, of a range, `$i, $x :=`; nothing is taken where there is none."""
+def _variables(stream: TokenStream, context: str) -> tuple[tuple[str, ...], bool]:
+    """Parse `$x :=`, `$x =` and, in a range, `$i, $x :=`; nothing is consumed without a declaration."""
     names: list[str] = []
     ahead = 0
-    while stream.peek(ahead).kind is Kind.VARIABLE:
+    while stream.peek(ahead).kind is TokenKind.VARIABLE:
         names.append(stream.peek(ahead).text)
         ahead += 1
-        ahead += stream.peek(ahead).kind is Kind.SPACE
+        ahead += stream.peek(ahead).kind is TokenKind.SPACE
         mark = stream.peek(ahead).text
         ahead += 1
         if mark in {":=", "="}:
             return _named(stream, names, ahead, context, declares=mark == ":=")
         if mark != "," or context != "range":
             break
-        ahead += stream.peek(ahead).kind is Kind.SPACE
+        ahead += stream.peek(ahead).kind is TokenKind.SPACE
     return (), False
 
 
 def _named(
-    stream: Stream, names: list[str], ahead: int, context: str, *, declares: bool
+    stream: TokenStream, names: list[str], ahead: int, context: str, *, declares: bool
 ) -> tuple[tuple[str, ...], bool]:
     token = stream.peek()
     if len(names) > (_RANGE_VARIABLES if context == "range" else 1):
@@ -80,72 +80,74 @@ def _named(
     return tuple(names), declares
 
 
-def _command(stream: Stream, context: str, *, stage: int) -> Command:
+def _command(stream: TokenStream, context: str, *, stage: int) -> CommandNode:
     first = stream.skip_space()
     words: list[Operand] = []
     while (operand := _operand(stream, context)) is not None:
         words.append(operand)
         following = stream.peek()
-        if following.kind is Kind.SPACE:
+        if following.kind is TokenKind.SPACE:
             stream.skip_space()
-        elif following.kind is not Kind.CLOSE and following.text not in {"|", ")"}:
+        elif following.kind is not TokenKind.CLOSE and following.text not in {"|", ")"}:
             raise stream.problem(following, f"unexpected {following.text[:40]!r} in operand; missing space?")
     source = stream.source[first.start : stream.peek().start].strip()
     _check_command(stream, first, words, stage=stage, context=context)
-    return Command(line=first.line, source=source, words=tuple(words))
+    return CommandNode(line=first.line, source=source, words=tuple(words))
 
 
-def _check_command(stream: Stream, first: Token, words: list[Operand], *, stage: int, context: str) -> None:
+def _check_command(
+    stream: TokenStream, first: Token, words: list[Operand], *, stage: int, context: str
+) -> None:
     if not words:
         raise stream.problem(first, f"missing value for {context}")
     head = words[0]
-    if isinstance(head, Function):
+    if isinstance(head, FunctionNode):
         return
-    if stage > 1 and isinstance(head, Literal | Nil | Dot):
+    if stage > 1 and isinstance(head, LiteralNode | NilNode | DotNode):
         raise stream.problem(first, f"non executable command in pipeline stage {stage}")
     if stage > 1 or len(words) > 1:
         raise stream.problem(first, f"can't give argument to non-function {head.source[:80]}")
-    if isinstance(head, Nil):
+    if isinstance(head, NilNode):
         raise stream.problem(first, "nil is not a command")
 
 
-def _operand(stream: Stream, context: str) -> Operand | None:
-    """Parse a term and the fields that are glued to it."""
+def _operand(stream: TokenStream, context: str) -> Operand | None:
+    """Parse a term and the fields that follow it directly."""
     first = stream.peek()
     term = _term(stream, context)
     names: list[str] = []
-    while term is not None and stream.peek().kind is Kind.FIELD:
+    while term is not None and stream.peek().kind is TokenKind.FIELD:
         names.append(stream.take().text.removeprefix("."))
     if not names or term is None:
         return term
-    if isinstance(term, Literal | Nil | Dot | Function):
+    if isinstance(term, LiteralNode | NilNode | DotNode | FunctionNode):
         raise stream.problem(first, f"unexpected . after term {term.source[:80]!r}")
     source = stream.source[first.start : stream.peek().start]
-    if isinstance(term, Fields):
-        return Fields(line=first.line, source=source, base=term.base, names=(*term.names, *names))
-    return Fields(line=first.line, source=source, base=term, names=tuple(names))
+    if isinstance(term, FieldNode):
+        return FieldNode(line=first.line, source=source, base=term.base, names=(*term.names, *names))
+    return FieldNode(line=first.line, source=source, base=term, names=tuple(names))
 
 
-def _term(stream: Stream, context: str) -> Operand | None:
+def _term(stream: TokenStream, context: str) -> Operand | None:
     token = stream.peek()
     line, source = token.line, token.text
     match token.kind:
-        case Kind.TEXT:
-            operand: Operand = Literal(line=line, source=source, value=unquote(source))
-        case Kind.CHARACTER:
-            operand = Literal(line=line, source=source, value=character(source))
-        case Kind.NUMBER:
-            operand = Literal(line=line, source=source, value=number(source))
-        case Kind.DOT:
-            operand = Dot(line=line, source=source)
-        case Kind.FIELD:
-            base = Dot(line=line, source=source)
-            operand = Fields(line=line, source=source, base=base, names=(source.removeprefix("."),))
-        case Kind.VARIABLE:
+        case TokenKind.TEXT:
+            operand: Operand = LiteralNode(line=line, source=source, value=unquote(source))
+        case TokenKind.CHARACTER:
+            operand = LiteralNode(line=line, source=source, value=character(source))
+        case TokenKind.NUMBER:
+            operand = LiteralNode(line=line, source=source, value=number(source))
+        case TokenKind.DOT:
+            operand = DotNode(line=line, source=source)
+        case TokenKind.FIELD:
+            base = DotNode(line=line, source=source)
+            operand = FieldNode(line=line, source=source, base=base, names=(source.removeprefix("."),))
+        case TokenKind.VARIABLE:
             operand = _variable(stream, token)
-        case Kind.WORD:
+        case TokenKind.WORD:
             operand = _word(stream, token, context)
-        case Kind.MARK if source == "(":
+        case TokenKind.MARK if source == "(":
             return _parenthesis(stream)
         case _:
             return None
@@ -153,26 +155,26 @@ def _term(stream: Stream, context: str) -> Operand | None:
     return operand
 
 
-def _variable(stream: Stream, token: Token) -> Variable:
+def _variable(stream: TokenStream, token: Token) -> VariableNode:
     if token.text not in stream.variables:
         raise stream.problem(token, f"undefined variable {token.text[:80]!r}")
-    return Variable(line=token.line, source=token.text, name=token.text)
+    return VariableNode(line=token.line, source=token.text, name=token.text)
 
 
-def _word(stream: Stream, token: Token, context: str) -> Operand:
+def _word(stream: TokenStream, token: Token, context: str) -> Operand:
     word = token.text
     if word in _TRUTH:
-        return Literal(line=token.line, source=word, value=_TRUTH[word])
+        return LiteralNode(line=token.line, source=word, value=_TRUTH[word])
     if word == "nil":
-        return Nil(line=token.line, source=word)
+        return NilNode(line=token.line, source=word)
     if word in KEYWORDS:
         raise stream.unexpected(token, context)
     if word not in FUNCTIONS:
         raise stream.problem(token, f"function {word[:80]!r} not defined")
-    return Function(line=token.line, source=word, name=word)
+    return FunctionNode(line=token.line, source=word, name=word)
 
 
-def _parenthesis(stream: Stream) -> Pipeline:
+def _parenthesis(stream: TokenStream) -> PipelineNode:
     stream.take()
     pipeline = parse_pipeline(stream, "parenthesized pipeline")
     token = stream.peek()

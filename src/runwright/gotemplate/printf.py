@@ -1,6 +1,6 @@
 """`printf`: Go's formatting verbs.
 
-As in Go a mistake in the format is no error but shows in the output, `%!d(string=x)`.
+As in Go, a mistake in the format is not an error but appears in the output, `%!d(string=x)`.
 """
 
 import re
@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from runwright.gotemplate.budget import Budget
+from runwright.gotemplate.budget import RenderBudget
 from runwright.gotemplate.escaping import quoted
 from runwright.gotemplate.values import (
     NOTHING,
@@ -35,8 +35,8 @@ _SHORTEST_EXPONENT: Final = 6
 _SMALLEST_EXPONENT: Final = -4
 
 
-class _Style(msgspec.Struct, frozen=True):
-    """How one value is wanted."""
+class _VerbFormat(msgspec.Struct, frozen=True):
+    """The verb of a directive, with its flags, width and precision."""
 
     verb: str
     flags: str
@@ -50,8 +50,8 @@ class _Style(msgspec.Struct, frozen=True):
         return "-" if negative else "+" if self.has("+") else " " if self.has(" ") else ""
 
 
-def format_text(template: str, values: Sequence[Value], budget: Budget) -> str:
-    """Return the format with the values filled in."""
+def format_text(template: str, values: Sequence[Value], budget: RenderBudget) -> str:
+    """Return the formatted text."""
     formatter = _Formatter(values, budget)
     pieces, at, length = [], 0, 0
     for found in _DIRECTIVE.finditer(template):
@@ -64,9 +64,9 @@ def format_text(template: str, values: Sequence[Value], budget: Budget) -> str:
 
 
 class _Formatter:
-    """Goes through the values as the directives ask for them."""
+    """Formats directives, which consume the values in order."""
 
-    def __init__(self, values: Sequence[Value], budget: Budget) -> None:
+    def __init__(self, values: Sequence[Value], budget: RenderBudget) -> None:
         self._values = values
         self._budget = budget
         self._next = 0
@@ -92,10 +92,10 @@ class _Formatter:
             return problem + "%!(NOVERB)"
         if precision is not None and precision < 0:
             precision = None
-        return problem + self._value(_Style(verb, flags, width, precision))
+        return problem + self._value(_VerbFormat(verb, flags, width, precision))
 
     def rest(self) -> str:
-        """Return the complaint about values that nobody asked for."""
+        """Return Go's message about unused values; empty if there are none."""
         if self._reordered or self._next >= len(self._values):
             return ""
         extra = [self._described(value) for value in self._values[self._next :]]
@@ -121,7 +121,7 @@ class _Formatter:
         size = whole(taken[0]) if taken else None
         return size if size is not None and abs(size) <= _WIDEST else None
 
-    def _value(self, style: _Style) -> str:
+    def _value(self, style: _VerbFormat) -> str:
         taken = self._take()
         if taken is None:
             return f"%!{style.verb}({'BADINDEX' if self._reordered else 'MISSING'})"
@@ -134,8 +134,8 @@ class _Formatter:
             text = f"%!{style.verb}({self._described(taken[0])})"
         return _padded(text, style)
 
-    def _formatted(self, value: Value, style: _Style) -> str | None:
-        """Return the value as its verb wants it; None where the two do not go together."""
+    def _formatted(self, value: Value, style: _VerbFormat) -> str | None:
+        """Return the formatted value; None if the verb does not apply to its type."""
         if style.verb == "T":
             return type_name(value)
         if style.verb == "t":
@@ -153,7 +153,7 @@ class _Formatter:
         return NOTHING if is_nothing(value) else f"{type_name(value)}={printed(value, self._budget)}"
 
 
-def _padded(text: str, style: _Style) -> str:
+def _padded(text: str, style: _VerbFormat) -> str:
     missing = (style.width or 0) - len(text)
     if missing <= 0:
         return text
@@ -165,7 +165,7 @@ def _padded(text: str, style: _Style) -> str:
     return sign + "0" * missing + text.removeprefix(sign)
 
 
-def _text(value: str, style: _Style) -> str | None:
+def _text(value: str, style: _VerbFormat) -> str | None:
     cut = value if style.precision is None else value[: style.precision]
     match style.verb:
         case "v" if style.has("#"):
@@ -182,11 +182,11 @@ def _text(value: str, style: _Style) -> str | None:
             return None
 
 
-def _number(value: float, style: _Style) -> str | None:
+def _number(value: float, style: _VerbFormat) -> str | None:
     if style.verb in _FLOATING:
         try:
             return style.signed(value < 0) + _floating(abs(float(value)), style)
-        except OverflowError:  # an integer beyond all floats
+        except OverflowError:  # an integer beyond the range of floats
             return None
     integer = whole(value)
     if integer is None:
@@ -217,7 +217,7 @@ _CHARACTERS: Final[dict[str, Callable[[int], str]]] = {
 }
 
 
-def _floating(value: float, style: _Style) -> str:
+def _floating(value: float, style: _VerbFormat) -> str:
     if style.verb in "gG" and style.precision is None:
         text = _shortest(value)
         return text if style.verb == "g" else text.upper()
@@ -225,7 +225,7 @@ def _floating(value: float, style: _Style) -> str:
 
 
 def _shortest(value: float) -> str:
-    """Return the fewest digits that mean this number, with an exponent where Go uses one."""
+    """Return the shortest digits that identify the number, with an exponent where Go uses one."""
     number = Decimal(repr(value)).normalize()
     exponent = number.adjusted() if number else 0
     if _SMALLEST_EXPONENT <= exponent < _SHORTEST_EXPONENT:

@@ -1,4 +1,4 @@
-"""A template, ready to be filled in."""
+"""Compiled templates."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -6,43 +6,43 @@ from typing import Final
 import msgspec
 
 from runwright.core.template_context import TemplateContext
-from runwright.gotemplate.budget import Limits
+from runwright.gotemplate.budget import RenderLimits
 from runwright.gotemplate.errors import TemplateError
 from runwright.gotemplate.evaluator import evaluate
-from runwright.gotemplate.nodes import Body, Text
+from runwright.gotemplate.nodes import Body, TextNode
 from runwright.gotemplate.parser import MAIN, parse
-from runwright.gotemplate.validation import check
+from runwright.gotemplate.validation import validate
 
 LONGEST: Final = 65_536
-_DEFAULT: Final = Limits()
+_DEFAULT: Final = RenderLimits()
 
 
-class Template(msgspec.Struct, frozen=True):
-    """What `compile_template` makes."""
+class GoTemplate(msgspec.Struct, frozen=True):
+    """A compiled template."""
 
     templates: Mapping[str, Body]
 
-    def render(self, activation: TemplateContext, limits: Limits = _DEFAULT) -> tuple[str, Sequence[str]]:
-        """Return the text, without white space around it and zeros in it, and the warnings.
+    def render(self, context: TemplateContext, limits: RenderLimits = _DEFAULT) -> tuple[str, Sequence[str]]:
+        """Return the rendered text, trimmed and without NUL, and the warnings.
 
-        TemplateError where the activation lacks what the template names, or a limit is exceeded.
+        Raises TemplateError if the context lacks a field of the template, or a limit is exceeded.
         """
-        text, warnings = evaluate(self.templates, activation, limits)
+        text, warnings = evaluate(self.templates, context, limits)
         return text.replace("\0", "\ufffd").strip(), warnings
 
 
-def compile_template(text: str) -> Template:
-    """Parse and check; TemplateError where it is malformed or can never be filled in.
+def compile_template(text: str) -> GoTemplate:
+    """Parse and validate a template. Raises TemplateError if it is malformed or can never be rendered.
 
-    A text without double braces is no template and stands for itself.
+    A text without double braces is rendered unchanged.
     """
     if "{{" not in text and "}}" not in text:
-        return Template({MAIN: (Text(line=1, text=text),)})
+        return GoTemplate({MAIN: (TextNode(line=1, text=text),)})
     if len(text) > LONGEST:
         raise TemplateError(f"a template must have at most {LONGEST} characters")
     try:
         templates = parse(text)
     except TemplateError as error:
         raise TemplateError(f"parse trigger prompt template: {error.message}") from None
-    check(templates)
-    return Template(templates)
+    validate(templates)
+    return GoTemplate(templates)

@@ -1,9 +1,8 @@
-"""What is refused when a template is written, because it could never be filled in.
+"""Reject templates that can never be rendered, when they are written.
 
-What a pipeline may hold is followed through the template: the activation itself (`ROOT`), its data
-or something in it (`DATA`), one of its texts (`FACT`), or what cannot be told beforehand
-(`UNKNOWN`). Fields may be taken of the first two, `index` looks into data only, and a template
-may be given nothing but the activation.
+The origin of values is tracked through the template: the context itself (`ROOT`), its data or a part of it
+(`DATA`), one of its texts (`ATTRIBUTE`), or unknown (`UNKNOWN`). Only the first two have fields, `index` is
+only supported on data, and an included template must be given the context.
 """
 
 from collections.abc import Mapping
@@ -12,120 +11,120 @@ from typing import Final
 
 from runwright.gotemplate.errors import TemplateError
 from runwright.gotemplate.nodes import (
-    Action,
+    ActionNode,
     Body,
-    Branch,
-    Command,
-    Dot,
-    Fields,
-    Function,
-    Include,
+    BranchNode,
+    CommandNode,
+    DotNode,
+    FieldNode,
+    FunctionNode,
     Node,
     Operand,
-    Pipeline,
-    Range,
+    PipelineNode,
+    RangeNode,
     Statement,
-    Variable,
-    With,
+    TemplateNode,
+    VariableNode,
+    WithNode,
 )
 
 
-class Scope(Enum):
-    """What a value is known to be."""
+class ValueOrigin(Enum):
+    """Where a value comes from."""
 
     ROOT = auto()
     DATA = auto()
-    FACT = auto()
+    ATTRIBUTE = auto()
     UNKNOWN = auto()
 
 
 _ROOT_FIELDS: Final = {
-    "Kind": Scope.FACT,
-    "Scope": Scope.FACT,
-    "WorkspaceID": Scope.FACT,
-    "Source": Scope.FACT,
-    "Data": Scope.DATA,
+    "Kind": ValueOrigin.ATTRIBUTE,
+    "Scope": ValueOrigin.ATTRIBUTE,
+    "WorkspaceID": ValueOrigin.ATTRIBUTE,
+    "Source": ValueOrigin.ATTRIBUTE,
+    "Data": ValueOrigin.DATA,
 }
 
 
-def check(templates: Mapping[str, Body]) -> None:
-    """Raise TemplateError for the first thing that can never work."""
+def validate(templates: Mapping[str, Body]) -> None:
+    """Raise TemplateError if a template can never be rendered."""
     for body in templates.values():
-        _Checker(templates).body(body, Scope.ROOT)
+        _Validator(templates).body(body, ValueOrigin.ROOT)
 
 
-class _Checker:
+class _Validator:
     def __init__(self, templates: Mapping[str, Body]) -> None:
         self._templates = templates
 
-    def body(self, body: Body, dot: Scope) -> None:
+    def body(self, body: Body, dot: ValueOrigin) -> None:
         for statement in body:
             self._statement(statement, dot)
 
-    def _statement(self, statement: Statement, dot: Scope) -> None:
-        if isinstance(statement, Action):
+    def _statement(self, statement: Statement, dot: ValueOrigin) -> None:
+        if isinstance(statement, ActionNode):
             _pipeline(statement.pipeline, dot)
-        elif isinstance(statement, Include):
+        elif isinstance(statement, TemplateNode):
             self._include(statement, dot)
-        elif isinstance(statement, Branch):
+        elif isinstance(statement, BranchNode):
             value = _pipeline(statement.pipeline, dot)
             inner = dot
-            if isinstance(statement, Range):
-                inner = Scope.UNKNOWN
-            elif isinstance(statement, With):
+            if isinstance(statement, RangeNode):
+                inner = ValueOrigin.UNKNOWN
+            elif isinstance(statement, WithNode):
                 inner = value
             self.body(statement.body, inner)
             self.body(statement.otherwise, dot)
 
-    def _include(self, include: Include, dot: Scope) -> None:
+    def _include(self, include: TemplateNode, dot: ValueOrigin) -> None:
         if include.name not in self._templates:
             raise _refused(include, f'template "{include.name[:80]}" not defined')
-        if include.pipeline is None or _only(include.pipeline) is not Dot or dot is not Scope.ROOT:
+        if include.pipeline is None or _only(include.pipeline) is not DotNode or dot is not ValueOrigin.ROOT:
             raise _refused(include, f'template "{include.name[:80]}" must be given the root dot')
 
 
-def _only(pipeline: Pipeline) -> type[Node] | None:
-    """Return what the pipeline is where it is one word and nothing else."""
+def _only(pipeline: PipelineNode) -> type[Node] | None:
+    """Return the type of the operand, if the pipeline consists of just that."""
     words = pipeline.commands[0].words
     plain = len(pipeline.commands) == len(words) == 1 and not pipeline.variables
     return type(words[0]) if plain else None
 
 
-def _pipeline(pipeline: Pipeline, dot: Scope) -> Scope:
-    value: Scope | None = None
+def _pipeline(pipeline: PipelineNode, dot: ValueOrigin) -> ValueOrigin:
+    value: ValueOrigin | None = None
     for command in pipeline.commands:
         value = _command(command, dot, value)
     assert value is not None  # noqa: S101  the parser leaves no pipeline empty
     return value
 
 
-def _command(command: Command, dot: Scope, piped: Scope | None) -> Scope:
+def _command(command: CommandNode, dot: ValueOrigin, piped: ValueOrigin | None) -> ValueOrigin:
     head, *rest = command.words
     scopes = [_operand(word, dot) for word in rest]
-    if not isinstance(head, Function):
+    if not isinstance(head, FunctionNode):
         return _operand(head, dot)
     if head.name not in {"index", "slice"}:
-        return Scope.UNKNOWN
+        return ValueOrigin.UNKNOWN
     looked_into = scopes[0] if scopes else piped
-    if head.name == "index" and looked_into is not Scope.DATA:
+    if head.name == "index" and looked_into is not ValueOrigin.DATA:
         raise _refused(command, "index is only supported on .Data")
-    return Scope.DATA if looked_into is Scope.DATA else Scope.UNKNOWN
+    return ValueOrigin.DATA if looked_into is ValueOrigin.DATA else ValueOrigin.UNKNOWN
 
 
-def _operand(operand: Operand, dot: Scope) -> Scope:
+def _operand(operand: Operand, dot: ValueOrigin) -> ValueOrigin:
     match operand:
-        case Dot():
+        case DotNode():
             return dot
-        case Fields():
+        case FieldNode():
             return _fields(operand, dot)
-        case Pipeline():
+        case PipelineNode():
             return _pipeline(operand, dot)
         case _:
-            return Scope.UNKNOWN
+            return ValueOrigin.UNKNOWN
 
 
-def _fields(fields: Fields, dot: Scope) -> Scope:
-    if isinstance(fields.base, Variable):
+def _fields(fields: FieldNode, dot: ValueOrigin) -> ValueOrigin:
+    if isinstance(fields.base, VariableNode):
         raise _refused(fields, "fields of variables are not supported")
     scope = _operand(fields.base, dot)
     for name in fields.names:
@@ -133,14 +132,14 @@ def _fields(fields: Fields, dot: Scope) -> Scope:
     return scope
 
 
-def _field(fields: Fields, scope: Scope, name: str) -> Scope:
-    if scope is Scope.DATA:
-        return Scope.DATA
-    if scope is Scope.ROOT and name in _ROOT_FIELDS:
+def _field(fields: FieldNode, scope: ValueOrigin, name: str) -> ValueOrigin:
+    if scope is ValueOrigin.DATA:
+        return ValueOrigin.DATA
+    if scope is ValueOrigin.ROOT and name in _ROOT_FIELDS:
         return _ROOT_FIELDS[name]
-    if scope is Scope.ROOT:
+    if scope is ValueOrigin.ROOT:
         raise _refused(fields, f"unknown activation field .{name[:80]}")
-    if scope is Scope.FACT:
+    if scope is ValueOrigin.ATTRIBUTE:
         raise _refused(fields, f"can't take field .{name[:80]} of a text")
     raise _refused(fields, f"can't tell what .{name[:80]} is a field of")
 

@@ -1,4 +1,4 @@
-"""What expressions are worth: kinds, truth, and how values print."""
+"""Values of expressions: their types, truth and printed form."""
 
 from typing import Final, TypeAlias, TypeGuard
 
@@ -6,47 +6,47 @@ import msgspec
 
 from runwright.core.number_text import json_number
 from runwright.core.template_context import Json, TemplateContext
-from runwright.gotemplate.budget import Budget
+from runwright.gotemplate.budget import RenderBudget
 from runwright.gotemplate.errors import TemplateError
 
 
-class Missing(msgspec.Struct, frozen=True):
-    """What `index` did not find; `where` is how the template spells it."""
+class MissingValue(msgspec.Struct, frozen=True):
+    """The result of `index` for a missing entry; `where` is its path in the template."""
 
     where: str
 
 
-Value: TypeAlias = "Json | Missing | TemplateContext"
+Value: TypeAlias = "Json | MissingValue | TemplateContext"
 
 NOTHING: Final = "<nil>"
 
 
 def is_number(value: Value) -> TypeGuard[int | float]:
-    """Tell numbers from truth values, which Python does not."""
+    """Return whether this is a number; booleans are not."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def is_nothing(value: Value) -> TypeGuard[Missing | None]:
-    """Tell whether this is null, or was not found."""
-    return value is None or isinstance(value, Missing)
+def is_nothing(value: Value) -> TypeGuard[MissingValue | None]:
+    """Return whether this is null or missing."""
+    return value is None or isinstance(value, MissingValue)
 
 
 def whole(value: Value) -> int | None:
-    """Return a number without a fraction as an integer; None for anything else."""
+    """Return a number without a fraction as an integer; None for other values."""
     if not is_number(value):
         return None
     return int(value) if value == int(value) else None
 
 
 def truth(value: Value) -> bool:
-    """Tell whether `if` would take this."""
+    """Return the truth of a value, as in `if`."""
     if isinstance(value, TemplateContext):
         return True
     return not is_nothing(value) and bool(value)
 
 
 def type_name(value: Value) -> str:
-    """Return Go's name for the type of a value."""
+    """Return Go's name of the type of a value."""
     if is_nothing(value):
         return NOTHING
     names: dict[type, str] = {
@@ -60,8 +60,8 @@ def type_name(value: Value) -> str:
     return names.get(type(value), "TemplateContext")
 
 
-def printed(value: Value, budget: Budget) -> str:
-    """Return a value as it prints."""
+def printed(value: Value, budget: RenderBudget) -> str:
+    """Return the printed form of a value."""
     if isinstance(value, str):
         text = value
     elif is_nothing(value):
@@ -73,7 +73,7 @@ def printed(value: Value, budget: Budget) -> str:
 
 
 def field_of(value: Value, name: str) -> Value:
-    """Return a field; TemplateError where there is none."""
+    """Return a field of a value. Raises TemplateError if there is none."""
     if isinstance(value, TemplateContext):
         return _root_field(value, name)
     if is_nothing(value):
@@ -85,21 +85,21 @@ def field_of(value: Value, name: str) -> Value:
     return value[name]
 
 
-def _root_field(activation: TemplateContext, name: str) -> Value:
+def _root_field(context: TemplateContext, name: str) -> Value:
     fields: dict[str, Value] = {
-        "Kind": activation.kind,
-        "Scope": activation.scope,
-        "WorkspaceID": activation.workspace_id,
-        "Source": activation.source,
-        "Data": activation.data,
+        "Kind": context.kind,
+        "Scope": context.scope,
+        "WorkspaceID": context.workspace_id,
+        "Source": context.source,
+        "Data": context.data,
     }
     if name not in fields:
         raise TemplateError(f"can't evaluate field {name[:80]} in the activation")
     return fields[name]
 
 
-def _nested(value: Value, budget: Budget) -> str:
-    """Print what stands in a list or an object, as Go's `%v` does."""
+def _nested(value: Value, budget: RenderBudget) -> str:
+    """Return the printed form of a value in a list or an object, as Go's `%v` does."""
     budget.spend()
     if isinstance(value, str):
         return value
@@ -107,7 +107,7 @@ def _nested(value: Value, budget: Budget) -> str:
         return "true" if value else "false"
     if isinstance(value, int | float):
         return number_text(value)
-    if value is None or isinstance(value, Missing):
+    if value is None or isinstance(value, MissingValue):
         return NOTHING
     budget.enter()
     text = _container(value, budget)
@@ -116,18 +116,18 @@ def _nested(value: Value, budget: Budget) -> str:
     return text
 
 
-def _container(value: list[Json] | dict[str, Json] | TemplateContext, budget: Budget) -> str:
+def _container(value: list[Json] | dict[str, Json] | TemplateContext, budget: RenderBudget) -> str:
     if isinstance(value, list):
         return "[" + " ".join(_nested(item, budget) for item in value) + "]"
     if isinstance(value, dict):
         return "map[" + " ".join(f"{key}:{_nested(value[key], budget)}" for key in sorted(value)) + "]"
-    facts = (value.kind, value.scope, value.workspace_id, value.source, _nested(value.data, budget))
-    return "{" + " ".join(facts) + "}"
+    parts = (value.kind, value.scope, value.workspace_id, value.source, _nested(value.data, budget))
+    return "{" + " ".join(parts) + "}"
 
 
 def number_text(number: float) -> str:
     """Return a number as JSON would print it."""
     try:
         return json_number(number)
-    except ValueError:  # more digits than Python wants to write
+    except ValueError:  # more digits than Python prints
         raise TemplateError("a number has too many digits") from None

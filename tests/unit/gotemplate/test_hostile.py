@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from runwright.core.template_context import Json, TemplateContext
-from runwright.gotemplate import Limits, TemplateError, compile_template
+from runwright.gotemplate import RenderLimits, TemplateError, compile_template
 from runwright.gotemplate.template import LONGEST
 
 SECONDS = 10.0  # each takes under a quarter of one; the machine may be busy
@@ -29,9 +29,9 @@ DATA: dict[str, Json] = {
 ACTIVATION = TemplateContext(kind="k", scope="global", source="s", data=DATA)
 
 
-def outcome(template: str, limits: Limits | None = None) -> str:
+def outcome(template: str, limits: RenderLimits | None = None) -> str:
     try:
-        return compile_template(template).render(ACTIVATION, limits or Limits())[0]
+        return compile_template(template).render(ACTIVATION, limits or RenderLimits())[0]
     except TemplateError as error:
         return "!" + error.message
 
@@ -96,9 +96,9 @@ def test_blocks_and_parentheses_go_64_deep_and_not_deeper() -> None:
 
 
 def test_the_limits_hold_to_the_step_and_the_character() -> None:
-    assert outcome("{{range 10}}x{{end}}", Limits(characters=10)) == "x" * 10
-    assert "more than 9 characters" in outcome("{{range 10}}x{{end}}", Limits(characters=9))
-    assert "more than 20 steps" in outcome("{{range 10}}x{{end}}", Limits(steps=20))
+    assert outcome("{{range 10}}x{{end}}", RenderLimits(characters=10)) == "x" * 10
+    assert "more than 9 characters" in outcome("{{range 10}}x{{end}}", RenderLimits(characters=9))
+    assert "more than 20 steps" in outcome("{{range 10}}x{{end}}", RenderLimits(steps=20))
 
 
 PIECES = st.sampled_from(
@@ -124,7 +124,9 @@ def test_whatever_the_template_and_the_data_it_renders_or_says_what_is_wrong(
 ) -> None:
     activation = TemplateContext(kind="k", scope="global", source="s", data=data)
     try:
-        text, warnings = compile_template(template).render(activation, Limits(steps=2_000, characters=5_000))
+        text, warnings = compile_template(template).render(
+            activation, RenderLimits(steps=2_000, characters=5_000)
+        )
     except TemplateError as error:
         assert error.message  # noqa: PT017  either outcome is good
     else:

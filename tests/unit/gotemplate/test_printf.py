@@ -3,7 +3,7 @@
 import pytest
 
 from runwright.core.template_context import Json
-from runwright.gotemplate.budget import Budget, Limits
+from runwright.gotemplate.budget import RenderBudget, RenderLimits
 from runwright.gotemplate.printf import format_text
 
 
@@ -43,11 +43,11 @@ from runwright.gotemplate.printf import format_text
     ],
 )  # fmt: skip
 def test_formats(template: str, values: list[Json], text: str | None) -> None:
-    made = format_text(template, values, Budget(Limits()))
+    made = format_text(template, values, RenderBudget(RenderLimits()))
     if text is not None:
         assert made == text
 
 
 def test_star_sizes() -> None:
-    assert format_text("%*d|%.*f|", [5, 1, 1, 2.25], Budget(Limits())) == "    1|2.2|"
-    assert format_text("%[3]*.[2]*[1]f", [12.0, 2, 6], Budget(Limits())) == " 12.00"
+    assert format_text("%*d|%.*f|", [5, 1, 1, 2.25], RenderBudget(RenderLimits())) == "    1|2.2|"
+    assert format_text("%[3]*.[2]*[1]f", [12.0, 2, 6], RenderBudget(RenderLimits())) == " 12.00"
