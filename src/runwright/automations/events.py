@@ -12,7 +12,7 @@ from runwright.events.publish import EventScope, PublishedEvent, publish_event
 from runwright.tenants.audit import record
 
 
-class NewEvent(msgspec.Struct, frozen=True, kw_only=True):
+class AutomationEvent(msgspec.Struct, frozen=True, kw_only=True):
     """An event to publish, for a workspace or (empty) globally; `payload` is the JSON text of an object."""
 
     event: str
@@ -30,7 +30,7 @@ class AutomationEvents:
         self._clock = clock
         self._on_event = on_event
 
-    async def publish(self, caller: Caller, new: NewEvent) -> PublishedEvent:
+    async def publish(self, caller: Caller, new: AutomationEvent) -> PublishedEvent:
         """Append an event to the log. Raises ConflictError if its idempotency key was used for another."""
         now = self._clock()
         async with self._db.acquire() as db, db.transaction():

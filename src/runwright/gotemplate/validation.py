@@ -141,7 +141,7 @@ def _field(fields: FieldNode, scope: ValueOrigin, name: str) -> ValueOrigin:
         raise _refused(fields, f"unknown activation field .{name[:80]}")
     if scope is ValueOrigin.ATTRIBUTE:
         raise _refused(fields, f"can't take field .{name[:80]} of a text")
-    raise _refused(fields, f"can't tell what .{name[:80]} is a field of")
+    raise _refused(fields, f"cannot determine what .{name[:80]} is a field of")
 
 
 def _refused(node: Node, text: str) -> TemplateError:

@@ -1,12 +1,11 @@
-"""Who is calling, and may they: a key, and no page of a stranger's in somebody's browser.
+"""Authentication of the AGH API, and protection against DNS rebinding.
 
-The key comes as `Authorization: Bearer KEY` or `X-Api-Key`. A tenant's key names the tenant; a platform
-key speaks for the tenant in `X-Tenant-Id`, else for the default one. In development a server on a
-loopback address lets callers of the same machine in without a key, as the default tenant.
+The key is sent as `Authorization: Bearer KEY` or `X-Api-Key`. A tenant's key selects the tenant; a platform
+key acts for the tenant in `X-Tenant-Id`, by default for the default tenant. In development, a server on a
+loopback address accepts local callers without a key, as the default tenant.
 
-A browser sends what a page asks for to wherever a name leads. So the name that we are called by (Host)
-has to be an address, localhost or one that the operator allows, and the page's (Origin) too: then no
-stranger can have a name of their own lead here and speak for whoever opens their page.
+Host and Origin must be an IP address, localhost or a host that the operator allows. So no foreign web page
+can reach the API from a visitor's browser through a host name that resolves to this server.
 """
 
 import re
@@ -64,7 +63,7 @@ WRITES: Final = AghNeeds(Role.TENANT_SYSTEM_ADMIN)
 
 
 def read_headers(scope: Scope) -> dict[bytes, bytes]:
-    """Return the headers by name; one that decides something and is given twice is refused."""
+    """Return the headers by name. Raises MalformedError if one that affects access is repeated."""
     names = [name for name, _ in scope["headers"]]
     for name in _ONCE:
         if names.count(name) > 1:
@@ -73,27 +72,27 @@ def read_headers(scope: Scope) -> dict[bytes, bytes]:
 
 
 def check_host(headers: Mapping[bytes, bytes], edge: EdgeSettings) -> None:
-    """Refuse a request that calls us by a name that is not ours."""
-    if not _ours(headers.get(b"host", b"").decode("latin-1"), edge):
+    """Refuse a request for a foreign host name. Raises ForbiddenError."""
+    if not _is_own_host(headers.get(b"host", b"").decode("latin-1"), edge):
         raise ForbiddenError("host not allowed")
 
 
 def check_origin(headers: Mapping[bytes, bytes], edge: EdgeSettings) -> None:
-    """Refuse a request that a page of somebody else's makes."""
+    """Refuse a request of a foreign web page. Raises ForbiddenError."""
     origin = headers.get(b"origin")
     if origin is None:
         return
     parts = urlsplit(origin.decode("latin-1"))
     same = parts.netloc == headers.get(b"host", b"").decode("latin-1")
     if parts.scheme not in {"http", "https"} or not (
-        (same and _ours(parts.netloc, edge)) or _named(parts.netloc, edge)
+        (same and _is_own_host(parts.netloc, edge)) or _is_allowed(parts.netloc, edge)
     ):
         raise ForbiddenError("origin not allowed")
 
 
-def _ours(host: str, edge: EdgeSettings) -> bool:
+def _is_own_host(host: str, edge: EdgeSettings) -> bool:
     name = _PORT.sub("", host)
-    if name == "localhost" or _named(host, edge):
+    if name == "localhost" or _is_allowed(host, edge):
         return True
     try:
         ip_address(name.removeprefix("[").removesuffix("]"))
@@ -102,8 +101,8 @@ def _ours(host: str, edge: EdgeSettings) -> bool:
     return True
 
 
-def _named(host: str, edge: EdgeSettings) -> bool:
-    """Tell whether the operator has named this host, with its port or without."""
+def _is_allowed(host: str, edge: EdgeSettings) -> bool:
+    """Return whether the operator allows this host, with or without its port."""
     allowed = {name.lower() for name in edge.allowed_hosts}
     if edge.public_url:
         allowed.add(urlsplit(edge.public_url).netloc.lower())
@@ -128,7 +127,7 @@ async def _admit(
 
 
 def _key_text(headers: Mapping[bytes, bytes]) -> str | None:
-    """Return the key that a request shows; None where it shows none."""
+    """Return the key of a request; None if it has none."""
     text = headers.get(API_KEY)
     if text is None:
         if b"authorization" not in headers:

@@ -1,4 +1,4 @@
-"""The OpenAPI document of the AGH API, and where it is served. No key is needed for it."""
+"""The OpenAPI document of the AGH API, and its route, which needs no key."""
 
 from collections.abc import Iterable
 from http import HTTPStatus
@@ -16,13 +16,13 @@ TAGS: Final = ("Jobs", "Triggers", "Runs", "Events", "Webhooks", "Tasks")
 _PATHS: Final = ("job_id", "trigger_id", "run_id", "task_id", "endpoint", "workspace_id")
 _ID: Final[Json] = {"type": "string", "pattern": r"^[^\s/]+$"}
 _INTRODUCTION: Final = """\
-The AGH automation API: prompts for agents, fired by the clock, by events and by signed webhooks. Fields
-and routes that are ours say so.
+The AGH automation API: prompts for agents, fired by schedules, by events and by signed webhooks. Fields and
+routes that AGH does not have are marked as Runwright extensions.
 
-Names of fields in bodies match in any case, null is as good as absent, what is not known is passed over.
-Errors are `{"error": "…"}`. What is empty, zero or null is left out of answers.
+Names of fields in bodies match in any case, null counts as absent, unknown fields are ignored.
+Errors are `{"error": "…"}`. Empty, zero and null fields are left out of responses.
 
-The key comes as `Authorization: Bearer KEY` or `X-Api-Key` and names the tenant. Reads need any role,
+The key is sent as `Authorization: Bearer KEY` or `X-Api-Key` and names the tenant. Reads need any role,
 writes `tenant-system-admin` or above."""
 
 

@@ -1,4 +1,4 @@
-"""Errors in the shape of the AGH API: `{"error": "…"}`; a fault of ours is masked, secrets are hidden."""
+"""Errors of the AGH API, `{"error": "…"}`. Internal errors are masked, secrets are redacted."""
 
 import logging
 import re
@@ -42,8 +42,8 @@ WHEN: Final = {
     409: "A name or an id is taken, a limit is reached, or the state of the thing forbids it.",
     413: "The body is over the limit.",
     429: "The tenant makes too many requests.",
-    500: "A fault of the server, which has logged it.",
-    503: "Automation is switched off, or the store is out of reach.",
+    500: "An internal error, which the server has logged.",
+    503: "Automation is disabled, or the database is unreachable.",
 }
 _CLOSES: Final = frozenset({408, 413})
 _NO_ROUTE: Final = frozenset({404, 405})
@@ -60,13 +60,13 @@ _log = logging.getLogger(__name__)
 
 
 class ErrorBody(msgspec.Struct, frozen=True):
-    """The body of every answer that is not a success."""
+    """The body of every error."""
 
     error: str
 
 
 class MovedError(Exception):
-    """The path is right but for the slash at its end."""
+    """The path has a trailing slash."""
 
 
 def respond_to_error(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:

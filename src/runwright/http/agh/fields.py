@@ -26,9 +26,13 @@ def given_fields(body: msgspec.Struct, kind: type[msgspec.Struct]) -> dict[str, 
 
 
 def copied_fields(source: msgspec.Struct, kind: type[msgspec.Struct]) -> dict[str, Any]:
-    """Return the fields of `source` that `kind` has too."""
-    names = (name for name in kind.__struct_fields__ if name in source.__struct_fields__)
-    return {name: getattr(source, name) for name in names}
+    """Return the fields of `source` that `kind` has too and that differ from their default there.
+
+    With `omit_defaults`, msgspec compares most values by identity: it omits only those that were not set.
+    """
+    fields = [field for field in msgspec.structs.fields(kind) if field.name in source.__struct_fields__]
+    values = {field.name: getattr(source, field.name) for field in fields}
+    return {field.name: values[field.name] for field in fields if values[field.name] != field.default}
 
 
 def shown_fields(source: msgspec.Struct, kind: type[msgspec.Struct]) -> dict[str, Any]:

@@ -78,7 +78,9 @@ async def next_due_at(db: Database) -> datetime | None:
     return at
 
 
-_SUBSCRIBED: Final = f"""{has_subscribers_sql("s.tenant_id", "schedule.fired")} OR {has_subscribers_sql("s.tenant_id", "schedule.skipped")}"""
+_SUBSCRIBED: Final = " OR ".join(
+    has_subscribers_sql("s.tenant_id", f"schedule.{outcome}") for outcome in ("fired", "skipped")
+)
 _EVENTS: Final = append_sql(
     f"""SELECT s.tenant_id, CASE t.status WHEN 'fired' THEN 'schedule.fired' ELSE 'schedule.skipped' END,
            s.id, t.decided_at,

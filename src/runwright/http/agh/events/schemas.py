@@ -6,7 +6,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from runwright.automations.errors import DefinitionError
-from runwright.automations.events import NewEvent
+from runwright.automations.events import AutomationEvent
 from runwright.automations.model import time_text
 from runwright.core.template_context import Json
 from runwright.events.publish import LONGEST_KEY, PAYLOAD_LIMIT_BYTES, PublishedEvent, type_problem
@@ -41,7 +41,7 @@ class EventEnvelope(msgspec.Struct, frozen=True):
     event: EventOut
 
 
-def new_event(body: EventIn) -> NewEvent:
+def new_event(body: EventIn) -> AutomationEvent:
     """Return the event of a body. Raises DefinitionError if it is invalid."""
     if not body.event:
         raise DefinitionError("event is required")
@@ -51,7 +51,7 @@ def new_event(body: EventIn) -> NewEvent:
     payload = _encoded({} if body.data is UNSET else body.data)
     if len(body.idempotency_key) > LONGEST_KEY:
         raise DefinitionError(f"idempotency_key must have at most {LONGEST_KEY} characters")
-    return NewEvent(
+    return AutomationEvent(
         event=body.event,
         workspace_id=body.workspace_id,
         payload=payload,
@@ -71,7 +71,7 @@ def _encoded(data: dict[str, Json]) -> msgspec.Raw:
     return msgspec.Raw(payload)
 
 
-def event_out(new: NewEvent, published: PublishedEvent) -> EventOut:
+def event_out(new: AutomationEvent, published: PublishedEvent) -> EventOut:
     """Return a published event as the API shows it."""
     return EventOut(
         id=published.event.id,

@@ -159,7 +159,7 @@ def job_out(view: AutomationView) -> JobOut:
     """Return a job as the API shows it."""
     one, state = view.automation, view.schedule
     return JobOut(
-        **copied_fields(one.job, JobFields),
+        **copied_fields(one.job, JobOut),
         next_run="" if state is None else str(shown(state.next_run_at)),
         scheduler=None if state is None else _scheduler_out(one.id, state),
         **shown_fields(one, JobOut),

@@ -98,7 +98,7 @@ def trigger_out(view: AutomationView) -> TriggerOut:
     """Return a trigger as the API shows it."""
     one, ref = view.automation, view.automation.trigger.webhook_secret_ref
     return TriggerOut(
-        **copied_fields(one.trigger, TriggerFields),
+        **copied_fields(one.trigger, TriggerOut),
         webhook_secret_present=view.has_secret,
         webhook_secret_hash=f"sha256:{hashlib.sha256(ref.encode()).hexdigest()}"
         if one.is_webhook and ref
