@@ -17,7 +17,7 @@ from cryptography.x509.oid import NameOID
 
 from runwright.core.clock import system_clock
 from runwright.db.pool import Pool
-from runwright.http.ava.webhooks.payloads import AvaStyle
+from runwright.http.ava.webhooks.payloads import AvaPayloadFormat
 from runwright.outbox.client.client import OutgoingClient
 from runwright.outbox.client.url import OutgoingPolicy
 from runwright.secrets.keyring import Keyring, SecretBox
@@ -162,5 +162,7 @@ def no_endpoints(db: Pool, policy: OutgoingPolicy | None = None) -> WebhookEndpo
     """The service of endpoints, with a key of its own."""
     secret_box = SecretBox(Keyring([bytes(32)]))
     client = OutgoingClient(policy or OutgoingPolicy())
-    sender = WebhookSender(client, formats={"ava": AvaStyle(db)}, secret_box=secret_box, clock=system_clock)
+    sender = WebhookSender(
+        client, formats={"ava": AvaPayloadFormat(db)}, secret_box=secret_box, clock=system_clock
+    )
     return WebhookEndpoints(db, style="ava", clock=system_clock, secret_box=secret_box, sender=sender)

@@ -8,7 +8,7 @@ import msgspec
 from runwright.core.clock import system_clock
 from runwright.db.pool import open_pool
 from runwright.events.notifications import EventNotifications
-from runwright.http.ava.webhooks.payloads import AvaStyle
+from runwright.http.ava.webhooks.payloads import AvaPayloadFormat
 from runwright.loops.router import Router
 from runwright.loops.sender import OutboxSender
 from runwright.outbox.client.client import OutgoingClient
@@ -33,7 +33,7 @@ async def deliver(dsn: str) -> None:
     event_notifications = EventNotifications(origin="courier", send=lambda _: None)
     sender = WebhookSender(
         OutgoingClient(OutgoingPolicy(dev=True)),
-        formats={"ava": AvaStyle(db)},
+        formats={"ava": AvaPayloadFormat(db)},
         secret_box=SecretBox(Keyring([bytes(32)])),
         clock=system_clock,
     )

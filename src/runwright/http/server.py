@@ -1,23 +1,99 @@
-"""The server that runs the application inside our event loop."""
+"""The HTTP server, which runs the application inside our event loop.
+
+The head of a request (line and headers) is bounded in bytes and must arrive in time, also on a
+connection that never sends anything; uvicorn has no such limits. Exceeding one closes the connection.
+"""
 
 import asyncio
 import contextlib
 import socket
 from collections.abc import Generator
 from functools import partial
-from typing import Final, cast
+from typing import Any, Final, cast
 
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
 
 from runwright.http.app import Application
-from runwright.http.connection import LimitedProtocol
 from runwright.http.services import EdgeSettings, Services
 
 _BACKLOG: Final = 2048
+_TOO_LARGE: Final = (
+    b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+)
+
+
+class LimitedProtocol(HttpToolsProtocol):
+    """A connection with the limits of the edge."""
+
+    def __init__(
+        self,
+        edge: EdgeSettings,
+        *,
+        config: uvicorn.Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self._edge = edge
+        self._head_bytes = 0
+        self._head_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._start_timer()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_timer()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self.timeout_keep_alive_task is not None:  # the next request begins
+            self._start_timer()
+        super().data_received(data)
+
+    def on_message_begin(self) -> None:
+        self._head_bytes = 0
+        super().on_message_begin()
+
+    def on_url(self, url: bytes) -> None:
+        self._count(len(url))
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._count(len(name) + len(value))
+        super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        self._stop_timer()
+        if not self.transport.is_closing():
+            super().on_headers_complete()
+
+    def _count(self, size: int) -> None:
+        self._head_bytes += size
+        if self._head_bytes > self._edge.head_limit_bytes and not self.transport.is_closing():
+            self.transport.write(_TOO_LARGE)
+            self.transport.close()
+
+    def _start_timer(self) -> None:
+        if self._head_timer is None:
+            self._head_timer = self.loop.call_later(self._edge.head_seconds, self._give_up)
+
+    def _give_up(self) -> None:
+        self._head_timer = None
+        if not self.transport.is_closing():
+            self.transport.close()
+
+    def _stop_timer(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
 
 
 class _Uvicorn(uvicorn.Server):
-    """Uvicorn that leaves the process's signals alone, and lets nobody wait for an end in a shutdown."""
+    """Uvicorn without signal handlers, which ends waiting requests when it shuts down."""
 
     def __init__(self, config: uvicorn.Config, services: Services) -> None:
         super().__init__(config)
@@ -30,7 +106,7 @@ class _Uvicorn(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         for connection in list(self.server_state.connections):
-            connection.shutdown()  # first, so that who is answered now hears that the connection ends
+            connection.shutdown()  # first, so that responses from now on announce the end of the connection
         self._services.jobs.end_waits()
         self._services.automations.runs.end_waits()
         await super().shutdown(sockets)
@@ -41,7 +117,7 @@ class _Uvicorn(uvicorn.Server):
 
 
 class HttpServer:
-    """Listens and serves until stopped. Safe to stop unstarted and twice."""
+    """Listens and serves until stopped; `stop` may be called unstarted and twice."""
 
     def __init__(self, app: Application, *, host: str, port: int, edge: EdgeSettings) -> None:
         self._host = host
@@ -65,7 +141,7 @@ class HttpServer:
         self._serving: asyncio.Task[None] | None = None
 
     async def start(self) -> str:
-        """Listen, and return the address as a URL; OSError where the port is taken."""
+        """Listen, and return the address as a URL; OSError if the port is taken."""
         listener = await _listen(self._host, self._port)
         host, port = listener.getsockname()[:2]
         self._serving = asyncio.create_task(self._server.serve(sockets=[listener]), name="http")
@@ -77,7 +153,7 @@ class HttpServer:
         return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
     async def stop(self) -> None:
-        """Take no more requests, finish those under way within their time, close."""
+        """Accept no more requests, finish those in progress within `stop_seconds`, close."""
         self._server.should_exit = True
         if self._serving is not None:
             await self._serving

@@ -33,11 +33,11 @@ from runwright.workers.deployments import Deployments
 from runwright.workers.service import Workers
 
 Facts = dict[str, str | int | float | bool | list[str] | None]
-"""Plain things to say about a part of the server; never secrets."""
+"""Plain facts about a part of the server; never secrets."""
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):
-    """How the server and what it leans on are; `/healthz` shows it to anyone."""
+    """The state of the server and of what it depends on; `/healthz` returns it to any caller."""
 
     status: Literal["ok", "degraded", "unavailable"]
     version: str
@@ -50,7 +50,7 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Services(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything behind the edge. `ready` tells whether requests can be served."""
+    """The services behind the edge. `ready` returns whether requests can be served."""
 
     workers: Workers
     deployments: Deployments
@@ -83,28 +83,28 @@ class EdgeSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     body_limit_bytes: int = 2 * 1024 * 1024
     body_seconds: float = 30.0
-    """How long a client may take to send a whole body; of an upload, the next part of it."""
+    """How long a client may take to send a whole body; for an upload, the next chunk."""
     upload_limit_bytes: int = 50 * 1024 * 1024
     upload_seconds: float = 600.0
     """How long a client may take to send a whole upload."""
     spool_dir: Path = Path(tempfile.gettempdir())
-    """Where uploads are kept while they are read."""
+    """The folder of uploads while they are processed."""
     head_limit_bytes: int = 32 * 1024
     """The request line and all headers together."""
     head_seconds: float = 10.0
     """How long a client may take to send them."""
     keep_alive_seconds: int = 75
     stop_seconds: int = 10
-    """How long a stop waits for requests under way."""
+    """How long a stop waits for requests in progress."""
     streams: int = 512
     """Streams of events that may be open at once."""
     streams_per_tenant: int = 64
     keyless: bool = False
     """Whether callers on this machine may use the AGH API without a key, as the default tenant."""
     allowed_hosts: tuple[str, ...] = ()
-    """Names of this server, beside addresses and localhost, that a browser may call the AGH API by."""
+    """Host names, besides addresses and localhost, under which a browser may call the AGH API."""
     public_url: str = ""
-    """Where users reach this server, without a slash at its end; empty: nobody has said."""
+    """The URL under which users reach this server, without a slash at its end; empty if it is not set."""
 
 
 class EdgeState(msgspec.Struct, frozen=True):

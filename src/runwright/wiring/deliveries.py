@@ -14,8 +14,8 @@ from runwright.automations.run_endings import CALLBACK_HANDLER as AUTOMATION
 from runwright.automations.run_endings import end_executions, end_jobs
 from runwright.config import Settings
 from runwright.core.hostnames import parse_trusted
-from runwright.http.ava.webhooks.payloads import AvaStyle
-from runwright.http.ava.webhooks.schemas import STYLE as AVA_STYLE
+from runwright.http.ava.webhooks.payloads import AvaPayloadFormat
+from runwright.http.ava.webhooks.schemas import FORMAT as AVA_FORMAT
 from runwright.http.avala.callbacks import AvalaCallbacks
 from runwright.http.avala.webhook_forms import STYLE as AVALA_STYLE
 from runwright.http.avala.webhook_style import AvalaStyle
@@ -84,8 +84,8 @@ def outgoing_policy(settings: Settings) -> OutgoingPolicy:
 
 async def open_sender(f: Resources, stack: AsyncExitStack) -> WebhookSender:
     client = _open_client(f, stack)
-    ava = AvaStyle(await open_database_pool(f.dsn, FORMAT_CONNECTIONS, stack, by_key=True))
-    formats: dict[str, PayloadFormat] = {AVA_STYLE: ava, AVALA_STYLE: AvalaStyle(ava.data)}
+    ava = AvaPayloadFormat(await open_database_pool(f.dsn, FORMAT_CONNECTIONS, stack, by_key=True))
+    formats: dict[str, PayloadFormat] = {AVA_FORMAT: ava, AVALA_STYLE: AvalaStyle(ava.data)}
     stack.push_async_callback(ava.stop)
     return WebhookSender(client, formats=formats, secret_box=SecretBox(f.ring), clock=f.clock)
 

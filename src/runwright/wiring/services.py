@@ -12,7 +12,7 @@ from runwright.agents.service import Agents
 from runwright.builds.manifest import has_dependencies
 from runwright.db.pool import Database
 from runwright.executor.executor import Executor
-from runwright.http.ava.webhooks.schemas import STYLE as AVA_STYLE
+from runwright.http.ava.webhooks.schemas import FORMAT as AVA_FORMAT
 from runwright.http.avala.webhook_forms import STYLE as AVALA_STYLE
 from runwright.http.services import Services
 from runwright.jobs.analytics import Analytics
@@ -71,7 +71,7 @@ async def open_services(
         queues=Queues(db, clock=f.clock),
         analytics=Analytics(db, clock=f.clock),
         schedules=Schedules(db, clock=f.clock, quota=admission.schedules),
-        endpoints=_endpoints(f, db, sender, AVA_STYLE),
+        endpoints=_endpoints(f, db, sender, AVA_FORMAT),
         avala_endpoints=_endpoints(f, db, sender, AVALA_STYLE),
         agents=_agents(f, db),
         executions=Executions(db, clock=f.clock, on_decided=f.event_notifications.appended),

@@ -9,7 +9,7 @@ from runwright.core.roles import Caller, Role
 from runwright.db.pool import Database
 from runwright.events.notifications import EventNotifications
 from runwright.events.store import append_event, take_queued_events
-from runwright.http.ava.webhooks.payloads import AvaStyle
+from runwright.http.ava.webhooks.payloads import AvaPayloadFormat
 from runwright.outbox.client.client import OutgoingClient
 from runwright.outbox.client.url import OutgoingPolicy
 from runwright.outbox.queue import ClaimedBatch, OutboxClaim, Settlement, claim_due
@@ -36,7 +36,10 @@ class World:
         self.now = START
         secret_box = SecretBox(Keyring([bytes(32)]))
         self.sender = WebhookSender(
-            OutgoingClient(DEV), formats={"ava": AvaStyle(db)}, secret_box=secret_box, clock=self.clock
+            OutgoingClient(DEV),
+            formats={"ava": AvaPayloadFormat(db)},
+            secret_box=secret_box,
+            clock=self.clock,
         )
         self.event_notifications = EventNotifications(origin="test", send=lambda _: None)
         self.endpoints = WebhookEndpoints(

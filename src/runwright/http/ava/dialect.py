@@ -32,7 +32,7 @@ MEANINGS: Final = {
     "tenant_suspended": ErrorMeaning(403, "The operator has suspended the tenant.", "tenant_suspended"),
     "quota": ErrorMeaning(
         429,
-        "The tenant has as much of this as it may; `quota` says of what.",
+        "The tenant has reached a quota; `quota` names it.",
         "quota_exceeded",
         headers={"retry-after": "5"},
     ),

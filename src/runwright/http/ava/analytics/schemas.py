@@ -20,7 +20,7 @@ class AnalyticsQuery(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AnalyticsOut(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of the tenant's jobs. A job counts on the day on which it ended."""
+    """How the tenant's jobs ended. A job counts on the day on which it ended."""
 
     period_days: int
     since: Time
@@ -30,7 +30,7 @@ class AnalyticsOut(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WorkerAnalyticsOut(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of one worker's jobs."""
+    """How one worker's jobs ended."""
 
     worker_id: str
     period_days: int

@@ -46,8 +46,8 @@ A platform key names tenant, user and role in the headers, all three. A tenant k
 and one highest role: the headers are optional, may lower the role, and get 403 where they claim more.
 Reads need any role, writes `tenant-system-admin` or above.
 
-Every answer to a known caller says in `x-ratelimit-…` how many requests the tenant has left; where that is
-none, the answer is a 429 with `retry-after`."""
+Every response to an authenticated caller has `x-ratelimit-…` headers with the requests that the tenant has
+left; if there are none, it is a 429 with `retry-after`."""
 
 
 def describe_api(routes: Iterable[Route], version: str) -> Json:

@@ -184,7 +184,7 @@ def _table(rows: Iterable[tuple[str, str, str]]) -> Iterator[str]:
 
 
 def _kind(document: Json, schema: Json) -> str:
-    """Say in a few words what values a schema allows."""
+    """Return a short description of the values that a schema allows."""
     schema = _resolve(document, schema)
     if "anyOf" in schema:
         words = " or ".join(_kind(document, part) for part in schema["anyOf"])

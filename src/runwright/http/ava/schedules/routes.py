@@ -105,7 +105,7 @@ async def delete_schedule(request: Request) -> None:
     "GET", "/{schedule_id}/ticks", READS, "List the ticks of a schedule", query=TickQuery, errors=(404, 422)
 )
 async def list_ticks(request: Request) -> Page[TickOut]:
-    """What became of every firing that was expected, the latest first."""
+    """The outcome of every expected firing, the latest first."""
     query = request.query(LIST_TICKS)
     page = read_page(query, "tck")
     listing = await request.services.schedules.ticks(

@@ -120,7 +120,7 @@ class ScheduleQuery(PageQuery, frozen=True, kw_only=True):
 class TickQuery(PageQuery, frozen=True, kw_only=True):
     """Which ticks to list."""
 
-    status: Annotated[TickStatus, Meta(description="Only ticks of which this became.")] | UnsetType = field(
+    status: Annotated[TickStatus, Meta(description="Only ticks with this outcome.")] | UnsetType = field(
         default=UNSET, name="filter[status]"
     )
 
@@ -170,17 +170,17 @@ class ScheduleOut(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TickOut(msgspec.Struct, frozen=True, kw_only=True):
-    """One expected firing of a schedule, and what became of it."""
+    """One expected firing of a schedule, and its outcome."""
 
     scheduled_for: Annotated[Time, Meta(description="The time that the expression names.")]
     due_at: Annotated[Time, Meta(description="That time with its jitter.")]
-    status: Annotated[TickStatus, Meta(description="What became of it.")]
+    status: Annotated[TickStatus, Meta(description="Its outcome.")]
     reason: Annotated[TickReason | None, Meta(description="Why it did not fire.")]
     message: Annotated[str | None, Meta(description="The same in words.")]
     job_id: Annotated[str | None, Meta(description="The job that it made.")]
     decided_at: Annotated[Time, Meta(description="When it fired, or was found not to.")]
     late_ms: Annotated[int | None, Meta(description="By how much it fired after `due_at`.")]
-    count: Annotated[int, Meta(description="More than 1 where many that were missed are told as one.")]
+    count: Annotated[int, Meta(description="More than 1 if several missed firings are recorded as one.")]
     through: Annotated[Time | None, Meta(description="Until when those were.")]
 
 

@@ -82,7 +82,7 @@ async def suspend_tenant(request: Request) -> Data[TenantOut]:
     "POST", "/{tenant_id}/reactivate", OPERATES, "Let a tenant work again", status=200, errors=(404, 422)
 )
 async def reactivate_tenant(request: Request) -> Data[TenantOut]:
-    """What waited goes on."""
+    """What was waiting continues."""
     return await _change(request, TenantChanges(status=TenantStatus.ACTIVE))
 
 

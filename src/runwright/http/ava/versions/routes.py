@@ -45,7 +45,7 @@ async def deploy_bundle(request: Request) -> Reply[Data[VersionOut]]:
 
     Where the whole archive is one folder and the entrypoint is in it, that folder is left out.
     Without `entrypoint` the worker's own is kept. A version without dependencies is `ready` and
-    active at once; another is `building` first, and the version that serves goes on.
+    active at once; another is `building` first, while the active version keeps serving.
     """
     query = request.query(DEPLOY_QUERY)
     deployments, worker_id = request.services.deployments, worker_id_of(request)

@@ -68,7 +68,7 @@ class _JobEventData(msgspec.Struct, frozen=True):
     worker_version: int
 
 
-class AvaStyle:
+class AvaPayloadFormat:
     """The format of AVA's webhooks. `stop` ends its reads."""
 
     def __init__(self, db: Database) -> None:

@@ -86,7 +86,7 @@ async def delete_webhook(request: Request) -> None:
 
 @ROUTES.add("POST", "/{webhook_id}/test", WRITES, "Test a webhook", status=200, errors=(404, 422))
 async def test_webhook(request: Request) -> TestedOut:
-    """Sends an `ava.webhook.test` now, once, and says what came of it.
+    """Sends an `ava.webhook.test` now, once, and returns the outcome.
 
     Success makes a degraded webhook active.
     """
@@ -140,7 +140,7 @@ async def list_deliveries(request: Request) -> Page[DeliveryOut]:
     errors=(404, 409, 422),
 )
 async def redeliver(request: Request) -> DeliveryOut:
-    """At once, whatever became of it before, and with all retries before it."""
+    """At once, whatever its status, and with all retries available again."""
     webhook_id = _webhook_id(request)
     delivery_id = known_id("whd", "delivery", request.params["delivery_id"])
     return delivery_out(await request.services.endpoints.redeliver(request.caller, webhook_id, delivery_id))

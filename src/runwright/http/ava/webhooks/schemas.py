@@ -24,7 +24,7 @@ from runwright.webhooks.model import (
 )
 from runwright.webhooks.service import WebhookTest
 
-STYLE: Final = "ava"
+FORMAT: Final = "ava"
 _LONGEST_OVERLAP: Final = 7 * 24 * 3600
 
 Url = Annotated[
@@ -101,7 +101,7 @@ class DeliveryQuery(PageQuery, frozen=True, kw_only=True):
 
 
 class WebhookOut(msgspec.Struct, frozen=True, kw_only=True):
-    """A URL that wants events."""
+    """A URL that events are sent to."""
 
     id: Annotated[str, Meta(description="`wh_` and a lower-case ULID.")]
     url: str
