@@ -10,29 +10,29 @@ REQUESTS: Final[dict[tuple[str, str], Proofs]] = {
         "workers::a_new_worker_has_the_documented_defaults",
         "seeds::create_a_worker",
     ),
-    ("GET", "/v1/ava/workers/{worker_id:str}"): (
+    ("GET", "/v1/ava/workers/{worker_id}"): (
         "workers::an_unknown_worker_is_not_found",
         "seeds::quick_start",
     ),
-    ("PATCH", "/v1/ava/workers/{worker_id:str}"): ("workers::a_change_touches_only_what_it_names",),
-    ("DELETE", "/v1/ava/workers/{worker_id:str}"): ("workers::deleting_deprecates_for_good",),
-    ("POST", "/v1/ava/workers/{worker_id:str}/deploy"): ("versions::a_deploy_makes_a_version_that_serves",),
-    ("GET", "/v1/ava/workers/{worker_id:str}/versions"): ("versions::versions_come_in_pages_newest_first",),
-    ("GET", "/v1/ava/workers/{worker_id:str}/versions/{version:str}"): (
+    ("PATCH", "/v1/ava/workers/{worker_id}"): ("workers::a_change_touches_only_what_it_names",),
+    ("DELETE", "/v1/ava/workers/{worker_id}"): ("workers::deleting_deprecates_for_good",),
+    ("POST", "/v1/ava/workers/{worker_id}/deploy"): ("versions::a_deploy_makes_a_version_that_serves",),
+    ("GET", "/v1/ava/workers/{worker_id}/versions"): ("versions::versions_come_in_pages_newest_first",),
+    ("GET", "/v1/ava/workers/{worker_id}/versions/{version}"): (
         "versions::a_deploy_makes_a_version_that_serves",
         "versions::an_unknown_version_is_not_found",
     ),
-    ("GET", "/v1/ava/workers/{worker_id:str}/versions/{version:str}/log"): (
+    ("GET", "/v1/ava/workers/{worker_id}/versions/{version}/log"): (
         "e2e/dependencies::another_tenant_does_not_see_a_log",
     ),
-    ("POST", "/v1/ava/workers/{worker_id:str}/rollback"): (
+    ("POST", "/v1/ava/workers/{worker_id}/rollback"): (
         "versions::a_change_of_source_leaves_the_bundle_and_a_rollback_returns_to_it",
     ),
     ("GET", "/v1/ava/secrets"): ("secrets::a_secret_is_set_named_replaced_and_deleted_and_never_shown",),
-    ("PUT", "/v1/ava/secrets/{name:str}"): (
+    ("PUT", "/v1/ava/secrets/{name}"): (
         "secrets::a_secret_is_set_named_replaced_and_deleted_and_never_shown",
     ),
-    ("DELETE", "/v1/ava/secrets/{name:str}"): (
+    ("DELETE", "/v1/ava/secrets/{name}"): (
         "secrets::a_secret_is_set_named_replaced_and_deleted_and_never_shown",
     ),
     ("GET", "/v1/ava/runtimes"): ("workers::the_runtimes_are_listed_ready_or_not_for_whoever_may_read",),
@@ -42,65 +42,63 @@ REQUESTS: Final[dict[tuple[str, str], Proofs]] = {
         "jobs::a_batch_is_accepted_whole_and_in_order",
         "jobs::a_batch_is_refused_whole",
     ),
-    ("GET", "/v1/ava/jobs/{job_id:str}"): ("jobs::a_job_runs_and_shows_what_the_handler_returned",),
-    ("POST", "/v1/ava/jobs/{job_id:str}/cancel"): (
+    ("GET", "/v1/ava/jobs/{job_id}"): ("jobs::a_job_runs_and_shows_what_the_handler_returned",),
+    ("POST", "/v1/ava/jobs/{job_id}/cancel"): (
         "jobs::a_queued_job_is_cancelled_at_once_and_only_once",
         "jobs::a_running_job_is_cancelled_whatever_its_handler_does",
     ),
-    ("POST", "/v1/ava/jobs/{job_id:str}/retry"): ("jobs::a_retry_is_a_new_job_that_names_the_old_one",),
-    ("GET", "/v1/ava/jobs/{job_id:str}/attempts"): ("jobs::each_attempt_keeps_its_error",),
-    ("GET", "/v1/ava/jobs/{job_id:str}/logs"): (
-        "logs::the_handlers_lines_stand_between_the_lifecycle_lines",
-    ),
-    ("GET", "/v1/ava/jobs/{job_id:str}/logs/stream"): ("log_stream::lines_are_seen_while_the_job_runs",),
-    ("GET", "/v1/ava/jobs/{job_id:str}/explain"): ("jobs::a_waiting_job_explains_itself",),
+    ("POST", "/v1/ava/jobs/{job_id}/retry"): ("jobs::a_retry_is_a_new_job_that_names_the_old_one",),
+    ("GET", "/v1/ava/jobs/{job_id}/attempts"): ("jobs::each_attempt_keeps_its_error",),
+    ("GET", "/v1/ava/jobs/{job_id}/logs"): ("logs::the_handlers_lines_stand_between_the_lifecycle_lines",),
+    ("GET", "/v1/ava/jobs/{job_id}/logs/stream"): ("log_stream::lines_are_seen_while_the_job_runs",),
+    ("GET", "/v1/ava/jobs/{job_id}/explain"): ("jobs::a_waiting_job_explains_itself",),
     ("GET", "/v1/ava/schedules"): ("schedules::lists_are_filtered_and_paged",),
     ("POST", "/v1/ava/schedules"): ("schedules::create_answers_201_with_the_record_and_its_defaults",),
     ("GET", "/v1/ava/schedules/preview"): (
         "schedules::a_preview_of_an_expression_tells_what_the_clock_does",
     ),
-    ("GET", "/v1/ava/schedules/{schedule_id:str}"): ("schedules::every_field_can_be_given",),
-    ("PATCH", "/v1/ava/schedules/{schedule_id:str}"): ("schedules::patch_changes_what_is_given",),
-    ("DELETE", "/v1/ava/schedules/{schedule_id:str}"): ("schedules::delete_is_hard_with_204",),
-    ("GET", "/v1/ava/schedules/{schedule_id:str}/ticks"): (
+    ("GET", "/v1/ava/schedules/{schedule_id}"): ("schedules::every_field_can_be_given",),
+    ("PATCH", "/v1/ava/schedules/{schedule_id}"): ("schedules::patch_changes_what_is_given",),
+    ("DELETE", "/v1/ava/schedules/{schedule_id}"): ("schedules::delete_is_hard_with_204",),
+    ("GET", "/v1/ava/schedules/{schedule_id}/ticks"): (
         "schedules::a_schedule_fires_by_itself_and_its_tick_names_the_job",
     ),
-    ("GET", "/v1/ava/schedules/{schedule_id:str}/preview"): (
+    ("GET", "/v1/ava/schedules/{schedule_id}/preview"): (
         "schedules::a_preview_of_a_schedule_begins_with_its_next_run",
     ),
     ("GET", "/v1/ava/queues"): ("reports::queues_have_the_documented_shape",),
-    ("GET", "/v1/ava/queues/{worker_id:str}"): ("reports::queues_have_the_documented_shape",),
+    ("GET", "/v1/ava/queues/{worker_id}"): ("reports::queues_have_the_documented_shape",),
     ("GET", "/v1/ava/analytics"): ("reports::analytics_have_the_documented_shape",),
-    ("GET", "/v1/ava/analytics/workers/{worker_id:str}"): ("reports::analytics_of_one_worker",),
+    ("GET", "/v1/ava/analytics/workers/{worker_id}"): ("reports::analytics_of_one_worker",),
     ("GET", "/v1/webhooks"): ("webhooks::webhooks_are_listed_newest_first",),
     ("POST", "/v1/webhooks"): ("webhooks::a_webhook_is_answered_bare_as_published",),
-    ("GET", "/v1/webhooks/{webhook_id:str}"): ("webhooks::a_webhook_is_answered_bare_as_published",),
-    ("PATCH", "/v1/webhooks/{webhook_id:str}"): ("webhooks::a_webhook_is_changed_paused_and_made_active",),
-    ("DELETE", "/v1/webhooks/{webhook_id:str}"): ("webhooks::a_deleted_webhook_is_gone",),
-    ("POST", "/v1/webhooks/{webhook_id:str}/test"): (
+    ("GET", "/v1/webhooks/{webhook_id}"): ("webhooks::a_webhook_is_answered_bare_as_published",),
+    ("PATCH", "/v1/webhooks/{webhook_id}"): ("webhooks::a_webhook_is_changed_paused_and_made_active",),
+    ("DELETE", "/v1/webhooks/{webhook_id}"): ("webhooks::a_deleted_webhook_is_gone",),
+    ("POST", "/v1/webhooks/{webhook_id}/test"): (
         "webhooks::a_test_is_signed_sent_at_once_and_kept_among_the_deliveries",
     ),
-    ("POST", "/v1/webhooks/{webhook_id:str}/rotate-secret"): (
+    ("POST", "/v1/webhooks/{webhook_id}/rotate-secret"): (
         "webhooks::a_rotated_secret_signs_along_with_the_old_one_which_ends",
     ),
-    ("GET", "/v1/webhooks/{webhook_id:str}/deliveries"): (
+    ("GET", "/v1/webhooks/{webhook_id}/deliveries"): (
         "webhooks::a_refused_delivery_is_tried_again_and_shows_its_attempts",
     ),
-    ("POST", "/v1/webhooks/{webhook_id:str}/deliveries/{delivery_id:str}/redeliver"): (
+    ("POST", "/v1/webhooks/{webhook_id}/deliveries/{delivery_id}/redeliver"): (
         "webhooks::a_delivery_can_be_sent_again",
     ),
     ("GET", "/v1/tenants"): ("tenants::tenants_are_listed_by_page_and_filtered",),
     ("POST", "/v1/tenants"): ("tenants::a_tenant_is_made_shown_changed_and_listed",),
-    ("GET", "/v1/tenants/{tenant_id:str}"): ("tenants::whoever_writes_is_a_tenant",),
-    ("PATCH", "/v1/tenants/{tenant_id:str}"): ("tenants::a_tenant_is_made_shown_changed_and_listed",),
-    ("POST", "/v1/tenants/{tenant_id:str}/suspend"): ("tenants::tenants_are_listed_by_page_and_filtered",),
-    ("POST", "/v1/tenants/{tenant_id:str}/reactivate"): (
+    ("GET", "/v1/tenants/{tenant_id}"): ("tenants::whoever_writes_is_a_tenant",),
+    ("PATCH", "/v1/tenants/{tenant_id}"): ("tenants::a_tenant_is_made_shown_changed_and_listed",),
+    ("POST", "/v1/tenants/{tenant_id}/suspend"): ("tenants::tenants_are_listed_by_page_and_filtered",),
+    ("POST", "/v1/tenants/{tenant_id}/reactivate"): (
         "tenants::a_suspended_tenants_calls_are_refused_until_it_works_again",
     ),
     ("GET", "/v1/keys"): ("keys::keys_are_listed_by_page",),
     ("POST", "/v1/keys"): ("keys::a_key_is_shown_once_and_works_at_once",),
-    ("GET", "/v1/keys/{key_id:str}"): ("keys::keys_of_another_tenant_are_not_there_but_for_the_operator",),
-    ("DELETE", "/v1/keys/{key_id:str}"): ("keys::a_revoked_key_is_refused_and_stays_in_the_list",),
+    ("GET", "/v1/keys/{key_id}"): ("keys::keys_of_another_tenant_are_not_there_but_for_the_operator",),
+    ("DELETE", "/v1/keys/{key_id}"): ("keys::a_revoked_key_is_refused_and_stays_in_the_list",),
     ("GET", "/v1/audit"): ("audit::the_log_is_paged_and_filtered",),
 }
 

@@ -103,20 +103,14 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     """A body."""
 
 
-class Routes(Sequence[Route]):
+class Routes(list[Route]):
     """The routes of a resource, which share a dialect, a path and a tag."""
 
     def __init__(self, dialect: Dialect, path: str, *, tag: str = "") -> None:
+        super().__init__()
         self._dialect = dialect
         self._path = path
         self._tag = tag
-        self._routes: list[Route] = []
-
-    def __getitem__(self, index: Any) -> Any:  # noqa: ANN401  as Sequence has it
-        return self._routes[index]
-
-    def __len__(self) -> int:
-        return len(self._routes)
 
     def add(
         self,
@@ -133,7 +127,7 @@ class Routes(Sequence[Route]):
         fields: dict[str, Any] = {"tag": self._tag, "status": _STATUSES.get(method, _OK), **options}
 
         def decorate(handler: H) -> H:
-            self._routes.append(
+            self.append(
                 Route(
                     dialect=self._dialect,
                     method=method,
@@ -200,6 +194,7 @@ class _Path:
             response = Response(status_code=_NO_CONTENT, headers={"allow": self._allow})
             await response(scope, receive, send)
         else:
+            del scope["route"]  # the metrics count it among the requests without a route
             raise HTTPException(405, headers={"allow": self._allow})
 
 
