@@ -43,7 +43,7 @@ async def _no_registrations(
 async def main(dsn: str, begin: datetime) -> None:
     """Fire and dispatch until killed."""
     db = await open_pool(dsn, max_size=6, by_key=True)
-    signals = JobNotifications(origin="automaton", send=lambda _: None)
+    notifications = JobNotifications(origin="automaton", send=lambda _: None)
     event_notifications = EventNotifications(origin="automaton", send=lambda _: None)
 
     def clock() -> datetime:
@@ -51,7 +51,12 @@ async def main(dsn: str, begin: datetime) -> None:
 
     loops = (
         Scheduler(
-            db, clock=clock, signals=signals, emit=_emit, handler=tick_handler(AutomationPolicy()), batch=40
+            db,
+            clock=clock,
+            notifications=notifications,
+            emit=_emit,
+            handler=tick_handler(AutomationPolicy()),
+            batch=40,
         ),
         Router(
             db,
@@ -72,7 +77,7 @@ async def main(dsn: str, begin: datetime) -> None:
             policy=AutomationPolicy(concurrency=100),
             open_execution=_no_registrations,
             clock=clock,
-            signals=signals,
+            notifications=notifications,
             event_notifications=event_notifications,
             emit=_emit,
         ),

@@ -29,8 +29,10 @@ def _emit(event: TelemetryEvent) -> None:
 async def main(dsn: str, begin: datetime) -> None:
     """Fire until killed."""
     db = await open_pool(dsn, max_size=4, by_key=True)
-    signals = JobNotifications(origin="fast", send=lambda _: None)
-    scheduler = Scheduler(db, clock=lambda: fast_clock(begin), signals=signals, emit=_emit, batch=40)
+    notifications = JobNotifications(origin="fast", send=lambda _: None)
+    scheduler = Scheduler(
+        db, clock=lambda: fast_clock(begin), notifications=notifications, emit=_emit, batch=40
+    )
     await scheduler.start()
     sys.stdout.write("ready\n")
     sys.stdout.flush()

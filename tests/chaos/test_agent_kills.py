@@ -100,7 +100,7 @@ async def _run_jobs(jobs: JobWorld, calm: asyncio.Event) -> None:
     while not calm.is_set():
         claimed = await jobs.claim()
         endings = [
-            msgspec.structs.replace(jobs.ending(job), output=b'{"action": "reject"}') for job in claimed
+            msgspec.structs.replace(jobs.end_of(job), output=b'{"action": "reject"}') for job in claimed
         ]
         if endings:
             await jobs.finish(*endings)

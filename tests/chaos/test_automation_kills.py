@@ -60,7 +60,7 @@ class Agents:
         for job in await self._world.claim():
             fails = zlib.crc32(job.job_id.encode()) % 3 == 0
             await self._world.finish(
-                self._world.ending(job, JobStatus.FAILED if fails else JobStatus.COMPLETED)
+                self._world.end_of(job, JobStatus.FAILED if fails else JobStatus.COMPLETED)
             )
 
 

@@ -83,8 +83,8 @@ async def _no_executors() -> list[list[str]]:
 
 @pytest.fixture
 async def edge(database: Pool) -> AsyncIterator[Edge]:
-    signals = JobNotifications(origin="test", send=lambda _: None)
-    jobs = Jobs(database, clock=system_clock, signals=signals)
+    notifications = JobNotifications(origin="test", send=lambda _: None)
+    jobs = Jobs(database, clock=system_clock, notifications=notifications)
     services = Services(
         workers=Workers(database, no_bundles(database), clock=system_clock, on_deprecated=_nothing_left),
         vault=Vault(database, clock=system_clock, ring=Keyring([bytes(32)]), executor_keys=_no_executors),
@@ -117,7 +117,7 @@ async def edge(database: Pool) -> AsyncIterator[Edge]:
     yield Edge(server, url, database)
     await server.stop()
     await jobs.stop()
-    signals.stop()
+    notifications.stop()
 
 
 class Connection:

@@ -10,7 +10,7 @@ import pytest
 from tests.contract.bundles import GZIP, ZIP, Files, deploy, send, send_form, tar_gz_of, zip_of
 from tests.contract.client import ECHO, TIME, Api, Json, data_of, error_of, fields_of
 
-from runwright.workers.bundles.members import Kind
+from runwright.workers.bundles.members import MemberKind
 from runwright.workers.bundles.tar import END, canonical_header
 
 KEYS = {
@@ -52,7 +52,7 @@ def test_a_deploy_makes_a_version_that_serves(api: Api) -> None:
 
 def test_the_digest_is_that_of_the_canonical_archive(api: Api) -> None:
     content = ECHO.encode()
-    header = canonical_header("main.py", kind=Kind.FILE, executable=False, size=len(content))
+    header = canonical_header("main.py", kind=MemberKind.FILE, executable=False, size=len(content))
     expected = hashlib.sha256(header + content.ljust(512, b"\0") + END).hexdigest()
     assert deploy(api, api.make_worker()["id"], {"main.py": ECHO})["digest"] == expected
 

@@ -20,8 +20,8 @@ from runwright.core.ids import is_id
 from runwright.core.roles import Caller
 from runwright.db.pool import Database
 from runwright.jobs.service import Jobs
-from runwright.jobs.tool_calls.store import end_conversation
 from runwright.tenants.audit import record
+from runwright.tool_calls.store import abandon_turns
 
 FIRST_POLL_SECONDS: Final = 0.02
 LONGEST_POLL_SECONDS: Final = 0.25
@@ -111,7 +111,7 @@ class AutomationRuns:
             if state is RunQueueState.RUNNING and is_id("job", live.run.session_id or ""):
                 job_id = await job_of_run(db, run_id=run_id, kind=CALLBACK_HANDLER)
                 jobs = {
-                    *await end_conversation(db, CALLBACK_HANDLER, run_id),
+                    *await abandon_turns(db, kind=CALLBACK_HANDLER, subject_id=run_id),
                     *([] if job_id is None else [job_id]),
                 }
             if job_id is None:

@@ -23,7 +23,7 @@ from runwright.core.clock import Clock
 from runwright.sandbox.mounts import hold_folders, release_folders
 from runwright.workers.bundles.archive import collect_tar
 from runwright.workers.bundles.blobs import PackedBlob, pack
-from runwright.workers.bundles.members import ArchiveError, Limits
+from runwright.workers.bundles.members import ArchiveError, ArchiveLimits
 
 OpenFolder = Callable[[str], Awaitable[Path]]
 FindLayer = Callable[[str], Awaitable[Layer | None]]
@@ -48,7 +48,7 @@ class Installer:
         bundle_folder: OpenFolder,
         layer_folder: OpenFolder,
         find_layer: FindLayer,
-        limits: Limits,
+        limits: ArchiveLimits,
         spool_dir: Path,
         clock: Clock,
     ) -> None:

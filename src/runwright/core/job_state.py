@@ -26,6 +26,15 @@ class JobStatus(StrEnum):
     CANCELLED = "cancelled"
 
 
+class QueueState(StrEnum):
+    """Where a live job is in the queue; jobs that are waiting or ready have the status queued."""
+
+    WAITING = "waiting"
+    """Not to be claimed before its time."""
+    READY = "ready"
+    RUNNING = "running"
+
+
 class Trigger(StrEnum):
     """What caused a job."""
 

@@ -1,10 +1,10 @@
-"""An executor's lease: the promise that its jobs are its own until a known instant.
+"""An executor's lease: until when its jobs are guaranteed to be its own.
 
 States: registered -> held (renewed at every heartbeat) -> lost -> registered under a new id.
 
-The end of the lease is reckoned by this process's own clock, from before the question was sent:
-so it is over here before it is over in the database, and what runs is killed before the reaper
-may hand it on. A renewal that fails is no loss yet; the lease runs on until its end.
+The end of the lease is computed by this process's own clock, from before the renewal was sent:
+so it is over here before it is over in the database, and running jobs are killed before the reaper
+may requeue them. A renewal that fails does not lose the lease, which continues until its end.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ import msgspec
 from runwright.core.clock import Clock
 from runwright.core.ids import new_id
 from runwright.db.pool import Database
-from runwright.jobs.store.rescue import (
+from runwright.jobs.store.executors import (
     ExecutorRecord,
     expire_lease,
     register_executor,
@@ -27,8 +27,8 @@ from runwright.telemetry.emit import Emit, error_text
 from runwright.telemetry.events import ExecutorNotRemoved, LeaseNotRenewed
 
 
-class LeaseSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """What an executor says of itself, and the times of its lease."""
+class ExecutorSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """How an executor registers, the times of its lease, and the limits of its work."""
 
     host: str
     pid: int
@@ -38,23 +38,27 @@ class LeaseSettings(msgspec.Struct, frozen=True, kw_only=True):
     vault_keys: list[str] | None = None
     lease_seconds: float
     heartbeat_seconds: float
+    drain_seconds: float
+    """How long a stop waits for running jobs."""
+    tenant_running: int | None = None
+    """How many jobs at once a tenant runs that has no such quota of its own."""
 
 
 class Lease:
-    """One executor's lease; `id` changes when it is lost and taken anew."""
+    """The lease of one executor; `id` changes when it is lost and a new one is taken."""
 
     def __init__(
         self,
         db: Database,
         *,
-        settings: LeaseSettings,
+        settings: ExecutorSettings,
         clock: Clock,
         emit: Emit,
         draining: Callable[[], bool],
         on_lost: Callable[[], Awaitable[None]],
         on_taken: Callable[[], None],
     ) -> None:
-        """`on_lost` is awaited while `held` is false and leaves nothing running; `on_taken` follows it."""
+        """`on_lost` is awaited while `held` is false and stops what runs, then `on_taken` is called."""
         self._db = db
         self._settings = settings
         self._clock = clock
@@ -68,20 +72,20 @@ class Lease:
         self.heartbeat = PassLoop("heartbeat", self._beat, emit=emit)
 
     async def start(self) -> None:
-        """Register and begin to renew."""
+        """Register and start to renew."""
         await self._register()
         self.heartbeat.start()
 
     async def stop(self) -> None:
-        """Stop renewing; the lease itself goes on until `leave` or its end."""
+        """Stop renewing; the lease itself continues until `leave` or its end."""
         await self.heartbeat.stop()
 
     async def leave(self) -> None:
-        """Give the lease up at once."""
+        """Give up the lease at once."""
         try:
             await expire_lease(self._db, executor_id=self.id)
             await remove_executor(self._db, executor_id=self.id)
-        except Exception as error:  # noqa: BLE001  the lease runs out by itself
+        except Exception as error:  # noqa: BLE001  the lease expires
             self._emit(ExecutorNotRemoved(error=error_text(error)))
 
     async def _register(self) -> None:
@@ -95,16 +99,16 @@ class Lease:
             runtimes=s.runtimes,
             vault_keys=s.vault_keys,
         )
-        asked_at = asyncio.get_running_loop().time()
+        sent_at = asyncio.get_running_loop().time()
         await register_executor(self._db, record, lease_seconds=s.lease_seconds)
-        self._ends = asked_at + s.lease_seconds
+        self._ends = sent_at + s.lease_seconds
 
     async def _beat(self) -> float:
         loop = asyncio.get_running_loop()
-        asked_at = loop.time()
+        sent_at = loop.time()
         renewed = True
         try:
-            async with asyncio.timeout_at(max(self._ends, asked_at + 0.1)):
+            async with asyncio.timeout_at(max(self._ends, sent_at + 0.1)):
                 renewed = await renew_lease(
                     self._db,
                     executor_id=self.id,
@@ -112,8 +116,8 @@ class Lease:
                     draining=self._draining(),
                 )
             if renewed:
-                self._ends = asked_at + self._settings.lease_seconds
-        except Exception as error:  # noqa: BLE001  whatever it is, the lease runs on until it is over
+                self._ends = sent_at + self._settings.lease_seconds
+        except Exception as error:  # noqa: BLE001  whatever the cause, the lease continues until its end
             self._emit(LeaseNotRenewed(error=error_text(error)))
         if not renewed or loop.time() >= self._ends:
             await self._start_over()

@@ -1,26 +1,74 @@
-"""The files of versions on this machine: bundles and layers out of the cache of folders."""
+"""The files of versions on this machine: folders of bundles and layers, from the folder cache."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final
 
-from runwright.executor.preparation import Folders, LoadError
+from runwright.builds.store import build_again, fetch_layer
+from runwright.db.pool import Database
+from runwright.executor.preparation import LoadError, VersionFolders
 from runwright.loops.pass_loop import PassLoop
 from runwright.telemetry.emit import Emit
-from runwright.telemetry.events import CacheFoldersRemoved, VersionUnreadable
+from runwright.telemetry.events import CacheFoldersRemoved, LayerForOtherPlatform, VersionUnreadable
 from runwright.workers.bundles.blobs import BlobMissingError
 from runwright.workers.bundles.folders import FolderCache
 from runwright.workers.bundles.members import ArchiveError
-from runwright.workers.store import Definition
+from runwright.workers.store import WorkerRevision
 
-_ROOM_SECONDS: Final = 60.0
+QUIET_SECONDS: Final = 600.0
+_EVICTION_SECONDS: Final = 60.0
 
 LayerDigest = Callable[[str], Awaitable[str | None]]
-"""Returns the blob of the layer of that key, if there is one."""
+"""Returns the blob of the layer with that key, if there is one."""
 
 
-class CachedFiles:
+class LayerNotReadyError(Exception):
+    """A layer is being installed for this host; the attempt returns to the queue."""
+
+
+class LayerLookup:
+    """Finds the blobs of layers that fit this host's interpreters.
+
+    A layer for other interpreters (this host's were upgraded) is installed again.
+    """
+
+    def __init__(
+        self,
+        db: Database,
+        *,
+        platforms: frozenset[str],
+        on_building: Callable[[], None],
+        emit: Emit,
+        quiet_seconds: float = QUIET_SECONDS,
+    ) -> None:
+        """`quiet_seconds`: how long a layer is not installed again for other interpreters."""
+        self._db = db
+        self._platforms = platforms
+        self._on_building = on_building
+        self._emit = emit
+        self._quiet_seconds = quiet_seconds
+
+    async def digest(self, key: str) -> str | None:
+        """Return the blob of the layer with that key; None where there is no such layer.
+
+        Raises LayerNotReadyError while it is installed again, LoadError where this host cannot use it.
+        """
+        layer = await fetch_layer(self._db, key=key)
+        if layer is None:
+            return None
+        if layer.platform in self._platforms:
+            return layer.digest
+        if await build_again(self._db, layer_key=key, quiet_seconds=self._quiet_seconds):
+            self._emit(LayerForOtherPlatform(platform=layer.platform))
+            self._on_building()
+            raise LayerNotReadyError(layer.platform)
+        raise LoadError(
+            f"The dependencies were installed for {layer.platform}, which this executor does not have."
+        )
+
+
+class VersionFiles:
     """Makes the folders of versions ready, and keeps the cache within its size."""
 
     def __init__(self, cache: FolderCache, layer_digest: LayerDigest, *, emit: Emit) -> None:
@@ -28,17 +76,17 @@ class CachedFiles:
         self._layer_digest = layer_digest
         self._digests: dict[str, str] = {}
         self._emit = emit
-        self.room = PassLoop("cache", self._make_room, emit=emit)
-        cache.on_made = self.room.wake
+        self.eviction = PassLoop("cache", self._evict, emit=emit)
+        cache.on_made = self.eviction.wake
 
     async def start(self) -> None:
         """Open the cache."""
         await asyncio.to_thread(self._cache.open)
-        self.room.start()
+        self.eviction.start()
 
     async def stop(self) -> None:
-        """Make nothing more ready."""
-        await self.room.stop()
+        """Stop making folders ready."""
+        await self.eviction.stop()
         await self._cache.stop()
 
     async def bundle(self, digest: str) -> Path:
@@ -49,20 +97,20 @@ class CachedFiles:
         """Return the folder of a layer."""
         return await self._cache.folder("layers", digest)
 
-    async def folders(self, definition: Definition) -> Folders:
-        """Return the folders of a version; LoadError where its files can never be had."""
-        if definition.bundle_digest is None:
-            return Folders()
+    async def folders(self, revision: WorkerRevision) -> VersionFolders:
+        """Return the folders of a version; LoadError where its files can never be read."""
+        if revision.bundle_digest is None:
+            return VersionFolders()
         try:
-            bundle = await self.bundle(definition.bundle_digest)
-            if definition.layer_key is None:
-                return Folders(bundle=str(bundle))
-            layer = await self.layer(await self._digest(definition.layer_key))
+            bundle = await self.bundle(revision.bundle_digest)
+            if revision.layer_key is None:
+                return VersionFolders(bundle=str(bundle))
+            layer = await self.layer(await self._digest(revision.layer_key))
         except (ArchiveError, BlobMissingError) as error:
-            self._emit(VersionUnreadable(worker_id=definition.worker_id, error=str(error)))
-            message = f"The files of version {definition.version} are missing or damaged in the store."
+            self._emit(VersionUnreadable(worker_id=revision.worker_id, error=str(error)))
+            message = f"The files of version {revision.version} are missing or damaged in the store."
             raise LoadError(message) from error
-        return Folders(bundle=str(bundle), layer=str(layer))
+        return VersionFolders(bundle=str(bundle), layer=str(layer))
 
     async def _digest(self, key: str) -> str:
         digest = self._digests.get(key) or await self._layer_digest(key)
@@ -71,8 +119,8 @@ class CachedFiles:
         self._digests[key] = digest
         return digest
 
-    async def _make_room(self) -> float:
-        removed = await asyncio.to_thread(self._cache.make_room)
+    async def _evict(self) -> float:
+        removed = await asyncio.to_thread(self._cache.evict)
         if removed:
             self._emit(CacheFoldersRemoved(folders=len(removed)))
-        return _ROOM_SECONDS
+        return _EVICTION_SECONDS

@@ -1,81 +1,111 @@
-"""The code of workers as an executor holds it: fetched once per revision, the oldest forgotten."""
+"""The code of workers that an executor has read: once per revision, the least recently used dropped."""
 
 from collections import OrderedDict
+from collections.abc import Mapping
 from typing import Final
 
 import msgspec
 
 from runwright.db.pool import Database
-from runwright.runtimes.model import WorkerCode
-from runwright.workers.store import Definition, fetch_definition
+from runwright.jobs.attempt import ClaimedAttempt
+from runwright.runtimes.model import Assignment, WorkerCode
+from runwright.secrets.masking import Masker
+from runwright.workers.store import WorkerRevision, fetch_revision
 
-_KEPT: Final = 512
+_MOST_WORKERS: Final = 512
 
 
-class Loaded(msgspec.Struct, frozen=True):
-    """A worker's definition, ready to run."""
+class LoadedWorker(msgspec.Struct, frozen=True):
+    """A worker at one revision, ready to run."""
 
-    definition: Definition
+    revision: WorkerRevision
     code: WorkerCode
     env: dict[str, str]
 
     @property
+    def max_concurrency(self) -> int | None:
+        """How many of its jobs run at once; None: any number."""
+        return self.revision.max_concurrency
+
+    @property
     def needs_preparation(self) -> bool:
-        """Whether an attempt needs more than the definition: secrets, or files on this machine."""
-        return bool(self.definition.secrets) or self.definition.bundle_digest is not None
+        """Whether an attempt needs more than the revision: secrets, or files on this machine."""
+        return bool(self.revision.secrets) or self.revision.bundle_digest is not None
+
+    def assignment(
+        self,
+        assignment_id: int,
+        attempt: ClaimedAttempt,
+        *,
+        code: WorkerCode | None = None,
+        secrets: Mapping[str, str] | None = None,
+        masker: Masker | None = None,
+    ) -> Assignment:
+        """Return an attempt for the pool to run; `code` with folders to mount, where it has any."""
+        return Assignment(
+            id=assignment_id,
+            job_id=attempt.job_id,
+            attempt=attempt.attempt,
+            code=code or self.code,
+            input=attempt.input,
+            env=self.env,
+            secrets=dict(secrets) if secrets else {},
+            masker=masker,
+            timeout_seconds=self.revision.timeout_seconds,
+        )
 
 
-class Definitions:
-    """A small cache in front of the workers' table, keyed by (worker, revision)."""
+class WorkerCache:
+    """A small cache in front of the workers' tables, keyed by (worker, revision)."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
-        self._kept: OrderedDict[tuple[str, int], Loaded] = OrderedDict()
-        self._latest: dict[str, Loaded] = {}
+        self._workers: OrderedDict[tuple[str, int], LoadedWorker] = OrderedDict()
+        self._latest: dict[str, LoadedWorker] = {}
 
-    def held(self, worker_id: str, revision: int) -> Loaded | None:
-        """Return what is held already."""
-        found = self._kept.get((worker_id, revision))
+    def get(self, worker_id: str, revision: int) -> LoadedWorker | None:
+        """Return a worker that is cached at this revision."""
+        found = self._workers.get((worker_id, revision))
         if found is not None:
-            self._kept.move_to_end((worker_id, revision))
+            self._workers.move_to_end((worker_id, revision))
         return found
 
-    def latest(self, worker_id: str) -> Loaded | None:
-        """Return the newest revision that is held; there may be newer ones."""
+    def latest(self, worker_id: str) -> LoadedWorker | None:
+        """Return the newest revision that is cached; the tables may have a newer one."""
         return self._latest.get(worker_id)
 
-    async def fetch(self, worker_id: str) -> Loaded | None:
-        """Read the current definition, which may be newer than the revision that was claimed."""
-        definition = await fetch_definition(self._db, worker_id=worker_id)
-        if definition is None:
+    async def fetch(self, worker_id: str) -> LoadedWorker | None:
+        """Read the current revision, which may be newer than the one that was claimed."""
+        revision = await fetch_revision(self._db, worker_id=worker_id)
+        if revision is None:
             return None
-        loaded = _load(definition)
-        self._kept[(worker_id, definition.revision)] = loaded
+        loaded = _load(revision)
+        self._workers[(worker_id, revision.revision)] = loaded
         latest = self._latest.get(worker_id)
-        if latest is None or latest.definition.revision < definition.revision:
+        if latest is None or latest.revision.revision < revision.revision:
             self._latest[worker_id] = loaded
-        while len(self._kept) > _KEPT:
-            (old_id, _), old = self._kept.popitem(last=False)
+        while len(self._workers) > _MOST_WORKERS:
+            (old_id, _), old = self._workers.popitem(last=False)
             if self._latest.get(old_id) is old:
                 del self._latest[old_id]
         return loaded
 
 
-def _load(definition: Definition) -> Loaded:
-    limits = msgspec.json.encode((definition.memory_mb, definition.network)).decode()
+def _load(revision: WorkerRevision) -> LoadedWorker:
+    limits = msgspec.json.encode((revision.memory_mb, revision.network)).decode()
     code = WorkerCode(
-        key=f"{definition.worker_id}:{definition.version}:{limits}",
-        tenant_id=definition.tenant_id,
-        worker_id=definition.worker_id,
-        version=definition.version,
-        runtime=definition.runtime,
-        entrypoint=definition.entrypoint,
-        source=definition.source_code.encode(),
-        memory_mb=definition.memory_mb,
-        network=definition.network,
+        key=f"{revision.worker_id}:{revision.version}:{limits}",
+        tenant_id=revision.tenant_id,
+        worker_id=revision.worker_id,
+        version=revision.version,
+        runtime=revision.runtime,
+        entrypoint=revision.entrypoint,
+        source=revision.source_code.encode(),
+        memory_mb=revision.memory_mb,
+        network=revision.network,
     )
     env = {
         key: value if isinstance(value, str) else msgspec.json.encode(value).decode()
-        for key, value in definition.config.items()
+        for key, value in revision.config.items()
     }
-    return Loaded(definition, code, env)
+    return LoadedWorker(revision, code, env)

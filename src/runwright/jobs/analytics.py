@@ -1,6 +1,6 @@
 """What became of a tenant's jobs over some days, from the counts that ending a job keeps.
 
-Counts and sums are exact at any moment; percentiles come from a histogram and are at most 1.6 %
+EndedCounts and sums are exact at any moment; percentiles come from a histogram and are at most 1.6 %
 off. A job counts on the day (UTC) on which it ended. Durations are of completed and failed jobs.
 """
 
@@ -17,11 +17,11 @@ from runwright.core.errors import NotFoundError
 from runwright.core.histogram import percentile
 from runwright.core.job_state import TERMINAL, JobStatus, Trigger
 from runwright.db.pool import Database
-from runwright.jobs.store.rollup import Counts, Sums, fetch_counts
+from runwright.jobs.store.rollup import EndedCounts, JobSums, fetch_counts
 from runwright.workers.store import fetch_worker
 
 LONGEST_DAYS: Final = 90
-_NONE: Final = Sums(0, 0, 0)
+_NONE: Final = JobSums(0, 0, 0)
 
 K = TypeVar("K")
 
@@ -102,7 +102,7 @@ class Analytics:
         return _report(counts, first, days)
 
 
-def _report(counts: Counts, first: date, days: int) -> Report:
+def _report(counts: EndedCounts, first: date, days: int) -> Report:
     every_day = [first + timedelta(days=n) for n in range(days)]
     return Report(
         period_days=days,
@@ -123,11 +123,11 @@ def _report(counts: Counts, first: date, days: int) -> Report:
     )
 
 
-def _of(cut: Mapping[tuple[K, str], Sums], key: K) -> dict[str, Sums]:
+def _of(cut: Mapping[tuple[K, str], JobSums], key: K) -> dict[str, JobSums]:
     return {status: cut.get((key, status), _NONE) for status in TERMINAL}
 
 
-def _totals(by_status: Mapping[str, Sums]) -> _Fields:
+def _totals(by_status: Mapping[str, JobSums]) -> _Fields:
     total = sum(sums.jobs for sums in by_status.values())
     completed = by_status.get(JobStatus.COMPLETED, _NONE).jobs
     timed = sum(sums.timed for sums in by_status.values())

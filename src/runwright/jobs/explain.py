@@ -1,22 +1,24 @@
-"""Why a job is where it is: the facts that a claim looks at, put into words."""
+"""Why a job has its status: the conditions of a claim, as reasons."""
 
 from collections.abc import Iterator
 from datetime import datetime
+from typing import Final
 
 import msgspec
 
-from runwright.core.job_state import JobStatus
+from runwright.core.job_state import JobStatus, QueueState
 from runwright.db.pool import Database
 from runwright.jobs.model import Explanation, Job, Reason
+from runwright.workers.model import WorkerStatus
 
 
-class _Facts(msgspec.Struct, frozen=True):
-    """What the tables say about a queued job."""
+class _QueuedJob(msgspec.Struct, frozen=True):
+    """What the tables hold about a queued job."""
 
-    state: str
+    state: QueueState
     run_at: datetime
     attempt: int
-    worker_status: str
+    worker_status: WorkerStatus
     tenant_suspended: bool
     runtime: str
     max_concurrency: int | None
@@ -29,23 +31,26 @@ class _Facts(msgspec.Struct, frozen=True):
     tenant_running: int
 
 
-_FACTS = """
-SELECT q.state, q.run_at, q.attempt, w.status,
-       EXISTS (SELECT 1 FROM tenants t WHERE t.id = q.tenant_id AND t.status = 'suspended'),
+_QUEUED_JOB: Final = """
+SELECT q.state, q.run_at, q.attempt, w.status AS worker_status,
+       EXISTS (SELECT 1 FROM tenants t WHERE t.id = q.tenant_id AND t.status = 'suspended')
+           AS tenant_suspended,
        w.runtime, w.max_concurrency,
-       (SELECT count(*) FROM job_queue r WHERE r.state = 'running' AND r.worker_id = q.worker_id),
+       (SELECT count(*) FROM job_queue r WHERE r.state = 'running' AND r.worker_id = q.worker_id)
+           AS worker_running,
        (SELECT count(*) FROM (
             SELECT 1 FROM job_queue a
             WHERE a.state = 'ready' AND a.tenant_id = q.tenant_id AND a.worker_id = q.worker_id
               AND (a.rank, a.job_id) < (q.rank, q.job_id) LIMIT 10001
-       ) AS bounded),
-       e.executors, e.suitable, e.slots,
-       (SELECT count(*) FROM job_queue r WHERE r.state = 'running'),
+       ) AS bounded) AS ahead_of_it,
+       e.executors, e.suitable_executors, e.slots,
+       (SELECT count(*) FROM job_queue r WHERE r.state = 'running') AS running,
        (SELECT count(*) FROM job_queue r WHERE r.tenant_id = q.tenant_id AND r.tenant_slot IS NOT NULL)
+           AS tenant_running
 FROM job_queue q
 JOIN workers w ON w.id = q.worker_id
 CROSS JOIN (
-    SELECT count(*) AS executors, count(*) FILTER (WHERE w2.runtime = ANY (x.runtimes)) AS suitable,
+    SELECT count(*) AS executors, count(*) FILTER (WHERE w2.runtime = ANY (x.runtimes)) AS suitable_executors,
            coalesce(sum(x.slots), 0)::integer AS slots
     FROM (SELECT runtime FROM workers WHERE id = $3) w2
     LEFT JOIN executors x ON x.lease_expires_at > clock_timestamp() AND NOT x.draining
@@ -58,7 +63,7 @@ WHERE q.tenant_id = $1 AND q.job_id = $2
 async def explain_job(
     db: Database, *, job: Job, now: datetime, running_limit: int | None = None
 ) -> Explanation:
-    """Explain a job's state; for a queued one, every reason why it does not run yet."""
+    """Return the reasons for a job's status; for a queued one, every reason why it does not run yet."""
     if job.status is JobStatus.RUNNING:
         reasons = [Reason("running", f"Attempt {job.attempt} has been running since {job.started_at}.")]
         if job.cancel_requested_at is not None:
@@ -67,65 +72,65 @@ async def explain_job(
         message = f"It ended {job.status}" + (f": {job.error.message}" if job.error is not None else ".")
         reasons = [Reason(job.error.code if job.error is not None else "ended", message)]
     else:
-        row = await db.fetchrow(_FACTS, job.tenant_id, job.id, job.worker_id)
-        if row is None or row["state"] == "running":
+        row = await db.fetchrow(_QUEUED_JOB, job.tenant_id, job.id, job.worker_id)
+        if row is None or row["state"] == QueueState.RUNNING:
             reasons = [Reason("starting", "An executor has just taken it.")]
         else:
-            reasons = _why_queued(_Facts(*row), job, now, running_limit)
+            reasons = _why_queued(msgspec.convert(dict(row), _QueuedJob), job, now, running_limit)
     return Explanation(job_id=job.id, status=job.status, summary=reasons[0].message, reasons=reasons)
 
 
-def _why_queued(facts: _Facts, job: Job, now: datetime, running_limit: int | None) -> list[Reason]:
+def _why_queued(queued: _QueuedJob, job: Job, now: datetime, running_limit: int | None) -> list[Reason]:
     reasons = [
-        *_tenant_reasons(facts, running_limit),
-        *_worker_reasons(facts),
-        *_time_reasons(facts, now),
-        *_place_reasons(facts),
+        *_tenant_reasons(queued, running_limit),
+        *_worker_reasons(queued),
+        *_time_reasons(queued, now),
+        *_place_reasons(queued),
     ]
     return reasons or [Reason("next", f"Nothing holds it; it is next in line (priority {job.priority}).")]
 
 
-def _tenant_reasons(facts: _Facts, limit: int | None) -> Iterator[Reason]:
-    if facts.tenant_suspended:
+def _tenant_reasons(queued: _QueuedJob, limit: int | None) -> Iterator[Reason]:
+    if queued.tenant_suspended:
         yield Reason("tenant_suspended", "The tenant is suspended; it runs when the tenant may work again.")
-    running = facts.tenant_running
+    running = queued.tenant_running
     if limit is not None and running >= limit:
         message = f"The tenant runs {running} jobs at once, its quota."
         yield Reason("tenant_running_jobs", message, {"running": running, "running_jobs": limit})
 
 
-def _worker_reasons(facts: _Facts) -> Iterator[Reason]:
-    if facts.worker_status == "paused":
+def _worker_reasons(queued: _QueuedJob) -> Iterator[Reason]:
+    if queued.worker_status is WorkerStatus.PAUSED:
         yield Reason("worker_paused", "Its worker is paused; it runs when the worker is active again.")
-    if facts.worker_status == "deprecated":
+    if queued.worker_status is WorkerStatus.DEPRECATED:
         yield Reason("worker_deprecated", "Its worker is deprecated; it is about to be cancelled.")
-    limit, running = facts.max_concurrency, facts.worker_running
+    limit, running = queued.max_concurrency, queued.worker_running
     if limit is not None and running >= limit:
         message = f"Its worker runs {running} jobs at once, its limit."
         yield Reason("max_concurrency", message, {"running": running, "max_concurrency": limit})
 
 
-def _time_reasons(facts: _Facts, now: datetime) -> Iterator[Reason]:
-    if facts.state != "waiting" or facts.run_at <= now:
+def _time_reasons(queued: _QueuedJob, now: datetime) -> Iterator[Reason]:
+    if queued.state is not QueueState.WAITING or queued.run_at <= now:
         return
-    seconds = round((facts.run_at - now).total_seconds(), 1)
-    details = {"run_at": facts.run_at}
-    if facts.attempt > 1:
-        message = f"Attempt {facts.attempt} starts in {seconds} s, after the back-off."
+    seconds = round((queued.run_at - now).total_seconds(), 1)
+    details = {"run_at": queued.run_at}
+    if queued.attempt > 1:
+        message = f"Attempt {queued.attempt} starts in {seconds} s, after the back-off."
         yield Reason("retry_backoff", message, details)
     else:
         yield Reason("scheduled", f"It is scheduled to start in {seconds} s.", details)
 
 
-def _place_reasons(facts: _Facts) -> Iterator[Reason]:
-    if facts.executors == 0:
+def _place_reasons(queued: _QueuedJob) -> Iterator[Reason]:
+    if queued.executors == 0:
         yield Reason("no_executors", "No executor is running.")
-    elif facts.suitable_executors == 0:
-        message = f"No running executor offers the runtime {facts.runtime}."
-        yield Reason("no_suitable_executor", message, {"runtime": facts.runtime})
-    if facts.running >= facts.slots > 0:
-        details = {"slots": facts.slots, "running": facts.running}
-        yield Reason("executors_busy", f"All {facts.slots} slots are taken.", details)
-    if facts.ahead_of_it > 0:
-        message = f"{facts.ahead_of_it} jobs of its worker are before it."
-        yield Reason("behind_others", message, {"ahead": facts.ahead_of_it})
+    elif queued.suitable_executors == 0:
+        message = f"No running executor offers the runtime {queued.runtime}."
+        yield Reason("no_suitable_executor", message, {"runtime": queued.runtime})
+    if queued.running >= queued.slots > 0:
+        details = {"slots": queued.slots, "running": queued.running}
+        yield Reason("executors_busy", f"All {queued.slots} slots are taken.", details)
+    if queued.ahead_of_it > 0:
+        message = f"{queued.ahead_of_it} jobs of its worker are before it."
+        yield Reason("behind_others", message, {"ahead": queued.ahead_of_it})

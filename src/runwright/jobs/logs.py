@@ -1,11 +1,26 @@
-"""Reading a job's log: chunks as stored, opened into numbered lines."""
+"""A job's log: pages of it, and following it while the job runs.
 
-from runwright.core.job_state import JobStatus
+The tables are the buffer between the job and its readers: lines are stored as they come, and each
+reader reads them at its own pace, so a slow one delays no other and misses nothing. Notifications
+wake a reader; without any, it reads every `LOOK_SECONDS`.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from typing import Final
+
+import msgspec
+
+from runwright.core.job_state import TERMINAL, JobStatus
 from runwright.db.pool import Database
 from runwright.jobs.model import JobLogs, LogLine
-from runwright.jobs.store.read import fetch_log_chunks
+from runwright.jobs.notifications import FOLLOW_SECONDS, JobNotifications
+from runwright.jobs.store.read import fetch_log_chunks, fetch_status
 
-_CHUNKS_PER_READ = 50
+LOOK_SECONDS: Final = 1.0
+_CHUNKS_PER_READ: Final = 50
+_LINES_PER_READ: Final = 500
 
 
 async def read_logs(
@@ -32,3 +47,53 @@ async def read_logs(
         logs=page,
         next_after=page[-1].seq if len(lines) > limit else None,
     )
+
+
+class TailEnd(msgspec.Struct, frozen=True):
+    """The job has ended, and all of its lines were yielded."""
+
+    job_id: str
+    job_status: JobStatus
+
+
+TailPart = list[LogLine] | TailEnd
+"""New lines (an empty list: none came for a while), or the end."""
+
+
+async def tail_log(
+    db: Database,
+    notifications: JobNotifications,
+    *,
+    tenant_id: str,
+    job_id: str,
+    level: str | None,
+    after: int,
+    over: Callable[[], bool],
+) -> AsyncIterator[TailPart]:
+    """Yield the lines after the one numbered `after` as they come, then the end; return once `over()`."""
+    loop = asyncio.get_running_loop()
+    follow_at = 0.0
+    with notifications.watching(job_id) as watch:
+        while not over():
+            watch.woken.clear()
+            # The status is read before the lines: all lines of a job that has ended are stored.
+            status = await fetch_status(db, tenant_id=tenant_id, job_id=job_id)
+            if status is None:
+                return
+            more = True
+            while more:
+                page = await read_logs(
+                    db, job_id=job_id, job_status=status, level=level, limit=_LINES_PER_READ, after=after
+                )
+                after = page.logs[-1].seq if page.logs else after
+                more = page.next_after is not None
+                yield page.logs
+            if status in TERMINAL:
+                yield TailEnd(job_id, status)
+                return
+            if loop.time() >= follow_at:
+                notifications.follow(job_id)
+                follow_at = loop.time() + FOLLOW_SECONDS
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_SECONDS):
+                    await watch.woken.wait()

@@ -1,15 +1,17 @@
-"""What a job is, and what surrounds it."""
+"""A job as callers see it, with its attempts, its log and the reasons for its status."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from runwright.core.job_state import ErrorCode, JobStatus, Trigger
 
+NULL: Final = msgspec.Raw(b"null")
+
 
 class JobError(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Why an attempt failed; `stack` only where the handler raised."""
+    """Why an attempt did not complete; `stack` only where the handler raised."""
 
     code: ErrorCode
     message: str
@@ -17,7 +19,7 @@ class JobError(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
-    """A job as the API shows it. `input` and `output` are JSON text that is passed through."""
+    """A job as the API shows it. `input` and `output` are JSON text, passed on without decoding."""
 
     id: str
     worker_id: str
@@ -29,17 +31,17 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     triggered_by: str
     created_at: datetime
     scheduled_at: datetime | None
-    started_at: datetime | None
-    completed_at: datetime | None
-    duration_ms: int | None
-    output: msgspec.Raw
-    error: JobError | None
+    started_at: datetime | None = None
+    completed_at: datetime | None = None
+    duration_ms: int | None = None
+    output: msgspec.Raw = NULL
+    error: JobError | None = None
     worker_version: int
     attempt: int
     max_retries: int
-    cancel_requested_at: datetime | None
+    cancel_requested_at: datetime | None = None
     retry_of: str | None
-    schedule_id: str | None = None
+    schedule_id: str | None
 
 
 class Idempotency(msgspec.Struct, frozen=True):
@@ -59,11 +61,11 @@ class JobFilter(msgspec.Struct, frozen=True, kw_only=True):
     created_before: datetime | None = None
 
 
-class Attempt(msgspec.Struct, frozen=True, kw_only=True):
-    """One attempt of a job, over or under way."""
+class JobAttempt(msgspec.Struct, frozen=True, kw_only=True):
+    """One attempt of a job, ended or running."""
 
     attempt: int
-    status: str
+    status: JobStatus
     worker_version: int
     executor_id: str | None
     started_at: datetime | None
@@ -73,7 +75,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LogLine(msgspec.Struct, frozen=True):
-    """One line of a job's log; `seq` counts up within the job and is what `after=` takes."""
+    """One line of a job's log; `seq` increases within the job and is the cursor of `after=`."""
 
     seq: int
     ts: datetime
@@ -92,42 +94,15 @@ class JobLogs(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Reason(msgspec.Struct, frozen=True):
-    """One reason why a job is where it is, for a machine (`code`) and a person (`message`)."""
+    """One reason for a job's status, for machines (`code`) and people (`message`)."""
 
     code: str
     message: str
     details: dict[str, Any] = {}
 
 
-class JobEnd(msgspec.Struct, frozen=True, kw_only=True):
-    """How a job ended, as its executor recorded it; `output` and `error` are JSON text."""
-
-    status: JobStatus
-    attempt: int
-    worker_version: int
-    started_at: datetime | None
-    completed_at: datetime
-    output: bytes | None
-    error: bytes | None
-
-    def applied_to(self, job: Job) -> Job:
-        """Return the job as it is after this end."""
-        started, completed = self.started_at, self.completed_at
-        return msgspec.structs.replace(
-            job,
-            status=self.status,
-            attempt=self.attempt,
-            worker_version=self.worker_version,
-            started_at=started,
-            completed_at=completed,
-            duration_ms=None if started is None else round((completed - started).total_seconds() * 1000),
-            output=msgspec.Raw(self.output or b"null"),
-            error=None if self.error is None else msgspec.json.decode(self.error, type=JobError),
-        )
-
-
 class Explanation(msgspec.Struct, frozen=True, kw_only=True):
-    """Why a job is where it is."""
+    """Why a job has its status; `summary` is the first reason's message."""
 
     job_id: str
     status: JobStatus

@@ -1,10 +1,10 @@
-"""Hints between those who make work, those who do it and those who wait for it.
+"""Notifications about jobs between submitters, executors and waiting requests.
 
-Within a process they are plain calls; between processes they travel by NOTIFY, a hint that
-may be lost: whoever relies on one also looks at the tables now and then. Ready hints are
-merged, at most one per `HINT_SECONDS`, because NOTIFY takes a database-wide lock at commit.
-New log lines are announced only for jobs whose log somebody follows, which that somebody says
-again every `FOLLOW_SECONDS`.
+Within a process they are plain calls; between processes they are sent by NOTIFY and may be lost:
+every receiver also reads the tables periodically. "ready" notifications are merged, at most
+one per `READY_SECONDS`, because NOTIFY takes a database-wide lock at commit. New log lines are
+announced only for jobs whose log is being followed; followers repeat their subscription every
+`FOLLOW_SECONDS`.
 """
 
 import asyncio
@@ -14,28 +14,28 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Final
 
-from runwright.jobs.model import JobEnd
+from runwright.jobs.attempt import AttemptEnd
 
-HINT_SECONDS: Final = 0.02
+READY_SECONDS: Final = 0.02
 FOLLOW_SECONDS: Final = 5.0
-_FORGET_FACTOR: Final = 3
-_IDS_PER_HINT: Final = 200
+_EXPIRY_FACTOR: Final = 3
+_IDS_PER_NOTIFICATION: Final = 200
 
 Send = Callable[[str], None]
 
 
 class EndWatch:
-    """Somebody who waits for the end of a job; `end` may say how it ended when `woken` is set."""
+    """A wait for the end of a job; `woken` is set when it may have ended, `end` where it is known how."""
 
     __slots__ = ("end", "woken")
 
     def __init__(self) -> None:
         self.woken = asyncio.Event()
-        self.end: JobEnd | None = None
+        self.end: AttemptEnd | None = None
 
 
 class JobNotifications:
-    """The switchboard of one process; `origin` marks its own hints so that it ignores their echo."""
+    """The notifications of one process; `origin` marks those that it sent, which it ignores on return."""
 
     def __init__(self, *, origin: str, send: Send, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
@@ -43,55 +43,55 @@ class JobNotifications:
         self._send = send
         self._on_ready: list[Callable[[datetime | None], None]] = []
         self._on_cancel: list[Callable[[str], None]] = []
-        self._on_moved: list[Callable[[], None]] = []
+        self._on_changed: list[Callable[[], None]] = []
         self._watches: dict[str, list[EndWatch]] = {}
         self._followed: dict[str, float] = {}
-        self._hint_timer: asyncio.TimerHandle | None = None
+        self._ready_timer: asyncio.TimerHandle | None = None
 
     def on_ready(self, call: Callable[[datetime | None], None]) -> None:
-        """Call when jobs may be claimable: now, or (not None) not before then."""
+        """Call `call` when jobs may be claimable: now, or at the given time."""
         self._on_ready.append(call)
 
-    def on_moved(self, call: Callable[[], None]) -> None:
-        """Call when jobs of this process were queued or have ended; often, so it must be quick."""
-        self._on_moved.append(call)
+    def on_changed(self, call: Callable[[], None]) -> None:
+        """Call `call` when jobs of this process were queued or have ended; often, so it must be quick."""
+        self._on_changed.append(call)
 
     def on_cancel(self, call: Callable[[str], None]) -> None:
-        """Call with an executor's id when one of its jobs is to be cancelled."""
+        """Call `call` with an executor's id when the cancel of one of its jobs was requested."""
         self._on_cancel.append(call)
 
     def jobs_ready(self, run_at: datetime | None = None) -> None:
-        """Say that jobs were queued here; `run_at` where they wait until then."""
+        """Notify all executors that jobs were queued, claimable now or at `run_at`."""
         for call in self._on_ready:
             call(run_at)
-        for moved in self._on_moved:
-            moved()
-        if self._hint_timer is None:
+        for changed in self._on_changed:
+            changed()
+        if self._ready_timer is None:
             self._send(f"{self._origin} ready")
-            self._hint_timer = asyncio.get_running_loop().call_later(HINT_SECONDS, self._hint_again)
+            self._ready_timer = asyncio.get_running_loop().call_later(READY_SECONDS, self._send_ready)
 
-    def _hint_again(self) -> None:
-        self._hint_timer = None
+    def _send_ready(self) -> None:
+        self._ready_timer = None
         self._send(f"{self._origin} ready")
 
     def cancel_requested(self, executor_id: str) -> None:
-        """Say that a running job of this executor is to be cancelled."""
+        """Notify an executor that the cancel of one of its jobs was requested."""
         for call in self._on_cancel:
             call(executor_id)
         self._send(f"{self._origin} cancel {executor_id}")
 
     def jobs_ended(self, job_ids: Iterable[str]) -> None:
-        """Wake those in this process who wait for these jobs."""
+        """Wake the waits of this process for these jobs."""
         for job_id in job_ids:
             self.job_ended(job_id, None)
 
-    def job_ended(self, job_id: str, end: JobEnd | None) -> bool:
-        """Wake those in this process who wait for this job; tells whether anybody did.
+    def job_ended(self, job_id: str, end: AttemptEnd | None) -> bool:
+        """Wake the waits of this process for this job; return whether there were any.
 
-        `end` says how it ended, so that they need not read it.
+        `end`: how it ended, so that they need not read it.
         """
-        for moved in self._on_moved:
-            moved()
+        for changed in self._on_changed:
+            changed()
         watches = self._watches.get(job_id, ())
         for watch in watches:
             watch.end = end
@@ -99,22 +99,22 @@ class JobNotifications:
         return bool(watches)
 
     def wake_all(self) -> None:
-        """Wake everybody who waits for a job, because this process stops."""
+        """Wake all waits, because this process stops."""
         for watches in self._watches.values():
             for watch in watches:
                 watch.woken.set()
 
     def announce_ended(self, job_ids: list[str]) -> None:
-        """Wake those in other processes who wait for these jobs."""
-        for start in range(0, len(job_ids), _IDS_PER_HINT):
-            self._send(f"{self._origin} ended {' '.join(job_ids[start : start + _IDS_PER_HINT])}")
+        """Wake the waits of other processes for these jobs."""
+        for start in range(0, len(job_ids), _IDS_PER_NOTIFICATION):
+            self._send(f"{self._origin} ended {' '.join(job_ids[start : start + _IDS_PER_NOTIFICATION])}")
 
     def follow(self, job_id: str) -> None:
-        """Ask other processes to say when the job logs something or ends; repeat in time."""
+        """Ask other processes to notify this one when the job logs something or ends; to be repeated."""
         self._send(f"{self._origin} follow {job_id}")
 
     def followed(self, job_id: str) -> bool:
-        """Tell whether somebody in another process follows the job."""
+        """Return whether another process follows the job."""
         if not self._followed:
             return False
         now = self._monotonic()
@@ -124,7 +124,7 @@ class JobNotifications:
         return True
 
     def logs_written(self, job_id: str) -> None:
-        """Wake those who follow the job's log, here and elsewhere."""
+        """Wake the followers of the job's log, in this and in other processes."""
         self._wake(job_id)
         if self.followed(job_id):
             self._send(f"{self._origin} logs {job_id}")
@@ -135,7 +135,7 @@ class JobNotifications:
 
     @contextmanager
     def watching(self, job_id: str) -> Iterator["EndWatch"]:
-        """Give a watch that is woken when the job may have ended."""
+        """Return a watch that is woken when the job may have ended."""
         watch = EndWatch()
         self._watches.setdefault(job_id, []).append(watch)
         try:
@@ -147,7 +147,7 @@ class JobNotifications:
                 del self._watches[job_id]
 
     def receive(self, payload: str) -> None:
-        """Take a hint that another process sent; an empty one says that some may have been missed."""
+        """Handle a notification of another process; an empty one means that some may have been lost."""
         origin, _, rest = payload.partition(" ")
         kind, _, content = rest.partition(" ")
         if origin == self._origin:
@@ -163,10 +163,10 @@ class JobNotifications:
         elif kind == "logs":
             self._wake(content)
         elif kind == "follow":
-            self._followed[content] = self._monotonic() + _FORGET_FACTOR * FOLLOW_SECONDS
+            self._followed[content] = self._monotonic() + _EXPIRY_FACTOR * FOLLOW_SECONDS
 
     def stop(self) -> None:
-        """Drop the pending hint; those who need it look by themselves."""
-        if self._hint_timer is not None:
-            self._hint_timer.cancel()
-            self._hint_timer = None
+        """Drop the pending notification; its receivers read the tables anyway."""
+        if self._ready_timer is not None:
+            self._ready_timer.cancel()
+            self._ready_timer = None

@@ -1,9 +1,9 @@
-"""Jobs, as callers use them. Shapes: jobs/model.py; errors: core/errors.py."""
+"""Submitting, reading, cancelling and retrying jobs."""
 
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Sequence
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 
@@ -14,53 +14,77 @@ from runwright.core.paging import Listing, PageRequest
 from runwright.core.roles import Caller
 from runwright.db.batching import Batcher, until_heard
 from runwright.db.pool import Database, PoolConnection
-from runwright.jobs.direct_start import Starter
+from runwright.jobs.attempt import ClaimedAttempt
 from runwright.jobs.explain import explain_job
-from runwright.jobs.logs import read_logs
-from runwright.jobs.model import Attempt, Explanation, Idempotency, Job, JobFilter, JobLogs
+from runwright.jobs.logs import TailPart, read_logs, tail_log
+from runwright.jobs.model import Explanation, Idempotency, Job, JobAttempt, JobFilter, JobLogs
 from runwright.jobs.notifications import EndWatch, JobNotifications
-from runwright.jobs.store.cancel import Cancellation, cancel_job
-from runwright.jobs.store.claim import ClaimedJob
+from runwright.jobs.store.cancel import Cancellation, CancelResult, cancel_job
 from runwright.jobs.store.read import fetch_attempts, fetch_job, fetch_jobs, fetch_status, list_jobs
 from runwright.jobs.store.submit import (
     Accepted,
-    DirectStart,
     PriorJobs,
     Rejection,
     Submission,
-    claim_idempotency_key,
     insert_jobs,
     new_submission,
+    reserve_idempotency_key,
 )
-from runwright.jobs.tail import TailPart, tail_log
 from runwright.tenants.audit import record
 from runwright.tenants.quotas import Quota
 
 WAIT_LOOK_SECONDS: Final = 2.0
-"""How often a waiter looks by itself, in case a hint between processes was lost."""
+"""How often a waiting request reads the job, in case a notification between processes was lost."""
 
 _RETRY_SECONDS: Final = 20.0
-_NULL: Final = msgspec.Raw(b"null")
+
+
+class DirectStarter(Protocol):
+    """An executor of this process that may run a job in the transaction that accepts it.
+
+    This saves the claim. An executor reserves a slot only while it has capacity and no jobs seem to
+    be waiting, so others are overtaken for at most as long as a lost notification is noticed late;
+    the statement itself checks the worker, the lease and that no `max_concurrency` applies.
+    """
+
+    @property
+    def id(self) -> str:
+        """Its id now; it changes when a lease is lost."""
+
+    @property
+    def runtimes(self) -> Sequence[str]:
+        """The runtimes that it offers."""
+
+    def reserve(self, submission: Submission) -> bool:
+        """Reserve a slot for a job that is about to be accepted; False where there is none.
+
+        It is not known yet whether the worker exists and belongs to the tenant.
+        """
+
+    def release(self, job_id: str) -> None:
+        """End the reservation; unknown ids are ignored."""
+
+    def begin(self, attempt: ClaimedAttempt, executor_id: str) -> None:
+        """Run a job that was accepted as running here; ignored where the executor has another id now."""
 
 
 class Jobs:
-    """Submit, watch and end jobs. A call returns after what it did is committed."""
+    """Submits, reads and ends jobs. Every call returns after its changes are committed."""
 
     def __init__(
         self,
         db: Database,
         *,
         clock: Clock,
-        signals: JobNotifications,
+        notifications: JobNotifications,
         submits: Database | None = None,
-        starter: Starter | None = None,
+        starter: DirectStarter | None = None,
         quota: Quota | None = None,
         running_limit_of: Callable[[str], int | None] = lambda _tenant_id: None,
     ) -> None:
-        """`submits`: a pool of its own for the hottest statement (see `open_pool`, `by_key`).
+        """`submits`: a separate pool for the most frequent statement (see `open_pool`, `by_key`).
 
-        `starter`: an executor of this process that may run a job at once. `quota`: of jobs that
-        wait. `running_limit_of`: how many jobs of a tenant run at once, for `explain`.
+        `quota`: of queued jobs. `running_limit_of`: how many jobs of a tenant run at once, for `explain`.
         """
         self._db = db
         self._starter = starter
@@ -69,11 +93,11 @@ class Jobs:
         self._waits_over = False
         self._submit_db = submits or db
         self._clock = clock
-        self._notifications = signals
+        self._notifications = notifications
         self._submits: Batcher[Submission, Accepted | Rejection] = Batcher(self._insert, lanes=2)
 
     async def stop(self) -> None:
-        """Take no more jobs; what was taken is committed."""
+        """Accept no more jobs; return when the accepted ones are committed."""
         await self._submits.stop()
 
     async def submit(self, submission: Submission, idempotency: Idempotency | None = None) -> Job:
@@ -113,12 +137,12 @@ class Jobs:
         return await self._submit_keyed(tenant_id, submissions, idempotency)
 
     async def wait(self, tenant_id: str, job_id: str, seconds: float) -> Job:
-        """Return the job when it has ended, or as it is after `seconds` or when the waits are over."""
+        """Return the job when it has ended; unfinished after `seconds`, or when `end_waits` is called."""
         with self._notifications.watching(job_id) as watch:
             return await self._until_ended(await self.get(tenant_id, job_id), watch, seconds)
 
     def end_waits(self) -> None:
-        """Let nobody wait any more: who does gets the job as it is."""
+        """End all waits, now and later: they return the job unfinished."""
         self._waits_over = True
         self._notifications.wake_all()
 
@@ -147,26 +171,26 @@ class Jobs:
         return await list_jobs(self._db, tenant_id=tenant_id, which=which, page=page)
 
     async def cancel(self, caller: Caller, job_id: str) -> Job:
-        """Cancel a queued job at once, or ask its executor to; ConflictError when it has ended."""
+        """Cancel a queued job, or request it from the executor; ConflictError when it has ended."""
         done = await until_heard(lambda: self._cancel(caller, job_id), seconds=_RETRY_SECONDS)
-        if done.state is None:
+        if done.result is CancelResult.NOT_FOUND:
             raise _no_job(job_id)
         job = await self.get(caller.tenant_id, job_id)
-        if done.state == "ended":
+        if done.result is CancelResult.ALREADY_ENDED:
             message = (
                 f"The job has already ended ({job.status}); only queued or running jobs can be cancelled."
             )
             raise ConflictError(message)
         if done.executor_id is not None:
             self._notifications.cancel_requested(done.executor_id)
-        elif done.state == "cancelled":
+        elif done.result is CancelResult.CANCELLED:
             self._notifications.jobs_ended([job_id])
-            if done.wanted:
+            if done.awaited:
                 self._notifications.announce_ended([job_id])
         return job
 
     async def retry(self, caller: Caller, job_id: str) -> Job:
-        """Submit a new job with the input of one that has ended; it names the old one."""
+        """Submit a new job with the input of one that has ended, and name that one in it."""
         old = await self.get(caller.tenant_id, job_id)
         if old.status not in TERMINAL:
             message = f"The job is still {old.status}; only a job that has ended can be retried."
@@ -184,7 +208,7 @@ class Jobs:
         )
         return await self.submit(again)
 
-    async def attempts(self, tenant_id: str, job_id: str) -> Sequence[Attempt]:
+    async def attempts(self, tenant_id: str, job_id: str) -> Sequence[JobAttempt]:
         """Return the job's attempts, oldest first."""
         return await fetch_attempts(self._db, job=await self.get(tenant_id, job_id))
 
@@ -200,9 +224,9 @@ class Jobs:
     async def tail(
         self, tenant_id: str, job_id: str, *, level: str | None, after: int
     ) -> AsyncIterator[TailPart]:
-        """Follow the job's log from the line after `after` until the job has ended.
+        """Yield the job's log lines after the one numbered `after` as they come, until the job has ended.
 
-        Raises NotFoundError before anything is given. Ends early when the waits are over.
+        Raises NotFoundError at the call. Ends early when `end_waits` is called.
         """
         if await fetch_status(self._db, tenant_id=tenant_id, job_id=job_id) is None:
             raise _no_job(job_id)
@@ -217,7 +241,7 @@ class Jobs:
         )
 
     async def explain(self, tenant_id: str, job_id: str) -> Explanation:
-        """Say why the job is where it is."""
+        """Return the reasons why the job has its status."""
         job = await self.get(tenant_id, job_id)
         limit = self._running_limit_of(tenant_id)
         return await explain_job(self._db, job=job, now=self._clock(), running_limit=limit)
@@ -226,18 +250,19 @@ class Jobs:
         starter = self._starter
         if starter is None:
             return await insert_jobs(self._submit_db, items)
-        reserved = frozenset(
-            i.id for i in items if i.scheduled_at is None and starter.reserve(i.id, i.tenant_id, i.worker_id)
-        )
-        here = DirectStart(starter.id, starter.runtimes, reserved)
+        starting = frozenset(i.id for i in items if i.scheduled_at is None and starter.reserve(i))
+        executor_id = starter.id if starting else None
+        runtimes = starter.runtimes if starting else ()
         try:
-            answers = await insert_jobs(self._submit_db, items, here if reserved else None)
+            answers = await insert_jobs(
+                self._submit_db, items, starting=starting, executor_id=executor_id, runtimes=runtimes
+            )
             for item, answer in zip(items, answers, strict=True):
-                if isinstance(answer, Accepted) and answer.started:
-                    starter.begin(_started_job(item, answer), here.executor_id)
+                if isinstance(answer, Accepted) and answer.started and executor_id is not None:
+                    starter.begin(_started_attempt(item, answer), executor_id)
             return answers
         finally:
-            for job_id in reserved:
+            for job_id in starting:
                 starter.release(job_id)
 
     async def _submit_keyed(
@@ -268,7 +293,7 @@ class Jobs:
     async def _prior(
         self, db: PoolConnection, tenant_id: str, items: Sequence[Submission], idempotency: Idempotency
     ) -> PriorJobs | None:
-        return await claim_idempotency_key(
+        return await reserve_idempotency_key(
             db,
             tenant_id=tenant_id,
             key=idempotency.key,
@@ -281,7 +306,7 @@ class Jobs:
         now = self._clock()
         async with self._db.acquire() as db, db.transaction():
             done = await cancel_job(db, tenant_id=caller.tenant_id, job_id=job_id, now=now)
-            if done.state in {"cancelled", "running"}:
+            if done.result in {CancelResult.CANCELLED, CancelResult.REQUESTED}:
                 await record(db, caller, "job.cancel", job_id, now=now)
             return done
 
@@ -290,8 +315,8 @@ def _no_job(job_id: str) -> NotFoundError:
     return NotFoundError(f"There is no job {job_id}.")
 
 
-def _started_job(item: Submission, answer: Accepted) -> ClaimedJob:
-    return ClaimedJob(
+def _started_attempt(item: Submission, answer: Accepted) -> ClaimedAttempt:
+    return ClaimedAttempt(
         tenant_id=item.tenant_id,
         job_id=item.id,
         worker_id=item.worker_id,
@@ -301,6 +326,7 @@ def _started_job(item: Submission, answer: Accepted) -> ClaimedJob:
         retries_left=answer.max_retries,
         fence=1,
         input=item.input,
+        awaited=item.awaited,
     )
 
 
@@ -319,15 +345,9 @@ def _accepted_job(item: Submission, answer: Accepted | Rejection) -> Job:
         triggered_by=item.triggered_by,
         created_at=item.created_at,
         scheduled_at=item.scheduled_at,
-        started_at=None,
-        completed_at=None,
-        duration_ms=None,
-        output=_NULL,
-        error=None,
         worker_version=answer.worker_version,
         attempt=1,
         max_retries=answer.max_retries,
-        cancel_requested_at=None,
         retry_of=item.retry_of,
         schedule_id=item.schedule_id,
     )

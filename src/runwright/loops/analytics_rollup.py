@@ -1,43 +1,43 @@
-"""Folds the tallies of ended jobs into sums, so that reports read few rows."""
+"""Folds the counts of single jobs into sums by day, so that reports read few rows."""
 
 from datetime import UTC, timedelta
 from typing import Final
 
 from runwright.core.clock import Clock
 from runwright.db.pool import Database
-from runwright.jobs.store.rollup import fold_tallies, forget_counts
+from runwright.jobs.store.rollup import fold_counts, prune_counts
 from runwright.loops.pass_loop import PassLoop
 from runwright.telemetry.emit import Emit
 
 PAUSE_SECONDS: Final = 5.0
 KEPT: Final = timedelta(days=100)
-"""Longer than the longest period of a report."""
+"""How long sums are kept: longer than the longest period of a report."""
 
 _BATCH: Final = 5000
-_PASSES_PER_LOOK: Final = 720
+_PASSES_PER_PRUNING: Final = 720
 
 
 class AnalyticsRollup:
-    """Folds every few seconds; about once an hour forgets sums that no report reaches. Any number may run."""
+    """Folds every few seconds, and prunes about once an hour. Any number may run."""
 
     def __init__(self, db: Database, *, clock: Clock, emit: Emit) -> None:
         self._db = db
         self._clock = clock
         self._passes = 0
-        self.loop = PassLoop("tally-folder", self._make_pass, emit=emit)
+        self.loop = PassLoop("analytics-rollup", self._make_pass, emit=emit)
 
     async def start(self) -> None:
-        """Begin to fold."""
+        """Start the loop."""
         self.loop.start()
 
     async def stop(self) -> None:
-        """Stop folding."""
+        """Stop the loop."""
         await self.loop.stop()
 
     async def _make_pass(self) -> float:
-        if self._passes % _PASSES_PER_LOOK == 0:
+        if self._passes % _PASSES_PER_PRUNING == 0:
             before = self._clock().astimezone(UTC).date() - KEPT
-            while await forget_counts(self._db, before=before, limit=_BATCH):
+            while await prune_counts(self._db, before=before, limit=_BATCH):
                 pass
         self._passes += 1
-        return 0.0 if await fold_tallies(self._db, limit=_BATCH) == _BATCH else PAUSE_SECONDS
+        return 0.0 if await fold_counts(self._db, limit=_BATCH) == _BATCH else PAUSE_SECONDS

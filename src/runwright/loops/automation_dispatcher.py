@@ -31,7 +31,7 @@ class AutomationDispatcher:
         policy: AutomationPolicy,
         open_execution: OpenExecution,
         clock: Clock,
-        signals: JobNotifications,
+        notifications: JobNotifications,
         event_notifications: EventNotifications,
         emit: Emit,
     ) -> None:
@@ -39,7 +39,7 @@ class AutomationDispatcher:
         self._policy = policy
         self._open_execution = open_execution
         self._clock = clock
-        self._signals = signals
+        self._notifications = notifications
         self._event_notifications = event_notifications
         self._emit = emit
         self.loop = PassLoop("dispatcher", self._make_pass, emit=emit)
@@ -65,7 +65,7 @@ class AutomationDispatcher:
             open_execution=self._open_execution,
         )
         if done.jobs:
-            self._signals.jobs_ready()
+            self._notifications.jobs_ready()
         if done.runs:
             self._emit(RunsDispatched(runs=done.runs, jobs=done.jobs, duration_seconds=watch.seconds()))
             self._event_notifications.appended()

@@ -1,4 +1,4 @@
-"""A loop that makes a pass now and then: on a hint, when its pause is over, until it is stopped."""
+"""A background loop: a pass when it is woken or its pause is over, until it is stopped."""
 
 import asyncio
 import contextlib
@@ -14,9 +14,9 @@ STOP_SECONDS: Final = 10.0
 class PassLoop:
     """Calls `make_pass` again and again; a pass returns the pause in seconds before the next.
 
-    A pass that raises is noted and the next one comes after `error_pause_seconds`, so that a
-    database that is away for a while ends nothing. `passes` counts the passes that are over,
-    and `reached` lets tests wait for one instead of sleeping.
+    A pass that raises is reported and the next one follows after `error_pause_seconds`, so that the
+    loop outlives a database that is unavailable for a while. `passes` counts the completed passes,
+    and with `reached` tests wait for one instead of sleeping.
     """
 
     def __init__(
@@ -38,13 +38,13 @@ class PassLoop:
         self.passes = 0
 
     def start(self) -> None:
-        """Begin; the first pass is made at once."""
+        """Start; the first pass is made at once."""
         if self._task is None:
             self._stopping = False
             self._task = asyncio.get_running_loop().create_task(self._run(), name=self._name)
 
     async def stop(self) -> None:
-        """End after the pass under way, which is cancelled only when it hangs; safe unstarted and twice."""
+        """Stop after the current pass, which is cancelled only where it hangs. Safe unstarted, and twice."""
         task, self._task = self._task, None
         if task is None:
             return
@@ -60,7 +60,7 @@ class PassLoop:
         self._wake.set()
 
     async def reached(self, passes: int) -> None:
-        """Wait until that many passes are over, counted from the start."""
+        """Wait until that many passes were completed, counted from the start."""
         async with self._passed:
             await self._passed.wait_for(lambda: self.passes >= passes)
 
@@ -78,13 +78,13 @@ class PassLoop:
                 self.passes += 1
                 self._passed.notify_all()
             if pause <= 0 or self._wake.is_set():
-                await asyncio.sleep(0)  # a pass need not wait for anything; others get their turn
+                await asyncio.sleep(0)  # a pass may not have awaited anything; let other tasks run
                 continue
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), pause)
 
 
 def _asked_to_end() -> bool:
-    """Tell whether this task itself was cancelled, and not only something that it waited for."""
+    """Return whether this task itself was cancelled, and not only something that it awaited."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0

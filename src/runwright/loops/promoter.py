@@ -1,4 +1,4 @@
-"""Makes waiting jobs (scheduled, or backing off before a retry) claimable when their time comes."""
+"""Makes waiting jobs (scheduled, or in the backoff before a retry) ready when their time comes."""
 
 from datetime import datetime
 from typing import Final
@@ -11,29 +11,29 @@ from runwright.loops.pass_loop import PassLoop
 from runwright.telemetry.emit import Emit
 
 _LOOK_SECONDS: Final = 1.0
-"""The longest pause, for jobs that another process scheduled and whose hint was lost."""
+"""The longest pause, for jobs of other processes whose notification was lost."""
 
 
 class Promoter:
-    """Sleeps until the next job is due, at most a second. Any number may run."""
+    """Sleeps until the next job is due, at most a second. Any number of promoters may run."""
 
-    def __init__(self, db: Database, *, clock: Clock, signals: JobNotifications, emit: Emit) -> None:
+    def __init__(self, db: Database, *, clock: Clock, notifications: JobNotifications, emit: Emit) -> None:
         self._db = db
         self._clock = clock
-        self._signals = signals
+        self._notifications = notifications
         self._next_due: datetime | None = None
         self.loop = PassLoop("promoter", self._make_pass, emit=emit)
-        signals.on_ready(self._hear)
+        notifications.on_ready(self._on_ready)
 
     async def start(self) -> None:
-        """Begin to watch for due jobs."""
+        """Start the loop."""
         self.loop.start()
 
     async def stop(self) -> None:
-        """Stop watching."""
+        """Stop the loop."""
         await self.loop.stop()
 
-    def _hear(self, run_at: datetime | None) -> None:
+    def _on_ready(self, run_at: datetime | None) -> None:
         if run_at is not None and (self._next_due is None or run_at < self._next_due):
             self.loop.wake()
 
@@ -41,7 +41,7 @@ class Promoter:
         now = self._clock()
         moved, self._next_due = await promote_due(self._db, now=now)
         if moved:
-            self._signals.jobs_ready()
+            self._notifications.jobs_ready()
             return 0.0
         if self._next_due is None:
             return _LOOK_SECONDS

@@ -18,8 +18,7 @@ from runwright.core.clock import Clock, Stopwatch
 from runwright.db.pool import Database
 from runwright.events.publish import prune_event_keys
 from runwright.events.store import prune_events
-from runwright.jobs.store.prune import forget_jobs, forget_logs
-from runwright.jobs.store.submit import forget_idempotency_keys
+from runwright.jobs.store.prune import prune_idempotency_keys, prune_jobs, prune_logs
 from runwright.loops.pass_loop import PassLoop
 from runwright.schedules.store.ticks import prune_ticks
 from runwright.telemetry.emit import Emit
@@ -60,10 +59,10 @@ class Pruner:
         self._clock = clock
         self._emit = emit
         self._duties: dict[str, Forget] = {
-            "idempotency_keys": lambda now: forget_idempotency_keys(db, now=now, limit=_BATCH),
+            "idempotency_keys": lambda now: prune_idempotency_keys(db, now=now, limit=_BATCH),
             "event_keys": lambda now: prune_event_keys(db, now=now, limit=_BATCH),
-            "jobs": lambda now: forget_jobs(db, before=now - _days(retention.jobs_days), limit=_BATCH),
-            "logs": lambda now: forget_logs(db, before=now - _days(retention.logs_days), limit=_BATCH),
+            "jobs": lambda now: prune_jobs(db, before=now - _days(retention.jobs_days), limit=_BATCH),
+            "logs": lambda now: prune_logs(db, before=now - _days(retention.logs_days), limit=_BATCH),
             "deliveries": lambda now: prune_deliveries(
                 db, before=now - _days(retention.events_days), limit=_BATCH
             ),

@@ -39,7 +39,7 @@ class Scheduler:
         db: Database,
         *,
         clock: Clock,
-        signals: JobNotifications,
+        notifications: JobNotifications,
         emit: Emit,
         handler: TickHandler = submit_jobs,
         batch: int = _BATCH,
@@ -47,7 +47,7 @@ class Scheduler:
         self._handler = handler
         self._db = db
         self._clock = clock
-        self._signals = signals
+        self._notifications = notifications
         self._emit = emit
         self._batch = batch
         self._refreshed = False
@@ -88,7 +88,7 @@ class Scheduler:
     def _announce(self) -> None:
         """Wake the executors. Not during a backlog, which their jobs would delay further."""
         if self._unannounced:
-            self._signals.jobs_ready()
+            self._notifications.jobs_ready()
             self._unannounced = 0
 
     async def _recover(self, errors: Sequence[BaseException], now: datetime) -> None:

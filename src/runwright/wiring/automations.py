@@ -122,7 +122,7 @@ async def start_dispatcher(f: Resources, stack: AsyncExitStack) -> None:
         policy=f.policy,
         open_execution=open_registered,
         clock=f.clock,
-        signals=f.signals,
+        notifications=f.job_notifications,
         event_notifications=f.event_notifications,
         emit=f.emit,
     )

@@ -10,7 +10,7 @@ from runwright.builds.store import Builds
 from runwright.config import Settings
 from runwright.core.ids import new_id
 from runwright.executor.executor import Executor
-from runwright.executor.version_files import CachedFiles
+from runwright.executor.version_files import VersionFiles
 from runwright.loops.builder import Builder
 from runwright.wiring.files import LAYER_LIMITS, spool_dir_in
 from runwright.wiring.resources import Resources, open_database_pool
@@ -24,7 +24,7 @@ CANNOT_INSTALL: Final = (
 
 
 async def start_builder(
-    f: Resources, files: CachedFiles, executor: Executor, stack: AsyncExitStack
+    f: Resources, files: VersionFiles, executor: Executor, stack: AsyncExitStack
 ) -> Builder:
     """Start the builder on database connections of its own."""
     settings = f.settings
@@ -58,7 +58,7 @@ def _open_build_sandbox(f: Resources, stack: AsyncExitStack) -> BuildSandbox:
     return build_sandbox
 
 
-def _installer(f: Resources, files: CachedFiles, builds: Builds, build_sandbox: BuildSandbox) -> Installer:
+def _installer(f: Resources, files: VersionFiles, builds: Builds, build_sandbox: BuildSandbox) -> Installer:
     spool_dir = spool_dir_in(f.settings)
     make_private_folder(spool_dir)
     return Installer(

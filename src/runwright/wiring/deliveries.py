@@ -20,7 +20,6 @@ from runwright.http.avala.callbacks import AvalaCallbacks
 from runwright.http.avala.webhook_forms import STYLE as AVALA_STYLE
 from runwright.http.avala.webhook_style import AvalaStyle
 from runwright.jobs.completion_callbacks import JOB_ENDS, EndedJob
-from runwright.jobs.tool_calls.service import ToolCalls
 from runwright.loops.completion_dispatcher import CompletionDispatcher, CompletionRoute, JobHandler
 from runwright.loops.execution_timeouts import ExecutionTimeouts
 from runwright.loops.router import Router
@@ -28,6 +27,7 @@ from runwright.loops.sender import OutboxSender
 from runwright.outbox.client.client import OutgoingClient
 from runwright.outbox.client.url import OutgoingPolicy
 from runwright.secrets.keyring import SecretBox
+from runwright.tool_calls.service import ToolCalls
 from runwright.webhooks.sending import PayloadFormat, WebhookSender, WebhookSubject
 from runwright.webhooks.store.outgoing import insert_deliveries
 from runwright.wiring.automations import start_dispatcher
@@ -54,7 +54,7 @@ async def start_router(f: Resources, stack: AsyncExitStack) -> None:
     completions = CompletionDispatcher(
         f.db, _completion_routes(f), clock=f.clock, event_notifications=f.event_notifications, emit=f.emit
     )
-    f.signals.on_moved(completions.notify)
+    f.job_notifications.on_changed(completions.notify)
     f.event_notifications.on_appended(completions.notify)
     timeouts = ExecutionTimeouts(f.db, clock=f.clock, emit=f.emit)
     loops: tuple[Router | CompletionDispatcher | ExecutionTimeouts, ...] = (router, completions, timeouts)
@@ -75,7 +75,7 @@ def _completion_routes(f: Resources) -> tuple[CompletionRoute[EndedJob], Complet
 
 def _announce_jobs(f: Resources) -> None:
     """Notify executors of jobs that were inserted in a transaction that is about to commit."""
-    asyncio.get_running_loop().call_later(COMMIT_SECONDS, f.signals.jobs_ready)
+    asyncio.get_running_loop().call_later(COMMIT_SECONDS, f.job_notifications.jobs_ready)
 
 
 def outgoing_policy(settings: Settings) -> OutgoingPolicy:
@@ -112,7 +112,7 @@ async def start_senders(f: Resources, sender: WebhookSender, stack: AsyncExitSta
         AgentSubject(
             caller,
             clock=f.clock,
-            on_jobs=f.signals.jobs_ready,
+            on_jobs=f.job_notifications.jobs_ready,
             on_decided=f.event_notifications.appended,
             emit=f.emit,
         ),

@@ -9,9 +9,11 @@ from runwright.config import Settings
 from runwright.core.hostnames import parse_trusted
 from runwright.egress import Egress
 from runwright.egress.metrics import TrafficCollector
-from runwright.executor.executor import Executor, ExecutorSettings
+from runwright.executor.attempt_runner import AttemptRunner
+from runwright.executor.executor import Executor
+from runwright.executor.lease import ExecutorSettings
 from runwright.executor.preparation import Preparation
-from runwright.executor.version_files import CachedFiles
+from runwright.executor.version_files import VersionFiles
 from runwright.loops.promoter import Promoter
 from runwright.runtimes.pool.pool import Pool, PoolSettings
 from runwright.wiring.files import cache_dir
@@ -20,19 +22,19 @@ from runwright.wiring.shutdown import Shutdown
 
 
 async def start_executor(
-    f: Resources, files: CachedFiles, shutdown: Shutdown, stack: AsyncExitStack
+    f: Resources, files: VersionFiles, shutdown: Shutdown, stack: AsyncExitStack
 ) -> Executor:
     egress = _start_egress(f, stack)
 
-    def make_pool(executor: Executor) -> Pool:
+    def make_pool(runner: AttemptRunner) -> Pool:
         return Pool(
             settings=_pool_settings(f.settings),
             host=f.host,
             clock=f.clock,
-            on_started=executor.on_started,
-            on_line=executor.on_line,
-            on_outcome=executor.on_outcome,
-            on_capacity=executor.on_capacity,
+            on_started=runner.on_started,
+            on_line=runner.on_line,
+            on_outcome=runner.on_outcome,
+            on_capacity=runner.on_capacity,
             egress=egress,
         )
 
@@ -40,12 +42,12 @@ async def start_executor(
         f.db,
         settings=_executor_settings(f),
         clock=f.clock,
-        signals=f.signals,
+        notifications=f.job_notifications,
         emit=f.emit,
         make_pool=make_pool,
         preparation=Preparation(secrets=open_vault(f, f.db, stack), files=files, emit=f.emit),
     )
-    promoter = Promoter(f.db, clock=f.clock, signals=f.signals, emit=f.emit)
+    promoter = Promoter(f.db, clock=f.clock, notifications=f.job_notifications, emit=f.emit)
     halting = asyncio.create_task(_halt_when_forced(shutdown, executor))
     stack.callback(halting.cancel)
     stack.push_async_callback(executor.stop)

@@ -6,18 +6,17 @@ from typing import Final
 
 from runwright.builds.package_managers import platform_of
 from runwright.config import Settings
-from runwright.executor.layer_lookup import HostLayers
-from runwright.executor.version_files import CachedFiles
+from runwright.executor.version_files import LayerLookup, VersionFiles
 from runwright.wiring.resources import Resources
 from runwright.workers.bundles.folders import FolderCache
-from runwright.workers.bundles.members import STORED, Limits
+from runwright.workers.bundles.members import STORED, ArchiveLimits
 
-LAYER_LIMITS: Final = Limits(unpacked_bytes=512 * 1024 * 1024, files=50_000, links=True)
+LAYER_LIMITS: Final = ArchiveLimits(unpacked_bytes=512 * 1024 * 1024, files=50_000, links=True)
 
 
-async def open_files(f: Resources, stack: AsyncExitStack) -> CachedFiles:
+async def open_files(f: Resources, stack: AsyncExitStack) -> VersionFiles:
     """Open the cache of bundles and dependency layers."""
-    layers = HostLayers(
+    layers = LayerLookup(
         f.db,
         platforms=frozenset(platform_of(interpreter) for interpreter in f.host.interpreters.values()),
         on_building=do_nothing,
@@ -29,7 +28,7 @@ async def open_files(f: Resources, stack: AsyncExitStack) -> CachedFiles:
         limit_bytes=f.settings.cache_limit_bytes,
         limits={"bundles": STORED, "layers": LAYER_LIMITS},
     )
-    files = CachedFiles(cache, layers.digest, emit=f.emit)
+    files = VersionFiles(cache, layers.digest, emit=f.emit)
     stack.push_async_callback(files.stop)
     await files.start()
     return files

@@ -13,7 +13,7 @@ async def start_maintenance(f: Resources, stack: AsyncExitStack) -> None:
     reaper = Reaper(
         f.db,
         clock=f.clock,
-        signals=f.signals,
+        notifications=f.job_notifications,
         emit=f.emit,
         interval_seconds=f.settings.reaper_interval_seconds,
     )

@@ -20,7 +20,7 @@ from runwright.db.notifications import Listener
 from runwright.db.pool import Database, connect, open_pool
 from runwright.events.notifications import EventNotifications
 from runwright.jobs.notifications import JobNotifications
-from runwright.jobs.store.rescue import live_executors
+from runwright.jobs.store.executors import live_executors
 from runwright.runtimes.host import Host
 from runwright.runtimes.interpreters import InterpreterPaths
 from runwright.runtimes.probe import floor_refusal, probe_host
@@ -52,7 +52,7 @@ class Resources(msgspec.Struct, frozen=True):
     emit: Emit
     metrics: CollectorRegistry
     db: Database
-    signals: JobNotifications
+    job_notifications: JobNotifications
     event_notifications: EventNotifications
     ring: Keyring
     policy: AutomationPolicy
@@ -81,12 +81,22 @@ async def open_resources(settings: Settings, stack: AsyncExitStack) -> Resources
     finally:
         await connection.close()
     db = await open_database_pool(dsn, ENGINE_CONNECTIONS, stack, by_key=True)
-    signals, event_notifications = await _open_notifications(dsn, stack)
+    job_notifications, event_notifications = await _open_notifications(dsn, stack)
     needed = list(await count_by_key(db, ENCRYPTED_COLUMNS))
     ring = await asyncio.to_thread(load_keyring, key_source(settings), needed)
     policy = AutomationPolicy(zone=settings.automation_timezone, concurrency=settings.automation_concurrency)
     return Resources(
-        settings, dsn, host, system_clock, emit, metrics, db, signals, event_notifications, ring, policy
+        settings,
+        dsn,
+        host,
+        system_clock,
+        emit,
+        metrics,
+        db,
+        job_notifications,
+        event_notifications,
+        ring,
+        policy,
     )
 
 
@@ -113,17 +123,21 @@ async def open_database_pool(dsn: str, size: int, stack: AsyncExitStack, *, by_k
 async def _open_notifications(dsn: str, stack: AsyncExitStack) -> tuple[JobNotifications, EventNotifications]:
     listener: Listener
     origin = new_id("exe", system_clock())
-    signals = JobNotifications(origin=origin, send=lambda payload: listener.notify(JOB_CHANNEL, payload))
+    job_notifications = JobNotifications(
+        origin=origin, send=lambda payload: listener.notify(JOB_CHANNEL, payload)
+    )
     event_notifications = EventNotifications(
         origin=origin, send=lambda payload: listener.notify(EVENT_CHANNEL, payload)
     )
-    signals.on_moved(event_notifications.appended)
-    listener = Listener(dsn, {JOB_CHANNEL: signals.receive, EVENT_CHANNEL: event_notifications.receive})
+    job_notifications.on_changed(event_notifications.appended)
+    listener = Listener(
+        dsn, {JOB_CHANNEL: job_notifications.receive, EVENT_CHANNEL: event_notifications.receive}
+    )
     stack.push_async_callback(listener.stop)
-    stack.callback(signals.stop)
+    stack.callback(job_notifications.stop)
     stack.callback(event_notifications.stop)
     await listener.start()
-    return signals, event_notifications
+    return job_notifications, event_notifications
 
 
 def interpreter_paths(settings: Settings) -> InterpreterPaths:

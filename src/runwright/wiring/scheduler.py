@@ -8,6 +8,8 @@ from runwright.wiring.resources import Resources
 
 
 async def start_scheduler(f: Resources, stack: AsyncExitStack) -> None:
-    scheduler = Scheduler(f.db, clock=f.clock, signals=f.signals, emit=f.emit, handler=tick_handler(f.policy))
+    scheduler = Scheduler(
+        f.db, clock=f.clock, notifications=f.job_notifications, emit=f.emit, handler=tick_handler(f.policy)
+    )
     stack.push_async_callback(scheduler.stop)
     await scheduler.start()

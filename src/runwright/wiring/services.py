@@ -35,7 +35,7 @@ from runwright.wiring.health import HealthReporter
 from runwright.wiring.limits import AdmissionControl, open_admission_control, unknown_key_limiter
 from runwright.wiring.resources import Resources, open_database_pool, open_vault
 from runwright.wiring.shutdown import Shutdown
-from runwright.workers.bundles.members import Limits
+from runwright.workers.bundles.members import ArchiveLimits
 from runwright.workers.bundles.reader import BundleReader
 from runwright.workers.deployments import Deployments
 from runwright.workers.service import Workers
@@ -102,7 +102,7 @@ def _open_jobs(
     jobs = Jobs(
         db,
         clock=f.clock,
-        signals=f.signals,
+        notifications=f.job_notifications,
         submits=submits,
         # A job that starts with its submission would bypass the quota.
         starter=None if f.settings.quota_running_jobs else executor,
@@ -114,8 +114,8 @@ def _open_jobs(
 
 
 def _bundle_reader(f: Resources, db: Database) -> BundleReader:
-    limits = Limits(unpacked_bytes=f.settings.bundle_unpacked_bytes, files=f.settings.bundle_files)
-    return BundleReader(db, limits=limits, spool_dir=spool_dir_in(f.settings), wants_layer=has_dependencies)
+    limits = ArchiveLimits(unpacked_bytes=f.settings.bundle_unpacked_bytes, files=f.settings.bundle_files)
+    return BundleReader(db, limits=limits, spool_dir=spool_dir_in(f.settings), needs_layer=has_dependencies)
 
 
 def _workers(
@@ -132,7 +132,7 @@ def _workers(
         clock=f.clock,
         on_deprecated=_end_deprecated(f, db),
         on_building=on_building,
-        on_defined=executor.note_worker if executor else lambda _: None,
+        on_defined=executor.preload_worker if executor else lambda _: None,
         on_event=f.event_notifications.appended,
         quota=admission.stored_bytes,
     )
@@ -144,8 +144,8 @@ def _end_deprecated(f: Resources, db: Database) -> Callable[[], Awaitable[None]]
     async def end() -> None:
         await disable_schedules_of_deprecated(db, now=f.clock())
         while ids := await cancel_jobs_of_deprecated(db, now=f.clock(), limit=_CANCEL_BATCH):
-            f.signals.jobs_ended(ids)
-            f.signals.announce_ended(ids)
+            f.job_notifications.jobs_ended(ids)
+            f.job_notifications.announce_ended(ids)
 
     return end
 

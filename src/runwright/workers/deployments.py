@@ -1,12 +1,12 @@
-"""Deploying bundles, and going back to a version that was deployed before.
+"""Deploying bundles, and rolling back to earlier versions.
 
 A deploy reads the archive, packs its files into a blob, and then, in one transaction, stores the
-blob (if nobody has it yet) and the version. Whatever fails before the commit changes nothing.
-The worker's row is locked only at the end of it, for submits wait behind that lock.
+blob (unless it is stored already) and the version. A failure before the commit changes nothing.
+The worker's row is locked only at the end of the transaction, because submits wait for that lock.
 
-A version without dependencies is ready and serves at once; one with dependencies is `building`
-until its layer is installed. What serves already is not made again: deploying the
-files and the entrypoint of the active version answers with that version.
+A version without dependencies is ready and active at once; one with dependencies is `building`
+until its layer is installed. Deploying the files and the entrypoint of the active version creates
+nothing and returns that version.
 """
 
 from collections.abc import Callable
@@ -22,7 +22,7 @@ from runwright.db.pool import Database, PoolConnection
 from runwright.tenants.audit import record
 from runwright.tenants.quotas import Quota
 from runwright.workers.bundles.blobs import insert_blob
-from runwright.workers.bundles.reader import BundleReader, Examined, bundled_version
+from runwright.workers.bundles.reader import BundleReader, ExaminedBundle, bundled_version
 from runwright.workers.model import Version, VersionStatus, Worker, WorkerStatus
 from runwright.workers.store import fetch_worker, update_worker
 from runwright.workers.versions import (
@@ -36,14 +36,14 @@ from runwright.workers.versions import (
 
 
 class Deployed(msgspec.Struct, frozen=True):
-    """What a deploy answers. `created` is False where the active version is just that already."""
+    """The result of a deploy. `created` is False where the active version is the same already."""
 
     version: Version
     created: bool
 
 
 class Deployments:
-    """Versions of workers: made of bundles, listed, gone back to."""
+    """Deploys, lists and rolls back versions of workers."""
 
     def __init__(
         self,
@@ -62,19 +62,19 @@ class Deployments:
         self._on_building = on_building
 
     async def require_open(self, tenant_id: str, worker_id: str) -> Worker:
-        """Return a worker that can be deployed to; raises what a deploy would."""
+        """Return a worker that can be deployed to; raises as a deploy does."""
         return _open(await fetch_worker(self._db, tenant_id=tenant_id, worker_id=worker_id), worker_id)
 
     async def deploy(
         self, caller: Caller, worker_id: str, archive: IO[bytes], entrypoint: str | None
     ) -> Deployed:
-        """Make a version of an archive. InvalidError names `bundle` or `entrypoint`.
+        """Create a version from an archive. InvalidError is about `bundle` or `entrypoint`.
 
-        Without an entrypoint the worker's own is kept.
+        Without an entrypoint the worker's current one is used.
         """
         worker = await self.require_open(caller.tenant_id, worker_id)
-        wanted = entrypoint or worker.entrypoint
-        async with self._reader.packed(archive, runtime=worker.runtime, entrypoint=wanted) as read:
+        entrypoint = entrypoint or worker.entrypoint
+        async with self._reader.packed(archive, runtime=worker.runtime, entrypoint=entrypoint) as read:
             examined, blob = read
             if self._quota is not None:
                 await self._quota.take(caller.tenant_id, examined.size_bytes)
@@ -85,7 +85,9 @@ class Deployments:
             self._on_building()
         return deployed
 
-    async def _add(self, db: PoolConnection, caller: Caller, worker_id: str, examined: Examined) -> Deployed:
+    async def _add(
+        self, db: PoolConnection, caller: Caller, worker_id: str, examined: ExaminedBundle
+    ) -> Deployed:
         worker = await self._lock(db, caller.tenant_id, worker_id)
         active = await self._find(db, caller.tenant_id, worker_id, worker.version)
         if (active.digest, active.entrypoint) == (examined.digest, examined.entrypoint):
@@ -96,7 +98,7 @@ class Deployments:
         await insert_version(
             db, bundled_version(worker_id, number, examined, created_by=caller.user_id, now=now)
         )
-        if not examined.wants_layer:
+        if not examined.needs_layer:
             await update_worker(
                 db,
                 msgspec.structs.replace(
@@ -119,24 +121,24 @@ class Deployments:
         return await self._find(self._db, tenant_id, worker_id, version)
 
     async def build_log(self, tenant_id: str, worker_id: str, version: int) -> tuple[Version, str]:
-        """Return a version with what the installer of its dependencies has printed so far."""
+        """Return a version with the output of the installer of its dependencies so far."""
         found = await self._find(self._db, tenant_id, worker_id, version)
         return found, await fetch_build_log(self._db, worker_id=worker_id, version=version) or ""
 
     async def rollback(self, caller: Caller, worker_id: str, version: int) -> Worker:
-        """Let a version serve again, older or newer; what is being built will not replace it by itself."""
+        """Make an earlier or later version active; versions that are being built will not replace it."""
         async with self._db.acquire() as db, db.transaction():
             worker = await self._lock(db, caller.tenant_id, worker_id)
-            wanted = await self._find(db, caller.tenant_id, worker_id, version)
-            if wanted.status is not VersionStatus.READY:
-                raise ConflictError(f"Version {version} is {wanted.status}; only a ready one can serve.")
+            target = await self._find(db, caller.tenant_id, worker_id, version)
+            if target.status is not VersionStatus.READY:
+                raise ConflictError(f"Version {version} is {target.status}; only a ready one can serve.")
             before, now = worker, max(self._clock(), worker.updated_at)
-            if not wanted.active:
+            if not target.active:
                 worker = msgspec.structs.replace(
                     worker,
                     version=version,
-                    entrypoint=wanted.entrypoint,
-                    source_code=wanted.source_code,
+                    entrypoint=target.entrypoint,
+                    source_code=target.source_code,
                     updated_at=now,
                 )
                 await update_worker(db, worker)

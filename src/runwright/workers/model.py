@@ -1,4 +1,4 @@
-"""What a worker is."""
+"""Workers and their versions."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -8,7 +8,7 @@ import msgspec
 
 
 class RuntimeName(StrEnum):
-    """The runtimes that the API knows; which of them a host offers is for `runtimes` to say."""
+    """The runtimes that the API knows; a host may offer only some of them."""
 
     NODEJS = "nodejs"
     PYTHON = "python"
@@ -18,7 +18,7 @@ class RuntimeName(StrEnum):
 
 
 class WorkerStatus(StrEnum):
-    """Whether a worker takes jobs."""
+    """Whether a worker accepts jobs, and whether they run."""
 
     ACTIVE = "active"
     PAUSED = "paused"
@@ -50,7 +50,7 @@ class Worker(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NewWorker(msgspec.Struct, frozen=True, kw_only=True):
-    """What a caller gives to create a worker; already validated."""
+    """The values of a worker to create, already validated."""
 
     name: str
     runtime: RuntimeName
@@ -67,7 +67,7 @@ class NewWorker(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WorkerChanges(msgspec.Struct, frozen=True, kw_only=True):
-    """What a PATCH changes; UNSET fields stay. `config` is merged, a null value removes its key."""
+    """The values that a PATCH changes. `config` is merged; a null value removes its key."""
 
     name: str | msgspec.UnsetType = msgspec.UNSET
     description: str | None | msgspec.UnsetType = msgspec.UNSET
@@ -84,7 +84,7 @@ class WorkerChanges(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class VersionStatus(StrEnum):
-    """Whether a version can run. Only `building` ever changes."""
+    """Whether a version can run; only `building` changes later."""
 
     BUILDING = "building"
     READY = "ready"
@@ -99,7 +99,7 @@ class VersionSource(StrEnum):
 
 
 class Version(msgspec.Struct, frozen=True, kw_only=True):
-    """One version of a worker's code. `active`: it is the one that runs."""
+    """One version of a worker's code; the active one runs."""
 
     worker_id: str
     version: int
@@ -117,7 +117,7 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NewVersion(msgspec.Struct, frozen=True, kw_only=True):
-    """A version to keep: inline source, or a bundle that is stored already."""
+    """A version to insert: inline source, or a bundle that is stored already."""
 
     worker_id: str
     version: int

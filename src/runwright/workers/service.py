@@ -1,4 +1,4 @@
-"""Workers, as callers use them. Shapes: workers/model.py; errors: core/errors.py."""
+"""Creating, reading, changing and deprecating workers."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
@@ -14,7 +14,7 @@ from runwright.db.batching import until_heard
 from runwright.db.pool import Database, PoolConnection
 from runwright.tenants.audit import record
 from runwright.tenants.quotas import Quota
-from runwright.workers.bundles.reader import BundleReader, Examined, bundled_version
+from runwright.workers.bundles.reader import BundleReader, ExaminedBundle, bundled_version
 from runwright.workers.model import (
     NewVersion,
     NewWorker,
@@ -44,7 +44,7 @@ _RETRY_SECONDS: Final = 20.0
 
 
 class Workers:
-    """Define, change and deprecate workers. A call returns after what it did is committed."""
+    """Creates, changes and deprecates workers. Every call returns after its changes are committed."""
 
     def __init__(
         self,
@@ -58,11 +58,11 @@ class Workers:
         on_defined: Callable[[str], None] = lambda _: None,
         quota: Quota | None = None,
     ) -> None:
-        """`on_deprecated` is awaited after a worker was deprecated, to cancel the jobs it leaves behind.
+        """`on_deprecated` is awaited after a worker was deprecated, to cancel its queued jobs.
 
         `on_building` is called after a version with dependencies was stored, `on_event` after an event was
-        appended, `on_defined` with the id of a worker that was made or changed. `quota` is
-        that of stored bytes.
+        appended, `on_defined` with the id of a worker that was created or changed. `quota`: of
+        stored bytes.
         """
         self._quota = quota
         self._on_defined = on_defined
@@ -74,7 +74,7 @@ class Workers:
         self._on_building = on_building
 
     async def create(self, caller: Caller, new: NewWorker) -> Worker:
-        """Define a worker, active at once, at version 1. QuotaError where its code is too much."""
+        """Create a worker, active, at version 1. QuotaError where its code exceeds the quota."""
         await self._take_bytes(caller, new.source_code)
         now = self._clock()
         values = {name: getattr(new, name) for name in NewWorker.__struct_fields__}
@@ -97,7 +97,7 @@ class Workers:
         return worker
 
     async def get(self, tenant_id: str, worker_id: str) -> Worker:
-        """Return one worker of the tenant; deprecated ones too."""
+        """Return one worker of the tenant, also a deprecated one."""
         worker = await fetch_worker(self._db, tenant_id=tenant_id, worker_id=worker_id)
         if worker is None:
             raise _no_worker(worker_id)
@@ -115,10 +115,10 @@ class Workers:
         *,
         check: Callable[[Worker], None] = lambda _worker: None,
     ) -> Worker:
-        """Change a worker. New source or entrypoint makes a new version, which the next attempts use.
+        """Change a worker. New source or entrypoint creates a version, which the next attempts use.
 
-        `check` sees the worker as it would become, and may refuse it. Raises ConflictError for a
-        deprecated worker, QuotaError where new code is too much.
+        `check` is called with the changed worker and may raise. Raises ConflictError for a
+        deprecated worker, QuotaError where new code exceeds the quota.
         """
         if changes.source_code is not msgspec.UNSET:
             await self._take_bytes(caller, changes.source_code)
@@ -142,7 +142,7 @@ class Workers:
             await record(db, caller, "worker.change", worker_id, before=worker, after=changed, now=now)
         self._on_event()
         self._on_defined(worker.id)
-        if examined is not None and examined.wants_layer:
+        if examined is not None and examined.needs_layer:
             self._on_building()
         return changed
 
@@ -150,8 +150,8 @@ class Workers:
         if self._quota is not None and source_code is not None:
             await self._quota.take(caller.tenant_id, len(source_code.encode()))
 
-    async def _examine(self, tenant_id: str, worker_id: str, changes: WorkerChanges) -> Examined | None:
-        """Look whether the bundle that serves, if one does, has the new entrypoint."""
+    async def _examine(self, tenant_id: str, worker_id: str, changes: WorkerChanges) -> ExaminedBundle | None:
+        """Check that the active bundle, if there is one, has the new entrypoint."""
         if changes.entrypoint is msgspec.UNSET or changes.source_code is not msgspec.UNSET:
             return None
         worker = await self.get(tenant_id, worker_id)
@@ -165,9 +165,14 @@ class Workers:
         )
 
     async def _add_version(
-        self, db: PoolConnection, caller: Caller, worker: Worker, changed: Worker, examined: Examined | None
+        self,
+        db: PoolConnection,
+        caller: Caller,
+        worker: Worker,
+        changed: Worker,
+        examined: ExaminedBundle | None,
     ) -> Worker:
-        """Make a version of the changed code; return the worker with it, or without it while it is built."""
+        """Create a version of the changed code; return the worker, with it unless it has yet to be built."""
         number = await next_version(db, worker_id=worker.id)
         active = await fetch_version(
             db, tenant_id=worker.tenant_id, worker_id=worker.id, version=worker.version
@@ -189,12 +194,12 @@ class Workers:
             worker.id, number, examined, created_by=caller.user_id, now=changed.updated_at
         )
         await insert_version(db, bundled)
-        if examined.wants_layer:
+        if examined.needs_layer:
             return msgspec.structs.replace(changed, entrypoint=worker.entrypoint)
         return msgspec.structs.replace(changed, version=number)
 
     async def deprecate(self, caller: Caller, worker_id: str) -> Worker:
-        """Soft-delete a worker: it takes no jobs from now on; its history stays. Safe to repeat."""
+        """Deprecate a worker: it accepts no more jobs, and its history is kept. Idempotent."""
         worker = await until_heard(lambda: self._deprecate(caller, worker_id), seconds=_RETRY_SECONDS)
         self._on_event()
         await self._on_deprecated()

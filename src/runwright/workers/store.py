@@ -1,4 +1,4 @@
-"""The SQL of workers. A worker's row holds its current definition; worker_versions every code it had."""
+"""The SQL of workers. A worker's row holds its current values; worker_versions all code it has had."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -33,7 +33,7 @@ def _worker(row: Record) -> Worker:
 
 
 async def insert_worker(db: PoolConnection, worker: Worker) -> None:
-    """Insert a worker and its first version, and say so in the event log."""
+    """Insert a worker and its first version, and append the event."""
     await db.execute(
         """
         INSERT INTO workers (id, tenant_id, name, runtime, description, status, version, revision, entrypoint,
@@ -75,8 +75,8 @@ async def insert_worker(db: PoolConnection, worker: Worker) -> None:
 async def update_worker(db: PoolConnection, worker: Worker) -> None:
     """Write a worker that the same transaction has locked; its revision goes up.
 
-    The event log says so. A version newer than any that ever served outranks those that are still
-    being built before it.
+    Appends the event. Once a new version is active, earlier ones that are still being built do not
+    become active any more.
     """
     await db.execute(
         """
@@ -110,7 +110,7 @@ async def fetch_worker(
 ) -> Worker | None:
     """Return a worker of the tenant; `lock` holds its row until the transaction ends."""
     if lock:
-        # A statement of its own: one that waits for the row would join the version that it had before.
+        # A separate statement: one that waits for the row would join the version that it had before.
         await db.execute(
             "SELECT 1 FROM workers WHERE tenant_id = $1 AND id = $2 FOR UPDATE", tenant_id, worker_id
         )
@@ -152,7 +152,7 @@ async def list_workers(
     return (await fetch_page(db, _LISTED, where, page)).map(_worker)
 
 
-class Definition(msgspec.Struct, frozen=True, kw_only=True):
+class WorkerRevision(msgspec.Struct, frozen=True, kw_only=True):
     """What an executor needs of a worker, at one revision and version."""
 
     worker_id: str
@@ -173,8 +173,8 @@ class Definition(msgspec.Struct, frozen=True, kw_only=True):
     updated_at: datetime
 
 
-async def fetch_definition(db: Database, *, worker_id: str) -> Definition | None:
-    """Return the worker's current definition with its code."""
+async def fetch_revision(db: Database, *, worker_id: str) -> WorkerRevision | None:
+    """Return the worker at its current revision, with its code."""
     row = await db.fetchrow(
         """
         SELECT w.id AS worker_id, w.tenant_id, w.runtime, w.revision, w.version, w.entrypoint,
@@ -190,7 +190,7 @@ async def fetch_definition(db: Database, *, worker_id: str) -> Definition | None
     values: dict[str, Any] = dict(row)
     values["config"] = msgspec.json.decode(values["config"])
     values["network"] = msgspec.json.decode(values["network"])
-    return Definition(**values)
+    return WorkerRevision(**values)
 
 
 async def fetch_sources(
@@ -200,7 +200,7 @@ async def fetch_sources(
     rows = await db.fetch(
         """
         SELECT v.worker_id, v.version, v.source_code
-        FROM unnest($1::text[], $2::integer[]) AS wanted (worker_id, version)
+        FROM unnest($1::text[], $2::integer[]) AS k (worker_id, version)
         JOIN worker_versions v USING (worker_id, version)
         """,
         [worker_id for worker_id, _ in versions],

@@ -1,11 +1,11 @@
-"""The SQL of versions: every code that a worker had, and which of them serves.
+"""The SQL of versions: all code that a worker has had, and which version is active.
 
     building ──▶ ready | failed          a version without dependencies is ready at once
 
-A version is never changed otherwise. The one that serves is named in the worker's row. A version
-that becomes ready serves from then on unless it is settled: a newer one has served since, or
-somebody chose one (a rollback settles every version there is). All writes happen under the lock
-of the worker's row, which the caller's transaction holds. How a building ends: `layers/store.py`.
+A version is never changed otherwise. The worker's row names the active one. A version that becomes
+ready becomes active unless it is settled: a newer one has been active since, or a user has chosen
+one (a rollback settles all versions). All writes happen under the lock of the worker's row, which
+the caller's transaction holds. How a build ends: builds/store.py.
 """
 
 from typing import Final
@@ -37,7 +37,7 @@ def _version(row: Record) -> Version:
 
 
 async def next_version(db: PoolConnection, *, worker_id: str) -> int:
-    """Return the number of a new version; the worker is locked."""
+    """Return the number of a new version of a locked worker."""
     number: int = await db.fetchval(
         "SELECT max(version) + 1 FROM worker_versions WHERE worker_id = $1", worker_id
     )
@@ -45,7 +45,7 @@ async def next_version(db: PoolConnection, *, worker_id: str) -> int:
 
 
 async def insert_version(db: PoolConnection, new: NewVersion) -> None:
-    """Keep a version; the worker is locked, or new itself."""
+    """Insert a version of a worker that is locked or new."""
     await db.execute(
         """
         INSERT INTO worker_versions (worker_id, version, entrypoint, source_code, status, bundle_digest,
@@ -107,7 +107,7 @@ async def list_versions(
 
 
 async def settle_versions(db: PoolConnection, *, worker_id: str) -> None:
-    """Let no version that is still being built serve by itself; the worker is locked."""
+    """Keep versions that are still being built from becoming active; the worker is locked."""
     await db.execute(
         """
         UPDATE workers SET settled_version = (SELECT max(version) FROM worker_versions WHERE worker_id = $1)
@@ -118,7 +118,7 @@ async def settle_versions(db: PoolConnection, *, worker_id: str) -> None:
 
 
 async def count_stored_bytes(db: Database, tenant_id: str, _bound: int) -> int:
-    """Return how large the code of all versions of a tenant's workers is: sources and packed bundles."""
+    """Return the size of the code of all versions of a tenant's workers: sources and bundles."""
     count: int = await db.fetchval(
         """
         SELECT coalesce(sum(coalesce(v.size_bytes, octet_length(v.source_code))), 0)::bigint

@@ -1,7 +1,7 @@
-"""The events of workers, which carry the worker as it was then, for it changes later.
+"""The events of workers. Each contains the worker as it was then, because it changes later.
 
-The source stays out: it may be large, and a version's source never changes, so that whoever reads
-the event finds it by the version.
+The source code is left out: it may be large, and the source of a version never changes, so that
+readers of the event find it by the version.
 """
 
 from typing import Any, Literal
@@ -13,16 +13,16 @@ from runwright.events.model import Event
 from runwright.events.store import append_event
 from runwright.workers.model import Worker
 
-WorkerFact = Literal["worker.created", "worker.updated", "worker.deprecated"]
+WorkerEventType = Literal["worker.created", "worker.updated", "worker.deprecated"]
 
 
-async def append_worker_event(db: PoolConnection, worker: Worker, fact: WorkerFact) -> None:
-    """Append what became of a worker, in the transaction that makes it true."""
+async def append_worker_event(db: PoolConnection, worker: Worker, event_type: WorkerEventType) -> None:
+    """Append an event about a worker, in the transaction that changes it."""
     snapshot: dict[str, Any] = msgspec.to_builtins(msgspec.structs.replace(worker, source_code=None))
     await append_event(
         db,
         tenant_id=worker.tenant_id,
-        type=fact,
+        type=event_type,
         subject_id=worker.id,
         now=worker.updated_at,
         data=msgspec.json.encode(snapshot),

@@ -281,7 +281,7 @@ async def test_the_end_of_a_job_says_which_and_how(world: World) -> None:
     worker = await jobs.worker()
     job = await jobs.job(worker)
     await jobs.executor()
-    await jobs.finish(*[jobs.ending(one, JobStatus.FAILED) for one in await jobs.claim()])
+    await jobs.finish(*[jobs.end_of(one, JobStatus.FAILED) for one in await jobs.claim()])
     await world.route()
     said = {one.event.type: msgspec.json.decode(one.payload) for one in await world.all()}
     failed = said["job.failed"]

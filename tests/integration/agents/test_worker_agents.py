@@ -11,8 +11,8 @@ from runwright.agents.worker_jobs import DECIDE_HANDLER, decide_by_jobs
 from runwright.core.job_state import JobStatus
 from runwright.db.pool import open_pool
 from runwright.events.notifications import EventNotifications
+from runwright.jobs.attempt import ClaimedAttempt
 from runwright.jobs.completion_callbacks import JOB_ENDS
-from runwright.jobs.store.claim import ClaimedJob
 from runwright.loops.completion_dispatcher import CompletionDispatcher, CompletionRoute
 from runwright.workers.model import WorkerChanges, WorkerStatus
 from tests.integration.agents.telephone import Telephone
@@ -37,15 +37,15 @@ class Inside:
             emit=self.world.telemetry,
         )
 
-    async def end(self, job: ClaimedJob, output: bytes | None, *, error: bytes | None = None) -> None:
+    async def end(self, job: ClaimedAttempt, output: bytes | None, *, error: bytes | None = None) -> None:
         status = JobStatus.FAILED if output is None else JobStatus.COMPLETED
-        ending = msgspec.structs.replace(self.jobs.ending(job, status), output=output, error=error)
+        ending = msgspec.structs.replace(self.jobs.end_of(job, status), output=output, error=error)
         await self.jobs.finish(ending)
         await self.follower.start()
         await self.follower.loop.reached(self.follower.loop.passes + 1)
         await self.follower.stop()
 
-    async def claimed(self, count: int = 1) -> list[ClaimedJob]:
+    async def claimed(self, count: int = 1) -> list[ClaimedAttempt]:
         await self.telephone.until_settled()
         jobs = await self.jobs.claim()
         assert len(jobs) == count
@@ -62,7 +62,7 @@ async def inside(database_url: str) -> AsyncIterator[Inside]:
     await jobs.executor()
     async with Telephone(World(db), callers=2).connected() as telephone:
         yield Inside(telephone, jobs)
-    jobs.signals.stop()
+    jobs.notifications.stop()
     await db.close()
 
 

@@ -437,7 +437,7 @@ async def test_an_end_that_is_told_twice_or_late_changes_nothing(world: Automati
     run = await world.start(one)
     await world.dispatch()
     [claimed] = await world.claim()
-    await world.finish(world.ending(claimed, JobStatus.FAILED))
+    await world.finish(world.end_of(claimed, JobStatus.FAILED))
     await asyncio.gather(*(world.follow() for _ in range(4)))
     again = await world.again(run)
     assert (again.status, again.attempt) == (RunStatus.SCHEDULED, 2)
@@ -464,7 +464,7 @@ async def test_a_cancel_wins_over_an_end_that_nobody_has_acted_on_yet(world: Aut
     run = await world.start(await world.job_automation(retry=TWICE))
     await world.dispatch()
     [claimed] = await world.claim()
-    await world.finish(world.ending(claimed))
+    await world.finish(world.end_of(claimed))
     await world.automations.runs.cancel(world.caller(), run.id)
     await world.follow()
     assert (await world.again(run)).status is RunStatus.CANCELLED

@@ -11,7 +11,7 @@ from runwright.core.job_state import JobStatus
 from runwright.db.pool import Pool
 from runwright.events.completion import take_due_callbacks
 from runwright.jobs.completion_callbacks import JOB_ENDS
-from runwright.jobs.tool_calls.service import TOOL, TOOLS_KEY, ToolCalls
+from runwright.tool_calls.service import TOOL, TOOLS_KEY, ToolCalls
 from runwright.workers.model import Worker
 from tests.integration.automations.world import AutomationWorld
 
@@ -73,11 +73,11 @@ async def test_a_run_ends_with_the_last_job_of_its_agent(world: ToolWorld) -> No
 async def test_a_run_that_is_cancelled_while_its_tools_run_takes_them_along(world: ToolWorld) -> None:
     run = await world.begin()
     await world.run_agents(output=ASKING)
-    running = await world.claim(room=1)
+    running = await world.claim(capacity=1)
     cancelled = await world.automations.runs.cancel(world.caller(), run.id)
     assert cancelled.status is RunStatus.CANCELLED
     assert await world.count("conversations") == 0
-    await world.finish(*(world.ending(job, JobStatus.CANCELLED) for job in running))
+    await world.finish(*(world.end_of(job, JobStatus.CANCELLED) for job in running))
     await world.follow()
     assert await world.claim() == []
     assert await world.count("jobs") == 3

@@ -32,9 +32,8 @@ from runwright.db.pool import Database, PoolConnection
 from runwright.events.completion import take_due_callbacks
 from runwright.events.publish import publish_event
 from runwright.events.store import take_queued_events
+from runwright.jobs.attempt import AttemptEnd, ClaimedAttempt
 from runwright.jobs.completion_callbacks import JOB_ENDS
-from runwright.jobs.store.claim import ClaimedJob
-from runwright.jobs.store.finish import Ending
 from runwright.schedules.firing import FiringSummary, fire_due, handler_by_owner
 from runwright.schedules.job_factory import submit_jobs
 from runwright.schedules.model import ScheduleOwner
@@ -184,9 +183,9 @@ class AutomationWorld(World):
         await self.follow()
         return len(claimed)
 
-    def _ended(self, job: ClaimedJob, status: JobStatus, output: object) -> Ending:
+    def _ended(self, job: ClaimedAttempt, status: JobStatus, output: object) -> AttemptEnd:
         text = msgspec.json.encode(output) if status is JobStatus.COMPLETED else None
-        return msgspec.structs.replace(self.ending(job, status), output=text)
+        return msgspec.structs.replace(self.end_of(job, status), output=text)
 
     async def follow(self) -> None:
         """Run the completion callbacks."""

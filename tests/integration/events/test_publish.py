@@ -86,7 +86,7 @@ async def test_the_events_of_a_job_that_an_agent_caused_say_so(database: Pool) -
             connection, tenant_id="ten_a", type="webhook.test", subject_id=caused.id, now=START
         )
     await world.executor()
-    await world.finish(*[world.ending(job) for job in await world.claim()])
+    await world.finish(*[world.end_of(job) for job in await world.claim()])
     ancestry = {e.subject_id: e.ancestry for e, _ in await take(database) if e.type == "job.completed"}
     assert ancestry == {caused.id: ("agt_a", "agt_b"), asked.id: ()}
 

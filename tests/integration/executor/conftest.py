@@ -9,7 +9,9 @@ from runwright.core.clock import system_clock
 from runwright.core.job_state import TERMINAL
 from runwright.core.roles import Caller, Role
 from runwright.db.pool import Pool as Database
-from runwright.executor.executor import Executor, ExecutorSettings
+from runwright.executor.executor import Executor
+from runwright.executor.lease import ExecutorSettings
+from runwright.executor.preparation import Preparation
 from runwright.jobs.model import Job
 from runwright.jobs.notifications import JobNotifications
 from runwright.jobs.service import Jobs
@@ -31,16 +33,24 @@ CALLER = Caller("ten_a", "usr_1", Role.TENANT_SYSTEM_ADMIN, "key_1")
 class Engine:
     """One process's worth of engine, its parts at hand."""
 
-    def __init__(self, db: Database, host: Host, *, slots: int, lease_seconds: float) -> None:
+    def __init__(
+        self,
+        db: Database,
+        host: Host,
+        *,
+        slots: int,
+        lease_seconds: float,
+        preparation: Preparation | None = None,
+    ) -> None:
         self.db = db
         self.telemetry = RecordedTelemetry()
-        self.signals = JobNotifications(origin="test", send=lambda _payload: None)
+        self.notifications = JobNotifications(origin="test", send=lambda _payload: None)
         self.workers = Workers(
             db,
             no_bundles(db),
             clock=system_clock,
             on_deprecated=self._cancel_leftovers,
-            on_defined=self._note_worker,
+            on_defined=self._preload_worker,
         )
         self.executor = Executor(
             db,
@@ -55,22 +65,29 @@ class Engine:
                 drain_seconds=0.3,
             ),
             clock=system_clock,
-            signals=self.signals,
+            notifications=self.notifications,
             emit=self.telemetry,
-            make_pool=lambda executor: Pool(
+            preparation=preparation,
+            make_pool=lambda runner: Pool(
                 settings=PoolSettings(slots=slots, prebooted={"python": 1}, grace_seconds=0.3),
                 host=host,
                 clock=system_clock,
-                on_started=executor.on_started,
-                on_line=executor.on_line,
-                on_outcome=executor.on_outcome,
-                on_capacity=executor.on_capacity,
+                on_started=runner.on_started,
+                on_line=runner.on_line,
+                on_outcome=runner.on_outcome,
+                on_capacity=runner.on_capacity,
             ),
         )
-        self.jobs = Jobs(db, clock=system_clock, signals=self.signals, starter=self.executor)
-        self.promoter = Promoter(db, clock=system_clock, signals=self.signals, emit=self.telemetry)
+        self.jobs = Jobs(db, clock=system_clock, notifications=self.notifications, starter=self.executor)
+        self.promoter = Promoter(
+            db, clock=system_clock, notifications=self.notifications, emit=self.telemetry
+        )
         self.reaper = Reaper(
-            db, clock=system_clock, signals=self.signals, emit=self.telemetry, interval_seconds=0.2
+            db,
+            clock=system_clock,
+            notifications=self.notifications,
+            emit=self.telemetry,
+            interval_seconds=0.2,
         )
 
     async def start(self) -> None:
@@ -82,7 +99,7 @@ class Engine:
         await self.executor.stop()
         await self.reaper.stop()
         await self.jobs.stop()
-        self.signals.stop()
+        self.notifications.stop()
 
     async def worker(self, source: str, *, max_retries: int = 0, timeout_seconds: int = 30) -> Worker:
         return await self.workers.create(
@@ -107,15 +124,15 @@ class Engine:
     async def until(self, condition: Callable[[], Awaitable[bool]], seconds: float = 20) -> None:
         """Wait for something that only the tables know."""
         async with asyncio.timeout(seconds):
-            while not await condition():  # noqa: ASYNC110  nobody signals what a table holds
+            while not await condition():  # noqa: ASYNC110  nothing announces what a table holds
                 await asyncio.sleep(0.01)
 
     async def has_line(self, job: Job, text: str) -> bool:
         logs = await self.jobs.logs(job.tenant_id, job.id, level=None, limit=500, after=None)
         return any(text in line.msg for line in logs.logs)
 
-    def _note_worker(self, worker_id: str) -> None:
-        self.executor.note_worker(worker_id)
+    def _preload_worker(self, worker_id: str) -> None:
+        self.executor.preload_worker(worker_id)
 
     async def _cancel_leftovers(self) -> None:
         while await cancel_jobs_of_deprecated(self.db, now=system_clock()):
@@ -136,8 +153,8 @@ async def make_engine(database: Database, host: Host) -> AsyncIterator[MakeEngin
     """Builds engines on one database; whatever a test left running is stopped."""
     made: list[Engine] = []
 
-    def make(*, slots: int = 4, lease_seconds: float = 30) -> Engine:
-        made.append(Engine(database, host, slots=slots, lease_seconds=lease_seconds))
+    def make(*, slots: int = 4, lease_seconds: float = 30, preparation: Preparation | None = None) -> Engine:
+        made.append(Engine(database, host, slots=slots, lease_seconds=lease_seconds, preparation=preparation))
         return made[-1]
 
     yield make

@@ -1,6 +1,8 @@
 """An executor runs what it claims, and lets go of it in every way that there is."""
 
 import asyncio
+import itertools
+from collections.abc import Mapping
 
 import msgspec
 import pytest
@@ -9,9 +11,10 @@ from runwright.core.clock import system_clock
 from runwright.core.errors import ConflictError, NotFoundError
 from runwright.core.job_state import ErrorCode, JobStatus
 from runwright.core.paging import PageRequest
+from runwright.executor.preparation import Preparation
 from runwright.jobs.model import Job, JobFilter
 from runwright.jobs.service import Jobs
-from runwright.jobs.store.rescue import expire_lease
+from runwright.jobs.store.executors import expire_lease
 from runwright.telemetry.events import StrayClaimHandedBack
 from runwright.workers.model import WorkerChanges, WorkerStatus
 from tests.integration.executor.conftest import CALLER, Engine, MakeEngine
@@ -122,18 +125,46 @@ async def test_a_claim_whose_answer_was_lost_is_handed_back_and_runs(make_engine
     engine = make_engine()
     await engine.start()
     worker = await engine.worker(ECHO)
-    await engine.executor.claims.stop()
-    elsewhere = Jobs(engine.db, clock=system_clock, signals=engine.signals)
+    await engine.executor.claims.loop.stop()
+    elsewhere = Jobs(engine.db, clock=system_clock, notifications=engine.notifications)
     job = await elsewhere.submit(submission(CALLER, worker.id, system_clock()))
     await engine.db.execute(
         "UPDATE job_queue SET state = 'running', executor_id = $1, fence = 1", engine.executor.id
     )
-    engine.executor.claims.start()
+    engine.executor.claims.loop.start()
     assert (await engine.ended(job)).status is JobStatus.COMPLETED
     assert [event.job_id for event in engine.telemetry.of(StrayClaimHandedBack)] == [job.id]
 
 
-async def test_who_waits_is_told_what_a_read_would_say(make_engine: MakeEngine) -> None:
+class BrokenSecrets:
+    """Secrets that cannot be read; notes when that was tried."""
+
+    def __init__(self) -> None:
+        self.tries: list[float] = []
+
+    async def reveal(self, tenant_id: str, names: list[str]) -> Mapping[str, str]:  # noqa: ARG002
+        self.tries.append(asyncio.get_running_loop().time())
+        raise OSError
+
+
+async def test_claims_are_a_second_apart_once_nothing_begins_any_more(make_engine: MakeEngine) -> None:
+    secrets = BrokenSecrets()
+    engine = make_engine(preparation=Preparation(secrets=secrets))
+    await engine.start()
+    worker = await engine.worker(ECHO)
+    await engine.db.execute("UPDATE workers SET secrets = '{A}', revision = revision + 1")
+    job = await engine.submit(worker)
+
+    async def tried_often() -> bool:
+        return len(secrets.tries) >= 7
+
+    await engine.until(tried_often)
+    pauses = [after - before for before, after in itertools.pairwise(secrets.tries)]
+    assert min(pauses[4:]) >= 0.9, pauses
+    assert (await engine.jobs.get(job.tenant_id, job.id)).attempt == 1, "hand-backs are free"
+
+
+async def test_a_waiting_request_gets_what_a_read_would_return(make_engine: MakeEngine) -> None:
     engine = make_engine()
     await engine.start()
     sources = (ECHO, "def handler(input, env):\n    raise ValueError('no')\n", SLOW)
@@ -191,7 +222,7 @@ async def test_code_is_in_a_sandbox_before_its_job_is_accepted_for_its_own_tenan
         return engine.executor.pool.stats().sandboxes.get("python", {}).get("idle", 0) == 1
 
     async def ready_for_it() -> bool:
-        latest = engine.executor._definitions.latest(worker.id)  # noqa: SLF001  nobody else knows
+        latest = engine.executor.runner.workers.latest(worker.id)
         blank = engine.executor.pool.stats().sandboxes.get("python", {}).get("blank", 0)
         return latest is not None and blank == 1
 

@@ -11,10 +11,10 @@ import pytest
 
 from runwright.db.pool import Pool
 from runwright.executor.preparation import LoadError
-from runwright.executor.version_files import CachedFiles
+from runwright.executor.version_files import VersionFiles
 from runwright.telemetry.events import CacheFoldersRemoved, VersionUnreadable
 from runwright.workers.bundles.folders import FolderCache
-from runwright.workers.store import Definition
+from runwright.workers.store import WorkerRevision
 from tests.integration.workers.test_folders import FILES, LAYER_LIMITS, LIMITS, age, store_files
 from tests.telemetry import RecordedTelemetry
 
@@ -29,14 +29,14 @@ class Shelf:
         self.cache = FolderCache(
             db, root=root, limit_bytes=1, limits={"bundles": LIMITS, "layers": LAYER_LIMITS}
         )
-        self.files = CachedFiles(self.cache, self._digest, emit=self.telemetry)
+        self.files = VersionFiles(self.cache, self._digest, emit=self.telemetry)
 
     async def _digest(self, key: str) -> str | None:
         return self.layers.get(key)
 
 
-def definition(digest: str | None, layer_key: str | None = None) -> Definition:
-    return Definition(
+def definition(digest: str | None, layer_key: str | None = None) -> WorkerRevision:
+    return WorkerRevision(
         worker_id="wkr_1",
         tenant_id="ten_1",
         runtime="python",

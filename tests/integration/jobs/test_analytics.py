@@ -11,7 +11,7 @@ from runwright.core.paging import PageRequest
 from runwright.jobs.analytics import Analytics, Report
 from runwright.jobs.model import JobFilter
 from runwright.jobs.queues import QueueDepth, Queues
-from runwright.jobs.store.rollup import fold_tallies, forget_counts
+from runwright.jobs.store.rollup import fold_counts, prune_counts
 from tests.integration.jobs.world import World
 
 
@@ -24,8 +24,8 @@ async def test_every_way_to_end_is_counted_once(world: World) -> None:
     await world.executor()
     for _ in range(4):
         await world.job(worker)
-    claimed = await world.claim(room=3)
-    await world.finish(world.ending(claimed[0]), world.ending(claimed[1], JobStatus.FAILED))
+    claimed = await world.claim(capacity=3)
+    await world.finish(world.end_of(claimed[0]), world.end_of(claimed[1], JobStatus.FAILED))
     waiting = await world.jobs.list("ten_a", JobFilter(status=JobStatus.QUEUED), PageRequest())
     await world.jobs.cancel(world.caller(), waiting.rows[0].id)
     await world.lose()  # the third fails: its executor is gone
@@ -34,7 +34,7 @@ async def test_every_way_to_end_is_counted_once(world: World) -> None:
         assert (jobs.total, jobs.completed, jobs.failed, jobs.cancelled) == (4, 1, 2, 1)
         assert jobs.failures_by_code == {"executor_lost": 1, "handler_error": 1}
         assert jobs.success_rate == 25.0
-        await fold_tallies(world.db, limit=100)
+        await fold_counts(world.db, limit=100)
     assert await world.db.fetchval("SELECT count(*) FROM job_tallies") == 0
     await world.assert_whole()
 
@@ -44,8 +44,8 @@ async def test_a_result_that_is_refused_is_not_counted(world: World) -> None:
     await world.executor()
     await world.job(worker)
     [claimed] = await world.claim()
-    await world.finish(world.ending(claimed))
-    await world.finish(world.ending(claimed))
+    await world.finish(world.end_of(claimed))
+    await world.finish(world.end_of(claimed))
     assert (await report(world)).jobs.total == 1
 
 
@@ -54,7 +54,7 @@ async def test_a_retry_is_not_an_end(world: World) -> None:
     await world.executor()
     await world.job(worker)
     [claimed] = await world.claim()
-    await world.finish(world.ending(claimed, JobStatus.FAILED, retry_in=1))
+    await world.finish(world.end_of(claimed, JobStatus.FAILED, retry_in=1))
     assert (await report(world)).jobs.total == 0
 
 
@@ -64,23 +64,23 @@ async def test_durations_are_of_what_ran(world: World) -> None:
     for ms in (10, 20, 30):
         await world.job(worker)
         [claimed] = await world.claim()
-        ending = world.ending(claimed)
+        ending = world.end_of(claimed)
         world.forward(ms / 1000)
         await world.finish(msgspec.structs.replace(ending, ended_at=world.now))
     for _ in range(2):
         jobs = (await report(world)).jobs
         assert (jobs.avg_duration_ms, jobs.p50_duration_ms, jobs.p99_duration_ms) == (20, 20, 30)
-        await fold_tallies(world.db, limit=2)
+        await fold_counts(world.db, limit=2)
 
 
 async def test_jobs_count_by_trigger_worker_and_day(world: World) -> None:
     one, other = await world.worker(), await world.worker()
     await world.executor()
     await world.jobs.submit(world.submission(one.id, trigger=Trigger.WEBHOOK))
-    await world.finish(*[world.ending(job) for job in await world.claim()])
+    await world.finish(*[world.end_of(job) for job in await world.claim()])
     world.forward(timedelta(days=1).total_seconds())
     await world.jobs.submit(world.submission(other.id))
-    await world.finish(*[world.ending(job) for job in await world.claim()])
+    await world.finish(*[world.end_of(job) for job in await world.claim()])
     found = await report(world, days=3)
     assert found.jobs.by_trigger == {"manual": 1, "webhook": 1, "scheduled": 0, "event": 0}
     assert {worker: totals.total for worker, totals in found.by_worker.items()} == {one.id: 1, other.id: 1}
@@ -102,11 +102,11 @@ async def test_sums_that_no_report_reaches_are_forgotten(world: World) -> None:
     worker = await world.worker()
     await world.executor()
     await world.job(worker)
-    await world.finish(*[world.ending(job) for job in await world.claim()])
-    await fold_tallies(world.db, limit=100)
+    await world.finish(*[world.end_of(job) for job in await world.claim()])
+    await fold_counts(world.db, limit=100)
     today = world.now.date()
-    assert await forget_counts(world.db, before=today, limit=10) == 0
-    assert await forget_counts(world.db, before=today + timedelta(days=1), limit=10) == 2
+    assert await prune_counts(world.db, before=today, limit=10) == 0
+    assert await prune_counts(world.db, before=today + timedelta(days=1), limit=10) == 2
     assert (await report(world)).jobs.total == 0
 
 
@@ -116,7 +116,7 @@ async def test_queues_count_what_waits_and_runs(world: World) -> None:
     for priority in (1, 3, 4, 10):
         await world.job(worker, priority=priority)
     await world.job(worker, scheduled_at=world.now + timedelta(hours=1))
-    await world.claim(room=1)
+    await world.claim(capacity=1)
     queues = Queues(world.db, clock=world.clock)
     snapshot = await queues.snapshot("ten_a")
     assert (snapshot.total_queued, snapshot.total_running) == (4, 1)

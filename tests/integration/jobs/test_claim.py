@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, cast
 
 from runwright.core.job_state import JobStatus
 from runwright.jobs.service import Jobs
-from runwright.jobs.store.claim import LANE_WINDOW, claim_jobs
-from runwright.jobs.store.rescue import expire_lease
+from runwright.jobs.store.claim import QUEUE_WINDOW, claim_jobs
+from runwright.jobs.store.executors import expire_lease
+from runwright.runtimes.pool.settings import PoolCapacity
 from runwright.workers.model import WorkerChanges, WorkerStatus
 from tests.integration.jobs.world import EXECUTOR, World
 
@@ -44,8 +45,8 @@ async def test_a_flood_of_one_tenant_waits_behind_the_first_job_of_another(world
         await world.job(flood, priority=1)
     world.forward(60)
     late = await world.job(calm, priority=10)
-    claim = await world.claim_all(room=2)
-    assert late.id in {job.job_id for job in claim.jobs}
+    claim = await world.claim_all(capacity=2)
+    assert late.id in {job.job_id for job in claim.attempts}
 
 
 async def test_with_one_slot_tenants_take_turns_by_what_they_used(world: World) -> None:
@@ -55,8 +56,8 @@ async def test_with_one_slot_tenants_take_turns_by_what_they_used(world: World) 
         await world.job(flood)
     world.forward(1)
     late = await world.job(calm)
-    claim = await world.claim_all(room=1, used={"ten_flood": 1.0})
-    assert [job.job_id for job in claim.jobs] == [late.id]
+    claim = await world.claim_all(capacity=1, used={"ten_flood": 1.0})
+    assert [job.job_id for job in claim.attempts] == [late.id]
 
 
 async def test_max_concurrency_holds_for_one_executor_and_is_freed_by_the_end_of_a_job(world: World) -> None:
@@ -67,7 +68,7 @@ async def test_max_concurrency_holds_for_one_executor_and_is_freed_by_the_end_of
     running = await world.claim()
     assert len(running) == 2
     assert await world.claim() == []
-    await world.finish(world.ending(running[0]))
+    await world.finish(world.end_of(running[0]))
     assert len(await world.claim()) == 1
 
 
@@ -81,7 +82,7 @@ async def test_max_concurrency_holds_between_executors_that_claim_at_once(world:
         running = [(job, executor) for jobs, executor in zip(claims, executors, strict=True) for job in jobs]
         assert len(running) <= 3
         for job, executor in running:
-            await world.finish(world.ending(job), executor_id=executor)
+            await world.finish(world.end_of(job), executor_id=executor)
 
 
 async def test_executors_that_claim_at_once_never_share_a_job(world: World) -> None:
@@ -90,7 +91,7 @@ async def test_executors_that_claim_at_once_never_share_a_job(world: World) -> N
     submitted = {(await world.job(worker)).id for worker in workers for _ in range(40)}
     seen: list[str] = []
     while len(seen) < len(submitted):
-        for jobs in await asyncio.gather(*(world.claim(executor, room=7) for executor in executors)):
+        for jobs in await asyncio.gather(*(world.claim(executor, capacity=7) for executor in executors)):
             seen += [job.job_id for job in jobs]
     assert sorted(seen) == sorted(submitted)
 
@@ -109,7 +110,7 @@ async def test_an_executor_is_not_given_a_runtime_that_it_lacks(world: World) ->
     worker = await world.worker()
     await world.executor()
     await world.job(worker)
-    assert (await world.claim_all(runtimes=("nodejs",))).jobs == []
+    assert (await world.claim_all(runtimes=("nodejs",))).attempts == []
 
 
 async def test_an_executor_without_a_living_lease_gets_nothing(world: World) -> None:
@@ -139,23 +140,23 @@ async def test_a_fast_worker_gets_its_extra_room_and_others_only_the_free_slots(
     for _ in range(10):
         await world.job(fast)
         await world.job(slow)
-    claim = await world.claim_all(room=2, fast={fast.id: 5})
-    of_slow = [job for job in claim.jobs if job.worker_id == slow.id]
-    assert len(claim.jobs) == 7
+    claim = await world.claim_all(capacity=2, fast={fast.id: 5})
+    of_slow = [job for job in claim.attempts if job.worker_id == slow.id]
+    assert len(claim.attempts) == 7
     assert len(of_slow) <= 2
-    none_free = await world.claim_all(room=0, fast={fast.id: 1})
-    assert [job.worker_id for job in none_free.jobs] == [fast.id]
+    none_free = await world.claim_all(capacity=0, fast={fast.id: 1})
+    assert [job.worker_id for job in none_free.attempts] == [fast.id]
 
 
 async def test_more_lanes_than_one_window_are_all_served_by_following_the_cursor(world: World) -> None:
     await world.executor()
-    for n in range(LANE_WINDOW + 5):
+    for n in range(QUEUE_WINDOW + 5):
         await world.job(await world.worker(f"ten_{n:04}"))
-    first = await world.claim_all(room=1000)
+    first = await world.claim_all(capacity=1000)
     assert first.cursor is not None
-    second = await world.claim_all(room=1000, cursor=first.cursor)
+    second = await world.claim_all(capacity=1000, cursor=first.cursor)
     assert second.cursor is None
-    assert len(first.jobs) + len(second.jobs) == LANE_WINDOW + 5
+    assert len(first.attempts) + len(second.attempts) == QUEUE_WINDOW + 5
 
 
 async def test_a_claim_takes_the_code_that_is_current_then(world: World) -> None:
@@ -180,7 +181,7 @@ async def test_max_concurrency_holds_though_the_other_claim_is_not_visible_yet(w
         for _ in range(2):
             await world.job(worker, priority=1)  # other rows than those of the first claim, and before them
         second = asyncio.create_task(world.claim("exe_b"))
-        while not second.done() and not await _waits_for_a_lock(world):  # noqa: ASYNC110  a lock signals nothing
+        while not second.done() and not await _waits_for_a_lock(world):  # noqa: ASYNC110  a lock notifications nothing
             await asyncio.sleep(0)
     assert len(first) == 2
     assert await second == []
@@ -202,19 +203,19 @@ async def test_a_tenant_runs_no_more_at_once_than_its_quota_over_all_its_workers
     jobs = [await world.job(workers[n % 3]) for n in range(9)]
     others = [await world.job(other) for _ in range(9)]
     await set_running_jobs(world, 4)
-    claimed = await world.claim(room=11)
+    claimed = await world.claim(capacity=11)
     mine = [job for job in claimed if job.tenant_id == "ten_a"]
     assert len(mine) == 4
     assert len(claimed) == 11, "a tenant that may run no more takes no room from others"
     assert [job.tenant_id for job in await world.claim()] == ["ten_b"] * 2
     why = await Jobs(
-        world.db, clock=world.clock, signals=world.signals, running_limit_of=lambda _: 4
+        world.db, clock=world.clock, notifications=world.notifications, running_limit_of=lambda _: 4
     ).explain("ten_a", jobs[-1].id)
     assert "tenant_running_jobs" in [reason.code for reason in why.reasons]
     seen = [job.job_id for job in mine]
     running = mine
     while running:
-        await world.finish(world.ending(running.pop()))
+        await world.finish(world.end_of(running.pop()))
         running += await world.claim()
         assert len(running) <= 4
         seen += [job.job_id for job in running if job.job_id not in seen]
@@ -230,7 +231,7 @@ async def test_places_of_a_quota_come_back_whatever_became_of_the_job(world: Wor
     await world.job(worker)
     [first] = await world.claim()
     assert await world.claim() == []
-    await world.finish(world.ending(first, JobStatus.FAILED, retry_in=60))
+    await world.finish(world.end_of(first, JobStatus.FAILED, retry_in=60))
     [second] = await world.claim()
     await world.lose()
     await world.executor("exe_b")
@@ -249,7 +250,7 @@ async def test_executors_at_once_do_not_pass_a_tenants_quota(world: World) -> No
     executors = [await world.executor(f"exe_{n}") for n in range(6)]
     for _ in range(30):
         await world.job(worker)
-    claims = await asyncio.gather(*(world.claim(executor, room=4) for executor in executors))
+    claims = await asyncio.gather(*(world.claim(executor, capacity=4) for executor in executors))
     assert sum(map(len, claims)) == 5
     assert await world.db.fetchval("SELECT count(*) FROM job_queue WHERE state = 'running'") == 5
 
@@ -266,12 +267,11 @@ async def test_a_quota_for_all_holds_where_a_tenant_has_none_of_its_own(world: W
         world.db,
         now=world.now,
         executor_id=EXECUTOR,
-        room=100,
-        fast={},
+        capacity=PoolCapacity(100, {}),
         runtimes=("python",),
         limit=256,
         cursor=None,
         used={},
         tenant_running=2,
     )
-    assert Counter(job.tenant_id for job in claimed.jobs) == {"ten_a": 3, "ten_b": 2, "ten_c": 2}
+    assert Counter(job.tenant_id for job in claimed.attempts) == {"ten_a": 3, "ten_b": 2, "ten_c": 2}

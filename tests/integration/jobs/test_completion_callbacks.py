@@ -3,8 +3,8 @@
 import asyncio
 
 from runwright.core.job_state import JobStatus
+from runwright.jobs.logs import TailEnd, TailPart, tail_log
 from runwright.jobs.notifications import FOLLOW_SECONDS, JobNotifications
-from runwright.jobs.tail import TailEnd, TailPart, tail_log
 from tests.integration.jobs.world import World
 
 
@@ -15,8 +15,8 @@ def two_processes() -> tuple[JobNotifications, JobNotifications, list[str]]:
 
     def send(payload: str) -> None:
         said.append(payload)
-        for signals in both:
-            signals.receive(payload)
+        for notifications in both:
+            notifications.receive(payload)
 
     both += [JobNotifications(origin="reader", send=send), JobNotifications(origin="executor", send=send)]
     return both[0], both[1], said
@@ -54,7 +54,13 @@ async def test_the_lines_of_an_attempt_are_given_before_the_end(world: World) ->
 
     async def follow() -> None:
         tail = tail_log(
-            world.db, world.signals, tenant_id="ten_a", job_id=job.id, level=None, after=0, over=lambda: over
+            world.db,
+            world.notifications,
+            tenant_id="ten_a",
+            job_id=job.id,
+            level=None,
+            after=0,
+            over=lambda: over,
         )
         async for part in tail:
             parts.append(part)
@@ -64,8 +70,8 @@ async def test_the_lines_of_an_attempt_are_given_before_the_end(world: World) ->
     await first.wait()
     assert parts == [[]]
     [claimed] = await world.claim()
-    await world.finish(world.ending(claimed, chunk=world.chunk(claimed, "one", "two")))
-    world.signals.jobs_ended([job.id])
+    await world.finish(world.end_of(claimed, log=world.chunk(claimed, "one", "two")))
+    world.notifications.jobs_ended([job.id])
     await following
     *lines, end = parts
     assert [line.msg for part in lines if isinstance(part, list) for line in part] == ["one", "two"]

@@ -5,9 +5,10 @@ from datetime import timedelta
 import pytest
 
 from runwright.core.job_state import JobStatus
+from runwright.jobs.attempt import ClaimedAttempt
 from runwright.jobs.service import Jobs
-from runwright.jobs.store.claim import ClaimedJob
-from runwright.jobs.store.rescue import expire_lease
+from runwright.jobs.store.executors import expire_lease
+from runwright.jobs.store.submit import Submission
 from runwright.workers.model import Worker, WorkerChanges
 from tests.integration.jobs.world import EXECUTOR, World
 
@@ -20,26 +21,24 @@ class Idle:
         self.runtimes = ("python",)
         self.room = room
         self.reserved: set[str] = set()
-        self.begun: list[ClaimedJob] = []
+        self.begun: list[ClaimedAttempt] = []
 
-    def reserve(self, job_id: str, tenant_id: str, worker_id: str) -> bool:
-        assert worker_id
-        assert tenant_id
+    def reserve(self, submission: Submission) -> bool:
         if len(self.reserved) + len(self.begun) >= self.room:
             return False
-        self.reserved.add(job_id)
+        self.reserved.add(submission.id)
         return True
 
     def release(self, job_id: str) -> None:
         self.reserved.discard(job_id)
 
-    def begin(self, job: ClaimedJob, executor_id: str) -> None:
+    def begin(self, attempt: ClaimedAttempt, executor_id: str) -> None:
         assert executor_id == self.id
-        self.begun.append(job)
+        self.begun.append(attempt)
 
 
 async def _submit(world: World, idle: Idle, worker: Worker, *, later: bool = False) -> JobStatus:
-    jobs = Jobs(world.db, clock=world.clock, signals=world.signals, starter=idle)
+    jobs = Jobs(world.db, clock=world.clock, notifications=world.notifications, starter=idle)
     at = world.now + timedelta(seconds=60) if later else None
     accepted = await jobs.submit(world.submission(worker.id, scheduled_at=at))
     assert accepted.status is JobStatus.QUEUED
@@ -51,9 +50,9 @@ async def test_it_runs_there_at_once_and_ends_like_any_other(world: World) -> No
     idle = Idle()
     await world.executor()
     assert await _submit(world, idle, await world.worker(max_retries=2)) is JobStatus.RUNNING
-    (job,) = idle.begun
-    assert (job.attempt, job.fence, job.retries_left, bytes(job.input)) == (1, 1, 2, b"{}")
-    assert (await world.finish(world.ending(job)))[0].status == "completed"
+    (attempt,) = idle.begun
+    assert (attempt.attempt, attempt.fence, attempt.retries_left, attempt.input) == (1, 1, 2, b"{}")
+    assert await world.finish(world.end_of(attempt)) == [JobStatus.COMPLETED]
     await world.assert_whole()
 
 

@@ -1,7 +1,7 @@
 """How attempts end."""
 
 from runwright.core.job_state import ErrorCode, JobStatus
-from runwright.jobs.store.finish import append_logs, hand_back_jobs
+from runwright.jobs.store.finish import append_logs
 from tests.integration.jobs.world import EXECUTOR, World
 
 
@@ -9,8 +9,8 @@ async def test_a_result_is_stored_once_and_a_late_one_is_refused(world: World) -
     await world.executor()
     await world.job(await world.worker())
     (job,) = await world.claim()
-    assert [e.status for e in await world.finish(world.ending(job))] == ["completed"]
-    assert [e.status for e in await world.finish(world.ending(job, JobStatus.FAILED))] == [None]
+    assert await world.finish(world.end_of(job)) == [JobStatus.COMPLETED]
+    assert await world.finish(world.end_of(job, JobStatus.FAILED)) == [None]
     assert await world.status(job) is JobStatus.COMPLETED
     await world.assert_whole()
 
@@ -23,9 +23,9 @@ async def test_a_result_of_an_attempt_that_was_rescued_is_refused(world: World) 
     assert await world.lose() == [(old.job_id, "queued")]
     (new,) = await world.claim("exe_b")
     assert (new.attempt, new.fence) == (2, old.fence + 1)
-    assert (await world.finish(world.ending(old)))[0].status is None
+    assert await world.finish(world.end_of(old)) == [None]
     assert await world.status(old) is JobStatus.RUNNING
-    assert (await world.finish(world.ending(new), executor_id="exe_b"))[0].status == "completed"
+    assert await world.finish(world.end_of(new), executor_id="exe_b") == [JobStatus.COMPLETED]
     await world.assert_whole()
 
 
@@ -33,7 +33,7 @@ async def test_a_retry_waits_for_its_back_off_and_keeps_the_error_of_the_attempt
     await world.executor()
     job = await world.job(await world.worker(max_retries=1))
     (first,) = await world.claim()
-    await world.finish(world.ending(first, JobStatus.FAILED, retry_in=2))
+    await world.finish(world.end_of(first, JobStatus.FAILED, retry_in=2))
     waiting = await world.jobs.get("ten_a", job.id)
     assert (waiting.status, waiting.attempt) == (JobStatus.QUEUED, 2)
     assert await world.claim() == []
@@ -41,7 +41,7 @@ async def test_a_retry_waits_for_its_back_off_and_keeps_the_error_of_the_attempt
     await world.promote()
     (second,) = await world.claim()
     assert (second.attempt, second.retries_left) == (2, 0)
-    await world.finish(world.ending(second))
+    await world.finish(world.end_of(second))
     attempts = await world.jobs.attempts("ten_a", job.id)
     assert [(a.attempt, a.status) for a in attempts] == [(1, "failed"), (2, "completed")]
     assert attempts[0].error is not None
@@ -53,7 +53,7 @@ async def test_a_retry_is_not_granted_beyond_max_retries(world: World) -> None:
     await world.executor()
     await world.job(await world.worker(max_retries=0))
     (job,) = await world.claim()
-    assert (await world.finish(world.ending(job, JobStatus.FAILED, retry_in=1)))[0].status == "failed"
+    assert await world.finish(world.end_of(job, JobStatus.FAILED, retry_in=1)) == [JobStatus.FAILED]
 
 
 async def test_a_cancel_that_was_asked_for_wins_over_what_the_handler_returned(world: World) -> None:
@@ -62,7 +62,7 @@ async def test_a_cancel_that_was_asked_for_wins_over_what_the_handler_returned(w
     (claimed,) = await world.claim()
     asked = await world.jobs.cancel(world.caller(), job.id)
     assert (asked.status, asked.cancel_requested_at) == (JobStatus.RUNNING, world.now)
-    await world.finish(world.ending(claimed))
+    await world.finish(world.end_of(claimed))
     ended = await world.jobs.get("ten_a", job.id)
     assert (ended.status, bytes(ended.output)) == (JobStatus.CANCELLED, b"null")
     assert ended.error is not None
@@ -75,7 +75,7 @@ async def test_a_failure_with_retries_left_ends_cancelled_when_a_cancel_was_aske
     job = await world.job(await world.worker(max_retries=3))
     (claimed,) = await world.claim()
     await world.jobs.cancel(world.caller(), job.id)
-    await world.finish(world.ending(claimed, JobStatus.FAILED, retry_in=1))
+    await world.finish(world.end_of(claimed, JobStatus.FAILED, retry_in=1))
     assert await world.status(job) is JobStatus.CANCELLED
 
 
@@ -83,12 +83,26 @@ async def test_a_job_handed_back_is_claimed_again_without_losing_an_attempt(worl
     await world.executor()
     job = await world.job(await world.worker())
     (first,) = await world.claim()
-    key = (first.tenant_id, first.job_id, first.fence)
-    assert await hand_back_jobs(world.db, executor_id=EXECUTOR, jobs=[key]) == {job.id}
-    assert await hand_back_jobs(world.db, executor_id=EXECUTOR, jobs=[key]) == set()
+    assert await world.finish(world.hand_back(first)) == [JobStatus.QUEUED]
+    assert await world.finish(world.hand_back(first)) == [None]
+    assert await world.status(job) is JobStatus.QUEUED
     (second,) = await world.claim()
     assert (second.attempt, second.fence) == (1, first.fence + 1)
-    assert (await world.finish(world.ending(first)))[0].status is None
+    assert await world.finish(world.end_of(first)) == [None]
+
+
+async def test_a_job_handed_back_after_a_cancel_was_requested_is_cancelled(world: World) -> None:
+    await world.executor()
+    job, other = [await world.job(await world.worker()) for _ in range(2)]
+    first, second = await world.claim()
+    await world.jobs.cancel(world.caller(), job.id)
+    ends = await world.finish(world.hand_back(first), world.hand_back(second))
+    assert ends == [JobStatus.CANCELLED, JobStatus.QUEUED]
+    ended = await world.jobs.get("ten_a", job.id)
+    assert ended.error is not None
+    assert (ended.status, ended.error.code) == (JobStatus.CANCELLED, ErrorCode.CANCELLED)
+    assert await world.status(other) is JobStatus.QUEUED
+    await world.assert_whole()
 
 
 async def test_logs_are_stored_for_the_attempt_that_holds_the_job_and_for_no_other(world: World) -> None:
@@ -100,7 +114,7 @@ async def test_logs_are_stored_for_the_attempt_that_holds_the_job_and_for_no_oth
     await append_logs(world.db, executor_id=EXECUTOR, chunks=[world.chunk(first, "late", seq=2)])
     await world.executor()
     (second,) = await world.claim()
-    await world.finish(world.ending(second, chunk=world.chunk(second, "two")))
+    await world.finish(world.end_of(second, log=world.chunk(second, "two")))
     logs = await world.jobs.logs("ten_a", job.id, level=None, limit=10, after=None)
     assert [(line.msg, line.attempt) for line in logs.logs] == [("one", 1), ("two", 2)]
 

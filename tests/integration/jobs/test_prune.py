@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from runwright.jobs.store.finish import append_logs
-from runwright.jobs.store.prune import forget_jobs, forget_logs
+from runwright.jobs.store.prune import prune_jobs, prune_logs
 from runwright.workers.model import Worker
 from tests.integration.jobs.world import EXECUTOR, World
 
@@ -16,10 +16,10 @@ async def run_one(world: World, worker: Worker) -> str:
     job = await world.job(worker)
     [first] = await world.claim()
     await append_logs(world.db, executor_id=EXECUTOR, chunks=[world.chunk(first, "one")])
-    await world.finish(world.ending(first, retry_in=0))
+    await world.finish(world.end_of(first, retry_in=0))
     await world.promote()
     [second] = await world.claim()
-    await world.finish(world.ending(second, chunk=world.chunk(second, "two")))
+    await world.finish(world.end_of(second, log=world.chunk(second, "two")))
     return job.id
 
 
@@ -34,8 +34,8 @@ async def test_an_old_job_goes_whole_and_a_young_one_stays(world: World) -> None
     world.forward(10 * DAY)
     young = await run_one(world, worker)
     assert await counts(world) == [2, 2, 2, 4]
-    assert await forget_jobs(world.db, before=world.now - timedelta(days=10), limit=10) == 0
-    assert await forget_jobs(world.db, before=world.now - timedelta(days=9), limit=10) == 1
+    assert await prune_jobs(world.db, before=world.now - timedelta(days=10), limit=10) == 0
+    assert await prune_jobs(world.db, before=world.now - timedelta(days=9), limit=10) == 1
     assert await counts(world) == [1, 1, 1, 2]
     assert (await world.jobs.get("ten_a", young)).id == young
     assert await world.db.fetchval("SELECT count(*) FROM jobs WHERE id = $1", old) == 0
@@ -47,9 +47,9 @@ async def test_age_counts_from_the_end(world: World) -> None:
     job = await world.job(worker)
     world.forward(10 * DAY)
     before = world.now - timedelta(days=1)
-    assert await forget_jobs(world.db, before=before, limit=10) == 0, "it still waits"
-    await world.finish(*[world.ending(claimed) for claimed in await world.claim()])
-    assert await forget_jobs(world.db, before=before, limit=10) == 0, "it ended just now"
+    assert await prune_jobs(world.db, before=before, limit=10) == 0, "it still waits"
+    await world.finish(*[world.end_of(claimed) for claimed in await world.claim()])
+    assert await prune_jobs(world.db, before=before, limit=10) == 0, "it ended just now"
     assert (await world.jobs.get("ten_a", job.id)).id == job.id
 
 
@@ -61,10 +61,10 @@ async def test_a_step_is_bounded_and_takes_the_oldest_first(world: World) -> Non
         ids.append(await run_one(world, worker))
         world.forward(1)
     world.forward(DAY)
-    assert await forget_jobs(world.db, before=world.now, limit=2) == 2
+    assert await prune_jobs(world.db, before=world.now, limit=2) == 2
     left = await world.db.fetch("SELECT id FROM jobs ORDER BY id")
     assert [row[0] for row in left] == ids[2:]
-    assert await forget_jobs(world.db, before=world.now, limit=10) == 3
+    assert await prune_jobs(world.db, before=world.now, limit=10) == 3
     assert await counts(world) == [0, 0, 0, 0]
 
 
@@ -76,8 +76,8 @@ async def test_logs_go_before_their_jobs(world: World) -> None:
     [claimed] = await world.claim()
     await append_logs(world.db, executor_id=EXECUTOR, chunks=[world.chunk(claimed, "still here")])
     world.forward(DAY)
-    assert await forget_logs(world.db, before=world.now, limit=1) == 1
-    assert await forget_logs(world.db, before=world.now, limit=10) == 1
+    assert await prune_logs(world.db, before=world.now, limit=1) == 1
+    assert await prune_logs(world.db, before=world.now, limit=10) == 1
     assert (await world.jobs.logs("ten_a", job, level=None, limit=10, after=None)).logs == []
     kept = await world.jobs.logs("ten_a", running.id, level=None, limit=10, after=None)
     assert [line.msg for line in kept.logs] == ["still here"]

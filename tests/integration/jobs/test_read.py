@@ -20,9 +20,9 @@ async def _mixed_jobs(world: World) -> list[Job]:
         new = world.submission(chance.choice(workers).id, trigger=chance.choice(list(Trigger)))
         ids.append((await world.jobs.submit(new)).id)
         world.forward(chance.choice((0, 0.5)))
-    claimed = await world.claim(room=40)
+    claimed = await world.claim(capacity=40)
     endings = [
-        world.ending(job, chance.choice((JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED)))
+        world.end_of(job, chance.choice((JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED)))
         for job in claimed[:30]
     ]
     await world.finish(*endings)

@@ -1,7 +1,7 @@
 """What a dead executor leaves is neither lost nor run twice without consent."""
 
 from runwright.core.job_state import ErrorCode, JobStatus
-from runwright.jobs.store.rescue import remove_executor, renew_lease, rescue_expired
+from runwright.jobs.store.executors import remove_executor, renew_lease, rescue_expired
 from tests.integration.jobs.world import EXECUTOR, World
 
 
@@ -65,7 +65,7 @@ async def test_an_executor_that_holds_jobs_is_not_removed(world: World) -> None:
     (claimed,) = await world.claim()
     await remove_executor(world.db, executor_id=EXECUTOR)
     assert await world.db.fetchval("SELECT count(*) FROM executors") == 1
-    await world.finish(world.ending(claimed))
+    await world.finish(world.end_of(claimed))
     await remove_executor(world.db, executor_id=EXECUTOR)
     assert await world.db.fetchval("SELECT count(*) FROM executors") == 0
 

@@ -9,12 +9,11 @@ from hypothesis import strategies as st
 
 from runwright.core.errors import ConflictError
 from runwright.core.job_state import TERMINAL, TRANSITIONS, JobStatus, may_move
-from runwright.jobs.store.finish import hand_back_jobs
 from runwright.workers.model import Worker, WorkerChanges, WorkerStatus
-from tests.integration.jobs.world import EXECUTOR, World
+from tests.integration.jobs.world import World
 
 if TYPE_CHECKING:
-    from runwright.jobs.store.claim import ClaimedJob
+    from runwright.jobs.attempt import ClaimedAttempt
 
 OPERATIONS: Final = (
     "submit",
@@ -39,8 +38,8 @@ class Life:
     def __init__(self, world: World, worker: Worker) -> None:
         self.world = world
         self.worker = worker
-        self.held: list[ClaimedJob] = []
-        self.gone: list[ClaimedJob] = []
+        self.held: list[ClaimedAttempt] = []
+        self.gone: list[ClaimedAttempt] = []
         self.known: dict[str, JobStatus] = {}
 
     async def play(self, operation: str, pick: int) -> None:
@@ -66,12 +65,12 @@ class Life:
         self.known[job.id] = job.status
 
     async def _claim(self, pick: int) -> None:
-        self.held += await self.world.claim(room=pick % 3 + 1)
+        self.held += await self.world.claim(capacity=pick % 3 + 1)
 
     async def _end(self, pick: int, status: JobStatus, retry_in: float | None = None) -> None:
         if self.held:
             job = self.held.pop(pick % len(self.held))
-            await self.world.finish(self.world.ending(job, status, retry_in=retry_in))
+            await self.world.finish(self.world.end_of(job, status, retry_in=retry_in))
             self.gone.append(job)
 
     async def _complete(self, pick: int) -> None:
@@ -85,16 +84,15 @@ class Life:
 
     async def _late_result(self, pick: int) -> None:
         if self.gone:
-            (ended,) = await self.world.finish(self.world.ending(self.gone[pick % len(self.gone)]))
-            assert ended.status is None
+            (ended,) = await self.world.finish(self.world.end_of(self.gone[pick % len(self.gone)]))
+            assert ended is None
 
     async def _hand_back(self, pick: int) -> None:
         if self.held:
-            job = self.held[pick % len(self.held)]
-            key = (job.tenant_id, job.job_id, job.fence)
-            if await hand_back_jobs(self.world.db, executor_id=EXECUTOR, jobs=[key]):
-                self.held.remove(job)
-                self.gone.append(job)
+            job = self.held.pop(pick % len(self.held))
+            (status,) = await self.world.finish(self.world.hand_back(job))
+            assert status in {JobStatus.QUEUED, JobStatus.CANCELLED}
+            self.gone.append(job)
 
     async def _cancel(self, pick: int) -> None:
         if self.known:
@@ -128,11 +126,11 @@ class Life:
         """Whatever happened before: every accepted job can still reach its end."""
         await self._activate(0)
         for job in self.held:
-            await self.world.finish(self.world.ending(job))
+            await self.world.finish(self.world.end_of(job))
         self.world.forward(3600)
         await self.world.promote()
         for job in await self.world.claim():
-            await self.world.finish(self.world.ending(job))
+            await self.world.finish(self.world.end_of(job))
         for job_id in self.known:
             assert (await self.world.jobs.get(self.worker.tenant_id, job_id)).status in TERMINAL
 

@@ -8,7 +8,7 @@ import pytest
 from runwright.core.errors import ConflictError, NotFoundError
 from runwright.core.job_state import JobStatus
 from runwright.jobs.model import Idempotency
-from runwright.jobs.store.submit import forget_idempotency_keys
+from runwright.jobs.store.prune import prune_idempotency_keys
 from runwright.workers.model import WorkerChanges, WorkerStatus
 from tests.integration.jobs.world import World
 
@@ -52,14 +52,14 @@ async def test_deprecating_a_worker_cancels_what_waits_and_lets_run_what_runs(wo
     await world.executor()
     worker = await world.worker()
     running = await world.job(worker, priority=1)
-    (claimed,) = await world.claim(room=1)
+    (claimed,) = await world.claim(capacity=1)
     ready = await world.job(worker)
     waiting = await world.job(worker, scheduled_at=world.now + timedelta(hours=1))
     await world.workers.deprecate(world.caller(), worker.id)
     assert await world.status(ready) is JobStatus.CANCELLED
     assert await world.status(waiting) is JobStatus.CANCELLED
     assert await world.status(running) is JobStatus.RUNNING
-    await world.finish(world.ending(claimed))
+    await world.finish(world.end_of(claimed))
     assert await world.status(running) is JobStatus.COMPLETED
     await world.assert_whole()
 
@@ -109,7 +109,7 @@ async def test_only_keys_that_are_over_a_day_old_are_forgotten(world: World) -> 
     world.forward(3600)
     await world.jobs.submit(world.submission(worker.id), Idempotency("new", b"1"))
     world.forward(23.5 * 3600)
-    assert await forget_idempotency_keys(world.db, now=world.now, limit=10) == 1
+    assert await prune_idempotency_keys(world.db, now=world.now, limit=10) == 1
     assert await world.db.fetchval("SELECT key FROM idempotency_keys") == "new"
 
 
@@ -138,7 +138,7 @@ async def test_a_retry_is_a_new_job_that_names_the_old_one(world: World) -> None
     with pytest.raises(ConflictError):
         await world.jobs.retry(world.caller(), old.id)
     (claimed,) = await world.claim()
-    await world.finish(world.ending(claimed, JobStatus.FAILED))
+    await world.finish(world.end_of(claimed, JobStatus.FAILED))
     new = await world.jobs.retry(world.caller(), old.id)
     assert (new.retry_of, new.priority, new.status) == (old.id, 3, JobStatus.QUEUED)
     assert await world.status(old) is JobStatus.FAILED
@@ -160,6 +160,6 @@ async def test_waiting_ends_with_the_job_or_with_the_time(world: World) -> None:
     assert (await world.jobs.wait("ten_a", job.id, 0)).status is JobStatus.QUEUED
     waiting = asyncio.create_task(world.jobs.wait("ten_a", job.id, 60))
     (claimed,) = await world.claim()
-    await world.finish(world.ending(claimed))
-    world.signals.receive(f"elsewhere ended {job.id}")
+    await world.finish(world.end_of(claimed))
+    world.notifications.receive(f"elsewhere ended {job.id}")
     assert (await waiting).status is JobStatus.COMPLETED

@@ -7,14 +7,17 @@ from runwright.core.ids import new_id
 from runwright.core.job_state import JobStatus, Trigger
 from runwright.core.roles import Caller, Role
 from runwright.db.pool import Database
+from runwright.jobs.attempt import AttemptEnd, ClaimedAttempt, LogChunk
 from runwright.jobs.model import Job
 from runwright.jobs.notifications import JobNotifications
 from runwright.jobs.service import Jobs
 from runwright.jobs.store.cancel import cancel_jobs_of_deprecated
-from runwright.jobs.store.claim import Claim, ClaimedJob, claim_jobs, promote_due
-from runwright.jobs.store.finish import Ended, Ending, LogChunk, finish_jobs
-from runwright.jobs.store.rescue import ExecutorRecord, expire_lease, register_executor, rescue_expired
+from runwright.jobs.store.claim import ClaimedBatch, claim_jobs, promote_due
+from runwright.jobs.store.executors import ExecutorRecord, expire_lease, register_executor, rescue_expired
+from runwright.jobs.store.finish import finish_attempts
 from runwright.jobs.store.submit import DEFAULT_PRIORITY, Submission
+from runwright.runtimes.model import AttemptOutcome, OutcomeStatus
+from runwright.runtimes.pool.settings import PoolCapacity
 from runwright.workers.model import NewWorker, RuntimeName, Worker
 from runwright.workers.service import Workers
 from tests.bundles import no_bundles
@@ -42,8 +45,8 @@ class World:
         self.db = db
         self.now = START
         self.sent: list[str] = []
-        self.signals = JobNotifications(origin="test", send=self.sent.append)
-        self.jobs = Jobs(db, clock=self.clock, signals=self.signals)
+        self.notifications = JobNotifications(origin="test", send=self.sent.append)
+        self.jobs = Jobs(db, clock=self.clock, notifications=self.notifications)
         self.workers = Workers(db, no_bundles(db), clock=self.clock, on_deprecated=self._cancel_leftovers)
 
     def clock(self) -> datetime:
@@ -105,67 +108,70 @@ class World:
         self,
         executor_id: str = EXECUTOR,
         *,
-        room: int = 100,
+        capacity: int = 100,
         fast: dict[str, int] | None = None,
         used: dict[str, float] | None = None,
         cursor: tuple[str, str] | None = None,
         runtimes: Sequence[str] = ("python",),
-    ) -> Claim:
+    ) -> ClaimedBatch:
         return await claim_jobs(
             self.db,
             now=self.now,
             executor_id=executor_id,
-            room=room,
-            fast=fast or {},
+            capacity=PoolCapacity(capacity, fast or {}),
             runtimes=runtimes,
             limit=256,
             cursor=cursor,
             used=used or {},
         )
 
-    async def claim(self, executor_id: str = EXECUTOR, *, room: int = 100) -> list[ClaimedJob]:
-        return (await self.claim_all(executor_id, room=room)).jobs
+    async def claim(self, executor_id: str = EXECUTOR, *, capacity: int = 100) -> list[ClaimedAttempt]:
+        return (await self.claim_all(executor_id, capacity=capacity)).attempts
 
-    def ending(
+    def end_of(
         self,
-        job: ClaimedJob,
+        attempt: ClaimedAttempt,
         status: JobStatus = JobStatus.COMPLETED,
         *,
         retry_in: float | None = None,
-        chunk: LogChunk | None = None,
-    ) -> Ending:
-        return Ending(
-            tenant_id=job.tenant_id,
-            job_id=job.job_id,
-            fence=job.fence,
+        log: LogChunk | None = None,
+    ) -> AttemptEnd:
+        return AttemptEnd(
+            tenant_id=attempt.tenant_id,
+            job_id=attempt.job_id,
+            fence=attempt.fence,
+            attempt=attempt.attempt,
+            worker_version=attempt.worker_version,
             status=status,
             started_at=self.now,
             ended_at=self.now,
             output=b'{"a":1}' if status is JobStatus.COMPLETED else None,
             error=None if status is JobStatus.COMPLETED else b'{"code":"handler_error","message":"no"}',
             retry_at=None if retry_in is None else self.now + timedelta(seconds=retry_in),
-            chunk=chunk,
+            log=log,
         )
 
-    def chunk(self, job: ClaimedJob, *messages: str, seq: int = 1) -> LogChunk:
+    def chunk(self, attempt: ClaimedAttempt, *messages: str, seq: int = 1) -> LogChunk:
         """Log lines of an attempt, the first numbered `seq` within it."""
-        fence, attempt = job.fence, job.attempt
-        first = fence * 1_000_000 + seq
+        first = attempt.fence * 1_000_000 + seq
         lines = ",".join(f'["2026-01-01T00:00:00Z","info","{message}"]' for message in messages)
         return LogChunk(
-            tenant_id=job.tenant_id,
-            job_id=job.job_id,
-            fence=fence,
-            attempt=attempt,
+            tenant_id=attempt.tenant_id,
+            job_id=attempt.job_id,
+            fence=attempt.fence,
+            attempt=attempt.attempt,
             first_seq=first,
             last_seq=first + len(messages) - 1,
             lines=f"[{lines}]".encode(),
         )
 
-    async def finish(self, *endings: Ending, executor_id: str = EXECUTOR) -> list[Ended]:
-        return await finish_jobs(self.db, executor_id=executor_id, endings=endings)
+    def hand_back(self, attempt: ClaimedAttempt) -> AttemptEnd:
+        return attempt.end(AttemptOutcome(status=OutcomeStatus.UNSTARTED), now=self.now)
 
-    async def lose(self, executor_id: str = EXECUTOR) -> list[tuple[str, str]]:
+    async def finish(self, *ends: AttemptEnd, executor_id: str = EXECUTOR) -> list[JobStatus | None]:
+        return await finish_attempts(self.db, executor_id=executor_id, ends=ends)
+
+    async def lose(self, executor_id: str = EXECUTOR) -> list[tuple[str, JobStatus]]:
         """The executor dies and its jobs are rescued."""
         await expire_lease(self.db, executor_id=executor_id)
         return await rescue_expired(self.db, now=self.now)
@@ -173,7 +179,7 @@ class World:
     async def promote(self) -> tuple[int, datetime | None]:
         return await promote_due(self.db, now=self.now)
 
-    async def status(self, job: Job | ClaimedJob) -> JobStatus:
+    async def status(self, job: Job | ClaimedAttempt) -> JobStatus:
         job_id = job.id if isinstance(job, Job) else job.job_id
         return (await self.jobs.get(job.tenant_id, job_id)).status
 

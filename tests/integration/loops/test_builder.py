@@ -17,14 +17,14 @@ from runwright.core.clock import system_clock
 from runwright.core.ids import new_id
 from runwright.core.roles import Caller, Role
 from runwright.db.pool import Pool as Database
-from runwright.executor.layer_lookup import HostLayers, LayerOnItsWayError
 from runwright.executor.preparation import LoadError
+from runwright.executor.version_files import LayerLookup, LayerNotReadyError
 from runwright.loops.builder import ATTEMPTS, Builder
 from runwright.runtimes.host import Host
 from runwright.telemetry.events import BuildInterrupted
 from runwright.workers.bundles.blobs import insert_blob, pack
 from runwright.workers.bundles.folders import FolderCache
-from runwright.workers.bundles.members import Kind, Limits
+from runwright.workers.bundles.members import ArchiveLimits, MemberKind
 from runwright.workers.bundles.tar import BLOCK, END, canonical_header
 from runwright.workers.model import NewWorker, RuntimeName, Worker, WorkerChanges
 from runwright.workers.service import Workers
@@ -33,7 +33,7 @@ from tests.bundles import no_bundles
 from tests.integration.loops.registry import NAME, LocalRegistry, local_registry
 from tests.telemetry import RecordedTelemetry
 
-LAYER_LIMITS = Limits(unpacked_bytes=64 << 20, files=5000, links=True)
+LAYER_LIMITS = ArchiveLimits(unpacked_bytes=64 << 20, files=5000, links=True)
 HANDLER = "async def handler(input, env):\n    return input\n"
 ENDED = frozenset({"ready", "failed"})
 
@@ -57,7 +57,7 @@ class BuildCluster:
         self._open: list[Callable[[], None]] = []
         self._builders: list[Builder] = []
         self.package_managers: list[PackageManagers] = []
-        bundles = Limits(unpacked_bytes=64 << 20, files=1000)
+        bundles = ArchiveLimits(unpacked_bytes=64 << 20, files=1000)
         self.folders = FolderCache(
             db,
             root=folder / "cache",
@@ -193,7 +193,7 @@ async def _resolve(name: str) -> list[str]:
 def _canonical(files: Mapping[str, str]) -> Iterator[bytes]:
     for path, text in sorted(files.items()):
         content = text.encode()
-        yield canonical_header(path, kind=Kind.FILE, executable=False, size=len(content))
+        yield canonical_header(path, kind=MemberKind.FILE, executable=False, size=len(content))
         yield content + bytes(-len(content) % BLOCK)
     yield END
 
@@ -495,7 +495,7 @@ async def test_a_layer_for_interpreters_that_are_gone_is_installed_anew(cluster:
     mine = await cluster.builds().layer(key)
     assert mine is not None
     woken: list[int] = []
-    layers = HostLayers(
+    layers = LayerLookup(
         cluster.db,
         platforms=frozenset({mine.platform}),
         on_building=lambda: woken.append(1),
@@ -510,7 +510,7 @@ async def test_a_layer_for_interpreters_that_are_gone_is_installed_anew(cluster:
         await layers.digest("before")  # built a moment ago: executors that differ shall not fight over it
     await cluster.db.execute("UPDATE builds SET ended_at = ended_at - interval '1 hour'")
     revision = await cluster.db.fetchval("SELECT revision FROM workers WHERE id = $1", worker.id)
-    with pytest.raises(LayerOnItsWayError):
+    with pytest.raises(LayerNotReadyError):
         await layers.digest("before")
     assert woken
     assert await cluster.serving(worker) == version

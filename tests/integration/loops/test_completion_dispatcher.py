@@ -12,7 +12,7 @@ from runwright.events.completion import CompletionCallback, CompletionTarget, ad
 from runwright.events.notifications import EventNotifications
 from runwright.jobs.completion_callbacks import JOB_ENDS, EndedJob
 from runwright.jobs.model import Job
-from runwright.jobs.store.prune import forget_jobs
+from runwright.jobs.store.prune import prune_jobs
 from runwright.loops.completion_dispatcher import POSTPONE_SECONDS, CompletionDispatcher, CompletionRoute
 from runwright.telemetry.events import CompletionCallbackFailed
 from tests.integration.jobs.world import World
@@ -39,7 +39,7 @@ class Following:
             event_notifications=EventNotifications(origin="here", send=lambda _: None),
             emit=self.telemetry,
         )
-        self.world.signals.on_moved(follower.notify)
+        self.world.notifications.on_changed(follower.notify)
         return follower
 
     async def handle(self, db: PoolConnection, ends: Sequence[tuple[str, EndedJob]], _now: datetime) -> None:
@@ -85,7 +85,7 @@ async def following(database: Pool) -> AsyncIterator[Following]:
 
 
 async def end_all(world: World, status: JobStatus = JobStatus.COMPLETED) -> None:
-    await world.finish(*[world.ending(job, status) for job in await world.claim()])
+    await world.finish(*[world.end_of(job, status) for job in await world.claim()])
 
 
 async def test_ends_are_told_once_and_nothing_before_them(following: Following) -> None:
@@ -96,7 +96,7 @@ async def test_ends_are_told_once_and_nothing_before_them(following: Following) 
     await following.followers[0].loop.reached(1)
     assert await following.told() == []
     await end_all(world)
-    world.signals.jobs_ended([])
+    world.notifications.jobs_ended([])
     await following.until_told(30)
     assert await following.told() == sorted(f"s{n}" for n in range(30))
     assert await world.db.fetchval("SELECT count(*) FROM completion_callbacks") == 0
@@ -113,7 +113,7 @@ async def test_a_hint_from_this_process_is_enough(
     await follower.loop.reached(1)
     passes = follower.loop.passes
     await end_all(following.world)
-    following.world.signals.job_ended("job_x", None)
+    following.world.notifications.job_ended("job_x", None)
     async with asyncio.timeout(SECONDS):
         await follower.loop.reached(passes + 1)
 
@@ -174,6 +174,6 @@ async def test_a_job_that_is_forgotten_leaves_nothing_behind(following: Followin
     await end_all(world)
     await world.db.execute("INSERT INTO job_ancestry SELECT target_id, '{agt_a}' FROM completion_callbacks")
     world.forward(10)
-    assert await forget_jobs(world.db, before=world.now, limit=10) == 1
+    assert await prune_jobs(world.db, before=world.now, limit=10) == 1
     left = "SELECT (SELECT count(*) FROM completion_callbacks) + (SELECT count(*) FROM job_ancestry)"
     assert await world.db.fetchval(left) == 0

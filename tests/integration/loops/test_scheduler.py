@@ -31,7 +31,7 @@ async def make_scheduler(world: ScheduleWorld) -> AsyncIterator[MakeScheduler]:
     yield make
     for scheduler in made:
         await scheduler.stop()
-    world.signals.stop()
+    world.notifications.stop()
 
 
 async def passes(scheduler: Scheduler, more: int) -> None:
@@ -46,7 +46,7 @@ async def test_it_fires_what_is_due_and_wakes_the_executors(
     world: ScheduleWorld, make_scheduler: MakeScheduler
 ) -> None:
     woken = asyncio.Event()
-    world.signals.on_ready(lambda _: woken.set())
+    world.notifications.on_ready(lambda _: woken.set())
     await world.schedule()
     scheduler = make_scheduler()
     await scheduler.start()
@@ -133,7 +133,9 @@ async def test_it_sleeps_until_the_next_tick_is_due(database: Pool) -> None:
     world = ScheduleWorld(database)
     world.now = system_clock()
     await world.schedule(misfire_grace_seconds=3600)
-    scheduler = Scheduler(database, clock=system_clock, signals=world.signals, emit=world.telemetry)
+    scheduler = Scheduler(
+        database, clock=system_clock, notifications=world.notifications, emit=world.telemetry
+    )
     await database.execute(
         "UPDATE schedules SET due_at = $1, next_run_at = date_trunc('minute', $1::timestamptz)",
         system_clock() + timedelta(seconds=0.3),
@@ -145,4 +147,4 @@ async def test_it_sleeps_until_the_next_tick_is_due(database: Pool) -> None:
                 await scheduler.loop.reached(scheduler.loop.passes + 1)
     finally:
         await scheduler.stop()
-        world.signals.stop()
+        world.notifications.stop()

@@ -48,7 +48,7 @@ async def test_a_job_that_a_tick_made_can_be_claimed_at_once(world: ScheduleWorl
     await world.executor()
     (claimed,) = await world.claim()
     assert claimed.job_id == (await world.again(schedule)).last_job_id
-    await world.finish(world.ending(claimed))
+    await world.finish(world.end_of(claimed))
     again = await world.jobs.retry(world.caller(), claimed.job_id)
     assert (again.schedule_id, again.retry_of) == (schedule.id, claimed.job_id)
     await world.assert_whole()
@@ -140,7 +140,7 @@ async def test_overlap_skip_waits_for_the_job_of_the_last_firing(world: Schedule
     (claimed,) = await world.claim()
     world.forward(60)
     await world.fire()  # running
-    await world.finish(world.ending(claimed))
+    await world.finish(world.end_of(claimed))
     world.forward(60)
     await world.fire()  # ended
     assert [(status, reason) for _, status, reason in await world.outcomes(schedule)] == [

@@ -75,7 +75,9 @@ class ScheduleWorld(World):
         return Counter(row[0] for row in rows)
 
     def scheduler(self, *, batch: int = 250) -> Scheduler:
-        return Scheduler(self.db, clock=self.clock, signals=self.signals, emit=self.telemetry, batch=batch)
+        return Scheduler(
+            self.db, clock=self.clock, notifications=self.notifications, emit=self.telemetry, batch=batch
+        )
 
     async def assert_clocks_are_right(self) -> None:
         """The invariants: a fired tick has its job and a job its tick; no cursor stands on a judged tick."""

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from runwright.workers.bundles.archive import Bundle, collect_bundle, collect_tar
-from runwright.workers.bundles.members import Limits
+from runwright.workers.bundles.members import ArchiveLimits
 
-LIMITS = Limits(unpacked_bytes=1024 * 1024, files=50)
+LIMITS = ArchiveLimits(unpacked_bytes=1024 * 1024, files=50)
 
 
 def zip_of(files: dict[str, bytes | str], **options: Any) -> bytes:  # noqa: ANN401  as the standard library has it
@@ -66,11 +66,11 @@ class Read:
         bundle.close()
 
 
-def collect(archive: bytes, spool_dir: Path, limits: Limits = LIMITS) -> Read:
+def collect(archive: bytes, spool_dir: Path, limits: ArchiveLimits = LIMITS) -> Read:
     return Read(collect_bundle(io.BytesIO(archive), limits, spool_dir=spool_dir))
 
 
-def collect_stream(archive: bytes, spool_dir: Path, limits: Limits = LIMITS) -> Read:
+def collect_stream(archive: bytes, spool_dir: Path, limits: ArchiveLimits = LIMITS) -> Read:
     return Read(collect_tar(io.BytesIO(archive), limits, spool_dir=spool_dir))
 
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from runwright.workers.bundles.members import ArchiveError, Limits
+from runwright.workers.bundles.members import ArchiveError, ArchiveLimits
 from tests.integration.workers.archives import (
     LIMITS,
     ZipMember,
@@ -52,7 +52,7 @@ HOSTILE_NAMES = {
 }
 
 
-def refusal(archive: bytes, spool_dir: Path, limits: Limits = LIMITS) -> str:
+def refusal(archive: bytes, spool_dir: Path, limits: ArchiveLimits = LIMITS) -> str:
     """The message that refuses an archive."""
     with pytest.raises(ArchiveError) as caught:
         collect(archive, spool_dir, limits)
@@ -158,7 +158,7 @@ def test_equal_files_are_one_canonical_archive_whatever_packed_them(tmp_path: Pa
 def test_the_canonical_archive_is_read_back_as_it_was(tmp_path: Path) -> None:
     files = WANTED | {"/".join(["deep"] * 60): b"1", "ä" * 100: b"2", "e" * 100: b"3", "": b""}
     del files[""]
-    limits = Limits(unpacked_bytes=1 << 20, files=200)
+    limits = ArchiveLimits(unpacked_bytes=1 << 20, files=200)
     canonical = collect(zip_of(dict(files)), tmp_path, limits).canonical
     assert collect_stream(canonical, tmp_path, limits).contents == files
 
@@ -425,7 +425,7 @@ def test_an_archive_that_unpacks_to_more_than_the_limit_is_refused(tmp_path: Pat
 
 
 def test_an_archive_that_unpacks_to_far_more_than_it_is_is_refused(tmp_path: Path) -> None:
-    large = Limits(unpacked_bytes=1 << 30, files=50)
+    large = ArchiveLimits(unpacked_bytes=1 << 30, files=50)
     bomb = bytes(32 * 1024 * 1024)
     for archive in (zip_of({"bomb": bomb}), tar_of({"bomb": bomb})):
         assert "times its packed size" in refusal(archive, tmp_path, large)
@@ -445,7 +445,7 @@ def test_too_many_files_or_folders_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("target", ["b", "../b", "../../b", "x/y"])
 def test_links_inside_are_kept_where_links_are_allowed(tmp_path: Path, target: str) -> None:
-    limits = Limits(unpacked_bytes=1000, files=10, links=True)
+    limits = ArchiveLimits(unpacked_bytes=1000, files=10, links=True)
     archive = gzip.decompress(tar_with((tar_info("d/e/link", type=tarfile.SYMTYPE, linkname=target), b"")))
     bundle = collect_stream(archive, tmp_path, limits)
     assert bundle.files["d/e/link"].target == target
@@ -455,14 +455,14 @@ def test_links_inside_are_kept_where_links_are_allowed(tmp_path: Path, target: s
     "target", ["/etc", "../../../x", "..//../..", "x/../../../../y", "a/../b", "", "a\\b"]
 )
 def test_links_to_the_outside_are_refused_everywhere(tmp_path: Path, target: str) -> None:
-    limits = Limits(unpacked_bytes=1000, files=10, links=True)
+    limits = ArchiveLimits(unpacked_bytes=1000, files=10, links=True)
     archive = gzip.decompress(tar_with((tar_info("d/e/link", type=tarfile.SYMTYPE, linkname=target), b"")))
     with pytest.raises(ArchiveError, match="outside"):
         collect_stream(archive, tmp_path, limits)
 
 
 def test_nothing_lies_below_a_link(tmp_path: Path) -> None:
-    limits = Limits(unpacked_bytes=1000, files=10, links=True)
+    limits = ArchiveLimits(unpacked_bytes=1000, files=10, links=True)
     members = [(tar_info("a", type=tarfile.SYMTYPE, linkname="b"), b""), (tar_info("a/x", size=1), b"x")]
     for order in (members, members[::-1]):
         with pytest.raises(ArchiveError, match="something else at once"):

@@ -13,9 +13,9 @@ from runwright.core.clock import system_clock
 from runwright.db.pool import Pool
 from runwright.workers.bundles.blobs import (
     CHUNK_BYTES,
+    BlobContent,
     BlobMissingError,
     PackedBlob,
-    Unpacking,
     fetch_blob,
     insert_blob,
     pack,
@@ -42,7 +42,7 @@ async def fetch(db: Pool, digest: str) -> bytes:
     with tempfile.TemporaryFile() as packed:
         await fetch_blob(db, digest, packed)
         packed.seek(0)
-        content = Unpacking(packed, digest)
+        content = BlobContent(packed, digest)
         parts = []
         while part := content.read(10_000):
             parts.append(part)

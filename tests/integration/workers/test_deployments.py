@@ -14,12 +14,12 @@ from runwright.core.clock import system_clock
 from runwright.core.errors import ConflictError, InvalidError
 from runwright.core.roles import Caller, Role
 from runwright.db.pool import Pool
-from runwright.workers.bundles.members import Limits
+from runwright.workers.bundles.members import ArchiveLimits
 from runwright.workers.bundles.reader import BundleReader, ReadFile
 from runwright.workers.deployments import Deployments
 from runwright.workers.model import NewWorker, RuntimeName, Version, Worker, WorkerChanges
 from runwright.workers.service import Workers
-from runwright.workers.store import fetch_definition
+from runwright.workers.store import fetch_revision
 from tests.integration.workers.archives import zip_of
 from tests.integration.workers.test_blobs import waiting
 
@@ -28,7 +28,7 @@ CODE = "def handler(input, env): pass\n"
 NEEDS: dict[str, str | bytes] = {"main.py": CODE, "requirements.txt": "x"}
 
 
-def wants_layer(_runtime: str, entrypoint: str, paths: Collection[str], read: ReadFile) -> bool:
+def needs_layer(_runtime: str, entrypoint: str, paths: Collection[str], read: ReadFile) -> bool:
     """As a manifest would, or a header in the entrypoint."""
     header = read(entrypoint, at_most=100) or b""
     return "requirements.txt" in paths or header.startswith(b"# needs")
@@ -42,9 +42,9 @@ class World:
         self.building = 0
         reader = BundleReader(
             db,
-            limits=Limits(unpacked_bytes=1 << 20, files=100),
+            limits=ArchiveLimits(unpacked_bytes=1 << 20, files=100),
             spool_dir=Path(tempfile.gettempdir()),
-            wants_layer=wants_layer,
+            needs_layer=needs_layer,
         )
         self.workers = Workers(
             db, reader, clock=system_clock, on_deprecated=_nothing, on_building=self._hear_building
@@ -107,7 +107,7 @@ async def test_a_version_with_dependencies_serves_when_they_are_there(world: Wor
     before = await world.workers.get(CALLER.tenant_id, worker.id)
     await world.build(version)
     assert await world.serving(worker) == 2
-    definition = await fetch_definition(world.db, worker_id=worker.id)
+    definition = await fetch_revision(world.db, worker_id=worker.id)
     assert definition is not None
     assert (definition.bundle_digest, definition.layer_key) == (version.digest, "layer")
     assert before.version == 1
@@ -214,7 +214,7 @@ async def test_an_entrypoint_that_is_not_in_the_bundle_changes_nothing(world: Wo
 async def test_a_bundle_of_a_day_with_larger_limits_is_still_read(world: World, tmp_path: Path) -> None:
     worker = await world.create()
     await world.deploy(worker, {"main.py": CODE, "other.py": CODE})
-    small = BundleReader(world.db, limits=Limits(unpacked_bytes=1, files=1), spool_dir=tmp_path)
+    small = BundleReader(world.db, limits=ArchiveLimits(unpacked_bytes=1, files=1), spool_dir=tmp_path)
     workers = Workers(world.db, small, clock=system_clock, on_deprecated=_nothing)
     assert (await workers.change(CALLER, worker.id, WorkerChanges(entrypoint="other.py"))).version == 3
 

@@ -21,12 +21,12 @@ from runwright.sandbox.mounts import hold_folders, release_folders
 from runwright.workers.bundles.archive import collect_bundle, collect_tar
 from runwright.workers.bundles.blobs import BlobMissingError, insert_blob, pack
 from runwright.workers.bundles.folders import Area, FolderCache
-from runwright.workers.bundles.members import ArchiveError, Limits
+from runwright.workers.bundles.members import ArchiveError, ArchiveLimits
 from tests.integration.workers.archives import tar_info, tar_with, zip_of
 from tests.integration.workers.test_blobs import waiting
 
-LIMITS = Limits(unpacked_bytes=8 * 1024 * 1024, files=100)
-LAYER_LIMITS = Limits(unpacked_bytes=8 * 1024 * 1024, files=100, links=True)
+LIMITS = ArchiveLimits(unpacked_bytes=8 * 1024 * 1024, files=100)
+LAYER_LIMITS = ArchiveLimits(unpacked_bytes=8 * 1024 * 1024, files=100, links=True)
 FILES: dict[str, str | bytes] = {"main.py": "x = 1", "app/data/a.txt": "hello" * 5000}
 
 
@@ -214,9 +214,9 @@ async def test_above_the_limit_the_folders_not_wanted_for_longest_go(database: P
         await open_cache(database, root).folder("bundles", digest)
         age(root, digest, 1000 - n)
     cache = open_cache(database, root, limit_bytes=2_500_000)
-    assert cache.make_room() == digests[:2]
+    assert cache.evict() == digests[:2]
     assert sorted(path.name for path in (root / "bundles").iterdir()) == sorted(digests[2:])
-    assert cache.make_room() == []
+    assert cache.evict() == []
     assert list((root / "temporary").iterdir()) == []
 
 
@@ -227,10 +227,10 @@ async def test_a_folder_in_use_or_wanted_just_now_is_not_removed(database: Pool,
     for digest in digests[:2]:
         age(root, digest, 1000)
     held = hold_folders([str(paths[0])])
-    assert cache.make_room() == [digests[1]]
+    assert cache.evict() == [digests[1]]
     assert (paths[0] / "main.py").read_text() == "0"
     release_folders(held)
-    assert cache.make_room() == [digests[0]]
+    assert cache.evict() == [digests[0]]
     assert paths[2].is_dir()
 
 
@@ -240,7 +240,7 @@ async def test_to_want_a_folder_again_makes_it_young(database: Pool, root: Path)
     await cache.folder("bundles", digest)
     age(root, digest, 1000)
     await open_cache(database, root, limit_bytes=1).folder("bundles", digest)
-    assert cache.make_room() == []
+    assert cache.evict() == []
 
 
 async def test_a_folder_that_was_removed_is_made_again(database: Pool, root: Path) -> None:

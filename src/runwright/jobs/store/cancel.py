@@ -1,41 +1,66 @@
 """Cancelling: at once while a job is queued, by request while it runs."""
 
 from datetime import datetime
+from enum import StrEnum
 from typing import Final
 
 import msgspec
 
+from runwright.core.job_state import ErrorCode, QueueState
 from runwright.db.pool import Database, PoolConnection
-from runwright.jobs.store.event_sql import JOB_ENDED
-from runwright.jobs.store.rescue import CANCELLED_ERROR
-from runwright.jobs.store.rollup import TALLY
+from runwright.jobs.model import JobError
+from runwright.jobs.store.finish import CANCELLED_ERROR, RECORD_ENDED
+
+_DEPRECATED_ERROR: Final = msgspec.json.encode(
+    JobError(ErrorCode.CANCELLED, "The worker was deprecated before the job could start.")
+)
+
+
+class CancelResult(StrEnum):
+    """What a cancel did."""
+
+    CANCELLED = "cancelled"
+    REQUESTED = "requested"
+    """It runs; its executor stops it."""
+    ALREADY_ENDED = "already ended"
+    NOT_FOUND = "not found"
 
 
 class Cancellation(msgspec.Struct, frozen=True):
-    """What a cancel did: `state` is `cancelled`, `running` (asked for), `ended`, or None (no such job)."""
+    """What a cancel did, the executor that runs the job, and whether a request waits for its end."""
 
-    state: str | None
+    result: CancelResult
     executor_id: str | None = None
-    wanted: bool = False
+    awaited: bool = False
 
 
 _CANCEL_QUEUED: Final = f"""
 WITH ended AS (
     DELETE FROM job_queue q WHERE {{which}} AND q.state IN ('waiting', 'ready')
-    RETURNING q.*, 'cancelled' AS status, $1::timestamptz AS ended_at, NULL::integer AS duration_ms,
-              $2::json AS error
-), result AS (
-    INSERT INTO job_results (tenant_id, job_id, worker_id, status, attempt, worker_version,
-                             completed_at, error, cancel_requested_at)
-    SELECT tenant_id, job_id, worker_id, 'cancelled', attempt, worker_version, ended_at, error, ended_at
-    FROM ended
-), {JOB_ENDED}, {TALLY}
-SELECT job_id, wanted FROM ended
+    RETURNING q.tenant_id, q.job_id, q.worker_id, q.trigger, 'cancelled' AS status, q.attempt, q.executor_id,
+              q.worker_version, q.started_at, $1::timestamptz AS ended_at, NULL::integer AS duration_ms,
+              NULL::json AS output, $2::json AS error, $1::timestamptz AS cancel_requested_at, q.wanted
+), {RECORD_ENDED}
+SELECT job_id, wanted AS awaited FROM ended
 """
+_CANCEL_ONE: Final = _CANCEL_QUEUED.format(which="q.tenant_id = $3 AND q.job_id = $4")
+_CANCEL_OF_DEPRECATED: Final = _CANCEL_QUEUED.format(
+    which="""(q.tenant_id, q.job_id) IN (
+        SELECT o.tenant_id, o.job_id
+        FROM workers w CROSS JOIN LATERAL (
+            SELECT r.tenant_id, r.job_id FROM job_queue r
+            WHERE r.tenant_id = w.tenant_id AND r.worker_id = w.id AND r.state = 'ready'
+            UNION ALL
+            SELECT r.tenant_id, r.job_id FROM job_queue r
+            WHERE r.tenant_id = w.tenant_id AND r.worker_id = w.id AND r.state = 'waiting'
+        ) o
+        WHERE w.status = 'deprecated' LIMIT $3
+    )"""
+)
 
 
 async def cancel_job(db: PoolConnection, *, tenant_id: str, job_id: str, now: datetime) -> Cancellation:
-    """Cancel a queued job, or record the wish to cancel a running one (the first wish stays).
+    """Cancel a queued job, or request the cancel of a running one (the first request's time stays).
 
     Called inside a transaction; the row is locked first, so that it cannot change in between.
     """
@@ -44,43 +69,25 @@ async def cancel_job(db: PoolConnection, *, tenant_id: str, job_id: str, now: da
     )
     if state is None:
         known = await db.fetchval("SELECT true FROM jobs WHERE tenant_id = $1 AND id = $2", tenant_id, job_id)
-        return Cancellation("ended" if known else None)
-    if state == "running":
+        return Cancellation(CancelResult.ALREADY_ENDED if known else CancelResult.NOT_FOUND)
+    if state == QueueState.RUNNING:
         row = await db.fetchrow(
             """
             UPDATE job_queue SET cancel_requested_at = coalesce(cancel_requested_at, $3)
-            WHERE tenant_id = $1 AND job_id = $2 RETURNING executor_id, wanted
+            WHERE tenant_id = $1 AND job_id = $2 RETURNING executor_id, wanted AS awaited
             """,
             tenant_id,
             job_id,
             now,
         )
         assert row is not None  # noqa: S101  the row is locked
-        return Cancellation("running", row["executor_id"], row["wanted"])
-    sql = _CANCEL_QUEUED.format(which="q.tenant_id = $3 AND q.job_id = $4")
-    row = await db.fetchrow(sql, now, CANCELLED_ERROR, tenant_id, job_id)
+        return Cancellation(CancelResult.REQUESTED, row["executor_id"], row["awaited"])
+    row = await db.fetchrow(_CANCEL_ONE, now, CANCELLED_ERROR, tenant_id, job_id)
     assert row is not None  # noqa: S101  the row is locked
-    return Cancellation("cancelled", None, row["wanted"])
-
-
-_DEPRECATED_ERROR: Final = (
-    b'{"code":"cancelled","message":"The worker was deprecated before the job could start."}'
-)
+    return Cancellation(CancelResult.CANCELLED, None, row["awaited"])
 
 
 async def cancel_jobs_of_deprecated(db: Database, *, now: datetime, limit: int = 1000) -> list[str]:
-    """Cancel queued jobs whose worker is deprecated; returns their ids, at most `limit`."""
-    sql = _CANCEL_QUEUED.format(
-        which="""(q.tenant_id, q.job_id) IN (
-            SELECT o.tenant_id, o.job_id
-            FROM workers w CROSS JOIN LATERAL (
-                SELECT r.tenant_id, r.job_id FROM job_queue r
-                WHERE r.tenant_id = w.tenant_id AND r.worker_id = w.id AND r.state = 'ready'
-                UNION ALL
-                SELECT r.tenant_id, r.job_id FROM job_queue r
-                WHERE r.tenant_id = w.tenant_id AND r.worker_id = w.id AND r.state = 'waiting'
-            ) o
-            WHERE w.status = 'deprecated' LIMIT $3
-        )"""
-    )
-    return [row[0] for row in await db.fetch(sql, now, _DEPRECATED_ERROR, limit)]
+    """Cancel up to `limit` queued jobs whose worker is deprecated; return their ids."""
+    rows = await db.fetch(_CANCEL_OF_DEPRECATED, now, _DEPRECATED_ERROR, limit)
+    return [row["job_id"] for row in rows]

@@ -1,99 +1,93 @@
-"""Ending attempts: results, retries, hand-backs.
+"""Ending attempts: results, retries, hand-backs, log lines.
 
-Every statement shows the fence and the executor, and changes nothing where they no longer
+Every statement compares the fence and the executor, and changes nothing where they no longer
 match, so a late result of an older attempt is refused. A row that names this executor is
-running: the name goes whenever it leaves that state. The statements do not ask for the state
-itself, so that rows are always found by their key and never through an index of states.
+running: the name is removed whenever the row leaves that state. The statements do not compare the
+state itself, so that rows are always found by their key and never through an index of states.
 """
 
 from collections.abc import Sequence
-from datetime import datetime
+from typing import Final
 
 import msgspec
 
+from runwright.core.job_state import ErrorCode, JobStatus
 from runwright.db.pool import Database
-from runwright.jobs.store.event_sql import JOB_ENDED
-from runwright.jobs.store.rescue import CANCELLED_ERROR
-from runwright.jobs.store.rollup import TALLY
+from runwright.events.event_sql import append_sql
+from runwright.jobs.attempt import AttemptEnd, LogChunk
+from runwright.jobs.model import JobError
+from runwright.jobs.store import columns_of
 
+CANCELLED_ERROR: Final = msgspec.json.encode(JobError(ErrorCode.CANCELLED, "The job was cancelled."))
 
-class LogChunk(msgspec.Struct, frozen=True, kw_only=True):
-    """Consecutive log lines of one attempt; `lines` is a JSON array of [ts, level, msg]."""
+RECORD_ENDED: Final = f"""
+-- the one place that writes results
+result AS (
+    INSERT INTO job_results (tenant_id, job_id, worker_id, status, attempt, executor_id, worker_version,
+                             started_at, completed_at, duration_ms, output, error, cancel_requested_at)
+    SELECT tenant_id, job_id, worker_id, status, attempt, executor_id, worker_version,
+           started_at, ended_at, duration_ms, output, error, cancel_requested_at
+    FROM ended
+),
+-- event, heard: the event log has exactly one end for each job
+{append_sql("SELECT tenant_id, 'job.' || status, job_id, ended_at, NULL::json FROM ended")},
+-- rows for the analytics rollup (see store/rollup.py)
+counted AS (
+    INSERT INTO job_tallies (tenant_id, worker_id, day, trigger, status, code, bucket, jobs, duration_ms)
+    SELECT tenant_id, worker_id, (ended_at AT TIME ZONE 'UTC')::date, trigger, status,
+           CASE WHEN status = 'failed' THEN coalesce(error ->> 'code', '') ELSE '' END,
+           CASE WHEN status <> 'cancelled' THEN duration_bucket(duration_ms) END, count(*),
+           coalesce(sum(duration_ms) FILTER (WHERE status <> 'cancelled'), 0)
+    FROM ended GROUP BY 1, 2, 3, 4, 5, 6, 7
+)"""
+"""The parts of a statement that record jobs which it removed from job_queue.
 
-    tenant_id: str
-    job_id: str
-    fence: int
-    attempt: int
-    first_seq: int
-    last_seq: int
-    lines: bytes
+Its part `ended` has their tenant_id, job_id, worker_id, trigger, status, attempt, executor_id,
+worker_version, started_at, ended_at, duration_ms, output, error and cancel_requested_at.
+"""
 
-
-class Ending(msgspec.Struct, frozen=True, kw_only=True):
-    """How a claimed attempt ended; `error` is JSON text. `retry_at` asks for another attempt then."""
-
-    tenant_id: str
-    job_id: str
-    fence: int
-    status: str
-    started_at: datetime | None
-    ended_at: datetime
-    output: bytes | None
-    error: bytes | None
-    retry_at: datetime | None
-    chunk: LogChunk | None
-
-
-class Ended(msgspec.Struct, frozen=True):
-    """What became of an ending: the job's state now (None: refused, the attempt is not ours any more)."""
-
-    status: str | None
-    wanted: bool
-
-
-_CHUNKS = """chunk AS (
+_CHUNK_COLUMNS: Final = len(LogChunk.__struct_fields__)
+_CHUNKS: Final = """
+-- the last log lines of the attempts that ended
+chunk AS (
     INSERT INTO job_log_chunks (job_id, first_seq, last_seq, attempt, lines)
     SELECT c.job_id, c.first_seq, c.last_seq, c.attempt, c.lines
-    FROM unnest($3::text[], $4::bigint[], $5::bigint[], $6::smallint[], $7::json[])
-         AS c (job_id, first_seq, last_seq, attempt, lines)
+    FROM unnest($3::text[], $4::text[], $5::integer[], $6::smallint[], $7::bigint[], $8::bigint[], $9::json[])
+         AS c (tenant_id, job_id, fence, attempt, first_seq, last_seq, lines)
     JOIN ended e ON e.job_id = c.job_id
     ON CONFLICT DO NOTHING
 )"""
 
-# Cancelling wins over whatever the handler returned.
-_FINISH = f"""
+_FINISH: Final = f"""
 WITH item AS (
-    SELECT * FROM unnest($8::text[], $9::text[], $10::integer[], $11::text[], $12::timestamptz[],
-                         $13::timestamptz[], $14::json[], $15::json[])
+    SELECT * FROM unnest($10::text[], $11::text[], $12::integer[], $13::text[], $14::timestamptz[],
+                         $15::timestamptz[], $16::json[], $17::json[])
          AS i (tenant_id, job_id, fence, status, started_at, ended_at, output, error)
-), ended AS (
+),
+-- a requested cancel has priority over whatever the handler returned
+ended AS (
     DELETE FROM job_queue q USING item i
     WHERE q.tenant_id = i.tenant_id AND q.job_id = i.job_id AND q.fence = i.fence
       AND q.executor_id = $1
-    RETURNING q.tenant_id, q.job_id, q.worker_id, q.trigger, q.attempt, q.worker_version, q.wanted,
-              q.cancel_requested_at,
-              i.started_at, i.ended_at, i.output, i.error,
+    RETURNING q.tenant_id, q.job_id, q.worker_id, q.trigger, q.attempt, q.executor_id, q.worker_version,
+              q.cancel_requested_at, i.started_at, i.ended_at,
               round(extract(epoch FROM i.ended_at - i.started_at) * 1000)::integer AS duration_ms,
-              CASE WHEN q.cancel_requested_at IS NULL THEN i.status ELSE 'cancelled' END AS status
-), result AS (
-    INSERT INTO job_results (tenant_id, job_id, worker_id, status, attempt, executor_id, worker_version,
-                             started_at, completed_at, duration_ms, output, error, cancel_requested_at)
-    SELECT tenant_id, job_id, worker_id, status, attempt, $1, worker_version, started_at, ended_at,
-           duration_ms,
-           CASE WHEN status = 'completed' THEN output END,
-           CASE WHEN status = 'cancelled' THEN $2::json ELSE error END,
-           cancel_requested_at
-    FROM ended
-), {JOB_ENDED}, {TALLY}, {_CHUNKS}
-SELECT job_id, status, wanted FROM ended
+              CASE WHEN q.cancel_requested_at IS NULL THEN i.status ELSE 'cancelled' END AS status,
+              CASE WHEN q.cancel_requested_at IS NULL AND i.status = 'completed' THEN i.output END AS output,
+              CASE WHEN q.cancel_requested_at IS NULL AND i.status <> 'cancelled' THEN i.error
+                   ELSE $2::json END AS error
+), {RECORD_ENDED}, {_CHUNKS}
+SELECT job_id, status FROM ended
 """
 
-_RETRY = f"""
+_RETRY: Final = f"""
 WITH item AS (
-    SELECT * FROM unnest($8::text[], $9::text[], $10::integer[], $11::timestamptz[], $12::timestamptz[],
-                         $13::json[], $14::timestamptz[])
+    SELECT * FROM unnest($10::text[], $11::text[], $12::integer[], $13::timestamptz[], $14::timestamptz[],
+                         $15::json[], $16::timestamptz[])
          AS i (tenant_id, job_id, fence, started_at, ended_at, error, retry_at)
-), ended AS (
+),
+-- back to the queue, with the same handicap of its priority; not where a cancel was requested
+ended AS (
     UPDATE job_queue q
     SET state = 'waiting', run_at = i.retry_at, rank = i.retry_at + (q.rank - q.run_at),
         attempt = q.attempt + 1,
@@ -103,7 +97,9 @@ WITH item AS (
     WHERE q.tenant_id = i.tenant_id AND q.job_id = i.job_id AND q.fence = i.fence
       AND q.executor_id = $1 AND q.cancel_requested_at IS NULL AND q.retries_left > 0
     RETURNING q.job_id, q.fence, q.attempt - 1 AS attempt, q.worker_version, i.started_at, i.ended_at, i.error
-), attempt AS (
+),
+-- the attempt that failed
+attempt AS (
     INSERT INTO job_attempts (job_id, attempt, fence, executor_id, worker_version,
                               started_at, ended_at, error)
     SELECT job_id, attempt, fence, $1, worker_version, started_at, ended_at, coalesce(error, $2::json)
@@ -112,104 +108,92 @@ WITH item AS (
 SELECT job_id FROM ended
 """
 
+_HAND_BACK: Final = """
+UPDATE job_queue q
+SET state = 'ready', executor_id = NULL, slot = NULL, tenant_slot = NULL, started_at = NULL
+FROM unnest($2::text[], $3::text[], $4::integer[]) AS i (tenant_id, job_id, fence)
+WHERE q.tenant_id = i.tenant_id AND q.job_id = i.job_id AND q.fence = i.fence
+  AND q.executor_id = $1 AND q.cancel_requested_at IS NULL
+RETURNING q.job_id
+"""
 
-async def finish_jobs(db: Database, *, executor_id: str, endings: Sequence[Ending]) -> list[Ended]:
-    """End attempts: retries go back to wait, all others get their result, event and last log lines.
 
-    Idempotent as far as a compare-and-set can be: sent again after a commit, it answers "refused".
-    Answers in the order of `endings`.
+async def finish_attempts(
+    db: Database, *, executor_id: str, ends: Sequence[AttemptEnd]
+) -> list[JobStatus | None]:
+    """End attempts; return the status of each job now, None where the attempt is no longer ours.
+
+    Retries wait in the queue, hand-backs are ready there, all others get their result, event and
+    last log lines. A retry or hand-back whose job was to be cancelled becomes its cancellation.
+    Idempotent as far as a compare-and-set can be: sent again after a commit, it returns None.
     """
-    after: dict[str, Ended] = {}
-    retries = [e for e in endings if e.retry_at is not None]
-    if retries:
-        for row in await db.fetch(
-            _RETRY,
-            executor_id,
-            CANCELLED_ERROR,
-            *_chunk_columns(retries),
-            *_key_columns(retries),
-            [e.started_at for e in retries],
-            [e.ended_at for e in retries],
-            [e.error for e in retries],
-            [e.retry_at for e in retries],
-        ):
-            after[row[0]] = Ended("queued", wanted=False)
-    finals = [e for e in endings if e.job_id not in after]
-    if finals:
-        for row in await db.fetch(
-            _FINISH,
-            executor_id,
-            CANCELLED_ERROR,
-            *_chunk_columns(finals),
-            *_key_columns(finals),
-            [e.status for e in finals],
-            [e.started_at for e in finals],
-            [e.ended_at for e in finals],
-            [e.output for e in finals],
-            [e.error for e in finals],
-        ):
-            after[row[0]] = Ended(row[1], row[2])
-    return [after.get(e.job_id, Ended(None, wanted=False)) for e in endings]
+    after: dict[str, JobStatus] = {}
+    if retries := [end for end in ends if end.retry_at is not None]:
+        after |= await _retry(db, executor_id, retries)
+    if unstarted := [end for end in ends if end.status is JobStatus.QUEUED]:
+        after |= await _hand_back(db, executor_id, unstarted)
+    if finals := [end for end in ends if end.job_id not in after]:
+        after |= await _finish(db, executor_id, finals)
+    return [after.get(end.job_id) for end in ends]
 
 
-def _key_columns(endings: Sequence[Ending]) -> tuple[list[str], list[str], list[int]]:
-    return [e.tenant_id for e in endings], [e.job_id for e in endings], [e.fence for e in endings]
-
-
-def _chunk_columns(
-    endings: Sequence[Ending],
-) -> tuple[list[str], list[int], list[int], list[int], list[bytes]]:
-    chunks = [e.chunk for e in endings if e.chunk is not None]
-    return (
-        [c.job_id for c in chunks],
-        [c.first_seq for c in chunks],
-        [c.last_seq for c in chunks],
-        [c.attempt for c in chunks],
-        [c.lines for c in chunks],
+async def _retry(db: Database, executor_id: str, ends: Sequence[AttemptEnd]) -> dict[str, JobStatus]:
+    rows = await db.fetch(
+        _RETRY,
+        executor_id,
+        CANCELLED_ERROR,
+        *_chunk_columns(ends),
+        *_key_columns(ends),
+        [e.started_at for e in ends],
+        [e.ended_at for e in ends],
+        [e.error for e in ends],
+        [e.retry_at for e in ends],
     )
+    return {row["job_id"]: JobStatus.QUEUED for row in rows}
+
+
+async def _hand_back(db: Database, executor_id: str, ends: Sequence[AttemptEnd]) -> dict[str, JobStatus]:
+    rows = await db.fetch(_HAND_BACK, executor_id, *_key_columns(ends))
+    return {row["job_id"]: JobStatus.QUEUED for row in rows}
+
+
+async def _finish(db: Database, executor_id: str, ends: Sequence[AttemptEnd]) -> dict[str, JobStatus]:
+    rows = await db.fetch(
+        _FINISH,
+        executor_id,
+        CANCELLED_ERROR,
+        *_chunk_columns(ends),
+        *_key_columns(ends),
+        [JobStatus.CANCELLED if e.status is JobStatus.QUEUED else e.status for e in ends],
+        [e.started_at for e in ends],
+        [e.ended_at for e in ends],
+        [e.output for e in ends],
+        [e.error for e in ends],
+    )
+    return {row["job_id"]: JobStatus(row["status"]) for row in rows}
+
+
+def _key_columns(ends: Sequence[AttemptEnd]) -> tuple[list[str], list[str], list[int]]:
+    return [e.tenant_id for e in ends], [e.job_id for e in ends], [e.fence for e in ends]
+
+
+def _chunk_columns(ends: Sequence[AttemptEnd]) -> Sequence[tuple[object, ...]]:
+    return columns_of([e.log for e in ends if e.log is not None], _CHUNK_COLUMNS)
 
 
 async def append_logs(db: Database, *, executor_id: str, chunks: Sequence[LogChunk]) -> None:
-    """Store log lines of attempts that this executor still holds; those of others are dropped."""
+    """Store log lines of attempts that this executor still holds; drop those of others."""
     await db.execute(
         """
         INSERT INTO job_log_chunks (job_id, first_seq, last_seq, attempt, lines)
         SELECT c.job_id, c.first_seq, c.last_seq, c.attempt, c.lines
-        FROM unnest($2::text[], $3::text[], $4::integer[], $5::bigint[], $6::bigint[],
-                    $7::smallint[], $8::json[])
-             AS c (tenant_id, job_id, fence, first_seq, last_seq, attempt, lines)
+        FROM unnest($2::text[], $3::text[], $4::integer[], $5::smallint[], $6::bigint[], $7::bigint[],
+                    $8::json[])
+             AS c (tenant_id, job_id, fence, attempt, first_seq, last_seq, lines)
         JOIN job_queue q ON q.tenant_id = c.tenant_id AND q.job_id = c.job_id AND q.fence = c.fence
              AND q.executor_id = $1
         ON CONFLICT DO NOTHING
         """,
         executor_id,
-        [c.tenant_id for c in chunks],
-        [c.job_id for c in chunks],
-        [c.fence for c in chunks],
-        [c.first_seq for c in chunks],
-        [c.last_seq for c in chunks],
-        [c.attempt for c in chunks],
-        [c.lines for c in chunks],
+        *columns_of(chunks, _CHUNK_COLUMNS),
     )
-
-
-async def hand_back_jobs(db: Database, *, executor_id: str, jobs: Sequence[tuple[str, str, int]]) -> set[str]:
-    """Return claimed jobs (tenant, job, fence) whose user code never began, free of charge.
-
-    One whose cancel was asked for stays claimed. Returns the ids of those that went back.
-    """
-    rows = await db.fetch(
-        """
-        UPDATE job_queue q
-        SET state = 'ready', executor_id = NULL, slot = NULL, tenant_slot = NULL, started_at = NULL
-        FROM unnest($2::text[], $3::text[], $4::integer[]) AS i (tenant_id, job_id, fence)
-        WHERE q.tenant_id = i.tenant_id AND q.job_id = i.job_id AND q.fence = i.fence
-          AND q.executor_id = $1 AND q.cancel_requested_at IS NULL
-        RETURNING q.job_id
-        """,
-        executor_id,
-        [tenant for tenant, _, _ in jobs],
-        [job for _, job, _ in jobs],
-        [fence for _, _, fence in jobs],
-    )
-    return {row[0] for row in rows}

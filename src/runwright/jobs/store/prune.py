@@ -1,19 +1,21 @@
-"""Forgetting history by age, a few rows at a time.
+"""Deleting history by age, a bounded number of rows at a time.
 
-Ids grow with time, so what is old lies at one end of the keys. Only ended jobs are forgotten: one
-that still waits stays, however old it is.
+Ids grow with time, so old rows are at one end of the keys. Only ended jobs are deleted; a queued
+job is kept, however old it is.
 """
 
 from datetime import datetime
 
 from runwright.core.ids import floor_id
 from runwright.db.pool import Database
+from runwright.jobs.store.submit import IDEMPOTENCY_TTL
 
 
-async def forget_jobs(db: Database, *, before: datetime, limit: int) -> int:
-    """Delete up to `limit` jobs that ended before a time, with their attempts and logs; returns how many."""
-    forgotten: int = await db.fetchval(
+async def prune_jobs(db: Database, *, before: datetime, limit: int) -> int:
+    """Delete up to `limit` jobs that ended before a time, with attempts and logs; return how many."""
+    deleted: int = await db.fetchval(
         """
+        -- the jobs to delete, then their rows in each table
         WITH gone AS (
             SELECT tenant_id, job_id FROM job_results
             WHERE job_id < $1 AND completed_at < $2 ORDER BY job_id LIMIT $3 FOR UPDATE SKIP LOCKED
@@ -36,11 +38,11 @@ async def forget_jobs(db: Database, *, before: datetime, limit: int) -> int:
         before,
         limit,
     )
-    return forgotten
+    return deleted
 
 
-async def forget_logs(db: Database, *, before: datetime, limit: int) -> int:
-    """Delete up to `limit` chunks of log lines of jobs that ended before a time; returns how many."""
+async def prune_logs(db: Database, *, before: datetime, limit: int) -> int:
+    """Delete up to `limit` chunks of log lines of jobs that ended before a time; return how many."""
     rows = await db.fetch(
         """
         DELETE FROM job_log_chunks WHERE (job_id, first_seq) IN (
@@ -51,6 +53,21 @@ async def forget_logs(db: Database, *, before: datetime, limit: int) -> int:
         """,
         floor_id("job", before),
         before,
+        limit,
+    )
+    return len(rows)
+
+
+async def prune_idempotency_keys(db: Database, *, now: datetime, limit: int) -> int:
+    """Delete up to `limit` idempotency keys that have expired; return how many."""
+    rows = await db.fetch(
+        """
+        DELETE FROM idempotency_keys WHERE (tenant_id, key) IN (
+            SELECT tenant_id, key FROM idempotency_keys WHERE created_at <= $1
+            ORDER BY created_at LIMIT $2 FOR UPDATE SKIP LOCKED
+        ) RETURNING 1
+        """,
+        now - IDEMPOTENCY_TTL,
         limit,
     )
     return len(rows)

@@ -1,6 +1,6 @@
 """Reading jobs: one, a page of them, their attempts and their logs.
 
-A job's state is where it stands: a row in job_queue while it lives, in job_results after.
+The status of a job is stored in job_queue until it ends, and in job_results afterwards.
 """
 
 import asyncio
@@ -15,9 +15,7 @@ from runwright.core.ids import floor_id
 from runwright.core.job_state import TERMINAL, JobStatus, Trigger
 from runwright.core.paging import EXACT_COUNT_LIMIT, Listing, PageRequest
 from runwright.db.pool import Database
-from runwright.jobs.model import Attempt, Job, JobError, JobFilter
-
-_NULL: Final = msgspec.Raw(b"null")
+from runwright.jobs.model import NULL, Job, JobAttempt, JobError, JobFilter
 
 _COLUMNS: Final = """
     j.id, j.worker_id, j.tenant_id, j.trigger, j.priority, j.input, j.triggered_by, j.created_at,
@@ -30,7 +28,7 @@ _COLUMNS: Final = """
     coalesce(r.cancel_requested_at, q.cancel_requested_at) AS cancel_requested_at
 """
 
-_STANDING: Final = """
+_STATE: Final = """
     LEFT JOIN job_queue q ON q.tenant_id = j.tenant_id AND q.job_id = j.id
     LEFT JOIN job_results r ON r.tenant_id = j.tenant_id AND r.job_id = j.id
 """
@@ -38,29 +36,12 @@ _STANDING: Final = """
 
 def job_from_row(row: Record) -> Job:
     """Build a job from a row with `_COLUMNS`."""
-    return Job(
-        id=row["id"],
-        worker_id=row["worker_id"],
-        tenant_id=row["tenant_id"],
-        status=JobStatus(row["status"]),
-        trigger=Trigger(row["trigger"]),
-        priority=row["priority"],
-        input=row["input"],
-        triggered_by=row["triggered_by"],
-        created_at=row["created_at"],
-        scheduled_at=row["scheduled_at"],
-        started_at=row["started_at"],
-        completed_at=row["completed_at"],
-        duration_ms=row["duration_ms"],
-        output=_NULL if row["output"] is None else row["output"],
-        error=error_from(row["error"]),
-        worker_version=row["worker_version"],
-        attempt=row["attempt"],
-        max_retries=row["max_retries"],
-        cancel_requested_at=row["cancel_requested_at"],
-        retry_of=row["retry_of"],
-        schedule_id=row["schedule_id"],
-    )
+    values = dict(row)
+    values["status"] = JobStatus(values["status"])
+    values["trigger"] = Trigger(values["trigger"])
+    values["output"] = NULL if values["output"] is None else values["output"]
+    values["error"] = error_from(values["error"])
+    return Job(**values)
 
 
 def error_from(raw: msgspec.Raw | None) -> JobError | None:
@@ -71,7 +52,7 @@ def error_from(raw: msgspec.Raw | None) -> JobError | None:
 async def fetch_job(db: Database, *, tenant_id: str, job_id: str) -> Job | None:
     """Return one job as it is now."""
     row = await db.fetchrow(
-        f"SELECT {_COLUMNS} FROM jobs j {_STANDING} WHERE j.tenant_id = $1 AND j.id = $2",
+        f"SELECT {_COLUMNS} FROM jobs j {_STATE} WHERE j.tenant_id = $1 AND j.id = $2",
         tenant_id,
         job_id,
     )
@@ -81,7 +62,7 @@ async def fetch_job(db: Database, *, tenant_id: str, job_id: str) -> Job | None:
 async def fetch_jobs(db: Database, *, tenant_id: str, job_ids: Sequence[str]) -> list[Job]:
     """Return these jobs, ordered by id; unknown ones are left out."""
     rows = await db.fetch(
-        f"SELECT {_COLUMNS} FROM jobs j {_STANDING} WHERE j.tenant_id = $1 AND j.id = ANY ($2) ORDER BY j.id",
+        f"SELECT {_COLUMNS} FROM jobs j {_STATE} WHERE j.tenant_id = $1 AND j.id = ANY ($2) ORDER BY j.id",
         tenant_id,
         job_ids,
     )
@@ -92,8 +73,8 @@ async def fetch_jobs_by_key(db: Database, keys: Sequence[tuple[str, str]]) -> di
     """Return the jobs with these (tenant, id); unknown ones are left out."""
     rows = await db.fetch(
         f"""
-        SELECT {_COLUMNS} FROM unnest($1::text[], $2::text[]) AS wanted (tenant_id, job_id)
-        JOIN jobs j ON j.tenant_id = wanted.tenant_id AND j.id = wanted.job_id {_STANDING}
+        SELECT {_COLUMNS} FROM unnest($1::text[], $2::text[]) AS k (tenant_id, job_id)
+        JOIN jobs j ON j.tenant_id = k.tenant_id AND j.id = k.job_id {_STATE}
         """,
         [tenant_id for tenant_id, _ in keys],
         [job_id for _, job_id in keys],
@@ -162,7 +143,7 @@ async def list_jobs(db: Database, *, tenant_id: str, which: JobFilter, page: Pag
             ORDER BY {s.id_column} DESC LIMIT {page.per_page + 1} OFFSET {offset}
         )
         SELECT {_COLUMNS} FROM page
-        JOIN jobs j ON j.tenant_id = $1 AND j.id = page.id {_STANDING}
+        JOIN jobs j ON j.tenant_id = $1 AND j.id = page.id {_STATE}
         ORDER BY j.id DESC
         """
     rows, total = await asyncio.gather(db.fetch(sql, *params), _count(db, s))
@@ -190,7 +171,7 @@ class _Explained(msgspec.Struct, rename={"plan": "Plan"}):
 
 
 async def fetch_status(db: Database, *, tenant_id: str, job_id: str) -> JobStatus | None:
-    """Return where a job of the tenant stands; None where there is none."""
+    """Return the status of a job of the tenant; None where there is no such job."""
     status = await db.fetchval(
         """
         SELECT coalesce(r.status, CASE q.state WHEN 'running' THEN 'running' ELSE 'queued' END)
@@ -205,13 +186,13 @@ async def fetch_status(db: Database, *, tenant_id: str, job_id: str) -> JobStatu
     return None if status is None else JobStatus(status)
 
 
-async def fetch_attempts(db: Database, *, job: Job) -> list[Attempt]:
+async def fetch_attempts(db: Database, *, job: Job) -> list[JobAttempt]:
     """Return the attempts of a job, oldest first; the last one is the current or final one."""
     rows = await db.fetch("SELECT * FROM job_attempts WHERE job_id = $1 ORDER BY attempt, fence", job.id)
     attempts = [
-        Attempt(
+        JobAttempt(
             attempt=row["attempt"],
-            status="failed",
+            status=JobStatus.FAILED,
             worker_version=row["worker_version"],
             executor_id=row["executor_id"],
             started_at=row["started_at"],
@@ -232,7 +213,7 @@ async def fetch_attempts(db: Database, *, job: Job) -> list[Attempt]:
             job.id,
         )
         attempts.append(
-            Attempt(
+            JobAttempt(
                 attempt=job.attempt,
                 status=job.status,
                 worker_version=job.worker_version,
@@ -266,6 +247,9 @@ class StoredChunk(msgspec.Struct, frozen=True):
     lines: list[StoredLine]
 
 
+_decode_lines: Final = msgspec.json.Decoder(list[StoredLine]).decode
+
+
 async def fetch_log_chunks(
     db: Database, *, job_id: str, after: int, limit: int, offset: int
 ) -> list[StoredChunk]:
@@ -280,4 +264,4 @@ async def fetch_log_chunks(
         limit,
         offset,
     )
-    return [StoredChunk(row[0], row[1], msgspec.json.decode(row[2], type=list[StoredLine])) for row in rows]
+    return [StoredChunk(row["first_seq"], row["attempt"], _decode_lines(row["lines"])) for row in rows]

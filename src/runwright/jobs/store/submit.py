@@ -1,6 +1,6 @@
 """Submitting: accepted jobs are written and queued in one statement per batch."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
@@ -11,10 +11,11 @@ from asyncpg import Record
 from runwright.core.ids import new_id
 from runwright.core.job_state import Trigger
 from runwright.db.pool import Database, PoolConnection
-from runwright.jobs.store.event_sql import JOB_QUEUED
+from runwright.events.event_sql import append_sql, has_subscribers_sql
+from runwright.jobs.store import columns_of
 
 PRIORITY_HANDICAP: Final = timedelta(minutes=10)
-"""How much later in line one step of priority puts a job; also how fast low priority ages."""
+"""How much later in the queue one step of priority puts a job; also how fast low priority ages."""
 
 IDEMPOTENCY_TTL: Final = timedelta(hours=24)
 
@@ -23,7 +24,10 @@ DEFAULT_PRIORITY: Final = 5
 
 
 class Submission(msgspec.Struct, frozen=True, kw_only=True):
-    """A job to insert, made by `new_submission`. `input` is JSON text of an object, already validated."""
+    """A job to insert, made by `new_submission`. `input` is JSON text of an object, already validated.
+
+    The order of the fields is that of the statement's columns.
+    """
 
     id: str
     tenant_id: str
@@ -88,14 +92,6 @@ class Accepted(msgspec.Struct, frozen=True):
     started: bool = False
 
 
-class DirectStart(msgspec.Struct, frozen=True):
-    """An executor that runs these jobs at once where the worker permits it (see jobs/direct_start.py)."""
-
-    executor_id: str
-    runtimes: Sequence[str]
-    job_ids: frozenset[str]
-
-
 class Rejection(StrEnum):
     """Why a job was not accepted; the values complete "The worker is …"."""
 
@@ -106,32 +102,49 @@ class Rejection(StrEnum):
 
 
 class PriorJobs(msgspec.Struct, frozen=True):
-    """What an idempotency key stood for already."""
+    """The jobs that an earlier request with the same idempotency key has made."""
 
     body_digest: bytes
     job_ids: list[str]
 
 
-# The lock on the worker makes submitting and deprecating one after the other, so that no job
-# slips in behind the cancellation of those that wait. A batch that is sent again after a lost
+_COLUMNS: Final = len(Submission.__struct_fields__)
+
+_QUEUED_EVENTS: Final = append_sql(
+    f"""SELECT inserted.tenant_id, 'job.queued', inserted.id, inserted.created_at,
+           json_build_object('attempt', 1, 'worker_version', inserted.worker_version)
+    FROM inserted WHERE {has_subscribers_sql("inserted.tenant_id", "job.queued")}
+    UNION ALL
+    SELECT queued.tenant_id, 'job.started', queued.job_id, queued.started_at,
+           json_build_object('attempt', 1, 'worker_version', queued.worker_version)
+    FROM queued WHERE queued.started_at IS NOT NULL
+      AND {has_subscribers_sql("queued.tenant_id", "job.started")}"""
+)
+
+# The lock on the worker makes submitting and deprecating happen one after the other, so that no job
+# is inserted behind the cancellation of those that wait. A batch that is sent again after a lost
 # connection finds its rows there and reports them as accepted.
-_INSERT = f"""
+_INSERT: Final = f"""
 WITH item AS (
     SELECT * FROM unnest(
         $1::text[], $2::text[], $3::text[], $4::text[], $5::smallint[], $6::json[], $7::text[],
-        $8::timestamptz[], $9::text[], $10::timestamptz[], $11::boolean[],
-        $12::timestamptz[], $13::timestamptz[], $14::boolean[], $17::text[]
+        $8::timestamptz[], $9::text[], $10::timestamptz[], $11::text[], $12::boolean[],
+        $13::timestamptz[], $14::timestamptz[], $15::boolean[]
     ) AS i (id, tenant_id, worker_id, trigger, priority, input, triggered_by,
-            scheduled_at, retry_of, created_at, wanted, run_at, rank, start, schedule_id)
-), worker AS (
+            scheduled_at, retry_of, created_at, schedule_id, wanted, run_at, rank, start)
+),
+-- their workers, with what they add to a job, and whether jobs may start at once on the executor $16
+worker AS (
     SELECT w.id, w.tenant_id, w.version, w.revision, w.max_retries,
            CASE WHEN t.status = 'suspended' THEN '{Rejection.TENANT_SUSPENDED}' ELSE w.status END AS status,
-           w.max_concurrency IS NULL AND t.running_jobs IS NULL AND w.runtime = ANY ($16::text[]) AND EXISTS (
-               SELECT 1 FROM executors e WHERE e.id = $15 AND e.lease_expires_at > clock_timestamp()
+           w.max_concurrency IS NULL AND t.running_jobs IS NULL AND w.runtime = ANY ($17::text[]) AND EXISTS (
+               SELECT 1 FROM executors e WHERE e.id = $16 AND e.lease_expires_at > clock_timestamp()
            ) AS may_start
     FROM workers w LEFT JOIN tenants t ON t.id = w.tenant_id
     WHERE w.id IN (SELECT worker_id FROM item) FOR SHARE OF w
-), inserted AS (
+),
+-- the jobs that are accepted and new
+inserted AS (
     INSERT INTO jobs (tenant_id, id, worker_id, trigger, priority, input, triggered_by,
                       scheduled_at, retry_of, schedule_id, max_retries, worker_version, created_at)
     SELECT i.tenant_id, i.id, i.worker_id, i.trigger, i.priority, i.input, i.triggered_by,
@@ -139,7 +152,9 @@ WITH item AS (
     FROM item i JOIN worker w ON w.id = i.worker_id AND w.tenant_id = i.tenant_id AND w.status = 'active'
     ON CONFLICT DO NOTHING
     RETURNING tenant_id, id, max_retries, worker_version, created_at
-), queued AS (
+),
+-- their place in the queue, or as running where they start at once
+queued AS (
     INSERT INTO job_queue (tenant_id, job_id, worker_id, trigger, state, priority, run_at, rank, retries_left,
                            wanted, worker_version, fence, executor_id, started_at)
     SELECT i.tenant_id, i.id, i.worker_id, i.trigger,
@@ -147,11 +162,13 @@ WITH item AS (
                 ELSE 'ready' END,
            i.priority, i.run_at, i.rank, n.max_retries, i.wanted, n.worker_version,
            CASE WHEN i.start AND w.may_start THEN 1 ELSE 0 END,
-           CASE WHEN i.start AND w.may_start THEN $15 END,
+           CASE WHEN i.start AND w.may_start THEN $16 END,
            CASE WHEN i.start AND w.may_start THEN i.created_at END
     FROM inserted n JOIN item i ON i.id = n.id JOIN worker w ON w.id = i.worker_id
     RETURNING tenant_id, job_id, started_at, worker_version
-), {JOB_QUEUED}
+),
+-- event, heard: that jobs were queued or started, where there is a subscription
+{_QUEUED_EVENTS}
 SELECT i.id, w.status AS worker_status,
        coalesce(n.max_retries, j.max_retries) AS max_retries,
        coalesce(n.worker_version, j.worker_version) AS worker_version,
@@ -168,33 +185,27 @@ LEFT JOIN LATERAL (
 
 
 async def insert_jobs(
-    db: Database | PoolConnection, items: Sequence[Submission], here: DirectStart | None = None
+    db: Database | PoolConnection,
+    items: Sequence[Submission],
+    *,
+    starting: Collection[str] = (),
+    executor_id: str | None = None,
+    runtimes: Sequence[str] = (),
 ) -> list[Accepted | Rejection]:
-    """Insert and queue the jobs whose worker is active; answer for each item, in their order.
+    """Insert and queue the jobs whose worker is active; return an answer for each item, in their order.
 
-    Those that `here` names are inserted as running there, where the worker permits it.
-    Idempotent: a job that is there already is answered as accepted (and not as started).
+    The jobs whose ids are in `starting` are inserted as running on this executor, which has these
+    runtimes, where the worker permits it. Idempotent: a job that is there already is accepted
+    (and not started).
     """
-    starting = frozenset[str]() if here is None else here.job_ids
     rows = await db.fetch(
         _INSERT,
-        [i.id for i in items],
-        [i.tenant_id for i in items],
-        [i.worker_id for i in items],
-        [i.trigger for i in items],
-        [i.priority for i in items],
-        [i.input for i in items],
-        [i.triggered_by for i in items],
-        [i.scheduled_at for i in items],
-        [i.retry_of for i in items],
-        [i.created_at for i in items],
-        [i.awaited for i in items],
+        *columns_of(items, _COLUMNS),
         [i.run_at for i in items],
         [i.rank for i in items],
         [i.id in starting for i in items],
-        None if here is None else here.executor_id,
-        [] if here is None else here.runtimes,
-        [i.schedule_id for i in items],
+        executor_id,
+        runtimes,
     )
     answers = {row["id"]: _answer(row) for row in rows}
     return [answers[i.id] for i in items]
@@ -206,14 +217,14 @@ def _answer(row: Record) -> Accepted | Rejection:
     return Rejection(row["worker_status"] or Rejection.WORKER_MISSING)
 
 
-async def claim_idempotency_key(
+async def reserve_idempotency_key(
     db: PoolConnection, *, tenant_id: str, key: str, body_digest: bytes, job_ids: Sequence[str], now: datetime
 ) -> PriorJobs | None:
-    """Take the key for these jobs, or return what it stands for already (younger than a day).
+    """Reserve the key for these jobs, or return the jobs that it was used for within the last day.
 
-    A competitor in another transaction is waited for, so two requests with one key never both win.
+    Waits for a competitor in another transaction, so two requests with one key never both succeed.
     """
-    taken = await db.fetchval(
+    reserved = await db.fetchval(
         """
         INSERT INTO idempotency_keys AS k (tenant_id, key, body_digest, job_ids, created_at)
         VALUES ($1, $2, $3, $4, $5)
@@ -230,7 +241,7 @@ async def claim_idempotency_key(
         now,
         now - IDEMPOTENCY_TTL,
     )
-    if taken:
+    if reserved:
         return None
     row = await db.fetchrow(
         "SELECT body_digest, job_ids FROM idempotency_keys WHERE tenant_id = $1 AND key = $2", tenant_id, key
@@ -238,23 +249,8 @@ async def claim_idempotency_key(
     return None if row is None else PriorJobs(row["body_digest"], row["job_ids"])
 
 
-async def forget_idempotency_keys(db: Database, *, now: datetime, limit: int) -> int:
-    """Delete up to `limit` keys that stand for nothing any more; returns how many."""
-    rows = await db.fetch(
-        """
-        DELETE FROM idempotency_keys WHERE (tenant_id, key) IN (
-            SELECT tenant_id, key FROM idempotency_keys WHERE created_at <= $1
-            ORDER BY created_at LIMIT $2 FOR UPDATE SKIP LOCKED
-        ) RETURNING 1
-        """,
-        now - IDEMPOTENCY_TTL,
-        limit,
-    )
-    return len(rows)
-
-
 async def count_queued(db: Database, tenant_id: str, bound: int) -> int:
-    """Return how many jobs of a tenant wait, counted up to a bound."""
+    """Return how many jobs of a tenant are queued, at most `bound`."""
     count: int = await db.fetchval(
         """
         SELECT count(*) FROM (

@@ -1,7 +1,7 @@
-"""A bundle: the files of an archive, spooled one after the other into a file without a name.
+"""A bundle: the files of an archive, spooled one after the other into an unnamed temporary file.
 
-Nothing of an archive touches a path of this host while it is read: members become entries of an
-index, their content bytes of the spool. From there they are written in the canonical form.
+Reading an archive writes to no path of this host: members become entries of an index, their
+content bytes of the spool. From there they are written in the canonical form.
 """
 
 import tempfile
@@ -15,13 +15,13 @@ import msgspec
 from runwright.workers.bundles.members import (
     COPY_BYTES,
     ArchiveError,
-    Kind,
-    Limits,
+    ArchiveLimits,
     Member,
+    MemberKind,
     RawMember,
-    admitted,
+    checked_members,
 )
-from runwright.workers.bundles.tar import BLOCK, END, Source, canonical_header, tar_members
+from runwright.workers.bundles.tar import BLOCK, END, ByteSource, canonical_header, tar_members
 from runwright.workers.bundles.zip import zip_members
 
 _ZIP: Final = (b"PK\3\4", b"PK\5\6")
@@ -29,8 +29,8 @@ _GZIP: Final = b"\x1f\x8b"
 _FROM_A_MAC: Final = ("__MACOSX/", "._", ".DS_Store")
 
 
-class Stored(msgspec.Struct, frozen=True):
-    """Where in the spool a file's content lies, or where a link leads."""
+class SpooledFile(msgspec.Struct, frozen=True):
+    """Where a file's content is in the spool, or the target of a link."""
 
     offset: int
     size: int
@@ -39,15 +39,15 @@ class Stored(msgspec.Struct, frozen=True):
 
 
 class Bundle:
-    """The files of an archive. Close it to let go of its spool."""
+    """The files of an archive. To be closed, which deletes the spool."""
 
-    def __init__(self, files: dict[str, Stored], spool: IO[bytes]) -> None:
+    def __init__(self, files: dict[str, SpooledFile], spool: IO[bytes]) -> None:
         self.files = files
         self._spool = spool
 
     @property
     def size_bytes(self) -> int:
-        """The bytes of all files."""
+        """The total size of the files."""
         return sum(stored.size for stored in self.files.values())
 
     def read(self, path: str, *, at_most: int) -> bytes | None:
@@ -59,13 +59,13 @@ class Bundle:
         return self._spool.read(min(stored.size, at_most))
 
     def sole_folder(self) -> str | None:
-        """Return the name of the folder that everything is in, where there is one."""
+        """Return the name of the only top-level folder, if it contains all files."""
         tops = {path.partition("/")[0] for path in self.files}
         whole = len(tops) == 1 and all("/" in path for path in self.files)
         return tops.pop() if whole else None
 
     def within(self, folder: str) -> "Bundle":
-        """Return the bundle of what is in a folder that everything is in; it shares the spool."""
+        """Return the bundle of the files in the only top-level folder; it shares the spool."""
         start = len(folder) + 1
         return Bundle({path[start:]: stored for path, stored in self.files.items()}, self._spool)
 
@@ -73,7 +73,7 @@ class Bundle:
         """Yield the canonical archive: sorted, without times and owners, equal for equal files."""
         for path in sorted(self.files):
             stored = self.files[path]
-            kind = Kind.FILE if stored.target is None else Kind.LINK
+            kind = MemberKind.FILE if stored.target is None else MemberKind.LINK
             yield canonical_header(
                 path,
                 kind=kind,
@@ -93,12 +93,12 @@ class Bundle:
         yield END
 
     def close(self) -> None:
-        """Give the spool back."""
+        """Delete the spool."""
         self._spool.close()
 
 
-def collect_bundle(archive: IO[bytes], limits: Limits, *, spool_dir: Path) -> Bundle:
-    """Read a `.zip` or `.tar.gz`, told apart by their first bytes; ArchiveError says what is wrong."""
+def collect_bundle(archive: IO[bytes], limits: ArchiveLimits, *, spool_dir: Path) -> Bundle:
+    """Read a `.zip` or `.tar.gz`, recognized by its first bytes; ArchiveError describes what is wrong."""
     start = archive.read(4)
     archive.seek(0)
     if start in _ZIP:
@@ -107,33 +107,33 @@ def collect_bundle(archive: IO[bytes], limits: Limits, *, spool_dir: Path) -> Bu
         raw = tar_members(Gunzip(archive), most_headers=8 * limits.files)
     else:
         raise ArchiveError("The bundle is neither a .zip nor a .tar.gz archive.")
-    members = admitted(raw, limits, archive.tell)
+    members = checked_members(raw, limits, archive.tell)
     return _spooled((m for m in members if not _is_from_a_mac(m.path)), spool_dir)
 
 
-def collect_tar(stream: Source, limits: Limits, *, spool_dir: Path) -> Bundle:
-    """Read a plain tar from a stream, as a build gives it out; it may hold nothing at all."""
+def collect_tar(stream: ByteSource, limits: ArchiveLimits, *, spool_dir: Path) -> Bundle:
+    """Read a plain tar from a stream, as a build produces it; it may be empty."""
     return _spooled(tar_stream_members(stream, limits), spool_dir, may_be_empty=True)
 
 
-def tar_stream_members(stream: Source, limits: Limits) -> Iterator[Member]:
-    """Yield the members of a plain tar archive that keep the rules."""
+def tar_stream_members(stream: ByteSource, limits: ArchiveLimits) -> Iterator[Member]:
+    """Yield the members of a plain tar archive; ArchiveError where one breaks the rules."""
     raw: Iterator[RawMember] = tar_members(stream, most_headers=8 * limits.files)
-    return admitted(raw, limits, lambda: limits.unpacked_bytes)
+    return checked_members(raw, limits, lambda: limits.unpacked_bytes)
 
 
 def _spooled(members: Iterator[Member], spool_dir: Path, *, may_be_empty: bool = False) -> Bundle:
-    files: dict[str, Stored] = {}
+    files: dict[str, SpooledFile] = {}
     spool = tempfile.TemporaryFile(dir=spool_dir)  # noqa: SIM115  the bundle closes it
     try:
         for member in members:
             offset = spool.tell()
             for chunk in member.chunks:
                 spool.write(chunk)
-            if member.kind is Kind.LINK:
-                files[member.path] = Stored(offset, 0, executable=False, target=member.target)
-            elif member.kind is Kind.FILE:
-                files[member.path] = Stored(offset, spool.tell() - offset, executable=member.executable)
+            if member.kind is MemberKind.LINK:
+                files[member.path] = SpooledFile(offset, 0, executable=False, target=member.target)
+            elif member.kind is MemberKind.FILE:
+                files[member.path] = SpooledFile(offset, spool.tell() - offset, executable=member.executable)
     except BaseException:
         spool.close()
         raise
@@ -144,12 +144,12 @@ def _spooled(members: Iterator[Member], spool_dir: Path, *, may_be_empty: bool =
 
 
 def _is_from_a_mac(path: str) -> bool:
-    """Tell whether a member is what Finder adds to every archive."""
+    """Return whether a member is one of those that Finder adds to every archive."""
     return path.startswith(_FROM_A_MAC[0]) or path.rpartition("/")[2].startswith(_FROM_A_MAC[1:])
 
 
 class Gunzip:
-    """Unpacks one gzip member forwards; anything after it is refused."""
+    """Decompresses one gzip member as a stream; anything after it is refused."""
 
     def __init__(self, packed: IO[bytes]) -> None:
         self._packed = packed

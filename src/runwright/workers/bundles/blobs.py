@@ -1,8 +1,8 @@
 """Blobs in the database: canonical archives by the digest of their content.
 
-A blob is packed into chunks beforehand, so that storing it is inserts and nothing else. It is
-there whole or not at all: its row and its chunks are one transaction. Two who store the same blob
-at once wait for each other, and the second finds it stored.
+A blob is compressed and cut into chunks beforehand, so that storing it consists of inserts only. It
+is stored completely or not at all: its row and its chunks are one transaction. Of two transactions
+that store the same blob, the second waits for the first and finds the blob stored.
 """
 
 import hashlib
@@ -18,15 +18,15 @@ from runwright.workers.bundles.members import COPY_BYTES, ArchiveError
 
 CHUNK_BYTES: Final = 1024 * 1024
 _LEVEL: Final = 4
-"""Of compression: twice as fast as the usual one and a few percent larger."""
+"""Compression level: twice as fast as the default, and the result a few percent larger."""
 
 
 class BlobMissingError(Exception):
-    """There is no such blob, or not all of it."""
+    """There is no such blob, or a part of it is missing."""
 
 
 class PackedBlob:
-    """A blob on its way into the database: its digest, and its packed bytes in a file without a name."""
+    """A blob to store: its digest, and its compressed bytes in an unnamed temporary file."""
 
     def __init__(self, digest: str, size_bytes: int, packed: IO[bytes]) -> None:
         self.digest = digest
@@ -41,12 +41,12 @@ class PackedBlob:
         return self._packed.read(CHUNK_BYTES)
 
     def close(self) -> None:
-        """Give the file back."""
+        """Delete the file."""
         self._packed.close()
 
 
 def pack(content: Iterable[bytes], *, spool_dir: Path) -> PackedBlob:
-    """Return the blob of that content; takes a while, so not in the loop."""
+    """Return the blob of that content; slow, so to be called in a thread."""
     digest, machine, size = hashlib.sha256(), zlib.compressobj(_LEVEL), 0
     packed = tempfile.TemporaryFile(dir=spool_dir)  # noqa: SIM115  the blob closes it
     try:
@@ -62,7 +62,7 @@ def pack(content: Iterable[bytes], *, spool_dir: Path) -> PackedBlob:
 
 
 async def insert_blob(db: PoolConnection, blob: PackedBlob, *, now: datetime) -> bool:
-    """Store a blob within the caller's transaction; False where it was there already."""
+    """Store a blob within the caller's transaction; False where it was stored already."""
     row = await db.fetchrow(
         """
         INSERT INTO blobs (digest, size_bytes, packed_bytes, chunks, created_at) VALUES ($1, $2, $3, $4, $5)
@@ -84,7 +84,7 @@ async def insert_blob(db: PoolConnection, blob: PackedBlob, *, now: datetime) ->
 
 
 async def fetch_blob(db: Database, digest: str, into: IO[bytes]) -> None:
-    """Write a blob's packed bytes into a file; BlobMissingError where it is not whole."""
+    """Write a blob's compressed bytes into a file; BlobMissingError where any are missing."""
     chunks: int | None = await db.fetchval("SELECT chunks FROM blobs WHERE digest = $1", digest)
     if chunks is None:
         raise BlobMissingError(digest)
@@ -97,8 +97,8 @@ async def fetch_blob(db: Database, digest: str, into: IO[bytes]) -> None:
         into.write(data)
 
 
-class Unpacking:
-    """The content of a packed blob, read forwards; `finish` proves that it is the blob of that digest."""
+class BlobContent:
+    """The content of a compressed blob as a stream; `finish` verifies its digest."""
 
     def __init__(self, packed: IO[bytes], digest: str) -> None:
         self._packed = packed
@@ -122,7 +122,7 @@ class Unpacking:
         return b""
 
     def finish(self) -> None:
-        """Read what is left, and raise ArchiveError if this was another content."""
+        """Read what is left, and raise ArchiveError if the content has another digest."""
         while self.read(COPY_BYTES):
             pass
         if self._hash.hexdigest() != self._digest:

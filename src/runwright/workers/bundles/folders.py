@@ -1,21 +1,21 @@
-"""Blobs as folders of this machine, unpacked once and kept while they are used.
+"""The folder cache: blobs unpacked into folders of this machine, evicted by last use.
 
     ROOT/bundles/DIGEST/files     a bundle's files; sandboxes mount this folder read-only
-    ROOT/bundles/DIGEST/size      what it takes on the disk, about
+    ROOT/bundles/DIGEST/size      its approximate size on disk
     ROOT/layers/DIGEST/…          the same for installed dependencies, with an empty `code` to mount on
-    ROOT/temporary/…              what is being made, or being removed
+    ROOT/temporary/…              folders that are being made or removed
 
 Invariants
-- A folder has its place only when it is whole and its content has the digest: it is made under
-  `temporary` and renamed. Of two who make it at once, the second finds the first one's.
-- A folder in use is never removed: who mounts it holds a shared lock on `files` (`hold_folder`)
-  while it does; removal needs the exclusive one, and renames before it deletes. One that was
-  asked for within `GRACE_SECONDS` is not removed either: its sandbox may be about to start.
-- Nobody but this user writes below ROOT, and inside a sandbox the mount is read-only.
+- A folder has its final path only when it is complete and its content has the digest: it is made
+  under `temporary` and renamed. Of two processes that make it at once, the second uses the first one's.
+- A folder in use is never removed: a sandbox that mounts it holds a shared lock on `files`
+  (`hold_folder`); removal needs the exclusive lock, and renames before it deletes. A folder that was
+  requested within `GRACE_SECONDS` is not removed either: its sandbox may be about to start.
+- Only this user writes below ROOT, and inside a sandbox the mount is read-only.
 
-Failures: a crash leaves something under `temporary`, which holds a lock while its owner lives;
-the next start removes it. A full disk fails the attempt's preparation, and the job goes back in
-line. A blob that is missing or damaged in the database is an ArchiveError or BlobMissingError.
+Failures: a crash leaves folders under `temporary`, each locked while its owner lives; the next
+start removes them. A full disk fails the attempt's preparation, and the job returns to the
+queue. A blob that is missing or damaged in the database is an ArchiveError or BlobMissingError.
 """
 
 import asyncio
@@ -30,8 +30,8 @@ from pathlib import Path
 from typing import Final, Literal
 
 from runwright.db.pool import Database
-from runwright.workers.bundles.blobs import Unpacking, fetch_blob
-from runwright.workers.bundles.members import ArchiveError, Limits
+from runwright.workers.bundles.blobs import BlobContent, fetch_blob
+from runwright.workers.bundles.members import ArchiveError, ArchiveLimits
 from runwright.workers.bundles.unpack import unpack
 
 Area = Literal["bundles", "layers"]
@@ -39,7 +39,7 @@ Area = Literal["bundles", "layers"]
 GRACE_SECONDS: Final = 60.0
 _STAMP_SECONDS: Final = 10.0
 _AT_ONCE: Final = 2
-"""Fetches; they share the database connections of the engine."""
+"""Concurrent downloads; they share the database connections of the loops."""
 
 _TEMPORARY: Final = "temporary"
 _FILES: Final = "files"
@@ -50,7 +50,9 @@ MOUNT_POINT: Final = "code"
 class FolderCache:
     """Folders by digest, within a total size. Several processes may share the root."""
 
-    def __init__(self, db: Database, *, root: Path, limit_bytes: int, limits: dict[Area, Limits]) -> None:
+    def __init__(
+        self, db: Database, *, root: Path, limit_bytes: int, limits: dict[Area, ArchiveLimits]
+    ) -> None:
         self._db = db
         self._root = Path(os.path.abspath(root))  # noqa: PTH100  resolve() would follow links
         self._limit_bytes = limit_bytes
@@ -59,26 +61,26 @@ class FolderCache:
         self._stamped: dict[Path, float] = {}
         self._turns = asyncio.Semaphore(_AT_ONCE)
         self.on_made: Callable[[], None] = lambda: None
-        """Called when there is a new folder, and so perhaps too many."""
+        """Called when a folder was added, so that the cache may exceed its size."""
 
     def open(self) -> None:
-        """Make the root where it is missing, and remove what a crash left."""
+        """Create the root if it is missing, and remove what a crash left."""
         self._make_areas()
         for path in (self._root / _TEMPORARY).iterdir():
             with contextlib.suppress(OSError), _exclusively(path):
                 shutil.rmtree(path, ignore_errors=True)
 
     async def stop(self) -> None:
-        """Give up what is being made."""
+        """Cancel the folders that are being made."""
         tasks = list(self._making.values())
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def folder(self, area: Area, digest: str) -> Path:
-        """Return the folder of a blob, made ready if it is not there.
+        """Return the folder of a blob, which is made first if it is not cached.
 
-        Raises BlobMissingError and ArchiveError where it can never be.
+        Raises BlobMissingError or ArchiveError where the blob cannot be used.
         """
         place = self._root / area / digest
         if self._stamp(place):
@@ -91,7 +93,7 @@ class FolderCache:
         return await asyncio.shield(making)
 
     def _stamp(self, place: Path) -> bool:
-        """Note that a folder is wanted now; False where it is not there."""
+        """Record the use of a folder; False where it does not exist."""
         now = time.monotonic()
         stamped = self._stamped.get(place)
         try:
@@ -107,11 +109,11 @@ class FolderCache:
 
     async def _make(self, area: Area, digest: str, place: Path) -> Path:
         async with self._turns:
-            self._make_areas()  # somebody may have cleared the cache
+            self._make_areas()  # the cache may have been cleared
             with tempfile.TemporaryFile(dir=self._root / _TEMPORARY) as packed:
                 await fetch_blob(self._db, digest, packed)
                 packed.seek(0)
-                archive = Unpacking(packed, digest)
+                archive = BlobContent(packed, digest)
                 await asyncio.to_thread(self._unpack, area, archive, place)
         self.on_made()
         return place / _FILES
@@ -120,7 +122,7 @@ class FolderCache:
         for name in (*self._limits, _TEMPORARY):
             make_private_folder(self._root / name)
 
-    def _unpack(self, area: Area, archive: Unpacking, place: Path) -> None:
+    def _unpack(self, area: Area, archive: BlobContent, place: Path) -> None:
         with self._temporary() as folder:
             files = folder / _FILES
             files.mkdir()
@@ -144,8 +146,8 @@ class FolderCache:
 
     # Removal
 
-    def make_room(self) -> list[str]:
-        """Remove the folders that were not wanted for longest, until the rest is within the limit."""
+    def evict(self) -> list[str]:
+        """Remove the least recently used folders until the rest is within the limit; return their digests."""
         kept = [place for area in self._limits for place in (self._root / area).iterdir()]
         aged = sorted((stamp, place) for place in kept if (stamp := _stamp_of(place)) is not None)
         sizes = {place: _size_of(place) for _, place in aged}
@@ -171,7 +173,7 @@ class FolderCache:
 
 
 def make_private_folder(folder: Path) -> None:
-    """Make a folder, and those above it, that others may pass and not look into, where it is missing."""
+    """Create a folder and its parents, which other users may traverse but not list, if it is missing."""
     if not folder.is_dir():
         make_private_folder(folder.parent)
         with contextlib.suppress(FileExistsError):
@@ -188,7 +190,7 @@ def _make_mount_point(folder: Path) -> None:
 
 
 def _rename_new(folder: Path, place: Path) -> None:
-    """Rename a folder; FileExistsError where somebody was faster."""
+    """Rename a folder; FileExistsError where another process has made it already."""
     try:
         folder.rename(place)
     except OSError:
@@ -199,7 +201,7 @@ def _rename_new(folder: Path, place: Path) -> None:
 
 @contextlib.contextmanager
 def _exclusively(folder: Path) -> Iterator[None]:
-    """Hold a folder alone, or raise BlockingIOError at once."""
+    """Lock a folder exclusively, or raise BlockingIOError at once."""
     fd = os.open(folder, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,8 +1,8 @@
-"""What an archive holds, one member at a time, and the rules that every member must keep.
+"""The members of an archive, and the rules that each of them is checked against.
 
-Readers of formats (`tar`, `zip`) yield raw members; `admitted` turns them into members whose
-path is plain, unique and inside the archive, and counts what they unpack to. What it does not
-let through is an ArchiveError, whose message names the member and the reason.
+Readers of formats (`tar`, `zip`) yield raw members; `checked_members` turns them into members whose
+path is plain, unique and inside the archive, and counts what they unpack to. A member that breaks
+a rule is an ArchiveError, whose message names the member and the reason.
 """
 
 import posixpath
@@ -32,22 +32,22 @@ _EXECUTABLE: Final = 0o111
 
 
 class ArchiveError(Exception):
-    """An archive is refused; the message is a sentence for the person who packed it."""
+    """An archive is refused; the message is a sentence for the user who packed it."""
 
 
-class Kind(StrEnum):
-    """What a member is."""
+class MemberKind(StrEnum):
+    """The kinds of members."""
 
     FILE = "file"
     FOLDER = "folder"
     LINK = "link"
 
 
-class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """What an archive may unpack to, and whether symbolic links that stay inside are allowed.
+class ArchiveLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """How much an archive may unpack to, and whether symbolic links that stay inside are allowed.
 
-    Where they are, names that differ only by case or Unicode form are too: such an archive comes
-    from a package manager on this system and not from anybody's desktop.
+    With links, names that differ only by case or Unicode form are allowed too: such an archive comes
+    from a package manager on this system and not from a user's desktop.
     """
 
     unpacked_bytes: int
@@ -55,15 +55,15 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     links: bool = False
 
 
-STORED: Final = Limits(unpacked_bytes=1 << 40, files=10_000_000)
-"""Of what is stored already: it kept the limits of its day, which the operator may have lowered since."""
+STORED: Final = ArchiveLimits(unpacked_bytes=1 << 40, files=10_000_000)
+"""For stored archives: they were within the limits of their time, which may have been lowered since."""
 
 
 class RawMember(msgspec.Struct, frozen=True):
-    """A member as the archive has it."""
+    """A member as it is in the archive."""
 
     name: bytes
-    kind: Kind
+    kind: MemberKind
     mode: int
     size: int
     chunks: Iterator[bytes]
@@ -71,23 +71,23 @@ class RawMember(msgspec.Struct, frozen=True):
 
 
 class Member(msgspec.Struct, frozen=True):
-    """A member that may be unpacked. `chunks` must be used up before the next member is asked for."""
+    """A member that may be unpacked. `chunks` must be consumed before the next member is requested."""
 
     path: str
-    kind: Kind
+    kind: MemberKind
     executable: bool
     chunks: Iterator[bytes]
     target: str = ""
 
 
 def refuse(name: bytes | str, reason: str) -> ArchiveError:
-    """Return the error that refuses a member."""
+    """Return the error for a member that breaks a rule."""
     text = name if isinstance(name, str) else name.decode("utf-8", "backslashreplace")
     return ArchiveError(f'The member "{shown(text)}" {reason}.')
 
 
 def shown(text: str) -> str:
-    """Return a name that is safe to show: short, and without anything invisible."""
+    """Return a name that is safe to display: short, and without invisible characters."""
     if len(text) > _SHOWN_CHARACTERS:
         text = text[:_SHOWN_CHARACTERS] + "…"
     return "".join(
@@ -98,25 +98,27 @@ def shown(text: str) -> str:
     ).replace('"', '\\"')
 
 
-def admitted(raw: Iterator[RawMember], limits: Limits, packed_bytes: Callable[[], int]) -> Iterator[Member]:
-    """Yield the members that may be unpacked; `packed_bytes` says how much of the archive was read."""
+def checked_members(
+    raw: Iterator[RawMember], limits: ArchiveLimits, packed_bytes: Callable[[], int]
+) -> Iterator[Member]:
+    """Yield the members that may be unpacked; `packed_bytes` returns how much of the archive was read."""
     tree = _Tree(limits)
     counter = _Counter(limits, packed_bytes)
     for member in raw:
-        path = plain_path(member.name, folder=member.kind is Kind.FOLDER)
+        path = plain_path(member.name, folder=member.kind is MemberKind.FOLDER)
         if not path:
             continue
         target = ""
-        if member.kind is Kind.LINK:
+        if member.kind is MemberKind.LINK:
             target = _link_target(path, member, limits)
-        if member.kind is Kind.FILE and member.mode & _SETUID:
+        if member.kind is MemberKind.FILE and member.mode & _SETUID:
             raise refuse(path, "has a setuid or setgid bit")
-        if member.kind is Kind.FILE and member.size > limits.unpacked_bytes:
+        if member.kind is MemberKind.FILE and member.size > limits.unpacked_bytes:
             raise counter.too_large(path)
         tree.add(path, member.kind)
         chunks = counter.count(path, member.chunks)
         yield Member(path, member.kind, bool(member.mode & _EXECUTABLE), chunks, target)
-        for _ in chunks:  # what the consumer left
+        for _ in chunks:  # what the consumer has not read
             pass
 
 
@@ -155,7 +157,7 @@ def _check_lengths(text: str, parts: list[str]) -> None:
         raise refuse(text, f"lies too deep (at most {DEPTH} levels)")
 
 
-def _link_target(path: str, member: RawMember, limits: Limits) -> str:
+def _link_target(path: str, member: RawMember, limits: ArchiveLimits) -> str:
     if not limits.links:
         raise refuse(path, "is a symbolic link; a bundle holds files and folders only")
     try:
@@ -165,7 +167,7 @@ def _link_target(path: str, member: RawMember, limits: Limits) -> str:
     hidden = any(unicodedata.category(character) in _HIDDEN for character in target)
     inside = posixpath.normpath(posixpath.join(posixpath.dirname(path), target))
     out = target.startswith("/") or inside == ".." or inside.startswith("../")
-    # Behind a name, '..' may lead out by way of another link, whatever it looks like.
+    # After a name, '..' may lead outside through another link.
     winds = ".." in target.lstrip("./").split("/")
     if not target or hidden or out or winds or "\\" in target or len(member.target) > PATH_BYTES:
         raise refuse(path, "links to something outside")
@@ -173,21 +175,21 @@ def _link_target(path: str, member: RawMember, limits: Limits) -> str:
 
 
 class _Tree:
-    """Every path so far, so that none is given twice and no file has anything below it."""
+    """All paths so far, so that none occurs twice and none is below a file."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: ArchiveLimits) -> None:
         self._limits = limits
-        self._paths: dict[str, tuple[str, Kind]] = {}
+        self._paths: dict[str, tuple[str, MemberKind]] = {}
         self._files = self._folders = 0
 
-    def add(self, path: str, kind: Kind) -> None:
+    def add(self, path: str, kind: MemberKind) -> None:
         end = path.find("/")
         while end >= 0:
-            self._add_one(path[:end], Kind.FOLDER, path)
+            self._add_one(path[:end], MemberKind.FOLDER, path)
             end = path.find("/", end + 1)
         self._add_one(path, kind, path)
 
-    def _add_one(self, path: str, kind: Kind, member: str) -> None:
+    def _add_one(self, path: str, kind: MemberKind, member: str) -> None:
         key = path if self._limits.links else unicodedata.normalize("NFC", path).casefold()
         known = self._paths.get(key)
         if known is None:
@@ -195,25 +197,25 @@ class _Tree:
             self._paths[key] = (path, kind)
         elif known[0] != path:
             raise refuse(member, f'differs from "{shown(known[0])}" only by case or Unicode form')
-        elif kind is not Kind.FOLDER and known[1] is not Kind.FOLDER:
+        elif kind is not MemberKind.FOLDER and known[1] is not MemberKind.FOLDER:
             raise refuse(member, "occurs twice")
         elif kind is not known[1]:
             raise refuse(member, f'makes "{shown(path)}" a folder and something else at once')
 
-    def _count(self, kind: Kind) -> None:
-        if kind is Kind.FOLDER:
+    def _count(self, kind: MemberKind) -> None:
+        if kind is MemberKind.FOLDER:
             self._folders += 1
         else:
             self._files += 1
         if max(self._files, self._folders) > self._limits.files:
-            what = "folders" if kind is Kind.FOLDER else "files"
+            what = "folders" if kind is MemberKind.FOLDER else "files"
             raise ArchiveError(f"The archive holds more than {self._limits.files} {what}.")
 
 
 class _Counter:
-    """What has been unpacked so far, whatever the headers said."""
+    """Counts the bytes that were really unpacked, independent of the headers."""
 
-    def __init__(self, limits: Limits, packed_bytes: Callable[[], int]) -> None:
+    def __init__(self, limits: ArchiveLimits, packed_bytes: Callable[[], int]) -> None:
         self._limit = limits.unpacked_bytes
         self._packed_bytes = packed_bytes
         self._total = 0

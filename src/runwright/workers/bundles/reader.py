@@ -1,4 +1,4 @@
-"""Reads bundles, sent or stored, and examines them: is the entrypoint there, is there a layer to build."""
+"""Reads uploaded and stored bundles, checks their entrypoint and finds out whether they need a layer."""
 
 import asyncio
 import contextlib
@@ -14,13 +14,13 @@ from runwright.core.entrypoint import check_entrypoint
 from runwright.core.errors import InvalidError
 from runwright.db.pool import Database
 from runwright.workers.bundles.archive import Bundle, collect_bundle, collect_tar
-from runwright.workers.bundles.blobs import PackedBlob, Unpacking, fetch_blob, pack
+from runwright.workers.bundles.blobs import BlobContent, PackedBlob, fetch_blob, pack
 from runwright.workers.bundles.folders import make_private_folder
-from runwright.workers.bundles.members import STORED, ArchiveError, Limits, shown
+from runwright.workers.bundles.members import STORED, ArchiveError, ArchiveLimits, shown
 from runwright.workers.model import NewVersion, VersionStatus
 
 _AT_ONCE: Final = 2
-"""Archives that are read and packed; each takes a processor and a database connection."""
+"""Archives read and packed at once; each takes a processor and a database connection."""
 
 _CANDIDATES: Final = 5
 _EXTENSIONS: Final = {
@@ -39,18 +39,18 @@ class ReadFile(Protocol):
         """Return the beginning of a file; None where there is no such file."""
 
 
-WantsLayer = Callable[[str, str, Collection[str], ReadFile], bool]
-"""Tells of runtime, entrypoint, paths and files whether a bundle has dependencies to install."""
+NeedsLayer = Callable[[str, str, Collection[str], ReadFile], bool]
+"""Returns whether a bundle of this runtime, entrypoint, paths and files has dependencies to install."""
 
 
-class Examined(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of a bundle with an entrypoint."""
+class ExaminedBundle(msgspec.Struct, frozen=True, kw_only=True):
+    """The properties of a bundle with an entrypoint."""
 
     digest: str
     entrypoint: str
     size_bytes: int
     files: int
-    wants_layer: bool
+    needs_layer: bool
 
 
 class BundleReader:
@@ -60,28 +60,28 @@ class BundleReader:
         self,
         db: Database,
         *,
-        limits: Limits,
+        limits: ArchiveLimits,
         spool_dir: Path,
-        wants_layer: WantsLayer = lambda _runtime, _entrypoint, _paths, _read: False,
+        needs_layer: NeedsLayer = lambda _runtime, _entrypoint, _paths, _read: False,
     ) -> None:
         self._db = db
         self._limits = limits
         self._spool_dir = spool_dir
-        self._wants_layer = wants_layer
+        self._needs_layer = needs_layer
         self._turns = asyncio.Semaphore(_AT_ONCE)
 
     @contextlib.asynccontextmanager
     async def packed(
         self, archive: IO[bytes], *, runtime: str, entrypoint: str
-    ) -> AsyncIterator[tuple[Examined, PackedBlob]]:
-        """Give an archive as a blob to store. InvalidError names `bundle` or `entrypoint`."""
+    ) -> AsyncIterator[tuple[ExaminedBundle, PackedBlob]]:
+        """Yield an archive as a blob to store. InvalidError is about `bundle` or `entrypoint`."""
         async with self._turns:
             examined, blob = await asyncio.to_thread(self._pack, archive, runtime, entrypoint)
             with contextlib.closing(blob):
                 yield examined, blob
 
-    async def stored(self, digest: str, *, runtime: str, entrypoint: str) -> Examined:
-        """Examine a stored bundle. InvalidError names `entrypoint`."""
+    async def stored(self, digest: str, *, runtime: str, entrypoint: str) -> ExaminedBundle:
+        """Return the properties of a stored bundle. InvalidError is about `entrypoint`."""
         async with self._turns:
             make_private_folder(self._spool_dir)
             with tempfile.TemporaryFile(dir=self._spool_dir) as packed:
@@ -89,7 +89,7 @@ class BundleReader:
                 packed.seek(0)
                 return await asyncio.to_thread(self._read_stored, packed, digest, runtime, entrypoint)
 
-    def _pack(self, archive: IO[bytes], runtime: str, entrypoint: str) -> tuple[Examined, PackedBlob]:
+    def _pack(self, archive: IO[bytes], runtime: str, entrypoint: str) -> tuple[ExaminedBundle, PackedBlob]:
         make_private_folder(self._spool_dir)
         try:
             whole = collect_bundle(archive, self._limits, spool_dir=self._spool_dir)
@@ -101,25 +101,25 @@ class BundleReader:
             blob = pack(bundle.canonical(), spool_dir=self._spool_dir)
             return self._examine(bundle, blob.digest, runtime, entrypoint), blob
 
-    def _read_stored(self, packed: IO[bytes], digest: str, runtime: str, entrypoint: str) -> Examined:
-        content = Unpacking(packed, digest)
+    def _read_stored(self, packed: IO[bytes], digest: str, runtime: str, entrypoint: str) -> ExaminedBundle:
+        content = BlobContent(packed, digest)
         with contextlib.closing(collect_tar(content, STORED, spool_dir=self._spool_dir)) as bundle:
             content.finish()
             require_entrypoint(bundle, runtime, entrypoint)
             return self._examine(bundle, digest, runtime, entrypoint)
 
-    def _examine(self, bundle: Bundle, digest: str, runtime: str, entrypoint: str) -> Examined:
-        return Examined(
+    def _examine(self, bundle: Bundle, digest: str, runtime: str, entrypoint: str) -> ExaminedBundle:
+        return ExaminedBundle(
             digest=digest,
             entrypoint=entrypoint,
             size_bytes=bundle.size_bytes,
             files=len(bundle.files),
-            wants_layer=self._wants_layer(runtime, entrypoint, bundle.files, bundle.read),
+            needs_layer=self._needs_layer(runtime, entrypoint, bundle.files, bundle.read),
         )
 
 
 def _without_top_folder(bundle: Bundle, entrypoint: str) -> Bundle:
-    """Return what is in the sole top folder, as repositories are archived, if the entrypoint is there."""
+    """Return the content of the only top-level folder (as of a repository), if the entrypoint is in it."""
     folder = bundle.sole_folder()
     if folder is None or entrypoint in bundle.files or f"{folder}/{entrypoint}" not in bundle.files:
         return bundle
@@ -127,7 +127,7 @@ def _without_top_folder(bundle: Bundle, entrypoint: str) -> Bundle:
 
 
 def require_entrypoint(bundle: Bundle, runtime: str, entrypoint: str) -> None:
-    """Raise InvalidError unless the entrypoint is a file of the bundle that can be run."""
+    """Raise InvalidError unless the entrypoint is a runnable file of the bundle."""
     problem = check_entrypoint(entrypoint)
     if problem is not None:
         raise InvalidError({"entrypoint": [f"{problem}."]})
@@ -148,14 +148,14 @@ def _candidates(bundle: Bundle, runtime: str) -> list[str]:
 
 
 def bundled_version(
-    worker_id: str, number: int, examined: Examined, *, created_by: str, now: datetime
+    worker_id: str, number: int, examined: ExaminedBundle, *, created_by: str, now: datetime
 ) -> NewVersion:
-    """Return a version of a bundle, which waits for its layer where it wants one."""
+    """Return a version of a bundle; it is `building` where it needs a layer."""
     return NewVersion(
         worker_id=worker_id,
         version=number,
         entrypoint=examined.entrypoint,
-        status=VersionStatus.BUILDING if examined.wants_layer else VersionStatus.READY,
+        status=VersionStatus.BUILDING if examined.needs_layer else VersionStatus.READY,
         digest=examined.digest,
         size_bytes=examined.size_bytes,
         files=examined.files,

@@ -1,12 +1,11 @@
 """Tar archives: a strict reader, and the writer of the canonical form.
 
-The reader takes POSIX ustar and pax and GNU long names, and refuses whatever else a header may
-say: links of the hard kind, devices, sparse files, unknown types, sizes that a pax record and a
-header disagree on how to mean. It reads forwards only, so it takes a stream, and never holds
-more than a header in memory.
+The reader accepts POSIX ustar and pax and GNU long names, and refuses everything else that a header
+may contain: hard links, devices, sparse files, unknown types, and sizes that are ambiguous
+between a pax record and a header. It reads a stream and never holds more than a header in memory.
 
-The writer's output depends on paths, contents and executable bits alone: no times, owners or
-padding of anybody's choice. Equal content is equal bytes, whatever it was packed with.
+The writer's output depends on paths, contents and executable bits alone, without times, owners or
+optional padding. Equal content is equal bytes, independent of the program that packed it.
 """
 
 import re
@@ -19,7 +18,7 @@ import msgspec
 from runwright.workers.bundles.members import (
     COPY_BYTES,
     ArchiveError,
-    Kind,
+    MemberKind,
     RawMember,
     refuse,
     shown,
@@ -28,7 +27,12 @@ from runwright.workers.bundles.members import (
 BLOCK: Final = 512
 END: Final = bytes(2 * BLOCK)
 _MOST_RECORD_BYTES: Final = 64 * 1024
-_KINDS: Final = {b"0": Kind.FILE, b"\0": Kind.FILE, b"5": Kind.FOLDER, b"2": Kind.LINK}
+_KINDS: Final = {
+    b"0": MemberKind.FILE,
+    b"\0": MemberKind.FILE,
+    b"5": MemberKind.FOLDER,
+    b"2": MemberKind.LINK,
+}
 _REASONS: Final = {
     b"1": "is a hard link",
     b"3": "is a device",
@@ -43,23 +47,23 @@ _IGNORED_RECORDS: Final = re.compile(
 _OCTAL: Final = frozenset(string.octdigits.encode())
 
 
-class Source(Protocol):
-    """Something to read forwards."""
+class ByteSource(Protocol):
+    """A stream of bytes."""
 
     def read(self, size: int, /) -> bytes:
         """Return at most `size` bytes, none at the end."""
 
 
 class _Extra(msgspec.Struct):
-    """What the headers before a member's own say about it."""
+    """The values for a member in the headers before its own."""
 
     path: bytes | None = None
     target: bytes | None = None
     size: int | None = None
 
 
-def tar_members(source: Source, *, most_headers: int) -> Iterator[RawMember]:
-    """Yield the members of a tar archive; ArchiveError where it is none, or holds what is refused."""
+def tar_members(source: ByteSource, *, most_headers: int) -> Iterator[RawMember]:
+    """Yield the members of a tar archive; ArchiveError where it is none, or contains what is refused."""
     extra = _Extra()
     headers = 0
     while True:
@@ -81,19 +85,19 @@ def tar_members(source: Source, *, most_headers: int) -> Iterator[RawMember]:
     _check_end(source)
 
 
-def _member(source: Source, block: bytes, extra: _Extra) -> Iterator[RawMember]:
+def _member(source: ByteSource, block: bytes, extra: _Extra) -> Iterator[RawMember]:
     name = extra.path if extra.path is not None else _name(block)
     flag = block[156:157]
     if flag not in _KINDS:
         raise refuse(name, _REASONS.get(flag, "is of a type that is not known"))
     kind = _KINDS[flag]
     if flag in b"0\0" and name.endswith(b"/"):
-        kind = Kind.FOLDER  # as the tar of 1979 wrote it
+        kind = MemberKind.FOLDER  # as the first versions of tar wrote it
     size = _number(block[124:136]) if extra.size is None else extra.size
-    if kind is not Kind.FILE and size:
+    if kind is not MemberKind.FILE and size:
         raise refuse(name, "is not a file, but has content")
     target = b""
-    if kind is Kind.LINK:
+    if kind is MemberKind.LINK:
         target = extra.target if extra.target is not None else block[157:257].rstrip(b"\0")
     chunks = _content(source, size)
     yield RawMember(name, kind, _number(block[100:108]) & 0o7777, size, chunks, target)
@@ -164,13 +168,13 @@ def _once(known: bytes | None, value: bytes) -> bytes:
     return value
 
 
-def _record(source: Source, size: int) -> bytes:
+def _record(source: ByteSource, size: int) -> bytes:
     if size > _MOST_RECORD_BYTES:
         raise ArchiveError("The archive has an extended header that is too long.")
     return b"".join(_content(source, size))
 
 
-def _content(source: Source, size: int) -> Iterator[bytes]:
+def _content(source: ByteSource, size: int) -> Iterator[bytes]:
     left = size
     while left:
         chunk = source.read(min(left, COPY_BYTES))
@@ -182,7 +186,7 @@ def _content(source: Source, size: int) -> Iterator[bytes]:
         _exactly(source, BLOCK - size % BLOCK)
 
 
-def _exactly(source: Source, size: int) -> bytes:
+def _exactly(source: ByteSource, size: int) -> bytes:
     data = source.read(size)
     while len(data) < size:
         more = source.read(size - len(data))
@@ -192,7 +196,7 @@ def _exactly(source: Source, size: int) -> bytes:
     return data
 
 
-def _check_end(source: Source) -> None:
+def _check_end(source: ByteSource) -> None:
     if any(_exactly(source, BLOCK)):
         raise ArchiveError("The archive is damaged: its end mark is incomplete.")
     while rest := source.read(COPY_BYTES):
@@ -204,7 +208,7 @@ def _truncated() -> ArchiveError:
     return ArchiveError("The archive ends too early; it is truncated.")
 
 
-def canonical_header(path: str, *, kind: Kind, executable: bool, size: int, target: str = "") -> bytes:
+def canonical_header(path: str, *, kind: MemberKind, executable: bool, size: int, target: str = "") -> bytes:
     """Return the canonical header of a member."""
     name, link = path.encode(), target.encode()
     before = b""
@@ -212,7 +216,7 @@ def canonical_header(path: str, *, kind: Kind, executable: bool, size: int, targ
         records = _pax_record(b"path", name) + (_pax_record(b"linkpath", link) if link else b"")
         before = _header(b"pax", b"x", 0o644, len(records)) + records + bytes(-len(records) % BLOCK)
         name, link = b"long", b""
-    flag = b"2" if kind is Kind.LINK else b"0"
+    flag = b"2" if kind is MemberKind.LINK else b"0"
     return before + _header(name, flag, 0o755 if executable else 0o644, size, link)
 
 

@@ -1,8 +1,8 @@
 """Unpacking a canonical archive into a folder of this host.
 
-The folder is new, ours alone, and gets its final place only when all of it is there. Members keep
-the same rules as those of an archive that a stranger sent. Links are made last, so that nothing
-is ever written through one. Files are readable by everyone and writable by nobody but us.
+The folder is new, private to this process, and gets its final path only when it is complete.
+Members are checked by the same rules as those of an uploaded archive. Links are made last, so that
+nothing is ever written through one. Files are readable by all users and writable only by this one.
 """
 
 import os
@@ -13,35 +13,35 @@ from typing import Final
 import msgspec
 
 from runwright.workers.bundles.archive import tar_stream_members
-from runwright.workers.bundles.members import Kind, Limits
-from runwright.workers.bundles.tar import Source
+from runwright.workers.bundles.members import ArchiveLimits, MemberKind
+from runwright.workers.bundles.tar import ByteSource
 
 _BLOCK: Final = 4096
 
 
 class Unpacked(msgspec.Struct, frozen=True):
-    """What was unpacked, and what it takes on the disk, about."""
+    """How many files were unpacked, and their approximate size on disk."""
 
     files: int
     disk_bytes: int
 
 
-def unpack(archive: Source, into: Path, limits: Limits) -> Unpacked:
-    """Unpack a plain tar into an empty folder; ArchiveError or OSError leave it half full."""
+def unpack(archive: ByteSource, into: Path, limits: ArchiveLimits) -> Unpacked:
+    """Unpack a plain tar into an empty folder; after an ArchiveError or OSError it is incomplete."""
     files, disk = 0, _BLOCK
     links: list[tuple[str, str]] = []
     folders = {""}
     for member in tar_stream_members(archive, limits):
         disk += _make_folders(
-            into, member.path if member.kind is Kind.FOLDER else _parent(member.path), folders
+            into, member.path if member.kind is MemberKind.FOLDER else _parent(member.path), folders
         )
-        if member.kind is Kind.LINK:
+        if member.kind is MemberKind.LINK:
             links.append((member.path, member.target))
             disk += _BLOCK
-        elif member.kind is Kind.FILE:
+        elif member.kind is MemberKind.FILE:
             size = _write(f"{into}/{member.path}", member.chunks, executable=member.executable)
             disk += _BLOCK - (-size // _BLOCK) * _BLOCK
-        files += member.kind is not Kind.FOLDER
+        files += member.kind is not MemberKind.FOLDER
     for path, target in links:
         (into / path).symlink_to(target)
     into.chmod(0o755)
@@ -53,7 +53,7 @@ def _parent(path: str) -> str:
 
 
 def _make_folders(into: Path, path: str, made: set[str]) -> int:
-    """Make a folder and those above it; return what they take."""
+    """Make a folder and its parents; return their size on disk."""
     if path in made:
         return 0
     above = _make_folders(into, _parent(path), made)
@@ -65,7 +65,7 @@ def _make_folders(into: Path, path: str, made: set[str]) -> int:
 
 
 def _write(path: str, chunks: Iterator[bytes], *, executable: bool) -> int:
-    """Write a new file by the fewest system calls; a bundle may have ten thousand. Return its size."""
+    """Write a new file with few system calls, for a bundle may have ten thousand; return its size."""
     size = 0
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:

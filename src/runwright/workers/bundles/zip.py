@@ -1,8 +1,8 @@
 """Zip archives: a strict reader of the central directory and of every member's own header.
 
-The two must agree, members must not overlap, and nothing but the archive is in the file: so
-every program that reads it sees the same files. Sizes and checksums are those of what was
-really unpacked. Stored and deflated members only, no encryption, one disk.
+The two must agree, members must not overlap, and the file must contain nothing but the archive,
+so that every program that reads it sees the same files. Sizes and checksums are compared with what
+was really unpacked. Only stored and deflated members, no encryption, one disk.
 """
 
 import stat
@@ -13,7 +13,7 @@ from typing import IO, Final
 
 import msgspec
 
-from runwright.workers.bundles.members import COPY_BYTES, ArchiveError, Kind, RawMember, refuse
+from runwright.workers.bundles.members import COPY_BYTES, ArchiveError, MemberKind, RawMember, refuse
 
 _END: Final = struct.Struct("<4s4H2LH")
 _LOCATOR: Final = struct.Struct("<4sLQL")
@@ -34,7 +34,7 @@ _MS_DOS_FOLDER: Final = 0x10
 
 
 class _Entry(msgspec.Struct, frozen=True, kw_only=True):
-    """A member as the central directory has it."""
+    """A member as the central directory describes it."""
 
     name: bytes
     flags: int
@@ -47,7 +47,7 @@ class _Entry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def zip_members(file: IO[bytes], *, most_members: int) -> Iterator[RawMember]:
-    """Yield the members of a zip archive; ArchiveError where it is none, or holds what is refused."""
+    """Yield the members of a zip archive; ArchiveError where it is none, or contains what is refused."""
     count, start, length = _find_directory(file)
     if count > most_members:
         raise ArchiveError(f"The archive holds more than {most_members} members.")
@@ -60,7 +60,7 @@ def zip_members(file: IO[bytes], *, most_members: int) -> Iterator[RawMember]:
 
 
 def _find_directory(file: IO[bytes]) -> tuple[int, int, int]:
-    """Return how many members there are, and where their directory lies."""
+    """Return the number of members, and the start and length of their directory."""
     size = file.seek(0, 2)
     file.seek(max(0, size - _END.size - _MAX_16))
     tail = file.read()
@@ -131,7 +131,7 @@ def _read_directory(file: IO[bytes], count: int, start: int, length: int) -> lis
 
 
 def _take_extra(name: bytes, extra: bytes, numbers: list[int]) -> list[int]:
-    """Return size, packed size and offset, those of zip64 in place of the ones that do not fit."""
+    """Return size, packed size and offset, from the zip64 field where they do not fit into 32 bits."""
     fields = _split_extra(name, extra)
     unicode_name = fields.get(_EXTRA_NAME)
     if unicode_name is not None and unicode_name[5:] != name:
@@ -180,7 +180,7 @@ def _check_local(file: IO[bytes], entry: _Entry, reached: int, end: int) -> int:
 
 
 def _descriptor_length(file: IO[bytes], entry: _Entry, at: int) -> int:
-    """Return the length of what follows a member's content and repeats its checksum and sizes."""
+    """Return the length of the data descriptor, which repeats a member's checksum and sizes after it."""
     file.seek(at)
     found = file.read(24)
     for form in _DESCRIPTORS:
@@ -205,23 +205,23 @@ def _member(file: IO[bytes], entry: _Entry) -> RawMember:
     )
 
 
-def _kind(entry: _Entry, mode: int) -> Kind:
+def _kind(entry: _Entry, mode: int) -> MemberKind:
     form = stat.S_IFMT(mode)
     if form == stat.S_IFLNK:
-        return Kind.LINK
+        return MemberKind.LINK
     if form not in {0, stat.S_IFREG, stat.S_IFDIR}:
         raise refuse(entry.name, "is a device, a socket or a named pipe")
     folder = entry.name.endswith(b"/")
-    says_folder = form == stat.S_IFDIR or (not form and entry.attributes & _MS_DOS_FOLDER)
-    if folder != bool(says_folder) and (form or not folder):
+    marked_folder = form == stat.S_IFDIR or (not form and entry.attributes & _MS_DOS_FOLDER)
+    if folder != bool(marked_folder) and (form or not folder):
         raise refuse(entry.name, "is a file and a folder at once")
     if folder and entry.size:
         raise refuse(entry.name, "is not a file, but has content")
-    return Kind.FOLDER if folder else Kind.FILE
+    return MemberKind.FOLDER if folder else MemberKind.FILE
 
 
-def _target(file: IO[bytes], entry: _Entry, kind: Kind) -> bytes:
-    if kind is not Kind.LINK:
+def _target(file: IO[bytes], entry: _Entry, kind: MemberKind) -> bytes:
+    if kind is not MemberKind.LINK:
         return b""
     if entry.size > _MOST_NAME_BYTES:
         raise refuse(entry.name, "links to something outside")
@@ -229,7 +229,7 @@ def _target(file: IO[bytes], entry: _Entry, kind: Kind) -> bytes:
 
 
 def _content(file: IO[bytes], entry: _Entry) -> Iterator[bytes]:
-    """Yield what a member unpacks to, and see that it is what the archive says it is."""
+    """Yield the unpacked content of a member, and compare it with its size and checksum."""
     head = _read_at(file, entry.offset, _LOCAL.size)
     at = entry.offset + _LOCAL.size + sum(_LOCAL.unpack(head)[-2:])
     checksum = size = 0

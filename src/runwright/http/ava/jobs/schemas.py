@@ -22,7 +22,16 @@ from runwright.http.fields import (
 from runwright.http.request import Request
 from runwright.http.validation import Problem, Problems, Validator
 from runwright.http.validation_messages import explain_mismatch
-from runwright.jobs.model import Attempt, Explanation, Idempotency, Job, JobError, JobFilter, JobLogs, LogLine
+from runwright.jobs.model import (
+    Explanation,
+    Idempotency,
+    Job,
+    JobAttempt,
+    JobError,
+    JobFilter,
+    JobLogs,
+    LogLine,
+)
 from runwright.jobs.store.submit import Submission, new_submission
 
 _IDEMPOTENCY: Final = b"idempotency-key"
@@ -342,7 +351,7 @@ def job_out(job: Job) -> JobOut:
     )
 
 
-def attempt_out(attempt: Attempt) -> AttemptOut:
+def attempt_out(attempt: JobAttempt) -> AttemptOut:
     return AttemptOut(
         attempt=attempt.attempt,
         status=attempt.status,

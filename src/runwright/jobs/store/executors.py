@@ -1,8 +1,7 @@
-"""Executors' leases, and the rescue of what a dead one left.
+"""Executors: their leases, and the rescue of jobs whose executor has lost its lease.
 
-An executor holds one lease, renewed in one statement however many jobs it runs. Leases are
-the one place where the database's clock decides and not the caller's: it is the only clock
-that all machines share.
+An executor holds one lease, renewed in one statement however many jobs it runs. Only leases go
+by the database's clock instead of the caller's: it is the one clock that all machines share.
 """
 
 from collections.abc import Sequence
@@ -11,16 +10,19 @@ from typing import Final
 
 import msgspec
 
+from runwright.core.job_state import ErrorCode, JobStatus
 from runwright.db.pool import Database
-from runwright.jobs.store.event_sql import JOB_ENDED
-from runwright.jobs.store.rollup import TALLY
+from runwright.jobs.attempt import AttemptEnd
+from runwright.jobs.model import JobError
+from runwright.jobs.store.finish import CANCELLED_ERROR, RECORD_ENDED
 
-LOST_ERROR: Final = b'{"code":"executor_lost","message":"The executor that ran this attempt was lost."}'
-CANCELLED_ERROR: Final = b'{"code":"cancelled","message":"The job was cancelled."}'
+LOST_ERROR: Final = msgspec.json.encode(
+    JobError(ErrorCode.EXECUTOR_LOST, "The executor that ran this attempt was lost.")
+)
 
 
 class ExecutorRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """An executor as it registers itself."""
+    """An executor as it registers."""
 
     id: str
     host: str
@@ -29,20 +31,23 @@ class ExecutorRecord(msgspec.Struct, frozen=True, kw_only=True):
     isolation: str
     runtimes: list[str]
     vault_keys: list[str] | None = None
-    """Ids of the vault keys that it holds; None where it does not say."""
+    """Ids of the vault keys that it holds; None where it does not report them."""
 
 
-async def jobs_held_by(db: Database, *, executor_id: str) -> list[tuple[str, str, int]]:
-    """Return (tenant, job, fence) of all jobs that the tables say this executor runs."""
+async def fetch_hand_backs(db: Database, *, executor_id: str, now: datetime) -> list[AttemptEnd]:
+    """Return a hand-back for each job that the tables assign to this executor."""
     rows = await db.fetch(
-        "SELECT tenant_id, job_id, fence FROM job_queue WHERE executor_id = $1 AND state = 'running'",
+        """
+        SELECT tenant_id, job_id, fence, attempt, worker_version FROM job_queue
+        WHERE executor_id = $1 AND state = 'running'
+        """,
         executor_id,
     )
-    return [(row[0], row[1], row[2]) for row in rows]
+    return [AttemptEnd(**dict(row), status=JobStatus.QUEUED, ended_at=now) for row in rows]
 
 
 async def register_executor(db: Database, executor: ExecutorRecord, *, lease_seconds: float) -> None:
-    """Enter an executor with a fresh lease."""
+    """Register an executor with a new lease."""
     await db.execute(
         """
         INSERT INTO executors (id, host, pid, slots, isolation, runtimes, vault_keys, started_at,
@@ -62,7 +67,7 @@ async def register_executor(db: Database, executor: ExecutorRecord, *, lease_sec
 
 
 async def renew_lease(db: Database, *, executor_id: str, lease_seconds: float, draining: bool) -> bool:
-    """Renew the lease; False where it was already lost: what ran under it belongs to others now."""
+    """Renew the lease; False where it was lost already and its jobs belong to others."""
     renewed = await db.fetchval(
         """
         UPDATE executors SET lease_expires_at = clock_timestamp() + make_interval(secs => $2), draining = $3
@@ -76,7 +81,7 @@ async def renew_lease(db: Database, *, executor_id: str, lease_seconds: float, d
 
 
 async def remove_executor(db: Database, *, executor_id: str) -> None:
-    """Remove an executor that holds no job any more."""
+    """Remove an executor unless it still holds jobs."""
     await db.execute(
         """
         DELETE FROM executors e WHERE id = $1
@@ -87,7 +92,7 @@ async def remove_executor(db: Database, *, executor_id: str) -> None:
 
 
 async def cancel_requests(db: Database, *, executor_id: str) -> list[tuple[str, int]]:
-    """Return (job, fence) of this executor's running jobs that somebody wants cancelled."""
+    """Return (job, fence) of this executor's running jobs whose cancel was requested."""
     rows = await db.fetch(
         """
         SELECT job_id, fence FROM job_queue
@@ -95,22 +100,26 @@ async def cancel_requests(db: Database, *, executor_id: str) -> list[tuple[str, 
         """,
         executor_id,
     )
-    return [(row[0], row[1]) for row in rows]
+    return [(row["job_id"], row["fence"]) for row in rows]
 
 
-# A running job of an executor without a living lease had begun, as far as anyone can know, so
-# the attempt counts. The lease is checked again under the lock on the executor's row, hence
-# an executor that just renewed is left alone and one that is being rescued cannot renew.
-_RESCUE = f"""
+# A running job of an executor without a live lease may have begun, so the attempt counts. The lease
+# is compared under the lock on the executor's row, hence an executor that has just renewed is left
+# alone, and one whose jobs are being rescued cannot renew.
+_RESCUE: Final = f"""
 WITH dead AS (
     SELECT id FROM executors WHERE lease_expires_at <= clock_timestamp() FOR UPDATE SKIP LOCKED
-), lost AS (
+),
+-- their jobs, and those of executors that are not registered
+lost AS (
     SELECT q.tenant_id, q.job_id FROM job_queue q
     WHERE q.state = 'running'
       AND (q.executor_id IN (SELECT id FROM dead)
            OR NOT EXISTS (SELECT 1 FROM executors e WHERE e.id = q.executor_id))
     LIMIT $2 FOR UPDATE OF q SKIP LOCKED
-), requeued AS (
+),
+-- with attempts left: ready again, with the same handicap of the priority
+requeued AS (
     UPDATE job_queue q
     SET state = 'ready', run_at = $1::timestamptz,
         rank = $1::timestamptz + (q.rank - q.run_at), attempt = q.attempt + 1,
@@ -122,35 +131,35 @@ WITH dead AS (
       AND q.retries_left > 0 AND q.cancel_requested_at IS NULL
     RETURNING q.job_id, q.attempt - 1 AS attempt, q.fence, before.executor_id, q.worker_version,
               before.started_at
-), attempt AS (
+),
+-- the attempts that were lost
+attempt AS (
     INSERT INTO job_attempts (job_id, attempt, fence, executor_id, worker_version,
                               started_at, ended_at, error)
     SELECT job_id, attempt, fence, executor_id, worker_version, started_at, greatest($1, started_at), $3::json
     FROM requeued
-), ended AS (
+),
+-- without attempts left, or to be cancelled: over
+ended AS (
     DELETE FROM job_queue q USING lost
     WHERE q.tenant_id = lost.tenant_id AND q.job_id = lost.job_id
       AND (q.retries_left = 0 OR q.cancel_requested_at IS NOT NULL)
-    RETURNING q.*, CASE WHEN q.cancel_requested_at IS NULL THEN 'failed' ELSE 'cancelled' END AS status,
+    RETURNING q.tenant_id, q.job_id, q.worker_id, q.trigger, q.attempt, q.executor_id, q.worker_version,
+              q.started_at, q.cancel_requested_at, NULL::json AS output,
+              CASE WHEN q.cancel_requested_at IS NULL THEN 'failed' ELSE 'cancelled' END AS status,
               greatest($1, q.started_at) AS ended_at,
               round(extract(epoch FROM greatest($1, q.started_at) - q.started_at) * 1000)::integer
                   AS duration_ms,
               CASE WHEN q.cancel_requested_at IS NULL THEN $3::json ELSE $4::json END AS error
-), result AS (
-    INSERT INTO job_results (tenant_id, job_id, worker_id, status, attempt, executor_id, worker_version,
-                             started_at, completed_at, duration_ms, error, cancel_requested_at)
-    SELECT tenant_id, job_id, worker_id, status, attempt, executor_id, worker_version, started_at,
-           ended_at, duration_ms, error, cancel_requested_at
-    FROM ended
-), {JOB_ENDED}, {TALLY}
-SELECT job_id, 'queued' FROM requeued UNION ALL SELECT job_id, status FROM ended
+), {RECORD_ENDED}
+SELECT job_id, 'queued' AS status FROM requeued UNION ALL SELECT job_id, status FROM ended
 """
 
 
-async def rescue_expired(db: Database, *, now: datetime, limit: int = 1000) -> list[tuple[str, str]]:
-    """Return the jobs of dead executors to the queue, or end those with no attempt left.
+async def rescue_expired(db: Database, *, now: datetime, limit: int = 1000) -> list[tuple[str, JobStatus]]:
+    """Return the jobs of dead executors to the queue, or end those without an attempt left.
 
-    Returns (job, its state now). Executors without a lease and without jobs are removed.
+    Returns each job's id with its status now. Executors without a lease and without jobs are removed.
     """
     rows = await db.fetch(_RESCUE, now, limit, LOST_ERROR, CANCELLED_ERROR)
     await db.execute(
@@ -159,16 +168,16 @@ async def rescue_expired(db: Database, *, now: datetime, limit: int = 1000) -> l
         AND NOT EXISTS (SELECT 1 FROM job_queue q WHERE q.state = 'running' AND q.executor_id = e.id)
         """
     )
-    return [(row[0], row[1]) for row in rows]
+    return [(row["job_id"], JobStatus(row["status"])) for row in rows]
 
 
 async def expire_lease(db: Database, *, executor_id: str) -> None:
-    """Give up a lease on purpose (its holder stops), so that a rescue need not wait for its end."""
+    """Give up the lease of an executor that stops, so that a rescue need not wait for its end."""
     await db.execute("UPDATE executors SET lease_expires_at = clock_timestamp() WHERE id = $1", executor_id)
 
 
 async def live_executors(db: Database) -> Sequence[ExecutorRecord]:
-    """Return the executors whose lease lives."""
+    """Return the executors with a live lease that are not draining."""
     rows = await db.fetch(
         """
         SELECT id, host, pid, slots, isolation, runtimes, vault_keys FROM executors

@@ -1,4 +1,7 @@
-"""What agents asked of other workers, and the answers; every call belongs to the caller's transaction."""
+"""The SQL of tool calls: turns of agents and their calls. Every function is part of a transaction.
+
+The tables are called conversations and conversation_calls.
+"""
 
 from collections.abc import Mapping, Sequence
 
@@ -8,8 +11,8 @@ from runwright.core.job_state import Trigger
 from runwright.db.pool import PoolConnection
 
 
-class Conversation(msgspec.Struct, frozen=True, kw_only=True):
-    """An agent and those who follow it."""
+class AgentTurn(msgspec.Struct, frozen=True, kw_only=True):
+    """One job of an agent and its calls; `kind` and `subject_id` name the callback of its end."""
 
     job_id: str
     tenant_id: str
@@ -21,8 +24,8 @@ class Conversation(msgspec.Struct, frozen=True, kw_only=True):
     state: msgspec.Raw | None
 
 
-class Call(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that was asked of another worker; `answer` is JSON text once there is one."""
+class ToolCall(msgspec.Struct, frozen=True, kw_only=True):
+    """A call of another worker; `answer` is JSON text of how it ended, once it has."""
 
     place: int
     call_id: str
@@ -32,7 +35,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AgentJob(msgspec.Struct, frozen=True, kw_only=True):
-    """What the next job of an agent takes over from the one that asked."""
+    """What the next job of an agent takes over from the previous call."""
 
     input: bytes
     trigger: Trigger
@@ -44,13 +47,13 @@ class AgentJob(msgspec.Struct, frozen=True, kw_only=True):
 _COLUMNS = "job_id, tenant_id, worker_id, kind, subject_id, round, waiting, state"
 
 
-async def find_config(db: PoolConnection, worker_id: str) -> Mapping[str, msgspec.Raw]:
+async def fetch_config(db: PoolConnection, worker_id: str) -> Mapping[str, msgspec.Raw]:
     """Return the configuration of a worker, by key."""
     config = await db.fetchval("SELECT config FROM workers WHERE id = $1", worker_id)
     return {} if config is None else msgspec.json.decode(config, type=dict[str, msgspec.Raw])
 
 
-async def find_workers(db: PoolConnection, tenant_id: str, names: Sequence[str]) -> Mapping[str, str]:
+async def fetch_tools(db: PoolConnection, tenant_id: str, names: Sequence[str]) -> Mapping[str, str]:
     """Return the ids of the tenant's active workers by name, the newest of each, and by id."""
     rows = await db.fetch(
         "SELECT id, name FROM workers WHERE tenant_id = $1 AND status = 'active'"
@@ -61,15 +64,15 @@ async def find_workers(db: PoolConnection, tenant_id: str, names: Sequence[str])
     return {row["name"]: row["id"] for row in rows} | {row["id"]: row["id"] for row in rows}
 
 
-async def find_agent_job(db: PoolConnection, conversation: Conversation) -> AgentJob:
-    """Return what was asked of the agent."""
+async def fetch_agent_job(db: PoolConnection, turn: AgentTurn) -> AgentJob:
+    """Return the first input of the agent, and how its jobs are submitted."""
     row = await db.fetchrow(
         "SELECT j.input, j.trigger, j.priority, j.triggered_by, a.path FROM jobs j"
         " LEFT JOIN job_ancestry a ON a.job_id = j.id WHERE j.tenant_id = $1 AND j.id = $2",
-        conversation.tenant_id,
-        conversation.job_id,
+        turn.tenant_id,
+        turn.job_id,
     )
-    assert row is not None  # noqa: S101  jobs outlive whoever follows them
+    assert row is not None  # noqa: S101  jobs outlive their callbacks
     return AgentJob(
         input=bytes(row["input"]),
         trigger=Trigger(row["trigger"]),
@@ -79,41 +82,41 @@ async def find_agent_job(db: PoolConnection, conversation: Conversation) -> Agen
     )
 
 
-async def find_round(db: PoolConnection, job_id: str) -> int:
-    """Return how often the agent whose job this is has asked before."""
+async def fetch_round(db: PoolConnection, job_id: str) -> int:
+    """Return how many turns the agent whose job this is has had before."""
     return await db.fetchval("SELECT round FROM conversations WHERE job_id = $1", job_id) or 0
 
 
-async def write_conversation(db: PoolConnection, asked: Conversation, calls: Sequence[Call]) -> None:
-    """Write down what a job asked for."""
+async def insert_turn(db: PoolConnection, turn: AgentTurn, calls: Sequence[ToolCall]) -> None:
+    """Insert the calls that a job has requested."""
     await db.execute(
         f"INSERT INTO conversations ({_COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"
         " ON CONFLICT (job_id) DO UPDATE SET round = excluded.round, waiting = excluded.waiting,"
         " state = excluded.state",
-        *(asked.job_id, asked.tenant_id, asked.worker_id, asked.kind, asked.subject_id),
-        *(asked.round, asked.waiting, None if asked.state is None else bytes(asked.state)),
+        *(turn.job_id, turn.tenant_id, turn.worker_id, turn.kind, turn.subject_id),
+        *(turn.round, turn.waiting, None if turn.state is None else bytes(turn.state)),
     )
     await db.executemany(
         "INSERT INTO conversation_calls (job_id, place, call_id, worker, tool_job_id, answer)"
         " VALUES ($1, $2, $3, $4, $5, $6)",
         [
             (
-                asked.job_id,
-                one.place,
-                one.call_id,
-                one.worker,
-                one.tool_job_id,
-                one.answer and bytes(one.answer),
+                turn.job_id,
+                call.place,
+                call.call_id,
+                call.worker,
+                call.tool_job_id,
+                call.answer and bytes(call.answer),
             )
-            for one in calls
+            for call in calls
         ],
     )
 
 
-async def answer_call(
-    db: PoolConnection, job_id: str, place: int, answer: msgspec.Raw
-) -> Conversation | None:
-    """Write an answer down, once; returns the conversation as it is then, None where it is over."""
+async def record_result(
+    db: PoolConnection, *, job_id: str, place: int, answer: msgspec.Raw
+) -> AgentTurn | None:
+    """Record how a call ended, once; return the turn as it is now, None where it was abandoned."""
     answered = await db.fetchval(
         "UPDATE conversation_calls SET answer = $3 WHERE job_id = $1 AND place = $2 AND answer IS NULL"
         " RETURNING true",
@@ -126,33 +129,35 @@ async def answer_call(
     row = await db.fetchrow(
         f"UPDATE conversations SET waiting = waiting - 1 WHERE job_id = $1 RETURNING {_COLUMNS}", job_id
     )
-    return None if row is None else Conversation(**row)
+    return None if row is None else AgentTurn(**row)
 
 
-async def take_calls(db: PoolConnection, job_id: str) -> Sequence[Call]:
-    """Remove and return what a job asked for, in its order."""
+async def take_calls(db: PoolConnection, job_id: str) -> Sequence[ToolCall]:
+    """Delete and return the calls of a job, in their order."""
     rows = await db.fetch(
         "DELETE FROM conversation_calls WHERE job_id = $1"
         " RETURNING place, call_id, worker, tool_job_id, answer",
         job_id,
     )
-    return sorted((Call(**row) for row in rows), key=lambda one: one.place)
+    return sorted((ToolCall(**row) for row in rows), key=lambda call: call.place)
 
 
-async def hand_over(db: PoolConnection, job_id: str, next_id: str) -> None:
-    """Let the conversation go on with the agent's next job."""
+async def continue_turn(db: PoolConnection, *, job_id: str, next_job_id: str) -> None:
+    """Continue with the agent's next job."""
     await db.execute(
-        "UPDATE conversations SET job_id = $2, waiting = 0, state = NULL WHERE job_id = $1", job_id, next_id
+        "UPDATE conversations SET job_id = $2, waiting = 0, state = NULL WHERE job_id = $1",
+        job_id,
+        next_job_id,
     )
 
 
-async def forget_conversations(db: PoolConnection, job_ids: Sequence[str]) -> None:
-    """Delete the conversations of agents that have ended."""
+async def delete_turns(db: PoolConnection, job_ids: Sequence[str]) -> None:
+    """Delete the turns of agents that have ended."""
     await db.execute("DELETE FROM conversations WHERE job_id = ANY ($1::text[])", list(job_ids))
 
 
-async def end_conversation(db: PoolConnection, kind: str, subject_id: str) -> Sequence[str]:
-    """Give up what somebody's agent is about; returns the ids of the jobs that may still run for it."""
+async def abandon_turns(db: PoolConnection, *, kind: str, subject_id: str) -> Sequence[str]:
+    """Delete the turns that run for a subject; return the ids of their jobs, which may still run."""
     rows = await db.fetch(
         """
         WITH gone AS (DELETE FROM conversations WHERE kind = $1 AND subject_id = $2 RETURNING job_id),

@@ -1,0 +1,310 @@
+"""The attempts that an executor holds, from the claim to the recorded end.
+
+An attempt goes to the pool, which reports its start, its log lines and its outcome. It is held
+until its end, or its return to the queue, is recorded.
+"""
+
+import asyncio
+import itertools
+from collections.abc import Callable, Coroutine, Iterable
+from datetime import datetime
+from functools import partial
+from typing import Final
+
+from runwright.core.clock import Clock
+from runwright.core.job_state import TERMINAL, ErrorCode, JobStatus
+from runwright.db.pool import Database
+from runwright.executor.lease import Lease
+from runwright.executor.preparation import Preparation, Refusal
+from runwright.executor.recorder import Recorder
+from runwright.executor.worker_cache import LoadedWorker, WorkerCache
+from runwright.jobs.attempt import AttemptEnd, ClaimedAttempt
+from runwright.jobs.notifications import JobNotifications
+from runwright.jobs.store.executors import cancel_requests
+from runwright.loops.pass_loop import PassLoop
+from runwright.runtimes.model import Assignment, AttemptOutcome, OutcomeStatus, OutputLine
+from runwright.runtimes.pool.pool import Pool
+from runwright.telemetry.emit import Emit, error_text
+from runwright.telemetry.events import (
+    AttemptNotPrepared,
+    JobAttemptEnded,
+    JobHandedBack,
+    JobRecordFailed,
+    JobRecordsAbandoned,
+    JobResultRefused,
+    WorkerNotLoaded,
+)
+
+LOG_FLUSH_SECONDS: Final = 0.1
+CANCELS_SECONDS: Final = 1.0
+"""How often cancel requests are read without a notification, in case one was lost."""
+
+RECORD_SECONDS: Final = 10.0
+"""How long a stop waits until the last ends are written."""
+
+_UNSTARTED: Final = AttemptOutcome(status=OutcomeStatus.UNSTARTED)
+_CANCELLED: Final = AttemptOutcome(
+    status=OutcomeStatus.CANCELLED, error_code=ErrorCode.CANCELLED, error_message="Cancelled."
+)
+
+MakePool = Callable[["AttemptRunner"], Pool]
+
+
+class AttemptRunner:
+    """Runs claimed attempts in the pool and records how they end."""
+
+    def __init__(
+        self,
+        db: Database,
+        *,
+        lease: Lease,
+        clock: Clock,
+        notifications: JobNotifications,
+        emit: Emit,
+        preparation: Preparation,
+        make_pool: MakePool,
+    ) -> None:
+        """`make_pool` builds the pool around this runner's `on_…` callbacks."""
+        self._db = db
+        self._lease = lease
+        self._clock = clock
+        self._notifications = notifications
+        self._emit = emit
+        self._preparation = preparation
+        self._slot_freed: Callable[[], None] = lambda: None
+        self._capacity_freed: Callable[[], None] = lambda: None
+        self.workers = WorkerCache(db)
+        self.draining = False
+        self.hand_backs_in_row = 0
+        self.idle = asyncio.Event()
+        self.idle.set()
+        self._ids = itertools.count(1)
+        self._attempts: dict[int, ClaimedAttempt] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._log_timer: asyncio.TimerHandle | None = None
+        self._recorder = Recorder(db, executor_id=lease.id)
+        self.pool = make_pool(self)
+        self.cancels = PassLoop("cancels", self._apply_cancels, emit=emit)
+
+    def __len__(self) -> int:
+        """Return how many attempts are held."""
+        return len(self._attempts)
+
+    def notify_claims(self, *, slot_freed: Callable[[], None], capacity_freed: Callable[[], None]) -> None:
+        """Set what is called when an attempt of a worker with max_concurrency or a sandbox is done."""
+        self._slot_freed, self._capacity_freed = slot_freed, capacity_freed
+
+    async def stop(self) -> None:
+        """Write what was recorded, and stop."""
+        try:
+            await asyncio.wait_for(self._recorder.stop(), RECORD_SECONDS)
+        except TimeoutError:  # the database is away; the reaper ends what could not be written
+            self._emit(JobRecordsAbandoned(jobs=len(self)))
+        await self.cancels.stop()
+
+    def stop_logs(self) -> None:
+        """Cancel the pending flush of log lines."""
+        if self._log_timer is not None:
+            self._log_timer.cancel()
+
+    def abandon(self) -> None:
+        """Forget all attempts: the lease is lost, and their jobs belong to the reaper."""
+        self._attempts.clear()
+        self.idle.set()
+
+    def renew(self) -> None:
+        """Record under the executor's new id."""
+        self._recorder = Recorder(self._db, executor_id=self._lease.id)
+
+    def held_keys(self) -> set[tuple[str, int]]:
+        """Return (job, fence) of the attempts that are held."""
+        return {(attempt.job_id, attempt.fence) for attempt in self._attempts.values()}
+
+    def spawn(self, work: Coroutine[None, None, None]) -> None:
+        """Run `work` beside the claims."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    # --- starting attempts -------------------------------------------------------------
+
+    async def start(self, attempts: Iterable[ClaimedAttempt]) -> None:
+        """Hold attempts that were just claimed, and hand them to the pool one after the other."""
+        executor_id = self._lease.id
+        for assignment_id, attempt in [(self._hold(attempt), attempt) for attempt in attempts]:
+            await self._load_and_dispatch(assignment_id, attempt, executor_id)
+
+    def start_now(self, attempt: ClaimedAttempt) -> None:
+        """Hold an attempt and hand it to the pool at once where its worker's code is cached."""
+        assignment_id = self._hold(attempt)
+        worker = self.workers.get(attempt.worker_id, attempt.worker_revision)
+        if worker is not None:
+            self._dispatch(assignment_id, attempt, worker)
+        else:
+            self.spawn(self._load_and_dispatch(assignment_id, attempt, self._lease.id))
+
+    def _hold(self, attempt: ClaimedAttempt) -> int:
+        assignment_id = next(self._ids)
+        self._attempts[assignment_id] = attempt
+        self.idle.clear()
+        return assignment_id
+
+    async def _load_and_dispatch(self, assignment_id: int, attempt: ClaimedAttempt, executor_id: str) -> None:
+        worker = self.workers.get(attempt.worker_id, attempt.worker_revision)
+        if worker is None:
+            try:
+                worker = await self.workers.fetch(attempt.worker_id)
+            except Exception as error:  # noqa: BLE001  whatever the cause, the job goes back to the queue
+                self._emit(WorkerNotLoaded(job_id=attempt.job_id, error=type(error).__name__))
+        if (
+            self._lease.id == executor_id and assignment_id in self._attempts
+        ):  # else the lease was lost meanwhile
+            self._dispatch(assignment_id, attempt, worker)
+
+    def _dispatch(self, assignment_id: int, attempt: ClaimedAttempt, worker: LoadedWorker | None) -> None:
+        """Hand a held attempt to the pool, or end it or hand it back where it cannot run."""
+        if attempt.cancelling:
+            self._settle(assignment_id, _UNSTARTED)
+        elif worker is None or worker.code.version != attempt.worker_version or self.draining:
+            # Changed between claim and fetch, or stopping: back to the queue, to be claimed anew.
+            self._settle(assignment_id, _UNSTARTED)
+        elif worker.needs_preparation:
+            self.spawn(self._prepare(assignment_id, attempt, worker, self._lease.id))
+        else:
+            self.pool.assign(worker.assignment(assignment_id, attempt))
+
+    async def _prepare(
+        self, assignment_id: int, attempt: ClaimedAttempt, worker: LoadedWorker, executor_id: str
+    ) -> None:
+        """Gather what the attempt needs, then run it; claims continue meanwhile."""
+        prepared: Assignment | Refusal | None = None
+        try:
+            prepared = await self._preparation.prepare(assignment_id, attempt, worker)
+        except Exception as error:  # noqa: BLE001  whatever the cause, the job goes back to the queue
+            self._emit(AttemptNotPrepared(job_id=attempt.job_id, error=type(error).__name__))
+        if assignment_id not in self._attempts or self._lease.id != executor_id:
+            return  # the lease was lost meanwhile
+        if attempt.cancelling or prepared is None or self.draining:
+            self._settle(assignment_id, _UNSTARTED)
+        elif isinstance(prepared, Refusal):
+            self._settle(assignment_id, prepared.outcome())
+        else:
+            self.pool.assign(prepared)
+
+    # --- what the pool reports ---------------------------------------------------------
+
+    def on_started(self, assignment: Assignment, at: datetime) -> None:
+        """Note when user code began."""
+        attempt = self._attempts.get(assignment.id)
+        if attempt is not None:
+            attempt.started_at = at
+            self.hand_backs_in_row = 0
+
+    def on_line(self, assignment: Assignment, line: OutputLine) -> None:
+        """Keep a log line; lines of running jobs are stored every `LOG_FLUSH_SECONDS`."""
+        attempt = self._attempts.get(assignment.id)
+        if attempt is None:
+            return
+        attempt.lines.append(line)
+        if self._log_timer is None:
+            self._log_timer = asyncio.get_running_loop().call_later(LOG_FLUSH_SECONDS, self._flush_logs)
+
+    def on_capacity(self) -> None:
+        """Let the claims use the pool's free capacity."""
+        self._capacity_freed()
+
+    def on_outcome(self, assignment: Assignment, outcome: AttemptOutcome) -> None:
+        """Record how an attempt ended."""
+        self._settle(assignment.id, outcome)
+
+    def _flush_logs(self) -> None:
+        self._log_timer = None
+        for attempt in self._attempts.values():
+            chunk = attempt.take_log()
+            if chunk is not None:
+                self._recorder.record(chunk).add_done_callback(partial(self._after_chunk, attempt.job_id))
+
+    # --- recording ---------------------------------------------------------------------
+
+    def _settle(self, assignment_id: int, outcome: AttemptOutcome) -> None:
+        """Record the end of an attempt, or its return to the queue where user code never began."""
+        attempt = self._attempts.get(assignment_id)
+        if attempt is None:  # its lease was lost
+            return
+        if outcome.status is OutcomeStatus.UNSTARTED and attempt.cancelling:
+            outcome = _CANCELLED
+        end = attempt.end(outcome, now=self._clock())
+        if end.status is JobStatus.QUEUED:
+            self.hand_backs_in_row += 1
+        self._recorder.record(end).add_done_callback(partial(self._after_end, assignment_id, attempt, end))
+
+    def _after_end(
+        self,
+        assignment_id: int,
+        attempt: ClaimedAttempt,
+        end: AttemptEnd,
+        done: asyncio.Future[JobStatus | None],
+    ) -> None:
+        self._release(assignment_id, attempt)
+        if self._failed(done):
+            return
+        status = done.result()
+        if end.status is JobStatus.QUEUED and status in {None, JobStatus.QUEUED}:
+            self._emit(JobHandedBack(job_id=end.job_id))
+            self._notifications.jobs_ready()
+            return
+        if status is None:
+            self._emit(JobResultRefused(job_id=end.job_id, attempt=end.attempt))
+        else:
+            self._emit(JobAttemptEnded(end.run_seconds, status=status))
+        # When and why a job was cancelled is known to the tables only.
+        as_recorded = status == end.status != JobStatus.CANCELLED
+        heard = self._notifications.job_ended(end.job_id, end if as_recorded else None)
+        elsewhere = attempt.awaited and not heard and status in TERMINAL
+        if elsewhere or self._notifications.followed(end.job_id):
+            self._notifications.announce_ended([end.job_id])
+
+    def hand_back_lost(self, end: AttemptEnd) -> None:
+        """Record the hand-back of a claim whose answer was lost."""
+        self._recorder.record(end).add_done_callback(self._after_lost)
+
+    def _after_lost(self, done: asyncio.Future[JobStatus | None]) -> None:
+        self._failed(done)
+
+    def _after_chunk(self, job_id: str, done: asyncio.Future[JobStatus | None]) -> None:
+        if not self._failed(done):
+            self._notifications.logs_written(job_id)
+
+    def _failed(self, done: asyncio.Future[JobStatus | None]) -> bool:
+        error = done.exception()
+        if error is not None:
+            self._emit(JobRecordFailed(error=error_text(error)))
+        return error is not None
+
+    def _release(self, assignment_id: int, attempt: ClaimedAttempt) -> None:
+        self._attempts.pop(assignment_id, None)
+        if not self._attempts:
+            self.idle.set()
+        worker = self.workers.get(attempt.worker_id, attempt.worker_revision)
+        if worker is not None and worker.max_concurrency is not None:
+            self._slot_freed()
+
+    # --- cancelling --------------------------------------------------------------------
+
+    def on_cancel(self, executor_id: str) -> None:
+        """Read the cancel requests soon, where they are for this executor."""
+        if executor_id == self._lease.id:
+            self.cancels.wake()
+
+    async def _apply_cancels(self) -> float:
+        if self._attempts:
+            requested = set(await cancel_requests(self._db, executor_id=self._lease.id))
+            to_cancel = [
+                (assignment_id, attempt)
+                for assignment_id, attempt in self._attempts.items()
+                if (attempt.job_id, attempt.fence) in requested and not attempt.cancelling
+            ]
+            for assignment_id, attempt in to_cancel:
+                attempt.cancelling = True
+                self.pool.cancel(assignment_id)
+        return CANCELS_SECONDS
