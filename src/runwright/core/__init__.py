@@ -1,1 +1,1 @@
-"""Values and rules without I/O: ids, errors, clock, roles, the job state machine, retry."""
+"""Values and rules without I/O: ids, errors, the clock, roles, the job state machine, retries."""

@@ -4,7 +4,6 @@ import time
 
 import pytest
 
-from runwright.core.clock import system_clock
 from runwright.runtimes.model import OutcomeStatus
 from tests.integration.conftest import MakeStage, Stage
 
@@ -290,7 +289,3 @@ async def test_a_busy_neighbour_does_not_keep_a_job_from_its_end(make_stage: Mak
     for one in noisy:
         stage.pool.cancel(one.id)
     await stage.finish(*noisy)
-
-
-def test_the_clock_is_the_systems() -> None:
-    assert system_clock().tzinfo is not None
