@@ -1,4 +1,4 @@
-"""`runwright config`: the effective settings and where each came from."""
+"""`runwright config`: the effective settings and the source of each."""
 
 from typing import Annotated
 
@@ -14,10 +14,11 @@ def config(
     settings: Settings,
     *,
     defaults: Annotated[
-        bool, typer.Option("--defaults", help="Print a commented file with all defaults instead.")
+        bool,
+        typer.Option("--defaults", help="Print a commented configuration file with all defaults instead."),
     ] = False,
 ) -> None:
-    """Print every setting with its source; secrets stay hidden."""
+    """Print every setting with its source. Secrets are hidden."""
     if defaults:
         typer.echo(default_file(), nl=False)
         return

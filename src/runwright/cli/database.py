@@ -15,7 +15,7 @@ PATIENCE_SECONDS: Final = 3.0
 
 @contextlib.asynccontextmanager
 async def database_address(settings: Settings) -> AsyncIterator[str]:
-    """Yield the address; an embedded server is attached to, or started for as long as needed."""
+    """Yield the address of the database; the embedded server is used if it runs, else started meanwhile."""
     if settings.database_url is not None:
         yield settings.database_url
         return
@@ -28,7 +28,7 @@ async def database_address(settings: Settings) -> AsyncIterator[str]:
 
 @contextlib.asynccontextmanager
 async def open_database(settings: Settings) -> AsyncIterator[Pool]:
-    """Yield a pool on a database that fits this code: an empty one is migrated, an older one refused."""
+    """Yield a pool on a database with this version's schema; migrate an empty one, refuse an older one."""
     async with database_address(settings) as dsn:
         connection = await connect(dsn, application_name="runwright cli", within_seconds=PATIENCE_SECONDS)
         try:

@@ -10,18 +10,18 @@ from runwright.config import Settings
 from runwright.db.migrator import Migration, migrate
 from runwright.db.pool import connect
 
-app = typer.Typer(no_args_is_help=True, help="The schema of the database.")
+app = typer.Typer(no_args_is_help=True, help="Manage the schema of the database.")
 
 
 @app.callback()
 def db() -> None:
-    """Keep `migrate` a command of its own, although it is the only one so far."""
+    """Manage the schema of the database."""
 
 
 @app.command("migrate")
 @takes_settings(DATABASE_SETTINGS)
 def migrate_(settings: Settings) -> None:
-    """Migrate the schema to this version; servers of the release before may keep running."""
+    """Migrate the schema to this version. Servers of the previous release may keep running."""
     applied = asyncio.run(_migrate(settings))
     for migration in applied:
         typer.echo(f"applied {migration.label}")

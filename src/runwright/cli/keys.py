@@ -1,4 +1,4 @@
-"""`runwright keys`: make, list and revoke the API keys of tenants."""
+"""`runwright keys`: create, list and revoke the API keys of tenants."""
 
 import asyncio
 from datetime import datetime
@@ -16,7 +16,7 @@ from runwright.core.roles import ROLES
 from runwright.tenants.api_keys import ApiKeys, role_named
 from runwright.tenants.model import ApiKey
 
-app = typer.Typer(no_args_is_help=True, help="API keys of tenants.")
+app = typer.Typer(no_args_is_help=True, help="Manage the API keys of tenants.")
 
 
 @app.command()
@@ -24,11 +24,13 @@ app = typer.Typer(no_args_is_help=True, help="API keys of tenants.")
 def create(
     settings: Settings,
     *,
-    tenant: Annotated[str, typer.Option(help="The tenant that the key belongs to.")],
-    role: Annotated[str, typer.Option(help=f"The highest role it may take: {', '.join(ROLES)}.")],
-    name: Annotated[str, typer.Option(help="What it is for.")] = "",
+    tenant: Annotated[str, typer.Option(help="The id of the key's tenant.")],
+    role: Annotated[
+        str, typer.Option(help=f"The highest role that requests with the key may have: {', '.join(ROLES)}.")
+    ],
+    name: Annotated[str, typer.Option(help="A description of the key.")] = "",
 ) -> None:
-    """Make a key and print it, alone, on stdout. It cannot be shown again."""
+    """Create a key and print it on stdout. It cannot be shown again."""
     typer.echo(asyncio.run(_create(settings, tenant, role, name)))
 
 
@@ -37,9 +39,9 @@ def create(
 def list_(
     settings: Settings,
     *,
-    tenant: Annotated[str | None, typer.Option(help="Only this tenant's keys.")] = None,
+    tenant: Annotated[str | None, typer.Option(help="List the keys of this tenant only.")] = None,
 ) -> None:
-    """List the keys, newest first; never the secrets."""
+    """List the keys, newest first, without their secrets."""
     header = ("id", "tenant", "role", "name", "created", "last_used", "revoked")
     typer.echo(columns(header, map(_cells, asyncio.run(_list(settings, tenant)))))
 
@@ -47,9 +49,11 @@ def list_(
 @app.command()
 @takes_settings(DATABASE_SETTINGS)
 def revoke(
-    settings: Settings, *, key_id: Annotated[str, typer.Argument(help="Its id, as `list` shows it.")]
+    settings: Settings,
+    *,
+    key_id: Annotated[str, typer.Argument(help="The id of the key, as shown by `list`.")],
 ) -> None:
-    """Revoke a key for good; it is refused everywhere within two seconds."""
+    """Revoke a key permanently. All servers refuse it within two seconds."""
     key = asyncio.run(_revoke(settings, key_id))
     typer.echo(f"revoked {key.id}", err=True)
 
@@ -65,10 +69,10 @@ def _time(moment: datetime | None) -> str:
 
 
 async def _create(settings: Settings, tenant: str, role: str, name: str) -> str:
-    wanted = role_named(role)
+    highest = role_named(role)
     async with open_database(settings) as db:
         keys = ApiKeys(db, clock=system_clock)
-        _, text = await keys.create(operator_in(tenant), tenant_id=tenant, role=wanted, name=name)
+        _, text = await keys.create(operator_in(tenant), tenant_id=tenant, role=highest, name=name)
         return text
 
 

@@ -1,7 +1,7 @@
-"""The entry point: finds the command's module, loads that one alone, and turns errors into exits.
+"""The entry point: imports the module of the named command only, and turns errors into exit statuses.
 
-Loading the server takes ten times as long as making a key, so the modules of other commands are
-loaded only when all of them are asked about (`--help`, or a name that nobody knows).
+Importing the server takes ten times as long as creating a key, so the modules of other commands are imported
+only if all are needed (`--help`, or an unknown command).
 """
 
 import importlib
@@ -30,7 +30,7 @@ NOUNS: Final = (
 
 
 def main() -> int:
-    """Run the command that the arguments name; return the exit status."""
+    """Run the command that the arguments name, and return the exit status."""
     try:
         build_app(sys.argv[1:])()
     except RunwrightError as error:
@@ -39,13 +39,15 @@ def main() -> int:
     except (OSError, asyncpg.PostgresError) as error:
         if not transient(error):
             raise
-        sys.stderr.write(f"runwright: The database is out of reach: {error}\n")
+        sys.stderr.write(
+            f"runwright: The database is out of reach: {error}. Check that it runs, and --database-url.\n"
+        )
         return 1
     return 0
 
 
 def build_app(arguments: Sequence[str]) -> typer.Typer:
-    """Return the application with the one command that the arguments name, or else with all."""
+    """Return the application with the command that the arguments name, or with all commands."""
     app = typer.Typer(
         name="runwright",
         help="Self-hosted serverless workers, event agents and automations.",

@@ -1,4 +1,4 @@
-"""Flags that set settings, made from the settings themselves."""
+"""Command-line flags for settings, derived from the settings' definitions."""
 
 import functools
 import inspect
@@ -13,23 +13,24 @@ from runwright.config import FIELDS, describe, load_settings
 
 ALL_SETTINGS: Final = tuple(FIELDS)
 DATABASE_SETTINGS: Final = ("data_dir", "database_url")
-"""What every command needs that looks at the database."""
+"""Settings of commands that use the database."""
 
 VAULT_SETTINGS: Final = (*DATABASE_SETTINGS, "vault_key", "vault_key_file", "vault_key_command")
-"""What every command needs that opens the vault."""
+"""Settings of commands that open the vault."""
 
 _CONFIG: Final = inspect.Parameter(
     "config",
     inspect.Parameter.KEYWORD_ONLY,
     default=None,
     annotation=Annotated[
-        Path | None, typer.Option("--config", help="A TOML file with settings (or RUNWRIGHT_CONFIG).")
+        Path | None,
+        typer.Option("--config", help="Path of a TOML file with settings; default: RUNWRIGHT_CONFIG."),
     ],
 )
 
 
 def takes_settings(names: Iterable[str]) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Give a command one flag per named setting, and the settings as its first argument."""
+    """Add one flag per named setting to a command, and pass the settings as its first argument."""
     flags = {name: _flag(name) for name in names}
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
@@ -47,7 +48,7 @@ def takes_settings(names: Iterable[str]) -> Callable[[Callable[..., None]], Call
 
 
 def _sign(function: Callable[..., None], parameters: Sequence[inspect.Parameter]) -> None:
-    # Typer reads flags from the signature; this is how a function gets one that was not written out.
+    # Typer reads flags from the signature, so generated flags need a generated signature.
     keyword_only = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in parameters]
     function.__signature__ = inspect.Signature(keyword_only)  # type: ignore[attr-defined]
     function.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}

@@ -1,4 +1,4 @@
-"""`runwright serve`: the whole platform in one process, or the roles of it that are named."""
+"""`runwright serve`: the whole platform in one process, or only some of its roles."""
 
 import contextlib
 import fcntl
@@ -15,26 +15,26 @@ from runwright.sandbox.scheduler_slices import SHORT_NANOSECONDS, set_scheduler_
 from runwright.wiring import serve as run_platform
 
 THREAD_TURN_SECONDS: Final = 0.0005
-"""Python's own 5 ms would keep the loop from its work whenever a thread starts a sandbox."""
+"""With Python's default of 5 ms, a thread that starts a sandbox would delay the event loop."""
 DESCRIPTORS: Final = 2048
 
 
 @takes_settings(ALL_SETTINGS)
 def serve(settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT, then drain; a second signal stops at once.
+    """Run the server until SIGTERM or SIGINT, then drain. A second signal stops it at once.
 
-    Prints one line on stdout, `runwright ready http://HOST:PORT`, when it accepts requests. Every
-    flag is a setting, which may as well come from RUNWRIGHT_* or a TOML file.
+    Prints the line `runwright ready http://HOST:PORT` on stdout when it accepts requests. Every flag is a
+    setting, which can also be set by an environment variable RUNWRIGHT_* or in a TOML file.
     """
     set_scheduler_slice(0, SHORT_NANOSECONDS)
     sys.setswitchinterval(THREAD_TURN_SECONDS)
-    _make_room_for_descriptors()
+    _enlarge_descriptor_table()
     raise typer.Exit(uvloop.run(run_platform(settings)))
 
 
-def _make_room_for_descriptors() -> None:
-    """Let the kernel make the table for many descriptors now; later all threads would wait for it, 25 ms."""
+def _enlarge_descriptor_table() -> None:
+    """Make the kernel enlarge the descriptor table now; later this would block all threads for 25 ms."""
     null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
-    with contextlib.suppress(OSError):  # fewer are allowed
+    with contextlib.suppress(OSError):  # the limit is lower
         os.close(fcntl.fcntl(null, fcntl.F_DUPFD_CLOEXEC, DESCRIPTORS))
     os.close(null)

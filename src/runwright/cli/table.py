@@ -1,10 +1,10 @@
-"""Rows as aligned columns: nothing is cut, so that a script may read them too."""
+"""Rows as aligned columns, without truncation, so that scripts can read them."""
 
 from collections.abc import Iterable, Sequence
 
 
 def columns(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return the rows under their header; control characters in a cell cannot disturb the rest."""
+    """Return the rows below their header; control characters in cells are replaced."""
     table = [header, *([_plain(cell) for cell in row] for row in rows)]
     widths = [max(len(row[column]) for row in table) for column in range(len(header))]
     lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in table)

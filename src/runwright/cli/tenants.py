@@ -1,4 +1,4 @@
-"""`runwright tenants`: make, list, suspend and reactivate tenants."""
+"""`runwright tenants`: create, list, suspend and reactivate tenants."""
 
 import asyncio
 from typing import Annotated, Final
@@ -16,10 +16,12 @@ from runwright.core.paging import PageRequest
 from runwright.tenants.model import NewTenant, Tenant, TenantChanges, TenantFilter, TenantStatus
 from runwright.tenants.tenants import Tenants
 
-app = typer.Typer(no_args_is_help=True, help="Tenants: they exist without being made.")
+app = typer.Typer(
+    no_args_is_help=True, help="Manage tenants. A tenant need not be created before its first use."
+)
 
 _PAGE: Final = 100
-_Id = Annotated[str, typer.Argument(help="Its id, as `list` shows it.")]
+_Id = Annotated[str, typer.Argument(help="The id of the tenant, as shown by `list`.")]
 
 
 @app.command("list")
@@ -27,9 +29,9 @@ _Id = Annotated[str, typer.Argument(help="Its id, as `list` shows it.")]
 def list_(
     settings: Settings,
     *,
-    status: Annotated[TenantStatus | None, typer.Option(help="Only tenants in this state.")] = None,
+    status: Annotated[TenantStatus | None, typer.Option(help="List tenants with this status only.")] = None,
 ) -> None:
-    """List the tenants that have ever written anything, or were made."""
+    """List the tenants that have written data or were created."""
     tenants = asyncio.run(_list(settings, TenantFilter(status=status)))
     typer.echo(columns(("id", "name", "status", "reason", "created"), map(_cells, tenants)))
 
@@ -39,10 +41,12 @@ def list_(
 def create(
     settings: Settings,
     *,
-    tenant_id: Annotated[str | None, typer.Argument(help="Its id. Default: one is made.")] = None,
-    name: Annotated[str | None, typer.Option(help="What it is called.")] = None,
+    tenant_id: Annotated[
+        str | None, typer.Argument(help="The id of the tenant. Default: a generated id.")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="The name of the tenant.")] = None,
 ) -> None:
-    """Make a tenant and print its id, alone, on stdout."""
+    """Create a tenant and print its id on stdout."""
     typer.echo(asyncio.run(_create(settings, NewTenant(id=tenant_id, name=name))).id)
 
 
@@ -52,9 +56,9 @@ def suspend(
     settings: Settings,
     *,
     tenant_id: _Id,
-    reason: Annotated[str | None, typer.Option(help="Why; its callers are told.")] = None,
+    reason: Annotated[str | None, typer.Option(help="The reason, which its callers see.")] = None,
 ) -> None:
-    """Refuse a tenant's calls and start none of its jobs, within two seconds everywhere."""
+    """Suspend a tenant: all servers refuse its requests and start none of its jobs within two seconds."""
     changes = TenantChanges(status=TenantStatus.SUSPENDED, status_reason=reason)
     typer.echo(f"suspended {asyncio.run(_change(settings, tenant_id, changes)).id}", err=True)
 
@@ -62,7 +66,7 @@ def suspend(
 @app.command()
 @takes_settings(DATABASE_SETTINGS)
 def reactivate(settings: Settings, *, tenant_id: _Id) -> None:
-    """Let a suspended tenant work again."""
+    """Reactivate a suspended tenant."""
     changes = TenantChanges(status=TenantStatus.ACTIVE)
     typer.echo(f"reactivated {asyncio.run(_change(settings, tenant_id, changes)).id}", err=True)
 

@@ -1,4 +1,4 @@
-"""`runwright version`."""
+"""`runwright version`: the installed version."""
 
 import typer
 

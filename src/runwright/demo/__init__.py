@@ -1,4 +1,4 @@
-"""The demonstration behind `make run`: the vendor's own example workers, triggered as its pages do."""
+"""The demonstration of `make run`: the vendor's example workers, triggered as in its documentation."""
 
 from runwright.demo.show import run_demo
 

@@ -1,4 +1,4 @@
-"""Creates the example workers over HTTP, triggers them, and shows what comes back."""
+"""Create the example workers over HTTP, trigger them, and show the results."""
 
 import asyncio
 import json
@@ -13,17 +13,17 @@ from rich.console import Console
 
 TENANT: Final = "ten_demo"
 _WAIT_SECONDS: Final = 30
-_PATIENCE_SECONDS: Final = 60.0
+_TIMEOUT_SECONDS: Final = 60.0
 
 
 class Example(msgspec.Struct, frozen=True):
-    """One worker of the vendor's pages with the request that triggers it."""
+    """A worker of the vendor's documentation with the request that triggers it."""
 
     source: str
     worker: dict[str, Any]
     job: dict[str, Any]
     secrets: dict[str, str] = {}
-    """Set first, where the tenant has none of that name."""
+    """Secrets to set first, unless the tenant has them."""
 
 
 EXAMPLES: Final = (
@@ -60,10 +60,10 @@ EXAMPLES: Final = (
 
 
 async def run_demo(base_url: str, *, platform_key: str, shown_key: str) -> None:
-    """Run every example against a server that is ready; `shown_key` stands for the key in the curl lines.
+    """Run every example against a server that is ready; `shown_key` replaces the key in the curl lines.
 
-    Workers that an earlier demonstration left are used again. A failure is shown, not raised:
-    the server goes on serving.
+    Workers of an earlier demonstration are reused. Failures are printed, not raised, so that the server
+    keeps running.
     """
     demo = _Demo(base_url, platform_key, shown_key)
     try:
@@ -86,7 +86,7 @@ class _Demo:
         self._shown_headers = {**self._headers, "x-internal-secret": shown_key}
 
     def show(self) -> None:
-        """Run the examples one after the other."""
+        """Run the examples in order."""
         for example in EXAMPLES:
             self._run(example)
         self.console.rule("Serving")
@@ -111,7 +111,7 @@ class _Demo:
             )
 
     def _set_secrets(self, secrets: dict[str, str]) -> None:
-        """Set what is not set yet; values of the user's own stay."""
+        """Set the secrets that do not exist yet; existing values are unchanged."""
         known = {secret["name"] for secret in self._call("GET", "/v1/ava/secrets?per_page=100")}
         for name, value in secrets.items():
             if name not in known:
@@ -119,7 +119,7 @@ class _Demo:
                 self._call("PUT", f"/v1/ava/secrets/{name}", {"value": value})
 
     def _worker(self, example: Example) -> str:
-        """Return the example's worker, made now or by an earlier demonstration."""
+        """Return the id of the example's worker, created now or by an earlier demonstration."""
         source = resources.files(__package__).joinpath(example.source).read_text()
         for worker in self._call("GET", "/v1/ava/workers?per_page=100&filter[status]=active"):
             if worker["name"] == example.worker["name"] and worker["source_code"] == source:
@@ -135,7 +135,7 @@ class _Demo:
             headers=self._headers,
         )
         try:
-            with urlopen(request, timeout=_PATIENCE_SECONDS) as response:  # noqa: S310  the scheme is ours
+            with urlopen(request, timeout=_TIMEOUT_SECONDS) as response:  # noqa: S310  the scheme is ours
                 return json.load(response)["data"]
         except HTTPError as error:
             message = f"{method} {path}: {error.code} {error.read().decode(errors='replace')}"

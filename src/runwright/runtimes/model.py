@@ -1,4 +1,4 @@
-"""What the engine gives to a sandbox and what it gets back."""
+"""What an executor gives to the pool and what it gets back."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -16,7 +16,7 @@ CODE: Final = "/app/code"
 
 
 class WorkerCode(msgspec.Struct, frozen=True, kw_only=True):
-    """One version of a worker's code with the limits it runs under.
+    """One version of a worker's code with its limits.
 
     `key` is unique per (tenant, worker, version, limits): a sandbox serves one key only.
     """
@@ -31,13 +31,13 @@ class WorkerCode(msgspec.Struct, frozen=True, kw_only=True):
     memory_mb: int
     network: Any
     bundle: str | None = None
-    """Folder of this host with the bundle's files, mounted read-only at /app/code; then `source` is empty."""
+    """Folder of the host with the files of the bundle, mounted read-only at /app/code; `source` is empty."""
     layer: str | None = None
-    """Folder of this host with the installed dependencies, mounted read-only at /app."""
+    """Folder of the host with the installed dependencies, mounted read-only at /app."""
 
     @property
     def folders(self) -> list[str]:
-        """The folders of this host that a sandbox of this code mounts."""
+        """The folders of the host that a sandbox with this code mounts."""
         return [folder for folder in (self.bundle, self.layer) if folder is not None]
 
 
@@ -51,13 +51,13 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True):
     input: bytes
     env: dict[str, str]
     secrets: dict[str, str] = {}
-    """Injected beside `env`, masked in all that comes out."""
+    """Added to `env`, and masked in everything that the job writes or returns."""
     masker: Masker | None = None
-    """Made ahead of the secrets where that takes long."""
+    """A masker of the secrets that was built in advance, if that takes long."""
     timeout_seconds: float
 
     def __repr__(self) -> str:
-        """Show no secrets: this may end up in a log."""
+        """Omit secrets, since this may be logged."""
         return f"Assignment(id={self.id}, job_id={self.job_id!r}, attempt={self.attempt})"
 
 
@@ -68,7 +68,7 @@ class OutcomeStatus(StrEnum):
     FAILED = "failed"
     CANCELLED = "cancelled"
     UNSTARTED = "unstarted"
-    """User code never began (the sandbox died or the pool stopped first): run it elsewhere."""
+    """User code never began (the sandbox died or the pool stopped first); it can run elsewhere."""
 
 
 class AttemptOutcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,7 +84,7 @@ class AttemptOutcome(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OutputLine(msgspec.Struct, frozen=True, array_like=True):
-    """One line that user code wrote (or a lifecycle line)."""
+    """One log line: of user code, or a lifecycle line."""
 
     ts: datetime
     level: str

@@ -1,9 +1,8 @@
-"""Finds out, by trying, what sandboxes on this host are made of.
+"""Determine, by experiment, how to build sandboxes on this host.
 
-Each way to build one is tried with a real harness, the strongest first: the harness must
-say that it is ready, and the kernel must say of it that it has no capabilities, cannot gain
-privileges, has the uid that it should have and, where asked for, a system call filter. Then
-each runtime is booted once in the way that was found.
+Each setup is tried with a real harness, the strongest first: the harness must report that it is ready, and
+the kernel must report that it has no capabilities, cannot gain privileges, has the expected uid and, if
+requested, a system call filter. Then each runtime is booted once with the setup that works.
 """
 
 import contextlib
@@ -39,7 +38,7 @@ from runwright.sandbox.spawn import (
 )
 
 FIRST_UID: Final = 60_000
-"""Sandboxes of a server that runs as root get uids from here on; nobody else should have them."""
+"""The first uid of sandboxes of a server that runs as root; no account should have it or those above."""
 BOOT_SECONDS: Final = 20.0
 _NONE_CHOSEN: Final = InterpreterPaths()
 _UCRED: Final = struct.Struct("3i")
@@ -48,7 +47,7 @@ _TRIED_PORT: Final = 443
 
 
 class SandboxSetup(msgspec.Struct, frozen=True, kw_only=True):
-    """One way to build a sandbox."""
+    """How to build a sandbox."""
 
     bwrap: str | None
     user_namespace: bool
@@ -58,30 +57,30 @@ class SandboxSetup(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def probe_host(paths: InterpreterPaths = _NONE_CHOSEN) -> Host:
-    """Try what the host offers; `paths` names the interpreters that the operator chose."""
+    """Return what the host offers; `paths` has the interpreters that the operator configured."""
     root = os.geteuid() == 0
     found = find_interpreters(paths, readable=False)
-    way, failures = _find_way(_ways(find_bwrap(), root=root), found)
-    if way.bwrap is None and root:
+    setup, failures = _find_setup(_setups(find_bwrap(), root=root), found)
+    if setup.bwrap is None and root:
         found = find_interpreters(paths, readable=True)
-    reasons = {runtime: _boot_reason(way, one) for runtime, one in found.items()}
+    reasons = {runtime: _boot_reason(setup, one) for runtime, one in found.items()}
     cgroups = open_cgroups()
     version = cgroups.version if cgroups is not None else 0
     if cgroups is not None:
         cgroups.close()
-    no_network = _network_reason(way, found)
-    network = way.bwrap is not None and not no_network
-    isolation = _level(way, cgroup_version=version, root=root)
+    no_network = _network_reason(setup, found)
+    network = setup.bwrap is not None and not no_network
+    isolation = _level(setup, cgroup_version=version, root=root)
     return Host(
         isolation=isolation,
-        bwrap=way.bwrap,
-        user_namespace=way.user_namespace,
-        first_uid=way.uid,
-        seccomp=way.seccomp,
+        bwrap=setup.bwrap,
+        user_namespace=setup.user_namespace,
+        first_uid=setup.uid,
+        seccomp=setup.seccomp,
         cgroup_version=version,
         network=network,
-        reached=_reached(way, version, network=network),
-        missing=(*_missing(way, version, failures, root=root), *_missing_network(no_network)),
+        reached=_reached(setup, version, network=network),
+        missing=(*_missing(setup, version, failures, root=root), *_missing_network(no_network)),
         interpreters={
             name: one for name, one in found.items() if isinstance(one, Interpreter) and not reasons[name]
         },
@@ -90,9 +89,9 @@ def probe_host(paths: InterpreterPaths = _NONE_CHOSEN) -> Host:
 
 
 def floor_refusal(floor: str, host: Host) -> str | None:
-    """Return why no jobs may run on this host under that floor; None where they may."""
-    wanted = Isolation[floor.upper()]
-    if host.isolation >= wanted:
+    """Return why no jobs may run on this host with that isolation floor; None if they may."""
+    required = Isolation[floor.upper()]
+    if host.isolation >= required:
         return None
     lines = [
         f"This host reaches the isolation level '{host.isolation.wire_name}', below the floor '{floor}'.",
@@ -102,49 +101,49 @@ def floor_refusal(floor: str, host: Host) -> str | None:
     return "\n".join(lines)
 
 
-def _ways(bwrap: str | None, *, root: bool) -> list[SandboxSetup]:
-    """Return the ways to try, strongest first; the last needs nothing."""
-    ways: list[SandboxSetup] = []
+def _setups(bwrap: str | None, *, root: bool) -> list[SandboxSetup]:
+    """Return the setups to try, strongest first; the last one has no requirements."""
+    setups: list[SandboxSetup] = []
     filters = [True, False] if filter_program() is not None else [False]
     if bwrap is not None:
         namespaces = [False, True] if root else [True]
         for user in namespaces:
             uid = FIRST_UID if root and not user else 0
-            ways += [SandboxSetup(bwrap=bwrap, user_namespace=user, seccomp=f, uid=uid) for f in filters]
+            setups += [SandboxSetup(bwrap=bwrap, user_namespace=user, seccomp=f, uid=uid) for f in filters]
     return [
-        *ways,
+        *setups,
         SandboxSetup(bwrap=None, user_namespace=False, seccomp=False, uid=FIRST_UID if root else 0),
     ]
 
 
-def _find_way(
-    ways: list[SandboxSetup], found: dict[str, Interpreter | str]
+def _find_setup(
+    setups: list[SandboxSetup], found: dict[str, Interpreter | str]
 ) -> tuple[SandboxSetup, list[str]]:
-    """Return the first way that works, and why those before it did not."""
+    """Return the first setup that works, and why those before it failed."""
     trial = next((one for one in found.values() if isinstance(one, Interpreter)), None)
     failures: list[str] = []
-    for way in ways[:-1]:
-        reason = _boot_reason(way, trial) if trial is not None else "there is no interpreter to try it with"
+    for setup in setups[:-1]:
+        reason = _boot_reason(setup, trial) if trial is not None else "there is no interpreter to try it with"
         if not reason:
-            return way, failures
+            return setup, failures
         failures.append(reason)
-    return ways[-1], failures
+    return setups[-1], failures
 
 
-def _network_reason(way: SandboxSetup, found: dict[str, Interpreter | str]) -> str:
-    """Return why sandboxes built in this way cannot be given a way out, or nothing."""
-    if way.bwrap is None:
+def _network_reason(setup: SandboxSetup, found: dict[str, Interpreter | str]) -> str:
+    """Return why sandboxes of this setup cannot have a network, or an empty string."""
+    if setup.bwrap is None:
         return ""
     trial = next((one for one in found.values() if isinstance(one, Interpreter)), None)
-    return _boot_reason(msgspec.structs.replace(way, network=True), trial)
+    return _boot_reason(msgspec.structs.replace(setup, network=True), trial)
 
 
-def _boot_reason(way: SandboxSetup, interpreter: Interpreter | str | None) -> str:
-    """Boot a harness in this way; return what went wrong, or nothing."""
+def _boot_reason(setup: SandboxSetup, interpreter: Interpreter | str | None) -> str:
+    """Boot a harness with this setup; return what went wrong, or an empty string."""
     if interpreter is None or isinstance(interpreter, str):
         return interpreter or "there is no interpreter"
     try:
-        trial = _Trial(way, interpreter)
+        trial = _Trial(setup, interpreter)
     except OSError as error:
         return str(error)
     try:
@@ -154,13 +153,13 @@ def _boot_reason(way: SandboxSetup, interpreter: Interpreter | str | None) -> st
 
 
 class _Trial:
-    """One boot, without a loop and without limits: nothing but our own code runs in it."""
+    """One boot, without an event loop and without limits, since only our own code runs in it."""
 
-    def __init__(self, way: SandboxSetup, interpreter: Interpreter) -> None:
-        self._way = way
+    def __init__(self, setup: SandboxSetup, interpreter: Interpreter) -> None:
+        self._setup = setup
         self._sock, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
-        self._words, writer = os.pipe2(os.O_CLOEXEC)
+        self._output, writer = os.pipe2(os.O_CLOEXEC)
         self._info, info_writer = os.pipe2(os.O_CLOEXEC)
         go, go_writer = os.pipe2(os.O_CLOEXEC)
         os.write(go_writer, b"1")
@@ -169,16 +168,16 @@ class _Trial:
         os.write(program, filter_program() or b"")
         os.lseek(program, 0, os.SEEK_SET)
         places = {0: -1, 1: writer, 2: writer, SOCKET_FD: far.fileno()}
-        if way.bwrap is not None:
+        if setup.bwrap is not None:
             places |= {INFO_FD: info_writer, BLOCK_FD: go}
-        if way.seccomp:
+        if setup.seccomp:
             places[SECCOMP_FD] = program
-        if way.network:
+        if setup.network:
             places[NETWORK_FD] = control.fileno()
         copies = duplicate_fds(places)
         argv, env = self._command(interpreter)
         try:
-            self._pid = spawn(argv, env, copies, own_session=way.bwrap is None)
+            self._pid = spawn(argv, env, copies, own_session=setup.bwrap is None)
         finally:
             close_fds(copies)
             far.close()
@@ -188,26 +187,26 @@ class _Trial:
         self._pidfd = os.pidfd_open(self._pid)
 
     def _command(self, interpreter: Interpreter) -> tuple[list[str], dict[str, str]]:
-        way = self._way
-        if way.bwrap is None:
+        setup = self._setup
+        if setup.bwrap is None:
             argv = harness_command(
                 interpreter,
-                uid=way.uid,
+                uid=setup.uid,
                 folder="/",
                 harness_folder=str(HARNESS_FOLDER),
                 memory_mb=PREBOOTED_MEMORY_MB,
             )
         else:
             argv = sandbox_command(
-                Bubblewrap(path=way.bwrap, user_namespace=way.user_namespace, seccomp=way.seccomp),
+                Bubblewrap(path=setup.bwrap, user_namespace=setup.user_namespace, seccomp=setup.seccomp),
                 interpreter,
-                uid=way.uid,
+                uid=setup.uid,
                 memory_mb=PREBOOTED_MEMORY_MB,
-                network=way.network,
+                network=setup.network,
             )
-        if way.network:
+        if setup.network:
             argv = namespace_command(NETWORK_FD, [_TRIED_PORT], argv)
-        env = ENVIRONMENT | dict(interpreter.environment) if way.bwrap is None else {}
+        env = ENVIRONMENT | dict(interpreter.environment) if setup.bwrap is None else {}
         return argv, env
 
     def verdict(self) -> str:
@@ -221,74 +220,74 @@ class _Trial:
             if self._sock.fileno() in ready:
                 return self._look()
             if self._pidfd in ready:
-                os.set_blocking(self._words, False)
-                words = os.read(self._words, 2000).decode("utf-8", "replace").strip()
-                return words or "it ended without a word"
+                os.set_blocking(self._output, False)
+                output = os.read(self._output, 2000).decode("utf-8", "replace").strip()
+                return output or "it ended without output"
         return f"it was not ready after {BOOT_SECONDS:g} seconds"
 
     def _look(self) -> str:
         data, extra, _, _ = self._sock.recvmsg(HEADER.size, socket.CMSG_SPACE(_UCRED.size))
         pid = next((_UCRED.unpack(content)[0] for _, _, content in extra), 0)
         if len(data) != HEADER.size or data[0] != FrameKind.READY or not pid:
-            return "the harness did not say that it is ready"
+            return "the harness did not report that it is ready"
         lines = (line.partition(":") for line in Path(f"/proc/{pid}/status").read_text().splitlines())
         status = {key: value.split() for key, _, value in lines}
         wrong = []
-        if self._way.uid and set(status["Uid"] + status["Gid"]) != {str(self._way.uid)}:
+        if self._setup.uid and set(status["Uid"] + status["Gid"]) != {str(self._setup.uid)}:
             wrong.append("it kept the uid of the server")
-        if self._way.bwrap is not None:
+        if self._setup.bwrap is not None:
             if int(status["CapEff"][0], 16) or int(status["CapPrm"][0], 16):
                 wrong.append("it kept capabilities")
             if status["NoNewPrivs"] != ["1"]:
                 wrong.append("it may gain privileges")
-        if self._way.seccomp and status["Seccomp"] != [_FILTERED]:
+        if self._setup.seccomp and status["Seccomp"] != [_FILTERED]:
             wrong.append("the system call filter is not in force")
-        if self._way.network:
+        if self._setup.network:
             wrong += self._look_at_listeners(pid)
         return ", ".join(wrong)
 
     def _look_at_listeners(self, pid: int) -> list[str]:
-        """Return what is wrong with the network namespace: it must be the listeners' and not ours."""
+        """Return what is wrong with the network namespace: it must be the listeners' and not the server's."""
         listeners = receive_listeners(self._control)
         for listener in listeners:
             listener.close()
         if len(listeners) != len((DNS_PORT, DNS_PORT, _TRIED_PORT)):
             return ["its listeners did not arrive"]
-        with contextlib.suppress(OSError):  # an ordinary user may not look at the namespaces of its sandboxes
+        with contextlib.suppress(OSError):  # an ordinary user may not inspect the namespaces of its sandboxes
             if Path(f"/proc/{pid}/ns/net").readlink() == Path("/proc/self/ns/net").readlink():
                 return ["it is in the network namespace of the host"]
         return []
 
     def end(self) -> None:
-        """Kill it: bwrap's own death takes the whole namespace along, and the harness ends without us."""
+        """Kill it: the whole namespace ends with bwrap, and the harness ends without its socket."""
         self._sock.close()
         self._control.close()
         signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
         os.waitpid(self._pid, 0)
-        for fd in (self._pidfd, self._words, self._info):
+        for fd in (self._pidfd, self._output, self._info):
             os.close(fd)
 
 
-def _level(way: SandboxSetup, *, cgroup_version: int, root: bool) -> Isolation:
+def _level(setup: SandboxSetup, *, cgroup_version: int, root: bool) -> Isolation:
     watched = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").exists()
-    # Without a filter there are System V objects, which only root may look at (holdings.py).
-    watched = watched and (way.seccomp or bool(way.uid))
-    if way.bwrap is None or not (cgroup_version or watched):
+    # Without a filter there are System V objects, which only root can inspect (memory_usage.py).
+    watched = watched and (setup.seccomp or bool(setup.uid))
+    if setup.bwrap is None or not (cgroup_version or watched):
         return Isolation.PROCESS
-    if way.seccomp and cgroup_version and (way.uid or not root):
+    if setup.seccomp and cgroup_version and (setup.uid or not root):
         return Isolation.STRICT
     return Isolation.STANDARD
 
 
-def _reached(way: SandboxSetup, cgroup_version: int, *, network: bool) -> tuple[str, ...]:
+def _reached(setup: SandboxSetup, cgroup_version: int, *, network: bool) -> tuple[str, ...]:
     reached = ["rlimits"]
-    if way.bwrap is not None:
+    if setup.bwrap is not None:
         reached += ["mount, pid, ipc, uts and network namespaces", "no capabilities", "no new privileges"]
-    if way.user_namespace:
+    if setup.user_namespace:
         reached.append("user namespace")
-    if way.uid:
-        reached.append(f"a uid of its own for each sandbox, from {way.uid}")
-    if way.seccomp:
+    if setup.uid:
+        reached.append(f"a uid of its own for each sandbox, from {setup.uid}")
+    if setup.seccomp:
         reached.append("system call filter")
     if network:
         reached.append("a guarded way to the network")
@@ -298,17 +297,17 @@ def _reached(way: SandboxSetup, cgroup_version: int, *, network: bool) -> tuple[
 
 
 def _missing(
-    way: SandboxSetup, cgroup_version: int, failures: list[str], *, root: bool
+    setup: SandboxSetup, cgroup_version: int, failures: list[str], *, root: bool
 ) -> tuple[Missing, ...]:
     missing: list[Missing] = []
-    if way.bwrap is None:
+    if setup.bwrap is None:
         missing.append(_missing_bwrap(failures))
-    elif not way.seccomp:
+    elif not setup.seccomp:
         why = failures[0] if failures else f"no filter is known for {os.uname().machine}"
         missing.append(
             Missing("seccomp", why, "Use a kernel with CONFIG_SECCOMP_FILTER on x86_64 or aarch64.")
         )
-    if root and way.user_namespace:
+    if root and setup.user_namespace:
         missing.append(
             Missing(
                 "a uid other than root",

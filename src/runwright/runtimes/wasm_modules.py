@@ -1,19 +1,19 @@
-"""Compiled WebAssembly modules, kept on this machine so that a module is compiled once.
+"""A cache of compiled WebAssembly modules on the host, so that a module is compiled once.
 
-A compiled module is machine code that wasmtime runs as it is, so where one comes from decides
-what a worker can do. Invariants:
+A compiled module is machine code that wasmtime runs unchecked, so its origin decides what a worker can do.
+Invariants:
 
-- What is kept was compiled, and sealed against any change, before the first instruction of the
-  module ran in that sandbox; a file without its seals is not kept.
-- It is kept per tenant: should a hostile module ever make the compiler write something else,
-  that can only come back to sandboxes of the tenant whose module it was.
-- Sandboxes get a sealed copy in memory, never the file; nobody but the server's user may have
-  written the file, else it is not used.
+- A stored module was compiled, and sealed against changes, before the first instruction of the module ran
+  in that sandbox; a file without seals is not stored.
+- Modules are stored per tenant: if a hostile module ever makes the compiler write something else, only
+  sandboxes of its own tenant load it.
+- Sandboxes receive a sealed copy in memory, never the file; a file that others than the server's user may
+  have written is not used.
 
-Folder and memory are bounded: the modules that were used longest ago go first. The copies of the
-latest ones are handed to all sandboxes of their tenant, which then share their pages. A file
-that is broken or of another wasmtime is not loaded, and the sandbox compiles the module again.
-Failure to read or write here never fails a job.
+Folder and memory are bounded; the least recently used modules are evicted first. All sandboxes of a tenant
+receive the same copies of its latest modules, and so share their memory pages. A file that is damaged or
+of another wasmtime is not loaded, and the sandbox compiles the module again. A failure to read or write
+the cache never fails a job.
 """
 
 import asyncio
@@ -30,11 +30,11 @@ from typing import Final
 from runwright.runtimes.model import WorkerCode
 
 ARTEFACT_BYTES: Final = 64 * 1024 * 1024
-"""The largest that is kept; a sandbox may write no larger file either."""
+"""The largest module that is stored; a sandbox cannot write a larger file either."""
 
 WARM_BYTES: Final = 32 * 1024 * 1024
 WARM_MODULES: Final = 32
-"""What of the modules is held in memory, between sandboxes, at most."""
+"""How many modules are kept in memory between sandboxes at most."""
 
 SEALS: Final = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 _FORMAT: Final = "1"
@@ -43,14 +43,14 @@ _OTHERS_MAY_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
 
 
 class CompiledModule:
-    """A file in memory on its way to a sandbox: the compiled module, or room for it."""
+    """An in-memory file for a sandbox: the compiled module, or an empty file to be filled with it."""
 
     __slots__ = ("_cache", "_name", "compiled", "fd")
 
     def __init__(self, fd: int, cache: "ModuleCache", name: str, *, compiled: bool) -> None:
         self.fd = fd
         self.compiled = compiled
-        """Whether the module is in it; else the sandbox writes it there and seals it."""
+        """Whether it contains the module; else the sandbox writes the module and seals the file."""
         self._cache = cache
         self._name = name
 
@@ -64,17 +64,17 @@ class CompiledModule:
             os.close(fd)
 
     def close(self) -> None:
-        """Give the file up; safe twice."""
+        """Close the file; calling it twice is safe."""
         if self.fd >= 0:
             os.close(self.fd)
             self.fd = -1
 
 
 class ModuleCache:
-    """The folder of compiled modules of one wasmtime on one kind of processor."""
+    """The folder of modules compiled by one wasmtime for one kind of CPU."""
 
     def __init__(self, folder: Path, *, limit_bytes: int, stamp: str) -> None:
-        """`stamp` names everything that makes compiled modules differ, beside the processor."""
+        """`stamp` identifies everything that compiled modules depend on, beside the CPU."""
         self._folder = folder
         self._limit_bytes = limit_bytes
         self._stamp = f"{_FORMAT} {stamp} {_processor()}"
@@ -83,7 +83,7 @@ class ModuleCache:
         self._warm_bytes = 0
 
     def open(self, code: WorkerCode) -> CompiledModule:
-        """Return the compiled module of a worker's version, or room for it."""
+        """Return the compiled module of a worker's version, or an empty file for it."""
         name = self._name(code)
         warm = self._warm.get(name)
         if warm is not None:
@@ -98,23 +98,23 @@ class ModuleCache:
             os.ftruncate(fd, 0)
             compiled = False
         if compiled:
-            self._hold(name, fd)
+            self._keep_warm(name, fd)
         return CompiledModule(fd, self, name, compiled=compiled)
 
     def store(self, name: str, fd: int) -> None:
-        """Keep what is in a sealed file, in a thread; closes it."""
-        self._hold(name, fd)
+        """Store the content of a sealed file, in a thread; closes the file."""
+        self._keep_warm(name, fd)
         storing = asyncio.get_running_loop().run_in_executor(None, self._write, name, fd)
         self._storing.add(storing)
         storing.add_done_callback(self._storing.discard)
 
     def close(self) -> None:
-        """Hold nothing in memory any more."""
+        """Free the modules in memory."""
         while self._warm:
-            self._let_go()
+            self._evict_warm()
 
     async def stored(self) -> None:
-        """Wait until all that is to be kept is."""
+        """Wait until everything is stored."""
         await asyncio.gather(*self._storing)
 
     def _name(self, code: WorkerCode) -> str:
@@ -125,17 +125,17 @@ class ModuleCache:
         parts = f"{self._stamp}\n{code.tenant_id}\n{code.entrypoint}\n{what}"
         return hashlib.sha256(parts.encode()).hexdigest() + _SUFFIX
 
-    def _hold(self, name: str, fd: int) -> None:
-        """Hold a sealed file in memory; of two that were compiled at once, the first."""
+    def _keep_warm(self, name: str, fd: int) -> None:
+        """Keep a sealed file in memory; the first one if a module was compiled twice."""
         size = os.fstat(fd).st_size
         if name in self._warm or size > WARM_BYTES:
             return
         self._warm[name] = _copy_of(fd)
         self._warm_bytes += size
         while self._warm_bytes > WARM_BYTES or len(self._warm) > WARM_MODULES:
-            self._let_go()
+            self._evict_warm()
 
-    def _let_go(self) -> None:
+    def _evict_warm(self) -> None:
         _, fd = self._warm.popitem(last=False)
         self._warm_bytes -= os.fstat(fd).st_size
         os.close(fd)
@@ -174,15 +174,15 @@ class ModuleCache:
         os.close(fd)
 
     def _evict(self) -> None:
-        """Remove what was used longest ago, and what a crash has left, until the rest fits."""
+        """Remove the least recently used files, and those left by a crash, until the rest fits."""
         found = []
         for path in self._folder.iterdir():
             with contextlib.suppress(FileNotFoundError):
                 found.append((path.stat(), path))
-        room = self._limit_bytes
+        remaining = self._limit_bytes
         for status, path in sorted(found, key=lambda item: item[0].st_mtime, reverse=True):
-            room -= status.st_size
-            if room < 0:
+            remaining -= status.st_size
+            if remaining < 0:
                 path.unlink(missing_ok=True)
 
 
@@ -191,7 +191,7 @@ def _copy_of(fd: int) -> int:
 
 
 def _copy(source: int, target: int, size: int) -> None:
-    """Copy without a look at the position in the source, which may be shared with a sandbox."""
+    """Copy without using the file position of the source, which may be shared with a sandbox."""
     offset = 0
     while offset < size:
         count = os.sendfile(target, source, offset, size - offset)
@@ -201,7 +201,7 @@ def _copy(source: int, target: int, size: int) -> None:
 
 
 def _processor() -> str:
-    """Name what of the processor compiled code may rely on."""
+    """Return the features of the CPU that compiled code may depend on."""
     machine = os.uname().machine
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()

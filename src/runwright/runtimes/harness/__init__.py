@@ -1,1 +1,1 @@
-"""The files that run inside a sandbox. They import nothing of this package."""
+"""The programs that run inside a sandbox; they cannot import this package."""
