@@ -1,4 +1,4 @@
-"""What a host offers to run user code with: isolation, interpreters, what is missing and why."""
+"""What a host offers to run user code: isolation, interpreters, missing features."""
 
 from enum import IntEnum
 
@@ -6,7 +6,7 @@ import msgspec
 
 
 class Isolation(IntEnum):
-    """How well user code is kept apart, weakest first.
+    """The isolation level of user code, weakest first.
 
     `process`: rlimits only. `standard`: own namespaces and a memory limit. `strict`:
     that, a seccomp filter, cgroups, and no process of the host's root user.
@@ -18,12 +18,12 @@ class Isolation(IntEnum):
 
     @property
     def wire_name(self) -> str:
-        """The level as logs and settings write it."""
+        """The level's name in logs and settings."""
         return self.name.lower()
 
 
-class Missing(msgspec.Struct, frozen=True):
-    """Something that the host does not offer, and how an operator gets it."""
+class MissingFeature(msgspec.Struct, frozen=True):
+    """A feature that the host lacks, and how an operator can provide it."""
 
     what: str
     why: str
@@ -37,51 +37,48 @@ class Interpreter(msgspec.Struct, frozen=True, kw_only=True):
     version: str
     path: str
     flags: tuple[str, ...]
-    """What goes before the harness; `{readable}` and `{writable}` stand for the folders that are so.
-
-    `{bundle}` is the bundle's.
-    """
+    """Arguments before the harness; `{readable}`, `{writable}` and `{bundle}` are replaced by folders."""
     project_flags: dict[str, tuple[str, tuple[str, ...]]] = {}
-    """By files that a bundle with a layer may have: the flag that each replaces, and with what."""
+    """By file name in a bundle with a layer: the flag that the file replaces, and its replacement."""
     harness: str
     mounts: tuple[str, ...] = ()
-    """Directories of the host that it needs beside /usr."""
+    """Directories of the host that it needs in addition to /usr."""
     arguments: tuple[str, ...] = ()
     heap_flag: str | None = None
-    """How its heap is sized at boot, in MiB, where the runtime must be told then."""
+    """The flag that sets its heap size in MiB, if the size must be set at boot."""
     scratch: str | None = None
-    """A folder of the sandbox that it writes in; what a layer has in one of that name is linked into it."""
+    """A folder of the sandbox that it writes to; a layer's folder of that name is linked into it."""
     environment: tuple[tuple[str, str], ...] = ()
-    """Variables that it needs beside those of every sandbox."""
+    """Environment variables in addition to those of every sandbox."""
     overhead_mb: int = 24
-    """What the runtime itself needs, on top of the worker's own memory."""
+    """Memory of the runtime itself, in addition to the worker's."""
 
 
 class RuntimeInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """What this host offers for one runtime; `reason` says why where it is not ready."""
+    """The state of one runtime on this host; `reason` is why it is not ready."""
 
     name: str
     ready: bool
     version: str | None = None
     path: str | None = None
     isolation: str | None = None
-    """The level at which it runs, by its name in logs and settings."""
+    """The isolation level at which it runs, by its name in logs and settings."""
     reason: str | None = None
 
 
 class Host(msgspec.Struct, frozen=True, kw_only=True):
-    """The result of the probe: what sandboxes on this host are made of."""
+    """The result of the probe: how to build sandboxes on this host."""
 
     isolation: Isolation
     bwrap: str | None
     user_namespace: bool
-    """True: bwrap maps an unprivileged user. False: the harness drops from root to a uid of its own."""
+    """True if bwrap maps an unprivileged user; False if the harness drops from root to a uid of its own."""
     first_uid: int = 0
     seccomp: bool = False
     cgroup_version: int = 0
     network: bool = False
-    """Whether sandboxes can be given a way out; without one they have no network at all."""
+    """Whether sandboxes can have a network."""
     reached: tuple[str, ...] = ()
-    missing: tuple[Missing, ...] = ()
+    missing: tuple[MissingFeature, ...] = ()
     interpreters: dict[str, Interpreter] = {}
     runtimes: dict[str, RuntimeInfo] = {}

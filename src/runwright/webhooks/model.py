@@ -125,7 +125,7 @@ class ClaimedDelivery(msgspec.Struct, frozen=True, kw_only=True):
     event: Event
 
 
-class AttemptOutcome(msgspec.Struct, frozen=True, kw_only=True):
+class DeliveryOutcome(msgspec.Struct, frozen=True, kw_only=True):
     """The outcome of one attempt."""
 
     started_at: datetime

@@ -13,7 +13,7 @@ from runwright.outbox.queue import OutboxClaim, OutboxQueue, Settlement
 from runwright.secrets.keyring import SecretBox
 from runwright.telemetry.emit import Emit
 from runwright.telemetry.events import DeliveryAttempted
-from runwright.webhooks.model import RESPONSE_SECONDS, RETRY_SECONDS, AttemptOutcome, ClaimedDelivery
+from runwright.webhooks.model import RESPONSE_SECONDS, RETRY_SECONDS, ClaimedDelivery, DeliveryOutcome
 from runwright.webhooks.store.outgoing import WEBHOOK_QUEUE, load_deliveries, settle_deliveries
 
 _OK: Final = range(200, 300)
@@ -31,7 +31,7 @@ class PayloadFormat(Protocol):
         """Return the headers with a signature by each secret, the newest first."""
 
 
-def retry_delay(failed_attempts: int, outcome: AttemptOutcome) -> float | None:
+def retry_delay(failed_attempts: int, outcome: DeliveryOutcome) -> float | None:
     """Return the seconds until the next attempt, after this one has failed too; None: no more."""
     if outcome.gone or failed_attempts >= len(RETRY_SECONDS):
         return None
@@ -58,7 +58,7 @@ class WebhookSender:
         """Return the body of an event in a payload format; None where its subject no longer exists."""
         return await self._formats[style].body(event)
 
-    async def send(self, delivery: ClaimedDelivery) -> AttemptOutcome:
+    async def send(self, delivery: ClaimedDelivery) -> DeliveryOutcome:
         """Make an attempt. Raises only for what is not the endpoint's fault: database, vault key."""
         payload_format, claim = self._formats[delivery.style], delivery.claim
         secrets = [
@@ -72,7 +72,7 @@ class WebhookSender:
         else:
             headers = payload_format.headers(delivery.event, claim.id, body, secrets, started_at.timestamp())
             status, error = await self._post(delivery.url, headers, body)
-        return AttemptOutcome(
+        return DeliveryOutcome(
             started_at=started_at,
             duration_ms=round((time.monotonic() - began) * 1000),
             response_status=status,
@@ -106,7 +106,7 @@ class WebhookSubject:
         """Return the claimed deliveries; those of an endpoint that was just deleted are missing."""
         return await load_deliveries(db, claims, self._clock())
 
-    async def send(self, item: ClaimedDelivery) -> Settlement[AttemptOutcome]:
+    async def send(self, item: ClaimedDelivery) -> Settlement[DeliveryOutcome]:
         """Make an attempt and decide what follows from it."""
         outcome = await self._sender.send(item)
         result: Literal["delivered", "failed"] = "delivered" if outcome.delivered else "failed"
@@ -115,7 +115,7 @@ class WebhookSubject:
         retry_at = None if delay is None else self._clock() + timedelta(seconds=delay)
         return Settlement(claim=item.claim, result=outcome, retry_at=retry_at)
 
-    async def settle(self, db: Database, settlements: Sequence[Settlement[AttemptOutcome]]) -> set[str]:
+    async def settle(self, db: Database, settlements: Sequence[Settlement[DeliveryOutcome]]) -> set[str]:
         """Record attempts; return the deliveries whose claim had been lost."""
         held = await settle_deliveries(db, settlements)
         return {one.claim.id for one in settlements} - held

@@ -21,9 +21,9 @@ from runwright.secrets.model import EncryptedValue
 from runwright.tenants.audit import record
 from runwright.webhooks.model import (
     ENDPOINTS_PER_TENANT,
-    AttemptOutcome,
     ClaimedDelivery,
     Delivery,
+    DeliveryOutcome,
     DeliveryStatus,
     EndpointStatus,
     WebhookEndpoint,
@@ -49,7 +49,7 @@ class WebhookTest(msgspec.Struct, frozen=True):
 
     endpoint: WebhookEndpoint
     event: Event
-    outcome: AttemptOutcome
+    outcome: DeliveryOutcome
 
 
 class WebhookEndpoints:
@@ -212,7 +212,7 @@ class WebhookEndpoints:
         return WebhookTest(await self._record_test(caller, delivery, outcome), event, outcome)
 
     async def _record_test(
-        self, caller: Caller, delivery: ClaimedDelivery, outcome: AttemptOutcome
+        self, caller: Caller, delivery: ClaimedDelivery, outcome: DeliveryOutcome
     ) -> WebhookEndpoint:
         async with self._db.acquire() as db, db.transaction():
             endpoint = await self._lock(db, caller.tenant_id, delivery.claim.destination_id)

@@ -14,7 +14,7 @@ from runwright.events.store import append_event
 from runwright.loops.router import Router
 from runwright.loops.sender import OutboxSender
 from runwright.telemetry.events import OutboxOutcomeRefused, OutboxSetAside
-from runwright.webhooks.model import AttemptOutcome, ClaimedDelivery, WebhookEndpoint
+from runwright.webhooks.model import ClaimedDelivery, DeliveryOutcome, WebhookEndpoint
 from runwright.webhooks.sending import WebhookSubject
 from runwright.webhooks.store.outgoing import WEBHOOK_QUEUE, insert_deliveries
 from tests.integration.outbox.world import World
@@ -82,7 +82,7 @@ async def loops(database_url: str) -> AsyncIterator[Loops]:
         db = await open_pool(database_url, max_size=8, by_key=True)
         stack.push_async_callback(db.close)
         one = Loops(db, senders=2)
-        every: list[Router | OutboxSender[ClaimedDelivery, AttemptOutcome]] = [one.router, *one.senders]
+        every: list[Router | OutboxSender[ClaimedDelivery, DeliveryOutcome]] = [one.router, *one.senders]
         for loop in every:
             stack.push_async_callback(loop.stop)
             await loop.start()

@@ -14,7 +14,7 @@ from runwright.outbox.client.client import OutgoingClient
 from runwright.outbox.client.url import OutgoingPolicy
 from runwright.outbox.queue import ClaimedBatch, OutboxClaim, Settlement, claim_due
 from runwright.secrets.keyring import Keyring, SecretBox
-from runwright.webhooks.model import AttemptOutcome, ClaimedDelivery, WebhookEndpoint, WebhookEndpointCreate
+from runwright.webhooks.model import ClaimedDelivery, DeliveryOutcome, WebhookEndpoint, WebhookEndpointCreate
 from runwright.webhooks.sending import WebhookSender, retry_delay
 from runwright.webhooks.service import WebhookEndpoints
 from runwright.webhooks.store.outgoing import (
@@ -91,16 +91,16 @@ class World:
         loaded = {one.claim.id: one for one in await load_deliveries(self.db, claims, self.now)}
         return [loaded[claim.id] for claim in claims]
 
-    def outcome(self, status: int | None = 200, *, duration_ms: int = 5) -> AttemptOutcome:
+    def outcome(self, status: int | None = 200, *, duration_ms: int = 5) -> DeliveryOutcome:
         fine = status is not None and 200 <= status < 300
-        return AttemptOutcome(
+        return DeliveryOutcome(
             started_at=self.now,
             duration_ms=duration_ms,
             response_status=status,
             error=None if fine else f"The endpoint answered {status}.",
         )
 
-    def settlement(self, claim: OutboxClaim, outcome: AttemptOutcome) -> Settlement[AttemptOutcome]:
+    def settlement(self, claim: OutboxClaim, outcome: DeliveryOutcome) -> Settlement[DeliveryOutcome]:
         delay = None if outcome.delivered else retry_delay(claim.failed_attempts, outcome)
         retry_at = None if delay is None else self.now + timedelta(seconds=delay)
         return Settlement(claim=claim, result=outcome, retry_at=retry_at)

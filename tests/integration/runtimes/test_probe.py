@@ -7,7 +7,7 @@ import msgspec
 import psutil
 import pytest
 
-from runwright.runtimes.host import Host, Isolation, Missing
+from runwright.runtimes.host import Host, Isolation, MissingFeature
 from runwright.runtimes.interpreters import (
     InterpreterNotFoundError,
     InterpreterPaths,
@@ -41,7 +41,7 @@ def test_a_refusal_says_what_is_missing_and_how_to_get_it(host: Host) -> None:
     poor = msgspec.structs.replace(
         host,
         isolation=Isolation.PROCESS,
-        missing=(Missing("bubblewrap", "no bwrap was found", "Install it."),),
+        missing=(MissingFeature("bubblewrap", "no bwrap was found", "Install it."),),
     )
     text = floor_refusal("standard", poor)
     assert text is not None

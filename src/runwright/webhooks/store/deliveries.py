@@ -12,7 +12,7 @@ from runwright.db.pagination import Conditions, Rows, fetch_page
 from runwright.db.pool import Database, PoolConnection
 from runwright.events.model import Event
 from runwright.outbox.queue import OutboxKind
-from runwright.webhooks.model import AttemptOutcome, Delivery, DeliveryAttempt, DeliveryStatus
+from runwright.webhooks.model import Delivery, DeliveryAttempt, DeliveryOutcome, DeliveryStatus
 
 _ATTEMPTS_SHOWN: Final = 20
 _COLUMNS: Final = """
@@ -162,7 +162,7 @@ async def insert_test_delivery(
     delivery_id: str,
     endpoint_id: str,
     event: Event,
-    outcome: AttemptOutcome,
+    outcome: DeliveryOutcome,
     now: datetime,
 ) -> None:
     """Store a test and its only attempt."""

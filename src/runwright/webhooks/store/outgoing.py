@@ -18,7 +18,7 @@ from runwright.outbox.queue import (
     settle_sql,
 )
 from runwright.secrets.model import EncryptedValue
-from runwright.webhooks.model import AttemptOutcome, ClaimedDelivery
+from runwright.webhooks.model import ClaimedDelivery, DeliveryOutcome
 
 HEALTHY_MAX_CLAIMED: Final = 64
 SLOW_MAX_CLAIMED: Final = 4
@@ -163,7 +163,7 @@ SELECT id FROM settled
 """
 
 
-async def settle_deliveries(db: Database, settlements: Sequence[Settlement[AttemptOutcome]]) -> set[str]:
+async def settle_deliveries(db: Database, settlements: Sequence[Settlement[DeliveryOutcome]]) -> set[str]:
     """Record attempts; return the ids of the deliveries whose claim was still held.
 
     One statement writes the attempt, the delivery's state, its place in the queue, and what follows for
