@@ -16,9 +16,7 @@ from runwright.http.agh.routes import AGH_ROUTES
 from runwright.http.asgi_entry import AsgiEntry, RequestMetrics
 from runwright.http.ava.dialect import AVA
 from runwright.http.ava.routes import ava_routes
-from runwright.http.avala import errors as avala_errors
-from runwright.http.avala.document import PREFIX as AVALA
-from runwright.http.avala.document import describe_api as describe_avala
+from runwright.http.avala.dialect import AVALA
 from runwright.http.avala.routes import avala_routes
 from runwright.http.front import Front
 from runwright.http.probes import probe_routes
@@ -27,7 +25,7 @@ from runwright.http.routing import Dialect, Route, SegmentRouter
 from runwright.http.services import EdgeSettings, EdgeState, Services
 from runwright.http.uploads import Uploads
 
-DIALECTS: Final[Sequence[Dialect]] = (AVA,)
+DIALECTS: Final[Sequence[Dialect]] = (AVALA, AVA)
 """The first whose prefix a path has formats the errors of paths that do not exist."""
 
 
@@ -36,7 +34,7 @@ class Application:
 
     def __init__(self, services: Services, edge: EdgeSettings) -> None:
         self.services = services
-        self.routes: Sequence[Route] = [*ava_routes(), *probe_routes(AVA)]
+        self.routes: Sequence[Route] = [*ava_routes(), *avala_routes(), *probe_routes(AVA)]
         state = EdgeState(
             services,
             edge,
@@ -49,7 +47,8 @@ class Application:
         self.legacy = _legacy_app(services, edge, metrics)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["path"].startswith("/api/"):
+        path = f"{scope['path']}/"
+        if path.startswith("/api/") and not path.startswith(AVALA.prefix):
             await self.legacy(scope, receive, send)  # type: ignore[arg-type]
         else:
             await self._entry(scope, receive, send)
@@ -64,7 +63,7 @@ def _legacy_app(services: Services, edge: EdgeSettings, metrics: RequestMetrics)
     """Return the application of the dialects that are not ported to `routing` yet."""
     state = {"services": services, "edge": edge}
     app = Litestar(
-        route_handlers=[avala_routes(), *AGH_ROUTES],
+        route_handlers=[*AGH_ROUTES],
         exception_handlers={Exception: _respond_to_error},
         state=State(state),
         openapi_config=None,
@@ -72,7 +71,6 @@ def _legacy_app(services: Services, edge: EdgeSettings, metrics: RequestMetrics)
         debug=False,
     )
     app.state.agh_document = msgspec.json.encode(describe_agh(app.routes, __version__))
-    app.state.avala_document = msgspec.json.encode(describe_avala(app.routes, __version__))
     app.asgi_handler = Front(
         app.asgi_handler,
         fast={},
@@ -84,6 +82,4 @@ def _legacy_app(services: Services, edge: EdgeSettings, metrics: RequestMetrics)
 
 
 def _respond_to_error(request: LitestarRequest[Any, Any, Any], error: Exception) -> Response[bytes]:
-    if f"{request.scope['path']}/".startswith(f"{AVALA}/"):
-        return avala_errors.respond_to_error(request, error)
     return agh_errors.respond_to_error(request, error)

@@ -16,9 +16,9 @@ from runwright.config import Settings
 from runwright.core.hostnames import parse_trusted
 from runwright.http.ava.webhooks.payloads import AvaPayloadFormat
 from runwright.http.ava.webhooks.schemas import FORMAT as AVA_FORMAT
-from runwright.http.avala.callbacks import AvalaCallbacks
-from runwright.http.avala.webhook_forms import STYLE as AVALA_STYLE
-from runwright.http.avala.webhook_style import AvalaStyle
+from runwright.http.avala.agents.callbacks import AvalaCallbackFormat
+from runwright.http.avala.webhooks.payloads import AvalaPayloadFormat
+from runwright.http.avala.webhooks.schemas import FORMAT as AVALA_FORMAT
 from runwright.jobs.completion_callbacks import JOB_ENDS, EndedJob
 from runwright.loops.completion_dispatcher import CompletionDispatcher, CompletionRoute, JobHandler
 from runwright.loops.execution_timeouts import ExecutionTimeouts
@@ -85,7 +85,7 @@ def outgoing_policy(settings: Settings) -> OutgoingPolicy:
 async def open_sender(f: Resources, stack: AsyncExitStack) -> WebhookSender:
     client = _open_client(f, stack)
     ava = AvaPayloadFormat(await open_database_pool(f.dsn, FORMAT_CONNECTIONS, stack, by_key=True))
-    formats: dict[str, PayloadFormat] = {AVA_FORMAT: ava, AVALA_STYLE: AvalaStyle(ava.data)}
+    formats: dict[str, PayloadFormat] = {AVA_FORMAT: ava, AVALA_FORMAT: AvalaPayloadFormat(ava.data)}
     stack.push_async_callback(ava.stop)
     return WebhookSender(client, formats=formats, secret_box=SecretBox(f.ring), clock=f.clock)
 
@@ -103,7 +103,7 @@ async def start_senders(f: Resources, sender: WebhookSender, stack: AsyncExitSta
     await webhooks.start()
     caller = AgentCaller(
         _open_client(f, stack),
-        formats={AVALA_STYLE: AvalaCallbacks()},
+        formats={AVALA_FORMAT: AvalaCallbackFormat()},
         secret_box=SecretBox(f.ring),
         clock=f.clock,
     )

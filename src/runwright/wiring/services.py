@@ -13,7 +13,7 @@ from runwright.builds.manifest import has_dependencies
 from runwright.db.pool import Database
 from runwright.executor.executor import Executor
 from runwright.http.ava.webhooks.schemas import FORMAT as AVA_FORMAT
-from runwright.http.avala.webhook_forms import STYLE as AVALA_STYLE
+from runwright.http.avala.webhooks.schemas import FORMAT as AVALA_FORMAT
 from runwright.http.services import Services
 from runwright.jobs.analytics import Analytics
 from runwright.jobs.queues import Queues
@@ -72,7 +72,7 @@ async def open_services(
         analytics=Analytics(db, clock=f.clock),
         schedules=Schedules(db, clock=f.clock, quota=admission.schedules),
         endpoints=_endpoints(f, db, sender, AVA_FORMAT),
-        avala_endpoints=_endpoints(f, db, sender, AVALA_STYLE),
+        avala_endpoints=_endpoints(f, db, sender, AVALA_FORMAT),
         agents=_agents(f, db),
         executions=Executions(db, clock=f.clock, on_decided=f.event_notifications.appended),
         publisher=_open_publisher(f, submits, stack),

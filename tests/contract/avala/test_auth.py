@@ -19,7 +19,7 @@ from tests.contract.test_audit import entries
 from tests.contract.test_auth import all_routes, filled
 
 from runwright.core.roles import ROLES, Role
-from runwright.http.avala.auth import AvalaNeeds
+from runwright.http.avala.authorization import AvalaAccess
 
 OPEN = {f"{AVALA}/openapi.json"}
 """Routes that need no key."""
@@ -32,7 +32,7 @@ ROUTES = sorted(
 NEEDED = {
     (method, path.removeprefix(AVALA)): access.role
     for method, path, access in all_routes()
-    if isinstance(access, AvalaNeeds)
+    if isinstance(access, AvalaAccess)
 }
 EXPECTED = {
     ("POST", "/agents"): Role.TENANT_MEMBER,  # to register again what is there; test_agents.py has the rest

@@ -18,7 +18,7 @@ from tests.contract.avala.client import (
 from tests.contract.avala.conftest import PUBLIC_URL
 
 from runwright.core.errors import ConflictError, RateLimitedError
-from runwright.http.avala.errors import error_answer
+from runwright.http.avala.dialect import ERRORS
 
 PATHS = ("/organizations", "/webhooks", "/webhook-deliveries")
 
@@ -193,15 +193,15 @@ def test_every_answer_to_a_known_key_says_how_many_requests_are_left(avala: Aval
 
 def test_a_throttled_request_is_told_when_in_seconds() -> None:
     """§4 429, §3 Retry-After is a number of seconds."""
-    answer = error_answer(RateLimitedError("no", retry_after=7), request_id="req_1")
+    answer = ERRORS.respond(RateLimitedError("no", retry_after=7), request_id="req_1")
     detail = {"detail": "Request was throttled. Expected available in 7 seconds."}
-    assert (answer.status, json.loads(answer.body)) == (429, detail)
-    assert dict(answer.headers) == {b"retry-after": b"7"}
+    assert (answer.status_code, json.loads(bytes(answer.body))) == (429, detail)
+    assert answer.headers["retry-after"] == "7"
 
 
 def test_a_fault_of_the_server_is_answered_bare() -> None:
     """§3 5xx."""
-    answer = error_answer(RuntimeError("a secret"), request_id="req_1")
-    assert (answer.status, json.loads(answer.body)) == (500, {"detail": "Internal server error."})
-    answer = error_answer(ConflictError("It is decided."), request_id="req_1")
-    assert (answer.status, json.loads(answer.body)) == (409, {"detail": "It is decided."})
+    answer = ERRORS.respond(RuntimeError("a secret"), request_id="req_1")
+    assert (answer.status_code, json.loads(bytes(answer.body))) == (500, {"detail": "Internal server error."})
+    answer = ERRORS.respond(ConflictError("It is decided."), request_id="req_1")
+    assert (answer.status_code, json.loads(bytes(answer.body))) == (409, {"detail": "It is decided."})

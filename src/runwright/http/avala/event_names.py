@@ -1,7 +1,7 @@
-"""The names of events in the Avala API, and what they mean to the core.
+"""The names of events in the Avala API, and the types that they have in the log.
 
-The nine of its documentation and `custom.…` are what tenants publish, and called the same there. Our
-own facts are `ava.…`, but for `agent.action`, which each decision raises.
+The nine documented names and `custom.…` are published by tenants, under the same type. Our own events are
+`ava.…`, except `agent.action`, which each decision raises.
 """
 
 import re
@@ -10,8 +10,8 @@ from typing import Final
 
 from runwright.agents.model import ACTION_EVENT
 from runwright.agents.model import TEST_EVENT as AGENT_TEST
-from runwright.http.checks import Problem
-from runwright.http.facts import FACTS, FAMILIES
+from runwright.http.event_catalogue import EVENTS, FAMILIES
+from runwright.http.validation import Problem
 from runwright.webhooks.service import TEST_EVENT as WEBHOOK_TEST
 
 DOCUMENTED: Final = (
@@ -32,23 +32,23 @@ LONGEST_NAME: Final = 100
 _SAME: Final = frozenset((*DOCUMENTED, ACTION_EVENT, AGENT_TEST, WEBHOOK_TEST))
 _EVERYTHING: Final = "ava.*"
 _KNOWN: Final = frozenset(
-    (*DOCUMENTED, ACTION_EVENT, "custom.*", _EVERYTHING, *(PREFIX + one for one in (*FACTS, *FAMILIES)))
+    (*DOCUMENTED, ACTION_EVENT, "custom.*", _EVERYTHING, *(PREFIX + one for one in (*EVENTS, *FAMILIES)))
 )
 _MOST_NAMES: Final = 100
 
 
 def wire_name(event_type: str) -> str:
-    """Return what the API calls an event of this type."""
+    """Return the API's name of an event type."""
     return event_type if event_type in _SAME or event_type.startswith("custom.") else PREFIX + event_type
 
 
 def publishable(name: str) -> bool:
-    """Tell whether tenants publish events of this name; others are ours to state."""
+    """Return whether tenants may publish events of this name."""
     return name in DOCUMENTED or (len(name) <= LONGEST_NAME and CUSTOM.fullmatch(name) is not None)
 
 
 def check_events(names: Sequence[str]) -> Iterable[Problem]:
-    """The rule for the field `events`; an empty list is fine."""
+    """Check the field `events`, which may be empty."""
     if len(names) > _MOST_NAMES:
         yield "", f"Ensure this field has no more than {_MOST_NAMES} elements."
         return
@@ -62,7 +62,7 @@ def _subscribable(name: str) -> bool:
 
 
 def core_patterns(names: Iterable[str]) -> list[str]:
-    """Return what names of events mean to the core, each once."""
+    """Return the patterns of event types for the API's names, without duplicates."""
     patterns: list[str] = []
     for name in names:
         patterns += FAMILIES if name == _EVERYTHING else [name.removeprefix(PREFIX)]

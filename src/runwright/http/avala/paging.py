@@ -1,8 +1,8 @@
 """Pages by an opaque cursor, with absolute links to the next and the previous one.
 
-A link carries all of the request's query: clients that follow it need to add nothing. Its host is
-`public_url` where the operator has set it, else what the request's Host header says, if that is
-the name or the address of a host and nothing else.
+A link includes the whole query of the request, so that clients can follow it unchanged. Its host is
+`public_url` if that is set, else the request's Host header, if that is the name or the address of a host and
+nothing else.
 """
 
 import base64
@@ -18,8 +18,9 @@ from msgspec import Meta
 from runwright.core.errors import NotFoundError
 from runwright.core.ids import Prefix, id_of_uuid, is_id
 from runwright.core.paging import View, Window
-from runwright.http.avala.auth import AvalaRequest
-from runwright.http.avala.requests import read_query
+from runwright.http.avala.reading import parse_query
+from runwright.http.request import Request
+from runwright.http.validation import Validator
 
 _PAGE_SIZE: Final = 100
 _LONGEST_CURSOR: Final = 64
@@ -34,7 +35,7 @@ Link = Annotated[str | None, Meta(description="An absolute URL, or null.")]
 
 
 class InvalidCursorError(NotFoundError):
-    """A cursor that no list of this kind gave."""
+    """The cursor does not belong to a list of this kind."""
 
     code: ClassVar[str] = "invalid_cursor"
 
@@ -56,30 +57,47 @@ class PageQuery(msgspec.Struct, frozen=True, kw_only=True):
     ] = _PAGE_SIZE
 
 
-def known(prefix: Prefix, uid: str) -> str:
-    """Return the id that a UUID in a path stands for; NotFoundError."""
+def internal_id(prefix: Prefix, uid: str) -> str:
+    """Return the internal id of a UUID in a path; NotFoundError."""
     found = id_of_uuid(prefix, uid)
     if found is None:
         raise NotFoundError("There is no such thing.")
     return found
 
 
-def read_window(query: dict[str, str], prefix: Prefix) -> Window:
-    """Return which rows are asked for; a limit that is no positive number is ignored."""
-    text = query.get("limit", "")
-    given = int(text) if text.isascii() and text.isdigit() and len(text) <= _LONGEST_NUMBER else 0
-    limit = min(given, _PAGE_SIZE) or _PAGE_SIZE
-    cursor = query.get("cursor")
-    if not cursor:
-        return Window(limit=limit)
-    side, row_id = _decode_cursor(cursor, prefix)
+Q = TypeVar("Q", bound=PageQuery)
+
+
+class QueryReader(Validator[Q]):
+    """Reads queries leniently: unknown parameters, and limits that are no positive numbers, are ignored."""
+
+    def from_query(self, query: bytes) -> Q:
+        given = parse_query(query)
+        text = given.get("limit", "")
+        number = int(text) if text.isascii() and text.isdigit() and len(text) <= _LONGEST_NUMBER else 0
+        limit = min(number, _PAGE_SIZE) or _PAGE_SIZE
+        return self.struct(cursor=given.get("cursor", ""), limit=limit, **self.further_fields(given))
+
+    def further_fields(self, given: dict[str, str]) -> dict[str, object]:  # noqa: ARG002  for subclasses
+        """Return the fields beyond those of a page; InvalidError."""
+        return {}
+
+
+PAGE: Final = QueryReader(PageQuery)
+
+
+def read_window(query: PageQuery, prefix: Prefix) -> Window:
+    """Return the window of rows that a query selects; InvalidCursorError."""
+    if not query.cursor:
+        return Window(limit=query.limit)
+    side, row_id = _decode_cursor(query.cursor, prefix)
     if side == _OLDER:
-        return Window(limit=limit, older_than=row_id)
-    return Window(limit=limit, newer_than=row_id)
+        return Window(limit=query.limit, older_than=row_id)
+    return Window(limit=query.limit, newer_than=row_id)
 
 
-def show_page(request: AvalaRequest, view: View[R], id_of: Callable[[R], str], rows: Sequence[T]) -> Page[T]:
-    """Return a view as a page: `rows` are how its rows are shown."""
+def page_out(request: Request, view: View[R], id_of: Callable[[R], str], rows: Sequence[T]) -> Page[T]:
+    """Return the page of a view; `rows` are its rows in the API's schema."""
     older = newer = None
     if view.rows:
         older = _link(request, _OLDER, id_of(view.rows[-1])) if view.older else None
@@ -87,14 +105,14 @@ def show_page(request: AvalaRequest, view: View[R], id_of: Callable[[R], str], r
     return Page(older, newer, list(rows))
 
 
-def _link(request: AvalaRequest, side: str, row_id: str) -> str:
+def _link(request: Request, side: str, row_id: str) -> str:
     cursor = base64.urlsafe_b64encode(f"{side}{row_id}".encode()).decode().rstrip("=")
     path = request.scope["path"].rstrip("/") + "/"
-    return f"{_base_url(request)}{path}?{urlencode(read_query(request) | {'cursor': cursor})}"
+    return f"{_base_url(request)}{path}?{urlencode(parse_query(request.query_string) | {'cursor': cursor})}"
 
 
-def _base_url(request: AvalaRequest) -> str:
-    public_url: str = request.app.state.edge.public_url
+def _base_url(request: Request) -> str:
+    public_url: str = request.edge.settings.public_url
     if public_url:
         return public_url
     hosts = [value for name, value in request.scope["headers"] if name == b"host"]

@@ -1,4 +1,4 @@
-"""What an event says to the outside, in the API's words: a JSON object with the event's name in it."""
+"""The payloads of events in the API: JSON objects that include the event's name."""
 
 from typing import Final
 
@@ -12,13 +12,13 @@ from runwright.http.avala.event_names import wire_name
 Parts = dict[str, msgspec.Raw]
 
 _INNER: Final = frozenset({"subject_id", "occurred_at"})
-"""What the core says of every fact of its own, and these say better."""
+"""Facts of every event of our own, which the other fields of these events repeat."""
 
 _decode: Final = msgspec.json.Decoder(Parts).decode
 
 
-def payload_wire(event: Event, payload: msgspec.Raw) -> Parts:
-    """Return what an agent is given of an event: what was published, as it is, and its name."""
+def event_payload(event: Event, payload: msgspec.Raw) -> Parts:
+    """Return the payload of an event for agents: what was published, unchanged, and the event's name."""
     parts = _decode(payload)
     if event.type in {ACTION_EVENT, TEST_EVENT}:
         parts = _without_our_ids(parts)
@@ -26,7 +26,7 @@ def payload_wire(event: Event, payload: msgspec.Raw) -> Parts:
 
 
 def text_of(parts: Parts, name: str) -> str | None:
-    """Return a part where it is text."""
+    """Return a part if it is text."""
     try:
         return msgspec.json.decode(parts[name], type=str) if name in parts else None
     except msgspec.ValidationError:
@@ -34,7 +34,7 @@ def text_of(parts: Parts, name: str) -> str | None:
 
 
 def _without_our_ids(parts: Parts) -> Parts:
-    """Name agents and executions as the API does, and the event that was decided on."""
+    """Use the API's ids of agents and executions, and its name of the event that was decided on."""
     shown: Parts = {}
     for name, value in parts.items():
         text = text_of(parts, name)

@@ -1,4 +1,4 @@
-"""How this API's webhooks look: the payload itself is the body, and headers say what it is."""
+"""The payload format of webhooks: the body is the payload itself, headers describe it."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
@@ -9,17 +9,17 @@ from runwright.agents.model import ACTION_EVENT
 from runwright.core.ids import uuid_of
 from runwright.events.model import Event
 from runwright.http.avala.event_names import PREFIX, wire_name
-from runwright.http.avala.payloads import payload_wire
+from runwright.http.avala.payloads import event_payload
 from runwright.outbox.signing import hex_signature
 from runwright.webhooks.service import TEST_EVENT
 
 _TEXT: Final = "This is a test of the webhook."
 
 
-class AvalaStyle:
-    """How Avala's webhooks look; see `deliveries.sending.Style`.
+class AvalaPayloadFormat:
+    """The Avala `PayloadFormat`.
 
-    `facts` tells what a fact of ours is about, as a JSON object; None where that is no more.
+    `facts` returns the subject of an event of our own as a JSON object; None if it no longer exists.
     """
 
     def __init__(self, facts: Callable[[Event], Awaitable[bytes | None]]) -> None:
@@ -31,9 +31,9 @@ class AvalaStyle:
             test = {"event": name, "webhook_uid": uuid_of(event.subject_id), "message": _TEXT}
             return msgspec.json.encode(test)
         if event.data is None and not event.type.startswith("job."):
-            return None  # the event is not kept any more; of a job that has ended it says nothing
+            return None  # the event was pruned; one of an ended job needs no data
         if event.type == ACTION_EVENT:
-            return msgspec.json.encode(payload_wire(event, event.data or msgspec.Raw(b"{}")))
+            return msgspec.json.encode(event_payload(event, event.data or msgspec.Raw(b"{}")))
         if not name.startswith(PREFIX):
             return bytes(event.data or b"{}")
         fact = await self._facts(event)

@@ -1,17 +1,32 @@
-"""What requests about agents may hold; fields that are not known are passed over."""
+"""The schemas of agents; unknown fields are ignored."""
 
-from typing import Annotated, Final
+from typing import Annotated, ClassVar, Final
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from runwright.agents.model import LONGEST_LEASE_SECONDS, AgentCreate, AgentFields
+from runwright.agents.model import (
+    LONGEST_LEASE_SECONDS,
+    Agent,
+    AgentCreate,
+    AgentFields,
+    ExecutionStatus,
+)
+from runwright.core.ids import uuid_of
 from runwright.http.avala.event_names import check_events, core_patterns
-from runwright.http.avala.rules import canonical_uuid, https_url, is_uuid, list_of, text_of_at_most
-from runwright.http.checks import Form, Rule, T
-from runwright.outbox.client.url import LONGEST_URL, OutgoingPolicy
+from runwright.http.avala.fields import (
+    Time,
+    Uid,
+    canonical_uuid,
+    is_uuid,
+    list_of,
+    text_of_at_most,
+)
+from runwright.http.fields import format_time
+from runwright.http.validation import Rule, Validator
+from runwright.outbox.client.url import LONGEST_URL
 
-STYLE: Final = "avala"
+FORMAT: Final = "avala"
 
 _LONGEST_NAME: Final = 255
 _LONGEST_DESCRIPTION: Final = 10_000
@@ -69,7 +84,7 @@ AgentSecret = Annotated[
 
 
 class AgentOptions(msgspec.Struct, kw_only=True):
-    """What may be left out."""
+    """Optional fields."""
 
     description: Description | None | UnsetType = UNSET
     callback_url: CallbackUrl | None | UnsetType = UNSET
@@ -80,23 +95,29 @@ class AgentOptions(msgspec.Struct, kw_only=True):
     poll_lease_seconds: Lease | None | UnsetType = UNSET
 
 
-class RegisterAgentBody(AgentOptions, kw_only=True):
+class AgentIn(AgentOptions, kw_only=True):
     """An agent to register. Where one of this name is there, what is left out stays as it is."""
+
+    openapi_name: ClassVar[str] = "RegisterAgentBody"
 
     name: Name
     events: Events
     secret: AgentSecret | None = None
 
 
-class WholeAgentBody(AgentOptions, kw_only=True):
+class AgentReplacement(AgentOptions, kw_only=True):
     """What an agent is to be; what is left out is as with a new one."""
+
+    openapi_name: ClassVar[str] = "WholeAgentBody"
 
     name: Name
     events: Events
 
 
-class AgentChangesBody(AgentOptions, kw_only=True):
+class AgentPatch(AgentOptions, kw_only=True):
     """What to change of an agent; what is left out stays."""
+
+    openapi_name: ClassVar[str] = "AgentChangesBody"
 
     name: Name | UnsetType = UNSET
     events: Events | UnsetType = UNSET
@@ -110,11 +131,11 @@ _RULES: Final[dict[str, Rule]] = {
     "task_types": list_of(text_of_at_most(_LONGEST_TASK_TYPE, blank=False), _MOST_TASK_TYPES),
     "worker": text_of_at_most(_LONGEST_WORKER, blank=False),
 }
-REGISTER_AGENT: Final = Form(
-    RegisterAgentBody, {**_RULES, "secret": text_of_at_most(_LONGEST_SECRET)}, lenient=True
+REGISTER_AGENT: Final = Validator(
+    AgentIn, {**_RULES, "secret": text_of_at_most(_LONGEST_SECRET)}, lenient=True
 )
-WHOLE_AGENT: Final = Form(WholeAgentBody, _RULES, lenient=True)
-AGENT_CHANGES: Final = Form(AgentChangesBody, _RULES, lenient=True)
+REPLACE_AGENT: Final = Validator(AgentReplacement, _RULES, lenient=True)
+CHANGE_AGENT: Final = Validator(AgentPatch, _RULES, lenient=True)
 
 _DEFAULTS: Final = AgentFields(
     description="",
@@ -127,29 +148,24 @@ _DEFAULTS: Final = AgentFields(
 )
 
 
-def for_target(form: Form[T], policy: OutgoingPolicy) -> Form[T]:
-    """Return the form with the rule that something may be sent to its URL."""
-    return form.with_rules({"callback_url": https_url("callback_url", policy)})
-
-
-def new_agent(body: RegisterAgentBody) -> AgentCreate:
+def agent_create(body: AgentIn) -> AgentCreate:
     return AgentCreate(
-        name=body.name.strip(), style=STYLE, fields=agent_fields(body), secret=body.secret or None
+        name=body.name.strip(), style=FORMAT, fields=agent_fields(body), secret=body.secret or None
     )
 
 
-def whole_fields(body: WholeAgentBody) -> AgentFields:
+def replacement_fields(body: AgentReplacement) -> AgentFields:
     given = agent_fields(body).given()
     return msgspec.structs.replace(_DEFAULTS, **given, name=body.name.strip())
 
 
-def changed_fields(body: AgentChangesBody) -> AgentFields:
+def patched_fields(body: AgentPatch) -> AgentFields:
     fields = agent_fields(body)
     return fields if body.name is UNSET else msgspec.structs.replace(fields, name=body.name.strip())
 
 
-def agent_fields(body: RegisterAgentBody | WholeAgentBody | AgentChangesBody) -> AgentFields:
-    """Return what is said of an agent but for its name."""
+def agent_fields(body: AgentIn | AgentReplacement | AgentPatch) -> AgentFields:
+    """Return the given fields, without the name."""
     events = body.events if body.events is UNSET else list(dict.fromkeys(body.events))
     return AgentFields(
         description=body.description if body.description is UNSET else body.description or "",
@@ -161,4 +177,60 @@ def agent_fields(body: RegisterAgentBody | WholeAgentBody | AgentChangesBody) ->
         project=body.project if body.project is UNSET else canonical_uuid(body.project or ""),
         task_types=body.task_types if body.task_types is UNSET else list(dict.fromkeys(body.task_types)),
         poll_lease_seconds=body.poll_lease_seconds,
+    )
+
+
+class AgentOut(msgspec.Struct, frozen=True, kw_only=True):
+    """A registration."""
+
+    uid: Uid
+    name: str
+    description: str
+    events: list[str]
+    callback_url: str | None
+    secret: Annotated[str, Meta(description="Shown once, when the agent is new.")] | UnsetType = UNSET
+    is_active: bool
+    project: Uid | None
+    task_types: list[str]
+    execution_stats: (
+        Annotated[dict[str, int], Meta(description="How many executions are in each state, if any.")]
+        | UnsetType
+    ) = UNSET
+    created_at: Time
+    updated_at: Time
+    worker: Annotated[str | None, Meta(description="Ours: the worker that answers.")]
+    poll_lease_seconds: Annotated[int | None, Meta(description="Ours: how long polls hold what they get.")]
+    inactive_reason: Annotated[str | None, Meta(description="Ours: why we deactivated it.")]
+
+
+class AgentTestOut(msgspec.Struct, frozen=True, kw_only=True):
+    """A test event is on its way."""
+
+    openapi_name: ClassVar[str] = "TestQueued"
+
+    detail: str
+    execution_uid: Uid
+    has_callback: bool
+    success: bool = True
+
+
+def agent_out(
+    agent: Agent, *, secret: str | None = None, stats: dict[ExecutionStatus, int] | None = None
+) -> AgentOut:
+    return AgentOut(
+        uid=uuid_of(agent.id),
+        name=agent.name,
+        description=agent.description,
+        events=agent.events,
+        callback_url=agent.callback_url,
+        secret=UNSET if secret is None else secret,
+        is_active=agent.active,
+        project=agent.project,
+        task_types=agent.task_types,
+        execution_stats=UNSET if stats is None else {str(status): count for status, count in stats.items()},
+        created_at=format_time(agent.created_at),
+        updated_at=format_time(agent.updated_at),
+        worker=agent.worker_id,
+        poll_lease_seconds=agent.poll_lease_seconds,
+        inactive_reason=agent.inactive_reason,
     )

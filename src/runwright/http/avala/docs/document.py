@@ -1,16 +1,13 @@
-"""The OpenAPI document of the Avala API, and where it is served. No key is needed for it."""
+"""The OpenAPI document of the Avala API."""
 
 from collections.abc import Iterable
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Final
 
-from litestar import Request, Response, get
-from litestar.routes import BaseRoute
+from runwright.http.avala.dialect import MEANINGS, Detail
+from runwright.http.openapi import REFERENCE, DocumentStyle, Json, describe_routes
+from runwright.http.routing import Route
 
-from runwright.http.avala.errors import MEANINGS, Detail
-from runwright.http.document import REFERENCE, DocumentStyle, Json, describe_routes
-
-PREFIX: Final = "/api/v1"
 TAGS: Final = ("Agents", "Executions", "Webhooks", "Organizations")
 
 _UID: Final[Json] = {"type": "string", "format": "uuid"}
@@ -27,10 +24,9 @@ The key in `X-Avala-Api-Key` decides the organization. Reads need any role, an a
 `tenant-system-admin`, or above."""
 
 
-def describe_api(routes: Iterable[BaseRoute], version: str) -> Json:
-    """Return the OpenAPI document of every route that has an operation."""
+def describe_api(routes: Iterable[Route], version: str) -> Json:
+    """Return the OpenAPI document of the routes."""
     style = DocumentStyle(
-        prefix=f"{PREFIX}/",
         title="Runwright: Avala API",
         introduction=_INTRODUCTION,
         tags=TAGS,
@@ -81,9 +77,3 @@ def _error_response(status: int, when: str) -> Json:
         "headers": headers,
         "content": {"application/json": {"schema": schema}},
     }
-
-
-@get("/openapi.json")
-async def show_avala_document(request: Request[Any, Any, Any]) -> Response[bytes]:
-    """Show the OpenAPI document."""
-    return Response(request.app.state.avala_document, media_type="application/json")

@@ -1,23 +1,26 @@
-"""Rules that several forms share."""
+"""Types and rules that the schemas of several resources share."""
 
 import uuid
 from collections.abc import Callable, Iterable, Sequence
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
+from msgspec import Meta
 
-from runwright.http.checks import Problem, Rule
-from runwright.http.nesting import nests_too_deeply
-from runwright.http.targets import require_url
-from runwright.http.text import storable_text
+from runwright.http.fields import nests_too_deeply, require_url, storable_text
+from runwright.http.validation import Problem, Rule
 from runwright.outbox.client.url import OutgoingPolicy
+
+Uid = Annotated[str, Meta(extra_json_schema={"format": "uuid"})]
+Time = Annotated[str, Meta(extra_json_schema={"format": "date-time"}, examples=["2025-03-15T10:00:00.000Z"])]
+JsonObject = Annotated[msgspec.Raw, Meta(extra_json_schema={"type": "object"})]
 
 _NUL: Final = b"\\u0000"
 _BACKSLASH: Final = b"\\\\"
 
 
 def https_url(field: str, policy: OutgoingPolicy) -> Rule:
-    """Return the rule that something may be sent to the URL in a field."""
+    """Return the rule that the URL in a field is https and allowed by the policy."""
     check = require_url(policy)
 
     def checked(url: str) -> Iterable[Problem]:
@@ -29,7 +32,7 @@ def https_url(field: str, policy: OutgoingPolicy) -> Rule:
 
 
 def text_of_at_most(length: int, *, blank: bool = True) -> Rule:
-    """Return the rule for text that can be kept."""
+    """Return the rule for text that can be stored."""
 
     def check(text: str) -> Iterable[Problem]:
         if not blank and not text.strip():
@@ -42,7 +45,7 @@ def text_of_at_most(length: int, *, blank: bool = True) -> Rule:
 
 
 def list_of(rule: Callable[[str], Iterable[Problem]], most: int) -> Rule:
-    """Return the rule for a list of texts that each keep a rule."""
+    """Return the rule for a list whose elements obey a rule."""
 
     def check(texts: Sequence[str]) -> Iterable[Problem]:
         if len(texts) > most:
@@ -55,7 +58,7 @@ def list_of(rule: Callable[[str], Iterable[Problem]], most: int) -> Rule:
 
 
 def is_uuid(text: str) -> Iterable[Problem]:
-    """The rule for a UUID, in any of its spellings."""
+    """Check a UUID in any spelling."""
     if canonical_uuid(text) is None:
         yield "", "Must be a valid UUID."
 
@@ -69,7 +72,7 @@ def canonical_uuid(text: str) -> str | None:
 
 
 def object_of_at_most(length: int, *, nullable: bool = False) -> Rule:
-    """Return the rule for a JSON object that is kept as it is."""
+    """Return the rule for a JSON object that is stored unchanged."""
 
     def check(raw: msgspec.Raw) -> Iterable[Problem]:
         text = bytes(raw)

@@ -1,0 +1,82 @@
+"""The Avala dialect: the format of its errors, and what all of its routes have in common.
+
+An error is `{"detail": …}`, or all invalid fields at once: `{"field": ["message", …]}`. Clients depend on
+the status, the text of `detail`, and `Retry-After` in whole seconds.
+"""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Final
+
+import msgspec
+from starlette.exceptions import HTTPException
+
+from runwright.core.errors import InvalidError, RateLimitedError
+from runwright.http.errors import ErrorContext, ErrorMeaning, ErrorTable
+from runwright.http.routing import Dialect
+
+PREFIX: Final = "/api/v1"
+
+_CLOSE: Final = {"connection": "close"}
+"""The rest of the request would still be arriving."""
+
+_INVALID: Final = "Bad fields, each with its messages; or JSON that cannot be read."
+MEANINGS: Final = {
+    "invalid": ErrorMeaning(400, _INVALID),
+    "malformed": ErrorMeaning(400, _INVALID),
+    "unauthenticated": ErrorMeaning(401, "No, wrong or revoked key.", message="Invalid API key."),
+    "forbidden": ErrorMeaning(
+        403, "The key may not do this.", message="You do not have permission to perform this action."
+    ),
+    "tenant_suspended": ErrorMeaning(403, "The operator has suspended the organization."),
+    "not_found": ErrorMeaning(404, "Unknown, or another organization's.", message="Not found."),
+    "invalid_cursor": ErrorMeaning(404, "Unknown, or another organization's.", message="Invalid cursor"),
+    "method": ErrorMeaning(405, "The path exists, but not with this method.", message="Method not allowed."),
+    "slow": ErrorMeaning(408, "The body did not arrive in time.", headers=_CLOSE),
+    "conflict": ErrorMeaning(409, "The state of the thing forbids it."),
+    "decided": ErrorMeaning(409, "The state of the thing forbids it."),
+    "too_large": ErrorMeaning(413, "The body is over the limit.", headers=_CLOSE),
+    "quota": ErrorMeaning(
+        429, "The organization has as much of this as it may.", headers={"retry-after": "5"}
+    ),
+    "rate_limited": ErrorMeaning(
+        429, "Too many requests; `Retry-After` says in how many seconds to try again."
+    ),
+    "internal": ErrorMeaning(
+        500, "A fault of the server, which has logged it.", message="Internal server error."
+    ),
+    "unavailable": ErrorMeaning(503, "The store is out of reach.", headers={"retry-after": "1"}),
+}
+_FIELDS: Final = {"body": "non_field_errors"}
+_MESSAGES: Final = {"Is required.": "This field is required."}
+
+
+class Detail(msgspec.Struct, frozen=True):
+    """The body of an answer that is no success; a 400 may name the bad fields instead."""
+
+    detail: str
+
+
+def _error_body(context: ErrorContext) -> object:
+    error = context.error
+    if isinstance(error, InvalidError):
+        return _by_top_level_field(error.fields)
+    if isinstance(error, RateLimitedError):
+        return Detail(f"Request was throttled. Expected available in {error.retry_after} seconds.")
+    if isinstance(error, HTTPException) and context.meaning.message is None:
+        return Detail(f"{HTTPStatus(error.status_code).phrase}.")
+    return Detail(context.message)
+
+
+def _by_top_level_field(fields: Mapping[str, list[str]]) -> dict[str, list[str]]:
+    """Return the messages by top-level field, in the API's words."""
+    flat: dict[str, list[str]] = {}
+    for path, messages in fields.items():
+        name = path.partition(".")[0]
+        shown = flat.setdefault(_FIELDS.get(name, name), [])
+        shown += [text for message in messages if (text := _MESSAGES.get(message, message)) not in shown]
+    return flat
+
+
+ERRORS: Final = ErrorTable(meanings=MEANINGS, body=_error_body)
+AVALA: Final = Dialect(prefix=f"{PREFIX}/", errors=ERRORS)

@@ -1,0 +1,1 @@
+"""Executions: polls, decisions, reviews."""

@@ -1,0 +1,1 @@
+"""Webhook endpoints and the payloads of their deliveries."""
