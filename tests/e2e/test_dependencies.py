@@ -261,7 +261,7 @@ def test_a_wasm_module_is_deployed_as_a_bundle(api: Api) -> None:
         ("deno", {"main.ts": "export * from 'npm:runwright-has-no-such@1'"}, "runwright-has-no-such"),
     ],
 )
-def test_what_cannot_be_had_fails_with_the_reason_and_the_old_version_serves(
+def test_a_missing_package_fails_with_the_reason_and_the_old_version_stays_active(
     api: Api, runtime: str, files: dict[str, str], said: str
 ) -> None:
     source, entrypoint = {

@@ -1,4 +1,4 @@
-"""Workers of a real server reach what its operator and their owner let them, and their logs say what not."""
+"""Workers of a real server reach what its operator and their owner allow, and their logs name the rest."""
 
 import http.server
 import threading
@@ -45,7 +45,7 @@ class _Hello(http.server.BaseHTTPRequestHandler):
         self.wfile.write(b"hello\n")
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +83,7 @@ def run(api: Api, runtime: str, host: str, port: int, network: Json = "public") 
 
 
 @pytest.mark.parametrize("runtime", list(SOURCES))
-def test_what_the_operator_trusts_is_reached_and_the_rest_refused_with_a_line(
+def test_trusted_hosts_are_reached_and_others_refused_with_a_log_line(
     trusting: Api, site: int, runtime: str
 ) -> None:
     output, warnings = run(trusting, runtime, "localhost.", site)
@@ -105,7 +105,7 @@ def test_the_traffic_is_counted(trusting: Api, site: int) -> None:
     assert float(counts['runwright_egress_bytes_total{direction="in"}']) >= len("hello\n")
 
 
-def test_a_worker_reaches_only_what_its_owner_lists(trusting: Api, site: int) -> None:
+def test_a_worker_reaches_only_the_hosts_of_its_list(trusting: Api, site: int) -> None:
     assert run(trusting, "python", "localhost.", site, {"allow": ["localhost"]})[0] == "hello\n"
     output, warnings = run(trusting, "python", "localhost.", site, {"allow": ["api.example"]})
     assert output == "URLError"

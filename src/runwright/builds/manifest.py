@@ -19,7 +19,7 @@ from runwright.builds.python_manifest import read_requirements
 _MANIFEST_BYTES: Final = 8 * 1024 * 1024
 
 
-class ReadFile(Protocol):
+class ReadBundleFile(Protocol):
     """Reads a file of a bundle."""
 
     def __call__(self, path: str, /, *, at_most: int) -> bytes | None:
@@ -39,7 +39,12 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_manifest(
-    runtime: str, entrypoint: str, names: Collection[str], read: ReadFile, *, allowed: Callable[[str], bool]
+    runtime: str,
+    entrypoint: str,
+    names: Collection[str],
+    read: ReadBundleFile,
+    *,
+    allowed: Callable[[str], bool],
 ) -> Manifest | None:
     """Return what a bundle depends on; None where it has no dependencies.
 
@@ -65,7 +70,7 @@ def read_manifest(
     return None
 
 
-def has_dependencies(runtime: str, entrypoint: str, names: Collection[str], read: ReadFile) -> bool:
+def has_dependencies(runtime: str, entrypoint: str, names: Collection[str], read: ReadBundleFile) -> bool:
     """Return whether a bundle has dependencies, or a manifest that cannot be read."""
     try:
         manifest = read_manifest(runtime, entrypoint, names, read, allowed=lambda _url: True)
@@ -74,7 +79,7 @@ def has_dependencies(runtime: str, entrypoint: str, names: Collection[str], read
     return manifest is not None
 
 
-def _text(name: str, read: ReadFile) -> str | None:
+def _text(name: str, read: ReadBundleFile) -> str | None:
     content = read(name, at_most=_MANIFEST_BYTES + 1)
     if content is None:
         return None

@@ -6,9 +6,9 @@ files that the package managers read, then the default of each package manager:
 - python: uv names its default index in its help. The hosts of an index's files come from a dry run of
   uv for one package.
 - npm: `npm config get registry`, once with the operator's configuration, and once without any, because
-  lock files contain the default registry, in whose place npm asks the configured one.
+  lock files contain the default registry; npm asks the configured one instead.
 - deno: the hosts from which a program may import by default, as its help lists them. Deno sends them
-  only the names of modules, and runs nothing of what it fetches.
+  only the names of modules, and does not run what it fetches.
 """
 
 import configparser

@@ -1,4 +1,4 @@
-"""`runwright doctor`: what this host offers, what is missing, and how to get it."""
+"""`runwright doctor`: check what this host offers, what is missing, and how to get it."""
 
 import asyncio
 from collections.abc import Iterator
@@ -25,17 +25,19 @@ def doctor(
     settings: Settings,
     *,
     escape_test: Annotated[
-        bool, typer.Option("--escape-test", help="Try the known ways out of a sandbox, on this host.")
+        bool, typer.Option("--escape-test", help="Make known attempts to escape from a sandbox on this host.")
     ] = False,
     level: Annotated[
         Literal["standard", "strict"] | None,
-        typer.Option(help="Make the escape test at this level, if the host has it."),
+        typer.Option(help="Isolation level of the escape test; the host must reach it."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the escape test as JSON.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the results of the escape test as JSON.")
+    ] = False,
 ) -> None:
-    """Check isolation, runtimes and database; exits with 1 where the server would not run jobs.
+    """Check isolation, runtimes and database; exit with 1 if the server could not run jobs.
 
-    With --escape-test it exits with 1 where an attempt got out.
+    With --escape-test, exit with 1 if an attempt escaped.
     """
     host = probe_host(interpreter_paths(settings))
     if escape_test:
@@ -46,12 +48,12 @@ def doctor(
     for line in _host_lines(host, floor):
         typer.echo(line)
     typer.echo(_network_line(host, settings))
-    database_fine, said = asyncio.run(_look_at_database(settings))
-    typer.echo(_line(said, fine=database_fine))
+    database_fine, text = asyncio.run(_check_database(settings))
+    typer.echo(_line(text, fine=database_fine))
     vault_fine = True
     if database_fine:
-        vault_fine, said = asyncio.run(_look_at_vault(settings))
-        typer.echo(_line(said, fine=vault_fine))
+        vault_fine, text = asyncio.run(_check_vault(settings))
+        typer.echo(_line(text, fine=vault_fine))
     if (
         not (database_fine and vault_fine)
         or host.isolation < floor
@@ -61,8 +63,8 @@ def doctor(
 
 
 def _host_lines(host: Host, floor: Isolation) -> Iterator[str]:
-    reached = f"isolation: {host.isolation.wire_name} (floor: {floor.wire_name})"
-    yield _line(reached, fine=host.isolation >= floor)
+    level = f"isolation: {host.isolation.wire_name} (floor: {floor.wire_name})"
+    yield _line(level, fine=host.isolation >= floor)
     for missing in host.missing:
         yield f"     {missing.what}: {missing.why}. {missing.remedy}"
     for info in host.runtimes.values():
@@ -72,7 +74,7 @@ def _host_lines(host: Host, floor: Isolation) -> Iterator[str]:
 
 def _network_line(host: Host, settings: Settings) -> str:
     if host.bwrap is None:
-        return _line("network: workers use the host's own; nothing holds them back", fine=False)
+        return _line("network: workers use the host's network without restrictions", fine=False)
     if not settings.egress:
         return _line("network: none for workers (egress is off)", fine=True)
     if not host.network:
@@ -85,9 +87,9 @@ def _line(text: str, *, fine: bool) -> str:
     return f"{'ok  ' if fine else 'BAD '} {text}"
 
 
-async def _look_at_database(settings: Settings) -> tuple[bool, str]:
+async def _check_database(settings: Settings) -> tuple[bool, str]:
     if not _has_database(settings):
-        return True, f"database: none yet; the first start makes one in {settings.data_dir}"
+        return True, f"database: none yet; the first start creates one in {settings.data_dir}"
     try:
         async with database_address(settings) as dsn:
             connection = await connect(dsn, application_name="runwright cli", within_seconds=PATIENCE_SECONDS)
@@ -102,11 +104,11 @@ async def _look_at_database(settings: Settings) -> tuple[bool, str]:
     except Exception as error:
         if not transient(error):
             raise
-        return False, f"database: out of reach ({error!r})"
+        return False, f"database: unreachable ({error!r})"
     return True, f"database: PostgreSQL {server.major}, schema version {version}"
 
 
-async def _look_at_vault(settings: Settings) -> tuple[bool, str]:
+async def _check_vault(settings: Settings) -> tuple[bool, str]:
     source = key_source(settings)
     try:
         if _has_database(settings):
@@ -116,7 +118,7 @@ async def _look_at_vault(settings: Settings) -> tuple[bool, str]:
             return True, f"vault: key {read_keyring(source).primary}"
     except RunwrightError as error:
         return False, f"vault: {error.message}"
-    return True, f"vault: no key yet; the first start makes one in {source.generated_file}"
+    return True, f"vault: no key yet; the first start creates one in {source.generated_file}"
 
 
 def _has_database(settings: Settings) -> bool:

@@ -1,8 +1,7 @@
-"""A process of the host that has what attempts are after: `canary_process.py SECRET`, a plan on stdin.
+"""A host process that attempts try to reach: `canary_process.py SECRET`, with a plan on stdin.
 
-It keeps a secret in its command line, environment, memory and an open file, and gives it to
-whoever connects to its sockets. It says where all that is in one line of JSON on stdout and ends
-when its stdin does.
+It keeps a secret in its command line, environment, memory and an open file, and sends it to every
+client of its sockets. It writes where these are as a line of JSON to stdout, and ends with its stdin.
 """
 
 import ctypes
@@ -20,43 +19,43 @@ REMOVE_ID, CREATE = 0, 0o1000
 
 
 def main() -> None:
-    """Lay everything out, say so, serve until nobody wants it any more."""
+    """Set everything up, report it, and serve until stdin ends."""
     plan = json.loads(sys.stdin.readline())
     secret = sys.argv[1].encode()
     memory = ctypes.create_string_buffer(secret, 4096)
     with ExitStack() as stack:
-        told: dict[str, Any] = {"pid": os.getpid(), "address": ctypes.addressof(memory)}
-        told["fd"] = os.open(plan["file"], os.O_RDONLY)
-        told |= _share_memory(stack, secret, plan)
-        sockets = _listen(plan, told)
-        sys.stdout.write(json.dumps(told) + "\n")
+        targets: dict[str, Any] = {"pid": os.getpid(), "address": ctypes.addressof(memory)}
+        targets["fd"] = os.open(plan["file"], os.O_RDONLY)
+        targets |= _share_memory(stack, secret, plan)
+        sockets = _listen(plan, targets)
+        sys.stdout.write(json.dumps(targets) + "\n")
         sys.stdout.flush()
         _serve(sockets, secret)
 
 
-def _listen(plan: dict[str, Any], told: dict[str, Any]) -> list[socket.socket]:
+def _listen(plan: dict[str, Any], targets: dict[str, Any]) -> list[socket.socket]:
     sockets = [_tcp(socket.AF_INET, "127.0.0.1", 0)]
-    told["port"] = sockets[0].getsockname()[1]
+    targets["port"] = sockets[0].getsockname()[1]
     database = _tcp(socket.AF_INET, "127.0.0.1", 0)
-    told["database_port"] = database.getsockname()[1]
+    targets["database_port"] = database.getsockname()[1]
     sockets.append(database)
-    told["port6"] = 0
+    targets["port6"] = 0
     with suppress(OSError):
         sockets.append(_tcp(socket.AF_INET6, "::1", 0))
-        told["port6"] = sockets[-1].getsockname()[1]
-    told["addresses"] = []
+        targets["port6"] = sockets[-1].getsockname()[1]
+    targets["addresses"] = []
     for address in plan["addresses"]:
         with suppress(OSError):
-            sockets.append(_tcp(socket.AF_INET, address, told["port"]))
-            told["addresses"].append(address)
+            sockets.append(_tcp(socket.AF_INET, address, targets["port"]))
+            targets["addresses"].append(address)
     for name in (plan["unix"], "\0" + plan["abstract"]):
         sockets.append(socket.socket(socket.AF_UNIX))
         sockets[-1].bind(name)
         sockets[-1].listen()
-    os.chmod(plan["unix"], 0o777)  # noqa: PTH101, S103  open to all, that is the bait
+    os.chmod(plan["unix"], 0o777)  # noqa: PTH101, S103  open to all on purpose
     sockets.append(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
     sockets[-1].bind(("127.0.0.1", 0))
-    told["udp_port"] = sockets[-1].getsockname()[1]
+    targets["udp_port"] = sockets[-1].getsockname()[1]
     return sockets
 
 
@@ -68,7 +67,7 @@ def _tcp(family: int, address: str, port: int) -> socket.socket:
 
 
 def _share_memory(stack: ExitStack, secret: bytes, plan: dict[str, Any]) -> dict[str, Any]:
-    """Keep the secret in each kind of memory that other processes may find by a name."""
+    """Keep the secret in each kind of memory that other processes can find by name."""
     library = ctypes.CDLL(None, use_errno=True)
     library.shmat.restype = ctypes.c_void_p
     segment = library.shmget(plan["shm_key"], 4096, CREATE | 0o666)
@@ -96,7 +95,7 @@ def _fill_queue(stack: ExitStack, secret: bytes, name: str) -> bool:
 
 
 def _serve(sockets: list[socket.socket], secret: bytes) -> None:
-    actions: dict[int, Callable[[], None]] = {one.fileno(): _answer(one, secret) for one in sockets}
+    actions: dict[int, Callable[[], None]] = {one.fileno(): _server_of(one, secret) for one in sockets}
     while True:
         ready, _, _ = select.select([0, *actions], [], [])
         if 0 in ready:
@@ -106,8 +105,8 @@ def _serve(sockets: list[socket.socket], secret: bytes) -> None:
                 actions[fd]()
 
 
-def _answer(sock: socket.socket, secret: bytes) -> Callable[[], None]:
-    def give() -> None:
+def _server_of(sock: socket.socket, secret: bytes) -> Callable[[], None]:
+    def respond() -> None:
         if sock.type == socket.SOCK_DGRAM:
             sock.sendto(secret, sock.recvfrom(4096)[1])
             return
@@ -117,7 +116,7 @@ def _answer(sock: socket.socket, secret: bytes) -> Callable[[], None]:
             connection.recv(4096)
             connection.sendall(secret)
 
-    return give
+    return respond
 
 
 if __name__ == "__main__":

@@ -1,64 +1,64 @@
-"""What the escape test speaks of."""
+"""Attempts of the escape test and their results."""
 
 from enum import StrEnum
 
 import msgspec
 
 
-class Attempt(msgspec.Struct, frozen=True, kw_only=True):
-    """One known attempt. The options are what its function in `programs/` was marked with."""
+class EscapeAttempt(msgspec.Struct, frozen=True, kw_only=True):
+    """One known attempt, with the options of its function in `programs/`."""
 
     name: str
     group: str
-    """The file that it is in."""
+    """The file that contains it."""
     function: str
     tries: str
     after: str | None = None
-    """The function that another tenant's job runs first."""
+    """The function that another tenant's job runs before."""
     after_ends: tuple[str, ...] = ()
     """Error codes with which that first job may end."""
     same_worker: bool = False
-    """The first job is one of the same worker, not another tenant's."""
+    """The first job is of the same worker, instead of another tenant's."""
     same_uid: bool = False
-    """The second job waits until the first one's sandbox is gone, so that it gets its uid."""
+    """The second job waits until the first one's sandbox is gone, so that it gets the same uid."""
     secret: bool = False
-    """The first job is given a secret."""
+    """The first job has a secret."""
     neighbour: bool = False
-    """Another tenant's job runs meanwhile."""
+    """Another tenant's job runs at the same time."""
     bundle: bool = False
     """The worker has a bundle."""
     check: str | None = None
-    """Who decides from outside whether it got out; without one, what the attempt brought back decides."""
+    """The check from outside that decides whether it escaped; without one, its own result decides."""
     ends: tuple[str, ...] = ()
-    """Error codes that stop it as they should."""
+    """Error codes of a job that was stopped as expected."""
     entrypoint: str | None = None
-    """How the worker's entrypoint means to leave its folder: dots, absolute, link."""
+    """How the worker's entrypoint tries to leave its folder: relative, absolute, link."""
     network: str | dict[str, list[str]] = "public"
     memory_mb: int = 256
     seconds: float = 6.0
     first_seconds: float = 6.0
     needs: tuple[str, ...] = ()
-    """What a host must have for the attempt to mean something there."""
+    """What a host needs for the attempt to be meaningful."""
     bare: str | None = None
-    """How it must be run to succeed without a sandbox; for the tests."""
+    """How the tests must run it for it to succeed without a sandbox."""
 
 
-class Verdict(StrEnum):
-    """What became of an attempt."""
+class EscapeVerdict(StrEnum):
+    """The outcome of an attempt."""
 
     STOPPED = "stopped"
     ESCAPED = "escaped"
     BROKEN = "broken"
-    """The attempt itself failed, so nothing is known."""
+    """The attempt itself failed, so that nothing is known."""
 
 
-class Result(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of an attempt and what it met."""
+class EscapeResult(msgspec.Struct, frozen=True, kw_only=True):
+    """The result of one attempt."""
 
     name: str
     group: str
     tries: str
-    verdict: Verdict
+    verdict: EscapeVerdict
     by: str
-    """What stopped it, as it was observed; or how it got out."""
+    """What stopped it, as observed; or how it escaped."""
     milliseconds: int

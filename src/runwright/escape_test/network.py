@@ -1,7 +1,7 @@
-"""The network that the escape test's sandboxes have: names and addresses that all lead to the bait.
+"""The network of the escape test's sandboxes: names and addresses that all lead to the canary process.
 
-So a policy that lets something through is found out wherever the test runs, in a cloud or not, and
-nothing outside of this host is ever contacted.
+So a policy that allows too much is detected wherever the test runs, in a cloud or not, and nothing
+outside of this host is contacted.
 """
 
 import errno
@@ -21,29 +21,29 @@ _NAMES: Final = {
 }
 _DOWN: Final = "93.184.216.35"
 _CHANGING: Final = "changing.test"
-"""Has a public address the first time it is asked for and another one from then on."""
+"""A name with a public address at the first lookup, and the loopback one from then on."""
 _HTTP: Final = 80
 
 
-class Outside:
-    """All that is beyond the sandboxes."""
+class SimulatedNetwork:
+    """Resolves the names of the attempts, and connects to the canary process."""
 
-    def __init__(self, words: dict[str, object]) -> None:
-        self._port = int(str(words["port"]))
-        self._asked: Counter[str] = Counter()
-        ports = {_HTTP, *(int(str(words[name])) for name in ("port", "port6", "database_port"))} - {0}
+    def __init__(self, targets: dict[str, object]) -> None:
+        self._port = int(str(targets["port"]))
+        self._lookups: Counter[str] = Counter()
+        ports = {_HTTP, *(int(str(targets[name])) for name in ("port", "port6", "database_port"))} - {0}
         self.egress = Egress(ports=ports, resolve=self._resolve, dial=self._dial)
 
     async def _resolve(self, name: str) -> list[str]:
-        self._asked[name] += 1
+        self._lookups[name] += 1
         if name == _CHANGING:
-            return [_DOWN] if self._asked[name] == 1 else ["127.0.0.1"]
+            return [_DOWN] if self._lookups[name] == 1 else ["127.0.0.1"]
         if name not in _NAMES:
             raise socket.gaierror(socket.EAI_NONAME, "no such name")
         return _NAMES[name]
 
     async def _dial(self, address: Address, port: int) -> socket.socket:
-        """Connect to the bait, whatever was meant, unless nobody is there."""
+        """Connect to the canary process, unless the destination is the one that is down."""
         if str(address) == _DOWN:
-            raise ConnectionRefusedError(errno.ECONNREFUSED, f"nobody is at port {port}")
+            raise ConnectionRefusedError(errno.ECONNREFUSED, f"nothing listens at port {port}")
         return await dial(IPv4Address("127.0.0.1"), self._port)

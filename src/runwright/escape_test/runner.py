@@ -1,8 +1,8 @@
-"""Makes the attempts, one after the other, as jobs of hostile workers in a pool of their own.
+"""Make the attempts as jobs of hostile workers in a pool of their own.
 
-An attempt says itself whether it got out, and brings back evidence; where it could lie or not
-know, a check looks from outside. An attempt that ends in any other way than it may is broken:
-then nothing is known, and the test as a whole has failed.
+An attempt reports whether it escaped, with evidence; where it could be wrong, a check from outside
+decides. An attempt that ends in an unexpected way is broken: then nothing is known, and the test as a
+whole has failed.
 """
 
 import asyncio
@@ -21,8 +21,8 @@ from runwright.core.clock import system_clock
 from runwright.egress import Egress
 from runwright.escape_test.canaries import Canaries
 from runwright.escape_test.catalogue import worker_source
-from runwright.escape_test.model import Attempt, Result, Verdict
-from runwright.escape_test.network import Outside
+from runwright.escape_test.model import EscapeAttempt, EscapeResult, EscapeVerdict
+from runwright.escape_test.network import SimulatedNetwork
 from runwright.runtimes.host import Host
 from runwright.runtimes.model import Assignment, AttemptOutcome, OutcomeStatus, OutputLine, WorkerCode
 from runwright.runtimes.pool.pool import Pool, PoolSettings
@@ -42,21 +42,21 @@ def handler(input, env):
 _NEIGHBOUR_SECONDS: Final = 0.8
 _HEALTHY: Final = b"def handler(input, env):\n    return 'healthy'\n"
 _PATIENCE_SECONDS: Final = 30.0
-_BY_CHARS: Final = 200
-_LANES: Final = 3
+_MAX_BY_CHARACTERS: Final = 200
+_CONCURRENCY: Final = 3
 _DEATH_SECONDS: Final = 5.0
-"""For the pool to kill what a job left behind."""
+"""How long the pool may take to kill what a job left behind."""
 
 
-class Answer(msgspec.Struct):
-    """What an attempt returns."""
+class ProgramResult(msgspec.Struct):
+    """What the program of an attempt returns."""
 
     escaped: bool
     by: str
 
 
 class JobRecord:
-    """One job: what it was, what it wrote, how it ended."""
+    """One job: its assignment, its log, its outcome."""
 
     def __init__(self, assignment: Assignment) -> None:
         self.assignment = assignment
@@ -73,229 +73,243 @@ class JobRecord:
         return self.outcome
 
 
-class Range:
-    """A pool, the baits, and the jobs that were played."""
+class EscapeHarness:
+    """A pool, the canaries, and the jobs that were run."""
 
-    def __init__(self, host: Host, baits: Canaries, egress: Egress) -> None:
-        self.baits = baits
-        self._played: dict[int, JobRecord] = {}
+    def __init__(self, host: Host, canaries: Canaries, egress: Egress) -> None:
+        self.canaries = canaries
+        self._records: dict[int, JobRecord] = {}
         self._tokens = itertools.count(1)
         self._keys = itertools.count(1)
         self.pool = Pool(
-            settings=PoolSettings(slots=3 * _LANES, prebooted={}, warm_limit=1, idle_seconds=5.0),
+            settings=PoolSettings(slots=3 * _CONCURRENCY, prebooted={}, warm_limit=1, idle_seconds=5.0),
             host=host,
             egress=egress,
             clock=system_clock,
-            on_started=lambda a, _: self._played[a.id].began.set(),
+            on_started=lambda a, _: self._records[a.id].began.set(),
             on_line=self._line,
             on_outcome=self._outcome,
             on_capacity=lambda: None,
         )
 
     def _line(self, a: Assignment, line: OutputLine) -> None:
-        played = self._played[a.id]
-        played.bytes += len(line.msg)
-        played.forged = played.forged or "forged" in line.msg
+        record = self._records[a.id]
+        record.bytes += len(line.msg)
+        record.forged = record.forged or "forged" in line.msg
 
     def _outcome(self, a: Assignment, outcome: AttemptOutcome) -> None:
-        played = self._played[a.id]
-        played.outcome = outcome
-        played.ended.set()
+        record = self._records[a.id]
+        record.outcome = outcome
+        record.ended.set()
 
-    def code(self, source: bytes, attempt: Attempt | None = None) -> WorkerCode:
-        """Return the code of a worker of a tenant of its own."""
+    def code(self, source: bytes, attempt: EscapeAttempt | None = None) -> WorkerCode:
+        """Return the code of a new worker of a new tenant."""
         number = next(self._keys)
-        bundle = str(self.baits.folder / "bundle") if attempt is not None and attempt.bundle else None
+        bundle = str(self.canaries.folder / "bundle") if attempt is not None and attempt.bundle else None
         return WorkerCode(
             key=f"escape/{number}",
             tenant_id=f"tenant-{number}",
             worker_id=f"worker-{number}",
             version=1,
             runtime="python",
-            entrypoint=self.baits.entrypoint(attempt.entrypoint if attempt is not None else None),
+            entrypoint=self.canaries.entrypoint(attempt.entrypoint if attempt is not None else None),
             source=b"" if bundle else source,
             memory_mb=attempt.memory_mb if attempt is not None else 64,
             network=attempt.network if attempt is not None else "none",
             bundle=bundle,
         )
 
-    def play(
-        self, code: WorkerCode, words: dict[str, object], *, seconds: float, env: dict[str, str] | None = None
+    def start_job(
+        self,
+        code: WorkerCode,
+        arguments: dict[str, object],
+        *,
+        seconds: float,
+        env: dict[str, str] | None = None,
     ) -> JobRecord:
-        """Start a job; its own token is among the words of its input."""
+        """Start a job; its own token is added to the targets in its arguments."""
         token = next(self._tokens)
-        bait = words.get("bait")
-        if isinstance(bait, dict):
-            words = {**words, "bait": {**bait, "own_token": token}}
+        targets = arguments.get("targets")
+        if isinstance(targets, dict):
+            arguments = {**arguments, "targets": {**targets, "own_token": token}}
         assignment = Assignment(
             id=token,
             job_id=f"job-{token}",
             attempt=1,
             code=code,
-            input=msgspec.json.encode(words),
+            input=msgspec.json.encode(arguments),
             env=env or {},
             timeout_seconds=seconds,
         )
-        played = self._played[token] = JobRecord(assignment)
+        record = self._records[token] = JobRecord(assignment)
         self.pool.assign(assignment)
-        return played
+        return record
 
-    async def ended(self, played: JobRecord) -> JobRecord:
+    async def ended(self, record: JobRecord) -> JobRecord:
         """Wait for the end of a job."""
         async with asyncio.timeout(_PATIENCE_SECONDS):
-            await played.ended.wait()
-        return played
+            await record.ended.wait()
+        return record
 
-    async def nothing_left(self) -> None:
-        """Wait until no sandbox is left."""
+    async def sandboxes_gone(self) -> None:
+        """Wait until there is no sandbox."""
         async with asyncio.timeout(_PATIENCE_SECONDS):
-            while self.pool.stats().sandboxes:  # noqa: ASYNC110  the pool does not say when
+            while self.pool.stats().sandboxes:  # noqa: ASYNC110  the pool does not notify
                 await asyncio.sleep(0.01)
 
 
 async def run_attempts(
-    host: Host, baits: Canaries, attempts: Sequence[Attempt], told: Callable[[Result], None]
-) -> list[Result]:
-    """Make the attempts, some beside each other; tell each result as it comes, return them in order."""
-    results: dict[str, Result] = {}
-    async with _open_range(host, baits) as field:
-        lanes = asyncio.Semaphore(_LANES)
+    host: Host,
+    canaries: Canaries,
+    attempts: Sequence[EscapeAttempt],
+    on_result: Callable[[EscapeResult], None],
+) -> list[EscapeResult]:
+    """Make the attempts, some concurrently; report each result as it arrives, return all in order."""
+    results: dict[str, EscapeResult] = {}
+    async with _open_harness(host, canaries) as harness:
+        slots = asyncio.Semaphore(_CONCURRENCY)
 
-        async def make(attempt: Attempt) -> None:
-            async with lanes:
-                result = results[attempt.name] = await _make_in_time(field, attempt)
-                told(result)
+        async def make(attempt: EscapeAttempt) -> None:
+            async with slots:
+                result = results[attempt.name] = await _make_in_time(harness, attempt)
+                on_result(result)
 
-        await asyncio.gather(*(make(attempt) for attempt in attempts if not _needs_quiet(attempt)))
+        await asyncio.gather(*(make(attempt) for attempt in attempts if not _must_run_alone(attempt)))
         for attempt in attempts:
-            if _needs_quiet(attempt):
+            if _must_run_alone(attempt):
                 await make(attempt)
     return [results[attempt.name] for attempt in attempts]
 
 
-def _needs_quiet(attempt: Attempt) -> bool:
-    """Tell whether what else goes on could be taken for the attempt's success, or spoil it."""
-    return attempt.check in {"victim", "planted", "executor", "descriptors"} or attempt.same_uid
+def _must_run_alone(attempt: EscapeAttempt) -> bool:
+    """Return whether concurrent attempts could be mistaken for this one's success, or disturb it."""
+    return attempt.check in {"victim", "host_write", "executor", "descriptors"} or attempt.same_uid
 
 
-async def _make_in_time(field: Range, attempt: Attempt) -> Result:
+async def _make_in_time(harness: EscapeHarness, attempt: EscapeAttempt) -> EscapeResult:
     began = time.monotonic()
     try:
-        verdict, by = await _make(field, attempt)
+        verdict, by = await _make(harness, attempt)
     except TimeoutError:
-        verdict, by = Verdict.BROKEN, "it did not end"
-    return Result(
+        verdict, by = EscapeVerdict.BROKEN, "it did not end"
+    return EscapeResult(
         name=attempt.name,
         group=attempt.group,
         tries=attempt.tries,
         verdict=verdict,
-        by=by if len(by) <= _BY_CHARS else by[: _BY_CHARS - 1] + "…",
+        by=by if len(by) <= _MAX_BY_CHARACTERS else by[: _MAX_BY_CHARACTERS - 1] + "…",
         milliseconds=round(1000 * (time.monotonic() - began)),
     )
 
 
 @asynccontextmanager
-async def _open_range(host: Host, baits: Canaries) -> AsyncIterator[Range]:
-    egress = Outside(baits.words).egress
+async def _open_harness(host: Host, canaries: Canaries) -> AsyncIterator[EscapeHarness]:
+    egress = SimulatedNetwork(canaries.targets).egress
     egress.start()
-    field = Range(host, baits, egress)
-    await field.pool.start()
-    inheritable = os.open(baits.folder / "secret", os.O_RDONLY)
-    os.set_inheritable(inheritable, True)  # noqa: FBT003  it must not reach a sandbox all the same
+    harness = EscapeHarness(host, canaries, egress)
+    await harness.pool.start()
+    inheritable = os.open(canaries.folder / "secret", os.O_RDONLY)
+    os.set_inheritable(inheritable, True)  # noqa: FBT003  and still must not reach a sandbox
     try:
-        yield field
+        yield harness
     finally:
         os.close(inheritable)
-        await field.pool.stop()
+        await harness.pool.stop()
         egress.stop()
 
 
-async def _make(field: Range, attempt: Attempt) -> tuple[Verdict, str]:
-    words: dict[str, object] = {"function": attempt.function, "first": False}
-    bait = {**field.baits.words, "first_seconds": attempt.first_seconds}
-    code = field.code(worker_source(attempt.group.replace(" ", "_")), attempt)
+async def _make(harness: EscapeHarness, attempt: EscapeAttempt) -> tuple[EscapeVerdict, str]:
+    arguments: dict[str, object] = {"function": attempt.function, "first": False}
+    targets = {**harness.canaries.targets, "first_seconds": attempt.first_seconds}
+    code = harness.code(worker_source(attempt.group.replace(" ", "_")), attempt)
     if attempt.same_uid:
-        await field.pool.kill_all()
-    neighbour = await _neighbour(field) if attempt.neighbour or attempt.check == "forgery" else None
+        await harness.pool.kill_all()
+    neighbour = await _neighbour(harness) if attempt.neighbour or attempt.check == "forgery" else None
     if neighbour is not None:
-        bait["token"] = neighbour.assignment.id
+        targets["token"] = neighbour.assignment.id
     if attempt.after is not None:
-        broken = await _make_first(field, attempt, code, bait)
+        broken = await _make_first(harness, attempt, code, targets)
         if broken is not None:
-            return Verdict.BROKEN, broken
+            return EscapeVerdict.BROKEN, broken
     before = _descriptors()
-    played = await field.ended(field.play(code, {**words, "bait": bait}, seconds=attempt.seconds))
-    verdict, by = _judge(attempt, played.end)
+    record = await harness.ended(
+        harness.start_job(code, {**arguments, "targets": targets}, seconds=attempt.seconds)
+    )
+    verdict, by = _judge(attempt, record.end)
     if neighbour is not None:
-        await field.ended(neighbour)
-    if attempt.check is None or verdict is Verdict.BROKEN:
+        await harness.ended(neighbour)
+    if attempt.check is None or verdict is EscapeVerdict.BROKEN:
         return verdict, by
-    got_out = await _CHECKS[attempt.check](field, played, neighbour, before)
-    if got_out is not None:
-        return Verdict.ESCAPED, got_out
-    return Verdict.STOPPED, by if verdict is Verdict.STOPPED else f"without effect ({by})"
+    escaped = await _CHECKS[attempt.check](harness, record, neighbour, before)
+    if escaped is not None:
+        return EscapeVerdict.ESCAPED, escaped
+    return EscapeVerdict.STOPPED, by if verdict is EscapeVerdict.STOPPED else f"without effect ({by})"
 
 
 async def _make_first(
-    field: Range, attempt: Attempt, code: WorkerCode, bait: dict[str, object]
+    harness: EscapeHarness, attempt: EscapeAttempt, code: WorkerCode, targets: dict[str, object]
 ) -> str | None:
-    """Run the job before; return what went wrong with it."""
+    """Run the job before the attempt; return what went wrong with it."""
     if not attempt.same_worker:
-        code = field.code(code.source)
-    secret = {"BAIT_SECRET": field.baits.mark} if attempt.secret else None
-    words: dict[str, object] = {"function": attempt.after, "first": True, "bait": bait}
-    played = field.play(code, words, seconds=attempt.first_seconds, env=secret)
-    outcome = (await field.ended(played)).end
+        code = harness.code(code.source)
+    secret = {"CANARY_SECRET": harness.canaries.canary} if attempt.secret else None
+    arguments: dict[str, object] = {"function": attempt.after, "first": True, "targets": targets}
+    record = harness.start_job(code, arguments, seconds=attempt.first_seconds, env=secret)
+    outcome = (await harness.ended(record)).end
     if attempt.same_uid:
-        await field.nothing_left()
+        await harness.sandboxes_gone()
     if outcome.status is OutcomeStatus.COMPLETED or outcome.error_code in attempt.after_ends:
         return None
     return f"the job before it failed: {outcome.error_code}: {outcome.error_message}"
 
 
-async def _neighbour(field: Range) -> JobRecord:
-    words: dict[str, object] = {"seconds": _NEIGHBOUR_SECONDS}
-    env = {"SECRET": field.baits.mark}
-    played = field.play(field.code(_NEIGHBOUR), words, seconds=10, env=env)
+async def _neighbour(harness: EscapeHarness) -> JobRecord:
+    arguments: dict[str, object] = {"seconds": _NEIGHBOUR_SECONDS}
+    env = {"SECRET": harness.canaries.canary}
+    record = harness.start_job(harness.code(_NEIGHBOUR), arguments, seconds=10, env=env)
     async with asyncio.timeout(_PATIENCE_SECONDS):
-        await played.began.wait()
-    return played
+        await record.began.wait()
+    return record
 
 
-def _judge(attempt: Attempt, outcome: AttemptOutcome) -> tuple[Verdict, str]:
-    """Return what the job's end says about the attempt."""
+def _judge(attempt: EscapeAttempt, outcome: AttemptOutcome) -> tuple[EscapeVerdict, str]:
+    """Return the verdict that follows from the job's outcome."""
     if outcome.status is OutcomeStatus.COMPLETED and outcome.output is not None:
         try:
-            answer = msgspec.json.decode(outcome.output, type=Answer)
+            result = msgspec.json.decode(outcome.output, type=ProgramResult)
         except msgspec.DecodeError:
-            return Verdict.BROKEN, f"it answered {outcome.output[:80]!r}"
-        return (Verdict.ESCAPED if answer.escaped else Verdict.STOPPED), answer.by
+            return EscapeVerdict.BROKEN, f"it returned {outcome.output[:80]!r}"
+        return (EscapeVerdict.ESCAPED if result.escaped else EscapeVerdict.STOPPED), result.by
     by = f"{outcome.error_code}: {outcome.error_message}"
-    return (Verdict.STOPPED if outcome.error_code in attempt.ends else Verdict.BROKEN), by
+    return (EscapeVerdict.STOPPED if outcome.error_code in attempt.ends else EscapeVerdict.BROKEN), by
 
 
-# The checks from outside: each returns how the attempt got out, or None
+# Checks from outside: each returns how the attempt escaped, or None
 
-_Check = Callable[[Range, JobRecord, JobRecord | None, int], Awaitable[str | None]]
-
-
-async def _victim(field: Range, _played: JobRecord, _neighbour: JobRecord | None, _before: int) -> str | None:
-    return "the process was killed" if field.baits.victim_died() else None
+_Check = Callable[[EscapeHarness, JobRecord, JobRecord | None, int], Awaitable[str | None]]
 
 
-async def _planted(
-    field: Range, _played: JobRecord, _neighbour: JobRecord | None, _before: int
+async def _victim(
+    harness: EscapeHarness, _record: JobRecord, _neighbour: JobRecord | None, _before: int
 ) -> str | None:
-    return "there is a new file on the host" if field.baits.was_planted() else None
+    return "the process was killed" if harness.canaries.victim_died() else None
 
 
-async def _log(_field: Range, played: JobRecord, _neighbour: JobRecord | None, _before: int) -> str | None:
-    kept = played.bytes
+async def _host_write(
+    harness: EscapeHarness, _record: JobRecord, _neighbour: JobRecord | None, _before: int
+) -> str | None:
+    return "there is a new file on the host" if harness.canaries.host_was_written() else None
+
+
+async def _log(
+    _harness: EscapeHarness, record: JobRecord, _neighbour: JobRecord | None, _before: int
+) -> str | None:
+    kept = record.bytes
     return f"{kept} bytes were kept" if kept > LOG_BYTES + 1000 else None
 
 
 async def _forgery(
-    _field: Range, _played: JobRecord, neighbour: JobRecord | None, _before: int
+    _harness: EscapeHarness, _record: JobRecord, neighbour: JobRecord | None, _before: int
 ) -> str | None:
     if neighbour is None:
         raise AssertionError
@@ -305,35 +319,37 @@ async def _forgery(
 
 
 async def _executor(
-    field: Range, _played: JobRecord, _neighbour: JobRecord | None, _before: int
+    harness: EscapeHarness, _record: JobRecord, _neighbour: JobRecord | None, _before: int
 ) -> str | None:
-    healthy = await field.ended(field.play(field.code(_HEALTHY), {}, seconds=10))
+    healthy = await harness.ended(harness.start_job(harness.code(_HEALTHY), {}, seconds=10))
     if healthy.end.output != b'"healthy"':
         return f"the next job ended as {healthy.end.error_code}: {healthy.end.error_message}"
     return None
 
 
 async def _descriptor_check(
-    field: Range, played: JobRecord, neighbour: JobRecord | None, before: int
+    harness: EscapeHarness, record: JobRecord, neighbour: JobRecord | None, before: int
 ) -> str | None:
     more = _descriptors() - before
     if more > 64:  # noqa: PLR2004  a sandbox costs a few
-        return f"the executor holds {more} descriptors more than before"
-    return await _executor(field, played, neighbour, before)
+        return f"the executor has {more} descriptors more than before"
+    return await _executor(harness, record, neighbour, before)
 
 
-async def _daemon(field: Range, _played: JobRecord, _neighbour: JobRecord | None, _before: int) -> str | None:
-    name = field.baits.words["daemon"]
+async def _daemon(
+    harness: EscapeHarness, _record: JobRecord, _neighbour: JobRecord | None, _before: int
+) -> str | None:
+    name = harness.canaries.targets["daemon"]
     deadline = time.monotonic() + _DEATH_SECONDS
-    while found := processes_called(name):
+    while found := processes_named(name):
         if time.monotonic() > deadline:
-            return f"process {found[0]} lives on"
+            return f"process {found[0]} is still running"
         await asyncio.sleep(0.05)
     return None
 
 
-def processes_called(name: str) -> list[int]:
-    """Return the processes that call themselves so."""
+def processes_named(name: str) -> list[int]:
+    """Return the processes with that name."""
     found = []
     for folder in Path("/proc").iterdir():
         with contextlib.suppress(OSError):
@@ -344,7 +360,7 @@ def processes_called(name: str) -> list[int]:
 
 _CHECKS: Final[dict[str, _Check]] = {
     "victim": _victim,
-    "planted": _planted,
+    "host_write": _host_write,
     "log": _log,
     "forgery": _forgery,
     "executor": _executor,

@@ -15,7 +15,7 @@ from runwright.sandbox.spawn import BLOCK_FD, INFO_FD, SECCOMP_FD
 WORK: Final = "/work"
 TEMPORARY: Final = "/tmp"  # noqa: S108  the sandbox's own
 SHARED_MEMORY: Final = "/dev/shm"  # noqa: S108  the sandbox's own
-NOBODY: Final = "65534"
+UNPRIVILEGED_ID: Final = "65534"
 DISK_BYTES: Final = 64 * 1024 * 1024
 ENVIRONMENT: Final = {
     "PATH": "/usr/local/bin:/usr/bin:/bin",
@@ -132,7 +132,15 @@ def _namespaces(*, user: bool, network: bool) -> list[str]:
     options += [] if network else ["--unshare-net"]
     options += ["--hostname", "sandbox", "--die-with-parent", "--new-session", "--cap-drop", "ALL"]
     if user:
-        return [*options, "--unshare-user", "--disable-userns", "--uid", NOBODY, "--gid", NOBODY]
+        return [
+            *options,
+            "--unshare-user",
+            "--disable-userns",
+            "--uid",
+            UNPRIVILEGED_ID,
+            "--gid",
+            UNPRIVILEGED_ID,
+        ]
     return [*options, "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
 
 

@@ -291,5 +291,5 @@ def set_rlimits(pid: int, *, processes: int | None, file_bytes: int = DISK_BYTES
         limits[resource.RLIMIT_NPROC] = processes
     for kind, limit in limits.items():
         _, hard = resource.prlimit(pid, kind)
-        wanted = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
-        resource.prlimit(pid, kind, (wanted, wanted))
+        value = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
+        resource.prlimit(pid, kind, (value, value))

@@ -88,7 +88,7 @@ def port_of(server: socket.socket) -> int:
     return int(server.getsockname()[1])
 
 
-async def test_what_was_made_comes_out_without_owners_and_times(build_host: BuildHost) -> None:
+async def test_the_result_has_no_owners_and_times(build_host: BuildHost) -> None:
     made = await build_host.python(
         "import os\n"
         "os.makedirs('/build/out/a/b'); open('/build/out/a/b/x.txt','w').write('hello')\n"
@@ -120,13 +120,13 @@ async def test_the_registry_is_reached_though_its_address_is_private(
 
 
 async def test_nothing_else_is_reached(build_host: BuildHost, listener: socket.socket) -> None:
-    """By no name, no address and no port; the listener of this test sees no connection."""
+    """By no name, address or port; the listener of this test gets no connection."""
     port = port_of(listener)
     build_host.names |= {"evil.test": "127.0.0.1"}
     registry = Registry(
         hosts=(HostPort("registry.test", port),), public_hosts=(HostPort("public.test", port),)
     )
-    build_host.names["public.test"] = "127.0.0.1"  # a public place may not have a private address
+    build_host.names["public.test"] = "127.0.0.1"  # a public host may not have a private address
     made = await build_host.python(
         "import socket, json\n"
         "tried = {}\n"
@@ -156,7 +156,7 @@ async def test_nothing_else_is_reached(build_host: BuildHost, listener: socket.s
     assert "network: connection to 169.254.169.254" in log
 
 
-async def test_the_host_and_the_server_are_out_of_sight(
+async def test_the_host_and_the_server_are_not_visible(
     build_host: BuildHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RUNWRIGHT_PLATFORM_KEY", "of the server")
@@ -293,8 +293,8 @@ async def test_cancelling_kills_and_waits(build_host: BuildHost) -> None:
         await run
 
 
-async def test_output_that_lies_about_its_size_is_bounded(build_host: BuildHost) -> None:
-    """What comes out is counted outside: a sparse file is as long as it says."""
+async def test_a_result_of_sparse_files_is_bounded(build_host: BuildHost) -> None:
+    """The size of the result is counted outside: a sparse file counts with its length."""
     with pytest.raises(InstallError, match=r"too large|disk"):
         await build_host.python(
             "import os\n"

@@ -1,4 +1,4 @@
-"""Where dependencies come from is the operator's word, else what the tools themselves say."""
+"""Registries come from the operator's settings, else from the package managers."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,7 +28,7 @@ def registry() -> Iterator[LocalRegistry]:
 
 @pytest.fixture
 def here(registry: LocalRegistry) -> str:
-    """The index by an address that uv on this host can reach."""
+    """The URL of the index for uv on this host."""
     return f"http://127.0.0.1:{registry.port}/simple"
 
 
@@ -46,22 +46,22 @@ def clean(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("url", "place"),
+    ("url", "expected"),
     [
         ("https://Index.Example/simple", HostPort("index.example", 443)),
         ("http://index.example:8081/", HostPort("index.example", 8081)),
         ("https://[fd00::1]:4443/x", HostPort("fd00::1", 4443)),
     ],
 )
-def test_a_url_is_a_place(url: str, place: HostPort) -> None:
-    assert host_port(url) == place
+def test_a_url_has_a_host_and_a_port(url: str, expected: HostPort) -> None:
+    assert host_port(url) == expected
 
 
 @pytest.mark.parametrize(
     "url",
     ["ftp://index.example", "index.example", "https://", "https://x:99999/", "https://u:p@index.example/"],
 )
-def test_what_is_no_place_is_refused_without_telling_a_password(url: str) -> None:
+def test_an_invalid_url_is_refused_without_repeating_its_password(url: str) -> None:
     with pytest.raises(RegistryError) as caught:
         host_port(url)
     assert "u:p" not in str(caught.value)
@@ -75,7 +75,7 @@ def test_hosts_may_have_a_port() -> None:
     )
 
 
-def test_the_setting_wins_and_the_index_says_where_its_files_are(
+def test_the_setting_has_priority_and_the_hosts_of_files_are_found(
     here: str, registry: LocalRegistry, tmp_path: Path
 ) -> None:
     found = python_registry(uv.find_uv_bin(), configured=here, hosts=("store.example",), home=tmp_path)
@@ -84,7 +84,7 @@ def test_the_setting_wins_and_the_index_says_where_its_files_are(
     assert registry.asked["/simple/pip/"]
 
 
-def test_an_index_whose_files_are_elsewhere_is_followed_there(tmp_path: Path) -> None:
+def test_a_host_with_only_the_files_of_an_index_is_found(tmp_path: Path) -> None:
     with local_registry() as store, local_registry() as index:
         store.add_wheel("pip", "1.0", "")
         index.add_page(
@@ -96,7 +96,7 @@ def test_an_index_whose_files_are_elsewhere_is_followed_there(tmp_path: Path) ->
     assert set(found.hosts) == {HostPort("127.0.0.1", index.port), HostPort("127.0.0.1", store.port)}
 
 
-def test_environment_and_files_of_the_tools_are_honoured(
+def test_the_environment_and_configuration_files_are_used(
     here: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def found() -> str:
@@ -123,14 +123,14 @@ def test_credentials_of_an_index_are_refused(tmp_path: Path) -> None:
         )
 
 
-def test_without_a_word_from_anybody_uv_names_its_default(tmp_path: Path) -> None:
-    """An index that is not reached is learned all the same."""
+def test_without_configuration_the_default_of_uv_is_used(tmp_path: Path) -> None:
+    """The default is found although it cannot be reached."""
     found = python_registry(uv.find_uv_bin(), configured=None, hosts=(), home=tmp_path)
     assert found.url.startswith("https://")
     assert host_port(found.url) in found.hosts
 
 
-def test_npm_says_its_registry_and_the_one_that_lock_files_name(
+def test_the_registries_of_npm_and_of_lock_files_are_found(
     host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     toolbox = PackageManagers(host, DependencySources())
@@ -160,7 +160,7 @@ def test_deno_reaches_npm_and_the_hosts_that_it_imports_from(host: Host) -> None
 
 
 def test_an_index_that_does_not_answer_is_asked_again(host: Host) -> None:
-    """Else its file store would be out of reach until the server is started again."""
+    """Otherwise the hosts of its files could not be reached until the server restarts."""
     with local_registry() as index:
         toolbox = PackageManagers(
             host, DependencySources(python_index=f"http://127.0.0.1:{index.port}/simple")
@@ -173,6 +173,6 @@ def test_an_index_that_does_not_answer_is_asked_again(host: Host) -> None:
         assert index.asked["/simple/pip/"] == asked
 
 
-def test_a_tool_that_does_not_answer_is_an_error_of_the_host(tmp_path: Path) -> None:
+def test_a_package_manager_that_fails_is_an_error_of_the_host(tmp_path: Path) -> None:
     with pytest.raises(RegistryError, match="false does not answer"):
         python_registry("/bin/false", configured=None, hosts=(), home=tmp_path)

@@ -63,7 +63,7 @@ asyncio.run(main())
 
 
 def packages() -> str:
-    """The folders with our code and what it stands on."""
+    """Return the folders with our code and its dependencies."""
     ours = Path(next(iter(runwright.__path__))).parent
     return os.pathsep.join([str(ours), *(path for path in sys.path if path.endswith("site-packages"))])
 
@@ -85,7 +85,7 @@ def as_nobody(*command: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture
 def interpreter() -> str:
-    """A python of this version that an ordinary user may run, with our packages in sight."""
+    """A python of this version that an ordinary user may run, with our packages on its path."""
     name = f"/usr/bin/python{sys.version_info.major}.{sys.version_info.minor}"
     try:
         if as_nobody(name, "-c", "import runwright, msgspec").returncode == 0:
@@ -95,7 +95,7 @@ def interpreter() -> str:
     pytest.skip("no ordinary user can read this installation")
 
 
-def test_workers_of_an_ordinary_users_server_reach_what_they_may(interpreter: str) -> None:
+def test_workers_of_an_ordinary_users_server_reach_allowed_hosts(interpreter: str) -> None:
     done = as_nobody(interpreter, "-c", SCRIPT)
     lines = done.stdout.splitlines()
     assert lines[:1] == [f"{NOBODY} True []"], done.stderr

@@ -1,4 +1,4 @@
-"""Runs an attempt without a sandbox and judges it as somebody would who trusts everything."""
+"""Run an attempt without a sandbox, against an executor that trusts everything."""
 
 import array
 import contextlib
@@ -16,8 +16,8 @@ from typing import Any
 
 from runwright.escape_test.canaries import VARIABLE, Canaries
 from runwright.escape_test.catalogue import KIT, PROGRAMS
-from runwright.escape_test.model import Attempt
-from runwright.escape_test.runner import processes_called
+from runwright.escape_test.model import EscapeAttempt
+from runwright.escape_test.runner import processes_named
 from runwright.runtimes.harness_command import HARNESS_FOLDER
 from runwright.runtimes.protocol import HEADER, LOG_LINES
 
@@ -27,7 +27,7 @@ PATIENCE_SECONDS = 60
 
 
 class TrustingExecutor:
-    """The other end of the socket: takes all that comes and does what it says."""
+    """The other end of the socket: accepts every message and believes it."""
 
     def __init__(self, mark: str) -> None:
         self._near, self.far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -35,7 +35,7 @@ class TrustingExecutor:
         self.messages: list[bytes] = []
         self.descriptors = 0
         self.broken = False
-        self.hung_up = threading.Event()
+        self.closed = threading.Event()
         self._thread = threading.Thread(target=self._listen)
         self._thread.start()
 
@@ -52,16 +52,16 @@ class TrustingExecutor:
                 for fd in taken:
                     os.close(fd)
             if not data:
-                self.hung_up.set()
+                self.closed.set()
                 return
             self.messages.append(data)
-            self.broken = self.broken or not self._sound(data)
+            self.broken = self.broken or not self._well_formed(data)
 
-    def _sound(self, data: bytes) -> bool:
+    def _well_formed(self, data: bytes) -> bool:
         return len(data) >= HEADER.size and HEADER.unpack_from(data)[3] == len(data) - HEADER.size
 
     def drain(self) -> None:
-        """Hear all that was said."""
+        """Receive everything that was sent."""
         self.far.close()
         self._thread.join()
 
@@ -76,39 +76,41 @@ class TrustingExecutor:
         self._near.close()
 
 
-def run_bare(attempt: Attempt, baits: Canaries) -> tuple[bool, str]:
-    """Tell whether the attempt gets out where nothing holds it, and what it says."""
+def run_bare(attempt: EscapeAttempt, canaries: Canaries) -> tuple[bool, str]:
+    """Return whether the attempt escapes without a sandbox, and its report."""
     memory = Path(tempfile.mkdtemp(prefix="runwright-bare-", dir="/dev/shm"))
     memory.chmod(0o777)
-    executor = TrustingExecutor(baits.mark)
-    secret = os.open(baits.folder / "secret", os.O_RDONLY)
+    executor = TrustingExecutor(canaries.canary)
+    secret = os.open(canaries.folder / "secret", os.O_RDONLY)
     try:
-        bait = {**baits.words, "bundle": str(baits.folder / "bundle")} | _places(memory, baits)
-        bait |= {"token": TOKEN, "own_token": OWN_TOKEN, "first_seconds": attempt.first_seconds}
+        targets = {**canaries.targets, "bundle": str(canaries.folder / "bundle")} | _places(memory, canaries)
+        targets |= {"token": TOKEN, "own_token": OWN_TOKEN, "first_seconds": attempt.first_seconds}
         with tempfile.TemporaryFile() as answers:
             fds = (executor.far.fileno(), answers.fileno(), secret)
-            stdout = _run(_plan(attempt, baits, bait), attempt, baits, memory, fds)
+            stdout = _run(_plan(attempt, canaries, targets), attempt, canaries, memory, fds)
             answers.seek(0)
-            said = answers.read()
+            content = answers.read()
         answer = (
-            json.loads(said) if said else {"escaped": False, "by": stdout[-2000:].decode(errors="replace")}
+            json.loads(content)
+            if content
+            else {"escaped": False, "by": stdout[-2000:].decode(errors="replace")}
         )
-        return _judge(attempt, baits, executor, answer, stdout), str(answer["by"])
+        return _judge(attempt, canaries, executor, answer, stdout), str(answer["by"])
     finally:
         os.close(secret)
         executor.close()
         shutil.rmtree(memory)
 
 
-def _places(memory: Path, baits: Canaries) -> dict[str, Any]:
+def _places(memory: Path, canaries: Canaries) -> dict[str, Any]:
     disks = [memory / name for name in ("tmp", "work", "shm")]
     for disk in disks:
         disk.mkdir()
         disk.chmod(0o777)
-    return {"disks": [str(disk) for disk in disks], "sparse": str(baits.folder)}
+    return {"disks": [str(disk) for disk in disks], "sparse": str(canaries.folder)}
 
 
-def _plan(attempt: Attempt, baits: Canaries, bait: dict[str, Any]) -> dict[str, Any]:
+def _plan(attempt: EscapeAttempt, canaries: Canaries, targets: dict[str, Any]) -> dict[str, Any]:
     group = attempt.group.replace(" ", "_")
     texts = {name: (PROGRAMS / f"{name}.py").read_text() for name in (KIT, group)}
     plan: dict[str, Any] = {
@@ -117,18 +119,23 @@ def _plan(attempt: Attempt, baits: Canaries, bait: dict[str, Any]) -> dict[str, 
         "function": attempt.function,
         "after": attempt.after,
     }
-    plan |= {"bare": attempt.bare, "bait": bait, "bundle": attempt.bundle, "harness": str(HARNESS_FOLDER)}
-    return plan | {"entrypoint": baits.entrypoint(attempt.entrypoint), "folder": str(baits.folder)}
+    plan |= {
+        "bare": attempt.bare,
+        "targets": targets,
+        "bundle": attempt.bundle,
+        "harness": str(HARNESS_FOLDER),
+    }
+    return plan | {"entrypoint": canaries.entrypoint(attempt.entrypoint), "folder": str(canaries.folder)}
 
 
 def _run(
-    plan: dict[str, Any], attempt: Attempt, baits: Canaries, memory: Path, fds: tuple[int, int, int]
+    plan: dict[str, Any], attempt: EscapeAttempt, canaries: Canaries, memory: Path, fds: tuple[int, int, int]
 ) -> bytes:
-    """Run the child with a channel, a file for its answer and a descriptor that it should not have."""
+    """Run the child with a socket, a file for its result and a descriptor that it should not have."""
     work = memory / "work"
-    env = {**os.environ, VARIABLE: baits.mark, "HOME": str(work), "TMPDIR": str(work)}
+    env = {**os.environ, VARIABLE: canaries.canary, "HOME": str(work), "TMPDIR": str(work)}
     if attempt.secret:
-        env["BAIT_SECRET"] = baits.mark
+        env["CANARY_SECRET"] = canaries.canary
     with tempfile.TemporaryFile() as output:
         process = subprocess.Popen(
             [sys.executable, "-I", str(CHILD), *map(str, fds)],
@@ -151,27 +158,31 @@ def _run(
 
 
 def _judge(
-    attempt: Attempt, baits: Canaries, executor: TrustingExecutor, answer: dict[str, Any], stdout: bytes
+    attempt: EscapeAttempt,
+    canaries: Canaries,
+    executor: TrustingExecutor,
+    answer: dict[str, Any],
+    stdout: bytes,
 ) -> bool:
-    hung_up = attempt.check == "executor" and executor.hung_up.wait(0.5)
+    closed = attempt.check == "executor" and executor.closed.wait(0.5)
     executor.drain()
     return (
         bool(answer["escaped"])
         and {
             None: True,
-            "victim": attempt.check == "victim" and baits.victim_died(),
-            "planted": baits.was_planted(),
+            "victim": attempt.check == "victim" and canaries.victim_died(),
+            "host_write": canaries.host_was_written(),
             "log": len(stdout) >= 1 << 24,
             "forgery": executor.fooled() or b'"forged"' in stdout,
-            "executor": hung_up or executor.hurt(),
+            "executor": closed or executor.hurt(),
             "descriptors": executor.descriptors >= 250,
-            "daemon": _end_daemons(baits.words["daemon"]),
+            "daemon": _end_daemons(canaries.targets["daemon"]),
         }[attempt.check]
     )
 
 
 def _end_daemons(name: str) -> bool:
-    found = processes_called(name)
+    found = processes_named(name)
     for pid in found:
         os.kill(pid, signal.SIGKILL)
     return bool(found)

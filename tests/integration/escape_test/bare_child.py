@@ -1,7 +1,7 @@
-"""Makes one attempt without a sandbox: `bare_child.py CHANNEL ANSWER OTHER`, descriptors, a plan on stdin.
+"""Make one attempt without a sandbox: `bare_child.py CHANNEL RESULT OTHER`, descriptors, with a plan on stdin.
 
-It stands for a runner of jobs that has none: it calls one job's code after the other in one
-process, trusts the socket on descriptor 3, leaves one open that is not the job's, and runs as root.
+It simulates a job runner without sandboxes: it runs the code of one job after the other in one process,
+trusts the socket on descriptor 3, leaves a foreign descriptor open, and runs as root.
 """
 
 import ctypes
@@ -18,12 +18,12 @@ import types
 from pathlib import Path
 from typing import Any
 
-PLACES = (3, 4, 9)
+DESCRIPTORS = (3, 4, 9)
 ANSWER = 4
 NEW_MOUNTS, NEW_NETWORK, BIND, REMOUNT, READ_ONLY = 0x20000, 0x40000000, 4096, 32, 1
 PRIVATE = (1 << 18) | (1 << 14)
 METADATA = {"169.254.169.254": 32, "100.100.100.200": 32, "fd00:ec2::254": 128, "93.184.216.34": 32}
-NOBODY = 65534
+UNPRIVILEGED_ID = 65534
 library = ctypes.CDLL(None, use_errno=True)
 
 
@@ -33,33 +33,33 @@ def check(result: int) -> None:
 
 
 def keep_mounts_private() -> None:
-    """What is mounted here is gone with this process."""
+    """Keep mounts in a namespace that ends with this process."""
     check(library.unshare(NEW_MOUNTS))
     check(library.mount(b"none", b"/", None, PRIVATE, None))
 
 
-def mount_read_only(bait: dict[str, Any]) -> None:
-    folder = bait["disks"][2].encode()
+def mount_read_only(targets: dict[str, Any]) -> None:
+    folder = targets["disks"][2].encode()
     check(library.mount(folder, folder, None, BIND, None))
     check(library.mount(b"none", folder, None, BIND | REMOUNT | READ_ONLY, None))
-    bait["read_only"] = [folder.decode()]
+    targets["read_only"] = [folder.decode()]
 
 
-def know_names(bait: dict[str, Any]) -> None:
-    hosts = Path(bait["disks"][2], "hosts")
+def know_names(targets: dict[str, Any]) -> None:
+    hosts = Path(targets["disks"][2], "hosts")
     names = ("public", "inside", "metadata", "changing", "friend")
     hosts.write_text("".join(f"127.0.0.1 {name}.test\n" for name in names))
     check(library.mount(str(hosts).encode(), b"/etc/hosts", None, BIND, None))
 
 
 def open_network() -> None:
-    """A network of its own, in which its own addresses are."""
+    """Enter a network namespace for its own addresses."""
     check(library.unshare(NEW_NETWORK))
     with socket.socket() as sock:
         fcntl.ioctl(sock, 0x8914, struct.pack("16sH14x", b"lo", 0x49))  # up, running, loopback
 
 
-def play_metadata_service() -> None:
+def simulate_metadata_service() -> None:
     for address, prefix in METADATA.items():
         add_address(address, prefix)
         server = socket.create_server(
@@ -95,10 +95,10 @@ def take_terminal() -> None:
     fcntl.ioctl(terminal, termios.TIOCSCTTY, 0)
 
 
-def become_nobody() -> None:
+def become_unprivileged() -> None:
     os.setgroups([])
-    os.setresgid(NOBODY, NOBODY, NOBODY)
-    os.setresuid(NOBODY, NOBODY, NOBODY)
+    os.setresgid(UNPRIVILEGED_ID, UNPRIVILEGED_ID, UNPRIVILEGED_ID)
+    os.setresuid(UNPRIVILEGED_ID, UNPRIVILEGED_ID, UNPRIVILEGED_ID)
 
 
 def take_all_limits() -> None:
@@ -107,19 +107,19 @@ def take_all_limits() -> None:
         resource.setrlimit(kind, (hard, hard))
 
 
-def prepare(how: str | None, bait: dict[str, Any]) -> None:
+def prepare(how: str | None, targets: dict[str, Any]) -> None:
     keep_mounts_private()
     take_all_limits()
     if how == "mounts":
-        mount_read_only(bait)
+        mount_read_only(targets)
     elif how == "names":
-        know_names(bait)
+        know_names(targets)
     elif how in ("network", "metadata"):
         open_network()
     elif how == "terminal":
         take_terminal()
     if how == "metadata":
-        play_metadata_service()
+        simulate_metadata_service()
 
 
 def load(texts: dict[str, str]) -> None:
@@ -129,13 +129,13 @@ def load(texts: dict[str, str]) -> None:
 
 
 def load_entrypoint(plan: dict[str, Any]) -> dict[str, Any]:
-    """Write or find the worker's code as our own harness does, with nobody before it who looks at the path."""
+    """Write or find the worker's code like the harness, without a check of its path before."""
     sys.path.insert(0, plan["harness"])
     wire = __import__("runwright_wire")
-    bait = plan["bait"]
+    targets = plan["targets"]
     if not plan["bundle"]:
-        wire.write_source(plan["entrypoint"], b"planted")
-        return {"escaped": Path(bait["planted"]).exists(), "by": "written"}
+        wire.write_source(plan["entrypoint"], b"host_write")
+        return {"escaped": Path(targets["host_write"]).exists(), "by": "written"}
     scope: dict[str, Any] = {}
     exec(Path(f"{plan['folder']}/bundle/{plan['entrypoint']}").read_text(), scope)
     answer: dict[str, Any] = scope["handler"]({}, {})
@@ -145,11 +145,11 @@ def load_entrypoint(plan: dict[str, Any]) -> dict[str, Any]:
 def attempt(plan: dict[str, Any]) -> dict[str, Any]:
     program = sys.modules[plan["group"]]
     if plan["after"]:
-        getattr(program, plan["after"])(plan["bait"])
-    if plan["bare"] == "nobody":
-        become_nobody()
-    answer: dict[str, Any] = sys.modules["escape_kit"].answer(
-        getattr(program, plan["function"]), plan["bait"]
+        getattr(program, plan["after"])(plan["targets"])
+    if plan["bare"] == "unprivileged":
+        become_unprivileged()
+    answer: dict[str, Any] = sys.modules["escape_kit"].make_attempt(
+        getattr(program, plan["function"]), plan["targets"]
     )
     return answer
 
@@ -159,15 +159,15 @@ def arrange_descriptors() -> None:
     copies = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 100) for fd in given]
     for fd in given:
         os.close(fd)
-    for copy, place in zip(copies, PLACES, strict=True):
-        os.dup2(copy, place)
+    for copy, target in zip(copies, DESCRIPTORS, strict=True):
+        os.dup2(copy, target)
         os.close(copy)
 
 
 def main() -> None:
     arrange_descriptors()
     plan = json.load(sys.stdin)
-    prepare(plan["bare"], plan["bait"])
+    prepare(plan["bare"], plan["targets"])
     load(plan["texts"])
     answer = load_entrypoint(plan) if plan["bare"] == "entrypoint" else attempt(plan)
     with open(ANSWER, "w") as file:

@@ -1,4 +1,4 @@
-"""The known ways out of a sandbox, tried in real ones: none leads out, at either level."""
+"""Known attempts to escape, made in real sandboxes: none succeeds, at either level."""
 
 import json
 from collections import Counter
@@ -7,49 +7,53 @@ import msgspec
 import pytest
 from typer.testing import CliRunner
 
-from runwright.cli.escape import FEWEST, at_level, make_report
+from runwright.cli.escape import MIN_ATTEMPTS, at_level, make_report
 from runwright.cli.main import build_app
 from runwright.core.job_state import ErrorCode
-from runwright.escape_test.canaries import lay_baits
+from runwright.escape_test.canaries import plant_canaries
 from runwright.escape_test.catalogue import find_attempts
-from runwright.escape_test.model import Result, Verdict
+from runwright.escape_test.model import EscapeResult, EscapeVerdict
 from runwright.escape_test.runner import run_attempts
 from runwright.runtimes.host import Host, Isolation
 
 ATTEMPTS = find_attempts()
 
 
-def test_there_are_more_than_enough_attempts_and_each_has_a_name_of_its_own_and_says_what_it_tries() -> None:
-    assert len(ATTEMPTS) >= 2 * FEWEST
+def test_there_are_enough_attempts_with_unique_names_and_descriptions() -> None:
+    assert len(ATTEMPTS) >= 2 * MIN_ATTEMPTS
     assert max(Counter(one.name for one in ATTEMPTS).values()) == 1
     assert all(one.tries.endswith(".") for one in ATTEMPTS)
     assert {code for one in ATTEMPTS for code in one.ends} <= {str(code) for code in ErrorCode}
 
 
 @pytest.mark.timeout(240)
-async def test_no_known_attempt_gets_out_at_the_level_standard(host: Host) -> None:
-    """At the level that the host offers it is the command that tries, below."""
+async def test_no_attempt_escapes_at_the_level_standard(host: Host) -> None:
+    """The command tests the level that the host reaches, below."""
     if host.isolation <= Isolation.STANDARD:
         pytest.skip(f"this host is only {host.isolation.wire_name}")
     weakened = at_level(host, "standard")
     visible = [mount for one in host.interpreters.values() for mount in one.mounts]
-    with lay_baits(visible=visible) as baits:
-        results = await run_attempts(weakened, baits, ATTEMPTS, lambda _: None)
+    with plant_canaries(visible=visible) as canaries:
+        results = await run_attempts(weakened, canaries, ATTEMPTS, lambda _: None)
     assert len(results) == len(ATTEMPTS)
-    assert not [(one.name, one.verdict, one.by) for one in results if one.verdict is not Verdict.STOPPED]
+    assert not [
+        (one.name, one.verdict, one.by) for one in results if one.verdict is not EscapeVerdict.STOPPED
+    ]
 
 
-async def test_root_in_a_user_namespace_of_its_own_may_do_nothing_either(host: Host) -> None:
+async def test_no_attempt_escapes_as_root_of_a_user_namespace(host: Host) -> None:
     if host.bwrap is None:
         pytest.skip(f"this host is only {host.isolation.wire_name}")
     wrapped = msgspec.structs.replace(host, user_namespace=True, first_uid=0)
     attempts = [one for one in ATTEMPTS if one.group in {"kernel", "namespaces", "privileges", "processes"}]
-    with lay_baits() as baits:
-        results = await run_attempts(wrapped, baits, attempts, lambda _: None)
-    assert not [(one.name, one.verdict, one.by) for one in results if one.verdict is not Verdict.STOPPED]
+    with plant_canaries() as canaries:
+        results = await run_attempts(wrapped, canaries, attempts, lambda _: None)
+    assert not [
+        (one.name, one.verdict, one.by) for one in results if one.verdict is not EscapeVerdict.STOPPED
+    ]
 
 
-def test_the_level_standard_has_neither_filter_nor_control_groups(host: Host) -> None:
+def test_the_level_standard_has_neither_filter_nor_cgroups(host: Host) -> None:
     if host.isolation < Isolation.STRICT:
         pytest.skip(f"this host is only {host.isolation.wire_name}")
     weakened = at_level(host, "standard")
@@ -58,7 +62,7 @@ def test_the_level_standard_has_neither_filter_nor_control_groups(host: Host) ->
 
 
 EXPOSED = {
-    "file-of-the-host",
+    "world-readable-file",
     "writing-to-the-host",
     "port-of-the-server",
     "abstract-socket",
@@ -66,34 +70,34 @@ EXPOSED = {
 }
 
 
-async def test_a_sandbox_that_is_none_is_told_from_one_that_holds(bare: Host) -> None:
+async def test_a_missing_sandbox_is_detected(bare: Host) -> None:
     attempts = [one for one in ATTEMPTS if one.name in EXPOSED]
-    with lay_baits() as baits:
-        results = await run_attempts(bare, baits, attempts, lambda _: None)
-    assert {one.name for one in results if one.verdict is Verdict.ESCAPED} == EXPOSED
+    with plant_canaries() as canaries:
+        results = await run_attempts(bare, canaries, attempts, lambda _: None)
+    assert {one.name for one in results if one.verdict is EscapeVerdict.ESCAPED} == EXPOSED
 
 
-RESULT = Result(name="x", group="g", tries="t", verdict=Verdict.STOPPED, by="b", milliseconds=1)
+RESULT = EscapeResult(name="x", group="g", tries="t", verdict=EscapeVerdict.STOPPED, by="b", milliseconds=1)
 
 
-@pytest.mark.parametrize("verdict", [Verdict.ESCAPED, Verdict.BROKEN])
-def test_one_attempt_that_got_out_or_is_broken_fails_the_whole(host: Host, verdict: Verdict) -> None:
-    other = Result(name="y", group="g", tries="t", verdict=verdict, by="b", milliseconds=1)
-    assert make_report(host, [RESULT] * FEWEST, 1).passed
-    assert not make_report(host, [*[RESULT] * FEWEST, other], 1).passed
-    assert not make_report(host, [RESULT] * (FEWEST - 1), 1).passed
+@pytest.mark.parametrize("verdict", [EscapeVerdict.ESCAPED, EscapeVerdict.BROKEN])
+def test_one_attempt_that_escaped_or_is_broken_fails_the_whole(host: Host, verdict: EscapeVerdict) -> None:
+    other = EscapeResult(name="y", group="g", tries="t", verdict=verdict, by="b", milliseconds=1)
+    assert make_report(host, [RESULT] * MIN_ATTEMPTS, 1).passed
+    assert not make_report(host, [*[RESULT] * MIN_ATTEMPTS, other], 1).passed
+    assert not make_report(host, [RESULT] * (MIN_ATTEMPTS - 1), 1).passed
 
 
 @pytest.mark.timeout(240)
-def test_the_command_prints_what_was_tried_and_what_stopped_it() -> None:
+def test_the_command_prints_each_attempt_and_what_stopped_it() -> None:
     arguments = ["doctor", "--escape-test", "--json"]
     result = CliRunner().invoke(build_app(arguments), arguments)
     if "has no sandboxes of level" in str(result.exception):
         pytest.skip(str(result.exception))
     report = json.loads(result.stdout)
-    got_out = [
+    failed = [
         (one["name"], one["verdict"], one["by"]) for one in report["attempts"] if one["verdict"] != "stopped"
     ]
-    assert (result.exit_code, report["passed"], got_out) == (0, True, [])
+    assert (result.exit_code, report["passed"], failed) == (0, True, [])
     assert report["counts"]["stopped"] == len(report["attempts"]) == len(ATTEMPTS)
     assert all(one["tries"] and one["by"] for one in report["attempts"])

@@ -13,11 +13,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 NAME = "registry.test"
-"""What a build calls it; the test's resolver knows its address."""
+"""The registry's host name in a build, which the test's resolver resolves."""
 
 
 class LocalRegistry:
-    """What it holds, how often each path was asked for, and where it is."""
+    """The content of the registry, the requests for each path, and its address."""
 
     def __init__(self, name: str, port: int) -> None:
         self.name = name
@@ -26,15 +26,15 @@ class LocalRegistry:
         self._pages: dict[str, tuple[str, bytes]] = {}
         self._wheels: dict[str, list[str]] = {}
         self.endless: set[str] = set()
-        """Paths that never stop to send."""
+        """Paths whose responses never end."""
         self.gate = threading.Event()
-        """Answers wait for it."""
+        """Responses wait for it."""
         self.gate.set()
         self.free: set[str] = set()
-        """Paths whose answers do not."""
+        """Paths whose responses do not wait."""
 
     def reset(self) -> None:
-        """Forget what was asked; answer at once."""
+        """Reset the requests and open the gate."""
         self.asked.clear()
         self.endless.clear()
         self.gate.set()
@@ -150,7 +150,7 @@ def local_registry(name: str = NAME, address: str = "127.0.0.1") -> Iterator[Loc
                 stop.wait(0.05)
 
         def log_message(self, *_: object) -> None:
-            """Nobody reads it."""
+            """Log nothing."""
 
     stop = threading.Event()
     server = http.server.ThreadingHTTPServer((address, 0), Handler)

@@ -45,7 +45,7 @@ def registry() -> Iterator[LocalRegistry]:
 
 
 class BuildCluster:
-    """Workers with bundles, and builders on one database; `close` stops what runs."""
+    """Workers with bundles, and builders on one database; `close` stops the builders."""
 
     def __init__(self, db: Database, host: Host, registry: LocalRegistry, folder: Path) -> None:
         self.db = db
@@ -132,7 +132,7 @@ class BuildCluster:
         return await self.workers.create(caller, NewWorker(name="w", runtime=runtime, source_code=HANDLER))
 
     async def deploy(self, worker: Worker, files: Mapping[str, str]) -> int:
-        """Store a bundle as a version that is to be built, as a deploy does."""
+        """Store a bundle as a version to be built, like a deploy."""
         entrypoint = "main.py" if worker.runtime is RuntimeName.PYTHON else "index.js"
         blob = pack(_canonical({entrypoint: HANDLER, **files}), spool_dir=self._folder)
         with contextlib.closing(blob):
@@ -153,7 +153,7 @@ class BuildCluster:
         return version
 
     async def state(self, worker: Worker, version: int) -> tuple[str, str | None, str | None]:
-        """Status, error and layer of a version."""
+        """Return status, error and layer of a version."""
         row = await self.db.fetchrow(
             "SELECT status, error, layer_key FROM worker_versions WHERE worker_id = $1 AND version = $2",
             worker.id,
@@ -164,7 +164,7 @@ class BuildCluster:
 
     async def ended(self, worker: Worker, version: int) -> tuple[str, str | None, str | None]:
         async with asyncio.timeout(60):
-            while (state := await self.state(worker, version))[0] not in ENDED:  # noqa: ASYNC110  a row has no bell
+            while (state := await self.state(worker, version))[0] not in ENDED:  # noqa: ASYNC110  a row does not notify
                 await asyncio.sleep(0.02)
         return state
 
@@ -213,7 +213,7 @@ async def cluster(database: Database, host: Host, registry: LocalRegistry) -> As
             await asyncio.get_running_loop().shutdown_default_executor()
 
 
-async def test_a_version_becomes_ready_and_serves_when_its_packages_are_installed(
+async def test_a_version_becomes_ready_and_active_when_its_packages_are_installed(
     cluster: BuildCluster,
 ) -> None:
     cluster.registry.add_wheel("colour", "1.0", "RED = 'red'\n", requires=("shade>=1",))
@@ -282,7 +282,7 @@ async def test_tenants_never_share_a_layer(cluster: BuildCluster) -> None:
         ),
     ],
 )
-async def test_what_cannot_be_installed_fails_with_the_reason_and_the_old_version_serves(
+async def test_what_cannot_be_installed_fails_with_the_reason_and_the_old_version_stays_active(
     cluster: BuildCluster, files: dict[str, str], said: str
 ) -> None:
     cluster.registry.add_wheel("real", "1.0", "")
@@ -303,11 +303,11 @@ async def test_what_cannot_be_installed_fails_with_the_reason_and_the_old_versio
     assert await cluster.serving(worker) == 1
 
 
-async def test_a_version_that_was_overtaken_is_ready_and_does_not_serve(cluster: BuildCluster) -> None:
+async def test_a_version_that_was_overtaken_is_ready_and_not_active(cluster: BuildCluster) -> None:
     cluster.registry.add_wheel("slow", "1.0", "")
     worker = await cluster.worker()
     version = await cluster.deploy(worker, {"requirements.txt": "slow"})
-    # Somebody settled on what serves while it was being built.
+    # The active version was settled while it was being built.
     await cluster.db.execute("UPDATE workers SET settled_version = $2 WHERE id = $1", worker.id, version)
     await cluster.builder().start()
     assert (await cluster.ended(worker, version))[0] == "ready"
@@ -315,7 +315,7 @@ async def test_a_version_that_was_overtaken_is_ready_and_does_not_serve(cluster:
 
 
 async def test_scripts_of_npm_packages_run_only_where_the_operator_allows_it(cluster: BuildCluster) -> None:
-    """The same package, with the switch either way: so that the first half can fail."""
+    """The same package with the setting off and on, so that the first half can fail."""
     cluster.registry.add_npm(
         "scripted",
         "1.0.0",
@@ -360,11 +360,11 @@ async def test_the_log_is_there_while_it_is_being_built(cluster: BuildCluster) -
     builder = cluster.builder()
     await asyncio.to_thread(
         cluster.package_managers[0].find, "python"
-    )  # its own questions come before the gate is shut
+    )  # its own requests come before the gate closes
     cluster.registry.gate.clear()
     await builder.start()
     async with asyncio.timeout(30):
-        while "installing with uv" not in await cluster.log(worker, version):  # noqa: ASYNC110  a row has no bell
+        while "installing with uv" not in await cluster.log(worker, version):  # noqa: ASYNC110  a row does not notify
             await asyncio.sleep(0.02)
     assert (await cluster.state(worker, version))[0] == "building"
     cluster.registry.gate.set()
@@ -393,14 +393,14 @@ async def test_the_build_of_a_killed_builder_is_done_by_another(cluster: BuildCl
     assert "late" not in await cluster.log(worker, version)
 
 
-async def test_a_stop_kills_the_installation_and_gives_it_back(cluster: BuildCluster) -> None:
+async def test_a_stop_kills_the_installation_and_releases_the_build(cluster: BuildCluster) -> None:
     cluster.registry.add_wheel("stopped", "1.0", "")
     worker = await cluster.worker()
     version = await cluster.deploy(worker, {"requirements.txt": "stopped"})
     builder = cluster.builder()
     await asyncio.to_thread(
         cluster.package_managers[0].find, "python"
-    )  # its own questions come before the gate is shut
+    )  # its own requests come before the gate closes
     cluster.registry.gate.clear()
     await builder.start()
     async with asyncio.timeout(30):
@@ -430,7 +430,7 @@ async def test_a_build_that_never_ends_is_given_up_after_a_few_tries(cluster: Bu
     assert "never ended" in error
 
 
-async def test_a_host_that_cannot_install_is_no_fault_of_the_version_at_first(cluster: BuildCluster) -> None:
+async def test_an_error_of_the_host_does_not_fail_the_version_at_first(cluster: BuildCluster) -> None:
     worker = await cluster.worker()
     version = await cluster.deploy(worker, {"requirements.txt": "x"})
     await cluster.builder(index="ftp://nonsense").start()
@@ -443,7 +443,9 @@ async def test_a_host_that_cannot_install_is_no_fault_of_the_version_at_first(cl
     assert "not an http or https URL" in interrupted[0].error
 
 
-async def test_a_host_without_a_sandbox_leaves_others_time_and_then_says_why(cluster: BuildCluster) -> None:
+async def test_a_host_without_a_sandbox_leaves_builds_to_others_and_then_fails_them(
+    cluster: BuildCluster,
+) -> None:
     worker = await cluster.worker()
     version = await cluster.deploy(worker, {"requirements.txt": "x"})
     builder = cluster.builder(refusal="This server cannot install dependencies.")
@@ -458,7 +460,7 @@ async def test_a_host_without_a_sandbox_leaves_others_time_and_then_says_why(clu
     )
 
 
-async def test_many_builders_never_hold_one_build_twice(cluster: BuildCluster) -> None:
+async def test_many_builders_never_have_the_same_build(cluster: BuildCluster) -> None:
     worker = await cluster.worker()
     versions = {await cluster.deploy(worker, {"requirements.txt": f"x{n}"}) for n in range(8)}
     claims = await asyncio.gather(*(cluster.builds().claim(["python"]) for _ in range(24)))
@@ -485,7 +487,7 @@ async def test_only_runtimes_of_this_host_are_claimed(cluster: BuildCluster) -> 
     assert await cluster.builds().claim(["nodejs"]) is None
 
 
-async def test_a_layer_for_interpreters_that_are_gone_is_installed_anew(cluster: BuildCluster) -> None:
+async def test_a_layer_for_interpreters_that_are_gone_is_installed_again(cluster: BuildCluster) -> None:
     cluster.registry.add_wheel("upgraded", "1.0", "")
     worker = await cluster.worker()
     version = await cluster.deploy(worker, {"requirements.txt": "upgraded"})
@@ -507,7 +509,9 @@ async def test_a_layer_for_interpreters_that_are_gone_is_installed_anew(cluster:
     await cluster.db.execute("UPDATE layers SET key = 'before', platform = 'cpython-3.1' WHERE key = $1", key)
     await cluster.db.execute("UPDATE worker_versions SET layer_key = 'before' WHERE layer_key = $1", key)
     with pytest.raises(LoadError, match=r"cpython-3\.1"):
-        await layers.digest("before")  # built a moment ago: executors that differ shall not fight over it
+        await layers.digest(
+            "before"
+        )  # built a moment ago: executors on different platforms must not rebuild it in turns
     await cluster.db.execute("UPDATE builds SET ended_at = ended_at - interval '1 hour'")
     revision = await cluster.db.fetchval("SELECT revision FROM workers WHERE id = $1", worker.id)
     with pytest.raises(LayerNotReadyError):
@@ -522,7 +526,7 @@ async def test_a_layer_for_interpreters_that_are_gone_is_installed_anew(cluster:
 
 
 async def test_a_change_meanwhile_is_not_undone(cluster: BuildCluster) -> None:
-    """Inline source that came later serves on when an earlier bundle becomes ready."""
+    """Inline source that was set later stays active when an earlier bundle becomes ready."""
     cluster.registry.add_wheel("earlier", "1.0", "")
     worker = await cluster.worker()
     version = await cluster.deploy(worker, {"requirements.txt": "earlier"})

@@ -1,4 +1,4 @@
-"""What user code can see and reach, at each level that this host can be made to have."""
+"""What user code can see and reach, at each isolation level of this host."""
 
 import os
 import subprocess
@@ -25,7 +25,7 @@ QUICK = "def handler(input, env):\n    return input\n"
 
 
 async def attempts(stage: Stage, **tries: str) -> dict[str, str]:
-    """What becomes of each of these expressions inside a sandbox."""
+    """Evaluate each expression inside a sandbox; return its value or its error."""
     body = ", ".join(f"{name!r}: attempt(lambda: {code})" for name, code in tries.items())
     source = f"import ctypes, os, socket\n{TRY}\ndef handler(input, env):\n    return {{{body}}}\n"
     output = (await stage.run(source)).output
@@ -35,13 +35,13 @@ async def attempts(stage: Stage, **tries: str) -> dict[str, str]:
 
 @pytest.fixture
 def strict(host: Host) -> None:
-    """Skips where the host is not strict; the server says so itself there."""
+    """Skip where the host is not strict."""
     if host.isolation is not Isolation.STRICT:
         pytest.skip(f"this host is only {host.isolation.wire_name}: {host.missing}")
 
 
 @pytest.mark.usefixtures("strict")
-async def test_nothing_of_the_host_is_in_sight(stage: Stage, tmp_path: Path) -> None:
+async def test_nothing_of_the_host_is_visible(stage: Stage, tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("s")
     home = str(Path.home())
     seen = await attempts(
@@ -99,7 +99,7 @@ async def test_there_is_no_network_and_no_socket_of_the_host(stage: Stage) -> No
 
 
 @pytest.mark.usefixtures("strict")
-async def test_there_are_no_privileges_and_no_way_to_more(stage: Stage) -> None:
+async def test_there_are_no_privileges_and_none_can_be_gained(stage: Stage) -> None:
     library = "ctypes.CDLL(None, use_errno=True)"
     seen = await attempts(
         stage,
@@ -154,7 +154,7 @@ async def test_no_descriptor_of_the_server_reaches_a_sandbox(make_stage: MakeSta
 
 
 def without(host: Host, **changes: object) -> Host:
-    """The same host with less to offer."""
+    """Return the host with some features changed."""
     return msgspec.structs.replace(host, **changes)
 
 
@@ -199,7 +199,7 @@ async def test_without_cgroups_a_watchdog_limits_memory(make_stage: MakeStage, h
 
 
 @pytest.mark.usefixtures("strict")
-async def test_a_user_namespace_serves_as_well(make_stage: MakeStage, host: Host) -> None:
+async def test_a_user_namespace_isolates_too(make_stage: MakeStage, host: Host) -> None:
     stage = await make_stage(without(host, user_namespace=True, first_uid=0))
     seen = await attempts(
         stage, uid="os.getuid()", setuid="os.setuid(0)", shadow="open('/etc/shadow').read()"

@@ -1,8 +1,8 @@
-"""What the attempts share: system calls by number, and how an attempt says what stopped it.
+"""Helpers of the escape programs: system calls by number, and how an attempt reports its result.
 
-An attempt is a function that takes the baits. It returns its evidence where it got out; what
-stopped it is the OSError that it met, or a `StoppedError` that says what it found instead. Any other
-exception means that the attempt itself is broken.
+An attempt is a function that takes the targets. It returns its evidence where it escaped; otherwise it
+raises the OSError that stopped it, or a `StoppedError` with what it found instead. Any other exception
+means that the attempt itself is broken.
 """
 
 import ctypes
@@ -15,11 +15,11 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
-Bait = dict[str, Any]
-Attempt = Callable[[Bait], str]
-Thing = TypeVar("Thing")
-MARK = re.compile(rb"bait-[0-9a-f]{32}")
-"""What the secrets of the baits look like; the secret itself is not in this process."""
+Targets = dict[str, Any]
+Attempt = Callable[[Targets], str]
+Candidate = TypeVar("Candidate")
+CANARY = re.compile(rb"canary-[0-9a-f]{32}")
+"""What the secret of a canary looks like; the secret itself is not in this process."""
 
 NEW_MOUNTS, NEW_USER, NEW_PROCESSES, NEW_NETWORK = 0x20000, 0x10000000, 0x20000000, 0x40000000
 AT_CWD = -100
@@ -77,16 +77,16 @@ library.syscall.restype = ctypes.c_long
 
 
 class StoppedError(Exception):
-    """The attempt did not get out; the text says what it found."""
+    """The attempt did not escape; the message is what it found."""
 
 
 def attempt(**_options: Any) -> Callable[[Attempt], Attempt]:
-    """Mark an attempt; its options are for the catalogue, which reads them from the source."""
+    """Mark a function as an attempt; the catalogue reads the options from the source."""
     return lambda function: function
 
 
 def call(name: str, *arguments: Any) -> int:
-    """Make a system call; an OSError where the kernel refuses it."""
+    """Make a system call; OSError where the kernel denies it."""
     column = {"x86_64": 0, "aarch64": 1}.get(os.uname().machine)
     number = None if column is None else NUMBERS[name][column]
     if number is None:
@@ -99,87 +99,87 @@ def call(name: str, *arguments: Any) -> int:
     return result
 
 
-def find_mark(data: bytes, where: str) -> str:
-    """Return the bait's secret where it is in the data."""
-    found = MARK.search(data)
+def find_canary(data: bytes, where: str) -> str:
+    """Return the canary found in the data; StoppedError where there is none."""
+    found = CANARY.search(data)
     if found is None:
-        raise StoppedError(f"nothing of the bait in {where}")
+        raise StoppedError(f"no canary in {where}")
     return f"read {found[0].decode()} from {where}"
 
 
-def read_marked(path: str) -> str:
-    """Read a file that holds a secret."""
+def read_canary(path: str) -> str:
+    """Return the canary in a file."""
     with open(path, "rb") as file:
-        return find_mark(file.read(1 << 20), path)
+        return find_canary(file.read(1 << 20), path)
 
 
-def each(things: Iterable[Thing], work: Callable[[Thing], str]) -> str:
-    """Return the evidence of the first thing with which it gets out, or stop as the last one did."""
-    last: Exception = StoppedError("there was nothing to try")
-    for thing in things:
+def any_of(candidates: Iterable[Candidate], work: Callable[[Candidate], str]) -> str:
+    """Return the evidence of the first candidate that escapes, or raise what stopped the last one."""
+    last: Exception = StoppedError("there was no candidate")
+    for candidate in candidates:
         try:
-            return work(thing)
+            return work(candidate)
         except (OSError, StoppedError) as error:
             last = error
     raise last
 
 
 def first_of(*tries: Callable[[], str]) -> str:
-    """The same for several ways."""
-    return each(tries, lambda one: one())
+    """Return the evidence of the first function that escapes, or raise what stopped the last one."""
+    return any_of(tries, lambda one: one())
 
 
-def passes(accepted: tuple[int, ...], name: str, *arguments: Any) -> str:
-    """Make a call that is harmless because it is wrong: it gets out if the kernel minds only that."""
+def reaches_kernel(accepted: tuple[int, ...], name: str, *arguments: Any) -> str:
+    """Make a call with invalid arguments: it escapes if the kernel objects to nothing but those."""
     try:
         call(name, *arguments)
     except OSError as error:
         if error.errno not in accepted:
             raise
-        return f"{name} got past every check of permission ({errno.errorcode[error.errno or 0]})"
+        return f"{name} passed every permission check ({errno.errorcode[error.errno or 0]})"
     return f"{name} succeeded"
 
 
 def in_child(work: Callable[[], str]) -> str:
-    """Do the work in a process of its own, for it cannot be undone in this one."""
+    """Do the work in a child process, because it cannot be undone in this one."""
     reader, writer = os.pipe()
     pid = os.fork()
     if not pid:
-        said = "!the child said nothing"
+        report = "!the child did not report"
         try:
-            said = "=" + work()
+            report = "=" + work()
         except OSError as error:
-            said = f"{error.errno or 0}:{error.strerror or error}"
+            report = f"{error.errno or 0}:{error.strerror or error}"
         except StoppedError as stopped:
-            said = f"-{stopped}"
+            report = f"-{stopped}"
         except BaseException as error:  # noqa: BLE001  the parent raises it
-            said = f"!{error!r}"
+            report = f"!{error!r}"
         finally:
-            os.write(writer, said.encode()[:4096])
+            os.write(writer, report.encode()[:4096])
             os._exit(0)
     os.close(writer)
     with open(reader, "rb") as pipe:
-        said = pipe.read().decode()
+        report = pipe.read().decode()
     _, status = os.waitpid(pid, 0)
-    if not said and os.WIFSIGNALED(status):
+    if not report and os.WIFSIGNALED(status):
         raise StoppedError(f"killed by {signal.Signals(os.WTERMSIG(status)).name}")
-    return told(said)
+    return read_report(report)
 
 
-def told(said: str) -> str:
-    """Return or raise what a child said."""
-    if said[:1] == "=":
-        return said[1:]
-    if said[:1] == "-":
-        raise StoppedError(said[1:])
-    if said[:1] == "!" or not said:
-        raise RuntimeError(said[1:] or "the child ended without a word")
-    number, _, text = said.partition(":")
+def read_report(report: str) -> str:
+    """Return or raise what a child reported."""
+    if report[:1] == "=":
+        return report[1:]
+    if report[:1] == "-":
+        raise StoppedError(report[1:])
+    if report[:1] == "!" or not report:
+        raise RuntimeError(report[1:] or "the child ended without a report")
+    number, _, text = report.partition(":")
     raise OSError(int(number), text)
 
 
 def set_limit(kind: int, soft: int, hard: int) -> None:
-    """Set a limit of this process; the module says ValueError where the kernel says EPERM."""
+    """Set a limit of this process; the ValueError of the module is the kernel's EPERM."""
     try:
         resource.setrlimit(kind, (soft, hard))
     except ValueError as error:
@@ -187,14 +187,14 @@ def set_limit(kind: int, soft: int, hard: int) -> None:
 
 
 def hold(seconds: float = 1.0) -> None:
-    """Keep what was taken for long enough that whoever watches sees it."""
+    """Keep what was taken long enough for a watchdog to notice."""
     time.sleep(seconds)
 
 
-def answer(function: Attempt, bait: Bait) -> dict[str, Any]:
-    """Make the attempt and say what became of it."""
+def make_attempt(function: Attempt, targets: Targets) -> dict[str, Any]:
+    """Make the attempt and return its result."""
     try:
-        return {"escaped": True, "by": function(bait)}
+        return {"escaped": True, "by": function(targets)}
     except StoppedError as stopped:
         return {"escaped": False, "by": str(stopped)}
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Networks and sockets: the host's services, the cloud's, the wire itself."""
+"""Networks and sockets: services of the host and the cloud, raw access, name resolution."""
 
 import ctypes
 import os
@@ -6,42 +6,42 @@ import socket
 import struct
 from typing import Any
 
-from escape_kit import Bait, StoppedError, attempt, call, each, find_mark
+from escape_kit import StoppedError, Targets, any_of, attempt, call, find_canary
 
 SECONDS = 2.0
 
 
-def _ask(family: int, address: Any, kind: int = socket.SOCK_STREAM) -> str:
-    """Connect, say something as HTTP does, and look for the bait's secret in the answer."""
+def _request(family: int, address: Any, kind: int = socket.SOCK_STREAM) -> str:
+    """Connect, send an HTTP request, and return the canary in the response."""
     with socket.socket(family, kind) as sock:
         sock.settimeout(SECONDS)
         sock.connect(address)
         sock.sendall(b"GET / HTTP/1.0\r\n\r\n")
         try:
-            said = sock.recv(4096)
+            response = sock.recv(4096)
         except TimeoutError:
-            raise StoppedError(f"nobody answers at {address!r}") from None
-        return find_mark(said, f"the answer of {address!r}")
+            raise StoppedError(f"no response from {address!r}") from None
+        return find_canary(response, f"the response of {address!r}")
 
 
-def _ask_name(host: str, port: int) -> str:
-    """The same, by whatever the system makes of a name or a spelling."""
+def _request_by_name(host: str, port: int) -> str:
+    """Do the same for every address that the system resolves a name or spelling to."""
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except socket.gaierror as error:
-        raise StoppedError(f"{host} is no address ({error.strerror})") from None
-    return each(found, lambda one: _ask(one[0], one[4]))
+        raise StoppedError(f"{host} does not resolve ({error.strerror})") from None
+    return any_of(found, lambda one: _request(one[0], one[4]))
 
 
 @attempt()
-def port_of_the_server(bait: Bait) -> str:
+def port_of_the_server(targets: Targets) -> str:
     """Connect to the server's own port on loopback."""
-    return _ask(socket.AF_INET, ("127.0.0.1", bait["port"]))
+    return _request(socket.AF_INET, ("127.0.0.1", targets["port"]))
 
 
 @attempt()
-def port_of_the_server_spelled_otherwise(bait: Bait) -> str:
-    """The same by 0.0.0.0, 127.1, 2130706433, 0x7f000001, localhost and ::ffff:127.0.0.1."""
+def port_of_the_server_by_other_spellings(targets: Targets) -> str:
+    """Connect to that port by 0.0.0.0, 127.1, 2130706433, 0x7f000001, localhost and ::ffff:127.0.0.1."""
     names = (
         "0.0.0.0",
         "127.1",
@@ -52,130 +52,130 @@ def port_of_the_server_spelled_otherwise(bait: Bait) -> str:
         "::ffff:127.0.0.1",
         "::",
     )
-    return each(names, lambda name: _ask_name(name, bait["port"]))
+    return any_of(names, lambda name: _request_by_name(name, targets["port"]))
 
 
 @attempt()
-def port_of_the_server_by_ipv6(bait: Bait) -> str:
-    """The same by ::1."""
-    return _ask(socket.AF_INET6, ("::1", bait["port6"], 0, 0))
+def port_of_the_server_by_ipv6(targets: Targets) -> str:
+    """Connect to the server's own port by ::1."""
+    return _request(socket.AF_INET6, ("::1", targets["port6"], 0, 0))
 
 
 @attempt()
-def addresses_of_the_host(bait: Bait) -> str:
-    """The same by every address of the host's own interfaces."""
-    return each(bait["addresses"], lambda one: _ask_name(one, bait["port"]))
+def addresses_of_the_host(targets: Targets) -> str:
+    """Connect to the server's own port by every address of the host's interfaces."""
+    return any_of(targets["addresses"], lambda one: _request_by_name(one, targets["port"]))
 
 
 @attempt()
-def socket_of_the_database(bait: Bait) -> str:
+def socket_of_the_database(targets: Targets) -> str:
     """Connect to the embedded database's socket in the data folder."""
-    paths = [f"{folder}/pg/.s.PGSQL.5432" for folder in bait["data_dirs"]]
-    return each(paths, lambda path: _ask(socket.AF_UNIX, path))
+    paths = [f"{folder}/pg/.s.PGSQL.5432" for folder in targets["data_dirs"]]
+    return any_of(paths, lambda path: _request(socket.AF_UNIX, path))
 
 
 @attempt()
-def port_of_the_database(bait: Bait) -> str:
+def port_of_the_database(targets: Targets) -> str:
     """Connect to the embedded database's port on loopback."""
-    return _ask(socket.AF_INET, ("127.0.0.1", bait["database_port"]))
+    return _request(socket.AF_INET, ("127.0.0.1", targets["database_port"]))
 
 
 @attempt()
-def abstract_socket(bait: Bait) -> str:
-    """Connect to an abstract Unix socket of the host, as desktops and D-Bus have them."""
-    return _ask(socket.AF_UNIX, "\0" + bait["abstract"])
+def abstract_socket(targets: Targets) -> str:
+    """Connect to an abstract Unix socket of the host, as used by desktops and D-Bus."""
+    return _request(socket.AF_UNIX, "\0" + targets["abstract"])
 
 
 @attempt()
-def datagram_socket(bait: Bait) -> str:
-    """Send to a UDP port of the host and hear its answer."""
-    return _ask(socket.AF_INET, ("127.0.0.1", bait["udp_port"]), socket.SOCK_DGRAM)
+def datagram_socket(targets: Targets) -> str:
+    """Send to a UDP port of the host and receive its response."""
+    return _request(socket.AF_INET, ("127.0.0.1", targets["udp_port"]), socket.SOCK_DGRAM)
 
 
 @attempt(bare="metadata")
-def metadata_service(_bait: Bait) -> str:
-    """Ask the cloud's metadata service at 169.254.169.254 for credentials."""
-    return _answers("169.254.169.254")
+def metadata_service(_targets: Targets) -> str:
+    """Request credentials from the cloud's metadata service at 169.254.169.254."""
+    return _responds("169.254.169.254")
 
 
 @attempt(bare="metadata")
-def metadata_service_as_a_number(_bait: Bait) -> str:
-    """The same, spelled 2852039166, 0xA9FEA9FE and 0251.0376.0251.0376."""
-    return each(("2852039166", "0xA9FEA9FE", "0251.0376.0251.0376"), _answers)
+def metadata_service_as_a_number(_targets: Targets) -> str:
+    """Connect to the metadata service as 2852039166, 0xA9FEA9FE and 0251.0376.0251.0376."""
+    return any_of(("2852039166", "0xA9FEA9FE", "0251.0376.0251.0376"), _responds)
 
 
 @attempt(bare="metadata")
-def metadata_service_mapped(_bait: Bait) -> str:
-    """The same, as an IPv4 address inside an IPv6 one."""
-    return each(("::ffff:169.254.169.254", "::ffff:a9fe:a9fe"), _answers)
+def metadata_service_mapped(_targets: Targets) -> str:
+    """Connect to the metadata service by an IPv4-mapped IPv6 address."""
+    return any_of(("::ffff:169.254.169.254", "::ffff:a9fe:a9fe"), _responds)
 
 
 @attempt(bare="metadata")
-def metadata_service_by_ipv6(_bait: Bait) -> str:
-    """Ask the metadata service at fd00:ec2::254."""
-    return _answers("fd00:ec2::254")
+def metadata_service_by_ipv6(_targets: Targets) -> str:
+    """Connect to the metadata service at fd00:ec2::254."""
+    return _responds("fd00:ec2::254")
 
 
 @attempt(bare="metadata")
-def metadata_service_of_others(_bait: Bait) -> str:
-    """Ask other clouds' metadata services, at 100.100.100.200 and 192.0.0.192."""
-    return each(("100.100.100.200", "192.0.0.192"), _answers)
+def metadata_services_of_other_clouds(_targets: Targets) -> str:
+    """Connect to other clouds' metadata services, at 100.100.100.200 and 192.0.0.192."""
+    return any_of(("100.100.100.200", "192.0.0.192"), _responds)
 
 
-def _answers(host: str) -> str:
-    """Any answer at all counts: on this address nothing speaks but a metadata service."""
+def _responds(host: str) -> str:
+    """Return any response: only a metadata service has this address."""
 
-    def ask(family: int, address: Any) -> str:
+    def request(family: int, address: Any) -> str:
         with socket.socket(family) as sock:
             sock.settimeout(SECONDS)
             sock.connect(address)
             sock.sendall(b"GET /latest/meta-data/ HTTP/1.0\r\nMetadata-Flavor: Google\r\n\r\n")
             try:
-                said = sock.recv(4096)
+                response = sock.recv(4096)
             except TimeoutError:
-                raise StoppedError(f"nobody answers at {host}") from None
-            if not said:
-                raise StoppedError(f"{host} hangs up without a word")
-            return f"{host} answered {said[:60]!r}"
+                raise StoppedError(f"no response from {host}") from None
+            if not response:
+                raise StoppedError(f"{host} closed the connection without a response")
+            return f"{host} responded {response[:60]!r}"
 
     try:
         found = socket.getaddrinfo(host, 80, type=socket.SOCK_STREAM)
     except socket.gaierror as error:
-        raise StoppedError(f"{host} is no address ({error.strerror})") from None
-    return each(found, lambda one: ask(one[0], one[4]))
+        raise StoppedError(f"{host} does not resolve ({error.strerror})") from None
+    return any_of(found, lambda one: request(one[0], one[4]))
 
 
 @attempt()
-def raw_socket(_bait: Bait) -> str:
-    """Open a raw socket, for packets with a forged sender."""
+def raw_socket(_targets: Targets) -> str:
+    """Open a raw socket, which can send packets with a forged source."""
     socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP).close()
     return "opened one"
 
 
 @attempt()
-def packet_socket(_bait: Bait) -> str:
-    """Open a packet socket, to hear what others send."""
+def packet_socket(_targets: Targets) -> str:
+    """Open a packet socket, which receives the traffic of others."""
     socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0x0300).close()
     return "opened one"
 
 
 @attempt()
-def kernel_events(_bait: Bait) -> str:
+def audit_log(_targets: Targets) -> str:
     """Write to the kernel's audit log by netlink."""
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 9) as sock:
         sock.bind((0, 0))
         sock.settimeout(SECONDS)
-        sock.sendto(struct.pack("=IHHII", 20, 1005, 5, 1, 0) + b"bait", (0, 0))
+        sock.sendto(struct.pack("=IHHII", 20, 1005, 5, 1, 0) + b"test", (0, 0))
         answer = sock.recv(4096)
     result = struct.unpack_from("=i", answer, 16)[0]
     if result:
         raise OSError(-result, os.strerror(-result))
-    return "the audit log took the line"
+    return "the audit log accepted the line"
 
 
 @attempt(bare="network")
-def changing_the_network(_bait: Bait) -> str:
-    """Give the network another address by netlink."""
+def changing_the_network(_targets: Targets) -> str:
+    """Add an address to the network by netlink."""
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as sock:
         sock.bind((0, 0))
         address = socket.inet_aton("192.0.2.77")
@@ -189,83 +189,83 @@ def changing_the_network(_bait: Bait) -> str:
 
 
 @attempt()
-def shared_memory(bait: Bait) -> str:
-    """Read another process's shared memory (System V)."""
-    segment = call("shmget", bait["shm_key"], 0, 0)
+def shared_memory(targets: Targets) -> str:
+    """Read another process's System V shared memory."""
+    segment = call("shmget", targets["shm_key"], 0, 0)
     library = ctypes.CDLL(None, use_errno=True)
     library.shmat.restype = ctypes.c_void_p
     address = library.shmat(segment, None, 0o10000)
     if address in (None, ctypes.c_void_p(-1).value):
         raise OSError(ctypes.get_errno(), "shmat")
     try:
-        return find_mark(ctypes.string_at(address, 64), "its shared memory")
+        return find_canary(ctypes.string_at(address, 64), "its shared memory")
     finally:
         library.shmdt(ctypes.c_void_p(address))
 
 
 @attempt()
-def message_queue(bait: Bait) -> str:
-    """Take another process's message from its POSIX queue."""
-    queue = call("mq_open", bait["queue"].lstrip("/").encode(), os.O_RDWR | os.O_NONBLOCK, 0, 0)
+def message_queue(targets: Targets) -> str:
+    """Receive another process's message from its POSIX queue."""
+    queue = call("mq_open", targets["queue"].lstrip("/").encode(), os.O_RDWR | os.O_NONBLOCK, 0, 0)
     buffer = ctypes.create_string_buffer(8192)
     try:
         size = call("mq_timedreceive", queue, buffer, 8192, 0, 0)
     finally:
         os.close(queue)
-    return find_mark(buffer.raw[:size], "its queue")
+    return find_canary(buffer.raw[:size], "its queue")
 
 
 @attempt()
-def shared_memory_by_name(bait: Bait) -> str:
+def shared_memory_by_name(targets: Targets) -> str:
     """Read another process's shared memory in /dev/shm."""
-    with open(f"/dev/shm/{bait['shm_name']}", "rb") as file:
-        return find_mark(file.read(64), "its shared memory")
+    with open(f"/dev/shm/{targets['shm_name']}", "rb") as file:
+        return find_canary(file.read(64), "its shared memory")
 
 
 @attempt(bare="names")
-def name_that_leads_inside(bait: Bait) -> str:
+def name_of_a_loopback_address(targets: Targets) -> str:
     """Connect to a name whose address is the host's loopback."""
-    return _ask_name("inside.test", bait["port"])
+    return _request_by_name("inside.test", targets["port"])
 
 
 @attempt(bare="names")
-def name_of_the_metadata_service(bait: Bait) -> str:
+def name_of_the_metadata_service(targets: Targets) -> str:
     """Connect to a name whose address is 169.254.169.254."""
-    return _ask_name("metadata.test", bait["port"])
+    return _request_by_name("metadata.test", targets["port"])
 
 
 @attempt(bare="names", seconds=10)
-def name_that_changes(bait: Bait) -> str:
-    """Connect to a name that was public when it was checked and is loopback afterwards (DNS rebinding)."""
-    socket.getaddrinfo("changing.test", bait["port"])
-    return each(range(5), lambda _: _ask_name("changing.test", bait["port"]))
+def dns_rebinding(targets: Targets) -> str:
+    """Connect to a name with a public address when it is checked and a loopback one afterwards."""
+    socket.getaddrinfo("changing.test", targets["port"])
+    return any_of(range(5), lambda _: _request_by_name("changing.test", targets["port"]))
 
 
 @attempt(bare="names", network={"allow": ["inside.test"]})
-def allowed_name_that_leads_inside(bait: Bait) -> str:
-    """Connect to a name that the worker may reach, but whose address is the host's loopback."""
-    return _ask_name("inside.test", bait["port"])
+def allowed_name_of_a_loopback_address(targets: Targets) -> str:
+    """Connect to an allowed name whose address is the host's loopback."""
+    return _request_by_name("inside.test", targets["port"])
 
 
 @attempt(bare="names", network={"allow": ["friend.test"]})
-def name_that_is_not_allowed(bait: Bait) -> str:
-    """Connect to a public name that is not on the worker's list."""
-    return _ask_name("public.test", bait["port"])
+def name_that_is_not_allowed(targets: Targets) -> str:
+    """Connect to a public name that is not in the worker's list of allowed hosts."""
+    return _request_by_name("public.test", targets["port"])
 
 
 @attempt(bare="metadata", network={"allow": ["friend.test"]})
-def address_that_is_not_allowed(_bait: Bait) -> str:
-    """Connect to a public address, past the worker's list of names."""
-    return _answers("93.184.216.34")
+def address_that_is_not_allowed(_targets: Targets) -> str:
+    """Connect to a public address that is not in the worker's list of allowed hosts."""
+    return _responds("93.184.216.34")
 
 
 @attempt(bare="names", network="none")
-def name_without_a_network(bait: Bait) -> str:
-    """Connect to a public name from a worker that is to have no network."""
-    return _ask_name("public.test", bait["port"])
+def name_without_a_network(targets: Targets) -> str:
+    """Connect to a public name from a worker without a network."""
+    return _request_by_name("public.test", targets["port"])
 
 
 @attempt(bare="metadata", network="none")
-def address_without_a_network(_bait: Bait) -> str:
-    """Connect to a public address from a worker that is to have no network."""
-    return _answers("93.184.216.34")
+def address_without_a_network(_targets: Targets) -> str:
+    """Connect to a public address from a worker without a network."""
+    return _responds("93.184.216.34")

@@ -1,4 +1,4 @@
-"""Becoming more than one is: users, capabilities, limits."""
+"""Privileges: gaining users, capabilities, limits and priorities."""
 
 import ctypes
 import mmap
@@ -9,7 +9,7 @@ import struct
 import subprocess
 import time
 
-from escape_kit import Bait, StoppedError, attempt, call, each, in_child, set_limit, told
+from escape_kit import StoppedError, Targets, any_of, attempt, call, in_child, read_report, set_limit
 
 CAP_NET_RAW, CAP_SYS_ADMIN = 13, 21
 _VERSION = 0x20080522
@@ -17,7 +17,7 @@ SUID = 0o4000
 
 
 @attempt()
-def becoming_root(_bait: Bait) -> str:
+def becoming_root(_targets: Targets) -> str:
     """Become root by setuid(0)."""
 
     def become() -> str:
@@ -28,7 +28,7 @@ def becoming_root(_bait: Bait) -> str:
 
 
 @attempt()
-def joining_a_group(_bait: Bait) -> str:
+def joining_a_group(_targets: Targets) -> str:
     """Join the host's root group by setgroups and setgid."""
 
     def join() -> str:
@@ -39,19 +39,19 @@ def joining_a_group(_bait: Bait) -> str:
     return in_child(join)
 
 
-@attempt(bare="nobody", needs=("a setuid program of root's",))
-def setuid_programs(_bait: Bait) -> str:
-    """Run programs that are setuid root and see whether they become root."""
+@attempt(bare="unprivileged", needs=("a setuid program of root's",))
+def setuid_programs(_targets: Targets) -> str:
+    """Run setuid root programs and check whether they become root."""
     names = ("su", "mount", "passwd", "chsh", "newgrp", "gpasswd", "sudo", "ping", "pkexec", "umount", "chfn")
     paths = [f"{folder}/{name}" for folder in ("/usr/bin", "/bin") for name in names]
     setuid = [p for p in paths if os.path.exists(p) and os.stat(p).st_mode & SUID and not os.stat(p).st_uid]
     if not setuid:
-        raise StoppedError("no setuid program is in sight")
-    return each(setuid, _run_setuid)
+        raise StoppedError("no setuid program is visible")
+    return any_of(setuid, _run_setuid)
 
 
 def _run_setuid(path: str) -> str:
-    """Run a program that waits, because its output is full, and look who it is."""
+    """Run a program that blocks on its full output, and return its effective uid if that is root."""
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     try:
@@ -74,18 +74,18 @@ def _run_setuid(path: str) -> str:
         child.wait()
         os.close(reader)
         os.close(writer)
-    raise StoppedError(f"{path} stays uid {effective}")
+    raise StoppedError(f"{path} runs as uid {effective}")
 
 
 @attempt()
-def raising_capabilities(_bait: Bait) -> str:
-    """Give itself CAP_SYS_ADMIN by capset."""
+def raising_capabilities(_targets: Targets) -> str:
+    """Acquire CAP_SYS_ADMIN by capset."""
 
     def raise_them() -> str:
         header = struct.pack("Ii", _VERSION, 0)
-        words = ctypes.create_string_buffer(24)
-        call("capget", header, words)
-        sets = list(struct.unpack("6I", words.raw))
+        buffer = ctypes.create_string_buffer(24)
+        call("capget", header, buffer)
+        sets = list(struct.unpack("6I", buffer.raw))
         sets[0] |= 1 << CAP_SYS_ADMIN
         sets[1] |= 1 << CAP_SYS_ADMIN
         call("capset", header, struct.pack("6I", *sets))
@@ -95,14 +95,14 @@ def raising_capabilities(_bait: Bait) -> str:
 
 
 @attempt()
-def ambient_capabilities(_bait: Bait) -> str:
-    """Pass CAP_NET_RAW on to the programs it starts, by the ambient set."""
+def ambient_capabilities(_targets: Targets) -> str:
+    """Pass CAP_NET_RAW to the programs it starts, by the ambient set."""
 
     def pass_on() -> str:
         header = struct.pack("Ii", _VERSION, 0)
-        words = ctypes.create_string_buffer(24)
-        call("capget", header, words)
-        sets = list(struct.unpack("6I", words.raw))
+        buffer = ctypes.create_string_buffer(24)
+        call("capget", header, buffer)
+        sets = list(struct.unpack("6I", buffer.raw))
         sets[2] |= 1 << CAP_NET_RAW
         call("capset", header, struct.pack("6I", *sets))
         if ctypes.CDLL(None, use_errno=True).prctl(47, 2, CAP_NET_RAW, 0, 0):
@@ -113,10 +113,10 @@ def ambient_capabilities(_bait: Bait) -> str:
 
 
 @attempt(bare="machine x86_64", needs=("x86_64",))
-def other_system_call_table(_bait: Bait) -> str:
-    """Set the hostname through the 32-bit system calls, past a filter that knows the 64-bit ones."""
+def other_system_call_table(_targets: Targets) -> str:
+    """Set the hostname by the 32-bit system call, past a filter for the 64-bit ones."""
     if os.uname().machine != "x86_64":
-        raise StoppedError("this machine has one table")
+        raise StoppedError("this machine has one system call table")
 
     def cross() -> str:
         name = os.uname().nodename.encode()
@@ -136,28 +136,28 @@ def other_system_call_table(_bait: Bait) -> str:
 
 
 @attempt(bare="limits")
-def raising_limits(_bait: Bait) -> str:
+def raising_limits(_targets: Targets) -> str:
     """Raise its limits of open files, processes and file size."""
 
     def raise_them() -> str:
-        for kind, wanted in ((resource.RLIMIT_NOFILE, 4096), (resource.RLIMIT_FSIZE, 1 << 40)):
+        for kind, limit in ((resource.RLIMIT_NOFILE, 4096), (resource.RLIMIT_FSIZE, 1 << 40)):
             _, hard = resource.getrlimit(kind)
-            enough = hard == resource.RLIM_INFINITY or hard >= wanted
-            set_limit(kind, wanted, hard if enough else wanted)
+            enough = hard == resource.RLIM_INFINITY or hard >= limit
+            set_limit(kind, limit, hard if enough else limit)
         return "it may open 4096 files and write 1 TiB"
 
     return in_child(raise_them)
 
 
 @attempt(bare="limits")
-def core_dump(bait: Bait) -> str:
-    """Leave a core dump where it dies."""
-    os.chdir(bait["disks"][0])
+def core_dump(targets: Targets) -> str:
+    """Leave a core dump in the working directory."""
+    os.chdir(targets["disks"][0])
 
     def die() -> str:
         set_limit(resource.RLIMIT_CORE, 1 << 26, 1 << 26)
         os.kill(os.getpid(), signal.SIGSEGV)
-        return told("")
+        return read_report("")
 
     try:
         in_child(die)
@@ -168,13 +168,13 @@ def core_dump(bait: Bait) -> str:
             if name.startswith("core"):
                 os.unlink(name)
                 return f"left {name}"
-        raise StoppedError(f"no core was left (the pattern is {piped})") from None
-    raise StoppedError("it did not die")
+        raise StoppedError(f"no core dump was written (the pattern is {piped})") from None
+    raise StoppedError("it survived")
 
 
 @attempt()
-def raising_its_priority(_bait: Bait) -> str:
-    """Run before every other process, by nice."""
+def raising_its_priority(_targets: Targets) -> str:
+    """Lower its niceness below that of other processes."""
 
     def rise() -> str:
         os.setpriority(os.PRIO_PROCESS, 0, -10)
@@ -184,8 +184,8 @@ def raising_its_priority(_bait: Bait) -> str:
 
 
 @attempt()
-def real_time_scheduling(_bait: Bait) -> str:
-    """Keep a processor for itself by real-time scheduling."""
+def real_time_scheduling(_targets: Targets) -> str:
+    """Monopolize a CPU by real-time scheduling."""
 
     def rise() -> str:
         os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
@@ -195,6 +195,6 @@ def real_time_scheduling(_bait: Bait) -> str:
 
 
 @attempt()
-def real_time_disk(_bait: Bait) -> str:
-    """Keep the disk for itself by real-time I/O scheduling."""
+def real_time_disk(_targets: Targets) -> str:
+    """Monopolize the disk by real-time I/O scheduling."""
     return in_child(lambda: f"ioprio_set: {call('ioprio_set', 1, 0, 1 << 13)}")

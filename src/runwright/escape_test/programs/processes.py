@@ -1,4 +1,4 @@
-"""Other processes: seeing, reading, signalling them."""
+"""Other processes: finding, reading and signalling them."""
 
 import ctypes
 import errno
@@ -6,38 +6,50 @@ import os
 import resource
 import signal
 
-from escape_kit import MARK, Bait, StoppedError, attempt, call, each, find_mark, first_of, read_marked
+from escape_kit import (
+    CANARY,
+    StoppedError,
+    Targets,
+    any_of,
+    attempt,
+    call,
+    find_canary,
+    first_of,
+    read_canary,
+)
 
 PTRACE_ATTACH, PTRACE_DETACH = 16, 17
 
 
-def _pids(bait: Bait) -> list[int]:
-    return sorted({1, os.getppid(), bait["pid"], *(int(x) for x in os.listdir("/proc") if x.isdigit())} - {0})
+def _pids(targets: Targets) -> list[int]:
+    return sorted(
+        {1, os.getppid(), targets["pid"], *(int(x) for x in os.listdir("/proc") if x.isdigit())} - {0}
+    )
 
 
 @attempt()
-def command_lines(bait: Bait) -> str:
+def command_lines(targets: Targets) -> str:
     """Find another process's secret on its command line in /proc."""
-    return each(_pids(bait), lambda pid: read_marked(f"/proc/{pid}/cmdline"))
+    return any_of(_pids(targets), lambda pid: read_canary(f"/proc/{pid}/cmdline"))
 
 
 @attempt()
-def environments(bait: Bait) -> str:
+def environments(targets: Targets) -> str:
     """Find another process's secret in its environment in /proc."""
-    others = [pid for pid in _pids(bait) if pid != os.getpid()]
-    return each(others, lambda pid: read_marked(f"/proc/{pid}/environ"))
+    others = [pid for pid in _pids(targets) if pid != os.getpid()]
+    return any_of(others, lambda pid: read_canary(f"/proc/{pid}/environ"))
 
 
 @attempt()
-def environment_of_the_server(_bait: Bait) -> str:
-    """Find the server's environment in one's own, and in that of init and parent."""
+def environment_of_the_server(_targets: Targets) -> str:
+    """Find the server's environment in its own, and in those of init and its parent."""
     own = "\0".join(f"{key}={value}" for key, value in os.environ.items()).encode()
     paths = ["/proc/self/environ", "/proc/1/environ", f"/proc/{os.getppid()}/environ"]
-    return first_of(lambda: find_mark(own, "the own environment"), lambda: each(paths, read_marked))
+    return first_of(lambda: find_canary(own, "its own environment"), lambda: any_of(paths, read_canary))
 
 
 def _regions(pid: int) -> list[tuple[int, int]]:
-    """Return where a process keeps its heap."""
+    """Return the address ranges of a process's heap and anonymous memory."""
     regions = []
     with open(f"/proc/{pid}/maps") as maps:
         for line in maps:
@@ -49,15 +61,15 @@ def _regions(pid: int) -> list[tuple[int, int]]:
 
 
 @attempt()
-def memory_by_proc(bait: Bait) -> str:
+def memory_by_proc(targets: Targets) -> str:
     """Find a secret in another process's memory by /proc/PID/mem."""
-    regions = _regions(bait["pid"])
-    with open(f"/proc/{bait['pid']}/mem", "rb", buffering=0) as memory:
+    regions = _regions(targets["pid"])
+    with open(f"/proc/{targets['pid']}/mem", "rb", buffering=0) as memory:
         for begin, end in regions:
             memory.seek(begin)
-            if MARK.search(memory.read(min(end - begin, 1 << 24)) or b""):
+            if CANARY.search(memory.read(min(end - begin, 1 << 24)) or b""):
                 return "found the secret in its memory"
-    raise StoppedError("nothing of the bait in its memory")
+    raise StoppedError("no canary in its memory")
 
 
 class _Vector(ctypes.Structure):
@@ -65,124 +77,124 @@ class _Vector(ctypes.Structure):
 
 
 @attempt()
-def memory_by_process_vm_readv(bait: Bait) -> str:
+def memory_by_process_vm_readv(targets: Targets) -> str:
     """Read another process's memory by process_vm_readv."""
     buffer = ctypes.create_string_buffer(4096)
     near = _Vector(ctypes.addressof(buffer), 4096)
-    far = _Vector(bait["address"], 4096)
-    size = call("process_vm_readv", bait["pid"], ctypes.byref(near), 1, ctypes.byref(far), 1, 0)
-    return find_mark(buffer.raw[:size], "its memory")
+    far = _Vector(targets["address"], 4096)
+    size = call("process_vm_readv", targets["pid"], ctypes.byref(near), 1, ctypes.byref(far), 1, 0)
+    return find_canary(buffer.raw[:size], "its memory")
 
 
 @attempt()
-def attaching_by_ptrace(bait: Bait) -> str:
-    """Take another process over by ptrace."""
-    call("ptrace", PTRACE_ATTACH, bait["pid"], 0, 0)
-    os.waitpid(bait["pid"], 0x40000000)  # __WALL
-    call("ptrace", PTRACE_DETACH, bait["pid"], 0, 0)
+def attaching_by_ptrace(targets: Targets) -> str:
+    """Attach to another process by ptrace."""
+    call("ptrace", PTRACE_ATTACH, targets["pid"], 0, 0)
+    os.waitpid(targets["pid"], 0x40000000)  # __WALL
+    call("ptrace", PTRACE_DETACH, targets["pid"], 0, 0)
     return "attached to it"
 
 
 @attempt()
-def stealing_by_pidfd_getfd(bait: Bait) -> str:
-    """Take a copy of another process's open file by pidfd_getfd."""
-    pidfd = call("pidfd_open", bait["pid"], 0)
-    fd = call("pidfd_getfd", pidfd, bait["fd"], 0)
-    return find_mark(os.pread(fd, 4096, 0), "its descriptor")
+def stealing_by_pidfd_getfd(targets: Targets) -> str:
+    """Duplicate another process's descriptor by pidfd_getfd."""
+    pidfd = call("pidfd_open", targets["pid"], 0)
+    fd = call("pidfd_getfd", pidfd, targets["fd"], 0)
+    return find_canary(os.pread(fd, 4096, 0), "its descriptor")
 
 
 @attempt()
-def descriptors_by_proc(bait: Bait) -> str:
-    """Open other processes' files by /proc/PID/fd."""
-    others = [pid for pid in _pids(bait) if pid != os.getpid()]
+def descriptors_by_proc(targets: Targets) -> str:
+    """Open other processes' files through /proc/PID/fd."""
+    others = [pid for pid in _pids(targets) if pid != os.getpid()]
 
     def look(pid: int) -> str:
         folder = f"/proc/{pid}/fd"
         files = [name for name in os.listdir(folder) if os.readlink(f"{folder}/{name}").startswith("/")]
-        return each(files, lambda name: read_marked(f"{folder}/{name}"))
+        return any_of(files, lambda name: read_canary(f"{folder}/{name}"))
 
-    return each(others, look)
+    return any_of(others, look)
 
 
 @attempt()
-def comparing_by_kcmp(bait: Bait) -> str:
-    """Compare the kernel's objects of another process with one's own."""
-    return f"compared: {call('kcmp', os.getpid(), bait['pid'], 0, 0, 0)}"
+def comparing_by_kcmp(targets: Targets) -> str:
+    """Compare kernel objects of another process with its own by kcmp."""
+    return f"compared: {call('kcmp', os.getpid(), targets['pid'], 0, 0, 0)}"
 
 
 @attempt(check="victim")
-def killing_another_process(bait: Bait) -> str:
-    """Kill a process of the host by its pid."""
-    os.kill(bait["victim"], signal.SIGKILL)
+def killing_another_process(targets: Targets) -> str:
+    """Kill a host process by its pid."""
+    os.kill(targets["victim"], signal.SIGKILL)
     return "the signal was sent"
 
 
 @attempt(check="victim")
-def killing_by_pidfd(bait: Bait) -> str:
-    """Kill a process of the host by a pidfd."""
-    signal.pidfd_send_signal(call("pidfd_open", bait["victim"], 0), signal.SIGKILL)
+def killing_by_pidfd(targets: Targets) -> str:
+    """Kill a host process by a pidfd."""
+    signal.pidfd_send_signal(call("pidfd_open", targets["victim"], 0), signal.SIGKILL)
     return "the signal was sent"
 
 
 @attempt(check="victim")
-def killing_a_process_group(bait: Bait) -> str:
+def killing_a_process_group(targets: Targets) -> str:
     """Kill a process group of the host."""
-    os.killpg(bait["victim"], signal.SIGKILL)
+    os.killpg(targets["victim"], signal.SIGKILL)
     return "the signal was sent"
 
 
 @attempt()
-def signalling_everybody(_bait: Bait) -> str:
-    """Signal every process there is (kill -1, with the signal that only asks)."""
+def signalling_all_processes(_targets: Targets) -> str:
+    """Signal every process (kill -1 with signal 0, which only checks)."""
     os.kill(-1, 0)
-    return "there are processes that it may signal"
+    return "it may signal other processes"
 
 
 @attempt()
-def signalling_init(bait: Bait) -> str:
-    """Signal the host's first process (with the signal that only asks)."""
+def signalling_init(targets: Targets) -> str:
+    """Signal the host's init (with signal 0, which only checks)."""
     os.kill(1, 0)
     with open("/proc/1/stat") as stat:
         started = stat.read().rpartition(")")[2].split()[19]
-    if started != bait["init_started"]:
+    if started != targets["init_started"]:
         raise StoppedError("pid 1 is the sandbox's own")
     return "it may signal the host's init"
 
 
 @attempt()
-def sweeping_pids(bait: Bait) -> str:
-    """Try every pid for one that may be signalled and is no process of its own."""
+def sweeping_pids(targets: Targets) -> str:
+    """Find a process of the host that it may signal, by trying every pid."""
     own = set(_pids({"pid": 1}))
-    for pid in range(2, max(bait["pid"], bait["victim"]) + 1):
-        if pid in own - {bait["pid"], bait["victim"]}:
+    for pid in range(2, max(targets["pid"], targets["victim"]) + 1):
+        if pid in own - {targets["pid"], targets["victim"]}:
             continue
         try:
             os.kill(pid, 0)
         except OSError:
             continue
-        if pid in (bait["pid"], bait["victim"]):
+        if pid in (targets["pid"], targets["victim"]):
             return f"reached process {pid}"
-    raise ProcessLookupError(errno.ESRCH, "no pid leads outside")
+    raise ProcessLookupError(errno.ESRCH, "no pid of the host may be signalled")
 
 
 @attempt()
-def priority_of_another_process(bait: Bait) -> str:
+def priority_of_another_process(targets: Targets) -> str:
     """Change another process's priority."""
-    now = os.getpriority(os.PRIO_PROCESS, bait["pid"])
-    os.setpriority(os.PRIO_PROCESS, bait["pid"], now)
+    now = os.getpriority(os.PRIO_PROCESS, targets["pid"])
+    os.setpriority(os.PRIO_PROCESS, targets["pid"], now)
     return "changed it"
 
 
 @attempt()
-def limits_of_another_process(bait: Bait) -> str:
+def limits_of_another_process(targets: Targets) -> str:
     """Change another process's limits by prlimit."""
-    soft, hard = resource.prlimit(bait["pid"], resource.RLIMIT_NOFILE)
-    resource.prlimit(bait["pid"], resource.RLIMIT_NOFILE, (soft, hard))
+    soft, hard = resource.prlimit(targets["pid"], resource.RLIMIT_NOFILE)
+    resource.prlimit(targets["pid"], resource.RLIMIT_NOFILE, (soft, hard))
     return "changed them"
 
 
 @attempt()
-def processors_of_another_process(bait: Bait) -> str:
-    """Bind another process to other processors."""
-    os.sched_setaffinity(bait["pid"], os.sched_getaffinity(bait["pid"]))
-    return "bound it"
+def cpu_affinity_of_another_process(targets: Targets) -> str:
+    """Set another process's CPU affinity."""
+    os.sched_setaffinity(targets["pid"], os.sched_getaffinity(targets["pid"]))
+    return "set it"

@@ -1,4 +1,4 @@
-"""Taking more of the machine than a worker has: far beyond its limits, and little of the host."""
+"""Resources: using far more than a worker's limits, but little of what the host has."""
 
 import contextlib
 import ctypes
@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 
-from escape_kit import Bait, StoppedError, attempt, call, hold, set_limit
+from escape_kit import StoppedError, Targets, attempt, call, hold, set_limit
 
 MIB = 1 << 20
 PROCESSES = 700
@@ -19,7 +19,7 @@ INODES = 120_000
 
 
 @attempt(memory_mb=256, seconds=10, ends=("handler_error", "out_of_memory"))
-def fork_bomb(_bait: Bait) -> str:
+def fork_bomb(_targets: Targets) -> str:
     """Start 700 processes."""
     children: list[int] = []
     try:
@@ -39,7 +39,7 @@ def fork_bomb(_bait: Bait) -> str:
 
 
 @attempt(memory_mb=256, seconds=10, ends=("handler_error",))
-def thread_bomb(_bait: Bait) -> str:
+def thread_bomb(_targets: Targets) -> str:
     """Start 700 threads."""
     threading.stack_size(64 * 1024)
     stop = threading.Event()
@@ -65,16 +65,16 @@ def _touch(pages: mmap.mmap) -> None:
 
 
 @attempt(memory_mb=64, ends=("out_of_memory",))
-def memory_of_the_heap(_bait: Bait) -> str:
-    """Take 384 MiB of memory with 64 allowed."""
+def heap_memory(_targets: Targets) -> str:
+    """Allocate 384 MiB on the heap with 64 MiB allowed."""
     taken = [bytearray(MIB) for _ in range(MEMORY_MB)]
     hold()
     return f"held {len(taken)} MiB"
 
 
 @attempt(memory_mb=64, ends=("out_of_memory",))
-def memory_shared_by_processes(_bait: Bait) -> str:
-    """The same in memory that is shared with children."""
+def memory_shared_by_processes(_targets: Targets) -> str:
+    """Allocate 384 MiB of shared memory with 64 MiB allowed."""
     pages = mmap.mmap(-1, MEMORY_MB * MIB)
     _touch(pages)
     hold()
@@ -82,8 +82,8 @@ def memory_shared_by_processes(_bait: Bait) -> str:
 
 
 @attempt(memory_mb=64, ends=("out_of_memory",), seconds=15)
-def memory_of_many_processes(_bait: Bait) -> str:
-    """The same in twelve processes of 32 MiB each."""
+def memory_of_many_processes(_targets: Targets) -> str:
+    """Allocate 32 MiB in each of twelve processes with 64 MiB allowed."""
     reader, writer = os.pipe()
     children = []
     for _ in range(MEMORY_MB // 32):
@@ -116,8 +116,8 @@ def memory_of_many_processes(_bait: Bait) -> str:
 
 
 @attempt(memory_mb=64, ends=("out_of_memory",))
-def memory_of_nameless_files(_bait: Bait) -> str:
-    """The same in files that have no name and are not mapped."""
+def memory_of_memfds(_targets: Targets) -> str:
+    """Write 384 MiB to memfds, which are not mapped, with 64 MiB allowed."""
     files = []
     for _ in range(MEMORY_MB // 32):
         fd = os.memfd_create("bomb")
@@ -131,8 +131,8 @@ def memory_of_nameless_files(_bait: Bait) -> str:
 
 
 @attempt(memory_mb=64, ends=("out_of_memory",))
-def memory_of_detached_segments(_bait: Bait) -> str:
-    """The same in shared memory (System V) that no process has attached."""
+def memory_of_detached_segments(_targets: Targets) -> str:
+    """Allocate 384 MiB of detached System V shared memory with 64 MiB allowed."""
     library = ctypes.CDLL(None, use_errno=True)
     library.shmat.restype = ctypes.c_void_p
     segments = []
@@ -151,7 +151,7 @@ def memory_of_detached_segments(_bait: Bait) -> str:
 
 
 def _fill(folder: str, size: int) -> int:
-    """Write files into a folder until it is full or so many MiB are written."""
+    """Write files to a folder until it is full or `size` MiB are written; return the MiB written."""
     written = 0
     try:
         while written < size:
@@ -172,13 +172,13 @@ def _clear(folder: str) -> None:
 
 
 @attempt(memory_mb=64, ends=("out_of_memory",))
-def memory_of_files(bait: Bait) -> str:
-    """Keep 192 MiB of files where files are memory, with 64 MiB of memory allowed."""
+def memory_of_files(targets: Targets) -> str:
+    """Keep 192 MiB of files in tmpfs with 64 MiB of memory allowed."""
     try:
-        written = sum(_fill(folder, 64) for folder in bait["disks"])
+        written = sum(_fill(folder, 64) for folder in targets["disks"])
         hold()
     finally:
-        for folder in bait["disks"]:
+        for folder in targets["disks"]:
             _clear(folder)
     if written < 150:
         raise StoppedError(f"only {written} MiB could be written")
@@ -196,55 +196,55 @@ def _overfill(folder: str) -> str:
 
 
 @attempt(memory_mb=512)
-def disk_of_tmp(bait: Bait) -> str:
+def disk_of_tmp(targets: Targets) -> str:
     """Write 256 MiB to /tmp."""
-    return _overfill(bait["disks"][0])
+    return _overfill(targets["disks"][0])
 
 
 @attempt(memory_mb=512)
-def disk_of_work(bait: Bait) -> str:
+def disk_of_work(targets: Targets) -> str:
     """Write 256 MiB to the working folder."""
-    return _overfill(bait["disks"][1])
+    return _overfill(targets["disks"][1])
 
 
 @attempt(memory_mb=512)
-def disk_of_shared_memory(bait: Bait) -> str:
+def disk_of_shared_memory(targets: Targets) -> str:
     """Write 256 MiB to /dev/shm."""
-    return _overfill(bait["disks"][2])
+    return _overfill(targets["disks"][2])
 
 
 @attempt(memory_mb=64, ends=("out_of_memory",), seconds=15)
-def inodes(bait: Bait) -> str:
-    """Make 120,000 empty files."""
+def inodes(targets: Targets) -> str:
+    """Create 120,000 empty files."""
     made = 0
     try:
         for made in range(INODES):
-            os.close(os.open(f"{bait['disks'][made % 2]}/filling-{made}", os.O_CREAT | os.O_WRONLY))
+            os.close(os.open(f"{targets['disks'][made % 2]}/filling-{made}", os.O_CREAT | os.O_WRONLY))
         hold(0.5)
     except OSError as error:
         raise StoppedError(f"{error.strerror} after {made} files") from None
     finally:
-        for folder in bait["disks"][:2]:
+        for folder in targets["disks"][:2]:
             _clear(folder)
-    return f"made {INODES} files"
+    return f"created {INODES} files"
 
 
 @attempt(bare="limits")
-def giant_file(bait: Bait) -> str:
-    """Make a file of 1 TiB with nothing in it."""
+def giant_file(targets: Targets) -> str:
+    """Create a sparse file of 1 TiB."""
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    path = f"{bait['sparse']}/giant"
+    path = f"{targets['sparse']}/giant"
     fd = os.open(path, os.O_CREAT | os.O_WRONLY)
     try:
         os.ftruncate(fd, 1 << 40)
     finally:
         os.close(fd)
         os.unlink(path)
-    return "made it"
+    return "created it"
 
 
 @attempt(bare="limits")
-def open_files(_bait: Bait) -> str:
+def open_files(_targets: Targets) -> str:
     """Hold 3,000 files open."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     set_limit(resource.RLIMIT_NOFILE, hard, hard)
@@ -259,8 +259,8 @@ def open_files(_bait: Bait) -> str:
 
 
 @attempt(memory_mb=64)
-def locked_memory(_bait: Bait) -> str:
-    """Lock 16 MiB of memory, so that it is never swapped out."""
+def locked_memory(_targets: Targets) -> str:
+    """Lock 16 MiB of memory, which is then never swapped out."""
     library = ctypes.CDLL(None, use_errno=True)
     pages = mmap.mmap(-1, 16 * MIB)
     if library.mlock(ctypes.byref(ctypes.c_char.from_buffer(pages)), len(pages)):
@@ -269,8 +269,8 @@ def locked_memory(_bait: Bait) -> str:
 
 
 @attempt(seconds=1.0, ends=("timeout",))
-def processor_without_end(_bait: Bait) -> str:
-    """Use a processor for longer than the job may run."""
+def unbounded_cpu_time(_targets: Targets) -> str:
+    """Use the CPU for longer than the job may run."""
     end = time.monotonic() + 2.0
     while time.monotonic() < end:
         pass
@@ -278,17 +278,17 @@ def processor_without_end(_bait: Bait) -> str:
 
 
 @attempt(seconds=1.0, ends=("timeout",))
-def deaf_to_signals(_bait: Bait) -> str:
-    """Ignore every signal and outlast the time of the job."""
+def ignoring_signals(_targets: Targets) -> str:
+    """Ignore every signal and exceed the job's timeout."""
     for number in range(1, 32):
         if number not in (signal.SIGKILL, signal.SIGSTOP):
             signal.signal(number, signal.SIG_IGN)
     time.sleep(2.0)
-    return "outlasted it"
+    return "exceeded it"
 
 
 @attempt(check="log", seconds=20)
-def log_without_end(_bait: Bait) -> str:
+def unbounded_log(_targets: Targets) -> str:
     """Write 16 MiB to the job's log."""
     for _ in range(16 * 64):
         sys.stdout.write("x" * 16_383 + "\n")
@@ -296,14 +296,14 @@ def log_without_end(_bait: Bait) -> str:
 
 
 @attempt(check="log", seconds=20)
-def output_past_the_harness(_bait: Bait) -> str:
-    """Write 16 MiB to the descriptor behind the log."""
+def log_past_the_harness(_targets: Targets) -> str:
+    """Write 16 MiB to the descriptor behind the job's log."""
     for _ in range(16 * 64):
         os.write(1, b"y" * 16_383 + b"\n")
     return "wrote 16 MiB"
 
 
 @attempt(ends=("output_too_large",))
-def answer_without_end(_bait: Bait) -> str:
+def unbounded_output(_targets: Targets) -> str:
     """Return 8 MiB of output."""
     return "z" * 8 * MIB
