@@ -7,7 +7,7 @@ explains it better than the package manager would; the sandbox's network could n
 """
 
 from collections.abc import Callable, Collection
-from typing import Final, Protocol
+from typing import Final
 
 import msgspec
 
@@ -15,15 +15,9 @@ from runwright.builds.deno_manifest import depends_on_modules, module_notes
 from runwright.builds.errors import ManifestError, RefusedEntry
 from runwright.builds.npm_manifest import read_packages
 from runwright.builds.python_manifest import read_requirements
+from runwright.workers.bundles.reader import ReadFile
 
 _MANIFEST_BYTES: Final = 8 * 1024 * 1024
-
-
-class ReadBundleFile(Protocol):
-    """Reads a file of a bundle."""
-
-    def __call__(self, path: str, /, *, at_most: int) -> bytes | None:
-        """Return the first `at_most` bytes of a file; None where there is no such file."""
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,12 +33,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_manifest(
-    runtime: str,
-    entrypoint: str,
-    names: Collection[str],
-    read: ReadBundleFile,
-    *,
-    allowed: Callable[[str], bool],
+    runtime: str, entrypoint: str, names: Collection[str], read: ReadFile, *, allowed: Callable[[str], bool]
 ) -> Manifest | None:
     """Return what a bundle depends on; None where it has no dependencies.
 
@@ -70,7 +59,7 @@ def read_manifest(
     return None
 
 
-def has_dependencies(runtime: str, entrypoint: str, names: Collection[str], read: ReadBundleFile) -> bool:
+def has_dependencies(runtime: str, entrypoint: str, names: Collection[str], read: ReadFile) -> bool:
     """Return whether a bundle has dependencies, or a manifest that cannot be read."""
     try:
         manifest = read_manifest(runtime, entrypoint, names, read, allowed=lambda _url: True)
@@ -79,7 +68,7 @@ def has_dependencies(runtime: str, entrypoint: str, names: Collection[str], read
     return manifest is not None
 
 
-def _text(name: str, read: ReadBundleFile) -> str | None:
+def _text(name: str, read: ReadFile) -> str | None:
     content = read(name, at_most=_MANIFEST_BYTES + 1)
     if content is None:
         return None

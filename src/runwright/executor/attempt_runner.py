@@ -286,7 +286,7 @@ class AttemptRunner:
         if not self._attempts:
             self.idle.set()
         worker = self.workers.get(attempt.worker_id, attempt.worker_revision)
-        if worker is not None and worker.max_concurrency is not None:
+        if worker is not None and worker.revision.max_concurrency is not None:
             self._slot_freed()
 
     # --- cancelling --------------------------------------------------------------------

@@ -19,7 +19,7 @@ from runwright.telemetry.emit import Emit
 from runwright.telemetry.events import StrayClaimHandedBack
 
 LOOK_SECONDS: Final = 1.0
-"""How often an idle executor looks for jobs without a notification, in case one was lost."""
+"""How often an idle executor claims without a notification, in case one was lost."""
 
 CLAIM_LIMIT: Final = 256
 LOST_CLAIMS_SECONDS: Final = 5.0
@@ -108,7 +108,7 @@ class ClaimLoop:
         self._clock = clock
         self._emit = emit
         self._cursor: tuple[str, str] | None = None
-        self._usage = TenantUsage()
+        self.usage = TenantUsage()
         self._lost_claims_due = 0.0
         self._resume_at = 0.0
         self.reservations = SlotReservations()
@@ -131,10 +131,6 @@ class ClaimLoop:
         if self.may_have_jobs:
             self.loop.wake()
 
-    def count(self, attempt: ClaimedAttempt) -> None:
-        """Count an attempt in its tenant's usage."""
-        self._usage.count(attempt.tenant_id)
-
     async def _claim(self) -> float:
         capacity = self.reservations.left_of(self._runner.pool.capacity())
         full = capacity.free <= 0 and not capacity.fast
@@ -154,15 +150,15 @@ class ClaimLoop:
             runtimes=self._settings.runtimes,
             limit=CLAIM_LIMIT,
             cursor=self._cursor,
-            used=self._usage.by_tenant(),
+            used=self.usage.by_tenant(),
             tenant_running=self._settings.tenant_running,
         )
         if self._lease.id != executor_id:
-            return 0.0  # the lease was lost meanwhile; the reaper requeues what the old id was given
+            return 0.0  # the lease was lost meanwhile; the reaper requeues what it claimed
         wrapped = self._cursor is not None and claimed.cursor is None
         self._cursor = claimed.cursor
         for attempt in claimed.attempts:
-            self.count(attempt)
+            self.usage.count(attempt.tenant_id)
         await self._runner.start(claimed.attempts)
         if claimed.cursor is not None or wrapped or _may_leave_more(claimed.attempts, capacity):
             self.may_have_jobs = True

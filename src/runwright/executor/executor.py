@@ -158,7 +158,7 @@ class Executor:
         self.release(attempt.job_id)
         if executor_id != self.id or not self.lease.held:
             return  # the lease was lost meanwhile; the reaper requeues it
-        self.claims.count(attempt)
+        self.claims.usage.count(attempt.tenant_id)
         self.runner.start_now(attempt)
 
     def _open_ahead(self, submission: Submission) -> None:

@@ -90,15 +90,8 @@ class Lease:
 
     async def _register(self) -> None:
         s = self._settings
-        record = ExecutorRecord(
-            id=self.id,
-            host=s.host,
-            pid=s.pid,
-            slots=s.slots,
-            isolation=s.isolation,
-            runtimes=s.runtimes,
-            vault_keys=s.vault_keys,
-        )
+        values = {name: getattr(s, name) for name in ExecutorRecord.__struct_fields__ if name != "id"}
+        record = ExecutorRecord(id=self.id, **values)
         sent_at = asyncio.get_running_loop().time()
         await register_executor(self._db, record, lease_seconds=s.lease_seconds)
         self._ends = sent_at + s.lease_seconds

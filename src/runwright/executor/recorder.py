@@ -1,6 +1,6 @@
 """Writes what happens to an executor's attempts, log lines and ends, in order.
 
-All of it goes through one lane of group commit, so that a job's log lines are stored before
+Everything goes through one queue of group commits, so that a job's log lines are stored before
 its end, and nothing of one job overtakes an earlier record of the same job.
 """
 

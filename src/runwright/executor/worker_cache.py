@@ -23,11 +23,6 @@ class LoadedWorker(msgspec.Struct, frozen=True):
     env: dict[str, str]
 
     @property
-    def max_concurrency(self) -> int | None:
-        """How many of its jobs run at once; None: any number."""
-        return self.revision.max_concurrency
-
-    @property
     def needs_preparation(self) -> bool:
         """Whether an attempt needs more than the revision: secrets, or files on this machine."""
         return bool(self.revision.secrets) or self.revision.bundle_digest is not None

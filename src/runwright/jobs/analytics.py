@@ -1,4 +1,4 @@
-"""What became of a tenant's jobs over some days, from the counts that ending a job keeps.
+"""Reports on the jobs of a tenant that ended within some days, from the analytics rollup.
 
 EndedCounts and sums are exact at any moment; percentiles come from a histogram and are at most 1.6 %
 off. A job counts on the day (UTC) on which it ended. Durations are of completed and failed jobs.
@@ -7,7 +7,7 @@ off. A job counts on the day (UTC) on which it ended. Durations are of completed
 import datetime as dt
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Annotated, Final, TypedDict, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
 from msgspec import Meta
@@ -26,21 +26,12 @@ _NONE: Final = JobSums(0, 0, 0)
 K = TypeVar("K")
 
 
-class _Fields(TypedDict):
-    total: int
-    completed: int
-    failed: int
-    cancelled: int
-    success_rate: float | None
-    avg_duration_ms: int | None
-
-
 DurationMs = Annotated[int | None, Meta(description="Of completed and failed jobs; null where none ran.")]
 Percentile = Annotated[int | None, Meta(description="At most 1.6 % off; null where none ran.")]
 
 
 class Totals(msgspec.Struct, frozen=True, kw_only=True):
-    """Jobs that ended, by how."""
+    """Jobs that ended, by status."""
 
     total: int
     completed: int
@@ -69,16 +60,16 @@ class PeriodTotals(Totals, frozen=True, kw_only=True):
     failures_by_code: Annotated[dict[str, int], Meta(description="Failed jobs by `error.code`.")]
 
 
-class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of the jobs of a period."""
+class JobReport(msgspec.Struct, frozen=True, kw_only=True):
+    """The jobs that ended in a period."""
 
     period_days: int
     since: datetime
     jobs: PeriodTotals
     by_day: list[DayTotals]
-    """Every day of the period, the oldest first."""
+    """Every day of the period, oldest first."""
     by_worker: dict[str, Totals]
-    """Those of which jobs ended."""
+    """Only workers with jobs that ended."""
 
 
 class Analytics:
@@ -88,7 +79,7 @@ class Analytics:
         self._db = db
         self._clock = clock
 
-    async def report(self, tenant_id: str, *, days: int, worker_id: str | None = None) -> Report:
+    async def report(self, tenant_id: str, *, days: int, worker_id: str | None = None) -> JobReport:
         """Return the report of the last `days` days, today among them, of the tenant or one worker.
 
         Raises NotFoundError where the tenant has no such worker.
@@ -102,9 +93,9 @@ class Analytics:
         return _report(counts, first, days)
 
 
-def _report(counts: EndedCounts, first: date, days: int) -> Report:
+def _report(counts: EndedCounts, first: date, days: int) -> JobReport:
     every_day = [first + timedelta(days=n) for n in range(days)]
-    return Report(
+    return JobReport(
         period_days=days,
         since=datetime.combine(first, time(), UTC),
         jobs=PeriodTotals(
@@ -127,7 +118,7 @@ def _of(cut: Mapping[tuple[K, str], JobSums], key: K) -> dict[str, JobSums]:
     return {status: cut.get((key, status), _NONE) for status in TERMINAL}
 
 
-def _totals(by_status: Mapping[str, JobSums]) -> _Fields:
+def _totals(by_status: Mapping[str, JobSums]) -> dict[str, Any]:
     total = sum(sums.jobs for sums in by_status.values())
     completed = by_status.get(JobStatus.COMPLETED, _NONE).jobs
     timed = sum(sums.timed for sums in by_status.values())

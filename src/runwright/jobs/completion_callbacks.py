@@ -11,6 +11,7 @@ from runwright.core.job_state import JobStatus
 from runwright.db.pool import PoolConnection
 from runwright.events.completion import CompletionSource, CompletionTarget
 from runwright.jobs.model import JobError
+from runwright.jobs.store.read import error_from
 
 
 class EndedJob(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,26 +41,17 @@ async def record_ancestry(db: PoolConnection, job_ids: Sequence[str], path: Sequ
 async def _fetch_ended(db: PoolConnection, job_ids: Sequence[str], _now: datetime) -> dict[str, EndedJob]:
     rows = await db.fetch(
         """
-        SELECT job_id, tenant_id, worker_id, status, attempt, started_at, completed_at, output, error
+        SELECT job_id AS id, tenant_id, worker_id, status, attempt, started_at, completed_at, output, error
         FROM job_results WHERE job_id = ANY ($1) ORDER BY completed_at, job_id
         """,
         job_ids,
     )
-    return {row["job_id"]: _ended(row) for row in rows}
+    return {row["id"]: _ended(row) for row in rows}
 
 
 def _ended(row: Record) -> EndedJob:
-    return EndedJob(
-        id=row["job_id"],
-        tenant_id=row["tenant_id"],
-        worker_id=row["worker_id"],
-        status=JobStatus(row["status"]),
-        attempt=row["attempt"],
-        started_at=row["started_at"],
-        completed_at=row["completed_at"],
-        output=row["output"],
-        error=None if row["error"] is None else msgspec.json.decode(row["error"], type=JobError),
-    )
+    values = dict(row) | {"status": JobStatus(row["status"]), "error": error_from(row["error"])}
+    return EndedJob(**values)
 
 
 JOB_ENDS: Final = CompletionSource(

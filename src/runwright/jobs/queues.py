@@ -1,7 +1,7 @@
-"""How many jobs of a tenant wait and run now, by worker.
+"""How many jobs of a tenant are queued and running, by worker.
 
 Counted from the queue itself, which holds live jobs only. A count that took long (a queue of
-millions) is shown again for ten times as long as it took; `sampled_at` says how old it is.
+millions) is shown again for ten times as long as it took; `sampled_at` is the time of the count.
 """
 
 import asyncio
@@ -22,14 +22,15 @@ _LONG_SECONDS: Final = 0.1
 _KEPT_TIMES: Final = 10
 
 _COUNT: Final = """
-SELECT worker_id, count(*) FILTER (WHERE state <> 'running'), count(*) FILTER (WHERE state = 'running'),
-       count(*) FILTER (WHERE state <> 'running' AND priority <= $2)
+SELECT worker_id, count(*) FILTER (WHERE state <> 'running') AS queued,
+       count(*) FILTER (WHERE state = 'running') AS running,
+       count(*) FILTER (WHERE state <> 'running' AND priority <= $2) AS high_priority
 FROM job_queue WHERE tenant_id = $1 GROUP BY worker_id ORDER BY worker_id
 """
 
 
 class QueueDepth(msgspec.Struct, frozen=True):
-    """Live jobs of one worker; `high_priority` are those among the queued with priority 1 to 3."""
+    """Live jobs of one worker; `high_priority` counts the queued jobs with priority 1 to 3."""
 
     worker_id: str
     queued: int
@@ -45,35 +46,29 @@ class QueueSnapshot(msgspec.Struct, frozen=True):
 
     @property
     def total_queued(self) -> int:
-        """How many wait."""
+        """How many jobs are queued."""
         return sum(depth.queued for depth in self.by_worker)
 
     @property
     def total_running(self) -> int:
-        """How many run."""
+        """How many jobs are running."""
         return sum(depth.running for depth in self.by_worker)
 
 
-class _Kept(msgspec.Struct, frozen=True):
-    snapshot: QueueSnapshot
-    until: float
-
-
 class Queues:
-    """Counts of live jobs."""
+    """Counts live jobs."""
 
     def __init__(self, db: Database, *, clock: Clock) -> None:
         self._db = db
         self._clock = clock
-        self._kept: dict[str, _Kept] = {}
+        self._kept: dict[str, tuple[QueueSnapshot, float]] = {}
+        """By tenant, with the time until which it is shown."""
 
     async def snapshot(self, tenant_id: str) -> QueueSnapshot:
         """Return the tenant's counts."""
         now = asyncio.get_running_loop().time()
-        kept = self._kept.get(tenant_id)
-        if kept is not None and now < kept.until:
-            return kept.snapshot
-        return await self._count(tenant_id)
+        snapshot, until = self._kept.get(tenant_id, (None, 0.0))
+        return snapshot if snapshot is not None and now < until else await self._count(tenant_id)
 
     async def depth(self, tenant_id: str, worker_id: str) -> QueueDepth:
         """Return one worker's counts. Raises NotFoundError where the tenant has no such worker."""
@@ -85,12 +80,12 @@ class Queues:
 
     async def _count(self, tenant_id: str) -> QueueSnapshot:
         loop = asyncio.get_running_loop()
-        asked_at = loop.time()
+        began_at = loop.time()
         sampled_at = self._clock()
         rows = await self._db.fetch(_COUNT, tenant_id, HIGH_PRIORITY)
-        snapshot = QueueSnapshot([QueueDepth(*row) for row in rows], sampled_at)
+        snapshot = QueueSnapshot([QueueDepth(**dict(row)) for row in rows], sampled_at)
         now = loop.time()
-        self._kept = {tenant: kept for tenant, kept in self._kept.items() if kept.until > now}
-        if now - asked_at > _LONG_SECONDS:
-            self._kept[tenant_id] = _Kept(snapshot, now + _KEPT_TIMES * (now - asked_at))
+        self._kept = {tenant: kept for tenant, kept in self._kept.items() if kept[1] > now}
+        if now - began_at > _LONG_SECONDS:
+            self._kept[tenant_id] = snapshot, now + _KEPT_TIMES * (now - began_at)
         return snapshot

@@ -1,8 +1,7 @@
-"""Deletes what has served its time, in bounded steps that hold nobody up.
+"""Deletes rows whose retention period is over, in bounded steps that delay no other work.
 
-Each duty deletes at most `_BATCH` rows at a time, in a transaction of its own; where one has more to
-do the next round follows after a breath, so that a backlog is worked off beside the queue and not
-instead of it.
+Each task deletes at most `_BATCH` rows at a time, in a transaction of its own. Where one has more to
+delete, the next pass follows after a short pause, so that a backlog is deleted beside other work.
 """
 
 from collections.abc import Awaitable, Callable
@@ -26,18 +25,18 @@ from runwright.telemetry.events import RowsPruned
 from runwright.tenants.audit import prune_entries
 from runwright.webhooks.store.deliveries import prune_deliveries, prune_orphaned_deliveries
 
-Forget = Callable[[datetime], Awaitable[int]]
-"""Deletes a bounded number of rows that are too old at a time; returns how many."""
+Prune = Callable[[datetime], Awaitable[int]]
+"""Deletes a bounded number of rows that have expired at a time; returns how many."""
 
 PAUSE_SECONDS: Final = 60.0
-_BREATH_SECONDS: Final = 0.05
+_BACKLOG_PAUSE_SECONDS: Final = 0.05
 _BATCH: Final = 500
 _EVENTS_OUTLIVE: Final = timedelta(days=1)
-"""An event stays longer than the deliveries that tell it."""
+"""How much longer events are kept than their deliveries and executions."""
 
 
 class Retention(msgspec.Struct, frozen=True, kw_only=True):
-    """How long things are kept, in days."""
+    """Retention periods, in days."""
 
     jobs_days: float
     """Ended jobs, from their end on, with attempts and logs."""
@@ -52,13 +51,13 @@ class Retention(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Pruner:
-    """Forgets, once a minute, what is older than it is to be kept. Any number may run."""
+    """Deletes once a minute what is older than its retention period. Any number may run."""
 
     def __init__(self, db: Database, *, retention: Retention, clock: Clock, emit: Emit) -> None:
         self._db = db
         self._clock = clock
         self._emit = emit
-        self._duties: dict[str, Forget] = {
+        self._tasks: dict[str, Prune] = {
             "idempotency_keys": lambda now: prune_idempotency_keys(db, now=now, limit=_BATCH),
             "event_keys": lambda now: prune_event_keys(db, now=now, limit=_BATCH),
             "jobs": lambda now: prune_jobs(db, before=now - _days(retention.jobs_days), limit=_BATCH),
@@ -84,22 +83,22 @@ class Pruner:
         self.loop = PassLoop("pruner", self._make_pass, emit=emit)
 
     async def start(self) -> None:
-        """Begin to prune."""
+        """Start the loop."""
         self.loop.start()
 
     async def stop(self) -> None:
-        """Stop pruning."""
+        """Stop the loop."""
         await self.loop.stop()
 
     async def _make_pass(self) -> float:
         more = False
-        for what, forget in self._duties.items():
+        for kind, prune in self._tasks.items():
             watch = Stopwatch()
-            count = await forget(self._clock())
+            count = await prune(self._clock())
             more = more or count >= _BATCH
             if count:
-                self._emit(RowsPruned(kind=what, count=count, duration_seconds=watch.seconds()))
-        return _BREATH_SECONDS if more else PAUSE_SECONDS
+                self._emit(RowsPruned(kind=kind, count=count, duration_seconds=watch.seconds()))
+        return _BACKLOG_PAUSE_SECONDS if more else PAUSE_SECONDS
 
 
 def _days(days: float) -> timedelta:

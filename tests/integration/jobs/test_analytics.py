@@ -8,14 +8,16 @@ import pytest
 from runwright.core.errors import NotFoundError
 from runwright.core.job_state import JobStatus, Trigger
 from runwright.core.paging import PageRequest
-from runwright.jobs.analytics import Analytics, Report
+from runwright.jobs.analytics import Analytics, JobReport
 from runwright.jobs.model import JobFilter
 from runwright.jobs.queues import QueueDepth, Queues
 from runwright.jobs.store.rollup import fold_counts, prune_counts
 from tests.integration.jobs.world import World
 
 
-async def report(world: World, *, days: int = 30, tenant: str = "ten_a", worker: str | None = None) -> Report:
+async def report(
+    world: World, *, days: int = 30, tenant: str = "ten_a", worker: str | None = None
+) -> JobReport:
     return await Analytics(world.db, clock=world.clock).report(tenant, days=days, worker_id=worker)
 
 

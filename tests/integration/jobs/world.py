@@ -12,7 +12,7 @@ from runwright.jobs.model import Job
 from runwright.jobs.notifications import JobNotifications
 from runwright.jobs.service import Jobs
 from runwright.jobs.store.cancel import cancel_jobs_of_deprecated
-from runwright.jobs.store.claim import ClaimedBatch, claim_jobs, promote_due
+from runwright.jobs.store.claim import ClaimResult, claim_jobs, promote_due
 from runwright.jobs.store.executors import ExecutorRecord, expire_lease, register_executor, rescue_expired
 from runwright.jobs.store.finish import finish_attempts
 from runwright.jobs.store.submit import DEFAULT_PRIORITY, Submission
@@ -113,7 +113,7 @@ class World:
         used: dict[str, float] | None = None,
         cursor: tuple[str, str] | None = None,
         runtimes: Sequence[str] = ("python",),
-    ) -> ClaimedBatch:
+    ) -> ClaimResult:
         return await claim_jobs(
             self.db,
             now=self.now,

@@ -1,4 +1,4 @@
-"""Manifests are read strictly, and refer to the operator's registry only."""
+"""What a bundle asks to have installed is read strictly, and only from the operator's registry."""
 
 from collections.abc import Mapping
 
@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runwright.builds.errors import ManifestError
-from runwright.builds.manifest import Manifest, ReadBundleFile, has_dependencies, read_manifest
+from runwright.builds.manifest import Manifest, has_dependencies, read_manifest
 from runwright.builds.python_manifest import satisfies_python
+from runwright.workers.bundles.reader import ReadFile
 
 MIRROR = "https://mirror.example/"
 
@@ -17,8 +18,8 @@ MIRROR = "https://mirror.example/"
 Files = Mapping[str, str | bytes]
 
 
-def reader(files: Files) -> ReadBundleFile:
-    """Reads the files of a bundle from a mapping."""
+def reader(files: Files) -> ReadFile:
+    """Reads the files of a bundle that is only a mapping."""
 
     def read(path: str, /, *, at_most: int) -> bytes | None:
         content = files.get(path)
@@ -77,7 +78,7 @@ HEADER = """\
         f"thing @ {MIRROR}thing-1.0-py3-none-any.whl",
     ],
 )
-def test_requirements_by_name_are_unchanged(line: str) -> None:
+def test_requirements_by_name_are_taken_as_they_are(line: str) -> None:
     manifest = read("python", {"requirements.txt": line})
     assert manifest is not None
     (written,) = manifest.files.values()
@@ -118,14 +119,14 @@ def test_requirements_by_name_are_unchanged(line: str) -> None:
         ("-c missing.txt", "not in the bundle"),
     ],
 )
-def test_an_entry_outside_of_the_index_is_refused_by_name(line: str, named: str) -> None:
+def test_what_leads_elsewhere_than_to_the_index_is_refused_by_name(line: str, named: str) -> None:
     message = refusal("python", {"requirements.txt": f"idna\n\n{line}\n"})
     assert named in message
     assert "requirements.txt, line 3" in message or named == "not in the bundle"
 
 
-def test_every_parser_sees_the_lines_that_were_checked() -> None:
-    """A continued comment hides the next line from some parsers only."""
+def test_no_reader_sees_other_lines_than_were_checked() -> None:
+    """A comment that is continued hides the next line from some readers only."""
     text = "idna # pinned \\\n--index-url https://evil.example\nsix\x0b# \\\n--pre\n"
     manifest = read("python", {"requirements.txt": text})
     assert manifest is not None

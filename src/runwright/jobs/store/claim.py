@@ -35,7 +35,7 @@ from runwright.runtimes.pool.settings import PoolCapacity
 QUEUE_WINDOW: Final = 256
 
 
-class ClaimedBatch(msgspec.Struct, frozen=True):
+class ClaimResult(msgspec.Struct, frozen=True):
     """The attempts of one claim, and where the next claim continues (None: at the first queue)."""
 
     attempts: list[ClaimedAttempt]
@@ -184,7 +184,7 @@ async def claim_jobs(  # noqa: PLR0913  one argument for each rule of the module
     cursor: tuple[str, str] | None,
     used: Mapping[str, float],
     tenant_running: int | None = None,
-) -> ClaimedBatch:
+) -> ClaimResult:
     """Claim up to `limit` jobs for one executor, by the rules of this module's docstring.
 
     `used`: how much each tenant has run lately. `tenant_running`: how many jobs at once a tenant
@@ -209,7 +209,7 @@ async def claim_jobs(  # noqa: PLR0913  one argument for each rule of the module
         except UniqueViolationError:  # a competitor took the same slot; look again
             continue
         tenant, worker = rows[0]["last_tenant"], rows[0]["last_worker"]
-        return ClaimedBatch(
+        return ClaimResult(
             [_claimed(row) for row in rows if row["job_id"] is not None],
             None if tenant is None else (tenant, worker),
         )

@@ -158,16 +158,7 @@ async def _count(db: Database, s: _Selection) -> int:
     if counted <= EXACT_COUNT_LIMIT:
         return counted
     plan = await db.fetchval(f"EXPLAIN (FORMAT JSON) SELECT 1 FROM {s.source} WHERE {s.where}", *s.params)
-    (top,) = msgspec.json.decode(plan, type=list[_Explained])
-    return max(counted, top.plan.rows)
-
-
-class _Plan(msgspec.Struct, rename={"rows": "Plan Rows"}):
-    rows: int
-
-
-class _Explained(msgspec.Struct, rename={"plan": "Plan"}):
-    plan: _Plan
+    return max(counted, int(msgspec.json.decode(plan)[0]["Plan"]["Plan Rows"]))
 
 
 async def fetch_status(db: Database, *, tenant_id: str, job_id: str) -> JobStatus | None:
@@ -184,6 +175,11 @@ async def fetch_status(db: Database, *, tenant_id: str, job_id: str) -> JobStatu
         job_id,
     )
     return None if status is None else JobStatus(status)
+
+
+_OF_CURRENT_ATTEMPT: Final = (
+    *("attempt", "status", "worker_version", "started_at", "completed_at", "duration_ms", "error"),
+)
 
 
 async def fetch_attempts(db: Database, *, job: Job) -> list[JobAttempt]:
@@ -212,18 +208,8 @@ async def fetch_attempts(db: Database, *, job: Job) -> list[JobAttempt]:
             job.tenant_id,
             job.id,
         )
-        attempts.append(
-            JobAttempt(
-                attempt=job.attempt,
-                status=job.status,
-                worker_version=job.worker_version,
-                executor_id=executor_id,
-                started_at=job.started_at,
-                completed_at=job.completed_at,
-                duration_ms=job.duration_ms,
-                error=job.error,
-            )
-        )
+        current = {name: getattr(job, name) for name in _OF_CURRENT_ATTEMPT}
+        attempts.append(JobAttempt(executor_id=executor_id, **current))
     return attempts
 
 

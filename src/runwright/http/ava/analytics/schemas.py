@@ -8,7 +8,7 @@ from msgspec import Meta
 from runwright.http.ava.envelopes import Time
 from runwright.http.fields import format_time
 from runwright.http.validation import Validator
-from runwright.jobs.analytics import LONGEST_DAYS, DayTotals, PeriodTotals, Report, Totals
+from runwright.jobs.analytics import LONGEST_DAYS, DayTotals, JobReport, PeriodTotals, Totals
 
 
 class AnalyticsQuery(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,7 +42,7 @@ class WorkerAnalyticsOut(msgspec.Struct, frozen=True, kw_only=True):
 READ_ANALYTICS: Final = Validator(AnalyticsQuery)
 
 
-def analytics_out(report: Report) -> AnalyticsOut:
+def analytics_out(report: JobReport) -> AnalyticsOut:
     return AnalyticsOut(
         period_days=report.period_days,
         since=format_time(report.since),
@@ -52,7 +52,7 @@ def analytics_out(report: Report) -> AnalyticsOut:
     )
 
 
-def worker_analytics_out(worker_id: str, report: Report) -> WorkerAnalyticsOut:
+def worker_analytics_out(worker_id: str, report: JobReport) -> WorkerAnalyticsOut:
     return WorkerAnalyticsOut(
         worker_id=worker_id,
         period_days=report.period_days,
