@@ -16,13 +16,10 @@ from runwright.telemetry.logs import set_up_logs
 from runwright.tenants.api_keys import platform_key
 from runwright.wiring.api import start_http
 from runwright.wiring.automations import load_automations
-from runwright.wiring.builder import start_builder
 from runwright.wiring.deliveries import open_sender, start_router, start_senders
-from runwright.wiring.executor import start_executor
-from runwright.wiring.files import do_nothing, open_files
-from runwright.wiring.maintenance import start_maintenance
+from runwright.wiring.executor import do_nothing, open_files, start_builder, start_executor
+from runwright.wiring.loops import start_maintenance, start_scheduler
 from runwright.wiring.resources import Resources, open_resources
-from runwright.wiring.scheduler import start_scheduler
 from runwright.wiring.shutdown import Shutdown
 
 
@@ -32,43 +29,43 @@ async def serve(settings: Settings) -> int:
     shutdown = Shutdown()
     shutdown.watch()
     async with AsyncExitStack() as stack:
-        resources = await open_resources(settings, stack)
-        if resources is None:
+        res = await open_resources(settings, stack)
+        if res is None:
             return 1
-        problem = await load_automations(resources, shutdown, stack)
+        problem = await load_automations(res, shutdown, stack)
         if problem is not None:
             sys.stderr.write(f"{problem}\n")
             return 1
-        url = await _start_roles(resources, shutdown, stack)
+        url = await _start_roles(res, shutdown, stack)
         sys.stdout.write(f"runwright ready {url or '(no api)'}\n")
         sys.stdout.flush()
         if settings.demo and url is not None:
             demo = asyncio.create_task(_demonstrate(settings, url))
             stack.callback(demo.cancel)
         await shutdown.requested.wait()
-        resources.emit(ServerStopping())
+        res.emit(ServerStopping())
     return 0
 
 
-async def _start_roles(f: Resources, shutdown: Shutdown, stack: AsyncExitStack) -> str | None:
+async def _start_roles(res: Resources, shutdown: Shutdown, stack: AsyncExitStack) -> str | None:
     """Start the roles of this process; return the URL of its API, if it has one."""
-    roles = f.settings.roles
-    await start_maintenance(f, stack)
+    roles = res.settings.roles
+    await start_maintenance(res, stack)
     executor, on_building = None, do_nothing
     if "executor" in roles:
-        files = await open_files(f, stack)
-        executor = await start_executor(f, files, shutdown, stack)
-        builder = await start_builder(f, files, executor, stack)
+        files = await open_files(res, stack)
+        executor = await start_executor(res, files, shutdown, stack)
+        builder = await start_builder(res, files, executor, stack)
         on_building = builder.loop.wake
     if "scheduler" in roles:
-        await start_scheduler(f, stack)
+        await start_scheduler(res, stack)
     if "router" in roles:
-        await start_router(f, stack)
-    sender = await open_sender(f, stack)
+        await start_router(res, stack)
+    sender = await open_sender(res, stack)
     if "deliverer" in roles:
-        await start_senders(f, sender, stack)
+        await start_senders(res, sender, stack)
     if "api" in roles:
-        return await start_http(f, executor, sender, on_building, shutdown, stack)
+        return await start_http(res, executor, sender, on_building, shutdown, stack)
     return None
 
 

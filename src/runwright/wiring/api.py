@@ -1,23 +1,52 @@
-"""The role `api`: the HTTP server."""
+"""The role `api`: the HTTP server and the services behind it, on database connections of their own."""
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from functools import partial
 from ipaddress import ip_address
+from typing import Final
 
+from runwright.agents.executions import Executions
+from runwright.agents.publishing import Publisher
+from runwright.agents.service import Agents
+from runwright.builds.manifest import has_dependencies
 from runwright.config import Settings
+from runwright.db.pool import Database
 from runwright.executor.executor import Executor
 from runwright.http.app import build_app
+from runwright.http.ava.webhooks.schemas import FORMAT as AVA_FORMAT
+from runwright.http.avala.webhooks.schemas import FORMAT as AVALA_FORMAT
 from runwright.http.server import HttpServer
-from runwright.http.services import EdgeSettings
+from runwright.http.services import EdgeSettings, Services
+from runwright.jobs.analytics import Analytics
+from runwright.jobs.queues import Queues
+from runwright.jobs.service import Jobs
+from runwright.jobs.store.cancel import cancel_jobs_of_deprecated
+from runwright.runtimes.host import Host, RuntimeInfo
+from runwright.schedules.service import Schedules
+from runwright.schedules.store.definitions import disable_schedules_of_deprecated
+from runwright.secrets.keyring import SecretBox
+from runwright.tenants.api_keys import ApiKeys, platform_key
+from runwright.tenants.audit import AuditLog
+from runwright.tenants.tenants import Tenants
 from runwright.webhooks.sending import WebhookSender
-from runwright.wiring.files import spool_dir_in
-from runwright.wiring.resources import Resources
-from runwright.wiring.services import open_services
+from runwright.webhooks.service import WebhookEndpoints
+from runwright.wiring.automations import open_automations
+from runwright.wiring.deliveries import outgoing_policy
+from runwright.wiring.executor import spool_dir_in
+from runwright.wiring.health import HealthReporter
+from runwright.wiring.limits import AdmissionControl, open_admission_control, unknown_key_limiter
+from runwright.wiring.resources import Resources, open_database_pool, open_vault
 from runwright.wiring.shutdown import Shutdown
+from runwright.workers.bundles.members import ArchiveLimits
+from runwright.workers.bundles.reader import BundleReader
+from runwright.workers.deployments import Deployments
+from runwright.workers.service import Workers
 
 
 async def start_http(
-    f: Resources,
+    res: Resources,
     executor: Executor | None,
     sender: WebhookSender,
     on_building: Callable[[], None],
@@ -25,9 +54,9 @@ async def start_http(
     stack: AsyncExitStack,
 ) -> str:
     """Start the HTTP server and return its URL."""
-    services = await open_services(f, executor, sender, on_building, shutdown, stack)
-    edge = _edge_settings(f.settings)
-    server = HttpServer(build_app(services, edge), host=f.settings.host, port=f.settings.port, edge=edge)
+    services = await open_services(res, executor, sender, on_building, shutdown, stack)
+    edge = _edge_settings(res.settings)
+    server = HttpServer(build_app(services, edge), host=res.settings.host, port=res.settings.port, edge=edge)
     stack.push_async_callback(server.stop)
     return await server.start()
 
@@ -50,3 +79,145 @@ def _on_loopback(host: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+SUBMIT_CONNECTIONS: Final = 2
+_CANCEL_BATCH: Final = 1000
+
+
+async def open_services(
+    res: Resources,
+    executor: Executor | None,
+    sender: WebhookSender,
+    on_building: Callable[[], None],
+    shutdown: Shutdown,
+    stack: AsyncExitStack,
+) -> Services:
+    db = await open_database_pool(res.dsn, res.settings.db_pool_size, stack)
+    submits = await open_database_pool(res.dsn, SUBMIT_CONNECTIONS, stack, by_key=True)
+    admission = await open_admission_control(res, db, stack)
+    jobs = _open_jobs(res, db, submits, admission, executor, stack)
+    reader = _bundle_reader(res, db)
+    reporter = HealthReporter(
+        db, clock=res.clock, host=res.host, executor=executor, draining=shutdown.requested.is_set
+    )
+    key = await asyncio.to_thread(platform_key, res.settings.platform_key, res.settings.data_dir)
+    return Services(
+        workers=_workers(res, db, reader, admission, executor, on_building),
+        deployments=Deployments(
+            db, reader, clock=res.clock, on_building=on_building, quota=admission.stored_bytes
+        ),
+        vault=open_vault(res, db, stack),
+        jobs=jobs,
+        queues=Queues(db, clock=res.clock),
+        analytics=Analytics(db, clock=res.clock),
+        schedules=Schedules(db, clock=res.clock, quota=admission.schedules),
+        endpoints=_endpoints(res, db, sender, AVA_FORMAT),
+        avala_endpoints=_endpoints(res, db, sender, AVALA_FORMAT),
+        agents=_agents(res, db),
+        executions=Executions(db, clock=res.clock, on_decided=res.event_notifications.appended),
+        publisher=_open_publisher(res, submits, stack),
+        outgoing=outgoing_policy(res.settings),
+        keys=ApiKeys(db, clock=res.clock, platform_key=key, unknown_keys=unknown_key_limiter(res.settings)),
+        audit=AuditLog(db),
+        tenants=Tenants(db, clock=res.clock, on_change=admission.tenant_status.refresh),
+        tenant_status=admission.tenant_status,
+        limiter=admission.rate_limiter,
+        automations=open_automations(res, db, jobs, stack),
+        runtimes=partial(_describe_runtime, res.host),
+        health=reporter.report,
+        ready=lambda: not shutdown.requested.is_set(),
+        metrics=res.metrics,
+        clock=res.clock,
+    )
+
+
+def _open_jobs(
+    res: Resources,
+    db: Database,
+    submits: Database,
+    admission: AdmissionControl,
+    executor: Executor | None,
+    stack: AsyncExitStack,
+) -> Jobs:
+    jobs = Jobs(
+        db,
+        clock=res.clock,
+        notifications=res.job_notifications,
+        submits=submits,
+        # A job that starts with its submission would bypass the quota.
+        starter=None if res.settings.quota_running_jobs else executor,
+        quota=admission.queued_jobs,
+        running_limit_of=admission.running_limit_of,
+    )
+    stack.push_async_callback(jobs.stop)
+    return jobs
+
+
+def _bundle_reader(res: Resources, db: Database) -> BundleReader:
+    limits = ArchiveLimits(unpacked_bytes=res.settings.bundle_unpacked_bytes, files=res.settings.bundle_files)
+    return BundleReader(db, limits=limits, spool_dir=spool_dir_in(res.settings), needs_layer=has_dependencies)
+
+
+def _workers(
+    res: Resources,
+    db: Database,
+    reader: BundleReader,
+    admission: AdmissionControl,
+    executor: Executor | None,
+    on_building: Callable[[], None],
+) -> Workers:
+    return Workers(
+        db,
+        reader,
+        clock=res.clock,
+        on_deprecated=_end_deprecated(res, db),
+        on_building=on_building,
+        on_defined=executor.preload_worker if executor else lambda _: None,
+        on_event=res.event_notifications.appended,
+        quota=admission.stored_bytes,
+    )
+
+
+def _end_deprecated(res: Resources, db: Database) -> Callable[[], Awaitable[None]]:
+    """Return the function that ends the schedules and jobs of deprecated workers."""
+
+    async def end() -> None:
+        await disable_schedules_of_deprecated(db, now=res.clock())
+        while ids := await cancel_jobs_of_deprecated(db, now=res.clock(), limit=_CANCEL_BATCH):
+            res.job_notifications.jobs_ended(ids)
+            res.job_notifications.announce_ended(ids)
+
+    return end
+
+
+def _endpoints(res: Resources, db: Database, sender: WebhookSender, style: str) -> WebhookEndpoints:
+    return WebhookEndpoints(
+        db,
+        style=style,
+        clock=res.clock,
+        secret_box=SecretBox(res.ring),
+        sender=sender,
+        on_due=res.event_notifications.due,
+        on_subscribed=res.event_notifications.subscribed,
+    )
+
+
+def _agents(res: Resources, db: Database) -> Agents:
+    return Agents(
+        db,
+        clock=res.clock,
+        secret_box=SecretBox(res.ring),
+        on_due=res.event_notifications.due,
+        on_subscribed=res.event_notifications.subscribed,
+    )
+
+
+def _open_publisher(res: Resources, db: Database, stack: AsyncExitStack) -> Publisher:
+    publisher = Publisher(db, clock=res.clock, on_appended=res.event_notifications.appended)
+    stack.push_async_callback(publisher.stop)
+    return publisher
+
+
+def _describe_runtime(host: Host, name: str) -> RuntimeInfo:
+    return host.runtimes.get(name) or RuntimeInfo(name=name, ready=False, reason="no such runtime")

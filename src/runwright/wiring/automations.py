@@ -46,46 +46,47 @@ def tick_handler(policy: AutomationPolicy) -> TickHandler:
     return handler_by_owner({ScheduleOwner.WORKER: submit_jobs, ScheduleOwner.AUTOMATION: runs})
 
 
-def open_automations(f: Resources, db: Database, jobs: Jobs, stack: AsyncExitStack) -> Automations:
-    ingress = WebhookIngress(
-        db, clock=f.clock, secret_box=SecretBox(f.ring), on_due=f.event_notifications.due
-    )
+def open_automations(res: Resources, db: Database, jobs: Jobs, stack: AsyncExitStack) -> Automations:
+    box = SecretBox(res.ring)
+    ingress = WebhookIngress(db, clock=res.clock, secret_box=box, on_due=res.event_notifications.due)
     stack.push_async_callback(ingress.stop)
     return Automations(
-        definitions=AutomationDefinitions(db, clock=f.clock, secret_box=SecretBox(f.ring), policy=f.policy),
-        runs=AutomationRuns(db, clock=f.clock, jobs=jobs, on_due=f.event_notifications.due),
-        tasks=Tasks(db, clock=f.clock),
+        definitions=AutomationDefinitions(db, clock=res.clock, secret_box=box, policy=res.policy),
+        runs=AutomationRuns(db, clock=res.clock, jobs=jobs, on_due=res.event_notifications.due),
+        tasks=Tasks(db, clock=res.clock),
         ingress=ingress,
-        events=AutomationEvents(db, clock=f.clock, on_event=f.event_notifications.appended),
-        policy=f.policy,
+        events=AutomationEvents(db, clock=res.clock, on_event=res.event_notifications.appended),
+        policy=res.policy,
     )
 
 
 class AutomationFileLoader:
     """Loads the configuration file of automations."""
 
-    def __init__(self, f: Resources, path: Path, vault: Vault) -> None:
-        self._f = f
+    def __init__(self, res: Resources, path: Path, vault: Vault) -> None:
+        self._res = res
         self._path = path
         self._vault = vault
         self._reloading: asyncio.Task[None] | None = None
 
     async def load(self) -> None:
         """Load the file and apply it. Raises DefinitionError, ConflictError, OSError."""
-        f, now, watch = self._f, self._f.clock(), Stopwatch()
+        res, now, watch = self._res, self._res.clock(), Stopwatch()
         text = await asyncio.to_thread(self._path.read_text, encoding="utf-8")
-        config = read_config(text, zone=f.settings.automation_timezone, now=now)
+        config = read_config(text, zone=res.settings.automation_timezone, now=now)
         secrets = await resolve_secrets(config.definitions, self._reveal, os.environ)
         policy = AutomationPolicy(
             enabled=config.enabled,
-            zone=config.zone or f.settings.automation_timezone,
-            concurrency=config.concurrency or f.settings.automation_concurrency,
+            zone=config.zone or res.settings.automation_timezone,
+            concurrency=config.concurrency or res.settings.automation_concurrency,
             default_limit=config.default_limit,
         )
-        definitions = AutomationDefinitions(f.db, clock=f.clock, secret_box=SecretBox(f.ring), policy=policy)
-        result = await sync_definitions(f.db, definitions, config.definitions, secrets, now)
-        f.policy.update(policy)
-        f.emit(AutomationFileLoaded(watch.seconds(), result.created, result.changed, result.removed))
+        definitions = AutomationDefinitions(
+            res.db, clock=res.clock, secret_box=SecretBox(res.ring), policy=policy
+        )
+        result = await sync_definitions(res.db, definitions, config.definitions, secrets, now)
+        res.policy.update(policy)
+        res.emit(AutomationFileLoaded(watch.seconds(), result.created, result.changed, result.removed))
 
     def reload(self) -> None:
         """Load the file again. An invalid file changes nothing."""
@@ -96,18 +97,18 @@ class AutomationFileLoader:
         try:
             await self.load()
         except Exception as error:  # noqa: BLE001  no file may stop the server
-            self._f.emit(AutomationFileRefused(error=error_text(error)))
+            self._res.emit(AutomationFileRefused(error=error_text(error)))
 
     async def _reveal(self, tenant_id: str, name: str) -> str | None:
         return (await self._vault.reveal(tenant_id, [name])).get(name)
 
 
-async def load_automations(f: Resources, shutdown: Shutdown, stack: AsyncExitStack) -> str | None:
+async def load_automations(res: Resources, shutdown: Shutdown, stack: AsyncExitStack) -> str | None:
     """Apply the configuration file, now and at every SIGHUP; return an error message if it is invalid."""
-    path = f.settings.automation_file
+    path = res.settings.automation_file
     if path is None:
         return None
-    loader = AutomationFileLoader(f, path, open_vault(f, f.db, stack))
+    loader = AutomationFileLoader(res, path, open_vault(res, res.db, stack))
     try:
         await loader.load()
     except (RunwrightError, OSError, UnicodeDecodeError) as error:
@@ -116,15 +117,15 @@ async def load_automations(f: Resources, shutdown: Shutdown, stack: AsyncExitSta
     return None
 
 
-async def start_dispatcher(f: Resources, stack: AsyncExitStack) -> None:
+async def start_dispatcher(res: Resources, stack: AsyncExitStack) -> None:
     dispatcher = AutomationDispatcher(
-        f.db,
-        policy=f.policy,
+        res.db,
+        policy=res.policy,
         open_execution=open_registered,
-        clock=f.clock,
-        notifications=f.job_notifications,
-        event_notifications=f.event_notifications,
-        emit=f.emit,
+        clock=res.clock,
+        notifications=res.job_notifications,
+        event_notifications=res.event_notifications,
+        emit=res.emit,
     )
     stack.push_async_callback(dispatcher.stop)
     await dispatcher.start()

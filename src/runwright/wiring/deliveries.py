@@ -38,93 +38,97 @@ SENDER_CONNECTIONS: Final = 3
 COMMIT_SECONDS: Final = 0.01
 
 
-async def start_router(f: Resources, stack: AsyncExitStack) -> None:
+async def start_router(res: Resources, stack: AsyncExitStack) -> None:
     """Start the loops of the role `router`; every kind of subscriber and callback is registered here."""
     router = Router(
-        f.db,
+        res.db,
         sinks={
             "wh": insert_deliveries,
-            "agt": ExecutionSink(emit=f.emit),
-            "trg": partial(fire_events, policy=f.policy),
+            "agt": ExecutionSink(emit=res.emit),
+            "trg": partial(fire_events, policy=res.policy),
         },
-        clock=f.clock,
-        event_notifications=f.event_notifications,
-        emit=f.emit,
+        clock=res.clock,
+        event_notifications=res.event_notifications,
+        emit=res.emit,
     )
     completions = CompletionDispatcher(
-        f.db, _completion_routes(f), clock=f.clock, event_notifications=f.event_notifications, emit=f.emit
+        res.db,
+        _completion_routes(res),
+        clock=res.clock,
+        event_notifications=res.event_notifications,
+        emit=res.emit,
     )
-    f.job_notifications.on_changed(completions.notify)
-    f.event_notifications.on_appended(completions.notify)
-    timeouts = ExecutionTimeouts(f.db, clock=f.clock, emit=f.emit)
+    res.job_notifications.on_changed(completions.notify)
+    res.event_notifications.on_appended(completions.notify)
+    timeouts = ExecutionTimeouts(res.db, clock=res.clock, emit=res.emit)
     loops: tuple[Router | CompletionDispatcher | ExecutionTimeouts, ...] = (router, completions, timeouts)
     for loop in loops:
         stack.push_async_callback(loop.stop)
         await loop.start()
-    await start_dispatcher(f, stack)
+    await start_dispatcher(res, stack)
 
 
-def _completion_routes(f: Resources) -> tuple[CompletionRoute[EndedJob], CompletionRoute[EndedExecution]]:
+def _completion_routes(res: Resources) -> tuple[CompletionRoute[EndedJob], CompletionRoute[EndedExecution]]:
     handlers: dict[str, JobHandler] = {DECIDE_HANDLER: decide_by_jobs, AUTOMATION: end_jobs}
-    tool_calls = ToolCalls(handlers, on_submitted=partial(_announce_jobs, f))
+    tool_calls = ToolCalls(handlers, on_submitted=partial(_announce_jobs, res))
     return (
         CompletionRoute(JOB_ENDS, tool_calls.handlers()),
         CompletionRoute(EXECUTION_ENDS, {AUTOMATION: end_executions}),
     )
 
 
-def _announce_jobs(f: Resources) -> None:
+def _announce_jobs(res: Resources) -> None:
     """Notify executors of jobs that were inserted in a transaction that is about to commit."""
-    asyncio.get_running_loop().call_later(COMMIT_SECONDS, f.job_notifications.jobs_ready)
+    asyncio.get_running_loop().call_later(COMMIT_SECONDS, res.job_notifications.jobs_ready)
 
 
 def outgoing_policy(settings: Settings) -> OutgoingPolicy:
     return OutgoingPolicy(dev=settings.dev, trusted=tuple(map(parse_trusted, settings.webhook_trusted)))
 
 
-async def open_sender(f: Resources, stack: AsyncExitStack) -> WebhookSender:
-    client = _open_client(f, stack)
-    ava = AvaPayloadFormat(await open_database_pool(f.dsn, FORMAT_CONNECTIONS, stack, by_key=True))
+async def open_sender(res: Resources, stack: AsyncExitStack) -> WebhookSender:
+    client = _open_client(res, stack)
+    ava = AvaPayloadFormat(await open_database_pool(res.dsn, FORMAT_CONNECTIONS, stack, by_key=True))
     formats: dict[str, PayloadFormat] = {AVA_FORMAT: ava, AVALA_FORMAT: AvalaPayloadFormat(ava.data)}
     stack.push_async_callback(ava.stop)
-    return WebhookSender(client, formats=formats, secret_box=SecretBox(f.ring), clock=f.clock)
+    return WebhookSender(client, formats=formats, secret_box=SecretBox(res.ring), clock=res.clock)
 
 
-async def start_senders(f: Resources, sender: WebhookSender, stack: AsyncExitStack) -> None:
+async def start_senders(res: Resources, sender: WebhookSender, stack: AsyncExitStack) -> None:
     """Start one loop for each kind of row in the outbox, so that neither can fill the other's limits."""
     webhooks = OutboxSender(
-        await open_database_pool(f.dsn, SENDER_CONNECTIONS, stack, by_key=True),
-        WebhookSubject(sender, clock=f.clock, emit=f.emit),
-        clock=f.clock,
-        event_notifications=f.event_notifications,
-        emit=f.emit,
+        await open_database_pool(res.dsn, SENDER_CONNECTIONS, stack, by_key=True),
+        WebhookSubject(sender, clock=res.clock, emit=res.emit),
+        clock=res.clock,
+        event_notifications=res.event_notifications,
+        emit=res.emit,
     )
     stack.push_async_callback(webhooks.stop)
     await webhooks.start()
     caller = AgentCaller(
-        _open_client(f, stack),
+        _open_client(res, stack),
         formats={AVALA_FORMAT: AvalaCallbackFormat()},
-        secret_box=SecretBox(f.ring),
-        clock=f.clock,
+        secret_box=SecretBox(res.ring),
+        clock=res.clock,
     )
     agents = OutboxSender(
-        await open_database_pool(f.dsn, SENDER_CONNECTIONS, stack, by_key=True),
+        await open_database_pool(res.dsn, SENDER_CONNECTIONS, stack, by_key=True),
         AgentSubject(
             caller,
-            clock=f.clock,
-            on_jobs=f.job_notifications.jobs_ready,
-            on_decided=f.event_notifications.appended,
-            emit=f.emit,
+            clock=res.clock,
+            on_jobs=res.job_notifications.jobs_ready,
+            on_decided=res.event_notifications.appended,
+            emit=res.emit,
         ),
-        clock=f.clock,
-        event_notifications=f.event_notifications,
-        emit=f.emit,
+        clock=res.clock,
+        event_notifications=res.event_notifications,
+        emit=res.emit,
     )
     stack.push_async_callback(agents.stop)
     await agents.start()
 
 
-def _open_client(f: Resources, stack: AsyncExitStack) -> OutgoingClient:
-    client = OutgoingClient(outgoing_policy(f.settings))
+def _open_client(res: Resources, stack: AsyncExitStack) -> OutgoingClient:
+    client = OutgoingClient(outgoing_policy(res.settings))
     stack.push_async_callback(client.stop)
     return client

@@ -1,36 +1,50 @@
-"""The role `executor`: runs jobs."""
+"""The role `executor`: runs jobs, and installs the dependencies of worker versions."""
 
 import asyncio
 import os
 import socket
 from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Final
 
+from runwright.builds.build_sandbox import BuildLimits, BuildSandbox
+from runwright.builds.installer import Installer
+from runwright.builds.package_managers import (
+    RUNTIMES_WITH_DEPENDENCIES,
+    DependencySources,
+    PackageManagers,
+    platform_of,
+)
+from runwright.builds.store import Builds
 from runwright.config import Settings
 from runwright.core.hostnames import parse_trusted
+from runwright.core.ids import new_id
 from runwright.egress import Egress
 from runwright.egress.metrics import TrafficCollector
 from runwright.executor.attempt_runner import AttemptRunner
 from runwright.executor.executor import Executor
 from runwright.executor.lease import ExecutorSettings
 from runwright.executor.preparation import Preparation
-from runwright.executor.version_files import VersionFiles
+from runwright.executor.version_files import LayerLookup, VersionFiles
+from runwright.loops.builder import Builder
 from runwright.loops.promoter import Promoter
 from runwright.runtimes.pool.pool import Pool, PoolSettings
-from runwright.wiring.files import cache_dir
-from runwright.wiring.resources import Resources, open_vault
+from runwright.wiring.resources import Resources, open_database_pool, open_vault
 from runwright.wiring.shutdown import Shutdown
+from runwright.workers.bundles.folders import FolderCache, make_private_folder
+from runwright.workers.bundles.members import STORED, ArchiveLimits
 
 
 async def start_executor(
-    f: Resources, files: VersionFiles, shutdown: Shutdown, stack: AsyncExitStack
+    res: Resources, files: VersionFiles, shutdown: Shutdown, stack: AsyncExitStack
 ) -> Executor:
-    egress = _start_egress(f, stack)
+    egress = _start_egress(res, stack)
 
     def make_pool(runner: AttemptRunner) -> Pool:
         return Pool(
-            settings=_pool_settings(f.settings),
-            host=f.host,
-            clock=f.clock,
+            settings=_pool_settings(res.settings),
+            host=res.host,
+            clock=res.clock,
             on_started=runner.on_started,
             on_line=runner.on_line,
             on_outcome=runner.on_outcome,
@@ -39,15 +53,15 @@ async def start_executor(
         )
 
     executor = Executor(
-        f.db,
-        settings=_executor_settings(f),
-        clock=f.clock,
-        notifications=f.job_notifications,
-        emit=f.emit,
+        res.db,
+        settings=_executor_settings(res),
+        clock=res.clock,
+        notifications=res.job_notifications,
+        emit=res.emit,
         make_pool=make_pool,
-        preparation=Preparation(secrets=open_vault(f, f.db, stack), files=files, emit=f.emit),
+        preparation=Preparation(secrets=open_vault(res, res.db, stack), files=files, emit=res.emit),
     )
-    promoter = Promoter(f.db, clock=f.clock, notifications=f.job_notifications, emit=f.emit)
+    promoter = Promoter(res.db, clock=res.clock, notifications=res.job_notifications, emit=res.emit)
     halting = asyncio.create_task(_halt_when_forced(shutdown, executor))
     stack.callback(halting.cancel)
     stack.push_async_callback(executor.stop)
@@ -62,15 +76,15 @@ async def _halt_when_forced(shutdown: Shutdown, executor: Executor) -> None:
     executor.halt()
 
 
-def _executor_settings(f: Resources) -> ExecutorSettings:
-    settings = f.settings
+def _executor_settings(res: Resources) -> ExecutorSettings:
+    settings = res.settings
     return ExecutorSettings(
         host=socket.gethostname(),
         pid=os.getpid(),
         slots=settings.executor_slots,
-        isolation=f.host.isolation.wire_name,
-        runtimes=[name for name, info in f.host.runtimes.items() if info.ready],
-        vault_keys=list(f.ring.ids),
+        isolation=res.host.isolation.wire_name,
+        runtimes=[name for name, info in res.host.runtimes.items() if info.ready],
+        vault_keys=list(res.ring.ids),
         lease_seconds=settings.lease_seconds,
         heartbeat_seconds=settings.heartbeat_seconds,
         drain_seconds=settings.drain_seconds,
@@ -78,15 +92,15 @@ def _executor_settings(f: Resources) -> ExecutorSettings:
     )
 
 
-def _start_egress(f: Resources, stack: AsyncExitStack) -> Egress | None:
+def _start_egress(res: Resources, stack: AsyncExitStack) -> Egress | None:
     """Start the network of sandboxes, if the settings and the host allow one."""
-    if not f.settings.egress or not f.host.network:
+    if not res.settings.egress or not res.host.network:
         return None
-    trusted = [parse_trusted(entry) for entry in f.settings.egress_trusted]
-    egress = Egress(ports=f.settings.egress_ports, trusted=trusted)
+    trusted = [parse_trusted(entry) for entry in res.settings.egress_trusted]
+    egress = Egress(ports=res.settings.egress_ports, trusted=trusted)
     egress.start()
     stack.callback(egress.stop)
-    f.metrics.register(TrafficCollector(egress.traffic))
+    res.metrics.register(TrafficCollector(egress.traffic))
     return egress
 
 
@@ -106,4 +120,105 @@ def _pool_settings(settings: Settings) -> PoolSettings:
         grace_seconds=settings.cancel_grace_seconds,
         module_folder=cache_dir(settings) / "modules",
         module_limit_bytes=settings.module_cache_bytes,
+    )
+
+
+LAYER_LIMITS: Final = ArchiveLimits(unpacked_bytes=512 * 1024 * 1024, files=50_000, links=True)
+
+
+async def open_files(res: Resources, stack: AsyncExitStack) -> VersionFiles:
+    """Open the cache of bundles and dependency layers."""
+    layers = LayerLookup(
+        res.db,
+        platforms=frozenset(platform_of(interpreter) for interpreter in res.host.interpreters.values()),
+        on_building=do_nothing,
+        emit=res.emit,
+    )
+    cache = FolderCache(
+        res.db,
+        root=cache_dir(res.settings),
+        limit_bytes=res.settings.cache_limit_bytes,
+        limits={"bundles": STORED, "layers": LAYER_LIMITS},
+    )
+    files = VersionFiles(cache, layers.digest, emit=res.emit)
+    stack.push_async_callback(files.stop)
+    await files.start()
+    return files
+
+
+def do_nothing() -> None:
+    """Do nothing: builders in other processes find new builds by polling."""
+
+
+def cache_dir(settings: Settings) -> Path:
+    return settings.cache_dir or settings.data_dir / "cache"
+
+
+def spool_dir_in(settings: Settings) -> Path:
+    return cache_dir(settings) / "spool"
+
+
+BUILD_CONNECTIONS: Final = 2
+CANNOT_INSTALL: Final = (
+    "This server has no sandbox with a network to install dependencies in; include them in the bundle, or"
+    " ask the operator."
+)
+
+
+async def start_builder(
+    res: Resources, files: VersionFiles, executor: Executor, stack: AsyncExitStack
+) -> Builder:
+    """Start the builder on database connections of its own."""
+    settings = res.settings
+    db = await open_database_pool(res.dsn, BUILD_CONNECTIONS, stack)
+    builds = Builds(
+        db, clock=res.clock, builder_id=new_id("exe", res.clock()), lease_seconds=settings.lease_seconds
+    )
+    build_sandbox = _open_build_sandbox(res, stack)
+    builder = Builder(
+        builds,
+        _installer(res, files, builds, build_sandbox),
+        runtimes=[name for name in executor.runtimes if name in RUNTIMES_WITH_DEPENDENCIES],
+        slots=settings.build_slots,
+        emit=res.emit,
+        refusal=None if res.host.bwrap and res.host.network else CANNOT_INSTALL,
+    )
+    stack.push_async_callback(builder.stop)
+    await builder.start()
+    return builder
+
+
+def _open_build_sandbox(res: Resources, stack: AsyncExitStack) -> BuildSandbox:
+    limits = BuildLimits(
+        seconds=res.settings.build_timeout_seconds,
+        memory_mb=res.settings.build_memory_mb,
+        disk_mb=res.settings.build_disk_mb,
+    )
+    build_sandbox = BuildSandbox(host=res.host, limits=limits)
+    build_sandbox.open()
+    stack.callback(build_sandbox.close)
+    return build_sandbox
+
+
+def _installer(res: Resources, files: VersionFiles, builds: Builds, build_sandbox: BuildSandbox) -> Installer:
+    spool_dir = spool_dir_in(res.settings)
+    make_private_folder(spool_dir)
+    return Installer(
+        package_managers=PackageManagers(res.host, _sources(res.settings)),
+        build_sandbox=build_sandbox,
+        bundle_folder=files.bundle,
+        layer_folder=files.layer,
+        find_layer=builds.layer,
+        limits=LAYER_LIMITS,
+        spool_dir=spool_dir,
+        clock=res.clock,
+    )
+
+
+def _sources(settings: Settings) -> DependencySources:
+    return DependencySources(
+        python_index=settings.python_index,
+        npm_registry=settings.npm_registry,
+        dependency_hosts=settings.dependency_hosts,
+        allow_install_scripts=settings.allow_install_scripts,
     )

@@ -32,8 +32,8 @@ class AdmissionControl(msgspec.Struct, frozen=True):
     running_limit_of: Callable[[str], int | None]
 
 
-async def open_admission_control(f: Resources, db: Database, stack: AsyncExitStack) -> AdmissionControl:
-    cache = await _open_status_cache(f, stack)
+async def open_admission_control(res: Resources, db: Database, stack: AsyncExitStack) -> AdmissionControl:
+    cache = await _open_status_cache(res, stack)
 
     def quota(name: str, count: Callable[[Database, str, int], Awaitable[int]]) -> Quota:
         def limit_of(tenant_id: str) -> int | None:
@@ -44,7 +44,7 @@ async def open_admission_control(f: Resources, db: Database, stack: AsyncExitSta
 
     return AdmissionControl(
         tenant_status=cache,
-        rate_limiter=RateLimiter(_default_rate(f.settings), rate_of=cache.rate_of),
+        rate_limiter=RateLimiter(_default_rate(res.settings), rate_of=cache.rate_of),
         queued_jobs=quota("queued_jobs", count_queued),
         schedules=quota("schedules", count_schedules),
         stored_bytes=quota("stored_bytes", count_stored_bytes),
@@ -52,15 +52,15 @@ async def open_admission_control(f: Resources, db: Database, stack: AsyncExitSta
     )
 
 
-async def _open_status_cache(f: Resources, stack: AsyncExitStack) -> TenantStatusCache:
-    cache = TenantStatusCache(f.db, default_limits=_default_limits(f.settings))
+async def _open_status_cache(res: Resources, stack: AsyncExitStack) -> TenantStatusCache:
+    cache = TenantStatusCache(res.db, default_limits=_default_limits(res.settings))
     await cache.refresh()
 
     async def refresh() -> float:
         await cache.refresh()
         return REFRESH_SECONDS
 
-    loop = PassLoop("tenant status", refresh, emit=f.emit)
+    loop = PassLoop("tenant status", refresh, emit=res.emit)
     stack.push_async_callback(loop.stop)
     loop.start()
     return cache

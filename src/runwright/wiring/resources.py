@@ -105,11 +105,11 @@ def _may_migrate(settings: Settings) -> bool:
     return settings.database_url is None if settings.migrate is None else settings.migrate
 
 
-def open_vault(f: Resources, db: Database, stack: AsyncExitStack) -> Vault:
+def open_vault(res: Resources, db: Database, stack: AsyncExitStack) -> Vault:
     async def executor_keys() -> list[list[str]]:
         return [one.vault_keys for one in await live_executors(db) if one.vault_keys is not None]
 
-    vault = Vault(db, clock=f.clock, ring=f.ring, executor_keys=executor_keys)
+    vault = Vault(db, clock=res.clock, ring=res.ring, executor_keys=executor_keys)
     stack.push_async_callback(vault.stop)
     return vault
 
