@@ -165,7 +165,7 @@ def test_config_shows_each_value_with_its_source_and_no_secret(run: Run, tmp_pat
     rows = {line.split()[0]: line.split(maxsplit=2)[1:] for line in done.stdout.splitlines()}
     assert rows["executor_slots"] == ["3", f"file {file}"]
     assert rows["port"] == ["99", "flag --port"]
-    assert rows["dev"] == ["True", "flag --dev"]
+    assert rows["dev"] == ["true", "flag --dev"]
     assert rows["platform_key"] == ["(hidden)", "env RUNWRIGHT_PLATFORM_KEY"]
     assert rows["host"] == ["127.0.0.1", "default"]
     assert "hunter2" not in done.stdout + done.stderr

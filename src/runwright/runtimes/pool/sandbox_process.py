@@ -260,6 +260,7 @@ class Stdio:
         "booting",
         "current",
         "stderr_tail",
+        "unfinished",
         "used",
     )
 
@@ -279,6 +280,8 @@ class Stdio:
         self.booting = True
         self.boot_text = ""
         self.used = False
+        self.unfinished = False
+        """Whether a line has begun that no newline has ended."""
         self.stderr_tail = b""
 
     def open(self) -> tuple[int, int]:
@@ -290,11 +293,6 @@ class Stdio:
             self._loop.add_reader(self._fds[stream], self._readable, stream)
             writers.append(writer)
         return writers[0], writers[1]
-
-    @property
-    def unfinished(self) -> bool:
-        """Whether a line has begun that no newline has ended."""
-        return bool(self._partial[0] or self._partial[1])
 
     @property
     def heap_exhausted(self) -> bool:
@@ -316,6 +314,7 @@ class Stdio:
             if self._partial[stream]:
                 job.write(at, protocol.LEVELS[2 * stream], self._partial[stream], truncation)
                 self._partial[stream] = b""
+        self.unfinished = False
 
     def close(self) -> None:
         """Close both pipes."""
@@ -361,6 +360,7 @@ class Stdio:
             self._partial[stream] = b""
         if len(self._partial[stream]) <= protocol.LINE_BYTES:
             self._partial[stream] += tail[: protocol.LINE_BYTES + 1]
+        self.unfinished = bool(self._partial[0] or self._partial[1])
 
     def _close(self, stream: int) -> None:
         if self._fds[stream] >= 0:
