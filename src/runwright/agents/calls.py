@@ -167,8 +167,7 @@ class AgentSubject:
     async def settle(self, db: Database, settlements: Sequence[Settlement[CallOutcome]]) -> set[str]:
         """Record decisions, acknowledgements and failures.
 
-        No claim counts as lost: an agent may decide by itself while it is called, and the first decision
-        stands.
+        Reports no claim as lost: that an agent sends its decision while it is being called is normal.
         """
         decisions = [
             NewDecision(execution_id=one.claim.id, decision=one.result.decision, by=_BY_CALLBACK)

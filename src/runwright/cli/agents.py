@@ -1,4 +1,4 @@
-"""`runwright agents`: agents made from templates that come along."""
+"""`runwright agents`: creates agents from built-in templates."""
 
 from collections.abc import Sequence
 from enum import StrEnum
@@ -12,20 +12,20 @@ from runwright.cli.automation.texts import plain, section
 from runwright.cli.remote import Remote, Thing, asks_server
 from runwright.core.errors import InvalidError
 
-app = typer.Typer(no_args_is_help=True, help="Agents made from templates.")
+app = typer.Typer(no_args_is_help=True, help="Create agents from templates.")
 
 KEY_SECRET: Final = "LLM_API_KEY"  # noqa: S105  the name of a secret
 
 
 class Template(StrEnum):
-    """What there is to make agents from."""
+    """The built-in templates."""
 
     LLM = "llm"
 
 
 @app.callback()
 def _agents() -> None:
-    """Agents made from templates."""
+    """Create agents from templates."""
 
 
 @app.command()
@@ -34,22 +34,28 @@ def create(  # noqa: PLR0913  one per flag
     remote: Remote,
     *,
     template: Annotated[Template, typer.Option(help="llm: hands prompts to a language model.")],
-    name: Annotated[str, typer.Option(help="What automations call it.")],
+    name: Annotated[str, typer.Option(help="The name by which automations refer to it.")],
     model: Annotated[str, typer.Option(help="The model, as its endpoint names it.")],
-    base_url: Annotated[str, typer.Option(help="An endpoint that speaks OpenAI's API, up to /v1.")],
-    system_prompt: Annotated[str | None, typer.Option(help="What it is told first.")] = None,
+    base_url: Annotated[
+        str, typer.Option(help="The base URL of an API compatible with OpenAI's, up to /v1.")
+    ],
+    system_prompt: Annotated[str | None, typer.Option(help="The system prompt.")] = None,
     tool: Annotated[
         list[str] | None,
-        typer.Option(help="A worker that it may call, name or name=description; repeatable."),
+        typer.Option(help="A worker that it may call: name, or name=description; repeatable."),
     ] = None,
-    raises_events: Annotated[bool, typer.Option(help="Whether the model may raise events.")] = False,
-    max_steps: Annotated[int, typer.Option(min=1, max=50, help="Answers of the model per run.")] = 10,
-    max_tokens: Annotated[int, typer.Option(min=1, help="Tokens per run, both ways.")] = 50_000,
+    raises_events: Annotated[bool, typer.Option(help="Whether the model may publish events.")] = False,
+    max_steps: Annotated[
+        int, typer.Option(min=1, max=50, help="The most responses of the model per run.")
+    ] = 10,
+    max_tokens: Annotated[
+        int, typer.Option(min=1, help="The most tokens per run, input and output.")
+    ] = 50_000,
     timeout_seconds: Annotated[int, typer.Option(min=1, max=3600, help="Per step.")] = 300,
 ) -> None:
-    """Make an agent: a python worker that you may also change by hand.
+    """Create an agent: a Python worker, which you may also edit.
 
-    Its key for the model is the secret LLM_API_KEY of its tenant; put it there before the first run.
+    Its key for the model is the secret LLM_API_KEY of its tenant; set it before the first run.
     """
     source = resources.files("runwright.cli") / "templates" / f"{template}.py"
     body = {

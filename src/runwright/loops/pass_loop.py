@@ -56,7 +56,7 @@ class PassLoop:
             await asyncio.wait([task])
 
     def wake(self) -> None:
-        """Make the next pass now."""
+        """Make the next pass without waiting for the end of the pause."""
         self._wake.set()
 
     async def reached(self, passes: int) -> None:

@@ -17,7 +17,6 @@ What differs by kind (who the destinations are, what is sent, what an answer mea
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
-from functools import cache
 from typing import Final, Generic, Protocol, TypeVar
 
 import msgspec
@@ -59,7 +58,7 @@ class OutboxClaim(msgspec.Struct, frozen=True, kw_only=True):
     failed_attempts: int
 
 
-class ClaimedBatch(msgspec.Struct, frozen=True):
+class OutboxBatch(msgspec.Struct, frozen=True):
     """The result of one claim."""
 
     claims: list[OutboxClaim]
@@ -104,9 +103,7 @@ class OutboxSubject(Protocol[Item, Result]):
         """Record attempts, in one transaction; return the ids of rows whose claim had been lost."""
 
 
-@cache
-def _claim_sql(destinations: str) -> str:
-    return f"""
+_CLAIM: Final = """
 WITH RECURSIVE head AS (
     -- the earliest row of each of the next destinations, by a skip scan of the index
     (SELECT destination_id, due_at, 1 AS nth FROM outbox WHERE kind = $8 AND destination_id > $2
@@ -118,7 +115,7 @@ WITH RECURSIVE head AS (
         WHERE q.kind = $8 AND q.destination_id > head.destination_id
         ORDER BY q.destination_id, q.due_at LIMIT 1
     ) following
-    WHERE head.nth < {DESTINATIONS_PER_CLAIM}
+    WHERE head.nth < {most}
 ), destination AS (
     -- of these, the ones that may be sent to, and how many more rows each may have claimed
     SELECT head.destination_id, d.tenant_id, greatest(d.max_claimed - busy.number, 0) AS free
@@ -157,7 +154,7 @@ WITH RECURSIVE head AS (
     RETURNING q.id, q.destination_id, l.tenant_id, q.fence, q.failed_attempts
 )
 SELECT claimed.*,
-       (SELECT destination_id FROM head WHERE nth = {DESTINATIONS_PER_CLAIM}) AS cursor,
+       (SELECT destination_id FROM head WHERE nth = {most}) AS cursor,
        (SELECT min(due_at) FROM head WHERE due_at > $1) AS next_due
 FROM (SELECT true) AS always LEFT JOIN claimed ON true
 """
@@ -171,14 +168,14 @@ async def claim_due(
     limit: int,
     cursor: str | None,
     in_flight: Mapping[str, int],
-) -> ClaimedBatch:
+) -> OutboxBatch:
     """Claim up to `limit` rows that are due.
 
     A tenant gets no more than its limit, less what it has `in_flight` in this process. Nothing is claimed
     for suspended tenants.
     """
     rows = await db.fetch(
-        _claim_sql(queue.destinations),
+        _CLAIM.format(destinations=queue.destinations, most=DESTINATIONS_PER_CLAIM),
         *(now, cursor or "", limit, now + timedelta(seconds=queue.lease_seconds)),
         *(list(in_flight), list(in_flight.values()), queue.max_in_flight_per_tenant, queue.kind),
     )
@@ -193,7 +190,7 @@ async def claim_due(
         for row in rows
         if row["id"] is not None
     ]
-    return ClaimedBatch(claims, rows[0]["cursor"], rows[0]["next_due"])
+    return OutboxBatch(claims, rows[0]["cursor"], rows[0]["next_due"])
 
 
 def enqueue_sql(kind: OutboxKind, source: str) -> str:

@@ -12,7 +12,7 @@ from runwright.events.store import append_event, take_queued_events
 from runwright.http.ava.webhooks.payloads import AvaPayloadFormat
 from runwright.outbox.client.client import OutgoingClient
 from runwright.outbox.client.url import OutgoingPolicy
-from runwright.outbox.queue import ClaimedBatch, OutboxClaim, Settlement, claim_due
+from runwright.outbox.queue import OutboxBatch, OutboxClaim, Settlement, claim_due
 from runwright.secrets.keyring import Keyring, SecretBox
 from runwright.webhooks.model import ClaimedDelivery, DeliveryOutcome, WebhookEndpoint, WebhookEndpointCreate
 from runwright.webhooks.sending import WebhookSender, retry_delay
@@ -79,7 +79,7 @@ class World:
 
     async def claim_all(
         self, *, limit: int = 100, in_flight: dict[str, int] | None = None, tenant_limit: int = 100
-    ) -> ClaimedBatch:
+    ) -> OutboxBatch:
         queue = msgspec.structs.replace(WEBHOOK_QUEUE, max_in_flight_per_tenant=tenant_limit)
         return await claim_due(
             self.db, queue, now=self.now, limit=limit, cursor=None, in_flight=in_flight or {}

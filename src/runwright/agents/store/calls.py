@@ -1,6 +1,7 @@
 """The SQL of executions on their way to callbacks and workers: loaded when claimed, settled after a call.
 
-Whoever ends an execution deletes its row of the outbox. What changes both tables locks executions first.
+A statement that ends an execution also deletes its row in the outbox. Statements that change both tables
+lock executions first.
 """
 
 from collections.abc import Sequence

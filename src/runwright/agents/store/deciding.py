@@ -146,7 +146,7 @@ async def time_out_executions(db: Database, *, now: datetime, limit: int) -> int
         WITH late AS (
             UPDATE executions
             SET status = 'timed_out', expires_at = NULL, leased_until = NULL, completed_at = $1,
-                updated_at = $1, error = coalesce(error, 'Nobody decided in time.')
+                updated_at = $1, error = coalesce(error, 'No decision was made in time.')
             WHERE id = ANY (ARRAY(
                 SELECT id FROM executions WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2
                 FOR UPDATE SKIP LOCKED

@@ -20,39 +20,37 @@ PREFIX: Final = "/api/v1"
 _CLOSE: Final = {"connection": "close"}
 """The rest of the request would still be arriving."""
 
-_INVALID: Final = "Bad fields, each with its messages; or JSON that cannot be read."
+_INVALID: Final = "Invalid fields with their messages, or malformed JSON."
 MEANINGS: Final = {
     "invalid": ErrorMeaning(400, _INVALID),
     "malformed": ErrorMeaning(400, _INVALID),
-    "unauthenticated": ErrorMeaning(401, "No, wrong or revoked key.", message="Invalid API key."),
+    "unauthenticated": ErrorMeaning(401, "The key is missing, wrong or revoked.", message="Invalid API key."),
     "forbidden": ErrorMeaning(
-        403, "The key may not do this.", message="You do not have permission to perform this action."
+        403,
+        "The role of the key does not suffice.",
+        message="You do not have permission to perform this action.",
     ),
     "tenant_suspended": ErrorMeaning(403, "The operator has suspended the organization."),
     "not_found": ErrorMeaning(404, "Unknown, or another organization's.", message="Not found."),
     "invalid_cursor": ErrorMeaning(404, "Unknown, or another organization's.", message="Invalid cursor"),
     "method": ErrorMeaning(405, "The path exists, but not with this method.", message="Method not allowed."),
     "slow": ErrorMeaning(408, "The body did not arrive in time.", headers=_CLOSE),
-    "conflict": ErrorMeaning(409, "The state of the thing forbids it."),
-    "decided": ErrorMeaning(409, "The state of the thing forbids it."),
+    "conflict": ErrorMeaning(409, "The current state forbids it."),
+    "decided": ErrorMeaning(409, "The current state forbids it."),
     "too_large": ErrorMeaning(413, "The body is over the limit.", headers=_CLOSE),
-    "quota": ErrorMeaning(
-        429, "The organization has as much of this as it may.", headers={"retry-after": "5"}
-    ),
-    "rate_limited": ErrorMeaning(
-        429, "Too many requests; `Retry-After` says in how many seconds to try again."
-    ),
+    "quota": ErrorMeaning(429, "The organization has reached its limit.", headers={"retry-after": "5"}),
+    "rate_limited": ErrorMeaning(429, "Too many requests; `Retry-After` is the number of seconds to wait."),
     "internal": ErrorMeaning(
         500, "A fault of the server, which has logged it.", message="Internal server error."
     ),
-    "unavailable": ErrorMeaning(503, "The store is out of reach.", headers={"retry-after": "1"}),
+    "unavailable": ErrorMeaning(503, "The database is unavailable.", headers={"retry-after": "1"}),
 }
 _FIELDS: Final = {"body": "non_field_errors"}
 _MESSAGES: Final = {"Is required.": "This field is required."}
 
 
 class Detail(msgspec.Struct, frozen=True):
-    """The body of an answer that is no success; a 400 may name the bad fields instead."""
+    """The body of an error; a 400 may list the invalid fields instead."""
 
     detail: str
 

@@ -53,7 +53,8 @@ class PageQuery(msgspec.Struct, frozen=True, kw_only=True):
 
     cursor: Annotated[str, Meta(description="`cursor` of a link to another page.")] = ""
     limit: Annotated[
-        int, Meta(description="Rows on a page: 1 to 100, of which more is cut down and other is ignored.")
+        int,
+        Meta(description="Rows per page: 1 to 100; a greater number means 100, anything else is ignored."),
     ] = _PAGE_SIZE
 
 

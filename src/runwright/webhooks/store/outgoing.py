@@ -134,7 +134,7 @@ WITH attempt AS (
     INSERT INTO delivery_attempts (delivery_id, number, started_at, duration_ms, response_status, error)
     SELECT id, number, started_at, duration_ms, response_status, error FROM updated
 ), endpoint AS (
-    -- what these attempts say about each endpoint together
+    -- the outcome of these attempts for each endpoint
     SELECT endpoint_id, bool_or(delivered) AS delivered, bool_or(abandoned) AS abandoned,
            bool_or(gone) AS gone, bool_and(slow) AS slow
     FROM updated GROUP BY endpoint_id

@@ -53,14 +53,14 @@ async def list_agents(request: Request) -> Page[AgentOut]:
     "Register an agent",
     body=AgentIn,
     errors=(409,),
-    unchanged="An agent of this name was there; what was said of it holds now",
+    unchanged="An agent of this name existed; the given fields were changed",
     example=_EXAMPLE,
 )
 async def register_agent(request: Request) -> Reply[AgentOut]:
-    """Idempotent by name. The secret is in the answer where the agent is new, and never again.
+    """Idempotent by name. The secret is in the response for a new agent, and never again.
 
-    Making or changing one needs `tenant-system-admin`; with less, one that is there as it is said
-    to be may be registered again, so that agents can start with a key that only lets them work.
+    Creating or changing an agent needs `tenant-system-admin`. With a lesser role an agent may be registered
+    again without a change, so that agents can start with a key that only lets them work.
     """
     agents = request.services.agents
     new = agent_create(await _read(request, REGISTER_AGENT))
@@ -77,7 +77,7 @@ async def register_agent(request: Request) -> Reply[AgentOut]:
 
 @ROUTES.add("GET", "/{uid}", READS, "Get an agent", errors=(404,))
 async def get_agent(request: Request) -> AgentOut:
-    """With how many of its executions are in each state."""
+    """Includes the number of its executions in each state."""
     agent = await _agent(request)
     return agent_out(agent, stats=await request.services.agents.stats(agent))
 
@@ -86,7 +86,7 @@ async def get_agent(request: Request) -> AgentOut:
     "PUT", "/{uid}", WRITES, "Replace an agent", body=AgentReplacement, errors=(404,), example=_EXAMPLE
 )
 async def replace_agent(request: Request) -> AgentOut:
-    """All but its secret."""
+    """Replaces all fields except the secret."""
     agent = await _agent(request)
     return await _change(request, agent, replacement_fields(await _read(request, REPLACE_AGENT)))
 
@@ -101,20 +101,20 @@ async def replace_agent(request: Request) -> AgentOut:
     example={"is_active": False},
 )
 async def change_agent(request: Request) -> AgentOut:
-    """While it is not active it gets no new executions; those that it has stay open."""
+    """An inactive agent gets no new executions; those that it has stay open."""
     agent = await _agent(request)
     return await _change(request, agent, patched_fields(await _read(request, CHANGE_AGENT)))
 
 
 @ROUTES.add("DELETE", "/{uid}", WRITES, "Delete an agent", errors=(404,))
 async def delete_agent(request: Request) -> None:
-    """For good, with its executions."""
+    """Deletes the agent and its executions."""
     await request.services.agents.delete(request.caller, internal_id("agt", request.params["uid"]))
 
 
 @ROUTES.add("POST", "/{uid}/test", WRITES, "Test an agent", status=_OK, errors=(404,))
 async def test_agent(request: Request) -> AgentTestOut:
-    """Hands it an `agent.test`, also while it is not active."""
+    """Opens an execution of an `agent.test` event, even if the agent is inactive."""
     agent = await _agent(request)
     execution = await request.services.agents.test(request.caller, agent.id)
     return AgentTestOut(

@@ -42,14 +42,14 @@ Description = Annotated[str, Meta(extra_json_schema={"maxLength": _LONGEST_DESCR
 Events = Annotated[
     list[str],
     Meta(
-        description="The documented events, `agent.action`, `custom.…`, and `ava.…` for what happens on this"
-        " server (`ava.job.failed`, `ava.job.*`, `ava.*`). An empty list wants none."
+        description="The documented events, `agent.action`, `custom.…`, and `ava.…` for events of this"
+        " server (`ava.job.failed`, `ava.job.*`, `ava.*`). An empty list subscribes to none."
     ),
 ]
 CallbackUrl = Annotated[
     str,
     Meta(
-        description="Where events are told: https; null: the agent polls.",
+        description="The https URL that executions are sent to; null: the agent polls.",
         extra_json_schema={"maxLength": LONGEST_URL},
     ),
 ]
@@ -60,9 +60,9 @@ TaskTypes = Annotated[list[str], Meta(description="Only events for tasks of thes
 Worker = Annotated[
     str,
     Meta(
-        description="Ours: the worker that answers in the agent's place, by its id (`wkr_…`) or its name; a"
-        " name is the newest active worker that has it now, and the answer shows its id. It is run with the"
-        " execution as its input, and what it returns is the decision: `action`, `reason`, `metadata`."
+        description="Ours: the worker that decides for the agent, by its id (`wkr_…`) or its name; a name"
+        " selects the newest active worker that has it now, and the response has its id. It runs with the"
+        " execution as its input and returns the decision: `action`, `reason`, `metadata`."
     ),
 ]
 Lease = Annotated[
@@ -70,14 +70,14 @@ Lease = Annotated[
     Meta(
         ge=1,
         le=LONGEST_LEASE_SECONDS,
-        description="Ours: polls for pending executions hold what they get for so many seconds, as with"
-        " `claim`, so that several pollers of one agent never handle the same.",
+        description="Ours: polls for pending executions lease them for so many seconds, as with `claim`, so"
+        " that several pollers of one agent never handle the same one.",
     ),
 ]
 AgentSecret = Annotated[
     str,
     Meta(
-        description="Signs callbacks; only of a new agent. Default: one is made.",
+        description="Signs callbacks; only for a new agent. Default: a random one.",
         extra_json_schema={"maxLength": _LONGEST_SECRET},
     ),
 ]
@@ -96,7 +96,7 @@ class AgentOptions(msgspec.Struct, kw_only=True):
 
 
 class AgentIn(AgentOptions, kw_only=True):
-    """An agent to register. Where one of this name is there, what is left out stays as it is."""
+    """An agent to register. If one of this name exists, omitted fields are left unchanged."""
 
     openapi_name: ClassVar[str] = "RegisterAgentBody"
 
@@ -106,7 +106,7 @@ class AgentIn(AgentOptions, kw_only=True):
 
 
 class AgentReplacement(AgentOptions, kw_only=True):
-    """What an agent is to be; what is left out is as with a new one."""
+    """All fields of an agent; omitted ones get the defaults of a new agent."""
 
     openapi_name: ClassVar[str] = "WholeAgentBody"
 
@@ -115,7 +115,7 @@ class AgentReplacement(AgentOptions, kw_only=True):
 
 
 class AgentPatch(AgentOptions, kw_only=True):
-    """What to change of an agent; what is left out stays."""
+    """The fields of an agent to change; omitted ones are left unchanged."""
 
     openapi_name: ClassVar[str] = "AgentChangesBody"
 
@@ -193,18 +193,20 @@ class AgentOut(msgspec.Struct, frozen=True, kw_only=True):
     project: Uid | None
     task_types: list[str]
     execution_stats: (
-        Annotated[dict[str, int], Meta(description="How many executions are in each state, if any.")]
+        Annotated[dict[str, int], Meta(description="The number of executions in each state that has any.")]
         | UnsetType
     ) = UNSET
     created_at: Time
     updated_at: Time
-    worker: Annotated[str | None, Meta(description="Ours: the worker that answers.")]
-    poll_lease_seconds: Annotated[int | None, Meta(description="Ours: how long polls hold what they get.")]
-    inactive_reason: Annotated[str | None, Meta(description="Ours: why we deactivated it.")]
+    worker: Annotated[str | None, Meta(description="Ours: the worker that decides.")]
+    poll_lease_seconds: Annotated[
+        int | None, Meta(description="Ours: for how many seconds polls lease executions.")
+    ]
+    inactive_reason: Annotated[str | None, Meta(description="Ours: why the server deactivated it.")]
 
 
 class AgentTestOut(msgspec.Struct, frozen=True, kw_only=True):
-    """A test event is on its way."""
+    """A test event was queued."""
 
     openapi_name: ClassVar[str] = "TestQueued"
 

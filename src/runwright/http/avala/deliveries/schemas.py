@@ -21,7 +21,7 @@ _STATUSES: Final[dict[DeliveryStatus, Status]] = {
 
 
 class DeliveryOut(msgspec.Struct, frozen=True, kw_only=True):
-    """One event on its way to one webhook. What receivers answer beyond their status is not kept."""
+    """One event for one webhook. Of responses only the status is kept."""
 
     uid: Uid
     subscription: Annotated[Uid, Meta(description="The webhook.")]
@@ -33,7 +33,7 @@ class DeliveryOut(msgspec.Struct, frozen=True, kw_only=True):
     response_body_sha256: None = None
     response_preview: None = None
     attempts: int
-    error_message: Annotated[str | None, Meta(description="What went wrong the last time.")]
+    error_message: Annotated[str | None, Meta(description="Why the latest attempt failed.")]
     next_retry_at: Time | None
     status: Status
     created_at: Time

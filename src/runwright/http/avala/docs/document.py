@@ -12,15 +12,15 @@ TAGS: Final = ("Agents", "Executions", "Webhooks", "Organizations")
 
 _UID: Final[Json] = {"type": "string", "format": "uuid"}
 _INTRODUCTION: Final = """\
-The Avala API, as its SDKs, its command line and its agents speak it. Fields and routes that are ours
-say so. Paths work with and without the slash at their end; nothing redirects.
+The Avala API, compatible with its SDKs, its command line and its agents. Fields and routes that this
+server adds are marked as ours. Paths work with and without a slash at the end; there are no redirects.
 
-Lists are newest first; follow `next` and `previous` as they are. Parameters of the query and fields of
-bodies that are not known are passed over. All bad fields are reported at once, as
-`{"field": ["message", …]}`; every other error is `{"detail": "…"}`.
+Lists are newest first; follow `next` and `previous` unchanged. Unknown query parameters and unknown fields
+of bodies are ignored. All invalid fields are reported at once, as `{"field": ["message", …]}`; every other
+error is `{"detail": "…"}`.
 
-The key in `X-Avala-Api-Key` decides the organization. Reads need any role, an agent's work
-`tenant-member`, a person's decision `tenant-admin`, and what changes registrations and webhooks
+The key in `X-Avala-Api-Key` determines the organization. Reads need any role, an agent's work
+`tenant-member`, a person's decision `tenant-admin`, and changes of agents and webhooks
 `tenant-system-admin`, or above."""
 
 
@@ -57,9 +57,9 @@ def _number(description: str) -> Json:
 
 
 _RATE_HEADERS: Final[Json] = {
-    "x-ratelimit-limit": _number("How many requests the organization may make at once."),
-    "x-ratelimit-remaining": _number("How many of them are left."),
-    "x-ratelimit-reset": _number("When all of them are there again: seconds since 1970."),
+    "x-ratelimit-limit": _number("The number of requests that the organization may make at once."),
+    "x-ratelimit-remaining": _number("The number of them that are left."),
+    "x-ratelimit-reset": _number("When all of them are available again, in seconds since 1970."),
 }
 _RETRIED: Final = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 
@@ -71,7 +71,7 @@ def _error_response(status: int, when: str) -> Json:
         schema = {"anyOf": [schema, {"type": "object", "additionalProperties": messages}]}
     headers: Json = {"x-request-id": {"$ref": "#/components/headers/x-request-id"}}
     if status in _RETRIED:
-        headers["retry-after"] = _number("After how many seconds to try again.")
+        headers["retry-after"] = _number("The number of seconds to wait before trying again.")
     return {
         "description": f"{HTTPStatus(status).phrase}: {when}",
         "headers": headers,

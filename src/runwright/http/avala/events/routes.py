@@ -24,7 +24,7 @@ ROUTES: Final = Routes(AVALA, f"{PREFIX}/events", tag="Executions")
     example={"event": "result.submitted", "payload": {"task_type": "polygon"}},
 )
 async def publish_event(request: Request) -> Reply[EventOut]:
-    """Ours: what agents react to and webhooks are told. Says how many agents get it."""
+    """Ours: an event for agents and webhooks. The response has the number of agents that get it."""
     new = event_create(await read_body(request, PUBLISH_EVENT))
     published = await request.services.publisher.publish(request.caller, new)
     return Reply(event_out(published), 200 if published.replayed else 201)

@@ -31,7 +31,7 @@ class EventIn(msgspec.Struct, kw_only=True):
         Annotated[
             str,
             Meta(
-                description="For a day, the same key with the same event publishes nothing again.",
+                description="A repeated key with the same event publishes nothing, for a day.",
                 extra_json_schema={"minLength": 1, "maxLength": LONGEST_KEY},
             ),
         ]
@@ -40,7 +40,7 @@ class EventIn(msgspec.Struct, kw_only=True):
 
 
 class EventOut(msgspec.Struct, frozen=True, kw_only=True):
-    """A published event, and how many agents it goes to."""
+    """A published event, and the number of agents that get it."""
 
     uid: Uid
     event: str

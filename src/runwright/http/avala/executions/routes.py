@@ -44,7 +44,7 @@ _SOME_UID: Final = "d4e5f6a7-b8c9-0d1e-2f3a-4b5c6d7e8f90"
     errors=(404,),
 )
 async def list_agent_executions(request: Request) -> Page[ExecutionOut]:
-    """Newest first. Changes nothing, but for `claim`, and polls of agents with `poll_lease_seconds`."""
+    """Newest first. Only `claim`, and polls of agents with `poll_lease_seconds`, change anything."""
     agent_id = internal_id("agt", request.params["uid"])
     agent = await request.services.agents.get(request.tenant_id, agent_id)
     query = request.query(LIST_AGENT_EXECUTIONS)
@@ -58,7 +58,7 @@ async def list_agent_executions(request: Request) -> Page[ExecutionOut]:
 
 @ROUTES.add("GET", "/executions", READS, "List executions", query=ExecutionQuery, errors=(404,))
 async def list_executions(request: Request) -> Page[ExecutionOut]:
-    """Ours. Of all agents, newest first; `status=completed&action=flag` is what waits for people."""
+    """Ours. Of all agents, newest first; `status=completed&action=flag` lists those that wait for people."""
     return await _page(request, request.query(LIST_EXECUTIONS), None)
 
 
@@ -80,9 +80,9 @@ async def get_execution(request: Request) -> ExecutionOut:
     example={"action": "approve", "reason": "Looks right to me."},
 )
 async def decide_over_flag(request: Request) -> ExecutionOut:
-    """Ours: a person's decision, once, on an execution that its agent has flagged.
+    """Ours: a person's decision, once, about an execution that its agent has flagged.
 
-    `X-User-Id` says who, else the key. It raises an `agent.action` of its own.
+    `X-User-Id` names the person, else the key. It raises an `agent.action` of its own.
     """
     executions = request.services.executions
     execution = await executions.get(request.tenant_id, internal_id("exn", request.params["uid"]))
@@ -101,7 +101,7 @@ async def decide_over_flag(request: Request) -> ExecutionOut:
     example={"execution": _SOME_UID, "action": "approve", "reason": "All good."},
 )
 async def submit_action(request: Request) -> ActionOut:
-    """The first decision stands: 409 for any other, and for one that comes too late."""
+    """The first decision stands: 409 for any other, and for one that is too late."""
     body = await read_body(request, ACTION)
     execution_id = id_of_uuid("exn", canonical_uuid(body.execution) or "")
     if execution_id is None:

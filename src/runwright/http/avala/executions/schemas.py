@@ -38,7 +38,7 @@ Metadata = Annotated[Raw, Meta(description="At most 64 KB.", extra_json_schema={
 Seconds = Annotated[
     int,
     Meta(
-        description=f"Ours: hold the oldest pending executions for 1 to {LONGEST_LEASE_SECONDS} seconds;"
+        description=f"Ours: lease the oldest pending executions for 1 to {LONGEST_LEASE_SECONDS} seconds;"
         " they are `running`, and no other poller gets them meanwhile. Needs `tenant-member`.",
         extra_json_schema={"minimum": 1, "maximum": LONGEST_LEASE_SECONDS},
     ),
@@ -53,7 +53,7 @@ class ExecutionQuery(PageQuery, frozen=True, kw_only=True):
 
 
 class AgentExecutionQuery(ExecutionQuery, frozen=True, kw_only=True):
-    """Which executions of an agent, and whether to hold them."""
+    """Which executions of an agent, and whether to lease them."""
 
     claim: Seconds | UnsetType = UNSET
 
@@ -70,7 +70,7 @@ class ActionIn(msgspec.Struct, kw_only=True):
 
 
 class DecisionIn(msgspec.Struct, kw_only=True):
-    """A person's decision over what an agent has flagged."""
+    """A person's decision about a flagged execution."""
 
     openapi_name: ClassVar[str] = "DecisionBody"
 
@@ -133,7 +133,7 @@ LIST_AGENT_EXECUTIONS: Final = AgentExecutionQueryReader(AgentExecutionQuery)
 
 
 class ReviewOut(msgspec.Struct, frozen=True, kw_only=True):
-    """What a person made of a flag."""
+    """A person's decision about a flagged execution."""
 
     action: Action
     reason: str | None
@@ -150,12 +150,15 @@ class ExecutionOut(msgspec.Struct, frozen=True, kw_only=True):
     task: str | None
     result: str | None
     status: ExecutionStatus
-    action: Annotated[Action | None, Meta(description="What stands: a person's decision over the agent's.")]
+    action: Annotated[
+        Action | None,
+        Meta(description="The action in force: the person's if there is a review, else the agent's."),
+    ]
     event_payload: JsonObject
     response_payload: Annotated[
         msgspec.Raw | None,
         Meta(
-            description="What the agent said: `action`, `reason`, `metadata`.",
+            description="The agent's answer: `action`, `reason`, `metadata`.",
             extra_json_schema={"anyOf": [{"type": "object"}, {"type": "null"}]},
         ),
     ]
@@ -164,13 +167,15 @@ class ExecutionOut(msgspec.Struct, frozen=True, kw_only=True):
     completed_at: Time | None
     created_at: Time
     updated_at: Time
-    decided_by: Annotated[str | None, Meta(description="Ours: who answered.")]
-    leased_until: Annotated[Time | None, Meta(description="Ours: until when a poller holds it.")]
-    review: Annotated[ReviewOut | None, Meta(description="Ours: a person's decision over a flag.")]
+    decided_by: Annotated[str | None, Meta(description="Ours: who decided.")]
+    leased_until: Annotated[Time | None, Meta(description="Ours: the end of a poller's lease.")]
+    review: Annotated[
+        ReviewOut | None, Meta(description="Ours: a person's decision about a flagged execution.")
+    ]
 
 
 class ActionOut(msgspec.Struct, frozen=True, kw_only=True):
-    """A decision was taken."""
+    """A decision was recorded."""
 
     openapi_name: ClassVar[str] = "Recorded"
 

@@ -43,7 +43,7 @@ async def list_webhooks(request: Request) -> Page[WebhookOut]:
 
 @ROUTES.add("POST", "", WRITES, "Create a webhook", body=WebhookIn, errors=(409,), example=_EXAMPLE)
 async def create_webhook(request: Request) -> WebhookOut:
-    """It is sent the events that happen from now on. The answer alone shows its secret."""
+    """It gets the events that happen from now on. Only this response has its secret."""
     new = endpoint_create(await _read(request, CREATE_WEBHOOK))
     endpoint, _ = await request.services.avala_endpoints.create(request.caller, new)
     return webhook_out(endpoint, new.secret)
@@ -64,7 +64,7 @@ async def get_webhook(request: Request) -> WebhookOut:
     example=_EXAMPLE,
 )
 async def replace_webhook(request: Request) -> WebhookOut:
-    """All but its secret."""
+    """Replaces all fields except the secret."""
     return await _change(request, REPLACE_WEBHOOK)
 
 
@@ -83,13 +83,13 @@ async def change_webhook(request: Request) -> WebhookOut:
 
 @ROUTES.add("DELETE", "/{uid}", WRITES, "Delete a webhook", errors=(404,))
 async def delete_webhook(request: Request) -> None:
-    """For good, with its deliveries; what is on its way to it is dropped."""
+    """Deletes the webhook and its deliveries, pending ones too."""
     await request.services.avala_endpoints.delete(request.caller, _endpoint_id(request))
 
 
 @ROUTES.add("POST", "/{uid}/test", WRITES, "Test a webhook", status=200, errors=(404,))
 async def test_webhook(request: Request) -> WebhookTestOut:
-    """Sends a `webhook.test` now, once, and says what came of it."""
+    """Sends a `webhook.test` once, now, and returns the outcome."""
     return webhook_test_out(
         await request.services.avala_endpoints.test(request.caller, _endpoint_id(request))
     )

@@ -30,18 +30,18 @@ TargetUrl = Annotated[
 Events = Annotated[
     list[str],
     Meta(
-        description="The documented events, `agent.action`, `custom.…`, and `ava.…` for what happens on this"
+        description="The documented events, `agent.action`, `custom.…`, and `ava.…` for events of this"
         " server (`ava.job.failed`, `ava.job.*`, `ava.*`)."
     ),
 ]
 SigningSecret = Annotated[
     str,
     Meta(
-        description="Signs what is sent. Default: one is made.",
+        description="Signs deliveries. Default: a random one.",
         extra_json_schema={"pattern": f"^[!-~]{{1,{LONGEST_SECRET}}}$"},
     ),
 ]
-Active = Annotated[bool, Meta(description="Whether events are sent; of the time while not, none is kept.")]
+Active = Annotated[bool, Meta(description="Whether events are sent; those of an inactive time are not kept.")]
 
 
 class WebhookIn(msgspec.Struct, kw_only=True):
@@ -56,7 +56,7 @@ class WebhookIn(msgspec.Struct, kw_only=True):
 
 
 class WebhookReplacement(msgspec.Struct, kw_only=True):
-    """What a webhook is to be."""
+    """All fields of a webhook."""
 
     openapi_name: ClassVar[str] = "WholeWebhookBody"
 
@@ -66,7 +66,7 @@ class WebhookReplacement(msgspec.Struct, kw_only=True):
 
 
 class WebhookPatch(msgspec.Struct, kw_only=True):
-    """What to change of a webhook; fields that are left out stay."""
+    """The fields of a webhook to change; omitted ones are left unchanged."""
 
     openapi_name: ClassVar[str] = "WebhookChangesBody"
 
@@ -111,7 +111,7 @@ def endpoint_patch(body: WebhookReplacement | WebhookPatch) -> WebhookEndpointPa
 
 
 class WebhookOut(msgspec.Struct, frozen=True, kw_only=True):
-    """A URL that wants events."""
+    """A URL that receives events."""
 
     uid: Uid
     target_url: str
@@ -123,7 +123,7 @@ class WebhookOut(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WebhookTestOut(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of a test."""
+    """The outcome of a test."""
 
     success: bool
     message: str
