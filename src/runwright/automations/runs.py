@@ -16,7 +16,7 @@ from runwright.automations.store.queue import RunQueueState, job_of_run, lock_li
 from runwright.automations.store.runs import fetch_run, list_attempts, list_runs
 from runwright.core.clock import Clock
 from runwright.core.errors import ConflictError, NotFoundError
-from runwright.core.ids import is_id
+from runwright.core.ids import JobId, is_id
 from runwright.core.roles import Caller
 from runwright.db.pool import Database
 from runwright.jobs.service import Jobs
@@ -123,6 +123,6 @@ class AutomationRuns:
 
     async def _cancel_job(self, caller: Caller, job_id: str) -> None:
         try:
-            await self._jobs.cancel(caller, job_id)
+            await self._jobs.cancel(caller, JobId(job_id))
         except (ConflictError, NotFoundError):
             return  # it has ended, and the run ends with it

@@ -7,7 +7,7 @@ on that order. Ids are compared byte-wise (collation "C" in SQL).
 import re
 import uuid
 from datetime import UTC, datetime, timedelta
-from typing import Final, Literal
+from typing import Final, Literal, NewType
 
 from ulid import ULID, ULIDGenerator
 
@@ -29,6 +29,9 @@ Prefix = Literal[
     "ten",
     "aud",
 ]
+
+JobId = NewType("JobId", str)
+"""The id of a job, where a function takes it beside the id of something else."""
 
 _ID: Final = re.compile(r"[a-z]{2,4}_[0-7][0-9a-hjkmnp-tv-z]{25}", re.ASCII)
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", re.ASCII)

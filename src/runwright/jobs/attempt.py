@@ -10,6 +10,7 @@ from typing import Final
 
 import msgspec
 
+from runwright.core.ids import JobId
 from runwright.core.job_state import NO_RETRY, ErrorCode, JobStatus
 from runwright.core.retry import backoff_seconds
 from runwright.jobs.model import Job, JobError
@@ -25,7 +26,7 @@ class LogChunk(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     tenant_id: str
-    job_id: str
+    job_id: JobId
     fence: int
     attempt: int
     first_seq: int
@@ -41,7 +42,7 @@ class AttemptEnd(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     tenant_id: str
-    job_id: str
+    job_id: JobId
     fence: int
     attempt: int
     worker_version: int
@@ -78,7 +79,7 @@ class ClaimedAttempt(msgspec.Struct, kw_only=True, eq=False):
     """An attempt that an executor holds: what it needs to run, and what has happened so far."""
 
     tenant_id: str
-    job_id: str
+    job_id: JobId
     worker_id: str
     worker_version: int
     worker_revision: int

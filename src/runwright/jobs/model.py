@@ -5,6 +5,7 @@ from typing import Any, Final
 
 import msgspec
 
+from runwright.core.ids import JobId
 from runwright.core.job_state import ErrorCode, JobStatus, Trigger
 
 NULL: Final = msgspec.Raw(b"null")
@@ -21,7 +22,7 @@ class JobError(msgspec.Struct, frozen=True, omit_defaults=True):
 class Job(msgspec.Struct, frozen=True, kw_only=True):
     """A job as the API shows it. `input` and `output` are JSON text, passed on without decoding."""
 
-    id: str
+    id: JobId
     worker_id: str
     tenant_id: str
     status: JobStatus

@@ -9,6 +9,7 @@ import msgspec
 
 from runwright.core.clock import Clock
 from runwright.core.errors import ConflictError, NotFoundError, TenantSuspendedError
+from runwright.core.ids import JobId
 from runwright.core.job_state import TERMINAL, JobStatus
 from runwright.core.paging import Listing, PageRequest
 from runwright.core.roles import Caller
@@ -61,7 +62,7 @@ class DirectStarter(Protocol):
         It is not known yet whether the worker exists and belongs to the tenant.
         """
 
-    def release(self, job_id: str) -> None:
+    def release(self, job_id: JobId) -> None:
         """End the reservation; unknown ids are ignored."""
 
     def begin(self, attempt: ClaimedAttempt, executor_id: str) -> None:
@@ -136,7 +137,7 @@ class Jobs:
             await self._quota.take(tenant_id, len(submissions))
         return await self._submit_keyed(tenant_id, submissions, idempotency)
 
-    async def wait(self, tenant_id: str, job_id: str, seconds: float) -> Job:
+    async def wait(self, tenant_id: str, job_id: JobId, seconds: float) -> Job:
         """Return the job when it has ended; unfinished after `seconds`, or when `end_waits` is called."""
         with self._notifications.watching(job_id) as watch:
             return await self._until_ended(await self.get(tenant_id, job_id), watch, seconds)
@@ -159,7 +160,7 @@ class Jobs:
             job = await self.get(job.tenant_id, job.id)
         return job
 
-    async def get(self, tenant_id: str, job_id: str) -> Job:
+    async def get(self, tenant_id: str, job_id: JobId) -> Job:
         """Return one job of the tenant."""
         job = await fetch_job(self._db, tenant_id=tenant_id, job_id=job_id)
         if job is None:
@@ -170,7 +171,7 @@ class Jobs:
         """Return a page of the tenant's jobs, newest first."""
         return await list_jobs(self._db, tenant_id=tenant_id, which=which, page=page)
 
-    async def cancel(self, caller: Caller, job_id: str) -> Job:
+    async def cancel(self, caller: Caller, job_id: JobId) -> Job:
         """Cancel a queued job, or request it from the executor; ConflictError when it has ended."""
         done = await until_heard(lambda: self._cancel(caller, job_id), seconds=_RETRY_SECONDS)
         if done.result is CancelResult.NOT_FOUND:
@@ -189,7 +190,7 @@ class Jobs:
                 self._notifications.announce_ended([job_id])
         return job
 
-    async def retry(self, caller: Caller, job_id: str) -> Job:
+    async def retry(self, caller: Caller, job_id: JobId) -> Job:
         """Submit a new job with the input of one that has ended, and name that one in it."""
         old = await self.get(caller.tenant_id, job_id)
         if old.status not in TERMINAL:
@@ -208,12 +209,12 @@ class Jobs:
         )
         return await self.submit(again)
 
-    async def attempts(self, tenant_id: str, job_id: str) -> Sequence[JobAttempt]:
+    async def attempts(self, tenant_id: str, job_id: JobId) -> Sequence[JobAttempt]:
         """Return the job's attempts, oldest first."""
         return await fetch_attempts(self._db, job=await self.get(tenant_id, job_id))
 
     async def logs(
-        self, tenant_id: str, job_id: str, *, level: str | None, limit: int, after: int | None
+        self, tenant_id: str, job_id: JobId, *, level: str | None, limit: int, after: int | None
     ) -> JobLogs:
         """Return up to `limit` log lines after the line numbered `after`, oldest first."""
         job = await self.get(tenant_id, job_id)
@@ -222,7 +223,7 @@ class Jobs:
         )
 
     async def tail(
-        self, tenant_id: str, job_id: str, *, level: str | None, after: int
+        self, tenant_id: str, job_id: JobId, *, level: str | None, after: int
     ) -> AsyncIterator[TailPart]:
         """Yield the job's log lines after the one numbered `after` as they come, until the job has ended.
 
@@ -240,7 +241,7 @@ class Jobs:
             over=lambda: self._waits_over,
         )
 
-    async def explain(self, tenant_id: str, job_id: str) -> Explanation:
+    async def explain(self, tenant_id: str, job_id: JobId) -> Explanation:
         """Return the reasons why the job has its status."""
         job = await self.get(tenant_id, job_id)
         limit = self._running_limit_of(tenant_id)
@@ -302,7 +303,7 @@ class Jobs:
             now=self._clock(),
         )
 
-    async def _cancel(self, caller: Caller, job_id: str) -> Cancellation:
+    async def _cancel(self, caller: Caller, job_id: JobId) -> Cancellation:
         now = self._clock()
         async with self._db.acquire() as db, db.transaction():
             done = await cancel_job(db, tenant_id=caller.tenant_id, job_id=job_id, now=now)
@@ -311,7 +312,7 @@ class Jobs:
             return done
 
 
-def _no_job(job_id: str) -> NotFoundError:
+def _no_job(job_id: JobId) -> NotFoundError:
     return NotFoundError(f"There is no job {job_id}.")
 
 

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+from runwright.core.ids import JobId
 from runwright.jobs.store.finish import append_logs
 from runwright.jobs.store.prune import prune_jobs, prune_logs
 from runwright.workers.model import Worker
@@ -11,7 +12,7 @@ TABLES = ("jobs", "job_results", "job_attempts", "job_log_chunks")
 DAY = timedelta(days=1).total_seconds()
 
 
-async def run_one(world: World, worker: Worker) -> str:
+async def run_one(world: World, worker: Worker) -> JobId:
     """A job that failed once, then completed, with a line of each attempt."""
     job = await world.job(worker)
     [first] = await world.claim()

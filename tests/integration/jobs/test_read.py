@@ -3,11 +3,15 @@
 import random
 from datetime import timedelta
 from itertools import product
+from typing import TYPE_CHECKING
 
 from runwright.core.job_state import JobStatus, Trigger
 from runwright.core.paging import PageRequest
 from runwright.jobs.model import Job, JobFilter
 from tests.integration.jobs.world import START, World
+
+if TYPE_CHECKING:
+    from runwright.core.ids import JobId
 
 
 async def _mixed_jobs(world: World) -> list[Job]:
@@ -15,7 +19,7 @@ async def _mixed_jobs(world: World) -> list[Job]:
     chance = random.Random(7)
     workers = [await world.worker(), await world.worker()]
     await world.executor()
-    ids: list[str] = []
+    ids: list[JobId] = []
     for _ in range(60):
         new = world.submission(chance.choice(workers).id, trigger=chance.choice(list(Trigger)))
         ids.append((await world.jobs.submit(new)).id)

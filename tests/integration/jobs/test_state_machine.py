@@ -13,6 +13,7 @@ from runwright.workers.model import Worker, WorkerChanges, WorkerStatus
 from tests.integration.jobs.world import World
 
 if TYPE_CHECKING:
+    from runwright.core.ids import JobId
     from runwright.jobs.attempt import ClaimedAttempt
 
 OPERATIONS: Final = (
@@ -40,7 +41,7 @@ class Life:
         self.worker = worker
         self.held: list[ClaimedAttempt] = []
         self.gone: list[ClaimedAttempt] = []
-        self.known: dict[str, JobStatus] = {}
+        self.known: dict[JobId, JobStatus] = {}
 
     async def play(self, operation: str, pick: int) -> None:
         await getattr(self, f"_{operation}")(pick)

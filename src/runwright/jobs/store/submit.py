@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 from asyncpg import Record
 
-from runwright.core.ids import new_id
+from runwright.core.ids import JobId, new_id
 from runwright.core.job_state import Trigger
 from runwright.db.pool import Database, PoolConnection
 from runwright.events.event_sql import append_sql, has_subscribers_sql
@@ -29,7 +29,7 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
     The order of the fields is that of the statement's columns.
     """
 
-    id: str
+    id: JobId
     tenant_id: str
     worker_id: str
     trigger: Trigger
@@ -69,7 +69,7 @@ def new_submission(  # noqa: PLR0913  one argument for each thing that a caller 
 ) -> Submission:
     """Return a job to insert, with a new id."""
     return Submission(
-        id=new_id("job", now),
+        id=JobId(new_id("job", now)),
         tenant_id=tenant_id,
         worker_id=worker_id,
         trigger=trigger,

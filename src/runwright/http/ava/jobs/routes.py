@@ -4,6 +4,7 @@ from typing import Final
 
 from starlette.responses import Response, StreamingResponse
 
+from runwright.core.ids import JobId
 from runwright.http.ava.authorization import READS, WRITES
 from runwright.http.ava.dialect import AVA
 from runwright.http.ava.envelopes import Data, Page, known_id, optional, page_of, read_page
@@ -167,5 +168,5 @@ async def explain_job(request: Request) -> Data[ExplanationOut]:
     return Data(explanation_out(await request.services.jobs.explain(request.tenant_id, _job_id(request))))
 
 
-def _job_id(request: Request) -> str:
-    return known_id("job", "job", request.params["job_id"])
+def _job_id(request: Request) -> JobId:
+    return JobId(known_id("job", "job", request.params["job_id"]))
