@@ -46,6 +46,9 @@ def server_dir() -> Iterator[Path]:
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def postgres(server_dir: Path) -> AsyncIterator[str]:
     """The address of this test process's PostgreSQL, with a migrated template database."""
+    if address := os.environ.get(other_postgres.ADDRESS):
+        yield address
+        return
     if programs := os.environ.get(other_postgres.VARIABLE):
         async with other_postgres.private_postgres(Path(programs), server_dir) as dsn:
             await make_template(dsn)

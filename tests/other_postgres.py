@@ -13,6 +13,9 @@ from typing import Final
 from runwright.db.pool import connect
 
 VARIABLE: Final = "TEST_PG_BIN"
+ADDRESS: Final = "TEST_PG_ADDRESS"
+"""Names one that runs and has the template already."""
+
 START_SECONDS: Final = 60.0
 _ACCOUNTS: Final = ("postgres", "nobody")
 """PostgreSQL refuses to run as root."""

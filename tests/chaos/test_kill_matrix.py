@@ -84,7 +84,7 @@ import signal, socket
 def wait_at_gate(name):
     with open("/proc/self/comm", "w") as comm:
         comm.write(name)
-    with socket.create_connection(("localhost", %(port)d)) as gate:
+    with socket.create_connection(("localhost.", %(port)d)) as gate:
         gate.sendall(name.encode() + b"\\n")
         return gate.makefile().readline().strip()
 

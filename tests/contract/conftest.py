@@ -19,6 +19,9 @@ import asyncpg
 import httpx
 import pytest
 from tests.contract.client import Api
+from tests.contract.proofs import rows_are_proved
+
+__all__ = ["rows_are_proved"]
 
 PLATFORM_KEY = "platform-key-of-the-contract-tests"
 READY = "runwright ready "

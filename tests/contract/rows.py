@@ -1,4 +1,7 @@
-"""The rows of the AVA contract, and the tests that prove each: `file::test`, here or in tests/`room`."""
+"""The rows of the AVA contract, and the tests that prove each: `file::test`, here or in tests/`room`.
+
+`proofs.py` fails a test that does not make the request that a row names it for.
+"""
 
 from typing import Final
 
