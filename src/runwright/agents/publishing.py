@@ -37,7 +37,7 @@ class Publisher:
         self._clock = clock
         self._on_appended = on_appended
         self._batches: Batcher[EventDraft, PublishResult] = Batcher(
-            self._publish_all, max_items=BATCH, lanes=2, retry_seconds=0
+            self._publish_all, max_items=BATCH, max_in_flight=2, retry_seconds=0
         )
 
     async def stop(self) -> None:

@@ -104,8 +104,8 @@ class WebhookIngress:
         self._clock = clock
         self._secret_box = secret_box
         self._on_due = on_due
-        self._lookups: Batcher[str, WebhookTrigger | None] = Batcher(self._look_up, lanes=_LANES)
-        self._accepts: Batcher[_Delivery, Run] = Batcher(self._accept, lanes=_LANES)
+        self._lookups: Batcher[str, WebhookTrigger | None] = Batcher(self._look_up, max_in_flight=_LANES)
+        self._accepts: Batcher[_Delivery, Run] = Batcher(self._accept, max_in_flight=_LANES)
 
     async def stop(self) -> None:
         """Refuse further deliveries; pending ones are committed."""

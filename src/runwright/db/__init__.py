@@ -1,1 +1,1 @@
-"""PostgreSQL: the embedded server, the pool, migrations, group commit, listen and notify."""
+"""PostgreSQL: the embedded server, connection pools, migrations, group commit, LISTEN/NOTIFY, pagination."""

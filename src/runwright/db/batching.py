@@ -2,13 +2,13 @@
 
 Under load one transaction per request is the ceiling of a database; one transaction per
 batch is not. `Batcher.add` returns a future that resolves when the item's batch has
-committed, so nobody is told "done" before it is durable.
+committed, so no caller sees success before the item is durable.
 
 Failure handling: when the connection is lost the outcome of a batch is unknown, so the
-same batch is sent again until `retry_seconds` are over; flush functions are therefore
-idempotent (their items carry ids made beforehand, or compare-and-set on a fence). Any
-other error is taken to be the fault of one item: the batch is split and sent item by item,
-so that a bad one fails alone.
+same batch is sent again for up to `retry_seconds`; flush functions must therefore be
+idempotent (their items carry ids assigned beforehand, or compare-and-set on a fence). Any
+other error is attributed to one item: the batch is split and sent item by item, so that only
+the bad item fails.
 """
 
 import asyncio
@@ -28,8 +28,8 @@ Flush = Callable[[Sequence[Item]], Awaitable[Sequence[Result | BaseException]]]
 RETRY_PAUSE_SECONDS = 0.05
 
 
-async def until_heard(send: Callable[[], Awaitable[Result]], *, seconds: float) -> Result:
-    """Do an idempotent piece of work again while the connection is lost, for at most `seconds`."""
+async def retry_transient(send: Callable[[], Awaitable[Result]], *, seconds: float) -> Result:
+    """Return the result of an idempotent operation, retrying transient errors for up to `seconds`."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + seconds
     while True:
@@ -42,19 +42,19 @@ async def until_heard(send: Callable[[], Awaitable[Result]], *, seconds: float) 
 
 
 class Batcher(Generic[Item, Result]):
-    """Gathers items and hands them to `flush` in batches, `lanes` batches in flight at once."""
+    """Collects items and passes them to `flush` in batches, with up to `max_in_flight` batches at once."""
 
     def __init__(
         self,
         flush: Flush[Item, Result],
         *,
         max_items: int = 256,
-        lanes: int = 1,
+        max_in_flight: int = 1,
         retry_seconds: float = 20.0,
     ) -> None:
         self._flush = flush
         self._max_items = max_items
-        self._lanes = lanes
+        self._max_in_flight = max_in_flight
         self._retry_seconds = retry_seconds
         self._waiting: deque[tuple[Item, asyncio.Future[Result]]] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -62,28 +62,28 @@ class Batcher(Generic[Item, Result]):
         self._closed = False
 
     def add(self, item: Item) -> asyncio.Future[Result]:
-        """Queue one item; the future resolves with its result after the commit."""
+        """Queue one item; return a future that resolves with its result after the commit."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Result] = loop.create_future()
         if self._closed:
             future.set_exception(UnavailableError("The server is stopping."))
             return future
         self._waiting.append((item, future))
-        if not self._starting and len(self._tasks) < self._lanes:
+        if not self._starting and len(self._tasks) < self._max_in_flight:
             self._starting = True
-            # Not at once: what arrives in the same turn of the loop travels together.
-            loop.call_soon(self._start_lane)
+            # Deferred, so that items added in the same iteration of the event loop share a batch.
+            loop.call_soon(self._start_drain)
         return future
 
     async def stop(self) -> None:
-        """Take no more items and wait until all that were taken are committed or failed."""
+        """Refuse further items and wait until all accepted ones are committed or have failed."""
         self._closed = True
         while self._tasks or self._starting:
             await asyncio.sleep(0)
             if self._tasks:
                 await asyncio.wait(self._tasks)
 
-    def _start_lane(self) -> None:
+    def _start_drain(self) -> None:
         self._starting = False
         task = asyncio.get_running_loop().create_task(self._drain())
         self._tasks.add(task)
@@ -96,11 +96,11 @@ class Batcher(Generic[Item, Result]):
 
     async def _commit(self, batch: list[tuple[Item, asyncio.Future[Result]]]) -> None:
         try:
-            results = await self._flush_until_heard([item for item, _ in batch])
-        except Exception as error:  # noqa: BLE001  every cause is handed to whoever waits
+            results = await self._flush_with_retries([item for item, _ in batch])
+        except Exception as error:  # noqa: BLE001  the error is passed to the callers
             if len(batch) == 1 or transient(error):
                 for _, future in batch:
-                    _resolve(future, _explained(error))
+                    _resolve(future, _public_error(error))
                 return
             for single in batch:
                 await self._commit([single])
@@ -108,16 +108,16 @@ class Batcher(Generic[Item, Result]):
         for (_, future), result in zip(batch, results, strict=True):
             _resolve(future, result)
 
-    async def _flush_until_heard(self, items: list[Item]) -> Sequence[Result | BaseException]:
-        return await until_heard(lambda: self._flush(items), seconds=self._retry_seconds)
+    async def _flush_with_retries(self, items: list[Item]) -> Sequence[Result | BaseException]:
+        return await retry_transient(lambda: self._flush(items), seconds=self._retry_seconds)
 
 
-def _explained(error: Exception) -> Exception:
+def _public_error(error: Exception) -> Exception:
     return UnavailableError("The database is out of reach; try again.") if transient(error) else error
 
 
 def _resolve(future: asyncio.Future[Result], result: Result | BaseException) -> None:
-    if future.done():  # the caller went away
+    if future.done():  # cancelled by the caller
         return
     if isinstance(result, BaseException):
         future.set_exception(result)

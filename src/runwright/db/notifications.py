@@ -1,9 +1,9 @@
-"""LISTEN and NOTIFY over one connection: a hint that something may have changed, never the truth.
+"""LISTEN and NOTIFY over one connection: hints that something may have changed, never the truth.
 
-Notifications are lost while the connection is down, so each channel is called once after every
-connect, as if something had been announced; whoever listens looks at the tables in any case.
-Announcements are gathered while one is under way and sent together, because NOTIFY takes a
-lock of the whole database at commit; an announcement that cannot be sent is dropped.
+Notifications are lost while the connection is down, so every handler is called once after each
+connect, as if its channel had been notified; handlers only cause the tables to be read.
+Notifications are collected while a NOTIFY is in flight and sent together, because NOTIFY takes a
+database-wide lock at commit. One that cannot be sent is dropped.
 """
 
 import asyncio
@@ -19,14 +19,14 @@ PING_SECONDS: Final = 30.0
 PAYLOAD_LIMIT_BYTES: Final = 7999
 """PostgreSQL's own limit."""
 
-Hear = Callable[[str], None]
-"""Called with the payload; after a connect with an empty one. Must not block or raise."""
+NotificationHandler = Callable[[str], None]
+"""Called with the payload, which is empty after a connect. Must not block or raise."""
 
 
 class Listener:
-    """Listens on channels and announces on them. `stop` is safe before `start`, and twice."""
+    """Listens on channels and notifies them. `stop` may be called before `start`, and twice."""
 
-    def __init__(self, dsn: str, channels: Mapping[str, Hear]) -> None:
+    def __init__(self, dsn: str, channels: Mapping[str, NotificationHandler]) -> None:
         self._dsn = dsn
         self._channels = dict(channels)
         self._pending: set[tuple[str, str]] = set()
@@ -36,19 +36,19 @@ class Listener:
         self.connected = asyncio.Event()
 
     async def start(self) -> None:
-        """Begin to connect; `connected` is set while hints arrive."""
+        """Start connecting in the background; `connected` is set while notifications arrive."""
         if self._task is None:
             self._task = asyncio.create_task(self._run(), name="listener")
 
     async def stop(self) -> None:
-        """Stop listening; what was not announced yet is dropped."""
+        """Stop listening; notifications that have not been sent are dropped."""
         task, self._task = self._task, None
         if task is not None:
             task.cancel()
             await asyncio.wait({task})
 
     def notify(self, channel: str, payload: str = "") -> None:
-        """Announce on a channel, soon and together with what else is waiting; equal ones once."""
+        """Notify a channel soon, together with other pending notifications; duplicates are sent once."""
         if len(payload.encode()) > PAYLOAD_LIMIT_BYTES:
             raise ValueError(f"a payload is at most {PAYLOAD_LIMIT_BYTES} bytes")
         self._pending.add((channel, payload))
@@ -61,33 +61,33 @@ class Listener:
                 connection = await connect(self._dsn, application_name="runwright-listen")
                 failures = 0
                 await self._serve(connection)
-            except Exception as error:  # noqa: BLE001  whatever it was, hints must come back
+            except Exception as error:  # noqa: BLE001  after any failure it must reconnect
                 self._log.warning("listener_disconnected", extra={"error": repr(error)})
             await asyncio.sleep(RECONNECT_PAUSES_SECONDS[min(failures, len(RECONNECT_PAUSES_SECONDS) - 1)])
             failures += 1
 
     async def _serve(self, connection: Connection) -> None:
-        connection.add_termination_listener(self._on_lost)
+        connection.add_termination_listener(self._on_connection_lost)
         try:
             for channel in self._channels:
                 await connection.add_listener(channel, self._on_notification)
             self.connected.set()
-            for hear in self._channels.values():
-                hear("")
+            for handler in self._channels.values():
+                handler("")
             while not connection.is_closed():
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._wake.wait(), PING_SECONDS)
                 self._wake.clear()
-                # Also without anything to say: a peer that vanished is noticed only by talking to it.
-                await self._announce(connection)
+                # Also without pending notifications: a lost peer is noticed only by sending.
+                await self._send_pending(connection)
         finally:
             self.connected.clear()
             connection.terminate()
 
-    def _on_lost(self, _connection: Connection | PoolConnection) -> None:
+    def _on_connection_lost(self, _connection: Connection | PoolConnection) -> None:
         self._wake.set()
 
-    async def _announce(self, connection: Connection) -> None:
+    async def _send_pending(self, connection: Connection) -> None:
         pairs, self._pending = list(self._pending), set()
         await connection.execute(
             "SELECT pg_notify(c, p) FROM unnest($1::text[], $2::text[]) AS n (c, p)",

@@ -1,4 +1,4 @@
-"""One page of a table's rows, newest first: the two statements that every such list is made of."""
+"""Pages of a table's rows, newest first: the two statements that every list of the API is made of."""
 
 from collections.abc import Callable, Sequence
 
@@ -10,26 +10,26 @@ from runwright.db.pool import Database
 
 
 class Conditions:
-    """What rows must meet, and the values that are part of it."""
+    """A WHERE clause with its parameters."""
 
     def __init__(self, always: str = "true", *values: object) -> None:
         self._parts = [always]
         self._values = list(values)
 
     def add(self, condition: str, value: object) -> None:
-        """Ask for one more, with `{}` where the value stands; one whose value is None nobody asked for."""
+        """Add a condition with `{}` as the placeholder of its value; ignored where the value is None."""
         if value is not None:
             self._values.append(value)
             self._parts.append(condition.format(f"${len(self._values)}"))
 
     @property
     def text(self) -> str:
-        """They as SQL."""
+        """Return the clause as SQL."""
         return " AND ".join(self._parts)
 
     @property
     def values(self) -> Sequence[object]:
-        """The parameters of that SQL."""
+        """Return its parameters."""
         return self._values
 
 
@@ -39,21 +39,21 @@ def _id_of(row: Record) -> str:
 
 
 class Rows(msgspec.Struct, frozen=True, kw_only=True):
-    """Which rows a list is of."""
+    """The rows that a list pages through."""
 
     columns: str
     table: str
     joins: str = ""
-    """What columns come from beside; it adds no row and takes none away."""
+    """Joins for further columns; they must neither add nor remove rows."""
     key: str = "id"
-    """The column that falls from row to row; no two rows have the same."""
+    """The unique column by which rows are ordered, descending."""
     cursor_of: Callable[[Record], str] = _id_of
     key_of: Callable[[str], object] = str
-    """What a cursor says in the type of the key."""
+    """Convert a cursor to the type of the key."""
 
 
 async def fetch_page(db: Database, rows: Rows, where: Conditions, page: PageRequest) -> Listing[Record]:
-    """Return a page, and how many rows there are in all, counted up to a bound."""
+    """Return one page, with the total number of rows counted up to EXACT_COUNT_LIMIT."""
     bounded = f"SELECT FROM {rows.table} WHERE {where.text} LIMIT {EXACT_COUNT_LIMIT}"
     total: int = await db.fetchval(f"SELECT count(*) FROM ({bounded}) AS bounded", *where.values)
     values, condition, offset = [*where.values], where.text, (page.page - 1) * page.per_page

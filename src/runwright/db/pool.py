@@ -1,11 +1,11 @@
-"""Connections: how they are made, how JSON passes through them, which errors heal by themselves.
+"""Connections and pools, the passing of JSON as text, and which errors are transient.
 
-JSON is text that passes through: `json` parameters are bytes (or msgspec.Raw), `json` results
-are msgspec.Raw, alone and in arrays. Times are aware and in UTC.
+JSON is not parsed: `json` parameters are bytes (or msgspec.Raw), `json` results are msgspec.Raw,
+also in arrays. Times are aware and in UTC.
 
-Failure handling: a connection that was lost is replaced at the next acquire, and making one
-waits out a server that is starting, in recovery or being restarted. A statement that was under
-way fails with an error that `transient` knows; only its caller can say whether to send it again.
+Failure handling: a lost connection is replaced at the next acquire, and connecting waits for a
+server that is starting, in recovery or restarting. A statement in flight fails with an error for
+which `transient` is true; only its caller can decide whether to send it again.
 """
 
 import asyncio
@@ -24,15 +24,15 @@ else:
     PoolConnection = asyncpg.pool.PoolConnectionProxy
 
 Database: TypeAlias = Pool
-"""How features name what they are given: any connection of the pool will do."""
+"""What store functions take: any connection of the pool will do."""
 
 CONNECT_TIMEOUT_SECONDS: Final = 10.0
 CONNECT_PAUSE_SECONDS: Final = 0.05
 
 _BY_KEY: Final = {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off", "jit": "off"}
 _LOST: Final = ("connection is closed", "connection was closed", "connection has been closed")
-_FAREWELL: Final = "cannot switch to state"
-"""asyncpg's answer on a connection whose server has said that it is going and has not gone yet."""
+_SHUTTING_DOWN: Final = "cannot switch to state"
+"""asyncpg's error on a connection whose server has announced its shutdown and still runs."""
 
 _TRANSIENT: Final = (
     OSError,  # refused, reset, no socket yet, timed out
@@ -48,21 +48,21 @@ _TRANSIENT: Final = (
 
 
 def transient(error: BaseException) -> bool:
-    """Tell whether the same statement may succeed later: connection lost, server restarting, deadlock.
+    """Return whether the same statement may succeed later: connection lost, server restarting, deadlock.
 
     After most of these it is unknown whether the statement was committed.
     """
     if isinstance(error, _TRANSIENT):
         return True
     if isinstance(error, asyncpg.InternalClientError):
-        return _FAREWELL in str(error)
+        return _SHUTTING_DOWN in str(error)
     return isinstance(error, asyncpg.InterfaceError) and any(text in str(error) for text in _LOST)
 
 
 class _Connection(Connection):
     def get_reset_query(self) -> str:
-        # We set nothing on a session, so giving a connection back costs no round trip.
-        # (A transaction that was left open is rolled back all the same.)
+        # No session state is set, so releasing a connection costs no round trip.
+        # (asyncpg still rolls back a transaction that was left open.)
         return ""
 
 
@@ -98,8 +98,8 @@ async def open_pool(
 ) -> Pool:
     """Return a pool with one live connection; it grows to `max_size` when asked.
 
-    `by_key` is for statements that look rows up by their keys and are sent all the time: they are
-    planned once, with the indexes, whatever the statistics of a young table say.
+    `by_key` is for frequent statements that look up rows by key: they get a generic plan that uses the
+    indexes, whatever the statistics of a new table suggest.
     """
 
     async def reconnect(*args: Any, **kwargs: Any) -> Connection:  # noqa: ANN401  asyncpg's own arguments

@@ -13,7 +13,7 @@ from runwright.core.ids import JobId
 from runwright.core.job_state import TERMINAL, JobStatus
 from runwright.core.paging import Listing, PageRequest
 from runwright.core.roles import Caller
-from runwright.db.batching import Batcher, until_heard
+from runwright.db.batching import Batcher, retry_transient
 from runwright.db.pool import Database, PoolConnection
 from runwright.jobs.attempt import ClaimedAttempt
 from runwright.jobs.explain import explain_job
@@ -95,7 +95,7 @@ class Jobs:
         self._submit_db = submits or db
         self._clock = clock
         self._notifications = notifications
-        self._submits: Batcher[Submission, Accepted | Rejection] = Batcher(self._insert, lanes=2)
+        self._submits: Batcher[Submission, Accepted | Rejection] = Batcher(self._insert, max_in_flight=2)
 
     async def stop(self) -> None:
         """Accept no more jobs; return when the accepted ones are committed."""
@@ -173,7 +173,7 @@ class Jobs:
 
     async def cancel(self, caller: Caller, job_id: JobId) -> Job:
         """Cancel a queued job, or request it from the executor; ConflictError when it has ended."""
-        done = await until_heard(lambda: self._cancel(caller, job_id), seconds=_RETRY_SECONDS)
+        done = await retry_transient(lambda: self._cancel(caller, job_id), seconds=_RETRY_SECONDS)
         if done.result is CancelResult.NOT_FOUND:
             raise _no_job(job_id)
         job = await self.get(caller.tenant_id, job_id)
@@ -269,7 +269,7 @@ class Jobs:
     async def _submit_keyed(
         self, tenant_id: str, items: Sequence[Submission], idempotency: Idempotency | None
     ) -> Sequence[Job]:
-        answer = await until_heard(
+        answer = await retry_transient(
             lambda: self._insert_together(tenant_id, items, idempotency), seconds=_RETRY_SECONDS
         )
         if isinstance(answer, PriorJobs):

@@ -53,7 +53,7 @@ class OutboxSender(Generic[Item, Result]):
         self._kind = subject.queue.kind
         self._cursor: str | None = None
         self._claimed_at = 0.0
-        self._settlements: Batcher[Settlement[Result], bool] = Batcher(self._settle, lanes=2)
+        self._settlements: Batcher[Settlement[Result], bool] = Batcher(self._settle, max_in_flight=2)
         self.loop = PassLoop(f"{self._kind} sender", self._make_pass, emit=emit)
         self._in_flight = InFlightLimiter(limit=subject.queue.max_in_flight, on_end=self.loop.wake)
         event_notifications.on_due(self.loop.wake)

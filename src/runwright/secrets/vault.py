@@ -40,7 +40,7 @@ class Vault:
         self._clock = clock
         self._ring = ring
         self._executor_keys = executor_keys
-        self._reveals: Batcher[_Request, _Values] = Batcher(self._reveal_all, lanes=_LANES)
+        self._reveals: Batcher[_Request, _Values] = Batcher(self._reveal_all, max_in_flight=_LANES)
 
     async def stop(self) -> None:
         """Wait for pending reads."""

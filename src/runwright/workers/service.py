@@ -10,7 +10,7 @@ from runwright.core.errors import ConflictError, NotFoundError
 from runwright.core.ids import new_id
 from runwright.core.paging import Listing, PageRequest
 from runwright.core.roles import Caller
-from runwright.db.batching import until_heard
+from runwright.db.batching import retry_transient
 from runwright.db.pool import Database, PoolConnection
 from runwright.tenants.audit import record
 from runwright.tenants.quotas import Quota
@@ -200,7 +200,7 @@ class Workers:
 
     async def deprecate(self, caller: Caller, worker_id: str) -> Worker:
         """Deprecate a worker: it accepts no more jobs, and its history is kept. Idempotent."""
-        worker = await until_heard(lambda: self._deprecate(caller, worker_id), seconds=_RETRY_SECONDS)
+        worker = await retry_transient(lambda: self._deprecate(caller, worker_id), seconds=_RETRY_SECONDS)
         self._on_event()
         await self._on_deprecated()
         return worker

@@ -9,7 +9,7 @@ from runwright.db.notifications import PAYLOAD_LIMIT_BYTES, Listener
 from runwright.db.pool import Pool
 
 
-class Ear:
+class Inbox:
     """Collects payloads and lets a test wait for one."""
 
     def __init__(self) -> None:
@@ -23,50 +23,50 @@ class Ear:
 
 
 @pytest.fixture
-def ear() -> Ear:
-    return Ear()
+def inbox() -> Inbox:
+    return Inbox()
 
 
 @pytest.fixture
-async def listener(database_url: str, ear: Ear) -> AsyncIterator[Listener]:
-    listener = Listener(database_url, {"jobs": ear})
+async def listener(database_url: str, inbox: Inbox) -> AsyncIterator[Listener]:
+    listener = Listener(database_url, {"jobs": inbox})
     await listener.start()
-    assert await ear.next() == ""
+    assert await inbox.next() == ""
     yield listener
     await listener.stop()
 
 
 async def test_an_announcement_is_heard_by_every_listener(
-    database_url: str, listener: Listener, ear: Ear
+    database_url: str, listener: Listener, inbox: Inbox
 ) -> None:
-    other = Ear()
+    other = Inbox()
     second = Listener(database_url, {"jobs": other})
     await second.start()
     assert await other.next() == ""
     listener.notify("jobs", "ten_1")
-    assert [await ear.next(), await other.next()] == ["ten_1", "ten_1"]
+    assert [await inbox.next(), await other.next()] == ["ten_1", "ten_1"]
     await second.stop()
 
 
-async def test_equal_announcements_made_together_are_sent_once(listener: Listener, ear: Ear) -> None:
+async def test_equal_announcements_made_together_are_sent_once(listener: Listener, inbox: Inbox) -> None:
     for payload in ("a", "a", "a"):
         listener.notify("jobs", payload)
-    assert await ear.next() == "a"
+    assert await inbox.next() == "a"
     listener.notify("jobs", "end")
-    assert await ear.next() == "end"
+    assert await inbox.next() == "end"
 
 
 async def test_a_lost_connection_comes_back_with_one_hint(
-    database: Pool, listener: Listener, ear: Ear
+    database: Pool, listener: Listener, inbox: Inbox
 ) -> None:
     """What was announced meanwhile is lost, so the listener is told once to look."""
     await database.execute(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'runwright-listen'"
         " AND datname = current_database()"
     )
-    assert await ear.next() == ""
+    assert await inbox.next() == ""
     listener.notify("jobs", "again")
-    assert await ear.next() == "again"
+    assert await inbox.next() == "again"
 
 
 async def test_a_payload_over_the_limit_is_refused_at_once(listener: Listener) -> None:

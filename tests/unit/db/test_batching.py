@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pytest
 
 from runwright.core.errors import UnavailableError
-from runwright.db.batching import Batcher, until_heard
+from runwright.db.batching import Batcher, retry_transient
 
 
 class Store:
@@ -104,5 +104,5 @@ async def test_an_error_that_does_not_heal_is_raised_at_once() -> None:
         raise ValueError("no")
 
     with pytest.raises(ValueError, match="no"):
-        await until_heard(send, seconds=60)
+        await retry_transient(send, seconds=60)
     assert calls == 1

@@ -1,4 +1,4 @@
-"""A private PostgreSQL in the data directory, for those who bring none of their own."""
+"""A private PostgreSQL in the data directory, used where no `database_url` is set."""
 
 from runwright.db.embedded.account import EmbeddedError
 from runwright.db.embedded.server import EmbeddedPostgres

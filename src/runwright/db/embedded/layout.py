@@ -1,16 +1,16 @@
-"""Where the embedded PostgreSQL keeps what, and how its user gets there.
+"""The files of the embedded PostgreSQL, and how its user accesses them.
 
-    DATA_DIR/                ours; made with mode 0711 under root (others may pass), else 0700
+    DATA_DIR/                ours; created with mode 0711 under root (others may traverse it), else 0700
       pg/                    the cluster, 0700, owned by PostgreSQL's user
       pg.socket/             its socket, 0700, the same owner
-      pg.log, pg.log.1       what it says
+      pg.log, pg.log.1       its log
       pg.start.lock          held while starting or stopping it
       pg.users.lock          held, shared, by every process that uses it
       pg.server.lock         held by PostgreSQL itself, in all its processes
 
-No folder that was there before is changed. Where PostgreSQL's user cannot pass a folder on the
-way, the cluster is handed to it as an open directory, and the socket lies in a short folder
-under the system's temporary one; so it does where the path is too long for a socket.
+Existing folders are never changed. Where PostgreSQL's user cannot traverse a folder on the path,
+the cluster is passed to it as an open directory, and the socket is in a short folder below the
+system's temporary one, as it is where the path is too long for a socket.
 """
 
 import hashlib
@@ -43,19 +43,19 @@ class Layout:
         self.server_lock = self.data_dir / "pg.server.lock"
 
     def make(self) -> None:
-        """Make the data directory where it is missing."""
+        """Create the data directory where it is missing."""
         if not self.data_dir.is_dir():
             self.data_dir.mkdir(parents=True, exist_ok=True)
             self.data_dir.chmod(0o711 if self.account.switch else 0o700)
 
     @property
     def reachable(self) -> bool:
-        """Whether PostgreSQL's user can get into the data directory by its path."""
+        """Return whether PostgreSQL's user can access the data directory by its path."""
         return self.account.first_closed(self.data_dir) is None
 
     @property
     def socket(self) -> Path:
-        """The folder of the socket; the same for every process that uses this data directory."""
+        """Return the folder of the socket, which is the same for every process of this data directory."""
         inside = self.data_dir / "pg.socket"
         if self.reachable and len(os.fsencode(inside / _SOCKET_NAME)) <= _SOCKET_PATH_LIMIT:
             return inside
@@ -63,7 +63,7 @@ class Layout:
         return Path(tempfile.gettempdir()) / f"runwright-pg-{digest}"
 
     def make_socket(self) -> None:
-        """Make the socket's folder, or make sure that the one there is ours and closed to others."""
+        """Create the socket's folder, or check that the existing one is ours and private."""
         folder = self.socket
         try:
             folder.mkdir(mode=0o700)
@@ -74,17 +74,19 @@ class Layout:
         status = folder.lstat()
         private = stat.S_ISDIR(status.st_mode) and stat.S_IMODE(status.st_mode) == 0o700  # noqa: PLR2004
         if not private or status.st_uid != self.account.uid:
-            raise EmbeddedError(f"{folder} should be PostgreSQL's private folder, but is somebody else's.")
+            raise EmbeddedError(
+                f"{folder} should be PostgreSQL's private folder, but belongs to another user."
+            )
 
     def dsn(self, database: str = DATABASE) -> str:
-        """Return how to connect."""
+        """Return the address to connect to."""
         return f"postgresql:///{database}?{urlencode({'host': str(self.socket), 'user': USER})}"
 
-    def bound_log(self) -> None:
-        """Start the log file again when it is large, and keep the one before."""
+    def rotate_log(self) -> None:
+        """Rotate the log file when it is large, keeping one old file."""
         if not self.log.exists() or self.log.stat().st_size < _LOG_LIMIT_BYTES:
             return
-        # Copied and emptied, not renamed: PostgreSQL keeps appending to the file that it has.
+        # Copied and truncated, not renamed: PostgreSQL keeps appending to its open file.
         with self.log.open("rb") as log:
             log.seek(-_LOG_LIMIT_BYTES, os.SEEK_END)
             self.log.with_suffix(".log.1").write_bytes(log.read())
@@ -92,7 +94,7 @@ class Layout:
 
     def open_log(self) -> int:
         """Open the log file to append to."""
-        self.bound_log()
+        self.rotate_log()
         return os.open(self.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
 
     def log_tail(self, lines: int = 5) -> str:

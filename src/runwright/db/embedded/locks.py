@@ -1,4 +1,4 @@
-"""File locks that die with the process that holds them, so that nothing can go stale."""
+"""File locks that are released when the process that holds them ends, so they cannot go stale."""
 
 import asyncio
 import contextlib
@@ -12,11 +12,11 @@ RETRY_SECONDS: Final = 0.02
 
 
 class LockTimeoutError(TimeoutError):
-    """Somebody else holds the lock for longer than we would wait."""
+    """Another process held the lock for longer than the timeout."""
 
 
 class FileLock:
-    """An flock on a file of its own. `open` first; closing it, or dying, lets go of it."""
+    """An flock on a file of its own; released by `close` or the end of the process."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -24,29 +24,29 @@ class FileLock:
 
     @property
     def fd(self) -> int:
-        """The open file, for a child that shall hold the lock too."""
+        """Return the open file, for a child process that is to hold the lock too."""
         if self._fd is None:
             self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         return self._fd
 
     def try_exclusive(self) -> bool:
-        """Take it alone, if nobody else has it; a shared hold of ours becomes exclusive."""
+        """Acquire the exclusive lock if it is free; a shared lock of ours is upgraded. Return whether."""
         return self._try(fcntl.LOCK_EX)
 
     def try_shared(self) -> bool:
-        """Take it together with others, if nobody has it alone."""
+        """Acquire a shared lock unless another process holds it exclusively. Return whether."""
         return self._try(fcntl.LOCK_SH)
 
     def close(self) -> None:
-        """Let go of it. A child that inherited it keeps holding it."""
+        """Release it. A child process that inherited it keeps holding it."""
         if self._fd is not None:
             os.close(self._fd)
             self._fd = None
 
     async def exclusive_within(self, seconds: float) -> None:
-        """Take it alone, waiting for others; LockTimeoutError when they take too long.
+        """Acquire the exclusive lock; LockTimeoutError when it is not free within `seconds`.
 
-        Asked for again and again rather than waited for in a thread, which could not be cancelled.
+        It polls, because a thread that blocks in flock could not be cancelled.
         """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + seconds
@@ -64,7 +64,7 @@ class FileLock:
 
 @contextlib.asynccontextmanager
 async def exclusive(path: Path, within_seconds: float) -> AsyncIterator[None]:
-    """Hold a lock file alone for the length of a block."""
+    """Hold the exclusive lock of a file for the length of a block."""
     lock = FileLock(path)
     try:
         await lock.exclusive_within(within_seconds)

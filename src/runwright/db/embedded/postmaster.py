@@ -1,4 +1,4 @@
-"""The postmaster process: how it is launched, found again, watched and told to stop."""
+"""The postmaster process: launching, finding, watching and signalling it."""
 
 import asyncio
 import contextlib
@@ -17,17 +17,17 @@ _ENVIRONMENT: Final = {"LC_ALL": "C", "TZ": "UTC", "PATH": "/usr/bin:/bin"}
 
 
 class Postmaster:
-    """A hold on a running postmaster, whoever launched it."""
+    """A handle of a running postmaster, launched by this process or another."""
 
     def __init__(self, pid: int, child: "subprocess.Popen[bytes] | None" = None) -> None:
         self.pid = pid
         self._child = child
         self._pidfd = os.pidfd_open(pid)
-        self._gone: asyncio.Future[None] | None = None
+        self._exited: asyncio.Future[None] | None = None
 
     @property
     def alive(self) -> bool:
-        """Whether it runs; a zombie does not."""
+        """Return whether it runs; a zombie does not."""
         poll = select.poll()
         poll.register(self._pidfd, select.POLLIN)
         return not poll.poll(0)
@@ -37,34 +37,34 @@ class Postmaster:
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(self._pidfd, number)
 
-    async def gone_within(self, seconds: float) -> bool:
-        """Wait for its end; tell whether that came in time."""
-        if self._gone is None:
+    async def exited_within(self, seconds: float) -> bool:
+        """Wait for its exit; return whether it happened within `seconds`."""
+        if self._exited is None:
             loop = asyncio.get_running_loop()
-            self._gone = loop.create_future()
-            loop.add_reader(self._pidfd, self._on_gone, loop, self._gone)
-        await asyncio.wait({self._gone}, timeout=seconds)
-        return self._gone.done()
+            self._exited = loop.create_future()
+            loop.add_reader(self._pidfd, self._on_exit, loop, self._exited)
+        await asyncio.wait({self._exited}, timeout=seconds)
+        return self._exited.done()
 
-    def let_go(self) -> None:
-        """Stop watching, without stopping it."""
-        if self._gone is not None and not self._gone.done():
-            self._gone.get_loop().remove_reader(self._pidfd)
+    def release(self) -> None:
+        """Release the handle without stopping the process."""
+        if self._exited is not None and not self._exited.done():
+            self._exited.get_loop().remove_reader(self._pidfd)
         os.close(self._pidfd)
         if self._child is not None and self._child.poll() is None:
-            # It goes on for others: subprocess need not warn that it was left behind.
+            # It keeps running for other processes; subprocess must not warn about that.
             self._child.returncode = 0
 
-    def _on_gone(self, loop: asyncio.AbstractEventLoop, gone: "asyncio.Future[None]") -> None:
+    def _on_exit(self, loop: asyncio.AbstractEventLoop, exited: "asyncio.Future[None]") -> None:
         loop.remove_reader(self._pidfd)
         if self._child is not None:
-            self._child.poll()  # so that no zombie stays
-        if not gone.done():
-            gone.set_result(None)
+            self._child.poll()  # reap it
+        if not exited.done():
+            exited.set_result(None)
 
 
 def launch(command: Sequence[str], layout: Layout, inherited: Iterable[int]) -> Postmaster:
-    """Start the postmaster in a session of its own, so that it outlives a kill of this process."""
+    """Start the postmaster in a session of its own, so that it survives a kill of this process."""
     log = layout.open_log()
     try:
         child = _spawn(command, layout.account, log, inherited, start_new_session=True)
@@ -74,7 +74,7 @@ def launch(command: Sequence[str], layout: Layout, inherited: Iterable[int]) -> 
 
 
 def run(command: Sequence[str], layout: Layout, inherited: Iterable[int]) -> int:
-    """Run a program of PostgreSQL's to its end; what it says goes to the log."""
+    """Run a program of PostgreSQL's to its end, with its output in the log; return the exit status."""
     log = layout.open_log()
     try:
         return _spawn(command, layout.account, log, inherited, start_new_session=False).wait()
@@ -102,7 +102,7 @@ def _spawn(
 
 
 def find(layout: Layout) -> Postmaster | None:
-    """Return the postmaster that serves this cluster now, if there is one."""
+    """Return the running postmaster of this cluster, if there is one."""
     pid = _recorded_pid(layout.cluster)
     if pid is None:
         return None
@@ -110,17 +110,17 @@ def find(layout: Layout) -> Postmaster | None:
         postmaster = Postmaster(pid)
     except (ProcessLookupError, OSError):
         return None
-    # Asked only after the process is held, so that the number cannot come to mean another one.
+    # Checked only now that the pidfd is open, so that the process id cannot have been reused.
     if _works_in(pid, layout.cluster) and postmaster.alive:
         return postmaster
-    postmaster.let_go()
+    postmaster.release()
     return None
 
 
 def forget(layout: Layout) -> None:
-    """Remove the records of a postmaster that is known to be gone.
+    """Remove the pid file and sockets of a postmaster that is known to have exited.
 
-    Its number may be another's now, or a zombie's, and PostgreSQL would take that for a live one.
+    Its process id may have been reused, or be a zombie's, and PostgreSQL would take that for a live one.
     """
     stale = (layout.cluster / "postmaster.pid", *layout.socket.glob(".s.PGSQL.*"))
     for file in stale:
@@ -128,7 +128,7 @@ def forget(layout: Layout) -> None:
 
 
 def kill_leftovers(layout: Layout) -> None:
-    """Kill what still runs on a cluster whose postmaster is dead: it would keep a new one from starting."""
+    """Kill the remaining processes of a cluster whose postmaster is dead; they block a new one."""
     for pid in _pids():
         if _works_in(pid, layout.cluster):
             with contextlib.suppress(ProcessLookupError):
@@ -136,7 +136,7 @@ def kill_leftovers(layout: Layout) -> None:
 
 
 def _recorded_pid(cluster: Path) -> int | None:
-    # The file is written by PostgreSQL's user, so it is neither followed nor trusted.
+    # PostgreSQL's user writes this file, so links are not followed and the content is not trusted.
     try:
         fd = os.open(cluster / "postmaster.pid", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:

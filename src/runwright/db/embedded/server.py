@@ -9,17 +9,17 @@ States, as one process sees them:
 
 Invariants
 - At most one postmaster per data directory: launching and stopping happen under `pg.start.lock`.
-- It runs while somebody uses it: each user holds `pg.users.lock` shared; whoever can take it
-  alone is the last, and stops the server. A lock dies with its process, so nothing goes stale.
-- `pg.server.lock` is inherited by every process of the server: while it is held, a dead
-  postmaster has children that still run; when it is free, nothing of the server is left.
-- The cluster folder appears complete or not at all: `initdb` works beside it, then it is renamed.
+- It runs while a process uses it: each holds `pg.users.lock` shared; the process that can lock it
+  exclusively is the last, and stops the server. Locks end with their process, so none goes stale.
+- `pg.server.lock` is inherited by every process of the server: while it is held, children of a dead
+  postmaster still run; when it is free, no process of the server is left.
+- The cluster folder appears complete or not at all: `initdb` writes another folder, which is renamed.
 
 Failure handling
-- This process is killed: the server goes on, and the next start attaches to it.
-- The postmaster is killed: every process that uses it sees that at once (pidfd); the first one
+- This process is killed: the server keeps running, and the next start attaches to it.
+- The postmaster is killed: every process that uses it notices at once (pidfd); the first one
   launches it again, the others attach; PostgreSQL recovers from its log. The address stays the same.
-- It will not start: tried again with growing pauses, each failure told with the end of its log.
+- It does not start: retried with growing pauses; each failure is logged with the end of its log.
 """
 
 import asyncio
@@ -56,7 +56,7 @@ Args = ParamSpec("Args")
 
 
 class EmbeddedPostgres:
-    """The server of one data directory. `stop` is safe before `start`, and twice."""
+    """The server of one data directory. `stop` may be called before `start`, and twice."""
 
     def __init__(self, data_dir: Path, *, start_seconds: float = 120.0) -> None:
         self._data_dir = data_dir
@@ -69,11 +69,11 @@ class EmbeddedPostgres:
 
     @property
     def pid(self) -> int | None:
-        """The postmaster's process id, while it serves."""
+        """Return the postmaster's process id while it serves."""
         return None if self._postmaster is None else self._postmaster.pid
 
     async def start(self) -> str:
-        """Start the server, or attach to the one that runs; return how to connect to it."""
+        """Start the server or attach to the running one; return its address."""
         if self._layout is not None:
             return self._layout.dsn()
         layout = Layout(self._data_dir, await asyncio.to_thread(postgres_account))
@@ -88,7 +88,7 @@ class EmbeddedPostgres:
         return layout.dsn()
 
     async def stop(self) -> None:
-        """Let go of the server; the last process that uses it stops it."""
+        """Detach from the server; the last process that uses it stops it."""
         layout, self._layout = self._layout, None
         if layout is None:
             return
@@ -103,49 +103,49 @@ class EmbeddedPostgres:
                 self._users = None
             running, self._postmaster = self._postmaster, None
             if last and (running is None or not running.alive):
-                # Another process may have launched it again and gone away since.
+                # Another process may have launched it again and exited since.
                 running = process.find(layout) or running
             if running is not None:
                 if last:
                     await _shut_down(running, layout)
-                running.let_go()
+                running.release()
 
     async def _bring_up(self, layout: Layout) -> None:
         async with exclusive(layout.start_lock, self._start_seconds):
             if self._users is None:
                 self._users = FileLock(layout.users_lock)
-                self._users.try_shared()  # alone it is held only under the start lock, which is ours
+                self._users.try_shared()  # held exclusively only under the start lock, which is ours
             if await self._attach(layout):
                 return
-            self._take(await self._launch(layout))
+            self._hold(await self._launch(layout))
             if not await self._ready(layout):
                 raise EmbeddedError(f"The embedded PostgreSQL ended at its start:\n{layout.log_tail()}")
 
     async def _attach(self, layout: Layout) -> bool:
-        """Take the postmaster that runs, if there is one and it is not on its way out."""
-        self._take(process.find(layout))
+        """Attach to the running postmaster, if there is one that is not shutting down; return whether."""
+        self._hold(process.find(layout))
         return self._postmaster is not None and await self._ready(layout)
 
-    def _take(self, postmaster: Postmaster | None) -> None:
+    def _hold(self, postmaster: Postmaster | None) -> None:
         if self._postmaster is not None:
-            self._postmaster.let_go()
+            self._postmaster.release()
         self._postmaster = postmaster
 
     async def _launch(self, layout: Layout) -> Postmaster:
         alive = FileLock(layout.server_lock)
         try:
-            await self._until_leftovers_are_gone(layout, alive)
-            programs = await _to_the_end(find_programs, layout.account, (layout.data_dir, SHARED_SHELTER))
-            await _to_the_end(_make_cluster, layout, programs)
+            await self._await_leftovers(layout, alive)
+            programs = await _run_in_thread(find_programs, layout.account, (layout.data_dir, SHARED_SHELTER))
+            await _run_in_thread(_make_cluster, layout, programs)
             process.forget(layout)
             layout.make_socket()
-            with _handed_over(layout, layout.cluster) as (path, fds):
+            with _accessible(layout, layout.cluster) as (path, fds):
                 command = [str(programs / "postgres"), "-D", path, "-k", str(layout.socket), *command_line()]
                 return process.launch(command, layout, (*fds, alive.fd))
         finally:
             alive.close()
 
-    async def _until_leftovers_are_gone(self, layout: Layout, alive: FileLock) -> None:
+    async def _await_leftovers(self, layout: Layout, alive: FileLock) -> None:
         try:
             await alive.exclusive_within(LEFTOVER_SECONDS)
         except TimeoutError:
@@ -154,11 +154,11 @@ class EmbeddedPostgres:
             await alive.exclusive_within(LEFTOVER_SECONDS)
 
     async def _ready(self, layout: Layout) -> bool:
-        """Wait until the server takes connections; False when it ends instead."""
+        """Wait until the server accepts connections; return False when it exits instead."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._start_seconds
-        while self._postmaster is not None and not await _answers(layout):
-            if await self._postmaster.gone_within(READY_PAUSE_SECONDS):
+        while self._postmaster is not None and not await _accepts_connections(layout):
+            if await self._postmaster.exited_within(READY_PAUSE_SECONDS):
                 return False
             if loop.time() >= deadline:
                 waited = f"{self._start_seconds:.0f} s"
@@ -169,8 +169,8 @@ class EmbeddedPostgres:
 
     async def _supervise(self, layout: Layout) -> None:
         while self._postmaster is not None:
-            if not await self._postmaster.gone_within(LOG_CHECK_SECONDS):
-                layout.bound_log()
+            if not await self._postmaster.exited_within(LOG_CHECK_SECONDS):
+                layout.rotate_log()
                 continue
             self._log.warning("postgres_lost", extra={"server_pid": self._postmaster.pid})
             await self._revive(layout)
@@ -187,8 +187,8 @@ class EmbeddedPostgres:
             failures += 1
 
 
-async def _to_the_end(function: Callable[Args, T], *args: Args.args, **kwargs: Args.kwargs) -> T:
-    """Run in a thread; when cancelled, wait all the same: a thread cannot be stopped half way."""
+async def _run_in_thread(function: Callable[Args, T], *args: Args.args, **kwargs: Args.kwargs) -> T:
+    """Run in a thread; when cancelled, still wait for it, because a thread cannot be interrupted."""
     task = asyncio.ensure_future(asyncio.to_thread(function, *args, **kwargs))
     try:
         return await asyncio.shield(task)
@@ -197,8 +197,8 @@ async def _to_the_end(function: Callable[Args, T], *args: Args.args, **kwargs: A
         raise
 
 
-async def _answers(layout: Layout) -> bool:
-    """Tell whether the server takes connections; make the database where it is new."""
+async def _accepts_connections(layout: Layout) -> bool:
+    """Return whether the server accepts connections; create the database where it is missing."""
     try:
         connection = await asyncpg.connect(layout.dsn(), timeout=5)
     except asyncpg.InvalidCatalogNameError:
@@ -218,7 +218,7 @@ async def _answers(layout: Layout) -> bool:
 async def _shut_down(postmaster: Postmaster, layout: Layout) -> None:
     for number in (signal.SIGINT, signal.SIGQUIT):  # fast, then immediate
         postmaster.send(number)
-        if await postmaster.gone_within(STOP_SECONDS):
+        if await postmaster.exited_within(STOP_SECONDS):
             break
     else:
         raise EmbeddedError(f"The embedded PostgreSQL (process {postmaster.pid}) does not stop.")
@@ -240,7 +240,7 @@ def _make_cluster(layout: Layout, programs: Path) -> None:
     part = Path(tempfile.mkdtemp(prefix=".pg-", dir=layout.data_dir))
     layout.account.own(part)
     options = [f"--username={USER}", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-instructions"]
-    with _handed_over(layout, part) as (path, fds):
+    with _accessible(layout, part) as (path, fds):
         status = process.run([str(programs / "initdb"), "-D", path, *options], layout, fds)
     if status != 0:
         shutil.rmtree(part, ignore_errors=True)
@@ -249,8 +249,8 @@ def _make_cluster(layout: Layout, programs: Path) -> None:
 
 
 @contextlib.contextmanager
-def _handed_over(layout: Layout, folder: Path) -> Iterator[tuple[str, tuple[int, ...]]]:
-    """Yield how PostgreSQL's user is to name a folder, and the files that it must inherit for that."""
+def _accessible(layout: Layout, folder: Path) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Yield the path by which PostgreSQL's user can open a folder, and the descriptors it must inherit."""
     if layout.reachable:
         yield str(folder), ()
         return

@@ -1,18 +1,18 @@
-"""How the embedded PostgreSQL is set: durable, small, and reachable through one socket only.
+"""Settings of the embedded PostgreSQL: durable, small, and reachable through one socket only.
 
-Given on its command line, so that a newer Runwright changes them without touching the cluster.
-What is not named here can be set in the cluster's own `postgresql.conf`.
+They are passed on its command line, so that a newer Runwright can change them without touching the
+cluster. Other settings can be set in the cluster's own `postgresql.conf`.
 """
 
 from collections.abc import Iterator
 from typing import Final
 
 SETTINGS: Final = {
-    # Nobody but this machine's owner of the socket folder gets in.
+    # Only the owner of the socket's folder can connect.
     "listen_addresses": "",
     "unix_socket_permissions": "0700",
     "max_connections": "50",
-    # A commit that was answered is on disk.
+    # A confirmed commit is on disk.
     "fsync": "on",
     "synchronous_commit": "on",
     "full_page_writes": "on",
@@ -21,7 +21,7 @@ SETTINGS: Final = {
     "min_wal_size": "80MB",
     "wal_buffers": "8MB",
     "checkpoint_timeout": "10min",
-    # Small: few processes, little memory, no plans for big queries.
+    # Small: few processes, little memory, no parallel queries.
     "shared_buffers": "48MB",
     "maintenance_work_mem": "32MB",
     "effective_cache_size": "512MB",
@@ -39,7 +39,7 @@ SETTINGS: Final = {
     "autovacuum": "on",
     "autovacuum_naptime": "10s",
     "autovacuum_max_workers": "2",
-    # Its own doings only: a statement that fails tells its caller, and may hold a tenant's data.
+    # Only the server's own events: failing statements are reported to callers, and may contain tenants' data.
     "log_destination": "stderr",
     "logging_collector": "off",
     "log_min_messages": "log",

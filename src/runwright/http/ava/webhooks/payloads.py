@@ -73,7 +73,9 @@ class AvaPayloadFormat:
 
     def __init__(self, db: Database) -> None:
         self._db = db
-        self._jobs: Batcher[tuple[str, str], Job | None] = Batcher(self._read_jobs, max_items=_BATCH, lanes=2)
+        self._jobs: Batcher[tuple[str, str], Job | None] = Batcher(
+            self._read_jobs, max_items=_BATCH, max_in_flight=2
+        )
 
     async def stop(self) -> None:
         """Wait for reads that are in progress."""
