@@ -14,7 +14,7 @@ DATABASE_TESTS := $(addprefix tests/integration/,agents automations db events jo
 SMOKE_TESTS := tests/unit tests/integration/db tests/integration/jobs tests/contract/test_jobs.py tests/e2e/test_handlers.py
 PYTEST_PARALLEL := -n auto --maxprocesses 4
 
-.PHONY: help setup run test test-database coverage smoke check schema bench lock clean
+.PHONY: help setup run test test-database coverage smoke mutate check schema bench lock clean
 
 help: ## List the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS=$$'\t' read -r name text; do \
@@ -50,6 +50,9 @@ coverage: setup ## Run unit tests and those of the database, and report how much
 smoke: setup ## Run a selection of the tests on another Python (PYTHON=python3.13)
 	UV=$(BIN)/uv VENV=.venv/smoke PYTHON='$(PYTHON)' scripts/setup
 	.venv/smoke/bin/python -m pytest $(PYTEST_PARALLEL) $(SMOKE_TESTS) $(ARGS)
+
+mutate: setup ## Change the code bit by bit and see whether a test notices (ARGS='core cron --sample 200')
+	nice -n 15 $(BIN)/python -m tests.mutate $(ARGS)
 
 check: setup ## Format, lint, types, import order, names and words, as CI does
 	$(BIN)/ruff format --check

@@ -1,7 +1,7 @@
 """Mutation testing: `make mutate ARGS='core cron'`. Changes the code bit by bit and sees whether a test notices.
 
 One process imports the code and collects the tests once. For every mutant it forks, replaces the code of one function
-in the child, and runs the tests that call this function. The parent never changes, so a mutant costs little more than
+in the child, and runs the tests that reach the changed line. The parent never changes, so a mutant costs little more than
 its tests. Constants of modules, default values and messages of errors are left alone.
 
 Results are in build/mutation/: each mutant with its fate. `--sample 200` takes that many, spread evenly.
@@ -18,13 +18,13 @@ import os
 import signal
 import sys
 import tempfile
-import time
 import types
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+import coverage
 import msgspec
 import pytest
 
@@ -235,14 +235,13 @@ def _codes(code: types.CodeType) -> Iterator[types.CodeType]:
 
 
 class Driver:
-    """A plugin of pytest: runs the tests once to see what they call, then again for every mutant."""
+    """A plugin of pytest: runs the tests once to see what they reach, then again for every mutant."""
 
     def __init__(self, mutants: Sequence[Mutant]) -> None:
         self.mutants = mutants
         self.fates: dict[str, list[Mutant]] = defaultdict(list)
         self._files = {str(ROOT / mutant.file) for mutant in mutants}
-        self._callers: dict[tuple[str, str], set[pytest.Item]] = defaultdict(set)
-        self._times: dict[pytest.Item, float] = {}
+        self._callers: dict[tuple[str, int], set[pytest.Item]] = {}
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
@@ -257,51 +256,37 @@ class Driver:
         return True
 
     def _find_callers(self, session: pytest.Session) -> None:
-        """Run every test in a child that writes down which functions it calls."""
+        """Run every test in a child that writes down which lines it reaches."""
         reading, writing = os.pipe()
         pid = os.fork()
         if pid == 0:
             os.close(reading)
-            self._record_calls(session, writing)
+            self._record_lines(session, writing)
             os._exit(0)
         os.close(writing)
         with os.fdopen(reading) as lines:
             for line in lines:
-                number, seconds, calls = json.loads(line)
-                item = session.items[number]
-                self._times[item] = seconds
-                for file, name in calls:
-                    self._callers[file, name].add(item)
+                file, number, contexts = json.loads(line)
+                self._callers[file, number] = {session.items[int(one)] for one in contexts if one}
         os.waitpid(pid, 0)
 
-    def _record_calls(self, session: pytest.Session, writing: int) -> None:
+    def _record_lines(self, session: pytest.Session, writing: int) -> None:
+        watch = coverage.Coverage(data_file=None, include=[*self._files], config_file=False)
+        watch.start()
+        for number, item in enumerate(session.items):
+            watch.switch_context(str(number))
+            _run(session, [item])
+        watch.stop()
+        data = watch.get_data()
         with os.fdopen(writing, "w") as out:
-            for number, item in enumerate(session.items):
-                called: set[tuple[str, str]] = set()
-
-                def profile(
-                    frame: types.FrameType, event: str, _: object, called: set[tuple[str, str]] = called
-                ) -> None:
-                    if event == "call" and frame.f_code.co_filename in self._files:
-                        called.add((frame.f_code.co_filename, frame.f_code.co_qualname))
-
-                began = time.monotonic()
-                sys.setprofile(profile)
-                _run(session, [item])
-                sys.setprofile(None)
-                out.write(json.dumps((number, time.monotonic() - began, sorted(called))) + "\n")
+            for file in data.measured_files():
+                for line, contexts in data.contexts_by_lineno(file).items():
+                    out.write(json.dumps((file, line, contexts)) + "\n")
 
     def _try(self, session: pytest.Session, mutant: Mutant) -> str:
-        path = str(ROOT / mutant.file)
-        prefix = mutant.function
-        items = {
-            item
-            for (file, name), callers in self._callers.items()
-            if file == path and (name == prefix or name.startswith(f"{prefix}."))
-            for item in callers
-        }
+        items = self._callers.get((str(ROOT / mutant.file), mutant.line), set())
         if not items:
-            return "not called"
+            return "not reached"
         pid = os.fork()
         if pid == 0:
             os.setsid()
@@ -311,7 +296,7 @@ class Driver:
             os.dup2(null, 1)
             os.dup2(null, 2)
             replace_code(mutant)
-            os._exit(int(_run(session, sorted(items, key=self._times.__getitem__))))
+            os._exit(int(_run(session, sorted(items, key=session.items.index))))
         status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
         _end_group(pid)
         if "database_url" in {name for item in items for name in getattr(item, "fixturenames", ())}:
@@ -418,7 +403,7 @@ def mutate(target: str, sample: int) -> None:
     (RESULTS / f"{target}.json").write_text(text)
     figures = ", ".join(f"{len(found)} {fate}" for fate, found in driver.fates.items())
     say(f"{target}: {len(mutants)} mutants: {figures}")
-    for fate in ("survived", "not called"):
+    for fate in ("survived", "not reached"):
         for mutant in driver.fates.get(fate, ()):
             say(f"  {fate}: {mutant.file}:{mutant.line} {mutant.function}: {mutant.change}")
 
