@@ -81,14 +81,20 @@ class Request:
         _require_declared(validator.struct, self._declared[0])
         return validator.from_query(self.query_string)
 
-    async def body(self, validator: Validator[T], rules: Mapping[str, Rule] | None = None) -> T:
+    async def body(
+        self,
+        validator: Validator[T],
+        rules: Mapping[str, Rule] | None = None,
+        *,
+        limit_bytes: int | None = None,
+    ) -> T:
         """Return the validated JSON body, which the route must declare as `body`.
 
         Raises MalformedError for another content type, InvalidError, TooLargeError, SlowRequestError.
-        `rules` are those that need the services.
+        `rules` are those that need the services. With `limit_bytes`, the content type is not checked.
         """
         _require_declared(validator.struct, self._declared[1])
-        body = await self.read_json()
+        body = await (self.read_json() if limit_bytes is None else self.read_any(limit_bytes))
         return (validator if rules is None else validator.with_rules(rules)).from_json(body)
 
     async def read_json(self) -> bytes:

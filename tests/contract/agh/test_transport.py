@@ -7,7 +7,7 @@ from tests.contract.conftest import PLATFORM_KEY, MakeKey
 from tests.contract.test_auth import all_routes, filled
 
 from runwright.core.roles import ROLES, Role
-from runwright.http.agh.auth import AghNeeds
+from runwright.http.agh.auth import AghAccess
 
 OURS = ("/api/automation", "/api/tasks")
 OPEN = {"/api/automation/openapi.json"}
@@ -15,7 +15,7 @@ ROUTES = sorted(
     (method, path) for method, path, _ in all_routes() if path.startswith(OURS) and path not in OPEN
 )
 NEEDED = {
-    (method, path): access.role for method, path, access in all_routes() if isinstance(access, AghNeeds)
+    (method, path): access.role for method, path, access in all_routes() if isinstance(access, AghAccess)
 }
 DECODE = "automation validation error: httpapi: decode automation job create request: "
 

@@ -9,85 +9,108 @@ can reach the API from a visitor's browser through a host name that resolves to 
 """
 
 import re
-from collections.abc import Mapping
 from ipaddress import ip_address
-from typing import Any, Final
+from typing import Final
 from urllib.parse import urlsplit
 
-from litestar import Request
-from litestar.connection import ASGIConnection
-from litestar.datastructures import State
-from litestar.exceptions import NotFoundException
-from litestar.handlers import BaseRouteHandler
-from litestar.types import Scope
+from starlette.exceptions import HTTPException
 
 from runwright.automations.ids import DEFAULT_TENANT
-from runwright.core.errors import ForbiddenError, MalformedError, UnauthenticatedError, UnavailableError
+from runwright.core.errors import ForbiddenError, UnauthenticatedError, UnavailableError
 from runwright.core.roles import Caller, Role
 from runwright.http.agh.errors import MovedError
-from runwright.http.callers import ROLE, TENANT, USER, address_of, admit_caller
-from runwright.http.guards import Needs
-from runwright.http.request_id import request_id_of
-from runwright.http.services import EdgeSettings, Services, services_of
+from runwright.http.principal import (
+    ROLE,
+    TENANT,
+    USER,
+    admit,
+    bearer_token,
+    client_address,
+    find_key,
+    require_single,
+)
+from runwright.http.request import Request
+from runwright.http.routing import Access
+from runwright.http.services import EdgeSettings
 
 API_KEY: Final = b"x-api-key"
-_ONCE: Final = (API_KEY, b"authorization", b"host", b"origin", TENANT, USER, ROLE)
-_LONGEST_KEY: Final = 512
+_SINGLE: Final = (API_KEY, b"authorization", b"host", b"origin", TENANT, USER, ROLE)
 _PORT: Final = re.compile(r":\d{1,5}\Z", re.ASCII)
 _DEFAULTS: Final = {TENANT: DEFAULT_TENANT.encode(), USER: b"platform", ROLE: b"tenant-system-admin"}
 
-AghRequest = Request[Caller, None, State]
+
+class AghAccess(Access):
+    """Requires a role, while automation is enabled."""
+
+    async def __call__(self, request: Request) -> Caller:
+        check_path(request)
+        require_single(request, _SINGLE)
+        check_host(request)
+        check_origin(request)
+        caller = await self._admit(request)
+        require_enabled(request)
+        return caller
+
+    async def _admit(self, request: Request) -> Caller:
+        text = request.headers.get(API_KEY, bearer_token(request.headers))
+        if text is None and request.edge.settings.keyless and _is_local(request):
+            return Caller(DEFAULT_TENANT, "anonymous", Role.TENANT_SYSTEM_ADMIN, "none", request.id)
+        key = await find_key(request, text or b"")
+        if key is None:
+            raise UnauthenticatedError("the API key is missing, wrong or revoked")
+        headers = request.headers
+        if key.tenant_id is None:
+            headers = _DEFAULTS | {name: value for name, value in headers.items() if value}
+        return admit(request, key, self.role, headers=headers)
 
 
-class AghNeeds(Needs):
-    """The guard of AGH's routes."""
-
-    async def __call__(self, connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
-        scope = connection.scope
-        if scope.get("raw_path", b"").endswith(b"/"):
-            raise MovedError
-        if "\0" in scope["path"]:
-            raise NotFoundException
-        headers = read_headers(scope)
-        edge: EdgeSettings = connection.app.state.edge
-        check_host(headers, edge)
-        check_origin(headers, edge)
-        services = services_of(connection)
-        scope["user"] = await _admit(scope, headers, services, edge, self.role)
-        if not services.automations.policy.enabled:
-            raise UnavailableError("automation is disabled")
+READS: Final = AghAccess(Role.TENANT_VIEWER)
+WRITES: Final = AghAccess(Role.TENANT_SYSTEM_ADMIN)
 
 
-READS: Final = AghNeeds(Role.TENANT_VIEWER)
-WRITES: Final = AghNeeds(Role.TENANT_SYSTEM_ADMIN)
+async def check_delivery(request: Request) -> None:
+    """Refuse deliveries of foreign web pages, and all deliveries while automation is disabled."""
+    check_path(request)
+    require_single(request, _SINGLE)
+    check_origin(request)
+    require_enabled(request)
 
 
-def read_headers(scope: Scope) -> dict[bytes, bytes]:
-    """Return the headers by name. Raises MalformedError if one that affects access is repeated."""
-    names = [name for name, _ in scope["headers"]]
-    for name in _ONCE:
-        if names.count(name) > 1:
-            raise MalformedError(f"the header {name.decode()} is given more than once")
-    return dict(scope["headers"])
+def check_path(request: Request) -> None:
+    """Refuse a path with a trailing slash (MovedError), or with NUL (404)."""
+    if request.scope.get("raw_path", b"").endswith(b"/"):
+        raise MovedError(request)
+    if "\0" in request.scope["path"]:
+        raise HTTPException(404)
 
 
-def check_host(headers: Mapping[bytes, bytes], edge: EdgeSettings) -> None:
+def require_enabled(request: Request) -> None:
+    """Raise UnavailableError while automation is disabled."""
+    if not request.services.automations.policy.enabled:
+        raise UnavailableError("automation is disabled")
+
+
+def check_host(request: Request) -> None:
     """Refuse a request for a foreign host name. Raises ForbiddenError."""
-    if not _is_own_host(headers.get(b"host", b"").decode("latin-1"), edge):
+    if not _is_own_host(_host(request), request.edge.settings):
         raise ForbiddenError("host not allowed")
 
 
-def check_origin(headers: Mapping[bytes, bytes], edge: EdgeSettings) -> None:
+def check_origin(request: Request) -> None:
     """Refuse a request of a foreign web page. Raises ForbiddenError."""
-    origin = headers.get(b"origin")
+    origin = request.headers.get(b"origin")
     if origin is None:
         return
-    parts = urlsplit(origin.decode("latin-1"))
-    same = parts.netloc == headers.get(b"host", b"").decode("latin-1")
+    parts, settings = urlsplit(origin.decode("latin-1")), request.edge.settings
+    same = parts.netloc == _host(request)
     if parts.scheme not in {"http", "https"} or not (
-        (same and _is_own_host(parts.netloc, edge)) or _is_allowed(parts.netloc, edge)
+        (same and _is_own_host(parts.netloc, settings)) or _is_allowed(parts.netloc, settings)
     ):
         raise ForbiddenError("origin not allowed")
+
+
+def _host(request: Request) -> str:
+    return request.headers.get(b"host", b"").decode("latin-1")
 
 
 def _is_own_host(host: str, edge: EdgeSettings) -> bool:
@@ -109,42 +132,6 @@ def _is_allowed(host: str, edge: EdgeSettings) -> bool:
     return bool({"*", host.lower(), _PORT.sub("", host.lower())} & allowed)
 
 
-async def _admit(
-    scope: Scope, headers: dict[bytes, bytes], services: Services, edge: EdgeSettings, needed: Role
-) -> Caller:
-    text = _key_text(headers)
-    if text is None:
-        if edge.keyless and _on_this_machine(scope):
-            role, request_id = Role.TENANT_SYSTEM_ADMIN, request_id_of(scope)
-            return Caller(DEFAULT_TENANT, "anonymous", role, "none", request_id)
-        raise _unauthenticated()
-    key = await services.keys.authenticate(text, address_of(scope))
-    if key is None:
-        raise _unauthenticated()
-    if key.tenant_id is None:
-        headers = _DEFAULTS | {name: value for name, value in headers.items() if value}
-    return admit_caller(scope, key, headers, services, needed)
-
-
-def _key_text(headers: Mapping[bytes, bytes]) -> str | None:
-    """Return the key of a request; None if it has none."""
-    text = headers.get(API_KEY)
-    if text is None:
-        if b"authorization" not in headers:
-            return None
-        scheme, _, text = headers[b"authorization"].partition(b" ")
-        if scheme.lower() != b"bearer":
-            raise _unauthenticated()
-    text = text.strip()
-    if not 0 < len(text) <= _LONGEST_KEY or not text.isascii():
-        raise _unauthenticated()
-    return text.decode("ascii")
-
-
-def _on_this_machine(scope: Scope) -> bool:
-    client = scope.get("client")
-    return client is not None and ip_address(client[0]).is_loopback
-
-
-def _unauthenticated() -> UnauthenticatedError:
-    return UnauthenticatedError("the API key is missing, wrong or revoked")
+def _is_local(request: Request) -> bool:
+    address = client_address(request)
+    return address is not None and ip_address(address).is_loopback

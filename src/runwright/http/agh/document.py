@@ -1,16 +1,19 @@
 """The OpenAPI document of the AGH API, and its route, which needs no key."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Final
 
-from litestar import Request, Response, get
-from litestar.routes import BaseRoute
+import msgspec
+from starlette.responses import Response
 
-from runwright.http.agh.errors import WHEN, ErrorBody
-from runwright.http.document import REFERENCE, DocumentStyle, Json, describe_routes
+from runwright import __version__
+from runwright.http.agh.errors import AGH, WHEN, ErrorBody
+from runwright.http.openapi import REFERENCE, DocumentStyle, Json, describe_routes
+from runwright.http.request import Request
+from runwright.http.response import JSON
+from runwright.http.routing import Route, Routes
 
-PREFIX: Final = "/api/"
 TAGS: Final = ("Jobs", "Triggers", "Runs", "Events", "Webhooks", "Tasks")
 
 _PATHS: Final = ("job_id", "trigger_id", "run_id", "task_id", "endpoint", "workspace_id")
@@ -26,10 +29,21 @@ The key is sent as `Authorization: Bearer KEY` or `X-Api-Key` and names the tena
 writes `tenant-system-admin` or above."""
 
 
-def describe_api(routes: Iterable[BaseRoute], version: str) -> Json:
-    """Return the OpenAPI document of every route that has an operation."""
+def document_routes(described: Sequence[Route]) -> Routes:
+    """Return the route of the OpenAPI document of these routes."""
+    document = msgspec.json.encode(describe_api(described, __version__))
+    routes = Routes(AGH, "/api/automation")
+
+    @routes.add("GET", "/openapi.json", None)
+    async def show_document(_: Request) -> Response:
+        return Response(document, media_type=JSON)
+
+    return routes
+
+
+def describe_api(routes: Iterable[Route], version: str) -> Json:
+    """Return the OpenAPI document of these routes."""
     style = DocumentStyle(
-        prefix=PREFIX,
         title="Runwright: AGH Automation API",
         introduction=_INTRODUCTION,
         tags=TAGS,
@@ -45,11 +59,7 @@ def describe_api(routes: Iterable[BaseRoute], version: str) -> Json:
         any_route=(400, 401, 403, 429, 500, 503),
         any_body=(408, 413),
     )
-    return describe_routes((route for route in routes if _ours(route.path)), version, style)
-
-
-def _ours(path: str) -> bool:
-    return path.startswith(("/api/automation", "/api/webhooks", "/api/tasks"))
+    return describe_routes(routes, version, style)
 
 
 def _error_response(status: int, when: str) -> Json:
@@ -57,9 +67,3 @@ def _error_response(status: int, when: str) -> Json:
         "description": f"{HTTPStatus(status).phrase}: {when}",
         "content": {"application/json": {"schema": {"$ref": REFERENCE.format(name="ErrorBody")}}},
     }
-
-
-@get("/api/automation/openapi.json")
-async def show_agh_document(request: Request[Any, Any, Any]) -> Response[bytes]:
-    """Show the OpenAPI document."""
-    return Response(request.app.state.agh_document, media_type="application/json")

@@ -42,7 +42,17 @@ class PageQuery(msgspec.Struct, frozen=True, kw_only=True):
 class WaitQuery(msgspec.Struct, frozen=True, kw_only=True):
     """How long to wait for the end of the run."""
 
-    wait: Annotated[float, Meta(ge=0, le=LONGEST_WAIT_SECONDS, description="Seconds.")] | UnsetType = UNSET
+    wait: (
+        Annotated[
+            float,
+            Meta(
+                ge=0,
+                le=LONGEST_WAIT_SECONDS,
+                description="Seconds; by default 30 for a job, 0 for a delivery.",
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
 
 
 def parse_query(query_string: bytes, kind: type[Q]) -> Q:

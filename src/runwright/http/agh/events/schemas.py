@@ -1,6 +1,6 @@
 """The request and the response of publishing an event."""
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, ClassVar, Final
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -17,6 +17,8 @@ _NUL: Final = b"\\u0000"
 
 class EventIn(msgspec.Struct, frozen=True, kw_only=True):
     """An event to publish."""
+
+    openapi_name: ClassVar[str] = "PublishBody"
 
     event: Annotated[str, Meta(examples=["session.stopped"])]
     workspace_id: Annotated[str, Meta(description="Its workspace; without one it is global.")] = ""

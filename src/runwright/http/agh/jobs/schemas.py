@@ -1,6 +1,6 @@
 """The requests and responses of jobs."""
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, ClassVar, Final
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -41,12 +41,16 @@ _Grace = Annotated[int, Meta(description="A fire that is later than this is miss
 class SchedulerIn(msgspec.Struct, frozen=True, kw_only=True):
     """How late fires are handled (a Runwright extension)."""
 
+    openapi_name: ClassVar[str] = "SchedulerBody"
+
     catch_up_policy: _PolicyName | UnsetType = UNSET
     misfire_grace_seconds: _Grace | UnsetType = UNSET
 
 
 class JobIn(JobFields, frozen=True, kw_only=True):
     """A job to create. `agent_name` and `prompt` are required unless it has a task."""
+
+    openapi_name: ClassVar[str] = "CreateJobBody"
 
     agent_name: Annotated[str, Meta(description="A worker or a registered agent.")] = ""
     prompt: str = ""
@@ -55,7 +59,7 @@ class JobIn(JobFields, frozen=True, kw_only=True):
 
 
 JobPatch: Final = patch_type(
-    "JobPatch",
+    "ChangeJobBody",
     JobIn,
     "Changes of a job. Fields that are left out or null stay unchanged.",
     without=("scope",),

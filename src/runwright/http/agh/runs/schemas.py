@@ -1,7 +1,7 @@
 """The queries and responses of runs."""
 
 from datetime import datetime
-from typing import Annotated, Final
+from typing import Annotated, ClassVar, Final
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -95,6 +95,8 @@ class RunList(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class RunAttemptOut(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One attempt of a run."""
 
+    openapi_name: ClassVar[str] = "Attempt"
+
     attempt: int
     status: str
     session_id: str = ""
@@ -105,6 +107,8 @@ class RunAttemptOut(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
 
 class RunAttemptList(msgspec.Struct, frozen=True):
     """The attempts of a run in order."""
+
+    openapi_name: ClassVar[str] = "AttemptList"
 
     attempts: list[RunAttemptOut]
 

@@ -1,6 +1,6 @@
 """The requests and responses of tasks."""
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -34,6 +34,8 @@ class TaskQuery(PageQuery, frozen=True, kw_only=True):
 
 class TaskPatch(msgspec.Struct, frozen=True, kw_only=True):
     """Changes of a task. Fields that are left out or null stay unchanged."""
+
+    openapi_name: ClassVar[str] = "ChangeTaskBody"
 
     status: _Status | UnsetType = UNSET
     owner: TaskOwner | UnsetType = UNSET

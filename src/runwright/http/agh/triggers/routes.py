@@ -2,11 +2,8 @@
 
 from typing import Final
 
-from litestar import Controller, delete, get, patch, post
-from litestar.params import FromPath
-
 from runwright.automations.model import AutomationKind
-from runwright.http.agh.auth import READS, WRITES, AghRequest
+from runwright.http.agh.auth import READS, WRITES
 from runwright.http.agh.definitions import (
     change_definition,
     create_definition,
@@ -15,7 +12,7 @@ from runwright.http.agh.definitions import (
     list_definitions,
     list_runs_of,
 )
-from runwright.http.agh.errors import MEDIA_TYPE
+from runwright.http.agh.errors import AGH
 from runwright.http.agh.requests import read_body, read_query
 from runwright.http.agh.runs.schemas import RunList, RunQuery
 from runwright.http.agh.triggers.schemas import (
@@ -28,97 +25,80 @@ from runwright.http.agh.triggers.schemas import (
     trigger_out,
     trigger_patch,
 )
-from runwright.http.operations import Operation
+from runwright.http.request import Request
+from runwright.http.routing import Routes
 
-_TAG: Final = "Triggers"
+ROUTES: Final = Routes(AGH, "/api/automation/triggers", tag="Triggers")
 
 
-class TriggerRoutes(Controller):
-    """Prompts that events and webhooks fire."""
+@ROUTES.add("GET", "", READS, "List automation triggers", query=TriggerQuery)
+async def list_automation_triggers(request: Request) -> TriggerList:
+    """By name."""
+    query = read_query(request, TriggerQuery)
+    rows, cursor = await list_definitions(request, AutomationKind.TRIGGER, query)
+    return TriggerList(triggers=[trigger_out(one) for one in rows], next_cursor=cursor)
 
-    path = "/api/automation/triggers"
 
-    @get(
-        "/",
-        guards=[READS],
-        media_type=MEDIA_TYPE,
-        opt=Operation("List automation triggers", tag=_TAG, query=TriggerQuery).opt,
+@ROUTES.add(
+    "POST",
+    "",
+    WRITES,
+    "Create an automation trigger",
+    body=TriggerIn,
+    errors=(409,),
+    example={
+        "scope": "global",
+        "name": "Failed jobs",
+        "agent_name": "triage",
+        "event": "ava.job.failed",
+        "prompt": "Why did {{ .Data.job_id }} fail?",
+    },
+)
+async def create_automation_trigger(request: Request) -> TriggerEnvelope:
+    """The agent need not exist before the trigger fires."""
+    body = await read_body(request, TriggerIn, "automation trigger create")
+    return TriggerEnvelope(trigger_out(await create_definition(request, trigger_create(body))))
+
+
+@ROUTES.add("GET", "/{trigger_id}", READS, "Get one automation trigger", errors=(404,))
+async def get_automation_trigger(request: Request) -> TriggerEnvelope:
+    return TriggerEnvelope(
+        trigger_out(await get_definition(request, AutomationKind.TRIGGER, request.params["trigger_id"]))
     )
-    async def list_automation_triggers(self, request: AghRequest) -> TriggerList:
-        """By name."""
-        query = read_query(request, TriggerQuery)
-        rows, cursor = await list_definitions(request, AutomationKind.TRIGGER, query)
-        return TriggerList(triggers=[trigger_out(one) for one in rows], next_cursor=cursor)
 
-    @post(
-        "/",
-        guards=[WRITES],
-        media_type=MEDIA_TYPE,
-        opt=Operation(
-            "Create an automation trigger",
-            tag=_TAG,
-            body=TriggerIn,
-            errors=(409,),
-            example={
-                "scope": "global",
-                "name": "Failed jobs",
-                "agent_name": "triage",
-                "event": "ava.job.failed",
-                "prompt": "Why did {{ .Data.job_id }} fail?",
-            },
-        ).opt,
-    )
-    async def create_automation_trigger(self, request: AghRequest) -> TriggerEnvelope:
-        """The agent need not exist before the trigger fires."""
-        body = await read_body(request, TriggerIn, "automation trigger create")
-        return TriggerEnvelope(trigger_out(await create_definition(request, trigger_create(body))))
 
-    @get(
-        "/{trigger_id:str}",
-        guards=[READS],
-        media_type=MEDIA_TYPE,
-        opt=Operation("Get one automation trigger", tag=_TAG, errors=(404,)).opt,
+@ROUTES.add(
+    "PATCH",
+    "/{trigger_id}",
+    WRITES,
+    "Update one automation trigger",
+    body=TriggerPatch,
+    errors=(404, 409),
+    example={"enabled": False},
+)
+async def update_automation_trigger(request: Request) -> TriggerEnvelope:
+    """Objects are replaced as a whole. Of a trigger from a file only `enabled` can be changed."""
+    body = await read_body(request, TriggerPatch, "automation trigger update")
+    view = await change_definition(
+        request, AutomationKind.TRIGGER, request.params["trigger_id"], trigger_patch(body)
     )
-    async def get_automation_trigger(self, request: AghRequest, trigger_id: FromPath[str]) -> TriggerEnvelope:
-        return TriggerEnvelope(trigger_out(await get_definition(request, AutomationKind.TRIGGER, trigger_id)))
+    return TriggerEnvelope(trigger_out(view))
 
-    @patch(
-        "/{trigger_id:str}",
-        guards=[WRITES],
-        media_type=MEDIA_TYPE,
-        opt=Operation(
-            "Update one automation trigger",
-            tag=_TAG,
-            body=TriggerPatch,
-            errors=(404, 409),
-            example={"enabled": False},
-        ).opt,
-    )
-    async def update_automation_trigger(
-        self, request: AghRequest, trigger_id: FromPath[str]
-    ) -> TriggerEnvelope:
-        """Objects are replaced as a whole. Of a trigger from a file only `enabled` can be changed."""
-        body = await read_body(request, TriggerPatch, "automation trigger update")
-        view = await change_definition(request, AutomationKind.TRIGGER, trigger_id, trigger_patch(body))
-        return TriggerEnvelope(trigger_out(view))
 
-    @delete(
-        "/{trigger_id:str}",
-        guards=[WRITES],
-        opt=Operation("Delete one automation trigger", tag=_TAG, errors=(404, 409)).opt,
-    )
-    async def delete_automation_trigger(self, request: AghRequest, trigger_id: FromPath[str]) -> None:
-        """Its runs are kept."""
-        await delete_definition(request, AutomationKind.TRIGGER, trigger_id)
+@ROUTES.add("DELETE", "/{trigger_id}", WRITES, "Delete one automation trigger", errors=(404, 409))
+async def delete_automation_trigger(request: Request) -> None:
+    """Its runs are kept."""
+    await delete_definition(request, AutomationKind.TRIGGER, request.params["trigger_id"])
 
-    @get(
-        "/{trigger_id:str}/runs",
-        guards=[READS],
-        media_type=MEDIA_TYPE,
-        opt=Operation(
-            "List run history for one automation trigger", tag=_TAG, query=RunQuery, errors=(404,)
-        ).opt,
-    )
-    async def list_automation_trigger_runs(self, request: AghRequest, trigger_id: FromPath[str]) -> RunList:
-        """Newest first."""
-        return await list_runs_of(request, AutomationKind.TRIGGER, trigger_id)
+
+@ROUTES.add(
+    "GET",
+    "/{trigger_id}/runs",
+    READS,
+    "List run history for one automation trigger",
+    query=RunQuery,
+    errors=(404,),
+)
+async def list_automation_trigger_runs(request: Request) -> RunList:
+    """Newest first."""
+    return await list_runs_of(request, AutomationKind.TRIGGER, request.params["trigger_id"])

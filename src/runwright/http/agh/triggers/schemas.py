@@ -1,7 +1,7 @@
 """The requests and responses of triggers."""
 
 import hashlib
-from typing import Annotated, Final
+from typing import Annotated, ClassVar, Final
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -27,13 +27,15 @@ _OVERLAP: Final = "webhook_secret_overlap_seconds"
 class TriggerIn(TriggerFields, frozen=True, kw_only=True):
     """A trigger to create."""
 
+    openapi_name: ClassVar[str] = "CreateTriggerBody"
+
     webhook_secret_value: (
         Annotated[str, VERBATIM, Meta(description="The secret that deliveries are signed with.")] | UnsetType
     ) = UNSET
 
 
 TriggerPatch: Final = patch_type(
-    "TriggerPatch",
+    "ChangeTriggerBody",
     TriggerIn,
     "Changes of a trigger. Fields that are left out or null stay unchanged.",
     without=("scope",),
