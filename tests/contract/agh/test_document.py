@@ -1,6 +1,7 @@
-"""The AGH API's own OpenAPI document drives schemathesis: nothing it says brings the server down."""
+"""The OpenAPI document of the AGH API drives schemathesis: no request that it suggests fails the server."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,9 +11,9 @@ from tests.contract.conftest import Server
 from tests.contract.test_document import CHECKS
 
 DOCUMENT = "/api/automation/openapi.json"
-SECONDS = 6
+LEAST_CASES_PER_OPERATION = 5
 _NOT_HERE = {"negative_data_rejection", "unsupported_method"}
-"""Unknown parameters and fields are passed over; a method that a path has not is a 404."""
+"""Unknown parameters and fields are ignored; an unknown method is a 404."""
 
 
 def test_what_schemathesis_sends_is_answered_as_documented(server: Server, agh: Agh, tmp_path: Path) -> None:
@@ -22,8 +23,8 @@ def test_what_schemathesis_sends_is_answered_as_documented(server: Server, agh: 
     checks = ",".join(check for check in CHECKS if check not in _NOT_HERE)
     command = [
         *(str(Path(sys.executable).with_name("st")), "run", f"{server.url}{DOCUMENT}", *headers),
-        *("--checks", checks, "--generation-with-security-parameters", "false", "--max-examples", "8"),
-        *("--phases", "examples,coverage,fuzzing", "--max-time", str(SECONDS), "--request-timeout", "30"),
+        *("--checks", checks, "--generation-with-security-parameters", "false", "--max-examples", "2"),
+        *("--phases", "examples,coverage,fuzzing", "--request-timeout", "30"),
         *("--generation-database", "none", "--seed", "1", "--continue-on-failure"),
         *("--no-color", "--warnings", "off"),
     ]
@@ -32,6 +33,12 @@ def test_what_schemathesis_sends_is_answered_as_documented(server: Server, agh: 
         command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=100, check=False
     )
     assert done.returncode == 0, done.stdout[-8000:]
+    document = agh.http.get(DOCUMENT).json()
+    operations = sum(len(path) for path in document["paths"].values())
+    assert f"Tested: {operations}\n" in done.stdout
+    cases = re.search(r"(\d+) generated", done.stdout)
+    assert cases is not None, done.stdout[-2000:]
+    assert int(cases[1]) >= LEAST_CASES_PER_OPERATION * operations
 
 
 def test_every_operation_says_what_it_is(agh: Agh) -> None:

@@ -45,11 +45,7 @@ class WaitQuery(msgspec.Struct, frozen=True, kw_only=True):
     wait: (
         Annotated[
             float,
-            Meta(
-                ge=0,
-                le=LONGEST_WAIT_SECONDS,
-                description="Seconds; by default 30 for a job, 0 for a delivery.",
-            ),
+            Meta(ge=0, le=LONGEST_WAIT_SECONDS, description="Seconds; by default 30, for a delivery 0."),
         ]
         | UnsetType
     ) = UNSET
