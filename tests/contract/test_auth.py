@@ -7,7 +7,6 @@ from typing import Any, cast
 from uuid import uuid4
 
 import pytest
-from litestar.routes import HTTPRoute
 from prometheus_client import CollectorRegistry
 from tests.contract.client import WEBHOOKS, Api, Json, data_of, error_of
 from tests.contract.conftest import MakeKey, Server
@@ -60,11 +59,6 @@ def all_routes() -> Iterator[Route]:
     app = build_app(services, EdgeSettings())
     for route in app.routes:
         yield route.method, route.path, route.access
-    for legacy in app.legacy.routes:
-        if isinstance(legacy, HTTPRoute):
-            for method, (handler, _) in legacy.route_handler_map.items():
-                if method != "OPTIONS":
-                    yield method, legacy.path.replace(":str}", "}"), next(iter(handler.guards or ()), None)
 
 
 ROUTES = sorted(
