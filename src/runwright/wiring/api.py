@@ -44,6 +44,9 @@ from runwright.workers.bundles.reader import BundleReader
 from runwright.workers.deployments import Deployments
 from runwright.workers.service import Workers
 
+SUBMIT_CONNECTIONS: Final = 2
+_CANCEL_BATCH: Final = 1000
+
 
 async def start_http(
     res: Resources,
@@ -79,10 +82,6 @@ def _on_loopback(host: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return False
-
-
-SUBMIT_CONNECTIONS: Final = 2
-_CANCEL_BATCH: Final = 1000
 
 
 async def open_services(

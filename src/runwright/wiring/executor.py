@@ -34,6 +34,13 @@ from runwright.wiring.shutdown import Shutdown
 from runwright.workers.bundles.folders import FolderCache, make_private_folder
 from runwright.workers.bundles.members import STORED, ArchiveLimits
 
+LAYER_LIMITS: Final = ArchiveLimits(unpacked_bytes=512 * 1024 * 1024, files=50_000, links=True)
+BUILD_CONNECTIONS: Final = 2
+CANNOT_INSTALL: Final = (
+    "This server has no sandbox with a network to install dependencies in; include them in the bundle, or"
+    " ask the operator."
+)
+
 
 async def start_executor(
     res: Resources, files: VersionFiles, shutdown: Shutdown, stack: AsyncExitStack
@@ -123,9 +130,6 @@ def _pool_settings(settings: Settings) -> PoolSettings:
     )
 
 
-LAYER_LIMITS: Final = ArchiveLimits(unpacked_bytes=512 * 1024 * 1024, files=50_000, links=True)
-
-
 async def open_files(res: Resources, stack: AsyncExitStack) -> VersionFiles:
     """Open the cache of bundles and dependency layers."""
     layers = LayerLookup(
@@ -156,13 +160,6 @@ def cache_dir(settings: Settings) -> Path:
 
 def spool_dir_in(settings: Settings) -> Path:
     return cache_dir(settings) / "spool"
-
-
-BUILD_CONNECTIONS: Final = 2
-CANNOT_INSTALL: Final = (
-    "This server has no sandbox with a network to install dependencies in; include them in the bundle, or"
-    " ask the operator."
-)
 
 
 async def start_builder(

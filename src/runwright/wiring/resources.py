@@ -62,24 +62,12 @@ async def open_resources(settings: Settings, stack: AsyncExitStack) -> Resources
     """Probe the host and open the database; None if the host is below the isolation floor."""
     metrics = CollectorRegistry()
     emit = open_telemetry(metrics)
-    watch = Stopwatch()
-    host = await asyncio.to_thread(probe_host, interpreter_paths(settings))
-    missing = ", ".join(one.what for one in host.missing)
-    emit(HostProbed(watch.seconds(), isolation=host.isolation.wire_name, missing=missing))
+    host = await _probe_host(settings, emit)
     refusal = floor_refusal(settings.isolation_floor, host)
     if refusal is not None and "executor" in settings.roles:
         sys.stderr.write(f"{refusal}\n")
         return None
-    dsn = settings.database_url
-    if dsn is None:
-        embedded = EmbeddedPostgres(settings.data_dir)
-        stack.push_async_callback(embedded.stop)
-        dsn = await embedded.start()
-    connection = await connect(dsn)
-    try:
-        await prepare_schema(connection, may_migrate=_may_migrate(settings))
-    finally:
-        await connection.close()
+    dsn = await _open_database(settings, stack)
     db = await open_database_pool(dsn, ENGINE_CONNECTIONS, stack, by_key=True)
     job_notifications, event_notifications = await _open_notifications(dsn, stack)
     needed = list(await count_by_key(db, ENCRYPTED_COLUMNS))
@@ -98,6 +86,29 @@ async def open_resources(settings: Settings, stack: AsyncExitStack) -> Resources
         ring,
         policy,
     )
+
+
+async def _probe_host(settings: Settings, emit: Emit) -> Host:
+    watch = Stopwatch()
+    host = await asyncio.to_thread(probe_host, interpreter_paths(settings))
+    missing = ", ".join(one.what for one in host.missing)
+    emit(HostProbed(watch.seconds(), isolation=host.isolation.wire_name, missing=missing))
+    return host
+
+
+async def _open_database(settings: Settings, stack: AsyncExitStack) -> str:
+    """Return the DSN of the database, whose schema is up to date; start the embedded server if needed."""
+    dsn = settings.database_url
+    if dsn is None:
+        embedded = EmbeddedPostgres(settings.data_dir)
+        stack.push_async_callback(embedded.stop)
+        dsn = await embedded.start()
+    connection = await connect(dsn)
+    try:
+        await prepare_schema(connection, may_migrate=_may_migrate(settings))
+    finally:
+        await connection.close()
+    return dsn
 
 
 def _may_migrate(settings: Settings) -> bool:

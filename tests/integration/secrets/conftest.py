@@ -17,13 +17,13 @@ MakeVault = Callable[..., Vault]
 
 
 def caller_in(tenant: str) -> Caller:
-    """Somebody who may write there."""
+    """A caller who may write secrets."""
     return Caller(tenant, "usr_1", Role.TENANT_SYSTEM_ADMIN, "key_1")
 
 
 @pytest.fixture
 def make_vault(database: Pool) -> MakeVault:
-    """Makes vaults that hold the given keys, beside executors that hold the others given."""
+    """Makes vaults with the given keys, beside executors with the other keys given."""
 
     def make(*keys: bytes, executors: Sequence[Sequence[bytes]] = ()) -> Vault:
         async def executor_keys() -> list[tuple[str, ...]]:

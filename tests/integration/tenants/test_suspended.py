@@ -1,4 +1,4 @@
-"""Nothing of a suspended tenant starts; what waited goes on when it may work again."""
+"""Nothing of a suspended tenant starts; what waited continues when it is active again."""
 
 from datetime import timedelta
 

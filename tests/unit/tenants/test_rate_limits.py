@@ -8,7 +8,7 @@ from runwright.tenants.rate_limits import Rate, RateLimiter, RateLimitState
 
 
 class Seconds:
-    """A clock that stands until it is told to go on."""
+    """A clock that tests advance."""
 
     def __init__(self, at: float = 1000.0) -> None:
         self.at = at
