@@ -3,10 +3,9 @@
 import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Literal
 
 import msgspec
-from litestar.connection import ASGIConnection
 from prometheus_client import CollectorRegistry
 
 from runwright.agents.executions import Executions
@@ -114,8 +113,3 @@ class EdgeState(msgspec.Struct, frozen=True):
     settings: EdgeSettings
     streams: OpenStreams
     uploads: Uploads
-
-
-def services_of(connection: ASGIConnection[Any, Any, Any, Any]) -> Services:
-    """Return what the application of a request was given."""
-    return cast("Services", connection.app.state.services)

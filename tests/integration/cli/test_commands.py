@@ -229,4 +229,4 @@ def test_a_small_command_does_not_load_the_server() -> None:
     code = "import sys; from runwright.cli.main import build_app; build_app(['keys']); print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert "runwright.cli.keys" in loaded
-    assert not {"litestar", "uvicorn", "runwright.wiring"} & set(loaded.split())
+    assert not {"starlette", "uvicorn", "runwright.wiring"} & set(loaded.split())
