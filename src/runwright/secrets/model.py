@@ -48,7 +48,7 @@ class EncryptedValue(msgspec.Struct, frozen=True):
 
 
 class VaultKeyError(RunwrightError):
-    """A vault key is missing or invalid; the message tells the operator what to do."""
+    """A vault key is missing or invalid; the message names what the operator can do."""
 
     code = "vault_key"
 

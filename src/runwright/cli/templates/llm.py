@@ -94,10 +94,12 @@ def ask_model(state, tools, env):
 
 
 def used_tokens(reply, request):
-    """Return what the endpoint says was used; one that says nothing is estimated, so that budgets hold."""
-    told = (reply.get("usage") or {}).get("total_tokens")
+    """Return the tokens that the endpoint reports, or an estimate, so that budgets hold."""
+    reported = (reply.get("usage") or {}).get("total_tokens")
     return (
-        told if isinstance(told, int) and told > 0 else len(json.dumps([request, reply["choices"]])) // 4 + 1
+        reported
+        if isinstance(reported, int) and reported > 0
+        else len(json.dumps([request, reply["choices"]])) // 4 + 1
     )
 
 
@@ -114,7 +116,7 @@ def tool_schemas(tools, env):
         schemas.append(
             schema(
                 RAISE_EVENT,
-                "Tells the rest of the system that something happened.",
+                "Notifies the rest of the system that something happened.",
                 {
                     "type": "object",
                     "properties": {"event": {"type": "string"}, "payload": {"type": "object"}},
