@@ -7,7 +7,7 @@ import asyncio
 import sys
 
 import msgspec
-from tests.integration.agents.telephone import PlainFormat
+from tests.integration.agents.callback_server import PlainFormat
 
 from runwright.agents.calls import AgentCaller, AgentSubject
 from runwright.agents.completion_callbacks import EXECUTION_ENDS

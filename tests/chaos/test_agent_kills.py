@@ -17,7 +17,7 @@ from typing import Final
 
 import msgspec
 import pytest
-from tests.integration.agents.telephone import Asked, Telephone
+from tests.integration.agents.callback_server import CallbackServer, Received
 from tests.integration.agents.world import World
 from tests.integration.jobs.world import World as JobWorld
 
@@ -107,7 +107,7 @@ async def _run_jobs(jobs: JobWorld, calm: asyncio.Event) -> None:
         await asyncio.sleep(0.02)
 
 
-async def _answer(_: Asked) -> tuple[int, bytes]:
+async def _answer(_: Received) -> tuple[int, bytes]:
     await asyncio.sleep(0.01)
     return 200, b'{"action": "approve"}'
 
@@ -120,12 +120,12 @@ async def test_each_event_is_decided_once_by_each_agent_whatever_is_killed(
     db = await open_pool(database_url)
     world, jobs, log = World(db), JobWorld(db), tmp_path / "agencies.log"
     world.clock = jobs.clock = system_clock  # type: ignore[method-assign]
-    telephone = Telephone(world, callers=0)
-    telephone.answer = _answer
+    callback_server = CallbackServer(world, callers=0)
+    callback_server.answer = _answer
     over, calm = asyncio.Event(), asyncio.Event()
     await jobs.executor()
-    async with telephone.connected():
-        called = await world.agent("called", callback_url=telephone.url)
+    async with callback_server.connected():
+        called = await world.agent("called", callback_url=callback_server.url)
         worked = await world.agent("worked", worker_id=(await jobs.worker()).id)
         polled = await world.agent("polled")
         busy = [

@@ -25,34 +25,34 @@ from runwright.agents.worker_jobs import submit_jobs
 from runwright.db.pool import open_pool
 from runwright.outbox.queue import Settlement, claim_due, release_claims
 from runwright.telemetry.events import OutboxSetAside
-from tests.integration.agents.telephone import ACCEPTED, Asked, Telephone, signature
+from tests.integration.agents.callback_server import ACCEPTED, CallbackServer, Received, signature
 from tests.integration.agents.world import World
 
 
 @pytest.fixture
-async def telephone(database_url: str) -> AsyncIterator[Telephone]:
+async def callback_server(database_url: str) -> AsyncIterator[CallbackServer]:
     db = await open_pool(database_url, max_size=8, by_key=True)
-    async with Telephone(World(db), callers=2).connected() as telephone:
-        yield telephone
+    async with CallbackServer(World(db), callers=2).connected() as callback_server:
+        yield callback_server
     await db.close()
 
 
-def approving(_: Asked) -> tuple[int, bytes]:
+def approving(_: Received) -> tuple[int, bytes]:
     return 200, json.dumps({"action": "approve", "reason": "fine", "metadata": {"a": 1}}).encode()
 
 
-async def approve(asked: Asked) -> tuple[int, bytes]:
+async def approve(asked: Received) -> tuple[int, bytes]:
     return approving(asked)
 
 
-async def test_an_answer_with_an_action_decides_and_is_signed(telephone: Telephone) -> None:
-    world = telephone.world
-    telephone.answer = approve
-    registered = await world.register(events=["result.submitted"], callback_url=f"{telephone.url}/a")
-    [execution] = await world.told()
-    await telephone.until_settled()
-    [asked] = telephone.asked
-    assert asked.said == {"execution": execution.id, "event": "result.submitted", "payload": {"a": 1}}
+async def test_an_answer_with_an_action_decides_and_is_signed(callback_server: CallbackServer) -> None:
+    world = callback_server.world
+    callback_server.answer = approve
+    registered = await world.register(events=["result.submitted"], callback_url=f"{callback_server.url}/a")
+    [execution] = await world.publish_and_route()
+    await callback_server.until_settled()
+    [asked] = callback_server.asked
+    assert asked.json == {"execution": execution.id, "event": "result.submitted", "payload": {"a": 1}}
     assert f"X-Signature: {signature(registered.secret or '', asked.body)}" in asked.head
     assert (registered.secret or "?") not in asked.head
     decided = await world.executions.get("ten_a", execution.id)
@@ -66,97 +66,99 @@ async def test_an_answer_with_an_action_decides_and_is_signed(telephone: Telepho
     "answer", [b"", b"thanks", b'{"action": "explode"}', b"[1]", b'"approve"', b"[" * 100_000]
 )
 async def test_any_other_2xx_acknowledges_and_leaves_the_decision_open(
-    telephone: Telephone, answer: bytes
+    callback_server: CallbackServer, answer: bytes
 ) -> None:
-    async def say(_: Asked) -> tuple[int, bytes]:
+    async def say(_: Received) -> tuple[int, bytes]:
         return 200, answer
 
-    telephone.answer = say
-    await telephone.world.agent(callback_url=telephone.url)
-    [execution] = await telephone.world.told()
-    await telephone.until_settled()
-    assert await telephone.world.db.fetchval("SELECT count(*) FROM outbox") == 0
-    running = await telephone.world.executions.get("ten_a", execution.id)
+    callback_server.answer = say
+    await callback_server.world.agent(callback_url=callback_server.url)
+    [execution] = await callback_server.world.publish_and_route()
+    await callback_server.until_settled()
+    assert await callback_server.world.db.fetchval("SELECT count(*) FROM outbox") == 0
+    running = await callback_server.world.executions.get("ten_a", execution.id)
     assert (running.status, running.error) == (ExecutionStatus.RUNNING, None)
-    assert (await telephone.world.decide(running)).action is Action.APPROVE
+    assert (await callback_server.world.decide(running)).action is Action.APPROVE
 
 
-async def test_a_failure_is_tried_up_the_ladder_and_then_has_failed(telephone: Telephone) -> None:
-    async def fail(_: Asked) -> tuple[int, bytes]:
+async def test_a_failure_is_tried_up_the_ladder_and_then_has_failed(callback_server: CallbackServer) -> None:
+    async def fail(_: Received) -> tuple[int, bytes]:
         return 500, b""
 
-    world = telephone.world
-    telephone.answer = fail
-    await world.agent(callback_url=telephone.url)
-    [execution] = await world.told()
+    world = callback_server.world
+    callback_server.answer = fail
+    await world.agent(callback_url=callback_server.url)
+    [execution] = await world.publish_and_route()
     for number, pause in enumerate((0.0, *RETRY_SECONDS), start=1):
         if pause:
             world.forward(pause - 1)
-            await telephone.until_settled()
-            assert len(telephone.asked) == number - 1, "not before its time"
+            await callback_server.until_settled()
+            assert len(callback_server.asked) == number - 1, "not before its time"
             world.forward(1)
-        await telephone.until_asked(number)
-        await telephone.until_settled()
+        await callback_server.until_asked(number)
+        await callback_server.until_settled()
     over = await world.executions.get("ten_a", execution.id)
     assert (over.status, over.error) == (ExecutionStatus.FAILED, "The callback answered 500.")
     assert await world.db.fetchval("SELECT count(*) FROM outbox") == 0
     world.forward(600)
-    await telephone.until_settled()
-    assert len(telephone.asked) == 1 + len(RETRY_SECONDS)
+    await callback_server.until_settled()
+    assert len(callback_server.asked) == 1 + len(RETRY_SECONDS)
 
 
-async def test_an_agent_that_recovers_decides(telephone: Telephone) -> None:
-    async def recover(asked: Asked) -> tuple[int, bytes]:
-        return (503, b"") if len(telephone.asked) == 1 else approving(asked)
+async def test_an_agent_that_recovers_decides(callback_server: CallbackServer) -> None:
+    async def recover(asked: Received) -> tuple[int, bytes]:
+        return (503, b"") if len(callback_server.asked) == 1 else approving(asked)
 
-    telephone.answer = recover
-    await telephone.world.agent(callback_url=telephone.url)
-    [execution] = await telephone.world.told()
-    await telephone.until_settled()
-    pending = await telephone.world.executions.get("ten_a", execution.id)
+    callback_server.answer = recover
+    await callback_server.world.agent(callback_url=callback_server.url)
+    [execution] = await callback_server.world.publish_and_route()
+    await callback_server.until_settled()
+    pending = await callback_server.world.executions.get("ten_a", execution.id)
     assert (pending.status, pending.error) == (ExecutionStatus.PENDING, "The callback answered 503.")
-    telephone.world.forward(RETRY_SECONDS[0])
-    await telephone.until_asked(2)
-    await telephone.until_settled()
-    decided = await telephone.world.executions.get("ten_a", execution.id)
+    callback_server.world.forward(RETRY_SECONDS[0])
+    await callback_server.until_asked(2)
+    await callback_server.until_settled()
+    decided = await callback_server.world.executions.get("ten_a", execution.id)
     assert (decided.action, decided.error) == (Action.APPROVE, None)
 
 
 @pytest.mark.parametrize("kind", ["seconds", "date"])
-async def test_retry_after_is_honoured(telephone: Telephone, kind: str) -> None:
-    world = telephone.world
+async def test_retry_after_is_honoured(callback_server: CallbackServer, kind: str) -> None:
+    world = callback_server.world
     said = "90" if kind == "seconds" else format_datetime(world.now + timedelta(seconds=90), usegmt=True)
 
-    async def busy(_: Asked) -> tuple[int, bytes, str]:
+    async def busy(_: Received) -> tuple[int, bytes, str]:
         return 429, b"", f"Retry-After: {said}"
 
-    telephone.answer = busy
-    await world.agent(callback_url=telephone.url)
-    await world.told()
-    await telephone.until_settled()
+    callback_server.answer = busy
+    await world.agent(callback_url=callback_server.url)
+    await world.publish_and_route()
+    await callback_server.until_settled()
     assert await world.db.fetchval("SELECT due_at FROM outbox") == world.now + timedelta(seconds=90)
 
 
-async def test_a_retry_that_would_come_too_late_is_a_failure_now(telephone: Telephone) -> None:
-    async def busy(_: Asked) -> tuple[int, bytes, str]:
+async def test_a_retry_that_would_come_too_late_is_a_failure_now(callback_server: CallbackServer) -> None:
+    async def busy(_: Received) -> tuple[int, bytes, str]:
         return 503, b"", f"Retry-After: {int(DECISION_WINDOW.total_seconds())}"
 
-    telephone.answer = busy
-    await telephone.world.agent(callback_url=telephone.url)
-    [execution] = await telephone.world.told()
-    await telephone.until_settled()
-    over = await telephone.world.executions.get("ten_a", execution.id)
+    callback_server.answer = busy
+    await callback_server.world.agent(callback_url=callback_server.url)
+    [execution] = await callback_server.world.publish_and_route()
+    await callback_server.until_settled()
+    over = await callback_server.world.executions.get("ten_a", execution.id)
     assert over.status is ExecutionStatus.FAILED
 
 
-async def test_an_agent_that_is_gone_is_deactivated_and_what_it_has_stays_open(telephone: Telephone) -> None:
-    world = telephone.world
+async def test_an_agent_that_is_gone_is_deactivated_and_what_it_has_stays_open(
+    callback_server: CallbackServer,
+) -> None:
+    world = callback_server.world
 
-    async def gone(_: Asked) -> tuple[int, bytes]:
+    async def gone(_: Received) -> tuple[int, bytes]:
         return 410, b""
 
-    telephone.answer = gone
-    agent = await world.agent(callback_url=telephone.url)
+    callback_server.answer = gone
+    agent = await world.agent(callback_url=callback_server.url)
     await world.publish()
     await world.publish()
     await world.db.execute("UPDATE outbox SET due_at = due_at + interval '1 hour'")
@@ -168,7 +170,7 @@ async def test_an_agent_that_is_gone_is_deactivated_and_what_it_has_stays_open(t
     async def deactivated() -> bool:
         return not (await world.agents.get("ten_a", agent.id)).active
 
-    await telephone.until(deactivated)
+    await callback_server.until(deactivated)
     known = await world.agents.get("ten_a", agent.id)
     assert known.inactive_reason == "The callback answered 410."
     assert (await world.executions.get("ten_a", first.id)).status is ExecutionStatus.FAILED
@@ -179,40 +181,42 @@ async def test_an_agent_that_is_gone_is_deactivated_and_what_it_has_stays_open(t
     assert again.inactive_reason is None
 
 
-async def test_what_was_decided_meanwhile_stays_as_it_is(telephone: Telephone) -> None:
+async def test_what_was_decided_meanwhile_stays_as_it_is(callback_server: CallbackServer) -> None:
     release = asyncio.Event()
 
-    async def late(asked: Asked) -> tuple[int, bytes]:
+    async def late(asked: Received) -> tuple[int, bytes]:
         await release.wait()
         return approving(asked)
 
-    telephone.answer = late
-    await telephone.world.agent(callback_url=telephone.url)
-    [execution] = await telephone.world.told()
-    await telephone.until_asked(1)
-    assert (await telephone.world.all())[0].status is ExecutionStatus.RUNNING
-    await telephone.world.decide(execution, Action.REJECT)
+    callback_server.answer = late
+    await callback_server.world.agent(callback_url=callback_server.url)
+    [execution] = await callback_server.world.publish_and_route()
+    await callback_server.until_asked(1)
+    assert (await callback_server.world.all())[0].status is ExecutionStatus.RUNNING
+    await callback_server.world.decide(execution, Action.REJECT)
     release.set()
-    await telephone.until_settled()
-    for caller in telephone.callers:
+    await callback_server.until_settled()
+    for caller in callback_server.callers:
         await caller.stop()
-    assert (await telephone.world.executions.get("ten_a", execution.id)).action is Action.REJECT
-    assert len(await telephone.world.events("agent.action")) == 1
+    assert (await callback_server.world.executions.get("ten_a", execution.id)).action is Action.REJECT
+    assert len(await callback_server.world.events("agent.action")) == 1
 
 
-async def test_a_slow_agent_holds_up_nobody_else_and_gets_few_calls_at_once(telephone: Telephone) -> None:
+async def test_a_slow_agent_holds_up_nobody_else_and_gets_few_calls_at_once(
+    callback_server: CallbackServer,
+) -> None:
     release = asyncio.Event()
 
-    async def answer(asked: Asked) -> tuple[int, bytes]:
+    async def answer(asked: Received) -> tuple[int, bytes]:
         if asked.path == "/slow":
             await release.wait()
             return ACCEPTED
         return approving(asked)
 
-    world = telephone.world
-    telephone.answer = answer
-    await world.agent("slow", callback_url=f"{telephone.url}/slow")
-    fine = await world.agent("fine", callback_url=f"{telephone.url}/fine")
+    world = callback_server.world
+    callback_server.answer = answer
+    await world.agent("slow", callback_url=f"{callback_server.url}/slow")
+    fine = await world.agent("fine", callback_url=f"{callback_server.url}/fine")
     for _ in range(40):
         await world.publish()
     await world.route()
@@ -220,20 +224,20 @@ async def test_a_slow_agent_holds_up_nobody_else_and_gets_few_calls_at_once(tele
     async def decided() -> bool:
         return (await world.agents.stats(fine)).get(ExecutionStatus.COMPLETED, 0) == 40
 
-    await telephone.until(decided)
-    assert len([one for one in telephone.asked if one.path == "/slow"]) <= MAX_CLAIMED_PER_AGENT
+    await callback_server.until(decided)
+    assert len([one for one in callback_server.asked if one.path == "/slow"]) <= MAX_CLAIMED_PER_AGENT
     release.set()
-    await telephone.until_settled()
-    assert len(telephone.asked) == 80, "each is called once though two call"
+    await callback_server.until_settled()
+    assert len(callback_server.asked) == 80, "each is called once though two call"
 
 
-async def test_a_caller_that_died_is_taken_over_at_the_same_step(telephone: Telephone) -> None:
-    world = telephone.world
-    telephone.answer = approve
-    await world.agent(callback_url=telephone.url)
+async def test_a_caller_that_died_is_taken_over_at_the_same_step(callback_server: CallbackServer) -> None:
+    world = callback_server.world
+    callback_server.answer = approve
+    await world.agent(callback_url=callback_server.url)
     await world.publish()
     await world.route()
-    await telephone.until_settled()
+    await callback_server.until_settled()
     [execution] = await world.all()
     await world.db.execute(
         "INSERT INTO outbox (kind, id, destination_id, due_at, claimed, fence)"
@@ -245,52 +249,52 @@ async def test_a_caller_that_died_is_taken_over_at_the_same_step(telephone: Tele
         "UPDATE executions SET status = 'running', action = NULL, completed_at = NULL, expires_at = $1",
         world.now + DECISION_WINDOW,
     )
-    await telephone.until_asked(1)
+    await callback_server.until_asked(1)
     world.forward(60)
-    await telephone.until_asked(2)
-    await telephone.until_settled()
+    await callback_server.until_asked(2)
+    await callback_server.until_settled()
     assert (await world.executions.get("ten_a", execution.id)).action is Action.APPROVE
 
 
-async def test_agents_of_a_suspended_tenant_are_not_called(telephone: Telephone) -> None:
-    world = telephone.world
+async def test_agents_of_a_suspended_tenant_are_not_called(callback_server: CallbackServer) -> None:
+    world = callback_server.world
     await world.db.execute(
         "INSERT INTO tenants (id, name, status, created_at, updated_at)"
         " VALUES ('ten_b', 'b', 'suspended', $1, $1)",
         world.now,
     )
-    await world.agent(tenant="ten_b", callback_url=f"{telephone.url}/b")
-    await world.agent(tenant="ten_a", callback_url=f"{telephone.url}/a")
+    await world.agent(tenant="ten_b", callback_url=f"{callback_server.url}/b")
+    await world.agent(tenant="ten_a", callback_url=f"{callback_server.url}/a")
     await world.publish(tenant="ten_b")
     await world.publish(tenant="ten_a")
     await world.route()
-    await telephone.until_asked(1)
-    await telephone.callers[0].loop.reached(telephone.callers[0].loop.passes + 2)
-    assert [one.path for one in telephone.asked] == ["/a"]
+    await callback_server.until_asked(1)
+    await callback_server.callers[0].loop.reached(callback_server.callers[0].loop.passes + 2)
+    assert [one.path for one in callback_server.asked] == ["/a"]
     await world.db.execute("UPDATE tenants SET status = 'active'")
-    await telephone.until_asked(2)
+    await callback_server.until_asked(2)
 
 
-async def test_what_cannot_be_signed_is_no_try_of_the_agent(telephone: Telephone) -> None:
-    world = telephone.world
-    await world.agent(callback_url=telephone.url)
+async def test_what_cannot_be_signed_is_no_try_of_the_agent(callback_server: CallbackServer) -> None:
+    world = callback_server.world
+    await world.agent(callback_url=callback_server.url)
     await world.db.execute("UPDATE agent_secrets SET key_id = 'of nobody here'")
-    await world.told()
+    await world.publish_and_route()
 
     async def set_aside() -> bool:
-        return bool(telephone.telemetry.of(OutboxSetAside))
+        return bool(callback_server.telemetry.of(OutboxSetAside))
 
-    await telephone.until(set_aside)
-    await telephone.until_settled()
+    await callback_server.until(set_aside)
+    await callback_server.until_settled()
     row = await world.db.fetchrow("SELECT failed_attempts, claimed FROM outbox")
     assert row is not None
     assert tuple(row) == (0, False)
-    assert telephone.asked == []
+    assert callback_server.asked == []
 
 
 async def test_a_caller_whose_claim_is_over_settles_nothing(world: World) -> None:
     agent = await world.agent(callback_url="https://a.example/")
-    [execution] = await world.told()
+    [execution] = await world.publish_and_route()
 
     queue = msgspec.structs.replace(AGENT_QUEUE, lease_seconds=30.0)
 
@@ -350,11 +354,13 @@ def test_what_holds_no_decision(text: bytes) -> None:
     assert decision_of(text) is None
 
 
-async def test_agents_of_a_suspended_tenant_are_not_called_until_it_works_again(telephone: Telephone) -> None:
-    world = telephone.world
-    telephone.answer = approve
+async def test_agents_of_a_suspended_tenant_are_not_called_until_it_works_again(
+    callback_server: CallbackServer,
+) -> None:
+    world = callback_server.world
+    callback_server.answer = approve
     for tenant in ("ten_a", "ten_b"):
-        await world.agent(tenant=tenant, callback_url=f"{telephone.url}/{tenant}")
+        await world.agent(tenant=tenant, callback_url=f"{callback_server.url}/{tenant}")
     await world.db.execute(
         "INSERT INTO tenants (id, status, created_at, updated_at) VALUES ('ten_a', 'suspended', $1, $1)"
         " ON CONFLICT (id) DO UPDATE SET status = 'suspended'",
@@ -363,11 +369,11 @@ async def test_agents_of_a_suspended_tenant_are_not_called_until_it_works_again(
     for tenant in ("ten_a", "ten_b"):
         await world.publish(tenant=tenant)
     await world.route()
-    await telephone.until_asked(1)
-    passes = telephone.callers[0].loop.passes
-    telephone.callers[0].loop.wake()
-    await telephone.callers[0].loop.reached(passes + 1)
-    assert [asked.path for asked in telephone.asked] == ["/ten_b"]
+    await callback_server.until_asked(1)
+    passes = callback_server.callers[0].loop.passes
+    callback_server.callers[0].loop.wake()
+    await callback_server.callers[0].loop.reached(passes + 1)
+    assert [asked.path for asked in callback_server.asked] == ["/ten_b"]
     await world.db.execute("UPDATE tenants SET status = 'active'")
-    await telephone.until_settled()
-    assert sorted(asked.path for asked in telephone.asked) == ["/ten_a", "/ten_b"]
+    await callback_server.until_settled()
+    assert sorted(asked.path for asked in callback_server.asked) == ["/ten_a", "/ten_b"]

@@ -91,7 +91,7 @@ async def test_an_event_is_handed_to_an_agent_once(world: World) -> None:
 
 async def test_the_first_decision_stands_and_later_ones_are_refused(world: World) -> None:
     await world.agent()
-    [execution] = await world.told()
+    [execution] = await world.publish_and_route()
     results = await asyncio.gather(
         *(world.decide(execution, action) for action in (Action.APPROVE, Action.REJECT, Action.SKIP)),
         return_exceptions=True,
@@ -148,7 +148,7 @@ async def test_characters_that_the_database_has_no_place_for_are_kept_as_they_ca
 
 async def test_another_tenant_neither_sees_nor_decides(world: World) -> None:
     await world.agent()
-    [execution] = await world.told()
+    [execution] = await world.publish_and_route()
     caller = world.caller("ten_b")
     with pytest.raises(NotFoundError):
         await world.executions.get("ten_b", execution.id)
@@ -161,7 +161,7 @@ async def test_another_tenant_neither_sees_nor_decides(world: World) -> None:
 
 async def test_an_execution_times_out_and_a_late_decision_is_refused(world: World) -> None:
     await world.agent()
-    [execution] = await world.told()
+    [execution] = await world.publish_and_route()
     assert await next_due_at(world.db) == world.now + DECISION_WINDOW
     world.forward(DECISION_WINDOW.total_seconds() - 1)
     assert await time_out_executions(world.db, now=world.now, limit=10) == 0
@@ -178,7 +178,7 @@ async def test_an_execution_times_out_and_a_late_decision_is_refused(world: Worl
 
 async def test_a_failed_execution_says_why_and_is_over(world: World) -> None:
     await world.agent()
-    [execution] = await world.told()
+    [execution] = await world.publish_and_route()
     assert await fail_executions(world.db, [ExecutionFailure(execution.id, "no")], world.now) == {
         execution.id
     }
@@ -191,7 +191,7 @@ async def test_a_failed_execution_says_why_and_is_over(world: World) -> None:
 async def test_a_lease_keeps_an_execution_from_other_pollers_until_it_is_over(world: World) -> None:
     agent = await world.agent()
     for _ in range(5):
-        await world.told()
+        await world.publish_and_route()
     taken = await asyncio.gather(*(world.executions.lease(agent.id, seconds=60, limit=3) for _ in range(4)))
     ids = [one.id for some in taken for one in some]
     assert len(ids) == len(set(ids)) == 5
@@ -206,7 +206,7 @@ async def test_a_lease_keeps_an_execution_from_other_pollers_until_it_is_over(wo
 async def test_the_oldest_are_leased_first_and_shown_newest_first(world: World) -> None:
     agent = await world.agent()
     for _ in range(4):
-        await world.told()
+        await world.publish_and_route()
     executions = await world.all()
     leased = await world.executions.lease(agent.id, seconds=60, limit=2)
     assert [one.id for one in leased] == [executions[2].id, executions[3].id]
@@ -214,13 +214,13 @@ async def test_the_oldest_are_leased_first_and_shown_newest_first(world: World) 
 
 async def test_what_we_tell_to_a_callback_is_not_leased(world: World) -> None:
     agent = await world.agent(callback_url="https://a.example/")
-    await world.told()
+    await world.publish_and_route()
     assert await world.executions.lease(agent.id, seconds=60, limit=10) == []
 
 
 async def test_a_flag_waits_for_a_person_whose_decision_stands(world: World) -> None:
     agent = await world.agent()
-    [execution] = await world.told()
+    [execution] = await world.publish_and_route()
     with pytest.raises(ConflictError):
         await world.executions.review(world.caller(), execution.id, Decision(action=Action.APPROVE))
     await world.decide(execution, Action.FLAG, "unsure")
@@ -246,7 +246,7 @@ async def test_a_flag_waits_for_a_person_whose_decision_stands(world: World) -> 
 
 async def test_only_a_flag_is_decided_over(world: World) -> None:
     await world.agent()
-    [execution] = await world.told()
+    [execution] = await world.publish_and_route()
     await world.decide(execution, Action.APPROVE)
     with pytest.raises(DecidedError):
         await world.executions.review(world.caller(), execution.id, Decision(action=Action.REJECT))
@@ -316,7 +316,7 @@ async def test_lists_go_both_ways_in_order_for_a_tenant_and_for_an_agent(
 ) -> None:
     agents: list[Agent] = [await world.agent(str(n)) for n in range(3)]
     for _ in range(4):
-        await world.told()
+        await world.publish_and_route()
     for number, execution in enumerate(await world.all()):
         if number % 2:
             await world.decide(execution, Action.SKIP)
@@ -338,9 +338,9 @@ async def test_lists_go_both_ways_in_order_for_a_tenant_and_for_an_agent(
 
 async def test_old_ones_are_forgotten_and_those_of_deleted_agents_swept(world: World) -> None:
     await world.agent()
-    await world.told()
+    await world.publish_and_route()
     world.forward(3600)
-    await world.told()
+    await world.publish_and_route()
     before = world.now - timedelta(seconds=1)
     assert await prune_executions(world.db, before=before, limit=10) == 1
     [left] = await world.all()

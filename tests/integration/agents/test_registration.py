@@ -70,13 +70,13 @@ async def test_a_name_that_is_taken_is_refused_and_changes_nothing(world: World)
 
 async def test_an_inactive_agent_gets_nothing_new_and_what_it_has_stays_open(world: World) -> None:
     agent = await world.agent()
-    [execution] = await world.told()
+    [execution] = await world.publish_and_route()
     await world.agents.change(world.caller(), agent.id, AgentFields(active=False))
     assert await world.publish() == 0
     assert await world.route() == 0
     assert (await world.decide(execution)).status is ExecutionStatus.COMPLETED
     await world.agents.change(world.caller(), agent.id, AgentFields(active=True))
-    assert len(await world.told()) == 2
+    assert len(await world.publish_and_route()) == 2
 
 
 async def test_one_that_was_stopped_with_its_secret_gets_nothing_though_it_subscribes(world: World) -> None:
@@ -89,7 +89,7 @@ async def test_one_that_was_stopped_with_its_secret_gets_nothing_though_it_subsc
 
 async def test_a_deleted_agent_is_gone_with_all_that_it_had(world: World) -> None:
     agent = await world.agent(callback_url="https://a.example/")
-    [execution] = await world.told()
+    [execution] = await world.publish_and_route()
     await world.agents.delete(world.caller(), agent.id)
     assert await world.all() == []
     with pytest.raises(NotFoundError):
@@ -125,7 +125,7 @@ async def test_statistics_count_the_states_that_there_are(world: World) -> None:
     agent = await world.agent()
     assert await world.agents.stats(agent) == {}
     for _ in range(3):
-        await world.told()
+        await world.publish_and_route()
     await world.decide((await world.all())[0], Action.SKIP)
     assert await world.agents.stats(agent) == {ExecutionStatus.PENDING: 2, ExecutionStatus.COMPLETED: 1}
 

@@ -15,7 +15,7 @@ from runwright.jobs.attempt import ClaimedAttempt
 from runwright.jobs.completion_callbacks import JOB_ENDS
 from runwright.loops.completion_dispatcher import CompletionDispatcher, CompletionRoute
 from runwright.workers.model import WorkerChanges, WorkerStatus
-from tests.integration.agents.telephone import Telephone
+from tests.integration.agents.callback_server import CallbackServer
 from tests.integration.agents.world import World
 from tests.integration.jobs.world import World as JobWorld
 
@@ -25,9 +25,9 @@ LATER = datetime(2026, 3, 1, 13, tzinfo=UTC)
 class Inside:
     """Agents with workers, and jobs that end as the test says."""
 
-    def __init__(self, telephone: Telephone, jobs: JobWorld) -> None:
-        self.telephone = telephone
-        self.world = telephone.world
+    def __init__(self, callback_server: CallbackServer, jobs: JobWorld) -> None:
+        self.callback_server = callback_server
+        self.world = callback_server.world
         self.jobs = jobs
         self.follower = CompletionDispatcher(
             jobs.db,
@@ -46,7 +46,7 @@ class Inside:
         await self.follower.stop()
 
     async def claimed(self, count: int = 1) -> list[ClaimedAttempt]:
-        await self.telephone.until_settled()
+        await self.callback_server.until_settled()
         jobs = await self.jobs.claim()
         assert len(jobs) == count
         return jobs
@@ -60,8 +60,8 @@ async def inside(database_url: str) -> AsyncIterator[Inside]:
     db = await open_pool(database_url, max_size=8, by_key=True)
     jobs = JobWorld(db)
     await jobs.executor()
-    async with Telephone(World(db), callers=2).connected() as telephone:
-        yield Inside(telephone, jobs)
+    async with CallbackServer(World(db), callers=2).connected() as callback_server:
+        yield Inside(callback_server, jobs)
     jobs.notifications.stop()
     await db.close()
 
@@ -69,7 +69,7 @@ async def inside(database_url: str) -> AsyncIterator[Inside]:
 async def test_what_the_worker_returns_is_the_decision(inside: Inside) -> None:
     worker = await inside.jobs.worker()
     agent = await inside.world.agent(worker_id=worker.id)
-    [execution] = await inside.world.told()
+    [execution] = await inside.world.publish_and_route()
     [job] = await inside.claimed()
     assert msgspec.json.decode(job.input)["execution"] == execution.id
     assert (await inside.execution(execution)).status is ExecutionStatus.RUNNING
@@ -80,7 +80,7 @@ async def test_what_the_worker_returns_is_the_decision(inside: Inside) -> None:
         Action.REJECT,
         job.job_id,
     )
-    assert inside.telephone.jobs_queued == 1
+    assert inside.callback_server.jobs_queued == 1
     ancestry = await inside.jobs.db.fetchval("SELECT path FROM job_ancestry WHERE job_id = $1", job.job_id)
     assert ancestry == [agent.id]
 
@@ -88,7 +88,7 @@ async def test_what_the_worker_returns_is_the_decision(inside: Inside) -> None:
 @pytest.mark.parametrize("output", [b"null", b'{"action": "maybe"}', b"[]"])
 async def test_a_worker_that_decides_nothing_fails_the_execution(inside: Inside, output: bytes) -> None:
     await inside.world.agent(worker_id=(await inside.jobs.worker()).id)
-    [execution] = await inside.world.told()
+    [execution] = await inside.world.publish_and_route()
     [job] = await inside.claimed()
     await inside.end(job, output)
     failed = await inside.execution(execution)
@@ -98,7 +98,7 @@ async def test_a_worker_that_decides_nothing_fails_the_execution(inside: Inside,
 
 async def test_a_failed_job_fails_the_execution_with_its_reason(inside: Inside) -> None:
     await inside.world.agent(worker_id=(await inside.jobs.worker()).id)
-    [execution] = await inside.world.told()
+    [execution] = await inside.world.publish_and_route()
     [job] = await inside.claimed()
     await inside.end(job, None, error=b'{"code":"handler_error","message":"out of luck"}')
     failed = await inside.execution(execution)
@@ -121,8 +121,8 @@ async def test_a_worker_that_takes_no_jobs_fails_the_execution(inside: Inside) -
     await inside.world.agent(worker_id=worker.id)
     changes = WorkerChanges(status=WorkerStatus.PAUSED)
     await inside.jobs.workers.change(inside.jobs.caller(), worker.id, changes)
-    [execution] = await inside.world.told()
-    await inside.telephone.until_settled()
+    [execution] = await inside.world.publish_and_route()
+    await inside.callback_server.until_settled()
     failed = await inside.execution(execution)
     assert (failed.status, failed.error) == (
         ExecutionStatus.FAILED,
@@ -132,7 +132,7 @@ async def test_a_worker_that_takes_no_jobs_fails_the_execution(inside: Inside) -
 
 async def test_a_decision_that_comes_too_late_changes_nothing(inside: Inside) -> None:
     await inside.world.agent(worker_id=(await inside.jobs.worker()).id)
-    [execution] = await inside.world.told()
+    [execution] = await inside.world.publish_and_route()
     [job] = await inside.claimed()
     await inside.world.decide(execution, Action.SKIP)
     await inside.end(job, b'{"action": "approve"}')

@@ -1,4 +1,4 @@
-"""The small world of these tests: agents, events and what is made of them, on a clock of their own."""
+"""The environment of these tests: agents, events and executions, on a clock of their own."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -89,7 +89,7 @@ class World:
             pairs = [(one.event, who) for one in wanted for who in one.subscriber_ids]
             return await self.sink(db, [pair for pair in pairs if pair[1].startswith("agt_")], self.now)
 
-    async def told(self, type: str = "result.submitted") -> list[Execution]:
+    async def publish_and_route(self, type: str = "result.submitted") -> list[Execution]:
         """Publish and route; returns all executions, newest first."""
         await self.publish(type)
         await self.route()

@@ -1,4 +1,4 @@
-"""Following: every end of a followed job is acted on exactly once, whatever breaks while it is."""
+"""Completion callbacks: every end is handled exactly once, whatever fails meanwhile."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -21,29 +21,29 @@ from tests.telemetry import RecordedTelemetry
 SECONDS = 30.0
 
 
-class Following:
-    """Followers whose handler writes into a table what it was told, and breaks where it is told to."""
+class Dispatchers:
+    """Dispatchers whose handler records the ends in a table, and fails where the test wants it."""
 
     def __init__(self, db: Pool) -> None:
         self.world = World(db)
         self.breaking: dict[str, int] = {}
         self.seen: list[EndedJob] = []
         self.telemetry = RecordedTelemetry()
-        self.followers = [self._follower() for _ in range(2)]
+        self.all = [self._dispatcher() for _ in range(2)]
 
-    def _follower(self) -> CompletionDispatcher:
-        follower = CompletionDispatcher(
+    def _dispatcher(self) -> CompletionDispatcher:
+        dispatcher = CompletionDispatcher(
             self.world.db,
             [CompletionRoute(JOB_ENDS, {"test": self.handle})],
             clock=self.world.clock,
             event_notifications=EventNotifications(origin="here", send=lambda _: None),
             emit=self.telemetry,
         )
-        self.world.notifications.on_changed(follower.notify)
-        return follower
+        self.world.notifications.on_changed(dispatcher.notify)
+        return dispatcher
 
     async def handle(self, db: PoolConnection, ends: Sequence[tuple[str, EndedJob]], _now: datetime) -> None:
-        await db.executemany("INSERT INTO told VALUES ($1, $2)", [(s, job.id) for s, job in ends])
+        await db.executemany("INSERT INTO handled VALUES ($1, $2)", [(s, job.id) for s, job in ends])
         self.seen += [job for _, job in ends]
         for subject, _ in ends:
             if self.breaking.get(subject, 0):
@@ -63,69 +63,69 @@ class Following:
             )
         return jobs
 
-    async def told(self) -> list[str]:
-        return [row[0] for row in await self.world.db.fetch("SELECT subject FROM told ORDER BY 1")]
+    async def handled(self) -> list[str]:
+        return [row[0] for row in await self.world.db.fetch("SELECT subject FROM handled ORDER BY 1")]
 
-    async def until_told(self, count: int) -> None:
+    async def until_handled(self, count: int) -> None:
         async with asyncio.timeout(SECONDS):
-            while len(await self.told()) < count:
-                loop = self.followers[0].loop
+            while len(await self.handled()) < count:
+                loop = self.all[0].loop
                 loop.wake()
                 await loop.reached(loop.passes + 1)
 
 
 @pytest.fixture
-async def following(database: Pool) -> AsyncIterator[Following]:
-    await database.execute("CREATE TABLE told (subject text, job_id text)")
-    one = Following(database)
+async def dispatchers(database: Pool) -> AsyncIterator[Dispatchers]:
+    await database.execute("CREATE TABLE handled (subject text, job_id text)")
+    one = Dispatchers(database)
     await one.world.executor()
     yield one
-    for follower in one.followers:
-        await follower.stop()
+    for dispatcher in one.all:
+        await dispatcher.stop()
 
 
 async def end_all(world: World, status: JobStatus = JobStatus.COMPLETED) -> None:
     await world.finish(*[world.end_of(job, status) for job in await world.claim()])
 
 
-async def test_ends_are_told_once_and_nothing_before_them(following: Following) -> None:
-    world = following.world
-    await following.jobs(30, "s")
-    for follower in following.followers:
-        await follower.start()
-    await following.followers[0].loop.reached(1)
-    assert await following.told() == []
+async def test_ends_are_told_once_and_nothing_before_them(dispatchers: Dispatchers) -> None:
+    world = dispatchers.world
+    await dispatchers.jobs(30, "s")
+    for dispatcher in dispatchers.all:
+        await dispatcher.start()
+    await dispatchers.all[0].loop.reached(1)
+    assert await dispatchers.handled() == []
     await end_all(world)
     world.notifications.jobs_ended([])
-    await following.until_told(30)
-    assert await following.told() == sorted(f"s{n}" for n in range(30))
+    await dispatchers.until_handled(30)
+    assert await dispatchers.handled() == sorted(f"s{n}" for n in range(30))
     assert await world.db.fetchval("SELECT count(*) FROM completion_callbacks") == 0
-    assert bytes(following.seen[0].output or b"") == b'{"a":1}'
+    assert bytes(dispatchers.seen[0].output or b"") == b'{"a":1}'
 
 
 async def test_a_hint_from_this_process_is_enough(
-    following: Following, monkeypatch: pytest.MonkeyPatch
+    dispatchers: Dispatchers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("runwright.loops.completion_dispatcher.PAUSE_SECONDS", 3600.0)
-    await following.jobs(1, "s")
-    follower = following.followers[0]
-    await follower.start()
-    await follower.loop.reached(1)
-    passes = follower.loop.passes
-    await end_all(following.world)
-    following.world.notifications.job_ended("job_x", None)
+    await dispatchers.jobs(1, "s")
+    dispatcher = dispatchers.all[0]
+    await dispatcher.start()
+    await dispatcher.loop.reached(1)
+    passes = dispatcher.loop.passes
+    await end_all(dispatchers.world)
+    dispatchers.world.notifications.job_ended("job_x", None)
     async with asyncio.timeout(SECONDS):
-        await follower.loop.reached(passes + 1)
+        await dispatcher.loop.reached(passes + 1)
 
 
-async def test_a_failure_and_a_cancel_are_ends_too(following: Following) -> None:
-    world = following.world
-    [failed, cancelled] = await following.jobs(2, "s")
+async def test_a_failure_and_a_cancel_are_ends_too(dispatchers: Dispatchers) -> None:
+    world = dispatchers.world
+    [failed, cancelled] = await dispatchers.jobs(2, "s")
     await world.jobs.cancel(world.caller(), cancelled.id)
     await end_all(world, JobStatus.FAILED)
-    await following.followers[0].start()
-    await following.until_told(2)
-    by_id = {job.id: job for job in following.seen}
+    await dispatchers.all[0].start()
+    await dispatchers.until_handled(2)
+    by_id = {job.id: job for job in dispatchers.seen}
     error = by_id[failed.id].error
     assert error is not None
     assert error.message == "no"
@@ -133,44 +133,44 @@ async def test_a_failure_and_a_cancel_are_ends_too(following: Following) -> None
 
 
 async def test_a_connection_that_dies_after_the_handler_wrote_neither_loses_nor_doubles(
-    following: Following,
+    dispatchers: Dispatchers,
 ) -> None:
-    await following.jobs(20, "dies")
-    await end_all(following.world)
-    following.breaking = {"dies7": 2}
-    for follower in following.followers:
-        await follower.start()
-    await following.until_told(20)
-    told = await following.told()
-    assert following.breaking == {"dies7": 0}
-    assert len(told) == len(set(told)) == 20
+    await dispatchers.jobs(20, "dies")
+    await end_all(dispatchers.world)
+    dispatchers.breaking = {"dies7": 2}
+    for dispatcher in dispatchers.all:
+        await dispatcher.start()
+    await dispatchers.until_handled(20)
+    handled = await dispatchers.handled()
+    assert dispatchers.breaking == {"dies7": 0}
+    assert len(handled) == len(set(handled)) == 20
 
 
-async def test_one_that_cannot_be_told_holds_up_nobody_and_is_tried_again(following: Following) -> None:
-    world = following.world
-    await following.jobs(5, "s")
+async def test_one_that_cannot_be_told_holds_up_nobody_and_is_tried_again(dispatchers: Dispatchers) -> None:
+    world = dispatchers.world
+    await dispatchers.jobs(5, "s")
     await end_all(world)
-    following.breaking = {"s2": 2}
-    await following.followers[0].start()
-    await following.until_told(4)
-    assert await following.told() == ["s0", "s1", "s3", "s4"]
-    assert {event.error for event in following.telemetry.of(CompletionCallbackFailed)} == {"ValueError: s2"}
+    dispatchers.breaking = {"s2": 2}
+    await dispatchers.all[0].start()
+    await dispatchers.until_handled(4)
+    assert await dispatchers.handled() == ["s0", "s1", "s3", "s4"]
+    assert {event.error for event in dispatchers.telemetry.of(CompletionCallbackFailed)} == {"ValueError: s2"}
     world.forward(POSTPONE_SECONDS)
-    await following.until_told(5)
+    await dispatchers.until_handled(5)
 
 
-async def test_other_kinds_are_left_to_others(following: Following) -> None:
-    await following.jobs(1, "s", kind="run")
-    await end_all(following.world)
-    await following.followers[0].start()
-    await following.followers[0].loop.reached(2)
-    assert await following.told() == []
-    assert await following.world.db.fetchval("SELECT count(*) FROM completion_callbacks") == 1
+async def test_other_kinds_are_left_to_others(dispatchers: Dispatchers) -> None:
+    await dispatchers.jobs(1, "s", kind="run")
+    await end_all(dispatchers.world)
+    await dispatchers.all[0].start()
+    await dispatchers.all[0].loop.reached(2)
+    assert await dispatchers.handled() == []
+    assert await dispatchers.world.db.fetchval("SELECT count(*) FROM completion_callbacks") == 1
 
 
-async def test_a_job_that_is_forgotten_leaves_nothing_behind(following: Following) -> None:
-    world = following.world
-    await following.jobs(1, "s", kind="run")
+async def test_a_job_that_is_forgotten_leaves_nothing_behind(dispatchers: Dispatchers) -> None:
+    world = dispatchers.world
+    await dispatchers.jobs(1, "s", kind="run")
     await end_all(world)
     await world.db.execute("INSERT INTO job_ancestry SELECT target_id, '{agt_a}' FROM completion_callbacks")
     world.forward(10)

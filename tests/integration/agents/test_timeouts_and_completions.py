@@ -1,4 +1,4 @@
-"""What happens by itself: time-outs, leases that run out, and telling who waits for an execution."""
+"""Timeouts of executions, expired poll leases, and completion callbacks of executions."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -28,9 +28,9 @@ async def watch(world: World) -> None:
 
 async def test_the_clock_ends_what_nobody_decided_and_frees_what_was_leased(world: World) -> None:
     agent = await world.agent()
-    await world.told()
+    await world.publish_and_route()
     world.forward(DECISION_WINDOW.total_seconds() - 5)
-    await world.told()
+    await world.publish_and_route()
     [leased] = await world.executions.lease(agent.id, seconds=3, limit=1)
     second = (await world.all())[0]
     await world.executions.lease(agent.id, seconds=2, limit=1)

@@ -1,4 +1,4 @@
-"""Agents with a callback: what they are asked over real connections, and what they answer."""
+"""A server for callbacks of agents, and the senders that call it over real connections."""
 
 import asyncio
 import hmac
@@ -37,30 +37,30 @@ def signature(secret: str, body: bytes) -> str:
     return hmac.digest(secret.encode(), body, "sha256").hex()
 
 
-class Asked:
-    """One call as it came."""
+class Received:
+    """One request as it was received."""
 
     def __init__(self, path: str, head: str, body: bytes) -> None:
         self.path = path
         self.head = head
         self.body = body
-        self.said: dict[str, Any] = json.loads(body)
+        self.json: dict[str, Any] = json.loads(body)
 
 
-Answer = Callable[[Asked], Awaitable[tuple[int, bytes] | tuple[int, bytes, str]]]
+Answer = Callable[[Received], Awaitable[tuple[int, bytes] | tuple[int, bytes, str]]]
 
 
-async def accept(_: Asked) -> tuple[int, bytes]:
+async def accept(_: Received) -> tuple[int, bytes]:
     return ACCEPTED
 
 
-class Telephone:
-    """Callers on the world's database and a server that agents listen on; `answer` says what they answer."""
+class CallbackServer:
+    """Senders on the world's database, and the server that they call; `answer` returns its responses."""
 
     def __init__(self, world: World, *, callers: int) -> None:
         self.world = world
         self.answer: Answer = accept
-        self.asked: list[Asked] = []
+        self.asked: list[Received] = []
         self.url = ""
         self.telemetry = RecordedTelemetry()
         self.jobs_queued = 0
@@ -121,7 +121,7 @@ class Telephone:
             while True:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode()
                 length = int(head.partition("Content-Length: ")[2].split("\r\n")[0])
-                asked = Asked(head.split(" ")[1], head, await reader.readexactly(length))
+                asked = Received(head.split(" ")[1], head, await reader.readexactly(length))
                 self.asked.append(asked)
                 status, body, *more = await self.answer(asked)
                 lines = [f"HTTP/1.1 {status} So", f"Content-Length: {len(body)}", *more, "", ""]
@@ -138,7 +138,7 @@ class Telephone:
         task.add_done_callback(self._tasks.discard)
 
     @asynccontextmanager
-    async def connected(self) -> AsyncIterator["Telephone"]:
+    async def connected(self) -> AsyncIterator["CallbackServer"]:
         """Listen and call."""
         server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
         self.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
