@@ -124,16 +124,16 @@ def tar_stream_members(stream: ByteSource, limits: ArchiveLimits) -> Iterator[Me
 
 def _spooled(members: Iterator[Member], spool_dir: Path, *, may_be_empty: bool = False) -> Bundle:
     files: dict[str, SpooledFile] = {}
+    offset = 0
     spool = tempfile.TemporaryFile(dir=spool_dir)  # noqa: SIM115  the bundle closes it
     try:
         for member in members:
-            offset = spool.tell()
-            for chunk in member.chunks:
-                spool.write(chunk)
+            size = sum(map(spool.write, member.chunks))
             if member.kind is MemberKind.LINK:
                 files[member.path] = SpooledFile(offset, 0, executable=False, target=member.target)
             elif member.kind is MemberKind.FILE:
-                files[member.path] = SpooledFile(offset, spool.tell() - offset, executable=member.executable)
+                files[member.path] = SpooledFile(offset, size, executable=member.executable)
+            offset += size
     except BaseException:
         spool.close()
         raise

@@ -6,6 +6,7 @@ that store the same blob, the second waits for the first and finds the blob stor
 """
 
 import hashlib
+import os
 import tempfile
 import zlib
 from collections.abc import Iterable
@@ -31,7 +32,7 @@ class PackedBlob:
     def __init__(self, digest: str, size_bytes: int, packed: IO[bytes]) -> None:
         self.digest = digest
         self.size_bytes = size_bytes
-        self.packed_bytes = packed.tell()
+        self.packed_bytes = packed.seek(0, os.SEEK_END)
         self.chunks = -(-self.packed_bytes // CHUNK_BYTES)
         self._packed = packed
 
