@@ -120,10 +120,10 @@ class Request:
         settings = self.edge.settings
         try:
             async with asyncio.timeout(settings.upload_seconds):
-                more = await _copy(self._receive, file, settings, limit_bytes)
+                size, more = await _copy(self._receive, file, settings, limit_bytes)
         except TimeoutError:
             raise _slow() from None
-        if file.tell() > limit_bytes:
+        if size > limit_bytes:
             if more:
                 await _drain(self._receive, limit_bytes)
             raise _too_large(limit_bytes)
@@ -163,14 +163,15 @@ async def _read(headers: Mapping[bytes, bytes], receive: Receive, limit: int) ->
     return body
 
 
-async def _copy(receive: Receive, file: IO[bytes], settings: EdgeSettings, limit: int) -> bool:
-    """Write chunks to a file until the end or past the limit; return whether more are to come."""
-    more = True
-    while more and file.tell() <= limit:
+async def _copy(receive: Receive, file: IO[bytes], settings: EdgeSettings, limit: int) -> tuple[int, bool]:
+    """Write chunks to a file up to the limit; return the bytes received and whether more are to come."""
+    size, more = 0, True
+    while more and size <= limit:
         async with asyncio.timeout(settings.body_seconds):
             chunk, more = await _next_chunk(receive)
+        size += len(chunk)
         file.write(chunk)
-    return more
+    return size, more
 
 
 async def _refuse_announced(headers: Mapping[bytes, bytes], receive: Receive, limit: int) -> None:
