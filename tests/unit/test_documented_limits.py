@@ -1,0 +1,47 @@
+"""Numbers that the documentation and the contracts promise, written out.
+
+The tests of a feature import these constants, to run faster or to stay readable; so a changed value would go
+unnoticed there. A change here is a change for users, and belongs in the changelog.
+"""
+
+from datetime import timedelta
+
+import pytest
+
+from runwright.agents import calls as agent_calls
+from runwright.agents import model as agents
+from runwright.automations import run_endings
+from runwright.builds import log as build_log
+from runwright.core import retry
+from runwright.events import publish
+from runwright.loops import builder, completion_dispatcher
+from runwright.runtimes import protocol
+from runwright.schedules import tick_policy
+from runwright.tool_calls import service as tool_calls
+from runwright.webhooks import model as webhooks
+
+KIB = 1024
+
+
+@pytest.mark.parametrize(
+    ("value", "promised"),
+    [
+        (webhooks.RETRY_SECONDS, (5, 30, 300, 1800, 7200)),
+        (agent_calls.RETRY_SECONDS, (5, 30, 120)),
+        (agents.DECISION_WINDOW, timedelta(minutes=10)),
+        (run_endings.LONGEST_DELAY, timedelta(hours=1)),
+        (retry.CAP_SECONDS, 300),
+        (publish.MAX_DEPTH, 8),
+        (publish.PAYLOAD_LIMIT_BYTES, 256 * KIB),
+        (tick_policy.MOST_TICKS, 100),
+        (tool_calls.MOST_ROUNDS, 50),
+        (builder.ATTEMPTS, 3),
+        (completion_dispatcher.POSTPONE_SECONDS, 10),
+        (protocol.LINE_BYTES, 16 * KIB),
+        (protocol.LOG_BYTES, 4 * KIB * KIB),
+        (protocol.ERROR_STACK_BYTES, 32 * KIB),
+        (build_log.LOG_BYTES, KIB * KIB),
+    ],
+)
+def test_a_limit_is_the_one_that_was_promised(value: object, promised: object) -> None:
+    assert value == promised
