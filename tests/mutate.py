@@ -39,8 +39,8 @@ SECONDS: Final = 60
 """A mutant that runs longer never ends, which its tests have noticed."""
 
 TARGETS: Final = {
-    "core": (("src/runwright/core",), ("tests/unit", "tests/integration/db/test_histogram.py")),
-    "cron": (("src/runwright/cron",), ("tests/unit/cron", "tests/unit/schedules")),
+    "core": (("src/runwright/core",), ("tests/unit/core", "tests/integration/db/test_histogram.py")),
+    "cron": (("src/runwright/cron",), ("tests/unit/cron",)),
     "jobs": (("src/runwright/jobs",), ("tests/integration/jobs", "tests/integration/loops/test_pruner.py")),
     "executor": (("src/runwright/executor",), ("tests/integration/executor", "tests/unit/executor")),
 }
