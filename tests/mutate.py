@@ -249,7 +249,7 @@ class Driver:
         self._find_callers(session)
         for count, mutant in enumerate(self.mutants, 1):
             self.fates[self._try(session, mutant)].append(mutant)
-            if count % 50 == 0 or count == len(self.mutants):
+            if count % 10 == 0 or count == len(self.mutants):
                 say(
                     f"{count}/{len(self.mutants)} { ({fate: len(found) for fate, found in self.fates.items()}) }"
                 )

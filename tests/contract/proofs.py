@@ -41,9 +41,9 @@ def rows_are_proved(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPa
     answered: set[Request] = set()
     send = httpx.Client.send
 
-    def record(client: httpx.Client, sent: httpx.Request, **options: object) -> httpx.Response:
-        response = send(client, sent, **options)  # type: ignore[arg-type]
-        answered.add((sent.method, sent.url.path))
+    def record(client: httpx.Client, request: httpx.Request, **options: object) -> httpx.Response:
+        response = send(client, request, **options)  # type: ignore[arg-type]
+        answered.add((request.method, request.url.raw_path.decode().partition("?")[0]))
         return response
 
     monkeypatch.setattr(httpx.Client, "send", record)

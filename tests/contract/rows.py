@@ -8,15 +8,9 @@ from typing import Final
 Proofs = tuple[str, ...]
 
 REQUESTS: Final[dict[tuple[str, str], Proofs]] = {
-    ("GET", "/v1/ava/workers"): ("workers::filters_and_search_narrow_the_list", "seeds::list_workers"),
-    ("POST", "/v1/ava/workers"): (
-        "workers::a_new_worker_has_the_documented_defaults",
-        "seeds::create_a_worker",
-    ),
-    ("GET", "/v1/ava/workers/{worker_id}"): (
-        "workers::an_unknown_worker_is_not_found",
-        "seeds::quick_start",
-    ),
+    ("GET", "/v1/ava/workers"): ("workers::filters_and_search_narrow_the_list",),
+    ("POST", "/v1/ava/workers"): ("workers::a_new_worker_has_the_documented_defaults",),
+    ("GET", "/v1/ava/workers/{worker_id}"): ("workers::an_unknown_worker_is_not_found",),
     ("PATCH", "/v1/ava/workers/{worker_id}"): ("workers::a_change_touches_only_what_it_names",),
     ("DELETE", "/v1/ava/workers/{worker_id}"): ("workers::deleting_deprecates_for_good",),
     ("POST", "/v1/ava/workers/{worker_id}/deploy"): ("versions::a_deploy_makes_a_version_that_serves",),
@@ -40,7 +34,7 @@ REQUESTS: Final[dict[tuple[str, str], Proofs]] = {
     ),
     ("GET", "/v1/ava/runtimes"): ("workers::the_runtimes_are_listed_ready_or_not_for_whoever_may_read",),
     ("GET", "/v1/ava/jobs"): ("jobs::filters_narrow_the_list",),
-    ("POST", "/v1/ava/jobs"): ("jobs::a_new_job_has_the_documented_defaults", "seeds::quick_start"),
+    ("POST", "/v1/ava/jobs"): ("jobs::a_new_job_has_the_documented_defaults",),
     ("POST", "/v1/ava/jobs/batch"): (
         "jobs::a_batch_is_accepted_whole_and_in_order",
         "jobs::a_batch_is_refused_whole",
@@ -60,7 +54,9 @@ REQUESTS: Final[dict[tuple[str, str], Proofs]] = {
     ("GET", "/v1/ava/schedules/preview"): (
         "schedules::a_preview_of_an_expression_tells_what_the_clock_does",
     ),
-    ("GET", "/v1/ava/schedules/{schedule_id}"): ("schedules::every_field_can_be_given",),
+    ("GET", "/v1/ava/schedules/{schedule_id}"): (
+        "schedules::create_answers_201_with_the_record_and_its_defaults",
+    ),
     ("PATCH", "/v1/ava/schedules/{schedule_id}"): ("schedules::patch_changes_what_is_given",),
     ("DELETE", "/v1/ava/schedules/{schedule_id}"): ("schedules::delete_is_hard_with_204",),
     ("GET", "/v1/ava/schedules/{schedule_id}/ticks"): (
