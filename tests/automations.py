@@ -1,11 +1,9 @@
 """The services of automations for tests."""
 
 from runwright.automations.definitions import AutomationDefinitions
-from runwright.automations.events import AutomationEvents
 from runwright.automations.policy import AutomationPolicy
 from runwright.automations.runs import AutomationRuns
-from runwright.automations.service import Automations
-from runwright.automations.tasks import Tasks
+from runwright.automations.service import AutomationEvents, Automations, Tasks
 from runwright.automations.webhook_ingress import WebhookIngress
 from runwright.core.clock import Clock, system_clock
 from runwright.db.pool import Pool

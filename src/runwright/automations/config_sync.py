@@ -17,8 +17,11 @@ import msgspec
 from runwright.automations.definitions import AutomationDefinitions
 from runwright.automations.errors import DefinitionError
 from runwright.automations.model import Automation, TriggerDefinition
-from runwright.automations.store.definitions import list_configured_ids, lock_configured
-from runwright.automations.store.enabled_overrides import fetch_enabled_overrides
+from runwright.automations.store.definitions import (
+    fetch_enabled_overrides,
+    list_configured_ids,
+    lock_configured,
+)
 from runwright.db.pool import Database, PoolConnection
 from runwright.schedules.model import Schedule
 from runwright.schedules.store.automation_schedules import lock_automation_schedule

@@ -29,13 +29,14 @@ from runwright.automations.policy import AutomationPolicy
 from runwright.automations.rules import check
 from runwright.automations.schedule_parsing import timing_of
 from runwright.automations.store.definitions import (
+    clear_enabled_override,
     delete_automation,
     fetch_automation,
     insert_automation,
     list_automations,
+    set_enabled_override,
     update_automation,
 )
-from runwright.automations.store.enabled_overrides import clear_enabled_override, set_enabled_override
 from runwright.automations.store.secrets import (
     SECRET_OWNER_PREFIX,
     delete_secrets,

@@ -19,7 +19,7 @@ from runwright.automations.ids import random_id
 from runwright.automations.model import AutomationKind, RunStatus, Task, TaskSpec, TaskStatus
 from runwright.automations.run_endings import CALLBACK_HANDLER, RunOutcome, end_attempt
 from runwright.automations.store.queue import LiveRun, claim_due_runs, start_run
-from runwright.automations.store.tasks import insert_task
+from runwright.automations.store.runs import insert_task
 from runwright.db.pool import Database, PoolConnection
 from runwright.events.completion import CompletionCallback, CompletionTarget, add_callbacks
 from runwright.gotemplate import TemplateError, compile_template

@@ -13,8 +13,7 @@ from runwright.automations.ids import random_id
 from runwright.automations.model import Automation, RunStatus, TriggerDefinition, time_text
 from runwright.automations.policy import AutomationPolicy
 from runwright.automations.store.definitions import fetch_triggers
-from runwright.automations.store.firing import Fire, Limited, fire
-from runwright.automations.store.job_event_data import fetch_job_event_data
+from runwright.automations.store.firing import Fire, Limited, fetch_job_event_data, fire
 from runwright.core.job_state import Trigger
 from runwright.core.template_context import TemplateContext
 from runwright.db.pool import PoolConnection

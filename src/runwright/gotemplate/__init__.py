@@ -9,12 +9,12 @@ Templates and their data are untrusted. Nesting is bounded by the parser; render
 which counts every iteration, call and copied character, and a limit on the length of its output and of every
 intermediate text. Exceeding a limit raises TemplateError.
 
-`lexer` tokenizes the source, `parser` and `pipelines` build the `nodes`, `validation` rejects templates that
-can never be rendered, and `evaluator` renders with the `functions` of the language.
+`lexer` tokenizes the source, `parser` builds the `nodes`, `validation` rejects templates that can never be
+rendered, and `evaluator` renders with the `functions` of the language.
 """
 
 from runwright.gotemplate.budget import RenderLimits
 from runwright.gotemplate.errors import TemplateError
-from runwright.gotemplate.template import GoTemplate, compile_template
+from runwright.gotemplate.evaluator import GoTemplate, compile_template
 
 __all__ = ["GoTemplate", "RenderLimits", "TemplateError", "compile_template"]

@@ -1,4 +1,4 @@
-"""Render templates.
+"""Compile and render templates.
 
 Only printing a missing value adds a warning: `{{index .Data "x"}}` does, `if index .Data "x"` does not.
 """
@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from enum import Enum, auto
 from functools import partial
 from typing import Final
+
+import msgspec
 
 from runwright.core.template_context import TemplateContext
 from runwright.gotemplate.budget import RenderBudget, RenderLimits
@@ -35,7 +37,8 @@ from runwright.gotemplate.nodes import (
     VariableNode,
     WithNode,
 )
-from runwright.gotemplate.parser import MAIN
+from runwright.gotemplate.parser import MAIN, parse
+from runwright.gotemplate.validation import validate
 from runwright.gotemplate.values import (
     MissingValue,
     Value,
@@ -47,6 +50,8 @@ from runwright.gotemplate.values import (
     whole,
 )
 
+LONGEST: Final = 65_536
+_DEFAULT: Final = RenderLimits()
 _MOST_WARNINGS: Final = 20
 _STEPS_OF_AN_ITERATION: Final = 4
 """The cost of an iteration, in addition to that of its body."""
@@ -62,13 +67,37 @@ class _BodyEnd(Enum):
     CONTINUE = auto()
 
 
-def evaluate(
-    templates: Mapping[str, Body], context: TemplateContext, limits: RenderLimits
-) -> tuple[str, Sequence[str]]:
-    """Return the output of the templates for a context, and the warnings."""
-    evaluator = _Evaluator(templates, RenderBudget(limits))
-    evaluator.run(templates[MAIN], context)
-    return "".join(evaluator.output), list(evaluator.warnings)
+class GoTemplate(msgspec.Struct, frozen=True):
+    """A compiled template."""
+
+    templates: Mapping[str, Body]
+
+    def render(self, context: TemplateContext, limits: RenderLimits = _DEFAULT) -> tuple[str, Sequence[str]]:
+        """Return the rendered text, trimmed and without NUL, and the warnings.
+
+        Raises TemplateError if the context lacks a field of the template, or a limit is exceeded.
+        """
+        evaluator = _Evaluator(self.templates, RenderBudget(limits))
+        evaluator.run(self.templates[MAIN], context)
+        text = "".join(evaluator.output)
+        return text.replace("\0", "\ufffd").strip(), list(evaluator.warnings)
+
+
+def compile_template(text: str) -> GoTemplate:
+    """Parse and validate a template. Raises TemplateError if it is malformed or can never be rendered.
+
+    A text without double braces is rendered unchanged.
+    """
+    if "{{" not in text and "}}" not in text:
+        return GoTemplate({MAIN: (TextNode(line=1, text=text),)})
+    if len(text) > LONGEST:
+        raise TemplateError(f"a template must have at most {LONGEST} characters")
+    try:
+        templates = parse(text)
+    except TemplateError as error:
+        raise TemplateError(f"parse trigger prompt template: {error.message}") from None
+    validate(templates)
+    return GoTemplate(templates)
 
 
 class _Evaluator:

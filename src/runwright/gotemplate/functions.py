@@ -7,13 +7,14 @@ import msgspec
 
 from runwright.gotemplate import escaping
 from runwright.gotemplate.budget import RenderBudget
-from runwright.gotemplate.comparison import equal, less
 from runwright.gotemplate.errors import TemplateError
 from runwright.gotemplate.printf import format_text
 from runwright.gotemplate.values import (
     MissingValue,
     Value,
+    equal,
     is_nothing,
+    less,
     printed,
     truth,
     type_name,

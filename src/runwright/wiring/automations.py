@@ -14,14 +14,12 @@ from runwright.automations.config_file import read_config
 from runwright.automations.config_sync import resolve_secrets, sync_definitions
 from runwright.automations.definitions import AutomationDefinitions
 from runwright.automations.dispatch import PROMPT_EVENT
-from runwright.automations.events import AutomationEvents
 from runwright.automations.fire_sources import create_runs
 from runwright.automations.policy import AutomationPolicy
 from runwright.automations.run_endings import CALLBACK_HANDLER
 from runwright.automations.runs import AutomationRuns
-from runwright.automations.service import Automations
+from runwright.automations.service import AutomationEvents, Automations, Tasks
 from runwright.automations.store.queue import LiveRun
-from runwright.automations.tasks import Tasks
 from runwright.automations.webhook_ingress import WebhookIngress
 from runwright.core.clock import Stopwatch
 from runwright.core.errors import RunwrightError

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from runwright.core.template_context import Json, TemplateContext
 from runwright.gotemplate import RenderLimits, TemplateError, compile_template
-from runwright.gotemplate.template import LONGEST
+from runwright.gotemplate.evaluator import LONGEST
 
 SECONDS = 10.0  # each takes under a quarter of one; the machine may be busy
 

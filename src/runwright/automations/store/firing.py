@@ -22,6 +22,7 @@ from runwright.automations.model import Automation, FireLimit, Run, RunPlan, Run
 from runwright.automations.store.definitions import COLUMNS, automation_from_row
 from runwright.automations.store.runs import fetch_runs_by_id
 from runwright.core.job_state import Trigger
+from runwright.core.template_context import Json
 from runwright.db.pool import PoolConnection
 
 
@@ -204,3 +205,23 @@ async def _update_fires(db: PoolConnection, windows: dict[str, _Window]) -> None
         list(windows),
         [window.fires for window in windows.values()],
     )
+
+
+async def fetch_job_event_data(db: PoolConnection, *, ids: Sequence[str]) -> dict[str, dict[str, Json]]:
+    """Return the data of jobs by id, without their input and output."""
+    if not ids:
+        return {}
+    rows = await db.fetch(
+        """
+        SELECT j.id, json_build_object(
+            'job_id', j.id, 'worker_id', j.worker_id, 'worker_name', w.name, 'trigger', j.trigger,
+            'triggered_by', j.triggered_by, 'schedule_id', j.schedule_id, 'status', r.status,
+            'attempt', r.attempt, 'duration_ms', r.duration_ms, 'error', r.error
+        ) AS data
+        FROM jobs j JOIN workers w ON w.id = j.worker_id
+        LEFT JOIN job_results r ON r.tenant_id = j.tenant_id AND r.job_id = j.id
+        WHERE j.id = ANY ($1)
+        """,
+        ids,
+    )
+    return {row["id"]: msgspec.json.decode(row["data"]) for row in rows}

@@ -6,8 +6,8 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from runwright.automations.errors import DefinitionError
-from runwright.automations.events import AutomationEvent
 from runwright.automations.model import time_text
+from runwright.automations.service import AutomationEvent
 from runwright.core.template_context import Json
 from runwright.events.publish import LONGEST_KEY, PAYLOAD_LIMIT_BYTES, PublishedEvent, type_problem
 from runwright.http.agh.fields import Time
