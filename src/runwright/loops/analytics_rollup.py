@@ -6,7 +6,7 @@ from typing import Final
 from runwright.core.clock import Clock
 from runwright.db.pool import Database
 from runwright.jobs.store.rollup import fold_counts, prune_counts
-from runwright.loops.pass_loop import PassLoop
+from runwright.loops.pass_loop import DatabaseLoop
 from runwright.telemetry.emit import Emit
 
 PAUSE_SECONDS: Final = 5.0
@@ -17,22 +17,12 @@ _BATCH: Final = 5000
 _PASSES_PER_PRUNING: Final = 720
 
 
-class AnalyticsRollup:
+class AnalyticsRollup(DatabaseLoop):
     """Folds every few seconds, and prunes about once an hour. Any number may run."""
 
     def __init__(self, db: Database, *, clock: Clock, emit: Emit) -> None:
-        self._db = db
-        self._clock = clock
+        super().__init__("analytics-rollup", db, clock=clock, emit=emit)
         self._passes = 0
-        self.loop = PassLoop("analytics-rollup", self._make_pass, emit=emit)
-
-    async def start(self) -> None:
-        """Start the loop."""
-        self.loop.start()
-
-    async def stop(self) -> None:
-        """Stop the loop."""
-        await self.loop.stop()
 
     async def _make_pass(self) -> float:
         if self._passes % _PASSES_PER_PRUNING == 0:

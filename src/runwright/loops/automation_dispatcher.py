@@ -12,7 +12,7 @@ from runwright.core.clock import Clock, Stopwatch
 from runwright.db.pool import Database
 from runwright.events.notifications import EventNotifications
 from runwright.jobs.notifications import JobNotifications
-from runwright.loops.pass_loop import PassLoop
+from runwright.loops.pass_loop import DatabaseLoop
 from runwright.telemetry.emit import Emit
 from runwright.telemetry.events import RunsDispatched
 
@@ -21,7 +21,7 @@ BUSY_PAUSE_SECONDS: Final = 0.25
 IDLE_PAUSE_SECONDS: Final = 0.5
 
 
-class AutomationDispatcher:
+class AutomationDispatcher(DatabaseLoop):
     """Makes a pass when runs become due; also every 0.25 s while any run lives, otherwise every 0.5 s."""
 
     def __init__(
@@ -35,23 +35,12 @@ class AutomationDispatcher:
         event_notifications: EventNotifications,
         emit: Emit,
     ) -> None:
-        self._db = db
+        super().__init__("dispatcher", db, clock=clock, emit=emit)
         self._policy = policy
         self._open_execution = open_execution
-        self._clock = clock
         self._notifications = notifications
         self._event_notifications = event_notifications
-        self._emit = emit
-        self.loop = PassLoop("dispatcher", self._make_pass, emit=emit)
         event_notifications.on_due(self.loop.wake)
-
-    async def start(self) -> None:
-        """Start to dispatch."""
-        self.loop.start()
-
-    async def stop(self) -> None:
-        """Stop dispatching."""
-        await self.loop.stop()
 
     async def _make_pass(self) -> float:
         if not self._policy.enabled or not await has_live_runs(self._db):

@@ -28,7 +28,7 @@ from runwright.events.completion import (
 )
 from runwright.events.notifications import EventNotifications
 from runwright.jobs.completion_callbacks import EndedJob
-from runwright.loops.pass_loop import PassLoop
+from runwright.loops.pass_loop import DatabaseLoop
 from runwright.telemetry.emit import Emit, error_text
 from runwright.telemetry.events import CompletionCallbackFailed, CompletionsDispatched
 
@@ -52,7 +52,7 @@ class CompletionRoute(msgspec.Struct, Generic[End], frozen=True):
     handlers: Mapping[str, CompletionHandler[End]]
 
 
-class CompletionDispatcher:
+class CompletionDispatcher(DatabaseLoop):
     """Looks twice a second, and soon after `notify`."""
 
     def __init__(
@@ -64,26 +64,19 @@ class CompletionDispatcher:
         event_notifications: EventNotifications,
         emit: Emit,
     ) -> None:
-        self._db = db
+        super().__init__("completion dispatcher", db, clock=clock, emit=emit)
         self._routes = routes
-        self._clock = clock
         self._event_notifications = event_notifications
-        self._emit = emit
         self._any_callbacks = True
         self._took_seconds = 0.0
         self._timer: asyncio.TimerHandle | None = None
-        self.loop = PassLoop("completion dispatcher", self._make_pass, emit=emit)
-
-    async def start(self) -> None:
-        """Start dispatching."""
-        self.loop.start()
 
     async def stop(self) -> None:
         """Stop dispatching."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        await self.loop.stop()
+        await super().stop()
 
     def notify(self) -> None:
         """Make a pass soon: something may have ended. Cheap to call often."""

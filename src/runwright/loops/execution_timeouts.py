@@ -5,7 +5,7 @@ from typing import Final
 from runwright.agents.store.deciding import next_due_at, return_expired_leases, time_out_executions
 from runwright.core.clock import Clock
 from runwright.db.pool import Database
-from runwright.loops.pass_loop import PassLoop
+from runwright.loops.pass_loop import DatabaseLoop
 from runwright.telemetry.emit import Emit
 from runwright.telemetry.events import ExecutionsTimedOut, PollLeasesExpired
 
@@ -14,22 +14,11 @@ LOOK_SECONDS: Final = 1.0
 _LEAST_SECONDS: Final = 0.01
 
 
-class ExecutionTimeouts:
+class ExecutionTimeouts(DatabaseLoop):
     """Looks once a second, and when the next one is due. Any number may run."""
 
     def __init__(self, db: Database, *, clock: Clock, emit: Emit) -> None:
-        self._db = db
-        self._clock = clock
-        self._emit = emit
-        self.loop = PassLoop("execution timeouts", self._make_pass, emit=emit)
-
-    async def start(self) -> None:
-        """Start looking."""
-        self.loop.start()
-
-    async def stop(self) -> None:
-        """Stop looking."""
-        await self.loop.stop()
+        super().__init__("execution timeouts", db, clock=clock, emit=emit)
 
     async def _make_pass(self) -> float:
         now = self._clock()

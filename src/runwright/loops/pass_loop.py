@@ -2,9 +2,12 @@
 
 import asyncio
 import contextlib
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+from runwright.core.clock import Clock
+from runwright.db.pool import Database
 from runwright.telemetry.emit import Emit, error_text
 from runwright.telemetry.events import LoopPassFailed
 
@@ -88,3 +91,25 @@ def _asked_to_end() -> bool:
     """Return whether this task itself was cancelled, and not only something that it awaited."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
+
+
+class DatabaseLoop(ABC):
+    """A loop over rows of the database; a subclass makes the passes."""
+
+    def __init__(self, name: str, db: Database, *, clock: Clock, emit: Emit) -> None:
+        self._db = db
+        self._clock = clock
+        self._emit = emit
+        self.loop = PassLoop(name, self._make_pass, emit=emit)
+
+    async def start(self) -> None:
+        """Start the loop."""
+        self.loop.start()
+
+    async def stop(self) -> None:
+        """Stop after the current pass."""
+        await self.loop.stop()
+
+    @abstractmethod
+    async def _make_pass(self) -> float:
+        """Make one pass; return the pause in seconds before the next."""

@@ -7,31 +7,21 @@ from runwright.core.clock import Clock
 from runwright.db.pool import Database
 from runwright.jobs.notifications import JobNotifications
 from runwright.jobs.store.claim import promote_due
-from runwright.loops.pass_loop import PassLoop
+from runwright.loops.pass_loop import DatabaseLoop
 from runwright.telemetry.emit import Emit
 
 _LOOK_SECONDS: Final = 1.0
 """The longest pause, for jobs of other processes whose notification was lost."""
 
 
-class Promoter:
+class Promoter(DatabaseLoop):
     """Sleeps until the next job is due, at most a second. Any number of promoters may run."""
 
     def __init__(self, db: Database, *, clock: Clock, notifications: JobNotifications, emit: Emit) -> None:
-        self._db = db
-        self._clock = clock
+        super().__init__("promoter", db, clock=clock, emit=emit)
         self._notifications = notifications
         self._next_due: datetime | None = None
-        self.loop = PassLoop("promoter", self._make_pass, emit=emit)
         notifications.on_ready(self._on_ready)
-
-    async def start(self) -> None:
-        """Start the loop."""
-        self.loop.start()
-
-    async def stop(self) -> None:
-        """Stop the loop."""
-        await self.loop.stop()
 
     def _on_ready(self, run_at: datetime | None) -> None:
         if run_at is not None and (self._next_due is None or run_at < self._next_due):

@@ -18,7 +18,7 @@ from runwright.db.pool import Database
 from runwright.events.publish import prune_event_keys
 from runwright.events.store import prune_events
 from runwright.jobs.store.prune import prune_idempotency_keys, prune_jobs, prune_logs
-from runwright.loops.pass_loop import PassLoop
+from runwright.loops.pass_loop import DatabaseLoop
 from runwright.schedules.store.ticks import prune_ticks
 from runwright.telemetry.emit import Emit
 from runwright.telemetry.events import RowsPruned
@@ -50,13 +50,11 @@ class Retention(msgspec.Struct, frozen=True, kw_only=True):
     audit_days: float
 
 
-class Pruner:
+class Pruner(DatabaseLoop):
     """Deletes once a minute what is older than its retention period. Any number may run."""
 
     def __init__(self, db: Database, *, retention: Retention, clock: Clock, emit: Emit) -> None:
-        self._db = db
-        self._clock = clock
-        self._emit = emit
+        super().__init__("pruner", db, clock=clock, emit=emit)
         self._tasks: dict[str, Prune] = {
             "idempotency_keys": lambda now: prune_idempotency_keys(db, now=now, limit=_BATCH),
             "event_keys": lambda now: prune_event_keys(db, now=now, limit=_BATCH),
@@ -80,15 +78,6 @@ class Pruner:
             "runs": lambda now: prune_runs(db, before=now - _days(retention.runs_days), limit=_BATCH),
             "ticks": lambda now: prune_ticks(db, before=now - _days(retention.ticks_days), limit=_BATCH),
         }
-        self.loop = PassLoop("pruner", self._make_pass, emit=emit)
-
-    async def start(self) -> None:
-        """Start the loop."""
-        self.loop.start()
-
-    async def stop(self) -> None:
-        """Stop the loop."""
-        await self.loop.stop()
 
     async def _make_pass(self) -> float:
         more = False

@@ -8,7 +8,7 @@ from runwright.db.pool import Database
 from runwright.jobs.notifications import JobNotifications
 from runwright.jobs.store.cancel import cancel_jobs_of_deprecated
 from runwright.jobs.store.executors import rescue_expired
-from runwright.loops.pass_loop import PassLoop
+from runwright.loops.pass_loop import DatabaseLoop
 from runwright.telemetry.emit import Emit
 from runwright.telemetry.events import JobsOfDeprecatedWorkersCancelled, JobsRescued
 
@@ -16,7 +16,7 @@ _BATCH: Final = 1000
 _SWEEP_EVERY: Final = 5
 
 
-class Reaper:
+class Reaper(DatabaseLoop):
     """Makes a pass every `interval_seconds`. Any number of reapers may run; they skip locked rows."""
 
     def __init__(
@@ -28,20 +28,9 @@ class Reaper:
         emit: Emit,
         interval_seconds: float,
     ) -> None:
-        self._db = db
-        self._clock = clock
+        super().__init__("reaper", db, clock=clock, emit=emit)
         self._notifications = notifications
-        self._emit = emit
         self._interval_seconds = interval_seconds
-        self.loop = PassLoop("reaper", self._make_pass, emit=emit)
-
-    async def start(self) -> None:
-        """Start the loop."""
-        self.loop.start()
-
-    async def stop(self) -> None:
-        """Stop the loop."""
-        await self.loop.stop()
 
     async def _make_pass(self) -> float:
         rescued = await rescue_expired(self._db, now=self._clock(), limit=_BATCH)

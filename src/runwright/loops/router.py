@@ -19,7 +19,7 @@ from runwright.db.pool import Database, PoolConnection
 from runwright.events.model import Event
 from runwright.events.notifications import EventNotifications
 from runwright.events.store import TAKE_WEIGHT, QueuedEvent, any_subscriptions, take_queued_events
-from runwright.loops.pass_loop import PassLoop
+from runwright.loops.pass_loop import DatabaseLoop
 from runwright.telemetry.emit import Emit
 from runwright.telemetry.events import EventsRouted, EventsWithoutSink
 
@@ -32,7 +32,7 @@ Sink = Callable[[PoolConnection, Sequence[tuple[Event, str]], datetime], Awaitab
 """Creates what subscribers of a kind get for events, in the router's transaction; returns how many."""
 
 
-class Router:
+class Router(DatabaseLoop):
     """Looks when it is notified, and four times a second while there are subscriptions, else once."""
 
     def __init__(
@@ -45,22 +45,11 @@ class Router:
         emit: Emit,
     ) -> None:
         """`sinks` by the prefix of the subscribers' ids."""
-        self._db = db
+        super().__init__("router", db, clock=clock, emit=emit)
         self._sinks = sinks
-        self._clock = clock
         self._event_notifications = event_notifications
-        self._emit = emit
         self._any_subscriptions = True
-        self.loop = PassLoop("router", self._make_pass, emit=emit)
         event_notifications.on_appended(self.loop.wake)
-
-    async def start(self) -> None:
-        """Start routing."""
-        self.loop.start()
-
-    async def stop(self) -> None:
-        """Stop routing."""
-        await self.loop.stop()
 
     async def _make_pass(self) -> float:
         if self.loop.passes % _LOOK_EVERY == 0:

@@ -8,7 +8,7 @@ from typing import Final
 from runwright.core.clock import Clock, Stopwatch
 from runwright.db.pool import Database, transient
 from runwright.jobs.notifications import JobNotifications
-from runwright.loops.pass_loop import PassLoop
+from runwright.loops.pass_loop import DatabaseLoop
 from runwright.schedules.firing import FiringSummary, TickHandler, fire_due
 from runwright.schedules.job_factory import submit_jobs
 from runwright.schedules.service import refresh_cursors
@@ -31,7 +31,7 @@ _LANES: Final = 2
 """Concurrent batches while there is a backlog: one is judged while another commits."""
 
 
-class Scheduler:
+class Scheduler(DatabaseLoop):
     """Sleeps until the next tick is due, at most half a second. Any number of schedulers may run at once."""
 
     def __init__(
@@ -44,24 +44,13 @@ class Scheduler:
         handler: TickHandler = submit_jobs,
         batch: int = _BATCH,
     ) -> None:
+        super().__init__("scheduler", db, clock=clock, emit=emit)
         self._handler = handler
-        self._db = db
-        self._clock = clock
         self._notifications = notifications
-        self._emit = emit
         self._batch = batch
         self._refreshed = False
         self._has_backlog = False
         self._unannounced = 0
-        self.loop = PassLoop("scheduler", self._make_pass, emit=emit)
-
-    async def start(self) -> None:
-        """Start to fire."""
-        self.loop.start()
-
-    async def stop(self) -> None:
-        """Stop after the current pass is committed."""
-        await self.loop.stop()
 
     async def _make_pass(self) -> float:
         now = self._clock()

@@ -19,7 +19,7 @@ from runwright.db.batching import Batcher
 from runwright.db.pool import Database
 from runwright.events.notifications import EventNotifications
 from runwright.loops.in_flight_limiter import GATHER_SECONDS, LOOK_SECONDS, InFlightLimiter, pause_until_due
-from runwright.loops.pass_loop import PassLoop
+from runwright.loops.pass_loop import DatabaseLoop
 from runwright.outbox.queue import (
     Item,
     OutboxSubject,
@@ -34,7 +34,7 @@ from runwright.telemetry.events import OutboxNotSettled, OutboxOutcomeRefused, O
 SET_ASIDE_SECONDS: Final = 10.0
 
 
-class OutboxSender(Generic[Item, Result]):
+class OutboxSender(DatabaseLoop, Generic[Item, Result]):
     """Claims, sends and settles the rows of one subject. Any number may run."""
 
     def __init__(
@@ -46,25 +46,18 @@ class OutboxSender(Generic[Item, Result]):
         event_notifications: EventNotifications,
         emit: Emit,
     ) -> None:
-        self._db = db
+        super().__init__(f"{subject.queue.kind} sender", db, clock=clock, emit=emit)
         self._subject = subject
-        self._clock = clock
-        self._emit = emit
         self._kind = subject.queue.kind
         self._cursor: str | None = None
         self._claimed_at = 0.0
         self._settlements: Batcher[Settlement[Result], bool] = Batcher(self._settle, max_in_flight=2)
-        self.loop = PassLoop(f"{self._kind} sender", self._make_pass, emit=emit)
         self._in_flight = InFlightLimiter(limit=subject.queue.max_in_flight, on_end=self.loop.wake)
         event_notifications.on_due(self.loop.wake)
 
-    async def start(self) -> None:
-        """Start sending."""
-        self.loop.start()
-
     async def stop(self) -> None:
         """Claim nothing more; wait a while for what is in flight, then return it to the queue."""
-        await self.loop.stop()
+        await super().stop()
         await self._in_flight.stop()
         await self._settlements.stop()
 

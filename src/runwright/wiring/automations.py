@@ -34,7 +34,7 @@ from runwright.secrets.keyring import SecretBox
 from runwright.secrets.vault import Vault
 from runwright.telemetry.emit import error_text
 from runwright.telemetry.events import AutomationFileLoaded, AutomationFileRefused
-from runwright.wiring.resources import Resources, open_vault
+from runwright.wiring.resources import Resources, open_vault, start_loop
 from runwright.wiring.shutdown import Shutdown
 
 
@@ -125,8 +125,7 @@ async def start_dispatcher(res: Resources, stack: AsyncExitStack) -> None:
         event_notifications=res.event_notifications,
         emit=res.emit,
     )
-    stack.push_async_callback(dispatcher.stop)
-    await dispatcher.start()
+    await start_loop(dispatcher, stack)
 
 
 async def open_registered(

@@ -31,7 +31,7 @@ from runwright.tool_calls.service import ToolCalls
 from runwright.webhooks.sending import PayloadFormat, WebhookSender, WebhookSubject
 from runwright.webhooks.store.outgoing import insert_deliveries
 from runwright.wiring.automations import start_dispatcher
-from runwright.wiring.resources import Resources, open_database_pool
+from runwright.wiring.resources import Resources, open_database_pool, start_loop
 
 FORMAT_CONNECTIONS: Final = 2
 SENDER_CONNECTIONS: Final = 3
@@ -61,10 +61,8 @@ async def start_router(res: Resources, stack: AsyncExitStack) -> None:
     res.job_notifications.on_changed(completions.notify)
     res.event_notifications.on_appended(completions.notify)
     timeouts = ExecutionTimeouts(res.db, clock=res.clock, emit=res.emit)
-    loops: tuple[Router | CompletionDispatcher | ExecutionTimeouts, ...] = (router, completions, timeouts)
-    for loop in loops:
-        stack.push_async_callback(loop.stop)
-        await loop.start()
+    for loop in (router, completions, timeouts):
+        await start_loop(loop, stack)
     await start_dispatcher(res, stack)
 
 
@@ -103,8 +101,7 @@ async def start_senders(res: Resources, sender: WebhookSender, stack: AsyncExitS
         event_notifications=res.event_notifications,
         emit=res.emit,
     )
-    stack.push_async_callback(webhooks.stop)
-    await webhooks.start()
+    await start_loop(webhooks, stack)
     caller = AgentCaller(
         _open_client(res, stack),
         formats={AVALA_FORMAT: AvalaCallbackFormat()},
@@ -124,8 +121,7 @@ async def start_senders(res: Resources, sender: WebhookSender, stack: AsyncExitS
         event_notifications=res.event_notifications,
         emit=res.emit,
     )
-    stack.push_async_callback(agents.stop)
-    await agents.start()
+    await start_loop(agents, stack)
 
 
 def _open_client(res: Resources, stack: AsyncExitStack) -> OutgoingClient:

@@ -29,7 +29,7 @@ from runwright.executor.version_files import LayerLookup, VersionFiles
 from runwright.loops.builder import Builder
 from runwright.loops.promoter import Promoter
 from runwright.runtimes.pool.pool import Pool, PoolSettings
-from runwright.wiring.resources import Resources, open_database_pool, open_vault
+from runwright.wiring.resources import Resources, open_database_pool, open_vault, start_loop
 from runwright.wiring.shutdown import Shutdown
 from runwright.workers.bundles.folders import FolderCache, make_private_folder
 from runwright.workers.bundles.members import STORED, ArchiveLimits
@@ -71,10 +71,8 @@ async def start_executor(
     promoter = Promoter(res.db, clock=res.clock, notifications=res.job_notifications, emit=res.emit)
     halting = asyncio.create_task(_halt_when_forced(shutdown, executor))
     stack.callback(halting.cancel)
-    stack.push_async_callback(executor.stop)
-    stack.push_async_callback(promoter.stop)
-    await executor.start()
-    await promoter.start()
+    await start_loop(executor, stack)
+    await start_loop(promoter, stack)
     return executor
 
 
@@ -180,8 +178,7 @@ async def start_builder(
         emit=res.emit,
         refusal=None if res.host.bwrap and res.host.network else CANNOT_INSTALL,
     )
-    stack.push_async_callback(builder.stop)
-    await builder.start()
+    await start_loop(builder, stack)
     return builder
 
 

@@ -8,7 +8,7 @@ from runwright.loops.pruner import Pruner, Retention
 from runwright.loops.reaper import Reaper
 from runwright.loops.scheduler import Scheduler
 from runwright.wiring.automations import tick_handler
-from runwright.wiring.resources import Resources
+from runwright.wiring.resources import Resources, start_loop
 
 
 async def start_maintenance(res: Resources, stack: AsyncExitStack) -> None:
@@ -22,19 +22,11 @@ async def start_maintenance(res: Resources, stack: AsyncExitStack) -> None:
     pruner = Pruner(res.db, retention=_retention(res.settings), clock=res.clock, emit=res.emit)
     rollup = AnalyticsRollup(res.db, clock=res.clock, emit=res.emit)
     for loop in (reaper, pruner, rollup):
-        stack.push_async_callback(loop.stop)
-        await loop.start()
+        await start_loop(loop, stack)
 
 
 def _retention(settings: Settings) -> Retention:
-    return Retention(
-        jobs_days=settings.retention_jobs_days,
-        logs_days=settings.retention_logs_days,
-        runs_days=settings.retention_runs_days,
-        ticks_days=settings.retention_ticks_days,
-        events_days=settings.retention_events_days,
-        audit_days=settings.retention_audit_days,
-    )
+    return Retention(**{name: getattr(settings, f"retention_{name}") for name in Retention.__struct_fields__})
 
 
 async def start_scheduler(res: Resources, stack: AsyncExitStack) -> None:
@@ -45,5 +37,4 @@ async def start_scheduler(res: Resources, stack: AsyncExitStack) -> None:
         emit=res.emit,
         handler=tick_handler(res.policy),
     )
-    stack.push_async_callback(scheduler.stop)
-    await scheduler.start()
+    await start_loop(scheduler, stack)

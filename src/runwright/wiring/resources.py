@@ -3,7 +3,7 @@
 import asyncio
 import sys
 from contextlib import AsyncExitStack
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 from prometheus_client import CollectorRegistry
@@ -123,6 +123,20 @@ def open_vault(res: Resources, db: Database, stack: AsyncExitStack) -> Vault:
     vault = Vault(db, clock=res.clock, ring=res.ring, executor_keys=executor_keys)
     stack.push_async_callback(vault.stop)
     return vault
+
+
+class Loop(Protocol):
+    """What runs in the background from its start until it is stopped."""
+
+    async def start(self) -> None: ...
+
+    async def stop(self) -> None: ...
+
+
+async def start_loop(loop: Loop, stack: AsyncExitStack) -> None:
+    """Start a loop, which is stopped at the end of the stack."""
+    stack.push_async_callback(loop.stop)
+    await loop.start()
 
 
 async def open_database_pool(dsn: str, size: int, stack: AsyncExitStack, *, by_key: bool = False) -> Database:

@@ -5,6 +5,7 @@ raises the OSError that stopped it, or a `StoppedError` with what it found inste
 means that the attempt itself is broken.
 """
 
+import contextlib
 import ctypes
 import errno
 import os
@@ -12,7 +13,7 @@ import re
 import resource
 import signal
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 Targets = dict[str, Any]
@@ -74,6 +75,7 @@ NUMBERS: dict[str, tuple[int | None, int | None]] = {
 }
 library = ctypes.CDLL(None, use_errno=True)
 library.syscall.restype = ctypes.c_long
+library.shmat.restype = ctypes.c_void_p
 
 
 class StoppedError(Exception):
@@ -97,6 +99,31 @@ def call(name: str, *arguments: Any) -> int:
         code = ctypes.get_errno()
         raise OSError(code, f"{name}: {os.strerror(code)}")
     return result
+
+
+def check(result: int) -> int:
+    """Return a result that is not a negative error number; OSError for one that is."""
+    if result < 0:
+        raise OSError(-result, os.strerror(-result))
+    return result
+
+
+def prctl(*arguments: int) -> None:
+    """Call prctl; OSError where the kernel denies it."""
+    if library.prctl(*arguments, 0, 0):
+        raise OSError(ctypes.get_errno(), "prctl")
+
+
+@contextlib.contextmanager
+def attached(segment: int, flags: int = 0) -> Iterator[int]:
+    """Attach a shared memory segment and yield its address."""
+    address = library.shmat(segment, None, flags)
+    if address in (None, ctypes.c_void_p(-1).value):
+        raise OSError(ctypes.get_errno(), "shmat")
+    try:
+        yield address
+    finally:
+        library.shmdt(ctypes.c_void_p(address))
 
 
 def find_canary(data: bytes, where: str) -> str:
@@ -164,6 +191,11 @@ def in_child(work: Callable[[], str]) -> str:
     if not report and os.WIFSIGNALED(status):
         raise StoppedError(f"killed by {signal.Signals(os.WTERMSIG(status)).name}")
     return read_report(report)
+
+
+def forked(function: Attempt) -> Attempt:
+    """Make the whole attempt in a child process."""
+    return lambda targets: in_child(lambda: function(targets))
 
 
 def read_report(report: str) -> str:

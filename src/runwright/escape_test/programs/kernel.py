@@ -13,6 +13,7 @@ from escape_kit import (
     any_of,
     attempt,
     call,
+    check,
     find_canary,
     first_of,
     in_child,
@@ -224,10 +225,7 @@ def _read_by_ring(ring: int, parameters: tuple[int, ...], path: str) -> str:
     head, tail = (struct.unpack_from("<I", completions, at)[0] for at in (cq_head, cq_tail))
     if head == tail:
         raise StoppedError("io_uring completed nothing")
-    result = struct.unpack_from("<Qi", completions, cqes)[1]
-    if result < 0:
-        raise OSError(-result, os.strerror(-result))
-    with open(result, "rb") as file:
+    with open(check(struct.unpack_from("<Qi", completions, cqes)[1]), "rb") as file:
         return find_canary(file.read(4096), path)
 
 

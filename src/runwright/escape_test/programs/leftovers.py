@@ -6,16 +6,19 @@ import os
 import subprocess
 import sys
 import time
+from typing import NoReturn
 
 from escape_kit import (
     CANARY,
     StoppedError,
     Targets,
     any_of,
+    attached,
     attempt,
     call,
     find_canary,
     first_of,
+    library,
     read_canary,
 )
 
@@ -108,6 +111,12 @@ def code_for_the_next_shell(_targets: Targets) -> str:
     return find_canary(process.stdout, "a shell started later")
 
 
+def _run_as(name: str) -> NoReturn:
+    library.prctl(15, name.encode(), 0, 0, 0)  # PR_SET_NAME
+    time.sleep(30)
+    os._exit(0)
+
+
 def leave_a_daemon(targets: Targets) -> str:
     """Start a daemon: two forks, a session of its own, no parent."""
     if os.fork():
@@ -124,9 +133,7 @@ def leave_a_daemon(targets: Targets) -> str:
     null = os.open("/dev/null", os.O_RDWR)
     for fd in (0, 1, 2):
         os.dup2(null, fd)
-    ctypes.CDLL(None).prctl(15, targets["daemon"].encode(), 0, 0, 0)  # PR_SET_NAME
-    time.sleep(30)
-    os._exit(0)
+    _run_as(targets["daemon"])
 
 
 @attempt(after="leave_a_daemon", check="daemon")
@@ -150,11 +157,9 @@ def leave_a_daemon_under_a_reaper(targets: Targets) -> str:
     if pid:
         time.sleep(0.1)
         return "left"
-    ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER
+    library.prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER
     leave_a_daemon(targets)
-    ctypes.CDLL(None).prctl(15, targets["daemon"].encode(), 0, 0, 0)  # PR_SET_NAME
-    time.sleep(30)
-    os._exit(0)
+    _run_as(targets["daemon"])
 
 
 @attempt(after="leave_a_daemon_under_a_reaper", check="daemon")
@@ -165,27 +170,21 @@ def daemon_under_a_reaper(targets: Targets) -> str:
 
 def leave_shared_memory(targets: Targets) -> str:
     """Leave a shared memory segment, which outlives its process."""
-    library = ctypes.CDLL(None, use_errno=True)
-    library.shmat.restype = ctypes.c_void_p
     try:
         segment = call("shmget", targets["left_key"], 4096, 0o1666)
     except OSError:
         return "nothing could be left"
-    address = library.shmat(segment, None, 0)
-    ctypes.memmove(ctypes.c_void_p(address), targets["left"].encode(), len(targets["left"]))
-    library.shmdt(ctypes.c_void_p(address))
+    with attached(segment) as address:
+        ctypes.memmove(ctypes.c_void_p(address), targets["left"].encode(), len(targets["left"]))
     return "left"
 
 
 @attempt(after="leave_shared_memory")
 def shared_memory_of_the_previous_tenant(targets: Targets) -> str:
     """Find the System V shared memory that the previous tenant's job left."""
-    library = ctypes.CDLL(None, use_errno=True)
-    library.shmat.restype = ctypes.c_void_p
     segment = call("shmget", targets["left_key"], 0, 0)
-    address = library.shmat(segment, None, 0)
-    content = ctypes.string_at(address, 64)
-    library.shmdt(ctypes.c_void_p(address))
+    with attached(segment) as address:
+        content = ctypes.string_at(address, 64)
     call("shmctl", segment, 0, 0)
     return find_canary(content, "the segment")
 

@@ -17,7 +17,9 @@ from escape_kit import (
     attempt,
     call,
     first_of,
+    forked,
     in_child,
+    library,
     read_canary,
 )
 
@@ -37,38 +39,32 @@ def _as_new_root(targets: Targets) -> str:
 
 
 @attempt()
+@forked
 def user_namespace(targets: Targets) -> str:
     """Become root of a new user namespace by unshare, and reach the host with its capabilities."""
-
-    def become() -> str:
-        call("unshare", NEW_USER | NEW_MOUNTS)
-        return _as_new_root(targets)
-
-    return in_child(become)
+    call("unshare", NEW_USER | NEW_MOUNTS)
+    return _as_new_root(targets)
 
 
 @attempt()
+@forked
 def user_namespace_by_clone3(targets: Targets) -> str:
     """Become root of a new user namespace by clone3, whose flags a seccomp filter cannot read."""
-
-    def become() -> str:
-        arguments = struct.pack("8Q", NEW_USER | NEW_MOUNTS, 0, 0, 0, 17, 0, 0, 0)
-        reader, writer = os.pipe()
-        pid = call("clone3", ctypes.create_string_buffer(arguments, 64), 64)
-        if not pid:
-            try:
-                os.write(writer, b"=" + _as_new_root(targets).encode())
-            except (OSError, StoppedError) as error:
-                os.write(writer, b"-" + str(error).encode())
-            os._exit(0)
-        os.close(writer)
-        os.waitpid(pid, 0)
-        report = os.read(reader, 4096).decode()
-        if report[:1] != "=":
-            raise StoppedError(report[1:])
-        return report[1:]
-
-    return in_child(become)
+    arguments = struct.pack("8Q", NEW_USER | NEW_MOUNTS, 0, 0, 0, 17, 0, 0, 0)
+    reader, writer = os.pipe()
+    pid = call("clone3", ctypes.create_string_buffer(arguments, 64), 64)
+    if not pid:
+        try:
+            os.write(writer, b"=" + _as_new_root(targets).encode())
+        except (OSError, StoppedError) as error:
+            os.write(writer, b"-" + str(error).encode())
+        os._exit(0)
+    os.close(writer)
+    os.waitpid(pid, 0)
+    report = os.read(reader, 4096).decode()
+    if report[:1] != "=":
+        raise StoppedError(report[1:])
+    return report[1:]
 
 
 @attempt()
@@ -149,17 +145,14 @@ def unmounting(targets: Targets) -> str:
 
 
 @attempt(bare="mounts")
+@forked
 def pivoting(targets: Targets) -> str:
     """Change the root folder by pivot_root."""
-
-    def pivot() -> str:
-        folder = targets["disks"][0].encode()
-        call("mount", folder, folder, b"", BIND, b"")
-        os.makedirs(folder + b"/old", exist_ok=True)
-        call("pivot_root", folder, folder + b"/old")
-        return "it changed its root"
-
-    return in_child(pivot)
+    folder = targets["disks"][0].encode()
+    call("mount", folder, folder, b"", BIND, b"")
+    os.makedirs(folder + b"/old", exist_ok=True)
+    call("pivot_root", folder, folder + b"/old")
+    return "it changed its root"
 
 
 @attempt(bare="mounts")
@@ -219,7 +212,6 @@ def typing_into_the_terminal(_targets: Targets) -> str:
     """Type into the terminal that the server was started from (TIOCSTI)."""
     terminal = os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY)
     try:
-        library = ctypes.CDLL(None, use_errno=True)
         if library.ioctl(terminal, 0x5412, b"x"):
             raise OSError(ctypes.get_errno(), "TIOCSTI")
     finally:

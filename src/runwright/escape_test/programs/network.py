@@ -4,33 +4,44 @@ import ctypes
 import os
 import socket
 import struct
+from collections.abc import Callable
 from typing import Any
 
-from escape_kit import StoppedError, Targets, any_of, attempt, call, find_canary
+from escape_kit import StoppedError, Targets, any_of, attached, attempt, call, check, find_canary
 
 SECONDS = 2.0
+REQUEST = b"GET / HTTP/1.0\r\n\r\n"
+METADATA_REQUEST = b"GET /latest/meta-data/ HTTP/1.0\r\nMetadata-Flavor: Google\r\n\r\n"
 
 
-def _request(family: int, address: Any, kind: int = socket.SOCK_STREAM) -> str:
-    """Connect, send an HTTP request, and return the canary in the response."""
+def _respond(family: int, address: Any, kind: int = socket.SOCK_STREAM, request: bytes = REQUEST) -> bytes:
+    """Connect, send an HTTP request, and return the response."""
     with socket.socket(family, kind) as sock:
         sock.settimeout(SECONDS)
         sock.connect(address)
-        sock.sendall(b"GET / HTTP/1.0\r\n\r\n")
+        sock.sendall(request)
         try:
-            response = sock.recv(4096)
+            return sock.recv(4096)
         except TimeoutError:
             raise StoppedError(f"no response from {address!r}") from None
-        return find_canary(response, f"the response of {address!r}")
 
 
-def _request_by_name(host: str, port: int) -> str:
-    """Do the same for every address that the system resolves a name or spelling to."""
+def _request(family: int, address: Any, kind: int = socket.SOCK_STREAM) -> str:
+    """Return the canary in the response to an HTTP request."""
+    return find_canary(_respond(family, address, kind), f"the response of {address!r}")
+
+
+def _any_address(host: str, port: int, request: Callable[[int, Any], str]) -> str:
+    """Make a request to every address that the system resolves a name or spelling to."""
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except socket.gaierror as error:
         raise StoppedError(f"{host} does not resolve ({error.strerror})") from None
-    return any_of(found, lambda one: _request(one[0], one[4]))
+    return any_of(found, lambda one: request(one[0], one[4]))
+
+
+def _request_by_name(host: str, port: int) -> str:
+    return _any_address(host, port, _request)
 
 
 @attempt()
@@ -126,23 +137,12 @@ def _responds(host: str) -> str:
     """Return any response: only a metadata service has this address."""
 
     def request(family: int, address: Any) -> str:
-        with socket.socket(family) as sock:
-            sock.settimeout(SECONDS)
-            sock.connect(address)
-            sock.sendall(b"GET /latest/meta-data/ HTTP/1.0\r\nMetadata-Flavor: Google\r\n\r\n")
-            try:
-                response = sock.recv(4096)
-            except TimeoutError:
-                raise StoppedError(f"no response from {host}") from None
-            if not response:
-                raise StoppedError(f"{host} closed the connection without a response")
-            return f"{host} responded {response[:60]!r}"
+        response = _respond(family, address, request=METADATA_REQUEST)
+        if not response:
+            raise StoppedError(f"{host} closed the connection without a response")
+        return f"{host} responded {response[:60]!r}"
 
-    try:
-        found = socket.getaddrinfo(host, 80, type=socket.SOCK_STREAM)
-    except socket.gaierror as error:
-        raise StoppedError(f"{host} does not resolve ({error.strerror})") from None
-    return any_of(found, lambda one: request(one[0], one[4]))
+    return _any_address(host, 80, request)
 
 
 @attempt()
@@ -166,10 +166,7 @@ def audit_log(_targets: Targets) -> str:
         sock.bind((0, 0))
         sock.settimeout(SECONDS)
         sock.sendto(struct.pack("=IHHII", 20, 1005, 5, 1, 0) + b"test", (0, 0))
-        answer = sock.recv(4096)
-    result = struct.unpack_from("=i", answer, 16)[0]
-    if result:
-        raise OSError(-result, os.strerror(-result))
+        check(struct.unpack_from("=i", sock.recv(4096), 16)[0])
     return "the audit log accepted the line"
 
 
@@ -182,9 +179,7 @@ def changing_the_network(_targets: Targets) -> str:
         body = struct.pack("=BBBBI", socket.AF_INET, 32, 0, 254, socket.if_nametoindex("lo"))
         body += struct.pack("=HH", 8, 2) + address
         sock.send(struct.pack("=IHHII", 16 + len(body), 20, 0x605, 1, 0) + body)
-        result = struct.unpack_from("=i", sock.recv(4096), 16)[0]
-    if result:
-        raise OSError(-result, os.strerror(-result))
+        check(struct.unpack_from("=i", sock.recv(4096), 16)[0])
     return "lo has the address 192.0.2.77"
 
 
@@ -192,15 +187,8 @@ def changing_the_network(_targets: Targets) -> str:
 def shared_memory(targets: Targets) -> str:
     """Read another process's System V shared memory."""
     segment = call("shmget", targets["shm_key"], 0, 0)
-    library = ctypes.CDLL(None, use_errno=True)
-    library.shmat.restype = ctypes.c_void_p
-    address = library.shmat(segment, None, 0o10000)
-    if address in (None, ctypes.c_void_p(-1).value):
-        raise OSError(ctypes.get_errno(), "shmat")
-    try:
+    with attached(segment, 0o10000) as address:
         return find_canary(ctypes.string_at(address, 64), "its shared memory")
-    finally:
-        library.shmdt(ctypes.c_void_p(address))
 
 
 @attempt()

@@ -9,34 +9,40 @@ import struct
 import subprocess
 import time
 
-from escape_kit import StoppedError, Targets, any_of, attempt, call, in_child, read_report, set_limit
+from escape_kit import (
+    StoppedError,
+    Targets,
+    any_of,
+    attempt,
+    call,
+    forked,
+    in_child,
+    prctl,
+    read_report,
+    set_limit,
+)
 
 CAP_NET_RAW, CAP_SYS_ADMIN = 13, 21
+EFFECTIVE, PERMITTED, INHERITABLE = 0, 1, 2
 _VERSION = 0x20080522
 SUID = 0o4000
 
 
 @attempt()
+@forked
 def becoming_root(_targets: Targets) -> str:
     """Become root by setuid(0)."""
-
-    def become() -> str:
-        os.setresuid(0, 0, 0)
-        return f"its uid is {os.getuid()}"
-
-    return in_child(become)
+    os.setresuid(0, 0, 0)
+    return f"its uid is {os.getuid()}"
 
 
 @attempt()
+@forked
 def joining_a_group(_targets: Targets) -> str:
     """Join the host's root group by setgroups and setgid."""
-
-    def join() -> str:
-        os.setgroups([0])
-        os.setgid(0)
-        return f"its groups are {os.getgroups()}"
-
-    return in_child(join)
+    os.setgroups([0])
+    os.setgid(0)
+    return f"its groups are {os.getgroups()}"
 
 
 @attempt(bare="unprivileged", needs=("a setuid program of root's",))
@@ -77,39 +83,32 @@ def _run_setuid(path: str) -> str:
     raise StoppedError(f"{path} runs as uid {effective}")
 
 
+def _add_capability(capability: int, *places: int) -> None:
+    """Add a capability to some of the sets of this process."""
+    header = struct.pack("Ii", _VERSION, 0)
+    buffer = ctypes.create_string_buffer(24)
+    call("capget", header, buffer)
+    sets = list(struct.unpack("6I", buffer.raw))
+    for place in places:
+        sets[place] |= 1 << capability
+    call("capset", header, struct.pack("6I", *sets))
+
+
 @attempt()
+@forked
 def raising_capabilities(_targets: Targets) -> str:
     """Acquire CAP_SYS_ADMIN by capset."""
-
-    def raise_them() -> str:
-        header = struct.pack("Ii", _VERSION, 0)
-        buffer = ctypes.create_string_buffer(24)
-        call("capget", header, buffer)
-        sets = list(struct.unpack("6I", buffer.raw))
-        sets[0] |= 1 << CAP_SYS_ADMIN
-        sets[1] |= 1 << CAP_SYS_ADMIN
-        call("capset", header, struct.pack("6I", *sets))
-        return "capset gave it CAP_SYS_ADMIN"
-
-    return in_child(raise_them)
+    _add_capability(CAP_SYS_ADMIN, EFFECTIVE, PERMITTED)
+    return "capset gave it CAP_SYS_ADMIN"
 
 
 @attempt()
+@forked
 def ambient_capabilities(_targets: Targets) -> str:
     """Pass CAP_NET_RAW to the programs it starts, by the ambient set."""
-
-    def pass_on() -> str:
-        header = struct.pack("Ii", _VERSION, 0)
-        buffer = ctypes.create_string_buffer(24)
-        call("capget", header, buffer)
-        sets = list(struct.unpack("6I", buffer.raw))
-        sets[2] |= 1 << CAP_NET_RAW
-        call("capset", header, struct.pack("6I", *sets))
-        if ctypes.CDLL(None, use_errno=True).prctl(47, 2, CAP_NET_RAW, 0, 0):
-            raise OSError(ctypes.get_errno(), "prctl")
-        return "the programs it starts have CAP_NET_RAW"
-
-    return in_child(pass_on)
+    _add_capability(CAP_NET_RAW, INHERITABLE)
+    prctl(47, 2, CAP_NET_RAW)
+    return "the programs it starts have CAP_NET_RAW"
 
 
 @attempt(bare="machine x86_64", needs=("x86_64",))
@@ -136,17 +135,14 @@ def other_system_call_table(_targets: Targets) -> str:
 
 
 @attempt(bare="limits")
+@forked
 def raising_limits(_targets: Targets) -> str:
     """Raise its limits of open files, processes and file size."""
-
-    def raise_them() -> str:
-        for kind, limit in ((resource.RLIMIT_NOFILE, 4096), (resource.RLIMIT_FSIZE, 1 << 40)):
-            _, hard = resource.getrlimit(kind)
-            enough = hard == resource.RLIM_INFINITY or hard >= limit
-            set_limit(kind, limit, hard if enough else limit)
-        return "it may open 4096 files and write 1 TiB"
-
-    return in_child(raise_them)
+    for kind, limit in ((resource.RLIMIT_NOFILE, 4096), (resource.RLIMIT_FSIZE, 1 << 40)):
+        _, hard = resource.getrlimit(kind)
+        enough = hard == resource.RLIM_INFINITY or hard >= limit
+        set_limit(kind, limit, hard if enough else limit)
+    return "it may open 4096 files and write 1 TiB"
 
 
 @attempt(bare="limits")
@@ -173,25 +169,19 @@ def core_dump(targets: Targets) -> str:
 
 
 @attempt()
+@forked
 def raising_its_priority(_targets: Targets) -> str:
     """Lower its niceness below that of other processes."""
-
-    def rise() -> str:
-        os.setpriority(os.PRIO_PROCESS, 0, -10)
-        return "its niceness is -10"
-
-    return in_child(rise)
+    os.setpriority(os.PRIO_PROCESS, 0, -10)
+    return "its niceness is -10"
 
 
 @attempt()
+@forked
 def real_time_scheduling(_targets: Targets) -> str:
     """Monopolize a CPU by real-time scheduling."""
-
-    def rise() -> str:
-        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
-        return "it has a real-time priority"
-
-    return in_child(rise)
+    os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
+    return "it has a real-time priority"
 
 
 @attempt()

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 
-from escape_kit import StoppedError, Targets, attempt, call, hold, set_limit
+from escape_kit import StoppedError, Targets, attached, attempt, call, hold, library, set_limit
 
 MIB = 1 << 20
 PROCESSES = 700
@@ -133,16 +133,13 @@ def memory_of_memfds(_targets: Targets) -> str:
 @attempt(memory_mb=64, ends=("out_of_memory",))
 def memory_of_detached_segments(_targets: Targets) -> str:
     """Allocate 384 MiB of detached System V shared memory with 64 MiB allowed."""
-    library = ctypes.CDLL(None, use_errno=True)
-    library.shmat.restype = ctypes.c_void_p
     segments = []
     try:
         for _ in range(MEMORY_MB // 32):
             segment = call("shmget", 0, 32 * MIB, 0o1600)
             segments.append(segment)
-            address = library.shmat(segment, None, 0)
-            ctypes.memset(ctypes.c_void_p(address), 1, 32 * MIB)
-            library.shmdt(ctypes.c_void_p(address))
+            with attached(segment) as address:
+                ctypes.memset(ctypes.c_void_p(address), 1, 32 * MIB)
         hold()
         return f"held {MEMORY_MB} MiB"
     finally:
@@ -261,7 +258,6 @@ def open_files(_targets: Targets) -> str:
 @attempt(memory_mb=64)
 def locked_memory(_targets: Targets) -> str:
     """Lock 16 MiB of memory, which is then never swapped out."""
-    library = ctypes.CDLL(None, use_errno=True)
     pages = mmap.mmap(-1, 16 * MIB)
     if library.mlock(ctypes.byref(ctypes.c_char.from_buffer(pages)), len(pages)):
         raise OSError(ctypes.get_errno(), "mlock")
