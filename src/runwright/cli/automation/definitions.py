@@ -14,7 +14,17 @@ import msgspec
 import typer
 
 from runwright.automations.model import SHORT_NAMES, AutomationDefinition, RunRetryPolicy, ScheduleSpec
-from runwright.cli.automation.options import BASE, path_of, read_list, read_runs, unwrapped
+from runwright.cli.automation.options import (
+    BASE,
+    Last,
+    Since,
+    Status,
+    Until,
+    path_of,
+    read_list,
+    read_runs,
+    unwrapped,
+)
 from runwright.cli.automation.runs import show_runs
 from runwright.cli.automation.texts import (
     filter_body,
@@ -27,7 +37,7 @@ from runwright.cli.automation.texts import (
     section,
     table,
 )
-from runwright.cli.remote import Json, Remote, Thing
+from runwright.cli.remote import Json, Remote, Thing, asks_server
 from runwright.core.clock import system_clock
 from runwright.core.errors import InvalidError
 from runwright.core.struct_fields import inspect_fields, plain_type
@@ -133,6 +143,7 @@ class DefinitionCommands:
     ) -> None:
         """`name` is the API's name of one; `extra` returns further values to show, `hidden` are not shown."""
         self._one, self._many = name, f"{name}s"
+        self._id = typer.Argument(help="The id.", metavar=f"{name}_id")
         self._extra = extra
         self._hidden = {"id", "name", *hidden}
         self._columns = columns
@@ -144,34 +155,48 @@ class DefinitionCommands:
     def create(self, remote: Remote, body: Mapping[str, object]) -> None:
         self._show(remote, remote.ask("POST", f"{BASE}/{self._many}", body))
 
-    def get(self, remote: Remote, one_id: str) -> None:
-        self._show(remote, remote.get(path_of(self._many, one_id)))
-
     def change(self, remote: Remote, one_id: str, body: Mapping[str, object]) -> None:
         if not body:
             raise InvalidError({"update": ["Requires at least one change flag."]})
         self._show(remote, remote.ask("PATCH", path_of(self._many, one_id), body))
 
-    def delete(self, remote: Remote, one_id: str) -> None:
-        """Delete one, and print it."""
-        found = remote.get(path_of(self._many, one_id))
-        remote.ask("DELETE", path_of(self._many, one_id))
-        self._show(remote, found)
+    def add_get(self, app: typer.Typer) -> None:
+        """Add the command `get`."""
 
-    def history(
-        self,
-        remote: Remote,
-        one_id: str,
-        *,
-        status: str | None,
-        since: str | None,
-        until: str | None,
-        last: int | None,
-    ) -> None:
-        """Print the runs of one."""
-        path = path_of(self._many, one_id, "runs")
-        found = read_runs(remote, path, system_clock(), last=last, since=since, until=until, status=status)
-        show_runs(remote, found)
+        @app.command(help=f"Show one {self._one}.")
+        @asks_server
+        def get(remote: Remote, *, one_id: Annotated[str, self._id]) -> None:
+            self._show(remote, remote.get(path_of(self._many, one_id)))
+
+    def add_delete(self, app: typer.Typer) -> None:
+        """Add the command `delete`."""
+
+        @app.command(help=f"Delete a {self._one} and print it.")
+        @asks_server
+        def delete(remote: Remote, *, one_id: Annotated[str, self._id]) -> None:
+            found = remote.get(path_of(self._many, one_id))
+            remote.ask("DELETE", path_of(self._many, one_id))
+            self._show(remote, found)
+
+    def add_history(self, app: typer.Typer) -> None:
+        """Add the command `history`."""
+
+        @app.command(help=f"List the runs of a {self._one}, newest first.")
+        @asks_server
+        def history(
+            remote: Remote,
+            *,
+            one_id: Annotated[str, self._id],
+            status: Status = None,
+            since: Since = None,
+            until: Until = None,
+            last: Last = None,
+        ) -> None:
+            path = path_of(self._many, one_id, "runs")
+            found = read_runs(
+                remote, path, system_clock(), last=last, since=since, until=until, status=status
+            )
+            show_runs(remote, found)
 
     def _show(self, remote: Remote, answer: Thing) -> None:
         remote.show(unwrapped(answer, self._one), self._describe)

@@ -6,16 +6,7 @@ import typer
 
 from runwright.automations.model import AutomationScope, DefinitionSource, JobFields
 from runwright.cli.automation.definitions import DefinitionCommands, takes_definition
-from runwright.cli.automation.options import (
-    Id,
-    Last,
-    OnlyWorkspace,
-    Since,
-    Status,
-    Until,
-    path_of,
-    unwrapped,
-)
+from runwright.cli.automation.options import Id, Last, OnlyWorkspace, path_of, unwrapped
 from runwright.cli.automation.runs import describe_run
 from runwright.cli.remote import Remote, Thing, asks_server
 
@@ -52,11 +43,7 @@ def create(remote: Remote, *, body: Thing) -> None:
     _JOBS.create(remote, body)
 
 
-@app.command()
-@asks_server
-def get(remote: Remote, *, job_id: Id) -> None:
-    """Show one job."""
-    _JOBS.get(remote, job_id)
+_JOBS.add_get(app)
 
 
 @app.command()
@@ -67,11 +54,7 @@ def update(remote: Remote, *, job_id: Id, body: Thing) -> None:
     _JOBS.change(remote, job_id, body)
 
 
-@app.command()
-@asks_server
-def delete(remote: Remote, *, job_id: Id) -> None:
-    """Delete a job and print it."""
-    _JOBS.delete(remote, job_id)
+_JOBS.add_delete(app)
 
 
 @app.command()
@@ -81,16 +64,4 @@ def trigger(remote: Remote, *, job_id: Id) -> None:
     remote.show(unwrapped(remote.ask("POST", path_of("jobs", job_id, "trigger")), "run"), describe_run)
 
 
-@app.command()
-@asks_server
-def history(
-    remote: Remote,
-    *,
-    job_id: Id,
-    status: Status = None,
-    since: Since = None,
-    until: Until = None,
-    last: Last = None,
-) -> None:
-    """List the runs of a job, newest first."""
-    _JOBS.history(remote, job_id, status=status, since=since, until=until, last=last)
+_JOBS.add_history(app)

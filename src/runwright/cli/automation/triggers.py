@@ -6,7 +6,7 @@ import typer
 
 from runwright.automations.model import AutomationScope, DefinitionSource, TriggerFields
 from runwright.cli.automation.definitions import DefinitionCommands, takes_definition
-from runwright.cli.automation.options import Id, Last, OnlyWorkspace, Since, Status, Until
+from runwright.cli.automation.options import Id, Last, OnlyWorkspace
 from runwright.cli.automation.texts import plain
 from runwright.cli.remote import Remote, Thing, asks_server
 
@@ -70,11 +70,7 @@ def create(remote: Remote, *, body: Thing, webhook_secret_value: Secret = None) 
     _TRIGGERS.create(remote, body | secret)
 
 
-@app.command()
-@asks_server
-def get(remote: Remote, *, trigger_id: Id) -> None:
-    """Show one trigger."""
-    _TRIGGERS.get(remote, trigger_id)
+_TRIGGERS.add_get(app)
 
 
 @app.command()
@@ -86,23 +82,7 @@ def update(remote: Remote, *, trigger_id: Id, body: Thing, webhook_secret_value:
     _TRIGGERS.change(remote, trigger_id, body | secret)
 
 
-@app.command()
-@asks_server
-def delete(remote: Remote, *, trigger_id: Id) -> None:
-    """Delete a trigger and print it."""
-    _TRIGGERS.delete(remote, trigger_id)
+_TRIGGERS.add_delete(app)
 
 
-@app.command()
-@asks_server
-def history(
-    remote: Remote,
-    *,
-    trigger_id: Id,
-    status: Status = None,
-    since: Since = None,
-    until: Until = None,
-    last: Last = None,
-) -> None:
-    """List the runs of a trigger, newest first."""
-    _TRIGGERS.history(remote, trigger_id, status=status, since=since, until=until, last=last)
+_TRIGGERS.add_history(app)
