@@ -8,6 +8,7 @@ import msgspec
 
 from runwright.agents.model import Action, ExecutionStatus
 from runwright.db.pool import PoolConnection
+from runwright.db.rows import struct_from_row
 from runwright.events.completion import CompletionSource, CompletionTarget
 
 
@@ -36,19 +37,7 @@ async def _fetch_ended(db: PoolConnection, ids: Sequence[str], now: datetime) ->
         """,
         *(ids, now),
     )
-    return {
-        row["id"]: EndedExecution(
-            id=row["id"],
-            tenant_id=row["tenant_id"],
-            agent_id=row["agent_id"],
-            status=ExecutionStatus(row["status"]),
-            action=None if row["action"] is None else Action(row["action"]),
-            response=row["response"],
-            error=row["error"],
-            completed_at=row["completed_at"],
-        )
-        for row in rows
-    }
+    return {row["id"]: struct_from_row(EndedExecution, row) for row in rows}
 
 
 EXECUTION_ENDS: Final = CompletionSource(

@@ -18,6 +18,7 @@ import msgspec
 
 from runwright.core.errors import ConflictError
 from runwright.db.pool import Database, PoolConnection
+from runwright.db.rows import struct_from_row
 from runwright.events.event_sql import append_sql
 from runwright.events.model import Event
 
@@ -204,15 +205,7 @@ async def _take_key(
     )
     if row is None or row["digest"] != digest:
         raise ConflictError("This idempotency key was used with another event.")
-    return Event(
-        position=row["position"],
-        tenant_id=row["tenant_id"],
-        type=row["type"],
-        subject_id=row["subject_id"],
-        created_at=row["created_at"],
-        data=row["data"],
-        ancestry=tuple(row["ancestry"] or ()),
-    )
+    return struct_from_row(Event, row)
 
 
 async def prune_event_keys(db: Database, *, now: datetime, limit: int) -> int:

@@ -7,6 +7,7 @@ from typing import Final
 import msgspec
 
 from runwright.db.pool import Database, PoolConnection
+from runwright.db.rows import struct_from_row
 from runwright.events.event_sql import append_sql
 from runwright.events.model import Event
 
@@ -115,15 +116,7 @@ async def take_queued_events(
     """
     return [
         QueuedEvent(
-            Event(
-                position=row["position"],
-                tenant_id=row["tenant_id"],
-                type=row["type"],
-                subject_id=row["subject_id"],
-                created_at=row["created_at"],
-                data=row["data"],
-                ancestry=tuple(row["ancestry"] or ()),
-            ),
+            struct_from_row(Event, row),
             row["subscriber_ids"],
         )
         for row in await db.fetch(_TAKE, limit, weight)

@@ -22,6 +22,7 @@ from typing import Final, Generic, Protocol, TypeVar
 import msgspec
 
 from runwright.db.pool import Database, PoolConnection
+from runwright.db.rows import struct_from_row
 
 DESTINATIONS_PER_CLAIM: Final = 512
 """How many destinations one claim looks at; the next claim continues after them."""
@@ -179,17 +180,7 @@ async def claim_due(
         *(now, cursor or "", limit, now + timedelta(seconds=queue.lease_seconds)),
         *(list(in_flight), list(in_flight.values()), queue.max_in_flight_per_tenant, queue.kind),
     )
-    claims = [
-        OutboxClaim(
-            id=row["id"],
-            destination_id=row["destination_id"],
-            tenant_id=row["tenant_id"],
-            fence=row["fence"],
-            failed_attempts=row["failed_attempts"],
-        )
-        for row in rows
-        if row["id"] is not None
-    ]
+    claims = [struct_from_row(OutboxClaim, row) for row in rows if row["id"] is not None]
     return OutboxBatch(claims, rows[0]["cursor"], rows[0]["next_due"])
 
 

@@ -1,7 +1,7 @@
 """SQL of tenants and API keys."""
 
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 from asyncpg import Record
 
@@ -9,14 +9,13 @@ from runwright.core.paging import Listing, PageRequest
 from runwright.core.roles import ROLES
 from runwright.db.pagination import Conditions, Rows, fetch_page
 from runwright.db.pool import Database, PoolConnection
-from runwright.tenants.model import ApiKey, Tenant, TenantFilter, TenantLimits, TenantStatus
+from runwright.db.rows import column_list, insert_row, row_of, struct_from_row, update_row
+from runwright.tenants.model import ApiKey, Tenant, TenantFilter, TenantLimits
 
 _LIMITS: Final = TenantLimits.__struct_fields__
-_TENANT_COLUMNS: Final = ", ".join(
-    ("id", "name", "status", "status_reason", *_LIMITS, "created_at", "updated_at")
-)
+_TENANT_COLUMNS: Final = f"{column_list(Tenant, without=('limits',))}, {column_list(TenantLimits)}"
 _TENANTS: Final = Rows(columns=_TENANT_COLUMNS, table="tenants")
-_KEY_COLUMNS: Final = "id, tenant_id, role, name, created_at, last_used_at, revoked_at"
+_KEY_COLUMNS: Final = column_list(ApiKey)
 _KEYS: Final = Rows(columns=_KEY_COLUMNS, table="api_keys")
 _LATE_COMMIT: Final = timedelta(minutes=1)
 """A change may be committed this long after its `changed_at`."""
@@ -24,22 +23,12 @@ _LATE_COMMIT: Final = timedelta(minutes=1)
 
 async def insert_tenant(db: PoolConnection, tenant: Tenant) -> bool:
     """Insert a tenant; return False if it exists."""
-    inserted = await db.fetchval(
-        f"INSERT INTO tenants ({_TENANT_COLUMNS})"
-        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"
-        " ON CONFLICT DO NOTHING RETURNING true",
-        *_values(tenant),
-    )
-    return inserted is not None
+    return await insert_row(db, "tenants", _row(tenant), "ON CONFLICT DO NOTHING")
 
 
 async def update_tenant(db: PoolConnection, tenant: Tenant) -> None:
     """Update a tenant whose row is locked by this transaction."""
-    await db.execute(
-        f"UPDATE tenants SET ({_TENANT_COLUMNS}) = ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12),"
-        " changed_at = clock_timestamp() WHERE id = $1",
-        *_values(tenant),
-    )
+    await update_row(db, "tenants", _row(tenant), changed_at="clock_timestamp()")
 
 
 async def fetch_tenant(db: Database | PoolConnection, tenant_id: str, *, lock: bool = False) -> Tenant | None:
@@ -74,38 +63,16 @@ async def changed_tenants(db: Database, *, since: datetime | None) -> tuple[list
     return [_tenant(row) for row in rows if row["id"] is not None], read_at - _LATE_COMMIT
 
 
-def _values(tenant: Tenant) -> list[object]:
-    limits = (getattr(tenant.limits, name) for name in _LIMITS)
-    return [
-        *(tenant.id, tenant.name, tenant.status, tenant.status_reason),
-        *limits,
-        *(tenant.created_at, tenant.updated_at),
-    ]
+def _row(tenant: Tenant) -> dict[str, Any]:
+    return row_of(tenant, without=("limits",)) | row_of(tenant.limits)
 
 
 def _tenant(row: Record) -> Tenant:
-    return Tenant(
-        id=row["id"],
-        name=row["name"],
-        status=TenantStatus(row["status"]),
-        status_reason=row["status_reason"],
-        limits=TenantLimits(**{name: row[name] for name in _LIMITS}),
-        created_at=row["created_at"],
-        updated_at=row["updated_at"],
-    )
+    return struct_from_row(Tenant, row, limits=struct_from_row(TenantLimits, row))
 
 
 async def insert_key(db: PoolConnection, key: ApiKey, key_digest: bytes) -> None:
-    await db.execute(
-        "INSERT INTO api_keys (id, digest, tenant_id, role, name, created_at)"
-        " VALUES ($1, $2, $3, $4, $5, $6)",
-        key.id,
-        key_digest,
-        key.tenant_id,
-        key.role.wire_name,
-        key.name,
-        key.created_at,
-    )
+    await insert_row(db, "api_keys", row_of(key) | {"role": key.role.wire_name, "digest": key_digest})
 
 
 async def use_key(db: Database, key_digest: bytes, *, now: datetime, every: timedelta) -> ApiKey | None:
@@ -161,12 +128,4 @@ async def revoke_key(db: PoolConnection, key_id: str, *, now: datetime) -> ApiKe
 
 
 def _key(row: Record) -> ApiKey:
-    return ApiKey(
-        id=row["id"],
-        tenant_id=row["tenant_id"],
-        role=ROLES[row["role"]],
-        name=row["name"],
-        created_at=row["created_at"],
-        last_used_at=row["last_used_at"],
-        revoked_at=row["revoked_at"],
-    )
+    return struct_from_row(ApiKey, row, role=ROLES[row["role"]])

@@ -10,56 +10,19 @@ from asyncpg import Record
 from runwright.core.paging import Listing, PageRequest
 from runwright.db.pagination import Conditions, Rows, fetch_page
 from runwright.db.pool import Database, PoolConnection
-from runwright.workers.model import NewVersion, RuntimeName, Worker, WorkerFilter, WorkerStatus
+from runwright.db.rows import column_list, insert_row, row_of, struct_from_row, update_row
+from runwright.workers.model import NewVersion, Worker, WorkerFilter, WorkerStatus
 from runwright.workers.versions import insert_version
 from runwright.workers.worker_events import append_worker_event
 
-_COLUMNS = """
-    w.id, w.tenant_id, w.name, w.runtime, w.description, w.status, w.version, w.entrypoint, v.source_code,
-    w.config, w.secrets, w.timeout_seconds, w.max_retries, w.max_concurrency, w.memory_mb, w.network,
-    w.created_by, w.created_at, w.updated_at
-"""
+_COLUMNS = f"{column_list(Worker, 'w', without=('source_code',))}, v.source_code"
 _JOINS = "JOIN worker_versions v ON v.worker_id = w.id AND v.version = w.version"
 _LISTED = Rows(columns=_COLUMNS, table="workers w", joins=_JOINS, key="w.id")
 
 
-def _worker(row: Record) -> Worker:
-    values: dict[str, Any] = dict(row)
-    values["runtime"] = RuntimeName(values["runtime"])
-    values["status"] = WorkerStatus(values["status"])
-    values["config"] = msgspec.json.decode(values["config"])
-    values["network"] = msgspec.json.decode(values["network"])
-    return Worker(**values)
-
-
 async def insert_worker(db: PoolConnection, worker: Worker) -> None:
     """Insert a worker and its first version, and append the event."""
-    await db.execute(
-        """
-        INSERT INTO workers (id, tenant_id, name, runtime, description, status, version, revision, entrypoint,
-                             config, secrets, timeout_seconds, max_retries, max_concurrency,
-                             memory_mb, network, created_by, created_at, updated_at)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, 1, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
-        """,
-        worker.id,
-        worker.tenant_id,
-        worker.name,
-        worker.runtime,
-        worker.description,
-        worker.status,
-        worker.version,
-        worker.entrypoint,
-        msgspec.json.encode(worker.config),
-        worker.secrets,
-        worker.timeout_seconds,
-        worker.max_retries,
-        worker.max_concurrency,
-        worker.memory_mb,
-        msgspec.json.encode(worker.network),
-        worker.created_by,
-        worker.created_at,
-        worker.updated_at,
-    )
+    await insert_row(db, "workers", _row(worker) | {"revision": 1})
     first = NewVersion(
         worker_id=worker.id,
         version=worker.version,
@@ -78,31 +41,24 @@ async def update_worker(db: PoolConnection, worker: Worker) -> None:
     Appends the event. Once a new version is active, earlier ones that are still being built do not
     become active any more.
     """
-    await db.execute(
-        """
-        UPDATE workers SET name = $2, description = $3, status = $4, version = $5, entrypoint = $6,
-            config = $7, secrets = $8, timeout_seconds = $9, max_retries = $10, max_concurrency = $11,
-            memory_mb = $12, network = $13, updated_at = $14, revision = revision + 1,
-            settled_version = greatest(settled_version, $5)
-        WHERE id = $1
-        """,
-        worker.id,
-        worker.name,
-        worker.description,
-        worker.status,
-        worker.version,
-        worker.entrypoint,
-        msgspec.json.encode(worker.config),
-        worker.secrets,
-        worker.timeout_seconds,
-        worker.max_retries,
-        worker.max_concurrency,
-        worker.memory_mb,
-        msgspec.json.encode(worker.network),
-        worker.updated_at,
+    await update_row(
+        db,
+        "workers",
+        _row(worker),
+        revision="revision + 1",
+        settled_version="greatest(settled_version, {version})",
     )
     deprecated = worker.status is WorkerStatus.DEPRECATED
     await append_worker_event(db, worker, "worker.deprecated" if deprecated else "worker.updated")
+
+
+def _row(worker: Worker) -> dict[str, Any]:
+    json = {name: msgspec.json.encode(getattr(worker, name)) for name in ("config", "network")}
+    return row_of(worker, without=("source_code",)) | json
+
+
+def _worker(row: Record) -> Worker:
+    return struct_from_row(Worker, row)
 
 
 async def fetch_worker(
@@ -185,12 +141,7 @@ async def fetch_revision(db: Database, *, worker_id: str) -> WorkerRevision | No
         """,
         worker_id,
     )
-    if row is None:
-        return None
-    values: dict[str, Any] = dict(row)
-    values["config"] = msgspec.json.decode(values["config"])
-    values["network"] = msgspec.json.decode(values["network"])
-    return WorkerRevision(**values)
+    return None if row is None else struct_from_row(WorkerRevision, row)
 
 
 async def fetch_sources(

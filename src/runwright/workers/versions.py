@@ -15,25 +15,19 @@ from asyncpg import Record
 from runwright.core.paging import Listing, PageRequest
 from runwright.db.pagination import Conditions, Rows, fetch_page
 from runwright.db.pool import Database, PoolConnection
-from runwright.workers.model import NewVersion, Version, VersionSource, VersionStatus
+from runwright.db.rows import insert_row, row_of, struct_from_row
+from runwright.workers.model import NewVersion, Version, VersionSource
+
+_COLUMNS: Final = """
+    v.worker_id, v.version, v.status, v.version = w.version AS active, v.entrypoint,
+    v.bundle_digest AS digest, coalesce(v.size_bytes, octet_length(v.source_code)) AS size_bytes, v.files,
+    v.error, v.created_by, v.created_at
+"""
 
 
 def _version(row: Record) -> Version:
-    return Version(
-        worker_id=row["worker_id"],
-        version=row["version"],
-        status=VersionStatus(row["status"]),
-        active=row["active"],
-        source=VersionSource.INLINE if row["bundle_digest"] is None else VersionSource.BUNDLE,
-        entrypoint=row["entrypoint"],
-        source_code=row["source_code"],
-        digest=row["bundle_digest"],
-        size_bytes=row["size_bytes"],
-        files=row["files"],
-        error=row["error"],
-        created_by=row["created_by"],
-        created_at=row["created_at"],
-    )
+    source = VersionSource.INLINE if row["digest"] is None else VersionSource.BUNDLE
+    return struct_from_row(Version, row, source=source)
 
 
 async def next_version(db: PoolConnection, *, worker_id: str) -> int:
@@ -46,23 +40,7 @@ async def next_version(db: PoolConnection, *, worker_id: str) -> int:
 
 async def insert_version(db: PoolConnection, new: NewVersion) -> None:
     """Insert a version of a worker that is locked or new."""
-    await db.execute(
-        """
-        INSERT INTO worker_versions (worker_id, version, entrypoint, source_code, status, bundle_digest,
-                                     size_bytes, files, created_by, created_at)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
-        """,
-        new.worker_id,
-        new.version,
-        new.entrypoint,
-        new.source_code,
-        new.status,
-        new.digest,
-        new.size_bytes,
-        new.files,
-        new.created_by,
-        new.created_at,
-    )
+    await insert_row(db, "worker_versions", row_of(new, without=("digest",)) | {"bundle_digest": new.digest})
 
 
 async def fetch_version(
@@ -70,11 +48,8 @@ async def fetch_version(
 ) -> Version | None:
     """Return one version of a worker of the tenant."""
     row = await db.fetchrow(
-        """
-        SELECT v.worker_id, v.version, v.status, v.version = w.version AS active, v.entrypoint, v.source_code,
-               v.bundle_digest, coalesce(v.size_bytes, octet_length(v.source_code)) AS size_bytes, v.files,
-               v.error, v.created_by, v.created_at
-        FROM worker_versions v JOIN workers w ON w.id = v.worker_id
+        f"""
+        SELECT {_COLUMNS}, v.source_code FROM worker_versions v JOIN workers w ON w.id = v.worker_id
         WHERE w.tenant_id = $1 AND v.worker_id = $2 AND v.version = $3
         """,
         tenant_id,
@@ -85,12 +60,7 @@ async def fetch_version(
 
 
 _LISTED: Final = Rows(
-    columns="""
-        v.worker_id, v.version, v.status, v.version = w.version AS active, v.entrypoint,
-        NULL AS source_code, v.bundle_digest,
-        coalesce(v.size_bytes, octet_length(v.source_code)) AS size_bytes, v.files, v.error,
-        v.created_by, v.created_at
-    """,
+    columns=f"{_COLUMNS}, NULL AS source_code",
     table="worker_versions v JOIN workers w ON w.id = v.worker_id",
     key="v.version",
     cursor_of=lambda row: str(row["version"]),

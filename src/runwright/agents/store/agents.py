@@ -1,6 +1,6 @@
 """The SQL of agents and their secrets."""
 
-from typing import Any, Final
+from typing import Final
 
 import asyncpg
 from asyncpg import Record
@@ -9,6 +9,7 @@ from runwright.agents.model import Agent, ExecutionStatus
 from runwright.agents.store.calls import drop_calls
 from runwright.core.paging import View, Window
 from runwright.db.pool import Database, PoolConnection
+from runwright.db.rows import column_list, insert_row, row_of, struct_from_row, update_row
 from runwright.secrets.encrypted_columns import EncryptedColumn
 from runwright.secrets.model import EncryptedValue
 
@@ -20,30 +21,19 @@ AGENTS: Final = EncryptedColumn(
     disable="active = active AND callback_url IS NULL,"
     " inactive_reason = CASE WHEN callback_url IS NOT NULL THEN lost.reason ELSE inactive_reason END",
 )
-_COLUMNS: Final = ", ".join(Agent.__struct_fields__)
-_PARAMETERS: Final = ", ".join(f"${n}" for n in range(1, len(Agent.__struct_fields__) + 1))
+_COLUMNS: Final = column_list(Agent)
 
 
 def _agent(row: Record) -> Agent:
-    values: dict[str, Any] = dict(row)
-    return Agent(**values)
+    return struct_from_row(Agent, row)
 
 
 async def insert_agent(db: PoolConnection, agent: Agent, secret: EncryptedValue) -> bool:
     """Insert an agent; False where the tenant has one of this name. Waits for concurrent inserts of it."""
-    inserted = await db.fetchval(
-        f"INSERT INTO agents ({_COLUMNS}) VALUES ({_PARAMETERS})"
-        " ON CONFLICT (tenant_id, name) DO NOTHING RETURNING true",
-        *(getattr(agent, name) for name in Agent.__struct_fields__),
-    )
-    if not inserted:
+    if not await insert_row(db, "agents", row_of(agent), "ON CONFLICT (tenant_id, name) DO NOTHING"):
         return False
-    await db.execute(
-        "INSERT INTO agent_secrets (agent_id, key_id, sealed) VALUES ($1, $2, $3)",
-        agent.id,
-        secret.key_id,
-        secret.ciphertext,
-    )
+    secret_row = {"agent_id": agent.id, "key_id": secret.key_id, "sealed": secret.ciphertext}
+    await insert_row(db, "agent_secrets", secret_row)
     return True
 
 
@@ -98,24 +88,10 @@ async def update_agent(db: PoolConnection, agent: Agent) -> bool:
     The transaction must be rolled back then.
     """
     try:
-        await _write(db, agent)
+        await update_row(db, "agents", row_of(agent))
     except asyncpg.UniqueViolationError:
         return False
     return True
-
-
-async def _write(db: PoolConnection, agent: Agent) -> None:
-    await db.execute(
-        """
-        UPDATE agents SET name = $2, description = $3, events = $4, patterns = $5, callback_url = $6,
-            worker_id = $7, active = $8, inactive_reason = $9, project = $10, task_types = $11,
-            poll_lease_seconds = $12, updated_at = $13
-        WHERE id = $1
-        """,
-        *(agent.id, agent.name, agent.description, agent.events, agent.patterns, agent.callback_url),
-        *(agent.worker_id, agent.active, agent.inactive_reason, agent.project, agent.task_types),
-        *(agent.poll_lease_seconds, agent.updated_at),
-    )
 
 
 async def delete_agent(db: PoolConnection, *, tenant_id: str, agent_id: str) -> bool:

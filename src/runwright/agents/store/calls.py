@@ -13,6 +13,7 @@ from asyncpg import Record
 from runwright.agents.model import AgentCall, CallOutcome, Execution
 from runwright.agents.store.executions import fetch_executions
 from runwright.db.pool import Database, PoolConnection
+from runwright.db.rows import struct_from_row
 from runwright.outbox.queue import OutboxClaim, OutboxKind, OutboxQueue, Settlement, settle_sql
 from runwright.secrets.model import EncryptedValue
 
@@ -55,14 +56,8 @@ async def load_calls(db: Database, claims: Sequence[OutboxClaim], now: datetime)
 
 
 def _call(claim: OutboxClaim, execution: Execution, agent: Record) -> AgentCall:
-    return AgentCall(
-        claim=claim,
-        execution=execution,
-        style=agent["style"],
-        callback_url=agent["callback_url"],
-        worker_id=agent["worker_id"],
-        secret=None if agent["key_id"] is None else EncryptedValue(agent["key_id"], agent["sealed"]),
-    )
+    secret = None if agent["key_id"] is None else EncryptedValue(agent["key_id"], agent["sealed"])
+    return struct_from_row(AgentCall, agent, claim=claim, execution=execution, secret=secret)
 
 
 _SETTLE: Final = f"""

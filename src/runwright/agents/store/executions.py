@@ -7,10 +7,11 @@ from typing import Any, Final
 import msgspec
 from asyncpg import Record
 
-from runwright.agents.model import Action, Execution, ExecutionFilter, ExecutionStatus, Review
+from runwright.agents.model import Execution, ExecutionFilter, ExecutionStatus
 from runwright.core.ids import floor_id
 from runwright.core.paging import View, Window
 from runwright.db.pool import Database, PoolConnection
+from runwright.db.rows import struct_from_row
 from runwright.events.model import Event
 from runwright.events.publish import OWN_FAMILIES
 
@@ -46,34 +47,15 @@ def _payload(event: Event, job: msgspec.Raw | None) -> msgspec.Raw:
 
 
 def _execution(row: Record) -> Execution:
-    event = Event(
-        position=row["position"],
-        tenant_id=row["tenant_id"],
+    # the event may have been pruned
+    event = struct_from_row(
+        Event,
+        row,
         type=row["event_type"],
         subject_id=row["subject_id"] or "",
         created_at=row["happened_at"] or row["created_at"],
-        data=row["data"],
-        ancestry=tuple(row["ancestry"] or ()),
     )
-    return Execution(
-        id=row["id"],
-        tenant_id=row["tenant_id"],
-        agent_id=row["agent_id"],
-        event=event,
-        payload=_payload(event, row["job"]),
-        status=ExecutionStatus(row["status"]),
-        action=None if row["action"] is None else Action(row["action"]),
-        response=row["response"],
-        decided_by=row["decided_by"],
-        review=None if row["review"] is None else msgspec.json.decode(row["review"], type=Review),
-        error=row["error"],
-        leased_until=row["leased_until"],
-        expires_at=row["expires_at"],
-        started_at=row["started_at"],
-        completed_at=row["completed_at"],
-        created_at=row["created_at"],
-        updated_at=row["updated_at"],
-    )
+    return struct_from_row(Execution, row, event=event, payload=_payload(event, row["job"]))
 
 
 async def fetch_execution(

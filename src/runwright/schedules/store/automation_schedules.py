@@ -6,6 +6,7 @@ from datetime import datetime
 import msgspec
 
 from runwright.db.pool import Database, PoolConnection
+from runwright.db.rows import column_list, struct_from_row
 from runwright.schedules.model import Schedule
 from runwright.schedules.store.definitions import COLUMNS, schedule_from_row
 from runwright.schedules.tick_policy import CatchUp
@@ -44,24 +45,8 @@ async def fetch_schedule_states(
 ) -> dict[str, ScheduleState]:
     """Return the states of the schedules of these automations that have a next tick."""
     rows = await db.fetch(
-        """
-        SELECT id, next_run_at, last_tick_at, last_run_at, last_job_id, catch_up, misfire_grace_seconds,
-               misfires, last_misfire_at, moved_at
-        FROM schedules WHERE id = ANY ($1) AND owner = 'automation' AND next_run_at IS NOT NULL
-        """,
+        f"SELECT id, last_job_id AS last_run_id, {column_list(ScheduleState, without=('last_run_id',))}"
+        " FROM schedules WHERE id = ANY ($1) AND owner = 'automation' AND next_run_at IS NOT NULL",
         ids,
     )
-    return {
-        row["id"]: ScheduleState(
-            next_run_at=row["next_run_at"],
-            last_tick_at=row["last_tick_at"],
-            last_run_at=row["last_run_at"],
-            last_run_id=row["last_job_id"],
-            catch_up=CatchUp(row["catch_up"]),
-            misfire_grace_seconds=row["misfire_grace_seconds"],
-            misfires=row["misfires"],
-            last_misfire_at=row["last_misfire_at"],
-            moved_at=row["moved_at"],
-        )
-        for row in rows
-    }
+    return {row["id"]: struct_from_row(ScheduleState, row) for row in rows}

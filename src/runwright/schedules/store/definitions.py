@@ -10,80 +10,37 @@ from runwright.core.paging import Listing, PageRequest
 from runwright.cron.zones import RULES_VERSION
 from runwright.db.pagination import Conditions, Rows, fetch_page
 from runwright.db.pool import Database, PoolConnection
-from runwright.schedules.model import Schedule, ScheduleFilter, ScheduleOwner, TimingKind
-from runwright.schedules.tick_policy import CatchUp, Overlap, due_time
+from runwright.db.rows import column_list, insert_row, row_of, struct_from_row, update_row
+from runwright.schedules.model import Schedule, ScheduleFilter
+from runwright.schedules.tick_policy import due_time
 from runwright.workers.model import WorkerStatus
 
-COLUMNS: Final = ", ".join(f"s.{name}" for name in Schedule.__struct_fields__)
+COLUMNS: Final = column_list(Schedule, "s")
 _LISTED: Final = Rows(columns=COLUMNS, table="schedules s", key="s.id")
 
 
 def schedule_from_row(row: Record) -> Schedule:
     """Return the schedule of a row with `COLUMNS`; further columns are ignored."""
-    values: dict[str, Any] = {name: row[name] for name in Schedule.__struct_fields__}
-    values["catch_up"] = CatchUp(values["catch_up"])
-    values["overlap"] = Overlap(values["overlap"])
-    values["owner"] = ScheduleOwner(values["owner"])
-    values["timing"] = TimingKind(values["timing"])
-    return Schedule(**values)
+    return struct_from_row(Schedule, row)
 
 
 async def insert_schedule(db: PoolConnection, schedule: Schedule) -> None:
     """Insert a schedule with its cursor."""
-    await db.execute(
-        """
-        INSERT INTO schedules (id, tenant_id, worker_id, name, cron, timezone, input, enabled, catch_up,
-                               overlap, misfire_grace_seconds, jitter_seconds, next_run_at, due_at,
-                               zone_rules, timing, anchor_at, step, updated_at, moved_at, owner,
-                               created_by, created_at)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $19,
-                $20, $21, $22)
-        """,
-        schedule.id,
-        schedule.tenant_id,
-        *_changing_values(schedule),
-        schedule.owner,
-        schedule.created_by,
-        schedule.created_at,
-    )
+    await insert_row(db, "schedules", _row(schedule) | {"moved_at": schedule.updated_at})
 
 
 async def update_schedule(db: PoolConnection, schedule: Schedule) -> None:
     """Update a schedule that the transaction has locked, with its cursor."""
-    await db.execute(
-        """
-        UPDATE schedules SET worker_id = $2, name = $3, cron = $4, timezone = $5, input = $6, enabled = $7,
-            catch_up = $8, overlap = $9, misfire_grace_seconds = $10, jitter_seconds = $11,
-            moved_at = CASE WHEN next_run_at IS DISTINCT FROM $12 THEN $18 ELSE moved_at END,
-            next_run_at = $12, due_at = $13, zone_rules = $14, timing = $15, anchor_at = $16, step = $17,
-            updated_at = $18
-        WHERE id = $1
-        """,
-        schedule.id,
-        *_changing_values(schedule),
-    )
+    moved = "CASE WHEN next_run_at IS DISTINCT FROM {next_run_at} THEN {updated_at} ELSE moved_at END"
+    await update_row(db, "schedules", _row(schedule), moved_at=moved)
 
 
-def _changing_values(schedule: Schedule) -> tuple[object, ...]:
-    return (
-        schedule.worker_id,
-        schedule.name,
-        schedule.cron,
-        schedule.timezone,
-        schedule.input,
-        schedule.enabled,
-        schedule.catch_up,
-        schedule.overlap,
-        schedule.misfire_grace_seconds,
-        schedule.jitter_seconds,
-        schedule.next_run_at,
-        due_time(schedule.id, schedule.next_run_at, schedule.policy),
-        RULES_VERSION,
-        schedule.timing,
-        schedule.anchor_at,
-        schedule.step,
-        schedule.updated_at,
-    )
+def _row(schedule: Schedule) -> dict[str, Any]:
+    """Return the columns that a user changes, and the cursor; `record_ticks` writes the others."""
+    return row_of(schedule, without=("last_tick_at", "last_run_at", "last_job_id", "missed_count")) | {
+        "due_at": due_time(schedule.id, schedule.next_run_at, schedule.policy),
+        "zone_rules": RULES_VERSION,
+    }
 
 
 async def delete_schedule(db: PoolConnection, *, tenant_id: str, schedule_id: str) -> bool:

@@ -11,10 +11,11 @@ from runwright.core.ids import floor_id, time_of
 from runwright.core.paging import Listing, PageRequest
 from runwright.db.pagination import Conditions, Rows, fetch_page
 from runwright.db.pool import Database, PoolConnection
+from runwright.db.rows import struct_from_row
 from runwright.events.event_sql import append_sql, has_subscribers_sql
 from runwright.schedules.model import Schedule, Tick
 from runwright.schedules.store.definitions import COLUMNS, schedule_from_row
-from runwright.schedules.tick_policy import TickReason, TickStatus
+from runwright.schedules.tick_policy import TickStatus
 
 
 class DueSchedule(msgspec.Struct, frozen=True):
@@ -165,17 +166,7 @@ async def record_ticks(
 
 
 def _tick(row: Record) -> Tick:
-    return Tick(
-        schedule_id=row["schedule_id"],
-        scheduled_for=row["scheduled_for"],
-        due_at=row["due_at"],
-        status=TickStatus(row["status"]),
-        reason=None if row["reason"] is None else TickReason(row["reason"]),
-        job_id=row["job_id"],
-        decided_at=row["decided_at"],
-        count=row["count"],
-        through=row["through"],
-    )
+    return struct_from_row(Tick, row)
 
 
 _LISTED: Final = Rows(

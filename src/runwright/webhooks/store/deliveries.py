@@ -10,14 +10,16 @@ from runwright.core.ids import floor_id
 from runwright.core.paging import Listing, PageRequest, View, Window
 from runwright.db.pagination import Conditions, Rows, fetch_page
 from runwright.db.pool import Database, PoolConnection
+from runwright.db.rows import insert_row, row_of, struct_from_row
 from runwright.events.model import Event
 from runwright.outbox.queue import OutboxKind
 from runwright.webhooks.model import Delivery, DeliveryAttempt, DeliveryOutcome, DeliveryStatus
 
 _ATTEMPTS_SHOWN: Final = 20
 _COLUMNS: Final = """
-    d.id, d.tenant_id, d.endpoint_id, d.position, d.event_type, d.status, d.attempts, d.created_at,
-    d.completed_at, q.due_at, q.claimed, e.subject_id, e.created_at AS happened_at
+    d.id, d.tenant_id, d.endpoint_id, d.position, d.event_type AS type, d.status, d.attempts AS attempt_count,
+    d.created_at, d.completed_at, CASE WHEN q.claimed THEN NULL ELSE q.due_at END AS next_attempt_at,
+    coalesce(e.subject_id, '') AS subject_id, coalesce(e.created_at, d.created_at) AS happened_at
 """
 _COLUMNS_AND_DATA: Final = f"{_COLUMNS}, e.data"
 _JOINS: Final = """
@@ -109,31 +111,14 @@ async def _fetch_attempts(
         delivery_ids,
     )
     found: dict[str, list[DeliveryAttempt]] = {}
-    for delivery_id, *values in rows:
-        names = DeliveryAttempt.__struct_fields__
-        found.setdefault(delivery_id, []).append(DeliveryAttempt(**dict(zip(names, values, strict=True))))
+    for row in rows:
+        found.setdefault(row["delivery_id"], []).append(struct_from_row(DeliveryAttempt, row))
     return found
 
 
 def _delivery(row: Record, attempts: list[DeliveryAttempt]) -> Delivery:
-    return Delivery(
-        id=row["id"],
-        endpoint_id=row["endpoint_id"],
-        event=Event(
-            position=row["position"],
-            tenant_id=row["tenant_id"],
-            type=row["event_type"],
-            subject_id=row["subject_id"] or "",
-            created_at=row["happened_at"] or row["created_at"],
-            data=row.get("data"),
-        ),
-        status=DeliveryStatus(row["status"]),
-        attempt_count=row["attempts"],
-        created_at=row["created_at"],
-        completed_at=row["completed_at"],
-        next_attempt_at=None if row["claimed"] else row["due_at"],
-        attempts=attempts,
-    )
+    event = struct_from_row(Event, row, created_at=row["happened_at"])
+    return struct_from_row(Delivery, row, event=event, attempts=attempts)
 
 
 async def requeue_delivery(db: PoolConnection, *, delivery_id: str, now: datetime) -> bool:
@@ -166,32 +151,22 @@ async def insert_test_delivery(
     now: datetime,
 ) -> None:
     """Store a test and its only attempt."""
-    await db.execute(
-        """
-        INSERT INTO deliveries (id, tenant_id, endpoint_id, position, event_type, status, attempts,
-                                created_at, completed_at)
-        VALUES ($1, $2, $3, $4, $5, $6, 1, $7, $8)
-        """,
-        delivery_id,
-        event.tenant_id,
-        endpoint_id,
-        event.position,
-        event.type,
-        DeliveryStatus.DELIVERED if outcome.delivered else DeliveryStatus.ABANDONED,
-        outcome.started_at,
-        now,
+    await insert_row(
+        db,
+        "deliveries",
+        {
+            "id": delivery_id,
+            "tenant_id": event.tenant_id,
+            "endpoint_id": endpoint_id,
+            "position": event.position,
+            "event_type": event.type,
+            "status": DeliveryStatus.DELIVERED if outcome.delivered else DeliveryStatus.ABANDONED,
+            "attempts": 1,
+            "created_at": outcome.started_at,
+            "completed_at": now,
+        },
     )
-    await db.execute(
-        """
-        INSERT INTO delivery_attempts (delivery_id, number, started_at, duration_ms, response_status, error)
-        VALUES ($1, 1, $2, $3, $4, $5)
-        """,
-        delivery_id,
-        outcome.started_at,
-        outcome.duration_ms,
-        outcome.response_status,
-        outcome.error,
-    )
+    await insert_row(db, "delivery_attempts", {"delivery_id": delivery_id, "number": 1} | row_of(outcome))
 
 
 async def prune_orphaned_deliveries(db: Database, *, limit: int) -> int:

@@ -1,21 +1,19 @@
 """The SQL of webhook endpoints and their secrets."""
 
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 from asyncpg import Record
 
 from runwright.core.paging import Listing, PageRequest, View, Window
 from runwright.db.pagination import Conditions, Rows, fetch_page
 from runwright.db.pool import Database, PoolConnection
+from runwright.db.rows import column_list, insert_row, row_of, struct_from_row, update_row
 from runwright.secrets.encrypted_columns import EncryptedColumn
 from runwright.secrets.model import EncryptedValue
-from runwright.webhooks.model import EndpointStatus, WebhookEndpoint
+from runwright.webhooks.model import WebhookEndpoint
 
-_COLUMNS: Final = (
-    "id, tenant_id, style, url, events, patterns, status, status_reason, gone, created_by, created_at,"
-    " updated_at"
-)
+_COLUMNS: Final = column_list(WebhookEndpoint)
 ENDPOINTS: Final = EncryptedColumn(
     owners="endpoints",
     secrets="endpoint_secrets",
@@ -27,9 +25,7 @@ _LOCK: Final = "SELECT pg_advisory_xact_lock(hashtextextended('endpoints of ' ||
 
 
 def _endpoint(row: Record) -> WebhookEndpoint:
-    values: dict[str, Any] = dict(row)
-    values["status"] = EndpointStatus(values["status"])
-    return WebhookEndpoint(**values)
+    return struct_from_row(WebhookEndpoint, row)
 
 
 async def insert_endpoint(db: PoolConnection, endpoint: WebhookEndpoint, *, most: int) -> bool:
@@ -41,12 +37,7 @@ async def insert_endpoint(db: PoolConnection, endpoint: WebhookEndpoint, *, most
     await db.execute(_LOCK, endpoint.tenant_id)
     if await db.fetchval("SELECT count(*) FROM endpoints WHERE tenant_id = $1", endpoint.tenant_id) >= most:
         return False
-    await db.execute(
-        f"INSERT INTO endpoints ({_COLUMNS}, strained)"
-        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, true)",
-        *(getattr(endpoint, name) for name in WebhookEndpoint.__struct_fields__),
-    )
-    return True
+    return await insert_row(db, "endpoints", row_of(endpoint) | {"strained": True})
 
 
 async def fetch_endpoint(
@@ -90,21 +81,7 @@ async def view_endpoints(
 
 async def update_endpoint(db: PoolConnection, endpoint: WebhookEndpoint) -> None:
     """Update an endpoint that the transaction has locked."""
-    await db.execute(
-        """
-        UPDATE endpoints SET strained = strained OR url <> $2, url = $2, events = $3, patterns = $4,
-            status = $5, status_reason = $6, gone = $7, updated_at = $8
-        WHERE id = $1
-        """,
-        endpoint.id,
-        endpoint.url,
-        endpoint.events,
-        endpoint.patterns,
-        endpoint.status,
-        endpoint.status_reason,
-        endpoint.gone,
-        endpoint.updated_at,
-    )
+    await update_row(db, "endpoints", row_of(endpoint), strained="strained OR url <> {url}")
 
 
 async def delete_endpoint(db: PoolConnection, *, tenant_id: str, style: str, endpoint_id: str) -> bool:

@@ -8,6 +8,7 @@ from asyncpg import Record
 
 from runwright.core.ids import new_id
 from runwright.db.pool import Database, PoolConnection
+from runwright.db.rows import struct_from_row
 from runwright.events.model import Event
 from runwright.outbox.queue import (
     OutboxClaim,
@@ -98,19 +99,12 @@ async def load_deliveries(
 
 def _claimed_delivery(claim: OutboxClaim, row: Record) -> ClaimedDelivery:
     sealed = zip(row["key_ids"] or (), row["sealed"] or (), strict=True)
-    return ClaimedDelivery(
+    return struct_from_row(
+        ClaimedDelivery,
+        row,
         claim=claim,
-        style=row["style"],
-        url=row["url"],
         secrets=[EncryptedValue(key_id, content) for key_id, content in sealed],
-        event=Event(
-            position=row["position"],
-            tenant_id=row["tenant_id"],
-            type=row["type"],
-            subject_id=row["subject_id"],
-            created_at=row["created_at"],
-            data=row["data"],
-        ),
+        event=struct_from_row(Event, row),
     )
 
 

@@ -1,0 +1,80 @@
+"""Rows of tables as structs whose fields are named like the columns."""
+
+from collections.abc import Collection, Mapping
+from functools import cache
+from typing import Any, TypeVar, get_args
+
+import msgspec
+from asyncpg import Record
+
+from runwright.db.pool import Database, PoolConnection
+
+S = TypeVar("S", bound=msgspec.Struct)
+
+
+@cache
+def _converted_fields(kind: type[msgspec.Struct]) -> tuple[tuple[str, Any, bool], ...]:
+    """Return the name and type of each field, and whether it has a default; the type of raw JSON is None."""
+    return tuple(
+        (
+            field.name,
+            None if msgspec.Raw in (field.type, *get_args(field.type)) else field.type,
+            not field.required,
+        )
+        for field in msgspec.structs.fields(kind)
+    )
+
+
+def struct_from_row(kind: type[S], row: Record, **others: object) -> S:
+    """Return a struct with the values of a row, and `others` for fields without a column.
+
+    Text becomes the enum of its field, and JSON the type of its field. A field that has a default may be
+    NULL or have no column.
+    """
+    values = dict(others)
+    for name, field_type, optional in _converted_fields(kind):
+        if name in others:
+            continue
+        value = row.get(name) if optional else row[name]
+        if value is None and optional:
+            continue
+        if field_type is None:
+            values[name] = value
+        elif isinstance(value, msgspec.Raw):
+            values[name] = msgspec.json.decode(value, type=field_type)
+        else:
+            values[name] = msgspec.convert(value, field_type)
+    return kind(**values)
+
+
+def column_list(kind: type[msgspec.Struct], alias: str = "", *, without: Collection[str] = ()) -> str:
+    """Return the columns of a struct's fields, for SELECT."""
+    prefix = f"{alias}." if alias else ""
+    return ", ".join(prefix + name for name in kind.__struct_fields__ if name not in without)
+
+
+def row_of(value: msgspec.Struct, *, without: Collection[str] = ()) -> dict[str, Any]:
+    """Return the values of a struct by column."""
+    return {name: getattr(value, name) for name in value.__struct_fields__ if name not in without}
+
+
+async def insert_row(
+    db: Database | PoolConnection, table: str, row: Mapping[str, object], conflict: str = ""
+) -> bool:
+    """Insert a row; return whether it was. `conflict`: for instance `ON CONFLICT DO NOTHING`."""
+    parameters = ", ".join(f"${n}" for n in range(1, len(row) + 1))
+    inserted = await db.fetchval(
+        f"INSERT INTO {table} ({', '.join(row)}) VALUES ({parameters}) {conflict} RETURNING true",
+        *row.values(),
+    )
+    return inserted is not None
+
+
+async def update_row(
+    db: Database | PoolConnection, table: str, row: Mapping[str, object], **computed: str
+) -> None:
+    """Update the row with this `id`. `computed`: SQL for further columns, with {name} for new values."""
+    parameters = {name: f"${n}" for n, name in enumerate(row, 1)}
+    changes = parameters | {name: sql.format_map(parameters) for name, sql in computed.items()}
+    assignments = ", ".join(f"{name} = {value}" for name, value in changes.items() if name != "id")
+    await db.execute(f"UPDATE {table} SET {assignments} WHERE id = {parameters['id']}", *row.values())
