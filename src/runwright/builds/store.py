@@ -7,15 +7,45 @@ one transaction.
 """
 
 from datetime import datetime
-
-from asyncpg import Record
+from typing import Final
 
 from runwright.builds.model import Build, Layer
 from runwright.core.clock import Clock
 from runwright.db.pool import Database, PoolConnection
+from runwright.db.rows import column_list, insert_row, row_of, struct_from_row
 from runwright.workers.bundles.blobs import PackedBlob, insert_blob
 from runwright.workers.store import fetch_worker
 from runwright.workers.worker_events import append_worker_event
+
+# The oldest version of the tenant whose latest build began longest ago, so that no tenant's deploys delay
+# those of others.
+_CLAIM: Final = """
+WITH next AS (
+    SELECT v.worker_id, v.version, w.tenant_id, w.runtime, v.entrypoint, v.bundle_digest
+    FROM worker_versions v
+    JOIN workers w ON w.id = v.worker_id
+    LEFT JOIN builds b ON b.worker_id = v.worker_id AND b.version = v.version
+    WHERE v.status = 'building' AND w.runtime = ANY($2)
+      AND (b.lease_expires_at IS NULL OR b.lease_expires_at <= now())
+      AND ($4::float8 = 0 OR v.created_at <= now() - make_interval(secs => $4::float8))
+    ORDER BY (SELECT max(o.started_at) FROM builds o WHERE o.tenant_id = w.tenant_id) NULLS FIRST,
+             v.created_at, v.worker_id, v.version
+    LIMIT 1
+    FOR UPDATE OF v SKIP LOCKED
+), claimed AS (
+    INSERT INTO builds AS b
+        (worker_id, version, tenant_id, attempt, builder_id, lease_expires_at, started_at)
+    SELECT worker_id, version, tenant_id, 1, $1, now() + make_interval(secs => $3), clock_timestamp()
+    FROM next
+    ON CONFLICT (worker_id, version) DO UPDATE
+    SET attempt = b.attempt + 1, builder_id = $1, started_at = clock_timestamp(),
+        lease_expires_at = now() + make_interval(secs => $3)
+    -- another builder may have claimed it since the snapshot was taken
+    WHERE b.lease_expires_at IS NULL OR b.lease_expires_at <= now()
+    RETURNING b.worker_id, b.version, b.attempt
+)
+SELECT next.*, claimed.attempt FROM next JOIN claimed USING (worker_id, version)
+"""
 
 
 class Builds:
@@ -29,25 +59,21 @@ class Builds:
 
     async def claim(self, runtimes: list[str], *, age_seconds: float = 0.0) -> Build | None:
         """Claim the next version of these runtimes to be built that is at least `age_seconds` old."""
-        return await claim_build(
-            self._db,
-            builder_id=self._builder_id,
-            runtimes=runtimes,
-            lease_seconds=self._lease_seconds,
-            age_seconds=age_seconds,
-        )
+        row = await self._db.fetchrow(_CLAIM, self._builder_id, runtimes, self._lease_seconds, age_seconds)
+        return None if row is None else struct_from_row(Build, row)
 
     async def renew(self, build: Build, *, log: str) -> bool:
         """Renew the lease of a build; False where another builder has it."""
-        return await renew_build(
-            self._db, build, builder_id=self._builder_id, log=log, lease_seconds=self._lease_seconds
-        )
+        change = "log = $4, lease_expires_at = now() + make_interval(secs => $5)"
+        return await self._write(self._db, change, build, log, self._lease_seconds)
 
     async def release(self, build: Build, *, log: str, pause_seconds: float, free: bool) -> None:
         """Release a build, to be claimed again after a pause; `free`: without counting the attempt."""
-        await release_build(
-            self._db, build, builder_id=self._builder_id, log=log, pause_seconds=pause_seconds, free=free
+        change = (
+            "log = $4, builder_id = NULL, lease_expires_at = now() + make_interval(secs => $5),"
+            " attempt = attempt - $6"
         )
+        await self._write(self._db, change, build, log, pause_seconds, int(free))
 
     async def layer(self, key: str) -> Layer | None:
         """Return the layer of that key, if it was installed before."""
@@ -57,139 +83,43 @@ class Builds:
         """Store a layer and make its version ready; False where another builder has the build."""
         now = self._clock()
         async with self._db.acquire() as db, db.transaction():
-            await lock_worker_of_build(db, build)
-            if not await end_build(db, build, builder_id=self._builder_id, log=log):
+            if not await self._end(db, build, log):
                 return False
             if layer is not None and blob is not None:
-                await insert_layer(db, layer, blob=blob, now=now)
+                await insert_blob(db, blob, now=now)
+                await insert_row(db, "layers", row_of(layer), "ON CONFLICT DO NOTHING")
             await mark_ready(db, build, layer_key=layer.key if layer else None, now=now)
         return True
 
     async def fail(self, build: Build, *, reason: str, log: str) -> bool:
         """Mark a version as failed; False where another builder has the build."""
         async with self._db.acquire() as db, db.transaction():
-            await lock_worker_of_build(db, build)
-            if not await end_build(db, build, builder_id=self._builder_id, log=log):
+            if not await self._end(db, build, log):
                 return False
             await mark_failed(db, build, reason=reason)
         return True
 
+    async def _end(self, db: PoolConnection, build: Build, log: str) -> bool:
+        """Lock the worker's row, as every change of the active version does first, and end its build."""
+        await db.execute("SELECT 1 FROM workers WHERE id = $1 FOR UPDATE", build.worker_id)
+        change = "log = $4, builder_id = NULL, lease_expires_at = NULL, ended_at = clock_timestamp()"
+        return await self._write(db, change, build, log)
 
-async def claim_build(
-    db: Database, *, builder_id: str, runtimes: list[str], lease_seconds: float, age_seconds: float
-) -> Build | None:
-    """Claim the next version to be built that is at least `age_seconds` old; None where there is none.
-
-    That is the oldest version of the tenant whose latest build began longest ago, so that no tenant's
-    deploys delay those of others.
-    """
-    row = await db.fetchrow(
-        """
-        WITH next AS (
-            SELECT v.worker_id, v.version, w.tenant_id, w.runtime, v.entrypoint, v.bundle_digest
-            FROM worker_versions v
-            JOIN workers w ON w.id = v.worker_id
-            LEFT JOIN builds b ON b.worker_id = v.worker_id AND b.version = v.version
-            WHERE v.status = 'building' AND w.runtime = ANY($2)
-              AND (b.lease_expires_at IS NULL OR b.lease_expires_at <= now())
-              AND ($4::float8 = 0 OR v.created_at <= now() - make_interval(secs => $4::float8))
-            ORDER BY (SELECT max(o.started_at) FROM builds o WHERE o.tenant_id = w.tenant_id) NULLS FIRST,
-                     v.created_at, v.worker_id, v.version
-            LIMIT 1
-            FOR UPDATE OF v SKIP LOCKED
-        ), claimed AS (
-            INSERT INTO builds AS b
-                (worker_id, version, tenant_id, attempt, builder_id, lease_expires_at, started_at)
-            SELECT worker_id, version, tenant_id, 1, $1, now() + make_interval(secs => $3), clock_timestamp()
-            FROM next
-            ON CONFLICT (worker_id, version) DO UPDATE
-            SET attempt = b.attempt + 1, builder_id = $1, started_at = clock_timestamp(),
-                lease_expires_at = now() + make_interval(secs => $3)
-            -- another builder may have claimed it since the snapshot was taken
-            WHERE b.lease_expires_at IS NULL OR b.lease_expires_at <= now()
-            RETURNING b.worker_id, b.version, b.attempt
+    async def _write(self, db: Database | PoolConnection, change: str, build: Build, *values: object) -> bool:
+        """Update a build that this builder has; the fencing token is (builder, attempt)."""
+        updated = await db.fetchval(
+            f"UPDATE builds SET {change}"
+            f" WHERE worker_id = $1 AND version = $2 AND builder_id = $3 AND attempt = ${4 + len(values)}"
+            " RETURNING true",
+            *(build.worker_id, build.version, self._builder_id, *values, build.attempt),
         )
-        SELECT next.*, claimed.attempt FROM next JOIN claimed USING (worker_id, version)
-        """,
-        builder_id,
-        runtimes,
-        lease_seconds,
-        age_seconds,
-    )
-    return None if row is None else Build(**dict(row))
-
-
-async def renew_build(db: Database, build: Build, *, builder_id: str, log: str, lease_seconds: float) -> bool:
-    """Renew the lease of a build and store its log so far; False where another builder has it."""
-    return await _write(
-        db,
-        "log = $4, lease_expires_at = now() + make_interval(secs => $5)",
-        build,
-        builder_id,
-        log,
-        lease_seconds,
-    )
-
-
-async def release_build(
-    db: Database, build: Build, *, builder_id: str, log: str, pause_seconds: float, free: bool
-) -> bool:
-    """Release a build, to be claimed again after a pause; `free`: without counting the attempt."""
-    return await _write(
-        db,
-        "log = $4, builder_id = NULL, lease_expires_at = now() + make_interval(secs => $5),"
-        " attempt = attempt - $6",
-        build,
-        builder_id,
-        log,
-        pause_seconds,
-        int(free),
-    )
+        return updated is not None
 
 
 async def fetch_layer(db: Database | PoolConnection, *, key: str) -> Layer | None:
     """Return the layer of that key."""
-    row = await db.fetchrow(
-        "SELECT key, tenant_id, platform, digest, size_bytes, files, log, created_at"
-        " FROM layers WHERE key = $1",
-        key,
-    )
-    return None if row is None else _layer(row)
-
-
-async def insert_layer(db: PoolConnection, layer: Layer, *, blob: PackedBlob, now: datetime) -> None:
-    """Insert a layer and its blob in the caller's transaction; an existing one of that key is kept."""
-    await insert_blob(db, blob, now=now)
-    await db.execute(
-        """
-        INSERT INTO layers (key, tenant_id, platform, digest, size_bytes, files, log, created_at)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING
-        """,
-        layer.key,
-        layer.tenant_id,
-        layer.platform,
-        layer.digest,
-        layer.size_bytes,
-        layer.files,
-        layer.log,
-        layer.created_at,
-    )
-
-
-async def end_build(db: PoolConnection, build: Build, *, builder_id: str, log: str) -> bool:
-    """End a build in the caller's transaction; False where another builder has it."""
-    return await _write(
-        db,
-        "log = $4, builder_id = NULL, lease_expires_at = NULL, ended_at = clock_timestamp()",
-        build,
-        builder_id,
-        log,
-    )
-
-
-async def lock_worker_of_build(db: PoolConnection, build: Build) -> None:
-    """Lock the worker's row, which every change of the active version does first."""
-    await db.execute("SELECT 1 FROM workers WHERE id = $1 FOR UPDATE", build.worker_id)
+    row = await db.fetchrow(f"SELECT {column_list(Layer)} FROM layers WHERE key = $1", key)
+    return None if row is None else struct_from_row(Layer, row)
 
 
 async def mark_ready(db: PoolConnection, build: Build, *, layer_key: str | None, now: datetime) -> bool:
@@ -273,24 +203,3 @@ async def mark_failed(db: PoolConnection, build: Build, *, reason: str) -> None:
         build.version,
         reason,
     )
-
-
-async def _write(
-    db: Database | PoolConnection, change: str, build: Build, builder_id: str, *values: object
-) -> bool:
-    """Update a build that this builder has; the fencing token is (builder, attempt)."""
-    row = await db.fetchrow(
-        f"UPDATE builds SET {change}"
-        f" WHERE worker_id = $1 AND version = $2 AND builder_id = $3 AND attempt = ${4 + len(values)}"
-        " RETURNING version",
-        build.worker_id,
-        build.version,
-        builder_id,
-        *values,
-        build.attempt,
-    )
-    return row is not None
-
-
-def _layer(row: Record) -> Layer:
-    return Layer(**dict(row))

@@ -1,6 +1,6 @@
 """Rows of tables as structs whose fields are named like the columns."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from functools import cache
 from typing import Any, TypeVar, get_args
 
@@ -56,6 +56,11 @@ def column_list(kind: type[msgspec.Struct], alias: str = "", *, without: Collect
 def row_of(value: msgspec.Struct, *, without: Collection[str] = ()) -> dict[str, Any]:
     """Return the values of a struct by column."""
     return {name: getattr(value, name) for name in value.__struct_fields__ if name not in without}
+
+
+def columns_of(items: Sequence[msgspec.Struct], fields: int) -> Sequence[tuple[object, ...]]:
+    """Return the values of structs by column, in the order of their fields, for `unnest`."""
+    return list(zip(*map(msgspec.structs.astuple, items), strict=True)) if items else [()] * fields
 
 
 async def insert_row(

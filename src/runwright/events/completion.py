@@ -17,6 +17,7 @@ from typing import Generic, TypeVar
 import msgspec
 
 from runwright.db.pool import Database, PoolConnection
+from runwright.db.rows import columns_of
 
 End = TypeVar("End")
 
@@ -63,9 +64,7 @@ async def add_callbacks(
         SELECT $1, * FROM unnest($2::text[], $3::text[], $4::text[]) ON CONFLICT DO NOTHING
         """,
         target,
-        [one.target_id for one in callbacks],
-        [one.handler for one in callbacks],
-        [one.subject_id for one in callbacks],
+        *columns_of(callbacks, len(CompletionCallback.__struct_fields__)),
     )
 
 

@@ -12,6 +12,7 @@ from runwright.core.errors import ConflictError, NotFoundError
 from runwright.core.ids import new_id
 from runwright.core.paging import Listing, PageRequest
 from runwright.core.roles import Caller
+from runwright.core.struct_fields import set_fields
 from runwright.cron.expressions import CronError
 from runwright.cron.timetable import Timetable, timetable_of
 from runwright.cron.zones import UnknownZoneError
@@ -166,9 +167,7 @@ def _timetable(cron: str, timezone: str) -> Timetable:
 
 
 def _apply(schedule: Schedule, patch: ScheduleChanges) -> Schedule:
-    given = {name: getattr(patch, name) for name in ScheduleChanges.__struct_fields__}
-    values = {name: value for name, value in given.items() if value is not msgspec.UNSET}
-    changed = msgspec.structs.replace(schedule, **values)
+    changed = msgspec.structs.replace(schedule, **set_fields(patch))
     if bytes(changed.input) == bytes(schedule.input):
         changed = msgspec.structs.replace(changed, input=schedule.input)
     return changed

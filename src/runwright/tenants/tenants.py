@@ -6,7 +6,7 @@ as skipped, and its deliveries wait.
 """
 
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -15,6 +15,7 @@ from runwright.core.errors import ConflictError, InvalidError, NotFoundError
 from runwright.core.ids import new_id
 from runwright.core.paging import Listing, PageRequest
 from runwright.core.roles import Caller
+from runwright.core.struct_fields import set_fields
 from runwright.db.pool import Database
 from runwright.tenants import store
 from runwright.tenants.audit import record
@@ -23,7 +24,6 @@ from runwright.tenants.model import (
     Tenant,
     TenantChanges,
     TenantFilter,
-    TenantLimits,
     TenantStatus,
     is_tenant_id,
 )
@@ -99,19 +99,8 @@ class Tenants:
 
 
 def _apply(tenant: Tenant, changes: TenantChanges) -> Tenant:
-    values: dict[str, Any] = {}
-    for name in ("name", "status", "status_reason"):
-        value = getattr(changes, name)
-        if value is not msgspec.UNSET:
-            values[name] = value
-    limits = {
-        name: value
-        for name in TenantLimits.__struct_fields__
-        if (value := getattr(changes.limits, name)) is not msgspec.UNSET
-    }
-    changed = msgspec.structs.replace(
-        tenant, **values, limits=msgspec.structs.replace(tenant.limits, **limits)
-    )
+    limits = msgspec.structs.replace(tenant.limits, **set_fields(changes.limits))
+    changed = msgspec.structs.replace(tenant, **(set_fields(changes) | {"limits": limits}))
     if changed.status is TenantStatus.ACTIVE:
         changed = msgspec.structs.replace(changed, status_reason=None)
     return changed

@@ -1,7 +1,7 @@
 """Creating, reading, changing and deprecating workers."""
 
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -10,6 +10,7 @@ from runwright.core.errors import ConflictError, NotFoundError
 from runwright.core.ids import new_id
 from runwright.core.paging import Listing, PageRequest
 from runwright.core.roles import Caller
+from runwright.core.struct_fields import set_fields
 from runwright.db.batching import retry_transient
 from runwright.db.pool import Database, PoolConnection
 from runwright.tenants.audit import record
@@ -222,11 +223,7 @@ class Workers:
 
 
 def _apply(worker: Worker, changes: WorkerChanges) -> Worker:
-    values: dict[str, Any] = {}
-    for name in WorkerChanges.__struct_fields__:
-        value = getattr(changes, name)
-        if value is not msgspec.UNSET:
-            values[name] = value
+    values = set_fields(changes)
     if "config" in values:
         merged = worker.config | values["config"]
         values["config"] = {key: value for key, value in merged.items() if value is not None}

@@ -13,6 +13,7 @@ import msgspec
 from runwright.agents.model import DECISION_WINDOW
 from runwright.core.ids import new_id
 from runwright.db.pool import Database, PoolConnection
+from runwright.db.rows import columns_of
 from runwright.events.model import Event
 from runwright.events.publish import MAX_DEPTH, too_deep
 from runwright.outbox.queue import OutboxKind, enqueue_sql
@@ -154,9 +155,6 @@ async def count_matching(db: Database | PoolConnection, events: Sequence[EventKe
         FROM unnest($1::text[], $2::text[], $3::text[], $4::text[])
             WITH ORDINALITY AS e (tenant_id, type, project, task_type, n)
         """,
-        [one.tenant_id for one in distinct],
-        [one.type for one in distinct],
-        [one.project for one in distinct],
-        [one.task_type for one in distinct],
+        *columns_of(distinct, len(EventKey.__struct_fields__)),
     )
     return {distinct[row["n"] - 1]: row["matching"] for row in rows}

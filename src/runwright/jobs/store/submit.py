@@ -11,8 +11,8 @@ from asyncpg import Record
 from runwright.core.ids import JobId, new_id
 from runwright.core.job_state import Trigger
 from runwright.db.pool import Database, PoolConnection
+from runwright.db.rows import columns_of
 from runwright.events.event_sql import append_sql, has_subscribers_sql
-from runwright.jobs.store import columns_of
 
 PRIORITY_HANDICAP: Final = timedelta(minutes=10)
 """How much later in the queue one step of priority puts a job; also how fast low priority ages."""

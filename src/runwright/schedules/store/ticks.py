@@ -11,7 +11,7 @@ from runwright.core.ids import floor_id, time_of
 from runwright.core.paging import Listing, PageRequest
 from runwright.db.pagination import Conditions, Rows, fetch_page
 from runwright.db.pool import Database, PoolConnection
-from runwright.db.rows import struct_from_row
+from runwright.db.rows import columns_of, struct_from_row
 from runwright.events.event_sql import append_sql, has_subscribers_sql
 from runwright.schedules.model import Schedule, Tick
 from runwright.schedules.store.definitions import COLUMNS, schedule_from_row
@@ -143,24 +143,8 @@ async def record_ticks(
     await db.execute(
         _RECORD,
         zone_rules,
-        [t.schedule_id for t in ticks],
-        [t.scheduled_for for t in ticks],
-        [t.due_at for t in ticks],
-        [t.status for t in ticks],
-        [t.reason for t in ticks],
-        [t.job_id for t in ticks],
-        [t.decided_at for t in ticks],
-        [t.count for t in ticks],
-        [t.through for t in ticks],
-        [a.schedule_id for a in advances],
-        [a.enabled for a in advances],
-        [a.next_run_at for a in advances],
-        [a.due_at for a in advances],
-        [a.last_tick_at for a in advances],
-        [a.last_run_at for a in advances],
-        [a.last_job_id for a in advances],
-        [a.missed for a in advances],
-        [a.anchor_at for a in advances],
+        *columns_of(ticks, len(Tick.__struct_fields__)),
+        *columns_of(advances, len(CursorAdvance.__struct_fields__)),
         now,
     )
 
