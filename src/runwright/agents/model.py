@@ -67,19 +67,19 @@ class Agent(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     tenant_id: str
     name: str
-    description: str
+    description: str = ""
     style: str
-    events: list[str]
+    events: list[str] = []
     """The names of the dialect."""
-    patterns: list[str]
+    patterns: list[str] = []
     """The same as patterns of event types."""
-    callback_url: str | None
-    worker_id: str | None
-    active: bool
-    inactive_reason: str | None
-    project: str | None
-    task_types: list[str]
-    poll_lease_seconds: int | None
+    callback_url: str | None = None
+    worker_id: str | None = None
+    active: bool = True
+    inactive_reason: str | None = None
+    project: str | None = None
+    task_types: list[str] = []
+    poll_lease_seconds: int | None = None
     created_by: str
     created_at: datetime
     updated_at: datetime

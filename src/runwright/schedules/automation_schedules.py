@@ -12,7 +12,7 @@ from runwright.db.pool import PoolConnection
 from runwright.schedules.cursor import reset_cursor, skip_due_tick
 from runwright.schedules.model import Schedule, ScheduleOwner, TimingKind
 from runwright.schedules.store.definitions import insert_schedule, update_schedule
-from runwright.schedules.tick_policy import CatchUp, Overlap
+from runwright.schedules.tick_policy import CatchUp
 
 
 class ScheduleTiming(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,21 +34,11 @@ async def create_automation_schedule(
     schedule = Schedule(
         id=id,
         tenant_id=tenant_id,
-        worker_id=None,
-        name=None,
         cron=timing.cron,
         timezone=timing.timezone,
-        input=msgspec.Raw(b"{}"),
         enabled=enabled,
         catch_up=timing.catch_up,
-        overlap=Overlap.ALLOW,
         misfire_grace_seconds=timing.misfire_grace_seconds,
-        jitter_seconds=0,
-        next_run_at=None,
-        last_tick_at=None,
-        last_run_at=None,
-        last_job_id=None,
-        missed_count=0,
         created_by=id,
         created_at=now,
         updated_at=now,

@@ -35,21 +35,21 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
 
     id: str
     tenant_id: str
-    worker_id: str | None
-    name: str | None
+    worker_id: str | None = None
+    name: str | None = None
     cron: str
     timezone: str
-    input: msgspec.Raw
+    input: msgspec.Raw = msgspec.Raw(b"{}")
     enabled: bool
     catch_up: CatchUp
-    overlap: Overlap
+    overlap: Overlap = Overlap.ALLOW
     misfire_grace_seconds: int
-    jitter_seconds: int
-    next_run_at: datetime | None
-    last_tick_at: datetime | None
-    last_run_at: datetime | None
-    last_job_id: str | None
-    missed_count: int
+    jitter_seconds: int = 0
+    next_run_at: datetime | None = None
+    last_tick_at: datetime | None = None
+    last_run_at: datetime | None = None
+    last_job_id: str | None = None
+    missed_count: int = 0
     created_by: str
     created_at: datetime
     updated_at: datetime

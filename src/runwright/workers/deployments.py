@@ -23,7 +23,8 @@ from runwright.tenants.audit import record
 from runwright.tenants.quotas import Quota
 from runwright.workers.bundles.blobs import insert_blob
 from runwright.workers.bundles.reader import BundleReader, ExaminedBundle, bundled_version
-from runwright.workers.model import Version, VersionStatus, Worker, WorkerStatus
+from runwright.workers.model import Version, VersionStatus, Worker
+from runwright.workers.service import no_worker, require_open
 from runwright.workers.store import fetch_worker, update_worker
 from runwright.workers.versions import (
     fetch_build_log,
@@ -63,7 +64,7 @@ class Deployments:
 
     async def require_open(self, tenant_id: str, worker_id: str) -> Worker:
         """Return a worker that can be deployed to; raises as a deploy does."""
-        return _open(await fetch_worker(self._db, tenant_id=tenant_id, worker_id=worker_id), worker_id)
+        return require_open(await fetch_worker(self._db, tenant_id=tenant_id, worker_id=worker_id), worker_id)
 
     async def deploy(
         self, caller: Caller, worker_id: str, archive: IO[bytes], entrypoint: str | None
@@ -113,7 +114,7 @@ class Deployments:
         """Return a page of a worker's versions, newest first, without their source."""
         listing = await list_versions(self._db, tenant_id=tenant_id, worker_id=worker_id, page=page)
         if not listing.total:
-            raise _no_worker(worker_id)
+            raise no_worker(worker_id)
         return listing
 
     async def get(self, tenant_id: str, worker_id: str, version: int) -> Version:
@@ -148,7 +149,7 @@ class Deployments:
 
     async def _lock(self, db: PoolConnection, tenant_id: str, worker_id: str) -> Worker:
         worker = await fetch_worker(db, tenant_id=tenant_id, worker_id=worker_id, lock=True)
-        return _open(worker, worker_id)
+        return require_open(worker, worker_id)
 
     async def _find(
         self, db: Database | PoolConnection, tenant_id: str, worker_id: str, version: int
@@ -157,15 +158,3 @@ class Deployments:
         if found is None:
             raise NotFoundError("There is no such version.")
         return found
-
-
-def _open(worker: Worker | None, worker_id: str) -> Worker:
-    if worker is None:
-        raise _no_worker(worker_id)
-    if worker.status is WorkerStatus.DEPRECATED:
-        raise ConflictError("The worker is deprecated and cannot be changed any more.")
-    return worker
-
-
-def _no_worker(worker_id: str) -> NotFoundError:
-    return NotFoundError(f"There is no worker {worker_id}.")

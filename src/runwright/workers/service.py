@@ -25,12 +25,7 @@ from runwright.workers.model import (
     WorkerFilter,
     WorkerStatus,
 )
-from runwright.workers.store import (
-    fetch_worker,
-    insert_worker,
-    list_workers,
-    update_worker,
-)
+from runwright.workers.store import fetch_worker, insert_worker, list_workers, update_worker
 from runwright.workers.versions import fetch_version, insert_version, next_version
 
 DEFAULT_ENTRYPOINTS: Final = {
@@ -101,7 +96,7 @@ class Workers:
         """Return one worker of the tenant, also a deprecated one."""
         worker = await fetch_worker(self._db, tenant_id=tenant_id, worker_id=worker_id)
         if worker is None:
-            raise _no_worker(worker_id)
+            raise no_worker(worker_id)
         return worker
 
     async def list(self, tenant_id: str, which: WorkerFilter, page: PageRequest) -> Listing[Worker]:
@@ -126,11 +121,7 @@ class Workers:
         examined = await self._examine(caller.tenant_id, worker_id, changes)
         async with self._db.acquire() as db, db.transaction():
             worker = await fetch_worker(db, tenant_id=caller.tenant_id, worker_id=worker_id, lock=True)
-            if worker is None:
-                raise _no_worker(worker_id)
-            if worker.status is WorkerStatus.DEPRECATED:
-                message = "The worker is deprecated and cannot be changed any more."
-                raise ConflictError(message)
+            worker = require_open(worker, worker_id)
             changed = _apply(worker, changes)
             check(changed)
             if changed == worker:
@@ -210,7 +201,7 @@ class Workers:
         async with self._db.acquire() as db, db.transaction():
             worker = await fetch_worker(db, tenant_id=caller.tenant_id, worker_id=worker_id, lock=True)
             if worker is None:
-                raise _no_worker(worker_id)
+                raise no_worker(worker_id)
             if worker.status is WorkerStatus.DEPRECATED:
                 return worker
             changed = msgspec.structs.replace(
@@ -230,5 +221,15 @@ def _apply(worker: Worker, changes: WorkerChanges) -> Worker:
     return msgspec.structs.replace(worker, **values)
 
 
-def _no_worker(worker_id: str) -> NotFoundError:
+def require_open(worker: Worker | None, worker_id: str) -> Worker:
+    """Return a worker that can be changed: it exists and is not deprecated."""
+    if worker is None:
+        raise no_worker(worker_id)
+    if worker.status is WorkerStatus.DEPRECATED:
+        raise ConflictError("The worker is deprecated and cannot be changed any more.")
+    return worker
+
+
+def no_worker(worker_id: str) -> NotFoundError:
+    """Return the error for an id that the tenant has no worker of."""
     return NotFoundError(f"There is no worker {worker_id}.")
