@@ -55,6 +55,7 @@ OPERATORS: Final[dict[type[ast.operator], type[ast.operator]]] = {
     ast.Mod: ast.Mult, ast.Pow: ast.Mult, ast.BitOr: ast.BitAnd, ast.BitAnd: ast.BitOr, ast.LShift: ast.RShift,
     ast.RShift: ast.LShift,
 }  # fmt: skip
+NOT_APPLIED: Final = 3
 CACHED: Final = type(functools.cache(len))
 NAMES: Final = {"min": "max", "max": "min", "any": "all", "all": "any"}
 
@@ -214,16 +215,28 @@ def mutants_of(folders: Sequence[str]) -> Iterator[Mutant]:
                 yield Mutant(file, number, line, function, change)
 
 
-def replace_code(mutant: Mutant) -> None:
+def functions_of(files: set[str]) -> Iterator[types.FunctionType]:
+    """Yield all functions whose code is in these files, wherever they are kept."""
+    for thing in gc.get_objects():
+        if isinstance(thing, types.FunctionType) and thing.__code__.co_filename in files:
+            yield thing
+
+
+def replace_code(mutant: Mutant, functions: Sequence[types.FunctionType]) -> None:
     """Put the changed code into every function that has the original one."""
     path = str(ROOT / mutant.file)
     changed = Mutator(mutant.number).visit(copy.deepcopy(tree_of(mutant.file)))
     codes = {(code.co_qualname, code.co_firstlineno): code for code in _codes(compile(changed, path, "exec"))}
+    replaced = 0
+    for function in functions:
+        code = function.__code__
+        if code.co_filename == path:
+            changed_code = codes[code.co_qualname, code.co_firstlineno]
+            replaced += changed_code != code
+            function.__code__ = changed_code
+    assert replaced, mutant
     for thing in gc.get_objects():
-        if isinstance(thing, types.FunctionType) and thing.__code__.co_filename == path:
-            code = thing.__code__
-            thing.__code__ = codes.get((code.co_qualname, code.co_firstlineno), code)
-        elif isinstance(thing, CACHED):
+        if isinstance(thing, CACHED):
             thing.cache_clear()
 
 
@@ -241,10 +254,12 @@ class Driver:
         self.mutants = mutants
         self.fates: dict[str, list[Mutant]] = defaultdict(list)
         self._files = {str(ROOT / mutant.file) for mutant in mutants}
+        self._functions: list[types.FunctionType] = []
         self._callers: dict[tuple[str, int], set[pytest.Item]] = {}
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        self._functions = [*functions_of(self._files)]
         gc.freeze()
         self._find_callers(session)
         for count, mutant in enumerate(self.mutants, 1):
@@ -295,13 +310,16 @@ class Driver:
             null = os.open(os.devnull, os.O_WRONLY)
             os.dup2(null, 1)
             os.dup2(null, 2)
-            replace_code(mutant)
+            try:
+                replace_code(mutant, self._functions)
+            except (AssertionError, KeyError, ValueError):
+                os._exit(NOT_APPLIED)
             os._exit(int(_run(session, sorted(items, key=session.items.index))))
         status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
         _end_group(pid)
         if "database_url" in {name for item in items for name in getattr(item, "fixturenames", ())}:
             asyncio.run(_drop_databases())
-        return "survived" if status == 0 else "killed"
+        return {0: "survived", NOT_APPLIED: "not applied"}.get(status, "killed")
 
 
 def _end_group(pid: int) -> None:
