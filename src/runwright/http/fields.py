@@ -3,10 +3,14 @@
 import re
 from collections.abc import Callable, Iterable
 from datetime import datetime
-from typing import Final
+from typing import Final, TypeVar
+
+import msgspec
 
 from runwright.http.validation import Problem
 from runwright.outbox.client.url import OutgoingPolicy, OutgoingUrlError, parse_target
+
+S = TypeVar("S", bound=msgspec.Struct)
 
 DEPTH_LIMIT: Final = 64
 LONGEST_SECRET: Final = 256
@@ -83,3 +87,12 @@ def format_time(at: datetime) -> str:
 def format_optional_time(at: datetime | None) -> str | None:
     """Return a UTC time as `format_time` does; None for None."""
     return None if at is None else format_time(at)
+
+
+def to_out(kind: type[S], value: object, **others: object) -> S:
+    """Return a `kind` with the fields of `value` that have the same names, times as text, and `others`."""
+    for name in kind.__struct_fields__:
+        if name not in others:
+            field = getattr(value, name)
+            others[name] = format_time(field) if isinstance(field, datetime) else field
+    return kind(**others)

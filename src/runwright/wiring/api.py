@@ -16,7 +16,7 @@ from runwright.db.pool import Database
 from runwright.executor.executor import Executor
 from runwright.http.app import build_app
 from runwright.http.ava.webhooks.schemas import FORMAT as AVA_FORMAT
-from runwright.http.avala.webhooks.schemas import FORMAT as AVALA_FORMAT
+from runwright.http.avala.webhooks.routes import FORMAT as AVALA_FORMAT
 from runwright.http.server import HttpServer
 from runwright.http.services import EdgeSettings, Services
 from runwright.jobs.analytics import Analytics

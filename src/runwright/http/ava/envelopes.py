@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
-from typing import Annotated, Any, Final, Generic, TypeVar
+from typing import Annotated, Final, Generic, TypeVar
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -17,6 +17,7 @@ from msgspec import UNSET, Meta, UnsetType
 from runwright.core.errors import InvalidError, NotFoundError
 from runwright.core.ids import Prefix, is_id
 from runwright.core.paging import EXACT_COUNT_LIMIT, Listing, PageRequest
+from runwright.core.struct_fields import set_fields
 from runwright.tenants.model import is_tenant_id
 
 _LONGEST_CURSOR: Final = 172
@@ -24,6 +25,7 @@ _NUMBER: Final = re.compile("[1-9][0-9]{0,8}")
 
 T = TypeVar("T")
 R = TypeVar("R")
+S = TypeVar("S", bound=msgspec.Struct)
 
 Time = Annotated[str, Meta(extra_json_schema={"format": "date-time"}, examples=["2025-06-01T10:00:00.000Z"])]
 When = Annotated[datetime, Meta(tz=True)]
@@ -124,10 +126,12 @@ def optional(value: T | UnsetType) -> T | None:
     return None if value is UNSET else value
 
 
-def given_fields(struct: msgspec.Struct) -> dict[str, Any]:
-    """Return the fields of a struct that were given."""
-    values = {name: getattr(struct, name) for name in struct.__struct_fields__}
-    return {name: value for name, value in values.items() if value is not UNSET}
+def filter_of(kind: type[S], query: msgspec.Struct, **others: object) -> S:
+    """Return a filter with the fields of a query that were given, times in UTC, and with `others`."""
+    for name, value in set_fields(query).items():
+        if name in kind.__struct_fields__:
+            others.setdefault(name, in_utc(value) if isinstance(value, datetime) else value)
+    return kind(**others)
 
 
 def known_id(prefix: Prefix, resource: str, value: str) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from runwright.http.ava.analytics.routes import ROUTES as ANALYTICS
 from runwright.http.ava.audit.routes import ROUTES as AUDIT
-from runwright.http.ava.docs.routes import document_routes
+from runwright.http.ava.docs.document import document_routes
 from runwright.http.ava.jobs.routes import ROUTES as JOBS
 from runwright.http.ava.keys.routes import ROUTES as KEYS
 from runwright.http.ava.queues.routes import ROUTES as QUEUES

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from runwright.http.avala.agents.routes import ROUTES as AGENTS
 from runwright.http.avala.deliveries.routes import ROUTES as DELIVERIES
-from runwright.http.avala.docs.routes import document_routes
+from runwright.http.avala.document import document_routes
 from runwright.http.avala.events.routes import ROUTES as EVENTS
 from runwright.http.avala.executions.routes import ROUTES as EXECUTIONS
 from runwright.http.avala.organizations.routes import ROUTES as ORGANIZATIONS

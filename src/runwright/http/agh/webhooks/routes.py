@@ -6,9 +6,10 @@ tenant and replays (409).
 """
 
 from collections import Counter
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
+from msgspec import Meta
 
 from runwright.automations.errors import DefinitionError
 from runwright.automations.model import SignatureScheme
@@ -19,12 +20,25 @@ from runwright.http.agh.auth import check_delivery
 from runwright.http.agh.errors import AGH
 from runwright.http.agh.queries import WaitQuery
 from runwright.http.agh.requests import read_query
-from runwright.http.agh.runs.schemas import run_out
-from runwright.http.agh.webhooks.schemas import DeliveryEnvelope, DeliveryResult
+from runwright.http.agh.runs.schemas import RunOut, run_out
 from runwright.http.fields import nests_too_deeply
 from runwright.http.principal import admit_tenant
 from runwright.http.request import Request
 from runwright.http.routing import Routes
+
+
+class DeliveryResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The result of a webhook delivery."""
+
+    matched: Annotated[int, Meta(description="The number of matching triggers: 0 or 1.")]
+    runs: list[RunOut] = []
+
+
+class DeliveryEnvelope(msgspec.Struct, frozen=True):
+    """The result of a webhook delivery."""
+
+    result: DeliveryResult
+
 
 BODY_LIMIT_BYTES: Final = 1024 * 1024
 ROUTES: Final = Routes(AGH, "/api/webhooks", tag="Webhooks")

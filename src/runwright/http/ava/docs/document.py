@@ -1,15 +1,42 @@
 """The parts of AVA's OpenAPI document that do not come from its routes."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from http import HTTPStatus
 from typing import Final
 
+import msgspec
+from starlette.responses import Response
+
+from runwright import __version__
 from runwright.core.roles import ROLES
-from runwright.http.ava.dialect import MEANINGS, ErrorBody
-from runwright.http.ava.versions.schemas import VERSION_PATTERN
+from runwright.http.ava.dialect import AVA, MEANINGS, ErrorBody
+from runwright.http.ava.docs.page import PAGE_POLICY, render_page
+from runwright.http.ava.versions.routes import VERSION_PATTERN
 from runwright.http.ava.workers.rules import ENV_NAME
 from runwright.http.openapi import REFERENCE, DocumentStyle, Json, describe_routes
-from runwright.http.routing import Route
+from runwright.http.request import Request
+from runwright.http.response import JSON
+from runwright.http.routing import Route, Routes
+
+_HTML: Final = "text/html"
+
+
+def document_routes(described: Sequence[Route]) -> Routes:
+    """Return the routes of the document of these routes."""
+    description = describe_api(described, __version__)
+    document, page = msgspec.json.encode(description), render_page(description).encode()
+    routes = Routes(AVA, "/v1/ava")
+
+    @routes.add("GET", "/openapi.json", None)
+    async def show_document(_: Request) -> Response:
+        return Response(document, media_type=JSON)
+
+    @routes.add("GET", "/docs", None)
+    async def show_page(_: Request) -> Response:
+        return Response(page, headers={"content-security-policy": PAGE_POLICY}, media_type=_HTML)
+
+    return routes
+
 
 TAGS: Final = (
     "Workers",

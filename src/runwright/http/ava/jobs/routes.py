@@ -7,7 +7,7 @@ from starlette.responses import Response, StreamingResponse
 from runwright.core.ids import JobId
 from runwright.http.ava.authorization import READS, WRITES
 from runwright.http.ava.dialect import AVA
-from runwright.http.ava.envelopes import Data, Page, known_id, optional, page_of, read_page
+from runwright.http.ava.envelopes import Data, Page, filter_of, known_id, optional, page_of, read_page
 from runwright.http.ava.jobs.log_stream import log_events
 from runwright.http.ava.jobs.schemas import (
     CREATE_JOB,
@@ -26,18 +26,18 @@ from runwright.http.ava.jobs.schemas import (
     LogQuery,
     LogStreamQuery,
     SubmitQuery,
-    attempt_out,
     explanation_out,
-    job_filter,
     job_out,
     logs_out,
     read_idempotency,
     read_last_event,
     submission_of,
 )
+from runwright.http.fields import to_out
 from runwright.http.request import Request
 from runwright.http.response import EVENT_STREAM, Reply
 from runwright.http.routing import Routes
+from runwright.jobs.model import JobFilter
 
 ROUTES: Final = Routes(AVA, "/v1/ava/jobs", tag="Jobs")
 
@@ -49,7 +49,7 @@ async def list_jobs(request: Request) -> Page[JobOut]:
     query = request.query(LIST_JOBS)
     page = read_page(query, "job")
     return page_of(
-        await request.services.jobs.list(request.tenant_id, job_filter(query), page), page, job_out
+        await request.services.jobs.list(request.tenant_id, filter_of(JobFilter, query), page), page, job_out
     )
 
 
@@ -118,7 +118,7 @@ async def retry_job(request: Request) -> Data[JobOut]:
 async def list_attempts(request: Request) -> Data[list[AttemptOut]]:
     """Oldest first."""
     attempts = await request.services.jobs.attempts(request.tenant_id, _job_id(request))
-    return Data([attempt_out(attempt) for attempt in attempts])
+    return Data([to_out(AttemptOut, attempt) for attempt in attempts])
 
 
 @ROUTES.add("GET", "/{job_id}/logs", READS, "View the log of a job", query=LogQuery, errors=(404, 422))

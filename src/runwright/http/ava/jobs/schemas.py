@@ -10,7 +10,14 @@ from msgspec import UNSET, Meta, Raw, UnsetType, field
 
 from runwright.core.errors import InvalidError
 from runwright.core.job_state import JobStatus, Trigger
-from runwright.http.ava.envelopes import AnyJson, JsonObject, PageQuery, Time, When, in_utc, optional
+from runwright.http.ava.envelopes import (
+    AnyJson,
+    JsonObject,
+    PageQuery,
+    Time,
+    When,
+    in_utc,
+)
 from runwright.http.fields import (
     DEPTH_LIMIT,
     format_optional_time,
@@ -18,6 +25,7 @@ from runwright.http.fields import (
     nests_too_deeply,
     plausible_id,
     plausible_time,
+    to_out,
 )
 from runwright.http.request import Request
 from runwright.http.validation import Problem, Problems, Validator
@@ -26,9 +34,7 @@ from runwright.jobs.model import (
     Explanation,
     Idempotency,
     Job,
-    JobAttempt,
     JobError,
-    JobFilter,
     JobLogs,
     LogLine,
 )
@@ -315,16 +321,6 @@ def read_last_event(headers: Mapping[bytes, bytes]) -> int | None:
     return int(raw)
 
 
-def job_filter(query: JobQuery) -> JobFilter:
-    return JobFilter(
-        worker_id=optional(query.worker_id),
-        status=optional(query.status),
-        trigger=optional(query.trigger),
-        created_after=in_utc(query.created_after),
-        created_before=in_utc(query.created_before),
-    )
-
-
 def job_out(job: Job) -> JobOut:
     return JobOut(
         id=job.id,
@@ -351,28 +347,13 @@ def job_out(job: Job) -> JobOut:
     )
 
 
-def attempt_out(attempt: JobAttempt) -> AttemptOut:
-    return AttemptOut(
-        attempt=attempt.attempt,
-        status=attempt.status,
-        worker_version=attempt.worker_version,
-        executor_id=attempt.executor_id,
-        started_at=format_optional_time(attempt.started_at),
-        completed_at=format_optional_time(attempt.completed_at),
-        duration_ms=attempt.duration_ms,
-        error=attempt.error,
-    )
-
-
 def line_out(line: LogLine) -> LogLineOut:
     return LogLineOut(format_time(line.ts), line.level, line.msg, line.seq, line.attempt)
 
 
 def logs_out(logs: JobLogs) -> JobLogsOut:
-    lines = [line_out(line) for line in logs.logs]
-    return JobLogsOut(job_id=logs.job_id, job_status=logs.job_status, logs=lines, next_after=logs.next_after)
+    return to_out(JobLogsOut, logs, logs=[line_out(line) for line in logs.logs])
 
 
 def explanation_out(why: Explanation) -> ExplanationOut:
-    reasons = [ReasonOut(reason.code, reason.message, reason.details) for reason in why.reasons]
-    return ExplanationOut(job_id=why.job_id, status=why.status, summary=why.summary, reasons=reasons)
+    return to_out(ExplanationOut, why, reasons=[to_out(ReasonOut, reason) for reason in why.reasons])

@@ -1,25 +1,68 @@
 """The routes of API keys, at `/v1/keys`. The text of a key is shown when it is created, and never again."""
 
-from typing import Final
+from typing import Annotated, ClassVar, Final, Literal
 
-from msgspec import UNSET
+import msgspec
+from msgspec import UNSET, Meta, UnsetType, field
 
+from runwright.core.roles import ROLES
 from runwright.http.ava.authorization import ADMINISTERS
 from runwright.http.ava.dialect import AVA
-from runwright.http.ava.envelopes import Data, Page, known_id, optional, page_of, read_page
-from runwright.http.ava.keys.schemas import (
-    CREATE_KEY,
-    LIST_KEYS,
-    KeyIn,
-    KeyOut,
-    KeyQuery,
-    NewKeyOut,
-    key_out,
-    key_role,
-    new_key_out,
-)
+from runwright.http.ava.envelopes import Data, Page, PageQuery, Time, known_id, optional, page_of, read_page
+from runwright.http.ava.tenants.routes import TenantId, Text
+from runwright.http.fields import storable_text, to_out
 from runwright.http.request import Request
 from runwright.http.routing import Routes
+from runwright.http.validation import Validator
+from runwright.tenants.model import ApiKey
+
+RoleName = Literal["tenant-viewer", "tenant-member", "tenant-admin", "tenant-system-admin", "platform-admin"]
+
+
+class KeyIn(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """A key to make."""
+
+    openapi_name: ClassVar[str] = "CreateKeyBody"
+
+    role: Annotated[RoleName, Meta(description="The highest role it may take; not above your own.")]
+    name: Annotated[Text, Meta(description="What it is for.")] = ""
+    tenant_id: TenantId | UnsetType = UNSET
+
+
+class KeyQuery(PageQuery, frozen=True, kw_only=True):
+    """Which keys to list."""
+
+    tenant_id: (
+        Annotated[TenantId, Meta(description="Only this tenant's; a platform key sees others than its own.")]
+        | UnsetType
+    ) = field(default=UNSET, name="filter[tenant_id]")
+
+
+class KeyOut(msgspec.Struct, frozen=True, kw_only=True):
+    """An API key without its text."""
+
+    id: Annotated[str, Meta(description="`key_` and a lower-case ULID.")]
+    tenant_id: str
+    role: RoleName
+    name: str
+    created_at: Time
+    last_used_at: Annotated[Time | None, Meta(description="To the minute.")]
+    revoked_at: Time | None
+
+
+class NewKeyOut(KeyOut, frozen=True, kw_only=True):
+    """A new key with its text."""
+
+    key: Annotated[str, Meta(description="The key itself; shown this once.")]
+
+
+CREATE_KEY: Final = Validator(KeyIn, {"name": storable_text})
+LIST_KEYS: Final = Validator(KeyQuery)
+
+
+def key_out(key: ApiKey) -> KeyOut:
+    return to_out(KeyOut, key, role=key.role.wire_name)
+
 
 ROUTES: Final = Routes(AVA, "/v1/keys", tag="Keys")
 
@@ -48,9 +91,9 @@ async def create_key(request: Request) -> Data[NewKeyOut]:
     body = await request.body(CREATE_KEY)
     tenant_id = request.tenant_id if body.tenant_id is UNSET else body.tenant_id
     key, text = await request.services.keys.create(
-        request.caller, tenant_id=tenant_id, role=key_role(body), name=body.name
+        request.caller, tenant_id=tenant_id, role=ROLES[body.role], name=body.name
     )
-    return Data(new_key_out(key, text))
+    return Data(to_out(NewKeyOut, key, role=key.role.wire_name, key=text))
 
 
 @ROUTES.add("GET", "/{key_id}", ADMINISTERS, "Get a key", errors=(404, 422))

@@ -1,15 +1,30 @@
 """The routes of queues: how many jobs are queued and running."""
 
-from typing import Final
+from typing import Annotated, Final
+
+import msgspec
+from msgspec import Meta
 
 from runwright.http.ava.authorization import READS
 from runwright.http.ava.dialect import AVA
-from runwright.http.ava.envelopes import Data
-from runwright.http.ava.queues.schemas import QueuesOut, queues_out
+from runwright.http.ava.envelopes import Data, Time
 from runwright.http.ava.workers.routes import worker_id_of
+from runwright.http.fields import to_out
 from runwright.http.request import Request
 from runwright.http.routing import Routes
 from runwright.jobs.queues import QueueDepth
+
+
+class QueuesOut(msgspec.Struct, frozen=True, kw_only=True):
+    """Live jobs of the tenant."""
+
+    total_queued: int
+    total_running: int
+    by_worker: Annotated[list[QueueDepth], Meta(description="The workers that have any.")]
+    sampled_at: Annotated[
+        Time, Meta(description="When they were counted: now, or a little ago where counting takes long.")
+    ]
+
 
 ROUTES: Final = Routes(AVA, "/v1/ava/queues", tag="Queues")
 
@@ -17,7 +32,7 @@ ROUTES: Final = Routes(AVA, "/v1/ava/queues", tag="Queues")
 @ROUTES.add("GET", "", READS, "Inspect the queues", errors=(422,))
 async def read_queues(request: Request) -> Data[QueuesOut]:
     """Jobs that wait for a retry or for their time count as queued."""
-    return Data(queues_out(await request.services.queues.snapshot(request.tenant_id)))
+    return Data(to_out(QueuesOut, await request.services.queues.snapshot(request.tenant_id)))
 
 
 @ROUTES.add("GET", "/{worker_id}", READS, "Inspect the queue of a worker", errors=(404, 422))

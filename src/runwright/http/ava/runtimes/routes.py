@@ -1,14 +1,32 @@
 """The route of runtimes: what this server runs workers on."""
 
-from typing import Final
+from typing import Annotated, Final, Literal
+
+import msgspec
+from msgspec import Meta
 
 from runwright.http.ava.authorization import READS
 from runwright.http.ava.dialect import AVA
 from runwright.http.ava.envelopes import Data
-from runwright.http.ava.runtimes.schemas import RuntimeOut, runtime_out
+from runwright.http.fields import to_out
 from runwright.http.request import Request
 from runwright.http.routing import Routes
 from runwright.workers.model import RuntimeName
+
+
+class RuntimeOut(msgspec.Struct, frozen=True, kw_only=True):
+    """A runtime, as the process that answers finds it on its machine."""
+
+    name: RuntimeName
+    ready: Annotated[bool, Meta(description="Whether workers of it can be created and run.")]
+    version: str | None
+    path: Annotated[str | None, Meta(description="Of the interpreter, which jobs see at the same place.")]
+    isolation: Annotated[
+        Literal["process", "standard", "strict"] | None,
+        Meta(description="How well its jobs are kept apart from each other and from the host."),
+    ]
+    reason: Annotated[str | None, Meta(description="Why it is not ready.")]
+
 
 ROUTES: Final = Routes(AVA, "/v1/ava/runtimes", tag="Runtimes")
 
@@ -16,4 +34,4 @@ ROUTES: Final = Routes(AVA, "/v1/ava/runtimes", tag="Runtimes")
 @ROUTES.add("GET", "", READS, "List runtimes", errors=(422,))
 async def list_runtimes(request: Request) -> Data[list[RuntimeOut]]:
     """Every runtime that there is, ready or not."""
-    return Data([runtime_out(request.services.runtimes(name.value)) for name in RuntimeName])
+    return Data([to_out(RuntimeOut, request.services.runtimes(name.value)) for name in RuntimeName])

@@ -4,7 +4,7 @@ from typing import Final
 
 from runwright.http.ava.authorization import READS, WRITES
 from runwright.http.ava.dialect import AVA
-from runwright.http.ava.envelopes import Data, Page, known_id, optional, page_of, read_page
+from runwright.http.ava.envelopes import Data, Page, filter_of, known_id, optional, page_of, read_page
 from runwright.http.ava.schedules.schemas import (
     CHANGE_SCHEDULE,
     CREATE_SCHEDULE,
@@ -24,12 +24,12 @@ from runwright.http.ava.schedules.schemas import (
     new_schedule,
     preview_out,
     schedule_changes,
-    schedule_filter,
     schedule_out,
     tick_out,
 )
 from runwright.http.request import Request
 from runwright.http.routing import Routes
+from runwright.schedules.model import ScheduleFilter
 
 ROUTES: Final = Routes(AVA, "/v1/ava/schedules", tag="Schedules")
 
@@ -38,7 +38,9 @@ ROUTES: Final = Routes(AVA, "/v1/ava/schedules", tag="Schedules")
 async def list_schedules(request: Request) -> Page[ScheduleOut]:
     query = request.query(LIST_SCHEDULES)
     page = read_page(query, "sch")
-    listing = await request.services.schedules.list(request.tenant_id, schedule_filter(query), page)
+    listing = await request.services.schedules.list(
+        request.tenant_id, filter_of(ScheduleFilter, query, name_contains=query.q or None), page
+    )
     return page_of(listing, page, schedule_out)
 
 

@@ -6,20 +6,20 @@ from typing import Annotated, ClassVar, Final, Literal
 import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType, field
 
+from runwright.core.struct_fields import set_fields
 from runwright.cron.expressions import LONGEST, Cron, CronError
 from runwright.cron.timetable import Firing
 from runwright.cron.zones import UnknownZoneError, find_zone
-from runwright.http.ava.envelopes import JsonObject, PageQuery, Time, given_fields, optional
+from runwright.http.ava.envelopes import JsonObject, PageQuery, Time
 from runwright.http.ava.jobs.schemas import EMPTY_INPUT, Input, check_input
 from runwright.http.ava.workers.rules import NAME_LIMIT, check_name
-from runwright.http.fields import format_optional_time, format_time, plausible_id, storable_text
+from runwright.http.fields import format_time, plausible_id, storable_text, to_out
 from runwright.http.validation import Problem, Rule, Validator
 from runwright.schedules.model import (
     DEFAULT_GRACE_SECONDS,
     Schedule,
     ScheduleChanges,
     ScheduleCreate,
-    ScheduleFilter,
     SchedulePreview,
     Tick,
 )
@@ -246,11 +246,11 @@ PREVIEW_EXPRESSION: Final = Validator(ExpressionQuery, {"cron": _check_cron, "ti
 
 def new_schedule(body: ScheduleIn) -> ScheduleCreate:
     changed = {"name": _stripped(body.name), "input": Raw(bytes(body.input))}
-    return ScheduleCreate(**given_fields(body) | changed | {"catch_up": CatchUp(body.catch_up)})
+    return ScheduleCreate(**set_fields(body) | changed | {"catch_up": CatchUp(body.catch_up)})
 
 
 def schedule_changes(body: SchedulePatch) -> ScheduleChanges:
-    values = given_fields(body)
+    values = set_fields(body)
     if body.name is not UNSET:
         values["name"] = _stripped(body.name)
     if body.input is not UNSET:
@@ -258,12 +258,6 @@ def schedule_changes(body: SchedulePatch) -> ScheduleChanges:
     if body.catch_up is not UNSET:
         values["catch_up"] = CatchUp(body.catch_up)
     return ScheduleChanges(**values)
-
-
-def schedule_filter(query: ScheduleQuery) -> ScheduleFilter:
-    return ScheduleFilter(
-        worker_id=optional(query.worker_id), enabled=optional(query.enabled), name_contains=query.q or None
-    )
 
 
 def _stripped(name: str | None) -> str | None:
@@ -284,25 +278,16 @@ _REASONS: Final = {
 
 
 def schedule_out(schedule: Schedule) -> ScheduleOut:
-    values = {name: getattr(schedule, name) for name in ScheduleOut.__struct_fields__}
-    for name in ("next_run_at", "last_run_at", "created_at", "updated_at"):
-        values[name] = format_optional_time(values[name])
-    return ScheduleOut(**values)
+    return to_out(ScheduleOut, schedule)
 
 
 def tick_out(tick: Tick) -> TickOut:
-    fired = tick.status is TickStatus.FIRED
-    return TickOut(
-        scheduled_for=format_time(tick.scheduled_for),
-        due_at=format_time(tick.due_at),
-        status=tick.status,
-        reason=tick.reason,
+    late_ms = round((tick.decided_at - tick.due_at).total_seconds() * 1000)
+    return to_out(
+        TickOut,
+        tick,
         message=None if tick.reason is None else _REASONS[tick.reason],
-        job_id=tick.job_id,
-        decided_at=format_time(tick.decided_at),
-        late_ms=round((tick.decided_at - tick.due_at).total_seconds() * 1000) if fired else None,
-        count=tick.count,
-        through=format_optional_time(tick.through),
+        late_ms=late_ms if tick.status is TickStatus.FIRED else None,
     )
 
 

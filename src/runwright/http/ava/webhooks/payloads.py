@@ -15,10 +15,10 @@ from runwright.db.batching import Batcher
 from runwright.db.pool import Database
 from runwright.events.model import Event
 from runwright.http.ava.jobs.schemas import JobOut, job_out
-from runwright.http.ava.schedules.schemas import ScheduleOut, TickOut, schedule_out, tick_out
+from runwright.http.ava.schedules.schemas import ScheduleOut, TickOut, tick_out
 from runwright.http.ava.webhooks.event_names import event_name
 from runwright.http.ava.workers.schemas import WorkerOut, worker_out
-from runwright.http.fields import format_time
+from runwright.http.fields import format_time, to_out
 from runwright.jobs.model import Job
 from runwright.jobs.store.read import fetch_jobs_by_key
 from runwright.outbox.signing import hex_signature, standard_signature
@@ -132,9 +132,7 @@ class AvaPayloadFormat:
 
 def _schedule_event_data(data: msgspec.Raw) -> ScheduleEventData:
     stored = msgspec.json.decode(data, type=_StoredTick)
-    schedule = schedule_out(stored.schedule)
-    values = {name: getattr(schedule, name) for name in ScheduleOut.__struct_fields__}
-    return ScheduleEventData(**values, tick=tick_out(stored.tick))
+    return to_out(ScheduleEventData, stored.schedule, tick=tick_out(stored.tick))
 
 
 def _as_it_was(job: Job, event: Event) -> Job:

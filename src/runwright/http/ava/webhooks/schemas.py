@@ -10,7 +10,11 @@ from msgspec import UNSET, Meta, UnsetType, field
 
 from runwright.http.ava.envelopes import PageQuery, Time, optional
 from runwright.http.ava.webhooks.event_names import EVENT_PATTERNS, check_events, core_patterns, event_name
-from runwright.http.fields import LONGEST_SECRET, check_signing_secret, format_optional_time, format_time
+from runwright.http.fields import (
+    LONGEST_SECRET,
+    check_signing_secret,
+    to_out,
+)
 from runwright.http.validation import Validator
 from runwright.outbox.client.url import LONGEST_URL
 from runwright.webhooks.model import (
@@ -198,51 +202,25 @@ def endpoint_changes(body: WebhookPatch) -> WebhookEndpointPatch:
 
 
 def webhook_out(endpoint: WebhookEndpoint, secret: str | None = None) -> WebhookOut:
-    return WebhookOut(
-        id=endpoint.id,
-        url=endpoint.url,
-        events=endpoint.events,
-        status=endpoint.status,
-        created_at=format_time(endpoint.created_at),
-        tenant_id=endpoint.tenant_id,
-        status_reason=endpoint.status_reason,
-        created_by=endpoint.created_by,
-        updated_at=format_time(endpoint.updated_at),
-        secret=UNSET if secret is None else secret,
-    )
+    return to_out(WebhookOut, endpoint, secret=UNSET if secret is None else secret)
 
 
 def delivery_out(delivery: Delivery) -> DeliveryOut:
-    attempts = [
-        DeliveryAttemptOut(
-            number=one.number,
-            started_at=format_time(one.started_at),
-            duration_ms=one.duration_ms,
-            response_status=one.response_status,
-            error=one.error,
-        )
-        for one in delivery.attempts
-    ]
-    return DeliveryOut(
-        id=delivery.id,
+    return to_out(
+        DeliveryOut,
+        delivery,
         webhook_id=delivery.endpoint_id,
         event_id=delivery.event.id,
         event=event_name(delivery.event),
-        status=delivery.status,
-        attempt_count=delivery.attempt_count,
-        attempts=attempts,
-        created_at=format_time(delivery.created_at),
-        completed_at=format_optional_time(delivery.completed_at),
-        next_attempt_at=format_optional_time(delivery.next_attempt_at),
+        attempts=[to_out(DeliveryAttemptOut, attempt) for attempt in delivery.attempts],
     )
 
 
 def tested_out(tested: WebhookTest) -> TestedOut:
-    return TestedOut(
+    return to_out(
+        TestedOut,
+        tested.outcome,
         success=tested.outcome.delivered,
         event_id=tested.event.id,
-        response_status=tested.outcome.response_status,
-        duration_ms=tested.outcome.duration_ms,
-        error=tested.outcome.error,
         webhook=webhook_out(tested.endpoint),
     )

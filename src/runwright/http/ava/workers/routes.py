@@ -4,7 +4,7 @@ from typing import Final
 
 from runwright.http.ava.authorization import READS, WRITES
 from runwright.http.ava.dialect import AVA
-from runwright.http.ava.envelopes import Data, Page, known_id, page_of, read_page
+from runwright.http.ava.envelopes import Data, Page, filter_of, known_id, page_of, read_page
 from runwright.http.ava.workers.schemas import (
     CHANGE_WORKER,
     CREATE_WORKER,
@@ -17,11 +17,11 @@ from runwright.http.ava.workers.schemas import (
     new_worker,
     require_runtime,
     worker_changes,
-    worker_filter,
     worker_out,
 )
 from runwright.http.request import Request
 from runwright.http.routing import Routes
+from runwright.workers.model import WorkerFilter
 
 ROUTES: Final = Routes(AVA, "/v1/ava/workers", tag="Workers")
 
@@ -30,7 +30,9 @@ ROUTES: Final = Routes(AVA, "/v1/ava/workers", tag="Workers")
 async def list_workers(request: Request) -> Page[WorkerOut]:
     query = request.query(LIST_WORKERS)
     page = read_page(query, "wkr")
-    listing = await request.services.workers.list(request.tenant_id, worker_filter(query), page)
+    listing = await request.services.workers.list(
+        request.tenant_id, filter_of(WorkerFilter, query, name_contains=query.q or None), page
+    )
     return page_of(listing, page, worker_out)
 
 

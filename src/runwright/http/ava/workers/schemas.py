@@ -7,7 +7,8 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType, field
 
 from runwright.core.errors import InvalidError
-from runwright.http.ava.envelopes import PageQuery, Time, given_fields, optional
+from runwright.core.struct_fields import set_fields
+from runwright.http.ava.envelopes import PageQuery, Time
 from runwright.http.ava.workers.rules import (
     CONFIG_KEYS,
     DESCRIPTION_LIMIT,
@@ -24,10 +25,10 @@ from runwright.http.ava.workers.rules import (
     check_secrets,
     check_source,
 )
-from runwright.http.fields import format_time, storable_text
+from runwright.http.fields import storable_text, to_out
 from runwright.http.validation import Problem, Rule, Validator
 from runwright.runtimes.host import RuntimeInfo
-from runwright.workers.model import NewWorker, RuntimeName, Worker, WorkerChanges, WorkerFilter, WorkerStatus
+from runwright.workers.model import NewWorker, RuntimeName, Worker, WorkerChanges, WorkerStatus
 
 Name = Annotated[
     str,
@@ -208,11 +209,11 @@ def require_runtime(runtimes: Callable[[str], RuntimeInfo]) -> Callable[[Runtime
 def new_worker(body: WorkerIn) -> NewWorker:
     config = {key: value for key, value in body.config.items() if value is not None}
     changed = {"name": body.name.strip(), "config": config, "network": msgspec.to_builtins(body.network)}
-    return NewWorker(**given_fields(body) | changed)
+    return NewWorker(**set_fields(body) | changed)
 
 
 def worker_changes(body: WorkerPatch) -> WorkerChanges:
-    values = given_fields(body)
+    values = set_fields(body)
     if body.name is not UNSET:
         values["name"] = body.name.strip()
     if body.status is not UNSET:
@@ -228,13 +229,5 @@ def check_whole_config(worker: Worker) -> None:
         raise InvalidError({"config": [f"{message[:-1]} after merging." for message in problems]})
 
 
-def worker_filter(query: WorkerQuery) -> WorkerFilter:
-    return WorkerFilter(
-        status=optional(query.status), runtime=optional(query.runtime), name_contains=query.q or None
-    )
-
-
 def worker_out(worker: Worker) -> WorkerOut:
-    values = {name: getattr(worker, name) for name in Worker.__struct_fields__}
-    values |= {"created_at": format_time(worker.created_at), "updated_at": format_time(worker.updated_at)}
-    return WorkerOut(**values)
+    return to_out(WorkerOut, worker)

@@ -4,8 +4,7 @@ import msgspec
 
 from runwright.agents.model import Execution
 from runwright.core.ids import uuid_of
-from runwright.http.avala.event_names import wire_name
-from runwright.http.avala.payloads import event_payload
+from runwright.http.avala.event_names import event_payload, wire_name
 from runwright.outbox.signing import hex_signature
 
 

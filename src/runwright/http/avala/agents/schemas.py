@@ -22,7 +22,7 @@ from runwright.http.avala.fields import (
     list_of,
     text_of_at_most,
 )
-from runwright.http.fields import format_time
+from runwright.http.fields import to_out
 from runwright.http.validation import Rule, Validator
 from runwright.outbox.client.url import LONGEST_URL
 
@@ -219,20 +219,12 @@ class AgentTestOut(msgspec.Struct, frozen=True, kw_only=True):
 def agent_out(
     agent: Agent, *, secret: str | None = None, stats: dict[ExecutionStatus, int] | None = None
 ) -> AgentOut:
-    return AgentOut(
+    return to_out(
+        AgentOut,
+        agent,
         uid=uuid_of(agent.id),
-        name=agent.name,
-        description=agent.description,
-        events=agent.events,
-        callback_url=agent.callback_url,
         secret=UNSET if secret is None else secret,
         is_active=agent.active,
-        project=agent.project,
-        task_types=agent.task_types,
-        execution_stats=UNSET if stats is None else {str(status): count for status, count in stats.items()},
-        created_at=format_time(agent.created_at),
-        updated_at=format_time(agent.updated_at),
+        execution_stats=UNSET if stats is None else stats,
         worker=agent.worker_id,
-        poll_lease_seconds=agent.poll_lease_seconds,
-        inactive_reason=agent.inactive_reason,
     )

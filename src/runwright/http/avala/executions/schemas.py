@@ -13,11 +13,10 @@ from runwright.agents.model import (
     Decision,
     Execution,
     ExecutionStatus,
-    Review,
 )
 from runwright.core.errors import InvalidError
 from runwright.core.ids import uuid_of
-from runwright.http.avala.event_names import wire_name
+from runwright.http.avala.event_names import event_payload, text_of, wire_name
 from runwright.http.avala.fields import (
     JsonObject,
     Time,
@@ -27,8 +26,7 @@ from runwright.http.avala.fields import (
     text_of_at_most,
 )
 from runwright.http.avala.paging import PageQuery, QueryReader
-from runwright.http.avala.payloads import event_payload, text_of
-from runwright.http.fields import format_optional_time, format_time
+from runwright.http.fields import format_time, to_out
 from runwright.http.validation import Validator
 
 _NULL: Final = Raw(b"null")
@@ -191,31 +189,17 @@ def decision_of(body: ActionIn | DecisionIn) -> Decision:
 
 def execution_out(execution: Execution) -> ExecutionOut:
     payload = event_payload(execution.event, execution.payload)
-    return ExecutionOut(
+    review = execution.review
+    return to_out(
+        ExecutionOut,
+        execution,
         uid=uuid_of(execution.id),
         registration=uuid_of(execution.agent_id),
         event_type=wire_name(execution.event.type),
         task=text_of(payload, "task_uid"),
         result=text_of(payload, "result_uid"),
-        status=execution.status,
-        action=execution.action,
         event_payload=msgspec.Raw(msgspec.json.encode(payload)),
         response_payload=execution.response,
         error_message=execution.error,
-        started_at=format_optional_time(execution.started_at),
-        completed_at=format_optional_time(execution.completed_at),
-        created_at=format_time(execution.created_at),
-        updated_at=format_time(execution.updated_at),
-        decided_by=execution.decided_by,
-        leased_until=format_optional_time(execution.leased_until),
-        review=None if execution.review is None else _review_out(execution.review),
-    )
-
-
-def _review_out(review: Review) -> ReviewOut:
-    return ReviewOut(
-        action=review.action,
-        reason=review.reason,
-        decided_by=review.by,
-        decided_at=format_time(review.at),
+        review=review and to_out(ReviewOut, review, decided_by=review.by, decided_at=format_time(review.at)),
     )

@@ -8,8 +8,7 @@ import msgspec
 from runwright.agents.model import ACTION_EVENT
 from runwright.core.ids import uuid_of
 from runwright.events.model import Event
-from runwright.http.avala.event_names import PREFIX, wire_name
-from runwright.http.avala.payloads import event_payload
+from runwright.http.avala.event_names import PREFIX, event_payload, wire_name
 from runwright.outbox.signing import hex_signature
 from runwright.webhooks.service import TEST_EVENT
 

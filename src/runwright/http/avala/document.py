@@ -1,12 +1,31 @@
 """The OpenAPI document of the Avala API."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from http import HTTPStatus
 from typing import Final
 
-from runwright.http.avala.dialect import MEANINGS, Detail
+import msgspec
+from starlette.responses import Response
+
+from runwright import __version__
+from runwright.http.avala.dialect import AVALA, MEANINGS, PREFIX, Detail
 from runwright.http.openapi import REFERENCE, DocumentStyle, Json, describe_routes
-from runwright.http.routing import Route
+from runwright.http.request import Request
+from runwright.http.response import JSON
+from runwright.http.routing import Route, Routes
+
+
+def document_routes(described: Sequence[Route]) -> Routes:
+    """Return the route of the document of these routes."""
+    document = msgspec.json.encode(describe_api(described, __version__))
+    routes = Routes(AVALA, PREFIX)
+
+    @routes.add("GET", "/openapi.json", None)
+    async def show_document(_: Request) -> Response:
+        return Response(document, media_type=JSON)
+
+    return routes
+
 
 TAGS: Final = ("Agents", "Executions", "Webhooks", "Organizations")
 
