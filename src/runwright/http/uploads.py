@@ -17,12 +17,7 @@ from typing import IO, Final
 from weakref import WeakValueDictionary
 
 import msgspec
-from multipart import (  # type: ignore[import-untyped]  # it has annotations, but does not say so
-    MultipartError,
-    MultipartSegment,
-    PushMultipartParser,
-    parse_options_header,
-)
+from multipart import MultipartError, MultipartSegment, PushMultipartParser, parse_options_header  # type: ignore[import-untyped]  # it has annotations, but does not say so
 
 from runwright.core.errors import MalformedError, UnavailableError
 from runwright.http.validation import Problems

@@ -16,8 +16,7 @@ from runwright.config import Settings
 from runwright.core.hostnames import parse_trusted
 from runwright.http.ava.webhooks.payloads import AvaPayloadFormat
 from runwright.http.ava.webhooks.schemas import FORMAT as AVA_FORMAT
-from runwright.http.avala.agents.callbacks import AvalaCallbackFormat
-from runwright.http.avala.webhooks.payloads import AvalaPayloadFormat
+from runwright.http.avala.payload_formats import AvalaCallbackFormat, AvalaPayloadFormat
 from runwright.http.avala.webhooks.routes import FORMAT as AVALA_FORMAT
 from runwright.jobs.completion_callbacks import JOB_ENDS, EndedJob
 from runwright.loops.completion_dispatcher import CompletionDispatcher, CompletionRoute, JobHandler

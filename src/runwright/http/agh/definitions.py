@@ -2,11 +2,10 @@
 
 from runwright.automations.definitions import AutomationView
 from runwright.automations.errors import DefinitionError
-from runwright.automations.model import AutomationCreate, AutomationKind, AutomationPatch
+from runwright.automations.model import AutomationKind, AutomationPatch
 from runwright.http.agh.jobs.schemas import JobQuery
-from runwright.http.agh.queries import name_cursor, page_of
-from runwright.http.agh.requests import list_runs, read_query
-from runwright.http.agh.runs.schemas import RunList, RunQuery
+from runwright.http.agh.requests import name_cursor, page_of, read_query
+from runwright.http.agh.runs.routes import RunList, RunQuery, list_runs
 from runwright.http.request import Request
 
 
@@ -19,11 +18,6 @@ async def list_definitions(
         request.tenant_id, kind, which, after=after, limit=query.rows + 1
     )
     return page_of(found, query.rows, lambda view: (view.automation.definition.name, view.automation.id))
-
-
-async def create_definition(request: Request, new: AutomationCreate) -> AutomationView:
-    """Create a definition."""
-    return await request.services.automations.definitions.create(request.caller, new)
 
 
 async def get_definition(request: Request, kind: AutomationKind, one_id: str) -> AutomationView:

@@ -134,6 +134,12 @@ def filter_of(kind: type[S], query: msgspec.Struct, **others: object) -> S:
     return kind(**others)
 
 
+def read_only(body: type[msgspec.Struct], out: type[msgspec.Struct]) -> dict[str, str]:
+    """Return the refusals of the fields that are in a response but not in the body that creates it."""
+    names = [name for name in out.__struct_fields__ if name not in body.__struct_fields__]
+    return dict.fromkeys(names, "Is read-only.")
+
+
 def known_id(prefix: Prefix, resource: str, value: str) -> str:
     """Return an id from a path; NotFoundError, without asking the store, for what cannot be one."""
     if not is_id(prefix, value):

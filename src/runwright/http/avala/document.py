@@ -1,4 +1,4 @@
-"""The OpenAPI document of the Avala API."""
+"""The OpenAPI document of the Avala API, and its route, which needs no key."""
 
 from collections.abc import Iterable, Sequence
 from http import HTTPStatus
@@ -14,19 +14,6 @@ from runwright.http.request import Request
 from runwright.http.response import JSON
 from runwright.http.routing import Route, Routes
 
-
-def document_routes(described: Sequence[Route]) -> Routes:
-    """Return the route of the document of these routes."""
-    document = msgspec.json.encode(describe_api(described, __version__))
-    routes = Routes(AVALA, PREFIX)
-
-    @routes.add("GET", "/openapi.json", None)
-    async def show_document(_: Request) -> Response:
-        return Response(document, media_type=JSON)
-
-    return routes
-
-
 TAGS: Final = ("Agents", "Executions", "Webhooks", "Organizations")
 
 _UID: Final[Json] = {"type": "string", "format": "uuid"}
@@ -41,6 +28,18 @@ error is `{"detail": "…"}`.
 The key in `X-Avala-Api-Key` determines the organization. Reads need any role, an agent's work
 `tenant-member`, a person's decision `tenant-admin`, and changes of agents and webhooks
 `tenant-system-admin`, or above."""
+
+
+def document_routes(described: Sequence[Route]) -> Routes:
+    """Return the route of the document of these routes."""
+    document = msgspec.json.encode(describe_api(described, __version__))
+    routes = Routes(AVALA, PREFIX)
+
+    @routes.add("GET", "/openapi.json", None)
+    async def show_document(_: Request) -> Response:
+        return Response(document, media_type=JSON)
+
+    return routes
 
 
 def describe_api(routes: Iterable[Route], version: str) -> Json:

@@ -1,4 +1,4 @@
-"""The route of events that callers publish."""
+"""The routes and schemas of events that callers publish."""
 
 from typing import Annotated, Any, ClassVar, Final
 

@@ -8,7 +8,6 @@ from runwright.automations.model import AutomationKind
 from runwright.http.agh.auth import READS, WRITES
 from runwright.http.agh.definitions import (
     change_definition,
-    create_definition,
     delete_definition,
     get_definition,
     list_definitions,
@@ -25,9 +24,8 @@ from runwright.http.agh.jobs.schemas import (
     job_out,
     job_patch,
 )
-from runwright.http.agh.queries import DEFAULT_WAIT_SECONDS, WaitQuery
-from runwright.http.agh.requests import read_body, read_query
-from runwright.http.agh.runs.schemas import RunEnvelope, RunList, RunQuery, run_out
+from runwright.http.agh.requests import DEFAULT_WAIT_SECONDS, WaitQuery, read_body, read_query
+from runwright.http.agh.runs.routes import RunEnvelope, RunList, RunQuery, run_out
 from runwright.http.request import Request
 from runwright.http.routing import Routes
 
@@ -60,7 +58,8 @@ async def list_automation_jobs(request: Request) -> JobList:
 async def create_automation_job(request: Request) -> JobEnvelope:
     """The agent need not exist before the job fires."""
     body = await read_body(request, JobIn, "automation job create")
-    return JobEnvelope(job_out(await create_definition(request, job_create(body))))
+    definitions = request.services.automations.definitions
+    return JobEnvelope(job_out(await definitions.create(request.caller, job_create(body))))
 
 
 @ROUTES.add("GET", "/{job_id}", READS, "Get one automation job", errors=(404,))

@@ -23,7 +23,7 @@ from runwright.automations.model import (
 from runwright.automations.rules import quoted
 from runwright.core.struct_fields import patch_type, set_fields
 from runwright.http.agh.fields import NextCursor, Time, copied_fields, shown, shown_fields
-from runwright.http.agh.queries import PageQuery
+from runwright.http.agh.requests import PageQuery
 from runwright.schedules.store.automation_schedules import ScheduleState
 from runwright.schedules.tick_policy import CatchUp
 

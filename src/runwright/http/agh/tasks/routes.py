@@ -1,4 +1,4 @@
-"""The routes of tasks."""
+"""The routes and schemas of tasks."""
 
 from typing import Annotated, ClassVar, Final
 
@@ -10,8 +10,7 @@ from runwright.automations.model import Task, TaskOwner, TaskStatus
 from runwright.http.agh.auth import READS, WRITES
 from runwright.http.agh.errors import AGH
 from runwright.http.agh.fields import NextCursor, Time, copied_fields, shown_fields
-from runwright.http.agh.queries import PageQuery, page_of, time_cursor
-from runwright.http.agh.requests import read_body, read_query
+from runwright.http.agh.requests import PageQuery, page_of, read_body, read_query, time_cursor
 from runwright.http.request import Request
 from runwright.http.routing import Routes
 

@@ -1,4 +1,4 @@
-"""The routes of triggers."""
+"""The routes and schemas of triggers."""
 
 import hashlib
 from typing import Annotated, ClassVar, Final
@@ -20,7 +20,6 @@ from runwright.core.struct_fields import patch_type
 from runwright.http.agh.auth import READS, WRITES
 from runwright.http.agh.definitions import (
     change_definition,
-    create_definition,
     delete_definition,
     get_definition,
     list_definitions,
@@ -31,7 +30,7 @@ from runwright.http.agh.fields import NextCursor, Time, copied_fields, given_fie
 from runwright.http.agh.jobs.schemas import JobQuery
 from runwright.http.agh.loose_json import VERBATIM
 from runwright.http.agh.requests import read_body, read_query
-from runwright.http.agh.runs.schemas import RunList, RunQuery
+from runwright.http.agh.runs.routes import RunList, RunQuery
 from runwright.http.request import Request
 from runwright.http.routing import Routes
 
@@ -153,7 +152,8 @@ async def list_automation_triggers(request: Request) -> TriggerList:
 async def create_automation_trigger(request: Request) -> TriggerEnvelope:
     """The agent need not exist before the trigger fires."""
     body = await read_body(request, TriggerIn, "automation trigger create")
-    return TriggerEnvelope(trigger_out(await create_definition(request, trigger_create(body))))
+    definitions = request.services.automations.definitions
+    return TriggerEnvelope(trigger_out(await definitions.create(request.caller, trigger_create(body))))
 
 
 @ROUTES.add("GET", "/{trigger_id}", READS, "Get one automation trigger", errors=(404,))

@@ -1,4 +1,4 @@
-"""The routes of incoming webhooks. They take no API key: the signature is the credential.
+"""The routes and schemas of incoming webhooks. They take no API key: the signature is the credential.
 
 The order of the checks is part of the API: the path (400), the headers (400), the size of the body (413),
 the trigger (404), the timestamp (401), the secret (400), the signature (401), then the limits of the
@@ -18,9 +18,8 @@ from runwright.automations.webhook_signatures import SignatureHeaderError, read_
 from runwright.core.template_context import Json
 from runwright.http.agh.auth import check_delivery
 from runwright.http.agh.errors import AGH
-from runwright.http.agh.queries import WaitQuery
-from runwright.http.agh.requests import read_query
-from runwright.http.agh.runs.schemas import RunOut, run_out
+from runwright.http.agh.requests import WaitQuery, read_query
+from runwright.http.agh.runs.routes import RunOut, run_out
 from runwright.http.fields import nests_too_deeply
 from runwright.http.principal import admit_tenant
 from runwright.http.request import Request

@@ -1,4 +1,4 @@
-"""The routes of analytics: reports on jobs that ended."""
+"""The routes and schemas of analytics: reports on jobs that ended."""
 
 from typing import Annotated, Final
 

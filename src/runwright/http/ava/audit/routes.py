@@ -1,4 +1,4 @@
-"""The route of the audit log, at `/v1/audit`."""
+"""The route and schemas of the audit log, at `/v1/audit`."""
 
 from typing import Annotated, Final
 
@@ -7,16 +7,7 @@ from msgspec import UNSET, Meta, UnsetType, field
 
 from runwright.http.ava.authorization import ADMINISTERS
 from runwright.http.ava.dialect import AVA
-from runwright.http.ava.envelopes import (
-    Page,
-    PageQuery,
-    Time,
-    When,
-    filter_of,
-    optional,
-    page_of,
-    read_page,
-)
+from runwright.http.ava.envelopes import Page, PageQuery, Time, When, filter_of, optional, page_of, read_page
 from runwright.http.fields import to_out
 from runwright.http.request import Request
 from runwright.http.routing import Routes

@@ -1,4 +1,4 @@
-"""The parts of AVA's OpenAPI document that do not come from its routes."""
+"""AVA's OpenAPI document, and its routes, which need no key: both are the same for every tenant."""
 
 from collections.abc import Iterable, Sequence
 from http import HTTPStatus
@@ -21,35 +21,9 @@ from runwright.http.routing import Route, Routes
 _HTML: Final = "text/html"
 
 
-def document_routes(described: Sequence[Route]) -> Routes:
-    """Return the routes of the document of these routes."""
-    description = describe_api(described, __version__)
-    document, page = msgspec.json.encode(description), render_page(description).encode()
-    routes = Routes(AVA, "/v1/ava")
-
-    @routes.add("GET", "/openapi.json", None)
-    async def show_document(_: Request) -> Response:
-        return Response(document, media_type=JSON)
-
-    @routes.add("GET", "/docs", None)
-    async def show_page(_: Request) -> Response:
-        return Response(page, headers={"content-security-policy": PAGE_POLICY}, media_type=_HTML)
-
-    return routes
-
-
 TAGS: Final = (
-    "Workers",
-    "Secrets",
-    "Jobs",
-    "Schedules",
-    "Queues",
-    "Analytics",
-    "Webhooks",
-    "Runtimes",
-    "Tenants",
-    "Keys",
-    "Audit",
+    *("Workers", "Secrets", "Jobs", "Schedules", "Queues", "Analytics"),
+    *("Webhooks", "Runtimes", "Tenants", "Keys", "Audit"),
 )
 _ID_PATTERNS: Final = {
     "version": VERSION_PATTERN,
@@ -75,6 +49,23 @@ Reads need any role, writes `tenant-system-admin` or above.
 
 Every response to an authenticated caller has `x-ratelimit-…` headers with the requests that the tenant has
 left; if there are none, it is a 429 with `retry-after`."""
+
+
+def document_routes(described: Sequence[Route]) -> Routes:
+    """Return the routes of the document of these routes."""
+    description = describe_api(described, __version__)
+    document, page = msgspec.json.encode(description), render_page(description).encode()
+    routes = Routes(AVA, "/v1/ava")
+
+    @routes.add("GET", "/openapi.json", None)
+    async def show_document(_: Request) -> Response:
+        return Response(document, media_type=JSON)
+
+    @routes.add("GET", "/docs", None)
+    async def show_page(_: Request) -> Response:
+        return Response(page, headers={"content-security-policy": PAGE_POLICY}, media_type=_HTML)
+
+    return routes
 
 
 def describe_api(routes: Iterable[Route], version: str) -> Json:

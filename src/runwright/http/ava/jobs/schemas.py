@@ -10,14 +10,7 @@ from msgspec import UNSET, Meta, Raw, UnsetType, field
 
 from runwright.core.errors import InvalidError
 from runwright.core.job_state import JobStatus, Trigger
-from runwright.http.ava.envelopes import (
-    AnyJson,
-    JsonObject,
-    PageQuery,
-    Time,
-    When,
-    in_utc,
-)
+from runwright.http.ava.envelopes import AnyJson, JsonObject, PageQuery, Time, When, in_utc, read_only
 from runwright.http.fields import (
     DEPTH_LIMIT,
     format_optional_time,
@@ -30,14 +23,7 @@ from runwright.http.fields import (
 from runwright.http.request import Request
 from runwright.http.validation import Problem, Problems, Validator
 from runwright.http.validation_messages import explain_mismatch
-from runwright.jobs.model import (
-    Explanation,
-    Idempotency,
-    Job,
-    JobError,
-    JobLogs,
-    LogLine,
-)
+from runwright.jobs.model import Explanation, Idempotency, Job, JobError, JobLogs, LogLine
 from runwright.jobs.store.submit import Submission, new_submission
 
 _IDEMPOTENCY: Final = b"idempotency-key"
@@ -234,23 +220,7 @@ def check_input(raw: Raw) -> Iterable[Problem]:
     return ()
 
 
-_READ_ONLY: Final = dict.fromkeys(
-    (
-        *(
-            "id",
-            "tenant_id",
-            "status",
-            "triggered_by",
-            "created_at",
-            "started_at",
-            "completed_at",
-            "duration_ms",
-        ),
-        *("output", "error", "worker_version", "attempt", "max_retries", "cancel_requested_at", "retry_of"),
-        "schedule_id",
-    ),
-    "Is read-only.",
-)
+_READ_ONLY: Final = read_only(JobIn, JobOut)
 
 CREATE_JOB: Final = Validator(
     JobIn,
@@ -322,6 +292,7 @@ def read_last_event(headers: Mapping[bytes, bytes]) -> int | None:
 
 
 def job_out(job: Job) -> JobOut:
+    """Return a job as the API shows it; written out, as every submit makes one."""
     return JobOut(
         id=job.id,
         worker_id=job.worker_id,

@@ -1,4 +1,4 @@
-"""The routes of API keys, at `/v1/keys`. The text of a key is shown when it is created, and never again."""
+"""The routes and schemas of API keys, at `/v1/keys`. The text of a key is shown once, when it is created."""
 
 from typing import Annotated, ClassVar, Final, Literal
 

@@ -1,4 +1,4 @@
-"""The routes of queues: how many jobs are queued and running."""
+"""The routes and schemas of queues: how many jobs are queued and running."""
 
 from typing import Annotated, Final
 

@@ -1,4 +1,4 @@
-"""The route of runtimes: what this server runs workers on."""
+"""The route and schemas of runtimes: what this server runs workers on."""
 
 from typing import Annotated, Final, Literal
 

@@ -10,7 +10,7 @@ from runwright.core.struct_fields import set_fields
 from runwright.cron.expressions import LONGEST, Cron, CronError
 from runwright.cron.timetable import Firing
 from runwright.cron.zones import UnknownZoneError, find_zone
-from runwright.http.ava.envelopes import JsonObject, PageQuery, Time
+from runwright.http.ava.envelopes import JsonObject, PageQuery, Time, read_only
 from runwright.http.ava.jobs.schemas import EMPTY_INPUT, Input, check_input
 from runwright.http.ava.workers.rules import NAME_LIMIT, check_name
 from runwright.http.fields import format_time, plausible_id, storable_text, to_out
@@ -228,13 +228,7 @@ _RULES: Final[dict[str, Rule]] = {
     "name": check_name,
     "input": check_input,
 }
-_READ_ONLY: Final = dict.fromkeys(
-    (
-        *("id", "tenant_id", "next_run_at", "last_run_at", "last_job_id", "created_at", "updated_at"),
-        *("missed_count", "created_by"),
-    ),
-    "Is read-only.",
-)
+_READ_ONLY: Final = read_only(ScheduleIn, ScheduleOut)
 
 CREATE_SCHEDULE: Final = Validator(ScheduleIn, _RULES, _READ_ONLY)
 CHANGE_SCHEDULE: Final = Validator(SchedulePatch, _RULES, _READ_ONLY)

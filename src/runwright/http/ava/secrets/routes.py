@@ -1,4 +1,4 @@
-"""The routes of secrets. They accept values and return none."""
+"""The routes and schemas of secrets. They accept values and return none."""
 
 from collections.abc import Iterable
 from typing import Annotated, ClassVar, Final

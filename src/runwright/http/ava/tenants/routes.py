@@ -1,4 +1,4 @@
-"""The routes of tenants, at `/v1/tenants`, which only the operator may call."""
+"""The routes and schemas of tenants, at `/v1/tenants`, which only the operator may call."""
 
 from collections.abc import Iterable
 from typing import Annotated, ClassVar, Final

@@ -1,4 +1,4 @@
-"""The routes of versions: deploy a bundle, list, roll back."""
+"""The routes and schemas of versions: deploy a bundle, list, roll back."""
 
 import re
 from typing import Annotated, Any, ClassVar, Final

@@ -8,13 +8,9 @@ from typing import Annotated, ClassVar, Final, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType, field
 
-from runwright.http.ava.envelopes import PageQuery, Time, optional
+from runwright.http.ava.envelopes import PageQuery, Time, optional, read_only
 from runwright.http.ava.webhooks.event_names import EVENT_PATTERNS, check_events, core_patterns, event_name
-from runwright.http.fields import (
-    LONGEST_SECRET,
-    check_signing_secret,
-    to_out,
-)
+from runwright.http.fields import LONGEST_SECRET, check_signing_secret, to_out
 from runwright.http.validation import Validator
 from runwright.outbox.client.url import LONGEST_URL
 from runwright.webhooks.model import (
@@ -168,9 +164,7 @@ class TestedOut(msgspec.Struct, frozen=True, kw_only=True):
     webhook: WebhookOut
 
 
-_READ_ONLY: Final = dict.fromkeys(
-    ("id", "tenant_id", "status_reason", "created_by", "created_at", "updated_at"), "Is read-only."
-)
+_READ_ONLY: Final = read_only(WebhookIn, WebhookOut)
 _RULES: Final = {"events": check_events, "secret": check_signing_secret}
 CREATE_WEBHOOK: Final = Validator(
     WebhookIn, _RULES, _READ_ONLY | {"status": "Is read-only here; a new webhook is active."}

@@ -8,7 +8,7 @@ from msgspec import UNSET, Meta, UnsetType, field
 
 from runwright.core.errors import InvalidError
 from runwright.core.struct_fields import set_fields
-from runwright.http.ava.envelopes import PageQuery, Time
+from runwright.http.ava.envelopes import PageQuery, Time, read_only
 from runwright.http.ava.workers.rules import (
     CONFIG_KEYS,
     DESCRIPTION_LIMIT,
@@ -184,9 +184,7 @@ _RULES: Final[dict[str, Rule]] = {
     "secrets": check_secrets,
     "network": _check_network,
 }
-_READ_ONLY: Final = dict.fromkeys(
-    ("id", "tenant_id", "version", "created_by", "created_at", "updated_at"), "Is read-only."
-)
+_READ_ONLY: Final = read_only(WorkerIn, WorkerOut)
 
 CREATE_WORKER: Final = Validator(
     WorkerIn, _RULES, _READ_ONLY | {"status": "Is read-only here; a new worker is active."}

@@ -25,8 +25,7 @@ from runwright.http.avala.agents.schemas import (
 from runwright.http.avala.authorization import ACTS, READS, WRITES
 from runwright.http.avala.dialect import AVALA, PREFIX
 from runwright.http.avala.fields import https_url
-from runwright.http.avala.paging import PAGE, Page, PageQuery, internal_id, page_out, read_window
-from runwright.http.avala.reading import read_body
+from runwright.http.avala.requests import PAGE, Page, PageQuery, internal_id, page_out, read_body, read_window
 from runwright.http.request import Request
 from runwright.http.response import Reply
 from runwright.http.routing import Routes
@@ -43,7 +42,7 @@ _EXAMPLE: Final = {"name": "QC Review Agent", "events": ["result.submitted"], "t
 async def list_agents(request: Request) -> Page[AgentOut]:
     window = read_window(request.query(PAGE), "agt")
     view = await request.services.agents.list(request.tenant_id, window)
-    return page_out(request, view, lambda one: one.id, [agent_out(one) for one in view.rows])
+    return page_out(request, view, [agent_out(one) for one in view.rows])
 
 
 @ROUTES.add(

@@ -5,23 +5,10 @@ from typing import Annotated, ClassVar, Final
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from runwright.agents.model import (
-    LONGEST_LEASE_SECONDS,
-    Agent,
-    AgentCreate,
-    AgentFields,
-    ExecutionStatus,
-)
+from runwright.agents.model import LONGEST_LEASE_SECONDS, Agent, AgentCreate, AgentFields, ExecutionStatus
 from runwright.core.ids import uuid_of
 from runwright.http.avala.event_names import check_events, core_patterns
-from runwright.http.avala.fields import (
-    Time,
-    Uid,
-    canonical_uuid,
-    is_uuid,
-    list_of,
-    text_of_at_most,
-)
+from runwright.http.avala.fields import Time, Uid, canonical_uuid, is_uuid, list_of, text_of_at_most
 from runwright.http.fields import to_out
 from runwright.http.validation import Rule, Validator
 from runwright.outbox.client.url import LONGEST_URL

@@ -1,4 +1,4 @@
-"""The routes of deliveries to webhook endpoints."""
+"""The routes and schemas of deliveries to webhook endpoints."""
 
 from typing import Annotated, Final, Literal
 
@@ -10,7 +10,7 @@ from runwright.http.avala.authorization import READS
 from runwright.http.avala.dialect import AVALA, PREFIX
 from runwright.http.avala.event_names import wire_name
 from runwright.http.avala.fields import JsonObject, Time, Uid
-from runwright.http.avala.paging import PAGE, Page, PageQuery, internal_id, page_out, read_window
+from runwright.http.avala.requests import PAGE, Page, PageQuery, internal_id, page_out, read_window
 from runwright.http.fields import format_optional_time, format_time
 from runwright.http.request import Request
 from runwright.http.routing import Routes
@@ -70,7 +70,7 @@ ROUTES: Final = Routes(AVALA, f"{PREFIX}/webhook-deliveries", tag="Webhooks")
 async def list_deliveries(request: Request) -> Page[DeliveryOut]:
     window = read_window(request.query(PAGE), "whd")
     view = await request.services.avala_endpoints.view_deliveries(request.tenant_id, window)
-    return page_out(request, view, lambda one: one.id, [await _out(request, one) for one in view.rows])
+    return page_out(request, view, [await _out(request, one) for one in view.rows])
 
 
 @ROUTES.add("GET", "/{uid}", READS, "Get a delivery", errors=(404,))

@@ -1,4 +1,4 @@
-"""The route that publishes events."""
+"""The route that publishes events, and its schemas."""
 
 from typing import Annotated, ClassVar, Final
 
@@ -12,7 +12,7 @@ from runwright.http.avala.authorization import ACTS
 from runwright.http.avala.dialect import AVALA, PREFIX
 from runwright.http.avala.event_names import Parts, publishable, text_of, wire_name
 from runwright.http.avala.fields import Uid, canonical_uuid, object_of_at_most, text_of_at_most
-from runwright.http.avala.reading import read_body
+from runwright.http.avala.requests import read_body
 from runwright.http.request import Request
 from runwright.http.response import Reply
 from runwright.http.routing import Routes

@@ -24,8 +24,7 @@ from runwright.http.avala.executions.schemas import (
     execution_out,
 )
 from runwright.http.avala.fields import canonical_uuid
-from runwright.http.avala.paging import Page, internal_id, page_out, read_window
-from runwright.http.avala.reading import read_body
+from runwright.http.avala.requests import Page, internal_id, page_out, read_body, read_window
 from runwright.http.request import Request
 from runwright.http.routing import Routes
 
@@ -129,4 +128,4 @@ async def _page(request: Request, query: ExecutionQuery, agent_id: str | None) -
     )
     window = read_window(query, "exn")
     view = await request.services.executions.list(request.tenant_id, which, window)
-    return page_out(request, view, lambda one: one.id, [execution_out(one) for one in view.rows])
+    return page_out(request, view, [execution_out(one) for one in view.rows])

@@ -17,15 +17,8 @@ from runwright.agents.model import (
 from runwright.core.errors import InvalidError
 from runwright.core.ids import uuid_of
 from runwright.http.avala.event_names import event_payload, text_of, wire_name
-from runwright.http.avala.fields import (
-    JsonObject,
-    Time,
-    Uid,
-    is_uuid,
-    object_of_at_most,
-    text_of_at_most,
-)
-from runwright.http.avala.paging import PageQuery, QueryReader
+from runwright.http.avala.fields import JsonObject, Time, Uid, is_uuid, object_of_at_most, text_of_at_most
+from runwright.http.avala.requests import PageQuery, QueryReader
 from runwright.http.fields import format_time, to_out
 from runwright.http.validation import Validator
 

@@ -9,7 +9,7 @@ from runwright.core.errors import NotFoundError
 from runwright.http.avala.authorization import READS
 from runwright.http.avala.dialect import AVALA, PREFIX
 from runwright.http.avala.fields import Uid
-from runwright.http.avala.paging import Page
+from runwright.http.avala.requests import Page
 from runwright.http.request import Request
 from runwright.http.routing import Routes
 

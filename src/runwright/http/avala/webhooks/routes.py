@@ -1,4 +1,4 @@
-"""The routes of webhook endpoints."""
+"""The routes and schemas of webhook endpoints."""
 
 import secrets
 from collections.abc import Iterable, Sequence
@@ -12,8 +12,7 @@ from runwright.http.avala.authorization import READS, WRITES
 from runwright.http.avala.dialect import AVALA, PREFIX
 from runwright.http.avala.event_names import check_events, core_patterns
 from runwright.http.avala.fields import Time, Uid, https_url
-from runwright.http.avala.paging import PAGE, Page, PageQuery, internal_id, page_out, read_window
-from runwright.http.avala.reading import read_body
+from runwright.http.avala.requests import PAGE, Page, PageQuery, internal_id, page_out, read_body, read_window
 from runwright.http.fields import LONGEST_SECRET, check_signing_secret, to_out
 from runwright.http.request import Request
 from runwright.http.routing import Routes
@@ -169,7 +168,7 @@ _EXAMPLE: Final = {"target_url": "https://hooks.example.com/avala", "events": ["
 async def list_webhooks(request: Request) -> Page[WebhookOut]:
     window = read_window(request.query(PAGE), "wh")
     view = await request.services.avala_endpoints.view(request.tenant_id, window)
-    return page_out(request, view, lambda one: one.id, [webhook_out(one) for one in view.rows])
+    return page_out(request, view, [webhook_out(one) for one in view.rows])
 
 
 @ROUTES.add("POST", "", WRITES, "Create a webhook", body=WebhookIn, errors=(409,), example=_EXAMPLE)

@@ -1,26 +1,47 @@
-"""Pages by an opaque cursor, with absolute links to the next and the previous one.
+"""Read bodies, which may be empty, and queries, whose unknown parameters are ignored; link pages of lists.
 
-A link includes the whole query of the request, so that clients can follow it unchanged. Its host is
-`public_url` if that is set, else the request's Host header, if that is the name or the address of a host and
-nothing else.
+A page has absolute links to the next and the previous one. A link includes the whole query of the request, so
+that clients can follow it unchanged. Its host is `public_url` if that is set, else the request's Host header,
+if that is the name or the address of a host and nothing else.
 """
 
 import base64
 import binascii
 import re
-from collections.abc import Callable, Sequence
-from typing import Annotated, ClassVar, Final, Generic, TypeVar
-from urllib.parse import urlencode
+from collections.abc import Mapping, Sequence
+from typing import Annotated, ClassVar, Final, Generic, Protocol, TypeVar
+from urllib.parse import parse_qsl, urlencode
 
 import msgspec
 from msgspec import Meta
 
-from runwright.core.errors import NotFoundError
+from runwright.core.errors import MalformedError, NotFoundError
 from runwright.core.ids import Prefix, id_of_uuid, is_id
 from runwright.core.paging import View, Window
-from runwright.http.avala.reading import parse_query
 from runwright.http.request import Request
-from runwright.http.validation import Validator
+from runwright.http.validation import Rule, Validator
+
+B = TypeVar("B", bound=msgspec.Struct)
+
+_MOST_PARAMETERS: Final = 50
+_EMPTY: Final = b"{}"
+
+
+async def read_body(request: Request, validator: Validator[B], rules: Mapping[str, Rule] | None = None) -> B:
+    """Return the validated body; an empty one is read as an empty object."""
+    headers = request.headers
+    if b"transfer-encoding" not in headers and headers.get(b"content-length", b"0") == b"0":
+        return (validator if rules is None else validator.with_rules(rules)).from_json(_EMPTY)
+    return await request.body(validator, rules)
+
+
+def parse_query(query: bytes) -> dict[str, str]:
+    """Return the parameters of a query string; of a repeated one the last value."""
+    try:
+        return dict(parse_qsl(query.decode("latin-1"), max_num_fields=_MOST_PARAMETERS))
+    except ValueError:
+        raise MalformedError("The query string has too many parameters.") from None
+
 
 _PAGE_SIZE: Final = 100
 _LONGEST_CURSOR: Final = 64
@@ -29,7 +50,14 @@ _OLDER, _NEWER = "o", "n"
 _HOST: Final = re.compile(rb"(?:[A-Za-z0-9_.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
 
 T = TypeVar("T")
-R = TypeVar("R")
+
+
+class _Identified(Protocol):
+    @property
+    def id(self) -> str: ...
+
+
+R = TypeVar("R", bound=_Identified)
 
 Link = Annotated[str | None, Meta(description="An absolute URL, or null.")]
 
@@ -97,12 +125,12 @@ def read_window(query: PageQuery, prefix: Prefix) -> Window:
     return Window(limit=query.limit, newer_than=row_id)
 
 
-def page_out(request: Request, view: View[R], id_of: Callable[[R], str], rows: Sequence[T]) -> Page[T]:
+def page_out(request: Request, view: View[R], rows: Sequence[T]) -> Page[T]:
     """Return the page of a view; `rows` are its rows in the API's schema."""
     older = newer = None
     if view.rows:
-        older = _link(request, _OLDER, id_of(view.rows[-1])) if view.older else None
-        newer = _link(request, _NEWER, id_of(view.rows[0])) if view.newer else None
+        older = _link(request, _OLDER, view.rows[-1].id) if view.older else None
+        newer = _link(request, _NEWER, view.rows[0].id) if view.newer else None
     return Page(older, newer, list(rows))
 
 
