@@ -48,6 +48,7 @@ def patch_type(
     """
     types = {field.name: field.type for field in msgspec.structs.fields(base) if field.name not in without}
     fields = [(field, kind | UnsetType, UNSET) for field, kind in (types | dict(added or {})).items()]
-    derived = msgspec.defstruct(name, fields, frozen=True, kw_only=True)
+    strict = base.__struct_config__.forbid_unknown_fields
+    derived = msgspec.defstruct(name, fields, frozen=True, kw_only=True, forbid_unknown_fields=strict)
     derived.__doc__ = doc
     return derived

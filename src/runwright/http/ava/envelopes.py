@@ -114,9 +114,9 @@ def page_of(listing: Listing[R], page: PageRequest, show: Callable[[R], T]) -> P
     return Page([show(row) for row in listing.rows], pagination)
 
 
-def in_utc(at: datetime | UnsetType | None) -> datetime | None:
+def in_utc(at: datetime | None) -> datetime | None:
     """Return the time in UTC, truncated to milliseconds as the API shows it; None if there is none."""
-    if at is None or at is UNSET:
+    if at is None:
         return None
     return at.astimezone(UTC).replace(microsecond=at.microsecond // 1000 * 1000)
 

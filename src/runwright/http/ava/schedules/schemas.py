@@ -1,12 +1,12 @@
 """The schemas of schedules, their ticks and previews."""
 
-from collections.abc import Iterable
-from typing import Annotated, ClassVar, Final, Literal
+from collections.abc import Callable, Iterable
+from typing import Annotated, Any, ClassVar, Final, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType, field
 
-from runwright.core.struct_fields import set_fields
+from runwright.core.struct_fields import patch_type, set_fields
 from runwright.cron.expressions import LONGEST, Cron, CronError
 from runwright.cron.timetable import Firing
 from runwright.cron.zones import UnknownZoneError, find_zone
@@ -85,21 +85,9 @@ class ScheduleIn(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     jitter_seconds: Jitter = 0
 
 
-class SchedulePatch(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """What to change; fields that are left out stay."""
-
-    openapi_name: ClassVar[str] = "ChangeScheduleBody"
-
-    worker_id: WorkerId | UnsetType = UNSET
-    cron: CronText | UnsetType = UNSET
-    timezone: ZoneText | UnsetType = UNSET
-    name: ScheduleName | None | UnsetType = UNSET
-    input: Input | UnsetType = UNSET
-    enabled: Enabled | UnsetType = UNSET
-    catch_up: CatchUpChoice | UnsetType = UNSET
-    overlap: OverlapChoice | UnsetType = UNSET
-    misfire_grace_seconds: Grace | UnsetType = UNSET
-    jitter_seconds: Jitter | UnsetType = UNSET
+SchedulePatch: Final = patch_type(
+    "ChangeScheduleBody", ScheduleIn, "What to change; fields that are left out stay."
+)
 
 
 class ScheduleQuery(PageQuery, frozen=True, kw_only=True):
@@ -236,26 +224,25 @@ LIST_SCHEDULES: Final = Validator(ScheduleQuery, {"worker_id": plausible_id, "q"
 LIST_TICKS: Final = Validator(TickQuery)
 PREVIEW: Final = Validator(PreviewQuery)
 PREVIEW_EXPRESSION: Final = Validator(ExpressionQuery, {"cron": _check_cron, "timezone": _check_zone})
+_CONVERTED: Final[dict[str, Callable[[Any], object]]] = {
+    "name": lambda name: None if name is None else name.strip(),
+    "input": lambda raw: Raw(bytes(raw)),  # a Raw of a request keeps the whole body in memory
+    "catch_up": CatchUp,
+}
 
 
 def new_schedule(body: ScheduleIn) -> ScheduleCreate:
-    changed = {"name": _stripped(body.name), "input": Raw(bytes(body.input))}
-    return ScheduleCreate(**set_fields(body) | changed | {"catch_up": CatchUp(body.catch_up)})
+    return ScheduleCreate(**_core_fields(body))
 
 
-def schedule_changes(body: SchedulePatch) -> ScheduleChanges:
+def schedule_changes(body: msgspec.Struct) -> ScheduleChanges:
+    return ScheduleChanges(**_core_fields(body))
+
+
+def _core_fields(body: msgspec.Struct) -> dict[str, Any]:
+    """Return the given fields of a body as the core has them."""
     values = set_fields(body)
-    if body.name is not UNSET:
-        values["name"] = _stripped(body.name)
-    if body.input is not UNSET:
-        values["input"] = Raw(bytes(body.input))
-    if body.catch_up is not UNSET:
-        values["catch_up"] = CatchUp(body.catch_up)
-    return ScheduleChanges(**values)
-
-
-def _stripped(name: str | None) -> str | None:
-    return None if name is None else name.strip()
+    return {name: _CONVERTED[name](value) if name in _CONVERTED else value for name, value in values.items()}
 
 
 _REASONS: Final = {
