@@ -59,7 +59,7 @@ check: setup ## Format, lint, types, import order, names and words, as CI does
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	PYTHONPATH=src $(BIN)/lint-imports --no-logo
-	$(BIN)/python scripts/check_words --report
+	$(BIN)/python scripts/check_words
 
 schema: setup ## Write docs/schema.txt anew, after a new migration
 	$(BIN)/python -m tests.schema_dump > docs/schema.txt
