@@ -263,7 +263,10 @@ class Driver:
         gc.freeze()
         self._find_callers(session)
         for count, mutant in enumerate(self.mutants, 1):
-            self.fates[self._try(session, mutant)].append(mutant)
+            fate = self._try(session, mutant)
+            self.fates[fate].append(mutant)
+            if fate != "killed":
+                say(f"  {fate}: {mutant.file}:{mutant.line} {mutant.function}: {mutant.change}")
             if count % 10 == 0 or count == len(self.mutants):
                 say(
                     f"{count}/{len(self.mutants)} { ({fate: len(found) for fate, found in self.fates.items()}) }"
@@ -388,7 +391,11 @@ def main() -> None:
         command = [sys.executable, "-m", "tests.mutate", "--in-child", "--sample", str(given.sample)]
         for target in given.targets:
             process = await asyncio.create_subprocess_exec(*command, target)
-            await process.wait()
+            try:
+                await process.wait()
+            finally:
+                if process.returncode is None:
+                    process.kill()
 
     asyncio.run(with_database(run))
 
@@ -421,9 +428,6 @@ def mutate(target: str, sample: int) -> None:
     (RESULTS / f"{target}.json").write_text(text)
     figures = ", ".join(f"{len(found)} {fate}" for fate, found in driver.fates.items())
     say(f"{target}: {len(mutants)} mutants: {figures}")
-    for fate in ("survived", "not reached"):
-        for mutant in driver.fates.get(fate, ()):
-            say(f"  {fate}: {mutant.file}:{mutant.line} {mutant.function}: {mutant.change}")
 
 
 if __name__ == "__main__":

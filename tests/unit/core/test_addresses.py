@@ -173,3 +173,15 @@ def test_every_address_is_read_as_itself(address: ipaddress.IPv4Address | ipaddr
     read = parse_address(str(address))
     assert read is not None
     assert refusal(read) == refusal(address)
+
+
+def test_a_number_may_have_every_digit() -> None:
+    assert str(parse_address("1023456789")) == "61.0.182.21"
+    assert str(parse_address("0x12345678")) == "18.52.86.120"
+
+
+@pytest.mark.parametrize(
+    ("name", "numeric"), [("a.08", True), ("a.0x1f", True), ("a.b1", False), ("a.1.", True)]
+)
+def test_a_name_that_ends_in_a_number_looks_like_an_address(name: str, numeric: bool) -> None:
+    assert looks_numeric(name) is numeric

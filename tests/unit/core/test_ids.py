@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runwright.core.ids import floor_id, id_of_uuid, is_id, new_id, uuid_of
+from runwright.core.ids import floor_id, id_of_number, id_of_uuid, is_id, new_id, time_of, uuid_of
 
 TIMES = st.integers(31_536_000_000, 7_258_118_400_000).map(lambda ms: datetime.fromtimestamp(ms / 1000, UTC))
 
@@ -53,3 +53,8 @@ def test_any_uuid_stands_for_something_that_has_the_shape_of_an_id(any_uuid: uui
     assert found is not None
     assert is_id("job", found)
     assert uuid_of(found) == str(any_uuid)
+
+
+@given(at=TIMES)
+def test_the_time_of_an_id_is_the_one_it_was_made_for(at: datetime) -> None:
+    assert time_of(new_id("job", at)) == time_of(id_of_number("job", at, 7)) == at
