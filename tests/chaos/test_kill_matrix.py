@@ -31,6 +31,11 @@ import pytest
 import pytest_asyncio
 from tests.chaos.cluster import HEADERS, Member, descendants, free_port
 
+# Its rounds share one cluster and take minutes, so one round that a busy machine fails takes the others with it.
+pytestmark = pytest.mark.skipif(
+    os.environ.get("CHAOS") != "long", reason="the kill matrix runs with CHAOS=long"
+)
+
 STATES: Final = ("queued", "starting", "running", "finishing", "retry wait", "cancelling")
 WITHOUT_SANDBOX: Final = ("queued", "retry wait")
 PATIENCE_SECONDS: Final = 120.0
