@@ -4,7 +4,7 @@ An automation is a prompt for an agent. A schedule fires it (kind `job`), or an 
 
 The fields that its author writes are declared once, in `AutomationDefinition` and its subclasses.
 Request bodies, responses, patches, SQL columns, the configuration file and the options of the command
-line follow from these declarations: see "Where to add a field" in docs/decisions/0026-a-field-is-declared-once.md.
+line follow from these declarations: docs/decisions/0026-a-field-is-declared-once.md says where to add one.
 """
 
 from collections.abc import Mapping
