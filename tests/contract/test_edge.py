@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import asyncpg
 import httpx
+import msgspec
 import pytest
 from prometheus_client import CollectorRegistry
 from tests.automations import no_automations
@@ -82,7 +83,8 @@ async def _no_executors() -> list[list[str]]:
 
 
 @pytest.fixture
-async def edge(database: Pool) -> AsyncIterator[Edge]:
+async def edge(database: Pool, request: pytest.FixtureRequest) -> AsyncIterator[Edge]:
+    settings: EdgeSettings = getattr(request, "param", SETTINGS)
     notifications = JobNotifications(origin="test", send=lambda _: None)
     jobs = Jobs(database, clock=system_clock, notifications=notifications)
     services = Services(
@@ -112,7 +114,7 @@ async def edge(database: Pool) -> AsyncIterator[Edge]:
         ready=lambda: False,
         metrics=CollectorRegistry(),
     )
-    server = HttpServer(build_app(services, SETTINGS), host="127.0.0.1", port=0, edge=SETTINGS)
+    server = HttpServer(build_app(services, settings), host="127.0.0.1", port=0, edge=settings)
     url = await server.start()
     yield Edge(server, url, database)
     await server.stop()
@@ -201,6 +203,7 @@ async def test_an_upload_with_a_gap_in_it_is_given_up_and_one_without_is_not(con
     assert headers["connection"] == "close"
 
 
+@pytest.mark.parametrize("edge", [msgspec.structs.replace(SETTINGS, body_seconds=3)], indirect=True)
 async def test_the_third_upload_of_a_tenant_waits_and_does_not_hold_up_another(edge: Edge) -> None:
     address = urlsplit(edge.url)
     async with asyncio.timeout(20), contextlib.AsyncExitStack() as stack:
