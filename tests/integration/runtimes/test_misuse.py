@@ -8,7 +8,7 @@ from runwright.runtimes.model import OutcomeStatus
 from tests.integration.conftest import MakeStage
 
 HANDLER = "import os, time\ndef handler(input, env):\n    "
-SLOWLY = "time.sleep(0.002)"
+SLOWLY = "time.sleep(0.01)"
 MISUSE = {
     "memory": (f"a = []\n    while True: a.append(bytearray(10**6)); {SLOWLY}", "out_of_memory", "64 MiB"),
     "memory that is shared": (
