@@ -162,7 +162,9 @@ class AgentSubject:
             outcome = await self._caller.call(item, item.callback_url)
         result: Literal["answered", "failed"] = "failed" if outcome.error else "answered"
         self._emit(AgentCalled(result=result, duration_seconds=watch.seconds()))
-        return Settlement(claim=item.claim, result=outcome, retry_at=outcome.retry_at)
+        return Settlement(
+            claim=item.claim, result=outcome, retry_at=outcome.retry_at, failed=result == "failed"
+        )
 
     async def settle(self, db: Database, settlements: Sequence[Settlement[CallOutcome]]) -> set[str]:
         """Record decisions, acknowledgements and failures.

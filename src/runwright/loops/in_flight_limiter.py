@@ -1,58 +1,85 @@
-"""A limit on what a loop has in flight, with a count for each tenant."""
+"""A limit on what a sender has in flight, with what is known of its destinations.
+
+A destination counts as slow where its last attempt failed or took long, or where one has been waiting for
+its response for that long; the next attempt that succeeds in time ends that.
+"""
 
 import asyncio
-from collections import Counter
-from collections.abc import Callable, Coroutine, Mapping
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Coroutine
 from datetime import datetime
-from functools import partial
 from typing import Final
+
+import msgspec
+
+from runwright.outbox.queue import InFlight, OutboxClaim, OutboxQueue
 
 LOOK_SECONDS: Final = 1.0
 GATHER_SECONDS: Final = 0.005
 """The least time between two claims, so that each finds more than what has just ended."""
 STOP_SECONDS: Final = 12.0
+MOST_REMEMBERED: Final = 4096
+"""Slow destinations that are remembered while nothing is in flight to them."""
+
+
+class _Attempt(msgspec.Struct, frozen=True):
+    claim: OutboxClaim
+    began: float
 
 
 class InFlightLimiter:
-    """Runs tasks and counts those that have not ended; `on_end` is called at each end."""
+    """Runs attempts and counts those that have not ended; `on_end` is called at each end."""
 
-    def __init__(self, *, limit: int, on_end: Callable[[], None]) -> None:
-        self._limit = limit
+    def __init__(self, queue: OutboxQueue, *, on_end: Callable[[], None]) -> None:
+        self._queue = queue
         self._on_end = on_end
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._by_tenant: Counter[str] = Counter()
+        self._attempts: dict[asyncio.Task[bool], _Attempt] = {}
+        self._slow: OrderedDict[str, None] = OrderedDict()
 
     @property
     def free(self) -> int:
-        """How many more tasks may begin."""
-        return self._limit - len(self._tasks)
+        """How many more attempts may begin."""
+        return self._queue.max_in_flight - len(self._attempts)
 
-    @property
-    def by_tenant(self) -> Mapping[str, int]:
-        """How many tasks each tenant has in flight; tenants without any are left out."""
-        return self._by_tenant
+    def snapshot(self) -> InFlight:
+        """Return what is in flight now."""
+        slow = {*self._slow, *self._waiting_long()}
+        attempts = self._attempts.values()
+        return InFlight(
+            by_tenant=Counter(one.claim.tenant_id for one in attempts),
+            slow_by_tenant=Counter(
+                one.claim.tenant_id for one in attempts if one.claim.slow or one.claim.destination_id in slow
+            ),
+            slow_destinations=slow,
+        )
 
-    def begin(self, tenant_id: str, work: Coroutine[object, object, None]) -> None:
-        """Run a tenant's work beside what is in flight; it handles its own errors."""
-        self._by_tenant[tenant_id] += 1
+    def begin(self, claim: OutboxClaim, work: Coroutine[object, object, bool]) -> None:
+        """Make an attempt beside what is in flight. It returns whether the destination is slow."""
         task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(partial(self._end, tenant_id))
+        self._attempts[task] = _Attempt(claim, asyncio.get_running_loop().time())
+        task.add_done_callback(self._end)
 
     async def stop(self) -> None:
         """Wait for what is in flight, and cancel what takes longer than `STOP_SECONDS`; safe twice."""
-        if self._tasks:
-            _, late = await asyncio.wait(self._tasks, timeout=STOP_SECONDS)
+        if self._attempts:
+            _, late = await asyncio.wait(self._attempts, timeout=STOP_SECONDS)
             for task in late:
                 task.cancel()
             if late:
                 await asyncio.wait(late)
 
-    def _end(self, tenant_id: str, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        self._by_tenant[tenant_id] -= 1
-        if not self._by_tenant[tenant_id]:
-            del self._by_tenant[tenant_id]
+    def _waiting_long(self) -> set[str]:
+        since = asyncio.get_running_loop().time() - self._queue.slow_seconds
+        return {one.claim.destination_id for one in self._attempts.values() if one.began < since}
+
+    def _end(self, task: asyncio.Task[bool]) -> None:
+        destination_id = self._attempts.pop(task).claim.destination_id
+        if not task.cancelled() and task.exception() is None:
+            self._slow.pop(destination_id, None)
+            if task.result():
+                self._slow[destination_id] = None
+        if len(self._slow) > MOST_REMEMBERED:
+            self._slow.popitem(last=False)
         self._on_end()
 
 

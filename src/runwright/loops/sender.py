@@ -6,7 +6,7 @@ What is not the destination's fault (database unavailable, vault key missing) is
 returns to the queue for a while.
 
 Many rows are in flight at once, few of them to one destination and a limited number of one tenant (see
-outbox/queue.py), so a slow destination delays only itself.
+outbox/queue.py), so slow destinations delay only themselves, however many there are.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Final, Generic
 
-from runwright.core.clock import Clock
+from runwright.core.clock import Clock, Stopwatch
 from runwright.db.batching import Batcher
 from runwright.db.pool import Database
 from runwright.events.notifications import EventNotifications
@@ -52,7 +52,7 @@ class OutboxSender(DatabaseLoop, Generic[Item, Result]):
         self._cursor: str | None = None
         self._claimed_at = 0.0
         self._settlements: Batcher[Settlement[Result], bool] = Batcher(self._settle, max_in_flight=2)
-        self._in_flight = InFlightLimiter(limit=subject.queue.max_in_flight, on_end=self.loop.wake)
+        self._in_flight = InFlightLimiter(subject.queue, on_end=self.loop.wake)
         event_notifications.on_due(self.loop.wake)
 
     async def stop(self) -> None:
@@ -72,23 +72,27 @@ class OutboxSender(DatabaseLoop, Generic[Item, Result]):
             now=self._clock(),
             limit=self._in_flight.free,
             cursor=self._cursor,
-            in_flight=self._in_flight.by_tenant,
+            in_flight=self._in_flight.snapshot(),
         )
         self._cursor = batch.cursor
         items = await self._subject.load(self._db, batch.claims) if batch.claims else ()
         for item in items:
-            self._in_flight.begin(item.claim.tenant_id, self._process(item))
+            self._in_flight.begin(item.claim, self._process(item))
         if batch.cursor is not None or len(items) < len(batch.claims):
             return 0.0
         return GATHER_SECONDS if items else pause_until_due(batch.next_due, self._clock())
 
-    async def _process(self, item: Item) -> None:
+    async def _process(self, item: Item) -> bool:
+        """Make an attempt and settle it; return whether the destination is slow."""
+        watch = Stopwatch()
+        settlement = await self._attempt(item)
+        slow = settlement.failed or watch.seconds() > self._subject.queue.slow_seconds
         try:
-            settlement = await self._attempt(item)
             if not await self._settlements.add(settlement):
                 self._emit(OutboxOutcomeRefused(kind=self._kind, id=item.claim.id))
         except Exception as error:  # noqa: BLE001  the lease expires, and the row is claimed again
             self._emit(OutboxNotSettled(kind=self._kind, id=item.claim.id, error=error_text(error)))
+        return slow
 
     async def _attempt(self, item: Item) -> Settlement[Result]:
         try:

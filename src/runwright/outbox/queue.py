@@ -6,15 +6,22 @@ attempt may be repeated, it is not lost.
 
 Every settlement names the fence of its claim and changes nothing once another claim has raised it.
 
-Fairness: a destination (a webhook endpoint, an agent) has a limit of rows that are claimed at once, in all
-processes together, and a tenant has one in each process. Destinations take turns: the second row of one
-comes after the first row of all others. So a slow destination, or a flood for one, delays no other.
+Fairness, in every process:
+
+- The connections are not a pool that one can fill: a tenant gets another one only while at least as many are
+  free as it would then have, and an endpoint only while its tenant could have as many more. However many
+  tenants have a backlog, one that has nothing in flight finds a free connection.
+- The tenant with the least in flight is next, however long others have been due.
+- Slow destinations (the last attempt failed or took long, none was made yet, or one has been waiting for its
+  response for long) together have a part of the connections, which they share by the same rule.
+
+In all processes together a destination has a limit of rows that are claimed at once.
 
 What differs by kind (who the destinations are, what is sent, what an answer means) is in an
-`OutboxSubject`: webhooks/outgoing.py and agents/outgoing.py. The loop is loops/sender.py.
+`OutboxSubject`: webhooks/sending.py and agents/calls.py. The loop is loops/sender.py.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final, Generic, Protocol, TypeVar
@@ -40,13 +47,28 @@ class OutboxQueue(msgspec.Struct, frozen=True, kw_only=True):
 
     kind: OutboxKind
     destinations: str
-    """SQL that selects `tenant_id` and `max_claimed` of the destination `head.destination_id`, or no row
-    where nothing may be sent to it now."""
+    """SQL that selects `tenant_id`, `max_claimed` and `slow` of the destination `head.destination_id`, or no
+    row where nothing may be sent to it now."""
     max_in_flight: int
-    """In one process."""
+    """In one process, like the following limits."""
     max_in_flight_per_tenant: int
-    """In one process."""
+    max_slow_in_flight: int
+    """To slow destinations, all together."""
+    max_claimed_if_slow: int
+    """To one destination that this process found to be slow."""
+    slow_seconds: float
+    """A destination whose attempts take longer counts as slow, like one whose attempts fail."""
     lease_seconds: float
+
+
+class InFlight(msgspec.Struct, frozen=True, kw_only=True):
+    """What one process is sending, as far as a claim depends on it."""
+
+    by_tenant: Mapping[str, int] = {}
+    slow_by_tenant: Mapping[str, int] = {}
+    """How many of them go to slow destinations."""
+    slow_destinations: Collection[str] = ()
+    """Destinations that this process found to be slow."""
 
 
 class OutboxClaim(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,6 +79,8 @@ class OutboxClaim(msgspec.Struct, frozen=True, kw_only=True):
     tenant_id: str
     fence: int
     failed_attempts: int
+    slow: bool = False
+    """Whether the destination counted as slow."""
 
 
 class OutboxBatch(msgspec.Struct, frozen=True):
@@ -87,6 +111,8 @@ class Settlement(msgspec.Struct, Generic[Result], frozen=True, kw_only=True):
     claim: OutboxClaim
     result: Result | None = None
     retry_at: datetime | None = None
+    failed: bool = False
+    """Whether the attempt was made and failed."""
 
 
 class OutboxSubject(Protocol[Item, Result]):
@@ -117,42 +143,69 @@ WITH RECURSIVE head AS (
         ORDER BY q.destination_id, q.due_at LIMIT 1
     ) following
     WHERE head.nth < {most}
-), destination AS (
-    -- of these, the ones that may be sent to, and how many more rows each may have claimed
-    SELECT head.destination_id, d.tenant_id, greatest(d.max_claimed - busy.number, 0) AS free
+), used AS (
+    -- what this process has in flight
+    SELECT * FROM unnest($5::text[], $6::integer[], $7::integer[]) AS u (tenant_id, number, slow)
+), rest AS (
+    SELECT $9::integer - coalesce(sum(number), 0) AS free, $10::integer - coalesce(sum(slow), 0) AS free_slow
+    FROM used
+), open AS (
+    -- of these destinations, the ones that may be sent to, and whose tenants may have more in flight
+    SELECT head.destination_id, d.tenant_id, d.slow OR s.id IS NOT NULL AS slow, r.free, r.free_slow,
+           coalesce(u.number, 0) AS used, coalesce(u.slow, 0) AS used_slow,
+           CASE WHEN s.id IS NULL THEN d.max_claimed ELSE least(d.max_claimed, $13) END AS max_claimed
     FROM head
+    CROSS JOIN rest r
     CROSS JOIN LATERAL ({destinations}) d
-    CROSS JOIN LATERAL (
-        SELECT count(*) AS number FROM outbox b
-        WHERE b.destination_id = head.destination_id AND b.claimed AND b.due_at > $1
-    ) busy
+    LEFT JOIN unnest($12::text[]) AS s (id) ON s.id = head.destination_id
+    LEFT JOIN used u ON u.tenant_id = d.tenant_id
     WHERE head.due_at <= $1
+      AND coalesce(u.number, 0) < least(r.free, $11)
+      AND (NOT d.slow AND s.id IS NULL OR coalesce(u.slow, 0) < r.free_slow)
       AND NOT EXISTS (SELECT FROM tenants t WHERE t.id = d.tenant_id AND t.status = 'suspended')
 ), candidate AS (
-    -- their due rows, numbered within each destination
-    SELECT d.tenant_id, c.*,
-           row_number() OVER (PARTITION BY d.destination_id ORDER BY c.due_at, c.id) AS turn
-    FROM destination d CROSS JOIN LATERAL (
+    -- their due rows; `turn` is what the destination would have in flight with the row
+    SELECT o.*, c.*, busy.number + row_number() OVER (
+        PARTITION BY o.destination_id ORDER BY c.due_at, c.id) AS turn
+    FROM open o
+    CROSS JOIN LATERAL (
+        SELECT count(*) AS number FROM outbox b
+        WHERE b.destination_id = o.destination_id AND b.claimed AND b.due_at > $1
+    ) busy
+    CROSS JOIN LATERAL (
         SELECT q.id, q.due_at, q.fence FROM outbox q
-        WHERE q.kind = $8 AND q.destination_id = d.destination_id AND q.due_at <= $1
-        ORDER BY q.due_at LIMIT d.free
+        WHERE q.kind = $8 AND q.destination_id = o.destination_id AND q.due_at <= $1
+        ORDER BY q.due_at
+        LIMIT least(greatest(o.max_claimed - busy.number, 0), 4 + 2 * $3 / (SELECT count(*) FROM open))
     ) c
+), unhurried AS (
+    -- without those for which the slow destinations' part has no place
+    SELECT n.* FROM (
+        SELECT m.*, row_number() OVER (PARTITION BY m.slow ORDER BY m.nth_slow, m.due_at) AS rank FROM (
+            SELECT c.*, c.used_slow + row_number() OVER (
+                PARTITION BY c.tenant_id, c.slow ORDER BY c.turn, c.due_at) AS nth_slow
+            FROM candidate c
+        ) m
+    ) n WHERE NOT n.slow OR n.nth_slow <= n.free_slow - n.rank + 1
+), shared AS (
+    -- within the limits of each tenant and destination; `nth` is what the tenant would have in flight
+    SELECT n.* FROM (
+        SELECT u.*, u.used + row_number() OVER (PARTITION BY u.tenant_id ORDER BY u.turn, u.due_at) AS nth
+        FROM unhurried u
+    ) n WHERE n.nth <= $11 AND n.turn <= $11 - n.nth + 1
 ), chosen AS (
-    -- turn by turn, within the limit of each tenant
-    SELECT p.* FROM (
-        SELECT c.*, coalesce(u.used, 0) + row_number() OVER (
-            PARTITION BY c.tenant_id ORDER BY c.turn, c.due_at) AS nth_of_tenant
-        FROM candidate c LEFT JOIN unnest($5::text[], $6::integer[]) AS u (tenant_id, used) USING (tenant_id)
-    ) p
-    WHERE p.nth_of_tenant <= $7 ORDER BY p.turn, p.due_at LIMIT $3
+    -- those of tenants with the least in flight first, each leaving as many connections free as it has
+    SELECT n.* FROM (
+        SELECT s.*, row_number() OVER (ORDER BY s.nth, s.due_at) AS place FROM shared s
+    ) n WHERE n.nth <= n.free - n.place + 1 ORDER BY n.place LIMIT $3
 ), locked AS (
     -- without those that another process claims at this moment
-    SELECT c.id, c.tenant_id FROM chosen c JOIN outbox q ON q.id = c.id AND q.fence = c.fence
+    SELECT c.id, c.tenant_id, c.slow FROM chosen c JOIN outbox q ON q.id = c.id AND q.fence = c.fence
     FOR UPDATE OF q SKIP LOCKED
 ), claimed AS (
     UPDATE outbox q SET claimed = true, due_at = $4, fence = q.fence + 1
     FROM locked l WHERE q.id = l.id
-    RETURNING q.id, q.destination_id, l.tenant_id, q.fence, q.failed_attempts
+    RETURNING q.id, q.destination_id, l.tenant_id, q.fence, q.failed_attempts, l.slow
 )
 SELECT claimed.*,
        (SELECT destination_id FROM head WHERE nth = {most}) AS cursor,
@@ -168,17 +221,20 @@ async def claim_due(
     now: datetime,
     limit: int,
     cursor: str | None,
-    in_flight: Mapping[str, int],
+    in_flight: InFlight,
 ) -> OutboxBatch:
-    """Claim up to `limit` rows that are due.
+    """Claim up to `limit` rows that are due, within the limits of the queue less what is `in_flight`.
 
-    A tenant gets no more than its limit, less what it has `in_flight` in this process. Nothing is claimed
-    for suspended tenants.
+    Nothing is claimed for suspended tenants.
     """
+    by_tenant = in_flight.by_tenant
     rows = await db.fetch(
         _CLAIM.format(destinations=queue.destinations, most=DESTINATIONS_PER_CLAIM),
         *(now, cursor or "", limit, now + timedelta(seconds=queue.lease_seconds)),
-        *(list(in_flight), list(in_flight.values()), queue.max_in_flight_per_tenant, queue.kind),
+        *(list(by_tenant), list(by_tenant.values())),
+        [in_flight.slow_by_tenant.get(tenant_id, 0) for tenant_id in by_tenant],
+        *(queue.kind, queue.max_in_flight, queue.max_slow_in_flight, queue.max_in_flight_per_tenant),
+        *(list(in_flight.slow_destinations), queue.max_claimed_if_slow),
     )
     claims = [struct_from_row(OutboxClaim, row) for row in rows if row["id"] is not None]
     return OutboxBatch(claims, rows[0]["cursor"], rows[0]["next_due"])

@@ -113,7 +113,7 @@ class WebhookSubject:
         self._emit(DeliveryAttempted(result=result, duration_seconds=outcome.duration_ms / 1000))
         delay = None if outcome.delivered else retry_delay(item.claim.failed_attempts, outcome)
         retry_at = None if delay is None else self._clock() + timedelta(seconds=delay)
-        return Settlement(claim=item.claim, result=outcome, retry_at=retry_at)
+        return Settlement(claim=item.claim, result=outcome, retry_at=retry_at, failed=not outcome.delivered)
 
     async def settle(self, db: Database, settlements: Sequence[Settlement[DeliveryOutcome]]) -> set[str]:
         """Record attempts; return the deliveries whose claim had been lost."""

@@ -23,7 +23,7 @@ from runwright.agents.model import (
 from runwright.agents.store.calls import AGENT_QUEUE, MAX_CLAIMED_PER_AGENT, load_calls, settle_calls
 from runwright.agents.worker_jobs import submit_jobs
 from runwright.db.pool import open_pool
-from runwright.outbox.queue import Settlement, claim_due, release_claims
+from runwright.outbox.queue import InFlight, Settlement, claim_due, release_claims
 from runwright.telemetry.events import OutboxSetAside
 from tests.integration.agents.callback_server import ACCEPTED, CallbackServer, Received, signature
 from tests.integration.agents.world import World
@@ -299,7 +299,7 @@ async def test_a_caller_whose_claim_is_over_settles_nothing(world: World) -> Non
     queue = msgspec.structs.replace(AGENT_QUEUE, lease_seconds=30.0)
 
     async def claim() -> AgentCall:
-        batch = await claim_due(world.db, queue, now=world.now, limit=10, cursor=None, in_flight={})
+        batch = await claim_due(world.db, queue, now=world.now, limit=10, cursor=None, in_flight=InFlight())
         [call] = await load_calls(world.db, batch.claims, world.now)
         return call
 

@@ -163,6 +163,35 @@ async def test_a_dead_and_a_stuck_endpoint_hold_up_nobody(loops: Loops) -> None:
             await loop.stop()
 
 
+async def test_receivers_that_fall_silent_leave_connections_to_other_tenants(loops: Loops) -> None:
+    """They were well until now, so each is given as many connections as one that is well."""
+    release = asyncio.Event()
+    async with answering(release, OK) as (silent_url, silent), answering(None, OK) as (url, bodies):
+        for tenant in ("ten_b", "ten_c", "ten_d"):
+            for _ in range(4):
+                await loops.world.endpoint(tenant, url=silent_url, patterns=["webhook.*"])
+        fine = await loops.world.endpoint(url=url, patterns=["webhook.*"])
+        await loops.world.heal()
+        for tenant in ("ten_b", "ten_c", "ten_d"):
+            await loops.append(100, tenant=tenant)
+
+        async def taken() -> bool:
+            return len(silent) >= 200
+
+        await loops.until(taken)
+        await loops.append(1)
+
+        async def arrived() -> bool:
+            return await loops.count("delivered", fine) == 1
+
+        await loops.until(arrived)
+        assert len(bodies) == 1
+        assert await loops.count("delivered") == 1
+        release.set()
+        for loop in loops.senders:
+            await loop.stop()
+
+
 async def test_what_cannot_be_signed_goes_back_without_an_attempt(loops: Loops) -> None:
     async with answering(None, OK) as (url, bodies):
         await loops.world.endpoint(url=url, patterns=["webhook.*"])

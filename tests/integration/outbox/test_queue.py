@@ -1,11 +1,15 @@
 """Deliveries in the outbox: created once, claimed by one, retried by the policy, fair to all."""
 
 import asyncio
+from collections import Counter
+
+import msgspec
 
 from runwright.core.paging import PageRequest
-from runwright.outbox.queue import release_claims
+from runwright.outbox.queue import InFlight, OutboxQueue, release_claims
 from runwright.webhooks.model import DeliveryStatus, EndpointStatus, WebhookEndpointPatch
 from runwright.webhooks.store.deliveries import prune_orphaned_deliveries
+from runwright.webhooks.store.outgoing import WEBHOOK_QUEUE
 from tests.integration.outbox.world import World
 
 
@@ -221,17 +225,80 @@ async def test_of_an_endpoint_only_so_many_are_under_way_and_fewer_where_it_fail
     assert len(await world.claim()) == 64
 
 
-async def test_a_tenant_has_a_bounded_share(world: World) -> None:
-    for tenant in ("ten_a", "ten_a", "ten_b"):
-        await world.endpoint(tenant)
-    for tenant in ("ten_a", "ten_b"):
-        for _ in range(10):
+async def _backlog(world: World, endpoints: dict[str, int], events: int) -> None:
+    """Give tenants endpoints, which were well until now, and each of these as many deliveries."""
+    for tenant, number in endpoints.items():
+        for _ in range(number):
+            await world.endpoint(tenant)
+        for _ in range(events):
             await world.event(tenant)
-    await world.route()
+    while await world.route(limit=1000):
+        pass
     await world.heal()
-    claimed = (await world.claim_all(tenant_limit=6, in_flight={"ten_a": 2})).claims
-    tenants = [claim.tenant_id for claim in claimed]
-    assert (tenants.count("ten_a"), tenants.count("ten_b")) == (4, 6)
+
+
+def _queue(**limits: int) -> OutboxQueue:
+    return msgspec.structs.replace(WEBHOOK_QUEUE, **limits)
+
+
+async def test_a_tenant_never_has_more_connections_than_it_leaves_free(world: World) -> None:
+    await _backlog(world, {"ten_a": 8}, 5)
+    queue = _queue(max_in_flight=40, max_in_flight_per_tenant=32)
+    assert len((await world.claim_all(queue=queue)).claims) == 20
+    assert (await world.claim_all(queue=queue, in_flight=InFlight(by_tenant={"ten_a": 20}))).claims == []
+
+
+async def test_tenants_with_a_backlog_leave_connections_to_one_that_comes_later(world: World) -> None:
+    await _backlog(world, {f"ten_{number}": 3 for number in range(9)}, 6)
+    queue = _queue(max_in_flight=40)
+    taken = Counter(claim.tenant_id for claim in (await world.claim_all(queue=queue)).claims)
+    assert set(taken.values()) == {4}
+    await _backlog(world, {"ten_late": 1}, 2)
+    later = (await world.claim_all(queue=queue, in_flight=InFlight(by_tenant=taken))).claims
+    assert [claim.tenant_id for claim in later] == ["ten_late", "ten_late"]
+
+
+async def test_who_has_the_least_in_flight_is_next_though_others_have_waited_for_longer(world: World) -> None:
+    await _backlog(world, {"ten_a": 2}, 10)
+    world.forward(60)
+    await _backlog(world, {"ten_b": 1}, 1)
+    in_flight = InFlight(by_tenant={"ten_a": 5})
+    claims = (await world.claim_all(limit=1, in_flight=in_flight)).claims
+    assert [claim.tenant_id for claim in claims] == ["ten_b"]
+
+
+async def test_one_endpoint_never_has_all_connections_of_its_tenant(world: World) -> None:
+    await _backlog(world, {"ten_a": 1}, 20)
+    queue = _queue(max_in_flight=100, max_in_flight_per_tenant=16)
+    assert len((await world.claim_all(queue=queue)).claims) == 8
+    await _backlog(world, {"ten_a": 1}, 1)
+    [late] = (await world.claim_all(queue=queue, in_flight=InFlight(by_tenant={"ten_a": 8}))).claims
+    assert late.tenant_id == "ten_a"
+
+
+async def test_slow_endpoints_have_a_part_of_the_connections_together(world: World) -> None:
+    await _backlog(world, {f"ten_{number}": 4 for number in range(7)}, 2)
+    await world.db.execute("UPDATE endpoints SET strained = true")
+    queue = _queue(max_in_flight=64, max_slow_in_flight=16)
+    slow = Counter(claim.tenant_id for claim in (await world.claim_all(queue=queue)).claims)
+    assert set(slow.values()) == {2}
+    await _backlog(world, {"ten_fine": 1}, 5)
+    await world.db.execute("UPDATE endpoints SET strained = tenant_id <> 'ten_fine'")
+    in_flight = InFlight(by_tenant=slow, slow_by_tenant=slow)
+    claims = (await world.claim_all(queue=queue, in_flight=in_flight)).claims
+    assert [claim.tenant_id for claim in claims] == ["ten_fine"] * 5
+
+
+async def test_an_endpoint_that_this_process_finds_slow_is_slow_before_its_attempts_end(
+    world: World,
+) -> None:
+    await _backlog(world, {"ten_a": 2}, 10)
+    row = await world.db.fetchrow("SELECT min(id) AS stuck, max(id) AS fine FROM endpoints")
+    assert row is not None
+    in_flight = InFlight(slow_destinations={row["stuck"]})
+    claims = (await world.claim_all(in_flight=in_flight)).claims
+    claimed = Counter((claim.destination_id, claim.slow) for claim in claims)
+    assert claimed == {(row["stuck"], True): 4, (row["fine"], False): 10}
 
 
 async def test_a_claim_says_when_more_is_due(world: World) -> None:

@@ -12,7 +12,7 @@ from runwright.events.store import append_event, take_queued_events
 from runwright.http.ava.webhooks.payloads import AvaPayloadFormat
 from runwright.outbox.client.client import OutgoingClient
 from runwright.outbox.client.url import OutgoingPolicy
-from runwright.outbox.queue import OutboxBatch, OutboxClaim, Settlement, claim_due
+from runwright.outbox.queue import InFlight, OutboxBatch, OutboxClaim, OutboxQueue, Settlement, claim_due
 from runwright.secrets.keyring import Keyring, SecretBox
 from runwright.webhooks.model import ClaimedDelivery, DeliveryOutcome, WebhookEndpoint, WebhookEndpointCreate
 from runwright.webhooks.sending import WebhookSender, retry_delay
@@ -26,6 +26,9 @@ from runwright.webhooks.store.outgoing import (
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 DEV = OutgoingPolicy(dev=True)
+NOTHING = InFlight()
+ROOMY = msgspec.structs.replace(WEBHOOK_QUEUE, max_in_flight=1000, max_in_flight_per_tenant=500)
+"""For tests that are not about how the connections are shared."""
 
 
 class World:
@@ -78,12 +81,9 @@ class World:
             return await insert_deliveries(db, pairs, self.now)
 
     async def claim_all(
-        self, *, limit: int = 100, in_flight: dict[str, int] | None = None, tenant_limit: int = 100
+        self, *, limit: int = 100, in_flight: InFlight = NOTHING, queue: OutboxQueue = ROOMY
     ) -> OutboxBatch:
-        queue = msgspec.structs.replace(WEBHOOK_QUEUE, max_in_flight_per_tenant=tenant_limit)
-        return await claim_due(
-            self.db, queue, now=self.now, limit=limit, cursor=None, in_flight=in_flight or {}
-        )
+        return await claim_due(self.db, queue, now=self.now, limit=limit, cursor=None, in_flight=in_flight)
 
     async def claim(self, limit: int = 100) -> Sequence[ClaimedDelivery]:
         """Claim what is due, and load it; in the order of the claims."""

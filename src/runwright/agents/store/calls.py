@@ -18,15 +18,21 @@ from runwright.outbox.queue import OutboxClaim, OutboxKind, OutboxQueue, Settlem
 from runwright.secrets.model import EncryptedValue
 
 MAX_CLAIMED_PER_AGENT: Final = 16
+MAX_CLAIMED_IF_SLOW: Final = 4
+SLOW_SECONDS: Final = 5.0
+"""An agent whose callback takes longer counts as slow, like one whose last call failed."""
 
 AGENT_QUEUE: Final = OutboxQueue(
     kind=OutboxKind.AGENT,
     destinations=f"""
-        SELECT a.tenant_id, {MAX_CLAIMED_PER_AGENT} AS max_claimed
+        SELECT a.tenant_id, {MAX_CLAIMED_PER_AGENT} AS max_claimed, false AS slow
         FROM agents a WHERE a.id = head.destination_id
     """,
     max_in_flight=128,
     max_in_flight_per_tenant=64,
+    max_slow_in_flight=32,
+    max_claimed_if_slow=MAX_CLAIMED_IF_SLOW,
+    slow_seconds=SLOW_SECONDS,
     lease_seconds=60.0,
 )
 

@@ -31,11 +31,15 @@ WEBHOOK_QUEUE: Final = OutboxQueue(
     kind=OutboxKind.WEBHOOK,
     destinations=f"""
         SELECT e.tenant_id, CASE WHEN e.status = 'degraded' THEN {DEGRADED_MAX_CLAIMED}
-            WHEN e.strained THEN {SLOW_MAX_CLAIMED} ELSE {HEALTHY_MAX_CLAIMED} END AS max_claimed
+            WHEN e.strained THEN {SLOW_MAX_CLAIMED} ELSE {HEALTHY_MAX_CLAIMED} END AS max_claimed,
+            e.strained OR e.status = 'degraded' AS slow
         FROM endpoints e WHERE e.id = head.destination_id AND e.status <> 'paused' AND NOT e.gone
     """,
     max_in_flight=256,
     max_in_flight_per_tenant=128,
+    max_slow_in_flight=64,
+    max_claimed_if_slow=SLOW_MAX_CLAIMED,
+    slow_seconds=SLOW_MS / 1000,
     lease_seconds=30.0,
 )
 
