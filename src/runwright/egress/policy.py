@@ -6,7 +6,7 @@ an address is checked when a connection to it is made, whatever was checked befo
 
 import asyncio
 import socket
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from ipaddress import IPv4Address, ip_address
 from typing import Final, Literal
 
@@ -19,6 +19,7 @@ from runwright.egress.resolver import Bindings, Lookups, NoSuchNameError
 
 EgressMode = Literal["none", "public", "allow"]
 NOT_LISTED: Final = "not in the worker's list of allowed hosts"
+LEASE_LOST: Final = "refused (the executor has lost its lease)"
 _SHOWN_NAME_CHARACTERS: Final = 120
 
 
@@ -86,6 +87,8 @@ class EgressResources(msgspec.Struct, frozen=True):
     dial: Dial
     limits: EgressLimits
     traffic: Traffic
+    held: Callable[[], bool]
+    """Whether the executor holds the lease of its jobs; may be called in any thread."""
 
 
 class PolicyDialer:
@@ -150,6 +153,7 @@ class PolicyDialer:
 
     async def _connect_to_any(self, addresses: list[Address], port: int) -> socket.socket:
         failure = OSError()
+        self._check_lease()
         for address in addresses:
             last = address is addresses[-1]
             try:
@@ -159,5 +163,11 @@ class PolicyDialer:
                 failure = error
         raise failure
 
+    def _check_lease(self) -> None:
+        """Raise EgressRefusedError if the job may have begun elsewhere, so that it must not act here."""
+        if not self._resources.held():
+            raise EgressRefusedError(LEASE_LOST)
+
     async def _look_up(self, name: str) -> list[Address]:
+        self._check_lease()
         return await self._resources.lookups.addresses(name, self._slots)

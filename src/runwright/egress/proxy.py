@@ -7,6 +7,7 @@
 
 Invariants
 - Nothing is accepted or answered before there is a policy.
+- No name is looked up, no connection made and no byte sent once the lease of the executor is over.
 - A connection is made only to an address that the policy has allowed for it, after the last lookup.
 - A refusal is logged before the connection is reset, so that it is in the log of the job that caused it.
 - CLOSED holds no socket and no task.
@@ -187,5 +188,6 @@ class EgressProxy:
             reset(inside)
             raise
         else:
-            relay = Relay(inside, outside, limits=self._resources.limits, traffic=self._resources.traffic)
+            res = self._resources
+            relay = Relay(inside, outside, limits=res.limits, traffic=res.traffic, held=res.held)
             await relay.run()

@@ -2,12 +2,15 @@
 
 States: accepted -> allowed -> connected -> closed. Until it is connected nothing is read from the
 sandbox. Each direction is read only as fast as the other side accepts it; the end of one direction is
-passed on while the other continues. A connection that is refused, fails, is idle for `idle_seconds` or
-lasts `total_seconds` is reset on both sides, so that neither mistakes a part for the whole.
+passed on while the other continues. Nothing is sent for a sandbox whose executor has lost its lease: what
+waited while this process was stopped is dropped. A connection that is refused, fails, is idle for
+`idle_seconds` or lasts `total_seconds` is reset on both sides, so that neither mistakes a part for the
+whole.
 """
 
 import asyncio
 import contextlib
+import errno
 import socket
 import struct
 from collections.abc import Awaitable, Callable
@@ -82,12 +85,20 @@ class Relay:
     """Copies between two connected sockets until both directions have ended; closes both."""
 
     def __init__(
-        self, inside: socket.socket, outside: socket.socket, *, limits: EgressLimits, traffic: Traffic
+        self,
+        inside: socket.socket,
+        outside: socket.socket,
+        *,
+        limits: EgressLimits,
+        traffic: Traffic,
+        held: Callable[[], bool],
     ) -> None:
+        """`held`: whether the executor holds the lease of the sandbox's job."""
         self._inside = inside
         self._outside = outside
         self._limits = limits
         self._traffic = traffic
+        self._held = held
         self._moved = 0
 
     async def run(self) -> None:
@@ -113,14 +124,26 @@ class Relay:
     async def _pump(self, source: socket.socket, sink: socket.socket, *, sending: bool) -> None:
         loop = asyncio.get_running_loop()
         while data := await loop.sock_recv(source, _CHUNK_BYTES):
-            await loop.sock_sendall(sink, data)
-            self._moved += 1
             if sending:
+                await self._send(sink, data)
                 self._traffic.sent += len(data)
             else:
+                await loop.sock_sendall(sink, data)
                 self._traffic.received += len(data)
+            self._moved += 1
         with contextlib.suppress(OSError):
             sink.shutdown(socket.SHUT_WR)
+
+    async def _send(self, sink: socket.socket, data: bytes) -> None:
+        """Send bytes of the sandbox; look at the lease before every system call that sends some."""
+        rest = memoryview(data)
+        while rest:
+            if not self._held():
+                raise OSError(errno.ECONNABORTED, "the executor has lost its lease")
+            try:
+                rest = rest[sink.send(rest) :]
+            except BlockingIOError:
+                await _writable(sink)
 
     async def _watch(self) -> None:
         moved = -1
@@ -128,3 +151,19 @@ class Relay:
             moved = self._moved
             await asyncio.sleep(self._limits.idle_seconds)
         raise TimeoutError
+
+
+async def _writable(sock: socket.socket) -> None:
+    """Wait until the kernel accepts more bytes."""
+    loop = asyncio.get_running_loop()
+    ready: asyncio.Future[None] = loop.create_future()
+
+    def wake() -> None:
+        if not ready.done():
+            ready.set_result(None)
+
+    loop.add_writer(sock, wake)
+    try:
+        await ready
+    finally:
+        loop.remove_writer(sock)

@@ -87,6 +87,10 @@ class SandboxNetwork:
         self._egress.call(self._egress.close_proxy, self._proxy, self._near)
 
 
+def _always() -> bool:
+    return True
+
+
 class Egress:
     """The egress loop, its thread, and the proxies of running sandboxes."""
 
@@ -98,13 +102,16 @@ class Egress:
         resolve: Resolve | None = None,
         dial: Dial = dial,
         limits: EgressLimits | None = None,
+        held: Callable[[], bool] = _always,
     ) -> None:
+        """`held`: whether the lease of the jobs in the sandboxes is held; called in the egress thread."""
         self.trusted = tuple(trusted)
         self.ports = sorted({*ports, *trusted_ports(self.trusted)})[:MAX_PORTS]
         self.traffic = Traffic()
         self._resolve = resolve
         self._dial = dial
         self._limits = limits or EgressLimits()
+        self._held = held
         self._resources: EgressResources | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
@@ -172,7 +179,7 @@ class Egress:
             loop = self._loop = runner.get_loop()
             resolvers = ThreadPoolExecutor(_RESOLVER_THREADS, thread_name_prefix="runwright-resolver")
             lookups = Lookups(self._resolve or _host_resolver(resolvers))
-            self._resources = EgressResources(lookups, self._dial, self._limits, self.traffic)
+            self._resources = EgressResources(lookups, self._dial, self._limits, self.traffic, self._held)
             loop.call_soon(ready.set)
             loop.run_forever()
             for proxy, near in list(self._proxies.items()):

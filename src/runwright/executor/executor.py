@@ -20,6 +20,7 @@ import contextlib
 from collections.abc import Sequence
 
 from runwright.core.clock import Clock
+from runwright.core.lease_term import LeaseTerm
 from runwright.db.pool import Database
 from runwright.executor.attempt_runner import AttemptRunner, MakePool
 from runwright.executor.claim_loop import ClaimLoop
@@ -49,7 +50,9 @@ class Executor:
         emit: Emit,
         make_pool: MakePool,
         preparation: Preparation | None = None,
+        term: LeaseTerm | None = None,
     ) -> None:
+        """`term` is set to the end of the lease at each renewal."""
         self._settings = settings
         self._emit = emit
         self._started = False
@@ -61,6 +64,7 @@ class Executor:
             draining=lambda: self.runner.draining,
             on_lost=self._on_lease_lost,
             on_taken=self._on_lease_taken,
+            term=term or LeaseTerm(),
         )
         self.runner = AttemptRunner(
             db,

@@ -4,16 +4,20 @@ States: registered -> held (renewed at every heartbeat) -> lost -> registered un
 
 The end of the lease is computed by this process's own clock, from before the renewal was sent:
 so it is over here before it is over in the database, and running jobs are killed before the reaper
-may requeue them. A renewal that fails does not lose the lease, which continues until its end.
+may requeue them. A renewal that fails does not lose the lease, which continues until its end. `LeaseTerm`
+has the same end for those that must obey it while this process hangs: the guard of its sandboxes and the
+thread of their network.
 """
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable
 
 import msgspec
 
 from runwright.core.clock import Clock
 from runwright.core.ids import new_id
+from runwright.core.lease_term import LeaseTerm
 from runwright.db.pool import Database
 from runwright.jobs.store.executors import (
     ExecutorRecord,
@@ -57,6 +61,7 @@ class Lease:
         draining: Callable[[], bool],
         on_lost: Callable[[], Awaitable[None]],
         on_taken: Callable[[], None],
+        term: LeaseTerm,
     ) -> None:
         """`on_lost` is awaited while `held` is false and stops what runs, then `on_taken` is called."""
         self._db = db
@@ -66,6 +71,7 @@ class Lease:
         self._draining = draining
         self._on_lost = on_lost
         self._on_taken = on_taken
+        self._term = term
         self._ends = 0.0
         self.held = True
         self.id = new_id("exe", clock())
@@ -94,7 +100,7 @@ class Lease:
         record = ExecutorRecord(id=self.id, **values)
         sent_at = asyncio.get_running_loop().time()
         await register_executor(self._db, record, lease_seconds=s.lease_seconds)
-        self._ends = sent_at + s.lease_seconds
+        self._set_end(sent_at + s.lease_seconds)
 
     async def _beat(self) -> float:
         loop = asyncio.get_running_loop()
@@ -109,7 +115,7 @@ class Lease:
                     draining=self._draining(),
                 )
             if renewed:
-                self._ends = sent_at + self._settings.lease_seconds
+                self._set_end(sent_at + self._settings.lease_seconds)
         except Exception as error:  # noqa: BLE001  whatever the cause, the lease continues until its end
             self._emit(LeaseNotRenewed(error=error_text(error)))
         if not renewed or loop.time() >= self._ends:
@@ -117,8 +123,13 @@ class Lease:
         left = self._ends - loop.time()
         return min(self._settings.heartbeat_seconds, max(left / 3, 0.05))
 
+    def _set_end(self, ends: float) -> None:
+        self._ends = ends
+        self._term.set_end(ends)
+
     async def _start_over(self) -> None:
         self.held = False
+        self._term.set_end(-math.inf)
         await self._on_lost()
         self.id = new_id("exe", self._clock())
         await self._register()

@@ -19,6 +19,7 @@ from runwright.builds.store import Builds
 from runwright.config import Settings
 from runwright.core.hostnames import parse_trusted
 from runwright.core.ids import new_id
+from runwright.core.lease_term import LeaseTerm
 from runwright.egress import Egress
 from runwright.egress.metrics import TrafficCollector
 from runwright.executor.attempt_runner import AttemptRunner
@@ -45,7 +46,8 @@ CANNOT_INSTALL: Final = (
 async def start_executor(
     res: Resources, files: VersionFiles, shutdown: Shutdown, stack: AsyncExitStack
 ) -> Executor:
-    egress = _start_egress(res, stack)
+    term = LeaseTerm()
+    egress = _start_egress(res, term, stack)
 
     def make_pool(runner: AttemptRunner) -> Pool:
         return Pool(
@@ -67,6 +69,7 @@ async def start_executor(
         emit=res.emit,
         make_pool=make_pool,
         preparation=Preparation(secrets=open_vault(res, res.db, stack), files=files, emit=res.emit),
+        term=term,
     )
     promoter = Promoter(res.db, clock=res.clock, notifications=res.job_notifications, emit=res.emit)
     halting = asyncio.create_task(_halt_when_forced(shutdown, executor))
@@ -97,12 +100,12 @@ def _executor_settings(res: Resources) -> ExecutorSettings:
     )
 
 
-def _start_egress(res: Resources, stack: AsyncExitStack) -> Egress | None:
+def _start_egress(res: Resources, term: LeaseTerm, stack: AsyncExitStack) -> Egress | None:
     """Start the network of sandboxes, if the settings and the host allow one."""
     if not res.settings.egress or not res.host.network:
         return None
     trusted = [parse_trusted(entry) for entry in res.settings.egress_trusted]
-    egress = Egress(ports=res.settings.egress_ports, trusted=trusted)
+    egress = Egress(ports=res.settings.egress_ports, trusted=trusted, held=term.held)
     egress.start()
     stack.callback(egress.stop)
     res.metrics.register(TrafficCollector(egress.traffic))

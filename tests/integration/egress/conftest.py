@@ -12,6 +12,7 @@ import pytest
 
 from runwright.core.addresses import Address
 from runwright.core.hostnames import parse_trusted
+from runwright.core.lease_term import LeaseTerm
 from runwright.egress import Egress, EgressLimits, EgressPolicy, SandboxNetwork, dial
 from runwright.sandbox.bubblewrap import ETC_FOLDER, find_bwrap
 
@@ -27,6 +28,7 @@ class Outside:
         self.asked: list[str] = []
         self.dialed: list[tuple[str, int]] = []
         self.port = 0
+        self.received = b""
 
     async def resolve(self, name: str) -> list[str]:
         self.asked.append(name)
@@ -111,6 +113,7 @@ async def echo(outside: Outside) -> AsyncIterator[int]:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while data := await reader.read(65536):
+                outside.received += data[:100]
                 writer.write(data)
                 await writer.drain()
         except ConnectionError:
@@ -131,10 +134,15 @@ def limits() -> EgressLimits:
 
 
 @pytest.fixture
-def egress(outside: Outside, limits: EgressLimits, echo: int) -> Iterator[Egress]:
+def term() -> LeaseTerm:
+    return LeaseTerm()
+
+
+@pytest.fixture
+def egress(outside: Outside, limits: EgressLimits, term: LeaseTerm, echo: int) -> Iterator[Egress]:
     """A running egress loop; afterwards none of its threads and connections may be left."""
     trusted = [parse_trusted(f"trusted.example:{echo}")]
-    one = Egress(trusted=trusted, resolve=outside.resolve, dial=outside.dial, limits=limits)
+    one = Egress(trusted=trusted, resolve=outside.resolve, dial=outside.dial, limits=limits, held=term.held)
     one.start()
     yield one
     one.stop()

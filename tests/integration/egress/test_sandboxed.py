@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import math
 import os
 import subprocess
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from runwright.core.hostnames import parse_trusted
+from runwright.core.lease_term import LeaseTerm
 from runwright.egress import Egress, EgressLimits, EgressPolicy, allow_only
 from tests.integration.egress.conftest import PUBLIC, Inside, Outside, descriptors
 
@@ -265,6 +267,47 @@ print(size, digest.digest() == hashlib.sha256(data).digest())
 """
     assert await inside.run(code) == f"{10 * 1024 * 1024} True"
     assert egress.traffic.sent == egress.traffic.received == 10 * 1024 * 1024
+
+
+OUTLIVES_ITS_LEASE = (
+    TALK
+    + """
+held = socket.create_connection(("api.example", 80), 10)
+held.sendall(b"before")
+assert held.recv(100) == b"before"
+print("on", flush=True)
+sys.stdin.readline()
+try:
+    held.sendall(b"after")
+    print("held", held.recv(100))
+except OSError as error:
+    print("held", type(error).__name__)
+print("new", talk("93.184.216.34", 80, b"after"))
+print("name", talk("other.example", 80, b"after"))
+"""
+)
+
+
+async def test_nothing_is_looked_up_connected_or_sent_once_the_lease_is_over(
+    inside: Inside, outside: Outside, term: LeaseTerm
+) -> None:
+    outside.names["api.example"] = outside.names["other.example"] = ["93.184.216.34"]
+    network, process = await inside.start(OUTLIVES_ITS_LEASE, PUBLIC)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    async with asyncio.timeout(30):
+        assert await process.stdout.readline() == b"on\n"
+        term.set_end(-math.inf)
+        out, _ = await process.communicate(b"\n")
+    network.close()
+    assert out.decode().splitlines() == [
+        "held ConnectionResetError",
+        "new ConnectionResetError",
+        "name gaierror",
+    ]
+    assert outside.received == b"before"
+    assert outside.dialed == [("93.184.216.34", 80)]
+    assert outside.asked == ["api.example"]
 
 
 async def test_two_hundred_connections_are_open_at_once(inside: Inside, egress: Egress) -> None:
