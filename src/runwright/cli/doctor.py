@@ -12,8 +12,9 @@ from runwright.cli.options import ALL_SETTINGS, takes_settings
 from runwright.cli.vault import describe_vault
 from runwright.config import Settings
 from runwright.core.errors import RunwrightError
+from runwright.db.errors import transient
 from runwright.db.migrator import require_compatible, schema_version
-from runwright.db.pool import connect, transient
+from runwright.db.pool import connect
 from runwright.runtimes.host import Host, Isolation
 from runwright.runtimes.probe import probe_host
 from runwright.secrets.key_source import key_source, read_keyring

@@ -13,7 +13,7 @@ import asyncpg
 import typer
 
 from runwright.core.errors import InvalidError, RunwrightError
-from runwright.db.pool import transient
+from runwright.db.errors import transient
 
 NOUNS: Final = (
     "serve",

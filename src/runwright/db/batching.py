@@ -17,7 +17,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
 from runwright.core.errors import UnavailableError
-from runwright.db.pool import transient
+from runwright.db.errors import transient
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

@@ -28,7 +28,8 @@ import asyncpg
 import msgspec
 
 from runwright.core.errors import RunwrightError
-from runwright.db.pool import Connection, transient
+from runwright.db.errors import transient
+from runwright.db.pool import Connection
 
 LOCK_TIMEOUT: Final = "2s"
 LOCK_ATTEMPTS: Final = 30

@@ -1,11 +1,11 @@
-"""Connections and pools, the passing of JSON as text, and which errors are transient.
+"""Connections and pools, and the passing of JSON as text.
 
 JSON is not parsed: `json` parameters are bytes (or msgspec.Raw), `json` results are msgspec.Raw,
 also in arrays. Times are aware and in UTC.
 
 Failure handling: a lost connection is replaced at the next acquire, and connecting waits for a
-server that is starting, in recovery or restarting. A statement in flight fails with an error for
-which `transient` is true; only its caller can decide whether to send it again.
+server that is starting, in recovery or restarting. A statement in flight fails; `db/errors.py` has what
+its error proves, and only its caller can decide whether to send it again.
 """
 
 import asyncio
@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import asyncpg
 import msgspec
+
+from runwright.db.errors import transient
 
 if TYPE_CHECKING:  # the stubs make these generic, the classes are not
     Pool: TypeAlias = asyncpg.Pool[asyncpg.Record]
@@ -30,33 +32,6 @@ CONNECT_TIMEOUT_SECONDS: Final = 10.0
 CONNECT_PAUSE_SECONDS: Final = 0.05
 
 _BY_KEY: Final = {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off", "jit": "off"}
-_LOST: Final = ("connection is closed", "connection was closed", "connection has been closed")
-_SHUTTING_DOWN: Final = "cannot switch to state"
-"""asyncpg's error on a connection whose server has announced its shutdown and still runs."""
-
-_TRANSIENT: Final = (
-    OSError,  # refused, reset, no socket yet, timed out
-    asyncpg.PostgresConnectionError,
-    asyncpg.AdminShutdownError,
-    asyncpg.CrashShutdownError,
-    asyncpg.CannotConnectNowError,
-    asyncpg.TooManyConnectionsError,
-    asyncpg.ReadOnlySQLTransactionError,  # the primary has moved
-    asyncpg.DeadlockDetectedError,
-    asyncpg.SerializationError,
-)
-
-
-def transient(error: BaseException) -> bool:
-    """Return whether the same statement may succeed later: connection lost, server restarting, deadlock.
-
-    After most of these it is unknown whether the statement was committed.
-    """
-    if isinstance(error, _TRANSIENT):
-        return True
-    if isinstance(error, asyncpg.InternalClientError):
-        return _SHUTTING_DOWN in str(error)
-    return isinstance(error, asyncpg.InterfaceError) and any(text in str(error) for text in _LOST)
 
 
 class _Connection(Connection):

@@ -9,7 +9,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from runwright.core.errors import RateLimitedError, RunwrightError, UnavailableError
-from runwright.db.pool import transient
+from runwright.db.errors import transient, unavailable
 from runwright.http.response import JSON, json_response
 
 _INTERNAL: Final = 500
@@ -52,10 +52,13 @@ class ErrorTable(msgspec.Struct, frozen=True, kw_only=True):
     media_type: str = JSON
 
     def respond(self, error: Exception, *, request_id: str, public_url: str = "") -> Response:
-        """Return the response for an error; an unknown one is logged in full and masked."""
+        """Return the response for an error; an unknown one is logged in full and masked.
+
+        What only the database is to blame for is 503, so that clients try again.
+        """
         report = self._report(error, request_id, public_url)
         meaning = report.meaning
-        if meaning.status == _INTERNAL:
+        if meaning.status == _INTERNAL or (unavailable(error) and not transient(error)):
             _log.error("request failed: %s", request_id, exc_info=error)
         headers = dict(meaning.headers)
         if isinstance(error, RateLimitedError):
@@ -68,7 +71,7 @@ class ErrorTable(msgspec.Struct, frozen=True, kw_only=True):
         return json_response(body, meaning.status, self.media_type, headers)
 
     def _report(self, error: Exception, request_id: str, public_url: str) -> ErrorContext:
-        if transient(error):
+        if unavailable(error):
             error = UnavailableError("The store is out of reach; try again.")
         code = "internal"
         message: str | None = None

@@ -16,7 +16,8 @@ from typing import Any, Final, Generic
 import msgspec
 
 from runwright.core.clock import Clock, Stopwatch
-from runwright.db.pool import Database, PoolConnection, transient
+from runwright.db.errors import transient
+from runwright.db.pool import Database, PoolConnection
 from runwright.events.completion import (
     CompletionCallback,
     CompletionSource,

@@ -6,7 +6,8 @@ from datetime import datetime
 from typing import Final
 
 from runwright.core.clock import Clock, Stopwatch
-from runwright.db.pool import Database, transient
+from runwright.db.errors import transient
+from runwright.db.pool import Database
 from runwright.jobs.notifications import JobNotifications
 from runwright.loops.pass_loop import DatabaseLoop
 from runwright.schedules.firing import FiringSummary, TickHandler, fire_due

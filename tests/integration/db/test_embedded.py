@@ -17,7 +17,8 @@ import pytest
 
 from runwright.db.embedded import EmbeddedError, EmbeddedPostgres
 from runwright.db.embedded.binaries import DISTRIBUTION, PACKAGE
-from runwright.db.pool import Pool, connect, open_pool, transient
+from runwright.db.errors import transient
+from runwright.db.pool import Pool, connect, open_pool
 
 HOLD = """
 import asyncio, pathlib, sys

@@ -4,7 +4,8 @@ import asyncpg
 import msgspec
 import pytest
 
-from runwright.db.pool import Pool, transient
+from runwright.db.errors import transient
+from runwright.db.pool import Pool
 
 
 async def test_json_passes_through_as_text(database: Pool) -> None:

@@ -42,7 +42,7 @@ from runwright.db.embedded.layout import DATABASE, USER, Layout
 from runwright.db.embedded.locks import FileLock, exclusive
 from runwright.db.embedded.postmaster import Postmaster
 from runwright.db.embedded.tuning import command_line
-from runwright.db.pool import transient
+from runwright.db.errors import transient
 
 SHARED_SHELTER: Final = Path("/var/lib/runwright")
 READY_PAUSE_SECONDS: Final = 0.02

@@ -33,6 +33,7 @@ _HEADERS: Final = {
     401: {"www-authenticate": "Bearer"},
     408: {"connection": "close"},
     413: {"connection": "close"},
+    503: {"retry-after": "1"},
 }
 _MESSAGES: Final = {413: "request body too large", 500: "Internal Server Error", 503: "Service Unavailable"}
 _STATUSES: Final = {
