@@ -150,33 +150,43 @@ WITH RECURSIVE head AS (
     SELECT $9::integer - coalesce(sum(number), 0) AS free, $10::integer - coalesce(sum(slow), 0) AS free_slow
     FROM used
 ), open AS (
-    -- of these destinations, the ones that may be sent to, and whose tenants may have more in flight
-    SELECT head.destination_id, d.tenant_id, d.slow OR s.id IS NOT NULL AS slow, r.free, r.free_slow,
-           coalesce(u.number, 0) AS used, coalesce(u.slow, 0) AS used_slow,
-           CASE WHEN s.id IS NULL THEN d.max_claimed ELSE least(d.max_claimed, $13) END AS max_claimed
+    -- of these destinations, those that may be sent to, and whose tenants may have more in flight
+    SELECT head.destination_id, head.due_at AS head_due_at, k.*, r.free, r.free_slow,
+           coalesce(u.number, 0) AS used, coalesce(u.slow, 0) AS used_slow, busy.number AS busy
     FROM head
     CROSS JOIN rest r
     CROSS JOIN LATERAL ({destinations}) d
     LEFT JOIN unnest($12::text[]) AS s (id) ON s.id = head.destination_id
-    LEFT JOIN used u ON u.tenant_id = d.tenant_id
-    WHERE head.due_at <= $1
-      AND coalesce(u.number, 0) < least(r.free, $11)
-      AND (NOT d.slow AND s.id IS NULL OR coalesce(u.slow, 0) < r.free_slow)
-      AND NOT EXISTS (SELECT FROM tenants t WHERE t.id = d.tenant_id AND t.status = 'suspended')
-), candidate AS (
-    -- their due rows; `turn` is what the destination would have in flight with the row
-    SELECT o.*, c.*, busy.number + row_number() OVER (
-        PARTITION BY o.destination_id ORDER BY c.due_at, c.id) AS turn
-    FROM open o
+    CROSS JOIN LATERAL (SELECT d.tenant_id, d.slow OR s.id IS NOT NULL AS slow,
+        CASE WHEN s.id IS NULL THEN d.max_claimed ELSE least(d.max_claimed, $13) END AS max_claimed) k
+    LEFT JOIN used u ON u.tenant_id = k.tenant_id
     CROSS JOIN LATERAL (
         SELECT count(*) AS number FROM outbox b
-        WHERE b.destination_id = o.destination_id AND b.claimed AND b.due_at > $1
+        WHERE b.destination_id = head.destination_id AND b.claimed AND b.due_at > $1
     ) busy
-    CROSS JOIN LATERAL (
+    WHERE head.due_at <= $1 AND busy.number < k.max_claimed
+      AND coalesce(u.number, 0) < least(r.free, $11)
+      AND (NOT k.slow OR coalesce(u.slow, 0) < r.free_slow)
+      AND NOT EXISTS (SELECT FROM tenants t WHERE t.id = k.tenant_id AND t.status = 'suspended')
+), destination AS (
+    -- without those of which no row can be chosen below, as the first rows of others come before theirs
+    SELECT n.* FROM (
+        SELECT m.*, row_number() OVER (PARTITION BY m.slow ORDER BY m.nth, m.head_due_at) AS rank FROM (
+            SELECT o.*, CASE WHEN o.slow THEN o.used_slow ELSE o.used END + row_number() OVER (
+                PARTITION BY o.tenant_id, o.slow ORDER BY o.busy, o.head_due_at) AS nth
+            FROM open o
+        ) m
+    ) n
+    WHERE n.nth <= CASE WHEN n.slow THEN n.free_slow ELSE n.free END - n.rank + 1
+), candidate AS (
+    -- their due rows; `turn` is what the destination would have in flight with the row
+    SELECT d.tenant_id, d.slow, d.free, d.free_slow, d.used, d.used_slow, c.*,
+           d.busy + row_number() OVER (PARTITION BY d.destination_id ORDER BY c.due_at, c.id) AS turn
+    FROM destination d CROSS JOIN LATERAL (
         SELECT q.id, q.due_at, q.fence FROM outbox q
-        WHERE q.kind = $8 AND q.destination_id = o.destination_id AND q.due_at <= $1
+        WHERE q.kind = $8 AND q.destination_id = d.destination_id AND q.due_at <= $1
         ORDER BY q.due_at
-        LIMIT least(greatest(o.max_claimed - busy.number, 0), 4 + 2 * $3 / (SELECT count(*) FROM open))
+        LIMIT least(d.max_claimed - d.busy, 4 + 2 * $3 / (SELECT count(*) FROM destination))
     ) c
 ), unhurried AS (
     -- without those for which the slow destinations' part has no place
