@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from runwright.core.clock import system_clock
+from runwright.core.lease_term import LeaseTerm
 from runwright.egress import Egress
 from runwright.runtimes.host import Host, Interpreter, Isolation
 from runwright.runtimes.interpreters import InterpreterPaths, find_interpreters
@@ -101,6 +102,7 @@ class Stage:
         self.host = host
         self.played: dict[int, JobRecord] = {}
         self.rooms = 0
+        self.term = LeaseTerm()
         self._changed = asyncio.Event()
         self.on_outcome: Callable[[JobRecord], None] | None = None
         self.pool = Pool(
@@ -112,6 +114,7 @@ class Stage:
             on_outcome=self._outcome,
             on_capacity=self._room,
             egress=egress,
+            term=self.term,
         )
 
     def _started(self, a: Assignment, _at: object) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
+from runwright.core.lease_term import LeaseTerm
 from runwright.egress import Egress
 from runwright.runtimes.harness_command import HARNESS_FOLDER, harness_command, sandbox_command
 from runwright.runtimes.host import Host
@@ -19,6 +20,7 @@ from runwright.sandbox.bubblewrap import ENVIRONMENT, TEMPORARY, Bubblewrap
 from runwright.sandbox.cgroups import Cgroups, open_cgroups
 from runwright.sandbox.cpu_affinity import CpuShare, set_cpu_affinity
 from runwright.sandbox.keyrings import hide_session_keyring, uids_with_keys
+from runwright.sandbox.lease_guard import LeaseGuard
 from runwright.sandbox.mounts import hold_folders, release_folders
 from runwright.sandbox.process_tree import Launch, ProcessTree
 from runwright.sandbox.resource_limits import CgroupLimits, ResourceLimits, WatchedLimits, set_rlimits
@@ -35,9 +37,12 @@ _REMOVE_TRIES: Final = 100
 class Launcher:
     """Starts the processes of sandboxes and frees what they had of the host."""
 
-    def __init__(self, *, host: Host, loop: asyncio.AbstractEventLoop, egress: Egress | None = None) -> None:
+    def __init__(
+        self, *, host: Host, loop: asyncio.AbstractEventLoop, term: LeaseTerm, egress: Egress | None = None
+    ) -> None:
         self._host = host
         self._loop = loop
+        self._guard = LeaseGuard(loop, term)
         self._egress = egress if host.network else None
         self._free_uids: list[int] = []
         self._next_uid = os.getpid() * 37  # servers on one host start far from each other
@@ -50,7 +55,8 @@ class Launcher:
         self._mover = ThreadPoolExecutor(1, thread_name_prefix="runwright-mover")
 
     def open(self) -> None:
-        """Create the instance's cgroup and load the system call filter."""
+        """Create the instance's cgroup, load the system call filter, start the guard."""
+        self._guard.open()
         if self._host.cgroup_version:
             self._cgroups = open_cgroups()
         program = filter_program() if self._host.seccomp else None
@@ -66,6 +72,7 @@ class Launcher:
         for limits in list(self._removing):
             limits.remove()
         self._removing.clear()
+        self._guard.close()
         self._starter.shutdown()
         self._mover.shutdown()
         if self._cgroups is not None:
@@ -114,6 +121,7 @@ class Launcher:
             limits=process.limits,
             set_limits=self._set_limits,
             on_gone=on_gone,
+            guard=self._guard,
         )
         stdout, stderr = stdio.open()
         program = self._filter
@@ -132,6 +140,7 @@ class Launcher:
                 seccomp=program,
                 share=self._cpu_share,
                 network=process.network,
+                uid=process.uid,
             )
             process.tree.start(launch)
         finally:

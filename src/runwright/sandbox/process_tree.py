@@ -6,7 +6,9 @@ process, and moving one into a cgroup, can take the kernel up to 20 ms, so a thr
 dies before it has reported the pid of root, root waits for it for ever: it is then found by the socket
 that it holds. Killing root makes the kernel kill everything in its namespace, and root's pidfd becomes
 readable only after the last process is gone: that confirms the end. All signals go through pidfds, so
-that a reused pid is never hit. Without bwrap (isolation `process`) outer and root are the same process.
+that a reused pid is never hit. A guard, if there is one, knows root before root is unblocked, and kills it
+when the lease is over (see `lease_guard`). Without bwrap (isolation `process`) outer and root are the same
+process.
 """
 
 import asyncio
@@ -23,6 +25,7 @@ from typing import Final, Protocol, TypeVar
 import msgspec
 
 from runwright.sandbox.cpu_affinity import CpuShare
+from runwright.sandbox.lease_guard import LeaseGuard
 from runwright.sandbox.resource_limits import ResourceLimits
 from runwright.sandbox.scheduler_slices import DEFAULT_NANOSECONDS, set_scheduler_slice
 from runwright.sandbox.spawn import (
@@ -69,6 +72,8 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     """The CPUs that it may use; None: all."""
     network: NetworkNamespace | None = None
     """The network namespace to start in; None: the host's, or an empty one made by bubblewrap."""
+    uid: int = 0
+    """The uid that only its processes have, if there is one."""
 
 
 class ProcessTree:
@@ -76,10 +81,13 @@ class ProcessTree:
 
     __slots__ = (
         "_block",
+        "_guard",
+        "_guarded_uid",
         "_info",
         "_info_data",
         "_limits",
         "_loop",
+        "_number",
         "_on_gone",
         "_outer",
         "_outer_fd",
@@ -102,6 +110,7 @@ class ProcessTree:
         limits: ResourceLimits,
         set_limits: Callable[[int], None],
         on_gone: Callable[[], None],
+        guard: LeaseGuard | None = None,
     ) -> None:
         """`starter` has one thread, which lives longer than the tree.
 
@@ -112,7 +121,8 @@ class ProcessTree:
         self._limits = limits
         self._set_limits = set_limits
         self._on_gone = on_gone
-        self._outer = 0
+        self._guard = guard
+        self._number = self._guarded_uid = self._outer = 0
         self._outer_fd = self._root_fd = self._info = self._block = -1
         self._info_data = b""
         self._socket = 0
@@ -129,6 +139,7 @@ class ProcessTree:
         if launch.seccomp is not None:
             sources[SECCOMP_FD] = launch.seccomp
         inner_ends: list[int] = []
+        self._guarded_uid = 0 if launch.wrapped else launch.uid
         if launch.wrapped:
             self._info, info = os.pipe2(os.O_CLOEXEC)
             block, self._block = os.pipe2(os.O_CLOEXEC)
@@ -210,6 +221,11 @@ class ProcessTree:
             return
         self.root_pid = pid
         set_scheduler_slice(pid, DEFAULT_NANOSECONDS)
+        try:
+            if self._guard is not None:
+                self._number = self._guard.add(self._root_fd, pid, self._guarded_uid)
+        except OSError as error:
+            self.error, self.killed = error, True
         attaching = self._starter.submit(self._limits.attach, pid)
         self._then(attaching, lambda: self._attached(attaching))
 
@@ -241,6 +257,8 @@ class ProcessTree:
         self._loop.remove_reader(self._outer_fd)
         os.close(self._outer_fd)
         self._outer_fd = -1
+        if self._guard is not None and self._guard.has_killed(self._number):
+            self.killed = True
         self.status = os.waitstatus_to_exitcode(os.waitpid(self._outer, 0)[1])
         self._close_setup()
         if self._root_fd < 0 or _readable(self._root_fd):
@@ -250,6 +268,8 @@ class ProcessTree:
             self._kill_root()
 
     def _confirm(self) -> None:
+        if self._guard is not None:
+            self._guard.remove(self._number)
         if self._root_fd >= 0:
             self._loop.remove_reader(self._root_fd)
             os.close(self._root_fd)

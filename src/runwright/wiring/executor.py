@@ -59,6 +59,7 @@ async def start_executor(
             on_outcome=runner.on_outcome,
             on_capacity=runner.on_capacity,
             egress=egress,
+            term=term,
         )
 
     executor = Executor(

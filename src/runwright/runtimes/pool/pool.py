@@ -18,8 +18,8 @@ from datetime import datetime
 from typing import Final
 
 from runwright.core.clock import Clock
-from runwright.core.entrypoint import check_entrypoint
 from runwright.core.job_state import ErrorCode
+from runwright.core.lease_term import LeaseTerm
 from runwright.egress import Egress
 from runwright.runtimes.host import Host
 from runwright.runtimes.model import (
@@ -49,7 +49,7 @@ _CAPACITY_STEP: Final = 16
 class Pool:
     """Runs assignments in sandboxes."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  one for each side that it talks to
         self,
         *,
         settings: PoolSettings,
@@ -60,9 +60,9 @@ class Pool:
         on_outcome: OnOutcome,
         on_capacity: Callable[[], None],
         egress: Egress | None = None,
+        term: LeaseTerm | None = None,
     ) -> None:
         self._settings = settings
-        self._host = host
         self._clock = clock
         self._on_started = on_started
         self._on_line = on_line
@@ -75,7 +75,7 @@ class Pool:
         self._sandbox_of: dict[int, Sandbox] = {}
         self._busy: set[Sandbox] = set()
         self._inventory = SandboxInventory(
-            settings=settings, host=host, clock=clock, owner=self, egress=egress
+            settings=settings, host=host, clock=clock, owner=self, term=term or LeaseTerm(), egress=egress
         )
         self._cpus = self._inventory.cpus
         self._discarded: dict[str, int] = {}
@@ -152,7 +152,7 @@ class Pool:
         code = assignment.code
         group = self._groups.get(code.key)
         if group is None:
-            problem = self._problem(code)
+            problem = self._inventory.problem_of(code)
             group = WorkerGroup(code)
             if problem is not None or self._loop is None:
                 self._jobs[job.id] = (job, group)
@@ -171,7 +171,7 @@ class Pool:
         """
         if self._loop is None or code.key in self._groups or len(self._busy) >= self._settings.slots:
             return
-        sandbox = None if self._problem(code) else self._inventory.take_prebooted(code)
+        sandbox = None if self._inventory.problem_of(code) else self._inventory.take_prebooted(code)
         if sandbox is None:
             return
         group = self._groups[code.key] = WorkerGroup(code)
@@ -232,14 +232,6 @@ class Pool:
             group.waiting.remove(job)
             self._drop_if_empty(group)
         return job, sandbox
-
-    def _problem(self, code: WorkerCode) -> str | None:
-        """Return why this host cannot run this code; None if it can."""
-        info = self._host.runtimes.get(code.runtime)
-        if info is None or not info.ready or code.runtime not in self._host.interpreters:
-            reason = info.reason if info is not None and info.reason else "this host does not offer it"
-            return f"The runtime {code.runtime} is not available: {reason}"
-        return check_entrypoint(code.entrypoint)
 
     def _refuse(self, job: RunningJob, problem: str | None) -> None:
         at = self._clock()

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from typing import Final
 
 from runwright.core.clock import Clock
+from runwright.core.entrypoint import check_entrypoint
+from runwright.core.lease_term import LeaseTerm
 from runwright.egress import Egress
 from runwright.runtimes.host import Host
 from runwright.runtimes.interpreters import PREBOOTED_MEMORY_MB
@@ -20,6 +22,7 @@ from runwright.sandbox.cpu_affinity import CpuAffinity, CpuShare
 WASM: Final = "wasm"
 _REFILL_SECONDS: Final = 0.02
 _RETRY_SECONDS: Final = 5.0
+_LEASE_SECONDS: Final = 0.5
 
 
 class SandboxInventory:
@@ -32,6 +35,7 @@ class SandboxInventory:
         host: Host,
         clock: Clock,
         owner: SandboxOwner,
+        term: LeaseTerm,
         egress: Egress | None = None,
     ) -> None:
         self._settings = settings
@@ -39,6 +43,7 @@ class SandboxInventory:
         self._clock = clock
         self._owner = owner
         self._egress = egress
+        self._term = term
         self._loop: asyncio.AbstractEventLoop | None = None
         self._launcher: Launcher | None = None
         self._prebooted: dict[str, list[Sandbox]] = {}
@@ -54,7 +59,7 @@ class SandboxInventory:
     def open(self) -> None:
         """Begin to boot sandboxes."""
         self._loop = asyncio.get_running_loop()
-        self._launcher = Launcher(host=self._host, loop=self._loop, egress=self._egress)
+        self._launcher = Launcher(host=self._host, loop=self._loop, term=self._term, egress=self._egress)
         self._launcher.open()
         self._modules = self._open_modules()
         self._refill_soon(_REFILL_SECONDS)
@@ -98,6 +103,14 @@ class SandboxInventory:
         if self._launcher is not None:
             self._launcher.close()
             self._launcher = None
+
+    def problem_of(self, code: WorkerCode) -> str | None:
+        """Return why this host cannot run this code; None if it can."""
+        info = self._host.runtimes.get(code.runtime)
+        if info is None or not info.ready or code.runtime not in self._host.interpreters:
+            reason = info.reason if info is not None and info.reason else "this host does not offer it"
+            return f"The runtime {code.runtime} is not available: {reason}"
+        return check_entrypoint(code.entrypoint)
 
     def take(self, code: WorkerCode) -> Sandbox | None:
         """Return a sandbox that is bound to this code from now on: a pre-booted or a new one.
@@ -250,6 +263,9 @@ class SandboxInventory:
     def _refill(self) -> None:
         """Boot one pre-booted sandbox that is missing, then check again."""
         self._refill_timer = None
+        if not self._term.held():
+            self._refill_soon(_LEASE_SECONDS)  # the guard would kill what boots now
+            return
         for runtime in self._settings.prebooted:
             have = sum(s.runtime == runtime and s.code is None for s in self.sandboxes)
             if runtime in self._host.interpreters and have < self._target(runtime):
