@@ -1,4 +1,4 @@
-"""Starts the process that kills sandboxes when the lease is over, and tells it what to guard.
+"""Starts the process that kills sandboxes when the lease is over, and keeps it informed of both.
 
 Invariants
 - A sandbox is known to the guard before its first program runs.
