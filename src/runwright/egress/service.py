@@ -10,12 +10,13 @@ import resource
 import socket
 import threading
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Final
 
 import msgspec
 
 from runwright.core.hostnames import DEFAULT_PORTS, Trusted, trusted_ports
+from runwright.dns.host_resolver import HostResolver
 from runwright.egress.log_limiter import LogLine
 from runwright.egress.namespace_pool import MAX_PORTS, NamespacePool, namespace_command, receive_listeners
 from runwright.egress.policy import EgressPolicy, EgressResources, policy_of
@@ -23,7 +24,6 @@ from runwright.egress.proxy import EgressProxy
 from runwright.egress.relay import Dial, EgressLimits, Traffic, dial
 from runwright.egress.resolver import Lookups, Resolve
 
-_RESOLVER_THREADS: Final = 64
 _START_SECONDS: Final = 10.0
 _MAX_OPEN_FILES: Final = 65_536
 _MIN_CONNECTIONS: Final = 16
@@ -177,15 +177,15 @@ class Egress:
     def _run(self, ready: threading.Event) -> None:
         with asyncio.Runner() as runner:
             loop = self._loop = runner.get_loop()
-            resolvers = ThreadPoolExecutor(_RESOLVER_THREADS, thread_name_prefix="runwright-resolver")
-            lookups = Lookups(self._resolve or _host_resolver(resolvers))
+            resolver = HostResolver()
+            lookups = Lookups(self._resolve or partial(_as_text, resolver))
             self._resources = EgressResources(lookups, self._dial, self._limits, self.traffic, self._held)
             loop.call_soon(ready.set)
             loop.run_forever()
             for proxy, near in list(self._proxies.items()):
                 self.close_proxy(proxy, near)
             lookups.close()
-            resolvers.shutdown(wait=False, cancel_futures=True)
+            loop.run_until_complete(resolver.close())
         self._resources = self._loop = None
 
     def _await_listeners(self, proxy: EgressProxy, near: socket.socket) -> None:
@@ -226,14 +226,5 @@ def _raise_file_limit() -> int:
     return target if soft == resource.RLIM_INFINITY else soft
 
 
-def _host_resolver(threads: ThreadPoolExecutor) -> Resolve:
-    """Return a resolver that uses the host's own, however it is configured."""
-
-    def look_up(name: str) -> list[str]:
-        found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
-        return list(dict.fromkeys(str(address[0]) for *_, address in found))
-
-    async def resolve(name: str) -> list[str]:
-        return await asyncio.get_running_loop().run_in_executor(threads, look_up, name)
-
-    return resolve
+async def _as_text(resolver: HostResolver, name: str) -> list[str]:
+    return [str(address) for address in await resolver(name)]

@@ -21,13 +21,14 @@ from typing import Final
 import msgspec
 
 from runwright.core.addresses import Address
+from runwright.dns.host_resolver import HostResolver
 from runwright.outbox.client.http_connection import (
     ConnectionGoneError,
     HttpConnection,
     HttpConnectionError,
     Response,
 )
-from runwright.outbox.client.ssrf_guard import RefusedError, Resolve, SystemResolver, allowed_addresses
+from runwright.outbox.client.ssrf_guard import RefusedError, Resolve, allowed_addresses
 from runwright.outbox.client.url import OutgoingPolicy, OutgoingUrl, OutgoingUrlError, parse_target
 
 CONNECT_SECONDS: Final = 5.0
@@ -65,10 +66,8 @@ class OutgoingClient:
         self, policy: OutgoingPolicy, *, resolve: Resolve | None = None, tls: ssl.SSLContext | None = None
     ) -> None:
         self.policy = policy
-        self._own_resolver: SystemResolver | None = None
-        if resolve is None:
-            resolve = self._own_resolver = SystemResolver()
-        self._resolve = resolve
+        self._own_resolver = HostResolver()
+        self._resolve: Resolve = resolve or self._own_resolver
         self._tls = tls or ssl.create_default_context()
         self._tls.set_alpn_protocols(["http/1.1"])
         self._idle: dict[Origin, deque[_Idle]] = {}
@@ -87,8 +86,7 @@ class OutgoingClient:
                 one.timer.cancel()
                 one.connection.close()
         self._idle.clear()
-        if self._own_resolver is not None:
-            self._own_resolver.stop()
+        await self._own_resolver.close()
 
     async def post(
         self,

@@ -1,0 +1,1 @@
+"""Name resolution for hosts that tenants choose."""
