@@ -15,7 +15,9 @@ from runwright.egress import Egress
 from runwright.runtimes.harness_command import HARNESS_FOLDER, harness_command, sandbox_command
 from runwright.runtimes.host import Host
 from runwright.runtimes.model import WorkerCode
-from runwright.runtimes.pool.sandbox_process import LogLine, SandboxProcess, Stdio
+from runwright.runtimes.pool.network_log import LogLine
+from runwright.runtimes.pool.sandbox_process import SandboxProcess
+from runwright.runtimes.pool.stdio import Stdio
 from runwright.sandbox.bubblewrap import ENVIRONMENT, TEMPORARY, Bubblewrap
 from runwright.sandbox.cgroups import Cgroups, open_cgroups
 from runwright.sandbox.cpu_affinity import CpuShare, set_cpu_affinity

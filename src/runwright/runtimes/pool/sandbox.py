@@ -27,6 +27,7 @@ from runwright.core.clock import Clock
 from runwright.core.job_state import ErrorCode
 from runwright.runtimes import protocol
 from runwright.runtimes.model import AttemptOutcome, WorkerCode
+from runwright.runtimes.pool.network_log import LogLine, NetworkLog
 from runwright.runtimes.pool.running_job import (
     DeadlineTimer,
     ErrorReport,
@@ -34,14 +35,8 @@ from runwright.runtimes.pool.running_job import (
     RunningJob,
     read_report,
 )
-from runwright.runtimes.pool.sandbox_process import (
-    COMPILE_SECONDS,
-    LogLine,
-    NetworkLog,
-    SandboxProcess,
-    SandboxState,
-    Stdio,
-)
+from runwright.runtimes.pool.sandbox_process import COMPILE_SECONDS, SandboxProcess, SandboxState
+from runwright.runtimes.pool.stdio import Stdio
 from runwright.runtimes.protocol import FrameKind, FrameSocket
 from runwright.runtimes.wasm_modules import CompiledModule
 from runwright.secrets.masking import Truncation
