@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from typing import Final
 
 from runwright.config import Settings
+from runwright.db.connection import UNLIMITED
 from runwright.db.embedded import EmbeddedPostgres
 from runwright.db.migrator import prepare_schema
 from runwright.db.pool import Pool, connect, open_pool
@@ -35,7 +36,7 @@ async def open_database(settings: Settings) -> AsyncIterator[Pool]:
             await prepare_schema(connection, may_migrate=False)
         finally:
             await connection.close()
-        pool = await open_pool(dsn, max_size=1, application_name="runwright cli")
+        pool = await open_pool(dsn, max_size=1, application_name="runwright cli", statement_class=UNLIMITED)
         try:
             yield pool
         finally:

@@ -4,6 +4,11 @@ Notifications are lost while the connection is down, so every handler is called 
 connect, as if its channel had been notified; handlers only cause the tables to be read.
 Notifications are collected while a NOTIFY is in flight and sent together, because NOTIFY takes a
 database-wide lock at commit. One that cannot be sent is dropped.
+
+The connection also shows whether the database is there: it pings every `PING_SECONDS`, and at once when a
+statement elsewhere had no answer in time. Without an answer within `PONG_SECONDS`, or on a server that is
+no longer primary, all connections of the process are dropped (`Availability`); when it is connected again,
+so may the others.
 """
 
 import asyncio
@@ -12,12 +17,26 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Final
 
+import asyncpg
+
+from runwright.db.availability import Availability, DatabaseAwayError
+from runwright.db.connection import PING, BoundedConnection
 from runwright.db.pool import Connection, PoolConnection, connect
 
 RECONNECT_PAUSES_SECONDS: Final = (0.05, 0.2, 0.5, 1.0, 2.0)
-PING_SECONDS: Final = 30.0
+PING_SECONDS: Final = 1.0
+PONG_SECONDS: Final = 1.5
+STALL_SECONDS: Final = 0.2
+"""Added where this process was late itself: the answer may be here and unread."""
+
+RESTART_SECONDS: Final = 2.0
+"""How long requests wait for a server that refuses connections: it may only be restarting."""
+
 PAYLOAD_LIMIT_BYTES: Final = 7999
 """PostgreSQL's own limit."""
+
+_AWAY: Final = (OSError, asyncpg.CannotConnectNowError, asyncpg.TargetServerAttributeNotMatched)
+"""Errors of an attempt to connect that say that there is no database, rather than that it is busy."""
 
 NotificationHandler = Callable[[str], None]
 """Called with the payload, which is empty after a connect. Must not block or raise."""
@@ -26,11 +45,18 @@ NotificationHandler = Callable[[str], None]
 class Listener:
     """Listens on channels and notifies them. `stop` may be called before `start`, and twice."""
 
-    def __init__(self, dsn: str, channels: Mapping[str, NotificationHandler]) -> None:
+    def __init__(
+        self,
+        dsn: str,
+        channels: Mapping[str, NotificationHandler],
+        availability: Availability | None = None,
+    ) -> None:
         self._dsn = dsn
         self._channels = dict(channels)
         self._pending: set[tuple[str, str]] = set()
         self._wake = asyncio.Event()
+        self._availability = availability or Availability()
+        self._availability.on_doubt(self._wake.set)
         self._task: asyncio.Task[None] | None = None
         self._log = logging.getLogger("runwright.db.notifications")
         self.connected = asyncio.Event()
@@ -58,19 +84,30 @@ class Listener:
         failures = 0
         while True:
             try:
-                connection = await connect(self._dsn, application_name="runwright-listen")
+                connection = await connect(
+                    self._dsn, application_name="runwright-listen", within_seconds=0, statement_class=PING
+                )
                 failures = 0
                 await self._serve(connection)
             except Exception as error:  # noqa: BLE001  after any failure it must reconnect
                 self._log.warning("listener_disconnected", extra={"error": repr(error)})
+                self._after_failure(error)
             await asyncio.sleep(RECONNECT_PAUSES_SECONDS[min(failures, len(RECONNECT_PAUSES_SECONDS) - 1)])
             failures += 1
 
-    async def _serve(self, connection: Connection) -> None:
+    def _after_failure(self, error: Exception) -> None:
+        """Report a database that is away, unless only this connection ended."""
+        if isinstance(error, TimeoutError):
+            self._availability.lost("no answer")
+        elif isinstance(error, _AWAY):
+            self._availability.lost(repr(error), patience_seconds=RESTART_SECONDS)
+
+    async def _serve(self, connection: BoundedConnection) -> None:
         connection.add_termination_listener(self._on_connection_lost)
         try:
             for channel in self._channels:
                 await connection.add_listener(channel, self._on_notification)
+            self._availability.restored()
             self.connected.set()
             for handler in self._channels.values():
                 handler("")
@@ -87,16 +124,29 @@ class Listener:
     def _on_connection_lost(self, _connection: Connection | PoolConnection) -> None:
         self._wake.set()
 
-    async def _send_pending(self, connection: Connection) -> None:
+    async def _send_pending(self, connection: BoundedConnection) -> None:
         pairs, self._pending = list(self._pending), set()
-        await connection.execute(
-            "SELECT pg_notify(c, p) FROM unnest($1::text[], $2::text[]) AS n (c, p)",
-            [channel for channel, _ in pairs],
-            [payload for _, payload in pairs],
-            timeout=PING_SECONDS,
-        )
+        sending = asyncio.ensure_future(_send(connection, pairs))
+        try:
+            if not (await asyncio.wait({sending}, timeout=PONG_SECONDS))[0]:
+                await asyncio.wait({sending}, timeout=STALL_SECONDS)
+            if not sending.done():
+                raise TimeoutError("no answer to a ping")
+        finally:
+            sending.cancel()
+        await sending
+        if connection.in_standby:
+            raise DatabaseAwayError("the server is a standby")
 
     def _on_notification(
         self, _connection: Connection | PoolConnection, _pid: int, channel: str, payload: object
     ) -> None:
         self._channels[channel](str(payload))
+
+
+async def _send(connection: BoundedConnection, pairs: list[tuple[str, str]]) -> None:
+    await connection.execute(
+        "SELECT pg_notify(c, p) FROM unnest($1::text[], $2::text[]) AS n (c, p)",
+        [channel for channel, _ in pairs],
+        [payload for _, payload in pairs],
+    )

@@ -9,12 +9,22 @@ its error proves, and only its caller can decide whether to send it again.
 """
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import asyncpg
 import msgspec
 
+from runwright.db.availability import Availability, DatabaseAwayError
+from runwright.db.connection import (
+    MAINTENANCE,
+    UNLIMITED,
+    BoundedConnection,
+    StatementClass,
+    session_settings,
+)
 from runwright.db.errors import transient
+from runwright.db.hosts import connect_to_first, split_hosts
 
 if TYPE_CHECKING:  # the stubs make these generic, the classes are not
     Pool: TypeAlias = asyncpg.Pool[asyncpg.Record]
@@ -30,15 +40,16 @@ Database: TypeAlias = Pool
 
 CONNECT_TIMEOUT_SECONDS: Final = 10.0
 CONNECT_PAUSE_SECONDS: Final = 0.05
+ATTEMPT_SECONDS: Final = 3.0
+"""One attempt at one host: a host that has vanished must not use up the time of the next one."""
+
+RECONNECT_SECONDS: Final = 2.0
+"""How long whoever wants a connection of an open pool waits for a server that is away."""
+
+CLOSE_SECONDS: Final = 2.0
+_LAZY_SECONDS: Final = 20.0
 
 _BY_KEY: Final = {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off", "jit": "off"}
-
-
-class _Connection(Connection):
-    def get_reset_query(self) -> str:
-        # No session state is set, so releasing a connection costs no round trip.
-        # (asyncpg still rolls back a transaction that was left open.)
-        return ""
 
 
 def _encode_json(value: bytes | msgspec.Raw) -> bytes:
@@ -52,12 +63,22 @@ async def _set_codecs(connection: Connection | PoolConnection) -> None:
 
 
 async def connect(
-    dsn: str, *, application_name: str = "runwright", within_seconds: float = CONNECT_TIMEOUT_SECONDS
-) -> Connection:
+    dsn: str,
+    *,
+    application_name: str = "runwright",
+    within_seconds: float = CONNECT_TIMEOUT_SECONDS,
+    statement_class: StatementClass = UNLIMITED,
+) -> BoundedConnection:
     """Return one connection, waiting up to `within_seconds` for a server that is starting."""
-    connection = await _connect_patiently(
-        dsn, within_seconds=within_seconds, server_settings=_server_settings(application_name)
+    connector = _Connector(
+        dsn,
+        availability=Availability(),
+        within_seconds=within_seconds,
+        settings=session_settings(application_name, statement_class),
+        command_timeout=statement_class.client_seconds,
+        primary_only=False,
     )
+    connection = await connector.connect()
     await _set_codecs(connection)
     return connection
 
@@ -67,51 +88,95 @@ async def open_pool(
     *,
     max_size: int = 8,
     application_name: str = "runwright",
-    command_timeout_seconds: float = 60.0,
+    statement_class: StatementClass = MAINTENANCE,
+    availability: Availability | None = None,
     within_seconds: float = CONNECT_TIMEOUT_SECONDS,
     by_key: bool = False,
+    lazy: bool = False,
 ) -> Pool:
-    """Return a pool with one live connection; it grows to `max_size` when asked.
+    """Return a pool with one live connection, or none if it is `lazy`; it grows to `max_size` when asked.
 
     `by_key` is for frequent statements that look up rows by key: they get a generic plan that uses the
     indexes, whatever the statistics of a new table suggest.
     """
-
-    async def reconnect(*args: Any, **kwargs: Any) -> Connection:  # noqa: ANN401  asyncpg's own arguments
-        return await _connect_patiently(*args, within_seconds=within_seconds, **kwargs)
-
-    return await asyncpg.create_pool(
+    connector = _Connector(
         dsn,
-        min_size=1,
+        availability=availability or Availability(),
+        within_seconds=within_seconds,
+        settings=session_settings(application_name, statement_class) | (_BY_KEY if by_key else {}),
+        command_timeout=statement_class.client_seconds,
+        primary_only=availability is not None,
+    )
+    pool = await asyncpg.create_pool(
+        init_size=0 if lazy else 1,
+        min_size=0,
         max_size=max_size,
         init=_set_codecs,
-        connect=reconnect,
-        connection_class=_Connection,
-        command_timeout=command_timeout_seconds,
-        max_inactive_connection_lifetime=300.0,
-        server_settings=_server_settings(application_name) | (_BY_KEY if by_key else {}),
+        connect=connector.connect,
+        connection_class=BoundedConnection,
+        max_inactive_connection_lifetime=_LAZY_SECONDS if lazy else 300.0,
     )
+    connector.within_seconds = min(within_seconds, RECONNECT_SECONDS)
+    return pool
 
 
-def _server_settings(application_name: str) -> dict[str, str]:
-    return {
-        "application_name": application_name,
-        "timezone": "UTC",
-        "idle_in_transaction_session_timeout": "60000",
-    }
+async def close_pool(pool: Pool, *, seconds: float = CLOSE_SECONDS) -> None:
+    """Close a pool; after `seconds`, also what still waits for the server."""
+    try:
+        async with asyncio.timeout(seconds):
+            await pool.close()
+    except TimeoutError:
+        pool.terminate()
 
 
-async def _connect_patiently(
-    *args: Any,  # noqa: ANN401  asyncpg's own arguments
-    within_seconds: float,
-    **kwargs: Any,  # noqa: ANN401  asyncpg's own arguments
-) -> Connection:
-    loop = asyncio.get_running_loop()
-    deadline = loop.time() + within_seconds
-    while True:
-        try:
-            return await asyncpg.connect(*args, timeout=CONNECT_TIMEOUT_SECONDS, **kwargs)
-        except Exception as error:
-            if not transient(error) or loop.time() >= deadline:
-                raise
-        await asyncio.sleep(CONNECT_PAUSE_SECONDS)
+class _Connector:
+    """Makes the connections of one pool."""
+
+    def __init__(
+        self,
+        dsn: str,
+        *,
+        availability: Availability,
+        within_seconds: float,
+        settings: dict[str, str],
+        command_timeout: float | None,
+        primary_only: bool,
+    ) -> None:
+        self._dsns = split_hosts(dsn)
+        self._availability = availability
+        self.within_seconds = within_seconds
+        self._settings = settings
+        self._command_timeout = command_timeout
+        self._primary_only = primary_only
+
+    async def connect(self, *_: Any, **__: Any) -> BoundedConnection:  # noqa: ANN401  asyncpg's own arguments
+        """Return a connection, waiting for a server that is starting or is not primary yet."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self.within_seconds
+        while True:
+            await self._availability.ensure()
+            try:
+                connection = await self._availability.while_available(
+                    connect_to_first([partial(self._attempt, dsn) for dsn in self._dsns])
+                )
+            except Exception as error:
+                if not transient(error) or loop.time() >= deadline:
+                    raise
+            else:
+                connection.availability = self._availability
+                self._availability.track(connection)
+                return connection
+            await asyncio.sleep(CONNECT_PAUSE_SECONDS)
+
+    async def _attempt(self, dsn: str) -> BoundedConnection:
+        connection = await asyncpg.connect(
+            dsn,
+            timeout=ATTEMPT_SECONDS,
+            connection_class=BoundedConnection,
+            server_settings=self._settings,
+            command_timeout=self._command_timeout,
+        )
+        if self._primary_only and connection.in_standby:
+            connection.terminate()
+            raise DatabaseAwayError("the server is a standby")
+        return connection

@@ -12,6 +12,7 @@ from runwright.agents.publishing import Publisher
 from runwright.agents.service import Agents
 from runwright.builds.manifest import has_dependencies
 from runwright.config import Settings
+from runwright.db.connection import MAINTENANCE, READ, SUBMIT
 from runwright.db.pool import Database
 from runwright.executor.executor import Executor
 from runwright.http.app import build_app
@@ -45,6 +46,7 @@ from runwright.workers.deployments import Deployments
 from runwright.workers.service import Workers
 
 SUBMIT_CONNECTIONS: Final = 2
+UPLOAD_CONNECTIONS: Final = 2
 _CANCEL_BATCH: Final = 1000
 
 
@@ -92,8 +94,9 @@ async def open_services(
     shutdown: Shutdown,
     stack: AsyncExitStack,
 ) -> Services:
-    db = await open_database_pool(res.dsn, res.settings.db_pool_size, stack)
-    submits = await open_database_pool(res.dsn, SUBMIT_CONNECTIONS, stack, by_key=True)
+    db = await open_database_pool(res, READ, res.settings.db_pool_size, stack)
+    uploads = await open_database_pool(res, MAINTENANCE, UPLOAD_CONNECTIONS, stack, lazy=True)
+    submits = await open_database_pool(res, SUBMIT, SUBMIT_CONNECTIONS, stack, by_key=True)
     admission = await open_admission_control(res, db, stack)
     jobs = _open_jobs(res, db, submits, admission, executor, stack)
     reader = _bundle_reader(res, db)
@@ -104,7 +107,7 @@ async def open_services(
     return Services(
         workers=_workers(res, db, reader, admission, executor, on_building),
         deployments=Deployments(
-            db, reader, clock=res.clock, on_building=on_building, quota=admission.stored_bytes
+            uploads, reader, clock=res.clock, on_building=on_building, quota=admission.stored_bytes
         ),
         vault=open_vault(res, db, stack),
         jobs=jobs,

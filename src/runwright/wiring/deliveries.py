@@ -14,6 +14,7 @@ from runwright.automations.run_endings import CALLBACK_HANDLER as AUTOMATION
 from runwright.automations.run_endings import end_executions, end_jobs
 from runwright.config import Settings
 from runwright.core.hostnames import parse_trusted
+from runwright.db.connection import FINISH, READ
 from runwright.http.ava.webhooks.payloads import AvaPayloadFormat
 from runwright.http.ava.webhooks.schemas import FORMAT as AVA_FORMAT
 from runwright.http.avala.payload_formats import AvalaCallbackFormat, AvalaPayloadFormat
@@ -85,7 +86,7 @@ def outgoing_policy(settings: Settings) -> OutgoingPolicy:
 
 async def open_sender(res: Resources, stack: AsyncExitStack) -> WebhookSender:
     client = _open_client(res, stack)
-    ava = AvaPayloadFormat(await open_database_pool(res.dsn, FORMAT_CONNECTIONS, stack, by_key=True))
+    ava = AvaPayloadFormat(await open_database_pool(res, READ, FORMAT_CONNECTIONS, stack, by_key=True))
     formats: dict[str, PayloadFormat] = {AVA_FORMAT: ava, AVALA_FORMAT: AvalaPayloadFormat(ava.data)}
     stack.push_async_callback(ava.stop)
     return WebhookSender(client, formats=formats, secret_box=SecretBox(res.ring), clock=res.clock)
@@ -94,7 +95,7 @@ async def open_sender(res: Resources, stack: AsyncExitStack) -> WebhookSender:
 async def start_senders(res: Resources, sender: WebhookSender, stack: AsyncExitStack) -> None:
     """Start one loop for each kind of row in the outbox, so that neither can fill the other's limits."""
     webhooks = OutboxSender(
-        await open_database_pool(res.dsn, SENDER_CONNECTIONS, stack, by_key=True),
+        await open_database_pool(res, FINISH, SENDER_CONNECTIONS, stack, by_key=True),
         WebhookSubject(sender, clock=res.clock, emit=res.emit),
         clock=res.clock,
         event_notifications=res.event_notifications,
@@ -108,7 +109,7 @@ async def start_senders(res: Resources, sender: WebhookSender, stack: AsyncExitS
         clock=res.clock,
     )
     agents = OutboxSender(
-        await open_database_pool(res.dsn, SENDER_CONNECTIONS, stack, by_key=True),
+        await open_database_pool(res, FINISH, SENDER_CONNECTIONS, stack, by_key=True),
         AgentSubject(
             caller,
             clock=res.clock,

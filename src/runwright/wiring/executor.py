@@ -20,6 +20,7 @@ from runwright.config import Settings
 from runwright.core.hostnames import parse_trusted
 from runwright.core.ids import new_id
 from runwright.core.lease_term import LeaseTerm
+from runwright.db.connection import MAINTENANCE
 from runwright.egress import Egress
 from runwright.egress.metrics import TrafficCollector
 from runwright.executor.attempt_runner import AttemptRunner
@@ -169,7 +170,7 @@ async def start_builder(
 ) -> Builder:
     """Start the builder on database connections of its own."""
     settings = res.settings
-    db = await open_database_pool(res.dsn, BUILD_CONNECTIONS, stack)
+    db = await open_database_pool(res, MAINTENANCE, BUILD_CONNECTIONS, stack, lazy=True)
     builds = Builds(
         db, clock=res.clock, builder_id=new_id("exe", res.clock()), lease_seconds=settings.lease_seconds
     )

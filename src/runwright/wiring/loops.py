@@ -1,14 +1,18 @@
 """The maintenance loops of every process, and the role `scheduler`."""
 
 from contextlib import AsyncExitStack
+from typing import Final
 
 from runwright.config import Settings
+from runwright.db.connection import MAINTENANCE
 from runwright.loops.analytics_rollup import AnalyticsRollup
 from runwright.loops.pruner import Pruner, Retention
 from runwright.loops.reaper import Reaper
 from runwright.loops.scheduler import Scheduler
 from runwright.wiring.automations import tick_handler
-from runwright.wiring.resources import Resources, start_loop
+from runwright.wiring.resources import Resources, open_database_pool, start_loop
+
+MAINTENANCE_CONNECTIONS: Final = 1
 
 
 async def start_maintenance(res: Resources, stack: AsyncExitStack) -> None:
@@ -19,8 +23,9 @@ async def start_maintenance(res: Resources, stack: AsyncExitStack) -> None:
         emit=res.emit,
         interval_seconds=res.settings.reaper_interval_seconds,
     )
-    pruner = Pruner(res.db, retention=_retention(res.settings), clock=res.clock, emit=res.emit)
-    rollup = AnalyticsRollup(res.db, clock=res.clock, emit=res.emit)
+    db = await open_database_pool(res, MAINTENANCE, MAINTENANCE_CONNECTIONS, stack, lazy=True)
+    pruner = Pruner(db, retention=_retention(res.settings), clock=res.clock, emit=res.emit)
+    rollup = AnalyticsRollup(db, clock=res.clock, emit=res.emit)
     for loop in (reaper, pruner, rollup):
         await start_loop(loop, stack)
 

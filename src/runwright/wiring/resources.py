@@ -14,10 +14,12 @@ from runwright.automations.store.secrets import TRIGGER_SECRETS
 from runwright.config import Settings
 from runwright.core.clock import Clock, Stopwatch, system_clock
 from runwright.core.ids import new_id
+from runwright.db.availability import Availability
+from runwright.db.connection import FINISH, StatementClass
 from runwright.db.embedded import EmbeddedPostgres
 from runwright.db.migrator import prepare_schema
 from runwright.db.notifications import Listener
-from runwright.db.pool import Database, connect, open_pool
+from runwright.db.pool import Database, close_pool, connect, open_pool
 from runwright.events.notifications import EventNotifications
 from runwright.jobs.notifications import JobNotifications
 from runwright.jobs.store.executors import live_executors
@@ -51,6 +53,7 @@ class Resources(msgspec.Struct, frozen=True):
     clock: Clock
     emit: Emit
     metrics: CollectorRegistry
+    availability: Availability
     db: Database
     job_notifications: JobNotifications
     event_notifications: EventNotifications
@@ -68,8 +71,9 @@ async def open_resources(settings: Settings, stack: AsyncExitStack) -> Resources
         sys.stderr.write(f"{refusal}\n")
         return None
     dsn = await _open_database(settings, stack)
-    db = await open_database_pool(dsn, ENGINE_CONNECTIONS, stack, by_key=True)
-    job_notifications, event_notifications = await _open_notifications(dsn, stack)
+    availability = Availability()
+    db = await _open_pool(dsn, availability, FINISH, ENGINE_CONNECTIONS, stack, by_key=True)
+    job_notifications, event_notifications = await _open_notifications(dsn, availability, stack)
     needed = list(await count_by_key(db, ENCRYPTED_COLUMNS))
     ring = await asyncio.to_thread(load_keyring, key_source(settings), needed)
     policy = AutomationPolicy(zone=settings.automation_timezone, concurrency=settings.automation_concurrency)
@@ -80,6 +84,7 @@ async def open_resources(settings: Settings, stack: AsyncExitStack) -> Resources
         system_clock,
         emit,
         metrics,
+        availability,
         db,
         job_notifications,
         event_notifications,
@@ -139,13 +144,44 @@ async def start_loop(loop: Loop, stack: AsyncExitStack) -> None:
     await loop.start()
 
 
-async def open_database_pool(dsn: str, size: int, stack: AsyncExitStack, *, by_key: bool = False) -> Database:
-    pool = await open_pool(dsn, max_size=size, by_key=by_key)
-    stack.push_async_callback(pool.close)
+async def open_database_pool(
+    res: Resources,
+    statement_class: StatementClass,
+    size: int,
+    stack: AsyncExitStack,
+    *,
+    by_key: bool = False,
+    lazy: bool = False,
+) -> Database:
+    """Open a pool for statements of a class; `lazy` ones have connections only while they are used."""
+    return await _open_pool(res.dsn, res.availability, statement_class, size, stack, by_key=by_key, lazy=lazy)
+
+
+async def _open_pool(
+    dsn: str,
+    availability: Availability,
+    statement_class: StatementClass,
+    size: int,
+    stack: AsyncExitStack,
+    *,
+    by_key: bool = False,
+    lazy: bool = False,
+) -> Database:
+    pool = await open_pool(
+        dsn,
+        max_size=size,
+        statement_class=statement_class,
+        availability=availability,
+        by_key=by_key,
+        lazy=lazy,
+    )
+    stack.push_async_callback(close_pool, pool)
     return pool
 
 
-async def _open_notifications(dsn: str, stack: AsyncExitStack) -> tuple[JobNotifications, EventNotifications]:
+async def _open_notifications(
+    dsn: str, availability: Availability, stack: AsyncExitStack
+) -> tuple[JobNotifications, EventNotifications]:
     listener: Listener
     origin = new_id("exe", system_clock())
     job_notifications = JobNotifications(
@@ -156,7 +192,9 @@ async def _open_notifications(dsn: str, stack: AsyncExitStack) -> tuple[JobNotif
     )
     job_notifications.on_changed(event_notifications.appended)
     listener = Listener(
-        dsn, {JOB_CHANNEL: job_notifications.receive, EVENT_CHANNEL: event_notifications.receive}
+        dsn,
+        {JOB_CHANNEL: job_notifications.receive, EVENT_CHANNEL: event_notifications.receive},
+        availability,
     )
     stack.push_async_callback(listener.stop)
     stack.callback(job_notifications.stop)

@@ -1,0 +1,120 @@
+"""A connection whose statements end in time, also when the server's host has vanished or hangs.
+
+Three limits, from the inside out:
+- the server ends a statement after the seconds of its class (`statement_timeout`), and soon when its
+  client has gone (`client_connection_check_interval`);
+- this side waits `SLACK_SECONDS` longer and then drops the connection, because a server that lives
+  would have answered. It also drops a connection whose waiting task is cancelled: asking a server that
+  may be gone to cancel, and waiting until it confirms, can take for ever;
+- the kernels of both sides drop a connection whose peer acknowledges nothing (keep-alive,
+  TCP_USER_TIMEOUT), so that no lock and no buffer of a vanished peer stays.
+"""
+
+import asyncio
+import socket
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
+
+import asyncpg
+import msgspec
+
+from runwright.db.availability import Availability
+
+if TYPE_CHECKING:  # the stubs make these generic, the classes are not
+    _Connection: TypeAlias = asyncpg.Connection[asyncpg.Record]
+else:
+    _Connection = asyncpg.Connection
+
+SLACK_SECONDS: Final = 0.5
+_IDLE_SECONDS: Final = 4
+_PROBE_SECONDS: Final = 1
+_PROBES: Final = 3
+_UNACKNOWLEDGED_MS: Final = 5000
+_CLIENT_CHECK_MS: Final = 2000
+
+
+class StatementClass(msgspec.Struct, frozen=True):
+    """How long a statement of a class may take; None for as long as it needs."""
+
+    name: str
+    seconds: float | None
+
+    @property
+    def client_seconds(self) -> float | None:
+        """How long this side waits for the answer."""
+        return None if self.seconds is None else self.seconds + SLACK_SECONDS
+
+
+PING: Final = StatementClass("ping", 2.0)
+SUBMIT: Final = StatementClass("submit", 2.0)
+CLAIM: Final = StatementClass("claim", 5.0)
+READ: Final = StatementClass("read", 10.0)
+FINISH: Final = StatementClass("finish", 10.0)
+"""Ends, and all else that the loops write: they send it again."""
+MAINTENANCE: Final = StatementClass("maintenance", 60.0)
+UNLIMITED: Final = StatementClass("unlimited", None)
+"""Migrations and commands of operators."""
+
+
+class _Transport(Protocol):
+    def get_extra_info(self, name: str) -> socket.socket: ...
+
+
+class BoundedConnection(_Connection):
+    """What `connect` returns and pools contain."""
+
+    availability: Availability | None = None
+
+    def __init__(self, protocol: Any, transport: Any, *args: Any) -> None:  # noqa: ANN401  asyncpg's own arguments
+        super().__init__(protocol, transport, *args)
+        _set_socket_options(transport)
+
+    @property
+    def in_standby(self) -> bool:
+        """Whether the server is a standby, as it reported last; a promotion is reported at once."""
+        return str(self.get_settings().in_hot_standby) == "on"
+
+    def get_reset_query(self) -> str:
+        # No session state is set, so releasing a connection costs no round trip.
+        # (asyncpg still rolls back a transaction that was left open.)
+        return ""
+
+    def _cancel_current_command(
+        self, _sent: asyncio.Future[None], _confirmed: asyncio.Future[None] | None = None
+    ) -> None:
+        """Drop the connection, where asyncpg would ask the server to cancel; called at a time-out too."""
+        asyncio.get_running_loop().call_soon(self._give_up)
+
+    def _give_up(self) -> None:
+        self.terminate()
+        if self.availability is not None:
+            self.availability.doubt()
+
+
+def session_settings(application_name: str, statement_class: StatementClass) -> dict[str, str]:
+    """Return the settings of a session, with the server's part of the limits."""
+    seconds = statement_class.seconds
+    return {
+        "application_name": application_name,
+        "timezone": "UTC",
+        "statement_timeout": "0" if seconds is None else str(int(seconds * 1000)),
+        "idle_in_transaction_session_timeout": "60000",
+        "client_connection_check_interval": str(_CLIENT_CHECK_MS),
+        "tcp_keepalives_idle": str(_IDLE_SECONDS),
+        "tcp_keepalives_interval": str(_PROBE_SECONDS),
+        "tcp_keepalives_count": str(_PROBES),
+        "tcp_user_timeout": str(_UNACKNOWLEDGED_MS),
+    }
+
+
+def _set_socket_options(transport: _Transport) -> None:
+    sock = transport.get_extra_info("socket")
+    if sock.family not in {socket.AF_INET, socket.AF_INET6}:
+        return
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in (
+        (socket.TCP_KEEPIDLE, _IDLE_SECONDS),
+        (socket.TCP_KEEPINTVL, _PROBE_SECONDS),
+        (socket.TCP_KEEPCNT, _PROBES),
+        (socket.TCP_USER_TIMEOUT, _UNACKNOWLEDGED_MS),
+    ):
+        sock.setsockopt(socket.IPPROTO_TCP, option, value)
