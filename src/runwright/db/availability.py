@@ -4,9 +4,9 @@ States: available -> away (a ping had no answer, or connecting failed) -> availa
 
 A database whose host vanished, or that hangs, resets no connection: a statement would wait for as long
 as its time-out allows. So the listener pings (`db/notifications.py`), and when a ping has no answer all
-connections of the process are dropped, whatever waits on them fails at once, and whoever wants a new
-connection waits for the database instead of trying by itself. In the other direction, a statement that
-had no answer in time makes the listener ping at once.
+connections of the process are dropped, statements that wait fail at once, and new connections are refused
+until the listener has one again. In the other direction, a statement that had no answer in time makes the
+listener ping at once.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ class DatabaseAwayError(ConnectionError):
 class Droppable(Protocol):
     """A connection that can be closed without asking the server."""
 
-    def terminate(self) -> None: ...
+    def drop(self) -> None: ...
 
 
 class Availability:
@@ -60,10 +60,10 @@ class Availability:
         self._on_doubt()
 
     def lost(self, reason: str, *, patience_seconds: float = 0.0) -> None:
-        """The database does not answer: drop all connections, and let nobody connect until `restored`.
+        """The database does not answer: drop all connections, and refuse new ones until `restored`.
 
-        Whoever wants a connection in the first `patience_seconds` waits until they are over, because the
-        server may only be restarting; later ones are refused at once.
+        In the first `patience_seconds` they are not refused but wait, because the server may only be
+        restarting.
         """
         if not self._available.is_set():
             return
@@ -71,7 +71,7 @@ class Availability:
         self._available.clear()
         self._refuse_from = asyncio.get_running_loop().time() + patience_seconds
         for connection in list(self._connections):
-            connection.terminate()
+            connection.drop()
         self._connections.clear()
         for attempt in self._attempts:
             attempt.cancel()

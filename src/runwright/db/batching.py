@@ -14,7 +14,7 @@ the bad item fails.
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from runwright.core.errors import UnavailableError
 from runwright.db.errors import transient
@@ -25,16 +25,22 @@ Result = TypeVar("Result")
 Flush = Callable[[Sequence[Item]], Awaitable[Sequence[Result | BaseException]]]
 
 
-RETRY_PAUSE_SECONDS = 0.05
+RETRY_PAUSE_SECONDS: Final = 0.05
+REQUEST_SECONDS: Final = 2.5
+"""How long a request waits for its write before it is refused: a client can do more with an answer."""
 
 
 async def retry_transient(send: Callable[[], Awaitable[Result]], *, seconds: float) -> Result:
-    """Return the result of an idempotent operation, retrying transient errors for up to `seconds`."""
+    """Return the result of an idempotent operation, retrying transient errors for up to `seconds`.
+
+    An attempt that has no answer by then is given up with TimeoutError, also while it hangs.
+    """
     loop = asyncio.get_running_loop()
     deadline = loop.time() + seconds
     while True:
         try:
-            return await send()
+            async with asyncio.timeout_at(deadline if seconds else None):
+                return await send()
         except Exception as error:
             if not transient(error) or loop.time() >= deadline:
                 raise
@@ -50,7 +56,7 @@ class Batcher(Generic[Item, Result]):
         *,
         max_items: int = 256,
         max_in_flight: int = 1,
-        retry_seconds: float = 20.0,
+        retry_seconds: float = REQUEST_SECONDS,
     ) -> None:
         self._flush = flush
         self._max_items = max_items

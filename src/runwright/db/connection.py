@@ -66,7 +66,8 @@ class BoundedConnection(_Connection):
 
     def __init__(self, protocol: Any, transport: Any, *args: Any) -> None:  # noqa: ANN401  asyncpg's own arguments
         super().__init__(protocol, transport, *args)
-        _set_socket_options(transport)
+        self._wire = protocol
+        set_socket_options(transport)
 
     @property
     def in_standby(self) -> bool:
@@ -84,8 +85,15 @@ class BoundedConnection(_Connection):
         """Drop the connection, where asyncpg would ask the server to cancel; called at a time-out too."""
         asyncio.get_running_loop().call_soon(self._give_up)
 
+    def drop(self) -> None:
+        """Close at once; a pool notices when the connection is released or wanted again.
+
+        `terminate` would give it back to its pool now, in which it fails where a release is under way.
+        """
+        self._wire.abort()
+
     def _give_up(self) -> None:
-        self.terminate()
+        self.drop()
         if self.availability is not None:
             self.availability.doubt()
 
@@ -106,7 +114,8 @@ def session_settings(application_name: str, statement_class: StatementClass) -> 
     }
 
 
-def _set_socket_options(transport: _Transport) -> None:
+def set_socket_options(transport: _Transport) -> None:
+    """Let the kernel drop a TCP connection whose peer acknowledges nothing."""
     sock = transport.get_extra_info("socket")
     if sock.family not in {socket.AF_INET, socket.AF_INET6}:
         return

@@ -8,7 +8,7 @@ soon as the one before has failed, and the first connection wins.
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Final, TypeVar
-from urllib.parse import SplitResult, parse_qsl, quote, urlencode, urlsplit, urlunsplit
+from urllib.parse import SplitResult, parse_qsl, quote, urlencode, urlsplit
 
 from runwright.db.availability import Droppable
 
@@ -52,7 +52,7 @@ def _split_query(query: dict[str, str]) -> list[dict[str, str]]:
 
 def _join(parts: SplitResult, query: dict[str, str]) -> str:
     query = {"target_session_attrs": "primary"} | query
-    return urlunsplit(parts._replace(query=urlencode(query, quote_via=quote)))
+    return f"{parts.scheme}://{parts.netloc}{parts.path}?{urlencode(query, quote_via=quote)}"
 
 
 async def connect_to_first(attempts: Sequence[Attempt[T]]) -> T:
@@ -86,4 +86,4 @@ async def _discard(tasks: set[asyncio.Task[T]]) -> None:
         task.cancel()
     for result in await asyncio.gather(*tasks, return_exceptions=True):
         if not isinstance(result, BaseException):
-            result.terminate()
+            result.drop()

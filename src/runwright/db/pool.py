@@ -44,7 +44,7 @@ ATTEMPT_SECONDS: Final = 3.0
 """One attempt at one host: a host that has vanished must not use up the time of the next one."""
 
 RECONNECT_SECONDS: Final = 2.0
-"""How long whoever wants a connection of an open pool waits for a server that is away."""
+"""How long a new connection of an open pool waits for a server that is away."""
 
 CLOSE_SECONDS: Final = 2.0
 _LAZY_SECONDS: Final = 20.0
@@ -177,6 +177,6 @@ class _Connector:
             command_timeout=self._command_timeout,
         )
         if self._primary_only and connection.in_standby:
-            connection.terminate()
+            connection.drop()
             raise DatabaseAwayError("the server is a standby")
         return connection

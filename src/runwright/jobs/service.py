@@ -13,7 +13,7 @@ from runwright.core.ids import JobId
 from runwright.core.job_state import TERMINAL, JobStatus
 from runwright.core.paging import Listing, PageRequest
 from runwright.core.roles import Caller
-from runwright.db.batching import Batcher, retry_transient
+from runwright.db.batching import REQUEST_SECONDS, Batcher, retry_transient
 from runwright.db.pool import Database, PoolConnection
 from runwright.jobs.attempt import ClaimedAttempt
 from runwright.jobs.explain import explain_job
@@ -36,8 +36,6 @@ from runwright.tenants.quotas import Quota
 
 WAIT_LOOK_SECONDS: Final = 2.0
 """How often a waiting request reads the job, in case a notification between processes was lost."""
-
-_RETRY_SECONDS: Final = 20.0
 
 
 class DirectStarter(Protocol):
@@ -173,7 +171,7 @@ class Jobs:
 
     async def cancel(self, caller: Caller, job_id: JobId) -> Job:
         """Cancel a queued job, or request it from the executor; ConflictError when it has ended."""
-        done = await retry_transient(lambda: self._cancel(caller, job_id), seconds=_RETRY_SECONDS)
+        done = await retry_transient(lambda: self._cancel(caller, job_id), seconds=REQUEST_SECONDS)
         if done.result is CancelResult.NOT_FOUND:
             raise _no_job(job_id)
         job = await self.get(caller.tenant_id, job_id)
@@ -270,7 +268,7 @@ class Jobs:
         self, tenant_id: str, items: Sequence[Submission], idempotency: Idempotency | None
     ) -> Sequence[Job]:
         answer = await retry_transient(
-            lambda: self._insert_together(tenant_id, items, idempotency), seconds=_RETRY_SECONDS
+            lambda: self._insert_together(tenant_id, items, idempotency), seconds=REQUEST_SECONDS
         )
         if isinstance(answer, PriorJobs):
             if idempotency is None or answer.body_digest != idempotency.body_digest:

@@ -32,6 +32,8 @@ from runwright.telemetry.emit import Emit, error_text
 from runwright.telemetry.events import OutboxNotSettled, OutboxOutcomeRefused, OutboxSetAside
 
 SET_ASIDE_SECONDS: Final = 10.0
+SETTLE_SECONDS: Final = 20.0
+"""How long an outcome is held when the database is away; then the request is repeated."""
 
 
 class OutboxSender(DatabaseLoop, Generic[Item, Result]):
@@ -51,7 +53,9 @@ class OutboxSender(DatabaseLoop, Generic[Item, Result]):
         self._kind = subject.queue.kind
         self._cursor: str | None = None
         self._claimed_at = 0.0
-        self._settlements: Batcher[Settlement[Result], bool] = Batcher(self._settle, max_in_flight=2)
+        self._settlements: Batcher[Settlement[Result], bool] = Batcher(
+            self._settle, max_in_flight=2, retry_seconds=SETTLE_SECONDS
+        )
         self._in_flight = InFlightLimiter(subject.queue, on_end=self.loop.wake)
         event_notifications.on_due(self.loop.wake)
 

@@ -11,7 +11,7 @@ from runwright.core.ids import new_id
 from runwright.core.paging import Listing, PageRequest
 from runwright.core.roles import Caller
 from runwright.core.struct_fields import set_fields
-from runwright.db.batching import retry_transient
+from runwright.db.batching import REQUEST_SECONDS, retry_transient
 from runwright.db.pool import Database, PoolConnection
 from runwright.tenants.audit import record
 from runwright.tenants.quotas import Quota
@@ -35,8 +35,6 @@ DEFAULT_ENTRYPOINTS: Final = {
     RuntimeName.SHELL: "main.sh",
     RuntimeName.WASM: "main.wasm",
 }
-
-_RETRY_SECONDS: Final = 20.0
 
 
 class Workers:
@@ -192,7 +190,7 @@ class Workers:
 
     async def deprecate(self, caller: Caller, worker_id: str) -> Worker:
         """Deprecate a worker: it accepts no more jobs, and its history is kept. Idempotent."""
-        worker = await retry_transient(lambda: self._deprecate(caller, worker_id), seconds=_RETRY_SECONDS)
+        worker = await retry_transient(lambda: self._deprecate(caller, worker_id), seconds=REQUEST_SECONDS)
         self._on_event()
         await self._on_deprecated()
         return worker
