@@ -148,7 +148,7 @@ def _parse_number(part: str) -> int | None:
     base = 10
     if part.startswith("0x"):
         base, part = 16, part[2:] or "0"
-    elif part.startswith("0") and len(part) > 1:
+    elif part.startswith("0"):
         base = 8
     if not part or not set(part) <= _DIGITS[base]:
         return None

@@ -52,7 +52,7 @@ def is_id(prefix: Prefix, text: str) -> bool:
 
 def id_of_number(prefix: Prefix, at: datetime, number: int) -> str:
     """Return the id for a time and a number; it is the same for the same arguments."""
-    milliseconds = min(max(_milliseconds(at), 0), 2**48 - 1)
+    milliseconds = max(_milliseconds(at), 0)
     content = milliseconds.to_bytes(6, "big") + number.to_bytes(10, "big")
     return f"{prefix}_{str(ULID.from_bytes(content)).lower()}"
 
@@ -60,7 +60,7 @@ def id_of_number(prefix: Prefix, at: datetime, number: int) -> str:
 def floor_id(prefix: Prefix, at: datetime) -> str:
     """Return the smallest id with the time part `at`.
 
-    Times before 1970 or after the year 10889 clamp to the ends of the ULID range.
+    It is the smallest of all for times before 1970.
     """
     return id_of_number(prefix, at, 0)
 

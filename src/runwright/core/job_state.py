@@ -69,8 +69,3 @@ TRANSITIONS: Final = {
 
 NO_RETRY: Final = frozenset({ErrorCode.CANCELLED, ErrorCode.MISSING_SECRET})
 """Errors that are not retried."""
-
-
-def may_move(source: JobStatus, target: JobStatus) -> bool:
-    """Return whether the state machine has this transition."""
-    return target in TRANSITIONS[source]

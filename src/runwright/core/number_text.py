@@ -25,4 +25,4 @@ def json_number(number: float) -> str:
     """Return the number as JSON encoders print it: with an exponent only if it is very large or small."""
     if isinstance(number, int) or number == 0 or _PLAIN_FROM <= abs(number) < _PLAIN_BELOW:
         return plain_decimal(number)
-    return _EXPONENT.sub(r"e\1\2", format(Decimal(repr(number)).normalize(), "e").replace("E", "e"))
+    return _EXPONENT.sub(r"e\1\2", format(Decimal(repr(number)).normalize(), "e"))

@@ -18,6 +18,10 @@ def test_what_stands_for_a_bucket_is_close_to_all_in_it(ms: int) -> None:
     assert off == 0 if ms < EXACT_BELOW else off <= ms * 0.016 + 0.5
 
 
+def test_the_first_buckets_are_exact_and_a_wide_one_is_represented_by_its_middle() -> None:
+    assert [middle_of(bucket) for bucket in (0, 1, 31, 32, 33, 64, 96)] == [0, 1, 31, 33, 34, 88, 240]
+
+
 @given(DURATIONS, DURATIONS)
 def test_a_longer_duration_is_never_in_a_lower_bucket(one: int, other: int) -> None:
     assert (bucket_of(one) <= bucket_of(other)) or one > other

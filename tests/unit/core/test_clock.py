@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from runwright.core.clock import system_clock
+from runwright.core.clock import Stopwatch, system_clock
 
 
 @pytest.fixture(params=["UTC", "Asia/Kathmandu", "America/St_Johns"])
@@ -36,3 +36,15 @@ def test_the_clock_tells_the_current_time_to_the_millisecond() -> None:
     milliseconds, rest = divmod(since_1970, timedelta(milliseconds=1))
     assert rest == timedelta(0)
     assert before <= milliseconds <= after
+
+
+def test_a_stopwatch_counts_from_its_creation() -> None:
+    before = time.monotonic()
+    watch = Stopwatch()
+    created = time.monotonic()
+    while time.monotonic() == created:  # until there is a difference to see
+        pass
+    read = time.monotonic()
+    seconds = watch.seconds()
+    assert read - created <= seconds <= time.monotonic() - before
+    assert watch.seconds() >= seconds

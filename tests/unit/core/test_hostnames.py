@@ -27,7 +27,8 @@ from runwright.core.hostnames import is_private_name, normal_host, normal_name, 
         ("a:80", None),
         ("bücher.example", None),
         ("a" * 64, None),
-        (".".join(["abcdefgh"] * 30), None),
+        (".".join(["a" * 63] * 3 + ["b" * 61]), ".".join(["a" * 63] * 3 + ["b" * 61])),
+        (".".join(["a" * 63] * 3 + ["b" * 62]), None),
         ("a\n", None),
     ],
 )
@@ -61,6 +62,8 @@ def test_names_that_never_mean_a_public_host_are_known(name: str, private: bool)
         ("DB.corp.", "db.corp", "10.0.0.1", 1, True),
         ("db.corp:5432", "db.corp", "10.0.0.1", 5432, True),
         ("db.corp:5432", "db.corp", "10.0.0.1", 5433, False),
+        ("db.corp:1", "db.corp", "10.0.0.1", 1, True),
+        ("db.corp:65535", "db.corp", "10.0.0.1", 65535, True),
         ("db.corp", "x.db.corp", "10.0.0.1", 5432, False),
         ("db.corp", None, "10.0.0.1", 5432, False),
         ("10.0.0.0/8", None, "10.1.2.3", 80, True),
@@ -86,11 +89,15 @@ def test_a_trusted_entry_covers_what_it_names(
 
 @pytest.mark.parametrize(
     "entry",
-    ["", "a b", "10.0.0.1/8", "10.0.0.0/33", "db:0", "db:70000", "db:x", "http://db", "[::1", "a/b", ":80"],
+    ["", "a b", "10.0.0.1/8", "10.0.0.0/33", "db:0", "db:65536", "db:x", "http://db", "[::1", "a/b", ":80"],
 )
 def test_what_is_no_entry_is_refused(entry: str) -> None:
     with pytest.raises(ValueError, match=r".+"):
         parse_trusted(entry)
+
+
+def test_the_zone_of_an_address_does_not_count() -> None:
+    assert parse_trusted("fe80::1%eth0") == parse_trusted("fe80::1")
 
 
 def test_the_ports_of_entries_are_known() -> None:

@@ -3,6 +3,7 @@
 import uuid
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -53,6 +54,22 @@ def test_any_uuid_stands_for_something_that_has_the_shape_of_an_id(any_uuid: uui
     assert found is not None
     assert is_id("job", found)
     assert uuid_of(found) == str(any_uuid)
+
+
+@given(at=TIMES)
+def test_the_floor_is_the_smallest_id_of_its_time(at: datetime) -> None:
+    assert floor_id("job", at) == id_of_number("job", at, 0) < id_of_number("job", at, 1)
+    assert time_of(floor_id("job", at)) == at
+
+
+@pytest.mark.parametrize("year", [1, 1969, 1970])
+def test_no_id_is_smaller_than_the_floor_of_a_time_before_1970(year: int) -> None:
+    assert floor_id("job", datetime(year, 1, 1, tzinfo=UTC)) == "job_" + "0" * 26
+
+
+def test_the_last_time_there_is_has_an_id() -> None:
+    last = datetime.max.replace(microsecond=999_000, tzinfo=UTC)
+    assert time_of(floor_id("job", last)) == last
 
 
 @given(at=TIMES)

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runwright.core.paging import View, Window
+from runwright.core.paging import Listing, View, Window
 
 
 def show(ids: list[str], window: Window) -> View[str]:
@@ -14,7 +14,7 @@ def show(ids: list[str], window: Window) -> View[str]:
         if (window.older_than is None or one < window.older_than)
         and (window.newer_than is None or one > window.newer_than)
     ]
-    rows.sort(reverse=window.order == "DESC")
+    rows.sort(reverse={"DESC": True, "ASC": False}[window.order])
     return View.of(rows[: window.limit + 1], window)
 
 
@@ -30,3 +30,12 @@ def test_older_pages_and_the_way_back_show_the_same_rows(ids: set[str], limit: i
     for before, page in zip(pages[-2::-1], pages[:0:-1], strict=True):
         back = show(newest_first, Window(limit=limit, newer_than=page.rows[0]))
         assert (back.rows, back.older, back.newer) == (before.rows, True, before is not pages[0])
+
+
+@given(rows=st.lists(st.integers(), max_size=5), total=st.integers(), next_id=st.none() | st.text())
+def test_a_listing_is_converted_row_by_row_and_keeps_its_place(
+    rows: list[int], total: int, next_id: str | None
+) -> None:
+    listing = Listing(rows=rows, total=total, has_more=next_id is not None, next_id=next_id)
+    texts = Listing(rows=[*map(str, rows)], total=total, has_more=next_id is not None, next_id=next_id)
+    assert listing.map(str) == texts

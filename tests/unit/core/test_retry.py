@@ -1,5 +1,6 @@
 """The backoff grows up to five minutes, and jitter only shortens it."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -8,6 +9,11 @@ from runwright.core.retry import backoff_seconds
 
 def test_back_off_doubles_from_one_second() -> None:
     assert [backoff_seconds(n, 0) for n in range(1, 6)] == [1, 2, 4, 8, 16]
+
+
+@pytest.mark.parametrize(("failed", "seconds"), [(1, 0.875), (3, 3.5), (20, 262.5)])
+def test_jitter_shortens_a_back_off_by_up_to_a_quarter(failed: int, seconds: float) -> None:
+    assert backoff_seconds(failed, 0.5) == seconds
 
 
 def test_the_longest_back_off_is_five_minutes() -> None:
