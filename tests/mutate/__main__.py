@@ -4,12 +4,16 @@ One process imports the code and collects the tests once. For every mutant it fo
 in the child, and runs the tests that reach the changed line.
 
 Results are in build/mutation/: each mutant with its fate. A survivor that is listed in `argued.toml` counts as argued.
-`--sample 200` takes that many, spread evenly; `--again` takes only those that the last run did not kill.
+`--sample 200` takes that many, spread evenly; `--again` takes only those that the last run did not kill, `--only PATTERN`
+those of files whose path has a match; neither of the two is kept.
 """
 
 import argparse
 import asyncio
+import contextlib
 import os
+import re
+import signal
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable
@@ -57,15 +61,26 @@ def main() -> None:
     parser.add_argument("targets", nargs="*", default=[*TARGETS], choices=[*TARGETS, []])
     parser.add_argument("--sample", type=int, default=0)
     parser.add_argument("--again", action="store_true")
+    parser.add_argument("--only", default="")
     parser.add_argument("--in-child", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.in_child:
         for target in given.targets:
-            mutate(target, given.sample, again=given.again)
+            mutate(target, given.sample, only=given.only, again=given.again)
         return
 
     async def run() -> None:
-        options = ["--in-child", "--sample", str(given.sample), *(["--again"] if given.again else [])]
+        task = asyncio.current_task()
+        assert task is not None
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+        options = [
+            "--in-child",
+            "--sample",
+            str(given.sample),
+            "--only",
+            given.only,
+            *(["--again"] if given.again else []),
+        ]
         for target in given.targets:
             process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "tests.mutate", *options, target
@@ -76,21 +91,31 @@ def main() -> None:
                 if process.returncode is None:
                     process.kill()
 
-    asyncio.run(with_database(run))
+    with contextlib.suppress(asyncio.CancelledError):  # by SIGTERM
+        asyncio.run(with_database(run))
 
 
-def mutate(target: str, sample: int, *, again: bool) -> None:
+def mutate(target: str, sample: int, *, only: str, again: bool) -> None:
     """Try the mutants of one target, and write down their fates."""
     folders, tests = TARGETS[target]
     every = [*mutants_of(folders)]
     for key in stale_keys(every, folders):
         say(f"  argued, but not in the code: {': '.join(key)}")
-    driver = Driver(_chosen(every, sample, not_killed_before(target) if again else None))
+    driver = Driver(
+        _chosen(
+            [one for one in every if re.search(only, one.file)],
+            sample,
+            not_killed_before(target) if again else None,
+        )
+    )
     there = [test for test in tests if (ROOT / test).exists()]
     # Not "-p asyncio": what this module has imported already cannot be rewritten, which is an error elsewhere.
     rewriting = ("-W", "ignore::pytest.PytestAssertRewriteWarning")
-    pytest.main([*rewriting, "-p", "no:cacheprovider", "-p", "no:terminal", *there], plugins=[driver])
-    if not again:
+    pytest.main(
+        [*rewriting, "-p", "no:cacheprovider", "-p", "no:terminal", "-o", "timeout=0", *there],
+        plugins=[driver],
+    )
+    if not again and not only:
         write_fates(target, driver.fates)
     for mutant in driver.fates.get("killed", ()):
         if key_of(mutant) in argued_keys():

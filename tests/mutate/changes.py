@@ -158,7 +158,7 @@ class Mutator(ast.NodeTransformer):
         return node
 
     def _is_it(self, node: ast.AST, change: str) -> bool:
-        if not self._functions or self._functions[-1][0].isupper():
+        if not self._functions or self._functions[-1].lstrip("_")[:1].isupper():
             return False  # of a module or a class
         self.found.append((getattr(node, "lineno", 0), ".".join(self._functions), change))
         return len(self.found) - 1 == self.wanted

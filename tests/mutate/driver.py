@@ -8,6 +8,7 @@ import functools
 import gc
 import json
 import os
+import select
 import signal
 import sys
 import types
@@ -17,6 +18,7 @@ from typing import Final, TextIO
 
 import coverage
 import pytest
+from hypothesis import Phase, settings
 
 from runwright.db.pool import connect
 from tests import other_postgres
@@ -83,6 +85,12 @@ class Driver:
         """How long each test takes that passes without a mutant."""
 
     @pytest.hookimpl(tryfirst=True)
+    def pytest_collection(self) -> None:
+        # After the profile of the suite, and before a test takes it: nobody reads a shrunk counterexample.
+        settings.register_profile("mutation", settings.default, phases=(Phase.explicit, Phase.generate))
+        settings.load_profile("mutation")
+
+    @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         self._functions = [*functions_of(self._files)]
         gc.freeze()
@@ -147,21 +155,17 @@ class Driver:
         limit = GRACE_SECONDS + TIMES_AS_LONG * sum(self._seconds[item] for item in items)
         pid = os.fork()
         if pid == 0:
-            self._run_mutant(session, mutant, quickest_first, round(limit))
-        status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+            self._run_mutant(session, mutant, quickest_first)
+        in_time = _wait(pid, limit)
         _end_group(pid)
+        status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
         if "database_url" in {name for item in items for name in getattr(item, "fixturenames", ())}:
             asyncio.run(_drop_databases())
-        fates = {0: SURVIVED, NOT_APPLIED_CODE: NOT_APPLIED, -signal.SIGALRM: TIMED_OUT}
-        return fates.get(status, KILLED)
+        return {0: SURVIVED, NOT_APPLIED_CODE: NOT_APPLIED}.get(status, KILLED) if in_time else TIMED_OUT
 
-    def _run_mutant(
-        self, session: pytest.Session, mutant: Mutant, items: list[pytest.Item], seconds: int
-    ) -> None:
+    def _run_mutant(self, session: pytest.Session, mutant: Mutant, items: list[pytest.Item]) -> None:
         """Run the tests with a mutant and exit, in a child."""
         os.setsid()
-        signal.signal(signal.SIGALRM, signal.SIG_DFL)
-        signal.alarm(seconds)
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, 1)
         os.dup2(null, 2)
@@ -170,6 +174,15 @@ class Driver:
         except (AssertionError, KeyError, ValueError):
             os._exit(NOT_APPLIED_CODE)
         os._exit(int(run_tests(session, items, [])))
+
+
+def _wait(pid: int, seconds: float) -> bool:
+    """Return whether a process ends within some time."""
+    handle = os.pidfd_open(pid)
+    try:
+        return bool(select.select([handle], [], [], seconds)[0])
+    finally:
+        os.close(handle)
 
 
 def _end_group(pid: int) -> None:

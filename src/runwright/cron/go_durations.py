@@ -17,8 +17,9 @@ _NANOSECONDS: Final = {
     "m": 60_000_000_000,
     "h": 3_600_000_000_000,
 }
-_NUMBER: Final = re.compile(r"[0-9]*(?:\.[0-9]*)?")
-_UNIT: Final = re.compile(r"[^0-9.]*")
+_TERM: Final = re.compile(r"(?=.)([0-9]*(?:\.[0-9]*)?)([^0-9.]*)", re.DOTALL)
+"""A number and its unit, either of which may be missing."""
+
 _MOST: Final = 2**63 - 1
 _SMALLEST: Final = timedelta(microseconds=1)
 
@@ -62,10 +63,8 @@ def format_duration(duration: timedelta) -> str:
 
 def _sum(rest: str, text: str) -> int:
     """Return the sum of the terms in nanoseconds, each rounded down as Go does."""
-    total, at = 0, 0
-    while at < len(rest):
-        number = _match(_NUMBER, rest, at)
-        unit = _match(_UNIT, rest, at + len(number))
+    total = 0
+    for number, unit in _TERM.findall(rest):
         if number in {"", "."}:
             raise _invalid(text)
         if not unit:
@@ -73,13 +72,7 @@ def _sum(rest: str, text: str) -> int:
         if unit not in _NANOSECONDS:
             raise DurationError(f"time: unknown unit {_quoted(unit)} in duration {_quoted(text)}")
         total += int(Fraction("0" + number.rstrip(".")) * _NANOSECONDS[unit])
-        at += len(number) + len(unit)
     return total
-
-
-def _match(pattern: re.Pattern[str], text: str, at: int) -> str:
-    found = pattern.match(text, at)
-    return found[0] if found else ""
 
 
 def _fraction(value: int, whole: int) -> str:

@@ -28,6 +28,7 @@ from runwright.cron.zones import UnknownZoneError, find_zone
 
 _ZONE: Final = re.compile(r"(?:CRON_)?TZ=(\S*)(?:\s+(.*))?", re.DOTALL)
 _PART: Final = re.compile(r"(\*|\?|[0-9A-Za-z]+)(?:-([0-9A-Za-z]+))?(?:/([0-9]{1,4}))?")
+_ANY: Final = frozenset("*?")
 _ANY_TIME: Final = datetime(2000, 1, 1)  # noqa: DTZ001  local times have no zone
 _DAY: Final = timedelta(days=1)
 _MONTHS: Final = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
@@ -45,7 +46,7 @@ class _Field(msgspec.Struct, frozen=True):
     def value(self, text: str) -> int:
         if text.lower() in self.names:
             return self.first + self.names.index(text.lower())
-        if not text.isdigit() or not self.first <= (value := int(text[:9])) <= self.last:
+        if not text.isdigit() or not self.first <= (value := int(text)) <= self.last:
             raise CronError(f"bad {self.name} {text[:40]!r}: must be {self.first} to {self.last}")
         return value
 
@@ -53,17 +54,18 @@ class _Field(msgspec.Struct, frozen=True):
         """Return the field as a list of numbers, or `*` if it restricts nothing."""
         values: set[int] = set()
         for part in text.split(","):
-            if part in {"*", "?", "*/1", "?/1"}:
+            if part.removesuffix("/1") in _ANY:
                 return "*"
             values.update(self._part(part))
         return ",".join(map(str, sorted(values)))
 
     def _part(self, part: str) -> range:
         found = _PART.fullmatch(part)
-        if found is None or (found[2] and found[1] in "*?") or (found[3] and not int(found[3])):
+        if found is None or (found[2] and found[1] in _ANY) or (found[3] and not int(found[3])):
             raise CronError(f"bad {self.name} field {part[:40]!r}")
-        first = self.first if found[1] in "*?" else self.value(found[1])
-        last = self.value(found[2]) if found[2] else self.last if found[3] or found[1] in "*?" else first
+        every = found[1] in _ANY
+        first = self.first if every else self.value(found[1])
+        last = self.value(found[2]) if found[2] else self.last if found[3] or every else first
         if last < first:
             raise CronError(f"bad {self.name} field {part[:40]!r}: {first} is beyond {last}")
         return range(first, last + 1, int(found[3] or 1))

@@ -32,6 +32,16 @@ from runwright.cron.go_durations import DurationError, format_duration, parse_du
         ("1s1s", 2, "2s"),
         ("-1.5h", -5_400, "-1h30m0s"),
         ("2540400h", 2_540_400 * 3_600, "2540400h0m0s"),
+        ("1s" * 100, 100, "1m40s"),
+        # where the next unit begins
+        ("999us", 0.000_999, "999µs"),
+        ("1000us", 0.001, "1ms"),
+        ("999.999ms", 0.999_999, "999.999ms"),
+        ("1000ms", 1, "1s"),
+        ("59.999999s", 59.999_999, "59.999999s"),
+        ("60s", 60, "1m0s"),
+        ("59m59s", 3_599, "59m59s"),
+        ("60m", 3_600, "1h0m0s"),
     ],
 )
 def test_a_duration(text: str, seconds: float, printed: str) -> None:
@@ -51,6 +61,8 @@ def test_a_duration(text: str, seconds: float, printed: str) -> None:
         ("s", 'time: invalid duration "s"'),
         (".s", 'time: invalid duration ".s"'),
         ("--1s", 'time: invalid duration "--1s"'),
+        ("1s\n", 'time: unknown unit "s\n" in duration "1s\n"'),
+        ("1.2.3s", 'time: missing unit in duration "1.2.3s"'),
         ("1S", 'time: unknown unit "S" in duration "1S"'),
         ('1"', 'time: unknown unit "\\"" in duration "1\\""'),
         ("\u0661s", 'time: invalid duration "\u0661s"'),
@@ -63,6 +75,12 @@ def test_what_is_no_duration_is_said_as_go_says_it(text: str, message: str) -> N
     with pytest.raises(DurationError) as refused:
         parse_duration(text)
     assert str(refused.value) == message
+
+
+def test_the_longest_duration_is_that_of_go() -> None:
+    assert parse_duration(f"{2**63 - 1}ns") == timedelta(microseconds=2**63 // 1_000 + 1)
+    with pytest.raises(DurationError, match="invalid duration"):
+        parse_duration(f"{2**63}ns")
 
 
 @pytest.mark.parametrize("text", ["1ns", "499ns", "0.1us"])
