@@ -20,11 +20,10 @@ import contextlib
 from collections.abc import Sequence
 
 from runwright.core.clock import Clock
-from runwright.core.lease_term import LeaseTerm
 from runwright.db.pool import Database
 from runwright.executor.attempt_runner import AttemptRunner, MakePool
 from runwright.executor.claim_loop import ClaimLoop
-from runwright.executor.lease import ExecutorSettings, Lease
+from runwright.executor.lease import ExecutorSettings, Lease, LeaseResources
 from runwright.executor.preparation import Preparation
 from runwright.jobs.attempt import ClaimedAttempt
 from runwright.jobs.notifications import JobNotifications
@@ -44,27 +43,25 @@ class Executor:
         self,
         db: Database,
         *,
+        lease_resources: LeaseResources,
         settings: ExecutorSettings,
         clock: Clock,
         notifications: JobNotifications,
         emit: Emit,
         make_pool: MakePool,
         preparation: Preparation | None = None,
-        term: LeaseTerm | None = None,
     ) -> None:
-        """`term` is set to the end of the lease at each renewal."""
         self._settings = settings
         self._emit = emit
         self._started = False
         self.lease = Lease(
-            db,
+            lease_resources,
             settings=settings,
             clock=clock,
             emit=emit,
             draining=lambda: self.runner.draining,
             on_lost=self._on_lease_lost,
             on_taken=self._on_lease_taken,
-            term=term or LeaseTerm(),
         )
         self.runner = AttemptRunner(
             db,
@@ -104,10 +101,9 @@ class Executor:
             self._emit(ExecutorDrainTimedOut(jobs=len(self.runner)))
             await self.pool.kill_all()
         await self.runner.stop()
-        await self.lease.stop()
         await self.pool.stop()
         self.runner.stop_logs()
-        await self.lease.leave()
+        await self.lease.stop()
 
     def halt(self) -> None:
         """End a drain at once (a second signal), giving up what still runs."""

@@ -122,6 +122,12 @@ class LeaseNotRenewed(WarningEvent, frozen=True):
     error: str
 
 
+class EventLoopUnresponsive(WarningEvent, frozen=True):
+    """The main event loop has not run for this long; the executor's lease is no longer renewed."""
+
+    seconds: float
+
+
 class ExecutorLeaseLost(WarningEvent, frozen=True):
     """The lease expired; all running jobs were killed, and the executor registers again."""
 

@@ -20,12 +20,14 @@ from runwright.config import Settings
 from runwright.core.hostnames import parse_trusted
 from runwright.core.ids import new_id
 from runwright.core.lease_term import LeaseTerm
-from runwright.db.connection import MAINTENANCE
+from runwright.db.availability import Availability
+from runwright.db.connection import MAINTENANCE, PING
+from runwright.db.pool import Database, open_pool
 from runwright.egress import Egress
 from runwright.egress.metrics import TrafficCollector
 from runwright.executor.attempt_runner import AttemptRunner
 from runwright.executor.executor import Executor
-from runwright.executor.lease import ExecutorSettings
+from runwright.executor.lease import ExecutorSettings, LeaseResources
 from runwright.executor.preparation import Preparation
 from runwright.executor.version_files import LayerLookup, VersionFiles
 from runwright.loops.builder import Builder
@@ -63,15 +65,26 @@ async def start_executor(
             term=term,
         )
 
+    async def open_lease_database() -> Database:
+        # An availability of its own: that of the process lives in the main loop.
+        return await open_pool(
+            res.dsn,
+            max_size=1,
+            application_name="runwright lease",
+            statement_class=PING,
+            availability=Availability(),
+            by_key=True,
+        )
+
     executor = Executor(
         res.db,
+        lease_resources=LeaseResources(open_lease_database, term),
         settings=_executor_settings(res),
         clock=res.clock,
         notifications=res.job_notifications,
         emit=res.emit,
         make_pool=make_pool,
         preparation=Preparation(secrets=open_vault(res, res.db, stack), files=files, emit=res.emit),
-        term=term,
     )
     promoter = Promoter(res.db, clock=res.clock, notifications=res.job_notifications, emit=res.emit)
     halting = asyncio.create_task(_halt_when_forced(shutdown, executor))

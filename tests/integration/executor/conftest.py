@@ -9,8 +9,9 @@ from runwright.core.clock import system_clock
 from runwright.core.job_state import TERMINAL
 from runwright.core.roles import Caller, Role
 from runwright.db.pool import Pool as Database
+from runwright.db.pool import open_pool
 from runwright.executor.executor import Executor
-from runwright.executor.lease import ExecutorSettings
+from runwright.executor.lease import ExecutorSettings, LeaseResources
 from runwright.executor.preparation import Preparation
 from runwright.jobs.model import Job
 from runwright.jobs.notifications import JobNotifications
@@ -37,10 +38,12 @@ class Engine:
         self,
         db: Database,
         host: Host,
+        database_url: str,
         *,
         slots: int,
         lease_seconds: float,
-        preparation: Preparation | None = None,
+        unresponsive_seconds: float,
+        preparation: Preparation | None,
     ) -> None:
         self.db = db
         self.telemetry = RecordedTelemetry()
@@ -54,6 +57,9 @@ class Engine:
         )
         self.executor = Executor(
             db,
+            lease_resources=LeaseResources(
+                lambda: open_pool(database_url, max_size=1, application_name="runwright lease")
+            ),
             settings=ExecutorSettings(
                 host="h",
                 pid=1,
@@ -63,6 +69,7 @@ class Engine:
                 lease_seconds=lease_seconds,
                 heartbeat_seconds=0.2,
                 drain_seconds=0.3,
+                unresponsive_seconds=unresponsive_seconds,
             ),
             clock=system_clock,
             notifications=self.notifications,
@@ -100,6 +107,15 @@ class Engine:
         await self.reaper.stop()
         await self.jobs.stop()
         self.notifications.stop()
+
+    async def next_heartbeat(self) -> None:
+        """Wait for the next one to end."""
+        lease = self.executor.lease
+
+        async def wait() -> None:
+            await lease.heartbeat.reached(lease.heartbeat.passes + 1)
+
+        await lease.thread.run(wait)
 
     async def worker(self, source: str, *, max_retries: int = 0, timeout_seconds: int = 30) -> Worker:
         return await self.workers.create(
@@ -149,13 +165,28 @@ MakeEngine = Callable[..., Engine]
 
 
 @pytest.fixture
-async def make_engine(database: Database, host: Host) -> AsyncIterator[MakeEngine]:
+async def make_engine(database: Database, database_url: str, host: Host) -> AsyncIterator[MakeEngine]:
     """Builds engines on one database; whatever a test left running is stopped."""
     made: list[Engine] = []
 
-    def make(*, slots: int = 4, lease_seconds: float = 30, preparation: Preparation | None = None) -> Engine:
-        made.append(Engine(database, host, slots=slots, lease_seconds=lease_seconds, preparation=preparation))
-        return made[-1]
+    def make(
+        *,
+        slots: int = 4,
+        lease_seconds: float = 30,
+        unresponsive_seconds: float = 120,
+        preparation: Preparation | None = None,
+    ) -> Engine:
+        engine = Engine(
+            database,
+            host,
+            database_url,
+            slots=slots,
+            lease_seconds=lease_seconds,
+            unresponsive_seconds=unresponsive_seconds,
+            preparation=preparation,
+        )
+        made.append(engine)
+        return engine
 
     yield make
     for engine in made:

@@ -116,7 +116,7 @@ async def test_an_executor_that_lost_its_lease_kills_what_runs_and_starts_over(
     assert (await engine.ended(job)).error is not None
     async with asyncio.timeout(20):
         while engine.executor.id == old_id or engine.executor.pool.stats().running:
-            await engine.executor.lease.heartbeat.reached(engine.executor.lease.heartbeat.passes + 1)
+            await engine.next_heartbeat()
     again = await engine.ended(await engine.submit(await engine.worker(ECHO)))
     assert again.status is JobStatus.COMPLETED
 
