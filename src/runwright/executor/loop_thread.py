@@ -40,7 +40,7 @@ class LoopThread:
         thread, self._thread = self._thread, None
         if thread is None or self._loop is None:
             return
-        with contextlib.suppress(RuntimeError):  # it has ended by itself
+        with contextlib.suppress(RuntimeError):  # it has ended
             self._loop.call_soon_threadsafe(self._loop.stop)
         await asyncio.to_thread(thread.join)
 
