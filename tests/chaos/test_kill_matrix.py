@@ -31,11 +31,6 @@ import pytest
 import pytest_asyncio
 from tests.chaos.cluster import HEADERS, Member, descendants, free_port
 
-# Its rounds share one cluster and take minutes, so one round that a busy machine fails takes the others with it.
-pytestmark = pytest.mark.skipif(
-    os.environ.get("CHAOS") != "long", reason="the kill matrix runs with CHAOS=long"
-)
-
 STATES: Final = ("queued", "starting", "running", "finishing", "retry wait", "cancelling")
 WITHOUT_SANDBOX: Final = ("queued", "retry wait")
 PATIENCE_SECONDS: Final = 120.0
@@ -128,8 +123,9 @@ class Gate:
             await self._changed.wait_for(lambda: self.come[name] > 0)
 
     def let_through(self, name: str, answer: str = "go") -> None:
-        """Let whoever is at the gate through, and those that come later."""
-        self._answer(name).set_result(answer)
+        """Let through who is at the gate, and those that come later."""
+        if not self._answer(name).done():
+            self._answer(name).set_result(answer)
 
     def close_again(self, name: str) -> None:
         """Keep those that come from now on."""
@@ -183,6 +179,21 @@ class World:
     async def stop(self) -> list[int]:
         await self.client.aclose()
         return [await member.stop() for member in reversed(self.members.values()) if member.process]
+
+    async def recover(self) -> None:
+        """Continue every member that is stopped, and start every one that has ended."""
+        for member in self.members.values():
+            if member.process is not None and member.process.returncode is None:
+                member.process.send_signal(SIGCONT)
+            else:
+                await member.start()
+        await self.until("the API", self._is_ready)
+
+    async def _is_ready(self) -> bool:
+        try:
+            return (await self.client.get("/readyz")).is_success
+        except httpx.TransportError:
+            return False
 
     async def ask(self, method: str, path: str, body: Json = None) -> Json:
         answer = await self.client.request(method, f"/v1/ava{path}", json=body)
@@ -253,15 +264,20 @@ class Jobs:
 
     async def release(self) -> None:
         """Let every job go on from where it is."""
+        await self.let_all_through()
+        db = await self.world.connect()
+        await db.execute("UPDATE job_queue SET run_at = now() WHERE job_id = $1", self.ids["retry wait"])
+        await db.close()
+
+    async def let_all_through(self) -> None:
+        """Release the row and the gate, so that no job holds an executor's slot for the next test."""
         if self._holder is not None:
             with contextlib.suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
                 await self._holder.execute("COMMIT")
             self._holder.terminate()
-        for state in ("starting", "running", "cancelling", "retry wait", "before queued"):
+            self._holder = None
+        for state in (*STATES, "before queued"):
             self.world.gate.let_through(self.name(state))
-        db = await self.world.connect()
-        await db.execute("UPDATE job_queue SET run_at = now() WHERE job_id = $1", self.ids["retry wait"])
-        await db.close()
 
     async def outcomes(self, states: tuple[str, ...]) -> dict[str, str]:
         """Wait for the ends; each comes with exactly one event."""
@@ -378,14 +394,23 @@ def sandboxes(names: set[str]) -> list[psutil.Process]:
     return found
 
 
+@pytest_asyncio.fixture(loop_scope="module")
+async def jobs(world: World) -> AsyncIterator[Jobs]:
+    made = Jobs(world)
+    try:
+        await made.make()
+        yield made
+    finally:
+        await made.let_all_through()
+        await world.recover()
+
+
 @pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize(
     ("number", "target"), MATRIX, ids=[f"{number.name}-{target}" for number, target in MATRIX]
 )
-async def test_a_signal_at_a_process(world: World, number: Signals, target: str) -> None:
-    jobs = Jobs(world)
-    await jobs.make()
+async def test_a_signal_at_a_process(world: World, jobs: Jobs, number: Signals, target: str) -> None:
     states: tuple[str, ...] = STATES
     if target == "sandbox":
         states = tuple(state for state in STATES if state not in WITHOUT_SANDBOX)
