@@ -498,7 +498,7 @@ def mutated(draw: st.DrawFn) -> bytes:
     return gzip.compress(bytes(data)) if seed[:2] not in {b"PK", b"\x1f\x8b"} else bytes(data)
 
 
-@settings(max_examples=400, deadline=2000, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(archive=mutated())
 def test_whatever_comes_is_read_safely_or_refused(tmp_path: Path, archive: bytes) -> None:
     try:
