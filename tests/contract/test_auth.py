@@ -36,6 +36,7 @@ def all_routes() -> Iterator[Route]:
         deployments=nobody,
         vault=nobody,
         jobs=nobody,
+        bulk=nobody,
         queues=nobody,
         analytics=nobody,
         schedules=nobody,
@@ -77,7 +78,7 @@ def filled(path: str, **ids: str) -> str:
 
 def unknown(path: str) -> str:
     prefixes = {"worker": "wkr", "job": "job", "schedule": "sch", "webhook": "wh", "delivery": "whd"}
-    prefixes["key"] = "key"
+    prefixes |= {"key": "key", "operation": "blk"}
     ids = {f"{kind}_id": f"{prefix}_01jd9x3v7m0000000000000000" for kind, prefix in prefixes.items()}
     return filled(path, version="1", name="A_SECRET", tenant_id="ten_nobody", **ids)
 
@@ -144,6 +145,7 @@ def test_another_tenants_things_are_not_found_on_every_route(api: Api, method: s
     schedule = api.make_schedule(worker["id"])
     webhook = api.make_webhook()
     api.post(f"{WEBHOOKS}/{webhook['id']}/test")
+    many = data_of(api.post("/jobs/bulk", {"action": "cancel", "ids": ["another"]}), 202)
     [delivery] = api.get(f"{WEBHOOKS}/{webhook['id']}/deliveries").json()["data"]
     theirs = filled(
         path,
@@ -154,10 +156,11 @@ def test_another_tenants_things_are_not_found_on_every_route(api: Api, method: s
         schedule_id=schedule["id"],
         webhook_id=webhook["id"],
         delivery_id=delivery["id"],
+        operation_id=many["id"],
     )
     error = error_of(stranger.call(method, theirs, json=body), 404, "resource_not_found")
     nothing = error_of(stranger.call(method, unknown(path), json=body), 404, "resource_not_found")
-    ids = {worker["id"], job["id"], schedule["id"], webhook["id"], delivery["id"]}
+    ids = {worker["id"], job["id"], schedule["id"], webhook["id"], delivery["id"], many["id"]}
     assert re.sub(r"\w{2,3}_\w{26}", "", error["message"]) == re.sub(
         r"\w{2,3}_\w{26}", "", nothing["message"]
     )

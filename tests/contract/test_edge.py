@@ -24,6 +24,7 @@ from tests.receiver import no_endpoints
 from runwright.agents.executions import Executions
 from runwright.agents.publishing import Publisher
 from runwright.agents.service import Agents
+from runwright.bulk.service import BulkOperations
 from runwright.core.clock import system_clock
 from runwright.core.roles import Caller, Role
 from runwright.db.pool import Pool
@@ -92,6 +93,7 @@ async def edge(database: Pool, request: pytest.FixtureRequest) -> AsyncIterator[
         vault=Vault(database, clock=system_clock, ring=Keyring([bytes(32)]), executor_keys=_no_executors),
         deployments=Deployments(database, no_bundles(database), clock=system_clock),
         jobs=jobs,
+        bulk=BulkOperations(database, clock=system_clock),
         queues=Queues(database, clock=system_clock),
         analytics=Analytics(database, clock=system_clock),
         schedules=Schedules(database, clock=system_clock),

@@ -287,6 +287,15 @@ def test_filters_narrow_the_list(api: Api, worker_id: str) -> None:
     assert ids(**{"filter[status]": "completed"}) == [done["id"]]
     assert ids(**{"filter[status]": "queued"}) == [elsewhere["id"], waiting["id"]]
     assert ids(**{"filter[status]": "running"}) == []
+    assert ids(**{"filter[status]": "completed,queued"}) == [elsewhere["id"], waiting["id"], done["id"]]
+    assert ids(**{"filter[status]": "completed,failed"}) == [done["id"]]
+    assert ids(**{"filter[min_duration_ms]": "0"}) == [done["id"]]
+    assert ids(**{"filter[error_code]": "timeout"}) == []
+    assert ids(**{"filter[schedule_id]": "sch_01jd9x3v7m0000000000000000"}) == []
+    assert ids(**{"filter[retried]": "true"}) == []
+    assert ids(q="some text") == []
+    assert ids(**{"filter[created_after]": "-1h", "filter[status]": "completed"}) == [done["id"]]
+    assert ids(**{"filter[created_before]": "-1h"}) == []
     assert ids(**{"filter[trigger]": "webhook"}) == [waiting["id"]]
     assert ids(**{"filter[created_after]": waiting["created_at"]})[-1] in {waiting["id"], done["id"]}
     assert ids(**{"filter[created_before]": done["created_at"]})[-1] == done["id"]
@@ -305,6 +314,15 @@ def test_a_zones_plus_sign_survives_the_query_string(api: Api, worker_id: str) -
     ("name", "value"),
     [
         ("filter[status]", "done"),
+        ("filter[status]", "queued,"),
+        ("filter[status]", ""),
+        ("filter[error_code]", "boom"),
+        ("filter[min_duration_ms]", "-1"),
+        ("filter[retried]", "perhaps"),
+        ("filter[created_after]", "-24"),
+        ("filter[created_after]", "-99999h"),
+        ("filter[created_before]", "0001-01-01T00:00:00Z"),
+        ("q", ""),
         ("filter[trigger]", "cron"),
         ("filter[worker_id]", ""),
         ("filter[worker_id]", "nul\0"),
@@ -312,7 +330,7 @@ def test_a_zones_plus_sign_survives_the_query_string(api: Api, worker_id: str) -
         ("filter[created_before]", "2030-01-01T00:00:00"),
         ("filter[created_before]", "0001-01-01T00:00:00+23:59"),
         ("filter[priority]", "1"),
-        ("q", "x"),
+        ("colour", "x"),
     ],
 )
 def test_an_unknown_filter_or_value_is_refused_by_name(api: Api, name: str, value: str) -> None:

@@ -28,6 +28,7 @@ Prefix = Literal[
     "trg",
     "ten",
     "aud",
+    "blk",
 ]
 
 JobId = NewType("JobId", str)

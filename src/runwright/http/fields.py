@@ -2,8 +2,8 @@
 
 import re
 from collections.abc import Callable, Iterable
-from datetime import datetime
-from typing import Final, TypeVar
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Final, TypeVar
 
 import msgspec
 
@@ -15,6 +15,15 @@ S = TypeVar("S", bound=msgspec.Struct)
 DEPTH_LIMIT: Final = 64
 LONGEST_SECRET: Final = 256
 
+_AGO: Final = re.compile(r"-([0-9]{1,4})([smhdw])", re.ASCII)
+_UNITS: Final = {
+    "s": timedelta(seconds=1),
+    "m": timedelta(minutes=1),
+    "h": timedelta(hours=1),
+    "d": timedelta(days=1),
+    "w": timedelta(weeks=1),
+}
+_SOME_TIME: Final = datetime(2000, 1, 1, tzinfo=UTC)
 _FIRST_YEAR: Final = 1970
 _LAST_YEAR: Final = 2100
 _LONGEST_ID: Final = 64
@@ -40,6 +49,26 @@ def plausible_time(at: datetime) -> Iterable[Problem]:
     """Refuse the ends of the calendar, where converting between time zones overflows."""
     if not _FIRST_YEAR <= at.year <= _LAST_YEAR:
         yield "", f"Must be between the years {_FIRST_YEAR} and {_LAST_YEAR}."
+
+
+def read_moment(text: str, now: datetime) -> datetime | None:
+    """Return the time that a text names: ISO 8601 with a zone, or before now (`-24h`); None for others."""
+    if ago := _AGO.fullmatch(text):
+        return now - int(ago[1]) * _UNITS[ago[2]]
+    try:
+        at = msgspec.convert(text, Annotated[datetime, msgspec.Meta(tz=True)])
+    except msgspec.ValidationError:
+        return None
+    return None if any(plausible_time(at)) else at
+
+
+def plausible_moment(text: str) -> Iterable[Problem]:
+    """Refuse what `read_moment` cannot read."""
+    if read_moment(text, _SOME_TIME) is None:
+        yield (
+            "",
+            "Must be an ISO 8601 date and time with a zone, or a time before now like -24h (s, m, h, d, w).",
+        )
 
 
 def require_url(policy: OutgoingPolicy) -> Callable[[str], Iterable[Problem]]:

@@ -12,6 +12,7 @@ from runwright.agents.executions import Executions
 from runwright.agents.publishing import Publisher
 from runwright.agents.service import Agents
 from runwright.automations.service import Automations
+from runwright.bulk.service import BulkOperations
 from runwright.core.clock import Clock, system_clock
 from runwright.http.response import OpenStreams
 from runwright.http.uploads import Uploads
@@ -55,6 +56,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     deployments: Deployments
     vault: Vault
     jobs: Jobs
+    bulk: BulkOperations
     queues: Queues
     analytics: Analytics
     schedules: Schedules

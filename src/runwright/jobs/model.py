@@ -53,13 +53,22 @@ class Idempotency(msgspec.Struct, frozen=True):
 
 
 class JobFilter(msgspec.Struct, frozen=True, kw_only=True):
-    """Which jobs to list; `created_*` bounds are inclusive."""
+    """Which jobs to select; `created_*` bounds are inclusive. What is None selects all."""
 
+    ids: frozenset[str] | None = None
     worker_id: str | None = None
-    status: JobStatus | None = None
+    statuses: frozenset[JobStatus] | None = None
     trigger: Trigger | None = None
+    schedule_id: str | None = None
     created_after: datetime | None = None
     created_before: datetime | None = None
+    error_code: ErrorCode | None = None
+    """Only ended jobs have one, as the next two."""
+    error_contains: str | None = None
+    """Text in the message of the error, in either case."""
+    min_duration_ms: int | None = None
+    retried: bool | None = None
+    """Whether the job was retried by a request."""
 
 
 class JobAttempt(msgspec.Struct, frozen=True, kw_only=True):

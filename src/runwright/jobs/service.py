@@ -28,7 +28,8 @@ from runwright.jobs.store.submit import (
     Rejection,
     Submission,
     insert_jobs,
-    new_submission,
+    record_retries,
+    repeat_of,
     reserve_idempotency_key,
 )
 from runwright.tenants.audit import record
@@ -194,18 +195,12 @@ class Jobs:
         if old.status not in TERMINAL:
             message = f"The job is still {old.status}; only a job that has ended can be retried."
             raise ConflictError(message)
-        again = new_submission(
-            tenant_id=caller.tenant_id,
-            worker_id=old.worker_id,
-            input=bytes(old.input),
-            trigger=old.trigger,
-            triggered_by=caller.user_id,
-            now=self._clock(),
-            priority=old.priority,
-            retry_of=old.id,
-            schedule_id=old.schedule_id,
-        )
-        return await self.submit(again)
+        again = repeat_of(old, triggered_by=caller.user_id, now=self._clock())
+        if self._quota is not None:
+            await self._quota.take(caller.tenant_id)
+        answer = await retry_transient(lambda: self._insert_retry(again), seconds=REQUEST_SECONDS)
+        self._notifications.jobs_ready()
+        return _accepted_job(again, answer)
 
     async def attempts(self, tenant_id: str, job_id: JobId) -> Sequence[JobAttempt]:
         """Return the job's attempts, oldest first."""
@@ -288,6 +283,13 @@ class Jobs:
             for item, answer in zip(items, answers, strict=True):
                 _accepted_job(item, answer)  # raises for a rejected one, which rolls all of them back
             return answers
+
+    async def _insert_retry(self, again: Submission) -> Accepted | Rejection:
+        async with self._db.acquire() as db, db.transaction():
+            (answer,) = await insert_jobs(db, [again])
+            if isinstance(answer, Accepted):
+                await record_retries(db, again.tenant_id, [again], again=True)
+            return answer
 
     async def _prior(
         self, db: PoolConnection, tenant_id: str, items: Sequence[Submission], idempotency: Idempotency

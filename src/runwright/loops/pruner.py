@@ -13,6 +13,7 @@ import msgspec
 from runwright.agents.store.executions import prune_executions, prune_orphaned_executions
 from runwright.automations.store.runs import prune_runs
 from runwright.automations.store.webhook_triggers import prune_replay_keys
+from runwright.bulk.store import prune_operations
 from runwright.core.clock import Clock, Stopwatch
 from runwright.db.pool import Database
 from runwright.events.publish import prune_event_keys
@@ -75,6 +76,9 @@ class Pruner(DatabaseLoop):
                 db, before=now - _days(retention.audit_days), limit=_BATCH
             ),
             "webhook claims": lambda now: prune_replay_keys(db, now=now, limit=_BATCH),
+            "bulk operations": lambda now: prune_operations(
+                db, before=now - _days(retention.jobs_days), limit=_BATCH
+            ),
             "runs": lambda now: prune_runs(db, before=now - _days(retention.runs_days), limit=_BATCH),
             "ticks": lambda now: prune_ticks(db, before=now - _days(retention.ticks_days), limit=_BATCH),
         }

@@ -11,6 +11,7 @@ from runwright.agents.executions import Executions
 from runwright.agents.publishing import Publisher
 from runwright.agents.service import Agents
 from runwright.builds.manifest import has_dependencies
+from runwright.bulk.service import BulkOperations, BulkSteps
 from runwright.config import Settings
 from runwright.db.connection import MAINTENANCE, READ, SUBMIT
 from runwright.db.pool import Database
@@ -24,6 +25,7 @@ from runwright.jobs.analytics import Analytics
 from runwright.jobs.queues import Queues
 from runwright.jobs.service import Jobs
 from runwright.jobs.store.cancel import cancel_jobs_of_deprecated
+from runwright.loops.bulk_runner import BulkRunner
 from runwright.runtimes.host import Host, RuntimeInfo
 from runwright.schedules.service import Schedules
 from runwright.schedules.store.definitions import disable_schedules_of_deprecated
@@ -38,7 +40,7 @@ from runwright.wiring.deliveries import outgoing_policy
 from runwright.wiring.executor import spool_dir_in
 from runwright.wiring.health import HealthReporter
 from runwright.wiring.limits import AdmissionControl, open_admission_control, unknown_key_limiter
-from runwright.wiring.resources import Resources, open_database_pool, open_vault
+from runwright.wiring.resources import Resources, open_database_pool, open_vault, start_loop
 from runwright.wiring.shutdown import Shutdown
 from runwright.workers.bundles.members import ArchiveLimits
 from runwright.workers.bundles.reader import BundleReader
@@ -111,6 +113,7 @@ async def open_services(
         ),
         vault=open_vault(res, db, stack),
         jobs=jobs,
+        bulk=await _open_bulk(res, db, admission, stack),
         queues=Queues(db, clock=res.clock),
         analytics=Analytics(db, clock=res.clock),
         schedules=Schedules(db, clock=res.clock, quota=admission.schedules),
@@ -154,6 +157,15 @@ def _open_jobs(
     )
     stack.push_async_callback(jobs.stop)
     return jobs
+
+
+async def _open_bulk(
+    res: Resources, db: Database, admission: AdmissionControl, stack: AsyncExitStack
+) -> BulkOperations:
+    steps = BulkSteps(db, clock=res.clock, notifications=res.job_notifications, quota=admission.queued_jobs)
+    runner = BulkRunner(steps, emit=res.emit)
+    await start_loop(runner, stack)
+    return BulkOperations(db, clock=res.clock, on_started=runner.loop.wake)
 
 
 def _bundle_reader(res: Resources, db: Database) -> BundleReader:

@@ -28,7 +28,7 @@ async def test_every_way_to_end_is_counted_once(world: World) -> None:
         await world.job(worker)
     claimed = await world.claim(capacity=3)
     await world.finish(world.end_of(claimed[0]), world.end_of(claimed[1], JobStatus.FAILED))
-    waiting = await world.jobs.list("ten_a", JobFilter(status=JobStatus.QUEUED), PageRequest())
+    waiting = await world.jobs.list("ten_a", JobFilter(statuses=frozenset({JobStatus.QUEUED})), PageRequest())
     await world.jobs.cancel(world.caller(), waiting.rows[0].id)
     await world.lose()  # the third fails: its executor is gone
     for _ in range(2):  # before and after folding

@@ -5,13 +5,16 @@ from datetime import timedelta
 from itertools import product
 from typing import TYPE_CHECKING
 
-from runwright.core.job_state import JobStatus, Trigger
+from runwright.core.job_state import TERMINAL, JobStatus, Trigger
 from runwright.core.paging import PageRequest
 from runwright.jobs.model import Job, JobFilter
 from tests.integration.jobs.world import START, World
 
 if TYPE_CHECKING:
     from runwright.core.ids import JobId
+
+
+LIVE = frozenset({JobStatus.QUEUED, JobStatus.RUNNING})
 
 
 async def _mixed_jobs(world: World) -> list[Job]:
@@ -37,7 +40,7 @@ def _selects(which: JobFilter, job: Job) -> bool:
     return all(
         (
             which.worker_id in (None, job.worker_id),
-            which.status in (None, job.status),
+            which.statuses is None or job.status in which.statuses,
             which.trigger in (None, job.trigger),
             which.created_after is None or job.created_at >= which.created_after,
             which.created_before is None or job.created_at <= which.created_before,
@@ -50,13 +53,17 @@ async def test_filters_and_pages_agree_with_a_plain_reading_of_all_jobs(world: W
     middle = START + timedelta(seconds=8)
     choices = product(
         (None, everything[0].worker_id),
-        (None, *JobStatus),
+        (None, *(frozenset({status}) for status in JobStatus), LIVE, TERMINAL, LIVE | {JobStatus.FAILED}),
         (None, Trigger.MANUAL, Trigger.EVENT),
         ((None, None), (middle, None), (None, middle), (START, middle)),
     )
-    for worker_id, status, trigger, (after, before) in choices:
+    for worker_id, statuses, trigger, (after, before) in choices:
         which = JobFilter(
-            worker_id=worker_id, status=status, trigger=trigger, created_after=after, created_before=before
+            worker_id=worker_id,
+            statuses=statuses,
+            trigger=trigger,
+            created_after=after,
+            created_before=before,
         )
         expected = [job.id for job in everything if _selects(which, job)]
         by_number, by_cursor = [], []
@@ -80,7 +87,7 @@ async def test_filters_and_pages_agree_with_a_plain_reading_of_all_jobs(world: W
 async def test_another_tenants_jobs_are_never_listed(world: World) -> None:
     await _mixed_jobs(world)
     for status in (None, *JobStatus):
-        listing = await world.jobs.list("ten_b", JobFilter(status=status), PageRequest())
+        listing = await world.jobs.list("ten_b", JobFilter(statuses=frozenset({status})), PageRequest())
         assert (listing.rows, listing.total) == ([], 0)
 
 

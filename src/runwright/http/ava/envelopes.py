@@ -29,6 +29,14 @@ S = TypeVar("S", bound=msgspec.Struct)
 
 Time = Annotated[str, Meta(extra_json_schema={"format": "date-time"}, examples=["2025-06-01T10:00:00.000Z"])]
 When = Annotated[datetime, Meta(tz=True)]
+Moment = Annotated[
+    str,
+    Meta(
+        extra_json_schema={"anyOf": [{"format": "date-time"}, {"pattern": "^-[0-9]{1,4}[smhdw]$"}]},
+        examples=["2025-06-01T10:00:00.000Z", "-24h"],
+    ),
+]
+"""A time, or how long before now."""
 AnyJson = Annotated[msgspec.Raw, Meta(extra_json_schema={"description": "Any JSON value."})]
 JsonObject = Annotated[msgspec.Raw, Meta(extra_json_schema={"type": "object"})]
 

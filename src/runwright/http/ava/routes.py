@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from runwright.http.ava.analytics.routes import ROUTES as ANALYTICS
 from runwright.http.ava.audit.routes import ROUTES as AUDIT
+from runwright.http.ava.bulk.routes import ROUTES as BULK
 from runwright.http.ava.docs.document import document_routes
 from runwright.http.ava.jobs.routes import ROUTES as JOBS
 from runwright.http.ava.keys.routes import ROUTES as KEYS
@@ -21,7 +22,7 @@ from runwright.http.routing import Route
 def ava_routes() -> Sequence[Route]:
     """Return the routes of all resources, and of the document that is made from them."""
     resources = [
-        *(*WORKERS, *SECRETS, *VERSIONS, *JOBS, *SCHEDULES, *QUEUES, *RUNTIMES, *ANALYTICS),
+        *(*WORKERS, *SECRETS, *VERSIONS, *BULK, *JOBS, *SCHEDULES, *QUEUES, *RUNTIMES, *ANALYTICS),
         *(*WEBHOOKS, *TENANTS, *KEYS, *AUDIT),
     ]
     return [*resources, *document_routes(resources)]

@@ -29,6 +29,8 @@ async def prune_jobs(db: Database, *, before: datetime, limit: int) -> int:
             DELETE FROM job_ancestry a USING gone g WHERE a.job_id = g.job_id
         ), callbacks AS (
             DELETE FROM completion_callbacks c USING gone g WHERE c.target_id = g.job_id
+        ), retries AS (
+            DELETE FROM job_retries x USING gone g WHERE x.tenant_id = g.tenant_id AND x.job_id = g.job_id
         ), jobs AS (
             DELETE FROM jobs j USING gone g WHERE j.tenant_id = g.tenant_id AND j.id = g.job_id
         )

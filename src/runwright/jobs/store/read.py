@@ -4,7 +4,7 @@ The status of a job is stored in job_queue until it ends, and in job_results aft
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -14,7 +14,7 @@ from asyncpg import Record
 from runwright.core.ids import floor_id
 from runwright.core.job_state import TERMINAL, JobStatus, Trigger
 from runwright.core.paging import EXACT_COUNT_LIMIT, Listing, PageRequest
-from runwright.db.pool import Database
+from runwright.db.pool import Database, PoolConnection
 from runwright.jobs.model import NULL, Job, JobAttempt, JobError, JobFilter
 
 _COLUMNS: Final = """
@@ -59,7 +59,7 @@ async def fetch_job(db: Database, *, tenant_id: str, job_id: str) -> Job | None:
     return None if row is None else job_from_row(row)
 
 
-async def fetch_jobs(db: Database, *, tenant_id: str, job_ids: Sequence[str]) -> list[Job]:
+async def fetch_jobs(db: Database | PoolConnection, *, tenant_id: str, job_ids: Sequence[str]) -> list[Job]:
     """Return these jobs, ordered by id; unknown ones are left out."""
     rows = await db.fetch(
         f"SELECT {_COLUMNS} FROM jobs j {_STATE} WHERE j.tenant_id = $1 AND j.id = ANY ($2) ORDER BY j.id",
@@ -82,8 +82,8 @@ async def fetch_jobs_by_key(db: Database, keys: Sequence[tuple[str, str]]) -> di
     return {(row["tenant_id"], row["id"]): job_from_row(row) for row in rows}
 
 
-class _Selection(msgspec.Struct, frozen=True):
-    """Ids of the jobs that a filter selects: a FROM clause, its WHERE, the id column, the parameters."""
+class JobSelection(msgspec.Struct, frozen=True):
+    """The jobs that a filter selects: a FROM clause, its WHERE, the id column, the parameters."""
 
     source: str
     where: str
@@ -91,13 +91,19 @@ class _Selection(msgspec.Struct, frozen=True):
     params: list[object]
 
 
-def _table_for(status: JobStatus | None) -> tuple[str, str]:
-    if status is None:
-        return "jobs s", "s.id"
-    return ("job_results s" if status in TERMINAL else "job_queue s"), "s.job_id"
+_ENDED_ONLY: Final = ("error_code", "error_contains", "min_duration_ms")
+_MIXED: Final = f"jobs s {_STATE.replace('j.', 's.')}"
+_MIXED_STATUS: Final = "coalesce(r.status, CASE WHEN q.state = 'running' THEN 'running' ELSE 'queued' END)"
 
 
-def _select(tenant_id: str, which: JobFilter) -> _Selection:
+def _statuses_of(which: JobFilter) -> frozenset[JobStatus] | None:
+    """Return the statuses that the filter leaves; None for all."""
+    if all(getattr(which, name) is None for name in _ENDED_ONLY):
+        return which.statuses
+    return TERMINAL if which.statuses is None else which.statuses & TERMINAL
+
+
+def select_jobs(tenant_id: str, which: JobFilter) -> JobSelection:
     """Choose the table that has an index for this filter, and write the conditions on it."""
     params: list[object] = [tenant_id]
 
@@ -105,33 +111,61 @@ def _select(tenant_id: str, which: JobFilter) -> _Selection:
         params.append(value)
         return f"${len(params)}"
 
-    table, id_column = _table_for(which.status)
-    conditions = ["s.tenant_id = $1"]
-    if which.status in TERMINAL:
-        conditions.append(f"s.status = {put(which.status)}")
-    elif which.status is not None:
-        conditions.append(
-            "s.state = 'running'" if which.status == JobStatus.RUNNING else "s.state <> 'running'"
-        )
+    source, id_column, conditions = _source_of(_statuses_of(which), put)
+    if which.ids is not None:
+        conditions.append(f"{id_column} = ANY ({put(sorted(which.ids))}::text[])")
     if which.worker_id is not None:
         conditions.append(f"s.worker_id = {put(which.worker_id)}")
-    if which.trigger is not None:
-        if id_column == "s.id":
-            conditions.append(f"s.trigger = {put(which.trigger)}")
-        else:
-            table += " JOIN jobs t ON t.tenant_id = s.tenant_id AND t.id = s.job_id"
-            conditions.append(f"t.trigger = {put(which.trigger)}")
+    origin = {"trigger": which.trigger, "schedule_id": which.schedule_id}
+    if any(value is not None for value in origin.values()):
+        row = "s" if id_column == "s.id" else "t"
+        if row == "t":
+            source += " JOIN jobs t ON t.tenant_id = s.tenant_id AND t.id = s.job_id"
+        conditions += [f"{row}.{name} = {put(value)}" for name, value in origin.items() if value is not None]
     if which.created_after is not None:
         conditions.append(f"{id_column} >= {put(floor_id('job', which.created_after))}")
     if which.created_before is not None:
         bound = floor_id("job", which.created_before + timedelta(milliseconds=1))
         conditions.append(f"{id_column} < {put(bound)}")
-    return _Selection(table, " AND ".join(conditions), id_column, params)
+    conditions += _conditions_on_result(which, put)
+    if which.retried is not None:
+        retry = f"SELECT FROM job_retries x WHERE x.tenant_id = $1 AND x.job_id = {id_column}"
+        conditions.append(f"{'' if which.retried else 'NOT '}EXISTS ({retry})")
+    return JobSelection(source, " AND ".join(conditions), id_column, params)
+
+
+def _source_of(
+    statuses: frozenset[JobStatus] | None, put: Callable[[object], str]
+) -> tuple[str, str, list[str]]:
+    """Return the table, its id column and the conditions for jobs in these states."""
+    conditions = ["s.tenant_id = $1"]
+    if statuses is None:
+        return "jobs s", "s.id", conditions
+    if statuses <= TERMINAL:
+        # One status as `=`, so that the index gives the newest first.
+        one = put(next(iter(statuses))) if len(statuses) == 1 else f"ANY ({put(sorted(statuses))}::text[])"
+        return "job_results s", "s.job_id", [*conditions, f"s.status = {one}"]
+    if statuses.isdisjoint(TERMINAL):
+        if len(statuses) == 1:
+            conditions.append(f"s.state {'=' if JobStatus.RUNNING in statuses else '<>'} 'running'")
+        return "job_queue s", "s.job_id", conditions
+    return _MIXED, "s.id", [*conditions, f"{_MIXED_STATUS} = ANY ({put(sorted(statuses))}::text[])"]
+
+
+def _conditions_on_result(which: JobFilter, put: Callable[[object], str]) -> list[str]:
+    conditions = []
+    if which.error_code is not None:
+        conditions.append(f"s.error ->> 'code' = {put(which.error_code)}")
+    if which.error_contains is not None:
+        conditions.append(f"position(lower({put(which.error_contains)}) IN lower(s.error ->> 'message')) > 0")
+    if which.min_duration_ms is not None:
+        conditions.append(f"s.duration_ms >= {put(which.min_duration_ms)}")
+    return conditions
 
 
 async def list_jobs(db: Database, *, tenant_id: str, which: JobFilter, page: PageRequest) -> Listing[Job]:
     """Return one page of jobs, newest first, with the total (exact up to a bound, estimated above)."""
-    s = _select(tenant_id, which)
+    s = select_jobs(tenant_id, which)
     params = list(s.params)
     where, offset = s.where, (page.page - 1) * page.per_page
     if page.after_id is not None:
@@ -152,7 +186,7 @@ async def list_jobs(db: Database, *, tenant_id: str, which: JobFilter, page: Pag
     return Listing(rows=jobs, total=total, has_more=more, next_id=jobs[-1].id if more else None)
 
 
-async def _count(db: Database, s: _Selection) -> int:
+async def _count(db: Database, s: JobSelection) -> int:
     bounded = f"SELECT 1 FROM {s.source} WHERE {s.where} LIMIT {EXACT_COUNT_LIMIT + 1}"
     counted: int = await db.fetchval(f"SELECT count(*) FROM ({bounded}) AS bounded", *s.params)
     if counted <= EXACT_COUNT_LIMIT:

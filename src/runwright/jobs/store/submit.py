@@ -13,6 +13,7 @@ from runwright.core.job_state import Trigger
 from runwright.db.pool import Database, PoolConnection
 from runwright.db.rows import columns_of
 from runwright.events.event_sql import append_sql, has_subscribers_sql
+from runwright.jobs.model import Job
 
 PRIORITY_HANDICAP: Final = timedelta(minutes=10)
 """How much later in the queue one step of priority puts a job; also how fast low priority ages."""
@@ -80,6 +81,21 @@ def new_submission(  # noqa: PLR0913  one argument for each thing that a caller 
         retry_of=retry_of,
         created_at=now,
         schedule_id=schedule_id,
+    )
+
+
+def repeat_of(job: Job, *, triggered_by: str, now: datetime) -> Submission:
+    """Return a new job with the input of one that has ended, which names that one."""
+    return new_submission(
+        tenant_id=job.tenant_id,
+        worker_id=job.worker_id,
+        input=bytes(job.input),
+        trigger=job.trigger,
+        triggered_by=triggered_by,
+        now=now,
+        priority=job.priority,
+        retry_of=job.id,
+        schedule_id=job.schedule_id,
     )
 
 
@@ -215,6 +231,37 @@ def _answer(row: Record) -> Accepted | Rejection:
     if row["max_retries"] is not None:
         return Accepted(row["max_retries"], row["worker_version"], row["worker_revision"], row["started"])
     return Rejection(row["worker_status"] or Rejection.WORKER_MISSING)
+
+
+async def record_retries(
+    db: PoolConnection, tenant_id: str, retries: Sequence[Submission], *, again: bool
+) -> frozenset[str]:
+    """Record which job repeats which; return the repeated ones whose record is new.
+
+    `again`: whether a job that was repeated before may be, which moves its record to the latest one.
+    """
+    action = "UPDATE SET retried_as = excluded.retried_as" if again else "NOTHING"
+    rows = await db.fetch(
+        f"""
+        INSERT INTO job_retries (tenant_id, job_id, retried_as)
+        SELECT $1, r.job_id, r.retried_as FROM unnest($2::text[], $3::text[]) AS r (job_id, retried_as)
+        ORDER BY r.job_id ON CONFLICT {"(tenant_id, job_id) " if again else ""}DO {action} RETURNING job_id
+        """,
+        tenant_id,
+        [item.retry_of for item in retries],
+        [item.id for item in retries],
+    )
+    return frozenset(row["job_id"] for row in rows)
+
+
+async def forget_retries(db: PoolConnection, tenant_id: str, retries: Sequence[Submission]) -> None:
+    """Delete the records of retries that were not accepted."""
+    await db.execute(
+        "DELETE FROM job_retries WHERE tenant_id = $1 AND retried_as = ANY ($2) AND job_id = ANY ($3)",
+        tenant_id,
+        [item.id for item in retries],
+        [item.retry_of for item in retries],
+    )
 
 
 async def reserve_idempotency_key(

@@ -34,6 +34,7 @@ _ID_PATTERNS: Final = {
     "webhook_id": "^wh_[0-9a-z]{26}$",
     "key_id": "^key_[0-9a-z]{26}$",
     "tenant_id": "^[A-Za-z0-9_.-]{1,128}$",
+    "operation_id": "^blk_[0-9a-z]{26}$",
     "delivery_id": "^whd_[0-9a-z]{26}$",
 }
 

@@ -7,7 +7,7 @@ from starlette.responses import Response, StreamingResponse
 from runwright.core.ids import JobId
 from runwright.http.ava.authorization import READS, WRITES
 from runwright.http.ava.dialect import AVA
-from runwright.http.ava.envelopes import Data, Page, filter_of, known_id, optional, page_of, read_page
+from runwright.http.ava.envelopes import Data, Page, known_id, optional, page_of, read_page
 from runwright.http.ava.jobs.log_stream import log_events
 from runwright.http.ava.jobs.schemas import (
     CREATE_JOB,
@@ -27,6 +27,7 @@ from runwright.http.ava.jobs.schemas import (
     LogStreamQuery,
     SubmitQuery,
     explanation_out,
+    job_filter,
     job_out,
     logs_out,
     read_idempotency,
@@ -37,7 +38,6 @@ from runwright.http.fields import to_out
 from runwright.http.request import Request
 from runwright.http.response import EVENT_STREAM, Reply
 from runwright.http.routing import Routes
-from runwright.jobs.model import JobFilter
 
 ROUTES: Final = Routes(AVA, "/v1/ava/jobs", tag="Jobs")
 
@@ -48,9 +48,8 @@ _SOME_WORKER: Final = "wkr_01jd9x3v7m0000000000000000"
 async def list_jobs(request: Request) -> Page[JobOut]:
     query = request.query(LIST_JOBS)
     page = read_page(query, "job")
-    return page_of(
-        await request.services.jobs.list(request.tenant_id, filter_of(JobFilter, query), page), page, job_out
-    )
+    which = job_filter(query, request.services.clock())
+    return page_of(await request.services.jobs.list(request.tenant_id, which, page), page, job_out)
 
 
 @ROUTES.add(

@@ -1,0 +1,1 @@
+"""Bulk operations: cancel or retry many jobs with one request."""

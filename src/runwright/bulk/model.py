@@ -1,0 +1,47 @@
+"""A bulk operation as callers see it."""
+
+from datetime import datetime
+from enum import StrEnum
+
+import msgspec
+
+from runwright.jobs.model import JobFilter
+
+
+class BulkAction(StrEnum):
+    """What is done to each job."""
+
+    CANCEL = "cancel"
+    RETRY = "retry"
+
+
+class BulkStatus(StrEnum):
+    """The state of a bulk operation."""
+
+    RUNNING = "running"
+    COMPLETED = "completed"
+    CANCELLED = "cancelled"
+    """The jobs that it had already reached stay as they are."""
+
+
+class BulkOperation(msgspec.Struct, frozen=True, kw_only=True):
+    """One bulk operation. `matched` = `done` + `failed` + `skipped` when it has completed."""
+
+    id: str
+    tenant_id: str
+    action: BulkAction
+    selection: JobFilter
+    status: BulkStatus
+    matched: int
+    """How many jobs the filter selected when the operation began."""
+    done: int = 0
+    failed: int = 0
+    """Jobs that could not be retried, because their worker is paused, deprecated or deleted."""
+    skipped: int = 0
+    """Jobs that had changed before the operation reached them, so that there was nothing to do."""
+    error: str | None = None
+    """Why the latest of the failed ones failed, or what the operation waits for."""
+    created_by: str
+    created_at: datetime
+    updated_at: datetime
+    completed_at: datetime | None = None

@@ -1,0 +1,216 @@
+"""Starting, following and cancelling bulk operations, and the steps that carry them out."""
+
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import Final
+
+import msgspec
+
+from runwright.bulk import store
+from runwright.bulk.model import BulkAction, BulkOperation, BulkStatus
+from runwright.bulk.store import Progress
+from runwright.core.clock import Clock
+from runwright.core.errors import ConflictError, NotFoundError, QuotaError
+from runwright.core.ids import floor_id, new_id
+from runwright.core.job_state import TERMINAL, JobStatus
+from runwright.core.paging import Listing, PageRequest
+from runwright.core.roles import Caller
+from runwright.db.pool import Database, PoolConnection
+from runwright.jobs.model import Idempotency, JobFilter
+from runwright.jobs.notifications import JobNotifications
+from runwright.jobs.store.cancel import cancel_jobs
+from runwright.jobs.store.read import fetch_jobs
+from runwright.jobs.store.submit import (
+    PriorJobs,
+    Rejection,
+    forget_retries,
+    insert_jobs,
+    record_retries,
+    repeat_of,
+    reserve_idempotency_key,
+)
+from runwright.tenants.audit import record
+from runwright.tenants.quotas import Quota
+
+MOST_RUNNING: Final = 5
+"""Bulk operations of one tenant at a time."""
+
+STEP_JOBS: Final = {BulkAction.CANCEL: 200, BulkAction.RETRY: 25}
+"""Jobs in one transaction: so few that no other statement waits for it and their inputs fit in memory."""
+
+_MILLISECOND: Final = timedelta(milliseconds=1)
+_LIVE: Final = frozenset({JobStatus.QUEUED, JobStatus.RUNNING})
+_DEFAULT_STATUSES: Final = {BulkAction.CANCEL: _LIVE, BulkAction.RETRY: frozenset({JobStatus.FAILED})}
+
+
+def selection_for(action: BulkAction, which: JobFilter) -> JobFilter:
+    """Return the filter of the jobs that the action applies to.
+
+    By default `cancel` applies to queued and running jobs and `retry` to failed ones, never to jobs that
+    were retried already.
+    """
+    statuses = _DEFAULT_STATUSES[action] if which.statuses is None else which.statuses
+    possible = _LIVE if action is BulkAction.CANCEL else TERMINAL
+    which = msgspec.structs.replace(which, statuses=statuses & possible)
+    return msgspec.structs.replace(which, retried=False) if action is BulkAction.RETRY else which
+
+
+class BulkOperations:
+    """Bulk operations as callers see them. `on_started` wakes the loop that carries them out."""
+
+    def __init__(self, db: Database, *, clock: Clock, on_started: Callable[[], None] = lambda: None) -> None:
+        self._db = db
+        self._clock = clock
+        self._on_started = on_started
+
+    async def count(self, caller: Caller, action: BulkAction, which: JobFilter) -> int:
+        """Return how many jobs an operation would act on now."""
+        return await store.count_matching(self._db, caller.tenant_id, selection_for(action, which))
+
+    async def start(
+        self, caller: Caller, action: BulkAction, which: JobFilter, idempotency: Idempotency | None = None
+    ) -> BulkOperation:
+        """Start an operation on the jobs that exist now; where the key was used before, return that one.
+
+        Raises ConflictError where MOST_RUNNING operations of the tenant are running, or the key was used
+        with another body.
+        """
+        now = self._clock()
+        operation_id = new_id("blk", now)
+        async with self._db.acquire() as db, db.transaction():
+            if idempotency is not None:
+                prior = await reserve_idempotency_key(
+                    db,
+                    tenant_id=caller.tenant_id,
+                    key=idempotency.key,
+                    body_digest=idempotency.body_digest,
+                    job_ids=[operation_id],
+                    now=now,
+                )
+                if prior is not None:
+                    return await self._prior(db, caller.tenant_id, prior, idempotency)
+            if await store.count_running(db, caller.tenant_id) >= MOST_RUNNING:
+                raise ConflictError(
+                    f"{MOST_RUNNING} bulk operations are running; wait for one, or cancel it."
+                )
+            selection = selection_for(action, which)
+            operation = BulkOperation(
+                id=operation_id,
+                tenant_id=caller.tenant_id,
+                action=action,
+                selection=selection,
+                status=BulkStatus.RUNNING,
+                matched=await store.count_matching(db, caller.tenant_id, selection),
+                created_by=caller.user_id,
+                created_at=now,
+                updated_at=now,
+            )
+            await store.insert_operation(db, operation, next_id=floor_id("job", now + _MILLISECOND))
+            await record(db, caller, f"job.bulk_{action}", operation_id, now=now, after=operation)
+        self._on_started()
+        return operation
+
+    async def get(self, tenant_id: str, operation_id: str) -> BulkOperation:
+        """Return one operation of the tenant."""
+        operation = await store.fetch_operation(self._db, tenant_id, operation_id)
+        if operation is None:
+            raise _no_operation(operation_id)
+        return operation
+
+    async def list(self, tenant_id: str, page: PageRequest) -> Listing[BulkOperation]:
+        """Return a page of the tenant's operations, newest first."""
+        return await store.list_operations(self._db, tenant_id, page)
+
+    async def cancel(self, caller: Caller, operation_id: str) -> BulkOperation:
+        """End an operation; what it did stays. ConflictError when it has ended."""
+        now = self._clock()
+        async with self._db.acquire() as db, db.transaction():
+            cancelled = await store.cancel_operation(db, caller.tenant_id, operation_id, now=now)
+            if cancelled:
+                await record(db, caller, "job.bulk_stop", operation_id, now=now)
+        operation = await self.get(caller.tenant_id, operation_id)
+        if not cancelled:
+            raise ConflictError(f"The operation has already ended ({operation.status}).")
+        return operation
+
+    async def _prior(
+        self, db: PoolConnection, tenant_id: str, prior: PriorJobs, idempotency: Idempotency
+    ) -> BulkOperation:
+        operation = await store.fetch_operation(db, tenant_id, prior.job_ids[0])
+        if operation is None or prior.body_digest != idempotency.body_digest:
+            raise ConflictError("This Idempotency-Key was used with another request body.")
+        return operation
+
+
+class BulkSteps:
+    """Carries out the operations of all tenants, in bounded steps that alternate between them."""
+
+    def __init__(
+        self, db: Database, *, clock: Clock, notifications: JobNotifications, quota: Quota | None = None
+    ) -> None:
+        """`quota`: of queued jobs; a bulk retry waits while the tenant is at its limit."""
+        self._db = db
+        self._clock = clock
+        self._notifications = notifications
+        self._quota = quota
+
+    async def step(self) -> bool:
+        """Carry out one step of the operation that waits longest; return False where none is running."""
+        async with self._db.acquire() as db, db.transaction():
+            locked = await store.lock_next_operation(db)
+            if locked is None:
+                return False
+            operation, below = locked
+            limit = STEP_JOBS[operation.action]
+            job_ids = await store.next_jobs(db, operation, below=below, limit=limit)
+            act = self._cancel if operation.action is BulkAction.CANCEL else self._retry
+            try:
+                progress, notify = await act(db, operation, job_ids)
+            except QuotaError as error:
+                await store.defer_operation(db, operation, error.message, now=self._clock())
+                return False
+            await store.save_progress(
+                db,
+                operation,
+                progress,
+                next_id=min(job_ids, default=below),
+                over=len(job_ids) < limit,
+                now=self._clock(),
+            )
+        notify()
+        return True
+
+    async def _cancel(
+        self, db: PoolConnection, operation: BulkOperation, job_ids: Sequence[str]
+    ) -> tuple[Progress, Callable[[], None]]:
+        jobs = await cancel_jobs(db, tenant_id=operation.tenant_id, job_ids=job_ids, now=self._clock())
+        done = len(jobs.cancelled) + len(jobs.requested)
+
+        def notify() -> None:
+            for executor_id in jobs.executor_ids:
+                self._notifications.cancel_requested(executor_id)
+            self._notifications.jobs_ended(jobs.cancelled)
+            self._notifications.announce_ended(jobs.awaited)
+
+        return Progress(done=done, skipped=len(job_ids) - done), notify
+
+    async def _retry(
+        self, db: PoolConnection, operation: BulkOperation, job_ids: Sequence[str]
+    ) -> tuple[Progress, Callable[[], None]]:
+        if self._quota is not None:
+            await self._quota.take(operation.tenant_id, len(job_ids))
+        jobs = await fetch_jobs(db, tenant_id=operation.tenant_id, job_ids=job_ids)
+        repeats = [repeat_of(job, triggered_by=operation.created_by, now=self._clock()) for job in jobs]
+        first = await record_retries(db, operation.tenant_id, repeats, again=False)
+        repeats = [item for item in repeats if item.retry_of in first]
+        answers = await insert_jobs(db, repeats)
+        refused = [(i, a) for i, a in zip(repeats, answers, strict=True) if isinstance(a, Rejection)]
+        await forget_retries(db, operation.tenant_id, [item for item, _ in refused])
+        error = f"The worker {refused[-1][0].worker_id} is {refused[-1][1]}." if refused else None
+        done = len(repeats) - len(refused)
+        progress = Progress(done=done, failed=len(refused), skipped=len(job_ids) - len(repeats), error=error)
+        return progress, self._notifications.jobs_ready if done else lambda: None
+
+
+def _no_operation(operation_id: str) -> NotFoundError:
+    return NotFoundError(f"There is no bulk operation {operation_id}.")

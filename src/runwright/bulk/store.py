@@ -1,0 +1,171 @@
+"""Bulk operations in the database.
+
+An operation visits its jobs from the newest to the oldest. Each step acts on a bounded number of
+them and moves `next_id` past them in one transaction, so that an operation that was interrupted
+continues where it was, and no job is visited twice.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+
+import msgspec
+from asyncpg import Record
+
+from runwright.bulk.model import BulkOperation
+from runwright.core.paging import Listing, PageRequest
+from runwright.db.pagination import Conditions, Rows, fetch_page
+from runwright.db.pool import Database, PoolConnection
+from runwright.db.rows import column_list, insert_row, row_of, struct_from_row
+from runwright.jobs.model import JobFilter
+from runwright.jobs.store.read import select_jobs
+
+_COLUMNS: Final = column_list(BulkOperation)
+_LISTED: Final = Rows(columns=_COLUMNS, table="bulk_operations")
+
+
+class Progress(msgspec.Struct, frozen=True, kw_only=True):
+    """What one step did."""
+
+    done: int = 0
+    failed: int = 0
+    skipped: int = 0
+    error: str | None = None
+
+
+async def count_matching(db: Database | PoolConnection, tenant_id: str, which: JobFilter) -> int:
+    """Return how many jobs a filter selects."""
+    s = select_jobs(tenant_id, which)
+    count: int = await db.fetchval(f"SELECT count(*) FROM {s.source} WHERE {s.where}", *s.params)
+    return count
+
+
+async def insert_operation(db: PoolConnection, operation: BulkOperation, *, next_id: str) -> None:
+    """Insert an operation that visits the jobs with ids below `next_id`."""
+    row = row_of(operation, without=("selection",))
+    await insert_row(
+        db,
+        "bulk_operations",
+        row | {"selection": msgspec.json.encode(operation.selection), "next_id": next_id},
+    )
+
+
+async def count_running(db: PoolConnection, tenant_id: str) -> int:
+    """Return how many operations of a tenant are running."""
+    count: int = await db.fetchval(
+        "SELECT count(*) FROM bulk_operations WHERE tenant_id = $1 AND status = 'running'", tenant_id
+    )
+    return count
+
+
+async def fetch_operation(
+    db: Database | PoolConnection, tenant_id: str, operation_id: str
+) -> BulkOperation | None:
+    """Return one operation."""
+    row = await db.fetchrow(
+        f"SELECT {_COLUMNS} FROM bulk_operations WHERE tenant_id = $1 AND id = $2", tenant_id, operation_id
+    )
+    return None if row is None else _operation(row)
+
+
+async def list_operations(db: Database, tenant_id: str, page: PageRequest) -> Listing[BulkOperation]:
+    """Return a page of a tenant's operations, newest first."""
+    return (await fetch_page(db, _LISTED, Conditions("tenant_id = $1", tenant_id), page)).map(_operation)
+
+
+async def cancel_operation(db: PoolConnection, tenant_id: str, operation_id: str, *, now: datetime) -> bool:
+    """Cancel an operation; return False where it is not running."""
+    cancelled = await db.fetchval(
+        """
+        UPDATE bulk_operations SET status = 'cancelled', error = NULL, updated_at = $3, completed_at = $3
+        WHERE tenant_id = $1 AND id = $2 AND status = 'running' RETURNING true
+        """,
+        tenant_id,
+        operation_id,
+        now,
+    )
+    return cancelled is not None
+
+
+async def lock_next_operation(db: PoolConnection) -> tuple[BulkOperation, str] | None:
+    """Lock the running operation whose last step is longest ago; return it and its `next_id`."""
+    row = await db.fetchrow(
+        f"""
+        SELECT {_COLUMNS}, next_id FROM bulk_operations WHERE status = 'running'
+        ORDER BY updated_at LIMIT 1 FOR UPDATE SKIP LOCKED
+        """
+    )
+    return None if row is None else (_operation(row), row["next_id"])
+
+
+async def next_jobs(db: PoolConnection, operation: BulkOperation, *, below: str, limit: int) -> Sequence[str]:
+    """Return the ids of the next jobs that the operation visits, newest first."""
+    s = select_jobs(operation.tenant_id, operation.selection)
+    bound = f"${len(s.params) + 1}"
+    rows = await db.fetch(
+        f"SELECT {s.id_column} AS id FROM {s.source} WHERE {s.where} AND {s.id_column} < {bound}"
+        f" ORDER BY {s.id_column} DESC LIMIT {limit}",
+        *s.params,
+        below,
+    )
+    return [row["id"] for row in rows]
+
+
+async def save_progress(
+    db: PoolConnection,
+    operation: BulkOperation,
+    progress: Progress,
+    *,
+    next_id: str,
+    over: bool,
+    now: datetime,
+) -> None:
+    """Add what a step did; `over`: there are no more jobs, so that what was not visited counts as skipped."""
+    await db.execute(
+        """
+        UPDATE bulk_operations
+        SET done = done + $2, failed = failed + $3, next_id = $6, updated_at = $8,
+            skipped = CASE WHEN $7 THEN greatest(matched - done - failed - $2 - $3, 0) ELSE skipped + $4 END,
+            matched = greatest(matched, done + failed + skipped + $2 + $3 + $4),
+            error = coalesce($5, error),
+            status = CASE WHEN $7 THEN 'completed' ELSE status END,
+            completed_at = CASE WHEN $7 THEN $8::timestamptz END
+        WHERE id = $1
+        """,
+        operation.id,
+        progress.done,
+        progress.failed,
+        progress.skipped,
+        progress.error,
+        next_id,
+        over,
+        now,
+    )
+
+
+async def defer_operation(
+    db: PoolConnection, operation: BulkOperation, reason: str, *, now: datetime
+) -> None:
+    """Let the other operations go first, and record what this one waits for."""
+    await db.execute(
+        "UPDATE bulk_operations SET updated_at = $2, error = $3 WHERE id = $1", operation.id, now, reason
+    )
+
+
+async def prune_operations(db: Database, *, before: datetime, limit: int) -> int:
+    """Delete up to `limit` operations that ended before a time; return how many were deleted."""
+    rows = await db.fetch(
+        """
+        DELETE FROM bulk_operations WHERE id IN (
+            SELECT id FROM bulk_operations WHERE completed_at < $1 ORDER BY id LIMIT $2
+            FOR UPDATE SKIP LOCKED
+        ) RETURNING 1
+        """,
+        before,
+        limit,
+    )
+    return len(rows)
+
+
+def _operation(row: Record) -> BulkOperation:
+    return struct_from_row(BulkOperation, row)
