@@ -113,7 +113,7 @@ async def edge(database: Pool, request: pytest.FixtureRequest) -> AsyncIterator[
         limiter=RateLimiter(None),
         runtimes=lambda name: RuntimeInfo(name=name, ready=True),
         health=_healthy,
-        ready=lambda: False,
+        ready=_not_ready,
         metrics=CollectorRegistry(),
     )
     server = HttpServer(build_app(services, settings), host="127.0.0.1", port=0, edge=settings)
@@ -233,6 +233,10 @@ async def test_the_third_upload_of_a_tenant_waits_and_does_not_hold_up_another(e
         assert sorted(answered) == [(0, 408), (1, 408), (2, 201), (3, 201)]
         assert answered.index((2, 201)) > min(answered.index((0, 408)), answered.index((1, 408)))
         assert answered[0] == (3, 201)
+
+
+async def _not_ready() -> bool:
+    return False
 
 
 async def test_not_ready_is_503(connection: Connection) -> None:

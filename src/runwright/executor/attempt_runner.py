@@ -39,9 +39,6 @@ LOG_FLUSH_SECONDS: Final = 0.1
 CANCELS_SECONDS: Final = 1.0
 """How often cancel requests are read without a notification, in case one was lost."""
 
-RECORD_SECONDS: Final = 10.0
-"""How long a stop waits until the last ends are written."""
-
 _UNSTARTED: Final = AttemptOutcome(status=OutcomeStatus.UNSTARTED)
 _CANCELLED: Final = AttemptOutcome(
     status=OutcomeStatus.CANCELLED, error_code=ErrorCode.CANCELLED, error_message="Cancelled."
@@ -94,10 +91,10 @@ class AttemptRunner:
         """Set what is called when an attempt of a worker with max_concurrency or a sandbox is done."""
         self._slot_freed, self._capacity_freed = slot_freed, capacity_freed
 
-    async def stop(self) -> None:
+    async def stop(self, within_seconds: float) -> None:
         """Write what was recorded, and stop."""
         try:
-            await asyncio.wait_for(self._recorder.stop(), RECORD_SECONDS)
+            await asyncio.wait_for(self._recorder.stop(), within_seconds)
         except TimeoutError:  # the database is away; the reaper ends what could not be written
             self._emit(JobRecordsAbandoned(jobs=len(self)))
         await self.cancels.stop()

@@ -18,6 +18,7 @@ Failures
 import asyncio
 import contextlib
 from collections.abc import Sequence
+from typing import Final
 
 from runwright.core.clock import Clock
 from runwright.db.pool import Database
@@ -31,6 +32,14 @@ from runwright.jobs.store.submit import Submission
 from runwright.runtimes.pool.pool import Pool
 from runwright.telemetry.emit import Emit
 from runwright.telemetry.events import ExecutorDrainTimedOut, ExecutorLeaseLost
+
+_RECORD_SECONDS: Final = (1.0, 10.0)
+
+
+def record_seconds(drain_seconds: float) -> float:
+    """Return how long a stop waits until the last ends are written: a quarter of the drain period."""
+    least, most = _RECORD_SECONDS
+    return max(least, min(most, drain_seconds / 4))
 
 
 class Executor:
@@ -100,7 +109,7 @@ class Executor:
         if len(self.runner):
             self._emit(ExecutorDrainTimedOut(jobs=len(self.runner)))
             await self.pool.kill_all()
-        await self.runner.stop()
+        await self.runner.stop(record_seconds(self._settings.drain_seconds))
         await self.pool.stop()
         self.runner.stop_logs()
         await self.lease.stop()

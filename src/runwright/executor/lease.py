@@ -44,7 +44,7 @@ _TRIES_PER_LEASE: Final = 4
 """A renewal without an answer for this part of the lease is given up, with its connection."""
 
 _RETRY_SECONDS: Final = 0.5
-_LEAVE_SECONDS: Final = 10.0
+_LEAVE_SECONDS: Final = 2.0
 
 
 class ExecutorSettings(msgspec.Struct, frozen=True, kw_only=True):

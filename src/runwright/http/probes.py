@@ -37,8 +37,8 @@ async def _live(_: Request) -> Liveness:
 
 
 async def _ready(request: Request) -> Reply[Liveness]:
-    """Return 200 while requests can be served; 503 until then, and while stopping."""
-    if request.services.ready():
+    """Return 200 while requests can be served; 503 while stopping, and while nothing can be written."""
+    if await request.services.ready():
         return Reply(Liveness("ready"), _OK)
     return Reply(Liveness("not ready"), _UNAVAILABLE)
 

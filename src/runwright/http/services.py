@@ -50,7 +50,7 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Services(msgspec.Struct, frozen=True, kw_only=True):
-    """The services behind the edge. `ready` returns whether requests can be served."""
+    """The services behind the edge. `ready` returns whether requests can be served, within 3 s."""
 
     workers: Workers
     deployments: Deployments
@@ -74,7 +74,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     automations: Automations
     runtimes: Callable[[str], RuntimeInfo]
     health: Callable[[], Awaitable[Health]]
-    ready: Callable[[], bool]
+    ready: Callable[[], Awaitable[bool]]
     metrics: CollectorRegistry
     clock: Clock = system_clock
 

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from runwright.core.clock import Clock
+from runwright.db.availability import DatabaseAwayError
 from runwright.db.pool import Database
 from runwright.telemetry.emit import Emit, error_text
 from runwright.telemetry.events import LoopPassFailed
@@ -75,7 +76,8 @@ class PassLoop:
             except (Exception, asyncio.CancelledError) as error:
                 if _asked_to_end():
                     raise
-                self._emit(LoopPassFailed(loop=self._name, error=error_text(error)))
+                if not isinstance(error, DatabaseAwayError):  # reported once, by who noticed it
+                    self._emit(LoopPassFailed(loop=self._name, error=error_text(error)))
                 pause = self._error_pause_seconds
             async with self._passed:
                 self.passes += 1

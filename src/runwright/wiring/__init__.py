@@ -2,12 +2,15 @@
 
 Startup: database, schema, services, loops and HTTP, then one line on stdout. Shutdown, on SIGTERM or
 SIGINT: no new work is accepted, running jobs have the drain period to end, accepted writes are
-committed, and everything is closed in reverse order. A second signal ends the drain immediately.
+committed, and everything is closed in reverse order. A second signal ends the drain immediately. While
+the database is away, jobs have 40 % of the drain period and their ends 25 % to be written, so that the
+stop ends within the drain period. A signal during the startup ends it.
 """
 
 import asyncio
 import sys
 from contextlib import AsyncExitStack
+from typing import Final
 
 from runwright.config import Settings
 from runwright.demo import run_demo
@@ -20,7 +23,10 @@ from runwright.wiring.deliveries import open_sender, start_router, start_senders
 from runwright.wiring.executor import do_nothing, open_files, start_builder, start_executor
 from runwright.wiring.loops import start_maintenance, start_scheduler
 from runwright.wiring.resources import Resources, open_resources
-from runwright.wiring.shutdown import Shutdown
+from runwright.wiring.shutdown import Shutdown, exit_at_the_latest
+
+LAST_RESORT_SECONDS: Final = 15.0
+"""Added to `drain_seconds`: by then a stop has ended, or something hangs that should not."""
 
 
 async def serve(settings: Settings) -> int:
@@ -29,22 +35,32 @@ async def serve(settings: Settings) -> int:
     shutdown = Shutdown()
     shutdown.watch()
     async with AsyncExitStack() as stack:
-        res = await open_resources(settings, stack)
+        res = await shutdown.unless_requested(_start(settings, shutdown, stack))
         if res is None:
-            return 1
-        problem = await load_automations(res, shutdown, stack)
-        if problem is not None:
-            sys.stderr.write(f"{problem}\n")
-            return 1
-        url = await _start_roles(res, shutdown, stack)
-        sys.stdout.write(f"runwright ready {url or '(no api)'}\n")
-        sys.stdout.flush()
-        if settings.demo and url is not None:
-            demo = asyncio.create_task(_demonstrate(settings, url))
-            stack.callback(demo.cancel)
+            return 0 if shutdown.requested.is_set() else 1
         await shutdown.requested.wait()
         res.emit(ServerStopping())
+        with exit_at_the_latest(settings.drain_seconds + LAST_RESORT_SECONDS):
+            await stack.aclose()
     return 0
+
+
+async def _start(settings: Settings, shutdown: Shutdown, stack: AsyncExitStack) -> Resources | None:
+    """Start everything and report it on stdout; None if that is refused, with the reason on stderr."""
+    res = await open_resources(settings, stack)
+    if res is None:
+        return None
+    problem = await load_automations(res, shutdown, stack)
+    if problem is not None:
+        sys.stderr.write(f"{problem}\n")
+        return None
+    url = await _start_roles(res, shutdown, stack)
+    sys.stdout.write(f"runwright ready {url or '(no api)'}\n")
+    sys.stdout.flush()
+    if settings.demo and url is not None:
+        demo = asyncio.create_task(_demonstrate(settings, url))
+        stack.callback(demo.cancel)
+    return res
 
 
 async def _start_roles(res: Resources, shutdown: Shutdown, stack: AsyncExitStack) -> str | None:

@@ -15,6 +15,7 @@ from runwright.bulk.service import BulkOperations, BulkSteps
 from runwright.config import Settings
 from runwright.db.connection import MAINTENANCE, READ, SUBMIT
 from runwright.db.pool import Database
+from runwright.db.write_probe import WriteProbe
 from runwright.executor.executor import Executor
 from runwright.http.app import build_app
 from runwright.http.ava.webhooks.schemas import FORMAT as AVA_FORMAT
@@ -131,7 +132,7 @@ async def open_services(
         automations=open_automations(res, db, jobs, stack),
         runtimes=partial(_describe_runtime, res.host),
         health=reporter.report,
-        ready=lambda: not shutdown.requested.is_set(),
+        ready=_readiness(res, shutdown, stack),
         metrics=res.metrics,
         clock=res.clock,
     )
@@ -231,6 +232,16 @@ def _open_publisher(res: Resources, db: Database, stack: AsyncExitStack) -> Publ
     publisher = Publisher(db, clock=res.clock, on_appended=res.event_notifications.appended)
     stack.push_async_callback(publisher.stop)
     return publisher
+
+
+def _readiness(res: Resources, shutdown: Shutdown, stack: AsyncExitStack) -> Callable[[], Awaitable[bool]]:
+    probe = WriteProbe(res.dsn, res.availability)
+    stack.push_async_callback(probe.close)
+
+    async def ready() -> bool:
+        return not shutdown.requested.is_set() and await probe.problem() is None
+
+    return ready
 
 
 def _describe_runtime(host: Host, name: str) -> RuntimeInfo:

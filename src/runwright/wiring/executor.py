@@ -1,6 +1,7 @@
 """The role `executor`: runs jobs, and installs the dependencies of worker versions."""
 
 import asyncio
+import contextlib
 import os
 import socket
 from contextlib import AsyncExitStack
@@ -40,6 +41,8 @@ from runwright.workers.bundles.members import STORED, ArchiveLimits
 
 LAYER_LIMITS: Final = ArchiveLimits(unpacked_bytes=512 * 1024 * 1024, files=50_000, links=True)
 BUILD_CONNECTIONS: Final = 2
+_DRAIN_PART_WHILE_AWAY: Final = 0.4
+_LOOK_SECONDS: Final = 0.5
 CANNOT_INSTALL: Final = (
     "This server has no sandbox with a network to install dependencies in; include them in the bundle, or"
     " ask the operator."
@@ -87,15 +90,23 @@ async def start_executor(
         preparation=Preparation(secrets=open_vault(res, res.db, stack), files=files, emit=res.emit),
     )
     promoter = Promoter(res.db, clock=res.clock, notifications=res.job_notifications, emit=res.emit)
-    halting = asyncio.create_task(_halt_when_forced(shutdown, executor))
+    halting = asyncio.create_task(_halt_when_forced(res, shutdown, executor))
     stack.callback(halting.cancel)
     await start_loop(executor, stack)
     await start_loop(promoter, stack)
     return executor
 
 
-async def _halt_when_forced(shutdown: Shutdown, executor: Executor) -> None:
-    await shutdown.forced.wait()
+async def _halt_when_forced(res: Resources, shutdown: Shutdown, executor: Executor) -> None:
+    """End the drain at a second signal, or early if no end can be written: the stop must end in time."""
+    await shutdown.requested.wait()
+    patience = res.settings.drain_seconds * _DRAIN_PART_WHILE_AWAY
+    while not shutdown.forced.is_set():
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(shutdown.forced.wait(), patience)
+        if not res.availability:
+            break
+        patience = _LOOK_SECONDS
     executor.halt()
 
 

@@ -1,8 +1,15 @@
-"""The signals that stop or reload a server."""
+"""The signals that stop or reload a server, and the limit of a stop."""
 
 import asyncio
+import contextlib
+import os
 import signal
-from collections.abc import Callable
+import sys
+import threading
+from collections.abc import Callable, Coroutine, Iterator
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
 class Shutdown:
@@ -22,5 +29,34 @@ class Shutdown:
         """Call a function on every SIGHUP from now on."""
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, call)
 
+    async def unless_requested(self, startup: Coroutine[None, None, T]) -> T | None:
+        """Return the result of the startup, or None where it was cancelled because a stop was requested."""
+        starting = asyncio.create_task(startup, name="startup")
+        requested = asyncio.create_task(self.requested.wait())
+        await asyncio.wait({starting, requested}, return_when=asyncio.FIRST_COMPLETED)
+        requested.cancel()
+        if not starting.done():
+            starting.cancel()
+            await asyncio.wait({starting})
+        return None if starting.cancelled() else starting.result()
+
     def _on_signal(self) -> None:
         (self.forced if self.requested.is_set() else self.requested).set()
+
+
+@contextlib.contextmanager
+def exit_at_the_latest(seconds: float) -> Iterator[None]:
+    """End the process with status 1 if the block takes longer, whatever it waits for."""
+    timer = threading.Timer(seconds, _exit)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _exit() -> None:
+    sys.stderr.write("runwright: the stop did not end in time; what is left is given up\n")
+    sys.stderr.flush()
+    os._exit(1)

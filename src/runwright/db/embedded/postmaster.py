@@ -129,10 +129,15 @@ def forget(layout: Layout) -> None:
 
 def kill_leftovers(layout: Layout) -> None:
     """Kill the remaining processes of a cluster whose postmaster is dead; they block a new one."""
+    send_to_all(layout, signal.SIGKILL)
+
+
+def send_to_all(layout: Layout, number: signal.Signals) -> None:
+    """Send a signal to every process of a cluster."""
     for pid in _pids():
         if _works_in(pid, layout.cluster):
             with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+                os.kill(pid, number)
 
 
 def _recorded_pid(cluster: Path) -> int | None:

@@ -47,7 +47,8 @@ from runwright.db.errors import transient
 SHARED_SHELTER: Final = Path("/var/lib/runwright")
 READY_PAUSE_SECONDS: Final = 0.02
 LEFTOVER_SECONDS: Final = 3.0
-STOP_SECONDS: Final = 30.0
+STOP_SECONDS: Final = {signal.SIGINT: 20.0, signal.SIGQUIT: 8.0}
+"""PostgreSQL kills what is left 5 s after SIGQUIT."""
 LOG_CHECK_SECONDS: Final = 600.0
 REVIVE_PAUSES_SECONDS: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 
@@ -218,10 +219,13 @@ async def _accepts_connections(layout: Layout) -> bool:
 async def _shut_down(postmaster: Postmaster, layout: Layout) -> None:
     for number in (signal.SIGINT, signal.SIGQUIT):  # fast, then immediate
         postmaster.send(number)
-        if await postmaster.exited_within(STOP_SECONDS):
+        process.send_to_all(layout, signal.SIGCONT)  # a stopped process does not receive it
+        if await postmaster.exited_within(STOP_SECONDS[number]):
             break
     else:
-        raise EmbeddedError(f"The embedded PostgreSQL (process {postmaster.pid}) does not stop.")
+        process.kill_leftovers(layout)
+        if not await postmaster.exited_within(LEFTOVER_SECONDS):
+            raise EmbeddedError(f"The embedded PostgreSQL (process {postmaster.pid}) does not stop.")
     if layout.socket.parent != layout.data_dir:
         shutil.rmtree(layout.socket, ignore_errors=True)
 
