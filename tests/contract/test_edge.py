@@ -24,6 +24,8 @@ from tests.receiver import no_endpoints
 from runwright.agents.executions import Executions
 from runwright.agents.publishing import Publisher
 from runwright.agents.service import Agents
+from runwright.analytics.queues import Queues
+from runwright.analytics.reports import Analytics
 from runwright.bulk.service import BulkOperations
 from runwright.core.clock import system_clock
 from runwright.core.roles import Caller, Role
@@ -32,9 +34,7 @@ from runwright.http.app import build_app
 from runwright.http.ava.dialect import ERRORS
 from runwright.http.server import HttpServer
 from runwright.http.services import EdgeSettings, Health, Services
-from runwright.jobs.analytics import Analytics
 from runwright.jobs.notifications import JobNotifications
-from runwright.jobs.queues import Queues
 from runwright.jobs.service import Jobs
 from runwright.outbox.client.url import OutgoingPolicy
 from runwright.runtimes.host import RuntimeInfo

@@ -11,13 +11,13 @@ from prometheus_client import CollectorRegistry
 from runwright.agents.executions import Executions
 from runwright.agents.publishing import Publisher
 from runwright.agents.service import Agents
+from runwright.analytics.queues import Queues
+from runwright.analytics.reports import Analytics
 from runwright.automations.service import Automations
 from runwright.bulk.service import BulkOperations
 from runwright.core.clock import Clock, system_clock
 from runwright.http.response import OpenStreams
 from runwright.http.uploads import Uploads
-from runwright.jobs.analytics import Analytics
-from runwright.jobs.queues import Queues
 from runwright.jobs.service import Jobs
 from runwright.outbox.client.url import OutgoingPolicy
 from runwright.runtimes.host import RuntimeInfo

@@ -3,9 +3,9 @@
 from datetime import UTC, timedelta
 from typing import Final
 
+from runwright.analytics.rollup import fold_counts, prune_counts
 from runwright.core.clock import Clock
 from runwright.db.pool import Database
-from runwright.jobs.store.rollup import fold_counts, prune_counts
 from runwright.loops.pass_loop import DatabaseLoop
 from runwright.telemetry.emit import Emit
 

@@ -10,6 +10,8 @@ from typing import Final
 from runwright.agents.executions import Executions
 from runwright.agents.publishing import Publisher
 from runwright.agents.service import Agents
+from runwright.analytics.queues import Queues
+from runwright.analytics.reports import Analytics
 from runwright.builds.manifest import has_dependencies
 from runwright.bulk.service import BulkOperations, BulkSteps
 from runwright.config import Settings
@@ -22,8 +24,6 @@ from runwright.http.ava.webhooks.schemas import FORMAT as AVA_FORMAT
 from runwright.http.avala.webhooks.routes import FORMAT as AVALA_FORMAT
 from runwright.http.server import HttpServer
 from runwright.http.services import EdgeSettings, Services
-from runwright.jobs.analytics import Analytics
-from runwright.jobs.queues import Queues
 from runwright.jobs.service import Jobs
 from runwright.jobs.store.cancel import cancel_jobs_of_deprecated
 from runwright.loops.bulk_runner import BulkRunner

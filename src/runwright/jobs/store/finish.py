@@ -31,7 +31,7 @@ result AS (
 ),
 -- event, heard: the event log has exactly one end for each job
 {append_sql("SELECT tenant_id, 'job.' || status, job_id, ended_at, NULL::json FROM ended")},
--- rows for the analytics rollup (see store/rollup.py)
+-- rows for the analytics rollup (see analytics/rollup.py)
 counted AS (
     INSERT INTO job_tallies (tenant_id, worker_id, day, trigger, status, code, bucket, jobs, duration_ms)
     SELECT tenant_id, worker_id, (ended_at AT TIME ZONE 'UTC')::date, trigger, status,

@@ -5,6 +5,7 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta
 
+from runwright.analytics.reports import LONGEST_DAYS, DayTotals, PeriodTotals, Totals
 from runwright.http.ava.authorization import READS
 from runwright.http.ava.dialect import AVA
 from runwright.http.ava.envelopes import Data, Time
@@ -13,7 +14,6 @@ from runwright.http.fields import to_out
 from runwright.http.request import Request
 from runwright.http.routing import Routes
 from runwright.http.validation import Validator
-from runwright.jobs.analytics import LONGEST_DAYS, DayTotals, PeriodTotals, Totals
 
 
 class AnalyticsQuery(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,6 +5,7 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta
 
+from runwright.analytics.queues import QueueDepth
 from runwright.http.ava.authorization import READS
 from runwright.http.ava.dialect import AVA
 from runwright.http.ava.envelopes import Data, Time
@@ -12,7 +13,6 @@ from runwright.http.ava.workers.routes import worker_id_of
 from runwright.http.fields import to_out
 from runwright.http.request import Request
 from runwright.http.routing import Routes
-from runwright.jobs.queues import QueueDepth
 
 
 class QueuesOut(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,6 +1,6 @@
 """The analytics rollup: counts of ended jobs, folded from rows of single jobs, and read.
 
-Every statement that ends jobs appends rows to job_tallies (see store/finish.py). These are only ever
+Every statement that ends jobs appends rows to job_tallies (see jobs/store/finish.py). These are only ever
 inserted and deleted, so statements that end jobs never wait for each other; folding them holds
 an advisory lock for its one statement. A reader adds what is folded and what is not, in one snapshot.
 """

@@ -12,12 +12,12 @@ from typing import Annotated, Any, Final, TypeVar
 import msgspec
 from msgspec import Meta
 
+from runwright.analytics.rollup import EndedCounts, JobSums, fetch_counts
 from runwright.core.clock import Clock
 from runwright.core.errors import NotFoundError
 from runwright.core.histogram import percentile
 from runwright.core.job_state import TERMINAL, JobStatus, Trigger
 from runwright.db.pool import Database
-from runwright.jobs.store.rollup import EndedCounts, JobSums, fetch_counts
 from runwright.workers.store import fetch_worker
 
 LONGEST_DAYS: Final = 90

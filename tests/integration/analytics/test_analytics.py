@@ -5,13 +5,13 @@ from datetime import timedelta
 import msgspec
 import pytest
 
+from runwright.analytics.queues import QueueDepth, Queues
+from runwright.analytics.reports import Analytics, JobReport
+from runwright.analytics.rollup import fold_counts, prune_counts
 from runwright.core.errors import NotFoundError
 from runwright.core.job_state import JobStatus, Trigger
 from runwright.core.paging import PageRequest
-from runwright.jobs.analytics import Analytics, JobReport
 from runwright.jobs.model import JobFilter
-from runwright.jobs.queues import QueueDepth, Queues
-from runwright.jobs.store.rollup import fold_counts, prune_counts
 from tests.integration.jobs.world import World
 
 
