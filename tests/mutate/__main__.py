@@ -27,12 +27,23 @@ from tests import other_postgres
 from tests.databases import make_template
 from tests.mutate.changes import ROOT, Mutant, mutants_of
 from tests.mutate.driver import Driver, say
-from tests.mutate.fates import argued_keys, key_of, not_killed_before, stale_keys, write_fates
+from tests.mutate.fates import (
+    ARGUED_ONE,
+    KILLED,
+    argued_keys,
+    key_of,
+    not_killed_before,
+    stale_keys,
+    write_fates,
+)
 
 TARGETS: Final = {
     "core": (("src/runwright/core",), ("tests/unit/core", "tests/integration/db/test_histogram.py")),
     "cron": (("src/runwright/cron",), ("tests/unit/cron",)),
-    "jobs": (("src/runwright/jobs",), ("tests/integration/jobs", "tests/integration/loops/test_pruner.py")),
+    "jobs": (
+        ("src/runwright/jobs",),
+        ("tests/unit/jobs", "tests/integration/jobs", "tests/integration/loops/test_pruner.py"),
+    ),
     "executor": (("src/runwright/executor",), ("tests/integration/executor", "tests/unit/executor")),
 }
 """What is changed, and the tests that are nearest to it."""
@@ -117,8 +128,9 @@ def mutate(target: str, sample: int, *, only: str, again: bool) -> None:
     )
     if not again and not only:
         write_fates(target, driver.fates)
-    for mutant in driver.fates.get("killed", ()):
-        if key_of(mutant) in argued_keys():
+    survived = {key_of(mutant) for mutant in driver.fates[ARGUED_ONE]}
+    for mutant in driver.fates[KILLED]:
+        if key_of(mutant) in argued_keys() - survived:
             say(f"  argued, but killed: {mutant.file}:{mutant.line} {mutant.function}: {mutant.change}")
     figures = ", ".join(f"{len(found)} {fate}" for fate, found in driver.fates.items())
     say(f"{target}: {len(driver.mutants)} of {len(every)} mutants: {figures}")

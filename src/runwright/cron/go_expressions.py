@@ -129,7 +129,7 @@ def _repeated(at: datetime, local: datetime) -> Firing:
 
 
 def _exists(instant: datetime, local: datetime, zone: ZoneInfo) -> bool:
-    return instant.astimezone(zone).replace(tzinfo=None, fold=0) == local
+    return instant.astimezone(zone).replace(tzinfo=None) == local
 
 
 @lru_cache(maxsize=4096)

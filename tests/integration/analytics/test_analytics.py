@@ -75,6 +75,33 @@ async def test_durations_are_of_what_ran(world: World) -> None:
         await fold_counts(world.db, limit=2)
 
 
+async def test_rates_and_averages_are_of_the_jobs_that_they_are_about(world: World) -> None:
+    worker = await world.worker()
+    await world.executor()
+    nothing = (await report(world)).jobs
+    assert (nothing.total, nothing.success_rate, nothing.avg_duration_ms) == (0, None, None)
+    for _ in range(4):
+        await world.job(worker)
+    attempts = await world.claim(capacity=3)
+    statuses = (JobStatus.COMPLETED, JobStatus.COMPLETED, JobStatus.FAILED)
+    ends = [world.end_of(attempt, status) for attempt, status in zip(attempts, statuses, strict=True)]
+    world.forward(1)
+    await world.finish(*[msgspec.structs.replace(end, ended_at=world.now) for end in ends])
+    jobs = (await report(world)).jobs
+    assert (jobs.success_rate, jobs.avg_duration_ms) == (66.7, 1_000)
+    [queued] = (await world.jobs.list("ten_a", JobFilter(status=JobStatus.QUEUED), PageRequest())).rows
+    await world.jobs.cancel(world.caller(), queued.id)  # it never ran, so it has no duration
+    found = await report(world, days=2)
+    assert (found.jobs.success_rate, found.jobs.avg_duration_ms) == (50.0, 1_000)
+    assert found.period_days == 2
+    assert [(day.date, day.success_rate) for day in found.by_day] == [
+        (world.now.date() - timedelta(days=1), None),
+        (world.now.date(), 50.0),
+    ]
+    assert found.by_worker[worker.id].avg_duration_ms == 1_000
+    assert found.since == world.now.replace(hour=0, minute=0, second=0) - timedelta(days=1)
+
+
 async def test_jobs_count_by_trigger_worker_and_day(world: World) -> None:
     one, other = await world.worker(), await world.worker()
     await world.executor()

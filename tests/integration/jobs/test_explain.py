@@ -145,6 +145,14 @@ async def test_full_executors_are_a_reason_and_so_are_jobs_in_front(world: World
     ]
 
 
+async def test_an_executor_with_one_slot_is_full_with_one_job(world: World) -> None:
+    await world.executor(slots=1)
+    job = await busy(world, await world.worker(), 1)
+    assert await reasons(world, job) == [
+        Reason("executors_busy", "All 1 slots are taken.", {"slots": 1, "running": 1})
+    ]
+
+
 async def test_all_reasons_are_given_those_of_the_tenant_and_the_worker_first(world: World) -> None:
     worker = await world.worker()
     await world.job(worker)

@@ -97,9 +97,11 @@ class World:
             scheduled_at=scheduled_at,
         )
 
-    async def executor(self, executor_id: str = EXECUTOR, *, runtimes: Sequence[str] = ("python",)) -> str:
+    async def executor(
+        self, executor_id: str = EXECUTOR, *, runtimes: Sequence[str] = ("python",), slots: int = 4
+    ) -> str:
         record = ExecutorRecord(
-            id=executor_id, host="h", pid=1, slots=4, isolation="standard", runtimes=list(runtimes)
+            id=executor_id, host="h", pid=1, slots=slots, isolation="standard", runtimes=list(runtimes)
         )
         await register_executor(self.db, record, lease_seconds=3600)
         return executor_id

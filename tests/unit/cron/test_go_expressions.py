@@ -1,7 +1,7 @@
 """Cron expressions as robfig/cron reads them."""
 
 from datetime import UTC, datetime, timedelta
-from itertools import islice
+from itertools import islice, pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -140,6 +140,27 @@ def test_a_walk_that_begins_within_the_repeated_hour_goes_on_with_its_second_tur
     timetable = go_timetable_of("*/20 2 * * *", "Europe/Berlin")
     assert timetable.next_after(at("2026-10-25T00:45")) == at("2026-10-25T01:00")
     assert timetable.next_after(at("2026-10-25T01:15")) == at("2026-10-25T01:20")
+
+
+@pytest.mark.parametrize(
+    ("expression", "times"),
+    [
+        ("0 * * * *", ["12:00", "13:00", "14:00"]),
+        ("*/20 2 * * *", ["00:00", "00:20", "00:40", "01:00", "01:20", "01:40"]),
+    ],
+)
+def test_the_next_firing_is_after_the_last_also_where_the_clock_repeats_itself(
+    expression: str, times: list[str]
+) -> None:
+    timetable = go_timetable_of(expression, "Europe/Berlin")
+    for before, after in pairwise(times):
+        assert timetable.next_after(at(f"2026-10-25T{before}")) == at(f"2026-10-25T{after}")
+
+
+def test_a_firing_says_whether_its_local_time_is_repeated() -> None:
+    firings = go_timetable_of("30 2 * * *", "Europe/Berlin").firings_after(at("2026-10-24T12:00"))
+    found = [(firing.repeated, firing.skipped, f"{firing.local:%d %H:%M}") for firing in islice(firings, 3)]
+    assert found == [(True, False, "25 02:30"), (True, False, "25 02:30"), (False, False, "26 02:30")]
 
 
 ZONES = st.sampled_from(

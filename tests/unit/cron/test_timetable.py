@@ -97,6 +97,15 @@ def test_a_firing_says_what_the_clock_did_to_it() -> None:
     assert (ordinary.skipped, ordinary.repeated) == (False, False)
 
 
+def test_one_timetable_answers_for_each_instant_that_it_is_asked_for() -> None:
+    table = timetable_of("0 * * * *", "UTC")
+    noon = utc("2026-03-01 12:00")
+    hours = [noon + timedelta(hours=hour) for hour in range(4)]
+    for _ in range(2):
+        assert [table.next_after(hour) for hour in hours[:3]] == hours[1:]
+        assert [table.next_after(noon), table.next_after(noon)] == [hours[1], hours[1]]
+
+
 # --- the law, against the plain model --------------------------------------------------------
 
 
