@@ -42,7 +42,12 @@ TARGETS: Final = {
     "cron": (("src/runwright/cron",), ("tests/unit/cron",)),
     "jobs": (
         ("src/runwright/jobs",),
-        ("tests/unit/jobs", "tests/integration/jobs", "tests/integration/loops/test_pruner.py"),
+        (
+            "tests/unit/jobs",
+            "tests/integration/jobs",
+            "tests/integration/loops/test_pruner.py",
+            "tests/integration/loops/test_completion_dispatcher.py",
+        ),
     ),
     "executor": (("src/runwright/executor",), ("tests/integration/executor", "tests/unit/executor")),
 }

@@ -8,12 +8,11 @@ import functools
 import gc
 import json
 import os
-import select
 import signal
 import sys
 import types
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, TextIO
 
 import coverage
@@ -36,7 +35,7 @@ from tests.mutate.fates import (
 
 GRACE_SECONDS: Final = 30
 TIMES_AS_LONG: Final = 5
-"""A mutant whose tests take that much longer than without it has timed out."""
+"""A mutant with which a test takes that much longer than without it has timed out."""
 
 NOT_APPLIED_CODE: Final = 3
 CACHED: Final = type(functools.cache(len))
@@ -152,20 +151,20 @@ class Driver:
         if not items:
             return UNREACHED
         quickest_first = sorted(items, key=lambda item: self._seconds[item])
-        limit = GRACE_SECONDS + TIMES_AS_LONG * sum(self._seconds[item] for item in items)
         pid = os.fork()
         if pid == 0:
             self._run_mutant(session, mutant, quickest_first)
-        in_time = _wait(pid, limit)
-        _end_group(pid)
         status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        _end_group(pid)
         if "database_url" in {name for item in items for name in getattr(item, "fixturenames", ())}:
             asyncio.run(_drop_databases())
-        return {0: SURVIVED, NOT_APPLIED_CODE: NOT_APPLIED}.get(status, KILLED) if in_time else TIMED_OUT
+        fates = {0: SURVIVED, NOT_APPLIED_CODE: NOT_APPLIED, -signal.SIGALRM: TIMED_OUT}
+        return fates.get(status, KILLED)
 
     def _run_mutant(self, session: pytest.Session, mutant: Mutant, items: list[pytest.Item]) -> None:
         """Run the tests with a mutant and exit, in a child."""
         os.setsid()
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, 1)
         os.dup2(null, 2)
@@ -173,16 +172,7 @@ class Driver:
             replace_code(mutant, self._functions)
         except (AssertionError, KeyError, ValueError):
             os._exit(NOT_APPLIED_CODE)
-        os._exit(int(run_tests(session, items, [])))
-
-
-def _wait(pid: int, seconds: float) -> bool:
-    """Return whether a process ends within some time."""
-    handle = os.pidfd_open(pid)
-    try:
-        return bool(select.select([handle], [], [], seconds)[0])
-    finally:
-        os.close(handle)
+        os._exit(int(run_tests(session, items, [], self._seconds)))
 
 
 def _end_group(pid: int) -> None:
@@ -201,8 +191,16 @@ async def _drop_databases() -> None:
     await connection.close()
 
 
-def run_tests(session: pytest.Session, items: list[pytest.Item], seconds: list[float]) -> bool:
-    """Run tests; return whether one failed, after the first that does. Adds how long each phase took."""
+def run_tests(
+    session: pytest.Session,
+    items: list[pytest.Item],
+    seconds: list[float],
+    usual: Mapping[pytest.Item, float] | None = None,
+) -> bool:
+    """Run tests; return whether one failed, after the first that does. Adds how long each phase took.
+
+    Ends the process by an alarm where a test takes many times as long as usual.
+    """
     failed = False
 
     class Watch:
@@ -215,6 +213,8 @@ def run_tests(session: pytest.Session, items: list[pytest.Item], seconds: list[f
     session.config.pluginmanager.register(watch)
     for number, item in enumerate(items):
         following = items[number + 1] if number + 1 < len(items) else None
+        if usual is not None:
+            signal.setitimer(signal.ITIMER_REAL, GRACE_SECONDS + TIMES_AS_LONG * usual[item])
         item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
         if failed:
             break

@@ -89,7 +89,9 @@ async def test_rates_and_averages_are_of_the_jobs_that_they_are_about(world: Wor
     await world.finish(*[msgspec.structs.replace(end, ended_at=world.now) for end in ends])
     jobs = (await report(world)).jobs
     assert (jobs.success_rate, jobs.avg_duration_ms) == (66.7, 1_000)
-    [queued] = (await world.jobs.list("ten_a", JobFilter(statuses=(JobStatus.QUEUED,)), PageRequest())).rows
+    [queued] = (
+        await world.jobs.list("ten_a", JobFilter(statuses=frozenset({JobStatus.QUEUED})), PageRequest())
+    ).rows
     await world.jobs.cancel(world.caller(), queued.id)  # it never ran, so it has no duration
     found = await report(world, days=2)
     assert (found.jobs.success_rate, found.jobs.avg_duration_ms) == (50.0, 1_000)
