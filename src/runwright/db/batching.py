@@ -4,28 +4,37 @@ Under load one transaction per request is the ceiling of a database; one transac
 batch is not. `Batcher.add` returns a future that resolves when the item's batch has
 committed, so no caller sees success before the item is durable.
 
-Failure handling: when the connection is lost the outcome of a batch is unknown, so the
-same batch is sent again for up to `retry_seconds`; flush functions must therefore be
-idempotent (their items carry ids assigned beforehand, or compare-and-set on a fence). Any
-other error is attributed to one item: the batch is split and sent item by item, so that only
-the bad item fails.
+Failure handling, by what the error proves (`db/errors.py`):
+- A cause that passes: the same batch is sent again for up to `retry_seconds`; flush functions must
+  therefore be idempotent (their items carry ids assigned beforehand, or compare-and-set on a fence).
+- Any other cause may be the fault of one item: the batch is halved until that item is alone. So is a batch
+  that has waited for a lock in vain a few times, which may be a lock on one row.
+- An item that is alone and surely at fault fails with the error. One that is not fails as unavailable, or
+  is kept for ever where `retry_seconds` is infinite; neither holds up the batches that follow.
 """
 
 import asyncio
+import contextlib
+import math
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Final, Generic, TypeVar
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Final, Generic, TypeAlias, TypeVar
 
 from runwright.core.errors import UnavailableError
-from runwright.db.errors import transient
+from runwright.db.errors import contended, invalid, transient, unavailable
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 Flush = Callable[[Sequence[Item]], Awaitable[Sequence[Result | BaseException]]]
+_Batch: TypeAlias = list[tuple[Item, asyncio.Future[Result]]]
 
 
 RETRY_PAUSE_SECONDS: Final = 0.05
+LONGEST_PAUSE_SECONDS: Final = 0.5
+SPLIT_AFTER_TRIES: Final = 3
+"""How often a batch may wait for a lock in vain before it is halved."""
+
 REQUEST_SECONDS: Final = 2.5
 """How long a request waits for its write before it is refused: a client can do more with an answer."""
 
@@ -58,12 +67,15 @@ class Batcher(Generic[Item, Result]):
         max_in_flight: int = 1,
         retry_seconds: float = REQUEST_SECONDS,
     ) -> None:
+        """`retry_seconds` infinite: no item fails unless it is surely at fault."""
         self._flush = flush
         self._max_items = max_items
         self._max_in_flight = max_in_flight
         self._retry_seconds = retry_seconds
         self._waiting: deque[tuple[Item, asyncio.Future[Result]]] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._drains = 0
+        self._slots = asyncio.Semaphore(max_in_flight)
         self._starting = False
         self._closed = False
 
@@ -75,15 +87,27 @@ class Batcher(Generic[Item, Result]):
             future.set_exception(UnavailableError("The server is stopping."))
             return future
         self._waiting.append((item, future))
-        if not self._starting and len(self._tasks) < self._max_in_flight:
+        if not self._starting and self._drains < self._max_in_flight:
             self._starting = True
             # Deferred, so that items added in the same iteration of the event loop share a batch.
             loop.call_soon(self._start_drain)
         return future
 
-    async def stop(self) -> None:
-        """Refuse further items and wait until all accepted ones are committed or have failed."""
+    async def stop(self, within_seconds: float = math.inf) -> None:
+        """Refuse further items and wait until all accepted ones are committed or have failed.
+
+        Gives up after `within_seconds`: what is left then is neither.
+        """
         self._closed = True
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(None if within_seconds == math.inf else within_seconds):
+                await self._until_idle()
+        for task in (left := set(self._tasks)):
+            task.cancel()
+        if left:
+            await asyncio.wait(left)
+
+    async def _until_idle(self) -> None:
         while self._tasks or self._starting:
             await asyncio.sleep(0)
             if self._tasks:
@@ -91,35 +115,71 @@ class Batcher(Generic[Item, Result]):
 
     def _start_drain(self) -> None:
         self._starting = False
-        task = asyncio.get_running_loop().create_task(self._drain())
+        self._drains += 1
+        self._spawn(self._drain())
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     async def _drain(self) -> None:
-        while self._waiting:
-            count = min(self._max_items, len(self._waiting))
-            await self._commit([self._waiting.popleft() for _ in range(count)])
-
-    async def _commit(self, batch: list[tuple[Item, asyncio.Future[Result]]]) -> None:
         try:
-            results = await self._flush_with_retries([item for item, _ in batch])
-        except Exception as error:  # noqa: BLE001  the error is passed to the callers
-            if len(batch) == 1 or transient(error):
-                for _, future in batch:
-                    _resolve(future, _public_error(error))
+            while self._waiting:
+                count = min(self._max_items, len(self._waiting))
+                deadline = asyncio.get_running_loop().time() + self._retry_seconds
+                await self._commit([self._waiting.popleft() for _ in range(count)], deadline)
+        finally:
+            self._drains -= 1  # at once: an item added from now on needs a new drain
+
+    async def _commit(self, batch: _Batch[Item, Result], deadline: float, *, aside: bool = False) -> None:
+        """Flush a batch until it is decided; return early where a task of its own continues with it."""
+        tries = 0
+        while (error := await self._try(batch, deadline)) is not None and not self._give_up(
+            batch, error, deadline
+        ):
+            tries += 1
+            if _may_be_one_items(error, tries) and not (aside and len(batch) == 1):
+                self._set_aside(batch, deadline)
                 return
-            for single in batch:
-                await self._commit([single])
-            return
+            await asyncio.sleep(min(RETRY_PAUSE_SECONDS * 2 ** min(tries - 1, 10), LONGEST_PAUSE_SECONDS))
+
+    async def _try(self, batch: _Batch[Item, Result], deadline: float) -> Exception | None:
+        """Flush a batch once; return what went wrong, TimeoutError where it hangs until the deadline."""
+        bounded = 0 < self._retry_seconds < math.inf
+        try:
+            async with self._slots, asyncio.timeout_at(deadline if bounded else None):
+                results = await self._flush([item for item, _ in batch])
+        except Exception as error:  # noqa: BLE001  the error is passed to the callers
+            return error
         for (_, future), result in zip(batch, results, strict=True):
             _resolve(future, result)
+        return None
 
-    async def _flush_with_retries(self, items: list[Item]) -> Sequence[Result | BaseException]:
-        return await retry_transient(lambda: self._flush(items), seconds=self._retry_seconds)
+    def _set_aside(self, batch: _Batch[Item, Result], deadline: float) -> None:
+        """Continue with each half of a batch beside the batches that follow."""
+        half = len(batch) // 2
+        for part in filter(None, (batch[:half], batch[half:])):
+            self._spawn(self._commit(part, deadline, aside=True))
+
+    def _give_up(self, batch: _Batch[Item, Result], error: Exception, deadline: float) -> bool:
+        """Fail a batch if its time is over, or if it is one item that is at fault or not kept."""
+        hopeless = len(batch) == 1 and (
+            invalid(error) or (not transient(error) and self._retry_seconds != math.inf)
+        )
+        if hopeless or (transient(error) and asyncio.get_running_loop().time() >= deadline):
+            for _, future in batch:
+                _resolve(future, _public_error(error))
+            return True
+        return False
+
+
+def _may_be_one_items(error: Exception, tries: int) -> bool:
+    return not transient(error) or (contended(error) and tries >= SPLIT_AFTER_TRIES)
 
 
 def _public_error(error: Exception) -> Exception:
-    return UnavailableError("The database is out of reach; try again.") if transient(error) else error
+    return UnavailableError("The database is out of reach; try again.") if unavailable(error) else error
 
 
 def _resolve(future: asyncio.Future[Result], result: Result | BaseException) -> None:

@@ -127,6 +127,7 @@ _TEXTS: Final = (
     (asyncpg.InternalClientError, (_SHUTTING_DOWN,)),
 )
 _ENDS_CONNECTION: Final = frozenset({"FATAL", "PANIC"})
+_OF_LOCKS: Final = frozenset({"40001", "40P01", "55P03", "57014"})
 _OF_DATABASE: Final = (
     asyncpg.PostgresError,
     asyncpg.InterfaceError,
@@ -166,6 +167,11 @@ def transient(error: BaseException) -> bool:
 def invalid(error: BaseException) -> bool:
     """Return whether the item is surely at fault, so that it would fail again."""
     return proof_of(error).outcome is WriteOutcome.INVALID
+
+
+def contended(error: BaseException) -> bool:
+    """Return whether others held what the statement needed: a lock in vain, a deadlock, a conflict."""
+    return isinstance(error, asyncpg.PostgresError) and error.sqlstate in _OF_LOCKS
 
 
 def unavailable(error: BaseException) -> bool:

@@ -1,7 +1,11 @@
 """The attempts that an executor holds, from the claim to the recorded end.
 
 An attempt goes to the pool, which reports its start, its log lines and its outcome. It is held
-until its end, or its return to the queue, is recorded.
+until its end, or its return to the queue, is written or refused by the fence: so whatever began here is
+known here until the tables know how it ended, and is never mistaken for a claim that was lost.
+
+An end that can never be stored is replaced by a failure that says so. One that is known when the lease is
+lost is still written under the lease's old id, unless the job was given to others meanwhile.
 """
 
 import asyncio
@@ -13,6 +17,7 @@ from typing import Final
 
 from runwright.core.clock import Clock
 from runwright.core.job_state import TERMINAL, ErrorCode, JobStatus
+from runwright.db.errors import invalid
 from runwright.db.pool import Database
 from runwright.executor.lease import Lease
 from runwright.executor.preparation import Preparation, Refusal
@@ -24,12 +29,11 @@ from runwright.jobs.store.executors import cancel_requests
 from runwright.loops.pass_loop import PassLoop
 from runwright.runtimes.model import Assignment, AttemptOutcome, OutcomeStatus, OutputLine
 from runwright.runtimes.pool.pool import Pool
-from runwright.telemetry.emit import Emit, error_text
+from runwright.telemetry.emit import Emit
 from runwright.telemetry.events import (
     AttemptNotPrepared,
     JobAttemptEnded,
     JobHandedBack,
-    JobRecordFailed,
     JobRecordsAbandoned,
     JobResultRefused,
     WorkerNotLoaded,
@@ -39,9 +43,18 @@ LOG_FLUSH_SECONDS: Final = 0.1
 CANCELS_SECONDS: Final = 1.0
 """How often cancel requests are read without a notification, in case one was lost."""
 
+AGAIN_SECONDS: Final = 1.0
+"""The pause before an end is recorded again that the database refuses even as a bare failure."""
+
 _UNSTARTED: Final = AttemptOutcome(status=OutcomeStatus.UNSTARTED)
 _CANCELLED: Final = AttemptOutcome(
     status=OutcomeStatus.CANCELLED, error_code=ErrorCode.CANCELLED, error_message="Cancelled."
+)
+
+_LOST: Final = AttemptOutcome(
+    status=OutcomeStatus.FAILED,
+    error_code=ErrorCode.EXECUTOR_LOST,
+    error_message="The sandbox of this attempt was lost after it had begun.",
 )
 
 MakePool = Callable[["AttemptRunner"], Pool]
@@ -77,9 +90,12 @@ class AttemptRunner:
         self.idle.set()
         self._ids = itertools.count(1)
         self._attempts: dict[int, ClaimedAttempt] = {}
+        self._ending: set[int] = set()
+        self._lost_claims: set[tuple[str, int]] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._log_timer: asyncio.TimerHandle | None = None
-        self._recorder = Recorder(db, executor_id=lease.id)
+        self._recorder = Recorder(db, executor_id=lease.id, emit=emit)
+        self._past_recorders: list[Recorder] = []
         self.pool = make_pool(self)
         self.cancels = PassLoop("cancels", self._apply_cancels, emit=emit)
 
@@ -93,9 +109,9 @@ class AttemptRunner:
 
     async def stop(self, within_seconds: float) -> None:
         """Write what was recorded, and stop."""
-        try:
-            await asyncio.wait_for(self._recorder.stop(), within_seconds)
-        except TimeoutError:  # the database is away; the reaper ends what could not be written
+        recorders = [*self._past_recorders, self._recorder]
+        await asyncio.gather(*(recorder.stop(within_seconds) for recorder in recorders))
+        if self._attempts:  # the database is away; the reaper ends what could not be written
             self._emit(JobRecordsAbandoned(jobs=len(self)))
         await self.cancels.stop()
 
@@ -105,17 +121,24 @@ class AttemptRunner:
             self._log_timer.cancel()
 
     def abandon(self) -> None:
-        """Forget all attempts: the lease is lost, and their jobs belong to the reaper."""
-        self._attempts.clear()
-        self.idle.set()
+        """Forget the attempts that run: the lease is lost, and their jobs belong to the reaper.
+
+        Those that have ended stay held, until their ends are written or refused.
+        """
+        self._attempts = {key: one for key, one in self._attempts.items() if key in self._ending}
+        if not self._attempts:
+            self.idle.set()
 
     def renew(self) -> None:
         """Record under the executor's new id."""
-        self._recorder = Recorder(self._db, executor_id=self._lease.id)
+        if not self._attempts:
+            self._past_recorders.clear()
+        self._past_recorders.append(self._recorder)
+        self._recorder = Recorder(self._db, executor_id=self._lease.id, emit=self._emit)
 
     def held_keys(self) -> set[tuple[str, int]]:
-        """Return (job, fence) of the attempts that are held."""
-        return {(attempt.job_id, attempt.fence) for attempt in self._attempts.values()}
+        """Return (job, fence) of the attempts that are held, and of lost claims that go back."""
+        return {(attempt.job_id, attempt.fence) for attempt in self._attempts.values()} | self._lost_claims
 
     def spawn(self, work: Coroutine[None, None, None]) -> None:
         """Run `work` beside the claims."""
@@ -226,25 +249,37 @@ class AttemptRunner:
     def _settle(self, assignment_id: int, outcome: AttemptOutcome) -> None:
         """Record the end of an attempt, or its return to the queue where user code never began."""
         attempt = self._attempts.get(assignment_id)
-        if attempt is None:  # its lease was lost
+        if attempt is None or assignment_id in self._ending:  # its lease was lost, or it has ended
             return
         if outcome.status is OutcomeStatus.UNSTARTED and attempt.cancelling:
             outcome = _CANCELLED
+        elif outcome.status is OutcomeStatus.UNSTARTED and attempt.started_at is not None:
+            outcome = _LOST
         end = attempt.end(outcome, now=self._clock())
         if end.status is JobStatus.QUEUED:
             self.hand_backs_in_row += 1
-        self._recorder.record(end).add_done_callback(partial(self._after_end, assignment_id, attempt, end))
+        self._ending.add(assignment_id)
+        self._record_end(assignment_id, attempt, end, self._recorder)
+
+    def _record_end(
+        self, assignment_id: int, attempt: ClaimedAttempt, end: AttemptEnd, recorder: Recorder
+    ) -> None:
+        after = partial(self._after_end, assignment_id, attempt, end, recorder)
+        recorder.record(end).add_done_callback(after)
 
     def _after_end(
         self,
         assignment_id: int,
         attempt: ClaimedAttempt,
         end: AttemptEnd,
+        recorder: Recorder,
         done: asyncio.Future[JobStatus | None],
     ) -> None:
-        self._release(assignment_id, attempt)
-        if self._failed(done):
+        error = done.exception()
+        if error is not None:
+            self._replace_end(assignment_id, attempt, end, recorder, error)
             return
+        self._release(assignment_id, attempt)
         status = done.result()
         if end.status is JobStatus.QUEUED and status in {None, JobStatus.QUEUED}:
             self._emit(JobHandedBack(job_id=end.job_id))
@@ -254,6 +289,9 @@ class AttemptRunner:
             self._emit(JobResultRefused(job_id=end.job_id, attempt=end.attempt))
         else:
             self._emit(JobAttemptEnded(end.run_seconds, status=status))
+        self._announce_end(attempt, end, status)
+
+    def _announce_end(self, attempt: ClaimedAttempt, end: AttemptEnd, status: JobStatus | None) -> None:
         # When and why a job was cancelled is known to the tables only.
         as_recorded = status == end.status != JobStatus.CANCELLED
         heard = self._notifications.job_ended(end.job_id, end if as_recorded else None)
@@ -261,25 +299,41 @@ class AttemptRunner:
         if elsewhere or self._notifications.followed(end.job_id):
             self._notifications.announce_ended([end.job_id])
 
+    def _replace_end(
+        self,
+        assignment_id: int,
+        attempt: ClaimedAttempt,
+        end: AttemptEnd,
+        recorder: Recorder,
+        error: BaseException,
+    ) -> None:
+        """Record a bare failure in place of an end that can never be stored; keep trying with that one."""
+        if not invalid(error):  # the recorder has stopped; the reaper ends the job
+            return
+        if end.unstorable:
+            again = partial(self._record_end, assignment_id, attempt, end, recorder)
+            asyncio.get_running_loop().call_later(AGAIN_SECONDS, again)
+        else:
+            self._record_end(assignment_id, attempt, end.as_unstorable(), recorder)
+
     def hand_back_lost(self, end: AttemptEnd) -> None:
         """Record the hand-back of a claim whose answer was lost."""
-        self._recorder.record(end).add_done_callback(self._after_lost)
+        key = (end.job_id, end.fence)
+        self._lost_claims.add(key)
+        self._recorder.record(end).add_done_callback(partial(self._after_lost, key))
 
-    def _after_lost(self, done: asyncio.Future[JobStatus | None]) -> None:
-        self._failed(done)
+    def _after_lost(self, key: tuple[str, int], done: asyncio.Future[JobStatus | None]) -> None:
+        self._lost_claims.discard(key)
+        if done.exception() is None:
+            self._notifications.jobs_ready()
 
     def _after_chunk(self, job_id: str, done: asyncio.Future[JobStatus | None]) -> None:
-        if not self._failed(done):
+        if done.exception() is None:
             self._notifications.logs_written(job_id)
-
-    def _failed(self, done: asyncio.Future[JobStatus | None]) -> bool:
-        error = done.exception()
-        if error is not None:
-            self._emit(JobRecordFailed(error=error_text(error)))
-        return error is not None
 
     def _release(self, assignment_id: int, attempt: ClaimedAttempt) -> None:
         self._attempts.pop(assignment_id, None)
+        self._ending.discard(assignment_id)
         if not self._attempts:
             self.idle.set()
         worker = self.workers.get(attempt.worker_id, attempt.worker_revision)

@@ -1,6 +1,7 @@
 """Claiming: how much work an executor takes, and for which tenants in turn."""
 
 import asyncio
+import contextlib
 from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
@@ -11,7 +12,7 @@ from runwright.db.pool import Database
 from runwright.executor.attempt_runner import AttemptRunner
 from runwright.executor.lease import ExecutorSettings, Lease
 from runwright.jobs.attempt import ClaimedAttempt
-from runwright.jobs.store.claim import claim_jobs
+from runwright.jobs.store.claim import ClaimResult, claim_jobs
 from runwright.jobs.store.executors import fetch_hand_backs
 from runwright.loops.pass_loop import PassLoop
 from runwright.runtimes.pool.settings import PoolCapacity
@@ -23,6 +24,9 @@ LOOK_SECONDS: Final = 1.0
 
 CLAIM_LIMIT: Final = 256
 LOST_CLAIMS_SECONDS: Final = 5.0
+STOP_SECONDS: Final = 2.0
+"""How long a stop looks for lost claims."""
+
 HAND_BACKS_TOLERATED: Final = 3
 """After more hand-backs than this without an attempt that began, claims are `LOOK_SECONDS` apart."""
 
@@ -132,27 +136,18 @@ class ClaimLoop:
             self.loop.wake()
 
     async def _claim(self) -> float:
+        if self._runner.draining or not self._lease.held:
+            return LOOK_SECONDS
+        await self._hand_back_lost_claims()
         capacity = self.reservations.left_of(self._runner.pool.capacity())
-        full = capacity.free <= 0 and not capacity.fast
-        if self._runner.draining or not self._lease.held or full:
+        if capacity.free <= 0 and not capacity.fast:
             return LOOK_SECONDS
         pause = self._resume_at - asyncio.get_running_loop().time()
         if pause > 0:  # the jobs that were handed back wake this loop at once
             return pause
         self.may_have_jobs = False
         executor_id = self._lease.id
-        await self._hand_back_lost_claims()
-        claimed = await claim_jobs(
-            self._db,
-            now=self._clock(),
-            executor_id=executor_id,
-            capacity=capacity,
-            runtimes=self._settings.runtimes,
-            limit=CLAIM_LIMIT,
-            cursor=self._cursor,
-            used=self.usage.by_tenant(),
-            tenant_running=self._settings.tenant_running,
-        )
+        claimed = await self._claim_jobs(executor_id, capacity)
         if self._lease.id != executor_id:
             return 0.0  # the lease was lost meanwhile; the reaper requeues what it claimed
         wrapped = self._cursor is not None and claimed.cursor is None
@@ -166,20 +161,49 @@ class ClaimLoop:
             self._resume_at = asyncio.get_running_loop().time() + LOOK_SECONDS
         return 0.0 if self.may_have_jobs else LOOK_SECONDS
 
+    async def _claim_jobs(self, executor_id: str, capacity: PoolCapacity) -> ClaimResult:
+        try:
+            return await claim_jobs(
+                self._db,
+                now=self._clock(),
+                executor_id=executor_id,
+                capacity=capacity,
+                runtimes=self._settings.runtimes,
+                limit=CLAIM_LIMIT,
+                cursor=self._cursor,
+                used=self.usage.by_tenant(),
+                tenant_running=self._settings.tenant_running,
+            )
+        except Exception:
+            self._lost_claims_due = 0.0  # it may have been committed
+            self.may_have_jobs = True
+            raise
+
+    async def hand_back_at_stop(self) -> None:
+        """Hand back what a last claim may have taken; without a database the reaper does."""
+        self._lost_claims_due = 0.0
+        with contextlib.suppress(Exception):
+            async with asyncio.timeout(STOP_SECONDS):
+                await self._hand_back_lost_claims()
+
     async def _hand_back_lost_claims(self) -> None:
         """Hand back jobs whose claim committed while its answer was lost with the connection.
 
-        No other claim is under way here, so a job that the tables assign to this executor, and that is
-        neither held nor reserved for a submit, is one. Reservations made before the query may have
-        ended during it.
+        No other claim is under way here, and whatever began here is held until its end is in the tables. So
+        a job that they assign to this executor, and that is neither held nor reserved for a submit, never
+        began, and its attempt does not count. What was held or reserved before the query may have ended
+        during it.
         """
         loop = asyncio.get_running_loop()
         if loop.time() < self._lost_claims_due:
             return
         self._lost_claims_due = loop.time() + LOST_CLAIMS_SECONDS
-        reserved = self.reservations.job_ids()
-        assigned = await fetch_hand_backs(self._db, executor_id=self._lease.id, now=self._clock())
-        held = self._runner.held_keys()
+        reserved, held = self.reservations.job_ids(), self._runner.held_keys()
+        executor_id = self._lease.id
+        assigned = await fetch_hand_backs(self._db, executor_id=executor_id, now=self._clock())
+        if self._lease.id != executor_id:
+            return  # the lease was lost meanwhile; they belong to the reaper
+        held |= self._runner.held_keys()
         for end in assigned:
             expected = end.job_id in reserved or end.job_id in self.reservations
             if not expected and (end.job_id, end.fence) not in held:

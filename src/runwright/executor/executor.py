@@ -3,14 +3,15 @@
 States: started -> (lease lost -> started again under a new id) -> draining -> stopped.
 
 Invariants
-- Every claimed attempt is held by the `AttemptRunner` from the claim until its end is recorded.
+- Every claimed attempt is held by the `AttemptRunner` from the claim until its end is written or refused.
+- An attempt that began here is never handed back: it ends, or the reaper counts it.
 - Ends are recorded with the fence and the executor's id; after a lost lease they change nothing.
 - A sandbox never outlives the lease: when the lease cannot be renewed in time, by this
   process's own clock, everything that runs is killed before the reaper may requeue it.
 
 Failures
-- The database is away: claims wait, running jobs continue until the lease is over, ends are
-  kept and sent again; a claim whose answer was lost is found in the tables and handed back.
+- The database is away, or refuses: claims wait, running jobs continue until the lease is over, ends are
+  kept and sent again, also after it; a claim whose answer was lost is found in the tables and handed back.
 - A sandbox dies: its running job fails, the jobs queued behind it are handed back.
 - A drain hands back what has not begun, waits for the rest, and gives up what is left.
 """
@@ -103,6 +104,7 @@ class Executor:
         self._started = False
         self.runner.draining = True
         await self.claims.loop.stop()
+        await self.claims.hand_back_at_stop()
         self.pool.release_unstarted()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self.runner.idle.wait(), self._settings.drain_seconds)

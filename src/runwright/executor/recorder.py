@@ -2,41 +2,55 @@
 
 Everything goes through one queue of group commits, so that a job's log lines are stored before
 its end, and nothing of one job overtakes an earlier record of the same job.
+
+An end is held until it is written, refused by the fence, or surely impossible to store: an error of the
+database that proves nothing about the end never gives it up, however long it lasts.
 """
 
 import asyncio
+import math
 from collections.abc import Sequence
-from typing import Final
 
 from runwright.core.job_state import JobStatus
 from runwright.db.batching import Batcher
 from runwright.db.pool import Database
 from runwright.jobs.attempt import AttemptEnd, LogChunk
 from runwright.jobs.store.finish import append_logs, finish_attempts
-
-_RETRY_SECONDS: Final = 600.0
-"""The database may be away for long; a lost lease ends the attempts earlier."""
+from runwright.telemetry.emit import Emit, error_text
+from runwright.telemetry.events import JobRecordFailed
 
 
 class Recorder:
     """The one writer of an executor, under the id of its lease."""
 
-    def __init__(self, db: Database, *, executor_id: str) -> None:
+    def __init__(self, db: Database, *, executor_id: str, emit: Emit) -> None:
         self._db = db
+        self._emit = emit
         self._executor_id = executor_id
         self._batches: Batcher[LogChunk | AttemptEnd, JobStatus | None] = Batcher(
-            self._write, max_items=512, retry_seconds=_RETRY_SECONDS
+            self._write, max_items=512, retry_seconds=math.inf
         )
 
     def record(self, item: LogChunk | AttemptEnd) -> asyncio.Future[JobStatus | None]:
-        """Write one item; the future resolves after the commit, for an end with the job's status then."""
+        """Write one item; the future resolves after the commit, for an end with the job's status then.
+
+        The status is None where the fence refused the end. Fails only for an item that can never be stored,
+        and after `stop`.
+        """
         return self._batches.add(item)
 
-    async def stop(self) -> None:
-        """Write all that was recorded."""
-        await self._batches.stop()
+    async def stop(self, within_seconds: float) -> None:
+        """Write all that was recorded, if that is possible in time."""
+        await self._batches.stop(within_seconds)
 
     async def _write(self, items: Sequence[LogChunk | AttemptEnd]) -> Sequence[JobStatus | None]:
+        try:
+            return await self._write_once(items)
+        except Exception as error:
+            self._emit(JobRecordFailed(error=error_text(error)))
+            raise
+
+    async def _write_once(self, items: Sequence[LogChunk | AttemptEnd]) -> Sequence[JobStatus | None]:
         chunks = [i for i in items if isinstance(i, LogChunk)]
         if chunks:
             await append_logs(self._db, executor_id=self._executor_id, chunks=chunks)

@@ -19,6 +19,11 @@ from runwright.runtimes.model import AttemptOutcome, OutcomeStatus, OutputLine
 LINES_PER_FENCE: Final = 1_000_000
 
 
+_UNSTORABLE: Final = msgspec.json.encode(
+    JobError(ErrorCode.HANDLER_ERROR, "The database cannot store the result of this attempt.")
+)
+
+
 class LogChunk(msgspec.Struct, frozen=True, kw_only=True):
     """Consecutive log lines of one attempt; `lines` is a JSON array of [ts, level, msg].
 
@@ -54,6 +59,20 @@ class AttemptEnd(msgspec.Struct, frozen=True, kw_only=True):
     retry_at: datetime | None = None
     log: LogChunk | None = None
     """The last lines, stored together with the end."""
+    unstorable: bool = False
+    """Whether it replaces an end that the database can never store."""
+
+    def as_unstorable(self) -> "AttemptEnd":
+        """Return the failure that the job gets in place of this end."""
+        return msgspec.structs.replace(
+            self,
+            status=JobStatus.FAILED,
+            output=None,
+            error=_UNSTORABLE,
+            retry_at=None,
+            log=None,
+            unstorable=True,
+        )
 
     @property
     def run_seconds(self) -> float | None:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Sequence
+from datetime import datetime
 from typing import Final, Protocol
 
 import msgspec
@@ -172,18 +173,27 @@ class Jobs:
 
     async def cancel(self, caller: Caller, job_id: JobId) -> Job:
         """Cancel a queued job, or request it from the executor; ConflictError when it has ended."""
-        done = await retry_transient(lambda: self._cancel(caller, job_id), seconds=REQUEST_SECONDS)
+        now, tries = self._clock(), 0
+
+        async def cancel() -> Cancellation:
+            nonlocal tries
+            tries += 1
+            return await self._cancel(caller, job_id, now)
+
+        done = await retry_transient(cancel, seconds=REQUEST_SECONDS)
         if done.result is CancelResult.NOT_FOUND:
             raise _no_job(job_id)
         job = await self.get(caller.tenant_id, job_id)
-        if done.result is CancelResult.ALREADY_ENDED:
+        # A try whose answer was lost may have cancelled it, at this very time.
+        before = tries > 1 and job.status is JobStatus.CANCELLED and job.completed_at == now
+        if done.result is CancelResult.ALREADY_ENDED and not before:
             message = (
                 f"The job has already ended ({job.status}); only queued or running jobs can be cancelled."
             )
             raise ConflictError(message)
         if done.executor_id is not None:
             self._notifications.cancel_requested(done.executor_id)
-        elif done.result is CancelResult.CANCELLED:
+        elif before or done.result is CancelResult.CANCELLED:
             self._notifications.jobs_ended([job_id])
             if done.awaited:
                 self._notifications.announce_ended([job_id])
@@ -303,8 +313,7 @@ class Jobs:
             now=self._clock(),
         )
 
-    async def _cancel(self, caller: Caller, job_id: JobId) -> Cancellation:
-        now = self._clock()
+    async def _cancel(self, caller: Caller, job_id: JobId, now: datetime) -> Cancellation:
         async with self._db.acquire() as db, db.transaction():
             done = await cancel_job(db, tenant_id=caller.tenant_id, job_id=job_id, now=now)
             if done.result in {CancelResult.CANCELLED, CancelResult.REQUESTED}:

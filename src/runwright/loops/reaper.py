@@ -1,5 +1,12 @@
-"""Requeues the jobs of executors that have lost their lease, and cancels those of deprecated workers."""
+"""Requeues the jobs of executors that have lost their lease, and cancels those of deprecated workers.
 
+While the database is away no executor can renew, so an expired lease proves nothing then. After such an
+outage the executors get a grace period, in which they write the ends that they know.
+"""
+
+import asyncio
+import math
+from datetime import timedelta
 from typing import Final
 
 from runwright.core.clock import Clock
@@ -7,13 +14,18 @@ from runwright.core.job_state import JobStatus
 from runwright.db.pool import Database
 from runwright.jobs.notifications import JobNotifications
 from runwright.jobs.store.cancel import cancel_jobs_of_deprecated
-from runwright.jobs.store.executors import rescue_expired
+from runwright.jobs.store.executors import LeaseCheck, check_leases, rescue_expired
 from runwright.loops.pass_loop import DatabaseLoop
 from runwright.telemetry.emit import Emit
-from runwright.telemetry.events import JobsOfDeprecatedWorkersCancelled, JobsRescued
+from runwright.telemetry.events import JobsOfDeprecatedWorkersCancelled, JobsRescued, RescuePostponed
 
 _BATCH: Final = 1000
 _SWEEP_EVERY: Final = 5
+OUTAGE_SECONDS: Final = 2.0
+"""A pause between passes that is longer than their interval by this was an outage of the database."""
+
+GRACE_SECONDS: Final = 5.0
+_WITHIN: Final = timedelta(seconds=OUTAGE_SECONDS)
 
 
 class Reaper(DatabaseLoop):
@@ -27,21 +39,46 @@ class Reaper(DatabaseLoop):
         notifications: JobNotifications,
         emit: Emit,
         interval_seconds: float,
+        grace_seconds: float = GRACE_SECONDS,
     ) -> None:
         super().__init__("reaper", db, clock=clock, emit=emit)
         self._notifications = notifications
         self._interval_seconds = interval_seconds
+        self._grace_seconds = grace_seconds
+        self._grace_ends = -math.inf
+        self._reached_at = math.inf
+        """When the database was last known to work, by the loop's clock."""
 
     async def _make_pass(self) -> float:
-        rescued = await rescue_expired(self._db, now=self._clock(), limit=_BATCH)
-        if rescued:
+        check = await check_leases(self._db)
+        rescued = 0
+        if self._may_rescue(check):
+            rescued = await self._rescue(check)
+        sweep = self.loop.passes % _SWEEP_EVERY == 0
+        cancelled = await self._cancel_of_deprecated() if sweep else 0
+        return 0.0 if _BATCH in (rescued, cancelled) else self._interval_seconds
+
+    def _may_rescue(self, check: LeaseCheck) -> bool:
+        now = asyncio.get_running_loop().time()
+        away_seconds = now - self._reached_at
+        if away_seconds > self._interval_seconds + OUTAGE_SECONDS:
+            self._grace_ends = now + self._grace_seconds
+            self._emit(RescuePostponed(away_seconds=round(away_seconds, 1)))
+        self._reached_at = now
+        sweep = self.loop.passes % _SWEEP_EVERY == 0
+        return (check.expired or sweep) and now >= self._grace_ends
+
+    async def _rescue(self, check: LeaseCheck) -> int:
+        loop = asyncio.get_running_loop()
+        rescued = await rescue_expired(self._db, now=self._clock(), before=check.at + _WITHIN, limit=_BATCH)
+        if rescued:  # else it may have been held up, which the next pass notices
+            self._reached_at = loop.time()
             ended = [job for job, status in rescued if status is not JobStatus.QUEUED]
             self._emit(JobsRescued(requeued=len(rescued) - len(ended), ended=len(ended)))
             self._notifications.jobs_ended(ended)
             self._notifications.announce_ended(ended)
             self._notifications.jobs_ready()
-        cancelled = await self._cancel_of_deprecated() if self.loop.passes % _SWEEP_EVERY == 0 else 0
-        return 0.0 if _BATCH in (len(rescued), cancelled) else self._interval_seconds
+        return len(rescued)
 
     async def _cancel_of_deprecated(self) -> int:
         """Cancel jobs that a deprecation left: later retries, and all of them after a crash."""

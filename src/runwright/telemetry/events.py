@@ -147,6 +147,12 @@ class ExecutorNotRemoved(WarningEvent, frozen=True):
     error: str
 
 
+class RescuePostponed(WarningEvent, frozen=True):
+    """The database was away, so expired leases prove nothing; executors get time to report."""
+
+    away_seconds: float
+
+
 class JobsRescued(WarningEvent, frozen=True):
     """Jobs of executors whose lease had expired were requeued, or ended where no attempt was left."""
 

@@ -7,7 +7,7 @@ from runwright.config import Settings
 from runwright.db.connection import MAINTENANCE
 from runwright.loops.analytics_rollup import AnalyticsRollup
 from runwright.loops.pruner import Pruner, Retention
-from runwright.loops.reaper import Reaper
+from runwright.loops.reaper import GRACE_SECONDS, Reaper
 from runwright.loops.scheduler import Scheduler
 from runwright.wiring.automations import tick_handler
 from runwright.wiring.resources import Resources, open_database_pool, start_loop
@@ -22,6 +22,7 @@ async def start_maintenance(res: Resources, stack: AsyncExitStack) -> None:
         notifications=res.job_notifications,
         emit=res.emit,
         interval_seconds=res.settings.reaper_interval_seconds,
+        grace_seconds=min(res.settings.lease_seconds, GRACE_SECONDS),
     )
     db = await open_database_pool(res, MAINTENANCE, MAINTENANCE_CONNECTIONS, stack, lazy=True)
     pruner = Pruner(db, retention=_retention(res.settings), clock=res.clock, emit=res.emit)

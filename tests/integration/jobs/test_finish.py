@@ -84,11 +84,12 @@ async def test_a_job_handed_back_is_claimed_again_without_losing_an_attempt(worl
     job = await world.job(await world.worker())
     (first,) = await world.claim()
     assert await world.finish(world.hand_back(first)) == [JobStatus.QUEUED]
-    assert await world.finish(world.hand_back(first)) == [None]
+    assert await world.finish(world.hand_back(first)) == [JobStatus.QUEUED]
     assert await world.status(job) is JobStatus.QUEUED
     (second,) = await world.claim()
     assert (second.attempt, second.fence) == (1, first.fence + 1)
     assert await world.finish(world.end_of(first)) == [None]
+    assert await world.finish(world.hand_back(first)) == [None]
 
 
 async def test_a_job_handed_back_after_a_cancel_was_requested_is_cancelled(world: World) -> None:
@@ -136,3 +137,35 @@ async def test_log_pages_join_into_the_whole_log(world: World) -> None:
     assert read == [f"{n}-{i}" for n in range(120) for i in range(7)]
     warnings = await world.jobs.logs("ten_a", job.id, level="warn", limit=500, after=None)
     assert warnings.logs == []
+
+
+async def test_an_end_that_is_sent_again_is_known_as_written(world: World) -> None:
+    """The answer of the first try was lost: the rows tell what it has done."""
+    await world.executor()
+    worker = await world.worker(max_retries=1)
+    for _ in range(4):
+        await world.job(worker)
+    done, failed, back, cancelled = await world.claim()
+    await world.jobs.cancel(world.caller(), cancelled.job_id)
+    ends = [
+        world.end_of(done),
+        world.end_of(failed, JobStatus.FAILED, retry_in=5),
+        world.hand_back(back),
+        world.end_of(cancelled),
+    ]
+    wanted = [JobStatus.COMPLETED, JobStatus.QUEUED, JobStatus.QUEUED, JobStatus.CANCELLED]
+    assert await world.finish(*ends) == wanted
+    assert await world.finish(*ends) == wanted
+    await world.assert_whole()
+
+
+async def test_an_end_is_refused_once_the_reaper_has_written_another(world: World) -> None:
+    """Its row names the same executor and attempt, but another time."""
+    await world.executor()
+    await world.job(await world.worker())
+    await world.job(await world.worker(max_retries=1))
+    ends = [world.end_of(attempt) for attempt in await world.claim()]
+    world.forward(1)
+    await world.lose()
+    assert await world.finish(*ends) == [None, None]
+    await world.assert_whole()

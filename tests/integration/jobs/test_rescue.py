@@ -1,7 +1,13 @@
 """What a dead executor leaves is neither lost nor run twice without consent."""
 
 from runwright.core.job_state import ErrorCode, JobStatus
-from runwright.jobs.store.executors import remove_executor, renew_lease, rescue_expired
+from runwright.jobs.store.executors import (
+    check_leases,
+    expire_lease,
+    remove_executor,
+    renew_lease,
+    rescue_expired,
+)
 from tests.integration.jobs.world import EXECUTOR, World
 
 
@@ -9,7 +15,7 @@ async def test_jobs_of_a_living_executor_are_left_alone(world: World) -> None:
     await world.executor()
     job = await world.job(await world.worker())
     await world.claim()
-    assert await rescue_expired(world.db, now=world.now) == []
+    assert await world.rescue() == []
     assert await world.status(job) is JobStatus.RUNNING
 
 
@@ -48,7 +54,7 @@ async def test_jobs_of_an_executor_without_a_record_are_rescued_too(world: World
     job = await world.job(await world.worker())
     await world.claim()
     await world.db.execute("DELETE FROM executors")
-    assert await rescue_expired(world.db, now=world.now) == [(job.id, "failed")]
+    assert await world.rescue() == [(job.id, "failed")]
 
 
 async def test_a_lost_lease_cannot_be_renewed_and_its_record_goes(world: World) -> None:
@@ -78,3 +84,15 @@ async def test_a_slot_of_a_limited_worker_is_freed_by_a_rescue(world: World) -> 
     await world.lose()
     await world.executor("exe_b")
     assert len(await world.claim("exe_b")) == 1
+
+
+async def test_a_rescue_that_was_held_up_rescues_nothing(world: World) -> None:
+    """While the database hung nobody could renew; the statement says until when it is meant."""
+    await world.executor()
+    job = await world.job(await world.worker())
+    await world.claim()
+    await expire_lease(world.db, executor_id=EXECUTOR)
+    late = (await check_leases(world.db)).at
+    assert await rescue_expired(world.db, now=world.now, before=late) == []
+    assert await world.status(job) is JobStatus.RUNNING
+    assert await world.rescue() == [(job.id, "failed")]

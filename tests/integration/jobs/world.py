@@ -13,7 +13,13 @@ from runwright.jobs.notifications import JobNotifications
 from runwright.jobs.service import Jobs
 from runwright.jobs.store.cancel import cancel_jobs_of_deprecated
 from runwright.jobs.store.claim import ClaimResult, claim_jobs, promote_due
-from runwright.jobs.store.executors import ExecutorRecord, expire_lease, register_executor, rescue_expired
+from runwright.jobs.store.executors import (
+    ExecutorRecord,
+    check_leases,
+    expire_lease,
+    register_executor,
+    rescue_expired,
+)
 from runwright.jobs.store.finish import finish_attempts
 from runwright.jobs.store.submit import DEFAULT_PRIORITY, Submission
 from runwright.runtimes.model import AttemptOutcome, OutcomeStatus
@@ -176,7 +182,12 @@ class World:
     async def lose(self, executor_id: str = EXECUTOR) -> list[tuple[str, JobStatus]]:
         """The executor dies and its jobs are rescued."""
         await expire_lease(self.db, executor_id=executor_id)
-        return await rescue_expired(self.db, now=self.now)
+        return await self.rescue()
+
+    async def rescue(self) -> list[tuple[str, JobStatus]]:
+        """What a reaper does where the database has worked all the time."""
+        check = await check_leases(self.db)
+        return await rescue_expired(self.db, now=self.now, before=check.at + timedelta(minutes=1))
 
     async def promote(self) -> tuple[int, datetime | None]:
         return await promote_due(self.db, now=self.now)

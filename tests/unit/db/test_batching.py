@@ -1,11 +1,13 @@
 """Group commit: what travels together, and what happens when a batch goes wrong."""
 
 import asyncio
+import math
 from collections.abc import Sequence
 
+import asyncpg
 import pytest
 
-from runwright.core.errors import UnavailableError
+from runwright.core.errors import ConflictError, UnavailableError
 from runwright.db.batching import Batcher, retry_transient
 
 
@@ -18,13 +20,14 @@ class Store:
         self.open.set()
         self.entered = asyncio.Event()
         self.errors: list[Exception] = []
+        self.poisonous = True
 
     async def flush(self, items: Sequence[int]) -> Sequence[int | BaseException]:
         self.entered.set()
         await self.open.wait()
         if self.errors:
             raise self.errors.pop(0)
-        if -1 in items:
+        if self.poisonous and -1 in items:
             raise ValueError("a poisonous item")
         self.batches.append(list(items))
         return [item * 2 for item in items]
@@ -93,6 +96,60 @@ async def test_a_caller_who_went_away_harms_nobody() -> None:
     gone, stays = batcher.add(1), batcher.add(2)
     gone.cancel()
     assert await stays == 4
+
+
+async def test_an_item_that_is_kept_holds_up_no_other() -> None:
+    """Not surely at fault, so it is tried until it is written, beside the batches that follow."""
+    store = Store()
+    batcher = Batcher(store.flush, retry_seconds=math.inf)
+    kept = batcher.add(-1)
+    assert await asyncio.gather(*(batcher.add(n) for n in (1, 2))) == [2, 4]
+    assert await batcher.add(3) == 6
+    assert not kept.done()
+    store.poisonous = False
+    assert await kept == -2
+
+
+async def test_an_item_that_is_surely_at_fault_is_not_kept() -> None:
+    """However long others would be."""
+    store = Store()
+    store.errors = [ConflictError("no")]
+    with pytest.raises(ConflictError):
+        await Batcher(store.flush, retry_seconds=math.inf).add(1)
+
+
+async def test_an_item_added_when_the_last_one_ends_is_flushed() -> None:
+    """Its callback runs before the event loop knows that the batches are over."""
+    store = Store()
+    batcher = Batcher(store.flush)
+    added: list[asyncio.Future[int]] = []
+    first = batcher.add(1)
+    first.add_done_callback(lambda _done: added.append(batcher.add(2)))
+    await first
+    async with asyncio.timeout(10):
+        while not added:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        assert await added[0] == 4
+
+
+async def test_a_stop_does_not_wait_for_ever() -> None:
+    """What is kept then is given up; the rows decide later."""
+    store = Store()
+    batcher = Batcher(store.flush, retry_seconds=math.inf)
+    kept = batcher.add(-1)
+    await store.entered.wait()
+    await batcher.stop(0.0)
+    assert not kept.done()
+    kept.cancel()
+
+
+async def test_a_batch_that_waits_for_locks_in_vain_is_halved() -> None:
+    """One of its rows may be locked for long."""
+    store = Store()
+    store.errors = [asyncpg.LockNotAvailableError("no")] * 3
+    batcher = Batcher(store.flush)
+    assert await asyncio.gather(*(batcher.add(n) for n in range(4))) == [0, 2, 4, 6]
+    assert store.batches == [[0, 1], [2, 3]]
 
 
 async def test_an_error_that_does_not_heal_is_raised_at_once() -> None:

@@ -110,10 +110,10 @@ _RESCUE: Final = f"""
 WITH dead AS (
     SELECT id FROM executors WHERE lease_expires_at <= clock_timestamp() FOR UPDATE SKIP LOCKED
 ),
--- their jobs, and those of executors that are not registered
+-- their jobs, and those of executors that are not registered; none if this statement was held up
 lost AS (
     SELECT q.tenant_id, q.job_id FROM job_queue q
-    WHERE q.state = 'running'
+    WHERE q.state = 'running' AND clock_timestamp() < $5
       AND (q.executor_id IN (SELECT id FROM dead)
            OR NOT EXISTS (SELECT 1 FROM executors e WHERE e.id = q.executor_id))
     LIMIT $2 FOR UPDATE OF q SKIP LOCKED
@@ -156,12 +156,35 @@ SELECT job_id, 'queued' AS status FROM requeued UNION ALL SELECT job_id, status 
 """
 
 
-async def rescue_expired(db: Database, *, now: datetime, limit: int = 1000) -> list[tuple[str, JobStatus]]:
+class LeaseCheck(msgspec.Struct, frozen=True):
+    """Whether any lease has expired, by the database's clock, and its time."""
+
+    at: datetime
+    expired: bool
+
+
+async def check_leases(db: Database) -> LeaseCheck:
+    """Return whether there may be something to rescue."""
+    row = await db.fetchrow(
+        """
+        SELECT clock_timestamp() AS at,
+               EXISTS (SELECT FROM executors WHERE lease_expires_at <= clock_timestamp()) AS expired
+        """
+    )
+    assert row is not None  # noqa: S101  it has no FROM
+    return LeaseCheck(row["at"], row["expired"])
+
+
+async def rescue_expired(
+    db: Database, *, now: datetime, before: datetime, limit: int = 1000
+) -> list[tuple[str, JobStatus]]:
     """Return the jobs of dead executors to the queue, or end those without an attempt left.
 
     Returns each job's id with its status now. Executors without a lease and without jobs are removed.
+    Nothing is rescued when it is `before` or later by the database's clock: a statement that was held up
+    by a database that hung finds leases expired that no executor could renew.
     """
-    rows = await db.fetch(_RESCUE, now, limit, LOST_ERROR, CANCELLED_ERROR)
+    rows = await db.fetch(_RESCUE, now, limit, LOST_ERROR, CANCELLED_ERROR, before)
     await db.execute(
         """
         DELETE FROM executors e WHERE lease_expires_at <= clock_timestamp()

@@ -117,6 +117,24 @@ WHERE q.tenant_id = i.tenant_id AND q.job_id = i.job_id AND q.fence = i.fence
 RETURNING q.job_id
 """
 
+_WRITTEN_BEFORE: Final = """
+-- what an earlier try of the same writes has left; another writer of a job has another time of its end
+SELECT i.job_id, coalesce(r.status, 'queued') AS status
+FROM unnest($2::text[], $3::text[], $4::integer[], $5::integer[], $6::timestamptz[], $7::text[],
+            $8::boolean[])
+     AS i (tenant_id, job_id, fence, attempt, ended_at, status, retried)
+LEFT JOIN job_results r
+  ON r.job_id = i.job_id AND r.executor_id = $1 AND r.attempt = i.attempt AND r.completed_at = i.ended_at
+  AND r.status IN (i.status, 'cancelled')
+LEFT JOIN job_attempts a
+  ON a.job_id = i.job_id AND a.attempt = i.attempt AND a.fence = i.fence AND a.executor_id = $1
+  AND a.ended_at = i.ended_at AND i.retried
+LEFT JOIN job_queue q
+  ON q.tenant_id = i.tenant_id AND q.job_id = i.job_id AND q.fence = i.fence AND q.attempt = i.attempt
+  AND q.executor_id IS NULL AND i.status = 'queued'
+WHERE r.job_id IS NOT NULL OR a.job_id IS NOT NULL OR q.job_id IS NOT NULL
+"""
+
 
 async def finish_attempts(
     db: Database, *, executor_id: str, ends: Sequence[AttemptEnd]
@@ -125,7 +143,7 @@ async def finish_attempts(
 
     Retries wait in the queue, hand-backs are ready there, all others get their result, event and
     last log lines. A retry or hand-back whose job was to be cancelled becomes its cancellation.
-    Idempotent as far as a compare-and-set can be: sent again after a commit, it returns None.
+    Idempotent: sent again after a commit whose answer was lost, it reads the rows and returns the same.
     """
     after: dict[str, JobStatus] = {}
     if retries := [end for end in ends if end.retry_at is not None]:
@@ -134,6 +152,8 @@ async def finish_attempts(
         after |= await _hand_back(db, executor_id, unstarted)
     if finals := [end for end in ends if end.job_id not in after]:
         after |= await _finish(db, executor_id, finals)
+    if missing := [end for end in ends if end.job_id not in after]:
+        after |= await _written_before(db, executor_id, missing)
     return [after.get(end.job_id) for end in ends]
 
 
@@ -169,6 +189,19 @@ async def _finish(db: Database, executor_id: str, ends: Sequence[AttemptEnd]) ->
         [e.ended_at for e in ends],
         [e.output for e in ends],
         [e.error for e in ends],
+    )
+    return {row["job_id"]: JobStatus(row["status"]) for row in rows}
+
+
+async def _written_before(db: Database, executor_id: str, ends: Sequence[AttemptEnd]) -> dict[str, JobStatus]:
+    rows = await db.fetch(
+        _WRITTEN_BEFORE,
+        executor_id,
+        *_key_columns(ends),
+        [e.attempt for e in ends],
+        [e.ended_at for e in ends],
+        [e.status for e in ends],
+        [e.retry_at is not None for e in ends],
     )
     return {row["job_id"]: JobStatus(row["status"]) for row in rows}
 
