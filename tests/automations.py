@@ -4,21 +4,35 @@ from runwright.automations.definitions import AutomationDefinitions
 from runwright.automations.policy import AutomationPolicy
 from runwright.automations.runs import AutomationRuns
 from runwright.automations.service import AutomationEvents, Automations, Tasks
+from runwright.automations.templates import Templates
 from runwright.automations.webhook_ingress import WebhookIngress
 from runwright.core.clock import Clock, system_clock
 from runwright.db.pool import Pool
 from runwright.jobs.service import Jobs
+from runwright.offload.client import Offload
 from runwright.secrets.keyring import Keyring, SecretBox
 
 
 def no_automations(
-    db: Pool, jobs: Jobs, *, clock: Clock = system_clock, policy: AutomationPolicy | None = None
+    db: Pool,
+    jobs: Jobs,
+    *,
+    clock: Clock = system_clock,
+    policy: AutomationPolicy | None = None,
+    templates: Templates | None = None,
 ) -> Automations:
-    """The services of automations, without loops that fire or dispatch."""
+    """The services of automations, without loops that fire or dispatch.
+
+    Long templates need `templates`, with an `Offload` that is stopped.
+    """
     policy = policy or AutomationPolicy()
     return Automations(
         definitions=AutomationDefinitions(
-            db, clock=clock, secret_box=SecretBox(Keyring([bytes(32)])), policy=policy
+            db,
+            clock=clock,
+            secret_box=SecretBox(Keyring([bytes(32)])),
+            policy=policy,
+            templates=templates or Templates(Offload()),
         ),
         runs=AutomationRuns(db, clock=clock, jobs=jobs, on_due=_ignore),
         tasks=Tasks(db, clock=clock),

@@ -16,6 +16,7 @@ from runwright.automations.fire_sources import fire_events
 from runwright.automations.policy import AutomationPolicy
 from runwright.automations.run_endings import CALLBACK_HANDLER, end_jobs
 from runwright.automations.store.queue import LiveRun
+from runwright.automations.templates import Templates
 from runwright.db.pool import PoolConnection, open_pool
 from runwright.events.notifications import EventNotifications
 from runwright.jobs.completion_callbacks import JOB_ENDS
@@ -24,6 +25,7 @@ from runwright.loops.automation_dispatcher import AutomationDispatcher
 from runwright.loops.completion_dispatcher import CompletionDispatcher, CompletionRoute
 from runwright.loops.router import Router
 from runwright.loops.scheduler import Scheduler
+from runwright.offload.client import Offload
 from runwright.telemetry.emit import TelemetryEvent
 from runwright.telemetry.events import EventsRouted, RunsDispatched, TicksProcessed
 from runwright.wiring.automations import tick_handler
@@ -75,6 +77,7 @@ async def main(dsn: str, begin: datetime) -> None:
         AutomationDispatcher(
             db,
             policy=AutomationPolicy(concurrency=100),
+            templates=Templates(Offload()),
             open_execution=_no_registrations,
             clock=clock,
             notifications=notifications,

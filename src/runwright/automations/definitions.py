@@ -26,7 +26,7 @@ from runwright.automations.model import (
     marked,
 )
 from runwright.automations.policy import AutomationPolicy
-from runwright.automations.rules import check
+from runwright.automations.rules import LONGEST_PROMPT, check
 from runwright.automations.schedule_parsing import timing_of
 from runwright.automations.store.definitions import (
     clear_enabled_override,
@@ -44,6 +44,7 @@ from runwright.automations.store.secrets import (
     insert_secret,
     with_secrets,
 )
+from runwright.automations.templates import Templates
 from runwright.core.clock import Clock
 from runwright.core.roles import Caller
 from runwright.db.pool import Database, PoolConnection
@@ -75,18 +76,32 @@ class AutomationDefinitions:
     """Create, change and read jobs and triggers. A call returns after its changes are committed."""
 
     def __init__(
-        self, db: Database, *, clock: Clock, secret_box: SecretBox, policy: AutomationPolicy
+        self,
+        db: Database,
+        *,
+        clock: Clock,
+        secret_box: SecretBox,
+        policy: AutomationPolicy,
+        templates: Templates,
     ) -> None:
         self._db = db
         self._clock = clock
         self._secret_box = secret_box
         self._policy = policy
+        self._templates = templates
 
     async def create(self, caller: Caller, new: AutomationCreate) -> AutomationView:
         """Create a definition. Raises DefinitionError, ConflictError (its name or webhook id is taken)."""
         now = self._clock()
         one = self._complete(caller, new, now)
-        check(one.definition, one.kind, zone=self._policy.zone, has_secret=bool(new.secret))
+        problem = await self._template_problem(caller.tenant_id, one.definition.prompt, one.kind)
+        check(
+            one.definition,
+            one.kind,
+            zone=self._policy.zone,
+            has_secret=bool(new.secret),
+            template_problem=lambda _: problem,
+        )
         if one.is_webhook:
             if not (new.secret or "").strip():
                 raise secret_required()
@@ -162,6 +177,7 @@ class AutomationDefinitions:
         Raises NotFoundError, DefinitionError, ConflictError.
         """
         now = self._clock()
+        problem = await self._template_problem(caller.tenant_id, patch.fields.get("prompt"), kind)
         async with self._db.acquire() as db, db.transaction():
             schedule = await lock_automation_schedule(db, id=id) if kind is AutomationKind.JOB else None
             one = await fetch_automation(db, tenant_id=caller.tenant_id, kind=kind, id=id, lock=True)
@@ -172,7 +188,7 @@ class AutomationDefinitions:
             if one.source is DefinitionSource.CONFIG:
                 await _override_enabled(db, after, now)
             else:
-                await self._check_change(db, after, patch)
+                await self._check_change(db, after, patch, problem)
             await self.update(db, one, after, schedule, now)
             if patch.secret is not None:
                 seconds = patch.secret_overlap_seconds
@@ -244,10 +260,24 @@ class AutomationDefinitions:
         sealed = self._secret_box.encrypt(one.tenant_id, secret_owner(one), secret)
         await insert_secret(db, automation_id=one.id, secret=sealed, overlap_end=overlap_end)
 
-    async def _check_change(self, db: PoolConnection, after: Automation, patch: AutomationPatch) -> None:
+    async def _template_problem(self, tenant_id: str, prompt: object, kind: AutomationKind) -> str | None:
+        """Return why a new prompt can never be rendered; None if it can, or is not a new one."""
+        if kind is not AutomationKind.TRIGGER or not isinstance(prompt, str) or len(prompt) > LONGEST_PROMPT:
+            return None
+        return await self._templates.problem(tenant_id, prompt)
+
+    async def _check_change(
+        self, db: PoolConnection, after: Automation, patch: AutomationPatch, prompt_problem: str | None
+    ) -> None:
         secret = patch.secret
         has_secret = after.is_webhook or secret is not None
-        check(after.definition, after.kind, zone=self._policy.zone, has_secret=has_secret)
+        check(
+            after.definition,
+            after.kind,
+            zone=self._policy.zone,
+            has_secret=has_secret,
+            template_problem=lambda _: prompt_problem,
+        )
         if not 0 <= patch.secret_overlap_seconds <= LONGEST_OVERLAP_SECONDS:
             raise DefinitionError(
                 f"trigger.webhook_secret_overlap_seconds must be between 0 and {LONGEST_OVERLAP_SECONDS}"

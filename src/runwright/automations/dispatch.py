@@ -14,17 +14,23 @@ from typing import Final
 
 import msgspec
 
-from runwright.automations.event_subscriptions import stored_context
 from runwright.automations.ids import random_id
 from runwright.automations.model import AutomationKind, RunStatus, Task, TaskSpec, TaskStatus
+from runwright.automations.prompts import RunPrompts
 from runwright.automations.run_endings import CALLBACK_HANDLER, RunOutcome, end_attempt
-from runwright.automations.store.queue import LiveRun, claim_due_runs, start_run
+from runwright.automations.store.queue import (
+    DispatchBounds,
+    LiveRun,
+    claim_due_runs,
+    fetch_due_runs,
+    start_run,
+)
 from runwright.automations.store.runs import insert_task
 from runwright.db.pool import Database, PoolConnection
 from runwright.events.completion import CompletionCallback, CompletionTarget, add_callbacks
-from runwright.gotemplate import TemplateError, compile_template
 from runwright.jobs.completion_callbacks import record_ancestry
 from runwright.jobs.store.submit import Rejection, Submission, insert_jobs, new_submission
+from runwright.offload.functions import TemplateResult
 from runwright.workers.store import find_workers
 
 PROMPT_EVENT: Final = "automation.prompt"
@@ -69,34 +75,47 @@ class _RenderedRun(msgspec.Struct, frozen=True):
 
 
 async def dispatch_due(
-    db: Database, *, now: datetime, concurrency: int, limit: int, open_execution: OpenExecution
+    db: Database,
+    prompts: RunPrompts,
+    *,
+    now: datetime,
+    concurrency: int,
+    limit: int,
+    open_execution: OpenExecution,
 ) -> DispatchResult:
-    """Dispatch up to `limit` due runs, and of each tenant at most `concurrency` at once."""
+    """Dispatch up to `limit` due runs whose prompts are ready, of each tenant at most `concurrency` at once.
+
+    Prompts that take longer are begun, and their runs are dispatched by a later call.
+    """
+    bounds = DispatchBounds(now=now, concurrency=concurrency, limit=limit)
+    ready = await prompts.prepare(await fetch_due_runs(db, bounds, rendering=prompts.rendering))
+    if not ready:
+        return DispatchResult()
     async with db.acquire() as connection, connection.transaction():
-        due = await claim_due_runs(connection, now=now, concurrency=concurrency, limit=limit) or ()
-        rendered = [one for live in due if (one := await _render(connection, live, now)) is not None]
+        due = await claim_due_runs(connection, bounds, ids=list(ready)) or ()
+        rendered = [
+            one
+            for live in due
+            if (one := await _rendered(connection, live, ready[live.run.id], now)) is not None
+        ]
         rest, jobs = await _submit_jobs(connection, rendered, now)
         for one in rest:
             await _open(connection, one, open_execution, now)
+    prompts.forget([live.run.id for live in due])
     return DispatchResult(runs=len(due), jobs=jobs)
 
 
-async def _render(db: PoolConnection, live: LiveRun, now: datetime) -> _RenderedRun | None:
+async def _rendered(
+    db: PoolConnection, live: LiveRun, result: TemplateResult, now: datetime
+) -> _RenderedRun | None:
     """Return the run with its rendered prompt; None if its attempt has ended instead."""
     if live.plan.task is not None:
         await _delegate(db, live, live.plan.task, now)
         return None
-    if live.context is None:
-        return _RenderedRun(live, live.plan.prompt, ())
-    try:
-        prompt, warnings = compile_template(live.plan.prompt).render(stored_context(live.context))
-    except TemplateError as error:
-        await _fail(db, live, f"render trigger prompt template: {error}", now)
+    if result.error is not None:
+        await _fail(db, live, f"render trigger prompt template: {result.error}", now)
         return None
-    except Exception as error:  # noqa: BLE001  one event must not block the others
-        await _fail(db, live, f"render trigger prompt template: {type(error).__name__}", now)
-        return None
-    return _RenderedRun(live, prompt, warnings)
+    return _RenderedRun(live, result.text, result.warnings)
 
 
 async def _delegate(db: PoolConnection, live: LiveRun, spec: TaskSpec, now: datetime) -> None:

@@ -5,7 +5,7 @@ publishers. An event for a workspace has that workspace as its subject; all othe
 """
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -58,22 +58,6 @@ def event_name(event: Event) -> str:
 def workspace_subject(workspace_id: str) -> str:
     """Return the subject of an event that is published for a workspace; empty without one."""
     return _WORKSPACE_PREFIX + workspace_id if workspace_id else ""
-
-
-class _StoredContext(msgspec.Struct, frozen=True):
-    """The template context as it is stored with a run."""
-
-    kind: str
-    scope: str
-    source: str
-    workspace_id: str
-    data: dict[str, Any]
-
-
-def stored_context(raw: msgspec.Raw) -> TemplateContext:
-    """Return the template context that is stored with a run."""
-    stored = msgspec.json.decode(raw, type=_StoredContext)
-    return TemplateContext(**{name: getattr(stored, name) for name in _StoredContext.__struct_fields__})
 
 
 def context_of(event: Event, job_data: dict[str, Json] | None = None) -> TemplateContext:

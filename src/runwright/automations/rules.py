@@ -5,7 +5,7 @@ They apply equally to API requests and to configuration files; `path` names the 
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 from typing import Final
 
@@ -45,13 +45,39 @@ _SLUG: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,127}")
 _WEBHOOK_DEFAULTS: Final = marked(TriggerDefinition, FieldMark.WEBHOOK)
 
 
-def check(definition: AnyDefinition, path: str, *, zone: str, has_secret: bool) -> None:
+TemplateProblem = Callable[[str], str | None]
+"""Returns why a template can never be rendered; None if it can."""
+
+
+def template_problem(template: str) -> str | None:
+    """Return why a template can never be rendered; None if it can. May take seconds for a long one."""
+    try:
+        compile_template(template)
+    except TemplateError as error:
+        return str(error)
+    return None
+
+
+def check(
+    definition: AnyDefinition,
+    path: str,
+    *,
+    zone: str,
+    has_secret: bool,
+    template_problem: TemplateProblem = template_problem,
+) -> None:
     """Raise DefinitionError if a definition breaks a rule.
 
     `zone` applies to cron expressions that name none; `has_secret`: a webhook secret is stored or given.
     """
-    for message in _problems(definition, path, zone, has_secret=has_secret):
+    for message in _problems(definition, path, zone):
         raise DefinitionError(message)
+    if isinstance(definition, TriggerDefinition):
+        problem = template_problem(definition.prompt)
+        if problem is not None:
+            raise DefinitionError(f"{path}.prompt is invalid: {problem}")
+        for message in _webhook_problems(definition, path, has_secret=has_secret):
+            raise DefinitionError(message)
 
 
 def quoted(text: str) -> str:
@@ -59,13 +85,12 @@ def quoted(text: str) -> str:
     return '"' + text[:200].replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-def _problems(definition: AnyDefinition, path: str, zone: str, *, has_secret: bool) -> Iterable[str]:
+def _problems(definition: AnyDefinition, path: str, zone: str) -> Iterable[str]:
     yield from _text_problems(definition, path)
     if isinstance(definition, JobDefinition):
         yield from _job_problems(definition, path, zone)
     else:
         yield from _trigger_problems(definition, path)
-        yield from _webhook_problems(definition, path, has_secret=has_secret)
 
 
 def _text_problems(definition: AnyDefinition, path: str) -> Iterable[str]:
@@ -101,10 +126,6 @@ def _trigger_problems(trigger: TriggerDefinition, path: str) -> Iterable[str]:
         compile_filter(trigger.filter)
     except FilterError as error:
         yield f"{path}.filter{error.message}"
-    try:
-        compile_template(trigger.prompt)
-    except TemplateError as error:
-        yield f"{path}.prompt is invalid: {error}"
 
 
 def _agent_problems(one: AutomationDefinition, path: str, *, agent_required: bool) -> Iterable[str]:

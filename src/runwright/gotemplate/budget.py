@@ -13,7 +13,7 @@ class RenderLimits(msgspec.Struct, frozen=True, kw_only=True):
     """The bounds of one rendering."""
 
     steps: int = 50_000
-    """Evaluated nodes, iterations, calls, and every 64 copied characters."""
+    """A few microseconds each: an operand is one, as are 64 copied characters; what takes longer is more."""
     characters: int = 1_048_576
     """Of the output, and of every intermediate text."""
     depth: int = 64

@@ -53,8 +53,11 @@ from runwright.gotemplate.values import (
 LONGEST: Final = 65_536
 _DEFAULT: Final = RenderLimits()
 _MOST_WARNINGS: Final = 20
-_STEPS_OF_AN_ITERATION: Final = 4
-"""The cost of an iteration, in addition to that of its body."""
+_STEPS_OF_AN_ITERATION: Final = 6
+_STEPS_OF_AN_INCLUDE: Final = 4
+_STEPS_OF_AN_ACTION: Final = 2
+_STEPS_OF_A_CALL: Final = 2
+"""The costs of these, in addition to those of what they evaluate."""
 
 _PRINTING: Final = frozenset({"print", "printf", "println", "html", "js", "urlquery"})
 
@@ -154,6 +157,7 @@ class _Evaluator:
         self._budget.bound(self._length)
 
     def _action(self, action: ActionNode, dot: Value) -> None:
+        self._budget.spend(_STEPS_OF_AN_ACTION)
         value = self._pipeline(action.pipeline, dot)
         if not action.pipeline.variables:
             self._warn(value, action)
@@ -196,6 +200,7 @@ class _Evaluator:
             raise self._problem(loop, f"range can't iterate over a {type_name(value)}")
 
     def _include(self, include: TemplateNode, dot: Value) -> None:
+        self._budget.spend(_STEPS_OF_AN_INCLUDE)
         value = None if include.pipeline is None else self._pipeline(include.pipeline, dot)
         self.run(self._templates[include.name], value)
 
@@ -220,7 +225,7 @@ class _Evaluator:
         signature, count = FUNCTIONS[name], len(words) + len(piped)
         if count < signature.least or count > (count if signature.most is None else signature.most):
             raise self._problem(at, f"wrong number of args for {name}: got {count}")
-        self._budget.spend(1 + count)
+        self._budget.spend(_STEPS_OF_A_CALL + count)
         if signature.call is None:
             return self._decide(words, dot, piped, until=name == "or")
         values = [*(self._operand(word, dot) for word in words), *piped]

@@ -30,6 +30,7 @@ _DIRECTIVE: Final = re.compile(
     re.DOTALL,
 )
 _WIDEST: Final = 1_000_000
+_STEPS_OF_A_DIRECTIVE: Final = 4
 _LAST_CHARACTER: Final = 0x10FFFF
 _SHORTEST_EXPONENT: Final = 6
 _SMALLEST_EXPONENT: Final = -4
@@ -58,7 +59,7 @@ def format_text(template: str, values: Sequence[Value], budget: RenderBudget) ->
         pieces += [template[at : found.start()], formatter.directive(found)]
         at = found.end()
         length += len(pieces[-1]) + len(pieces[-2])
-        budget.spend()
+        budget.spend(_STEPS_OF_A_DIRECTIVE)
         budget.bound(length)
     return "".join([*pieces, template[at:], formatter.rest()])
 

@@ -7,7 +7,9 @@ from typing import Final
 
 from runwright.automations.dispatch import OpenExecution, dispatch_due
 from runwright.automations.policy import AutomationPolicy
+from runwright.automations.prompts import RunPrompts
 from runwright.automations.store.queue import has_live_runs
+from runwright.automations.templates import Templates
 from runwright.core.clock import Clock, Stopwatch
 from runwright.db.pool import Database
 from runwright.events.notifications import EventNotifications
@@ -29,6 +31,7 @@ class AutomationDispatcher(DatabaseLoop):
         db: Database,
         *,
         policy: AutomationPolicy,
+        templates: Templates,
         open_execution: OpenExecution,
         clock: Clock,
         notifications: JobNotifications,
@@ -37,10 +40,16 @@ class AutomationDispatcher(DatabaseLoop):
     ) -> None:
         super().__init__("dispatcher", db, clock=clock, emit=emit)
         self._policy = policy
+        self._prompts = RunPrompts(templates, on_ready=self.loop.wake)
         self._open_execution = open_execution
         self._notifications = notifications
         self._event_notifications = event_notifications
         event_notifications.on_due(self.loop.wake)
+
+    async def stop(self) -> None:
+        """Stop after the current pass; prompts that are being rendered are given up."""
+        await super().stop()
+        await self._prompts.stop()
 
     async def _make_pass(self) -> float:
         if not self._policy.enabled or not await has_live_runs(self._db):
@@ -48,6 +57,7 @@ class AutomationDispatcher(DatabaseLoop):
         watch = Stopwatch()
         done = await dispatch_due(
             self._db,
+            self._prompts,
             now=self._clock(),
             concurrency=self._policy.concurrency,
             limit=BATCH,

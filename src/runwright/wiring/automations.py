@@ -49,7 +49,9 @@ def open_automations(res: Resources, db: Database, jobs: Jobs, stack: AsyncExitS
     ingress = WebhookIngress(db, clock=res.clock, secret_box=box, on_due=res.event_notifications.due)
     stack.push_async_callback(ingress.stop)
     return Automations(
-        definitions=AutomationDefinitions(db, clock=res.clock, secret_box=box, policy=res.policy),
+        definitions=AutomationDefinitions(
+            db, clock=res.clock, secret_box=box, policy=res.policy, templates=res.templates
+        ),
         runs=AutomationRuns(db, clock=res.clock, jobs=jobs, on_due=res.event_notifications.due),
         tasks=Tasks(db, clock=res.clock),
         ingress=ingress,
@@ -80,7 +82,7 @@ class AutomationFileLoader:
             default_limit=config.default_limit,
         )
         definitions = AutomationDefinitions(
-            res.db, clock=res.clock, secret_box=SecretBox(res.ring), policy=policy
+            res.db, clock=res.clock, secret_box=SecretBox(res.ring), policy=policy, templates=res.templates
         )
         result = await sync_definitions(res.db, definitions, config.definitions, secrets, now)
         res.policy.update(policy)
@@ -119,6 +121,7 @@ async def start_dispatcher(res: Resources, stack: AsyncExitStack) -> None:
     dispatcher = AutomationDispatcher(
         res.db,
         policy=res.policy,
+        templates=res.templates,
         open_execution=open_registered,
         clock=res.clock,
         notifications=res.job_notifications,

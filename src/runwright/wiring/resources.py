@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry
 from runwright.agents.store.agents import AGENTS
 from runwright.automations.policy import AutomationPolicy
 from runwright.automations.store.secrets import TRIGGER_SECRETS
+from runwright.automations.templates import Templates
 from runwright.config import Settings
 from runwright.core.clock import Clock, Stopwatch, system_clock
 from runwright.core.ids import new_id
@@ -23,6 +24,7 @@ from runwright.db.pool import Database, close_pool, connect, open_pool
 from runwright.events.notifications import EventNotifications
 from runwright.jobs.notifications import JobNotifications
 from runwright.jobs.store.executors import live_executors
+from runwright.offload.client import Offload
 from runwright.runtimes.host import Host
 from runwright.runtimes.interpreters import InterpreterPaths
 from runwright.runtimes.probe import floor_refusal, probe_host
@@ -59,6 +61,7 @@ class Resources(msgspec.Struct, frozen=True):
     event_notifications: EventNotifications
     ring: Keyring
     policy: AutomationPolicy
+    templates: Templates
 
 
 async def open_resources(settings: Settings, stack: AsyncExitStack) -> Resources | None:
@@ -76,6 +79,8 @@ async def open_resources(settings: Settings, stack: AsyncExitStack) -> Resources
     job_notifications, event_notifications = await _open_notifications(dsn, availability, stack)
     needed = list(await count_by_key(db, ENCRYPTED_COLUMNS))
     ring = await asyncio.to_thread(load_keyring, key_source(settings), needed)
+    offload = Offload()
+    stack.push_async_callback(offload.stop)
     policy = AutomationPolicy(zone=settings.automation_timezone, concurrency=settings.automation_concurrency)
     return Resources(
         settings,
@@ -90,6 +95,7 @@ async def open_resources(settings: Settings, stack: AsyncExitStack) -> Resources
         event_notifications,
         ring,
         policy,
+        Templates(offload),
     )
 
 

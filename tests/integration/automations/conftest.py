@@ -1,5 +1,7 @@
 """The world that the tests of automations play in."""
 
+from collections.abc import AsyncIterator
+
 import pytest
 
 from runwright.db.pool import Pool
@@ -7,6 +9,8 @@ from tests.integration.automations.world import AutomationWorld
 
 
 @pytest.fixture
-def world(database: Pool) -> AutomationWorld:
+async def world(database: Pool) -> AsyncIterator[AutomationWorld]:
     """A fresh database with services on it."""
-    return AutomationWorld(database)
+    one = AutomationWorld(database)
+    yield one
+    await one.offload.stop()

@@ -469,3 +469,32 @@ async def test_a_cancel_wins_over_an_end_that_nobody_has_acted_on_yet(world: Aut
     await world.follow()
     assert (await world.again(run)).status is RunStatus.CANCELLED
     await world.assert_runs_whole()
+
+
+async def test_costly_prompts_are_rendered_outside_of_the_transaction_and_hold_up_no_other_tenant(
+    world: AutomationWorld,
+) -> None:
+    await world.agent()
+    await world.agent(tenant="ten_b")
+    costly = await world.trigger(prompt="{{ range 9000 }}{{ end }}see {{ .Data.what }}")
+    await world.trigger(tenant="ten_b")
+    await world.publish("custom.happened", what="smoke")
+    await world.publish("custom.happened", tenant="ten_b", what="fire")
+    await world.route()
+    assert (await world.dispatch_ready()).jobs == 1
+    assert list(world.prompts.rendering.values()) == ["ten_a"]
+    assert (await world.dispatch_ready()).runs == 0
+    await world.prompts.settled()
+    assert (await world.dispatch_ready()).runs == 1
+    [run] = await world.runs(costly)
+    assert run.error == "render trigger prompt template: the template takes more than 50000 steps"
+    assert not world.prompts.rendering
+
+
+async def test_a_long_prompt_is_rendered_and_dispatched(world: AutomationWorld) -> None:
+    await world.agent()
+    await world.trigger(prompt="{{ .Data.what }} " * 100)
+    await world.publish("custom.happened", what="smoke")
+    await world.route()
+    assert (await world.dispatch()).jobs == 1
+    assert (await world.inputs())[0]["prompt"] == ("smoke " * 100).strip()

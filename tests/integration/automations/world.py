@@ -25,8 +25,10 @@ from runwright.automations.model import (
     TriggerDefinition,
 )
 from runwright.automations.policy import AutomationPolicy
+from runwright.automations.prompts import RunPrompts
 from runwright.automations.run_endings import CALLBACK_HANDLER, end_jobs
 from runwright.automations.store.queue import LiveRun
+from runwright.automations.templates import Templates
 from runwright.core.job_state import JobStatus
 from runwright.db.pool import Database, PoolConnection
 from runwright.events.completion import take_due_callbacks
@@ -34,6 +36,7 @@ from runwright.events.publish import publish_event
 from runwright.events.store import take_queued_events
 from runwright.jobs.attempt import AttemptEnd, ClaimedAttempt
 from runwright.jobs.completion_callbacks import JOB_ENDS
+from runwright.offload.client import Offload
 from runwright.schedules.firing import FiringSummary, fire_due, handler_by_owner
 from runwright.schedules.job_factory import submit_jobs
 from runwright.schedules.model import ScheduleOwner
@@ -54,7 +57,12 @@ class AutomationWorld(World):
     def __init__(self, db: Database) -> None:
         super().__init__(db)
         self.policy = AutomationPolicy()
-        self.automations = no_automations(db, self.jobs, clock=self.clock, policy=self.policy)
+        self.offload = Offload()
+        self.templates = Templates(self.offload)
+        self.prompts = RunPrompts(self.templates, on_ready=lambda: None)
+        self.automations = no_automations(
+            db, self.jobs, clock=self.clock, policy=self.policy, templates=self.templates
+        )
         runs = partial(create_runs, policy=self.policy)
         self.handler = handler_by_owner({ScheduleOwner.WORKER: submit_jobs, ScheduleOwner.AUTOMATION: runs})
         self.opened: list[Mapping[str, object]] = []
@@ -160,8 +168,23 @@ class AutomationWorld(World):
             return await fire_events(db, pairs, self.now, policy=self.policy) if pairs else 0
 
     async def dispatch(self, limit: int = 100) -> DispatchResult:
+        """Dispatch due runs, those too whose prompts take long."""
+        first = await self.dispatch_ready(limit)
+        if not self.prompts.rendering:
+            return first
+        await self.prompts.settled()
+        second = await self.dispatch(limit - first.runs)
+        return DispatchResult(runs=first.runs + second.runs, jobs=first.jobs + second.jobs)
+
+    async def dispatch_ready(self, limit: int = 100) -> DispatchResult:
+        """Make one pass of the dispatcher."""
         return await dispatch_due(
-            self.db, now=self.now, concurrency=self.policy.concurrency, limit=limit, open_execution=self._open
+            self.db,
+            self.prompts,
+            now=self.now,
+            concurrency=self.policy.concurrency,
+            limit=limit,
+            open_execution=self._open,
         )
 
     async def _open(

@@ -5,7 +5,7 @@ for another attempt. Every statement runs in a transaction that has locked the r
 ends once. Its status in automation_runs changes in the same transaction.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import Final
@@ -59,7 +59,7 @@ def _live(row: Record) -> LiveRun:
     )
 
 
-_CLAIM: Final = f"""
+_CHOOSE: Final = f"""
 WITH RECURSIVE
 -- each tenant with due runs, found by skipping through the index
 tenant AS (
@@ -70,17 +70,19 @@ tenant AS (
         ORDER BY q.tenant_id LIMIT 1
     ) following
 ),
--- the due runs that fit into their tenant's concurrency, tenants taking turns
+-- the due runs that fit into their tenant's concurrency; the tenant with the least under way is next
 chosen AS (
-    SELECT c.run_id, c.due_at,
-           row_number() OVER (PARTITION BY t.tenant_id ORDER BY c.due_at, c.run_id) AS turn
+    SELECT c.run_id, c.due_at, busy.runs + row_number() OVER (
+        PARTITION BY t.tenant_id ORDER BY c.due_at, c.run_id) AS turn
     FROM tenant t
     CROSS JOIN LATERAL (
-        SELECT count(*) AS runs FROM run_queue b WHERE b.tenant_id = t.tenant_id AND b.state = 'running'
+        SELECT count(*) + (SELECT count(*) FROM unnest($5::text[]) AS r (tenant_id)
+                           WHERE r.tenant_id = t.tenant_id) AS runs
+        FROM run_queue b WHERE b.tenant_id = t.tenant_id AND b.state = 'running'
     ) busy
     CROSS JOIN LATERAL (
         SELECT q.run_id, q.due_at FROM run_queue q
-        WHERE q.tenant_id = t.tenant_id AND q.state = 'due' AND q.due_at <= $1
+        WHERE q.tenant_id = t.tenant_id AND q.state = 'due' AND q.due_at <= $1 AND {{which}}
         ORDER BY q.due_at, q.run_id LIMIT greatest($2 - busy.runs, 0)
     ) c
     WHERE NOT EXISTS (SELECT FROM tenants s WHERE s.id = t.tenant_id AND s.status = 'suspended')
@@ -88,20 +90,43 @@ chosen AS (
 )
 SELECT {_LIVE} FROM chosen c JOIN run_queue q ON q.run_id = c.run_id AND q.state = 'due'
 JOIN automation_runs r ON r.id = q.run_id
-ORDER BY c.turn, c.due_at FOR UPDATE OF q SKIP LOCKED
+ORDER BY c.turn, c.due_at
 """
+_FETCH: Final = _CHOOSE.format(which="q.run_id <> ALL ($4::text[])")
+_CLAIM: Final = _CHOOSE.format(which="q.run_id = ANY ($4::text[])") + " FOR UPDATE OF q SKIP LOCKED"
+
+
+class DispatchBounds(msgspec.Struct, frozen=True, kw_only=True):
+    """How many runs are dispatched: `limit`, and of a tenant so many that `concurrency` are running."""
+
+    now: datetime
+    concurrency: int
+    limit: int
+
+
+async def fetch_due_runs(
+    db: Database, bounds: DispatchBounds, *, rendering: Mapping[str, str]
+) -> Sequence[LiveRun]:
+    """Return due runs, the tenant with the least under way first. Runs of suspended tenants wait.
+
+    `rendering` has runs that are left out, with their tenants, for which they count as running.
+    """
+    rows = await db.fetch(
+        _FETCH,
+        *(bounds.now, bounds.concurrency, bounds.limit),
+        *(list(rendering), list(rendering.values())),
+    )
+    return [_live(row) for row in rows]
 
 
 async def claim_due_runs(
-    db: PoolConnection, *, now: datetime, concurrency: int, limit: int
+    db: PoolConnection, bounds: DispatchBounds, *, ids: Sequence[str]
 ) -> Sequence[LiveRun] | None:
-    """Lock up to `limit` due runs, tenants taking turns; None while another process dispatches.
-
-    At most `concurrency` runs of a tenant are running; the others stay due. Runs of suspended tenants wait.
-    """
+    """Lock those of these runs that are due and within the bounds; None while another process dispatches."""
     if not await db.fetchval("SELECT pg_try_advisory_xact_lock($1)", _DISPATCH_LOCK):
         return None
-    return [_live(row) for row in await db.fetch(_CLAIM, now, concurrency, limit)]
+    rows = await db.fetch(_CLAIM, bounds.now, bounds.concurrency, bounds.limit, ids, [])
+    return [_live(row) for row in rows]
 
 
 async def lock_running(db: PoolConnection, *, ids: Sequence[str]) -> list[LiveRun]:

@@ -1,0 +1,60 @@
+"""What the process beside the event loop computes: pure functions, from bytes to bytes."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import msgspec
+
+from runwright.core.template_context import TemplateContext
+from runwright.gotemplate import RenderLimits, TemplateError, compile_template
+
+
+class TemplateTask(msgspec.Struct, frozen=True):
+    """A template to compile, and to render where there is a context: JSON text of a `TemplateContext`."""
+
+    template: str
+    context: bytes | None = None
+    limits: RenderLimits | None = None
+
+
+class TemplateResult(msgspec.Struct, frozen=True):
+    """The rendered text and the warnings; or why there is none, while compiling or rendering."""
+
+    text: str = ""
+    warnings: list[str] = []
+    error: str | None = None
+
+
+class _StoredContext(msgspec.Struct, frozen=True):
+    kind: str
+    scope: str
+    source: str
+    workspace_id: str
+    data: dict[str, Any]
+
+
+def parse_context(raw: bytes | msgspec.Raw) -> TemplateContext:
+    """Return the template context that is stored with a run as JSON text."""
+    stored = msgspec.json.decode(raw, type=_StoredContext)
+    return TemplateContext(**{name: getattr(stored, name) for name in _StoredContext.__struct_fields__})
+
+
+def evaluate_template(task: TemplateTask) -> TemplateResult:
+    """Compile and render a template."""
+    try:
+        template = compile_template(task.template)
+        if task.context is None:
+            return TemplateResult()
+        text, warnings = template.render(parse_context(task.context), task.limits or RenderLimits())
+    except TemplateError as error:
+        return TemplateResult(error=str(error))
+    except Exception as error:  # noqa: BLE001  whatever it is, it concerns this template only
+        return TemplateResult(error=type(error).__name__)
+    return TemplateResult(text, list(warnings))
+
+
+def _evaluate_encoded(task: bytes) -> bytes:
+    return msgspec.msgpack.encode(evaluate_template(msgspec.msgpack.decode(task, type=TemplateTask)))
+
+
+FUNCTIONS: Final[Mapping[str, Callable[[bytes], bytes]]] = {"template": _evaluate_encoded}

@@ -1,0 +1,49 @@
+"""The program that computes: reads calls from its input and writes results to its output.
+
+It ends with its input.
+
+A message is its length in four bytes and a MessagePack array; a call has the name of a function and its
+argument, a result whether it succeeded and the bytes. The program has a limit on its memory, and the lowest
+share of the processor that is still served beside the event loop.
+"""
+
+import contextlib
+import os
+import resource
+import sys
+from typing import BinaryIO, Final
+
+import msgspec
+
+from runwright.offload.functions import FUNCTIONS
+
+MEMORY_BYTES: Final = 1 << 30
+NICE: Final = 10
+LENGTH_BYTES: Final = 4
+
+
+def main(calls: BinaryIO, results: BinaryIO) -> None:
+    """Compute until there are no more calls."""
+    while length := calls.read(LENGTH_BYTES):
+        results.write(_framed(_compute(calls.read(int.from_bytes(length, "big")))))
+        results.flush()
+
+
+def _compute(message: bytes) -> tuple[bool, bytes]:
+    name, argument = msgspec.msgpack.decode(message, type=tuple[str, bytes])
+    try:
+        return True, FUNCTIONS[name](argument)
+    except (Exception, MemoryError, RecursionError) as error:  # noqa: BLE001  reported to the caller
+        return False, type(error).__name__.encode()
+
+
+def _framed(result: tuple[bool, bytes]) -> bytes:
+    message = msgspec.msgpack.encode(result)
+    return len(message).to_bytes(LENGTH_BYTES, "big") + message
+
+
+if __name__ == "__main__":
+    os.nice(NICE)
+    with contextlib.suppress(ValueError, OSError):  # the limit of this process may be lower
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+    main(sys.stdin.buffer, sys.stdout.buffer)
