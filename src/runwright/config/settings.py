@@ -161,8 +161,22 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         2 * 1024 * 1024
     )
     executor_slots: Annotated[
-        Size, Heading("Executors"), Meta(description="Maximum number of jobs that this process runs at once.")
-    ] = 8
+        Size | None,
+        Heading("Executors"),
+        Meta(
+            description="Maximum number of jobs that this process runs at once, not counting"
+            " executor_newcomer_slots. Default: four for each processor, as far as a quarter of the memory"
+            " has room for sandboxes of 320 MB, and at least 2."
+        ),
+    ] = None
+    executor_newcomer_slots: Annotated[
+        Count | None,
+        Meta(
+            description="Jobs that this process runs at once beyond executor_slots, each of a tenant that has"
+            " no other job in this process: so many tenants need not wait for the jobs of others. Default:"
+            " 32, as far as a half of the memory has room for sandboxes of 320 MB, and at least 4."
+        ),
+    ] = None
     lease_seconds: Annotated[
         Seconds, Meta(description="An executor that has not renewed its lease for this long loses its jobs.")
     ] = 15.0

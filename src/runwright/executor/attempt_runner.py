@@ -13,7 +13,7 @@ import itertools
 from collections.abc import Callable, Coroutine, Iterable
 from datetime import datetime
 from functools import partial
-from typing import Final
+from typing import Final, Protocol
 
 from runwright.core.clock import Clock
 from runwright.core.job_state import TERMINAL, ErrorCode, JobStatus
@@ -22,6 +22,7 @@ from runwright.db.pool import Database
 from runwright.executor.lease import Lease
 from runwright.executor.preparation import Preparation, Refusal
 from runwright.executor.recorder import Recorder
+from runwright.executor.slot_reservations import Holder
 from runwright.executor.worker_cache import LoadedWorker, WorkerCache
 from runwright.jobs.attempt import AttemptEnd, ClaimedAttempt
 from runwright.jobs.notifications import JobNotifications
@@ -57,6 +58,18 @@ _LOST: Final = AttemptOutcome(
     error_message="The sandbox of this attempt was lost after it had begun.",
 )
 
+
+class EndRecorded(Protocol):
+    """What is called when the end of an attempt is recorded."""
+
+    def __call__(self, *, limited: bool) -> None:
+        """`limited`: whether its worker has a max_concurrency."""
+
+
+def _ignore_end(*, limited: bool) -> None:
+    """Do nothing; until there is a claim loop."""
+
+
 MakePool = Callable[["AttemptRunner"], Pool]
 
 
@@ -81,7 +94,7 @@ class AttemptRunner:
         self._notifications = notifications
         self._emit = emit
         self._preparation = preparation
-        self._slot_freed: Callable[[], None] = lambda: None
+        self._end_recorded: EndRecorded = _ignore_end
         self._capacity_freed: Callable[[], None] = lambda: None
         self.workers = WorkerCache(db)
         self.draining = False
@@ -92,6 +105,7 @@ class AttemptRunner:
         self._attempts: dict[int, ClaimedAttempt] = {}
         self._ending: set[int] = set()
         self._lost_claims: set[tuple[str, int]] = set()
+        self._unplaced: dict[int, Holder] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._log_timer: asyncio.TimerHandle | None = None
         self._recorder = Recorder(db, executor_id=lease.id, emit=emit)
@@ -103,9 +117,13 @@ class AttemptRunner:
         """Return how many attempts are held."""
         return len(self._attempts)
 
-    def notify_claims(self, *, slot_freed: Callable[[], None], capacity_freed: Callable[[], None]) -> None:
-        """Set what is called when an attempt of a worker with max_concurrency or a sandbox is done."""
-        self._slot_freed, self._capacity_freed = slot_freed, capacity_freed
+    def notify_claims(self, *, end_recorded: "EndRecorded", capacity_freed: Callable[[], None]) -> None:
+        """Set what is called when the end of an attempt is recorded, and when a sandbox is done."""
+        self._end_recorded, self._capacity_freed = end_recorded, capacity_freed
+
+    def unplaced(self) -> list[Holder]:
+        """Return the attempts that are held and that the pool does not know of yet."""
+        return list(self._unplaced.values())
 
     async def stop(self, within_seconds: float) -> None:
         """Write what was recorded, and stop."""
@@ -126,6 +144,7 @@ class AttemptRunner:
         Those that have ended stay held, until their ends are written or refused.
         """
         self._attempts = {key: one for key, one in self._attempts.items() if key in self._ending}
+        self._unplaced.clear()
         if not self._attempts:
             self.idle.set()
 
@@ -166,6 +185,7 @@ class AttemptRunner:
     def _hold(self, attempt: ClaimedAttempt) -> int:
         assignment_id = next(self._ids)
         self._attempts[assignment_id] = attempt
+        self._unplaced[assignment_id] = Holder(attempt.tenant_id, attempt.worker_id)
         self.idle.clear()
         return assignment_id
 
@@ -191,7 +211,11 @@ class AttemptRunner:
         elif worker.needs_preparation:
             self.spawn(self._prepare(assignment_id, attempt, worker, self._lease.id))
         else:
-            self.pool.assign(worker.assignment(assignment_id, attempt))
+            self._assign(worker.assignment(assignment_id, attempt))
+
+    def _assign(self, assignment: Assignment) -> None:
+        self._unplaced.pop(assignment.id, None)
+        self.pool.assign(assignment)
 
     async def _prepare(
         self, assignment_id: int, attempt: ClaimedAttempt, worker: LoadedWorker, executor_id: str
@@ -209,7 +233,7 @@ class AttemptRunner:
         elif isinstance(prepared, Refusal):
             self._settle(assignment_id, prepared.outcome())
         else:
-            self.pool.assign(prepared)
+            self._assign(prepared)
 
     # --- what the pool reports ---------------------------------------------------------
 
@@ -251,6 +275,7 @@ class AttemptRunner:
         attempt = self._attempts.get(assignment_id)
         if attempt is None or assignment_id in self._ending:  # its lease was lost, or it has ended
             return
+        self._unplaced.pop(assignment_id, None)
         if outcome.status is OutcomeStatus.UNSTARTED and attempt.cancelling:
             outcome = _CANCELLED
         elif outcome.status is OutcomeStatus.UNSTARTED and attempt.started_at is not None:
@@ -337,8 +362,7 @@ class AttemptRunner:
         if not self._attempts:
             self.idle.set()
         worker = self.workers.get(attempt.worker_id, attempt.worker_revision)
-        if worker is not None and worker.revision.max_concurrency is not None:
-            self._slot_freed()
+        self._end_recorded(limited=worker is not None and worker.revision.max_concurrency is not None)
 
     # --- cancelling --------------------------------------------------------------------
 

@@ -1,7 +1,16 @@
-"""Claiming: how much work an executor takes, and for which tenants in turn."""
+"""Claiming: how much work an executor takes, and when it looks for some.
+
+A claim follows a hint (jobs were queued, capacity was freed), or the one before it where that could not take
+or see all. After a round over all queues that found nothing to run, the loop rests until the next hint or
+`LOOK_SECONDS`: jobs that cannot run (of paused workers, say) cost one round for each.
+
+While only newcomers could run (see `PoolCapacity`), claims are at least `NEWCOMER_SECONDS` apart, because
+most hints are about jobs of the tenants that hold the slots.
+"""
 
 import asyncio
 import contextlib
+import random
 from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
@@ -11,7 +20,10 @@ from runwright.core.clock import Clock
 from runwright.db.pool import Database
 from runwright.executor.attempt_runner import AttemptRunner
 from runwright.executor.lease import ExecutorSettings, Lease
+from runwright.executor.queue_round import QueueRound
+from runwright.executor.slot_reservations import Holder, SlotReservations, TenantUsage, without
 from runwright.jobs.attempt import ClaimedAttempt
+from runwright.jobs.notifications import JobNotifications
 from runwright.jobs.store.claim import ClaimResult, claim_jobs
 from runwright.jobs.store.executors import fetch_hand_backs
 from runwright.loops.pass_loop import PassLoop
@@ -22,6 +34,10 @@ from runwright.telemetry.events import StrayClaimHandedBack
 LOOK_SECONDS: Final = 1.0
 """How often an idle executor claims without a notification, in case one was lost."""
 
+NEWCOMER_SECONDS: Final = 0.02
+CONTENDED_SECONDS: Final = (0.002, 0.05)
+"""Mean pause before a claim is repeated of which competitors left nothing: the first time, and at most."""
+
 CLAIM_LIMIT: Final = 256
 LOST_CLAIMS_SECONDS: Final = 5.0
 STOP_SECONDS: Final = 2.0
@@ -29,67 +45,6 @@ STOP_SECONDS: Final = 2.0
 
 HAND_BACKS_TOLERATED: Final = 3
 """After more hand-backs than this without an attempt that began, claims are `LOOK_SECONDS` apart."""
-
-HALF_LIFE_SECONDS: Final = 10.0
-_NEGLIGIBLE: Final = 0.5
-
-
-class SlotReservations:
-    """Capacity that is reserved for jobs which a submit of this process may start at once."""
-
-    def __init__(self) -> None:
-        self._workers: dict[str, str] = {}
-
-    def __contains__(self, job_id: str) -> bool:
-        return job_id in self._workers
-
-    def job_ids(self) -> set[str]:
-        """Return the jobs that capacity is reserved for."""
-        return set(self._workers)
-
-    def reserve(self, *, job_id: str, worker_id: str, capacity: PoolCapacity) -> bool:
-        """Reserve a slot for a job; False where none is left for its worker."""
-        left = self.left_of(capacity)
-        if left.free <= 0 and left.fast.get(worker_id, 0) <= 0:
-            return False
-        self._workers[job_id] = worker_id
-        return True
-
-    def release(self, job_id: str) -> None:
-        """End the reservation of a job; unknown ids are ignored."""
-        self._workers.pop(job_id, None)
-
-    def left_of(self, capacity: PoolCapacity) -> PoolCapacity:
-        """Return the pool's capacity less what is reserved."""
-        if not self._workers:
-            return capacity
-        reserved = Counter(self._workers.values())
-        fast = {worker: max(0, n - reserved[worker]) for worker, n in capacity.fast.items()}
-        beyond = sum(max(0, n - capacity.fast.get(worker, 0)) for worker, n in reserved.items())
-        return PoolCapacity(capacity.free - beyond, fast)
-
-
-class TenantUsage:
-    """Jobs begun per tenant, with a half-life of `HALF_LIFE_SECONDS`; makes the tenants' turns fair."""
-
-    def __init__(self) -> None:
-        self._used: dict[str, float] = {}
-        self._decayed_at = 0.0
-
-    def count(self, tenant_id: str) -> None:
-        """Count a job that begins."""
-        self._used[tenant_id] = self._used.get(tenant_id, 0.0) + 1
-
-    def by_tenant(self) -> dict[str, float]:
-        """Return the recent usage of each tenant."""
-        now = asyncio.get_running_loop().time()
-        elapsed = now - self._decayed_at
-        if elapsed > 1.0:
-            self._decayed_at = now
-            decay = 0.5 ** (elapsed / HALF_LIFE_SECONDS)
-            decayed = {tenant: used * decay for tenant, used in self._used.items()}
-            self._used = {tenant: used for tenant, used in decayed.items() if used > _NEGLIGIBLE}
-        return self._used
 
 
 class ClaimLoop:
@@ -103,6 +58,7 @@ class ClaimLoop:
         lease: Lease,
         runner: AttemptRunner,
         clock: Clock,
+        notifications: JobNotifications,
         emit: Emit,
     ) -> None:
         self._db = db
@@ -110,14 +66,20 @@ class ClaimLoop:
         self._lease = lease
         self._runner = runner
         self._clock = clock
+        self._notifications = notifications
         self._emit = emit
-        self._cursor: tuple[str, str] | None = None
+        self._round = QueueRound()
         self.usage = TenantUsage()
         self._lost_claims_due = 0.0
-        self._resume_at = 0.0
+        self._claimed_at = self._resume_at = 0.0
+        self._contended_in_row = 0
+        self._found_none = True
+        self._limited = self._limit_freed = False
         self.reservations = SlotReservations()
-        self.may_have_jobs = True
-        """Whether jobs may be waiting in the queue that no claim has seen."""
+        self._unseen = True
+        """Whether jobs may be waiting that no claim has seen."""
+        self._short_of_capacity = False
+        """Whether jobs may be waiting that a claim did not take for lack of capacity."""
         self.loop = PassLoop("claims", self._claim, emit=emit)
 
     def on_ready(self, run_at: datetime | None) -> None:
@@ -127,41 +89,92 @@ class ClaimLoop:
 
     def wake(self) -> None:
         """Claim soon: jobs may have become claimable."""
-        self.may_have_jobs = True
+        self._unseen = True
         self.loop.wake()
+
+    def on_end_recorded(self, *, limited: bool) -> None:
+        """Let a limited worker or tenant run one more soon: here or, where no slot is free, elsewhere."""
+        if limited or self._limited:
+            self._limit_freed = True
+            self.wake()
 
     def on_capacity_freed(self) -> None:
         """Claim soon if jobs may be waiting: the pool has capacity again."""
-        if self.may_have_jobs:
+        if self._unseen or self._short_of_capacity:
             self.loop.wake()
+
+    def capacity(self) -> PoolCapacity:
+        """Return how many jobs may be claimed now."""
+        return without(self.reservations.left_of(self._runner.pool.capacity()), self._runner.unplaced())
+
+    def reserve(self, job_id: str, holder: Holder) -> bool:
+        """Reserve a slot for a job that a submit may start at once; False where others are waiting for it.
+
+        Jobs that wait for lack of capacity are of tenants that hold slots: no newcomer takes theirs.
+        """
+        if self._unseen:
+            return False
+        capacity = without(self._runner.pool.capacity(), self._runner.unplaced())
+        if self._short_of_capacity and (capacity.free > 0 or holder.tenant_id in capacity.holding):
+            return False
+        return self.reservations.reserve(job_id=job_id, holder=holder, capacity=capacity)
 
     async def _claim(self) -> float:
         if self._runner.draining or not self._lease.held:
             return LOOK_SECONDS
         await self._hand_back_lost_claims()
-        capacity = self.reservations.left_of(self._runner.pool.capacity())
-        if capacity.free <= 0 and not capacity.fast:
+        capacity = self.capacity()
+        if self._limit_freed and capacity.free <= 0:
+            self._limit_freed = False
+            self._notifications.announce_ready()
+        if not capacity.most:
             return LOOK_SECONDS
-        pause = self._resume_at - asyncio.get_running_loop().time()
-        if pause > 0:  # the jobs that were handed back wake this loop at once
+        pause = self._pause_before(capacity)
+        if pause > 0:
             return pause
-        self.may_have_jobs = False
+        self._unseen = False
         executor_id = self._lease.id
         claimed = await self._claim_jobs(executor_id, capacity)
         if self._lease.id != executor_id:
             return 0.0  # the lease was lost meanwhile; the reaper requeues what it claimed
-        wrapped = self._cursor is not None and claimed.cursor is None
-        self._cursor = claimed.cursor
         for attempt in claimed.attempts:
             self.usage.count(attempt.tenant_id)
         await self._runner.start(claimed.attempts)
-        if claimed.cursor is not None or wrapped or _may_leave_more(claimed.attempts, capacity):
-            self.may_have_jobs = True
         if self._runner.hand_backs_in_row > HAND_BACKS_TOLERATED:
             self._resume_at = asyncio.get_running_loop().time() + LOOK_SECONDS
-        return 0.0 if self.may_have_jobs else LOOK_SECONDS
+        return self._pause_after(claimed, capacity)
+
+    def _pause_before(self, capacity: PoolCapacity) -> float:
+        """Return for how long not to claim yet: after hand-backs, or while only newcomers could run."""
+        now = asyncio.get_running_loop().time()
+        # The jobs that were handed back wake this loop at once.
+        pause = self._resume_at - now
+        if capacity.free <= 0 and (self._found_none or not capacity.fast):
+            rest = NEWCOMER_SECONDS if self._unseen or capacity.fast else LOOK_SECONDS
+            pause = max(pause, self._claimed_at + rest - now)
+        return pause
+
+    def _pause_after(self, claimed: ClaimResult, capacity: PoolCapacity) -> float:
+        """Return the pause before the next claim: none where this one may have left jobs that could run."""
+        over = self._round.advance(claimed.cursor)
+        self._limited = claimed.limited
+        self._short_of_capacity = capacity.free <= 0 or _may_leave_more(claimed.attempts, capacity)
+        self._limit_freed = self._limit_freed and self._short_of_capacity
+        self._unseen = self._unseen or not over or claimed.contended
+        self._found_none = not claimed.attempts
+        if claimed.attempts or not claimed.contended:
+            self._contended_in_row = 0
+            more = self._unseen or (self._short_of_capacity and not self._found_none)
+            return 0.0 if more else LOOK_SECONDS
+        first, most = CONTENDED_SECONDS
+        pause = first
+        for _ in range(self._contended_in_row):
+            pause = min(2 * pause, most)
+        self._contended_in_row += 1
+        return pause * random.uniform(0, 2)  # noqa: S311  jitter
 
     async def _claim_jobs(self, executor_id: str, capacity: PoolCapacity) -> ClaimResult:
+        self._claimed_at = asyncio.get_running_loop().time()
         try:
             return await claim_jobs(
                 self._db,
@@ -170,13 +183,13 @@ class ClaimLoop:
                 capacity=capacity,
                 runtimes=self._settings.runtimes,
                 limit=CLAIM_LIMIT,
-                cursor=self._cursor,
+                cursor=self._round.cursor,
                 used=self.usage.by_tenant(),
                 tenant_running=self._settings.tenant_running,
             )
         except Exception:
             self._lost_claims_due = 0.0  # it may have been committed
-            self.may_have_jobs = True
+            self._unseen = True
             raise
 
     async def hand_back_at_stop(self) -> None:

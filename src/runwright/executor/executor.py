@@ -27,6 +27,7 @@ from runwright.executor.attempt_runner import AttemptRunner, MakePool
 from runwright.executor.claim_loop import ClaimLoop
 from runwright.executor.lease import ExecutorSettings, Lease, LeaseResources
 from runwright.executor.preparation import Preparation
+from runwright.executor.slot_reservations import Holder
 from runwright.jobs.attempt import ClaimedAttempt
 from runwright.jobs.notifications import JobNotifications
 from runwright.jobs.store.submit import Submission
@@ -83,9 +84,17 @@ class Executor:
             make_pool=make_pool,
         )
         self.claims = ClaimLoop(
-            db, settings=settings, lease=self.lease, runner=self.runner, clock=clock, emit=emit
+            db,
+            settings=settings,
+            lease=self.lease,
+            runner=self.runner,
+            clock=clock,
+            notifications=notifications,
+            emit=emit,
         )
-        self.runner.notify_claims(slot_freed=self.claims.wake, capacity_freed=self.claims.on_capacity_freed)
+        self.runner.notify_claims(
+            end_recorded=self.claims.on_end_recorded, capacity_freed=self.claims.on_capacity_freed
+        )
         notifications.on_ready(self.claims.on_ready)
         notifications.on_cancel(self.runner.on_cancel)
 
@@ -151,11 +160,8 @@ class Executor:
     def reserve(self, submission: Submission) -> bool:
         """Reserve a slot for a job, unless others are waiting or it would have to wait here."""
         ready = self.lease.held and not self.runner.draining and not self.runner.hand_backs_in_row
-        if self.claims.may_have_jobs or not ready:
-            return False
-        reserved = self.claims.reservations.reserve(
-            job_id=submission.id, worker_id=submission.worker_id, capacity=self.pool.capacity()
-        )
+        holder = Holder(submission.tenant_id, submission.worker_id)
+        reserved = ready and self.claims.reserve(submission.id, holder)
         if reserved:
             self._open_ahead(submission)
         return reserved

@@ -66,6 +66,10 @@ class JobNotifications:
             call(run_at)
         for changed in self._on_changed:
             changed()
+        self.announce_ready()
+
+    def announce_ready(self) -> None:
+        """Notify the executors of other processes that jobs may be claimable."""
         if self._ready_timer is None:
             self._send(f"{self._origin} ready")
             self._ready_timer = asyncio.get_running_loop().call_later(READY_SECONDS, self._send_ready)

@@ -33,6 +33,7 @@ from runwright.executor.preparation import Preparation
 from runwright.executor.version_files import LayerLookup, VersionFiles
 from runwright.loops.builder import Builder
 from runwright.loops.promoter import Promoter
+from runwright.runtimes.pool.default_slots import default_newcomer_slots, default_slots, host_resources
 from runwright.runtimes.pool.pool import Pool, PoolSettings
 from runwright.wiring.resources import Resources, open_database_pool, open_vault, start_loop
 from runwright.wiring.shutdown import Shutdown
@@ -115,7 +116,7 @@ def _executor_settings(res: Resources) -> ExecutorSettings:
     return ExecutorSettings(
         host=socket.gethostname(),
         pid=os.getpid(),
-        slots=settings.executor_slots,
+        slots=default_slots(settings.executor_slots, host_resources()),
         isolation=res.host.isolation.wire_name,
         runtimes=[name for name, info in res.host.runtimes.items() if info.ready],
         vault_keys=list(res.ring.ids),
@@ -139,8 +140,14 @@ def _start_egress(res: Resources, term: LeaseTerm, stack: AsyncExitStack) -> Egr
 
 
 def _pool_settings(settings: Settings) -> PoolSettings:
+    resources = host_resources()
+    slots = default_slots(settings.executor_slots, resources)
+    newcomer_slots = default_newcomer_slots(settings.executor_newcomer_slots, resources)
     return PoolSettings(
-        slots=settings.executor_slots,
+        slots=slots,
+        newcomer_slots=newcomer_slots,
+        warm_limit=slots + newcomer_slots,
+        boot_limit=max(4, 2 * resources.processors),
         prebooted={
             "python": settings.pool_prebooted_python,
             "nodejs": settings.pool_prebooted_nodejs,

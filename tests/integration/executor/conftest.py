@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 
+import msgspec
 import pytest
 
 from runwright.core.clock import system_clock
@@ -41,6 +42,7 @@ class Engine:
         database_url: str,
         *,
         slots: int,
+        newcomer_slots: int = 0,
         lease_seconds: float,
         unresponsive_seconds: float,
         preparation: Preparation | None,
@@ -76,7 +78,9 @@ class Engine:
             emit=self.telemetry,
             preparation=preparation,
             make_pool=lambda runner: Pool(
-                settings=PoolSettings(slots=slots, prebooted={"python": 1}, grace_seconds=0.3),
+                settings=PoolSettings(
+                    slots=slots, newcomer_slots=newcomer_slots, prebooted={"python": 1}, grace_seconds=0.3
+                ),
                 host=host,
                 clock=system_clock,
                 on_started=runner.on_started,
@@ -117,12 +121,20 @@ class Engine:
 
         await lease.thread.run(wait)
 
-    async def worker(self, source: str, *, max_retries: int = 0, timeout_seconds: int = 30) -> Worker:
+    async def worker(
+        self,
+        source: str,
+        *,
+        tenant: str = "ten_a",
+        runtime: RuntimeName = RuntimeName.PYTHON,
+        max_retries: int = 0,
+        timeout_seconds: int = 30,
+    ) -> Worker:
         return await self.workers.create(
-            CALLER,
+            msgspec.structs.replace(CALLER, tenant_id=tenant),
             NewWorker(
                 name="w",
-                runtime=RuntimeName.PYTHON,
+                runtime=runtime,
                 source_code=source,
                 max_retries=max_retries,
                 timeout_seconds=timeout_seconds,
@@ -130,7 +142,8 @@ class Engine:
         )
 
     async def submit(self, worker: Worker, text: bytes = b"{}") -> Job:
-        return await self.jobs.submit(submission(CALLER, worker.id, system_clock(), input=text))
+        caller = msgspec.structs.replace(CALLER, tenant_id=worker.tenant_id)
+        return await self.jobs.submit(submission(caller, worker.id, system_clock(), input=text))
 
     async def ended(self, job: Job, seconds: float = 30) -> Job:
         ended = await self.jobs.wait(job.tenant_id, job.id, seconds)
@@ -172,6 +185,7 @@ async def make_engine(database: Database, database_url: str, host: Host) -> Asyn
     def make(
         *,
         slots: int = 4,
+        newcomer_slots: int = 0,
         lease_seconds: float = 30,
         unresponsive_seconds: float = 120,
         preparation: Preparation | None = None,
@@ -181,6 +195,7 @@ async def make_engine(database: Database, database_url: str, host: Host) -> Asyn
             host,
             database_url,
             slots=slots,
+            newcomer_slots=newcomer_slots,
             lease_seconds=lease_seconds,
             unresponsive_seconds=unresponsive_seconds,
             preparation=preparation,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 from runwright.core.job_state import JobStatus
 from runwright.jobs.service import Jobs
-from runwright.jobs.store.claim import QUEUE_WINDOW, claim_jobs
+from runwright.jobs.store.claim import QUEUE_WINDOW, TENANT_WINDOW, QueueCursor, claim_jobs
 from runwright.jobs.store.executors import expire_lease
 from runwright.runtimes.pool.settings import PoolCapacity
 from runwright.workers.model import WorkerChanges, WorkerStatus
@@ -148,15 +148,28 @@ async def test_a_fast_worker_gets_its_extra_room_and_others_only_the_free_slots(
     assert [job.worker_id for job in none_free.attempts] == [fast.id]
 
 
-async def test_more_lanes_than_one_window_are_all_served_by_following_the_cursor(world: World) -> None:
+async def test_more_tenants_than_one_window_are_all_served_by_following_the_cursor(world: World) -> None:
     await world.executor()
-    for n in range(QUEUE_WINDOW + 5):
+    for n in range(TENANT_WINDOW + 5):
         await world.job(await world.worker(f"ten_{n:04}"))
     first = await world.claim_all(capacity=1000)
-    assert first.cursor is not None
+    assert first.cursor.tenant == f"ten_{TENANT_WINDOW - 1:04}"
     second = await world.claim_all(capacity=1000, cursor=first.cursor)
-    assert second.cursor is None
-    assert len(first.attempts) + len(second.attempts) == QUEUE_WINDOW + 5
+    assert second.cursor == QueueCursor()
+    assert len(first.attempts) + len(second.attempts) == TENANT_WINDOW + 5
+
+
+async def test_a_tenant_with_more_queues_than_one_window_hides_no_other_tenant(world: World) -> None:
+    await world.executor()
+    for _ in range(QUEUE_WINDOW + 5):
+        await world.job(await world.worker("ten_a"))
+    late = await world.job(await world.worker("ten_b"))
+    first = await world.claim_all(capacity=1000)
+    assert late.id in {attempt.job_id for attempt in first.attempts}
+    assert list(first.cursor.workers) == ["ten_a"]
+    second = await world.claim_all(capacity=1000, cursor=first.cursor)
+    assert second.cursor == QueueCursor()
+    assert len(first.attempts) + len(second.attempts) == QUEUE_WINDOW + 6
 
 
 async def test_a_claim_takes_the_code_that_is_current_then(world: World) -> None:
@@ -270,7 +283,7 @@ async def test_a_quota_for_all_holds_where_a_tenant_has_none_of_its_own(world: W
         capacity=PoolCapacity(100, {}),
         runtimes=("python",),
         limit=256,
-        cursor=None,
+        cursor=QueueCursor(),
         used={},
         tenant_running=2,
     )

@@ -12,7 +12,7 @@ from runwright.jobs.model import Job
 from runwright.jobs.notifications import JobNotifications
 from runwright.jobs.service import Jobs
 from runwright.jobs.store.cancel import cancel_jobs_of_deprecated
-from runwright.jobs.store.claim import ClaimResult, claim_jobs, promote_due
+from runwright.jobs.store.claim import ClaimResult, QueueCursor, claim_jobs, promote_due
 from runwright.jobs.store.executors import (
     ExecutorRecord,
     check_leases,
@@ -119,7 +119,7 @@ class World:
         capacity: int = 100,
         fast: dict[str, int] | None = None,
         used: dict[str, float] | None = None,
-        cursor: tuple[str, str] | None = None,
+        cursor: QueueCursor = QueueCursor(),  # noqa: B008  frozen
         runtimes: Sequence[str] = ("python",),
     ) -> ClaimResult:
         return await claim_jobs(

@@ -5,10 +5,10 @@ goes, in this order, to an idle sandbox of its group; into the socket of a busy 
 are measured fast and it has a sandbox per CPU; to a pre-booted or new sandbox, if a slot is free. Else it
 waits in its group, from which it can be handed back at any time.
 
-Invariants: every assignment gets exactly one outcome; at most `slots` sandboxes are busy or dying at once;
-a sandbox that is tainted, old, worn out or idle for too long is killed, and its slot is free only when its
-process tree is confirmed gone. Nothing on the path of a job awaits: everything runs in callbacks of the
-event loop, and callbacks of the executor may call back into the pool.
+Invariants: every assignment gets exactly one outcome; at most `slots` sandboxes are busy or dying at once,
+and `newcomer_slots` more, each the first of its tenant; a sandbox that is tainted, old, worn out or idle for
+too long is killed, and its slot is free only when its process tree is confirmed gone. Nothing on the path of
+a job awaits: everything runs in callbacks of the event loop, and callbacks of the executor may call back.
 """
 
 import asyncio
@@ -36,6 +36,7 @@ from runwright.runtimes.pool.sandbox import Sandbox
 from runwright.runtimes.pool.sandbox_inventory import SandboxInventory
 from runwright.runtimes.pool.sandbox_process import SandboxState
 from runwright.runtimes.pool.settings import PoolCapacity, PoolSettings, PoolStats
+from runwright.runtimes.pool.slot_table import SlotTable
 from runwright.runtimes.pool.worker_group import WorkerGroup
 from runwright.sandbox.mounts import folders_exist
 
@@ -73,7 +74,7 @@ class Pool:
         self._waiting_groups: dict[str, WorkerGroup] = {}
         self._jobs: dict[int, tuple[RunningJob, WorkerGroup]] = {}
         self._sandbox_of: dict[int, Sandbox] = {}
-        self._busy: set[Sandbox] = set()
+        self._slots = SlotTable(settings)
         self._inventory = SandboxInventory(
             settings=settings, host=host, clock=clock, owner=self, term=term or LeaseTerm(), egress=egress
         )
@@ -125,7 +126,7 @@ class Pool:
         """Return counts for operators."""
         return PoolStats(
             sandboxes=self._inventory.count(),
-            running=sum(len(s.in_flight) for s in self._busy),
+            running=sum(len(s.in_flight) for s in self._slots),
             waiting=sum(len(g.waiting) for g in self._groups.values()),
             booted=self._inventory.booted,
             boot_failures=dict(self._inventory.boot_failures),
@@ -136,15 +137,7 @@ class Pool:
 
     def capacity(self) -> PoolCapacity:
         """Return how many jobs may be assigned now."""
-        free = self._settings.slots - len(self._busy)
-        fast: dict[str, int] = {}
-        for group in self._groups.values():
-            free -= len(group.waiting)
-            spare = group.spare(self._settings)
-            if spare:
-                worker = group.code.worker_id
-                fast[worker] = fast.get(worker, 0) + spare
-        return PoolCapacity(max(0, free), fast)
+        return self._slots.capacity(self._groups.values(), self._waiting_groups.values())
 
     def assign(self, assignment: Assignment) -> None:
         """Run an attempt; its outcome follows in a later turn of the loop."""
@@ -169,9 +162,10 @@ class Pool:
 
         The code does not run before the job does. Does nothing if a sandbox has it already or none is free.
         """
-        if self._loop is None or code.key in self._groups or len(self._busy) >= self._settings.slots:
+        if self._loop is None or code.key in self._groups or not self._slots.free_for(code.tenant_id):
             return
-        sandbox = None if self._inventory.problem_of(code) else self._inventory.take_prebooted(code)
+        refused = self._inventory.problem_of(code) is not None
+        sandbox = None if refused else self._inventory.take_prebooted(code, is_first=self._is_first(code))
         if sandbox is None:
             return
         group = self._groups[code.key] = WorkerGroup(code)
@@ -205,7 +199,7 @@ class Pool:
 
     def release_unstarted(self) -> None:
         """Hand back every assignment whose user code has not begun."""
-        for sandbox in list(self._busy):
+        for sandbox in self._slots:
             self._recall(sandbox)
         at = self._clock()
         groups, self._waiting_groups = self._waiting_groups, {}
@@ -248,7 +242,7 @@ class Pool:
 
     def _place(self, job: RunningJob, group: WorkerGroup) -> bool:
         """Give the job to a sandbox, if one can take it now."""
-        slot_free = len(self._busy) < self._settings.slots
+        slot_free = self._slots.free_for(group.code.tenant_id)
         if slot_free and group.idle:
             self._submit(group.idle.pop(), job)
             return True
@@ -261,7 +255,7 @@ class Pool:
         if slot_free and not folders_exist(group.code.folders):
             self._refuse(job, None)  # removed meanwhile: the next executor to claim it restores them
             return True
-        sandbox = self._inventory.take(group.code) if slot_free else None
+        sandbox = self._inventory.take(group.code, is_first=self._is_first(group.code)) if slot_free else None
         if sandbox is None:
             return False
         group.members.add(sandbox)
@@ -269,7 +263,7 @@ class Pool:
         return True
 
     def _submit(self, sandbox: Sandbox, job: RunningJob) -> None:
-        self._busy.add(sandbox)
+        self._slots.take(sandbox)
         self._sandbox_of[job.id] = sandbox
         tenant_id = job.assignment.code.tenant_id
         if self._loop is not None:
@@ -286,12 +280,15 @@ class Pool:
             group = self._jobs[job.id][1]
             group.waiting.appendleft(job)
             self._waiting_groups[group.code.key] = group
-        if not sandbox.in_flight and sandbox.state <= SandboxState.IDLE and sandbox in self._busy:
+        if not sandbox.in_flight and sandbox.state <= SandboxState.IDLE and sandbox in self._slots:
             self._set_idle(sandbox)
 
     def _place_waiting(self) -> None:
-        """Place waiting jobs, of the oldest group first, as far as there is capacity."""
-        for key, group in list(self._waiting_groups.items()):
+        """Place waiting jobs as far as there is capacity, first of the tenants that hold the fewest slots."""
+        groups = list(self._waiting_groups.items())
+        if len(groups) > 1:
+            groups.sort(key=lambda item: self._slots.held_by(item[1].code.tenant_id))
+        for key, group in groups:
             while group.waiting:
                 job = group.waiting.popleft()
                 if not self._place(job, group):
@@ -299,6 +296,10 @@ class Pool:
                     break
             if not group.waiting:
                 self._waiting_groups.pop(key, None)
+
+    def _is_first(self, code: WorkerCode) -> bool:
+        """Return whether this tenant holds no slot."""
+        return not self._slots.held_by(code.tenant_id)
 
     def _group_of(self, sandbox: Sandbox) -> WorkerGroup | None:
         return None if sandbox.code is None else self._groups.get(sandbox.code.key)
@@ -309,7 +310,7 @@ class Pool:
             self._waiting_groups.pop(group.code.key, None)
 
     def _set_idle(self, sandbox: Sandbox) -> None:
-        self._busy.discard(sandbox)
+        self._slots.release(sandbox)
         group = self._group_of(sandbox)
         if group is not None and sandbox not in group.idle:
             group.idle.append(sandbox)
@@ -317,7 +318,7 @@ class Pool:
     def _discard(self, sandbox: Sandbox, reason: str) -> None:
         self._discarded[reason] = self._discarded.get(reason, 0) + 1
         self._withdraw(sandbox)
-        self._busy.add(sandbox)
+        self._slots.take(sandbox)
         sandbox.kill(None)
 
     def _withdraw(self, sandbox: Sandbox) -> None:
@@ -336,6 +337,8 @@ class Pool:
         self._inventory.ready(sandbox)
         if sandbox.code is not None:
             self._inventory.set_cpu_share(sandbox, self._cpus.share_of(sandbox.code.tenant_id))
+        if self._waiting_groups:
+            self._place_waiting()
 
     def job_started(self, job: RunningJob, at: datetime) -> None:
         """Report that user code begins."""
@@ -369,6 +372,8 @@ class Pool:
             self._set_idle(sandbox)
         if self._waiting_groups:
             self._place_waiting()
+        for surplus in self._inventory.surplus(busy=len(self._slots)):
+            self._discard(surplus, "surplus")
         self._on_capacity()
 
     def sandbox_blocked(self, sandbox: Sandbox) -> None:
@@ -382,7 +387,7 @@ class Pool:
     def sandbox_gone(self, sandbox: Sandbox) -> None:
         """Free the slot."""
         self._withdraw(sandbox)
-        self._busy.discard(sandbox)
+        self._slots.release(sandbox)
         group = self._group_of(sandbox)
         if group is not None:
             self._drop_if_empty(group)

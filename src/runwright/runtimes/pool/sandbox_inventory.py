@@ -51,6 +51,7 @@ class SandboxInventory:
         self._last_use: dict[str, float] = {}
         self._refill_timer: asyncio.TimerHandle | None = None
         self._gone = asyncio.Event()
+        self._booting: set[Sandbox] = set()
         self.cpus = CpuAffinity(settings.spared_processors, os.sched_getaffinity(0))
         self.sandboxes: set[Sandbox] = set()
         self.booted = 0
@@ -112,23 +113,32 @@ class SandboxInventory:
             return f"The runtime {code.runtime} is not available: {reason}"
         return check_entrypoint(code.entrypoint)
 
-    def take(self, code: WorkerCode) -> Sandbox | None:
+    def take(self, code: WorkerCode, *, is_first: bool) -> Sandbox | None:
         """Return a sandbox that is bound to this code from now on: a pre-booted or a new one.
 
-        None if the host cannot start one now; `boot_failures` has the reason.
+        `is_first`: whether its tenant holds no slot. None if as many boot as may at once, or if the host
+        cannot start one now; `boot_failures` has the reason then.
         """
-        sandbox = self.take_prebooted(code)
-        if sandbox is None:
+        sandbox = self.take_prebooted(code, is_first=is_first)
+        if sandbox is None and len(self._booting) < self._settings.boot_limit * (2 if is_first else 1):
             sandbox = self._boot(code.runtime, self._memory_mb(code), code)
             self._note_use(code)
             if sandbox is not None:
+                self._booting.add(sandbox)
                 self._bind(sandbox, code)
         return sandbox
 
-    def take_prebooted(self, code: WorkerCode) -> Sandbox | None:
-        """Return a pre-booted sandbox that is bound to this code from now on, if one fits."""
-        prebooted = self._prebooted.get(code.runtime)
-        if not prebooted or code.folders or self._memory_mb(code) != PREBOOTED_MEMORY_MB:
+    def take_prebooted(self, code: WorkerCode, *, is_first: bool) -> Sandbox | None:
+        """Return a pre-booted sandbox that is bound to this code from now on, if one fits.
+
+        The last one of a runtime is kept for a tenant that holds no slot.
+        """
+        prebooted = self._prebooted.get(code.runtime, [])
+        if (
+            len(prebooted) < (1 if is_first else 2)
+            or code.folders
+            or self._memory_mb(code) != PREBOOTED_MEMORY_MB
+        ):
             return None
         sandbox = prebooted.pop()
         self._note_use(code)
@@ -151,6 +161,7 @@ class SandboxInventory:
     def ready(self, sandbox: Sandbox) -> None:
         """Record that a sandbox has booted."""
         self.boot_failures.pop(sandbox.runtime, None)
+        self._booting.discard(sandbox)
         if sandbox.code is None:
             self._prebooted.setdefault(sandbox.runtime, []).append(sandbox)
 
@@ -168,6 +179,7 @@ class SandboxInventory:
             reason = sandbox.boot_error or sandbox.stdio.boot_text.strip() or "it died before it was ready"
             self.boot_failures[sandbox.runtime] = reason
         self.withdraw(sandbox)
+        self._booting.discard(sandbox)
         self.sandboxes.discard(sandbox)
         if self._launcher is not None:
             self._launcher.release(process)
@@ -179,14 +191,31 @@ class SandboxInventory:
 
         Busy sandboxes that are too old are marked, to be discarded once they are idle.
         """
-        return [*self._expired_idle(now), *((sandbox, "surplus") for sandbox in self._surplus())]
+        return [*self._expired_idle(now), *((sandbox, "surplus") for sandbox in self._unused())]
+
+    def _idle(self) -> list[Sandbox]:
+        return [one for one in self.sandboxes if one.state is SandboxState.IDLE and one.code is not None]
+
+    def surplus(self, busy: int) -> list[Sandbox]:
+        """Return the sandboxes to discard because more than `warm_limit` wait for a job of their worker.
+
+        They are the oldest ones of the tenants that have the most. `busy`: how many do not wait.
+        """
+        if len(self.sandboxes) - busy - sum(map(len, self._prebooted.values())) <= self._settings.warm_limit:
+            return []
+        by_tenant: dict[str, list[Sandbox]] = {}
+        for sandbox in sorted(self._idle(), key=lambda one: -one.idle_since):
+            assert sandbox.code is not None  # noqa: S101  else it is pre-booted
+            by_tenant.setdefault(sandbox.code.tenant_id, []).append(sandbox)
+        count = sum(map(len, by_tenant.values())) - self._settings.warm_limit
+        return [max(by_tenant.values(), key=len).pop() for _ in range(count)]
 
     def _expired_idle(self, now: float) -> Iterator[tuple[Sandbox, str]]:
         s = self._settings
-        idle = [one for one in self.sandboxes if one.state is SandboxState.IDLE and one.code is not None]
-        idle.sort(key=lambda one: one.idle_since)
-        for place, sandbox in enumerate(idle):
-            if place < len(idle) - s.warm_limit:
+        idle = self._idle()
+        surplus = set(self.surplus(busy=0))
+        for sandbox in idle:
+            if sandbox in surplus:
                 yield sandbox, "surplus"
             elif now - sandbox.idle_since >= s.idle_seconds:
                 yield sandbox, "idle"
@@ -196,7 +225,7 @@ class SandboxInventory:
             if sandbox.in_flight and now - sandbox.created >= s.max_age_seconds:
                 sandbox.retiring = True
 
-    def _surplus(self) -> Iterator[Sandbox]:
+    def _unused(self) -> Iterator[Sandbox]:
         """Yield the pre-booted sandboxes of runtimes that have not been used lately."""
         for runtime, prebooted in self._prebooted.items():
             if not self._target(runtime):

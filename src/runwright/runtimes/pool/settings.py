@@ -10,6 +10,8 @@ class PoolSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     slots: int = 8
     """Number of sandboxes that may run jobs at once."""
+    newcomer_slots: int = 0
+    """Number of further ones, each for a tenant that holds no slot."""
     prebooted: dict[str, int] = msgspec.field(default_factory=lambda: {"python": 1, "nodejs": 1, "shell": 1})
     """Number of pre-booted sandboxes to keep, by runtime."""
     stocked_on_use: frozenset[str] = frozenset({"deno", "wasm"})
@@ -20,6 +22,8 @@ class PoolSettings(msgspec.Struct, frozen=True, kw_only=True):
     module_limit_bytes: int = 256 * 1024 * 1024
     warm_limit: int = 8
     """Largest number of sandboxes that wait for another job of their worker."""
+    boot_limit: int = 4
+    """Number of sandboxes that boot at once for jobs; twice as many where a tenant holds no slot."""
     idle_seconds: float = 300.0
     max_age_seconds: float = 3600.0
     max_jobs_per_sandbox: int = 100_000
@@ -40,6 +44,15 @@ class PoolCapacity(msgspec.Struct, frozen=True):
 
     free: int
     fast: dict[str, int]
+    newcomers: int = 0
+    """Further jobs, beyond `free`: each the first one of a tenant that is not in `holding`."""
+    holding: dict[str, int] = {}
+    """How many slots each tenant holds; tenants without any are left out."""
+
+    @property
+    def most(self) -> int:
+        """How many jobs it can take at most."""
+        return max(self.free, 0) + max(self.newcomers, 0) + sum(self.fast.values())
 
 
 class PoolStats(msgspec.Struct, frozen=True, kw_only=True):
