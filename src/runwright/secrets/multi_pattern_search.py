@@ -1,99 +1,102 @@
-"""Search for many patterns in one text.
+"""Search for many patterns in one text, in time that does not depend on their number.
 
-Up to `FEW` patterns are searched one after the other, which is fastest. More are found by their
-first `HEAD` bytes, so that the time does not depend on their number; if more than `_MOST_ALIKE`
-have the same first bytes, the rest of the line counts as a match.
+One automaton (Aho-Corasick, compiled) finds the first `KEY` bytes of every pattern in slices of the
+text, without the GIL; what is found is then compared as a whole. The search is linear in the text
+except for these comparisons, which a `WorkBudget` bounds. If more than `_MOST_ALIKE` patterns have the
+same first bytes, these count as a match up to the end of the line.
 """
 
+from bisect import bisect_left
 from collections.abc import Iterable
 from typing import Final
 
-from runwright.secrets.escape_decoding import Span
+from ahocorasick_rs import BytesAhoCorasick, MatchKind
 
-FEW: Final = 64
-HEAD: Final = 8
-_MOST_ALIKE: Final = 16
-_MOST_TRIES: Final = 64
+Span = tuple[int, int]
+"""Start and end of a part of a text."""
+
+KEY: Final = 16
+MOST_ALIKE: Final = 16
+_SLICE: Final = 4096
+_COMPARED_BYTES: Final = 256
+
+
+class TooCostlyError(Exception):
+    """A text needs more work than its budget; it must be hidden as a whole."""
+
+
+class WorkBudget:
+    """How much work one text may cost: comparisons, and bytes of what it hides."""
+
+    __slots__ = ("_left",)
+
+    def __init__(self, units: int) -> None:
+        self._left = units
+
+    def spend(self, units: int) -> None:
+        """Take units off the budget. TooCostlyError if there are not enough left."""
+        self._left -= units
+        if self._left < 0:
+            raise TooCostlyError
 
 
 class MultiPatternSearch:
     """A set of patterns; empty ones are ignored."""
 
     def __init__(self, patterns: Iterable[bytes]) -> None:
-        found = sorted({pattern for pattern in patterns if pattern}, key=len, reverse=True)
-        many = len(found) > FEW
-        self._single = [pattern for pattern in found if not many or len(pattern) < HEAD]
-        self._by_head: dict[bytes, list[bytes]] = {}
-        if many:
-            for pattern in found:
-                if len(pattern) >= HEAD:
-                    self._by_head.setdefault(pattern[:HEAD], []).append(pattern)
-        self._longest = len(found[0]) if found else 0
-        self.shortest = len(found[-1]) if found else 1 << 30
+        self._alike: dict[bytes, list[bytes]] = {}
+        for pattern in sorted({pattern for pattern in patterns if pattern}, key=len, reverse=True):
+            self._alike.setdefault(pattern[:KEY], []).append(pattern)
+        self._keys = sorted(self._alike)
+        self._automaton = BytesAhoCorasick(self._keys, matchkind=MatchKind.Standard) if self._keys else None
 
-    def spans(self, text: bytes) -> list[Span]:
-        """Return the spans of all matches, in no order; a match inside another one may be omitted."""
-        found = []
-        for pattern in [pattern for pattern in self._single if pattern in text]:
-            at = text.find(pattern)
-            while at >= 0:
-                found.append((at, at + len(pattern)))
-                at = text.find(pattern, at + 1)
-        if self._by_head:
-            found += self._spans_by_head(text)
+    def __bool__(self) -> bool:
+        """Return whether there are any patterns."""
+        return bool(self._keys)
+
+    def spans(self, text: bytes, budget: WorkBudget, least: int | None = None) -> list[Span]:
+        """Return the spans of all matches, in no order; a match inside another one may be omitted.
+
+        With `least`, the first `least` or more bytes of a pattern at the end of the text match too.
+        """
+        found: list[Span] = []
+        if self._automaton is None:
+            return found
+        view = memoryview(text)
+        for at in range(0, len(text), _SLICE):
+            window = view[at : at + _SLICE + KEY - 1]
+            for key, start, _ in self._automaton.find_matches_as_indexes(window, overlapping=True):
+                if start < _SLICE:
+                    budget.spend(1)
+                    end = self._match_end(text, at + start, self._alike[self._keys[key]], budget, least)
+                    if end:
+                        found.append((at + start, end))
+        if least is not None:
+            found += self._partial_key(text, least)
         return found
 
-    def _spans_by_head(self, text: bytes) -> list[Span]:
-        found = []
-        by_head = self._by_head
-        for at in range(len(text) - HEAD + 1):
-            alike = by_head.get(text[at : at + HEAD])
-            if alike is not None:
-                end = _line_end(text, at) if len(alike) > _MOST_ALIKE else 0
-                length = next((len(pattern) for pattern in alike if text.startswith(pattern, at)), 0)
-                if end or length:
-                    found.append((at, max(end, at + length)))
-        return found
+    def _match_end(
+        self, text: bytes, at: int, alike: list[bytes], budget: WorkBudget, least: int | None
+    ) -> int:
+        """Return where the longest of patterns with the same first bytes ends; 0 if none of them is there."""
+        if len(alike) > MOST_ALIKE:
+            return _line_end(text, at)
+        for pattern in alike:
+            budget.spend(len(pattern) // _COMPARED_BYTES)
+            if text.startswith(pattern, at):
+                return at + len(pattern)
+            if least is not None and at + len(pattern) > len(text) and pattern.startswith(text[at:]):
+                return len(text)
+        return 0
 
-    def partial_match(self, text: bytes, least: int) -> int:
-        """Return where the text ends with the first `least` or more bytes of a pattern, or -1."""
-        starts = [_tail(text, pattern, least) for pattern in self._single]
-        if self._by_head:
-            starts.append(self._tail_by_head(text, least))
-        return min((start for start in starts if start >= 0), default=-1)
-
-    def _tail_by_head(self, text: bytes, least: int) -> int:
-        for at in range(max(0, len(text) - self._longest), len(text)):
-            if len(text) - at < least:
-                break
-            if len(text) - at < HEAD:
-                if any(head.startswith(text[at:]) for head in self._by_head):
-                    return at
-                continue
-            alike = self._by_head.get(text[at : at + HEAD], [])
-            if len(alike) > _MOST_ALIKE or any(pattern.startswith(text[at:]) for pattern in alike):
-                return at
-        return -1
-
-
-def _tail(text: bytes, pattern: bytes, least: int) -> int:
-    """Return where the text ends with the first bytes of the pattern, or -1.
-
-    After `_MOST_TRIES` failed comparisons the next candidate counts as a match, which bounds the time.
-    """
-    at = max(0, len(text) - len(pattern) + 1)
-    size = max(least, 4)
-    for _ in range(_MOST_TRIES):
-        at = text.find(pattern[:size], at)
-        if at < 0:
-            break
-        if pattern.startswith(text[at:]):
-            return at
-        at += 1
-    if at >= 0:
-        return at
-    shorter = (length for length in range(min(size, len(pattern)) - 1, least - 1, -1))
-    return next((len(text) - length for length in shorter if text.endswith(pattern[:length])), -1)
+    def _partial_key(self, text: bytes, least: int) -> list[Span]:
+        """Return the longest end of the text that is shorter than a key and begins one."""
+        for at in range(max(0, len(text) - KEY + 1), len(text) - least + 1):
+            tail = text[at:]
+            first = bisect_left(self._keys, tail)
+            if first < len(self._keys) and self._keys[first].startswith(tail):
+                return [(at, len(text))]
+        return []
 
 
 def _line_end(text: bytes, at: int) -> int:
