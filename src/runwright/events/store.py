@@ -76,7 +76,7 @@ TAKE_WEIGHT: Final = 20_000
 _TAKE: Final = """
 WITH picked AS MATERIALIZED (
     -- the oldest events of the queue that no other router holds
-    SELECT position FROM event_queue ORDER BY position LIMIT $1 FOR UPDATE SKIP LOCKED
+    SELECT position FROM event_queue WHERE position > $3 ORDER BY position LIMIT $1 FOR UPDATE SKIP LOCKED
 ), happened AS MATERIALIZED (
     -- what they are; an event of a job inherits the ancestry of the job
     SELECT e.position, e.tenant_id, e.type, e.subject_id, e.created_at, e.data,
@@ -106,9 +106,11 @@ ORDER BY w.position
 
 
 async def take_queued_events(
-    db: PoolConnection, *, limit: int, weight: int = TAKE_WEIGHT
+    db: PoolConnection, *, limit: int, weight: int = TAKE_WEIGHT, after: int = 0
 ) -> Sequence[QueuedEvent]:
     """Delete up to `limit` events from the queue, oldest first, and return them with their subscribers.
+
+    Only those `after` a position are looked at.
 
     Rows that another router holds are skipped. Subscriptions are read now: a subscriber that was deleted
     meanwhile gets nothing, and one that came after the event may get it. Fewer events, and at least one,
@@ -119,8 +121,13 @@ async def take_queued_events(
             struct_from_row(Event, row),
             row["subscriber_ids"],
         )
-        for row in await db.fetch(_TAKE, limit, weight)
+        for row in await db.fetch(_TAKE, limit, weight, after)
     ]
+
+
+async def drop_queued_event(db: Database, *, position: int) -> None:
+    """Remove an event from the queue: no subscriber gets it. It stays in the event log."""
+    await db.execute("DELETE FROM event_queue WHERE position = $1", position)
 
 
 async def prune_events(db: Database, *, before: datetime, limit: int) -> int:

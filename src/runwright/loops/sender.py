@@ -10,6 +10,7 @@ outbox/queue.py), so slow destinations delay only themselves, however many there
 """
 
 import asyncio
+import math
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Final, Generic
@@ -32,8 +33,8 @@ from runwright.telemetry.emit import Emit, error_text
 from runwright.telemetry.events import OutboxNotSettled, OutboxOutcomeRefused, OutboxSetAside
 
 SET_ASIDE_SECONDS: Final = 10.0
-SETTLE_SECONDS: Final = 20.0
-"""How long an outcome is held when the database is away; then the request is repeated."""
+SETTLE_SECONDS: Final = 10.0
+"""How long a stop holds outcomes when the database is away; then their requests are repeated."""
 
 
 class OutboxSender(DatabaseLoop, Generic[Item, Result]):
@@ -54,7 +55,7 @@ class OutboxSender(DatabaseLoop, Generic[Item, Result]):
         self._cursor: str | None = None
         self._claimed_at = 0.0
         self._settlements: Batcher[Settlement[Result], bool] = Batcher(
-            self._settle, max_in_flight=2, retry_seconds=SETTLE_SECONDS
+            self._settle, max_in_flight=2, retry_seconds=math.inf
         )
         self._in_flight = InFlightLimiter(subject.queue, on_end=self.loop.wake)
         event_notifications.on_due(self.loop.wake)
@@ -63,7 +64,7 @@ class OutboxSender(DatabaseLoop, Generic[Item, Result]):
         """Claim nothing more; wait a while for what is in flight, then return it to the queue."""
         await super().stop()
         await self._in_flight.stop()
-        await self._settlements.stop()
+        await self._settlements.stop(SETTLE_SECONDS)
 
     async def _make_pass(self) -> float:
         if self._in_flight.free <= 0:

@@ -286,6 +286,14 @@ class EventsRouted(TimedEvent, frozen=True):
     """How many deliveries, executions and runs they led to."""
 
 
+class EventNotRouted(WarningEvent, frozen=True):
+    """A sink failed for one event; `dropped` says whether it can never be routed and left the queue."""
+
+    position: int
+    dropped: bool
+    error: str
+
+
 class EventsWithoutSink(WarningEvent, frozen=True):
     """Events were discarded for subscribers of a kind that this server does not know."""
 

@@ -1,7 +1,10 @@
 """A running executor on a fresh database, and what is needed to drive it."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import datetime
+from functools import partial
 
 import msgspec
 import pytest
@@ -11,6 +14,7 @@ from runwright.core.job_state import TERMINAL
 from runwright.core.roles import Caller, Role
 from runwright.db.pool import Pool as Database
 from runwright.db.pool import open_pool
+from runwright.executor.attempt_runner import AttemptRunner
 from runwright.executor.executor import Executor
 from runwright.executor.lease import ExecutorSettings, LeaseResources
 from runwright.executor.preparation import Preparation
@@ -21,6 +25,7 @@ from runwright.jobs.store.cancel import cancel_jobs_of_deprecated
 from runwright.loops.promoter import Promoter
 from runwright.loops.reaper import Reaper
 from runwright.runtimes.host import Host
+from runwright.runtimes.model import Assignment
 from runwright.runtimes.pool.pool import Pool, PoolSettings
 from runwright.runtimes.probe import probe_host
 from runwright.workers.model import NewWorker, RuntimeName, Worker
@@ -48,6 +53,8 @@ class Engine:
         preparation: Preparation | None,
     ) -> None:
         self.db = db
+        self.begun: Counter[str] = Counter()
+        """How often user code of each job began, as the sandboxes report it."""
         self.telemetry = RecordedTelemetry()
         self.notifications = JobNotifications(origin="test", send=lambda _payload: None)
         self.workers = Workers(
@@ -83,7 +90,7 @@ class Engine:
                 ),
                 host=host,
                 clock=system_clock,
-                on_started=runner.on_started,
+                on_started=partial(self._on_started, runner),
                 on_line=runner.on_line,
                 on_outcome=runner.on_outcome,
                 on_capacity=runner.on_capacity,
@@ -100,6 +107,10 @@ class Engine:
             emit=self.telemetry,
             interval_seconds=0.2,
         )
+
+    def _on_started(self, runner: AttemptRunner, assignment: Assignment, at: datetime) -> None:
+        self.begun[assignment.job_id] += 1
+        runner.on_started(assignment, at)
 
     async def start(self) -> None:
         await self.executor.start()

@@ -10,7 +10,7 @@ from runwright.events.notifications import EventNotifications
 from runwright.events.publish import publish_event
 from runwright.events.store import subscribe
 from runwright.loops.router import Router
-from runwright.telemetry.events import EventsWithoutSink
+from runwright.telemetry.events import EventNotRouted, EventsWithoutSink
 from tests.telemetry import RecordedTelemetry
 
 
@@ -20,12 +20,15 @@ class Sinks:
     def __init__(self, db: Pool) -> None:
         self.db = db
         self.failures = 0
+        self.bad: dict[int, str] = {}
         self.telemetry = RecordedTelemetry()
 
     async def take(self, db: PoolConnection, pairs: Sequence[tuple[Event, str]], _now: datetime) -> int:
         await db.executemany(
             "INSERT INTO got VALUES ($1, $2)", [(event.position, who) for event, who in pairs]
         )
+        for code in [self.bad[event.position] for event, _ in pairs if event.position in self.bad]:
+            await db.execute(f"DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = '{code}'; END $$")
         if self.failures:
             self.failures -= 1
             await db.execute("SELECT pg_terminate_backend(pg_backend_pid())")
@@ -71,3 +74,21 @@ async def test_a_connection_that_dies_after_a_sink_wrote_neither_loses_nor_doubl
     got = await sinks.got()
     assert sinks.failures == 0
     assert len(got) == len(set(got)) == 150
+
+
+async def test_an_event_that_fails_holds_up_no_other(database: Pool) -> None:
+    """One that can never be routed is dropped; one that others may be to blame for stays in the queue."""
+    sinks = await prepare(database, 6)
+    positions = await database.fetchval("SELECT array_agg(position ORDER BY position) FROM event_queue")
+    hopeless, kept = positions[1:3]
+    sinks.bad = {hopeless: "23514", kept: "XX000"}
+    await sinks.route(2)
+    assert len(await sinks.got()) == 12
+    assert [row[0] for row in await database.fetch("SELECT position FROM event_queue")] == [kept]
+    assert {(e.position, e.dropped) for e in sinks.telemetry.of(EventNotRouted)} == {
+        (hopeless, True),
+        (kept, False),
+    }
+    sinks.bad = {}
+    await sinks.route(1)
+    assert len(await sinks.got()) == 15
