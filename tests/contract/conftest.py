@@ -88,7 +88,11 @@ def running_server(**settings: str) -> AbstractContextManager[Server]:
 
 @contextmanager
 def serving(
-    settings: Mapping[str, str], *, program: Path | None = None, prepared: Path | None = None
+    settings: Mapping[str, str],
+    *,
+    program: Path | None = None,
+    prepared: Path | None = None,
+    open_files: int | None = None,
 ) -> Iterator[Server]:
     """Run a server, by default this version's on a fresh data directory."""
     data_dir = prepared or Path(tempfile.mkdtemp(prefix="runwright-contract-", dir="/tmp"))
@@ -98,10 +102,11 @@ def serving(
         with log.open("wb") as stderr:
             process = subprocess.Popen(
                 [
+                    *(("prlimit", f"--nofile={open_files}") if open_files is not None else ()),
                     program or _program(),
                     "serve",
                     "--host",
-                    "127.0.0.1",
+                    settings.get("RUNWRIGHT_HOST", "127.0.0.1"),
                     "--port",
                     "0",
                     "--data-dir",

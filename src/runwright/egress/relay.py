@@ -19,6 +19,7 @@ from typing import Final
 import msgspec
 
 from runwright.core.addresses import Address
+from runwright.core.own_connections import open_outgoing_socket
 
 Dial = Callable[[Address, int], Awaitable[socket.socket]]
 """Connects to an address that was allowed; OSError where that fails."""
@@ -60,10 +61,8 @@ class Traffic:
 
 async def dial(address: Address, port: int) -> socket.socket:
     """Connect from the host's network."""
-    family = socket.AF_INET6 if address.version == 6 else socket.AF_INET  # noqa: PLR2004
-    sock = socket.socket(family, socket.SOCK_STREAM)
+    sock = open_outgoing_socket(address)
     try:
-        sock.setblocking(False)  # noqa: FBT003
         await asyncio.get_running_loop().sock_connect(sock, (str(address), port))
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)

@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -248,17 +249,15 @@ async def test_a_connection_that_ends_at_another_address_is_closed_before_anythi
     """What leads it there (a transparent proxy, a route, a fault of ours) may be anything; the peer counts."""
     async with serving(saying(OK)) as peer:
         loop = asyncio.get_running_loop()
-        connect = loop.create_connection
+        connect = loop.sock_connect
 
-        async def divert(
-            factory: Callable[[], asyncio.Protocol], _host: str, _port: int, **_tls: object
-        ) -> tuple[asyncio.BaseTransport, asyncio.Protocol]:
-            return await connect(factory, "127.0.0.1", peer.port)
+        async def divert(sock: socket.socket, _: object) -> None:
+            await connect(sock, ("127.0.0.1", peer.port))
 
         async def resolve(_: str) -> Sequence[Address]:
             return [ip_address("93.184.216.34")]
 
-        monkeypatch.setattr(loop, "create_connection", divert)
+        monkeypatch.setattr(loop, "sock_connect", divert)
         client = make(OutgoingPolicy(), resolve)
         assert "loopback" in await refusal_of(client, "https://hooks.example.com/")
         await _settle()

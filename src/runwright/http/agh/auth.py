@@ -2,7 +2,8 @@
 
 The key is sent as `Authorization: Bearer KEY` or `X-Api-Key`. A tenant's key selects the tenant; a platform
 key acts for the tenant in `X-Tenant-Id`, by default for the default tenant. In development, a server on a
-loopback address accepts local callers without a key, as the default tenant.
+loopback address accepts local callers without a key, as the default tenant. What tenants send through this
+product (webhooks, callbacks, their code) is never a local caller, nor is what a proxy forwards.
 
 Host and Origin must be an IP address, localhost or a host that the operator allows. So no foreign web page
 can reach the API from a visitor's browser through a host name that resolves to this server.
@@ -16,7 +17,9 @@ from urllib.parse import urlsplit
 from starlette.exceptions import HTTPException
 
 from runwright.automations.ids import DEFAULT_TENANT
+from runwright.core.addresses import plain
 from runwright.core.errors import ForbiddenError, UnauthenticatedError, UnavailableError
+from runwright.core.own_connections import OUTGOING_AGENT, is_own_source
 from runwright.core.roles import Caller, Role
 from runwright.http.agh.errors import MovedError
 from runwright.http.principal import (
@@ -25,7 +28,6 @@ from runwright.http.principal import (
     USER,
     admit,
     bearer_token,
-    client_address,
     find_key,
     require_single,
 )
@@ -36,6 +38,11 @@ from runwright.http.services import EdgeSettings
 API_KEY: Final = b"x-api-key"
 _SINGLE: Final = (API_KEY, b"authorization", b"host", b"origin", TENANT, USER, ROLE)
 _PORT: Final = re.compile(r":\d{1,5}\Z", re.ASCII)
+_FORWARDED: Final = frozenset({b"forwarded", b"via", b"x-real-ip"}) | {
+    b"x-forwarded-" + part for part in (b"for", b"host", b"proto", b"server", b"port")
+}
+"""Headers of proxies: the caller behind one may be anybody."""
+_OUTGOING: Final = (b"user-agent", OUTGOING_AGENT.encode())
 _DEFAULTS: Final = {TENANT: DEFAULT_TENANT.encode(), USER: b"platform", ROLE: b"tenant-system-admin"}
 
 
@@ -133,5 +140,12 @@ def _is_allowed(host: str, edge: EdgeSettings) -> bool:
 
 
 def _is_local(request: Request) -> bool:
-    address = client_address(request)
-    return address is not None and ip_address(address).is_loopback
+    """Return whether the caller is a user of this machine, and no tenant or proxy speaks through it."""
+    client = request.scope["client"]
+    if client is None:
+        return False
+    address = plain(ip_address(client[0]))
+    if not address.is_loopback or is_own_source(address, client[1]):
+        return False
+    given: list[tuple[bytes, bytes]] = request.scope["headers"]
+    return not any(name in _FORWARDED or (name, value) == _OUTGOING for name, value in given)

@@ -12,6 +12,7 @@ closed while it was idle is replaced once.
 
 import asyncio
 import contextlib
+import socket
 import ssl
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -21,6 +22,7 @@ from typing import Final
 import msgspec
 
 from runwright.core.addresses import Address
+from runwright.core.own_connections import OUTGOING_AGENT, open_outgoing_socket
 from runwright.dns.host_resolver import HostResolver
 from runwright.outbox.client.http_connection import (
     ConnectionGoneError,
@@ -37,7 +39,6 @@ AGE_SECONDS: Final = 60.0
 IDLE_PER_ORIGIN: Final = 16
 DRAIN_BYTES: Final = 64 * 1024
 DRAIN_SECONDS: Final = 1.0
-_USER_AGENT: Final = "Runwright-Webhooks/1"
 _ONE_ADDRESS_SECONDS: Final = 2.0
 """How long one of several addresses may take before the next is tried."""
 
@@ -177,19 +178,28 @@ class OutgoingClient:
         raise OutgoingError(problem)
 
     async def _connect_to(self, url: OutgoingUrl, address: Address) -> HttpConnection:
-        transport, connection = await asyncio.get_running_loop().create_connection(
+        loop = asyncio.get_running_loop()
+        sock = open_outgoing_socket(address)
+        try:
+            await loop.sock_connect(sock, (str(address), url.port))
+            self._check_peer(url, sock)
+        except BaseException:
+            sock.close()
+            raise
+        _, connection = await loop.create_connection(
             HttpConnection,
-            str(address),
-            url.port,
+            sock=sock,
             ssl=self._tls if url.secure else None,
             server_hostname=url.host if url.secure else None,
         )
-        peer = ip_address(str(transport.get_extra_info("peername")[0]).partition("%")[0])
+        return connection
+
+    def _check_peer(self, url: OutgoingUrl, sock: socket.socket) -> None:
+        """Raise RefusedError where the connection has ended at an address that is not allowed."""
+        peer = ip_address(str(sock.getpeername()[0]).partition("%")[0])
         name = None if url.address is not None else url.host
         if reason := self.policy.refuse_address(name, peer, url.port):
-            connection.close()
             raise RefusedError(f"The URL's host has a {reason}.")
-        return connection
 
     def _take_idle(self, origin: Origin) -> HttpConnection | None:
         waiting = self._idle.get(origin)
@@ -233,7 +243,7 @@ async def _drain(connection: HttpConnection) -> None:
 def _request(url: OutgoingUrl, headers: Sequence[tuple[str, str]], body: bytes) -> bytes:
     fixed: Mapping[str, str] = {
         "Host": url.authority,
-        "User-Agent": _USER_AGENT,
+        "User-Agent": OUTGOING_AGENT,
         "Accept-Encoding": "identity",
         "Content-Length": str(len(body)),
     }
