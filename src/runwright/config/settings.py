@@ -160,6 +160,21 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     body_limit_bytes: Annotated[int, Meta(ge=1024, description="Maximum size of a request body.")] = (
         2 * 1024 * 1024
     )
+    http_connections: Annotated[
+        Count,
+        Meta(
+            description="Maximum number of open connections to the API; above it the one that has been idle"
+            " longest is closed. 0 for a quarter of the open files that the process may have (ulimit -n);"
+            " at most half of them."
+        ),
+    ] = 0
+    http_connections_per_address: Annotated[
+        Count,
+        Meta(
+            description="The same for one address, or for one /64 network of IPv6; 0 for half of all"
+            " connections. Behind a proxy all connections have the proxy's address."
+        ),
+    ] = 0
     executor_slots: Annotated[
         Size | None,
         Heading("Executors"),

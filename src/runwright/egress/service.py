@@ -124,7 +124,7 @@ class Egress:
         """Start the thread; does nothing where it runs."""
         if self._thread is not None:
             return
-        affordable = max(_raise_file_limit() // _FILES_PER_CONNECTION, _MIN_CONNECTIONS)
+        affordable = max(raise_file_limit() // _FILES_PER_CONNECTION, _MIN_CONNECTIONS)
         all_connections = min(self._limits.all_connections, affordable)
         self._limits = msgspec.structs.replace(self._limits, all_connections=all_connections)
         ready = threading.Event()
@@ -216,7 +216,7 @@ def _start_namespace_pool(ports: list[int]) -> NamespacePool | None:
     return pool
 
 
-def _raise_file_limit() -> int:
+def raise_file_limit() -> int:
     """Raise this process's limit of open files as far as allowed; return the limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     target = _MAX_OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, _MAX_OPEN_FILES)

@@ -1,7 +1,8 @@
 """The HTTP server, which runs the application inside our event loop.
 
 The head of a request (line and headers) is bounded in bytes and must arrive in time, also on a
-connection that never sends anything; uvicorn has no such limits. Exceeding one closes the connection.
+connection that never sends anything; uvicorn has no such limits. Exceeding one closes the connection. How
+many there may be is in `connection_limits`.
 """
 
 import asyncio
@@ -16,11 +17,14 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from runwright.http.app import Application
+from runwright.http.connection_limits import ConnectionTable
 from runwright.http.services import EdgeSettings, Services
 
-_BACKLOG: Final = 2048
 _TOO_LARGE: Final = (
     b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+)
+_TOO_MANY: Final = (
+    b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 )
 
 
@@ -30,6 +34,7 @@ class LimitedProtocol(HttpToolsProtocol):
     def __init__(
         self,
         edge: EdgeSettings,
+        table: ConnectionTable,
         *,
         config: uvicorn.Config,
         server_state: ServerState,
@@ -38,14 +43,28 @@ class LimitedProtocol(HttpToolsProtocol):
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self._edge = edge
+        self._table = table
         self._head_bytes = 0
         self._head_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._start_timer()
+        if self._table.add(self, self.client[0] if self.client else None):
+            self._start_timer()
+        else:
+            transport.write(_TOO_MANY)
+            transport.close()
+
+    def close_idle(self) -> None:
+        self.transport.abort()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self.cycle.response_complete:  # no other request has been waiting
+            self._table.set_idle(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._table.discard(self)
         self._stop_timer()
         super().connection_lost(exc)
 
@@ -69,6 +88,7 @@ class LimitedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._stop_timer()
         if not self.transport.is_closing():
+            self._table.set_busy(self)
             super().on_headers_complete()
 
     def _count(self, size: int) -> None:
@@ -122,17 +142,21 @@ class HttpServer:
     def __init__(self, app: Application, *, host: str, port: int, edge: EdgeSettings) -> None:
         self._host = host
         self._port = port
+        self._caps = edge.connections
         self._server = _Uvicorn(
             uvicorn.Config(
                 app,
                 loop="none",
-                http=cast("type[asyncio.Protocol]", partial(LimitedProtocol, edge)),
+                http=cast(
+                    "type[asyncio.Protocol]", partial(LimitedProtocol, edge, ConnectionTable(self._caps))
+                ),
                 ws="none",
                 lifespan="off",
                 log_config=None,
                 access_log=False,
                 server_header=False,
                 proxy_headers=False,
+                backlog=self._caps.backlog,
                 timeout_keep_alive=edge.keep_alive_seconds,
                 timeout_graceful_shutdown=edge.stop_seconds,
             ),
@@ -142,7 +166,7 @@ class HttpServer:
 
     async def start(self) -> str:
         """Listen, and return the address as a URL; OSError if the port is taken."""
-        listener = await _listen(self._host, self._port)
+        listener = await _listen(self._host, self._port, self._caps.backlog)
         host, port = listener.getsockname()[:2]
         self._serving = asyncio.create_task(self._server.serve(sockets=[listener]), name="http")
         listening = asyncio.create_task(self._server.listening.wait())
@@ -159,7 +183,7 @@ class HttpServer:
             await self._serving
 
 
-async def _listen(host: str, port: int) -> socket.socket:
+async def _listen(host: str, port: int, backlog: int) -> socket.socket:
     found = await asyncio.get_running_loop().getaddrinfo(
         host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
     )
@@ -169,7 +193,7 @@ async def _listen(host: str, port: int) -> socket.socket:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.setblocking(False)  # noqa: FBT003  as the socket module has it
         listener.bind(address)
-        listener.listen(_BACKLOG)
+        listener.listen(backlog)
     except OSError:
         listener.close()
         raise

@@ -16,6 +16,7 @@ from runwright.analytics.reports import Analytics
 from runwright.automations.service import Automations
 from runwright.bulk.service import BulkOperations
 from runwright.core.clock import Clock, system_clock
+from runwright.http.connection_limits import ConnectionCaps, caps_for
 from runwright.http.response import OpenStreams
 from runwright.http.uploads import Uploads
 from runwright.jobs.service import Jobs
@@ -95,6 +96,8 @@ class EdgeSettings(msgspec.Struct, frozen=True, kw_only=True):
     head_seconds: float = 10.0
     """How long a client may take to send them."""
     keep_alive_seconds: int = 75
+    connections: ConnectionCaps = caps_for(1024)
+    """How many connections may be open at once."""
     stop_seconds: int = 10
     """How long a stop waits for requests in progress."""
     streams: int = 512

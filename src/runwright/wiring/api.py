@@ -18,10 +18,12 @@ from runwright.config import Settings
 from runwright.db.connection import MAINTENANCE, READ, SUBMIT
 from runwright.db.pool import Database
 from runwright.db.write_probe import WriteProbe
+from runwright.egress.service import raise_file_limit
 from runwright.executor.executor import Executor
 from runwright.http.app import build_app
 from runwright.http.ava.webhooks.schemas import FORMAT as AVA_FORMAT
 from runwright.http.avala.webhooks.routes import FORMAT as AVALA_FORMAT
+from runwright.http.connection_limits import caps_for
 from runwright.http.server import HttpServer
 from runwright.http.services import EdgeSettings, Services
 from runwright.jobs.service import Jobs
@@ -73,6 +75,11 @@ def _edge_settings(settings: Settings) -> EdgeSettings:
     return EdgeSettings(
         body_limit_bytes=settings.body_limit_bytes,
         upload_limit_bytes=settings.bundle_limit_bytes,
+        connections=caps_for(
+            raise_file_limit(),
+            total=settings.http_connections,
+            per_address=settings.http_connections_per_address,
+        ),
         spool_dir=spool_dir_in(settings),
         keyless=settings.dev and _on_loopback(settings.host),
         allowed_hosts=settings.allowed_hosts,
