@@ -37,6 +37,7 @@ from runwright.sandbox.cgroups import Cgroups, open_cgroups
 from runwright.sandbox.process_tree import Launch, ProcessTree
 from runwright.sandbox.resource_limits import CgroupLimits, ResourceLimits, WatchedLimits, set_rlimits
 from runwright.sandbox.seccomp import filter_program
+from runwright.sandbox.socket_count import SocketWatch
 from runwright.sandbox.spawn import SOCKET_FD
 
 MAX_TASKS: Final = 512
@@ -71,6 +72,7 @@ class BuildSandbox:
         self._count = 0
         self._cgroups: Cgroups | None = None
         self._filter = -1
+        self._sockets = SocketWatch()
         self._starter = ThreadPoolExecutor(1, thread_name_prefix="runwright-builds")
 
     def open(self) -> None:
@@ -85,6 +87,7 @@ class BuildSandbox:
     def close(self) -> None:
         """Release what `open` made; no installation may be running."""
         self._starter.shutdown()
+        self._sockets.stop()
         if self._cgroups is not None:
             self._cgroups.close()
             self._cgroups = None
@@ -136,11 +139,12 @@ class BuildSandbox:
             user_namespace=self._host.user_namespace,
             seccomp=self._filter >= 0,
         )
+        harness_uid = "0" if bubblewrap.drops_uid else str(uid)
         options = interpreter_mounts(python)
         for inside, outside in sorted(mounts.items()):
             options += bind_read_only(inside, outside)
         return bubblewrap.command(
-            [python.path, *python.flags, harness, str(SOCKET_FD), str(uid), BUILD_FOLDER],
+            [python.path, *python.flags, harness, str(SOCKET_FD), harness_uid, BUILD_FOLDER],
             environment=python.environment,
             # /tmp is mounted first, because the tools may be below /tmp on the host.
             memory_folders=[
@@ -150,6 +154,7 @@ class BuildSandbox:
             mounts=options,
             directory=BUILD_FOLDER,
             network=True,
+            uid=uid,
         )
 
     def _next_uid(self) -> int:
@@ -161,7 +166,7 @@ class BuildSandbox:
     def _resource_limits(self, uid: int) -> ResourceLimits:
         if self._cgroups is not None:
             try:
-                return CgroupLimits(self._cgroups.create(pids=MAX_TASKS))
+                return CgroupLimits(self._cgroups.create(pids=MAX_TASKS), self._sockets)
             except OSError as error:
                 raise BuildSandboxError(f"no cgroup could be made: {error}") from error
         return WatchedLimits(asyncio.get_running_loop(), uid=uid)

@@ -26,6 +26,15 @@ DNS_PORT = 53
 _LOOPBACK_INDEX = 1
 _BACKLOG = 256
 _RECEIVE_BYTES, _SEND_BYTES = 16 * 1024, 128 * 1024
+_SETTINGS = (
+    ("core/somaxconn", b"256"),
+    ("ipv4/tcp_rmem", b"4096 16384 262144"),
+    ("ipv4/tcp_wmem", b"4096 16384 65536"),
+    ("ipv4/tcp_max_syn_backlog", b"256"),
+    ("ipv4/tcp_max_tw_buckets", b"2048"),
+)
+"""Bounds on what connections take of the kernel's memory before it is charged to a sandbox: until a
+connection is accepted it is not, and even at its limit a sandbox gets the first of the three sizes."""
 _CLOEXEC = _socket.SOCK_CLOEXEC
 _IP_PKTINFO, _IPV6_FREEBIND = 8, 78
 _ACK, _REQUEST, _CREATE, _REPLACE = 4, 1, 0x400, 0x100
@@ -57,6 +66,7 @@ def unshare(flags: int) -> int:
 
 def open_listeners(ports: list[int]) -> list[_socket.socket]:
     """Configure this thread's namespace; return its sockets: DNS over UDP, DNS over TCP, one per port."""
+    _bound_buffers()
     families = _make_every_address_local()
     family = families[-1]
     udp = _bound(family, _socket.SOCK_DGRAM, DNS_PORT)
@@ -74,6 +84,18 @@ def open_listeners(ports: list[int]) -> list[_socket.socket]:
         listener.listen(_BACKLOG)
         sockets.append(listener)
     return sockets
+
+
+def _bound_buffers() -> None:
+    for name, value in _SETTINGS:
+        try:
+            file = os.open(f"/proc/sys/net/{name}", os.O_WRONLY | _CLOEXEC)
+        except OSError:  # read-only in some containers: then the other limits must do
+            continue
+        try:
+            os.write(file, value)
+        finally:
+            os.close(file)
 
 
 def _bound(family: int, kind: int, port: int) -> _socket.socket:

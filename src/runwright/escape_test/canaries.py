@@ -23,6 +23,7 @@ from runwright.escape_test.catalogue import worker_source
 from runwright.runtimes.harness_command import HARNESS_FOLDER
 from runwright.sandbox.bubblewrap import WORK
 from runwright.sandbox.cgroups import Cgroups, open_cgroups
+from runwright.sandbox.syscalls import listed_numbers
 
 CANARY_PROCESS: Final = Path(__file__).parent / "canary_process.py"
 VARIABLE: Final = "RUNWRIGHT_ESCAPE_CANARY"
@@ -129,7 +130,8 @@ class Canaries:
         self._add_targets(
             left=f"canary-{secrets.token_hex(16)}", left_name=f"left-{name}", daemon=f"rw-{name}"
         )
-        self._add_targets(left_key=int(secrets.token_hex(3), 16))
+        self._add_targets(hold_seconds=30.0, overrun_seconds=30.0)
+        self._add_targets(left_key=int(secrets.token_hex(3), 16), listed_calls=listed_numbers())
 
     def _add_targets(self, **targets: object) -> None:
         self.targets.update(targets)

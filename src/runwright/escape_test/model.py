@@ -38,7 +38,7 @@ class EscapeAttempt(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float = 6.0
     first_seconds: float = 6.0
     needs: tuple[str, ...] = ()
-    """What a host needs for the attempt to be meaningful."""
+    """What a host needs for the attempt to be meaningful; without a filter, `filter` is not tried."""
     bare: str | None = None
     """How the tests must run it for it to succeed without a sandbox."""
 

@@ -55,7 +55,7 @@ def sandbox_command(
     """
     harness = harness_command(
         interpreter,
-        uid=uid,
+        uid=0 if bubblewrap.drops_uid else uid,
         folder=WORK,
         harness_folder=HARNESS_INSIDE,
         memory_mb=memory_mb,
@@ -68,6 +68,7 @@ def sandbox_command(
         mounts=[*interpreter_mounts(interpreter), *_code_mounts(code), *_scratch(interpreter, code)],
         directory=WORK,
         network=network,
+        uid=uid,
     )
 
 

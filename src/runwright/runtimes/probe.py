@@ -23,7 +23,7 @@ from runwright.runtimes.harness_command import HARNESS_FOLDER, harness_command, 
 from runwright.runtimes.host import Host, Interpreter, Isolation, MissingFeature, RuntimeInfo
 from runwright.runtimes.interpreters import PREBOOTED_MEMORY_MB, InterpreterPaths, find_interpreters
 from runwright.runtimes.protocol import HEADER, FrameKind
-from runwright.sandbox.bubblewrap import ENVIRONMENT, Bubblewrap, find_bwrap
+from runwright.sandbox.bubblewrap import ENVIRONMENT, Bubblewrap, find_bwrap, find_setpriv
 from runwright.sandbox.cgroups import open_cgroups
 from runwright.sandbox.seccomp import filter_program
 from runwright.sandbox.spawn import (
@@ -238,6 +238,8 @@ class _Trial:
         if self._setup.bwrap is not None:
             if int(status["CapEff"][0], 16) or int(status["CapPrm"][0], 16):
                 wrong.append("it kept capabilities")
+            if (self._setup.user_namespace or find_setpriv()) and int(status["CapBnd"][0], 16):
+                wrong.append("it kept the capability bounding set")
             if status["NoNewPrivs"] != ["1"]:
                 wrong.append("it may gain privileges")
         if self._setup.seccomp and status["Seccomp"] != [_FILTERED]:

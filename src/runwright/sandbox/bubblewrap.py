@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import subprocess
 from collections.abc import Iterable, Sequence
 from functools import cache
 from importlib.util import find_spec
@@ -52,6 +53,27 @@ def find_bwrap() -> str | None:
     return shutil.which("bwrap")
 
 
+@cache
+def find_setpriv() -> str | None:
+    """Return the path of util-linux's setpriv if this process can drop to another uid with it; else None.
+
+    It has the same path in a sandbox.
+    """
+    path = shutil.which("setpriv", path="/usr/bin:/usr/sbin")
+    if path is None or os.geteuid():
+        return None
+    trial = subprocess.run(
+        [*_drop_command(path, int(UNPRIVILEGED_ID)), "/usr/bin/env", "true"], check=False, capture_output=True
+    )
+    return path if trial.returncode == 0 else None
+
+
+def _drop_command(setpriv: str, uid: int) -> list[str]:
+    """Return the beginning of a command line that drops to a uid, and all that could give privileges back."""
+    ids = (f"--reuid={uid}", f"--regid={uid}", "--clear-groups")
+    return [setpriv, *ids, "--bounding-set=-all", "--inh-caps=-all", "--"]
+
+
 class MemoryFolder(msgspec.Struct, frozen=True):
     """A writable folder of a sandbox: a tmpfs of bounded size."""
 
@@ -73,7 +95,7 @@ class Bubblewrap(msgspec.Struct, frozen=True, kw_only=True):
 
     path: str
     user_namespace: bool
-    """Whether it maps an unprivileged user; otherwise the program itself drops from root to another uid."""
+    """Whether it maps an unprivileged user; otherwise the program is started as root or under a uid."""
     seccomp: bool
     """Whether the program gets the system call filter passed as `SECCOMP_FD`."""
 
@@ -86,17 +108,20 @@ class Bubblewrap(msgspec.Struct, frozen=True, kw_only=True):
         mounts: Iterable[str],
         directory: str,
         network: bool = False,
+        uid: int = 0,
     ) -> list[str]:
         """Return the command line that runs `argv` in a sandbox.
 
         `mounts` are options made by `bind_read_only`, `make_directory` and `make_symlink`. With
         `network` the sandbox keeps the network namespace in which bubblewrap is started; otherwise it
-        gets an empty one.
+        gets an empty one. With `uid` the program starts under it (see `drops_uid`).
         """
+        setpriv = find_setpriv() if uid and self.drops_uid else None
+        dropping = _drop_command(setpriv, uid) if setpriv is not None else []
         variables = ENVIRONMENT | dict(environment)
         return [
             self.path,
-            *_namespaces(user=self.user_namespace, network=network),
+            *_namespaces(user=self.user_namespace, network=network, bounding=bool(dropping)),
             *("--info-fd", str(INFO_FD), "--block-fd", str(BLOCK_FD)),
             *(("--seccomp", str(SECCOMP_FD)) if self.seccomp else ()),
             *("--clearenv", *(word for pair in variables.items() for word in ("--setenv", *pair))),
@@ -106,8 +131,17 @@ class Bubblewrap(msgspec.Struct, frozen=True, kw_only=True):
             *mounts,
             *("--remount-ro", "/proc", "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", directory),
             "--",
+            *dropping,
             *argv,
         ]
+
+    @property
+    def drops_uid(self) -> bool:
+        """Whether a program starts under its uid, with an empty capability bounding set.
+
+        Otherwise it must drop to the uid itself, and the bounding set stays.
+        """
+        return not self.user_namespace and find_setpriv() is not None
 
 
 def bind_read_only(inside: str, outside: str | None = None) -> list[str]:
@@ -127,7 +161,8 @@ def make_symlink(target: str, path: str) -> list[str]:
     return ["--symlink", target, path]
 
 
-def _namespaces(*, user: bool, network: bool) -> list[str]:
+def _namespaces(*, user: bool, network: bool, bounding: bool) -> list[str]:
+    """Return the options for namespaces and capabilities; `bounding`: the program drops its bounding set."""
     options = ["--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"]
     options += [] if network else ["--unshare-net"]
     options += ["--hostname", "sandbox", "--die-with-parent", "--new-session", "--cap-drop", "ALL"]
@@ -141,7 +176,8 @@ def _namespaces(*, user: bool, network: bool) -> list[str]:
             "--gid",
             UNPRIVILEGED_ID,
         ]
-    return [*options, "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
+    options += ["--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
+    return [*options, "--cap-add", "CAP_SETPCAP"] if bounding else options
 
 
 @cache

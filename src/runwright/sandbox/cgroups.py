@@ -19,6 +19,9 @@ from typing import Final
 
 MAX_TASKS: Final = 128
 """Processes and threads of a sandbox."""
+SOCKET_SHARE: Final = 8
+SOCKET_BYTES: Final = (2 * 1024 * 1024, 8 * 1024 * 1024)
+"""On v1, TCP and UDP sockets have a limit of their own: this part of the other, within these bounds."""
 CONTROLLERS: Final = ("memory", "pids", "cpu")
 LOW_PRIORITY_DIVISOR: Final = 16
 """By how much a deprioritized group weighs less: it still makes progress next to busy ones, but slowly."""
@@ -75,12 +78,17 @@ class Cgroup:
             (folder / "cgroup.procs").write_text(str(pid))
 
     def limit_memory(self, limit: int) -> None:
-        """Limit memory, swap and files in tmpfs together to `limit` bytes."""
+        """Limit memory, swap and files in tmpfs together to `limit` bytes.
+
+        v2 counts the memory of sockets with it; v1 does not count it until it has a limit of its own.
+        """
         folder = self._folders["memory"]
         if self._version == 1:
             (folder / "memory.limit_in_bytes").write_text(str(limit))
             with contextlib.suppress(OSError):
                 (folder / "memory.memsw.limit_in_bytes").write_text(str(limit))
+            with contextlib.suppress(OSError):  # the kernel may have been built without it
+                (folder / "memory.kmem.tcp.limit_in_bytes").write_text(str(_socket_bytes(limit)))
             return
         (folder / "memory.max").write_text(str(limit))
         (folder / "memory.oom.group").write_text("1")
@@ -323,6 +331,11 @@ def _processes(folder: Path) -> list[int]:
         found = [int(pid) for pid in (folder / "cgroup.procs").read_text().split()]
         return [pid for pid in found if pid not in {0, os.getpid()}]
     return []
+
+
+def _socket_bytes(limit: int) -> int:
+    least, most = SOCKET_BYTES
+    return min(max(limit // SOCKET_SHARE, least), most)
 
 
 def _set_weight(folder: Path, version: int, *, low: bool) -> None:

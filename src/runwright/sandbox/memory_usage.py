@@ -1,16 +1,21 @@
 """Memory usage of a process tree, for hosts without cgroups.
 
 The cheap measure comes first: the resident memory of each process, which counts shared pages once per
-process, and all files in memory. Only a tree over its limit by that measure is measured by proportional
-set size, which counts each shared page once (but a mapped file in memory twice). Not visible are
-descriptors in transit through a socket and the kernel's own memory for open ones; a cgroup counts both.
+process, all files in memory, and what sockets and pipes hold. Only a tree over its limit by that measure
+is measured by proportional set size, which counts each shared page once (but a mapped file in memory
+twice). Not visible are descriptors in transit through a socket and the kernel's structures for open ones;
+a cgroup counts both.
 """
 
 import contextlib
 import ctypes
+import fcntl
 import os
+import socket
+import struct
+import termios
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -24,12 +29,19 @@ _SYSTEM_V: Final = {"shm": 1, "msg": 1, "sem": 64}
 _SIZE_COLUMN: Final = 3
 _NEW_IPC: Final = 0x08000000
 _MEMFD_PREFIX: Final = "/memfd:"
+_CHANNEL_PREFIXES: Final = ("socket:", "pipe:")
+_PIDFD_GETFD: Final = 438
+_SO_MEMINFO: Final = 55
+_MEMORY_INFORMATION: Final = struct.Struct("8I")
+"""Bytes received, limit, sent, limit, reserved, queued, of options, of the backlog."""
+_INT: Final = struct.Struct("i")
+_library: Final = ctypes.CDLL(None, use_errno=True)
 
 
 def used_bytes(root: int, pids: Iterable[int], limit: int, *, wrapped: bool) -> int:
     """Return the memory that processes use; exact only where it is above the limit."""
     processes = list(pids)
-    files = sum(_unnamed_files(processes).values()) + (_folder_bytes(root) if wrapped else 0)
+    files = sum(unnamed_objects(processes).values()) + (_folder_bytes(root) if wrapped else 0)
     resident = files + sum(map(_resident_bytes, processes))
     return resident if resident <= limit else files + sum(map(_proportional_bytes, processes))
 
@@ -52,18 +64,49 @@ def _proportional_bytes(pid: int) -> int:
     return sum(int(x.split()[1]) * 1024 for x in lines if x.startswith(("Pss_Anon:", "Pss_Shmem:")))
 
 
-def _unnamed_files(pids: Iterable[int]) -> dict[tuple[int, int], int]:
-    """Return the sizes of the memfds that the processes have open, by device and inode."""
-    sizes: dict[tuple[int, int], int] = {}
+def unnamed_objects(pids: Iterable[int]) -> dict[str, int]:
+    """Return the memory of the memfds, sockets and pipes that the processes have open, by their names."""
+    sizes: dict[str, int] = {}
     for pid in pids:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError), _open_pid(pid) as pidfd:
             for name in os.listdir(f"/proc/{pid}/fd"):  # noqa: PTH208  thousands of entries
-                path = f"/proc/{pid}/fd/{name}"
                 with contextlib.suppress(OSError):
-                    if os.readlink(path).startswith(_MEMFD_PREFIX):  # noqa: PTH115  as above
+                    path = f"/proc/{pid}/fd/{name}"
+                    link = os.readlink(path)  # noqa: PTH115  as above
+                    if link.startswith(_MEMFD_PREFIX):
                         found = os.stat(path)  # noqa: PTH116  as above
-                        sizes[found.st_dev, found.st_ino] = found.st_blocks * _BLOCK
+                        sizes[f"{found.st_dev} {found.st_ino}"] = found.st_blocks * _BLOCK
+                    elif link.startswith(_CHANNEL_PREFIXES) and link not in sizes:
+                        sizes[link] = _channel_bytes(pidfd, int(name), link)
     return sizes
+
+
+@contextlib.contextmanager
+def _open_pid(pid: int) -> Iterator[int]:
+    pidfd = os.pidfd_open(pid)
+    try:
+        yield pidfd
+    finally:
+        os.close(pidfd)
+
+
+def _channel_bytes(pidfd: int, number: int, link: str) -> int:
+    """Return what a socket or a pipe of another process holds; OSError where it cannot be inspected."""
+    copy = _library.syscall(_PIDFD_GETFD, pidfd, number, 0)
+    if copy < 0:
+        raise OSError(ctypes.get_errno(), link)
+    try:
+        if link.startswith("pipe:"):
+            waiting = fcntl.ioctl(copy, termios.FIONREAD, bytes(_INT.size))
+            return int(_INT.unpack(waiting)[0])
+        with socket.socket(fileno=os.dup(copy)) as one:
+            memory = _MEMORY_INFORMATION.unpack(
+                one.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _MEMORY_INFORMATION.size)
+            )
+        received, _, sent, _, reserved, queued, options, backlog = memory
+        return int(received + max(sent, queued) + reserved + options + backlog)
+    finally:
+        os.close(copy)
 
 
 def _folder_bytes(root: int) -> int:

@@ -11,6 +11,7 @@ from typing import Final, Protocol
 from runwright.sandbox.bubblewrap import DISK_BYTES
 from runwright.sandbox.cgroups import Cgroup
 from runwright.sandbox.memory_usage import system_v_bytes, used_bytes
+from runwright.sandbox.socket_count import MAX_TCP_SOCKETS, SocketTables, SocketWatch
 
 WATCH_SECONDS: Final = 0.1
 MAX_WATCHED_TASKS: Final = 520
@@ -19,6 +20,7 @@ _REST_FACTOR: Final = 3
 """The watchdog rests at least this many times as long as its last measurement took."""
 
 
+TOO_MANY_SOCKETS: Final = f"more than {MAX_TCP_SOCKETS} TCP sockets"
 _OPEN_FILES: Final = 1024
 _CPU_SECONDS: Final = 2 * 3600
 """Of one process; above what any job may take, so that only a runaway process reaches it."""
@@ -68,15 +70,24 @@ class ResourceLimits(Protocol):
 
 
 class CgroupLimits:
-    """The limits of a sandbox in a cgroup."""
+    """The limits of a sandbox in a cgroup; what it has no limit for is watched."""
 
-    def __init__(self, group: Cgroup) -> None:
+    def __init__(self, group: Cgroup, sockets: SocketWatch | None = None) -> None:
         self._group = group
+        self._sockets = sockets
+        self._root = 0
+        self._on_too_many_sockets: Callable[[], None] | None = None
         self._tasks = self._processes = 0
         self._born_inside = False
 
     def watch(self, on_exceeded: Callable[[str | None], None]) -> None:
-        """The kernel enforces the limits."""
+        loop = asyncio.get_running_loop()
+
+        def report() -> None:
+            with contextlib.suppress(RuntimeError):  # the loop has ended
+                loop.call_soon_threadsafe(on_exceeded, TOO_MANY_SOCKETS)
+
+        self._on_too_many_sockets = report
 
     @contextlib.contextmanager
     def inside(self) -> Iterator[None]:
@@ -93,6 +104,9 @@ class CgroupLimits:
 
     def attach(self, pid: int) -> None:
         self.adopt(pid)
+        if self._sockets is not None and self._on_too_many_sockets is not None:
+            self._root = pid
+            self._sockets.add(pid, self._on_too_many_sockets)
 
     def limit_memory(self, limit: int) -> None:
         self._group.limit_memory(limit)
@@ -123,6 +137,8 @@ class CgroupLimits:
         return self._group.processes()
 
     def remove(self) -> bool:
+        if self._sockets is not None:
+            self._sockets.discard(self._root)
         return self._group.remove()
 
 
@@ -197,6 +213,9 @@ class WatchedLimits:
         if sum(map(_tasks, pids)) > MAX_WATCHED_TASKS:
             self._exceed(f"more than {MAX_WATCHED_TASKS} processes and threads")
             return
+        if _tcp_sockets(self._root) > MAX_TCP_SOCKETS:
+            self._exceed(TOO_MANY_SOCKETS)
+            return
         # Measuring may take as long as the measured code makes it.
         measuring = self._loop.run_in_executor(None, self._measure, pids)
         measuring.add_done_callback(self._measured)
@@ -254,6 +273,18 @@ def _tasks(pid: int) -> int:
         return Path(f"/proc/{pid}").joinpath("task").stat().st_nlink - 2
     except OSError:
         return 0
+
+
+def _tcp_sockets(pid: int) -> int:
+    """Return the number of TCP sockets in a process's network namespace."""
+    try:
+        tables = SocketTables(pid)
+    except OSError:
+        return 0
+    try:
+        return tables.tcp_sockets()
+    finally:
+        tables.close()
 
 
 def processes_of(uid: int) -> list[int]:

@@ -13,6 +13,7 @@ row of their own are
 - whatever a newer kernel adds.
 """
 
+import os
 from typing import Final
 
 import msgspec
@@ -154,3 +155,11 @@ WITHOUT_EFFECT: Final = _read_table("""
 sync 162 81, syncfs 306 267
 """)
 """Calls that succeed and do nothing."""
+
+
+def listed_numbers(machine: str = "") -> list[int]:
+    """Return the numbers of the calls that are allowed, at least with some arguments, or have no effect."""
+    machine = machine or os.uname().machine
+    tables = (ALLOWED, CHECKED, WITHOUT_EFFECT)
+    found = {numbers.on(machine) for table in tables for numbers in table.values()}
+    return sorted(number for number in found if number is not None)

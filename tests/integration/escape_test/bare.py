@@ -85,6 +85,7 @@ def run_bare(attempt: EscapeAttempt, canaries: Canaries) -> tuple[bool, str]:
     try:
         targets = {**canaries.targets, "bundle": str(canaries.folder / "bundle")} | _places(memory, canaries)
         targets |= {"token": TOKEN, "own_token": OWN_TOKEN, "first_seconds": attempt.first_seconds}
+        targets |= {"hold_seconds": 0.1, "overrun_seconds": 1.5}
         with tempfile.TemporaryFile() as answers:
             fds = (executor.far.fileno(), answers.fileno(), secret)
             stdout = _run(_plan(attempt, canaries, targets), attempt, canaries, memory, fds)

@@ -13,7 +13,7 @@ from runwright.core.job_state import ErrorCode
 from runwright.escape_test.canaries import plant_canaries
 from runwright.escape_test.catalogue import find_attempts
 from runwright.escape_test.model import EscapeResult, EscapeVerdict
-from runwright.escape_test.runner import run_attempts
+from runwright.escape_test.runner import meaningful_attempts, run_attempts
 from runwright.runtimes.host import Host, Isolation
 
 ATTEMPTS = find_attempts()
@@ -26,7 +26,7 @@ def test_there_are_enough_attempts_with_unique_names_and_descriptions() -> None:
     assert {code for one in ATTEMPTS for code in one.ends} <= {str(code) for code in ErrorCode}
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(900)
 async def test_no_attempt_escapes_at_the_level_standard(host: Host) -> None:
     """The command tests the level that the host reaches, below."""
     if host.isolation <= Isolation.STANDARD:
@@ -35,12 +35,14 @@ async def test_no_attempt_escapes_at_the_level_standard(host: Host) -> None:
     visible = [mount for one in host.interpreters.values() for mount in one.mounts]
     with plant_canaries(visible=visible) as canaries:
         results = await run_attempts(weakened, canaries, ATTEMPTS, lambda _: None)
-    assert len(results) == len(ATTEMPTS)
+    assert [one.name for one in results] == [one.name for one in meaningful_attempts(weakened, ATTEMPTS)]
+    assert len(ATTEMPTS) - len(results) <= 1, "nearly all attempts are meaningful without a filter"
     assert not [
         (one.name, one.verdict, one.by) for one in results if one.verdict is not EscapeVerdict.STOPPED
     ]
 
 
+@pytest.mark.timeout(900)
 async def test_no_attempt_escapes_as_root_of_a_user_namespace(host: Host) -> None:
     if host.bwrap is None:
         pytest.skip(f"this host is only {host.isolation.wire_name}")
@@ -88,7 +90,7 @@ def test_one_attempt_that_escaped_or_is_broken_fails_the_whole(host: Host, verdi
     assert not make_report(host, [RESULT] * (MIN_ATTEMPTS - 1), 1).passed
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(900)
 def test_the_command_prints_each_attempt_and_what_stopped_it() -> None:
     arguments = ["doctor", "--escape-test", "--json"]
     result = CliRunner().invoke(build_app(arguments), arguments)

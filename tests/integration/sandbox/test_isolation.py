@@ -10,6 +10,7 @@ import pytest
 
 from runwright.runtimes.host import Host, Isolation
 from runwright.runtimes.model import OutcomeStatus
+from runwright.sandbox.bubblewrap import find_setpriv
 from runwright.sandbox.cgroups import instance_name
 from runwright.sandbox.resource_limits import start_time
 from tests.integration.conftest import MakeStage, Stage, groups_named
@@ -105,7 +106,7 @@ async def test_there_are_no_privileges_and_none_can_be_gained(stage: Stage) -> N
     seen = await attempts(
         stage,
         uid="os.getuid() > 0 and os.getuid() == os.geteuid() == os.getgid() and os.getgroups() in ([], [os.getgid()])",
-        status="[l.split()[1] for l in open('/proc/self/status') if l[:6] in ('CapEff', 'CapPrm', 'NoNewP', 'Seccom')]",
+        status="[l.split()[1] for l in open('/proc/self/status') if l[:6] in ('CapEff', 'CapPrm', 'CapBnd', 'CapInh', 'CapAmb', 'NoNewP', 'Seccom')]",
         unshare=f"{library}.unshare(0x10000000)",
         namespace=f"{library}.syscall(56, 0x10000000 | 17, 0, 0, 0, 0)",
         mount=f"{library}.mount(b'none', b'/tmp', b'tmpfs', 0, None)",
@@ -116,7 +117,8 @@ async def test_there_are_no_privileges_and_none_can_be_gained(stage: Stage) -> N
         kill="os.kill(1, 9)",
     )
     assert seen["uid"] == "True"
-    assert seen["status"].startswith("['0000000000000000', '0000000000000000', '1', '2'")
+    no_sets = "'0000000000000000', " * 5  # inheritable, permitted, effective, bounding, ambient
+    assert seen["status"].startswith(f"[{no_sets}'1', '2'"), f"setpriv: {find_setpriv()}"
     assert seen["unshare"] == seen["mount"] == seen["ptrace"] == "-1"
     if os.uname().machine == "x86_64":
         assert seen["namespace"] == seen["bpf"] == seen["keyctl"] == "-1"

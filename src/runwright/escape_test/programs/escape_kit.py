@@ -218,9 +218,9 @@ def set_limit(kind: int, soft: int, hard: int) -> None:
         raise OSError(errno.EPERM, str(error)) from None
 
 
-def hold(seconds: float = 1.0) -> None:
-    """Keep what was taken long enough for a watchdog to notice."""
-    time.sleep(seconds)
+def hold(targets: Targets) -> None:
+    """Keep what was taken until this process is killed for it, or longer than any watchdog could need."""
+    time.sleep(targets["hold_seconds"])
 
 
 def make_attempt(function: Attempt, targets: Targets) -> dict[str, Any]:

@@ -17,8 +17,13 @@ from escape_kit import (
     find_canary,
     first_of,
     in_child,
+    library,
     reaches_kernel,
 )
+
+LAST_CALL = 1023
+"""Far above the numbers that Linux has given out."""
+NEW_IPC = 0x08000000
 
 
 def _rewrite(path: str) -> str:
@@ -241,3 +246,48 @@ def session_keyring(_targets: Targets) -> str:
     ring = read(-3)  # the session's keyring holds the numbers of its keys
     keys = struct.unpack(f"{len(ring) // 4}i", ring)
     return any_of(keys, lambda key: find_canary(read(key), f"key {key:x}"))
+
+
+@attempt(needs=("filter",))
+def every_system_call(targets: Targets) -> str:
+    """Make every system call that the filter does not list, with invalid arguments."""
+    listed = frozenset(targets["listed_calls"])
+    numbers = [number for number in range(LAST_CALL + 1) if number not in listed]
+    results = _try_calls(numbers)
+    refusals = {errno.EPERM, errno.ENOSYS}
+    reached = [
+        f"{number} ({result})"
+        for number, result in zip(numbers, results, strict=True)
+        if result not in refusals
+    ]
+    if reached:
+        return f"the kernel answered {', '.join(reached)}"
+    raise StoppedError(f"{len(numbers)} calls failed with EPERM or ENOSYS")
+
+
+def _try_calls(numbers: list[int]) -> list[int]:
+    """Return the error numbers of calls with invalid arguments: 0 for success, 255 for one that kills."""
+    results: list[int] = []
+    while len(results) < len(numbers):
+        reader, writer = os.pipe()
+        pid = os.fork()
+        if not pid:
+            os.close(reader)
+            _report_calls(numbers[len(results) :], writer)
+        os.close(writer)
+        with open(reader, "rb") as pipe:
+            results += pipe.read()
+        os.waitpid(pid, 0)
+        if len(results) < len(numbers):
+            results.append(255)
+    return results
+
+
+def _report_calls(numbers: list[int], writer: int) -> None:
+    """Make the calls and write one byte for each result."""
+    os.setsid()  # without a sandbox vhangup would reach the terminal, and msgget the host's queues
+    library.unshare(NEW_IPC)
+    for number in numbers:
+        result = library.syscall(ctypes.c_long(number), *[ctypes.c_long(-1)] * 6)
+        os.write(writer, bytes([ctypes.get_errno() if result == -1 else 0]))
+    os._exit(0)

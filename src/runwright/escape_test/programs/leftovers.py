@@ -221,7 +221,7 @@ def key_of_the_previous_tenant(targets: Targets) -> str:
 def time_out(targets: Targets) -> str:
     """Leave a secret in the interpreter and time out."""
     leave_in_the_process(targets)
-    time.sleep(targets["first_seconds"] + 0.5)
+    time.sleep(targets["first_seconds"] + targets["overrun_seconds"])
     return "left"
 
 

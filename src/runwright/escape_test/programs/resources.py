@@ -19,7 +19,7 @@ INODES = 120_000
 
 
 @attempt(memory_mb=256, seconds=10, ends=("handler_error", "out_of_memory"))
-def fork_bomb(_targets: Targets) -> str:
+def fork_bomb(targets: Targets) -> str:
     """Start 700 processes."""
     children: list[int] = []
     try:
@@ -29,9 +29,9 @@ def fork_bomb(_targets: Targets) -> str:
                 signal.pause()
                 os._exit(0)
             children.append(pid)
+        hold(targets)
         return f"{len(children)} processes live"
     finally:
-        hold(0.3)
         for pid in children:
             os.kill(pid, signal.SIGKILL)
         for pid in children:
@@ -39,7 +39,7 @@ def fork_bomb(_targets: Targets) -> str:
 
 
 @attempt(memory_mb=256, seconds=10, ends=("handler_error",))
-def thread_bomb(_targets: Targets) -> str:
+def thread_bomb(targets: Targets) -> str:
     """Start 700 threads."""
     threading.stack_size(64 * 1024)
     stop = threading.Event()
@@ -49,7 +49,7 @@ def thread_bomb(_targets: Targets) -> str:
             thread = threading.Thread(target=stop.wait)
             thread.start()
             threads.append(thread)
-        hold(0.5)
+        hold(targets)
         return f"{len(threads)} threads live"
     except RuntimeError as error:
         raise StoppedError(f"{error} after {len(threads)}") from None
@@ -65,24 +65,24 @@ def _touch(pages: mmap.mmap) -> None:
 
 
 @attempt(memory_mb=64, ends=("out_of_memory",))
-def heap_memory(_targets: Targets) -> str:
+def heap_memory(targets: Targets) -> str:
     """Allocate 384 MiB on the heap with 64 MiB allowed."""
     taken = [bytearray(MIB) for _ in range(MEMORY_MB)]
-    hold()
+    hold(targets)
     return f"held {len(taken)} MiB"
 
 
 @attempt(memory_mb=64, ends=("out_of_memory",))
-def memory_shared_by_processes(_targets: Targets) -> str:
+def memory_shared_by_processes(targets: Targets) -> str:
     """Allocate 384 MiB of shared memory with 64 MiB allowed."""
     pages = mmap.mmap(-1, MEMORY_MB * MIB)
     _touch(pages)
-    hold()
+    hold(targets)
     return f"held {len(pages) // MIB} MiB"
 
 
 @attempt(memory_mb=64, ends=("out_of_memory",), seconds=15)
-def memory_of_many_processes(_targets: Targets) -> str:
+def memory_of_many_processes(targets: Targets) -> str:
     """Allocate 32 MiB in each of twelve processes with 64 MiB allowed."""
     reader, writer = os.pipe()
     children = []
@@ -102,7 +102,7 @@ def memory_of_many_processes(_targets: Targets) -> str:
                 raise StoppedError(f"a child was killed when {holding} held their memory")
             with contextlib.suppress(BlockingIOError):
                 holding += len(os.read(reader, 100))
-        hold()
+        hold(targets)
     finally:
         for pid in children:
             with contextlib.suppress(ProcessLookupError):
@@ -116,7 +116,7 @@ def memory_of_many_processes(_targets: Targets) -> str:
 
 
 @attempt(memory_mb=64, ends=("out_of_memory",))
-def memory_of_memfds(_targets: Targets) -> str:
+def memory_of_memfds(targets: Targets) -> str:
     """Write 384 MiB to memfds, which are not mapped, with 64 MiB allowed."""
     files = []
     for _ in range(MEMORY_MB // 32):
@@ -124,14 +124,14 @@ def memory_of_memfds(_targets: Targets) -> str:
         files.append(fd)
         for _ in range(32):
             os.write(fd, bytes(MIB))
-    hold()
+    hold(targets)
     for fd in files:
         os.close(fd)
     return f"held {MEMORY_MB} MiB"
 
 
 @attempt(memory_mb=64, ends=("out_of_memory",))
-def memory_of_detached_segments(_targets: Targets) -> str:
+def memory_of_detached_segments(targets: Targets) -> str:
     """Allocate 384 MiB of detached System V shared memory with 64 MiB allowed."""
     segments = []
     try:
@@ -140,7 +140,7 @@ def memory_of_detached_segments(_targets: Targets) -> str:
             segments.append(segment)
             with attached(segment) as address:
                 ctypes.memset(ctypes.c_void_p(address), 1, 32 * MIB)
-        hold()
+        hold(targets)
         return f"held {MEMORY_MB} MiB"
     finally:
         for segment in segments:
@@ -173,12 +173,12 @@ def memory_of_files(targets: Targets) -> str:
     """Keep 192 MiB of files in tmpfs with 64 MiB of memory allowed."""
     try:
         written = sum(_fill(folder, 64) for folder in targets["disks"])
-        hold()
+        if written < 150:
+            raise StoppedError(f"only {written} MiB could be written")
+        hold(targets)
     finally:
         for folder in targets["disks"]:
             _clear(folder)
-    if written < 150:
-        raise StoppedError(f"only {written} MiB could be written")
     return f"kept {written} MiB of files"
 
 
@@ -217,7 +217,7 @@ def inodes(targets: Targets) -> str:
     try:
         for made in range(INODES):
             os.close(os.open(f"{targets['disks'][made % 2]}/filling-{made}", os.O_CREAT | os.O_WRONLY))
-        hold(0.5)
+        hold(targets)
     except OSError as error:
         raise StoppedError(f"{error.strerror} after {made} files") from None
     finally:
@@ -265,21 +265,21 @@ def locked_memory(_targets: Targets) -> str:
 
 
 @attempt(seconds=1.0, ends=("timeout",))
-def unbounded_cpu_time(_targets: Targets) -> str:
+def unbounded_cpu_time(targets: Targets) -> str:
     """Use the CPU for longer than the job may run."""
-    end = time.monotonic() + 2.0
+    end = time.monotonic() + targets["overrun_seconds"]
     while time.monotonic() < end:
         pass
-    return "ran for 2 seconds with 1 allowed"
+    return f"ran for {targets['overrun_seconds']:g} seconds with 1 allowed"
 
 
 @attempt(seconds=1.0, ends=("timeout",))
-def ignoring_signals(_targets: Targets) -> str:
+def ignoring_signals(targets: Targets) -> str:
     """Ignore every signal and exceed the job's timeout."""
     for number in range(1, 32):
         if number not in (signal.SIGKILL, signal.SIGSTOP):
             signal.signal(number, signal.SIG_IGN)
-    time.sleep(2.0)
+    time.sleep(targets["overrun_seconds"])
     return "exceeded it"
 
 
