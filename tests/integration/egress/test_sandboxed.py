@@ -442,3 +442,14 @@ async def test_a_command_that_cannot_be_started_leaves_nothing(
         while descriptors() > before or egress.traffic.open:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     assert await inside.run("print('the next one works')") == "the next one works"
+
+
+async def test_what_connections_take_before_they_are_charged_is_bounded(inside: Inside) -> None:
+    """The kernel charges a connection to a sandbox when it is accepted; until then only this bounds it."""
+    names = ["core/somaxconn", *(f"ipv4/tcp_{name}" for name in ("rmem", "wmem", "max_tw_buckets"))]
+    code = f"import json; print(json.dumps([open('/proc/sys/net/' + one).read().split() for one in {names}]))"
+    [queue], received, sent, [ended] = json.loads(await inside.run(code, PUBLIC))
+    assert int(queue) <= 256
+    assert int(received[1]) <= 16 * 1024
+    assert int(sent[2]) <= 64 * 1024
+    assert int(ended) <= 2048
