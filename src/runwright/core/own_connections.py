@@ -1,4 +1,4 @@
-"""Tell this product's own outgoing connections from those of users of the same machine.
+"""Distinguish this product's own outgoing connections from those of users of the same machine.
 
 A server in development trusts callers on its machine. Webhooks, callbacks and code of tenants also arrive
 from there if a tenant names the server's own address. Every connection that is made for a tenant

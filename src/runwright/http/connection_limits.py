@@ -2,9 +2,9 @@
 
 A new connection above a cap replaces the one that has been idle longest: of the same address, or of any
 address. Idle is a connection without a request in progress, so also one that has never sent anything.
-Where every one has a request in progress, the new one is refused with 503. So connections that nobody
-uses keep nobody out, whether or not their owner has a key, and descriptors are left for the sandboxes and
-the database of this process.
+Where every one has a request in progress, the new one is refused with 503. So unused connections keep no
+client out, whether or not their owner has a key, and descriptors are left for the sandboxes and the
+database of this process.
 
 An IPv6 host usually has a whole /64 network, which counts as one address.
 """

@@ -1,7 +1,7 @@
 """Assemble programs of the kernel's classic BPF from instructions that jump to named labels.
 
 A conditional jump of the machine reaches 255 instructions; one to a label further away becomes a
-conditional jump over an unconditional one, so that whoever writes a program need not count.
+conditional jump over an unconditional one, so that programs need no counting.
 """
 
 import struct

@@ -11,10 +11,10 @@ by their arguments:
 - `ioctl` inserts no characters into a terminal's input.
 - `personality` is read, or set to the default: the other ones switch off the kernel's hardening.
 - `socket` and `socketpair`: Unix sockets, TCP and UDP. Other protocols would make the kernel load
-  modules. Netlink sockets are refused too: what they receive is charged to nobody, 200 MB for a thousand
+  modules. Netlink sockets are refused too: what they receive is not charged, 200 MB for a thousand
   sockets; the C library does without them where it looks up names.
 - `setsockopt` takes the options of a list. The size of a buffer is accepted and ignored: connections that
-  were not accepted yet are charged to nobody, and inherit it. Socket filters, multicast groups and others
+  were not accepted yet are not charged, and inherit it. Socket filters, multicast groups and others
   that take memory without a charge are not on the list.
 """
 

@@ -1,6 +1,6 @@
 """Count the TCP sockets of sandboxes, and report one that has too many.
 
-Connections that were not accepted yet belong to no process: the kernel charges their memory to nobody,
+Connections that were not accepted yet belong to no process: the kernel does not charge their memory,
 and no limit of open files counts them. Their number in a network namespace is all that bounds them.
 """
 
