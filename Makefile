@@ -12,7 +12,8 @@ SETUP_INPUTS := scripts/setup pyproject.toml requirements/lock.txt
 # programs; by default it is the embedded one.
 DATABASE_TESTS := $(addprefix tests/integration/,agents analytics automations bulk db events jobs loops outbox schedules tenants)
 SMOKE_TESTS := tests/unit tests/integration/db tests/integration/jobs tests/contract/test_jobs.py tests/e2e/test_handlers.py
-PYTEST_PARALLEL := -n auto --maxprocesses 4
+# One more worker than processors, as tests wait for servers to start and stop; at most 4.
+PYTEST_PARALLEL := -n $(shell processors=$$(nproc); echo $$((processors < 3 ? processors + 1 : 4)))
 
 .PHONY: help setup run test test-database coverage smoke mutate check schema bench lock clean
 
