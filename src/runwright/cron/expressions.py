@@ -20,7 +20,14 @@ from cronsim import CronSim, CronSimError
 LONGEST: Final = 200
 FIELDS: Final = 5
 
-_ALPHABET: Final = re.compile(r"[0-9A-Za-z*/,#\- ]*", re.ASCII)
+_FOREIGN: Final = re.compile(r"[^0-9A-Za-z*/,#\-\s]|[^\x00-\x7f]")
+_STEPPED: Final = re.compile(r"(?:([0-9A-Z]+)-([0-9A-Z]+)|[^/]*)/([0-9]+)", re.ASCII)
+_SIZES: Final = {"minute": 60, "hour": 24, "day": 31, "month": 12, "weekday": 7}
+_NAMES: Final = {
+    name: str(number)
+    for names in ("- JAN FEB MAR APR MAY JUN JUL AUG SEP OCT NOV DEC", "SUN MON TUE WED THU FRI SAT")
+    for number, name in enumerate(names.split())
+}
 _NEVER: Final = "Never matches: there is no such date."
 _ANY_TIME: Final = datetime(2000, 1, 1)  # noqa: DTZ001  local times have no zone
 
@@ -61,13 +68,33 @@ class Cron:
 def _parse(expression: str) -> CronSim:
     if len(expression) > LONGEST:
         raise CronError(f"Must have at most {LONGEST} characters.")
-    fields = expression.split(" ") if _ALPHABET.fullmatch(expression) else []
-    if len([field for field in fields if field]) != FIELDS:
+    if foreign := _FOREIGN.search(expression):
+        raise CronError(f"Must not contain {foreign[0]!r}; use numbers, names, and * , - / # L W.")
+    fields = expression.upper().split()
+    if len(fields) != FIELDS:
         raise CronError("Must have five fields: minute hour day month weekday, for example 0 9 * * MON-FRI.")
+    plain = " ".join(map(_plain_field, _SIZES, fields))
     try:
-        return CronSim(expression, _ANY_TIME)
+        return CronSim(plain, _ANY_TIME)
     except CronSimError as error:
-        raise CronError(_explain(str(error), expression)) from None
+        raise CronError(_explain(str(error), plain)) from None
+
+
+def _plain_field(name: str, field: str) -> str:
+    """Return a field without steps over a single value, which CronSim takes for `9/1`: from 9 on."""
+    return ",".join(_plain_part(name, part) for part in field.split(","))
+
+
+def _plain_part(name: str, part: str) -> str:
+    found = _STEPPED.fullmatch(part)
+    if found is None:
+        return part
+    if int(found[3]) > _SIZES[name]:
+        raise CronError(f"Has a bad {name} field: a step of {found[3]} is larger than the field.")
+    first, last = (_NAMES.get(end or "", end) for end in (found[1], found[2]))
+    if first and last and first.isdigit() and last.isdigit() and int(first) == int(last):
+        return first if int(found[3]) else part
+    return part
 
 
 def _explain(error: str, expression: str) -> str:

@@ -63,6 +63,8 @@ class _Field(msgspec.Struct, frozen=True):
         found = _PART.fullmatch(part)
         if found is None or (found[2] and found[1] in _ANY) or (found[3] and not int(found[3])):
             raise CronError(f"bad {self.name} field {part[:40]!r}")
+        if found[3] and int(found[3]) > self.last - self.first + 1:
+            raise CronError(f"bad {self.name} field {part[:40]!r}: the step is larger than the field")
         every = found[1] in _ANY
         first = self.first if every else self.value(found[1])
         last = self.value(found[2]) if found[2] else self.last if found[3] or every else first

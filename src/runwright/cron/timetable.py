@@ -83,9 +83,13 @@ class Timetable:
         return total
 
     def _is_regular(self, day: date) -> bool:
-        """Return whether the day has no clock change."""
+        """Return whether the day has no clock change, also not at its first instant."""
         first, last = self._midnight(day), self._midnight(day + _DAY)
-        return not (first.skipped or first.repeated) and last.at - first.at == _DAY
+        if first.skipped or first.repeated or last.at - first.at != _DAY:
+            return False
+        # Local times that were skipped before midnight fire at midnight.
+        eve = (first.at - _SECOND).astimezone(self.zone)
+        return eve.utcoffset() == first.at.astimezone(self.zone).utcoffset()
 
     def _starts(self, day: date) -> datetime:
         """Return the first instant of a local date."""

@@ -21,16 +21,24 @@ NOW = datetime(2026, 3, 1, tzinfo=UTC)
         ("* * * *", "five fields"),
         ("* * * * * *", "five fields"),
         ("0 * * * * *", "five fields"),
-        ("@daily", "five fields"),
-        ("* * * *\t*", "five fields"),
-        ("* * * * \u0661", "five fields"),
+        ("@daily", "^Must not contain '@'"),
+        ("* * * * \u0661", r"^Must not contain '\u0661'"),
+        ("0 9 ? * MON", r"^Must not contain '\?'"),
+        ("0 9 * * MON\0", "^Must not contain"),
+        ("*/90 * * * *", r"^Has a bad minute field: a step of 90 is larger than the field\.$"),
+        ("5/61 * * * *", "a step of 61"),
+        ("0 0,1-2/25 * * *", "a step of 25"),
+        ("0 0 */32 * *", "a step of 32"),
+        ("0 0 1 */13 *", "a step of 13"),
+        ("0 0 * * */8", "a step of 8"),
+        ("9-9/0 * * * *", r"^Has a bad minute field\.$"),
         ("60 * * * *", r"^Has a bad minute field\.$"),
         ("-1 * * * *", r"^Has a bad minute field\.$"),
         ("*/0 * * * *", r"^Has a bad minute field\.$"),
         ("1- * * * *", r"^Has a bad minute field\.$"),
         ("5-1 * * * *", r"^Has a bad minute field\.$"),
         ("1,,2 * * * *", r"^Has a bad minute field\.$"),
-        ("1.5 * * * *", "five fields"),
+        ("1.5 * * * *", r"^Must not contain '\.'"),
         ("* 24 * * *", r"^Has a bad hour field\.$"),
         ("* * 0 * *", r"^Has a bad day field\.$"),
         ("* * 32 * *", r"^Has a bad day field\.$"),
@@ -63,6 +71,9 @@ def test_what_is_wrong_is_said(expression: str, part: str) -> None:
         ("0 0 13 * 5", "2026-03-06"),
         ("0 0 */2 * 1", "2026-03-09"),
         ("0  0 1 1 *", "2027-01-01"),
+        ("\t0\t0 1 1 *\r\n", "2027-01-01"),
+        ("0 0 1 6-6/2 *", "2026-06-01"),
+        ("0 0 * * mon-1/2", "2026-03-02"),
         ("0 0 1 1 *".ljust(200), "2027-01-01"),
     ],
 )
@@ -70,6 +81,21 @@ def test_what_debian_knows_is_understood(expression: str, first: str) -> None:
     found = timetable_of(expression, "UTC").next_after(NOW)
     assert found is not None
     assert found.date() == date.fromisoformat(first)
+
+
+@pytest.mark.parametrize(
+    ("expression", "hours"),
+    [
+        ("0 9-9/1 * * *", {9}),
+        ("0 09-9/2 * * *", {9}),
+        ("0 9-9/1,12-13/1 * * *", {9, 12, 13}),
+        ("0 9/5 * * *", {9, 14, 19}),
+        ("0 9-17/24 * * *", {9}),
+    ],
+)
+def test_a_step_over_one_hour_is_that_hour(expression: str, hours: set[int]) -> None:
+    found = timetable_of(expression, "UTC").firings_after(NOW)
+    assert {next(found).local.hour for _ in range(2 * len(hours))} == hours
 
 
 @given(st.text(alphabet="0123456789*/,-#LWMONa ", max_size=40))

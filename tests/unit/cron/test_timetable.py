@@ -121,6 +121,10 @@ def field(low: int, high: int) -> st.SearchStrategy[str]:
         st.tuples(number, number).map(lambda pair: f"{min(pair)}-{max(pair)}"),
         st.integers(1, high).map(lambda step: f"*/{step}"),
         st.tuples(number, st.integers(1, high)).map(lambda pair: f"{pair[0]}/{pair[1]}"),
+        st.tuples(number, number, st.integers(1, high)).map(
+            lambda three: f"{min(three[:2])}-{max(three[:2])}/{three[2]}"
+        ),
+        st.tuples(number, st.integers(1, high)).map(lambda pair: f"{pair[0]}-{pair[0]}/{pair[1]}"),
     )
     return st.one_of(st.just("*"), part, st.lists(number.map(str), min_size=1, max_size=4).map(",".join))
 
@@ -143,7 +147,8 @@ def windows(draw: st.DrawFn) -> tuple[str, datetime]:
     return zone, draw(st.sampled_from(found)) - timedelta(minutes=draw(st.integers(0, 26 * 60)))
 
 
-@settings(max_examples=300, deadline=None)
+@pytest.mark.timeout(600)  # the model walks through every minute
+@settings(max_examples=200, deadline=None)
 @given(window=windows(), expression=EXPRESSIONS)
 def test_firings_are_those_of_the_plain_model_in_every_zone_and_year(
     window: tuple[str, datetime], expression: str
@@ -179,6 +184,16 @@ def test_where_one_begins_to_look_does_not_change_what_fires(
     for minute in minutes:
         begin = after + timedelta(minutes=minute)
         assert table.next_after(begin) == min(at for at in whole if at > begin)
+
+
+def test_a_firing_that_is_skipped_until_midnight_is_counted() -> None:
+    """In Nuuk the clock jumps from 23:00 to the midnight after."""
+    table = timetable_of("30 23 * * *", "America/Nuuk")
+    begin, end = utc("2024-03-28 00:00"), utc("2024-04-03 00:00")
+    assert table.count(begin, end) == 6
+    assert utc("2024-03-31 01:00") in {
+        firing.at for firing in firings("30 23 * * *", "America/Nuuk", "2024-03-28 00:00", 6)
+    }
 
 
 @settings(max_examples=60, deadline=None)
