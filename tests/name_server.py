@@ -89,15 +89,15 @@ class _Stream(asyncio.Protocol):
 
 
 @contextlib.asynccontextmanager
-async def name_server(zone: Mapping[str, Sequence[str] | str]) -> AsyncIterator[NameServer]:
+async def name_server(
+    zone: Mapping[str, Sequence[str] | str], *, host: str = "127.0.0.1", port: int = 0
+) -> AsyncIterator[NameServer]:
     """Serve on one port over UDP and TCP."""
     server = NameServer(zone)
     loop, streams = asyncio.get_running_loop(), set[asyncio.BaseTransport]()
-    listener = await loop.create_server(lambda: _Stream(server, streams), "127.0.0.1", 0)
+    listener = await loop.create_server(lambda: _Stream(server, streams), host, port)
     server.port = listener.sockets[0].getsockname()[1]
-    udp, _ = await loop.create_datagram_endpoint(
-        lambda: _Packets(server), local_addr=("127.0.0.1", server.port)
-    )
+    udp, _ = await loop.create_datagram_endpoint(lambda: _Packets(server), local_addr=(host, server.port))
     try:
         yield server
     finally:

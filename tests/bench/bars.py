@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 
 from tests.bench.cold import NEXT
+from tests.bench.isolation import BESIDE
 from tests.bench.neighbours import ALONE, MISUSE
 from tests.bench.result import Throughput
 from tests.bench.results import OURS, Results
@@ -72,7 +73,7 @@ def bars_of(results: Results) -> list[Bar]:
         *_agents(results),
         *_ingress(results),
     ]
-    return [*bars, *single, *_neighbours(results)]
+    return [*bars, *single, *_neighbours(results), *_isolation(results)]
 
 
 def _submit(systems: Mapping[str, list[Throughput]]) -> Iterator[Bar]:
@@ -180,6 +181,18 @@ def _neighbours(results: Results) -> Iterator[Bar]:
             for figure in ("p50", "p99"):
                 usual, now = (getattr(latency, f"{figure}_ms") for latency in (alone, one[name]))
                 yield _at_most(f"beside misuse of {name}, {figure}", "first", now, DOUBLE * usual, "ms")
+
+
+def _isolation(results: Results) -> Iterator[Bar]:
+    figures = (
+        ("dead receivers", results.receivers),
+        ("silent names", results.names),
+        ("costly templates", results.templates),
+    )
+    for what, measured in figures:
+        for one in measured:
+            bar = DOUBLE * one[ALONE].p99_ms
+            yield _at_most(f"beside {what} of others, p99", "first", one[BESIDE].p99_ms, bar, "ms")
 
 
 def _peer(systems: Mapping[str, list[Throughput]], name: str, usual: float) -> tuple[float, str]:

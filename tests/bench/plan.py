@@ -6,6 +6,7 @@ Systems alternate within a round, so that whatever else the machine does falls o
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final, TypeVar
@@ -18,6 +19,7 @@ from tests.bench.agents import measure_agents
 from tests.bench.cold import measure_cold
 from tests.bench.drain import measure_drain
 from tests.bench.ingress import measure_ingress
+from tests.bench.isolation import measure_names, measure_receivers, measure_templates
 from tests.bench.latency import measure_wait
 from tests.bench.listing import measure_listing
 from tests.bench.memory import measure_memory
@@ -55,7 +57,15 @@ FIGURES: Final = (
     "agents",
     "ingress",
     "neighbours",
+    "receivers",
+    "names",
+    "templates",
 )
+ISOLATION: Final = {
+    "receivers": measure_receivers,
+    "names": measure_names,
+    "templates": measure_templates,
+}
 QUIET_PERCENT: Final = 15.0
 QUIET_WAIT_SECONDS: Final = 20.0
 LOOK_SECONDS: Final = 1.0
@@ -70,6 +80,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     rounds: int
     jobs: int
     wait_requests: int
+    beside_requests: int
     cold_workers: int
     stored_jobs: int
     read_requests: int
@@ -155,6 +166,7 @@ async def _single_figures(plan: Plan, results: Results) -> None:
         requests = plan.wait_requests
         neighbours = await _attempt(results, "neighbours", lambda f: measure_neighbours(f, requests))
         results.neighbours += [neighbours] if neighbours else []
+    await _isolation_figures(plan, results)
     if "listing" in plan.figures:
         reads = (plan.stored_jobs, plan.read_requests)
         listing = await _attempt(results, "listing", lambda f: measure_listing(f, *reads))
@@ -175,6 +187,13 @@ async def _single_figures(plan: Plan, results: Results) -> None:
         seconds = plan.webhook_seconds
         ingress = await _attempt(results, "ingress", lambda f: measure_ingress(f, seconds))
         results.ingress += [ingress] if ingress else []
+
+
+async def _isolation_figures(plan: Plan, results: Results) -> None:
+    for figure, measure in ISOLATION.items():
+        if figure in plan.figures:
+            beside = await _attempt(results, figure, partial(measure, requests=plan.beside_requests))
+            getattr(results, figure).extend([beside] if beside else [])
 
 
 async def _attempt(results: Results, label: str, measure: Callable[[Path], Awaitable[T]]) -> T | None:

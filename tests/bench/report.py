@@ -62,8 +62,19 @@ def _lines(results: Results, bars: Sequence[Bar]) -> Iterator[str]:
         yield from _latency_table("Webhooks that come in", {what: ingress.answer})
     for neighbours in results.neighbours:
         yield from _latency_table("A worker whose neighbour misuses the machine", neighbours)
+    yield from _isolation_tables(results)
     yield from _memory_table(results)
     yield from _notes(results)
+
+
+def _isolation_tables(results: Results) -> Iterator[str]:
+    for title, measured in (
+        ("Deliveries beside dead receivers of others", results.receivers),
+        ("Deliveries beside silent names of others", results.names),
+        ("Jobs beside costly templates of others", results.templates),
+    ):
+        for latencies in measured:
+            yield from _latency_table(title, latencies)
 
 
 def _table(title: str, heads: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:

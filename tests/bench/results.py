@@ -53,6 +53,9 @@ class Results(msgspec.Struct, kw_only=True):
     agents: list[Agents] = []
     ingress: list[Ingress] = []
     neighbours: list[dict[str, Latency]] = []
+    receivers: list[dict[str, Latency]] = []
+    names: list[dict[str, Latency]] = []
+    templates: list[dict[str, Latency]] = []
 
 
 def describe_machine() -> Machine:

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -52,10 +52,15 @@ def server_missing() -> str | None:
 
 
 @contextlib.asynccontextmanager
-async def serving(folder: Path, *options: str, env: Mapping[str, str] | None = None) -> AsyncIterator[Server]:
-    """Serve on a free port with the data directory `folder`/data until the block ends."""
+async def serving(
+    folder: Path, *options: str, env: Mapping[str, str] | None = None, prefix: Sequence[str] = ()
+) -> AsyncIterator[Server]:
+    """Serve on a free port with the data directory `folder`/data until the block ends.
+
+    `prefix` is a command that runs the server.
+    """
     key, port, log = secrets.token_urlsafe(24), free_port(), folder / "runwright.log"
-    command = [str(command_path()), "serve", "--host", "127.0.0.1", "--port", str(port)]
+    command = [*prefix, str(command_path()), "serve", "--host", "127.0.0.1", "--port", str(port)]
     command += ["--data-dir", str(folder / "data"), *options]
     settings = {"RUNWRIGHT_PLATFORM_KEY": key, "RUNWRIGHT_RATE_LIMIT_PER_SECOND": RATE, **(env or {})}
     async with running(command, log=log, env=settings, stdout=subprocess.PIPE) as process:

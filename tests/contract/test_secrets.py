@@ -186,3 +186,13 @@ def test_no_value_shows_in_the_servers_log_or_metrics(server: Server, api: Api) 
     )
     assert VALUE not in (server.data_dir / "server.log").read_text()
     assert VALUE not in api.http.get("/metrics").text
+
+
+def test_the_secrets_of_one_worker_have_a_bound_together(api: Api) -> None:
+    names = [f"LARGE_{number}" for number in range(9)]
+    for name in names:
+        set_secret(api, name, name + "x" * 64_000)
+    body = {"name": "w", "runtime": "shell", "source_code": "echo 1", "secrets": names}
+    assert list(fields_of(api.post("/workers", json=body))) == ["secrets"]
+    worker = data_of(api.post("/workers", json=body | {"secrets": names[:8]}), 201)
+    assert list(fields_of(api.patch(f"/workers/{worker['id']}", json={"secrets": names}))) == ["secrets"]

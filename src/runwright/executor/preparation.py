@@ -16,7 +16,7 @@ from runwright.executor.worker_cache import LoadedWorker
 from runwright.jobs.attempt import ClaimedAttempt
 from runwright.runtimes.model import Assignment, AttemptOutcome, OutcomeStatus
 from runwright.secrets.masking import Masker
-from runwright.secrets.model import VaultKeyError
+from runwright.secrets.model import WORKER_SECRETS_BYTES, VaultKeyError
 from runwright.telemetry.emit import Emit
 from runwright.telemetry.events import SecretNotOpened
 from runwright.workers.store import WorkerRevision
@@ -110,6 +110,10 @@ class Preparation:
         if missing:
             message = f"The worker lists secrets that are not set: {', '.join(missing)}."
             return Refusal(ErrorCode.MISSING_SECRET, message)
+        size = sum(len(value.encode()) for value in values.values())
+        if size > WORKER_SECRETS_BYTES:
+            message = f"The worker's secrets have {size} bytes together; the limit is {WORKER_SECRETS_BYTES}."
+            return Refusal(ErrorCode.LOAD_ERROR, message)
         return values
 
 

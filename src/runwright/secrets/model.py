@@ -10,6 +10,8 @@ from runwright.core.errors import RunwrightError
 SECRETS_PER_TENANT: Final = 1000
 SHORTEST_VALUE: Final = 4
 LONGEST_VALUE_BYTES: Final = 64 * 1024
+WORKER_SECRETS_BYTES: Final = 512 * 1024
+"""Of all secrets that one worker lists: Linux starts no process with a much larger environment."""
 
 
 class SecretInfo(msgspec.Struct, frozen=True):

@@ -58,6 +58,19 @@ async def delete_secret(db: PoolConnection, name: SecretName) -> bool:
     return deleted is not None
 
 
+async def measure_secrets(db: PoolConnection, tenant_id: str, names: Sequence[str]) -> int:
+    """Return how many bytes the values of these secrets have together, those of them that are set.
+
+    A few dozen for each that its encryption adds are included.
+    """
+    size: int = await db.fetchval(
+        "SELECT coalesce(sum(octet_length(sealed)), 0) FROM secrets WHERE tenant_id = $1 AND name = ANY ($2)",
+        tenant_id,
+        list(names),
+    )
+    return size
+
+
 async def list_secrets(
     db: Database, *, tenant_id: str, name_contains: str | None, page: PageRequest
 ) -> Listing[SecretInfo]:

@@ -6,13 +6,15 @@ from typing import Final
 import msgspec
 
 from runwright.core.clock import Clock
-from runwright.core.errors import ConflictError, NotFoundError
+from runwright.core.errors import ConflictError, InvalidError, NotFoundError
 from runwright.core.ids import new_id
 from runwright.core.paging import Listing, PageRequest
 from runwright.core.roles import Caller
 from runwright.core.struct_fields import set_fields
 from runwright.db.batching import REQUEST_SECONDS, retry_transient
 from runwright.db.pool import Database, PoolConnection
+from runwright.secrets.model import WORKER_SECRETS_BYTES
+from runwright.secrets.store import measure_secrets
 from runwright.tenants.audit import record
 from runwright.tenants.quotas import Quota
 from runwright.workers.bundles.reader import BundleReader, ExaminedBundle, bundled_version
@@ -84,6 +86,7 @@ class Workers:
             updated_at=now,
         )
         async with self._db.acquire() as db, db.transaction():
+            await _check_secrets(db, worker)
             await insert_worker(db, worker)
             await record(db, caller, "worker.create", worker.id, after=worker, now=now)
         self._on_event()
@@ -125,6 +128,8 @@ class Workers:
             if changed == worker:
                 return worker
             changed = msgspec.structs.replace(changed, updated_at=max(self._clock(), worker.updated_at))
+            if changed.secrets != worker.secrets:
+                await _check_secrets(db, changed)
             if (changed.source_code, changed.entrypoint) != (worker.source_code, worker.entrypoint):
                 changed = await self._add_version(db, caller, worker, changed, examined)
             await update_worker(db, changed)
@@ -231,3 +236,12 @@ def require_open(worker: Worker | None, worker_id: str) -> Worker:
 def no_worker(worker_id: str) -> NotFoundError:
     """Return the error for an id that the tenant has no worker of."""
     return NotFoundError(f"There is no worker {worker_id}.")
+
+
+async def _check_secrets(db: PoolConnection, worker: Worker) -> None:
+    """Raise InvalidError where the secrets that a worker lists have too many bytes together, as set now."""
+    size = await measure_secrets(db, worker.tenant_id, worker.secrets) if worker.secrets else 0
+    if size > WORKER_SECRETS_BYTES:
+        raise InvalidError(
+            {"secrets": [f"Must have at most {WORKER_SECRETS_BYTES} bytes together; have {size}."]}
+        )

@@ -147,6 +147,29 @@ class BrokenSecrets:
         raise OSError
 
 
+class LargeSecrets:
+    """Secrets that have grown since a worker listed them."""
+
+    async def reveal(self, tenant_id: str, names: list[str]) -> Mapping[str, str]:  # noqa: ARG002
+        return dict.fromkeys(names, "x" * 60000)
+
+
+async def test_a_job_whose_secrets_fit_into_no_environment_fails_and_says_so(
+    make_engine: MakeEngine,
+) -> None:
+    engine = make_engine(preparation=Preparation(secrets=LargeSecrets()))
+    await engine.start()
+    worker = await engine.worker(ECHO)
+    names = [f"S{number}" for number in range(9)]
+    await engine.db.execute("UPDATE workers SET secrets = $1, revision = revision + 1", names)
+    job = await engine.ended(await engine.submit(worker))
+    assert job.error is not None
+    assert (job.error.code, job.error.message) == (
+        "load_error",
+        "The worker's secrets have 540000 bytes together; the limit is 524288.",
+    )
+
+
 async def test_claims_are_a_second_apart_once_nothing_begins_any_more(make_engine: MakeEngine) -> None:
     secrets = BrokenSecrets()
     engine = make_engine(preparation=Preparation(secrets=secrets))
