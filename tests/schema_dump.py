@@ -19,6 +19,8 @@ from runwright.db.migrator import migrate
 from runwright.db.pool import Connection, connect
 
 DUMP: Final = Path(__file__).parent.parent / "docs" / "schema.txt"
+DUMP_VERSION: Final = 18
+"""The PostgreSQL that printed it: the embedded one."""
 
 _OURS: Final = "n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname NOT LIKE 'pg\\_%'"
 

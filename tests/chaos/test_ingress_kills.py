@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import random
-import time
 from pathlib import Path
 from typing import Final
 
@@ -90,11 +89,9 @@ async def test_what_was_answered_is_stored_once_and_known_again(folder: Path) ->
             assert {run for run in sender.accepted.values() if run is not None} <= set(runs)
             before = len(sender.accepted)
             old = dict(list(sender.accepted.items())[:20])
-            began = time.monotonic()
             for delivery_id in old:
                 await sender.send(delivery_id)
             assert all(sender.accepted[delivery_id] is None for delivery_id in old)
             assert len(sender.accepted) == before
-            assert time.monotonic() - began < 60
         finally:
             assert await member.stop() == 0

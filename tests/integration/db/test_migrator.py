@@ -23,7 +23,7 @@ from runwright.db.migrator import (
 )
 from runwright.db.pool import connect
 from tests.releases import MIGRATIONS, files_of, last_release
-from tests.schema_dump import DUMP, dump_schema
+from tests.schema_dump import DUMP, DUMP_VERSION, dump_schema
 
 ROWS = Path(__file__).parent / "rows-0.1.0.sql"
 """Rows of every table, as the servers of that release left them."""
@@ -65,8 +65,10 @@ async def test_servers_that_start_together_apply_each_migration_once(
 async def test_the_schema_is_the_one_that_the_repository_shows(database_url: str) -> None:
     """`docs/schema.txt` is written by hand nowhere: a changed migration shows in it, or here."""
     connection = await connect(database_url)
-    shown = await dump_schema(connection)
+    shown, version = await dump_schema(connection), connection.get_server_version().major
     await connection.close()
+    if version != DUMP_VERSION:
+        pytest.skip("versions of PostgreSQL print the definitions of views differently")
     assert shown == DUMP.read_text(), "the schema has changed; run `make schema` and commit docs/schema.txt"
 
 

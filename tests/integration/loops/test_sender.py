@@ -156,7 +156,7 @@ async def test_a_dead_and_a_stuck_endpoint_hold_up_nobody(loops: Loops) -> None:
             return await loops.count("delivered", fine) == 200
 
         await loops.until(all_there)
-        assert len(bodies) == 200
+        assert len(set(bodies)) == 200  # one whose lease ran out on a busy machine was sent twice
         assert len(stuck) <= 16
         release.set()
         for loop in loops.senders:
