@@ -6,6 +6,7 @@ folders are made ready on this machine once per version.
 """
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Final, Protocol
 
@@ -21,8 +22,11 @@ from runwright.telemetry.emit import Emit
 from runwright.telemetry.events import SecretNotOpened
 from runwright.workers.store import WorkerRevision
 
-_SMALL_CHARACTERS: Final = 16 * 1024
-"""Secrets up to this size are prepared for masking in the loop; larger ones in a thread."""
+_SMALL_CHARACTERS: Final = 128
+"""Secrets below this size are prepared for masking in the loop; larger ones in a thread."""
+
+_CACHED_CHARACTERS: Final = 16 * 1024
+_CACHED_MASKERS: Final = 32
 
 
 class Refusal(msgspec.Struct, frozen=True):
@@ -78,6 +82,7 @@ class Preparation:
         self._emit = emit
         self._secrets = secrets
         self._files = files
+        self._maskers = MaskerCache()
 
     async def prepare(
         self, assignment_id: int, attempt: ClaimedAttempt, worker: LoadedWorker
@@ -94,7 +99,7 @@ class Preparation:
                 return Refusal(ErrorCode.LOAD_ERROR, str(error))
             code = msgspec.structs.replace(code, bundle=folders.bundle, layer=folders.layer)
         return worker.assignment(
-            assignment_id, attempt, code=code, secrets=secrets, masker=await _make_masker(secrets)
+            assignment_id, attempt, code=code, secrets=secrets, masker=await self._maskers.get(secrets)
         )
 
     async def _read_secrets(self, revision: WorkerRevision) -> Mapping[str, str] | Refusal:
@@ -117,9 +122,25 @@ class Preparation:
         return values
 
 
-async def _make_masker(values: Mapping[str, str]) -> Masker | None:
-    if not values:
-        return None
-    if sum(map(len, values.values())) < _SMALL_CHARACTERS:
-        return Masker(values.values())
-    return await asyncio.to_thread(Masker, values.values())
+class MaskerCache:
+    """Maskers of the secrets that were used last; making one takes longer than a short job."""
+
+    def __init__(self) -> None:
+        self._maskers: OrderedDict[tuple[str, ...], Masker] = OrderedDict()
+
+    async def get(self, values: Mapping[str, str]) -> Masker | None:
+        """Return the masker of these secrets, made in a thread unless they are few and short."""
+        if not values:
+            return None
+        key = tuple(sorted(values.values()))
+        masker = self._maskers.get(key)
+        if masker is None:
+            size = sum(map(len, key))
+            masker = Masker(key) if size < _SMALL_CHARACTERS else await asyncio.to_thread(Masker, key)
+            if size > _CACHED_CHARACTERS:
+                return masker
+            self._maskers[key] = masker
+        self._maskers.move_to_end(key)
+        if len(self._maskers) > _CACHED_MASKERS:
+            self._maskers.popitem(last=False)
+        return masker

@@ -17,7 +17,7 @@ import json
 import re
 from collections.abc import Iterable
 from enum import IntEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 from runwright.secrets.compact_text import CompactText, NumberList
 from runwright.secrets.escape_decoding import (
@@ -60,6 +60,13 @@ class Truncation(IntEnum):
     """It ends without a line feed, possibly on purpose."""
 
 
+class _Least(NamedTuple):
+    """How many characters of a raw and of an encoded secret are masked at the end of a text, if any."""
+
+    raw: int | None
+    encoded: int | None
+
+
 class Masker:
     """Masks a fixed set of secrets."""
 
@@ -72,9 +79,19 @@ class Masker:
         self._decimal = MultiPatternSearch(forms.decimal)
         self._fewest_numbers = min((form.count(b",") - 1 for form in forms.decimal), default=0)
 
-    def mask(self, text: bytes, truncation: Truncation | None = None, *, rest: Rest = do_not_rest) -> bytes:
+    def mask(
+        self,
+        text: bytes,
+        truncation: Truncation | None = None,
+        *,
+        before: bytes = b"",
+        continues: bool = False,
+        rest: Rest = do_not_rest,
+    ) -> bytes:
         """Return the text with every secret in it masked.
 
+        `before`: text that precedes it and is not returned; a secret may begin there.
+        `continues`: an encoded secret may begin at the end of the text and continue in the next one.
         `rest` is called between steps of a few milliseconds.
         """
         whole = text
@@ -82,9 +99,12 @@ class Masker:
             # The last escape may be incomplete: it is masked, and only the text before it is searched.
             whole = text[: last_escape(text)]
         try:
-            spans = self._search(whole, truncation, rest)
+            spans = self._search(before + whole if before else whole, truncation, rest, continues=continues)
         except TooCostlyError:
             return b"\n".join([MASK] * (text.count(b"\n") + 1))
+        if before:
+            cut = len(before)
+            spans = [(max(start - cut, 0), end - cut) for start, end in spans if end > cut]
         if len(whole) < len(text):
             spans.append((len(whole), len(text)))
         return _replace(text, spans) if spans else text
@@ -130,10 +150,12 @@ class Masker:
         masked = self.mask_text(text)
         return token if masked is text else json.dumps(masked, ensure_ascii=False).encode("utf-8", "replace")
 
-    def _search(self, text: bytes, truncation: Truncation | None, rest: Rest) -> list[Span]:
+    def _search(
+        self, text: bytes, truncation: Truncation | None, rest: Rest, *, continues: bool = False
+    ) -> list[Span]:
         """Return the spans of secrets in the text, also of those behind escapes."""
         budget = WorkBudget(_BUDGET + len(text) // _BYTES_PER_UNIT)
-        least = None if truncation is None else int(truncation)
+        least = _Least(truncation, _LEAST_ENCODED if continues or truncation is not None else None)
         texts = [text]
         spans = self._find(text, least, budget, rest)
         while len(texts) <= _DEPTH and has_escapes(texts[-1]):
@@ -147,14 +169,16 @@ class Masker:
             texts.append(plain)
         return spans
 
-    def _find(self, text: bytes, least: int | None, budget: WorkBudget, rest: Rest) -> list[Span]:
-        spans = self._raw.spans(self._with_spaces(text), budget, least)
+    def _find(self, text: bytes, least: _Least, budget: WorkBudget, rest: Rest) -> list[Span]:
+        spans = self._raw.spans(self._with_spaces(text), budget, least.raw)
         rest()
         if self._short:
-            spans += [_with_shared_characters(text, span) for span in self._short.spans(text, budget, least)]
+            spans += [
+                _with_shared_characters(text, span) for span in self._short.spans(text, budget, least.raw)
+            ]
         compact = CompactText(text)
         for encoded in compact.variants():
-            found = self._compact.spans(encoded, budget, None if least is None else _LEAST_ENCODED)
+            found = self._compact.spans(encoded, budget, least.encoded)
             spans += [_with_shared_characters(text, span) for span in compact.source_spans(encoded, found)]
             rest()
         numbers = NumberList(text)

@@ -37,6 +37,7 @@ from runwright.runtimes.pool.sandbox_inventory import SandboxInventory
 from runwright.runtimes.pool.sandbox_process import SandboxState
 from runwright.runtimes.pool.settings import PoolCapacity, PoolSettings, PoolStats
 from runwright.runtimes.pool.slot_table import SlotTable
+from runwright.runtimes.pool.text_threads import TextThreads
 from runwright.runtimes.pool.worker_group import WorkerGroup
 from runwright.sandbox.mounts import folders_exist
 
@@ -75,6 +76,7 @@ class Pool:
         self._jobs: dict[int, tuple[RunningJob, WorkerGroup]] = {}
         self._sandbox_of: dict[int, Sandbox] = {}
         self._slots = SlotTable(settings)
+        self._texts = TextThreads()
         self._inventory = SandboxInventory(
             settings=settings, host=host, clock=clock, owner=self, term=term or LeaseTerm(), egress=egress
         )
@@ -101,6 +103,7 @@ class Pool:
         self._inventory.stop_refilling()
         await self.kill_all()
         self._inventory.close()
+        self._texts.close()
         self._loop = None
 
     async def kill_all(self) -> None:
@@ -111,6 +114,7 @@ class Pool:
             self._withdraw(sandbox)
             sandbox.kill(KillReason(ErrorCode.EXECUTOR_LOST, "The executor gave the job up"))
         await self._inventory.all_gone(killed)
+        await self._texts.drain()
 
     def _tick(self, count: int) -> None:
         if self._loop is None:
@@ -141,7 +145,7 @@ class Pool:
 
     def assign(self, assignment: Assignment) -> None:
         """Run an attempt; its outcome follows in a later turn of the loop."""
-        job = RunningJob(assignment, self._on_line)
+        job = RunningJob(assignment, self._on_line, self._texts)
         code = assignment.code
         group = self._groups.get(code.key)
         if group is None:
@@ -236,7 +240,7 @@ class Pool:
     def _end(self, job: RunningJob, outcome: AttemptOutcome) -> None:
         if self._jobs.pop(job.id, None) is not None:
             self._sandbox_of.pop(job.id, None)
-            self._on_outcome(job.assignment, outcome)
+            job.finish(outcome, self._on_outcome)
 
     # Placement
 

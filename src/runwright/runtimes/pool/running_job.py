@@ -1,24 +1,28 @@
 """One job in the pool: its log and how it ends.
 
 Everything that user code writes or returns passes through here: log lines, output, error message and
-stack. Secrets of the assignment are masked before anything is truncated to its limit.
+stack. Secrets of the assignment are masked before anything is truncated to its limit. That is done in the
+job's `TextQueue`, in order, so large texts are masked in a thread and the end of a job comes last.
 """
 
 import asyncio
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from typing import Final
 
 import msgspec
 
 from runwright.core.job_state import ErrorCode
+from runwright.core.json_text import is_json
 from runwright.runtimes import protocol
-from runwright.runtimes.model import Assignment, AttemptOutcome, OnLine, OutcomeStatus, OutputLine
-from runwright.secrets.masking import Masker, Truncation
+from runwright.runtimes.model import Assignment, AttemptOutcome, OnLine, OnOutcome, OutcomeStatus, OutputLine
+from runwright.runtimes.pool.line_masker import TRUNCATED, LineMasker
+from runwright.runtimes.pool.text_threads import TextThreads
+from runwright.secrets.escape_decoding import Rest, do_not_rest
+from runwright.secrets.masking import MASK, Masker, Truncation
 
-_TRUNCATED: Final = " … (line cut)"
 _encode = msgspec.json.Encoder().encode
-_decode_json: Final = msgspec.json.Decoder().decode
 _UNREADABLE: Final = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
 _REPORTABLE: Final = frozenset(
     {ErrorCode.HANDLER_ERROR, ErrorCode.LOAD_ERROR, ErrorCode.OUT_OF_MEMORY, ErrorCode.OUTPUT_TOO_LARGE}
@@ -88,8 +92,12 @@ class RunningJob:
     """One assignment in the pool, from its acceptance to its outcome."""
 
     __slots__ = (
+        "_lines",
         "_masker",
         "_on_line",
+        "_queued_bytes",
+        "_queued_lines",
+        "_texts",
         "assignment",
         "cancelled",
         "dropped",
@@ -102,13 +110,16 @@ class RunningJob:
         "started_at",
     )
 
-    def __init__(self, assignment: Assignment, on_line: OnLine) -> None:
+    def __init__(self, assignment: Assignment, on_line: OnLine, threads: TextThreads) -> None:
         self.assignment = assignment
         self.id = assignment.id
         self._on_line = on_line
         self._masker = assignment.masker
         if self._masker is None and assignment.secrets:
             self._masker = Masker(assignment.secrets.values())
+        self._lines = None if self._masker is None else LineMasker(self._masker)
+        self._texts = threads.queue(assignment.code.tenant_id)
+        self._queued_bytes = self._queued_lines = 0
         self.started_at: datetime | None = None
         """When its user code began; `started` is the same moment on the loop's clock."""
         self.started = 0.0
@@ -132,63 +143,123 @@ class RunningJob:
 
     def write(self, at: datetime, level: str, data: bytes, truncation: Truncation | None = None) -> None:
         """Write output of user code, one log line per line, within the limits of an attempt."""
-        if self._masker is not None:
-            if self.dropped or self.log_is_full():
-                # Lines after a dropped line are dropped too, so that no more is searched than is stored.
-                self.dropped += data.count(b"\n") + 1
-                return
-            data = _mask(self._masker, data, truncation)
+        if self._lines is None:
+            self._store(at, level, data)
+            return
+        if self.dropped or self.log_is_full():
+            # Lines after a dropped line are dropped too, so that no more is searched than is stored.
+            self.dropped += data.count(b"\n") + 1
+            return
+        queued = (len(data), data.count(b"\n") + 1)
+        self._queued_bytes += queued[0]
+        self._queued_lines += queued[1]
+        self._texts.add(
+            len(data),
+            partial(self._lines.mask, level, data, truncation),
+            partial(self._store_masked, at, level, queued),
+            otherwise=MASK,
+        )
+
+    def _store_masked(self, at: datetime, level: str, queued: tuple[int, int], data: bytes) -> None:
+        self._queued_bytes -= queued[0]
+        self._queued_lines -= queued[1]
+        self._store(at, level, data)
+
+    def _store(self, at: datetime, level: str, data: bytes) -> None:
         for raw in data.split(b"\n"):
             size = len(raw)
-            if self.log_is_full(size):
+            if not self._has_room(size):
                 self.dropped += 1
                 continue
             self.log_lines += 1
             text = raw[: protocol.LINE_BYTES].decode("utf-8", "replace").replace("\0", "\ufffd")
             if size > protocol.LINE_BYTES:
-                text += _TRUNCATED
+                text += TRUNCATED
                 size = protocol.LINE_BYTES
             self.log_bytes += size
             self._on_line(self.assignment, OutputLine(at, level, text))
 
-    def log_is_full(self, size: int = 0) -> bool:
-        """Return whether a line of that size would exceed the limits."""
+    def log_is_full(self) -> bool:
+        """Return whether the log has reached its limits, with what waits to be masked."""
+        lines, size = self.log_lines + self._queued_lines, self.log_bytes + self._queued_bytes
+        return lines >= protocol.LOG_LINES or size >= protocol.LOG_BYTES
+
+    def _has_room(self, size: int) -> bool:
+        """Return whether a line of that size is within the limits."""
         if self.log_lines >= protocol.LOG_LINES:
-            return True
-        return self.log_bytes + min(size, protocol.LINE_BYTES) > protocol.LOG_BYTES
+            return False
+        return self.log_bytes + min(size, protocol.LINE_BYTES) <= protocol.LOG_BYTES
 
     def milliseconds(self, at: datetime) -> int:
         """Return how long user code has run."""
         return 0 if self.started_at is None else round((at - self.started_at).total_seconds() * 1000)
 
-    def clean(self, text: str, limit: int) -> str:
+    def finish(self, outcome: AttemptOutcome, on_outcome: OnOutcome) -> None:
+        """Mask what the outcome holds, write the last log lines, then report the outcome."""
+        size = len(outcome.output or b"")
+        if self._masker is None and size <= protocol.CHUNK_BYTES:
+            self._end(on_outcome, self._readable(outcome))
+            return
+        self._texts.add(
+            size + len(outcome.error_message) + len(outcome.error_stack or ""),
+            partial(self._readable, outcome),
+            partial(self._end, on_outcome),
+            otherwise=self.failed(outcome.ended_at, ErrorCode.HANDLER_ERROR, "The output cannot be read"),
+        )
+
+    def _readable(self, outcome: AttemptOutcome, rest: Rest = do_not_rest) -> AttemptOutcome:
+        """Return the outcome as it may be shown: without secrets, and with an output that is JSON."""
+        output = outcome.output
+        if output is not None:
+            if output != b"null" and not is_json(output):
+                text = "The handler's output is not valid JSON"
+                return self.failed(outcome.ended_at, ErrorCode.HANDLER_ERROR, text)
+            if self._masker is None:
+                return outcome
+            return msgspec.structs.replace(outcome, output=self._masker.mask_json(output, rest=rest))
+        if outcome.status is not OutcomeStatus.FAILED:
+            return outcome
+        stack = outcome.error_stack
+        return msgspec.structs.replace(
+            outcome,
+            error_message=self._clean(outcome.error_message, protocol.ERROR_MESSAGE_BYTES, rest),
+            error_stack=None if stack is None else self._clean(stack, protocol.ERROR_STACK_BYTES, rest),
+        )
+
+    def _clean(self, text: str, limit: int, rest: Rest) -> str:
         """Return the text without secrets and NULs, truncated to `limit` bytes of UTF-8."""
         data = text.replace("\0", "\ufffd").encode("utf-8", "replace")
         over = len(data) > limit
         if self._masker is not None:
             # The harness truncates at the same limit, in characters: a text of that size may be truncated.
-            data = self._masker.mask(data[:limit], Truncation.AT_LIMIT if len(data) >= limit else None)
+            truncation = Truncation.AT_LIMIT if len(data) >= limit else None
+            data = self._masker.mask(data[:limit], truncation, rest=rest)
         if not over:
             return data.decode("utf-8", "replace")
         return data[: limit - len("…".encode())].decode("utf-8", "ignore") + "…"
 
-    def completed(self, at: datetime, output: bytes) -> AttemptOutcome:
-        """Write the last log lines and return the outcome of a completed job."""
-        if self._masker is not None:
-            output = self._masker.mask_json(output)
-        self._log_dropped(at)
-        text = f"Handler completed in {self.milliseconds(at)}ms"
-        self._on_line(self.assignment, OutputLine(at, "info", text))
-        return AttemptOutcome(
-            status=OutcomeStatus.COMPLETED, output=output, started_at=self.started_at, ended_at=at
-        )
+    def _end(self, on_outcome: OnOutcome, outcome: AttemptOutcome) -> None:
+        at = outcome.ended_at
+        if at is not None and (outcome.status is OutcomeStatus.FAILED or self.started_at is not None):
+            self._write_end(outcome, at)
+        on_outcome(self.assignment, outcome)
 
-    def failed(self, at: datetime, code: ErrorCode, message: str, stack: str | None = None) -> AttemptOutcome:
-        """Write the last log lines and return the outcome of a failed job."""
-        message = self.clean(message, protocol.ERROR_MESSAGE_BYTES)
-        stack = None if stack is None else self.clean(stack, protocol.ERROR_STACK_BYTES)
-        self._log_dropped(at)
-        self.log_event(at, "error", f"Handler failed: {message}")
+    def _write_end(self, outcome: AttemptOutcome, at: datetime) -> None:
+        if outcome.status is not OutcomeStatus.UNSTARTED and self.dropped:
+            self.log_event(at, "warn", f"dropped {self.dropped} lines")
+        if outcome.status is OutcomeStatus.COMPLETED:
+            self.log_event(at, "info", f"Handler completed in {self.milliseconds(at)}ms")
+        elif outcome.status is OutcomeStatus.FAILED:
+            self.log_event(at, "error", f"Handler failed: {outcome.error_message}")
+        elif outcome.status is OutcomeStatus.CANCELLED:
+            self.log_event(at, "warn", f"Handler cancelled after {self.milliseconds(at)}ms")
+
+    # Outcomes before they are masked; `finish` reports them.
+
+    def failed(
+        self, at: datetime | None, code: ErrorCode, message: str, stack: str | None = None
+    ) -> AttemptOutcome:
+        """Return the outcome of a failed job."""
         return AttemptOutcome(
             status=OutcomeStatus.FAILED,
             error_code=code.value,
@@ -199,10 +270,7 @@ class RunningJob:
         )
 
     def ended_by_cancel(self, at: datetime) -> AttemptOutcome:
-        """Write the last log lines and return the outcome of a cancelled job."""
-        if self.started_at is not None:
-            self._log_dropped(at)
-            self.log_event(at, "warn", f"Handler cancelled after {self.milliseconds(at)}ms")
+        """Return the outcome of a cancelled job."""
         return AttemptOutcome(
             status=OutcomeStatus.CANCELLED,
             error_code=ErrorCode.CANCELLED.value,
@@ -216,17 +284,16 @@ class RunningJob:
         return AttemptOutcome(status=OutcomeStatus.UNSTARTED, ended_at=at)
 
     def accept_output(self, payload: bytes, at: datetime) -> AttemptOutcome:
-        """Return the outcome of a RESULT frame: completed if its output is JSON within the limit."""
-        if payload == b"null":
-            return self.completed(at, payload)
+        """Return the outcome of a RESULT frame: completed if its output is within the limit.
+
+        Whether it is JSON shows when it is masked.
+        """
         if len(payload) > protocol.OUTPUT_BYTES:
             text = f"The handler returned {len(payload)} bytes of JSON; the limit is {protocol.OUTPUT_BYTES}"
             return self.failed(at, ErrorCode.OUTPUT_TOO_LARGE, text)
-        try:
-            _decode_json(payload)
-        except _UNREADABLE:
-            return self.failed(at, ErrorCode.HANDLER_ERROR, "The handler's output is not valid JSON")
-        return self.completed(at, payload)
+        return AttemptOutcome(
+            status=OutcomeStatus.COMPLETED, output=payload, started_at=self.started_at, ended_at=at
+        )
 
     def fail(self, report: ErrorReport, at: datetime, *, out_of_memory: bool) -> AttemptOutcome:
         """Return the outcome of an ERROR frame; `out_of_memory` is what the kernel reports."""
@@ -239,12 +306,7 @@ class RunningJob:
         text = f"The worker used more than its {self.assignment.code.memory_mb} MiB of memory"
         if report is None:
             return self.failed(at, ErrorCode.OUT_OF_MEMORY, text)
-        message = self.clean(report.message, protocol.ERROR_MESSAGE_BYTES)
-        return self.failed(at, ErrorCode.OUT_OF_MEMORY, f"{text} ({message})", report.stack)
-
-    def _log_dropped(self, at: datetime) -> None:
-        if self.dropped:
-            self.log_event(at, "warn", f"dropped {self.dropped} lines")
+        return self.failed(at, ErrorCode.OUT_OF_MEMORY, f"{text} ({report.message})", report.stack)
 
 
 def read_report(payload: bytes) -> ErrorReport | str:
@@ -256,21 +318,3 @@ def read_report(payload: bytes) -> ErrorReport | str:
     if report.code not in _REPORTABLE:
         return "an error code that is not its to give"
     return report
-
-
-def _mask(masker: Masker, data: bytes, truncation: Truncation | None) -> bytes:
-    """Mask secrets in lines; lines over the limit are truncated after masking, and marked."""
-    if len(data) > protocol.LINE_BYTES:
-        data = b"\n".join(_mask_long_line(masker, line) for line in data.split(b"\n"))
-    return masker.mask(data, truncation)
-
-
-def _mask_long_line(masker: Masker, line: bytes) -> bytes:
-    if len(line) <= protocol.LINE_BYTES:
-        return line
-    # Beyond the limit a line may have gaps, in which no secret can be found.
-    mark = _TRUNCATED.encode()
-    return (
-        masker.mask(line[: protocol.LINE_BYTES], Truncation.AT_LIMIT)[: protocol.LINE_BYTES - len(mark)]
-        + mark
-    )

@@ -1,0 +1,45 @@
+"""Masks secrets in the log lines of one job, also those that continue from line to line."""
+
+import re
+from typing import Final
+
+from runwright.runtimes import protocol
+from runwright.secrets.escape_decoding import Rest, do_not_rest
+from runwright.secrets.masking import Masker, Truncation
+
+TRUNCATED: Final = " … (line cut)"
+
+_ENCODED_LINE: Final = re.compile(rb"(?:\A|\n)[^\n]{0,80}?[A-Za-z0-9+/_-]{40,}={0,2}[ \t\r\"',\\n]{0,8}\Z")
+_LAST_LINE_BYTES: Final = 256
+_KEPT_BYTES: Final = 4096
+
+
+class LineMasker:
+    """Masks what one job writes, one text of whole lines after the other.
+
+    Where a text ends in a line of base64 or hex, the next one of the same level may continue it.
+    """
+
+    def __init__(self, masker: Masker) -> None:
+        self._masker = masker
+        self._before: dict[str, bytes] = {}
+
+    def mask(
+        self, level: str, data: bytes, truncation: Truncation | None = None, rest: Rest = do_not_rest
+    ) -> bytes:
+        """Return lines with every secret in them masked; lines over the limit are truncated and marked."""
+        if len(data) > protocol.LINE_BYTES:
+            data = b"\n".join(self._mask_long_line(line, rest) for line in data.split(b"\n"))
+        before = self._before.pop(level, b"")
+        encoded = _ENCODED_LINE.search(data, max(0, len(data) - _LAST_LINE_BYTES)) is not None
+        if encoded:
+            self._before[level] = (before + data)[-_KEPT_BYTES:] + b"\n"
+        return self._masker.mask(data, truncation, before=before, continues=encoded, rest=rest)
+
+    def _mask_long_line(self, line: bytes, rest: Rest) -> bytes:
+        if len(line) <= protocol.LINE_BYTES:
+            return line
+        # Beyond the limit a line may have gaps, in which no secret can be found.
+        mark = TRUNCATED.encode()
+        masked = self._masker.mask(line[: protocol.LINE_BYTES], Truncation.AT_LIMIT, rest=rest)
+        return masked[: protocol.LINE_BYTES - len(mark)] + mark
