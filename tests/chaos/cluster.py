@@ -15,7 +15,7 @@ import signal
 import socket
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -72,8 +72,10 @@ class Member:
         port: int,
         database_url: str | None = None,
         environment: Mapping[str, str] | None = None,
+        command: Sequence[str] = (sys.executable,),
     ) -> None:
         self.roles = roles
+        self._command = command
         self.environment = dict(environment or {})
         self.data_dir = data_dir
         self._port = port
@@ -84,7 +86,7 @@ class Member:
         log = (self.data_dir.parent / f"{self.roles}.log").open("ab")
         with log:
             self.process = await asyncio.create_subprocess_exec(
-                sys.executable,
+                *self._command,
                 "-m",
                 "runwright",
                 "serve",

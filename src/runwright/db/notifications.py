@@ -23,7 +23,7 @@ from runwright.db.availability import Availability, DatabaseAwayError
 from runwright.db.connection import PING, BoundedConnection
 from runwright.db.pool import Connection, PoolConnection, connect
 
-RECONNECT_PAUSES_SECONDS: Final = (0.05, 0.2, 0.5, 1.0, 2.0)
+RECONNECT_PAUSES_SECONDS: Final = (0.05, 0.2, 0.5)
 PING_SECONDS: Final = 1.0
 PONG_SECONDS: Final = 1.5
 STALL_SECONDS: Final = 0.2

@@ -12,8 +12,8 @@ from runwright.db.availability import Availability
 from runwright.db.connection import BoundedConnection, StatementClass
 from runwright.db.pool import connect
 
-ANSWER_SECONDS: Final = 2.0
-FRESH_SECONDS: Final = 1.0
+ANSWER_SECONDS: Final = 1.75
+FRESH_SECONDS: Final = 0.5
 """How long a result is used again: probes of several load balancers cost one statement."""
 
 _PROBE: Final = StatementClass("probe", 1.5)

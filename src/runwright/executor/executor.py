@@ -39,9 +39,9 @@ _RECORD_SECONDS: Final = (1.0, 10.0)
 
 
 def record_seconds(drain_seconds: float) -> float:
-    """Return how long a stop waits until the last ends are written: a quarter of the drain period."""
+    """Return how long a stop waits until the last ends are written: a fifth of the drain period."""
     least, most = _RECORD_SECONDS
-    return max(least, min(most, drain_seconds / 4))
+    return max(least, min(most, drain_seconds / 5))
 
 
 class Executor:

@@ -44,7 +44,8 @@ _TRIES_PER_LEASE: Final = 4
 """A renewal without an answer for this part of the lease is given up, with its connection."""
 
 _RETRY_SECONDS: Final = 0.5
-_LEAVE_SECONDS: Final = 2.0
+_LEAVE_SECONDS: Final = 1.5
+"""For the current renewal, and again to give up the lease; else it expires."""
 
 
 class ExecutorSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -138,7 +139,7 @@ class Lease:
         self.heartbeat.start()
 
     async def _leave(self) -> None:
-        await self.heartbeat.stop()
+        await self.heartbeat.stop(within_seconds=_LEAVE_SECONDS)
         try:
             async with asyncio.timeout(_LEAVE_SECONDS):
                 db = await self._database()
@@ -196,7 +197,11 @@ class Lease:
         """Renew the lease; False if it is lost in the database, None if that is not known."""
         sent_at = time.monotonic()
         sending = asyncio.ensure_future(self._send_renewal())
-        _, late = await asyncio.wait([sending], timeout=self._settings.lease_seconds / _TRIES_PER_LEASE)
+        try:
+            _, late = await asyncio.wait([sending], timeout=self._settings.lease_seconds / _TRIES_PER_LEASE)
+        except asyncio.CancelledError:
+            sending.cancel()
+            raise
         if late:  # a connection that is silent would also hold up its own release
             self._drop_database()
             sending.cancel()

@@ -47,14 +47,14 @@ class PassLoop:
             self._stopping = False
             self._task = asyncio.get_running_loop().create_task(self._run(), name=self._name)
 
-    async def stop(self) -> None:
+    async def stop(self, *, within_seconds: float = STOP_SECONDS) -> None:
         """Stop after the current pass, which is cancelled only where it hangs. Safe unstarted, and twice."""
         task, self._task = self._task, None
         if task is None:
             return
         self._stopping = True
         self._wake.set()
-        _, late = await asyncio.wait([task], timeout=STOP_SECONDS)
+        _, late = await asyncio.wait([task], timeout=within_seconds)
         if late:
             task.cancel()
             await asyncio.wait([task])

@@ -3,7 +3,7 @@
 Startup: database, schema, services, loops and HTTP, then one line on stdout. Shutdown, on SIGTERM or
 SIGINT: no new work is accepted, running jobs have the drain period to end, accepted writes are
 committed, and everything is closed in reverse order. A second signal ends the drain immediately. While
-the database is away, jobs have 40 % of the drain period and their ends 25 % to be written, so that the
+the database is away, jobs have 30 % of the drain period and their ends 20 % to be written, so that the
 stop ends within the drain period. A signal during the startup ends it.
 """
 

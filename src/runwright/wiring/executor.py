@@ -23,7 +23,7 @@ from runwright.core.ids import new_id
 from runwright.core.lease_term import LeaseTerm
 from runwright.db.availability import Availability
 from runwright.db.connection import MAINTENANCE, PING
-from runwright.db.pool import Database, open_pool
+from runwright.db.pool import RECONNECT_SECONDS, Database, open_pool
 from runwright.egress import Egress
 from runwright.egress.metrics import TrafficCollector
 from runwright.executor.attempt_runner import AttemptRunner
@@ -42,7 +42,7 @@ from runwright.workers.bundles.members import STORED, ArchiveLimits
 
 LAYER_LIMITS: Final = ArchiveLimits(unpacked_bytes=512 * 1024 * 1024, files=50_000, links=True)
 BUILD_CONNECTIONS: Final = 2
-_DRAIN_PART_WHILE_AWAY: Final = 0.4
+_DRAIN_PART_WHILE_AWAY: Final = 0.3
 _LOOK_SECONDS: Final = 0.5
 CANNOT_INSTALL: Final = (
     "This server has no sandbox with a network to install dependencies in; include them in the bundle, or"
@@ -75,6 +75,7 @@ async def start_executor(
             res.dsn,
             max_size=1,
             application_name="runwright lease",
+            within_seconds=RECONNECT_SECONDS,
             statement_class=PING,
             availability=Availability(),
             by_key=True,
