@@ -22,6 +22,7 @@ QUICK: Final = Plan(
     agents=10_000,
     schedules=2_000,
     schedule_minutes=1,
+    fairness_requests=10,
 )
 FULL: Final = Plan(
     rounds=3,
@@ -35,6 +36,7 @@ FULL: Final = Plan(
     agents=10_000,
     schedules=10_000,
     schedule_minutes=5,
+    fairness_requests=40,
 )
 
 

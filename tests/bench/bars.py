@@ -10,6 +10,7 @@ from typing import Final
 
 import msgspec
 
+from tests.bench import fairness
 from tests.bench.cold import NEXT
 from tests.bench.isolation import BESIDE
 from tests.bench.neighbours import ALONE, MISUSE
@@ -42,6 +43,9 @@ INGRESS_PER_SECOND: Final = 490.0
 """Of five hundred a second; the last one takes its time, too."""
 
 INGRESS_MS: Final = 50.0
+QUIET_WAIT_MS: Final = 1000.0
+OF_IDEAL: Final = {3: 0.95, 10: 0.9}
+"""How much of the ideal throughput so many executors reach."""
 
 
 class Bar(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,7 +77,8 @@ def bars_of(results: Results) -> list[Bar]:
         *_agents(results),
         *_ingress(results),
     ]
-    return [*bars, *single, *_neighbours(results), *_isolation(results)]
+    shared = [*_neighbours(results), *_isolation(results), *_fairness(results), *_claimers(results)]
+    return [*bars, *single, *shared]
 
 
 def _submit(systems: Mapping[str, list[Throughput]]) -> Iterator[Bar]:
@@ -193,6 +198,28 @@ def _isolation(results: Results) -> Iterator[Bar]:
         for one in measured:
             bar = DOUBLE * one[ALONE].p99_ms
             yield _at_most(f"beside {what} of others, p99", "first", one[BESIDE].p99_ms, bar, "ms")
+
+
+def _fairness(results: Results) -> Iterator[Bar]:
+    for one in results.fairness:
+        usual, now = one[fairness.ALONE].p99_ms, one[fairness.BESIDE].p99_ms
+        yield _at_most("short jobs beside long ones, p99", "first", now, DOUBLE * usual, "ms")
+        yield _at_most("short jobs beside long ones, p99", "first", now, QUIET_WAIT_MS, "ms")
+
+
+def _claimers(results: Results) -> Iterator[Bar]:
+    for one in (one for row in results.claimers for one in row):
+        if one.executors in OF_IDEAL:
+            wanted = OF_IDEAL[one.executors]
+            yield Bar(
+                figure=f"{one.executors} executors that claim",
+                level="first",
+                wanted=f">= {wanted}",
+                measured=one.of_ideal,
+                unit="of the ideal",
+                ratio=one.of_ideal / wanted,
+                met=one.of_ideal >= wanted,
+            )
 
 
 def _peer(systems: Mapping[str, list[Throughput]], name: str, usual: float) -> tuple[float, str]:

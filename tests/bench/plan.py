@@ -16,8 +16,10 @@ import psutil
 
 from runwright import __version__
 from tests.bench.agents import measure_agents
+from tests.bench.claimers import measure_claimers
 from tests.bench.cold import measure_cold
 from tests.bench.drain import measure_drain
+from tests.bench.fairness import measure_fairness
 from tests.bench.ingress import measure_ingress
 from tests.bench.isolation import measure_names, measure_receivers, measure_templates
 from tests.bench.latency import measure_wait
@@ -60,6 +62,8 @@ FIGURES: Final = (
     "receivers",
     "names",
     "templates",
+    "fairness",
+    "claimers",
 )
 ISOLATION: Final = {
     "receivers": measure_receivers,
@@ -88,6 +92,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     webhook_seconds: int
     agents: int
     schedule_minutes: int
+    fairness_requests: int
     figures: list[str] = []
     systems: list[str] = []
 
@@ -113,6 +118,7 @@ async def run_plan(plan: Plan) -> Results:
             results.wait += [wait] if wait else []
     if OURS in systems:
         await _single_figures(plan, results)
+        await _shared_figures(plan, results)
     return results
 
 
@@ -194,6 +200,16 @@ async def _isolation_figures(plan: Plan, results: Results) -> None:
         if figure in plan.figures:
             beside = await _attempt(results, figure, partial(measure, requests=plan.beside_requests))
             getattr(results, figure).extend([beside] if beside else [])
+
+
+async def _shared_figures(plan: Plan, results: Results) -> None:
+    if "fairness" in plan.figures:
+        requests = plan.fairness_requests
+        fairness = await _attempt(results, "fairness", lambda f: measure_fairness(f, requests))
+        results.fairness += [fairness] if fairness else []
+    if "claimers" in plan.figures:
+        claimers = await _attempt(results, "claimers", measure_claimers)
+        results.claimers += [claimers] if claimers else []
 
 
 async def _attempt(results: Results, label: str, measure: Callable[[Path], Awaitable[T]]) -> T | None:

@@ -63,6 +63,8 @@ def _lines(results: Results, bars: Sequence[Bar]) -> Iterator[str]:
     for neighbours in results.neighbours:
         yield from _latency_table("A worker whose neighbour misuses the machine", neighbours)
     yield from _isolation_tables(results)
+
+    yield from _shared_lines(results)
     yield from _memory_table(results)
     yield from _notes(results)
 
@@ -75,6 +77,17 @@ def _isolation_tables(results: Results) -> Iterator[str]:
     ):
         for latencies in measured:
             yield from _latency_table(title, latencies)
+
+
+def _shared_lines(results: Results) -> Iterator[str]:
+    for fairness in results.fairness:
+        yield from _latency_table("Short jobs of 20 tenants beside another one's long jobs", fairness)
+    for claimers in results.claimers:
+        rows = [
+            (str(one.executors), str(one.jobs), f"{one.seconds:.2f}", f"{one.of_ideal:.3f}")
+            for one in claimers
+        ]
+        yield from _table("Executors that claim", ("executors", "jobs of 1 s", "seconds", "of ideal"), rows)
 
 
 def _table(title: str, heads: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:

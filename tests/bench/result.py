@@ -51,6 +51,15 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True):
     parts: dict[str, float]
 
 
+class Claimers(msgspec.Struct, frozen=True, kw_only=True):
+    """Jobs that sleep, run by several executors; `of_ideal` is how much of the ideal throughput they reach."""
+
+    executors: int
+    jobs: int
+    seconds: float
+    of_ideal: float
+
+
 class Ticks(msgspec.Struct, frozen=True, kw_only=True):
     """What became of the ticks of some minutes. `idle_cores` is what waiting for the next one costs."""
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from tests.bench.result import Agents, Ingress, Latency, Memory, Throughput, Ticks, Webhooks
+from tests.bench.result import Agents, Claimers, Ingress, Latency, Memory, Throughput, Ticks, Webhooks
 
 OURS = "runwright"
 
@@ -56,6 +56,8 @@ class Results(msgspec.Struct, kw_only=True):
     receivers: list[dict[str, Latency]] = []
     names: list[dict[str, Latency]] = []
     templates: list[dict[str, Latency]] = []
+    fairness: list[dict[str, Latency]] = []
+    claimers: list[list[Claimers]] = []
 
 
 def describe_machine() -> Machine:

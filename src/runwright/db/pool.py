@@ -49,7 +49,8 @@ RECONNECT_SECONDS: Final = 2.0
 CLOSE_SECONDS: Final = 2.0
 _LAZY_SECONDS: Final = 20.0
 
-_BY_KEY: Final = {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off", "jit": "off"}
+_BY_INDEX: Final = {"enable_seqscan": "off", "jit": "off"}
+_BY_KEY: Final = {**_BY_INDEX, "plan_cache_mode": "force_generic_plan"}
 
 
 def _encode_json(value: bytes | msgspec.Raw) -> bytes:
@@ -83,7 +84,7 @@ async def connect(
     return connection
 
 
-async def open_pool(
+async def open_pool(  # noqa: PLR0913  what a pool is for decides each of them
     dsn: str,
     *,
     max_size: int = 8,
@@ -92,18 +93,22 @@ async def open_pool(
     availability: Availability | None = None,
     within_seconds: float = CONNECT_TIMEOUT_SECONDS,
     by_key: bool = False,
+    by_index: bool = False,
     lazy: bool = False,
 ) -> Pool:
     """Return a pool with one live connection, or none if it is `lazy`; it grows to `max_size` when asked.
 
     `by_key` is for frequent statements that look up rows by key: they get a generic plan that uses the
-    indexes, whatever the statistics of a new table suggest.
+    indexes, whatever the statistics of a new table suggest. `by_index` is for reads by many conditions:
+    their plans may depend on the values, but read a table whole only where it has no index for them, so that
+    a plan that was made while a table was small stays good when it has grown.
     """
     connector = _Connector(
         dsn,
         availability=availability or Availability(),
         within_seconds=within_seconds,
-        settings=session_settings(application_name, statement_class) | (_BY_KEY if by_key else {}),
+        settings=session_settings(application_name, statement_class)
+        | (_BY_KEY if by_key else _BY_INDEX if by_index else {}),
         command_timeout=statement_class.client_seconds,
         primary_only=availability is not None,
     )

@@ -104,7 +104,7 @@ async def open_services(
     shutdown: Shutdown,
     stack: AsyncExitStack,
 ) -> Services:
-    db = await open_database_pool(res, READ, res.settings.db_pool_size, stack)
+    db = await open_database_pool(res, READ, res.settings.db_pool_size, stack, by_index=True)
     uploads = await open_database_pool(res, MAINTENANCE, UPLOAD_CONNECTIONS, stack, lazy=True)
     submits = await open_database_pool(res, SUBMIT, SUBMIT_CONNECTIONS, stack, by_key=True)
     admission = await open_admission_control(res, db, stack)

@@ -157,10 +157,20 @@ async def open_database_pool(
     stack: AsyncExitStack,
     *,
     by_key: bool = False,
+    by_index: bool = False,
     lazy: bool = False,
 ) -> Database:
     """Open a pool for statements of a class; `lazy` ones have connections only while they are used."""
-    return await _open_pool(res.dsn, res.availability, statement_class, size, stack, by_key=by_key, lazy=lazy)
+    return await _open_pool(
+        res.dsn,
+        res.availability,
+        statement_class,
+        size,
+        stack,
+        by_key=by_key,
+        by_index=by_index,
+        lazy=lazy,
+    )
 
 
 async def _open_pool(
@@ -171,6 +181,7 @@ async def _open_pool(
     stack: AsyncExitStack,
     *,
     by_key: bool = False,
+    by_index: bool = False,
     lazy: bool = False,
 ) -> Database:
     pool = await open_pool(
@@ -179,6 +190,7 @@ async def _open_pool(
         statement_class=statement_class,
         availability=availability,
         by_key=by_key,
+        by_index=by_index,
         lazy=lazy,
     )
     stack.push_async_callback(close_pool, pool)
