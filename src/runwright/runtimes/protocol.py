@@ -21,10 +21,10 @@ executor                              sandbox
 ```
 
 Invariants: BEGAN names the oldest job in flight; LOG, RESULT and ERROR name the job that began; sizes
-are within the limits below; text is UTF-8; output is JSON. A message that breaks one of these is a
-protocol violation: the sandbox is killed, the running job fails and the jobs behind it are handed back
-unstarted. Frames are checked to be well-formed, not trusted to be true: user code can only lie about
-its own job.
+are within the limits below; text is UTF-8; output is JSON; between jobs nothing is sent, but a few late
+LOGs. A message that breaks one of these is a protocol violation: the sandbox is killed, the running job
+fails and the jobs behind it are handed back unstarted. Frames are checked to be well-formed, not trusted
+to be true: user code can only lie about its own job.
 """
 
 import array
@@ -47,6 +47,12 @@ CHUNK_BYTES: Final = 64 * 1024
 
 MESSAGE_BYTES: Final = 256 * 1024
 """Size of the receive buffer, above what the kernel lets through."""
+
+FRAME_BYTES: Final = 80 * 1024
+"""Largest payload of a frame from a sandbox: a log line of `LINE_BYTES` characters is below."""
+
+LATE_FRAMES: Final = 16
+"""How many log frames of a job that has ended are ignored: its threads may have been about to send them."""
 
 OUTPUT_BYTES: Final = 1024 * 1024
 ERROR_MESSAGE_BYTES: Final = 4 * 1024
@@ -177,6 +183,8 @@ class FrameSocket:
     __slots__ = (
         "_buffer",
         "_handler",
+        "_last_id",
+        "_late",
         "_loop",
         "_near",
         "_parts",
@@ -185,7 +193,6 @@ class FrameSocket:
         "_unsent",
         "_view",
         "far",
-        "last_id",
         "running",
     )
 
@@ -196,8 +203,9 @@ class FrameSocket:
         self._readable = False
         self.running: JobLog | None = None
         """The job whose frames are accepted."""
-        self.last_id = -1
-        """The job that ran before, whose late log lines are ignored."""
+        self._last_id = -1
+        """The job that ran before, whose late log lines are ignored, and how many have come."""
+        self._late = 0
         self._parts: list[bytes] = []
         self._parts_bytes = 0
         self._buffer = bytearray(MESSAGE_BYTES)
@@ -249,14 +257,13 @@ class FrameSocket:
             kind, flags, micros, length, assignment_id = HEADER.unpack_from(buffer, offset)
             start = offset + _HEADER_BYTES
             offset = start + length
-            if offset > size:
-                return "a frame longer than its message"
+            if offset > size or length > FRAME_BYTES:
+                return "a frame that is too long"
             running = self.running
             if kind == _BEGAN:
                 violation = self._handler.handle_began(assignment_id, at, now)
             elif running is None or assignment_id != running.id:
-                late = kind == _LOG and assignment_id == self.last_id
-                violation = None if late else "a frame of a job that is not running"
+                violation = self._ignore_late(kind, assignment_id)
             elif kind == _COMPILED:
                 violation = self._handler.handle_compiled()
             elif kind in _ENDS:
@@ -269,6 +276,17 @@ class FrameSocket:
             if violation is not None:
                 return violation
         return None
+
+    def job_ended(self, job: JobLog) -> None:
+        """Accept no more frames of this job, but a few that are late."""
+        self.running = None
+        self._last_id, self._late = job.id, 0
+
+    def _ignore_late(self, kind: int, assignment_id: int) -> str | None:
+        if kind != _LOG or assignment_id != self._last_id:
+            return "a frame of a job that is not running"
+        self._late += 1
+        return None if self._late <= LATE_FRAMES else "frames of a job that has ended"
 
     def read_rest(self, at: datetime, now: float) -> None:
         """Handle what a dead sandbox has sent, up to the first message that breaks the protocol."""

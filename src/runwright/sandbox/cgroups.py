@@ -327,8 +327,9 @@ def _processes(folder: Path) -> list[int]:
     Without pid 0 too, by which the kernel reports processes of other pid namespaces: signalling it would
     signal this process's own group.
     """
-    with contextlib.suppress(OSError):
-        found = [int(pid) for pid in (folder / "cgroup.procs").read_text().split()]
+    # Opened for each look: a descriptor that is kept shows an older list for up to a second (v1).
+    with contextlib.suppress(OSError), open(folder / "cgroup.procs", "rb", buffering=0) as file:  # noqa: PTH123  fast
+        found = [int(pid) for pid in file.readall().split()]
         return [pid for pid in found if pid not in {0, os.getpid()}]
     return []
 

@@ -10,6 +10,7 @@ from typing import Final, Protocol
 
 from runwright.sandbox.bubblewrap import DISK_BYTES
 from runwright.sandbox.cgroups import Cgroup
+from runwright.sandbox.leftovers import MAX_LEFT_TASKS
 from runwright.sandbox.memory_usage import system_v_bytes, used_bytes
 from runwright.sandbox.socket_count import MAX_TCP_SOCKETS, SocketTables, SocketWatch
 
@@ -21,6 +22,8 @@ _REST_FACTOR: Final = 3
 
 
 TOO_MANY_SOCKETS: Final = f"more than {MAX_TCP_SOCKETS} TCP sockets"
+LEFTOVER_PROCESSES: Final = "leftover processes"
+LEFTOVER_THREADS: Final = "leftover threads"
 _OPEN_FILES: Final = 1024
 _CPU_SECONDS: Final = 2 * 3600
 """Of one process; above what any job may take, so that only a runaway process reaches it."""
@@ -56,8 +59,11 @@ class ResourceLimits(Protocol):
     def settle(self) -> None:
         """Record the current processes: the sandbox has booted and no user code has run."""
 
-    def leftovers(self) -> bool:
-        """Return whether there are more processes than when `settle` was called."""
+    def leftovers(self) -> str | None:
+        """Return what there is beside what was there when `settle` was called, if it is not to stay.
+
+        Compared is always with that moment: what one job leaves is never taken for granted in the next.
+        """
 
     def survivors(self) -> list[int]:
         """Return the processes of the tree."""
@@ -77,7 +83,8 @@ class CgroupLimits:
         self._sockets = sockets
         self._root = 0
         self._on_too_many_sockets: Callable[[], None] | None = None
-        self._tasks = self._processes = 0
+        self._tasks = 0
+        self._processes: frozenset[int] = frozenset()
         self._born_inside = False
 
     def watch(self, on_exceeded: Callable[[str | None], None]) -> None:
@@ -119,16 +126,12 @@ class CgroupLimits:
 
     def settle(self) -> None:
         self._tasks = self._group.tasks()
-        self._processes = len(self._group.processes())
+        self._processes = frozenset(self._group.processes())
 
-    def leftovers(self) -> bool:
-        tasks = self._group.tasks()
-        if tasks <= self._tasks:
-            return False
-        if len(self._group.processes()) > self._processes:
-            return True
-        self._tasks = tasks
-        return False
+    def leftovers(self) -> str | None:
+        if not self._processes.issuperset(self._group.processes()):
+            return LEFTOVER_PROCESSES
+        return LEFTOVER_THREADS if self._group.tasks() > self._tasks + MAX_LEFT_TASKS else None
 
     def survivors(self) -> list[int]:
         return self._group.processes()
@@ -162,7 +165,8 @@ class WatchedLimits:
         self._limit = 0
         self._timer: asyncio.TimerHandle | None = None
         self._seen: dict[int, str] = {}
-        self._settled = 0
+        self._settled: frozenset[int] = frozenset()
+        self._tasks = 0
         self._began = 0.0
         self._exceeded = self._removed = False
 
@@ -189,10 +193,14 @@ class WatchedLimits:
         return self._exceeded
 
     def settle(self) -> None:
-        self._settled = len(self._find_processes())
+        self._settled = frozenset(self._find_processes())
+        self._tasks = sum(map(_tasks, self._settled))
 
-    def leftovers(self) -> bool:
-        return len(self._find_processes()) > self._settled
+    def leftovers(self) -> str | None:
+        pids = self._find_processes()
+        if not self._settled.issuperset(pids):
+            return LEFTOVER_PROCESSES
+        return LEFTOVER_THREADS if sum(map(_tasks, pids)) > self._tasks + MAX_LEFT_TASKS else None
 
     def survivors(self) -> list[int]:
         return self._find_processes()

@@ -81,7 +81,6 @@ class Pool:
             settings=settings, host=host, clock=clock, owner=self, term=term or LeaseTerm(), egress=egress
         )
         self._cpus = self._inventory.cpus
-        self._discarded: dict[str, int] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
 
@@ -128,14 +127,9 @@ class Pool:
 
     def stats(self) -> PoolStats:
         """Return counts for operators."""
-        return PoolStats(
-            sandboxes=self._inventory.count(),
-            running=sum(len(s.in_flight) for s in self._slots),
-            waiting=sum(len(g.waiting) for g in self._groups.values()),
-            booted=self._inventory.booted,
-            boot_failures=dict(self._inventory.boot_failures),
-            discarded=dict(self._discarded),
-        )
+        running = sum(len(s.in_flight) for s in self._slots)
+        waiting = sum(len(g.waiting) for g in self._groups.values())
+        return self._inventory.stats(running=running, waiting=waiting)
 
     # Jobs
 
@@ -246,10 +240,11 @@ class Pool:
 
     def _place(self, job: RunningJob, group: WorkerGroup) -> bool:
         """Give the job to a sandbox, if one can take it now."""
-        slot_free = self._slots.free_for(group.code.tenant_id)
-        if slot_free and group.idle:
-            self._submit(group.idle.pop(), job)
+        idle = self._take_idle(group)
+        if idle is not None:
+            self._submit(idle, job)
             return True
+        slot_free = self._slots.free_for(group.code.tenant_id)
         depth = group.depth(self._settings)
         if depth and (len(group.members) >= self._cpu_count or not slot_free):
             sandbox = group.least_loaded(job, depth)
@@ -266,15 +261,20 @@ class Pool:
         self._submit(sandbox, job)
         return True
 
+    def _take_idle(self, group: WorkerGroup) -> Sandbox | None:
+        """Return an idle sandbox with nothing in it but its harness, if there is one and a slot is free."""
+        while group.idle and self._slots.free_for(group.code.tenant_id):
+            sandbox = group.idle.pop()
+            left = sandbox.process.limits.leftovers() if sandbox.process.resting else None
+            if left is None:
+                return sandbox
+            self._discard(sandbox, left)
+        return None
+
     def _submit(self, sandbox: Sandbox, job: RunningJob) -> None:
         self._slots.take(sandbox)
         self._sandbox_of[job.id] = sandbox
-        tenant_id = job.assignment.code.tenant_id
-        if self._loop is not None:
-            self._cpus.record_start(tenant_id, self._loop.time())
-        share = self._cpus.share_of(tenant_id)
-        if sandbox.process.cpu_share != share:
-            self._inventory.set_cpu_share(sandbox, share)
+        self._inventory.job_starts(sandbox, job.assignment.code.tenant_id)
         sandbox.submit(job)
 
     def _recall(self, sandbox: Sandbox) -> None:
@@ -320,7 +320,7 @@ class Pool:
             group.idle.append(sandbox)
 
     def _discard(self, sandbox: Sandbox, reason: str) -> None:
-        self._discarded[reason] = self._discarded.get(reason, 0) + 1
+        self._inventory.discarded[reason] += 1
         self._withdraw(sandbox)
         self._slots.take(sandbox)
         sandbox.kill(None)
@@ -368,10 +368,9 @@ class Pool:
 
     def sandbox_idle(self, sandbox: Sandbox) -> None:
         """Reuse the sandbox, or discard it."""
-        if sandbox.tainted is not None or sandbox.retiring:
-            self._discard(sandbox, sandbox.tainted or "worn out")
-        elif sandbox.process.limits.leftovers():
-            self._discard(sandbox, "leftover processes")
+        unusable = sandbox.tainted or ("worn out" if sandbox.retiring else sandbox.process.limits.leftovers())
+        if unusable:
+            self._discard(sandbox, unusable)
         else:
             self._set_idle(sandbox)
         if self._waiting_groups:
@@ -379,6 +378,11 @@ class Pool:
         for surplus in self._inventory.surplus(busy=len(self._slots)):
             self._discard(surplus, "surplus")
         self._on_capacity()
+
+    def sandbox_unusable(self, sandbox: Sandbox, reason: str) -> None:
+        """Discard the sandbox, unless that has begun."""
+        if sandbox.state is SandboxState.IDLE:
+            self._discard(sandbox, reason)
 
     def sandbox_blocked(self, sandbox: Sandbox) -> None:
         """Move the jobs that wait in the sandbox to others."""

@@ -11,6 +11,8 @@ Invariants
 - A job ends by its own frame while BUSY, or at GONE. A kill reason (timeout, violation, lost lease) or a
   cancel is recorded, the process tree is killed, and the outcome is reported once the tree is gone.
 - Jobs that had not started when the sandbox dies end UNSTARTED.
+- User code runs only while a job does: `REST_SECONDS` after the last one the harness is stopped, until the
+  next one. What a job left running, and what is said between jobs, ends the sandbox.
 
 Failures: if the tree dies without a kill reason, the running job fails as `out_of_memory` if the kernel
 reports that, else as `handler_error` with the exit status. A frame that breaks the protocol is a kill
@@ -21,7 +23,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from datetime import datetime
-from typing import Final, Protocol
+from typing import Final
 
 from runwright.core.clock import Clock
 from runwright.core.job_state import ErrorCode
@@ -35,6 +37,7 @@ from runwright.runtimes.pool.running_job import (
     RunningJob,
     read_report,
 )
+from runwright.runtimes.pool.sandbox_owner import SandboxOwner
 from runwright.runtimes.pool.sandbox_process import COMPILE_SECONDS, SandboxProcess, SandboxState
 from runwright.runtimes.pool.stdio import Stdio
 from runwright.runtimes.protocol import FrameKind, FrameSocket
@@ -42,34 +45,13 @@ from runwright.runtimes.wasm_modules import CompiledModule
 from runwright.secrets.masking import Truncation
 
 BEGIN_SECONDS: Final = 15.0
+REST_SECONDS: Final = 0.02
+"""How long an idle sandbox runs on, so that jobs in quick succession need not wake it."""
 READS_PER_TURN: Final = 64
+BYTES_PER_TURN: Final = 256 * 1024
 _ERROR: Final = int(FrameKind.ERROR)
 _NOT_GIVEN: Final = "it began a job that it was not given"
-
-
 Start = Callable[[SandboxProcess, Stdio, int, Callable[[], None], LogLine], None]
-
-
-class SandboxOwner(Protocol):
-    """Callbacks of a sandbox to the pool that owns it."""
-
-    def sandbox_ready(self, sandbox: "Sandbox") -> None:
-        """Boot is over."""
-
-    def job_started(self, job: RunningJob, at: datetime) -> None:
-        """User code begins."""
-
-    def job_ended(self, sandbox: "Sandbox", job: RunningJob, outcome: AttemptOutcome, micros: int) -> None:
-        """A job has its outcome; `micros` is how long its handler took."""
-
-    def sandbox_idle(self, sandbox: "Sandbox") -> None:
-        """No job is in flight any more."""
-
-    def sandbox_blocked(self, sandbox: "Sandbox") -> None:
-        """Jobs wait behind one that takes long, or in a sandbox that will be discarded."""
-
-    def sandbox_gone(self, sandbox: "Sandbox") -> None:
-        """The process tree is gone and all outcomes are reported."""
 
 
 class Sandbox:
@@ -79,7 +61,7 @@ class Sandbox:
         self,
         process: SandboxProcess,
         *,
-        owner: SandboxOwner,
+        owner: SandboxOwner["Sandbox"],
         loop: asyncio.AbstractEventLoop,
         clock: Clock,
         fast_seconds: float,
@@ -96,7 +78,7 @@ class Sandbox:
         self.jobs_done = 0
         self.created = self.idle_since = loop.time()
         self.boot_error = ""
-        self.stdio = Stdio(loop, clock, catch_up=self._about_to_start)
+        self.stdio = Stdio(loop, clock, catch_up=self._about_to_start, on_stray=self._spoke_outside)
         self._owner = owner
         self._loop = loop
         self._clock = clock
@@ -124,7 +106,7 @@ class Sandbox:
             return
         self._socket.listen(self._read_frames)
         self.stdio.booting = False
-        self.process.limits.settle()
+        self.process.settle()
         self.state = SandboxState.BUSY if self.in_flight else SandboxState.IDLE
         self.idle_since = self._loop.time()
         if self.in_flight:
@@ -146,6 +128,8 @@ class Sandbox:
         if self.state >= SandboxState.DYING:
             return
         self._socket.stop_listening()
+        if not self.stdio.booting:
+            self.stdio.stop()
         self.state = SandboxState.DYING
         self._kill_reason = reason
         self.process.tree.kill()
@@ -182,10 +166,7 @@ class Sandbox:
 
     def connection_lost(self) -> None:
         """Kill the process tree: nothing can be sent to it any more."""
-        self._fail("The worker closed its connection")
-
-    def _fail(self, text: str) -> None:
-        self.kill(KillReason(ErrorCode.HANDLER_ERROR, text))
+        self.kill(KillReason(ErrorCode.HANDLER_ERROR, "The worker closed its connection"))
 
     # Jobs in
 
@@ -214,6 +195,7 @@ class Sandbox:
         if self.state is SandboxState.BOOTING or self.state >= SandboxState.DYING:
             return
         if self.state is SandboxState.IDLE:
+            self.process.wake()
             self.state = SandboxState.BUSY
             self._expect_within(BEGIN_SECONDS)
         elif len(self.in_flight) == 2:  # noqa: PLR2004
@@ -232,7 +214,7 @@ class Sandbox:
         recalled = [job for job in self.in_flight if job.id in ids]
         self.in_flight = deque(job for job in self.in_flight if job.id not in ids)
         if not self.in_flight and self.state is SandboxState.BUSY:
-            self.state = SandboxState.IDLE
+            self._become_idle(self._loop.time())
         return recalled
 
     def catch_up(self) -> None:
@@ -274,21 +256,38 @@ class Sandbox:
     def _read_frames(self) -> None:
         now = self._loop.time()
         self._reading = True
-        at, violation = self._clock(), None
+        at, violation, budget = self._clock(), None, BYTES_PER_TURN
         for _ in range(READS_PER_TURN):
             size = self._socket.receive()
             if size < 0:
                 break
+            budget -= size
             violation = self._socket.handle(size, at, now) if size else "an empty message"
-            if violation is not None or not self.in_flight or self.state is not SandboxState.BUSY:
+            if (
+                violation is not None
+                or budget < 0
+                or not self.in_flight
+                or self.state is not SandboxState.BUSY
+            ):
                 break
         self._reading = False
-        if violation is not None:
-            self._fail(f"The worker broke the protocol: {violation}")
+        if violation is not None and self.state is SandboxState.IDLE:
+            self._spoke_outside()
+        elif violation is not None:
+            text = f"The worker broke the protocol: {violation}"
+            self.kill(KillReason(ErrorCode.HANDLER_ERROR, text))
         if not self.in_flight and self.state is SandboxState.BUSY:
-            self.state = SandboxState.IDLE
-            self.idle_since = now
+            self._become_idle(now)
             self._owner.sandbox_idle(self)
+
+    def _become_idle(self, now: float) -> None:
+        self.state, self.idle_since = SandboxState.IDLE, now
+        if self._warm:
+            self.process.job_ended()
+            self._expect_within(REST_SECONDS)
+
+    def _spoke_outside(self) -> None:
+        self._owner.sandbox_unusable(self, "output outside of a job")
 
     def handle_began(self, assignment_id: int, at: datetime, now: float) -> str | None:
         """Record that the oldest job in flight has started; see `FrameHandler`."""
@@ -347,8 +346,8 @@ class Sandbox:
             self.tainted = "worn"
         outcome = self._outcome(job, report, payload, at)
         self.in_flight.popleft()
-        self._socket.last_id = job.id
-        self._running = self._socket.running = self.stdio.current = None
+        self._socket.job_ended(job)
+        self._running = self.stdio.current = None
         self.jobs_done += 1
         self._owner.job_ended(self, job, outcome, micros)
         if self.in_flight:
@@ -375,9 +374,11 @@ class Sandbox:
         self._timer.set(self._due_at)
 
     def _check_deadlines(self) -> None:
-        if self.state is not SandboxState.BOOTING and self.state is not SandboxState.BUSY:
+        if self.state >= SandboxState.DYING:
             return
         now, job = self._loop.time(), self._running
+        if self.state is SandboxState.IDLE and (self.process.resting or not self._warm):
+            return
         if now >= self._due_at:
             self._overdue(job)
             return
@@ -389,6 +390,10 @@ class Sandbox:
                 self._timer.set(job.started + 2 * self._fast_seconds)
 
     def _overdue(self, job: RunningJob | None) -> None:
+        if self.state is SandboxState.IDLE:
+            if left := self.process.rest():
+                self._owner.sandbox_unusable(self, left)
+            return
         if self.state is SandboxState.BOOTING:
             self.boot_error = self.boot_error or "it did not boot in time"
         self.kill(None if job is None or job.cancelled else self.process.timeout_reason(job))

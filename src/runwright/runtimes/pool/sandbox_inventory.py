@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from collections import Counter
 from collections.abc import Iterator
 from typing import Final
 
@@ -13,9 +14,10 @@ from runwright.runtimes.host import Host
 from runwright.runtimes.interpreters import PREBOOTED_MEMORY_MB
 from runwright.runtimes.launcher import Launcher
 from runwright.runtimes.model import WorkerCode
-from runwright.runtimes.pool.sandbox import Sandbox, SandboxOwner
+from runwright.runtimes.pool.sandbox import Sandbox
+from runwright.runtimes.pool.sandbox_owner import SandboxOwner
 from runwright.runtimes.pool.sandbox_process import SandboxState
-from runwright.runtimes.pool.settings import PoolSettings
+from runwright.runtimes.pool.settings import PoolSettings, PoolStats
 from runwright.runtimes.wasm_modules import ModuleCache
 from runwright.sandbox.cpu_affinity import CpuAffinity, CpuShare
 
@@ -34,7 +36,7 @@ class SandboxInventory:
         settings: PoolSettings,
         host: Host,
         clock: Clock,
-        owner: SandboxOwner,
+        owner: SandboxOwner[Sandbox],
         term: LeaseTerm,
         egress: Egress | None = None,
     ) -> None:
@@ -56,6 +58,8 @@ class SandboxInventory:
         self.sandboxes: set[Sandbox] = set()
         self.booted = 0
         self.boot_failures: dict[str, str] = {}
+        self.discarded: Counter[str] = Counter()
+        """Number of discarded sandboxes, by reason."""
 
     def open(self) -> None:
         """Begin to boot sandboxes."""
@@ -90,6 +94,12 @@ class SandboxInventory:
         process = sandbox.process
         if process.cpu_share != share and process.harness_pid and self._launcher is not None:
             self._launcher.set_share(process, share)
+
+    def job_starts(self, sandbox: Sandbox, tenant_id: str) -> None:
+        """Record that a tenant is active, and give the sandbox the tenant's share of the CPUs."""
+        if self._loop is not None:
+            self.cpus.record_start(tenant_id, self._loop.time())
+        self.set_cpu_share(sandbox, self.cpus.share_of(tenant_id))
 
     def stop_refilling(self) -> None:
         """Pre-boot no more sandboxes."""
@@ -215,7 +225,10 @@ class SandboxInventory:
         idle = self._idle()
         surplus = set(self.surplus(busy=0))
         for sandbox in idle:
-            if sandbox in surplus:
+            left = sandbox.process.limits.leftovers() if sandbox.process.resting else None
+            if left is not None:
+                yield sandbox, left
+            elif sandbox in surplus:
                 yield sandbox, "surplus"
             elif now - sandbox.idle_since >= s.idle_seconds:
                 yield sandbox, "idle"
@@ -236,6 +249,17 @@ class SandboxInventory:
         while sandboxes & self.sandboxes:
             self._gone.clear()
             await self._gone.wait()
+
+    def stats(self, *, running: int, waiting: int) -> PoolStats:
+        """Return counts for operators, with those of jobs."""
+        return PoolStats(
+            sandboxes=self.count(),
+            running=running,
+            waiting=waiting,
+            booted=self.booted,
+            boot_failures=dict(self.boot_failures),
+            discarded=dict(self.discarded),
+        )
 
     def count(self) -> dict[str, dict[str, int]]:
         """Return the number of sandboxes by runtime and state."""

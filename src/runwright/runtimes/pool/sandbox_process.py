@@ -16,11 +16,13 @@ from runwright.runtimes.pool.stdio import Stdio
 from runwright.runtimes.protocol import FrameKind, FrameSocket
 from runwright.runtimes.wasm_modules import CompiledModule
 from runwright.sandbox.cpu_affinity import CpuShare
+from runwright.sandbox.leftovers import HarnessThreads
 from runwright.sandbox.process_tree import ProcessTree
 from runwright.sandbox.resource_limits import ResourceLimits
 
 COMPILE_SECONDS: Final = 60.0
 """Time to compile a module, in addition to the timeout of its first job."""
+RUNNING_THREADS: Final = "running threads"
 _SIGNAL_STATUS: Final = 128
 
 
@@ -68,6 +70,9 @@ class SandboxProcess:
         """The working directory on the host, without bwrap."""
         self.harness_pid = 0
         self._harness_fd = -1
+        self._threads: HarnessThreads | None = None
+        self.resting = False
+        """Whether the harness is stopped, because no job runs."""
         self.code: WorkerCode | None = None
         """The code that the sandbox is bound to."""
         self.code_sent = False
@@ -86,6 +91,34 @@ class SandboxProcess:
         except ProcessLookupError:
             return "the harness ended while it booted"
         return ""
+
+    def settle(self) -> None:
+        """Record what there is after boot, before any user code runs."""
+        self.limits.settle()
+        self._threads = HarnessThreads(self.harness_pid)
+
+    def job_ended(self) -> None:
+        """Measure from now on what a job has left running."""
+        if self._threads is not None:
+            self._threads.job_ended()
+
+    def rest(self) -> str | None:
+        """Stop the harness until `wake`; return why the sandbox must not be used again, if it must not.
+
+        A sandbox without a job has no process with user code but the harness, and a process that is being
+        stopped does not fork: what there is afterwards is all that there is.
+        """
+        if self._threads is not None and self._threads.are_busy():
+            return RUNNING_THREADS
+        self._signal(signal.SIGSTOP)
+        self.resting = True
+        return self.limits.leftovers()
+
+    def wake(self) -> None:
+        """Let the harness continue, if it rests."""
+        if self.resting:
+            self.resting = False
+            self._signal(signal.SIGCONT)
 
     def bind(self, code: WorkerCode, overhead_mb: int, module: CompiledModule | None) -> None:
         """Bind to this code, with its network policy and memory limit; OSError if that cannot be set."""
@@ -126,9 +159,12 @@ class SandboxProcess:
 
     def terminate(self) -> None:
         """Send SIGTERM to the harness."""
+        self._signal(signal.SIGTERM)
+
+    def _signal(self, number: signal.Signals) -> None:
         if self._harness_fd >= 0:
             with contextlib.suppress(ProcessLookupError):
-                signal.pidfd_send_signal(self._harness_fd, signal.SIGTERM)
+                signal.pidfd_send_signal(self._harness_fd, number)
 
     def timeout_reason(self, job: RunningJob) -> KillReason:
         """Return why a job that has run for too long is killed."""

@@ -34,7 +34,10 @@ class Stdio:
         "_clock",
         "_fds",
         "_loop",
+        "_on_stray",
         "_partial",
+        "_stopped",
+        "_stray_bytes",
         "boot_text",
         "booting",
         "current",
@@ -44,15 +47,24 @@ class Stdio:
     )
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, clock: Clock, *, catch_up: Callable[[], bool]
+        self,
+        loop: asyncio.AbstractEventLoop,
+        clock: Clock,
+        *,
+        catch_up: Callable[[], bool],
+        on_stray: Callable[[], None],
     ) -> None:
         """`catch_up` reads the frames that have arrived, so that `current` is the job that wrote the output.
 
-        It returns whether a job is about to start: output is then read after that frame.
+        It returns whether a job is about to start: output is then read after that frame. `on_stray` is
+        called when more was written between jobs than a job may leave behind.
         """
         self._loop = loop
         self._catch_up = catch_up
         self._clock = clock
+        self._on_stray = on_stray
+        self._stray_bytes = 0
+        self._stopped = False
         self._fds = [-1, -1]
         self._partial = [b"", b""]
         self.current: RunningJob | None = None
@@ -95,6 +107,13 @@ class Stdio:
                 self._partial[stream] = b""
         self.unfinished = False
 
+    def stop(self) -> None:
+        """Read no more but by `drain`: the sandbox is being killed."""
+        self._stopped = True
+        for fd in self._fds:
+            if fd >= 0:
+                self._loop.remove_reader(fd)
+
     def close(self) -> None:
         """Close both pipes."""
         for stream in (0, 1):
@@ -102,14 +121,18 @@ class Stdio:
 
     def _readable(self, stream: int) -> None:
         if not self.booting and self._catch_up():
+            self._pause(stream, _START_SECONDS)
             return
         job = self.current
         if self._read(stream, job) and job is not None and job.log_is_full():
-            self._loop.remove_reader(self._fds[stream])
-            self._loop.call_later(_PAUSE_SECONDS, self._resume, stream, self._fds[stream])
+            self._pause(stream, _PAUSE_SECONDS)
+
+    def _pause(self, stream: int, seconds: float) -> None:
+        self._loop.remove_reader(self._fds[stream])
+        self._loop.call_later(seconds, self._resume, stream, self._fds[stream])
 
     def _resume(self, stream: int, fd: int) -> None:
-        if self._fds[stream] == fd:
+        if self._fds[stream] == fd >= 0 and not self._stopped:
             self._loop.add_reader(fd, self._readable, stream)
 
     def _read(self, stream: int, job: RunningJob | None) -> bool:
@@ -128,6 +151,10 @@ class Stdio:
         elif job is not None:
             self.used = True
             self._write(stream, job, data)
+        else:
+            self._stray_bytes += len(data)
+            if self._stray_bytes > STRAY_BYTES:
+                self._on_stray()
         return bool(data)
 
     def _write(self, stream: int, job: RunningJob, data: bytes) -> None:
