@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from runwright.cli.database import PATIENCE_SECONDS, database_address, open_database
+from runwright.cli.database import PATIENCE_SECONDS, database_address, has_database, open_database
 from runwright.cli.escape import run_escape_test
 from runwright.cli.options import ALL_SETTINGS, takes_settings
 from runwright.cli.vault import describe_vault
@@ -89,7 +89,7 @@ def _line(text: str, *, fine: bool) -> str:
 
 
 async def _check_database(settings: Settings) -> tuple[bool, str]:
-    if not _has_database(settings):
+    if not has_database(settings):
         return True, f"database: none yet; the first start creates one in {settings.data_dir}"
     try:
         async with database_address(settings) as dsn:
@@ -112,7 +112,7 @@ async def _check_database(settings: Settings) -> tuple[bool, str]:
 async def _check_vault(settings: Settings) -> tuple[bool, str]:
     source = key_source(settings)
     try:
-        if _has_database(settings):
+        if has_database(settings):
             async with open_database(settings) as db:
                 return True, f"vault: {await describe_vault(db, source)}"
         if source.configured or source.generated_file.exists():
@@ -120,7 +120,3 @@ async def _check_vault(settings: Settings) -> tuple[bool, str]:
     except RunwrightError as error:
         return False, f"vault: {error.message}"
     return True, f"vault: no key yet; the first start creates one in {source.generated_file}"
-
-
-def _has_database(settings: Settings) -> bool:
-    return settings.database_url is not None or (settings.data_dir / "pg").exists()

@@ -7,6 +7,7 @@ many there may be is in `connection_limits`.
 
 import asyncio
 import contextlib
+import errno
 import socket
 from collections.abc import Generator
 from functools import partial
@@ -16,6 +17,7 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
+from runwright.core.errors import RunwrightError
 from runwright.http.app import Application
 from runwright.http.connection_limits import ConnectionTable
 from runwright.http.services import EdgeSettings, Services
@@ -165,8 +167,8 @@ class HttpServer:
         self._serving: asyncio.Task[None] | None = None
 
     async def start(self) -> str:
-        """Listen, and return the address as a URL; OSError if the port is taken."""
-        listener = await _listen(self._host, self._port, self._caps.backlog)
+        """Listen, and return the address as a URL; AddressError if that is not possible."""
+        listener = await listen(self._host, self._port, self._caps.backlog)
         host, port = listener.getsockname()[:2]
         self._serving = asyncio.create_task(self._server.serve(sockets=[listener]), name="http")
         listening = asyncio.create_task(self._server.listening.wait())
@@ -183,7 +185,36 @@ class HttpServer:
             await self._serving
 
 
-async def _listen(host: str, port: int, backlog: int) -> socket.socket:
+class AddressError(RunwrightError):
+    """The server cannot listen on its address."""
+
+    code = "address"
+
+
+async def check_address(host: str, port: int) -> None:
+    """Raise AddressError if the server could not listen there now, before anything else is started."""
+    (await listen(host, port, 1)).close()
+
+
+async def listen(host: str, port: int, backlog: int) -> socket.socket:
+    """Return a listening socket. Raises AddressError, which names what to do."""
+    try:
+        return await _bind(host, port, backlog)
+    except OSError as error:
+        raise AddressError(_explain(error, host, port)) from None
+
+
+def _explain(error: OSError, host: str, port: int) -> str:
+    choose = "with --port or RUNWRIGHT_PORT"
+    if error.errno == errno.EADDRINUSE:
+        return f"Port {port} of {host} is in use. Stop the other program, or choose another port {choose}."
+    if error.errno == errno.EACCES:
+        return f"Port {port} needs privileges that this user does not have. Choose one above 1023 {choose}."
+    reason = error.strerror or str(error)
+    return f"Cannot listen on {host}, port {port}: {reason}. Choose another with --host or RUNWRIGHT_HOST."
+
+
+async def _bind(host: str, port: int, backlog: int) -> socket.socket:
     found = await asyncio.get_running_loop().getaddrinfo(
         host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
     )

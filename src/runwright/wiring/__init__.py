@@ -14,6 +14,7 @@ from typing import Final
 
 from runwright.config import Settings
 from runwright.demo import run_demo
+from runwright.http.server import check_address
 from runwright.telemetry.events import ServerStopping
 from runwright.telemetry.logs import set_up_logs
 from runwright.tenants.api_keys import platform_key
@@ -47,6 +48,8 @@ async def serve(settings: Settings) -> int:
 
 async def _start(settings: Settings, shutdown: Shutdown, stack: AsyncExitStack) -> Resources | None:
     """Start everything and report it on stdout; None if that is refused, with the reason on stderr."""
+    if "api" in settings.roles:
+        await check_address(settings.host, settings.port)
     res = await open_resources(settings, stack)
     if res is None:
         return None

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -74,19 +75,58 @@ async def test_keys_are_listed_without_secrets_and_revoked_by_id(
     assert not await works(database, key)
 
 
-async def test_a_key_can_be_made_before_the_first_start_and_while_the_server_runs(
+async def test_a_key_can_be_made_while_the_server_runs_and_while_it_does_not(
     run: Run, data_dir: Path
 ) -> None:
     where = ("--data-dir", str(data_dir))
-    before = (await asyncio.to_thread(run, "keys", "create", *ROLE, *where)).stdout.strip()
     server = EmbeddedPostgres(data_dir)
     connection = await connect(await server.start())
     during = (await asyncio.to_thread(run, "keys", "create", *ROLE, *where)).stdout.strip()
-    assert before.startswith("rwk_")
+    await connection.close()
+    await server.stop()
+    after = (await asyncio.to_thread(run, "keys", "create", *ROLE, *where)).stdout.strip()
     assert during.startswith("rwk_")
+    assert after.startswith("rwk_")
+    connection = await connect(await server.start())
     assert await connection.fetchval("SELECT count(*) FROM api_keys") == 2
     await connection.close()
     await server.stop()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("keys", "create", *ROLE),
+        ("keys", "list"),
+        ("tenants", "list"),
+        ("vault", "status"),
+        ("db", "migrate"),
+    ],
+)
+def test_a_mistyped_data_directory_does_not_become_a_database(
+    run: Run, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    done = run(*command, "--data-dir", str(tmp_path / "typo"))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"There is no database in {tmp_path / 'typo'}." in done.stderr
+    assert not (tmp_path / "typo").exists()
+
+
+def test_a_taken_port_is_named_before_anything_is_started(run: Run, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = run("serve", "--port", str(port), "--data-dir", str(tmp_path / "data"))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"Port {port} of 127.0.0.1 is in use." in done.stderr
+    assert "--port" in done.stderr
+    assert not (tmp_path / "data").exists()
+
+
+def test_an_address_of_another_machine_is_named(run: Run, tmp_path: Path) -> None:
+    done = run("serve", "--host", "192.0.2.1", "--data-dir", str(tmp_path / "data"))
+    assert done.returncode == 1
+    assert "Cannot listen on 192.0.2.1" in done.stderr
+    assert not (tmp_path / "data").exists()
 
 
 @pytest.mark.parametrize("arguments", [("--tenant", "a/b", "--role", "tenant-admin"), ("--role", "boss")])
