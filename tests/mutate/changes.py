@@ -106,7 +106,8 @@ class Mutator(ast.NodeTransformer):
         elif isinstance(node.value, int | float):
             changed = node.value + 1
         elif isinstance(node.value, str) and not self._quiet:
-            changed = node.value + "X"
+            # In SQL and other long texts, a word after the end would often be an alias.
+            changed = f"X{node.value}" if "\n" in node.value else f"{node.value}X"
         elif isinstance(node.value, bytes) and not self._quiet:
             changed = node.value + b"X"
         if changed != node.value and self._is_it(node, f"{node.value!r} -> {changed!r}"):

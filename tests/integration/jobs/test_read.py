@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from runwright.core.job_state import TERMINAL, JobStatus, Trigger
 from runwright.core.paging import PageRequest
 from runwright.jobs.model import Job, JobFilter
+from runwright.jobs.store.read import fetch_jobs_by_key
 from tests.integration.jobs.world import START, World
 
 if TYPE_CHECKING:
@@ -105,4 +106,18 @@ async def test_a_total_above_the_exact_bound_is_an_estimate_not_below_it(world: 
     )
     await world.db.execute("ANALYZE jobs")
     listing = await world.jobs.list("ten_a", JobFilter(), PageRequest())
-    assert 10_000 < listing.total <= 60_000
+    assert 20_000 < listing.total <= 60_000
+
+
+async def test_jobs_are_found_by_tenant_and_id_together(world: World) -> None:
+    mine, others = await world.job(await world.worker()), await world.job(await world.worker("ten_b"))
+    keys = [
+        ("ten_a", mine.id),
+        ("ten_b", others.id),
+        ("ten_a", others.id),
+        ("ten_b", mine.id),
+        ("ten_a", "x"),
+    ]
+    found = await fetch_jobs_by_key(world.db, keys)
+    assert found == {("ten_a", mine.id): mine, ("ten_b", others.id): others}
+    assert await fetch_jobs_by_key(world.db, []) == {}

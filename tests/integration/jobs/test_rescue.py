@@ -2,8 +2,10 @@
 
 from runwright.core.job_state import ErrorCode, JobStatus
 from runwright.jobs.store.executors import (
+    cancel_requests,
     check_leases,
     expire_lease,
+    fetch_hand_backs,
     remove_executor,
     renew_lease,
     rescue_expired,
@@ -96,3 +98,33 @@ async def test_a_rescue_that_was_held_up_rescues_nothing(world: World) -> None:
     assert await rescue_expired(world.db, now=world.now, before=late) == []
     assert await world.status(job) is JobStatus.RUNNING
     assert await world.rescue() == [(job.id, "failed")]
+
+
+async def test_an_executor_finds_the_jobs_that_it_has_and_hands_them_back(world: World) -> None:
+    await world.executor()
+    await world.executor("exe_b")
+    worker = await world.worker()
+    await world.job(worker)
+    [attempt] = await world.claim()
+    await world.job(worker)
+    await world.claim("exe_b")
+    await world.job(worker)  # which nobody has
+    ends = await fetch_hand_backs(world.db, executor_id=EXECUTOR, now=world.now)
+    assert ends == [world.hand_back(attempt)]
+    assert await world.finish(*ends) == [JobStatus.QUEUED]
+    assert await fetch_hand_backs(world.db, executor_id=EXECUTOR, now=world.now) == []
+
+
+async def test_an_executor_reads_the_cancels_of_its_running_jobs(world: World) -> None:
+    await world.executor()
+    await world.executor("exe_b")
+    worker = await world.worker()
+    jobs = [await world.job(worker) for _ in range(3)]
+    claimed = await world.claim(capacity=2)
+    await world.claim("exe_b")
+    assert await cancel_requests(world.db, executor_id=EXECUTOR) == []
+    for job in (jobs[0], jobs[2]):
+        await world.jobs.cancel(world.caller(), job.id)
+    assert await cancel_requests(world.db, executor_id=EXECUTOR) == [(jobs[0].id, claimed[0].fence)]
+    await world.finish(world.end_of(claimed[0]))
+    assert await cancel_requests(world.db, executor_id=EXECUTOR) == []
