@@ -1,7 +1,10 @@
 """An executor runs what it claims, and lets go of it in every way that there is."""
 
 import asyncio
+import gc
 import itertools
+import threading
+import weakref
 from collections.abc import Mapping
 
 import msgspec
@@ -9,13 +12,16 @@ import pytest
 
 from runwright.core.clock import system_clock
 from runwright.core.errors import ConflictError, NotFoundError
+from runwright.core.ids import JobId
 from runwright.core.job_state import ErrorCode, JobStatus
 from runwright.core.paging import PageRequest
+from runwright.executor import claim_loop
 from runwright.executor.preparation import Preparation
+from runwright.jobs.attempt import AttemptEnd
 from runwright.jobs.model import Job, JobFilter
 from runwright.jobs.service import Jobs
 from runwright.jobs.store.executors import expire_lease
-from runwright.telemetry.events import StrayClaimHandedBack
+from runwright.telemetry.events import JobHandedBack, JobRecordFailed, StrayClaimHandedBack
 from runwright.workers.model import WorkerChanges, WorkerStatus
 from tests.integration.executor.conftest import CALLER, Engine, MakeEngine
 from tests.submissions import submission
@@ -185,6 +191,7 @@ async def test_claims_are_a_second_apart_once_nothing_begins_any_more(make_engin
     pauses = [after - before for before, after in itertools.pairwise(secrets.tries)]
     assert min(pauses[4:]) >= 0.9, pauses
     assert (await engine.jobs.get(job.tenant_id, job.id)).attempt == 1, "hand-backs are free"
+    assert {event.job_id for event in engine.telemetry.of(JobHandedBack)} == {job.id}
 
 
 async def test_a_waiting_request_gets_what_a_read_would_return(make_engine: MakeEngine) -> None:
@@ -257,3 +264,102 @@ async def test_code_is_in_a_sandbox_before_its_job_is_accepted_for_its_own_tenan
     with pytest.raises(ConflictError):
         await engine.jobs.submit(submission(CALLER, worker.id, system_clock()))
     assert await opened()
+
+
+async def test_a_stopped_executor_leaves_no_task_and_no_thread(make_engine: MakeEngine) -> None:
+    engine = make_engine(slots=1)
+    tasks, threads = asyncio.all_tasks(), set(threading.enumerate())
+    await engine.executor.start()
+    assert asyncio.all_tasks() > tasks
+    job = await engine.submit(await engine.worker(ECHO))
+    assert (await engine.ended(job)).status is JobStatus.COMPLETED
+    await engine.executor.stop()
+    await engine.executor.stop()
+    await engine.jobs.stop()
+    engine.notifications.stop()
+    named = {task.get_coro().__qualname__ for task in asyncio.all_tasks() - tasks}  # type: ignore[union-attr]
+    assert named == set()
+    left = {thread.name for thread in set(threading.enumerate()) - threads}
+    assert {name for name in left if not name.startswith("asyncio_")} == set()  # those of asyncio are shared
+
+
+async def test_work_beside_the_claims_is_forgotten_when_it_is_done(make_engine: MakeEngine) -> None:
+    found: list[weakref.ref[asyncio.Task[None]]] = []
+    done = asyncio.Event()
+
+    async def work() -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        found.append(weakref.ref(task))
+        done.set()
+
+    make_engine().executor.runner.spawn(work())
+    await done.wait()
+    del work
+    for _ in range(3):  # until the callbacks of the task have run
+        await asyncio.sleep(0)
+    gc.collect()
+    assert [task() for task in found] == [None]
+
+
+async def test_a_hand_back_that_cannot_be_written_is_reported(make_engine: MakeEngine) -> None:
+    engine = make_engine()
+    lost = AttemptEnd(
+        tenant_id="ten_a",
+        job_id=JobId("job_\0"),  # which no database takes
+        fence=1,
+        attempt=1,
+        worker_version=1,
+        status=JobStatus.QUEUED,
+        ended_at=system_clock(),
+    )
+    engine.executor.runner.hand_back_lost(lost)
+
+    async def reported() -> bool:
+        return bool(engine.telemetry.of(JobRecordFailed))
+
+    await engine.until(reported)
+
+
+@pytest.mark.parametrize("limit", [None, 1])
+async def test_no_job_waits_for_the_periodic_look(
+    make_engine: MakeEngine, monkeypatch: pytest.MonkeyPatch, limit: int | None
+) -> None:
+    """With one slot, and with a limit of one at once: what ends makes room for the next."""
+    monkeypatch.setattr(claim_loop, "LOOK_SECONDS", 600.0)
+    engine = make_engine(slots=1 if limit is None else 4)
+    await engine.start()
+    worker = await engine.worker("import time\ndef handler(input, env):\n    time.sleep(0.2)\n")
+    await engine.db.execute("UPDATE workers SET max_concurrency = $1, revision = revision + 1", limit)
+    for job in [await engine.submit(worker) for _ in range(4)]:
+        assert (await engine.ended(job)).status is JobStatus.COMPLETED
+
+
+class SlowSecrets:
+    """Secrets that are given when a test lets them be."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+        self.given = asyncio.Event()
+
+    async def reveal(self, tenant_id: str, names: list[str]) -> Mapping[str, str]:  # noqa: ARG002
+        self.asked.set()
+        await self.given.wait()
+        return dict.fromkeys(names, "s3cret-value")
+
+
+async def test_a_job_that_is_cancelled_while_it_is_prepared_does_not_run(make_engine: MakeEngine) -> None:
+    secrets = SlowSecrets()
+    engine = make_engine(preparation=Preparation(secrets=secrets))
+    await engine.start()
+    worker = await engine.worker(ECHO)
+    await engine.db.execute("UPDATE workers SET secrets = '{A}', revision = revision + 1")
+    job = await engine.submit(worker)
+    await secrets.asked.wait()
+    cancels = engine.executor.runner.cancels
+    await engine.jobs.cancel(CALLER, job.id)
+    await cancels.reached(cancels.passes + 2)
+    secrets.given.set()
+    ended = await engine.ended(job)
+    assert (ended.status, ended.started_at is None) == (JobStatus.CANCELLED, True)
+    assert not await engine.has_line(job, "hello")
