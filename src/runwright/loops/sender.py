@@ -23,6 +23,7 @@ from runwright.loops.in_flight_limiter import GATHER_SECONDS, LOOK_SECONDS, InFl
 from runwright.loops.pass_loop import DatabaseLoop
 from runwright.outbox.queue import (
     Item,
+    OutboxBatch,
     OutboxSubject,
     Result,
     Settlement,
@@ -33,6 +34,8 @@ from runwright.telemetry.emit import Emit, error_text
 from runwright.telemetry.events import OutboxNotSettled, OutboxOutcomeRefused, OutboxSetAside
 
 SET_ASIDE_SECONDS: Final = 10.0
+REST_FACTOR: Final = 3
+"""A round over all destinations that found nothing is followed by a pause of so many times what it took."""
 SETTLE_SECONDS: Final = 10.0
 """How long a stop holds outcomes when the database is away; then their requests are repeated."""
 
@@ -54,6 +57,8 @@ class OutboxSender(DatabaseLoop, Generic[Item, Result]):
         self._kind = subject.queue.kind
         self._cursor: str | None = None
         self._claimed_at = 0.0
+        self._round = _Round()
+        self._rest_until = 0.0
         self._settlements: Batcher[Settlement[Result], bool] = Batcher(
             self._settle, max_in_flight=2, retry_seconds=math.inf
         )
@@ -69,8 +74,11 @@ class OutboxSender(DatabaseLoop, Generic[Item, Result]):
     async def _make_pass(self) -> float:
         if self._in_flight.free <= 0:
             return LOOK_SECONDS  # woken by the next one that ends
-        await asyncio.sleep(self._claimed_at + GATHER_SECONDS - asyncio.get_running_loop().time())
-        self._claimed_at = asyncio.get_running_loop().time()
+        loop = asyncio.get_running_loop()
+        if self._cursor is None and self._rest_until > loop.time():
+            return self._rest_until - loop.time()
+        await asyncio.sleep(self._claimed_at + GATHER_SECONDS - loop.time())
+        self._claimed_at = loop.time()
         batch = await claim_due(
             self._db,
             self._subject.queue,
@@ -79,13 +87,18 @@ class OutboxSender(DatabaseLoop, Generic[Item, Result]):
             cursor=self._cursor,
             in_flight=self._in_flight.snapshot(),
         )
+        self._round.add(batch, loop.time() - self._claimed_at)
         self._cursor = batch.cursor
         items = await self._subject.load(self._db, batch.claims) if batch.claims else ()
         for item in items:
             self._in_flight.begin(item.claim, self._process(item))
-        if batch.cursor is not None or len(items) < len(batch.claims):
+        if batch.cursor is not None:
             return 0.0
-        return GATHER_SECONDS if items else pause_until_due(batch.next_due, self._clock())
+        ended, self._round = self._round, _Round()
+        if ended.claims:
+            return GATHER_SECONDS
+        self._rest_until = loop.time() + min(REST_FACTOR * ended.seconds, LOOK_SECONDS)
+        return pause_until_due(ended.next_due, self._clock())
 
     async def _process(self, item: Item) -> bool:
         """Make an attempt and settle it; return whether the destination is slow."""
@@ -117,6 +130,21 @@ class OutboxSender(DatabaseLoop, Generic[Item, Result]):
             held = await release_claims(self._db, released)
             lost |= {claim.id for claim, _ in released} - held
         return [one.claim.id not in lost for one in settlements]
+
+
+class _Round:
+    """The claims that together looked at every destination once."""
+
+    def __init__(self) -> None:
+        self.claims = 0
+        self.seconds = 0.0
+        self.next_due: datetime | None = None
+
+    def add(self, batch: OutboxBatch, seconds: float) -> None:
+        self.claims += len(batch.claims)
+        self.seconds += seconds
+        due = [at for at in (self.next_due, batch.next_due) if at is not None]
+        self.next_due = min(due, default=None)
 
 
 def _due(settlement: Settlement[Result]) -> datetime:

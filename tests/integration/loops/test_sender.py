@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
 
 import msgspec
 import pytest
@@ -11,8 +12,11 @@ from runwright.core.clock import system_clock
 from runwright.db.pool import Pool, open_pool
 from runwright.events.notifications import EventNotifications
 from runwright.events.store import append_event
+from runwright.loops import sender
+from runwright.loops.in_flight_limiter import LOOK_SECONDS
 from runwright.loops.router import Router
 from runwright.loops.sender import OutboxSender
+from runwright.outbox.queue import DESTINATIONS_PER_CLAIM
 from runwright.telemetry.events import OutboxOutcomeRefused, OutboxSetAside
 from runwright.webhooks.model import ClaimedDelivery, DeliveryOutcome, WebhookEndpoint
 from runwright.webhooks.sending import WebhookSubject
@@ -205,3 +209,34 @@ async def test_what_cannot_be_signed_goes_back_without_an_attempt(loops: Loops) 
         assert bodies == []
         assert await loops.world.count("delivery_attempts") == 0
         assert await loops.count("pending") == 1
+
+
+_MANY_SUSPENDED = """
+WITH made AS (
+    INSERT INTO endpoints
+    SELECT (jsonb_populate_record(e, jsonb_build_object('id', e.id || n, 'tenant_id', 'ten_suspended'))).*
+    FROM endpoints e, generate_series(1, $2) n WHERE e.id = $1 RETURNING id
+)
+INSERT INTO outbox (kind, id, destination_id, due_at) SELECT 'webhook', 'dlv_' || id, id, $3 FROM made
+"""
+
+
+async def test_a_sender_rests_after_a_round_over_destinations_that_nothing_may_be_sent_to(
+    database: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = Loops(database, senders=1)
+    endpoint = await one.world.endpoint()
+    count = DESTINATIONS_PER_CLAIM + 50
+    await database.execute(_MANY_SUSPENDED, endpoint.id, count, system_clock() - timedelta(seconds=60))
+    await database.execute(
+        "INSERT INTO tenants (id, status, created_at, updated_at) VALUES ('ten_suspended', 'suspended', now(), now())"
+    )
+    soon = system_clock() + timedelta(seconds=0.9)
+    await database.execute("UPDATE outbox SET due_at = $1 WHERE id = (SELECT min(id) FROM outbox)", soon)
+    make_pass = one.senders[0].loop._make_pass  # noqa: SLF001  the loop is not started
+    monkeypatch.setattr(sender, "REST_FACTOR", 1e9)
+    assert await make_pass() == 0.0, "there is a second window"
+    assert 0.0 < await make_pass() < 0.9, "what is due in the first window counts too"
+    claims = await database.fetchval("SELECT max(fence) FROM outbox")
+    assert 0.9 < await make_pass() <= LOOK_SECONDS, "it rests, however often it is woken"
+    assert claims == 0
