@@ -11,7 +11,8 @@ from runwright.telemetry.events import ExecutionsTimedOut, PollLeasesExpired
 
 BATCH: Final = 1000
 LOOK_SECONDS: Final = 1.0
-_LEAST_SECONDS: Final = 0.01
+_LEAST_SECONDS: Final = 0.1
+"""Also while an execution is overdue because somebody holds its row."""
 
 
 class ExecutionTimeouts(DatabaseLoop):

@@ -26,6 +26,8 @@ from runwright.telemetry.events import (
 
 POLL_SECONDS: Final = 0.5
 """The longest pause, after which schedules that other servers have created or resumed are found."""
+OVERDUE_SECONDS: Final = 0.02
+"""The pause while a schedule is due that this pass did not fire: another scheduler holds it, as a rule."""
 
 _BATCH: Final = 500
 _LANES: Final = 2
@@ -94,7 +96,8 @@ class Scheduler(DatabaseLoop):
         at = await next_due_at(self._db)
         if at is None:
             return POLL_SECONDS
-        return min(max((at - self._clock()).total_seconds(), 0.001), POLL_SECONDS)
+        seconds = (at - self._clock()).total_seconds()
+        return min(seconds, POLL_SECONDS) if seconds > 0 else OVERDUE_SECONDS
 
     async def _refresh(self, now: datetime) -> None:
         """Recompute cursors once after the start, since a release may bring newer time zone rules."""
