@@ -12,7 +12,7 @@ from runwright.telemetry.events import ExecutionsTimedOut, PollLeasesExpired
 BATCH: Final = 1000
 LOOK_SECONDS: Final = 1.0
 _LEAST_SECONDS: Final = 0.1
-"""Also while an execution is overdue because somebody holds its row."""
+"""Also while an execution is overdue because another transaction holds its row."""
 
 
 class ExecutionTimeouts(DatabaseLoop):
