@@ -57,7 +57,7 @@ def compile_filter(mapping: Mapping[str, str]) -> EventFilter:
 
 
 def _condition(key: str, expected: str) -> FilterCondition:
-    path = tuple(segment.strip() for segment in key.strip().split("."))
+    path = tuple(map(str.strip, key.strip().split(".")))
     if len(key) > LONGEST_PATH or not _is_supported(path):
         raise FilterError(f': unsupported filter path "{key[:LONGEST_PATH]}"', key)
     if not expected.strip():

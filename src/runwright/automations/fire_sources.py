@@ -1,7 +1,8 @@
 """Create runs for ticks of schedules and for events, in the transaction that consumes them."""
 
+import asyncio
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -15,7 +16,7 @@ from runwright.automations.policy import AutomationPolicy
 from runwright.automations.store.definitions import fetch_triggers
 from runwright.automations.store.firing import Fire, Limited, fetch_job_event_data, fire
 from runwright.core.job_state import Trigger
-from runwright.core.template_context import TemplateContext
+from runwright.core.template_context import Json, TemplateContext
 from runwright.db.pool import PoolConnection
 from runwright.events.model import Event
 from runwright.events.publish import MAX_DEPTH, too_deep
@@ -77,17 +78,41 @@ async def fire_events(
     job_data = await fetch_job_event_data(
         db, ids=sorted({event.subject_id for event, _ in pairs if event.type.startswith("job.")})
     )
-    fires = []
+    fires, contexts = [], _EventContexts(job_data)
     for event, subscriber in pairs:
         one = triggers.get(_trigger_id(subscriber))
         if one is None or event_name(event) != one.trigger.event:
             continue
-        context = context_of(event, job_data.get(event.subject_id))
-        if matches(one.trigger, context):
-            fires.append(_event_fire(one, event, context))
+        if matches(one.trigger, contexts.context(event)):
+            fires.append(_event_fire(one, event, contexts.encoded(event)))
+        await asyncio.sleep(0)  # an event and a filter each take milliseconds at most
     fires.sort(key=lambda one: one.automation_id)
     answers = await fire(db, fires, now) if fires else ()
     return sum(answer is not None and not isinstance(answer, Limited) for answer in answers)
+
+
+class _EventContexts:
+    """The template contexts of events, each decoded and encoded once for all triggers."""
+
+    def __init__(self, job_data: Mapping[str, dict[str, Json]]) -> None:
+        self._job_data = job_data
+        self._event: Event | None = None
+        self._context: TemplateContext | None = None
+        self._encoded: bytes | None = None
+
+    def context(self, event: Event) -> TemplateContext:
+        """Return the context of an event; the latest one is kept."""
+        if self._context is None or self._event is not event:
+            self._event, self._encoded = event, None
+            self._context = context_of(event, self._job_data.get(event.subject_id))
+        return self._context
+
+    def encoded(self, event: Event) -> bytes:
+        """Return the context as JSON text."""
+        context = self.context(event)
+        if self._encoded is None:
+            self._encoded = msgspec.json.encode(context)
+        return self._encoded
 
 
 def _trigger_id(subscriber_id: str) -> str:
@@ -101,12 +126,12 @@ def matches(trigger: TriggerDefinition, context: TemplateContext) -> bool:
     return compile_filter(trigger.filter).matches(context)
 
 
-def _event_fire(one: Automation, event: Event, context: TemplateContext) -> Fire:
+def _event_fire(one: Automation, event: Event, context: bytes) -> Fire:
     return Fire(
         automation_id=one.id,
         run_id=random_id("run"),
         cause=Trigger.EVENT,
-        context=msgspec.json.encode(context),
+        context=context,
         ancestry=event.ancestry,
         refused=_TOO_DEEP if too_deep(event.ancestry) else None,
     )

@@ -70,7 +70,7 @@ async def any_subscriptions(db: Database) -> bool:
     return bool(await db.fetchval("SELECT EXISTS (SELECT FROM subscriptions)"))
 
 
-TAKE_WEIGHT: Final = 20_000
+TAKE_WEIGHT: Final = 4_000
 """The limit of one take: an event weighs one per subscriber and one per KiB of its data."""
 
 _TAKE: Final = """
@@ -91,11 +91,13 @@ WITH picked AS MATERIALIZED (
     ) AS subscriber_ids
     FROM (SELECT DISTINCT tenant_id, type FROM happened) k
 ), weighed AS MATERIALIZED (
-    -- the weight of the events before each of them
+    -- the weight of the events before each of them, tenants taking turns
     SELECT h.*, k.subscriber_ids,
         coalesce(sum(cardinality(k.subscriber_ids) + coalesce(octet_length(h.data::text), 0) / 1024)
-        OVER (ORDER BY h.position ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS before
-    FROM happened h JOIN kind k USING (tenant_id, type)
+        OVER (ORDER BY h.turn, h.position ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS before
+    FROM (
+        SELECT *, row_number() OVER (PARTITION BY tenant_id ORDER BY position) AS turn FROM happened
+    ) h JOIN kind k USING (tenant_id, type)
 ), taken AS (
     DELETE FROM event_queue WHERE position = ANY (ARRAY(SELECT position FROM weighed WHERE before < $2))
     RETURNING position

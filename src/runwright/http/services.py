@@ -20,6 +20,7 @@ from runwright.http.connection_limits import ConnectionCaps, caps_for
 from runwright.http.response import OpenStreams
 from runwright.http.uploads import Uploads
 from runwright.jobs.service import Jobs
+from runwright.offload.client import Offload
 from runwright.outbox.client.url import OutgoingPolicy
 from runwright.runtimes.host import RuntimeInfo
 from runwright.schedules.service import Schedules
@@ -77,6 +78,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     health: Callable[[], Awaitable[Health]]
     ready: Callable[[], Awaitable[bool]]
     metrics: CollectorRegistry
+    offload: Offload = msgspec.field(default_factory=Offload)
     clock: Clock = system_clock
 
 

@@ -1,5 +1,6 @@
 """What the process beside the event loop computes: pure functions, from bytes to bytes."""
 
+import hashlib
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -57,4 +58,12 @@ def _evaluate_encoded(task: bytes) -> bytes:
     return msgspec.msgpack.encode(evaluate_template(msgspec.msgpack.decode(task, type=TemplateTask)))
 
 
-FUNCTIONS: Final[Mapping[str, Callable[[bytes], bytes]]] = {"template": _evaluate_encoded}
+def canonical_digest(text: bytes) -> bytes:
+    """Return the SHA-256 of valid JSON text, the same for all ways to write its value."""
+    return hashlib.sha256(msgspec.json.encode(msgspec.json.decode(text), order="sorted")).digest()
+
+
+FUNCTIONS: Final[Mapping[str, Callable[[bytes], bytes]]] = {
+    "template": _evaluate_encoded,
+    "digest": canonical_digest,
+}

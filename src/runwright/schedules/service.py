@@ -1,5 +1,6 @@
 """Create, change and read schedules, and read their ticks."""
 
+import asyncio
 import contextlib
 from datetime import datetime
 from itertools import islice
@@ -128,12 +129,15 @@ class Schedules:
     async def preview(self, tenant_id: str, schedule_id: str, count: int) -> SchedulePreview:
         """Return the next firings of a schedule, as if it were enabled."""
         schedule = await self.get(tenant_id, schedule_id)
-        return self.preview_of(schedule.cron, schedule.timezone, count)
+        return await self.preview_of(schedule.cron, schedule.timezone, count)
 
-    def preview_of(self, cron: str, timezone: str, count: int) -> SchedulePreview:
-        """Return the next firings of an expression."""
+    async def preview_of(self, cron: str, timezone: str, count: int) -> SchedulePreview:
+        """Return the next firings of an expression; rare ones take milliseconds each."""
         timetable = _timetable(cron, timezone)
-        firings = list(islice(timetable.firings_after(self._clock()), count))
+        firings = []
+        for firing in islice(timetable.firings_after(self._clock()), count):
+            firings.append(firing)
+            await asyncio.sleep(0)  # others go in between
         return SchedulePreview(cron=cron, timezone=timezone, timetable=timetable, firings=firings)
 
 

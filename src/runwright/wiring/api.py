@@ -142,6 +142,7 @@ async def open_services(
         ready=_readiness(res, shutdown, stack),
         metrics=res.metrics,
         clock=res.clock,
+        offload=res.offload,
     )
 
 

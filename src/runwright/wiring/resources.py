@@ -61,6 +61,7 @@ class Resources(msgspec.Struct, frozen=True):
     event_notifications: EventNotifications
     ring: Keyring
     policy: AutomationPolicy
+    offload: Offload
     templates: Templates
 
 
@@ -95,6 +96,7 @@ async def open_resources(settings: Settings, stack: AsyncExitStack) -> Resources
         event_notifications,
         ring,
         policy,
+        offload,
         Templates(offload),
     )
 

@@ -5,7 +5,9 @@ from datetime import timedelta
 
 import pytest
 
+from runwright.automations import fire_sources
 from runwright.automations.errors import FireLimitError
+from runwright.automations.event_subscriptions import context_of
 from runwright.automations.model import (
     FireLimit,
     RunRetryPolicy,
@@ -18,6 +20,8 @@ from runwright.automations.policy import AutomationPolicy
 from runwright.automations.run_endings import LONGEST_DELAY, delay_before_next
 from runwright.core.errors import ConflictError, NotFoundError
 from runwright.core.job_state import JobStatus
+from runwright.core.template_context import TemplateContext
+from runwright.events.model import Event
 from runwright.events.publish import MAX_DEPTH
 from runwright.schedules.tick_policy import CatchUp
 from tests.integration.automations.world import EVERY_MINUTE, AutomationWorld
@@ -498,3 +502,22 @@ async def test_a_long_prompt_is_rendered_and_dispatched(world: AutomationWorld) 
     await world.route()
     assert (await world.dispatch()).jobs == 1
     assert (await world.inputs())[0]["prompt"] == ("smoke " * 100).strip()
+
+
+async def test_an_event_is_decoded_once_for_all_triggers(
+    world: AutomationWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await world.agent()
+    for _ in range(4):
+        await world.trigger(filter={"data.what": "smoke"})
+    decoded: list[Event] = []
+
+    def decode(event: Event, job_data: object = None) -> TemplateContext:
+        decoded.append(event)
+        return context_of(event, None if job_data is None else {})
+
+    monkeypatch.setattr(fire_sources, "context_of", decode)
+    await world.publish("custom.happened", what="smoke")
+    await world.publish("custom.happened", what="fire")
+    assert await world.route() == 4
+    assert len(decoded) == 2

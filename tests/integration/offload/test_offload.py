@@ -11,7 +11,7 @@ from runwright.automations import templates as small
 from runwright.automations.templates import Templates
 from runwright.offload import client
 from runwright.offload.client import Offload, OffloadError
-from runwright.offload.functions import TemplateResult, TemplateTask
+from runwright.offload.functions import TemplateResult, TemplateTask, canonical_digest
 
 CONTEXT = msgspec.json.encode(
     {"kind": "k", "scope": "global", "source": "hook", "workspace_id": "", "data": {"what": "fire"}}
@@ -113,3 +113,9 @@ async def test_what_is_rendered_here_is_small(offload: Offload, monkeypatch: pyt
     assert await templates.problem("ten_a", "{{ 1 }}" * 50) is None
     assert await templates.problem("ten_a", "{{ nonsense }}" * 50) is not None
     assert evaluated == []
+
+
+async def test_the_digest_of_a_body_is_the_same_for_all_ways_to_write_it(offload: Offload) -> None:
+    first = await offload.call("ten_a", "digest", b'{"a": 1, "b": {"d": [1, 2], "c": null}}')
+    assert first == canonical_digest(b'{"b":{"c":null,"d":[1,2]},"a":1}')
+    assert first != canonical_digest(b'{"b":{"c":null,"d":[2,1]},"a":1}')

@@ -231,4 +231,4 @@ async def test_a_preview_tells_what_the_clock_does(world: ScheduleWorld) -> None
         ("29 01:00", True),
         ("30 00:30", False),
     ]
-    assert len(world.schedules.preview_of("0 0 29 2 *", "UTC", 20).firings) > 10
+    assert len((await world.schedules.preview_of("0 0 29 2 *", "UTC", 20)).firings) > 10

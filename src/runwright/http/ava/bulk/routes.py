@@ -54,7 +54,7 @@ async def start_operation(request: Request) -> Reply[Data[BulkOut]]:
         return Reply(
             Data(dry_run_out(body.action, await bulk.count(request.caller, body.action, which))), 200
         )
-    operation = await bulk.start(request.caller, body.action, which, read_idempotency(request))
+    operation = await bulk.start(request.caller, body.action, which, await read_idempotency(request))
     return Reply(Data(bulk_out(operation)), 202)
 
 

@@ -67,7 +67,7 @@ async def create_job(request: Request) -> Reply[Data[JobOut]]:
     """Answers with the stored record at once; with `wait`, when the job has ended."""
     wait = request.query(SUBMIT_QUERY).wait
     submission = submission_of(await request.body(CREATE_JOB), request)
-    idempotency = read_idempotency(request)
+    idempotency = await read_idempotency(request)
     jobs = request.services.jobs
     if wait > 0:
         job = await jobs.submit_and_wait(submission, idempotency, wait)
@@ -90,7 +90,8 @@ async def create_jobs(request: Request) -> Reply[Data[list[JobOut]]]:
     """All of the jobs are accepted, in this order, or none."""
     body = await request.body(CREATE_JOBS)
     submissions = [submission_of(job, request) for job in body.jobs]
-    jobs = await request.services.jobs.submit_batch(request.tenant_id, submissions, read_idempotency(request))
+    idempotency = await read_idempotency(request)
+    jobs = await request.services.jobs.submit_batch(request.tenant_id, submissions, idempotency)
     data = Data([job_out(job) for job in jobs])
     return Reply(data, 201 if jobs[0].id == submissions[0].id else 200)
 

@@ -1,6 +1,5 @@
 """The schemas of jobs, their attempts and logs."""
 
-import hashlib
 import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
@@ -9,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Final, Literal
 import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType, field
 
-from runwright.core.errors import InvalidError
+from runwright.core.errors import InvalidError, UnavailableError
 from runwright.core.job_state import ErrorCode, JobStatus, Trigger
 from runwright.http.ava.envelopes import (
     AnyJson,
@@ -40,6 +39,8 @@ from runwright.http.validation import Problem, Problems, Rule, Validator
 from runwright.http.validation_messages import explain_mismatch
 from runwright.jobs.model import Explanation, Idempotency, Job, JobError, JobFilter, JobLogs, LogLine
 from runwright.jobs.store.submit import Submission, new_submission
+from runwright.offload.client import OffloadError
+from runwright.offload.functions import canonical_digest
 
 _IDEMPOTENCY: Final = b"idempotency-key"
 _LAST_EVENT_ID: Final = b"last-event-id"
@@ -47,6 +48,7 @@ _LAST_EVENT_ID: Final = b"last-event-id"
 _INPUT_LIMIT: Final = 1024 * 1024
 _BATCH_LIMIT: Final = 1_000
 _LARGEST_SEQ: Final = 2**53
+_SMALL_BODY_BYTES: Final = 32 * 1024
 _KEY: Final = re.compile(rb"[ -~]{1,255}")
 _SEQ: Final = re.compile(rb"[0-9]{1,19}")
 EMPTY_INPUT: Final = Raw(b"{}")
@@ -357,15 +359,27 @@ def submission_of(job: JobIn, request: Request) -> Submission:
     )
 
 
-def read_idempotency(request: Request) -> Idempotency | None:
-    """Return the Idempotency-Key of a request and a digest of its valid body; None without a key."""
+async def read_idempotency(request: Request) -> Idempotency | None:
+    """Return the Idempotency-Key of a request and a digest of its valid body; None without a key.
+
+    UnavailableError where the digest of a large body cannot be computed now.
+    """
     key = request.headers.get(_IDEMPOTENCY)
     if key is None:
         return None
     if not _KEY.fullmatch(key):
         raise InvalidError({"Idempotency-Key": ["Must have 1 to 255 printable ASCII characters."]})
-    canonical = msgspec.json.encode(msgspec.json.decode(request.raw_body), order="sorted")
-    return Idempotency(key.decode("ascii"), hashlib.sha256(canonical).digest())
+    return Idempotency(key.decode("ascii"), await _digest(request))
+
+
+async def _digest(request: Request) -> bytes:
+    """Return a digest of the valid body; that of a large one is computed off the event loop."""
+    if len(request.raw_body) <= _SMALL_BODY_BYTES:
+        return canonical_digest(request.raw_body)
+    try:
+        return await request.services.offload.call(request.tenant_id, "digest", request.raw_body)
+    except OffloadError as error:
+        raise UnavailableError(f"The request cannot be compared with its repetitions: {error}.") from None
 
 
 def read_last_event(headers: Mapping[bytes, bytes]) -> int | None:

@@ -73,7 +73,8 @@ async def create_schedule(request: Request) -> Data[ScheduleOut]:
 async def preview_expression(request: Request) -> Data[PreviewOut]:
     """The next firings of an expression that is not saved yet, and what the clock does to them."""
     query = request.query(PREVIEW_EXPRESSION)
-    return Data(preview_out(request.services.schedules.preview_of(query.cron, query.timezone, query.count)))
+    schedules = request.services.schedules
+    return Data(preview_out(await schedules.preview_of(query.cron, query.timezone, query.count)))
 
 
 @ROUTES.add("GET", "/{schedule_id}", READS, "Get a schedule", errors=(404, 422))
