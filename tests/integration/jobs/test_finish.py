@@ -163,9 +163,30 @@ async def test_an_end_is_refused_once_the_reaper_has_written_another(world: Worl
     """Its row names the same executor and attempt, but another time."""
     await world.executor()
     await world.job(await world.worker())
-    await world.job(await world.worker(max_retries=1))
-    ends = [world.end_of(attempt) for attempt in await world.claim()]
+    (attempt,) = await world.claim()
     world.forward(1)
     await world.lose()
-    assert await world.finish(*ends) == [None, None]
+    assert await world.finish(world.end_of(attempt)) == [None]
+    await world.assert_whole()
+
+
+async def test_the_end_of_an_attempt_counts_until_its_job_is_begun_again(world: World) -> None:
+    """The reaper took it for lost and requeued it; the end that came late saves the second run."""
+    await world.executor()
+    worker = await world.worker(max_retries=1)
+    jobs = [await world.job(worker) for _ in range(3)]
+    first, failed, again = await world.claim()
+    late = [world.end_of(first), world.end_of(failed, JobStatus.FAILED, retry_in=5)]
+    world.forward(1)
+    await world.lose()
+    await world.executor("exe_b")
+    assert await world.finish(*late) == [JobStatus.COMPLETED, None]
+    assert await world.finish(*late) == [JobStatus.COMPLETED, None]
+    ended = await world.jobs.get("ten_a", first.job_id)
+    assert (ended.status, ended.attempt, bytes(ended.output)) == (JobStatus.COMPLETED, 1, b'{"a":1}')
+    assert len(await world.jobs.attempts("ten_a", first.job_id)) == 1
+    begun = {attempt.job_id: attempt for attempt in await world.claim("exe_b")}
+    assert set(begun) == {job.id for job in jobs} - {first.job_id}
+    assert await world.finish(world.end_of(again)) == [None]
+    assert await world.finish(world.end_of(begun[again.job_id]), executor_id="exe_b") == [JobStatus.COMPLETED]
     await world.assert_whole()

@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from runwright.core.job_state import ErrorCode, JobStatus
+from runwright.core.job_state import TERMINAL, ErrorCode, JobStatus
 from runwright.db.pool import Database
 from runwright.db.rows import columns_of
 from runwright.events.event_sql import append_sql
@@ -58,7 +58,9 @@ chunk AS (
     ON CONFLICT DO NOTHING
 )"""
 
-_FINISH: Final = f"""
+
+def _finish_sql(rows: str, attempt: str, more: str = "") -> str:
+    return f"""
 WITH item AS (
     SELECT * FROM unnest($10::text[], $11::text[], $12::integer[], $13::text[], $14::timestamptz[],
                          $15::timestamptz[], $16::json[], $17::json[])
@@ -66,19 +68,38 @@ WITH item AS (
 ),
 -- a requested cancel has priority over whatever the handler returned
 ended AS (
-    DELETE FROM job_queue q USING item i
-    WHERE q.tenant_id = i.tenant_id AND q.job_id = i.job_id AND q.fence = i.fence
-      AND q.executor_id = $1
-    RETURNING q.tenant_id, q.job_id, q.worker_id, q.trigger, q.attempt, q.executor_id, q.worker_version,
-              q.cancel_requested_at, i.started_at, i.ended_at,
+    DELETE FROM job_queue q USING item i{rows}
+    RETURNING q.tenant_id, q.job_id, q.worker_id, q.trigger, {attempt} AS attempt, $1 AS executor_id,
+              q.worker_version, q.cancel_requested_at, i.started_at, i.ended_at,
               round(extract(epoch FROM i.ended_at - i.started_at) * 1000)::integer AS duration_ms,
               CASE WHEN q.cancel_requested_at IS NULL THEN i.status ELSE 'cancelled' END AS status,
               CASE WHEN q.cancel_requested_at IS NULL AND i.status = 'completed' THEN i.output END AS output,
               CASE WHEN q.cancel_requested_at IS NULL AND i.status <> 'cancelled' THEN i.error
                    ELSE $2::json END AS error
-), {RECORD_ENDED}, {_CHUNKS}
+), {RECORD_ENDED}, {_CHUNKS}{more}
 SELECT job_id, status FROM ended
 """
+
+
+_FINISH: Final = _finish_sql(
+    """
+    WHERE q.tenant_id = i.tenant_id AND q.job_id = i.job_id AND q.fence = i.fence
+      AND q.executor_id = $1""",
+    "q.attempt",
+)
+
+# The reaper has requeued the job and no executor has begun it since: its fence is still the attempt's.
+_FINISH_REQUEUED: Final = _finish_sql(
+    """, job_attempts a
+    WHERE q.tenant_id = i.tenant_id AND q.job_id = i.job_id AND q.fence = i.fence AND q.executor_id IS NULL
+      AND a.job_id = i.job_id AND a.fence = i.fence AND a.attempt = q.attempt - 1 AND a.executor_id = $1""",
+    "a.attempt",
+    """,
+-- the attempt is not lost after all
+found AS (
+    DELETE FROM job_attempts a USING ended e WHERE a.job_id = e.job_id AND a.attempt = e.attempt
+)""",
+)
 
 _RETRY: Final = f"""
 WITH item AS (
@@ -143,6 +164,7 @@ async def finish_attempts(
 
     Retries wait in the queue, hand-backs are ready there, all others get their result, event and
     last log lines. A retry or hand-back whose job was to be cancelled becomes its cancellation.
+    The end of an attempt that the reaper took for lost still counts until an executor begins the job again.
     Idempotent: sent again after a commit whose answer was lost, it reads the rows and returns the same.
     """
     after: dict[str, JobStatus] = {}
@@ -154,6 +176,10 @@ async def finish_attempts(
         after |= await _finish(db, executor_id, finals)
     if missing := [end for end in ends if end.job_id not in after]:
         after |= await _written_before(db, executor_id, missing)
+    # A retry or a hand-back is what the reaper has done already.
+    finals = [e for e in missing if e.job_id not in after and e.retry_at is None and e.status in TERMINAL]
+    if finals:
+        after |= await _finish(db, executor_id, finals, _FINISH_REQUEUED)
     return [after.get(end.job_id) for end in ends]
 
 
@@ -177,9 +203,11 @@ async def _hand_back(db: Database, executor_id: str, ends: Sequence[AttemptEnd])
     return {row["job_id"]: JobStatus.QUEUED for row in rows}
 
 
-async def _finish(db: Database, executor_id: str, ends: Sequence[AttemptEnd]) -> dict[str, JobStatus]:
+async def _finish(
+    db: Database, executor_id: str, ends: Sequence[AttemptEnd], statement: str = _FINISH
+) -> dict[str, JobStatus]:
     rows = await db.fetch(
-        _FINISH,
+        statement,
         executor_id,
         CANCELLED_ERROR,
         *_chunk_columns(ends),
