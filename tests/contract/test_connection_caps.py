@@ -94,10 +94,16 @@ def test_a_connection_with_a_request_in_progress_is_not_closed_for_others(
 ) -> None:
     busy = connect(capped, "127.0.0.1")
     idle.append(busy)
-    head = f"POST /v1/ava/jobs HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {PLATFORM_KEY}\r\n"
-    busy.sendall(f"{head}content-type: application/json\r\ncontent-length: 2\r\n\r\n".encode())
+    api = Api(httpx.Client(base_url=capped.url), key=PLATFORM_KEY, tenant=f"ten_{uuid4().hex}")
+    lines = ["POST /v1/ava/jobs HTTP/1.1", "host: localhost", "content-type: application/json"]
+    lines += [*(f"{name}: {value}" for name, value in api.headers.items()), "content-length: 2", "", ""]
+    busy.sendall("\r\n".join(lines).encode())
     others = [connect(capped, "127.0.0.1") for _ in range(2 * OF_ADDRESS)]
     idle += others
-    await_open(others, OF_ADDRESS)
+    await_open(others, OF_ADDRESS - 1)
+    busy.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        busy.recv(1)
+    busy.settimeout(30)
     busy.sendall(b"{}")
-    assert busy.recv(64).startswith(b"HTTP/1.1 4")
+    assert busy.recv(64).startswith(b"HTTP/1.1 422")

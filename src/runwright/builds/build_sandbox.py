@@ -34,10 +34,10 @@ from runwright.runtimes.harness_command import HARNESS_INSIDE, interpreter_mount
 from runwright.runtimes.host import Host
 from runwright.sandbox.bubblewrap import TEMPORARY, Bubblewrap, MemoryFolder, bind_read_only
 from runwright.sandbox.cgroups import Cgroups, open_cgroups
+from runwright.sandbox.kernel_objects import KernelObjectWatch
 from runwright.sandbox.process_tree import Launch, ProcessTree
 from runwright.sandbox.resource_limits import CgroupLimits, ResourceLimits, WatchedLimits, set_rlimits
 from runwright.sandbox.seccomp import filter_program
-from runwright.sandbox.socket_count import SocketWatch
 from runwright.sandbox.spawn import SOCKET_FD
 
 MAX_TASKS: Final = 512
@@ -72,7 +72,7 @@ class BuildSandbox:
         self._count = 0
         self._cgroups: Cgroups | None = None
         self._filter = -1
-        self._sockets = SocketWatch()
+        self._kernel_objects = KernelObjectWatch()
         self._starter = ThreadPoolExecutor(1, thread_name_prefix="runwright-builds")
 
     def open(self) -> None:
@@ -87,7 +87,7 @@ class BuildSandbox:
     def close(self) -> None:
         """Release what `open` made; no installation may be running."""
         self._starter.shutdown()
-        self._sockets.stop()
+        self._kernel_objects.stop()
         if self._cgroups is not None:
             self._cgroups.close()
             self._cgroups = None
@@ -166,7 +166,7 @@ class BuildSandbox:
     def _resource_limits(self, uid: int) -> ResourceLimits:
         if self._cgroups is not None:
             try:
-                return CgroupLimits(self._cgroups.create(pids=MAX_TASKS), self._sockets)
+                return CgroupLimits(self._cgroups.create(pids=MAX_TASKS), self._kernel_objects)
             except OSError as error:
                 raise BuildSandboxError(f"no cgroup could be made: {error}") from error
         return WatchedLimits(asyncio.get_running_loop(), uid=uid)

@@ -7,7 +7,6 @@ whole has failed.
 
 import asyncio
 import contextlib
-import itertools
 import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -17,16 +16,14 @@ from typing import Final
 
 import msgspec
 
-from runwright.core.clock import system_clock
 from runwright.core.job_state import ErrorCode
-from runwright.egress import Egress
 from runwright.escape_test.canaries import Canaries
 from runwright.escape_test.catalogue import worker_source
+from runwright.escape_test.harness import CONCURRENCY, PATIENCE_SECONDS, EscapeHarness, JobRecord
 from runwright.escape_test.model import EscapeAttempt, EscapeResult, EscapeVerdict
 from runwright.escape_test.network import SimulatedNetwork
 from runwright.runtimes.host import Host
-from runwright.runtimes.model import Assignment, AttemptOutcome, OutcomeStatus, OutputLine, WorkerCode
-from runwright.runtimes.pool.pool import Pool, PoolSettings
+from runwright.runtimes.model import AttemptOutcome, OutcomeStatus, WorkerCode
 from runwright.runtimes.protocol import LOG_BYTES
 
 _NEIGHBOUR: Final = b"""
@@ -42,13 +39,10 @@ def handler(input, env):
 """
 _NEIGHBOUR_SECONDS: Final = 0.8
 _HEALTHY: Final = b"def handler(input, env):\n    return 'healthy'\n"
-_PATIENCE_SECONDS: Final = 300.0
-"""After which an attempt that shows nothing is given up; far above what a machine at load 30 takes."""
 _LEAST_SECONDS: Final = 120.0
 """What a job may take that is not meant to time out: a verdict must not depend on the machine's load."""
 _FILTER: Final = "filter"
 _MAX_BY_CHARACTERS: Final = 200
-_CONCURRENCY: Final = 3
 _DEATH_SECONDS: Final = 60.0
 """How long the pool may take to kill what a job left behind."""
 
@@ -58,109 +52,6 @@ class ProgramResult(msgspec.Struct):
 
     escaped: bool
     by: str
-
-
-class JobRecord:
-    """One job: its assignment, its log, its outcome."""
-
-    def __init__(self, assignment: Assignment) -> None:
-        self.assignment = assignment
-        self.bytes = 0
-        self.forged = False
-        self.outcome: AttemptOutcome | None = None
-        self.began = asyncio.Event()
-        self.ended = asyncio.Event()
-
-    @property
-    def end(self) -> AttemptOutcome:
-        if self.outcome is None:
-            raise AssertionError
-        return self.outcome
-
-
-class EscapeHarness:
-    """A pool, the canaries, and the jobs that were run."""
-
-    def __init__(self, host: Host, canaries: Canaries, egress: Egress) -> None:
-        self.canaries = canaries
-        self._records: dict[int, JobRecord] = {}
-        self._tokens = itertools.count(1)
-        self._keys = itertools.count(1)
-        self.pool = Pool(
-            settings=PoolSettings(slots=3 * _CONCURRENCY, prebooted={}, warm_limit=1, idle_seconds=5.0),
-            host=host,
-            egress=egress,
-            clock=system_clock,
-            on_started=lambda a, _: self._records[a.id].began.set(),
-            on_line=self._line,
-            on_outcome=self._outcome,
-            on_capacity=lambda: None,
-        )
-
-    def _line(self, a: Assignment, line: OutputLine) -> None:
-        record = self._records[a.id]
-        record.bytes += len(line.msg)
-        record.forged = record.forged or "forged" in line.msg
-
-    def _outcome(self, a: Assignment, outcome: AttemptOutcome) -> None:
-        record = self._records[a.id]
-        record.outcome = outcome
-        record.ended.set()
-
-    def code(self, source: bytes, attempt: EscapeAttempt | None = None) -> WorkerCode:
-        """Return the code of a new worker of a new tenant."""
-        number = next(self._keys)
-        bundle = str(self.canaries.folder / "bundle") if attempt is not None and attempt.bundle else None
-        return WorkerCode(
-            key=f"escape/{number}",
-            tenant_id=f"tenant-{number}",
-            worker_id=f"worker-{number}",
-            version=1,
-            runtime="python",
-            entrypoint=self.canaries.entrypoint(attempt.entrypoint if attempt is not None else None),
-            source=b"" if bundle else source,
-            memory_mb=attempt.memory_mb if attempt is not None else 64,
-            network=attempt.network if attempt is not None else "none",
-            bundle=bundle,
-        )
-
-    def start_job(
-        self,
-        code: WorkerCode,
-        arguments: dict[str, object],
-        *,
-        seconds: float,
-        env: dict[str, str] | None = None,
-    ) -> JobRecord:
-        """Start a job; its own token is added to the targets in its arguments."""
-        token = next(self._tokens)
-        targets = arguments.get("targets")
-        if isinstance(targets, dict):
-            arguments = {**arguments, "targets": {**targets, "own_token": token}}
-        assignment = Assignment(
-            id=token,
-            job_id=f"job-{token}",
-            attempt=1,
-            code=code,
-            input=msgspec.json.encode(arguments),
-            env=env or {},
-            timeout_seconds=seconds,
-        )
-        record = self._records[token] = JobRecord(assignment)
-        self.pool.assign(assignment)
-        return record
-
-    async def ended(self, record: JobRecord) -> JobRecord:
-        """Wait for the end of a job."""
-        async with asyncio.timeout(_PATIENCE_SECONDS):
-            await record.ended.wait()
-        return record
-
-    async def sandboxes_gone(self) -> None:
-        """Wait until there is no sandbox."""
-        async with asyncio.timeout(_PATIENCE_SECONDS):
-            while self.pool.stats().sandboxes:  # noqa: ASYNC110  the pool does not notify
-                await asyncio.sleep(0.01)
 
 
 def meaningful_attempts(host: Host, attempts: Sequence[EscapeAttempt]) -> list[EscapeAttempt]:
@@ -178,7 +69,7 @@ async def run_attempts(
     attempts = meaningful_attempts(host, attempts)
     results: dict[str, EscapeResult] = {}
     async with _open_harness(host, canaries) as harness:
-        slots = asyncio.Semaphore(_CONCURRENCY)
+        slots = asyncio.Semaphore(CONCURRENCY)
 
         async def make(attempt: EscapeAttempt) -> None:
             async with slots:
@@ -243,11 +134,8 @@ async def _make(harness: EscapeHarness, attempt: EscapeAttempt) -> tuple[EscapeV
         if broken is not None:
             return EscapeVerdict.BROKEN, broken
     before = _descriptors()
-    record = await harness.ended(
-        harness.start_job(
-            code, {**arguments, "targets": targets}, seconds=_limit(attempt.seconds, attempt.ends)
-        )
-    )
+    seconds = _limit(attempt.seconds, attempt.ends)
+    record = await harness.run_job(code, {**arguments, "targets": targets}, seconds=seconds)
     verdict, by = _judge(attempt, record.end)
     if neighbour is not None:
         await harness.ended(neighbour)
@@ -272,8 +160,7 @@ async def _make_first(
     secret = {"CANARY_SECRET": harness.canaries.canary} if attempt.secret else None
     arguments: dict[str, object] = {"function": attempt.after, "first": True, "targets": targets}
     seconds = _limit(attempt.first_seconds, attempt.after_ends)
-    record = harness.start_job(code, arguments, seconds=seconds, env=secret)
-    outcome = (await harness.ended(record)).end
+    outcome = (await harness.run_job(code, arguments, seconds=seconds, env=secret)).end
     if attempt.same_uid:
         await harness.sandboxes_gone()
     if outcome.status is OutcomeStatus.COMPLETED or outcome.error_code in attempt.after_ends:
@@ -285,7 +172,7 @@ async def _neighbour(harness: EscapeHarness) -> JobRecord:
     arguments: dict[str, object] = {"seconds": _NEIGHBOUR_SECONDS}
     env = {"SECRET": harness.canaries.canary}
     record = harness.start_job(harness.code(_NEIGHBOUR), arguments, seconds=_LEAST_SECONDS, env=env)
-    async with asyncio.timeout(_PATIENCE_SECONDS):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         await record.began.wait()
     return record
 
@@ -339,7 +226,7 @@ async def _forgery(
 async def _executor(
     harness: EscapeHarness, _record: JobRecord, _neighbour: JobRecord | None, _before: int
 ) -> str | None:
-    healthy = await harness.ended(harness.start_job(harness.code(_HEALTHY), {}, seconds=_LEAST_SECONDS))
+    healthy = await harness.run_job(harness.code(_HEALTHY), {}, seconds=_LEAST_SECONDS)
     if healthy.end.output != b'"healthy"':
         return f"the next job ended as {healthy.end.error_code}: {healthy.end.error_message}"
     return None

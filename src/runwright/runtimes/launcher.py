@@ -21,13 +21,13 @@ from runwright.runtimes.pool.stdio import Stdio
 from runwright.sandbox.bubblewrap import ENVIRONMENT, TEMPORARY, Bubblewrap
 from runwright.sandbox.cgroups import Cgroups, open_cgroups
 from runwright.sandbox.cpu_affinity import CpuShare, set_cpu_affinity
+from runwright.sandbox.kernel_objects import KernelObjectWatch
 from runwright.sandbox.keyrings import hide_session_keyring, uids_with_keys
 from runwright.sandbox.lease_guard import LeaseGuard
 from runwright.sandbox.mounts import hold_folders, release_folders
 from runwright.sandbox.process_tree import Launch, ProcessTree
 from runwright.sandbox.resource_limits import CgroupLimits, ResourceLimits, WatchedLimits, set_rlimits
 from runwright.sandbox.seccomp import filter_program
-from runwright.sandbox.socket_count import SocketWatch
 
 _SEALED: Final = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL
 _PROCESSES: Final = 512
@@ -51,7 +51,7 @@ class Launcher:
         self._next_uid = os.getpid() * 37  # servers on one host start far from each other
         self._removing: set[ResourceLimits] = set()
         self._cgroups: Cgroups | None = None
-        self._sockets = SocketWatch()
+        self._kernel_objects = KernelObjectWatch()
         self._filter: int | None = None
         self._cpu_share = CpuShare(frozenset(os.sched_getaffinity(0)), deprioritized=False)
         """The share of new sandboxes."""
@@ -79,7 +79,7 @@ class Launcher:
         self._guard.close()
         self._starter.shutdown()
         self._mover.shutdown()
-        self._sockets.stop()
+        self._kernel_objects.stop()
         if self._cgroups is not None:
             self._cgroups.close()
             self._cgroups = None
@@ -212,7 +212,7 @@ class Launcher:
 
     def _create_limits(self, uid: int) -> ResourceLimits:
         if self._cgroups is not None:
-            return CgroupLimits(self._cgroups.create(), self._sockets)
+            return CgroupLimits(self._cgroups.create(), self._kernel_objects)
         wrapped = self._host.bwrap is not None
         system_v = wrapped and self._filter is None and not os.geteuid()
         return WatchedLimits(self._loop, uid=uid, wrapped=wrapped, system_v=system_v)

@@ -10,9 +10,14 @@ from typing import Final, Protocol
 
 from runwright.sandbox.bubblewrap import DISK_BYTES
 from runwright.sandbox.cgroups import Cgroup
+from runwright.sandbox.kernel_objects import (
+    MAX_TCP_SOCKETS,
+    TOO_MANY_SOCKETS,
+    KernelObjectWatch,
+    SocketTables,
+)
 from runwright.sandbox.leftovers import MAX_LEFT_TASKS
 from runwright.sandbox.memory_usage import system_v_bytes, used_bytes
-from runwright.sandbox.socket_count import MAX_TCP_SOCKETS, SocketTables, SocketWatch
 
 WATCH_SECONDS: Final = 0.1
 MAX_WATCHED_TASKS: Final = 520
@@ -21,7 +26,6 @@ _REST_FACTOR: Final = 3
 """The watchdog rests at least this many times as long as its last measurement took."""
 
 
-TOO_MANY_SOCKETS: Final = f"more than {MAX_TCP_SOCKETS} TCP sockets"
 LEFTOVER_PROCESSES: Final = "leftover processes"
 LEFTOVER_THREADS: Final = "leftover threads"
 _OPEN_FILES: Final = 1024
@@ -78,11 +82,11 @@ class ResourceLimits(Protocol):
 class CgroupLimits:
     """The limits of a sandbox in a cgroup; what it has no limit for is watched."""
 
-    def __init__(self, group: Cgroup, sockets: SocketWatch | None = None) -> None:
+    def __init__(self, group: Cgroup, kernel_objects: KernelObjectWatch | None = None) -> None:
         self._group = group
-        self._sockets = sockets
+        self._kernel_objects = kernel_objects
         self._root = 0
-        self._on_too_many_sockets: Callable[[], None] | None = None
+        self._on_exceeded: Callable[[str], None] | None = None
         self._tasks = 0
         self._processes: frozenset[int] = frozenset()
         self._born_inside = False
@@ -90,11 +94,11 @@ class CgroupLimits:
     def watch(self, on_exceeded: Callable[[str | None], None]) -> None:
         loop = asyncio.get_running_loop()
 
-        def report() -> None:
+        def report(what: str) -> None:
             with contextlib.suppress(RuntimeError):  # the loop has ended
-                loop.call_soon_threadsafe(on_exceeded, TOO_MANY_SOCKETS)
+                loop.call_soon_threadsafe(on_exceeded, what)
 
-        self._on_too_many_sockets = report
+        self._on_exceeded = report
 
     @contextlib.contextmanager
     def inside(self) -> Iterator[None]:
@@ -111,9 +115,9 @@ class CgroupLimits:
 
     def attach(self, pid: int) -> None:
         self.adopt(pid)
-        if self._sockets is not None and self._on_too_many_sockets is not None:
+        if self._kernel_objects is not None and self._on_exceeded is not None:
             self._root = pid
-            self._sockets.add(pid, self._on_too_many_sockets)
+            self._kernel_objects.add(pid, self.members, self._on_exceeded)
 
     def limit_memory(self, limit: int) -> None:
         self._group.limit_memory(limit)
@@ -140,8 +144,8 @@ class CgroupLimits:
         return self._group.processes()
 
     def remove(self) -> bool:
-        if self._sockets is not None:
-            self._sockets.discard(self._root)
+        if self._kernel_objects is not None:
+            self._kernel_objects.discard(self._root)
         return self._group.remove()
 
 

@@ -4,10 +4,12 @@ What keeps a sandbox isolated are its namespaces, its uid and its missing capabi
 the kernel code that user code can reach to what the runtimes need (`runwright.sandbox.syscalls` has the
 table). bubblewrap loads it just before the harness starts.
 
-Calls of another architecture end the process; those of the x32 ABI do not exist. Six calls are decided
-by their arguments:
+Calls of another architecture end the process; those of the x32 ABI have numbers of their own, so they do
+not exist. Seven calls are decided by their arguments:
 
 - `clone` makes no namespaces.
+- `fcntl` takes no locks of open file descriptions, as before Linux 3.15: they belong to no process, and
+  locks are only counted by process.
 - `ioctl` inserts no characters into a terminal's input.
 - `personality` is read, or set to the default: the other ones switch off the kernel's hardening.
 - `socket` and `socketpair`: Unix sockets, TCP and UDP. Other protocols would make the kernel load
@@ -27,11 +29,12 @@ from runwright.sandbox.bpf import ANY_BIT, EQUAL, NOT_LESS, Assembler
 from runwright.sandbox.syscalls import ALLOWED, CHECKED, REFUSED, WITHOUT_EFFECT
 
 _AUDIT_ARCHITECTURES: Final = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
-_X32_BIT: Final = 0x40000000
 _NAMESPACE_FLAGS: Final = 0x7E020000
 """CLONE_NEW{NS,CGROUP,UTS,IPC,USER,PID,NET}."""
 _TERMINAL_REQUESTS: Final = (0x5412, 0x541C)
 """TIOCSTI and TIOCLINUX."""
+_DESCRIPTION_LOCKS: Final = (36, 37, 38)
+"""F_OFD_GETLK, F_OFD_SETLK and F_OFD_SETLKW."""
 _PERSONALITIES: Final = (0, 0xFFFFFFFF)
 """PER_LINUX, and the value that only reads."""
 _UNIX, _INET, _INET6 = 1, 2, 10
@@ -62,7 +65,7 @@ _OPTIONS: Final[dict[int, tuple[int, ...]]] = {
 _ALLOW: Final = 0x7FFF0000
 _ERRNO: Final = 0x00050000
 _KILL: Final = 0x80000000
-_EPERM, _ENOSYS, _ENOPROTOOPT, _EPROTONOSUPPORT, _EAFNOSUPPORT = 1, 38, 92, 93, 97
+_EPERM, _EINVAL, _ENOSYS, _ENOPROTOOPT, _EPROTONOSUPPORT, _EAFNOSUPPORT = 1, 22, 38, 92, 93, 97
 _NUMBER, _ARCHITECTURE, _ARGUMENT_0, _ARGUMENT_1, _ARGUMENT_2 = 0, 4, 16, 24, 32
 
 _RESULTS: Final = {
@@ -70,6 +73,7 @@ _RESULTS: Final = {
     "kill": _KILL,
     "without effect": _ERRNO,
     "refuse": _ERRNO | _EPERM,
+    "invalid": _ERRNO | _EINVAL,
     "absent": _ERRNO | _ENOSYS,
     "no such option": _ERRNO | _ENOPROTOOPT,
     "no such protocol": _ERRNO | _EPROTONOSUPPORT,
@@ -87,8 +91,6 @@ def filter_program(machine: str = "") -> bytes | None:
     program.load(_ARCHITECTURE)
     program.jump(EQUAL, _AUDIT_ARCHITECTURES[machine], no="kill")
     program.load(_NUMBER)
-    if machine == "x86_64":
-        program.jump(NOT_LESS, _X32_BIT, yes="absent")
     _decide_by_number(program, _starts(_labels(machine)))
     for label, check in _CHECKS.items():
         program.label(label)
@@ -140,6 +142,12 @@ def _check_clone(program: Assembler) -> None:
     program.jump(ANY_BIT, _NAMESPACE_FLAGS, yes="refuse", no="allow")
 
 
+def _check_fcntl(program: Assembler) -> None:
+    program.load(_ARGUMENT_1)
+    _go_by_value(program, _DESCRIPTION_LOCKS, "invalid")
+    program.end(_ALLOW)
+
+
 def _check_ioctl(program: Assembler) -> None:
     program.load(_ARGUMENT_1)
     _go_by_value(program, _TERMINAL_REQUESTS, "refuse")
@@ -187,6 +195,7 @@ def _check_setsockopt(program: Assembler) -> None:
 
 _CHECKS: Final[dict[str, Callable[[Assembler], None]]] = {
     "clone": _check_clone,
+    "fcntl": _check_fcntl,
     "ioctl": _check_ioctl,
     "personality": _check_personality,
     "setsockopt": _check_setsockopt,

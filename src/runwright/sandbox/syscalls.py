@@ -51,7 +51,7 @@ copy_file_range 326 285, readahead 187 213, fadvise64 221 223, fallocate 285 47,
 ftruncate 77 46, fsync 74 82, fdatasync 75 83, sync_file_range 277 84
 # Files: open, close, duplicate
 open 2 -, creat 85 -, openat 257 56, openat2 437 437, close 3 57, close_range 436 436, dup 32 23, dup2 33 -,
-dup3 292 24, pipe 22 -, pipe2 293 59, flock 73 32, memfd_create 319 279, fcntl 72 25
+dup3 292 24, pipe 22 -, pipe2 293 59, flock 73 32, memfd_create 319 279
 # Files: names, attributes, folders
 stat 4 -, lstat 6 -, fstat 5 80, newfstatat 262 79, statx 332 291, access 21 -, faccessat 269 48,
 faccessat2 439 439, statfs 137 43, fstatfs 138 44, getdents 78 -, getdents64 217 61, getcwd 79 17,
@@ -118,7 +118,8 @@ uretprobe 335 -, uprobe 336 -
 """Calls that are allowed with every argument."""
 CHECKED: Final = _read_table("""
 # By their arguments; see `runwright.sandbox.seccomp`
-clone 56 220, ioctl 16 29, personality 135 92, setsockopt 54 208, socket 41 198, socketpair 53 199
+clone 56 220, fcntl 72 25, ioctl 16 29, personality 135 92, setsockopt 54 208, socket 41 198,
+socketpair 53 199
 """)
 """Calls that are allowed with some arguments."""
 REFUSED: Final = _read_table("""

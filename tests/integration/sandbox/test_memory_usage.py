@@ -1,14 +1,17 @@
 """What the watchdog sees of memory that no process has mapped."""
 
+import fcntl
 import os
 import signal
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
-from runwright.sandbox.memory_usage import unnamed_objects
+from runwright.sandbox.file_locks import LOCK_BYTES, locks_by_process
+from runwright.sandbox.memory_usage import unnamed_objects, used_bytes
 
 KIB = 1024
 
@@ -89,3 +92,17 @@ def test_a_socket_that_two_processes_have_is_counted_once() -> None:
     finally:
         for one in pair:
             one.close()
+
+
+def test_the_locks_of_a_process_are_counted(tmp_path: Path) -> None:
+    def lock() -> list[int]:
+        file = os.open(tmp_path / "locked", os.O_CREAT | os.O_RDWR)
+        for offset in range(20_000, 0, -2):
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, offset)
+        return [file]
+
+    with process_with(lock) as holder:
+        assert locks_by_process(5000)[holder] == 10_000
+        assert used_bytes(holder, [holder], 0, wrapped=False) > 10_000 * LOCK_BYTES
+        assert not locks_by_process(10**9)
+    assert locks_by_process()[holder] == 0

@@ -12,7 +12,7 @@ from runwright.sandbox.seccomp import filter_program
 from runwright.sandbox.syscalls import ALLOWED, CHECKED, REFUSED, WITHOUT_EFFECT, SyscallNumbers
 
 ALLOW, ERRNO, KILL = 0x7FFF0000, 0x00050000, 0x80000000
-EPERM, ENOSYS, ENOPROTOOPT, EPROTONOSUPPORT, EAFNOSUPPORT = 1, 38, 92, 93, 97
+EPERM, EINVAL, ENOSYS, ENOPROTOOPT, EPROTONOSUPPORT, EAFNOSUPPORT = 1, 22, 38, 92, 93, 97
 ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 COLUMNS = {"x86_64": 0, "aarch64": 1}
 MACHINES = pytest.mark.parametrize("machine", list(ARCHITECTURES))
@@ -31,6 +31,7 @@ BY_ARGUMENTS = {
     "socket": (41, 198),
     "socketpair": (53, 199),
     "setsockopt": (54, 208),
+    "fcntl": (72, 25),
     "ioctl": (16, 29),
     "personality": (135, 92),
 }
@@ -252,6 +253,8 @@ def test_what_a_call_with_arguments_may_do(machine: str) -> None:
     assert call("socket", 2, 3, 1) == call("socket", 10, 3 | 0o4000, 58) == ERRNO | EPERM
     assert call("socketpair", 1, 1, 0) == ALLOW
     assert [call("socketpair", family) for family in (2, 16, 30)] == [ERRNO | EAFNOSUPPORT] * 3
+    assert [call("fcntl", 3, command) for command in (1, 2, 6, 7, 1031, 1033)] == [ALLOW] * 6
+    assert [call("fcntl", 3, command) for command in (36, 37, 38)] == [ERRNO | EINVAL] * 3
     assert call("ioctl", 0, 0x5401) == ALLOW
     assert call("ioctl", 0, 0x5412) == call("ioctl", 0, 0x541C) == ERRNO | EPERM
     assert call("personality", 0) == call("personality", 0xFFFFFFFF) == ALLOW

@@ -1,17 +1,25 @@
-"""Count the TCP sockets of sandboxes, and report one that has too many.
+"""Count what sandboxes have of the kernel that no limit charges, and report one that has too much.
 
-Connections that were not accepted yet belong to no process: the kernel does not charge their memory,
-and no limit of open files counts them. Their number in a network namespace is all that bounds them.
+Connections that were not accepted yet belong to no process: the kernel does not charge their memory, and
+no limit of open files counts them. Record locks are not charged either. Their number is all that can be
+bounded.
 """
 
 import contextlib
 import os
 import threading
+from collections import Counter
 from collections.abc import Callable
-from typing import Final
+from typing import Final, NamedTuple
+
+from runwright.sandbox.file_locks import locks_by_process
 
 MAX_TCP_SOCKETS: Final = 2048
 """Of one sandbox, including both ends of connections to itself or to the proxy, and unaccepted ones."""
+MAX_FILE_LOCKS: Final = 8192
+"""Of one sandbox."""
+TOO_MANY_SOCKETS: Final = f"more than {MAX_TCP_SOCKETS} TCP sockets"
+TOO_MANY_LOCKS: Final = f"more than {MAX_FILE_LOCKS} file locks"
 INTERVAL_SECONDS: Final = 0.25
 _TABLE_BYTES: Final = 1024
 
@@ -53,25 +61,36 @@ def _in_use(table: bytes) -> int:
     return 0
 
 
-class SocketWatch:
-    """A thread that counts the sockets of all sandboxes four times a second."""
+class _Watched(NamedTuple):
+    tables: SocketTables
+    members: Callable[[], list[int]]
+    on_exceeded: Callable[[str], None]
+
+
+class KernelObjectWatch:
+    """A thread that counts the sockets and locks of all sandboxes four times a second."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._watched: dict[int, tuple[SocketTables, Callable[[], None]]] = {}
+        self._watched: dict[int, _Watched] = {}
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def add(self, pid: int, on_exceeded: Callable[[], None]) -> None:
-        """Watch the namespace of a process; `on_exceeded` is called once, in the watching thread."""
+    def add(self, pid: int, members: Callable[[], list[int]], on_exceeded: Callable[[str], None]) -> None:
+        """Watch the namespace of a process and the processes that `members` returns.
+
+        `on_exceeded` is called once, in the watching thread, with what there is too much of.
+        """
         try:
             tables = SocketTables(pid)
         except OSError:
             return
         with self._lock:
-            self._watched[pid] = (tables, on_exceeded)
+            self._watched[pid] = _Watched(tables, members, on_exceeded)
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="runwright-sockets", daemon=True)
+                self._thread = threading.Thread(
+                    target=self._run, name="runwright-kernel-objects", daemon=True
+                )
                 self._thread.start()
 
     def discard(self, pid: int) -> None:
@@ -79,7 +98,7 @@ class SocketWatch:
         with self._lock:
             watched = self._watched.pop(pid, None)
             if watched is not None:
-                watched[0].close()
+                watched.tables.close()
 
     def stop(self) -> None:
         """End the thread."""
@@ -91,13 +110,18 @@ class SocketWatch:
 
     def _run(self) -> None:
         while not self._stopped.wait(INTERVAL_SECONDS):
+            locks = locks_by_process(MAX_FILE_LOCKS)
             for pid in list(self._watched):
-                self._count(pid)
+                self._count(pid, locks)
 
-    def _count(self, pid: int) -> None:
+    def _count(self, pid: int, locks: Counter[int]) -> None:
         with self._lock:
             watched = self._watched.get(pid)
-            if watched is None or watched[0].tcp_sockets() <= MAX_TCP_SOCKETS:
+            if watched is None:
                 return
-        self.discard(pid)
-        watched[1]()
+            too_many = TOO_MANY_SOCKETS if watched.tables.tcp_sockets() > MAX_TCP_SOCKETS else None
+        if locks and sum(locks[member] for member in watched.members()) > MAX_FILE_LOCKS:
+            too_many = TOO_MANY_LOCKS
+        if too_many is not None:
+            self.discard(pid)
+            watched.on_exceeded(too_many)
