@@ -2,10 +2,11 @@
 
 import os
 from collections import Counter
+from collections.abc import Iterable
 from typing import Final
 
-LOCK_BYTES: Final = 256
-"""The kernel's memory for one lock, approximately."""
+MAX_FILE_LOCKS: Final = 8192
+"""Of one sandbox."""
 _READ_BYTES: Final = 2 * 1024 * 1024
 """Of the table of the whole host, some 40,000 locks: more than those of one sandbox may ever be."""
 _CHUNK_BYTES: Final = 64 * 1024
@@ -25,6 +26,12 @@ def locks_by_process(least: int = 0) -> Counter[int]:
         if len(words) > column and words[column].isdigit():
             counts[int(words[column])] += 1
     return counts
+
+
+def has_too_many_locks(pids: Iterable[int]) -> bool:
+    """Return whether processes together hold more than `MAX_FILE_LOCKS`."""
+    locks = locks_by_process(MAX_FILE_LOCKS)
+    return bool(locks) and sum(locks[pid] for pid in pids) > MAX_FILE_LOCKS
 
 
 def _read_table() -> bytes:

@@ -12,12 +12,10 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from runwright.sandbox.file_locks import locks_by_process
+from runwright.sandbox.file_locks import MAX_FILE_LOCKS, locks_by_process
 
 MAX_TCP_SOCKETS: Final = 2048
 """Of one sandbox, including both ends of connections to itself or to the proxy, and unaccepted ones."""
-MAX_FILE_LOCKS: Final = 8192
-"""Of one sandbox."""
 TOO_MANY_SOCKETS: Final = f"more than {MAX_TCP_SOCKETS} TCP sockets"
 TOO_MANY_LOCKS: Final = f"more than {MAX_FILE_LOCKS} file locks"
 INTERVAL_SECONDS: Final = 0.25

@@ -1,7 +1,7 @@
 """Memory usage of a process tree, for hosts without cgroups.
 
 The cheap measure comes first: the resident memory of each process, which counts shared pages once per
-process, all files in memory, and what sockets, pipes and locks hold. Only a tree over its limit by that
+process, all files in memory, and what sockets and pipes hold. Only a tree over its limit by that
 measure is measured by proportional set size, which counts each shared page once (but a mapped file in
 memory twice). Not visible are descriptors in transit through a socket and the kernel's structures for open
 ones; a cgroup counts both.
@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Final
 
 from runwright.sandbox.bubblewrap import MEMORY_FOLDERS
-from runwright.sandbox.file_locks import LOCK_BYTES, locks_by_process
 
 _INODE_BYTES: Final = 1024
 """The kernel's memory for an empty file in a tmpfs, approximately."""
@@ -30,8 +29,6 @@ _SYSTEM_V: Final = {"shm": 1, "msg": 1, "sem": 64}
 _SIZE_COLUMN: Final = 3
 _NEW_IPC: Final = 0x08000000
 _MEMFD_PREFIX: Final = "/memfd:"
-_MANY_LOCKS: Final = 4096
-"""Fewer on the whole host are not worth counting."""
 _CHANNEL_PREFIXES: Final = ("socket:", "pipe:")
 _PIDFD_GETFD: Final = 438
 _SO_MEMINFO: Final = 55
@@ -45,8 +42,6 @@ def used_bytes(root: int, pids: Iterable[int], limit: int, *, wrapped: bool) -> 
     """Return the memory that processes use; exact only where it is above the limit."""
     processes = list(pids)
     files = sum(unnamed_objects(processes).values()) + (_folder_bytes(root) if wrapped else 0)
-    locks = locks_by_process(_MANY_LOCKS)
-    files += LOCK_BYTES * sum(locks[pid] for pid in processes)
     resident = files + sum(map(_resident_bytes, processes))
     return resident if resident <= limit else files + sum(map(_proportional_bytes, processes))
 

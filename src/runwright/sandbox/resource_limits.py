@@ -10,8 +10,10 @@ from typing import Final, Protocol
 
 from runwright.sandbox.bubblewrap import DISK_BYTES
 from runwright.sandbox.cgroups import Cgroup
+from runwright.sandbox.file_locks import has_too_many_locks
 from runwright.sandbox.kernel_objects import (
     MAX_TCP_SOCKETS,
+    TOO_MANY_LOCKS,
     TOO_MANY_SOCKETS,
     KernelObjectWatch,
     SocketTables,
@@ -172,7 +174,7 @@ class WatchedLimits:
         self._settled: frozenset[int] = frozenset()
         self._tasks = 0
         self._began = 0.0
-        self._exceeded = self._removed = False
+        self._exceeded = self._removed = self._too_many_locks = False
 
     def watch(self, on_exceeded: Callable[[str | None], None]) -> None:
         self._on_exceeded = on_exceeded
@@ -235,6 +237,9 @@ class WatchedLimits:
     def _measured(self, measuring: asyncio.Future[int]) -> None:
         if self._removed or measuring.cancelled():
             return
+        if self._too_many_locks:
+            self._exceed(TOO_MANY_LOCKS)
+            return
         self._exceeded = measuring.result() > self._limit
         if self._exceeded:
             self._exceed(None)
@@ -247,6 +252,7 @@ class WatchedLimits:
             self._on_exceeded(what)
 
     def _measure(self, pids: list[int]) -> int:
+        self._too_many_locks = has_too_many_locks(pids)
         system_v = system_v_bytes(self._root) if self._system_v else 0
         left = self._limit - system_v
         return system_v + used_bytes(self._root, pids, left, wrapped=self._wrapped)
