@@ -7,6 +7,7 @@ from typing import Annotated, Final, TypeVar
 
 import msgspec
 
+from runwright.core.json_text import outside_strings
 from runwright.http.validation import Problem
 from runwright.outbox.client.url import OutgoingPolicy, OutgoingUrlError, parse_target
 
@@ -27,7 +28,6 @@ _SOME_TIME: Final = datetime(2000, 1, 1, tzinfo=UTC)
 _FIRST_YEAR: Final = 1970
 _LAST_YEAR: Final = 2100
 _LONGEST_ID: Final = 64
-_STRING: Final = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 _OPEN: Final = bytes.maketrans(b"{}", b"[]")
 _NOT_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
 
@@ -100,7 +100,7 @@ def nests_too_deeply(text: bytes, limit: int = DEPTH_LIMIT) -> bool:
     """
     if text.count(b"[") + text.count(b"{") <= limit:
         return False
-    brackets = _STRING.sub(b"", text).translate(_OPEN, _NOT_BRACKETS)
+    brackets = outside_strings(text).translate(_OPEN, _NOT_BRACKETS)
     for _ in range(limit):
         if not brackets:
             return False

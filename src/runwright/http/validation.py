@@ -7,9 +7,10 @@ whose `fields` name the invalid ones (`config.KEY`, `jobs.3.input`).
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
+from itertools import islice
 from typing import Any, Final, Generic, NoReturn, TypeVar
 from urllib.parse import parse_qsl
 
@@ -32,6 +33,10 @@ A rule may raise msgspec.DecodeError for text that is not JSON."""
 _MOST_PROBLEMS: Final = 100
 _LONGEST_NAME: Final = 100
 _MOST_PARAMETERS: Final = 50
+_MOST_FIELDS: Final = 2000
+"""A body that may have more fields is not split: of its unknown fields only the first is reported."""
+
+_UNKNOWN_FIELD: Final = re.compile(r"Object contains unknown field `(.*)`\Z", re.DOTALL)
 _LOST_PLUS: Final = re.compile(r"(T[0-9:.]+) (\d\d:?\d\d)\Z", re.ASCII)
 _UNKNOWN: Final = "Is not a known field."
 
@@ -100,17 +105,37 @@ class Validator(Generic[T]):
         return self._gather(given, _convert_text)
 
     def _split(self, body: bytes | msgspec.Raw) -> dict[str, msgspec.Raw]:
+        text = bytes(body)
         try:
-            bytes(body).decode()  # unknown fields are not decoded below
-            return msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+            text.decode()  # unknown fields are not decoded below
+            if text.count(b":") > _MOST_FIELDS:
+                return self._split_known(text)
+            return msgspec.json.decode(text, type=dict[str, msgspec.Raw])
         except msgspec.ValidationError:
             _refuse_other_than_object(body)
+
+    def _split_known(self, text: bytes) -> dict[str, msgspec.Raw]:
+        """Return the known fields of a body with very many, and the first unknown one."""
+        fields = [(name, msgspec.Raw, msgspec.Raw()) for name in self._fields]
+        known = msgspec.json.decode(text, type=_struct_of(fields, strict=False))
+        found = {
+            name: raw for name, raw in zip(self._fields, msgspec.structs.astuple(known), strict=True) if raw
+        }
+        try:
+            msgspec.json.decode(text, type=_struct_of(fields, strict=True))
+        except msgspec.ValidationError as error:
+            unknown = _UNKNOWN_FIELD.match(str(error))
+            if unknown is not None:
+                found[unknown[1]] = msgspec.Raw()
+        return found
 
     def _gather(self, given: Mapping[str, V], read: Callable[[V, Any], object]) -> T:
         problems = Problems()
         values: dict[str, object] = {}
         for name in () if self._lenient else given.keys() - self._fields.keys():
             problems.add(name[:_LONGEST_NAME], self._refusals.get(name, _UNKNOWN))
+            if problems.full:
+                break
         for name, field in self._fields.items():
             if name in given:
                 try:
@@ -127,8 +152,10 @@ class Validator(Generic[T]):
     def _apply_rule(self, field: str, name: str, value: object, problems: "Problems") -> None:
         rule = self._rules.get(field)
         if rule is not None and value is not None:
-            for where, message in rule(value):
+            for where, message in islice(rule(value), _MOST_PROBLEMS):
                 problems.add_below(name, where, message)
+                if problems.full:
+                    break
 
 
 class Problems:
@@ -141,12 +168,24 @@ class Problems:
         if field in self._fields or len(self._fields) < _MOST_PROBLEMS:
             self._fields.setdefault(field, []).append(message)
 
+    @property
+    def full(self) -> bool:
+        """Whether no further field is reported."""
+        return len(self._fields) >= _MOST_PROBLEMS
+
     def add_below(self, field: str, where: str, message: str) -> None:
         self.add(f"{field}.{where}" if where else field, message)
 
     def raise_if_any(self) -> None:
         if self._fields:
             raise InvalidError(self._fields)
+
+
+def _struct_of(fields: Sequence[tuple[str, Any, Any]], *, strict: bool) -> type[msgspec.Struct]:
+    """Return a struct with these fields, whose names need not be identifiers."""
+    named = [(f"field_{index}", kind, default) for index, (_, kind, default) in enumerate(fields)]
+    names = {f"field_{index}": name for index, (name, _, _) in enumerate(fields)}
+    return msgspec.defstruct("Parts", named, forbid_unknown_fields=strict, rename=names)
 
 
 def _refuse_malformed(error: Exception) -> NoReturn:

@@ -10,6 +10,7 @@ from msgspec import UNSET, Meta, Raw, UnsetType, field
 
 from runwright.core.errors import InvalidError, UnavailableError
 from runwright.core.job_state import ErrorCode, JobStatus, Trigger
+from runwright.core.json_text import is_json
 from runwright.http.ava.envelopes import (
     AnyJson,
     JsonObject,
@@ -299,14 +300,25 @@ class ExplanationOut(msgspec.Struct, frozen=True, kw_only=True):
     reasons: list[ReasonOut]
 
 
+def _mismatch(text: bytes) -> Problem | None:
+    """Return why JSON is no input; of a large one no objects are made, which would take long."""
+    if len(text) > _SMALL_BODY_BYTES and text.startswith(b"{"):
+        text.decode()
+        return None if is_json(text) else ("", "Holds a number that is out of range.")
+    try:
+        _INPUT.decode(text)
+    except msgspec.ValidationError as error:
+        return explain_mismatch(str(error), dict)
+    return None
+
+
 def check_input(raw: Raw) -> Iterable[Problem]:
     text = bytes(raw)
     if len(text) > _INPUT_LIMIT:
         return (("", f"Must have at most {_INPUT_LIMIT} bytes as JSON."),)
-    try:
-        _INPUT.decode(text)
-    except msgspec.ValidationError as error:
-        return (explain_mismatch(str(error), dict),)
+    problem = _mismatch(text)
+    if problem is not None:
+        return (problem,)
     if nests_too_deeply(text):
         return (("", f"Must not be nested more than {DEPTH_LIMIT} levels deep."),)
     return ()
