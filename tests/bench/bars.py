@@ -43,6 +43,9 @@ INGRESS_PER_SECOND: Final = 490.0
 """Of five hundred a second; the last one takes its time, too."""
 
 INGRESS_MS: Final = 50.0
+LIVEZ_MS: Final = (50.0, 20.0)
+MASKED_PER_SECOND: Final = 1.0
+"""Megabytes of log and output, with 50 secrets, from jobs that run in sandboxes beside."""
 QUIET_WAIT_MS: Final = 1000.0
 OF_IDEAL: Final = {3: 0.95, 10: 0.9}
 """How much of the ideal throughput so many executors reach."""
@@ -78,6 +81,7 @@ def bars_of(results: Results) -> list[Bar]:
         *_ingress(results),
     ]
     shared = [*_neighbours(results), *_isolation(results), *_fairness(results), *_claimers(results)]
+    shared += _masking(results)
     return [*bars, *single, *shared]
 
 
@@ -220,6 +224,24 @@ def _claimers(results: Results) -> Iterator[Bar]:
                 ratio=one.of_ideal / wanted,
                 met=one.of_ideal >= wanted,
             )
+
+
+def _masking(results: Results) -> Iterator[Bar]:
+    for one in results.masking:
+        for level, bar in zip(("first", "aim"), LIVEZ_MS, strict=True):
+            yield _at_most("/livez beside masking, p99", level, one.beside.p99_ms, bar, "ms")
+        kept = one.other == "completed"
+        yield Bar(
+            figure="another tenant's job beside masking",
+            level="first",
+            wanted="completed",
+            measured=float(kept),
+            unit="jobs",
+            ratio=float(kept),
+            met=kept,
+        )
+        rate = _at_least("masked text", "first", one.megabytes_per_second, MASKED_PER_SECOND, "")
+        yield msgspec.structs.replace(rate, unit="MB/s")
 
 
 def _peer(systems: Mapping[str, list[Throughput]], name: str, usual: float) -> tuple[float, str]:

@@ -24,6 +24,7 @@ from tests.bench.ingress import measure_ingress
 from tests.bench.isolation import measure_names, measure_receivers, measure_templates
 from tests.bench.latency import measure_wait
 from tests.bench.listing import measure_listing
+from tests.bench.masking import measure_masking
 from tests.bench.memory import measure_memory
 from tests.bench.neighbours import measure_neighbours
 from tests.bench.peers import measure as peer_measure
@@ -64,6 +65,7 @@ FIGURES: Final = (
     "templates",
     "fairness",
     "claimers",
+    "masking",
 )
 ISOLATION: Final = {
     "receivers": measure_receivers,
@@ -210,6 +212,9 @@ async def _shared_figures(plan: Plan, results: Results) -> None:
     if "claimers" in plan.figures:
         claimers = await _attempt(results, "claimers", measure_claimers)
         results.claimers += [claimers] if claimers else []
+    if "masking" in plan.figures:
+        masking = await _attempt(results, "masking", measure_masking)
+        results.masking += [masking] if masking else []
 
 
 async def _attempt(results: Results, label: str, measure: Callable[[Path], Awaitable[T]]) -> T | None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 
+from tests.bench.masking import Masking
 from tests.bench.result import Agents, Claimers, Ingress, Latency, Memory, Throughput, Ticks, Webhooks
 
 OURS = "runwright"
@@ -58,6 +59,7 @@ class Results(msgspec.Struct, kw_only=True):
     templates: list[dict[str, Latency]] = []
     fairness: list[dict[str, Latency]] = []
     claimers: list[list[Claimers]] = []
+    masking: list[Masking] = []
 
 
 def describe_machine() -> Machine:
