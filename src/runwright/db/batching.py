@@ -35,7 +35,7 @@ LONGEST_PAUSE_SECONDS: Final = 0.5
 SPLIT_AFTER_TRIES: Final = 3
 """How often a batch may wait for a lock in vain before it is halved."""
 
-REQUEST_SECONDS: Final = 2.5
+REQUEST_SECONDS: Final = 2.0
 """How long a request waits for its write before it is refused: a client can do more with an answer."""
 
 

@@ -30,6 +30,12 @@ _PROBE_SECONDS: Final = 1
 _PROBES: Final = 3
 _UNACKNOWLEDGED_MS: Final = 5000
 _CLIENT_CHECK_MS: Final = 2000
+_TCP_OPTIONS: Final = {
+    "TCP_KEEPIDLE": _IDLE_SECONDS,
+    "TCP_KEEPINTVL": _PROBE_SECONDS,
+    "TCP_KEEPCNT": _PROBES,
+    "TCP_USER_TIMEOUT": _UNACKNOWLEDGED_MS,
+}
 
 
 class StatementClass(msgspec.Struct, frozen=True):
@@ -120,10 +126,6 @@ def set_socket_options(transport: _Transport) -> None:
     if sock.family not in {socket.AF_INET, socket.AF_INET6}:
         return
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for option, value in (
-        (socket.TCP_KEEPIDLE, _IDLE_SECONDS),
-        (socket.TCP_KEEPINTVL, _PROBE_SECONDS),
-        (socket.TCP_KEEPCNT, _PROBES),
-        (socket.TCP_USER_TIMEOUT, _UNACKNOWLEDGED_MS),
-    ):
-        sock.setsockopt(socket.IPPROTO_TCP, option, value)
+    for option, value in _TCP_OPTIONS.items():
+        if hasattr(socket, option):  # other systems than Linux lack some
+            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)

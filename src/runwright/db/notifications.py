@@ -25,7 +25,7 @@ from runwright.db.pool import Connection, PoolConnection, connect
 
 RECONNECT_PAUSES_SECONDS: Final = (0.05, 0.2, 0.5)
 PING_SECONDS: Final = 1.0
-PONG_SECONDS: Final = 1.5
+PONG_SECONDS: Final = 1.25
 STALL_SECONDS: Final = 0.2
 """Added where this process was late itself: the answer may be here and unread."""
 

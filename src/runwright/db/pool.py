@@ -40,7 +40,7 @@ Database: TypeAlias = Pool
 
 CONNECT_TIMEOUT_SECONDS: Final = 10.0
 CONNECT_PAUSE_SECONDS: Final = 0.05
-ATTEMPT_SECONDS: Final = 3.0
+ATTEMPT_SECONDS: Final = 2.0
 """One attempt at one host: a host that has vanished must not use up the time of the next one."""
 
 RECONNECT_SECONDS: Final = 2.0

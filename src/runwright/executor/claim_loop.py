@@ -17,6 +17,7 @@ from datetime import datetime
 from typing import Final
 
 from runwright.core.clock import Clock
+from runwright.db.connection import CLAIM
 from runwright.db.pool import Database
 from runwright.executor.attempt_runner import AttemptRunner
 from runwright.executor.lease import ExecutorSettings, Lease
@@ -176,17 +177,18 @@ class ClaimLoop:
     async def _claim_jobs(self, executor_id: str, capacity: PoolCapacity) -> ClaimResult:
         self._claimed_at = asyncio.get_running_loop().time()
         try:
-            return await claim_jobs(
-                self._db,
-                now=self._clock(),
-                executor_id=executor_id,
-                capacity=capacity,
-                runtimes=self._settings.runtimes,
-                limit=CLAIM_LIMIT,
-                cursor=self._round.cursor,
-                used=self.usage.by_tenant(),
-                tenant_running=self._settings.tenant_running,
-            )
+            async with asyncio.timeout(CLAIM.client_seconds):
+                return await claim_jobs(
+                    self._db,
+                    now=self._clock(),
+                    executor_id=executor_id,
+                    capacity=capacity,
+                    runtimes=self._settings.runtimes,
+                    limit=CLAIM_LIMIT,
+                    cursor=self._round.cursor,
+                    used=self.usage.by_tenant(),
+                    tenant_running=self._settings.tenant_running,
+                )
         except Exception:
             self._lost_claims_due = 0.0  # it may have been committed
             self._unseen = True

@@ -151,6 +151,19 @@ async def test_a_stop_leaves_no_process_and_a_start_finds_the_rows(
     assert await count(await server.start()) == 1
 
 
+async def test_a_stop_ends_though_every_process_of_the_server_is_stopped(
+    data_dir: Path, server: EmbeddedPostgres
+) -> None:
+    """A process that is stopped does not receive the signal that is to end it."""
+    await commit_a_row(await server.start())
+    for process in serving(data_dir):
+        process.suspend()
+    async with asyncio.timeout(60):
+        await server.stop()
+    assert not serving(data_dir)
+    assert await count(await server.start()) == 1
+
+
 async def test_a_killed_postmaster_is_restarted_with_every_committed_row(server: EmbeddedPostgres) -> None:
     """The address stays the same, and a pool that was open goes on by itself."""
     dsn = await server.start()
