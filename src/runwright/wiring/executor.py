@@ -148,7 +148,7 @@ def _pool_settings(settings: Settings) -> PoolSettings:
         slots=slots,
         newcomer_slots=newcomer_slots,
         warm_limit=slots + newcomer_slots,
-        boot_limit=max(4, 2 * resources.processors),
+        boot_limit=max(2, resources.processors),
         prebooted={
             "python": settings.pool_prebooted_python,
             "nodejs": settings.pool_prebooted_nodejs,

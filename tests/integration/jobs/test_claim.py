@@ -148,6 +148,46 @@ async def test_a_fast_worker_gets_its_extra_room_and_others_only_the_free_slots(
     assert [job.worker_id for job in none_free.attempts] == [fast.id]
 
 
+async def test_newcomers_are_first_and_take_slots_that_nobody_else_may(world: World) -> None:
+    await world.executor()
+    for tenant in ("ten_a", "ten_b", "ten_c", "ten_d"):
+        worker = await world.worker(tenant)
+        for _ in range(5):
+            await world.job(worker, priority=1 if tenant == "ten_a" else 9)
+    holding = {"ten_a": 3}
+    full = await world.claim_all(capacity=0, newcomers=2, holding=holding)
+    assert Counter(one.tenant_id for one in full.attempts) == {"ten_b": 1, "ten_c": 1}
+    one_free = await world.claim_all(capacity=1, newcomers=2, holding=holding | {"ten_b": 1, "ten_c": 1})
+    assert [one.tenant_id for one in one_free.attempts] == ["ten_d"], "it takes the free slot, too"
+
+
+async def test_who_holds_the_most_slots_is_served_last(world: World) -> None:
+    await world.executor()
+    for tenant in ("ten_a", "ten_b"):
+        worker = await world.worker(tenant)
+        for _ in range(9):
+            await world.job(worker)
+    claim = await world.claim_all(capacity=4, holding={"ten_a": 5, "ten_b": 2})
+    assert Counter(one.tenant_id for one in claim.attempts) == {"ten_a": 1, "ten_b": 3} or Counter(
+        one.tenant_id for one in claim.attempts
+    ) == {"ten_b": 4}
+
+
+async def test_however_many_executors_there_are_a_claim_takes_no_more_than_fits(world: World) -> None:
+    for n in range(9):
+        await world.executor(f"exe_{n}")
+    worker, fast = await world.worker("ten_a"), await world.worker("ten_a")
+    for _ in range(30):
+        await world.job(worker)
+        await world.job(fast)
+    claim = await world.claim_all("exe_0", capacity=1, newcomers=5, holding={"ten_a": 3})
+    assert len(claim.attempts) == 1
+    claim = await world.claim_all("exe_0", capacity=2, fast={fast.id: 3}, newcomers=9, holding={"ten_a": 3})
+    by_worker = Counter(one.worker_id for one in claim.attempts)
+    assert by_worker[worker.id] <= 2
+    assert by_worker[worker.id] + max(0, by_worker[fast.id] - 3) <= 2
+
+
 async def test_more_tenants_than_one_window_are_all_served_by_following_the_cursor(world: World) -> None:
     await world.executor()
     for n in range(TENANT_WINDOW + 5):

@@ -118,6 +118,8 @@ class World:
         *,
         capacity: int = 100,
         fast: dict[str, int] | None = None,
+        newcomers: int = 0,
+        holding: dict[str, int] | None = None,
         used: dict[str, float] | None = None,
         cursor: QueueCursor = QueueCursor(),  # noqa: B008  frozen
         runtimes: Sequence[str] = ("python",),
@@ -126,7 +128,7 @@ class World:
             self.db,
             now=self.now,
             executor_id=executor_id,
-            capacity=PoolCapacity(capacity, fast or {}),
+            capacity=PoolCapacity(capacity, fast or {}, newcomers, holding or {}),
             runtimes=runtimes,
             limit=256,
             cursor=cursor,

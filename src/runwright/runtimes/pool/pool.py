@@ -78,7 +78,13 @@ class Pool:
         self._slots = SlotTable(settings)
         self._texts = TextThreads()
         self._inventory = SandboxInventory(
-            settings=settings, host=host, clock=clock, owner=self, term=term or LeaseTerm(), egress=egress
+            settings=settings,
+            host=host,
+            clock=clock,
+            owner=self,
+            is_newcomer=self._slots.holds_none,
+            term=term or LeaseTerm(),
+            egress=egress,
         )
         self._cpus = self._inventory.cpus
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -162,8 +168,7 @@ class Pool:
         """
         if self._loop is None or code.key in self._groups or not self._slots.free_for(code.tenant_id):
             return
-        refused = self._inventory.problem_of(code) is not None
-        sandbox = None if refused else self._inventory.take_prebooted(code, is_first=self._is_first(code))
+        sandbox = None if self._inventory.problem_of(code) else self._inventory.take_prebooted(code)
         if sandbox is None:
             return
         group = self._groups[code.key] = WorkerGroup(code)
@@ -254,7 +259,7 @@ class Pool:
         if slot_free and not folders_exist(group.code.folders):
             self._refuse(job, None)  # removed meanwhile: the next executor to claim it restores them
             return True
-        sandbox = self._inventory.take(group.code, is_first=self._is_first(group.code)) if slot_free else None
+        sandbox = self._inventory.take(group.code) if slot_free else None
         if sandbox is None:
             return False
         group.members.add(sandbox)
@@ -289,10 +294,7 @@ class Pool:
 
     def _place_waiting(self) -> None:
         """Place waiting jobs as far as there is capacity, first of the tenants that hold the fewest slots."""
-        groups = list(self._waiting_groups.items())
-        if len(groups) > 1:
-            groups.sort(key=lambda item: self._slots.held_by(item[1].code.tenant_id))
-        for key, group in groups:
+        for key, group in self._slots.in_turn(self._waiting_groups):
             while group.waiting:
                 job = group.waiting.popleft()
                 if not self._place(job, group):
@@ -300,10 +302,6 @@ class Pool:
                     break
             if not group.waiting:
                 self._waiting_groups.pop(key, None)
-
-    def _is_first(self, code: WorkerCode) -> bool:
-        """Return whether this tenant holds no slot."""
-        return not self._slots.held_by(code.tenant_id)
 
     def _group_of(self, sandbox: Sandbox) -> WorkerGroup | None:
         return None if sandbox.code is None else self._groups.get(sandbox.code.key)
@@ -341,8 +339,7 @@ class Pool:
         self._inventory.ready(sandbox)
         if sandbox.code is not None:
             self._inventory.set_cpu_share(sandbox, self._cpus.share_of(sandbox.code.tenant_id))
-        if self._waiting_groups:
-            self._place_waiting()
+        self._place_waiting()
 
     def job_started(self, job: RunningJob, at: datetime) -> None:
         """Report that user code begins."""
@@ -373,8 +370,7 @@ class Pool:
             self._discard(sandbox, unusable)
         else:
             self._set_idle(sandbox)
-        if self._waiting_groups:
-            self._place_waiting()
+        self._place_waiting()
         for surplus in self._inventory.surplus(busy=len(self._slots)):
             self._discard(surplus, "surplus")
         self._on_capacity()

@@ -3,7 +3,7 @@
 import asyncio
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from runwright.core.clock import Clock
@@ -37,6 +37,7 @@ class SandboxInventory:
         host: Host,
         clock: Clock,
         owner: SandboxOwner[Sandbox],
+        is_newcomer: Callable[[str], bool],
         term: LeaseTerm,
         egress: Egress | None = None,
     ) -> None:
@@ -44,6 +45,7 @@ class SandboxInventory:
         self._host = host
         self._clock = clock
         self._owner = owner
+        self._is_newcomer = is_newcomer
         self._egress = egress
         self._term = term
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -123,14 +125,15 @@ class SandboxInventory:
             return f"The runtime {code.runtime} is not available: {reason}"
         return check_entrypoint(code.entrypoint)
 
-    def take(self, code: WorkerCode, *, is_first: bool) -> Sandbox | None:
+    def take(self, code: WorkerCode) -> Sandbox | None:
         """Return a sandbox that is bound to this code from now on: a pre-booted or a new one.
 
-        `is_first`: whether its tenant holds no slot. None if as many boot as may at once, or if the host
-        cannot start one now; `boot_failures` has the reason then.
+        None if as many boot as may at once, or if the host cannot start one now; `boot_failures` has the
+        reason then.
         """
-        sandbox = self.take_prebooted(code, is_first=is_first)
-        if sandbox is None and len(self._booting) < self._settings.boot_limit * (2 if is_first else 1):
+        sandbox = self.take_prebooted(code)
+        most = self._settings.boot_limit * (2 if self._is_newcomer(code.tenant_id) else 1)
+        if sandbox is None and len(self._booting) < most:
             sandbox = self._boot(code.runtime, self._memory_mb(code), code)
             self._note_use(code)
             if sandbox is not None:
@@ -138,17 +141,14 @@ class SandboxInventory:
                 self._bind(sandbox, code)
         return sandbox
 
-    def take_prebooted(self, code: WorkerCode, *, is_first: bool) -> Sandbox | None:
+    def take_prebooted(self, code: WorkerCode) -> Sandbox | None:
         """Return a pre-booted sandbox that is bound to this code from now on, if one fits.
 
         The last one of a runtime is kept for a tenant that holds no slot.
         """
         prebooted = self._prebooted.get(code.runtime, [])
-        if (
-            len(prebooted) < (1 if is_first else 2)
-            or code.folders
-            or self._memory_mb(code) != PREBOOTED_MEMORY_MB
-        ):
+        kept = 0 if self._is_newcomer(code.tenant_id) else 1
+        if len(prebooted) <= kept or code.folders or self._memory_mb(code) != PREBOOTED_MEMORY_MB:
             return None
         sandbox = prebooted.pop()
         self._note_use(code)

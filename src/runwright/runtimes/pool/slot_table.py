@@ -1,7 +1,7 @@
 """Which sandboxes hold the slots of a pool, and of which tenants they are."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from runwright.runtimes.pool.sandbox import Sandbox
 from runwright.runtimes.pool.settings import PoolCapacity, PoolSettings
@@ -53,13 +53,17 @@ class SlotTable:
         newcomers = max(0, max(0, self.free) + self.newcomers - jobs) - free
         return PoolCapacity(free, fast, newcomers, dict(holding))
 
-    def held_by(self, tenant_id: str) -> int:
-        """Return how many slots a tenant holds."""
-        return self._by_tenant[tenant_id]
+    def in_turn(self, groups: Mapping[str, WorkerGroup]) -> list[tuple[str, WorkerGroup]]:
+        """Return these groups with their keys, those of tenants that hold the fewest slots first."""
+        return sorted(groups.items(), key=lambda one: self._by_tenant[one[1].code.tenant_id])
+
+    def holds_none(self, tenant_id: str) -> bool:
+        """Return whether a tenant holds no slot."""
+        return tenant_id not in self._by_tenant
 
     def free_for(self, tenant_id: str) -> bool:
         """Return whether this tenant may take a slot."""
-        return self.free > 0 or (self.newcomers > 0 and tenant_id not in self._by_tenant)
+        return self.free > 0 or (self.newcomers > 0 and self.holds_none(tenant_id))
 
     def take(self, sandbox: Sandbox) -> None:
         """Let a sandbox hold a slot, until `release`."""
