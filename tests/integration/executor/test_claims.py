@@ -82,10 +82,15 @@ async def test_a_slot_of_a_limited_worker_that_a_full_executor_frees_is_used_by_
     claims._settings = msgspec.structs.replace(claims._settings, runtimes=["nodejs"])  # noqa: SLF001
     await other.start()
     await claims.loop.reached(1)
-    full.notifications._send = lambda _payload: other.notifications.receive("another ready")  # noqa: SLF001
+    full.notifications._send = lambda payload: _forward_ready(other, payload)  # noqa: SLF001
     await full.jobs.cancel(CALLER, first.id)
     await begun(full, taken_next)
     await begun(other, second)
+
+
+def _forward_ready(engine: Engine, payload: str) -> None:
+    if payload.endswith(" ready"):
+        engine.notifications.receive("another ready")
 
 
 @pytest.mark.parametrize("why", ["paused", "suspended", "full"])
