@@ -6,12 +6,17 @@ from collections import Counter
 import msgspec
 import pytest
 
+from runwright.core.clock import system_clock
+from runwright.core.job_state import TERMINAL
 from runwright.executor import claim_loop
 from runwright.executor.claim_loop import LOOK_SECONDS
 from runwright.jobs.model import Job
+from runwright.jobs.notifications import JobNotifications
+from runwright.jobs.service import Jobs
 from runwright.jobs.store.claim import QUEUE_WINDOW
 from runwright.workers.model import RuntimeName
 from tests.integration.executor.conftest import CALLER, Engine, MakeEngine
+from tests.submissions import submission
 
 QUICK = "def handler(input, env):\n    return 1\n"
 SLOW = "import time\ndef handler(input, env):\n    print('begun', flush=True)\n    time.sleep(60)\n"
@@ -65,6 +70,27 @@ async def test_executors_that_claim_at_once_all_get_work_without_waiting_for_a_p
     ran = await engines[0].db.fetch("SELECT executor_id, count(*) FROM job_results GROUP BY 1")
     assert {row[0] for row in ran} == {engine.executor.id for engine in engines}
     assert sum(row[1] for row in ran) == 45
+
+
+@pytest.mark.usefixtures("no_polls")
+async def test_what_a_competitor_was_taking_is_claimed_when_it_lets_go_without_another_hint(
+    make_engine: MakeEngine,
+) -> None:
+    engine = make_engine()
+    await engine.start()
+    worker = await engine.worker(QUICK)
+    claims = engine.executor.claims
+    elsewhere = Jobs(engine.db, clock=system_clock, notifications=JobNotifications(origin="b", send=print))
+    job = await elsewhere.submit(submission(CALLER, worker.id, system_clock()))
+    async with engine.db.acquire() as competitor, competitor.transaction():
+        await competitor.fetch("SELECT FROM job_queue FOR UPDATE")
+        claims.wake()
+        await claims.loop.reached(claims.loop.passes + 2)
+    await engine.until(lambda: _has_ended(engine, job))
+
+
+async def _has_ended(engine: Engine, job: Job) -> bool:
+    return (await engine.jobs.get(job.tenant_id, job.id)).status in TERMINAL
 
 
 @pytest.mark.usefixtures("no_polls")
