@@ -88,6 +88,9 @@ def _shared_lines(results: Results) -> Iterator[str]:
             for one in claimers
         ]
         yield from _table("Executors that claim", ("executors", "jobs of 1 s", "seconds", "of ideal"), rows)
+    for masking in results.masking:
+        title = f"/livez while secrets are masked, {masking.megabytes_per_second:.1f} MB/s"
+        yield from _latency_table(title, {"alone": masking.alone, "beside": masking.beside})
 
 
 def _table(title: str, heads: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:

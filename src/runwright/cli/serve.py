@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import gc
 import os
 import sys
 from typing import Final
@@ -29,6 +30,7 @@ def serve(settings: Settings) -> None:
     set_scheduler_slice(0, SHORT_NANOSECONDS)
     sys.setswitchinterval(THREAD_TURN_SECONDS)
     _enlarge_descriptor_table()
+    gc.freeze()  # collections, which hold up all threads, need not look at what was imported
     raise typer.Exit(uvloop.run(run_platform(settings)))
 
 
