@@ -4,6 +4,7 @@ import base64
 import html
 import html.entities
 import json
+import re
 import shlex
 import urllib.parse
 from collections.abc import Callable
@@ -190,6 +191,45 @@ def test_of_wrapped_base64_nothing_of_the_secret_is_left(value: str, lead: int, 
     kept = masked.replace("\n", "").replace("***", "")
     # A character with bits of the secret's first or last byte may be left, beyond a line break.
     assert len(kept.strip("=").replace("A", "")) <= 2
+
+
+ESCAPES = [
+    "percent_all",
+    "encode_uri",
+    "escape_all",
+    "escape_bytes",
+    "escape_octal",
+    "json",
+    "html",
+    "quote",
+    "entities",
+]
+
+
+@given(
+    st.text(st.sampled_from("ab1 %&\\\"'<+/é4"), min_size=6, max_size=30).map(str.strip),
+    st.sampled_from(ESCAPES),
+    st.sampled_from([*ESCAPES, "plain"]),
+    st.lists(st.sampled_from(["%41", "\\x41", "&amp;", "\\", "%", "&", "x", " "]), max_size=3).map("".join),
+)
+def test_what_a_naive_search_behind_each_escape_finds_is_masked(
+    value: str, inner: str, outer: str, around: str
+) -> None:
+    """The oracle decodes one kind of escape after the other and looks for the value as it is."""
+    if len(value) < 6 or len(set(value)) < 3:
+        return
+    text = around + WRITINGS[outer](around + WRITINGS[inner](value) + around) + around
+    masked = Masker([value]).mask_text(text)
+    assert not [one for one in escapes_decoded(masked) if value in one], (text, masked)
+
+
+def escapes_decoded(text: str) -> set[str]:
+    found = {text}
+    for _ in range(2):
+        found |= {urllib.parse.unquote(one, errors="replace") for one in found}
+        found |= {html.unescape(one) for one in found}
+        found |= {re.sub(r"\\([\"'\\\\/])", r"\1", one) for one in found}
+    return found
 
 
 ALPHABETS = (
