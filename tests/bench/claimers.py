@@ -13,7 +13,9 @@ from collections.abc import AsyncIterator
 from datetime import datetime
 from pathlib import Path
 from typing import Final
+from unittest import mock
 
+from runwright.db.embedded.tuning import SETTINGS
 from tests.bench.connection import Connection
 from tests.bench.postgres import postgres_running
 from tests.bench.process import ChildError, running, tail
@@ -31,6 +33,7 @@ from tests.bench.server import (
 
 EXECUTORS: Final = (1, 2, 3, 10)
 SLOTS: Final = 8
+CONNECTIONS: Final = 200
 JOB_SECONDS: Final = 1.0
 WARM_TURNS: Final = 2
 TURNS: Final = 8
@@ -39,7 +42,10 @@ _SLEEP: Final = f"import time\ndef handler(input, env):\n    time.sleep({JOB_SEC
 
 async def measure_claimers(folder: Path) -> list[Claimers]:
     """Measure each number of executors on fresh processes and one database."""
-    async with postgres_running(folder) as dsn:
+    # The embedded server is set for one process; an executor has several connections.
+    async with contextlib.AsyncExitStack() as stack:
+        stack.enter_context(mock.patch.dict(SETTINGS, max_connections=str(CONNECTIONS)))
+        dsn = await stack.enter_async_context(postgres_running(folder))
         env = {
             "RUNWRIGHT_DATABASE_URL": dsn,
             "RUNWRIGHT_VAULT_KEY": base64.b64encode(secrets.token_bytes(32)).decode(),
