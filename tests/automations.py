@@ -25,18 +25,20 @@ def no_automations(
 
     Long templates need `templates`, with an `Offload` that is stopped.
     """
-    policy = policy or AutomationPolicy()
+    policy, offload = policy or AutomationPolicy(), Offload()
     return Automations(
         definitions=AutomationDefinitions(
             db,
             clock=clock,
             secret_box=SecretBox(Keyring([bytes(32)])),
             policy=policy,
-            templates=templates or Templates(Offload()),
+            templates=templates or Templates(offload),
         ),
         runs=AutomationRuns(db, clock=clock, jobs=jobs, on_due=_ignore),
         tasks=Tasks(db, clock=clock),
-        ingress=WebhookIngress(db, clock=clock, secret_box=SecretBox(Keyring([bytes(32)])), on_due=_ignore),
+        ingress=WebhookIngress(
+            db, clock=clock, secret_box=SecretBox(Keyring([bytes(32)])), on_due=_ignore, offload=offload
+        ),
         events=AutomationEvents(db, clock=clock, on_event=_ignore),
         policy=policy,
     )

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.contract.client import Json
 
-from runwright.http.fields import nests_too_deeply
+from runwright.core.json_depth import nests_too_deeply
 
 texts = st.text(alphabet=st.sampled_from('[]{}"\\ax'))
 values = st.recursive(

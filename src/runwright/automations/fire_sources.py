@@ -9,12 +9,12 @@ from typing import Final
 import msgspec
 
 from runwright.automations.event_subscriptions import SUBSCRIBER_PREFIX, context_of, event_name
-from runwright.automations.filters import compile_filter
 from runwright.automations.ids import random_id
 from runwright.automations.model import Automation, RunStatus, TriggerDefinition, time_text
 from runwright.automations.policy import AutomationPolicy
 from runwright.automations.store.definitions import fetch_triggers
 from runwright.automations.store.firing import Fire, Limited, fetch_job_event_data, fire
+from runwright.core.event_filters import compile_filter
 from runwright.core.job_state import Trigger
 from runwright.core.template_context import Json, TemplateContext
 from runwright.db.pool import PoolConnection

@@ -10,7 +10,6 @@ from datetime import timedelta
 from typing import Final
 
 from runwright.automations.errors import DefinitionError
-from runwright.automations.filters import FilterError, compile_filter
 from runwright.automations.model import (
     DEFAULT_FIRE_LIMIT,
     WEBHOOK_EVENT,
@@ -28,6 +27,7 @@ from runwright.automations.model import (
     marked,
 )
 from runwright.automations.schedule_parsing import schedule_problems
+from runwright.core.event_filters import FilterError, compile_filter
 from runwright.cron.go_durations import DurationError, parse_duration
 from runwright.gotemplate import TemplateError, compile_template
 

@@ -21,7 +21,6 @@ import msgspec
 
 from runwright.automations.definitions import secret_owner
 from runwright.automations.errors import DefinitionError, secret_required
-from runwright.automations.fire_sources import matches
 from runwright.automations.model import (
     WEBHOOK_EVENT,
     Automation,
@@ -49,14 +48,17 @@ from runwright.automations.webhook_signatures import (
     verify,
 )
 from runwright.core.clock import Clock
-from runwright.core.errors import ConflictError, NotFoundError, UnauthenticatedError
+from runwright.core.errors import ConflictError, NotFoundError, UnauthenticatedError, UnavailableError
 from runwright.core.job_state import Trigger
 from runwright.core.template_context import Json, TemplateContext
 from runwright.db.batching import Batcher
 from runwright.db.pool import Database, PoolConnection
+from runwright.offload.client import Offload, OffloadError
+from runwright.offload.functions import WebhookResult, WebhookTask, evaluate_delivery
 from runwright.secrets.keyring import SecretBox
 
 _LANES: Final = 2
+_SMALL_BODY_BYTES: Final = 32 * 1024
 
 
 class WebhookPath(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,13 +99,20 @@ class WebhookIngress:
     """Find triggers of deliveries, and accept deliveries. Calls return after their changes are committed."""
 
     def __init__(
-        self, db: Database, *, clock: Clock, secret_box: SecretBox, on_due: Callable[[], None]
+        self,
+        db: Database,
+        *,
+        clock: Clock,
+        secret_box: SecretBox,
+        on_due: Callable[[], None],
+        offload: Offload,
     ) -> None:
         """`on_due` is called when runs are due."""
         self._db = db
         self._clock = clock
         self._secret_box = secret_box
         self._on_due = on_due
+        self._offload = offload
         self._lookups: Batcher[str, WebhookTrigger | None] = Batcher(self._look_up, max_in_flight=_LANES)
         self._accepts: Batcher[_Delivery, Run] = Batcher(self._accept, max_in_flight=_LANES)
 
@@ -137,26 +146,31 @@ class WebhookIngress:
         webhook: WebhookTrigger,
         verified: VerifiedDelivery,
         body: bytes,
-        fields: dict[str, Json] | None,
     ) -> Run | None:
         """Store a delivery and its run; None if the filter of the trigger does not match.
 
-        `fields` are those of the body, if it is an object. Raises ConflictError (a replay,
-        or the fire limit), NotFoundError (the trigger was deleted).
+        Raises ConflictError (a replay, or the fire limit), NotFoundError (the trigger was deleted),
+        UnavailableError (a large body cannot be read now).
         """
         one, now = webhook.automation, self._clock()
-        context = TemplateContext(
-            kind=WEBHOOK_EVENT,
-            scope=one.trigger.scope,
-            workspace_id=one.trigger.workspace_id,
-            source=WEBHOOK_EVENT,
-            data=data_of(one.trigger, body, fields, verified.timestamp or now),
-        )
-        if not matches(one.trigger, context):
+        context = _context_of(one.trigger, verified.timestamp or now)
+        task = WebhookTask(body, msgspec.json.encode(context), dict(one.trigger.filter))
+        result = await self._evaluate(one.tenant_id, task)
+        if not result.matched:
             return None
-        run = await self._accepts.add(_delivery(one, verified, context))
+        run = await self._accepts.add(_delivery(one, verified, result.context))
         self._on_due()
         return run
+
+    async def _evaluate(self, tenant_id: str, task: WebhookTask) -> WebhookResult:
+        """Read a body and apply the filter; a large body is read off the event loop."""
+        if len(task.body) <= _SMALL_BODY_BYTES:
+            return evaluate_delivery(task)
+        try:
+            result = await self._offload.call(tenant_id, "delivery", msgspec.msgpack.encode(task))
+        except OffloadError as error:
+            raise UnavailableError(f"The delivery cannot be read: {error}.") from None
+        return msgspec.msgpack.decode(result, type=WebhookResult)
 
     async def _look_up(self, webhook_ids: Sequence[str]) -> Sequence[WebhookTrigger | None]:
         found = await find_webhook_triggers(self._db, webhook_ids=sorted(set(webhook_ids)), now=self._clock())
@@ -196,17 +210,21 @@ def parse_webhook_path(text: str, workspace_id: str = "") -> WebhookPath:
     return WebhookPath(slug=slug, webhook_id=webhook_id, workspace_id=workspace_id)
 
 
-def data_of(
-    trigger: TriggerDefinition, body: bytes, fields: dict[str, Json] | None, at: datetime
-) -> dict[str, Json]:
-    """Return the data of a delivery for filters and prompts."""
+def _context_of(trigger: TriggerDefinition, at: datetime) -> TemplateContext:
+    """Return the template context of a delivery without its body."""
     webhook: dict[str, Json] = {
         "endpoint": f"{trigger.endpoint_slug}--{trigger.webhook_id}",
         "endpoint_slug": trigger.endpoint_slug,
         "webhook_id": trigger.webhook_id,
         "timestamp": time_text(at),
     }
-    return {"payload": body.decode(errors="replace")} | (fields or {}) | webhook
+    return TemplateContext(
+        kind=WEBHOOK_EVENT,
+        scope=trigger.scope,
+        workspace_id=trigger.workspace_id,
+        source=WEBHOOK_EVENT,
+        data=webhook,
+    )
 
 
 async def _claim(db: PoolConnection, deliveries: Sequence[_Delivery], now: datetime) -> dict[str, str]:
@@ -235,7 +253,7 @@ async def _claim(db: PoolConnection, deliveries: Sequence[_Delivery], now: datet
     }
 
 
-def _delivery(one: Automation, verified: VerifiedDelivery, context: TemplateContext) -> _Delivery:
+def _delivery(one: Automation, verified: VerifiedDelivery, context: bytes) -> _Delivery:
     identity = verified.delivery_id or verified.replay_keys[0]
     return _Delivery(
         trigger_id=one.id,
@@ -244,7 +262,7 @@ def _delivery(one: Automation, verified: VerifiedDelivery, context: TemplateCont
         expires_at=verified.fresh_until,
         digest=hashlib.sha256(f"{one.id}\0{identity}".encode()).hexdigest(),
         spare_run_id=f"run_wbh_{secrets.token_hex(12)}",
-        context=msgspec.json.encode(context),
+        context=context,
     )
 
 

@@ -7,13 +7,11 @@ from typing import Annotated, Final, TypeVar
 
 import msgspec
 
-from runwright.core.json_text import outside_strings
 from runwright.http.validation import Problem
 from runwright.outbox.client.url import OutgoingPolicy, OutgoingUrlError, parse_target
 
 S = TypeVar("S", bound=msgspec.Struct)
 
-DEPTH_LIMIT: Final = 64
 LONGEST_SECRET: Final = 256
 
 _AGO: Final = re.compile(r"-([0-9]{1,4})([smhdw])", re.ASCII)
@@ -28,8 +26,6 @@ _SOME_TIME: Final = datetime(2000, 1, 1, tzinfo=UTC)
 _FIRST_YEAR: Final = 1970
 _LAST_YEAR: Final = 2100
 _LONGEST_ID: Final = 64
-_OPEN: Final = bytes.maketrans(b"{}", b"[]")
-_NOT_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
 
 
 def storable_text(text: str) -> Iterable[Problem]:
@@ -90,22 +86,6 @@ def check_signing_secret(secret: str) -> Iterable[Problem]:
     """Check a secret that signs outgoing requests."""
     if not 1 <= len(secret) <= LONGEST_SECRET or not all("!" <= character <= "~" for character in secret):
         yield "", f"Must have 1 to {LONGEST_SECRET} printable ASCII characters, without spaces."
-
-
-def nests_too_deeply(text: bytes, limit: int = DEPTH_LIMIT) -> bool:
-    """Return whether valid JSON text has more than `limit` levels of lists and objects.
-
-    Each pass removes the innermost brackets, so a text within the limit is empty after `limit` passes.
-    Values are never walked in Python.
-    """
-    if text.count(b"[") + text.count(b"{") <= limit:
-        return False
-    brackets = outside_strings(text).translate(_OPEN, _NOT_BRACKETS)
-    for _ in range(limit):
-        if not brackets:
-            return False
-        brackets = brackets.replace(b"[]", b"")
-    return bool(brackets)
 
 
 def format_time(at: datetime) -> str:

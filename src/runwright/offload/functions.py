@@ -6,7 +6,9 @@ from typing import Any, Final
 
 import msgspec
 
-from runwright.core.template_context import TemplateContext
+from runwright.core.event_filters import compile_filter
+from runwright.core.json_depth import nests_too_deeply
+from runwright.core.template_context import Json, TemplateContext
 from runwright.gotemplate import RenderLimits, TemplateError, compile_template
 
 
@@ -63,7 +65,51 @@ def canonical_digest(text: bytes) -> bytes:
     return hashlib.sha256(msgspec.json.encode(msgspec.json.decode(text), order="sorted")).digest()
 
 
+class WebhookTask(msgspec.Struct, frozen=True):
+    """The body of a webhook, the context (JSON text) that its fields are added to, and a filter for both."""
+
+    body: bytes
+    context: bytes
+    filter: dict[str, str]
+
+
+class WebhookResult(msgspec.Struct, frozen=True):
+    """Whether the filter matches, and then the whole context as JSON text."""
+
+    matched: bool
+    context: bytes = b""
+
+
+def evaluate_delivery(task: WebhookTask) -> WebhookResult:
+    """Return the template context of a webhook, if the filter matches.
+
+    Its data is the body as text (`payload`), the body's fields where it is a JSON object, and what the
+    context has already, which has priority.
+    """
+    context = parse_context(task.context)
+    payload: dict[str, Json] = {"payload": task.body.decode(errors="replace")}
+    context = msgspec.structs.replace(context, data=payload | (read_object(task.body) or {}) | context.data)
+    if not compile_filter(task.filter).matches(context):
+        return WebhookResult(matched=False)
+    return WebhookResult(matched=True, context=msgspec.json.encode(context))
+
+
+def read_object(body: bytes) -> dict[str, Json] | None:
+    """Return the fields of a body that is a JSON object; None for any other body."""
+    try:
+        fields = msgspec.json.decode(body, type=dict[str, Any])
+        msgspec.json.encode(fields)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError, ValueError):
+        return None
+    return None if nests_too_deeply(body) else fields
+
+
+def _evaluate_encoded_delivery(task: bytes) -> bytes:
+    return msgspec.msgpack.encode(evaluate_delivery(msgspec.msgpack.decode(task, type=WebhookTask)))
+
+
 FUNCTIONS: Final[Mapping[str, Callable[[bytes], bytes]]] = {
     "template": _evaluate_encoded,
     "digest": canonical_digest,
+    "delivery": _evaluate_encoded_delivery,
 }

@@ -46,7 +46,9 @@ def tick_handler(policy: AutomationPolicy) -> TickHandler:
 
 def open_automations(res: Resources, db: Database, jobs: Jobs, stack: AsyncExitStack) -> Automations:
     box = SecretBox(res.ring)
-    ingress = WebhookIngress(db, clock=res.clock, secret_box=box, on_due=res.event_notifications.due)
+    ingress = WebhookIngress(
+        db, clock=res.clock, secret_box=box, on_due=res.event_notifications.due, offload=res.offload
+    )
     stack.push_async_callback(ingress.stop)
     return Automations(
         definitions=AutomationDefinitions(

@@ -62,7 +62,7 @@ class Hooks(AutomationWorld):
     ) -> Run | None:
         webhook = await self.webhook(trigger)
         verified = self.ingress.verify(webhook, self.signed(body, delivery_id), body)
-        return await self.ingress.accept(webhook, verified, body, {"n": 1})
+        return await self.ingress.accept(webhook, verified, body)
 
     async def count(self, table: str) -> int:
         return await self.db.fetchval(f"SELECT count(*) FROM {table}") or 0
@@ -89,7 +89,7 @@ async def test_of_many_at_once_each_message_is_accepted_once(hooks: Hooks) -> No
         body = b'{"n":%d}' % number
         verified = hooks.ingress.verify(webhook, hooks.signed(body, delivery_id), body)
         try:
-            return await hooks.ingress.accept(webhook, verified, body, None)
+            return await hooks.ingress.accept(webhook, verified, body)
         except ConflictError as error:
             return error
 
@@ -160,7 +160,7 @@ async def test_a_trigger_that_goes_meanwhile_leaves_no_claim(hooks: Hooks) -> No
     verified: VerifiedDelivery = hooks.ingress.verify(webhook, hooks.signed(BODY, "d1"), BODY)
     await hooks.db.execute("DELETE FROM automations")
     with pytest.raises(NotFoundError):
-        await hooks.ingress.accept(webhook, verified, BODY, None)
+        await hooks.ingress.accept(webhook, verified, BODY)
     assert await hooks.count("webhook_claims") == 0
 
 

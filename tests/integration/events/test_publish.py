@@ -105,6 +105,17 @@ async def test_a_take_weighs_no_more_than_it_may_and_loses_nothing(database: Poo
     assert len(await take(database, weight=1)) == 1, "one is always taken"
 
 
+async def test_tenants_take_turns_where_not_all_events_are_taken(database: Pool) -> None:
+    await want(database, "agt_a", "custom.*")
+    async with database.acquire() as connection, connection.transaction():
+        await subscribe(connection, tenant_id="ten_b", subscriber_id="agt_b", patterns=["custom.*"])
+    for _ in range(5):
+        await publish(database)
+    await publish(database, tenant="ten_b")
+    taken = await take(database, weight=2)
+    assert sorted(event.tenant_id for event, _ in taken) == ["ten_a", "ten_b"]
+
+
 async def test_events_that_say_much_weigh_much(database: Pool) -> None:
     await want(database, "agt_a", "custom.*")
     async with database.acquire() as connection, connection.transaction():

@@ -11,7 +11,14 @@ from runwright.automations import templates as small
 from runwright.automations.templates import Templates
 from runwright.offload import client
 from runwright.offload.client import Offload, OffloadError
-from runwright.offload.functions import TemplateResult, TemplateTask, canonical_digest
+from runwright.offload.functions import (
+    TemplateResult,
+    TemplateTask,
+    WebhookResult,
+    WebhookTask,
+    canonical_digest,
+    evaluate_delivery,
+)
 
 CONTEXT = msgspec.json.encode(
     {"kind": "k", "scope": "global", "source": "hook", "workspace_id": "", "data": {"what": "fire"}}
@@ -119,3 +126,18 @@ async def test_the_digest_of_a_body_is_the_same_for_all_ways_to_write_it(offload
     first = await offload.call("ten_a", "digest", b'{"a": 1, "b": {"d": [1, 2], "c": null}}')
     assert first == canonical_digest(b'{"b":{"c":null,"d":[1,2]},"a":1}')
     assert first != canonical_digest(b'{"b":{"c":null,"d":[2,1]},"a":1}')
+
+
+async def test_a_large_delivery_is_read_elsewhere_as_a_small_one_is_here(offload: Offload) -> None:
+    for body in (
+        b'{"ref": "main", "text": "%s"}' % (b"x" * 40_000),
+        b"\xff not JSON",
+        b"[1]",
+        b'{"a": "\\ud800"}',
+    ):
+        for ref in ("main", "other"):
+            task = WebhookTask(body, CONTEXT, {"data.ref": ref, "data.what": "fire"})
+            result = await offload.call("ten_a", "delivery", msgspec.msgpack.encode(task))
+            decoded = msgspec.msgpack.decode(result, type=WebhookResult)
+            assert decoded == evaluate_delivery(task)
+            assert decoded.matched is (body.startswith(b'{"ref"') and ref == "main")

@@ -7,7 +7,8 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta
 
-from runwright.http.fields import nests_too_deeply, require_url, storable_text
+from runwright.core.json_depth import nests_too_deeply
+from runwright.http.fields import require_url, storable_text
 from runwright.http.validation import Problem, Rule
 from runwright.outbox.client.url import OutgoingPolicy
 

@@ -15,12 +15,10 @@ from runwright.automations.errors import DefinitionError
 from runwright.automations.model import SignatureScheme
 from runwright.automations.webhook_ingress import WebhookPath, not_registered, parse_webhook_path, scheme_of
 from runwright.automations.webhook_signatures import SignatureHeaderError, read_signature
-from runwright.core.template_context import Json
 from runwright.http.agh.auth import check_delivery
 from runwright.http.agh.errors import AGH
 from runwright.http.agh.requests import WaitQuery, read_query
 from runwright.http.agh.runs.routes import RunOut, run_out
-from runwright.http.fields import nests_too_deeply
 from runwright.http.principal import admit_tenant
 from runwright.http.request import Request
 from runwright.http.routing import Routes
@@ -85,7 +83,7 @@ async def _deliver(request: Request, path: WebhookPath) -> DeliveryEnvelope:
         raise not_registered()
     verified = automations.ingress.verify(webhook, signature, body)
     admit_tenant(request, webhook.automation.tenant_id)
-    run = await automations.ingress.accept(webhook, verified, body, read_object(body))
+    run = await automations.ingress.accept(webhook, verified, body)
     if run is None:
         return DeliveryEnvelope(DeliveryResult(matched=0))
     if query.wait:
@@ -100,13 +98,3 @@ def _headers(request: Request) -> dict[str, str]:
         if count > 1 and ("webhook" in name or "signature" in name):
             raise DefinitionError(f"the header {name[:100]} is given more than once")
     return dict(pairs)
-
-
-def read_object(body: bytes) -> dict[str, Json] | None:
-    """Return the fields of a body that is a JSON object; None for any other body."""
-    try:
-        fields = msgspec.json.decode(body, type=dict[str, Any])
-        msgspec.json.encode(fields)
-    except (msgspec.MsgspecError, UnicodeError, RecursionError, ValueError):
-        return None
-    return None if nests_too_deeply(body) else fields

@@ -10,6 +10,7 @@ from msgspec import UNSET, Meta, Raw, UnsetType, field
 
 from runwright.core.errors import InvalidError, UnavailableError
 from runwright.core.job_state import ErrorCode, JobStatus, Trigger
+from runwright.core.json_depth import DEPTH_LIMIT, nests_too_deeply
 from runwright.core.json_text import is_json
 from runwright.http.ava.envelopes import (
     AnyJson,
@@ -24,10 +25,8 @@ from runwright.http.ava.envelopes import (
     read_only,
 )
 from runwright.http.fields import (
-    DEPTH_LIMIT,
     format_optional_time,
     format_time,
-    nests_too_deeply,
     plausible_id,
     plausible_moment,
     plausible_time,

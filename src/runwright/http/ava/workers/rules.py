@@ -6,7 +6,8 @@ from typing import Any, Final
 
 import msgspec
 
-from runwright.http.fields import DEPTH_LIMIT, nests_too_deeply, storable_text
+from runwright.core.json_depth import DEPTH_LIMIT, nests_too_deeply
+from runwright.http.fields import storable_text
 from runwright.http.validation import Problem
 
 NAME_LIMIT: Final = 200

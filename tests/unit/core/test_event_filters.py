@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runwright.automations.filters import FilterError, compile_filter
+from runwright.core.event_filters import FilterError, compile_filter
 from runwright.core.template_context import Json, TemplateContext
 
 ACTIVATION = TemplateContext(
