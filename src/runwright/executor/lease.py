@@ -226,6 +226,7 @@ class Lease:
         )
 
     async def _start_over(self) -> None:
+        self._term.set_end(-math.inf)  # in this thread, because the main loop may hang
         await self.thread.run_at_home(self._lose)
         await self._take_again()
 
