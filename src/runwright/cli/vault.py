@@ -11,7 +11,7 @@ from runwright.cli.options import VAULT_SETTINGS, takes_settings
 from runwright.config import Settings
 from runwright.core.errors import ConflictError, NotFoundError, RunwrightError
 from runwright.db.pool import Database
-from runwright.jobs.store.executors import live_executors
+from runwright.leases.store import live_executors
 from runwright.secrets import rotation
 from runwright.secrets.key_source import KeySource, key_source, read_keyring
 from runwright.secrets.keyring import Keyring, new_key_text

@@ -26,7 +26,7 @@ from runwright.executor.slot_reservations import Holder
 from runwright.executor.worker_cache import LoadedWorker, WorkerCache
 from runwright.jobs.attempt import AttemptEnd, ClaimedAttempt
 from runwright.jobs.notifications import JobNotifications
-from runwright.jobs.store.executors import cancel_requests
+from runwright.leases.store import cancel_requests
 from runwright.loops.pass_loop import PassLoop
 from runwright.runtimes.model import Assignment, AttemptOutcome, OutcomeStatus, OutputLine
 from runwright.runtimes.pool.pool import Pool

@@ -26,7 +26,7 @@ from runwright.executor.slot_reservations import Holder, SlotReservations, Tenan
 from runwright.jobs.attempt import ClaimedAttempt
 from runwright.jobs.notifications import JobNotifications
 from runwright.jobs.store.claim import ClaimResult, claim_jobs
-from runwright.jobs.store.executors import fetch_hand_backs
+from runwright.leases.store import fetch_hand_backs
 from runwright.loops.pass_loop import PassLoop
 from runwright.runtimes.pool.settings import PoolCapacity
 from runwright.telemetry.emit import Emit

@@ -25,14 +25,14 @@ from runwright.core.clock import Clock
 from runwright.core.ids import new_id
 from runwright.core.lease_term import LeaseTerm
 from runwright.db.pool import Database
-from runwright.executor.loop_thread import LoopThread
-from runwright.jobs.store.executors import (
+from runwright.leases.store import (
     ExecutorRecord,
     expire_lease,
     register_executor,
     remove_executor,
     renew_lease,
 )
+from runwright.loops.loop_thread import LoopThread
 from runwright.loops.pass_loop import PassLoop
 from runwright.telemetry.emit import Emit, error_text
 from runwright.telemetry.events import EventLoopUnresponsive, ExecutorNotRemoved, LeaseNotRenewed

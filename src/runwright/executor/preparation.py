@@ -15,6 +15,7 @@ import msgspec
 from runwright.core.job_state import ErrorCode
 from runwright.executor.worker_cache import LoadedWorker
 from runwright.jobs.attempt import ClaimedAttempt
+from runwright.loops.version_files import LoadError, VersionFolders
 from runwright.runtimes.model import Assignment, AttemptOutcome, OutcomeStatus
 from runwright.secrets.masking import Masker
 from runwright.secrets.model import WORKER_SECRETS_BYTES, VaultKeyError
@@ -49,13 +50,6 @@ class SecretProvider(Protocol):
         """Return the values of those names that are set. VaultKeyError where one cannot be decrypted."""
 
 
-class VersionFolders(msgspec.Struct, frozen=True):
-    """Folders of this machine that a sandbox mounts."""
-
-    bundle: str | None = None
-    layer: str | None = None
-
-
 class FolderProvider(Protocol):
     """Where the files of a worker's version come from."""
 
@@ -64,10 +58,6 @@ class FolderProvider(Protocol):
 
         Raises LoadError where its files can never be read.
         """
-
-
-class LoadError(Exception):
-    """The files of a version cannot be read; the message is for the tenant."""
 
 
 class Preparation:

@@ -14,7 +14,7 @@ from runwright.core.job_state import JobStatus
 from runwright.db.pool import Database
 from runwright.jobs.notifications import JobNotifications
 from runwright.jobs.store.cancel import cancel_jobs_of_deprecated
-from runwright.jobs.store.executors import LeaseCheck, check_leases, rescue_expired
+from runwright.leases.store import LeaseCheck, check_leases, rescue_expired
 from runwright.loops.pass_loop import DatabaseLoop
 from runwright.telemetry.emit import Emit
 from runwright.telemetry.events import JobsOfDeprecatedWorkersCancelled, JobsRescued, RescuePostponed

@@ -30,9 +30,9 @@ from runwright.executor.attempt_runner import AttemptRunner
 from runwright.executor.executor import Executor
 from runwright.executor.lease import ExecutorSettings, LeaseResources
 from runwright.executor.preparation import Preparation
-from runwright.executor.version_files import LayerLookup, VersionFiles
 from runwright.loops.builder import Builder
 from runwright.loops.promoter import Promoter
+from runwright.loops.version_files import LayerLookup, VersionFiles
 from runwright.runtimes.pool.default_slots import default_newcomer_slots, default_slots, host_resources
 from runwright.runtimes.pool.pool import Pool, PoolSettings
 from runwright.wiring.resources import Resources, open_database_pool, open_vault, start_loop

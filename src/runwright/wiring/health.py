@@ -11,7 +11,7 @@ from runwright.core.clock import Clock
 from runwright.db.pool import Database
 from runwright.executor.executor import Executor
 from runwright.http.services import Facts, Health
-from runwright.jobs.store.executors import live_executors
+from runwright.leases.store import live_executors
 from runwright.runtimes.host import Host
 from runwright.schedules.store.ticks import next_due_at
 

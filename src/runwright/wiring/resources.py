@@ -23,7 +23,7 @@ from runwright.db.notifications import Listener
 from runwright.db.pool import Database, close_pool, connect, open_pool
 from runwright.events.notifications import EventNotifications
 from runwright.jobs.notifications import JobNotifications
-from runwright.jobs.store.executors import live_executors
+from runwright.leases.store import live_executors
 from runwright.offload.client import Offload
 from runwright.runtimes.host import Host
 from runwright.runtimes.interpreters import InterpreterPaths

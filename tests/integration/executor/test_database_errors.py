@@ -10,7 +10,7 @@ from runwright.core.job_state import ErrorCode, JobStatus
 from runwright.db.pool import Pool
 from runwright.executor import claim_loop
 from runwright.jobs.model import Job
-from runwright.jobs.store.executors import expire_lease
+from runwright.leases.store import expire_lease
 from runwright.telemetry.events import ExecutorLeaseLost, JobRecordFailed, StrayClaimHandedBack
 from tests.integration.executor.conftest import Engine, MakeEngine
 

@@ -20,7 +20,7 @@ from runwright.executor.preparation import Preparation
 from runwright.jobs.attempt import AttemptEnd
 from runwright.jobs.model import Job, JobFilter
 from runwright.jobs.service import Jobs
-from runwright.jobs.store.executors import expire_lease
+from runwright.leases.store import expire_lease
 from runwright.telemetry.events import JobHandedBack, JobRecordFailed, StrayClaimHandedBack
 from runwright.workers.model import WorkerChanges, WorkerStatus
 from tests.integration.executor.conftest import CALLER, Engine, MakeEngine

@@ -12,7 +12,7 @@ import pytest
 from runwright.core.clock import system_clock
 from runwright.core.job_state import ErrorCode, JobStatus
 from runwright.db.pool import connect, open_pool
-from runwright.jobs.store.executors import rescue_expired
+from runwright.leases.store import rescue_expired
 from runwright.telemetry.events import EventLoopUnresponsive, ExecutorLeaseLost
 from tests.integration.executor.conftest import MakeEngine
 

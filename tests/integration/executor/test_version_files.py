@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 from runwright.db.pool import Pool
-from runwright.executor.preparation import LoadError
-from runwright.executor.version_files import VersionFiles
+from runwright.loops.version_files import LoadError, VersionFiles
 from runwright.telemetry.events import CacheFoldersRemoved, VersionUnreadable
 from runwright.workers.bundles.folders import FolderCache
 from runwright.workers.store import WorkerRevision

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 from runwright.core.job_state import JobStatus
 from runwright.jobs.service import Jobs
 from runwright.jobs.store.claim import QUEUE_WINDOW, TENANT_WINDOW, QueueCursor, claim_jobs
-from runwright.jobs.store.executors import expire_lease
+from runwright.leases.store import expire_lease
 from runwright.runtimes.pool.settings import PoolCapacity
 from runwright.workers.model import WorkerChanges, WorkerStatus
 from tests.integration.jobs.world import EXECUTOR, World

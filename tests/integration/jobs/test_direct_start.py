@@ -7,8 +7,8 @@ import pytest
 from runwright.core.job_state import JobStatus
 from runwright.jobs.attempt import ClaimedAttempt
 from runwright.jobs.service import Jobs
-from runwright.jobs.store.executors import expire_lease
 from runwright.jobs.store.submit import Submission
+from runwright.leases.store import expire_lease
 from runwright.workers.model import Worker, WorkerChanges
 from tests.integration.jobs.world import EXECUTOR, World
 

@@ -6,7 +6,7 @@ from runwright.core.job_state import JobStatus
 from runwright.jobs.explain import explain_job
 from runwright.jobs.model import Job, Reason
 from runwright.jobs.service import Jobs
-from runwright.jobs.store.executors import expire_lease, renew_lease
+from runwright.leases.store import expire_lease, renew_lease
 from runwright.workers.model import Worker, WorkerChanges, WorkerStatus
 from tests.integration.jobs.world import EXECUTOR, World
 

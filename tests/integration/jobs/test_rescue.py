@@ -1,7 +1,7 @@
 """What a dead executor leaves is neither lost nor run twice without consent."""
 
 from runwright.core.job_state import ErrorCode, JobStatus
-from runwright.jobs.store.executors import (
+from runwright.leases.store import (
     cancel_requests,
     check_leases,
     expire_lease,

@@ -13,15 +13,15 @@ from runwright.jobs.notifications import JobNotifications
 from runwright.jobs.service import Jobs
 from runwright.jobs.store.cancel import cancel_jobs_of_deprecated
 from runwright.jobs.store.claim import ClaimResult, QueueCursor, claim_jobs, promote_due
-from runwright.jobs.store.executors import (
+from runwright.jobs.store.finish import finish_attempts
+from runwright.jobs.store.submit import DEFAULT_PRIORITY, Submission
+from runwright.leases.store import (
     ExecutorRecord,
     check_leases,
     expire_lease,
     register_executor,
     rescue_expired,
 )
-from runwright.jobs.store.finish import finish_attempts
-from runwright.jobs.store.submit import DEFAULT_PRIORITY, Submission
 from runwright.runtimes.model import AttemptOutcome, OutcomeStatus
 from runwright.runtimes.pool.settings import PoolCapacity
 from runwright.workers.model import NewWorker, RuntimeName, Worker

@@ -17,9 +17,8 @@ from runwright.core.clock import system_clock
 from runwright.core.ids import new_id
 from runwright.core.roles import Caller, Role
 from runwright.db.pool import Pool as Database
-from runwright.executor.preparation import LoadError
-from runwright.executor.version_files import LayerLookup, LayerNotReadyError
 from runwright.loops.builder import ATTEMPTS, Builder
+from runwright.loops.version_files import LayerLookup, LayerNotReadyError, LoadError
 from runwright.runtimes.host import Host
 from runwright.telemetry.events import BuildInterrupted
 from runwright.workers.bundles.blobs import insert_blob, pack

@@ -6,7 +6,7 @@ import pytest
 
 from runwright.core.job_state import JobStatus
 from runwright.db.pool import Pool
-from runwright.jobs.store.executors import expire_lease
+from runwright.leases.store import expire_lease
 from runwright.loops import reaper as module
 from runwright.loops.reaper import Reaper
 from runwright.telemetry.events import JobsRescued, RescuePostponed

@@ -8,9 +8,10 @@ import pytest
 
 from runwright.core.ids import JobId
 from runwright.core.job_state import ErrorCode
-from runwright.executor.preparation import LoadError, Preparation, Refusal, VersionFolders
+from runwright.executor.preparation import Preparation, Refusal
 from runwright.executor.worker_cache import LoadedWorker
 from runwright.jobs.attempt import ClaimedAttempt
+from runwright.loops.version_files import LoadError, VersionFolders
 from runwright.runtimes.model import Assignment, OutcomeStatus, WorkerCode
 from runwright.secrets.model import VaultKeyError
 from runwright.telemetry.events import SecretNotOpened

@@ -5,9 +5,10 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
 from runwright.builds.store import build_again, fetch_layer
 from runwright.db.pool import Database
-from runwright.executor.preparation import LoadError, VersionFolders
 from runwright.loops.pass_loop import PassLoop
 from runwright.telemetry.emit import Emit
 from runwright.telemetry.events import CacheFoldersRemoved, LayerForOtherPlatform, VersionUnreadable
@@ -21,6 +22,17 @@ _EVICTION_SECONDS: Final = 60.0
 
 LayerDigest = Callable[[str], Awaitable[str | None]]
 """Returns the blob of the layer with that key, if there is one."""
+
+
+class VersionFolders(msgspec.Struct, frozen=True):
+    """Folders of this machine that a sandbox mounts."""
+
+    bundle: str | None = None
+    layer: str | None = None
+
+
+class LoadError(Exception):
+    """The files of a version cannot be read; the message is for the tenant."""
 
 
 class LayerNotReadyError(Exception):
