@@ -18,12 +18,10 @@ from runwright.core.roles import Caller
 from runwright.db.pool import Database, PoolConnection
 from runwright.jobs.model import Idempotency, JobFilter
 from runwright.jobs.notifications import JobNotifications
-from runwright.jobs.store.cancel import cancel_jobs
 from runwright.jobs.store.read import fetch_jobs
 from runwright.jobs.store.submit import (
     PriorJobs,
     Rejection,
-    forget_retries,
     insert_jobs,
     record_retries,
     repeat_of,
@@ -183,7 +181,7 @@ class BulkSteps:
     async def _cancel(
         self, db: PoolConnection, operation: BulkOperation, job_ids: Sequence[str]
     ) -> tuple[Progress, Callable[[], None]]:
-        jobs = await cancel_jobs(db, tenant_id=operation.tenant_id, job_ids=job_ids, now=self._clock())
+        jobs = await store.cancel_jobs(db, tenant_id=operation.tenant_id, job_ids=job_ids, now=self._clock())
         done = len(jobs.cancelled) + len(jobs.requested)
 
         def notify() -> None:
@@ -205,7 +203,7 @@ class BulkSteps:
         repeats = [item for item in repeats if item.retry_of in first]
         answers = await insert_jobs(db, repeats)
         refused = [(i, a) for i, a in zip(repeats, answers, strict=True) if isinstance(a, Rejection)]
-        await forget_retries(db, operation.tenant_id, [item for item, _ in refused])
+        await store.forget_retries(db, operation.tenant_id, [item for item, _ in refused])
         error = f"The worker {refused[-1][0].worker_id} is {refused[-1][1]}." if refused else None
         done = len(repeats) - len(refused)
         progress = Progress(done=done, failed=len(refused), skipped=len(job_ids) - len(repeats), error=error)

@@ -18,9 +18,13 @@ from runwright.db.pagination import Conditions, Rows, fetch_page
 from runwright.db.pool import Database, PoolConnection
 from runwright.db.rows import column_list, insert_row, row_of, struct_from_row
 from runwright.jobs.model import JobFilter
+from runwright.jobs.store.cancel import CANCEL_QUEUED
+from runwright.jobs.store.finish import CANCELLED_ERROR
 from runwright.jobs.store.read import select_jobs
+from runwright.jobs.store.submit import Submission
 
 _COLUMNS: Final = column_list(BulkOperation)
+_CANCEL_MANY: Final = CANCEL_QUEUED.format(which="q.tenant_id = $3 AND q.job_id = ANY ($4::text[])")
 _LISTED: Final = Rows(columns=_COLUMNS, table="bulk_operations")
 
 
@@ -149,6 +153,56 @@ async def defer_operation(
     """Let the other operations go first, and record what this one waits for."""
     await db.execute(
         "UPDATE bulk_operations SET updated_at = $2, error = $3 WHERE id = $1", operation.id, now, reason
+    )
+
+
+class CancelledJobs(msgspec.Struct, frozen=True):
+    """What cancelling many jobs did. Those that are in neither list had ended."""
+
+    cancelled: list[str]
+    """Jobs that were queued."""
+    awaited: list[str]
+    """Those of them for whose end a request waits."""
+    requested: list[str]
+    """Jobs that are running."""
+    executor_ids: frozenset[str]
+    """The executors that run them."""
+
+
+async def cancel_jobs(
+    db: PoolConnection, *, tenant_id: str, job_ids: Sequence[str], now: datetime
+) -> CancelledJobs:
+    """Cancel queued jobs, and request the cancel of running ones. Called inside a transaction."""
+    await db.execute(
+        "SELECT FROM job_queue WHERE tenant_id = $1 AND job_id = ANY ($2::text[]) ORDER BY job_id FOR UPDATE",
+        tenant_id,
+        job_ids,
+    )
+    queued = await db.fetch(_CANCEL_MANY, now, CANCELLED_ERROR, tenant_id, job_ids)
+    running = await db.fetch(
+        """
+        UPDATE job_queue SET cancel_requested_at = coalesce(cancel_requested_at, $3)
+        WHERE tenant_id = $1 AND job_id = ANY ($2::text[]) AND state = 'running' RETURNING job_id, executor_id
+        """,
+        tenant_id,
+        job_ids,
+        now,
+    )
+    return CancelledJobs(
+        cancelled=[row["job_id"] for row in queued],
+        awaited=[row["job_id"] for row in queued if row["awaited"]],
+        requested=[row["job_id"] for row in running],
+        executor_ids=frozenset(row["executor_id"] for row in running if row["executor_id"]),
+    )
+
+
+async def forget_retries(db: PoolConnection, tenant_id: str, retries: Sequence[Submission]) -> None:
+    """Delete the records of retries that were not accepted."""
+    await db.execute(
+        "DELETE FROM job_retries WHERE tenant_id = $1 AND retried_as = ANY ($2) AND job_id = ANY ($3)",
+        tenant_id,
+        [item.id for item in retries],
+        [item.retry_of for item in retries],
     )
 
 

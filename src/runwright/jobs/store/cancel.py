@@ -1,6 +1,5 @@
 """Cancelling: at once while a job is queued, by request while it runs."""
 
-from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import Final
@@ -35,7 +34,7 @@ class Cancellation(msgspec.Struct, frozen=True):
     awaited: bool = False
 
 
-_CANCEL_QUEUED: Final = f"""
+CANCEL_QUEUED: Final = f"""
 WITH ended AS (
     DELETE FROM job_queue q WHERE {{which}} AND q.state IN ('waiting', 'ready')
     RETURNING q.tenant_id, q.job_id, q.worker_id, q.trigger, 'cancelled' AS status, q.attempt, q.executor_id,
@@ -44,9 +43,10 @@ WITH ended AS (
 ), {RECORD_ENDED}
 SELECT job_id, wanted AS awaited FROM ended
 """
-_CANCEL_ONE: Final = _CANCEL_QUEUED.format(which="q.tenant_id = $3 AND q.job_id = $4")
-_CANCEL_MANY: Final = _CANCEL_QUEUED.format(which="q.tenant_id = $3 AND q.job_id = ANY ($4::text[])")
-_CANCEL_OF_DEPRECATED: Final = _CANCEL_QUEUED.format(
+"""Cancels the queued jobs that `which` selects; $1 is the time, $2 the error."""
+
+_CANCEL_ONE: Final = CANCEL_QUEUED.format(which="q.tenant_id = $3 AND q.job_id = $4")
+_CANCEL_OF_DEPRECATED: Final = CANCEL_QUEUED.format(
     which="""(q.tenant_id, q.job_id) IN (
         SELECT o.tenant_id, o.job_id
         FROM workers w CROSS JOIN LATERAL (
@@ -87,46 +87,6 @@ async def cancel_job(db: PoolConnection, *, tenant_id: str, job_id: str, now: da
     row = await db.fetchrow(_CANCEL_ONE, now, CANCELLED_ERROR, tenant_id, job_id)
     assert row is not None  # noqa: S101  the row is locked
     return Cancellation(CancelResult.CANCELLED, None, row["awaited"])
-
-
-class CancelledJobs(msgspec.Struct, frozen=True):
-    """What cancelling many jobs did. Those that are in neither list had ended."""
-
-    cancelled: list[str]
-    """Jobs that were queued."""
-    awaited: list[str]
-    """Those of them for whose end a request waits."""
-    requested: list[str]
-    """Jobs that are running."""
-    executor_ids: frozenset[str]
-    """The executors that run them."""
-
-
-async def cancel_jobs(
-    db: PoolConnection, *, tenant_id: str, job_ids: Sequence[str], now: datetime
-) -> CancelledJobs:
-    """Cancel queued jobs, and request the cancel of running ones. Called inside a transaction."""
-    await db.execute(
-        "SELECT FROM job_queue WHERE tenant_id = $1 AND job_id = ANY ($2::text[]) ORDER BY job_id FOR UPDATE",
-        tenant_id,
-        job_ids,
-    )
-    queued = await db.fetch(_CANCEL_MANY, now, CANCELLED_ERROR, tenant_id, job_ids)
-    running = await db.fetch(
-        """
-        UPDATE job_queue SET cancel_requested_at = coalesce(cancel_requested_at, $3)
-        WHERE tenant_id = $1 AND job_id = ANY ($2::text[]) AND state = 'running' RETURNING job_id, executor_id
-        """,
-        tenant_id,
-        job_ids,
-        now,
-    )
-    return CancelledJobs(
-        cancelled=[row["job_id"] for row in queued],
-        awaited=[row["job_id"] for row in queued if row["awaited"]],
-        requested=[row["job_id"] for row in running],
-        executor_ids=frozenset(row["executor_id"] for row in running if row["executor_id"]),
-    )
 
 
 async def cancel_jobs_of_deprecated(db: Database, *, now: datetime, limit: int = 1000) -> list[str]:

@@ -254,16 +254,6 @@ async def record_retries(
     return frozenset(row["job_id"] for row in rows)
 
 
-async def forget_retries(db: PoolConnection, tenant_id: str, retries: Sequence[Submission]) -> None:
-    """Delete the records of retries that were not accepted."""
-    await db.execute(
-        "DELETE FROM job_retries WHERE tenant_id = $1 AND retried_as = ANY ($2) AND job_id = ANY ($3)",
-        tenant_id,
-        [item.id for item in retries],
-        [item.retry_of for item in retries],
-    )
-
-
 async def reserve_idempotency_key(
     db: PoolConnection, *, tenant_id: str, key: str, body_digest: bytes, job_ids: Sequence[str], now: datetime
 ) -> PriorJobs | None:
