@@ -5,6 +5,7 @@ import contextlib
 import os
 import socket
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -69,21 +70,9 @@ async def start_executor(
             term=term,
         )
 
-    async def open_lease_database() -> Database:
-        # An availability of its own: that of the process lives in the main loop.
-        return await open_pool(
-            res.dsn,
-            max_size=1,
-            application_name="runwright lease",
-            within_seconds=RECONNECT_SECONDS,
-            statement_class=PING,
-            availability=Availability(),
-            by_key=True,
-        )
-
     executor = Executor(
         res.db,
-        lease_resources=LeaseResources(open_lease_database, term),
+        lease_resources=LeaseResources(partial(_open_lease_database, res), term),
         settings=_executor_settings(res),
         clock=res.clock,
         notifications=res.job_notifications,
@@ -97,6 +86,19 @@ async def start_executor(
     await start_loop(executor, stack)
     await start_loop(promoter, stack)
     return executor
+
+
+async def _open_lease_database(res: Resources) -> Database:
+    # An availability of its own: that of the process lives in the main loop.
+    return await open_pool(
+        res.dsn,
+        max_size=1,
+        application_name="runwright lease",
+        within_seconds=RECONNECT_SECONDS,
+        statement_class=PING,
+        availability=Availability(),
+        by_key=True,
+    )
 
 
 async def _halt_when_forced(res: Resources, shutdown: Shutdown, executor: Executor) -> None:

@@ -10,7 +10,7 @@ from runwright.bulk.model import BulkAction, BulkOperation, BulkStatus
 from runwright.core.job_state import TERMINAL, JobStatus
 from runwright.core.struct_fields import set_fields
 from runwright.http.ava.envelopes import PageQuery, Time
-from runwright.http.ava.jobs.schemas import FILTER_RULES, JobFilterIn, job_filter
+from runwright.http.ava.jobs.filters import FILTER_RULES, JobFilterIn, job_filter
 from runwright.http.fields import format_optional_time, format_time, plausible_id, to_out
 from runwright.http.validation import Problem, Problems, Validator
 from runwright.jobs.model import JobFilter

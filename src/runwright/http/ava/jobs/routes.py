@@ -8,11 +8,11 @@ from runwright.core.ids import JobId
 from runwright.http.ava.authorization import READS, WRITES
 from runwright.http.ava.dialect import AVA
 from runwright.http.ava.envelopes import Data, Page, known_id, optional, page_of, read_page
+from runwright.http.ava.jobs.filters import LIST_JOBS, JobQuery, job_filter
 from runwright.http.ava.jobs.log_stream import log_events
 from runwright.http.ava.jobs.schemas import (
     CREATE_JOB,
     CREATE_JOBS,
-    LIST_JOBS,
     READ_LOGS,
     STREAM_LOGS,
     SUBMIT_QUERY,
@@ -21,13 +21,11 @@ from runwright.http.ava.jobs.schemas import (
     JobIn,
     JobLogsOut,
     JobOut,
-    JobQuery,
     JobsIn,
     LogQuery,
     LogStreamQuery,
     SubmitQuery,
     explanation_out,
-    job_filter,
     job_out,
     logs_out,
     read_idempotency,

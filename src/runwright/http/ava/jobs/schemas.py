@@ -2,42 +2,34 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from datetime import datetime
 from typing import Annotated, Any, ClassVar, Final, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType, field
 
 from runwright.core.errors import InvalidError, UnavailableError
-from runwright.core.job_state import ErrorCode, JobStatus, Trigger
+from runwright.core.job_state import JobStatus, Trigger
 from runwright.core.json_depth import DEPTH_LIMIT, nests_too_deeply
 from runwright.core.json_text import is_json
 from runwright.http.ava.envelopes import (
     AnyJson,
     JsonObject,
-    Moment,
-    PageQuery,
     Time,
     When,
-    filter_of,
     in_utc,
-    optional,
     read_only,
 )
 from runwright.http.fields import (
     format_optional_time,
     format_time,
     plausible_id,
-    plausible_moment,
     plausible_time,
-    read_moment,
-    storable_text,
     to_out,
 )
 from runwright.http.request import Request
-from runwright.http.validation import Problem, Problems, Rule, Validator
+from runwright.http.validation import Problem, Problems, Validator
 from runwright.http.validation_messages import explain_mismatch
-from runwright.jobs.model import Explanation, Idempotency, Job, JobError, JobFilter, JobLogs, LogLine
+from runwright.jobs.model import Explanation, Idempotency, Job, JobError, JobLogs, LogLine
 from runwright.jobs.store.submit import Submission, new_submission
 from runwright.offload.client import OffloadError
 from runwright.offload.functions import canonical_digest
@@ -97,101 +89,6 @@ class SubmitQuery(msgspec.Struct, frozen=True, kw_only=True):
     wait: Annotated[
         float, Meta(ge=0, le=60, description="Answer when the job has ended, or after this many seconds.")
     ] = 0.0
-
-
-_WorkerId = Annotated[str, Meta(min_length=1, max_length=64, description="Only jobs of this worker.")]
-_ScheduleId = Annotated[
-    str, Meta(min_length=1, max_length=64, description="Only jobs that this schedule made.")
-]
-_Cause = Annotated[Trigger, Meta(description="Only jobs with this cause.")]
-_Code = Annotated[ErrorCode, Meta(description="Only jobs that ended with this error.")]
-_Text = Annotated[
-    str,
-    Meta(
-        min_length=1, max_length=200, description="Only jobs with this text in their error, in either case."
-    ),
-]
-_Duration = Annotated[
-    int, Meta(ge=0, le=2**31 - 1, description="Only jobs that ran for at least so many milliseconds.")
-]
-_After = Annotated[Moment, Meta(description="Created at this time or later; `-24h`: in the last 24 hours.")]
-_Before = Annotated[Moment, Meta(description="Created at this time or earlier.")]
-_STATUS_LIST: Final = (
-    "^(queued|running|completed|failed|cancelled)(,(queued|running|completed|failed|cancelled))*$"
-)
-
-
-class JobQuery(PageQuery, frozen=True, kw_only=True):
-    """Which jobs to list."""
-
-    worker_id: _WorkerId | UnsetType = field(default=UNSET, name="filter[worker_id]")
-    status: (
-        Annotated[
-            str,
-            Meta(
-                description="Only jobs in this state, or in one of several (`failed,cancelled`).",
-                extra_json_schema={"pattern": _STATUS_LIST},
-            ),
-        ]
-        | UnsetType
-    ) = field(default=UNSET, name="filter[status]")
-    trigger: _Cause | UnsetType = field(default=UNSET, name="filter[trigger]")
-    schedule_id: _ScheduleId | UnsetType = field(default=UNSET, name="filter[schedule_id]")
-    error_code: _Code | UnsetType = field(default=UNSET, name="filter[error_code]")
-    min_duration_ms: _Duration | UnsetType = field(default=UNSET, name="filter[min_duration_ms]")
-    retried: (
-        Annotated[bool, Meta(description="Only jobs that were retried, or that were not.")] | UnsetType
-    ) = field(default=UNSET, name="filter[retried]")
-    created_after: _After | UnsetType = field(default=UNSET, name="filter[created_after]")
-    created_before: _Before | UnsetType = field(default=UNSET, name="filter[created_before]")
-    q: _Text | UnsetType = UNSET
-
-
-class JobFilterIn(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
-    """Which jobs: those for which everything given is true."""
-
-    openapi_name: ClassVar[str] = "JobFilter"
-
-    worker_id: _WorkerId | UnsetType = UNSET
-    status: (
-        Annotated[list[JobStatus], Meta(min_length=1, max_length=5, description="Any of these.")] | UnsetType
-    ) = UNSET
-    trigger: _Cause | UnsetType = UNSET
-    schedule_id: _ScheduleId | UnsetType = UNSET
-    error_code: _Code | UnsetType = UNSET
-    min_duration_ms: _Duration | UnsetType = UNSET
-    created_after: _After | UnsetType = UNSET
-    created_before: _Before | UnsetType = UNSET
-    q: _Text | UnsetType = UNSET
-
-
-def _known_statuses(text: str) -> Iterable[Problem]:
-    if not frozenset(text.split(",")) <= frozenset(JobStatus):
-        yield "", f"Must be one of: {', '.join(JobStatus)}; or several, with commas between."
-
-
-FILTER_RULES: Final[dict[str, Rule]] = {
-    "worker_id": plausible_id,
-    "schedule_id": plausible_id,
-    "created_after": plausible_moment,
-    "created_before": plausible_moment,
-    "q": storable_text,
-}
-
-
-def job_filter(which: JobQuery | JobFilterIn, now: datetime, ids: frozenset[str] | None = None) -> JobFilter:
-    """Return the filter that a valid query or body describes."""
-    statuses = which.status.split(",") if isinstance(which.status, str) else optional(which.status)
-    after, before = optional(which.created_after), optional(which.created_before)
-    return filter_of(
-        JobFilter,
-        which,
-        ids=ids,
-        statuses=None if statuses is None else frozenset(map(JobStatus, statuses)),
-        created_after=None if after is None else in_utc(read_moment(after, now)),
-        created_before=None if before is None else in_utc(read_moment(before, now)),
-        error_contains=optional(which.q),
-    )
 
 
 class LogQuery(msgspec.Struct, frozen=True, kw_only=True):
@@ -331,7 +228,6 @@ CREATE_JOB: Final = Validator(
     _READ_ONLY,
 )
 SUBMIT_QUERY: Final = Validator(SubmitQuery)
-LIST_JOBS: Final = Validator(JobQuery, FILTER_RULES | {"status": _known_statuses})
 READ_LOGS: Final = Validator(LogQuery)
 STREAM_LOGS: Final = Validator(LogStreamQuery)
 _RAW_JOBS: Final = Validator(_RawJobs)
