@@ -164,3 +164,15 @@ async def test_the_heap_is_sized_by_the_workers_memory(stage: Stage) -> None:
     assert isinstance(large, int | float)
     assert 100 < small < 250
     assert 1000 < large < 1200
+
+
+async def test_interfaces_are_listed_without_the_sockets_that_list_them(stage: Stage) -> None:
+    for source in (
+        "const os = require('os'); module.exports = () => os.networkInterfaces()",
+        "import { networkInterfaces } from 'node:os'; export default () => networkInterfaces()",
+    ):
+        match await run(stage, source):
+            case {"lo": [{"address": "127.0.0.1", "internal": True}]}:
+                pass
+            case other:
+                pytest.fail(f"no loopback in {other}")

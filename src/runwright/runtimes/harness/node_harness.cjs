@@ -6,6 +6,7 @@
 // user code. Frames are written synchronously, in the order of the calls that cause them.
 
 const fs = require('node:fs')
+const os = require('node:os')
 const path = require('node:path')
 const util = require('node:util')
 const vm = require('node:vm')
@@ -38,6 +39,18 @@ const { parse, stringify } = JSON
 const exit = process.reallyExit.bind(process)
 const now = process.hrtime.bigint
 const nothing = Buffer.alloc(0)
+
+// Interfaces are listed through netlink sockets, which a sandbox cannot open; programs expect an answer.
+const { networkInterfaces } = os
+os.networkInterfaces = () => {
+  try {
+    return networkInterfaces()
+  } catch {
+    const lo = { address: '127.0.0.1', netmask: '255.0.0.0', family: 'IPv4', mac: '00:00:00:00:00:00', internal: true }
+    return { lo: [{ ...lo, cidr: '127.0.0.1/8' }] }
+  }
+}
+Module.syncBuiltinESMExports()
 
 class JobFailure {
   constructor (code, message, stack) {
