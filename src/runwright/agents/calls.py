@@ -13,7 +13,7 @@ row of the outbox.
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
-from typing import Final, Literal, Protocol
+from typing import Final, Protocol
 
 from runwright.agents.model import (
     AgentCall,
@@ -41,7 +41,7 @@ RESPONSE_SECONDS: Final = 30.0
 
 SET_ASIDE_SECONDS: Final = 10.0
 _LONGEST_DELAY_SECONDS: Final = 86_400.0
-_UNSIGNED: Final = "The agent's secret was lost with the key that sealed it: delete and register it again."
+_UNSIGNED: Final = "The agent's secret was lost with the key that encrypted it: delete and register it again."
 _RESPONSE_BYTES: Final = 256 * 1024
 _OK: Final = range(200, 300)
 _GONE: Final = 410
@@ -160,11 +160,9 @@ class AgentSubject:
         watch, outcome = Stopwatch(), CallOutcome()
         if item.callback_url is not None:
             outcome = await self._caller.call(item, item.callback_url)
-        result: Literal["answered", "failed"] = "failed" if outcome.error else "answered"
-        self._emit(AgentCalled(result=result, duration_seconds=watch.seconds()))
-        return Settlement(
-            claim=item.claim, result=outcome, retry_at=outcome.retry_at, failed=result == "failed"
-        )
+        failed = bool(outcome.error)
+        self._emit(AgentCalled(result="failed" if failed else "answered", duration_seconds=watch.seconds()))
+        return Settlement(claim=item.claim, result=outcome, retry_at=outcome.retry_at, failed=failed)
 
     async def settle(self, db: Database, settlements: Sequence[Settlement[CallOutcome]]) -> set[str]:
         """Record decisions, acknowledgements and failures.

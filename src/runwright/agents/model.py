@@ -176,7 +176,7 @@ class AgentCall(msgspec.Struct, frozen=True, kw_only=True):
     callback_url: str | None
     worker_id: str | None
     secret: EncryptedValue | None
-    """None: it was lost with the key that sealed it."""
+    """None: it was lost with the key that encrypted it."""
 
 
 class CallOutcome(msgspec.Struct, frozen=True, kw_only=True):

@@ -16,6 +16,7 @@ from runwright.builds.errors import ManifestError, RefusedEntry
 from runwright.builds.npm_manifest import read_packages
 from runwright.builds.python_manifest import read_requirements
 from runwright.workers.bundles.reader import ReadFile
+from runwright.workers.model import RuntimeName
 
 _MANIFEST_BYTES: Final = 8 * 1024 * 1024
 
@@ -45,14 +46,16 @@ def read_manifest(
         return _text(name, read)
 
     try:
-        if runtime == "python":
+        if runtime == RuntimeName.PYTHON:
             files, requires = read_requirements(entrypoint, text, allowed=allowed)
             return Manifest(files=files, requires_python=requires) if files else None
-        if runtime == "nodejs":
+        if runtime == RuntimeName.NODEJS:
             vendored = any(name.startswith("node_modules/") for name in names)
             files, notes = ({}, ()) if vendored else read_packages(names, text, allowed=allowed)
             return Manifest(files=files, notes=notes) if files else None
-        if runtime == "deno" and depends_on_modules(names, text, lambda name, size: read(name, at_most=size)):
+        if runtime == RuntimeName.DENO and depends_on_modules(
+            names, text, lambda name, size: read(name, at_most=size)
+        ):
             return Manifest(needs_bundle=True, notes=module_notes(names))
     except RefusedEntry as refused:
         raise ManifestError(str(refused)) from refused

@@ -21,8 +21,9 @@ from runwright.builds.registries import (
     python_registry,
 )
 from runwright.runtimes.host import Host, Interpreter
+from runwright.workers.model import RuntimeName
 
-RUNTIMES_WITH_DEPENDENCIES: Final = ("python", "nodejs", "deno")
+RUNTIMES_WITH_DEPENDENCIES: Final = (RuntimeName.PYTHON, RuntimeName.NODEJS, RuntimeName.DENO)
 """The runtimes whose bundles may have dependencies."""
 _CA_VARIABLES: Final = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS", "CURL_CA_BUNDLE")
 
@@ -111,7 +112,7 @@ class PackageManagers:
         return str(folder), f"npm-{package['version']}", self._npm_registry(interpreter)
 
     def _deno(self, interpreter: Interpreter) -> tuple[str, str, Registry]:
-        npm = self._npm_registry(self._host.interpreters["nodejs"])
+        npm = self._npm_registry(self._host.interpreters[RuntimeName.NODEJS])
         registry = deno_registry(interpreter.path, npm=npm, hosts=self._sources.dependency_hosts)
         return interpreter.path, f"deno-{interpreter.version}", registry
 
@@ -125,7 +126,7 @@ def platform_of(interpreter: Interpreter) -> str:
     """Return the platform of layers for this interpreter."""
     major, minor, *_ = [*interpreter.version.split("."), "0"]
     machine = f"{platform.machine()}-{platform.libc_ver()[0] or 'libc'}"
-    if interpreter.runtime == "python":
+    if interpreter.runtime == RuntimeName.PYTHON:
         return f"cpython-{major}.{minor}-{machine}"
     return f"{interpreter.runtime}-{major}-{machine}"
 

@@ -14,6 +14,7 @@ from runwright.core.clock import Clock
 from runwright.db.pool import Database, PoolConnection
 from runwright.db.rows import column_list, insert_row, row_of, struct_from_row
 from runwright.workers.bundles.blobs import PackedBlob, insert_blob
+from runwright.workers.model import VersionStatus
 from runwright.workers.store import fetch_worker
 from runwright.workers.worker_events import append_worker_event
 
@@ -191,7 +192,7 @@ async def build_again(db: Database, *, layer_key: str, quiet_seconds: float) -> 
             layer_key,
             quiet_seconds,
         )
-    return bool(begun) or any(row["status"] == "building" for row in rows)
+    return bool(begun) or any(row["status"] == VersionStatus.BUILDING for row in rows)
 
 
 async def mark_failed(db: PoolConnection, build: Build, *, reason: str) -> None:

@@ -18,6 +18,7 @@ from runwright.escape_test.catalogue import find_attempts
 from runwright.escape_test.model import EscapeResult, EscapeVerdict
 from runwright.escape_test.runner import run_attempts
 from runwright.runtimes.host import Host, Isolation
+from runwright.workers.model import RuntimeName
 
 MIN_ATTEMPTS: Final = 60
 """A run with fewer attempts does not pass."""
@@ -64,7 +65,7 @@ def run_escape_test(host: Host, *, level: str | None, data_dir: Path, as_json: b
 def at_level(host: Host, level: str | None) -> Host:
     """Return the host without what only a higher level has."""
     chosen = host.isolation if level is None else Isolation[level.upper()]
-    if host.isolation < chosen or chosen is Isolation.PROCESS or "python" not in host.interpreters:
+    if host.isolation < chosen or chosen is Isolation.PROCESS or RuntimeName.PYTHON not in host.interpreters:
         why = (
             "; ".join(f"{one.what}: {one.why}" for one in host.missing) or "there is no python for sandboxes"
         )

@@ -147,6 +147,7 @@ WITH RECURSIVE head AS (
     -- what this process has in flight
     SELECT * FROM unnest($5::text[], $6::integer[], $7::integer[]) AS u (tenant_id, number, slow)
 ), rest AS (
+    -- how much more it may have in flight, in all and to slow destinations
     SELECT $9::integer - coalesce(sum(number), 0) AS free, $10::integer - coalesce(sum(slow), 0) AS free_slow
     FROM used
 ), open AS (
@@ -188,8 +189,8 @@ WITH RECURSIVE head AS (
         ORDER BY q.due_at
         LIMIT least(d.max_claimed - d.busy, 4 + 2 * $3 / (SELECT count(*) FROM destination))
     ) c
-), unhurried AS (
-    -- without those for which the slow destinations' part has no place
+), within_slow_share AS (
+    -- without those to slow destinations that do not fit into the part of the connections for these
     SELECT n.* FROM (
         SELECT m.*, row_number() OVER (PARTITION BY m.slow ORDER BY m.nth_slow, m.due_at) AS rank FROM (
             SELECT c.*, c.used_slow + row_number() OVER (
@@ -201,7 +202,7 @@ WITH RECURSIVE head AS (
     -- within the limits of each tenant and destination; `nth` is what the tenant would have in flight
     SELECT n.* FROM (
         SELECT u.*, u.used + row_number() OVER (PARTITION BY u.tenant_id ORDER BY u.turn, u.due_at) AS nth
-        FROM unhurried u
+        FROM within_slow_share u
     ) n WHERE n.nth <= $11 AND n.turn <= $11 - n.nth + 1
 ), chosen AS (
     -- those of tenants with the least in flight first, each leaving as many connections free as it has
@@ -213,11 +214,13 @@ WITH RECURSIVE head AS (
     SELECT c.id, c.tenant_id, c.slow FROM chosen c JOIN outbox q ON q.id = c.id AND q.fence = c.fence
     FOR UPDATE OF q SKIP LOCKED
 ), claimed AS (
+    -- the rows that were claimed
     UPDATE outbox q SET claimed = true, due_at = $4, fence = q.fence + 1
     FROM locked l WHERE q.id = l.id
     RETURNING q.id, q.destination_id, l.tenant_id, q.fence, q.failed_attempts, l.slow
 )
-SELECT claimed.*,
+SELECT claimed.id, claimed.destination_id, claimed.tenant_id, claimed.fence, claimed.failed_attempts,
+       claimed.slow,
        (SELECT destination_id FROM head WHERE nth = {most}) AS cursor,
        (SELECT min(due_at) FROM head WHERE due_at > $1) AS next_due
 FROM (SELECT true) AS always LEFT JOIN claimed ON true

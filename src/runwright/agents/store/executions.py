@@ -132,15 +132,19 @@ async def prune_executions(db: Database, *, before: datetime, limit: int) -> int
     deleted: int = await db.fetchval(
         """
         WITH old AS (
+            -- up to $2 of the oldest executions, by their ids
             SELECT id FROM executions WHERE id < $1 ORDER BY id LIMIT $2
         ), unqueued AS (
+            -- their rows in the outbox
             DELETE FROM outbox q USING old o WHERE q.id = o.id
         ), callbacks AS (
+            -- the completion callbacks that wait for them
             DELETE FROM completion_callbacks c USING old o WHERE c.target_id = o.id
         ), deleted AS (
+            -- one row for each deleted execution
             DELETE FROM executions x USING old o WHERE x.id = o.id RETURNING 1
         )
-        SELECT count(*) FROM deleted
+        SELECT count(*) AS deleted FROM deleted
         """,
         floor_id("exn", before),
         limit,
@@ -163,17 +167,20 @@ async def prune_orphaned_executions(db: Database, *, limit: int) -> int:
                     ORDER BY x.agent_id LIMIT 1)
             FROM named WHERE named.agent_id IS NOT NULL
         ), orphan AS (
+            -- up to $1 executions of those agents that do not exist any more
             SELECT o.id FROM named n CROSS JOIN LATERAL (
                 SELECT id FROM executions x WHERE agent_id = n.agent_id
                   AND NOT EXISTS (SELECT FROM completion_callbacks c WHERE c.target_id = x.id) LIMIT $1
             ) o
             WHERE NOT EXISTS (SELECT FROM agents a WHERE a.id = n.agent_id) LIMIT $1
         ), unqueued AS (
+            -- their rows in the outbox
             DELETE FROM outbox q USING orphan o WHERE q.id = o.id
         ), deleted AS (
+            -- one row for each deleted execution
             DELETE FROM executions x USING orphan o WHERE x.id = o.id RETURNING 1
         )
-        SELECT count(*) FROM deleted
+        SELECT count(*) AS deleted FROM deleted
         """,
         limit,
     )

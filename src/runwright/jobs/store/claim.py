@@ -41,7 +41,7 @@ TENANT_WINDOW: Final = 256
 _MOST_CLAIMERS: Final = 16
 """How many claims at the same moment there are candidates to spare for."""
 
-_GUARD: Final = 0x72756E77
+_LIMIT_LOCK: Final = 0x72756E77
 """The first key of the advisory locks on limited workers and tenants."""
 
 
@@ -123,6 +123,7 @@ queue_scan AS (
         ORDER BY q.worker_id LIMIT 1
     ) following
 ),
+-- a window of them
 worker_queue AS MATERIALIZED (
     SELECT tenant_id, worker_id FROM queue_scan LIMIT {QUEUE_WINDOW}
 ),
@@ -138,12 +139,13 @@ unfinished AS (
         WHERE q.state = 'ready' AND q.tenant_id = last.tenant_id AND q.worker_id > last.worker_id
     )
 ),
--- the queues that may be claimed from, and at most how many jobs of each; guard: what is limited
+-- the queues that may be claimed from, and at most how many jobs of each; limit_key: the
+-- limited tenant, else the limited worker
 open_queue AS (
     SELECT l.tenant_id, l.worker_id, w.version, w.revision, w.max_concurrency, t.used, t.holds,
            coalesce(f.capacity, 0) AS fast_capacity, t.free_slots AS tenant_slots,
            CASE WHEN t.quota IS NOT NULL THEN t.tenant_id WHEN w.max_concurrency IS NOT NULL THEN w.id END
-               AS guard,
+               AS limit_key,
            least($8::integer,
                  CASE WHEN $3 > 0 OR NOT t.holds THEN greatest($3, 1) ELSE 0 END + coalesce(f.capacity, 0),
                  CASE WHEN w.max_concurrency IS NOT NULL THEN greatest(w.max_concurrency - busy.jobs, 0) END
@@ -163,7 +165,8 @@ candidate AS (
            row_number() OVER (PARTITION BY o.tenant_id ORDER BY c.rank, c.job_id) AS nth_of_tenant,
            row_number() OVER (PARTITION BY o.worker_id ORDER BY c.rank, c.job_id) AS nth_of_worker
     FROM (
-        SELECT *, CASE WHEN guard IS NULL THEN (most * (number - 1) + queues - 1) / queues ELSE 0 END AS spare
+        SELECT *, CASE WHEN limit_key IS NULL THEN (most * (number - 1) + queues - 1) / queues ELSE 0 END
+                   AS spare
         FROM (SELECT *, count(*) OVER () AS queues FROM open_queue WHERE most > 0) q CROSS JOIN claimer
     ) o
     CROSS JOIN LATERAL (
@@ -187,15 +190,15 @@ chosen AS MATERIALIZED (
     ORDER BY p.newcomer DESC, p.turn, p.rank, p.job_id LIMIT $8 * (SELECT number FROM claimer)
 ),
 -- the limited workers and tenants among them that no competitor claims for at this moment
-guard AS MATERIALIZED (
-    SELECT g.guard, pg_try_advisory_xact_lock({_GUARD}, hashtext(g.guard)) AS held
-    FROM (SELECT DISTINCT guard FROM chosen WHERE guard IS NOT NULL) g
+limit_lock AS MATERIALIZED (
+    SELECT k.limit_key, pg_try_advisory_xact_lock({_LIMIT_LOCK}, hashtext(k.limit_key)) AS held
+    FROM (SELECT DISTINCT limit_key FROM chosen WHERE limit_key IS NOT NULL) k
 ),
 -- as many as fit of those that no competitor has taken or is taking
 locked AS MATERIALIZED (
     SELECT c.* FROM chosen c
     JOIN job_queue q ON q.tenant_id = c.tenant_id AND q.job_id = c.job_id AND q.fence = c.fence
-    WHERE c.guard IS NULL OR c.guard IN (SELECT guard FROM guard WHERE held)
+    WHERE c.limit_key IS NULL OR c.limit_key IN (SELECT limit_key FROM limit_lock WHERE held)
     ORDER BY c.newcomer DESC, c.turn, c.rank, c.job_id LIMIT $8
     FOR UPDATE OF q SKIP LOCKED
 ),
@@ -230,6 +233,7 @@ tenant_slot AS (
         SELECT 1 FROM job_queue r WHERE r.tenant_id = t.tenant_id AND r.tenant_slot = p.slot
     )
 ),
+-- the jobs that were claimed: those that fit into the capacity and have the slots that they need
 claimed AS (
     UPDATE job_queue q
     SET state = 'running', fence = q.fence + 1, executor_id = $2, started_at = $1,
@@ -253,7 +257,7 @@ SELECT c.tenant_id, c.job_id, c.worker_id, c.version AS worker_version, c.revisi
        (SELECT array_agg(worker_id ORDER BY tenant_id) FROM unfinished) AS unfinished_workers,
        (SELECT count(*) FROM locked) < (SELECT least($8, count(*)) FROM chosen) AS contended,
        EXISTS (SELECT FROM tenant WHERE free_slots = 0)
-           OR EXISTS (SELECT FROM open_queue WHERE guard IS NOT NULL) AS limited
+           OR EXISTS (SELECT FROM open_queue WHERE limit_key IS NOT NULL) AS limited
 FROM (SELECT true) AS always
 LEFT JOIN claimed c ON true
 LEFT JOIN LATERAL (

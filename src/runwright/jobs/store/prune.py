@@ -15,26 +15,33 @@ async def prune_jobs(db: Database, *, before: datetime, limit: int) -> int:
     """Delete up to `limit` jobs that ended before a time, with attempts and logs; return how many."""
     deleted: int = await db.fetchval(
         """
-        -- the jobs to delete, then their rows in each table
         WITH gone AS (
+            -- up to $3 of the oldest jobs that ended before $2
             SELECT tenant_id, job_id FROM job_results
             WHERE job_id < $1 AND completed_at < $2 ORDER BY job_id LIMIT $3 FOR UPDATE SKIP LOCKED
         ), results AS (
+            -- their results
             DELETE FROM job_results r USING gone g WHERE r.job_id = g.job_id
         ), attempts AS (
+            -- their attempts
             DELETE FROM job_attempts a USING gone g WHERE a.job_id = g.job_id
         ), chunks AS (
+            -- their log lines
             DELETE FROM job_log_chunks c USING gone g WHERE c.job_id = g.job_id
         ), ancestry AS (
+            -- what led to them
             DELETE FROM job_ancestry a USING gone g WHERE a.job_id = g.job_id
         ), callbacks AS (
+            -- the completion callbacks that wait for them
             DELETE FROM completion_callbacks c USING gone g WHERE c.target_id = g.job_id
         ), retries AS (
+            -- the records of manual retries of them
             DELETE FROM job_retries x USING gone g WHERE x.tenant_id = g.tenant_id AND x.job_id = g.job_id
         ), jobs AS (
+            -- what was submitted
             DELETE FROM jobs j USING gone g WHERE j.tenant_id = g.tenant_id AND j.id = g.job_id
         )
-        SELECT count(*) FROM gone
+        SELECT count(*) AS deleted FROM gone
         """,
         floor_id("job", before),
         before,

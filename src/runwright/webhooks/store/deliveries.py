@@ -181,18 +181,22 @@ async def prune_orphaned_deliveries(db: Database, *, limit: int) -> int:
                     ORDER BY d.endpoint_id LIMIT 1)
             FROM named WHERE named.endpoint_id IS NOT NULL
         ), orphan AS (
+            -- up to $1 deliveries of those endpoints that do not exist any more
             SELECT d.id FROM named n CROSS JOIN LATERAL (
                 SELECT id FROM deliveries WHERE endpoint_id = n.endpoint_id LIMIT $1
             ) d
             WHERE NOT EXISTS (SELECT FROM endpoints e WHERE e.id = n.endpoint_id) LIMIT $1
         ), unqueued AS (
+            -- their rows in the outbox
             DELETE FROM outbox q USING orphan o WHERE q.id = o.id
         ), attempts AS (
+            -- their attempts
             DELETE FROM delivery_attempts a USING orphan o WHERE a.delivery_id = o.id
         ), deleted AS (
+            -- one row for each deleted delivery
             DELETE FROM deliveries d USING orphan o WHERE d.id = o.id RETURNING 1
         )
-        SELECT count(*) FROM deleted
+        SELECT count(*) AS deleted FROM deleted
         """,
         limit,
     )
@@ -204,15 +208,19 @@ async def prune_deliveries(db: Database, *, before: datetime, limit: int) -> int
     deleted: int = await db.fetchval(
         """
         WITH old AS (
+            -- up to $2 of the oldest deliveries, by their ids
             SELECT id FROM deliveries WHERE id < $1 ORDER BY id LIMIT $2
         ), unqueued AS (
+            -- their rows in the outbox
             DELETE FROM outbox q USING old o WHERE q.id = o.id
         ), attempts AS (
+            -- their attempts
             DELETE FROM delivery_attempts a USING old o WHERE a.delivery_id = o.id
         ), deleted AS (
+            -- one row for each deleted delivery
             DELETE FROM deliveries d USING old o WHERE d.id = o.id RETURNING 1
         )
-        SELECT count(*) FROM deleted
+        SELECT count(*) AS deleted FROM deleted
         """,
         floor_id("whd", before),
         limit,
