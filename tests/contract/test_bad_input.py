@@ -3,10 +3,10 @@
 import pytest
 from tests.contract.client import AVA, Api, Json, error_of, fields_of
 
-DOORS = ("/jobs", "/jobs/")
+SUBMIT_PATHS = ("/jobs", "/jobs/")
 """The bare route and the framework's: the second spelling is not the fast route's own."""
 
-WRITES = (*DOORS, "/jobs/batch", "/workers", "/schedules")
+WRITES = (*SUBMIT_PATHS, "/jobs/batch", "/workers", "/schedules")
 
 MALFORMED = {
     "nothing": b"",
@@ -65,7 +65,7 @@ def test_another_content_type_is_a_bad_request(api: Api, path: str, content_type
     assert "application/json" in error_of(response, 400, "bad_request")["message"]
 
 
-@pytest.mark.parametrize("path", DOORS)
+@pytest.mark.parametrize("path", SUBMIT_PATHS)
 @pytest.mark.parametrize("kind", ["application/json;charset=UTF-8", 'Application/JSON; charset="utf-8"'])
 def test_json_by_another_spelling_is_json(api: Api, path: str, kind: str) -> None:
     content = b'{"worker_id": "wkr_unknown"}'
@@ -73,7 +73,7 @@ def test_json_by_another_spelling_is_json(api: Api, path: str, kind: str) -> Non
     error_of(response, 404, "resource_not_found")
 
 
-@pytest.mark.parametrize("path", DOORS)
+@pytest.mark.parametrize("path", SUBMIT_PATHS)
 @pytest.mark.parametrize(("levels", "status"), [(63, 404), (64, 422), (900, 422)])
 def test_input_is_at_most_64_levels_deep(api: Api, path: str, levels: int, status: int) -> None:
     deep = b"[" * levels + b'"]["' + b"]" * levels
@@ -104,7 +104,7 @@ def test_no_depth_between_the_limit_and_what_a_parser_can_take_is_a_fault(api: A
             + b"}"
         )
         assert api.call("POST", "/workers", content=body).status_code in {400, 422}
-        for path in (*DOORS, "/jobs/batch"):
+        for path in (*SUBMIT_PATHS, "/jobs/batch"):
             body = (
                 b'{"worker_id": "x", "jobs": [{"input": {"a": '
                 + deep
@@ -115,7 +115,7 @@ def test_no_depth_between_the_limit_and_what_a_parser_can_take_is_a_fault(api: A
             assert api.call("POST", path, content=body).status_code in {400, 422}
 
 
-@pytest.mark.parametrize("path", DOORS)
+@pytest.mark.parametrize("path", SUBMIT_PATHS)
 @pytest.mark.parametrize(
     ("body", "field"),
     [
@@ -133,7 +133,7 @@ def test_a_value_that_cannot_be_is_refused_by_name(api: Api, path: str, body: by
     assert fields_of(api.call("POST", path, content=body)).keys() == {field}
 
 
-@pytest.mark.parametrize("path", DOORS)
+@pytest.mark.parametrize("path", SUBMIT_PATHS)
 def test_both_doors_say_the_same(api: Api, path: str) -> None:
     bad = {
         "worker_id": 5,

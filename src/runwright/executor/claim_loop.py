@@ -1,11 +1,12 @@
 """Claiming: how much work an executor takes, and when it looks for some.
 
-A claim follows a hint (jobs were queued, capacity was freed), or the one before it where that could not take
-or see all. After a round over all queues that found nothing to run, the loop rests until the next hint or
-`LOOK_SECONDS`: jobs that cannot run (of paused workers, say) cost one round for each.
+A claim follows a notification (jobs were queued, capacity was freed), or the claim before it if that did not
+take all jobs or did not look at all queues. After a round over all queues that found nothing to run, the loop
+waits for the next notification or `LOOK_SECONDS`: jobs that cannot run, for example of paused workers, cost
+one round for each notification.
 
 While only newcomers could run (see `PoolCapacity`), claims are at least `NEWCOMER_SECONDS` apart, because
-most hints are about jobs of the tenants that hold the slots.
+most notifications are about jobs of the tenants that hold the slots.
 """
 
 import asyncio

@@ -13,8 +13,8 @@ class QueueRound:
     def advance(self, cursor: QueueCursor) -> bool:
         """Continue at `cursor`, to which the last claim came; return whether that ended the round.
 
-        A tenant with many queues takes several claims; others begin again meanwhile, and are seen whole
-        once they have come to their last queue in this round.
+        The queues of a tenant that has many take several claims; those of other tenants are looked at again
+        meanwhile. A tenant is complete once a claim has reached its last queue in this round.
         """
         self._seen_whole |= self.cursor.workers.keys() - cursor.workers.keys()
         over = cursor.tenant is None and cursor.workers.keys() <= self._seen_whole

@@ -111,7 +111,7 @@ def _charge_request(request: Request, tenant_id: str) -> None:
 def _platform_caller(key: ApiKey, headers: Mapping[bytes, bytes], request_id: str) -> Caller:
     missing = [name.decode() for name in (TENANT, USER, ROLE) if not headers.get(name)]
     if missing:
-        message = f"A platform key says for whom it calls; missing headers: {', '.join(missing)}."
+        message = f"With a platform key these headers are required too: {', '.join(missing)}."
         raise MalformedError(message)
     role = _role(headers[ROLE])
     if role > key.role:

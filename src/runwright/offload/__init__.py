@@ -1,6 +1,6 @@
-"""Computation on what tenants wrote, in a process beside the event loop.
+"""Computation on input of tenants, in a separate process.
 
-What a tenant can make costly (a template with loops) must not hold the event loop, and a thread would, by
-the interpreter's lock. `functions` has what may be computed, `process` is the program that computes it,
-`client` starts it when it is needed and gives tenants turns.
+A computation that a tenant can make costly (a template with loops) must not block the event loop; in a
+thread it would, because of the interpreter's lock. `functions` has the functions that may be called,
+`process` is the program that runs them, `client` starts it on demand and serves tenants in turn.
 """

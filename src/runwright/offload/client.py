@@ -15,7 +15,7 @@ import msgspec
 from runwright.offload.process import LENGTH_BYTES
 
 CALL_SECONDS: Final = 30.0
-"""Functions have bounds of their own; this one ends what is wrong with them."""
+"""Timeout of one call. Functions have limits of their own; this one is for a function whose limit fails."""
 
 IDLE_SECONDS: Final = 30.0
 MOST_RESULT_BYTES: Final = 16 * 1024 * 1024

@@ -3,7 +3,8 @@
 Invariants
 - A sandbox is known to the guard before its first program runs.
 - The guard has the end that `LeaseTerm` was set to last, by whichever thread holds the lease.
-- While there are sandboxes there is a guard: one that ends is replaced, and learns everything again.
+- While there are sandboxes there is a guard: one that ends is replaced, and the new one gets the end and all
+  sandboxes.
 
 Failures: an executor that is stopped, hangs or dies sends no later end, and its sandboxes die at the last
 one. A message that the guard does not accept is an OSError: that sandbox is not started.
@@ -30,7 +31,7 @@ _RESTART_SECONDS: Final = 0.1
 
 
 class LeaseGuard:
-    """The guard of one executor's sandboxes; `term` is the lease that it obeys."""
+    """The guard of one executor's sandboxes; `term` is the lease that ends them."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, term: LeaseTerm) -> None:
         self._loop = loop

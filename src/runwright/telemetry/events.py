@@ -287,7 +287,7 @@ class EventsRouted(TimedEvent, frozen=True):
 
 
 class EventNotRouted(WarningEvent, frozen=True):
-    """A sink failed for one event; `dropped` says whether it can never be routed and left the queue."""
+    """A sink failed for one event; `dropped`: it can never be routed, and was removed from the queue."""
 
     position: int
     dropped: bool

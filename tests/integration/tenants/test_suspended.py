@@ -78,10 +78,10 @@ async def test_its_deliveries_wait(database: Pool, tenants: Tenants) -> None:
         await world.event(tenant)
     assert await world.route() == 2
     await suspend(tenants)
-    assert [parcel.event.tenant_id for parcel in await world.claim()] == ["ten_b"]
+    assert [delivery.event.tenant_id for delivery in await world.claim()] == ["ten_b"]
     world.forward(timedelta(days=1).total_seconds())
     await reactivate(tenants)
-    assert "ten_a" in {parcel.event.tenant_id for parcel in await world.claim()}
+    assert "ten_a" in {delivery.event.tenant_id for delivery in await world.claim()}
 
 
 async def test_every_process_learns_of_a_change_and_remembers_only_the_unusual(

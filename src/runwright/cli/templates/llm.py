@@ -1,6 +1,6 @@
 """An agent that hands its prompt to a language model (any endpoint that speaks OpenAI's chat completions).
 
-What it may do is its configuration's to say: `LLM_BASE_URL`, `LLM_MODEL`, `LLM_SYSTEM_PROMPT`,
+Its environment configures it: `LLM_BASE_URL`, `LLM_MODEL`, `LLM_SYSTEM_PROMPT`,
 `LLM_MAX_STEPS` (answers of the model), `LLM_MAX_TOKENS` (in all, both ways), `AGENT_TOOLS` (other
 workers that it may call), `LLM_RAISES_EVENTS` (whether the model may raise events); the secret
 `LLM_API_KEY` goes to the endpoint and nowhere else. The log of its jobs is the transcript.

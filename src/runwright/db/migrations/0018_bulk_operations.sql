@@ -1,5 +1,5 @@
 -- Bulk operations on jobs. `next_id`: the jobs with smaller ids are still to be visited, the newest first. It moves in
--- the transaction that acts on the jobs it passes, so that an interrupted operation goes on where it was.
+-- the transaction that acts on the jobs it passes, so that an interrupted operation continues where it was.
 CREATE TABLE bulk_operations (
     id text COLLATE "C" PRIMARY KEY,
     tenant_id text COLLATE "C" NOT NULL,

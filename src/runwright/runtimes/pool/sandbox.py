@@ -12,7 +12,7 @@ Invariants
   cancel is recorded, the process tree is killed, and the outcome is reported once the tree is gone.
 - Jobs that had not started when the sandbox dies end UNSTARTED.
 - User code runs only while a job does: `REST_SECONDS` after the last one the harness is stopped, until the
-  next one. What a job left running, and what is said between jobs, ends the sandbox.
+  next one. A process that a job left running, or a frame between jobs, ends the sandbox.
 
 Failures: if the tree dies without a kill reason, the running job fails as `out_of_memory` if the kernel
 reports that, else as `handler_error` with the exit status. A frame that breaks the protocol is a kill

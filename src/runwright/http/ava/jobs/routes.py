@@ -162,7 +162,7 @@ async def stream_logs(request: Request) -> Response:
 
 @ROUTES.add("GET", "/{job_id}/explain", READS, "Explain where a job is", errors=(404, 422))
 async def explain_job(request: Request) -> Data[ExplanationOut]:
-    """Why it is still queued, say, in words and for machines."""
+    """Return where a job is and why, for example why it is still queued, as text and as data."""
     return Data(explanation_out(await request.services.jobs.explain(request.tenant_id, _job_id(request))))
 
 

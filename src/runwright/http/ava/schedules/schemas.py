@@ -40,7 +40,7 @@ CronText = Annotated[
     ),
 ]
 ZoneText = Annotated[
-    str, Meta(description="The IANA zone whose local time `cron` speaks of.", examples=["Europe/Berlin"])
+    str, Meta(description="The IANA time zone in which `cron` is evaluated.", examples=["Europe/Berlin"])
 ]
 ScheduleName = Annotated[
     str,
@@ -137,7 +137,7 @@ class ScheduleOut(msgspec.Struct, frozen=True, kw_only=True):
     worker_id: Annotated[str, Meta(description="The worker that it runs.")]
     name: str | None
     cron: Annotated[str, Meta(description="minute hour day month weekday")]
-    timezone: Annotated[str, Meta(description="The IANA zone whose local time `cron` speaks of.")]
+    timezone: Annotated[str, Meta(description="The IANA time zone in which `cron` is evaluated.")]
     input: JsonObject
     enabled: Annotated[bool, Meta(description="False: paused. Turns false when its worker is deprecated.")]
     next_run_at: Annotated[Time | None, Meta(description="When it fires next; null while it is not enabled.")]
