@@ -44,6 +44,12 @@ REQUESTS: Final[dict[tuple[str, str], Proofs]] = {
         "jobs::a_queued_job_is_cancelled_at_once_and_only_once",
         "jobs::a_running_job_is_cancelled_whatever_its_handler_does",
     ),
+    ("GET", "/v1/ava/jobs/bulk"): ("bulk::cancel_500_queued_jobs_with_one_request",),
+    ("POST", "/v1/ava/jobs/bulk"): ("bulk::cancel_500_queued_jobs_with_one_request",),
+    ("GET", "/v1/ava/jobs/bulk/{operation_id}"): ("bulk::cancel_500_queued_jobs_with_one_request",),
+    ("POST", "/v1/ava/jobs/bulk/{operation_id}/cancel"): (
+        "bulk::an_operation_belongs_to_its_tenant_and_ends_once",
+    ),
     ("POST", "/v1/ava/jobs/{job_id}/retry"): ("jobs::a_retry_is_a_new_job_that_names_the_old_one",),
     ("GET", "/v1/ava/jobs/{job_id}/attempts"): ("jobs::each_attempt_keeps_its_error",),
     ("GET", "/v1/ava/jobs/{job_id}/logs"): ("logs::the_handlers_lines_stand_between_the_lifecycle_lines",),

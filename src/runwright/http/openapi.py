@@ -215,7 +215,7 @@ def _responses(route: Route, style: DocumentStyle, types: _Types) -> Json:
     if route.idempotent:
         statuses = {_CREATED: "Accepted", 200: "Accepted earlier, by a request with the same Idempotency-Key"}
     if route.unchanged is not None:
-        statuses = {_CREATED: "Created", 200: route.unchanged}
+        statuses = {max(route.status, _CREATED): "Created", 200: route.unchanged}
     responses = {str(status): {"description": words, **success} for status, words in statuses.items()}
     takes_body = route.body is not None or route.content is not None
     failures = {*style.any_route, *route.errors, *(style.any_body if takes_body else ())}

@@ -218,6 +218,8 @@ async def test_a_stopped_operation_does_no_more(world: World, bulk: BulkOperatio
     await steps_of(world).step()
     stopped = await bulk.cancel(world.caller(), started.id)
     assert (stopped.status, stopped.done) == (BulkStatus.CANCELLED, RETRY_STEP)
+    [audited] = await world.db.fetch("SELECT subject_id FROM audit_log WHERE action = 'job.bulk_stop'")
+    assert audited["subject_id"] == started.id
     assert not await steps_of(world).step()
     with pytest.raises(ConflictError):
         await bulk.cancel(world.caller(), started.id)

@@ -39,6 +39,7 @@ async def list_operations(request: Request) -> Page[BulkOut]:
     body=BulkIn,
     errors=(409, 422),
     idempotent=True,
+    unchanged="The number of jobs, for a dry run",
     example={"action": "retry", "filter": {"status": ["failed"], "error_code": "timeout"}, "dry_run": True},
 )
 async def start_operation(request: Request) -> Reply[Data[BulkOut]]:
@@ -48,13 +49,14 @@ async def start_operation(request: Request) -> Reply[Data[BulkOut]]:
     continues where it was: none is acted on twice.
     """
     body = await request.body(CREATE_BULK)
+    idempotency = await read_idempotency(request)
     which = selection_of(body, request.services.clock())
     bulk = request.services.bulk
     if body.dry_run:
         return Reply(
             Data(dry_run_out(body.action, await bulk.count(request.caller, body.action, which))), 200
         )
-    operation = await bulk.start(request.caller, body.action, which, await read_idempotency(request))
+    operation = await bulk.start(request.caller, body.action, which, idempotency)
     return Reply(Data(bulk_out(operation)), 202)
 
 
