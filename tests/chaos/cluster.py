@@ -202,7 +202,7 @@ class Cluster:
 
     def _kill_sandbox(self) -> None:
         executor = self.chance.choice([one for one in self.members if one.roles == "executor"])
-        inside = [child for child in _children(executor.pid) if "postgres" not in _name(child)]
+        inside = [child for child in _children(executor.pid) if "postgres" not in name_of(child)]
         if inside:
             with contextlib.suppress(psutil.NoSuchProcess):
                 self.chance.choice(inside).kill()
@@ -232,7 +232,8 @@ def _lives(process: psutil.Process) -> bool:
         return False
 
 
-def _name(process: psutil.Process) -> str:
+def name_of(process: psutil.Process) -> str:
+    """Return the name of a process; of one that has just ended `postgres`, which `_kill_sandbox` leaves alone."""
     try:
         return str(process.name())
     except psutil.NoSuchProcess:

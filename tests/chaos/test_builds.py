@@ -7,7 +7,7 @@ import zipfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 import pytest
-from tests.chaos.cluster import Cluster, adopt_orphans, bury_orphans, descendants
+from tests.chaos.cluster import Cluster, adopt_orphans, bury_orphans, descendants, name_of
 from tests.contract.client import Json
 from tests.integration.loops.registry import LocalRegistry, local_registry
 
@@ -35,7 +35,7 @@ async def cluster(registry: LocalRegistry) -> AsyncIterator[Cluster]:
         yield one
     finally:
         await one.stop()
-        left = [p.name() for p in descendants() if p.pid not in before]
+        left = [name_of(p) for p in descendants() if p.pid not in before]
         logs = one.logs()
         one.clean_up()
         adopt_orphans(adopt=False)
@@ -63,14 +63,14 @@ async def test_a_version_is_built_though_its_builders_are_killed(
         return "installing with" in (await _data(cluster, "GET", f"{path}/log"))["log"]
 
     await _until(installing)
-    assert any("bwrap" in process.name() for process in descendants())
+    assert any("bwrap" in name_of(process) for process in descendants())
     executors = [member for member in cluster.members if member.roles == "executor"]
     for member in executors:
         await member.kill()
 
     async def gone() -> bool:
         bury_orphans()
-        return not any("bwrap" in process.name() or process.name() == "uv" for process in descendants())
+        return not any("bwrap" in name or name == "uv" for name in map(name_of, descendants()))
 
     await _until(gone)
     assert (await _data(cluster, "GET", path))["status"] == "building"
