@@ -43,5 +43,6 @@ class BulkOperation(msgspec.Struct, frozen=True, kw_only=True):
     """Why the latest of the failed ones failed, or what the operation waits for."""
     created_by: str
     created_at: datetime
-    updated_at: datetime
+    due_at: datetime
+    """When its next step may be taken; the operation that has been due longest is next."""
     completed_at: datetime | None = None

@@ -36,6 +36,9 @@ MOST_RUNNING: Final = 5
 STEP_JOBS: Final = {BulkAction.CANCEL: 200, BulkAction.RETRY: 25}
 """Jobs in one transaction: so few that no other statement waits for it and their inputs fit in memory."""
 
+PUT_OFF: Final = timedelta(seconds=5)
+"""How long an operation waits that could not take its step."""
+
 _MILLISECOND: Final = timedelta(milliseconds=1)
 _LIVE: Final = frozenset({JobStatus.QUEUED, JobStatus.RUNNING})
 _DEFAULT_STATUSES: Final = {BulkAction.CANCEL: _LIVE, BulkAction.RETRY: frozenset({JobStatus.FAILED})}
@@ -101,7 +104,7 @@ class BulkOperations:
                 matched=await store.count_matching(db, caller.tenant_id, selection),
                 created_by=caller.user_id,
                 created_at=now,
-                updated_at=now,
+                due_at=now,
             )
             await store.insert_operation(db, operation, next_id=floor_id("job", now + _MILLISECOND))
             await record(db, caller, f"job.bulk_{action}", operation_id, now=now, after=operation)
@@ -153,30 +156,45 @@ class BulkSteps:
         self._quota = quota
 
     async def step(self) -> bool:
-        """Carry out one step of the operation that waits longest; return False where none is running."""
-        async with self._db.acquire() as db, db.transaction():
-            locked = await store.lock_next_operation(db)
-            if locked is None:
-                return False
-            operation, below = locked
-            limit = STEP_JOBS[operation.action]
-            job_ids = await store.next_jobs(db, operation, below=below, limit=limit)
-            act = self._cancel if operation.action is BulkAction.CANCEL else self._retry
-            try:
-                progress, notify = await act(db, operation, job_ids)
-            except QuotaError as error:
-                await store.defer_operation(db, operation, error.message, now=self._clock())
-                return False
-            await store.save_progress(
-                db,
-                operation,
-                progress,
-                next_id=min(job_ids, default=below),
-                over=len(job_ids) < limit,
-                now=self._clock(),
-            )
+        """Carry out one step of the operation that waits longest; return False where none is due.
+
+        An operation whose step fails, or that is at its quota, is put off, so that it delays no other.
+        """
+        operation: BulkOperation | None = None
+        try:
+            async with self._db.acquire() as db, db.transaction():
+                locked = await store.lock_next_operation(db, now=self._clock())
+                if locked is None:
+                    return False
+                operation, below = locked
+                notify = await self._advance(db, operation, below)
+        except QuotaError as error:
+            await self._put_off(operation, error.message)
+            return True
+        except Exception:
+            await self._put_off(operation, "A step failed; it is tried again.")
+            raise
         notify()
         return True
+
+    async def _put_off(self, operation: BulkOperation | None, reason: str) -> None:
+        if operation is not None:
+            await store.defer_operation(self._db, operation, reason, until=self._clock() + PUT_OFF)
+
+    async def _advance(self, db: PoolConnection, operation: BulkOperation, below: str) -> Callable[[], None]:
+        limit = STEP_JOBS[operation.action]
+        job_ids = await store.next_jobs(db, operation, below=below, limit=limit)
+        act = self._cancel if operation.action is BulkAction.CANCEL else self._retry
+        progress, notify = await act(db, operation, job_ids)
+        await store.save_progress(
+            db,
+            operation,
+            progress,
+            next_id=min(job_ids, default=below),
+            over=len(job_ids) < limit,
+            now=self._clock(),
+        )
+        return notify
 
     async def _cancel(
         self, db: PoolConnection, operation: BulkOperation, job_ids: Sequence[str]

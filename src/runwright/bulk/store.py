@@ -81,7 +81,7 @@ async def cancel_operation(db: PoolConnection, tenant_id: str, operation_id: str
     """Cancel an operation; return False where it is not running."""
     cancelled = await db.fetchval(
         """
-        UPDATE bulk_operations SET status = 'cancelled', error = NULL, updated_at = $3, completed_at = $3
+        UPDATE bulk_operations SET status = 'cancelled', error = NULL, due_at = $3, completed_at = $3
         WHERE tenant_id = $1 AND id = $2 AND status = 'running' RETURNING true
         """,
         tenant_id,
@@ -91,13 +91,14 @@ async def cancel_operation(db: PoolConnection, tenant_id: str, operation_id: str
     return cancelled is not None
 
 
-async def lock_next_operation(db: PoolConnection) -> tuple[BulkOperation, str] | None:
+async def lock_next_operation(db: PoolConnection, *, now: datetime) -> tuple[BulkOperation, str] | None:
     """Lock the running operation whose last step is longest ago; return it and its `next_id`."""
     row = await db.fetchrow(
         f"""
-        SELECT {_COLUMNS}, next_id FROM bulk_operations WHERE status = 'running'
-        ORDER BY updated_at LIMIT 1 FOR UPDATE SKIP LOCKED
-        """
+        SELECT {_COLUMNS}, next_id FROM bulk_operations WHERE status = 'running' AND due_at <= $1
+        ORDER BY due_at LIMIT 1 FOR UPDATE SKIP LOCKED
+        """,
+        now,
     )
     return None if row is None else (_operation(row), row["next_id"])
 
@@ -128,10 +129,10 @@ async def save_progress(
     await db.execute(
         """
         UPDATE bulk_operations
-        SET done = done + $2, failed = failed + $3, next_id = $6, updated_at = $8,
+        SET done = done + $2, failed = failed + $3, next_id = $6, due_at = $8,
             skipped = CASE WHEN $7 THEN greatest(matched - done - failed - $2 - $3, 0) ELSE skipped + $4 END,
             matched = greatest(matched, done + failed + skipped + $2 + $3 + $4),
-            error = coalesce($5, error),
+            error = coalesce($5, CASE WHEN failed > 0 THEN error END),
             status = CASE WHEN $7 THEN 'completed' ELSE status END,
             completed_at = CASE WHEN $7 THEN $8::timestamptz END
         WHERE id = $1
@@ -147,12 +148,13 @@ async def save_progress(
     )
 
 
-async def defer_operation(
-    db: PoolConnection, operation: BulkOperation, reason: str, *, now: datetime
-) -> None:
-    """Let the other operations go first, and record what this one waits for."""
+async def defer_operation(db: Database, operation: BulkOperation, reason: str, *, until: datetime) -> None:
+    """Take no step of an operation before a time, and record what it waits for."""
     await db.execute(
-        "UPDATE bulk_operations SET updated_at = $2, error = $3 WHERE id = $1", operation.id, now, reason
+        "UPDATE bulk_operations SET due_at = $2, error = $3 WHERE id = $1 AND status = 'running'",
+        operation.id,
+        until,
+        reason,
     )
 
 

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from runwright.bulk.model import BulkAction, BulkOperation, BulkStatus
-from runwright.bulk.service import MOST_RUNNING, STEP_JOBS, BulkOperations, BulkSteps
+from runwright.bulk.service import MOST_RUNNING, PUT_OFF, STEP_JOBS, BulkOperations, BulkSteps
 from runwright.core.errors import ConflictError, NotFoundError
 from runwright.core.job_state import ErrorCode, JobStatus
 from runwright.core.paging import PageRequest
@@ -129,6 +129,12 @@ async def test_a_step_that_is_cut_off_did_nothing(world: World, bulk: BulkOperat
     assert (await bulk.get("ten_a", started.id)).done == RETRY_STEP
     assert len([job for job in await all_jobs(world) if job.retry_of]) == RETRY_STEP
     await world.db.execute("ALTER TABLE bulk_operations DROP CONSTRAINT cut_off")
+    await failed_jobs(world, 1, "ten_b")
+    other = await bulk.start(world.caller("ten_b"), BulkAction.RETRY, JobFilter())
+    await carry_out(world)
+    assert (await bulk.get("ten_b", other.id)).status == BulkStatus.COMPLETED
+    assert (await bulk.get("ten_a", started.id)).done == RETRY_STEP
+    world.forward(PUT_OFF.total_seconds())
     await carry_out(world)
     assert len([job for job in await all_jobs(world) if job.retry_of]) == len(old)
 
@@ -203,13 +209,16 @@ async def test_retries_wait_while_the_tenant_is_at_its_quota(world: World, bulk:
 
     quota = Quota("queued_jobs", limit_of=lambda _: limit, count=count)
     started = await bulk.start(world.caller(), BulkAction.RETRY, JobFilter())
+    assert await steps_of(world, quota).step()
     assert not await steps_of(world, quota).step()
     waiting = await bulk.get("ten_a", started.id)
     assert waiting.status == BulkStatus.RUNNING
     assert "queued_jobs" in str(waiting.error)
     limit = 10
+    world.forward(PUT_OFF.total_seconds())
     assert await steps_of(world, quota).step()
-    assert (await bulk.get("ten_a", started.id)).done == 2
+    resumed = await bulk.get("ten_a", started.id)
+    assert (resumed.done, resumed.error) == (2, None)
 
 
 async def test_a_stopped_operation_does_no_more(world: World, bulk: BulkOperations) -> None:

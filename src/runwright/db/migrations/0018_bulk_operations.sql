@@ -14,11 +14,11 @@ CREATE TABLE bulk_operations (
     next_id text COLLATE "C" NOT NULL,
     created_by text NOT NULL,
     created_at timestamptz NOT NULL,
-    updated_at timestamptz NOT NULL,
+    due_at timestamptz NOT NULL,
     completed_at timestamptz
 );
 CREATE INDEX bulk_operations_by_tenant ON bulk_operations (tenant_id, id);
-CREATE INDEX bulk_operations_running ON bulk_operations (updated_at) WHERE status = 'running';
+CREATE INDEX bulk_operations_running ON bulk_operations (due_at) WHERE status = 'running';
 
 -- The latest retry of each job that was retried. The key is what keeps a bulk retry from retrying a job twice.
 CREATE TABLE job_retries (
