@@ -22,9 +22,8 @@ from runwright.db.pool import Database
 from runwright.executor.lease import Lease
 from runwright.executor.preparation import Preparation, Refusal
 from runwright.executor.recorder import Recorder
-from runwright.executor.slot_reservations import Holder
 from runwright.executor.worker_cache import LoadedWorker, WorkerCache
-from runwright.jobs.attempt import AttemptEnd, ClaimedAttempt
+from runwright.jobs.model import AttemptEnd, ClaimedAttempt
 from runwright.jobs.notifications import JobNotifications
 from runwright.leases.store import cancel_requests
 from runwright.loops.pass_loop import PassLoop
@@ -105,7 +104,7 @@ class AttemptRunner:
         self._attempts: dict[int, ClaimedAttempt] = {}
         self._ending: set[int] = set()
         self._lost_claims: set[tuple[str, int]] = set()
-        self._unplaced: dict[int, Holder] = {}
+        self._unplaced: dict[int, ClaimedAttempt] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._log_timer: asyncio.TimerHandle | None = None
         self._recorder = Recorder(db, executor_id=lease.id, emit=emit)
@@ -121,7 +120,7 @@ class AttemptRunner:
         """Set what is called when the end of an attempt is recorded, and when a sandbox is done."""
         self._end_recorded, self._capacity_freed = end_recorded, capacity_freed
 
-    def unplaced(self) -> list[Holder]:
+    def unplaced(self) -> list[ClaimedAttempt]:
         """Return the attempts that are held and that the pool does not know of yet."""
         return list(self._unplaced.values())
 
@@ -185,7 +184,7 @@ class AttemptRunner:
     def _hold(self, attempt: ClaimedAttempt) -> int:
         assignment_id = next(self._ids)
         self._attempts[assignment_id] = attempt
-        self._unplaced[assignment_id] = Holder(attempt.tenant_id, attempt.worker_id)
+        self._unplaced[assignment_id] = attempt
         self.idle.clear()
         return assignment_id
 

@@ -23,8 +23,8 @@ from runwright.db.pool import Database
 from runwright.executor.attempt_runner import AttemptRunner
 from runwright.executor.lease import ExecutorSettings, Lease
 from runwright.executor.queue_round import QueueRound
-from runwright.executor.slot_reservations import Holder, SlotReservations, TenantUsage, without
-from runwright.jobs.attempt import ClaimedAttempt
+from runwright.executor.slot_reservations import SlotReservations, SlotUser, TenantUsage, without
+from runwright.jobs.model import ClaimedAttempt
 from runwright.jobs.notifications import JobNotifications
 from runwright.jobs.store.claim import ClaimResult, claim_jobs
 from runwright.leases.store import fetch_hand_backs
@@ -109,7 +109,7 @@ class ClaimLoop:
         """Return how many jobs may be claimed now."""
         return without(self.reservations.left_of(self._runner.pool.capacity()), self._runner.unplaced())
 
-    def reserve(self, job_id: str, holder: Holder) -> bool:
+    def reserve(self, job_id: str, user: SlotUser) -> bool:
         """Reserve a slot for a job that a submit may start at once; False where others are waiting for it.
 
         Jobs that wait for lack of capacity are of tenants that hold slots: no newcomer takes theirs.
@@ -117,9 +117,9 @@ class ClaimLoop:
         if self._unseen:
             return False
         capacity = without(self._runner.pool.capacity(), self._runner.unplaced())
-        if self._short_of_capacity and (capacity.free > 0 or holder.tenant_id in capacity.holding):
+        if self._short_of_capacity and (capacity.free > 0 or user.tenant_id in capacity.holding):
             return False
-        return self.reservations.reserve(job_id=job_id, holder=holder, capacity=capacity)
+        return self.reservations.reserve(job_id=job_id, user=user, capacity=capacity)
 
     async def _claim(self) -> float:
         if self._runner.draining or not self._lease.held:

@@ -27,8 +27,7 @@ from runwright.executor.attempt_runner import AttemptRunner, MakePool
 from runwright.executor.claim_loop import ClaimLoop
 from runwright.executor.lease import ExecutorSettings, Lease, LeaseResources
 from runwright.executor.preparation import Preparation
-from runwright.executor.slot_reservations import Holder
-from runwright.jobs.attempt import ClaimedAttempt
+from runwright.jobs.model import ClaimedAttempt
 from runwright.jobs.notifications import JobNotifications
 from runwright.jobs.store.submit import Submission
 from runwright.runtimes.pool.pool import Pool
@@ -160,8 +159,7 @@ class Executor:
     def reserve(self, submission: Submission) -> bool:
         """Reserve a slot for a job, unless others are waiting or it would have to wait here."""
         ready = self.lease.held and not self.runner.draining and not self.runner.hand_backs_in_row
-        holder = Holder(submission.tenant_id, submission.worker_id)
-        reserved = ready and self.claims.reserve(submission.id, holder)
+        reserved = ready and self.claims.reserve(submission.id, submission)
         if reserved:
             self._open_ahead(submission)
         return reserved

@@ -14,7 +14,7 @@ import msgspec
 
 from runwright.core.job_state import ErrorCode
 from runwright.executor.worker_cache import LoadedWorker
-from runwright.jobs.attempt import ClaimedAttempt
+from runwright.jobs.model import ClaimedAttempt
 from runwright.loops.version_files import LoadError, VersionFolders
 from runwright.runtimes.model import Assignment, AttemptOutcome, OutcomeStatus
 from runwright.secrets.masking import Masker

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from runwright.core.job_state import JobStatus
 from runwright.db.batching import Batcher
 from runwright.db.pool import Database
-from runwright.jobs.attempt import AttemptEnd, LogChunk
+from runwright.jobs.model import AttemptEnd, LogChunk
 from runwright.jobs.store.finish import append_logs, finish_attempts
 from runwright.telemetry.emit import Emit, error_text
 from runwright.telemetry.events import JobRecordFailed

@@ -3,9 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Iterable
-from typing import Final
-
-import msgspec
+from typing import Final, Protocol
 
 from runwright.runtimes.pool.settings import PoolCapacity
 
@@ -13,23 +11,26 @@ HALF_LIFE_SECONDS: Final = 10.0
 _NEGLIGIBLE: Final = 0.5
 
 
-class Holder(msgspec.Struct, frozen=True):
-    """A job that holds capacity which the pool does not know of yet."""
+class SlotUser(Protocol):
+    """A job that holds capacity which the pool does not know of yet: a submission, a claimed attempt."""
 
-    tenant_id: str
-    worker_id: str
+    @property
+    def tenant_id(self) -> str: ...
+
+    @property
+    def worker_id(self) -> str: ...
 
 
-def without(capacity: PoolCapacity, holders: Iterable[Holder]) -> PoolCapacity:
+def without(capacity: PoolCapacity, users: Iterable[SlotUser]) -> PoolCapacity:
     """Return the capacity that these jobs leave."""
-    workers = Counter(one.worker_id for one in holders)
+    workers = Counter(one.worker_id for one in users)
     if not workers:
         return capacity
     fast = {worker: max(0, n - workers[worker]) for worker, n in capacity.fast.items()}
     beyond = sum(max(0, n - capacity.fast.get(worker, 0)) for worker, n in workers.items())
     free = max(0, capacity.free - beyond)
     newcomers = max(0, capacity.newcomers - (beyond - (capacity.free - free)))
-    holding = dict(Counter(capacity.holding) + Counter(one.tenant_id for one in holders))
+    holding = dict(Counter(capacity.holding) + Counter(one.tenant_id for one in users))
     return PoolCapacity(free, fast, newcomers, holding)
 
 
@@ -37,31 +38,31 @@ class SlotReservations:
     """Capacity that is reserved for jobs which a submit of this process may start at once."""
 
     def __init__(self) -> None:
-        self._holders: dict[str, Holder] = {}
+        self._users: dict[str, SlotUser] = {}
 
     def __contains__(self, job_id: str) -> bool:
-        return job_id in self._holders
+        return job_id in self._users
 
     def job_ids(self) -> set[str]:
         """Return the jobs that capacity is reserved for."""
-        return set(self._holders)
+        return set(self._users)
 
-    def reserve(self, *, job_id: str, holder: Holder, capacity: PoolCapacity) -> bool:
+    def reserve(self, *, job_id: str, user: SlotUser, capacity: PoolCapacity) -> bool:
         """Reserve a slot for a job; False where none is left for its worker and tenant."""
         left = self.left_of(capacity)
-        newcomers = left.newcomers if holder.tenant_id not in left.holding else 0
-        if left.free + newcomers <= 0 and left.fast.get(holder.worker_id, 0) <= 0:
+        newcomers = left.newcomers if user.tenant_id not in left.holding else 0
+        if left.free + newcomers <= 0 and left.fast.get(user.worker_id, 0) <= 0:
             return False
-        self._holders[job_id] = holder
+        self._users[job_id] = user
         return True
 
     def release(self, job_id: str) -> None:
         """End the reservation of a job; unknown ids are ignored."""
-        self._holders.pop(job_id, None)
+        self._users.pop(job_id, None)
 
     def left_of(self, capacity: PoolCapacity) -> PoolCapacity:
         """Return the capacity less what is reserved."""
-        return without(capacity, list(self._holders.values()))
+        return without(capacity, list(self._users.values()))
 
 
 class TenantUsage:

@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 
 from runwright.db.pool import Database
-from runwright.jobs.attempt import ClaimedAttempt
+from runwright.jobs.model import ClaimedAttempt
 from runwright.runtimes.model import Assignment, WorkerCode
 from runwright.secrets.masking import Masker
 from runwright.workers.store import WorkerRevision, fetch_revision

@@ -1,14 +1,22 @@
-"""A job as callers see it, with its attempts, its log and the reasons for its status."""
+"""A job as callers see it, and its attempts as executors hold them.
 
-from datetime import datetime
+A `ClaimedAttempt` collects the log lines of its job and becomes one `AttemptEnd`. The numbers of
+lines grow with the fence, so the lines of a later attempt come after those of an earlier one.
+"""
+
+import random
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import msgspec
 
 from runwright.core.ids import JobId
-from runwright.core.job_state import ErrorCode, JobStatus, Trigger
+from runwright.core.job_state import NO_RETRY, ErrorCode, JobStatus, Trigger
+from runwright.core.retry import backoff_seconds
+from runwright.runtimes.model import AttemptOutcome, OutcomeStatus, OutputLine
 
 NULL: Final = msgspec.Raw(b"null")
+LINES_PER_FENCE: Final = 1_000_000
 
 
 class JobError(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -118,3 +126,152 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     status: JobStatus
     summary: str
     reasons: list[Reason]
+
+
+_UNSTORABLE: Final = msgspec.json.encode(
+    JobError(ErrorCode.HANDLER_ERROR, "The database cannot store the result of this attempt.")
+)
+
+
+class LogChunk(msgspec.Struct, frozen=True, kw_only=True):
+    """Consecutive log lines of one attempt; `lines` is a JSON array of [ts, level, msg].
+
+    The order of the fields is that of the statements' columns.
+    """
+
+    tenant_id: str
+    job_id: JobId
+    fence: int
+    attempt: int
+    first_seq: int
+    last_seq: int
+    lines: bytes
+
+
+class AttemptEnd(msgspec.Struct, frozen=True, kw_only=True):
+    """How a claimed attempt ended; `output` and `error` are JSON text.
+
+    The status is the one that the job gets, except where `retry_at` asks for another attempt.
+    QUEUED hands the job back: its user code never began, and the attempt does not count.
+    """
+
+    tenant_id: str
+    job_id: JobId
+    fence: int
+    attempt: int
+    worker_version: int
+    status: JobStatus
+    ended_at: datetime
+    started_at: datetime | None = None
+    output: bytes | None = None
+    error: bytes | None = None
+    retry_at: datetime | None = None
+    log: LogChunk | None = None
+    """The last lines, stored together with the end."""
+    unstorable: bool = False
+    """Whether it replaces an end that the database can never store."""
+
+    def as_unstorable(self) -> "AttemptEnd":
+        """Return the failure that the job gets in place of this end."""
+        return msgspec.structs.replace(
+            self,
+            status=JobStatus.FAILED,
+            output=None,
+            error=_UNSTORABLE,
+            retry_at=None,
+            log=None,
+            unstorable=True,
+        )
+
+    @property
+    def run_seconds(self) -> float | None:
+        """How long user code ran; None where it never began."""
+        return None if self.started_at is None else (self.ended_at - self.started_at).total_seconds()
+
+    def applied_to(self, job: Job) -> Job:
+        """Return the job as it is after this end."""
+        return msgspec.structs.replace(
+            job,
+            status=self.status,
+            attempt=self.attempt,
+            worker_version=self.worker_version,
+            started_at=self.started_at,
+            completed_at=self.ended_at,
+            duration_ms=None if self.run_seconds is None else round(self.run_seconds * 1000),
+            output=msgspec.Raw(self.output or b"null"),
+            error=None if self.error is None else msgspec.json.decode(self.error, type=JobError),
+        )
+
+
+class ClaimedAttempt(msgspec.Struct, kw_only=True, eq=False):
+    """An attempt that an executor holds: what it needs to run, and what has happened so far."""
+
+    tenant_id: str
+    job_id: JobId
+    worker_id: str
+    worker_version: int
+    worker_revision: int
+    attempt: int
+    retries_left: int
+    fence: int
+    input: bytes
+    awaited: bool
+    """Whether a request, perhaps of another process, waits for the result."""
+    started_at: datetime | None = None
+    cancelling: bool = False
+    lines: list[OutputLine] = []
+    """Log lines that no chunk has taken yet."""
+    lines_taken: int = 0
+
+    def take_log(self) -> LogChunk | None:
+        """Return the lines since the last chunk, or None where there are none."""
+        if not self.lines:
+            return None
+        lines, self.lines = self.lines, []
+        first = self.fence * LINES_PER_FENCE + self.lines_taken + 1
+        self.lines_taken += len(lines)
+        return LogChunk(
+            tenant_id=self.tenant_id,
+            job_id=self.job_id,
+            fence=self.fence,
+            attempt=self.attempt,
+            first_seq=first,
+            last_seq=first + len(lines) - 1,
+            lines=msgspec.json.encode(lines),
+        )
+
+    def end(self, outcome: AttemptOutcome, *, now: datetime) -> AttemptEnd:
+        """Turn the sandbox's outcome into what is stored, with another attempt where one is due."""
+        ended_at = outcome.ended_at or now
+        error = None
+        retry_at = None
+        if outcome.status is OutcomeStatus.FAILED or outcome.status is OutcomeStatus.CANCELLED:
+            code = ErrorCode(outcome.error_code or ErrorCode.HANDLER_ERROR)
+            error = msgspec.json.encode(JobError(code, outcome.error_message, outcome.error_stack))
+            if outcome.status is OutcomeStatus.FAILED and code not in NO_RETRY and self.retries_left > 0:
+                retry_at = ended_at
+                if code is not ErrorCode.EXECUTOR_LOST:
+                    seconds = backoff_seconds(self.attempt, random.random())  # noqa: S311  jitter
+                    retry_at += timedelta(seconds=seconds)
+        return AttemptEnd(
+            tenant_id=self.tenant_id,
+            job_id=self.job_id,
+            fence=self.fence,
+            attempt=self.attempt,
+            worker_version=self.worker_version,
+            status=_STATUS[outcome.status],
+            started_at=outcome.started_at or self.started_at,
+            ended_at=ended_at,
+            output=outcome.output,
+            error=error,
+            retry_at=retry_at,
+            log=self.take_log(),
+        )
+
+
+_STATUS: Final = {
+    OutcomeStatus.COMPLETED: JobStatus.COMPLETED,
+    OutcomeStatus.FAILED: JobStatus.FAILED,
+    OutcomeStatus.CANCELLED: JobStatus.CANCELLED,
+    OutcomeStatus.UNSTARTED: JobStatus.QUEUED,
+}

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Final
 
-from runwright.jobs.attempt import AttemptEnd
+from runwright.jobs.model import AttemptEnd
 
 READY_SECONDS: Final = 0.02
 FOLLOW_SECONDS: Final = 5.0

@@ -16,10 +16,9 @@ from runwright.core.paging import Listing, PageRequest
 from runwright.core.roles import Caller
 from runwright.db.batching import REQUEST_SECONDS, Batcher, retry_transient
 from runwright.db.pool import Database, PoolConnection
-from runwright.jobs.attempt import ClaimedAttempt
 from runwright.jobs.explain import explain_job
 from runwright.jobs.logs import TailPart, read_logs, tail_log
-from runwright.jobs.model import Explanation, Idempotency, Job, JobAttempt, JobFilter, JobLogs
+from runwright.jobs.model import ClaimedAttempt, Explanation, Idempotency, Job, JobAttempt, JobFilter, JobLogs
 from runwright.jobs.notifications import EndWatch, JobNotifications
 from runwright.jobs.store.cancel import Cancellation, CancelResult, cancel_job
 from runwright.jobs.store.read import fetch_attempts, fetch_job, fetch_jobs, fetch_status, list_jobs

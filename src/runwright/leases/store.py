@@ -12,8 +12,7 @@ import msgspec
 
 from runwright.core.job_state import ErrorCode, JobStatus
 from runwright.db.pool import Database
-from runwright.jobs.attempt import AttemptEnd
-from runwright.jobs.model import JobError
+from runwright.jobs.model import AttemptEnd, JobError
 from runwright.jobs.store.finish import CANCELLED_ERROR, RECORD_ENDED
 
 LOST_ERROR: Final = msgspec.json.encode(

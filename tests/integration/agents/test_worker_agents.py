@@ -11,8 +11,8 @@ from runwright.agents.worker_jobs import DECIDE_HANDLER, decide_by_jobs
 from runwright.core.job_state import JobStatus
 from runwright.db.pool import open_pool
 from runwright.events.notifications import EventNotifications
-from runwright.jobs.attempt import ClaimedAttempt
 from runwright.jobs.completion_callbacks import JOB_ENDS
+from runwright.jobs.model import ClaimedAttempt
 from runwright.loops.completion_dispatcher import CompletionDispatcher, CompletionRoute
 from runwright.workers.model import WorkerChanges, WorkerStatus
 from tests.integration.agents.callback_server import CallbackServer

@@ -34,8 +34,8 @@ from runwright.db.pool import Database, PoolConnection
 from runwright.events.completion import take_due_callbacks
 from runwright.events.publish import publish_event
 from runwright.events.store import take_queued_events
-from runwright.jobs.attempt import AttemptEnd, ClaimedAttempt
 from runwright.jobs.completion_callbacks import JOB_ENDS
+from runwright.jobs.model import AttemptEnd, ClaimedAttempt
 from runwright.offload.client import Offload
 from runwright.schedules.firing import FiringSummary, fire_due, handler_by_owner
 from runwright.schedules.job_factory import submit_jobs

@@ -17,8 +17,7 @@ from runwright.core.job_state import ErrorCode, JobStatus
 from runwright.core.paging import PageRequest
 from runwright.executor import claim_loop
 from runwright.executor.preparation import Preparation
-from runwright.jobs.attempt import AttemptEnd
-from runwright.jobs.model import Job, JobFilter
+from runwright.jobs.model import AttemptEnd, Job, JobFilter
 from runwright.jobs.service import Jobs
 from runwright.leases.store import expire_lease
 from runwright.telemetry.events import JobHandedBack, JobRecordFailed, StrayClaimHandedBack

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from runwright.jobs.attempt import ClaimedAttempt
+from runwright.jobs.model import ClaimedAttempt
 from runwright.jobs.store.claim import ClaimResult
 from runwright.workers.model import Worker
 from tests.integration.jobs.world import World

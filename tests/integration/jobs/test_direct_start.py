@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from runwright.core.job_state import JobStatus
-from runwright.jobs.attempt import ClaimedAttempt
+from runwright.jobs.model import ClaimedAttempt
 from runwright.jobs.service import Jobs
 from runwright.jobs.store.submit import Submission
 from runwright.leases.store import expire_lease

@@ -9,8 +9,8 @@ import pytest
 
 from runwright.core.errors import NotFoundError
 from runwright.core.job_state import JobStatus
-from runwright.jobs.attempt import ClaimedAttempt, LogChunk
 from runwright.jobs.logs import TailEnd, TailPart, read_logs, tail_log
+from runwright.jobs.model import ClaimedAttempt, LogChunk
 from runwright.jobs.store.finish import append_logs
 from tests.integration.jobs.world import EXECUTOR, World, fresh_id
 

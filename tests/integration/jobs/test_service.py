@@ -7,8 +7,7 @@ import pytest
 
 from runwright.core.errors import ConflictError, NotFoundError, QuotaError
 from runwright.core.job_state import ErrorCode, JobStatus, Trigger
-from runwright.jobs.attempt import ClaimedAttempt
-from runwright.jobs.model import Idempotency, Job, JobError
+from runwright.jobs.model import ClaimedAttempt, Idempotency, Job, JobError
 from runwright.jobs.service import Jobs
 from runwright.jobs.store.submit import new_submission
 from runwright.tenants.quotas import Quota

@@ -14,7 +14,7 @@ from tests.integration.jobs.world import World
 
 if TYPE_CHECKING:
     from runwright.core.ids import JobId
-    from runwright.jobs.attempt import ClaimedAttempt
+    from runwright.jobs.model import ClaimedAttempt
 
 OPERATIONS: Final = (
     "submit",

@@ -7,8 +7,7 @@ from runwright.core.ids import new_id
 from runwright.core.job_state import JobStatus, Trigger
 from runwright.core.roles import Caller, Role
 from runwright.db.pool import Database
-from runwright.jobs.attempt import AttemptEnd, ClaimedAttempt, LogChunk
-from runwright.jobs.model import Job
+from runwright.jobs.model import AttemptEnd, ClaimedAttempt, Job, LogChunk
 from runwright.jobs.notifications import JobNotifications
 from runwright.jobs.service import Jobs
 from runwright.jobs.store.cancel import cancel_jobs_of_deprecated

@@ -16,8 +16,8 @@ from runwright.events.completion import (
     add_callbacks,
     take_due_callbacks,
 )
-from runwright.jobs.attempt import ClaimedAttempt
 from runwright.jobs.completion_callbacks import JOB_ENDS, EndedJob, record_ancestry
+from runwright.jobs.model import ClaimedAttempt
 from runwright.tool_calls.service import MOST_ROUNDS, TOOL, TOOLS_KEY, ToolCalls
 from runwright.tool_calls.store import abandon_turns
 from runwright.workers.model import NewWorker, RuntimeName, Worker, WorkerChanges, WorkerStatus

@@ -10,7 +10,7 @@ from runwright.core.ids import JobId
 from runwright.core.job_state import ErrorCode
 from runwright.executor.preparation import Preparation, Refusal
 from runwright.executor.worker_cache import LoadedWorker
-from runwright.jobs.attempt import ClaimedAttempt
+from runwright.jobs.model import ClaimedAttempt
 from runwright.loops.version_files import LoadError, VersionFolders
 from runwright.runtimes.model import Assignment, OutcomeStatus, WorkerCode
 from runwright.secrets.model import VaultKeyError

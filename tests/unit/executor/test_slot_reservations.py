@@ -1,12 +1,12 @@
 """Reserved slots are not claimed for others, and a tenant's usage fades."""
 
 import asyncio
+from typing import NamedTuple
 
 import pytest
 
 from runwright.executor.slot_reservations import (
     HALF_LIFE_SECONDS,
-    Holder,
     SlotReservations,
     TenantUsage,
     without,
@@ -14,8 +14,13 @@ from runwright.executor.slot_reservations import (
 from runwright.runtimes.pool.settings import PoolCapacity
 
 
+class User(NamedTuple):
+    tenant_id: str
+    worker_id: str
+
+
 def reserve(slots: SlotReservations, job_id: str, capacity: PoolCapacity, worker_id: str = "w") -> bool:
-    return slots.reserve(job_id=job_id, holder=Holder("ten", worker_id), capacity=capacity)
+    return slots.reserve(job_id=job_id, user=User("ten", worker_id), capacity=capacity)
 
 
 def test_slots_are_reserved_until_none_is_left_and_come_back() -> None:
@@ -68,10 +73,10 @@ async def test_usage_halves_and_is_forgotten(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_what_is_reserved_is_taken_from_fast_sandboxes_then_free_slots_then_those_of_newcomers() -> None:
     capacity = PoolCapacity(1, {"w": 1}, 2, {"b": 1})
-    holders = [Holder("a", "w"), Holder("a", "w"), Holder("c", "v")]
-    assert without(capacity, holders[:1]) == PoolCapacity(1, {"w": 0}, 2, {"a": 1, "b": 1})
-    assert without(capacity, holders[:2]) == PoolCapacity(0, {"w": 0}, 2, {"a": 2, "b": 1})
-    assert without(capacity, holders) == PoolCapacity(0, {"w": 0}, 1, {"a": 2, "b": 1, "c": 1})
+    users = [User("a", "w"), User("a", "w"), User("c", "v")]
+    assert without(capacity, users[:1]) == PoolCapacity(1, {"w": 0}, 2, {"a": 1, "b": 1})
+    assert without(capacity, users[:2]) == PoolCapacity(0, {"w": 0}, 2, {"a": 2, "b": 1})
+    assert without(capacity, users) == PoolCapacity(0, {"w": 0}, 1, {"a": 2, "b": 1, "c": 1})
 
 
 def test_slots_of_newcomers_are_reserved_once_for_each_tenant() -> None:
@@ -80,8 +85,8 @@ def test_slots_of_newcomers_are_reserved_once_for_each_tenant() -> None:
     granted = [
         job_id
         for job_id, tenant in wanted
-        if reservations.reserve(job_id=job_id, holder=Holder(tenant, "w"), capacity=full)
+        if reservations.reserve(job_id=job_id, user=User(tenant, "w"), capacity=full)
     ]
     assert granted == ["2", "4"]
     reservations.release("2")
-    assert reservations.reserve(job_id="3", holder=Holder("b", "w"), capacity=full)
+    assert reservations.reserve(job_id="3", user=User("b", "w"), capacity=full)

@@ -7,7 +7,7 @@ import pytest
 
 from runwright.core.ids import JobId
 from runwright.core.job_state import JobStatus
-from runwright.jobs.attempt import AttemptEnd
+from runwright.jobs.model import AttemptEnd
 from runwright.jobs.notifications import FOLLOW_SECONDS, JobNotifications
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)

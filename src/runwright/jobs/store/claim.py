@@ -33,7 +33,7 @@ from asyncpg import Record, UniqueViolationError
 
 from runwright.db.pool import Database
 from runwright.events.event_sql import append_sql, has_subscribers_sql
-from runwright.jobs.attempt import ClaimedAttempt
+from runwright.jobs.model import ClaimedAttempt
 from runwright.runtimes.pool.settings import PoolCapacity
 
 QUEUE_WINDOW: Final = 256

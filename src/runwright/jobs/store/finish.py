@@ -15,8 +15,7 @@ from runwright.core.job_state import TERMINAL, ErrorCode, JobStatus
 from runwright.db.pool import Database
 from runwright.db.rows import columns_of
 from runwright.events.event_sql import append_sql
-from runwright.jobs.attempt import AttemptEnd, LogChunk
-from runwright.jobs.model import JobError
+from runwright.jobs.model import AttemptEnd, JobError, LogChunk
 
 CANCELLED_ERROR: Final = msgspec.json.encode(JobError(ErrorCode.CANCELLED, "The job was cancelled."))
 

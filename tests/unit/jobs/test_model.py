@@ -7,8 +7,7 @@ import pytest
 
 from runwright.core.ids import JobId
 from runwright.core.job_state import ErrorCode, JobStatus, Trigger
-from runwright.jobs.attempt import AttemptEnd, ClaimedAttempt
-from runwright.jobs.model import Job, JobError
+from runwright.jobs.model import AttemptEnd, ClaimedAttempt, Job, JobError
 from runwright.runtimes.model import AttemptOutcome, OutcomeStatus, OutputLine
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
