@@ -161,7 +161,7 @@ async def _assert_invariants(
     tallied = await db.fetch(
         """
         SELECT status, nullif(code, '') AS code, sum(jobs)::integer AS jobs FROM (
-            SELECT status, code, jobs FROM job_counts UNION ALL SELECT status, code, jobs FROM job_tallies
+            SELECT status, code, jobs FROM job_counts UNION ALL SELECT status, code, jobs FROM job_count_deltas
         ) AS every GROUP BY 1, 2
         """
     )

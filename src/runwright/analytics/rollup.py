@@ -1,7 +1,7 @@
 """The analytics rollup: counts of ended jobs, folded from rows of single jobs, and read.
 
-Every statement that ends jobs appends rows to job_tallies (see jobs/store/finish.py). These are only ever
-inserted and deleted, so statements that end jobs never wait for each other; folding them holds
+Every statement that ends jobs appends rows to job_count_deltas (see jobs/store/finish.py). These are only
+ever inserted and deleted, so statements that end jobs never wait for each other; folding them holds
 an advisory lock for its one statement. A reader adds what is folded and what is not, in one snapshot.
 """
 
@@ -44,7 +44,7 @@ FROM (
     UNION ALL
     SELECT status, trigger, code, day, worker_id, jobs, CASE WHEN bucket IS NULL THEN 0 ELSE jobs END,
            duration_ms
-    FROM job_tallies WHERE tenant_id = $1 AND day >= $2 AND ($3::text IS NULL OR worker_id = $3)
+    FROM job_count_deltas WHERE tenant_id = $1 AND day >= $2 AND ($3::text IS NULL OR worker_id = $3)
 ) AS both_kinds
 GROUP BY GROUPING SETS ((status), (trigger), (code), (status, day), (status, worker_id))
 """
@@ -56,7 +56,7 @@ FROM (
     FROM job_durations WHERE tenant_id = $1 AND day >= $2 AND ($3::text IS NULL OR worker_id = $3)
     UNION ALL
     SELECT bucket, jobs
-    FROM job_tallies WHERE tenant_id = $1 AND day >= $2 AND ($3::text IS NULL OR worker_id = $3)
+    FROM job_count_deltas WHERE tenant_id = $1 AND day >= $2 AND ($3::text IS NULL OR worker_id = $3)
       AND bucket IS NOT NULL
 ) AS both_kinds
 GROUP BY bucket
@@ -91,7 +91,7 @@ async def fetch_counts(
 
 _FOLD: Final = """
 WITH taken AS (
-    DELETE FROM job_tallies WHERE id IN (SELECT id FROM job_tallies ORDER BY id LIMIT $1)
+    DELETE FROM job_count_deltas WHERE id IN (SELECT id FROM job_count_deltas ORDER BY id LIMIT $1)
     RETURNING tenant_id, day, worker_id, trigger, status, code, bucket, jobs, duration_ms
 ), counted AS (
     INSERT INTO job_counts AS c (tenant_id, day, worker_id, trigger, status, code, jobs, timed, duration_ms)

@@ -10,12 +10,12 @@ listener ping at once.
 """
 
 import asyncio
-import logging
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, Protocol, TypeVar
 from weakref import WeakSet
 
-_log: Final = logging.getLogger("runwright.db.availability")
+from runwright.telemetry.emit import Emit, ignore_event
+from runwright.telemetry.events import DatabaseAway, DatabaseBack
 
 _AWAY: Final = "the database does not answer"
 
@@ -35,7 +35,8 @@ class Droppable(Protocol):
 class Availability:
     """One per process; a pool that is opened without one has its own, which is always available."""
 
-    def __init__(self) -> None:
+    def __init__(self, emit: Emit = ignore_event) -> None:
+        self._emit = emit
         self._connections: WeakSet[Droppable] = WeakSet()
         self._attempts: set[asyncio.Task[Any]] = set()
         self._available = asyncio.Event()
@@ -67,7 +68,7 @@ class Availability:
         """
         if not self._available.is_set():
             return
-        _log.warning("database_away", extra={"reason": reason, "dropped": len(self._connections)})
+        self._emit(DatabaseAway(reason=reason, dropped=len(self._connections)))
         self._available.clear()
         self._refuse_from = asyncio.get_running_loop().time() + patience_seconds
         for connection in list(self._connections):
@@ -79,7 +80,7 @@ class Availability:
     def restored(self) -> None:
         """The database answers again."""
         if not self._available.is_set():
-            _log.warning("database_back")
+            self._emit(DatabaseBack())
         self._available.set()
 
     async def ensure(self) -> None:

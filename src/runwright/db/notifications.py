@@ -13,7 +13,6 @@ so may the others.
 
 import asyncio
 import contextlib
-import logging
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -22,6 +21,8 @@ import asyncpg
 from runwright.db.availability import Availability, DatabaseAwayError
 from runwright.db.connection import PING, BoundedConnection
 from runwright.db.pool import Connection, PoolConnection, connect
+from runwright.telemetry.emit import Emit, error_text, ignore_event
+from runwright.telemetry.events import ListenerDisconnected
 
 RECONNECT_PAUSES_SECONDS: Final = (0.05, 0.2, 0.5)
 PING_SECONDS: Final = 1.0
@@ -50,6 +51,7 @@ class Listener:
         dsn: str,
         channels: Mapping[str, NotificationHandler],
         availability: Availability | None = None,
+        emit: Emit = ignore_event,
     ) -> None:
         self._dsn = dsn
         self._channels = dict(channels)
@@ -58,7 +60,7 @@ class Listener:
         self._availability = availability or Availability()
         self._availability.on_doubt(self._wake.set)
         self._task: asyncio.Task[None] | None = None
-        self._log = logging.getLogger("runwright.db.notifications")
+        self._emit = emit
         self.connected = asyncio.Event()
 
     async def start(self) -> None:
@@ -90,7 +92,7 @@ class Listener:
                 failures = 0
                 await self._serve(connection)
             except Exception as error:  # noqa: BLE001  after any failure it must reconnect
-                self._log.warning("listener_disconnected", extra={"error": repr(error)})
+                self._emit(ListenerDisconnected(error=error_text(error)))
                 self._after_failure(error)
             await asyncio.sleep(RECONNECT_PAUSES_SECONDS[min(failures, len(RECONNECT_PAUSES_SECONDS) - 1)])
             failures += 1

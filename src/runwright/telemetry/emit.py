@@ -60,6 +60,10 @@ Emit = Callable[[TelemetryEvent], None]
 """Takes an event; never raises and never blocks."""
 
 
+def ignore_event(_event: TelemetryEvent) -> None:
+    """Take the events of a short command, which has no log of its own."""
+
+
 def error_text(error: BaseException) -> str:
     """Return an exception as the `error` of an event: its type and its message."""
     return f"{type(error).__name__}: {error}"

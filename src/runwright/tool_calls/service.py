@@ -9,8 +9,8 @@ callback's handler is not called then. The calls become jobs of the same tenant;
 ended, the agent's next job is submitted, with its first input and `state` and `tool_results` in it.
 The handler is called with the first job of the agent that ends without tool calls.
 
-One round of this is an `AgentTurn`. States: the agent's job runs (a row of `conversations` from the
-second turn on, `waiting` 0) → it made calls (`waiting` > 0, the calls in `conversation_calls`) → the
+One round of this is an `AgentTurn`. States: the agent's job runs (a row of `agent_turns` from the
+second turn on, `waiting` 0) → it made calls (`waiting` > 0, the calls in `tool_calls`) → the
 agent's next job runs → … → deleted.
 
 Invariants: a worker is called only where the agent's configuration names it, which the tenant writes

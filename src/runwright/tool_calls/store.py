@@ -1,7 +1,4 @@
-"""The SQL of tool calls: turns of agents and their calls. Every function is part of a transaction.
-
-The tables are called conversations and conversation_calls.
-"""
+"""The SQL of tool calls: turns of agents and their calls. Every function is part of a transaction."""
 
 from collections.abc import Mapping, Sequence
 
@@ -84,20 +81,20 @@ async def fetch_agent_job(db: PoolConnection, turn: AgentTurn) -> AgentJob:
 
 async def fetch_round(db: PoolConnection, job_id: str) -> int:
     """Return how many turns the agent whose job this is has had before."""
-    return await db.fetchval("SELECT round FROM conversations WHERE job_id = $1", job_id) or 0
+    return await db.fetchval("SELECT round FROM agent_turns WHERE job_id = $1", job_id) or 0
 
 
 async def insert_turn(db: PoolConnection, turn: AgentTurn, calls: Sequence[ToolCall]) -> None:
     """Insert the calls that a job has requested."""
     await db.execute(
-        f"INSERT INTO conversations ({_COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"
+        f"INSERT INTO agent_turns ({_COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"
         " ON CONFLICT (job_id) DO UPDATE SET round = excluded.round, waiting = excluded.waiting,"
         " state = excluded.state",
         *(turn.job_id, turn.tenant_id, turn.worker_id, turn.kind, turn.subject_id),
         *(turn.round, turn.waiting, None if turn.state is None else bytes(turn.state)),
     )
     await db.executemany(
-        "INSERT INTO conversation_calls (job_id, place, call_id, worker, tool_job_id, answer)"
+        "INSERT INTO tool_calls (job_id, place, call_id, worker, tool_job_id, answer)"
         " VALUES ($1, $2, $3, $4, $5, $6)",
         [
             (
@@ -118,7 +115,7 @@ async def record_result(
 ) -> AgentTurn | None:
     """Record how a call ended, once; return the turn as it is now, None where it was abandoned."""
     answered = await db.fetchval(
-        "UPDATE conversation_calls SET answer = $3 WHERE job_id = $1 AND place = $2 AND answer IS NULL"
+        "UPDATE tool_calls SET answer = $3 WHERE job_id = $1 AND place = $2 AND answer IS NULL"
         " RETURNING true",
         job_id,
         place,
@@ -127,7 +124,7 @@ async def record_result(
     if not answered:
         return None
     row = await db.fetchrow(
-        f"UPDATE conversations SET waiting = waiting - 1 WHERE job_id = $1 RETURNING {_COLUMNS}", job_id
+        f"UPDATE agent_turns SET waiting = waiting - 1 WHERE job_id = $1 RETURNING {_COLUMNS}", job_id
     )
     return None if row is None else AgentTurn(**row)
 
@@ -135,8 +132,7 @@ async def record_result(
 async def take_calls(db: PoolConnection, job_id: str) -> Sequence[ToolCall]:
     """Delete and return the calls of a job, in their order."""
     rows = await db.fetch(
-        "DELETE FROM conversation_calls WHERE job_id = $1"
-        " RETURNING place, call_id, worker, tool_job_id, answer",
+        "DELETE FROM tool_calls WHERE job_id = $1 RETURNING place, call_id, worker, tool_job_id, answer",
         job_id,
     )
     return sorted((ToolCall(**row) for row in rows), key=lambda call: call.place)
@@ -145,7 +141,7 @@ async def take_calls(db: PoolConnection, job_id: str) -> Sequence[ToolCall]:
 async def continue_turn(db: PoolConnection, *, job_id: str, next_job_id: str) -> None:
     """Continue with the agent's next job."""
     await db.execute(
-        "UPDATE conversations SET job_id = $2, waiting = 0, state = NULL WHERE job_id = $1",
+        "UPDATE agent_turns SET job_id = $2, waiting = 0, state = NULL WHERE job_id = $1",
         job_id,
         next_job_id,
     )
@@ -153,15 +149,15 @@ async def continue_turn(db: PoolConnection, *, job_id: str, next_job_id: str) ->
 
 async def delete_turns(db: PoolConnection, job_ids: Sequence[str]) -> None:
     """Delete the turns of agents that have ended."""
-    await db.execute("DELETE FROM conversations WHERE job_id = ANY ($1::text[])", list(job_ids))
+    await db.execute("DELETE FROM agent_turns WHERE job_id = ANY ($1::text[])", list(job_ids))
 
 
 async def abandon_turns(db: PoolConnection, *, kind: str, subject_id: str) -> Sequence[str]:
     """Delete the turns that run for a subject; return the ids of their jobs, which may still run."""
     rows = await db.fetch(
         """
-        WITH gone AS (DELETE FROM conversations WHERE kind = $1 AND subject_id = $2 RETURNING job_id),
-        calls AS (DELETE FROM conversation_calls WHERE job_id IN (SELECT job_id FROM gone)
+        WITH gone AS (DELETE FROM agent_turns WHERE kind = $1 AND subject_id = $2 RETURNING job_id),
+        calls AS (DELETE FROM tool_calls WHERE job_id IN (SELECT job_id FROM gone)
                   RETURNING tool_job_id, answer)
         SELECT job_id FROM gone UNION ALL
         SELECT tool_job_id FROM calls WHERE answer IS NULL AND tool_job_id IS NOT NULL

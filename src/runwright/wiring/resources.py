@@ -74,10 +74,10 @@ async def open_resources(settings: Settings, stack: AsyncExitStack) -> Resources
     if refusal is not None and "executor" in settings.roles:
         sys.stderr.write(f"{refusal}\n")
         return None
-    dsn = await _open_database(settings, stack)
-    availability = Availability()
+    dsn = await _open_database(settings, emit, stack)
+    availability = Availability(emit)
     db = await _open_pool(dsn, availability, FINISH, ENGINE_CONNECTIONS, stack, by_key=True)
-    job_notifications, event_notifications = await _open_notifications(dsn, availability, stack)
+    job_notifications, event_notifications = await _open_notifications(dsn, availability, emit, stack)
     needed = list(await count_by_key(db, ENCRYPTED_COLUMNS))
     ring = await asyncio.to_thread(load_keyring, key_source(settings), needed)
     offload = Offload()
@@ -109,11 +109,11 @@ async def _probe_host(settings: Settings, emit: Emit) -> Host:
     return host
 
 
-async def _open_database(settings: Settings, stack: AsyncExitStack) -> str:
+async def _open_database(settings: Settings, emit: Emit, stack: AsyncExitStack) -> str:
     """Return the DSN of the database, whose schema is up to date; start the embedded server if needed."""
     dsn = settings.database_url
     if dsn is None:
-        embedded = EmbeddedPostgres(settings.data_dir)
+        embedded = EmbeddedPostgres(settings.data_dir, emit=emit)
         stack.push_async_callback(embedded.stop)
         dsn = await embedded.start()
     connection = await connect(dsn)
@@ -200,7 +200,7 @@ async def _open_pool(
 
 
 async def _open_notifications(
-    dsn: str, availability: Availability, stack: AsyncExitStack
+    dsn: str, availability: Availability, emit: Emit, stack: AsyncExitStack
 ) -> tuple[JobNotifications, EventNotifications]:
     listener: Listener
     origin = new_id("exe", system_clock())
@@ -215,6 +215,7 @@ async def _open_notifications(
         dsn,
         {JOB_CHANNEL: job_notifications.receive, EVENT_CHANNEL: event_notifications.receive},
         availability,
+        emit,
     )
     stack.push_async_callback(listener.stop)
     stack.callback(job_notifications.stop)

@@ -37,7 +37,7 @@ async def test_every_way_to_end_is_counted_once(world: World) -> None:
         assert jobs.failures_by_code == {"executor_lost": 1, "handler_error": 1}
         assert jobs.success_rate == 25.0
         await fold_counts(world.db, limit=100)
-    assert await world.db.fetchval("SELECT count(*) FROM job_tallies") == 0
+    assert await world.db.fetchval("SELECT count(*) FROM job_count_deltas") == 0
     await world.assert_whole()
 
 

@@ -94,7 +94,7 @@ async def test_switching_off_stays_also_when_the_definition_comes_back(world: Au
     await sync(world, JOB)
     assert [one.definition.enabled for one in await configured(world)] == [False]
     await world.change(job, enabled=True)
-    assert await world.db.fetchval("SELECT count(*) FROM automation_overlays") == 0
+    assert await world.db.fetchval("SELECT count(*) FROM automation_enabled_overrides") == 0
 
 
 async def test_only_enabled_can_be_changed_by_callers(world: AutomationWorld) -> None:

@@ -100,7 +100,7 @@ async def test_of_many_at_once_each_message_is_accepted_once(hooks: Hooks) -> No
     accepted = [run for run in answers if isinstance(run, Run)]
     assert 40 <= len(accepted) <= 41
     assert len({run.id for run in accepted}) == len(accepted) == await hooks.count("automation_runs")
-    assert await hooks.count("webhook_claims") == 2 * len(accepted)
+    assert await hooks.count("replay_keys") == 2 * len(accepted)
 
 
 async def test_a_claim_lives_as_long_as_the_message_is_fresh_and_its_run_for_ever(hooks: Hooks) -> None:
@@ -161,7 +161,7 @@ async def test_a_trigger_that_goes_meanwhile_leaves_no_claim(hooks: Hooks) -> No
     await hooks.db.execute("DELETE FROM automations")
     with pytest.raises(NotFoundError):
         await hooks.ingress.accept(webhook, verified, BODY)
-    assert await hooks.count("webhook_claims") == 0
+    assert await hooks.count("replay_keys") == 0
 
 
 async def test_an_old_secret_is_good_as_long_as_the_overlap(hooks: Hooks) -> None:

@@ -76,7 +76,7 @@ async def test_a_run_that_is_cancelled_while_its_tools_run_takes_them_along(worl
     running = await world.claim(capacity=1)
     cancelled = await world.automations.runs.cancel(world.caller(), run.id)
     assert cancelled.status is RunStatus.CANCELLED
-    assert await world.count("conversations") == 0
+    assert await world.count("agent_turns") == 0
     await world.finish(*(world.end_of(job, JobStatus.CANCELLED) for job in running))
     await world.follow()
     assert await world.claim() == []
@@ -93,5 +93,5 @@ async def test_a_run_that_is_cancelled_in_a_later_round_takes_the_agents_job_alo
     await world.follow()
     assert (await world.again(run)).status is RunStatus.CANCELLED
     assert await world.claim() == []
-    assert await world.count("conversations") == 0
+    assert await world.count("agent_turns") == 0
     await world.assert_runs_whole()

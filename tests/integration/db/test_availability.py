@@ -18,6 +18,8 @@ from runwright.db.availability import Availability, DatabaseAwayError
 from runwright.db.connection import UNLIMITED, StatementClass, set_socket_options
 from runwright.db.notifications import Listener
 from runwright.db.pool import Pool, close_pool, connect, open_pool
+from runwright.telemetry.events import DatabaseAway, DatabaseBack, ListenerDisconnected
+from tests.telemetry import RecordedTelemetry
 
 SHORT = StatementClass("short", 0.3)
 HANG_GUARD_SECONDS = 30
@@ -109,9 +111,10 @@ async def test_a_pool_closes_though_the_server_hangs(database_url: str, backends
 async def test_a_ping_without_an_answer_drops_every_connection_until_the_listener_is_back(
     database_url: str, database: Pool, backends: Backends
 ) -> None:
-    availability = Availability()
+    telemetry = RecordedTelemetry()
+    availability = Availability(telemetry)
     pool = await open_pool(database_url, statement_class=UNLIMITED, availability=availability)
-    listener = Listener(database_url, {}, availability)
+    listener = Listener(database_url, {}, availability, telemetry)
     await listener.start()
     await listener.connected.wait()
     sleeping = asyncio.create_task(pool.execute("SELECT pg_sleep(300)"))
@@ -122,6 +125,7 @@ async def test_a_ping_without_an_answer_drops_every_connection_until_the_listene
         await listener.connected.wait()
         assert availability
         assert await pool.fetchval("SELECT 1") == 1
+    assert telemetry.kinds() == [ListenerDisconnected, DatabaseAway, DatabaseBack]
     await listener.stop()
     await close_pool(pool)
 

@@ -19,6 +19,8 @@ from runwright.db.embedded import EmbeddedError, EmbeddedPostgres
 from runwright.db.embedded.binaries import DISTRIBUTION, PACKAGE
 from runwright.db.errors import transient
 from runwright.db.pool import Pool, connect, open_pool
+from runwright.telemetry.events import PostgresLost
+from tests.telemetry import RecordedTelemetry
 
 HOLD = """
 import asyncio, pathlib, sys
@@ -54,8 +56,13 @@ def data_dir() -> Iterator[Path]:
 
 
 @pytest.fixture
-async def server(data_dir: Path) -> AsyncIterator[EmbeddedPostgres]:
-    server = EmbeddedPostgres(data_dir)
+def telemetry() -> RecordedTelemetry:
+    return RecordedTelemetry()
+
+
+@pytest.fixture
+async def server(data_dir: Path, telemetry: RecordedTelemetry) -> AsyncIterator[EmbeddedPostgres]:
+    server = EmbeddedPostgres(data_dir, emit=telemetry)
     yield server
     await server.stop()
 
@@ -164,7 +171,9 @@ async def test_a_stop_ends_though_every_process_of_the_server_is_stopped(
     assert await count(await server.start()) == 1
 
 
-async def test_a_killed_postmaster_is_restarted_with_every_committed_row(server: EmbeddedPostgres) -> None:
+async def test_a_killed_postmaster_is_restarted_with_every_committed_row(
+    server: EmbeddedPostgres, telemetry: RecordedTelemetry
+) -> None:
     """The address stays the same, and a pool that was open goes on by itself."""
     dsn = await server.start()
     await commit_a_row(dsn)
@@ -176,6 +185,7 @@ async def test_a_killed_postmaster_is_restarted_with_every_committed_row(server:
     async with asyncio.timeout(30):
         while server.pid in (killed, None):
             await eventually(pool, "SELECT 1")
+    assert telemetry.of(PostgresLost) == [PostgresLost(server_pid=killed)]
     await pool.close()
 
 

@@ -140,7 +140,7 @@ class Life:
 @given(plays=st.lists(st.tuples(st.sampled_from(OPERATIONS), st.integers(0, 9)), min_size=5, max_size=40))
 async def test_no_life_of_jobs_leaves_the_table(world: World, plays: Sequence[tuple[str, int]]) -> None:
     await world.db.execute(
-        "TRUNCATE jobs, job_queue, job_results, job_tallies, job_counts, job_durations, job_attempts, events, executors"
+        "TRUNCATE jobs, job_queue, job_results, job_count_deltas, job_counts, job_durations, job_attempts, events, executors"
     )
     await world.executor()
     life = Life(world, await world.worker(max_retries=2))

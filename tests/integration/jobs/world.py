@@ -31,7 +31,7 @@ from tests.submissions import submission
 _TALLIED = """
 SELECT worker_id, trigger, status, sum(jobs)::bigint AS jobs FROM (
     SELECT worker_id, trigger, status, jobs FROM job_counts
-    UNION ALL SELECT worker_id, trigger, status, jobs FROM job_tallies
+    UNION ALL SELECT worker_id, trigger, status, jobs FROM job_count_deltas
 ) every GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
 """
 _ENDED = """

@@ -107,7 +107,7 @@ class Session:
     async def left(self) -> int:
         return (
             await self.world.db.fetchval(
-                "SELECT (SELECT count(*) FROM conversations) + (SELECT count(*) FROM conversation_calls)"
+                "SELECT (SELECT count(*) FROM agent_turns) + (SELECT count(*) FROM tool_calls)"
                 " + (SELECT count(*) FROM completion_callbacks)"
             )
             or 0
@@ -241,7 +241,7 @@ async def test_an_agent_that_never_answers_comes_to_an_end(session: Session) -> 
     await session.begin()
     await session.finish({"agent": asks("look")})
     await session.finish({"look": 1})
-    await session.world.db.execute("UPDATE conversations SET round = $1", MOST_ROUNDS)
+    await session.world.db.execute("UPDATE agent_turns SET round = $1", MOST_ROUNDS)
     await session.finish({"agent": asks("look")})
     assert [job.status for _, job in session.handled] == [JobStatus.FAILED]
     assert await session.left() == 0

@@ -1,7 +1,6 @@
 """SQL of definitions. The columns follow from the structs in automations/model.py.
 
-An enabled override is a value of `enabled` set by a caller that differs from the configuration file. The
-name of its table, `automation_overlays`, is from the first migration.
+An enabled override is a value of `enabled` set by a caller that differs from the configuration file.
 """
 
 from collections.abc import Mapping, Sequence
@@ -170,7 +169,7 @@ async def set_enabled_override(
     """Store an override. It survives the removal of the definition from the file."""
     await db.execute(
         """
-        INSERT INTO automation_overlays (automation_id, enabled, updated_at) VALUES ($1, $2, $3)
+        INSERT INTO automation_enabled_overrides (automation_id, enabled, updated_at) VALUES ($1, $2, $3)
         ON CONFLICT (automation_id) DO UPDATE SET enabled = excluded.enabled, updated_at = excluded.updated_at
         """,
         *(automation_id, enabled, now),
@@ -179,10 +178,10 @@ async def set_enabled_override(
 
 async def clear_enabled_override(db: PoolConnection, *, automation_id: str) -> None:
     """Delete an override, so that the value in the file applies."""
-    await db.execute("DELETE FROM automation_overlays WHERE automation_id = $1", automation_id)
+    await db.execute("DELETE FROM automation_enabled_overrides WHERE automation_id = $1", automation_id)
 
 
 async def fetch_enabled_overrides(db: PoolConnection) -> dict[str, bool]:
     """Return all overrides by the definition's id."""
-    rows = await db.fetch("SELECT automation_id, enabled FROM automation_overlays")
+    rows = await db.fetch("SELECT automation_id, enabled FROM automation_enabled_overrides")
     return {row["automation_id"]: row["enabled"] for row in rows}

@@ -64,7 +64,7 @@ async def claim_replay_keys(
     """
     rows = await db.fetch(
         """
-        INSERT INTO webhook_claims AS c (automation_id, key, token, run_id, expires_at)
+        INSERT INTO replay_keys AS c (automation_id, key, token, run_id, expires_at)
         SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::timestamptz[])
             AS i (automation_id, key, token, run_id, expires_at) ORDER BY automation_id, key
         ON CONFLICT (automation_id, key) DO UPDATE
@@ -88,7 +88,7 @@ async def release_replay_keys(
 ) -> None:
     """Release the replay keys of deliveries that created no run."""
     await db.execute(
-        "DELETE FROM webhook_claims WHERE automation_id = ANY ($1) AND token = ANY ($2)",
+        "DELETE FROM replay_keys WHERE automation_id = ANY ($1) AND token = ANY ($2)",
         list(trigger_ids),
         list(tokens),
     )
@@ -98,8 +98,8 @@ async def prune_replay_keys(db: Database, *, now: datetime, limit: int) -> int:
     """Delete up to `limit` expired replay keys; return their number."""
     rows = await db.fetch(
         """
-        DELETE FROM webhook_claims WHERE (automation_id, key) IN (
-            SELECT automation_id, key FROM webhook_claims WHERE expires_at < $1
+        DELETE FROM replay_keys WHERE (automation_id, key) IN (
+            SELECT automation_id, key FROM replay_keys WHERE expires_at < $1
             ORDER BY expires_at LIMIT $2 FOR UPDATE SKIP LOCKED
         ) RETURNING 1
         """,

@@ -24,7 +24,6 @@ Failure handling
 
 import asyncio
 import contextlib
-import logging
 import os
 import shutil
 import signal
@@ -43,6 +42,13 @@ from runwright.db.embedded.locks import FileLock, exclusive
 from runwright.db.embedded.postmaster import Postmaster
 from runwright.db.embedded.tuning import command_line
 from runwright.db.errors import transient
+from runwright.telemetry.emit import Emit, error_text, ignore_event
+from runwright.telemetry.events import (
+    PostgresLeftoversKilled,
+    PostgresLost,
+    PostgresRestartFailed,
+    PostgresRestored,
+)
 
 SHARED_SHELTER: Final = Path("/var/lib/runwright")
 READY_PAUSE_SECONDS: Final = 0.02
@@ -59,14 +65,14 @@ Args = ParamSpec("Args")
 class EmbeddedPostgres:
     """The server of one data directory. `stop` may be called before `start`, and twice."""
 
-    def __init__(self, data_dir: Path, *, start_seconds: float = 120.0) -> None:
+    def __init__(self, data_dir: Path, *, start_seconds: float = 120.0, emit: Emit = ignore_event) -> None:
         self._data_dir = data_dir
         self._start_seconds = start_seconds
         self._layout: Layout | None = None
         self._users: FileLock | None = None
         self._postmaster: Postmaster | None = None
         self._supervisor: asyncio.Task[None] | None = None
-        self._log = logging.getLogger("runwright.db.embedded")
+        self._emit = emit
 
     @property
     def pid(self) -> int | None:
@@ -150,7 +156,7 @@ class EmbeddedPostgres:
         try:
             await alive.exclusive_within(LEFTOVER_SECONDS)
         except TimeoutError:
-            self._log.warning("postgres_leftovers_killed")
+            self._emit(PostgresLeftoversKilled())
             process.kill_leftovers(layout)
             await alive.exclusive_within(LEFTOVER_SECONDS)
 
@@ -173,9 +179,9 @@ class EmbeddedPostgres:
             if not await self._postmaster.exited_within(LOG_CHECK_SECONDS):
                 layout.rotate_log()
                 continue
-            self._log.warning("postgres_lost", extra={"server_pid": self._postmaster.pid})
+            self._emit(PostgresLost(server_pid=self._postmaster.pid))
             await self._revive(layout)
-            self._log.warning("postgres_restored", extra={"server_pid": self._postmaster.pid})
+            self._emit(PostgresRestored(server_pid=self._postmaster.pid))
 
     async def _revive(self, layout: Layout) -> None:
         failures = 0
@@ -183,7 +189,7 @@ class EmbeddedPostgres:
             try:
                 return await self._bring_up(layout)
             except (EmbeddedError, OSError) as error:
-                self._log.warning("postgres_restart_failed", extra={"error": str(error)})
+                self._emit(PostgresRestartFailed(error=error_text(error)))
             await asyncio.sleep(REVIVE_PAUSES_SECONDS[min(failures, len(REVIVE_PAUSES_SECONDS) - 1)])
             failures += 1
 

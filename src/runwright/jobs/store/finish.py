@@ -32,7 +32,7 @@ result AS (
 {append_sql("SELECT tenant_id, 'job.' || status, job_id, ended_at, NULL::json FROM ended")},
 -- rows for the analytics rollup (see analytics/rollup.py)
 counted AS (
-    INSERT INTO job_tallies (tenant_id, worker_id, day, trigger, status, code, bucket, jobs, duration_ms)
+    INSERT INTO job_count_deltas (tenant_id, worker_id, day, trigger, status, code, bucket, jobs, duration_ms)
     SELECT tenant_id, worker_id, (ended_at AT TIME ZONE 'UTC')::date, trigger, status,
            CASE WHEN status = 'failed' THEN coalesce(error ->> 'code', '') ELSE '' END,
            CASE WHEN status <> 'cancelled' THEN duration_bucket(duration_ms) END, count(*),
