@@ -261,6 +261,25 @@ def enqueue_sql(kind: OutboxKind, source: str) -> str:
     )
 
 
+async def send_now(
+    db: PoolConnection, *, kind: OutboxKind, id: str, destination_id: str, now: datetime
+) -> bool:
+    """Make a row due now, with all retries before it, whether or not it is in the queue.
+
+    Returns False while it is being sent.
+    """
+    queued = await db.fetchval(
+        """
+        INSERT INTO outbox AS q (kind, id, destination_id, due_at) VALUES ($1, $2, $3, $4)
+        ON CONFLICT (id) DO UPDATE SET due_at = $4, failed_attempts = 0, claimed = false
+        WHERE NOT q.claimed OR q.due_at <= $4
+        RETURNING true
+        """,
+        *(kind, id, destination_id, now),
+    )
+    return queued is not None
+
+
 def settle_sql(attempts: str) -> str:
     """Return the CTEs `requeued`, `removed` and `settled` of a statement that records attempts.
 

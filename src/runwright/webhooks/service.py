@@ -271,7 +271,10 @@ class WebhookEndpoints:
                 raise ConflictError("Nothing is sent to this webhook; make it active first.")
             if await fetch_delivery(db, endpoint_id=endpoint_id, delivery_id=delivery_id) is None:
                 raise _no_delivery(delivery_id)
-            if not await requeue_delivery(db, delivery_id=delivery_id, now=self._clock()):
+            requeued = await requeue_delivery(
+                db, endpoint_id=endpoint_id, delivery_id=delivery_id, now=self._clock()
+            )
+            if not requeued:
                 raise ConflictError("The delivery is being sent at this moment.")
             delivery = await fetch_delivery(db, endpoint_id=endpoint_id, delivery_id=delivery_id)
             await record(db, caller, "delivery.redeliver", delivery_id, now=self._clock())

@@ -22,7 +22,7 @@ from runwright.egress.service import raise_file_limit
 from runwright.executor.executor import Executor
 from runwright.http.app import build_app
 from runwright.http.ava.webhooks.schemas import FORMAT as AVA_FORMAT
-from runwright.http.avala.webhooks.routes import FORMAT as AVALA_FORMAT
+from runwright.http.avala.webhooks.schemas import FORMAT as AVALA_FORMAT
 from runwright.http.connection_limits import caps_for
 from runwright.http.server import HttpServer
 from runwright.http.services import EdgeSettings, Services

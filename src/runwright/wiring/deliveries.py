@@ -18,7 +18,7 @@ from runwright.db.connection import FINISH, READ
 from runwright.http.ava.webhooks.payloads import AvaPayloadFormat
 from runwright.http.ava.webhooks.schemas import FORMAT as AVA_FORMAT
 from runwright.http.avala.payload_formats import AvalaCallbackFormat, AvalaPayloadFormat
-from runwright.http.avala.webhooks.routes import FORMAT as AVALA_FORMAT
+from runwright.http.avala.webhooks.schemas import FORMAT as AVALA_FORMAT
 from runwright.jobs.completion_callbacks import JOB_ENDS, EndedJob
 from runwright.loops.completion_dispatcher import CompletionDispatcher, CompletionRoute, JobHandler
 from runwright.loops.execution_timeouts import ExecutionTimeouts

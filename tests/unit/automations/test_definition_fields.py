@@ -11,7 +11,7 @@ from runwright.automations.model import JobFields, TriggerDefinition, TriggerFie
 from runwright.core.struct_fields import patch_type, set_fields
 from runwright.http.agh.jobs.schemas import JobIn, JobOut, JobPatch, job_create, job_patch
 from runwright.http.agh.loose_json import decode_loosely
-from runwright.http.agh.triggers.routes import (
+from runwright.http.agh.triggers.schemas import (
     TriggerIn,
     TriggerOut,
     TriggerPatch,

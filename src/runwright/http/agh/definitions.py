@@ -5,7 +5,8 @@ from runwright.automations.errors import DefinitionError
 from runwright.automations.model import AutomationKind, AutomationPatch
 from runwright.http.agh.jobs.schemas import JobQuery
 from runwright.http.agh.requests import name_cursor, page_of, read_query
-from runwright.http.agh.runs.routes import RunList, RunQuery, list_runs
+from runwright.http.agh.runs.routes import list_runs
+from runwright.http.agh.runs.schemas import RunList, RunQuery
 from runwright.http.request import Request
 
 

@@ -12,7 +12,7 @@ from runwright.db.pagination import Conditions, Rows, fetch_page
 from runwright.db.pool import Database, PoolConnection
 from runwright.db.rows import insert_row, row_of, struct_from_row
 from runwright.events.model import Event
-from runwright.outbox.queue import OutboxKind
+from runwright.outbox.queue import OutboxKind, send_now
 from runwright.webhooks.model import Delivery, DeliveryAttempt, DeliveryOutcome, DeliveryStatus
 
 _ATTEMPTS_SHOWN: Final = 20
@@ -121,24 +121,14 @@ def _delivery(row: Record, attempts: list[DeliveryAttempt]) -> Delivery:
     return struct_from_row(Delivery, row, event=event, attempts=attempts)
 
 
-async def requeue_delivery(db: PoolConnection, *, delivery_id: str, now: datetime) -> bool:
+async def requeue_delivery(db: PoolConnection, *, endpoint_id: str, delivery_id: str, now: datetime) -> bool:
     """Make a delivery due now, with all retries before it; False while it is being sent."""
-    queued = await db.fetchval(
-        f"""
-        INSERT INTO outbox AS q (kind, id, destination_id, due_at)
-        SELECT '{OutboxKind.WEBHOOK}', id, endpoint_id, $2 FROM deliveries WHERE id = $1
-        ON CONFLICT (id) DO UPDATE SET due_at = $2, failed_attempts = 0, claimed = false
-        WHERE NOT q.claimed OR q.due_at <= $2
-        RETURNING true
-        """,
-        delivery_id,
-        now,
-    )
+    queued = await send_now(db, kind=OutboxKind.WEBHOOK, id=delivery_id, destination_id=endpoint_id, now=now)
     if queued:
         await db.execute(
             "UPDATE deliveries SET status = 'pending', completed_at = NULL WHERE id = $1", delivery_id
         )
-    return bool(queued)
+    return queued
 
 
 async def insert_test_delivery(

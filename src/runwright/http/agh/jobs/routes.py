@@ -25,7 +25,7 @@ from runwright.http.agh.jobs.schemas import (
     job_patch,
 )
 from runwright.http.agh.requests import DEFAULT_WAIT_SECONDS, WaitQuery, read_body, read_query
-from runwright.http.agh.runs.routes import RunEnvelope, RunList, RunQuery, run_out
+from runwright.http.agh.runs.schemas import RunEnvelope, RunList, RunQuery, run_out
 from runwright.http.request import Request
 from runwright.http.routing import Routes
 

@@ -18,7 +18,7 @@ from runwright.automations.webhook_signatures import SignatureHeaderError, read_
 from runwright.http.agh.auth import check_delivery
 from runwright.http.agh.errors import AGH
 from runwright.http.agh.requests import WaitQuery, read_query
-from runwright.http.agh.runs.routes import RunOut, run_out
+from runwright.http.agh.runs.schemas import RunOut, run_out
 from runwright.http.principal import admit_tenant
 from runwright.http.request import Request
 from runwright.http.routing import Routes
