@@ -38,15 +38,13 @@ def tar_gz_of(files: Files) -> bytes:
     return gzip.compress(out.getvalue())
 
 
-def send(
-    api: Api, worker_id: str, archive: bytes, *, kind: str = ZIP, entrypoint: str | None = None
-) -> httpx.Response:
+def send(api: Api, worker_id: str, archive: bytes, *, kind: str = ZIP, **query: str) -> httpx.Response:
     """Deploy an archive and return the answer."""
     return api.call(
         "POST",
         f"/workers/{worker_id}/deploy",
         content=archive,
-        params={"entrypoint": entrypoint} if entrypoint is not None else None,
+        params=query,
         headers={"content-type": kind},
     )
 
@@ -58,6 +56,6 @@ def send_form(
     return api.http.post(f"{AVA}/workers/{worker_id}/deploy", files=list(parts), headers=api.headers)
 
 
-def deploy(api: Api, worker_id: str, files: Files, *, entrypoint: str | None = None) -> Json:
+def deploy(api: Api, worker_id: str, files: Files, **query: str) -> Json:
     """Deploy files and return the new version."""
-    return data_of(send(api, worker_id, zip_of(files), entrypoint=entrypoint), 201)
+    return data_of(send(api, worker_id, zip_of(files), **query), 201)

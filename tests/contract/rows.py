@@ -22,6 +22,18 @@ REQUESTS: Final[dict[tuple[str, str], Proofs]] = {
     ("GET", "/v1/ava/workers/{worker_id}/versions/{version}/log"): (
         "e2e/dependencies::another_tenant_does_not_see_a_log",
     ),
+    ("GET", "/v1/ava/workers/{worker_id}/versions/{version}/files"): (
+        "version_files::files_are_listed_by_path_with_their_digests",
+        "version_files::what_is_not_there_is_not_found_nor_is_anothers",
+    ),
+    ("GET", "/v1/ava/workers/{worker_id}/versions/{version}/files/content"): (
+        "version_files::a_file_is_read_as_text_or_in_base64",
+        "version_files::what_is_not_there_is_not_found_nor_is_anothers",
+    ),
+    ("GET", "/v1/ava/workers/{worker_id}/diff"): (
+        "version_files::what_differs_is_shown_file_by_file",
+        "version_files::what_is_not_there_is_not_found_nor_is_anothers",
+    ),
     ("POST", "/v1/ava/workers/{worker_id}/rollback"): (
         "versions::a_change_of_source_leaves_the_bundle_and_a_rollback_returns_to_it",
     ),

@@ -6,7 +6,9 @@ The edge runs inside the test on a real database, with times short enough to see
 import asyncio
 import contextlib
 import json
+import tempfile
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -36,6 +38,7 @@ from runwright.http.server import HttpServer
 from runwright.http.services import EdgeSettings, Health, Services
 from runwright.jobs.notifications import JobNotifications
 from runwright.jobs.service import Jobs
+from runwright.offload.client import Offload
 from runwright.outbox.client.url import OutgoingPolicy
 from runwright.runtimes.host import RuntimeInfo
 from runwright.schedules.service import Schedules
@@ -47,6 +50,8 @@ from runwright.tenants.model import new_key_text
 from runwright.tenants.rate_limits import Rate, RateLimiter
 from runwright.tenants.status_cache import TenantStatusCache
 from runwright.tenants.tenants import Tenants
+from runwright.workers.bundles.stored import StoredBundles
+from runwright.workers.contents import VersionContents
 from runwright.workers.deployments import Deployments
 from runwright.workers.service import Workers
 
@@ -92,6 +97,9 @@ async def edge(database: Pool, request: pytest.FixtureRequest) -> AsyncIterator[
         workers=Workers(database, no_bundles(database), clock=system_clock, on_deprecated=_nothing_left),
         vault=Vault(database, clock=system_clock, ring=Keyring([bytes(32)]), executor_keys=_no_executors),
         deployments=Deployments(database, no_bundles(database), clock=system_clock),
+        contents=VersionContents(
+            database, StoredBundles(database, spool_dir=Path(tempfile.gettempdir())), Offload()
+        ),
         jobs=jobs,
         bulk=BulkOperations(database, clock=system_clock),
         queues=Queues(database, clock=system_clock),

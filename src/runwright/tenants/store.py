@@ -6,7 +6,7 @@ from typing import Any, Final
 from asyncpg import Record
 
 from runwright.core.paging import Listing, PageRequest
-from runwright.core.roles import ROLES
+from runwright.core.roles import ROLES, Caller
 from runwright.db.pagination import Conditions, Rows, fetch_page
 from runwright.db.pool import Database, PoolConnection
 from runwright.db.rows import column_list, insert_row, row_of, struct_from_row, update_row
@@ -129,3 +129,15 @@ async def revoke_key(db: PoolConnection, key_id: str, *, now: datetime) -> ApiKe
 
 def _key(row: Record) -> ApiKey:
     return struct_from_row(ApiKey, row, role=ROLES[row["role"]])
+
+
+async def fetch_key_name(db: Database | PoolConnection, caller: Caller) -> str | None:
+    """Return the name of the caller's key, where the key represents no named user and has a name."""
+    if caller.user_id != caller.key_id:
+        return None
+    name: str | None = await db.fetchval(
+        "SELECT nullif(name, '') FROM api_keys WHERE tenant_id = $1 AND id = $2",
+        caller.tenant_id,
+        caller.key_id,
+    )
+    return name

@@ -47,6 +47,8 @@ from runwright.wiring.resources import Resources, open_database_pool, open_vault
 from runwright.wiring.shutdown import Shutdown
 from runwright.workers.bundles.members import ArchiveLimits
 from runwright.workers.bundles.reader import BundleReader
+from runwright.workers.bundles.stored import StoredBundles
+from runwright.workers.contents import VersionContents
 from runwright.workers.deployments import Deployments
 from runwright.workers.service import Workers
 
@@ -105,7 +107,6 @@ async def open_services(
     stack: AsyncExitStack,
 ) -> Services:
     db = await open_database_pool(res, READ, res.settings.db_pool_size, stack, by_index=True)
-    uploads = await open_database_pool(res, MAINTENANCE, UPLOAD_CONNECTIONS, stack, lazy=True)
     submits = await open_database_pool(res, SUBMIT, SUBMIT_CONNECTIONS, stack, by_key=True)
     admission = await open_admission_control(res, db, stack)
     jobs = _open_jobs(res, db, submits, admission, executor, stack)
@@ -116,9 +117,8 @@ async def open_services(
     key = await asyncio.to_thread(platform_key, res.settings.platform_key, res.settings.data_dir)
     return Services(
         workers=_workers(res, db, reader, admission, executor, on_building),
-        deployments=Deployments(
-            uploads, reader, clock=res.clock, on_building=on_building, quota=admission.stored_bytes
-        ),
+        deployments=await _open_deployments(res, reader, admission, on_building, stack),
+        contents=VersionContents(db, StoredBundles(db, spool_dir=spool_dir_in(res.settings)), res.offload),
         vault=open_vault(res, db, stack),
         jobs=jobs,
         bulk=await _open_bulk(res, db, admission, stack),
@@ -200,6 +200,17 @@ def _workers(
         on_event=res.event_notifications.appended,
         quota=admission.stored_bytes,
     )
+
+
+async def _open_deployments(
+    res: Resources,
+    reader: BundleReader,
+    admission: AdmissionControl,
+    on_building: Callable[[], None],
+    stack: AsyncExitStack,
+) -> Deployments:
+    db = await open_database_pool(res, MAINTENANCE, UPLOAD_CONNECTIONS, stack, lazy=True)
+    return Deployments(db, reader, clock=res.clock, on_building=on_building, quota=admission.stored_bytes)
 
 
 def _end_deprecated(res: Resources, db: Database) -> Callable[[], Awaitable[None]]:

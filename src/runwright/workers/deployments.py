@@ -9,21 +9,24 @@ until its layer is installed. Deploying the files and the entrypoint of the acti
 nothing and returns that version.
 """
 
+import asyncio
+import contextlib
 from collections.abc import Callable
-from typing import IO
+from typing import IO, Final
 
 import msgspec
 
 from runwright.core.clock import Clock
-from runwright.core.errors import ConflictError, NotFoundError
+from runwright.core.errors import ConflictError
 from runwright.core.paging import Listing, PageRequest
 from runwright.core.roles import Caller
 from runwright.db.pool import Database, PoolConnection
 from runwright.tenants.audit import record
 from runwright.tenants.quotas import Quota
+from runwright.tenants.store import fetch_key_name
 from runwright.workers.bundles.blobs import insert_blob
 from runwright.workers.bundles.reader import BundleReader, ExaminedBundle, bundled_version
-from runwright.workers.model import Version, VersionStatus, Worker
+from runwright.workers.model import DeployNote, Version, VersionStatus, Worker
 from runwright.workers.service import no_worker, require_open
 from runwright.workers.store import fetch_worker, update_worker
 from runwright.workers.versions import (
@@ -32,8 +35,13 @@ from runwright.workers.versions import (
     insert_version,
     list_versions,
     next_version,
+    no_version,
     settle_versions,
 )
+
+FIRST_LOOK_SECONDS: Final = 0.1
+LOOK_SECONDS: Final = 1.0
+"""How often a request that waits for a build reads its status; more often in the beginning."""
 
 
 class Deployed(msgspec.Struct, frozen=True):
@@ -56,6 +64,7 @@ class Deployments:
         quota: Quota | None = None,
     ) -> None:
         """`on_building` is called after a version with dependencies was stored. `quota`: of stored bytes."""
+        self._waits_over = asyncio.Event()
         self._quota = quota
         self._db = db
         self._reader = reader
@@ -67,7 +76,12 @@ class Deployments:
         return require_open(await fetch_worker(self._db, tenant_id=tenant_id, worker_id=worker_id), worker_id)
 
     async def deploy(
-        self, caller: Caller, worker_id: str, archive: IO[bytes], entrypoint: str | None
+        self,
+        caller: Caller,
+        worker_id: str,
+        archive: IO[bytes],
+        entrypoint: str | None,
+        note: DeployNote | None = None,
     ) -> Deployed:
         """Create a version from an archive. InvalidError is about `bundle` or `entrypoint`.
 
@@ -81,13 +95,38 @@ class Deployments:
                 await self._quota.take(caller.tenant_id, examined.size_bytes)
             async with self._db.acquire() as db, db.transaction():
                 await insert_blob(db, blob, now=self._clock())
-                deployed = await self._add(db, caller, worker_id, examined)
+                deployed = await self._add(db, caller, worker_id, examined, note or DeployNote())
         if deployed.version.status is VersionStatus.BUILDING:
             self._on_building()
         return deployed
 
+    async def wait_built(self, tenant_id: str, version: Version, seconds: float) -> Version:
+        """Return the version when it is ready or has failed; still building when `seconds` have passed.
+
+        Also when `end_waits` is called.
+        """
+        loop = asyncio.get_running_loop()
+        deadline, pause = loop.time() + seconds, FIRST_LOOK_SECONDS
+        while version.status is VersionStatus.BUILDING and not self._waits_over.is_set():
+            if (left := deadline - loop.time()) <= 0:
+                break
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._waits_over.wait(), min(left, pause))
+            pause = min(1.5 * pause, LOOK_SECONDS)
+            version = await self.get(tenant_id, version.worker_id, version.version)
+        return version
+
+    def end_waits(self) -> None:
+        """End all waits, now and later: they return the version as it is."""
+        self._waits_over.set()
+
     async def _add(
-        self, db: PoolConnection, caller: Caller, worker_id: str, examined: ExaminedBundle
+        self,
+        db: PoolConnection,
+        caller: Caller,
+        worker_id: str,
+        examined: ExaminedBundle,
+        note: DeployNote,
     ) -> Deployed:
         worker = await self._lock(db, caller.tenant_id, worker_id)
         active = await self._find(db, caller.tenant_id, worker_id, worker.version)
@@ -96,9 +135,9 @@ class Deployments:
             return Deployed(active, created=False)
         now = max(self._clock(), worker.updated_at)
         number = await next_version(db, worker_id=worker_id)
-        await insert_version(
-            db, bundled_version(worker_id, number, examined, created_by=caller.user_id, now=now)
-        )
+        new = bundled_version(worker_id, number, examined, created_by=caller.user_id, now=now)
+        author = note.author or await fetch_key_name(db, caller)
+        await insert_version(db, msgspec.structs.replace(new, message=note.message, author=author))
         if not examined.needs_layer:
             await update_worker(
                 db,
@@ -156,5 +195,5 @@ class Deployments:
     ) -> Version:
         found = await fetch_version(db, tenant_id=tenant_id, worker_id=worker_id, version=version)
         if found is None:
-            raise NotFoundError("There is no such version.")
+            raise no_version()
         return found

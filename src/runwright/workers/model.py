@@ -112,6 +112,9 @@ class Version(msgspec.Struct, frozen=True, kw_only=True):
     size_bytes: int | None
     files: int | None
     error: str | None
+    message: str | None
+    """What was written about it when it was deployed."""
+    author: str
     created_by: str
     created_at: datetime
 
@@ -127,8 +130,18 @@ class NewVersion(msgspec.Struct, frozen=True, kw_only=True):
     digest: str | None = None
     size_bytes: int | None = None
     files: int | None = None
+    message: str | None = None
+    author: str | None = None
+    """Where it is not `created_by`."""
     created_by: str
     created_at: datetime
+
+
+class DeployNote(msgspec.Struct, frozen=True, kw_only=True):
+    """What a user writes about a version. The author is by default the caller, by the name of their key."""
+
+    message: str | None = None
+    author: str | None = None
 
 
 class WorkerFilter(msgspec.Struct, frozen=True, kw_only=True):

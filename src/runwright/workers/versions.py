@@ -12,6 +12,7 @@ from typing import Final
 
 from asyncpg import Record
 
+from runwright.core.errors import NotFoundError
 from runwright.core.paging import Listing, PageRequest
 from runwright.db.pagination import Conditions, Rows, fetch_page
 from runwright.db.pool import Database, PoolConnection
@@ -21,13 +22,18 @@ from runwright.workers.model import NewVersion, Version, VersionSource
 _COLUMNS: Final = """
     v.worker_id, v.version, v.status, v.version = w.version AS active, v.entrypoint,
     v.bundle_digest AS digest, coalesce(v.size_bytes, octet_length(v.source_code)) AS size_bytes, v.files,
-    v.error, v.created_by, v.created_at
+    v.error, v.message, coalesce(v.author, v.created_by) AS author, v.created_by, v.created_at
 """
 
 
 def _version(row: Record) -> Version:
     source = VersionSource.INLINE if row["digest"] is None else VersionSource.BUNDLE
     return struct_from_row(Version, row, source=source)
+
+
+def no_version() -> NotFoundError:
+    """Return the error for a version that the worker does not have."""
+    return NotFoundError("There is no such version.")
 
 
 async def next_version(db: PoolConnection, *, worker_id: str) -> int:

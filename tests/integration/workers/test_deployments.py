@@ -124,6 +124,22 @@ async def test_a_version_that_fails_never_serves_and_says_why(world: World) -> N
         await world.deployments.rollback(CALLER, worker.id, 2)
 
 
+async def test_a_wait_ends_with_the_build_with_its_time_and_with_the_server(world: World) -> None:
+    worker = await world.create()
+    version = await world.deploy(worker, NEEDS)
+    waiting_for_it = asyncio.create_task(world.deployments.wait_built(CALLER.tenant_id, version, 60))
+    assert (await world.deployments.wait_built(CALLER.tenant_id, version, 0.01)).status == "building"
+    await world.build(version)
+    ended = await waiting_for_it
+    assert (ended.status, ended.active) == ("ready", True)
+    other = await world.deploy(worker, NEEDS | {"n": "2"})
+    waiting_for_it = asyncio.create_task(world.deployments.wait_built(CALLER.tenant_id, other, 60))
+    await asyncio.sleep(0)
+    world.deployments.end_waits()
+    assert (await waiting_for_it).status == "building"
+    assert (await world.deployments.wait_built(CALLER.tenant_id, other, 60)).status == "building"
+
+
 async def test_of_two_that_are_built_the_newer_serves_in_either_order(world: World) -> None:
     for first in (0, 1):
         worker = await world.create()

@@ -13,6 +13,7 @@ from runwright.http.ava.runtimes.routes import ROUTES as RUNTIMES
 from runwright.http.ava.schedules.routes import ROUTES as SCHEDULES
 from runwright.http.ava.secrets.routes import ROUTES as SECRETS
 from runwright.http.ava.tenants.routes import ROUTES as TENANTS
+from runwright.http.ava.version_files.routes import ROUTES as VERSION_FILES
 from runwright.http.ava.versions.routes import ROUTES as VERSIONS
 from runwright.http.ava.webhooks.routes import ROUTES as WEBHOOKS
 from runwright.http.ava.workers.routes import ROUTES as WORKERS
@@ -22,7 +23,18 @@ from runwright.http.routing import Route
 def ava_routes() -> Sequence[Route]:
     """Return the routes of all resources, and of the document that is made from them."""
     resources = [
-        *(*WORKERS, *SECRETS, *VERSIONS, *BULK, *JOBS, *SCHEDULES, *QUEUES, *RUNTIMES, *ANALYTICS),
+        *(
+            *WORKERS,
+            *SECRETS,
+            *VERSIONS,
+            *VERSION_FILES,
+            *BULK,
+            *JOBS,
+            *SCHEDULES,
+            *QUEUES,
+            *RUNTIMES,
+            *ANALYTICS,
+        ),
         *(*WEBHOOKS, *TENANTS, *KEYS, *AUDIT),
     ]
     return [*resources, *document_routes(resources)]

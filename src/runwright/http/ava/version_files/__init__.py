@@ -1,0 +1,1 @@
+"""The files of versions, and what differs between two of them."""
