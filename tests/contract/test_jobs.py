@@ -19,6 +19,8 @@ KEYS = SEED_KEYS | {
         "cancel_requested_at",
         "retry_of",
         "schedule_id",
+        "worker_name",
+        "retried_as",
     ),
 }
 UNKNOWN_JOB = "job_01jd9x3v7m0000000000000000"
@@ -77,6 +79,8 @@ def test_a_new_job_has_the_documented_defaults(api: Api, worker_id: str) -> None
         "cancel_requested_at": None,
         "retry_of": None,
         "schedule_id": None,
+        "worker_name": "Echo",
+        "retried_as": None,
     }
     assert data_of(api.get(f"/jobs/{job['id']}")) == job
 
@@ -240,7 +244,9 @@ def test_a_retry_is_a_new_job_that_names_the_old_one(api: Api, worker_id: str) -
     assert new["id"] != old["id"]
     assert new["retry_of"] == old["id"]
     assert (new["input"], new["priority"], new["worker_id"]) == ({"n": 7}, 2, worker_id)
-    assert data_of(api.get(f"/jobs/{old['id']}")) == old
+    assert data_of(api.get(f"/jobs/{old['id']}")) == old | {"retried_as": new["id"]}
+    rows = {row["id"]: row for row in api.get("/jobs").json()["data"]}
+    assert (rows[old["id"]]["retried_as"], rows[new["id"]]["retried_as"]) == (new["id"], None)
 
 
 def test_only_a_job_that_has_ended_can_be_retried(api: Api, worker_id: str) -> None:
@@ -304,6 +310,64 @@ def test_filters_narrow_the_list(api: Api, worker_id: str) -> None:
     assert ids(**{"filter[status]": "queued", "filter[worker_id]": other}) == [elsewhere["id"]]
 
 
+def test_a_list_is_sorted_either_way_by_creation_start_and_duration(api: Api) -> None:
+    naps = "import time\ndef handler(input, env):\n    time.sleep(input['s'])\n"
+    worker_id = api.make_worker(source_code=naps)["id"]
+    slow, quick = (api.run_job(worker_id, input={"s": s})["id"] for s in (0.4, 0))
+    waiting = api.make_job(worker_id, scheduled_at=FAR)["id"]
+    orders = {
+        "created": [slow, quick, waiting],
+        "-created": [waiting, quick, slow],
+        "started": [slow, quick, waiting],
+        "-started": [quick, slow, waiting],
+        "duration": [quick, slow, waiting],
+        "-duration": [slow, quick, waiting],
+    }
+    for sort, ids in orders.items():
+        found: list[str] = []
+        more: dict[str, str] = {}
+        while True:
+            body = api.get("/jobs", sort=sort, per_page="2", **more).json()
+            found += [job["id"] for job in body["data"]]
+            pagination = body["pagination"]
+            assert (pagination["total"], pagination["cut"]) == (3, False)
+            if not pagination["has_more"]:
+                break
+            more = {"cursor": pagination["next_cursor"]}
+            for other in orders.keys() - {sort}:
+                assert fields_of(api.get("/jobs", sort=other, **more)).keys() == {"cursor"}
+        assert found == ids, sort
+
+
+def test_a_worker_is_named_where_its_name_is_its_own(api: Api) -> None:
+    one, two, three = (api.make_worker(name=name)["id"] for name in ("alone", "shared", "shared"))
+    job = api.make_job(one, scheduled_at=FAR)
+
+    def ids(worker: str) -> list[str]:
+        return [row["id"] for row in api.get("/jobs", **{"filter[worker]": worker}).json()["data"]]
+
+    assert ids("alone") == ids(one) == [job["id"]]
+    for response in (
+        api.get("/jobs", **{"filter[worker]": "shared"}),
+        api.post("/jobs/bulk", {"action": "cancel", "filter": {"worker": "shared"}}),
+    ):
+        [(name, [message])] = fields_of(response).items()
+        assert name in {"filter[worker]", "filter.worker"}
+        assert two in message
+        assert three in message
+    for name in ("Alone", "nothing", "wkr_01jd9x3v7m0000000000000000"):
+        assert fields_of(api.get("/jobs", **{"filter[worker]": name})).keys() == {"filter[worker]"}
+    api.delete(f"/workers/{three}")
+    assert ids("shared") == []
+    assert ids(three) == []
+    both = {"filter[worker]": "alone", "filter[worker_id]": one}
+    assert fields_of(api.get("/jobs", **both)).keys() == {"filter[worker]"}
+    stranger = api.having(tenant=api.tenant + "x")
+    assert fields_of(stranger.get("/jobs", **{"filter[worker]": "alone"})).keys() == {"filter[worker]"}
+    body = {"action": "cancel", "filter": {"worker": "alone"}, "dry_run": True}
+    assert data_of(api.post("/jobs/bulk", body))["matched"] == 1
+
+
 def test_a_zones_plus_sign_survives_the_query_string(api: Api, worker_id: str) -> None:
     job = api.make_job(worker_id, scheduled_at=FAR)
     response = api.call("GET", "/jobs?filter[created_after]=2020-01-01T00:00:00+02:00")
@@ -323,6 +387,10 @@ def test_a_zones_plus_sign_survives_the_query_string(api: Api, worker_id: str) -
         ("filter[created_after]", "-99999h"),
         ("filter[created_before]", "0001-01-01T00:00:00Z"),
         ("q", ""),
+        ("sort", "priority"),
+        ("sort", ""),
+        ("filter[worker]", ""),
+        ("filter[worker]", "nul\0"),
         ("filter[trigger]", "cron"),
         ("filter[worker_id]", ""),
         ("filter[worker_id]", "nul\0"),

@@ -183,16 +183,11 @@ class BulkSteps:
 
     async def _advance(self, db: PoolConnection, operation: BulkOperation, below: str) -> Callable[[], None]:
         limit = STEP_JOBS[operation.action]
-        job_ids = await store.next_jobs(db, operation, below=below, limit=limit)
+        found = await store.next_jobs(db, operation, below=below, limit=limit)
         act = self._cancel if operation.action is BulkAction.CANCEL else self._retry
-        progress, notify = await act(db, operation, job_ids)
+        progress, notify = await act(db, operation, found.job_ids)
         await store.save_progress(
-            db,
-            operation,
-            progress,
-            next_id=min(job_ids, default=below),
-            over=len(job_ids) < limit,
-            now=self._clock(),
+            db, operation, progress, next_id=found.next_id, over=found.last, now=self._clock()
         )
         return notify
 

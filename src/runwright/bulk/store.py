@@ -20,8 +20,11 @@ from runwright.db.rows import column_list, insert_row, row_of, struct_from_row
 from runwright.jobs.model import JobFilter
 from runwright.jobs.store.cancel import CANCEL_QUEUED
 from runwright.jobs.store.finish import CANCELLED_ERROR
-from runwright.jobs.store.read import select_jobs
+from runwright.jobs.store.selection import SEARCH_WINDOW, select_jobs
 from runwright.jobs.store.submit import Submission
+
+MOST_COUNTED: Final = 1_000_000
+"""How many jobs are searched to count those that an operation will act on; it acts on all."""
 
 _COLUMNS: Final = column_list(BulkOperation)
 _CANCEL_MANY: Final = CANCEL_QUEUED.format(which="q.tenant_id = $3 AND q.job_id = ANY ($4::text[])")
@@ -38,9 +41,12 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def count_matching(db: Database | PoolConnection, tenant_id: str, which: JobFilter) -> int:
-    """Return how many jobs a filter selects."""
-    s = select_jobs(tenant_id, which)
-    count: int = await db.fetchval(f"SELECT count(*) FROM {s.source} WHERE {s.where}", *s.params)
+    """Return how many jobs a filter selects, of the newest MOST_COUNTED that its indexes leave."""
+    selection = select_jobs(tenant_id, which)
+    rows = selection.window(MOST_COUNTED) if selection.searches else selection.all_rows()
+    found = "WHERE found" if selection.searches else ""
+    sql = f"SELECT count(*) FROM ({rows}) AS matching {found}"
+    count: int = await db.fetchval(sql, *selection.params)
     return count
 
 
@@ -103,17 +109,29 @@ async def lock_next_operation(db: PoolConnection, *, now: datetime) -> tuple[Bul
     return None if row is None else (_operation(row), row["next_id"])
 
 
-async def next_jobs(db: PoolConnection, operation: BulkOperation, *, below: str, limit: int) -> Sequence[str]:
-    """Return the ids of the next jobs that the operation visits, newest first."""
-    s = select_jobs(operation.tenant_id, operation.selection)
-    bound = f"${len(s.params) + 1}"
-    rows = await db.fetch(
-        f"SELECT {s.id_column} AS id FROM {s.source} WHERE {s.where} AND {s.id_column} < {bound}"
-        f" ORDER BY {s.id_column} DESC LIMIT {limit}",
-        *s.params,
-        below,
+class NextJobs(msgspec.Struct, frozen=True):
+    """The jobs of a step, newest first; the next one begins below `next_id`, unless this one is the last."""
+
+    job_ids: Sequence[str]
+    next_id: str
+    last: bool
+
+
+async def next_jobs(db: PoolConnection, operation: BulkOperation, *, below: str, limit: int) -> NextJobs:
+    """Return the next jobs that the operation visits; at most SEARCH_WINDOW are searched for them."""
+    selection = select_jobs(operation.tenant_id, operation.selection)
+    params = [*selection.params, below]
+    bound = f"{{id}} < ${len(params)}"
+    rows = selection.window(SEARCH_WINDOW if selection.searches else limit, bound=bound)
+    sql = f"SELECT id FROM ({rows}) AS candidates WHERE found ORDER BY id DESC LIMIT {limit}"
+    found = [row["id"] for row in await db.fetch(sql, *params)]
+    if len(found) == limit or not selection.searches:
+        return NextJobs(found, min(found, default=below), len(found) < limit)
+    searched = await db.fetchrow(
+        f"SELECT count(*) AS read, min(id) AS oldest FROM ({rows}) AS candidates", *params
     )
-    return [row["id"] for row in rows]
+    assert searched is not None  # noqa: S101  it counts
+    return NextJobs(found, searched["oldest"] or below, searched["read"] < SEARCH_WINDOW)
 
 
 async def save_progress(

@@ -6,6 +6,7 @@ lines grow with the fence, so the lines of a later attempt come after those of a
 
 import random
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Any, Final
 
 import msgspec
@@ -51,6 +52,10 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     cancel_requested_at: datetime | None = None
     retry_of: str | None
     schedule_id: str | None
+    worker_name: str | None = None
+    """The name that its worker has now."""
+    retried_as: str | None = None
+    """The latest job that repeats it by request."""
 
 
 class Idempotency(msgspec.Struct, frozen=True):
@@ -77,6 +82,44 @@ class JobFilter(msgspec.Struct, frozen=True, kw_only=True):
     min_duration_ms: int | None = None
     retried: bool | None = None
     """Whether the job was retried by a request."""
+
+
+class JobSort(StrEnum):
+    """The orders of a list of jobs; with a minus sign descending. Jobs that have no such value come last."""
+
+    NEWEST = "-created"
+    OLDEST = "created"
+    LATEST_START = "-started"
+    EARLIEST_START = "started"
+    LONGEST = "-duration"
+    SHORTEST = "duration"
+
+    @property
+    def ascending(self) -> bool:
+        return not self.startswith("-")
+
+    @property
+    def by_start(self) -> bool:
+        return self.endswith("started")
+
+    @property
+    def by_duration(self) -> bool:
+        return self.endswith("duration")
+
+    @property
+    def by_value(self) -> bool:
+        """Whether jobs are sorted by a number and not by their ids, which are in the order of creation."""
+        return self.by_start or self.by_duration
+
+    @property
+    def order(self) -> str:
+        """The direction in SQL."""
+        return "ASC" if self.ascending else "DESC"
+
+    @property
+    def beyond(self) -> str:
+        """The SQL operator of what follows in this order."""
+        return ">" if self.ascending else "<"
 
 
 class JobAttempt(msgspec.Struct, frozen=True, kw_only=True):

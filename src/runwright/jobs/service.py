@@ -12,16 +12,26 @@ from runwright.core.clock import Clock
 from runwright.core.errors import ConflictError, NotFoundError, TenantSuspendedError
 from runwright.core.ids import JobId
 from runwright.core.job_state import TERMINAL, JobStatus
-from runwright.core.paging import Listing, PageRequest
+from runwright.core.paging import PageRequest
 from runwright.core.roles import Caller
 from runwright.db.batching import REQUEST_SECONDS, Batcher, retry_transient
 from runwright.db.pool import Database, PoolConnection
 from runwright.jobs.explain import explain_job
 from runwright.jobs.logs import TailPart, read_logs, tail_log
-from runwright.jobs.model import ClaimedAttempt, Explanation, Idempotency, Job, JobAttempt, JobFilter, JobLogs
+from runwright.jobs.model import (
+    ClaimedAttempt,
+    Explanation,
+    Idempotency,
+    Job,
+    JobAttempt,
+    JobFilter,
+    JobLogs,
+    JobSort,
+)
 from runwright.jobs.notifications import EndWatch, JobNotifications
 from runwright.jobs.store.cancel import Cancellation, CancelResult, cancel_job
-from runwright.jobs.store.read import fetch_attempts, fetch_job, fetch_jobs, fetch_status, list_jobs
+from runwright.jobs.store.listing import JobListing, list_jobs
+from runwright.jobs.store.read import fetch_attempts, fetch_job, fetch_jobs, fetch_status
 from runwright.jobs.store.submit import (
     Accepted,
     PriorJobs,
@@ -166,9 +176,11 @@ class Jobs:
             raise _no_job(job_id)
         return job
 
-    async def list(self, tenant_id: str, which: JobFilter, page: PageRequest) -> Listing[Job]:
-        """Return a page of the tenant's jobs, newest first."""
-        return await list_jobs(self._db, tenant_id=tenant_id, which=which, page=page)
+    async def list(
+        self, tenant_id: str, which: JobFilter, page: PageRequest, sort: JobSort = JobSort.NEWEST
+    ) -> JobListing:
+        """Return a page of the tenant's jobs, by default newest first."""
+        return await list_jobs(self._db, tenant_id=tenant_id, which=which, page=page, sort=sort)
 
     async def cancel(self, caller: Caller, job_id: JobId) -> Job:
         """Cancel a queued job, or request it from the executor; ConflictError when it has ended."""
@@ -359,6 +371,7 @@ def _accepted_job(item: Submission, answer: Accepted | Rejection) -> Job:
         max_retries=answer.max_retries,
         retry_of=item.retry_of,
         schedule_id=item.schedule_id,
+        worker_name=answer.worker_name,
     )
 
 

@@ -1,6 +1,6 @@
 """Creating, reading, changing and deprecating workers."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 import msgspec
@@ -27,7 +27,7 @@ from runwright.workers.model import (
     WorkerFilter,
     WorkerStatus,
 )
-from runwright.workers.store import fetch_worker, insert_worker, list_workers, update_worker
+from runwright.workers.store import fetch_worker, find_by_name, insert_worker, list_workers, update_worker
 from runwright.workers.versions import fetch_version, insert_version, next_version
 
 DEFAULT_ENTRYPOINTS: Final = {
@@ -103,6 +103,10 @@ class Workers:
     async def list(self, tenant_id: str, which: WorkerFilter, page: PageRequest) -> Listing[Worker]:
         """Return a page of the tenant's workers, newest first."""
         return await list_workers(self._db, tenant_id=tenant_id, which=which, page=page)
+
+    async def named(self, tenant_id: str, name: str, limit: int) -> Sequence[str]:
+        """Return the ids of up to `limit` workers with this name or id: of those in use, if there are any."""
+        return await find_by_name(self._db, tenant_id=tenant_id, name=name, limit=limit)
 
     async def change(
         self,

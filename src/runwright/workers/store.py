@@ -97,6 +97,22 @@ async def find_workers(
     return {(row["tenant_id"], row["name"]): row["id"] for row in rows}
 
 
+async def find_by_name(db: Database, *, tenant_id: str, name: str, limit: int) -> Sequence[str]:
+    """Return the ids of up to `limit` workers with this name or id: that with the id, else those in use."""
+    rows = await db.fetch(
+        """
+        SELECT id, status <> 'deprecated' AS in_use FROM workers
+        WHERE tenant_id = $1 AND (id = $2 OR name = $2) ORDER BY id = $2 DESC, in_use DESC, id DESC LIMIT $3
+        """,
+        tenant_id,
+        name,
+        limit,
+    )
+    if any(row["id"] == name for row in rows):
+        return [name]
+    return [row["id"] for row in rows if row["in_use"]] or [row["id"] for row in rows]
+
+
 async def list_workers(
     db: Database, *, tenant_id: str, which: WorkerFilter, page: PageRequest
 ) -> Listing[Worker]:

@@ -86,20 +86,21 @@ class PageQuery(msgspec.Struct, frozen=True, kw_only=True):
 
 def read_page(query: PageQuery, prefix: Prefix) -> PageRequest:
     """Return the requested page of resources with ids; the cursor of another kind of list is refused."""
-    return _read_page(query, partial(is_id, prefix))
+    return read_cursor_page(query, partial(is_id, prefix))
 
 
 def read_number_page(query: PageQuery) -> PageRequest:
     """Return the requested page of numbered resources; the cursor of another kind of list is refused."""
-    return _read_page(query, lambda text: _NUMBER.fullmatch(text) is not None)
+    return read_cursor_page(query, lambda text: _NUMBER.fullmatch(text) is not None)
 
 
 def read_tenant_page(query: PageQuery) -> PageRequest:
     """Return the requested page of tenants, whose ids have no common form."""
-    return _read_page(query, is_tenant_id)
+    return read_cursor_page(query, is_tenant_id)
 
 
-def _read_page(query: PageQuery, fits: Callable[[str], bool]) -> PageRequest:
+def read_cursor_page(query: PageQuery, fits: Callable[[str], bool]) -> PageRequest:
+    """Return the requested page; a cursor whose content does not fit is refused."""
     if query.cursor is not UNSET:
         if query.page is not UNSET:
             raise InvalidError({"cursor": ["Cannot be combined with page."]})

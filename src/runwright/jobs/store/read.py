@@ -1,23 +1,20 @@
-"""Reading jobs: one, a page of them, their attempts and their logs.
+"""Reading jobs: one or several, their attempts and their logs.
 
 The status of a job is stored in job_queue until it ends, and in job_results afterwards.
 """
 
-import asyncio
-from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Final
 
 import msgspec
 from asyncpg import Record
 
-from runwright.core.ids import floor_id
-from runwright.core.job_state import TERMINAL, JobStatus, Trigger
-from runwright.core.paging import EXACT_COUNT_LIMIT, Listing, PageRequest
+from runwright.core.job_state import JobStatus, Trigger
 from runwright.db.pool import Database, PoolConnection
-from runwright.jobs.model import NULL, Job, JobAttempt, JobError, JobFilter
+from runwright.jobs.model import NULL, Job, JobAttempt, JobError
 
-_COLUMNS: Final = """
+JOB_COLUMNS: Final = """
     j.id, j.worker_id, j.tenant_id, j.trigger, j.priority, j.input, j.triggered_by, j.created_at,
     j.scheduled_at, j.max_retries, j.retry_of, j.schedule_id,
     coalesce(r.status, CASE WHEN q.state = 'running' THEN 'running' ELSE 'queued' END) AS status,
@@ -25,17 +22,19 @@ _COLUMNS: Final = """
     coalesce(r.worker_version, q.worker_version, j.worker_version) AS worker_version,
     CASE WHEN r.job_id IS NULL THEN q.started_at ELSE r.started_at END AS started_at,
     r.completed_at, r.duration_ms, r.output, r.error,
-    coalesce(r.cancel_requested_at, q.cancel_requested_at) AS cancel_requested_at
+    coalesce(r.cancel_requested_at, q.cancel_requested_at) AS cancel_requested_at,
+    (SELECT w.name FROM workers w WHERE w.id = j.worker_id) AS worker_name,
+    (SELECT x.retried_as FROM job_retries x WHERE x.tenant_id = j.tenant_id AND x.job_id = j.id) AS retried_as
 """
 
-_STATE: Final = """
+JOB_STATE: Final = """
     LEFT JOIN job_queue q ON q.tenant_id = j.tenant_id AND q.job_id = j.id
     LEFT JOIN job_results r ON r.tenant_id = j.tenant_id AND r.job_id = j.id
 """
 
 
 def job_from_row(row: Record) -> Job:
-    """Build a job from a row with `_COLUMNS`."""
+    """Build a job from a row with `JOB_COLUMNS`."""
     values = dict(row)
     values["status"] = JobStatus(values["status"])
     values["trigger"] = Trigger(values["trigger"])
@@ -52,7 +51,7 @@ def error_from(raw: msgspec.Raw | None) -> JobError | None:
 async def fetch_job(db: Database, *, tenant_id: str, job_id: str) -> Job | None:
     """Return one job as it is now."""
     row = await db.fetchrow(
-        f"SELECT {_COLUMNS} FROM jobs j {_STATE} WHERE j.tenant_id = $1 AND j.id = $2",
+        f"SELECT {JOB_COLUMNS} FROM jobs j {JOB_STATE} WHERE j.tenant_id = $1 AND j.id = $2",
         tenant_id,
         job_id,
     )
@@ -62,7 +61,8 @@ async def fetch_job(db: Database, *, tenant_id: str, job_id: str) -> Job | None:
 async def fetch_jobs(db: Database | PoolConnection, *, tenant_id: str, job_ids: Sequence[str]) -> list[Job]:
     """Return these jobs, ordered by id; unknown ones are left out."""
     rows = await db.fetch(
-        f"SELECT {_COLUMNS} FROM jobs j {_STATE} WHERE j.tenant_id = $1 AND j.id = ANY ($2) ORDER BY j.id",
+        f"SELECT {JOB_COLUMNS} FROM jobs j {JOB_STATE}"
+        " WHERE j.tenant_id = $1 AND j.id = ANY ($2) ORDER BY j.id",
         tenant_id,
         job_ids,
     )
@@ -73,126 +73,13 @@ async def fetch_jobs_by_key(db: Database, keys: Sequence[tuple[str, str]]) -> di
     """Return the jobs with these (tenant, id); unknown ones are left out."""
     rows = await db.fetch(
         f"""
-        SELECT {_COLUMNS} FROM unnest($1::text[], $2::text[]) AS k (tenant_id, job_id)
-        JOIN jobs j ON j.tenant_id = k.tenant_id AND j.id = k.job_id {_STATE}
+        SELECT {JOB_COLUMNS} FROM unnest($1::text[], $2::text[]) AS k (tenant_id, job_id)
+        JOIN jobs j ON j.tenant_id = k.tenant_id AND j.id = k.job_id {JOB_STATE}
         """,
         [tenant_id for tenant_id, _ in keys],
         [job_id for _, job_id in keys],
     )
     return {(row["tenant_id"], row["id"]): job_from_row(row) for row in rows}
-
-
-class JobSelection(msgspec.Struct, frozen=True):
-    """The jobs that a filter selects: a FROM clause, its WHERE, the id column, the parameters."""
-
-    source: str
-    where: str
-    id_column: str
-    params: list[object]
-
-
-_ENDED_ONLY: Final = ("error_code", "error_contains", "min_duration_ms")
-_MIXED: Final = f"jobs s {_STATE.replace('j.', 's.')}"
-_MIXED_STATUS: Final = "coalesce(r.status, CASE WHEN q.state = 'running' THEN 'running' ELSE 'queued' END)"
-
-
-def _statuses_of(which: JobFilter) -> frozenset[JobStatus] | None:
-    """Return the statuses that the filter leaves; None for all."""
-    if all(getattr(which, name) is None for name in _ENDED_ONLY):
-        return which.statuses
-    return TERMINAL if which.statuses is None else which.statuses & TERMINAL
-
-
-def select_jobs(tenant_id: str, which: JobFilter) -> JobSelection:
-    """Choose the table that has an index for this filter, and write the conditions on it."""
-    params: list[object] = [tenant_id]
-
-    def put(value: object) -> str:
-        params.append(value)
-        return f"${len(params)}"
-
-    source, id_column, conditions = _source_of(_statuses_of(which), put)
-    if which.ids is not None:
-        conditions.append(f"{id_column} = ANY ({put(sorted(which.ids))}::text[])")
-    if which.worker_id is not None:
-        conditions.append(f"s.worker_id = {put(which.worker_id)}")
-    origin = {"trigger": which.trigger, "schedule_id": which.schedule_id}
-    if any(value is not None for value in origin.values()):
-        row = "s" if id_column == "s.id" else "t"
-        if row == "t":
-            source += " JOIN jobs t ON t.tenant_id = s.tenant_id AND t.id = s.job_id"
-        conditions += [f"{row}.{name} = {put(value)}" for name, value in origin.items() if value is not None]
-    if which.created_after is not None:
-        conditions.append(f"{id_column} >= {put(floor_id('job', which.created_after))}")
-    if which.created_before is not None:
-        bound = floor_id("job", which.created_before + timedelta(milliseconds=1))
-        conditions.append(f"{id_column} < {put(bound)}")
-    conditions += _conditions_on_result(which, put)
-    if which.retried is not None:
-        retry = f"SELECT FROM job_retries x WHERE x.tenant_id = $1 AND x.job_id = {id_column}"
-        conditions.append(f"{'' if which.retried else 'NOT '}EXISTS ({retry})")
-    return JobSelection(source, " AND ".join(conditions), id_column, params)
-
-
-def _source_of(
-    statuses: frozenset[JobStatus] | None, put: Callable[[object], str]
-) -> tuple[str, str, list[str]]:
-    """Return the table, its id column and the conditions for jobs in these states."""
-    conditions = ["s.tenant_id = $1"]
-    if statuses is None:
-        return "jobs s", "s.id", conditions
-    if statuses <= TERMINAL:
-        # One status as `=`, so that the index gives the newest first.
-        one = put(next(iter(statuses))) if len(statuses) == 1 else f"ANY ({put(sorted(statuses))}::text[])"
-        return "job_results s", "s.job_id", [*conditions, f"s.status = {one}"]
-    if statuses.isdisjoint(TERMINAL):
-        if len(statuses) == 1:
-            conditions.append(f"s.state {'=' if JobStatus.RUNNING in statuses else '<>'} 'running'")
-        return "job_queue s", "s.job_id", conditions
-    return _MIXED, "s.id", [*conditions, f"{_MIXED_STATUS} = ANY ({put(sorted(statuses))}::text[])"]
-
-
-def _conditions_on_result(which: JobFilter, put: Callable[[object], str]) -> list[str]:
-    conditions = []
-    if which.error_code is not None:
-        conditions.append(f"s.error ->> 'code' = {put(which.error_code)}")
-    if which.error_contains is not None:
-        conditions.append(f"position(lower({put(which.error_contains)}) IN lower(s.error ->> 'message')) > 0")
-    if which.min_duration_ms is not None:
-        conditions.append(f"s.duration_ms >= {put(which.min_duration_ms)}")
-    return conditions
-
-
-async def list_jobs(db: Database, *, tenant_id: str, which: JobFilter, page: PageRequest) -> Listing[Job]:
-    """Return one page of jobs, newest first, with the total (exact up to a bound, estimated above)."""
-    s = select_jobs(tenant_id, which)
-    params = list(s.params)
-    where, offset = s.where, (page.page - 1) * page.per_page
-    if page.after_id is not None:
-        params.append(page.after_id)
-        where, offset = f"{where} AND {s.id_column} < ${len(params)}", 0
-    sql = f"""
-        WITH page AS MATERIALIZED (
-            SELECT {s.id_column} AS id FROM {s.source} WHERE {where}
-            ORDER BY {s.id_column} DESC LIMIT {page.per_page + 1} OFFSET {offset}
-        )
-        SELECT {_COLUMNS} FROM page
-        JOIN jobs j ON j.tenant_id = $1 AND j.id = page.id {_STATE}
-        ORDER BY j.id DESC
-        """
-    rows, total = await asyncio.gather(db.fetch(sql, *params), _count(db, s))
-    jobs = [job_from_row(row) for row in rows[: page.per_page]]
-    more = len(rows) > page.per_page
-    return Listing(rows=jobs, total=total, has_more=more, next_id=jobs[-1].id if more else None)
-
-
-async def _count(db: Database, s: JobSelection) -> int:
-    bounded = f"SELECT 1 FROM {s.source} WHERE {s.where} LIMIT {EXACT_COUNT_LIMIT + 1}"
-    counted: int = await db.fetchval(f"SELECT count(*) FROM ({bounded}) AS bounded", *s.params)
-    if counted <= EXACT_COUNT_LIMIT:
-        return counted
-    plan = await db.fetchval(f"EXPLAIN (FORMAT JSON) SELECT 1 FROM {s.source} WHERE {s.where}", *s.params)
-    return max(counted, int(msgspec.json.decode(plan)[0]["Plan"]["Plan Rows"]))
 
 
 async def fetch_status(db: Database, *, tenant_id: str, job_id: str) -> JobStatus | None:

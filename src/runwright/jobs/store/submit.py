@@ -106,6 +106,7 @@ class Accepted(msgspec.Struct, frozen=True):
     worker_version: int
     worker_revision: int = 0
     started: bool = False
+    worker_name: str | None = None
 
 
 class Rejection(StrEnum):
@@ -151,7 +152,7 @@ WITH item AS (
 ),
 -- their workers, with what they add to a job, and whether jobs may start at once on the executor $16
 worker AS (
-    SELECT w.id, w.tenant_id, w.version, w.revision, w.max_retries,
+    SELECT w.id, w.tenant_id, w.name, w.version, w.revision, w.max_retries,
            CASE WHEN t.status = 'suspended' THEN '{Rejection.TENANT_SUSPENDED}' ELSE w.status END AS status,
            w.max_concurrency IS NULL AND t.running_jobs IS NULL AND w.runtime = ANY ($17::text[]) AND EXISTS (
                SELECT 1 FROM executors e WHERE e.id = $16 AND e.lease_expires_at > clock_timestamp()
@@ -188,7 +189,7 @@ queued AS (
 SELECT i.id, w.status AS worker_status,
        coalesce(n.max_retries, j.max_retries) AS max_retries,
        coalesce(n.worker_version, j.worker_version) AS worker_version,
-       w.revision AS worker_revision,
+       w.revision AS worker_revision, w.name AS worker_name,
        n.id IS NOT NULL AND i.start AND w.may_start AS started
 FROM item i
 LEFT JOIN worker w ON w.id = i.worker_id AND w.tenant_id = i.tenant_id
@@ -229,7 +230,13 @@ async def insert_jobs(
 
 def _answer(row: Record) -> Accepted | Rejection:
     if row["max_retries"] is not None:
-        return Accepted(row["max_retries"], row["worker_version"], row["worker_revision"], row["started"])
+        return Accepted(
+            row["max_retries"],
+            row["worker_version"],
+            row["worker_revision"],
+            row["started"],
+            row["worker_name"],
+        )
     return Rejection(row["worker_status"] or Rejection.WORKER_MISSING)
 
 

@@ -50,7 +50,7 @@ async def start_operation(request: Request) -> Reply[Data[BulkOut]]:
     """
     body = await request.body(CREATE_BULK)
     idempotency = await read_idempotency(request)
-    which = selection_of(body, request.services.clock())
+    which = await selection_of(body, request)
     bulk = request.services.bulk
     if body.dry_run:
         return Reply(

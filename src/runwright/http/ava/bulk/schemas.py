@@ -1,6 +1,5 @@
 """The schemas of bulk operations."""
 
-from datetime import datetime
 from typing import Annotated, Final
 
 import msgspec
@@ -12,6 +11,7 @@ from runwright.core.struct_fields import set_fields
 from runwright.http.ava.envelopes import PageQuery, Time
 from runwright.http.ava.jobs.filters import FILTER_RULES, JobFilterIn, job_filter
 from runwright.http.fields import format_optional_time, format_time, plausible_id, to_out
+from runwright.http.request import Request
 from runwright.http.validation import Problem, Problems, Validator
 from runwright.jobs.model import JobFilter
 
@@ -79,7 +79,7 @@ CREATE_BULK: Final = Validator(BulkIn, {"filter": _check_filter, "ids": _plausib
 LIST_BULK: Final = Validator(BulkQuery)
 
 
-def selection_of(body: BulkIn, now: datetime) -> JobFilter:
+async def selection_of(body: BulkIn, request: Request) -> JobFilter:
     """Return the jobs that a body names; InvalidError where it names none, or states that cannot change."""
     problems = Problems()
     if (body.filter is UNSET) == (body.ids is UNSET):
@@ -93,7 +93,7 @@ def selection_of(body: BulkIn, now: datetime) -> JobFilter:
         problems.add("filter", "Must name at least one field.")
     problems.raise_if_any()
     ids = None if body.ids is UNSET else frozenset(body.ids)
-    return job_filter(which, now, ids)
+    return await job_filter(which, request, ids)
 
 
 def bulk_out(operation: BulkOperation) -> BulkOut:

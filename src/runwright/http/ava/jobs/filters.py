@@ -1,19 +1,29 @@
 """The filters of jobs: in the query of a list, and in the body of a bulk operation."""
 
 from collections.abc import Iterable
-from datetime import datetime
 from typing import Annotated, ClassVar, Final
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType, field
 
+from runwright.core.errors import InvalidError
 from runwright.core.job_state import ErrorCode, JobStatus, Trigger
 from runwright.http.ava.envelopes import Moment, PageQuery, filter_of, in_utc, optional
+from runwright.http.ava.workers.rules import NAME_LIMIT
 from runwright.http.fields import plausible_id, plausible_moment, read_moment, storable_text
+from runwright.http.request import Request
 from runwright.http.validation import Problem, Rule, Validator
-from runwright.jobs.model import JobFilter
+from runwright.jobs.model import JobFilter, JobSort
 
 _WorkerId = Annotated[str, Meta(min_length=1, max_length=64, description="Only jobs of this worker.")]
+_Worker = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=NAME_LIMIT,
+        description="Only jobs of the worker with this id, or with this name where it is the only one.",
+    ),
+]
 _ScheduleId = Annotated[
     str, Meta(min_length=1, max_length=64, description="Only jobs that this schedule made.")
 ]
@@ -30,6 +40,7 @@ _Duration = Annotated[
 ]
 _After = Annotated[Moment, Meta(description="Created at this time or later; `-24h`: in the last 24 hours.")]
 _Before = Annotated[Moment, Meta(description="Created at this time or earlier.")]
+_MOST_NAMED: Final = 5
 _STATUS_LIST: Final = (
     "^(queued|running|completed|failed|cancelled)(,(queued|running|completed|failed|cancelled))*$"
 )
@@ -39,6 +50,7 @@ class JobQuery(PageQuery, frozen=True, kw_only=True):
     """Which jobs to list."""
 
     worker_id: _WorkerId | UnsetType = field(default=UNSET, name="filter[worker_id]")
+    worker: _Worker | UnsetType = field(default=UNSET, name="filter[worker]")
     status: (
         Annotated[
             str,
@@ -59,6 +71,13 @@ class JobQuery(PageQuery, frozen=True, kw_only=True):
     created_after: _After | UnsetType = field(default=UNSET, name="filter[created_after]")
     created_before: _Before | UnsetType = field(default=UNSET, name="filter[created_before]")
     q: _Text | UnsetType = UNSET
+    sort: Annotated[
+        JobSort,
+        Meta(
+            description="By when jobs were created or started or by how long they ran; with `-` descending. "
+            "By start and duration, only the newest 10,000 that the filters leave are sorted (`cut`)."
+        ),
+    ] = JobSort.NEWEST
 
 
 class JobFilterIn(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
@@ -67,6 +86,7 @@ class JobFilterIn(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, froz
     openapi_name: ClassVar[str] = "JobFilter"
 
     worker_id: _WorkerId | UnsetType = UNSET
+    worker: _Worker | UnsetType = UNSET
     status: (
         Annotated[list[JobStatus], Meta(min_length=1, max_length=5, description="Any of these.")] | UnsetType
     ) = UNSET
@@ -86,6 +106,7 @@ def _known_statuses(text: str) -> Iterable[Problem]:
 
 FILTER_RULES: Final[dict[str, Rule]] = {
     "worker_id": plausible_id,
+    "worker": storable_text,
     "schedule_id": plausible_id,
     "created_after": plausible_moment,
     "created_before": plausible_moment,
@@ -93,19 +114,42 @@ FILTER_RULES: Final[dict[str, Rule]] = {
 }
 
 
-def job_filter(which: JobQuery | JobFilterIn, now: datetime, ids: frozenset[str] | None = None) -> JobFilter:
-    """Return the filter that a valid query or body describes."""
+async def job_filter(
+    which: JobQuery | JobFilterIn, request: Request, ids: frozenset[str] | None = None
+) -> JobFilter:
+    """Return the filter that a valid query or body describes; InvalidError where the worker is ambiguous."""
     statuses = which.status.split(",") if isinstance(which.status, str) else optional(which.status)
-    after, before = optional(which.created_after), optional(which.created_before)
+    after, before, now = (
+        optional(which.created_after),
+        optional(which.created_before),
+        request.services.clock(),
+    )
     return filter_of(
         JobFilter,
         which,
         ids=ids,
+        worker_id=await _worker_id(which, request),
         statuses=None if statuses is None else frozenset(map(JobStatus, statuses)),
         created_after=None if after is None else in_utc(read_moment(after, now)),
         created_before=None if before is None else in_utc(read_moment(before, now)),
         error_contains=optional(which.q),
     )
+
+
+async def _worker_id(which: JobQuery | JobFilterIn, request: Request) -> str | None:
+    if which.worker is UNSET:
+        return optional(which.worker_id)
+    name = "filter[worker]" if isinstance(which, JobQuery) else "filter.worker"
+    if which.worker_id is not UNSET:
+        raise InvalidError({name: ["Cannot be combined with worker_id."]})
+    found = await request.services.workers.named(request.tenant_id, which.worker, _MOST_NAMED + 1)
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise InvalidError({name: ["No worker has this name or id."]})
+    more = ", …" if len(found) > _MOST_NAMED else ""
+    ids = ", ".join(found[:_MOST_NAMED])
+    raise InvalidError({name: [f"Several workers have this name; use an id: {ids}{more}."]})
 
 
 LIST_JOBS: Final = Validator(JobQuery, FILTER_RULES | {"status": _known_statuses})

@@ -7,7 +7,7 @@ from starlette.responses import Response, StreamingResponse
 from runwright.core.ids import JobId
 from runwright.http.ava.authorization import READS, WRITES
 from runwright.http.ava.dialect import AVA
-from runwright.http.ava.envelopes import Data, Page, known_id, optional, page_of, read_page
+from runwright.http.ava.envelopes import Data, known_id, optional, read_cursor_page
 from runwright.http.ava.jobs.filters import LIST_JOBS, JobQuery, job_filter
 from runwright.http.ava.jobs.log_stream import log_events
 from runwright.http.ava.jobs.schemas import (
@@ -21,12 +21,14 @@ from runwright.http.ava.jobs.schemas import (
     JobIn,
     JobLogsOut,
     JobOut,
+    JobPage,
     JobsIn,
     LogQuery,
     LogStreamQuery,
     SubmitQuery,
     explanation_out,
     job_out,
+    job_page,
     logs_out,
     read_idempotency,
     read_last_event,
@@ -36,6 +38,7 @@ from runwright.http.fields import to_out
 from runwright.http.request import Request
 from runwright.http.response import EVENT_STREAM, Reply
 from runwright.http.routing import Routes
+from runwright.jobs.store.listing import decode_cursor
 
 ROUTES: Final = Routes(AVA, "/v1/ava/jobs", tag="Jobs")
 
@@ -43,11 +46,13 @@ _SOME_WORKER: Final = "wkr_01jd9x3v7m0000000000000000"
 
 
 @ROUTES.add("GET", "", READS, "List jobs", query=JobQuery, errors=(422,))
-async def list_jobs(request: Request) -> Page[JobOut]:
+async def list_jobs(request: Request) -> JobPage:
+    """Newest first, or as `sort` says."""
     query = request.query(LIST_JOBS)
-    page = read_page(query, "job")
-    which = job_filter(query, request.services.clock())
-    return page_of(await request.services.jobs.list(request.tenant_id, which, page), page, job_out)
+    sort = query.sort
+    page = read_cursor_page(query, lambda text: decode_cursor(text, sort) is not None)
+    which = await job_filter(query, request)
+    return job_page(await request.services.jobs.list(request.tenant_id, which, page, sort), page)
 
 
 @ROUTES.add(

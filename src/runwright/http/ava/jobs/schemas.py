@@ -11,12 +11,15 @@ from runwright.core.errors import InvalidError, UnavailableError
 from runwright.core.job_state import JobStatus, Trigger
 from runwright.core.json_depth import DEPTH_LIMIT, nests_too_deeply
 from runwright.core.json_text import is_json
+from runwright.core.paging import PageRequest
 from runwright.http.ava.envelopes import (
     AnyJson,
     JsonObject,
+    Pagination,
     Time,
     When,
     in_utc,
+    page_of,
     read_only,
 )
 from runwright.http.fields import (
@@ -30,6 +33,7 @@ from runwright.http.request import Request
 from runwright.http.validation import Problem, Problems, Validator
 from runwright.http.validation_messages import explain_mismatch
 from runwright.jobs.model import Explanation, Idempotency, Job, JobError, JobLogs, LogLine
+from runwright.jobs.store.listing import JobListing
 from runwright.jobs.store.submit import Submission, new_submission
 from runwright.offload.client import OffloadError
 from runwright.offload.functions import canonical_digest
@@ -115,8 +119,8 @@ class LogStreamQuery(msgspec.Struct, frozen=True, kw_only=True):
     ] = 0
 
 
-class JobOut(msgspec.Struct, frozen=True, kw_only=True):
-    """A job."""
+class JobRecordOut(msgspec.Struct, frozen=True, kw_only=True):
+    """A job, without what may change after its end: the data of its events."""
 
     id: Annotated[str, Meta(description="`job_` and a lower-case ULID.")]
     worker_id: str
@@ -143,6 +147,32 @@ class JobOut(msgspec.Struct, frozen=True, kw_only=True):
     cancel_requested_at: Annotated[Time | None, Meta(description="When a running job was asked to end.")]
     retry_of: Annotated[str | None, Meta(description="The job that this one repeats.")]
     schedule_id: Annotated[str | None, Meta(description="The schedule that made it.")]
+
+
+class JobOut(JobRecordOut, frozen=True, kw_only=True):
+    """A job."""
+
+    worker_name: Annotated[str | None, Meta(description="The name that its worker has now.")]
+    retried_as: Annotated[str | None, Meta(description="The latest job that repeats it by request.")]
+
+
+class JobPagination(Pagination, frozen=True, kw_only=True):
+    """Where in the list of jobs a page is."""
+
+    cut: Annotated[
+        bool,
+        Meta(
+            description="Only 10,000 of the jobs that the other filters leave were searched or sorted, and "
+            "`total` counts in these; of a search, `next_cursor` continues with the rest."
+        ),
+    ]
+
+
+class JobPage(msgspec.Struct, frozen=True):
+    """A list of jobs, by default newest first."""
+
+    data: list[JobOut]
+    pagination: JobPagination
 
 
 class AttemptOut(msgspec.Struct, frozen=True, kw_only=True):
@@ -299,6 +329,15 @@ def read_last_event(headers: Mapping[bytes, bytes]) -> int | None:
     return int(raw)
 
 
+def job_page(listing: JobListing, page: PageRequest) -> JobPage:
+    plain = page_of(listing, page, job_out)
+    return JobPage(plain.data, to_out(JobPagination, plain.pagination, cut=listing.cut))
+
+
+def job_record_out(job: Job) -> JobRecordOut:
+    return to_out(JobRecordOut, job)
+
+
 def job_out(job: Job) -> JobOut:
     """Return a job as the API shows it; written out, as every submit makes one."""
     return JobOut(
@@ -323,6 +362,8 @@ def job_out(job: Job) -> JobOut:
         cancel_requested_at=format_optional_time(job.cancel_requested_at),
         retry_of=job.retry_of,
         schedule_id=job.schedule_id,
+        worker_name=job.worker_name,
+        retried_as=job.retried_as,
     )
 
 

@@ -14,7 +14,7 @@ from runwright.core.job_state import JobStatus
 from runwright.db.batching import Batcher
 from runwright.db.pool import Database
 from runwright.events.model import Event
-from runwright.http.ava.jobs.schemas import JobOut, job_out
+from runwright.http.ava.jobs.schemas import JobRecordOut, job_record_out
 from runwright.http.ava.schedules.schemas import ScheduleOut, TickOut, tick_out
 from runwright.http.ava.webhooks.event_names import event_name
 from runwright.http.ava.workers.schemas import WorkerOut, worker_out
@@ -110,13 +110,13 @@ class AvaPayloadFormat:
 
     async def _data(
         self, event: Event
-    ) -> JobOut | WorkerOut | ScheduleEventData | TestData | msgspec.Raw | None:
+    ) -> JobRecordOut | WorkerOut | ScheduleEventData | TestData | msgspec.Raw | None:
         if event.type == TEST_EVENT:
             return TestData(event.subject_id)
         family = event.type.partition(".")[0]
         if family == "job":
             job = await self._jobs.add((event.tenant_id, event.subject_id))
-            return None if job is None else job_out(_as_it_was(job, event))
+            return None if job is None else job_record_out(_as_it_was(job, event))
         if family == "worker":
             worker = worker_of(event, None)
             key = (worker.id, worker.version)
