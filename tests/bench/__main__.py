@@ -23,6 +23,7 @@ QUICK: Final = Plan(
     schedules=2_000,
     schedule_minutes=1,
     fairness_requests=10,
+    bulk_jobs=10_000,
 )
 FULL: Final = Plan(
     rounds=3,
@@ -37,6 +38,7 @@ FULL: Final = Plan(
     schedules=10_000,
     schedule_minutes=5,
     fairness_requests=40,
+    bulk_jobs=100_000,
 )
 
 

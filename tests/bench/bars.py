@@ -81,7 +81,7 @@ def bars_of(results: Results) -> list[Bar]:
         *_ingress(results),
     ]
     shared = [*_neighbours(results), *_isolation(results), *_fairness(results), *_claimers(results)]
-    shared += _masking(results)
+    shared += [*_masking(results), *_bulk(results)]
     return [*bars, *single, *shared]
 
 
@@ -242,6 +242,15 @@ def _masking(results: Results) -> Iterator[Bar]:
         )
         rate = _at_least("masked text", "first", one.megabytes_per_second, MASKED_PER_SECOND, "")
         yield msgspec.structs.replace(rate, unit="MB/s")
+
+
+def _bulk(results: Results) -> Iterator[Bar]:
+    for one in results.bulk:
+        usual = one.waits[ALONE].p99_ms
+        for name, beside in one.waits.items():
+            if name != ALONE:
+                figure = f"{name} of {one.jobs:,} jobs of another tenant, p99"
+                yield _at_most(figure, "first", beside.p99_ms, DOUBLE * usual, "ms")
 
 
 def _peer(systems: Mapping[str, list[Throughput]], name: str, usual: float) -> tuple[float, str]:

@@ -16,6 +16,7 @@ import psutil
 
 from runwright import __version__
 from tests.bench.agents import measure_agents
+from tests.bench.bulk import measure_bulk
 from tests.bench.claimers import measure_claimers
 from tests.bench.cold import measure_cold
 from tests.bench.drain import measure_drain
@@ -66,6 +67,7 @@ FIGURES: Final = (
     "fairness",
     "claimers",
     "masking",
+    "bulk",
 )
 ISOLATION: Final = {
     "receivers": measure_receivers,
@@ -95,6 +97,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     agents: int
     schedule_minutes: int
     fairness_requests: int
+    bulk_jobs: int
     figures: list[str] = []
     systems: list[str] = []
 
@@ -212,6 +215,10 @@ async def _shared_figures(plan: Plan, results: Results) -> None:
     if "claimers" in plan.figures:
         claimers = await _attempt(results, "claimers", measure_claimers)
         results.claimers += [claimers] if claimers else []
+    if "bulk" in plan.figures:
+        sizes = (plan.bulk_jobs, plan.wait_requests)
+        bulk = await _attempt(results, "bulk", lambda f: measure_bulk(f, *sizes))
+        results.bulk += [bulk] if bulk else []
     if "masking" in plan.figures:
         masking = await _attempt(results, "masking", measure_masking)
         results.masking += [masking] if masking else []

@@ -88,6 +88,11 @@ def _shared_lines(results: Results) -> Iterator[str]:
             for one in claimers
         ]
         yield from _table("Executors that claim", ("executors", "jobs of 1 s", "seconds", "of ideal"), rows)
+    for bulk in results.bulk:
+        took = ", ".join(f"{action} {seconds:.0f} s" for action, seconds in bulk.seconds.items())
+        yield from _latency_table(
+            f"Jobs beside a bulk operation on {bulk.jobs:,} of another: {took}", bulk.waits
+        )
     for masking in results.masking:
         title = f"/livez while secrets are masked, {masking.megabytes_per_second:.1f} MB/s"
         yield from _latency_table(title, {"alone": masking.alone, "beside": masking.beside})

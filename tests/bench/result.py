@@ -51,6 +51,14 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True):
     parts: dict[str, float]
 
 
+class Bulk(msgspec.Struct, frozen=True, kw_only=True):
+    """Bulk operations on so many jobs: how long they took, and another tenant's jobs alone and beside them."""
+
+    jobs: int
+    waits: dict[str, Latency]
+    seconds: dict[str, float]
+
+
 class Claimers(msgspec.Struct, frozen=True, kw_only=True):
     """Jobs that sleep, run by several executors; `of_ideal` is how much of the ideal throughput they reach."""
 

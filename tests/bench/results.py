@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from tests.bench.masking import Masking
-from tests.bench.result import Agents, Claimers, Ingress, Latency, Memory, Throughput, Ticks, Webhooks
+from tests.bench.result import Agents, Bulk, Claimers, Ingress, Latency, Memory, Throughput, Ticks, Webhooks
 
 OURS = "runwright"
 
@@ -60,6 +60,7 @@ class Results(msgspec.Struct, kw_only=True):
     fairness: list[dict[str, Latency]] = []
     claimers: list[list[Claimers]] = []
     masking: list[Masking] = []
+    bulk: list[Bulk] = []
 
 
 def describe_machine() -> Machine:

@@ -66,7 +66,7 @@ class Api:
         assert REQUEST_ID.fullmatch(response.headers["x-request-id"])
         return response
 
-    def get(self, path: str, **params: str) -> httpx.Response:
+    def get(self, path: str, /, **params: str) -> httpx.Response:
         return self.call("GET", path, params=params)
 
     def post(self, path: str, json: Json = None, **headers: str) -> httpx.Response:

@@ -6,7 +6,7 @@ from tests.contract.client import TIME, Api, Json, data_of, error_of, fields_of
 FAR = "2099-01-01T00:00:00Z"
 FAILING = "def handler(input, env):\n    raise ValueError(f\"no {input['n']}\")\n"
 FIELDS = {
-    *("id", "action", "status", "matched", "done", "failed", "skipped"),
+    *("id", "action", "version", "status", "matched", "done", "failed", "skipped"),
     *("error", "created_by", "created_at", "completed_at"),
 }
 
@@ -53,6 +53,25 @@ def test_retry_of_last_nights_failures_twice_runs_nothing_twice(api: Api) -> Non
         assert (done["matched"], done["done"], done["failed"]) == (expected, expected, 0)
     repeats = [job["retry_of"] for job in api.get("/jobs").json()["data"] if job["retry_of"]]
     assert sorted(repeats) == sorted(old)
+
+
+def test_a_retry_runs_the_latest_version_or_the_original(api: Api) -> None:
+    worker_id = api.make_worker(source_code=FAILING)["id"]
+    old = api.run_job(worker_id, input={"n": 1})
+    fixed = "def handler(input, env):\n    return 'fixed'\n"
+    assert data_of(api.patch(f"/workers/{worker_id}", {"source_code": fixed}))["version"] == 2
+    outcomes = {}
+    for version in ("original", "latest"):
+        body = {"action": "retry", "ids": [old["id"]], "version": version}
+        assert data_of(api.post("/jobs/bulk", body | {"dry_run": True}), 200)["version"] == version
+        operation = ended(api, data_of(api.post("/jobs/bulk", body), 202))
+        assert (operation["version"], operation["done"]) == (version, 1)
+        repeat = next(job for job in api.get("/jobs").json()["data"] if job["retry_of"] == old["id"])
+        while repeat["status"] in {"queued", "running"}:
+            repeat = data_of(api.get(f"/jobs/{repeat['id']}"))
+        outcomes[version] = (repeat["status"], repeat["worker_version"])
+        old = repeat
+    assert outcomes == {"original": ("failed", 1), "latest": ("completed", 2)}
 
 
 def test_by_ids(api: Api) -> None:
@@ -104,7 +123,9 @@ def test_a_key_makes_one_operation(api: Api) -> None:
         ({"action": "retry", "filter": {"q": "a\0"}}, {"filter.q"}),
         ({"action": "retry", "filter": {"min_duration_ms": -1}}, {"filter.min_duration_ms"}),
         ({"action": "retry", "ids": ["x"], "dry_run": "no"}, {"dry_run"}),
-        ({"action": "retry", "ids": ["x"], "version": "original"}, {"version"}),
+        ({"action": "retry", "ids": ["x"], "version": "newest"}, {"version"}),
+        ({"action": "retry", "ids": ["x"], "version": 2}, {"version"}),
+        ({"action": "cancel", "ids": ["x"], "version": "original"}, {"version"}),
     ],
 )
 def test_bad_input_is_refused_by_name(api: Api, body: Json, fields: set[str]) -> None:

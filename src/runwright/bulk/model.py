@@ -15,6 +15,15 @@ class BulkAction(StrEnum):
     RETRY = "retry"
 
 
+class RetryVersion(StrEnum):
+    """Which version of its worker a retry runs."""
+
+    LATEST = "latest"
+    """The one that serves when it starts."""
+    ORIGINAL = "original"
+    """The one that the job ran which is retried."""
+
+
 class BulkStatus(StrEnum):
     """The state of a bulk operation."""
 
@@ -31,12 +40,13 @@ class BulkOperation(msgspec.Struct, frozen=True, kw_only=True):
     tenant_id: str
     action: BulkAction
     selection: JobFilter
+    version: RetryVersion = RetryVersion.LATEST
     status: BulkStatus
     matched: int
     """How many jobs the filter selected when the operation began."""
     done: int = 0
     failed: int = 0
-    """Jobs that could not be retried, because their worker is paused, deprecated or deleted."""
+    """Jobs that could not be retried: their worker takes no jobs, or their version cannot run."""
     skipped: int = 0
     """Jobs that had changed before the operation reached them, so that there was nothing to do."""
     error: str | None = None

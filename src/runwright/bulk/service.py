@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 
 from runwright.bulk import store
-from runwright.bulk.model import BulkAction, BulkOperation, BulkStatus
+from runwright.bulk.model import BulkAction, BulkOperation, BulkStatus, RetryVersion
 from runwright.bulk.store import Progress
 from runwright.core.clock import Clock
 from runwright.core.errors import ConflictError, NotFoundError, QuotaError
@@ -22,6 +22,7 @@ from runwright.jobs.store.read import fetch_jobs
 from runwright.jobs.store.submit import (
     PriorJobs,
     Rejection,
+    Submission,
     insert_jobs,
     record_retries,
     repeat_of,
@@ -29,6 +30,7 @@ from runwright.jobs.store.submit import (
 )
 from runwright.tenants.audit import record
 from runwright.tenants.quotas import Quota
+from runwright.workers.versions import ready_versions
 
 MOST_RUNNING: Final = 5
 """Bulk operations of one tenant at a time."""
@@ -69,7 +71,12 @@ class BulkOperations:
         return await store.count_matching(self._db, caller.tenant_id, selection_for(action, which))
 
     async def start(
-        self, caller: Caller, action: BulkAction, which: JobFilter, idempotency: Idempotency | None = None
+        self,
+        caller: Caller,
+        action: BulkAction,
+        which: JobFilter,
+        idempotency: Idempotency | None = None,
+        version: RetryVersion = RetryVersion.LATEST,
     ) -> BulkOperation:
         """Start an operation on the jobs that exist now; where the key was used before, return that one.
 
@@ -90,18 +97,21 @@ class BulkOperations:
                 )
                 if prior is not None:
                     return await self._prior(db, caller.tenant_id, prior, idempotency)
+            selection = selection_for(action, which)
+            matched = await store.count_matching(db, caller.tenant_id, selection)
+            await store.lock_starts(db, caller.tenant_id)
             if await store.count_running(db, caller.tenant_id) >= MOST_RUNNING:
                 raise ConflictError(
                     f"{MOST_RUNNING} bulk operations are running; wait for one, or cancel it."
                 )
-            selection = selection_for(action, which)
             operation = BulkOperation(
                 id=operation_id,
                 tenant_id=caller.tenant_id,
                 action=action,
                 selection=selection,
+                version=version,
                 status=BulkStatus.RUNNING,
-                matched=await store.count_matching(db, caller.tenant_id, selection),
+                matched=matched,
                 created_by=caller.user_id,
                 created_at=now,
                 due_at=now,
@@ -211,16 +221,39 @@ class BulkSteps:
         if self._quota is not None:
             await self._quota.take(operation.tenant_id, len(job_ids))
         jobs = await fetch_jobs(db, tenant_id=operation.tenant_id, job_ids=job_ids)
-        repeats = [repeat_of(job, triggered_by=operation.created_by, now=self._clock()) for job in jobs]
+        pinned, now = operation.version is RetryVersion.ORIGINAL, self._clock()
+        repeats = [repeat_of(job, triggered_by=operation.created_by, now=now, pinned=pinned) for job in jobs]
         first = await record_retries(db, operation.tenant_id, repeats, again=False)
         repeats = [item for item in repeats if item.retry_of in first]
-        answers = await insert_jobs(db, repeats)
-        refused = [(i, a) for i, a in zip(repeats, answers, strict=True) if isinstance(a, Rejection)]
+        refused = await self._submit(db, repeats)
         await store.forget_retries(db, operation.tenant_id, [item for item, _ in refused])
-        error = f"The worker {refused[-1][0].worker_id} is {refused[-1][1]}." if refused else None
         done = len(repeats) - len(refused)
-        progress = Progress(done=done, failed=len(refused), skipped=len(job_ids) - len(repeats), error=error)
+        progress = Progress(
+            done=done,
+            failed=len(refused),
+            skipped=len(job_ids) - len(repeats),
+            error=refused[-1][1] if refused else None,
+        )
         return progress, self._notifications.jobs_ready if done else lambda: None
+
+    async def _submit(
+        self, db: PoolConnection, repeats: Sequence[Submission]
+    ) -> Sequence[tuple[Submission, str]]:
+        """Submit the jobs that can run; return the others with the reasons."""
+        pins = {(i.worker_id, i.pinned_version) for i in repeats if i.pinned_version is not None}
+        ready = await ready_versions(db, pins) if pins else frozenset()
+        able = [i for i in repeats if i.pinned_version is None or (i.worker_id, i.pinned_version) in ready]
+        answers = await insert_jobs(db, able)
+        missing = [
+            (item, f"Version {item.pinned_version} of the worker {item.worker_id} cannot run.")
+            for item in repeats
+            if item not in able
+        ]
+        return missing + [
+            (item, f"The worker {item.worker_id} is {answer}.")
+            for item, answer in zip(able, answers, strict=True)
+            if isinstance(answer, Rejection)
+        ]
 
 
 def _no_operation(operation_id: str) -> NotFoundError:

@@ -26,6 +26,9 @@ from runwright.jobs.store.submit import Submission
 MOST_COUNTED: Final = 1_000_000
 """How many jobs are searched to count those that an operation will act on; it acts on all."""
 
+_START_LOCK: Final = 0x62756C6B
+"""The first key of the advisory locks on tenants that start an operation."""
+
 _COLUMNS: Final = column_list(BulkOperation)
 _CANCEL_MANY: Final = CANCEL_QUEUED.format(which="q.tenant_id = $3 AND q.job_id = ANY ($4::text[])")
 _LISTED: Final = Rows(columns=_COLUMNS, table="bulk_operations")
@@ -58,6 +61,11 @@ async def insert_operation(db: PoolConnection, operation: BulkOperation, *, next
         "bulk_operations",
         row | {"selection": msgspec.json.encode(operation.selection), "next_id": next_id},
     )
+
+
+async def lock_starts(db: PoolConnection, tenant_id: str) -> None:
+    """Wait for the other transactions that start an operation of this tenant, until this one ends."""
+    await db.execute("SELECT pg_advisory_xact_lock($1, hashtext($2))", _START_LOCK, tenant_id)
 
 
 async def count_running(db: PoolConnection, tenant_id: str) -> int:

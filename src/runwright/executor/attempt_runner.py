@@ -175,11 +175,14 @@ class AttemptRunner:
     def start_now(self, attempt: ClaimedAttempt) -> None:
         """Hold an attempt and hand it to the pool at once where its worker's code is cached."""
         assignment_id = self._hold(attempt)
-        worker = self.workers.get(attempt.worker_id, attempt.worker_revision)
+        worker = self._cached(attempt)
         if worker is not None:
             self._dispatch(assignment_id, attempt, worker)
         else:
             self.spawn(self._load_and_dispatch(assignment_id, attempt, self._lease.id))
+
+    def _cached(self, attempt: ClaimedAttempt) -> LoadedWorker | None:
+        return self.workers.get(attempt.worker_id, attempt.worker_revision, attempt.pinned_version)
 
     def _hold(self, attempt: ClaimedAttempt) -> int:
         assignment_id = next(self._ids)
@@ -189,10 +192,10 @@ class AttemptRunner:
         return assignment_id
 
     async def _load_and_dispatch(self, assignment_id: int, attempt: ClaimedAttempt, executor_id: str) -> None:
-        worker = self.workers.get(attempt.worker_id, attempt.worker_revision)
+        worker = self._cached(attempt)
         if worker is None:
             try:
-                worker = await self.workers.fetch(attempt.worker_id)
+                worker = await self.workers.fetch(attempt.worker_id, attempt.pinned_version)
             except Exception as error:  # noqa: BLE001  whatever the cause, the job goes back to the queue
                 self._emit(WorkerNotLoaded(job_id=attempt.job_id, error=type(error).__name__))
         if (
@@ -360,7 +363,7 @@ class AttemptRunner:
         self._ending.discard(assignment_id)
         if not self._attempts:
             self.idle.set()
-        worker = self.workers.get(attempt.worker_id, attempt.worker_revision)
+        worker = self._cached(attempt)
         self._end_recorded(limited=worker is not None and worker.revision.max_concurrency is not None)
 
     # --- cancelling --------------------------------------------------------------------

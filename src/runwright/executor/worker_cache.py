@@ -13,6 +13,8 @@ from runwright.secrets.masking import Masker
 from runwright.workers.store import WorkerRevision, fetch_revision
 
 _MOST_WORKERS: Final = 512
+_Key = tuple[str, int, int | None]
+"""Worker, revision, pinned version."""
 
 
 class LoadedWorker(msgspec.Struct, frozen=True):
@@ -51,36 +53,37 @@ class LoadedWorker(msgspec.Struct, frozen=True):
 
 
 class WorkerCache:
-    """A small cache in front of the workers' tables, keyed by (worker, revision)."""
+    """A small cache in front of the workers' tables, of serving and of pinned versions, by revision."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
-        self._workers: OrderedDict[tuple[str, int], LoadedWorker] = OrderedDict()
+        self._workers: OrderedDict[_Key, LoadedWorker] = OrderedDict()
         self._latest: dict[str, LoadedWorker] = {}
 
-    def get(self, worker_id: str, revision: int) -> LoadedWorker | None:
+    def get(self, worker_id: str, revision: int, pinned_version: int | None = None) -> LoadedWorker | None:
         """Return a worker that is cached at this revision."""
-        found = self._workers.get((worker_id, revision))
+        key = (worker_id, revision, pinned_version)
+        found = self._workers.get(key)
         if found is not None:
-            self._workers.move_to_end((worker_id, revision))
+            self._workers.move_to_end(key)
         return found
 
     def latest(self, worker_id: str) -> LoadedWorker | None:
         """Return the newest revision that is cached; the tables may have a newer one."""
         return self._latest.get(worker_id)
 
-    async def fetch(self, worker_id: str) -> LoadedWorker | None:
+    async def fetch(self, worker_id: str, pinned_version: int | None = None) -> LoadedWorker | None:
         """Read the current revision, which may be newer than the one that was claimed."""
-        revision = await fetch_revision(self._db, worker_id=worker_id)
+        revision = await fetch_revision(self._db, worker_id=worker_id, pinned_version=pinned_version)
         if revision is None:
             return None
         loaded = _load(revision)
-        self._workers[(worker_id, revision.revision)] = loaded
+        self._workers[(worker_id, revision.revision, pinned_version)] = loaded
         latest = self._latest.get(worker_id)
-        if latest is None or latest.revision.revision < revision.revision:
+        if pinned_version is None and (latest is None or latest.revision.revision < revision.revision):
             self._latest[worker_id] = loaded
         while len(self._workers) > _MOST_WORKERS:
-            (old_id, _), old = self._workers.popitem(last=False)
+            (old_id, _, _), old = self._workers.popitem(last=False)
             if self._latest.get(old_id) is old:
                 del self._latest[old_id]
         return loaded

@@ -260,6 +260,8 @@ class ClaimedAttempt(msgspec.Struct, kw_only=True, eq=False):
     input: bytes
     awaited: bool
     """Whether a request, perhaps of another process, waits for the result."""
+    pinned_version: int | None = None
+    """The version that it runs where that is not the one that serves."""
     started_at: datetime | None = None
     cancelling: bool = False
     lines: list[OutputLine] = []

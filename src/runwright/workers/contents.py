@@ -146,7 +146,9 @@ class VersionContents:
         """Return the files with the diffs of those that are among the pairs."""
         if not pairs:
             return changed
-        task = msgspec.msgpack.encode(DiffTask(pairs, steps=DIFF_STEPS, characters=MOST_DIFF_CHARACTERS))
+        task = msgspec.msgpack.encode(
+            DiffTask(files=list(pairs), steps=DIFF_STEPS, characters=MOST_DIFF_CHARACTERS)
+        )
         try:
             answer = await self._offload.call(tenant_id, "diff", task)
         except OffloadError as error:

@@ -145,17 +145,20 @@ class WorkerRevision(msgspec.Struct, frozen=True, kw_only=True):
     updated_at: datetime
 
 
-async def fetch_revision(db: Database, *, worker_id: str) -> WorkerRevision | None:
-    """Return the worker at its current revision, with its code."""
+async def fetch_revision(
+    db: Database, *, worker_id: str, pinned_version: int | None = None
+) -> WorkerRevision | None:
+    """Return the worker at its current revision, with the code that serves or that of another version."""
     row = await db.fetchrow(
         """
-        SELECT w.id AS worker_id, w.tenant_id, w.runtime, w.revision, w.version, w.entrypoint,
+        SELECT w.id AS worker_id, w.tenant_id, w.runtime, w.revision, v.version, v.entrypoint,
                coalesce(v.source_code, '') AS source_code, v.bundle_digest, v.layer_key, w.config, w.secrets,
                w.timeout_seconds, w.max_concurrency, w.memory_mb, w.network, w.updated_at
-        FROM workers w JOIN worker_versions v ON v.worker_id = w.id AND v.version = w.version
+        FROM workers w JOIN worker_versions v ON v.worker_id = w.id AND v.version = coalesce($2, w.version)
         WHERE w.id = $1
         """,
         worker_id,
+        pinned_version,
     )
     return None if row is None else struct_from_row(WorkerRevision, row)
 

@@ -8,6 +8,7 @@ one (a rollback settles all versions). All writes happen under the lock of the w
 the caller's transaction holds. How a build ends: builds/store.py.
 """
 
+from collections.abc import Collection
 from typing import Final
 
 from asyncpg import Record
@@ -80,6 +81,21 @@ async def list_versions(
     """Return a page of a worker's versions without their source, newest first."""
     where = Conditions("w.tenant_id = $1 AND v.worker_id = $2", tenant_id, worker_id)
     return (await fetch_page(db, _LISTED, where, page)).map(_version)
+
+
+async def ready_versions(
+    db: PoolConnection, versions: Collection[tuple[str, int]]
+) -> frozenset[tuple[str, int]]:
+    """Return which of these (worker, version) can run."""
+    rows = await db.fetch(
+        """
+        SELECT v.worker_id, v.version FROM unnest($1::text[], $2::integer[]) AS k (worker_id, version)
+        JOIN worker_versions v USING (worker_id, version) WHERE v.status = 'ready'
+        """,
+        [worker_id for worker_id, _ in versions],
+        [version for _, version in versions],
+    )
+    return frozenset((row["worker_id"], row["version"]) for row in rows)
 
 
 async def settle_versions(db: PoolConnection, *, worker_id: str) -> None:

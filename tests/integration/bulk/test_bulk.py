@@ -6,14 +6,17 @@ from collections import Counter
 import msgspec
 import pytest
 
-from runwright.bulk.model import BulkAction, BulkOperation, BulkStatus
+from runwright.bulk import store
+from runwright.bulk.model import BulkAction, BulkOperation, BulkStatus, RetryVersion
 from runwright.bulk.service import MOST_RUNNING, PUT_OFF, STEP_JOBS, BulkOperations, BulkSteps
 from runwright.core.errors import ConflictError, NotFoundError
 from runwright.core.job_state import ErrorCode, JobStatus
 from runwright.core.paging import PageRequest
 from runwright.db.pool import Pool
 from runwright.jobs.model import Idempotency, Job, JobError, JobFilter
+from runwright.jobs.store.claim import promote_due
 from runwright.tenants.quotas import Quota
+from runwright.workers.model import WorkerChanges
 from tests.integration.jobs.world import World
 
 ALL = JobFilter()
@@ -256,3 +259,64 @@ async def test_a_tenant_runs_a_bounded_number_of_operations(world: World, bulk: 
         await start()
     await carry_out(world)
     await start()
+
+
+async def test_starts_at_the_same_moment_do_not_pass_the_limit(world: World, bulk: BulkOperations) -> None:
+    starts = [bulk.start(world.caller(), BulkAction.CANCEL, JobFilter()) for _ in range(3 * MOST_RUNNING)]
+    starts.append(bulk.start(world.caller("ten_b"), BulkAction.CANCEL, JobFilter()))
+    *answers, other = await asyncio.gather(*starts, return_exceptions=True)
+    assert isinstance(other, BulkOperation)
+    started = [answer for answer in answers if isinstance(answer, BulkOperation)]
+    assert len(started) == MOST_RUNNING
+    assert all(isinstance(answer, ConflictError) for answer in answers if answer not in started)
+
+
+async def test_a_retry_may_run_the_version_of_the_original(world: World, bulk: BulkOperations) -> None:
+    await world.executor()
+    worker = await world.worker(max_retries=1)
+    pinned, gone, free = [await world.job(worker) for _ in range(3)]
+    world.forward(1)
+    await world.finish(*(world.end_of(one, JobStatus.FAILED) for one in await world.claim(capacity=9)))
+    await world.workers.change(world.caller(), worker.id, WorkerChanges(source_code="y"))
+    await world.db.execute("UPDATE job_results SET worker_version = 7 WHERE job_id = $1", gone.id)
+    for jobs, version in (((pinned, gone), RetryVersion.ORIGINAL), ((free,), RetryVersion.LATEST)):
+        which = JobFilter(ids=frozenset(job.id for job in jobs))
+        started = await bulk.start(world.caller(), BulkAction.RETRY, which, version=version)
+        await carry_out(world)
+        ended = await bulk.get("ten_a", started.id)
+        assert (ended.version, ended.done, ended.failed) == (version, 1, len(jobs) - 1)
+        if gone in jobs:
+            assert ended.error == f"Version 7 of the worker {worker.id} cannot run."
+    assert (await world.jobs.get("ten_a", gone.id)).retried_as is None
+    await world.workers.change(world.caller(), worker.id, WorkerChanges(source_code="z"))
+    world.forward(1)
+    versions = {}
+    for attempt in await world.claim(capacity=9):
+        job = await world.jobs.get("ten_a", attempt.job_id)
+        versions[job.retry_of] = (attempt.worker_version, attempt.pinned_version, job.worker_version)
+        await world.finish(world.end_of(attempt, JobStatus.FAILED, retry_in=1))
+    assert versions == {pinned.id: (1, 1, 1), free.id: (3, None, 3)}
+    world.forward(60)
+    await promote_due(world.db, now=world.clock())
+    again = {attempt.worker_version: attempt.pinned_version for attempt in await world.claim(capacity=9)}
+    assert again == {1: 1, 3: None}, "an automatic retry keeps its version"
+
+
+async def test_a_search_for_few_jobs_takes_bounded_steps(
+    world: World, bulk: BulkOperations, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = await failed_jobs(world, 30)
+    await world.db.execute(
+        "UPDATE job_results SET error = json_build_object('code', 'timeout', 'message', 'x') WHERE job_id = $1",
+        jobs[0].id,
+    )
+    monkeypatch.setattr(store, "SEARCH_WINDOW", 8)
+    which = JobFilter(error_code=ErrorCode.TIMEOUT)
+    started = await bulk.start(world.caller(), BulkAction.RETRY, which)
+    steps = steps_of(world)
+    taken = 0
+    while await steps.step():
+        taken += 1
+    ended = await bulk.get("ten_a", started.id)
+    assert (ended.status, ended.done, ended.matched) == (BulkStatus.COMPLETED, 1, 1)
+    assert taken == 4

@@ -37,6 +37,21 @@ async def test_a_worker_is_cached_at_the_revision_that_was_read(world: World) ->
     assert cache.latest("wkr_unknown") is None
 
 
+async def test_a_pinned_version_is_cached_beside_the_one_that_serves(world: World) -> None:
+    cache = WorkerCache(world.db)
+    worker = await world.worker()
+    await world.workers.change(world.caller(), worker.id, WorkerChanges(source_code="y", timeout_seconds=7))
+    pinned = await cache.fetch(worker.id, 1)
+    assert pinned is not None
+    assert (cache.latest(worker.id), cache.get(worker.id, 2)) == (None, None)
+    assert (pinned.code.version, pinned.code.source, pinned.revision.timeout_seconds) == (1, b"x", 7)
+    serving = await fetched(cache, worker.id)
+    assert cache.get(worker.id, 2, 1) is pinned
+    assert cache.get(worker.id, 2) is serving
+    assert serving.code.key != pinned.code.key
+    assert await cache.fetch(worker.id, 3) is None
+
+
 async def test_a_read_that_was_overtaken_does_not_become_the_newest(world: World) -> None:
     cache = WorkerCache(world.db)
     worker = await world.worker()

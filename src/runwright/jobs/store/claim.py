@@ -237,7 +237,8 @@ tenant_slot AS (
 claimed AS (
     UPDATE job_queue q
     SET state = 'running', fence = q.fence + 1, executor_id = $2, started_at = $1,
-        worker_version = l.version, slot = s.slot, tenant_slot = p.slot
+        worker_version = CASE WHEN q.pinned THEN q.worker_version ELSE l.version END,
+        slot = s.slot, tenant_slot = p.slot
     FROM placed l
     LEFT JOIN worker_slot s ON s.worker_id = l.worker_id AND s.nth_of_worker = l.nth_of_worker
     LEFT JOIN tenant_slot p ON p.tenant_id = l.tenant_id AND p.nth_of_tenant = l.nth_of_tenant
@@ -245,13 +246,13 @@ claimed AS (
       AND (l.fast OR l.place <= CASE WHEN l.newcomer THEN $3 + $4 ELSE $3 END)
       AND (l.max_concurrency IS NULL OR s.slot IS NOT NULL)
       AND (l.tenant_slots IS NULL OR p.slot IS NOT NULL)
-    RETURNING q.tenant_id, q.job_id, q.worker_id, l.version, l.revision, q.attempt, q.retries_left, q.fence,
-              q.wanted, l.turn, l.rank, q.started_at
+    RETURNING q.tenant_id, q.job_id, q.worker_id, q.worker_version AS version, q.pinned, l.revision,
+              q.attempt, q.retries_left, q.fence, q.wanted, l.turn, l.rank, q.started_at
 ),
 -- event, heard: that attempts started, where there is a subscription
 {_STARTED_EVENTS}
 SELECT c.tenant_id, c.job_id, c.worker_id, c.version AS worker_version, c.revision AS worker_revision,
-       c.attempt, c.retries_left, c.fence, j.input, c.wanted AS awaited,
+       c.pinned, c.attempt, c.retries_left, c.fence, j.input, c.wanted AS awaited,
        (SELECT tenant_id FROM tenant_scan WHERE nth = {TENANT_WINDOW}) AS last_tenant,
        (SELECT array_agg(tenant_id ORDER BY tenant_id) FROM unfinished) AS unfinished_tenants,
        (SELECT array_agg(worker_id ORDER BY tenant_id) FROM unfinished) AS unfinished_workers,
@@ -334,6 +335,7 @@ def _claimed(row: Record) -> ClaimedAttempt:
         worker_id=row["worker_id"],
         worker_version=row["worker_version"],
         worker_revision=row["worker_revision"],
+        pinned_version=row["worker_version"] if row["pinned"] else None,
         attempt=row["attempt"],
         retries_left=row["retries_left"],
         fence=row["fence"],

@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from runwright.core.ids import is_id
+from runwright.core.ids import JobId, is_id
 from runwright.core.paging import EXACT_COUNT_LIMIT, Listing, PageRequest
 from runwright.db.pool import Database
 from runwright.jobs.model import Job, JobFilter, JobSort
@@ -30,7 +30,7 @@ class JobListing(Listing[Job], frozen=True, kw_only=True):
 class _Window(msgspec.Struct, frozen=True, kw_only=True):
     """What was read: the jobs of the page and one more, and where the window begins and ends."""
 
-    ids: list[str]
+    ids: list[JobId]
     numbers: list[int]
     read: int
     total: int

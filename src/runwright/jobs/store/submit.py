@@ -41,6 +41,8 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
     retry_of: str | None
     created_at: datetime
     schedule_id: str | None
+    pinned_version: int | None = None
+    """The version that it runs; None: the one that serves when it starts."""
     awaited: bool = False
     """Whether a request waits for the result: then its end is announced to the other processes."""
 
@@ -67,6 +69,7 @@ def new_submission(  # noqa: PLR0913  one argument for each thing that a caller 
     scheduled_at: datetime | None = None,
     retry_of: str | None = None,
     schedule_id: str | None = None,
+    pinned_version: int | None = None,
 ) -> Submission:
     """Return a job to insert, with a new id."""
     return Submission(
@@ -81,11 +84,15 @@ def new_submission(  # noqa: PLR0913  one argument for each thing that a caller 
         retry_of=retry_of,
         created_at=now,
         schedule_id=schedule_id,
+        pinned_version=pinned_version,
     )
 
 
-def repeat_of(job: Job, *, triggered_by: str, now: datetime) -> Submission:
-    """Return a new job with the input of one that has ended, which names that one."""
+def repeat_of(job: Job, *, triggered_by: str, now: datetime, pinned: bool = False) -> Submission:
+    """Return a new job with the input of one that has ended, which names that one.
+
+    `pinned`: it runs the version that the other one ran.
+    """
     return new_submission(
         tenant_id=job.tenant_id,
         worker_id=job.worker_id,
@@ -96,6 +103,7 @@ def repeat_of(job: Job, *, triggered_by: str, now: datetime) -> Submission:
         priority=job.priority,
         retry_of=job.id,
         schedule_id=job.schedule_id,
+        pinned_version=job.worker_version if pinned else None,
     )
 
 
@@ -145,17 +153,17 @@ _INSERT: Final = f"""
 WITH item AS (
     SELECT * FROM unnest(
         $1::text[], $2::text[], $3::text[], $4::text[], $5::smallint[], $6::json[], $7::text[],
-        $8::timestamptz[], $9::text[], $10::timestamptz[], $11::text[], $12::boolean[],
-        $13::timestamptz[], $14::timestamptz[], $15::boolean[]
+        $8::timestamptz[], $9::text[], $10::timestamptz[], $11::text[], $12::integer[], $13::boolean[],
+        $14::timestamptz[], $15::timestamptz[], $16::boolean[]
     ) AS i (id, tenant_id, worker_id, trigger, priority, input, triggered_by,
-            scheduled_at, retry_of, created_at, schedule_id, wanted, run_at, rank, start)
+            scheduled_at, retry_of, created_at, schedule_id, pinned_version, wanted, run_at, rank, start)
 ),
--- their workers, with what they add to a job, and whether jobs may start at once on the executor $16
+-- their workers, with what they add to a job, and whether jobs may start at once on the executor $17
 worker AS (
     SELECT w.id, w.tenant_id, w.name, w.version, w.revision, w.max_retries,
            CASE WHEN t.status = 'suspended' THEN '{Rejection.TENANT_SUSPENDED}' ELSE w.status END AS status,
-           w.max_concurrency IS NULL AND t.running_jobs IS NULL AND w.runtime = ANY ($17::text[]) AND EXISTS (
-               SELECT 1 FROM executors e WHERE e.id = $16 AND e.lease_expires_at > clock_timestamp()
+           w.max_concurrency IS NULL AND t.running_jobs IS NULL AND w.runtime = ANY ($18::text[]) AND EXISTS (
+               SELECT 1 FROM executors e WHERE e.id = $17 AND e.lease_expires_at > clock_timestamp()
            ) AS may_start
     FROM workers w LEFT JOIN tenants t ON t.id = w.tenant_id
     WHERE w.id IN (SELECT worker_id FROM item) FOR SHARE OF w
@@ -165,7 +173,8 @@ inserted AS (
     INSERT INTO jobs (tenant_id, id, worker_id, trigger, priority, input, triggered_by,
                       scheduled_at, retry_of, schedule_id, max_retries, worker_version, created_at)
     SELECT i.tenant_id, i.id, i.worker_id, i.trigger, i.priority, i.input, i.triggered_by,
-           i.scheduled_at, i.retry_of, i.schedule_id, w.max_retries, w.version, i.created_at
+           i.scheduled_at, i.retry_of, i.schedule_id, w.max_retries, coalesce(i.pinned_version, w.version),
+           i.created_at
     FROM item i JOIN worker w ON w.id = i.worker_id AND w.tenant_id = i.tenant_id AND w.status = 'active'
     ON CONFLICT DO NOTHING
     RETURNING tenant_id, id, max_retries, worker_version, created_at
@@ -173,13 +182,14 @@ inserted AS (
 -- their place in the queue, or as running where they start at once
 queued AS (
     INSERT INTO job_queue (tenant_id, job_id, worker_id, trigger, state, priority, run_at, rank, retries_left,
-                           wanted, worker_version, fence, executor_id, started_at)
+                           wanted, worker_version, pinned, fence, executor_id, started_at)
     SELECT i.tenant_id, i.id, i.worker_id, i.trigger,
            CASE WHEN i.start AND w.may_start THEN 'running' WHEN i.run_at > i.created_at THEN 'waiting'
                 ELSE 'ready' END,
            i.priority, i.run_at, i.rank, n.max_retries, i.wanted, n.worker_version,
+           i.pinned_version IS NOT NULL,
            CASE WHEN i.start AND w.may_start THEN 1 ELSE 0 END,
-           CASE WHEN i.start AND w.may_start THEN $16 END,
+           CASE WHEN i.start AND w.may_start THEN $17 END,
            CASE WHEN i.start AND w.may_start THEN i.created_at END
     FROM inserted n JOIN item i ON i.id = n.id JOIN worker w ON w.id = i.worker_id
     RETURNING tenant_id, job_id, started_at, worker_version

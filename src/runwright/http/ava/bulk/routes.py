@@ -12,6 +12,7 @@ from runwright.http.ava.bulk.schemas import (
     bulk_out,
     dry_run_out,
     selection_of,
+    version_of,
 )
 from runwright.http.ava.dialect import AVA
 from runwright.http.ava.envelopes import Data, Page, known_id, page_of, read_page
@@ -53,10 +54,8 @@ async def start_operation(request: Request) -> Reply[Data[BulkOut]]:
     which = await selection_of(body, request)
     bulk = request.services.bulk
     if body.dry_run:
-        return Reply(
-            Data(dry_run_out(body.action, await bulk.count(request.caller, body.action, which))), 200
-        )
-    operation = await bulk.start(request.caller, body.action, which, idempotency)
+        return Reply(Data(dry_run_out(body, await bulk.count(request.caller, body.action, which))), 200)
+    operation = await bulk.start(request.caller, body.action, which, idempotency, version_of(body))
     return Reply(Data(bulk_out(operation)), 202)
 
 

@@ -5,7 +5,7 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from runwright.bulk.model import BulkAction, BulkOperation, BulkStatus
+from runwright.bulk.model import BulkAction, BulkOperation, BulkStatus, RetryVersion
 from runwright.core.job_state import TERMINAL, JobStatus
 from runwright.core.struct_fields import set_fields
 from runwright.http.ava.envelopes import PageQuery, Time
@@ -28,6 +28,16 @@ class BulkIn(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     ]
     filter: JobFilterIn | UnsetType = UNSET
     ids: Annotated[list[_Id], Meta(min_length=1, max_length=_MOST_IDS)] | UnsetType = UNSET
+    version: (
+        Annotated[
+            RetryVersion,
+            Meta(
+                description="Which version of its worker a retry runs: the `latest` (default), or the one "
+                "that the `original` ran."
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
     dry_run: Annotated[bool, Meta(description="Only count the jobs.")] = False
 
 
@@ -40,12 +50,15 @@ class BulkOut(msgspec.Struct, frozen=True, kw_only=True):
 
     id: Annotated[str | None, Meta(description="`blk_` and a lower-case ULID; null for a dry run.")]
     action: BulkAction
+    version: Annotated[RetryVersion | None, Meta(description="What a retry runs; null for a cancel.")]
     status: Annotated[
         BulkStatus | None, Meta(description="`running`, then completed or cancelled; null for a dry run.")
     ]
     matched: Annotated[int, Meta(description="Jobs that the filter selected.")]
     done: Annotated[int, Meta(description="Jobs that were cancelled, asked to end, or retried.")]
-    failed: Annotated[int, Meta(description="Jobs whose worker accepts no more jobs.")]
+    failed: Annotated[
+        int, Meta(description="Jobs whose worker accepts no more jobs, or whose version cannot run.")
+    ]
     skipped: Annotated[int, Meta(description="Jobs that had changed before they were reached.")]
     error: Annotated[
         str | None, Meta(description="Why the latest one failed, or what the operation waits for.")
@@ -91,6 +104,8 @@ async def selection_of(body: BulkIn, request: Request) -> JobFilter:
         problems.add("filter.status", f"Must be of: {possible}; {body.action} applies to no others.")
     if body.filter is not UNSET and not set_fields(which):
         problems.add("filter", "Must name at least one field.")
+    if body.version is not UNSET and body.action is BulkAction.CANCEL:
+        problems.add("version", "Applies to a retry only.")
     problems.raise_if_any()
     ids = None if body.ids is UNSET else frozenset(body.ids)
     return await job_filter(which, request, ids)
@@ -100,15 +115,25 @@ def bulk_out(operation: BulkOperation) -> BulkOut:
     return to_out(
         BulkOut,
         operation,
+        version=_version(operation.action, operation.version),
         created_at=format_time(operation.created_at),
         completed_at=format_optional_time(operation.completed_at),
     )
 
 
-def dry_run_out(action: BulkAction, matched: int) -> BulkOut:
+def _version(action: BulkAction, version: RetryVersion) -> RetryVersion | None:
+    return version if action is BulkAction.RETRY else None
+
+
+def version_of(body: BulkIn) -> RetryVersion:
+    return RetryVersion.LATEST if body.version is UNSET else body.version
+
+
+def dry_run_out(body: BulkIn, matched: int) -> BulkOut:
     return BulkOut(
         id=None,
-        action=action,
+        action=body.action,
+        version=_version(body.action, version_of(body)),
         status=None,
         matched=matched,
         done=0,
