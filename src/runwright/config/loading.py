@@ -21,7 +21,14 @@ from runwright.cron.zones import zone_names
 
 PREFIX: Final = "RUNWRIGHT_"
 CONFIG_VARIABLE: Final = "RUNWRIGHT_CONFIG"
-CLIENT_VARIABLES: Final = ("RUNWRIGHT_URL", "RUNWRIGHT_KEY", "RUNWRIGHT_WEBHOOK_SECRET")
+CLIENT_VARIABLES: Final = (
+    "RUNWRIGHT_URL",
+    "RUNWRIGHT_API_KEY",
+    "RUNWRIGHT_KEY",
+    "RUNWRIGHT_PROFILE",
+    "RUNWRIGHT_TENANT",
+    "RUNWRIGHT_WEBHOOK_SECRET",
+)
 """Variables of the client commands; a server ignores them."""
 
 _NO_SETTINGS: Final = {CONFIG_VARIABLE, *CLIENT_VARIABLES}

@@ -1,0 +1,41 @@
+"""Who is calling, and the state of the server."""
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from runwright.client.models.base import Info
+
+
+class CallerKeyInfo(Info, frozen=True, kw_only=True):
+    """The key of a request, without its text."""
+
+    id: str
+    name: str = ""
+    role: str
+    created_at: datetime | None = None
+
+
+class WhoamiInfo(Info, frozen=True, kw_only=True):
+    """Whom requests are made for."""
+
+    tenant_id: str
+    user_id: str
+    role: str
+    operator: bool = False
+    key: CallerKeyInfo
+    server_version: str
+
+
+class SystemInfo(Info, frozen=True, kw_only=True):
+    """The state of the server."""
+
+    version: str
+    roles: list[str]
+    isolation: dict[str, Any]
+    runtimes: list[dict[str, Any]]
+    executors: list[dict[str, Any]]
+    queue: dict[str, Any]
+    database: dict[str, Any]
+    disks: list[dict[str, Any]] = msgspec.field(default_factory=list)

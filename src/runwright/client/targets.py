@@ -1,0 +1,146 @@
+"""Which server, and as whom: from arguments, the environment, or a profile, in this order.
+
+A key goes only where it belongs: that of a profile to the profile's address, and that of the local server's
+data directory to this machine.
+"""
+
+import getpass
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from runwright.client.profiles import Profile, Profiles
+from runwright.client.session import Credentials, check_url
+from runwright.client.transports import is_loopback
+
+DEFAULT_URL: Final = "http://127.0.0.1:8080"
+LOCAL_TENANT: Final = "default"
+
+_URL, _PROFILE, _TENANT = "RUNWRIGHT_URL", "RUNWRIGHT_PROFILE", "RUNWRIGHT_TENANT"
+_KEYS: Final = ("RUNWRIGHT_API_KEY", "RUNWRIGHT_KEY")
+_DATA_DIR: Final = "RUNWRIGHT_DATA_DIR"
+_KEY_FILE: Final = "platform-key"
+_LOCAL_ROLE: Final = "platform-admin"
+
+
+class ServerTarget(msgspec.Struct, frozen=True, kw_only=True):
+    """A server, and as whom to call it."""
+
+    url: str
+    credentials: Credentials
+    profile: str | None = None
+    """The profile that it comes from."""
+    protected: bool = False
+
+
+def explicit_target(
+    url: str | None, credentials: Credentials, environment: Mapping[str, str] = os.environ
+) -> ServerTarget:
+    """Return the server of arguments, or of RUNWRIGHT_URL, RUNWRIGHT_API_KEY and RUNWRIGHT_TENANT."""
+    address = check_url(url or environment.get(_URL) or DEFAULT_URL)
+    key = credentials.api_key or key_in(environment)
+    tenant = credentials.tenant or environment.get(_TENANT) or None
+    given = msgspec.structs.replace(credentials, api_key=key, tenant=tenant)
+    return ServerTarget(url=address, credentials=given)
+
+
+def profile_target(
+    name: str | None = None,
+    *,
+    tenant: str | None = None,
+    environment: Mapping[str, str] = os.environ,
+    profiles: Profiles | None = None,
+) -> ServerTarget:
+    """Return the server of the profile that is named, or of the environment, or of the current profile.
+
+    A profile that is named has priority over RUNWRIGHT_URL and RUNWRIGHT_API_KEY, which have priority over
+    the current one.
+    """
+    known = profiles or Profiles()
+    tenant = tenant or environment.get(_TENANT) or None
+    chosen = name or environment.get(_PROFILE) or None
+    if chosen is None and environment.get(_URL):
+        found = explicit_target(None, Credentials(tenant=tenant), environment)
+        return found if found.credentials.api_key else _with_known_key(found, known, tenant, environment)
+    chosen = chosen or known.current()
+    if chosen is not None:
+        return of_profile(chosen, known.get(chosen), tenant=tenant, key=None if name else key_in(environment))
+    found = explicit_target(None, Credentials(tenant=tenant), environment)
+    return (
+        found
+        if found.credentials.api_key
+        else local_target(found.url, tenant=tenant, environment=environment)
+    )
+
+
+def of_profile(
+    name: str, profile: Profile, *, tenant: str | None = None, key: str | None = None
+) -> ServerTarget:
+    """Return the server of a profile, with another tenant or key where they are given."""
+    credentials = Credentials(
+        api_key=key or profile.api_key, tenant=tenant or profile.tenant, user=profile.user, role=profile.role
+    )
+    target = ServerTarget(
+        url=check_url(profile.url), credentials=credentials, profile=name, protected=profile.protected
+    )
+    if credentials.api_key is None and is_loopback(target.url):
+        local = local_target(target.url, tenant=credentials.tenant)
+        return msgspec.structs.replace(target, credentials=local.credentials)
+    return target
+
+
+def local_target(
+    url: str, *, tenant: str | None = None, environment: Mapping[str, str] = os.environ
+) -> ServerTarget:
+    """Return a server of this machine, called with the platform key of its data directory if there is one."""
+    key = local_key(environment) if is_loopback(url) else None
+    if key is None:
+        return ServerTarget(url=url, credentials=Credentials(tenant=tenant))
+    credentials = Credentials(api_key=key, tenant=tenant or LOCAL_TENANT, user=_user_name(), role=_LOCAL_ROLE)
+    return ServerTarget(url=url, credentials=credentials)
+
+
+def local_key(environment: Mapping[str, str] = os.environ) -> str | None:
+    """Return the platform key of this machine's server; None where there is none that this user can read."""
+    try:
+        text = (data_dir(environment) / _KEY_FILE).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError):
+        return None
+    return text or None
+
+
+def data_dir(environment: Mapping[str, str] = os.environ) -> Path:
+    """Return the data directory of this user's server."""
+    if environment.get(_DATA_DIR):
+        return Path(environment[_DATA_DIR])
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        return Path("/var/lib/runwright")
+    shared = environment.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
+    return Path(shared) / "runwright"
+
+
+def key_in(environment: Mapping[str, str]) -> str | None:
+    """Return the API key of the environment."""
+    return next((environment[name] for name in _KEYS if environment.get(name)), None)
+
+
+def _with_known_key(
+    target: ServerTarget, profiles: Profiles, tenant: str | None, environment: Mapping[str, str]
+) -> ServerTarget:
+    """Return a server with the key of the profile that has its address, or with the local one."""
+    for name, profile in profiles.all().items():
+        if profile.url.rstrip("/") == target.url:
+            return of_profile(name, profile, tenant=tenant)
+    return local_target(target.url, tenant=tenant, environment=environment)
+
+
+def _user_name() -> str:
+    try:
+        name = getpass.getuser()
+    except (KeyError, OSError):
+        return "local"
+    kept = "".join(letter for letter in name if letter.isascii() and (letter.isalnum() or letter in "_.-"))
+    return kept[:128] or "local"
