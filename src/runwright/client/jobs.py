@@ -3,7 +3,7 @@
 import time
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing
-from typing import Any, Final, Unpack
+from typing import Any, Final, Literal, Unpack
 
 import msgspec
 
@@ -13,9 +13,9 @@ from runwright.client.models.jobs import (
     AttemptInfo,
     BulkInfo,
     ExplanationInfo,
+    JobFilterOptions,
     JobInfo,
-    JobListing,
-    JobSelection,
+    JobListOptions,
     LineInfo,
     SubmitOptions,
 )
@@ -81,7 +81,7 @@ class JobsApi(Face[M]):
         """Return a job when it has ended, or as it is after `timeout` seconds."""
         return await self._wait(await self._get(job_id), _deadline(timeout))
 
-    def list(self, **listing: Unpack[JobListing]) -> Results[M, JobInfo]:
+    def list(self, **listing: Unpack[JobListOptions]) -> Results[M, JobInfo]:
         """Return jobs, newest first."""
         source = PageSource(into=JobInfo, route="GET /v1/ava/jobs", query=filters(_renamed({**listing})))
         return Results(self._session, source)
@@ -118,17 +118,25 @@ class JobsApi(Face[M]):
 
     @call
     async def bulk_cancel(
-        self, *, dry_run: bool = False, ids: Sequence[str] | None = None, **which: Unpack[JobSelection]
+        self, *, dry_run: bool = False, ids: Sequence[str] | None = None, **which: Unpack[JobFilterOptions]
     ) -> BulkInfo:
         """Cancel all jobs of a selection, or count them. The operation continues in the background."""
         return await self._start_bulk("cancel", which, ids, dry_run=dry_run)
 
     @call
     async def bulk_retry(
-        self, *, dry_run: bool = False, ids: Sequence[str] | None = None, **which: Unpack[JobSelection]
+        self,
+        *,
+        dry_run: bool = False,
+        ids: Sequence[str] | None = None,
+        version: Literal["latest", "original"] = "latest",
+        **which: Unpack[JobFilterOptions],
     ) -> BulkInfo:
-        """Repeat all jobs of a selection, by default failed ones, or count them; none is repeated twice."""
-        return await self._start_bulk("retry", which, ids, dry_run=dry_run)
+        """Repeat all jobs of a selection, by default failed ones, or count them; none is repeated twice.
+
+        They run the version that serves now, or the `original` one.
+        """
+        return await self._start_bulk("retry", which, ids, dry_run=dry_run, version=version)
 
     @call
     async def bulk(self, operation_id: str) -> BulkInfo:
@@ -186,9 +194,9 @@ class JobsApi(Face[M]):
         return job
 
     async def _start_bulk(
-        self, action: str, which: JobSelection, ids: Sequence[str] | None, *, dry_run: bool
+        self, action: str, which: JobFilterOptions, ids: Sequence[str] | None, **others: object
     ) -> BulkInfo:
-        body: dict[str, object] = {"action": action, "dry_run": dry_run}
+        body: dict[str, object] = {"action": action, **others}
         if ids is not None:
             body["ids"] = [*ids]
         if which or ids is None:
@@ -240,7 +248,7 @@ def _body(chosen: str, input: Mapping[str, object] | None, options: SubmitOption
     return {"worker_id": chosen, "input": {} if input is None else input, **given}
 
 
-def _filter(which: JobSelection) -> dict[str, object]:
+def _filter(which: JobFilterOptions) -> dict[str, object]:
     """Return the filter of a bulk operation."""
     given = _renamed({**which})
     status = given.get("status")

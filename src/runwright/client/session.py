@@ -161,7 +161,7 @@ class Session:
     ) -> AsyncGenerator[ServerSentEvent, None]:
         """Yield the events of a stream, which continues after the last one when the connection is lost.
 
-        It goes on until the consumer stops, or the server cannot be reached as often as a request would be
+        It continues until the consumer stops, or the server cannot be reached as often as a request would be
         sent.
         """
         method, _, path = route.partition(" ")

@@ -17,7 +17,7 @@ _NOT_FOUND: Final = 404
 
 
 class AmbiguousNameError(ClientError):
-    """Several workers have the name; only their ids tell them apart."""
+    """Several workers have the name; only their ids are unique."""
 
 
 async def worker_id(session: Session, worker: str) -> str:

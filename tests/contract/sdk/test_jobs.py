@@ -73,6 +73,20 @@ def test_lists_are_read_page_by_page(rw: Runwright) -> None:
     assert rw.jobs.list(status="failed").first() is None
 
 
+def test_many_jobs_are_cancelled_and_retried_at_once(rw: Runwright) -> None:
+    worker = rw.workers.create("many", "python", source_code=ECHO, max_concurrency=1)
+    rw.workers.pause("many")
+    rw.workers.resume("many")
+    rw.jobs.submit_batch(worker.id, [{"n": n} for n in range(200)])
+    assert rw.jobs.bulk_cancel(worker="many", status=["queued", "running"], dry_run=True).matched > 0
+    done = rw.jobs.bulk_wait(rw.jobs.bulk_cancel(worker="many", since="-1h").id or "", timeout=WAIT)
+    assert (done.status, done.failed) == ("completed", 0)
+    assert rw.jobs.bulk_list().first() == done
+    cancelled = len(list(rw.jobs.list(status="cancelled")))
+    assert cancelled == done.done > 0
+    assert rw.jobs.bulk_retry(status="cancelled", dry_run=True, version="original").matched == cancelled
+
+
 def test_workers_are_found_changed_and_deprecated_by_name(rw: Runwright) -> None:
     worker = rw.workers.create("Report", "python", source_code=ECHO, config={"A": "1"})
     assert rw.workers.get("Report") == worker == rw.workers.get(worker.id)
@@ -92,6 +106,22 @@ def test_workers_are_found_changed_and_deprecated_by_name(rw: Runwright) -> None
     assert rw.workers.get("Report").id != worker.id
 
 
+def test_code_is_deployed_compared_and_rolled_back(rw: Runwright) -> None:
+    rw.workers.create("app", "python", source_code=ECHO)
+    version = rw.workers.deploy("app", {"main.py": ECHO.replace("input\n", "2\n")}, wait=WAIT, message="two")
+    assert (version.version, version.status, version.active, version.message) == (2, "ready", True, "two")
+    assert rw.jobs.run("app", wait=WAIT).output == 2
+    assert [one.version for one in rw.workers.versions("app")] == [2, 1]
+    assert rw.workers.version("app", 2).digest == version.digest
+    assert rw.workers.version_log("app", 2).log == ""
+    assert [one.path for one in rw.workers.version_files("app", 2).files] == ["main.py"]
+    assert "return 2" in rw.workers.version_file("app", 2, "main.py").content
+    [difference] = rw.workers.diff("app", 1, 2).files
+    assert "+    return 2" in (difference.diff or "")
+    assert rw.workers.rollback("app", 1).version == 1
+    assert rw.jobs.run("app", {"n": 1}, wait=WAIT).output == {"n": 1}
+
+
 def test_refusals_name_the_fields_and_the_request(rw: Runwright) -> None:
     with pytest.raises(ApiError) as refused:
         rw.workers.create("bad", "python", timeout_seconds=0, memory_mb=1)
@@ -106,8 +136,8 @@ def test_refusals_name_the_fields_and_the_request(rw: Runwright) -> None:
 
 
 def test_a_wrong_key_is_refused(server: Server) -> None:
-    with pytest.raises(ApiError) as refused:
-        Runwright(server.url, "wrong").jobs.list().first()
+    with Runwright(server.url, "wrong") as rw, pytest.raises(ApiError) as refused:
+        rw.jobs.list().first()
     assert (refused.value.status, refused.value.code) == (401, "unauthorized")
 
 

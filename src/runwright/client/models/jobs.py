@@ -113,6 +113,8 @@ class BulkInfo(Info, frozen=True, kw_only=True):
 
     id: str | None = None
     action: str
+    version: str | None = None
+    """What a retry runs: `latest` or `original`."""
     status: str | None = None
     """`running`, then `completed` or `cancelled`."""
     matched: int
@@ -130,7 +132,7 @@ class BulkInfo(Info, frozen=True, kw_only=True):
         return self.status in ENDED
 
 
-class JobSelection(TypedDict, total=False):
+class JobFilterOptions(TypedDict, total=False):
     """Which jobs: those for which everything given is true."""
 
     worker: str
@@ -146,7 +148,7 @@ class JobSelection(TypedDict, total=False):
     """Text in the message of their error."""
 
 
-class JobListing(JobSelection, total=False):
+class JobListOptions(JobFilterOptions, total=False):
     """Which jobs to list, and in which order."""
 
     retried: bool
