@@ -83,6 +83,22 @@ REQUESTS: Final[dict[tuple[str, str], Proofs]] = {
     ("GET", "/v1/ava/schedules/{schedule_id}/preview"): (
         "schedules::a_preview_of_a_schedule_begins_with_its_next_run",
     ),
+    ("POST", "/v1/ava/schedules/{schedule_id}/run"): (
+        "schedules::a_run_fires_now_and_changes_nothing_else",
+        "schedules::a_backfill_belongs_to_its_tenant_and_needs_the_role_of_a_writer",
+    ),
+    ("POST", "/v1/ava/schedules/{schedule_id}/backfill"): (
+        "schedules::a_window_is_caught_up_after_a_dry_run",
+        "schedules::a_backfill_belongs_to_its_tenant_and_needs_the_role_of_a_writer",
+    ),
+    ("GET", "/v1/ava/schedules/{schedule_id}/backfills/{backfill_id}"): (
+        "schedules::a_window_is_caught_up_after_a_dry_run",
+        "schedules::a_backfill_belongs_to_its_tenant_and_needs_the_role_of_a_writer",
+    ),
+    ("POST", "/v1/ava/schedules/{schedule_id}/backfills/{backfill_id}/cancel"): (
+        "schedules::a_window_is_caught_up_after_a_dry_run",
+        "schedules::a_backfill_belongs_to_its_tenant_and_needs_the_role_of_a_writer",
+    ),
     ("GET", "/v1/ava/queues"): ("reports::queues_have_the_documented_shape",),
     ("GET", "/v1/ava/queues/{worker_id}"): ("reports::queues_have_the_documented_shape",),
     ("GET", "/v1/ava/analytics"): ("reports::analytics_have_the_documented_shape",),

@@ -41,6 +41,7 @@ def all_routes() -> Iterator[Route]:
         queues=nobody,
         analytics=nobody,
         schedules=nobody,
+        backfills=nobody,
         endpoints=nobody,
         avala_endpoints=nobody,
         agents=nobody,
@@ -79,7 +80,7 @@ def filled(path: str, **ids: str) -> str:
 
 def unknown(path: str) -> str:
     prefixes = {"worker": "wkr", "job": "job", "schedule": "sch", "webhook": "wh", "delivery": "whd"}
-    prefixes |= {"key": "key", "operation": "blk"}
+    prefixes |= {"key": "key", "operation": "blk", "backfill": "bfl"}
     ids = {f"{kind}_id": f"{prefix}_01jd9x3v7m0000000000000000" for kind, prefix in prefixes.items()}
     return filled(path, version="1", name="A_SECRET", tenant_id="ten_nobody", **ids)
 
@@ -165,6 +166,7 @@ def test_another_tenants_things_are_not_found_on_every_route(api: Api, method: s
         webhook_id=webhook["id"],
         delivery_id=delivery["id"],
         operation_id=many["id"],
+        backfill_id="bfl_01jd9x3v7m0000000000000000",
     )
     query = QUERIES.get(path)
     error = error_of(stranger.call(method, theirs, json=body, params=query), 404, "resource_not_found")

@@ -8,6 +8,7 @@ import contextlib
 import json
 import tempfile
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -41,6 +42,7 @@ from runwright.jobs.service import Jobs
 from runwright.offload.client import Offload
 from runwright.outbox.client.url import OutgoingPolicy
 from runwright.runtimes.host import RuntimeInfo
+from runwright.schedules.backfills import Backfills
 from runwright.schedules.service import Schedules
 from runwright.secrets.keyring import Keyring, SecretBox
 from runwright.secrets.vault import Vault
@@ -105,6 +107,7 @@ async def edge(database: Pool, request: pytest.FixtureRequest) -> AsyncIterator[
         queues=Queues(database, clock=system_clock),
         analytics=Analytics(database, clock=system_clock),
         schedules=Schedules(database, clock=system_clock),
+        backfills=Backfills(database, clock=system_clock, retention=timedelta(days=90)),
         endpoints=no_endpoints(database),
         avala_endpoints=no_endpoints(database),
         agents=Agents(database, clock=system_clock, secret_box=SecretBox(Keyring([bytes(32)]))),

@@ -15,7 +15,11 @@ KEYS = {
 }
 TICK_KEYS = {
     *("scheduled_for", "due_at", "status", "reason", "message", "job_id", "decided_at", "late_ms"),
-    *("count", "through"),
+    *("count", "through", "origin"),
+}
+BACKFILL_KEYS = {
+    *("id", "schedule_id", "from", "to", "status", "matched", "first", "last", "done", "failed", "skipped"),
+    *("error", "created_by", "created_at", "completed_at"),
 }
 PATIENCE_SECONDS = 60.0
 UNKNOWN = "/schedules/sch_01jd9x3v7m0000000000000000"
@@ -321,3 +325,98 @@ def test_a_schedule_fires_by_itself_and_its_tick_names_the_job(api: Api, server:
     assert fields_of(bad).keys() == {"filter[status]"}
     assert api.delete(f"/schedules/{schedule['id']}").status_code == 204
     assert data_of(api.get(f"/jobs/{job['id']}"))["schedule_id"] == schedule["id"]
+
+
+def test_a_run_fires_now_and_changes_nothing_else(api: Api) -> None:
+    worker = api.make_worker()
+    schedule = api.make_schedule(worker["id"], input={"n": 5}, enabled=False)
+    path = f"/schedules/{schedule['id']}"
+    job = data_of(api.post(f"{path}/run"), 201)
+    assert (job["schedule_id"], job["trigger"], job["input"]) == (schedule["id"], "scheduled", {"n": 5})
+    assert data_of(api.get(path)) == schedule
+    [tick] = api.get(f"{path}/ticks").json()["data"]
+    assert (tick["origin"], tick["status"], tick["job_id"]) == ("manual", "fired", job["id"])
+    while job["status"] in {"queued", "running"}:
+        job = data_of(api.get(f"/jobs/{job['id']}"))
+    assert job["output"] == {"n": 5}
+    key = {"Idempotency-Key": "run"}
+    first = data_of(api.post(f"{path}/run", **key), 201)
+    assert data_of(api.post(f"{path}/run", **key), 200)["id"] == first["id"]
+    other = api.make_schedule(worker["id"])
+    error_of(api.post(f"/schedules/{other['id']}/run", **key), 409, "resource_conflict")
+    api.patch(f"/workers/{worker['id']}", {"status": "paused"})
+    error_of(api.post(f"{path}/run"), 409, "resource_conflict")
+    actions = [
+        row["action"] for row in api.get("/v1/audit", **{"filter[action]": "schedule.run"}).json()["data"]
+    ]
+    assert actions == ["schedule.run"] * 2
+    error_of(api.having(role="tenant-admin").post(f"{path}/run"), 403, "forbidden")
+
+
+def test_a_window_is_caught_up_after_a_dry_run(api: Api) -> None:
+    schedule = api.make_schedule(api.make_worker()["id"], cron="*/10 * * * *", timezone="UTC", enabled=False)
+    path = f"/schedules/{schedule['id']}"
+    end = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+    window = {"from": (end - timedelta(hours=2)).isoformat(), "to": end.isoformat()}
+    dry = data_of(api.post(f"{path}/backfill", window | {"dry_run": True}), 200)
+    assert dry.keys() == BACKFILL_KEYS
+    assert (dry["id"], dry["status"], dry["matched"]) == (None, None, 13)
+    assert (parsed(dry["first"]), parsed(dry["last"])) == (end - timedelta(hours=2), end)
+    assert api.get(f"{path}/ticks").json()["data"] == []
+    started = data_of(api.post(f"{path}/backfill", window, **{"Idempotency-Key": "b"}), 202)
+    assert started.keys() == BACKFILL_KEYS
+    assert started["id"].startswith("bfl_")
+    done = started
+    while done["status"] == "running":
+        done = data_of(api.get(f"{path}/backfills/{started['id']}"))
+    assert (done["status"], done["matched"], done["done"], done["failed"]) == ("completed", 13, 13, 0)
+    assert TIME.fullmatch(done["completed_at"])
+    ticks = api.get(f"{path}/ticks", per_page="100").json()["data"]
+    assert {tick["origin"] for tick in ticks} == {"backfill"}
+    jobs = {job["id"]: job for job in api.get("/jobs", per_page="100").json()["data"]}
+    assert {jobs[tick["job_id"]]["scheduled_at"] for tick in ticks} == {t["scheduled_for"] for t in ticks}
+    assert data_of(api.post(f"{path}/backfill", window, **{"Idempotency-Key": "b"}), 202) == done
+    again = data_of(api.post(f"{path}/backfill", window | {"dry_run": True}), 200)
+    assert (again["matched"], again["first"], again["last"]) == (0, None, None)
+    error_of(api.post(f"{path}/backfills/{started['id']}/cancel"), 409, "resource_conflict")
+    rows = api.get("/v1/audit", **{"filter[action]": "schedule.backfill"}).json()["data"]
+    assert [row["subject_id"] for row in rows] == [schedule["id"]]
+
+
+def test_a_backfill_belongs_to_its_tenant_and_needs_the_role_of_a_writer(api: Api) -> None:
+    schedule = api.make_schedule(api.make_worker()["id"], enabled=False)
+    path = f"/schedules/{schedule['id']}"
+    started = data_of(api.post(f"{path}/backfill", {"from": "-1h"}), 202)
+    stranger = api.having(tenant=api.tenant + "x")
+    for response in (
+        stranger.post(f"{path}/run"),
+        stranger.post(f"{path}/backfill", {"from": "-1h"}),
+        stranger.get(f"{path}/backfills/{started['id']}"),
+        stranger.post(f"{path}/backfills/{started['id']}/cancel"),
+        api.get(f"{UNKNOWN}/backfills/{started['id']}"),
+        api.get(f"{path}/backfills/bfl_01jd9x3v7m0000000000000000"),
+        api.get(f"{path}/backfills/x"),
+    ):
+        error_of(response, 404, "resource_not_found")
+    viewer = api.having(role="tenant-viewer")
+    assert data_of(viewer.get(f"{path}/backfills/{started['id']}"))["id"] == started["id"]
+    error_of(viewer.post(f"{path}/backfill", {"from": "-1h"}), 403, "forbidden")
+
+
+@pytest.mark.parametrize(
+    ("body", "fields"),
+    [
+        ({}, {"from"}),
+        ({"from": "yesterday", "to": "soon"}, {"from", "to"}),
+        ({"from": "-1h", "to": "-2h"}, {"to"}),
+        ({"from": "-200d"}, {"from"}),
+        ({"from": "-30d"}, {"from"}),
+        ({"from": "-1h", "dry_run": 1, "limit": 5}, {"dry_run", "limit"}),
+        ({"from": None, "to": None}, {"from"}),
+    ],
+)
+def test_a_bad_window_is_refused_by_name(api: Api, body: Json, fields: set[str]) -> None:
+    schedule = api.make_schedule(api.make_worker()["id"], cron="* * * * *", enabled=False)
+    for extra in ({}, {"dry_run": True}):
+        response = api.post(f"/schedules/{schedule['id']}/backfill", extra | body)
+        assert fields_of(response).keys() == fields

@@ -29,6 +29,7 @@ Prefix = Literal[
     "ten",
     "aud",
     "blk",
+    "bfl",
 ]
 
 JobId = NewType("JobId", str)

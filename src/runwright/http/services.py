@@ -23,6 +23,7 @@ from runwright.jobs.service import Jobs
 from runwright.offload.client import Offload
 from runwright.outbox.client.url import OutgoingPolicy
 from runwright.runtimes.host import RuntimeInfo
+from runwright.schedules.backfills import Backfills
 from runwright.schedules.service import Schedules
 from runwright.secrets.vault import Vault
 from runwright.tenants.api_keys import ApiKeys
@@ -64,6 +65,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     queues: Queues
     analytics: Analytics
     schedules: Schedules
+    backfills: Backfills
     endpoints: WebhookEndpoints
     avala_endpoints: WebhookEndpoints
     agents: Agents

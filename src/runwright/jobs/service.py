@@ -122,7 +122,7 @@ class Jobs:
         if idempotency is not None:
             return (await self._submit_keyed(submission.tenant_id, [submission], idempotency))[0]
         answer = await self._submits.add(submission)
-        job = _accepted_job(submission, answer)
+        job = accepted_job(submission, answer)
         if isinstance(answer, Accepted) and not answer.started:
             self._notifications.jobs_ready(submission.scheduled_at)
         return job
@@ -221,7 +221,7 @@ class Jobs:
             await self._quota.take(caller.tenant_id)
         answer = await retry_transient(lambda: self._insert_retry(again), seconds=REQUEST_SECONDS)
         self._notifications.jobs_ready()
-        return _accepted_job(again, answer)
+        return accepted_job(again, answer)
 
     async def attempts(self, tenant_id: str, job_id: JobId) -> Sequence[JobAttempt]:
         """Return the job's attempts, oldest first."""
@@ -290,7 +290,7 @@ class Jobs:
             if idempotency is None or answer.body_digest != idempotency.body_digest:
                 raise ConflictError("This Idempotency-Key was used with another request body.")
             return await fetch_jobs(self._db, tenant_id=tenant_id, job_ids=answer.job_ids)
-        jobs = [_accepted_job(item, accepted) for item, accepted in zip(items, answer, strict=True)]
+        jobs = [accepted_job(item, accepted) for item, accepted in zip(items, answer, strict=True)]
         self._notifications.jobs_ready(min((i.run_at for i in items), default=None))
         return jobs
 
@@ -302,7 +302,7 @@ class Jobs:
                 return prior
             answers = await insert_jobs(db, items)
             for item, answer in zip(items, answers, strict=True):
-                _accepted_job(item, answer)  # raises for a rejected one, which rolls all of them back
+                accepted_job(item, answer)  # raises for a rejected one, which rolls all of them back
             return answers
 
     async def _insert_retry(self, again: Submission) -> Accepted | Rejection:
@@ -351,7 +351,7 @@ def _started_attempt(item: Submission, answer: Accepted) -> ClaimedAttempt:
     )
 
 
-def _accepted_job(item: Submission, answer: Accepted | Rejection) -> Job:
+def accepted_job(item: Submission, answer: Accepted | Rejection) -> Job:
     """Return the record of a job just accepted, or raise why it was not."""
     if isinstance(answer, Rejection):
         raise _rejected(item, answer)

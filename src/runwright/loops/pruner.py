@@ -20,6 +20,7 @@ from runwright.events.publish import prune_event_keys
 from runwright.events.store import prune_events
 from runwright.jobs.store.prune import prune_idempotency_keys, prune_jobs, prune_logs
 from runwright.loops.pass_loop import DatabaseLoop
+from runwright.schedules.store.backfills import prune_backfills
 from runwright.schedules.store.ticks import prune_ticks
 from runwright.telemetry.emit import Emit
 from runwright.telemetry.events import RowsPruned
@@ -80,6 +81,9 @@ class Pruner(DatabaseLoop):
                 db, before=now - _days(retention.jobs_days), limit=_BATCH
             ),
             "runs": lambda now: prune_runs(db, before=now - _days(retention.runs_days), limit=_BATCH),
+            "backfills": lambda now: prune_backfills(
+                db, before=now - _days(retention.ticks_days), limit=_BATCH
+            ),
             "ticks": lambda now: prune_ticks(db, before=now - _days(retention.ticks_days), limit=_BATCH),
         }
 

@@ -115,6 +115,16 @@ class ScheduleFilter(msgspec.Struct, frozen=True, kw_only=True):
     name_contains: str | None = None
 
 
+class TickOrigin(StrEnum):
+    """What caused a tick."""
+
+    SCHEDULE = "schedule"
+    MANUAL = "manual"
+    """A user fired the schedule at once."""
+    BACKFILL = "backfill"
+    """A user caught a window up."""
+
+
 class Tick(msgspec.Struct, frozen=True, kw_only=True):
     """One expected firing and its result; with a `count`, several that were missed together."""
 
@@ -127,6 +137,48 @@ class Tick(msgspec.Struct, frozen=True, kw_only=True):
     decided_at: datetime
     count: int = 1
     through: datetime | None = None
+    origin: TickOrigin = TickOrigin.SCHEDULE
+
+
+class BackfillStatus(StrEnum):
+    """The state of a backfill."""
+
+    RUNNING = "running"
+    COMPLETED = "completed"
+    CANCELLED = "cancelled"
+    """By a user, or because its schedule was deleted. The jobs that it has submitted continue."""
+
+
+class Backfill(msgspec.Struct, frozen=True, kw_only=True):
+    """A window of a schedule whose firings are made up for, oldest first."""
+
+    id: str
+    tenant_id: str
+    schedule_id: str
+    from_at: datetime
+    to_at: datetime
+    status: BackfillStatus
+    matched: int
+    """Firings in the window that had not fired when it began."""
+    done: int = 0
+    failed: int = 0
+    """Firings whose worker takes no jobs."""
+    skipped: int = 0
+    """Firings that have fired meanwhile."""
+    error: str | None = None
+    """Why the latest of the failed ones failed, what it waits for, or why it was cancelled."""
+    created_by: str
+    created_at: datetime
+    due_at: datetime
+    completed_at: datetime | None = None
+
+
+class BackfillPlan(msgspec.Struct, frozen=True, kw_only=True):
+    """What a backfill would fire."""
+
+    firings: int
+    first: datetime | None
+    last: datetime | None
 
 
 class SchedulePreview(msgspec.Struct, frozen=True, kw_only=True):

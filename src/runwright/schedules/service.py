@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from datetime import datetime
 from itertools import islice
 from typing import Final
@@ -16,9 +17,14 @@ from runwright.core.roles import Caller
 from runwright.core.struct_fields import set_fields
 from runwright.cron.expressions import CronError
 from runwright.cron.timetable import Timetable, timetable_of
-from runwright.cron.zones import UnknownZoneError
+from runwright.cron.zones import RULES_VERSION, UnknownZoneError
 from runwright.db.pool import Database, PoolConnection
+from runwright.jobs.model import Idempotency, Job
+from runwright.jobs.service import accepted_job
+from runwright.jobs.store.read import fetch_jobs
+from runwright.jobs.store.submit import Submission, insert_jobs, reserve_idempotency_key
 from runwright.schedules.cursor import reset_cursor, skip_due_tick
+from runwright.schedules.job_factory import submission_for
 from runwright.schedules.model import (
     Schedule,
     ScheduleChanges,
@@ -26,7 +32,9 @@ from runwright.schedules.model import (
     ScheduleFilter,
     SchedulePreview,
     Tick,
+    TickOrigin,
 )
+from runwright.schedules.store.backfills import fired_tick, manual_time
 from runwright.schedules.store.definitions import (
     delete_schedule,
     fetch_schedule,
@@ -36,7 +44,7 @@ from runwright.schedules.store.definitions import (
     lock_worker,
     update_schedule,
 )
-from runwright.schedules.store.ticks import list_ticks
+from runwright.schedules.store.ticks import list_ticks, record_ticks
 from runwright.schedules.tick_policy import TickStatus
 from runwright.tenants.audit import record
 from runwright.tenants.quotas import Quota
@@ -48,10 +56,21 @@ _TIMING_FIELDS: Final = ("cron", "timezone", "jitter_seconds", "enabled")
 class Schedules:
     """Create, change and read schedules. A call returns after its changes are committed."""
 
-    def __init__(self, db: Database, *, clock: Clock, quota: Quota | None = None) -> None:
+    def __init__(
+        self,
+        db: Database,
+        *,
+        clock: Clock,
+        quota: Quota | None = None,
+        queued_jobs: Quota | None = None,
+        on_submitted: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`quota`: of schedules. `on_submitted` is called when a job was submitted."""
         self._db = db
         self._clock = clock
         self._quota = quota
+        self._queued_jobs = queued_jobs
+        self._on_submitted = on_submitted
 
     async def create(self, caller: Caller, new: ScheduleCreate) -> Schedule:
         """Create a schedule; its first tick is the first one after now.
@@ -119,6 +138,36 @@ class Schedules:
                 raise _no_schedule(schedule_id)
             await record(db, caller, "schedule.delete", schedule_id, now=self._clock())
 
+    async def run(
+        self, caller: Caller, schedule_id: str, idempotency: Idempotency | None = None
+    ) -> tuple[Job, bool]:
+        """Submit the job of a schedule now; return it, and whether an earlier request with the key did.
+
+        Its tick is recorded as manual. The next firing, and whether the schedule is enabled, stay unchanged.
+        Raises NotFoundError, ConflictError (its worker is not active, another request has the key),
+        QuotaError.
+        """
+        if self._queued_jobs is not None:
+            await self._queued_jobs.take(caller.tenant_id)
+        now = self._clock()
+        async with self._db.acquire() as db, db.transaction():
+            schedule = await fetch_schedule(
+                db, tenant_id=caller.tenant_id, schedule_id=schedule_id, lock=True
+            )
+            if schedule is None:
+                raise _no_schedule(schedule_id)
+            at = await manual_time(db, schedule_id, now)
+            new = submission_for(schedule, at, caller.user_id, now)
+            if idempotency is not None and (prior := await _prior_job(db, new, idempotency)):
+                return prior, True
+            [answer] = await insert_jobs(db, [new])
+            job = accepted_job(new, answer)
+            tick = fired_tick(schedule_id, at, job.id, due_at=at, origin=TickOrigin.MANUAL, now=now)
+            await record_ticks(db, ticks=[tick], advances=[], now=now, zone_rules=RULES_VERSION)
+            await record(db, caller, "schedule.run", schedule_id, after=tick, now=now)
+        self._on_submitted()
+        return job, False
+
     async def ticks(
         self, tenant_id: str, schedule_id: str, status: TickStatus | None, page: PageRequest
     ) -> Listing[Tick]:
@@ -150,6 +199,23 @@ async def refresh_cursors(db: Database, *, now: datetime, limit: int) -> int:
                 schedule = reset_cursor(schedule, now)  # noqa: PLW2901
             await update_schedule(connection, schedule)
     return len(outdated)
+
+
+async def _prior_job(db: PoolConnection, new: Submission, idempotency: Idempotency) -> Job | None:
+    prior = await reserve_idempotency_key(
+        db,
+        tenant_id=new.tenant_id,
+        key=idempotency.key,
+        body_digest=idempotency.body_digest,
+        job_ids=[new.id],
+        now=new.created_at,
+    )
+    if prior is None:
+        return None
+    jobs = await fetch_jobs(db, tenant_id=new.tenant_id, job_ids=prior.job_ids)
+    if not jobs or prior.body_digest != idempotency.body_digest:
+        raise ConflictError("This Idempotency-Key was used with another request.")
+    return jobs[0]
 
 
 def _no_schedule(schedule_id: str) -> NotFoundError:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from datetime import timedelta
 from functools import partial
 from ipaddress import ip_address
 from typing import Final
@@ -28,8 +29,9 @@ from runwright.http.server import HttpServer
 from runwright.http.services import EdgeSettings, Services
 from runwright.jobs.service import Jobs
 from runwright.jobs.store.cancel import cancel_jobs_of_deprecated
-from runwright.loops.bulk_runner import BulkRunner
+from runwright.loops.step_runner import StepRunner
 from runwright.runtimes.host import Host, RuntimeInfo
+from runwright.schedules.backfills import Backfills, BackfillSteps
 from runwright.schedules.service import Schedules
 from runwright.schedules.store.definitions import disable_schedules_of_deprecated
 from runwright.secrets.keyring import SecretBox
@@ -124,7 +126,8 @@ async def open_services(
         bulk=await _open_bulk(res, db, admission, stack),
         queues=Queues(db, clock=res.clock),
         analytics=Analytics(db, clock=res.clock),
-        schedules=Schedules(db, clock=res.clock, quota=admission.schedules),
+        schedules=_schedules(res, db, admission),
+        backfills=await _open_backfills(res, db, admission, stack),
         endpoints=_endpoints(res, db, sender, AVA_FORMAT),
         avala_endpoints=_endpoints(res, db, sender, AVALA_FORMAT),
         agents=_agents(res, db),
@@ -172,9 +175,31 @@ async def _open_bulk(
     res: Resources, db: Database, admission: AdmissionControl, stack: AsyncExitStack
 ) -> BulkOperations:
     steps = BulkSteps(db, clock=res.clock, notifications=res.job_notifications, quota=admission.queued_jobs)
-    runner = BulkRunner(steps, emit=res.emit)
+    runner = StepRunner("bulk operations", steps.step, emit=res.emit)
     await start_loop(runner, stack)
     return BulkOperations(db, clock=res.clock, on_started=runner.loop.wake)
+
+
+def _schedules(res: Resources, db: Database, admission: AdmissionControl) -> Schedules:
+    return Schedules(
+        db,
+        clock=res.clock,
+        quota=admission.schedules,
+        queued_jobs=admission.queued_jobs,
+        on_submitted=res.job_notifications.jobs_ready,
+    )
+
+
+async def _open_backfills(
+    res: Resources, db: Database, admission: AdmissionControl, stack: AsyncExitStack
+) -> Backfills:
+    steps = BackfillSteps(
+        db, clock=res.clock, notifications=res.job_notifications, quota=admission.queued_jobs
+    )
+    runner = StepRunner("backfills", steps.step, emit=res.emit)
+    await start_loop(runner, stack)
+    retention = timedelta(days=res.settings.retention_ticks_days)
+    return Backfills(db, clock=res.clock, retention=retention, on_started=runner.loop.wake)
 
 
 def _bundle_reader(res: Resources, db: Database) -> BundleReader:

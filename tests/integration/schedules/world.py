@@ -96,7 +96,8 @@ class ScheduleWorld(World):
             await self.db.fetchval(
                 """
                 SELECT count(*) FROM schedules s JOIN ticks t ON t.schedule_id = s.id
-                WHERE t.scheduled_for >= s.next_run_at OR t.scheduled_for > s.last_tick_at
+                WHERE t.origin = 'schedule'
+                  AND (t.scheduled_for >= s.next_run_at OR t.scheduled_for > s.last_tick_at)
                 """
             )
             == 0

@@ -96,9 +96,10 @@ _RECORD: Final = f"""
 WITH
 -- the results of the ticks
 tick AS (
-    INSERT INTO ticks (schedule_id, scheduled_for, due_at, status, reason, job_id, decided_at, count, through)
+    INSERT INTO ticks
+        (schedule_id, scheduled_for, due_at, status, reason, job_id, decided_at, count, through, origin)
     SELECT * FROM unnest($2::text[], $3::timestamptz[], $4::timestamptz[], $5::text[], $6::text[], $7::text[],
-                         $8::timestamptz[], $9::integer[], $10::timestamptz[])
+                         $8::timestamptz[], $9::integer[], $10::timestamptz[], $11::text[])
     RETURNING *
 ),
 -- the ticks that have an event: of those that a schedule missed, the latest
@@ -117,12 +118,12 @@ SET enabled = a.enabled, next_run_at = a.next_run_at, due_at = a.due_at,
     last_job_id = coalesce(a.last_job_id, s.last_job_id),
     missed_count = s.missed_count + a.missed,
     misfires = s.misfires + CASE WHEN a.missed > 0 THEN 1 ELSE 0 END,
-    last_misfire_at = CASE WHEN a.missed > 0 THEN $20 ELSE s.last_misfire_at END,
+    last_misfire_at = CASE WHEN a.missed > 0 THEN $21 ELSE s.last_misfire_at END,
     anchor_at = coalesce(a.anchor_at, s.anchor_at),
-    moved_at = $20,
+    moved_at = $21,
     zone_rules = $1
-FROM unnest($11::text[], $12::boolean[], $13::timestamptz[], $14::timestamptz[], $15::timestamptz[],
-            $16::timestamptz[], $17::text[], $18::bigint[], $19::timestamptz[])
+FROM unnest($12::text[], $13::boolean[], $14::timestamptz[], $15::timestamptz[], $16::timestamptz[],
+            $17::timestamptz[], $18::text[], $19::bigint[], $20::timestamptz[])
      AS a (id, enabled, next_run_at, due_at, last_tick_at, last_run_at, last_job_id, missed, anchor_at)
 WHERE s.id = a.id
 """

@@ -35,6 +35,7 @@ _ID_PATTERNS: Final = {
     "key_id": "^key_[0-9a-z]{26}$",
     "tenant_id": "^[A-Za-z0-9_.-]{1,128}$",
     "operation_id": "^blk_[0-9a-z]{26}$",
+    "backfill_id": "^bfl_[0-9a-z]{26}$",
     "delivery_id": "^whd_[0-9a-z]{26}$",
 }
 

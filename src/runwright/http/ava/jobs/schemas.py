@@ -1,5 +1,6 @@
 """The schemas of jobs, their attempts and logs."""
 
+import hashlib
 import re
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, ClassVar, Final, Literal
@@ -301,12 +302,23 @@ async def read_idempotency(request: Request) -> Idempotency | None:
 
     UnavailableError where the digest of a large body cannot be computed now.
     """
+    key = _idempotency_key(request)
+    return None if key is None else Idempotency(key, await _digest(request))
+
+
+def idempotency_of(request: Request, subject: str) -> Idempotency | None:
+    """Return the Idempotency-Key of a request whose meaning is `subject` and not its body alone."""
+    key = _idempotency_key(request)
+    return None if key is None else Idempotency(key, hashlib.sha256(subject.encode()).digest())
+
+
+def _idempotency_key(request: Request) -> str | None:
     key = request.headers.get(_IDEMPOTENCY)
     if key is None:
         return None
     if not _KEY.fullmatch(key):
         raise InvalidError({"Idempotency-Key": ["Must have 1 to 255 printable ASCII characters."]})
-    return Idempotency(key.decode("ascii"), await _digest(request))
+    return key.decode("ascii")
 
 
 async def _digest(request: Request) -> bytes:

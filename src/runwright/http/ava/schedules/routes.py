@@ -5,6 +5,7 @@ from typing import Final
 from runwright.http.ava.authorization import READS, WRITES
 from runwright.http.ava.dialect import AVA
 from runwright.http.ava.envelopes import Data, Page, filter_of, known_id, optional, page_of, read_page
+from runwright.http.ava.jobs.schemas import JobOut, idempotency_of, job_out
 from runwright.http.ava.schedules.schemas import (
     CHANGE_SCHEDULE,
     CREATE_SCHEDULE,
@@ -12,6 +13,9 @@ from runwright.http.ava.schedules.schemas import (
     LIST_TICKS,
     PREVIEW,
     PREVIEW_EXPRESSION,
+    START_BACKFILL,
+    BackfillIn,
+    BackfillOut,
     ExpressionQuery,
     PreviewOut,
     PreviewQuery,
@@ -21,13 +25,17 @@ from runwright.http.ava.schedules.schemas import (
     ScheduleQuery,
     TickOut,
     TickQuery,
+    backfill_out,
+    backfill_window,
     new_schedule,
+    plan_out,
     preview_out,
     schedule_changes,
     schedule_out,
     tick_out,
 )
 from runwright.http.request import Request
+from runwright.http.response import Reply
 from runwright.http.routing import Routes
 from runwright.schedules.model import ScheduleFilter
 
@@ -130,6 +138,84 @@ async def preview_schedule(request: Request) -> Data[PreviewOut]:
     count = request.query(PREVIEW).count
     schedules = request.services.schedules
     return Data(preview_out(await schedules.preview(request.tenant_id, _schedule_id(request), count)))
+
+
+@ROUTES.add(
+    "POST",
+    "/{schedule_id}/run",
+    WRITES,
+    "Fire a schedule now",
+    errors=(404, 409, 422),
+    idempotent=True,
+)
+async def run_schedule(request: Request) -> Reply[Data[JobOut]]:
+    """Makes one job, also if the schedule is paused, and a tick with the origin `manual`.
+
+    The next firing stays as it is.
+    """
+    schedule_id = _schedule_id(request)
+    idempotency = idempotency_of(request, f"run {schedule_id}")
+    job, replayed = await request.services.schedules.run(request.caller, schedule_id, idempotency)
+    return Reply(Data(job_out(job)), 200 if replayed else 201)
+
+
+@ROUTES.add(
+    "POST",
+    "/{schedule_id}/backfill",
+    WRITES,
+    "Catch a window of the past up",
+    status=202,
+    body=BackfillIn,
+    errors=(404, 409, 422),
+    idempotent=True,
+    unchanged="The number of firings, for a dry run",
+    example={"from": "-24h", "dry_run": True},
+)
+async def start_backfill(request: Request) -> Reply[Data[BackfillOut]]:
+    """Fires, oldest first, what has not fired in the window, at most 10,000 times; no time fires twice.
+
+    With `dry_run` it only says how many firings that are, with the first and the last (200).
+    """
+    schedule_id, backfills = _schedule_id(request), request.services.backfills
+    await backfills.require(request.tenant_id, schedule_id)
+    body = await request.body(START_BACKFILL)
+    begin, end = backfill_window(body, request.services.clock())
+    if body.dry_run:
+        plan = await backfills.plan(request.tenant_id, schedule_id, begin, end)
+        return Reply(Data(plan_out(schedule_id, begin, end, plan)), 200)
+    subject = f"backfill {schedule_id} {body.from_} {body.to}"
+    idempotency = idempotency_of(request, subject)
+    backfill = await backfills.start(request.caller, schedule_id, begin, end, idempotency)
+    return Reply(Data(backfill_out(backfill)), 202)
+
+
+@ROUTES.add("GET", "/{schedule_id}/backfills/{backfill_id}", READS, "Get a backfill", errors=(404, 422))
+async def get_backfill(request: Request) -> Data[BackfillOut]:
+    """Poll until `status` is completed or cancelled."""
+    schedule_id, backfill_id = _schedule_id(request), _backfill_id(request)
+    return Data(
+        backfill_out(await request.services.backfills.get(request.tenant_id, schedule_id, backfill_id))
+    )
+
+
+@ROUTES.add(
+    "POST",
+    "/{schedule_id}/backfills/{backfill_id}/cancel",
+    WRITES,
+    "Stop a backfill",
+    status=200,
+    errors=(404, 409, 422),
+)
+async def cancel_backfill(request: Request) -> Data[BackfillOut]:
+    """The jobs that it has made stay."""
+    schedule_id, backfill_id = _schedule_id(request), _backfill_id(request)
+    return Data(
+        backfill_out(await request.services.backfills.cancel(request.caller, schedule_id, backfill_id))
+    )
+
+
+def _backfill_id(request: Request) -> str:
+    return known_id("bfl", "backfill", request.params["backfill_id"])
 
 
 def _schedule_id(request: Request) -> str:

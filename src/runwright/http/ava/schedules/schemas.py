@@ -1,6 +1,7 @@
 """The schemas of schedules, their ticks and previews."""
 
 from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar, Final, Literal
 
 import msgspec
@@ -10,18 +11,30 @@ from runwright.core.struct_fields import patch_type, set_fields
 from runwright.cron.expressions import LONGEST, Cron, CronError
 from runwright.cron.timetable import Firing
 from runwright.cron.zones import UnknownZoneError, find_zone
-from runwright.http.ava.envelopes import JsonObject, PageQuery, Time, read_only
+from runwright.http.ava.envelopes import JsonObject, Moment, PageQuery, Time, read_only
 from runwright.http.ava.jobs.schemas import EMPTY_INPUT, Input, check_input
 from runwright.http.ava.workers.rules import NAME_LIMIT, check_name
-from runwright.http.fields import format_time, plausible_id, storable_text, to_out
+from runwright.http.fields import (
+    format_optional_time,
+    format_time,
+    plausible_id,
+    plausible_moment,
+    read_moment,
+    storable_text,
+    to_out,
+)
 from runwright.http.validation import Problem, Rule, Validator
 from runwright.schedules.model import (
     DEFAULT_GRACE_SECONDS,
+    Backfill,
+    BackfillPlan,
+    BackfillStatus,
     Schedule,
     ScheduleChanges,
     ScheduleCreate,
     SchedulePreview,
     Tick,
+    TickOrigin,
 )
 from runwright.schedules.tick_policy import CatchUp, Overlap, TickReason, TickStatus
 
@@ -170,6 +183,44 @@ class TickOut(msgspec.Struct, frozen=True, kw_only=True):
     late_ms: Annotated[int | None, Meta(description="By how much it fired after `due_at`.")]
     count: Annotated[int, Meta(description="More than 1 if several missed firings are recorded as one.")]
     through: Annotated[Time | None, Meta(description="Until when those were.")]
+    origin: Annotated[
+        TickOrigin,
+        Meta(description="The `schedule`; a user, at once (`manual`) or for the past (`backfill`)."),
+    ]
+
+
+class BackfillIn(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """The window to catch up."""
+
+    from_: Annotated[Moment, Meta(description="Firings at this time or later; `-24h`: of the last day.")] = (
+        field(name="from")
+    )
+    to: Annotated[Moment, Meta(description="Firings at this time or earlier; by default now.")] | None = None
+    dry_run: Annotated[bool, Meta(description="Only count the firings.")] = False
+
+
+class BackfillOut(msgspec.Struct, frozen=True, kw_only=True):
+    """A backfill of a schedule."""
+
+    id: Annotated[str | None, Meta(description="`bfl_` and a lower-case ULID; null for a dry run.")]
+    schedule_id: str
+    from_: Time = field(name="from")
+    to: Time
+    status: Annotated[
+        BackfillStatus | None, Meta(description="`running`, then completed or cancelled; null for a dry run.")
+    ]
+    matched: Annotated[int, Meta(description="Firings in the window that had not fired.")]
+    first: Annotated[Time | None, Meta(description="The first of them; only in a dry run.")] = None
+    last: Annotated[Time | None, Meta(description="The last of them; only in a dry run.")] = None
+    done: Annotated[int, Meta(description="Firings that have made a job.")] = 0
+    failed: Annotated[int, Meta(description="Firings whose worker takes no jobs.")] = 0
+    skipped: Annotated[int, Meta(description="Firings that have fired meanwhile.")] = 0
+    error: Annotated[
+        str | None, Meta(description="Why the latest one failed, what it waits for, or why it ended.")
+    ] = None
+    created_by: Annotated[str | None, Meta(description="The user or the key that started it.")] = None
+    created_at: Time | None = None
+    completed_at: Time | None = None
 
 
 class FiringOut(msgspec.Struct, frozen=True, kw_only=True):
@@ -222,6 +273,7 @@ CREATE_SCHEDULE: Final = Validator(ScheduleIn, _RULES, _READ_ONLY)
 CHANGE_SCHEDULE: Final = Validator(SchedulePatch, _RULES, _READ_ONLY)
 LIST_SCHEDULES: Final = Validator(ScheduleQuery, {"worker_id": plausible_id, "q": storable_text})
 LIST_TICKS: Final = Validator(TickQuery)
+START_BACKFILL: Final = Validator(BackfillIn, {"from_": plausible_moment, "to": plausible_moment})
 PREVIEW: Final = Validator(PreviewQuery)
 PREVIEW_EXPRESSION: Final = Validator(ExpressionQuery, {"cron": _check_cron, "timezone": _check_zone})
 _CONVERTED: Final[dict[str, Callable[[Any], object]]] = {
@@ -269,6 +321,42 @@ def tick_out(tick: Tick) -> TickOut:
         tick,
         message=None if tick.reason is None else _REASONS[tick.reason],
         late_ms=late_ms if tick.status is TickStatus.FIRED else None,
+    )
+
+
+def backfill_window(body: BackfillIn, now: datetime) -> tuple[datetime, datetime]:
+    """Return the window of a valid body; without `to` it ends now."""
+    begin, end = read_moment(body.from_, now), now if body.to is None else read_moment(body.to, now)
+    assert begin is not None  # noqa: S101  validated
+    assert end is not None  # noqa: S101  validated
+    return _to_milliseconds(begin), _to_milliseconds(end)
+
+
+def _to_milliseconds(at: datetime) -> datetime:
+    return at.astimezone(UTC).replace(microsecond=at.microsecond // 1000 * 1000)
+
+
+def backfill_out(backfill: Backfill) -> BackfillOut:
+    return to_out(
+        BackfillOut,
+        backfill,
+        from_=format_time(backfill.from_at),
+        to=format_time(backfill.to_at),
+        first=None,
+        last=None,
+    )
+
+
+def plan_out(schedule_id: str, begin: datetime, end: datetime, plan: BackfillPlan) -> BackfillOut:
+    return BackfillOut(
+        id=None,
+        schedule_id=schedule_id,
+        from_=format_time(begin),
+        to=format_time(end),
+        status=None,
+        matched=plan.firings,
+        first=format_optional_time(plan.first),
+        last=format_optional_time(plan.last),
     )
 
 

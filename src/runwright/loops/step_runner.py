@@ -1,8 +1,8 @@
-"""Carries out bulk operations, a step at a time."""
+"""Carries out long operations, a step at a time."""
 
+from collections.abc import Awaitable, Callable
 from typing import Final
 
-from runwright.bulk.service import BulkSteps
 from runwright.core.clock import Stopwatch
 from runwright.loops.pass_loop import PassLoop
 from runwright.telemetry.emit import Emit
@@ -11,12 +11,13 @@ IDLE_SECONDS: Final = 5.0
 """How soon an operation continues that a process which has died left behind."""
 
 
-class BulkRunner:
+class StepRunner:
     """The loop of one process; any number may run. After each step it pauses as long as the step took."""
 
-    def __init__(self, steps: BulkSteps, *, emit: Emit) -> None:
-        self._steps = steps
-        self.loop = PassLoop("bulk operations", self._make_pass, emit=emit)
+    def __init__(self, name: str, step: Callable[[], Awaitable[bool]], *, emit: Emit) -> None:
+        """`step` takes one step of some operation, and returns False where none is due."""
+        self._step = step
+        self.loop = PassLoop(name, self._make_pass, emit=emit)
 
     async def start(self) -> None:
         """Start the loop."""
@@ -28,4 +29,4 @@ class BulkRunner:
 
     async def _make_pass(self) -> float:
         watch = Stopwatch()
-        return watch.seconds() if await self._steps.step() else IDLE_SECONDS
+        return watch.seconds() if await self._step() else IDLE_SECONDS

@@ -1,4 +1,4 @@
-"""`kill -9` in the middle of bulk operations: they resume, end, and act on every job once."""
+"""`kill -9` in the middle of bulk operations and backfills: they resume, end, and act on everything once."""
 
 import asyncio
 import contextlib
@@ -7,21 +7,25 @@ import random
 import signal
 import sys
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
 import pytest
 from tests.integration.jobs.world import World
+from tests.integration.schedules.world import ScheduleWorld
 
 from runwright.bulk.model import BulkAction, BulkOperation, BulkStatus, RetryVersion
 from runwright.bulk.service import BulkOperations
 from runwright.core.job_state import JobStatus
 from runwright.db.pool import Pool, open_pool
 from runwright.jobs.model import JobFilter
+from runwright.schedules.backfills import Backfills
+from runwright.schedules.model import Backfill, BackfillStatus
 
 FAILED: Final = 2_000
 QUEUED: Final = 10_000
+FIRINGS: Final = 2_000
 RUNNERS: Final = 2
 KILLS: Final = 4
 _MANY: Final = """
@@ -50,11 +54,11 @@ SELECT 'ten_a', id, $1, 'failed', 1, 1, now(), '{"code": "timeout", "message": "
 
 
 @contextlib.asynccontextmanager
-async def killed_at_the_end(dsn: str, log: Path) -> AsyncIterator[None]:
+async def killed_at_the_end(dsn: str, kind: str, log: Path) -> AsyncIterator[None]:
     """Run the loop in a process of its own, and kill it at the end."""
     with log.open("ab") as errors:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "tests.chaos.bulk_process", dsn),
+            *(sys.executable, "-m", "tests.chaos.step_process", dsn, kind),
             stdout=asyncio.subprocess.PIPE,
             stderr=errors,
         )
@@ -67,19 +71,21 @@ async def killed_at_the_end(dsn: str, log: Path) -> AsyncIterator[None]:
         await process.wait()
 
 
-async def _progress(db: Pool, operation: BulkOperation) -> int:
-    done: int = await db.fetchval("SELECT done FROM bulk_operations WHERE id = $1", operation.id)
+async def _progress(db: Pool, operation: BulkOperation | Backfill) -> int:
+    table = "bulk_operations" if isinstance(operation, BulkOperation) else "schedule_backfills"
+    done: int = await db.fetchval(f"SELECT done FROM {table} WHERE id = $1", operation.id)
     return done
 
 
-async def _kill_in_the_middle(db: Pool, url: str, log: Path, operation: BulkOperation) -> None:
+async def _kill_in_the_middle(db: Pool, url: str, log: Path, operation: BulkOperation | Backfill) -> None:
     """Run the loops until the operation has moved on a little, and kill them at some moment of that."""
+    kind = "bulk" if isinstance(operation, BulkOperation) else "backfill"
     chance = random.Random(int(os.environ.get("CHAOS_SEED", "20261130")))
     for _ in range(KILLS):
         before = await _progress(db, operation)
         async with contextlib.AsyncExitStack() as running:
             for _ in range(RUNNERS):
-                await running.enter_async_context(killed_at_the_end(url, log))
+                await running.enter_async_context(killed_at_the_end(url, kind, log))
             async with asyncio.timeout(60):
                 while await _progress(db, operation) <= before:  # noqa: ASYNC110
                     await asyncio.sleep(chance.uniform(0, 0.05))
@@ -87,7 +93,7 @@ async def _kill_in_the_middle(db: Pool, url: str, log: Path, operation: BulkOper
 
 
 async def _carried_out(bulk: BulkOperations, url: str, log: Path, operation: BulkOperation) -> BulkOperation:
-    async with killed_at_the_end(url, log), asyncio.timeout(120):
+    async with killed_at_the_end(url, "bulk", log), asyncio.timeout(120):
         while (now := await bulk.get("ten_a", operation.id)).status is BulkStatus.RUNNING:  # noqa: ASYNC110
             await asyncio.sleep(0.1)
     assert (now.status, now.matched, now.failed, now.skipped) == (
@@ -148,5 +154,36 @@ async def test_a_cancel_that_is_killed_ends_every_job_once(database_url: str, tm
         row = await db.fetchrow(told)
         assert row is not None
         assert (row["all"], row["jobs"]) == (QUEUED, QUEUED)
+    finally:
+        await db.close()
+
+
+@pytest.mark.timeout(300)
+async def test_a_backfill_that_is_killed_fires_every_time_once(database_url: str, tmp_path: Path) -> None:
+    db = await open_pool(database_url)
+    try:
+        world = ScheduleWorld(db)
+        world.now = datetime.now(UTC).replace(microsecond=0)
+        schedule = await world.schedule(enabled=False)
+        backfills = Backfills(db, clock=world.clock, retention=timedelta(days=90))
+        begin = world.now - timedelta(minutes=FIRINGS)
+        started = await backfills.start(world.caller(), schedule.id, begin, world.now)
+        assert started.matched in {FIRINGS, FIRINGS + 1}
+        log = tmp_path / "backfill.log"
+        await _kill_in_the_middle(db, database_url, log, started)
+        async with killed_at_the_end(database_url, "backfill", log), asyncio.timeout(120):
+            now = started
+            while now.status is BackfillStatus.RUNNING:
+                await asyncio.sleep(0.1)
+                now = await backfills.get("ten_a", schedule.id, started.id)
+        assert (now.status, now.done, now.failed, now.skipped) == ("completed", started.matched, 0, 0)
+        rows = await db.fetch(
+            """
+            SELECT t.origin, t.status, count(*) AS ticks, count(DISTINCT j.scheduled_at) AS times, count(q.job_id) AS queued
+            FROM jobs j LEFT JOIN ticks t ON t.job_id = j.id AND t.scheduled_for = j.scheduled_at
+            LEFT JOIN job_queue q ON q.job_id = j.id GROUP BY 1, 2
+            """
+        )
+        assert [tuple(row) for row in rows] == [("backfill", "fired", *(3 * [started.matched]))]
     finally:
         await db.close()
