@@ -15,7 +15,11 @@ SMOKE_TESTS := tests/unit tests/integration/db tests/integration/jobs tests/cont
 # One more worker than processors, as tests wait for servers to start and stop; at most 4.
 PYTEST_PARALLEL := -n $(shell processors=$$(nproc); echo $$((processors < 3 ? processors + 1 : 4)))
 
-.PHONY: help setup run test test-database coverage smoke mutate check schema bench lock clean
+# The documentation site, which the server shows at /docs.
+SITE := src/runwright/docs_site/built/manifest.json
+SITE_INPUTS := mkdocs.yml $(wildcard *.md) src/runwright/config.default.toml $(shell find docs scripts/docs -type f -not -name '*.pyc')
+
+.PHONY: help setup run test test-database coverage smoke mutate check docs schema bench lock clean
 
 help: ## List the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS=$$'\t' read -r name text; do \
@@ -31,10 +35,15 @@ setup: .venv/.installed ## Install everything into .venv
 	PYTHON='$(PYTHON)' scripts/setup bench
 	touch .venv/.installed $@
 
-run: setup ## Set up, then serve on 127.0.0.1:8080 with the demonstration
+docs: $(SITE) ## Build the documentation site, which the server shows at /docs
+
+$(SITE): .venv/.installed $(SITE_INPUTS)
+	scripts/build_docs
+
+run: setup $(SITE) ## Set up, then serve on 127.0.0.1:8080 with the demonstration
 	exec $(BIN)/runwright serve --demo $(ARGS)
 
-test: setup ## Set up, then run the tests (ARGS='-k name' narrows them)
+test: setup $(SITE) ## Set up, then run the tests (ARGS='-k name' narrows them)
 	$(BIN)/python -m pytest $(PYTEST_PARALLEL) --ignore tests/bench $(ARGS)
 
 test-database: setup ## Run the tests of the database on another PostgreSQL (TEST_PG_BIN=/usr/lib/postgresql/15/bin)
@@ -55,7 +64,7 @@ smoke: setup ## Run a selection of the tests on another Python (PYTHON=python3.1
 mutate: setup ## Change the code bit by bit and see whether a test notices (ARGS='core cron --sample 200')
 	nice -n 15 $(BIN)/python -m tests.mutate $(ARGS)
 
-check: setup ## Format, lint, types, import order, names and words, as CI does
+check: setup $(SITE) ## Format, lint, types, import order, names, words and the documentation, as CI does
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
@@ -72,5 +81,5 @@ lock: setup ## Pin the newest allowed dependencies (ARGS='--upgrade')
 	scripts/lock $(ARGS)
 
 clean: ## Remove .venv and every cache
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist $(dir $(SITE))
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +

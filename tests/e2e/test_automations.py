@@ -1,4 +1,4 @@
-"""Automations from one end to the other: the README's example, the command line, the language model agent."""
+"""Automations from one end to the other: the documentation's example, the command line, the language model agent."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from tests.contract.conftest import PLATFORM_KEY, Server, running_server
 from tests.model_endpoint import ModelEndpoint, model_endpoint, says, wants
 from tests.receiver import receiving
 
-README = Path(__file__).parents[2] / "README.md"
+PAGE = Path(__file__).parents[2] / "docs" / "incoming-webhooks.md"
 PROGRAM = Path(sys.executable).with_name("runwright")
 Json = Any
 """What a command prints; which of it is right is for the tests to say."""
@@ -82,9 +82,9 @@ def run(tenant: dict[str, str]) -> Run:
     return call
 
 
-def test_the_example_of_the_readme(tenant: dict[str, str], api: Api) -> None:
-    section = README.read_text(encoding="utf-8").split("## From a push to a webhook")[1].split("\n## ")[0]
-    _, script = re.findall(r"```bash\n(.*?)```", section, re.DOTALL)
+def test_the_example_of_the_documentation(tenant: dict[str, str], api: Api) -> None:
+    section = PAGE.read_text(encoding="utf-8").split("## From a push to a webhook")[1].split("\n## ")[0]
+    [script] = re.findall(r"```bash\n(.*?)```", section, re.DOTALL)
     with receiving() as receiver:
         done = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", script],

@@ -5,6 +5,7 @@ from typing import Final
 
 from starlette.types import Receive, Scope, Send
 
+from runwright.docs_site.site import DocsSite
 from runwright.http.agh.errors import AGH
 from runwright.http.agh.routes import agh_routes
 from runwright.http.asgi_entry import AsgiEntry, RequestMetrics
@@ -12,6 +13,7 @@ from runwright.http.ava.dialect import AVA
 from runwright.http.ava.routes import ava_routes
 from runwright.http.avala.dialect import AVALA
 from runwright.http.avala.routes import avala_routes
+from runwright.http.docs.routes import docs_routes
 from runwright.http.probes import probe_routes
 from runwright.http.response import OpenStreams
 from runwright.http.routing import Dialect, Route, SegmentRouter
@@ -32,6 +34,7 @@ class Application:
             *avala_routes(),
             *agh_routes(),
             *probe_routes(AVA),
+            *docs_routes(AVA, DocsSite.open()),
         ]
         state = EdgeState(
             services,

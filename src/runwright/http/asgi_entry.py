@@ -16,15 +16,17 @@ _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "O
 _NO_ROUTE: Final = "none"
 _BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0)
 _GIVEN_ID: Final = re.compile(rb"[A-Za-z0-9_-]{1,64}")
-_POLICY: Final = b"content-security-policy"
 _SECURITY: Final = (
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
     (b"referrer-policy", b"no-referrer"),
     (b"cross-origin-resource-policy", b"same-origin"),
-    (b"cache-control", b"no-store"),
 )
-_DEFAULT_POLICY: Final = (_POLICY, b"default-src 'none'; frame-ancestors 'none'")
+_DEFAULTS: Final = (
+    (b"cache-control", b"no-store"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+)
+"""Headers of responses that do not have their own."""
 
 
 class RequestMetrics:
@@ -89,8 +91,8 @@ class _Exchange:
             self.status = message["status"]
             own: list[tuple[bytes, bytes]] = message["headers"]
             headers = [*own, (b"x-request-id", self._request_id), *_SECURITY, *added_headers(self._scope)]
-            if all(name != _POLICY for name, _ in own):
-                headers.append(_DEFAULT_POLICY)
+            names = {name for name, _ in own}
+            headers.extend(default for default in _DEFAULTS if default[0] not in names)
             message["headers"] = headers
         await self._send(message)
 
