@@ -17,9 +17,14 @@ class DocsSiteHook(BuildHookInterface):
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         if version != "editable":
             self._folder = tempfile.TemporaryDirectory(prefix="runwright-docs-")
-            command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir"]
+            # Not with --quiet, which hides warnings from --strict as well.
+            command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", self._folder.name]
             environment = os.environ | {"NO_MKDOCS_2_WARNING": "1"}
-            subprocess.run([*command, self._folder.name], cwd=self.root, env=environment, check=True)
+            done = subprocess.run(
+                command, cwd=self.root, env=environment, capture_output=True, text=True, check=False
+            )
+            if done.returncode != 0:
+                sys.exit(f"The documentation cannot be built:\n{done.stderr}")
             build_data["force_include"][self._folder.name] = "runwright/docs_site/built"
 
     def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:  # noqa: ARG002  hatchling's

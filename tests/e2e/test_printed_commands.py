@@ -62,7 +62,7 @@ def shell(
         "PREPARED": str(PREPARED),
         "NO_PROXY": "*",
     }
-    replaced = {"http://127.0.0.1:8080": server.url, "ten_acme": tenant, "ten_demo": tenant}
+    replaced = {"http://127.0.0.1:8080": server.url, "ten_acme": f"{tenant}_acme", "ten_demo": tenant}
     with Shell(tmp_path / "shell", environment, replaced) as one:
         one.run(Statement(0, f'source "{PREPARED}/all.sh"'))
         yield one
