@@ -11,7 +11,13 @@ from runwright.db.pool import Pool
 from runwright.executor import claim_loop
 from runwright.jobs.model import Job
 from runwright.leases.store import expire_lease
-from runwright.telemetry.events import ExecutorLeaseLost, JobRecordFailed, StrayClaimHandedBack
+from runwright.telemetry.events import (
+    ExecutorLeaseLost,
+    JobHandedBack,
+    JobRecordFailed,
+    JobResultRefused,
+    StrayClaimHandedBack,
+)
 from tests.integration.executor.conftest import Engine, MakeEngine
 
 CARD = "def handler(input, env):\n    print('charging the card', flush=True)\n    return {'n': 1}\n"
@@ -182,6 +188,8 @@ async def test_an_end_is_refused_once_the_job_was_given_to_others(
     assert ended.error is not None
     assert (ended.status, ended.error.code) == (JobStatus.FAILED, ErrorCode.EXECUTOR_LOST)
     await asyncio.wait_for(engine.executor.runner.idle.wait(), 20)
+    assert [event.job_id for event in engine.telemetry.of(JobResultRefused)] == [job.id]
+    assert not engine.telemetry.of(JobHandedBack)
 
 
 async def _until(condition: Callable[[], bool]) -> None:

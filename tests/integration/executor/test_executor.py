@@ -139,6 +139,9 @@ async def test_a_claim_whose_answer_was_lost_is_handed_back_and_runs(make_engine
     engine.executor.claims.loop.start()
     assert (await engine.ended(job)).status is JobStatus.COMPLETED
     assert [event.job_id for event in engine.telemetry.of(StrayClaimHandedBack)] == [job.id]
+    assert engine.executor.runner.held_keys() == set(), (
+        "or the next claim of it would pass for one that is held"
+    )
 
 
 class BrokenSecrets:
