@@ -65,10 +65,10 @@ def api(server: Server, tenant: dict[str, str]) -> Iterator[Api]:
 def run(tenant: dict[str, str]) -> Run:
     """Run a command and return what it prints as JSON, or its complaint where it fails."""
 
-    def call(*arguments: str, form: str = "json", fails: bool = False) -> Json:
+    def call(*arguments: str, form: str = "json", fails: bool = False, **variables: str) -> Json:
         done = subprocess.run(
             [PROGRAM, *arguments, "-o", form],
-            env=tenant,
+            env=tenant | variables,
             capture_output=True,
             text=True,
             timeout=90,
@@ -156,8 +156,10 @@ def test_triggers_from_the_command_line(run: Run) -> None:
 
 def test_a_stranger_and_a_server_that_is_away_are_told_apart(run: Run) -> None:
     assert "does not answer" in run("automation", "jobs", "--url", "http://127.0.0.1:9", fails=True)
-    assert run("automation", "jobs", "--key", "wrong", fails=True)
-    assert "Must begin with http" in run("automation", "jobs", "--url", "file:///etc/passwd", fails=True)
+    assert "missing, wrong or revoked" in run("automation", "jobs", fails=True, RUNWRIGHT_KEY="wrong")
+    assert "is not an address such as https" in run(
+        "automation", "jobs", "--url", "file:///etc/passwd", fails=True
+    )
 
 
 def test_a_language_model_uses_a_worker_as_its_tool(run: Run, api: Api, model: ModelEndpoint) -> None:

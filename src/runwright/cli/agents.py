@@ -8,11 +8,13 @@ from urllib.parse import urlsplit
 
 import typer
 
+from runwright.cli.apps import Commands
 from runwright.cli.automation.texts import plain, section
-from runwright.cli.remote import Remote, Thing, asks_server
+from runwright.cli.index import COMMANDS
+from runwright.cli.remote import Remote, Thing, writes
 from runwright.core.errors import InvalidError
 
-app = typer.Typer(no_args_is_help=True, help="Create agents from templates.")
+app = Commands(COMMANDS["agents"])
 
 KEY_SECRET: Final = "LLM_API_KEY"  # noqa: S105  the name of a secret
 
@@ -23,13 +25,8 @@ class Template(StrEnum):
     LLM = "llm"
 
 
-@app.callback()
-def _agents() -> None:
-    """Create agents from templates."""
-
-
 @app.command()
-@asks_server
+@writes
 def create(  # noqa: PLR0913  one per flag
     remote: Remote,
     *,
@@ -53,9 +50,13 @@ def create(  # noqa: PLR0913  one per flag
     ] = 50_000,
     timeout_seconds: Annotated[int, typer.Option(min=1, max=3600, help="Per step.")] = 300,
 ) -> None:
-    """Create an agent: a Python worker, which you may also edit.
+    r"""Create an agent: a Python worker, which you may also edit.
 
     Its key for the model is the secret LLM_API_KEY of its tenant; set it before the first run.
+
+    Examples:
+    $ runwright agents create --template llm --name triage --model gpt-4o-mini \\
+      --base-url https://api.openai.com/v1
     """
     source = resources.files("runwright.cli") / "templates" / f"{template}.py"
     body = {

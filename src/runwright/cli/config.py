@@ -18,7 +18,12 @@ def config(
         typer.Option("--defaults", help="Print a commented configuration file with all defaults instead."),
     ] = False,
 ) -> None:
-    """Print every setting with its source. Secrets are hidden."""
+    """Print every setting with its source; secrets are hidden.
+
+    Examples:
+    $ runwright config
+    $ runwright config --defaults > settings.toml
+    """
     if defaults:
         typer.echo(default_file(), nl=False)
         return

@@ -4,24 +4,25 @@ import asyncio
 
 import typer
 
+from runwright.cli.apps import Commands
 from runwright.cli.database import PATIENCE_SECONDS, database_address
+from runwright.cli.index import COMMANDS
 from runwright.cli.options import DATABASE_SETTINGS, takes_settings
 from runwright.config import Settings
 from runwright.db.migrator import Migration, migrate
 from runwright.db.pool import connect
 
-app = typer.Typer(no_args_is_help=True, help="Manage the schema of the database.")
-
-
-@app.callback()
-def db() -> None:
-    """Manage the schema of the database."""
+app = Commands(COMMANDS["db"])
 
 
 @app.command("migrate")
 @takes_settings(DATABASE_SETTINGS)
 def migrate_(settings: Settings) -> None:
-    """Migrate the schema to this version. Servers of the previous release may keep running."""
+    """Migrate the schema to this version. Servers of the previous release may keep running.
+
+    Examples:
+    $ runwright db migrate
+    """
     applied = asyncio.run(_migrate(settings))
     for migration in applied:
         typer.echo(f"applied {migration.label}")

@@ -36,9 +36,13 @@ def doctor(
         bool, typer.Option("--json", help="Print the results of the escape test as JSON.")
     ] = False,
 ) -> None:
-    """Check isolation, runtimes and database; exit with 1 if the server could not run jobs.
+    """Check isolation, runtimes and database of this host.
 
-    With --escape-test, exit with 1 if an attempt escaped.
+    Exits with 1 if the server could not run jobs. With --escape-test, exit with 1 if an attempt escaped.
+
+    Examples:
+    $ runwright doctor
+    $ runwright doctor --escape-test --json
     """
     host = probe_host(interpreter_paths(settings))
     if escape_test:

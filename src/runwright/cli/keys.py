@@ -6,7 +6,9 @@ from typing import Annotated
 
 import typer
 
+from runwright.cli.apps import Commands
 from runwright.cli.database import open_database
+from runwright.cli.index import COMMANDS
 from runwright.cli.operator import operator_in
 from runwright.cli.options import DATABASE_SETTINGS, takes_settings
 from runwright.cli.table import columns
@@ -16,7 +18,7 @@ from runwright.core.roles import ROLES
 from runwright.tenants.api_keys import ApiKeys, role_named
 from runwright.tenants.model import ApiKey
 
-app = typer.Typer(no_args_is_help=True, help="Manage the API keys of tenants.")
+app = Commands(COMMANDS["keys"])
 
 
 @app.command()
@@ -30,7 +32,11 @@ def create(
     ],
     name: Annotated[str, typer.Option(help="A description of the key.")] = "",
 ) -> None:
-    """Create a key and print it on stdout. It cannot be shown again."""
+    """Create a key and print it on stdout. It cannot be shown again.
+
+    Examples:
+    $ runwright keys create --tenant ten_acme --role tenant-system-admin
+    """
     typer.echo(asyncio.run(_create(settings, tenant, role, name)))
 
 
@@ -41,7 +47,11 @@ def list_(
     *,
     tenant: Annotated[str | None, typer.Option(help="List the keys of this tenant only.")] = None,
 ) -> None:
-    """List the keys, newest first, without their secrets."""
+    """List the keys, newest first, without their secrets.
+
+    Examples:
+    $ runwright keys list --tenant ten_acme
+    """
     header = ("id", "tenant", "role", "name", "created", "last_used", "revoked")
     typer.echo(columns(header, map(_cells, asyncio.run(_list(settings, tenant)))))
 
@@ -53,7 +63,11 @@ def revoke(
     *,
     key_id: Annotated[str, typer.Argument(help="The id of the key, as shown by `list`.")],
 ) -> None:
-    """Revoke a key permanently. All servers refuse it within two seconds."""
+    """Revoke a key permanently. All servers refuse it within two seconds.
+
+    Examples:
+    $ runwright keys revoke key_01jd9x3v7m0000000000000000
+    """
     key = asyncio.run(_revoke(settings, key_id))
     typer.echo(f"revoked {key.id}", err=True)
 

@@ -1,76 +1,61 @@
-"""The entry point: imports the module of the named command only, and turns errors into exit statuses.
+"""The entry point: what the arguments name is loaded and run, and errors become exit codes.
 
-Importing the server takes ten times as long as creating a key, so the modules of other commands are imported
-only if all are needed (`--help`, or an unknown command).
+Only the module of the named command is imported: loading the server takes ten times as long as listing jobs.
+`runwright --help` and `--version` load nothing at all.
 """
 
+import difflib
+import gc
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 from typing import Final
 
-import asyncpg
-import typer
+from runwright import __version__
+from runwright.cli.exits import ExitCode, print_error, report
+from runwright.cli.help import render_index
+from runwright.cli.index import COMMANDS
+from runwright.core.errors import RunwrightError
 
-from runwright.core.errors import InvalidError, RunwrightError
-from runwright.db.errors import transient
-
-NOUNS: Final = (
-    "serve",
-    "tenants",
-    "keys",
-    "vault",
-    "agents",
-    "automation",
-    "db",
-    "config",
-    "doctor",
-    "version",
-)
+COMPLETE_VARIABLE: Final = "_RUNWRIGHT_COMPLETE"
 
 
 def main() -> int:
-    """Run the command that the arguments name, and return the exit status."""
+    """Run the command that the arguments name, and return the exit code."""
+    arguments = sys.argv[1:]
+    if COMPLETE_VARIABLE in os.environ:
+        return _run(arguments)
+    if not arguments or arguments[0] in {"-h", "--help"} or arguments == ["help"]:
+        sys.stdout.write(render_index())
+        return ExitCode.OK
+    if arguments[0] == "--version":
+        sys.stdout.write(f"runwright {__version__}\n")
+        return ExitCode.OK
+    if arguments[0] == "help":
+        arguments = [*arguments[1:], "--help"]
+    if arguments[0] not in COMMANDS:
+        return _unknown(arguments[0])
+    return _run(arguments)
+
+
+def _unknown(name: str) -> int:
+    close = difflib.get_close_matches(name, COMMANDS, n=1)
+    meant = f" Did you mean {close[0]}?" if close else ""
+    print_error(f"There is no command {name!r}.{meant}", hint="All commands: runwright --help")
+    return ExitCode.USAGE
+
+
+def _run(arguments: Sequence[str]) -> int:
+    gc.disable()  # what is imported is kept anyway
+    apps = importlib.import_module("runwright.cli.apps")
     try:
-        build_app(sys.argv[1:])()
+        code = apps.Root().main(list(arguments), prog_name="runwright", standalone_mode=False)
+        return int(code or ExitCode.OK)
     except RunwrightError as error:
-        sys.stderr.write(f"runwright: {_explain(error)}\n")
-        return 1
-    except (OSError, asyncpg.PostgresError) as error:
-        if not transient(error):
+        return report(error)
+    except Exception as error:
+        code = importlib.import_module("runwright.cli.failures").report_other(error)
+        if code is None:
             raise
-        sys.stderr.write(
-            f"runwright: The database is out of reach: {error}. Check that it runs, and --database-url.\n"
-        )
-        return 1
-    return 0
-
-
-def build_app(arguments: Sequence[str]) -> typer.Typer:
-    """Return the application with the command that the arguments name, or with all commands."""
-    app = typer.Typer(
-        name="runwright",
-        help="Self-hosted serverless workers, event agents and automations.",
-        no_args_is_help=True,
-        pretty_exceptions_enable=False,
-        rich_markup_mode=None,
-    )
-    app.callback()(_runwright)
-    named = [argument for argument in arguments[:1] if argument in NOUNS]
-    for noun in named or NOUNS:
-        module = importlib.import_module(f"runwright.cli.{noun}")
-        if isinstance(getattr(module, "app", None), typer.Typer):
-            app.add_typer(module.app, name=noun)
-        else:
-            app.command(noun)(getattr(module, noun))
-    return app
-
-
-def _runwright() -> None:
-    """Self-hosted serverless workers, event agents and automations."""
-
-
-def _explain(error: RunwrightError) -> str:
-    if not isinstance(error, InvalidError):
-        return error.message
-    return "\n".join(f"{field}: {' '.join(problems)}" for field, problems in error.fields.items())
+        return int(code)

@@ -3,12 +3,13 @@
 import functools
 import inspect
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Annotated, Final, get_args
 
 import typer
 
+from runwright.cli.signatures import own_parameters, sign
 from runwright.config import FIELDS, describe, load_settings
 
 ALL_SETTINGS: Final = tuple(FIELDS)
@@ -34,25 +35,17 @@ def takes_settings(names: Iterable[str]) -> Callable[[Callable[..., None]], Call
     flags = {name: _flag(name) for name in names}
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
-        own = list(inspect.signature(command).parameters.values())[1:]
+        own = own_parameters(command, given=1)
 
         @functools.wraps(command)
         def run(config: Path | None = None, **arguments: str | bool | None) -> None:
             given = {name: arguments.pop(name) for name in flags}
             command(load_settings(given, os.environ, config), **arguments)
 
-        _sign(run, [*own, *flags.values(), _CONFIG])
+        sign(run, [*own, *flags.values(), _CONFIG])
         return run
 
     return decorate
-
-
-def _sign(function: Callable[..., None], parameters: Sequence[inspect.Parameter]) -> None:
-    # Typer reads flags from the signature, so generated flags need a generated signature.
-    keyword_only = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in parameters]
-    function.__signature__ = inspect.Signature(keyword_only)  # type: ignore[attr-defined]
-    function.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-    del function.__wrapped__  # type: ignore[attr-defined]
 
 
 def _flag(name: str) -> inspect.Parameter:

@@ -1,141 +1,231 @@
-"""Commands that call a server over HTTP: its address, requests, and the format of the output."""
+"""Commands that call a server: which one, as whom, and how the answer is printed.
+
+`reads` and `writes` decorate such commands. Both add the options that choose the server and the format of
+the output; `writes` also those that confirm. A command gets a `Remote` as its first argument, reads with
+`remote.client` and writes with `remote.writer`, which prints the target first and asks where it is protected.
+"""
 
 import functools
-import http.client
-import inspect
-import json
+import importlib
 from collections.abc import Callable, Mapping, Sequence
-from enum import StrEnum
-from typing import Annotated, Final, TypeAlias
-from urllib.error import HTTPError, URLError
-from urllib.parse import urlencode, urlsplit
-from urllib.request import ProxyHandler, Request, build_opener
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias
 
 import msgspec
 import typer
 
-from runwright.core.errors import InvalidError, RunwrightError, UnavailableError
+from runwright.cli.output import Output, OutputFormat
+from runwright.cli.prompts import confirm, require_name
+from runwright.cli.signatures import CommandFunction, option, own_parameters, sign
+from runwright.cli.target import TargetOptions, find_target, label_of
+from runwright.cli.terminal import note
 
-DEFAULT_URL: Final = "http://127.0.0.1:8080"
-TIMEOUT_SECONDS: Final = 90.0
-MOST_BYTES: Final = 64 * 1024 * 1024
+if TYPE_CHECKING:
+    from runwright.client import Runwright
+    from runwright.client.targets import ServerTarget
 
 Json: TypeAlias = "str | int | float | bool | list[Json] | dict[str, Json] | None"
 Thing: TypeAlias = "dict[str, Json]"
 
-
-class OutputFormat(StrEnum):
-    """The format of the output."""
-
-    HUMAN = "human"
-    JSON = "json"
-    JSONL = "jsonl"
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would change, and change nothing.")]
 
 
-class RequestRefusedError(RunwrightError):
-    """The server refused a request; the message is the server's."""
+class Remote:
+    """The server of one command, and its output."""
 
-    code = "refused"
+    def __init__(
+        self, options: TargetOptions, output: Output, *, yes: bool = False, yes_to: Sequence[str] = ()
+    ) -> None:
+        self.output = output
+        self.yes = yes
+        self._options = options
+        self._yes_to = yes_to
+        self._target: ServerTarget | None = None
+        self._client: Runwright | None = None
+        self._announced = False
 
+    def within(self, folder: Path, environment: str | None = None) -> None:
+        """Let the file of a project choose the server, where flags and environment do not."""
+        self._options = msgspec.structs.replace(self._options, folder=folder, environment=environment)
 
-class Remote(msgspec.Struct, frozen=True):
-    """A server and the credentials for it."""
+    @property
+    def target(self) -> "ServerTarget":
+        if self._target is None:
+            self._target = find_target(self._options)
+        return self._target
 
-    url: str
-    key: str | None
-    output: OutputFormat
+    @property
+    def client(self) -> "Runwright":
+        """Return the SDK's client; it is loaded and opened when it is first used."""
+        if self._client is None:
+            self._client = open_client(self.target)
+        return self._client
+
+    @property
+    def writer(self) -> "Runwright":
+        """Return the client for requests that change something; the target is printed before the first."""
+        self.announce()
+        return self.client
+
+    def announce(self) -> None:
+        """Print the target once, and have a protected one confirmed by its name."""
+        if self._announced:
+            return
+        self._announced = True
+        note(f"→ {label_of(self.target)}  {self.target.url}", "dim")
+        if self.target.protected and self.target.profile is not None:
+            require_name(self.target.profile, self._yes_to, f"The profile {self.target.profile}")
+
+    def confirm(self, question: str) -> None:
+        """Return when the person, or `-y`, agrees."""
+        self.announce()
+        confirm(question, yes=self.yes)
 
     def get(self, path: str, **query: str | int | None) -> Thing:
-        """Return the result of a GET request; parameters that are None are omitted."""
-        given = {name: str(value) for name, value in query.items() if value is not None}
-        return self.ask("GET", f"{path}?{urlencode(given)}" if given else path)
+        """Return the answer to a GET request of any of the server's APIs."""
+        return self._ask(self.client, "GET", path, query=query)
 
     def ask(self, method: str, path: str, body: Mapping[str, object] | None = None) -> Thing:
-        """Return the result of a request; RequestRefusedError with the server's message if it fails."""
-        request = Request(  # noqa: S310  the scheme was checked
-            self.url.rstrip("/") + path,
-            method=method,
-            data=None if body is None else msgspec.json.encode(body),
-            headers={"Content-Type": "application/json"}
-            | ({"Authorization": f"Bearer {self.key}"} if self.key else {}),
-        )
-        try:
-            with build_opener(ProxyHandler({})).open(request, timeout=TIMEOUT_SECONDS) as response:
-                text = response.read(MOST_BYTES)
-        except HTTPError as error:
-            raise RequestRefusedError(_error_message(error)) from None
-        except (URLError, TimeoutError, http.client.HTTPException) as error:
-            raise UnavailableError(
-                f"{self.url} does not answer: {error}. Check that the server runs, and --url."
-            ) from None
-        return json.loads(text) if text else {}
+        """Return the answer to a request that changes something."""
+        return self._ask(self.writer, method, path, body=body)
+
+    def _ask(
+        self,
+        client: "Runwright",
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str | int | None] | None = None,
+        body: Mapping[str, object] | None = None,
+    ) -> Thing:
+        answer = client.request(f"{method} {path}", query=query, json=body).json
+        return answer if isinstance(answer, dict) else {}
 
     def show(self, thing: Thing, human: Callable[[Thing], str]) -> None:
         """Print one resource."""
-        if self.output is OutputFormat.HUMAN:
-            typer.echo(human(thing))
-        else:
-            typer.echo(
-                json.dumps(thing, indent=2 if self.output is OutputFormat.JSON else None, ensure_ascii=False)
-            )
+        self.output.thing(thing, lambda: human(thing))
 
     def show_all(self, name: str, things: Sequence[Thing], human: Callable[[Sequence[Thing]], str]) -> None:
-        """Print a list: in JSON as an object with the list under its name, in JSONL as one line per item."""
-        if self.output is OutputFormat.HUMAN:
-            typer.echo(human(things))
-        elif self.output is OutputFormat.JSON:
-            typer.echo(json.dumps({name: things}, indent=2, ensure_ascii=False))
-        else:
+        """Print a list; in JSON as an object with the list under its name, as AGH does."""
+        if self.output.format is OutputFormat.JSONL:
             for thing in things:
-                typer.echo(json.dumps(thing, ensure_ascii=False))
+                self.output.thing(thing, str)
+        else:
+            self.output.thing({name: list(things)}, lambda: human(things))
 
 
-def _error_message(error: HTTPError) -> str:
-    """Return the server's error message, in the format of any of its APIs."""
-    text = error.read(MOST_BYTES).decode(errors="replace")
+def open_client(target: "ServerTarget", **options: Any) -> "Runwright":  # noqa: ANN401  those of the SDK
+    """Return a client of the SDK, which is imported now."""
+    client: Runwright = importlib.import_module("runwright.client.blocking").Runwright.for_target(
+        target, **options
+    )
+    return client
+
+
+def _output(text: str) -> OutputFormat:
+    if text == "human":  # the name of AGH
+        return OutputFormat.TABLE
     try:
-        reported = json.loads(text)["error"]
-    except (ValueError, TypeError, KeyError):
-        return f"The server answered {error.code}: {text[:500]}"
-    if isinstance(reported, dict):
-        fields = reported.get("fields") or {}
-        lines = [f"{field}: {' '.join(problems)}" for field, problems in fields.items()]
-        return "\n".join([str(reported.get("message")), *lines])
-    return str(reported)
+        return OutputFormat(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is not one of: {', '.join(OutputFormat)}.") from None
 
 
-_OPTIONS: Final = {
-    "url": Annotated[str, typer.Option("--url", envvar="RUNWRIGHT_URL", help="The URL of the server.")],
-    "key": Annotated[
-        str | None,
-        typer.Option(
-            "--key", envvar="RUNWRIGHT_KEY", help="The API key to authenticate with.", show_default=False
-        ),
-    ],
-    "output": Annotated[OutputFormat, typer.Option("--output", "-o", help="The output format.")],
-    "as_json": Annotated[bool, typer.Option("--json", help="Same as -o json.")],
+_TARGET: Final = "Where"
+_READING: Final[dict[str, tuple[Any, object]]] = {
+    "output": (
+        Annotated[
+            OutputFormat,
+            typer.Option(
+                "--output",
+                "-o",
+                parser=_output,
+                metavar="FORMAT",
+                help="table, wide, json or jsonl.",
+                rich_help_panel="Output",
+            ),
+        ],
+        OutputFormat.TABLE.value,
+    ),
+    "as_json": (
+        Annotated[bool, typer.Option("--json", help="Same as -o json.", rich_help_panel="Output")],
+        False,
+    ),
+    "profile": (
+        Annotated[
+            str | None,
+            typer.Option(
+                "--profile", "-p", metavar="NAME", help="The profile to use.", rich_help_panel=_TARGET
+            ),
+        ],
+        None,
+    ),
+    "url": (
+        Annotated[
+            str | None,
+            typer.Option(metavar="URL", help="The address of the server.", rich_help_panel=_TARGET),
+        ],
+        None,
+    ),
+    "tenant": (
+        Annotated[
+            str | None,
+            typer.Option(metavar="ID", help="The tenant, with a platform key.", rich_help_panel=_TARGET),
+        ],
+        None,
+    ),
 }
-_DEFAULTS: Final = {"url": DEFAULT_URL, "key": None, "output": OutputFormat.HUMAN, "as_json": False}
+_WRITING: Final[dict[str, tuple[Any, object]]] = {
+    "yes": (Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.", rich_help_panel=_TARGET)], False),
+    "yes_to": (
+        Annotated[
+            list[str] | None,
+            typer.Option(
+                metavar="PROFILE", help="Confirm a protected profile by its name.", rich_help_panel=_TARGET
+            ),
+        ],
+        None,
+    ),
+}
 
 
-def asks_server(command: Callable[..., None]) -> Callable[..., None]:
-    """Add the options for the server to a command, and pass the server as its first argument."""
-    own = list(inspect.signature(command).parameters.values())[1:]
-    added = [
-        inspect.Parameter(
-            name, inspect.Parameter.KEYWORD_ONLY, default=_DEFAULTS[name], annotation=annotation
-        )
-        for name, annotation in _OPTIONS.items()
-    ]
+def takes_output(command: CommandFunction) -> CommandFunction:
+    """Add the options for the format of the output to a command that calls no server, and pass the output."""
+    own = own_parameters(command, given=1)
 
     @functools.wraps(command)
-    def run(url: str, key: str | None, output: OutputFormat, as_json: bool, **arguments: object) -> None:  # noqa: FBT001  Typer passes all by name
-        if urlsplit(url).scheme not in {"http", "https"}:
-            raise InvalidError({"--url": ["Must begin with http:// or https://."]})
-        command(Remote(url, key, OutputFormat.JSON if as_json else output), **arguments)
+    def run(output: OutputFormat, as_json: bool, **arguments: Any) -> None:  # noqa: ANN401, FBT001  Typer's
+        command(Output(OutputFormat.JSON if as_json else output), **arguments)
 
-    parameters = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in (*own, *added)]
-    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    run.__annotations__ = {one.name: one.annotation for one in parameters}
-    del run.__wrapped__
+    added = [option(name, *_READING[name]) for name in ("output", "as_json")]
+    sign(run, [*own, *added])
     return run
+
+
+def reads(command: CommandFunction) -> CommandFunction:
+    """Make a command that reads from a server."""
+    return _remote(command, _READING)
+
+
+def writes(command: CommandFunction) -> CommandFunction:
+    """Make a command that changes something on a server."""
+    return _remote(command, _READING | _WRITING)
+
+
+def _remote(command: CommandFunction, options: Mapping[str, tuple[Any, object]]) -> CommandFunction:
+    own = own_parameters(command, given=1)
+
+    @functools.wraps(command)
+    def run(**arguments: Any) -> None:  # noqa: ANN401  Typer passes all by name
+        given = {name: arguments.pop(name) for name in options}
+        command(_open(given), **arguments)
+
+    added = [option(name, annotation, default) for name, (annotation, default) in options.items()]
+    sign(run, [*own, *added])
+    return run
+
+
+def _open(given: Mapping[str, Any]) -> Remote:
+    target = TargetOptions(profile=given["profile"], url=given["url"], tenant=given["tenant"])
+    chosen = OutputFormat.JSON if given["as_json"] else given["output"]
+    return Remote(target, Output(chosen), yes=given.get("yes", False), yes_to=given.get("yes_to") or ())

@@ -22,10 +22,16 @@ DESCRIPTORS: Final = 2048
 
 @takes_settings(ALL_SETTINGS)
 def serve(settings: Settings) -> None:
-    """Run the server until SIGTERM or SIGINT, then drain. A second signal stops it at once.
+    """Run the server until SIGTERM or SIGINT, then drain.
 
-    Prints the line `runwright ready http://HOST:PORT` on stdout when it accepts requests. Every flag is a
-    setting, which can also be set by an environment variable RUNWRIGHT_* or in a TOML file.
+    A second signal stops it at once. Prints the line `runwright ready http://HOST:PORT` on stdout when it
+    accepts requests. Every flag is a setting, which can also be set by an environment variable RUNWRIGHT_*
+    or in a TOML file.
+
+    Examples:
+    $ runwright serve
+    $ runwright serve --host 0.0.0.0 --database-url postgresql://user@db/runwright
+    $ runwright serve --roles executor --database-url postgresql://user@db/runwright
     """
     set_scheduler_slice(0, SHORT_NANOSECONDS)
     sys.setswitchinterval(THREAD_TURN_SECONDS)

@@ -6,7 +6,9 @@ from typing import Annotated, Final
 import msgspec
 import typer
 
+from runwright.cli.apps import Commands
 from runwright.cli.database import open_database
+from runwright.cli.index import COMMANDS
 from runwright.cli.operator import operator_in
 from runwright.cli.options import DATABASE_SETTINGS, takes_settings
 from runwright.cli.table import columns
@@ -16,9 +18,7 @@ from runwright.core.paging import PageRequest
 from runwright.tenants.model import NewTenant, Tenant, TenantChanges, TenantFilter, TenantStatus
 from runwright.tenants.tenants import Tenants
 
-app = typer.Typer(
-    no_args_is_help=True, help="Manage tenants. A tenant need not be created before its first use."
-)
+app = Commands(COMMANDS["tenants"])
 
 _PAGE: Final = 100
 _Id = Annotated[str, typer.Argument(help="The id of the tenant, as shown by `list`.")]
@@ -31,7 +31,11 @@ def list_(
     *,
     status: Annotated[TenantStatus | None, typer.Option(help="List tenants with this status only.")] = None,
 ) -> None:
-    """List the tenants that have written data or were created."""
+    """List the tenants that have written data or were created.
+
+    Examples:
+    $ runwright tenants list --status suspended
+    """
     tenants = asyncio.run(_list(settings, TenantFilter(status=status)))
     typer.echo(columns(("id", "name", "status", "reason", "created"), map(_cells, tenants)))
 
@@ -46,7 +50,11 @@ def create(
     ] = None,
     name: Annotated[str | None, typer.Option(help="The name of the tenant.")] = None,
 ) -> None:
-    """Create a tenant and print its id on stdout."""
+    """Create a tenant and print its id on stdout.
+
+    Examples:
+    $ runwright tenants create ten_acme --name "Acme"
+    """
     typer.echo(asyncio.run(_create(settings, NewTenant(id=tenant_id, name=name))).id)
 
 
@@ -58,7 +66,11 @@ def suspend(
     tenant_id: _Id,
     reason: Annotated[str | None, typer.Option(help="The reason, which its callers see.")] = None,
 ) -> None:
-    """Suspend a tenant: all servers refuse its requests and start none of its jobs within two seconds."""
+    """Suspend a tenant: all servers refuse its requests and start none of its jobs within two seconds.
+
+    Examples:
+    $ runwright tenants suspend ten_acme --reason "unpaid"
+    """
     changes = TenantChanges(status=TenantStatus.SUSPENDED, status_reason=reason)
     typer.echo(f"suspended {asyncio.run(_change(settings, tenant_id, changes)).id}", err=True)
 
@@ -66,7 +78,11 @@ def suspend(
 @app.command()
 @takes_settings(DATABASE_SETTINGS)
 def reactivate(settings: Settings, *, tenant_id: _Id) -> None:
-    """Reactivate a suspended tenant."""
+    """Reactivate a suspended tenant.
+
+    Examples:
+    $ runwright tenants reactivate ten_acme
+    """
     changes = TenantChanges(status=TenantStatus.ACTIVE)
     typer.echo(f"reactivated {asyncio.run(_change(settings, tenant_id, changes)).id}", err=True)
 

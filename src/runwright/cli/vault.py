@@ -6,7 +6,9 @@ from typing import Annotated
 
 import typer
 
+from runwright.cli.apps import Commands
 from runwright.cli.database import open_database
+from runwright.cli.index import COMMANDS
 from runwright.cli.options import VAULT_SETTINGS, takes_settings
 from runwright.config import Settings
 from runwright.core.errors import ConflictError, NotFoundError, RunwrightError
@@ -19,26 +21,38 @@ from runwright.secrets.model import SecretName, VaultKeyError
 from runwright.secrets.rotation import RotationResult
 from runwright.wiring.resources import ENCRYPTED_COLUMNS
 
-app = typer.Typer(no_args_is_help=True, help="Manage the keys that encrypt secrets.")
+app = Commands(COMMANDS["vault"])
 
 
 @app.command("new-key")
 def new_key() -> None:
-    """Print a new key on stdout; it is not stored."""
+    """Print a new key on stdout; it is not stored.
+
+    Examples:
+    $ runwright vault new-key
+    """
     typer.echo(new_key_text())
 
 
 @app.command()
 @takes_settings(VAULT_SETTINGS)
 def status(settings: Settings) -> None:
-    """List the keys and how many secrets each encrypts; exits with 1 if a key is missing."""
+    """List the keys and how many secrets each encrypts; exits with 1 if a key is missing.
+
+    Examples:
+    $ runwright vault status
+    """
     typer.echo(asyncio.run(_status(settings)))
 
 
 @app.command()
 @takes_settings(VAULT_SETTINGS)
 def rotate(settings: Settings) -> None:
-    """Re-encrypt every secret with the first key. Servers may run meanwhile; it can be repeated."""
+    """Re-encrypt every secret with the first key. Servers may run meanwhile; it can be repeated.
+
+    Examples:
+    $ runwright vault rotate
+    """
     done = asyncio.run(_rotate(settings))
     typer.echo(f"re-encrypted: {done.reencrypted}")
     for name in done.altered:
@@ -54,7 +68,11 @@ def rotate(settings: Settings) -> None:
 def discard(
     settings: Settings, *, key_id: Annotated[str, typer.Argument(help="The id of the lost key.")]
 ) -> None:
-    """Delete every secret that is encrypted with a lost key, permanently, and list them."""
+    """Delete every secret that is encrypted with a lost key, permanently, and list them.
+
+    Examples:
+    $ runwright vault discard v1-5f2c9a1e
+    """
     for name in asyncio.run(_discard(settings, key_id)):
         typer.echo(f"deleted {name.name} of {name.tenant_id}")
 

@@ -6,5 +6,9 @@ from runwright import __version__
 
 
 def version() -> None:
-    """Print the version."""
+    """Print the version.
+
+    Examples:
+    $ runwright version
+    """
     typer.echo(f"runwright {__version__}")

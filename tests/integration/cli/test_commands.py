@@ -12,6 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from runwright.cli.apps import load_command
+from runwright.cli.help import split_doc
+from runwright.cli.index import COMMANDS
 from runwright.core.clock import system_clock
 from runwright.db.embedded import EmbeddedPostgres
 from runwright.db.migrator import bundled_migrations, migrate, schema_version
@@ -133,7 +136,7 @@ def test_an_address_of_another_machine_is_named(run: Run, tmp_path: Path) -> Non
 async def test_bad_arguments_are_named(run: Run, database_url: str, arguments: tuple[str, ...]) -> None:
     given = ("--tenant", "ten_1", *arguments, "--database-url", database_url)
     done = await asyncio.to_thread(run, "keys", "create", *given)
-    assert (done.returncode, done.stdout) == (1, "")
+    assert (done.returncode, done.stdout) == (2, "")
     assert arguments[-2 if "boss" in arguments else 0].lstrip("-") in done.stderr
     assert "Traceback" not in done.stderr
 
@@ -232,13 +235,15 @@ def test_serve_has_a_flag_for_every_setting_and_checks_them(run: Run) -> None:
 
 
 def test_help_lists_every_command(run: Run) -> None:
-    done = run("--help")
-    assert done.returncode == 0
-    for noun in ("serve", "keys", "vault", "agents", "automation", "db", "config", "doctor", "version"):
-        assert f"  {noun} " in done.stdout
+    for arguments in ((), ("--help",), ("help",)):
+        done = run(*arguments)
+        assert done.returncode == 0
+        for noun in COMMANDS:
+            assert f"  {noun} " in done.stdout
 
 
 def test_version(run: Run) -> None:
+    assert run("version").stdout == run("--version").stdout
     assert run("version").stdout.startswith("runwright ")
 
 
@@ -259,14 +264,48 @@ def test_doctor_looks_at_the_interpreters_that_were_chosen(run: Run, data_dir: P
 
 def test_a_database_out_of_reach_is_told_without_a_stack(run: Run, tmp_path: Path) -> None:
     done = run("keys", "list", "--database-url", f"postgresql:///x?host={tmp_path}&user=x")
-    assert done.returncode == 1
+    assert done.returncode == 3
     assert "out of reach" in done.stderr
     assert "Traceback" not in done.stderr
 
 
+def modules_of(code: str) -> set[str]:
+    """Return the modules that are loaded after some code has run."""
+    program = f"import sys\n{code}\nprint('modules', *sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    return set(done.stdout.rpartition("modules ")[2].split())
+
+
 def test_a_small_command_does_not_load_the_server() -> None:
     """`keys create` is used in scripts and should be quick."""
-    code = "import sys; from runwright.cli.main import build_app; build_app(['keys']); print(*sys.modules)"
-    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    loaded = modules_of("from runwright.cli.apps import load_command; load_command('keys')")
     assert "runwright.cli.keys" in loaded
-    assert not {"starlette", "uvicorn", "runwright.wiring"} & set(loaded.split())
+    assert not {"starlette", "uvicorn", "runwright.wiring"} & loaded
+
+
+def test_a_command_that_calls_a_server_loads_neither_the_server_nor_what_draws() -> None:
+    """`jobs list` has a quarter of a second; the SDK's client comes when the first request is made."""
+    loaded = modules_of("from runwright.cli.apps import load_command; load_command('jobs')")
+    assert "runwright.cli.jobs" in loaded
+    assert not {"asyncio", "asyncpg", "httpx", "rich", "runwright.db", "runwright.config", "tomlkit"} & loaded
+
+
+def test_help_and_version_load_no_command() -> None:
+    loaded = modules_of("sys.argv = ['runwright', '--help']\nfrom runwright.cli.main import main; main()")
+    assert not {"typer", "httpx", "rich", "msgspec"} & loaded
+
+
+def test_summaries_in_the_index_are_the_first_lines_of_the_docstrings() -> None:
+    for noun, summary in COMMANDS.items():
+        about, _ = split_doc(load_command(noun).help)
+        assert about.partition("\n\n")[0] == summary
+
+
+def test_a_command_that_does_not_exist_is_refused_with_the_one_that_was_meant(run: Run) -> None:
+    done = run("jbos", "list")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "Did you mean jobs?" in done.stderr
+    done = run("keys", "crate")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "Did you mean 'create'?" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -7,8 +7,8 @@ import msgspec
 import pytest
 from typer.testing import CliRunner
 
+from runwright.cli.apps import load_app
 from runwright.cli.escape import MIN_ATTEMPTS, at_level, make_report
-from runwright.cli.main import build_app
 from runwright.core.job_state import ErrorCode
 from runwright.escape_test.canaries import plant_canaries
 from runwright.escape_test.catalogue import find_attempts
@@ -92,8 +92,7 @@ def test_one_attempt_that_escaped_or_is_broken_fails_the_whole(host: Host, verdi
 
 @pytest.mark.timeout(900)
 def test_the_command_prints_each_attempt_and_what_stopped_it() -> None:
-    arguments = ["doctor", "--escape-test", "--json"]
-    result = CliRunner().invoke(build_app(arguments), arguments)
+    result = CliRunner().invoke(load_app("doctor"), ["--escape-test", "--json"])
     if "has no sandboxes of level" in str(result.exception):
         pytest.skip(str(result.exception))
     report = json.loads(result.stdout)

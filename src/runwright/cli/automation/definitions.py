@@ -37,7 +37,8 @@ from runwright.cli.automation.texts import (
     section,
     table,
 )
-from runwright.cli.remote import Json, Remote, Thing, asks_server
+from runwright.cli.help import EXAMPLES_TITLE
+from runwright.cli.remote import Json, Remote, Thing, reads, writes
 from runwright.core.clock import system_clock
 from runwright.core.errors import InvalidError
 from runwright.core.struct_fields import inspect_fields, plain_type
@@ -143,6 +144,7 @@ class DefinitionCommands:
     ) -> None:
         """`name` is the API's name of one; `extra` returns further values to show, `hidden` are not shown."""
         self._one, self._many = name, f"{name}s"
+        self._sample = "job-5f2c" if name == "job" else "trg-5f2c"
         self._id = typer.Argument(help="The id.", metavar=f"{name}_id")
         self._extra = extra
         self._hidden = {"id", "name", *hidden}
@@ -163,16 +165,16 @@ class DefinitionCommands:
     def add_get(self, app: typer.Typer) -> None:
         """Add the command `get`."""
 
-        @app.command(help=f"Show one {self._one}.")
-        @asks_server
+        @app.command(help=_help(f"Show one {self._one}.", f"{self._many} get {self._sample}"))
+        @reads
         def get(remote: Remote, *, one_id: Annotated[str, self._id]) -> None:
             self._show(remote, remote.get(path_of(self._many, one_id)))
 
     def add_delete(self, app: typer.Typer) -> None:
         """Add the command `delete`."""
 
-        @app.command(help=f"Delete a {self._one} and print it.")
-        @asks_server
+        @app.command(help=_help(f"Delete a {self._one} and print it.", f"{self._many} delete {self._sample}"))
+        @writes
         def delete(remote: Remote, *, one_id: Annotated[str, self._id]) -> None:
             found = remote.get(path_of(self._many, one_id))
             remote.ask("DELETE", path_of(self._many, one_id))
@@ -181,8 +183,12 @@ class DefinitionCommands:
     def add_history(self, app: typer.Typer) -> None:
         """Add the command `history`."""
 
-        @app.command(help=f"List the runs of a {self._one}, newest first.")
-        @asks_server
+        @app.command(
+            help=_help(
+                f"List the runs of a {self._one}, newest first.", f"{self._many} history {self._sample}"
+            )
+        )
+        @reads
         def history(
             remote: Remote,
             *,
@@ -209,6 +215,10 @@ class DefinitionCommands:
     def _table(self, things: Sequence[Thing]) -> str:
         rows: list[Thing] = [{name: _text(name, value) for name, value in one.items()} for one in things]
         return table([_label(name).upper() for name in self._columns], rows, *self._columns)
+
+
+def _help(about: str, example: str) -> str:
+    return f"{about}\n\n{EXAMPLES_TITLE}\n$ runwright automation {example}"
 
 
 def _label(name: str) -> str:

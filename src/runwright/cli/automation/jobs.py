@@ -5,12 +5,13 @@ from typing import Final
 import typer
 
 from runwright.automations.model import AutomationScope, DefinitionSource, JobFields
+from runwright.cli.apps import Commands
 from runwright.cli.automation.definitions import DefinitionCommands, takes_definition
 from runwright.cli.automation.options import Id, Last, OnlyWorkspace, path_of, unwrapped
 from runwright.cli.automation.runs import describe_run
-from runwright.cli.remote import Remote, Thing, asks_server
+from runwright.cli.remote import Remote, Thing, reads, writes
 
-app = typer.Typer(help="Prompts on a schedule.", invoke_without_command=True)
+app = Commands(runs_alone=True)
 
 _JOBS: Final = DefinitionCommands(
     "job",
@@ -20,7 +21,7 @@ _JOBS: Final = DefinitionCommands(
 
 
 @app.callback()
-@asks_server
+@reads
 def list_(
     remote: Remote,
     *,
@@ -30,16 +31,25 @@ def list_(
     source: DefinitionSource | None = None,
     last: Last = None,
 ) -> None:
-    """List jobs by name."""
+    """Prompts on a schedule; without a command they are listed by name.
+
+    Examples:
+    $ runwright automation jobs
+    """
     if context.invoked_subcommand is None:
         _JOBS.list(remote, last, scope=scope, workspace_id=workspace, source=source)
 
 
 @app.command()
-@asks_server
+@writes
 @takes_definition(JobFields, new=True)
 def create(remote: Remote, *, body: Thing) -> None:
-    """Create a job."""
+    r"""Create a job.
+
+    Examples:
+    $ runwright automation jobs create --name nightly --scope global --agent tidy \\
+      --prompt "Tidy up." --schedule "0 3 * * *"
+    """
     _JOBS.create(remote, body)
 
 
@@ -47,10 +57,14 @@ _JOBS.add_get(app)
 
 
 @app.command()
-@asks_server
+@writes
 @takes_definition(JobFields, new=False)
 def update(remote: Remote, *, job_id: Id, body: Thing) -> None:
-    """Change a job; fields that are not given stay unchanged."""
+    """Change a job; fields that are not given stay unchanged.
+
+    Examples:
+    $ runwright automation jobs update job-5f2c --schedule every:2h --retry backoff:3:10s
+    """
     _JOBS.change(remote, job_id, body)
 
 
@@ -58,9 +72,13 @@ _JOBS.add_delete(app)
 
 
 @app.command()
-@asks_server
+@writes
 def trigger(remote: Remote, *, job_id: Id) -> None:
-    """Fire a job now, wait for its run, and print it."""
+    """Fire a job now, wait for its run, and print it.
+
+    Examples:
+    $ runwright automation jobs trigger job-5f2c
+    """
     remote.show(unwrapped(remote.ask("POST", path_of("jobs", job_id, "trigger")), "run"), describe_run)
 
 

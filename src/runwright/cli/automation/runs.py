@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from runwright.cli.apps import Commands
 from runwright.cli.automation.options import (
     BASE,
     Id,
@@ -17,17 +18,17 @@ from runwright.cli.automation.options import (
     unwrapped,
 )
 from runwright.cli.automation.texts import plain, section, table
-from runwright.cli.remote import Remote, Thing, asks_server
+from runwright.cli.remote import Remote, Thing, reads, writes
 from runwright.core.clock import system_clock
 
-app = typer.Typer(help="The runs of jobs and triggers.", invoke_without_command=True)
+app = Commands(runs_alone=True)
 
 JobId = Annotated[str | None, typer.Option(help="Only runs of this job.", show_default=False)]
 TriggerId = Annotated[str | None, typer.Option(help="Only runs of this trigger.", show_default=False)]
 
 
 @app.callback()
-@asks_server
+@reads
 def list_(
     remote: Remote,
     *,
@@ -39,7 +40,11 @@ def list_(
     until: Until = None,
     last: Last = None,
 ) -> None:
-    """List runs, newest first."""
+    """The runs of jobs and triggers; without a command they are listed, newest first.
+
+    Examples:
+    $ runwright automation runs --since 24h --status failed
+    """
     if context.invoked_subcommand is None:
         found = read_runs(
             remote,
@@ -56,16 +61,24 @@ def list_(
 
 
 @app.command()
-@asks_server
+@reads
 def get(remote: Remote, *, run_id: Id) -> None:
-    """Show one run."""
+    """Show one run.
+
+    Examples:
+    $ runwright automation runs get run-5f2c
+    """
     remote.show(unwrapped(remote.get(path_of("runs", run_id)), "run"), describe_run)
 
 
 @app.command()
-@asks_server
+@writes
 def cancel(remote: Remote, *, run_id: Id) -> None:
-    """Cancel a run that has not ended."""
+    """Cancel a run that has not ended.
+
+    Examples:
+    $ runwright automation runs cancel run-5f2c
+    """
     remote.show(unwrapped(remote.ask("POST", path_of("runs", run_id, "cancel")), "run"), describe_run)
 
 

@@ -5,12 +5,13 @@ from typing import Annotated, Final
 import typer
 
 from runwright.automations.model import AutomationScope, DefinitionSource, TriggerFields
+from runwright.cli.apps import Commands
 from runwright.cli.automation.definitions import DefinitionCommands, takes_definition
 from runwright.cli.automation.options import Id, Last, OnlyWorkspace
 from runwright.cli.automation.texts import plain
-from runwright.cli.remote import Remote, Thing, asks_server
+from runwright.cli.remote import Remote, Thing, reads, writes
 
-app = typer.Typer(help="Prompts for events and webhooks.", invoke_without_command=True)
+app = Commands(runs_alone=True)
 
 _SECRET: Final = "webhook_secret_value"  # noqa: S105  a name, not a secret
 Secret = Annotated[
@@ -45,7 +46,7 @@ _TRIGGERS: Final = DefinitionCommands(
 
 
 @app.callback()
-@asks_server
+@reads
 def list_(
     remote: Remote,
     *,
@@ -56,16 +57,25 @@ def list_(
     event: Annotated[str | None, typer.Option(help="Only those for this event.")] = None,
     last: Last = None,
 ) -> None:
-    """List triggers by name."""
+    """Prompts for events and webhooks; without a command they are listed by name.
+
+    Examples:
+    $ runwright automation triggers
+    """
     if context.invoked_subcommand is None:
         _TRIGGERS.list(remote, last, scope=scope, workspace_id=workspace, source=source, event=event)
 
 
 @app.command()
-@asks_server
+@writes
 @takes_definition(TriggerFields, new=True)
 def create(remote: Remote, *, body: Thing, webhook_secret_value: Secret = None) -> None:
-    """Create a trigger."""
+    r"""Create a trigger. The secret of a webhook is best given as RUNWRIGHT_WEBHOOK_SECRET.
+
+    Examples:
+    $ runwright automation triggers create --name failures --scope global --agent tidy \\
+      --event ava.job.failed --prompt "Why did {{ .Data.job_id }} fail?"
+    """
     secret: Thing = {} if webhook_secret_value is None else {_SECRET: webhook_secret_value}
     _TRIGGERS.create(remote, body | secret)
 
@@ -74,10 +84,14 @@ _TRIGGERS.add_get(app)
 
 
 @app.command()
-@asks_server
+@writes
 @takes_definition(TriggerFields, new=False)
 def update(remote: Remote, *, trigger_id: Id, body: Thing, webhook_secret_value: NewSecret = None) -> None:
-    """Change a trigger; fields that are not given stay unchanged."""
+    """Change a trigger; fields that are not given stay unchanged.
+
+    Examples:
+    $ runwright automation triggers update trg-5f2c --enabled=false
+    """
     secret: Thing = {} if webhook_secret_value is None else {_SECRET: webhook_secret_value}
     _TRIGGERS.change(remote, trigger_id, body | secret)
 

@@ -1,0 +1,98 @@
+"""Completion: `runwright completion SHELL` prints the script; names are completed from the server.
+
+An answer has to come while a person types: the server has a fifth of a second, a failure completes nothing.
+"""
+
+import importlib
+import sys
+from collections.abc import Callable, Iterator
+from enum import StrEnum
+from itertools import islice
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from runwright.cli.target import TargetOptions, find_target
+
+if TYPE_CHECKING:
+    from runwright.client import Runwright
+
+_SECONDS: Final = 0.2
+_MOST: Final = 50
+
+
+class Shell(StrEnum):
+    """The shells with completion."""
+
+    BASH = "bash"
+    ZSH = "zsh"
+    FISH = "fish"
+
+
+def completion(shell: Annotated[Shell, typer.Argument(help="bash, zsh or fish.")]) -> None:
+    """Print the completion script of a shell.
+
+    Examples:
+    $ runwright completion bash > runwright.bash
+    # bash: source it from ~/.bashrc
+    # zsh: save it as _runwright in a folder of $fpath
+    # fish: save it as ~/.config/fish/completions/runwright.fish
+    """
+    shared = importlib.import_module("typer._completion_shared")
+    script = shared.get_completion_script(
+        prog_name="runwright", complete_var="_RUNWRIGHT_COMPLETE", shell=shell.value
+    )
+    sys.stdout.write(f"{script}\n")
+
+
+def complete_workers(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
+    """Return the workers whose names begin so, with their runtimes."""
+    return _complete(ctx, lambda client: _workers(client, incomplete))
+
+
+def complete_jobs(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
+    """Return the newest jobs whose ids begin so, with what they are."""
+    return _complete(ctx, lambda client: _jobs(client, incomplete))
+
+
+def complete_secrets(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]]:
+    """Return the secrets whose names begin so."""
+    return _complete(ctx, lambda client: _secrets(client, incomplete))
+
+
+def complete_profiles(incomplete: str) -> list[str]:
+    """Return the profiles whose names begin so."""
+    profiles = importlib.import_module("runwright.client.profiles").Profiles()
+    return [name for name in profiles.all() if name.startswith(incomplete)]
+
+
+def _workers(client: "Runwright", incomplete: str) -> Iterator[tuple[str, str]]:
+    for worker in islice(client.workers.list(q=incomplete, per_page=_MOST), _MOST):
+        if worker.name.startswith(incomplete):
+            yield worker.name, worker.runtime
+
+
+def _jobs(client: "Runwright", incomplete: str) -> Iterator[tuple[str, str]]:
+    for job in islice(client.jobs.list(per_page=_MOST), _MOST):
+        if job.id.startswith(incomplete):
+            yield job.id, f"{job.worker_name or job.worker_id}, {job.status}"
+
+
+def _secrets(client: "Runwright", incomplete: str) -> Iterator[tuple[str, str]]:
+    for secret in islice(client.secrets.list(q=incomplete), _MOST):
+        if secret.name.startswith(incomplete):
+            yield secret.name, ""
+
+
+def _complete(
+    ctx: typer.Context, find: Callable[["Runwright"], Iterator[tuple[str, str]]]
+) -> list[tuple[str, str]]:
+    given: dict[str, Any] = ctx.params
+    options = TargetOptions(profile=given.get("profile"), url=given.get("url"), tenant=given.get("tenant"))
+    try:
+        target = find_target(options)
+        sdk = importlib.import_module("runwright.client.blocking")
+        with sdk.Runwright.for_target(target, timeout=_SECONDS, retries=0) as client:
+            return list(find(client))
+    except Exception:  # noqa: BLE001  whatever it is, a person who types is not disturbed by it
+        return []

@@ -1,0 +1,92 @@
+"""What the server has: workers, schedules, webhooks, automations, and the files that serve."""
+
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from runwright.cli.exits import UsageError
+from runwright.client.errors import ApiError
+
+if TYPE_CHECKING:
+    from runwright.client import Runwright
+    from runwright.client.models.schedules import ScheduleInfo
+    from runwright.client.models.webhooks import WebhookInfo
+    from runwright.client.models.workers import WorkerInfo
+
+_AUTOMATIONS: Final = {"jobs": "GET /api/automation/jobs", "triggers": "GET /api/automation/triggers"}
+_PAGE: Final = 1_000
+_FILES: Final = 2_000
+_NOT_FOUND: Final = 404
+_DEPRECATED: Final = "deprecated"
+
+
+class ServerState(msgspec.Struct, kw_only=True):
+    """What a tenant has."""
+
+    workers: "dict[str, WorkerInfo]"
+    """By name."""
+    schedules: "dict[str, list[ScheduleInfo]]"
+    """By the id of their worker."""
+    webhooks: "list[WebhookInfo]"
+    automations: dict[str, list[dict[str, Any]]]
+    """Jobs and triggers, as AGH's API has them."""
+    secrets: set[str]
+
+
+def read_state(client: "Runwright", *, webhooks: bool, automations: bool) -> ServerState:
+    """Return what the tenant has; webhooks and automations only where the project has some."""
+    schedules: dict[str, list[ScheduleInfo]] = {}
+    for schedule in client.schedules.list():
+        schedules.setdefault(schedule.worker_id, []).append(schedule)
+    return ServerState(
+        workers=_workers(client),
+        schedules=schedules,
+        webhooks=list(client.webhooks.list()) if webhooks else [],
+        automations={kind: _automations(client, kind) for kind in _AUTOMATIONS} if automations else {},
+        secrets={secret.name for secret in client.secrets.list()},
+    )
+
+
+def _workers(client: "Runwright") -> "dict[str, WorkerInfo]":
+    found: dict[str, WorkerInfo] = {}
+    for worker in client.workers.list():
+        if worker.status == _DEPRECATED:
+            continue
+        if worker.name in found:
+            ids = f"{found[worker.name].id}, {worker.id}"
+            raise UsageError(
+                f"The server has two workers named {worker.name}: {ids}.",
+                hint="Delete or rename one: runwright workers delete ID",
+            )
+        found[worker.name] = worker
+    return found
+
+
+def _automations(client: "Runwright", kind: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    cursor: str | None = None
+    while True:
+        page: dict[str, Any] = client.request(
+            _AUTOMATIONS[kind], query={"limit": _PAGE, "cursor": cursor}
+        ).json
+        found += page.get(kind, [])
+        cursor = page.get("next_cursor") or None
+        if cursor is None:
+            return found
+
+
+def serving_files(client: "Runwright", worker: "WorkerInfo") -> dict[str, tuple[str, bool]]:
+    """Return the files of the version that serves by path: digests, and whether they are executable."""
+    found: dict[str, tuple[str, bool]] = {}
+    after: str | None = None
+    while True:
+        try:
+            window = client.workers.version_files(worker.id, worker.version, after=after, limit=_FILES)
+        except ApiError as error:
+            if error.status == _NOT_FOUND:  # no code was ever given
+                return {}
+            raise
+        found |= {file.path: (file.digest, file.executable) for file in window.files}
+        after = window.next_after
+        if after is None:
+            return found

@@ -1,0 +1,77 @@
+"""The command `runwright dev`."""
+
+import os
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from runwright.cli.dev.local_server import local_server
+from runwright.cli.dev.session import DevSession
+from runwright.cli.dev.watching import saves
+from runwright.cli.exits import UsageError
+from runwright.cli.output import Output
+from runwright.cli.project.reader import read_project
+from runwright.cli.remote import Remote
+from runwright.cli.run import read_input
+from runwright.cli.target import TargetOptions, is_this_machine, label_of
+from runwright.cli.terminal import note
+
+_DEFAULT_URL: Final = "http://127.0.0.1:8080"
+
+
+def dev(
+    *,
+    folder: Annotated[
+        Path, typer.Argument(metavar="[DIR]", help="The folder; by default this one.")
+    ] = Path(),
+    input: Annotated[
+        list[str] | None,
+        typer.Option("--input", "-i", metavar="KEY=VALUE|@FILE|-", help="The input of each run; repeatable."),
+    ] = None,
+    worker: Annotated[
+        str | None, typer.Option("--worker", "-w", metavar="NAME", help="Run this one on every save.")
+    ] = None,
+    run: Annotated[
+        bool, typer.Option("--run/--no-run", help="Run what was deployed, or only deploy it.")
+    ] = True,
+    url: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="A server on this machine; default: RUNWRIGHT_URL, port 8080."),
+    ] = None,
+    tenant: Annotated[str | None, typer.Option(metavar="ID", help="The tenant.")] = None,
+) -> None:
+    """Run a folder against a local server: deploy and run on save, logs live.
+
+    A server that runs on this machine is used; without one, one is started, and stopped with Ctrl-C.
+
+    Examples:
+    $ runwright dev
+    $ runwright dev report -i channel=#ops
+    """
+    values = read_input(input or ())
+    read_project(folder)  # what is wrong is reported before a server is started
+    address = url or _local(os.environ.get("RUNWRIGHT_URL")) or _DEFAULT_URL
+    if not is_this_machine(address):
+        raise UsageError(f"dev works on a server of this machine, not on {address}.", hint="runwright deploy")
+    remote = Remote(TargetOptions(url=address, tenant=tenant), Output())
+    with local_server(remote.target):
+        note(f"→ {label_of(remote.target)}  {remote.target.url}   Ctrl-C stops", "dim")
+        session = DevSession(remote, folder, values, worker=worker, runs=run)
+        _watch(session, folder)
+
+
+def _local(url: str | None) -> str | None:
+    return url if url and is_this_machine(url) else None
+
+
+def _watch(session: DevSession, folder: Path) -> None:
+    """Deploy now and after every save, until Ctrl-C."""
+    try:
+        session.deploy(())
+        for changed in saves(folder):
+            session.deploy(changed)
+    except KeyboardInterrupt:
+        note("\nstopped", "dim")
+    finally:
+        session.close()

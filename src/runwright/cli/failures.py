@@ -1,0 +1,61 @@
+"""Errors that are not ours: Typer's, the SDK's, the database's. Loaded only when there is one."""
+
+import sys
+from typing import Final
+
+import typer
+
+from runwright.cli.exits import ExitCode, from_answer, print_error, report
+from runwright.client.errors import ApiError, ClientError, SetupError, Unreachable
+
+_COMMAND_LINE: Final = tuple(
+    one for one in typer.BadParameter.__mro__ if issubclass(one, Exception) and one is not Exception
+)
+"""Typer's errors of the command line, whose common base it does not export."""
+
+
+_HELP: Final = "NoArgsIsHelpError"
+"""Typer's error for a group without a command; its message is the help."""
+
+
+def report_other(error: Exception) -> int | None:
+    """Print an error and return the exit code; None for one that is a fault of this program."""
+    if isinstance(error, _COMMAND_LINE):
+        return _report_usage(error)
+    if isinstance(error, typer.Abort):
+        sys.stderr.write("Nothing was changed.\n")
+        return ExitCode.FAILED
+    if isinstance(error, ClientError):
+        return _report_client(error)
+    return _report_database(error)
+
+
+def _report_usage(error: Exception) -> int:
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context is not None else "runwright"
+    message = error.format_message() if hasattr(error, "format_message") else str(error)
+    if type(error).__name__ == _HELP:
+        sys.stderr.write(f"{message}\n")
+        return ExitCode.USAGE
+    print_error(message, hint=f"{path} --help")
+    return ExitCode.USAGE
+
+
+def _report_client(error: ClientError) -> int:
+    if isinstance(error, ApiError):
+        return report(from_answer(error.status, error.message, error.fields, request_id=error.request_id))
+    if isinstance(error, Unreachable):
+        hint = "Is it running? A local one: runwright serve. Which one commands use: runwright whoami"
+        print_error(error.message, hint=hint)
+        return ExitCode.UNREACHABLE
+    print_error(error.message)
+    return ExitCode.USAGE if isinstance(error, SetupError) else ExitCode.FAILED
+
+
+def _report_database(error: Exception) -> int | None:
+    """Report that the database is out of reach. Its modules are loaded where a command has used them."""
+    errors = sys.modules.get("runwright.db.errors")
+    if errors is None or not errors.transient(error):
+        return None
+    print_error(f"The database is out of reach: {error}.", hint="Check that it runs, and --database-url.")
+    return ExitCode.UNREACHABLE

@@ -1,0 +1,60 @@
+"""The commands and their summaries, so that `runwright --help` needs to load none of them.
+
+A summary is the first line of the command's docstring; a test holds them equal.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+ABOUT: Final = "Runwright runs your code: durable jobs, schedules, webhooks and agents, on your own server."
+
+SECTIONS: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
+    {
+        "Start": {
+            "init": "Create a folder with a worker to start from.",
+            "dev": "Run a folder against a local server: deploy and run on save, logs live.",
+            "deploy": "Make the server match a folder's runwright.toml: show a plan, then apply it.",
+            "run": "Run a worker and print its output.",
+        },
+        "Look": {
+            "logs": "Show the log of a job, or of a worker's newest jobs.",
+            "explain": "Explain where a job is and why.",
+            "jobs": "List, watch, cancel and retry jobs.",
+            "workers": "List workers and their versions, roll back, pause, delete.",
+        },
+        "Configure": {
+            "secrets": "Set secrets, which workers get as environment variables.",
+            "agents": "Create agents from templates.",
+            "automation": "Prompts for agents: on a schedule, on an event, on a webhook.",
+        },
+        "Connect": {
+            "login": "Save the address and the key of a server as a profile.",
+            "logout": "Forget a profile and its key.",
+            "whoami": "Show the server, the tenant and the role that commands act with.",
+            "profile": "List profiles, and choose the one that commands use.",
+            "completion": "Print the completion script of a shell.",
+        },
+        "Operate a server": {
+            "serve": "Run the server until SIGTERM or SIGINT, then drain.",
+            "tenants": "Manage tenants.",
+            "keys": "Manage the API keys of tenants.",
+            "vault": "Manage the keys that encrypt secrets.",
+            "db": "Manage the schema of the database.",
+            "config": "Print every setting with its source; secrets are hidden.",
+            "doctor": "Check isolation, runtimes and database of this host.",
+            "version": "Print the version.",
+        },
+    }
+)
+
+COMMANDS: Final[Mapping[str, str]] = MappingProxyType(
+    {name: summary for section in SECTIONS.values() for name, summary in section.items()}
+)
+
+EXAMPLES: Final = (
+    "runwright init hello && runwright dev hello",
+    "runwright deploy",
+    "runwright run hello -i name=Ada",
+    "runwright jobs retry --status failed --since 24h --dry-run",
+)

@@ -1,0 +1,130 @@
+"""The files of a worker that an upload takes, in order, and those that it leaves out with the reason."""
+
+import hashlib
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from runwright.cli.exits import UsageError
+from runwright.cli.project.ignore import IgnoreRules, holds_private_key
+from runwright.cli.project.model import ProjectWorker
+
+MOST_FILES: Final = 10_000
+_SCRIPTS: Final = frozenset({".sh", ".bash"})
+_READ_BYTES: Final = 1024 * 1024
+
+
+class CodeFile(msgspec.Struct, frozen=True):
+    """A file to upload."""
+
+    path: str
+    """Below the worker's folder, with forward slashes."""
+    source: Path
+    size: int
+    executable: bool
+
+
+class LeftOut(msgspec.Struct, frozen=True):
+    """A file or folder that is not uploaded."""
+
+    path: str
+    reason: str
+
+
+class CodeFiles(msgspec.Struct):
+    """What an upload takes and leaves out."""
+
+    taken: list[CodeFile]
+    left_out: list[LeftOut]
+    warnings: list[str]
+
+    @property
+    def size(self) -> int:
+        return sum(file.size for file in self.taken)
+
+
+def find_files(folder: Path, worker: ProjectWorker) -> CodeFiles:
+    """Return the files of a worker. UsageError if they are too many, or if its entrypoint is left out."""
+    root = (folder / worker.path).resolve()
+    found = CodeFiles([], [], [])
+    rules = IgnoreRules(root, include=worker.include, exclude=worker.exclude)
+    for path in _walk(root, root, rules, found):
+        _take(path, root, found)
+        if len(found.taken) > MOST_FILES:
+            raise UsageError(
+                f"{worker.name} has more than {MOST_FILES} files in {worker.path}.",
+                hint='Leave some out: exclude = ["data/"] in its [[worker]], or a .gitignore.',
+            )
+    _require_entrypoint(worker, found)
+    found.taken.sort(key=lambda file: file.path)
+    return found
+
+
+def _walk(folder: Path, root: Path, rules: IgnoreRules, found: CodeFiles) -> Iterator[Path]:
+    for path in sorted(folder.iterdir()):
+        is_folder = path.is_dir() and not path.is_symlink()
+        reason = rules.reason(path, is_folder=is_folder)
+        if reason is not None and not (is_folder and rules.may_hold_included(path)):
+            name = _name(path, root) + ("/" if is_folder else "")
+            found.left_out += [LeftOut(name, reason)] if reason else []
+        elif is_folder:
+            yield from _walk(path, root, rules, found)
+        else:
+            yield path
+
+
+def _take(path: Path, root: Path, found: CodeFiles) -> None:
+    name = _name(path, root)
+    if path.is_symlink() and not path.resolve().is_relative_to(root):
+        found.left_out.append(LeftOut(name, "a link to outside the folder"))
+        return
+    try:
+        status = path.stat()
+    except OSError:
+        found.left_out.append(LeftOut(name, "a link to nothing" if path.is_symlink() else "cannot be read"))
+        return
+    if not stat.S_ISREG(status.st_mode):
+        found.left_out.append(LeftOut(name, "not a regular file"))
+    elif holds_private_key(path, status.st_size):
+        found.left_out.append(LeftOut(name, "holds a private key"))
+    else:
+        found.taken.append(CodeFile(name, path, status.st_size, bool(status.st_mode & 0o111)))
+        found.warnings += _warnings(name, path)
+
+
+def _warnings(name: str, path: Path) -> list[str]:
+    if path.suffix in _SCRIPTS and b"\r\n" in path.read_bytes()[:_READ_BYTES]:
+        return [f"{name} has Windows line ends (CRLF), which shells do not understand."]
+    return []
+
+
+def _require_entrypoint(worker: ProjectWorker, found: CodeFiles) -> None:
+    if worker.entrypoint not in {file.path for file in found.taken}:
+        reasons = {one.path: one.reason for one in found.left_out}
+        reason = reasons.get(worker.entrypoint or "", "its folder is left out")
+        raise UsageError(
+            f"The entrypoint {worker.entrypoint} of {worker.name} is left out of the upload: {reason}.",
+            hint=f'Add it: include = ["{worker.entrypoint}"] in its [[worker]].',
+        )
+
+
+def _name(path: Path, root: Path) -> str:
+    return path.relative_to(root).as_posix()
+
+
+def digest_of(file: CodeFile) -> str:
+    """Return the SHA-256 of a file's content."""
+    digest = hashlib.sha256()
+    with file.source.open("rb") as content:
+        while chunk := content.read(_READ_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def keeps_modes() -> bool:
+    """Return whether files have executable bits here."""
+    return os.name != "nt"

@@ -1,0 +1,5 @@
+"""Names of files in a project."""
+
+from typing import Final
+
+FILE_NAME: Final = "runwright.toml"

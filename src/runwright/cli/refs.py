@@ -1,0 +1,77 @@
+"""What people type to name something: a name, an id, or the last characters of one."""
+
+import re
+from collections.abc import Iterable
+from itertools import islice
+from typing import TYPE_CHECKING, Final, Protocol, TextIO, TypeVar
+
+from runwright.cli.exits import CommandError, ExitCode, UsageError
+
+if TYPE_CHECKING:
+    from runwright.client import Runwright
+
+SHORT: Final = 8
+"""How many of the last characters of an id a table on a terminal shows."""
+
+_SEARCHED: Final = 1_000
+_ID: Final = re.compile(r"[a-z]{2,4}_[0-7][0-9a-hjkmnp-tv-z]{25}", re.ASCII)
+_SUFFIX: Final = re.compile(r"[0-9a-hjkmnp-tv-z]{4,26}", re.ASCII)
+
+
+class Identified(Protocol):
+    """What has an id."""
+
+    @property
+    def id(self) -> str: ...
+
+
+T = TypeVar("T", bound=Identified)
+
+
+def is_full_id(text: str) -> bool:
+    """Return whether text has the form of an id."""
+    return _ID.fullmatch(text) is not None
+
+
+def is_suffix(text: str) -> bool:
+    """Return whether text could be the end of an id."""
+    return _SUFFIX.fullmatch(text.removeprefix("…").lower()) is not None
+
+
+def short_id(some_id: str, stream: TextIO) -> str:
+    """Return the end of an id on a terminal, which commands take for it; elsewhere all of it."""
+    return f"…{some_id[-SHORT:]}" if stream.isatty() and is_full_id(some_id) else some_id
+
+
+def find_job_id(client: "Runwright", text: str) -> str:
+    """Return the id of the job that is meant. UsageError where several could be."""
+    if is_full_id(text):
+        return text
+    return _by_suffix(text, client.jobs.list(), "job").id
+
+
+def _by_suffix(text: str, things: Iterable[T], kind: str) -> T:
+    """Return the one thing whose id ends so, among the newest thousand."""
+    suffix = text.removeprefix("…").lower()
+    if not is_suffix(suffix):
+        raise CommandError(f"There is no {kind} {text!r}.", ExitCode.NOT_FOUND)
+    found: list[T] = []
+    for thing in islice(things, _SEARCHED):
+        if thing.id.endswith(suffix):
+            found.append(thing)
+            if len(suffix) >= SHORT:
+                break
+    return _only(found, text, kind)
+
+
+def _only(found: list[T], text: str, kind: str) -> T:
+    if not found:
+        raise CommandError(
+            f"No {kind} has an id that ends in {text!r}.",
+            ExitCode.NOT_FOUND,
+            hint="Older ones: give the whole id.",
+        )
+    if len(found) > 1:
+        ids = ", ".join(one.id for one in found[:5])
+        raise UsageError(f"Several {kind}s have an id that ends in {text!r}: {ids}.")
+    return found[0]

@@ -1,0 +1,106 @@
+"""Times, durations, widths, secrets and ids, as people type and read them."""
+
+import io
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from runwright.cli.exits import UsageError
+from runwright.cli.output import Column, render_table
+from runwright.cli.run import read_input
+from runwright.cli.secrets import read_env
+from runwright.cli.terminal import one_line, printable
+from runwright.cli.text_width import columns_of, cut
+from runwright.cli.times import bytes_text, duration_text, milliseconds, parse_duration, parse_moment
+
+NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("90s", 90), ("1h30m", 5400), ("7d", 604_800), ("500ms", 0.5), ("1.5h", 5400), ("2w", 1_209_600)],
+)
+def test_durations_are_read(text: str, seconds: float) -> None:
+    assert parse_duration(text) == timedelta(seconds=seconds)
+
+
+@pytest.mark.parametrize("text", ["", "90", "s", "1 h", "1h-", "-1h", "1y", "999999999w999999999w", "1h 30m"])
+def test_what_is_no_duration_is_none(text: str) -> None:
+    assert parse_duration(text) is None
+
+
+def test_moments_are_times_or_durations_from_now() -> None:
+    assert parse_moment("--since", "24h", NOW) == NOW - timedelta(days=1)
+    assert parse_moment("--at", "+10m", NOW, ahead=True) == NOW + timedelta(minutes=10)
+    assert parse_moment("--at", "2026-05-01T09:00:00+02:00", NOW) == datetime(2026, 5, 1, 7, tzinfo=UTC)
+    with pytest.raises(UsageError, match="--since is no time: 'yesterday'"):
+        parse_moment("--since", "yesterday", NOW)
+
+
+def test_durations_and_sizes_are_shown_in_their_largest_units() -> None:
+    assert [duration_text(seconds) for seconds in (0, 59, 130, 11_100, 172_799, 172_800)] == [
+        "0s", "59s", "2m10s", "3h05m", "47h59m", "2d",
+    ]  # fmt: skip
+    assert [milliseconds(value) for value in (None, 340, 1800, 130_000)] == ["", "340 ms", "1.8 s", "2m10s"]
+    assert [bytes_text(value) for value in (0, 340, 1200, 123_456, 52_428_800)] == [
+        "0 B", "340 B", "1.2 kB", "123 kB", "52.4 MB",
+    ]  # fmt: skip
+
+
+def test_what_could_control_a_terminal_is_removed() -> None:
+    assert printable("a\x1b[31mred\x1b[0m\x1b]0;title\x07b\x9bc\rd\x08e\tf\ng") == "aredbcde\tf\ng"
+    assert printable("\u202eevil\u2066") == "evil"
+    assert one_line("a\n b\x1b[2J\tc") == "a b c"
+
+
+def test_wide_letters_take_two_columns() -> None:
+    assert (columns_of("abc"), columns_of("日本"), columns_of("e\u0301")) == (3, 4, 1)
+    assert (cut("日本語", 5), cut("abcdef", 4), cut("abc", 3)) == ("日本…", "abc…", "abc")
+
+
+def test_a_table_fits_its_width_by_its_flexible_columns() -> None:
+    columns: tuple[Column[tuple[str, str]], ...] = (
+        Column("ID", lambda row: row[0]),
+        Column("ERROR", lambda row: row[1], flexible=True),
+    )
+    rows = [("job_1", "x" * 100), ("job_2", "")]
+    assert render_table(rows, columns, cut_to=20).split("\n") == [
+        "ID     ERROR", "job_1  " + "x" * 12 + "…", "job_2  -",
+    ]  # fmt: skip
+    assert "x" * 100 in render_table(rows, columns, cut_to=None)
+
+
+def test_env_files_are_read_as_shells_do() -> None:
+    text = (
+        "# comment\n\nA=1\nexport B = two words # comment\nC='it # stays $A'\n"
+        'D="line\\none \\"quoted\\" \\$5"\nE="first\nsecond"\nF=\nG=a#b\n'
+    )
+    assert dict(read_env(text)) == {
+        "A": "1",
+        "B": "two words",
+        "C": "it # stays $A",
+        "D": 'line\none "quoted" $5',
+        "E": "first\nsecond",
+        "F": "",
+        "G": "a#b",
+    }
+
+
+@pytest.mark.parametrize(("text", "line"), [("A=1\nhunter2\n", 2), ('A="open\nB=1\n', 1), ("1A=x", 1)])
+def test_a_wrong_line_of_an_env_file_is_named_without_its_text(text: str, line: int) -> None:
+    with pytest.raises(UsageError, match=rf"ine {line}\b") as caught:
+        read_env(text)
+    assert "hunter2" not in caught.value.message
+
+
+def test_input_is_json_where_it_can_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO('{"b": 2}'))
+    assert read_input(["a=1", "-", "c=text", 'd={"x": [1]}', "e="]) == {
+        "a": 1, "b": 2, "c": "text", "d": {"x": [1]}, "e": "",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("given", ["novalue", "=x", "@/no/such/file"])
+def test_input_that_is_none_is_refused(given: str) -> None:
+    with pytest.raises(UsageError, match="-i "):
+        read_input([given])
