@@ -16,9 +16,11 @@ def append_sql(source: str, more_columns: Sequence[str] = ()) -> str:
     """
     columns = ", ".join(("tenant_id", "type", "subject_id", "created_at", "data", *more_columns))
     return f"""event AS (
+    -- the events that are appended
     INSERT INTO events ({columns}) {source}
     RETURNING position, tenant_id, type
 ), routed AS (
+    -- those that have a subscriber, queued for the router
     INSERT INTO event_queue (position)
     SELECT position FROM event happened WHERE EXISTS (SELECT FROM subscriptions) AND EXISTS (
         SELECT FROM subscriptions s WHERE s.tenant_id = happened.tenant_id

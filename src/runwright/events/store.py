@@ -99,10 +99,12 @@ WITH picked AS MATERIALIZED (
         SELECT *, row_number() OVER (PARTITION BY tenant_id ORDER BY position) AS turn FROM happened
     ) h JOIN kind k USING (tenant_id, type)
 ), taken AS (
+    -- the oldest of them that weigh as much as one take may
     DELETE FROM event_queue WHERE position = ANY (ARRAY(SELECT position FROM weighed WHERE before < $2))
     RETURNING position
 )
-SELECT w.* FROM weighed w WHERE w.before < $2 AND w.position IN (SELECT position FROM taken)
+SELECT w.position, w.tenant_id, w.type, w.subject_id, w.created_at, w.data, w.ancestry, w.subscriber_ids
+FROM weighed w WHERE w.before < $2 AND w.position IN (SELECT position FROM taken)
 ORDER BY w.position
 """
 

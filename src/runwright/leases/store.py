@@ -107,6 +107,7 @@ async def cancel_requests(db: Database, *, executor_id: str) -> list[tuple[str, 
 # alone, and one whose jobs are being rescued cannot renew.
 _RESCUE: Final = f"""
 WITH dead AS (
+    -- executors whose lease has expired and that no other rescue holds
     SELECT id FROM executors WHERE lease_expires_at <= clock_timestamp() FOR UPDATE SKIP LOCKED
 ),
 -- their jobs, and those of executors that are not registered; none if this statement was held up

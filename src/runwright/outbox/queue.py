@@ -287,14 +287,17 @@ def settle_sql(attempts: str) -> str:
     held.
     """
     return f"""requeued AS (
+    -- claims that were still held, to be sent again at `retry_at`
     UPDATE outbox q SET claimed = false, due_at = a.retry_at, failed_attempts = q.failed_attempts + 1
     FROM {attempts} a WHERE q.id = a.id AND q.fence = a.fence AND q.claimed AND a.retry_at IS NOT NULL
     RETURNING q.id
 ), removed AS (
+    -- claims that were still held, with nothing more to send
     DELETE FROM outbox q USING {attempts} a
     WHERE q.id = a.id AND q.fence = a.fence AND q.claimed AND a.retry_at IS NULL
     RETURNING q.id
 ), settled AS (
+    -- these two together
     SELECT id FROM requeued UNION ALL SELECT id FROM removed
 )"""
 

@@ -51,6 +51,7 @@ def _append_action_sql(source: str, decider: str, reason: str, metadata: str) ->
 
 _DECIDE: Final = f"""
 WITH item AS (
+    -- the decisions to record
     SELECT * FROM unnest($2::text[], $3::text[], $4::json[], $5::text[], $6::json[], $7::json[])
         AS i (id, action, response, by, reason, metadata)
 ), decided AS (
@@ -61,6 +62,7 @@ WITH item AS (
     FROM item i WHERE x.id = i.id AND x.status IN ('pending', 'running') AND x.expires_at > $1
     RETURNING x.*, i.reason, i.metadata
 ), unqueued AS (
+    -- what was to be sent for them
     DELETE FROM outbox q USING decided d WHERE q.id = d.id
 ), {_append_action_sql("decided", "d.decided_by", "d.reason", "d.metadata")}
 SELECT id FROM decided

@@ -1,1 +1,1 @@
-"""The AVA dialect: routes, wire shapes, checks, errors and the OpenAPI document of `/v1/ava`."""
+"""The AVA dialect: routes, schemas, errors and the OpenAPI document of `/v1/ava`."""

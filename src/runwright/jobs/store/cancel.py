@@ -36,6 +36,7 @@ class Cancellation(msgspec.Struct, frozen=True):
 
 CANCEL_QUEUED: Final = f"""
 WITH ended AS (
+    -- the queued jobs that are cancelled
     DELETE FROM job_queue q WHERE {{which}} AND q.state IN ('waiting', 'ready')
     RETURNING q.tenant_id, q.job_id, q.worker_id, q.trigger, 'cancelled' AS status, q.attempt, q.executor_id,
               q.worker_version, q.started_at, $1::timestamptz AS ended_at, NULL::integer AS duration_ms,

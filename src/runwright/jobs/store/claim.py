@@ -249,7 +249,7 @@ claimed AS (
     RETURNING q.tenant_id, q.job_id, q.worker_id, q.worker_version AS version, q.pinned, l.revision,
               q.attempt, q.retries_left, q.fence, q.wanted, l.turn, l.rank, q.started_at
 ),
--- event, heard: that attempts started, where there is a subscription
+-- the events of their start, where there is a subscription
 {_STARTED_EVENTS}
 SELECT c.tenant_id, c.job_id, c.worker_id, c.version AS worker_version, c.revision AS worker_revision,
        c.pinned, c.attempt, c.retries_left, c.fence, j.input, c.wanted AS awaited,

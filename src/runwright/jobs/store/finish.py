@@ -28,7 +28,7 @@ result AS (
            started_at, ended_at, duration_ms, output, error, cancel_requested_at
     FROM ended
 ),
--- event, heard: the event log has exactly one end for each job
+-- their ends in the event log, exactly one for each job
 {append_sql("SELECT tenant_id, 'job.' || status, job_id, ended_at, NULL::json FROM ended")},
 -- rows for the analytics rollup (see analytics/rollup.py)
 counted AS (
@@ -61,6 +61,7 @@ chunk AS (
 def _finish_sql(rows: str, attempt: str, more: str = "") -> str:
     return f"""
 WITH item AS (
+    -- the ends to record
     SELECT * FROM unnest($10::text[], $11::text[], $12::integer[], $13::text[], $14::timestamptz[],
                          $15::timestamptz[], $16::json[], $17::json[])
          AS i (tenant_id, job_id, fence, status, started_at, ended_at, output, error)
@@ -102,6 +103,7 @@ found AS (
 
 _RETRY: Final = f"""
 WITH item AS (
+    -- the ends to record
     SELECT * FROM unnest($10::text[], $11::text[], $12::integer[], $13::timestamptz[], $14::timestamptz[],
                          $15::json[], $16::timestamptz[])
          AS i (tenant_id, job_id, fence, started_at, ended_at, error, retry_at)

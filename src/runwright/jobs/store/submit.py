@@ -151,6 +151,7 @@ _QUEUED_EVENTS: Final = append_sql(
 # connection finds its rows there and reports them as accepted.
 _INSERT: Final = f"""
 WITH item AS (
+    -- the jobs to insert
     SELECT * FROM unnest(
         $1::text[], $2::text[], $3::text[], $4::text[], $5::smallint[], $6::json[], $7::text[],
         $8::timestamptz[], $9::text[], $10::timestamptz[], $11::text[], $12::integer[], $13::boolean[],
@@ -194,7 +195,7 @@ queued AS (
     FROM inserted n JOIN item i ON i.id = n.id JOIN worker w ON w.id = i.worker_id
     RETURNING tenant_id, job_id, started_at, worker_version
 ),
--- event, heard: that jobs were queued or started, where there is a subscription
+-- their events, where there is a subscription: queued, or started
 {_QUEUED_EVENTS}
 SELECT i.id, w.status AS worker_status,
        coalesce(n.max_retries, j.max_retries) AS max_retries,

@@ -129,6 +129,7 @@ WITH attempt AS (
     FROM attempt a JOIN settled USING (id) WHERE d.id = a.id
     RETURNING d.endpoint_id, d.attempts AS number, a.*
 ), recorded AS (
+    -- one row for each attempt
     INSERT INTO delivery_attempts (delivery_id, number, started_at, duration_ms, response_status, error)
     SELECT id, number, started_at, duration_ms, response_status, error FROM updated
 ), endpoint AS (

@@ -1,4 +1,4 @@
-"""The routes of The route and schemas of the audit log, at `/v1/audit`."""
+"""The route of the audit log, at `/v1/audit`."""
 
 from typing import Final
 

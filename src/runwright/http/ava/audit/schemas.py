@@ -1,4 +1,4 @@
-"""The schemas of The route and schemas of the audit log, at `/v1/audit`."""
+"""The schemas of the audit log: its filters and entries."""
 
 from typing import Annotated, Final
 

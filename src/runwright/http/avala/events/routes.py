@@ -1,4 +1,4 @@
-"""The routes of The route that publishes events, and its schemas."""
+"""The route that publishes events."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""The schemas of The route that publishes events, and its schemas."""
+"""The schemas of events: what a request publishes, and the response."""
 
 from typing import Annotated, ClassVar, Final
 
