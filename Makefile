@@ -19,7 +19,7 @@ PYTEST_PARALLEL := -n $(shell processors=$$(nproc); echo $$((processors < 3 ? pr
 SITE := src/runwright/docs_site/built/manifest.json
 SITE_INPUTS := mkdocs.yml $(wildcard *.md) src/runwright/config.default.toml $(shell find docs scripts/docs -type f -not -name '*.pyc')
 
-.PHONY: help setup run test test-database coverage smoke mutate check docs schema bench lock clean
+.PHONY: help setup run test test-database coverage smoke mutate check docs schema client bench lock clean
 
 help: ## List the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS=$$'\t' read -r name text; do \
@@ -73,6 +73,9 @@ check: setup $(SITE) ## Format, lint, types, import order, names, words and the 
 
 schema: setup ## Write docs/schema.txt anew, after a new migration
 	$(BIN)/python -m tests.schema_dump > docs/schema.txt
+
+client: setup ## Generate the TypeScript client from the OpenAPI documents, and build it
+	scripts/client $(ARGS)
 
 bench: .venv/.installed-bench ## Measure, side by side with the peers (ARGS='--quick')
 	$(BIN)/python -m tests.bench $(ARGS)

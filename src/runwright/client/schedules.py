@@ -3,7 +3,9 @@
 from typing import Unpack
 
 from runwright.client.faces import Face, M, call
+from runwright.client.models.jobs import JobInfo
 from runwright.client.models.schedules import (
+    BackfillInfo,
     PreviewInfo,
     ScheduleInfo,
     ScheduleListing,
@@ -11,7 +13,9 @@ from runwright.client.models.schedules import (
     ScheduleUpdate,
     TickInfo,
 )
+from runwright.client.moments import Moment, moment_text
 from runwright.client.results import PAGE_ROWS, PageSource, Results, filters
+from runwright.client.session import new_idempotency_key
 from runwright.client.worker_names import worker_id
 
 
@@ -56,6 +60,43 @@ class SchedulesApi(Face[M]):
     async def delete(self, schedule_id: str) -> None:
         """Delete a schedule and its ticks; the jobs that it made are kept."""
         await self._session.send("DELETE /v1/ava/schedules/{schedule_id}", schedule_id)
+
+    @call
+    async def run(self, schedule_id: str, *, idempotency_key: str | None = None) -> JobInfo:
+        """Fire a schedule now, also if it is paused, and return its job."""
+        route = "POST /v1/ava/schedules/{schedule_id}/run"
+        key = new_idempotency_key(idempotency_key)
+        return await self._session.read(JobInfo, route, schedule_id, headers=key)
+
+    @call
+    async def backfill(
+        self,
+        schedule_id: str,
+        since: Moment,
+        until: Moment | None = None,
+        *,
+        dry_run: bool = False,
+        idempotency_key: str | None = None,
+    ) -> BackfillInfo:
+        """Fire what has not fired in a window of the past, or count it; it continues in the background."""
+        body = {"from": moment_text(since), "dry_run": dry_run}
+        if until is not None:
+            body["to"] = moment_text(until)
+        route = "POST /v1/ava/schedules/{schedule_id}/backfill"
+        key = new_idempotency_key(idempotency_key)
+        return await self._session.read(BackfillInfo, route, schedule_id, json=body, headers=key)
+
+    @call
+    async def get_backfill(self, schedule_id: str, backfill_id: str) -> BackfillInfo:
+        """Return a backfill."""
+        route = "GET /v1/ava/schedules/{schedule_id}/backfills/{backfill_id}"
+        return await self._session.read(BackfillInfo, route, schedule_id, backfill_id)
+
+    @call
+    async def stop_backfill(self, schedule_id: str, backfill_id: str) -> BackfillInfo:
+        """Stop a backfill; the jobs that it has made stay."""
+        route = "POST /v1/ava/schedules/{schedule_id}/backfills/{backfill_id}/cancel"
+        return await self._session.read(BackfillInfo, route, schedule_id, backfill_id)
 
     def ticks(self, schedule_id: str, *, status: str | None = None) -> Results[M, TickInfo]:
         """Return the outcome of every expected firing, the latest first."""

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Literal, TypedDict
 
+import msgspec
+
 from runwright.client.models.base import Info
 
 
@@ -37,6 +39,8 @@ class TickInfo(Info, frozen=True, kw_only=True):
     scheduled_for: datetime
     due_at: datetime
     status: str
+    origin: str = "schedule"
+    """What fired it: the `schedule`, or a user, at once (`manual`) or for the past (`backfill`)."""
     reason: str | None = None
     message: str | None = None
     job_id: str | None = None
@@ -62,6 +66,27 @@ class PreviewInfo(Info, frozen=True, kw_only=True):
     cron: str
     timezone: str
     firings: list[FiringInfo]
+
+
+class BackfillInfo(Info, frozen=True, kw_only=True):
+    """Firings of the past that are made up for. Of a dry run there are `matched`, `first` and `last` only."""
+
+    id: str | None = None
+    schedule_id: str
+    since: datetime = msgspec.field(name="from")
+    until: datetime = msgspec.field(name="to")
+    status: str | None = None
+    """`running`, then `completed` or `cancelled`."""
+    matched: int
+    first: datetime | None = None
+    last: datetime | None = None
+    done: int = 0
+    failed: int = 0
+    skipped: int = 0
+    error: str | None = None
+    created_by: str | None = None
+    created_at: datetime | None = None
+    completed_at: datetime | None = None
 
 
 class ScheduleOptions(TypedDict, total=False):
