@@ -8,7 +8,7 @@ from tests.contract.client import ECHO, TIME, Api, Json, data_of, error_of, fiel
 KEYS = {
     *("id", "tenant_id", "name", "runtime", "description", "status", "version", "entrypoint", "source_code"),
     *("config", "secrets", "timeout_seconds", "max_retries", "max_concurrency", "memory_mb", "network"),
-    *("created_by", "created_at", "updated_at"),
+    *("input_schema", "created_by", "created_at", "updated_at"),
 }
 MINIMAL = {"name": "w", "runtime": "python"}
 UNKNOWN = "wkr_01jd9x3v7m0000000000000000"
@@ -58,6 +58,7 @@ def test_a_new_worker_has_the_documented_defaults(api: Api) -> None:
         "max_concurrency": None,
         "memory_mb": 256,
         "network": "public",
+        "input_schema": None,
         "created_by": "usr_test",
     }
 

@@ -9,7 +9,7 @@ from typing import Final, Protocol
 import msgspec
 
 from runwright.core.clock import Clock
-from runwright.core.errors import ConflictError, NotFoundError, TenantSuspendedError
+from runwright.core.errors import ConflictError, NotFoundError
 from runwright.core.ids import JobId
 from runwright.core.job_state import TERMINAL, JobStatus
 from runwright.core.paging import PageRequest
@@ -17,6 +17,7 @@ from runwright.core.roles import Caller
 from runwright.db.batching import REQUEST_SECONDS, Batcher, retry_transient
 from runwright.db.pool import Database, PoolConnection
 from runwright.jobs.explain import explain_job
+from runwright.jobs.input_checks import FieldOf, checked_inputs
 from runwright.jobs.logs import TailPart, read_logs, tail_log
 from runwright.jobs.model import (
     ClaimedAttempt,
@@ -37,16 +38,27 @@ from runwright.jobs.store.submit import (
     PriorJobs,
     Rejection,
     Submission,
+    accepted_job,
     insert_jobs,
     record_retries,
     repeat_of,
     reserve_idempotency_key,
+    started_attempt,
 )
 from runwright.tenants.audit import record
 from runwright.tenants.quotas import Quota
+from runwright.workers.input_schemas import InputSchemas
 
 WAIT_LOOK_SECONDS: Final = 2.0
 """How often a waiting request reads the job, in case a notification between processes was lost."""
+
+
+_CHECKS: Final = 3
+"""How often inputs are checked for one request, where the input schema changes meanwhile."""
+
+
+class _UncheckedInputError(Exception):
+    """Jobs were not accepted because their inputs are to be checked first."""
 
 
 class DirectStarter(Protocol):
@@ -90,6 +102,7 @@ class Jobs:
         submits: Database | None = None,
         starter: DirectStarter | None = None,
         quota: Quota | None = None,
+        schemas: InputSchemas | None = None,
         running_limit_of: Callable[[str], int | None] = lambda _tenant_id: None,
     ) -> None:
         """`submits`: a separate pool for the most frequent statement (see `open_pool`, `by_key`).
@@ -99,6 +112,7 @@ class Jobs:
         self._db = db
         self._starter = starter
         self._quota = quota
+        self._schemas = schemas or InputSchemas(db)
         self._running_limit_of = running_limit_of
         self._waits_over = False
         self._submit_db = submits or db
@@ -114,14 +128,22 @@ class Jobs:
         """Accept one job and return it; where the key was used before, the job that it named then.
 
         A job with another id than the submission's was accepted by an earlier request. Raises
-        NotFoundError (no such worker), ConflictError (worker not active, or the key was used with
-        another body), QuotaError, UnavailableError.
+        NotFoundError (no such worker), InvalidError (the input does not match the worker's input
+        schema), ConflictError (worker not active, or the key was used with another body), QuotaError,
+        UnavailableError.
         """
         if self._quota is not None:
             await self._quota.take(submission.tenant_id)
         if idempotency is not None:
-            return (await self._submit_keyed(submission.tenant_id, [submission], idempotency))[0]
+            items, tenant_id = [submission], submission.tenant_id
+            return (await self._submit_keyed(tenant_id, items, idempotency, lambda _: "input"))[0]
+        submission = self._marked(submission)
         answer = await self._submits.add(submission)
+        for _ in range(_CHECKS):
+            if answer is not Rejection.INPUT_UNCHECKED:
+                break
+            [submission] = await checked_inputs(self._schemas, [submission], lambda _: "input")
+            answer = await self._submits.add(submission)
         job = accepted_job(submission, answer)
         if isinstance(answer, Accepted) and not answer.started:
             self._notifications.jobs_ready(submission.scheduled_at)
@@ -144,7 +166,9 @@ class Jobs:
         """Accept all of these jobs or none; errors and earlier requests as for `submit`."""
         if self._quota is not None:
             await self._quota.take(tenant_id, len(submissions))
-        return await self._submit_keyed(tenant_id, submissions, idempotency)
+        return await self._submit_keyed(
+            tenant_id, submissions, idempotency, lambda index: f"jobs.{index}.input"
+        )
 
     async def wait(self, tenant_id: str, job_id: JobId, seconds: float) -> Job:
         """Return the job when it has ended; unfinished after `seconds`, or when `end_waits` is called."""
@@ -274,13 +298,35 @@ class Jobs:
             )
             for item, answer in zip(items, answers, strict=True):
                 if isinstance(answer, Accepted) and answer.started and executor_id is not None:
-                    starter.begin(_started_attempt(item, answer), executor_id)
+                    starter.begin(started_attempt(item, answer), executor_id)
             return answers
         finally:
             for job_id in starting:
                 starter.release(job_id)
 
     async def _submit_keyed(
+        self,
+        tenant_id: str,
+        items: Sequence[Submission],
+        idempotency: Idempotency | None,
+        field_of: FieldOf,
+    ) -> Sequence[Job]:
+        items = [self._marked(item) for item in items]
+        for _ in range(_CHECKS):
+            try:
+                return await self._submit_together(tenant_id, items, idempotency)
+            except _UncheckedInputError:
+                items = await checked_inputs(self._schemas, items, field_of)
+        return await self._submit_together(tenant_id, items, idempotency)
+
+    def _marked(self, item: Submission) -> Submission:
+        """Return a submission with the revision for which its input is known to be valid."""
+        if item.schema_revision is None:
+            return item
+        revision = self._schemas.known_revision(item.tenant_id, item.worker_id, item.input)
+        return item if revision is None else msgspec.structs.replace(item, schema_revision=revision)
+
+    async def _submit_together(
         self, tenant_id: str, items: Sequence[Submission], idempotency: Idempotency | None
     ) -> Sequence[Job]:
         answer = await retry_transient(
@@ -301,6 +347,8 @@ class Jobs:
             if idempotency is not None and (prior := await self._prior(db, tenant_id, items, idempotency)):
                 return prior
             answers = await insert_jobs(db, items)
+            if Rejection.INPUT_UNCHECKED in answers:
+                raise _UncheckedInputError
             for item, answer in zip(items, answers, strict=True):
                 accepted_job(item, answer)  # raises for a rejected one, which rolls all of them back
             return answers
@@ -334,50 +382,3 @@ class Jobs:
 
 def _no_job(job_id: JobId) -> NotFoundError:
     return NotFoundError(f"There is no job {job_id}.")
-
-
-def _started_attempt(item: Submission, answer: Accepted) -> ClaimedAttempt:
-    return ClaimedAttempt(
-        tenant_id=item.tenant_id,
-        job_id=item.id,
-        worker_id=item.worker_id,
-        worker_version=answer.worker_version,
-        worker_revision=answer.worker_revision,
-        attempt=1,
-        retries_left=answer.max_retries,
-        fence=1,
-        input=item.input,
-        awaited=item.awaited,
-    )
-
-
-def accepted_job(item: Submission, answer: Accepted | Rejection) -> Job:
-    """Return the record of a job just accepted, or raise why it was not."""
-    if isinstance(answer, Rejection):
-        raise _rejected(item, answer)
-    return Job(
-        id=item.id,
-        worker_id=item.worker_id,
-        tenant_id=item.tenant_id,
-        status=JobStatus.QUEUED,
-        trigger=item.trigger,
-        priority=item.priority,
-        input=msgspec.Raw(item.input),
-        triggered_by=item.triggered_by,
-        created_at=item.created_at,
-        scheduled_at=item.scheduled_at,
-        worker_version=answer.worker_version,
-        attempt=1,
-        max_retries=answer.max_retries,
-        retry_of=item.retry_of,
-        schedule_id=item.schedule_id,
-        worker_name=answer.worker_name,
-    )
-
-
-def _rejected(item: Submission, why: Rejection) -> Exception:
-    if why is Rejection.WORKER_MISSING:
-        return NotFoundError(f"There is no worker {item.worker_id}.")
-    if why is Rejection.TENANT_SUSPENDED:
-        return TenantSuspendedError("The tenant is suspended.")
-    return ConflictError(f"The worker {item.worker_id} is {why} and takes no new jobs.")

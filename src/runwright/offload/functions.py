@@ -7,8 +7,10 @@ from typing import Any, Final
 import msgspec
 
 from runwright.core.event_filters import compile_filter
+from runwright.core.input_schema import InputsTooCostlyError, check_inputs, compiled_schema
 from runwright.core.json_depth import nests_too_deeply
 from runwright.core.line_diff import StepBudget, diff_texts
+from runwright.core.schema_rules import JsonSchemaError
 from runwright.core.template_context import Json, TemplateContext
 from runwright.gotemplate import RenderLimits, TemplateError, compile_template
 
@@ -155,9 +157,55 @@ def _diff_encoded(task: bytes) -> bytes:
     return msgspec.msgpack.encode(diff_files(msgspec.msgpack.decode(task, type=DiffTask)))
 
 
+class SchemaProblem(msgspec.Struct, frozen=True):
+    """Why inputs cannot be checked by a schema, and where in it."""
+
+    path: str
+    message: str
+
+
+class CheckTask(msgspec.Struct, frozen=True):
+    """Inputs, JSON texts of objects, to be checked by a schema."""
+
+    schema: bytes
+    inputs: list[bytes]
+
+
+class CheckResult(msgspec.Struct, frozen=True):
+    """The problems of each input; None where the inputs are too large for the schema."""
+
+    problems: list[list[tuple[str, str]]] | None
+
+
+def _check_schema(schema: bytes) -> bytes:
+    problem = None
+    try:
+        compiled_schema(schema)
+    except JsonSchemaError as error:
+        problem = SchemaProblem(error.path, error.message)
+    return msgspec.msgpack.encode(problem)
+
+
+def _check_inputs(task: bytes) -> bytes:
+    given = msgspec.msgpack.decode(task, type=CheckTask)
+    result = CheckResult(None)
+    try:
+        found = check_inputs(compiled_schema(given.schema), given.inputs)
+        result = CheckResult([list(problems) for problems in found])
+    except InputsTooCostlyError:
+        pass
+    except JsonSchemaError as error:  # of another release's rules
+        result = CheckResult(
+            [[("", f"The input schema cannot be applied: {error.message}")]] * len(given.inputs)
+        )
+    return msgspec.msgpack.encode(result)
+
+
 FUNCTIONS: Final[Mapping[str, Callable[[bytes], bytes]]] = {
     "template": _evaluate_encoded,
     "digest": canonical_digest,
     "delivery": _evaluate_encoded_delivery,
     "diff": _diff_encoded,
+    "schema": _check_schema,
+    "inputs": _check_inputs,
 }

@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 from runwright.core.clock import Clock
-from runwright.core.errors import ConflictError, NotFoundError
+from runwright.core.errors import ConflictError, InvalidError, NotFoundError
 from runwright.core.ids import new_id
 from runwright.core.paging import Listing, PageRequest
 from runwright.core.roles import Caller
@@ -20,9 +20,8 @@ from runwright.cron.timetable import Timetable, timetable_of
 from runwright.cron.zones import RULES_VERSION, UnknownZoneError
 from runwright.db.pool import Database, PoolConnection
 from runwright.jobs.model import Idempotency, Job
-from runwright.jobs.service import accepted_job
 from runwright.jobs.store.read import fetch_jobs
-from runwright.jobs.store.submit import Submission, insert_jobs, reserve_idempotency_key
+from runwright.jobs.store.submit import Submission, accepted_job, insert_jobs, reserve_idempotency_key
 from runwright.schedules.cursor import reset_cursor, skip_due_tick
 from runwright.schedules.job_factory import submission_for
 from runwright.schedules.model import (
@@ -48,6 +47,7 @@ from runwright.schedules.store.ticks import list_ticks, record_ticks
 from runwright.schedules.tick_policy import TickStatus
 from runwright.tenants.audit import record
 from runwright.tenants.quotas import Quota
+from runwright.workers.input_schemas import InputSchemas
 from runwright.workers.model import WorkerStatus
 
 _TIMING_FIELDS: Final = ("cron", "timezone", "jitter_seconds", "enabled")
@@ -63,6 +63,7 @@ class Schedules:
         clock: Clock,
         quota: Quota | None = None,
         queued_jobs: Quota | None = None,
+        schemas: InputSchemas | None = None,
         on_submitted: Callable[[], None] = lambda: None,
     ) -> None:
         """`quota`: of schedules. `on_submitted` is called when a job was submitted."""
@@ -70,6 +71,7 @@ class Schedules:
         self._clock = clock
         self._quota = quota
         self._queued_jobs = queued_jobs
+        self._schemas = schemas or InputSchemas(db)
         self._on_submitted = on_submitted
 
     async def create(self, caller: Caller, new: ScheduleCreate) -> Schedule:
@@ -79,6 +81,7 @@ class Schedules:
         """
         if self._quota is not None:
             await self._quota.take(caller.tenant_id)
+        await self._check_input(caller.tenant_id, new.worker_id, new.input)
         now = self._clock()
         schedule = Schedule(
             **{name: getattr(new, name) for name in ScheduleCreate.__struct_fields__},
@@ -124,12 +127,24 @@ class Schedules:
             changed = msgspec.structs.replace(changed, updated_at=max(now, schedule.updated_at))
             if changed.enabled or changed.worker_id != schedule.worker_id:
                 await _require_worker(db, changed)
+            if patch.input is not msgspec.UNSET or patch.worker_id is not msgspec.UNSET:
+                assert changed.worker_id is not None  # noqa: S101  the owner is a worker
+                await self._check_input(caller.tenant_id, changed.worker_id, changed.input)
             if any(getattr(changed, name) != getattr(schedule, name) for name in _TIMING_FIELDS):
                 await skip_due_tick(db, schedule, now)
                 changed = reset_cursor(changed, now)
             await update_schedule(db, changed)
             await record(db, caller, "schedule.change", schedule_id, before=schedule, after=changed, now=now)
             return changed
+
+    async def _check_input(self, tenant_id: str, worker_id: str, text: msgspec.Raw) -> None:
+        """Raise InvalidError where an input does not match the worker's input schema."""
+        [problems] = (await self._schemas.check(tenant_id, worker_id, [bytes(text)])).problems
+        fields: dict[str, list[str]] = {}
+        for path, message in problems:
+            fields.setdefault(f"input.{path}" if path else "input", []).append(message)
+        if fields:
+            raise InvalidError(fields)
 
     async def delete(self, caller: Caller, schedule_id: str) -> None:
         """Delete a schedule and its ticks; its jobs continue."""

@@ -48,6 +48,7 @@ from runwright.tool_calls.store import (
     record_result,
     take_calls,
 )
+from runwright.workers.input_schemas import refuse_tool_inputs
 
 TOOLS_KEY: Final = "AGENT_TOOLS"
 TOOL: Final = "tool"
@@ -176,6 +177,8 @@ class ToolCalls:
             for place, call in enumerate(requested)
             if call.worker in permitted and call.worker in tools
         }
+        refused = await _refusals(db, jobs)
+        jobs = {place: job for place, job in jobs.items() if place not in refused}
         rejected = await self._submit(db, jobs, turn.job_id, agent.ancestry)
         return [
             ToolCall(
@@ -183,7 +186,9 @@ class ToolCalls:
                 call_id=call.id,
                 worker=call.worker,
                 tool_job_id=jobs[place].id if place in jobs else None,
-                answer=None if place in jobs and place not in rejected else _no_such_tool(call),
+                answer=None
+                if place in jobs and place not in rejected
+                else _failed_call(refused.get(place) or _no_such_tool(call)),
             )
             for place, call in enumerate(requested)
         ]
@@ -318,8 +323,22 @@ def _call_end(job: EndedJob) -> msgspec.Raw:
     return msgspec.Raw(msgspec.json.encode(_CallEnd(status=job.status, output=output, error=error)))
 
 
-def _no_such_tool(call: _RequestedCall) -> msgspec.Raw:
-    error = f"There is no tool {call.worker[:100]!r}, or it takes no jobs."
+async def _refusals(db: PoolConnection, jobs: Mapping[int, Submission]) -> Mapping[int, str]:
+    """Return what is wrong with inputs that do not match the tools' input schemas, by place."""
+    inputs = [(job.worker_id, job.input) for job in jobs.values()]
+    answers = await refuse_tool_inputs(db, inputs) if inputs else ()
+    return {
+        place: f"The input does not match the tool's input schema. {answer}"
+        for place, answer in zip(jobs, answers, strict=True)
+        if answer is not None
+    }
+
+
+def _no_such_tool(call: _RequestedCall) -> str:
+    return f"There is no tool {call.worker[:100]!r}, or it takes no jobs."
+
+
+def _failed_call(error: str) -> msgspec.Raw:
     return msgspec.Raw(msgspec.json.encode(_CallEnd(status=JobStatus.FAILED, error=error)))
 
 

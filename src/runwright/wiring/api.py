@@ -52,6 +52,7 @@ from runwright.workers.bundles.reader import BundleReader
 from runwright.workers.bundles.stored import StoredBundles
 from runwright.workers.contents import VersionContents
 from runwright.workers.deployments import Deployments
+from runwright.workers.input_schemas import InputSchemas
 from runwright.workers.service import Workers
 
 SUBMIT_CONNECTIONS: Final = 2
@@ -165,6 +166,7 @@ def _open_jobs(
         # A job that starts with its submission would bypass the quota.
         starter=None if res.settings.quota_running_jobs else executor,
         quota=admission.queued_jobs,
+        schemas=InputSchemas(db, res.offload),
         running_limit_of=admission.running_limit_of,
     )
     stack.push_async_callback(jobs.stop)
@@ -186,6 +188,7 @@ def _schedules(res: Resources, db: Database, admission: AdmissionControl) -> Sch
         clock=res.clock,
         quota=admission.schedules,
         queued_jobs=admission.queued_jobs,
+        schemas=InputSchemas(db, res.offload),
         on_submitted=res.job_notifications.jobs_ready,
     )
 
@@ -223,6 +226,7 @@ def _workers(
         on_building=on_building,
         on_defined=executor.preload_worker if executor else lambda _: None,
         on_event=res.event_notifications.appended,
+        schemas=InputSchemas(db, res.offload),
         quota=admission.stored_bytes,
     )
 

@@ -44,6 +44,8 @@ class Worker(msgspec.Struct, frozen=True, kw_only=True):
     max_concurrency: int | None
     memory_mb: int
     network: Any
+    input_schema: dict[str, Any] | None = None
+    """A JSON Schema that inputs of users are checked by."""
     created_by: str
     created_at: datetime
     updated_at: datetime
@@ -64,6 +66,7 @@ class NewWorker(msgspec.Struct, frozen=True, kw_only=True):
     max_concurrency: int | None = None
     memory_mb: int = 256
     network: Any = "public"
+    input_schema: dict[str, Any] | None = None
 
 
 class WorkerChanges(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,6 +84,7 @@ class WorkerChanges(msgspec.Struct, frozen=True, kw_only=True):
     max_concurrency: int | None | msgspec.UnsetType = msgspec.UNSET
     memory_mb: int | msgspec.UnsetType = msgspec.UNSET
     network: Any | msgspec.UnsetType = msgspec.UNSET
+    input_schema: dict[str, Any] | None | msgspec.UnsetType = msgspec.UNSET
 
 
 class VersionStatus(StrEnum):

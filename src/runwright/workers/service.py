@@ -18,6 +18,7 @@ from runwright.secrets.store import measure_secrets
 from runwright.tenants.audit import record
 from runwright.tenants.quotas import Quota
 from runwright.workers.bundles.reader import BundleReader, ExaminedBundle, bundled_version
+from runwright.workers.input_schemas import InputSchemas
 from runwright.workers.model import (
     NewVersion,
     NewWorker,
@@ -42,7 +43,7 @@ DEFAULT_ENTRYPOINTS: Final = {
 class Workers:
     """Creates, changes and deprecates workers. Every call returns after its changes are committed."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  one argument for each thing that is checked, and each that is notified
         self,
         db: Database,
         bundles: BundleReader,
@@ -52,6 +53,7 @@ class Workers:
         on_building: Callable[[], None] = lambda: None,
         on_event: Callable[[], None] = lambda: None,
         on_defined: Callable[[str], None] = lambda _: None,
+        schemas: InputSchemas | None = None,
         quota: Quota | None = None,
     ) -> None:
         """`on_deprecated` is awaited after a worker was deprecated, to cancel its queued jobs.
@@ -61,6 +63,7 @@ class Workers:
         stored bytes.
         """
         self._quota = quota
+        self._schemas = schemas or InputSchemas(db)
         self._on_defined = on_defined
         self._on_event = on_event
         self._db = db
@@ -72,6 +75,8 @@ class Workers:
     async def create(self, caller: Caller, new: NewWorker) -> Worker:
         """Create a worker, active, at version 1. QuotaError where its code exceeds the quota."""
         await self._take_bytes(caller, new.source_code)
+        if new.input_schema is not None:
+            await self._schemas.require_valid(caller.tenant_id, new.input_schema)
         now = self._clock()
         values = {name: getattr(new, name) for name in NewWorker.__struct_fields__}
         values["entrypoint"] = new.entrypoint or DEFAULT_ENTRYPOINTS[new.runtime]
@@ -123,6 +128,8 @@ class Workers:
         """
         if changes.source_code is not msgspec.UNSET:
             await self._take_bytes(caller, changes.source_code)
+        if isinstance(changes.input_schema, dict):
+            await self._schemas.require_valid(caller.tenant_id, changes.input_schema)
         examined = await self._examine(caller.tenant_id, worker_id, changes)
         async with self._db.acquire() as db, db.transaction():
             worker = await fetch_worker(db, tenant_id=caller.tenant_id, worker_id=worker_id, lock=True)

@@ -53,7 +53,10 @@ async def update_worker(db: PoolConnection, worker: Worker) -> None:
 
 
 def _row(worker: Worker) -> dict[str, Any]:
-    json = {name: msgspec.json.encode(getattr(worker, name)) for name in ("config", "network")}
+    json: dict[str, bytes | None] = {
+        name: msgspec.json.encode(getattr(worker, name)) for name in ("config", "network")
+    }
+    json["input_schema"] = None if worker.input_schema is None else msgspec.json.encode(worker.input_schema)
     return row_of(worker, without=("source_code",)) | json
 
 

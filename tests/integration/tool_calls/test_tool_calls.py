@@ -176,6 +176,25 @@ async def test_a_worker_that_the_agent_may_not_call_is_not_called(session: Sessi
     assert [job.worker_id for job in await session.world.claim()] == [session.workers["agent"].id]
 
 
+async def test_a_call_that_does_not_match_the_tools_input_schema_is_answered_with_what_is_wrong(
+    session: Session,
+) -> None:
+    await session.begin()
+    await session.world.db.execute(
+        """UPDATE workers SET input_schema = '{"properties": {"n": {"minimum": 1}}, "required": ["n"]}'"""
+    )
+    await session.finish({"agent": asks("look", "count")})
+    assert await session.input_of("look") is None
+    assert await session.input_of("count") == {"n": 1}
+    await session.finish({"count": "two"})
+    refused, done = (await session.input_of("agent"))["tool_results"]
+    assert refused["status"] == "failed"
+    assert (
+        refused["error"] == "The input does not match the tool's input schema. input.n: Must be at least 1."
+    )
+    assert (done["status"], done["output"]) == ("completed", "two")
+
+
 async def test_a_worker_of_another_tenant_is_not_called(session: Session) -> None:
     await session.begin()
     session.workers["theirs"] = (await session.world.workers.create(

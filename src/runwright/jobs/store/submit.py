@@ -8,12 +8,13 @@ from typing import Final
 import msgspec
 from asyncpg import Record
 
+from runwright.core.errors import ConflictError, NotFoundError, TenantSuspendedError
 from runwright.core.ids import JobId, new_id
-from runwright.core.job_state import Trigger
+from runwright.core.job_state import JobStatus, Trigger
 from runwright.db.pool import Database, PoolConnection
 from runwright.db.rows import columns_of
 from runwright.events.event_sql import append_sql, has_subscribers_sql
-from runwright.jobs.model import Job
+from runwright.jobs.model import ClaimedAttempt, Job
 
 PRIORITY_HANDICAP: Final = timedelta(minutes=10)
 """How much later in the queue one step of priority puts a job; also how fast low priority ages."""
@@ -22,6 +23,8 @@ IDEMPOTENCY_TTL: Final = timedelta(hours=24)
 
 
 DEFAULT_PRIORITY: Final = 5
+UNCHECKED: Final = 0
+"""The `schema_revision` of an input that has to be checked and was not; revisions count from 1."""
 
 
 class Submission(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,6 +46,8 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
     schedule_id: str | None
     pinned_version: int | None = None
     """The version that it runs; None: the one that serves when it starts."""
+    schema_revision: int | None = None
+    """For which revision of the worker its input was checked; None: it need not be checked."""
     awaited: bool = False
     """Whether a request waits for the result: then its end is announced to the other processes."""
 
@@ -70,6 +75,7 @@ def new_submission(  # noqa: PLR0913  one argument for each thing that a caller 
     retry_of: str | None = None,
     schedule_id: str | None = None,
     pinned_version: int | None = None,
+    schema_revision: int | None = None,
 ) -> Submission:
     """Return a job to insert, with a new id."""
     return Submission(
@@ -85,6 +91,7 @@ def new_submission(  # noqa: PLR0913  one argument for each thing that a caller 
         created_at=now,
         schedule_id=schedule_id,
         pinned_version=pinned_version,
+        schema_revision=schema_revision,
     )
 
 
@@ -124,6 +131,8 @@ class Rejection(StrEnum):
     WORKER_PAUSED = "paused"
     WORKER_DEPRECATED = "deprecated"
     TENANT_SUSPENDED = "suspended"
+    INPUT_UNCHECKED = "changing its input schema"
+    """It has an input schema, and the input was not checked for its present revision."""
 
 
 class PriorJobs(msgspec.Struct, frozen=True):
@@ -154,22 +163,24 @@ WITH item AS (
     -- the jobs to insert
     SELECT * FROM unnest(
         $1::text[], $2::text[], $3::text[], $4::text[], $5::smallint[], $6::json[], $7::text[],
-        $8::timestamptz[], $9::text[], $10::timestamptz[], $11::text[], $12::integer[], $13::boolean[],
-        $14::timestamptz[], $15::timestamptz[], $16::boolean[]
+        $8::timestamptz[], $9::text[], $10::timestamptz[], $11::text[], $12::integer[], $13::integer[],
+        $14::boolean[], $15::timestamptz[], $16::timestamptz[], $17::boolean[]
     ) AS i (id, tenant_id, worker_id, trigger, priority, input, triggered_by,
-            scheduled_at, retry_of, created_at, schedule_id, pinned_version, wanted, run_at, rank, start)
+            scheduled_at, retry_of, created_at, schedule_id, pinned_version, schema_revision, wanted,
+            run_at, rank, start)
 ),
--- their workers, with what they add to a job, and whether jobs may start at once on the executor $17
+-- their workers, with what they add to a job, and whether jobs may start at once on the executor $18
 worker AS (
     SELECT w.id, w.tenant_id, w.name, w.version, w.revision, w.max_retries,
+           CASE WHEN w.input_schema IS NOT NULL THEN w.revision END AS schema_revision,
            CASE WHEN t.status = 'suspended' THEN '{Rejection.TENANT_SUSPENDED}' ELSE w.status END AS status,
-           w.max_concurrency IS NULL AND t.running_jobs IS NULL AND w.runtime = ANY ($18::text[]) AND EXISTS (
-               SELECT 1 FROM executors e WHERE e.id = $17 AND e.lease_expires_at > clock_timestamp()
+           w.max_concurrency IS NULL AND t.running_jobs IS NULL AND w.runtime = ANY ($19::text[]) AND EXISTS (
+               SELECT 1 FROM executors e WHERE e.id = $18 AND e.lease_expires_at > clock_timestamp()
            ) AS may_start
     FROM workers w LEFT JOIN tenants t ON t.id = w.tenant_id
     WHERE w.id IN (SELECT worker_id FROM item) FOR SHARE OF w
 ),
--- the jobs that are accepted and new
+-- the jobs that are accepted and new: of active workers, with inputs that are checked where they have to be
 inserted AS (
     INSERT INTO jobs (tenant_id, id, worker_id, trigger, priority, input, triggered_by,
                       scheduled_at, retry_of, schedule_id, max_retries, worker_version, created_at)
@@ -177,6 +188,7 @@ inserted AS (
            i.scheduled_at, i.retry_of, i.schedule_id, w.max_retries, coalesce(i.pinned_version, w.version),
            i.created_at
     FROM item i JOIN worker w ON w.id = i.worker_id AND w.tenant_id = i.tenant_id AND w.status = 'active'
+        AND coalesce(w.schema_revision = i.schema_revision, true)
     ON CONFLICT DO NOTHING
     RETURNING tenant_id, id, max_retries, worker_version, created_at
 ),
@@ -190,14 +202,15 @@ queued AS (
            i.priority, i.run_at, i.rank, n.max_retries, i.wanted, n.worker_version,
            i.pinned_version IS NOT NULL,
            CASE WHEN i.start AND w.may_start THEN 1 ELSE 0 END,
-           CASE WHEN i.start AND w.may_start THEN $17 END,
+           CASE WHEN i.start AND w.may_start THEN $18 END,
            CASE WHEN i.start AND w.may_start THEN i.created_at END
     FROM inserted n JOIN item i ON i.id = n.id JOIN worker w ON w.id = i.worker_id
     RETURNING tenant_id, job_id, started_at, worker_version
 ),
 -- their events, where there is a subscription: queued, or started
 {_QUEUED_EVENTS}
-SELECT i.id, w.status AS worker_status,
+SELECT i.id,
+       CASE w.status WHEN 'active' THEN '{Rejection.INPUT_UNCHECKED}' ELSE w.status END AS worker_status,
        coalesce(n.max_retries, j.max_retries) AS max_retries,
        coalesce(n.worker_version, j.worker_version) AS worker_version,
        w.revision AS worker_revision, w.name AS worker_name,
@@ -249,6 +262,54 @@ def _answer(row: Record) -> Accepted | Rejection:
             row["worker_name"],
         )
     return Rejection(row["worker_status"] or Rejection.WORKER_MISSING)
+
+
+def started_attempt(item: Submission, answer: Accepted) -> ClaimedAttempt:
+    """Return the attempt of a job that was accepted as running."""
+    return ClaimedAttempt(
+        tenant_id=item.tenant_id,
+        job_id=item.id,
+        worker_id=item.worker_id,
+        worker_version=answer.worker_version,
+        worker_revision=answer.worker_revision,
+        attempt=1,
+        retries_left=answer.max_retries,
+        fence=1,
+        input=item.input,
+        awaited=item.awaited,
+    )
+
+
+def accepted_job(item: Submission, answer: Accepted | Rejection) -> Job:
+    """Return the record of a job just accepted, or raise why it was not."""
+    if isinstance(answer, Rejection):
+        raise _rejected(item, answer)
+    return Job(
+        id=item.id,
+        worker_id=item.worker_id,
+        tenant_id=item.tenant_id,
+        status=JobStatus.QUEUED,
+        trigger=item.trigger,
+        priority=item.priority,
+        input=msgspec.Raw(item.input),
+        triggered_by=item.triggered_by,
+        created_at=item.created_at,
+        scheduled_at=item.scheduled_at,
+        worker_version=answer.worker_version,
+        attempt=1,
+        max_retries=answer.max_retries,
+        retry_of=item.retry_of,
+        schedule_id=item.schedule_id,
+        worker_name=answer.worker_name,
+    )
+
+
+def _rejected(item: Submission, why: Rejection) -> Exception:
+    if why is Rejection.WORKER_MISSING:
+        return NotFoundError(f"There is no worker {item.worker_id}.")
+    if why is Rejection.TENANT_SUSPENDED:
+        return TenantSuspendedError("The tenant is suspended.")
+    return ConflictError(f"The worker {item.worker_id} is {why} and takes no new jobs.")
 
 
 async def record_retries(

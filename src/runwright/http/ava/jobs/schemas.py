@@ -35,7 +35,7 @@ from runwright.http.validation import Problem, Problems, Validator
 from runwright.http.validation_messages import explain_mismatch
 from runwright.jobs.model import Explanation, Idempotency, Job, JobError, JobLogs, LogLine
 from runwright.jobs.store.listing import JobListing
-from runwright.jobs.store.submit import Submission, new_submission
+from runwright.jobs.store.submit import UNCHECKED, Submission, new_submission
 from runwright.offload.client import OffloadError
 from runwright.offload.functions import canonical_digest
 
@@ -294,6 +294,7 @@ def submission_of(job: JobIn, request: Request) -> Submission:
         now=request.services.clock(),
         priority=job.priority,
         scheduled_at=in_utc(job.scheduled_at),
+        schema_revision=UNCHECKED,
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from runwright.core.json_depth import DEPTH_LIMIT, nests_too_deeply
+from runwright.core.schema_rules import JsonSchemaError, measure_schema
 from runwright.http.fields import storable_text
 from runwright.http.validation import Problem
 
@@ -86,6 +87,17 @@ def check_secrets(names: list[str]) -> Iterable[Problem]:
     for index, name in enumerate(names):
         if problem := check_env_name(name):
             yield str(index), problem
+
+
+def check_input_schema(schema: dict[str, Any]) -> Iterable[Problem]:
+    """Check what can be seen without compiling it, which the service does."""
+    if _HOLDS_NUL.search(msgspec.json.encode(schema)):
+        yield "", "Must not hold the character NUL."
+        return
+    try:
+        measure_schema(schema)
+    except JsonSchemaError as error:
+        yield error.path, error.message
 
 
 def check_hosts(hosts: list[str]) -> Iterable[Problem]:

@@ -21,6 +21,7 @@ from runwright.http.ava.workers.rules import (
     check_config,
     check_entrypoint,
     check_hosts,
+    check_input_schema,
     check_name,
     check_secrets,
     check_source,
@@ -95,6 +96,16 @@ Network = Annotated[
 ]
 
 
+InputSchema = Annotated[
+    dict[str, Any],
+    Meta(
+        description="JSON Schema (2020-12, 2019-09 or draft-07) of the input, at most 32 KiB; inputs that do "
+        "not match it are refused when a job is submitted. References to its own definitions only.",
+        extra_json_schema={"type": "object"},
+    ),
+]
+
+
 class WorkerIn(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """A worker to create."""
 
@@ -112,6 +123,7 @@ class WorkerIn(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     max_concurrency: MaxConcurrency | None = None
     memory_mb: MemoryMb = 256
     network: Network = "public"
+    input_schema: InputSchema | None = None
 
 
 class WorkerPatch(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -131,6 +143,7 @@ class WorkerPatch(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     max_concurrency: MaxConcurrency | None | UnsetType = UNSET
     memory_mb: MemoryMb | UnsetType = UNSET
     network: Network | UnsetType = UNSET
+    input_schema: InputSchema | None | UnsetType = UNSET
 
 
 class WorkerQuery(PageQuery, frozen=True, kw_only=True):
@@ -166,6 +179,9 @@ class WorkerOut(msgspec.Struct, frozen=True, kw_only=True):
     max_concurrency: Annotated[int | None, Meta(description="Most jobs that run at once; null: no limit.")]
     memory_mb: Annotated[int, Meta(description="Memory of one sandbox.")]
     network: Annotated[Any, Meta(description='`none`, `public` or `{"allow": [hosts]}`.')]
+    input_schema: Annotated[
+        dict[str, Any] | None, Meta(description="JSON Schema of the input; null: any JSON object.")
+    ]
     created_by: Annotated[str, Meta(description="The user or the key that created it.")]
     created_at: Time
     updated_at: Time
@@ -183,6 +199,7 @@ _RULES: Final[dict[str, Rule]] = {
     "config": check_config,
     "secrets": check_secrets,
     "network": _check_network,
+    "input_schema": check_input_schema,
 }
 _READ_ONLY: Final = read_only(WorkerIn, WorkerOut)
 
