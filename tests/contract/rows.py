@@ -128,6 +128,9 @@ REQUESTS: Final[dict[tuple[str, str], Proofs]] = {
     ("POST", "/v1/tenants/{tenant_id}/reactivate"): (
         "tenants::a_suspended_tenants_calls_are_refused_until_it_works_again",
     ),
+    ("GET", "/v1/tenants/{tenant_id}/usage"): ("tenants::a_tenant_sees_how_much_of_its_quotas_it_uses",),
+    ("GET", "/v1/system"): ("system::the_operator_sees_the_state_of_the_server",),
+    ("GET", "/v1/ava/whoami"): ("whoami::a_platform_key_speaks_for_whom_the_headers_name",),
     ("GET", "/v1/keys"): ("keys::keys_are_listed_by_page",),
     ("POST", "/v1/keys"): ("keys::a_key_is_shown_once_and_works_at_once",),
     ("GET", "/v1/keys/{key_id}"): ("keys::keys_of_another_tenant_are_not_there_but_for_the_operator",),

@@ -264,3 +264,34 @@ def test_jobs_over_the_quota_of_running_ones_wait_and_say_why(api: Api, operator
     first_ended = data_of(api.get(f"/jobs/{first['id']}"))
     assert [job["status"] for job in (first_ended, ended, done)] == ["cancelled", "completed", "completed"]
     assert first_ended["completed_at"] <= ended["started_at"]
+
+
+def test_a_tenant_sees_how_much_of_its_quotas_it_uses(api: Api, operator: Api) -> None:
+    usage = f"{TENANTS}/{api.tenant}/usage"
+    data_of(operator.post(TENANTS, {"id": api.tenant, "limits": {"queued_jobs": 7, "schedules": 3}}), 201)
+    worker = api.make_worker()
+    for _ in range(2):
+        api.make_job(worker["id"], scheduled_at="2099-01-01T00:00:00Z")
+    api.make_schedule(worker["id"])
+    shown = data_of(api.having(role="tenant-viewer").get(usage))
+    size = shown["quotas"]["stored_bytes"].pop("used")
+    assert 0 < size < 1000
+    assert shown["tenant_id"] == api.tenant
+    assert shown["quotas"] == {
+        "queued_jobs": {"used": 2, "limit": 7},
+        "running_jobs": {"used": 0, "limit": None},
+        "schedules": {"used": 1, "limit": 3},
+        "stored_bytes": {"limit": 20 * 2**30},
+    }
+    assert shown["requests"] == {"per_second": 2000, "burst": 60_000}
+    assert data_of(operator.get(usage))["quotas"]["queued_jobs"] == {"used": 2, "limit": 7}
+
+
+def test_usage_of_another_tenant_is_not_found(api: Api, operator: Api, make_key: MakeKey) -> None:
+    api.make_worker()
+    stranger = api.having(tenant=f"ten_{uuid4().hex}")
+    bound = stranger.having(key=make_key(stranger.tenant, "platform-admin"), role="platform-admin")
+    for caller in (stranger, bound):
+        error_of(caller.get(f"{TENANTS}/{api.tenant}/usage"), 404, "resource_not_found")
+    for path in ("ten_nobody", "a%20b"):
+        error_of(operator.get(f"{TENANTS}/{path}/usage"), 404, "resource_not_found")

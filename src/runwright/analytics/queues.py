@@ -1,4 +1,4 @@
-"""How many jobs of a tenant are queued and running, by worker.
+"""How many jobs are queued and running: of a tenant by worker, and of all tenants together.
 
 Counted from the queue itself, which holds live jobs only. A count that took long (a queue of
 millions) is shown again for ten times as long as it took; `sampled_at` is the time of the count.
@@ -28,6 +28,13 @@ SELECT worker_id, count(*) FILTER (WHERE state <> 'running') AS queued,
 FROM job_queue WHERE tenant_id = $1 GROUP BY worker_id ORDER BY worker_id
 """
 
+_COUNT_ALL: Final = """
+SELECT count(*) FILTER (WHERE state = 'ready') AS ready, count(*) FILTER (WHERE state = 'waiting') AS waiting,
+       count(*) FILTER (WHERE state = 'running') AS running,
+       min(run_at) FILTER (WHERE state = 'ready' OR state = 'waiting' AND run_at <= $1) AS oldest_due_at
+FROM job_queue
+"""
+
 
 class QueueDepth(msgspec.Struct, frozen=True):
     """Live jobs of one worker; `high_priority` counts the queued jobs with priority 1 to 3."""
@@ -55,6 +62,19 @@ class QueueSnapshot(msgspec.Struct, frozen=True):
         return sum(depth.running for depth in self.by_worker)
 
 
+class QueueTotals(msgspec.Struct, frozen=True, kw_only=True):
+    """Live jobs of all tenants."""
+
+    ready: int
+    """Those that an executor could start now, as far as their workers, tenants and limits allow."""
+    waiting: int
+    """Those that wait for their time or for a retry."""
+    running: int
+    oldest_due_at: datetime | None
+    """Since when the oldest of those that have not started has been due."""
+    sampled_at: datetime
+
+
 class Queues:
     """Counts live jobs."""
 
@@ -63,6 +83,7 @@ class Queues:
         self._clock = clock
         self._kept: dict[str, tuple[QueueSnapshot, float]] = {}
         """By tenant, with the time until which it is shown."""
+        self._totals: tuple[QueueTotals, float] | None = None
 
     async def snapshot(self, tenant_id: str) -> QueueSnapshot:
         """Return the tenant's counts."""
@@ -77,6 +98,19 @@ class Queues:
         snapshot = await self.snapshot(tenant_id)
         found = (depth for depth in snapshot.by_worker if depth.worker_id == worker_id)
         return next(found, QueueDepth(worker_id, 0, 0, 0))
+
+    async def totals(self) -> QueueTotals:
+        """Return the counts of all tenants together."""
+        loop = asyncio.get_running_loop()
+        began_at = loop.time()
+        if self._totals is not None and began_at < self._totals[1]:
+            return self._totals[0]
+        now = self._clock()
+        row = await self._db.fetchrow(_COUNT_ALL, now)
+        totals = QueueTotals(**dict(row or {}), sampled_at=now)
+        took = loop.time() - began_at
+        self._totals = (totals, loop.time() + _KEPT_TIMES * took) if took > _LONG_SECONDS else None
+        return totals
 
     async def _count(self, tenant_id: str) -> QueueSnapshot:
         loop = asyncio.get_running_loop()

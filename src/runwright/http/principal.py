@@ -71,6 +71,7 @@ def admit(
     MalformedError, ForbiddenError, TenantSuspendedError, RateLimitedError.
     """
     headers = request.headers if headers is None else headers
+    request.key = key
     if key.tenant_id is None:
         caller = _platform_caller(key, headers, request.id)
     else:

@@ -15,6 +15,7 @@ from runwright.core.errors import MalformedError, RunwrightError, TooLargeError
 from runwright.core.roles import Caller
 from runwright.http.services import EdgeSettings, EdgeState, Services
 from runwright.http.validation import Rule, Validator
+from runwright.tenants.model import ApiKey
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -32,9 +33,11 @@ class SlowRequestError(RunwrightError):
 class Request:
     """One HTTP request. `caller` is set once the route's access rule has passed."""
 
-    __slots__ = ("_declared", "_receive", "caller", "edge", "headers", "raw_body", "scope", "services")
+    __slots__ = ("_declared", "_receive", "caller", "edge", "headers", "key", "raw_body", "scope", "services")
 
     caller: Caller
+    key: ApiKey
+    """The key of the caller."""
     raw_body: bytes
     """The bytes of the body, once it has been read."""
 

@@ -18,6 +18,7 @@ from runwright.bulk.service import BulkOperations
 from runwright.core.clock import Clock, system_clock
 from runwright.http.connection_limits import ConnectionCaps, caps_for
 from runwright.http.response import OpenStreams
+from runwright.http.system_report import SystemReport
 from runwright.http.uploads import Uploads
 from runwright.jobs.service import Jobs
 from runwright.offload.client import Offload
@@ -31,6 +32,7 @@ from runwright.tenants.audit import AuditLog
 from runwright.tenants.rate_limits import RateLimiter
 from runwright.tenants.status_cache import TenantStatusCache
 from runwright.tenants.tenants import Tenants
+from runwright.tenants.usage import UsageReporter
 from runwright.webhooks.service import WebhookEndpoints
 from runwright.workers.contents import VersionContents
 from runwright.workers.deployments import Deployments
@@ -77,10 +79,12 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     tenant_status: TenantStatusCache
     audit: AuditLog
     limiter: RateLimiter
+    usage: UsageReporter
     automations: Automations
     runtimes: Callable[[str], RuntimeInfo]
     health: Callable[[], Awaitable[Health]]
     ready: Callable[[], Awaitable[bool]]
+    system: Callable[[], Awaitable[SystemReport]]
     metrics: CollectorRegistry
     offload: Offload = msgspec.field(default_factory=Offload)
     clock: Clock = system_clock

@@ -12,6 +12,7 @@ import msgspec
 
 from runwright.core.job_state import ErrorCode, JobStatus
 from runwright.db.pool import Database
+from runwright.db.rows import struct_from_row
 from runwright.jobs.model import AttemptEnd, JobError
 from runwright.jobs.store.finish import CANCELLED_ERROR, RECORD_ENDED
 
@@ -31,6 +32,24 @@ class ExecutorRecord(msgspec.Struct, frozen=True, kw_only=True):
     runtimes: list[str]
     vault_keys: list[str] | None = None
     """Ids of the vault keys that it holds; None where it does not report them."""
+
+
+class ExecutorStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """An executor as it last reported, and the number of jobs that it runs."""
+
+    id: str
+    host: str
+    pid: int
+    slots: int
+    """How many jobs it runs at once, not counting those of newcomers."""
+    running: int
+    isolation: str
+    runtimes: list[str]
+    draining: bool
+    live: bool
+    """Whether its lease has not expired."""
+    started_at: datetime
+    lease_expires_at: datetime
 
 
 async def fetch_hand_backs(db: Database, *, executor_id: str, now: datetime) -> list[AttemptEnd]:
@@ -208,3 +227,19 @@ async def live_executors(db: Database) -> Sequence[ExecutorRecord]:
         """
     )
     return [ExecutorRecord(**dict(row)) for row in rows]
+
+
+async def list_executors(db: Database) -> Sequence[ExecutorStatus]:
+    """Return all registered executors, also those that drain or whose lease has expired."""
+    rows = await db.fetch(
+        """
+        SELECT e.id, e.host, e.pid, e.slots, e.isolation, e.runtimes, e.draining, e.started_at,
+               e.lease_expires_at, e.lease_expires_at > clock_timestamp() AS live,
+               coalesce(r.running, 0) AS running
+        FROM executors e LEFT JOIN (
+            SELECT executor_id, count(*) AS running FROM job_queue WHERE state = 'running' GROUP BY 1
+        ) r ON r.executor_id = e.id
+        ORDER BY e.id
+        """
+    )
+    return [struct_from_row(ExecutorStatus, row) for row in rows]

@@ -47,6 +47,7 @@ from runwright.wiring.health import HealthReporter
 from runwright.wiring.limits import AdmissionControl, open_admission_control, unknown_key_limiter
 from runwright.wiring.resources import Resources, open_database_pool, open_vault, start_loop
 from runwright.wiring.shutdown import Shutdown
+from runwright.wiring.system import SystemReporter
 from runwright.workers.bundles.members import ArchiveLimits
 from runwright.workers.bundles.reader import BundleReader
 from runwright.workers.bundles.stored import StoredBundles
@@ -117,6 +118,7 @@ async def open_services(
     reporter = HealthReporter(
         db, clock=res.clock, host=res.host, executor=executor, draining=shutdown.requested.is_set
     )
+    queues = Queues(db, clock=res.clock)
     key = await asyncio.to_thread(platform_key, res.settings.platform_key, res.settings.data_dir)
     return Services(
         workers=_workers(res, db, reader, admission, executor, on_building),
@@ -125,7 +127,7 @@ async def open_services(
         vault=open_vault(res, db, stack),
         jobs=jobs,
         bulk=await _open_bulk(res, db, admission, stack),
-        queues=Queues(db, clock=res.clock),
+        queues=queues,
         analytics=Analytics(db, clock=res.clock),
         schedules=_schedules(res, db, admission),
         backfills=await _open_backfills(res, db, admission, stack),
@@ -140,10 +142,12 @@ async def open_services(
         tenants=Tenants(db, clock=res.clock, on_change=admission.tenant_status.refresh),
         tenant_status=admission.tenant_status,
         limiter=admission.rate_limiter,
+        usage=admission.usage,
         automations=open_automations(res, db, jobs, stack),
         runtimes=partial(_describe_runtime, res.host),
         health=reporter.report,
         ready=_readiness(res, shutdown, stack),
+        system=SystemReporter(db, res.settings, res.host, queues).report,
         metrics=res.metrics,
         clock=res.clock,
         offload=res.offload,

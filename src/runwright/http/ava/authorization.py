@@ -39,6 +39,8 @@ class AvaAccess(Access):
 
 READS: Final = AvaAccess(Role.TENANT_VIEWER)
 WRITES: Final = AvaAccess(Role.TENANT_SYSTEM_ADMIN)
+LOOKS_UP: Final = AvaAccess(Role.TENANT_VIEWER, open_to_operator=True)
+"""Reads what a tenant sees of itself, and the operator of all tenants."""
 ADMINISTERS: Final = AvaAccess(Role.TENANT_SYSTEM_ADMIN, open_to_operator=True)
 """Manages keys and reads the audit log; the operator those of all tenants."""
 OPERATES: Final = AvaAccess(Role.PLATFORM_ADMIN, operator_only=True)

@@ -12,10 +12,12 @@ from runwright.http.ava.queues.routes import ROUTES as QUEUES
 from runwright.http.ava.runtimes.routes import ROUTES as RUNTIMES
 from runwright.http.ava.schedules.routes import ROUTES as SCHEDULES
 from runwright.http.ava.secrets.routes import ROUTES as SECRETS
+from runwright.http.ava.system.routes import ROUTES as SYSTEM
 from runwright.http.ava.tenants.routes import ROUTES as TENANTS
 from runwright.http.ava.version_files.routes import ROUTES as VERSION_FILES
 from runwright.http.ava.versions.routes import ROUTES as VERSIONS
 from runwright.http.ava.webhooks.routes import ROUTES as WEBHOOKS
+from runwright.http.ava.whoami.routes import ROUTES as WHOAMI
 from runwright.http.ava.workers.routes import ROUTES as WORKERS
 from runwright.http.routing import Route
 
@@ -23,18 +25,8 @@ from runwright.http.routing import Route
 def ava_routes() -> Sequence[Route]:
     """Return the routes of all resources, and of the document that is made from them."""
     resources = [
-        *(
-            *WORKERS,
-            *SECRETS,
-            *VERSIONS,
-            *VERSION_FILES,
-            *BULK,
-            *JOBS,
-            *SCHEDULES,
-            *QUEUES,
-            *RUNTIMES,
-            *ANALYTICS,
-        ),
-        *(*WEBHOOKS, *TENANTS, *KEYS, *AUDIT),
+        *(*WORKERS, *SECRETS, *VERSIONS, *VERSION_FILES, *BULK, *JOBS, *SCHEDULES),
+        *(*QUEUES, *RUNTIMES, *ANALYTICS, *WEBHOOKS),
+        *(*TENANTS, *KEYS, *WHOAMI, *AUDIT, *SYSTEM),
     ]
     return [*resources, *document_routes(resources)]

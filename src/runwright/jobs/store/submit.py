@@ -377,3 +377,17 @@ async def count_queued(db: Database, tenant_id: str, bound: int) -> int:
         bound,
     )
     return count
+
+
+async def count_running(db: Database, tenant_id: str, bound: int) -> int:
+    """Return how many jobs of a tenant are running, at most `bound`."""
+    count: int = await db.fetchval(
+        """
+        SELECT count(*) FROM (
+            SELECT 1 FROM job_queue WHERE tenant_id = $1 AND state = 'running' LIMIT $2
+        ) AS bounded
+        """,
+        tenant_id,
+        bound,
+    )
+    return count

@@ -23,7 +23,7 @@ _HTML: Final = "text/html"
 
 TAGS: Final = (
     *("Workers", "Secrets", "Jobs", "Schedules", "Queues", "Analytics"),
-    *("Webhooks", "Runtimes", "Tenants", "Keys", "Audit"),
+    *("Webhooks", "Runtimes", "Tenants", "Keys", "Audit", "System"),
 )
 _ID_PATTERNS: Final = {
     "version": VERSION_PATTERN,

@@ -1,4 +1,7 @@
-"""The routes and schemas of tenants, at `/v1/tenants`, which only the operator may call."""
+"""The routes and schemas of tenants, at `/v1/tenants`, which the operator may call.
+
+A tenant may see its own usage.
+"""
 
 from collections.abc import Iterable
 from typing import Annotated, ClassVar, Final
@@ -8,7 +11,7 @@ from msgspec import UNSET, Meta, UnsetType, field
 
 from runwright.core.errors import NotFoundError
 from runwright.core.struct_fields import set_fields
-from runwright.http.ava.authorization import OPERATES
+from runwright.http.ava.authorization import LOOKS_UP, OPERATES
 from runwright.http.ava.dialect import AVA
 from runwright.http.ava.envelopes import (
     Data,
@@ -35,6 +38,7 @@ from runwright.tenants.model import (
     TenantStatus,
     is_tenant_id,
 )
+from runwright.tenants.usage import TenantUsage
 
 _LARGEST: Final = 2**31 - 1
 _MOST_BYTES: Final = 2**50
@@ -120,6 +124,51 @@ class TenantOut(msgspec.Struct, frozen=True, kw_only=True):
     updated_at: Time
 
 
+class QuotaUsageOut(msgspec.Struct, frozen=True):
+    """How much of a quota is used; `limit` null: there is no limit."""
+
+    used: int
+    limit: int | None
+
+
+class QuotaUsagesOut(msgspec.Struct, frozen=True, kw_only=True):
+    """How much of each quota is used."""
+
+    queued_jobs: QuotaUsageOut
+    running_jobs: QuotaUsageOut
+    schedules: QuotaUsageOut
+    stored_bytes: QuotaUsageOut
+
+
+class RequestRateOut(msgspec.Struct, frozen=True):
+    """The limit of requests; null: there is none. How many are left is in the headers of every response."""
+
+    per_second: int | None
+    burst: int | None
+
+
+class UsageOut(msgspec.Struct, frozen=True, kw_only=True):
+    """What a tenant uses."""
+
+    tenant_id: str
+    quotas: QuotaUsagesOut
+    requests: RequestRateOut
+    sampled_at: Annotated[
+        Time, Meta(description="When it was counted: now, or a little ago where counting takes long.")
+    ]
+
+
+def usage_out(tenant_id: str, usage: TenantUsage, limits: TenantLimits) -> UsageOut:
+    quotas = {name: to_out(QuotaUsageOut, quota) for name, quota in usage.quotas.items()}
+    return to_out(
+        UsageOut,
+        usage,
+        tenant_id=tenant_id,
+        quotas=QuotaUsagesOut(**quotas),
+        requests=RequestRateOut(limits.requests_per_second, limits.request_burst),
+    )
+
+
 def _check_limits(limits: LimitsIn) -> Iterable[Problem]:
     burst, rate = limits.request_burst, limits.requests_per_second
     if isinstance(burst, int) and isinstance(rate, int) and burst < rate:
@@ -199,6 +248,18 @@ async def get_tenant(request: Request) -> Data[TenantOut]:
 async def change_tenant(request: Request) -> Data[TenantOut]:
     """Its name and its limits; also `status`, as the two routes below set it."""
     return await _change(request, tenant_changes(await request.body(CHANGE_TENANT)))
+
+
+@ROUTES.add("GET", "/{tenant_id}/usage", LOOKS_UP, "Show what a tenant uses", errors=(404, 422))
+async def show_usage(request: Request) -> Data[UsageOut]:
+    """How much of each quota. A tenant sees its own, in any role; the operator that of every tenant."""
+    tenant_id = _tenant_id(request)
+    if tenant_id != request.tenant_id:
+        if not request.caller.sees_all_tenants:
+            raise NotFoundError("There is no such tenant.")
+        await request.services.tenants.get(tenant_id)
+    limits = request.services.tenant_status.limits_of(tenant_id)
+    return Data(usage_out(tenant_id, await request.services.usage.usage(tenant_id), limits))
 
 
 @ROUTES.add("POST", "/{tenant_id}/suspend", OPERATES, "Suspend a tenant", status=200, errors=(404, 422))
