@@ -103,6 +103,10 @@ REQUESTS: Final[dict[tuple[str, str], Proofs]] = {
     ("GET", "/v1/ava/queues/{worker_id}"): ("reports::queues_have_the_documented_shape",),
     ("GET", "/v1/ava/analytics"): ("reports::analytics_have_the_documented_shape",),
     ("GET", "/v1/ava/analytics/workers/{worker_id}"): ("reports::analytics_of_one_worker",),
+    ("GET", "/v1/ava/events"): ("events::the_log_is_listed_newest_first_by_cursor",),
+    ("POST", "/v1/ava/events"): ("events::a_published_event_is_in_the_log",),
+    ("GET", "/v1/ava/events/{event_id}"): ("events::a_large_payload_is_left_out_of_lists",),
+    ("GET", "/v1/ava/stream"): ("stream::what_happens_to_a_job_comes_as_it_happens",),
     ("GET", "/v1/webhooks"): ("webhooks::webhooks_are_listed_newest_first",),
     ("POST", "/v1/webhooks"): ("webhooks::a_webhook_is_answered_bare_as_published",),
     ("GET", "/v1/webhooks/{webhook_id}"): ("webhooks::a_webhook_is_answered_bare_as_published",),
@@ -267,6 +271,14 @@ RULES: Final[dict[str, Proofs]] = {
     # Queues and analytics
     "a period of 1 to 90 days": ("reports::a_period_is_1_to_90_days",),
     "rates of nothing": ("reports::nothing_ended_has_no_rates",),
+    # Events
+    "the stream resumes by Last-Event-ID, or says that it cannot": (
+        "stream::a_stream_that_was_cut_off_goes_on_where_it_was",
+        "stream::a_position_that_is_not_known_any_more_is_gone_and_the_stream_goes_on",
+    ),
+    "a stream ends with the access of its key": (
+        "stream::a_stream_ends_when_its_key_is_revoked_or_its_tenant_suspended",
+    ),
     # Webhooks
     "events and wildcards": ("webhooks::every_event_and_wildcard_can_be_subscribed_to",),
     "events of jobs": ("webhooks::every_state_of_a_job_is_told_to_who_wants_it",),

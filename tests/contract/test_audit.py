@@ -20,6 +20,7 @@ LEAVE_NO_ROW = {
     ("POST", "/v1/ava/jobs"): "the job says who submitted it",
     ("POST", "/v1/ava/jobs/batch"): "as above",
     ("POST", "/v1/ava/jobs/{job_id}/retry"): "as above",
+    ("POST", "/v1/ava/events"): "the event is its own record",
 }
 
 

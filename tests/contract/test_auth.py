@@ -28,6 +28,9 @@ OPERATION = ("/v1/tenants", "/v1/system")
 OWN_USAGE = ("GET", "/v1/tenants/{tenant_id}/usage")
 """But this, which a tenant reads of itself."""
 
+STREAM = ("GET", "/v1/ava/stream")
+"""Lasts; tests/contract/test_stream.py opens it."""
+
 Route = tuple[str, str, object]
 
 
@@ -56,7 +59,7 @@ def filled(path: str, **ids: str) -> str:
 
 def unknown(path: str) -> str:
     prefixes = {"worker": "wkr", "job": "job", "schedule": "sch", "webhook": "wh", "delivery": "whd"}
-    prefixes |= {"key": "key", "operation": "blk", "backfill": "bfl"}
+    prefixes |= {"key": "key", "operation": "blk", "backfill": "bfl", "event": "evt"}
     ids = {f"{kind}_id": f"{prefix}_01jd9x3v7m0000000000000000" for kind, prefix in prefixes.items()}
     return filled(path, version="1", name="A_SECRET", tenant_id="ten_nobody", **ids)
 
@@ -95,6 +98,8 @@ def test_without_a_good_key_every_route_answers_401(api: Api, method: str, path:
 def test_every_route_lets_pass_who_has_the_role_and_nobody_else(
     api: Api, method: str, path: str, role: str
 ) -> None:
+    if (method, path) == STREAM and ROLES[role] >= NEEDED[method, path]:
+        return  # it would not end
     response = api.having(role=role).call(method, unknown(path))
     if ROLES[role] < NEEDED[method, path]:
         error_of(response, 403, "forbidden")
@@ -130,6 +135,7 @@ def test_another_tenants_things_are_not_found_on_every_route(api: Api, method: s
     schedule = api.make_schedule(worker["id"])
     webhook = api.make_webhook()
     api.post(f"{WEBHOOKS}/{webhook['id']}/test")
+    event = data_of(api.post("/events", {"type": "custom.x"}), 201)
     many = data_of(api.post("/jobs/bulk", {"action": "cancel", "ids": ["another"]}), 202)
     [delivery] = api.get(f"{WEBHOOKS}/{webhook['id']}/deliveries").json()["data"]
     theirs = filled(
@@ -143,6 +149,7 @@ def test_another_tenants_things_are_not_found_on_every_route(api: Api, method: s
         delivery_id=delivery["id"],
         operation_id=many["id"],
         backfill_id="bfl_01jd9x3v7m0000000000000000",
+        event_id=event["id"],
     )
     query = QUERIES.get(path)
     error = error_of(stranger.call(method, theirs, json=body, params=query), 404, "resource_not_found")

@@ -6,6 +6,8 @@ The edge runs inside the test on a real database, with times short enough to see
 import asyncio
 import contextlib
 import json
+import select
+import socket
 import tempfile
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -33,12 +35,18 @@ from runwright.bulk.service import BulkOperations
 from runwright.core.clock import system_clock
 from runwright.core.roles import Caller, Role
 from runwright.db.pool import Pool
+from runwright.events.event_log import EventLog
+from runwright.events.feed import EventFeed
+from runwright.events.notifications import EventNotifications
+from runwright.http import event_stream
 from runwright.http.app import build_app
 from runwright.http.ava.dialect import ERRORS
 from runwright.http.server import HttpServer
 from runwright.http.services import EdgeSettings, Health, Services
+from runwright.http.system_report import SystemReport
 from runwright.jobs.notifications import JobNotifications
 from runwright.jobs.service import Jobs
+from runwright.loops.pass_loop import PassLoop
 from runwright.offload.client import Offload
 from runwright.outbox.client.url import OutgoingPolicy
 from runwright.runtimes.host import RuntimeInfo
@@ -48,10 +56,12 @@ from runwright.secrets.keyring import Keyring, SecretBox
 from runwright.secrets.vault import Vault
 from runwright.tenants.api_keys import ApiKeys
 from runwright.tenants.audit import AuditLog
+from runwright.tenants.credential_watch import CredentialWatch
 from runwright.tenants.model import new_key_text
 from runwright.tenants.rate_limits import Rate, RateLimiter
 from runwright.tenants.status_cache import TenantStatusCache
 from runwright.tenants.tenants import Tenants
+from runwright.tenants.usage import UsageReporter
 from runwright.workers.bundles.stored import StoredBundles
 from runwright.workers.contents import VersionContents
 from runwright.workers.deployments import Deployments
@@ -76,6 +86,7 @@ class Edge(NamedTuple):
     server: HttpServer
     url: str
     pool: Pool
+    feed: EventFeed
 
 
 async def _healthy() -> Health:
@@ -84,6 +95,10 @@ async def _healthy() -> Health:
 
 async def _nothing_left() -> None:
     """No jobs are left behind by a deprecated worker here."""
+
+
+async def _no_report() -> SystemReport:
+    raise NotImplementedError
 
 
 async def _no_executors() -> list[list[str]]:
@@ -95,6 +110,11 @@ async def edge(database: Pool, request: pytest.FixtureRequest) -> AsyncIterator[
     settings: EdgeSettings = getattr(request, "param", SETTINGS)
     notifications = JobNotifications(origin="test", send=lambda _: None)
     jobs = Jobs(database, clock=system_clock, notifications=notifications)
+    tenant_status = TenantStatusCache(database)
+    feed = EventFeed(database, notifications=EventNotifications(origin="test", send=lambda _: None))
+    feed_loop = PassLoop("event feed", feed.make_pass, emit=lambda _: None)
+    feed.wake = feed_loop.wake
+    feed_loop.start()
     services = Services(
         workers=Workers(database, no_bundles(database), clock=system_clock, on_deprecated=_nothing_left),
         vault=Vault(database, clock=system_clock, ring=Keyring([bytes(32)]), executor_keys=_no_executors),
@@ -120,17 +140,23 @@ async def edge(database: Pool, request: pytest.FixtureRequest) -> AsyncIterator[
         ),
         audit=AuditLog(database),
         tenants=Tenants(database, clock=system_clock),
-        tenant_status=TenantStatusCache(database),
+        tenant_status=tenant_status,
         limiter=RateLimiter(None),
+        usage=UsageReporter({}, limits_of=tenant_status.limits_of, clock=system_clock),
+        event_log=EventLog(database),
+        feed=feed,
+        credential_watch=CredentialWatch(database, tenant_status),
         runtimes=lambda name: RuntimeInfo(name=name, ready=True),
         health=_healthy,
         ready=_not_ready,
+        system=_no_report,
         metrics=CollectorRegistry(),
     )
     server = HttpServer(build_app(services, settings), host="127.0.0.1", port=0, edge=settings)
     url = await server.start()
-    yield Edge(server, url, database)
+    yield Edge(server, url, database, feed)
     await server.stop()
+    await feed_loop.stop()
     await jobs.stop()
     notifications.stop()
 
@@ -272,6 +298,29 @@ async def test_a_stop_answers_who_waits_with_the_job_as_it_is(edge: Edge, connec
     assert (status, answer["data"]["status"]) == (201, "queued")
     assert headers["connection"] == "close"
     await stopping
+
+
+async def test_a_stream_whose_client_takes_nothing_is_cut_off(
+    edge: Edge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(event_stream, "SEND_SECONDS", 0.2)
+    address = urlsplit(edge.url)
+    lines = "".join(f"{name}: {value}\r\n" for name, value in HEADERS.items())
+    with socket.create_connection((address.hostname, address.port)) as client:
+        client.settimeout(20)
+        client.sendall(f"GET /v1/ava/stream HTTP/1.1\r\n{lines}\r\n".encode())
+        received = b""
+        while b"event: open" not in received:
+            received += await asyncio.to_thread(client.recv, 4096)
+        await edge.pool.execute(
+            "INSERT INTO events (tenant_id, type, subject_id, created_at, data)"
+            " SELECT 'ten_1', 'custom.large', '', now(), json_build_object('text', repeat('x', 15000))"
+            " FROM generate_series(1, 1000)"
+        )
+        edge.feed.wake()
+        closed = select.poll()
+        closed.register(client, 0)
+        assert await asyncio.to_thread(closed.poll, 30_000), "the connection was not aborted"
 
 
 @pytest.mark.parametrize(

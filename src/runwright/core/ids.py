@@ -59,6 +59,11 @@ def id_of_number(prefix: Prefix, at: datetime, number: int) -> str:
     return f"{prefix}_{str(ULID.from_bytes(content)).lower()}"
 
 
+def number_of(some_id: str) -> int:
+    """Return the number that `id_of_number` made an id of."""
+    return int.from_bytes(ULID.from_str(some_id.rpartition("_")[2].upper()).bytes[6:], "big")
+
+
 def floor_id(prefix: Prefix, at: datetime) -> str:
     """Return the smallest id with the time part `at`.
 

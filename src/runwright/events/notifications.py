@@ -12,6 +12,7 @@ from typing import Final
 MIN_INTERVAL_SECONDS: Final = 0.05
 _EVENTS: Final = "events"
 _WORK: Final = "due"
+_SUBSCRIBED: Final = "subscribed"
 
 
 class EventNotifications:
@@ -24,7 +25,7 @@ class EventNotifications:
         self._on_due: list[Callable[[], None]] = []
         self._timer: asyncio.TimerHandle | None = None
         self.any_subscriptions = True
-        """Whether there are subscriptions; assumed until the router has looked."""
+        """Whether there are subscriptions or streams; assumed until the router has looked."""
 
     def on_appended(self, call: Callable[[], None]) -> None:
         """Register a call for when events may wait for the router."""
@@ -35,8 +36,9 @@ class EventNotifications:
         self._on_due.append(call)
 
     def subscribed(self) -> None:
-        """Report a new subscription in this process, so that the next event is notified at once."""
+        """Report a new subscription or stream in this process, so that the next event is notified at once."""
         self.any_subscriptions = True
+        self._send(f"{self._origin} {_SUBSCRIBED}")
 
     def appended(self) -> None:
         """Report that events may have been appended in this process."""
@@ -62,6 +64,9 @@ class EventNotifications:
         """Handle a notification of another process; an empty one means that some may have been lost."""
         origin, _, what = payload.partition(" ")
         if origin == self._origin:
+            return
+        if what == _SUBSCRIBED:
+            self.any_subscriptions = True
             return
         both = (*self._on_events, *self._on_due)
         for call in both if not what else self._on_events if what == _EVENTS else self._on_due:

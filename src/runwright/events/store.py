@@ -66,8 +66,10 @@ async def subscribe(
 
 
 async def any_subscriptions(db: Database) -> bool:
-    """Return whether there is any subscription."""
-    return bool(await db.fetchval("SELECT EXISTS (SELECT FROM subscriptions)"))
+    """Return whether any event has a subscriber or is streamed."""
+    return bool(
+        await db.fetchval("SELECT EXISTS (SELECT FROM subscriptions) OR EXISTS (SELECT FROM event_watches)")
+    )
 
 
 TAKE_WEIGHT: Final = 4_000

@@ -268,7 +268,7 @@ class AttemptRunner:
         for attempt in self._attempts.values():
             chunk = attempt.take_log()
             if chunk is not None:
-                self._recorder.record(chunk).add_done_callback(partial(self._after_chunk, attempt.job_id))
+                self._recorder.record(chunk).add_done_callback(partial(self._after_chunk, attempt))
 
     # --- recording ---------------------------------------------------------------------
 
@@ -354,9 +354,10 @@ class AttemptRunner:
         if done.exception() is None:
             self._notifications.jobs_ready()
 
-    def _after_chunk(self, job_id: str, done: asyncio.Future[JobStatus | None]) -> None:
+    def _after_chunk(self, attempt: ClaimedAttempt, done: asyncio.Future[JobStatus | None]) -> None:
         if done.exception() is None:
-            self._notifications.logs_written(job_id)
+            self._notifications.logs_written(attempt.job_id)
+            self._notifications.log_hints.written(attempt.tenant_id, attempt.job_id, attempt.worker_id)
 
     def _release(self, assignment_id: int, attempt: ClaimedAttempt) -> None:
         self._attempts.pop(assignment_id, None)

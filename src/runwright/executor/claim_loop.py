@@ -139,6 +139,8 @@ class ClaimLoop:
         claimed = await self._claim_jobs(executor_id, capacity)
         if self._lease.id != executor_id:
             return 0.0  # the lease was lost meanwhile; the reaper requeues what it claimed
+        if claimed.attempts:
+            self._notifications.jobs_started()
         for attempt in claimed.attempts:
             self.usage.count(attempt.tenant_id)
         await self._runner.start(claimed.attempts)

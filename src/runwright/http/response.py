@@ -55,7 +55,7 @@ class OpenStreams:
     def check(self, tenant_id: str) -> None:
         """Raise UnavailableError if the tenant may not open another stream now."""
         if self._open.total() >= self._limit or self._open[tenant_id] >= self._limit_per_tenant:
-            raise UnavailableError("Too many streams are open; close some, or read the log by pages.")
+            raise UnavailableError("Too many streams are open; close some, or read by pages.")
 
     @contextmanager
     def counted(self, tenant_id: str) -> Iterator[None]:
@@ -68,7 +68,7 @@ class OpenStreams:
             self._open += Counter()  # drop tenants without streams
 
 
-def server_sent_event(event: str, data: object, event_id: int | None = None) -> bytes:
+def server_sent_event(event: str, data: object, event_id: int | str | None = None) -> bytes:
     """Return one event with JSON data, which is a single line."""
     head = f"event: {event}\n" if event_id is None else f"id: {event_id}\nevent: {event}\n"
     return head.encode() + b"data: " + _encode(data) + b"\n\n"

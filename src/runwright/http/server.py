@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import errno
 import socket
+import struct
 from collections.abc import Generator
 from functools import partial
 from typing import Any, Final, cast
@@ -20,8 +21,10 @@ from uvicorn.server import ServerState
 from runwright.core.errors import RunwrightError
 from runwright.http.app import Application
 from runwright.http.connection_limits import ConnectionTable
+from runwright.http.event_stream import ABORT
 from runwright.http.services import EdgeSettings, Services
 
+_NO_LINGER: Final = struct.pack("ii", 1, 0)
 _TOO_LARGE: Final = (
     b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 )
@@ -60,6 +63,12 @@ class LimitedProtocol(HttpToolsProtocol):
     def close_idle(self) -> None:
         self.transport.abort()
 
+    def reset(self) -> None:
+        """Drop the connection, and what the kernel would still send: the client takes nothing."""
+        connection = self.transport.get_extra_info("socket")
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+        self.transport.abort()
+
     def on_response_complete(self) -> None:
         super().on_response_complete()
         if self.cycle.response_complete:  # no other request has been waiting
@@ -78,6 +87,7 @@ class LimitedProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         self._head_bytes = 0
         super().on_message_begin()
+        self.scope["extensions"] = cast("Any", {ABORT: self.reset})
 
     def on_url(self, url: bytes) -> None:
         self._count(len(url))
@@ -129,6 +139,7 @@ class _Uvicorn(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         for connection in list(self.server_state.connections):
             connection.shutdown()  # first, so that responses from now on announce the end of the connection
+        self._services.feed.end()
         self._services.jobs.end_waits()
         self._services.deployments.end_waits()
         self._services.automations.runs.end_waits()

@@ -16,6 +16,8 @@ from runwright.analytics.reports import Analytics
 from runwright.automations.service import Automations
 from runwright.bulk.service import BulkOperations
 from runwright.core.clock import Clock, system_clock
+from runwright.events.event_log import EventLog
+from runwright.events.feed import EventFeed
 from runwright.http.connection_limits import ConnectionCaps, caps_for
 from runwright.http.response import OpenStreams
 from runwright.http.system_report import SystemReport
@@ -29,6 +31,7 @@ from runwright.schedules.service import Schedules
 from runwright.secrets.vault import Vault
 from runwright.tenants.api_keys import ApiKeys
 from runwright.tenants.audit import AuditLog
+from runwright.tenants.credential_watch import CredentialWatch
 from runwright.tenants.rate_limits import RateLimiter
 from runwright.tenants.status_cache import TenantStatusCache
 from runwright.tenants.tenants import Tenants
@@ -73,6 +76,9 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     agents: Agents
     executions: Executions
     publisher: Publisher
+    event_log: EventLog
+    feed: EventFeed
+    credential_watch: CredentialWatch
     outgoing: OutgoingPolicy
     keys: ApiKeys
     tenants: Tenants

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Final
 
+from runwright.jobs.log_hints import HINT_KINDS, LogHints
 from runwright.jobs.model import AttemptEnd
 
 READY_SECONDS: Final = 0.02
@@ -44,6 +45,8 @@ class JobNotifications:
         self._on_ready: list[Callable[[datetime | None], None]] = []
         self._on_cancel: list[Callable[[str], None]] = []
         self._on_changed: list[Callable[[], None]] = []
+        self._on_started: list[Callable[[], None]] = []
+        self.log_hints = LogHints(lambda message: send(f"{origin} {message}"), monotonic)
         self._watches: dict[str, list[EndWatch]] = {}
         self._followed: dict[str, float] = {}
         self._ready_timer: asyncio.TimerHandle | None = None
@@ -56,6 +59,10 @@ class JobNotifications:
         """Call `call` when jobs of this process were queued or have ended; often, so it must be quick."""
         self._on_changed.append(call)
 
+    def on_started(self, call: Callable[[], None]) -> None:
+        """Call `call` when jobs were claimed in this process."""
+        self._on_started.append(call)
+
     def on_cancel(self, call: Callable[[str], None]) -> None:
         """Call `call` with an executor's id when the cancel of one of its jobs was requested."""
         self._on_cancel.append(call)
@@ -67,6 +74,11 @@ class JobNotifications:
         for changed in self._on_changed:
             changed()
         self.announce_ready()
+
+    def jobs_started(self) -> None:
+        """Report that jobs were claimed in this process."""
+        for call in self._on_started:
+            call()
 
     def announce_ready(self) -> None:
         """Notify the executors of other processes that jobs may be claimable."""
@@ -168,9 +180,12 @@ class JobNotifications:
             self._wake(content)
         elif kind == "follow":
             self._followed[content] = self._monotonic() + _EXPIRY_FACTOR * FOLLOW_SECONDS
+        elif kind in HINT_KINDS:
+            self.log_hints.receive(kind, content)
 
     def stop(self) -> None:
         """Drop the pending notification; its receivers read the tables anyway."""
+        self.log_hints.stop()
         if self._ready_timer is not None:
             self._ready_timer.cancel()
             self._ready_timer = None

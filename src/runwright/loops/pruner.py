@@ -16,6 +16,7 @@ from runwright.automations.store.webhook_triggers import prune_replay_keys
 from runwright.bulk.store import prune_operations
 from runwright.core.clock import Clock, Stopwatch
 from runwright.db.pool import Database
+from runwright.events.feed_store import prune_watches
 from runwright.events.publish import prune_event_keys
 from runwright.events.store import prune_events
 from runwright.jobs.store.prune import prune_idempotency_keys, prune_jobs, prune_logs
@@ -60,6 +61,7 @@ class Pruner(DatabaseLoop):
         self._tasks: dict[str, Prune] = {
             "idempotency_keys": lambda now: prune_idempotency_keys(db, now=now, limit=_BATCH),
             "event_keys": lambda now: prune_event_keys(db, now=now, limit=_BATCH),
+            "event watches": lambda _: prune_watches(db, limit=_BATCH),
             "jobs": lambda now: prune_jobs(db, before=now - _days(retention.jobs_days), limit=_BATCH),
             "logs": lambda now: prune_logs(db, before=now - _days(retention.logs_days), limit=_BATCH),
             "deliveries": lambda now: prune_deliveries(

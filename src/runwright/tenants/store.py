@@ -1,5 +1,6 @@
 """SQL of tenants and API keys."""
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -92,6 +93,12 @@ async def use_key(db: Database, key_digest: bytes, *, now: datetime, every: time
             now - every,
         )
     return key
+
+
+async def valid_keys(db: Database, key_ids: Collection[str]) -> set[str]:
+    """Return which of these keys are active."""
+    rows = await db.fetch("SELECT id FROM api_keys WHERE id = ANY ($1) AND revoked_at IS NULL", list(key_ids))
+    return {row["id"] for row in rows}
 
 
 async def list_keys(db: Database, tenant_id: str | None) -> list[ApiKey]:

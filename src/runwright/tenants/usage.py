@@ -44,7 +44,7 @@ class UsageReporter:
         self._counts = counts
         self._limits_of = limits_of
         self._clock = clock
-        self._kept: dict[str, tuple[Mapping[str, int], datetime, float]] = {}
+        self._kept: dict[str, tuple[dict[str, int], datetime, float]] = {}
         """The last counts of a tenant, their time, and until when they are shown."""
 
     async def usage(self, tenant_id: str) -> TenantUsage:

@@ -20,6 +20,7 @@ from runwright.db.connection import MAINTENANCE, READ, SUBMIT
 from runwright.db.pool import Database
 from runwright.db.write_probe import WriteProbe
 from runwright.egress.service import raise_file_limit
+from runwright.events.event_log import EventLog
 from runwright.executor.executor import Executor
 from runwright.http.app import build_app
 from runwright.http.ava.webhooks.schemas import FORMAT as AVA_FORMAT
@@ -43,6 +44,7 @@ from runwright.webhooks.service import WebhookEndpoints
 from runwright.wiring.automations import open_automations
 from runwright.wiring.deliveries import outgoing_policy
 from runwright.wiring.executor import spool_dir_in
+from runwright.wiring.feed import open_credential_watch, open_feed
 from runwright.wiring.health import HealthReporter
 from runwright.wiring.limits import AdmissionControl, open_admission_control, unknown_key_limiter
 from runwright.wiring.resources import Resources, open_database_pool, open_vault, start_loop
@@ -136,6 +138,9 @@ async def open_services(
         agents=_agents(res, db),
         executions=Executions(db, clock=res.clock, on_decided=res.event_notifications.appended),
         publisher=_open_publisher(res, submits, stack),
+        event_log=EventLog(db),
+        feed=await open_feed(res, stack),
+        credential_watch=open_credential_watch(res, db, admission.tenant_status, stack),
         outgoing=outgoing_policy(res.settings),
         keys=ApiKeys(db, clock=res.clock, platform_key=key, unknown_keys=unknown_key_limiter(res.settings)),
         audit=AuditLog(db),

@@ -211,6 +211,7 @@ async def _open_notifications(
         origin=origin, send=lambda payload: listener.notify(EVENT_CHANNEL, payload)
     )
     job_notifications.on_changed(event_notifications.appended)
+    job_notifications.on_started(event_notifications.appended)
     listener = Listener(
         dsn,
         {JOB_CHANNEL: job_notifications.receive, EVENT_CHANNEL: event_notifications.receive},

@@ -12,7 +12,7 @@ import msgspec
 
 from runwright.agents.model import ACTION_EVENT, Decision
 from runwright.db.pool import Database, PoolConnection
-from runwright.events.event_sql import append_sql
+from runwright.events.event_sql import append_sql, append_watched_sql
 
 
 class NewDecision(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,6 +49,14 @@ def _append_action_sql(source: str, decider: str, reason: str, metadata: str) ->
     )
 
 
+def _append_end_sql(source: str) -> str:
+    """Return the CTE that reports each row of `source` to streams, as `execution.` and its status."""
+    return append_watched_sql(
+        f"""SELECT tenant_id, 'execution.' || status, id, updated_at,
+        json_build_object('agent_id', agent_id, 'event_type', event_type, 'action', action) FROM {source}"""
+    )
+
+
 _DECIDE: Final = f"""
 WITH item AS (
     -- the decisions to record
@@ -64,10 +72,10 @@ WITH item AS (
 ), unqueued AS (
     -- what was to be sent for them
     DELETE FROM outbox q USING decided d WHERE q.id = d.id
-), {_append_action_sql("decided", "d.decided_by", "d.reason", "d.metadata")}
+), {_append_end_sql("decided")}, {_append_action_sql("decided", "d.decided_by", "d.reason", "d.metadata")}
 SELECT id FROM decided
 """
-_FAIL: Final = """
+_FAIL: Final = f"""
 WITH item AS (
     SELECT * FROM unnest($2::text[], $3::text[]) AS i (id, error)
 ), failed AS (
@@ -75,10 +83,10 @@ WITH item AS (
     SET status = 'failed', error = i.error, expires_at = NULL, leased_until = NULL, completed_at = $1,
         updated_at = $1
     FROM item i WHERE x.id = i.id AND x.status IN ('pending', 'running')
-    RETURNING x.id
+    RETURNING x.*
 ), unqueued AS (
     DELETE FROM outbox q USING failed f WHERE q.id = f.id
-)
+), {_append_end_sql("failed")}
 SELECT id FROM failed
 """
 _REVIEW: Final = f"""
@@ -86,8 +94,25 @@ WITH reviewed AS (
     UPDATE executions SET action = $4, review = $5, updated_at = $1
     WHERE tenant_id = $2 AND id = $3 AND action = 'flag'
     RETURNING *
-), {_append_action_sql("reviewed", "$6::text", "$7::json", "$8::json")}
+), {_append_end_sql("reviewed")}, {_append_action_sql("reviewed", "$6::text", "$7::json", "$8::json")}
 SELECT id FROM reviewed
+"""
+
+
+_TIME_OUT: Final = f"""
+WITH late AS (
+    UPDATE executions
+    SET status = 'timed_out', expires_at = NULL, leased_until = NULL, completed_at = $1,
+        updated_at = $1, error = coalesce(error, 'No decision was made in time.')
+    WHERE id = ANY (ARRAY(
+        SELECT id FROM executions WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2
+        FOR UPDATE SKIP LOCKED
+    ))
+    RETURNING *
+), unqueued AS (
+    DELETE FROM outbox q USING late l WHERE q.id = l.id
+), {_append_end_sql("late")}
+SELECT count(*) FROM late
 """
 
 
@@ -143,25 +168,7 @@ async def review_execution(
 
 async def time_out_executions(db: Database, *, now: datetime, limit: int) -> int:
     """Time out up to `limit` executions; return how many."""
-    count: int = await db.fetchval(
-        """
-        WITH late AS (
-            UPDATE executions
-            SET status = 'timed_out', expires_at = NULL, leased_until = NULL, completed_at = $1,
-                updated_at = $1, error = coalesce(error, 'No decision was made in time.')
-            WHERE id = ANY (ARRAY(
-                SELECT id FROM executions WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2
-                FOR UPDATE SKIP LOCKED
-            ))
-            RETURNING id
-        ), unqueued AS (
-            DELETE FROM outbox q USING late l WHERE q.id = l.id
-        )
-        SELECT count(*) FROM late
-        """,
-        now,
-        limit,
-    )
+    count: int = await db.fetchval(_TIME_OUT, now, limit)
     return count
 
 

@@ -14,6 +14,7 @@ from runwright.agents.model import DECISION_WINDOW
 from runwright.core.ids import new_id
 from runwright.db.pool import Database, PoolConnection
 from runwright.db.rows import columns_of
+from runwright.events.event_sql import append_watched_sql
 from runwright.events.model import Event
 from runwright.events.publish import MAX_DEPTH, too_deep
 from runwright.outbox.queue import OutboxKind, enqueue_sql
@@ -39,6 +40,11 @@ _CALLED: Final = """
     SELECT m.id, m.agent_id, $5::timestamptz FROM created m JOIN agents a ON a.id = m.agent_id
     WHERE m.status = 'pending' AND (a.callback_url IS NOT NULL OR a.worker_id IS NOT NULL)
 """
+_OPENED: Final = append_watched_sql(
+    """SELECT tenant_id, CASE status WHEN 'failed' THEN 'execution.failed' ELSE 'execution.opened' END,
+           id, $5::timestamptz, json_build_object('agent_id', agent_id, 'event_type', event_type)
+    FROM created"""
+)
 _OPEN: Final = f"""
 WITH item AS (
     SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::boolean[])
@@ -53,8 +59,8 @@ WITH item AS (
     FROM item i JOIN agents a ON a.id = i.agent_id JOIN events e ON e.position = i.position
     WHERE {{which}}
     ON CONFLICT (position, agent_id) DO NOTHING
-    RETURNING id, agent_id, status
-), called AS (
+    RETURNING id, tenant_id, agent_id, event_type, status
+), {_OPENED}, called AS (
     {enqueue_sql(OutboxKind.AGENT, _CALLED)}
 )
 SELECT count(*) AS executions, count(*) FILTER (WHERE status = 'failed') AS too_deep FROM created

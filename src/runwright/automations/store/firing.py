@@ -24,6 +24,7 @@ from runwright.automations.store.runs import fetch_runs_by_id
 from runwright.core.job_state import Trigger
 from runwright.core.template_context import Json
 from runwright.db.pool import PoolConnection
+from runwright.events.event_sql import append_watched_sql
 
 
 class Fire(msgspec.Struct, frozen=True, kw_only=True):
@@ -167,9 +168,16 @@ def plan_of(one: Automation) -> RunPlan:
     return RunPlan(**{name: getattr(one.definition, name) for name in names})
 
 
+_FIRED_EVENTS: Final = append_watched_sql(
+    """SELECT tenant_id, 'run.fired', id, started_at,
+           json_build_object('automation_id', automation_id, 'status', status)
+    FROM inserted"""
+)
+
+
 async def _insert(db: PoolConnection, items: Sequence[tuple[Fire, Run, int | None, RunPlan]]) -> None:
     await db.execute(
-        """
+        f"""
         WITH inserted AS (
             INSERT INTO automation_runs (id, tenant_id, automation_id, kind, status, number, fire_id,
                 scheduled_at, started_at, ended_at, error, cause, plan, activation, ancestry)
@@ -181,8 +189,8 @@ async def _insert(db: PoolConnection, items: Sequence[tuple[Fire, Run, int | Non
                 $13::json[], $14::json[], $15::json[])
                 AS i (id, tenant_id, automation_id, kind, status, number, fire_id, scheduled_at, started_at,
                       ended_at, error, cause, plan, activation, ancestry)
-            RETURNING id, tenant_id, started_at, status
-        )
+            RETURNING id, tenant_id, automation_id, started_at, status
+        ), {_FIRED_EVENTS}
         INSERT INTO run_queue (run_id, tenant_id, due_at)
         SELECT id, tenant_id, started_at FROM inserted WHERE status = 'scheduled'
         """,

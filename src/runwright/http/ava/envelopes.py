@@ -22,6 +22,7 @@ from runwright.tenants.model import is_tenant_id
 
 _LONGEST_CURSOR: Final = 172
 _NUMBER: Final = re.compile("[1-9][0-9]{0,8}")
+_POSITION: Final = re.compile("[0-9]{1,18}")
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -154,6 +155,18 @@ def known_id(prefix: Prefix, resource: str, value: str) -> str:
     if not is_id(prefix, value):
         raise NotFoundError(f"There is no such {resource}.")
     return value
+
+
+def read_position(cursor: str | UnsetType) -> int | None:
+    """Return the position that a cursor of `encode_position` names; None without a cursor."""
+    if cursor is UNSET:
+        return None
+    return int(_decode_cursor(cursor, lambda text: _POSITION.fullmatch(text) is not None))
+
+
+def encode_position(position: int) -> str:
+    """Return the cursor of a list that is ordered by positions."""
+    return _encode_cursor(str(position))
 
 
 def _encode_cursor(row_id: str) -> str:

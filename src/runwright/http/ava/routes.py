@@ -6,12 +6,14 @@ from runwright.http.ava.analytics.routes import ROUTES as ANALYTICS
 from runwright.http.ava.audit.routes import ROUTES as AUDIT
 from runwright.http.ava.bulk.routes import ROUTES as BULK
 from runwright.http.ava.docs.document import document_routes
+from runwright.http.ava.events.routes import ROUTES as EVENTS
 from runwright.http.ava.jobs.routes import ROUTES as JOBS
 from runwright.http.ava.keys.routes import ROUTES as KEYS
 from runwright.http.ava.queues.routes import ROUTES as QUEUES
 from runwright.http.ava.runtimes.routes import ROUTES as RUNTIMES
 from runwright.http.ava.schedules.routes import ROUTES as SCHEDULES
 from runwright.http.ava.secrets.routes import ROUTES as SECRETS
+from runwright.http.ava.stream.routes import ROUTES as STREAM
 from runwright.http.ava.system.routes import ROUTES as SYSTEM
 from runwright.http.ava.tenants.routes import ROUTES as TENANTS
 from runwright.http.ava.version_files.routes import ROUTES as VERSION_FILES
@@ -26,7 +28,7 @@ def ava_routes() -> Sequence[Route]:
     """Return the routes of all resources, and of the document that is made from them."""
     resources = [
         *(*WORKERS, *SECRETS, *VERSIONS, *VERSION_FILES, *BULK, *JOBS, *SCHEDULES),
-        *(*QUEUES, *RUNTIMES, *ANALYTICS, *WEBHOOKS),
+        *(*QUEUES, *RUNTIMES, *ANALYTICS, *EVENTS, *STREAM, *WEBHOOKS),
         *(*TENANTS, *KEYS, *WHOAMI, *AUDIT, *SYSTEM),
     ]
     return [*resources, *document_routes(resources)]

@@ -32,7 +32,7 @@ import msgspec
 from asyncpg import Record, UniqueViolationError
 
 from runwright.db.pool import Database
-from runwright.events.event_sql import append_sql, has_subscribers_sql
+from runwright.events.event_sql import append_sql, has_readers_sql
 from runwright.jobs.model import ClaimedAttempt
 from runwright.runtimes.pool.settings import PoolCapacity
 
@@ -66,7 +66,7 @@ class ClaimResult(msgspec.Struct, frozen=True):
 _STARTED_EVENTS: Final = append_sql(
     f"""SELECT tenant_id, 'job.started', job_id, started_at,
            json_build_object('attempt', attempt, 'worker_version', version)
-    FROM claimed WHERE {has_subscribers_sql("claimed.tenant_id", "job.started")}"""
+    FROM claimed WHERE {has_readers_sql("claimed.tenant_id", "job.started")}"""
 )
 
 _CLAIM: Final = f"""

@@ -14,7 +14,7 @@ import msgspec
 from runwright.core.job_state import TERMINAL, ErrorCode, JobStatus
 from runwright.db.pool import Database
 from runwright.db.rows import columns_of
-from runwright.events.event_sql import append_sql
+from runwright.events.event_sql import append_sql, append_watched_sql
 from runwright.jobs.model import AttemptEnd, JobError, LogChunk
 
 CANCELLED_ERROR: Final = msgspec.json.encode(JobError(ErrorCode.CANCELLED, "The job was cancelled."))
@@ -101,6 +101,12 @@ found AS (
 )""",
 )
 
+_FAILED_ATTEMPTS: Final = append_watched_sql(
+    """SELECT tenant_id, 'attempt.failed', job_id, ended_at,
+           json_build_object('attempt', attempt, 'code', error ->> 'code', 'retry_at', retry_at)
+    FROM ended"""
+)
+
 _RETRY: Final = f"""
 WITH item AS (
     -- the ends to record
@@ -118,15 +124,18 @@ ended AS (
     FROM item i
     WHERE q.tenant_id = i.tenant_id AND q.job_id = i.job_id AND q.fence = i.fence
       AND q.executor_id = $1 AND q.cancel_requested_at IS NULL AND q.retries_left > 0
-    RETURNING q.job_id, q.fence, q.attempt - 1 AS attempt, q.worker_version, i.started_at, i.ended_at, i.error
+    RETURNING q.tenant_id, q.job_id, q.fence, q.attempt - 1 AS attempt, q.worker_version, i.started_at,
+              i.ended_at, i.retry_at, coalesce(i.error, $2::json) AS error
 ),
 -- the attempt that failed
 attempt AS (
     INSERT INTO job_attempts (job_id, attempt, fence, executor_id, worker_version,
                               started_at, ended_at, error)
-    SELECT job_id, attempt, fence, $1, worker_version, started_at, ended_at, coalesce(error, $2::json)
+    SELECT job_id, attempt, fence, $1, worker_version, started_at, ended_at, error
     FROM ended
-), {_CHUNKS}
+),
+-- for streams
+{_FAILED_ATTEMPTS}, {_CHUNKS}
 SELECT job_id FROM ended
 """
 

@@ -13,7 +13,7 @@ from runwright.core.ids import JobId, new_id
 from runwright.core.job_state import JobStatus, Trigger
 from runwright.db.pool import Database, PoolConnection
 from runwright.db.rows import columns_of
-from runwright.events.event_sql import append_sql, has_subscribers_sql
+from runwright.events.event_sql import append_sql, has_readers_sql
 from runwright.jobs.model import ClaimedAttempt, Job
 
 PRIORITY_HANDICAP: Final = timedelta(minutes=10)
@@ -147,12 +147,12 @@ _COLUMNS: Final = len(Submission.__struct_fields__)
 _QUEUED_EVENTS: Final = append_sql(
     f"""SELECT inserted.tenant_id, 'job.queued', inserted.id, inserted.created_at,
            json_build_object('attempt', 1, 'worker_version', inserted.worker_version)
-    FROM inserted WHERE {has_subscribers_sql("inserted.tenant_id", "job.queued")}
+    FROM inserted WHERE {has_readers_sql("inserted.tenant_id", "job.queued")}
     UNION ALL
     SELECT queued.tenant_id, 'job.started', queued.job_id, queued.started_at,
            json_build_object('attempt', 1, 'worker_version', queued.worker_version)
     FROM queued WHERE queued.started_at IS NOT NULL
-      AND {has_subscribers_sql("queued.tenant_id", "job.started")}"""
+      AND {has_readers_sql("queued.tenant_id", "job.started")}"""
 )
 
 # The lock on the worker makes submitting and deprecating happen one after the other, so that no job

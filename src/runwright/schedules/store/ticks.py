@@ -12,7 +12,7 @@ from runwright.core.paging import Listing, PageRequest
 from runwright.db.pagination import Conditions, Rows, fetch_page
 from runwright.db.pool import Database, PoolConnection
 from runwright.db.rows import columns_of, struct_from_row
-from runwright.events.event_sql import append_sql, has_subscribers_sql
+from runwright.events.event_sql import append_sql, has_readers_sql
 from runwright.schedules.model import Schedule, Tick
 from runwright.schedules.store.definitions import COLUMNS, schedule_from_row
 from runwright.schedules.tick_policy import TickStatus
@@ -80,7 +80,7 @@ async def next_due_at(db: Database) -> datetime | None:
 
 
 _SUBSCRIBED: Final = " OR ".join(
-    has_subscribers_sql("s.tenant_id", f"schedule.{outcome}") for outcome in ("fired", "skipped")
+    has_readers_sql("s.tenant_id", f"schedule.{outcome}") for outcome in ("fired", "skipped")
 )
 _EVENTS: Final = append_sql(
     f"""SELECT s.tenant_id, CASE t.status WHEN 'fired' THEN 'schedule.fired' ELSE 'schedule.skipped' END,

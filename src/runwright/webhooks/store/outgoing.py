@@ -9,6 +9,7 @@ from asyncpg import Record
 from runwright.core.ids import new_id
 from runwright.db.pool import Database, PoolConnection
 from runwright.db.rows import struct_from_row
+from runwright.events.event_sql import append_watched_sql
 from runwright.events.model import Event
 from runwright.outbox.queue import (
     OutboxClaim,
@@ -43,6 +44,21 @@ WEBHOOK_QUEUE: Final = OutboxQueue(
     lease_seconds=30.0,
 )
 
+_CREATED_EVENTS: Final = append_watched_sql(
+    """SELECT tenant_id, 'delivery.created', id, $5::timestamptz,
+           json_build_object('endpoint_id', endpoint_id, 'event_type', event_type)
+    FROM created"""
+)
+_SETTLED_EVENTS: Final = append_watched_sql(
+    """SELECT tenant_id,
+           CASE WHEN delivered THEN 'delivery.delivered' WHEN abandoned THEN 'delivery.abandoned'
+                ELSE 'delivery.failed' END,
+           id, started_at + make_interval(secs => duration_ms / 1000.0),
+           json_build_object('endpoint_id', endpoint_id, 'attempt', number,
+                             'response_status', response_status, 'retry_at', retry_at)
+    FROM updated"""
+)
+
 _INSERT: Final = f"""
 WITH item AS (
     SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[])
@@ -51,8 +67,8 @@ WITH item AS (
     INSERT INTO deliveries (id, tenant_id, endpoint_id, position, event_type, status, created_at)
     SELECT i.id, e.tenant_id, e.id, i.position, i.type, 'pending', $5
     FROM item i JOIN endpoints e ON e.id = i.endpoint_id
-    ON CONFLICT (position, endpoint_id) DO NOTHING RETURNING id, endpoint_id
-), queued AS (
+    ON CONFLICT (position, endpoint_id) DO NOTHING RETURNING id, tenant_id, endpoint_id, event_type
+), {_CREATED_EVENTS}, queued AS (
     {enqueue_sql(OutboxKind.WEBHOOK, "SELECT id, endpoint_id, $5::timestamptz FROM created")}
 )
 SELECT count(*) FROM created
@@ -127,8 +143,8 @@ WITH attempt AS (
         completed_at = CASE WHEN a.delivered OR a.abandoned
                        THEN a.started_at + make_interval(secs => a.duration_ms / 1000.0) END
     FROM attempt a JOIN settled USING (id) WHERE d.id = a.id
-    RETURNING d.endpoint_id, d.attempts AS number, a.*
-), recorded AS (
+    RETURNING d.tenant_id, d.endpoint_id, d.attempts AS number, a.*
+), {_SETTLED_EVENTS}, recorded AS (
     -- one row for each attempt
     INSERT INTO delivery_attempts (delivery_id, number, started_at, duration_ms, response_status, error)
     SELECT id, number, started_at, duration_ms, response_status, error FROM updated

@@ -1,7 +1,7 @@
 """A job's log as server-sent events."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Final
 
 from runwright.http.ava.jobs.schemas import line_out
@@ -17,7 +17,7 @@ _NOTHING: Final = b": nothing new\n\n"
 
 async def log_events(
     parts: AsyncIterator[TailPart], streams: OpenStreams, tenant_id: str
-) -> AsyncIterator[bytes]:
+) -> AsyncGenerator[bytes, None]:
     """Yield the events of a log that is being tailed."""
     loop = asyncio.get_running_loop()
     with streams.counted(tenant_id):

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from runwright.core.ids import JobId
 from runwright.http.ava.authorization import READS, WRITES
@@ -34,6 +34,7 @@ from runwright.http.ava.jobs.schemas import (
     read_last_event,
     submission_of,
 )
+from runwright.http.event_stream import EventStreamResponse
 from runwright.http.fields import to_out
 from runwright.http.request import Request
 from runwright.http.response import EVENT_STREAM, Reply
@@ -162,7 +163,7 @@ async def stream_logs(request: Request) -> Response:
         level=optional(query.level),
         after=query.after if after is None else after,
     )
-    return StreamingResponse(log_events(parts, streams, request.tenant_id), media_type=EVENT_STREAM)
+    return EventStreamResponse(log_events(parts, streams, request.tenant_id))
 
 
 @ROUTES.add("GET", "/{job_id}/explain", READS, "Explain where a job is", errors=(404, 422))

@@ -303,18 +303,19 @@ async def read_idempotency(request: Request) -> Idempotency | None:
 
     UnavailableError where the digest of a large body cannot be computed now.
     """
-    key = _idempotency_key(request)
+    key = read_idempotency_key(request.headers)
     return None if key is None else Idempotency(key, await _digest(request))
 
 
 def idempotency_of(request: Request, subject: str) -> Idempotency | None:
     """Return the Idempotency-Key of a request whose meaning is `subject` and not its body alone."""
-    key = _idempotency_key(request)
+    key = read_idempotency_key(request.headers)
     return None if key is None else Idempotency(key, hashlib.sha256(subject.encode()).digest())
 
 
-def _idempotency_key(request: Request) -> str | None:
-    key = request.headers.get(_IDEMPOTENCY)
+def read_idempotency_key(headers: Mapping[bytes, bytes]) -> str | None:
+    """Return the Idempotency-Key of a request; None without one."""
+    key = headers.get(_IDEMPOTENCY)
     if key is None:
         return None
     if not _KEY.fullmatch(key):

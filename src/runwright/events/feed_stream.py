@@ -1,0 +1,121 @@
+"""What one client of the event feed gets, and what waits for it.
+
+A stream holds at most `MOST_PENDING` events that its client has not taken. Above that it ends: nothing is
+buffered without bound, and one slow client delays no other.
+"""
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Callable, Collection, Sequence
+from enum import StrEnum
+from typing import Final, TypeAlias
+
+import msgspec
+
+from runwright.events.feed_store import LoggedEvent
+from runwright.events.log_position import LogPosition
+
+MOST_PENDING: Final = 5_000
+
+
+class FeedEvent(msgspec.Struct):
+    """An event in the feed, and the position after it. `frame` is for the streams, which share it."""
+
+    logged: LoggedEvent
+    position: LogPosition
+    frame: bytes = b""
+
+
+class LogHint(msgspec.Struct, frozen=True):
+    """A job has written log lines."""
+
+    job_id: str
+    worker_id: str
+
+
+class Gone(msgspec.Struct, frozen=True):
+    """Events may be missing: the stream goes on from this position."""
+
+    position: LogPosition
+
+
+class EndReason(StrEnum):
+    """Why a stream ended that its client has not closed."""
+
+    STOPPING = "server_stopping"
+    SLOW = "too_slow"
+    REVOKED = "access_ended"
+    UNAVAILABLE = "unavailable"
+
+
+FeedPart: TypeAlias = FeedEvent | LogHint | Gone
+
+
+class FeedStream:
+    """What one client gets of a tenant's events."""
+
+    def __init__(self, wants: Callable[[FeedEvent | LogHint], bool]) -> None:
+        """`wants`: which events and hints it is given."""
+        self.joined = asyncio.Event()
+        self.start: LogPosition | None = None
+        """The position at which it joined."""
+        self.ended: EndReason | None = None
+        self.wants = wants
+        self._woken = asyncio.Event()
+        self._pending: deque[FeedPart] = deque()
+        self._repeated: frozenset[int] = frozenset()
+
+    async def wait_joined(self, seconds: float) -> bool:
+        """Return whether the stream has joined, or has ended, after waiting for so long at most."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self.joined.wait()
+        return self.joined.is_set()
+
+    def join(self, start: LogPosition) -> None:
+        """Let the stream get everything from now on, unless it has ended."""
+        self.start = start
+        self.joined.set()
+
+    def offer(self, parts: Sequence[FeedPart]) -> None:
+        """Add what the client wants of this; end the stream where too much is waiting already."""
+        if self.ended is not None:
+            return
+        wanted = [part for part in parts if isinstance(part, Gone) or self.wants(part)]
+        if not wanted:
+            return
+        if len(self._pending) + len(wanted) > MOST_PENDING:
+            self.end(EndReason.SLOW)
+            return
+        self._pending += wanted
+        self._woken.set()
+
+    def end(self, reason: EndReason) -> None:
+        """End the stream: what is pending is dropped, unless the server stops."""
+        if self.ended is None:
+            self.ended = reason
+            if reason is not EndReason.STOPPING:
+                self._pending.clear()
+            self.joined.set()
+            self._woken.set()
+
+    def leave_out(self, positions: Collection[int]) -> None:
+        """Do not give events that the client got while it caught up."""
+        self._repeated = frozenset(positions)
+
+    async def next(self, seconds: float) -> list[FeedPart] | None:
+        """Return what is new, an empty list if nothing is in time; None once the stream has ended."""
+        if not self._pending and self.ended is None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._woken.wait()
+        self._woken.clear()
+        if not self._pending and self.ended is not None:
+            return None
+        parts = [part for part in self._pending if not self._is_repeated(part)]
+        self._pending.clear()
+        return parts
+
+    def _is_repeated(self, part: FeedPart) -> bool:
+        return isinstance(part, FeedEvent) and part.logged.event.position in self._repeated

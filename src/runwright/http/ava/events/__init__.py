@@ -1,0 +1,1 @@
+"""Events: the log of a tenant, and publishing to it."""

@@ -1,0 +1,77 @@
+"""The routes of events: publish one, and read the log."""
+
+from typing import Final
+
+from runwright.events.feed_store import LoggedEvent
+from runwright.http.ava.authorization import READS, WRITES
+from runwright.http.ava.dialect import AVA
+from runwright.http.ava.envelopes import Data, encode_position, known_id, read_position
+from runwright.http.ava.events.schemas import (
+    LIST_EVENTS,
+    PUBLISH_EVENT,
+    CursorPagination,
+    EventIn,
+    EventOut,
+    EventPage,
+    EventQuery,
+    PublishedEventOut,
+    event_create,
+    event_filter,
+    event_out,
+)
+from runwright.http.ava.jobs.schemas import read_idempotency_key
+from runwright.http.fields import to_out
+from runwright.http.request import Request
+from runwright.http.response import Reply
+from runwright.http.routing import Routes
+
+ROUTES: Final = Routes(AVA, "/v1/ava/events", tag="Events")
+
+
+@ROUTES.add(
+    "POST",
+    "",
+    WRITES,
+    "Publish an event",
+    body=EventIn,
+    errors=(409, 422),
+    idempotent=True,
+    example={"type": "custom.report.done", "payload": {"rows": 12}},
+)
+async def publish_event(request: Request) -> Reply[Data[PublishedEventOut]]:
+    """For webhooks, agents and automations that subscribe to it, and for streams; it stays in the log."""
+    new = event_create(await request.body(PUBLISH_EVENT), read_idempotency_key(request.headers))
+    published = await request.services.publisher.publish(request.caller, new)
+    shown = event_out(LoggedEvent(event=published.event, data_omitted=False, worker_id=None))
+    data = Data(to_out(PublishedEventOut, shown, executions=published.executions))
+    return Reply(data, 200 if published.replayed else 201)
+
+
+@ROUTES.add("GET", "", READS, "List events", query=EventQuery, errors=(422,))
+async def list_events(request: Request) -> EventPage:
+    """Newest first. A page looks at 20,000 events at most: it may have few rows, and be followed by another.
+
+    The events `ava.job.queued`, `ava.job.started`, `ava.attempt.failed`, `ava.delivery.*`, `ava.execution.*`
+    and `ava.run.*` are kept only while a webhook subscribes to them or a stream is open.
+    """
+    query = request.query(LIST_EVENTS)
+    which = event_filter(query, request.services.clock())
+    listing = await request.services.event_log.list(
+        request.tenant_id, which, before=read_position(query.cursor), limit=query.per_page
+    )
+    before = listing.next_before
+    return EventPage(
+        [event_out(one) for one in listing.rows],
+        CursorPagination(
+            per_page=query.per_page,
+            has_more=before is not None,
+            next_cursor=None if before is None else encode_position(before),
+        ),
+    )
+
+
+@ROUTES.add("GET", "/{event_id}", READS, "Get an event", errors=(404, 422))
+async def get_event(request: Request) -> Data[EventOut]:
+    """With all of its data."""
+    event_id = known_id("evt", "event", request.params["event_id"])
+    return Data(event_out(await request.services.event_log.get(request.tenant_id, event_id)))

@@ -1,0 +1,1 @@
+"""The stream of a tenant's events."""
