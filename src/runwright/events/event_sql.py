@@ -40,6 +40,7 @@ def append_watched_sql(source: str) -> str:
     `source` selects tenant_id, type, subject_id, created_at and data.
     """
     return f"""watched AS (
+    -- events for streams alone
     INSERT INTO events (tenant_id, type, subject_id, created_at, data)
     SELECT * FROM ({source}) AS happened (tenant_id, type, subject_id, created_at, data)
     WHERE {watched_sql("happened.tenant_id")}

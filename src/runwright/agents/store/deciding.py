@@ -77,20 +77,24 @@ SELECT id FROM decided
 """
 _FAIL: Final = f"""
 WITH item AS (
+    -- the executions to fail
     SELECT * FROM unnest($2::text[], $3::text[]) AS i (id, error)
 ), failed AS (
+    -- those that are open
     UPDATE executions x
     SET status = 'failed', error = i.error, expires_at = NULL, leased_until = NULL, completed_at = $1,
         updated_at = $1
     FROM item i WHERE x.id = i.id AND x.status IN ('pending', 'running')
     RETURNING x.*
 ), unqueued AS (
+    -- what was to be sent for them
     DELETE FROM outbox q USING failed f WHERE q.id = f.id
 ), {_append_end_sql("failed")}
 SELECT id FROM failed
 """
 _REVIEW: Final = f"""
 WITH reviewed AS (
+    -- the execution, if it is flagged
     UPDATE executions SET action = $4, review = $5, updated_at = $1
     WHERE tenant_id = $2 AND id = $3 AND action = 'flag'
     RETURNING *
@@ -101,6 +105,7 @@ SELECT id FROM reviewed
 
 _TIME_OUT: Final = f"""
 WITH late AS (
+    -- those whose time is over
     UPDATE executions
     SET status = 'timed_out', expires_at = NULL, leased_until = NULL, completed_at = $1,
         updated_at = $1, error = coalesce(error, 'No decision was made in time.')
@@ -110,6 +115,7 @@ WITH late AS (
     ))
     RETURNING *
 ), unqueued AS (
+    -- what was to be sent for them
     DELETE FROM outbox q USING late l WHERE q.id = l.id
 ), {_append_end_sql("late")}
 SELECT count(*) FROM late

@@ -47,9 +47,11 @@ _OPENED: Final = append_watched_sql(
 )
 _OPEN: Final = f"""
 WITH item AS (
+    -- the pairs of an event and an agent
     SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::boolean[])
         AS i (id, agent_id, position, deep)
 ), created AS (
+    -- the executions that were opened
     INSERT INTO executions (id, tenant_id, agent_id, position, event_type, status, error, expires_at,
                             started_at, completed_at, created_at, updated_at)
     SELECT i.id, a.tenant_id, a.id, e.position, e.type,
@@ -61,6 +63,7 @@ WITH item AS (
     ON CONFLICT (position, agent_id) DO NOTHING
     RETURNING id, tenant_id, agent_id, event_type, status
 ), {_OPENED}, called AS (
+    -- those whose agent is called
     {enqueue_sql(OutboxKind.AGENT, _CALLED)}
 )
 SELECT count(*) AS executions, count(*) FILTER (WHERE status = 'failed') AS too_deep FROM created

@@ -61,14 +61,17 @@ _SETTLED_EVENTS: Final = append_watched_sql(
 
 _INSERT: Final = f"""
 WITH item AS (
+    -- the pairs of an event and an endpoint
     SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[])
         AS i (id, endpoint_id, position, type)
 ), created AS (
+    -- the deliveries that did not exist
     INSERT INTO deliveries (id, tenant_id, endpoint_id, position, event_type, status, created_at)
     SELECT i.id, e.tenant_id, e.id, i.position, i.type, 'pending', $5
     FROM item i JOIN endpoints e ON e.id = i.endpoint_id
     ON CONFLICT (position, endpoint_id) DO NOTHING RETURNING id, tenant_id, endpoint_id, event_type
 ), {_CREATED_EVENTS}, queued AS (
+    -- all of them, due at once
     {enqueue_sql(OutboxKind.WEBHOOK, "SELECT id, endpoint_id, $5::timestamptz FROM created")}
 )
 SELECT count(*) FROM created
