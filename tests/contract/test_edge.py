@@ -35,7 +35,7 @@ from runwright.bulk.service import BulkOperations
 from runwright.core.clock import system_clock
 from runwright.core.roles import Caller, Role
 from runwright.db.pool import Pool
-from runwright.events.event_log import EventLog
+from runwright.events.event_log import EventReader
 from runwright.events.feed import EventFeed
 from runwright.events.notifications import EventNotifications
 from runwright.http import event_stream
@@ -143,7 +143,7 @@ async def edge(database: Pool, request: pytest.FixtureRequest) -> AsyncIterator[
         tenant_status=tenant_status,
         limiter=RateLimiter(None),
         usage=UsageReporter({}, limits_of=tenant_status.limits_of, clock=system_clock),
-        event_log=EventLog(database),
+        event_log=EventReader(database),
         feed=feed,
         credential_watch=CredentialWatch(database, tenant_status),
         runtimes=lambda name: RuntimeInfo(name=name, ready=True),

@@ -22,7 +22,7 @@ class TypePatterns(msgspec.Struct, frozen=True):
 EVERY_TYPE: Final = TypePatterns()
 
 
-class EventFilter(msgspec.Struct, frozen=True, kw_only=True):
+class EventSelection(msgspec.Struct, frozen=True, kw_only=True):
     """A filter for events; None matches all."""
 
     patterns: TypePatterns = EVERY_TYPE

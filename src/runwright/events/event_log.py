@@ -13,7 +13,7 @@ import msgspec
 from runwright.core.errors import NotFoundError
 from runwright.core.ids import number_of
 from runwright.db.pool import Database
-from runwright.events.event_filter import EventFilter
+from runwright.events.event_filter import EventSelection
 from runwright.events.feed_store import LoggedEvent, fetch_event, scan_events
 
 SCANNED: Final = 20_000
@@ -30,14 +30,14 @@ class EventListing(msgspec.Struct, frozen=True):
     next_before: int | None
 
 
-class EventLog:
+class EventReader:
     """The logs of all tenants."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
 
     async def list(
-        self, tenant_id: str, which: EventFilter, *, before: int | None, limit: int
+        self, tenant_id: str, which: EventSelection, *, before: int | None, limit: int
     ) -> EventListing:
         """Return up to `limit` events, the newest first, with positions below `before`."""
         scan = await scan_events(

@@ -9,7 +9,7 @@ from asyncpg import Record
 
 from runwright.db.pool import Database
 from runwright.db.rows import struct_from_row
-from runwright.events.event_filter import EventFilter
+from runwright.events.event_filter import EventSelection
 from runwright.events.log_position import LogSnapshot
 from runwright.events.model import Event
 
@@ -120,7 +120,7 @@ ORDER BY e.position DESC
 
 
 async def scan_events(
-    db: Database, *, tenant_id: str, which: EventFilter, before: int | None, scanned: int, limit: int
+    db: Database, *, tenant_id: str, which: EventSelection, before: int | None, scanned: int, limit: int
 ) -> EventScan:
     """Look at up to `scanned` of a tenant's events before a position, and return up to `limit` that fit."""
     rows = await db.fetch(

@@ -35,7 +35,7 @@ class LogHint(msgspec.Struct, frozen=True):
 
 
 class Gone(msgspec.Struct, frozen=True):
-    """Events may be missing: the stream goes on from this position."""
+    """Events may be missing: the stream continues from this position."""
 
     position: LogPosition
 

@@ -16,7 +16,7 @@ from runwright.analytics.reports import Analytics
 from runwright.automations.service import Automations
 from runwright.bulk.service import BulkOperations
 from runwright.core.clock import Clock, system_clock
-from runwright.events.event_log import EventLog
+from runwright.events.event_log import EventReader
 from runwright.events.feed import EventFeed
 from runwright.http.connection_limits import ConnectionCaps, caps_for
 from runwright.http.response import OpenStreams
@@ -76,7 +76,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     agents: Agents
     executions: Executions
     publisher: Publisher
-    event_log: EventLog
+    event_log: EventReader
     feed: EventFeed
     credential_watch: CredentialWatch
     outgoing: OutgoingPolicy

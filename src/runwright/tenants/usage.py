@@ -27,7 +27,7 @@ class QuotaUsage(msgspec.Struct, frozen=True, kw_only=True):
     limit: int | None
 
 
-class TenantUsage(msgspec.Struct, frozen=True, kw_only=True):
+class QuotaReport(msgspec.Struct, frozen=True, kw_only=True):
     """How much of each quota a tenant uses, by the name of the quota."""
 
     quotas: Mapping[str, QuotaUsage]
@@ -47,7 +47,7 @@ class UsageReporter:
         self._kept: dict[str, tuple[dict[str, int], datetime, float]] = {}
         """The last counts of a tenant, their time, and until when they are shown."""
 
-    async def usage(self, tenant_id: str) -> TenantUsage:
+    async def usage(self, tenant_id: str) -> QuotaReport:
         """Return the usage of a tenant, which need not exist."""
         loop = asyncio.get_running_loop()
         began_at = loop.time()
@@ -61,4 +61,4 @@ class UsageReporter:
         used, sampled_at, _ = kept
         limits = self._limits_of(tenant_id)
         quotas = {name: QuotaUsage(used=n, limit=getattr(limits, name)) for name, n in used.items()}
-        return TenantUsage(quotas=quotas, sampled_at=sampled_at)
+        return QuotaReport(quotas=quotas, sampled_at=sampled_at)

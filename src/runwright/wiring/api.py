@@ -20,7 +20,7 @@ from runwright.db.connection import MAINTENANCE, READ, SUBMIT
 from runwright.db.pool import Database
 from runwright.db.write_probe import WriteProbe
 from runwright.egress.service import raise_file_limit
-from runwright.events.event_log import EventLog
+from runwright.events.event_log import EventReader
 from runwright.executor.executor import Executor
 from runwright.http.app import build_app
 from runwright.http.ava.webhooks.schemas import FORMAT as AVA_FORMAT
@@ -138,7 +138,7 @@ async def open_services(
         agents=_agents(res, db),
         executions=Executions(db, clock=res.clock, on_decided=res.event_notifications.appended),
         publisher=_open_publisher(res, submits, stack),
-        event_log=EventLog(db),
+        event_log=EventReader(db),
         feed=await open_feed(res, stack),
         credential_watch=open_credential_watch(res, db, admission.tenant_status, stack),
         outgoing=outgoing_policy(res.settings),

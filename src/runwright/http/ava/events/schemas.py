@@ -14,7 +14,7 @@ from msgspec import UNSET, Meta, Raw, UnsetType, field
 
 from runwright.agents.model import EventCreate
 from runwright.core.json_depth import DEPTH_LIMIT, nests_too_deeply
-from runwright.events.event_filter import EVERY_TYPE, EventFilter, TypePatterns, patterns_of
+from runwright.events.event_filter import EVERY_TYPE, EventSelection, TypePatterns, patterns_of
 from runwright.events.feed_store import DATA_LIMIT_BYTES, LoggedEvent
 from runwright.events.publish import LONGEST_TYPE, OWN_FAMILIES, PAYLOAD_LIMIT_BYTES, type_problem
 from runwright.http.ava.envelopes import AnyJson, Cursor, JsonObject, Moment, PerPage, Time, in_utc, optional
@@ -182,8 +182,8 @@ def type_patterns(names: str | UnsetType) -> TypePatterns:
     return patterns_of(core)
 
 
-def event_filter(query: EventQuery, now: datetime) -> EventFilter:
-    return EventFilter(
+def event_filter(query: EventQuery, now: datetime) -> EventSelection:
+    return EventSelection(
         patterns=type_patterns(query.type),
         subject_ids=None if query.subject_id is UNSET else frozenset(query.subject_id.split(",")),
         created_after=_moment(optional(query.created_after), now),

@@ -38,7 +38,7 @@ from runwright.tenants.model import (
     TenantStatus,
     is_tenant_id,
 )
-from runwright.tenants.usage import TenantUsage
+from runwright.tenants.usage import QuotaReport
 
 _LARGEST: Final = 2**31 - 1
 _MOST_BYTES: Final = 2**50
@@ -158,7 +158,7 @@ class UsageOut(msgspec.Struct, frozen=True, kw_only=True):
     ]
 
 
-def usage_out(tenant_id: str, usage: TenantUsage, limits: TenantLimits) -> UsageOut:
+def usage_out(tenant_id: str, usage: QuotaReport, limits: TenantLimits) -> UsageOut:
     quotas = {name: to_out(QuotaUsageOut, quota) for name, quota in usage.quotas.items()}
     return to_out(
         UsageOut,
