@@ -53,14 +53,26 @@ def server_missing() -> str | None:
 
 @contextlib.asynccontextmanager
 async def serving(
-    folder: Path, *options: str, env: Mapping[str, str] | None = None, prefix: Sequence[str] = ()
+    folder: Path,
+    *options: str,
+    env: Mapping[str, str] | None = None,
+    prefix: Sequence[str] = (),
+    program: Sequence[str] | None = None,
 ) -> AsyncIterator[Server]:
     """Serve on a free port with the data directory `folder`/data until the block ends.
 
-    `prefix` is a command that runs the server.
+    `prefix` is a command that runs the server, `program` another one than the installed command.
     """
     key, port, log = secrets.token_urlsafe(24), free_port(), folder / "runwright.log"
-    command = [*prefix, str(command_path()), "serve", "--host", "127.0.0.1", "--port", str(port)]
+    command = [
+        *prefix,
+        *(program or [str(command_path())]),
+        "serve",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+    ]
     command += ["--data-dir", str(folder / "data"), *options]
     settings = {"RUNWRIGHT_PLATFORM_KEY": key, "RUNWRIGHT_RATE_LIMIT_PER_SECOND": RATE, **(env or {})}
     async with running(command, log=log, env=settings, stdout=subprocess.PIPE) as process:

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import struct
 from collections import Counter, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Final, Self
@@ -59,6 +59,7 @@ class PostgresProxy:
         self._socket = str(folder / f".s.PGSQL.{port}")
         self.dsn = parts._replace(query=urlencode(query | {"host": str(folder)})).geturl()
         self._armed: Sequence[Fault] = ()
+        self._only: Collection[str] = ()
         self._met: Counter[str] = Counter()
         self.hits: Counter[tuple[str, Fault]] = Counter()
         self.statements: set[str] = set()
@@ -77,9 +78,12 @@ class PostgresProxy:
         if self._connections:
             await asyncio.wait(self._connections)
 
-    def arm(self, *faults: Fault) -> None:
-        """Give every statement these faults, one after the other; no more of those of before."""
-        self._armed = faults
+    def arm(self, *faults: Fault, only: Collection[str] = ()) -> None:
+        """Give every statement these faults, one after the other; no more of those of before.
+
+        `only` has parts of the statements that get them, in place of all.
+        """
+        self._armed, self._only = faults, only
         self._met.clear()
 
     def fault_of(self, statement: str) -> Fault | None:
@@ -88,6 +92,8 @@ class PostgresProxy:
         if "pg_catalog" in key or key.startswith(("LISTEN", "SET ")):
             return None
         self.statements.add(key)
+        if self._only and not any(part in key for part in self._only):
+            return None
         number = self._met[key]
         if number == len(self._armed):
             return None

@@ -25,6 +25,7 @@ from runwright.agents.store.calls import AGENT_QUEUE, load_calls, settle_calls
 from runwright.agents.store.deciding import NewDecision, decide_executions
 from runwright.agents.worker_jobs import submit_jobs
 from runwright.core.clock import Clock, Stopwatch
+from runwright.db.batching import SplitDecision, divide
 from runwright.db.pool import Database
 from runwright.outbox.client.client import OutgoingClient, OutgoingError
 from runwright.outbox.client.http_connection import Response
@@ -129,6 +130,7 @@ class AgentSubject:
         self._clock = clock
         self._on_jobs = on_jobs
         self._on_decided = on_decided
+        self._split = SplitDecision()
         self._emit = emit
 
     async def load(self, db: Database, claims: Sequence[OutboxClaim]) -> Sequence[AgentCall]:
@@ -140,17 +142,16 @@ class AgentSubject:
     async def _submit(self, db: Database, calls: Sequence[tuple[AgentCall, str]]) -> None:
         if not calls:
             return
-        watch = Stopwatch()
-        try:
-            submitted = await submit_jobs(db, calls, self._caller.body, self._clock())
-        except Exception as error:  # noqa: BLE001  not the agents' fault
-            first = calls[0][0].claim.id
-            self._emit(
-                OutboxSetAside(kind=self.queue.kind, id=first, count=len(calls), error=error_text(error))
-            )
+        watch, submitted = Stopwatch(), 0
+
+        async def submit(some: Sequence[tuple[AgentCall, str]]) -> None:
+            nonlocal submitted
+            submitted += await submit_jobs(db, some, self._caller.body, self._clock())
+
+        for (call, _), error in await divide(calls, submit, self._split):  # not the agent's fault
+            self._emit(OutboxSetAside(kind=self.queue.kind, id=call.claim.id, error=error_text(error)))
             until = self._clock() + timedelta(seconds=SET_ASIDE_SECONDS)
-            await release_claims(db, [(call.claim, until) for call, _ in calls])
-            return
+            await release_claims(db, [(call.claim, until)])
         self._emit(AgentJobsSubmitted(count=submitted, duration_seconds=watch.seconds()))
         if submitted:
             self._on_jobs()

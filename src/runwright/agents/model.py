@@ -21,6 +21,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from runwright.core.errors import ConflictError
+from runwright.core.json_text import count_containers, is_json
 from runwright.events.model import Event
 from runwright.outbox.queue import OutboxClaim
 from runwright.secrets.model import EncryptedValue
@@ -217,6 +218,17 @@ class PublishResult(msgspec.Struct, frozen=True):
 
 
 _ACTIONS: Final = frozenset(Action)
+_NULL: Final = msgspec.Raw(b"null")
+_ESCAPE_BYTES: Final = 6
+"""What a character may take in JSON, as `\\u0041`, that takes one byte when it is encoded again."""
+
+
+class _Answer(msgspec.Struct, frozen=True):
+    """The parts of an answer; of what else it may have no objects are made."""
+
+    action: msgspec.Raw = _NULL
+    reason: msgspec.Raw = _NULL
+    metadata: msgspec.Raw = _NULL
 
 
 def decision_of(text: bytes | msgspec.Raw) -> Decision | None:
@@ -225,16 +237,32 @@ def decision_of(text: bytes | msgspec.Raw) -> Decision | None:
     A reason that is too long is truncated; metadata that are no object, or too large, are left out.
     """
     try:
-        answer: Any = msgspec.json.decode(text)
-        action = answer.get("action") if isinstance(answer, dict) else None
-        if not isinstance(action, str) or action not in _ACTIONS:
+        answer = msgspec.json.decode(text, type=_Answer)
+        action, reason = _text(answer.action), _text(answer.reason)
+        if action not in _ACTIONS or not is_json(bytes(text)):
             return None
-        reason, metadata = answer.get("reason"), answer.get("metadata")
-        fits = isinstance(metadata, dict) and len(msgspec.json.encode(metadata)) <= METADATA_LIMIT_BYTES
+        metadata = _small_object(answer.metadata)
     except (ValueError, RecursionError):  # a DecodeError is a ValueError
         return None
     return Decision(
         action=Action(action),
-        reason=reason[:LONGEST_REASON] if isinstance(reason, str) else None,
-        metadata=metadata if fits else None,
+        reason=None if reason is None else reason[:LONGEST_REASON],
+        metadata=metadata,
     )
+
+
+def _text(raw: msgspec.Raw) -> str | None:
+    return msgspec.json.decode(raw, type=str) if bytes(raw).startswith(b'"') else None
+
+
+def _small_object(raw: msgspec.Raw) -> dict[str, Any] | None:
+    """Return a JSON object; None for another value, and for one that is too large."""
+    text = msgspec.json.format(bytes(raw), indent=-1)
+    if (
+        not text.startswith(b"{")
+        or len(text) > _ESCAPE_BYTES * METADATA_LIMIT_BYTES
+        or count_containers(text) > METADATA_LIMIT_BYTES // 2
+    ):
+        return None
+    value = msgspec.json.decode(text, type=dict[str, Any])
+    return value if len(msgspec.json.encode(value)) <= METADATA_LIMIT_BYTES else None

@@ -6,10 +6,13 @@ completion callback that ends the attempt (automations/run_endings.py), so no cr
 
 If a run cannot be dispatched (unknown agent, a prompt that cannot be rendered), its attempt fails and the
 retry policy applies. A job with a task creates the task instead.
+
+Failure handling: a batch that fails is divided until the run at fault is alone. What is surely the run's own
+fault ends its attempt; any other run is postponed without counting an attempt, and delays no other.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
-from datetime import datetime
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Final
 
 import msgspec
@@ -21,11 +24,16 @@ from runwright.automations.run_endings import CALLBACK_HANDLER, RunOutcome, end_
 from runwright.automations.store.queue import (
     DispatchBounds,
     LiveRun,
+    RunQueueState,
     claim_due_runs,
     fetch_due_runs,
+    lock_live,
+    postpone_runs,
     start_run,
 )
 from runwright.automations.store.runs import insert_task
+from runwright.db.batching import SplitDecision, divide
+from runwright.db.errors import invalid, may_be_one_items
 from runwright.db.pool import Database, PoolConnection
 from runwright.events.completion import CompletionCallback, CompletionTarget, add_callbacks
 from runwright.jobs.completion_callbacks import record_ancestry
@@ -38,6 +46,9 @@ PROMPT_EVENT: Final = "automation.prompt"
 
 INPUT_LIMIT_BYTES: Final = 1024 * 1024
 
+POSTPONED: Final = timedelta(seconds=10)
+"""How long a run waits that could not be dispatched for a reason that is not its own."""
+
 OpenExecution = Callable[[PoolConnection, LiveRun, dict[str, object], datetime], Awaitable[str | None]]
 """Opens an execution of a run's registered agent; returns its id, or None if there is no such agent."""
 
@@ -47,6 +58,15 @@ class DispatchResult(msgspec.Struct, frozen=True, kw_only=True):
 
     runs: int = 0
     jobs: int = 0
+    failed: Sequence[tuple[str, Exception]] = ()
+    """Runs whose dispatch failed unexpectedly; they are postponed, or their attempt has ended."""
+
+    def __add__(self, other: "DispatchResult") -> "DispatchResult":
+        return DispatchResult(
+            runs=self.runs + other.runs,
+            jobs=self.jobs + other.jobs,
+            failed=[*self.failed, *other.failed],
+        )
 
 
 class _RenderedRun(msgspec.Struct, frozen=True):
@@ -82,15 +102,41 @@ async def dispatch_due(
     concurrency: int,
     limit: int,
     open_execution: OpenExecution,
+    split: SplitDecision,
 ) -> DispatchResult:
     """Dispatch up to `limit` due runs whose prompts are ready, of each tenant at most `concurrency` at once.
 
-    Prompts that take longer are begun, and their runs are dispatched by a later call.
+    Prompts that take longer are begun, and their runs are dispatched by a later call. `split` is the same in
+    all calls of a dispatcher.
     """
     bounds = DispatchBounds(now=now, concurrency=concurrency, limit=limit)
-    ready = await prompts.prepare(await fetch_due_runs(db, bounds, rendering=prompts.rendering))
-    if not ready:
-        return DispatchResult()
+    due = await fetch_due_runs(db, bounds, rendering=prompts.rendering)
+    ready = await prompts.prepare(due.live)
+    done = DispatchResult(failed=due.unreadable)
+
+    async def act(run_ids: Sequence[str]) -> None:
+        nonlocal done
+        claimed, jobs = await _dispatch(db, {one: ready[one] for one in run_ids}, bounds, open_execution)
+        prompts.forget(claimed)
+        done += DispatchResult(runs=len(claimed), jobs=jobs)
+
+    failed = await divide(list(ready), act, split) if ready else []
+    tenants = {live.run.id: live.run.tenant_id for live in due.live}
+    kept = [one for one, error in failed if not await _end_if_invalid(db, tenants[one], one, error, now)]
+    kept += [run_id for run_id, _ in due.unreadable]
+    if kept:
+        await postpone_runs(db, kept, until=now + POSTPONED)
+    return done + DispatchResult(failed=failed)
+
+
+async def _dispatch(
+    db: Database,
+    ready: Mapping[str, TemplateResult],
+    bounds: DispatchBounds,
+    open_execution: OpenExecution,
+) -> tuple[Sequence[str], int]:
+    """Dispatch runs in one transaction; return those that were claimed, and how many jobs they have."""
+    now = bounds.now
     async with db.acquire() as connection, connection.transaction():
         due = await claim_due_runs(connection, bounds, ids=list(ready)) or ()
         rendered = [
@@ -101,8 +147,23 @@ async def dispatch_due(
         rest, jobs = await _submit_jobs(connection, rendered, now)
         for one in rest:
             await _open(connection, one, open_execution, now)
-    prompts.forget([live.run.id for live in due])
-    return DispatchResult(runs=len(due), jobs=jobs)
+    return [live.run.id for live in due], jobs
+
+
+async def _end_if_invalid(db: Database, tenant_id: str, run_id: str, error: Exception, now: datetime) -> bool:
+    """End the attempt of a run that is surely at fault; False where it is not, or where that fails too."""
+    if not invalid(error):
+        return False
+    try:
+        async with db.acquire() as connection, connection.transaction():
+            locked = await lock_live(connection, tenant_id=tenant_id, run_id=run_id)
+            if locked is not None and locked[1] is RunQueueState.DUE:
+                await _fail(connection, locked[0], "what its agent would get cannot be stored", now)
+    except Exception as again:
+        if not may_be_one_items(again):
+            raise
+        return False
+    return True
 
 
 async def _rendered(

@@ -5,7 +5,7 @@ publishers. An event for a workspace has that workspace as its subject; all othe
 """
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -64,8 +64,9 @@ def context_of(event: Event, job_data: dict[str, Json] | None = None) -> Templat
     """Return the template context of an event; `job_data` describes the job that is its subject."""
     subject, family = event.subject_id, event.type.partition(".")[0]
     workspace_id = subject.removeprefix(_WORKSPACE_PREFIX) if subject.startswith(_WORKSPACE_PREFIX) else ""
-    decoded = {} if event.data is None else msgspec.json.decode(event.data)
-    data: dict[str, Json] = decoded if isinstance(decoded, dict) else {}
+    data: dict[str, Any] = {}
+    if event.data is not None and bytes(event.data).lstrip().startswith(b"{"):
+        data.update(msgspec.json.decode(event.data, type=dict[str, msgspec.Raw]))
     if family in OWN_FAMILIES:
         data = {**data, **(job_data or {}), "subject_id": subject, "event_id": event.id}
     return TemplateContext(

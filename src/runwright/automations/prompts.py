@@ -77,7 +77,10 @@ class RunPrompts:
     def _at_once(self, live: LiveRun) -> TemplateResult | None:
         if live.plan.task is not None or live.context is None:
             return TemplateResult(live.plan.prompt)
-        return self._templates.render_here(live.plan.prompt, bytes(live.context))
+        try:
+            return self._templates.render_here(live.plan.prompt, bytes(live.context))
+        except Exception:  # noqa: BLE001  a fault of ours must not hold up other runs
+            return TemplateResult(error="it cannot be rendered")
 
     def _begin(self, live: LiveRun) -> None:
         tenant_id, context = live.run.tenant_id, live.context

@@ -44,11 +44,15 @@ class RunOutcome(msgspec.Struct, frozen=True, kw_only=True):
     warnings: tuple[str, ...] = ()
 
 
+_NO_FIELDS: Final = msgspec.Raw(b"{}")
+
+
 class AnswerEvent(msgspec.Struct, frozen=True):
     """An event in the answer of an agent."""
 
     event: str
-    payload: dict[str, object] = {}
+    payload: msgspec.Raw = _NO_FIELDS
+    """A JSON object."""
 
 
 class _Answer(msgspec.Struct, frozen=True):
@@ -178,7 +182,9 @@ async def _publish_answer_events(
     scope = EventScope(subject_id=workspace_subject(live.plan.workspace_id))
     for one in events[:MOST_EVENTS]:
         problem = type_problem(one.event)
-        payload = msgspec.json.encode(one.payload)
+        payload = msgspec.json.format(bytes(one.payload), indent=-1)
+        if problem is None and not payload.startswith(b"{"):
+            problem = "The payload must be an object."
         if problem is None and len(payload) > PAYLOAD_LIMIT_BYTES:
             problem = f"It has more than {PAYLOAD_LIMIT_BYTES} bytes."
         if problem is not None:

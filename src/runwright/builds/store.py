@@ -6,6 +6,7 @@ was too slow changes nothing. The end of a build, its layer and the status of th
 one transaction.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
@@ -75,6 +76,25 @@ class Builds:
             " attempt = attempt - $6"
         )
         await self._write(self._db, change, build, log, pause_seconds, int(free))
+
+    async def release_lost(self, held: Sequence[Build]) -> int:
+        """Release what the tables assign to this builder beside what it holds; return how many.
+
+        Their claims were committed and the answers lost, so these attempts never began and do not count.
+        """
+        rows = await self._db.fetch(
+            """
+            UPDATE builds b SET builder_id = NULL, lease_expires_at = now(), attempt = attempt - 1
+            WHERE b.builder_id = $1 AND b.lease_expires_at IS NOT NULL AND NOT EXISTS (
+                SELECT FROM unnest($2::text[], $3::integer[]) AS h (worker_id, version)
+                WHERE h.worker_id = b.worker_id AND h.version = b.version
+            ) RETURNING 1
+            """,
+            self._builder_id,
+            [build.worker_id for build in held],
+            [build.version for build in held],
+        )
+        return len(rows)
 
     async def layer(self, key: str) -> Layer | None:
         """Return the layer of that key, if it was installed before."""

@@ -8,13 +8,14 @@ import msgspec
 
 from runwright.bulk import store
 from runwright.bulk.model import BulkAction, BulkOperation, BulkStatus, RetryVersion
-from runwright.bulk.store import Progress
+from runwright.bulk.store import LockedOperation, Progress
 from runwright.core.clock import Clock
 from runwright.core.errors import ConflictError, NotFoundError, QuotaError
 from runwright.core.ids import floor_id, new_id
 from runwright.core.job_state import TERMINAL, JobStatus
 from runwright.core.paging import Listing, PageRequest
 from runwright.core.roles import Caller
+from runwright.db.errors import may_be_one_items, transient
 from runwright.db.pool import Database, PoolConnection
 from runwright.jobs.model import Idempotency, JobFilter
 from runwright.jobs.notifications import JobNotifications
@@ -168,32 +169,71 @@ class BulkSteps:
     async def step(self) -> bool:
         """Carry out one step of the operation that waits longest; return False where none is due.
 
-        An operation whose step fails, or that is at its quota, is put off, so that it delays no other.
+        An operation whose step fails, or that is at its quota, is put off, so that it delays no other. Where
+        a job may be at fault, the jobs of the step are visited one by one; one that can never be cancelled
+        or retried counts as failed.
         """
-        operation: BulkOperation | None = None
+        locked: LockedOperation | None = None
         try:
-            async with self._db.acquire() as db, db.transaction():
-                locked = await store.lock_next_operation(db, now=self._clock())
-                if locked is None:
-                    return False
-                operation, below = locked
-                notify = await self._advance(db, operation, below)
+            try:
+                async with self._db.acquire() as db, db.transaction():
+                    locked = await store.lock_next_operation(db, now=self._clock())
+                    if locked is None:
+                        return False
+                    notify = await self._advance(db, locked)
+                notify()
+            except Exception as error:
+                if locked is None or not may_be_one_items(error) or isinstance(error, QuotaError):
+                    raise
+                await self._step_singly(locked.id)
         except QuotaError as error:
-            await self._put_off(operation, error.message)
-            return True
+            await self._put_off(locked, error.message)
         except Exception:
-            await self._put_off(operation, "A step failed; it is tried again.")
+            await self._put_off(locked, "A step failed; it is tried again.")
             raise
-        notify()
         return True
 
-    async def _put_off(self, operation: BulkOperation | None, reason: str) -> None:
-        if operation is not None:
-            await store.defer_operation(self._db, operation, reason, until=self._clock() + PUT_OFF)
+    async def _step_singly(self, operation_id: str) -> None:
+        for _ in range(STEP_JOBS[BulkAction.RETRY]):
+            try:
+                async with self._db.acquire() as db, db.transaction():
+                    locked = await store.lock_next_operation(db, now=self._clock(), only=operation_id)
+                    if locked is None:
+                        return  # it is over, or another process continues with it
+                    notify = await self._advance(db, locked, limit=1)
+                notify()
+            except QuotaError:
+                raise
+            except Exception as error:
+                if transient(error) or not await self._pass_over(operation_id):
+                    raise
 
-    async def _advance(self, db: PoolConnection, operation: BulkOperation, below: str) -> Callable[[], None]:
-        limit = STEP_JOBS[operation.action]
-        found = await store.next_jobs(db, operation, below=below, limit=limit)
+    async def _pass_over(self, operation_id: str) -> bool:
+        """Count the next job of an operation as failed; False where there is none."""
+        async with self._db.acquire() as db, db.transaction():
+            locked = await store.lock_next_operation(db, now=self._clock(), only=operation_id)
+            if locked is None:
+                return False
+            operation = locked.read()
+            found = await store.next_jobs(db, operation, below=locked.next_id, limit=1)
+            if found.job_ids:
+                error = f"The job {found.job_ids[0]} could not be changed."
+                progress = Progress(failed=1, error=error)
+                await store.save_progress(
+                    db, operation, progress, next_id=found.next_id, over=found.last, now=self._clock()
+                )
+        return bool(found.job_ids)
+
+    async def _put_off(self, locked: LockedOperation | None, reason: str) -> None:
+        if locked is not None:
+            await store.defer_operation(self._db, locked.id, reason, until=self._clock() + PUT_OFF)
+
+    async def _advance(
+        self, db: PoolConnection, locked: LockedOperation, *, limit: int | None = None
+    ) -> Callable[[], None]:
+        operation = locked.read()
+        limit = limit or STEP_JOBS[operation.action]
+        found = await store.next_jobs(db, operation, below=locked.next_id, limit=limit)
         act = self._cancel if operation.action is BulkAction.CANCEL else self._retry
         progress, notify = await act(db, operation, found.job_ids)
         await store.save_progress(

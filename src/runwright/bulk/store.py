@@ -105,16 +105,32 @@ async def cancel_operation(db: PoolConnection, tenant_id: str, operation_id: str
     return cancelled is not None
 
 
-async def lock_next_operation(db: PoolConnection, *, now: datetime) -> tuple[BulkOperation, str] | None:
-    """Lock the running operation whose last step is longest ago; return it and its `next_id`."""
+class LockedOperation(msgspec.Struct, frozen=True):
+    """A locked operation as it is stored."""
+
+    id: str
+    next_id: str
+    row: Record
+
+    def read(self) -> BulkOperation:
+        """Return the operation; msgspec.MsgspecError where this release cannot read it."""
+        return _operation(self.row)
+
+
+async def lock_next_operation(
+    db: PoolConnection, *, now: datetime, only: str | None = None
+) -> LockedOperation | None:
+    """Lock the running operation that is due and whose last step is longest ago, or this one."""
     row = await db.fetchrow(
         f"""
-        SELECT {_COLUMNS}, next_id FROM bulk_operations WHERE status = 'running' AND due_at <= $1
+        SELECT {_COLUMNS}, next_id FROM bulk_operations
+        WHERE status = 'running' AND due_at <= $1 AND ($2::text IS NULL OR id = $2)
         ORDER BY due_at LIMIT 1 FOR UPDATE SKIP LOCKED
         """,
         now,
+        only,
     )
-    return None if row is None else (_operation(row), row["next_id"])
+    return None if row is None else LockedOperation(row["id"], row["next_id"], row)
 
 
 class NextJobs(msgspec.Struct, frozen=True):
@@ -174,11 +190,11 @@ async def save_progress(
     )
 
 
-async def defer_operation(db: Database, operation: BulkOperation, reason: str, *, until: datetime) -> None:
+async def defer_operation(db: Database, operation_id: str, reason: str, *, until: datetime) -> None:
     """Take no step of an operation before a time, and record what it waits for."""
     await db.execute(
         "UPDATE bulk_operations SET due_at = $2, error = $3 WHERE id = $1 AND status = 'running'",
-        operation.id,
+        operation_id,
         until,
         reason,
     )

@@ -5,8 +5,9 @@ A filter maps paths to expected texts; an event matches if all of them are equal
 (numbers in plain decimals); a missing value, null, an object and a list match nothing.
 """
 
+import contextlib
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -74,12 +75,27 @@ def _is_supported(path: tuple[str, ...]) -> bool:
 def _find(context: TemplateContext, path: tuple[str, ...]) -> Json:
     if path[0] != _DATA:
         return str(getattr(context, path[0]))
-    found: Json = context.data
-    for segment in path[1:]:
-        if not isinstance(found, dict):
+    within: dict[str, Any] = context.data
+    for segment in path[1:-1]:
+        inner = _opened(within, segment)
+        if not isinstance(inner, dict):
             return None
-        found = found.get(segment)
+        within = inner
+    found: Json = _opened(within, path[-1])
     return found
+
+
+def _opened(fields: dict[str, Any], name: str) -> Any:  # noqa: ANN401  any JSON value
+    """Return a field's value. JSON text is decoded, of an object one level, and kept for the next filter."""
+    value = fields.get(name)
+    if isinstance(value, msgspec.Raw):
+        text = bytes(value)
+        if text.startswith(b"["):
+            return None  # matches nothing
+        with contextlib.suppress(msgspec.DecodeError):  # a number that cannot be held matches nothing
+            kind = dict[str, msgspec.Raw] if text.startswith(b"{") else Any
+            value = fields[name] = msgspec.json.decode(text, type=kind)
+    return value
 
 
 def _text(value: Json) -> str | None:

@@ -1,20 +1,20 @@
 """Whether a text is JSON that all of the server can read, without making objects of it."""
 
-import math
-import re
 from typing import Final
 
 import msgspec
 
 _skip: Final = msgspec.json.Decoder(msgspec.Raw).decode
 _DIGITS: Final = bytes.maketrans(b"123456789E", b"000000000e")
-_LARGE_NUMBERS: Final = (b"e000", b"e+000", b"0" * 200)
-"""What a number has that may be out of range, where each digit is a zero."""
+_MANY_DIGITS: Final = b"0" * 200
+_LARGE_EXPONENTS: Final = (b"000", b"+000")
+"""What numbers have that may be out of range, where each digit is a zero: so many, or this after an `e`."""
 
-_INTEGER_DIGITS: Final = 4300
-"""Python's own limit."""
+_FEW: Final = 1_000
 
-_NUMBER: Final = re.compile(rb"-?\d[-+.\deE]*")
+_LITERALS: Final = (b"true", b"false", b"null")
+_SEPARATORS: Final = bytes.maketrans(b"[]{}: \t\r\n", b"," * 9)
+_read_numbers: Final = msgspec.json.Decoder(list[int | float]).decode
 _UNREADABLE: Final = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
 
 
@@ -29,12 +29,17 @@ def is_json(text: bytes) -> bool:
     if not _may_be_large(text):
         return True
     bare = outside_strings(text)
-    return not _may_be_large(bare) or all(_in_range(one[0]) for one in _NUMBER.finditer(bare))
+    return not _may_be_large(bare) or _can_hold_numbers(bare)
 
 
 def _may_be_large(text: bytes) -> bool:
     digits = text.translate(_DIGITS)
-    return any(sign in digits for sign in _LARGE_NUMBERS)
+    if _MANY_DIGITS in digits:
+        return True
+    if digits.count(b"e") > _FEW:
+        return any(b"e" + exponent in digits for exponent in _LARGE_EXPONENTS)
+    # Searching long runs of zeros for `e000` would take long.
+    return any(part.startswith(_LARGE_EXPONENTS) for part in digits.split(b"e")[1:])
 
 
 def outside_strings(text: bytes) -> bytes:
@@ -44,6 +49,23 @@ def outside_strings(text: bytes) -> bytes:
     return b"".join(text.replace(b'""', b"").split(b'"')[::2])
 
 
-def _in_range(number: bytes) -> bool:
-    digits = number.removeprefix(b"-")
-    return len(digits) <= _INTEGER_DIGITS if digits.isdigit() else math.isfinite(float(number))
+def count_containers(text: bytes) -> int:
+    """Return the number of lists and objects in JSON text; in other text, of those before the first error."""
+    if text.count(b"[") + text.count(b"{") <= _FEW:
+        return 0
+    bare = outside_strings(text)
+    return bare.count(b"[") + bare.count(b"{")
+
+
+def _can_hold_numbers(bare: bytes) -> bool:
+    """Return whether all numbers of valid JSON without its strings can be held."""
+    for literal in _LITERALS:
+        bare = bare.replace(literal, b"")
+    numbers = bare.translate(_SEPARATORS).strip(b",")
+    while b",," in numbers:
+        numbers = numbers.replace(b",,,,", b",").replace(b",,", b",")
+    try:
+        _read_numbers(b"[%b]" % numbers)
+    except msgspec.DecodeError:
+        return False
+    return True

@@ -1,6 +1,6 @@
 """The data that filters and prompt templates can use: one value for each event, tick or delivery."""
 
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import msgspec
 
@@ -16,4 +16,5 @@ class TemplateContext(msgspec.Struct, frozen=True, kw_only=True):
     workspace_id: str = ""
     source: str
     """The origin of the event, for example `webhook`."""
-    data: dict[str, Json]
+    data: dict[str, Any]
+    """JSON values; those of events that no filter has looked into are still text (`msgspec.Raw`)."""

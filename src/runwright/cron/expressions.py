@@ -54,6 +54,15 @@ class Cron:
         """The number of matching local times on a matching day."""
         return len(self._rules.hours) * len(self._rules.minutes)
 
+    @property
+    def per_hour(self) -> int:
+        """The number of matching local times in a matching hour."""
+        return len(self._rules.minutes)
+
+    def matches_hour(self, local: datetime) -> bool:
+        """Return whether local times of this date and hour match."""
+        return local.hour in self._rules.hours and self.matches_day(local)
+
     def matches_day(self, day: date) -> bool:
         """Return whether local times of this date match."""
         return day.month in self._rules.months and bool(self._rules.match_day(day))

@@ -6,7 +6,7 @@ there once. A local time that occurs twice (the clock is set back) fires the fir
 """
 
 from collections.abc import Iterator
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -17,6 +17,7 @@ from runwright.cron.expressions import Cron
 from runwright.cron.zones import find_zone
 
 _DAY: Final = timedelta(days=1)
+_HOUR: Final = timedelta(hours=1)
 _SECOND: Final = timedelta(seconds=1)
 
 
@@ -58,10 +59,14 @@ class Timetable:
     def count(self, after: datetime, until: datetime) -> int:
         """Return the number of firings after one instant and not after another.
 
-        Days without a clock change are not enumerated, so years take milliseconds.
+        Of days without a clock change the firings are not enumerated: ten years take milliseconds.
         """
         total, at = 0, after
         while at < until:
+            days, at = self._skip_regular_days(at, until)
+            total += days * self.cron.per_day
+            if at >= until:
+                break
             begin = at + _SECOND
             day = self._local(begin).date()
             end = self._starts(day + _DAY) - _SECOND
@@ -70,9 +75,45 @@ class Timetable:
             if self._starts(day) == begin and end <= until and self._is_regular(day):
                 total += self.cron.per_day if self.cron.matches_day(day) else 0
             else:
-                total += self._walk(at, min(end, until))
+                total += self._count_by_hours(at, min(end, until))
             at = end
         return total
+
+    def _skip_regular_days(self, at: datetime, until: datetime) -> tuple[int, datetime]:
+        """Return how many days match of those that begin after `at` and have no clock change, and their end.
+
+        There are none unless a day begins a second after `at`.
+        """
+        midnight, days = self._local(at + _SECOND), 0
+        offset = _offset(midnight.replace(tzinfo=self.zone))
+        if midnight.time() != time() or not self._is_plain(midnight, offset):
+            return 0, at
+        while at + _DAY <= until and self._is_plain(midnight + _DAY, offset):
+            days += self.cron.matches_day(midnight)
+            midnight, at = midnight + _DAY, at + _DAY
+        return days, at
+
+    def _count_by_hours(self, after: datetime, until: datetime) -> int:
+        """Count the firings of a day with a clock change; those of hours around the change are walked."""
+        total, at = 0, after
+        while at < until:
+            local = self._local(at + _SECOND)
+            end = at + _HOUR - timedelta(minutes=local.minute, seconds=local.second)
+            offset = _offset(local.replace(tzinfo=self.zone))
+            whole = end <= until and end - at == _HOUR
+            if whole and self._is_plain(local, offset) and self._is_plain(local + _HOUR, offset):
+                total += self.cron.per_hour if self.cron.matches_hour(local) else 0
+            else:
+                end = min(end, until)
+                total += self._walk(at, end)
+            at = end
+        return total
+
+    def _is_plain(self, local: datetime, offset: timedelta) -> bool:
+        """Return whether this offset holds at a local time and before; neither is skipped or repeated."""
+        before = local - _SECOND
+        locals_ = (local, local.replace(fold=1), before, before.replace(fold=1))
+        return all(self.zone.utcoffset(local) == offset for local in locals_)
 
     def _walk(self, after: datetime, until: datetime) -> int:
         total = 0

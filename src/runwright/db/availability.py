@@ -10,6 +10,7 @@ listener ping at once.
 """
 
 import asyncio
+import time
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, Protocol, TypeVar
 from weakref import WeakSet
@@ -42,6 +43,7 @@ class Availability:
         self._available = asyncio.Event()
         self._available.set()
         self._refuse_from = 0.0
+        self._answered_at = time.monotonic()
         self._on_doubt: Callable[[], None] = lambda: None
 
     def __bool__(self) -> bool:
@@ -55,6 +57,14 @@ class Availability:
     def track(self, connection: Droppable) -> None:
         """Drop this connection too when the database is lost."""
         self._connections.add(connection)
+
+    def answered(self) -> None:
+        """Report that a statement had an answer."""
+        self._answered_at = time.monotonic()
+
+    def silent_seconds(self) -> float:
+        """Return how long nothing had an answer; pings have one every second."""
+        return time.monotonic() - self._answered_at
 
     def doubt(self) -> None:
         """Report that a statement had no answer in time."""

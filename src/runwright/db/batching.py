@@ -21,7 +21,8 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Final, Generic, TypeAlias, TypeVar
 
 from runwright.core.errors import UnavailableError
-from runwright.db.errors import contended, invalid, transient, unavailable
+from runwright.db import patience
+from runwright.db.errors import invalid, may_be_one_items, transient, unavailable
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -39,13 +40,18 @@ REQUEST_SECONDS: Final = 2.0
 """How long a request waits for its write before it is refused: a client can do more with an answer."""
 
 
-async def retry_transient(send: Callable[[], Awaitable[Result]], *, seconds: float) -> Result:
+async def retry_transient(
+    send: Callable[[], Awaitable[Result]], *, seconds: float, pause_seconds: float = RETRY_PAUSE_SECONDS
+) -> Result:
     """Return the result of an idempotent operation, retrying transient errors for up to `seconds`.
 
     An attempt that has no answer by then is given up with TimeoutError, also while it hangs.
     """
     loop = asyncio.get_running_loop()
     deadline = loop.time() + seconds
+    waiting = patience.current()
+    if waiting is not None:
+        deadline = waiting.retry_until(deadline)
     while True:
         try:
             async with asyncio.timeout_at(deadline if seconds else None):
@@ -53,7 +59,61 @@ async def retry_transient(send: Callable[[], Awaitable[Result]], *, seconds: flo
         except Exception as error:
             if not transient(error) or loop.time() >= deadline:
                 raise
-        await asyncio.sleep(RETRY_PAUSE_SECONDS)
+        await asyncio.sleep(pause_seconds)
+
+
+class SplitDecision:
+    """When a loop takes the rows of a batch that fails one at a time, by the rules of `Batcher`."""
+
+    def __init__(self) -> None:
+        self._failures = 0
+
+    def after(self, error: Exception) -> bool:
+        """Count a failed batch; return whether its rows are taken one at a time."""
+        self._failures += 1
+        return _divides(error, self._failures)
+
+    def passed(self) -> None:
+        """Report a batch that did not fail."""
+        self._failures = 0
+
+
+_Act: TypeAlias = Callable[[Sequence[Item]], Awaitable[object]]
+
+
+async def divide(
+    items: Sequence[Item], act: _Act[Item], split: SplitDecision
+) -> list[tuple[Item, Exception]]:
+    """Act on items together or, where that fails, on each half; return those that fail alone, and why.
+
+    `act` is one transaction. An error is raised at once that no single item can have caused, and so is one
+    that may pass until it has been raised a few times in a row.
+    """
+    try:
+        await act(items)
+    except Exception as error:
+        if not split.after(error):
+            raise
+        return await _act_on_halves(items, act, error)
+    split.passed()
+    return []
+
+
+async def _act_on_halves(
+    items: Sequence[Item], act: _Act[Item], error: Exception
+) -> list[tuple[Item, Exception]]:
+    if len(items) == 1:
+        return [(items[0], error)]
+    failed: list[tuple[Item, Exception]] = []
+    half = len(items) // 2
+    for part in (items[:half], items[half:]):
+        try:
+            await act(part)
+        except Exception as again:
+            if not may_be_one_items(again):
+                raise
+            failed += await _act_on_halves(part, act, again)
+    return failed
 
 
 class Batcher(Generic[Item, Result]):
@@ -78,14 +138,22 @@ class Batcher(Generic[Item, Result]):
         self._slots = asyncio.Semaphore(max_in_flight)
         self._starting = False
         self._closed = False
+        self._failing = False
 
     def add(self, item: Item) -> asyncio.Future[Result]:
-        """Queue one item; return a future that resolves with its result after the commit."""
+        """Queue one item; return a future that resolves with its result after the commit.
+
+        A request whose patience is over gets UnavailableError; its item may be committed nevertheless, unless
+        it was still waiting for its batch.
+        """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Result] = loop.create_future()
         if self._closed:
             future.set_exception(UnavailableError("The server is stopping."))
             return future
+        waiting = patience.current()
+        if waiting is not None:
+            waiting.watch(future, failing=lambda: self._failing)
         self._waiting.append((item, future))
         if not self._starting and self._drains < self._max_in_flight:
             self._starting = True
@@ -119,7 +187,8 @@ class Batcher(Generic[Item, Result]):
         self._spawn(self._drain())
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
+        with patience.unhurried():
+            task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -128,18 +197,21 @@ class Batcher(Generic[Item, Result]):
             while self._waiting:
                 count = min(self._max_items, len(self._waiting))
                 deadline = asyncio.get_running_loop().time() + self._retry_seconds
-                await self._commit([self._waiting.popleft() for _ in range(count)], deadline)
+                taken = [self._waiting.popleft() for _ in range(count)]
+                await self._commit([one for one in taken if not one[1].done()], deadline)
         finally:
             self._drains -= 1  # at once: an item added from now on needs a new drain
 
     async def _commit(self, batch: _Batch[Item, Result], deadline: float, *, aside: bool = False) -> None:
         """Flush a batch until it is decided; return early where a task of its own continues with it."""
         tries = 0
+        if not batch:
+            return  # all of their callers have given up
         while (error := await self._try(batch, deadline)) is not None and not self._give_up(
             batch, error, deadline
         ):
             tries += 1
-            if _may_be_one_items(error, tries) and not (aside and len(batch) == 1):
+            if _divides(error, tries) and not (aside and len(batch) == 1):
                 self._set_aside(batch, deadline)
                 return
             await asyncio.sleep(min(RETRY_PAUSE_SECONDS * 2 ** min(tries - 1, 10), LONGEST_PAUSE_SECONDS))
@@ -151,7 +223,9 @@ class Batcher(Generic[Item, Result]):
             async with self._slots, asyncio.timeout_at(deadline if bounded else None):
                 results = await self._flush([item for item, _ in batch])
         except Exception as error:  # noqa: BLE001  the error is passed to the callers
+            self._failing = True
             return error
+        self._failing = False
         for (_, future), result in zip(batch, results, strict=True):
             _resolve(future, result)
         return None
@@ -174,8 +248,8 @@ class Batcher(Generic[Item, Result]):
         return False
 
 
-def _may_be_one_items(error: Exception, tries: int) -> bool:
-    return not transient(error) or (contended(error) and tries >= SPLIT_AFTER_TRIES)
+def _divides(error: Exception, tries: int) -> bool:
+    return not transient(error) or (may_be_one_items(error) and tries >= SPLIT_AFTER_TRIES)
 
 
 def _public_error(error: Exception) -> Exception:

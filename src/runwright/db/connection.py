@@ -1,6 +1,6 @@
 """A connection whose statements end in time, also when the server's host has vanished or hangs.
 
-Three limits, from the inside out:
+Three limits, from the inside out (and a fourth in requests, see `db/patience.py`):
 - the server ends a statement after the seconds of its class (`statement_timeout`), and soon when its
   client has gone (`client_connection_check_interval`);
 - this side waits `SLACK_SECONDS` longer and then drops the connection, because a server that lives
@@ -18,6 +18,7 @@ import asyncpg
 import msgspec
 
 from runwright.db.availability import Availability
+from runwright.db.patience import Wait
 
 if TYPE_CHECKING:  # the stubs make these generic, the classes are not
     _Connection: TypeAlias = asyncpg.Connection[asyncpg.Record]
@@ -84,6 +85,23 @@ class BoundedConnection(_Connection):
         # No session state is set, so releasing a connection costs no round trip.
         # (asyncpg still rolls back a transaction that was left open.)
         return ""
+
+    async def execute(self, *args: Any, **kwargs: Any) -> str:  # noqa: ANN401  asyncpg's own arguments
+        """Execute as asyncpg does, for as long as the current request waits."""
+        async with Wait():
+            status = await super().execute(*args, **kwargs)
+        self._answered()
+        return status
+
+    async def _execute(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401  asyncpg's own arguments
+        async with Wait():
+            result = await super()._execute(*args, **kwargs)  # type: ignore[misc]
+        self._answered()
+        return result
+
+    def _answered(self) -> None:
+        if self.availability is not None:
+            self.availability.answered()
 
     def _cancel_current_command(
         self, _sent: asyncio.Future[None], _confirmed: asyncio.Future[None] | None = None

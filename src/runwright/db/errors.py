@@ -22,6 +22,7 @@ import msgspec
 from asyncpg.exceptions._base import DataError as InvalidArgumentError
 
 from runwright.core.errors import RunwrightError, UnavailableError
+from runwright.db.availability import DatabaseAwayError
 
 
 class WriteOutcome(StrEnum):
@@ -128,6 +129,9 @@ _TEXTS: Final = (
 )
 _ENDS_CONNECTION: Final = frozenset({"FATAL", "PANIC"})
 _OF_LOCKS: Final = frozenset({"40001", "40P01", "55P03", "57014"})
+_OUT_OF_MEMORY: Final = "53200"
+_PROGRAM_LIMIT: Final = "54"
+"""What is written is too large for the server."""
 _OF_DATABASE: Final = (
     asyncpg.PostgresError,
     asyncpg.InterfaceError,
@@ -172,6 +176,25 @@ def invalid(error: BaseException) -> bool:
 def contended(error: BaseException) -> bool:
     """Return whether others held what the statement needed: a lock in vain, a deadlock, a conflict."""
     return isinstance(error, asyncpg.PostgresError) and error.sqlstate in _OF_LOCKS
+
+
+def may_be_one_items(error: BaseException) -> bool:
+    """Return whether one item of a batch may be the cause, so that the others could be written without it.
+
+    That is any cause that does not pass, and of the others a lock in vain, a time-out, too little memory.
+    """
+    out_of_memory = isinstance(error, asyncpg.PostgresError) and error.sqlstate == _OUT_OF_MEMORY
+    return not transient(error) or contended(error) or out_of_memory
+
+
+def databases_fault(error: BaseException) -> bool:
+    """Return whether an error is surely the database's fault, and neither the item's nor this host's.
+
+    A bare OSError may be of a file, a program or another server.
+    """
+    if isinstance(error, asyncpg.PostgresError):
+        return not invalid(error) and (error.sqlstate or "")[:2] != _PROGRAM_LIMIT
+    return isinstance(error, DatabaseAwayError | asyncpg.InterfaceError) and transient(error)
 
 
 def unavailable(error: BaseException) -> bool:

@@ -137,6 +137,7 @@ class Listener:
         finally:
             sending.cancel()
         await sending
+        self._availability.answered()
         if connection.in_standby:
             raise DatabaseAwayError("the server is a standby")
 

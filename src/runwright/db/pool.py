@@ -25,6 +25,7 @@ from runwright.db.connection import (
 )
 from runwright.db.errors import transient
 from runwright.db.hosts import connect_to_first, split_hosts
+from runwright.db.patience import Wait
 
 if TYPE_CHECKING:  # the stubs make these generic, the classes are not
     Pool: TypeAlias = asyncpg.Pool[asyncpg.Record]
@@ -48,6 +49,8 @@ RECONNECT_SECONDS: Final = 2.0
 
 CLOSE_SECONDS: Final = 2.0
 _LAZY_SECONDS: Final = 20.0
+_QUERIES: Final = 50_000
+"""After so many a connection is replaced, as asyncpg does by default."""
 
 _BY_INDEX: Final = {"enable_seqscan": "off", "jit": "off"}
 _BY_KEY: Final = {**_BY_INDEX, "plan_cache_mode": "force_generic_plan"}
@@ -112,7 +115,7 @@ async def open_pool(  # noqa: PLR0913  what a pool is for decides each of them
         command_timeout=statement_class.client_seconds,
         primary_only=availability is not None,
     )
-    pool = await asyncpg.create_pool(
+    pool = BoundedPool(
         init_size=0 if lazy else 1,
         min_size=0,
         max_size=max_size,
@@ -120,9 +123,21 @@ async def open_pool(  # noqa: PLR0913  what a pool is for decides each of them
         connect=connector.connect,
         connection_class=BoundedConnection,
         max_inactive_connection_lifetime=_LAZY_SECONDS if lazy else 300.0,
+        max_queries=_QUERIES,
+        record_class=asyncpg.Record,
+        loop=None,
     )
+    await pool
     connector.within_seconds = min(within_seconds, RECONNECT_SECONDS)
     return pool
+
+
+class BoundedPool(Pool):
+    """A pool from which the current request waits for a connection no longer than its patience lasts."""
+
+    async def _acquire(self, timeout: float | None) -> Any:  # noqa: ANN401, ASYNC109  as asyncpg has it
+        async with Wait():
+            return await super()._acquire(timeout)  # type: ignore[misc]
 
 
 async def close_pool(pool: Pool, *, seconds: float = CLOSE_SECONDS) -> None:

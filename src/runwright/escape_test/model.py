@@ -21,6 +21,8 @@ class EscapeAttempt(msgspec.Struct, frozen=True, kw_only=True):
     """The first job is of the same worker, instead of another tenant's."""
     same_uid: bool = False
     """The second job waits until the first one's sandbox is gone, so that it gets the same uid."""
+    rest_seconds: float = 0.0
+    """How long the sandbox of the first job has nothing to do."""
     secret: bool = False
     """The first job has a secret."""
     neighbour: bool = False

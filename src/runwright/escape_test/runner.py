@@ -163,6 +163,7 @@ async def _make_first(
     outcome = (await harness.run_job(code, arguments, seconds=seconds, env=secret)).end
     if attempt.same_uid:
         await harness.sandboxes_gone()
+    await asyncio.sleep(attempt.rest_seconds)
     if outcome.status is OutcomeStatus.COMPLETED or outcome.error_code in attempt.after_ends:
         return None
     return f"the job before it failed: {outcome.error_code}: {outcome.error_message}"

@@ -16,6 +16,7 @@ from typing import Generic, TypeVar
 
 import msgspec
 
+from runwright.db.errors import transient
 from runwright.db.pool import Database, PoolConnection
 from runwright.db.rows import columns_of
 
@@ -52,6 +53,14 @@ class CompletionSource(msgspec.Struct, Generic[End], frozen=True, kw_only=True):
     """SQL: the condition that the target `c.target_id` has ended."""
     fetch: Callable[[PoolConnection, Sequence[str], datetime], Awaitable[Mapping[str, End]]]
     """Return the ends of targets, the earliest first."""
+
+
+class EndsNotReadError(Exception):
+    """The ends of the targets of these callbacks cannot be read."""
+
+    def __init__(self, callbacks: Sequence[CompletionCallback]) -> None:
+        super().__init__(f"the ends of {len(callbacks)} targets cannot be read")
+        self.callbacks = callbacks
 
 
 async def add_callbacks(
@@ -93,12 +102,18 @@ async def take_due_callbacks(
     """Delete up to `limit` callbacks whose target has ended, and return them in the order of the ends.
 
     The caller acts on them in the same transaction. Rows that another process holds are skipped.
+    Raises EndsNotReadError from the error where the ends cannot be read.
     """
     rows = await db.fetch(_take_sql(source.ended), source.target, list(handlers), limit, now)
     callbacks: dict[str, list[CompletionCallback]] = {}
     for row in rows:
         callbacks.setdefault(row["target_id"], []).append(CompletionCallback(*row))
-    ends = await source.fetch(db, list(callbacks), now) if callbacks else {}
+    try:
+        ends = await source.fetch(db, list(callbacks), now) if callbacks else {}
+    except Exception as error:
+        if transient(error):
+            raise
+        raise EndsNotReadError([one for group in callbacks.values() for one in group]) from error
     return [
         DueCallback(callback, end) for target_id, end in ends.items() for callback in callbacks[target_id]
     ]

@@ -6,7 +6,7 @@ process a notification is a call, between processes a NOTIFY, for events at most
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Final
 
 MIN_INTERVAL_SECONDS: Final = 0.05
@@ -23,6 +23,7 @@ class EventNotifications:
         self._send = send
         self._on_events: list[Callable[[], None]] = []
         self._on_due: list[Callable[[], None]] = []
+        self._on_destinations: list[Callable[[Collection[str]], None]] = []
         self._timer: asyncio.TimerHandle | None = None
         self.any_subscriptions = True
         """Whether there are subscriptions or streams; assumed until the router has looked."""
@@ -35,6 +36,10 @@ class EventNotifications:
         """Register a call for when work (deliveries, agent calls, runs) became due."""
         self._on_due.append(call)
 
+    def on_destinations(self, call: Callable[[Collection[str]], None]) -> None:
+        """Register a call for the destinations of due work, where known; it precedes that of `on_due`."""
+        self._on_destinations.append(call)
+
     def subscribed(self) -> None:
         """Report a new subscription or stream in this process, so that the next event is notified at once."""
         self.any_subscriptions = True
@@ -46,8 +51,10 @@ class EventNotifications:
             self._timer = asyncio.get_running_loop().call_later(MIN_INTERVAL_SECONDS, self._interval_over)
             self._notify(_EVENTS)
 
-    def due(self) -> None:
-        """Report that work is due now."""
+    def due(self, destinations: Collection[str] = ()) -> None:
+        """Report that work is due now; `destinations` are those whose first rows it may be."""
+        for call in self._on_destinations if destinations else ():
+            call(destinations)
         self._notify(_WORK)
 
     def _interval_over(self) -> None:

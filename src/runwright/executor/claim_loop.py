@@ -5,7 +5,7 @@ take all jobs or did not look at all queues. After a round over all queues that 
 waits for the next notification or `LOOK_SECONDS`: jobs that cannot run, for example of paused workers, cost
 one round for each notification.
 
-While only newcomers could run (see `PoolCapacity`), claims are at least `NEWCOMER_SECONDS` apart, because
+While only newcomers could run (see `PoolCapacity`), claims pause for a few times what they take, because
 most notifications are about jobs of the tenants that hold the slots.
 """
 
@@ -37,6 +37,9 @@ LOOK_SECONDS: Final = 1.0
 """How often an idle executor claims without a notification, in case one was lost."""
 
 NEWCOMER_SECONDS: Final = 0.02
+"""The longest pause between claims while only newcomers could run."""
+
+NEWCOMER_PAUSE_FACTOR: Final = 2
 CONTENDED_SECONDS: Final = (0.002, 0.05)
 """Mean pause before a claim is repeated of which competitors left nothing: the first time, and at most."""
 
@@ -73,7 +76,7 @@ class ClaimLoop:
         self._round = QueueRound()
         self.usage = TenantUsage()
         self._lost_claims_due = 0.0
-        self._claimed_at = self._resume_at = 0.0
+        self._claimed_at = self._took_seconds = self._resume_at = 0.0
         self._contended_in_row = 0
         self._found_none = True
         self._limited = self._limit_freed = False
@@ -154,7 +157,8 @@ class ClaimLoop:
         # The jobs that were handed back wake this loop at once.
         pause = self._resume_at - now
         if capacity.free <= 0 and (self._found_none or not capacity.fast):
-            rest = NEWCOMER_SECONDS if self._unseen or capacity.fast else LOOK_SECONDS
+            rest = min(NEWCOMER_PAUSE_FACTOR * self._took_seconds, NEWCOMER_SECONDS)
+            rest = self._took_seconds + rest if self._unseen or capacity.fast else LOOK_SECONDS
             pause = max(pause, self._claimed_at + rest - now)
         return pause
 
@@ -178,10 +182,11 @@ class ClaimLoop:
         return pause * random.uniform(0, 2)  # noqa: S311  jitter
 
     async def _claim_jobs(self, executor_id: str, capacity: PoolCapacity) -> ClaimResult:
-        self._claimed_at = asyncio.get_running_loop().time()
+        loop = asyncio.get_running_loop()
+        self._claimed_at = loop.time()
         try:
             async with asyncio.timeout(CLAIM.client_seconds):
-                return await claim_jobs(
+                claimed = await claim_jobs(
                     self._db,
                     now=self._clock(),
                     executor_id=executor_id,
@@ -196,6 +201,8 @@ class ClaimLoop:
             self._lost_claims_due = 0.0  # it may have been committed
             self._unseen = True
             raise
+        self._took_seconds = loop.time() - self._claimed_at
+        return claimed
 
     async def hand_back_at_stop(self) -> None:
         """Hand back what a last claim may have taken; without a database the reaper does."""

@@ -54,6 +54,8 @@ class ExecutorSettings(msgspec.Struct, frozen=True, kw_only=True):
     host: str
     pid: int
     slots: int
+    newcomer_slots: int = 0
+    """Beside `slots`, each for a tenant that holds no slot."""
     isolation: str
     runtimes: list[str]
     vault_keys: list[str] | None = None

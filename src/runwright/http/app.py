@@ -44,7 +44,9 @@ class Application:
         )
         metrics = RequestMetrics(services.metrics)
         router = SegmentRouter(self.routes, state, DIALECTS)
-        self._entry = AsgiEntry(router, metrics=metrics, clock=services.clock)
+        self._entry = AsgiEntry(
+            router, metrics=metrics, clock=services.clock, availability=services.availability
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._entry(scope, receive, send)

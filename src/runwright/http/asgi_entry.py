@@ -10,6 +10,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from runwright.core.clock import Clock
 from runwright.core.ids import new_id
+from runwright.db.availability import Availability
+from runwright.db.patience import patience
 from runwright.http.response import added_headers
 
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -58,8 +60,12 @@ class RequestMetrics:
 class AsgiEntry:
     """Wraps the router."""
 
-    def __init__(self, app: ASGIApp, *, metrics: RequestMetrics, clock: Clock) -> None:
+    def __init__(
+        self, app: ASGIApp, *, metrics: RequestMetrics, clock: Clock, availability: Availability | None = None
+    ) -> None:
+        """`availability` is that of the database that requests wait for."""
         self._app = app
+        self._availability = availability or Availability()
         self._metrics = metrics
         self._clock = clock
 
@@ -69,7 +75,8 @@ class AsgiEntry:
         scope.setdefault("state", {})["request_id"] = request_id
         exchange = _Exchange(send, request_id.encode("ascii"), scope)
         try:
-            await self._app(scope, receive, exchange.send)
+            with patience(self._availability):
+                await self._app(scope, receive, exchange.send)
         finally:
             route = scope["route"].path if "route" in scope else scope.get("path_template", _NO_ROUTE)
             self._metrics.observe(scope["method"], route, exchange.status, time.perf_counter() - started)

@@ -98,7 +98,12 @@ class Request:
         """
         _require_declared(validator.struct, self._declared[1])
         body = await (self.read_json() if limit_bytes is None else self.read_any(limit_bytes))
-        return (validator if rules is None else validator.with_rules(rules)).from_json(body)
+        return await self.validate(validator if rules is None else validator.with_rules(rules), body)
+
+    async def validate(self, validator: Validator[T], body: bytes) -> T:
+        """Return the validated struct of a JSON body; a large one is validated beside the event loop."""
+        tenant_id = self.caller.tenant_id if hasattr(self, "caller") else ""
+        return await self.edge.large_bodies.validate(tenant_id, validator.from_json, body)
 
     async def read_json(self) -> bytes:
         """Return the raw body of a request whose content type is JSON; raises as `body` does."""

@@ -16,9 +16,11 @@ from runwright.analytics.reports import Analytics
 from runwright.automations.service import Automations
 from runwright.bulk.service import BulkOperations
 from runwright.core.clock import Clock, system_clock
+from runwright.db.availability import Availability
 from runwright.events.event_log import EventReader
 from runwright.events.feed import EventFeed
 from runwright.http.connection_limits import ConnectionCaps, caps_for
+from runwright.http.large_bodies import LargeBodies
 from runwright.http.response import OpenStreams
 from runwright.http.system_report import SystemReport
 from runwright.http.uploads import Uploads
@@ -94,6 +96,8 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     metrics: CollectorRegistry
     offload: Offload = msgspec.field(default_factory=Offload)
     clock: Clock = system_clock
+    availability: Availability = msgspec.field(default_factory=Availability)
+    """Of the database, for the time that a request waits for it."""
 
 
 class EdgeSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -134,3 +138,4 @@ class EdgeState(msgspec.Struct, frozen=True):
     settings: EdgeSettings
     streams: OpenStreams
     uploads: Uploads
+    large_bodies: LargeBodies = msgspec.field(default_factory=LargeBodies)

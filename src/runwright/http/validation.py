@@ -8,15 +8,17 @@ whose `fields` name the invalid ones (`config.KEY`, `jobs.3.input`).
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
 from datetime import datetime
 from itertools import islice
 from typing import Any, Final, Generic, NoReturn, TypeVar
 from urllib.parse import parse_qsl
 
 import msgspec
+from msgspec import inspect
 
 from runwright.core.errors import InvalidError, MalformedError
+from runwright.core.json_text import count_containers
+from runwright.core.struct_fields import inspect_fields
 from runwright.http.validation_messages import explain_mismatch
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -35,6 +37,9 @@ _LONGEST_NAME: Final = 100
 _MOST_PARAMETERS: Final = 50
 _MOST_FIELDS: Final = 2000
 """A body that may have more fields is not split: of its unknown fields only the first is reported."""
+
+MOST_CONTAINERS: Final = 20_000
+"""Lists and objects in a body of which objects are made; each takes the time of many other values."""
 
 _UNKNOWN_FIELD: Final = re.compile(r"Object contains unknown field `(.*)`\Z", re.DOTALL)
 _LOST_PLUS: Final = re.compile(r"(T[0-9:.]+) (\d\d:?\d\d)\Z", re.ASCII)
@@ -61,6 +66,7 @@ class Validator(Generic[T]):
         self._refusals = dict(refusals or {})
         self._decoder = msgspec.json.Decoder(struct)
         self._fields = {field.encode_name: field for field in msgspec.structs.fields(struct)}
+        self._makes_objects = any(_is_free(field.type) for field in inspect_fields(struct))
         optional = not any(field.required for field in self._fields.values())
         self._defaults = struct() if optional and struct.__struct_config__.frozen else None
 
@@ -70,6 +76,8 @@ class Validator(Generic[T]):
 
     def from_json(self, body: bytes | msgspec.Raw) -> T:
         """Return the struct in a JSON body."""
+        if self._makes_objects:
+            refuse_many_containers(bytes(body))
         try:
             return self._decode_whole(body) or self._gather(self._split(body), _decode_field)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -181,6 +189,27 @@ class Problems:
             raise InvalidError(self._fields)
 
 
+def refuse_many_containers(body: bytes) -> None:
+    """Raise InvalidError for a body with more lists and objects than can be made objects of."""
+    if count_containers(body) > MOST_CONTAINERS:
+        raise InvalidError({"body": [f"Must have at most {MOST_CONTAINERS} lists and objects."]})
+
+
+def _is_free(kind: inspect.Type) -> bool:
+    """Return whether values of a type may have any depth, so that objects are made of whatever is given."""
+    if isinstance(kind, inspect.StructType):
+        return any(_is_free(field.type) for field in kind.fields)
+    parts = (
+        getattr(kind, "key_type", None),
+        getattr(kind, "value_type", None),
+        getattr(kind, "item_type", None),
+        getattr(kind, "type", None),
+        *getattr(kind, "types", ()),
+        *getattr(kind, "item_types", ()),
+    )
+    return isinstance(kind, inspect.AnyType) or any(part is not None and _is_free(part) for part in parts)
+
+
 def _struct_of(fields: Sequence[tuple[str, Any, Any]], *, strict: bool) -> type[msgspec.Struct]:
     """Return a struct with these fields, whose names need not be identifiers."""
     named = [(f"field_{index}", kind, default) for index, (_, kind, default) in enumerate(fields)]
@@ -201,8 +230,7 @@ def _refuse_malformed(error: Exception) -> NoReturn:
 
 def _refuse_other_than_object(body: bytes | msgspec.Raw) -> NoReturn:
     """Raise the error for JSON that is not an object, or for text that is not JSON."""
-    with suppress(msgspec.ValidationError):
-        msgspec.json.decode(body)
+    msgspec.json.decode(body, type=msgspec.Raw)
     raise InvalidError({"body": ["Must be a JSON object."]})
 
 

@@ -26,7 +26,10 @@ class _QueuedJob(msgspec.Struct, frozen=True):
     ahead_of_it: int
     executors: int
     suitable_executors: int
+    open_executors: int
+    """Suitable ones that have a slot for a job of this tenant."""
     slots: int
+    newcomer_slots: int
     running: int
     tenant_running: int
 
@@ -43,18 +46,26 @@ SELECT q.state, q.run_at, q.attempt, w.status AS worker_status,
             WHERE a.state = 'ready' AND a.tenant_id = q.tenant_id AND a.worker_id = q.worker_id
               AND (a.rank, a.job_id) < (q.rank, q.job_id) LIMIT 10001
        ) AS bounded) AS ahead_of_it,
-       e.executors, e.suitable_executors, e.slots,
-       (SELECT count(*) FROM job_queue r WHERE r.state = 'running') AS running,
+       e.*,
        (SELECT count(*) FROM job_queue r WHERE r.tenant_id = q.tenant_id AND r.tenant_slot IS NOT NULL)
            AS tenant_running
 FROM job_queue q
 JOIN workers w ON w.id = q.worker_id
 CROSS JOIN (
-    SELECT count(*) AS executors, count(*) FILTER (WHERE w2.runtime = ANY (x.runtimes)) AS suitable_executors,
-           coalesce(sum(x.slots), 0)::integer AS slots
-    FROM (SELECT runtime FROM workers WHERE id = $3) w2
-    LEFT JOIN executors x ON x.lease_expires_at > clock_timestamp() AND NOT x.draining
-    WHERE x.id IS NOT NULL
+    SELECT count(*) AS executors, count(*) FILTER (WHERE x.suitable) AS suitable_executors,
+           count(*) FILTER (WHERE x.suitable AND (h.jobs < x.slots
+               OR (h.of_tenant = 0 AND h.jobs < x.slots + x.newcomer_slots))) AS open_executors,
+           coalesce(sum(x.slots) FILTER (WHERE x.suitable), 0)::integer AS slots,
+           coalesce(sum(x.newcomer_slots) FILTER (WHERE x.suitable), 0)::integer AS newcomer_slots,
+           coalesce(sum(h.jobs) FILTER (WHERE x.suitable), 0)::integer AS running
+    FROM (
+        SELECT *, (SELECT runtime FROM workers WHERE id = $3) = ANY (runtimes) AS suitable FROM executors
+        WHERE lease_expires_at > clock_timestamp() AND NOT draining
+    ) x
+    CROSS JOIN LATERAL (
+        SELECT count(*) AS jobs, count(*) FILTER (WHERE r.tenant_id = $1) AS of_tenant
+        FROM job_queue r WHERE r.state = 'running' AND r.executor_id = x.id
+    ) h
 ) e
 WHERE q.tenant_id = $1 AND q.job_id = $2
 """
@@ -122,15 +133,27 @@ def _time_reasons(queued: _QueuedJob, now: datetime) -> Iterator[Reason]:
         yield Reason("scheduled", f"It is scheduled to start in {seconds} s.", details)
 
 
+def _busy_reason(queued: _QueuedJob) -> Reason:
+    """Return the reason where all executors are full, at least for a tenant that holds slots of theirs."""
+    details = {"slots": queued.slots, "running": queued.running}
+    message = f"All {queued.slots} slots are taken."
+    if queued.newcomer_slots > 0:
+        details["newcomer_slots"] = queued.newcomer_slots
+    if queued.running < queued.slots + queued.newcomer_slots:
+        message += f" Further ones ({queued.newcomer_slots}) are for tenants that hold none."
+    elif queued.newcomer_slots > 0:
+        message = message[:-1] + f", and so are the {queued.newcomer_slots} for tenants that hold none."
+    return Reason("executors_busy", message, details)
+
+
 def _place_reasons(queued: _QueuedJob) -> Iterator[Reason]:
     if queued.executors == 0:
         yield Reason("no_executors", "No executor is running.")
     elif queued.suitable_executors == 0:
         message = f"No running executor offers the runtime {queued.runtime}."
         yield Reason("no_suitable_executor", message, {"runtime": queued.runtime})
-    if queued.running >= queued.slots > 0:
-        details = {"slots": queued.slots, "running": queued.running}
-        yield Reason("executors_busy", f"All {queued.slots} slots are taken.", details)
+    elif queued.open_executors == 0:
+        yield _busy_reason(queued)
     if queued.ahead_of_it > 0:
         message = f"{queued.ahead_of_it} jobs of its worker are before it."
         yield Reason("behind_others", message, {"ahead": queued.ahead_of_it})

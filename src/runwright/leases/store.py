@@ -28,6 +28,7 @@ class ExecutorRecord(msgspec.Struct, frozen=True, kw_only=True):
     host: str
     pid: int
     slots: int
+    newcomer_slots: int = 0
     isolation: str
     runtimes: list[str]
     vault_keys: list[str] | None = None
@@ -68,9 +69,10 @@ async def register_executor(db: Database, executor: ExecutorRecord, *, lease_sec
     """Register an executor with a new lease."""
     await db.execute(
         """
-        INSERT INTO executors (id, host, pid, slots, isolation, runtimes, vault_keys, started_at,
-                               lease_expires_at)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, clock_timestamp(), clock_timestamp() + make_interval(secs => $8))
+        INSERT INTO executors (id, host, pid, slots, isolation, runtimes, vault_keys, newcomer_slots,
+                               started_at, lease_expires_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $9, clock_timestamp(),
+                clock_timestamp() + make_interval(secs => $8))
         ON CONFLICT (id) DO NOTHING
         """,
         executor.id,
@@ -81,6 +83,7 @@ async def register_executor(db: Database, executor: ExecutorRecord, *, lease_sec
         executor.runtimes,
         executor.vault_keys,
         lease_seconds,
+        executor.newcomer_slots,
     )
 
 
@@ -132,7 +135,7 @@ WITH dead AS (
 -- their jobs, and those of executors that are not registered; none if this statement was held up
 lost AS (
     SELECT q.tenant_id, q.job_id FROM job_queue q
-    WHERE q.state = 'running' AND clock_timestamp() < $5
+    WHERE q.state = 'running' AND clock_timestamp() < $5 AND ($6::text[] IS NULL OR q.job_id = ANY ($6))
       AND (q.executor_id IN (SELECT id FROM dead)
            OR NOT EXISTS (SELECT 1 FROM executors e WHERE e.id = q.executor_id))
     LIMIT $2 FOR UPDATE OF q SKIP LOCKED
@@ -194,16 +197,35 @@ async def check_leases(db: Database) -> LeaseCheck:
     return LeaseCheck(row["at"], row["expired"])
 
 
+async def lost_jobs(db: Database, *, limit: int) -> list[str]:
+    """Return up to `limit` jobs that `rescue_expired` would take, without locking them."""
+    rows = await db.fetch(
+        """
+        SELECT q.job_id FROM job_queue q
+        WHERE q.state = 'running' AND NOT EXISTS (
+            SELECT FROM executors e WHERE e.id = q.executor_id AND e.lease_expires_at > clock_timestamp()
+        ) LIMIT $1
+        """,
+        limit,
+    )
+    return [row["job_id"] for row in rows]
+
+
 async def rescue_expired(
-    db: Database, *, now: datetime, before: datetime, limit: int = 1000
+    db: Database,
+    *,
+    now: datetime,
+    before: datetime,
+    limit: int = 1000,
+    only: Sequence[str] | None = None,
 ) -> list[tuple[str, JobStatus]]:
     """Return the jobs of dead executors to the queue, or end those without an attempt left.
 
     Returns each job's id with its status now. Executors without a lease and without jobs are removed.
     Nothing is rescued when it is `before` or later by the database's clock: a statement that was held up
-    by a database that hung finds leases expired that no executor could renew.
+    by a database that hung finds leases expired that no executor could renew. `only`: of these jobs.
     """
-    rows = await db.fetch(_RESCUE, now, limit, LOST_ERROR, CANCELLED_ERROR, before)
+    rows = await db.fetch(_RESCUE, now, limit, LOST_ERROR, CANCELLED_ERROR, before, only)
     await db.execute(
         """
         DELETE FROM executors e WHERE lease_expires_at <= clock_timestamp()
@@ -222,7 +244,7 @@ async def live_executors(db: Database) -> Sequence[ExecutorRecord]:
     """Return the executors with a live lease that are not draining."""
     rows = await db.fetch(
         """
-        SELECT id, host, pid, slots, isolation, runtimes, vault_keys FROM executors
+        SELECT id, host, pid, slots, newcomer_slots, isolation, runtimes, vault_keys FROM executors
         WHERE lease_expires_at > clock_timestamp() AND NOT draining ORDER BY id
         """
     )

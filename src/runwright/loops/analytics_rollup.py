@@ -25,9 +25,10 @@ class AnalyticsRollup(DatabaseLoop):
         self._passes = 0
 
     async def _make_pass(self) -> float:
-        if self._passes % _PASSES_PER_PRUNING == 0:
+        full = await fold_counts(self._db, limit=_BATCH) == _BATCH
+        self._passes += 1
+        if self._passes % _PASSES_PER_PRUNING == 1:
             before = self._clock().astimezone(UTC).date() - KEPT
             while await prune_counts(self._db, before=before, limit=_BATCH):
                 pass
-        self._passes += 1
-        return 0.0 if await fold_counts(self._db, limit=_BATCH) == _BATCH else PAUSE_SECONDS
+        return 0.0 if full else PAUSE_SECONDS

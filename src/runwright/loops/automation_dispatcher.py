@@ -11,12 +11,13 @@ from runwright.automations.prompts import RunPrompts
 from runwright.automations.store.queue import has_live_runs
 from runwright.automations.templates import Templates
 from runwright.core.clock import Clock, Stopwatch
+from runwright.db.batching import SplitDecision
 from runwright.db.pool import Database
 from runwright.events.notifications import EventNotifications
 from runwright.jobs.notifications import JobNotifications
 from runwright.loops.pass_loop import DatabaseLoop
-from runwright.telemetry.emit import Emit
-from runwright.telemetry.events import RunsDispatched
+from runwright.telemetry.emit import Emit, error_text
+from runwright.telemetry.events import ItemSetAside, RunsDispatched
 
 BATCH: Final = 50
 BUSY_PAUSE_SECONDS: Final = 0.25
@@ -42,6 +43,7 @@ class AutomationDispatcher(DatabaseLoop):
         self._policy = policy
         self._prompts = RunPrompts(templates, on_ready=self.loop.wake)
         self._open_execution = open_execution
+        self._split = SplitDecision()
         self._notifications = notifications
         self._event_notifications = event_notifications
         event_notifications.on_due(self.loop.wake)
@@ -62,7 +64,10 @@ class AutomationDispatcher(DatabaseLoop):
             concurrency=self._policy.concurrency,
             limit=BATCH,
             open_execution=self._open_execution,
+            split=self._split,
         )
+        for run_id, error in done.failed:
+            self._emit(ItemSetAside("dispatcher", run_id, error=error_text(error)))
         if done.jobs:
             self._notifications.jobs_ready()
         if done.runs:

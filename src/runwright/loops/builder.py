@@ -11,13 +11,17 @@ Invariants
 
 Failures
 - The installation fails: final, with a reason for the tenant.
-- The host fails (no sandbox, no registry, no database): another try after a pause, by any builder; a
-  build that was begun `ATTEMPTS` times fails.
+- The host fails (no sandbox, no registry): another try after a pause, by any builder; a build that was
+  begun `ATTEMPTS` times fails.
+- The database is away: no attempt counts. What was installed is held until it is written or the fence
+  refuses it, and after an outage builders leave those whose leases ran out the time to renew them.
 - A builder is killed: its lease expires and another builder starts again. A stop releases its builds.
 """
 
 import asyncio
 import contextlib
+import math
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from runwright.builds.errors import InstallError, ManifestError
@@ -26,6 +30,8 @@ from runwright.builds.log import BuildLog
 from runwright.builds.model import Build
 from runwright.builds.store import Builds
 from runwright.core.clock import Stopwatch
+from runwright.db.batching import retry_transient
+from runwright.db.errors import databases_fault, transient
 from runwright.loops.pass_loop import PassLoop
 from runwright.telemetry.emit import Emit, error_text
 from runwright.telemetry.events import (
@@ -42,6 +48,10 @@ POLL_SECONDS: Final = 2.0
 RENEW_SECONDS: Final = 2.0
 PAUSE_SECONDS: Final = 5.0
 REASON_CHARACTERS: Final = 2000
+GRACE_FACTOR: Final = 2
+"""After an outage of the database nothing is claimed for this many times the time between renewals."""
+
+GIVEN_UP: Final = "The installation could not be done on this server; its operator can see why."
 REFUSE_SECONDS: Final = 30.0
 """A builder whose host cannot install anything fails builds that no other has claimed for this long."""
 
@@ -70,7 +80,9 @@ class Builder:
         self._emit = emit
         self._renew_seconds = renew_seconds
         self._pause_seconds = pause_seconds
-        self._running: set[asyncio.Task[None]] = set()
+        self._running: dict[asyncio.Task[None], Build] = {}
+        self._claim_in_doubt = False
+        self._rest_until = -math.inf
         self.loop = PassLoop("builder", self._make_pass, emit=emit)
 
     async def start(self) -> None:
@@ -86,18 +98,32 @@ class Builder:
             await asyncio.wait(self._running)
 
     async def _make_pass(self) -> float:
+        now = asyncio.get_running_loop().time()
+        if now < self._rest_until:
+            return self._rest_until - now
+        try:
+            await self._claim()
+        except Exception:
+            self._claim_in_doubt = True
+            self._rest_until = asyncio.get_running_loop().time() + GRACE_FACTOR * self._renew_seconds
+            raise
+        return POLL_SECONDS
+
+    async def _claim(self) -> None:
+        if self._claim_in_doubt:
+            await self._builds.release_lost(list(self._running.values()))
+            self._claim_in_doubt = False
         while len(self._running) < self._slots:
             age_seconds = REFUSE_SECONDS if self._refusal else 0.0
             build = await self._builds.claim(self._runtimes, age_seconds=age_seconds)
             if build is None:
                 break
             task = asyncio.create_task(self._build(build), name=f"build {build.worker_id}")
-            self._running.add(task)
+            self._running[task] = build
             task.add_done_callback(self._ended)
-        return POLL_SECONDS
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        self._running.discard(task)
+        del self._running[task]
         self.loop.wake()
         error = None if task.cancelled() else task.exception()
         if error is not None:
@@ -126,7 +152,9 @@ class Builder:
         if build.attempt > ATTEMPTS:
             raise InstallError(f"The installation was begun {ATTEMPTS} times and never ended.")
         async with self._installer.install(build, log) as installed:
-            await self._builds.finish(build, installed.layer, blob=installed.blob, log=log.text())
+            await self._hold(
+                lambda: self._builds.finish(build, installed.layer, blob=installed.blob, log=log.text())
+            )
         if installed.layer is not None:
             with contextlib.suppress(Exception):  # only an optimization: the first job unpacks it otherwise
                 await self._installer.unpack(installed.layer)
@@ -148,7 +176,8 @@ class Builder:
             self._emit(BuildReady(watch.seconds(), worker_id, version, attempt, installed=installed))
         except (InstallError, ManifestError) as error:
             self._emit(BuildFailed(watch.seconds(), worker_id, version, attempt))
-            await self._builds.fail(build, reason=_truncated(str(error)), log=log.text())
+            reason = _truncated(str(error))
+            await self._hold(lambda: self._builds.fail(build, reason=reason, log=log.text()))
         except asyncio.CancelledError:
             with contextlib.suppress(Exception):  # otherwise the lease expires
                 await self._builds.release(build, log=log.text(), pause_seconds=0.0, free=True)
@@ -157,13 +186,29 @@ class Builder:
             self._emit(
                 BuildInterrupted(watch.seconds(), worker_id, version, attempt, error=error_text(error))
             )
-            if build.attempt >= ATTEMPTS:
-                reason = "The installation could not be done on this server; its operator can see why."
-                await self._builds.fail(build, reason=reason, log=log.text())
+            await self._end_interrupted(build, log, error)
+
+    async def _end_interrupted(self, build: Build, log: BuildLog, error: Exception) -> None:
+        """Release a build, or fail it after its last attempt; errors of the database are no attempts."""
+        free = databases_fault(error)
+        while True:
+            try:
+                if free or build.attempt < ATTEMPTS:
+                    pause = self._pause_seconds * build.attempt
+                    await self._builds.release(build, log=log.text(), pause_seconds=pause, free=free)
+                else:
+                    await self._builds.fail(build, reason=GIVEN_UP, log=log.text())
+            except Exception as again:
+                if not transient(again):
+                    raise
             else:
-                await self._builds.release(
-                    build, log=log.text(), pause_seconds=self._pause_seconds * build.attempt, free=False
-                )
+                return
+            free = True  # the database is away, and may have been the cause
+            await asyncio.sleep(self._pause_seconds)
+
+    async def _hold(self, write: Callable[[], Awaitable[bool]]) -> None:
+        """Write the end of a build, again and again while the database is away."""
+        await retry_transient(write, seconds=math.inf, pause_seconds=self._pause_seconds)
 
 
 def _truncated(reason: str) -> str:

@@ -5,7 +5,7 @@ the commit leaves the callbacks where they were, after it they are deleted, so e
 once. Dispatchers skip what another one holds, so any number of them may run.
 
 Failure handling: where a batch fails, its callbacks are taken one by one, and one that fails alone is
-postponed; it delays no other.
+postponed; it delays no other. Nor does one kind of target delay another.
 """
 
 import asyncio
@@ -16,13 +16,15 @@ from typing import Any, Final, Generic
 import msgspec
 
 from runwright.core.clock import Clock, Stopwatch
-from runwright.db.errors import transient
+from runwright.db.batching import SplitDecision
+from runwright.db.errors import may_be_one_items
 from runwright.db.pool import Database, PoolConnection
 from runwright.events.completion import (
     CompletionCallback,
     CompletionSource,
     DueCallback,
     End,
+    EndsNotReadError,
     any_callbacks,
     postpone_callback,
     take_due_callbacks,
@@ -66,7 +68,7 @@ class CompletionDispatcher(DatabaseLoop):
         emit: Emit,
     ) -> None:
         super().__init__("completion dispatcher", db, clock=clock, emit=emit)
-        self._routes = routes
+        self._routes = [(route, SplitDecision()) for route in routes]
         self._event_notifications = event_notifications
         self._any_callbacks = True
         self._took_seconds = 0.0
@@ -94,16 +96,25 @@ class CompletionDispatcher(DatabaseLoop):
         if not self._any_callbacks:
             return PAUSE_SECONDS
         watch = Stopwatch()
-        counts = [await self._dispatch(route) for route in self._routes]
+        counts: list[int] = []
+        errors: list[Exception] = []
+        for route, split in self._routes:
+            try:
+                counts.append(await self._dispatch(route, split))
+            except Exception as error:  # noqa: BLE001  raised below
+                errors.append(error)
         self._took_seconds = watch.seconds()
+        if errors:
+            raise errors[0]
         return 0.0 if BATCH in counts else PAUSE_SECONDS
 
-    async def _dispatch(self, route: CompletionRoute[End]) -> int:
+    async def _dispatch(self, route: CompletionRoute[End], split: SplitDecision) -> int:
         watch = Stopwatch()
         try:
             count = len(await self._take(route, BATCH))
+            split.passed()
         except Exception as error:
-            if transient(error):
+            if not split.after(error):
                 raise
             count = await self._take_singly(route)
         if count:
@@ -129,8 +140,11 @@ class CompletionDispatcher(DatabaseLoop):
                 async with self._db.acquire() as db, db.transaction():
                     due = await _take_due(db, route, 1, now)
                     await _handle(db, route, due, now)
+            except EndsNotReadError as error:
+                await self._postpone(error.callbacks[0], error, now)
+                continue
             except Exception as error:
-                if not due or transient(error):
+                if not due or not may_be_one_items(error):
                     raise
                 await self._postpone(due[0].callback, error, now)
                 continue

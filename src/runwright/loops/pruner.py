@@ -1,7 +1,8 @@
 """Deletes rows whose retention period is over, in bounded steps that delay no other work.
 
 Each task deletes at most `_BATCH` rows at a time, in a transaction of its own. Where one has more to
-delete, the next pass follows after a short pause, so that a backlog is deleted beside other work.
+delete, the next pass follows after a short pause, so that a backlog is deleted beside other work. A task
+that fails does not keep the others from their turn.
 """
 
 from collections.abc import Awaitable, Callable
@@ -15,6 +16,7 @@ from runwright.automations.store.runs import prune_runs
 from runwright.automations.store.webhook_triggers import prune_replay_keys
 from runwright.bulk.store import prune_operations
 from runwright.core.clock import Clock, Stopwatch
+from runwright.db.errors import may_be_one_items
 from runwright.db.pool import Database
 from runwright.events.feed_store import prune_watches
 from runwright.events.publish import prune_event_keys
@@ -23,8 +25,8 @@ from runwright.jobs.store.prune import prune_idempotency_keys, prune_jobs, prune
 from runwright.loops.pass_loop import DatabaseLoop
 from runwright.schedules.store.backfills import prune_backfills
 from runwright.schedules.store.ticks import prune_ticks
-from runwright.telemetry.emit import Emit
-from runwright.telemetry.events import RowsPruned
+from runwright.telemetry.emit import Emit, error_text
+from runwright.telemetry.events import ItemSetAside, RowsPruned
 from runwright.tenants.audit import prune_entries
 from runwright.webhooks.store.deliveries import prune_deliveries, prune_orphaned_deliveries
 
@@ -90,14 +92,21 @@ class Pruner(DatabaseLoop):
         }
 
     async def _make_pass(self) -> float:
-        more = False
-        for kind, prune in self._tasks.items():
-            watch = Stopwatch()
+        counts = [await self._prune(kind, prune) for kind, prune in self._tasks.items()]
+        return _BACKLOG_PAUSE_SECONDS if max(counts) >= _BATCH else PAUSE_SECONDS
+
+    async def _prune(self, kind: str, prune: Prune) -> int:
+        watch = Stopwatch()
+        try:
             count = await prune(self._clock())
-            more = more or count >= _BATCH
-            if count:
-                self._emit(RowsPruned(kind=kind, count=count, duration_seconds=watch.seconds()))
-        return _BACKLOG_PAUSE_SECONDS if more else PAUSE_SECONDS
+        except Exception as error:
+            if not may_be_one_items(error):
+                raise
+            self._emit(ItemSetAside(loop="pruner", id=kind, error=error_text(error)))
+            return 0
+        if count:
+            self._emit(RowsPruned(kind=kind, count=count, duration_seconds=watch.seconds()))
+        return count
 
 
 def _days(days: float) -> timedelta:

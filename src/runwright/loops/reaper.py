@@ -2,22 +2,31 @@
 
 While the database is away no executor can renew, so an expired lease proves nothing then. After such an
 outage the executors get a grace period, in which they write the ends that they know.
+
+Failure handling: where a batch fails, it is divided until the job at fault is alone; it delays no other.
 """
 
 import asyncio
 import math
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
-from typing import Final
+from typing import Final, Protocol, TypeVar
 
 from runwright.core.clock import Clock
 from runwright.core.job_state import JobStatus
+from runwright.db.batching import SplitDecision, divide
 from runwright.db.pool import Database
 from runwright.jobs.notifications import JobNotifications
-from runwright.jobs.store.cancel import cancel_jobs_of_deprecated
-from runwright.leases.store import LeaseCheck, check_leases, rescue_expired
+from runwright.jobs.store.cancel import cancel_jobs_of_deprecated, queued_jobs_of_deprecated
+from runwright.leases.store import LeaseCheck, check_leases, lost_jobs, rescue_expired
 from runwright.loops.pass_loop import DatabaseLoop
-from runwright.telemetry.emit import Emit
-from runwright.telemetry.events import JobsOfDeprecatedWorkersCancelled, JobsRescued, RescuePostponed
+from runwright.telemetry.emit import Emit, error_text
+from runwright.telemetry.events import (
+    ItemSetAside,
+    JobsOfDeprecatedWorkersCancelled,
+    JobsRescued,
+    RescuePostponed,
+)
 
 _BATCH: Final = 1000
 _SWEEP_EVERY: Final = 5
@@ -26,6 +35,12 @@ OUTAGE_SECONDS: Final = 2.0
 
 GRACE_SECONDS: Final = 5.0
 _WITHIN: Final = timedelta(seconds=OUTAGE_SECONDS)
+
+Result = TypeVar("Result")
+
+
+class _Candidates(Protocol):
+    async def __call__(self, db: Database, *, limit: int) -> Sequence[str]: ...
 
 
 class Reaper(DatabaseLoop):
@@ -46,6 +61,7 @@ class Reaper(DatabaseLoop):
         self._interval_seconds = interval_seconds
         self._grace_seconds = grace_seconds
         self._grace_ends = -math.inf
+        self._split = SplitDecision()
         self._reached_at = math.inf
         """When the database was last known to work, by the loop's clock."""
 
@@ -70,7 +86,13 @@ class Reaper(DatabaseLoop):
 
     async def _rescue(self, check: LeaseCheck) -> int:
         loop = asyncio.get_running_loop()
-        rescued = await rescue_expired(self._db, now=self._clock(), before=check.at + _WITHIN, limit=_BATCH)
+
+        async def rescue(only: Sequence[str] | None = None) -> list[tuple[str, JobStatus]]:
+            return await rescue_expired(
+                self._db, now=self._clock(), before=check.at + _WITHIN, limit=_BATCH, only=only
+            )
+
+        rescued = await self._divided(rescue, lost_jobs)
         if rescued:  # else it may have been held up, which the next pass notices
             self._reached_at = loop.time()
             ended = [job for job, status in rescued if status is not JobStatus.QUEUED]
@@ -82,9 +104,34 @@ class Reaper(DatabaseLoop):
 
     async def _cancel_of_deprecated(self) -> int:
         """Cancel jobs that a deprecation left: later retries, and all of them after a crash."""
-        cancelled = await cancel_jobs_of_deprecated(self._db, now=self._clock(), limit=_BATCH)
+
+        async def cancel(only: Sequence[str] | None = None) -> list[str]:
+            return await cancel_jobs_of_deprecated(self._db, now=self._clock(), limit=_BATCH, only=only)
+
+        cancelled = await self._divided(cancel, queued_jobs_of_deprecated)
         if cancelled:
             self._emit(JobsOfDeprecatedWorkersCancelled(jobs=len(cancelled)))
             self._notifications.jobs_ended(cancelled)
             self._notifications.announce_ended(cancelled)
         return len(cancelled)
+
+    async def _divided(
+        self, act: Callable[[Sequence[str] | None], Awaitable[list[Result]]], candidates: _Candidates
+    ) -> list[Result]:
+        """Act on all jobs at once or, where that fails, on ever smaller parts of the candidates."""
+        try:
+            done = await act(None)
+        except Exception as error:
+            if not self._split.after(error):
+                raise
+        else:
+            self._split.passed()
+            return done
+        parts: list[Result] = []
+
+        async def part(job_ids: Sequence[str]) -> None:
+            parts.extend(await act(job_ids))
+
+        for job_id, why in await divide(await candidates(self._db, limit=_BATCH), part, self._split):
+            self._emit(ItemSetAside(loop="reaper", id=job_id, error=error_text(why)))
+        return parts

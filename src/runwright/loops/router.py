@@ -16,7 +16,8 @@ from datetime import datetime
 from typing import Final
 
 from runwright.core.clock import Clock, Stopwatch
-from runwright.db.errors import invalid, transient
+from runwright.db.batching import SplitDecision
+from runwright.db.errors import invalid, may_be_one_items
 from runwright.db.pool import Database, PoolConnection
 from runwright.events.model import Event
 from runwright.events.notifications import EventNotifications
@@ -57,6 +58,7 @@ class Router(DatabaseLoop):
         self._sinks = sinks
         self._event_notifications = event_notifications
         self._any_subscriptions = True
+        self._split = SplitDecision()
         event_notifications.on_appended(self.loop.wake)
 
     async def _make_pass(self) -> float:
@@ -66,13 +68,14 @@ class Router(DatabaseLoop):
         watch = Stopwatch()
         try:
             queued, created = await self._route(BATCH)
+            self._split.passed()
         except _NotRoutedError as failure:
-            if transient(failure.error):
+            if not self._split.after(failure.error):
                 raise failure.error from None
             queued, created = await self._route_singly()
         if created:
             self._emit(EventsRouted(events=len(queued), created=created, duration_seconds=watch.seconds()))
-            self._event_notifications.due()
+            self._event_notifications.due({who for one in queued for who in one.subscriber_ids})
         if len(queued) >= BATCH or sum(one.weight for one in queued) >= TAKE_WEIGHT:
             return 0.0
         return BUSY_PAUSE_SECONDS if self._any_subscriptions else IDLE_PAUSE_SECONDS
@@ -109,7 +112,7 @@ class Router(DatabaseLoop):
             try:
                 queued, more = await self._route(1, after=after)
             except _NotRoutedError as failure:
-                if transient(failure.error):
+                if not may_be_one_items(failure.error):
                     raise failure.error from None
                 after = failure.queued[0].event.position
                 await self._report(after, failure.error)

@@ -6,13 +6,15 @@ from datetime import datetime
 from typing import Final
 
 from runwright.core.clock import Clock, Stopwatch
-from runwright.db.errors import transient
+from runwright.db.batching import SplitDecision, divide
+from runwright.db.errors import may_be_one_items
 from runwright.db.pool import Database
 from runwright.jobs.notifications import JobNotifications
 from runwright.loops.pass_loop import DatabaseLoop
 from runwright.schedules.firing import FiringSummary, TickHandler, fire_due
 from runwright.schedules.job_factory import submit_jobs
 from runwright.schedules.service import refresh_cursors
+from runwright.schedules.store.definitions import outdated_ids
 from runwright.schedules.store.ticks import due_ids, next_due_at
 from runwright.telemetry.emit import Emit, error_text
 from runwright.telemetry.events import (
@@ -53,6 +55,7 @@ class Scheduler(DatabaseLoop):
         self._batch = batch
         self._refreshed = False
         self._has_backlog = False
+        self._split = SplitDecision()
         self._unannounced = 0
 
     async def _make_pass(self) -> float:
@@ -72,6 +75,7 @@ class Scheduler(DatabaseLoop):
         if errors:
             await self._recover(errors, now)
             return POLL_SECONDS
+        self._split.passed()
         self._has_backlog = any(done.schedules == self._batch for done in judged)
         if not self._has_backlog:
             self._announce()
@@ -86,7 +90,7 @@ class Scheduler(DatabaseLoop):
     async def _recover(self, errors: Sequence[BaseException], now: datetime) -> None:
         """Raise an error that a retry may resolve; else fire one by one, to isolate the failing schedule."""
         for error in errors:
-            if not isinstance(error, Exception) or transient(error):
+            if not isinstance(error, Exception) or not self._split.after(error):
                 raise error
         self._emit(TickBatchFailed(error=error_text(errors[0])))
         await self._fire_one_by_one(now)
@@ -101,8 +105,13 @@ class Scheduler(DatabaseLoop):
 
     async def _refresh(self, now: datetime) -> None:
         """Recompute cursors once after the start, since a release may bring newer time zone rules."""
-        while moved := await refresh_cursors(self._db, now=now, limit=self._batch):
-            self._emit(SchedulesMovedToNewerZoneRules(schedules=moved))
+        ids = await outdated_ids(self._db, now=now)
+        for first in range(0, len(ids), self._batch):
+            part = ids[first : first + self._batch]
+            failed = await divide(part, lambda some: refresh_cursors(self._db, some, now=now), self._split)
+            for schedule_id, error in failed:
+                self._emit(ScheduleNotFired(schedule_id=schedule_id, error=error_text(error)))
+            self._emit(SchedulesMovedToNewerZoneRules(schedules=len(part) - len(failed)))
         self._refreshed = True
 
     async def _fire_one_by_one(self, now: datetime) -> None:
@@ -113,7 +122,7 @@ class Scheduler(DatabaseLoop):
                 done = await fire_due(self._db, self._handler, now=now, limit=1, only=schedule_id)
                 self._report(done, watch.seconds())
             except Exception as error:
-                if transient(error):
+                if not may_be_one_items(error):
                     raise
                 self._emit(ScheduleNotFired(schedule_id=schedule_id, error=error_text(error)))
 

@@ -3,7 +3,7 @@
 Life of a row here: claimed (a lease, a fence one higher) → sent → settled. A process that dies leaves
 leases that expire; any process claims the rows then, so an attempt may be made twice and none is lost.
 What is not the destination's fault (database unavailable, vault key missing) is no attempt: the row
-returns to the queue for a while.
+returns to the queue for a while, alone: one that cannot be loaded delays no other of its batch.
 
 Many rows are in flight at once, few of them to one destination and a limited number of one tenant (see
 outbox/queue.py), so slow destinations delay only themselves, however many there are.
@@ -11,12 +11,12 @@ outbox/queue.py), so slow destinations delay only themselves, however many there
 
 import asyncio
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Final, Generic
 
 from runwright.core.clock import Clock, Stopwatch
-from runwright.db.batching import Batcher
+from runwright.db.batching import Batcher, SplitDecision, divide
 from runwright.db.pool import Database
 from runwright.events.notifications import EventNotifications
 from runwright.loops.in_flight_limiter import GATHER_SECONDS, LOOK_SECONDS, InFlightLimiter, pause_until_due
@@ -24,6 +24,7 @@ from runwright.loops.pass_loop import DatabaseLoop
 from runwright.outbox.queue import (
     Item,
     OutboxBatch,
+    OutboxClaim,
     OutboxSubject,
     Result,
     Settlement,
@@ -36,6 +37,9 @@ from runwright.telemetry.events import OutboxNotSettled, OutboxOutcomeRefused, O
 SET_ASIDE_SECONDS: Final = 10.0
 REST_FACTOR: Final = 3
 """A round over all destinations that found nothing is followed by a pause of so many times what it took."""
+MOST_FRESH: Final = 256
+"""Destinations of new rows that are claimed from before the round over all destinations finds them."""
+
 SETTLE_SECONDS: Final = 10.0
 """How long a stop holds outcomes when the database is away; then their requests are repeated."""
 
@@ -58,11 +62,15 @@ class OutboxSender(DatabaseLoop, Generic[Item, Result]):
         self._cursor: str | None = None
         self._claimed_at = 0.0
         self._round = _Round()
+        self._split = SplitDecision()
         self._rest_until = 0.0
+        self._empty_seconds = 0.0
+        self._fresh: set[str] = set()
         self._settlements: Batcher[Settlement[Result], bool] = Batcher(
             self._settle, max_in_flight=2, retry_seconds=math.inf
         )
         self._in_flight = InFlightLimiter(subject.queue, on_end=self.loop.wake)
+        event_notifications.on_destinations(self._on_destinations)
         event_notifications.on_due(self.loop.wake)
 
     async def stop(self) -> None:
@@ -75,30 +83,71 @@ class OutboxSender(DatabaseLoop, Generic[Item, Result]):
         if self._in_flight.free <= 0:
             return LOOK_SECONDS  # woken by the next one that ends
         loop = asyncio.get_running_loop()
+        if self._fresh:
+            fresh, self._fresh = self._fresh, set()
+            await self._claim(None, only=fresh)
         if self._cursor is None and self._rest_until > loop.time():
             return self._rest_until - loop.time()
         await asyncio.sleep(self._claimed_at + GATHER_SECONDS - loop.time())
         self._claimed_at = loop.time()
-        batch = await claim_due(
-            self._db,
-            self._subject.queue,
-            now=self._clock(),
-            limit=self._in_flight.free,
-            cursor=self._cursor,
-            in_flight=self._in_flight.snapshot(),
-        )
+        batch = await self._claim(self._cursor)
         self._round.add(batch, loop.time() - self._claimed_at)
         self._cursor = batch.cursor
-        items = await self._subject.load(self._db, batch.claims) if batch.claims else ()
-        for item in items:
-            self._in_flight.begin(item.claim, self._process(item))
         if batch.cursor is not None:
             return 0.0
         ended, self._round = self._round, _Round()
         if ended.claims:
             return GATHER_SECONDS
-        self._rest_until = loop.time() + min(REST_FACTOR * ended.seconds, LOOK_SECONDS)
+        # The first round on a connection takes long, as its statement is prepared.
+        rest, self._empty_seconds = min(ended.seconds, self._empty_seconds), ended.seconds
+        self._rest_until = loop.time() + min(REST_FACTOR * rest, LOOK_SECONDS)
         return pause_until_due(ended.next_due, self._clock())
+
+    def _on_destinations(self, destinations: Collection[str]) -> None:
+        """Claim from these destinations first; where they are too many, the rounds find them."""
+        if len(self._fresh) + len(destinations) <= MOST_FRESH:
+            self._fresh.update(destinations)
+
+    async def _claim(self, cursor: str | None, *, only: Collection[str] = ()) -> OutboxBatch:
+        batch = await claim_due(
+            self._db,
+            self._subject.queue,
+            now=self._clock(),
+            limit=self._in_flight.free,
+            cursor=cursor,
+            in_flight=self._in_flight.snapshot(),
+            only=only,
+        )
+        if batch.claims:
+            await self._begin(batch.claims)
+        return batch
+
+    async def _begin(self, claims: Sequence[OutboxClaim]) -> None:
+        """Load what was claimed and start to send it; return to the queue what cannot be loaded."""
+        begun: set[str] = set()
+
+        async def load(some: Sequence[OutboxClaim]) -> None:
+            items = await self._subject.load(self._db, some)
+            begun.update(claim.id for claim in some)
+            for item in items:
+                self._in_flight.begin(item.claim, self._process(item))
+
+        try:
+            for claim, error in await divide(claims, load, self._split):
+                begun.add(claim.id)
+                self._emit(OutboxSetAside(kind=self._kind, id=claim.id, error=error_text(error)))
+                self._release(claim, SET_ASIDE_SECONDS)
+        except Exception:
+            for claim in claims:
+                if claim.id not in begun:
+                    self._release(claim, 0.0)
+            raise
+
+    def _release(self, claim: OutboxClaim, seconds: float) -> None:
+        """Return a row to the queue as soon as that can be written; no attempt is counted."""
+        until = self._clock() + timedelta(seconds=seconds)
+        written = self._settlements.add(Settlement(claim=claim, retry_at=until))
+        written.add_done_callback(lambda one: one.cancelled() or one.exception())
 
     async def _process(self, item: Item) -> bool:
         """Make an attempt and settle it; return whether the destination is slow."""
@@ -119,7 +168,7 @@ class OutboxSender(DatabaseLoop, Generic[Item, Result]):
             self._emit(OutboxSetAside(kind=self._kind, id=item.claim.id, error=error_text(error)))
             return Settlement(claim=item.claim, retry_at=self._clock() + timedelta(seconds=SET_ASIDE_SECONDS))
         except asyncio.CancelledError:
-            self._settlements.add(Settlement(claim=item.claim, retry_at=self._clock()))
+            self._release(item.claim, 0.0)
             raise
 
     async def _settle(self, settlements: Sequence[Settlement[Result]]) -> Sequence[bool]:

@@ -130,10 +130,9 @@ class OutboxSubject(Protocol[Item, Result]):
         """Record attempts, in one transaction; return the ids of rows whose claim had been lost."""
 
 
-_CLAIM: Final = """
-WITH RECURSIVE head AS (
+_NEXT_HEADS: Final = f"""
     -- the earliest row of each of the next destinations, by a skip scan of the index
-    (SELECT destination_id, due_at, 1 AS nth FROM outbox WHERE kind = $8 AND destination_id > $2
+    (SELECT destination_id, due_at, 1 AS nth FROM outbox WHERE kind = $8 AND destination_id > ($2::text[])[1]
      ORDER BY destination_id, due_at LIMIT 1)
     UNION ALL
     SELECT following.destination_id, following.due_at, head.nth + 1
@@ -142,8 +141,18 @@ WITH RECURSIVE head AS (
         WHERE q.kind = $8 AND q.destination_id > head.destination_id
         ORDER BY q.destination_id, q.due_at LIMIT 1
     ) following
-    WHERE head.nth < {most}
-), used AS (
+    WHERE head.nth < {DESTINATIONS_PER_CLAIM}
+"""
+_THESE_HEADS: Final = """
+    -- the earliest row of each of these destinations
+    SELECT first.destination_id, first.due_at, 0 AS nth
+    FROM unnest($2::text[]) AS o (id) CROSS JOIN LATERAL (
+        SELECT q.destination_id, q.due_at FROM outbox q WHERE q.kind = $8 AND q.destination_id = o.id
+        ORDER BY q.due_at LIMIT 1
+    ) first
+"""
+_CLAIM: Final = """
+WITH RECURSIVE head AS ({heads}), used AS (
     -- what this process has in flight
     SELECT * FROM unnest($5::text[], $6::integer[], $7::integer[]) AS u (tenant_id, number, slow)
 ), rest AS (
@@ -235,15 +244,21 @@ async def claim_due(
     limit: int,
     cursor: str | None,
     in_flight: InFlight,
+    only: Collection[str] = (),
 ) -> OutboxBatch:
     """Claim up to `limit` rows that are due, within the limits of the queue less what is `in_flight`.
 
+    Looks at the destinations after `cursor`, or at these `only`.
     Nothing is claimed for suspended tenants.
     """
     by_tenant = in_flight.by_tenant
     rows = await db.fetch(
-        _CLAIM.format(destinations=queue.destinations, most=DESTINATIONS_PER_CLAIM),
-        *(now, cursor or "", limit, now + timedelta(seconds=queue.lease_seconds)),
+        _CLAIM.format(
+            destinations=queue.destinations,
+            most=DESTINATIONS_PER_CLAIM,
+            heads=_THESE_HEADS if only else _NEXT_HEADS,
+        ),
+        *(now, list(only) or [cursor or ""], limit, now + timedelta(seconds=queue.lease_seconds)),
         *(list(by_tenant), list(by_tenant.values())),
         [in_flight.slow_by_tenant.get(tenant_id, 0) for tenant_id in by_tenant],
         *(queue.kind, queue.max_in_flight, queue.max_slow_in_flight, queue.max_in_flight_per_tenant),

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from itertools import islice
 from typing import Final
@@ -15,6 +15,7 @@ from runwright.core.ids import new_id
 from runwright.core.paging import Listing, PageRequest
 from runwright.core.roles import Caller
 from runwright.core.struct_fields import set_fields
+from runwright.core.turns import Turns
 from runwright.cron.expressions import CronError
 from runwright.cron.timetable import Timetable, timetable_of
 from runwright.cron.zones import RULES_VERSION, UnknownZoneError
@@ -205,11 +206,15 @@ class Schedules:
         return SchedulePreview(cron=cron, timezone=timezone, timetable=timetable, firings=firings)
 
 
-async def refresh_cursors(db: Database, *, now: datetime, limit: int) -> int:
-    """Recompute up to `limit` cursors that other time zone rules had determined; return their number."""
+async def refresh_cursors(db: Database, ids: Sequence[str], *, now: datetime) -> int:
+    """Recompute the cursors of those schedules whose next tick other time zone rules determined.
+
+    Returns how many these are.
+    """
     async with db.acquire() as connection, connection.transaction():
-        outdated = await lock_outdated(connection, now=now, limit=limit)
+        outdated, turns = await lock_outdated(connection, ids, now=now), Turns()
         for schedule in outdated:
+            await turns.between()
             with contextlib.suppress(ConflictError):  # it is disabled when its tick is due
                 schedule = reset_cursor(schedule, now)  # noqa: PLW2901
             await update_schedule(connection, schedule)

@@ -5,9 +5,8 @@ from typing import Literal
 from runwright.core.job_state import JobStatus
 from runwright.telemetry.emit import Level, TelemetryEvent, TimedEvent, WarningEvent
 
+
 # --- server ----------------------------------------------------------------------------
-
-
 class HostProbed(TimedEvent, frozen=True):
     """The capabilities of the host were determined."""
 
@@ -23,6 +22,14 @@ class LoopPassFailed(WarningEvent, frozen=True):
     """A pass of a background loop raised; the loop continues."""
 
     loop: str
+    error: str
+
+
+class ItemSetAside(WarningEvent, frozen=True):
+    """An item made its batch fail and is tried again later; the others of the batch were processed."""
+
+    loop: str
+    id: str
     error: str
 
 
@@ -76,8 +83,6 @@ class PostgresRestartFailed(WarningEvent, frozen=True):
 
 
 # --- executor --------------------------------------------------------------------------
-
-
 class JobAttemptEnded(TimedEvent, frozen=True):
     """An attempt ended here and was recorded."""
 
@@ -223,8 +228,6 @@ class CompletionCallbackFailed(WarningEvent, frozen=True):
 
 
 # --- builds ----------------------------------------------------------------------------
-
-
 class BuildEvent(TimedEvent, frozen=True):
     """What happened to one try of a build."""
 
@@ -271,8 +274,6 @@ class BuildNotRecorded(WarningEvent, frozen=True):
 
 
 # --- schedules -------------------------------------------------------------------------
-
-
 class TicksProcessed(TimedEvent, frozen=True):
     """A batch of due ticks was fired, skipped or marked as missed."""
 
@@ -317,8 +318,6 @@ class SchedulesMovedToNewerZoneRules(TelemetryEvent, frozen=True):
 
 
 # --- events and webhooks ---------------------------------------------------------------
-
-
 class EventsRouted(TimedEvent, frozen=True):
     """Events were handed to their subscribers."""
 
@@ -381,8 +380,6 @@ class OutboxOutcomeRefused(WarningEvent, frozen=True):
 
 
 # --- agents and automations ------------------------------------------------------------
-
-
 class AgentCalled(TimedEvent, frozen=True):
     """An execution was sent to the callback URL of its agent."""
 

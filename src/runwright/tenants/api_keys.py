@@ -19,6 +19,7 @@ from runwright.core.errors import ForbiddenError, InvalidError, NotFoundError, R
 from runwright.core.ids import new_id
 from runwright.core.paging import Listing, PageRequest
 from runwright.core.roles import ROLES, Caller, Role
+from runwright.db.patience import Wait, unhurried
 from runwright.db.pool import Database
 from runwright.tenants import store
 from runwright.tenants.audit import record
@@ -64,7 +65,8 @@ class ApiKeys:
         if known is None and address is not None:
             self._limit_unknown(address)
         # Shielded: other requests may wait for the same lookup when this one is cancelled.
-        return await asyncio.shield(self._look_up(key_digest))
+        async with Wait():
+            return await asyncio.shield(self._look_up(key_digest))
 
     async def create(
         self, caller: Caller, *, tenant_id: str, role: Role, name: str = ""
@@ -130,7 +132,8 @@ class ApiKeys:
     def _look_up(self, key_digest: bytes) -> asyncio.Task[ApiKey | None]:
         task = self._lookups.get(key_digest)
         if task is None:
-            task = asyncio.create_task(self._fetch(key_digest))
+            with unhurried():
+                task = asyncio.create_task(self._fetch(key_digest))
             self._lookups[key_digest] = task
             task.add_done_callback(lambda _: self._lookups.pop(key_digest))
         return task

@@ -156,6 +156,7 @@ async def open_services(
         metrics=res.metrics,
         clock=res.clock,
         offload=res.offload,
+        availability=res.availability,
     )
 
 

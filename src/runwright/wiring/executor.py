@@ -120,6 +120,7 @@ def _executor_settings(res: Resources) -> ExecutorSettings:
         host=socket.gethostname(),
         pid=os.getpid(),
         slots=default_slots(settings.executor_slots, host_resources()),
+        newcomer_slots=default_newcomer_slots(settings.executor_newcomer_slots, host_resources()),
         isolation=res.host.isolation.wire_name,
         runtimes=[name for name, info in res.host.runtimes.items() if info.ready],
         vault_keys=list(res.ring.ids),

@@ -30,6 +30,7 @@ from runwright.automations.run_endings import CALLBACK_HANDLER, end_jobs
 from runwright.automations.store.queue import LiveRun
 from runwright.automations.templates import Templates
 from runwright.core.job_state import JobStatus
+from runwright.db.batching import SplitDecision
 from runwright.db.pool import Database, PoolConnection
 from runwright.events.completion import take_due_callbacks
 from runwright.events.publish import publish_event
@@ -69,6 +70,7 @@ class AutomationWorld(World):
         self.registered: set[str] = set()
         self.may_open = asyncio.Event()
         self.may_open.set()
+        self.split = SplitDecision()
         self.opening = asyncio.Event()
 
     async def agent(self, name: str = "agent", tenant: str = "ten_a") -> Worker:
@@ -185,6 +187,7 @@ class AutomationWorld(World):
             concurrency=self.policy.concurrency,
             limit=limit,
             open_execution=self._open,
+            split=self.split,
         )
 
     async def _open(

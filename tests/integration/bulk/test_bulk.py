@@ -126,12 +126,19 @@ async def test_a_step_that_is_cut_off_did_nothing(world: World, bulk: BulkOperat
     old = await failed_jobs(world, 2 * RETRY_STEP)
     started = await bulk.start(world.caller(), BulkAction.RETRY, JobFilter())
     await steps_of(world).step()
-    await world.db.execute("ALTER TABLE bulk_operations ADD CONSTRAINT cut_off CHECK (done < 30)")
+    await world.db.execute(
+        "CREATE FUNCTION cut_off() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN RAISE EXCEPTION 'cut_off' USING ERRCODE = 'disk_full'; END $$"
+    )
+    await world.db.execute(
+        "CREATE TRIGGER cut_off BEFORE UPDATE ON bulk_operations FOR EACH ROW WHEN (NEW.done >= 30)"
+        " EXECUTE FUNCTION cut_off()"
+    )
     with pytest.raises(Exception, match="cut_off"):
         await steps_of(world).step()
     assert (await bulk.get("ten_a", started.id)).done == RETRY_STEP
     assert len([job for job in await all_jobs(world) if job.retry_of]) == RETRY_STEP
-    await world.db.execute("ALTER TABLE bulk_operations DROP CONSTRAINT cut_off")
+    await world.db.execute("DROP TRIGGER cut_off ON bulk_operations")
     await failed_jobs(world, 1, "ten_b")
     other = await bulk.start(world.caller("ten_b"), BulkAction.RETRY, JobFilter())
     await carry_out(world)

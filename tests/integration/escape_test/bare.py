@@ -119,6 +119,7 @@ def _plan(attempt: EscapeAttempt, canaries: Canaries, targets: dict[str, Any]) -
         "group": group,
         "function": attempt.function,
         "after": attempt.after,
+        "rest": attempt.rest_seconds,
     }
     plan |= {
         "bare": attempt.bare,

@@ -14,6 +14,7 @@ import struct
 import sys
 import termios
 import threading
+import time
 import types
 from pathlib import Path
 from typing import Any
@@ -146,6 +147,7 @@ def attempt(plan: dict[str, Any]) -> dict[str, Any]:
     program = sys.modules[plan["group"]]
     if plan["after"]:
         getattr(program, plan["after"])(plan["targets"])
+        time.sleep(plan["rest"])
     if plan["bare"] == "unprivileged":
         become_unprivileged()
     answer: dict[str, Any] = sys.modules["escape_kit"].make_attempt(

@@ -153,6 +153,41 @@ async def test_an_executor_with_one_slot_is_full_with_one_job(world: World) -> N
     ]
 
 
+async def test_slots_for_newcomers_hold_back_only_the_jobs_of_tenants_that_hold_a_slot(world: World) -> None:
+    """Whether a job is held back is what a claim does."""
+    await world.executor(slots=2, newcomer_slots=1)
+    mine, theirs, others = [await world.worker(tenant) for tenant in ("ten_a", "ten_b", "ten_c")]
+    job = await busy(world, mine, 2)
+    assert await reasons(world, job) == [
+        Reason(
+            "executors_busy",
+            "All 2 slots are taken. Further ones (1) are for tenants that hold none.",
+            {"slots": 2, "running": 2, "newcomer_slots": 1},
+        )
+    ]
+    newcomer = await world.job(theirs)
+    assert [reason.code for reason in await reasons(world, newcomer)] == ["next"]
+    claimed = await world.claim_all(capacity=0, newcomers=1, holding={"ten_a": 2})
+    assert [one.job_id for one in claimed.attempts] == [newcomer.id]
+    late = await world.job(others)
+    assert await reasons(world, late) == [
+        Reason(
+            "executors_busy",
+            "All 2 slots are taken, and so are the 1 for tenants that hold none.",
+            {"slots": 2, "running": 3, "newcomer_slots": 1},
+        )
+    ]
+
+
+async def test_only_executors_that_have_the_runtime_are_looked_at(world: World) -> None:
+    await world.executor(slots=1)
+    await world.executor("exe_other", runtimes=["nodejs"], slots=7)
+    job = await busy(world, await world.worker(), 1)
+    assert await reasons(world, job) == [
+        Reason("executors_busy", "All 1 slots are taken.", {"slots": 1, "running": 1})
+    ]
+
+
 async def test_all_reasons_are_given_those_of_the_tenant_and_the_worker_first(world: World) -> None:
     worker = await world.worker()
     await world.job(worker)

@@ -103,10 +103,21 @@ class World:
         )
 
     async def executor(
-        self, executor_id: str = EXECUTOR, *, runtimes: Sequence[str] = ("python",), slots: int = 4
+        self,
+        executor_id: str = EXECUTOR,
+        *,
+        runtimes: Sequence[str] = ("python",),
+        slots: int = 4,
+        newcomer_slots: int = 0,
     ) -> str:
         record = ExecutorRecord(
-            id=executor_id, host="h", pid=1, slots=slots, isolation="standard", runtimes=list(runtimes)
+            id=executor_id,
+            host="h",
+            pid=1,
+            slots=slots,
+            newcomer_slots=newcomer_slots,
+            isolation="standard",
+            runtimes=list(runtimes),
         )
         await register_executor(self.db, record, lease_seconds=3600)
         return executor_id

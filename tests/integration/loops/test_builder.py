@@ -8,9 +8,11 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
+from asyncpg import ConnectionDoesNotExistError
 
 from runwright.builds.build_sandbox import BuildLimits, BuildSandbox
 from runwright.builds.installer import Installer
+from runwright.builds.model import Build, Layer
 from runwright.builds.package_managers import DependencySources, PackageManagers
 from runwright.builds.store import Builds
 from runwright.core.clock import system_clock
@@ -21,7 +23,7 @@ from runwright.loops.builder import ATTEMPTS, Builder
 from runwright.loops.version_files import LayerLookup, LayerNotReadyError, LoadError
 from runwright.runtimes.host import Host
 from runwright.telemetry.events import BuildInterrupted
-from runwright.workers.bundles.blobs import insert_blob, pack
+from runwright.workers.bundles.blobs import PackedBlob, insert_blob, pack
 from runwright.workers.bundles.folders import FolderCache
 from runwright.workers.bundles.members import ArchiveLimits, MemberKind
 from runwright.workers.bundles.tar import BLOCK, END, canonical_header
@@ -440,6 +442,65 @@ async def test_an_error_of_the_host_does_not_fail_the_version_at_first(cluster: 
     interrupted = cluster.telemetry.of(BuildInterrupted)
     assert [event.attempt for event in interrupted] == [1, 2, 3]
     assert "not an http or https URL" in interrupted[0].error
+
+
+class FlakyBuilds(Builds):
+    """The database is away for a while: at each statement named, before or after it was executed."""
+
+    def __init__(self, db: Database, **failures: int) -> None:
+        super().__init__(db, clock=system_clock, builder_id=new_id("exe", system_clock()), lease_seconds=30)
+        self.failures = failures
+
+    def _fail(self, statement: str) -> None:
+        if self.failures.get(statement, 0):
+            self.failures[statement] -= 1
+            raise ConnectionDoesNotExistError("connection was closed in the middle of operation")
+
+    async def claim(self, runtimes: list[str], *, age_seconds: float = 0.0) -> Build | None:
+        claimed = await super().claim(runtimes, age_seconds=age_seconds)
+        if claimed is not None:
+            self._fail("claim")
+        return claimed
+
+    async def layer(self, key: str) -> Layer | None:
+        self._fail("layer")
+        return await super().layer(key)
+
+    async def release(self, build: Build, *, log: str, pause_seconds: float, free: bool) -> None:
+        self._fail("release")
+        await super().release(build, log=log, pause_seconds=pause_seconds, free=free)
+
+    async def finish(self, build: Build, layer: Layer | None, *, blob: PackedBlob | None, log: str) -> bool:
+        self._fail("finish")
+        done = await super().finish(build, layer, blob=blob, log=log)
+        self._fail("finished")
+        return done
+
+    async def fail(self, build: Build, *, reason: str, log: str) -> bool:
+        self._fail("fail")
+        return await super().fail(build, reason=reason, log=log)
+
+
+@pytest.mark.parametrize("statement", ["claim", "layer", "finish", "finished"])
+async def test_while_the_database_is_away_no_attempt_counts(cluster: BuildCluster, statement: str) -> None:
+    worker = await cluster.worker()
+    version = await cluster.deploy(worker, {"requirements.txt": "once"})
+    builds = FlakyBuilds(cluster.db, **{statement: ATTEMPTS + 2, "release": 2})
+    await cluster.builder(builds=builds).start()
+    assert (await cluster.ended(worker, version))[0] == "ready"
+    assert builds.failures[statement] == 0 or statement == "finished"
+    attempt = await cluster.db.fetchval("SELECT attempt FROM builds WHERE worker_id = $1", worker.id)
+    assert attempt == 1
+    assert len(cluster.telemetry.of(BuildInterrupted)) == (ATTEMPTS + 2 if statement == "layer" else 0)
+
+
+async def test_a_reason_is_written_when_the_database_is_back(cluster: BuildCluster) -> None:
+    worker = await cluster.worker()
+    version = await cluster.deploy(worker, {"requirements.txt": "nothing-of-that-name"})
+    builds = FlakyBuilds(cluster.db, fail=3)
+    await cluster.builder(builds=builds).start()
+    assert (await cluster.ended(worker, version))[0] == "failed"
+    assert builds.failures["fail"] == 0
 
 
 async def test_a_host_without_a_sandbox_leaves_builds_to_others_and_then_fails_them(

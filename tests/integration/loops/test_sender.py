@@ -1,6 +1,7 @@
 """The router and the outbox sender together, over real connections: no endpoint delays another."""
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
@@ -209,6 +210,29 @@ async def test_what_cannot_be_signed_goes_back_without_an_attempt(loops: Loops) 
         assert bodies == []
         assert await loops.world.count("delivery_attempts") == 0
         assert await loops.count("pending") == 1
+
+
+async def test_new_rows_do_not_wait_for_the_next_round_over_all_destinations(loops: Loops) -> None:
+    async with answering(None, OK) as (url, bodies):
+        await loops.world.endpoint(url=url, patterns=["webhook.*"])
+        for sender in loops.senders:
+            sender._rest_until = math.inf  # noqa: SLF001
+        await loops.append(1)
+
+        async def arrived() -> bool:
+            return await loops.count("delivered") == 1
+
+        await loops.until(arrived)
+        assert len(bodies) == 1
+
+
+async def test_one_slow_round_is_no_reason_to_rest(loops: Loops) -> None:
+    """The first one on a connection takes long, as its statement is prepared."""
+    (sender, *_) = loops.senders
+    await sender.stop()
+    sender._empty_seconds = 0.0  # noqa: SLF001
+    await sender._make_pass()  # noqa: SLF001
+    assert sender._rest_until <= asyncio.get_running_loop().time()  # noqa: SLF001
 
 
 _MANY_SUSPENDED = """

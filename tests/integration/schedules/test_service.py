@@ -8,7 +8,7 @@ from runwright.core.errors import ConflictError, NotFoundError
 from runwright.core.paging import PageRequest
 from runwright.schedules.model import ScheduleCreate, ScheduleFilter
 from runwright.schedules.service import refresh_cursors
-from runwright.schedules.store.definitions import disable_schedules_of_deprecated
+from runwright.schedules.store.definitions import disable_schedules_of_deprecated, outdated_ids
 from runwright.schedules.store.ticks import prune_ticks
 from runwright.schedules.tick_policy import TickStatus
 from runwright.workers.model import WorkerStatus
@@ -202,17 +202,18 @@ async def test_newer_zone_rules_move_the_ticks_that_are_to_come(world: ScheduleW
     )
     await world.db.execute("UPDATE schedules SET zone_rules = 'old' WHERE id = $1", due.id)
     world.forward(60)
-    assert await refresh_cursors(world.db, now=world.now, limit=10) == 1
+    assert await outdated_ids(world.db, now=world.now) == [schedule.id]
+    assert await refresh_cursors(world.db, [schedule.id, due.id], now=world.now) == 1
     assert (await world.again(schedule)).next_run_at == expected
-    assert await refresh_cursors(world.db, now=world.now, limit=10) == 0
+    assert await outdated_ids(world.db, now=world.now) == []
     assert (await world.fire()).fired == 1, "what was due stays due"
 
 
 async def test_a_zone_that_newer_rules_know_no_more_does_not_stop_the_scheduler(world: ScheduleWorld) -> None:
     schedule = await world.schedule()
     await world.db.execute("UPDATE schedules SET zone_rules = 'old', timezone = 'Mars/Base'")
-    assert await refresh_cursors(world.db, now=world.now, limit=10) == 1
-    assert await refresh_cursors(world.db, now=world.now, limit=10) == 0
+    assert await refresh_cursors(world.db, [schedule.id], now=world.now) == 1
+    assert await outdated_ids(world.db, now=world.now) == []
     world.forward(60)
     await world.fire()
     assert await world.outcomes(schedule) == [("12:01:00", "skipped", "schedule_broken")]

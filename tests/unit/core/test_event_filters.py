@@ -1,5 +1,6 @@
 """Which events a filter matches, and what is no filter."""
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -97,11 +98,25 @@ def test_what_is_put_somewhere_is_found_there_and_nowhere_else(path: list[str], 
     for name in reversed(path):
         data = {name: data}
     assert isinstance(data, dict)
+    undecoded = msgspec.json.decode(msgspec.json.encode(data), type=dict[str, msgspec.Raw])
     activation = TemplateContext(kind="k", scope="global", source="s", data=data)
+    lazy = TemplateContext(kind="k", scope="global", source="s", data=undecoded)
     key = "data." + ".".join(path)
     assert compile_filter({key: text}).matches(activation)
     assert not compile_filter({key: text + "!"}).matches(activation)
     assert not compile_filter({key + ".more": text}).matches(activation)
+    for _ in range(2):  # from JSON text, and from what was decoded of it
+        assert compile_filter({key: text}).matches(lazy)
+        assert not compile_filter({key + ".more": text}).matches(lazy)
+    assert msgspec.json.decode(msgspec.json.encode(lazy)) == msgspec.json.decode(
+        msgspec.json.encode(activation)
+    )
+
+
+@pytest.mark.parametrize("text", [b"[1]", b"1e999", b"null", b"{}"])
+def test_json_text_that_is_no_scalar_matches_nothing(text: bytes) -> None:
+    activation = TemplateContext(kind="k", scope="global", source="s", data={"a": msgspec.Raw(text)})
+    assert not compile_filter({"data.a": text.decode()}).matches(activation)
 
 
 @given(st.integers(-(10**6), 10**6))

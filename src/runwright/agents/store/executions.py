@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 from asyncpg import Record
@@ -38,11 +38,10 @@ def _payload(event: Event, job: msgspec.Raw | None) -> msgspec.Raw:
     """Return the published payload, or a JSON object with the facts of one of our own events."""
     if event.type.partition(".")[0] not in OWN_FAMILIES:
         return event.data or _EMPTY
-    facts: dict[str, Any] = {"subject_id": event.subject_id, "occurred_at": event.created_at}
+    facts: dict[str, object] = {"subject_id": event.subject_id, "occurred_at": event.created_at}
     for part in (job, event.data):
-        known = None if part is None else msgspec.json.decode(part)
-        if isinstance(known, dict):
-            facts |= known
+        if part is not None and bytes(part).lstrip().startswith(b"{"):
+            facts |= msgspec.json.decode(part, type=dict[str, msgspec.Raw])
     return msgspec.Raw(msgspec.json.encode(facts))
 
 

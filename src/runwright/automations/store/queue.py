@@ -104,9 +104,14 @@ class DispatchBounds(msgspec.Struct, frozen=True, kw_only=True):
     limit: int
 
 
-async def fetch_due_runs(
-    db: Database, bounds: DispatchBounds, *, rendering: Mapping[str, str]
-) -> Sequence[LiveRun]:
+class DueRuns(msgspec.Struct, frozen=True):
+    """Runs that are due; `unreadable` are those of which this release cannot read the plan."""
+
+    live: Sequence[LiveRun]
+    unreadable: Sequence[tuple[str, Exception]]
+
+
+async def fetch_due_runs(db: Database, bounds: DispatchBounds, *, rendering: Mapping[str, str]) -> DueRuns:
     """Return due runs, the tenant with the least under way first. Runs of suspended tenants wait.
 
     `rendering` has runs that are left out, with their tenants, for which they count as running.
@@ -116,7 +121,21 @@ async def fetch_due_runs(
         *(bounds.now, bounds.concurrency, bounds.limit),
         *(list(rendering), list(rendering.values())),
     )
-    return [_live(row) for row in rows]
+    live: list[LiveRun] = []
+    unreadable: list[tuple[str, Exception]] = []
+    for row in rows:
+        try:
+            live.append(_live(row))
+        except (msgspec.MsgspecError, ValueError) as error:
+            unreadable.append((row["id"], error))
+    return DueRuns(live, unreadable)
+
+
+async def postpone_runs(db: Database, run_ids: Sequence[str], *, until: datetime) -> None:
+    """Leave due runs untouched until a time; no attempt is counted."""
+    await db.execute(
+        "UPDATE run_queue SET due_at = $2 WHERE run_id = ANY ($1) AND state = 'due'", run_ids, until
+    )
 
 
 async def claim_due_runs(

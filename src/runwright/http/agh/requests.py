@@ -18,7 +18,7 @@ from runwright.automations.rules import quoted
 from runwright.core.struct_fields import inspect_fields, plain_type
 from runwright.http.agh.loose_json import decode_loosely
 from runwright.http.request import Request
-from runwright.http.validation import Validator
+from runwright.http.validation import Validator, refuse_many_containers
 
 T = TypeVar("T")
 Q = TypeVar("Q", bound=msgspec.Struct)
@@ -153,6 +153,7 @@ class LooseValidator(Validator[S]):
 
     def from_json(self, body: bytes | msgspec.Raw) -> S:
         """Return the struct in a JSON body."""
+        refuse_many_containers(bytes(body))
         return decode_loosely(bytes(body), self.struct, self._what)
 
     def from_query(self, query: bytes) -> S:

@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from runwright.core.json_depth import nests_too_deeply
+from runwright.core.json_text import is_json
 from runwright.http.fields import require_url, storable_text
 from runwright.http.validation import Problem, Rule
 from runwright.outbox.client.url import OutgoingPolicy
@@ -17,6 +18,7 @@ Time = Annotated[str, Meta(extra_json_schema={"format": "date-time"}, examples=[
 JsonObject = Annotated[msgspec.Raw, Meta(extra_json_schema={"type": "object"})]
 
 _NUL: Final = b"\\u0000"
+_FIELDS: Final = dict[str, msgspec.Raw]
 _BACKSLASH: Final = b"\\\\"
 
 
@@ -85,8 +87,11 @@ def object_of_at_most(length: int, *, nullable: bool = False) -> Rule:
             yield "", "Must not hold the character NUL."
         else:
             try:
-                msgspec.json.decode(text, type=dict | None if nullable else dict)
+                msgspec.json.decode(text, type=_FIELDS | None if nullable else _FIELDS)
             except msgspec.ValidationError:
                 yield "", "Must be an object."
+            else:
+                if not is_json(text):
+                    yield "", "Must hold only numbers and text that can be stored."
 
     return check

@@ -1,5 +1,6 @@
 """Cancelling: at once while a job is queued, by request while it runs."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import Final
@@ -57,9 +58,13 @@ _CANCEL_OF_DEPRECATED: Final = CANCEL_QUEUED.format(
             SELECT r.tenant_id, r.job_id FROM job_queue r
             WHERE r.tenant_id = w.tenant_id AND r.worker_id = w.id AND r.state = 'waiting'
         ) o
-        WHERE w.status = 'deprecated' LIMIT $3
+        WHERE w.status = 'deprecated' AND ($4::text[] IS NULL OR o.job_id = ANY ($4)) LIMIT $3
     )"""
 )
+_OF_DEPRECATED: Final = """
+SELECT q.job_id FROM workers w JOIN job_queue q ON q.tenant_id = w.tenant_id AND q.worker_id = w.id
+WHERE w.status = 'deprecated' AND q.state IN ('waiting', 'ready') LIMIT $1
+"""
 
 
 async def cancel_job(db: PoolConnection, *, tenant_id: str, job_id: str, now: datetime) -> Cancellation:
@@ -90,7 +95,14 @@ async def cancel_job(db: PoolConnection, *, tenant_id: str, job_id: str, now: da
     return Cancellation(CancelResult.CANCELLED, None, row["awaited"])
 
 
-async def cancel_jobs_of_deprecated(db: Database, *, now: datetime, limit: int = 1000) -> list[str]:
-    """Cancel up to `limit` queued jobs whose worker is deprecated; return their ids."""
-    rows = await db.fetch(_CANCEL_OF_DEPRECATED, now, _DEPRECATED_ERROR, limit)
+async def queued_jobs_of_deprecated(db: Database, *, limit: int) -> list[str]:
+    """Return up to `limit` jobs that `cancel_jobs_of_deprecated` would cancel, without locking them."""
+    return [row["job_id"] for row in await db.fetch(_OF_DEPRECATED, limit)]
+
+
+async def cancel_jobs_of_deprecated(
+    db: Database, *, now: datetime, limit: int = 1000, only: Sequence[str] | None = None
+) -> list[str]:
+    """Cancel up to `limit` queued jobs of deprecated workers; return their ids. `only`: of these jobs."""
+    rows = await db.fetch(_CANCEL_OF_DEPRECATED, now, _DEPRECATED_ERROR, limit, only)
     return [row["job_id"] for row in rows]

@@ -101,16 +101,26 @@ async def disable_schedules_of_deprecated(db: Database, *, now: datetime) -> int
     return len(rows)
 
 
-async def lock_outdated(db: PoolConnection, *, now: datetime, limit: int) -> Sequence[Schedule]:
-    """Lock up to `limit` schedules whose next tick is not due and was computed with other time zone rules."""
+async def outdated_ids(db: Database, *, now: datetime) -> list[str]:
+    """Return the schedules whose next tick is not due and was computed with other time zone rules."""
+    rows = await db.fetch(
+        "SELECT id FROM schedules s WHERE s.due_at > $1 AND s.zone_rules <> $2 ORDER BY id",
+        now,
+        RULES_VERSION,
+    )
+    return [row["id"] for row in rows]
+
+
+async def lock_outdated(db: PoolConnection, ids: Sequence[str], *, now: datetime) -> Sequence[Schedule]:
+    """Lock those of these schedules that `outdated_ids` selects and that no other transaction holds."""
     rows = await db.fetch(
         f"""
-        SELECT {COLUMNS} FROM schedules s WHERE s.due_at > $1 AND s.zone_rules <> $2
-        LIMIT $3 FOR UPDATE SKIP LOCKED
+        SELECT {COLUMNS} FROM schedules s WHERE s.id = ANY ($3) AND s.due_at > $1 AND s.zone_rules <> $2
+        FOR UPDATE SKIP LOCKED
         """,
         now,
         RULES_VERSION,
-        limit,
+        ids,
     )
     return [schedule_from_row(row) for row in rows]
 

@@ -1,0 +1,58 @@
+"""`python -m tests.bench.metered_server REPORT serve …`: a server that writes down what holds its event loop.
+
+It runs on asyncio's own loop instead of uvloop, whose callbacks cannot be measured. Each callback or step of a
+task whose processor time (of the thread, so that a busy machine does not count) exceeds `LEAST_SECONDS` is a
+line of the report: its milliseconds, and what it was.
+"""
+
+import asyncio
+import os
+import sys
+import time
+from asyncio.events import Handle
+from typing import Any, Final
+
+import uvloop
+
+from runwright.cli.main import main
+
+LEAST_SECONDS: Final = 0.004
+
+_run: Final = Handle._run  # noqa: SLF001  there is no other way to see each callback
+
+
+def _describe(handle: Handle) -> str:
+    callback = handle._callback  # type: ignore[attr-defined]  # noqa: SLF001
+    task = getattr(callback, "__self__", None)
+    if not isinstance(task, asyncio.Task):
+        return repr(callback)[:120]
+    names: list[str] = []
+    awaited: Any = task.get_coro()
+    while awaited is not None and len(names) < 40:
+        frame = getattr(awaited, "cr_frame", None) or getattr(awaited, "ag_frame", None)
+        code = getattr(awaited, "cr_code", None)
+        if code is not None:
+            where = f"{code.co_filename.rpartition('runwright/')[2]}:{getattr(frame, 'f_lineno', 0)}"
+            names.append(f"{code.co_qualname}({where})")
+        awaited = getattr(awaited, "cr_await", None)
+    return " > ".join(names[-4:]) or task.get_name()
+
+
+def _meter(report: int) -> None:
+    def run(self: Handle) -> None:
+        before = time.thread_time()
+        try:
+            _run(self)
+        finally:
+            seconds = time.thread_time() - before
+            if seconds >= LEAST_SECONDS:
+                os.write(report, f"{seconds * 1000:.1f} {_describe(self)}\n".encode())
+
+    Handle._run = run  # type: ignore[method-assign]  # noqa: SLF001
+
+
+if __name__ == "__main__":
+    _meter(os.open(sys.argv[1], os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600))
+    uvloop.run = asyncio.run  # type: ignore[assignment]
+    sys.argv = ["runwright", *sys.argv[2:]]
+    raise SystemExit(main())
