@@ -1,9 +1,9 @@
 """The services of automations for tests."""
 
 from runwright.automations.definitions import AutomationDefinitions
-from runwright.automations.policy import AutomationPolicy
 from runwright.automations.runs import AutomationRuns
 from runwright.automations.service import AutomationEvents, Automations, Tasks
+from runwright.automations.settings import AutomationSettings
 from runwright.automations.templates import Templates
 from runwright.automations.webhook_ingress import WebhookIngress
 from runwright.core.clock import Clock, system_clock
@@ -18,20 +18,20 @@ def no_automations(
     jobs: Jobs,
     *,
     clock: Clock = system_clock,
-    policy: AutomationPolicy | None = None,
+    settings: AutomationSettings | None = None,
     templates: Templates | None = None,
 ) -> Automations:
     """The services of automations, without loops that fire or dispatch.
 
     Long templates need `templates`, with an `Offload` that is stopped.
     """
-    policy, offload = policy or AutomationPolicy(), Offload()
+    settings, offload = settings or AutomationSettings(), Offload()
     return Automations(
         definitions=AutomationDefinitions(
             db,
             clock=clock,
             secret_box=SecretBox(Keyring([bytes(32)])),
-            policy=policy,
+            settings=settings,
             templates=templates or Templates(offload),
         ),
         runs=AutomationRuns(db, clock=clock, jobs=jobs, on_due=_ignore),
@@ -40,7 +40,7 @@ def no_automations(
             db, clock=clock, secret_box=SecretBox(Keyring([bytes(32)])), on_due=_ignore, offload=offload
         ),
         events=AutomationEvents(db, clock=clock, on_event=_ignore),
-        policy=policy,
+        settings=settings,
     )
 
 

@@ -13,8 +13,8 @@ from functools import partial
 from tests.chaos.fast_scheduler import fast_clock
 
 from runwright.automations.fire_sources import fire_events
-from runwright.automations.policy import AutomationPolicy
 from runwright.automations.run_endings import CALLBACK_HANDLER, end_jobs
+from runwright.automations.settings import AutomationSettings
 from runwright.automations.store.queue import LiveRun
 from runwright.automations.templates import Templates
 from runwright.db.pool import PoolConnection, open_pool
@@ -57,12 +57,12 @@ async def main(dsn: str, begin: datetime) -> None:
             clock=clock,
             notifications=notifications,
             emit=_emit,
-            handler=tick_handler(AutomationPolicy()),
+            handler=tick_handler(AutomationSettings()),
             batch=40,
         ),
         Router(
             db,
-            sinks={"trg": partial(fire_events, policy=AutomationPolicy())},
+            sinks={"trg": partial(fire_events, settings=AutomationSettings())},
             clock=clock,
             event_notifications=event_notifications,
             emit=_emit,
@@ -76,7 +76,7 @@ async def main(dsn: str, begin: datetime) -> None:
         ),
         AutomationDispatcher(
             db,
-            policy=AutomationPolicy(concurrency=100),
+            settings=AutomationSettings(concurrency=100),
             templates=Templates(Offload()),
             open_execution=_no_registrations,
             clock=clock,

@@ -25,9 +25,9 @@ from runwright.automations.model import (
     TriggerDefinition,
     marked,
 )
-from runwright.automations.policy import AutomationPolicy
 from runwright.automations.rules import LONGEST_PROMPT, check
 from runwright.automations.schedule_parsing import timing_of
+from runwright.automations.settings import AutomationSettings
 from runwright.automations.store.definitions import (
     clear_enabled_override,
     delete_automation,
@@ -81,13 +81,13 @@ class AutomationDefinitions:
         *,
         clock: Clock,
         secret_box: SecretBox,
-        policy: AutomationPolicy,
+        settings: AutomationSettings,
         templates: Templates,
     ) -> None:
         self._db = db
         self._clock = clock
         self._secret_box = secret_box
-        self._policy = policy
+        self._settings = settings
         self._templates = templates
 
     async def create(self, caller: Caller, new: AutomationCreate) -> AutomationView:
@@ -98,7 +98,7 @@ class AutomationDefinitions:
         check(
             one.definition,
             one.kind,
-            zone=self._policy.zone,
+            zone=self._settings.zone,
             has_secret=bool(new.secret),
             template_problem=lambda _: problem,
         )
@@ -114,7 +114,7 @@ class AutomationDefinitions:
     def _complete(self, caller: Caller, new: AutomationCreate, now: datetime) -> Automation:
         """Return the automation to create, with the defaults of the operator."""
         definition = msgspec.structs.replace(
-            new.definition, fire_limit=new.definition.fire_limit or self._policy.default_limit
+            new.definition, fire_limit=new.definition.fire_limit or self._settings.default_limit
         )
         return Automation(
             id=random_id("trg" if isinstance(definition, TriggerDefinition) else "job"),
@@ -130,7 +130,7 @@ class AutomationDefinitions:
         """Insert a checked definition with its schedule or its secret and subscription."""
         await insert_automation(db, one)
         if one.kind is AutomationKind.JOB:
-            timing = timing_of(one.job, self._policy.zone)
+            timing = timing_of(one.job, self._settings.zone)
             await create_automation_schedule(
                 db,
                 id=one.id,
@@ -215,7 +215,7 @@ class AutomationDefinitions:
             await change_automation_schedule(
                 db,
                 schedule,
-                timing=timing_of(after.job, self._policy.zone),
+                timing=timing_of(after.job, self._settings.zone),
                 enabled=after.definition.enabled,
                 restart=before.job.schedule != after.job.schedule,
                 now=now,
@@ -274,7 +274,7 @@ class AutomationDefinitions:
         check(
             after.definition,
             after.kind,
-            zone=self._policy.zone,
+            zone=self._settings.zone,
             has_secret=has_secret,
             template_problem=lambda _: prompt_problem,
         )

@@ -11,7 +11,7 @@ import msgspec
 from runwright.automations.event_subscriptions import SUBSCRIBER_PREFIX, context_of, event_name
 from runwright.automations.ids import random_id
 from runwright.automations.model import Automation, RunStatus, TriggerDefinition, time_text
-from runwright.automations.policy import AutomationPolicy
+from runwright.automations.settings import AutomationSettings
 from runwright.automations.store.definitions import fetch_triggers
 from runwright.automations.store.firing import Fire, Limited, fetch_job_event_data, fire
 from runwright.core.event_filters import compile_filter
@@ -29,14 +29,14 @@ _TOO_DEEP: Final = (
 
 
 async def create_runs(
-    db: PoolConnection, ticks: Sequence[DueTick], now: datetime, *, policy: AutomationPolicy
+    db: PoolConnection, ticks: Sequence[DueTick], now: datetime, *, settings: AutomationSettings
 ) -> Sequence[TickResult]:
     """Create a run for each tick of an automation's schedule: the tick handler of automations.
 
     A run over the fire limit is recorded as cancelled, and the schedule is postponed until the limit allows
     another. While automations are disabled, ticks are consumed without a run.
     """
-    if not policy.enabled:
+    if not settings.enabled:
         return [TickResult(None, TickReason.AUTOMATIONS_OFF) for _ in ticks]
     answers = await fire(db, [_tick_fire(tick) for tick in ticks], now)
     results = []
@@ -64,7 +64,7 @@ def _tick_fire(tick: DueTick) -> Fire:
 
 
 async def fire_events(
-    db: PoolConnection, pairs: Sequence[tuple[Event, str]], now: datetime, *, policy: AutomationPolicy
+    db: PoolConnection, pairs: Sequence[tuple[Event, str]], now: datetime, *, settings: AutomationSettings
 ) -> int:
     """Create a run for each (event, subscriber) whose trigger matches; return the number of runs.
 
@@ -72,7 +72,7 @@ async def fire_events(
     is not created; one whose ancestry is too long is created as cancelled. While automations are disabled,
     no runs are created.
     """
-    if not policy.enabled:
+    if not settings.enabled:
         return 0
     triggers = await fetch_triggers(db, ids=sorted({_trigger_id(subscriber) for _, subscriber in pairs}))
     job_data = await fetch_job_event_data(

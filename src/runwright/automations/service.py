@@ -9,8 +9,8 @@ from runwright.automations.definitions import AutomationDefinitions
 from runwright.automations.errors import not_found
 from runwright.automations.event_subscriptions import workspace_subject
 from runwright.automations.model import Task, TaskOwner, TaskStatus
-from runwright.automations.policy import AutomationPolicy
 from runwright.automations.runs import AutomationRuns
+from runwright.automations.settings import AutomationSettings
 from runwright.automations.store.runs import fetch_task, list_tasks, update_task
 from runwright.automations.webhook_ingress import WebhookIngress
 from runwright.core.clock import Clock
@@ -105,4 +105,4 @@ class Automations(msgspec.Struct, frozen=True, kw_only=True):
     tasks: Tasks
     events: AutomationEvents
     ingress: WebhookIngress
-    policy: AutomationPolicy
+    settings: AutomationSettings

@@ -1,14 +1,14 @@
 """Accept incoming webhooks: verified, claimed and stored as runs before they are acknowledged.
 
-States of a delivery: read (headers and body) → verified (a secret of its trigger has signed it recently)
+States of a webhook: read (headers and body) → verified (a secret of its trigger has signed it recently)
 → accepted: its replay keys are claimed and its run is stored, in one transaction. Otherwise it is refused.
 
-Invariants: no two deliveries of a trigger with one message or one delivery id are accepted while the first
-could still be fresh; claims and run are one transaction, so neither exists without the other; a delivery that
+Invariants: no two webhooks of a trigger with one message or one delivery id are accepted while the first
+could still be fresh; claims and run are one transaction, so neither exists without the other; a webhook that
 created no run keeps no claim, except at the fire limit.
 
-Failure handling: deliveries are written in batches, which are repeated if the connection broke; the token
-of a delivery distinguishes its own claims from those of others.
+Failure handling: webhooks are written in batches, which are repeated if the connection broke; the id
+of a request distinguishes its own claims from those of others.
 """
 
 import hashlib
@@ -44,7 +44,7 @@ from runwright.automations.webhook_signatures import (
     BadSignatureError,
     SignatureHeaders,
     StaleTimestampError,
-    VerifiedDelivery,
+    VerifiedWebhook,
     verify,
 )
 from runwright.core.clock import Clock
@@ -54,15 +54,15 @@ from runwright.core.template_context import Json, TemplateContext
 from runwright.db.batching import Batcher
 from runwright.db.pool import Database, PoolConnection
 from runwright.offload.client import Offload, OffloadError
-from runwright.offload.functions import WebhookResult, WebhookTask, evaluate_delivery
+from runwright.offload.functions import WebhookResult, WebhookTask, evaluate_webhook
 from runwright.secrets.keyring import SecretBox
 
-_LANES: Final = 2
+_MAX_IN_FLIGHT: Final = 2
 _SMALL_BODY_BYTES: Final = 32 * 1024
 
 
 class WebhookPath(msgspec.Struct, frozen=True, kw_only=True):
-    """The path of a delivery; without a workspace it is the global route."""
+    """The path of a webhook; without a workspace it is the global route."""
 
     slug: str
     webhook_id: str
@@ -78,16 +78,17 @@ class WebhookPath(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-class _Delivery(msgspec.Struct, frozen=True, kw_only=True):
-    """A verified delivery that matches the filter of its trigger."""
+class _MatchedWebhook(msgspec.Struct, frozen=True, kw_only=True):
+    """A verified webhook that matches the filter of its trigger."""
 
     trigger_id: str
-    token: str
+    request_id: str
+    """Distinguishes the claims of this request from those of others with the same replay key."""
     replay_keys: tuple[str, ...]
     expires_at: datetime
     digest: str
     spare_run_id: str
-    """The run id if an earlier delivery, whose replay keys have expired, has the usual one."""
+    """The run id if an earlier webhook, whose replay keys have expired, has the usual one."""
     context: bytes
 
     @property
@@ -96,7 +97,7 @@ class _Delivery(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WebhookIngress:
-    """Find triggers of deliveries, and accept deliveries. Calls return after their changes are committed."""
+    """Find triggers of webhooks, and accept webhooks. Calls return after their changes are committed."""
 
     def __init__(
         self,
@@ -113,11 +114,13 @@ class WebhookIngress:
         self._secret_box = secret_box
         self._on_due = on_due
         self._offload = offload
-        self._lookups: Batcher[str, WebhookTrigger | None] = Batcher(self._look_up, max_in_flight=_LANES)
-        self._accepts: Batcher[_Delivery, Run] = Batcher(self._accept, max_in_flight=_LANES)
+        self._lookups: Batcher[str, WebhookTrigger | None] = Batcher(
+            self._look_up, max_in_flight=_MAX_IN_FLIGHT
+        )
+        self._accepts: Batcher[_MatchedWebhook, Run] = Batcher(self._accept, max_in_flight=_MAX_IN_FLIGHT)
 
     async def stop(self) -> None:
-        """Refuse further deliveries; pending ones are committed."""
+        """Refuse further webhooks; pending ones are committed."""
         await self._lookups.stop()
         await self._accepts.stop()
 
@@ -126,8 +129,8 @@ class WebhookIngress:
         found = await self._lookups.add(path.webhook_id)
         return found if found is not None and path.belongs_to(found.automation.trigger) else None
 
-    def verify(self, webhook: WebhookTrigger, given: SignatureHeaders, body: bytes) -> VerifiedDelivery:
-        """Verify the signature of a delivery. Raises UnauthenticatedError, DefinitionError (no secret)."""
+    def verify(self, webhook: WebhookTrigger, given: SignatureHeaders, body: bytes) -> VerifiedWebhook:
+        """Verify the signature of a webhook. Raises UnauthenticatedError, DefinitionError (no secret)."""
         one = webhook.automation
         opened = [
             self._secret_box.decrypt(one.tenant_id, secret_owner(one), secret) for secret in webhook.secrets
@@ -144,10 +147,10 @@ class WebhookIngress:
     async def accept(
         self,
         webhook: WebhookTrigger,
-        verified: VerifiedDelivery,
+        verified: VerifiedWebhook,
         body: bytes,
     ) -> Run | None:
-        """Store a delivery and its run; None if the filter of the trigger does not match.
+        """Store a webhook and its run; None if the filter of the trigger does not match.
 
         Raises ConflictError (a replay, or the fire limit), NotFoundError (the trigger was deleted),
         UnavailableError (a large body cannot be read now).
@@ -158,38 +161,42 @@ class WebhookIngress:
         result = await self._evaluate(one.tenant_id, task)
         if not result.matched:
             return None
-        run = await self._accepts.add(_delivery(one, verified, result.context))
+        run = await self._accepts.add(_matched(one, verified, result.context))
         self._on_due()
         return run
 
     async def _evaluate(self, tenant_id: str, task: WebhookTask) -> WebhookResult:
         """Read a body and apply the filter; a large body is read off the event loop."""
         if len(task.body) <= _SMALL_BODY_BYTES:
-            return evaluate_delivery(task)
+            return evaluate_webhook(task)
         try:
-            result = await self._offload.call(tenant_id, "delivery", msgspec.msgpack.encode(task))
+            result = await self._offload.call(tenant_id, "webhook", msgspec.msgpack.encode(task))
         except OffloadError as error:
-            raise UnavailableError(f"The delivery cannot be read: {error}.") from None
+            raise UnavailableError(f"The webhook cannot be read: {error}.") from None
         return msgspec.msgpack.decode(result, type=WebhookResult)
 
     async def _look_up(self, webhook_ids: Sequence[str]) -> Sequence[WebhookTrigger | None]:
         found = await find_webhook_triggers(self._db, webhook_ids=sorted(set(webhook_ids)), now=self._clock())
         return [found.get(webhook_id) for webhook_id in webhook_ids]
 
-    async def _accept(self, deliveries: Sequence[_Delivery]) -> Sequence[Run | BaseException]:
+    async def _accept(self, webhooks: Sequence[_MatchedWebhook]) -> Sequence[Run | BaseException]:
         now = self._clock()
         async with self._db.acquire() as db, db.transaction():
-            run_ids = await _claim(db, deliveries, now)
-            claimed = [one for one in deliveries if one.token in run_ids]
-            fires = [_fire(one, run_ids[one.token]) for one in claimed]
+            run_ids = await _claim(db, webhooks, now)
+            claimed = [one for one in webhooks if one.request_id in run_ids]
+            fires = [_fire(one, run_ids[one.request_id]) for one in claimed]
             answers = await fire(db, fires, now) if fires else ()
-            fired = dict(zip((one.token for one in claimed), answers, strict=True))
-            lost = [one for one in deliveries if fired.get(one.token) is None]
+            fired = dict(zip((one.request_id for one in claimed), answers, strict=True))
+            lost = [one for one in webhooks if fired.get(one.request_id) is None]
             if lost:
                 await release_replay_keys(
-                    db, tokens=[one.token for one in lost], trigger_ids=[one.trigger_id for one in lost]
+                    db,
+                    request_ids=[one.request_id for one in lost],
+                    trigger_ids=[one.trigger_id for one in lost],
                 )
-        return [_result(fired[one.token]) if one.token in fired else _replayed() for one in deliveries]
+        return [
+            _result(fired[one.request_id]) if one.request_id in fired else _replayed() for one in webhooks
+        ]
 
 
 def scheme_of(trigger: TriggerDefinition) -> SignatureScheme:
@@ -211,7 +218,7 @@ def parse_webhook_path(text: str, workspace_id: str = "") -> WebhookPath:
 
 
 def _context_of(trigger: TriggerDefinition, at: datetime) -> TemplateContext:
-    """Return the template context of a delivery without its body."""
+    """Return the template context of a webhook without its body."""
     webhook: dict[str, Json] = {
         "endpoint": f"{trigger.endpoint_slug}--{trigger.webhook_id}",
         "endpoint_slug": trigger.endpoint_slug,
@@ -227,37 +234,38 @@ def _context_of(trigger: TriggerDefinition, at: datetime) -> TemplateContext:
     )
 
 
-async def _claim(db: PoolConnection, deliveries: Sequence[_Delivery], now: datetime) -> dict[str, str]:
-    """Claim the replay keys of deliveries; return run ids by token, if all keys of a delivery were free."""
-    used = await fetch_runs_by_id(db, ids=[one.run_id for one in deliveries])
+async def _claim(db: PoolConnection, webhooks: Sequence[_MatchedWebhook], now: datetime) -> dict[str, str]:
+    """Claim the replay keys of webhooks; return run ids by request id, if all keys of a webhook were free."""
+    used = await fetch_runs_by_id(db, ids=[one.run_id for one in webhooks])
     claims: dict[tuple[str, str], ReplayClaim] = {}
     duplicates: set[str] = set()
-    for one in deliveries:
+    for one in webhooks:
         keys = [(one.trigger_id, key) for key in one.replay_keys]
         if any(key in claims for key in keys):
-            duplicates.add(one.token)
+            duplicates.add(one.request_id)
             continue
         for trigger_and_key in keys:
             claims[trigger_and_key] = ReplayClaim(
                 trigger_id=one.trigger_id,
                 key=trigger_and_key[1],
-                token=one.token,
+                request_id=one.request_id,
                 run_id=one.spare_run_id if one.run_id in used else one.run_id,
                 expires_at=one.expires_at,
             )
     claimed = await claim_replay_keys(db, list(claims.values()), now)
     return {
-        one.token: claimed[one.trigger_id, one.replay_keys[0]]
-        for one in deliveries
-        if one.token not in duplicates and all((one.trigger_id, key) in claimed for key in one.replay_keys)
+        one.request_id: claimed[one.trigger_id, one.replay_keys[0]]
+        for one in webhooks
+        if one.request_id not in duplicates
+        and all((one.trigger_id, key) in claimed for key in one.replay_keys)
     }
 
 
-def _delivery(one: Automation, verified: VerifiedDelivery, context: bytes) -> _Delivery:
+def _matched(one: Automation, verified: VerifiedWebhook, context: bytes) -> _MatchedWebhook:
     identity = verified.delivery_id or verified.replay_keys[0]
-    return _Delivery(
+    return _MatchedWebhook(
         trigger_id=one.id,
-        token=secrets.token_hex(8),
+        request_id=secrets.token_hex(8),
         replay_keys=verified.replay_keys,
         expires_at=verified.fresh_until,
         digest=hashlib.sha256(f"{one.id}\0{identity}".encode()).hexdigest(),
@@ -266,7 +274,7 @@ def _delivery(one: Automation, verified: VerifiedDelivery, context: bytes) -> _D
     )
 
 
-def _fire(one: _Delivery, run_id: str) -> Fire:
+def _fire(one: _MatchedWebhook, run_id: str) -> Fire:
     return Fire(
         automation_id=one.trigger_id,
         run_id=run_id,

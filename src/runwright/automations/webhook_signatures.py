@@ -5,7 +5,7 @@ Verification has two steps, because malformed headers are reported before the tr
 secrets and the clock.
 
 Invariants: comparisons take constant time; all secrets are always tried, so the response time does not reveal
-which one matched; a signed timestamp must be fresh; the `replay_keys` of a verified delivery include its
+which one matched; a signed timestamp must be fresh; the `replay_keys` of a verified webhook include its
 signed content, so the same message with another delivery id is recognized.
 """
 
@@ -55,7 +55,7 @@ class BadSignatureError(ValueError):
 
 
 class SignatureHeaders(msgspec.Struct, frozen=True, kw_only=True):
-    """The parsed headers of a delivery; nothing is verified before `verify`."""
+    """The parsed headers of a webhook; nothing is verified before `verify`."""
 
     scheme: SignatureScheme
     timestamp: datetime | None
@@ -65,8 +65,8 @@ class SignatureHeaders(msgspec.Struct, frozen=True, kw_only=True):
     """In the notation of the scheme, without their prefix."""
 
 
-class VerifiedDelivery(msgspec.Struct, frozen=True, kw_only=True):
-    """A delivery with a valid signature, and its replay keys."""
+class VerifiedWebhook(msgspec.Struct, frozen=True, kw_only=True):
+    """A webhook with a valid signature, and its replay keys."""
 
     timestamp: datetime | None
     delivery_id: str | None
@@ -81,8 +81,8 @@ def read_signature(scheme: SignatureScheme, headers: Mapping[str, str]) -> Signa
     return _READERS[scheme](headers)
 
 
-def verify(given: SignatureHeaders, body: bytes, secrets: Sequence[str], now: datetime) -> VerifiedDelivery:
-    """Verify the signature of a delivery. Raises StaleTimestampError, BadSignatureError."""
+def verify(given: SignatureHeaders, body: bytes, secrets: Sequence[str], now: datetime) -> VerifiedWebhook:
+    """Verify the signature of a webhook. Raises StaleTimestampError, BadSignatureError."""
     if given.timestamp is not None and abs(now - given.timestamp) > WINDOW:
         raise StaleTimestampError
     expected = [_expected(given, body, secret.strip()) for secret in secrets if secret.strip()]
@@ -93,7 +93,7 @@ def verify(given: SignatureHeaders, body: bytes, secrets: Sequence[str], now: da
     ]
     if not any(matches):
         raise BadSignatureError
-    return VerifiedDelivery(
+    return VerifiedWebhook(
         timestamp=given.timestamp,
         delivery_id=given.delivery_id,
         replay_keys=_replay_keys(given, body),

@@ -1,1 +1,1 @@
-"""The engine: long-lived loops, one file each. Each has `start` and `stop`, both safe at any time."""
+"""Long-lived loops, one file each. Each has `start` and `stop`, both safe at any time."""

@@ -6,8 +6,8 @@ A pass holds a lock, so the concurrency of a tenant is bounded for any number of
 from typing import Final
 
 from runwright.automations.dispatch import OpenExecution, dispatch_due
-from runwright.automations.policy import AutomationPolicy
 from runwright.automations.prompts import RunPrompts
+from runwright.automations.settings import AutomationSettings
 from runwright.automations.store.queue import has_live_runs
 from runwright.automations.templates import Templates
 from runwright.core.clock import Clock, Stopwatch
@@ -31,7 +31,7 @@ class AutomationDispatcher(DatabaseLoop):
         self,
         db: Database,
         *,
-        policy: AutomationPolicy,
+        settings: AutomationSettings,
         templates: Templates,
         open_execution: OpenExecution,
         clock: Clock,
@@ -40,7 +40,7 @@ class AutomationDispatcher(DatabaseLoop):
         emit: Emit,
     ) -> None:
         super().__init__("dispatcher", db, clock=clock, emit=emit)
-        self._policy = policy
+        self._settings = settings
         self._prompts = RunPrompts(templates, on_ready=self.loop.wake)
         self._open_execution = open_execution
         self._split = SplitDecision()
@@ -54,14 +54,14 @@ class AutomationDispatcher(DatabaseLoop):
         await self._prompts.stop()
 
     async def _make_pass(self) -> float:
-        if not self._policy.enabled or not await has_live_runs(self._db):
+        if not self._settings.enabled or not await has_live_runs(self._db):
             return IDLE_PAUSE_SECONDS
         watch = Stopwatch()
         done = await dispatch_due(
             self._db,
             self._prompts,
             now=self._clock(),
-            concurrency=self._policy.concurrency,
+            concurrency=self._settings.concurrency,
             limit=BATCH,
             open_execution=self._open_execution,
             split=self._split,

@@ -32,7 +32,7 @@ OVERDUE_SECONDS: Final = 0.02
 """The pause while a schedule is due that this pass did not fire: another scheduler holds it, as a rule."""
 
 _BATCH: Final = 500
-_LANES: Final = 2
+_MAX_IN_FLIGHT: Final = 2
 """Concurrent batches while there is a backlog: one is judged while another commits."""
 
 
@@ -62,10 +62,10 @@ class Scheduler(DatabaseLoop):
         now = self._clock()
         if not self._refreshed:
             await self._refresh(now)
-        lanes = _LANES if self._has_backlog else 1
+        batches = _MAX_IN_FLIGHT if self._has_backlog else 1
         watch = Stopwatch()
         results = await asyncio.gather(
-            *(fire_due(self._db, self._handler, now=now, limit=self._batch) for _ in range(lanes)),
+            *(fire_due(self._db, self._handler, now=now, limit=self._batch) for _ in range(batches)),
             return_exceptions=True,
         )
         judged = [done for done in results if isinstance(done, FiringSummary)]

@@ -83,7 +83,7 @@ class WebhookResult(msgspec.Struct, frozen=True):
     context: bytes = b""
 
 
-def evaluate_delivery(task: WebhookTask) -> WebhookResult:
+def evaluate_webhook(task: WebhookTask) -> WebhookResult:
     """Return the template context of a webhook, if the filter matches.
 
     Its data is the body as text (`payload`), the body's fields where it is a JSON object, and what the
@@ -107,8 +107,8 @@ def read_object(body: bytes) -> dict[str, Json] | None:
     return None if nests_too_deeply(body) else fields
 
 
-def _evaluate_encoded_delivery(task: bytes) -> bytes:
-    return msgspec.msgpack.encode(evaluate_delivery(msgspec.msgpack.decode(task, type=WebhookTask)))
+def _evaluate_encoded_webhook(task: bytes) -> bytes:
+    return msgspec.msgpack.encode(evaluate_webhook(msgspec.msgpack.decode(task, type=WebhookTask)))
 
 
 class TextPair(msgspec.Struct, frozen=True):
@@ -204,7 +204,7 @@ def _check_inputs(task: bytes) -> bytes:
 FUNCTIONS: Final[Mapping[str, Callable[[bytes], bytes]]] = {
     "template": _evaluate_encoded,
     "digest": canonical_digest,
-    "delivery": _evaluate_encoded_delivery,
+    "webhook": _evaluate_encoded_webhook,
     "diff": _diff_encoded,
     "schema": _check_schema,
     "inputs": _check_inputs,

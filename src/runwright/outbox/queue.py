@@ -9,7 +9,7 @@ Every settlement names the fence of its claim and changes nothing once another c
 Fairness, in every process:
 
 - The connections are not a pool that one can fill: a tenant gets another one only while at least as many are
-  free as it would then have, and an endpoint only while its tenant could have as many more. However many
+  free as it would then have, and a destination only while its tenant could have as many more. However many
   tenants have a backlog, one that has nothing in flight finds a free connection.
 - The tenant with the least in flight is next, however long others have been due.
 - Slow destinations (the last attempt failed or took long, none was made yet, or one has been waiting for its

@@ -11,7 +11,7 @@ import msgspec
 from runwright.db.pool import PoolConnection
 from runwright.schedules.cursor import reset_cursor, skip_due_tick
 from runwright.schedules.model import Schedule, ScheduleOwner, TimingKind
-from runwright.schedules.store.definitions import insert_schedule, update_schedule
+from runwright.schedules.store.schedules import insert_schedule, update_schedule
 from runwright.schedules.tick_policy import CatchUp
 
 

@@ -32,7 +32,7 @@ from runwright.schedules.job_factory import submission_for
 from runwright.schedules.model import Backfill, BackfillPlan, BackfillStatus, Schedule, TickOrigin
 from runwright.schedules.store import backfills as store
 from runwright.schedules.store.backfills import BackfillProgress
-from runwright.schedules.store.definitions import fetch_schedule
+from runwright.schedules.store.schedules import fetch_schedule
 from runwright.tenants.audit import record
 from runwright.tenants.quotas import Quota
 

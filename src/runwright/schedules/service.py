@@ -35,7 +35,7 @@ from runwright.schedules.model import (
     TickOrigin,
 )
 from runwright.schedules.store.backfills import fired_tick, manual_time
-from runwright.schedules.store.definitions import (
+from runwright.schedules.store.schedules import (
     delete_schedule,
     fetch_schedule,
     insert_schedule,

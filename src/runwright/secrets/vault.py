@@ -29,7 +29,7 @@ _Request = tuple[str, tuple[str, ...]]
 """A tenant and the names of its secrets."""
 
 _Values = Mapping[str, str]
-_LANES: Final = 2
+_MAX_IN_FLIGHT: Final = 2
 
 
 class Vault:
@@ -40,7 +40,7 @@ class Vault:
         self._clock = clock
         self._ring = ring
         self._executor_keys = executor_keys
-        self._reveals: Batcher[_Request, _Values] = Batcher(self._reveal_all, max_in_flight=_LANES)
+        self._reveals: Batcher[_Request, _Values] = Batcher(self._reveal_all, max_in_flight=_MAX_IN_FLIGHT)
 
     async def stop(self) -> None:
         """Wait for pending reads."""

@@ -34,7 +34,7 @@ from runwright.loops.step_runner import StepRunner
 from runwright.runtimes.host import Host, RuntimeInfo
 from runwright.schedules.backfills import Backfills, BackfillSteps
 from runwright.schedules.service import Schedules
-from runwright.schedules.store.definitions import disable_schedules_of_deprecated
+from runwright.schedules.store.schedules import disable_schedules_of_deprecated
 from runwright.secrets.keyring import SecretBox
 from runwright.tenants.api_keys import ApiKeys, platform_key
 from runwright.tenants.audit import AuditLog

@@ -15,10 +15,10 @@ from runwright.automations.config_sync import resolve_secrets, sync_definitions
 from runwright.automations.definitions import AutomationDefinitions
 from runwright.automations.dispatch import PROMPT_EVENT
 from runwright.automations.fire_sources import create_runs
-from runwright.automations.policy import AutomationPolicy
 from runwright.automations.run_endings import CALLBACK_HANDLER
 from runwright.automations.runs import AutomationRuns
 from runwright.automations.service import AutomationEvents, Automations, Tasks
+from runwright.automations.settings import AutomationSettings
 from runwright.automations.store.queue import LiveRun
 from runwright.automations.webhook_ingress import WebhookIngress
 from runwright.core.clock import Stopwatch
@@ -38,9 +38,9 @@ from runwright.wiring.resources import Resources, open_vault, start_loop
 from runwright.wiring.shutdown import Shutdown
 
 
-def tick_handler(policy: AutomationPolicy) -> TickHandler:
+def tick_handler(settings: AutomationSettings) -> TickHandler:
     """Return the handler of ticks: jobs for the schedules of workers, runs for those of automations."""
-    runs = partial(create_runs, policy=policy)
+    runs = partial(create_runs, settings=settings)
     return handler_by_owner({ScheduleOwner.WORKER: submit_jobs, ScheduleOwner.AUTOMATION: runs})
 
 
@@ -52,13 +52,13 @@ def open_automations(res: Resources, db: Database, jobs: Jobs, stack: AsyncExitS
     stack.push_async_callback(ingress.stop)
     return Automations(
         definitions=AutomationDefinitions(
-            db, clock=res.clock, secret_box=box, policy=res.policy, templates=res.templates
+            db, clock=res.clock, secret_box=box, settings=res.automation_settings, templates=res.templates
         ),
         runs=AutomationRuns(db, clock=res.clock, jobs=jobs, on_due=res.event_notifications.due),
         tasks=Tasks(db, clock=res.clock),
         ingress=ingress,
         events=AutomationEvents(db, clock=res.clock, on_event=res.event_notifications.appended),
-        policy=res.policy,
+        settings=res.automation_settings,
     )
 
 
@@ -77,17 +77,21 @@ class AutomationFileLoader:
         text = await asyncio.to_thread(self._path.read_text, encoding="utf-8")
         config = read_config(text, zone=res.settings.automation_timezone, now=now)
         secrets = await resolve_secrets(config.definitions, self._reveal, os.environ)
-        policy = AutomationPolicy(
+        automation_settings = AutomationSettings(
             enabled=config.enabled,
             zone=config.zone or res.settings.automation_timezone,
             concurrency=config.concurrency or res.settings.automation_concurrency,
             default_limit=config.default_limit,
         )
         definitions = AutomationDefinitions(
-            res.db, clock=res.clock, secret_box=SecretBox(res.ring), policy=policy, templates=res.templates
+            res.db,
+            clock=res.clock,
+            secret_box=SecretBox(res.ring),
+            settings=automation_settings,
+            templates=res.templates,
         )
         result = await sync_definitions(res.db, definitions, config.definitions, secrets, now)
-        res.policy.update(policy)
+        res.automation_settings.update(automation_settings)
         res.emit(AutomationFileLoaded(watch.seconds(), result.created, result.changed, result.removed))
 
     def reload(self) -> None:
@@ -122,7 +126,7 @@ async def load_automations(res: Resources, shutdown: Shutdown, stack: AsyncExitS
 async def start_dispatcher(res: Resources, stack: AsyncExitStack) -> None:
     dispatcher = AutomationDispatcher(
         res.db,
-        policy=res.policy,
+        settings=res.automation_settings,
         templates=res.templates,
         open_execution=open_registered,
         clock=res.clock,

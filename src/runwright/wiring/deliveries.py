@@ -45,7 +45,7 @@ async def start_router(res: Resources, stack: AsyncExitStack) -> None:
         sinks={
             "wh": insert_deliveries,
             "agt": ExecutionSink(emit=res.emit),
-            "trg": partial(fire_events, policy=res.policy),
+            "trg": partial(fire_events, settings=res.automation_settings),
         },
         clock=res.clock,
         event_notifications=res.event_notifications,

@@ -11,7 +11,7 @@ from runwright.config import Settings
 from runwright.db.pool import Database
 from runwright.jobs.store.submit import count_queued, count_running
 from runwright.loops.pass_loop import PassLoop
-from runwright.schedules.store.definitions import count_schedules
+from runwright.schedules.store.schedules import count_schedules
 from runwright.tenants.model import TenantLimits
 from runwright.tenants.quotas import Quota
 from runwright.tenants.rate_limits import Rate, RateLimiter

@@ -41,6 +41,6 @@ async def start_scheduler(res: Resources, stack: AsyncExitStack) -> None:
         clock=res.clock,
         notifications=res.job_notifications,
         emit=res.emit,
-        handler=tick_handler(res.policy),
+        handler=tick_handler(res.automation_settings),
     )
     await start_loop(scheduler, stack)

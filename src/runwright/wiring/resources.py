@@ -9,7 +9,7 @@ import msgspec
 from prometheus_client import CollectorRegistry
 
 from runwright.agents.store.agents import AGENTS
-from runwright.automations.policy import AutomationPolicy
+from runwright.automations.settings import AutomationSettings
 from runwright.automations.store.secrets import TRIGGER_SECRETS
 from runwright.automations.templates import Templates
 from runwright.config import Settings
@@ -42,7 +42,7 @@ EVENT_CHANNEL: Final = "runwright_events"
 ENCRYPTED_COLUMNS: Final = (ENDPOINTS, AGENTS, TRIGGER_SECRETS)
 """The secrets that are stored with their owners, encrypted with the keys of the vault."""
 
-ENGINE_CONNECTIONS: Final = 4
+LOOP_CONNECTIONS: Final = 4
 """The loops have a separate pool, so that no number of requests can delay a heartbeat."""
 
 
@@ -60,7 +60,7 @@ class Resources(msgspec.Struct, frozen=True):
     job_notifications: JobNotifications
     event_notifications: EventNotifications
     ring: Keyring
-    policy: AutomationPolicy
+    automation_settings: AutomationSettings
     offload: Offload
     templates: Templates
 
@@ -76,13 +76,15 @@ async def open_resources(settings: Settings, stack: AsyncExitStack) -> Resources
         return None
     dsn = await _open_database(settings, emit, stack)
     availability = Availability(emit)
-    db = await _open_pool(dsn, availability, FINISH, ENGINE_CONNECTIONS, stack, by_key=True)
+    db = await _open_pool(dsn, availability, FINISH, LOOP_CONNECTIONS, stack, by_key=True)
     job_notifications, event_notifications = await _open_notifications(dsn, availability, emit, stack)
     needed = list(await count_by_key(db, ENCRYPTED_COLUMNS))
     ring = await asyncio.to_thread(load_keyring, key_source(settings), needed)
     offload = Offload()
     stack.push_async_callback(offload.stop)
-    policy = AutomationPolicy(zone=settings.automation_timezone, concurrency=settings.automation_concurrency)
+    automation_settings = AutomationSettings(
+        zone=settings.automation_timezone, concurrency=settings.automation_concurrency
+    )
     return Resources(
         settings,
         dsn,
@@ -95,7 +97,7 @@ async def open_resources(settings: Settings, stack: AsyncExitStack) -> Resources
         job_notifications,
         event_notifications,
         ring,
-        policy,
+        automation_settings,
         offload,
         Templates(offload),
     )

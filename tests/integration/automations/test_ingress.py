@@ -18,7 +18,7 @@ from runwright.automations.model import (
 )
 from runwright.automations.store.webhook_triggers import WebhookTrigger, prune_replay_keys
 from runwright.automations.webhook_ingress import WebhookIngress, WebhookPath, parse_webhook_path
-from runwright.automations.webhook_signatures import SignatureHeaders, VerifiedDelivery, read_signature
+from runwright.automations.webhook_signatures import SignatureHeaders, VerifiedWebhook, read_signature
 from runwright.core.errors import ConflictError, NotFoundError
 from runwright.db.pool import Pool
 from tests.integration.automations.world import AutomationWorld
@@ -157,7 +157,7 @@ async def test_what_the_fire_limit_forbids_keeps_its_claim_and_does_not_count(ho
 async def test_a_trigger_that_goes_meanwhile_leaves_no_claim(hooks: Hooks) -> None:
     trigger = await hooks.hook()
     webhook = await hooks.webhook(trigger)
-    verified: VerifiedDelivery = hooks.ingress.verify(webhook, hooks.signed(BODY, "d1"), BODY)
+    verified: VerifiedWebhook = hooks.ingress.verify(webhook, hooks.signed(BODY, "d1"), BODY)
     await hooks.db.execute("DELETE FROM automations")
     with pytest.raises(NotFoundError):
         await hooks.ingress.accept(webhook, verified, BODY)

@@ -16,8 +16,8 @@ from runwright.automations.model import (
     TaskSpec,
     TaskStatus,
 )
-from runwright.automations.policy import AutomationPolicy
 from runwright.automations.run_endings import LONGEST_DELAY, delay_before_next
+from runwright.automations.settings import AutomationSettings
 from runwright.core.errors import ConflictError, NotFoundError
 from runwright.core.job_state import JobStatus
 from runwright.core.template_context import TemplateContext
@@ -104,12 +104,12 @@ async def test_what_is_switched_off_fires_nothing_and_has_nothing_to_catch_up_wi
 ) -> None:
     await world.agent()
     clock, trigger = await world.job_automation(schedule=EVERY_MINUTE), await world.trigger()
-    world.policy.update(AutomationPolicy(enabled=False))
+    world.settings.update(AutomationSettings(enabled=False))
     world.forward(60)
     assert (await world.tick()).skipped == 1
     await world.publish("custom.happened", what="rain")
     assert await world.route() == 0
-    world.policy.update(AutomationPolicy())
+    world.settings.update(AutomationSettings())
     assert (await world.tick()).schedules == 0
     assert await world.route() == 0
     assert [await world.runs(one) for one in (clock, trigger)] == [[], []]
@@ -138,7 +138,7 @@ async def test_our_own_facts_fire_triggers_under_their_names_outside(world: Auto
 
 async def test_more_runs_than_may_be_under_way_wait_and_none_is_lost(world: AutomationWorld) -> None:
     await world.agent()
-    world.policy.concurrency = 2
+    world.settings.concurrency = 2
     one = await world.job_automation()
     for _ in range(5):
         await world.start(one)
@@ -156,7 +156,7 @@ async def test_more_runs_than_may_be_under_way_wait_and_none_is_lost(world: Auto
 
 async def test_dispatchers_at_once_keep_to_the_bound_together(world: AutomationWorld) -> None:
     await world.agent()
-    world.policy.concurrency = 3
+    world.settings.concurrency = 3
     one = await world.job_automation()
     for _ in range(10):
         await world.start(one)
@@ -167,7 +167,7 @@ async def test_dispatchers_at_once_keep_to_the_bound_together(world: AutomationW
 async def test_one_tenants_runs_do_not_hold_up_anothers(world: AutomationWorld) -> None:
     await world.agent()
     await world.agent(tenant="ten_b")
-    world.policy.concurrency = 1
+    world.settings.concurrency = 1
     ours, theirs = await world.job_automation(), await world.job_automation(tenant="ten_b")
     for _ in range(3):
         await world.start(ours)

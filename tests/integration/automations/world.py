@@ -24,9 +24,9 @@ from runwright.automations.model import (
     ScheduleSpec,
     TriggerDefinition,
 )
-from runwright.automations.policy import AutomationPolicy
 from runwright.automations.prompts import RunPrompts
 from runwright.automations.run_endings import CALLBACK_HANDLER, end_jobs
+from runwright.automations.settings import AutomationSettings
 from runwright.automations.store.queue import LiveRun
 from runwright.automations.templates import Templates
 from runwright.core.job_state import JobStatus
@@ -57,14 +57,14 @@ class AutomationWorld(World):
 
     def __init__(self, db: Database) -> None:
         super().__init__(db)
-        self.policy = AutomationPolicy()
+        self.settings = AutomationSettings()
         self.offload = Offload()
         self.templates = Templates(self.offload)
         self.prompts = RunPrompts(self.templates, on_ready=lambda: None)
         self.automations = no_automations(
-            db, self.jobs, clock=self.clock, policy=self.policy, templates=self.templates
+            db, self.jobs, clock=self.clock, settings=self.settings, templates=self.templates
         )
-        runs = partial(create_runs, policy=self.policy)
+        runs = partial(create_runs, settings=self.settings)
         self.handler = handler_by_owner({ScheduleOwner.WORKER: submit_jobs, ScheduleOwner.AUTOMATION: runs})
         self.opened: list[Mapping[str, object]] = []
         self.registered: set[str] = set()
@@ -167,7 +167,7 @@ class AutomationWorld(World):
                 for who in one.subscriber_ids
                 if who.startswith("trg_")
             ]
-            return await fire_events(db, pairs, self.now, policy=self.policy) if pairs else 0
+            return await fire_events(db, pairs, self.now, settings=self.settings) if pairs else 0
 
     async def dispatch(self, limit: int = 100) -> DispatchResult:
         """Dispatch due runs, those too whose prompts take long."""
@@ -184,7 +184,7 @@ class AutomationWorld(World):
             self.db,
             self.prompts,
             now=self.now,
-            concurrency=self.policy.concurrency,
+            concurrency=self.settings.concurrency,
             limit=limit,
             open_execution=self._open,
             split=self.split,

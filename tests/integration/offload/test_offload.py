@@ -18,7 +18,7 @@ from runwright.offload.functions import (
     WebhookResult,
     WebhookTask,
     canonical_digest,
-    evaluate_delivery,
+    evaluate_webhook,
 )
 
 CONTEXT = msgspec.json.encode(
@@ -143,7 +143,7 @@ async def test_a_large_delivery_is_read_elsewhere_as_a_small_one_is_here(offload
     ):
         for ref in ("main", "other"):
             task = WebhookTask(body, CONTEXT, {"data.ref": ref, "data.what": "fire"})
-            result = await offload.call("ten_a", "delivery", msgspec.msgpack.encode(task))
+            result = await offload.call("ten_a", "webhook", msgspec.msgpack.encode(task))
             decoded = msgspec.msgpack.decode(result, type=WebhookResult)
-            assert decoded == evaluate_delivery(task)
+            assert decoded == evaluate_webhook(task)
             assert decoded.matched is (body.startswith(b'{"ref"') and ref == "main")

@@ -8,7 +8,7 @@ from runwright.core.errors import ConflictError, NotFoundError
 from runwright.core.paging import PageRequest
 from runwright.schedules.model import ScheduleCreate, ScheduleFilter
 from runwright.schedules.service import refresh_cursors
-from runwright.schedules.store.definitions import disable_schedules_of_deprecated, outdated_ids
+from runwright.schedules.store.schedules import disable_schedules_of_deprecated, outdated_ids
 from runwright.schedules.store.ticks import prune_ticks
 from runwright.schedules.tick_policy import TickStatus
 from runwright.workers.model import WorkerStatus

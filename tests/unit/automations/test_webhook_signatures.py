@@ -14,7 +14,7 @@ from runwright.automations.webhook_signatures import (
     BadSignatureError,
     SignatureHeaderError,
     StaleTimestampError,
-    VerifiedDelivery,
+    VerifiedWebhook,
     read_signature,
     sign,
     verify,
@@ -36,7 +36,7 @@ def check(
     body: bytes = BODY,
     secrets: tuple[str, ...] = (SECRET,),
     now: datetime = NOW,
-) -> VerifiedDelivery:
+) -> VerifiedWebhook:
     return verify(read_signature(scheme, headers), body, secrets, now)
 
 

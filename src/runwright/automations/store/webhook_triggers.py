@@ -1,4 +1,4 @@
-"""SQL of incoming webhooks: find their triggers, and claim the replay keys of deliveries."""
+"""SQL of incoming webhooks: find their triggers, and claim replay keys."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -19,11 +19,11 @@ class WebhookTrigger(msgspec.Struct, frozen=True):
 
 
 class ReplayClaim(msgspec.Struct, frozen=True, kw_only=True):
-    """A replay key of a delivery; `token` identifies the delivery."""
+    """A replay key of a webhook; `request_id` identifies the request."""
 
     trigger_id: str
     key: str
-    token: str
+    request_id: str
     run_id: str
     expires_at: datetime
 
@@ -59,8 +59,8 @@ async def claim_replay_keys(
 ) -> Mapping[tuple[str, str], str]:
     """Claim replay keys that are free or expired; return the run ids of the claimed ones by trigger and key.
 
-    Idempotent: a key that is claimed with the same token already returns its run id again. No two claims may
-    have the same trigger and key. Keys are claimed in order, which prevents deadlocks.
+    Idempotent: a key that this request has claimed already returns its run id again. No two claims may have
+    the same trigger and key. Keys are claimed in order, which prevents deadlocks.
     """
     rows = await db.fetch(
         """
@@ -75,7 +75,7 @@ async def claim_replay_keys(
         """,
         [one.trigger_id for one in claims],
         [one.key for one in claims],
-        [one.token for one in claims],
+        [one.request_id for one in claims],
         [one.run_id for one in claims],
         [one.expires_at for one in claims],
         now,
@@ -84,13 +84,13 @@ async def claim_replay_keys(
 
 
 async def release_replay_keys(
-    db: PoolConnection, *, tokens: Sequence[str], trigger_ids: Sequence[str]
+    db: PoolConnection, *, request_ids: Sequence[str], trigger_ids: Sequence[str]
 ) -> None:
-    """Release the replay keys of deliveries that created no run."""
+    """Release the replay keys of webhooks that created no run."""
     await db.execute(
         "DELETE FROM replay_keys WHERE automation_id = ANY ($1) AND token = ANY ($2)",
         list(trigger_ids),
-        list(tokens),
+        list(request_ids),
     )
 
 

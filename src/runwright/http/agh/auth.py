@@ -93,7 +93,7 @@ def check_path(request: Request) -> None:
 
 def require_enabled(request: Request) -> None:
     """Raise UnavailableError while automation is disabled."""
-    if not request.services.automations.policy.enabled:
+    if not request.services.automations.settings.enabled:
         raise UnavailableError("automation is disabled")
 
 

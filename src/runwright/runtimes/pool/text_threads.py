@@ -35,7 +35,7 @@ class _Step(NamedTuple):
     otherwise: Any
 
 
-class _Lane:
+class _TextThread:
     """One thread, in which tenants take turns."""
 
     def __init__(self, name: str) -> None:
@@ -78,7 +78,7 @@ class TextThreads:
     """The threads of one pool."""
 
     def __init__(self) -> None:
-        self._lanes: tuple[_Lane, _Lane] | None = None
+        self._threads: tuple[_TextThread, _TextThread] | None = None
         self._turn_bytes = 0
         self._active = 0
         self._idle = asyncio.Event()
@@ -99,11 +99,11 @@ class TextThreads:
         self._turn_bytes += size
         return True
 
-    def lane(self, size: int) -> _Lane:
+    def thread_for(self, size: int) -> _TextThread:
         """Return the thread for texts of that size."""
-        if self._lanes is None:
-            self._lanes = (_Lane("runwright-texts"), _Lane("runwright-large-texts"))
-        return self._lanes[size > _LARGE_BYTES]
+        if self._threads is None:
+            self._threads = (_TextThread("runwright-texts"), _TextThread("runwright-large-texts"))
+        return self._threads[size > _LARGE_BYTES]
 
     def began(self) -> None:
         """Count a queue that has work."""
@@ -125,9 +125,9 @@ class TextThreads:
 
     def close(self) -> None:
         """End the threads; work that is waiting is not done."""
-        for lane in self._lanes or ():
-            lane.close()
-        self._lanes = None
+        for thread in self._threads or ():
+            thread.close()
+        self._threads = None
 
     def _next_turn(self) -> None:
         self._turn_bytes = 0
@@ -157,12 +157,12 @@ class TextQueue:
             self._wait_for_turn()
 
     def _wait_for_turn(self) -> None:
-        lane = self._threads.lane(self._steps[0].size)
-        lane.add(self._tenant_id, lambda: self._start(lane))
+        thread = self._threads.thread_for(self._steps[0].size)
+        thread.add(self._tenant_id, lambda: self._start(thread))
 
-    def _start(self, lane: _Lane) -> None:
+    def _start(self, thread: _TextThread) -> None:
         step = self._steps[0]
-        lane.run(lambda: _result(step, _rest)).add_done_callback(self._done)
+        thread.run(lambda: _result(step, _rest)).add_done_callback(self._done)
 
     def _done(self, done: asyncio.Future[Any]) -> None:
         step = self._steps[0]

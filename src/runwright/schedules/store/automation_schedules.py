@@ -8,7 +8,7 @@ import msgspec
 from runwright.db.pool import Database, PoolConnection
 from runwright.db.rows import column_list, struct_from_row
 from runwright.schedules.model import Schedule
-from runwright.schedules.store.definitions import COLUMNS, schedule_from_row
+from runwright.schedules.store.schedules import COLUMNS, schedule_from_row
 from runwright.schedules.tick_policy import CatchUp
 
 

@@ -14,7 +14,7 @@ from runwright.db.pool import Database, PoolConnection
 from runwright.db.rows import columns_of, struct_from_row
 from runwright.events.event_sql import append_sql, has_readers_sql
 from runwright.schedules.model import Schedule, Tick
-from runwright.schedules.store.definitions import COLUMNS, schedule_from_row
+from runwright.schedules.store.schedules import COLUMNS, schedule_from_row
 from runwright.schedules.tick_policy import TickStatus
 
 

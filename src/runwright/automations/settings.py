@@ -5,8 +5,8 @@ import msgspec
 from runwright.automations.model import DEFAULT_FIRE_LIMIT, FireLimit
 
 
-class AutomationPolicy(msgspec.Struct, kw_only=True):
-    """The current settings."""
+class AutomationSettings(msgspec.Struct, kw_only=True):
+    """The settings that apply now."""
 
     enabled: bool = True
     zone: str = "UTC"
@@ -15,7 +15,7 @@ class AutomationPolicy(msgspec.Struct, kw_only=True):
     """The number of runs of a tenant that may be in progress at once."""
     default_limit: FireLimit = DEFAULT_FIRE_LIMIT
 
-    def update(self, other: "AutomationPolicy") -> None:
-        """Take over the settings of another policy."""
+    def update(self, other: "AutomationSettings") -> None:
+        """Take over the settings of another value."""
         for name in self.__struct_fields__:
             setattr(self, name, getattr(other, name))
