@@ -1,4 +1,4 @@
-"""What the edge does in time: slow clients, waiting requests at a stop, a store that is out of reach.
+"""What the edge does in time: slow clients, waiting requests at a stop, a database that is unavailable.
 
 The edge runs inside the test on a real database, with times short enough to see them pass.
 """

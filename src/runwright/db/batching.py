@@ -253,7 +253,7 @@ def _divides(error: Exception, tries: int) -> bool:
 
 
 def _public_error(error: Exception) -> Exception:
-    return UnavailableError("The database is out of reach; try again.") if unavailable(error) else error
+    return UnavailableError("The database is unavailable; try again.") if unavailable(error) else error
 
 
 def _resolve(future: asyncio.Future[Result], result: Result | BaseException) -> None:

@@ -72,7 +72,7 @@ class ErrorTable(msgspec.Struct, frozen=True, kw_only=True):
 
     def _report(self, error: Exception, request_id: str, public_url: str) -> ErrorContext:
         if unavailable(error):
-            error = UnavailableError("The store is out of reach; try again.")
+            error = UnavailableError("The database is unavailable; try again.")
         code = "internal"
         message: str | None = None
         if isinstance(error, RunwrightError):

@@ -42,7 +42,7 @@ MEANINGS: Final = {
     "internal": ErrorMeaning(500, "A fault of the server, which has logged it.", "internal_error"),
     "unavailable": ErrorMeaning(
         503,
-        "The store or the executors are out of reach.",
+        "The database or the executors are unavailable.",
         "integration_unavailable",
         headers={"retry-after": "1"},
     ),
@@ -51,7 +51,7 @@ _MASKED: Final = "The server failed; the fault has been logged."
 
 
 class QuotaDetail(msgspec.Struct, frozen=True, kw_only=True):
-    """A quota that is used up."""
+    """A quota that is exhausted."""
 
     name: str
     limit: int
@@ -59,7 +59,7 @@ class QuotaDetail(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ErrorDetail(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """What went wrong.
+    """An error.
 
     `fields` (on `validation_error`) maps each bad field to its messages; `quota` is on `quota_exceeded`.
     """

@@ -49,7 +49,7 @@ class Data(msgspec.Struct, Generic[T], frozen=True):
 
 
 class Pagination(msgspec.Struct, frozen=True, kw_only=True):
-    """Where in a list a page is; `page` is null for a page that a cursor asked for."""
+    """The position of a page in its list; `page` is null for a page that was requested by cursor."""
 
     page: int | None
     per_page: int
@@ -69,16 +69,16 @@ PageNumber = Annotated[
     int,
     Meta(
         ge=1,
-        description="Which page, from 1; the first 10,000 rows can be reached.",
+        description="The page, from 1; only the first 10,000 rows can be read by page.",
         extra_json_schema={"default": 1},
     ),
 ]
-PerPage = Annotated[int, Meta(ge=1, le=100, description="Rows on a page.")]
-Cursor = Annotated[str, Meta(description="`next_cursor` of the page before, instead of `page`.")]
+PerPage = Annotated[int, Meta(ge=1, le=100, description="The number of rows on a page.")]
+Cursor = Annotated[str, Meta(description="`next_cursor` of the previous page, instead of `page`.")]
 
 
 class PageQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """The parameters of a list's query that choose a page."""
+    """The parameters that select a page of a list."""
 
     page: PageNumber | UnsetType = UNSET
     per_page: PerPage = 20

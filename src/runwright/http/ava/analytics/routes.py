@@ -21,7 +21,7 @@ ROUTES: Final = Routes(AVA, "/v1/ava/analytics", tag="Analytics")
 
 @ROUTES.add("GET", "", READS, "Report on all jobs", query=AnalyticsQuery, errors=(422,))
 async def read_analytics(request: Request) -> Data[AnalyticsOut]:
-    """Counts are exact up to this moment."""
+    """Returns the counts of jobs that have ended, exact at the time of the request."""
     days = request.query(READ_ANALYTICS).days
     return Data(to_out(AnalyticsOut, await request.services.analytics.report(request.tenant_id, days=days)))
 
@@ -35,7 +35,7 @@ async def read_analytics(request: Request) -> Data[AnalyticsOut]:
     errors=(404, 422),
 )
 async def read_worker_analytics(request: Request) -> Data[WorkerAnalyticsOut]:
-    """As for all jobs, of one worker."""
+    """Returns the same report for the jobs of one worker."""
     days, worker_id = request.query(READ_ANALYTICS).days, worker_id_of(request)
     report = await request.services.analytics.report(request.tenant_id, days=days, worker_id=worker_id)
     return Data(to_out(WorkerAnalyticsOut, report, worker_id=worker_id))

@@ -11,10 +11,10 @@ from runwright.http.validation import Validator
 
 
 class AnalyticsQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """Which period to report on."""
+    """The period to report on."""
 
     days: Annotated[
-        int, Meta(ge=1, le=LONGEST_DAYS, description="How many days (UTC), the last of them today.")
+        int, Meta(ge=1, le=LONGEST_DAYS, description="The number of days (UTC), up to and including today.")
     ] = 30
 
 
@@ -25,7 +25,9 @@ class AnalyticsOut(msgspec.Struct, frozen=True, kw_only=True):
     since: Time
     jobs: PeriodTotals
     by_day: Annotated[list[DayTotals], Meta(description="Every day of the period, the oldest first.")]
-    by_worker: Annotated[dict[str, Totals], Meta(description="By worker id; those of which jobs ended.")]
+    by_worker: Annotated[
+        dict[str, Totals], Meta(description="By worker id; only workers with jobs that ended in the period.")
+    ]
 
 
 class WorkerAnalyticsOut(msgspec.Struct, frozen=True, kw_only=True):

@@ -14,7 +14,7 @@ ROUTES: Final = Routes(AVA, "/v1/audit", tag="Audit")
 
 @ROUTES.add("GET", "", ADMINISTERS, "List the audit log", query=AuditQuery, errors=(422,))
 async def list_audit(request: Request) -> Page[AuditEntryOut]:
-    """Newest first: a row for every write except submitted jobs, which are their own record.
+    """Returns one entry for each write, newest first. Submitted jobs have none: they are their own record.
 
     A platform key in the role `platform-admin` sees all tenants.
     """

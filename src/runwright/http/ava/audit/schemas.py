@@ -16,7 +16,7 @@ _AN_ID: Final = r"^[A-Za-z0-9_.-]{1,128}$"
 
 
 class AuditQuery(PageQuery, frozen=True, kw_only=True):
-    """Which entries to list."""
+    """The filters of the list."""
 
     action: (
         Annotated[
@@ -29,15 +29,19 @@ class AuditQuery(PageQuery, frozen=True, kw_only=True):
         | UnsetType
     ) = field(default=UNSET, name="filter[action]")
     subject_id: (
-        Annotated[str, Meta(pattern=_AN_ID, description="Only what was done to this.")] | UnsetType
+        Annotated[str, Meta(pattern=_AN_ID, description="Only writes to the object with this id.")]
+        | UnsetType
     ) = field(default=UNSET, name="filter[subject_id]")
-    user_id: Annotated[str, Meta(pattern=_AN_ID, description="Only what this user did.")] | UnsetType = field(
-        default=UNSET, name="filter[user_id]"
+    user_id: Annotated[str, Meta(pattern=_AN_ID, description="Only writes of this user.")] | UnsetType = (
+        field(default=UNSET, name="filter[user_id]")
     )
     tenant_id: (
         Annotated[
             str,
-            Meta(pattern=_AN_ID, description="Only this tenant's; a platform key sees others than its own."),
+            Meta(
+                pattern=_AN_ID,
+                description="Only entries of this tenant; others than the caller's need a platform key.",
+            ),
         ]
         | UnsetType
     ) = field(default=UNSET, name="filter[tenant_id]")
@@ -53,7 +57,7 @@ LIST_ENTRIES: Final = Validator(AuditQuery)
 
 
 class AuditEntryOut(msgspec.Struct, frozen=True, kw_only=True):
-    """One write, and who made it."""
+    """A write, and who made it."""
 
     id: Annotated[str, Meta(description="`aud_` and a lower-case ULID.")]
     created_at: Time
@@ -63,7 +67,9 @@ class AuditEntryOut(msgspec.Struct, frozen=True, kw_only=True):
     role: str
     request_id: Annotated[str, Meta(description="The `x-request-id` of the request.")]
     action: Annotated[str, Meta(examples=["worker.create"])]
-    subject_id: Annotated[str, Meta(description="What it was done to; of a secret, the name.")]
+    subject_id: Annotated[
+        str, Meta(description="The id of the object that was written; for a secret, its name.")
+    ]
     before_hash: Annotated[str | None, Meta(description="SHA-256 of the subject before, in hex.")]
     after_hash: Annotated[str | None, Meta(description="SHA-256 of the subject after, in hex.")]
 

@@ -26,7 +26,7 @@ ROUTES: Final = Routes(AVA, "/v1/ava/jobs/bulk", tag="Jobs")
 
 @ROUTES.add("GET", "", READS, "List bulk operations", query=BulkQuery, errors=(422,))
 async def list_operations(request: Request) -> Page[BulkOut]:
-    """Newest first."""
+    """Returns bulk operations, newest first."""
     page = read_page(request.query(LIST_BULK), "blk")
     return page_of(await request.services.bulk.list(request.tenant_id, page), page, bulk_out)
 
@@ -44,10 +44,10 @@ async def list_operations(request: Request) -> Page[BulkOut]:
     example={"action": "retry", "filter": {"status": ["failed"], "error_code": "timeout"}, "dry_run": True},
 )
 async def start_operation(request: Request) -> Reply[Data[BulkOut]]:
-    """Acts on the jobs that exist now; with `dry_run`, only counts them (200).
+    """Starts an operation on the jobs that exist now; with `dry_run`, only counts them (200).
 
-    A job that was retried already is not retried again, and an operation that was interrupted
-    continues where it was: none is acted on twice.
+    No job is processed twice: a job that was retried before is not retried again, and an operation
+    that was interrupted continues where it stopped.
     """
     body = await request.body(CREATE_BULK)
     idempotency = await read_idempotency(request)
@@ -69,7 +69,7 @@ async def get_operation(request: Request) -> Data[BulkOut]:
     "POST", "/{operation_id}/cancel", WRITES, "Stop a bulk operation", status=200, errors=(404, 409, 422)
 )
 async def stop_operation(request: Request) -> Data[BulkOut]:
-    """The jobs that it had reached stay as they are."""
+    """Jobs that it has processed are not changed back."""
     return Data(bulk_out(await request.services.bulk.cancel(request.caller, _operation_id(request))))
 
 

@@ -20,7 +20,7 @@ _Id = Annotated[str, Meta(min_length=1, max_length=64)]
 
 
 class BulkIn(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """What to do, to which jobs: a filter or ids."""
+    """The action, and the jobs to apply it to: a filter or ids."""
 
     action: Annotated[
         BulkAction,
@@ -32,17 +32,17 @@ class BulkIn(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
         Annotated[
             RetryVersion,
             Meta(
-                description="Which version of its worker a retry runs: the `latest` (default), or the one "
-                "that the `original` ran."
+                description="The version of the worker that a retry runs: the `latest` (default), or that of "
+                "the `original` job."
             ),
         ]
         | UnsetType
     ) = UNSET
-    dry_run: Annotated[bool, Meta(description="Only count the jobs.")] = False
+    dry_run: Annotated[bool, Meta(description="Only count the jobs, without changing them.")] = False
 
 
 class BulkQuery(PageQuery, frozen=True, kw_only=True):
-    """Which page of the bulk operations."""
+    """The page to return."""
 
 
 class BulkOut(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,19 +50,19 @@ class BulkOut(msgspec.Struct, frozen=True, kw_only=True):
 
     id: Annotated[str | None, Meta(description="`blk_` and a lower-case ULID; null for a dry run.")]
     action: BulkAction
-    version: Annotated[RetryVersion | None, Meta(description="What a retry runs; null for a cancel.")]
+    version: Annotated[
+        RetryVersion | None, Meta(description="The version that a retry runs; null for a cancel.")
+    ]
     status: Annotated[
         BulkStatus | None, Meta(description="`running`, then completed or cancelled; null for a dry run.")
     ]
     matched: Annotated[int, Meta(description="Jobs that the filter selected.")]
-    done: Annotated[int, Meta(description="Jobs that were cancelled, asked to end, or retried.")]
+    done: Annotated[int, Meta(description="Jobs that were cancelled, requested to cancel, or retried.")]
     failed: Annotated[
         int, Meta(description="Jobs whose worker accepts no more jobs, or whose version cannot run.")
     ]
-    skipped: Annotated[int, Meta(description="Jobs that had changed before they were reached.")]
-    error: Annotated[
-        str | None, Meta(description="Why the latest one failed, or what the operation waits for.")
-    ]
+    skipped: Annotated[int, Meta(description="Jobs that had changed before they were processed.")]
+    error: Annotated[str | None, Meta(description="The latest error, or what the operation waits for.")]
     created_by: Annotated[str | None, Meta(description="The user or the key that started it.")]
     created_at: Time | None
     completed_at: Time | None

@@ -24,9 +24,7 @@ _Worker = Annotated[
         description="Only jobs of the worker with this id, or with this name where it is the only one.",
     ),
 ]
-_ScheduleId = Annotated[
-    str, Meta(min_length=1, max_length=64, description="Only jobs that this schedule made.")
-]
+_ScheduleId = Annotated[str, Meta(min_length=1, max_length=64, description="Only jobs of this schedule.")]
 _Cause = Annotated[Trigger, Meta(description="Only jobs with this cause.")]
 _Code = Annotated[ErrorCode, Meta(description="Only jobs that ended with this error.")]
 _Text = Annotated[
@@ -36,7 +34,7 @@ _Text = Annotated[
     ),
 ]
 _Duration = Annotated[
-    int, Meta(ge=0, le=2**31 - 1, description="Only jobs that ran for at least so many milliseconds.")
+    int, Meta(ge=0, le=2**31 - 1, description="Only jobs that ran for at least this many milliseconds.")
 ]
 _After = Annotated[Moment, Meta(description="Created at this time or later; `-24h`: in the last 24 hours.")]
 _Before = Annotated[Moment, Meta(description="Created at this time or earlier.")]
@@ -47,7 +45,7 @@ _STATUS_LIST: Final = (
 
 
 class JobQuery(PageQuery, frozen=True, kw_only=True):
-    """Which jobs to list."""
+    """The filters and the order of the list."""
 
     worker_id: _WorkerId | UnsetType = field(default=UNSET, name="filter[worker_id]")
     worker: _Worker | UnsetType = field(default=UNSET, name="filter[worker]")
@@ -81,7 +79,7 @@ class JobQuery(PageQuery, frozen=True, kw_only=True):
 
 
 class JobFilterIn(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
-    """Which jobs: those for which everything given is true."""
+    """A filter: it selects the jobs for which everything given is true."""
 
     openapi_name: ClassVar[str] = "JobFilter"
 

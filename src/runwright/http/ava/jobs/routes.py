@@ -48,7 +48,7 @@ _SOME_WORKER: Final = "wkr_01jd9x3v7m0000000000000000"
 
 @ROUTES.add("GET", "", READS, "List jobs", query=JobQuery, errors=(422,))
 async def list_jobs(request: Request) -> JobPage:
-    """Newest first, or as `sort` says."""
+    """Returns jobs newest first, or in the order of `sort`."""
     query = request.query(LIST_JOBS)
     sort = query.sort
     page = read_cursor_page(query, lambda text: decode_cursor(text, sort) is not None)
@@ -68,7 +68,7 @@ async def list_jobs(request: Request) -> JobPage:
     example={"worker_id": _SOME_WORKER, "input": {"name": "Ada"}, "priority": 2},
 )
 async def create_job(request: Request) -> Reply[Data[JobOut]]:
-    """Answers with the stored record at once; with `wait`, when the job has ended."""
+    """Returns the stored job at once; with `wait`, when the job has ended."""
     wait = request.query(SUBMIT_QUERY).wait
     submission = submission_of(await request.body(CREATE_JOB), request)
     idempotency = await read_idempotency(request)
@@ -91,7 +91,7 @@ async def create_job(request: Request) -> Reply[Data[JobOut]]:
     example={"jobs": [{"worker_id": _SOME_WORKER, "input": {"name": "Ada"}}]},
 )
 async def create_jobs(request: Request) -> Reply[Data[list[JobOut]]]:
-    """All of the jobs are accepted, in this order, or none."""
+    """Submits all of the jobs, in this order, or none."""
     body = await request.body(CREATE_JOBS)
     submissions = [submission_of(job, request) for job in body.jobs]
     idempotency = await read_idempotency(request)
@@ -108,26 +108,26 @@ async def get_job(request: Request) -> Data[JobOut]:
 
 @ROUTES.add("POST", "/{job_id}/cancel", WRITES, "Cancel a job", status=200, errors=(404, 409, 422))
 async def cancel_job(request: Request) -> Data[JobOut]:
-    """A queued job is cancelled at once; a running one gets SIGTERM, and later SIGKILL."""
+    """Cancels a queued job at once; a running one receives SIGTERM, and later SIGKILL."""
     return Data(job_out(await request.services.jobs.cancel(request.caller, _job_id(request))))
 
 
-@ROUTES.add("POST", "/{job_id}/retry", WRITES, "Run a job again", errors=(404, 409, 422))
+@ROUTES.add("POST", "/{job_id}/retry", WRITES, "Retry a job", errors=(404, 409, 422))
 async def retry_job(request: Request) -> Data[JobOut]:
-    """Makes a new job with the same input, which names the old one in `retry_of`."""
+    """Submits a new job with the same input, whose `retry_of` is the id of this one."""
     return Data(job_out(await request.services.jobs.retry(request.caller, _job_id(request))))
 
 
 @ROUTES.add("GET", "/{job_id}/attempts", READS, "List the attempts of a job", errors=(404, 422))
 async def list_attempts(request: Request) -> Data[list[AttemptOut]]:
-    """Oldest first."""
+    """Returns attempts oldest first."""
     attempts = await request.services.jobs.attempts(request.tenant_id, _job_id(request))
     return Data([to_out(AttemptOut, attempt) for attempt in attempts])
 
 
 @ROUTES.add("GET", "/{job_id}/logs", READS, "View the log of a job", query=LogQuery, errors=(404, 422))
 async def read_logs(request: Request) -> Data[JobLogsOut]:
-    """Oldest first; `next_after` of one page is `after` of the next."""
+    """Returns lines oldest first; `next_after` of one page is `after` of the next."""
     query = request.query(READ_LOGS)
     logs = await request.services.jobs.logs(
         request.tenant_id,
@@ -166,9 +166,9 @@ async def stream_logs(request: Request) -> Response:
     return EventStreamResponse(log_events(parts, streams, request.tenant_id))
 
 
-@ROUTES.add("GET", "/{job_id}/explain", READS, "Explain where a job is", errors=(404, 422))
+@ROUTES.add("GET", "/{job_id}/explain", READS, "Explain the state of a job", errors=(404, 422))
 async def explain_job(request: Request) -> Data[ExplanationOut]:
-    """Return where a job is and why, for example why it is still queued, as text and as data."""
+    """Returns what state a job is in and why, for example why it is still queued, as text and as data."""
     return Data(explanation_out(await request.services.jobs.explain(request.tenant_id, _job_id(request))))
 
 

@@ -54,7 +54,7 @@ _INPUT: Final = msgspec.json.Decoder(dict[str, Any])
 Input = Annotated[
     Raw,
     Meta(
-        description="What the handler gets, at most 1 MiB of JSON and 64 levels deep.",
+        description="The input of the handler, at most 1 MiB of JSON and 64 levels deep.",
         extra_json_schema={"type": "object"},
     ),
 ]
@@ -71,9 +71,9 @@ class JobIn(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     input: Input = field(default_factory=lambda: EMPTY_INPUT)
     trigger: Annotated[Trigger, Meta(description="What caused the job.")] = Trigger.MANUAL
     priority: Annotated[int, Meta(ge=1, le=10, description="1 (first) to 10 (last).")] = 5
-    scheduled_at: Annotated[When, Meta(description="Not before this time; null or left out: now.")] | None = (
-        None
-    )
+    scheduled_at: (
+        Annotated[When, Meta(description="The earliest time to start; null or left out: now.")] | None
+    ) = None
 
 
 class JobsIn(msgspec.Struct, forbid_unknown_fields=True):
@@ -89,20 +89,20 @@ class _RawJobs(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class SubmitQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """How to answer a submit."""
+    """The parameters of a submit."""
 
     wait: Annotated[
-        float, Meta(ge=0, le=60, description="Answer when the job has ended, or after this many seconds.")
+        float, Meta(ge=0, le=60, description="Wait for the end of the job, for up to this many seconds.")
     ] = 0.0
 
 
 class LogQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """Which lines of a log."""
+    """The lines to return."""
 
     level: (
         Annotated[Literal["info", "warn", "error"], Meta(description="Only lines of this level.")] | UnsetType
     ) = field(default=UNSET, name="filter[level]")
-    limit: Annotated[int, Meta(ge=1, le=500, description="Most lines to return.")] = 100
+    limit: Annotated[int, Meta(ge=1, le=500, description="The number of lines to return.")] = 100
     after: (
         Annotated[int, Meta(ge=0, le=_LARGEST_SEQ, description="Only lines after the one with this `seq`.")]
         | UnsetType
@@ -110,7 +110,7 @@ class LogQuery(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LogStreamQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """Which lines of a log to follow."""
+    """The lines to follow."""
 
     level: (
         Annotated[Literal["info", "warn", "error"], Meta(description="Only lines of this level.")] | UnsetType
@@ -121,7 +121,7 @@ class LogStreamQuery(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class JobRecordOut(msgspec.Struct, frozen=True, kw_only=True):
-    """A job, without what may change after its end: the data of its events."""
+    """A job, without the fields that may change after its end: the data of its events."""
 
     id: Annotated[str, Meta(description="`job_` and a lower-case ULID.")]
     worker_id: str
@@ -142,23 +142,25 @@ class JobRecordOut(msgspec.Struct, frozen=True, kw_only=True):
     output: AnyJson
     error: Annotated[JobError | None, Meta(description="Why it failed or was cancelled.")]
     worker_version: Annotated[int, Meta(description="The version that ran, or would run now.")]
-    attempt: Annotated[int, Meta(description="Which attempt this is, from 1.")]
-    max_retries: Annotated[int, Meta(description="Automatic retries it may have.")]
-    scheduled_at: Annotated[Time | None, Meta(description="Not before this time.")]
-    cancel_requested_at: Annotated[Time | None, Meta(description="When a running job was asked to end.")]
-    retry_of: Annotated[str | None, Meta(description="The job that this one repeats.")]
-    schedule_id: Annotated[str | None, Meta(description="The schedule that made it.")]
+    attempt: Annotated[int, Meta(description="The number of the latest attempt, from 1.")]
+    max_retries: Annotated[int, Meta(description="The number of automatic retries.")]
+    scheduled_at: Annotated[Time | None, Meta(description="The earliest time to start.")]
+    cancel_requested_at: Annotated[
+        Time | None, Meta(description="When the cancel of a running job was requested.")
+    ]
+    retry_of: Annotated[str | None, Meta(description="The job of which this is a retry.")]
+    schedule_id: Annotated[str | None, Meta(description="The schedule that submitted it.")]
 
 
 class JobOut(JobRecordOut, frozen=True, kw_only=True):
     """A job."""
 
-    worker_name: Annotated[str | None, Meta(description="The name that its worker has now.")]
-    retried_as: Annotated[str | None, Meta(description="The latest job that repeats it by request.")]
+    worker_name: Annotated[str | None, Meta(description="The current name of its worker.")]
+    retried_as: Annotated[str | None, Meta(description="The latest retry of this job that was requested.")]
 
 
 class JobPagination(Pagination, frozen=True, kw_only=True):
-    """Where in the list of jobs a page is."""
+    """The position of a page in the list of jobs."""
 
     cut: Annotated[
         bool,
@@ -182,7 +184,7 @@ class AttemptOut(msgspec.Struct, frozen=True, kw_only=True):
     attempt: Annotated[int, Meta(description="From 1.")]
     status: Annotated[str, Meta(description="How it ended, or `running`.")]
     worker_version: int
-    executor_id: Annotated[str | None, Meta(description="Who ran it.")]
+    executor_id: Annotated[str | None, Meta(description="The executor that ran it.")]
     started_at: Time | None
     completed_at: Time | None
     duration_ms: int | None
@@ -195,7 +197,7 @@ class LogLineOut(msgspec.Struct, frozen=True):
     ts: Time
     level: Annotated[str, Meta(description="`info`, `warn` or `error`.")]
     msg: str
-    seq: Annotated[int, Meta(description="Counts up within the job; what `after` takes.")]
+    seq: Annotated[int, Meta(description="The number of the line in the job, ascending; use it as `after`.")]
     attempt: Annotated[int, Meta(description="The attempt that wrote it.")]
 
 
@@ -206,12 +208,12 @@ class JobLogsOut(msgspec.Struct, frozen=True, kw_only=True):
     job_status: JobStatus
     logs: list[LogLineOut]
     next_after: Annotated[
-        int | None, Meta(description="`after` of the next page; null where nothing more is there yet.")
+        int | None, Meta(description="`after` of the next page; null if there are no more lines yet.")
     ]
 
 
 class ReasonOut(msgspec.Struct, frozen=True):
-    """One reason, for a machine (`code`) and for a person (`message`)."""
+    """A reason, for programs (`code`) and for people (`message`)."""
 
     code: str
     message: str
@@ -219,7 +221,7 @@ class ReasonOut(msgspec.Struct, frozen=True):
 
 
 class ExplanationOut(msgspec.Struct, frozen=True, kw_only=True):
-    """Why a job is where it is."""
+    """The state of a job, and why it is in it."""
 
     job_id: str
     status: JobStatus

@@ -20,20 +20,23 @@ RoleName = Literal["tenant-viewer", "tenant-member", "tenant-admin", "tenant-sys
 
 
 class KeyIn(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """A key to make."""
+    """A key to create."""
 
     openapi_name: ClassVar[str] = "CreateKeyBody"
 
     role: Annotated[RoleName, Meta(description="The highest role it may take; not above your own.")]
-    name: Annotated[Text, Meta(description="What it is for.")] = ""
+    name: Annotated[Text, Meta(description="The name of the key, for people.")] = ""
     tenant_id: TenantId | UnsetType = UNSET
 
 
 class KeyQuery(PageQuery, frozen=True, kw_only=True):
-    """Which keys to list."""
+    """The filters of the list."""
 
     tenant_id: (
-        Annotated[TenantId, Meta(description="Only this tenant's; a platform key sees others than its own.")]
+        Annotated[
+            TenantId,
+            Meta(description="Only keys of this tenant; others than the caller's need a platform key."),
+        ]
         | UnsetType
     ) = field(default=UNSET, name="filter[tenant_id]")
 
@@ -46,14 +49,14 @@ class KeyOut(msgspec.Struct, frozen=True, kw_only=True):
     role: RoleName
     name: str
     created_at: Time
-    last_used_at: Annotated[Time | None, Meta(description="To the minute.")]
+    last_used_at: Annotated[Time | None, Meta(description="When it was last used, to the minute.")]
     revoked_at: Time | None
 
 
 class NewKeyOut(KeyOut, frozen=True, kw_only=True):
     """A new key with its text."""
 
-    key: Annotated[str, Meta(description="The key itself; shown this once.")]
+    key: Annotated[str, Meta(description="The text of the key; it is not shown again.")]
 
 
 CREATE_KEY: Final = Validator(KeyIn, {"name": storable_text})
@@ -69,7 +72,10 @@ ROUTES: Final = Routes(AVA, "/v1/keys", tag="Keys")
 
 @ROUTES.add("GET", "", ADMINISTERS, "List keys", query=KeyQuery, errors=(422,))
 async def list_keys(request: Request) -> Page[KeyOut]:
-    """Newest first, revoked ones too. A platform key in the role `platform-admin` sees all tenants'."""
+    """Returns keys newest first, including revoked ones.
+
+    A platform key in the role `platform-admin` sees those of all tenants.
+    """
     query = request.query(LIST_KEYS)
     page = read_page(query, "key")
     return page_of(
@@ -87,7 +93,10 @@ async def list_keys(request: Request) -> Page[KeyOut]:
     example={"role": "tenant-system-admin", "name": "deploys"},
 )
 async def create_key(request: Request) -> Data[NewKeyOut]:
-    """For your own tenant, with a role that is not above yours; with a platform key for any tenant."""
+    """Creates a key of the caller's tenant, with at most the caller's role.
+
+    A platform key can create keys of any tenant.
+    """
     body = await request.body(CREATE_KEY)
     tenant_id = request.tenant_id if body.tenant_id is UNSET else body.tenant_id
     key, text = await request.services.keys.create(
@@ -103,7 +112,7 @@ async def get_key(request: Request) -> Data[KeyOut]:
 
 @ROUTES.add("DELETE", "/{key_id}", ADMINISTERS, "Revoke a key", status=200, errors=(404, 422))
 async def revoke_key(request: Request) -> Data[KeyOut]:
-    """For good; it is refused everywhere within two seconds. Revoking it again is no error."""
+    """Revokes the key permanently; all servers refuse it within two seconds. Repeating this is no error."""
     return Data(key_out(await request.services.keys.revoke(request.caller, _key_id(request))))
 
 

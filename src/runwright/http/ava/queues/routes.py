@@ -16,13 +16,13 @@ from runwright.http.routing import Routes
 
 
 class QueuesOut(msgspec.Struct, frozen=True, kw_only=True):
-    """Live jobs of the tenant."""
+    """The queued and running jobs of the tenant."""
 
     total_queued: int
     total_running: int
-    by_worker: Annotated[list[QueueDepth], Meta(description="The workers that have any.")]
+    by_worker: Annotated[list[QueueDepth], Meta(description="Workers with queued or running jobs.")]
     sampled_at: Annotated[
-        Time, Meta(description="When they were counted: now, or a little ago where counting takes long.")
+        Time, Meta(description="When the jobs were counted; a little ago where counting takes long.")
     ]
 
 
@@ -31,11 +31,11 @@ ROUTES: Final = Routes(AVA, "/v1/ava/queues", tag="Queues")
 
 @ROUTES.add("GET", "", READS, "Inspect the queues", errors=(422,))
 async def read_queues(request: Request) -> Data[QueuesOut]:
-    """Jobs that wait for a retry or for their time count as queued."""
+    """Returns the number of queued and running jobs. Jobs that wait for a retry or their time are queued."""
     return Data(to_out(QueuesOut, await request.services.queues.snapshot(request.tenant_id)))
 
 
 @ROUTES.add("GET", "/{worker_id}", READS, "Inspect the queue of a worker", errors=(404, 422))
 async def read_queue(request: Request) -> Data[QueueDepth]:
-    """One row of the queues, also where nothing waits or runs."""
+    """Returns the queue of one worker, also if it is empty."""
     return Data(await request.services.queues.depth(request.tenant_id, worker_id_of(request)))

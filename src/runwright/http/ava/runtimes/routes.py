@@ -15,17 +15,19 @@ from runwright.workers.model import RuntimeName
 
 
 class RuntimeOut(msgspec.Struct, frozen=True, kw_only=True):
-    """A runtime, as the process that answers finds it on its machine."""
+    """A runtime, as found on the machine of the server that responds."""
 
     name: RuntimeName
-    ready: Annotated[bool, Meta(description="Whether workers of it can be created and run.")]
+    ready: Annotated[bool, Meta(description="Whether workers of this runtime can be created and run.")]
     version: str | None
-    path: Annotated[str | None, Meta(description="Of the interpreter, which jobs see at the same place.")]
+    path: Annotated[
+        str | None, Meta(description="The path of the interpreter, which is the same inside a sandbox.")
+    ]
     isolation: Annotated[
         Literal["process", "standard", "strict"] | None,
-        Meta(description="How well its jobs are kept apart from each other and from the host."),
+        Meta(description="How its jobs are isolated from each other and from the host."),
     ]
-    reason: Annotated[str | None, Meta(description="Why it is not ready.")]
+    reason: Annotated[str | None, Meta(description="Why the runtime is not ready.")]
 
 
 ROUTES: Final = Routes(AVA, "/v1/ava/runtimes", tag="Runtimes")
@@ -33,5 +35,5 @@ ROUTES: Final = Routes(AVA, "/v1/ava/runtimes", tag="Runtimes")
 
 @ROUTES.add("GET", "", READS, "List runtimes", errors=(422,))
 async def list_runtimes(request: Request) -> Data[list[RuntimeOut]]:
-    """Every runtime that there is, ready or not."""
+    """Returns all runtimes, including those that are not ready."""
     return Data([to_out(RuntimeOut, request.services.runtimes(name.value)) for name in RuntimeName])

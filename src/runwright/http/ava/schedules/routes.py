@@ -68,7 +68,7 @@ async def list_schedules(request: Request) -> Page[ScheduleOut]:
     },
 )
 async def create_schedule(request: Request) -> Data[ScheduleOut]:
-    """Each firing makes a job with the schedule's input.
+    """Creates a schedule; each firing submits a job with its input.
 
     Daylight saving time: a local time that does not exist fires once, at the next instant that
     does; one that occurs twice fires the first time only.
@@ -79,7 +79,7 @@ async def create_schedule(request: Request) -> Data[ScheduleOut]:
 
 @ROUTES.add("GET", "/preview", READS, "Preview an expression", query=ExpressionQuery, errors=(422,))
 async def preview_expression(request: Request) -> Data[PreviewOut]:
-    """The next firings of an expression that is not saved yet, and what the clock does to them."""
+    """Returns the next firings of an expression without saving it, and what its time zone does to them."""
     query = request.query(PREVIEW_EXPRESSION)
     schedules = request.services.schedules
     return Data(preview_out(await schedules.preview_of(query.cron, query.timezone, query.count)))
@@ -100,7 +100,7 @@ async def get_schedule(request: Request) -> Data[ScheduleOut]:
     example={"enabled": False},
 )
 async def change_schedule(request: Request) -> Data[ScheduleOut]:
-    """A new expression, zone or jitter, a pause and a resume set its clock anew, from now on."""
+    """Changing the expression, time zone or jitter, pausing and resuming reset its cursor to now."""
     changes = schedule_changes(await request.body(CHANGE_SCHEDULE))
     schedules = request.services.schedules
     return Data(schedule_out(await schedules.change(request.caller, _schedule_id(request), changes)))
@@ -108,7 +108,7 @@ async def change_schedule(request: Request) -> Data[ScheduleOut]:
 
 @ROUTES.add("DELETE", "/{schedule_id}", WRITES, "Delete a schedule", errors=(404, 422))
 async def delete_schedule(request: Request) -> None:
-    """For good, with its ticks. The jobs that it made go on."""
+    """Deletes the schedule and its ticks permanently. Jobs that it has submitted are not affected."""
     await request.services.schedules.delete(request.caller, _schedule_id(request))
 
 
@@ -116,7 +116,7 @@ async def delete_schedule(request: Request) -> None:
     "GET", "/{schedule_id}/ticks", READS, "List the ticks of a schedule", query=TickQuery, errors=(404, 422)
 )
 async def list_ticks(request: Request) -> Page[TickOut]:
-    """The outcome of every expected firing, the latest first."""
+    """Returns the outcome of every expected firing, latest first."""
     query = request.query(LIST_TICKS)
     page = read_page(query, "tck")
     listing = await request.services.schedules.ticks(
@@ -134,7 +134,7 @@ async def list_ticks(request: Request) -> Page[TickOut]:
     errors=(404, 409, 422),
 )
 async def preview_schedule(request: Request) -> Data[PreviewOut]:
-    """Its next firings, and what the clock of its zone does to them."""
+    """Returns its next firings, and what its time zone does to them."""
     count = request.query(PREVIEW).count
     schedules = request.services.schedules
     return Data(preview_out(await schedules.preview(request.tenant_id, _schedule_id(request), count)))
@@ -149,9 +149,9 @@ async def preview_schedule(request: Request) -> Data[PreviewOut]:
     idempotent=True,
 )
 async def run_schedule(request: Request) -> Reply[Data[JobOut]]:
-    """Makes one job, also if the schedule is paused, and a tick with the origin `manual`.
+    """Submits one job, also if the schedule is paused, and records a tick with the origin `manual`.
 
-    The next firing stays as it is.
+    The next firing is not changed.
     """
     schedule_id = _schedule_id(request)
     idempotency = idempotency_of(request, f"run {schedule_id}")
@@ -163,7 +163,7 @@ async def run_schedule(request: Request) -> Reply[Data[JobOut]]:
     "POST",
     "/{schedule_id}/backfill",
     WRITES,
-    "Catch a window of the past up",
+    "Backfill a schedule",
     status=202,
     body=BackfillIn,
     errors=(404, 409, 422),
@@ -174,7 +174,7 @@ async def run_schedule(request: Request) -> Reply[Data[JobOut]]:
 async def start_backfill(request: Request) -> Reply[Data[BackfillOut]]:
     """Fires, oldest first, what has not fired in the window, at most 10,000 times; no time fires twice.
 
-    With `dry_run` it only says how many firings that are, with the first and the last (200).
+    With `dry_run`, only returns the number of these firings, the first and the last (200).
     """
     schedule_id, backfills = _schedule_id(request), request.services.backfills
     await backfills.require(request.tenant_id, schedule_id)
@@ -207,7 +207,7 @@ async def get_backfill(request: Request) -> Data[BackfillOut]:
     errors=(404, 409, 422),
 )
 async def cancel_backfill(request: Request) -> Data[BackfillOut]:
-    """The jobs that it has made stay."""
+    """Jobs that it has submitted are not affected."""
     schedule_id, backfill_id = _schedule_id(request), _backfill_id(request)
     return Data(
         backfill_out(await request.services.backfills.cancel(request.caller, schedule_id, backfill_id))

@@ -62,22 +62,20 @@ ScheduleName = Annotated[
         extra_json_schema={"minLength": 1, "maxLength": NAME_LIMIT},
     ),
 ]
-Enabled = Annotated[bool, Meta(description="False pauses it.")]
+Enabled = Annotated[bool, Meta(description="False pauses the schedule.")]
 CatchUpChoice = Annotated[
     Literal["none", "last"],
-    Meta(
-        description="After an outage: `none` of the missed firings is made up for, or the `last` one, once."
-    ),
+    Meta(description="After an outage: fire for `none` of the missed firings, or once for the `last` one."),
 ]
 OverlapChoice = Annotated[
     Overlap,
     Meta(description="While the job of its last firing is queued or running: `allow` another, or `skip` it."),
 ]
 Grace = Annotated[
-    int, Meta(ge=1, le=_LONGEST_GRACE, description="A firing that is later than this is missed.")
+    int, Meta(ge=1, le=_LONGEST_GRACE, description="Later than this, a firing is recorded as missed.")
 ]
 Jitter = Annotated[
-    int, Meta(ge=0, le=_LONGEST_JITTER, description="Put each firing off by up to this, evenly spread.")
+    int, Meta(ge=0, le=_LONGEST_JITTER, description="Delay each firing by up to this, evenly distributed.")
 ]
 
 
@@ -104,39 +102,40 @@ SchedulePatch: Final = patch_type(
 
 
 class ScheduleQuery(PageQuery, frozen=True, kw_only=True):
-    """Which schedules to list."""
+    """The filters of the list."""
 
     worker_id: (
         Annotated[str, Meta(min_length=1, max_length=64, description="Only schedules of this worker.")]
         | UnsetType
     ) = field(default=UNSET, name="filter[worker_id]")
-    enabled: Annotated[bool, Meta(description="Only schedules that are, or are not.")] | UnsetType = field(
-        default=UNSET, name="filter[enabled]"
-    )
+    enabled: (
+        Annotated[bool, Meta(description="Only enabled schedules (`true`), or only paused ones (`false`).")]
+        | UnsetType
+    ) = field(default=UNSET, name="filter[enabled]")
     q: (
         Annotated[str, Meta(max_length=NAME_LIMIT, description="Part of the name, in any case.")] | UnsetType
     ) = UNSET
 
 
 class TickQuery(PageQuery, frozen=True, kw_only=True):
-    """Which ticks to list."""
+    """The filters of the list."""
 
     status: Annotated[TickStatus, Meta(description="Only ticks with this outcome.")] | UnsetType = field(
         default=UNSET, name="filter[status]"
     )
 
 
-FiringCount = Annotated[int, Meta(ge=1, le=100, description="How many firings.")]
+FiringCount = Annotated[int, Meta(ge=1, le=100, description="The number of firings to return.")]
 
 
 class PreviewQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """How far to look ahead."""
+    """The number of firings to preview."""
 
     count: FiringCount = 10
 
 
 class ExpressionQuery(PreviewQuery, frozen=True, kw_only=True):
-    """An expression to look ahead with."""
+    """An expression to preview."""
 
     cron: CronText
     timezone: ZoneText
@@ -147,42 +146,49 @@ class ScheduleOut(msgspec.Struct, frozen=True, kw_only=True):
 
     id: Annotated[str, Meta(description="`sch_` and a lower-case ULID.")]
     tenant_id: str
-    worker_id: Annotated[str, Meta(description="The worker that it runs.")]
+    worker_id: Annotated[str, Meta(description="The worker of its jobs.")]
     name: str | None
     cron: Annotated[str, Meta(description="minute hour day month weekday")]
     timezone: Annotated[str, Meta(description="The IANA time zone in which `cron` is evaluated.")]
     input: JsonObject
     enabled: Annotated[bool, Meta(description="False: paused. Turns false when its worker is deprecated.")]
-    next_run_at: Annotated[Time | None, Meta(description="When it fires next; null while it is not enabled.")]
-    last_run_at: Annotated[Time | None, Meta(description="When it last fired.")]
+    next_run_at: Annotated[
+        Time | None, Meta(description="The time of its next firing; null while it is paused.")
+    ]
+    last_run_at: Annotated[Time | None, Meta(description="The time of its last firing.")]
     last_job_id: Annotated[str | None, Meta(description="The job of its last firing.")]
     created_at: Time
-    updated_at: Annotated[Time, Meta(description="When it was last changed; firing is no change.")]
+    updated_at: Annotated[
+        Time, Meta(description="When its settings were last changed; a firing does not count.")
+    ]
     catch_up: Annotated[
-        Literal["none", "last"], Meta(description="Whether the latest missed firing is made up for.")
+        Literal["none", "last"],
+        Meta(description="Whether it fires once, after an outage, for the last missed firing."),
     ]
     overlap: Annotated[
         Overlap, Meta(description="Whether it fires while the job of its last firing is queued or running.")
     ]
-    misfire_grace_seconds: Annotated[int, Meta(description="A firing later than this is missed.")]
-    jitter_seconds: Annotated[int, Meta(description="Each firing is put off by up to this.")]
-    missed_count: Annotated[int, Meta(description="Firings that were missed so far.")]
+    misfire_grace_seconds: Annotated[
+        int, Meta(description="Later than this, a firing is recorded as missed.")
+    ]
+    jitter_seconds: Annotated[int, Meta(description="Each firing is delayed by up to this.")]
+    missed_count: Annotated[int, Meta(description="The number of firings that were missed.")]
     created_by: Annotated[str, Meta(description="The user or the key that created it.")]
 
 
 class TickOut(msgspec.Struct, frozen=True, kw_only=True):
     """One expected firing of a schedule, and its outcome."""
 
-    scheduled_for: Annotated[Time, Meta(description="The time that the expression names.")]
-    due_at: Annotated[Time, Meta(description="That time with its jitter.")]
-    status: Annotated[TickStatus, Meta(description="Its outcome.")]
+    scheduled_for: Annotated[Time, Meta(description="The time of the expression, without jitter.")]
+    due_at: Annotated[Time, Meta(description="The scheduled time with its jitter.")]
+    status: Annotated[TickStatus, Meta(description="What became of the firing.")]
     reason: Annotated[TickReason | None, Meta(description="Why it did not fire.")]
-    message: Annotated[str | None, Meta(description="The same in words.")]
-    job_id: Annotated[str | None, Meta(description="The job that it made.")]
-    decided_at: Annotated[Time, Meta(description="When it fired, or was found not to.")]
-    late_ms: Annotated[int | None, Meta(description="By how much it fired after `due_at`.")]
+    message: Annotated[str | None, Meta(description="The reason as a sentence.")]
+    job_id: Annotated[str | None, Meta(description="The job that was submitted.")]
+    decided_at: Annotated[Time, Meta(description="When it fired, or was recorded as not fired.")]
+    late_ms: Annotated[int | None, Meta(description="The time from `due_at` to the firing.")]
     count: Annotated[int, Meta(description="More than 1 if several missed firings are recorded as one.")]
-    through: Annotated[Time | None, Meta(description="Until when those were.")]
+    through: Annotated[Time | None, Meta(description="The last of those firings.")]
     origin: Annotated[
         TickOrigin,
         Meta(description="The `schedule`; a user, at once (`manual`) or for the past (`backfill`)."),
@@ -190,13 +196,13 @@ class TickOut(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BackfillIn(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """The window to catch up."""
+    """The window to backfill."""
 
-    from_: Annotated[Moment, Meta(description="Firings at this time or later; `-24h`: of the last day.")] = (
+    from_: Annotated[Moment, Meta(description="Start of the window, inclusive; `-24h`: 24 hours ago.")] = (
         field(name="from")
     )
-    to: Annotated[Moment, Meta(description="Firings at this time or earlier; by default now.")] | None = None
-    dry_run: Annotated[bool, Meta(description="Only count the firings.")] = False
+    to: Annotated[Moment, Meta(description="End of the window, inclusive; by default now.")] | None = None
+    dry_run: Annotated[bool, Meta(description="Only count the firings, without submitting jobs.")] = False
 
 
 class BackfillOut(msgspec.Struct, frozen=True, kw_only=True):
@@ -209,14 +215,16 @@ class BackfillOut(msgspec.Struct, frozen=True, kw_only=True):
     status: Annotated[
         BackfillStatus | None, Meta(description="`running`, then completed or cancelled; null for a dry run.")
     ]
-    matched: Annotated[int, Meta(description="Firings in the window that had not fired.")]
+    matched: Annotated[
+        int, Meta(description="The number of firings to make up for: those in the window that had not fired.")
+    ]
     first: Annotated[Time | None, Meta(description="The first of them; only in a dry run.")] = None
     last: Annotated[Time | None, Meta(description="The last of them; only in a dry run.")] = None
-    done: Annotated[int, Meta(description="Firings that have made a job.")] = 0
-    failed: Annotated[int, Meta(description="Firings whose worker takes no jobs.")] = 0
-    skipped: Annotated[int, Meta(description="Firings that have fired meanwhile.")] = 0
+    done: Annotated[int, Meta(description="Firings for which a job was submitted.")] = 0
+    failed: Annotated[int, Meta(description="Firings whose job the worker did not accept.")] = 0
+    skipped: Annotated[int, Meta(description="Firings that another request fired meanwhile.")] = 0
     error: Annotated[
-        str | None, Meta(description="Why the latest one failed, what it waits for, or why it ended.")
+        str | None, Meta(description="The latest error, what the backfill waits for, or why it ended.")
     ] = None
     created_by: Annotated[str | None, Meta(description="The user or the key that started it.")] = None
     created_at: Time | None = None
@@ -224,7 +232,7 @@ class BackfillOut(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FiringOut(msgspec.Struct, frozen=True, kw_only=True):
-    """One firing to come."""
+    """A future firing."""
 
     at: Time
     local: Annotated[
@@ -233,9 +241,9 @@ class FiringOut(msgspec.Struct, frozen=True, kw_only=True):
     ]
     note: Annotated[
         Literal["skipped_local_time", "repeated_local_time"] | None,
-        Meta(description="What the clock of the zone does to this firing."),
+        Meta(description="What a change of the clock (daylight saving) does to this firing."),
     ]
-    message: Annotated[str | None, Meta(description="The same in words.")]
+    message: Annotated[str | None, Meta(description="The reason as a sentence.")]
 
 
 class PreviewOut(msgspec.Struct, frozen=True, kw_only=True):
@@ -243,7 +251,7 @@ class PreviewOut(msgspec.Struct, frozen=True, kw_only=True):
 
     cron: str
     timezone: str
-    firings: Annotated[list[FiringOut], Meta(description="In their order.")]
+    firings: Annotated[list[FiringOut], Meta(description="In chronological order.")]
 
 
 def _check_cron(text: str) -> Iterable[Problem]:

@@ -24,7 +24,7 @@ ROUTES: Final = Routes(AVA, "/v1/ava/secrets", tag="Secrets")
 
 @ROUTES.add("GET", "", READS, "List secrets", query=SecretQuery, errors=(422,))
 async def list_secrets(request: Request) -> Page[SecretOut]:
-    """Their names; values are never shown."""
+    """Returns the names of secrets; values are never returned."""
     query = request.query(LIST_SECRETS)
     page = read_page(query, "sec")
     part = query.q or None
@@ -43,7 +43,7 @@ async def list_secrets(request: Request) -> Page[SecretOut]:
     example={"value": "xoxb-example-token"},
 )
 async def put_secret(request: Request) -> Reply[Data[SecretOut]]:
-    """In force for every attempt that begins from now on, in workers that list the name.
+    """Sets the value that attempts receive which start from now on, of workers that list the name.
 
     A tenant has at most 1,000 secrets.
     """
@@ -55,7 +55,7 @@ async def put_secret(request: Request) -> Reply[Data[SecretOut]]:
 
 @ROUTES.add("DELETE", "/{name}", WRITES, "Delete a secret", errors=(404, 422))
 async def delete_secret(request: Request) -> None:
-    """For good. Jobs of workers that list it fail from now on, with `missing_secret`."""
+    """Deletes the secret permanently. Jobs of workers that list it fail from now on with `missing_secret`."""
     name = request.params["name"]
     if check_env_name(name):
         raise NotFoundError("There is no such secret.")  # it cannot be a name, so the store is not asked

@@ -30,7 +30,7 @@ class SecretIn(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class SecretQuery(PageQuery, frozen=True, kw_only=True):
-    """Which secrets to list."""
+    """The filters of the list."""
 
     q: (
         Annotated[str, Meta(max_length=NAME_LIMIT, description="Part of the name, in any case.")] | UnsetType
@@ -40,7 +40,7 @@ class SecretQuery(PageQuery, frozen=True, kw_only=True):
 class SecretOut(msgspec.Struct, frozen=True, kw_only=True):
     """A secret, without its value."""
 
-    name: Annotated[str, Meta(description="The environment variable that it becomes.")]
+    name: Annotated[str, Meta(description="The name of the environment variable in the sandbox.")]
     updated_at: Annotated[Time, Meta(description="When its value was set.")]
 
 

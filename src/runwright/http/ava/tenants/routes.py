@@ -48,14 +48,14 @@ TenantId = Annotated[
 ]
 Text = Annotated[str, Meta(max_length=NAME_LENGTH)]
 Status = Annotated[
-    TenantStatus, Meta(description="`suspended`: its calls are refused, nothing of it starts.")
+    TenantStatus, Meta(description="`suspended`: its requests are refused and none of its jobs starts.")
 ]
 Count = Annotated[int, Meta(ge=1, le=_LARGEST)]
 Bytes = Annotated[int, Meta(ge=1, le=_MOST_BYTES)]
 
 
 class LimitsIn(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """Limits of a tenant's own; null: as usual again."""
+    """The limits of a tenant; null restores the default."""
 
     openapi_name: ClassVar[str] = "LimitsBody"
 
@@ -68,7 +68,7 @@ class LimitsIn(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class TenantIn(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """A tenant to make."""
+    """A tenant to create."""
 
     openapi_name: ClassVar[str] = "CreateTenantBody"
 
@@ -78,7 +78,7 @@ class TenantIn(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class TenantPatch(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """What to change; fields that are left out stay. Limits are merged one by one."""
+    """The fields to change; others are left unchanged. Limits are merged one by one."""
 
     openapi_name: ClassVar[str] = "ChangeTenantBody"
 
@@ -89,7 +89,7 @@ class TenantPatch(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class TenantQuery(PageQuery, frozen=True, kw_only=True):
-    """Which tenants to list."""
+    """The filters of the list."""
 
     q: (
         Annotated[str, Meta(max_length=NAME_LENGTH, description="Part of the id or the name, in any case.")]
@@ -101,7 +101,7 @@ class TenantQuery(PageQuery, frozen=True, kw_only=True):
 
 
 class LimitsOut(msgspec.Struct, frozen=True, kw_only=True):
-    """What a tenant may have and do; null: as much as it likes."""
+    """The limits of a tenant; null: no limit."""
 
     requests_per_second: int | None
     request_burst: int | None
@@ -118,9 +118,11 @@ class TenantOut(msgspec.Struct, frozen=True, kw_only=True):
     name: str | None
     status: TenantStatus
     status_reason: str | None
-    limits: Annotated[LimitsOut, Meta(description="Those in force.")]
-    overrides: Annotated[LimitsOut, Meta(description="Those of its own; null: the usual one is in force.")]
-    created_at: Annotated[Time, Meta(description="When it was made, or first wrote something.")]
+    limits: Annotated[LimitsOut, Meta(description="The limits that apply.")]
+    overrides: Annotated[
+        LimitsOut, Meta(description="The limits that were set for this tenant; null: the default applies.")
+    ]
+    created_at: Annotated[Time, Meta(description="When it was created, or first wrote something.")]
     updated_at: Time
 
 
@@ -207,7 +209,7 @@ ROUTES: Final = Routes(AVA, "/v1/tenants", tag="Tenants")
 
 @ROUTES.add("GET", "", OPERATES, "List tenants", query=TenantQuery, errors=(422,))
 async def list_tenants(request: Request) -> Page[TenantOut]:
-    """By id, descending."""
+    """Returns tenants by id, descending."""
     query = request.query(LIST_TENANTS)
     page = read_tenant_page(query)
     listing = await request.services.tenants.list(
@@ -226,7 +228,7 @@ async def list_tenants(request: Request) -> Page[TenantOut]:
     example={"id": "ten_acme", "name": "Acme", "limits": {"queued_jobs": 10000}},
 )
 async def create_tenant(request: Request) -> Data[TenantOut]:
-    """Only needed to name or limit one before it does anything."""
+    """Creates a tenant, to set its name and limits in advance. Else it is created by its first write."""
     new = new_tenant(await request.body(CREATE_TENANT))
     return Data(_shown(request, await request.services.tenants.create(request.caller, new)))
 
@@ -240,13 +242,13 @@ async def get_tenant(request: Request) -> Data[TenantOut]:
     "PATCH",
     "/{tenant_id}",
     OPERATES,
-    "Change a tenant",
+    "Update a tenant",
     body=TenantPatch,
     errors=(404, 422),
     example={"limits": {"requests_per_second": 50, "request_burst": 500}},
 )
 async def change_tenant(request: Request) -> Data[TenantOut]:
-    """Its name and its limits; also `status`, as the two routes below set it."""
+    """Updates its name, its limits or its status; `status` has the effect of the two routes below."""
     return await _change(request, tenant_changes(await request.body(CHANGE_TENANT)))
 
 
@@ -264,18 +266,16 @@ async def show_usage(request: Request) -> Data[UsageOut]:
 
 @ROUTES.add("POST", "/{tenant_id}/suspend", OPERATES, "Suspend a tenant", status=200, errors=(404, 422))
 async def suspend_tenant(request: Request) -> Data[TenantOut]:
-    """Within two seconds all of its calls answer 403 `tenant_suspended`, and none of its jobs starts.
+    """Refuses all of its requests within two seconds, with 403 `tenant_suspended`; none of its jobs starts.
 
-    Jobs that run go on; schedules record that they were skipped; deliveries wait.
+    Running jobs continue; schedules record skipped ticks; deliveries wait.
     """
     return await _change(request, TenantChanges(status=TenantStatus.SUSPENDED))
 
 
-@ROUTES.add(
-    "POST", "/{tenant_id}/reactivate", OPERATES, "Let a tenant work again", status=200, errors=(404, 422)
-)
+@ROUTES.add("POST", "/{tenant_id}/reactivate", OPERATES, "Reactivate a tenant", status=200, errors=(404, 422))
 async def reactivate_tenant(request: Request) -> Data[TenantOut]:
-    """What was waiting continues."""
+    """Accepts its requests again; jobs and deliveries that were waiting continue."""
     return await _change(request, TenantChanges(status=TenantStatus.ACTIVE))
 
 

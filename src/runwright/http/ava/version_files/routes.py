@@ -36,7 +36,10 @@ ROUTES: Final = Routes(AVA, "/v1/ava/workers/{worker_id}", tag="Workers")
     errors=(404, 422),
 )
 async def list_version_files(request: Request) -> Data[VersionFilesOut]:
-    """Sorted by path; `next_after` of one window is `after` of the next. Inline source is one file."""
+    """Returns files sorted by path; inline source is one file.
+
+    `next_after` of a page is `after` of the next.
+    """
     query, number = request.query(LIST_FILES), version_number(request.params["version"])
     listing = await request.services.contents.files(
         request.tenant_id,
@@ -57,7 +60,7 @@ async def list_version_files(request: Request) -> Data[VersionFilesOut]:
     errors=(404, 422),
 )
 async def read_version_file(request: Request) -> Data[FileContentOut]:
-    """Return its first 512 KiB: as text, or in base64 where it is not UTF-8 text."""
+    """Returns the first 512 KiB of the file: as text, or in base64 if it is not UTF-8."""
     query, number = request.query(READ_FILE), version_number(request.params["version"])
     contents = request.services.contents
     return Data(
@@ -67,7 +70,7 @@ async def read_version_file(request: Request) -> Data[FileContentOut]:
 
 @ROUTES.add("GET", "/diff", READS, "Compare two versions", query=DiffQuery, errors=(404, 422))
 async def compare_versions(request: Request) -> Data[VersionDiffOut]:
-    """Unified diffs of the text files that differ, sorted by path; dependencies are not compared.
+    """Returns unified diffs of the text files that differ, sorted by path. Dependencies are not compared.
 
     Binary files, and those over 256 KiB, are named without a diff. Of more than 500 files the first ones
     are returned, and 1 MiB of diffs in all.

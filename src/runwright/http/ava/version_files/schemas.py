@@ -27,25 +27,25 @@ _Number = Annotated[int, Meta(ge=1, le=999_999_999)]
 
 
 class FilesQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """Which window of the files."""
+    """The page to return."""
 
     after: Annotated[_Path, Meta(description="Only files whose path follows this one.")] | UnsetType = UNSET
     limit: Annotated[int, Meta(ge=1, le=_MOST_FILES, description="Most files to return.")] = 500
 
 
 class FileQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """Which file."""
+    """The file to read."""
 
-    path: Annotated[_Path, Meta(description="As it is in the list of files.", examples=["main.py"])]
+    path: Annotated[_Path, Meta(description="The path, as in the list of files.", examples=["main.py"])]
 
 
 class DiffQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """Which versions to compare."""
+    """The versions to compare."""
 
-    from_: Annotated[_Number, Meta(description="The version to begin with.", examples=[1])] = field(
+    from_: Annotated[_Number, Meta(description="The version to compare from.", examples=[1])] = field(
         name="from"
     )
-    to: Annotated[_Number, Meta(description="The version that it is compared with.", examples=[2])]
+    to: Annotated[_Number, Meta(description="The version to compare to.", examples=[2])]
 
 
 class FileOut(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,14 +58,14 @@ class FileOut(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class VersionFilesOut(msgspec.Struct, frozen=True, kw_only=True):
-    """A window of the files of a version; `next_after` (where not null) continues it."""
+    """A page of the files of a version; `next_after` (where not null) continues it."""
 
     worker_id: str
     version: int
     entrypoint: str
     files: list[FileOut]
     total: Annotated[int, Meta(description="Files in the version.")]
-    next_after: Annotated[str | None, Meta(description="`after` of the next window; null on the last.")]
+    next_after: Annotated[str | None, Meta(description="`after` of the next page; null on the last.")]
 
 
 class FileContentOut(FileOut, frozen=True, kw_only=True):
@@ -74,10 +74,10 @@ class FileContentOut(FileOut, frozen=True, kw_only=True):
     worker_id: str
     version: int
     encoding: Annotated[
-        Literal["utf-8", "base64"], Meta(description="How `content` holds it: as text, or in base64.")
+        Literal["utf-8", "base64"], Meta(description="The encoding of `content`: UTF-8 text, or base64.")
     ]
     content: str
-    truncated: Annotated[bool, Meta(description="The file is longer than what is here.")]
+    truncated: Annotated[bool, Meta(description="Whether the file is longer than `content`.")]
 
 
 class FileDiffOut(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,10 +100,10 @@ class FileDiffOut(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class VersionDiffOut(msgspec.Struct, frozen=True, kw_only=True):
-    """What differs between two versions."""
+    """The differences between two versions."""
 
     worker_id: str
-    from_: Annotated[int, Meta(description="The version that was begun with.")] = field(name="from")
+    from_: Annotated[int, Meta(description="The version that was compared from.")] = field(name="from")
     to: int
     from_entrypoint: str
     to_entrypoint: str

@@ -41,10 +41,10 @@ ROUTES: Final = Routes(AVA, "/v1/ava/workers/{worker_id}", tag="Workers")
     query=DeployQuery,
     content=BUNDLE_CONTENT,
     errors=(404, 409, 422),
-    unchanged="The active version is just that already; nothing was made",
+    unchanged="The active version has the same content; no version was created",
 )
 async def deploy_bundle(request: Request) -> Reply[Data[DeployedOut]]:
-    """Makes a version of a `.zip` or `.tar.gz`, sent as the body or as the field `bundle` of a form.
+    """Creates a version from a `.zip` or `.tar.gz`, sent as the body or as the form field `bundle`.
 
     Where the whole archive is one folder and the entrypoint is in it, that folder is left out.
     Without `entrypoint` the worker's own is kept. A version without dependencies is `ready` and
@@ -74,7 +74,7 @@ async def deploy_bundle(request: Request) -> Reply[Data[DeployedOut]]:
 
 @ROUTES.add("GET", "/versions", READS, "List the versions of a worker", query=PageQuery, errors=(404, 422))
 async def list_versions(request: Request) -> Page[VersionOut]:
-    """Newest first, without their source."""
+    """Returns versions newest first, without their source."""
     page = read_number_page(request.query(LIST_VERSIONS))
     listing = await request.services.deployments.list(request.tenant_id, worker_id_of(request), page)
     return page_of(listing, page, version_out)
@@ -88,7 +88,7 @@ async def get_version(request: Request) -> Data[VersionOut]:
 
 @ROUTES.add("GET", "/versions/{version}/log", READS, "Get the log of an installation", errors=(404, 422))
 async def get_version_log(request: Request) -> Data[VersionLogOut]:
-    """What the installer of a version's dependencies prints, while it prints it."""
+    """Returns the output of the installer of a version's dependencies, also while it runs."""
     number, worker_id = version_number(request.params["version"]), worker_id_of(request)
     found, log = await request.services.deployments.build_log(request.tenant_id, worker_id, number)
     return Data(VersionLogOut(worker_id=worker_id, version=number, status=found.status, log=log))
@@ -98,14 +98,14 @@ async def get_version_log(request: Request) -> Data[VersionLogOut]:
     "POST",
     "/rollback",
     WRITES,
-    "Let another version serve",
+    "Activate another version",
     body=RollbackIn,
     status=200,
     errors=(404, 409, 422),
     example={"version": 1},
 )
 async def roll_back(request: Request) -> Data[WorkerOut]:
-    """To an older or a newer one; the next attempts use it. Versions still building stay inactive."""
+    """Makes an older or a newer version active; attempts that start from now on use it."""
     deployments, worker_id = request.services.deployments, worker_id_of(request)
     await deployments.require_open(request.tenant_id, worker_id)
     number = (await request.body(ROLLBACK)).version

@@ -51,7 +51,11 @@ class DeployFields(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, fro
     message: (
         Annotated[
             str,
-            Meta(min_length=1, max_length=MESSAGE_LIMIT, description="What this version is for."),
+            Meta(
+                min_length=1,
+                max_length=MESSAGE_LIMIT,
+                description="A message for readers of the list of versions.",
+            ),
         ]
         | UnsetType
     ) = UNSET
@@ -61,7 +65,7 @@ class DeployFields(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, fro
             Meta(
                 min_length=1,
                 max_length=AUTHOR_LIMIT,
-                description="Who made it; by default the user, or the name of the key.",
+                description="The author; by default the user, or the name of the key.",
             ),
         ]
         | UnsetType
@@ -76,12 +80,12 @@ class DeployQuery(DeployFields, frozen=True, kw_only=True):
 
     wait: Annotated[
         float,
-        Meta(ge=0, le=60, description="Answer when the build has ended, or after this many seconds."),
+        Meta(ge=0, le=60, description="Wait for the end of the build, for up to this many seconds."),
     ] = 0.0
 
 
 class RollbackIn(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """Which version is to serve."""
+    """The version to activate."""
 
     openapi_name: ClassVar[str] = "RollbackBody"
 
@@ -95,9 +99,11 @@ class VersionOut(msgspec.Struct, frozen=True, kw_only=True):
     version: Annotated[int, Meta(description="Counts up from 1.")]
     status: Annotated[
         VersionStatus,
-        Meta(description="`building` while dependencies are installed; only a `ready` version can serve."),
+        Meta(
+            description="`building` while dependencies are installed; only a `ready` version can be active."
+        ),
     ]
-    active: Annotated[bool, Meta(description="It is the one that serves.")]
+    active: Annotated[bool, Meta(description="Whether this is the active version, which attempts run.")]
     source: Annotated[VersionSource, Meta(description="`inline` source code or a deployed `bundle`.")]
     entrypoint: str
     source_code: Annotated[str | None, Meta(description="Of an inline version; null in lists.")]
@@ -108,14 +114,17 @@ class VersionOut(msgspec.Struct, frozen=True, kw_only=True):
     size_bytes: Annotated[int | None, Meta(description="Of the source, or of all files unpacked.")]
     files: Annotated[int | None, Meta(description="Files in the bundle.")]
     error: Annotated[str | None, Meta(description="Why it failed.")]
-    message: Annotated[str | None, Meta(description="What was written about it when it was deployed.")]
-    author: Annotated[str, Meta(description="As given with the deploy, else the user or the key's name.")]
-    created_by: Annotated[str, Meta(description="The user or the key that made it.")]
+    message: Annotated[str | None, Meta(description="The message that was given with the deploy.")]
+    author: Annotated[
+        str,
+        Meta(description="The author that was given with the deploy; else the user, or the name of the key."),
+    ]
+    created_by: Annotated[str, Meta(description="The user or the key that created it.")]
     created_at: Time
 
 
 class DeployedOut(VersionOut, frozen=True, kw_only=True):
-    """The version that a deploy has made."""
+    """The version that a deploy has created."""
 
     timed_out: Annotated[
         bool,

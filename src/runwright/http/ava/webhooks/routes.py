@@ -50,7 +50,7 @@ async def list_webhooks(request: Request) -> Page[WebhookOut]:
     example={"url": "https://hooks.example.com/runwright", "events": ["ava.job.*"]},
 )
 async def create_webhook(request: Request) -> WebhookOut:
-    """It is sent the events that happen from now on."""
+    """Creates a webhook, which receives the events that happen from now on."""
     services = request.services
     new = new_endpoint(await request.body(CREATE_WEBHOOK, {"url": require_url(services.outgoing)}))
     return webhook_out(*await services.endpoints.create(request.caller, new))
@@ -71,7 +71,7 @@ async def get_webhook(request: Request) -> WebhookOut:
     example={"events": ["ava.job.failed"]},
 )
 async def change_webhook(request: Request) -> WebhookOut:
-    """While paused it is sent nothing, and events of that time are not kept for it."""
+    """A paused webhook receives nothing; events of that time are not sent later."""
     services = request.services
     body = await request.body(CHANGE_WEBHOOK, {"url": require_url(services.outgoing)})
     endpoints = services.endpoints
@@ -80,13 +80,13 @@ async def change_webhook(request: Request) -> WebhookOut:
 
 @ROUTES.add("DELETE", "/{webhook_id}", WRITES, "Delete a webhook", errors=(404, 422))
 async def delete_webhook(request: Request) -> None:
-    """For good, with its deliveries; what is on its way to it is dropped."""
+    """Deletes the webhook and its deliveries permanently; pending deliveries are not sent."""
     await request.services.endpoints.delete(request.caller, _webhook_id(request))
 
 
 @ROUTES.add("POST", "/{webhook_id}/test", WRITES, "Test a webhook", status=200, errors=(404, 422))
 async def test_webhook(request: Request) -> TestedOut:
-    """Sends an `ava.webhook.test` now, once, and returns the outcome.
+    """Sends one `ava.webhook.test` event now and returns the outcome.
 
     Success makes a degraded webhook active.
     """
@@ -104,7 +104,7 @@ async def test_webhook(request: Request) -> TestedOut:
     example={},
 )
 async def rotate_secret(request: Request) -> RotatedWebhookOut:
-    """Until the old secret ends, every delivery is signed with both, the new one first."""
+    """Until the old secret expires, every delivery is signed with both, the new one first."""
     endpoints, webhook_id = request.services.endpoints, _webhook_id(request)
     await endpoints.get(request.tenant_id, webhook_id)
     body = await request.body(ROTATE_SECRET)
@@ -122,7 +122,7 @@ async def rotate_secret(request: Request) -> RotatedWebhookOut:
     "GET", "/{webhook_id}/deliveries", READS, "List deliveries", query=DeliveryQuery, errors=(404, 422)
 )
 async def list_deliveries(request: Request) -> Page[DeliveryOut]:
-    """Newest first, each with its attempts."""
+    """Returns deliveries newest first, each with its attempts."""
     query = request.query(LIST_DELIVERIES)
     page = read_page(query, "whd")
     listing = await request.services.endpoints.deliveries(
@@ -140,7 +140,7 @@ async def list_deliveries(request: Request) -> Page[DeliveryOut]:
     errors=(404, 409, 422),
 )
 async def redeliver(request: Request) -> DeliveryOut:
-    """At once, whatever its status, and with all retries available again."""
+    """Sends the delivery immediately, whatever its status, and resets its retries."""
     webhook_id = _webhook_id(request)
     delivery_id = known_id("whd", "delivery", request.params["delivery_id"])
     return delivery_out(await request.services.endpoints.redeliver(request.caller, webhook_id, delivery_id))

@@ -81,7 +81,7 @@ async def change_worker(request: Request) -> Data[WorkerOut]:
 
 @ROUTES.add("DELETE", "/{worker_id}", WRITES, "Deprecate a worker", status=200, errors=(404, 422))
 async def deprecate_worker(request: Request) -> Data[WorkerOut]:
-    """Soft-delete: the record, its jobs and logs stay; new jobs are refused, queued ones cancelled."""
+    """Soft-deletes the worker: new jobs are refused, queued ones cancelled; its records stay readable."""
     return Data(worker_out(await request.services.workers.deprecate(request.caller, worker_id_of(request))))
 
 

@@ -74,25 +74,26 @@ Secrets = Annotated[
         },
     ),
 ]
-TimeoutSeconds = Annotated[int, Meta(ge=1, le=3600, description="Longest run of one attempt.")]
-MaxRetries = Annotated[int, Meta(ge=0, le=5, description="Automatic retries after a failure.")]
+TimeoutSeconds = Annotated[int, Meta(ge=1, le=3600, description="The time limit of an attempt.")]
+MaxRetries = Annotated[int, Meta(ge=0, le=5, description="The number of automatic retries after a failure.")]
 MaxConcurrency = Annotated[
-    int, Meta(ge=1, le=10_000, description="Most jobs of this worker that run at once; null: no limit.")
+    int, Meta(ge=1, le=10_000, description="The number of its jobs that may run at once; null: no limit.")
 ]
-MemoryMb = Annotated[int, Meta(ge=64, le=4096, description="Memory of one sandbox.")]
+MemoryMb = Annotated[int, Meta(ge=64, le=4096, description="The memory limit of one sandbox.")]
 
 
 Host = Annotated[str, Meta(extra_json_schema={"pattern": HOST})]
 
 
 class NetworkAllow(msgspec.Struct, forbid_unknown_fields=True):
-    """Hosts that the worker may reach."""
+    """The hosts that the worker may connect to."""
 
     allow: Annotated[list[Host], Meta(max_length=100)]
 
 
 Network = Annotated[
-    Literal["none", "public"] | NetworkAllow, Meta(description="What the worker may reach over the network.")
+    Literal["none", "public"] | NetworkAllow,
+    Meta(description="What the worker may connect to over the network."),
 ]
 
 
@@ -127,7 +128,7 @@ class WorkerIn(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class WorkerPatch(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """What to change; fields that are left out stay. `config` is merged, a null value removes its key."""
+    """The fields to change; others are left unchanged. `config` is merged: null removes a key."""
 
     openapi_name: ClassVar[str] = "ChangeWorkerBody"
 
@@ -147,7 +148,7 @@ class WorkerPatch(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class WorkerQuery(PageQuery, frozen=True, kw_only=True):
-    """Which workers to list."""
+    """The filters of the list."""
 
     status: Annotated[WorkerStatus, Meta(description="Only workers in this state.")] | UnsetType = field(
         default=UNSET, name="filter[status]"
@@ -168,16 +169,18 @@ class WorkerOut(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     runtime: Annotated[RuntimeName, Meta(description="Fixed when the worker is created.")]
     description: str | None
-    status: Annotated[WorkerStatus, Meta(description="`paused` and `deprecated` workers take no new jobs.")]
+    status: Annotated[WorkerStatus, Meta(description="`paused` and `deprecated` workers accept no new jobs.")]
     version: Annotated[int, Meta(description="Counts up with each change of source code or entrypoint.")]
     entrypoint: Annotated[str, Meta(description="The file that holds the handler.")]
-    source_code: Annotated[str | None, Meta(description="Null where nothing has been given yet.")]
+    source_code: Annotated[str | None, Meta(description="Null if the worker has no code yet.")]
     config: Annotated[dict[str, Any], Meta(description="Injected as environment variables.")]
     secrets: Annotated[list[str], Meta(description="Names only; values are never shown.")]
-    timeout_seconds: Annotated[int, Meta(description="Longest run of one attempt.")]
-    max_retries: Annotated[int, Meta(description="Automatic retries after a failure.")]
-    max_concurrency: Annotated[int | None, Meta(description="Most jobs that run at once; null: no limit.")]
-    memory_mb: Annotated[int, Meta(description="Memory of one sandbox.")]
+    timeout_seconds: Annotated[int, Meta(description="The time limit of an attempt.")]
+    max_retries: Annotated[int, Meta(description="The number of automatic retries after a failure.")]
+    max_concurrency: Annotated[
+        int | None, Meta(description="The number of its jobs that may run at once; null: no limit.")
+    ]
+    memory_mb: Annotated[int, Meta(description="The memory limit of one sandbox.")]
     network: Annotated[Any, Meta(description='`none`, `public` or `{"allow": [hosts]}`.')]
     input_schema: Annotated[
         dict[str, Any] | None, Meta(description="JSON Schema of the input; null: any JSON object.")
