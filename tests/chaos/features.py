@@ -33,8 +33,8 @@ from runwright.agents.store.deciding import NewDecision, decide_executions
 from runwright.agents.worker_jobs import DECIDE_HANDLER, decide_by_jobs
 from runwright.automations.fire_sources import fire_events
 from runwright.automations.model import Automation, FireLimit
-from runwright.automations.policy import AutomationPolicy
 from runwright.automations.run_endings import CALLBACK_HANDLER, end_executions, end_jobs
+from runwright.automations.settings import AutomationSettings
 from runwright.automations.templates import Templates
 from runwright.automations.webhook_ingress import WebhookPath
 from runwright.builds.store import Builds
@@ -170,9 +170,9 @@ class Features:
         db, clock, emit = self.faulty, system_clock, self.telemetry
         self.jobs = Jobs(db, clock=clock, notifications=self.notifications)
         stack.push_async_callback(self.jobs.stop)
-        policy = AutomationPolicy(concurrency=100)
+        settings = AutomationSettings(concurrency=100)
         templates = Templates(self.world.offload)
-        self.services = no_automations(db, self.jobs, policy=policy, templates=templates)
+        self.services = no_automations(db, self.jobs, settings=settings, templates=templates)
         stack.push_async_callback(self.services.ingress.stop)
         self.publisher = Publisher(db, clock=clock, on_appended=self.events.appended)
         stack.push_async_callback(self.publisher.stop)
@@ -199,14 +199,17 @@ class Features:
             CompletionRoute(EXECUTION_ENDS, {CALLBACK_HANDLER: end_executions}),
         ]
         shared: dict[str, Any] = {"clock": clock, "event_notifications": self.events, "emit": emit}
-        sinks: dict[str, Sink] = {"agt": ExecutionSink(emit=emit), "trg": partial(fire_events, policy=policy)}
+        sinks: dict[str, Sink] = {
+            "agt": ExecutionSink(emit=emit),
+            "trg": partial(fire_events, settings=settings),
+        }
         return [
             Router(db, sinks=sinks, **shared),
             CompletionDispatcher(db, routes, **shared),
             OutboxSender(db, subject, **shared),
             AutomationDispatcher(
                 db,
-                policy=policy,
+                settings=settings,
                 templates=templates,
                 open_execution=open_registered,
                 notifications=self.notifications,

@@ -65,7 +65,9 @@ def type_problem(type: str) -> str | None:
         )
     family = type.partition(".")[0]
     return (
-        f"Events of the family {family} can be published only by the server." if family in OWN_FAMILIES else None
+        f"Events of the family {family} can be published only by the server."
+        if family in OWN_FAMILIES
+        else None
     )
 
 

@@ -14,7 +14,7 @@ from runwright.loops.pass_loop import DatabaseLoop
 from runwright.schedules.firing import FiringSummary, TickHandler, fire_due
 from runwright.schedules.job_factory import submit_jobs
 from runwright.schedules.service import refresh_cursors
-from runwright.schedules.store.definitions import outdated_ids
+from runwright.schedules.store.schedules import outdated_ids
 from runwright.schedules.store.ticks import due_ids, next_due_at
 from runwright.telemetry.emit import Emit, error_text
 from runwright.telemetry.events import (
