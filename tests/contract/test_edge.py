@@ -54,6 +54,8 @@ from runwright.schedules.backfills import Backfills
 from runwright.schedules.service import Schedules
 from runwright.secrets.keyring import Keyring, SecretBox
 from runwright.secrets.vault import Vault
+from runwright.telemetry.emit import Level, TelemetryEvent
+from runwright.telemetry.events import RequestFailed
 from runwright.tenants.api_keys import ApiKeys
 from runwright.tenants.audit import AuditLog
 from runwright.tenants.credential_watch import CredentialWatch
@@ -336,8 +338,19 @@ def test_a_store_out_of_reach_is_503(error: Exception) -> None:
     assert answer.headers["retry-after"] == "1"
 
 
-def test_an_unknown_error_is_answered_bare_and_logged_whole(caplog: pytest.LogCaptureFixture) -> None:
-    answer = ERRORS.respond(RuntimeError("a detail"), request_id="req_1", public_url="https://docs.example")
+def _raised(error: Exception) -> Exception:
+    """Return the error with a traceback."""
+    try:
+        raise error
+    except type(error) as raised:
+        return raised
+
+
+def test_an_unknown_error_is_answered_bare_and_reported_whole() -> None:
+    events: list[TelemetryEvent] = []
+    error = _raised(RuntimeError("a detail"))
+    url = "https://docs.example"
+    answer = ERRORS.respond(error, request_id="req_1", public_url=url, emit=events.append)
     assert answer.status_code == 500
     assert json.loads(bytes(answer.body))["error"] == {
         "code": "internal_error",
@@ -345,8 +358,10 @@ def test_an_unknown_error_is_answered_bare_and_logged_whole(caplog: pytest.LogCa
         "request_id": "req_1",
         "docs_url": "https://docs.example/v1/ava/docs#internal_error",
     }
-    assert "req_1" in caplog.text
-    assert "a detail" in caplog.text
+    (event,) = events
+    assert isinstance(event, RequestFailed)
+    assert (event.request_id, event.error, event.level) == ("req_1", "RuntimeError: a detail", Level.ERROR)
+    assert "raise error" in event.exception
 
 
 async def test_an_address_may_try_so_many_unknown_keys_and_known_ones_always_pass(edge: Edge) -> None:

@@ -1,6 +1,5 @@
 """The error mapper: each dialect has a table from the core's error codes to its statuses and bodies."""
 
-import logging
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -11,11 +10,11 @@ from starlette.responses import Response
 from runwright.core.errors import RateLimitedError, RunwrightError, UnavailableError
 from runwright.db.errors import transient, unavailable
 from runwright.http.response import JSON, json_response
+from runwright.telemetry.emit import Emit, error_text, ignore_event, traceback_text
+from runwright.telemetry.events import RequestFailed
 
 _INTERNAL: Final = 500
 _ROUTING: Final = {400: "malformed", 404: "not_found", 405: "method"}
-
-_log = logging.getLogger(__name__)
 
 
 class ErrorMeaning(msgspec.Struct, frozen=True):
@@ -51,15 +50,17 @@ class ErrorTable(msgspec.Struct, frozen=True, kw_only=True):
     body: Callable[[ErrorContext], object]
     media_type: str = JSON
 
-    def respond(self, error: Exception, *, request_id: str, public_url: str = "") -> Response:
-        """Return the response for an error; an unknown one is logged in full and masked.
+    def respond(
+        self, error: Exception, *, request_id: str, public_url: str = "", emit: Emit = ignore_event
+    ) -> Response:
+        """Return the response for an error; an unknown one is reported in full and masked.
 
         What only the database is to blame for is 503, so that clients try again.
         """
         report = self._report(error, request_id, public_url)
         meaning = report.meaning
         if meaning.status == _INTERNAL or (unavailable(error) and not transient(error)):
-            _log.error("request failed: %s", request_id, exc_info=error)
+            emit(RequestFailed(error_text(error), traceback_text(error), request_id))
         headers = dict(meaning.headers)
         if isinstance(error, RateLimitedError):
             headers["retry-after"] = str(error.retry_after)

@@ -263,7 +263,9 @@ class SegmentRouter(Router):
 
 def respond_to_error(dialect: Dialect, error: Exception, request_id: str, edge: EdgeState) -> Response:
     """Return the response for an error in the dialect's format."""
-    return dialect.errors.respond(error, request_id=request_id, public_url=edge.settings.public_url)
+    return dialect.errors.respond(
+        error, request_id=request_id, public_url=edge.settings.public_url, emit=edge.services.emit
+    )
 
 
 def _require_valid_host(scope: Scope) -> None:

@@ -31,6 +31,7 @@ from runwright.runtimes.host import RuntimeInfo
 from runwright.schedules.backfills import Backfills
 from runwright.schedules.service import Schedules
 from runwright.secrets.vault import Vault
+from runwright.telemetry.emit import Emit, ignore_event
 from runwright.tenants.api_keys import ApiKeys
 from runwright.tenants.audit import AuditLog
 from runwright.tenants.credential_watch import CredentialWatch
@@ -96,6 +97,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     metrics: CollectorRegistry
     offload: Offload = msgspec.field(default_factory=Offload)
     clock: Clock = system_clock
+    emit: Emit = ignore_event
     availability: Availability = msgspec.field(default_factory=Availability)
     """Of the database, for the time that a request waits for it."""
 

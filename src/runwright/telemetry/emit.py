@@ -10,6 +10,7 @@ events, and this room may not import the features (docs/decisions/0025).
 """
 
 import re
+import traceback
 from collections.abc import Callable
 from enum import StrEnum
 from typing import ClassVar, Final
@@ -24,6 +25,7 @@ class Level(StrEnum):
 
     INFO = "info"
     WARNING = "warning"
+    ERROR = "error"
 
 
 def _event_name(class_name: str) -> str:
@@ -49,6 +51,15 @@ class WarningEvent(TelemetryEvent, frozen=True):
     level = Level.WARNING
 
 
+class ErrorEvent(TelemetryEvent, frozen=True):
+    """A fault of the server, with its traceback."""
+
+    level = Level.ERROR
+    error: str
+    exception: str
+    """The traceback, under the name that log tools expect."""
+
+
 class TimedEvent(TelemetryEvent, frozen=True):
     """Something that took time and is over."""
 
@@ -62,6 +73,11 @@ Emit = Callable[[TelemetryEvent], None]
 
 def ignore_event(_event: TelemetryEvent) -> None:
     """Take the events of a short command, which has no log of its own."""
+
+
+def traceback_text(error: BaseException) -> str:
+    """Return the traceback of an exception as the `exception` of an event."""
+    return "".join(traceback.format_exception(error)).rstrip()
 
 
 def error_text(error: BaseException) -> str:

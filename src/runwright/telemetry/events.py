@@ -3,7 +3,7 @@
 from typing import Literal
 
 from runwright.core.job_state import JobStatus
-from runwright.telemetry.emit import Level, TelemetryEvent, TimedEvent, WarningEvent
+from runwright.telemetry.emit import ErrorEvent, Level, TelemetryEvent, TimedEvent, WarningEvent
 
 
 # --- server ----------------------------------------------------------------------------
@@ -16,6 +16,12 @@ class HostProbed(TimedEvent, frozen=True):
 
 class ServerStopping(TelemetryEvent, frozen=True):
     """A signal asked the server to stop."""
+
+
+class RequestFailed(ErrorEvent, frozen=True):
+    """A request failed for a reason that no client can mend; it was answered with 500, or with 503."""
+
+    request_id: str
 
 
 class LoopPassFailed(WarningEvent, frozen=True):

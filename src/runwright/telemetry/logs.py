@@ -11,7 +11,7 @@ import structlog
 from structlog.types import EventDict, Processor, WrappedLogger
 
 from runwright.config import Settings
-from runwright.telemetry.emit import Level, TelemetryEvent
+from runwright.telemetry.emit import TelemetryEvent
 
 HIDDEN: Final = "(hidden)"
 
@@ -74,8 +74,7 @@ class EventLog:
     def __call__(self, event: TelemetryEvent) -> None:
         """Write one event."""
         if event.logged:
-            write = self._log.warning if event.level is Level.WARNING else self._log.info
-            write(**msgspec.to_builtins(event))
+            getattr(self._log, event.level)(**msgspec.to_builtins(event))
 
 
 def _renderer(settings: Settings) -> Processor:

@@ -155,6 +155,7 @@ async def open_services(
         system=SystemReporter(db, res.settings, res.host, queues).report,
         metrics=res.metrics,
         clock=res.clock,
+        emit=res.emit,
         offload=res.offload,
         availability=res.availability,
     )

@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 
 from runwright.core.job_state import JobStatus
 from runwright.telemetry import events
-from runwright.telemetry.emit import Emit, TelemetryEvent, TimedEvent, WarningEvent
+from runwright.telemetry.emit import Emit, ErrorEvent, TelemetryEvent, TimedEvent, WarningEvent
 from runwright.telemetry.sinks import open_telemetry
 
 
@@ -31,7 +31,7 @@ def emit(registry: CollectorRegistry) -> Emit:
 
 def catalogue() -> list[type[TelemetryEvent]]:
     classes = [one for one in vars(events).values() if isinstance(one, type)]
-    bases = {TelemetryEvent, TimedEvent, WarningEvent, events.BuildEvent}
+    bases = {TelemetryEvent, TimedEvent, WarningEvent, ErrorEvent, events.BuildEvent}
     return [one for one in classes if issubclass(one, TelemetryEvent) and one not in bases]
 
 
@@ -39,9 +39,17 @@ def test_a_log_line_has_the_name_the_level_and_the_payload(emit: Emit) -> None:
     with capture_logs() as lines:
         emit(events.RowsPruned(0.25, kind="jobs", count=7))
         emit(events.JobsRescued(requeued=2, ended=1))
+        emit(events.RequestFailed("KeyError: 'x'", "Traceback", request_id="req_1"))
     assert lines == [
         {"event": "rows_pruned", "log_level": "info", "duration_seconds": 0.25, "kind": "jobs", "count": 7},
         {"event": "jobs_rescued", "log_level": "warning", "requeued": 2, "ended": 1},
+        {
+            "event": "request_failed",
+            "log_level": "error",
+            "error": "KeyError: 'x'",
+            "exception": "Traceback",
+            "request_id": "req_1",
+        },
     ]
 
 
@@ -87,4 +95,4 @@ def test_what_took_time_is_measured_by_name(emit: Emit, registry: CollectorRegis
 def test_names_are_unique_and_no_warning_goes_unlogged() -> None:
     names = [one.name() for one in catalogue()]
     assert len(names) == len(set(names)) > 40
-    assert [one.name() for one in catalogue() if one.level == "warning" and not one.logged] == []
+    assert [one.name() for one in catalogue() if one.level != "info" and not one.logged] == []
