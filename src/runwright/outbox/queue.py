@@ -152,7 +152,10 @@ _THESE_HEADS: Final = """
     ) first
 """
 _CLAIM: Final = """
-WITH RECURSIVE head AS ({heads}), used AS (
+WITH RECURSIVE head AS (
+    -- the earliest row of each destination that is looked at
+    {heads}
+), used AS (
     -- what this process has in flight
     SELECT * FROM unnest($5::text[], $6::integer[], $7::integer[]) AS u (tenant_id, number, slow)
 ), rest AS (
