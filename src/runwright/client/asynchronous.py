@@ -29,9 +29,10 @@ class AsyncTransport:
 
     blocking = False
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, client: httpx.AsyncClient | None = None) -> None:
+        """`client`: what sends the requests, by default over the network."""
         self._url = url
-        self._client = httpx.AsyncClient(verify=tls_context(url), trust_env=not is_loopback(url))
+        self._client = client or httpx.AsyncClient(verify=tls_context(url), trust_env=not is_loopback(url))
 
     async def send(self, request: ApiRequest) -> ApiAnswer:
         """Return the answer."""

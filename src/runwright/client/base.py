@@ -119,19 +119,28 @@ class Client(Face[M]):
 
     @classmethod
     def for_target(
-        cls, target: ServerTarget, *, timeout: float = DEFAULT_TIMEOUT, retries: int = DEFAULT_RETRIES
+        cls,
+        target: ServerTarget,
+        *,
+        timeout: float = DEFAULT_TIMEOUT,
+        retries: int = DEFAULT_RETRIES,
+        transport: Transport | None = None,
     ) -> Self:
-        """Return a client for a server that was selected."""
+        """Return a client for a server that was selected; `transport` is by default the network."""
         client = cls.__new__(cls)
-        client._connect(target, timeout, retries)  # noqa: SLF001  its own
+        client._connect(target, timeout, retries, transport)  # noqa: SLF001  its own
         return client
 
     @staticmethod
     def _transport(url: str) -> Transport:
         raise NotImplementedError
 
-    def _connect(self, target: ServerTarget, timeout: float, retries: int) -> None:
-        session = Session(self._transport(target.url), target.credentials, timeout=timeout, retries=retries)
+    def _connect(
+        self, target: ServerTarget, timeout: float, retries: int, transport: Transport | None = None
+    ) -> None:
+        session = Session(
+            transport or self._transport(target.url), target.credentials, timeout=timeout, retries=retries
+        )
         super().__init__(session)
         self.url = target.url
         self.tenant = target.credentials.tenant

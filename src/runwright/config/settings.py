@@ -53,10 +53,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     allowed_hosts: Annotated[
         tuple[str, ...],
         Meta(
-            description="Host names that the AGH API accepts in requests, as host or host:port, in addition"
-            " to IP addresses, localhost and public_url; * accepts any."
+            description="Host names that the AGH API and /mcp accept in requests, as host or host:port, in"
+            " addition to IP addresses, localhost and public_url; * accepts any."
         ),
     ] = ()
+    mcp: Annotated[
+        Literal["off", "read", "run", "deploy"],
+        Meta(
+            description="What language models may do through the MCP server at /mcp, within the role of their"
+            " key: read; also run workers and publish events; also deploy code and set schedules."
+        ),
+    ] = "read"
     roles: Annotated[
         tuple[RoleName, ...],
         Meta(min_length=1, description="The roles of this process."),

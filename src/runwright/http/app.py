@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from runwright.docs_site.site import DocsSite
 from runwright.http.agh.errors import AGH
@@ -43,13 +43,26 @@ class Application:
             Uploads(edge.spool_dir, edge.upload_limit_bytes),
         )
         metrics = RequestMetrics(services.metrics)
-        router = SegmentRouter(self.routes, state, DIALECTS)
+        self._router = SegmentRouter(self.routes, state, DIALECTS)
+        self._mounted: dict[str, ASGIApp] = {}
         self._entry = AsgiEntry(
-            router, metrics=metrics, clock=services.clock, availability=services.availability
+            self._dispatch, metrics=metrics, clock=services.clock, availability=services.availability
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._entry(scope, receive, send)
+
+    def mount(self, path: str, app: ASGIApp) -> None:
+        """Let another application answer the requests to a path."""
+        self._mounted[path] = app
+
+    async def _dispatch(self, scope: Scope, receive: Receive, send: Send) -> None:
+        app = self._mounted.get(scope["path"])
+        if app is None:
+            await self._router(scope, receive, send)
+        else:
+            scope["path_template"] = scope["path"]
+            await app(scope, receive, send)
 
 
 def build_app(services: Services, edge: EdgeSettings) -> Application:

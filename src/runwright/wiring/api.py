@@ -47,6 +47,7 @@ from runwright.wiring.executor import spool_dir_in
 from runwright.wiring.feed import open_credential_watch, open_feed
 from runwright.wiring.health import HealthReporter
 from runwright.wiring.limits import AdmissionControl, open_admission_control, unknown_key_limiter
+from runwright.wiring.mcp import LateMcp
 from runwright.wiring.resources import Resources, open_database_pool, open_vault, start_loop
 from runwright.wiring.shutdown import Shutdown
 from runwright.wiring.system import SystemReporter
@@ -74,7 +75,10 @@ async def start_http(
     """Start the HTTP server and return its URL."""
     services = await open_services(res, executor, sender, on_building, shutdown, stack)
     edge = _edge_settings(res.settings)
-    server = HttpServer(build_app(services, edge), host=res.settings.host, port=res.settings.port, edge=edge)
+    app = build_app(services, edge)
+    if res.settings.mcp != "off":
+        app.mount("/mcp", LateMcp(app, res.settings.mcp, edge))
+    server = HttpServer(app, host=res.settings.host, port=res.settings.port, edge=edge)
     stack.push_async_callback(server.stop)
     return await server.start()
 

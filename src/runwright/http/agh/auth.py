@@ -9,10 +9,8 @@ Host and Origin must be an IP address, localhost or a host that the operator all
 can reach the API from a visitor's browser through a host name that resolves to this server.
 """
 
-import re
 from ipaddress import ip_address
 from typing import Final
-from urllib.parse import urlsplit
 
 from starlette.exceptions import HTTPException
 
@@ -22,6 +20,7 @@ from runwright.core.errors import ForbiddenError, UnauthenticatedError, Unavaila
 from runwright.core.own_connections import OUTGOING_AGENT, is_own_source
 from runwright.core.roles import Caller, Role
 from runwright.http.agh.errors import MovedError
+from runwright.http.hosts import is_own_host, is_own_origin
 from runwright.http.principal import (
     ROLE,
     TENANT,
@@ -33,11 +32,9 @@ from runwright.http.principal import (
 )
 from runwright.http.request import Request
 from runwright.http.routing import Access
-from runwright.http.services import EdgeSettings
 
 API_KEY: Final = b"x-api-key"
 _SINGLE: Final = (API_KEY, b"authorization", b"host", b"origin", TENANT, USER, ROLE)
-_PORT: Final = re.compile(r":\d{1,5}\Z", re.ASCII)
 _FORWARDED: Final = frozenset({b"forwarded", b"via", b"x-real-ip"}) | {
     b"x-forwarded-" + part for part in (b"for", b"host", b"proto", b"server", b"port")
 }
@@ -99,7 +96,7 @@ def require_enabled(request: Request) -> None:
 
 def check_host(request: Request) -> None:
     """Refuse a request for a foreign host name. Raises ForbiddenError."""
-    if not _is_own_host(_host(request), request.edge.settings):
+    if not is_own_host(_host(request), request.edge.settings):
         raise ForbiddenError("host not allowed")
 
 
@@ -108,35 +105,12 @@ def check_origin(request: Request) -> None:
     origin = request.headers.get(b"origin")
     if origin is None:
         return
-    parts, settings = urlsplit(origin.decode("latin-1")), request.edge.settings
-    same = parts.netloc == _host(request)
-    if parts.scheme not in {"http", "https"} or not (
-        (same and _is_own_host(parts.netloc, settings)) or _is_allowed(parts.netloc, settings)
-    ):
+    if not is_own_origin(origin.decode("latin-1"), _host(request), request.edge.settings):
         raise ForbiddenError("origin not allowed")
 
 
 def _host(request: Request) -> str:
     return request.headers.get(b"host", b"").decode("latin-1")
-
-
-def _is_own_host(host: str, edge: EdgeSettings) -> bool:
-    name = _PORT.sub("", host)
-    if name == "localhost" or _is_allowed(host, edge):
-        return True
-    try:
-        ip_address(name.removeprefix("[").removesuffix("]"))
-    except ValueError:
-        return False
-    return True
-
-
-def _is_allowed(host: str, edge: EdgeSettings) -> bool:
-    """Return whether the operator allows this host, with or without its port."""
-    allowed = {name.lower() for name in edge.allowed_hosts}
-    if edge.public_url:
-        allowed.add(urlsplit(edge.public_url).netloc.lower())
-    return bool({"*", host.lower(), _PORT.sub("", host.lower())} & allowed)
 
 
 def _is_local(request: Request) -> bool:

@@ -1,0 +1,103 @@
+"""Tools about the documentation."""
+
+import re
+from collections.abc import Iterator
+from functools import cache
+from typing import Annotated, Final
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from runwright.docs_site.site import DocsSite
+from runwright.mcp.answers import Answer, cut, slice_of
+from runwright.mcp.lists import Cursor, number_in
+from runwright.mcp.tools import TOOLS, Call, Parameters, Said, ToolError
+
+_PAGE: Final = ".md"
+_DECISIONS: Final = "decisions/"
+_WORD: Final = re.compile(r"\w+")
+_MOST_HITS: Final = 8
+_EXCERPT: Final = 400
+_TITLE_WEIGHT: Final = 5
+_NOT_BUILT: Final = "The documentation is not part of this installation."
+
+
+class Section(msgspec.Struct, frozen=True):
+    """A heading of a page, and the text below it."""
+
+    page: str
+    heading: str
+    text: str
+
+
+class SearchDocs(Parameters, frozen=True, kw_only=True):
+    """What to search for."""
+
+    query: Annotated[str, Meta(min_length=1, max_length=200)]
+
+
+@TOOLS.add("Search the documentation")
+async def search_docs(_call: Call, parameters: SearchDocs) -> Said:
+    """Find sections of Runwright's documentation that have the words of a query; read_doc has the pages."""
+    words = {word.casefold() for word in _WORD.findall(parameters.query)}
+    if not words:
+        raise ToolError("`query` has no words.")
+    ranked = sorted(((_score(section, words), section) for section in _sections()), key=lambda one: -one[0])
+    hits = [
+        {"page": section.page, "heading": section.heading, "excerpt": cut(section.text, _EXCERPT)}
+        for score, section in ranked[:_MOST_HITS]
+        if score > 0
+    ]
+    return Said(f"{len(hits)} sections.", Answer(data=hits))
+
+
+class ReadDoc(Parameters, frozen=True, kw_only=True):
+    """Which page."""
+
+    page: Annotated[str, Meta(max_length=200, description="Without it the pages are listed.")] | UnsetType = (
+        UNSET
+    )
+    cursor: Cursor | UnsetType = UNSET
+
+
+@TOOLS.add("Read the documentation")
+async def read_doc(_call: Call, parameters: ReadDoc) -> Said:
+    """Read a page of Runwright's documentation."""
+    pages = _pages()
+    if parameters.page is UNSET:
+        return Said(f"{len(pages)} pages.", Answer(data=sorted(pages)))
+    text = pages.get(parameters.page.removesuffix(_PAGE))
+    if text is None:
+        raise ToolError(f"There is no page {parameters.page[:100]!r}. Without `page` they are listed.")
+    start = number_in(parameters.cursor)
+    part, following = slice_of(text, start)
+    cursor = None if following is None else str(following)
+    return Said(f"From character {start} of {len(text)}.", Answer(data=part, next_cursor=cursor))
+
+
+@cache
+def _pages() -> dict[str, str]:
+    site = DocsSite.open()
+    names = [name for name in site.files if name.endswith(_PAGE) and not name.startswith(_DECISIONS)]
+    if not names:
+        raise ToolError(_NOT_BUILT)
+    return {name.removesuffix(_PAGE): site.path_of(name).read_text(encoding="utf-8") for name in names}
+
+
+@cache
+def _sections() -> tuple[Section, ...]:
+    return tuple(section for page, text in _pages().items() for section in _sections_of(page, text))
+
+
+def _sections_of(page: str, text: str) -> Iterator[Section]:
+    for part in re.split(r"^(?=#{1,4} )", text, flags=re.MULTILINE):
+        heading, _, body = part.partition("\n")
+        if body.strip():
+            yield Section(page, heading.lstrip("# ").strip(), body.strip())
+
+
+def _score(section: Section, words: set[str]) -> float:
+    """Return how well a section fits: the part of the words that it has, those of its heading above all."""
+    heading = {word.casefold() for word in _WORD.findall(f"{section.page} {section.heading}")}
+    text = section.text.casefold()
+    return sum((_TITLE_WEIGHT if word in heading else 0) + (1 if word in text else 0) for word in words)

@@ -1,0 +1,134 @@
+"""`/mcp`: the MCP server over streamable HTTP.
+
+Stateless: every request brings its key and is answered by itself, so any process can answer it and nothing is
+kept between requests. Tools call the API in this process, with the headers that the request brought, so its
+checks and limits are those of any other request. `Host` and `Origin` are checked, as a web page may make a
+browser call a server of its machine.
+"""
+
+from http import HTTPStatus
+from typing import Final, Protocol
+
+import httpx
+from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
+from starlette.datastructures import Headers
+from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from runwright.client import ApiError, AsyncRunwright, ClientError
+from runwright.client.asynchronous import AsyncTransport
+from runwright.client.session import Credentials
+from runwright.client.targets import ServerTarget
+from runwright.mcp.grants import DryRuns, Grant
+from runwright.mcp.server import mcp_server
+from runwright.mcp.tools import Call
+
+BODY_LIMIT_BYTES: Final = 512 * 1024
+
+_INSIDE: Final = "http://runwright.internal"
+"""The address of this process's API, which is called without a network."""
+
+_BEARER: Final = "bearer "
+_WRONG_HOST: Final = "This server is not called {host!r} here; add the name to the setting `allowed_hosts`."
+_WRONG_ORIGIN: Final = "Web pages of this origin may not call the MCP server."
+_NO_KEY: Final = "The header `Authorization: Bearer <API key>` is required."
+
+
+class OwnNames(Protocol):
+    """By which names the server may be called."""
+
+    def is_own_host(self, host: str) -> bool:
+        """Return whether the header `Host` names this server."""
+
+    def is_own_origin(self, origin: str, host: str) -> bool:
+        """Return whether web pages of this origin may call it."""
+
+
+class McpEndpoint:
+    """The ASGI application of `/mcp`."""
+
+    def __init__(self, api: ASGIApp, grant: Grant, names: OwnNames) -> None:
+        self._api = api
+        self._grant = grant
+        self._names = names
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = Headers(scope=scope)
+        refusal = self._refusal(scope["method"], headers)
+        if refusal is not None:
+            await refusal(scope, receive, send)
+            return
+        target = ServerTarget(url=_INSIDE, credentials=_credentials(headers))
+        async with self._client(target, scope) as api:
+            refusal = await _unwelcome(api)
+            if refusal is not None:
+                await refusal(scope, receive, send)
+                return
+            call = Call(api=api, dry_runs=DryRuns(target.credentials.api_key or ""))
+            await self._serve(call, scope, receive, send)
+
+    async def _serve(self, call: Call, scope: Scope, receive: Receive, send: Send) -> None:
+        async def open_call() -> Call:
+            return call
+
+        manager = StreamableHTTPSessionManager(
+            mcp_server(self._grant, open_call),
+            json_response=True,
+            stateless=True,
+            max_request_body_size=BODY_LIMIT_BYTES,
+        )
+        async with manager.run():
+            await manager.handle_request(scope, receive, send)
+
+    def _client(self, target: ServerTarget, scope: Scope) -> AsyncRunwright:
+        address = scope.get("client") or ("127.0.0.1", 0)
+        inside = httpx.ASGITransport(self._api, raise_app_exceptions=False, client=(address[0], address[1]))
+        transport = AsyncTransport(_INSIDE, httpx.AsyncClient(transport=inside))
+        return AsyncRunwright.for_target(target, retries=0, transport=transport)
+
+    def _refusal(self, method: str, headers: Headers) -> Response | None:
+        """Return the answer to a request that is none of a client of this server, or None."""
+        host, origin = headers.get("host", ""), headers.get("origin")
+        if not self._names.is_own_host(host):
+            return _error(HTTPStatus.MISDIRECTED_REQUEST, _WRONG_HOST.format(host=host[:100]))
+        if origin is not None and not self._names.is_own_origin(origin, host):
+            return _error(HTTPStatus.FORBIDDEN, _WRONG_ORIGIN)
+        if method != "POST":
+            return _error(HTTPStatus.METHOD_NOT_ALLOWED, "Send messages by POST.", {"allow": "POST"})
+        if not headers.get("authorization", "").lower().startswith(_BEARER):
+            return _error(HTTPStatus.UNAUTHORIZED, _NO_KEY, {"www-authenticate": "Bearer"})
+        return None
+
+
+def open_endpoint(api: ASGIApp, grant: str, names: OwnNames) -> McpEndpoint:
+    """Return the endpoint for the setting `mcp`."""
+    return McpEndpoint(api, Grant.of(grant), names)
+
+
+def _credentials(headers: Headers) -> Credentials:
+    return Credentials(
+        api_key=headers["authorization"][len(_BEARER) :].strip(),
+        tenant=headers.get("x-tenant-id"),
+        user=headers.get("x-user-id"),
+        role=headers.get("x-platform-role"),
+    )
+
+
+async def _unwelcome(api: AsyncRunwright) -> Response | None:
+    """Return the answer to a key that the API does not accept, or None."""
+    try:
+        await api.whoami()
+    except ApiError as error:
+        headers = {"www-authenticate": "Bearer"} if error.status == HTTPStatus.UNAUTHORIZED else {}
+        if error.retry_after is not None:
+            headers["retry-after"] = str(round(error.retry_after))
+        return _error(error.status, error.message, headers)
+    except ClientError as error:
+        return _error(HTTPStatus.BAD_REQUEST, error.message)
+    return None
+
+
+def _error(status: int, message: str, headers: dict[str, str] | None = None) -> Response:
+    """Return an error in the form of JSON-RPC."""
+    body = {"jsonrpc": "2.0", "id": None, "error": {"code": -32000, "message": message}}
+    return JSONResponse(body, status, headers)

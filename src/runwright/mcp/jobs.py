@@ -1,0 +1,279 @@
+"""Tools about jobs."""
+
+from collections import deque
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final, Literal
+
+from msgspec import UNSET, Meta, UnsetType
+
+from runwright.client.models.jobs import BulkInfo, JobInfo, LineInfo
+from runwright.mcp.answers import Answer, cut, rows_that_fit, slice_of
+from runwright.mcp.grants import Grant, TokenError
+from runwright.mcp.lists import Cursor, PageParameters, list_page, number_in
+from runwright.mcp.shown import json_text, shown
+from runwright.mcp.tools import TOOLS, Call, Parameters, Said, ToolError
+from runwright.mcp.workers import Worker
+
+JobId = Annotated[str, Meta(description="The id of a job, `job_…`.")]
+Since = Annotated[str, Meta(description="Created then or later: RFC 3339, or relative, as `-24h`.")]
+
+_LISTED: Final = (
+    "id",
+    "worker_id",
+    "worker_name",
+    "status",
+    "trigger",
+    "created_at",
+    "completed_at",
+    "duration_ms",
+    "error",
+    "retry_of",
+    "retried_as",
+)
+_DETAILS: Final = (
+    *_LISTED,
+    "priority",
+    "attempt",
+    "max_retries",
+    "worker_version",
+    "scheduled_at",
+    "started_at",
+    "schedule_id",
+    "cancel_requested_at",
+    "progress",
+)
+_LONGEST_ERROR: Final = 3_000
+_MOST_LINES: Final = 20_000
+_LONGEST_LINE: Final = 2_000
+_WAIT_SECONDS: Final = 50.0
+
+
+class ListJobs(PageParameters, frozen=True, kw_only=True):
+    """Which jobs."""
+
+    worker: Worker | UnsetType = UNSET
+    status: Annotated[str, Meta(description="One or several: `failed,cancelled`.")] | UnsetType = UNSET
+    error_code: str | UnsetType = UNSET
+    schedule_id: str | UnsetType = UNSET
+    q: Annotated[str, Meta(description="Text in the error message.")] | UnsetType = UNSET
+    since: Since | UnsetType = UNSET
+    until: Annotated[str, Meta(description="Created then or earlier.")] | UnsetType = UNSET
+    min_duration_ms: Annotated[int, Meta(ge=0)] | UnsetType = UNSET
+
+
+_SELECTION: Final = tuple(
+    name for name in ListJobs.__struct_fields__ if name not in PageParameters.__struct_fields__
+)
+
+
+@TOOLS.add("List jobs")
+async def list_jobs(call: Call, parameters: ListJobs) -> Said:
+    """List jobs, newest first. Status is queued, running, completed, failed or cancelled."""
+    which = parameters.given(*_SELECTION)
+    return await list_page(
+        "jobs", lambda rows: call.api.jobs.list(**which, per_page=rows), parameters, _LISTED
+    )
+
+
+class GetJob(Parameters, frozen=True, kw_only=True):
+    """Which job, and what of it."""
+
+    job_id: JobId
+    part: (
+        Annotated[Literal["input", "output"], Meta(description="Only this, as JSON text, from `cursor` on.")]
+        | UnsetType
+    ) = UNSET
+    cursor: Cursor | UnsetType = UNSET
+
+
+@TOOLS.add("Get a job")
+async def get_job(call: Call, parameters: GetJob) -> Said:
+    """Get a job with its input, output and error; long ones are cut, and read whole by `part`."""
+    job = await call.api.jobs.get(parameters.job_id)
+    if parameters.part is not UNSET:
+        return _part_of(job, parameters.part, parameters.cursor)
+    return Said(f"Job {job.id} is {job.status}.", Answer(data=_details(job)))
+
+
+def _details(job: JobInfo) -> dict[str, Any]:
+    details = shown(job, _DETAILS)
+    if job.error is not None:
+        details["error"] = shown(job.error, ("code", "message", "stack"), longest=_LONGEST_ERROR)
+    return details | shown(job, ("input", "output"), longest=_LONGEST_ERROR)
+
+
+def _part_of(job: JobInfo, name: Literal["input", "output"], cursor: str | UnsetType) -> Said:
+    text = json_text(job.input if name == "input" else job.output)
+    start = number_in(cursor)
+    part, following = slice_of(text, start)
+    answer = Answer(data={name: part}, next_cursor=None if following is None else str(following))
+    return Said(f"The {name} of job {job.id}, from character {start} of {len(text)}.", answer)
+
+
+class GetLogs(Parameters, frozen=True, kw_only=True):
+    """Which lines of which log."""
+
+    job_id: JobId
+    tail: Annotated[int, Meta(ge=1, le=1000, description="Only the last lines.")] | UnsetType = UNSET
+    grep: (
+        Annotated[str, Meta(max_length=200, description="Only lines with this text, in any case.")]
+        | UnsetType
+    ) = UNSET
+    level: Literal["info", "warn", "error"] | UnsetType = UNSET
+    cursor: Cursor | UnsetType = UNSET
+
+
+@TOOLS.add("Get the log of a job")
+async def get_logs(call: Call, parameters: GetLogs) -> Said:
+    """Get what a job has logged, oldest first: [seq, time, level, message, fields]."""
+    after = number_in(parameters.cursor)
+    level = None if parameters.level is UNSET else parameters.level
+    wanted = "" if parameters.grep is UNSET else parameters.grep.casefold()
+    kept: deque[list[Any]] = deque(maxlen=None if parameters.tail is UNSET else parameters.tail)
+    read = 0
+    async for line in call.api.jobs.logs(parameters.job_id, level=level, after=after):
+        read += 1
+        if wanted in line.msg.casefold():
+            kept.append(_line(line))
+        if read >= _MOST_LINES or (parameters.tail is UNSET and rows_that_fit(kept) < len(kept)):
+            break
+    return _lines_said(parameters, list(kept), whole=read < _MOST_LINES)
+
+
+def _lines_said(parameters: GetLogs, lines: list[list[Any]], *, whole: bool) -> Said:
+    fitting = rows_that_fit(lines)
+    if parameters.tail is not UNSET:
+        shown_lines = _last_that_fit(lines)
+        return Said(
+            f"The last {len(shown_lines)} lines of job {parameters.job_id}.", Answer(data=shown_lines)
+        )
+    more = fitting < len(lines) or not whole
+    shown_lines = lines[:fitting]
+    cursor = str(shown_lines[-1][0]) if more and shown_lines else None
+    return Said(
+        f"{len(shown_lines)} lines of job {parameters.job_id}.", Answer(data=shown_lines, next_cursor=cursor)
+    )
+
+
+def _last_that_fit(lines: list[list[Any]]) -> list[list[Any]]:
+    backwards = lines[::-1]
+    return backwards[: rows_that_fit(backwards)][::-1] if backwards else []
+
+
+def _line(line: LineInfo) -> list[Any]:
+    start: list[Any] = [line.seq, line.ts, line.level, cut(line.msg, _LONGEST_LINE)]
+    return [*start, cut(json_text(line.fields), _LONGEST_LINE)] if line.fields else start
+
+
+class OneJob(Parameters, frozen=True, kw_only=True):
+    """Which job."""
+
+    job_id: JobId
+
+
+@TOOLS.add("Explain a job")
+async def explain_job(call: Call, parameters: OneJob) -> Said:
+    """Say why a job has its status: what it waits for, or why it failed."""
+    found = await call.api.jobs.explain(parameters.job_id)
+    return Said(
+        f"Job {found.job_id} is {found.status}.", Answer(data=shown(found, ("status", "summary", "reasons")))
+    )
+
+
+class RunWorker(Parameters, frozen=True, kw_only=True):
+    """What to run."""
+
+    worker: Worker
+    input: dict[str, Any] | UnsetType = UNSET
+    wait: Annotated[float, Meta(ge=0, le=_WAIT_SECONDS, description="Seconds to wait for the result.")] = 30
+    idempotency_key: (
+        Annotated[str, Meta(max_length=200, description="A second call with it starts no second job.")]
+        | UnsetType
+    ) = UNSET
+
+
+@TOOLS.add("Run a worker", Grant.RUN, destructive=True)
+async def run_worker(call: Call, parameters: RunWorker) -> Said:
+    """Run a worker with an input, and return its job when it has ended, or as it is after `wait` seconds."""
+    given = {} if parameters.input is UNSET else parameters.input
+    options = parameters.given("idempotency_key")
+    job = await call.api.jobs.run(parameters.worker, given, wait=parameters.wait, **options)
+    return Said(f"Job {job.id} is {job.status}.", Answer(data=_details(job)))
+
+
+class ManyJobs(Parameters, frozen=True, kw_only=True):
+    """Which jobs, or the token of a dry run."""
+
+    worker: Worker | UnsetType = UNSET
+    status: Annotated[str, Meta(description="One or several: `failed,cancelled`.")] | UnsetType = UNSET
+    error_code: str | UnsetType = UNSET
+    schedule_id: str | UnsetType = UNSET
+    q: Annotated[str, Meta(description="Text in the error message.")] | UnsetType = UNSET
+    since: Since | UnsetType = UNSET
+    ids: Annotated[list[str], Meta(min_length=1, max_length=1000)] | UnsetType = UNSET
+    token: (
+        Annotated[
+            str, Meta(max_length=50_000, description="Of the dry run that has counted these jobs; alone.")
+        ]
+        | UnsetType
+    ) = UNSET
+
+
+_MANY: Final = ("worker", "status", "error_code", "schedule_id", "q", "since", "ids")
+
+
+@TOOLS.add("Retry jobs", Grant.RUN, destructive=True)
+async def retry_jobs(call: Call, parameters: ManyJobs) -> Said:
+    """Repeat ended jobs (by default failed ones), none of them twice.
+
+    Without `token` this is a dry run: it counts them and returns the token with which a second call does it.
+    """
+    return await _bulk(call, "retry", parameters)
+
+
+@TOOLS.add("Cancel jobs", Grant.RUN, destructive=True)
+async def cancel_jobs(call: Call, parameters: ManyJobs) -> Said:
+    """Cancel queued and running jobs.
+
+    Without `token` this is a dry run: it counts them and returns the token with which a second call does it.
+    """
+    return await _bulk(call, "cancel", parameters)
+
+
+async def _bulk(call: Call, action: Literal["retry", "cancel"], parameters: ManyJobs) -> Said:
+    which = parameters.given(*_MANY)
+    if parameters.token is not UNSET:
+        if which:
+            raise ToolError("Give `token` alone: it names the jobs that the dry run has counted.")
+        return await _act(call, action, parameters.token)
+    if not which:
+        raise ToolError("Say which jobs: a worker, a status, a time, or ids.")
+    counted = await _operate(call, action, which, dry_run=True)
+    token = call.dry_runs.token(action, which | ({} if "ids" in which else {"until": _now()}))
+    summary = f"A dry run: {counted.matched} jobs would be changed. Call again with the token to do it."
+    return Said(summary, Answer(data={"matched": counted.matched, "dry_run": True}, token=token))
+
+
+async def _operate(
+    call: Call, action: Literal["retry", "cancel"], which: dict[str, Any], *, dry_run: bool
+) -> BulkInfo:
+    operate = call.api.jobs.bulk_cancel if action == "cancel" else call.api.jobs.bulk_retry
+    return await operate(dry_run=dry_run, **which)
+
+
+async def _act(call: Call, action: Literal["retry", "cancel"], token: str) -> Said:
+    try:
+        which = call.dry_runs.selection(action, token)
+    except TokenError as error:
+        raise ToolError(str(error)) from None
+    started = await _operate(call, action, which, dry_run=False)
+    ended = started if started.id is None else await call.api.jobs.bulk_wait(started.id, _WAIT_SECONDS)
+    fields = ("id", "action", "status", "matched", "done", "failed", "skipped", "error")
+    return Said(
+        f"{ended.done} of {ended.matched} jobs done; {ended.status}.", Answer(data=shown(ended, fields))
+    )
+
+
+def _now() -> str:
+    """Return this moment, so that jobs which are created after a dry run are not changed."""
+    return datetime.now(UTC).isoformat()

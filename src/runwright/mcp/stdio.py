@@ -1,0 +1,21 @@
+"""The MCP server of one user, on standard input and output."""
+
+from mcp.server.stdio import stdio_server
+
+from runwright.client import AsyncRunwright
+from runwright.client.targets import ServerTarget
+from runwright.mcp.grants import DryRuns, Grant
+from runwright.mcp.server import mcp_server
+from runwright.mcp.tools import Call
+
+
+async def serve_stdio(target: ServerTarget, grant: Grant) -> None:
+    """Serve until standard input ends."""
+    async with AsyncRunwright.for_target(target) as api, stdio_server() as (incoming, outgoing):
+        call = Call(api=api, dry_runs=DryRuns(target.credentials.api_key or ""))
+
+        async def open_call() -> Call:
+            return call
+
+        server = mcp_server(grant, open_call)
+        await server.run(incoming, outgoing, server.create_initialization_options())

@@ -1,0 +1,158 @@
+"""Tools about workers: what there is, its code, and new versions of it."""
+
+from typing import Annotated, Any, Final, Literal
+
+from msgspec import UNSET, Meta, UnsetType
+
+from runwright.client.models.workers import WorkerInfo
+from runwright.mcp.answers import Answer, slice_of
+from runwright.mcp.grants import Grant
+from runwright.mcp.lists import Cursor, PageParameters, list_page, number_in
+from runwright.mcp.shown import shown
+from runwright.mcp.tools import TOOLS, Call, Parameters, Said, ToolError
+
+Worker = Annotated[str, Meta(description="Name or id.")]
+
+_LISTED: Final = ("id", "name", "runtime", "status", "version", "description", "updated_at")
+_DETAILS: Final = (
+    *_LISTED,
+    "entrypoint",
+    "config",
+    "secrets",
+    "timeout_seconds",
+    "max_retries",
+    "max_concurrency",
+    "memory_mb",
+    "network",
+    "input_schema",
+)
+_MOST_FILES: Final = 200
+_DEPLOY_SECONDS: Final = 120.0
+
+
+class ListWorkers(PageParameters, frozen=True, kw_only=True):
+    """Which workers."""
+
+    q: Annotated[str, Meta(description="Part of the name.")] | UnsetType = UNSET
+    status: Literal["active", "paused", "deprecated"] | UnsetType = UNSET
+    runtime: Literal["python", "nodejs", "deno", "shell", "wasm"] | UnsetType = UNSET
+
+
+@TOOLS.add("List workers")
+async def list_workers(call: Call, parameters: ListWorkers) -> Said:
+    """List the workers (functions that run as jobs) of the tenant, newest first."""
+    which = parameters.given("q", "status", "runtime")
+    return await list_page(
+        "workers", lambda rows: call.api.workers.list(**which, per_page=rows), parameters, _LISTED
+    )
+
+
+class GetWorker(Parameters, frozen=True, kw_only=True):
+    """Which worker, and which file of it."""
+
+    worker: Worker
+    version: Annotated[int, Meta(ge=1, description="By default the one that serves.")] | UnsetType = UNSET
+    path: (
+        Annotated[str, Meta(description="A file of a version that was uploaded as a bundle.")] | UnsetType
+    ) = UNSET
+    cursor: Cursor | UnsetType = UNSET
+
+
+@TOOLS.add("Get a worker and its source")
+async def get_worker(call: Call, parameters: GetWorker) -> Said:
+    """Get a worker's settings, its files, and its source: that of `path`, by default of its entry point.
+
+    A long source is cut; call again with the cursor for the rest.
+    """
+    worker = await call.api.workers.get(parameters.worker)
+    number = worker.version if parameters.version is UNSET else parameters.version
+    version = await call.api.workers.version(worker.id, number)
+    files: list[dict[str, Any]] = []
+    if version.source_code is None:
+        listed = await call.api.workers.version_files(worker.id, number)
+        files = [shown(file, ("path", "size_bytes")) for file in listed.files[:_MOST_FILES]]
+    path = version.entrypoint if parameters.path is UNSET else parameters.path
+    source = version.source_code
+    if source is None or parameters.path is not UNSET:
+        content = await call.api.workers.version_file(worker.id, number, path)
+        if content.encoding != "utf-8":
+            raise ToolError(f"{path[:200]!r} is not text: {content.size_bytes} bytes.")
+        source = content.content
+    start = number_in(parameters.cursor)
+    part, following = slice_of(source, start)
+    details: dict[str, Any] = {"version": number, "path": path, "source": part}
+    if not start:
+        details = shown(worker, _DETAILS) | details | ({"files": files} if files else {})
+    cursor = None if following is None else str(following)
+    summary = f"Worker {worker.id}, version {number}; source from character {start} of {len(source)}."
+    return Said(summary, Answer(data=details, next_cursor=cursor))
+
+
+class DeployFiles(Parameters, frozen=True, kw_only=True):
+    """Which files, to which worker."""
+
+    worker: Annotated[str, Meta(description="Name. Created if there is none, for which `runtime` is needed.")]
+    files: Annotated[dict[str, str], Meta(min_length=1, max_length=100, description="Text by path.")]
+    entrypoint: str | UnsetType = UNSET
+    runtime: Literal["python", "nodejs", "deno", "shell"] | UnsetType = UNSET
+    message: Annotated[str, Meta(max_length=500, description="What changed and why.")] | UnsetType = UNSET
+
+
+@TOOLS.add("Deploy files", Grant.DEPLOY, destructive=True)
+async def deploy_files(call: Call, parameters: DeployFiles) -> Said:
+    """Upload files as a new version of a worker, wait for its build, and let it serve.
+
+    The answer names the version to roll back to.
+    """
+    worker = await _worker_or_new(call, parameters)
+    version = await call.api.workers.deploy(
+        worker.id,
+        {name: text.encode() for name, text in parameters.files.items()},
+        wait=_DEPLOY_SECONDS,
+        **parameters.given("entrypoint", "message"),
+    )
+    before = worker.version if version.version != worker.version else None
+    data = shown(version, ("worker_id", "version", "status", "active", "entrypoint", "error"))
+    return Said(
+        f"Version {version.version} of {worker.id} is {version.status}.",
+        Answer(data=data | {"previous_version": before}),
+    )
+
+
+async def _worker_or_new(call: Call, parameters: DeployFiles) -> WorkerInfo:
+    found = await call.api.workers.list(q=parameters.worker).page()
+    for worker in found.rows:
+        if parameters.worker in {worker.name, worker.id}:
+            return worker
+    if parameters.runtime is UNSET:
+        raise ToolError("There is no worker of this name. To create it, give its `runtime`.")
+    return await call.api.workers.create(
+        parameters.worker, parameters.runtime, source_code=_PLACEHOLDER[parameters.runtime]
+    )
+
+
+_PLACEHOLDER: Final = {
+    "python": "def handler(input, env):\n    return None\n",
+    "nodejs": "export default async () => null\n",
+    "deno": "export default async () => null\n",
+    "shell": "true\n",
+}
+"""What a worker has until its first upload is ready."""
+
+
+class Rollback(Parameters, frozen=True, kw_only=True):
+    """Which version."""
+
+    worker: Worker
+    version: Annotated[int, Meta(ge=1)]
+
+
+@TOOLS.add("Roll a worker back", Grant.DEPLOY, destructive=True)
+async def rollback(call: Call, parameters: Rollback) -> Said:
+    """Let another version of a worker serve, older or newer."""
+    before = await call.api.workers.get(parameters.worker)
+    worker = await call.api.workers.rollback(before.id, parameters.version)
+    data = shown(worker, ("id", "name", "version", "status")) | {"previous_version": before.version}
+    return Said(
+        f"Version {worker.version} of {worker.id} serves; before it was {before.version}.", Answer(data=data)
+    )
