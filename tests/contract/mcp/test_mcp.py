@@ -50,6 +50,7 @@ async def call(session: ClientSession, tool: str, /, **arguments: object) -> dic
     assert rest.endswith("\n</data>")
     body = rest.removesuffix("\n</data>")
     assert "<" not in body
+    assert result.structuredContent is not None
     assert result.structuredContent == json.loads(body)
     return result.structuredContent
 
@@ -166,7 +167,8 @@ async def test_answers_are_bounded_and_cursors_lead_through_everything(
 async def test_a_long_source_is_read_in_parts(deploy_server: Server, key: str, rw: Runwright) -> None:
     source = "# <é>" * 10_000 + "\ndef handler(input, env):\n    return 1\n"
     rw.workers.create("long", "python", source_code=source)
-    parts, cursor = [], {}
+    parts: list[str] = []
+    cursor: dict[str, str] = {}
     async with over_http(deploy_server.url, key) as session:
         while True:
             answer = await call(session, "get_worker", worker="long", **cursor)
