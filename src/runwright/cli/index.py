@@ -33,6 +33,7 @@ SECTIONS: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
             "logout": "Forget a profile and its key.",
             "whoami": "Show the server, the tenant and the role that commands act with.",
             "profile": "List profiles, and choose the one that commands use.",
+            "mcp": "Serve language models by MCP on standard input and output.",
             "completion": "Print the completion script of a shell.",
         },
         "Operate a server": {

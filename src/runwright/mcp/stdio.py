@@ -9,13 +9,13 @@ from runwright.mcp.server import mcp_server
 from runwright.mcp.tools import Call
 
 
-async def serve_stdio(target: ServerTarget, grant: Grant) -> None:
-    """Serve until standard input ends."""
+async def serve_stdio(target: ServerTarget, allow: str) -> None:
+    """Serve with the grant of this name until standard input ends."""
     async with AsyncRunwright.for_target(target) as api, stdio_server() as (incoming, outgoing):
         call = Call(api=api, dry_runs=DryRuns(target.credentials.api_key or ""))
 
         async def open_call() -> Call:
             return call
 
-        server = mcp_server(grant, open_call)
+        server = mcp_server(Grant.of(allow), open_call)
         await server.run(incoming, outgoing, server.create_initialization_options())

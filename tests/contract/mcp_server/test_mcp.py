@@ -7,7 +7,7 @@ from uuid import uuid4
 import httpx
 import pytest
 from tests.contract.conftest import Server
-from tests.contract.mcp.conftest import OpenSession, key_of, over_http, over_stdio
+from tests.contract.mcp_server.conftest import OpenSession, key_of, over_http, over_stdio
 
 from mcp import ClientSession
 from mcp.types import CallToolResult, TextContent
