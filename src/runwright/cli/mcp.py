@@ -2,25 +2,28 @@
 
 import asyncio
 import importlib
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
 from runwright.cli.remote import Remote, reads
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
-
-    from runwright.client.targets import ServerTarget
-
 
 @reads
 def mcp(
     remote: Remote,
+    *,
     allow: Annotated[
         Literal["read", "run", "deploy"],
         typer.Option(help="What a model may do: read; also run workers; also deploy code."),
     ] = "read",
+    worker_tools: Annotated[
+        bool,
+        typer.Option(
+            "--worker-tools",
+            help="Make workers with a description and an input schema tools of their own.",
+        ),
+    ] = False,
 ) -> None:
     """Serve language models by MCP on standard input and output.
 
@@ -29,7 +32,5 @@ def mcp(
     Examples:
     $ runwright mcp --profile local --allow run
     """
-    serve: Callable[[ServerTarget, str], Coroutine[None, None, None]] = importlib.import_module(
-        "runwright.mcp.stdio"
-    ).serve_stdio
-    asyncio.run(serve(remote.target, allow))
+    serve = importlib.import_module("runwright.mcp.stdio").serve_stdio
+    asyncio.run(serve(remote.target, allow, worker_tools=worker_tools))

@@ -64,6 +64,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             " key: read; also run workers and publish events; also deploy code and set schedules."
         ),
     ] = "read"
+    mcp_worker_tools: Annotated[
+        bool,
+        Meta(
+            description="Make workers that have a description and an input schema tools of the MCP server, at"
+            " most 20 per tenant; needs mcp to be run or deploy."
+        ),
+    ] = False
     roles: Annotated[
         tuple[RoleName, ...],
         Meta(min_length=1, description="The roles of this process."),

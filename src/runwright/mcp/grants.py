@@ -30,6 +30,19 @@ class Grant(IntEnum):
         return cls[name.upper()]
 
 
+class Allowance(msgspec.Struct, frozen=True):
+    """What whoever starts the server allows."""
+
+    grant: Grant = Grant.READ
+    worker_tools: bool = False
+    """Whether workers are tools of their own, where the grant allows to run them."""
+
+    @property
+    def runs_worker_tools(self) -> bool:
+        """Whether there are such tools."""
+        return self.worker_tools and self.grant >= Grant.RUN
+
+
 class TokenError(Exception):
     """A token is missing, wrong or too old."""
 

@@ -19,7 +19,7 @@ from runwright.client import ApiError, AsyncRunwright, ClientError
 from runwright.client.asynchronous import AsyncTransport
 from runwright.client.session import Credentials
 from runwright.client.targets import ServerTarget
-from runwright.mcp.grants import DryRuns, Grant
+from runwright.mcp.grants import Allowance, DryRuns, Grant
 from runwright.mcp.server import mcp_server
 from runwright.mcp.tools import Call
 
@@ -47,9 +47,9 @@ class OwnNames(Protocol):
 class McpEndpoint:
     """The ASGI application of `/mcp`."""
 
-    def __init__(self, api: ASGIApp, grant: Grant, names: OwnNames) -> None:
+    def __init__(self, api: ASGIApp, allowance: Allowance, names: OwnNames) -> None:
         self._api = api
-        self._grant = grant
+        self._allowance = allowance
         self._names = names
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -72,7 +72,7 @@ class McpEndpoint:
             return call
 
         manager = StreamableHTTPSessionManager(
-            mcp_server(self._grant, open_call),
+            mcp_server(self._allowance, open_call),
             json_response=True,
             stateless=True,
             max_request_body_size=BODY_LIMIT_BYTES,
@@ -100,9 +100,9 @@ class McpEndpoint:
         return None
 
 
-def open_endpoint(api: ASGIApp, grant: str, names: OwnNames) -> McpEndpoint:
-    """Return the endpoint for the setting `mcp`."""
-    return McpEndpoint(api, Grant.of(grant), names)
+def open_endpoint(api: ASGIApp, names: OwnNames, *, allow: str, worker_tools: bool) -> McpEndpoint:
+    """Return the endpoint for the settings `mcp` and `mcp_worker_tools`."""
+    return McpEndpoint(api, Allowance(Grant.of(allow), worker_tools), names)
 
 
 def _credentials(headers: Headers) -> Credentials:

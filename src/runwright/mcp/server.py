@@ -12,8 +12,9 @@ from runwright import __version__
 from runwright.client import ApiError, ClientError
 from runwright.mcp import documents, jobs, reports, workers
 from runwright.mcp.answers import cut, fits, text_of
-from runwright.mcp.grants import Grant
+from runwright.mcp.grants import Allowance, Grant
 from runwright.mcp.tools import TOOLS, Call, Said, Tool, ToolError
+from runwright.mcp.worker_tools import PREFIX, WorkerTool, call_worker_tool, list_worker_tools
 
 CATALOGUE: Final = (documents, jobs, reports, workers)
 """The modules of the tools, which register them in `TOOLS`."""
@@ -35,19 +36,21 @@ OpenCall = Callable[[], Awaitable[Call]]
 """Returns what a tool call has of its caller."""
 
 
-def mcp_server(grant: Grant, open_call: OpenCall) -> Server[Any, Any]:
-    """Return a server with the tools that a grant allows."""
+def mcp_server(allowance: Allowance, open_call: OpenCall) -> Server[Any, Any]:
+    """Return a server with the tools that are allowed."""
     server: Server[Any, Any] = Server("runwright", version=__version__, instructions=_INSTRUCTIONS)
 
     @server.list_tools()  # type: ignore[no-untyped-call,untyped-decorator]
     async def list_tools() -> list[ToolDefinition]:
-        return [definition(tool) for tool in TOOLS.granted(grant)]
+        tools = [definition(tool) for tool in TOOLS.granted(allowance.grant)]
+        if allowance.runs_worker_tools:
+            tools += [_worker_definition(tool) for tool in await list_worker_tools(await open_call())]
+        return tools
 
     @server.call_tool(validate_input=False)  # type: ignore[untyped-decorator]  # ours names the parameter
     async def call_tool(name: str, arguments: dict[str, Any]) -> CallToolResult:
         try:
-            tool = TOOLS.get(name, grant)
-            return _result(await tool.call(await open_call(), arguments))
+            return _result(await _called(allowance, await open_call(), name, arguments))
         except ToolError as error:
             return _refusal(str(error))
         except ApiError as error:
@@ -56,6 +59,22 @@ def mcp_server(grant: Grant, open_call: OpenCall) -> Server[Any, Any]:
             return _refusal(error.message)
 
     return server
+
+
+async def _called(allowance: Allowance, call: Call, name: str, arguments: dict[str, Any]) -> Said:
+    if allowance.runs_worker_tools and name.startswith(PREFIX):
+        return await call_worker_tool(call, name, arguments)
+    return await TOOLS.get(name, allowance.grant).call(call, arguments)
+
+
+def _worker_definition(tool: WorkerTool) -> ToolDefinition:
+    return ToolDefinition(
+        name=tool.name,
+        description=tool.description,
+        inputSchema=tool.input_schema,
+        outputSchema=_OUTPUT,
+        annotations=ToolAnnotations(readOnlyHint=False, destructiveHint=True, openWorldHint=True),
+    )
 
 
 def definition(tool: Tool[Any]) -> ToolDefinition:

@@ -4,12 +4,12 @@ from mcp.server.stdio import stdio_server
 
 from runwright.client import AsyncRunwright
 from runwright.client.targets import ServerTarget
-from runwright.mcp.grants import DryRuns, Grant
+from runwright.mcp.grants import Allowance, DryRuns, Grant
 from runwright.mcp.server import mcp_server
 from runwright.mcp.tools import Call
 
 
-async def serve_stdio(target: ServerTarget, allow: str) -> None:
+async def serve_stdio(target: ServerTarget, allow: str, *, worker_tools: bool) -> None:
     """Serve with the grant of this name until standard input ends."""
     async with AsyncRunwright.for_target(target) as api, stdio_server() as (incoming, outgoing):
         call = Call(api=api, dry_runs=DryRuns(target.credentials.api_key or ""))
@@ -17,5 +17,5 @@ async def serve_stdio(target: ServerTarget, allow: str) -> None:
         async def open_call() -> Call:
             return call
 
-        server = mcp_server(Grant.of(allow), open_call)
+        server = mcp_server(Allowance(Grant.of(allow), worker_tools), open_call)
         await server.run(incoming, outgoing, server.create_initialization_options())

@@ -77,7 +77,9 @@ async def start_http(
     edge = _edge_settings(res.settings)
     app = build_app(services, edge)
     if res.settings.mcp != "off":
-        app.mount("/mcp", LateMcp(app, res.settings.mcp, edge))
+        app.mount(
+            "/mcp", LateMcp(app, edge, allow=res.settings.mcp, worker_tools=res.settings.mcp_worker_tools)
+        )
     server = HttpServer(app, host=res.settings.host, port=res.settings.port, edge=edge)
     stack.push_async_callback(server.stop)
     return await server.start()

@@ -33,9 +33,10 @@ class LateMcp:
     The import takes a second and 40 MiB. It runs in a thread, so that other requests go on.
     """
 
-    def __init__(self, api: ASGIApp, grant: str, edge: EdgeSettings) -> None:
+    def __init__(self, api: ASGIApp, edge: EdgeSettings, *, allow: str, worker_tools: bool) -> None:
         self._api = api
-        self._grant = grant
+        self._allow = allow
+        self._worker_tools = worker_tools
         self._names = EdgeNames(edge)
         self._importing = asyncio.Lock()
         self._endpoint: ASGIApp | None = None
@@ -44,5 +45,7 @@ class LateMcp:
         async with self._importing:
             if self._endpoint is None:
                 room = await asyncio.to_thread(import_module, _ROOM)
-                self._endpoint = room.open_endpoint(self._api, self._grant, self._names)
+                self._endpoint = room.open_endpoint(
+                    self._api, self._names, allow=self._allow, worker_tools=self._worker_tools
+                )
         await self._endpoint(scope, receive, send)

@@ -9,11 +9,11 @@ from uuid import uuid4
 
 import httpx
 import pytest
-from tests.contract.conftest import Server, running_server
-
 from mcp import ClientSession, StdioServerParameters
 from mcp.client.stdio import stdio_client
 from mcp.client.streamable_http import streamable_http_client
+from tests.contract.conftest import Server, running_server
+
 from runwright import Runwright
 
 OpenSession = Callable[[str, str], AbstractAsyncContextManager[ClientSession]]

@@ -6,11 +6,11 @@ from uuid import uuid4
 
 import httpx
 import pytest
+from mcp import ClientSession
+from mcp.types import CallToolResult, TextContent
 from tests.contract.conftest import Server
 from tests.contract.mcp_server.conftest import OpenSession, key_of, over_http, over_stdio
 
-from mcp import ClientSession
-from mcp.types import CallToolResult, TextContent
 from runwright import Runwright
 from runwright.mcp.answers import LIMIT_BYTES
 from runwright.mcp.http_endpoint import BODY_LIMIT_BYTES
@@ -239,6 +239,27 @@ async def test_the_documentation_is_searched_and_read(deploy_server: Server, key
         page = await call(session, "read_doc", page="jobs")
         assert page["data"].lstrip().startswith("# ")
         assert "no page" in await refusal(session, "read_doc", page="../pyproject")
+
+
+async def test_workers_with_a_schema_are_tools_where_that_is_wanted(
+    deploy_server: Server, key: str, rw: Runwright
+) -> None:
+    schema = {"type": "object", "required": ["text"], "properties": {"text": {"type": "string"}}}
+    rw.workers.create("Say it!", "python", source_code=PRINTS, description="Says it.", input_schema=schema)
+    rw.workers.create("say-it", "python", source_code=PRINTS, description="Says it too.", input_schema=schema)
+    rw.workers.create("hidden", "python", source_code=PRINTS, input_schema=schema)
+    async with over_stdio(deploy_server.url, key, "--allow", "run", "--worker-tools") as session:
+        tools = {
+            tool.name: tool for tool in (await session.list_tools()).tools if tool.name.startswith("worker_")
+        }
+        assert tools["worker_say_it"].inputSchema == schema
+        assert {tool.description for tool in tools.values()} == {"Says it.", "Says it too."}
+        said = (await call(session, "worker_say_it", text="hello"))["data"]
+        assert said["output"] == {"echo": "hello"}
+        assert "text" in await refusal(session, "worker_say_it", text=1)
+        assert "no worker" in await refusal(session, "worker_hidden", text="hello")
+    async with over_stdio(deploy_server.url, key, "--worker-tools") as session:
+        assert {tool.name for tool in (await session.list_tools()).tools} == READS
 
 
 INITIALIZE = {
