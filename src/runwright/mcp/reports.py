@@ -4,6 +4,7 @@ from typing import Annotated, Any, Final
 
 from msgspec import UNSET, Meta, UnsetType
 
+from runwright.client.session import new_idempotency_key
 from runwright.mcp.answers import Answer, rows_that_fit
 from runwright.mcp.grants import Grant
 from runwright.mcp.lists import PageParameters, list_page
@@ -171,10 +172,10 @@ class PublishEvent(Parameters, frozen=True, kw_only=True):
 @TOOLS.add("Publish an event", Grant.RUN, destructive=True)
 async def publish_event(call: Call, parameters: PublishEvent) -> Said:
     """Publish a custom event; webhooks, agents and automations that subscribe to it get it."""
-    payload = {} if parameters.payload is UNSET else parameters.payload
-    options = parameters.given("idempotency_key")
-    event = await call.api.events.publish(parameters.type, payload, **options)
-    return Said("The event was published.", Answer(data=plain(event)))
+    body = {"type": parameters.type, "payload": {} if parameters.payload is UNSET else parameters.payload}
+    key = None if parameters.idempotency_key is UNSET else parameters.idempotency_key
+    answer = await call.api.request("POST /v1/ava/events", json=body, headers=new_idempotency_key(key))
+    return Said("The event was published.", Answer(data=answer.json["data"]))
 
 
 class TriggerAutomation(Parameters, frozen=True, kw_only=True):
