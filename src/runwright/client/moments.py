@@ -7,7 +7,7 @@ from typing import Final, TypeAlias
 
 from runwright.client.errors import SetupError
 
-Moment: TypeAlias = "datetime | timedelta | str"
+Moment: TypeAlias = datetime | timedelta | str
 """A `datetime` with a zone, a `timedelta` (so long ago), or text: `2026-05-01T09:00:00Z`, `24h`, `-24h`."""
 
 _AGO: Final = re.compile(r"[0-9]{1,4}[smhdw]")

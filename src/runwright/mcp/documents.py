@@ -1,8 +1,9 @@
 """Tools about the documentation."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
+from math import log
 from typing import Annotated, Final
 
 import msgspec
@@ -42,7 +43,8 @@ async def search_docs(_call: Call, parameters: SearchDocs) -> Said:
     words = {word.casefold() for word in _WORD.findall(parameters.query)}
     if not words:
         raise ToolError("`query` has no words.")
-    ranked = sorted(((_score(section, words), section) for section in _sections()), key=lambda one: -one[0])
+    weights = {word: _rarity(word) for word in words}
+    ranked = sorted(((_score(section, weights), section) for section in _sections()), key=lambda one: -one[0])
     hits = [
         {"page": section.page, "heading": section.heading, "excerpt": cut(section.text, _EXCERPT)}
         for score, section in ranked[:_MOST_HITS]
@@ -96,8 +98,17 @@ def _sections_of(page: str, text: str) -> Iterator[Section]:
             yield Section(page, heading.lstrip("# ").strip(), body.strip())
 
 
-def _score(section: Section, words: set[str]) -> float:
-    """Return how well a section fits: the part of the words that it has, those of its heading above all."""
+def _rarity(word: str) -> float:
+    """Return how much a word says: nothing where all sections have it."""
+    sections = _sections()
+    return log(len(sections) / (1 + sum(word in section.text.casefold() for section in sections)))
+
+
+def _score(section: Section, weights: Mapping[str, float]) -> float:
+    """Return how well a section fits: the words that it has, above all in its heading, rare ones more."""
     heading = {word.casefold() for word in _WORD.findall(f"{section.page} {section.heading}")}
     text = section.text.casefold()
-    return sum((_TITLE_WEIGHT if word in heading else 0) + (1 if word in text else 0) for word in words)
+    return sum(
+        weight * ((_TITLE_WEIGHT if word in heading else 0) + (1 if word in text else 0))
+        for word, weight in weights.items()
+    )

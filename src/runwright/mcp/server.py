@@ -1,5 +1,6 @@
 """The MCP server, whatever the transport."""
 
+import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
@@ -15,6 +16,8 @@ from runwright.mcp.answers import cut, fits, text_of
 from runwright.mcp.grants import Allowance, Grant
 from runwright.mcp.tools import TOOLS, Call, Said, Tool, ToolError
 from runwright.mcp.worker_tools import PREFIX, WorkerTool, call_worker_tool, list_worker_tools
+
+_log: Final = logging.getLogger("runwright.mcp")
 
 CATALOGUE: Final = (documents, jobs, reports, workers)
 """The modules of the tools, which register them in `TOOLS`."""
@@ -57,6 +60,9 @@ def mcp_server(allowance: Allowance, open_call: OpenCall) -> Server[Any, Any]:
             return _refusal(_api_error_text(error))
         except ClientError as error:
             return _refusal(error.message)
+        except Exception:  # noqa: BLE001  the MCP library would give its text to the model
+            _log.exception("tool %s failed", name[:100])
+            return _refusal("The tool failed, and the reason is in the log of the MCP server.")
 
     return server
 
