@@ -12,7 +12,7 @@ from msgspec import UNSET, Meta, UnsetType
 from runwright.docs_site.site import DocsSite
 from runwright.mcp.answers import Answer, cut, slice_of
 from runwright.mcp.lists import Cursor, number_in
-from runwright.mcp.tools import TOOLS, Call, Parameters, Said, ToolError
+from runwright.mcp.tools import TOOLS, Invocation, Parameters, Said, ToolError
 
 _PAGE: Final = ".md"
 _DECISIONS: Final = "decisions/"
@@ -38,7 +38,7 @@ class SearchDocs(Parameters, frozen=True, kw_only=True):
 
 
 @TOOLS.add("Search the documentation")
-async def search_docs(_call: Call, parameters: SearchDocs) -> Said:
+async def search_docs(_call: Invocation, parameters: SearchDocs) -> Said:
     """Find sections of Runwright's documentation that have the words of a query; read_doc has the pages."""
     words = {word.casefold() for word in _WORD.findall(parameters.query)}
     if not words:
@@ -63,7 +63,7 @@ class ReadDoc(Parameters, frozen=True, kw_only=True):
 
 
 @TOOLS.add("Read the documentation")
-async def read_doc(_call: Call, parameters: ReadDoc) -> Said:
+async def read_doc(_call: Invocation, parameters: ReadDoc) -> Said:
     """Read a page of Runwright's documentation."""
     pages = _pages()
     if parameters.page is UNSET:

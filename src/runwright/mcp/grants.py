@@ -31,7 +31,7 @@ class Grant(IntEnum):
 
 
 class Allowance(msgspec.Struct, frozen=True):
-    """What whoever starts the server allows."""
+    """What the operator allows."""
 
     grant: Grant = Grant.READ
     worker_tools: bool = False

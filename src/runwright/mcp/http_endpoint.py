@@ -1,6 +1,6 @@
 """`/mcp`: the MCP server over streamable HTTP.
 
-Stateless: every request brings its key and is answered by itself, so any process can answer it and nothing is
+Stateless: every request brings its key and is answered alone, so any process can answer it and nothing is
 kept between requests. Tools call the API in this process, with the headers that the request brought, so its
 checks and limits are those of any other request. `Host` and `Origin` are checked, as a web page may make a
 browser call a server of its machine.
@@ -21,7 +21,7 @@ from runwright.client.session import Credentials
 from runwright.client.targets import ServerTarget
 from runwright.mcp.grants import Allowance, DryRuns, Grant
 from runwright.mcp.server import mcp_server
-from runwright.mcp.tools import Call
+from runwright.mcp.tools import Invocation
 
 BODY_LIMIT_BYTES: Final = 512 * 1024
 
@@ -64,11 +64,11 @@ class McpEndpoint:
             if refusal is not None:
                 await refusal(scope, receive, send)
                 return
-            call = Call(api=api, dry_runs=DryRuns(target.credentials.api_key or ""))
+            call = Invocation(api=api, dry_runs=DryRuns(target.credentials.api_key or ""))
             await self._serve(call, scope, receive, send)
 
-    async def _serve(self, call: Call, scope: Scope, receive: Receive, send: Send) -> None:
-        async def open_call() -> Call:
+    async def _serve(self, call: Invocation, scope: Scope, receive: Receive, send: Send) -> None:
+        async def open_call() -> Invocation:
             return call
 
         manager = StreamableHTTPSessionManager(

@@ -11,7 +11,7 @@ from runwright.mcp.answers import Answer, cut, rows_that_fit, slice_of
 from runwright.mcp.grants import Grant, TokenError
 from runwright.mcp.lists import Cursor, PageParameters, list_page, number_in
 from runwright.mcp.shown import json_text, shown
-from runwright.mcp.tools import TOOLS, Call, Parameters, Said, ToolError
+from runwright.mcp.tools import TOOLS, Invocation, Parameters, Said, ToolError
 from runwright.mcp.workers import Worker
 
 JobId = Annotated[str, Meta(description="The id of a job, `job_…`.")]
@@ -67,7 +67,7 @@ _SELECTION: Final = tuple(
 
 
 @TOOLS.add("List jobs")
-async def list_jobs(call: Call, parameters: ListJobs) -> Said:
+async def list_jobs(call: Invocation, parameters: ListJobs) -> Said:
     """List jobs, newest first. Status is queued, running, completed, failed or cancelled."""
     which = parameters.given(*_SELECTION)
     return await list_page(
@@ -87,7 +87,7 @@ class GetJob(Parameters, frozen=True, kw_only=True):
 
 
 @TOOLS.add("Get a job")
-async def get_job(call: Call, parameters: GetJob) -> Said:
+async def get_job(call: Invocation, parameters: GetJob) -> Said:
     """Get a job with its input, output and error; long ones are cut, and read whole by `part`."""
     job = await call.api.jobs.get(parameters.job_id)
     if parameters.part is not UNSET:
@@ -124,7 +124,7 @@ class GetLogs(Parameters, frozen=True, kw_only=True):
 
 
 @TOOLS.add("Get the log of a job")
-async def get_logs(call: Call, parameters: GetLogs) -> Said:
+async def get_logs(call: Invocation, parameters: GetLogs) -> Said:
     """Get what a job has logged, oldest first: [seq, time, level, message, fields]."""
     after = number_in(parameters.cursor)
     level = None if parameters.level is UNSET else parameters.level
@@ -172,7 +172,7 @@ class OneJob(Parameters, frozen=True, kw_only=True):
 
 
 @TOOLS.add("Explain a job")
-async def explain_job(call: Call, parameters: OneJob) -> Said:
+async def explain_job(call: Invocation, parameters: OneJob) -> Said:
     """Say why a job has its status: what it waits for, or why it failed."""
     found = await call.api.jobs.explain(parameters.job_id)
     return Said(
@@ -193,7 +193,7 @@ class RunWorker(Parameters, frozen=True, kw_only=True):
 
 
 @TOOLS.add("Run a worker", Grant.RUN, destructive=True)
-async def run_worker(call: Call, parameters: RunWorker) -> Said:
+async def run_worker(call: Invocation, parameters: RunWorker) -> Said:
     """Run a worker with an input, and return its job when it has ended, or as it is after `wait` seconds."""
     given = {} if parameters.input is UNSET else parameters.input
     options = parameters.given("idempotency_key")
@@ -223,7 +223,7 @@ _MANY: Final = ("worker", "status", "error_code", "schedule_id", "q", "since", "
 
 
 @TOOLS.add("Retry jobs", Grant.RUN, destructive=True)
-async def retry_jobs(call: Call, parameters: ManyJobs) -> Said:
+async def retry_jobs(call: Invocation, parameters: ManyJobs) -> Said:
     """Repeat ended jobs (by default failed ones), none of them twice.
 
     Without `token` this is a dry run: it counts them and returns the token with which a second call does it.
@@ -232,7 +232,7 @@ async def retry_jobs(call: Call, parameters: ManyJobs) -> Said:
 
 
 @TOOLS.add("Cancel jobs", Grant.RUN, destructive=True)
-async def cancel_jobs(call: Call, parameters: ManyJobs) -> Said:
+async def cancel_jobs(call: Invocation, parameters: ManyJobs) -> Said:
     """Cancel queued and running jobs.
 
     Without `token` this is a dry run: it counts them and returns the token with which a second call does it.
@@ -240,7 +240,7 @@ async def cancel_jobs(call: Call, parameters: ManyJobs) -> Said:
     return await _bulk(call, "cancel", parameters)
 
 
-async def _bulk(call: Call, action: Literal["retry", "cancel"], parameters: ManyJobs) -> Said:
+async def _bulk(call: Invocation, action: Literal["retry", "cancel"], parameters: ManyJobs) -> Said:
     which = parameters.given(*_MANY)
     if parameters.token is not UNSET:
         if which:
@@ -255,13 +255,13 @@ async def _bulk(call: Call, action: Literal["retry", "cancel"], parameters: Many
 
 
 async def _operate(
-    call: Call, action: Literal["retry", "cancel"], which: dict[str, Any], *, dry_run: bool
+    call: Invocation, action: Literal["retry", "cancel"], which: dict[str, Any], *, dry_run: bool
 ) -> BulkInfo:
     operate = call.api.jobs.bulk_cancel if action == "cancel" else call.api.jobs.bulk_retry
     return await operate(dry_run=dry_run, **which)
 
 
-async def _act(call: Call, action: Literal["retry", "cancel"], token: str) -> Said:
+async def _act(call: Invocation, action: Literal["retry", "cancel"], token: str) -> Said:
     try:
         which = call.dry_runs.selection(action, token)
     except TokenError as error:

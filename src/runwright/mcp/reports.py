@@ -9,7 +9,7 @@ from runwright.mcp.answers import Answer, rows_that_fit
 from runwright.mcp.grants import Grant
 from runwright.mcp.lists import PageParameters, list_page
 from runwright.mcp.shown import plain, shown
-from runwright.mcp.tools import TOOLS, Call, Parameters, Said, ToolError
+from runwright.mcp.tools import TOOLS, Invocation, Parameters, Said, ToolError
 from runwright.mcp.workers import Worker
 
 Cron = Annotated[str, Meta(max_length=200, description="A cron expression with five fields.")]
@@ -39,7 +39,7 @@ class Stats(Parameters, frozen=True, kw_only=True):
 
 
 @TOOLS.add("Figures of jobs")
-async def stats(call: Call, parameters: Stats) -> Said:
+async def stats(call: Invocation, parameters: Stats) -> Said:
     """How the jobs of the last days ended (counts, failures by code, durations), and how many wait now."""
     if parameters.worker is UNSET:
         report, queue = await call.api.analytics.report(days=parameters.days), await call.api.queues.all()
@@ -83,7 +83,7 @@ class ListSchedules(PageParameters, frozen=True, kw_only=True):
 
 
 @TOOLS.add("List schedules")
-async def list_schedules(call: Call, parameters: ListSchedules) -> Said:
+async def list_schedules(call: Invocation, parameters: ListSchedules) -> Said:
     """List the schedules that start jobs, with their next firings."""
     which = parameters.given("worker_id", "enabled")
     return await list_page(
@@ -100,7 +100,7 @@ class PreviewCron(Parameters, frozen=True, kw_only=True):
 
 
 @TOOLS.add("Preview a cron expression")
-async def preview_cron(call: Call, parameters: PreviewCron) -> Said:
+async def preview_cron(call: Invocation, parameters: PreviewCron) -> Said:
     """When a cron expression would fire next, in a time zone, and what it means."""
     found = await call.api.schedules.preview_expression(
         parameters.cron, parameters.timezone, parameters.count
@@ -123,7 +123,7 @@ class SetSchedule(Parameters, frozen=True, kw_only=True):
 
 
 @TOOLS.add("Set a schedule", Grant.DEPLOY, destructive=True)
-async def set_schedule(call: Call, parameters: SetSchedule) -> Said:
+async def set_schedule(call: Invocation, parameters: SetSchedule) -> Said:
     """Create a schedule that starts a worker's jobs, or change one."""
     options = parameters.given("name", "input", "enabled")
     if parameters.schedule_id is UNSET:
@@ -149,7 +149,7 @@ class ListDeliveries(PageParameters, frozen=True, kw_only=True):
 
 
 @TOOLS.add("List webhook deliveries")
-async def list_deliveries(call: Call, parameters: ListDeliveries) -> Said:
+async def list_deliveries(call: Invocation, parameters: ListDeliveries) -> Said:
     """List what was sent to a webhook, newest first; without `webhook_id` the webhooks themselves."""
     if parameters.webhook_id is UNSET:
         webhooks = [shown(each, ("id", "url", "events", "status")) async for each in call.api.webhooks.list()]
@@ -170,7 +170,7 @@ class PublishEvent(Parameters, frozen=True, kw_only=True):
 
 
 @TOOLS.add("Publish an event", Grant.RUN, destructive=True)
-async def publish_event(call: Call, parameters: PublishEvent) -> Said:
+async def publish_event(call: Invocation, parameters: PublishEvent) -> Said:
     """Publish a custom event; webhooks, agents and automations that subscribe to it get it."""
     body = {"type": parameters.type, "payload": {} if parameters.payload is UNSET else parameters.payload}
     key = None if parameters.idempotency_key is UNSET else parameters.idempotency_key
@@ -188,7 +188,7 @@ class TriggerAutomation(Parameters, frozen=True, kw_only=True):
 
 
 @TOOLS.add("Run an automation now", Grant.RUN, destructive=True)
-async def trigger_automation(call: Call, parameters: TriggerAutomation) -> Said:
+async def trigger_automation(call: Invocation, parameters: TriggerAutomation) -> Said:
     """Fire an automation's job now, and return its run; without `job_id` list the jobs."""
     if parameters.job_id is UNSET:
         jobs = [

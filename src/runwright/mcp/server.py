@@ -14,7 +14,7 @@ from runwright.client import ApiError, ClientError
 from runwright.mcp import documents, jobs, reports, workers
 from runwright.mcp.answers import cut, fits, text_of
 from runwright.mcp.grants import Allowance, Grant
-from runwright.mcp.tools import TOOLS, Call, Said, Tool, ToolError
+from runwright.mcp.tools import TOOLS, Invocation, Said, Tool, ToolError
 from runwright.mcp.worker_tools import PREFIX, WorkerTool, call_worker_tool, list_worker_tools
 
 _log: Final = logging.getLogger("runwright.mcp")
@@ -35,7 +35,7 @@ _OUTPUT: Final[dict[str, Any]] = {
 }
 _LONGEST_ERROR: Final = 2_000
 
-OpenCall = Callable[[], Awaitable[Call]]
+OpenCall = Callable[[], Awaitable[Invocation]]
 """Returns what a tool call has of its caller."""
 
 
@@ -67,7 +67,7 @@ def mcp_server(allowance: Allowance, open_call: OpenCall) -> Server[Any, Any]:
     return server
 
 
-async def _called(allowance: Allowance, call: Call, name: str, arguments: dict[str, Any]) -> Said:
+async def _called(allowance: Allowance, call: Invocation, name: str, arguments: dict[str, Any]) -> Said:
     if allowance.runs_worker_tools and name.startswith(PREFIX):
         return await call_worker_tool(call, name, arguments)
     return await TOOLS.get(name, allowance.grant).call(call, arguments)

@@ -25,8 +25,8 @@ class NoParameters(Parameters, frozen=True, kw_only=True):
     """For tools without parameters."""
 
 
-class Call(msgspec.Struct, frozen=True, kw_only=True):
-    """One call of a tool."""
+class Invocation(msgspec.Struct, frozen=True, kw_only=True):
+    """What a call of a tool has of its caller."""
 
     api: AsyncRunwright
     dry_runs: DryRuns
@@ -39,7 +39,7 @@ class Said(msgspec.Struct, frozen=True):
     answer: Answer
 
 
-RunTool: TypeAlias = Callable[[Call, ParametersT], Awaitable[Said]]
+RunTool: TypeAlias = Callable[[Invocation, ParametersT], Awaitable[Said]]
 """What a tool does."""
 
 
@@ -67,7 +67,7 @@ class Tool(msgspec.Struct, Generic[ParametersT], frozen=True, kw_only=True):
         kept = {name: own[name] for name in _SCHEMA if name in own}
         return kept | ({"$defs": definitions} if definitions else {})
 
-    async def call(self, call: Call, arguments: Mapping[str, Any]) -> Said:
+    async def call(self, call: Invocation, arguments: Mapping[str, Any]) -> Said:
         """Answer a call. Raises ToolError for parameters that are wrong."""
         try:
             parameters = msgspec.convert(dict(arguments), self.parameters)

@@ -1,6 +1,6 @@
 """Workers as tools of their own: those with a description and an input schema, where the operator wants it.
 
-Their descriptions and schemas are written by whoever may deploy, and a model reads them as part of its
+Their descriptions and schemas are written by those who may deploy, and a model reads them as part of its
 instructions. So this is off by default, needs the grant `run`, and is bounded in number and size.
 """
 
@@ -13,7 +13,7 @@ import msgspec
 from runwright.client.models.workers import WorkerInfo
 from runwright.mcp.answers import cut
 from runwright.mcp.jobs import RunWorker, run_worker
-from runwright.mcp.tools import Call, Said, ToolError
+from runwright.mcp.tools import Invocation, Said, ToolError
 
 PREFIX: Final = "worker_"
 MOST_TOOLS: Final = 20
@@ -35,7 +35,7 @@ class WorkerTool(msgspec.Struct, frozen=True, kw_only=True):
     input_schema: dict[str, Any]
 
 
-async def list_worker_tools(call: Call) -> list[WorkerTool]:
+async def list_worker_tools(call: Invocation) -> list[WorkerTool]:
     """Return the workers of the caller that are tools; each has a name of its own."""
     found: dict[str, WorkerTool] = {}
     async for worker in _described(call):
@@ -51,7 +51,7 @@ async def list_worker_tools(call: Call) -> list[WorkerTool]:
     return list(found.values())
 
 
-async def call_worker_tool(call: Call, name: str, arguments: dict[str, Any]) -> Said:
+async def call_worker_tool(call: Invocation, name: str, arguments: dict[str, Any]) -> Said:
     """Run the worker of a tool with the arguments as its input. ToolError if it is none."""
     for tool in await list_worker_tools(call):
         if tool.name == name:
@@ -59,7 +59,7 @@ async def call_worker_tool(call: Call, name: str, arguments: dict[str, Any]) -> 
     raise ToolError(f"There is no worker that is the tool {name[:100]!r}.")
 
 
-async def _described(call: Call) -> AsyncIterator[WorkerInfo]:
+async def _described(call: Invocation) -> AsyncIterator[WorkerInfo]:
     looked_at = 0
     async for worker in call.api.workers.list(status="active"):
         looked_at += 1

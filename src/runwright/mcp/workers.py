@@ -9,7 +9,7 @@ from runwright.mcp.answers import Answer, slice_of
 from runwright.mcp.grants import Grant
 from runwright.mcp.lists import Cursor, PageParameters, list_page, number_in
 from runwright.mcp.shown import shown
-from runwright.mcp.tools import TOOLS, Call, Parameters, Said, ToolError
+from runwright.mcp.tools import TOOLS, Invocation, Parameters, Said, ToolError
 
 Worker = Annotated[str, Meta(description="Name or id.")]
 
@@ -39,7 +39,7 @@ class ListWorkers(PageParameters, frozen=True, kw_only=True):
 
 
 @TOOLS.add("List workers")
-async def list_workers(call: Call, parameters: ListWorkers) -> Said:
+async def list_workers(call: Invocation, parameters: ListWorkers) -> Said:
     """List the workers (functions that run as jobs) of the tenant, newest first."""
     which = parameters.given("q", "status", "runtime")
     return await list_page(
@@ -59,7 +59,7 @@ class GetWorker(Parameters, frozen=True, kw_only=True):
 
 
 @TOOLS.add("Get a worker and its source")
-async def get_worker(call: Call, parameters: GetWorker) -> Said:
+async def get_worker(call: Invocation, parameters: GetWorker) -> Said:
     """Get a worker's settings, its files, and its source: that of `path`, by default of its entry point.
 
     A long source is cut; call again with the cursor for the rest.
@@ -99,7 +99,7 @@ class DeployFiles(Parameters, frozen=True, kw_only=True):
 
 
 @TOOLS.add("Deploy files", Grant.DEPLOY, destructive=True)
-async def deploy_files(call: Call, parameters: DeployFiles) -> Said:
+async def deploy_files(call: Invocation, parameters: DeployFiles) -> Said:
     """Upload files as a new version of a worker, wait for its build, and let it serve.
 
     The answer names the version to roll back to.
@@ -119,7 +119,7 @@ async def deploy_files(call: Call, parameters: DeployFiles) -> Said:
     )
 
 
-async def _worker_or_new(call: Call, parameters: DeployFiles) -> WorkerInfo:
+async def _worker_or_new(call: Invocation, parameters: DeployFiles) -> WorkerInfo:
     found = await call.api.workers.list(q=parameters.worker).page()
     for worker in found.rows:
         if parameters.worker in {worker.name, worker.id}:
@@ -148,7 +148,7 @@ class Rollback(Parameters, frozen=True, kw_only=True):
 
 
 @TOOLS.add("Roll a worker back", Grant.DEPLOY, destructive=True)
-async def rollback(call: Call, parameters: Rollback) -> Said:
+async def rollback(call: Invocation, parameters: Rollback) -> Said:
     """Let another version of a worker serve, older or newer."""
     before = await call.api.workers.get(parameters.worker)
     worker = await call.api.workers.rollback(before.id, parameters.version)
