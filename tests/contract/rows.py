@@ -37,6 +37,14 @@ REQUESTS: Final[dict[tuple[str, str], Proofs]] = {
     ("POST", "/v1/ava/workers/{worker_id}/rollback"): (
         "versions::a_change_of_source_leaves_the_bundle_and_a_rollback_returns_to_it",
     ),
+    ("GET", "/v1/ava/workers/{worker_id}/state"): ("handlers::state_is_read_and_deleted_by_its_tenant",),
+    ("GET", "/v1/ava/workers/{worker_id}/state/{key}"): (
+        "handlers::state_is_read_and_deleted_by_its_tenant",
+    ),
+    ("DELETE", "/v1/ava/workers/{worker_id}/state"): ("handlers::state_is_read_and_deleted_by_its_tenant",),
+    ("DELETE", "/v1/ava/workers/{worker_id}/state/{key}"): (
+        "handlers::state_is_read_and_deleted_by_its_tenant",
+    ),
     ("GET", "/v1/ava/secrets"): ("secrets::a_secret_is_set_named_replaced_and_deleted_and_never_shown",),
     ("PUT", "/v1/ava/secrets/{name}"): (
         "secrets::a_secret_is_set_named_replaced_and_deleted_and_never_shown",

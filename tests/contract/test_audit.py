@@ -15,7 +15,11 @@ AUDIT = "/v1/audit"
 SECRET = "a-value-that-must-not-show"
 NEVER = "2099-01-01T00:00:00Z"
 
-PROVED_ELSEWHERE = {("POST", "/v1/ava/jobs/bulk/{operation_id}/cancel"): "integration/bulk/test_bulk.py"}
+PROVED_ELSEWHERE = {
+    ("POST", "/v1/ava/jobs/bulk/{operation_id}/cancel"): "integration/bulk/test_bulk.py",
+    ("DELETE", "/v1/ava/workers/{worker_id}/state"): "contract/test_handlers.py",
+    ("DELETE", "/v1/ava/workers/{worker_id}/state/{key}"): "as above",
+}
 LEAVE_NO_ROW = {
     ("POST", "/v1/ava/jobs"): "the job says who submitted it",
     ("POST", "/v1/ava/jobs/batch"): "as above",

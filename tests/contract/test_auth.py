@@ -61,7 +61,7 @@ def unknown(path: str) -> str:
     prefixes = {"worker": "wkr", "job": "job", "schedule": "sch", "webhook": "wh", "delivery": "whd"}
     prefixes |= {"key": "key", "operation": "blk", "backfill": "bfl", "event": "evt"}
     ids = {f"{kind}_id": f"{prefix}_01jd9x3v7m0000000000000000" for kind, prefix in prefixes.items()}
-    return filled(path, version="1", name="A_SECRET", tenant_id="ten_nobody", **ids)
+    return filled(path, version="1", name="A_SECRET", key="cursor", tenant_id="ten_nobody", **ids)
 
 
 def test_every_route_says_which_role_it_needs() -> None:
@@ -142,6 +142,7 @@ def test_another_tenants_things_are_not_found_on_every_route(api: Api, method: s
         path,
         version="1",
         name="A_SECRET",
+        key="cursor",
         worker_id=worker["id"],
         job_id=job["id"],
         schedule_id=schedule["id"],

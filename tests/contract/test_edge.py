@@ -68,6 +68,7 @@ from runwright.workers.bundles.stored import StoredBundles
 from runwright.workers.contents import VersionContents
 from runwright.workers.deployments import Deployments
 from runwright.workers.service import Workers
+from runwright.workers.state import WorkerState
 
 KEY = "platform-key"
 HEADERS = {
@@ -119,6 +120,7 @@ async def edge(database: Pool, request: pytest.FixtureRequest) -> AsyncIterator[
     feed_loop.start()
     services = Services(
         workers=Workers(database, no_bundles(database), clock=system_clock, on_deprecated=_nothing_left),
+        worker_state=WorkerState(database, clock=system_clock),
         vault=Vault(database, clock=system_clock, ring=Keyring([bytes(32)]), executor_keys=_no_executors),
         deployments=Deployments(database, no_bundles(database), clock=system_clock),
         contents=VersionContents(

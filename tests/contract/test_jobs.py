@@ -21,6 +21,8 @@ KEYS = SEED_KEYS | {
         "schedule_id",
         "worker_name",
         "retried_as",
+        "parent_job_id",
+        "progress",
     ),
 }
 UNKNOWN_JOB = "job_01jd9x3v7m0000000000000000"
@@ -44,7 +46,20 @@ OUTSIDE: dict[str, tuple[Json, ...]] = {
         ),
         *("2101-01-01T00:00:00Z", "0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59", 1893456000, True),
     ),
-    **dict.fromkeys(("id", "status", "output", "attempt", "retry_of", "schedule_id", "colour"), ("x",)),
+    **dict.fromkeys(
+        (
+            "id",
+            "status",
+            "output",
+            "attempt",
+            "retry_of",
+            "schedule_id",
+            "parent_job_id",
+            "progress",
+            "colour",
+        ),
+        ("x",),
+    ),
 }
 """Values that a new job's fields refuse."""
 
@@ -81,6 +96,8 @@ def test_a_new_job_has_the_documented_defaults(api: Api, worker_id: str) -> None
         "schedule_id": None,
         "worker_name": "Echo",
         "retried_as": None,
+        "parent_job_id": None,
+        "progress": None,
     }
     assert data_of(api.get(f"/jobs/{job['id']}")) == job
 

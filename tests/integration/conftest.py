@@ -13,9 +13,10 @@ import pytest
 from runwright.core.clock import system_clock
 from runwright.core.lease_term import LeaseTerm
 from runwright.egress import Egress
+from runwright.runtimes.handler_calls import CallReceiver, HandlerCall, Reply, ReportedProgress, refusal
 from runwright.runtimes.host import Host, Interpreter, Isolation
 from runwright.runtimes.interpreters import InterpreterPaths, find_interpreters
-from runwright.runtimes.model import Assignment, AttemptOutcome, OutputLine, WorkerCode
+from runwright.runtimes.model import Assignment, AttemptOutcome, OutputLine, RecordLine, WorkerCode
 from runwright.runtimes.pool.pool import Pool, PoolSettings
 from runwright.runtimes.probe import probe_host
 from runwright.sandbox.cgroups import instance_name
@@ -77,6 +78,17 @@ class JobRecord:
         self.lines: list[OutputLine] = []
         self.started = 0
         self.outcomes: list[AttemptOutcome] = []
+        self.progress: list[ReportedProgress] = []
+        self.calls: list[HandlerCall] = []
+
+    @property
+    def records(self) -> list[tuple[str, str, object]]:
+        """The lines with fields."""
+        return [
+            (line.level, line.msg, msgspec.json.decode(line.fields))
+            for line in self.lines
+            if isinstance(line, RecordLine)
+        ]
 
     @property
     def outcome(self) -> AttemptOutcome:
@@ -105,6 +117,8 @@ class Stage:
         self.term = LeaseTerm()
         self._changed = asyncio.Event()
         self.on_outcome: Callable[[JobRecord], None] | None = None
+        self.serve: Callable[[HandlerCall], bytes | None] = lambda _: refusal("unavailable", "not here")
+        """Answers the calls of handlers, or (None) never does."""
         self.pool = Pool(
             settings=settings,
             host=host,
@@ -113,9 +127,21 @@ class Stage:
             on_line=self._line,
             on_outcome=self._outcome,
             on_capacity=self._room,
+            calls=CallReceiver(self._call, self._progress),
             egress=egress,
             term=self.term,
         )
+
+    def _call(self, a: Assignment, call: HandlerCall, reply: Reply) -> None:
+        self.played[a.id].calls.append(call)
+        content = self.serve(call)
+        if content is not None:
+            reply(content)
+        self._changed.set()
+
+    def _progress(self, a: Assignment, progress: ReportedProgress) -> None:
+        self.played[a.id].progress.append(progress)
+        self._changed.set()
 
     def _started(self, a: Assignment, _at: object) -> None:
         self.played[a.id].started += 1
@@ -222,6 +248,7 @@ class Stage:
             env=env or {},
             secrets=secrets or {},
             timeout_seconds=seconds,
+            worker_name=f"worker {code.worker_id}",
         )
         played = self.played[token] = JobRecord(assignment)
         self.pool.assign(assignment)

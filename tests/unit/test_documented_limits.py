@@ -14,11 +14,15 @@ from runwright.automations import run_endings
 from runwright.builds import log as build_log
 from runwright.core import retry
 from runwright.events import publish
+from runwright.executor import handler_calls as served_calls
+from runwright.jobs.store import children
 from runwright.loops import builder, completion_dispatcher
+from runwright.runtimes import handler_calls as runtime_calls
 from runwright.runtimes import protocol
 from runwright.schedules import tick_policy
 from runwright.tool_calls import service as tool_calls
 from runwright.webhooks import model as webhooks
+from runwright.workers import state
 
 KIB = 1024
 
@@ -41,6 +45,17 @@ KIB = 1024
         (protocol.LOG_BYTES, 4 * KIB * KIB),
         (protocol.ERROR_STACK_BYTES, 32 * KIB),
         (build_log.LOG_BYTES, KIB * KIB),
+        (runtime_calls.VALUE_BYTES, 60 * KIB),
+        (runtime_calls.KEY_CHARS, 128),
+        (runtime_calls.MESSAGE_CHARS, 200),
+        (state.MOST_KEYS, 256),
+        (state.STATE_BYTES, KIB * KIB),
+        (served_calls.CALLS_AT_ONCE, 100),
+        (served_calls.CALLS_PER_SECOND, 20),
+        (served_calls.EVENTS_PER_ATTEMPT, 100),
+        (served_calls.JOBS_PER_ATTEMPT, 100),
+        (children.MOST_DEPTH, 8),
+        (children.MOST_STARTED, 1000),
     ],
 )
 def test_a_limit_is_the_one_that_was_promised(value: object, promised: object) -> None:

@@ -17,19 +17,25 @@ if TYPE_CHECKING:
 class LowestLevel(StrEnum):
     """The lowest level of the lines that are shown."""
 
+    DEBUG = "debug"
     INFO = "info"
     WARN = "warn"
     ERROR = "error"
 
 
 _RANKS: Final = {level: rank for rank, level in enumerate(LowestLevel)}
-_STYLES: Final = {LowestLevel.INFO: "dim", LowestLevel.WARN: "yellow", LowestLevel.ERROR: "red"}
+_STYLES: Final = {
+    LowestLevel.DEBUG: "dim",
+    LowestLevel.INFO: "dim",
+    LowestLevel.WARN: "yellow",
+    LowestLevel.ERROR: "red",
+}
 
 
 class LineFilter(msgspec.Struct, frozen=True):
     """Which lines are shown."""
 
-    level: LowestLevel = LowestLevel.INFO
+    level: LowestLevel = LowestLevel.DEBUG
     pattern: re.Pattern[str] | None = None
     since: datetime | None = None
 

@@ -50,8 +50,8 @@ def logs(
         str | None, typer.Option(metavar="TIME", help="Only lines since then: 1h, or a time.")
     ] = None,
     level: Annotated[
-        LowestLevel, typer.Option(metavar="LEVEL", help="At least: info, warn or error.")
-    ] = LowestLevel.INFO,
+        LowestLevel, typer.Option(metavar="LEVEL", help="At least: debug, info, warn or error.")
+    ] = LowestLevel.DEBUG,
     grep: Annotated[
         str | None, typer.Option(metavar="REGEX", help="Only lines that match a regular expression.")
     ] = None,

@@ -1,8 +1,8 @@
 """The attempts that an executor holds, from the claim to the recorded end.
 
-An attempt goes to the pool, which reports its start, its log lines and its outcome. It is held
-until its end, or its return to the queue, is written or refused by the fence: so whatever began here is
-known here until the tables know how it ended, and is never mistaken for a claim that was lost.
+An attempt goes to the pool, which reports its start, its log lines and its outcome. It is held until its end,
+or its return to the queue, is written or refused by the fence: so whatever began here is known here until the
+tables know how it ended, and is never mistaken for a claim that was lost.
 
 An end that can never be stored is replaced by a failure that says so. One that is known when the lease is
 lost is still written under the lease's old id, unless the job was given to others meanwhile.
@@ -21,12 +21,15 @@ from runwright.db.errors import invalid
 from runwright.db.pool import Database
 from runwright.executor.lease import Lease
 from runwright.executor.preparation import Preparation, Refusal
+from runwright.executor.progress_reports import ProgressReports
 from runwright.executor.recorder import Recorder
 from runwright.executor.worker_cache import LoadedWorker, WorkerCache
-from runwright.jobs.model import AttemptEnd, ClaimedAttempt
+from runwright.jobs.model import AttemptEnd, ClaimedAttempt, LogChunk, ProgressReport
 from runwright.jobs.notifications import JobNotifications
+from runwright.jobs.store.children import RunningAttempt
 from runwright.leases.store import cancel_requests
 from runwright.loops.pass_loop import PassLoop
+from runwright.runtimes.handler_calls import ReportedProgress
 from runwright.runtimes.model import Assignment, AttemptOutcome, OutcomeStatus, OutputLine
 from runwright.runtimes.pool.pool import Pool
 from runwright.telemetry.emit import Emit
@@ -42,7 +45,6 @@ from runwright.telemetry.events import (
 LOG_FLUSH_SECONDS: Final = 0.1
 CANCELS_SECONDS: Final = 1.0
 """How often cancel requests are read without a notification, in case one was lost."""
-
 AGAIN_SECONDS: Final = 1.0
 """The pause before an end is recorded again that the database refuses even as a bare failure."""
 
@@ -50,7 +52,6 @@ _UNSTARTED: Final = AttemptOutcome(status=OutcomeStatus.UNSTARTED)
 _CANCELLED: Final = AttemptOutcome(
     status=OutcomeStatus.CANCELLED, error_code=ErrorCode.CANCELLED, error_message="Cancelled."
 )
-
 _LOST: Final = AttemptOutcome(
     status=OutcomeStatus.FAILED,
     error_code=ErrorCode.EXECUTOR_LOST,
@@ -107,6 +108,7 @@ class AttemptRunner:
         self._unplaced: dict[int, ClaimedAttempt] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._log_timer: asyncio.TimerHandle | None = None
+        self._progress = ProgressReports(clock, self._record_part)
         self._recorder = Recorder(db, executor_id=lease.id, emit=emit)
         self._past_recorders: list[Recorder] = []
         self.pool = make_pool(self)
@@ -119,6 +121,11 @@ class AttemptRunner:
     def notify_claims(self, *, end_recorded: "EndRecorded", capacity_freed: Callable[[], None]) -> None:
         """Set what is called when the end of an attempt is recorded, and when a sandbox is done."""
         self._end_recorded, self._capacity_freed = end_recorded, capacity_freed
+
+    def running(self, assignment_id: int) -> RunningAttempt | None:
+        """Return an attempt that is held, with the proof; None where its lease was lost."""
+        attempt = self._attempts.get(assignment_id)
+        return None if attempt is None else RunningAttempt(attempt=attempt, executor_id=self._lease.id)
 
     def unplaced(self) -> list[ClaimedAttempt]:
         """Return the attempts that are held and that the pool does not know of yet."""
@@ -133,7 +140,8 @@ class AttemptRunner:
         await self.cancels.stop()
 
     def stop_logs(self) -> None:
-        """Cancel the pending flush of log lines."""
+        """Cancel what is still to be flushed."""
+        self._progress.stop()
         if self._log_timer is not None:
             self._log_timer.cancel()
 
@@ -198,9 +206,7 @@ class AttemptRunner:
                 worker = await self.workers.fetch(attempt.worker_id, attempt.pinned_version)
             except Exception as error:  # noqa: BLE001  whatever the cause, the job goes back to the queue
                 self._emit(WorkerNotLoaded(job_id=attempt.job_id, error=type(error).__name__))
-        if (
-            self._lease.id == executor_id and assignment_id in self._attempts
-        ):  # else the lease was lost meanwhile
+        if self._lease.id == executor_id and assignment_id in self._attempts:  # else the lease was lost
             self._dispatch(assignment_id, attempt, worker)
 
     def _dispatch(self, assignment_id: int, attempt: ClaimedAttempt, worker: LoadedWorker | None) -> None:
@@ -255,6 +261,12 @@ class AttemptRunner:
         if self._log_timer is None:
             self._log_timer = asyncio.get_running_loop().call_later(LOG_FLUSH_SECONDS, self._flush_logs)
 
+    def on_progress(self, assignment: Assignment, progress: ReportedProgress) -> None:
+        """Keep how far a job is."""
+        attempt = self._attempts.get(assignment.id)
+        if attempt is not None:
+            self._progress.keep(attempt, progress)
+
     def on_capacity(self) -> None:
         """Let the claims use the pool's free capacity."""
         self._capacity_freed()
@@ -266,9 +278,11 @@ class AttemptRunner:
     def _flush_logs(self) -> None:
         self._log_timer = None
         for attempt in self._attempts.values():
-            chunk = attempt.take_log()
-            if chunk is not None:
-                self._recorder.record(chunk).add_done_callback(partial(self._after_chunk, attempt))
+            if (chunk := attempt.take_log()) is not None:
+                self._record_part(attempt, chunk)
+
+    def _record_part(self, attempt: ClaimedAttempt, part: LogChunk | ProgressReport) -> None:
+        self._recorder.record(part).add_done_callback(partial(self._after_chunk, attempt))
 
     # --- recording ---------------------------------------------------------------------
 
@@ -282,6 +296,8 @@ class AttemptRunner:
             outcome = _CANCELLED
         elif outcome.status is OutcomeStatus.UNSTARTED and attempt.started_at is not None:
             outcome = _LOST
+        if attempt.progress is not None:
+            self._progress.write(attempt)
         end = attempt.end(outcome, now=self._clock())
         if end.status is JobStatus.QUEUED:
             self.hand_backs_in_row += 1
@@ -377,12 +393,8 @@ class AttemptRunner:
     async def _apply_cancels(self) -> float:
         if self._attempts:
             requested = set(await cancel_requests(self._db, executor_id=self._lease.id))
-            to_cancel = [
-                (assignment_id, attempt)
-                for assignment_id, attempt in self._attempts.items()
-                if (attempt.job_id, attempt.fence) in requested and not attempt.cancelling
-            ]
-            for assignment_id, attempt in to_cancel:
-                attempt.cancelling = True
-                self.pool.cancel(assignment_id)
+            for assignment_id, attempt in list(self._attempts.items()):
+                if (attempt.job_id, attempt.fence) in requested and not attempt.cancelling:
+                    attempt.cancelling = True
+                    self.pool.cancel(assignment_id)
         return CANCELS_SECONDS

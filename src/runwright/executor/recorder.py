@@ -1,4 +1,4 @@
-"""Writes what happens to an executor's attempts, log lines and ends, in order.
+"""Writes what happens to an executor's attempts, log lines, progress and ends, in order.
 
 Everything goes through one queue of group commits, so that a job's log lines are stored before
 its end, and nothing of one job overtakes an earlier record of the same job.
@@ -14,10 +14,13 @@ from collections.abc import Sequence
 from runwright.core.job_state import JobStatus
 from runwright.db.batching import Batcher
 from runwright.db.pool import Database
-from runwright.jobs.model import AttemptEnd, LogChunk
+from runwright.jobs.model import AttemptEnd, LogChunk, ProgressReport
 from runwright.jobs.store.finish import append_logs, finish_attempts
+from runwright.jobs.store.progress import write_progress
 from runwright.telemetry.emit import Emit, error_text
 from runwright.telemetry.events import JobRecordFailed
+
+AttemptRecord = LogChunk | ProgressReport | AttemptEnd
 
 
 class Recorder:
@@ -27,11 +30,11 @@ class Recorder:
         self._db = db
         self._emit = emit
         self._executor_id = executor_id
-        self._batches: Batcher[LogChunk | AttemptEnd, JobStatus | None] = Batcher(
+        self._batches: Batcher[AttemptRecord, JobStatus | None] = Batcher(
             self._write, max_items=512, retry_seconds=math.inf
         )
 
-    def record(self, item: LogChunk | AttemptEnd) -> asyncio.Future[JobStatus | None]:
+    def record(self, item: AttemptRecord) -> asyncio.Future[JobStatus | None]:
         """Write one item; the future resolves after the commit, for an end with the job's status then.
 
         The status is None where the fence refused the end. Fails only for an item that can never be stored,
@@ -43,17 +46,19 @@ class Recorder:
         """Write all that was recorded, if that is possible in time."""
         await self._batches.stop(within_seconds)
 
-    async def _write(self, items: Sequence[LogChunk | AttemptEnd]) -> Sequence[JobStatus | None]:
+    async def _write(self, items: Sequence[AttemptRecord]) -> Sequence[JobStatus | None]:
         try:
             return await self._write_once(items)
         except Exception as error:
             self._emit(JobRecordFailed(error=error_text(error)))
             raise
 
-    async def _write_once(self, items: Sequence[LogChunk | AttemptEnd]) -> Sequence[JobStatus | None]:
+    async def _write_once(self, items: Sequence[AttemptRecord]) -> Sequence[JobStatus | None]:
         chunks = [i for i in items if isinstance(i, LogChunk)]
         if chunks:
             await append_logs(self._db, executor_id=self._executor_id, chunks=chunks)
+        if reports := [i for i in items if isinstance(i, ProgressReport)]:
+            await write_progress(self._db, executor_id=self._executor_id, reports=reports)
         ends = [i for i in items if isinstance(i, AttemptEnd)]
         if not ends:
             return [None] * len(items)

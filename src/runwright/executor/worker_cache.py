@@ -49,6 +49,7 @@ class LoadedWorker(msgspec.Struct, frozen=True):
             secrets=dict(secrets) if secrets else {},
             masker=masker,
             timeout_seconds=self.revision.timeout_seconds,
+            worker_name=self.revision.name,
         )
 
 

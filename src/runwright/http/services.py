@@ -43,6 +43,7 @@ from runwright.webhooks.service import WebhookEndpoints
 from runwright.workers.contents import VersionContents
 from runwright.workers.deployments import Deployments
 from runwright.workers.service import Workers
+from runwright.workers.state import WorkerState
 
 Facts = dict[str, str | int | float | bool | list[str] | None]
 """Plain facts about a part of the server; never secrets."""
@@ -65,6 +66,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     """The services behind the edge. `ready` returns whether requests can be served, within 3 s."""
 
     workers: Workers
+    worker_state: WorkerState
     deployments: Deployments
     contents: VersionContents
     vault: Vault

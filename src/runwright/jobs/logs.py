@@ -7,8 +7,8 @@ wake a reader; without any, it reads every `LOOK_SECONDS`.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
-from typing import Final
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any, Final
 
 import msgspec
 
@@ -16,26 +16,49 @@ from runwright.core.job_state import TERMINAL, JobStatus
 from runwright.db.pool import Database
 from runwright.jobs.model import JobLogs, LogLine
 from runwright.jobs.notifications import FOLLOW_SECONDS, JobNotifications
-from runwright.jobs.store.read import fetch_log_chunks, fetch_status
+from runwright.jobs.store.read import StoredLine, fetch_log_chunks, fetch_status
 
 LOOK_SECONDS: Final = 1.0
 _CHUNKS_PER_READ: Final = 50
 _LINES_PER_READ: Final = 500
+_decode_fields: Final = msgspec.json.Decoder(dict[str, Any] | None).decode
+
+
+class LogFilter(msgspec.Struct, frozen=True):
+    """Which lines of a log; None selects all."""
+
+    level: str | None = None
+    text: str | None = None
+    """Text in the message, or in `name=value` of a field, in either case."""
+
+    def selects(self, line: StoredLine) -> bool:
+        """Return whether a line is one of them."""
+        if self.level not in (None, line.level):
+            return False
+        if self.text is None:
+            return True
+        text = self.text.casefold()
+        return text in line.msg.casefold() or any(text in one.casefold() for one in _fields_of(line))
+
+
+def _fields_of(line: StoredLine) -> Iterator[str]:
+    for name, value in (_decode_fields(line.fields) or {}).items():
+        yield f"{name}={value if isinstance(value, str) else msgspec.json.encode(value).decode()}"
 
 
 async def read_logs(
-    db: Database, *, job_id: str, job_status: JobStatus, level: str | None, limit: int, after: int
+    db: Database, *, job_id: str, job_status: JobStatus, which: LogFilter, limit: int, after: int
 ) -> JobLogs:
-    """Return up to `limit` lines of the level (None: all) with a seq above `after`, oldest first."""
+    """Return up to `limit` lines with a seq above `after`, oldest first."""
     lines: list[LogLine] = []
     offset = 0
     while len(lines) <= limit:
         chunks = await fetch_log_chunks(db, job_id=job_id, after=after, limit=_CHUNKS_PER_READ, offset=offset)
         for chunk in chunks:
             lines.extend(
-                LogLine(seq=seq, ts=line.ts, level=line.level, msg=line.msg, attempt=chunk.attempt)
+                LogLine(seq, line.ts, line.level, line.msg, chunk.attempt, line.fields)
                 for seq, line in enumerate(chunk.lines, chunk.first_seq)
-                if seq > after and level in (None, line.level)
+                if seq > after and which.selects(line)
             )
         if len(chunks) < _CHUNKS_PER_READ:
             break
@@ -66,7 +89,7 @@ async def tail_log(
     *,
     tenant_id: str,
     job_id: str,
-    level: str | None,
+    which: LogFilter,
     after: int,
     over: Callable[[], bool],
 ) -> AsyncIterator[TailPart]:
@@ -83,7 +106,7 @@ async def tail_log(
             more = True
             while more:
                 page = await read_logs(
-                    db, job_id=job_id, job_status=status, level=level, limit=_LINES_PER_READ, after=after
+                    db, job_id=job_id, job_status=status, which=which, limit=_LINES_PER_READ, after=after
                 )
                 after = page.logs[-1].seq if page.logs else after
                 more = page.next_after is not None

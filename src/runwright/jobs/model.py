@@ -28,6 +28,14 @@ class JobError(msgspec.Struct, frozen=True, omit_defaults=True):
     stack: str | None = None
 
 
+class JobProgress(msgspec.Struct, frozen=True):
+    """How far an attempt is, as it reported last: from 0 to 1, what it does, or both."""
+
+    fraction: float | None
+    message: str | None
+    updated_at: datetime
+
+
 class Job(msgspec.Struct, frozen=True, kw_only=True):
     """A job as the API shows it. `input` and `output` are JSON text, passed on without decoding."""
 
@@ -56,6 +64,9 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     """The name that its worker has now."""
     retried_as: str | None = None
     """The latest job that repeats it by request."""
+    parent_job_id: str | None = None
+    progress: JobProgress | None = None
+    """Of the latest attempt."""
 
 
 class Idempotency(msgspec.Struct, frozen=True):
@@ -73,6 +84,7 @@ class JobFilter(msgspec.Struct, frozen=True, kw_only=True):
     statuses: frozenset[JobStatus] | None = None
     trigger: Trigger | None = None
     schedule_id: str | None = None
+    parent_job_id: str | None = None
     created_after: datetime | None = None
     created_before: datetime | None = None
     error_code: ErrorCode | None = None
@@ -143,6 +155,8 @@ class LogLine(msgspec.Struct, frozen=True):
     level: str
     msg: str
     attempt: int
+    fields: msgspec.Raw = NULL
+    """JSON of an object, where the line has fields."""
 
 
 class JobLogs(msgspec.Struct, frozen=True, kw_only=True):
@@ -177,7 +191,7 @@ _UNSTORABLE: Final = msgspec.json.encode(
 
 
 class LogChunk(msgspec.Struct, frozen=True, kw_only=True):
-    """Consecutive log lines of one attempt; `lines` is a JSON array of [ts, level, msg].
+    """Consecutive log lines of one attempt; `lines` is a JSON array of [ts, level, msg] or with fields.
 
     The order of the fields is that of the statements' columns.
     """
@@ -189,6 +203,18 @@ class LogChunk(msgspec.Struct, frozen=True, kw_only=True):
     first_seq: int
     last_seq: int
     lines: bytes
+
+
+class ProgressReport(msgspec.Struct, frozen=True, kw_only=True):
+    """How far an attempt is. The order of the fields is that of the statement's columns."""
+
+    tenant_id: str
+    job_id: JobId
+    fence: int
+    attempt: int
+    fraction: float | None
+    message: str | None
+    at: datetime
 
 
 class AttemptEnd(msgspec.Struct, frozen=True, kw_only=True):
@@ -211,6 +237,8 @@ class AttemptEnd(msgspec.Struct, frozen=True, kw_only=True):
     retry_at: datetime | None = None
     log: LogChunk | None = None
     """The last lines, stored together with the end."""
+    progress: JobProgress | None = None
+    """What it reported last, which is stored before."""
     unstorable: bool = False
     """Whether it replaces an end that the database can never store."""
 
@@ -243,7 +271,17 @@ class AttemptEnd(msgspec.Struct, frozen=True, kw_only=True):
             duration_ms=None if self.run_seconds is None else round(self.run_seconds * 1000),
             output=msgspec.Raw(self.output or b"null"),
             error=None if self.error is None else msgspec.json.decode(self.error, type=JobError),
+            progress=self.progress,
         )
+
+
+class CallCounts(msgspec.Struct):
+    """What a running attempt has asked for, and the calls that it may make at once."""
+
+    tokens: float
+    refilled_at: float
+    events: int = 0
+    jobs: int = 0
 
 
 class ClaimedAttempt(msgspec.Struct, kw_only=True, eq=False):
@@ -267,6 +305,30 @@ class ClaimedAttempt(msgspec.Struct, kw_only=True, eq=False):
     lines: list[OutputLine] = []
     """Log lines that no chunk has taken yet."""
     lines_taken: int = 0
+    calls: CallCounts | None = None
+    progress: JobProgress | None = None
+    progress_is_new: bool = False
+    """Whether no report has taken it yet."""
+
+    def report(self, fraction: float | None, message: str | None, at: datetime) -> None:
+        """Replace the progress."""
+        self.progress, self.progress_is_new = JobProgress(fraction, message, at), True
+
+    def take_progress(self) -> ProgressReport | None:
+        """Return the progress if it is new."""
+        progress = self.progress
+        if progress is None or not self.progress_is_new:
+            return None
+        self.progress_is_new = False
+        return ProgressReport(
+            tenant_id=self.tenant_id,
+            job_id=self.job_id,
+            fence=self.fence,
+            attempt=self.attempt,
+            fraction=progress.fraction,
+            message=progress.message,
+            at=progress.updated_at,
+        )
 
     def take_log(self) -> LogChunk | None:
         """Return the lines since the last chunk, or None where there are none."""
@@ -311,6 +373,7 @@ class ClaimedAttempt(msgspec.Struct, kw_only=True, eq=False):
             error=error,
             retry_at=retry_at,
             log=self.take_log(),
+            progress=self.progress,
         )
 
 

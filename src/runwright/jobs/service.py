@@ -18,7 +18,7 @@ from runwright.db.batching import REQUEST_SECONDS, Batcher, retry_transient
 from runwright.db.pool import Database, PoolConnection
 from runwright.jobs.explain import explain_job
 from runwright.jobs.input_checks import FieldOf, checked_inputs
-from runwright.jobs.logs import TailPart, read_logs, tail_log
+from runwright.jobs.logs import LogFilter, TailPart, read_logs, tail_log
 from runwright.jobs.model import (
     ClaimedAttempt,
     Explanation,
@@ -252,16 +252,31 @@ class Jobs:
         return await fetch_attempts(self._db, job=await self.get(tenant_id, job_id))
 
     async def logs(
-        self, tenant_id: str, job_id: JobId, *, level: str | None, limit: int, after: int | None
+        self,
+        tenant_id: str,
+        job_id: JobId,
+        *,
+        level: str | None,
+        limit: int,
+        after: int | None,
+        text: str | None = None,
     ) -> JobLogs:
-        """Return up to `limit` log lines after the line numbered `after`, oldest first."""
+        """Return up to `limit` log lines after the line numbered `after`, oldest first.
+
+        `text` selects lines with it in their message or in `name=value` of a field.
+        """
         job = await self.get(tenant_id, job_id)
         return await read_logs(
-            self._db, job_id=job.id, job_status=job.status, level=level, limit=limit, after=after or 0
+            self._db,
+            job_id=job.id,
+            job_status=job.status,
+            which=LogFilter(level, text),
+            limit=limit,
+            after=after or 0,
         )
 
     async def tail(
-        self, tenant_id: str, job_id: JobId, *, level: str | None, after: int
+        self, tenant_id: str, job_id: JobId, *, level: str | None, after: int, text: str | None = None
     ) -> AsyncIterator[TailPart]:
         """Yield the job's log lines after the one numbered `after` as they come, until the job has ended.
 
@@ -274,7 +289,7 @@ class Jobs:
             self._notifications,
             tenant_id=tenant_id,
             job_id=job_id,
-            level=level,
+            which=LogFilter(level, text),
             after=after,
             over=lambda: self._waits_over,
         )

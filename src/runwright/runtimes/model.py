@@ -55,6 +55,7 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True):
     masker: Masker | None = None
     """A masker of the secrets that was built in advance, if that takes long."""
     timeout_seconds: float
+    worker_name: str = ""
 
     def __repr__(self) -> str:
         """Omit secrets, since this may be logged."""
@@ -89,6 +90,12 @@ class OutputLine(msgspec.Struct, frozen=True, array_like=True):
     ts: datetime
     level: str
     msg: str
+
+
+class RecordLine(OutputLine, frozen=True, array_like=True):
+    """A log line with fields, which are JSON text of an object."""
+
+    fields: msgspec.Raw
 
 
 OnLine = Callable[[Assignment, OutputLine], None]

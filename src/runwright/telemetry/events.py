@@ -97,6 +97,13 @@ class JobAttemptEnded(TimedEvent, frozen=True):
     """The job's status after the attempt."""
 
 
+class HandlerCallFailed(WarningEvent, frozen=True):
+    """A call of a handler (state, an event, a job) failed for a reason that is not the caller's."""
+
+    call: str
+    error: str
+
+
 class JobHandedBack(TelemetryEvent, frozen=True):
     """A claimed job that had not started was returned to its queue."""
 

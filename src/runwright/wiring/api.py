@@ -58,6 +58,7 @@ from runwright.workers.contents import VersionContents
 from runwright.workers.deployments import Deployments
 from runwright.workers.input_schemas import InputSchemas
 from runwright.workers.service import Workers
+from runwright.workers.state import WorkerState
 
 SUBMIT_CONNECTIONS: Final = 2
 UPLOAD_CONNECTIONS: Final = 2
@@ -130,6 +131,7 @@ async def open_services(
     key = await asyncio.to_thread(platform_key, res.settings.platform_key, res.settings.data_dir)
     return Services(
         workers=_workers(res, db, reader, admission, executor, on_building),
+        worker_state=WorkerState(db, clock=res.clock),
         deployments=await _open_deployments(res, reader, admission, on_building, stack),
         contents=VersionContents(db, StoredBundles(db, spool_dir=spool_dir_in(res.settings)), res.offload),
         vault=open_vault(res, db, stack),

@@ -23,17 +23,20 @@ from runwright.core.hostnames import parse_trusted
 from runwright.core.ids import new_id
 from runwright.core.lease_term import LeaseTerm
 from runwright.db.availability import Availability
-from runwright.db.connection import MAINTENANCE, PING
+from runwright.db.connection import CLAIM, MAINTENANCE, PING
 from runwright.db.pool import RECONNECT_SECONDS, Database, open_pool
 from runwright.egress import Egress
 from runwright.egress.metrics import TrafficCollector
 from runwright.executor.attempt_runner import AttemptRunner
 from runwright.executor.executor import Executor
+from runwright.executor.handler_calls import HandlerCallService
 from runwright.executor.lease import ExecutorSettings, LeaseResources
 from runwright.executor.preparation import Preparation
 from runwright.loops.builder import Builder
 from runwright.loops.promoter import Promoter
 from runwright.loops.version_files import LayerLookup, VersionFiles
+from runwright.runtimes.handler_calls import CallReceiver, HandlerCall, Reply
+from runwright.runtimes.model import Assignment
 from runwright.runtimes.pool.default_slots import default_newcomer_slots, default_slots, host_resources
 from runwright.runtimes.pool.pool import Pool, PoolSettings
 from runwright.wiring.resources import Resources, open_database_pool, open_vault, start_loop
@@ -43,6 +46,7 @@ from runwright.workers.bundles.members import STORED, ArchiveLimits
 
 LAYER_LIMITS: Final = ArchiveLimits(unpacked_bytes=512 * 1024 * 1024, files=50_000, links=True)
 BUILD_CONNECTIONS: Final = 2
+HANDLER_CONNECTIONS: Final = 3
 _DRAIN_PART_WHILE_AWAY: Final = 0.3
 _LOOK_SECONDS: Final = 0.5
 CANNOT_INSTALL: Final = (
@@ -56,6 +60,7 @@ async def start_executor(
 ) -> Executor:
     term = LeaseTerm()
     egress = _start_egress(res, term, stack)
+    handler_calls = await _open_handler_calls(res, stack)
 
     def make_pool(runner: AttemptRunner) -> Pool:
         return Pool(
@@ -66,6 +71,12 @@ async def start_executor(
             on_line=runner.on_line,
             on_outcome=runner.on_outcome,
             on_capacity=runner.on_capacity,
+            calls=CallReceiver(
+                lambda assignment, call, reply: handler_calls.serve(
+                    runner.running(assignment.id), call, reply
+                ),
+                runner.on_progress,
+            ),
             egress=egress,
             term=term,
         )
@@ -86,6 +97,30 @@ async def start_executor(
     await start_loop(executor, stack)
     await start_loop(promoter, stack)
     return executor
+
+
+def _serve_call(
+    service: HandlerCallService,
+    runner: AttemptRunner,
+    assignment: Assignment,
+    call: HandlerCall,
+    reply: Reply,
+) -> None:
+    service.serve(runner.running(assignment.id), call, reply)
+
+
+async def _open_handler_calls(res: Resources, stack: AsyncExitStack) -> HandlerCallService:
+    db = await open_database_pool(res, CLAIM, HANDLER_CONNECTIONS, stack, lazy=True)
+    calls = HandlerCallService(
+        db,
+        clock=res.clock,
+        emit=res.emit,
+        notifications=res.job_notifications,
+        on_event=res.event_notifications.appended,
+        queued_jobs=res.settings.quota_queued_jobs or None,
+    )
+    stack.push_async_callback(calls.stop)
+    return calls
 
 
 async def _open_lease_database(res: Resources) -> Database:

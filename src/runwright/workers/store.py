@@ -132,6 +132,7 @@ class WorkerRevision(msgspec.Struct, frozen=True, kw_only=True):
 
     worker_id: str
     tenant_id: str
+    name: str
     runtime: str
     revision: int
     version: int
@@ -154,7 +155,7 @@ async def fetch_revision(
     """Return the worker at its current revision, with the code that serves or that of another version."""
     row = await db.fetchrow(
         """
-        SELECT w.id AS worker_id, w.tenant_id, w.runtime, w.revision, v.version, v.entrypoint,
+        SELECT w.id AS worker_id, w.tenant_id, w.name, w.runtime, w.revision, v.version, v.entrypoint,
                coalesce(v.source_code, '') AS source_code, v.bundle_digest, v.layer_key, w.config, w.secrets,
                w.timeout_seconds, w.max_concurrency, w.memory_mb, w.network, w.updated_at
         FROM workers w JOIN worker_versions v ON v.worker_id = w.id AND v.version = coalesce($2, w.version)

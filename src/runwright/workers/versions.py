@@ -110,10 +110,11 @@ async def settle_versions(db: PoolConnection, *, worker_id: str) -> None:
 
 
 async def count_stored_bytes(db: Database, tenant_id: str, _bound: int) -> int:
-    """Return the size of the code of all versions of a tenant's workers: sources and bundles."""
+    """Return the size of all versions of a tenant's workers, sources and bundles, and of their state."""
     count: int = await db.fetchval(
         """
         SELECT coalesce(sum(coalesce(v.size_bytes, octet_length(v.source_code))), 0)::bigint
+               + (SELECT coalesce(sum(s.bytes), 0) FROM worker_state s WHERE s.tenant_id = $1)
         FROM workers w JOIN worker_versions v ON v.worker_id = w.id WHERE w.tenant_id = $1
         """,
         tenant_id,

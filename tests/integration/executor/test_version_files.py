@@ -36,6 +36,7 @@ class Shelf:
 
 def definition(digest: str | None, layer_key: str | None = None) -> WorkerRevision:
     return WorkerRevision(
+        name="w",
         worker_id="wkr_1",
         tenant_id="ten_1",
         runtime="python",

@@ -3,7 +3,7 @@
 import asyncio
 
 from runwright.core.job_state import JobStatus
-from runwright.jobs.logs import TailEnd, TailPart, tail_log
+from runwright.jobs.logs import LogFilter, TailEnd, TailPart, tail_log
 from runwright.jobs.notifications import FOLLOW_SECONDS, JobNotifications
 from tests.integration.jobs.world import World
 
@@ -58,7 +58,7 @@ async def test_the_lines_of_an_attempt_are_given_before_the_end(world: World) ->
             world.notifications,
             tenant_id="ten_a",
             job_id=job.id,
-            level=None,
+            which=LogFilter(),
             after=0,
             over=lambda: over,
         )

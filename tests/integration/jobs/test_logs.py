@@ -9,7 +9,7 @@ import pytest
 
 from runwright.core.errors import NotFoundError
 from runwright.core.job_state import JobStatus
-from runwright.jobs.logs import TailEnd, TailPart, read_logs, tail_log
+from runwright.jobs.logs import LogFilter, TailEnd, TailPart, read_logs, tail_log
 from runwright.jobs.model import ClaimedAttempt, LogChunk
 from runwright.jobs.store.finish import append_logs
 from tests.integration.jobs.world import EXECUTOR, World, fresh_id
@@ -46,7 +46,7 @@ async def test_pages_join_into_the_lines_of_many_chunks(
             world.db,
             job_id=attempt.job_id,
             job_status=JobStatus.RUNNING,
-            level=level,
+            which=LogFilter(level),
             limit=limit,
             after=after,
         )
@@ -81,7 +81,7 @@ def tail(
         world.notifications,
         tenant_id="ten_a",
         job_id=job_id,
-        level=level,
+        which=LogFilter(level),
         after=0,
         over=over.is_set,
     )

@@ -6,8 +6,10 @@ import struct
 from collections.abc import Iterator
 
 HEADER = struct.Struct("<BBHIQ")
-KINDS = (1, 2, 3, 16, 17, 18, 19, 20, 21, 22)
+KINDS = (1, 2, 3, 4, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25)
 BEGAN, LOG, DROPPED, RESULT, ERROR, PART = 17, 18, 19, 20, 21, 3
+RECORD, PROGRESS, REQUEST = 23, 24, 25
+CALLS = (RECORD, PROGRESS, REQUEST)
 CODES = (
     "handler_error",
     "load_error",
@@ -40,10 +42,37 @@ def payload(rnd: random.Random) -> bytes:
     return rnd.choice(choices)
 
 
+def call(rnd: random.Random, kind: int) -> bytes:
+    """Return the content of a RECORD, PROGRESS or REQUEST: good, or wrong in one place."""
+    value = rnd.choice(
+        (b"1", b"null", b'{"a":[1]}', b"1e999", b"[" * 200, b'"' + b"x" * rnd.randrange(70_000) + b'"')
+    )
+    if kind == RECORD:
+        return b'["text",' + rnd.choice((value, b'{"f":' + value + b"}", b'{"f":1},2')) + b"]"
+    if kind == PROGRESS:
+        message = rnd.choice((b"null", b'"at work"', value))
+        return b"[" + rnd.choice((b"0.5", b"null", b"-1", b"2", b"NaN")) + b"," + message + b"]"
+    name = rnd.choice((b"get", b"set", b"emit", b"start", b"shell", b""))
+    key = rnd.choice((b'"key"', b'"no key"', b"null", b"7"))
+    rest = rnd.choice(
+        (
+            b"",
+            b',"value":' + value,
+            b',"type":"custom.a","payload":' + value,
+            b',"worker":"w","input":' + value,
+        )
+    )
+    number = rnd.choice((b"", b"\1\0\0\0", rnd.randbytes(4)))
+    return number + b'{"op":"' + name + b'","key":' + key + rest + b"}"
+
+
 def frame(rnd: random.Random, token: int) -> bytes:
     """Return one frame, right or wrong in its kind, flags, length or id."""
     content = payload(rnd)
     kind = rnd.choice((LOG, RESULT, ERROR, PART, BEGAN, DROPPED, rnd.choice(KINDS), rnd.randrange(256)))
+    if rnd.random() < 0.3:
+        kind = rnd.choice(CALLS)
+        content = call(rnd, kind)
     size = len(content) if rnd.random() < 0.8 else rnd.choice((0, 1, len(content) + 1, 2**31, 2**32 - 1))
     near = (token, token, token, token + 1, token - 1, 0, 2**64 - 1, rnd.getrandbits(64))
     number = rnd.choice(near) % 2**64

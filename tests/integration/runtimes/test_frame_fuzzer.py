@@ -13,9 +13,11 @@ from typing import Any, Final
 
 import pytest
 
+from runwright.runtimes.frame_socket import FrameSocket
+from runwright.runtimes.handler_calls import problem_of, read_progress, read_record, read_request
 from runwright.runtimes.model import OutcomeStatus, WorkerCode
 from runwright.runtimes.pool import sandbox
-from runwright.runtimes.protocol import FRAME_BYTES, OUTPUT_BYTES, FrameSocket
+from runwright.runtimes.protocol import FRAME_BYTES, OUTPUT_BYTES, REQUEST_BYTES
 from tests.integration.conftest import JobRecord, MakeStage, Stage
 from tests.integration.runtimes import frame_generator
 from tests.integration.runtimes.frame_generator import messages
@@ -95,8 +97,25 @@ class Recorder:
         self.frames = self.dropped = self.ends = 0
 
     def write(self, _at: datetime, level: str, data: bytes) -> None:
-        assert level in {"info", "warn", "error"}
+        assert level in {"info", "warn", "error", "debug"}
         assert len(data) <= FRAME_BYTES
+
+    def write_record(self, _at: datetime, level: str, content: bytes) -> str | None:
+        assert level in {"info", "warn", "error", "debug"}
+        record = read_record(content)
+        return record if isinstance(record, str) else None
+
+    def take_progress(self, content: bytes) -> str | None:
+        progress = read_progress(content)
+        return progress if isinstance(progress, str) else None
+
+    def handle_request(self, payload: bytes) -> str | None:
+        request = read_request(payload)
+        if isinstance(request, str):
+            return request
+        assert problem_of(request[1]) is None or problem_of(request[1])
+        assert len(payload) <= REQUEST_BYTES
+        return None
 
     def handle_began(self, assignment_id: int, _at: datetime, _now: float) -> str | None:
         return None if assignment_id == self.id else "not given"

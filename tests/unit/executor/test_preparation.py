@@ -19,6 +19,7 @@ from runwright.workers.store import WorkerRevision
 from tests.telemetry import RecordedTelemetry
 
 REVISION = WorkerRevision(
+    name="w",
     worker_id="wkr_1",
     tenant_id="ten_a",
     runtime="python",

@@ -21,6 +21,14 @@ class JobProblem(Info, frozen=True, kw_only=True):
     stack: str | None = None
 
 
+class ProgressInfo(Info, frozen=True, kw_only=True):
+    """How far a job is, as its handler reported last: from 0 to 1, what it does, or both."""
+
+    fraction: float | None = None
+    message: str | None = None
+    updated_at: datetime
+
+
 class JobInfo(Info, frozen=True, kw_only=True):
     """A job."""
 
@@ -48,6 +56,10 @@ class JobInfo(Info, frozen=True, kw_only=True):
     retried_as: str | None = None
     schedule_id: str | None = None
     worker_name: str | None = None
+    parent_job_id: str | None = None
+    """The job whose handler started it."""
+    progress: ProgressInfo | None = None
+    """How far its latest attempt is."""
 
     @property
     def ended(self) -> bool:

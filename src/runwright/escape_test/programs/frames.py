@@ -9,6 +9,7 @@ from escape_kit import StoppedError, Targets, any_of, attempt, find_canary
 
 HEADER = struct.Struct("<BBHIQ")
 READY, BEGAN, LOG, RESULT, ERROR = 16, 17, 18, 20, 21
+RECORD, PROGRESS, REQUEST = 23, 24, 25
 
 
 def _sockets() -> list[int]:
@@ -60,6 +61,37 @@ def forged_log_line(targets: Targets) -> str:
 def forged_begin(targets: Targets) -> str:
     """Report that another tenant's job has begun in this sandbox."""
     return _send_to_all(HEADER.pack(BEGAN, 0, 0, 0, targets["token"]))
+
+
+@attempt(check="forgery", ends=("handler_error",))
+def forged_request(targets: Targets) -> str:
+    """Write to the state of another tenant's worker, as its running job."""
+    call = b'\1\0\0\0{"op":"set","key":"forged","value":"forged"}'
+    return _send_to_all(HEADER.pack(REQUEST, 0, 0, len(call), targets["token"]) + call)
+
+
+@attempt(check="forgery", ends=("handler_error",))
+def forged_progress(targets: Targets) -> str:
+    """Report progress and a log line with fields for another tenant's running job."""
+    progress, record = b'[1,"forged"]', b'["forged",{"forged":1}]'
+    sent = _send_to_all(HEADER.pack(PROGRESS, 0, 0, len(progress), targets["token"]) + progress)
+    return sent + _send_to_all(HEADER.pack(RECORD, 0, 0, len(record), targets["token"]) + record)
+
+
+@attempt(check="executor", ends=("handler_error",))
+def requests_for_other_tenants(targets: Targets) -> str:
+    """Name another tenant in a request, and ask for what no harness asks for."""
+    for call in (b'{"op":"get","key":"a","tenant_id":"other"}', b'{"op":"query","key":"select 1"}'):
+        payload = b"\1\0\0\0" + call
+        _send_to_all(HEADER.pack(REQUEST, 0, 0, len(payload) + 1, targets["own_token"]) + payload)
+    return "sent them"
+
+
+@attempt(check="executor", ends=("handler_error",), seconds=10)
+def request_flood(targets: Targets) -> str:
+    """Send requests without pause and without reading an answer."""
+    call = b'\1\0\0\0{"op":"get","key":"a"}'
+    return _send_to_all(HEADER.pack(REQUEST, 0, 0, len(call), targets["own_token"]) + call, times=200_000)
 
 
 @attempt(check="executor", ends=("handler_error",))

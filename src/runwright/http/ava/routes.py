@@ -13,6 +13,7 @@ from runwright.http.ava.queues.routes import ROUTES as QUEUES
 from runwright.http.ava.runtimes.routes import ROUTES as RUNTIMES
 from runwright.http.ava.schedules.routes import ROUTES as SCHEDULES
 from runwright.http.ava.secrets.routes import ROUTES as SECRETS
+from runwright.http.ava.state.routes import ROUTES as STATE
 from runwright.http.ava.stream.routes import ROUTES as STREAM
 from runwright.http.ava.system.routes import ROUTES as SYSTEM
 from runwright.http.ava.tenants.routes import ROUTES as TENANTS
@@ -27,7 +28,7 @@ from runwright.http.routing import Route
 def ava_routes() -> Sequence[Route]:
     """Return the routes of all resources, and of the document that is made from them."""
     resources = [
-        *(*WORKERS, *SECRETS, *VERSIONS, *VERSION_FILES, *BULK, *JOBS, *SCHEDULES),
+        *(*WORKERS, *STATE, *SECRETS, *VERSIONS, *VERSION_FILES, *BULK, *JOBS, *SCHEDULES),
         *(*QUEUES, *RUNTIMES, *ANALYTICS, *EVENTS, *STREAM, *WEBHOOKS),
         *(*TENANTS, *KEYS, *WHOAMI, *AUDIT, *SYSTEM),
     ]

@@ -31,6 +31,12 @@ async def prune_jobs(db: Database, *, before: datetime, limit: int) -> int:
         ), ancestry AS (
             -- what led to them
             DELETE FROM job_ancestry a USING gone g WHERE a.job_id = g.job_id
+        ), progress AS (
+            -- what they reported
+            DELETE FROM job_progress p USING gone g WHERE p.tenant_id = g.tenant_id AND p.job_id = g.job_id
+        ), trees AS (
+            -- how many jobs they led to
+            DELETE FROM job_trees t USING gone g WHERE t.tenant_id = g.tenant_id AND t.root_job_id = g.job_id
         ), callbacks AS (
             -- the completion callbacks that wait for them
             DELETE FROM completion_callbacks c USING gone g WHERE c.target_id = g.job_id

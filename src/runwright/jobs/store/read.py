@@ -12,11 +12,13 @@ from asyncpg import Record
 
 from runwright.core.job_state import JobStatus, Trigger
 from runwright.db.pool import Database, PoolConnection
-from runwright.jobs.model import NULL, Job, JobAttempt, JobError
+from runwright.jobs.model import NULL, Job, JobAttempt, JobError, JobProgress
+
+_decode_progress: Final = msgspec.json.Decoder(tuple[float | None, str | None, datetime]).decode
 
 JOB_COLUMNS: Final = """
     j.id, j.worker_id, j.tenant_id, j.trigger, j.priority, j.input, j.triggered_by, j.created_at,
-    j.scheduled_at, j.max_retries, j.retry_of, j.schedule_id,
+    j.scheduled_at, j.max_retries, j.retry_of, j.schedule_id, j.parent_job_id,
     coalesce(r.status, CASE WHEN q.state = 'running' THEN 'running' ELSE 'queued' END) AS status,
     coalesce(r.attempt, q.attempt) AS attempt,
     coalesce(r.worker_version, q.worker_version, j.worker_version) AS worker_version,
@@ -24,7 +26,11 @@ JOB_COLUMNS: Final = """
     r.completed_at, r.duration_ms, r.output, r.error,
     coalesce(r.cancel_requested_at, q.cancel_requested_at) AS cancel_requested_at,
     (SELECT w.name FROM workers w WHERE w.id = j.worker_id) AS worker_name,
-    (SELECT x.retried_as FROM job_retries x WHERE x.tenant_id = j.tenant_id AND x.job_id = j.id) AS retried_as
+    (SELECT x.retried_as FROM job_retries x
+     WHERE x.tenant_id = j.tenant_id AND x.job_id = j.id) AS retried_as,
+    (SELECT json_build_array(p.fraction, p.message, p.updated_at) FROM job_progress p
+     WHERE p.tenant_id = j.tenant_id AND p.job_id = j.id AND p.attempt = coalesce(r.attempt, q.attempt)
+    ) AS progress
 """
 
 JOB_STATE: Final = """
@@ -40,7 +46,12 @@ def job_from_row(row: Record) -> Job:
     values["trigger"] = Trigger(values["trigger"])
     values["output"] = NULL if values["output"] is None else values["output"]
     values["error"] = error_from(values["error"])
+    values["progress"] = _progress_from(values["progress"])
     return Job(**values)
+
+
+def _progress_from(raw: msgspec.Raw | None) -> JobProgress | None:
+    return None if raw is None else JobProgress(*_decode_progress(raw))
 
 
 def error_from(raw: msgspec.Raw | None) -> JobError | None:
@@ -144,6 +155,7 @@ class StoredLine(msgspec.Struct, frozen=True, array_like=True):
     ts: datetime
     level: str
     msg: str
+    fields: msgspec.Raw = NULL
 
 
 class StoredChunk(msgspec.Struct, frozen=True):

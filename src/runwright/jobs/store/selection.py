@@ -31,6 +31,9 @@ _LAST: Final = {True: 2**62, False: -1}
 """The value of jobs that have none, by whether the order is ascending: they come last."""
 
 
+_INDEXED_CAUSES: Final = ("s.trigger", "s.parent_job_id")
+
+
 class Branch(msgspec.Struct, frozen=True):
     """Jobs in one table. `where` is what indexes decide, `found` what is computed for each row."""
 
@@ -156,6 +159,8 @@ def _searched_conditions(which: JobFilter, put: Callable[[object], str]) -> list
         conditions.append(f"{{job}}.trigger = {put(which.trigger)}")
     if which.schedule_id is not None:
         conditions.append(f"coalesce({{job}}.schedule_id = {put(which.schedule_id)}, false)")
+    if which.parent_job_id is not None:
+        conditions.append(f"{{job}}.parent_job_id = {put(which.parent_job_id)}")
     if which.error_code is not None:
         conditions.append(f"coalesce(s.error ->> 'code' = {put(which.error_code)}, false)")
     if which.error_contains is not None:
@@ -170,12 +175,12 @@ def _searched_conditions(which: JobFilter, put: Callable[[object], str]) -> list
 
 
 def _with(branch: Branch, indexed: Sequence[str], searched: Sequence[str]) -> Branch:
-    """Return a branch with conditions; what causes a job is in `jobs`, which has an index for it."""
+    """Return a branch with conditions; what causes a job is in `jobs`, which has indexes for it."""
     names = {"id": branch.id_column, "job": "s" if branch.table == "jobs" else "t"}
     where = [*branch.where, *(condition.format_map(names) for condition in indexed)]
     found = [condition.format_map(names) for condition in searched]
     if branch.table == "jobs":
-        by_index = [condition for condition in found if condition.startswith("s.trigger")]
+        by_index = [condition for condition in found if condition.startswith(_INDEXED_CAUSES)]
         return Branch("jobs", [*where, *by_index], [one for one in found if one not in by_index])
     needs_job = any("{job}" in condition for condition in searched)
     join = f"JOIN jobs t ON t.tenant_id = s.tenant_id AND t.id = {branch.id_column}" if needs_job else ""

@@ -50,6 +50,8 @@ class Submission(msgspec.Struct, frozen=True, kw_only=True):
     """For which revision of the worker its input was checked; None: it need not be checked."""
     awaited: bool = False
     """Whether a request waits for the result: then its end is announced to the other processes."""
+    parent_job_id: str | None = None
+    """The job whose handler started it."""
 
     @property
     def run_at(self) -> datetime:
@@ -164,18 +166,19 @@ WITH item AS (
     SELECT * FROM unnest(
         $1::text[], $2::text[], $3::text[], $4::text[], $5::smallint[], $6::json[], $7::text[],
         $8::timestamptz[], $9::text[], $10::timestamptz[], $11::text[], $12::integer[], $13::integer[],
-        $14::boolean[], $15::timestamptz[], $16::timestamptz[], $17::boolean[]
+        $14::boolean[], $15::text[], $16::timestamptz[], $17::timestamptz[], $18::boolean[]
     ) AS i (id, tenant_id, worker_id, trigger, priority, input, triggered_by,
             scheduled_at, retry_of, created_at, schedule_id, pinned_version, schema_revision, wanted,
+            parent_job_id,
             run_at, rank, start)
 ),
--- their workers, with what they add to a job, and whether jobs may start at once on the executor $18
+-- their workers, with what they add to a job, and whether jobs may start at once on the executor $19
 worker AS (
     SELECT w.id, w.tenant_id, w.name, w.version, w.revision, w.max_retries,
            CASE WHEN w.input_schema IS NOT NULL THEN w.revision END AS schema_revision,
            CASE WHEN t.status = 'suspended' THEN '{Rejection.TENANT_SUSPENDED}' ELSE w.status END AS status,
-           w.max_concurrency IS NULL AND t.running_jobs IS NULL AND w.runtime = ANY ($19::text[]) AND EXISTS (
-               SELECT 1 FROM executors e WHERE e.id = $18 AND e.lease_expires_at > clock_timestamp()
+           w.max_concurrency IS NULL AND t.running_jobs IS NULL AND w.runtime = ANY ($20::text[]) AND EXISTS (
+               SELECT 1 FROM executors e WHERE e.id = $19 AND e.lease_expires_at > clock_timestamp()
            ) AS may_start
     FROM workers w LEFT JOIN tenants t ON t.id = w.tenant_id
     WHERE w.id IN (SELECT worker_id FROM item) FOR SHARE OF w
@@ -183,10 +186,11 @@ worker AS (
 -- the jobs that are accepted and new: of active workers, with inputs that are checked where they have to be
 inserted AS (
     INSERT INTO jobs (tenant_id, id, worker_id, trigger, priority, input, triggered_by,
-                      scheduled_at, retry_of, schedule_id, max_retries, worker_version, created_at)
+                      scheduled_at, retry_of, schedule_id, parent_job_id, max_retries, worker_version,
+                      created_at)
     SELECT i.tenant_id, i.id, i.worker_id, i.trigger, i.priority, i.input, i.triggered_by,
-           i.scheduled_at, i.retry_of, i.schedule_id, w.max_retries, coalesce(i.pinned_version, w.version),
-           i.created_at
+           i.scheduled_at, i.retry_of, i.schedule_id, i.parent_job_id, w.max_retries,
+           coalesce(i.pinned_version, w.version), i.created_at
     FROM item i JOIN worker w ON w.id = i.worker_id AND w.tenant_id = i.tenant_id AND w.status = 'active'
         AND coalesce(w.schema_revision = i.schema_revision, true)
     ON CONFLICT DO NOTHING
@@ -202,7 +206,7 @@ queued AS (
            i.priority, i.run_at, i.rank, n.max_retries, i.wanted, n.worker_version,
            i.pinned_version IS NOT NULL,
            CASE WHEN i.start AND w.may_start THEN 1 ELSE 0 END,
-           CASE WHEN i.start AND w.may_start THEN $18 END,
+           CASE WHEN i.start AND w.may_start THEN $19 END,
            CASE WHEN i.start AND w.may_start THEN i.created_at END
     FROM inserted n JOIN item i ON i.id = n.id JOIN worker w ON w.id = i.worker_id
     RETURNING tenant_id, job_id, started_at, worker_version
@@ -301,6 +305,7 @@ def accepted_job(item: Submission, answer: Accepted | Rejection) -> Job:
         retry_of=item.retry_of,
         schedule_id=item.schedule_id,
         worker_name=answer.worker_name,
+        parent_job_id=item.parent_job_id,
     )
 
 

@@ -6,9 +6,12 @@
 // during a job the event loop belongs to user code. Frames are written synchronously, in the order of the
 // calls that cause them.
 
-const LOAD = 1, RUN = 2, PART = 3, READY = 16, BEGAN = 17, LOG = 18, DROPPED = 19, RESULT = 20, ERROR = 21
+import { JobCalls } from './job_calls.mjs'
+
+const LOAD = 1, RUN = 2, PART = 3, RECORD = 23, READY = 16, BEGAN = 17, LOG = 18, DROPPED = 19, RESULT = 20, ERROR = 21
 const RAW_PENDING = 1, WORN = 2
 const INFO = 0, WARN = 1, ERR = 2
+const LENGTHS_BYTES = 8
 const HEADER_BYTES = 16
 const CHUNK_BYTES = 60 * 1024
 const MESSAGE_BYTES = 128 * 1024
@@ -80,17 +83,22 @@ class Wire {
     this.send(kind, payload, assignmentId, flags, micros)
   }
 
+  // Returns one message as it is.
+  receive () {
+    const size = recv(this.fd, this.buffer, BigInt(MESSAGE_BYTES), 0)
+    if (size <= 0) _exit(size < 0 ? LOST : 0)
+    const assignmentId = this.header.getBigUint64(8, true)
+    return { kind: this.buffer[0], assignmentId, payload: this.buffer.slice(HEADER_BYTES, size) }
+  }
+
+  // Returns the next LOAD or RUN, without answers to jobs that have ended.
   next () {
     const parts = []
     for (;;) {
-      const size = recv(this.fd, this.buffer, BigInt(MESSAGE_BYTES), 0)
-      if (size <= 0) _exit(size < 0 ? LOST : 0)
-      const kind = this.buffer[0]
-      const payload = this.buffer.slice(HEADER_BYTES, size)
-      parts.push(payload)
-      if (kind === PART) continue
-      const assignmentId = this.header.getBigUint64(8, true)
-      return { kind, assignmentId, payload: parts.length > 1 ? joined(parts) : payload }
+      const { kind, assignmentId, payload } = this.receive()
+      if (kind === PART) parts.push(payload)
+      if (kind !== LOAD && kind !== RUN) continue
+      return { kind, assignmentId, payload: parts.length ? joined([...parts, payload]) : payload }
     }
   }
 }
@@ -105,7 +113,7 @@ function joined (parts) {
   return whole
 }
 
-// Splits a payload into its JSON header, whose length comes first, and the rest.
+// Splits the payload of a LOAD into its JSON header, whose length comes first, and the rest.
 function split (payload) {
   const size = new DataView(payload.buffer, payload.byteOffset).getUint32(0, true)
   return [parse(decode(payload.subarray(4, 4 + size))), payload.subarray(4 + size)]
@@ -163,6 +171,17 @@ class LogWriter {
       size += data.length + 1
     }
     this.send(level, batch)
+  }
+
+  // Sends a line with fields: JSON of the message and the fields.
+  writeRecord (level, payload) {
+    if (this.lines >= LOG_LINES || this.bytes + payload.length > LOG_BYTES) {
+      this.drop()
+      return
+    }
+    this.lines++
+    this.bytes += payload.length
+    if (this.assignmentId !== null) this.wire.send(RECORD, payload, this.assignmentId, level)
   }
 
   send (level, batch) {
@@ -326,6 +345,10 @@ class Harness {
     this.environment = new Environment()
     this.threads = new Threads()
     const log = this.log = new LogWriter(wire)
+    this.calls = new JobCalls(wire, log, (callback) => {
+      Deno.addSignalListener('SIGTERM', callback)
+      return () => Deno.removeSignalListener('SIGTERM', callback)
+    })
     const out = new LogStream(log, INFO)
     const err = new LogStream(log, ERR)
     this.streams = [out, err]
@@ -356,7 +379,7 @@ class Harness {
       this.log.begin(assignmentId)
       this.began = now.call(clock)
       try {
-        this.end(RESULT, await this.answer(payload))
+        this.end(RESULT, await this.answer(assignmentId, payload))
       } catch (error) {
         this.end(ERROR, encode(stringify(error.fields)))
       }
@@ -368,16 +391,20 @@ class Harness {
     const [name, source] = WARM_UP
     this.handler.entrypoint = name
     this.handler.source = encode(source)
-    const payload = encode('....{}{}')
-    new DataView(payload.buffer).setUint32(0, 2, true)
-    await this.answer(payload)
+    const payload = encode('........{}{}{}')
+    for (const at of [0, 4]) new DataView(payload.buffer).setUint32(at, 2, true)
+    await this.answer(0n, payload)
     this.handler.call = null
     Deno.removeSync(name)
   }
 
-  async answer (payload) {
-    const [env, rest] = split(payload)
-    const input = parse(decode(rest))
+  async answer (assignmentId, payload) {
+    const lengths = new DataView(payload.buffer, payload.byteOffset)
+    const jobAt = LENGTHS_BYTES + lengths.getUint32(0, true)
+    const inputAt = jobAt + lengths.getUint32(4, true)
+    const env = parse(decode(payload.subarray(LENGTHS_BYTES, jobAt)))
+    const input = parse(decode(payload.subarray(inputAt)))
+    this.calls.begin(assignmentId, payload.slice(jobAt, inputAt))
     this.environment.enter(env)
     if (!this.handler.call) {
       try {
@@ -388,7 +415,7 @@ class Harness {
     }
     let value
     try {
-      value = this.handler.call.call(undefined, { input, env })
+      value = this.handler.call.call(undefined, this.calls.invocation(input, env))
       if (value !== null && typeof value === 'object' && typeof value.then === 'function') value = await value
     } catch (error) {
       throw failure('handler_error', error)
@@ -418,6 +445,7 @@ class Harness {
     if (this.threads.end()) flags |= WORN
     for (const stream of this.streams) stream.finish()
     const assignmentId = this.log.assignmentId
+    this.calls.end()
     this.log.end()
     this.wire.end(kind, payload, assignmentId, flags | RAW_PENDING, Math.min(micros, 65535))
   }

@@ -15,9 +15,10 @@ const { Module } = require('node:module')
 const { Writable } = require('node:stream')
 const { pathToFileURL } = require('node:url')
 
-const LOAD = 1, RUN = 2, PART = 3, READY = 16, BEGAN = 17, LOG = 18, DROPPED = 19, RESULT = 20, ERROR = 21
+const LOAD = 1, RUN = 2, PART = 3, RECORD = 23, READY = 16, BEGAN = 17, LOG = 18, DROPPED = 19, RESULT = 20, ERROR = 21
 const RAW_PENDING = 1, WORN = 2
 const INFO = 0, WARN = 1, ERR = 2
+const LENGTHS_BYTES = 8
 const HEADER_BYTES = 16
 const CHUNK_BYTES = 60 * 1024
 const MESSAGE_BYTES = 128 * 1024
@@ -72,7 +73,7 @@ class Wire {
     message.writeUInt16LE(micros, 2)
     message.writeUInt32LE(payload.length, 4)
     message.writeBigUInt64LE(assignmentId, 8)
-    payload.copy(message, HEADER_BYTES)
+    message.set(payload, HEADER_BYTES)
     try {
       writeSync(this.fd, message)
     } catch {
@@ -88,23 +89,26 @@ class Wire {
     this.send(kind, payload, assignmentId, flags, micros)
   }
 
+  // Returns one message as it is.
+  receive () {
+    let size = 0
+    try {
+      size = readSync(this.fd, this.buffer, 0, MESSAGE_BYTES, null)
+    } catch {
+      exit(LOST)
+    }
+    if (size === 0) exit(0)
+    const assignmentId = this.buffer.readBigUInt64LE(8)
+    return { kind: this.buffer[0], assignmentId, payload: this.buffer.subarray(HEADER_BYTES, size) }
+  }
+
+  // Returns the next LOAD or RUN, without answers to jobs that have ended.
   next () {
     const parts = []
     for (;;) {
-      let size = 0
-      try {
-        size = readSync(this.fd, this.buffer, 0, MESSAGE_BYTES, null)
-      } catch {
-        exit(LOST)
-      }
-      if (size === 0) exit(0)
-      const kind = this.buffer[0]
-      const payload = this.buffer.subarray(HEADER_BYTES, size)
-      if (kind === PART) {
-        parts.push(Buffer.from(payload))
-        continue
-      }
-      const assignmentId = this.buffer.readBigUInt64LE(8)
+      const { kind, assignmentId, payload } = this.receive()
+      if (kind === PART) parts.push(Buffer.from(payload))
+      if (kind !== LOAD && kind !== RUN) continue
       return { kind, assignmentId, payload: parts.length ? Buffer.concat([...parts, payload]) : payload }
     }
   }
@@ -162,6 +166,17 @@ class LogWriter {
       size += data.length + 1
     }
     this.send(level, batch)
+  }
+
+  // Sends a line with fields: JSON of the message and the fields.
+  writeRecord (level, payload) {
+    if (this.lines >= LOG_LINES || this.bytes + payload.length > LOG_BYTES) {
+      this.drop()
+      return
+    }
+    this.lines++
+    this.bytes += payload.length
+    if (this.assignmentId !== null) this.wire.send(RECORD, payload, this.assignmentId, level)
   }
 
   send (level, batch) {
@@ -348,11 +363,15 @@ class Environment {
 }
 
 class Harness {
-  constructor (wire) {
+  constructor (wire, { JobCalls }) {
     this.wire = wire
     this.handler = new Handler()
     this.environment = new Environment()
     this.log = new LogWriter(wire)
+    this.calls = new JobCalls(wire, this.log, (callback) => {
+      process.on('SIGTERM', callback)
+      return () => process.off('SIGTERM', callback)
+    })
     const out = new LogStream(this.log, INFO, 1)
     const warn = new LogStream(this.log, WARN, 2)
     const err = new LogStream(this.log, ERR, 2)
@@ -379,17 +398,19 @@ class Harness {
       this.log.begin(assignmentId)
       this.began = now()
       try {
-        this.end(RESULT, await this.answer(payload))
+        this.end(RESULT, await this.answer(assignmentId, payload))
       } catch (error) {
         this.end(ERROR, Buffer.from(stringify(error.fields)))
       }
     }
   }
 
-  async answer (payload) {
-    const size = payload.readUInt32LE(0)
-    const env = parse(payload.toString('utf8', 4, 4 + size))
-    const input = parse(payload.toString('utf8', 4 + size))
+  async answer (assignmentId, payload) {
+    const jobAt = LENGTHS_BYTES + payload.readUInt32LE(0)
+    const inputAt = jobAt + payload.readUInt32LE(4)
+    const env = parse(payload.toString('utf8', LENGTHS_BYTES, jobAt))
+    const input = parse(payload.toString('utf8', inputAt))
+    this.calls.begin(assignmentId, Buffer.from(payload.subarray(jobAt, inputAt)))
     this.environment.enter(env)
     if (!this.handler.call) {
       try {
@@ -400,7 +421,7 @@ class Harness {
     }
     let value
     try {
-      value = this.handler.call.call(undefined, { input, env })
+      value = this.handler.call.call(undefined, this.calls.invocation(input, env))
       if (value !== null && typeof value === 'object' && typeof value.then === 'function') value = await value
     } catch (error) {
       throw failure('handler_error', error)
@@ -429,6 +450,7 @@ class Harness {
     this.environment.leave()
     for (const stream of this.streams) stream.finish()
     const assignmentId = this.log.assignmentId
+    this.calls.end()
     this.log.end()
     this.wire.end(kind, payload, assignmentId, flags, Math.min(micros, 65535))
   }
@@ -452,8 +474,9 @@ async function main () {
     process.setuid(Number(uid))
   }
   process.argv.length = 2
-  const harness = new Harness(new Wire(Number(fd)))
-  await import('data:text/javascript,') // the first use of the loader of ES modules takes 10 ms
+  // Imported here also because the first use of the loader of ES modules takes 10 ms.
+  const calls = await import(pathToFileURL(path.join(__dirname, 'job_calls.mjs')).href)
+  const harness = new Harness(new Wire(Number(fd)), calls)
   harness.serve()
 }
 

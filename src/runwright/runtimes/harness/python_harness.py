@@ -39,11 +39,14 @@ from runwright_wire import (
     CodeLoad,
     Environment,
     JobFailedError,
+    JobModules,
+    JobSession,
     LogWriter,
     Wire,
     bundled_path,
     open_wire,
     raw_output_pending,
+    split_run,
     write_source,
 )
 
@@ -287,6 +290,8 @@ class PythonHarness:
         self._encode = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
         self._decode = json.JSONDecoder().decode
         self._log = LogWriter(wire)
+        self._session = JobSession(wire, self._log)
+        sys.meta_path.append(JobModules(self._session))
         self._streams = [LogStream(self._log, INFO, 1), LogStream(self._log, ERR, 2)]
         sys.stdout, sys.stderr = self._streams
         os.register_at_fork(after_in_child=self._log.fork)
@@ -313,7 +318,7 @@ class PythonHarness:
         self._log.begin(assignment_id)
         began = time.perf_counter_ns()
         try:
-            kind, answer = RESULT, self._answer(payload)
+            kind, answer = RESULT, self._answer(assignment_id, payload)
         except JobFailedError as failure:
             kind, answer = ERROR, failure.payload()
         if os.getpid() != self._pid:
@@ -322,7 +327,7 @@ class PythonHarness:
         micros = (time.perf_counter_ns() - began) // 1000
         for stream in self._streams:
             stream.finish()
-        prefix = self._log.end()
+        prefix = self._session.end() + self._log.end()
         if not raw_output_pending():
             return self._wire.end(prefix, kind, 0, micros, answer, assignment_id)
         self._wire.send(self._wire.end(prefix, kind, RAW_PENDING, micros, answer, assignment_id))
@@ -330,11 +335,12 @@ class PythonHarness:
             time.sleep(0.0002)
         return b""
 
-    def _answer(self, payload: bytes) -> bytes:
-        size = int.from_bytes(payload[:4], "little")
+    def _answer(self, assignment_id: int, payload: bytes) -> bytes:
+        variables, context, content = split_run(payload)
+        self._session.begin(assignment_id, context)
         try:
-            env = self._decode(payload[4 : 4 + size].decode()) if size > len("{}") else {}
-            job_input = self._decode(payload[4 + size :].decode())
+            env = self._decode(variables.decode()) if len(variables) > len("{}") else {}
+            job_input = self._decode(content.decode())
         except RecursionError:
             raise JobFailedError("handler_error", "The input is nested too deeply for this runtime") from None
         if env:

@@ -10,14 +10,23 @@ import json
 import os
 import socket
 import struct
+import sys
 import termios
 import threading
-from typing import NoReturn, TypeVar
+import time
+from importlib.machinery import ModuleSpec, SourceFileLoader
+from typing import TYPE_CHECKING, ClassVar, NoReturn, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 HEADER = struct.Struct("<BBHIQ")
-LOAD, RUN, PART, READY, BEGAN, LOG, DROPPED, RESULT, ERROR, COMPILED = 1, 2, 3, 16, 17, 18, 19, 20, 21, 22
+LENGTHS = struct.Struct("<II")
+LOAD, RUN, PART, ANSWER = 1, 2, 3, 4
+READY, BEGAN, LOG, DROPPED, RESULT, ERROR, COMPILED = 16, 17, 18, 19, 20, 21, 22
+RECORD, PROGRESS, REQUEST = 23, 24, 25
 RAW_PENDING, WORN = 1, 2
-INFO, WARN, ERR = 0, 1, 2
+INFO, WARN, ERR, DEBUG = 0, 1, 2, 3
 CHUNK_BYTES = 60 * 1024
 MESSAGE_BYTES = 128 * 1024
 OUTPUT_BYTES = 1024 * 1024
@@ -97,6 +106,8 @@ class Wire:
             if not message:
                 os._exit(0)
             kind, _, _, _, assignment_id = HEADER.unpack_from(message)
+            if kind == ANSWER:  # to a job that has ended
+                continue
             payload = message[HEADER.size :]
             if kind == PART:
                 self._parts.append(payload)
@@ -106,6 +117,22 @@ class Wire:
                 payload = b"".join([*self._parts, payload])
                 self._parts.clear()
             return kind, assignment_id, payload
+
+    def answer(self, assignment_id: int) -> bytes:
+        """Wait for the answer to the request of this job, and return its payload.
+
+        Jobs that arrive before it are discarded: the executor has given them to other sandboxes by then.
+        """
+        while True:
+            try:
+                message = self.receive(0)
+            except OSError:
+                os._exit(LOST)
+            if not message:
+                os._exit(0)
+            kind, _, _, _, answered_id = HEADER.unpack_from(message)
+            if kind == ANSWER and answered_id == assignment_id:
+                return message[HEADER.size :]
 
 
 W = TypeVar("W", bound=Wire)
@@ -171,10 +198,82 @@ class LogWriter:
             size += len(data) + 1
         self._send(level, batch)
 
+    def write_record(self, level: int, message: str, payload: bytes) -> None:
+        """Send a line with fields; `payload` is JSON of the message and the fields."""
+        if self.forked:
+            self.write(level, message)
+            return
+        with self.lock:
+            if self._lines >= LOG_LINES or self._bytes + len(payload) > LOG_BYTES:
+                self._drop()
+                return
+            self._lines += 1
+            self._bytes += len(payload)
+            if self._assignment_id is not None:
+                self._wire.send(HEADER.pack(RECORD, level, 0, len(payload), self._assignment_id) + payload)
+
     def _send(self, level: int, batch: list[bytes]) -> None:
         if batch and self._assignment_id is not None:
             data = b"\n".join(batch)
             self._wire.send(HEADER.pack(LOG, level, 0, len(data), self._assignment_id) + data)
+
+
+class JobSession:
+    """The job that runs, for `JobChannel`, which is loaded when a job uses it first."""
+
+    def __init__(self, wire: Wire, log: LogWriter) -> None:
+        self.wire = wire
+        self.log = log
+        self.assignment_id: int | None = None
+        self.context = b""
+        """JSON of what the handler may know of its job."""
+        self.began = 0.0
+        self.on_end: Callable[[], bytes] | None = None
+
+    def begin(self, assignment_id: int, context: bytes) -> None:
+        """Start a job."""
+        self.assignment_id, self.context, self.began = assignment_id, context, time.time()
+
+    def end(self) -> bytes:
+        """End the job: it cannot ask for anything any more. Return frames to send before its last one."""
+        frames = b"" if self.on_end is None else self.on_end()
+        self.assignment_id = None
+        return frames
+
+
+class JobModules:
+    """Finds `runwright`, from which handlers import `job` and `log`, if a worker has no such module itself.
+
+    It comes last in `sys.meta_path`. The SDK, if a worker has installed it, takes both from `runwright_job`.
+    """
+
+    FILES: ClassVar = {
+        "runwright": "runwright_job.py",
+        "runwright_job": "runwright_job.py",
+        "runwright_channel": "runwright_channel.py",
+    }
+
+    def __init__(self, session: JobSession) -> None:
+        self.session = session
+
+    def find_spec(self, name: str, _path: object = None, _target: object = None) -> ModuleSpec | None:
+        """Return how to load one of these modules, None for any other."""
+        if name not in self.FILES:
+            return None
+        path = os.path.join(os.path.dirname(__file__), self.FILES[name])
+        return ModuleSpec(name, SourceFileLoader(name, path), origin=path)
+
+    @classmethod
+    def connected(cls) -> JobSession:
+        """Return the session of this process."""
+        return next(finder for finder in sys.meta_path if isinstance(finder, cls)).session
+
+
+def split_run(payload: bytes) -> tuple[bytes, bytes, bytes]:
+    """Return the environment, what the handler may know of its job, and the input of a RUN frame."""
+    env_size, job_size = LENGTHS.unpack_from(payload)
+    start = LENGTHS.size + env_size
+    return payload[LENGTHS.size : start], payload[start : start + job_size], payload[start + job_size :]
 
 
 class CodeLoad:

@@ -1,20 +1,25 @@
 """Runs shell scripts inside a sandbox: `shell_harness.py FD UID FOLDER SHELL`.
 
 Each job is one process `SHELL ENTRYPOINT` in its own process group, with the input on stdin, and config
-and secrets in its environment; stdout and stderr are read here. SIGTERM is forwarded to the group. The
-result is what the script wrote to $AVA_OUTPUT, else the last line of its stdout if that is JSON, else its
-stdout.
+and secrets in its environment; stdout and stderr are read here. SIGTERM is forwarded to the group. What the
+script asks for by `rw` comes over a socket in the temporary folder (`rw_command.py`). The result is what the
+script wrote to $AVA_OUTPUT, else the last line of its stdout if that is JSON, else its stdout.
 """
 
 import contextlib
 import gc
+import importlib
 import json
 import os
 import select
 import signal
+import socket
 import sys
 import time
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 sys.path.insert(0, os.path.dirname(__file__))
 from runwright_wire import (
@@ -25,23 +30,30 @@ from runwright_wire import (
     INFO,
     LINE_CHARS,
     LOAD,
+    MESSAGE_BYTES,
     OUTPUT_BYTES,
     READY,
     RESULT,
     RUN,
     CodeLoad,
     JobFailedError,
+    JobSession,
     LogWriter,
     Wire,
     bundled_path,
     check_size,
     is_json,
     open_wire,
+    split_run,
     write_source,
 )
 
 READ_BYTES = 64 * 1024
 OUTPUT_FILE = ".ava-output"
+SOCKET = ".runwright.sock"
+COMMANDS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "bin")
+"""The folder of `rw`."""
+CALL_SECONDS = 2.0
 TAIL_LINES = 5
 TAIL_CHARS = 3000
 
@@ -93,7 +105,9 @@ class ScriptOutput:
 class Script:
     """The process of one job."""
 
-    def __init__(self, argv: list[str], env: dict[str, str], job_input: bytes, log: LogWriter) -> None:
+    def __init__(
+        self, argv: list[str], env: dict[str, str], job_input: bytes, log: LogWriter, calls: "ScriptCalls"
+    ) -> None:
         stdin = os.memfd_create("input", os.MFD_CLOEXEC)
         os.write(stdin, job_input)
         os.lseek(stdin, 0, os.SEEK_SET)
@@ -107,18 +121,21 @@ class Script:
                 os.close(fd)
         self.outputs = [ScriptOutput(log, INFO, out), ScriptOutput(log, ERR, err)]
         self._pidfd = os.pidfd_open(self.pid)
+        self._calls = calls
 
     def wait(self) -> int:
         """Read the script's output until its process ends; return the status as a shell does."""
         poll = select.poll()
         streams = {stream.fd: stream for stream in self.outputs}
-        for fd in (self._pidfd, *streams):
+        for fd in (self._pidfd, self._calls.fd, *streams):
             poll.register(fd, select.POLLIN)
         ended = False
         while not ended:
             for fd, _ in poll.poll():
                 if fd == self._pidfd:
                     ended = True
+                elif fd == self._calls.fd:
+                    self._calls.serve_one()
                 elif not read_some(streams[fd]):
                     poll.unregister(fd)
         return self._finish()
@@ -147,6 +164,56 @@ def read_some(stream: ScriptOutput) -> bool:
     return bool(data)
 
 
+class ScriptCalls:
+    """Serves `rw`: one message with a call for each connection, and one with its answer."""
+
+    def __init__(self, session: JobSession) -> None:
+        self._session = session
+        self._serve: Callable[[JobSession, bytes], bytes] | None = None
+        self.path = os.path.join(os.environ["TMPDIR"], SOCKET)
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC)
+        with contextlib.suppress(OSError):
+            os.unlink(self.path)
+        try:
+            self._socket.bind(self.path)
+            self._socket.listen(64)
+            self.fd = self._socket.fileno()
+        except OSError:  # the path of the folder is too long; there is no `rw` then
+            self.fd = os.eventfd(0)
+
+    def serve_one(self) -> None:
+        """Answer the next connection; one that sends nothing is dropped."""
+        with contextlib.suppress(OSError):
+            connection, _ = self._socket.accept()
+            with connection:
+                connection.settimeout(CALL_SECONDS)
+                connection.send(self._answer(connection.recv(MESSAGE_BYTES)))
+
+    def _answer(self, message: bytes) -> bytes:
+        if self._serve is None:
+            self._serve = importlib.import_module("runwright_script_calls").serve
+        return self._serve(self._session, message)
+
+    def variables(self, context: bytes) -> dict[str, str]:
+        """Return what a script finds in its environment: its job, and how `rw` reaches this process."""
+        job = json.loads(context)
+        return {
+            "PATH": f"{COMMANDS}:{os.environ.get('PATH', os.defpath)}",
+            "RUNWRIGHT_SOCKET": self.path,
+            "RUNWRIGHT_PYTHON": sys.executable,
+            "RUNWRIGHT_JOB_ID": job["id"],
+            "RUNWRIGHT_JOB_ATTEMPT": str(job["attempt"]),
+            "RUNWRIGHT_JOB_DEADLINE": timestamp(self._session.began + job["timeout_seconds"]),
+            "RUNWRIGHT_WORKER": job["worker_name"],
+            "RUNWRIGHT_WORKER_VERSION": str(job["worker_version"]),
+        }
+
+
+def timestamp(seconds: float) -> str:
+    """Return a time in ISO 8601, in UTC."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
+
+
 class ShellHarness:
     """Runs the jobs that arrive, and sends exactly one RESULT or ERROR for each."""
 
@@ -154,6 +221,8 @@ class ShellHarness:
         self._wire = wire
         self._shell = shell
         self._log = LogWriter(wire)
+        self._session = JobSession(wire, self._log)
+        self._calls = ScriptCalls(self._session)
         self._load: CodeLoad | None = None
         self._path = ""
         self._script: Script | None = None
@@ -181,15 +250,17 @@ class ShellHarness:
     def _run(self, assignment_id: int, payload: bytes) -> None:
         self._log.begin(assignment_id)
         began = time.perf_counter_ns()
-        size = int.from_bytes(payload[:4], "little")
+        env, context, job_input = split_run(payload)
+        self._session.begin(assignment_id, context)
         try:
-            kind, answer = RESULT, self._answer(json.loads(payload[4 : 4 + size]), payload[4 + size :])
+            kind, answer = RESULT, self._answer(json.loads(env), context, job_input)
         except JobFailedError as failure:
             kind, answer = ERROR, failure.payload()
         micros = (time.perf_counter_ns() - began) // 1000
-        self._wire.send(self._wire.end(self._log.end(), kind, 0, micros, answer, assignment_id))
+        prefix = self._session.end() + self._log.end()
+        self._wire.send(self._wire.end(prefix, kind, 0, micros, answer, assignment_id))
 
-    def _answer(self, env: dict[str, str], job_input: bytes) -> bytes:
+    def _answer(self, env: dict[str, str], context: bytes, job_input: bytes) -> bytes:
         if self._load is not None:
             self._path, self._load = place(self._load), None
         with contextlib.suppress(OSError):
@@ -198,9 +269,15 @@ class ShellHarness:
         try:
             self._script = script = Script(
                 [self._shell, self._path],
-                {**os.environ, **fit, "AVA_OUTPUT": os.path.abspath(OUTPUT_FILE)},
+                {
+                    **os.environ,
+                    **self._calls.variables(context),
+                    **fit,
+                    "AVA_OUTPUT": os.path.abspath(OUTPUT_FILE),
+                },
                 job_input,
                 self._log,
+                self._calls,
             )
         except OSError as error:
             raise JobFailedError(

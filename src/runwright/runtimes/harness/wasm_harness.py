@@ -49,6 +49,7 @@ from runwright_wire import (
     check_size,
     is_json,
     open_wire,
+    split_run,
 )
 from wasmtime_library import (
     INTERRUPT,
@@ -226,12 +227,9 @@ class WasmHarness:
         self._log.begin(assignment_id)
         self._job_over.clear()
         began = time.perf_counter_ns()
-        size = int.from_bytes(payload[:4], "little")
+        env, _, job_input = split_run(payload)
         try:
-            kind, answer = (
-                RESULT,
-                self._answer(assignment_id, json.loads(payload[4 : 4 + size]), payload[4 + size :]),
-            )
+            kind, answer = RESULT, self._answer(assignment_id, json.loads(env), job_input)
         except JobFailedError as failure:
             kind, answer = ERROR, failure.payload()
         self._errors.finish()

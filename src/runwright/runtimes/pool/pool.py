@@ -15,12 +15,14 @@ import asyncio
 import os
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from typing import Final
 
 from runwright.core.clock import Clock
 from runwright.core.job_state import ErrorCode
 from runwright.core.lease_term import LeaseTerm
 from runwright.egress import Egress
+from runwright.runtimes.handler_calls import NO_CALLS, CallReceiver
 from runwright.runtimes.host import Host
 from runwright.runtimes.model import (
     Assignment,
@@ -61,14 +63,15 @@ class Pool:
         on_line: OnLine,
         on_outcome: OnOutcome,
         on_capacity: Callable[[], None],
+        calls: CallReceiver = NO_CALLS,
         egress: Egress | None = None,
         term: LeaseTerm | None = None,
     ) -> None:
         self._settings = settings
         self._clock = clock
-        self._on_started = on_started
-        self._on_line = on_line
-        self._on_outcome = on_outcome
+        self._texts = TextThreads()
+        self._on_started, self._on_outcome = on_started, on_outcome
+        self._make_job = partial(RunningJob, on_line=on_line, threads=self._texts, calls=calls)
         self._on_capacity = on_capacity
         self._cpu_count = os.cpu_count() or 1
         self._groups: dict[str, WorkerGroup] = {}
@@ -76,7 +79,6 @@ class Pool:
         self._jobs: dict[int, tuple[RunningJob, WorkerGroup]] = {}
         self._sandbox_of: dict[int, Sandbox] = {}
         self._slots = SlotTable(settings)
-        self._texts = TextThreads()
         self._inventory = SandboxInventory(
             settings=settings,
             host=host,
@@ -137,15 +139,13 @@ class Pool:
         waiting = sum(len(g.waiting) for g in self._groups.values())
         return self._inventory.stats(running=running, waiting=waiting)
 
-    # Jobs
-
     def capacity(self) -> PoolCapacity:
         """Return how many jobs may be assigned now."""
         return self._slots.capacity(self._groups.values(), self._waiting_groups.values())
 
     def assign(self, assignment: Assignment) -> None:
         """Run an attempt; its outcome follows in a later turn of the loop."""
-        job = RunningJob(assignment, self._on_line, self._texts)
+        job = self._make_job(assignment)
         code = assignment.code
         group = self._groups.get(code.key)
         if group is None:
@@ -354,7 +354,7 @@ class Pool:
             self._cpus.record_runtime(job.assignment.code.tenant_id, now - job.started, now)
         if found is not None:
             group = found[1]
-            group.writes_raw = group.writes_raw or sandbox.stdio.used
+            group.queues = group.queues and not (sandbox.stdio.used or job.asked)
             if outcome.status is OutcomeStatus.COMPLETED:
                 group.measure(micros)
         if sandbox.jobs_done >= self._settings.max_jobs_per_sandbox:

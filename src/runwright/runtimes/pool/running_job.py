@@ -1,12 +1,12 @@
-"""One job in the pool: its log and how it ends.
+"""One job in the pool: its log, what it reports and asks for, and how it ends.
 
-Everything that user code writes or returns passes through here: log lines, output, error message and
-stack. Secrets of the assignment are masked before anything is truncated to its limit. That is done in the
-job's `TextQueue`, in order, so large texts are masked in a thread and the end of a job comes last.
+Everything that user code writes or returns passes through here and, for calls, `job_calls.py`: log lines,
+output, error message and stack. Secrets of the assignment are masked before anything is truncated to its
+limit. That is done in the job's `TextQueue`, in order, so large texts are masked in a thread and the end of a
+job comes last.
 """
 
-import asyncio
-from collections.abc import Callable
+import time
 from datetime import datetime
 from functools import partial
 from typing import Final
@@ -16,7 +16,17 @@ import msgspec
 from runwright.core.job_state import ErrorCode
 from runwright.core.json_text import is_json
 from runwright.runtimes import protocol
-from runwright.runtimes.model import Assignment, AttemptOutcome, OnLine, OnOutcome, OutcomeStatus, OutputLine
+from runwright.runtimes.handler_calls import NO_CALLS, CallReceiver, read_record, stored_json
+from runwright.runtimes.model import (
+    Assignment,
+    AttemptOutcome,
+    OnLine,
+    OnOutcome,
+    OutcomeStatus,
+    OutputLine,
+    RecordLine,
+)
+from runwright.runtimes.pool.job_calls import JobCalls
 from runwright.runtimes.pool.line_masker import TRUNCATED, LineMasker
 from runwright.runtimes.pool.text_threads import TextThreads
 from runwright.secrets.escape_decoding import Rest, do_not_rest
@@ -36,6 +46,17 @@ class KillReason(msgspec.Struct, frozen=True):
     message: str
 
 
+class JobContext(msgspec.Struct, frozen=True):
+    """What a handler may know of its job."""
+
+    id: str
+    attempt: int
+    worker_id: str
+    worker_name: str
+    worker_version: int
+    timeout_seconds: float
+
+
 class ErrorReport(msgspec.Struct, frozen=True):
     """The payload of an ERROR frame."""
 
@@ -53,50 +74,17 @@ class ErrorReport(msgspec.Struct, frozen=True):
 _decode_report: Final = msgspec.json.Decoder(ErrorReport).decode
 
 
-class DeadlineTimer:
-    """A timer that is cheap to set again: it calls back at the time that was set, or earlier.
-
-    A time later than the one already set costs a comparison, so jobs that end long before their deadline
-    never touch the loop's timers. The callback checks what is due and sets the timer again.
-    """
-
-    __slots__ = ("_at", "_callback", "_handle", "_loop")
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, callback: Callable[[], None]) -> None:
-        self._loop = loop
-        self._callback = callback
-        self._handle: asyncio.TimerHandle | None = None
-        self._at = 0.0
-
-    def set(self, at: float) -> None:
-        """Call back at that time of the loop, or earlier."""
-        if self._handle is not None:
-            if self._at <= at:
-                return
-            self._handle.cancel()
-        self._at = at
-        self._handle = self._loop.call_at(at, self._run)
-
-    def cancel(self) -> None:
-        """Do not call back."""
-        if self._handle is not None:
-            self._handle.cancel()
-            self._handle = None
-
-    def _run(self) -> None:
-        self._handle = None
-        self._callback()
-
-
 class RunningJob:
     """One assignment in the pool, from its acceptance to its outcome."""
 
     __slots__ = (
+        "_calls",
         "_lines",
         "_masker",
         "_on_line",
         "_queued_bytes",
         "_queued_lines",
+        "_receiver",
         "_texts",
         "assignment",
         "cancelled",
@@ -110,10 +98,13 @@ class RunningJob:
         "started_at",
     )
 
-    def __init__(self, assignment: Assignment, on_line: OnLine, threads: TextThreads) -> None:
+    def __init__(
+        self, assignment: Assignment, on_line: OnLine, threads: TextThreads, calls: CallReceiver = NO_CALLS
+    ) -> None:
         self.assignment = assignment
         self.id = assignment.id
         self._on_line = on_line
+        self._receiver = calls
         self._masker = assignment.masker
         if self._masker is None and assignment.secrets:
             self._masker = Masker(assignment.secrets.values())
@@ -130,12 +121,17 @@ class RunningJob:
         self.dropped = 0
         self.frames = 0
         """Frames between the first and the last; an honest harness is bounded by the limits of the log."""
+        self._calls: JobCalls | None = None
 
     def messages(self) -> list[bytes]:
         """Return the messages that start this job."""
         a = self.assignment
         env = _encode(a.env | a.secrets if a.secrets else a.env) if a.env or a.secrets else b"{}"
-        return protocol.messages(protocol.FrameKind.RUN, protocol.run_payload(env, a.input), a.id)
+        context = JobContext(
+            a.job_id, a.attempt, a.code.worker_id, a.worker_name, a.code.version, a.timeout_seconds
+        )
+        payload = protocol.run_payload(env, a.input, _encode(context))
+        return protocol.messages(protocol.FrameKind.RUN, payload, a.id)
 
     def log_event(self, at: datetime, level: str, text: str) -> None:
         """Write a lifecycle line, which does not count against the limits."""
@@ -160,6 +156,48 @@ class RunningJob:
             otherwise=MASK,
         )
 
+    def write_record(self, at: datetime, level: str, content: bytes) -> str | None:
+        """Write a log line with fields, the content of a RECORD frame; see `JobLog`."""
+        record = read_record(content)
+        if isinstance(record, str):
+            return record
+        message, fields = record
+        if self._masker is None:
+            self._store_record(at, level, message, fields)
+        elif self.dropped or self.log_is_full():
+            self.dropped += 1
+        else:
+            queued = (len(content), 1)
+            self._queued_bytes += queued[0]
+            self._queued_lines += queued[1]
+            self._texts.add(
+                len(content),
+                partial(self._mask_record, level, message, fields),
+                partial(self._store_masked_record, at, level, queued),
+                otherwise=(MASK, b"{}"),
+            )
+        return None
+
+    def _mask_record(self, level: str, message: bytes, fields: bytes, rest: Rest) -> tuple[bytes, bytes]:
+        assert self._masker is not None  # noqa: S101  else nothing is masked
+        assert self._lines is not None  # noqa: S101  as above
+        masked = self._masker.mask_json(fields, rest=rest)
+        return self._lines.mask(level, message, rest=rest), masked if masked.startswith(b"{") else b"{}"
+
+    def _store_masked_record(
+        self, at: datetime, level: str, queued: tuple[int, int], record: tuple[bytes, bytes]
+    ) -> None:
+        self._queued_bytes -= queued[0]
+        self._queued_lines -= queued[1]
+        self._store_record(at, level, *record)
+
+    def _store_record(self, at: datetime, level: str, message: bytes, fields: bytes) -> None:
+        """Store a line with fields; further lines of its message follow without."""
+        first, newline, more = message.partition(b"\n")
+        self._store_line(at, level, first, stored_json(fields))
+        if newline:
+            self._store(at, level, more)
+
     def _store_masked(self, at: datetime, level: str, queued: tuple[int, int], data: bytes) -> None:
         self._queued_bytes -= queued[0]
         self._queued_lines -= queued[1]
@@ -167,17 +205,22 @@ class RunningJob:
 
     def _store(self, at: datetime, level: str, data: bytes) -> None:
         for raw in data.split(b"\n"):
-            size = len(raw)
-            if not self._has_room(size):
-                self.dropped += 1
-                continue
-            self.log_lines += 1
-            text = raw[: protocol.LINE_BYTES].decode("utf-8", "replace").replace("\0", "\ufffd")
-            if size > protocol.LINE_BYTES:
-                text += TRUNCATED
-                size = protocol.LINE_BYTES
-            self.log_bytes += size
-            self._on_line(self.assignment, OutputLine(at, level, text))
+            self._store_line(at, level, raw)
+
+    def _store_line(self, at: datetime, level: str, raw: bytes, fields: bytes = b"") -> None:
+        size = len(raw)
+        if not self._has_room(size + len(fields)):
+            self.dropped += 1
+            return
+        self.log_lines += 1
+        text = raw[: protocol.LINE_BYTES].decode("utf-8", "replace").replace("\0", "\ufffd")
+        if size > protocol.LINE_BYTES:
+            text += TRUNCATED
+            size = protocol.LINE_BYTES
+        self.log_bytes += size + len(fields)
+        plain = not fields or fields == b"{}"
+        line = OutputLine(at, level, text) if plain else RecordLine(at, level, text, msgspec.Raw(fields))
+        self._on_line(self.assignment, line)
 
     def log_is_full(self) -> bool:
         """Return whether the log has reached its limits, with what waits to be masked."""
@@ -189,6 +232,27 @@ class RunningJob:
         if self.log_lines >= protocol.LOG_LINES:
             return False
         return self.log_bytes + min(size, protocol.LINE_BYTES) <= protocol.LOG_BYTES
+
+    @property
+    def calls(self) -> "JobCalls":
+        """What it reports and asks for."""
+        if self._calls is None:
+            self._calls = JobCalls(self.assignment, self._receiver, self._masker, self._texts)
+        return self._calls
+
+    @property
+    def asked(self) -> bool:
+        """Whether it has made a request."""
+        return self._calls is not None and self._calls.asked
+
+    @property
+    def asking(self) -> bool:
+        """Whether it waits for the answer to a request."""
+        return self._calls is not None and self._calls.asking
+
+    def take_progress(self, content: bytes) -> str | None:
+        """Report how far it is; see `JobLog`."""
+        return self.calls.take_progress(content, time.monotonic() - self.started)
 
     def milliseconds(self, at: datetime) -> int:
         """Return how long user code has run."""
@@ -282,6 +346,16 @@ class RunningJob:
     def unstarted(self, at: datetime) -> AttemptOutcome:
         """Return the outcome of a job whose user code never began."""
         return AttemptOutcome(status=OutcomeStatus.UNSTARTED, ended_at=at)
+
+    def reported(
+        self, report: ErrorReport | None, payload: bytes, at: datetime, *, out_of_memory: bool
+    ) -> AttemptOutcome:
+        """Return the outcome of a job that has sent its last frame: an ERROR with a report, or a RESULT."""
+        if self.ended_before_cancel:
+            return self.ended_by_cancel(at)
+        if report is None:
+            return self.accept_output(payload, at)
+        return self.fail(report, at, out_of_memory=out_of_memory)
 
     def accept_output(self, payload: bytes, at: datetime) -> AttemptOutcome:
         """Return the outcome of a RESULT frame: completed if its output is within the limit.

@@ -23,16 +23,17 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from typing import Final
 
 from runwright.core.clock import Clock
 from runwright.core.job_state import ErrorCode
 from runwright.runtimes import protocol
-from runwright.runtimes.model import AttemptOutcome, WorkerCode
+from runwright.runtimes.frame_socket import FrameSocket
+from runwright.runtimes.model import WorkerCode
+from runwright.runtimes.pool.deadline_timer import DeadlineTimer
 from runwright.runtimes.pool.network_log import LogLine, NetworkLog
 from runwright.runtimes.pool.running_job import (
-    DeadlineTimer,
-    ErrorReport,
     KillReason,
     RunningJob,
     read_report,
@@ -40,15 +41,13 @@ from runwright.runtimes.pool.running_job import (
 from runwright.runtimes.pool.sandbox_owner import SandboxOwner
 from runwright.runtimes.pool.sandbox_process import COMPILE_SECONDS, SandboxProcess, SandboxState
 from runwright.runtimes.pool.stdio import Stdio
-from runwright.runtimes.protocol import FrameKind, FrameSocket
+from runwright.runtimes.protocol import FrameKind
 from runwright.runtimes.wasm_modules import CompiledModule
 from runwright.secrets.masking import Truncation
 
 BEGIN_SECONDS: Final = 15.0
 REST_SECONDS: Final = 0.02
 """How long an idle sandbox runs on, so that jobs in quick succession need not wake it."""
-READS_PER_TURN: Final = 64
-BYTES_PER_TURN: Final = 256 * 1024
 _ERROR: Final = int(FrameKind.ERROR)
 _NOT_GIVEN: Final = "it began a job that it was not given"
 Start = Callable[[SandboxProcess, Stdio, int, Callable[[], None], LogLine], None]
@@ -175,10 +174,11 @@ class Sandbox:
         """Whether a job may wait behind the one in flight.
 
         Not before the first job began (the code is still being sent), and not behind large input that is
-        still being sent: so `recall` finds whole small messages only.
+        still being sent: so `recall` finds whole small messages only. Not behind a job that makes requests.
         """
         busy = self._warm and self.state is SandboxState.BUSY
-        return busy and not (self._sending_parts or self.retiring or self.tainted)
+        asked = self._running is not None and self._running.asked
+        return busy and not (self._sending_parts or self.retiring or self.tainted or asked)
 
     def running_for(self, now: float) -> float:
         """Return for how many seconds the current job has been running."""
@@ -208,9 +208,12 @@ class Sandbox:
             recalled = list(self.in_flight)
             self.in_flight.clear()
             return recalled
-        if not self._warm or self._sending_parts:
+        asking = self._running if self._running is not None and self._running.asking else None
+        if not asking and (not self._warm or self._sending_parts):
             return []
-        ids = self._socket.recall()
+        ids = set() if self._sending_parts else self._socket.recall()
+        if asking:  # the harness discards what it receives before the answer
+            ids, self._sending_parts = {job.id for job in self.in_flight if job is not asking}, False
         recalled = [job for job in self.in_flight if job.id in ids]
         self.in_flight = deque(job for job in self.in_flight if job.id not in ids)
         if not self.in_flight and self.state is SandboxState.BUSY:
@@ -227,7 +230,8 @@ class Sandbox:
         if job.cancelled:
             return
         job.cancelled = True
-        if job is self.in_flight[0] and len(self.in_flight) > 1 and self._warm and not self._sending_parts:
+        ended = self._warm and not self._sending_parts and not job.asking
+        if job is self.in_flight[0] and len(self.in_flight) > 1 and ended:
             # Unreceived jobs were recalled, and the next job was not among them: this one has ended and its
             # frame is on the way. A signal would hit the next job, which was not cancelled.
             job.ended_before_cancel = True
@@ -256,20 +260,7 @@ class Sandbox:
     def _read_frames(self) -> None:
         now = self._loop.time()
         self._reading = True
-        at, violation, budget = self._clock(), None, BYTES_PER_TURN
-        for _ in range(READS_PER_TURN):
-            size = self._socket.receive()
-            if size < 0:
-                break
-            budget -= size
-            violation = self._socket.handle(size, at, now) if size else "an empty message"
-            if (
-                violation is not None
-                or budget < 0
-                or not self.in_flight
-                or self.state is not SandboxState.BUSY
-            ):
-                break
+        violation = self._socket.read(self._clock(), now, self._expects_frames)
         self._reading = False
         if violation is not None and self.state is SandboxState.IDLE:
             self._spoke_outside()
@@ -279,6 +270,9 @@ class Sandbox:
         if not self.in_flight and self.state is SandboxState.BUSY:
             self._become_idle(now)
             self._owner.sandbox_idle(self)
+
+    def _expects_frames(self) -> bool:
+        return bool(self.in_flight) and self.state is SandboxState.BUSY
 
     def _become_idle(self, now: float) -> None:
         self.state, self.idle_since = SandboxState.IDLE, now
@@ -327,6 +321,20 @@ class Sandbox:
             self._expect_within(job.assignment.timeout_seconds)
         return violation
 
+    def handle_request(self, payload: bytes) -> str | None:
+        """Pass on what the running job asks for; see `FrameHandler`."""
+        if self.state >= SandboxState.DYING or self._running is None:
+            return None
+        return self._running.calls.take_request(payload, partial(self._send_answer, self._running))
+
+    def _send_answer(self, job: RunningJob, message: bytes) -> None:
+        """Answer a request, after the jobs that wait behind it were given to others."""
+        if job is self._running and self.state is SandboxState.BUSY:
+            if len(self.in_flight) > 1:
+                self._owner.sandbox_blocked(self)
+            job.calls.asking = False
+            self._socket.send([message])
+
     def handle_end(self, kind: int, flags: int, micros: int, payload: bytes, at: datetime) -> str | None:
         """Report the outcome of the running job; see `FrameHandler`."""
         job = self.in_flight[0]
@@ -344,7 +352,10 @@ class Sandbox:
             return None
         if flags & protocol.WORN:
             self.tainted = "worn"
-        outcome = self._outcome(job, report, payload, at)
+        out_of_memory = report is not None and self.process.limits.out_of_memory()
+        if report is not None:
+            self.tainted = report.taint(out_of_memory=out_of_memory) or self.tainted
+        outcome = job.reported(report, payload, at, out_of_memory=out_of_memory)
         self.in_flight.popleft()
         self._socket.job_ended(job)
         self._running = self.stdio.current = None
@@ -355,17 +366,6 @@ class Sandbox:
             if self.tainted is not None:
                 self._owner.sandbox_blocked(self)
         return None
-
-    def _outcome(
-        self, job: RunningJob, report: ErrorReport | None, payload: bytes, at: datetime
-    ) -> AttemptOutcome:
-        if job.ended_before_cancel:
-            return job.ended_by_cancel(at)
-        if report is None:
-            return job.accept_output(payload, at)
-        out_of_memory = self.process.limits.out_of_memory()
-        self.tainted = report.taint(out_of_memory=out_of_memory) or self.tainted
-        return job.fail(report, at, out_of_memory=out_of_memory)
 
     # Deadlines
 

@@ -10,10 +10,11 @@ from typing import Final
 from runwright.core.job_state import ErrorCode
 from runwright.egress import SandboxNetwork
 from runwright.runtimes import protocol
+from runwright.runtimes.frame_socket import FrameSocket
 from runwright.runtimes.model import AttemptOutcome, WorkerCode
 from runwright.runtimes.pool.running_job import KillReason, RunningJob
 from runwright.runtimes.pool.stdio import Stdio
-from runwright.runtimes.protocol import FrameKind, FrameSocket
+from runwright.runtimes.protocol import FrameKind
 from runwright.runtimes.wasm_modules import CompiledModule
 from runwright.sandbox.cpu_affinity import CpuShare
 from runwright.sandbox.leftovers import HarnessThreads

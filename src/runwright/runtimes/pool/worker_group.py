@@ -17,7 +17,7 @@ _SMALL_BYTES: Final = 32 * 1024
 class WorkerGroup:
     """One key's sandboxes, waiting jobs and measured speed."""
 
-    __slots__ = ("code", "idle", "members", "seconds", "waiting", "writes_raw")
+    __slots__ = ("code", "idle", "members", "queues", "seconds", "waiting")
 
     def __init__(self, code: WorkerCode) -> None:
         self.code = code
@@ -25,8 +25,9 @@ class WorkerGroup:
         self.idle: list[Sandbox] = []
         self.waiting: deque[RunningJob] = deque()
         self.seconds: float | None = None
-        self.writes_raw = False
-        """Whether its jobs write past the harness, so that output could be taken for the next job's."""
+        self.queues = True
+        """Whether jobs may wait behind each other: not if they write past the harness, so that output could
+        be taken for the next job's, or make requests, whose answers come after what waits."""
 
     def measure(self, micros: int) -> None:
         """Add the duration of a completed job to the average."""
@@ -41,7 +42,7 @@ class WorkerGroup:
     def depth(self, settings: PoolSettings) -> int:
         """Return how many jobs may wait behind a running one."""
         seconds = self.seconds
-        if seconds is None or seconds >= settings.fast_seconds or self.writes_raw:
+        if seconds is None or seconds >= settings.fast_seconds or not self.queues:
             return 0
         return min(settings.pipeline_depth, int(settings.pipeline_seconds / max(seconds, 1e-6)))
 

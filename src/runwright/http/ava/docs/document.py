@@ -17,6 +17,7 @@ from runwright.http.openapi import REFERENCE, DocumentStyle, Json, describe_rout
 from runwright.http.request import Request
 from runwright.http.response import JSON
 from runwright.http.routing import Route, Routes
+from runwright.runtimes.handler_calls import KEY_PATTERN
 
 _HTML: Final = "text/html"
 
@@ -28,6 +29,7 @@ TAGS: Final = (
 _ID_PATTERNS: Final = {
     "version": VERSION_PATTERN,
     "name": ENV_NAME,
+    "key": KEY_PATTERN,
     "worker_id": "^wkr_[0-9a-z]{26}$",
     "job_id": "^job_[0-9a-z]{26}$",
     "schedule_id": "^sch_[0-9a-z]{26}$",

@@ -25,6 +25,9 @@ _Worker = Annotated[
     ),
 ]
 _ScheduleId = Annotated[str, Meta(min_length=1, max_length=64, description="Only jobs of this schedule.")]
+_ParentId = Annotated[
+    str, Meta(min_length=1, max_length=64, description="Only jobs that this job has started.")
+]
 _Cause = Annotated[Trigger, Meta(description="Only jobs with this cause.")]
 _Code = Annotated[ErrorCode, Meta(description="Only jobs that ended with this error.")]
 _Text = Annotated[
@@ -61,6 +64,7 @@ class JobQuery(PageQuery, frozen=True, kw_only=True):
     ) = field(default=UNSET, name="filter[status]")
     trigger: _Cause | UnsetType = field(default=UNSET, name="filter[trigger]")
     schedule_id: _ScheduleId | UnsetType = field(default=UNSET, name="filter[schedule_id]")
+    parent_job_id: _ParentId | UnsetType = field(default=UNSET, name="filter[parent_job_id]")
     error_code: _Code | UnsetType = field(default=UNSET, name="filter[error_code]")
     min_duration_ms: _Duration | UnsetType = field(default=UNSET, name="filter[min_duration_ms]")
     retried: (
@@ -90,6 +94,7 @@ class JobFilterIn(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, froz
     ) = UNSET
     trigger: _Cause | UnsetType = UNSET
     schedule_id: _ScheduleId | UnsetType = UNSET
+    parent_job_id: _ParentId | UnsetType = UNSET
     error_code: _Code | UnsetType = UNSET
     min_duration_ms: _Duration | UnsetType = UNSET
     created_after: _After | UnsetType = UNSET
@@ -106,6 +111,7 @@ FILTER_RULES: Final[dict[str, Rule]] = {
     "worker_id": plausible_id,
     "worker": storable_text,
     "schedule_id": plausible_id,
+    "parent_job_id": plausible_id,
     "created_after": plausible_moment,
     "created_before": plausible_moment,
     "q": storable_text,

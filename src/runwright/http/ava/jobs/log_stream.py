@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Final
 
-from runwright.http.ava.jobs.schemas import line_out
+from runwright.http.ava.jobs.log_schemas import line_out
 from runwright.http.response import OpenStreams, server_sent_event
 from runwright.jobs.logs import TailEnd, TailPart
 

@@ -9,29 +9,31 @@ from runwright.http.ava.authorization import READS, WRITES
 from runwright.http.ava.dialect import AVA
 from runwright.http.ava.envelopes import Data, known_id, optional, read_cursor_page
 from runwright.http.ava.jobs.filters import LIST_JOBS, JobQuery, job_filter
+from runwright.http.ava.jobs.log_schemas import (
+    READ_LOGS,
+    STREAM_LOGS,
+    JobLogsOut,
+    LogQuery,
+    LogStreamQuery,
+    logs_out,
+    read_last_event,
+)
 from runwright.http.ava.jobs.log_stream import log_events
 from runwright.http.ava.jobs.schemas import (
     CREATE_JOB,
     CREATE_JOBS,
-    READ_LOGS,
-    STREAM_LOGS,
     SUBMIT_QUERY,
     AttemptOut,
     ExplanationOut,
     JobIn,
-    JobLogsOut,
     JobOut,
     JobPage,
     JobsIn,
-    LogQuery,
-    LogStreamQuery,
     SubmitQuery,
     explanation_out,
     job_out,
     job_page,
-    logs_out,
     read_idempotency,
-    read_last_event,
     submission_of,
 )
 from runwright.http.event_stream import EventStreamResponse
@@ -135,6 +137,7 @@ async def read_logs(request: Request) -> Data[JobLogsOut]:
         level=optional(query.level),
         limit=query.limit,
         after=optional(query.after),
+        text=optional(query.q),
     )
     return Data(logs_out(logs))
 
@@ -162,6 +165,7 @@ async def stream_logs(request: Request) -> Response:
         _job_id(request),
         level=optional(query.level),
         after=query.after if after is None else after,
+        text=optional(query.q),
     )
     return EventStreamResponse(log_events(parts, streams, request.tenant_id))
 

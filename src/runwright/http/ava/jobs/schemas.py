@@ -3,10 +3,10 @@
 import hashlib
 import re
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, ClassVar, Final, Literal
+from typing import Annotated, Any, ClassVar, Final
 
 import msgspec
-from msgspec import UNSET, Meta, Raw, UnsetType, field
+from msgspec import Meta, Raw, field
 
 from runwright.core.errors import InvalidError, UnavailableError
 from runwright.core.job_state import JobStatus, Trigger
@@ -33,21 +33,24 @@ from runwright.http.fields import (
 from runwright.http.request import Request
 from runwright.http.validation import Problem, Problems, Validator
 from runwright.http.validation_messages import explain_mismatch
-from runwright.jobs.model import Explanation, Idempotency, Job, JobError, JobLogs, LogLine
+from runwright.jobs.model import (
+    Explanation,
+    Idempotency,
+    Job,
+    JobError,
+    JobProgress,
+)
 from runwright.jobs.store.listing import JobListing
 from runwright.jobs.store.submit import UNCHECKED, Submission, new_submission
 from runwright.offload.client import OffloadError
 from runwright.offload.functions import canonical_digest
 
 _IDEMPOTENCY: Final = b"idempotency-key"
-_LAST_EVENT_ID: Final = b"last-event-id"
 
 _INPUT_LIMIT: Final = 1024 * 1024
 _BATCH_LIMIT: Final = 1_000
-_LARGEST_SEQ: Final = 2**53
 _SMALL_BODY_BYTES: Final = 32 * 1024
 _KEY: Final = re.compile(rb"[ -~]{1,255}")
-_SEQ: Final = re.compile(rb"[0-9]{1,19}")
 EMPTY_INPUT: Final = Raw(b"{}")
 _INPUT: Final = msgspec.json.Decoder(dict[str, Any])
 
@@ -96,28 +99,14 @@ class SubmitQuery(msgspec.Struct, frozen=True, kw_only=True):
     ] = 0.0
 
 
-class LogQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """The lines to return."""
+class ProgressOut(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a job is."""
 
-    level: (
-        Annotated[Literal["info", "warn", "error"], Meta(description="Only lines of this level.")] | UnsetType
-    ) = field(default=UNSET, name="filter[level]")
-    limit: Annotated[int, Meta(ge=1, le=500, description="The number of lines to return.")] = 100
-    after: (
-        Annotated[int, Meta(ge=0, le=_LARGEST_SEQ, description="Only lines after the one with this `seq`.")]
-        | UnsetType
-    ) = UNSET
+    openapi_name: ClassVar[str] = "JobProgress"
 
-
-class LogStreamQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """The lines to follow."""
-
-    level: (
-        Annotated[Literal["info", "warn", "error"], Meta(description="Only lines of this level.")] | UnsetType
-    ) = field(default=UNSET, name="filter[level]")
-    after: Annotated[
-        int, Meta(ge=0, le=_LARGEST_SEQ, description="Only lines after the one with this `seq`.")
-    ] = 0
+    fraction: Annotated[float | None, Meta(description="From 0 to 1.")]
+    message: Annotated[str | None, Meta(description="What it does.")]
+    updated_at: Time
 
 
 class JobRecordOut(msgspec.Struct, frozen=True, kw_only=True):
@@ -150,6 +139,10 @@ class JobRecordOut(msgspec.Struct, frozen=True, kw_only=True):
     ]
     retry_of: Annotated[str | None, Meta(description="The job of which this is a retry.")]
     schedule_id: Annotated[str | None, Meta(description="The schedule that submitted it.")]
+    parent_job_id: Annotated[str | None, Meta(description="The job whose handler started it.")]
+    progress: Annotated[
+        ProgressOut | None, Meta(description="How far the latest attempt is, as its handler reported last.")
+    ]
 
 
 class JobOut(JobRecordOut, frozen=True, kw_only=True):
@@ -189,27 +182,6 @@ class AttemptOut(msgspec.Struct, frozen=True, kw_only=True):
     completed_at: Time | None
     duration_ms: int | None
     error: Annotated[JobError | None, Meta(description="Why it did not complete.")]
-
-
-class LogLineOut(msgspec.Struct, frozen=True):
-    """One line of a job's log."""
-
-    ts: Time
-    level: Annotated[str, Meta(description="`info`, `warn` or `error`.")]
-    msg: str
-    seq: Annotated[int, Meta(description="The number of the line in the job, ascending; use it as `after`.")]
-    attempt: Annotated[int, Meta(description="The attempt that wrote it.")]
-
-
-class JobLogsOut(msgspec.Struct, frozen=True, kw_only=True):
-    """A page of a job's log; `next_after` (where not null) continues it."""
-
-    job_id: str
-    job_status: JobStatus
-    logs: list[LogLineOut]
-    next_after: Annotated[
-        int | None, Meta(description="`after` of the next page; null if there are no more lines yet.")
-    ]
 
 
 class ReasonOut(msgspec.Struct, frozen=True):
@@ -261,8 +233,6 @@ CREATE_JOB: Final = Validator(
     _READ_ONLY,
 )
 SUBMIT_QUERY: Final = Validator(SubmitQuery)
-READ_LOGS: Final = Validator(LogQuery)
-STREAM_LOGS: Final = Validator(LogStreamQuery)
 _RAW_JOBS: Final = Validator(_RawJobs)
 
 
@@ -335,23 +305,13 @@ async def _digest(request: Request) -> bytes:
         raise UnavailableError(f"The request cannot be compared with its repetitions: {error}.") from None
 
 
-def read_last_event(headers: Mapping[bytes, bytes]) -> int | None:
-    """Return the `seq` after which an interrupted stream continues; None for a new stream."""
-    raw = headers.get(_LAST_EVENT_ID, b"")
-    if not raw:
-        return None
-    if not _SEQ.fullmatch(raw) or int(raw) > _LARGEST_SEQ:
-        raise InvalidError({"Last-Event-ID": ["Is not the id of an event of this stream."]})
-    return int(raw)
-
-
 def job_page(listing: JobListing, page: PageRequest) -> JobPage:
     plain = page_of(listing, page, job_out)
     return JobPage(plain.data, to_out(JobPagination, plain.pagination, cut=listing.cut))
 
 
 def job_record_out(job: Job) -> JobRecordOut:
-    return to_out(JobRecordOut, job)
+    return to_out(JobRecordOut, job, progress=_progress_out(job.progress))
 
 
 def job_out(job: Job) -> JobOut:
@@ -378,17 +338,15 @@ def job_out(job: Job) -> JobOut:
         cancel_requested_at=format_optional_time(job.cancel_requested_at),
         retry_of=job.retry_of,
         schedule_id=job.schedule_id,
+        parent_job_id=job.parent_job_id,
+        progress=_progress_out(job.progress),
         worker_name=job.worker_name,
         retried_as=job.retried_as,
     )
 
 
-def line_out(line: LogLine) -> LogLineOut:
-    return LogLineOut(format_time(line.ts), line.level, line.msg, line.seq, line.attempt)
-
-
-def logs_out(logs: JobLogs) -> JobLogsOut:
-    return to_out(JobLogsOut, logs, logs=[line_out(line) for line in logs.logs])
+def _progress_out(progress: JobProgress | None) -> ProgressOut | None:
+    return None if progress is None else to_out(ProgressOut, progress)
 
 
 def explanation_out(why: Explanation) -> ExplanationOut:

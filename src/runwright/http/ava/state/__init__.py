@@ -1,0 +1,1 @@
+"""The state of workers: what their jobs keep for later jobs."""
