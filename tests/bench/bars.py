@@ -12,6 +12,7 @@ import msgspec
 
 from tests.bench import fairness
 from tests.bench.cold import NEXT
+from tests.bench.commands import BARE
 from tests.bench.isolation import BESIDE
 from tests.bench.neighbours import ALONE, MISUSE
 from tests.bench.result import Throughput
@@ -24,6 +25,10 @@ PGQUEUER_DRAIN: Final = 15100.0
 WAIT_MS: Final = ((5.0, 12.0), (1.2, 2.3))
 COLD_AIM_MS: Final = 5.0
 BARE_MS: Final = {"python": 14.0, "nodejs": 80.0, "deno": 14.0}
+COMMAND_MS: Final = {"runwright --help": 150.0, "runwright jobs list": 250.0, "completion of a worker": 150.0}
+"""On a machine where a bare start of python takes as long as in BARE_MS."""
+
+CANCEL_SECONDS: Final = 2.0
 MODULE_MS: Final = 5.0
 MEMORY_MIB: Final = (250.0, 120.0)
 DOUBLE: Final = 2.0
@@ -81,7 +86,7 @@ def bars_of(results: Results) -> list[Bar]:
         *_ingress(results),
     ]
     shared = [*_neighbours(results), *_isolation(results), *_fairness(results), *_claimers(results)]
-    shared += [*_masking(results), *_bulk(results)]
+    shared += [*_masking(results), *_bulk(results), *_commands(results)]
     return [*bars, *single, *shared]
 
 
@@ -251,6 +256,18 @@ def _bulk(results: Results) -> Iterator[Bar]:
             if name != ALONE:
                 figure = f"{name} of {one.jobs:,} jobs of another tenant, p99"
                 yield _at_most(figure, "first", beside.p99_ms, DOUBLE * usual, "ms")
+
+
+def _commands(results: Results) -> Iterator[Bar]:
+    """Commands as multiples of a bare start of the interpreter, since processors differ."""
+    for one in results.cli:
+        bare = one.milliseconds[BARE]
+        for name, bar in COMMAND_MS.items():
+            wanted, measured = bar / BARE_MS["python"], one.milliseconds[name] / bare
+            yield _at_most(name, "first", measured, wanted, f"times {BARE}")
+        yield _at_most(
+            f"cancel {one.cancelled} queued jobs", "first", one.cancel_seconds, CANCEL_SECONDS, "s"
+        )
 
 
 def _peer(systems: Mapping[str, list[Throughput]], name: str, usual: float) -> tuple[float, str]:

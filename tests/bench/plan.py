@@ -19,6 +19,7 @@ from tests.bench.agents import measure_agents
 from tests.bench.bulk import measure_bulk
 from tests.bench.claimers import measure_claimers
 from tests.bench.cold import measure_cold
+from tests.bench.commands import measure_commands
 from tests.bench.drain import measure_drain
 from tests.bench.fairness import measure_fairness
 from tests.bench.ingress import measure_ingress
@@ -68,6 +69,7 @@ FIGURES: Final = (
     "claimers",
     "masking",
     "bulk",
+    "cli",
 )
 ISOLATION: Final = {
     "receivers": measure_receivers,
@@ -219,6 +221,9 @@ async def _shared_figures(plan: Plan, results: Results) -> None:
         sizes = (plan.bulk_jobs, plan.wait_requests)
         bulk = await _attempt(results, "bulk", lambda f: measure_bulk(f, *sizes))
         results.bulk += [bulk] if bulk else []
+    if "cli" in plan.figures:
+        commands = await _attempt(results, "cli", measure_commands)
+        results.cli += [commands] if commands else []
     if "masking" in plan.figures:
         masking = await _attempt(results, "masking", measure_masking)
         results.masking += [masking] if masking else []

@@ -98,6 +98,14 @@ class Webhooks(msgspec.Struct, frozen=True, kw_only=True):
     lateness: Latency
 
 
+class CommandTimes(msgspec.Struct, frozen=True, kw_only=True):
+    """The median time of commands, and how long one took to cancel many jobs."""
+
+    milliseconds: dict[str, float]
+    cancelled: int
+    cancel_seconds: float
+
+
 class Agents(msgspec.Struct, frozen=True, kw_only=True):
     """One event to many agents, and many events to a few. `copy_seconds`: as many like rows, copied."""
 

@@ -9,7 +9,18 @@ from pathlib import Path
 import msgspec
 
 from tests.bench.masking import Masking
-from tests.bench.result import Agents, Bulk, Claimers, Ingress, Latency, Memory, Throughput, Ticks, Webhooks
+from tests.bench.result import (
+    Agents,
+    Bulk,
+    Claimers,
+    CommandTimes,
+    Ingress,
+    Latency,
+    Memory,
+    Throughput,
+    Ticks,
+    Webhooks,
+)
 
 OURS = "runwright"
 
@@ -61,6 +72,7 @@ class Results(msgspec.Struct, kw_only=True):
     claimers: list[list[Claimers]] = []
     masking: list[Masking] = []
     bulk: list[Bulk] = []
+    cli: list[CommandTimes] = []
 
 
 def describe_machine() -> Machine:

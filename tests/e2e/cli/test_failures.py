@@ -1,0 +1,193 @@
+"""Every failure has its exit code, a message that names what is wrong, and no stack."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.contract.conftest import Server
+from tests.e2e.cli.conftest import Home
+
+from runwright import Runwright
+
+if TYPE_CHECKING:
+    import subprocess
+
+SLEEPY = "import time\n\ndef handler(input, env):\n    print('begun', flush=True)\n    time.sleep(600)\n"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def workers(server: Server, key: str) -> None:
+    """Workers that complete, fail, sleep and are paused."""
+    with Runwright(server.url, key) as rw:
+        rw.workers.create("good", "python", source_code="def handler(input, env):\n    return 1\n")
+        rw.workers.create(
+            "bad", "python", source_code="def handler(input, env):\n    raise ValueError('boom')\n"
+        )
+        rw.workers.create("sleepy", "python", source_code=SLEEPY)
+        rw.workers.create("paused", "python", source_code="def handler(input, env):\n    return 1\n")
+        rw.workers.pause("paused")
+
+
+def failed(done: "subprocess.CompletedProcess[str]", code: int, message: str) -> None:
+    assert done.returncode == code, done.stdout + done.stderr
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "message"),
+    [
+        ("runwright run good -q", 0, ""),
+        ("runwright run bad -q", 1, "ValueError: boom"),
+        ("runwright run paused", 1, "is paused and takes no new jobs"),
+        ("runwright run sleepy --timeout 1s", 6, "running"),
+        ("runwright jobs list --stauts x", 2, "No such option: --stauts"),
+        ("runwright jobs list --status asleep", 2, "'asleep' is no state"),
+        ("runwright jobs list -o xml", 2, "'xml' is not one of"),
+        ("runwright jobs list --since yesterday", 2, "--since is no time"),
+        ("runwright jobs cancel", 2, "Name the jobs to cancel"),
+        ("runwright jobs cancel job_01jd9x3v7m0000000000000000 --status queued", 2, "either ids or a filter"),
+        ("runwright jobs cancel --stdin --status queued </dev/null", 2, "either ids or a filter"),
+        ("runwright run good -i x", 2, "write KEY=VALUE"),
+        ("runwright run good --priority 99", 2, "99 is not in the range"),
+        ("runwright workers rollback good vX", 2, "'vX' is no version"),
+        ("runwright workers delete good", 2, "This needs a confirmation"),
+        ("runwright secrets set NAME=value", 2, "A value is never an argument"),
+        ("printf abc | runwright secrets set SHORT", 2, "Must have at least 4 characters"),
+        ("runwright deploy", 2, "has no runwright.toml"),
+        ("runwright deploy nowhere", 2, "There is no folder nowhere"),
+        ("runwright jobs list --url ftp://x", 2, "is not an address such as"),
+        ("runwright jobs list --profile nope", 2, "There is no profile 'nope'"),
+        ("runwright dev --url https://example.com .", 2, "has no runwright.toml"),
+        ("runwright jobs list --url http://127.0.0.1:9", 3, "does not answer"),
+        ("RUNWRIGHT_KEY=rwk_wrong runwright jobs list", 4, "missing, wrong or revoked"),
+        ("runwright run nope", 5, "There is no worker 'nope'"),
+        ("runwright jobs get job_01jd9x3v7m0000000000000000", 5, "There is no job"),
+        ("runwright jobs get zzzzzzzz", 5, "No job has an id that ends in 'zzzzzzzz'"),
+        ("runwright workers get nope", 5, "There is no worker 'nope'"),
+        ("runwright secrets rm NOPE -y", 5, "There is no such secret"),
+        ("runwright workers rollback good 99", 5, "There is no such version"),
+    ],
+)
+def test_each_failure_has_its_exit_code(home: Home, line: str, code: int, message: str) -> None:
+    done = home.run(line)
+    assert done.returncode == code, done.stdout + done.stderr
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert code in {0, 6} or done.stdout == ""
+
+
+def test_a_key_that_may_only_read_may_not_write(
+    home: Home, tenant_key: Callable[[str], tuple[str, str]]
+) -> None:
+    viewer = {"RUNWRIGHT_KEY": tenant_key("tenant-viewer")[1]}
+    assert home.ok("runwright workers list -o json", **viewer) == "[]\n"
+    failed(home.run("runwright secrets set TOKEN", input="value-of-it", **viewer), 4, "tenant-system-admin")
+
+
+def test_a_build_that_fails_names_its_reason_and_leaves_what_serves(home: Home, rw: Runwright) -> None:
+    home.ok("runwright init built && runwright deploy built")
+    before = rw.workers.get("built").version
+    home.write("built/requirements.txt", "git+https://example.com/x\n")
+    done = home.run("runwright deploy built")
+    assert done.returncode == 1
+    assert f"The build of built v{before + 1} failed" in done.stderr
+    assert rw.workers.get("built").version == before
+
+
+def test_a_file_that_is_wrong_changes_nothing(home: Home, rw: Runwright) -> None:
+    home.write("one/main.py", "def handler(input, env):\n    return 1\n")
+    home.write(
+        "one/runwright.toml", '[[worker]]\nname = "one"\ntimeout = 5\nconfig = { API_KEY = "sk-12345678" }\n'
+    )
+    done = home.run("runwright deploy one")
+    failed(done, 2, "runwright.toml has 2 problems")
+    assert "runwright.toml:3: worker[0].timeout" in done.stderr
+    assert "Did you mean timeout_seconds?" in done.stderr
+    assert "runwright secrets set API_KEY" in done.stderr
+    assert "one" not in {worker.name for worker in rw.workers.list()}
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [("def handler(input, env)\n", "main.py:1"), ("def main():\n    pass\n", "main.py has no handler")],
+)
+def test_code_that_cannot_run_is_not_uploaded(home: Home, rw: Runwright, source: str, message: str) -> None:
+    home.write("two/main.py", source)
+    failed(home.run("runwright deploy two"), 1, message)
+    assert "two" not in {worker.name for worker in rw.workers.list()}
+
+
+def test_ctrl_c_leaves_the_job_running_and_says_how_to_go_on(home: Home, rw: Runwright) -> None:
+    terminal = home.terminal("runwright run sleepy")
+    assert terminal.expect("begun").send("\x03").end() == 130
+    (job,) = [one for one in rw.jobs.list(worker="sleepy", status="running") if one.id in terminal.text]
+    assert f"runwright logs {job.id} -f" in terminal.text
+    assert f"runwright jobs cancel {job.id}" in terminal.text
+    assert home.run(f"runwright jobs cancel {job.id} -y").returncode == 0
+    assert rw.jobs.wait(job.id, 30).status == "cancelled"
+
+
+def test_ctrl_c_cancels_the_job_where_that_was_asked_for(home: Home, rw: Runwright) -> None:
+    terminal = home.terminal("runwright run sleepy --cancel-on-interrupt")
+    assert terminal.expect("begun").send("\x03").expect("Cancelled job_").end() == 130
+    job_id = terminal.text.rpartition("Cancelled ")[2].split(".")[0]
+    assert rw.jobs.wait(job_id, 30).status == "cancelled"
+
+
+def test_a_protected_profile_asks_for_its_name(home: Home, server: Server, key: str) -> None:
+    home.ok(f"runwright login {server.url} --profile prod --protected --with-key", input=key)
+    named = {"RUNWRIGHT_URL": "", "RUNWRIGHT_KEY": ""}
+    assert "prod" in home.ok("runwright profile list", **named)
+    assert key not in home.ok("runwright profile show prod -o json", **named)
+    assert json.loads(home.ok("runwright whoami -o json", **named))["profile"] == "prod"
+    set_secret = "runwright secrets set TOKEN"
+    failed(home.run(set_secret, input="value-1", **named), 2, "--yes-to prod")
+    failed(home.run(f"{set_secret} -y --yes-to qa", input="value-1", **named), 2, "--yes-to prod")
+    done = home.run(f"{set_secret} --yes-to prod", input="value-1", **named)
+    assert (done.returncode, "→ prod" in done.stderr) == (0, True)
+    person = Home(home.folder, **named)
+    wrong = person.terminal("runwright secrets rm TOKEN -y")
+    assert wrong.expect("Type prod to go on").send("production\n").end() == 1
+    right = person.terminal("runwright secrets rm TOKEN -y")
+    assert right.expect("Type prod to go on").send("prod\n").end() == 0
+    assert "is deleted" in right.text
+
+
+def test_a_projects_file_gets_no_key_but_that_of_a_profile_with_its_address(
+    home: Home, server: Server
+) -> None:
+    """The address in a file that was cloned is not trusted with the key of the environment."""
+    home.write("runwright.toml", f'url = "{server.url}"\n')
+    done = home.run("runwright jobs list", RUNWRIGHT_URL="", RUNWRIGHT_DATA_DIR="/nonexistent")
+    assert done.returncode == 4
+
+
+def test_control_characters_of_logs_are_kept_from_terminals(home: Home, rw: Runwright) -> None:
+    rw.workers.create(
+        "loud", "python", source_code="def handler(input, env):\n    print('a\\x1b]0;owned\\x07b\\x1b[2Jc')\n"
+    )
+    terminal = home.terminal("runwright run loud")
+    assert terminal.end() == 0
+    assert "abc" in terminal.raw
+    assert "owned" not in terminal.raw
+    assert "\x1b[2J" not in terminal.raw
+    assert "\x1b[2J" in home.ok("runwright logs loud")
+
+
+def test_an_upload_that_is_interrupted_leaves_no_version(home: Home, rw: Runwright, tmp_path: Path) -> None:
+    home.ok("runwright init big && runwright deploy big")
+    before = [one.version for one in rw.workers.versions("big")]
+    (tmp_path / "big" / "data.bin").write_bytes(_noise(40_000_000))
+    terminal = home.terminal("runwright deploy big")
+    assert terminal.expect("uploading").send("\x03").end() == 130
+    assert [one.version for one in rw.workers.versions("big")] == before
+
+
+def _noise(size: int) -> bytes:
+    """Return bytes that do not compress."""
+    with Path("/dev/urandom").open("rb") as source:
+        return source.read(size)
