@@ -94,9 +94,9 @@ def _shared_lines(results: Results) -> Iterator[str]:
             f"Jobs beside a bulk operation on {bulk.jobs:,} of another: {took}", bulk.waits
         )
     for commands in results.cli:
-        rows = [(name, f"{milliseconds:.0f}") for name, milliseconds in commands.milliseconds.items()]
-        rows.append((f"cancel {commands.cancelled} jobs", f"{1000 * commands.cancel_seconds:.0f}"))
-        yield from _table("Commands", ("command", "p50 ms"), rows)
+        times = [(name, f"{milliseconds:.0f}") for name, milliseconds in commands.milliseconds.items()]
+        times.append((f"cancel {commands.cancelled} jobs", f"{1000 * commands.cancel_seconds:.0f}"))
+        yield from _table("Commands", ("command", "p50 ms"), times)
     for masking in results.masking:
         title = f"/livez while secrets are masked, {masking.megabytes_per_second:.1f} MB/s"
         yield from _latency_table(title, {"alone": masking.alone, "beside": masking.beside})

@@ -2,11 +2,13 @@
 
 import importlib
 from collections.abc import Callable, Iterable
+from types import ModuleType
 from typing import Any, Final, TypeVar
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from runwright.cli.exits import UsageError
 from runwright.cli.help import render_help, render_index
 from runwright.cli.index import ABOUT, COMMANDS
 
@@ -91,13 +93,24 @@ def _items(incomplete: str) -> Iterable[Any]:
 
 def load_app(noun: str) -> typer.Typer:
     """Return the command or the group of a noun as Typer defines it; its module is imported now."""
-    module = importlib.import_module(f"runwright.cli.{noun}")
+    module = _import(noun)
     app = getattr(module, "app", None)
     if not isinstance(app, typer.Typer):
         app = Commands(COMMANDS[noun])
         app.registered_callback = None
         app.command(noun)(getattr(module, noun))
     return app
+
+
+def _import(noun: str) -> ModuleType:
+    try:
+        return importlib.import_module(f"runwright.cli.{noun}")
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] in {"runwright", "asyncpg"}:  # the client alone is installed
+            raise UsageError(
+                f"This installation has no {noun}: it has no server.", hint="pip install runwright"
+            ) from None
+        raise
 
 
 def load_command(noun: str) -> Any:  # noqa: ANN401  as above

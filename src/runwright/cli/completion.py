@@ -4,6 +4,7 @@ An answer has to come while a person types: the server has a fifth of a second, 
 """
 
 import importlib
+import os
 import sys
 from collections.abc import Callable, Iterator
 from enum import StrEnum
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from runwright.client import Runwright
 
 _SECONDS: Final = 0.2
+_VARIABLE: Final = "RUNWRIGHT_COMPLETION_SECONDS"
 _MOST: Final = 50
 
 
@@ -84,6 +86,14 @@ def _secrets(client: "Runwright", incomplete: str) -> Iterator[tuple[str, str]]:
             yield secret.name, ""
 
 
+def _seconds() -> float:
+    """Return how long the server may take; RUNWRIGHT_COMPLETION_SECONDS changes it for slow lines."""
+    try:
+        return float(os.environ[_VARIABLE])
+    except (KeyError, ValueError):
+        return _SECONDS
+
+
 def _complete(
     ctx: typer.Context, find: Callable[["Runwright"], Iterator[tuple[str, str]]]
 ) -> list[tuple[str, str]]:
@@ -92,7 +102,7 @@ def _complete(
     try:
         target = find_target(options)
         sdk = importlib.import_module("runwright.client.blocking")
-        with sdk.Runwright.for_target(target, timeout=_SECONDS, retries=0) as client:
+        with sdk.Runwright.for_target(target, timeout=_seconds(), retries=0) as client:
             return list(find(client))
     except Exception:  # noqa: BLE001  whatever it is, a person who types is not disturbed by it
         return []

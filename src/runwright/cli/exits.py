@@ -1,11 +1,12 @@
 """The exit codes, and the one place that turns an error into a code, a message and a hint."""
 
 import sys
-from collections.abc import Mapping, Sequence
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
 from enum import IntEnum
 from typing import Final
 
-from runwright.cli.terminal import painter, printable
+from runwright.cli.terminal import painter, printable, width_of
 from runwright.core.errors import InvalidError, NotFoundError, RunwrightError
 
 
@@ -66,6 +67,7 @@ _STATUSES: Final = {
     503: ExitCode.UNREACHABLE,
     504: ExitCode.UNREACHABLE,
 }
+_INDENT: Final = " " * 6
 _HINTS: Final = {
     401: "Log in anew: runwright login. Which key is used: runwright whoami",
     403: "See which role you have: runwright whoami",
@@ -98,14 +100,24 @@ def report(error: RunwrightError) -> int:
     return ExitCode.NOT_FOUND if isinstance(error, NotFoundError) else ExitCode.FAILED
 
 
+def _field_lines(named: Mapping[str, str]) -> Iterator[str]:
+    """Yield fields beside their problems, or above them where a terminal is too narrow for both."""
+    paint, columns = painter(sys.stderr), width_of(sys.stderr)
+    width = max(map(len, named), default=0)
+    for name, problem in named.items():
+        if columns is None or width + len(problem) + 4 <= columns:
+            yield f"  {paint('bold', name.ljust(width))}  {problem}"
+        else:
+            yield f"  {paint('bold', name)}"
+            yield textwrap.fill(problem, columns, initial_indent=_INDENT, subsequent_indent=_INDENT)
+
+
 def print_error(message: str, fields: Mapping[str, Sequence[str]] | None = None, hint: str = "") -> None:
     """Print what is wrong, field by field, and what to do about it."""
     paint = painter(sys.stderr)
     lines = [f"{paint('bold red', 'error:')} {printable(message)}"]
-    width = max(map(len, fields), default=0) if fields else 0
-    for field, problems in (fields or {}).items():
-        name = paint("bold", printable(field).ljust(width))
-        lines.append(f"  {name}  {printable(' '.join(problems))}")
+    named = {printable(field): printable(" ".join(problems)) for field, problems in (fields or {}).items()}
+    lines += _field_lines(named)
     if hint:
         lines.append(f"{paint('cyan', 'hint:')} {printable(hint)}")
     sys.stderr.write("\n".join(lines) + "\n")

@@ -7,14 +7,14 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-ABOUT: Final = "Runwright runs your code: durable jobs, schedules, webhooks and agents, on your own server."
+ABOUT: Final = "Runwright runs your code on your server: jobs, schedules, webhooks, agents."
 
 SECTIONS: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
     {
         "Start": {
             "init": "Create a folder with a worker to start from.",
-            "dev": "Run a folder against a local server: deploy and run on save, logs live.",
-            "deploy": "Make the server match a folder's runwright.toml: show a plan, then apply it.",
+            "dev": "Run a folder on a local server: deploy and run on save, logs live.",
+            "deploy": "Make the server match a folder's runwright.toml: plan and apply.",
             "run": "Run a worker and print its output.",
         },
         "Look": {

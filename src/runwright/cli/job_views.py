@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from runwright.cli.output import Column, section
 from runwright.cli.refs import short_id
-from runwright.cli.terminal import painter
-from runwright.cli.times import ago, milliseconds
+from runwright.cli.times import ago, clock, milliseconds
 from runwright.core.job_state import JobStatus
 
 if TYPE_CHECKING:
@@ -46,7 +45,7 @@ def job_columns(now: datetime) -> Sequence[Column["JobInfo"]]:
         Column("V", lambda job: f"{job.worker_version}", wide=True, right=True),
         Column("ATTEMPT", lambda job: f"{job.attempt}", wide=True, right=True),
         Column("TRIGGER", lambda job: job.trigger, wide=True),
-        Column("CREATED", lambda job: str(job.created_at), wide=True),
+        Column("CREATED", lambda job: clock(job.created_at), wide=True),
         Column("ERROR", error_text, flexible=True),
     )
 
@@ -60,21 +59,18 @@ def error_text(job: "JobInfo") -> str:
 
 def describe_job(job: "JobInfo") -> str:
     """Return a job for people, without its output."""
-    paint = painter(sys.stdout)
     values = {
         "status": status_text(job.status),
         "worker": f"{job.worker_name or job.worker_id} v{job.worker_version}",
-        "created": f"{job.created_at} ({ago(job.created_at, datetime.now(UTC))} ago, {job.trigger})",
-        "started": "" if job.started_at is None else f"{job.started_at}",
+        "created": f"{clock(job.created_at)} ({ago(job.created_at, datetime.now(UTC))} ago, {job.trigger})",
+        "started": clock(job.started_at),
         "took": milliseconds(job.duration_ms),
         "attempt": f"{job.attempt} of {job.max_retries + 1}",
         "priority": f"{job.priority}",
-        "scheduled": "" if job.scheduled_at is None else f"{job.scheduled_at}",
+        "scheduled": clock(job.scheduled_at),
         "retry of": job.retry_of or "",
         "retried as": job.retried_as or "",
         "schedule": job.schedule_id or "",
+        "error": "" if job.error is None else f"{job.error.code}: {job.error.message}",
     }
-    text = section(f"Job {job.id}", values)
-    if job.error is not None:
-        text += f"\n  {paint('red', 'error')}  {job.error.code}: {job.error.message}"
-    return text
+    return section(f"Job {job.id}", values)

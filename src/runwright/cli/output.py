@@ -60,7 +60,8 @@ class Output(msgspec.Struct, frozen=True):
         if self.format.is_json:
             write_json(thing, indent=None if self.format is OutputFormat.JSONL else 2)
         else:
-            sys.stdout.write(human() + "\n")
+            text = human()
+            sys.stdout.write(f"{text}\n" if text else "")
 
     def rows(self, rows: Iterable[T], columns: Sequence[Column[T]], *, empty: str) -> int:
         """Print a list, an array in JSON, a line per row in JSONL; return how many rows there were.

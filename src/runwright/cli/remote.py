@@ -117,7 +117,7 @@ class Remote:
 def open_client(target: "ServerTarget", **options: Any) -> "Runwright":  # noqa: ANN401  those of the SDK
     """Return a client of the SDK, which is imported now."""
     client: Runwright = importlib.import_module("runwright.client.blocking").Runwright.for_target(
-        target, **options
+        target, **{"retries": _RETRIES, **options}
     )
     return client
 
@@ -131,6 +131,7 @@ def _output(text: str) -> OutputFormat:
         raise typer.BadParameter(f"{text!r} is not one of: {', '.join(OutputFormat)}.") from None
 
 
+_RETRIES: Final = 2
 _TARGET: Final = "Where"
 _READING: Final[dict[str, tuple[Any, object]]] = {
     "output": (

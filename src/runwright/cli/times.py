@@ -57,6 +57,11 @@ def ago(moment: str | datetime | None, now: datetime) -> str:
     return "" if at is None else duration_text((now - at).total_seconds())
 
 
+def clock(moment: datetime | None) -> str:
+    """Return a time in the zone of this machine, to the second; empty where there is none."""
+    return "" if moment is None else f"{moment.astimezone():%Y-%m-%d %H:%M:%S %Z}"
+
+
 def milliseconds(value: float | None) -> str:
     """Return a duration in milliseconds as text such as `340 ms`, `1.8 s` or `2m10s`."""
     if value is None:

@@ -1,16 +1,18 @@
 """`runwright whoami`: the server, the tenant and the role that commands act with."""
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from runwright.cli.output import section
 from runwright.cli.remote import Remote, reads
 from runwright.cli.target import label_of
+from runwright.cli.times import iso
 from runwright.client.errors import ApiError
 
 if TYPE_CHECKING:
     from runwright.client import Runwright
+    from runwright.client.models.system import WhoamiInfo
 
 _NOT_FOUND: Final = 404
 
@@ -24,6 +26,7 @@ class Identity(msgspec.Struct, frozen=True):
     key: str | None = None
     scopes: list[str] | None = None
     expires_at: str | None = None
+    server: str | None = None
 
     @property
     def text(self) -> str:
@@ -34,25 +37,25 @@ class Identity(msgspec.Struct, frozen=True):
 def ask_identity(client: "Runwright") -> Identity:
     """Return as whom the server answers. A server of before `whoami` only proves that the key is accepted."""
     try:
-        answer = client.request("GET /v1/ava/whoami").json
+        return _read(client.whoami())
     except ApiError as error:
         if error.status != _NOT_FOUND:
             raise
         client.request("GET /v1/ava/workers", query={"per_page": 1})
         return Identity()
-    return _read(answer.get("data", answer))
 
 
-def _read(data: dict[str, Any]) -> Identity:
-    key = data.get("key") or {}
-    key_id = key.get("id") if isinstance(key, dict) else key
+def _read(found: "WhoamiInfo") -> Identity:
+    key = found.key
+    expires_at = getattr(key, "expires_at", None)
     return Identity(
-        tenant=data.get("tenant_id"),
-        role=data.get("role"),
-        user=data.get("user_id"),
-        key=key_id or data.get("key_id"),
-        scopes=data.get("scopes") or (key.get("scopes") if isinstance(key, dict) else None),
-        expires_at=data.get("expires_at"),
+        tenant=found.tenant_id,
+        role=found.role,
+        user=found.user_id,
+        key=key.id,
+        scopes=getattr(key, "scopes", None),
+        expires_at=None if expires_at is None else iso(expires_at),
+        server=found.server_version,
     )
 
 
@@ -74,6 +77,7 @@ def whoami(remote: Remote) -> None:
         "key": identity.key,
         "scopes": identity.scopes,
         "expires_at": identity.expires_at,
+        "server": identity.server,
         "protected": target.protected,
     }
     shown = {

@@ -28,6 +28,7 @@ CLIENT_VARIABLES: Final = (
     "RUNWRIGHT_PROFILE",
     "RUNWRIGHT_TENANT",
     "RUNWRIGHT_WEBHOOK_SECRET",
+    "RUNWRIGHT_COMPLETION_SECONDS",
 )
 """Variables of the client commands; a server ignores them."""
 

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import pytest
 from tests.contract.conftest import Server
 from tests.e2e.cli.conftest import Home
 from tests.unit.cli.test_examples import ALL, examples
@@ -35,6 +36,7 @@ max_retries = 1
 AUTOMATION = "--name spare --scope global --agent digest --prompt go"
 
 
+@pytest.mark.timeout(600)
 def test_the_examples_of_all_commands_run(home: Home, server: Server, rw: Runwright) -> None:
     home.env["RUNWRIGHT_DATA_DIR"] = str(server.data_dir)
     home.env["TOKEN"] = "value-of-the-token"

@@ -8,7 +8,7 @@ import pytest
 import typer
 
 from runwright.cli.apps import Root, load_command
-from runwright.cli.help import render_help, split_doc
+from runwright.cli.help import render_help, render_index, split_doc
 from runwright.cli.index import COMMANDS, EXAMPLES
 
 Parsed: TypeAlias = Any
@@ -66,6 +66,7 @@ def test_the_examples_of_the_index_can_be_parsed() -> None:
 
 def test_help_fits_eighty_columns(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
+    assert max(map(len, render_index().splitlines())) <= 80
     for path, command in ALL:
         context = command.make_context("runwright", [], resilient_parsing=True)
         for line in render_help(command, context).splitlines():

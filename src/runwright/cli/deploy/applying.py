@@ -126,8 +126,10 @@ class Applying:
                     ExitCode.TIMED_OUT,
                     hint=f"See it end: runwright workers versions {name}",
                 )
+            self._transient(f"building   {_seconds(started)}")
             time.sleep(_LOOK_SECONDS)
             version = self._client.workers.version(version.worker_id, version.version)
+        self._transient("")
         log = self._client.workers.version_log(version.worker_id, version.version).log if built else ""
         if version.status == "failed":
             self._failed(name, version, log)
@@ -212,6 +214,12 @@ class Applying:
         stream = sys.stderr if self._quiet else sys.stdout
         stream.write(line + "\n")
         stream.flush()
+
+    def _transient(self, text: str) -> None:
+        """Show what happens on a line of a terminal that the next one replaces."""
+        if is_drawable(sys.stderr):
+            sys.stderr.write(f"\r\x1b[2K  {text}" if text else "\r\x1b[2K")
+            sys.stderr.flush()
 
     def _progress(self) -> Any:  # noqa: ANN401  an UploadProgress or None
         return _upload_progress if is_drawable(sys.stderr) else None

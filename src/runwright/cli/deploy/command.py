@@ -42,7 +42,9 @@ def deploy(
     ] = _BUILD_TIMEOUT,
     dry_run: DryRun = False,
 ) -> None:
-    """Make the server match a folder's runwright.toml: show a plan, then apply it.
+    """Make the server match a folder's runwright.toml: plan and apply.
+
+    The plan is shown, and only deletions are asked about.
 
     A folder without one that has a main.py, index.js, main.ts, main.sh or main.wasm is one worker, named as
     the folder. Uploads leave out .git, .env, keys, installed packages and what .gitignore names.

@@ -9,6 +9,7 @@ from runwright.cli.deploy.automations import plan_automations
 from runwright.cli.deploy.entrypoints import check_entrypoint
 from runwright.cli.deploy.model import Act, FileDifference, Plan, ResourceChange, WorkerChange, changed_fields
 from runwright.cli.deploy.server_state import ServerState, serving_files
+from runwright.cli.exits import UsageError
 from runwright.cli.project.files import CodeFiles, digest_of, find_files, keeps_modes
 from runwright.cli.project.model import Project, ProjectSchedule, ProjectWorker
 
@@ -40,6 +41,8 @@ _SCHEDULE_FIELDS: Final = (
 
 def make_plan(client: "Runwright", project: Project, state: ServerState, *, prune: bool) -> Plan:
     """Return what has to change. `prune`: what the project does not have is deleted."""
+    for worker in project.workers:
+        _require_runtime(worker, state)
     workers = [_plan_worker(client, project, worker, state) for worker in project.workers]
     others = [change for worker in project.workers for change in _plan_schedules(worker, state)]
     others += _plan_webhooks(project, state)
@@ -52,6 +55,16 @@ def make_plan(client: "Runwright", project: Project, state: ServerState, *, prun
         unmanaged=[] if prune else unmanaged,
         warnings=[warning for change in workers for warning in _warnings(change, state)],
     )
+
+
+def _require_runtime(worker: ProjectWorker, state: ServerState) -> None:
+    """Raise UsageError if a worker's runtime would have to change, which no worker's can."""
+    found = state.workers.get(worker.name)
+    if found is not None and worker.runtime not in {None, found.runtime}:
+        raise UsageError(
+            f"{worker.name} is a {found.runtime} worker on the server, and {worker.runtime} here.",
+            hint=f"Give it another name, or delete the old one: runwright workers delete {worker.name}",
+        )
 
 
 def _plan_worker(
@@ -68,6 +81,8 @@ def _plan_worker(
         serving = serving_files(client, found)
         change.has_code = bool(serving)
         change.differences = list(_differences(files, serving))
+        if change.has_code and found.entrypoint != worker.entrypoint:
+            change.differences.append(FileDifference(f"entrypoint {worker.entrypoint}", Act.UPDATE))
     return change
 
 
@@ -173,8 +188,3 @@ def _warnings(change: WorkerChange, state: ServerState) -> Iterator[str]:
     for name in worker.secrets:
         if name not in state.secrets:
             yield f"{worker.name}: the secret {name} is not set; its jobs fail. runwright secrets set {name}"
-    if change.found is not None and worker.runtime not in {None, change.found.runtime}:
-        yield (
-            f"{worker.name}: its runtime is {change.found.runtime} and cannot be changed to {worker.runtime};"
-            " delete the worker, or give it another name"
-        )

@@ -14,7 +14,7 @@ from runwright.cli.output import Output
 from runwright.cli.project.reader import read_project
 from runwright.cli.remote import Remote
 from runwright.cli.run import read_input
-from runwright.cli.target import TargetOptions, is_this_machine, label_of
+from runwright.cli.target import TargetOptions, find_target, is_this_machine, label_of
 from runwright.cli.terminal import note
 
 _DEFAULT_URL: Final = "http://127.0.0.1:8080"
@@ -41,7 +41,7 @@ def dev(
     ] = None,
     tenant: Annotated[str | None, typer.Option(metavar="ID", help="The tenant.")] = None,
 ) -> None:
-    """Run a folder against a local server: deploy and run on save, logs live.
+    """Run a folder on a local server: deploy and run on save, logs live.
 
     A server that runs on this machine is used; without one, one is started, and stopped with Ctrl-C.
 
@@ -54,8 +54,9 @@ def dev(
     address = url or _local(os.environ.get("RUNWRIGHT_URL")) or _DEFAULT_URL
     if not is_this_machine(address):
         raise UsageError(f"dev works on a server of this machine, not on {address}.", hint="runwright deploy")
-    remote = Remote(TargetOptions(url=address, tenant=tenant), Output())
-    with local_server(remote.target):
+    options = TargetOptions(url=address, tenant=tenant)
+    with local_server(find_target(options)):
+        remote = Remote(options, Output())  # the first start of a server makes its key
         note(f"→ {label_of(remote.target)}  {remote.target.url}   Ctrl-C stops", "dim")
         session = DevSession(remote, folder, values, worker=worker, runs=run)
         _watch(session, folder)

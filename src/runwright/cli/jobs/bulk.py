@@ -2,7 +2,9 @@
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
@@ -38,6 +40,13 @@ Stdin = Annotated[
     ),
 ]
 Detach = Annotated[bool, typer.Option("--detach", help="Do not wait until all are done.")]
+
+
+class RerunVersion(StrEnum):
+    """Which version of the code a retry runs."""
+
+    LATEST = "latest"
+    ORIGINAL = "original"
 
 
 class _Action(msgspec.Struct, frozen=True):
@@ -90,6 +99,9 @@ def retry(
     stdin: Stdin = False,
     dry_run: DryRun = False,
     detach: Detach = False,
+    version: Annotated[
+        RerunVersion, typer.Option(help="Run the version that serves now, or the one that the job ran.")
+    ] = RerunVersion.LATEST,
 ) -> None:
     """Run ended jobs again, by default failed ones, on the version that serves now.
 
@@ -99,7 +111,10 @@ def retry(
     $ runwright jobs retry --status failed --since 24h --dry-run
     $ runwright jobs retry --status failed --since 24h -y
     """
-    _Selection(remote, _RETRY, filters, _ids(remote, jobs, stdin=stdin)).act(dry_run=dry_run, detach=detach)
+    selection = _Selection(
+        remote, _RETRY, filters, _ids(remote, jobs, stdin=stdin), {"version": version.value}
+    )
+    selection.act(dry_run=dry_run, detach=detach)
 
 
 def _ids(remote: Remote, jobs: Sequence[str] | None, *, stdin: bool) -> list[str] | None:
@@ -113,7 +128,14 @@ def _ids(remote: Remote, jobs: Sequence[str] | None, *, stdin: bool) -> list[str
 class _Selection:
     """The jobs of one command, and what is done to them."""
 
-    def __init__(self, remote: Remote, action: _Action, filters: JobFilters, ids: list[str] | None) -> None:
+    def __init__(
+        self,
+        remote: Remote,
+        action: _Action,
+        filters: JobFilters,
+        ids: list[str] | None,
+        options: Mapping[str, Any] = MappingProxyType({}),
+    ) -> None:
         if ids is not None and filters.given:
             raise UsageError("Give either ids or a filter.")
         if ids is None and not filters.given:
@@ -124,6 +146,7 @@ class _Selection:
         self._remote = remote
         self._action = action
         self._ids = ids
+        self._options = options
         self._which = {} if ids is not None else filters.selection()
         self._described = filters.described()
         if filters.status is None:
@@ -152,12 +175,12 @@ class _Selection:
     def _count(self) -> int:
         jobs = self._remote.client.jobs
         method = jobs.bulk_cancel if self._action is _CANCEL else jobs.bulk_retry
-        return sum(method(dry_run=True, **part).matched for part in self._parts())
+        return sum(method(dry_run=True, **part, **self._options).matched for part in self._parts())
 
     def _start(self, part: dict[str, Any]) -> "BulkInfo":
         jobs = self._remote.writer.jobs
         method = jobs.bulk_cancel if self._action is _CANCEL else jobs.bulk_retry
-        return method(**part)
+        return method(**part, **self._options)
 
     def _text(self, count: int) -> str:
         if self._ids is not None:

@@ -85,7 +85,7 @@ def read_version(text: str) -> int:
 def previous_version(remote: Remote, worker: str, version: int) -> int:
     """Return the newest version before another that could serve."""
     for one in remote.client.workers.versions(worker):
-        if one.version < version and one.status == "ready":
+        if one.version < version and one.status == "ready" and one.size_bytes is not None:
             return one.version
     raise UsageError(
         f"{worker} has no version before v{version}.", hint=f"runwright workers versions {worker}"
