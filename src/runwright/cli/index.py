@@ -21,9 +21,14 @@ SECTIONS: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
             "logs": "Show the log of a job, or of a worker's newest jobs.",
             "explain": "Explain where a job is and why.",
             "jobs": "List, watch, cancel and retry jobs.",
+            "stats": "Show how the jobs of each worker went, and how many wait.",
+            "top": "Watch queues, rates and running jobs; q quits.",
             "workers": "List workers and their versions, roll back, pause, delete.",
         },
         "Configure": {
+            "schedules": "Run jobs by the clock: list, create, fire now, make up for the past.",
+            "webhooks": "Send the tenant's events to URLs, and look at the deliveries.",
+            "events": "Publish custom events, and read the log of events.",
             "secrets": "Set secrets, which workers get as environment variables.",
             "agents": "Create agents from templates.",
             "automation": "Prompts for agents: on a schedule, on an event, on a webhook.",
@@ -38,6 +43,7 @@ SECTIONS: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
         },
         "Operate a server": {
             "serve": "Run the server until SIGTERM or SIGINT, then drain.",
+            "system": "Show executors, isolation, the queue, the database and the disks.",
             "tenants": "Manage tenants.",
             "keys": "Manage the API keys of tenants.",
             "vault": "Manage the keys that encrypt secrets.",

@@ -9,6 +9,8 @@ from runwright.cli.exits import CommandError, ExitCode, UsageError
 
 if TYPE_CHECKING:
     from runwright.client import Runwright
+    from runwright.client.models.schedules import ScheduleInfo
+    from runwright.client.models.webhooks import WebhookInfo
 
 SHORT: Final = 8
 """How many of the last characters of an id a table on a terminal shows."""
@@ -48,6 +50,27 @@ def find_job_id(client: "Runwright", text: str) -> str:
     if is_full_id(text):
         return text
     return _by_suffix(text, client.jobs.list(), "job").id
+
+
+def find_schedule(client: "Runwright", text: str) -> "ScheduleInfo":
+    """Return the schedule that is meant by its name, its id or the end of it."""
+    if is_full_id(text):
+        return client.schedules.get(text)
+    schedules = list(islice(client.schedules.list(), _SEARCHED))
+    named = [one for one in schedules if one.name == text]
+    if len(named) > 1:
+        ids = ", ".join(one.id for one in named[:5])
+        raise UsageError(f"Several schedules have the name {text!r}: {ids}.")
+    return named[0] if named else _by_suffix(text, schedules, "schedule")
+
+
+def find_webhook(client: "Runwright", text: str) -> "WebhookInfo":
+    """Return the webhook that is meant by its URL, its id or the end of it."""
+    if is_full_id(text):
+        return client.webhooks.get(text)
+    webhooks = list(islice(client.webhooks.list(), _SEARCHED))
+    at = [one for one in webhooks if one.url == text]
+    return at[0] if len(at) == 1 else _by_suffix(text, webhooks, "webhook")
 
 
 def _by_suffix(text: str, things: Iterable[T], kind: str) -> T:
