@@ -125,9 +125,8 @@ def create(
     Examples:
     $ runwright schedules create digest '0 7 * * 1-5' --timezone Europe/Berlin --name nightly
     """
-    given = {} if name is None else {"name": name}
     made = remote.writer.schedules.create(
-        worker, cron, timezone, input=read_input(input_ or []), catch_up=catch_up, overlap=overlap, **given
+        worker, cron, timezone, name=name, input=read_input(input_ or []), catch_up=catch_up, overlap=overlap
     )
     remote.output.thing(
         made, lambda: f"{painter(sys.stdout)('green', '✓')} {made.id}\n{_firings(remote, made, 3)}"
