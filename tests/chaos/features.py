@@ -48,8 +48,9 @@ from runwright.core.roles import Role
 from runwright.db.errors import unavailable
 from runwright.db.pool import Pool
 from runwright.events.notifications import EventNotifications
+from runwright.job_views.model import JobFilter
 from runwright.jobs.completion_callbacks import JOB_ENDS
-from runwright.jobs.model import ClaimedAttempt, JobFilter
+from runwright.jobs.model import ClaimedAttempt
 from runwright.jobs.notifications import JobNotifications
 from runwright.jobs.service import Jobs
 from runwright.loops.automation_dispatcher import AutomationDispatcher

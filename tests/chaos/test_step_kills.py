@@ -19,7 +19,7 @@ from runwright.bulk.model import BulkAction, BulkOperation, BulkStatus, RetryVer
 from runwright.bulk.service import BulkOperations
 from runwright.core.job_state import JobStatus
 from runwright.db.pool import Pool, open_pool
-from runwright.jobs.model import JobFilter
+from runwright.job_views.model import JobFilter
 from runwright.schedules.backfills import Backfills
 from runwright.schedules.model import Backfill, BackfillStatus
 

@@ -44,6 +44,7 @@ from runwright.http.ava.dialect import ERRORS
 from runwright.http.server import HttpServer
 from runwright.http.services import EdgeSettings, Health, Services
 from runwright.http.system_report import SystemReport
+from runwright.job_views.service import JobViews
 from runwright.jobs.notifications import JobNotifications
 from runwright.jobs.service import Jobs
 from runwright.loops.pass_loop import PassLoop
@@ -127,6 +128,7 @@ async def edge(database: Pool, request: pytest.FixtureRequest) -> AsyncIterator[
             database, StoredBundles(database, spool_dir=Path(tempfile.gettempdir())), Offload()
         ),
         jobs=jobs,
+        job_views=JobViews(database, jobs, clock=system_clock, notifications=notifications),
         bulk=BulkOperations(database, clock=system_clock),
         queues=Queues(database, clock=system_clock),
         analytics=Analytics(database, clock=system_clock),

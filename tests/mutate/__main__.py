@@ -41,10 +41,11 @@ TARGETS: Final = {
     "core": (("src/runwright/core",), ("tests/unit/core", "tests/integration/db/test_histogram.py")),
     "cron": (("src/runwright/cron",), ("tests/unit/cron",)),
     "jobs": (
-        ("src/runwright/jobs",),
+        ("src/runwright/jobs", "src/runwright/job_views"),
         (
             "tests/unit/jobs",
             "tests/integration/jobs",
+            "tests/integration/job_views",
             "tests/integration/loops/test_pruner.py",
             "tests/integration/loops/test_completion_dispatcher.py",
         ),

@@ -14,8 +14,8 @@ from runwright.automations import run_endings
 from runwright.builds import log as build_log
 from runwright.core import retry
 from runwright.events import publish
-from runwright.executor import handler_calls as served_calls
-from runwright.jobs.store import children
+from runwright.handler_calls import service as served_calls
+from runwright.handler_calls import store as children
 from runwright.loops import builder, completion_dispatcher
 from runwright.runtimes import handler_calls as runtime_calls
 from runwright.runtimes import protocol

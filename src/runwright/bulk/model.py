@@ -5,7 +5,7 @@ from enum import StrEnum
 
 import msgspec
 
-from runwright.jobs.model import JobFilter
+from runwright.job_views.model import JobFilter
 
 
 class BulkAction(StrEnum):

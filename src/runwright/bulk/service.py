@@ -17,7 +17,8 @@ from runwright.core.paging import Listing, PageRequest
 from runwright.core.roles import Caller
 from runwright.db.errors import may_be_one_items, transient
 from runwright.db.pool import Database, PoolConnection
-from runwright.jobs.model import Idempotency, JobFilter
+from runwright.job_views.model import JobFilter
+from runwright.jobs.model import Idempotency
 from runwright.jobs.notifications import JobNotifications
 from runwright.jobs.store.read import fetch_jobs
 from runwright.jobs.store.submit import (

@@ -17,10 +17,10 @@ from runwright.core.paging import Listing, PageRequest
 from runwright.db.pagination import Conditions, Rows, fetch_page
 from runwright.db.pool import Database, PoolConnection
 from runwright.db.rows import column_list, insert_row, row_of, struct_from_row
-from runwright.jobs.model import JobFilter
+from runwright.job_views.model import JobFilter
+from runwright.job_views.store.selection import SEARCH_WINDOW, select_jobs
 from runwright.jobs.store.cancel import CANCEL_QUEUED
 from runwright.jobs.store.finish import CANCELLED_ERROR
-from runwright.jobs.store.selection import SEARCH_WINDOW, select_jobs
 from runwright.jobs.store.submit import Submission
 
 MOST_COUNTED: Final = 1_000_000

@@ -24,9 +24,9 @@ from runwright.executor.preparation import Preparation, Refusal
 from runwright.executor.progress_reports import ProgressReports
 from runwright.executor.recorder import Recorder
 from runwright.executor.worker_cache import LoadedWorker, WorkerCache
+from runwright.handler_calls.store import RunningAttempt
 from runwright.jobs.model import AttemptEnd, ClaimedAttempt, LogChunk, ProgressReport
 from runwright.jobs.notifications import JobNotifications
-from runwright.jobs.store.children import RunningAttempt
 from runwright.leases.store import cancel_requests
 from runwright.loops.pass_loop import PassLoop
 from runwright.runtimes.handler_calls import ReportedProgress

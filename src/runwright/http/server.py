@@ -141,6 +141,7 @@ class _Uvicorn(uvicorn.Server):
             connection.shutdown()  # first, so that responses from now on announce the end of the connection
         self._services.feed.end()
         self._services.jobs.end_waits()
+        self._services.job_views.end_tails()
         self._services.deployments.end_waits()
         self._services.automations.runs.end_waits()
         await super().shutdown(sockets)

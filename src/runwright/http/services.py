@@ -24,6 +24,7 @@ from runwright.http.large_bodies import LargeBodies
 from runwright.http.response import OpenStreams
 from runwright.http.system_report import SystemReport
 from runwright.http.uploads import Uploads
+from runwright.job_views.service import JobViews
 from runwright.jobs.service import Jobs
 from runwright.offload.client import Offload
 from runwright.outbox.client.url import OutgoingPolicy
@@ -71,6 +72,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     contents: VersionContents
     vault: Vault
     jobs: Jobs
+    job_views: JobViews
     bulk: BulkOperations
     queues: Queues
     analytics: Analytics

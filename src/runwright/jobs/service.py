@@ -1,8 +1,8 @@
-"""Submitting, reading, cancelling and retrying jobs."""
+"""Submitting, cancelling and retrying jobs, and waiting for their ends."""
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Final, Protocol
 
@@ -12,27 +12,14 @@ from runwright.core.clock import Clock
 from runwright.core.errors import ConflictError, NotFoundError
 from runwright.core.ids import JobId
 from runwright.core.job_state import TERMINAL, JobStatus
-from runwright.core.paging import PageRequest
 from runwright.core.roles import Caller
 from runwright.db.batching import REQUEST_SECONDS, Batcher, retry_transient
 from runwright.db.pool import Database, PoolConnection
-from runwright.jobs.explain import explain_job
 from runwright.jobs.input_checks import FieldOf, checked_inputs
-from runwright.jobs.logs import LogFilter, TailPart, read_logs, tail_log
-from runwright.jobs.model import (
-    ClaimedAttempt,
-    Explanation,
-    Idempotency,
-    Job,
-    JobAttempt,
-    JobFilter,
-    JobLogs,
-    JobSort,
-)
+from runwright.jobs.model import ClaimedAttempt, Idempotency, Job
 from runwright.jobs.notifications import EndWatch, JobNotifications
 from runwright.jobs.store.cancel import Cancellation, CancelResult, cancel_job
-from runwright.jobs.store.listing import JobListing, list_jobs
-from runwright.jobs.store.read import fetch_attempts, fetch_job, fetch_jobs, fetch_status
+from runwright.jobs.store.read import fetch_job, fetch_jobs
 from runwright.jobs.store.submit import (
     Accepted,
     PriorJobs,
@@ -103,17 +90,15 @@ class Jobs:
         starter: DirectStarter | None = None,
         quota: Quota | None = None,
         schemas: InputSchemas | None = None,
-        running_limit_of: Callable[[str], int | None] = lambda _tenant_id: None,
     ) -> None:
         """`submits`: a separate pool for the most frequent statement (see `open_pool`, `by_key`).
 
-        `quota`: of queued jobs. `running_limit_of`: how many jobs of a tenant run at once, for `explain`.
+        `quota`: of queued jobs.
         """
         self._db = db
         self._starter = starter
         self._quota = quota
         self._schemas = schemas or InputSchemas(db)
-        self._running_limit_of = running_limit_of
         self._waits_over = False
         self._submit_db = submits or db
         self._clock = clock
@@ -197,14 +182,8 @@ class Jobs:
         """Return one job of the tenant."""
         job = await fetch_job(self._db, tenant_id=tenant_id, job_id=job_id)
         if job is None:
-            raise _no_job(job_id)
+            raise no_job(job_id)
         return job
-
-    async def list(
-        self, tenant_id: str, which: JobFilter, page: PageRequest, sort: JobSort = JobSort.NEWEST
-    ) -> JobListing:
-        """Return a page of the tenant's jobs, by default newest first."""
-        return await list_jobs(self._db, tenant_id=tenant_id, which=which, page=page, sort=sort)
 
     async def cancel(self, caller: Caller, job_id: JobId) -> Job:
         """Cancel a queued job, or request it from the executor; ConflictError when it has ended."""
@@ -217,7 +196,7 @@ class Jobs:
 
         done = await retry_transient(cancel, seconds=REQUEST_SECONDS)
         if done.result is CancelResult.NOT_FOUND:
-            raise _no_job(job_id)
+            raise no_job(job_id)
         job = await self.get(caller.tenant_id, job_id)
         # A try whose answer was lost may have cancelled it, at this very time.
         before = tries > 1 and job.status is JobStatus.CANCELLED and job.completed_at == now
@@ -246,59 +225,6 @@ class Jobs:
         answer = await retry_transient(lambda: self._insert_retry(again), seconds=REQUEST_SECONDS)
         self._notifications.jobs_ready()
         return accepted_job(again, answer)
-
-    async def attempts(self, tenant_id: str, job_id: JobId) -> Sequence[JobAttempt]:
-        """Return the job's attempts, oldest first."""
-        return await fetch_attempts(self._db, job=await self.get(tenant_id, job_id))
-
-    async def logs(
-        self,
-        tenant_id: str,
-        job_id: JobId,
-        *,
-        level: str | None,
-        limit: int,
-        after: int | None,
-        text: str | None = None,
-    ) -> JobLogs:
-        """Return up to `limit` log lines after the line numbered `after`, oldest first.
-
-        `text` selects lines with it in their message or in `name=value` of a field.
-        """
-        job = await self.get(tenant_id, job_id)
-        return await read_logs(
-            self._db,
-            job_id=job.id,
-            job_status=job.status,
-            which=LogFilter(level, text),
-            limit=limit,
-            after=after or 0,
-        )
-
-    async def tail(
-        self, tenant_id: str, job_id: JobId, *, level: str | None, after: int, text: str | None = None
-    ) -> AsyncIterator[TailPart]:
-        """Yield the job's log lines after the one numbered `after` as they come, until the job has ended.
-
-        Raises NotFoundError at the call. Ends early when `end_waits` is called.
-        """
-        if await fetch_status(self._db, tenant_id=tenant_id, job_id=job_id) is None:
-            raise _no_job(job_id)
-        return tail_log(
-            self._db,
-            self._notifications,
-            tenant_id=tenant_id,
-            job_id=job_id,
-            which=LogFilter(level, text),
-            after=after,
-            over=lambda: self._waits_over,
-        )
-
-    async def explain(self, tenant_id: str, job_id: JobId) -> Explanation:
-        """Return the reasons why the job has its status."""
-        job = await self.get(tenant_id, job_id)
-        limit = self._running_limit_of(tenant_id)
-        return await explain_job(self._db, job=job, now=self._clock(), running_limit=limit)
 
     async def _insert(self, items: Sequence[Submission]) -> Sequence[Accepted | Rejection]:
         starter = self._starter
@@ -395,5 +321,6 @@ class Jobs:
             return done
 
 
-def _no_job(job_id: JobId) -> NotFoundError:
+def no_job(job_id: JobId) -> NotFoundError:
+    """Return the error for a job that the tenant does not have."""
     return NotFoundError(f"There is no job {job_id}.")

@@ -28,6 +28,7 @@ from runwright.http.avala.webhooks.schemas import FORMAT as AVALA_FORMAT
 from runwright.http.connection_limits import caps_for
 from runwright.http.server import HttpServer
 from runwright.http.services import EdgeSettings, Services
+from runwright.job_views.service import JobViews
 from runwright.jobs.service import Jobs
 from runwright.jobs.store.cancel import cancel_jobs_of_deprecated
 from runwright.loops.step_runner import StepRunner
@@ -136,6 +137,13 @@ async def open_services(
         contents=VersionContents(db, StoredBundles(db, spool_dir=spool_dir_in(res.settings)), res.offload),
         vault=open_vault(res, db, stack),
         jobs=jobs,
+        job_views=JobViews(
+            db,
+            jobs,
+            clock=res.clock,
+            notifications=res.job_notifications,
+            running_limit_of=admission.running_limit_of,
+        ),
         bulk=await _open_bulk(res, db, admission, stack),
         queues=queues,
         analytics=Analytics(db, clock=res.clock),
@@ -186,7 +194,6 @@ def _open_jobs(
         starter=None if res.settings.quota_running_jobs else executor,
         quota=admission.queued_jobs,
         schemas=InputSchemas(db, res.offload),
-        running_limit_of=admission.running_limit_of,
     )
     stack.push_async_callback(jobs.stop)
     return jobs

@@ -29,9 +29,9 @@ from runwright.egress import Egress
 from runwright.egress.metrics import TrafficCollector
 from runwright.executor.attempt_runner import AttemptRunner
 from runwright.executor.executor import Executor
-from runwright.executor.handler_calls import HandlerCallService
 from runwright.executor.lease import ExecutorSettings, LeaseResources
 from runwright.executor.preparation import Preparation
+from runwright.handler_calls.service import HandlerCallService
 from runwright.loops.builder import Builder
 from runwright.loops.promoter import Promoter
 from runwright.loops.version_files import LayerLookup, VersionFiles

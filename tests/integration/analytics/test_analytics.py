@@ -11,7 +11,7 @@ from runwright.analytics.rollup import fold_counts, prune_counts
 from runwright.core.errors import NotFoundError
 from runwright.core.job_state import JobStatus, Trigger
 from runwright.core.paging import PageRequest
-from runwright.jobs.model import JobFilter
+from runwright.job_views.model import JobFilter
 from tests.integration.jobs.world import World
 
 
@@ -28,7 +28,9 @@ async def test_every_way_to_end_is_counted_once(world: World) -> None:
         await world.job(worker)
     claimed = await world.claim(capacity=3)
     await world.finish(world.end_of(claimed[0]), world.end_of(claimed[1], JobStatus.FAILED))
-    waiting = await world.jobs.list("ten_a", JobFilter(statuses=frozenset({JobStatus.QUEUED})), PageRequest())
+    waiting = await world.job_views.list(
+        "ten_a", JobFilter(statuses=frozenset({JobStatus.QUEUED})), PageRequest()
+    )
     await world.jobs.cancel(world.caller(), waiting.rows[0].id)
     await world.lose()  # the third fails: its executor is gone
     for _ in range(2):  # before and after folding
@@ -90,7 +92,7 @@ async def test_rates_and_averages_are_of_the_jobs_that_they_are_about(world: Wor
     jobs = (await report(world)).jobs
     assert (jobs.success_rate, jobs.avg_duration_ms) == (66.7, 1_000)
     [queued] = (
-        await world.jobs.list("ten_a", JobFilter(statuses=frozenset({JobStatus.QUEUED})), PageRequest())
+        await world.job_views.list("ten_a", JobFilter(statuses=frozenset({JobStatus.QUEUED})), PageRequest())
     ).rows
     await world.jobs.cancel(world.caller(), queued.id)  # it never ran, so it has no duration
     found = await report(world, days=2)

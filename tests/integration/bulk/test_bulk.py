@@ -13,7 +13,8 @@ from runwright.core.errors import ConflictError, NotFoundError
 from runwright.core.job_state import ErrorCode, JobStatus
 from runwright.core.paging import PageRequest
 from runwright.db.pool import Pool
-from runwright.jobs.model import Idempotency, Job, JobError, JobFilter
+from runwright.job_views.model import JobFilter
+from runwright.jobs.model import Idempotency, Job, JobError
 from runwright.jobs.store.claim import promote_due
 from runwright.tenants.quotas import Quota
 from runwright.workers.model import WorkerChanges
@@ -60,7 +61,7 @@ async def all_jobs(world: World, which: JobFilter = ALL) -> list[Job]:
     found: list[Job] = []
     after = None
     while True:
-        listing = await world.jobs.list("ten_a", which, PageRequest(per_page=100, after_id=after))
+        listing = await world.job_views.list("ten_a", which, PageRequest(per_page=100, after_id=after))
         found += listing.rows
         if (after := listing.next_id) is None:
             return found

@@ -18,6 +18,7 @@ from runwright.executor.attempt_runner import AttemptRunner
 from runwright.executor.executor import Executor
 from runwright.executor.lease import ExecutorSettings, LeaseResources
 from runwright.executor.preparation import Preparation
+from runwright.job_views.service import JobViews
 from runwright.jobs.model import Job
 from runwright.jobs.notifications import JobNotifications
 from runwright.jobs.service import Jobs
@@ -97,6 +98,7 @@ class Engine:
             ),
         )
         self.jobs = Jobs(db, clock=system_clock, notifications=self.notifications, starter=self.executor)
+        self.job_views = JobViews(db, self.jobs, clock=system_clock, notifications=self.notifications)
         self.promoter = Promoter(
             db, clock=system_clock, notifications=self.notifications, emit=self.telemetry
         )
@@ -168,7 +170,7 @@ class Engine:
                 await asyncio.sleep(0.01)
 
     async def has_line(self, job: Job, text: str) -> bool:
-        logs = await self.jobs.logs(job.tenant_id, job.id, level=None, limit=500, after=None)
+        logs = await self.job_views.logs(job.tenant_id, job.id, level=None, limit=500, after=None)
         return any(text in line.msg for line in logs.logs)
 
     def _preload_worker(self, worker_id: str) -> None:

@@ -53,7 +53,7 @@ async def failed_writes(engine: Engine, count: int) -> None:
 
 async def charges(engine: Engine, job: Job) -> int:
     """How often the job's user code has charged the card."""
-    logs = await engine.jobs.logs(job.tenant_id, job.id, level=None, limit=500, after=None)
+    logs = await engine.job_views.logs(job.tenant_id, job.id, level=None, limit=500, after=None)
     return sum(line.msg == "charging the card" for line in logs.logs)
 
 

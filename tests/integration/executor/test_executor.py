@@ -17,7 +17,8 @@ from runwright.core.job_state import ErrorCode, JobStatus
 from runwright.core.paging import PageRequest
 from runwright.executor import claim_loop
 from runwright.executor.preparation import Preparation
-from runwright.jobs.model import AttemptEnd, Job, JobFilter
+from runwright.job_views.model import JobFilter
+from runwright.jobs.model import AttemptEnd, Job
 from runwright.jobs.service import Jobs
 from runwright.leases.store import expire_lease
 from runwright.telemetry.events import JobHandedBack, JobRecordFailed, StrayClaimHandedBack
@@ -34,7 +35,7 @@ async def test_a_job_runs_and_its_output_and_log_are_kept(make_engine: MakeEngin
     await engine.start()
     job = await engine.ended(await engine.submit(await engine.worker(ECHO), b'{"a":1}'))
     assert (job.status, bytes(job.output)) == (JobStatus.COMPLETED, b'{"got":{"a":1}}')
-    logs = await engine.jobs.logs(job.tenant_id, job.id, level=None, limit=10, after=None)
+    logs = await engine.job_views.logs(job.tenant_id, job.id, level=None, limit=10, after=None)
     assert [line.msg for line in logs.logs][:2] == ["Worker handler started", "hello"]
     assert logs.logs[-1].msg.startswith("Handler completed in ")
 
@@ -47,7 +48,7 @@ async def test_a_failing_job_is_tried_again_and_then_fails_for_good(make_engine:
     assert (job.status, job.attempt) == (JobStatus.FAILED, 2)
     assert job.error is not None
     assert (job.error.code, "no" in job.error.message) == (ErrorCode.HANDLER_ERROR, True)
-    assert len(await engine.jobs.attempts(job.tenant_id, job.id)) == 2
+    assert len(await engine.job_views.attempts(job.tenant_id, job.id)) == 2
 
 
 async def test_lines_of_a_running_job_can_be_read_while_it_runs(make_engine: MakeEngine) -> None:
@@ -207,11 +208,11 @@ async def test_a_waiting_request_gets_what_a_read_would_return(make_engine: Make
             which = JobFilter(worker_id=new.worker_id)
 
             async def begun(which: JobFilter = which) -> bool:
-                jobs = (await engine.jobs.list("ten_a", which, PageRequest())).rows
+                jobs = (await engine.job_views.list("ten_a", which, PageRequest())).rows
                 return bool(jobs) and await engine.has_line(jobs[0], "begun")
 
             await engine.until(begun)
-            running = (await engine.jobs.list("ten_a", which, PageRequest())).rows
+            running = (await engine.job_views.list("ten_a", which, PageRequest())).rows
             await engine.jobs.cancel(CALLER, running[0].id)
         answer = await waiting
         read = await engine.jobs.get("ten_a", answer.id)

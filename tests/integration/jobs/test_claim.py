@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, cast
 
 from runwright.core.job_state import JobStatus
-from runwright.jobs.service import Jobs
+from runwright.job_views.service import JobViews
 from runwright.jobs.store.claim import QUEUE_WINDOW, TENANT_WINDOW, QueueCursor, claim_jobs
 from runwright.leases.store import expire_lease
 from runwright.runtimes.pool.settings import PoolCapacity
@@ -261,8 +261,12 @@ async def test_a_tenant_runs_no_more_at_once_than_its_quota_over_all_its_workers
     assert len(mine) == 4
     assert len(claimed) == 11, "a tenant that may run no more takes no room from others"
     assert [job.tenant_id for job in await world.claim()] == ["ten_b"] * 2
-    why = await Jobs(
-        world.db, clock=world.clock, notifications=world.notifications, running_limit_of=lambda _: 4
+    why = await JobViews(
+        world.db,
+        world.jobs,
+        clock=world.clock,
+        notifications=world.notifications,
+        running_limit_of=lambda _: 4,
     ).explain("ten_a", jobs[-1].id)
     assert "tenant_running_jobs" in [reason.code for reason in why.reasons]
     seen = [job.job_id for job in mine]

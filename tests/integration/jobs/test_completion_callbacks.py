@@ -3,7 +3,7 @@
 import asyncio
 
 from runwright.core.job_state import JobStatus
-from runwright.jobs.logs import LogFilter, TailEnd, TailPart, tail_log
+from runwright.job_views.logs import LogFilter, TailEnd, TailPart, tail_log
 from runwright.jobs.notifications import FOLLOW_SECONDS, JobNotifications
 from tests.integration.jobs.world import World
 

@@ -42,7 +42,7 @@ async def test_a_retry_waits_for_its_back_off_and_keeps_the_error_of_the_attempt
     (second,) = await world.claim()
     assert (second.attempt, second.retries_left) == (2, 0)
     await world.finish(world.end_of(second))
-    attempts = await world.jobs.attempts("ten_a", job.id)
+    attempts = await world.job_views.attempts("ten_a", job.id)
     assert [(a.attempt, a.status) for a in attempts] == [(1, "failed"), (2, "completed")]
     assert attempts[0].error is not None
     assert attempts[0].error.code is ErrorCode.HANDLER_ERROR
@@ -116,7 +116,7 @@ async def test_logs_are_stored_for_the_attempt_that_holds_the_job_and_for_no_oth
     await world.executor()
     (second,) = await world.claim()
     await world.finish(world.end_of(second, log=world.chunk(second, "two")))
-    logs = await world.jobs.logs("ten_a", job.id, level=None, limit=10, after=None)
+    logs = await world.job_views.logs("ten_a", job.id, level=None, limit=10, after=None)
     assert [(line.msg, line.attempt) for line in logs.logs] == [("one", 1), ("two", 2)]
 
 
@@ -129,13 +129,13 @@ async def test_log_pages_join_into_the_whole_log(world: World) -> None:
     read: list[str] = []
     after: int | None = None
     while True:
-        page = await world.jobs.logs("ten_a", job.id, level=None, limit=100, after=after)
+        page = await world.job_views.logs("ten_a", job.id, level=None, limit=100, after=after)
         read += [line.msg for line in page.logs]
         if page.next_after is None:
             break
         after = page.next_after
     assert read == [f"{n}-{i}" for n in range(120) for i in range(7)]
-    warnings = await world.jobs.logs("ten_a", job.id, level="warn", limit=500, after=None)
+    warnings = await world.job_views.logs("ten_a", job.id, level="warn", limit=500, after=None)
     assert warnings.logs == []
 
 
@@ -184,7 +184,7 @@ async def test_the_end_of_an_attempt_counts_until_its_job_is_begun_again(world: 
     assert await world.finish(*late) == [JobStatus.COMPLETED, None]
     ended = await world.jobs.get("ten_a", first.job_id)
     assert (ended.status, ended.attempt, bytes(ended.output)) == (JobStatus.COMPLETED, 1, b'{"a":1}')
-    assert len(await world.jobs.attempts("ten_a", first.job_id)) == 1
+    assert len(await world.job_views.attempts("ten_a", first.job_id)) == 1
     begun = {attempt.job_id: attempt for attempt in await world.claim("exe_b")}
     assert set(begun) == {job.id for job in jobs} - {first.job_id}
     assert await world.finish(world.end_of(again)) == [None]

@@ -79,6 +79,6 @@ async def test_logs_go_before_their_jobs(world: World) -> None:
     world.forward(DAY)
     assert await prune_logs(world.db, before=world.now, limit=1) == 1
     assert await prune_logs(world.db, before=world.now, limit=10) == 1
-    assert (await world.jobs.logs("ten_a", job, level=None, limit=10, after=None)).logs == []
-    kept = await world.jobs.logs("ten_a", running.id, level=None, limit=10, after=None)
+    assert (await world.job_views.logs("ten_a", job, level=None, limit=10, after=None)).logs == []
+    kept = await world.job_views.logs("ten_a", running.id, level=None, limit=10, after=None)
     assert [line.msg for line in kept.logs] == ["still here"]

@@ -37,7 +37,7 @@ async def test_an_attempt_with_retries_left_goes_back_at_once_and_is_remembered(
     job = await world.job(await world.worker(max_retries=2))
     await world.claim()
     assert await world.lose() == [(job.id, "queued")]
-    (attempt,) = await world.jobs.attempts("ten_a", job.id)
+    (attempt,) = await world.job_views.attempts("ten_a", job.id)
     assert (attempt.attempt, attempt.executor_id) == (1, EXECUTOR)
     assert attempt.error is not None
     assert attempt.error.code is ErrorCode.EXECUTOR_LOST

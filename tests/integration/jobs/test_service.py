@@ -91,10 +91,10 @@ async def test_what_is_not_there_is_not_found(world: World) -> None:
             world.jobs.wait("ten_a", job_id, 0),
             world.jobs.cancel(world.caller(), job_id),
             world.jobs.retry(world.caller(), job_id),
-            world.jobs.attempts("ten_a", job_id),
-            world.jobs.logs("ten_a", job_id, level=None, limit=1, after=None),
-            world.jobs.tail("ten_a", job_id, level=None, after=0),
-            world.jobs.explain("ten_a", job_id),
+            world.job_views.attempts("ten_a", job_id),
+            world.job_views.logs("ten_a", job_id, level=None, limit=1, after=None),
+            world.job_views.tail("ten_a", job_id, level=None, after=0),
+            world.job_views.explain("ten_a", job_id),
         ):
             with pytest.raises(NotFoundError, match=f"There is no job {job_id}"):
                 await ask
@@ -211,7 +211,7 @@ async def attempts(world: World, job: Job) -> list[tuple[int, JobStatus, int | N
     """Number, status, duration and error of a job's attempts."""
     return [
         (one.attempt, one.status, one.duration_ms, None if one.error is None else one.error.code)
-        for one in await world.jobs.attempts("ten_a", job.id)
+        for one in await world.job_views.attempts("ten_a", job.id)
     ]
 
 
@@ -235,7 +235,7 @@ async def test_attempts_are_listed_with_the_current_one_last(world: World) -> No
     world.forward(0.25)
     await world.finish(msgspec.structs.replace(world.end_of(attempt), started_at=started))
     assert await attempts(world, job) == [*failed, (2, JobStatus.COMPLETED, 250, None)]
-    assert {one.executor_id for one in await world.jobs.attempts("ten_a", job.id)} == {"exe_a"}
+    assert {one.executor_id for one in await world.job_views.attempts("ten_a", job.id)} == {"exe_a"}
 
 
 async def test_the_quota_is_taken_for_each_job_of_a_batch(world: World) -> None:

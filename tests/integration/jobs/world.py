@@ -7,6 +7,7 @@ from runwright.core.ids import new_id
 from runwright.core.job_state import JobStatus, Trigger
 from runwright.core.roles import Caller, Role
 from runwright.db.pool import Database
+from runwright.job_views.service import JobViews
 from runwright.jobs.model import AttemptEnd, ClaimedAttempt, Job, LogChunk
 from runwright.jobs.notifications import JobNotifications
 from runwright.jobs.service import Jobs
@@ -52,6 +53,7 @@ class World:
         self.sent: list[str] = []
         self.notifications = JobNotifications(origin="test", send=self.sent.append)
         self.jobs = Jobs(db, clock=self.clock, notifications=self.notifications)
+        self.job_views = JobViews(db, self.jobs, clock=self.clock, notifications=self.notifications)
         self.workers = Workers(db, no_bundles(db), clock=self.clock, on_deprecated=self._cancel_leftovers)
 
     def clock(self) -> datetime:

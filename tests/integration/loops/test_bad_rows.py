@@ -21,7 +21,7 @@ from runwright.core.job_state import JobStatus
 from runwright.db.batching import SPLIT_AFTER_TRIES
 from runwright.db.errors import invalid
 from runwright.db.pool import Pool, open_pool
-from runwright.jobs.model import JobFilter
+from runwright.job_views.model import JobFilter
 from runwright.leases.store import expire_lease
 from runwright.loops.pruner import Pruner, Retention
 from runwright.loops.reaper import Reaper

@@ -8,7 +8,8 @@ import msgspec
 from runwright.core.ids import new_id
 from runwright.core.paging import PageRequest
 from runwright.db.pool import Database
-from runwright.jobs.model import Job, JobFilter
+from runwright.job_views.model import JobFilter
+from runwright.jobs.model import Job
 from runwright.loops.scheduler import Scheduler
 from runwright.schedules.firing import FiringSummary, fire_due
 from runwright.schedules.job_factory import submit_jobs
@@ -68,7 +69,7 @@ class ScheduleWorld(World):
 
     async def jobs_made(self, tenant_id: str = "ten_a") -> list[Job]:
         """Return the tenant's jobs, oldest first."""
-        return (await self.jobs.list(tenant_id, JobFilter(), PageRequest(per_page=100))).rows[::-1]
+        return (await self.job_views.list(tenant_id, JobFilter(), PageRequest(per_page=100))).rows[::-1]
 
     async def events(self) -> Counter[str]:
         rows = await self.db.fetch("SELECT type FROM events WHERE type LIKE 'schedule.%'")

@@ -44,7 +44,7 @@ async def test_its_jobs_wait_those_that_run_go_on_and_nobody_else_is_touched(
     others = await world.job(await world.worker("ten_b"))
     await suspend(tenants)
     assert [job.job_id for job in await world.claim()] == [others.id]
-    why = await world.jobs.explain("ten_a", waiting.id)
+    why = await world.job_views.explain("ten_a", waiting.id)
     assert "tenant_suspended" in [reason.code for reason in why.reasons]
     await world.finish(world.end_of(running))
     assert (await world.jobs.get("ten_a", running.job_id)).status is JobStatus.COMPLETED

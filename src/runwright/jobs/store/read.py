@@ -1,4 +1,4 @@
-"""Reading jobs: one or several, their attempts and their logs.
+"""Reading jobs: one or several.
 
 The status of a job is stored in job_queue until it ends, and in job_results afterwards.
 """
@@ -12,7 +12,7 @@ from asyncpg import Record
 
 from runwright.core.job_state import JobStatus, Trigger
 from runwright.db.pool import Database, PoolConnection
-from runwright.jobs.model import NULL, Job, JobAttempt, JobError, JobProgress
+from runwright.jobs.model import NULL, Job, JobError, JobProgress
 
 _decode_progress: Final = msgspec.json.Decoder(tuple[float | None, str | None, datetime]).decode
 
@@ -107,80 +107,3 @@ async def fetch_status(db: Database, *, tenant_id: str, job_id: str) -> JobStatu
         job_id,
     )
     return None if status is None else JobStatus(status)
-
-
-_OF_CURRENT_ATTEMPT: Final = (
-    *("attempt", "status", "worker_version", "started_at", "completed_at", "duration_ms", "error"),
-)
-
-
-async def fetch_attempts(db: Database, *, job: Job) -> list[JobAttempt]:
-    """Return the attempts of a job, oldest first; the last one is the current or final one."""
-    rows = await db.fetch("SELECT * FROM job_attempts WHERE job_id = $1 ORDER BY attempt, fence", job.id)
-    attempts = [
-        JobAttempt(
-            attempt=row["attempt"],
-            status=JobStatus.FAILED,
-            worker_version=row["worker_version"],
-            executor_id=row["executor_id"],
-            started_at=row["started_at"],
-            completed_at=row["ended_at"],
-            duration_ms=_milliseconds(row["started_at"], row["ended_at"]),
-            error=error_from(row["error"]),
-        )
-        for row in rows
-    ]
-    if job.started_at is not None:
-        executor_id = await db.fetchval(
-            """
-            SELECT executor_id FROM job_results WHERE tenant_id = $1 AND job_id = $2
-            UNION ALL
-            SELECT executor_id FROM job_queue WHERE tenant_id = $1 AND job_id = $2
-            """,
-            job.tenant_id,
-            job.id,
-        )
-        current = {name: getattr(job, name) for name in _OF_CURRENT_ATTEMPT}
-        attempts.append(JobAttempt(executor_id=executor_id, **current))
-    return attempts
-
-
-def _milliseconds(start: datetime | None, end: datetime) -> int | None:
-    return None if start is None else round((end - start).total_seconds() * 1000)
-
-
-class StoredLine(msgspec.Struct, frozen=True, array_like=True):
-    """A log line as chunks hold it."""
-
-    ts: datetime
-    level: str
-    msg: str
-    fields: msgspec.Raw = NULL
-
-
-class StoredChunk(msgspec.Struct, frozen=True):
-    """A chunk of log lines as read back."""
-
-    first_seq: int
-    attempt: int
-    lines: list[StoredLine]
-
-
-_decode_lines: Final = msgspec.json.Decoder(list[StoredLine]).decode
-
-
-async def fetch_log_chunks(
-    db: Database, *, job_id: str, after: int, limit: int, offset: int
-) -> list[StoredChunk]:
-    """Return up to `limit` chunks, oldest first, that hold lines with a seq above `after`."""
-    rows = await db.fetch(
-        """
-        SELECT first_seq, attempt, lines FROM job_log_chunks
-        WHERE job_id = $1 AND last_seq > $2 ORDER BY first_seq LIMIT $3 OFFSET $4
-        """,
-        job_id,
-        after,
-        limit,
-        offset,
-    )
-    return [StoredChunk(row["first_seq"], row["attempt"], _decode_lines(row["lines"])) for row in rows]

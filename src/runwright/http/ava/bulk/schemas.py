@@ -13,7 +13,7 @@ from runwright.http.ava.jobs.filters import FILTER_RULES, JobFilterIn, job_filte
 from runwright.http.fields import format_optional_time, format_time, plausible_id, to_out
 from runwright.http.request import Request
 from runwright.http.validation import Problem, Problems, Validator
-from runwright.jobs.model import JobFilter
+from runwright.job_views.model import JobFilter
 
 _MOST_IDS: Final = 1_000
 _Id = Annotated[str, Meta(min_length=1, max_length=64)]

@@ -13,7 +13,7 @@ from runwright.http.ava.workers.rules import NAME_LIMIT
 from runwright.http.fields import plausible_id, plausible_moment, read_moment, storable_text
 from runwright.http.request import Request
 from runwright.http.validation import Problem, Rule, Validator
-from runwright.jobs.model import JobFilter, JobSort
+from runwright.job_views.model import JobFilter, JobSort
 
 _WorkerId = Annotated[str, Meta(min_length=1, max_length=64, description="Only jobs of this worker.")]
 _Worker = Annotated[

@@ -12,7 +12,8 @@ from runwright.core.job_state import JobStatus
 from runwright.http.ava.envelopes import JsonObject, Time
 from runwright.http.fields import format_time, storable_text, to_out
 from runwright.http.validation import Validator
-from runwright.jobs.model import NULL, JobLogs, LogLine
+from runwright.job_views.model import JobLogs, LogLine
+from runwright.jobs.model import NULL
 
 _LAST_EVENT_ID: Final = b"last-event-id"
 _LARGEST_SEQ: Final = 2**53

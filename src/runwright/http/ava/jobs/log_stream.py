@@ -6,7 +6,7 @@ from typing import Final
 
 from runwright.http.ava.jobs.log_schemas import line_out
 from runwright.http.response import OpenStreams, server_sent_event
-from runwright.jobs.logs import TailEnd, TailPart
+from runwright.job_views.logs import TailEnd, TailPart
 
 SILENCE_SECONDS: Final = 15.0
 """After this time without an event a comment is sent, so that proxies keep the connection open."""

@@ -41,7 +41,7 @@ from runwright.http.fields import to_out
 from runwright.http.request import Request
 from runwright.http.response import EVENT_STREAM, Reply
 from runwright.http.routing import Routes
-from runwright.jobs.store.listing import decode_cursor
+from runwright.job_views.store.listing import decode_cursor
 
 ROUTES: Final = Routes(AVA, "/v1/ava/jobs", tag="Jobs")
 
@@ -55,7 +55,7 @@ async def list_jobs(request: Request) -> JobPage:
     sort = query.sort
     page = read_cursor_page(query, lambda text: decode_cursor(text, sort) is not None)
     which = await job_filter(query, request)
-    return job_page(await request.services.jobs.list(request.tenant_id, which, page, sort), page)
+    return job_page(await request.services.job_views.list(request.tenant_id, which, page, sort), page)
 
 
 @ROUTES.add(
@@ -123,7 +123,7 @@ async def retry_job(request: Request) -> Data[JobOut]:
 @ROUTES.add("GET", "/{job_id}/attempts", READS, "List the attempts of a job", errors=(404, 422))
 async def list_attempts(request: Request) -> Data[list[AttemptOut]]:
     """Returns attempts oldest first."""
-    attempts = await request.services.jobs.attempts(request.tenant_id, _job_id(request))
+    attempts = await request.services.job_views.attempts(request.tenant_id, _job_id(request))
     return Data([to_out(AttemptOut, attempt) for attempt in attempts])
 
 
@@ -131,7 +131,7 @@ async def list_attempts(request: Request) -> Data[list[AttemptOut]]:
 async def read_logs(request: Request) -> Data[JobLogsOut]:
     """Returns lines oldest first; `next_after` of one page is `after` of the next."""
     query = request.query(READ_LOGS)
-    logs = await request.services.jobs.logs(
+    logs = await request.services.job_views.logs(
         request.tenant_id,
         _job_id(request),
         level=optional(query.level),
@@ -160,7 +160,7 @@ async def stream_logs(request: Request) -> Response:
     after = read_last_event(request.headers)
     streams = request.edge.streams
     streams.check(request.tenant_id)
-    parts = await request.services.jobs.tail(
+    parts = await request.services.job_views.tail(
         request.tenant_id,
         _job_id(request),
         level=optional(query.level),
@@ -173,7 +173,9 @@ async def stream_logs(request: Request) -> Response:
 @ROUTES.add("GET", "/{job_id}/explain", READS, "Explain the state of a job", errors=(404, 422))
 async def explain_job(request: Request) -> Data[ExplanationOut]:
     """Returns what state a job is in and why, for example why it is still queued, as text and as data."""
-    return Data(explanation_out(await request.services.jobs.explain(request.tenant_id, _job_id(request))))
+    return Data(
+        explanation_out(await request.services.job_views.explain(request.tenant_id, _job_id(request)))
+    )
 
 
 def _job_id(request: Request) -> JobId:

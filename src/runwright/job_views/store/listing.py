@@ -14,9 +14,10 @@ import msgspec
 from runwright.core.ids import JobId, is_id
 from runwright.core.paging import EXACT_COUNT_LIMIT, Listing, PageRequest
 from runwright.db.pool import Database
-from runwright.jobs.model import Job, JobFilter, JobSort
+from runwright.job_views.model import JobFilter, JobSort
+from runwright.job_views.store.selection import SEARCH_WINDOW, JobSelection, select_jobs
+from runwright.jobs.model import Job
 from runwright.jobs.store.read import JOB_COLUMNS, JOB_STATE, fetch_jobs, job_from_row
-from runwright.jobs.store.selection import SEARCH_WINDOW, JobSelection, select_jobs
 
 _NUMBER: Final = re.compile(r"-?[0-9]{1,19}", re.ASCII)
 

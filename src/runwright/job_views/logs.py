@@ -14,9 +14,10 @@ import msgspec
 
 from runwright.core.job_state import TERMINAL, JobStatus
 from runwright.db.pool import Database
-from runwright.jobs.model import JobLogs, LogLine
+from runwright.job_views.model import JobLogs, LogLine
+from runwright.job_views.store.log_chunks import StoredLine, fetch_log_chunks
 from runwright.jobs.notifications import FOLLOW_SECONDS, JobNotifications
-from runwright.jobs.store.read import StoredLine, fetch_log_chunks, fetch_status
+from runwright.jobs.store.read import fetch_status
 
 LOOK_SECONDS: Final = 1.0
 _CHUNKS_PER_READ: Final = 50

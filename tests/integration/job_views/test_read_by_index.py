@@ -5,7 +5,7 @@ import pytest
 from runwright.core.job_state import JobStatus
 from runwright.core.paging import PageRequest
 from runwright.db.pool import Pool, open_pool
-from runwright.jobs.model import JobFilter
+from runwright.job_views.model import JobFilter
 from tests.integration.jobs.world import World
 
 _MANY = """
@@ -34,10 +34,10 @@ async def test_a_plan_of_small_tables_does_not_read_grown_ones_whole(
         await world.job(worker)
         await pool.execute("ANALYZE jobs, job_queue, job_results")
         for _ in range(12):  # from the sixth time on a plan is kept
-            await world.jobs.list("ten_a", which, PageRequest())
+            await world.job_views.list("ten_a", which, PageRequest())
         await pool.execute(_MANY, worker.id)
         before = await _rows_read_whole(pool)
-        listing = await world.jobs.list("ten_a", which, PageRequest())
+        listing = await world.job_views.list("ten_a", which, PageRequest())
         assert listing.total == 5001
         assert await _rows_read_whole(pool) == before
 

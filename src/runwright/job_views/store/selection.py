@@ -14,7 +14,7 @@ import msgspec
 
 from runwright.core.ids import floor_id
 from runwright.core.job_state import TERMINAL, JobStatus
-from runwright.jobs.model import JobFilter, JobSort
+from runwright.job_views.model import JobFilter, JobSort
 
 SEARCH_WINDOW: Final = 10_000
 """How many of the jobs that the indexes leave are searched or sorted at once, the newest first."""

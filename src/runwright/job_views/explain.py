@@ -8,7 +8,8 @@ import msgspec
 
 from runwright.core.job_state import JobStatus, QueueState
 from runwright.db.pool import Database
-from runwright.jobs.model import Explanation, Job, Reason
+from runwright.job_views.model import Explanation, Reason
+from runwright.jobs.model import Job
 from runwright.workers.model import WorkerStatus
 
 

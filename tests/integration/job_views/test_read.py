@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from runwright.core.job_state import TERMINAL, JobStatus, Trigger
 from runwright.core.paging import PageRequest
-from runwright.jobs.model import Job, JobFilter
+from runwright.job_views.model import JobFilter
+from runwright.jobs.model import Job
 from runwright.jobs.store.read import fetch_jobs_by_key
 from tests.integration.jobs.world import START, World
 
@@ -70,14 +71,14 @@ async def test_filters_and_pages_agree_with_a_plain_reading_of_all_jobs(world: W
         by_number, by_cursor = [], []
         page, cursor = 1, None
         while True:
-            listing = await world.jobs.list("ten_a", which, PageRequest(page=page, per_page=7))
+            listing = await world.job_views.list("ten_a", which, PageRequest(page=page, per_page=7))
             assert listing.total == len(expected)
             by_number += [job.id for job in listing.rows]
             if not listing.has_more:
                 break
             page += 1
         while True:
-            listing = await world.jobs.list("ten_a", which, PageRequest(per_page=7, after_id=cursor))
+            listing = await world.job_views.list("ten_a", which, PageRequest(per_page=7, after_id=cursor))
             by_cursor += [job.id for job in listing.rows]
             if (cursor := listing.next_id) is None:
                 break
@@ -88,7 +89,7 @@ async def test_filters_and_pages_agree_with_a_plain_reading_of_all_jobs(world: W
 async def test_another_tenants_jobs_are_never_listed(world: World) -> None:
     await _mixed_jobs(world)
     for status in (None, *JobStatus):
-        listing = await world.jobs.list("ten_b", JobFilter(statuses=frozenset({status})), PageRequest())
+        listing = await world.job_views.list("ten_b", JobFilter(statuses=frozenset({status})), PageRequest())
         assert (listing.rows, listing.total) == ([], 0)
 
 
@@ -105,7 +106,7 @@ async def test_a_total_above_the_exact_bound_is_an_estimate_not_below_it(world: 
         START,
     )
     await world.db.execute("ANALYZE jobs")
-    listing = await world.jobs.list("ten_a", JobFilter(), PageRequest())
+    listing = await world.job_views.list("ten_a", JobFilter(), PageRequest())
     assert 20_000 < listing.total <= 60_000
 
 

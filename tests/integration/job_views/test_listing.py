@@ -9,9 +9,10 @@ import pytest
 from runwright.core.ids import new_id
 from runwright.core.job_state import ErrorCode, JobStatus
 from runwright.core.paging import PageRequest
-from runwright.jobs.model import Job, JobFilter, JobSort
-from runwright.jobs.store import listing
-from runwright.jobs.store.listing import JobCursor, decode_cursor
+from runwright.job_views.model import JobFilter, JobSort
+from runwright.job_views.store import listing
+from runwright.job_views.store.listing import JobCursor, decode_cursor
+from runwright.jobs.model import Job
 from tests.integration.jobs.world import START, World
 
 WINDOW = 9
@@ -72,7 +73,7 @@ async def by_cursor(world: World, which: JobFilter, sort: JobSort, per_page: int
     after = None
     while True:
         page = PageRequest(per_page=per_page, after_id=after)
-        listed = await world.jobs.list("ten_a", which, page, sort)
+        listed = await world.job_views.list("ten_a", which, page, sort)
         found += [job.id for job in listed.rows]
         assert listed.has_more == (listed.next_id is not None)
         if (after := listed.next_id) is None:
@@ -82,7 +83,7 @@ async def by_cursor(world: World, which: JobFilter, sort: JobSort, per_page: int
 
 async def by_number(world: World, which: JobFilter, sort: JobSort) -> list[str]:
     pages = [
-        await world.jobs.list("ten_a", which, PageRequest(page=n, per_page=7), sort) for n in range(1, 8)
+        await world.job_views.list("ten_a", which, PageRequest(page=n, per_page=7), sort) for n in range(1, 8)
     ]
     return [job.id for page in pages for job in page.rows]
 
@@ -96,7 +97,7 @@ async def test_every_order_is_right_on_every_page_for_every_state(world: World) 
         wanted = expected(selected, sort)
         assert await by_cursor(world, which, sort) == wanted, (statuses, sort)
         assert await by_number(world, which, sort) == wanted, (statuses, sort)
-        listed = await world.jobs.list("ten_a", which, PageRequest(), sort)
+        listed = await world.job_views.list("ten_a", which, PageRequest(), sort)
         assert (listed.total, listed.cut) == (len(wanted), False)
 
 
@@ -116,10 +117,10 @@ async def test_a_search_goes_on_below_its_window(world: World, monkeypatch: pyte
     ):
         assert await by_cursor(world, which, JobSort.NEWEST, per_page=3) == chosen
         assert await by_cursor(world, which, JobSort.OLDEST, per_page=3) == chosen[::-1]
-        first = await world.jobs.list("ten_a", which, PageRequest())
+        first = await world.job_views.list("ten_a", which, PageRequest())
         assert first.cut == (which.statuses is None or len(chosen) * 3 >= WINDOW)
         assert first.total <= WINDOW
-    nothing = await world.jobs.list("ten_a", JobFilter(error_contains="never"), PageRequest())
+    nothing = await world.job_views.list("ten_a", JobFilter(error_contains="never"), PageRequest())
     assert (nothing.rows, nothing.cut, nothing.has_more) == ([], True, True)
     assert await by_cursor(world, JobFilter(error_contains="never"), JobSort.NEWEST) == []
 
@@ -130,14 +131,14 @@ async def test_an_order_by_numbers_is_that_of_a_window_which_later_jobs_do_not_m
     jobs = await some_jobs(world)
     monkeypatch.setattr(listing, "SEARCH_WINDOW", WINDOW)
     which = JobFilter()
-    first = await world.jobs.list("ten_a", which, PageRequest(per_page=4), JobSort.LONGEST)
+    first = await world.job_views.list("ten_a", which, PageRequest(per_page=4), JobSort.LONGEST)
     assert (first.cut, first.total, first.has_more) == (True, WINDOW, True)
     found = [job.id for job in first.rows]
     after = first.next_id
     while after is not None:
         await world.job(await world.worker())
         page = PageRequest(per_page=4, after_id=after)
-        listed = await world.jobs.list("ten_a", which, page, JobSort.LONGEST)
+        listed = await world.job_views.list("ten_a", which, page, JobSort.LONGEST)
         assert listed.cut
         found += [job.id for job in listed.rows]
         after = listed.next_id
@@ -167,7 +168,7 @@ async def test_the_statement_of_a_search_reads_no_more_than_its_window(
         (JobFilter(), JobSort.LONGEST),
     ):
         before = await _rows_read(world)
-        await world.jobs.list("ten_a", which, PageRequest(), sort)
+        await world.job_views.list("ten_a", which, PageRequest(), sort)
         assert await _rows_read(world) - before < 30 * (WINDOW), (which, sort)
 
 
@@ -192,7 +193,7 @@ async def test_rows_carry_the_workers_name_and_the_retry(world: World) -> None:
     again = await world.jobs.retry(world.caller(), job.id)
     assert (first.worker_name, first.retried_as) == ("w", None)
     await world.db.execute("UPDATE workers SET name = 'other'")
-    listed = await world.jobs.list("ten_a", JobFilter(), PageRequest())
+    listed = await world.job_views.list("ten_a", JobFilter(), PageRequest())
     assert {row.id: (row.worker_name, row.retried_as) for row in listed.rows} == {
         job.id: ("other", again.id),
         first.id: ("other", None),

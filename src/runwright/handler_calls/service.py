@@ -21,15 +21,15 @@ from runwright.db.batching import retry_transient
 from runwright.db.errors import unavailable
 from runwright.db.pool import Database, PoolConnection
 from runwright.events.publish import EventScope, publish_event, type_problem
-from runwright.jobs.model import CallCounts, ClaimedAttempt
-from runwright.jobs.notifications import JobNotifications
-from runwright.jobs.store.children import (
+from runwright.handler_calls.store import (
     KEY_PREFIX,
     ChildJob,
     RunningAttempt,
     lock_calling_job,
     start_child,
 )
+from runwright.jobs.model import CallCounts, ClaimedAttempt
+from runwright.jobs.notifications import JobNotifications
 from runwright.jobs.store.submit import count_queued
 from runwright.runtimes.handler_calls import (
     ANYTHING,
@@ -56,7 +56,7 @@ JOBS_PER_ATTEMPT: Final = 100
 CALL_SECONDS: Final = 5.0
 """How long a call may take, with its retries."""
 _MOST_TENANTS: Final = 10_000
-_AWAY: Final = "The database is out of reach; the call may have been made or not."
+_AWAY: Final = "The database is unavailable; the call may have been made or not."
 
 
 class HandlerCallService:

@@ -3,9 +3,10 @@
 from datetime import timedelta
 
 from runwright.core.job_state import JobStatus
-from runwright.jobs.explain import explain_job
-from runwright.jobs.model import Job, Reason
-from runwright.jobs.service import Jobs
+from runwright.job_views.explain import explain_job
+from runwright.job_views.model import Reason
+from runwright.job_views.service import JobViews
+from runwright.jobs.model import Job
 from runwright.leases.store import expire_lease, renew_lease
 from runwright.workers.model import Worker, WorkerChanges, WorkerStatus
 from tests.integration.jobs.world import EXECUTOR, World
@@ -13,7 +14,7 @@ from tests.integration.jobs.world import EXECUTOR, World
 
 async def reasons(world: World, job: Job) -> list[Reason]:
     """The reasons for a job's status, after a look at what is around them."""
-    why = await world.jobs.explain(job.tenant_id, job.id)
+    why = await world.job_views.explain(job.tenant_id, job.id)
     assert (why.job_id, why.status) == (job.id, await world.status(job))
     assert why.summary == why.reasons[0].message
     return why.reasons
@@ -113,15 +114,19 @@ async def test_the_limit_of_its_worker_is_a_reason_once_it_is_reached(world: Wor
 async def test_the_quota_of_the_tenant_is_a_reason_once_it_is_reached(world: World) -> None:
     await world.executor()
     limits = {"ten_a": 2}
-    jobs = Jobs(
-        world.db, clock=world.clock, notifications=world.notifications, running_limit_of=limits.__getitem__
+    views = JobViews(
+        world.db,
+        world.jobs,
+        clock=world.clock,
+        notifications=world.notifications,
+        running_limit_of=limits.__getitem__,
     )
     worker = await world.worker()
     job = await busy(world, worker, 1)
     await world.db.execute("UPDATE job_queue SET tenant_slot = 1 WHERE state = 'running'")
-    assert [reason.code for reason in (await jobs.explain("ten_a", job.id)).reasons] == ["next"]
+    assert [reason.code for reason in (await views.explain("ten_a", job.id)).reasons] == ["next"]
     limits["ten_a"] = 1
-    assert (await jobs.explain("ten_a", job.id)).reasons == [
+    assert (await views.explain("ten_a", job.id)).reasons == [
         Reason(
             "tenant_running_jobs",
             "The tenant runs 1 jobs at once, its quota.",

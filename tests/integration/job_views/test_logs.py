@@ -9,7 +9,7 @@ import pytest
 
 from runwright.core.errors import NotFoundError
 from runwright.core.job_state import JobStatus
-from runwright.jobs.logs import LogFilter, TailEnd, TailPart, read_logs, tail_log
+from runwright.job_views.logs import LogFilter, TailEnd, TailPart, read_logs, tail_log
 from runwright.jobs.model import ClaimedAttempt, LogChunk
 from runwright.jobs.store.finish import append_logs
 from tests.integration.jobs.world import EXECUTOR, World, fresh_id
@@ -66,7 +66,7 @@ async def test_pages_join_into_the_lines_of_many_chunks(
 async def test_a_page_begins_in_the_middle_of_a_chunk(world: World) -> None:
     attempt = await running(world)
     await log(world, world.chunk(attempt, "a", "b", "c"))
-    page = await world.jobs.logs(
+    page = await world.job_views.logs(
         "ten_a", attempt.job_id, level=None, limit=1, after=attempt.fence * 1_000_000 + 1
     )
     assert [line.msg for line in page.logs] == ["b"]
@@ -134,10 +134,12 @@ async def test_following_shows_the_lines_of_its_level_only(world: World) -> None
 async def test_a_job_that_is_not_there_cannot_be_followed(world: World) -> None:
     assert [part async for part in tail(world, fresh_id(), asyncio.Event())] == []
     with pytest.raises(NotFoundError):
-        await world.jobs.tail("ten_a", world.submission("wkr_x").id, level=None, after=0)
+        await world.job_views.tail("ten_a", world.submission("wkr_x").id, level=None, after=0)
 
 
 async def test_a_wait_that_is_over_before_it_begins_shows_nothing(world: World) -> None:
     attempt = await running(world)
-    world.jobs.end_waits()
-    assert [part async for part in await world.jobs.tail("ten_a", attempt.job_id, level=None, after=0)] == []
+    world.job_views.end_tails()
+    assert [
+        part async for part in await world.job_views.tail("ten_a", attempt.job_id, level=None, after=0)
+    ] == []

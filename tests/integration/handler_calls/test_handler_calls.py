@@ -10,12 +10,13 @@ import pytest
 from runwright.core.job_state import JobStatus
 from runwright.core.paging import PageRequest
 from runwright.db.pool import Pool
-from runwright.executor import handler_calls
-from runwright.executor.handler_calls import HandlerCallService
+from runwright.handler_calls import service as handler_calls
+from runwright.handler_calls import store as children
+from runwright.handler_calls.service import HandlerCallService
+from runwright.handler_calls.store import RunningAttempt
+from runwright.job_views.model import JobFilter
 from runwright.jobs.completion_callbacks import record_ancestry
-from runwright.jobs.model import ClaimedAttempt, JobFilter
-from runwright.jobs.store import children
-from runwright.jobs.store.children import RunningAttempt
+from runwright.jobs.model import ClaimedAttempt
 from runwright.jobs.store.progress import write_progress
 from runwright.jobs.store.prune import prune_jobs
 from runwright.runtimes.handler_calls import EmitEvent, GetState, HandlerCall, SetState, StartJob
@@ -208,7 +209,7 @@ async def test_a_started_job_names_its_parent_and_takes_after_it(handlers: Handl
     )
     assert (child.triggered_by, child.priority) == ("usr_1", 5)
     assert await world.db.fetchval("SELECT path FROM job_ancestry WHERE job_id = $1", child_id) == ["agt_1"]
-    listing = await world.jobs.list("ten_a", JobFilter(parent_job_id=parent.job_id), ONE_PAGE)
+    listing = await world.job_views.list("ten_a", JobFilter(parent_job_id=parent.job_id), ONE_PAGE)
     assert [job.id for job in listing.rows] == [child_id]
     assert world.sent[-1].endswith("ready")
 

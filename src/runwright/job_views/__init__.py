@@ -1,0 +1,1 @@
+"""What callers read of jobs: lists and searches, attempts, logs, explanations."""

@@ -1,0 +1,1 @@
+"""The SQL of lists, attempts and logs."""

@@ -1,0 +1,49 @@
+"""The attempts of a job."""
+
+from datetime import datetime
+from typing import Final
+
+from runwright.core.job_state import JobStatus
+from runwright.db.pool import Database
+from runwright.job_views.model import JobAttempt
+from runwright.jobs.model import Job
+from runwright.jobs.store.read import error_from
+
+_OF_CURRENT_ATTEMPT: Final = (
+    *("attempt", "status", "worker_version", "started_at", "completed_at", "duration_ms", "error"),
+)
+
+
+async def fetch_attempts(db: Database, *, job: Job) -> list[JobAttempt]:
+    """Return the attempts of a job, oldest first; the last one is the current or final one."""
+    rows = await db.fetch("SELECT * FROM job_attempts WHERE job_id = $1 ORDER BY attempt, fence", job.id)
+    attempts = [
+        JobAttempt(
+            attempt=row["attempt"],
+            status=JobStatus.FAILED,
+            worker_version=row["worker_version"],
+            executor_id=row["executor_id"],
+            started_at=row["started_at"],
+            completed_at=row["ended_at"],
+            duration_ms=_milliseconds(row["started_at"], row["ended_at"]),
+            error=error_from(row["error"]),
+        )
+        for row in rows
+    ]
+    if job.started_at is not None:
+        executor_id = await db.fetchval(
+            """
+            SELECT executor_id FROM job_results WHERE tenant_id = $1 AND job_id = $2
+            UNION ALL
+            SELECT executor_id FROM job_queue WHERE tenant_id = $1 AND job_id = $2
+            """,
+            job.tenant_id,
+            job.id,
+        )
+        current = {name: getattr(job, name) for name in _OF_CURRENT_ATTEMPT}
+        attempts.append(JobAttempt(executor_id=executor_id, **current))
+    return attempts
+
+
+def _milliseconds(start: datetime | None, end: datetime) -> int | None:
+    return None if start is None else round((end - start).total_seconds() * 1000)
