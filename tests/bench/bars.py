@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from tests.bench import fairness
+from tests.bench import fairness, streams
 from tests.bench.cold import NEXT
 from tests.bench.commands import BARE
 from tests.bench.isolation import BESIDE
@@ -52,6 +52,9 @@ LIVEZ_MS: Final = (50.0, 20.0)
 MASKED_PER_SECOND: Final = 1.0
 """Megabytes of log and output, with 50 secrets, from jobs that run in sandboxes beside."""
 QUIET_WAIT_MS: Final = 1000.0
+STREAMS_FACTOR: Final = 1.15
+"""Open streams cost a job no latency that could be told from the noise of a shared machine."""
+
 OF_IDEAL: Final = {3: 0.95, 10: 0.9}
 """How much of the ideal throughput so many executors reach."""
 
@@ -86,7 +89,7 @@ def bars_of(results: Results) -> list[Bar]:
         *_ingress(results),
     ]
     shared = [*_neighbours(results), *_isolation(results), *_fairness(results), *_claimers(results)]
-    shared += [*_masking(results), *_bulk(results), *_commands(results)]
+    shared += [*_masking(results), *_bulk(results), *_commands(results), *_streams(results)]
     return [*bars, *single, *shared]
 
 
@@ -186,6 +189,12 @@ def _ingress(results: Results) -> Iterator[Bar]:
         rate = _at_least("webhooks that come in", "first", one.per_second, INGRESS_PER_SECOND, "/s")
         yield msgspec.structs.replace(rate, unit="deliveries/s")
         yield _at_most("their answer, p99", "first", one.answer.p99_ms, INGRESS_MS, "ms")
+
+
+def _streams(results: Results) -> Iterator[Bar]:
+    for one in results.streams:
+        usual, now = one[streams.NONE].p50_ms, one[streams.OPEN].p50_ms
+        yield _at_most("beside 200 streams, p50", "first", now, STREAMS_FACTOR * usual, "ms")
 
 
 def _neighbours(results: Results) -> Iterator[Bar]:

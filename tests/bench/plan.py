@@ -41,6 +41,7 @@ from tests.bench.result import Throughput
 from tests.bench.results import OURS, Results, Subject, describe_machine
 from tests.bench.schedules import measure_schedules
 from tests.bench.server import server_missing
+from tests.bench.streams import measure_streams
 from tests.bench.submit import measure_submit
 from tests.bench.webhooks import measure_webhooks
 
@@ -62,6 +63,7 @@ FIGURES: Final = (
     "agents",
     "ingress",
     "neighbours",
+    "streams",
     "receivers",
     "names",
     "templates",
@@ -179,6 +181,10 @@ async def _single_figures(plan: Plan, results: Results) -> None:
         requests = plan.wait_requests
         neighbours = await _attempt(results, "neighbours", lambda f: measure_neighbours(f, requests))
         results.neighbours += [neighbours] if neighbours else []
+    if "streams" in plan.figures:
+        requests = plan.wait_requests
+        streams = await _attempt(results, "streams", lambda f: measure_streams(f, requests))
+        results.streams += [streams] if streams else []
     await _isolation_figures(plan, results)
     if "listing" in plan.figures:
         reads = (plan.stored_jobs, plan.read_requests)

@@ -80,6 +80,8 @@ def _isolation_tables(results: Results) -> Iterator[str]:
 
 
 def _shared_lines(results: Results) -> Iterator[str]:
+    for streams in results.streams:
+        yield from _latency_table("Trigger to result beside open streams of events", streams)
     for fairness in results.fairness:
         yield from _latency_table("Short jobs of 20 tenants beside another one's long jobs", fairness)
     for claimers in results.claimers:

@@ -69,6 +69,7 @@ class Results(msgspec.Struct, kw_only=True):
     names: list[dict[str, Latency]] = []
     templates: list[dict[str, Latency]] = []
     fairness: list[dict[str, Latency]] = []
+    streams: list[dict[str, Latency]] = []
     claimers: list[list[Claimers]] = []
     masking: list[Masking] = []
     bulk: list[Bulk] = []

@@ -65,6 +65,7 @@ from runwright.runtimes.host import Host
 from runwright.schedules.model import ScheduleCreate
 from runwright.schedules.service import Schedules
 from runwright.tenants.api_keys import ApiKeys
+from runwright.tenants.model import KeyCreate
 from runwright.tool_calls.service import TOOLS_KEY, ToolCalls
 from runwright.wiring.automations import open_registered
 from runwright.workers.model import NewWorker, RuntimeName, Worker
@@ -235,7 +236,9 @@ class Features:
             self._attempt(
                 self.bulk.start(caller, BulkAction.RETRY, JobFilter(worker_id=self.workers["broken"].id))
             ),
-            self._make("keys", self.keys.create(caller, tenant_id="ten_a", role=Role.TENANT_VIEWER)),
+            self._make(
+                "keys", self.keys.create(caller, KeyCreate(tenant_id="ten_a", role=Role.TENANT_VIEWER))
+            ),
             self._make(
                 "workers",
                 self.worker_service.create(

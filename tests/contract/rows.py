@@ -111,6 +111,9 @@ REQUESTS: Final[dict[tuple[str, str], Proofs]] = {
     ("GET", "/v1/ava/queues/{worker_id}"): ("reports::queues_have_the_documented_shape",),
     ("GET", "/v1/ava/analytics"): ("reports::analytics_have_the_documented_shape",),
     ("GET", "/v1/ava/analytics/workers/{worker_id}"): ("reports::analytics_of_one_worker",),
+    ("GET", "/v1/ava/inbox"): ("inbox::what_an_agent_flags_waits_for_a_person",),
+    ("GET", "/v1/ava/inbox/{item_id}"): ("inbox::what_an_agent_flags_waits_for_a_person",),
+    ("POST", "/v1/ava/inbox/{item_id}/answer"): ("inbox::what_an_agent_flags_waits_for_a_person",),
     ("GET", "/v1/ava/events"): ("events::the_log_is_listed_newest_first_by_cursor",),
     ("POST", "/v1/ava/events"): ("events::a_published_event_is_in_the_log",),
     ("GET", "/v1/ava/events/{event_id}"): ("events::a_large_payload_is_left_out_of_lists",),
@@ -147,6 +150,12 @@ REQUESTS: Final[dict[tuple[str, str], Proofs]] = {
     ("POST", "/v1/keys"): ("keys::a_key_is_shown_once_and_works_at_once",),
     ("GET", "/v1/keys/{key_id}"): ("keys::keys_of_another_tenant_are_not_there_but_for_the_operator",),
     ("DELETE", "/v1/keys/{key_id}"): ("keys::a_revoked_key_is_refused_and_stays_in_the_list",),
+    ("POST", "/v1/keys/{key_id}/rotate"): ("keys::a_rotated_key_has_two_texts_for_the_overlap",),
+    ("POST", "/v1/session"): ("sessions::a_browser_signs_in_reads_writes_and_signs_out",),
+    ("GET", "/v1/session"): ("sessions::a_browser_signs_in_reads_writes_and_signs_out",),
+    ("DELETE", "/v1/session"): ("sessions::a_browser_signs_in_reads_writes_and_signs_out",),
+    ("POST", "/v1/session/links"): ("sessions::a_link_signs_in_once",),
+    ("POST", "/v1/tokens"): ("sessions::a_token_only_reads",),
     ("GET", "/v1/audit"): ("audit::the_log_is_paged_and_filtered",),
 }
 

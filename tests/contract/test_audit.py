@@ -19,6 +19,7 @@ PROVED_ELSEWHERE = {
     ("POST", "/v1/ava/jobs/bulk/{operation_id}/cancel"): "integration/bulk/test_bulk.py",
     ("DELETE", "/v1/ava/workers/{worker_id}/state"): "contract/test_handlers.py",
     ("DELETE", "/v1/ava/workers/{worker_id}/state/{key}"): "as above",
+    ("POST", "/v1/ava/inbox/{item_id}/answer"): "contract/test_inbox.py",
 }
 LEAVE_NO_ROW = {
     ("POST", "/v1/ava/jobs"): "the job says who submitted it",

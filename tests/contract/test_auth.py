@@ -11,12 +11,14 @@ from prometheus_client import CollectorRegistry
 from tests.contract.client import WEBHOOKS, Api, Json, data_of, error_of
 from tests.contract.conftest import MakeKey, Server
 
-from runwright.core.roles import ROLES, Role
+from runwright.core.roles import ROLES, KeyScope, Role
 from runwright.http.app import build_app
 from runwright.http.ava.authorization import AvaAccess
+from runwright.http.routing import Access
 from runwright.http.services import EdgeSettings, Services
 
 OPEN = {"/livez", "/readyz", "/healthz", "/metrics", "/v1/ava/openapi.json", "/v1/ava/docs"}
+OPEN |= {"/v1/session/redeem"}
 """Routes that need no key."""
 
 ADMINISTRATION = ("/v1/audit", "/v1/keys")
@@ -27,6 +29,12 @@ OPERATION = ("/v1/tenants", "/v1/system")
 
 OWN_USAGE = ("GET", "/v1/tenants/{tenant_id}/usage")
 """But this, which a tenant reads of itself."""
+
+OWN_ACCESS = ("/v1/session", "/v1/tokens")
+"""Where every caller opens and ends sessions of their own."""
+
+ANSWER = ("POST", "/v1/ava/inbox/{item_id}/answer")
+"""Where people decide."""
 
 STREAM = ("GET", "/v1/ava/stream")
 """Lasts; tests/contract/test_stream.py opens it."""
@@ -46,6 +54,7 @@ def all_routes() -> Iterator[Route]:
 ROUTES = sorted(
     (method, path) for method, path, _ in all_routes() if path not in OPEN and path.startswith("/v1/")
 )
+ACCESSES = {(method, path): access for method, path, access in all_routes() if access is not None}
 NEEDED = {
     (method, path): access.role for method, path, access in all_routes() if isinstance(access, AvaAccess)
 }
@@ -59,7 +68,7 @@ def filled(path: str, **ids: str) -> str:
 
 def unknown(path: str) -> str:
     prefixes = {"worker": "wkr", "job": "job", "schedule": "sch", "webhook": "wh", "delivery": "whd"}
-    prefixes |= {"key": "key", "operation": "blk", "backfill": "bfl", "event": "evt"}
+    prefixes |= {"key": "key", "operation": "blk", "backfill": "bfl", "event": "evt", "item": "exn"}
     ids = {f"{kind}_id": f"{prefix}_01jd9x3v7m0000000000000000" for kind, prefix in prefixes.items()}
     return filled(path, version="1", name="A_SECRET", key="cursor", tenant_id="ten_nobody", **ids)
 
@@ -70,8 +79,61 @@ def test_every_route_says_which_role_it_needs() -> None:
         if path.startswith(OPERATION) and (method, path) != OWN_USAGE:
             assert role is Role.PLATFORM_ADMIN
             continue
+        if (method, path) == ANSWER:
+            assert role is Role.TENANT_ADMIN
+            continue
+        if path.startswith(OWN_ACCESS):
+            assert role is Role.TENANT_VIEWER
+            continue
         reads = method == "GET" and not path.startswith(ADMINISTRATION)
         assert role is (Role.TENANT_VIEWER if reads else Role.TENANT_SYSTEM_ADMIN)
+
+
+RUN = re.compile(
+    r"(POST|PATCH|PUT|DELETE) (/v1/ava/jobs|/v1/ava/events|/v1/ava/inbox|/v1/ava/schedules/[^/]+/(run|backfill)"
+    r"|/api/v1/(events|agent-actions|executions)|/api/automation/(events|runs)"
+    r"|/api/automation/jobs/[^/]+/trigger|/api/tasks)"
+)
+"""What starts, ends or decides work; every other write changes what runs."""
+
+ANY_SCOPE = {"/v1/ava/whoami", "/v1/session", "/v1/session/links"}
+
+
+def scope_of(method: str, path: str) -> KeyScope | None:
+    """The scope that a route needs, by the rules of docs/limits.md."""
+    if path in ANY_SCOPE:
+        return None
+    if path.startswith((*ADMINISTRATION, *OPERATION)) and not path.endswith("/usage"):
+        return KeyScope.ADMIN
+    if method == "GET" or path == "/v1/tokens":
+        return KeyScope.READ
+    return KeyScope.RUN if RUN.match(f"{method} {path}") else KeyScope.DEPLOY
+
+
+def test_every_route_of_every_api_says_which_scope_it_needs() -> None:
+    assert len(ACCESSES) > 120
+    for (method, path), access in ACCESSES.items():
+        assert isinstance(access, Access)
+        assert access.scope is scope_of(method, path), (method, path)
+
+
+SCOPE_HEADERS = {"/api/v1": "x-avala-api-key", "/api/": "x-api-key", "/v1/": "x-internal-secret"}
+
+
+@pytest.mark.parametrize("scope", list(KeyScope))
+def test_a_key_with_one_scope_comes_in_where_that_is_needed_and_nowhere_else(api: Api, scope: str) -> None:
+    operator = api.having(role="platform-admin")
+    body = {"role": "platform-admin", "scopes": [scope]}
+    key = data_of(operator.post("/v1/keys", body), 201)["key"]
+    for (method, path), access in ACCESSES.items():
+        assert isinstance(access, Access)
+        if access.role > Role.TENANT_SYSTEM_ADMIN or (method, path) == STREAM:
+            continue
+        header = next(name for prefix, name in SCOPE_HEADERS.items() if path.startswith(prefix))
+        some_path = re.sub(r"\{\w+\}", "x", unknown(path) if path.startswith("/v1/") else path)
+        response = api.http.request(method, some_path, headers={header: key})
+        lacks = response.status_code == 403
+        assert lacks == (access.scope not in {None, scope}), (method, path, response.text)
 
 
 @pytest.mark.parametrize(("method", "path"), ROUTES)
@@ -104,7 +166,7 @@ def test_every_route_lets_pass_who_has_the_role_and_nobody_else(
     if ROLES[role] < NEEDED[method, path]:
         error_of(response, 403, "forbidden")
     else:
-        assert response.status_code in {200, 400, 404, 422}, response.text
+        assert response.status_code in {200, 201, 400, 404, 422}, response.text
 
 
 PUT_SECRET = ("PUT", "/v1/ava/secrets/{name}")
@@ -151,6 +213,7 @@ def test_another_tenants_things_are_not_found_on_every_route(api: Api, method: s
         operation_id=many["id"],
         backfill_id="bfl_01jd9x3v7m0000000000000000",
         event_id=event["id"],
+        item_id="exn_01jd9x3v7m0000000000000000",
     )
     query = QUERIES.get(path)
     error = error_of(stranger.call(method, theirs, json=body, params=query), 404, "resource_not_found")

@@ -44,6 +44,7 @@ from runwright.http.ava.dialect import ERRORS
 from runwright.http.server import HttpServer
 from runwright.http.services import EdgeSettings, Health, Services
 from runwright.http.system_report import SystemReport
+from runwright.inbox.service import Inbox
 from runwright.job_views.service import JobViews
 from runwright.jobs.notifications import JobNotifications
 from runwright.jobs.service import Jobs
@@ -60,8 +61,9 @@ from runwright.telemetry.events import RequestFailed
 from runwright.tenants.api_keys import ApiKeys
 from runwright.tenants.audit import AuditLog
 from runwright.tenants.credential_watch import CredentialWatch
-from runwright.tenants.model import new_key_text
+from runwright.tenants.model import KeyCreate, new_key_text
 from runwright.tenants.rate_limits import Rate, RateLimiter
+from runwright.tenants.sessions import Sessions
 from runwright.tenants.status_cache import TenantStatusCache
 from runwright.tenants.tenants import Tenants
 from runwright.tenants.usage import UsageReporter
@@ -140,10 +142,12 @@ async def edge(database: Pool, request: pytest.FixtureRequest) -> AsyncIterator[
         executions=Executions(database, clock=system_clock),
         publisher=Publisher(database, clock=system_clock),
         automations=no_automations(database, jobs),
+        inbox=Inbox({}),
         outgoing=OutgoingPolicy(),
         keys=ApiKeys(
             database, clock=system_clock, platform_key=KEY, unknown_keys=RateLimiter(Rate(0.001, STRANGERS))
         ),
+        sessions=Sessions(database, clock=system_clock, platform_key=KEY),
         audit=AuditLog(database),
         tenants=Tenants(database, clock=system_clock),
         tenant_status=tenant_status,
@@ -151,7 +155,7 @@ async def edge(database: Pool, request: pytest.FixtureRequest) -> AsyncIterator[
         usage=UsageReporter({}, limits_of=tenant_status.limits_of, clock=system_clock),
         event_log=EventReader(database),
         feed=feed,
-        credential_watch=CredentialWatch(database, tenant_status),
+        credential_watch=CredentialWatch(database, tenant_status, clock=system_clock),
         runtimes=lambda name: RuntimeInfo(name=name, ready=True),
         health=_healthy,
         ready=_not_ready,
@@ -371,8 +375,8 @@ def test_an_unknown_error_is_answered_bare_and_reported_whole() -> None:
 async def test_an_address_may_try_so_many_unknown_keys_and_known_ones_always_pass(edge: Edge) -> None:
     keys = ApiKeys(edge.pool, clock=system_clock)
     operator = Caller("ten_1", "usr_1", Role.PLATFORM_ADMIN, "platform", by_platform=True)
-    _, good = await keys.create(operator, tenant_id="ten_1", role=Role.TENANT_VIEWER)
-    _, unseen = await keys.create(operator, tenant_id="ten_1", role=Role.TENANT_VIEWER)
+    _, good = await keys.create(operator, KeyCreate(tenant_id="ten_1", role=Role.TENANT_VIEWER))
+    _, unseen = await keys.create(operator, KeyCreate(tenant_id="ten_1", role=Role.TENANT_VIEWER))
     async with httpx.AsyncClient(base_url=edge.url, trust_env=False) as client:
 
         async def ask(key: str) -> httpx.Response:

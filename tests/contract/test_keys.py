@@ -1,6 +1,8 @@
 """API keys over HTTP: shown once, for one's own tenant and not above one's own role."""
 
 import re
+import time
+from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
@@ -26,9 +28,12 @@ def test_a_key_is_shown_once_and_works_at_once(api: Api) -> None:
         "tenant_id": api.tenant,
         "role": "tenant-system-admin",
         "name": "deploys",
+        "scopes": ["admin", "deploy", "read", "run"],
         "created_at": made["created_at"],
+        "expires_at": None,
         "last_used_at": None,
         "revoked_at": None,
+        "previous_until": None,
     }
     assert data_of(api.get(f"{KEYS}/{made['id']}")) == made
     response = api.http.post(
@@ -112,3 +117,79 @@ def test_the_command_line_sees_the_same_keys(api: Api, server: Server) -> None:
     revoked = data_of(api.get(f"{KEYS}/{made['id']}"))
     assert revoked["revoked_at"]
     assert entries(api, subject_id=made["id"])[0]["user_id"] == "cli"
+
+
+def bearer(text: str) -> dict[str, str]:
+    return {"authorization": f"Bearer {text}"}
+
+
+def test_a_key_does_what_its_scopes_say(api: Api) -> None:
+    made = make(api, scopes=["run", "read"])
+    assert made["scopes"] == ["read", "run"]
+    worker = api.make_worker()
+    caller = bearer(made["key"])
+    submitted = api.http.post("/v1/ava/jobs", json={"worker_id": worker["id"]}, headers=caller)
+    assert submitted.status_code == 201
+    assert api.http.get("/v1/ava/jobs", headers=caller).status_code == 200
+    refused = api.http.post("/v1/ava/workers", json={"name": "w", "runtime": "python"}, headers=caller)
+    assert "deploy" in error_of(refused, 403, "forbidden")["message"]
+    error_of(api.http.get(KEYS, headers=caller), 403, "forbidden")
+
+
+def test_nobody_makes_or_rotates_a_key_with_scopes_that_they_do_not_have(api: Api) -> None:
+    admin = bearer(make(api, scopes=["admin"])["key"])
+    deploys = make(api, scopes=["deploy"])
+    for body in ({"role": "tenant-viewer"}, {"role": "tenant-viewer", "scopes": ["admin", "read"]}):
+        error_of(api.http.post(KEYS, json=body, headers=admin), 403, "forbidden")
+    assert data_of(
+        api.http.post(KEYS, json={"role": "tenant-viewer", "scopes": ["admin"]}, headers=admin), 201
+    )
+    error_of(api.http.post(f"{KEYS}/{deploys['id']}/rotate", json={}, headers=admin), 403, "forbidden")
+
+
+def test_an_expired_key_is_refused(api: Api) -> None:
+    soon = datetime.now(UTC) + timedelta(seconds=3)
+    made = make(api, expires_at=soon.isoformat())
+    assert made["expires_at"] == soon.isoformat(timespec="milliseconds")[:23] + "Z"
+    caller = bearer(made["key"])
+    assert api.http.get("/v1/ava/workers", headers=caller).status_code == 200
+    deadline = time.monotonic() + 30
+    while api.http.get("/v1/ava/workers", headers=caller).status_code == 200:
+        assert time.monotonic() < deadline
+    assert datetime.now(UTC) >= soon - timedelta(milliseconds=1)
+    error_of(api.http.get("/v1/ava/workers", headers=caller), 401, "unauthorized")
+    error_of(api.post(f"{KEYS}/{made['id']}/rotate", {}), 409, "resource_conflict")
+    past = {"role": "tenant-viewer", "expires_at": "2001-01-01T00:00:00Z"}
+    assert fields_of(api.post(KEYS, past)).keys() == {"expires_at"}
+
+
+def test_a_rotated_key_has_two_texts_for_the_overlap(api: Api) -> None:
+    made = make(api, name="ci", scopes=["read"])
+    old = made.pop("key")
+    rotated = data_of(api.post(f"{KEYS}/{made['id']}/rotate", {"overlap_seconds": 3600}))
+    new = rotated.pop("key")
+    assert TIME.fullmatch(rotated["previous_until"])
+    assert rotated == made | {"previous_until": rotated["previous_until"]}
+    again = data_of(api.post(f"{KEYS}/{made['id']}/rotate", {"overlap_seconds": 0}))
+    newest = again.pop("key")
+    assert len({old, new, newest}) == 3
+    for text, status in ((old, 200), (new, 401), (newest, 200)):
+        assert api.http.get("/v1/ava/workers", headers=bearer(text)).status_code == status
+    shown = data_of(api.get(f"{KEYS}/{made['id']}"))
+    assert shown["previous_until"] == rotated["previous_until"]
+    data_of(api.delete(f"{KEYS}/{made['id']}"))
+    for text in (old, newest):
+        error_of(api.http.get("/v1/ava/workers", headers=bearer(text)), 401, "unauthorized")
+    error_of(api.post(f"{KEYS}/{made['id']}/rotate", {}), 409, "resource_conflict")
+    actions = [entry["action"] for entry in entries(api, subject_id=made["id"])]
+    assert actions == ["key.revoke", "key.rotate", "key.rotate", "key.create"]
+    stranger = api.having(tenant=f"ten_{uuid4().hex}")
+    error_of(stranger.post(f"{KEYS}/{made['id']}/rotate", {}), 404, "resource_not_found")
+    bad = {"overlap_seconds": -1, "expires_at": "soon", "scopes": ["read"]}
+    assert fields_of(api.post(f"{KEYS}/{made['id']}/rotate", bad)).keys() == bad.keys()
+
+
+def test_bad_scopes_are_named(api: Api) -> None:
+    for scopes in ([], ["read", "read"], ["write"], "read", [1]):
+        [field] = fields_of(api.post(KEYS, {"role": "tenant-viewer", "scopes": scopes}))
+        assert field.startswith("scopes")

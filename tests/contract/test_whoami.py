@@ -1,11 +1,13 @@
 """`/v1/ava/whoami`: what the headers and the key add up to."""
 
-from tests.contract.client import TIME, Api, data_of
+from tests.contract.client import TIME, Api, Json, data_of
 from tests.contract.conftest import MakeKey
 
 from runwright import __version__
 
-PLATFORM = {"id": "platform", "name": "", "role": "platform-admin", "created_at": None}
+SCOPES = ["admin", "deploy", "read", "run"]
+PLATFORM: Json = {"id": "platform", "name": "", "role": "platform-admin", "created_at": None}
+PLATFORM |= {"scopes": SCOPES, "expires_at": None}
 
 
 def test_a_platform_key_speaks_for_whom_the_headers_name(api: Api) -> None:
@@ -15,6 +17,7 @@ def test_a_platform_key_speaks_for_whom_the_headers_name(api: Api) -> None:
         "role": "tenant-viewer",
         "operator": False,
         "key": PLATFORM,
+        "session": None,
         "server_version": __version__,
     }
     assert data_of(api.having(role="tenant-viewer").get("/whoami")) == shown
@@ -28,10 +31,12 @@ def test_a_tenant_key_speaks_for_its_tenant(api: Api, make_key: MakeKey) -> None
     key = shown.pop("key")
     assert shown.pop("user_id") == key["id"]
     assert TIME.fullmatch(key["created_at"])
+    assert (key["scopes"], key["expires_at"]) == (SCOPES, None)
     assert shown == {
         "tenant_id": api.tenant,
         "role": "platform-admin",
         "operator": False,
+        "session": None,
         "server_version": __version__,
     }
     lowered = {"authorization": f"Bearer {text}", "x-user-id": "usr_ada", "x-platform-role": "tenant-member"}

@@ -1,6 +1,7 @@
 """`runwright keys`: create, list and revoke the API keys of tenants."""
 
 import asyncio
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated
 
@@ -16,7 +17,7 @@ from runwright.config import Settings
 from runwright.core.clock import system_clock
 from runwright.core.roles import ROLES
 from runwright.tenants.api_keys import ApiKeys, role_named
-from runwright.tenants.model import ApiKey
+from runwright.tenants.model import ApiKey, KeyCreate
 
 app = Commands(COMMANDS["keys"])
 
@@ -86,11 +87,11 @@ async def _create(settings: Settings, tenant: str, role: str, name: str) -> str:
     highest = role_named(role)
     async with open_database(settings) as db:
         keys = ApiKeys(db, clock=system_clock)
-        _, text = await keys.create(operator_in(tenant), tenant_id=tenant, role=highest, name=name)
+        _, text = await keys.create(operator_in(tenant), KeyCreate(tenant_id=tenant, role=highest, name=name))
         return text
 
 
-async def _list(settings: Settings, tenant: str | None) -> list[ApiKey]:
+async def _list(settings: Settings, tenant: str | None) -> Sequence[ApiKey]:
     async with open_database(settings) as db:
         return await ApiKeys(db, clock=system_clock).list(tenant)
 

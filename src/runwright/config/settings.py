@@ -71,6 +71,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             " most 20 per tenant; needs mcp to be run or deploy."
         ),
     ] = False
+    cors_origins: Annotated[
+        tuple[Annotated[str, Meta(pattern=r"^https?://[A-Za-z0-9.\[\]:-]+$", max_length=255)], ...],
+        Meta(
+            max_length=100,
+            description="Origins, like https://app.example, whose pages may call the APIs from a browser,"
+            " with a key or a token. Sessions are never shared with other origins.",
+        ),
+    ] = ()
     roles: Annotated[
         tuple[RoleName, ...],
         Meta(min_length=1, description="The roles of this process."),

@@ -30,6 +30,7 @@ Prefix = Literal[
     "aud",
     "blk",
     "bfl",
+    "ses",
 ]
 
 JobId = NewType("JobId", str)

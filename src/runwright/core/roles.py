@@ -1,6 +1,6 @@
-"""Roles, in ascending order, and the authenticated caller."""
+"""Roles, in ascending order, the scopes of keys, and the authenticated caller."""
 
-from enum import IntEnum
+from enum import IntEnum, StrEnum
 from typing import Final
 
 import msgspec
@@ -24,6 +24,21 @@ class Role(IntEnum):
 ROLES: Final = {role.wire_name: role for role in Role}
 
 
+class KeyScope(StrEnum):
+    """What a key may be used for, within its role. None includes another one."""
+
+    READ = "read"
+    RUN = "run"
+    """Submit, cancel and retry jobs, publish events, decide."""
+    DEPLOY = "deploy"
+    """Change what runs and when: workers, secrets, schedules, webhooks, agents, automations."""
+    ADMIN = "admin"
+    """Keys, the audit log, tenants, the state of the server."""
+
+
+ALL_SCOPES: Final = frozenset(KeyScope)
+
+
 class Caller(msgspec.Struct, frozen=True):
     """The authenticated caller of a request."""
 
@@ -34,6 +49,8 @@ class Caller(msgspec.Struct, frozen=True):
     request_id: str = ""
     by_platform: bool = False
     """Whether the request was made with the platform key, which belongs to no tenant."""
+    scopes: frozenset[KeyScope] = ALL_SCOPES
+    """What the key may be used for."""
 
     @property
     def sees_all_tenants(self) -> bool:

@@ -13,6 +13,7 @@ from runwright.http.ava.dialect import AVA
 from runwright.http.ava.routes import ava_routes
 from runwright.http.avala.dialect import AVALA
 from runwright.http.avala.routes import avala_routes
+from runwright.http.cross_origin import CrossOrigin
 from runwright.http.docs.routes import docs_routes
 from runwright.http.probes import probe_routes
 from runwright.http.response import OpenStreams
@@ -46,7 +47,11 @@ class Application:
         self._router = SegmentRouter(self.routes, state, DIALECTS)
         self._mounted: dict[str, ASGIApp] = {}
         self._entry = AsgiEntry(
-            self._dispatch, metrics=metrics, clock=services.clock, availability=services.availability
+            self._dispatch,
+            metrics=metrics,
+            clock=services.clock,
+            availability=services.availability,
+            cors=CrossOrigin(edge.cors_origins),
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

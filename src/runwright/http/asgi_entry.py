@@ -12,6 +12,7 @@ from runwright.core.clock import Clock
 from runwright.core.ids import new_id
 from runwright.db.availability import Availability
 from runwright.db.patience import patience
+from runwright.http.cross_origin import CrossOrigin, Headers
 from runwright.http.response import added_headers
 
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -61,22 +62,31 @@ class AsgiEntry:
     """Wraps the router."""
 
     def __init__(
-        self, app: ASGIApp, *, metrics: RequestMetrics, clock: Clock, availability: Availability | None = None
+        self,
+        app: ASGIApp,
+        *,
+        metrics: RequestMetrics,
+        clock: Clock,
+        availability: Availability | None = None,
+        cors: CrossOrigin | None = None,
     ) -> None:
-        """`availability` is that of the database that requests wait for."""
+        """`availability` is that of the database that requests wait for; `cors`: default none."""
         self._app = app
+        self._cors = cors or CrossOrigin(())
         self._availability = availability or Availability()
         self._metrics = metrics
         self._clock = clock
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = time.perf_counter()
-        request_id = _choose_request_id(dict(scope["headers"]), self._clock)
+        headers: dict[bytes, bytes] = dict(scope["headers"])
+        request_id = _choose_request_id(headers, self._clock)
         scope.setdefault("state", {})["request_id"] = request_id
-        exchange = _Exchange(send, request_id.encode("ascii"), scope)
+        exchange = _Exchange(send, request_id.encode("ascii"), scope, self._cors.response_headers(headers))
+        preflight = self._cors.preflight(scope["method"], headers)
         try:
             with patience(self._availability):
-                await self._app(scope, receive, exchange.send)
+                await (preflight or self._app)(scope, receive, exchange.send)
         finally:
             route = scope["route"].path if "route" in scope else scope.get("path_template", _NO_ROUTE)
             self._metrics.observe(scope["method"], route, exchange.status, time.perf_counter() - started)
@@ -85,9 +95,10 @@ class AsgiEntry:
 class _Exchange:
     """Adds headers to one response, and keeps its status."""
 
-    __slots__ = ("_request_id", "_scope", "_send", "status")
+    __slots__ = ("_cors", "_request_id", "_scope", "_send", "status")
 
-    def __init__(self, send: Send, request_id: bytes, scope: Scope) -> None:
+    def __init__(self, send: Send, request_id: bytes, scope: Scope, cors: Headers) -> None:
+        self._cors = cors
         self._send = send
         self._request_id = request_id
         self._scope = scope
@@ -97,7 +108,13 @@ class _Exchange:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             own: list[tuple[bytes, bytes]] = message["headers"]
-            headers = [*own, (b"x-request-id", self._request_id), *_SECURITY, *added_headers(self._scope)]
+            headers = [
+                *own,
+                (b"x-request-id", self._request_id),
+                *_SECURITY,
+                *self._cors,
+                *added_headers(self._scope),
+            ]
             names = {name for name, _ in own}
             headers.extend(default for default in _DEFAULTS if default[0] not in names)
             message["headers"] = headers

@@ -104,7 +104,7 @@ def success_type(handler: Handler) -> Any:  # noqa: ANN401  a type expression ha
     """Return the type of a handler's success; None if it has no JSON body."""
     kind = get_type_hints(handler, include_extras=True)["return"]
     if get_origin(kind) is Reply:
-        return get_args(kind)[0]
+        kind = get_args(kind)[0]
     return None if kind in {type(None), Response} else kind
 
 

@@ -15,7 +15,7 @@ from runwright.core.errors import MalformedError, RunwrightError, TooLargeError
 from runwright.core.roles import Caller
 from runwright.http.services import EdgeSettings, EdgeState, Services
 from runwright.http.validation import Rule, Validator
-from runwright.tenants.model import ApiKey
+from runwright.tenants.model import ApiKey, KeySession
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -33,11 +33,24 @@ class SlowRequestError(RunwrightError):
 class Request:
     """One HTTP request. `caller` is set once the route's access rule has passed."""
 
-    __slots__ = ("_declared", "_receive", "caller", "edge", "headers", "key", "raw_body", "scope", "services")
+    __slots__ = (
+        "_declared",
+        "_receive",
+        "caller",
+        "edge",
+        "headers",
+        "key",
+        "raw_body",
+        "scope",
+        "services",
+        "session",
+    )
 
     caller: Caller
     key: ApiKey
     """The key of the caller."""
+    session: KeySession | None
+    """The session of the caller, where it was not made with a key itself."""
     raw_body: bytes
     """The bytes of the body, once it has been read."""
 
@@ -54,6 +67,7 @@ class Request:
         self.services: Services = edge.services
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
         """By lower-case name; of a repeated header the last one."""
+        self.session = None
         self._receive = receive
         self._declared = declared
 

@@ -20,10 +20,11 @@ _EXTRA_HEADERS: Final = "response_headers"
 
 
 class Reply(msgspec.Struct, Generic[T], frozen=True):
-    """A handler's result with a status other than its route's."""
+    """A handler's result with a status other than its route's, or with headers."""
 
     result: T
     status: int
+    headers: dict[str, str] | None = None
 
 
 def json_response(

@@ -17,7 +17,7 @@ from starlette.routing import Match, Router
 from starlette.routing import Route as PathRoute
 from starlette.types import Receive, Scope, Send
 
-from runwright.core.roles import Caller, Role
+from runwright.core.roles import Caller, KeyScope, Role
 from runwright.http.errors import ErrorTable
 from runwright.http.request import Request
 from runwright.http.response import JSON, Reply, json_response
@@ -43,10 +43,12 @@ _NO_QUERY: Final = Validator(NoQuery)
 
 
 class Access(ABC):
-    """Who may call a route: authenticates the caller and requires a role."""
+    """Who may call a route: authenticates the caller, and requires a role and a scope of the key."""
 
-    def __init__(self, role: Role) -> None:
+    def __init__(self, role: Role, scope: KeyScope | None) -> None:
+        """`scope`: which scope the caller's key must have; None: any key will do."""
         self.role = role
+        self.scope = scope
 
     @abstractmethod
     async def __call__(self, request: Request) -> Caller:
@@ -173,10 +175,15 @@ class _Operation:
             return result
         if result is None:
             return Response(status_code=route.status)
-        status = route.status
         if isinstance(result, Reply):
-            result, status = result.result, result.status
-        return json_response(result, status, route.dialect.media_type)
+            return _reply(result, route)
+        return json_response(result, route.status, route.dialect.media_type)
+
+
+def _reply(reply: Reply[object], route: Route) -> Response:
+    if reply.result is None:
+        return Response(status_code=reply.status, headers=reply.headers)
+    return json_response(reply.result, reply.status, route.dialect.media_type, reply.headers)
 
 
 class _Path:

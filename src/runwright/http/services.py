@@ -24,6 +24,7 @@ from runwright.http.large_bodies import LargeBodies
 from runwright.http.response import OpenStreams
 from runwright.http.system_report import SystemReport
 from runwright.http.uploads import Uploads
+from runwright.inbox.service import Inbox
 from runwright.job_views.service import JobViews
 from runwright.jobs.service import Jobs
 from runwright.offload.client import Offload
@@ -37,6 +38,7 @@ from runwright.tenants.api_keys import ApiKeys
 from runwright.tenants.audit import AuditLog
 from runwright.tenants.credential_watch import CredentialWatch
 from runwright.tenants.rate_limits import RateLimiter
+from runwright.tenants.sessions import Sessions
 from runwright.tenants.status_cache import TenantStatusCache
 from runwright.tenants.tenants import Tenants
 from runwright.tenants.usage import UsageReporter
@@ -88,12 +90,14 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     credential_watch: CredentialWatch
     outgoing: OutgoingPolicy
     keys: ApiKeys
+    sessions: Sessions
     tenants: Tenants
     tenant_status: TenantStatusCache
     audit: AuditLog
     limiter: RateLimiter
     usage: UsageReporter
     automations: Automations
+    inbox: Inbox
     runtimes: Callable[[str], RuntimeInfo]
     health: Callable[[], Awaitable[Health]]
     ready: Callable[[], Awaitable[bool]]
@@ -133,6 +137,8 @@ class EdgeSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Whether callers on this machine may use the AGH API without a key, as the default tenant."""
     allowed_hosts: tuple[str, ...] = ()
     """Host names, besides addresses and localhost, under which a browser may call the AGH API."""
+    cors_origins: frozenset[str] = frozenset()
+    """Origins whose pages may call the APIs, with a key."""
     public_url: str = ""
     """The URL under which users reach this server, without a slash at its end; empty if it is not set."""
 

@@ -28,6 +28,7 @@ from runwright.schedules.store.ticks import prune_ticks
 from runwright.telemetry.emit import Emit, error_text
 from runwright.telemetry.events import ItemSetAside, RowsPruned
 from runwright.tenants.audit import prune_entries
+from runwright.tenants.session_store import prune_sessions
 from runwright.webhooks.store.deliveries import prune_deliveries, prune_orphaned_deliveries
 
 Prune = Callable[[datetime], Awaitable[int]]
@@ -80,6 +81,7 @@ class Pruner(DatabaseLoop):
             "audit log": lambda now: prune_entries(
                 db, before=now - _days(retention.audit_days), limit=_BATCH
             ),
+            "sessions": lambda now: prune_sessions(db, now=now, limit=_BATCH),
             "webhook claims": lambda now: prune_replay_keys(db, now=now, limit=_BATCH),
             "bulk operations": lambda now: prune_operations(
                 db, before=now - _days(retention.jobs_days), limit=_BATCH

@@ -1,36 +1,46 @@
-"""API keys: create, list and revoke them, and authenticate requests.
+"""API keys: create, list, rotate and revoke them, and authenticate requests.
 
-Valid keys are cached for `CACHE_TIME`, so that a busy key costs one query in two seconds instead of
-one for each request. A revoked key is refused everywhere within that time, and in this process
-immediately. Concurrent requests with the same key share one query. Invalid keys are not cached,
-since there is no limit to their number: their form is checked first, and the number of lookups of
-unknown keys is limited by address. Keys that were cached before are exempt, also behind a proxy.
+Valid keys are cached (`credential_cache`): a revoked key is refused everywhere within `CACHE_TIME`, and in
+this process immediately. When keys were used last is gathered in memory and written now and then, for all
+keys together: authentication never writes.
 """
 
-import asyncio
 import hmac
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 
+import msgspec
+from msgspec import UNSET, UnsetType
+
 from runwright.config.private_file import PrivateFileError, make_private_file, read_private_file
 from runwright.core.clock import Clock
-from runwright.core.errors import ForbiddenError, InvalidError, NotFoundError, RateLimitedError
+from runwright.core.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError
 from runwright.core.ids import new_id
 from runwright.core.paging import Listing, PageRequest
-from runwright.core.roles import ROLES, Caller, Role
-from runwright.db.patience import Wait, unhurried
+from runwright.core.roles import ROLES, Caller, KeyScope, Role
 from runwright.db.pool import Database
-from runwright.tenants import store
+from runwright.tenants import key_store
 from runwright.tenants.audit import record
-from runwright.tenants.model import PLATFORM_KEY_ID, ApiKey, digest, is_key_text, is_tenant_id, new_key_text
+from runwright.tenants.credential_cache import CredentialCache
+from runwright.tenants.model import (
+    PLATFORM_KEY_ID,
+    ApiKey,
+    KeyCreate,
+    digest,
+    is_key_text,
+    is_tenant_id,
+    new_key_text,
+)
 from runwright.tenants.rate_limits import RateLimiter
 
-CACHE_TIME: Final = timedelta(seconds=2)
 PLATFORM_KEY_FILE: Final = "platform-key"
 RECORD_USE_EVERY: Final = timedelta(minutes=1)
-CACHED_KEYS: Final = 10_000
+RECORD_SECONDS: Final = 10.0
 NAME_LENGTH: Final = 200
+MOST_PREVIOUS: Final = 10
+"""How many earlier texts of a key may be accepted at once."""
 
 
 class ApiKeys:
@@ -46,108 +56,146 @@ class ApiKeys:
     ) -> None:
         """`unknown_keys` limits the lookups of unknown keys by address."""
         self._db = db
-        self._unknown_keys = unknown_keys
         self._clock = clock
         self._platform_digest = None if platform_key is None else digest(platform_key)
-        self._cached: dict[bytes, tuple[ApiKey, datetime]] = {}
-        self._lookups: dict[bytes, asyncio.Task[ApiKey | None]] = {}
+        self._cache = CredentialCache(self._fetch, clock=clock, unknown=unknown_keys)
+        self._used: dict[str, datetime] = {}
+        """The keys that were used, and when, until it is written."""
 
     async def authenticate(self, key: str, /, address: str | None = None) -> ApiKey | None:
         """Return the active key with this text, or None. RateLimitedError after too many unknown keys."""
         key_digest = digest(key)
         if self._platform_digest is not None and hmac.compare_digest(key_digest, self._platform_digest):
             return ApiKey(id=PLATFORM_KEY_ID, tenant_id=None, role=Role.PLATFORM_ADMIN)
-        known = self._cached.get(key_digest)
-        if known is not None and self._clock() < known[1]:
-            return known[0]
-        if not is_key_text(key):
-            return None
-        if known is None and address is not None:
-            self._limit_unknown(address)
-        # Shielded: other requests may wait for the same lookup when this one is cancelled.
-        async with Wait():
-            return await asyncio.shield(self._look_up(key_digest))
+        return await self._cache.find(key_digest, address) if is_key_text(key) else None
 
-    async def create(
-        self, caller: Caller, *, tenant_id: str, role: Role, name: str = ""
-    ) -> tuple[ApiKey, str]:
+    async def create(self, caller: Caller, new: KeyCreate) -> tuple[ApiKey, str]:
         """Create a key and return it with its text, which cannot be retrieved again.
 
-        ForbiddenError for another tenant, unless the caller is the operator, and for a role above
-        the caller's own.
+        ForbiddenError for another tenant, unless the caller is the operator, and for a role or a scope
+        that the caller does not have.
         """
-        _require_tenant(caller, tenant_id)
-        _require_role(caller, role)
-        problems: dict[str, list[str]] = {}
-        if not is_tenant_id(tenant_id):
-            problems["tenant"] = ["Must be 1 to 128 letters, digits, '_', '.' or '-'."]
-        if len(name) > NAME_LENGTH or "\0" in name:
-            problems["name"] = [f"Must be at most {NAME_LENGTH} characters, without NUL."]
-        if problems:
-            raise InvalidError(problems)
         now = self._clock()
-        key = ApiKey(id=new_id("key", now), tenant_id=tenant_id, role=role, name=name, created_at=now)
+        _require_tenant(caller, new.tenant_id)
+        _require_rights(caller, new.role, new.scopes)
+        _check(new, now)
+        key = ApiKey(**msgspec.structs.asdict(new), id=new_id("key", now), created_at=now)
         text = new_key_text()
         async with self._db.acquire() as db, db.transaction():
-            await store.insert_key(db, key, digest(text))
-            await record(db, caller, "key.create", key.id, tenant_id=tenant_id, after=key, now=now)
+            await key_store.insert_key(db, key, digest(text))
+            await record(db, caller, "key.create", key.id, tenant_id=key.tenant_id, after=key, now=now)
         return key, text
 
     async def get(self, caller: Caller, key_id: str) -> ApiKey:
         """Return a key of the caller's tenant; the operator may read any."""
-        return _visible(caller, key_id, await store.fetch_key(self._db, key_id))
+        return self._shown(_visible(caller, key_id, await key_store.fetch_key(self._db, key_id)))
 
     async def page(self, caller: Caller, tenant_id: str | None, page: PageRequest) -> Listing[ApiKey]:
         """Return a page of the tenant's keys, newest first; the operator may list any tenant's or all."""
         if not caller.sees_all_tenants:
             _require_tenant(caller, tenant_id or caller.tenant_id)
             tenant_id = caller.tenant_id
-        return await store.page_keys(self._db, tenant_id, page)
+        return (await key_store.page_keys(self._db, tenant_id, page)).map(self._shown)
 
-    async def list(self, tenant_id: str | None = None) -> list[ApiKey]:
+    async def list(self, tenant_id: str | None = None) -> Sequence[ApiKey]:
         """Return the keys of one tenant or of all, newest first."""
-        return await store.list_keys(self._db, tenant_id)
+        return [self._shown(key) for key in await key_store.list_keys(self._db, tenant_id)]
+
+    async def rotate(
+        self, caller: Caller, key_id: str, *, overlap: timedelta, expires_at: datetime | None | UnsetType
+    ) -> tuple[ApiKey, str]:
+        """Give a key a new text, and return both; the text before is accepted for the overlap.
+
+        UNSET: the key keeps its expiry.
+
+        ForbiddenError as for `create`; ConflictError for a key that is revoked or has expired, and where
+        too many earlier texts are still accepted.
+        """
+        now = self._clock()
+        if expires_at is not UNSET:
+            _check_expiry(expires_at, now)
+        text = new_key_text()
+        async with self._db.acquire() as db, db.transaction():
+            key = _visible(caller, key_id, await key_store.fetch_key(db, key_id, lock=True))
+            _require_rights(caller, key.role, key.scopes)
+            if not key.is_active(now):
+                raise ConflictError("The key was revoked or has expired; create another one.")
+            if await key_store.count_previous(db, key_id, now=now) >= MOST_PREVIOUS:
+                raise ConflictError(f"{MOST_PREVIOUS} earlier texts of this key are accepted already.")
+            until = now + overlap if key.expires_at is None else min(now + overlap, key.expires_at)
+            expiry = key.expires_at if expires_at is UNSET else expires_at
+            rotated = msgspec.structs.replace(key, expires_at=expiry)
+            await key_store.rotate_key(db, rotated, digest(text), until=until)
+            await record(
+                db, caller, "key.rotate", key_id, tenant_id=key.tenant_id, before=key, after=rotated, now=now
+            )
+            stored = await key_store.fetch_key(db, key_id)
+        self._cache.clear()
+        return self._shown(_visible(caller, key_id, stored)), text
 
     async def revoke(self, caller: Caller, key_id: str) -> ApiKey:
         """Revoke a key permanently; idempotent. ForbiddenError if its role is above the caller's."""
         now = self._clock()
         async with self._db.acquire() as db, db.transaction():
-            key = _visible(caller, key_id, await store.fetch_key(db, key_id, lock=True))
-            _require_role(caller, key.role)
+            key = _visible(caller, key_id, await key_store.fetch_key(db, key_id, lock=True))
+            _require_rights(caller, key.role)
             if key.revoked_at is not None:
-                return key
-            revoked = await store.revoke_key(db, key_id, now=now)
+                return self._shown(key)
+            revoked = await key_store.revoke_key(db, key_id, now=now)
             await record(
                 db, caller, "key.revoke", key_id, tenant_id=key.tenant_id, before=key, after=revoked, now=now
             )
-        self._cached.clear()
-        return _visible(caller, key_id, revoked)
+        self._cache.clear()
+        return self._shown(_visible(caller, key_id, revoked))
 
-    def _limit_unknown(self, address: str) -> None:
-        bucket = None if self._unknown_keys is None else self._unknown_keys.take(address)
-        if bucket is not None and bucket.retry_after is not None:
-            message = f"Too many unknown API keys from this address; try again in {bucket.retry_after} s."
-            raise RateLimitedError(message, retry_after=bucket.retry_after)
+    async def record_uses(self) -> float:
+        """Write when keys were used last; return the pause before the next call."""
+        if self._used:
+            used, self._used = self._used, {}
+            try:
+                await key_store.record_uses(self._db, used)
+            except BaseException:
+                self._used = used | self._used
+                raise
+        return RECORD_SECONDS
 
-    def _look_up(self, key_digest: bytes) -> asyncio.Task[ApiKey | None]:
-        task = self._lookups.get(key_digest)
-        if task is None:
-            with unhurried():
-                task = asyncio.create_task(self._fetch(key_digest))
-            self._lookups[key_digest] = task
-            task.add_done_callback(lambda _: self._lookups.pop(key_digest))
-        return task
-
-    async def _fetch(self, key_digest: bytes) -> ApiKey | None:
-        now = self._clock()
-        key = await store.use_key(self._db, key_digest, now=now, every=RECORD_USE_EVERY)
-        if key is None:
-            self._cached.pop(key_digest, None)
+    async def _fetch(self, key_digest: bytes, now: datetime) -> tuple[ApiKey, datetime | None] | None:
+        found = await key_store.find_key(self._db, key_digest, now=now)
+        if found is None:
             return None
-        if len(self._cached) >= CACHED_KEYS:
-            self._cached.clear()
-        self._cached[key_digest] = (key, now + CACHE_TIME)
-        return key
+        key = found.key
+        last = self._used.get(key.id, key.last_used_at)
+        if last is None or last <= now - RECORD_USE_EVERY:
+            self._used[key.id] = now
+        ends = [at for at in (key.expires_at, found.text_expires_at) if at is not None]
+        return key, min(ends, default=None)
+
+    def _shown(self, key: ApiKey) -> ApiKey:
+        """Return a key with a use that is not written yet, and without an overlap that is over."""
+        over = key.previous_until is not None and key.previous_until <= self._clock()
+        return msgspec.structs.replace(
+            key,
+            last_used_at=self._used.get(key.id, key.last_used_at),
+            previous_until=None if over else key.previous_until,
+        )
+
+
+def _check(new: KeyCreate, now: datetime) -> None:
+    problems: dict[str, list[str]] = {}
+    if not is_tenant_id(new.tenant_id):
+        problems["tenant"] = ["Must be 1 to 128 letters, digits, '_', '.' or '-'."]
+    if len(new.name) > NAME_LENGTH or "\0" in new.name:
+        problems["name"] = [f"Must be at most {NAME_LENGTH} characters, without NUL."]
+    if not new.scopes:
+        problems["scopes"] = ["Must name at least one scope."]
+    if problems:
+        raise InvalidError(problems)
+    _check_expiry(new.expires_at, now)
+
+
+def _check_expiry(expires_at: datetime | None, now: datetime) -> None:
+    if expires_at is not None and expires_at <= now:
+        raise InvalidError({"expires_at": ["Must be in the future."]})
 
 
 def _require_tenant(caller: Caller, tenant_id: str) -> None:
@@ -155,11 +203,13 @@ def _require_tenant(caller: Caller, tenant_id: str) -> None:
         raise ForbiddenError("Only a platform-admin with a platform key may manage another tenant's keys.")
 
 
-def _require_role(caller: Caller, role: Role) -> None:
+def _require_rights(caller: Caller, role: Role, scopes: frozenset[KeyScope] = frozenset()) -> None:
     if role > caller.role:
         raise ForbiddenError(
             f"A caller with the role {caller.role.wire_name} may not manage keys with a higher role."
         )
+    if missing := scopes - caller.scopes:
+        raise ForbiddenError(f"The caller's key does not have the scopes {', '.join(sorted(missing))}.")
 
 
 def _visible(caller: Caller, key_id: str, key: ApiKey | None) -> ApiKey:

@@ -1,4 +1,4 @@
-"""Tenants, their limits, and API keys."""
+"""Tenants, their limits, API keys, and the sessions that are derived from keys."""
 
 import hashlib
 import re
@@ -10,13 +10,14 @@ from typing import Final
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from runwright.core.roles import Role
+from runwright.core.roles import ALL_SCOPES, KeyScope, Role
 
 KEY_PREFIX: Final = "rwk_"
 PLATFORM_KEY_ID: Final = "platform"
 
 _RANDOM_BYTES: Final = 32
 _KEY: Final = re.compile(r"rwk_[A-Za-z0-9_-]{43}", re.ASCII)
+_SESSION: Final = re.compile(r"rw[stl]_[A-Za-z0-9_-]{43}", re.ASCII)
 _TENANT_ID: Final = re.compile(r"[A-Za-z0-9_.-]{1,128}", re.ASCII)
 
 
@@ -28,9 +29,68 @@ class ApiKey(msgspec.Struct, frozen=True, kw_only=True):
     role: Role
     """The highest role of requests with this key."""
     name: str = ""
+    scopes: frozenset[KeyScope] = ALL_SCOPES
     created_at: datetime | None = None
+    expires_at: datetime | None = None
     last_used_at: datetime | None = None
     revoked_at: datetime | None = None
+    previous_until: datetime | None = None
+    """Until when an earlier text of a rotated key is accepted too."""
+
+    def is_active(self, now: datetime) -> bool:
+        """Return whether the key is neither revoked nor expired."""
+        return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
+
+
+class KeyCreate(msgspec.Struct, frozen=True, kw_only=True):
+    """A key to create."""
+
+    tenant_id: str
+    role: Role
+    name: str = ""
+    scopes: frozenset[KeyScope] = ALL_SCOPES
+    expires_at: datetime | None = None
+
+
+class SessionKind(StrEnum):
+    """What a session is used as."""
+
+    SESSION = "session"
+    """The cookie of a browser."""
+    TOKEN = "token"  # noqa: S105  a kind, no password
+    """A bearer token that only reads."""
+    LINK = "link"
+    """A link that signs in, once."""
+
+
+class KeySession(msgspec.Struct, frozen=True, kw_only=True):
+    """What is derived from a key for a short time, for one tenant, user and role. It ends with the key."""
+
+    id: str
+    kind: SessionKind
+    key_id: str
+    tenant_id: str
+    user_id: str
+    role: Role
+    scopes: frozenset[KeyScope] = ALL_SCOPES
+    by_platform: bool = False
+    """Whether it acts for every tenant, as the platform key does."""
+    created_at: datetime
+    expires_at: datetime
+
+    def as_key(self) -> ApiKey:
+        """Return a key that may do what the session may do."""
+        return ApiKey(
+            id=self.key_id,
+            tenant_id=None if self.by_platform else self.tenant_id,
+            role=self.role,
+            scopes=self.scopes,
+            created_at=self.created_at,
+            expires_at=self.expires_at,
+        )
+
+
+_SESSION_PREFIXES: Final = {SessionKind.SESSION: "rws_", SessionKind.TOKEN: "rwt_", SessionKind.LINK: "rwl_"}
 
 
 class TenantStatus(StrEnum):
@@ -108,9 +168,19 @@ def new_key_text() -> str:
     return KEY_PREFIX + secrets.token_urlsafe(_RANDOM_BYTES)
 
 
+def new_session_text(kind: SessionKind) -> str:
+    """Return the text of a new session: 256 random bits after a prefix for its kind."""
+    return _SESSION_PREFIXES[kind] + secrets.token_urlsafe(_RANDOM_BYTES)
+
+
 def is_key_text(text: str) -> bool:
     """Return whether the text has the form of a tenant's key."""
     return _KEY.fullmatch(text) is not None
+
+
+def is_session_text(kind: SessionKind, text: str) -> bool:
+    """Return whether the text has the form of a session of this kind."""
+    return text.startswith(_SESSION_PREFIXES[kind]) and _SESSION.fullmatch(text) is not None
 
 
 def is_tenant_id(text: str) -> bool:
@@ -121,3 +191,11 @@ def is_tenant_id(text: str) -> bool:
 def digest(text: str) -> bytes:
     """Return the digest of a key's text, which is all that is stored of it."""
     return hashlib.sha256(text.encode()).digest()
+
+
+def restricted_digest(plain: bytes) -> bytes:
+    """Return the digest that is stored for a key with an expiry or scopes.
+
+    The previous release, which knows neither, looks for the plain digest and so refuses such keys.
+    """
+    return hashlib.sha256(b"restricted:" + plain).digest()

@@ -28,9 +28,13 @@ from runwright.http.avala.webhooks.schemas import FORMAT as AVALA_FORMAT
 from runwright.http.connection_limits import caps_for
 from runwright.http.server import HttpServer
 from runwright.http.services import EdgeSettings, Services
+from runwright.inbox.executions import PREFIX as FLAGGED
+from runwright.inbox.executions import FlaggedExecutions
+from runwright.inbox.service import Inbox
 from runwright.job_views.service import JobViews
 from runwright.jobs.service import Jobs
 from runwright.jobs.store.cancel import cancel_jobs_of_deprecated
+from runwright.loops.pass_loop import PassLoop
 from runwright.loops.step_runner import StepRunner
 from runwright.runtimes.host import Host, RuntimeInfo
 from runwright.schedules.backfills import Backfills, BackfillSteps
@@ -39,6 +43,8 @@ from runwright.schedules.store.schedules import disable_schedules_of_deprecated
 from runwright.secrets.keyring import SecretBox
 from runwright.tenants.api_keys import ApiKeys, platform_key
 from runwright.tenants.audit import AuditLog
+from runwright.tenants.rate_limits import RateLimiter
+from runwright.tenants.sessions import Sessions
 from runwright.tenants.tenants import Tenants
 from runwright.webhooks.sending import WebhookSender
 from runwright.webhooks.service import WebhookEndpoints
@@ -99,6 +105,7 @@ def _edge_settings(settings: Settings) -> EdgeSettings:
         spool_dir=spool_dir_in(settings),
         keyless=settings.dev and _on_loopback(settings.host),
         allowed_hosts=settings.allowed_hosts,
+        cors_origins=frozenset(settings.cors_origins),
         public_url=(settings.public_url or "").rstrip("/"),
     )
 
@@ -130,6 +137,8 @@ async def open_services(
     )
     queues = Queues(db, clock=res.clock)
     key = await asyncio.to_thread(platform_key, res.settings.platform_key, res.settings.data_dir)
+    executions = Executions(db, clock=res.clock, on_decided=res.event_notifications.appended)
+    unknown_keys = unknown_key_limiter(res.settings)
     return Services(
         workers=_workers(res, db, reader, admission, executor, on_building),
         worker_state=WorkerState(db, clock=res.clock),
@@ -152,13 +161,15 @@ async def open_services(
         endpoints=_endpoints(res, db, sender, AVA_FORMAT),
         avala_endpoints=_endpoints(res, db, sender, AVALA_FORMAT),
         agents=_agents(res, db),
-        executions=Executions(db, clock=res.clock, on_decided=res.event_notifications.appended),
+        executions=executions,
+        inbox=Inbox({FLAGGED: FlaggedExecutions(db, executions)}),
         publisher=_open_publisher(res, submits, stack),
         event_log=EventReader(db),
         feed=await open_feed(res, stack),
         credential_watch=open_credential_watch(res, db, admission.tenant_status, stack),
         outgoing=outgoing_policy(res.settings),
-        keys=ApiKeys(db, clock=res.clock, platform_key=key, unknown_keys=unknown_key_limiter(res.settings)),
+        keys=_open_keys(res, db, key, unknown_keys, stack),
+        sessions=Sessions(db, clock=res.clock, platform_key=key, unknown=unknown_keys),
         audit=AuditLog(db),
         tenants=Tenants(db, clock=res.clock, on_change=admission.tenant_status.refresh),
         tenant_status=admission.tenant_status,
@@ -175,6 +186,16 @@ async def open_services(
         offload=res.offload,
         availability=res.availability,
     )
+
+
+def _open_keys(
+    res: Resources, db: Database, platform_key: str, unknown_keys: RateLimiter | None, stack: AsyncExitStack
+) -> ApiKeys:
+    keys = ApiKeys(db, clock=res.clock, platform_key=platform_key, unknown_keys=unknown_keys)
+    loop = PassLoop("uses of keys", keys.record_uses, emit=res.emit)
+    stack.push_async_callback(loop.stop)
+    loop.start()
+    return keys
 
 
 def _open_jobs(

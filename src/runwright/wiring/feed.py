@@ -36,7 +36,7 @@ async def open_feed(res: Resources, stack: AsyncExitStack) -> EventFeed:
 def open_credential_watch(
     res: Resources, db: Database, tenant_status: TenantStatusCache, stack: AsyncExitStack
 ) -> CredentialWatch:
-    watch = CredentialWatch(db, tenant_status)
+    watch = CredentialWatch(db, tenant_status, clock=res.clock)
     loop = PassLoop("credential watch", watch.check, emit=res.emit)
     watch.wake = loop.wake
     stack.push_async_callback(loop.stop)

@@ -22,8 +22,8 @@ from runwright.core.paging import Listing, PageRequest
 from runwright.core.roles import Caller
 from runwright.db.pool import Database, PoolConnection
 from runwright.tenants.audit import record
+from runwright.tenants.key_store import fetch_key_name
 from runwright.tenants.quotas import Quota
-from runwright.tenants.store import fetch_key_name
 from runwright.workers.bundles.blobs import insert_blob
 from runwright.workers.bundles.reader import BundleReader, ExaminedBundle, bundled_version
 from runwright.workers.model import DeployNote, Version, VersionStatus, Worker

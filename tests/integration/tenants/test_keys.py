@@ -4,12 +4,14 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from msgspec import UNSET
 
-from runwright.core.errors import InvalidError, NotFoundError, RateLimitedError
-from runwright.core.roles import Caller, Role
+from runwright.core.errors import ConflictError, InvalidError, NotFoundError, RateLimitedError
+from runwright.core.roles import Caller, KeyScope, Role
 from runwright.db.pool import Pool
-from runwright.tenants.api_keys import CACHE_TIME, RECORD_USE_EVERY, ApiKeys
-from runwright.tenants.model import is_key_text, new_key_text
+from runwright.tenants.api_keys import MOST_PREVIOUS, RECORD_USE_EVERY, ApiKeys
+from runwright.tenants.credential_cache import CACHE_TIME
+from runwright.tenants.model import KeyCreate, digest, is_key_text, new_key_text
 from runwright.tenants.rate_limits import Rate, RateLimiter
 
 OPERATOR = Caller("ten_1", "usr_1", Role.PLATFORM_ADMIN, "platform", by_platform=True)
@@ -40,15 +42,15 @@ def keys(database: Pool, time: Time) -> ApiKeys:
 
 
 async def test_a_new_key_is_recognised_with_its_tenant_and_role(keys: ApiKeys) -> None:
-    made, text = await keys.create(OPERATOR, tenant_id="ten_1", role=Role.TENANT_ADMIN, name="ci")
+    made, text = await keys.create(OPERATOR, KeyCreate(tenant_id="ten_1", role=Role.TENANT_ADMIN, name="ci"))
     found = await keys.authenticate(text)
     assert found is not None
     assert (found.id, found.tenant_id, found.role, found.name) == (made.id, "ten_1", Role.TENANT_ADMIN, "ci")
 
 
 async def test_the_text_of_a_key_is_random_and_stored_nowhere(keys: ApiKeys, database: Pool) -> None:
-    _, first = await keys.create(OPERATOR, tenant_id="ten_1", role=Role.TENANT_ADMIN)
-    _, second = await keys.create(OPERATOR, tenant_id="ten_1", role=Role.TENANT_ADMIN)
+    _, first = await keys.create(OPERATOR, KeyCreate(tenant_id="ten_1", role=Role.TENANT_ADMIN))
+    _, second = await keys.create(OPERATOR, KeyCreate(tenant_id="ten_1", role=Role.TENANT_ADMIN))
     assert first != second
     assert is_key_text(first)
     for row in await database.fetch("SELECT k::text AS row, encode(digest, 'escape') AS raw FROM api_keys k"):
@@ -71,7 +73,7 @@ async def test_a_revoked_key_is_refused_here_at_once_and_elsewhere_within_the_ti
     keys: ApiKeys, database: Pool, time: Time
 ) -> None:
     elsewhere = ApiKeys(database, clock=time)
-    made, text = await keys.create(OPERATOR, tenant_id="ten_1", role=Role.TENANT_VIEWER)
+    made, text = await keys.create(OPERATOR, KeyCreate(tenant_id="ten_1", role=Role.TENANT_VIEWER))
     assert await keys.authenticate(text)
     assert await elsewhere.authenticate(text)
     await keys.revoke(OPERATOR, made.id)
@@ -81,7 +83,7 @@ async def test_a_revoked_key_is_refused_here_at_once_and_elsewhere_within_the_ti
 
 
 async def test_revoking_twice_keeps_the_first_moment(keys: ApiKeys, time: Time) -> None:
-    made, _ = await keys.create(OPERATOR, tenant_id="ten_1", role=Role.TENANT_VIEWER)
+    made, _ = await keys.create(OPERATOR, KeyCreate(tenant_id="ten_1", role=Role.TENANT_VIEWER))
     first = await keys.revoke(OPERATOR, made.id)
     time.pass_by(timedelta(hours=1))
     assert await keys.revoke(OPERATOR, made.id) == first
@@ -90,7 +92,7 @@ async def test_revoking_twice_keeps_the_first_moment(keys: ApiKeys, time: Time) 
 
 
 async def test_use_is_noted_at_most_once_a_minute(keys: ApiKeys, time: Time) -> None:
-    _, text = await keys.create(OPERATOR, tenant_id="ten_1", role=Role.TENANT_VIEWER)
+    _, text = await keys.create(OPERATOR, KeyCreate(tenant_id="ten_1", role=Role.TENANT_VIEWER))
     first = time.now
     for moment in (timedelta(0), RECORD_USE_EVERY - CACHE_TIME):
         time.now = first + moment
@@ -103,7 +105,7 @@ async def test_use_is_noted_at_most_once_a_minute(keys: ApiKeys, time: Time) -> 
 
 async def test_a_busy_key_is_remembered_for_two_seconds(keys: ApiKeys, database: Pool, time: Time) -> None:
     """A change of its row is seen after that time and not before."""
-    _, text = await keys.create(OPERATOR, tenant_id="ten_1", role=Role.TENANT_VIEWER)
+    _, text = await keys.create(OPERATOR, KeyCreate(tenant_id="ten_1", role=Role.TENANT_VIEWER))
     found = await asyncio.gather(*(keys.authenticate(text) for _ in range(100)))
     assert len({key.id for key in found if key}) == 1
     await database.execute("UPDATE api_keys SET role = 'tenant-admin'")
@@ -117,7 +119,7 @@ async def test_a_busy_key_is_remembered_for_two_seconds(keys: ApiKeys, database:
 
 
 async def test_a_caller_that_goes_away_does_not_spoil_the_answer_of_others(keys: ApiKeys) -> None:
-    _, text = await keys.create(OPERATOR, tenant_id="ten_1", role=Role.TENANT_VIEWER)
+    _, text = await keys.create(OPERATOR, KeyCreate(tenant_id="ten_1", role=Role.TENANT_VIEWER))
     leaver, stayer = (asyncio.create_task(keys.authenticate(text)) for _ in range(2))
     await asyncio.sleep(0)
     leaver.cancel()
@@ -127,7 +129,7 @@ async def test_a_caller_that_goes_away_does_not_spoil_the_answer_of_others(keys:
 async def test_keys_are_listed_newest_first_and_by_tenant(keys: ApiKeys, time: Time) -> None:
     made = []
     for tenant in ("ten_1", "ten_2", "ten_1"):
-        key, _ = await keys.create(OPERATOR, tenant_id=tenant, role=Role.TENANT_VIEWER)
+        key, _ = await keys.create(OPERATOR, KeyCreate(tenant_id=tenant, role=Role.TENANT_VIEWER))
         made.append(key.id)
         time.pass_by(timedelta(seconds=1))
     assert [key.id for key in await keys.list()] == made[::-1]
@@ -140,7 +142,7 @@ async def test_keys_are_listed_newest_first_and_by_tenant(keys: ApiKeys, time: T
 )
 async def test_bad_names_are_refused_by_field(keys: ApiKeys, tenant: str, name: str, field: str) -> None:
     with pytest.raises(InvalidError) as caught:
-        await keys.create(OPERATOR, tenant_id=tenant, role=Role.TENANT_VIEWER, name=name)
+        await keys.create(OPERATOR, KeyCreate(tenant_id=tenant, role=Role.TENANT_VIEWER, name=name))
     assert list(caught.value.fields) == [field]
 
 
@@ -148,7 +150,7 @@ async def test_a_key_that_was_met_passes_however_many_unknown_ones_its_address_h
     database: Pool, time: Time
 ) -> None:
     keys = ApiKeys(database, clock=time, unknown_keys=RateLimiter(Rate(0.001, 2)))
-    _, text = await keys.create(OPERATOR, tenant_id="ten_1", role=Role.TENANT_ADMIN)
+    _, text = await keys.create(OPERATOR, KeyCreate(tenant_id="ten_1", role=Role.TENANT_ADMIN))
     assert await keys.authenticate(text, "192.0.2.1") is not None
     assert await keys.authenticate(new_key_text(), "192.0.2.1") is None
     with pytest.raises(RateLimitedError):
@@ -156,3 +158,50 @@ async def test_a_key_that_was_met_passes_however_many_unknown_ones_its_address_h
     assert await keys.authenticate(new_key_text(), "192.0.2.2") is None
     time.pass_by(CACHE_TIME)
     assert await keys.authenticate(text, "192.0.2.1") is not None
+
+
+async def test_the_previous_release_finds_no_key_that_it_could_not_restrict(
+    keys: ApiKeys, database: Pool, time: Time
+) -> None:
+    later = time.now + timedelta(days=1)
+    for restriction in ({"scopes": frozenset({KeyScope.READ})}, {"expires_at": later}, {}):
+        new = KeyCreate(tenant_id="ten_1", role=Role.TENANT_VIEWER, **restriction)
+        key, text = await keys.create(OPERATOR, new)
+        found = await database.fetchval("SELECT id FROM api_keys WHERE digest = $1", digest(text))
+        assert (found == key.id) == (not restriction)
+        assert await keys.authenticate(text) is not None
+
+
+async def test_uses_are_written_together_and_not_by_requests(
+    keys: ApiKeys, database: Pool, time: Time
+) -> None:
+    made = [
+        await keys.create(OPERATOR, KeyCreate(tenant_id="ten_1", role=Role.TENANT_VIEWER)) for _ in range(3)
+    ]
+    for _, text in made[:2]:
+        assert await keys.authenticate(text)
+    stored = "SELECT last_used_at FROM api_keys ORDER BY id"
+    assert [row[0] for row in await database.fetch(stored)] == [None, None, None]
+    assert (await keys.get(OPERATOR, made[0][0].id)).last_used_at == time.now
+    await keys.record_uses()
+    assert [row[0] for row in await database.fetch(stored)] == [time.now, time.now, None]
+
+
+async def test_a_key_keeps_its_earlier_texts_for_the_overlap_and_not_beyond_its_expiry(
+    keys: ApiKeys, time: Time
+) -> None:
+    until = time.now + timedelta(minutes=5)
+    key, first = await keys.create(
+        OPERATOR, KeyCreate(tenant_id="ten_1", role=Role.TENANT_VIEWER, expires_at=until)
+    )
+    rotated, second = await keys.rotate(OPERATOR, key.id, overlap=timedelta(hours=1), expires_at=None)
+    assert (rotated.expires_at, rotated.previous_until) == (None, until)
+    assert await keys.authenticate(first)
+    time.pass_by(timedelta(minutes=5))
+    assert await keys.authenticate(first) is None
+    assert await keys.authenticate(second)
+    assert (await keys.get(OPERATOR, key.id)).previous_until is None
+    for _ in range(MOST_PREVIOUS):
+        await keys.rotate(OPERATOR, key.id, overlap=timedelta(hours=1), expires_at=UNSET)
+    with pytest.raises(ConflictError):
+        await keys.rotate(OPERATOR, key.id, overlap=timedelta(hours=1), expires_at=UNSET)

@@ -13,6 +13,7 @@ from runwright.core.clock import system_clock
 from runwright.docs_site.site import DocsSite
 from runwright.http.asgi_entry import AsgiEntry, RequestMetrics
 from runwright.http.ava.dialect import AVA
+from runwright.http.cross_origin import CrossOrigin
 from runwright.http.docs.routes import docs_routes
 from runwright.http.response import OpenStreams
 from runwright.http.routing import SegmentRouter
@@ -37,7 +38,9 @@ def client_of(folder: Path) -> httpx.AsyncClient:
         cast("Services", None), EdgeSettings(), OpenStreams(limit=1, limit_per_tenant=1), Uploads(folder, 1)
     )
     router = SegmentRouter(docs_routes(AVA, DocsSite.open(folder)), edge, (AVA,))
-    entry = AsgiEntry(router, metrics=RequestMetrics(CollectorRegistry()), clock=system_clock)
+    entry = AsgiEntry(
+        router, metrics=RequestMetrics(CollectorRegistry()), clock=system_clock, cors=CrossOrigin(())
+    )
     return httpx.AsyncClient(transport=httpx.ASGITransport(entry), base_url="http://127.0.0.1")
 
 

@@ -9,16 +9,13 @@ Host and Origin must be an IP address, localhost or a host that the operator all
 can reach the API from a visitor's browser through a host name that resolves to this server.
 """
 
-from ipaddress import ip_address
 from typing import Final
 
 from starlette.exceptions import HTTPException
 
 from runwright.automations.ids import DEFAULT_TENANT
-from runwright.core.addresses import plain
 from runwright.core.errors import ForbiddenError, UnauthenticatedError, UnavailableError
-from runwright.core.own_connections import OUTGOING_AGENT, is_own_source
-from runwright.core.roles import Caller, Role
+from runwright.core.roles import Caller, KeyScope, Role
 from runwright.http.agh.errors import MovedError
 from runwright.http.hosts import is_own_host, is_own_origin
 from runwright.http.principal import (
@@ -28,18 +25,15 @@ from runwright.http.principal import (
     admit,
     bearer_token,
     find_key,
+    is_local_caller,
     require_single,
+    session_headers,
 )
 from runwright.http.request import Request
 from runwright.http.routing import Access
 
 API_KEY: Final = b"x-api-key"
 _SINGLE: Final = (API_KEY, b"authorization", b"host", b"origin", TENANT, USER, ROLE)
-_FORWARDED: Final = frozenset({b"forwarded", b"via", b"x-real-ip"}) | {
-    b"x-forwarded-" + part for part in (b"for", b"host", b"proto", b"server", b"port")
-}
-"""Headers of proxies: the caller behind one may be anybody."""
-_OUTGOING: Final = (b"user-agent", OUTGOING_AGENT.encode())
 _DEFAULTS: Final = {TENANT: DEFAULT_TENANT.encode(), USER: b"platform", ROLE: b"tenant-system-admin"}
 
 
@@ -57,19 +51,21 @@ class AghAccess(Access):
 
     async def _admit(self, request: Request) -> Caller:
         text = request.headers.get(API_KEY, bearer_token(request.headers))
-        if text is None and request.edge.settings.keyless and _is_local(request):
+        if text is None and request.edge.settings.keyless and is_local_caller(request):
             return Caller(DEFAULT_TENANT, "anonymous", Role.TENANT_SYSTEM_ADMIN, "none", request.id)
         key = await find_key(request, text or b"")
         if key is None:
             raise UnauthenticatedError("the API key is missing, wrong or revoked")
         headers = request.headers
         if key.tenant_id is None:
-            headers = _DEFAULTS | {name: value for name, value in headers.items() if value}
-        return admit(request, key, self.role, headers=headers)
+            given = {name: value for name, value in headers.items() if value}
+            headers = _DEFAULTS | session_headers(request.session) | given
+        return admit(request, key, self, headers=headers)
 
 
-READS: Final = AghAccess(Role.TENANT_VIEWER)
-WRITES: Final = AghAccess(Role.TENANT_SYSTEM_ADMIN)
+READS: Final = AghAccess(Role.TENANT_VIEWER, KeyScope.READ)
+RUNS: Final = AghAccess(Role.TENANT_SYSTEM_ADMIN, KeyScope.RUN)
+WRITES: Final = AghAccess(Role.TENANT_SYSTEM_ADMIN, KeyScope.DEPLOY)
 
 
 async def check_delivery(request: Request) -> None:
@@ -105,21 +101,11 @@ def check_origin(request: Request) -> None:
     origin = request.headers.get(b"origin")
     if origin is None:
         return
+    if origin.decode("latin-1") in request.edge.settings.cors_origins:
+        return
     if not is_own_origin(origin.decode("latin-1"), _host(request), request.edge.settings):
         raise ForbiddenError("origin not allowed")
 
 
 def _host(request: Request) -> str:
     return request.headers.get(b"host", b"").decode("latin-1")
-
-
-def _is_local(request: Request) -> bool:
-    """Return whether the caller is a user of this machine, and no tenant or proxy speaks through it."""
-    client = request.scope["client"]
-    if client is None:
-        return False
-    address = plain(ip_address(client[0]))
-    if not address.is_loopback or is_own_source(address, client[1]):
-        return False
-    given: list[tuple[bytes, bytes]] = request.scope["headers"]
-    return not any(name in _FORWARDED or (name, value) == _OUTGOING for name, value in given)

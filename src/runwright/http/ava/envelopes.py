@@ -22,6 +22,7 @@ from runwright.tenants.model import is_tenant_id
 
 _LONGEST_CURSOR: Final = 172
 _NUMBER: Final = re.compile("[1-9][0-9]{0,8}")
+_TIME_PART: Final = re.compile("[0-7][0-9a-hjkmnp-tv-z]{25}")
 _POSITION: Final = re.compile("[0-9]{1,18}")
 
 T = TypeVar("T")
@@ -63,6 +64,14 @@ class Page(msgspec.Struct, Generic[T], frozen=True):
 
     data: list[T]
     pagination: Pagination
+
+
+class CursorPagination(msgspec.Struct, frozen=True, kw_only=True):
+    """Where in a list without page numbers a page is."""
+
+    per_page: int
+    has_more: Annotated[bool, Meta(description="Also where this page is not full.")]
+    next_cursor: str | None
 
 
 PageNumber = Annotated[
@@ -167,6 +176,18 @@ def read_position(cursor: str | UnsetType) -> int | None:
 def encode_position(position: int) -> str:
     """Return the cursor of a list that is ordered by positions."""
     return _encode_cursor(str(position))
+
+
+def read_time_part(cursor: str | UnsetType) -> str | None:
+    """Return the time part of an id that a cursor of `encode_time_part` names; None without a cursor."""
+    if cursor is UNSET:
+        return None
+    return _decode_cursor(cursor, lambda text: _TIME_PART.fullmatch(text) is not None)
+
+
+def encode_time_part(time_part: str) -> str:
+    """Return the cursor of a list of several kinds of ids, which is ordered by their time parts."""
+    return _encode_cursor(time_part)
 
 
 def _encode_cursor(row_id: str) -> str:

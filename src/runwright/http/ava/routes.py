@@ -7,12 +7,15 @@ from runwright.http.ava.audit.routes import ROUTES as AUDIT
 from runwright.http.ava.bulk.routes import ROUTES as BULK
 from runwright.http.ava.docs.document import document_routes
 from runwright.http.ava.events.routes import ROUTES as EVENTS
+from runwright.http.ava.inbox.routes import ROUTES as INBOX
 from runwright.http.ava.jobs.routes import ROUTES as JOBS
 from runwright.http.ava.keys.routes import ROUTES as KEYS
 from runwright.http.ava.queues.routes import ROUTES as QUEUES
 from runwright.http.ava.runtimes.routes import ROUTES as RUNTIMES
 from runwright.http.ava.schedules.routes import ROUTES as SCHEDULES
 from runwright.http.ava.secrets.routes import ROUTES as SECRETS
+from runwright.http.ava.session.routes import ROUTES as SESSION
+from runwright.http.ava.session.routes import TOKEN_ROUTES as TOKENS
 from runwright.http.ava.state.routes import ROUTES as STATE
 from runwright.http.ava.stream.routes import ROUTES as STREAM
 from runwright.http.ava.system.routes import ROUTES as SYSTEM
@@ -29,7 +32,7 @@ def ava_routes() -> Sequence[Route]:
     """Return the routes of all resources, and of the document that is made from them."""
     resources = [
         *(*WORKERS, *STATE, *SECRETS, *VERSIONS, *VERSION_FILES, *BULK, *JOBS, *SCHEDULES),
-        *(*QUEUES, *RUNTIMES, *ANALYTICS, *EVENTS, *STREAM, *WEBHOOKS),
-        *(*TENANTS, *KEYS, *WHOAMI, *AUDIT, *SYSTEM),
+        *(*QUEUES, *RUNTIMES, *ANALYTICS, *INBOX, *EVENTS, *STREAM, *WEBHOOKS),
+        *(*TENANTS, *KEYS, *SESSION, *TOKENS, *WHOAMI, *AUDIT, *SYSTEM),
     ]
     return [*resources, *document_routes(resources)]

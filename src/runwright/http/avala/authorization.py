@@ -8,7 +8,7 @@ other organizations are 404; too many requests are 429.
 from typing import Final
 
 from runwright.core.errors import UnauthenticatedError
-from runwright.core.roles import Caller, Role
+from runwright.core.roles import Caller, KeyScope, Role
 from runwright.http.principal import ROLE, TENANT, USER, admit, find_key, require_single
 from runwright.http.request import Request
 from runwright.http.routing import Access
@@ -21,16 +21,18 @@ class AvalaAccess(Access):
 
     async def __call__(self, request: Request) -> Caller:
         given = [value for name, value in request.scope["headers"] if name == _KEY]
-        key = await find_key(request, given[0]) if len(given) == 1 else None
+        key = await find_key(request, given[0] if given else b"") if len(given) <= 1 else None
         if key is None:
             raise UnauthenticatedError("Invalid API key.")
         require_single(request, (TENANT, USER, ROLE))
-        return admit(request, key, self.role)
+        return admit(request, key, self)
 
 
-READS: Final = AvalaAccess(Role.TENANT_VIEWER)
-ACTS: Final = AvalaAccess(Role.TENANT_MEMBER)
+READS: Final = AvalaAccess(Role.TENANT_VIEWER, KeyScope.READ)
+ACTS: Final = AvalaAccess(Role.TENANT_MEMBER, KeyScope.RUN)
 """The work of an agent: leasing executions, deciding them, publishing events."""
-DECIDES: Final = AvalaAccess(Role.TENANT_ADMIN)
+REGISTERS: Final = AvalaAccess(Role.TENANT_MEMBER, KeyScope.DEPLOY)
+"""An agent that subscribes itself to events."""
+DECIDES: Final = AvalaAccess(Role.TENANT_ADMIN, KeyScope.RUN)
 """A person's decision about a flagged execution."""
-WRITES: Final = AvalaAccess(Role.TENANT_SYSTEM_ADMIN)
+WRITES: Final = AvalaAccess(Role.TENANT_SYSTEM_ADMIN, KeyScope.DEPLOY)

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from runwright.http.agh.auth import WRITES
+from runwright.http.agh.auth import RUNS
 from runwright.http.agh.errors import AGH
 from runwright.http.agh.events.schemas import EventEnvelope, EventIn, event_out, new_event
 from runwright.http.agh.requests import read_body
@@ -15,7 +15,7 @@ ROUTES: Final = Routes(AGH, "/api/automation/events", tag="Events")
 @ROUTES.add(
     "POST",
     "",
-    WRITES,
+    RUNS,
     "Publish an event",
     status=202,
     body=EventIn,

@@ -5,7 +5,7 @@ from typing import Final
 from msgspec import UNSET
 
 from runwright.automations.model import AutomationKind
-from runwright.http.agh.auth import READS, WRITES
+from runwright.http.agh.auth import READS, RUNS, WRITES
 from runwright.http.agh.definitions import (
     change_definition,
     delete_definition,
@@ -95,7 +95,7 @@ async def delete_automation_job(request: Request) -> None:
 @ROUTES.add(
     "POST",
     "/{job_id}/trigger",
-    WRITES,
+    RUNS,
     "Trigger one automation job immediately",
     status=200,
     query=WaitQuery,

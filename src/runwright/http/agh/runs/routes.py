@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from runwright.http.agh.auth import READS, WRITES
+from runwright.http.agh.auth import READS, RUNS
 from runwright.http.agh.errors import AGH
 from runwright.http.agh.requests import page_of, read_query, time_cursor
 from runwright.http.agh.runs.schemas import (
@@ -54,7 +54,7 @@ async def list_automation_run_attempts(request: Request) -> RunAttemptList:
     return RunAttemptList([run_attempt_out(attempt) for attempt in attempts])
 
 
-@ROUTES.add("POST", "/{run_id}/cancel", WRITES, "Cancel one automation run", status=200, errors=(404, 409))
+@ROUTES.add("POST", "/{run_id}/cancel", RUNS, "Cancel one automation run", status=200, errors=(404, 409))
 async def cancel_automation_run(request: Request) -> RunEnvelope:
     """A waiting run ends at once; a running one when its agent stops (a Runwright extension)."""
     runs = request.services.automations.runs

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from runwright.http.agh.auth import READS, WRITES
+from runwright.http.agh.auth import READS, RUNS
 from runwright.http.agh.errors import AGH
 from runwright.http.agh.requests import page_of, read_body, read_query, time_cursor
 from runwright.http.agh.tasks.schemas import (
@@ -39,7 +39,7 @@ async def get_task(request: Request) -> TaskEnvelope:
 @ROUTES.add(
     "PATCH",
     "/{task_id}",
-    WRITES,
+    RUNS,
     "Update one task",
     body=TaskPatch,
     errors=(404,),

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from runwright.http.ava.authorization import READS, WRITES
+from runwright.http.ava.authorization import READS, RUNS
 from runwright.http.ava.bulk.schemas import (
     CREATE_BULK,
     LIST_BULK,
@@ -34,7 +34,7 @@ async def list_operations(request: Request) -> Page[BulkOut]:
 @ROUTES.add(
     "POST",
     "",
-    WRITES,
+    RUNS,
     "Cancel or retry many jobs",
     status=202,
     body=BulkIn,
@@ -66,7 +66,7 @@ async def get_operation(request: Request) -> Data[BulkOut]:
 
 
 @ROUTES.add(
-    "POST", "/{operation_id}/cancel", WRITES, "Stop a bulk operation", status=200, errors=(404, 409, 422)
+    "POST", "/{operation_id}/cancel", RUNS, "Stop a bulk operation", status=200, errors=(404, 409, 422)
 )
 async def stop_operation(request: Request) -> Data[BulkOut]:
     """Jobs that it has processed are not changed back."""

@@ -3,13 +3,12 @@
 from typing import Final
 
 from runwright.events.feed_store import LoggedEvent
-from runwright.http.ava.authorization import READS, WRITES
+from runwright.http.ava.authorization import READS, RUNS
 from runwright.http.ava.dialect import AVA
-from runwright.http.ava.envelopes import Data, encode_position, known_id, read_position
+from runwright.http.ava.envelopes import CursorPagination, Data, encode_position, known_id, read_position
 from runwright.http.ava.events.schemas import (
     LIST_EVENTS,
     PUBLISH_EVENT,
-    CursorPagination,
     EventIn,
     EventOut,
     EventPage,
@@ -31,7 +30,7 @@ ROUTES: Final = Routes(AVA, "/v1/ava/events", tag="Events")
 @ROUTES.add(
     "POST",
     "",
-    WRITES,
+    RUNS,
     "Publish an event",
     body=EventIn,
     errors=(409, 422),

@@ -17,7 +17,17 @@ from runwright.core.json_depth import DEPTH_LIMIT, nests_too_deeply
 from runwright.events.event_filter import EVERY_TYPE, EventSelection, TypePatterns, patterns_of
 from runwright.events.feed_store import DATA_LIMIT_BYTES, LoggedEvent
 from runwright.events.publish import LONGEST_TYPE, OWN_FAMILIES, PAYLOAD_LIMIT_BYTES, type_problem
-from runwright.http.ava.envelopes import AnyJson, Cursor, JsonObject, Moment, PerPage, Time, in_utc, optional
+from runwright.http.ava.envelopes import (
+    AnyJson,
+    Cursor,
+    CursorPagination,
+    JsonObject,
+    Moment,
+    PerPage,
+    Time,
+    in_utc,
+    optional,
+)
 from runwright.http.ava.webhooks.event_names import PREFIX
 from runwright.http.fields import format_time, plausible_moment, read_moment
 from runwright.http.validation import Problem, Validator
@@ -102,14 +112,6 @@ class PublishedEventOut(EventOut, frozen=True, kw_only=True):
     """An event that was published."""
 
     executions: Annotated[int, Meta(description="The number of agents that get it.")]
-
-
-class CursorPagination(msgspec.Struct, frozen=True, kw_only=True):
-    """Where in the log a page is."""
-
-    per_page: int
-    has_more: Annotated[bool, Meta(description="Also where this page is not full.")]
-    next_cursor: str | None
 
 
 class EventPage(msgspec.Struct, frozen=True):

@@ -5,7 +5,7 @@ from typing import Final
 from starlette.responses import Response
 
 from runwright.core.ids import JobId
-from runwright.http.ava.authorization import READS, WRITES
+from runwright.http.ava.authorization import READS, RUNS
 from runwright.http.ava.dialect import AVA
 from runwright.http.ava.envelopes import Data, known_id, optional, read_cursor_page
 from runwright.http.ava.jobs.filters import LIST_JOBS, JobQuery, job_filter
@@ -61,7 +61,7 @@ async def list_jobs(request: Request) -> JobPage:
 @ROUTES.add(
     "POST",
     "",
-    WRITES,
+    RUNS,
     "Trigger a job",
     query=SubmitQuery,
     body=JobIn,
@@ -85,7 +85,7 @@ async def create_job(request: Request) -> Reply[Data[JobOut]]:
 @ROUTES.add(
     "POST",
     "/batch",
-    WRITES,
+    RUNS,
     "Trigger many jobs",
     body=JobsIn,
     errors=(404, 409, 422),
@@ -108,13 +108,13 @@ async def get_job(request: Request) -> Data[JobOut]:
     return Data(job_out(await request.services.jobs.get(request.tenant_id, _job_id(request))))
 
 
-@ROUTES.add("POST", "/{job_id}/cancel", WRITES, "Cancel a job", status=200, errors=(404, 409, 422))
+@ROUTES.add("POST", "/{job_id}/cancel", RUNS, "Cancel a job", status=200, errors=(404, 409, 422))
 async def cancel_job(request: Request) -> Data[JobOut]:
     """Cancels a queued job at once; a running one receives SIGTERM, and later SIGKILL."""
     return Data(job_out(await request.services.jobs.cancel(request.caller, _job_id(request))))
 
 
-@ROUTES.add("POST", "/{job_id}/retry", WRITES, "Retry a job", errors=(404, 409, 422))
+@ROUTES.add("POST", "/{job_id}/retry", RUNS, "Retry a job", errors=(404, 409, 422))
 async def retry_job(request: Request) -> Data[JobOut]:
     """Submits a new job with the same input, whose `retry_of` is the id of this one."""
     return Data(job_out(await request.services.jobs.retry(request.caller, _job_id(request))))

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from runwright.http.ava.authorization import READS, WRITES
+from runwright.http.ava.authorization import READS, RUNS, WRITES
 from runwright.http.ava.dialect import AVA
 from runwright.http.ava.envelopes import Data, Page, filter_of, known_id, optional, page_of, read_page
 from runwright.http.ava.jobs.schemas import JobOut, idempotency_of, job_out
@@ -143,7 +143,7 @@ async def preview_schedule(request: Request) -> Data[PreviewOut]:
 @ROUTES.add(
     "POST",
     "/{schedule_id}/run",
-    WRITES,
+    RUNS,
     "Fire a schedule now",
     errors=(404, 409, 422),
     idempotent=True,
@@ -162,7 +162,7 @@ async def run_schedule(request: Request) -> Reply[Data[JobOut]]:
 @ROUTES.add(
     "POST",
     "/{schedule_id}/backfill",
-    WRITES,
+    RUNS,
     "Backfill a schedule",
     status=202,
     body=BackfillIn,
@@ -201,7 +201,7 @@ async def get_backfill(request: Request) -> Data[BackfillOut]:
 @ROUTES.add(
     "POST",
     "/{schedule_id}/backfills/{backfill_id}/cancel",
-    WRITES,
+    RUNS,
     "Stop a backfill",
     status=200,
     errors=(404, 409, 422),

@@ -1,15 +1,16 @@
 """The route and schemas of `/v1/ava/whoami`: whom a request is made for, and with which key."""
 
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 import msgspec
 from msgspec import Meta
 
 from runwright import __version__
-from runwright.http.ava.authorization import READS
+from runwright.core.roles import KeyScope
+from runwright.http.ava.authorization import SIGNS_IN
 from runwright.http.ava.dialect import AVA
 from runwright.http.ava.envelopes import Data, Time
-from runwright.http.ava.keys.routes import RoleName
+from runwright.http.ava.keys.schemas import RoleName
 from runwright.http.fields import to_out
 from runwright.http.request import Request
 from runwright.http.routing import Routes
@@ -22,7 +23,17 @@ class CallerKeyOut(msgspec.Struct, frozen=True, kw_only=True):
     id: Annotated[str, Meta(description="`platform` for the platform key.")]
     name: str
     role: Annotated[RoleName, Meta(description="The highest role that it may take.")]
+    scopes: Annotated[list[KeyScope], Meta(description="What it may be used for.")]
     created_at: Annotated[Time | None, Meta(description="null for the platform key.")]
+    expires_at: Annotated[Time | None, Meta(description="null: never.")]
+
+
+class CallerSessionOut(msgspec.Struct, frozen=True):
+    """The session of the request; `kind` is `session` for a cookie, `token` for a read token."""
+
+    id: str
+    kind: Literal["session", "token"]
+    expires_at: Time
 
 
 class WhoamiOut(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,17 +44,18 @@ class WhoamiOut(msgspec.Struct, frozen=True, kw_only=True):
     role: Annotated[RoleName, Meta(description="The role of this request, which may be below the key's.")]
     operator: Annotated[bool, Meta(description="Whether the caller may manage all tenants.")]
     key: CallerKeyOut
+    session: Annotated[CallerSessionOut | None, Meta(description="null: the request was made with the key.")]
     server_version: str
 
 
 def key_out(key: ApiKey) -> CallerKeyOut:
-    return to_out(CallerKeyOut, key, role=key.role.wire_name)
+    return to_out(CallerKeyOut, key, role=key.role.wire_name, scopes=sorted(key.scopes))
 
 
 ROUTES: Final = Routes(AVA, "/v1/ava/whoami", tag="Keys")
 
 
-@ROUTES.add("GET", "", READS, "Show the caller", errors=(422,))
+@ROUTES.add("GET", "", SIGNS_IN, "Show the caller", errors=(422,))
 async def show_caller(request: Request) -> Data[WhoamiOut]:
     """Return the tenant, user and role that the headers and the key add up to."""
     caller = request.caller
@@ -53,6 +65,7 @@ async def show_caller(request: Request) -> Data[WhoamiOut]:
         role=caller.role.wire_name,
         operator=caller.sees_all_tenants,
         key=key_out(request.key),
+        session=None if request.session is None else to_out(CallerSessionOut, request.session),
         server_version=__version__,
     )
     return Data(shown)

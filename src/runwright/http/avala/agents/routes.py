@@ -22,7 +22,7 @@ from runwright.http.avala.agents.schemas import (
     patched_fields,
     replacement_fields,
 )
-from runwright.http.avala.authorization import ACTS, READS, WRITES
+from runwright.http.avala.authorization import READS, REGISTERS, WRITES
 from runwright.http.avala.dialect import AVALA, PREFIX
 from runwright.http.avala.fields import https_url
 from runwright.http.avala.requests import PAGE, Page, PageQuery, internal_id, page_out, read_body, read_window
@@ -48,7 +48,7 @@ async def list_agents(request: Request) -> Page[AgentOut]:
 @ROUTES.add(
     "POST",
     "",
-    ACTS,
+    REGISTERS,
     "Register an agent",
     body=AgentIn,
     errors=(409,),

@@ -1,0 +1,72 @@
+"""The routes of the inbox."""
+
+from typing import Final
+
+from runwright.http.ava.authorization import ANSWERS, READS
+from runwright.http.ava.dialect import AVA
+from runwright.http.ava.envelopes import Data, encode_time_part, read_time_part
+from runwright.http.ava.inbox.schemas import (
+    ANSWER,
+    LIST_INBOX,
+    PAYLOAD_BYTES,
+    AnswerIn,
+    InboxItemOut,
+    InboxPageOut,
+    InboxPagination,
+    InboxQuery,
+    item_out,
+)
+from runwright.http.request import Request
+from runwright.http.routing import Routes
+
+ROUTES: Final = Routes(AVA, "/v1/ava/inbox", tag="Inbox")
+
+
+@ROUTES.add("GET", "", READS, "List what waits for a person", query=InboxQuery, errors=(422,))
+async def list_inbox(request: Request) -> InboxPageOut:
+    """Newest first: what agents have flagged."""
+    query = request.query(LIST_INBOX)
+    page = await request.services.inbox.list(
+        request.tenant_id,
+        answered=query.status == "answered",
+        before=read_time_part(query.cursor),
+        limit=query.per_page,
+    )
+    before = page.next_before
+    return InboxPageOut(
+        [item_out(item, most_bytes=PAYLOAD_BYTES) for item in page.rows],
+        InboxPagination(
+            per_page=query.per_page,
+            has_more=before is not None,
+            next_cursor=None if before is None else encode_time_part(before),
+            waiting=page.waiting,
+        ),
+    )
+
+
+@ROUTES.add("GET", "/{item_id}", READS, "Get a question", errors=(404, 422))
+async def get_question(request: Request) -> Data[InboxItemOut]:
+    """With its whole payload, and the answer if there is one."""
+    return Data(item_out(await request.services.inbox.get(request.tenant_id, request.params["item_id"])))
+
+
+@ROUTES.add(
+    "POST",
+    "/{item_id}/answer",
+    ANSWERS,
+    "Answer a question",
+    status=200,
+    body=AnswerIn,
+    errors=(404, 409, 422),
+    example={"answer": "approve", "note": "Looks right to me."},
+)
+async def answer_question(request: Request) -> Data[InboxItemOut]:
+    """The first answer stands; 409 for any later one, except the same again by the same user.
+
+    `x-user-id` names who answers, else the key.
+    """
+    item_id = request.params["item_id"]
+    await request.services.inbox.get(request.tenant_id, item_id)
+    body = await request.body(ANSWER)
+    inbox = request.services.inbox
+    return Data(item_out(await inbox.answer(request.caller, item_id, body.answer, body.note)))

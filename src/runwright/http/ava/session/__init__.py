@@ -1,0 +1,1 @@
+"""Sessions of browsers, links that sign in, and tokens that read."""

@@ -1,0 +1,1 @@
+"""What waits for a person, from every part of the server that asks one."""

@@ -1,0 +1,105 @@
+"""SQL of sessions."""
+
+from collections.abc import Collection
+from datetime import datetime
+from typing import Final
+
+from asyncpg import Record
+
+from runwright.core.roles import ROLES
+from runwright.db.pool import Database, PoolConnection
+from runwright.db.rows import column_list, insert_row, row_of, struct_from_row
+from runwright.tenants.key_store import stored_scopes
+from runwright.tenants.model import PLATFORM_KEY_ID, KeySession, SessionKind
+
+_COLUMNS: Final = column_list(KeySession, "s")
+_KEY_ACTIVE: Final = f"""(s.key_id = '{PLATFORM_KEY_ID}' OR EXISTS (
+    SELECT FROM api_keys k WHERE k.id = s.key_id AND k.revoked_at IS NULL
+    AND (k.expires_at IS NULL OR k.expires_at > $2)
+))"""
+
+
+async def insert_session(db: PoolConnection, session: KeySession, digest: bytes) -> None:
+    row = row_of(session) | {"role": session.role.wire_name, "scopes": stored_scopes(session.scopes)}
+    await insert_row(db, "sessions", row | {"digest": digest})
+
+
+async def find_session(db: Database, digest: bytes, *, now: datetime) -> KeySession | None:
+    """Return the session with this digest, unless it or its key has ended, or it is a link."""
+    row = await db.fetchrow(
+        f"""
+        SELECT {_COLUMNS} FROM sessions s
+        WHERE s.digest = $1 AND s.expires_at > $2 AND s.kind <> '{SessionKind.LINK}' AND {_KEY_ACTIVE}
+        """,
+        digest,
+        now,
+    )
+    return None if row is None else _session(row)
+
+
+async def take_link(db: PoolConnection, digest: bytes, *, now: datetime) -> KeySession | None:
+    """Delete a link and return it, unless it or its key has ended."""
+    row = await db.fetchrow(
+        f"""
+        DELETE FROM sessions s
+        WHERE s.digest = $1 AND s.kind = '{SessionKind.LINK}' AND s.expires_at > $2 AND {_KEY_ACTIVE}
+        RETURNING {_COLUMNS}
+        """,
+        digest,
+        now,
+    )
+    return None if row is None else _session(row)
+
+
+async def delete_session(db: PoolConnection, session_id: str) -> bool:
+    """Delete a session; return whether there was one."""
+    deleted = await db.fetchval("DELETE FROM sessions WHERE id = $1 RETURNING true", session_id)
+    return bool(deleted)
+
+
+async def count_sessions(db: Database | PoolConnection, tenant_id: str, *, now: datetime, bound: int) -> int:
+    """Return how many sessions a tenant has, at most `bound`."""
+    count: int = await db.fetchval(
+        """
+        SELECT count(*) FROM (
+            SELECT FROM sessions WHERE tenant_id = $1 AND expires_at > $2 LIMIT $3
+        ) AS bounded
+        """,
+        tenant_id,
+        now,
+        bound,
+    )
+    return count
+
+
+async def valid_credentials(db: Database, ids: Collection[str], *, now: datetime) -> set[str]:
+    """Return which of these keys and sessions are active."""
+    rows = await db.fetch(
+        """
+        SELECT id FROM api_keys
+        WHERE id = ANY ($1) AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2)
+        UNION ALL SELECT id FROM sessions WHERE id = ANY ($1) AND expires_at > $2
+        """,
+        list(ids),
+        now,
+    )
+    return {row["id"] for row in rows}
+
+
+async def prune_sessions(db: Database, *, now: datetime, limit: int) -> int:
+    """Delete up to `limit` sessions that have ended; return how many."""
+    rows = await db.fetch(
+        """
+        DELETE FROM sessions WHERE id IN (
+            SELECT id FROM sessions WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2
+            FOR UPDATE SKIP LOCKED
+        ) RETURNING 1
+        """,
+        now,
+        limit,
+    )
+    return len(rows)
+
+
+def _session(row: Record) -> KeySession:
+    return struct_from_row(KeySession, row, role=ROLES[row["role"]])
