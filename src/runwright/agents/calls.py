@@ -25,6 +25,7 @@ from runwright.agents.store.calls import AGENT_QUEUE, load_calls, settle_calls
 from runwright.agents.store.deciding import NewDecision, decide_executions
 from runwright.agents.worker_jobs import submit_jobs
 from runwright.core.clock import Clock, Stopwatch
+from runwright.core.ids import OwnerId
 from runwright.db.batching import SplitDecision, divide
 from runwright.db.pool import Database
 from runwright.outbox.client.client import OutgoingClient, OutgoingError
@@ -84,7 +85,7 @@ class AgentCaller:
         execution = call.execution
         if call.secret is None:
             return CallOutcome(error=_UNSIGNED)
-        secret = self._secret_box.decrypt(execution.tenant_id, execution.agent_id, call.secret)
+        secret = self._secret_box.decrypt(execution.tenant_id, OwnerId(execution.agent_id), call.secret)
         body = self.body(call)
         headers = self._formats[call.style].headers(execution, body, secret)
         try:

@@ -20,6 +20,7 @@ from runwright.agents.store.executions import (
 )
 from runwright.core.clock import Clock
 from runwright.core.errors import ConflictError, InvalidError, NotFoundError
+from runwright.core.ids import AgentId, ExecutionId
 from runwright.core.paging import View, Window
 from runwright.core.roles import Caller
 from runwright.db.pool import Database
@@ -37,7 +38,7 @@ class Executions:
         self._clock = clock
         self._on_decided = on_decided
 
-    async def get(self, tenant_id: str, execution_id: str) -> Execution:
+    async def get(self, tenant_id: str, execution_id: ExecutionId) -> Execution:
         """Return one execution of the tenant."""
         found = await fetch_execution(self._db, tenant_id=tenant_id, execution_id=execution_id)
         if found is None:
@@ -48,7 +49,7 @@ class Executions:
         """Return a window of the tenant's executions. The caller checks that the agent exists."""
         return await list_executions(self._db, tenant_id=tenant_id, which=which, window=window)
 
-    async def lease(self, agent_id: str, *, seconds: int, limit: int) -> Sequence[Execution]:
+    async def lease(self, agent_id: AgentId, *, seconds: int, limit: int) -> Sequence[Execution]:
         """Lease the oldest pending executions of an agent to a poller; return them newest first.
 
         They are running until decided, or pending again when the lease expires; no other poller gets them
@@ -58,7 +59,7 @@ class Executions:
         ids = await lease_executions(self._db, agent_id=agent_id, now=now, lease_seconds=seconds, limit=limit)
         return await fetch_executions(self._db, ids) if ids else []
 
-    async def decide(self, caller: Caller, execution_id: str, decision: Decision) -> Execution:
+    async def decide(self, caller: Caller, execution_id: ExecutionId, decision: Decision) -> Execution:
         """Record an agent's decision. DecidedError unless it is the first one and in time."""
         new = NewDecision(execution_id=execution_id, decision=decision, by=caller.user_id)
         execution = await self.get(caller.tenant_id, execution_id)
@@ -68,7 +69,7 @@ class Executions:
         execution = await self.get(caller.tenant_id, execution_id)
         raise DecidedError(_why_over(execution))
 
-    async def review(self, caller: Caller, execution_id: str, decision: Decision) -> Execution:
+    async def review(self, caller: Caller, execution_id: ExecutionId, decision: Decision) -> Execution:
         """Record a person's decision about a flagged execution; DecidedError for any other."""
         if decision.action is Action.FLAG:
             raise InvalidError({"action": ["Must be approve, reject or skip: it is flagged already."]})

@@ -21,6 +21,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from runwright.core.errors import ConflictError
+from runwright.core.ids import AgentId, ExecutionId
 from runwright.core.json_text import count_containers, is_json
 from runwright.events.model import Event
 from runwright.outbox.queue import OutboxClaim
@@ -65,7 +66,7 @@ class DecidedError(ConflictError):
 class Agent(msgspec.Struct, frozen=True, kw_only=True):
     """A subscription to events that answers with an action."""
 
-    id: str
+    id: AgentId
     tenant_id: str
     name: str
     description: str = ""
@@ -145,7 +146,7 @@ class Review(msgspec.Struct, frozen=True, kw_only=True):
 class Execution(msgspec.Struct, frozen=True, kw_only=True):
     """One event handed to one agent."""
 
-    id: str
+    id: ExecutionId
     tenant_id: str
     agent_id: str
     event: Event

@@ -7,6 +7,7 @@ import msgspec
 
 from runwright.agents.store.opening import insert_unrouted_event, open_for, open_matching
 from runwright.core.errors import NotFoundError
+from runwright.core.ids import AgentId
 from runwright.db.pool import PoolConnection
 from runwright.events.model import Event
 from runwright.telemetry.emit import Emit
@@ -30,7 +31,7 @@ class ExecutionSink:
 async def open_execution(
     db: PoolConnection,
     tenant_id: str,
-    agent_id: str,
+    agent_id: AgentId,
     event_type: str,
     payload: Mapping[str, object] | msgspec.Raw,
     ancestry: Sequence[str],

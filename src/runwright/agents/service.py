@@ -24,7 +24,7 @@ from runwright.agents.store.calls import drop_calls
 from runwright.agents.store.executions import fetch_execution
 from runwright.core.clock import Clock
 from runwright.core.errors import ConflictError, InvalidError, NotFoundError
-from runwright.core.ids import new_id
+from runwright.core.ids import AgentId, OwnerId, new_id
 from runwright.core.paging import View, Window
 from runwright.core.roles import Caller
 from runwright.db.pool import Database, PoolConnection
@@ -74,7 +74,7 @@ class Agents:
                 await self._check(db, agent)
                 if not await store.has_room(db, tenant_id=caller.tenant_id, most=AGENTS_PER_TENANT):
                     raise ConflictError(f"The tenant has {AGENTS_PER_TENANT} agents; delete one first.")
-                sealed = self._secret_box.encrypt(agent.tenant_id, agent.id, secret)
+                sealed = self._secret_box.encrypt(agent.tenant_id, OwnerId(agent.id), secret)
                 if await store.insert_agent(db, agent, sealed):
                     await _subscribe(db, agent)
                     await record(db, caller, "agent.create", agent.id, after=agent, now=now)
@@ -93,7 +93,7 @@ class Agents:
         found = await find_workers(self._db, [(tenant_id, worker)])
         return msgspec.structs.replace(fields, worker_id=found.get((tenant_id, worker), worker))
 
-    async def get(self, tenant_id: str, agent_id: str) -> Agent:
+    async def get(self, tenant_id: str, agent_id: AgentId) -> Agent:
         """Return one agent of the tenant."""
         return _found(await store.fetch_agent(self._db, tenant_id=tenant_id, agent_id=agent_id), agent_id)
 
@@ -109,14 +109,14 @@ class Agents:
         """Return the number of its executions by state; states without any are left out."""
         return await store.count_executions(self._db, agent_id=agent.id)
 
-    async def change(self, caller: Caller, agent_id: str, fields: AgentFields) -> Agent:
+    async def change(self, caller: Caller, agent_id: AgentId, fields: AgentFields) -> Agent:
         """Change the given fields. InvalidError for a name that is taken, or an unknown worker."""
         self._on_subscribed()
         async with self._db.acquire() as db, db.transaction():
             agent = await store.fetch_agent(db, tenant_id=caller.tenant_id, agent_id=agent_id, lock=True)
             return await self._write(db, caller, _found(agent, agent_id), fields, self._clock())
 
-    async def delete(self, caller: Caller, agent_id: str) -> None:
+    async def delete(self, caller: Caller, agent_id: AgentId) -> None:
         """Delete an agent with its executions."""
         async with self._db.acquire() as db, db.transaction():
             if not await store.delete_agent(db, tenant_id=caller.tenant_id, agent_id=agent_id):
@@ -124,7 +124,7 @@ class Agents:
             await subscribe(db, tenant_id=caller.tenant_id, subscriber_id=agent_id, patterns=())
             await record(db, caller, "agent.delete", agent_id, now=self._clock())
 
-    async def test(self, caller: Caller, agent_id: str) -> Execution:
+    async def test(self, caller: Caller, agent_id: AgentId) -> Execution:
         """Open an execution of a test event for the agent, even if it is inactive."""
         now = self._clock()
         async with self._db.acquire() as db, db.transaction():
@@ -166,7 +166,7 @@ class Agents:
 
 def _fresh(caller: Caller, new: AgentCreate, now: datetime) -> Agent:
     return Agent(
-        id=new_id("agt", now),
+        id=AgentId(new_id("agt", now)),
         tenant_id=caller.tenant_id,
         name=new.name,
         style=new.style,
@@ -192,11 +192,11 @@ async def _subscribe(db: PoolConnection, agent: Agent) -> None:
     )
 
 
-def _found(agent: Agent | None, agent_id: str) -> Agent:
+def _found(agent: Agent | None, agent_id: AgentId) -> Agent:
     if agent is None:
         raise _no_agent(agent_id)
     return agent
 
 
-def _no_agent(agent_id: str) -> NotFoundError:
+def _no_agent(agent_id: AgentId) -> NotFoundError:
     return NotFoundError(f"There is no agent {agent_id}.")

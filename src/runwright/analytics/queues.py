@@ -12,6 +12,7 @@ import msgspec
 
 from runwright.core.clock import Clock
 from runwright.core.errors import NotFoundError
+from runwright.core.ids import WorkerId
 from runwright.db.pool import Database
 from runwright.workers.store import fetch_worker
 
@@ -91,7 +92,7 @@ class Queues:
         snapshot, until = self._kept.get(tenant_id, (None, 0.0))
         return snapshot if snapshot is not None and now < until else await self._count(tenant_id)
 
-    async def depth(self, tenant_id: str, worker_id: str) -> QueueDepth:
+    async def depth(self, tenant_id: str, worker_id: WorkerId) -> QueueDepth:
         """Return one worker's counts. Raises NotFoundError where the tenant has no such worker."""
         if await fetch_worker(self._db, tenant_id=tenant_id, worker_id=worker_id) is None:
             raise NotFoundError(f"There is no worker {worker_id}.")

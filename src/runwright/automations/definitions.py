@@ -46,6 +46,7 @@ from runwright.automations.store.secrets import (
 )
 from runwright.automations.templates import Templates
 from runwright.core.clock import Clock
+from runwright.core.ids import OwnerId
 from runwright.core.roles import Caller
 from runwright.db.pool import Database, PoolConnection
 from runwright.schedules.automation_schedules import change_automation_schedule, create_automation_schedule
@@ -336,6 +337,6 @@ async def _override_enabled(db: PoolConnection, after: Automation, now: datetime
         await set_enabled_override(db, automation_id=after.id, enabled=after.definition.enabled, now=now)
 
 
-def secret_owner(one: Automation) -> str:
+def secret_owner(one: Automation) -> OwnerId:
     """Return the owner under which the secrets of a trigger are encrypted."""
-    return f"{SECRET_OWNER_PREFIX}{one.id}"
+    return OwnerId(f"{SECRET_OWNER_PREFIX}{one.id}")

@@ -32,6 +32,7 @@ from runwright.automations.store.queue import (
     start_run,
 )
 from runwright.automations.store.runs import insert_task
+from runwright.core.ids import RunId
 from runwright.db.batching import SplitDecision, divide
 from runwright.db.errors import invalid, may_be_one_items
 from runwright.db.pool import Database, PoolConnection
@@ -121,8 +122,10 @@ async def dispatch_due(
         done += DispatchResult(runs=len(claimed), jobs=jobs)
 
     failed = await divide(list(ready), act, split) if ready else []
-    tenants = {live.run.id: live.run.tenant_id for live in due.live}
-    kept = [one for one, error in failed if not await _end_if_invalid(db, tenants[one], one, error, now)]
+    tenants: dict[str, str] = {live.run.id: live.run.tenant_id for live in due.live}
+    kept = [
+        one for one, error in failed if not await _end_if_invalid(db, tenants[one], RunId(one), error, now)
+    ]
     kept += [run_id for run_id, _ in due.unreadable]
     if kept:
         await postpone_runs(db, kept, until=now + POSTPONED)
@@ -150,7 +153,9 @@ async def _dispatch(
     return [live.run.id for live in due], jobs
 
 
-async def _end_if_invalid(db: Database, tenant_id: str, run_id: str, error: Exception, now: datetime) -> bool:
+async def _end_if_invalid(
+    db: Database, tenant_id: str, run_id: RunId, error: Exception, now: datetime
+) -> bool:
     """End the attempt of a run that is surely at fault; False where it is not, or where that fails too."""
     if not invalid(error):
         return False

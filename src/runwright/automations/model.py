@@ -15,6 +15,7 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import Meta
 
+from runwright.core.ids import RunId
 from runwright.cron.go_durations import parse_duration
 from runwright.schedules.model import DEFAULT_GRACE_SECONDS
 from runwright.schedules.tick_policy import CatchUp
@@ -325,7 +326,7 @@ class RunPlan(msgspec.Struct, frozen=True, kw_only=True):
 class Run(msgspec.Struct, frozen=True, kw_only=True):
     """One firing of an automation."""
 
-    id: str
+    id: RunId
     tenant_id: str
     automation_id: str
     kind: AutomationKind

@@ -45,7 +45,7 @@ class RunPrompts:
 
     async def prepare(self, due: Sequence[LiveRun]) -> dict[str, TemplateResult]:
         """Return the prompts that are ready, by run, and begin to render others."""
-        ready = {}
+        ready: dict[str, TemplateResult] = {}
         for live in due:
             result = self._ready.get(live.run.id) or self._at_once(live)
             if result is not None:

@@ -16,7 +16,7 @@ from runwright.automations.store.queue import RunQueueState, job_of_run, lock_li
 from runwright.automations.store.runs import fetch_run, list_attempts, list_runs
 from runwright.core.clock import Clock
 from runwright.core.errors import ConflictError, NotFoundError
-from runwright.core.ids import JobId, is_id
+from runwright.core.ids import JobId, RunId, is_id
 from runwright.core.roles import Caller
 from runwright.db.pool import Database
 from runwright.jobs.service import Jobs
@@ -58,14 +58,14 @@ class AutomationRuns:
         self._on_due()
         return answer
 
-    async def get(self, tenant_id: str, run_id: str) -> Run:
+    async def get(self, tenant_id: str, run_id: RunId) -> Run:
         """Return one run of the tenant."""
         run = await fetch_run(self._db, tenant_id=tenant_id, run_id=run_id)
         if run is None:
             raise not_found("run")
         return run
 
-    async def wait(self, tenant_id: str, run_id: str, seconds: float) -> Run:
+    async def wait(self, tenant_id: str, run_id: RunId, seconds: float) -> Run:
         """Return a run when it has ended, or in its current state after `seconds` or when waits end."""
         loop = asyncio.get_running_loop()
         deadline, pause = loop.time() + seconds, FIRST_POLL_SECONDS
@@ -86,11 +86,11 @@ class AutomationRuns:
         """Return up to `limit` runs, newest first."""
         return await list_runs(self._db, tenant_id=tenant_id, which=which, before=before, limit=limit)
 
-    async def attempts(self, tenant_id: str, run_id: str) -> Sequence[RunAttempt]:
+    async def attempts(self, tenant_id: str, run_id: RunId) -> Sequence[RunAttempt]:
         """Return the attempts of a run in order."""
         return await list_attempts(self._db, run=await self.get(tenant_id, run_id))
 
-    async def cancel(self, caller: Caller, run_id: str) -> Run:
+    async def cancel(self, caller: Caller, run_id: RunId) -> Run:
         """Cancel a waiting run, or request the cancellation of a running one from its agent.
 
         Raises NotFoundError, ConflictError (it has ended).

@@ -5,6 +5,7 @@ from enum import StrEnum
 
 import msgspec
 
+from runwright.core.ids import OperationId
 from runwright.job_views.model import JobFilter
 
 
@@ -36,7 +37,7 @@ class BulkStatus(StrEnum):
 class BulkOperation(msgspec.Struct, frozen=True, kw_only=True):
     """One bulk operation. `matched` = `done` + `failed` + `skipped` when it has completed."""
 
-    id: str
+    id: OperationId
     tenant_id: str
     action: BulkAction
     selection: JobFilter

@@ -11,7 +11,7 @@ from runwright.bulk.model import BulkAction, BulkOperation, BulkStatus, RetryVer
 from runwright.bulk.store import LockedOperation, Progress
 from runwright.core.clock import Clock
 from runwright.core.errors import ConflictError, NotFoundError, QuotaError
-from runwright.core.ids import floor_id, new_id
+from runwright.core.ids import OperationId, floor_id, new_id
 from runwright.core.job_state import TERMINAL, JobStatus
 from runwright.core.paging import Listing, PageRequest
 from runwright.core.roles import Caller
@@ -86,7 +86,7 @@ class BulkOperations:
         with another body.
         """
         now = self._clock()
-        operation_id = new_id("blk", now)
+        operation_id = OperationId(new_id("blk", now))
         async with self._db.acquire() as db, db.transaction():
             if idempotency is not None:
                 prior = await reserve_idempotency_key(
@@ -123,7 +123,7 @@ class BulkOperations:
         self._on_started()
         return operation
 
-    async def get(self, tenant_id: str, operation_id: str) -> BulkOperation:
+    async def get(self, tenant_id: str, operation_id: OperationId) -> BulkOperation:
         """Return one operation of the tenant."""
         operation = await store.fetch_operation(self._db, tenant_id, operation_id)
         if operation is None:
@@ -134,7 +134,7 @@ class BulkOperations:
         """Return a page of the tenant's operations, newest first."""
         return await store.list_operations(self._db, tenant_id, page)
 
-    async def cancel(self, caller: Caller, operation_id: str) -> BulkOperation:
+    async def cancel(self, caller: Caller, operation_id: OperationId) -> BulkOperation:
         """End an operation; what it did stays. ConflictError when it has ended."""
         now = self._clock()
         async with self._db.acquire() as db, db.transaction():
@@ -149,7 +149,7 @@ class BulkOperations:
     async def _prior(
         self, db: PoolConnection, tenant_id: str, prior: PriorJobs, idempotency: Idempotency
     ) -> BulkOperation:
-        operation = await store.fetch_operation(db, tenant_id, prior.job_ids[0])
+        operation = await store.fetch_operation(db, tenant_id, OperationId(prior.job_ids[0]))
         if operation is None or prior.body_digest != idempotency.body_digest:
             raise ConflictError("This Idempotency-Key was used with another request body.")
         return operation
@@ -186,7 +186,7 @@ class BulkSteps:
             except Exception as error:
                 if locked is None or not may_be_one_items(error) or isinstance(error, QuotaError):
                     raise
-                await self._step_singly(locked.id)
+                await self._step_singly(OperationId(locked.id))
         except QuotaError as error:
             await self._put_off(locked, error.message)
         except Exception:
@@ -194,7 +194,7 @@ class BulkSteps:
             raise
         return True
 
-    async def _step_singly(self, operation_id: str) -> None:
+    async def _step_singly(self, operation_id: OperationId) -> None:
         for _ in range(STEP_JOBS[BulkAction.RETRY]):
             try:
                 async with self._db.acquire() as db, db.transaction():
@@ -209,7 +209,7 @@ class BulkSteps:
                 if transient(error) or not await self._pass_over(operation_id):
                     raise
 
-    async def _pass_over(self, operation_id: str) -> bool:
+    async def _pass_over(self, operation_id: OperationId) -> bool:
         """Count the next job of an operation as failed; False where there is none."""
         async with self._db.acquire() as db, db.transaction():
             locked = await store.lock_next_operation(db, now=self._clock(), only=operation_id)
@@ -297,5 +297,5 @@ class BulkSteps:
         ]
 
 
-def _no_operation(operation_id: str) -> NotFoundError:
+def _no_operation(operation_id: OperationId) -> NotFoundError:
     return NotFoundError(f"There is no bulk operation {operation_id}.")

@@ -13,6 +13,7 @@ import msgspec
 from asyncpg import Record
 
 from runwright.bulk.model import BulkOperation
+from runwright.core.ids import OperationId
 from runwright.core.paging import Listing, PageRequest
 from runwright.db.pagination import Conditions, Rows, fetch_page
 from runwright.db.pool import Database, PoolConnection
@@ -77,7 +78,7 @@ async def count_running(db: PoolConnection, tenant_id: str) -> int:
 
 
 async def fetch_operation(
-    db: Database | PoolConnection, tenant_id: str, operation_id: str
+    db: Database | PoolConnection, tenant_id: str, operation_id: OperationId
 ) -> BulkOperation | None:
     """Return one operation."""
     row = await db.fetchrow(
@@ -91,7 +92,9 @@ async def list_operations(db: Database, tenant_id: str, page: PageRequest) -> Li
     return (await fetch_page(db, _LISTED, Conditions("tenant_id = $1", tenant_id), page)).map(_operation)
 
 
-async def cancel_operation(db: PoolConnection, tenant_id: str, operation_id: str, *, now: datetime) -> bool:
+async def cancel_operation(
+    db: PoolConnection, tenant_id: str, operation_id: OperationId, *, now: datetime
+) -> bool:
     """Cancel an operation; return False where it is not running."""
     cancelled = await db.fetchval(
         """

@@ -33,8 +33,18 @@ Prefix = Literal[
     "ses",
 ]
 
+AgentId = NewType("AgentId", str)
+BackfillId = NewType("BackfillId", str)
+DeliveryId = NewType("DeliveryId", str)
+EndpointId = NewType("EndpointId", str)
+ExecutionId = NewType("ExecutionId", str)
 JobId = NewType("JobId", str)
-"""The id of a job, where a function takes it beside the id of something else."""
+OperationId = NewType("OperationId", str)
+OwnerId = NewType("OwnerId", str)
+RunId = NewType("RunId", str)
+ScheduleId = NewType("ScheduleId", str)
+WorkerId = NewType("WorkerId", str)
+"""Ids where a function takes two by position: the tenant's is a `str`, which none of these accepts."""
 
 _ID: Final = re.compile(r"[a-z]{2,4}_[0-7][0-9a-hjkmnp-tv-z]{25}", re.ASCII)
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", re.ASCII)

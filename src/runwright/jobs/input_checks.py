@@ -7,6 +7,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from runwright.core.errors import InvalidError
+from runwright.core.ids import WorkerId
 from runwright.jobs.store.submit import Submission
 from runwright.workers.input_schemas import InputSchemas
 
@@ -30,7 +31,7 @@ async def checked_inputs(
     problems, checked = dict[str, list[str]](), list(items)
     for worker_id, indexes in by_worker.items():
         inputs = [items[index].input for index in indexes]
-        found = await schemas.check(items[0].tenant_id, worker_id, inputs)
+        found = await schemas.check(items[0].tenant_id, WorkerId(worker_id), inputs)
         for index, wrong in zip(indexes, found.problems, strict=True):
             checked[index] = replace(items[index], schema_revision=found.revision)
             for path, message in wrong:

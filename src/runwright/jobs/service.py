@@ -10,7 +10,7 @@ import msgspec
 
 from runwright.core.clock import Clock
 from runwright.core.errors import ConflictError, NotFoundError
-from runwright.core.ids import JobId
+from runwright.core.ids import JobId, WorkerId
 from runwright.core.job_state import TERMINAL, JobStatus
 from runwright.core.roles import Caller
 from runwright.db.batching import REQUEST_SECONDS, Batcher, retry_transient
@@ -264,7 +264,7 @@ class Jobs:
         """Return a submission with the revision for which its input is known to be valid."""
         if item.schema_revision is None:
             return item
-        revision = self._schemas.known_revision(item.tenant_id, item.worker_id, item.input)
+        revision = self._schemas.known_revision(item.tenant_id, WorkerId(item.worker_id), item.input)
         return item if revision is None else msgspec.structs.replace(item, schema_revision=revision)
 
     async def _submit_together(

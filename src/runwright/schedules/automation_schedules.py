@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 import msgspec
 
+from runwright.core.ids import ScheduleId
 from runwright.db.pool import PoolConnection
 from runwright.schedules.cursor import reset_cursor, skip_due_tick
 from runwright.schedules.model import Schedule, ScheduleOwner, TimingKind
@@ -32,7 +33,7 @@ async def create_automation_schedule(
 ) -> None:
     """Insert the schedule of an automation; its first tick is the first one after now."""
     schedule = Schedule(
-        id=id,
+        id=ScheduleId(id),
         tenant_id=tenant_id,
         cron=timing.cron,
         timezone=timing.timezone,

@@ -21,7 +21,7 @@ from msgspec.structs import replace
 
 from runwright.core.clock import Clock
 from runwright.core.errors import ConflictError, InvalidError, NotFoundError, QuotaError
-from runwright.core.ids import new_id
+from runwright.core.ids import BackfillId, ScheduleId, new_id
 from runwright.core.roles import Caller
 from runwright.db.pool import Database, PoolConnection
 from runwright.jobs.model import Idempotency
@@ -66,13 +66,15 @@ class Backfills:
         self._retention = retention
         self._on_started = on_started
 
-    async def require(self, tenant_id: str, schedule_id: str) -> Schedule:
+    async def require(self, tenant_id: str, schedule_id: ScheduleId) -> Schedule:
         """Return a schedule of the tenant."""
         return _found(
             await fetch_schedule(self._db, tenant_id=tenant_id, schedule_id=schedule_id), schedule_id
         )
 
-    async def plan(self, tenant_id: str, schedule_id: str, begin: datetime, end: datetime) -> BackfillPlan:
+    async def plan(
+        self, tenant_id: str, schedule_id: ScheduleId, begin: datetime, end: datetime
+    ) -> BackfillPlan:
         """Return what a backfill of this window would fire now. InvalidError is about `from` or `to`."""
         schedule = await self.require(tenant_id, schedule_id)
         times = await self._unfired(self._db, schedule, begin, end)
@@ -83,7 +85,7 @@ class Backfills:
     async def start(
         self,
         caller: Caller,
-        schedule_id: str,
+        schedule_id: ScheduleId,
         begin: datetime,
         end: datetime,
         idempotency: Idempotency | None = None,
@@ -99,7 +101,7 @@ class Backfills:
                 await fetch_schedule(db, tenant_id=caller.tenant_id, schedule_id=schedule_id), schedule_id
             )
             backfill = Backfill(
-                id=new_id("bfl", now),
+                id=BackfillId(new_id("bfl", now)),
                 tenant_id=caller.tenant_id,
                 schedule_id=schedule_id,
                 from_at=begin,
@@ -126,7 +128,7 @@ class Backfills:
             raise ConflictError("A backfill of this schedule is running; wait for it, or cancel it.")
         return backfill
 
-    async def get(self, tenant_id: str, schedule_id: str, backfill_id: str) -> Backfill:
+    async def get(self, tenant_id: str, schedule_id: ScheduleId, backfill_id: BackfillId) -> Backfill:
         """Return one backfill of a schedule."""
         found = await store.fetch_backfill(
             self._db, tenant_id=tenant_id, schedule_id=schedule_id, backfill_id=backfill_id
@@ -135,7 +137,7 @@ class Backfills:
             raise NotFoundError(f"There is no backfill {backfill_id}.")
         return found
 
-    async def cancel(self, caller: Caller, schedule_id: str, backfill_id: str) -> Backfill:
+    async def cancel(self, caller: Caller, schedule_id: ScheduleId, backfill_id: BackfillId) -> Backfill:
         """End a backfill; what it fired stays. ConflictError when it has ended."""
         await self.get(caller.tenant_id, schedule_id, backfill_id)
         now = self._clock()
@@ -164,8 +166,8 @@ class Backfills:
         found = await store.fetch_backfill(
             db,
             tenant_id=backfill.tenant_id,
-            schedule_id=backfill.schedule_id,
-            backfill_id=prior.job_ids[0],
+            schedule_id=ScheduleId(backfill.schedule_id),
+            backfill_id=BackfillId(prior.job_ids[0]),
         )
         if found is None or prior.body_digest != idempotency.body_digest:
             raise ConflictError("This Idempotency-Key was used with another request.")
@@ -307,7 +309,7 @@ async def _nominal_times(
     return times
 
 
-def _found(schedule: Schedule | None, schedule_id: str) -> Schedule:
+def _found(schedule: Schedule | None, schedule_id: ScheduleId) -> Schedule:
     if schedule is None:
         raise NotFoundError(f"There is no schedule {schedule_id}.")
     return schedule

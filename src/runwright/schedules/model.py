@@ -6,6 +6,7 @@ from enum import StrEnum
 
 import msgspec
 
+from runwright.core.ids import BackfillId, ScheduleId
 from runwright.cron.go_expressions import go_timetable_of
 from runwright.cron.intervals import Every, Once
 from runwright.cron.timetable import Firing, Timetable, timetable_of
@@ -33,7 +34,7 @@ class TimingKind(StrEnum):
 class Schedule(msgspec.Struct, frozen=True, kw_only=True):
     """A schedule. `input` is JSON text."""
 
-    id: str
+    id: ScheduleId
     tenant_id: str
     worker_id: str | None = None
     name: str | None = None
@@ -152,7 +153,7 @@ class BackfillStatus(StrEnum):
 class Backfill(msgspec.Struct, frozen=True, kw_only=True):
     """A window of a schedule whose firings are made up for, oldest first."""
 
-    id: str
+    id: BackfillId
     tenant_id: str
     schedule_id: str
     from_at: datetime

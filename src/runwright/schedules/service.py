@@ -11,7 +11,7 @@ import msgspec
 
 from runwright.core.clock import Clock
 from runwright.core.errors import ConflictError, InvalidError, NotFoundError
-from runwright.core.ids import new_id
+from runwright.core.ids import ScheduleId, WorkerId, new_id
 from runwright.core.paging import Listing, PageRequest
 from runwright.core.roles import Caller
 from runwright.core.struct_fields import set_fields
@@ -82,11 +82,11 @@ class Schedules:
         """
         if self._quota is not None:
             await self._quota.take(caller.tenant_id)
-        await self._check_input(caller.tenant_id, new.worker_id, new.input)
+        await self._check_input(caller.tenant_id, WorkerId(new.worker_id), new.input)
         now = self._clock()
         schedule = Schedule(
             **{name: getattr(new, name) for name in ScheduleCreate.__struct_fields__},
-            id=new_id("sch", now),
+            id=ScheduleId(new_id("sch", now)),
             tenant_id=caller.tenant_id,
             next_run_at=_timetable(new.cron, new.timezone).next_after(now) if new.enabled else None,
             created_by=caller.user_id,
@@ -99,7 +99,7 @@ class Schedules:
             await record(db, caller, "schedule.create", schedule.id, after=schedule, now=now)
         return schedule
 
-    async def get(self, tenant_id: str, schedule_id: str) -> Schedule:
+    async def get(self, tenant_id: str, schedule_id: ScheduleId) -> Schedule:
         """Return one schedule of the tenant."""
         schedule = await fetch_schedule(self._db, tenant_id=tenant_id, schedule_id=schedule_id)
         if schedule is None:
@@ -110,7 +110,7 @@ class Schedules:
         """Return a page of the tenant's schedules, newest first."""
         return await list_schedules(self._db, tenant_id=tenant_id, which=which, page=page)
 
-    async def change(self, caller: Caller, schedule_id: str, patch: ScheduleChanges) -> Schedule:
+    async def change(self, caller: Caller, schedule_id: ScheduleId, patch: ScheduleChanges) -> Schedule:
         """Change a schedule. A new timing, a pause and a resume reset its cursor to now.
 
         A tick that is due when the cursor is reset is recorded as skipped. Raises the errors of `create`.
@@ -130,7 +130,7 @@ class Schedules:
                 await _require_worker(db, changed)
             if patch.input is not msgspec.UNSET or patch.worker_id is not msgspec.UNSET:
                 assert changed.worker_id is not None  # noqa: S101  the owner is a worker
-                await self._check_input(caller.tenant_id, changed.worker_id, changed.input)
+                await self._check_input(caller.tenant_id, WorkerId(changed.worker_id), changed.input)
             if any(getattr(changed, name) != getattr(schedule, name) for name in _TIMING_FIELDS):
                 await skip_due_tick(db, schedule, now)
                 changed = reset_cursor(changed, now)
@@ -138,7 +138,7 @@ class Schedules:
             await record(db, caller, "schedule.change", schedule_id, before=schedule, after=changed, now=now)
             return changed
 
-    async def _check_input(self, tenant_id: str, worker_id: str, text: msgspec.Raw) -> None:
+    async def _check_input(self, tenant_id: str, worker_id: WorkerId, text: msgspec.Raw) -> None:
         """Raise InvalidError where an input does not match the worker's input schema."""
         [problems] = (await self._schemas.check(tenant_id, worker_id, [bytes(text)])).problems
         fields: dict[str, list[str]] = {}
@@ -147,7 +147,7 @@ class Schedules:
         if fields:
             raise InvalidError(fields)
 
-    async def delete(self, caller: Caller, schedule_id: str) -> None:
+    async def delete(self, caller: Caller, schedule_id: ScheduleId) -> None:
         """Delete a schedule and its ticks; its jobs continue."""
         async with self._db.acquire() as db, db.transaction():
             if not await delete_schedule(db, tenant_id=caller.tenant_id, schedule_id=schedule_id):
@@ -155,7 +155,7 @@ class Schedules:
             await record(db, caller, "schedule.delete", schedule_id, now=self._clock())
 
     async def run(
-        self, caller: Caller, schedule_id: str, idempotency: Idempotency | None = None
+        self, caller: Caller, schedule_id: ScheduleId, idempotency: Idempotency | None = None
     ) -> tuple[Job, bool]:
         """Submit the job of a schedule now; return it, and whether an earlier request with the key did.
 
@@ -185,13 +185,13 @@ class Schedules:
         return job, False
 
     async def ticks(
-        self, tenant_id: str, schedule_id: str, status: TickStatus | None, page: PageRequest
+        self, tenant_id: str, schedule_id: ScheduleId, status: TickStatus | None, page: PageRequest
     ) -> Listing[Tick]:
         """Return a page of the ticks of a schedule, newest first."""
         schedule = await self.get(tenant_id, schedule_id)
         return await list_ticks(self._db, schedule_id=schedule.id, status=status, page=page)
 
-    async def preview(self, tenant_id: str, schedule_id: str, count: int) -> SchedulePreview:
+    async def preview(self, tenant_id: str, schedule_id: ScheduleId, count: int) -> SchedulePreview:
         """Return the next firings of a schedule, as if it were enabled."""
         schedule = await self.get(tenant_id, schedule_id)
         return await self.preview_of(schedule.cron, schedule.timezone, count)
@@ -238,7 +238,7 @@ async def _prior_job(db: PoolConnection, new: Submission, idempotency: Idempoten
     return jobs[0]
 
 
-def _no_schedule(schedule_id: str) -> NotFoundError:
+def _no_schedule(schedule_id: ScheduleId) -> NotFoundError:
     return NotFoundError(f"There is no schedule {schedule_id}.")
 
 

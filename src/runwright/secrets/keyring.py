@@ -18,6 +18,7 @@ from typing import Final
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from runwright.core.ids import OwnerId
 from runwright.secrets.model import (
     DecryptionError,
     EncryptedSecret,
@@ -76,12 +77,12 @@ class SecretBox:
     def __init__(self, ring: Keyring) -> None:
         self._ring = ring
 
-    def encrypt(self, tenant_id: str, owner_id: str, secret: str) -> EncryptedValue:
+    def encrypt(self, tenant_id: str, owner_id: OwnerId, secret: str) -> EncryptedValue:
         """Return the secret encrypted with the primary key."""
         encrypted = self._ring.encrypt(_owned_name(tenant_id, owner_id), secret)
         return EncryptedValue(encrypted.key_id, encrypted.ciphertext)
 
-    def decrypt(self, tenant_id: str, owner_id: str, value: EncryptedValue) -> str:
+    def decrypt(self, tenant_id: str, owner_id: OwnerId, value: EncryptedValue) -> str:
         """Return the secret. VaultKeyError if its key is missing, DecryptionError if it was altered."""
         name = _owned_name(tenant_id, owner_id)
         return self._ring.decrypt(
@@ -133,5 +134,5 @@ def _authenticated(name: SecretName) -> bytes:
     return b"\0".join((_CONTEXT, name.tenant_id.encode(), name.name.encode()))
 
 
-def _owned_name(tenant_id: str, owner_id: str) -> SecretName:
+def _owned_name(tenant_id: str, owner_id: OwnerId) -> SecretName:
     return SecretName(tenant_id, f"webhook/{owner_id}")

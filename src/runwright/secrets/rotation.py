@@ -10,6 +10,7 @@ from typing import Final
 
 import msgspec
 
+from runwright.core.ids import OwnerId
 from runwright.db.pool import Database
 from runwright.secrets import encrypted_columns, store
 from runwright.secrets.encrypted_columns import EncryptedColumn, OwnedSecret
@@ -93,7 +94,7 @@ async def _rotate_column(
 
 
 def _reencrypt(box: SecretBox, column: EncryptedColumn, secret: OwnedSecret) -> EncryptedValue:
-    bound_to = column.name_prefix + secret.owner_id
+    bound_to = OwnerId(column.name_prefix + secret.owner_id)
     return box.encrypt(secret.tenant_id, bound_to, box.decrypt(secret.tenant_id, bound_to, secret.value))
 
 

@@ -15,6 +15,7 @@ from typing import Final
 
 import msgspec
 
+from runwright.core.ids import DeliveryId, EndpointId
 from runwright.events.model import Event
 from runwright.outbox.queue import OutboxClaim
 from runwright.secrets.model import EncryptedValue
@@ -51,7 +52,7 @@ class DeliveryStatus(StrEnum):
 class WebhookEndpoint(msgspec.Struct, frozen=True, kw_only=True):
     """A URL that receives events."""
 
-    id: str
+    id: EndpointId
     tenant_id: str
     style: str
     """The name of its payload format."""
@@ -103,7 +104,7 @@ class DeliveryAttempt(msgspec.Struct, frozen=True, kw_only=True):
 class Delivery(msgspec.Struct, frozen=True, kw_only=True):
     """One event for one endpoint, with its latest attempts."""
 
-    id: str
+    id: DeliveryId
     endpoint_id: str
     event: Event
     status: DeliveryStatus

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Final, Literal, Protocol
 
 from runwright.core.clock import Clock
+from runwright.core.ids import OwnerId
 from runwright.db.pool import Database
 from runwright.events.model import Event
 from runwright.outbox.client.client import OutgoingClient, OutgoingError
@@ -62,7 +63,8 @@ class WebhookSender:
         """Make an attempt. Raises only for what is not the endpoint's fault: database, vault key."""
         payload_format, claim = self._formats[delivery.style], delivery.claim
         secrets = [
-            self._secret_box.decrypt(claim.tenant_id, claim.destination_id, one) for one in delivery.secrets
+            self._secret_box.decrypt(claim.tenant_id, OwnerId(claim.destination_id), one)
+            for one in delivery.secrets
         ]
         body = await payload_format.body(delivery.event)
         started_at, began = self._clock(), time.monotonic()

@@ -8,7 +8,7 @@ import msgspec
 
 from runwright.core.clock import Clock
 from runwright.core.errors import ConflictError, NotFoundError
-from runwright.core.ids import new_id
+from runwright.core.ids import DeliveryId, EndpointId, OwnerId, new_id
 from runwright.core.paging import Listing, PageRequest, View, Window
 from runwright.core.roles import Caller
 from runwright.db.pool import Database, PoolConnection
@@ -86,7 +86,7 @@ class WebhookEndpoints:
         now = self._clock()
         self._on_subscribed()
         endpoint = WebhookEndpoint(
-            id=new_id("wh", now),
+            id=EndpointId(new_id("wh", now)),
             tenant_id=caller.tenant_id,
             style=self._style,
             url=new.url,
@@ -113,7 +113,7 @@ class WebhookEndpoints:
             await record(db, caller, "endpoint.create", endpoint.id, after=endpoint, now=now)
         return endpoint, generated
 
-    async def get(self, tenant_id: str, endpoint_id: str) -> WebhookEndpoint:
+    async def get(self, tenant_id: str, endpoint_id: EndpointId) -> WebhookEndpoint:
         """Return one endpoint of the tenant."""
         endpoint = await store.fetch_endpoint(
             self._db, tenant_id=tenant_id, style=self._style, endpoint_id=endpoint_id
@@ -129,7 +129,7 @@ class WebhookEndpoints:
         return await store.view_endpoints(self._db, tenant_id=tenant_id, style=self._style, window=window)
 
     async def change(
-        self, caller: Caller, endpoint_id: str, changes: WebhookEndpointPatch
+        self, caller: Caller, endpoint_id: EndpointId, changes: WebhookEndpointPatch
     ) -> WebhookEndpoint:
         """Change an endpoint. A new secret replaces all others at once; activation clears `gone`."""
         self._on_subscribed()
@@ -150,7 +150,7 @@ class WebhookEndpoints:
                 return endpoint
             return await self._write(db, caller, "endpoint.change", endpoint, changed)
 
-    async def delete(self, caller: Caller, endpoint_id: str) -> None:
+    async def delete(self, caller: Caller, endpoint_id: EndpointId) -> None:
         """Delete an endpoint with the deliveries that are pending."""
         async with self._db.acquire() as db, db.transaction():
             if not await store.delete_endpoint(
@@ -161,7 +161,7 @@ class WebhookEndpoints:
             await record(db, caller, "endpoint.delete", endpoint_id, now=self._clock())
 
     async def rotate_secret(
-        self, caller: Caller, endpoint_id: str, secret: str | None, overlap_seconds: int
+        self, caller: Caller, endpoint_id: EndpointId, secret: str | None, overlap_seconds: int
     ) -> tuple[WebhookEndpoint, str | None, datetime]:
         """Replace the secret; the previous one signs beside it for a while, and no older one does.
 
@@ -179,7 +179,7 @@ class WebhookEndpoints:
             written = await self._write(db, caller, "endpoint.rotate_secret", endpoint, endpoint)
             return written, generated, until
 
-    async def test(self, caller: Caller, endpoint_id: str) -> WebhookTest:
+    async def test(self, caller: Caller, endpoint_id: EndpointId) -> WebhookTest:
         """Send a test event now and return the outcome; success reactivates a degraded endpoint."""
         now = self._clock()
         async with self._db.acquire() as db, db.transaction():
@@ -215,10 +215,10 @@ class WebhookEndpoints:
         self, caller: Caller, delivery: ClaimedDelivery, outcome: DeliveryOutcome
     ) -> WebhookEndpoint:
         async with self._db.acquire() as db, db.transaction():
-            endpoint = await self._lock(db, caller.tenant_id, delivery.claim.destination_id)
+            endpoint = await self._lock(db, caller.tenant_id, EndpointId(delivery.claim.destination_id))
             await insert_test_delivery(
                 db,
-                delivery_id=delivery.claim.id,
+                delivery_id=DeliveryId(delivery.claim.id),
                 endpoint_id=endpoint.id,
                 event=delivery.event,
                 outcome=outcome,
@@ -237,7 +237,7 @@ class WebhookEndpoints:
         return changed
 
     async def deliveries(
-        self, tenant_id: str, endpoint_id: str, status: DeliveryStatus | None, page: PageRequest
+        self, tenant_id: str, endpoint_id: EndpointId, status: DeliveryStatus | None, page: PageRequest
     ) -> Listing[Delivery]:
         """Return a page of an endpoint's deliveries, newest first."""
         await self.get(tenant_id, endpoint_id)
@@ -247,7 +247,7 @@ class WebhookEndpoints:
         """Return a window of the deliveries to all of the tenant's endpoints."""
         return await view_deliveries(self._db, tenant_id=tenant_id, style=self._style, window=window)
 
-    async def delivery(self, tenant_id: str, delivery_id: str) -> Delivery:
+    async def delivery(self, tenant_id: str, delivery_id: DeliveryId) -> Delivery:
         """Return one delivery to any of the tenant's endpoints."""
         found = await fetch_delivery_of_tenant(
             self._db, tenant_id=tenant_id, style=self._style, delivery_id=delivery_id
@@ -260,7 +260,7 @@ class WebhookEndpoints:
         """Return the body of an event for these endpoints; None where its subject no longer exists."""
         return await self._sender.body(self._style, event)
 
-    async def redeliver(self, caller: Caller, endpoint_id: str, delivery_id: str) -> Delivery:
+    async def redeliver(self, caller: Caller, endpoint_id: EndpointId, delivery_id: DeliveryId) -> Delivery:
         """Send a delivery again, now, with all retries before it.
 
         ConflictError while it is being sent, and where the endpoint is paused or gone.
@@ -283,7 +283,7 @@ class WebhookEndpoints:
             raise _no_delivery(delivery_id)
         return delivery
 
-    async def _lock(self, db: PoolConnection, tenant_id: str, endpoint_id: str) -> WebhookEndpoint:
+    async def _lock(self, db: PoolConnection, tenant_id: str, endpoint_id: EndpointId) -> WebhookEndpoint:
         endpoint = await store.fetch_endpoint(
             db, tenant_id=tenant_id, style=self._style, endpoint_id=endpoint_id, lock=True
         )
@@ -305,7 +305,7 @@ class WebhookEndpoints:
         return changed
 
     def _encrypted(self, endpoint: WebhookEndpoint, secret: str) -> EncryptedValue:
-        return self._secret_box.encrypt(endpoint.tenant_id, endpoint.id, secret)
+        return self._secret_box.encrypt(endpoint.tenant_id, OwnerId(endpoint.id), secret)
 
 
 async def _subscribe(db: PoolConnection, endpoint: WebhookEndpoint) -> None:
@@ -319,15 +319,15 @@ async def _subscribe(db: PoolConnection, endpoint: WebhookEndpoint) -> None:
     )
 
 
-def _found(endpoint: WebhookEndpoint | None, endpoint_id: str) -> WebhookEndpoint:
+def _found(endpoint: WebhookEndpoint | None, endpoint_id: EndpointId) -> WebhookEndpoint:
     if endpoint is None:
         raise _no_endpoint(endpoint_id)
     return endpoint
 
 
-def _no_endpoint(endpoint_id: str) -> NotFoundError:
+def _no_endpoint(endpoint_id: EndpointId) -> NotFoundError:
     return NotFoundError(f"There is no webhook {endpoint_id}.")
 
 
-def _no_delivery(delivery_id: str) -> NotFoundError:
+def _no_delivery(delivery_id: DeliveryId) -> NotFoundError:
     return NotFoundError(f"There is no delivery {delivery_id}.")

@@ -14,6 +14,7 @@ from typing import Final
 import msgspec
 
 from runwright.core.errors import NotFoundError, UnavailableError
+from runwright.core.ids import WorkerId
 from runwright.db.pool import Database
 from runwright.offload.client import Offload, OffloadError
 from runwright.offload.functions import DiffedText, DiffResult, DiffTask, TextPair
@@ -107,7 +108,7 @@ class VersionContents:
         self._offload = offload
 
     async def files(
-        self, tenant_id: str, worker_id: str, number: int, *, after: str, limit: int
+        self, tenant_id: str, worker_id: WorkerId, number: int, *, after: str, limit: int
     ) -> FileListing:
         """Return up to `limit` files whose paths follow `after`."""
         version = await self._find(tenant_id, worker_id, number)
@@ -122,7 +123,7 @@ class VersionContents:
             next_after=window[limit - 1].path if more else None,
         )
 
-    async def file(self, tenant_id: str, worker_id: str, number: int, path: str) -> FileContent:
+    async def file(self, tenant_id: str, worker_id: WorkerId, number: int, path: str) -> FileContent:
         """Return a file with its first MOST_READ_BYTES; NotFoundError where there is none at this path."""
         version = await self._find(tenant_id, worker_id, number)
         async with self._open(tenant_id, version) as [reader]:
@@ -131,7 +132,7 @@ class VersionContents:
             raise NotFoundError(f"Version {number} has no file at this path.")
         return FileContent(version=version, file=found[0], content=found[1])
 
-    async def diff(self, tenant_id: str, worker_id: str, old: int, new: int) -> VersionDiff:
+    async def diff(self, tenant_id: str, worker_id: WorkerId, old: int, new: int) -> VersionDiff:
         """Return what differs between two versions."""
         before = await self._find(tenant_id, worker_id, old)
         after = await self._find(tenant_id, worker_id, new)
@@ -168,7 +169,7 @@ class VersionContents:
                 for version in versions
             ]
 
-    async def _find(self, tenant_id: str, worker_id: str, number: int) -> Version:
+    async def _find(self, tenant_id: str, worker_id: WorkerId, number: int) -> Version:
         found = await fetch_version(self._db, tenant_id=tenant_id, worker_id=worker_id, version=number)
         if found is None:
             raise no_version()

@@ -18,6 +18,7 @@ import msgspec
 
 from runwright.core.clock import Clock
 from runwright.core.errors import ConflictError
+from runwright.core.ids import WorkerId
 from runwright.core.paging import Listing, PageRequest
 from runwright.core.roles import Caller
 from runwright.db.pool import Database, PoolConnection
@@ -71,14 +72,14 @@ class Deployments:
         self._clock = clock
         self._on_building = on_building
 
-    async def require_open(self, tenant_id: str, worker_id: str) -> Worker:
+    async def require_open(self, tenant_id: str, worker_id: WorkerId) -> Worker:
         """Return a worker that can be deployed to; raises as a deploy does."""
         return require_open(await fetch_worker(self._db, tenant_id=tenant_id, worker_id=worker_id), worker_id)
 
     async def deploy(
         self,
         caller: Caller,
-        worker_id: str,
+        worker_id: WorkerId,
         archive: IO[bytes],
         entrypoint: str | None,
         note: DeployNote | None = None,
@@ -113,7 +114,7 @@ class Deployments:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._waits_over.wait(), min(left, pause))
             pause = min(1.5 * pause, LOOK_SECONDS)
-            version = await self.get(tenant_id, version.worker_id, version.version)
+            version = await self.get(tenant_id, WorkerId(version.worker_id), version.version)
         return version
 
     def end_waits(self) -> None:
@@ -124,7 +125,7 @@ class Deployments:
         self,
         db: PoolConnection,
         caller: Caller,
-        worker_id: str,
+        worker_id: WorkerId,
         examined: ExaminedBundle,
         note: DeployNote,
     ) -> Deployed:
@@ -149,23 +150,23 @@ class Deployments:
         await record(db, caller, "worker.deploy", worker_id, before=active, after=made, now=now)
         return Deployed(made, created=True)
 
-    async def list(self, tenant_id: str, worker_id: str, page: PageRequest) -> Listing[Version]:
+    async def list(self, tenant_id: str, worker_id: WorkerId, page: PageRequest) -> Listing[Version]:
         """Return a page of a worker's versions, newest first, without their source."""
         listing = await list_versions(self._db, tenant_id=tenant_id, worker_id=worker_id, page=page)
         if not listing.total:
             raise no_worker(worker_id)
         return listing
 
-    async def get(self, tenant_id: str, worker_id: str, version: int) -> Version:
+    async def get(self, tenant_id: str, worker_id: WorkerId, version: int) -> Version:
         """Return one version."""
         return await self._find(self._db, tenant_id, worker_id, version)
 
-    async def build_log(self, tenant_id: str, worker_id: str, version: int) -> tuple[Version, str]:
+    async def build_log(self, tenant_id: str, worker_id: WorkerId, version: int) -> tuple[Version, str]:
         """Return a version with the output of the installer of its dependencies so far."""
         found = await self._find(self._db, tenant_id, worker_id, version)
         return found, await fetch_build_log(self._db, worker_id=worker_id, version=version) or ""
 
-    async def rollback(self, caller: Caller, worker_id: str, version: int) -> Worker:
+    async def rollback(self, caller: Caller, worker_id: WorkerId, version: int) -> Worker:
         """Make an earlier or later version active; versions that are being built will not replace it."""
         async with self._db.acquire() as db, db.transaction():
             worker = await self._lock(db, caller.tenant_id, worker_id)
@@ -186,12 +187,12 @@ class Deployments:
             await settle_versions(db, worker_id=worker_id)
             return worker
 
-    async def _lock(self, db: PoolConnection, tenant_id: str, worker_id: str) -> Worker:
+    async def _lock(self, db: PoolConnection, tenant_id: str, worker_id: WorkerId) -> Worker:
         worker = await fetch_worker(db, tenant_id=tenant_id, worker_id=worker_id, lock=True)
         return require_open(worker, worker_id)
 
     async def _find(
-        self, db: Database | PoolConnection, tenant_id: str, worker_id: str, version: int
+        self, db: Database | PoolConnection, tenant_id: str, worker_id: WorkerId, version: int
     ) -> Version:
         found = await fetch_version(db, tenant_id=tenant_id, worker_id=worker_id, version=version)
         if found is None:

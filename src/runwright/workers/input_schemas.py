@@ -13,6 +13,7 @@ from typing import Any, Final
 import msgspec
 
 from runwright.core.errors import InvalidError, UnavailableError
+from runwright.core.ids import WorkerId
 from runwright.core.input_schema import (
     CompiledSchema,
     InputsTooCostlyError,
@@ -59,7 +60,7 @@ class InputSchemas:
         self._offload = offload
         self._cached: OrderedDict[tuple[str, str], _CachedSchema] = OrderedDict()
 
-    def known_revision(self, tenant_id: str, worker_id: str, text: bytes) -> int | None:
+    def known_revision(self, tenant_id: str, worker_id: WorkerId, text: bytes) -> int | None:
         """Return the revision for which an input is valid, as far as the cache knows; else None."""
         cached = self._cached.get((tenant_id, worker_id))
         if cached is None or cached.schema.cost(text) > SMALL_COST or not cached.schema.accepts(text):
@@ -67,7 +68,7 @@ class InputSchemas:
         self._cached.move_to_end((tenant_id, worker_id))
         return cached.revision
 
-    async def check(self, tenant_id: str, worker_id: str, inputs: Sequence[bytes]) -> CheckedInputs:
+    async def check(self, tenant_id: str, worker_id: WorkerId, inputs: Sequence[bytes]) -> CheckedInputs:
         """Check inputs by the worker's present schema; without one, and without a worker, all are valid.
 
         Raises UnavailableError where it cannot be computed now.
@@ -117,7 +118,7 @@ class InputSchemas:
         except OffloadError as error:
             raise UnavailableError(f"The input schema cannot be applied now: {error}.") from None
 
-    def _remember(self, tenant_id: str, worker_id: str, found: _CachedSchema) -> None:
+    def _remember(self, tenant_id: str, worker_id: WorkerId, found: _CachedSchema) -> None:
         self._cached[(tenant_id, worker_id)] = found
         self._cached.move_to_end((tenant_id, worker_id))
         if len(self._cached) > _CACHED:
@@ -170,7 +171,7 @@ def _problem_of(text: bytes) -> SchemaProblem | None:
     return None
 
 
-async def _fetch_schema(db: Database, tenant_id: str, worker_id: str) -> tuple[int, bytes] | None:
+async def _fetch_schema(db: Database, tenant_id: str, worker_id: WorkerId) -> tuple[int, bytes] | None:
     row = await db.fetchrow(
         "SELECT revision, input_schema FROM workers WHERE tenant_id = $1 AND id = $2", tenant_id, worker_id
     )

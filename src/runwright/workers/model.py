@@ -6,6 +6,8 @@ from typing import Any
 
 import msgspec
 
+from runwright.core.ids import WorkerId
+
 
 class RuntimeName(StrEnum):
     """The runtimes that the API knows; a host may offer only some of them."""
@@ -28,7 +30,7 @@ class WorkerStatus(StrEnum):
 class Worker(msgspec.Struct, frozen=True, kw_only=True):
     """A worker as the API shows it."""
 
-    id: str
+    id: WorkerId
     tenant_id: str
     name: str
     runtime: RuntimeName

@@ -7,7 +7,7 @@ import msgspec
 
 from runwright.core.clock import Clock
 from runwright.core.errors import ConflictError, InvalidError, NotFoundError
-from runwright.core.ids import new_id
+from runwright.core.ids import WorkerId, new_id
 from runwright.core.paging import Listing, PageRequest
 from runwright.core.roles import Caller
 from runwright.core.struct_fields import set_fields
@@ -82,7 +82,7 @@ class Workers:
         values["entrypoint"] = new.entrypoint or DEFAULT_ENTRYPOINTS[new.runtime]
         worker = Worker(
             **values,
-            id=new_id("wkr", now),
+            id=WorkerId(new_id("wkr", now)),
             tenant_id=caller.tenant_id,
             status=WorkerStatus.ACTIVE,
             version=1,
@@ -98,7 +98,7 @@ class Workers:
         self._on_defined(worker.id)
         return worker
 
-    async def get(self, tenant_id: str, worker_id: str) -> Worker:
+    async def get(self, tenant_id: str, worker_id: WorkerId) -> Worker:
         """Return one worker of the tenant, also a deprecated one."""
         worker = await fetch_worker(self._db, tenant_id=tenant_id, worker_id=worker_id)
         if worker is None:
@@ -116,7 +116,7 @@ class Workers:
     async def change(
         self,
         caller: Caller,
-        worker_id: str,
+        worker_id: WorkerId,
         changes: WorkerChanges,
         *,
         check: Callable[[Worker], None] = lambda _worker: None,
@@ -156,7 +156,9 @@ class Workers:
         if self._quota is not None and source_code is not None:
             await self._quota.take(caller.tenant_id, len(source_code.encode()))
 
-    async def _examine(self, tenant_id: str, worker_id: str, changes: WorkerChanges) -> ExaminedBundle | None:
+    async def _examine(
+        self, tenant_id: str, worker_id: WorkerId, changes: WorkerChanges
+    ) -> ExaminedBundle | None:
         """Check that the active bundle, if there is one, has the new entrypoint."""
         if changes.entrypoint is msgspec.UNSET or changes.source_code is not msgspec.UNSET:
             return None
@@ -204,14 +206,14 @@ class Workers:
             return msgspec.structs.replace(changed, entrypoint=worker.entrypoint)
         return msgspec.structs.replace(changed, version=number)
 
-    async def deprecate(self, caller: Caller, worker_id: str) -> Worker:
+    async def deprecate(self, caller: Caller, worker_id: WorkerId) -> Worker:
         """Deprecate a worker: it accepts no more jobs, and its history is kept. Idempotent."""
         worker = await retry_transient(lambda: self._deprecate(caller, worker_id), seconds=REQUEST_SECONDS)
         self._on_event()
         await self._on_deprecated()
         return worker
 
-    async def _deprecate(self, caller: Caller, worker_id: str) -> Worker:
+    async def _deprecate(self, caller: Caller, worker_id: WorkerId) -> Worker:
         async with self._db.acquire() as db, db.transaction():
             worker = await fetch_worker(db, tenant_id=caller.tenant_id, worker_id=worker_id, lock=True)
             if worker is None:
@@ -235,7 +237,7 @@ def _apply(worker: Worker, changes: WorkerChanges) -> Worker:
     return msgspec.structs.replace(worker, **values)
 
 
-def require_open(worker: Worker | None, worker_id: str) -> Worker:
+def require_open(worker: Worker | None, worker_id: WorkerId) -> Worker:
     """Return a worker that can be changed: it exists and is not deprecated."""
     if worker is None:
         raise no_worker(worker_id)
@@ -244,7 +246,7 @@ def require_open(worker: Worker | None, worker_id: str) -> Worker:
     return worker
 
 
-def no_worker(worker_id: str) -> NotFoundError:
+def no_worker(worker_id: WorkerId) -> NotFoundError:
     """Return the error for an id that the tenant has no worker of."""
     return NotFoundError(f"There is no worker {worker_id}.")
 

@@ -12,6 +12,7 @@ import msgspec
 
 from runwright.core.clock import Clock
 from runwright.core.errors import ConflictError, NotFoundError
+from runwright.core.ids import WorkerId
 from runwright.core.roles import Caller
 from runwright.db.pool import Database, PoolConnection
 from runwright.db.rows import struct_from_row
@@ -51,7 +52,7 @@ _COLUMNS: Final = "key, value, bytes, job_id, updated_at"
 
 
 async def fetch_value(
-    db: Database | PoolConnection, *, tenant_id: str, worker_id: str, key: str
+    db: Database | PoolConnection, *, tenant_id: str, worker_id: WorkerId, key: str
 ) -> StateValue | None:
     """Return a value of a worker's state."""
     row = await db.fetchrow(
@@ -69,13 +70,17 @@ async def write_value(db: PoolConnection, write: StateWrite, now: datetime) -> b
     ConflictError where the state has no room for it.
     """
     await db.execute(_LOCK, write.worker_id)
-    place = {"tenant_id": write.tenant_id, "worker_id": write.worker_id, "key": write.key}
-    before = await fetch_value(db, **place)
+    before = await fetch_value(
+        db, tenant_id=write.tenant_id, worker_id=WorkerId(write.worker_id), key=write.key
+    )
     if write.expect is not None and not _equal(write.expect, _NULL if before is None else before.value):
         return False
     if _equal(write.value, _NULL):
         await db.execute(
-            "DELETE FROM worker_state WHERE tenant_id = $1 AND worker_id = $2 AND key = $3", *place.values()
+            "DELETE FROM worker_state WHERE tenant_id = $1 AND worker_id = $2 AND key = $3",
+            write.tenant_id,
+            write.worker_id,
+            write.key,
         )
         return True
     await _check_room(db, write, 0 if before is None else before.bytes, is_new=before is None)
@@ -87,7 +92,9 @@ async def write_value(db: PoolConnection, write: StateWrite, now: datetime) -> b
         SET value = excluded.value, bytes = excluded.bytes, job_id = excluded.job_id,
             updated_at = excluded.updated_at
         """,
-        *place.values(),
+        write.tenant_id,
+        write.worker_id,
+        write.key,
         write.value,
         len(write.value),
         write.job_id,
@@ -121,7 +128,7 @@ class WorkerState:
         self._db = db
         self._clock = clock
 
-    async def list(self, tenant_id: str, worker_id: str) -> Sequence[StateValue]:
+    async def list(self, tenant_id: str, worker_id: WorkerId) -> Sequence[StateValue]:
         """Return all values of a worker's state, by key; NotFoundError if there is no such worker."""
         await self._require_worker(self._db, tenant_id, worker_id)
         rows = await self._db.fetch(
@@ -131,7 +138,7 @@ class WorkerState:
         )
         return [struct_from_row(StateValue, row) for row in rows]
 
-    async def get(self, tenant_id: str, worker_id: str, key: str) -> StateValue:
+    async def get(self, tenant_id: str, worker_id: WorkerId, key: str) -> StateValue:
         """Return one value; NotFoundError if there is none."""
         value = await fetch_value(self._db, tenant_id=tenant_id, worker_id=worker_id, key=key)
         if value is None:
@@ -139,7 +146,7 @@ class WorkerState:
             raise NotFoundError("The worker's state has no such key.")
         return value
 
-    async def delete(self, caller: Caller, worker_id: str, key: str | None) -> None:
+    async def delete(self, caller: Caller, worker_id: WorkerId, key: str | None) -> None:
         """Delete one value, or (None) all; NotFoundError if there is no such worker or key."""
         now = self._clock()
         async with self._db.acquire() as db, db.transaction():
@@ -158,7 +165,9 @@ class WorkerState:
                 before = sorted((row["key"], row["bytes"]) for row in rows)
                 await record(db, caller, "worker.state_delete", worker_id, now=now, before=before)
 
-    async def _require_worker(self, db: Database | PoolConnection, tenant_id: str, worker_id: str) -> None:
+    async def _require_worker(
+        self, db: Database | PoolConnection, tenant_id: str, worker_id: WorkerId
+    ) -> None:
         if not await db.fetchval(
             "SELECT true FROM workers WHERE tenant_id = $1 AND id = $2", tenant_id, worker_id
         ):

@@ -28,6 +28,7 @@ from runwright.agents.store.deciding import (
 from runwright.agents.store.executions import prune_executions, prune_orphaned_executions
 from runwright.agents.store.opening import open_matching
 from runwright.core.errors import ConflictError, InvalidError, NotFoundError
+from runwright.core.ids import AgentId
 from runwright.core.job_state import JobStatus
 from runwright.core.paging import Window
 from runwright.events.publish import MAX_DEPTH, publish_event
@@ -345,5 +346,5 @@ async def test_old_ones_are_forgotten_and_those_of_deleted_agents_swept(world: W
     assert await prune_executions(world.db, before=before, limit=10) == 1
     [left] = await world.all()
     assert await prune_orphaned_executions(world.db, limit=10) == 0
-    await world.agents.delete(world.caller(), left.agent_id)
+    await world.agents.delete(world.caller(), AgentId(left.agent_id))
     assert await prune_orphaned_executions(world.db, limit=10) == 1

@@ -10,6 +10,7 @@ from runwright.agents.completion_callbacks import (
 from runwright.agents.model import DECISION_WINDOW, Action, ExecutionStatus
 from runwright.agents.opening import open_execution
 from runwright.agents.store.executions import prune_orphaned_executions
+from runwright.core.ids import AgentId, ExecutionId
 from runwright.db.pool import PoolConnection
 from runwright.events.completion import CompletionCallback, CompletionTarget, add_callbacks
 from runwright.events.notifications import EventNotifications
@@ -65,7 +66,7 @@ class Waiting:
     async def open(self, agent_id: str, subject: str) -> str:
         async with self.world.db.acquire() as db, db.transaction():
             execution_id = await open_execution(
-                db, "ten_a", agent_id, "custom.prompt", {}, ("atm_x",), self.world.now
+                db, "ten_a", AgentId(agent_id), "custom.prompt", {}, ("atm_x",), self.world.now
             )
             callback = CompletionCallback(execution_id, "run", subject)
             await add_callbacks(db, CompletionTarget.EXECUTION, [callback])
@@ -92,7 +93,7 @@ async def test_whoever_opened_an_execution_is_told_once_how_it_ended(world: Worl
     await waiting.open(doomed.id, "run_3")
     await waiting.follow()
     assert waiting.told == {}
-    await world.decide(await world.executions.get("ten_a", decided), Action.REJECT, "no")
+    await world.decide(await world.executions.get("ten_a", ExecutionId(decided)), Action.REJECT, "no")
     await world.agents.delete(world.caller(), doomed.id)
     assert await prune_orphaned_executions(world.db, limit=10) == 0, "somebody waits for it"
     waiting.broken = True

@@ -12,7 +12,7 @@ import pytest
 
 from runwright.core.clock import system_clock
 from runwright.core.errors import ConflictError, NotFoundError
-from runwright.core.ids import JobId
+from runwright.core.ids import JobId, WorkerId
 from runwright.core.job_state import ErrorCode, JobStatus
 from runwright.core.paging import PageRequest
 from runwright.executor import claim_loop
@@ -239,7 +239,7 @@ async def test_new_code_is_used_by_the_next_job(make_engine: MakeEngine) -> None
 
 async def _with_source(engine: Engine, worker_id: str, n: int) -> int:
     changes = WorkerChanges(source_code=f"def handler(input, env):\n    return {n}\n")
-    return (await engine.workers.change(CALLER, worker_id, changes)).version
+    return (await engine.workers.change(CALLER, WorkerId(worker_id), changes)).version
 
 
 async def test_code_is_in_a_sandbox_before_its_job_is_accepted_for_its_own_tenant_only(

@@ -5,6 +5,7 @@ from collections import Counter
 
 import msgspec
 
+from runwright.core.ids import EndpointId
 from runwright.core.paging import PageRequest
 from runwright.outbox.queue import InFlight, OutboxQueue, release_claims
 from runwright.webhooks.model import DeliveryStatus, EndpointStatus, WebhookEndpointPatch
@@ -14,12 +15,14 @@ from tests.integration.outbox.world import World
 
 
 async def _statuses(world: World, endpoint_id: str) -> list[DeliveryStatus]:
-    listing = await world.endpoints.deliveries("ten_a", endpoint_id, None, PageRequest(per_page=100))
+    listing = await world.endpoints.deliveries(
+        "ten_a", EndpointId(endpoint_id), None, PageRequest(per_page=100)
+    )
     return [row.status for row in listing.rows]
 
 
 async def _status(world: World, endpoint_id: str) -> EndpointStatus:
-    return (await world.endpoints.get("ten_a", endpoint_id)).status
+    return (await world.endpoints.get("ten_a", EndpointId(endpoint_id))).status
 
 
 async def test_an_event_makes_one_delivery_for_each_endpoint_that_wants_it(world: World) -> None:

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from runwright.core.errors import ConflictError, NotFoundError
+from runwright.core.ids import ScheduleId
 from runwright.core.paging import PageRequest
 from runwright.schedules.model import ScheduleCreate, ScheduleFilter
 from runwright.schedules.service import refresh_cursors
@@ -141,7 +142,7 @@ async def test_another_tenants_schedule_does_not_exist(world: ScheduleWorld) -> 
     with pytest.raises(NotFoundError):
         await world.schedules.ticks("ten_b", schedule.id, None, PageRequest())
     with pytest.raises(NotFoundError):
-        await world.schedules.get("ten_a", fresh_schedule_id(START))
+        await world.schedules.get("ten_a", ScheduleId(fresh_schedule_id(START)))
 
 
 async def test_lists_are_filtered_and_paged(world: ScheduleWorld) -> None:

@@ -5,7 +5,7 @@ from datetime import datetime
 
 import msgspec
 
-from runwright.core.ids import new_id
+from runwright.core.ids import WorkerId, new_id
 from runwright.core.paging import PageRequest
 from runwright.db.pool import Database
 from runwright.job_views.model import JobFilter
@@ -47,7 +47,7 @@ class ScheduleWorld(World):
         return await self.schedules.change(caller, schedule.id, ScheduleChanges(**changes))  # type: ignore[arg-type]
 
     async def set_worker(self, worker: Worker | str, status: WorkerStatus) -> None:
-        worker_id = worker if isinstance(worker, str) else worker.id
+        worker_id = WorkerId(worker) if isinstance(worker, str) else worker.id
         if status is WorkerStatus.DEPRECATED:
             await self.workers.deprecate(self.caller(), worker_id)
         else:

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from runwright.automations.store.secrets import SECRET_OWNER_PREFIX
+from runwright.core.ids import OwnerId
 from runwright.db.pool import Pool
 from runwright.secrets import rotation, store
 from runwright.secrets.keyring import Keyring, SecretBox, key_id
@@ -105,7 +106,7 @@ async def make_endpoint(db: Pool, endpoint_id: str, *secrets: str) -> None:
         endpoint_id,
     )
     for number, secret in enumerate(secrets):
-        encrypted = SecretBox(Keyring([OLD])).encrypt("ten_a", endpoint_id, secret)
+        encrypted = SecretBox(Keyring([OLD])).encrypt("ten_a", OwnerId(endpoint_id), secret)
         await db.execute(
             "INSERT INTO endpoint_secrets (endpoint_id, number, key_id, sealed) VALUES ($1, $2, $3, $4)",
             endpoint_id,
@@ -160,7 +161,7 @@ async def make_agent(db: Pool, agent_id: str, url: str | None) -> None:
         " VALUES ($1, 'ten_a', $1, '', 'avala', '{}', '{}', $2, true, '{}', 'usr_1', now(), now())",
         *(agent_id, url),
     )
-    encrypted = SecretBox(Keyring([OLD])).encrypt("ten_a", agent_id, f"secret of {agent_id}")
+    encrypted = SecretBox(Keyring([OLD])).encrypt("ten_a", OwnerId(agent_id), f"secret of {agent_id}")
     await db.execute(
         "INSERT INTO agent_secrets VALUES ($1, $2, $3)", agent_id, encrypted.key_id, encrypted.ciphertext
     )
@@ -197,7 +198,7 @@ async def test_secrets_of_triggers_are_reencrypted_too(database: Pool) -> None:
         " '1h', interval '1 hour', 'dynamic', 'webhook', 'w', 's', '{}', 'usr_1', now(), now())"
     )
     for number, secret in enumerate(("first", "second")):
-        encrypted = SecretBox(Keyring([OLD])).encrypt("ten_a", f"{SECRET_OWNER_PREFIX}trg_1", secret)
+        encrypted = SecretBox(Keyring([OLD])).encrypt("ten_a", OwnerId(f"{SECRET_OWNER_PREFIX}trg_1"), secret)
         await database.execute(
             "INSERT INTO automation_secrets (automation_id, number, key_id, sealed)"
             " VALUES ('trg_1', $1, $2, $3)",
@@ -208,7 +209,7 @@ async def test_secrets_of_triggers_are_reencrypted_too(database: Pool) -> None:
     secret_box = SecretBox(Keyring([NEW]))
     assert [
         secret_box.decrypt(
-            "ten_a", f"{SECRET_OWNER_PREFIX}trg_1", EncryptedValue(row["key_id"], row["sealed"])
+            "ten_a", OwnerId(f"{SECRET_OWNER_PREFIX}trg_1"), EncryptedValue(row["key_id"], row["sealed"])
         )
         for row in rows
     ] == ["first", "second"]

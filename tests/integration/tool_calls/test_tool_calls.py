@@ -80,7 +80,7 @@ class Session:
         self, outputs: dict[str, object], status: JobStatus = JobStatus.COMPLETED
     ) -> list[ClaimedAttempt]:
         """End the ready jobs with the outputs of their workers, and handle that."""
-        names = {worker.id: name for name, worker in self.workers.items()}
+        names: dict[str, str] = {worker.id: name for name, worker in self.workers.items()}
         claimed = await self.world.claim()
         await self.world.finish(
             *(

@@ -12,6 +12,7 @@ from runwright.builds.model import Build
 from runwright.builds.store import mark_failed, mark_ready
 from runwright.core.clock import system_clock
 from runwright.core.errors import ConflictError, InvalidError
+from runwright.core.ids import WorkerId
 from runwright.core.roles import Caller, Role
 from runwright.db.pool import Pool
 from runwright.workers.bundles.members import ArchiveLimits
@@ -86,7 +87,9 @@ class World:
         return (await self.workers.get(CALLER.tenant_id, worker.id)).version
 
     async def status(self, version: Version) -> str:
-        return (await self.deployments.get(CALLER.tenant_id, version.worker_id, version.version)).status
+        return (
+            await self.deployments.get(CALLER.tenant_id, WorkerId(version.worker_id), version.version)
+        ).status
 
 
 async def _nothing() -> None:

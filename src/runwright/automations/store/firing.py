@@ -21,6 +21,7 @@ from runwright.automations.errors import FireLimitError
 from runwright.automations.model import Automation, FireLimit, Run, RunPlan, RunStatus
 from runwright.automations.store.definitions import COLUMNS, automation_from_row
 from runwright.automations.store.runs import fetch_runs_by_id
+from runwright.core.ids import RunId
 from runwright.core.job_state import Trigger
 from runwright.core.template_context import Json
 from runwright.db.pool import PoolConnection
@@ -151,7 +152,7 @@ def _limit_error(window: _Window, limit: FireLimit, now: datetime) -> FireLimitE
 
 def _run(one: Fire, automation: Automation, now: datetime) -> Run:
     return Run(
-        id=one.run_id,
+        id=RunId(one.run_id),
         tenant_id=automation.tenant_id,
         automation_id=automation.id,
         kind=automation.kind,

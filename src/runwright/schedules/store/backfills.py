@@ -7,6 +7,7 @@ from typing import Final
 import msgspec
 from asyncpg import Record
 
+from runwright.core.ids import BackfillId, ScheduleId
 from runwright.cron.zones import RULES_VERSION
 from runwright.db.pool import Database, PoolConnection
 from runwright.db.rows import column_list, insert_row, row_of, struct_from_row
@@ -37,7 +38,7 @@ async def insert_backfill(db: PoolConnection, backfill: Backfill) -> bool:
 
 
 async def fetch_backfill(
-    db: Database | PoolConnection, *, tenant_id: str, schedule_id: str, backfill_id: str
+    db: Database | PoolConnection, *, tenant_id: str, schedule_id: ScheduleId, backfill_id: BackfillId
 ) -> Backfill | None:
     """Return one backfill of a schedule."""
     row = await db.fetchrow(
@@ -225,7 +226,7 @@ async def _move_gap(db: PoolConnection, gap: Tick, begins: datetime | None, coun
 
 
 def fired_tick(
-    schedule_id: str, at: datetime, job_id: str, *, due_at: datetime, origin: TickOrigin, now: datetime
+    schedule_id: ScheduleId, at: datetime, job_id: str, *, due_at: datetime, origin: TickOrigin, now: datetime
 ) -> Tick:
     """Return a tick that a user has caused."""
     return Tick(

@@ -6,7 +6,7 @@ from typing import Final
 
 from asyncpg import Record
 
-from runwright.core.ids import floor_id
+from runwright.core.ids import DeliveryId, EndpointId, floor_id
 from runwright.core.paging import Listing, PageRequest, View, Window
 from runwright.db.pagination import Conditions, Rows, fetch_page
 from runwright.db.pool import Database, PoolConnection
@@ -40,7 +40,7 @@ async def list_deliveries(
 
 
 async def fetch_delivery(
-    db: Database | PoolConnection, *, endpoint_id: str, delivery_id: str
+    db: Database | PoolConnection, *, endpoint_id: EndpointId, delivery_id: DeliveryId
 ) -> Delivery | None:
     """Return one delivery of an endpoint."""
     row = await db.fetchrow(
@@ -80,7 +80,7 @@ async def view_deliveries(db: Database, *, tenant_id: str, style: str, window: W
 
 
 async def fetch_delivery_of_tenant(
-    db: Database, *, tenant_id: str, style: str, delivery_id: str
+    db: Database, *, tenant_id: str, style: str, delivery_id: DeliveryId
 ) -> Delivery | None:
     """Return one delivery to an endpoint of the tenant that has this style."""
     row = await db.fetchrow(
@@ -121,7 +121,9 @@ def _delivery(row: Record, attempts: list[DeliveryAttempt]) -> Delivery:
     return struct_from_row(Delivery, row, event=event, attempts=attempts)
 
 
-async def requeue_delivery(db: PoolConnection, *, endpoint_id: str, delivery_id: str, now: datetime) -> bool:
+async def requeue_delivery(
+    db: PoolConnection, *, endpoint_id: EndpointId, delivery_id: DeliveryId, now: datetime
+) -> bool:
     """Make a delivery due now, with all retries before it; False while it is being sent."""
     queued = await send_now(db, kind=OutboxKind.WEBHOOK, id=delivery_id, destination_id=endpoint_id, now=now)
     if queued:
@@ -134,8 +136,8 @@ async def requeue_delivery(db: PoolConnection, *, endpoint_id: str, delivery_id:
 async def insert_test_delivery(
     db: PoolConnection,
     *,
-    delivery_id: str,
-    endpoint_id: str,
+    delivery_id: DeliveryId,
+    endpoint_id: EndpointId,
     event: Event,
     outcome: DeliveryOutcome,
     now: datetime,

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from runwright.core.ids import RunId
 from runwright.http.agh.auth import READS, RUNS
 from runwright.http.agh.errors import AGH
 from runwright.http.agh.requests import page_of, read_query, time_cursor
@@ -42,14 +43,14 @@ async def list_automation_runs(request: Request) -> RunList:
 @ROUTES.add("GET", "/{run_id}", READS, "Get one automation run", errors=(404,))
 async def get_automation_run(request: Request) -> RunEnvelope:
     runs = request.services.automations.runs
-    return RunEnvelope(run_out(await runs.get(request.tenant_id, request.params["run_id"].strip())))
+    return RunEnvelope(run_out(await runs.get(request.tenant_id, RunId(request.params["run_id"].strip()))))
 
 
 @ROUTES.add("GET", "/{run_id}/attempts", READS, "List the attempts of one automation run", errors=(404,))
 async def list_automation_run_attempts(request: Request) -> RunAttemptList:
     """In order; the last one has the state of the run (a Runwright extension)."""
     attempts = await request.services.automations.runs.attempts(
-        request.tenant_id, request.params["run_id"].strip()
+        request.tenant_id, RunId(request.params["run_id"].strip())
     )
     return RunAttemptList([run_attempt_out(attempt) for attempt in attempts])
 
@@ -58,4 +59,4 @@ async def list_automation_run_attempts(request: Request) -> RunAttemptList:
 async def cancel_automation_run(request: Request) -> RunEnvelope:
     """A waiting run ends at once; a running one when its agent stops (a Runwright extension)."""
     runs = request.services.automations.runs
-    return RunEnvelope(run_out(await runs.cancel(request.caller, request.params["run_id"].strip())))
+    return RunEnvelope(run_out(await runs.cancel(request.caller, RunId(request.params["run_id"].strip()))))

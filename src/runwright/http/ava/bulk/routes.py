@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from runwright.core.ids import OperationId
 from runwright.http.ava.authorization import READS, RUNS
 from runwright.http.ava.bulk.schemas import (
     CREATE_BULK,
@@ -73,5 +74,5 @@ async def stop_operation(request: Request) -> Data[BulkOut]:
     return Data(bulk_out(await request.services.bulk.cancel(request.caller, _operation_id(request))))
 
 
-def _operation_id(request: Request) -> str:
-    return known_id("blk", "bulk operation", request.params["operation_id"])
+def _operation_id(request: Request) -> OperationId:
+    return OperationId(known_id("blk", "bulk operation", request.params["operation_id"]))

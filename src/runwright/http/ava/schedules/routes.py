@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from runwright.core.ids import BackfillId, ScheduleId
 from runwright.http.ava.authorization import READS, RUNS, WRITES
 from runwright.http.ava.dialect import AVA
 from runwright.http.ava.envelopes import Data, Page, filter_of, known_id, optional, page_of, read_page
@@ -214,9 +215,9 @@ async def cancel_backfill(request: Request) -> Data[BackfillOut]:
     )
 
 
-def _backfill_id(request: Request) -> str:
-    return known_id("bfl", "backfill", request.params["backfill_id"])
+def _backfill_id(request: Request) -> BackfillId:
+    return BackfillId(known_id("bfl", "backfill", request.params["backfill_id"]))
 
 
-def _schedule_id(request: Request) -> str:
-    return known_id("sch", "schedule", request.params["schedule_id"])
+def _schedule_id(request: Request) -> ScheduleId:
+    return ScheduleId(known_id("sch", "schedule", request.params["schedule_id"]))

@@ -4,6 +4,7 @@ from typing import Final
 
 from msgspec import UNSET
 
+from runwright.core.ids import DeliveryId, EndpointId
 from runwright.http.ava.authorization import READS, WRITES
 from runwright.http.ava.dialect import AVA
 from runwright.http.ava.envelopes import Page, PageQuery, known_id, optional, page_of, read_page
@@ -142,9 +143,9 @@ async def list_deliveries(request: Request) -> Page[DeliveryOut]:
 async def redeliver(request: Request) -> DeliveryOut:
     """Sends the delivery immediately, whatever its status, and resets its retries."""
     webhook_id = _webhook_id(request)
-    delivery_id = known_id("whd", "delivery", request.params["delivery_id"])
+    delivery_id = DeliveryId(known_id("whd", "delivery", request.params["delivery_id"]))
     return delivery_out(await request.services.endpoints.redeliver(request.caller, webhook_id, delivery_id))
 
 
-def _webhook_id(request: Request) -> str:
-    return known_id("wh", "webhook", request.params["webhook_id"])
+def _webhook_id(request: Request) -> EndpointId:
+    return EndpointId(known_id("wh", "webhook", request.params["webhook_id"]))

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from runwright.core.ids import WorkerId
 from runwright.http.ava.authorization import READS, WRITES
 from runwright.http.ava.dialect import AVA
 from runwright.http.ava.envelopes import Data, Page, filter_of, known_id, page_of, read_page
@@ -85,6 +86,6 @@ async def deprecate_worker(request: Request) -> Data[WorkerOut]:
     return Data(worker_out(await request.services.workers.deprecate(request.caller, worker_id_of(request))))
 
 
-def worker_id_of(request: Request) -> str:
+def worker_id_of(request: Request) -> WorkerId:
     """Return the id in the path; NotFoundError if it cannot be one."""
-    return known_id("wkr", "worker", request.params["worker_id"])
+    return WorkerId(known_id("wkr", "worker", request.params["worker_id"]))

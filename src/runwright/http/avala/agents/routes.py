@@ -6,7 +6,7 @@ import msgspec
 
 from runwright.agents.model import Agent, AgentCreate, AgentFields
 from runwright.core.errors import ForbiddenError
-from runwright.core.ids import uuid_of
+from runwright.core.ids import AgentId, uuid_of
 from runwright.core.roles import Role
 from runwright.http.avala.agents.schemas import (
     CHANGE_AGENT,
@@ -108,7 +108,7 @@ async def change_agent(request: Request) -> AgentOut:
 @ROUTES.add("DELETE", "/{uid}", WRITES, "Delete an agent", errors=(404,))
 async def delete_agent(request: Request) -> None:
     """Deletes the agent and its executions."""
-    await request.services.agents.delete(request.caller, internal_id("agt", request.params["uid"]))
+    await request.services.agents.delete(request.caller, AgentId(internal_id("agt", request.params["uid"])))
 
 
 @ROUTES.add("POST", "/{uid}/test", WRITES, "Test an agent", status=_OK, errors=(404,))
@@ -131,7 +131,7 @@ async def _read(request: Request, validator: Validator[T]) -> T:
 
 async def _agent(request: Request) -> Agent:
     """Return the agent in the path; before the body is read, so that others' agents are 404 in any case."""
-    agent_id = internal_id("agt", request.params["uid"])
+    agent_id = AgentId(internal_id("agt", request.params["uid"]))
     return await request.services.agents.get(request.tenant_id, agent_id)
 
 

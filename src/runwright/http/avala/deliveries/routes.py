@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from runwright.core.ids import DeliveryId
 from runwright.http.avala.authorization import READS
 from runwright.http.avala.deliveries.schemas import DeliveryOut, delivery_out
 from runwright.http.avala.dialect import AVALA, PREFIX
@@ -22,7 +23,7 @@ async def list_deliveries(request: Request) -> Page[DeliveryOut]:
 
 @ROUTES.add("GET", "/{uid}", READS, "Get a delivery", errors=(404,))
 async def get_delivery(request: Request) -> DeliveryOut:
-    delivery_id = internal_id("whd", request.params["uid"])
+    delivery_id = DeliveryId(internal_id("whd", request.params["uid"]))
     return await _out(
         request, await request.services.avala_endpoints.delivery(request.tenant_id, delivery_id)
     )

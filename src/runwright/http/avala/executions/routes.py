@@ -6,7 +6,7 @@ from msgspec import UNSET
 
 from runwright.agents.model import Action, Agent, ExecutionFilter, ExecutionStatus
 from runwright.core.errors import ForbiddenError, NotFoundError
-from runwright.core.ids import id_of_uuid, uuid_of
+from runwright.core.ids import AgentId, ExecutionId, id_of_uuid, uuid_of
 from runwright.http.avala.authorization import ACTS, DECIDES, READS
 from runwright.http.avala.dialect import AVALA, PREFIX
 from runwright.http.avala.executions.schemas import (
@@ -44,7 +44,7 @@ _SOME_UID: Final = "d4e5f6a7-b8c9-0d1e-2f3a-4b5c6d7e8f90"
 )
 async def list_agent_executions(request: Request) -> Page[ExecutionOut]:
     """Newest first. Only `claim`, and polls of agents with `poll_lease_seconds`, change anything."""
-    agent_id = internal_id("agt", request.params["uid"])
+    agent_id = AgentId(internal_id("agt", request.params["uid"]))
     agent = await request.services.agents.get(request.tenant_id, agent_id)
     query = request.query(LIST_AGENT_EXECUTIONS)
     seconds = _lease_seconds(request, query, agent)
@@ -64,7 +64,7 @@ async def list_executions(request: Request) -> Page[ExecutionOut]:
 @ROUTES.add("GET", "/executions/{uid}", READS, "Get an execution", errors=(404,))
 async def get_execution(request: Request) -> ExecutionOut:
     """Ours."""
-    execution_id = internal_id("exn", request.params["uid"])
+    execution_id = ExecutionId(internal_id("exn", request.params["uid"]))
     return execution_out(await request.services.executions.get(request.tenant_id, execution_id))
 
 
@@ -84,7 +84,9 @@ async def decide_over_flag(request: Request) -> ExecutionOut:
     `X-User-Id` names the person, else the key. It raises an `agent.action` of its own.
     """
     executions = request.services.executions
-    execution = await executions.get(request.tenant_id, internal_id("exn", request.params["uid"]))
+    execution = await executions.get(
+        request.tenant_id, ExecutionId(internal_id("exn", request.params["uid"]))
+    )
     body = await read_body(request, DECISION)
     return execution_out(await executions.review(request.caller, execution.id, decision_of(body)))
 
@@ -105,7 +107,9 @@ async def submit_action(request: Request) -> ActionOut:
     execution_id = id_of_uuid("exn", canonical_uuid(body.execution) or "")
     if execution_id is None:
         raise NotFoundError("There is no such execution.")
-    decided = await request.services.executions.decide(request.caller, execution_id, decision_of(body))
+    decided = await request.services.executions.decide(
+        request.caller, ExecutionId(execution_id), decision_of(body)
+    )
     return ActionOut(detail="Action recorded.", execution_uid=uuid_of(decided.id), action=Action(body.action))
 
 

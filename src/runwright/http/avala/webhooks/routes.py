@@ -4,6 +4,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
+from runwright.core.ids import EndpointId
 from runwright.http.avala.authorization import READS, WRITES
 from runwright.http.avala.dialect import AVALA, PREFIX
 from runwright.http.avala.fields import https_url
@@ -94,8 +95,8 @@ async def test_webhook(request: Request) -> WebhookTestOut:
     )
 
 
-def _endpoint_id(request: Request) -> str:
-    return internal_id("wh", request.params["uid"])
+def _endpoint_id(request: Request) -> EndpointId:
+    return EndpointId(internal_id("wh", request.params["uid"]))
 
 
 async def _read(request: Request, validator: Validator[T]) -> T:
