@@ -1,5 +1,6 @@
-"""The rooms that claim and run jobs stay small enough to be read."""
+"""Rooms keep their size, and the folders of resources their form."""
 
+import ast
 from pathlib import Path
 
 import runwright
@@ -15,3 +16,12 @@ def test_jobs_and_executor_have_four_thousand_lines_at_most() -> None:
     }
     assert min(lines.values()) > 1_000, "they are counted"
     assert sum(lines.values()) <= MOST_LINES, lines
+
+
+def test_a_resource_with_more_than_two_structs_has_a_schemas_file() -> None:
+    crowded = {}
+    for path in (SOURCE / "http").rglob("routes.py"):
+        structs = [node.name for node in ast.parse(path.read_text()).body if isinstance(node, ast.ClassDef)]
+        if len(structs) > 2:
+            crowded[str(path.relative_to(SOURCE))] = structs
+    assert crowded == {}

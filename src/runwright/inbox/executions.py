@@ -10,7 +10,7 @@ from runwright.agents.model import LONGEST_REASON, Action, DecidedError, Decisio
 from runwright.agents.store.executions import fetch_executions
 from runwright.agents.store.flagged import agent_names, count_flagged, flagged_ids
 from runwright.core.errors import ConflictError, InvalidError, NotFoundError
-from runwright.core.ids import is_id
+from runwright.core.ids import ExecutionId, is_id
 from runwright.core.roles import Caller
 from runwright.db.pool import Database
 from runwright.inbox.model import InboxAnswer, InboxItem
@@ -44,7 +44,7 @@ class FlaggedExecutions:
         """Return one that is or was flagged. NotFoundError."""
         if not is_id(PREFIX, item_id):
             raise _no_question(item_id)
-        execution = await self._executions.get(tenant_id, item_id)
+        execution = await self._executions.get(tenant_id, ExecutionId(item_id))
         if execution.action is not Action.FLAG and execution.review is None:
             raise _no_question(item_id)
         [item] = await self._items([execution])
@@ -58,7 +58,8 @@ class FlaggedExecutions:
             raise InvalidError({"note": [f"Must have at most {LONGEST_REASON} characters."]})
         await self.get(caller.tenant_id, item_id)
         try:
-            await self._executions.review(caller, item_id, Decision(action=Action(answer), reason=note))
+            decision = Decision(action=Action(answer), reason=note)
+            await self._executions.review(caller, ExecutionId(item_id), decision)
         except DecidedError as error:
             item = await self.get(caller.tenant_id, item_id)
             given = item.answer

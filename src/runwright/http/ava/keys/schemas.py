@@ -8,7 +8,7 @@ from msgspec import UNSET, Meta, UnsetType, field
 
 from runwright.core.roles import ALL_SCOPES, ROLES, KeyScope
 from runwright.http.ava.envelopes import PageQuery, Time, When, in_utc
-from runwright.http.ava.tenants.routes import TenantId, Text
+from runwright.http.ava.tenants.schemas import TenantId, Text
 from runwright.http.fields import plausible_time, storable_text, to_out
 from runwright.http.validation import Problem, Validator
 from runwright.tenants.model import ApiKey, KeyCreate

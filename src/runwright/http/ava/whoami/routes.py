@@ -1,71 +1,18 @@
-"""The route and schemas of `/v1/ava/whoami`: whom a request is made for, and with which key."""
+"""The route of `/v1/ava/whoami`: whom a request is made for, and with which key."""
 
-from typing import Annotated, Final, Literal
+from typing import Final
 
-import msgspec
-from msgspec import Meta
-
-from runwright import __version__
-from runwright.core.roles import KeyScope
 from runwright.http.ava.authorization import SIGNS_IN
 from runwright.http.ava.dialect import AVA
-from runwright.http.ava.envelopes import Data, Time
-from runwright.http.ava.keys.schemas import RoleName
-from runwright.http.fields import to_out
+from runwright.http.ava.envelopes import Data
+from runwright.http.ava.whoami.schemas import WhoamiOut, whoami_out
 from runwright.http.request import Request
 from runwright.http.routing import Routes
-from runwright.tenants.model import ApiKey
-
-
-class CallerKeyOut(msgspec.Struct, frozen=True, kw_only=True):
-    """The key of the request, without its text."""
-
-    id: Annotated[str, Meta(description="`platform` for the platform key.")]
-    name: str
-    role: Annotated[RoleName, Meta(description="The highest role that it may take.")]
-    scopes: Annotated[list[KeyScope], Meta(description="What it may be used for.")]
-    created_at: Annotated[Time | None, Meta(description="null for the platform key.")]
-    expires_at: Annotated[Time | None, Meta(description="null: never.")]
-
-
-class CallerSessionOut(msgspec.Struct, frozen=True):
-    """The session of the request; `kind` is `session` for a cookie, `token` for a read token."""
-
-    id: str
-    kind: Literal["session", "token"]
-    expires_at: Time
-
-
-class WhoamiOut(msgspec.Struct, frozen=True, kw_only=True):
-    """Whom the request is made for."""
-
-    tenant_id: str
-    user_id: Annotated[str, Meta(description="The user of the headers, else the key's id.")]
-    role: Annotated[RoleName, Meta(description="The role of this request, which may be below the key's.")]
-    operator: Annotated[bool, Meta(description="Whether the caller may manage all tenants.")]
-    key: CallerKeyOut
-    session: Annotated[CallerSessionOut | None, Meta(description="null: the request was made with the key.")]
-    server_version: str
-
-
-def key_out(key: ApiKey) -> CallerKeyOut:
-    return to_out(CallerKeyOut, key, role=key.role.wire_name, scopes=sorted(key.scopes))
-
 
 ROUTES: Final = Routes(AVA, "/v1/ava/whoami", tag="Keys")
 
 
 @ROUTES.add("GET", "", SIGNS_IN, "Show the caller", errors=(422,))
 async def show_caller(request: Request) -> Data[WhoamiOut]:
-    """Return the tenant, user and role that the headers and the key add up to."""
-    caller = request.caller
-    shown = to_out(
-        WhoamiOut,
-        caller,
-        role=caller.role.wire_name,
-        operator=caller.sees_all_tenants,
-        key=key_out(request.key),
-        session=None if request.session is None else to_out(CallerSessionOut, request.session),
-        server_version=__version__,
-    )
-    return Data(shown)
+    """Returns the tenant, user and role that result from the headers and the key."""
+    return Data(whoami_out(request.caller, request.key, request.session))
