@@ -17,8 +17,6 @@ writers take turns by a lock beside it.
 import contextlib
 import os
 import re
-import tempfile
-import tomllib
 from collections.abc import Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
@@ -33,7 +31,6 @@ FILE_NAME: Final = "profiles.toml"
 
 _PROFILES, _CURRENT = "profiles", "current"
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
-_OTHERS: Final = 0o077
 
 
 class Profile(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -112,9 +109,10 @@ class Profiles:
             return {}
         except (OSError, UnicodeDecodeError) as error:
             raise SetupError(f"{self.path} cannot be read: {error}.") from None
+        tomllib: Any = import_module("tomllib")  # most users have no profiles, and commands start faster
         try:
-            document = tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
+            document: dict[str, Any] = tomllib.loads(text)
+        except ValueError as error:
             raise SetupError(f"{self.path} is not TOML: {error}.") from None
         tables = document.get(_PROFILES, {})
         if not isinstance(tables, dict):
@@ -150,15 +148,16 @@ def default_path() -> Path:
 
 def _replace(path: Path, text: str) -> None:
     """Write a file that only its owner can read, in one step."""
-    fd, part = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)  # mode 0600
+    part = path.with_name(f".{path.name}-{os.urandom(8).hex()}")
+    fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         with os.fdopen(fd, "w", encoding="utf-8") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
-        Path(part).replace(path)
+        part.replace(path)
     except BaseException:
-        Path(part).unlink(missing_ok=True)
+        part.unlink(missing_ok=True)
         raise
 
 

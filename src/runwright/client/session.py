@@ -1,6 +1,6 @@
 """Calls of a server: credentials, retries, envelopes and streams, written once for both transports."""
 
-import uuid
+import os
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from typing import Any, Final, TypeVar
@@ -204,7 +204,7 @@ class Session:
 
 def new_idempotency_key(given: str | None = None) -> dict[str, str]:
     """Return the header of a call that must have its effect once, however often it is sent."""
-    return {"idempotency-key": given or uuid.uuid4().hex}
+    return {"idempotency-key": given or os.urandom(16).hex()}
 
 
 def rows_of(members: Mapping[str, msgspec.Raw], name: str) -> list[msgspec.Raw]:
