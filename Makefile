@@ -74,7 +74,7 @@ check: setup $(SITE) ## Format, lint, types, import order, names, words and the 
 schema: setup ## Write docs/schema.txt anew, after a new migration
 	$(BIN)/python -m tests.schema_dump > docs/schema.txt
 
-client: setup ## Generate the TypeScript client from the OpenAPI documents, and build it
+client: setup ## Build runwright-client, and the TypeScript client from the OpenAPI documents
 	scripts/client $(ARGS)
 
 bench: .venv/.installed-bench ## Measure, side by side with the peers (ARGS='--quick')

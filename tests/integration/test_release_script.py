@@ -93,6 +93,8 @@ def test_a_release_is_one_commit_with_a_tag_and_built_files(copy: Path) -> None:
     changed = git(copy, "show", "--format=", "--name-only", "HEAD").splitlines()
     assert sorted(changed) == [
         "CHANGELOG.md",
+        "clients/typescript/package-lock.json",
+        "clients/typescript/package.json",
         "pyproject.toml",
         "src/runwright/__init__.py",
         "src/runwright/db/migrations/releases.toml",
@@ -111,5 +113,7 @@ def test_a_release_is_one_commit_with_a_tag_and_built_files(copy: Path) -> None:
     assert listed == repr([*bundled_releases(), mine])
     with zipfile.ZipFile(copy / "dist" / "runwright-99.0.0-py3-none-any.whl") as wheel:
         assert "runwright/db/migrations/releases.toml" in wheel.namelist()
+    with zipfile.ZipFile(copy / "dist" / "runwright_client-99.0.0-py3-none-any.whl") as wheel:
+        assert "runwright_client/tree/runwright/client/__init__.py" in wheel.namelist()
     with tarfile.open(copy / "dist" / "runwright-99.0.0.tar.gz") as archive:
         assert "runwright-99.0.0/pyproject.toml" in archive.getnames()
