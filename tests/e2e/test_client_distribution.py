@@ -27,7 +27,16 @@ with Runwright() as rw:
 def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An environment with the wheel of the client and what it asks for."""
     folder = tmp_path_factory.mktemp("client")
-    build = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(folder / "dist")]
+    build = [
+        sys.executable,
+        "-m",
+        "hatchling",
+        "build",
+        "--target",
+        "wheel",
+        "--directory",
+        str(folder / "dist"),
+    ]
     subprocess.run(build, cwd=ROOT / "clients" / "python", check=True, capture_output=True, timeout=120)
     [wheel] = (folder / "dist").iterdir()
     uv("venv", "--quiet", "--python", sys.executable, str(folder / "venv"))
