@@ -6,6 +6,7 @@ What serves requests and what loops go through the proxy; jobs are ended, and th
 import asyncio
 import contextlib
 import json
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from datetime import datetime
@@ -326,6 +327,22 @@ class Features:
     async def settled(self) -> bool:
         """Whether everything that was begun has ended."""
         return bool(await self.direct.fetchval(_SETTLED))
+
+    async def unsettled(self) -> str:
+        """Return what has not ended, for the message of a test that waited in vain."""
+        left = {
+            name: [dict(row) for row in await self.direct.fetch(f"SELECT * FROM {name} LIMIT 5")]
+            for name in (
+                "agent_turns",
+                "tool_calls",
+                "completion_callbacks",
+                "run_queue",
+                "outbox",
+                "job_queue",
+            )
+        }
+        failures = Counter(repr(event)[:300] for event in self.telemetry.events if "error" in repr(event))
+        return f"{left}\n{failures.most_common(12)}"
 
     async def check(self) -> None:
         """Everything that was accepted exists, ended well, and happened once."""

@@ -2,7 +2,11 @@
 
 import asyncio
 import time
-from typing import Final
+from collections.abc import Callable, Iterable
+from typing import Final, TypeVar
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 SLICE_SECONDS: Final = 0.005
 
@@ -18,3 +22,12 @@ class Turns:
         if time.perf_counter() - self._began >= SLICE_SECONDS:
             await asyncio.sleep(0)
             self._began = time.perf_counter()
+
+
+async def in_turns(rows: Iterable[R], convert: Callable[[R], T]) -> list[T]:
+    """Return what `convert` makes of each row; other tasks run in between."""
+    turns, converted = Turns(), []
+    for row in rows:
+        converted.append(convert(row))
+        await turns.between()
+    return converted

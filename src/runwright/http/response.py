@@ -9,6 +9,7 @@ import msgspec
 from starlette.responses import Response
 
 from runwright.core.errors import UnavailableError
+from runwright.core.turns import in_turns
 
 T = TypeVar("T")
 
@@ -32,6 +33,22 @@ def json_response(
 ) -> Response:
     """Return the response with a struct as JSON."""
     return Response(_encode(result), status, headers, media_type)
+
+
+async def encode_rows(result: object) -> object:
+    """Return a struct whose rows are encoded: a large page holds the event loop for a row at a time."""
+    if not isinstance(result, msgspec.Struct):
+        return result
+    encoded: dict[str, object] = {}
+    for name in result.__struct_fields__:
+        value = getattr(result, name)
+        if isinstance(value, list) and len(value) > 1 and isinstance(value[0], msgspec.Struct):
+            encoded[name] = await in_turns(value, lambda row: msgspec.Raw(_encode(row)))
+        elif isinstance(value, msgspec.Struct):
+            inner = await encode_rows(value)
+            if inner is not value:
+                encoded[name] = inner
+    return msgspec.structs.replace(result, **encoded) if encoded else result
 
 
 def add_response_headers(scope: Any, headers: Sequence[tuple[bytes, bytes]]) -> None:  # noqa: ANN401  ASGI's own type

@@ -20,7 +20,7 @@ from starlette.types import Receive, Scope, Send
 from runwright.core.roles import Caller, KeyScope, Role
 from runwright.http.errors import ErrorTable
 from runwright.http.request import Request
-from runwright.http.response import JSON, Reply, json_response
+from runwright.http.response import JSON, Reply, encode_rows, json_response
 from runwright.http.services import EdgeState
 from runwright.http.validation import Validator
 
@@ -176,14 +176,15 @@ class _Operation:
         if result is None:
             return Response(status_code=route.status)
         if isinstance(result, Reply):
-            return _reply(result, route)
-        return json_response(result, route.status, route.dialect.media_type)
+            return await _reply(result, route)
+        return json_response(await encode_rows(result), route.status, route.dialect.media_type)
 
 
-def _reply(reply: Reply[object], route: Route) -> Response:
+async def _reply(reply: Reply[object], route: Route) -> Response:
     if reply.result is None:
         return Response(status_code=reply.status, headers=reply.headers)
-    return json_response(reply.result, reply.status, route.dialect.media_type, reply.headers)
+    result = await encode_rows(reply.result)
+    return json_response(result, reply.status, route.dialect.media_type, reply.headers)
 
 
 class _Path:

@@ -13,6 +13,7 @@ from typing import Any, Final
 import msgspec
 
 from runwright.core.job_state import TERMINAL, JobStatus
+from runwright.core.turns import Turns
 from runwright.db.pool import Database
 from runwright.job_views.model import JobLogs, LogLine
 from runwright.job_views.store.log_chunks import StoredLine, fetch_log_chunks
@@ -52,13 +53,16 @@ async def read_logs(
 ) -> JobLogs:
     """Return up to `limit` lines with a seq above `after`, oldest first."""
     lines: list[LogLine] = []
-    offset = 0
+    offset, turns = 0, Turns()
     while len(lines) <= limit:
         chunks = await fetch_log_chunks(db, job_id=job_id, after=after, limit=_CHUNKS_PER_READ, offset=offset)
         for chunk in chunks:
+            await turns.between()
+            if len(lines) > limit:
+                break
             lines.extend(
                 LogLine(seq, line.ts, line.level, line.msg, chunk.attempt, line.fields)
-                for seq, line in enumerate(chunk.lines, chunk.first_seq)
+                for seq, line in enumerate(chunk.lines(), chunk.first_seq)
                 if seq > after and which.selects(line)
             )
         if len(chunks) < _CHUNKS_PER_READ:

@@ -64,7 +64,7 @@ class OutboxSender(DatabaseLoop, Generic[Item, Result]):
         self._round = _Round()
         self._split = SplitDecision()
         self._rest_until = 0.0
-        self._empty_seconds = 0.0
+        self._empty_seconds = math.inf
         self._fresh: set[str] = set()
         self._settlements: Batcher[Settlement[Result], bool] = Batcher(
             self._settle, max_in_flight=2, retry_seconds=math.inf

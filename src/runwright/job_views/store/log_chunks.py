@@ -23,7 +23,11 @@ class StoredChunk(msgspec.Struct, frozen=True):
 
     first_seq: int
     attempt: int
-    lines: list[StoredLine]
+    text: msgspec.Raw
+
+    def lines(self) -> list[StoredLine]:
+        """Return its lines, decoded."""
+        return _decode_lines(self.text)
 
 
 _decode_lines: Final = msgspec.json.Decoder(list[StoredLine]).decode
@@ -43,4 +47,4 @@ async def fetch_log_chunks(
         limit,
         offset,
     )
-    return [StoredChunk(row["first_seq"], row["attempt"], _decode_lines(row["lines"])) for row in rows]
+    return [StoredChunk(row["first_seq"], row["attempt"], row["lines"]) for row in rows]

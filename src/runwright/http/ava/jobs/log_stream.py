@@ -4,9 +4,11 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Final
 
+from runwright.core.turns import in_turns
 from runwright.http.ava.jobs.log_schemas import line_out
 from runwright.http.response import OpenStreams, server_sent_event
 from runwright.job_views.logs import TailEnd, TailPart
+from runwright.job_views.model import LogLine
 
 SILENCE_SECONDS: Final = 15.0
 """After this time without an event a comment is sent, so that proxies keep the connection open."""
@@ -27,9 +29,13 @@ async def log_events(
             if isinstance(part, TailEnd):
                 yield server_sent_event("end", part)
             elif part:
-                yield b"".join(server_sent_event("log", line_out(line), line.seq) for line in part)
+                yield b"".join(await in_turns(part, _log_event))
             elif loop.time() - last < SILENCE_SECONDS:
                 continue
             else:
                 yield _NOTHING
             last = loop.time()
+
+
+def _log_event(line: LogLine) -> bytes:
+    return server_sent_event("log", line_out(line), line.seq)

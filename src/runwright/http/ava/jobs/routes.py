@@ -5,6 +5,7 @@ from typing import Final
 from starlette.responses import Response
 
 from runwright.core.ids import JobId
+from runwright.core.turns import in_turns
 from runwright.http.ava.authorization import READS, RUNS
 from runwright.http.ava.dialect import AVA
 from runwright.http.ava.envelopes import Data, known_id, optional, read_cursor_page
@@ -95,10 +96,10 @@ async def create_job(request: Request) -> Reply[Data[JobOut]]:
 async def create_jobs(request: Request) -> Reply[Data[list[JobOut]]]:
     """Submits all of the jobs, in this order, or none."""
     body = await request.body(CREATE_JOBS)
-    submissions = [submission_of(job, request) for job in body.jobs]
+    submissions = await in_turns(body.jobs, lambda job: submission_of(job, request))
     idempotency = await read_idempotency(request)
     jobs = await request.services.jobs.submit_batch(request.tenant_id, submissions, idempotency)
-    data = Data([job_out(job) for job in jobs])
+    data = Data(await in_turns(jobs, job_out))
     return Reply(data, 201 if jobs[0].id == submissions[0].id else 200)
 
 

@@ -1,5 +1,6 @@
 """The routes of secrets. They accept values and return none."""
 
+from functools import partial
 from typing import Final
 
 from runwright.core.errors import NotFoundError
@@ -48,7 +49,8 @@ async def put_secret(request: Request) -> Reply[Data[SecretOut]]:
     A tenant has at most 1,000 secrets.
     """
     name = request.params["name"]
-    value = read_secret(name, await request.read_json())
+    body = await request.read_json()
+    value = await request.edge.large_bodies.validate(request.tenant_id, partial(read_secret, name), body)
     secret, created = await request.services.vault.put(request.caller, name, value)
     return Reply(Data(secret_out(secret)), 201 if created else 200)
 

@@ -7,6 +7,7 @@ from msgspec import UNSET
 from runwright.agents.model import Action, Agent, ExecutionFilter, ExecutionStatus
 from runwright.core.errors import ForbiddenError, NotFoundError
 from runwright.core.ids import AgentId, ExecutionId, id_of_uuid, uuid_of
+from runwright.core.turns import in_turns
 from runwright.http.avala.authorization import ACTS, DECIDES, READS
 from runwright.http.avala.dialect import AVALA, PREFIX
 from runwright.http.avala.executions.schemas import (
@@ -52,7 +53,7 @@ async def list_agent_executions(request: Request) -> Page[ExecutionOut]:
         return await _page(request, query, agent.id)
     limit = read_window(query, "exn").limit
     leased = await request.services.executions.lease(agent.id, seconds=seconds, limit=limit)
-    return Page(None, None, [execution_out(one) for one in leased])
+    return Page(None, None, await in_turns(leased, execution_out))
 
 
 @ROUTES.add("GET", "/executions", READS, "List executions", query=ExecutionQuery, errors=(404,))
@@ -132,4 +133,4 @@ async def _page(request: Request, query: ExecutionQuery, agent_id: str | None) -
     )
     window = read_window(query, "exn")
     view = await request.services.executions.list(request.tenant_id, which, window)
-    return page_out(request, view, [execution_out(one) for one in view.rows])
+    return page_out(request, view, await in_turns(view.rows, execution_out))
