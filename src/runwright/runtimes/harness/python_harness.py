@@ -28,6 +28,7 @@ from runwright_wire import (
     ERROR,
     HEADER,
     INFO,
+    LENGTHS,
     LINE_CHARS,
     LOAD,
     OUTPUT_BYTES,
@@ -46,7 +47,6 @@ from runwright_wire import (
     bundled_path,
     open_wire,
     raw_output_pending,
-    split_run,
     write_source,
 )
 
@@ -318,7 +318,8 @@ class PythonHarness:
         self._log.begin(assignment_id)
         began = time.perf_counter_ns()
         try:
-            kind, answer = RESULT, self._answer(assignment_id, payload)
+            self._session.begin(assignment_id, payload, began)
+            kind, answer = RESULT, self._answer(payload)
         except JobFailedError as failure:
             kind, answer = ERROR, failure.payload()
         if os.getpid() != self._pid:
@@ -335,12 +336,12 @@ class PythonHarness:
             time.sleep(0.0002)
         return b""
 
-    def _answer(self, assignment_id: int, payload: bytes) -> bytes:
-        variables, context, content = split_run(payload)
-        self._session.begin(assignment_id, context)
+    def _answer(self, payload: bytes) -> bytes:
+        env_size, job_size = LENGTHS.unpack_from(payload)
+        rest = LENGTHS.size + env_size
         try:
-            env = self._decode(variables.decode()) if len(variables) > len("{}") else {}
-            job_input = self._decode(content.decode())
+            env = self._decode(payload[LENGTHS.size : rest].decode()) if env_size > len("{}") else {}
+            job_input = self._decode(payload[rest + job_size :].decode())
         except RecursionError:
             raise JobFailedError("handler_error", "The input is nested too deeply for this runtime") from None
         if env:

@@ -225,20 +225,31 @@ class JobSession:
         self.wire = wire
         self.log = log
         self.assignment_id: int | None = None
-        self.context = b""
-        """JSON of what the handler may know of its job."""
-        self.began = 0.0
+        self.payload = b""
+        """That of the RUN frame."""
+        self.began_ns = 0
+        """By the clock of `perf_counter_ns`."""
         self.on_end: Callable[[], bytes] | None = None
 
-    def begin(self, assignment_id: int, context: bytes) -> None:
+    def begin(self, assignment_id: int, payload: bytes, began_ns: int) -> None:
         """Start a job."""
-        self.assignment_id, self.context, self.began = assignment_id, context, time.time()
+        self.assignment_id, self.payload, self.began_ns = assignment_id, payload, began_ns
 
     def end(self) -> bytes:
         """End the job: it cannot ask for anything any more. Return frames to send before its last one."""
         frames = b"" if self.on_end is None else self.on_end()
         self.assignment_id = None
         return frames
+
+    @property
+    def context(self) -> bytes:
+        """JSON of what the handler may know of its job."""
+        return split_run(self.payload)[1]
+
+    @property
+    def began(self) -> float:
+        """When the job began, in seconds since 1970."""
+        return time.time() - (time.perf_counter_ns() - self.began_ns) / 1e9
 
 
 class JobModules:

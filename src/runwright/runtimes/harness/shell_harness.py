@@ -251,7 +251,7 @@ class ShellHarness:
         self._log.begin(assignment_id)
         began = time.perf_counter_ns()
         env, context, job_input = split_run(payload)
-        self._session.begin(assignment_id, context)
+        self._session.begin(assignment_id, payload, began)
         try:
             kind, answer = RESULT, self._answer(json.loads(env), context, job_input)
         except JobFailedError as failure:
