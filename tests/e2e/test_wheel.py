@@ -59,3 +59,6 @@ def test_the_wheel_serves_from_an_empty_environment(tmp_path: Path) -> None:
         offered = {one["name"] for one in api.get("/runtimes").json()["data"] if one["ready"]}
         assert offered >= RUNTIMES
         assert http.get("/healthz").json()["status"] == "ok"
+        script = "rw set n 1 && rw log info kept n=1 && rw get n"
+        shell = api.make_worker(runtime="shell", source_code=script)
+        assert api.run_job(shell["id"])["output"] == 1
