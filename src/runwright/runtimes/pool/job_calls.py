@@ -4,6 +4,7 @@ A call takes its place in the job's `TextQueue`: what the job wrote before is st
 is searched for secrets in a thread.
 """
 
+import asyncio
 from collections.abc import Callable
 from functools import partial
 
@@ -94,7 +95,9 @@ class JobCalls:
         return None
 
     def _reply(self, send: Callable[[bytes], None], number: int, content: bytes) -> None:
-        send(protocol.answer_frame(self._assignment.id, number, content))
+        # Not at once: the jobs that wait behind this one are first given to others.
+        answer = protocol.answer_frame(self._assignment.id, number, content)
+        asyncio.get_running_loop().call_soon(send, answer)
 
     def _mask_call(self, call: HandlerCall, rest: Rest) -> HandlerCall | str:
         """Return a call as it may be stored, or why it may not: secrets stay out of state and inputs."""

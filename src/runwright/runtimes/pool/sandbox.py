@@ -73,8 +73,7 @@ class Sandbox:
         self.in_flight: deque[RunningJob] = deque()
         self.tainted: str | None = None
         """Why the sandbox must not be reused."""
-        self.retiring = False
-        self.jobs_done = 0
+        self.retiring, self.jobs_done = False, 0
         self.created = self.idle_since = loop.time()
         self.boot_error = ""
         self.stdio = Stdio(loop, clock, catch_up=self._about_to_start, on_stray=self._spoke_outside)
@@ -325,13 +324,15 @@ class Sandbox:
         """Pass on what the running job asks for; see `FrameHandler`."""
         if self.state >= SandboxState.DYING or self._running is None:
             return None
-        return self._running.calls.take_request(payload, partial(self._send_answer, self._running))
+        violation = self._running.calls.take_request(payload, partial(self._send_answer, self._running))
+        if violation is None and len(self.in_flight) > 1:
+            self._owner.sandbox_blocked(
+                self
+            )  # before the answer: what waits behind the job is discarded there
+        return violation
 
     def _send_answer(self, job: RunningJob, message: bytes) -> None:
-        """Answer a request, after the jobs that wait behind it were given to others."""
         if job is self._running and self.state is SandboxState.BUSY:
-            if len(self.in_flight) > 1:
-                self._owner.sandbox_blocked(self)
             job.calls.asking = False
             self._socket.send([message])
 
