@@ -35,10 +35,10 @@ def handler(input, env):
 rw log info fetched rows=12 token="$TOKEN"
 rw progress 0.5 pages
 was=$(rw get cursor || echo null)
-rw set cursor "{\"by\": \"$RUNWRIGHT_WORKER\", \"was\": $was}"
+rw set cursor "$(printf '{"by": "%s", "was": %s}' "$RUNWRIGHT_WORKER" "$was")"
 rw emit custom.counted '{"rows": 12}' > /dev/null
 rw set token "$TOKEN" 2> /dev/null || refused=secret
-child=$(rw start Echo "{\"of\": \"$RUNWRIGHT_JOB_ID\"}" --key only)
+child=$(rw start Echo "$(printf '{"of": "%s"}' "$RUNWRIGHT_JOB_ID")" --key only)
 printf '{"id": "%s", "child": "%s", "refused": "%s"}' "$RUNWRIGHT_JOB_ID" "$child" "$refused"
 """,
 }
