@@ -36,7 +36,7 @@ def find_zone(name: str) -> ZoneInfo:
         raise UnknownZoneError(
             f"Must be the name of an IANA time zone, for example Europe/Berlin.{_hint(name)}"
         )
-    with resources.files("tzdata").joinpath("zoneinfo", *name.split("/")).open("rb") as file:
+    with resources.files("tzdata").joinpath("zoneinfo", name).open("rb") as file:
         return ZoneInfo.from_file(file, key=name)
 
 
