@@ -38,7 +38,7 @@ ROUTES: Final = Routes(AVA, "/v1/ava/events", tag="Events")
     example={"type": "custom.report.done", "payload": {"rows": 12}},
 )
 async def publish_event(request: Request) -> Reply[Data[PublishedEventOut]]:
-    """For webhooks, agents and automations that subscribe to it, and for streams; it stays in the log."""
+    """Publishes an event to the webhooks, agents and automations that subscribe to it, and to streams."""
     new = event_create(await request.body(PUBLISH_EVENT), read_idempotency_key(request.headers))
     published = await request.services.publisher.publish(request.caller, new)
     shown = event_out(LoggedEvent(event=published.event, data_omitted=False, worker_id=None))
@@ -48,7 +48,7 @@ async def publish_event(request: Request) -> Reply[Data[PublishedEventOut]]:
 
 @ROUTES.add("GET", "", READS, "List events", query=EventQuery, errors=(422,))
 async def list_events(request: Request) -> EventPage:
-    """Newest first. A page looks at 20,000 events at most: it may have few rows, and be followed by another.
+    """Returns events newest first. A page reads at most 20,000: it may be short and have a next one.
 
     The events `ava.job.queued`, `ava.job.started`, `ava.attempt.failed`, `ava.delivery.*`, `ava.execution.*`
     and `ava.run.*` are kept only while a webhook subscribes to them or a stream is open.
@@ -71,6 +71,6 @@ async def list_events(request: Request) -> EventPage:
 
 @ROUTES.add("GET", "/{event_id}", READS, "Get an event", errors=(404, 422))
 async def get_event(request: Request) -> Data[EventOut]:
-    """With all of its data."""
+    """Returns the event with all of its data."""
     event_id = known_id("evt", "event", request.params["event_id"])
     return Data(event_out(await request.services.event_log.get(request.tenant_id, event_id)))

@@ -48,7 +48,7 @@ _TYPE: Final = Meta(
 TypeNames = Annotated[
     str,
     Meta(
-        description="Only these types, by commas: `ava.job.completed`, `ava.job.*`, `custom.*`. The prefix"
+        description="Only these types: `ava.job.completed`, `ava.job.*`, `custom.*`. The prefix"
         " `ava.` may be left out.",
         max_length=MOST_NAMES * LONGEST_TYPE,
         extra_json_schema={"pattern": f"^{_NAMES.pattern}$"},
@@ -57,7 +57,7 @@ TypeNames = Annotated[
 SubjectIds = Annotated[
     str,
     Meta(
-        description="Only events about these, by commas: the id of a job, a schedule, a delivery.",
+        description="Only events about these ids (comma-separated): jobs, schedules, deliveries.",
         max_length=MOST_NAMES * 65,
         extra_json_schema={"pattern": f"^{_IDS.pattern}$"},
     ),
@@ -70,7 +70,8 @@ class EventIn(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     openapi_name: ClassVar[str] = "PublishEventBody"
 
     type: Annotated[
-        str, Meta(pattern=_CUSTOM, max_length=LONGEST_TYPE, description="`custom.` and a name of yours.")
+        str,
+        Meta(pattern=_CUSTOM, max_length=LONGEST_TYPE, description="`custom.` and a name of your choice."),
     ]
     payload: Annotated[JsonObject, Meta(description="At most 256 KiB.")] = field(
         default_factory=lambda: Raw(b"{}")
@@ -78,7 +79,7 @@ class EventIn(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class EventQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """Which events to list."""
+    """The filters of the list."""
 
     type: TypeNames | UnsetType = field(default=UNSET, name="filter[type]")
     subject_id: SubjectIds | UnsetType = field(default=UNSET, name="filter[subject_id]")
@@ -90,7 +91,7 @@ class EventQuery(msgspec.Struct, frozen=True, kw_only=True):
         default=UNSET, name="filter[created_before]"
     )
     per_page: PerPage = 20
-    cursor: Annotated[Cursor, Meta(description="`next_cursor` of the page before.")] | UnsetType = UNSET
+    cursor: Annotated[Cursor, Meta(description="`next_cursor` of the previous page.")] | UnsetType = UNSET
 
 
 class EventOut(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,7 +99,7 @@ class EventOut(msgspec.Struct, frozen=True, kw_only=True):
 
     id: Annotated[str, Meta(description="`evt_` and a lower-case ULID.")]
     type: Annotated[str, _TYPE]
-    subject_id: Annotated[str, Meta(description="What it is about; empty where it is about nothing else.")]
+    subject_id: Annotated[str, Meta(description="The id of its subject; empty if it has none.")]
     worker_id: Annotated[str | None, Meta(description="The worker of a job's event.")]
     created_at: Time
     data: Annotated[AnyJson | None, Meta(description="The payload of a published event, details of others.")]
@@ -111,7 +112,7 @@ class EventOut(msgspec.Struct, frozen=True, kw_only=True):
 class PublishedEventOut(EventOut, frozen=True, kw_only=True):
     """An event that was published."""
 
-    executions: Annotated[int, Meta(description="The number of agents that get it.")]
+    executions: Annotated[int, Meta(description="The number of agents that receive it.")]
 
 
 class EventPage(msgspec.Struct, frozen=True):

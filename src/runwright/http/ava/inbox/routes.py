@@ -22,9 +22,9 @@ from runwright.http.routing import Routes
 ROUTES: Final = Routes(AVA, "/v1/ava/inbox", tag="Inbox")
 
 
-@ROUTES.add("GET", "", READS, "List what waits for a person", query=InboxQuery, errors=(422,))
+@ROUTES.add("GET", "", READS, "List the inbox", query=InboxQuery, errors=(422,))
 async def list_inbox(request: Request) -> InboxPageOut:
-    """Newest first: what agents have flagged."""
+    """Returns questions newest first: the executions that agents have flagged."""
     query = request.query(LIST_INBOX)
     page = await request.services.inbox.list(
         request.tenant_id,
@@ -46,7 +46,7 @@ async def list_inbox(request: Request) -> InboxPageOut:
 
 @ROUTES.add("GET", "/{item_id}", READS, "Get a question", errors=(404, 422))
 async def get_question(request: Request) -> Data[InboxItemOut]:
-    """With its whole payload, and the answer if there is one."""
+    """Returns the question with its whole payload, and its answer if there is one."""
     return Data(item_out(await request.services.inbox.get(request.tenant_id, request.params["item_id"])))
 
 
@@ -61,9 +61,9 @@ async def get_question(request: Request) -> Data[InboxItemOut]:
     example={"answer": "approve", "note": "Looks right to me."},
 )
 async def answer_question(request: Request) -> Data[InboxItemOut]:
-    """The first answer stands; 409 for any later one, except the same again by the same user.
+    """Answers a question. The first answer stands: a different one is a 409.
 
-    `x-user-id` names who answers, else the key.
+    The answer is recorded for the user of `x-user-id`, else for the key.
     """
     item_id = request.params["item_id"]
     await request.services.inbox.get(request.tenant_id, item_id)

@@ -18,13 +18,13 @@ _LONGEST_NOTE: Final = 2048
 
 
 class InboxQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """Which questions to list."""
+    """The filters of the list."""
 
     status: Annotated[
-        Literal["waiting", "answered"], Meta(description="Those that wait, or those that were answered.")
+        Literal["waiting", "answered"], Meta(description="Only open questions, or only answered ones.")
     ] = field(default="waiting", name="filter[status]")
     per_page: PerPage = 20
-    cursor: Annotated[Cursor, Meta(description="`next_cursor` of the page before.")] | UnsetType = UNSET
+    cursor: Annotated[Cursor, Meta(description="`next_cursor` of the previous page.")] | UnsetType = UNSET
 
 
 class AnswerIn(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -33,15 +33,17 @@ class AnswerIn(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     openapi_name: ClassVar[str] = "AnswerBody"
 
     answer: Annotated[str, Meta(min_length=1, max_length=100, description="One of the question's `answers`.")]
-    note: Annotated[str, Meta(max_length=_LONGEST_NOTE, description="Why.")] | None = None
+    note: Annotated[str, Meta(max_length=_LONGEST_NOTE, description="The reason for the answer.")] | None = (
+        None
+    )
 
 
 class InboxAnswerOut(msgspec.Struct, frozen=True, kw_only=True):
-    """What a person has answered."""
+    """The answer of a person."""
 
     answer: str
     note: str | None
-    by: Annotated[str, Meta(description="The user, else the key, that answered.")]
+    by: Annotated[str, Meta(description="The user that answered, else the key.")]
     at: Time
 
 
@@ -49,13 +51,15 @@ class InboxItemOut(msgspec.Struct, frozen=True, kw_only=True):
     """A question to a person."""
 
     id: str
-    kind: Annotated[str, Meta(description="What asks; `execution`: an agent has flagged an event.")]
+    kind: Annotated[
+        str, Meta(description="The kind of question; `execution`: an agent has flagged an event.")
+    ]
     status: Literal["waiting", "answered"]
     asked_by: Annotated[str, Meta(description="The name of the agent.")]
     subject: Annotated[str, Meta(description="The type of the event that it is about.")]
     question: Annotated[str | None, Meta(description="The agent's reason.")]
-    answers: Annotated[list[str], Meta(description="What may be answered.")]
-    payload: Annotated[AnyJson | None, Meta(description="What the agent was given.")]
+    answers: Annotated[list[str], Meta(description="The possible answers.")]
+    payload: Annotated[AnyJson | None, Meta(description="The payload that the agent received.")]
     payload_omitted: Annotated[
         bool, Meta(description=f"In lists: it has more than {PAYLOAD_BYTES} bytes. Get the question itself.")
     ]
@@ -64,9 +68,9 @@ class InboxItemOut(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class InboxPagination(CursorPagination, frozen=True, kw_only=True):
-    """Where in the inbox a page is, and how much waits."""
+    """The position of a page in the inbox, and how many questions are open."""
 
-    waiting: Annotated[int, Meta(description="How many questions wait; 1,000 means that or more.")]
+    waiting: Annotated[int, Meta(description="The number of open questions; 1,000 means that or more.")]
 
 
 class InboxPageOut(msgspec.Struct, frozen=True):

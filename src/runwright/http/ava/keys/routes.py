@@ -1,4 +1,4 @@
-"""The routes of API keys, at `/v1/keys`. The text of a key is shown once, when it is made."""
+"""The routes of API keys, at `/v1/keys`. The text of a key is returned once, when it is created."""
 
 from datetime import timedelta
 from typing import Final
@@ -76,9 +76,9 @@ async def get_key(request: Request) -> Data[KeyOut]:
     example={"overlap_seconds": 3600},
 )
 async def rotate_key(request: Request) -> Data[NewKeyOut]:
-    """Give the key a new text, which is shown this once. The one before is accepted for the overlap.
+    """Gives the key a new text, which is returned once. The old text is accepted for the overlap.
 
-    The key keeps its id, role and scopes. Rotating it again in the meantime ends no overlap.
+    The key keeps its id, role and scopes. Rotating it again does not shorten an overlap.
     """
     key_id = _key_id(request)
     body = await request.body(ROTATE_KEY)

@@ -20,20 +20,18 @@ RoleName = Literal["tenant-viewer", "tenant-member", "tenant-admin", "tenant-sys
 
 
 class KeyIn(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """A key to make."""
+    """A key to create."""
 
     openapi_name: ClassVar[str] = "CreateKeyBody"
 
     role: Annotated[RoleName, Meta(description="The highest role it may take; not above your own.")]
-    name: Annotated[Text, Meta(description="What it is for.")] = ""
+    name: Annotated[Text, Meta(description="The name of the key, for people.")] = ""
     tenant_id: TenantId | UnsetType = UNSET
     scopes: Annotated[
         list[KeyScope],
-        Meta(
-            description="What it may be used for; none includes another. Default: everything.", min_length=1
-        ),
+        Meta(description="The scopes of the key; none includes another. Default: all.", min_length=1),
     ] = field(default_factory=lambda: sorted(ALL_SCOPES))
-    expires_at: Annotated[When | None, Meta(description="From then on it is refused; null: never.")] = None
+    expires_at: Annotated[When | None, Meta(description="When it expires; null: never.")] = None
 
 
 class RotateIn(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, frozen=True):
@@ -42,18 +40,22 @@ class RotateIn(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, frozen=
     openapi_name: ClassVar[str] = "RotateKeyBody"
 
     overlap_seconds: Annotated[
-        int, Meta(ge=0, le=_LONGEST_OVERLAP, description="For how long the text before is accepted too.")
+        int, Meta(ge=0, le=_LONGEST_OVERLAP, description="How long the old text is accepted as well.")
     ] = _OVERLAP
     expires_at: (
-        Annotated[When | None, Meta(description="A new expiry; null: never. Default: as before.")] | UnsetType
+        Annotated[When | None, Meta(description="When it expires; null: never. Default: unchanged.")]
+        | UnsetType
     ) = UNSET
 
 
 class KeyQuery(PageQuery, frozen=True, kw_only=True):
-    """Which keys to list."""
+    """The filters of the list."""
 
     tenant_id: (
-        Annotated[TenantId, Meta(description="Only this tenant's; a platform key sees others than its own.")]
+        Annotated[
+            TenantId,
+            Meta(description="Only keys of this tenant; others than the caller's need a platform key."),
+        ]
         | UnsetType
     ) = field(default=UNSET, name="filter[tenant_id]")
 
@@ -68,7 +70,7 @@ class KeyOut(msgspec.Struct, frozen=True, kw_only=True):
     scopes: list[KeyScope]
     created_at: Time
     expires_at: Time | None
-    last_used_at: Annotated[Time | None, Meta(description="To the minute.")]
+    last_used_at: Annotated[Time | None, Meta(description="When it was last used, to the minute.")]
     revoked_at: Time | None
     previous_until: Annotated[
         Time | None, Meta(description="Until when an earlier text of the key is accepted, after a rotation.")
@@ -78,7 +80,7 @@ class KeyOut(msgspec.Struct, frozen=True, kw_only=True):
 class NewKeyOut(KeyOut, frozen=True, kw_only=True):
     """A new key with its text."""
 
-    key: Annotated[str, Meta(description="The key itself; shown this once.")]
+    key: Annotated[str, Meta(description="The text of the key; it is not returned again.")]
 
 
 def _check_scopes(scopes: list[KeyScope]) -> Iterable[Problem]:

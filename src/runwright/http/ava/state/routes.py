@@ -20,13 +20,13 @@ ROUTES: Final = Routes(AVA, "/v1/ava/workers", tag="Workers")
 
 
 class StateOut(msgspec.Struct, frozen=True, kw_only=True):
-    """A value that jobs of a worker keep."""
+    """A value in the state of a worker."""
 
     openapi_name = "StateValue"
 
     key: str
     value: AnyJson
-    bytes: Annotated[int, Meta(description="The size of its JSON.")]
+    bytes: Annotated[int, Meta(description="The size of its JSON in bytes.")]
     job_id: Annotated[str, Meta(description="The job that wrote it.")]
     updated_at: Time
 
@@ -37,7 +37,7 @@ def _state_out(value: StateValue) -> StateOut:
 
 @ROUTES.add("GET", "/{worker_id}/state", READS, "Read the state of a worker", errors=(404, 422))
 async def list_state(request: Request) -> Data[list[StateOut]]:
-    """All values that the handlers keep by `job.set`, by key; at most 256, of 1 MiB together."""
+    """Returns all values that handlers have set with `job.set`, by key; at most 256, of 1 MiB together."""
     values = await request.services.worker_state.list(request.tenant_id, worker_id_of(request))
     return Data([_state_out(value) for value in values])
 
@@ -50,7 +50,7 @@ async def get_state(request: Request) -> Data[StateOut]:
 
 @ROUTES.add("DELETE", "/{worker_id}/state", WRITES, "Delete the state of a worker", errors=(404, 422))
 async def clear_state(request: Request) -> None:
-    """All values, for good; running jobs read null from now on."""
+    """Deletes all values permanently; running jobs read null from now on."""
     await request.services.worker_state.delete(request.caller, worker_id_of(request), None)
 
 

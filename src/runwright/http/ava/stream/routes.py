@@ -20,13 +20,13 @@ ROUTES: Final = Routes(AVA, "/v1/ava/stream", tag="Events")
 async def stream_events(request: Request) -> Response:
     """Server-sent events: what happens to jobs, schedules, deliveries, executions and runs, and your own.
 
-    `open` comes once everything that happens from then on will come; `event` for each entry of the log, as
-    the list of events has them; `log` where a job has written lines; `heartbeat` every 10 seconds while
-    nothing else comes; `end`, with a `reason`, before the server ends the stream.
+    `open` is sent first: everything that happens from then on follows; `event` for each entry of the log, as
+    in the list of events; `log` when a job has written lines; `heartbeat` every 10 seconds without another
+    message; `end`, with a `reason`, before the server ends the stream.
 
-    A client that was cut off sends the last id as `Last-Event-ID` and gets what it has missed, some events
-    perhaps again (each has its own `id`). If that is not known any more, a `gone` comes instead: read again
-    what you show.
+    A client that was disconnected sends the last id as `Last-Event-ID` and receives what it has missed, some
+    events perhaps again (each has its own `id`). If these events are not kept any more, `gone` is sent
+    instead: read the lists again.
     """
     where = stream_filter(request.query(STREAM_EVENTS))
     since = read_stream_position(request.headers)

@@ -28,7 +28,7 @@ _LONGEST_POSITION: Final = 512
 
 
 class StreamQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """Which events to stream."""
+    """The filters of the stream."""
 
     type: (
         Annotated[

@@ -14,5 +14,8 @@ ROUTES: Final = Routes(AVA, "/v1/system", tag="System")
 
 @ROUTES.add("GET", "", OPERATES, "Show the state of the server", errors=(422,))
 async def show_system(request: Request) -> Data[SystemOut]:
-    """Versions, isolation, executors, queue, database and disks. The probes need no key and show less."""
+    """Returns versions, isolation, executors, queue, database and disks.
+
+    The probes need no key and show less.
+    """
     return Data(system_out(await request.services.system()))

@@ -41,13 +41,13 @@ class ExecutorOut(msgspec.Struct, frozen=True, kw_only=True):
     isolation: Level
     runtimes: list[str]
     draining: bool
-    live: Annotated[bool, Meta(description="Whether its lease has not expired.")]
+    live: Annotated[bool, Meta(description="Whether its lease is valid.")]
     started_at: Time
     lease_expires_at: Time
 
 
 class QueueTotalsOut(msgspec.Struct, frozen=True, kw_only=True):
-    """Live jobs of all tenants."""
+    """The queued and running jobs of all tenants."""
 
     ready: Annotated[int, Meta(description="Due, and not started.")]
     waiting: Annotated[int, Meta(description="Scheduled for later, or waiting for a retry.")]

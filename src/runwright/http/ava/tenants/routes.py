@@ -75,9 +75,9 @@ async def change_tenant(request: Request) -> Data[TenantOut]:
     return await _change(request, tenant_changes(await request.body(CHANGE_TENANT)))
 
 
-@ROUTES.add("GET", "/{tenant_id}/usage", LOOKS_UP, "Show what a tenant uses", errors=(404, 422))
+@ROUTES.add("GET", "/{tenant_id}/usage", LOOKS_UP, "Get the usage of a tenant", errors=(404, 422))
 async def show_usage(request: Request) -> Data[UsageOut]:
-    """How much of each quota. A tenant sees its own, in any role; the operator that of every tenant."""
+    """Returns how much of each quota is used: of the caller's own tenant, or, for the operator, of any."""
     tenant_id = _tenant_id(request)
     if tenant_id != request.tenant_id:
         if not request.caller.sees_all_tenants:

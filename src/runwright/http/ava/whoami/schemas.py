@@ -19,7 +19,7 @@ class CallerKeyOut(msgspec.Struct, frozen=True, kw_only=True):
     id: Annotated[str, Meta(description="`platform` for the platform key.")]
     name: str
     role: Annotated[RoleName, Meta(description="The highest role that it may take.")]
-    scopes: Annotated[list[KeyScope], Meta(description="What it may be used for.")]
+    scopes: Annotated[list[KeyScope], Meta(description="The scopes of the key.")]
     created_at: Annotated[Time | None, Meta(description="null for the platform key.")]
     expires_at: Annotated[Time | None, Meta(description="null: never.")]
 
@@ -33,7 +33,7 @@ class CallerSessionOut(msgspec.Struct, frozen=True):
 
 
 class WhoamiOut(msgspec.Struct, frozen=True, kw_only=True):
-    """Whom the request is made for."""
+    """The caller of a request."""
 
     tenant_id: str
     user_id: Annotated[str, Meta(description="The user of the headers, else the key's id.")]
