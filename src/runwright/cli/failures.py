@@ -7,6 +7,7 @@ import typer
 
 from runwright.cli.exits import ExitCode, from_answer, print_error, report
 from runwright.client.errors import ApiError, ClientError, SetupError, Unreachable
+from runwright.client.worker_names import AmbiguousNameError
 
 _COMMAND_LINE: Final = tuple(
     one for one in typer.BadParameter.__mro__ if issubclass(one, Exception) and one is not Exception
@@ -49,7 +50,7 @@ def _report_client(error: ClientError) -> int:
         print_error(error.message, hint=hint)
         return ExitCode.UNREACHABLE
     print_error(error.message)
-    return ExitCode.USAGE if isinstance(error, SetupError) else ExitCode.FAILED
+    return ExitCode.USAGE if isinstance(error, (SetupError, AmbiguousNameError)) else ExitCode.FAILED
 
 
 def _report_database(error: Exception) -> int | None:

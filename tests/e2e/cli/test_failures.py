@@ -28,6 +28,8 @@ def workers(server: Server, key: str) -> None:
         rw.workers.create("sleepy", "python", source_code=SLEEPY)
         rw.workers.create("paused", "python", source_code="def handler(input, env):\n    return 1\n")
         rw.workers.pause("paused")
+        for _ in range(2):
+            rw.workers.create("twin", "python", source_code="def handler(input, env):\n    return 1\n")
 
 
 def failed(done: "subprocess.CompletedProcess[str]", code: int, message: str) -> None:
@@ -53,6 +55,7 @@ def failed(done: "subprocess.CompletedProcess[str]", code: int, message: str) ->
         ("runwright jobs cancel --stdin --status queued </dev/null", 2, "either ids or a filter"),
         ("runwright run good -i x", 2, "write KEY=VALUE"),
         ("runwright run good --priority 99", 2, "99 is not in the range"),
+        ("runwright run twin", 2, "2 workers are named 'twin'"),
         ("runwright workers rollback good vX", 2, "'vX' is no version"),
         ("runwright workers delete good", 2, "This needs a confirmation"),
         ("runwright secrets set NAME=value", 2, "A value is never an argument"),

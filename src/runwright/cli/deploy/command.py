@@ -72,9 +72,7 @@ def plan_of(remote: Remote, folder: Path, environment: str | None, *, prune: boo
     project = read_project(folder, environment)
     if prune and project.file is None:
         raise UsageError("--prune needs a runwright.toml.")
-    # what a file never mentions is not asked for, and not deleted
-    state = read_state(remote.client, webhooks=bool(project.webhooks), automations=bool(project.automations))
-    return make_plan(remote.client, project, state, prune=prune)
+    return make_plan(remote.client, project, read_state(remote.client, project), prune=prune)
 
 
 def _apply(remote: Remote, plan: Plan, message: str | None, seconds: float) -> None:

@@ -173,13 +173,11 @@ def _plan_webhooks(project: Project, state: ServerState) -> Iterator[ResourceCha
 
 def _unknown_workers(project: Project, state: ServerState) -> Iterator[ResourceChange]:
     """Yield the workers that the project does not have; where it has no file, nothing is known of others."""
-    known = {worker.name for worker in project.workers}
     if project.file is not None:
-        for name, worker in state.workers.items():
-            if name not in known:
-                yield ResourceChange(
-                    kind="worker", act=Act.DELETE, name=name, id=worker.id, about=worker.runtime
-                )
+        for worker in state.other_workers:
+            yield ResourceChange(
+                kind="worker", act=Act.DELETE, name=worker.name, id=worker.id, about=worker.runtime
+            )
 
 
 def _warnings(change: WorkerChange, state: ServerState) -> Iterator[str]:

@@ -5,9 +5,12 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from runwright.cli.exits import UsageError
+from runwright.cli.project.model import Project
 from runwright.client.errors import ApiError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from runwright.client import Runwright
     from runwright.client.models.schedules import ScheduleInfo
     from runwright.client.models.webhooks import WebhookInfo
@@ -24,7 +27,8 @@ class ServerState(msgspec.Struct, kw_only=True):
     """What a tenant has."""
 
     workers: "dict[str, WorkerInfo]"
-    """By name."""
+    """Those of the project, by name."""
+    other_workers: "list[WorkerInfo]"
     schedules: "dict[str, list[ScheduleInfo]]"
     """By the id of their worker."""
     webhooks: "list[WebhookInfo]"
@@ -33,25 +37,28 @@ class ServerState(msgspec.Struct, kw_only=True):
     secrets: set[str]
 
 
-def read_state(client: "Runwright", *, webhooks: bool, automations: bool) -> ServerState:
+def read_state(client: "Runwright", project: Project) -> ServerState:
     """Return what the tenant has; webhooks and automations only where the project has some."""
+    names = {worker.name for worker in project.workers}
+    found = [worker for worker in client.workers.list() if worker.status != _DEPRECATED]
     schedules: dict[str, list[ScheduleInfo]] = {}
     for schedule in client.schedules.list():
         schedules.setdefault(schedule.worker_id, []).append(schedule)
     return ServerState(
-        workers=_workers(client),
+        workers=_by_name(worker for worker in found if worker.name in names),
+        other_workers=[worker for worker in found if worker.name not in names],
         schedules=schedules,
-        webhooks=list(client.webhooks.list()) if webhooks else [],
-        automations={kind: _automations(client, kind) for kind in _AUTOMATIONS} if automations else {},
+        webhooks=list(client.webhooks.list()) if project.webhooks else [],
+        automations={kind: _automations(client, kind) for kind in _AUTOMATIONS}
+        if project.automations
+        else {},
         secrets={secret.name for secret in client.secrets.list()},
     )
 
 
-def _workers(client: "Runwright") -> "dict[str, WorkerInfo]":
+def _by_name(workers: "Iterable[WorkerInfo]") -> "dict[str, WorkerInfo]":
     found: dict[str, WorkerInfo] = {}
-    for worker in client.workers.list():
-        if worker.status == _DEPRECATED:
-            continue
+    for worker in workers:
         if worker.name in found:
             ids = f"{found[worker.name].id}, {worker.id}"
             raise UsageError(
