@@ -25,6 +25,7 @@ def main() -> int:
     """Run the command that the arguments name, and return the exit code."""
     arguments = sys.argv[1:]
     if COMPLETE_VARIABLE in os.environ:
+        importlib.import_module("typer._completion_classes").completion_init()  # the shells that Typer knows
         return _run(arguments)
     if not arguments or arguments[0] in {"-h", "--help"} or arguments == ["help"]:
         sys.stdout.write(render_index())

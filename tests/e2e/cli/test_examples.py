@@ -1,6 +1,5 @@
 """The examples in the help of commands are run as they are printed, with ids that exist."""
 
-import json
 from pathlib import Path
 
 import pytest
@@ -33,7 +32,6 @@ config = { GREETING = "Hello" }
 [env.prod.worker.digest]
 max_retries = 1
 """
-AUTOMATION = "--name spare --scope global --agent digest --prompt go"
 
 
 @pytest.mark.timeout(600)
@@ -47,42 +45,36 @@ def test_the_examples_of_all_commands_run(home: Home, server: Server, rw: Runwri
     server.run("keys", "create", "--tenant", "ten_spare", "--role", "tenant-viewer")
     home.env["SPARE_KEY"] = server.run("keys", "list", "--tenant", "ten_spare").split("\n")[1].split()[0]
     home.write("main.py", (home.folder / "main.py").read_text().replace("greeting", "saluting"))
-    for noun_path, command in ALL:
-        if noun_path[0] == "automation":
-            _prepare_automations(home)
+    job_id = rw.jobs.run("digest", {}, wait=60).id
+    for number, (path, command) in enumerate(ALL):
+        ids = _automation_ids(rw, number) if path[0] == "automation" else {}
         for example in examples(command):
             if not any(part in example for part in ELSEWHERE):
-                _run(home, server, rw, example)
+                _run(home, server, job_id, ids, example)
 
 
-def _run(home: Home, server: Server, rw: Runwright, example: str) -> None:
-    job = rw.jobs.run("digest", {}, wait=60) if "job_01jd" in example or "7m4k9x2c" in example else None
-    job_id = "" if job is None else job.id
-    line = (
-        example.replace("job_01jd9x3v7m0000000000000000", job_id)
-        .replace("7m4k9x2c", job_id[-8:])
-        .replace("https://rw.example.com", f"{server.url} --with-key")
-        .replace("key_01jd9x3v7m0000000000000000", home.env.get("SPARE_KEY", ""))
-        .replace("job-5f2c", home.env.get("AUTOMATION_JOB", ""))
-        .replace("trg-5f2c", home.env.get("AUTOMATION_TRIGGER", ""))
-        .replace("run-5f2c", home.env.get("AUTOMATION_RUN", ""))
-    )
+def _run(home: Home, server: Server, job_id: str, ids: dict[str, str], example: str) -> None:
+    replaced = ids | {
+        "job_01jd9x3v7m0000000000000000": job_id,
+        "7m4k9x2c": job_id[-8:],
+        "key_01jd9x3v7m0000000000000000": home.env["SPARE_KEY"],
+        "https://rw.example.com": f"{server.url} --with-key",
+    }
+    line = example
+    for printed, meant in replaced.items():
+        line = line.replace(printed, meant)
     if line == "runwright login":
-        line = f"runwright login {server.url} --with-key </dev/stdin"
+        line = f"runwright login {server.url} --with-key"
     wanted = next((code for prefix, code in CODES.items() if line.startswith(prefix)), 0)
     done = home.run(line, input=home.env["RUNWRIGHT_KEY"])
     assert done.returncode == wanted, f"{line}\n{done.stdout}{done.stderr}"
 
 
-def _prepare_automations(home: Home) -> None:
-    """Have one job, one trigger and one run to name; those of examples before are gone."""
-    kinds = {"jobs": "job", "triggers": "trigger"}
-    for kind in kinds:
-        for one in json.loads(home.ok(f"runwright automation {kind} -o json"))[kind]:
-            home.ok(f"runwright automation {kind} delete {one['id']}")
-    given = {"jobs": "--schedule every:24h", "triggers": "--event custom.asked"}
-    for kind, name in kinds.items():
-        made = json.loads(home.ok(f"runwright automation {kind} create {AUTOMATION} {given[kind]} -o json"))
-        home.env[f"AUTOMATION_{name.upper()}"] = made["id"]
-    ran = json.loads(home.ok(f"runwright automation jobs trigger {home.env['AUTOMATION_JOB']} -o json"))
-    home.env["AUTOMATION_RUN"] = ran["id"]
+def _automation_ids(rw: Runwright, number: int) -> dict[str, str]:
+    """Return the printed ids with those of a new job, a new trigger and a run."""
+    fields = {"scope": "global", "name": f"spare {number}", "agent_name": "digest", "prompt": "go"}
+    schedule = {"mode": "every", "interval": "24h"}
+    job = rw.request("POST /api/automation/jobs", json={**fields, "schedule": schedule}).json["job"]["id"]
+    trigger = rw.request("POST /api/automation/triggers", json={**fields, "event": "custom.asked"}).json
+    run = rw.request("POST /api/automation/jobs/{id}/trigger", job, query={"wait": 30}).json["run"]["id"]
+    return {"job-5f2c": job, "trg-5f2c": trigger["trigger"]["id"], "run-5f2c": run}
