@@ -14,8 +14,12 @@ ELSEWHERE = {
     "runwright dev": "test_dev.py",
     "--escape-test": "tests/integration/escape_test",
     "postgresql://": "test_rollout.py",
+    "runwright mcp": "serves until its input ends",
+    "runwright system": "needs the operator",
+    "runwright schedules": "test_configuring.py, with a schedule of that name",
+    "runwright webhooks": "test_configuring.py, with an endpoint that answers",
 }
-"""What long-running examples are tested by."""
+"""Examples that are tested elsewhere, and where, or what they need."""
 
 CODES = {
     "runwright jobs watch --worker": 6,
