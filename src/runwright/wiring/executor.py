@@ -110,7 +110,7 @@ def _serve_call(
 
 
 async def _open_handler_calls(res: Resources, stack: AsyncExitStack) -> HandlerCallService:
-    db = await open_database_pool(res, CLAIM, HANDLER_CONNECTIONS, stack, lazy=True)
+    db = await open_database_pool(res, CLAIM, HANDLER_CONNECTIONS, stack, by_key=True, lazy=True)
     calls = HandlerCallService(
         db,
         clock=res.clock,
