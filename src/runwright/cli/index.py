@@ -26,8 +26,8 @@ SECTIONS: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
             "workers": "List workers and their versions, roll back, pause, delete.",
         },
         "Configure": {
-            "schedules": "Run jobs by the clock: list, create, fire now, make up for the past.",
-            "webhooks": "Send the tenant's events to URLs, and look at the deliveries.",
+            "schedules": "Run jobs by the clock, now, or for the past.",
+            "webhooks": "Send events to URLs, and look at the deliveries.",
             "events": "Publish custom events, and read the log of events.",
             "secrets": "Set secrets, which workers get as environment variables.",
             "agents": "Create agents from templates.",

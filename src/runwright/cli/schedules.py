@@ -123,7 +123,7 @@ def create(
     """Create a schedule, and print its next firings.
 
     Examples:
-    $ runwright schedules create digest '0 7 * * 1-5' --timezone Europe/Berlin --name nightly
+    $ runwright schedules create digest '0 7 * * 1-5' --timezone Europe/Berlin --name morning
     """
     made = remote.writer.schedules.create(
         worker, cron, timezone, name=name, input=read_input(input_ or []), catch_up=catch_up, overlap=overlap

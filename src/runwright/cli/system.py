@@ -22,10 +22,11 @@ def system(remote: Remote) -> None:
     $ runwright system
     """
     found = remote.client.system()
-    remote.output.thing(found, lambda: _text(found))
+    remote.output.thing(found, lambda: system_text(found))
 
 
-def _text(one: "SystemInfo") -> str:
+def system_text(one: "SystemInfo") -> str:
+    """Return the state of a server, section by section."""
     queue, database, isolation = one.queue, one.database, one.isolation
     parts = [
         section(f"runwright {one.version}", {"roles": ", ".join(one.roles)}),

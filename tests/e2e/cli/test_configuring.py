@@ -1,0 +1,98 @@
+"""Schedules, webhooks, events and figures by the command line."""
+
+import json
+import re
+
+import pytest
+from tests.e2e.cli.conftest import Home
+
+from runwright import Runwright
+
+HELLO = "def handler(input, env):\n    return input\n"
+
+
+@pytest.fixture
+def worker(rw: Runwright) -> str:
+    """Return the name of a worker."""
+    if all(one.name != "hello" for one in rw.workers.list()):
+        rw.workers.create("hello", "python", source_code=HELLO)
+    return "hello"
+
+
+def test_a_schedule_from_its_creation_to_its_end(home: Home, rw: Runwright, worker: str) -> None:
+    zone = "--timezone Europe/Berlin --catch-up last --overlap skip"
+    made = json.loads(
+        home.ok(f"runwright schedules create {worker} '0 7 * * *' --name daily {zone} -i n=1 -o json")
+    )
+    assert (made["cron"], made["input"], made["catch_up"], made["overlap"]) == (
+        "0 7 * * *",
+        {"n": 1},
+        "last",
+        "skip",
+    )
+    assert re.search(r"daily +hello +0 7 \* \* \* +Europe/Berlin +in ", home.ok("runwright schedules list"))
+    firings = home.ok("runwright schedules next daily -n 2").splitlines()
+    assert [line[11:16] for line in firings] == ["07:00", "07:00"]
+    job = json.loads(home.ok("runwright schedules run daily -o json"))
+    assert rw.jobs.wait(job["id"], 60).output == {"n": 1}
+    assert job["id"] in home.ok(f"runwright schedules ticks {made['id'][-8:]}")
+    home.ok("runwright schedules pause daily")
+    assert "paused" in home.ok("runwright schedules list")
+    home.ok("runwright schedules resume daily")
+    assert "3 firings" in home.ok("runwright schedules backfill daily --from 3d --dry-run")
+    assert "3 fired" in home.ok("runwright schedules backfill daily --from 3d -y")
+    assert "Nothing was missed" in home.ok("runwright schedules backfill daily --from 3d -y")
+    refused = home.run("runwright schedules delete daily")
+    assert refused.returncode == 2, "without a terminal it asks for -y"
+    home.ok("runwright schedules delete daily -y")
+    assert home.run("runwright schedules get daily").returncode == 5
+
+
+def test_two_schedules_of_a_name_are_told_apart_by_their_ids(home: Home, worker: str) -> None:
+    ids = [
+        json.loads(home.ok(f"runwright schedules create {worker} '0 8 * * *' --name twice -o json"))["id"]
+        for _ in "ab"
+    ]
+    done = home.run("runwright schedules get twice")
+    assert done.returncode == 2
+    assert all(one in done.stderr for one in ids)
+    for one in ids:
+        home.ok(f"runwright schedules delete {one} -y")
+
+
+def test_a_bad_expression_is_refused_with_its_field(home: Home, worker: str) -> None:
+    done = home.run(f"runwright schedules create {worker} often")
+    assert done.returncode == 2
+    assert "cron" in done.stderr
+
+
+def test_webhooks_are_made_listed_and_deleted(home: Home) -> None:
+    url = "https://hooks.example.com/made"
+    out = home.ok(f"runwright webhooks create {url} -e job.failed -e custom.*")
+    assert "secret: " in out
+    listed = json.loads(home.ok("runwright webhooks list -o json"))
+    assert [one["events"] for one in listed if one["url"] == url] == [["ava.job.failed", "custom.*"]]
+    assert "secret" not in json.dumps(listed)
+    assert json.loads(home.ok(f"runwright webhooks deliveries {url} -o json")) == []
+    unknown = home.run(f"runwright webhooks redeliver {url} dlv_01jz8y3v5n3q6r8s9t0v1w2x3y")
+    assert unknown.returncode == 5
+    home.ok(f"runwright webhooks delete {url} -y")
+    assert home.run(f"runwright webhooks deliveries {url}").returncode == 5
+
+
+def test_events_are_published_and_listed(home: Home) -> None:
+    made = json.loads(home.ok("runwright events publish custom.report.done -i rows=12 -o json"))
+    listed = json.loads(home.ok("runwright events list --type 'custom.*' --since 1h -o json"))
+    assert made["id"] in {one["id"] for one in listed}
+    refused = home.run("runwright events publish job.done")
+    assert refused.returncode == 2
+    assert "type" in refused.stderr
+
+
+def test_figures_and_a_view_are_shown(home: Home, rw: Runwright, worker: str) -> None:
+    rw.jobs.run(worker, {}, wait=60)
+    (row,) = (one for one in json.loads(home.ok("runwright stats -o json")) if one["worker"] == worker)
+    assert (row["runs"] > 0, row["failed"], row["queued"]) == (True, 0, 0)
+    assert "queued 0" in home.ok("runwright top --once")
+    assert home.run("runwright top").returncode == 2, "it needs a terminal"
+    assert home.run("runwright system").returncode == 4, "it is for the operator"
