@@ -43,7 +43,7 @@ SECTIONS: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
         },
         "Operate a server": {
             "serve": "Run the server until SIGTERM or SIGINT, then drain.",
-            "system": "Show executors, isolation, the queue, the database and the disks.",
+            "system": "Show executors, isolation, queue, database and disks.",
             "tenants": "Manage tenants.",
             "keys": "Manage the API keys of tenants.",
             "vault": "Manage the keys that encrypt secrets.",

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @reads
 def system(remote: Remote) -> None:
-    """Show executors, isolation, the queue, the database and the disks.
+    """Show executors, isolation, queue, database and disks.
 
     Only the operator may see it, with the platform key.
 
