@@ -13,7 +13,7 @@ SECTIONS: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
     {
         "Start": {
             "init": "Create a folder with a worker to start from.",
-            "dev": "Run a folder on a local server: deploy and run on save, logs live.",
+            "dev": "Run a folder locally: deploy and run on save, logs live.",
             "deploy": "Make the server match a folder's runwright.toml: plan and apply.",
             "run": "Run a worker and print its output.",
         },

@@ -70,7 +70,9 @@ def find_webhook(client: "Runwright", text: str) -> "WebhookInfo":
         return client.webhooks.get(text)
     webhooks = list(islice(client.webhooks.list(), _SEARCHED))
     at = [one for one in webhooks if one.url == text]
-    return at[0] if len(at) == 1 else _by_suffix(text, webhooks, "webhook")
+    if len(at) > 1:
+        raise UsageError(f"Several webhooks have this URL: {', '.join(one.id for one in at[:5])}.")
+    return at[0] if at else _by_suffix(text, webhooks, "webhook")
 
 
 def _by_suffix(text: str, things: Iterable[T], kind: str) -> T:

@@ -61,7 +61,7 @@ def create(
     """Create a webhook. The secret that signs its deliveries is printed once.
 
     Examples:
-    $ runwright webhooks create https://hooks.example.com/runwright -e job.failed
+    $ runwright webhooks create https://hooks.example.com/failures -e job.failed
     """
     made = remote.writer.webhooks.create(endpoint, [_full_type(one) for one in events or ["*"]])
     remote.output.thing(made, lambda: f"{painter(sys.stdout)('green', '✓')} {made.id}\nsecret: {made.secret}")

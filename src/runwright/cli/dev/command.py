@@ -41,7 +41,7 @@ def dev(
     ] = None,
     tenant: Annotated[str | None, typer.Option(metavar="ID", help="The tenant.")] = None,
 ) -> None:
-    """Run a folder on a local server: deploy and run on save, logs live.
+    """Run a folder locally: deploy and run on save, logs live.
 
     A server that runs on this machine is used; without one, one is started, and stopped with Ctrl-C.
 
