@@ -199,7 +199,12 @@ def _read_entry(
 
 
 def _digest(tenant_id: str, definition: AnyDefinition) -> str:
-    return config_digest(tenant_id, definition.scope, definition.workspace_id, definition.name)
+    return config_digest(
+        tenant_id=tenant_id,
+        scope=definition.scope,
+        workspace_id=definition.workspace_id,
+        name=definition.name,
+    )
 
 
 def _automation(tenant_id: str, definition: AnyDefinition, now: datetime) -> Automation:

@@ -18,7 +18,7 @@ def random_id(prefix: str) -> str:
     return f"{prefix}-{secrets.token_hex(8)}"
 
 
-def config_digest(tenant_id: str, scope: str, workspace_id: str, name: str) -> str:
+def config_digest(*, tenant_id: str, scope: str, workspace_id: str, name: str) -> str:
     """Return the stable part of the ids of a definition from a configuration file."""
     tenant = () if tenant_id == DEFAULT_TENANT else (tenant_id,)
     return hex_of(*tenant, scope, workspace_id, name, joined="\n", length=16)

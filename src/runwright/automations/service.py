@@ -14,6 +14,7 @@ from runwright.automations.settings import AutomationSettings
 from runwright.automations.store.runs import fetch_task, list_tasks, update_task
 from runwright.automations.webhook_ingress import WebhookIngress
 from runwright.core.clock import Clock
+from runwright.core.ids import TaskId
 from runwright.core.roles import Caller
 from runwright.db.pool import Database
 from runwright.events.publish import EventScope, PublishedEvent, publish_event
@@ -64,7 +65,7 @@ class Tasks:
         self._db = db
         self._clock = clock
 
-    async def get(self, tenant_id: str, task_id: str) -> Task:
+    async def get(self, tenant_id: str, task_id: TaskId) -> Task:
         """Return one task of the tenant."""
         task = await fetch_task(self._db, tenant_id=tenant_id, task_id=task_id)
         if task is None:

@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from runwright.core.errors import NotFoundError
-from runwright.core.ids import number_of
+from runwright.core.ids import EventId, number_of
 from runwright.db.pool import Database
 from runwright.events.event_filter import EventSelection
 from runwright.events.feed_store import LoggedEvent, fetch_event, scan_events
@@ -54,7 +54,7 @@ class EventReader:
         over = scan.oldest_at is not None and _is_over(scan.oldest_at, which.created_after)
         return EventListing(rows, None if scan.count < SCANNED or over else scan.oldest)
 
-    async def get(self, tenant_id: str, event_id: str) -> LoggedEvent:
+    async def get(self, tenant_id: str, event_id: EventId) -> LoggedEvent:
         """Return one event with all of its data."""
         found = await fetch_event(self._db, tenant_id=tenant_id, position=number_of(event_id))
         if found is None or found.event.id != event_id:

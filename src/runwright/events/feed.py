@@ -23,6 +23,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mappi
 from itertools import groupby, islice
 from typing import Final
 
+from runwright.core.ids import JobId, WorkerId
 from runwright.db.pool import Database
 from runwright.events.feed_store import (
     LoggedEvent,
@@ -145,7 +146,7 @@ class EventFeed:
         channel = self._channels.get(tenant_id)
         return channel.position(self._settled) if channel is not None and channel.live else None
 
-    def hint(self, tenant_id: str, job_id: str, worker_id: str) -> None:
+    def hint(self, tenant_id: str, job_id: JobId, worker_id: WorkerId) -> None:
         """Let the streams of a tenant know, soon, that a job has written log lines."""
         channel = self._channels.get(tenant_id)
         if channel is None or len(channel.hints) >= MOST_HINTS:

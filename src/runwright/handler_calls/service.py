@@ -16,7 +16,7 @@ import msgspec
 
 from runwright.core.clock import Clock
 from runwright.core.errors import ConflictError, InvalidError, RunwrightError
-from runwright.core.ids import JobId, WorkerId, new_id
+from runwright.core.ids import JobId, new_id
 from runwright.db.batching import retry_transient
 from runwright.db.errors import unavailable
 from runwright.db.pool import Database, PoolConnection
@@ -140,7 +140,7 @@ class HandlerCallService:
         attempt = running.attempt
         found = await retry_transient(
             lambda: fetch_value(
-                self._db, tenant_id=attempt.tenant_id, worker_id=WorkerId(attempt.worker_id), key=call.key
+                self._db, tenant_id=attempt.tenant_id, worker_id=attempt.worker_id, key=call.key
             ),
             seconds=CALL_SECONDS / 2,
         )

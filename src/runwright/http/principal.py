@@ -132,9 +132,9 @@ def admit(
     if request.session is not None:
         headers = _headers_in_session(request.session, headers)
     if key.tenant_id is None:
-        caller = _platform_caller(key, headers, request.id)
+        caller = _platform_caller(key, headers, request_id=request.id)
     else:
-        caller = _tenant_caller(key, key.tenant_id, headers, request.id)
+        caller = _tenant_caller(key, key.tenant_id, headers, request_id=request.id)
     if not (open_to_operator and caller.sees_all_tenants):
         request.services.tenant_status.require_active(caller.tenant_id)
     _charge_request(request, caller.tenant_id)
@@ -175,7 +175,7 @@ def _charge_request(request: Request, tenant_id: str) -> None:
         raise RateLimitedError(message, retry_after=allowance.retry_after)
 
 
-def _platform_caller(key: ApiKey, headers: Mapping[bytes, bytes], request_id: str) -> Caller:
+def _platform_caller(key: ApiKey, headers: Mapping[bytes, bytes], *, request_id: str) -> Caller:
     missing = [name.decode() for name in (TENANT, USER, ROLE) if not headers.get(name)]
     if missing:
         message = f"With a platform key these headers are required too: {', '.join(missing)}."
@@ -187,7 +187,7 @@ def _platform_caller(key: ApiKey, headers: Mapping[bytes, bytes], request_id: st
     return Caller(tenant_id, user_id, role, key.id, request_id, by_platform=True, scopes=key.scopes)
 
 
-def _tenant_caller(key: ApiKey, tenant_id: str, headers: Mapping[bytes, bytes], request_id: str) -> Caller:
+def _tenant_caller(key: ApiKey, tenant_id: str, headers: Mapping[bytes, bytes], *, request_id: str) -> Caller:
     if headers.get(TENANT) and _id(headers, TENANT) != tenant_id:
         raise ForbiddenError("This key belongs to another tenant.")
     role = _role(headers[ROLE]) if headers.get(ROLE) else key.role

@@ -10,7 +10,7 @@ from runwright.agents.model import LONGEST_REASON, Action, DecidedError, Decisio
 from runwright.agents.store.executions import fetch_executions
 from runwright.agents.store.flagged import agent_names, count_flagged, flagged_ids
 from runwright.core.errors import ConflictError, InvalidError, NotFoundError
-from runwright.core.ids import ExecutionId, is_id
+from runwright.core.ids import ExecutionId, ItemId, is_id
 from runwright.core.roles import Caller
 from runwright.db.pool import Database
 from runwright.inbox.model import InboxAnswer, InboxItem
@@ -40,7 +40,7 @@ class FlaggedExecutions:
         """Return how many executions wait for a review."""
         return await count_flagged(self._db, tenant_id=tenant_id, bound=bound)
 
-    async def get(self, tenant_id: str, item_id: str) -> InboxItem:
+    async def get(self, tenant_id: str, item_id: ItemId) -> InboxItem:
         """Return one that is or was flagged. NotFoundError."""
         if not is_id(PREFIX, item_id):
             raise _no_question(item_id)
@@ -50,7 +50,7 @@ class FlaggedExecutions:
         [item] = await self._items([execution])
         return item
 
-    async def answer(self, caller: Caller, item_id: str, answer: str, note: str | None) -> InboxItem:
+    async def answer(self, caller: Caller, item_id: ItemId, answer: str, note: str | None) -> InboxItem:
         """Review a flagged execution; the same review again by the same person is a repetition."""
         if answer not in ANSWERS:
             raise InvalidError({"answer": [f"Must be one of: {', '.join(ANSWERS)}."]})
@@ -98,5 +98,5 @@ def _item(execution: Execution, agent: str) -> InboxItem:
     )
 
 
-def _no_question(item_id: str) -> NotFoundError:
+def _no_question(item_id: ItemId) -> NotFoundError:
     return NotFoundError(f"There is no question {item_id}.")

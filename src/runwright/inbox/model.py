@@ -11,6 +11,7 @@ from typing import Protocol
 
 import msgspec
 
+from runwright.core.ids import ItemId
 from runwright.core.roles import Caller
 
 
@@ -52,8 +53,8 @@ class InboxSource(Protocol):
     async def count(self, tenant_id: str, *, bound: int) -> int:
         """Return how many questions wait, at most `bound`."""
 
-    async def get(self, tenant_id: str, item_id: str) -> InboxItem:
+    async def get(self, tenant_id: str, item_id: ItemId) -> InboxItem:
         """Return one question. NotFoundError."""
 
-    async def answer(self, caller: Caller, item_id: str, answer: str, note: str | None) -> InboxItem:
+    async def answer(self, caller: Caller, item_id: ItemId, answer: str, note: str | None) -> InboxItem:
         """Answer a question. NotFoundError, InvalidError; ConflictError if it was answered."""

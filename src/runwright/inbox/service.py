@@ -6,6 +6,7 @@ from typing import Final
 import msgspec
 
 from runwright.core.errors import NotFoundError
+from runwright.core.ids import ItemId
 from runwright.core.roles import Caller
 from runwright.inbox.model import InboxItem, InboxSource
 
@@ -39,15 +40,15 @@ class Inbox:
         rows = found[:limit]
         return InboxPage(rows, _time_part(rows[-1].id) if more else None, min(waiting, MOST_COUNTED))
 
-    async def get(self, tenant_id: str, item_id: str) -> InboxItem:
+    async def get(self, tenant_id: str, item_id: ItemId) -> InboxItem:
         """Return one question. NotFoundError."""
         return await self._source(item_id).get(tenant_id, item_id)
 
-    async def answer(self, caller: Caller, item_id: str, answer: str, note: str | None) -> InboxItem:
+    async def answer(self, caller: Caller, item_id: ItemId, answer: str, note: str | None) -> InboxItem:
         """Answer a question and return it. NotFoundError, InvalidError, ConflictError."""
         return await self._source(item_id).answer(caller, item_id, answer, note)
 
-    def _source(self, item_id: str) -> InboxSource:
+    def _source(self, item_id: ItemId) -> InboxSource:
         source = self._sources.get(item_id.partition("_")[0])
         if source is None:
             raise NotFoundError(f"There is no question {item_id}.")

@@ -9,13 +9,15 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Final
 
+from runwright.core.ids import JobId, WorkerId
+
 WATCH_SECONDS: Final = 5.0
 GATHER_SECONDS: Final = 0.25
 HINT_KINDS: Final = ("watch", "hint")
 _EXPIRY_FACTOR: Final = 3
 _JOBS_PER_NOTIFICATION: Final = 100
 
-HintHandler = Callable[[str, str, str], None]
+HintHandler = Callable[[str, JobId, WorkerId], None]
 """Called with the ids of a tenant, a job and its worker."""
 
 
@@ -44,7 +46,7 @@ class LogHints:
             for tenant_id in tenant_ids:
                 self._send(f"watch {tenant_id}")
 
-    def written(self, tenant_id: str, job_id: str, worker_id: str) -> None:
+    def written(self, tenant_id: str, job_id: JobId, worker_id: WorkerId) -> None:
         """Report that a job of this process has written log lines."""
         for call in self._handlers:
             call(tenant_id, job_id, worker_id)
@@ -64,7 +66,7 @@ class LogHints:
             for pair in jobs.split(" "):
                 job_id, _, worker_id = pair.partition(":")
                 for call in self._handlers:
-                    call(tenant_id, job_id, worker_id)
+                    call(tenant_id, JobId(job_id), WorkerId(worker_id))
 
     def stop(self) -> None:
         """Drop what was gathered."""

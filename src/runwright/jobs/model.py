@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from runwright.core.ids import JobId
+from runwright.core.ids import JobId, WorkerId
 from runwright.core.job_state import NO_RETRY, ErrorCode, JobStatus, Trigger
 from runwright.core.retry import backoff_seconds
 from runwright.runtimes.model import AttemptOutcome, OutcomeStatus, OutputLine
@@ -179,7 +179,7 @@ class ClaimedAttempt(msgspec.Struct, kw_only=True, eq=False):
 
     tenant_id: str
     job_id: JobId
-    worker_id: str
+    worker_id: WorkerId
     worker_version: int
     worker_revision: int
     attempt: int

@@ -19,6 +19,7 @@ from runwright.automations.model import (
 from runwright.automations.run_endings import LONGEST_DELAY, delay_before_next
 from runwright.automations.settings import AutomationSettings
 from runwright.core.errors import ConflictError, NotFoundError
+from runwright.core.ids import TaskId
 from runwright.core.job_state import JobStatus
 from runwright.core.template_context import TemplateContext
 from runwright.events.model import Event
@@ -374,7 +375,7 @@ async def test_a_job_with_a_task_leaves_it_to_others(world: AutomationWorld) -> 
     ended = await world.again(run)
     assert ended.status is RunStatus.DELEGATED
     assert ended.ended_at is not None
-    task = await world.automations.tasks.get("ten_a", ended.task_id or "")
+    task = await world.automations.tasks.get("ten_a", TaskId(ended.task_id or ""))
     assert (task.spec.title, task.spec.description, task.status) == ("Look", "do it", "open")
     assert task.task_run_id == ended.task_run_id
     changed = await world.automations.tasks.change(

@@ -125,6 +125,6 @@ async def _claim_all_there_is(world: World, executor: str, slots: int) -> list[C
 
 
 def _check_limits(running: Sequence[ClaimedAttempt], limits: dict[str, int]) -> None:
-    by_worker = Counter(one.worker_id for one in running)
+    by_worker: Counter[str] = Counter(one.worker_id for one in running)
     assert all(by_worker[worker] <= most for worker, most in limits.items())
     assert Counter(one.tenant_id for one in running)["ten_0"] <= 7

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import msgspec
 import pytest
 
-from runwright.core.ids import JobId
+from runwright.core.ids import JobId, WorkerId
 from runwright.core.job_state import ErrorCode
 from runwright.executor.preparation import Preparation, Refusal
 from runwright.executor.worker_cache import LoadedWorker
@@ -49,7 +49,7 @@ CODE = WorkerCode(
 ATTEMPT = ClaimedAttempt(
     tenant_id="ten_a",
     job_id=JobId("job_1"),
-    worker_id="wkr_1",
+    worker_id=WorkerId("wkr_1"),
     worker_version=3,
     worker_revision=2,
     attempt=4,

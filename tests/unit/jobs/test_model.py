@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 import pytest
 
-from runwright.core.ids import JobId
+from runwright.core.ids import JobId, WorkerId
 from runwright.core.job_state import ErrorCode, JobStatus, Trigger
 from runwright.jobs.model import AttemptEnd, ClaimedAttempt, Job, JobError
 from runwright.runtimes.model import AttemptOutcome, OutcomeStatus, OutputLine
@@ -18,7 +18,7 @@ def claimed(*, retries_left: int = 0, attempt: int = 1, fence: int = 3) -> Claim
     return ClaimedAttempt(
         tenant_id="ten_a",
         job_id=JobId("job_1"),
-        worker_id="wkr_1",
+        worker_id=WorkerId("wkr_1"),
         worker_version=4,
         worker_revision=5,
         attempt=attempt,

@@ -9,7 +9,7 @@ import msgspec
 from asyncpg import Record
 
 from runwright.core.errors import ConflictError, NotFoundError, TenantSuspendedError
-from runwright.core.ids import JobId, new_id
+from runwright.core.ids import JobId, WorkerId, new_id
 from runwright.core.job_state import JobStatus, Trigger
 from runwright.db.pool import Database, PoolConnection
 from runwright.db.rows import columns_of
@@ -273,7 +273,7 @@ def started_attempt(item: Submission, answer: Accepted) -> ClaimedAttempt:
     return ClaimedAttempt(
         tenant_id=item.tenant_id,
         job_id=item.id,
-        worker_id=item.worker_id,
+        worker_id=WorkerId(item.worker_id),
         worker_version=answer.worker_version,
         worker_revision=answer.worker_revision,
         attempt=1,

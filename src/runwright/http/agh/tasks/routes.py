@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from runwright.core.ids import TaskId
 from runwright.http.agh.auth import READS, RUNS
 from runwright.http.agh.errors import AGH
 from runwright.http.agh.requests import page_of, read_body, read_query, time_cursor
@@ -33,7 +34,8 @@ async def list_tasks(request: Request) -> TaskList:
 @ROUTES.add("GET", "/{task_id}", READS, "Get one task", errors=(404,))
 async def get_task(request: Request) -> TaskEnvelope:
     tasks = request.services.automations.tasks
-    return TaskEnvelope(task_out(await tasks.get(request.tenant_id, request.params["task_id"].strip())))
+    task_id = TaskId(request.params["task_id"].strip())
+    return TaskEnvelope(task_out(await tasks.get(request.tenant_id, task_id)))
 
 
 @ROUTES.add(

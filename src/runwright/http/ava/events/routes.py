@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from runwright.core.ids import EventId
 from runwright.events.feed_store import LoggedEvent
 from runwright.http.ava.authorization import READS, RUNS
 from runwright.http.ava.dialect import AVA
@@ -72,5 +73,5 @@ async def list_events(request: Request) -> EventPage:
 @ROUTES.add("GET", "/{event_id}", READS, "Get an event", errors=(404, 422))
 async def get_event(request: Request) -> Data[EventOut]:
     """Returns the event with all of its data."""
-    event_id = known_id("evt", "event", request.params["event_id"])
+    event_id = EventId(known_id("evt", "event", request.params["event_id"]))
     return Data(event_out(await request.services.event_log.get(request.tenant_id, event_id)))

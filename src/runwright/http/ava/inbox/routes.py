@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from runwright.core.ids import ItemId
 from runwright.http.ava.authorization import ANSWERS, READS
 from runwright.http.ava.dialect import AVA
 from runwright.http.ava.envelopes import Data, encode_time_part, read_time_part
@@ -47,7 +48,8 @@ async def list_inbox(request: Request) -> InboxPageOut:
 @ROUTES.add("GET", "/{item_id}", READS, "Get a question", errors=(404, 422))
 async def get_question(request: Request) -> Data[InboxItemOut]:
     """Returns the question with its whole payload, and its answer if there is one."""
-    return Data(item_out(await request.services.inbox.get(request.tenant_id, request.params["item_id"])))
+    item_id = ItemId(request.params["item_id"])
+    return Data(item_out(await request.services.inbox.get(request.tenant_id, item_id)))
 
 
 @ROUTES.add(
@@ -65,7 +67,7 @@ async def answer_question(request: Request) -> Data[InboxItemOut]:
 
     The answer is recorded for the user of `x-user-id`, else for the key.
     """
-    item_id = request.params["item_id"]
+    item_id = ItemId(request.params["item_id"])
     await request.services.inbox.get(request.tenant_id, item_id)
     body = await request.body(ANSWER)
     inbox = request.services.inbox
