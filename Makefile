@@ -17,7 +17,7 @@ PYTEST_PARALLEL := -n $(shell processors=$$(nproc); echo $$((processors < 3 ? pr
 
 # The documentation site, which the server shows at /docs.
 SITE := src/runwright/docs_site/built/manifest.json
-SITE_INPUTS := mkdocs.yml $(wildcard *.md) src/runwright/config.default.toml $(shell find docs scripts/docs -type f -not -name '*.pyc')
+SITE_INPUTS := mkdocs.yml $(wildcard *.md) src/runwright/config.default.toml $(shell find docs examples scripts/docs -type f -not -name '*.pyc')
 
 .PHONY: help setup run test test-database coverage smoke mutate check docs schema client bench lock clean
 

@@ -29,9 +29,10 @@ MEDIA_TYPES: Final = {
     ".png": "image/png",
     ".svg": "image/svg+xml",
     ".txt": "text/plain; charset=utf-8",
+    ".xml": "application/xml",
 }
-UNUSED: Final = ("assets/javascripts/lunr", "sitemap.xml", "sitemap.xml.gz")
-"""Search in other languages, and a list of addresses that only the operator knows."""
+UNUSED: Final = ("assets/javascripts/lunr", "sitemap.xml.gz")
+"""Search in other languages, and what the pages' scripts do not ask for."""
 
 SECONDARY: Final = "Decisions"
 """The section that llms-full.txt leaves out, and llms.txt calls optional."""

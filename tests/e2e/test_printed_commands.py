@@ -43,29 +43,32 @@ def shell(
 ) -> Iterator[Shell]:
     """The shell of a reader who has the platform key and a key of a tenant, on a machine with a server."""
     tenant = f"ten_{Path(request.node.callspec.params['page']).stem.lower().replace('-', '_')}"
-    data = tmp_path / "home" / ".local" / "share" / "runwright"
+    environment = shell_environment(server, tenant, tmp_path) | {"RECEIVER": f"{receiver.url}/hook"}
+    replaced = {"http://127.0.0.1:8080": server.url, "ten_acme": f"{tenant}_acme", "ten_demo": tenant}
+    with Shell(tmp_path / "shell", environment, replaced) as one:
+        one.run(Statement(0, f'source "{PREPARED}/all.sh"'))
+        yield one
+
+
+def shell_environment(server: Server, tenant: str, folder: Path) -> dict[str, str]:
+    """Return the variables of a reader on the server's machine who has a key of a tenant."""
+    data = folder / "home" / ".local" / "share" / "runwright"
     data.parent.mkdir(parents=True)
     data.symlink_to(server.data_dir)
     inherited = {
         name: value for name, value in os.environ.items() if not name.startswith(("RUNWRIGHT_", "AVA"))
     }
-    key = server.run("keys", "create", "--tenant", tenant, "--role", "tenant-system-admin")
-    environment = inherited | {
+    return inherited | {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{inherited['PATH']}",
-        "HOME": str(tmp_path / "home"),
+        "HOME": str(folder / "home"),
         "RUNWRIGHT_DATA_DIR": str(server.data_dir),
         "RUNWRIGHT_URL": server.url,
-        "RUNWRIGHT_KEY": key,
+        "RUNWRIGHT_KEY": server.run("keys", "create", "--tenant", tenant, "--role", "tenant-system-admin"),
         "PLATFORM_KEY": PLATFORM_KEY,
         "TENANT": tenant,
-        "RECEIVER": f"{receiver.url}/hook",
         "PREPARED": str(PREPARED),
         "NO_PROXY": "*",
     }
-    replaced = {"http://127.0.0.1:8080": server.url, "ten_acme": f"{tenant}_acme", "ten_demo": tenant}
-    with Shell(tmp_path / "shell", environment, replaced) as one:
-        one.run(Statement(0, f'source "{PREPARED}/all.sh"'))
-        yield one
 
 
 @pytest.mark.timeout(300)
