@@ -44,8 +44,8 @@ class StandIn:
 
     @property
     def url(self) -> str:
-        """Its address as sandboxes know it."""
-        return f"http://localhost:{self.port}"
+        """Its address as sandboxes know it; with the dot, because `localhost` is the sandbox itself."""
+        return f"http://localhost.:{self.port}"
 
     def requests(self, method: str, path: str) -> list[Asked]:
         return [one for one in self.asked if (one.method, one.path) == (method, path)]
