@@ -70,6 +70,7 @@ check: setup $(SITE) ## Format, lint, types, import order, names, words and the 
 	$(BIN)/mypy
 	PYTHONPATH=src $(BIN)/lint-imports --no-logo
 	$(BIN)/python scripts/check_words
+	$(BIN)/python scripts/cli_reference --check
 
 schema: setup ## Write docs/schema.txt anew, after a new migration
 	$(BIN)/python -m tests.schema_dump > docs/schema.txt

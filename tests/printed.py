@@ -1,8 +1,9 @@
 """The commands that a Markdown page prints, and a shell that runs them as a reader would type them.
 
 Fenced `bash` and `console` blocks are run; of a `console` block, the lines after a `$`. A comment before a block
-changes that: `<!-- not run: REASON -->`, or `<!-- until: TEXT -->` for a command that runs until it is
-interrupted, which happens when it has printed the text. `job_…` is the id that was printed last.
+changes that: `<!-- not run: REASON -->`; `<!-- until: TEXT -->` for a command that runs until it is interrupted,
+which happens when it has printed the text; `<!-- exit: 22 -->` for commands that end with this status. `job_…` is
+the id that was printed last.
 """
 
 import os
@@ -14,9 +15,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final, NamedTuple, Self
 
-STATEMENT_SECONDS: Final = 90.0
+STATEMENT_SECONDS: Final = 180.0
 _FENCE: Final = re.compile(r"^( *)```+ *(\w*).*$")
-_MARKER: Final = re.compile(r"^ *<!-- (not run|until): (.+?) -->$")
+_MARKER: Final = re.compile(r"^ *<!-- (not run|until|exit): (.+?) -->$")
 _ID: Final = re.compile(r"\b([a-z]{2,5}[_-])([0-9a-z]{16,})\b")
 _PLACEHOLDER: Final = re.compile(r"\b([a-z]{2,5}[_-])…")
 
@@ -37,6 +38,8 @@ class Statement(NamedTuple):
     text: str
     until: str | None = None
     """Runs until it is interrupted, which is done when it has printed this."""
+    status: int = 0
+    """The exit status that it has to end with."""
 
 
 class Skipped(NamedTuple):
@@ -56,9 +59,10 @@ def read_page(text: str) -> tuple[list[Statement], list[Skipped]]:
         if marker is not None and marker[1] == "not run":
             skipped.append(Skipped(line, marker[2]))
             continue
-        until = None if marker is None else marker[2]
+        kind, value = (None, "") if marker is None else marker.groups()
+        until, status = value if kind == "until" else None, int(value) if kind == "exit" else 0
         lines = list(_typed(body)) if language == "console" else list(enumerate(body))
-        statements += [Statement(line + 1 + at, command, until) for at, command in _statements(lines)]
+        statements += [Statement(line + 1 + at, command, until, status) for at, command in _statements(lines)]
     return statements, skipped
 
 
@@ -162,8 +166,8 @@ class Shell:
         except TimeoutError:
             status = -1
         printed = output.read_text(errors="replace") if output.exists() else ""
-        if status != 0:
-            what = f"exit status {status}" if status > 0 else f"not done after {STATEMENT_SECONDS:.0f} s"
+        if status != statement.status:
+            what = f"exit status {status}" if status >= 0 else f"not done after {STATEMENT_SECONDS:.0f} s"
             raise PrintedCommandError(f"line {statement.line}: {what}\n$ {text}\n{printed}")
         self._last_ids |= {prefix: prefix + rest for prefix, rest in _ID.findall(printed)}
         return printed

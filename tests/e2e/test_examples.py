@@ -21,6 +21,8 @@ from tests.model_endpoint import says, wants
 from tests.printed import PrintedCommandError, Shell, Statement, read_page
 from tests.stand_in import StandIn, stand_in
 
+pytestmark = pytest.mark.timeout(300)
+
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
 TENTH = 10
@@ -116,9 +118,11 @@ def type_commands(shell: Shell, readme: Path) -> str:
     assert not skipped
     for statement in statements:
         try:
-            for listing in WAITS:
+            for listing, awaited in WAITS.items():
                 if listing in statement.text:
-                    shell.run(Statement(0, f"until {statement.text} | grep -q {WAITS[listing]}; do :; done"))
+                    shell.run(
+                        Statement(0, f"until {{ {statement.text}\n}} | grep -q '{awaited}'; do :; done")
+                    )
             output = shell.run(statement)
         except PrintedCommandError as failure:
             pytest.fail(f"{readme.parent.name}/README.md: {failure}")
@@ -223,6 +227,7 @@ def test_stripe_webhook(play: Play, remote: StandIn) -> None:
 
 
 def test_human_approval(play: Play, remote: StandIn) -> None:
+    remote.answers["POST /payments"] = lambda _: 201
     played = play("human-approval")
     remote.wait_for("POST", "/payments", 2)
     payments = {one.json["order"]: one for one in remote.requests("POST", "/payments")}
