@@ -1,6 +1,7 @@
 """The commands that a Markdown page prints, and a shell that runs them as a reader would type them.
 
-Fenced `bash` and `console` blocks are run; of a `console` block, the lines after a `$`. A comment before a block
+Fenced `bash` and `console` blocks are run, but those with a title, which are files; of a `console` block, the lines
+after a `$`. A comment before a block
 changes that: `<!-- not run: REASON -->`; `<!-- until: TEXT -->` for a command that runs until it is interrupted,
 which happens when it has printed the text; `<!-- exit: 22 -->` for commands that end with this status. `job_…` is
 the id that was printed last.
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Final, NamedTuple, Self
 
 STATEMENT_SECONDS: Final = 180.0
-_FENCE: Final = re.compile(r"^( *)```+ *(\w*).*$")
+_FENCE: Final = re.compile(r"^( *)```+ *(\w*)(.*)$")
 _MARKER: Final = re.compile(r"^ *<!-- (not run|until|exit): (.+?) -->$")
 _ID: Final = re.compile(r"\b([a-z]{2,5}[_-])([0-9a-z]{16,})\b")
 _PLACEHOLDER: Final = re.compile(r"\b([a-z]{2,5}[_-])…")
@@ -72,7 +73,7 @@ def _blocks(lines: list[str]) -> Iterator[tuple[int, str, re.Match[str] | None, 
     for number, line in enumerate(lines, 1):
         fence = _FENCE.match(line)
         if opened is None and fence is not None:
-            opened = (number, fence[1], fence[2])
+            opened = (number, fence[1], "file" if "title=" in fence[3] else fence[2])
         elif opened is not None and fence is not None and fence[1] == opened[1] and not fence[2]:
             at, indent, language = opened
             before = next((one for one in reversed(lines[: at - 1]) if one.strip()), "")
