@@ -1,5 +1,6 @@
 """The built wheel, installed into an empty environment: it has all that it needs, and it serves."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -62,3 +63,7 @@ def test_the_wheel_serves_from_an_empty_environment(tmp_path: Path) -> None:
         script = "rw set n 1 && rw log info kept n=1 && rw get n"
         shell = api.make_worker(runtime="shell", source_code=script)
         assert api.run_job(shell["id"])["output"] == 1
+        page = http.get("/docs/quickstart/")
+        assert (page.status_code, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
+        assert "runwright deploy hello" in re.sub("<[^>]+>", "", page.text)
+        assert http.get("/llms.txt").text.startswith("# Runwright\n")
