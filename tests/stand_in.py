@@ -8,8 +8,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-WAIT_SECONDS = 30.0
-
 Json = Any
 """What a body holds; which of it is right is for the tests to say."""
 
@@ -40,7 +38,6 @@ class StandIn:
         self.port = port
         self.answers: dict[str, Answer] = {}
         self.asked: list[Asked] = []
-        self._arrived = threading.Condition()
 
     @property
     def url(self) -> str:
@@ -50,15 +47,8 @@ class StandIn:
     def requests(self, method: str, path: str) -> list[Asked]:
         return [one for one in self.asked if (one.method, one.path) == (method, path)]
 
-    def wait_for(self, method: str, path: str, count: int) -> None:
-        """Wait until that many requests have come."""
-        with self._arrived:
-            assert self._arrived.wait_for(lambda: len(self.requests(method, path)) >= count, WAIT_SECONDS)
-
     def answer(self, asked: Asked) -> Json:
-        with self._arrived:
-            self.asked.append(asked)
-            self._arrived.notify_all()
+        self.asked.append(asked)
         found = self.answers.get(f"{asked.method} {asked.path}") or self.answers.get(asked.method)
         return 404 if found is None else found(asked)
 

@@ -31,7 +31,7 @@ ALLOWED = re.compile(r"allow = \[[^\]]*\]")
 WEBHOOK = re.compile(r"deliveries go to (\S+)\n.*?shown this once: (\S+)", re.DOTALL)
 EXECUTION = re.compile(r'"uid": ?"([0-9a-f-]{36})"')
 
-WAITS = {"action=flag": "uid", "av /executions/ ": "approve.*flag"}
+WAITS = {"action=flag": "uid", "av /executions/ ": "approve.*flag|flag.*approve"}
 """What a person would look for again: a listing, and what it shows in the end."""
 
 WAIT_SECONDS = 60.0
@@ -121,7 +121,7 @@ def type_commands(shell: Shell, readme: Path) -> str:
             for listing, awaited in WAITS.items():
                 if listing in statement.text:
                     shell.run(
-                        Statement(0, f"until {{ {statement.text}\n}} | grep -q '{awaited}'; do :; done")
+                        Statement(0, f"until {{ {statement.text}\n}} | grep -Eq '{awaited}'; do :; done")
                     )
             output = shell.run(statement)
         except PrintedCommandError as failure:
@@ -229,7 +229,7 @@ def test_stripe_webhook(play: Play, remote: StandIn) -> None:
 def test_human_approval(play: Play, remote: StandIn) -> None:
     remote.answers["POST /payments"] = lambda _: 201
     played = play("human-approval")
-    remote.wait_for("POST", "/payments", 2)
+    played.wait("refund-pay", 2)
     payments = {one.json["order"]: one for one in remote.requests("POST", "/payments")}
     assert {order: one.json["amount"] for order, one in payments.items()} == {"1041": 20, "1042": 900}
     assert payments["1041"].headers["idempotency-key"] != payments["1042"].headers["idempotency-key"]
