@@ -35,7 +35,9 @@ setup: .venv/.installed ## Install everything into .venv
 	PYTHON='$(PYTHON)' scripts/setup bench
 	touch .venv/.installed $@
 
-docs: $(SITE) ## Build the documentation site, which the server shows at /docs
+docs: setup ## Write the command line's reference, and build the documentation site, which the server shows at /docs
+	$(BIN)/python scripts/cli_reference
+	$(MAKE) --no-print-directory $(SITE)
 
 $(SITE): .venv/.installed $(SITE_INPUTS)
 	scripts/build_docs
