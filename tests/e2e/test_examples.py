@@ -297,7 +297,7 @@ def test_shell_backup(play: Play, remote: StandIn) -> None:
 
 def test_agent_reviewer(play: Play) -> None:
     played = play("agent-reviewer")
-    listed = json.loads(played.printed[played.printed.index('{"next"') :].splitlines()[0])
+    listed, _ = json.JSONDecoder().raw_decode(played.printed[played.printed.index('{"next"') :])
     assert sorted(one["action"] for one in listed["results"]) == ["approve", "flag"]
 
 

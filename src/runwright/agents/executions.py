@@ -3,6 +3,8 @@
 from collections.abc import Callable, Sequence
 from typing import Final
 
+import msgspec
+
 from runwright.agents.model import (
     Action,
     DecidedError,
@@ -10,6 +12,7 @@ from runwright.agents.model import (
     Execution,
     ExecutionFilter,
     ExecutionStatus,
+    decision_of,
 )
 from runwright.agents.store.deciding import NewDecision, decide_executions, review_execution
 from runwright.agents.store.executions import (
@@ -70,10 +73,14 @@ class Executions:
         raise DecidedError(_why_over(execution))
 
     async def review(self, caller: Caller, execution_id: ExecutionId, decision: Decision) -> Execution:
-        """Record a person's decision about a flagged execution; DecidedError for any other."""
+        """Record a person's decision about a flagged execution; DecidedError for any other.
+
+        Without metadata of its own it keeps the agent's, so that its event says what was decided on.
+        """
         if decision.action is Action.FLAG:
             raise InvalidError({"action": ["Must be approve, reject or skip: it is flagged already."]})
         execution = await self.get(caller.tenant_id, execution_id)
+        decision = _with_metadata_of(execution, decision)
         now = self._clock()
         async with self._db.acquire() as db, db.transaction():
             done = await review_execution(
@@ -95,6 +102,13 @@ class Executions:
             raise DecidedError(_why_over(execution))
         self._on_decided()
         return await self.get(caller.tenant_id, execution_id)
+
+
+def _with_metadata_of(execution: Execution, decision: Decision) -> Decision:
+    if decision.metadata is not None or execution.response is None:
+        return decision
+    answer = decision_of(execution.response)
+    return decision if answer is None else msgspec.structs.replace(decision, metadata=answer.metadata)
 
 
 def _why_over(execution: Execution) -> str:
