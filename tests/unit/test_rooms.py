@@ -25,3 +25,10 @@ def test_a_resource_with_more_than_two_structs_has_a_schemas_file() -> None:
         if len(structs) > 2:
             crowded[str(path.relative_to(SOURCE))] = structs
     assert crowded == {}
+
+
+def test_every_room_is_in_the_table_of_the_architecture() -> None:
+    table = (SOURCE.parents[1] / "ARCHITECTURE.md").read_text()
+    rooms = [path.name for path in SOURCE.iterdir() if (path / "__init__.py").exists()]
+    assert len(rooms) > 30
+    assert [room for room in rooms if f"`{room}/`" not in table] == []
