@@ -1,8 +1,7 @@
 """The router and the outbox sender together, over real connections: no endpoint delays another."""
 
 import asyncio
-import math
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 
@@ -17,7 +16,7 @@ from runwright.loops import sender
 from runwright.loops.in_flight_limiter import LOOK_SECONDS
 from runwright.loops.router import Router
 from runwright.loops.sender import OutboxSender
-from runwright.outbox.queue import DESTINATIONS_PER_CLAIM
+from runwright.outbox.queue import DESTINATIONS_PER_CLAIM, OutboxBatch
 from runwright.telemetry.events import OutboxOutcomeRefused, OutboxSetAside
 from runwright.webhooks.model import ClaimedDelivery, DeliveryOutcome, WebhookEndpoint
 from runwright.webhooks.sending import WebhookSubject
@@ -212,11 +211,22 @@ async def test_what_cannot_be_signed_goes_back_without_an_attempt(loops: Loops) 
         assert await loops.count("pending") == 1
 
 
-async def test_new_rows_do_not_wait_for_the_next_round_over_all_destinations(loops: Loops) -> None:
+async def test_new_rows_do_not_wait_for_the_next_round_over_all_destinations(
+    loops: Loops, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claim = OutboxSender._claim  # noqa: SLF001
+
+    async def claim_new(
+        one: OutboxSender[ClaimedDelivery, DeliveryOutcome],
+        cursor: str | None,
+        *,
+        only: Collection[str] = (),
+    ) -> OutboxBatch:
+        return await claim(one, cursor, only=only) if only else OutboxBatch([], None, None)
+
+    monkeypatch.setattr(OutboxSender, "_claim", claim_new)
     async with answering(None, OK) as (url, bodies):
         await loops.world.endpoint(url=url, patterns=["webhook.*"])
-        for sender in loops.senders:
-            sender._rest_until = math.inf  # noqa: SLF001
         await loops.append(1)
 
         async def arrived() -> bool:
