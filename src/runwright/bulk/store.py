@@ -245,6 +245,8 @@ async def cancel_jobs(
 
 async def forget_retries(db: PoolConnection, tenant_id: str, retries: Sequence[Submission]) -> None:
     """Delete the records of retries that were not accepted."""
+    if not retries:
+        return
     await db.execute(
         "DELETE FROM job_retries WHERE tenant_id = $1 AND retried_as = ANY ($2) AND job_id = ANY ($3)",
         tenant_id,

@@ -169,8 +169,9 @@ def _searched_conditions(which: JobFilter, put: Callable[[object], str]) -> list
     if which.min_duration_ms is not None:
         conditions.append(f"coalesce(s.duration_ms >= {put(which.min_duration_ms)}, false)")
     if which.retried is not None:
-        retry = "SELECT FROM job_retries x WHERE x.tenant_id = $1 AND x.job_id = {id}"
-        conditions.append(f"{'' if which.retried else 'NOT '}EXISTS ({retry})")
+        # Not EXISTS, for which the planner may read all retries of the tenant into a hash table.
+        retry = "SELECT true FROM job_retries x WHERE x.tenant_id = $1 AND x.job_id = {id}"
+        conditions.append(f"({retry}) IS {'NOT ' if which.retried else ''}NULL")
     return conditions
 
 
