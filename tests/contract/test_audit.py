@@ -20,6 +20,10 @@ PROVED_ELSEWHERE = {
     ("DELETE", "/v1/ava/workers/{worker_id}/state"): "contract/test_handlers.py",
     ("DELETE", "/v1/ava/workers/{worker_id}/state/{key}"): "as above",
     ("POST", "/v1/ava/inbox/{item_id}/answer"): "contract/test_inbox.py",
+    (
+        "POST",
+        "/v1/ava/schedules/{schedule_id}/backfills/{backfill_id}/cancel",
+    ): "integration/schedules/test_backfills.py",
 }
 LEAVE_NO_ROW = {
     ("POST", "/v1/ava/jobs"): "the job says who submitted it",
@@ -98,6 +102,16 @@ WROTE: dict[tuple[str, str], tuple[str, str, Callable[[Api, Json], None]]] = {
         "schedule.change",
         "schedule",
         _call("PATCH", "/schedules/{schedule}", {"enabled": False}),
+    ),
+    ("POST", "/v1/ava/schedules/{schedule_id}/run"): (
+        "schedule.run",
+        "schedule",
+        _call("POST", "/schedules/{schedule}/run"),
+    ),
+    ("POST", "/v1/ava/schedules/{schedule_id}/backfill"): (
+        "schedule.backfill",
+        "schedule",
+        _call("POST", "/schedules/{schedule}/backfill", {"from": "-1h"}),
     ),
     ("DELETE", "/v1/ava/schedules/{schedule_id}"): (
         "schedule.delete",

@@ -246,6 +246,8 @@ async def test_one_backfill_of_a_schedule_and_few_of_a_tenant_run(
     assert cancelled.status == "cancelled"
     with pytest.raises(ConflictError, match="already ended"):
         await backfills.cancel(world.caller(), one.id, first.id)
+    stops = "SELECT subject_id, user_id FROM audit_log WHERE action = 'schedule.backfill_stop'"
+    assert [tuple(row) for row in await world.db.fetch(stops)] == [(one.id, "usr_1")]
     with pytest.raises(NotFoundError):
         await backfills.cancel(world.caller("ten_b"), two.id, first.id)
     await carry_out(world)
