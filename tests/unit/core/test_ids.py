@@ -7,7 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runwright.core.ids import floor_id, id_of_number, id_of_uuid, is_id, new_id, time_of, uuid_of
+from runwright.core.ids import (
+    floor_id,
+    id_of_number,
+    id_of_uuid,
+    is_id,
+    new_id,
+    number_of,
+    time_of,
+    uuid_of,
+)
 
 TIMES = st.integers(31_536_000_000, 7_258_118_400_000).map(lambda ms: datetime.fromtimestamp(ms / 1000, UTC))
 
@@ -75,3 +84,9 @@ def test_the_last_time_there_is_has_an_id() -> None:
 @given(at=TIMES)
 def test_the_time_of_an_id_is_the_one_it_was_made_for(at: datetime) -> None:
     assert time_of(new_id("job", at)) == time_of(id_of_number("job", at, 7)) == at
+
+
+def test_the_number_of_an_id_can_be_read_back() -> None:
+    for number in (0, 1, 2**40 + 7):
+        at = datetime(2026, 3, 1, tzinfo=UTC)
+        assert number_of(id_of_number("evt", at, number)) == number
