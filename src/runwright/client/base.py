@@ -1,9 +1,9 @@
 """What both clients have in common: their resources, and calls that belong to none of them."""
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self, Unpack
 
-from runwright.client.faces import Face, M, call
+from runwright.client.faces import Face, Iteration, M, call
 from runwright.client.messages import ApiAnswer
 from runwright.client.models.system import SystemInfo, WhoamiInfo
 from runwright.client.profiles import Profiles
@@ -14,7 +14,9 @@ from runwright.client.transports import Transport
 if TYPE_CHECKING:
     from runwright.client.agents import AgentsApi
     from runwright.client.automations import AutomationsApi
+    from runwright.client.events import EventsApi, InboxApi
     from runwright.client.jobs import JobsApi
+    from runwright.client.models.events import StreamEntry, StreamOptions
     from runwright.client.reports import AnalyticsApi, QueuesApi, RuntimesApi
     from runwright.client.schedules import SchedulesApi
     from runwright.client.secrets import SecretsApi
@@ -31,6 +33,8 @@ _RESOURCES: Final = {
     "workers": ("workers", "WorkersApi"),
     "schedules": ("schedules", "SchedulesApi"),
     "secrets": ("secrets", "SecretsApi"),
+    "events": ("events", "EventsApi"),
+    "inbox": ("events", "InboxApi"),
     "webhooks": ("webhooks", "WebhooksApi"),
     "deliveries": ("webhooks", "DeliveriesApi"),
     "agents": ("agents", "AgentsApi"),
@@ -56,6 +60,10 @@ class Client(Face[M]):
     """Jobs by the clock."""
     secrets: "SecretsApi[M]"
     """Values that workers get as environment variables."""
+    events: "EventsApi[M]"
+    """The events of the tenant."""
+    inbox: "InboxApi[M]"
+    """What waits for a person."""
     webhooks: "WebhooksApi[M]"
     """URLs that events are sent to."""
     deliveries: "DeliveriesApi[M]"
@@ -154,6 +162,16 @@ class Client(Face[M]):
     async def close(self) -> None:
         """Close the connections."""
         await self._session.close()
+
+    def stream(
+        self, *, last_event_id: str = "", **which: "Unpack[StreamOptions]"
+    ) -> "Iteration[M, StreamEntry]":
+        """Return what happens from now on, or after an event, as it happens, until the loop is left.
+
+        A connection that is lost is opened again and continues where it was; some events may come twice.
+        """
+        produce = import_module("runwright.client.events").stream_events
+        return Iteration(self._session, lambda: produce(self._session, which, last_event_id))
 
     @call
     async def whoami(self) -> WhoamiInfo:

@@ -3,7 +3,7 @@
 import time
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing
-from typing import Any, Final, Literal, Unpack
+from typing import Final, Literal, Unpack
 
 import msgspec
 
@@ -19,7 +19,7 @@ from runwright.client.models.jobs import (
     LineInfo,
     SubmitOptions,
 )
-from runwright.client.moments import moment_text
+from runwright.client.moments import renamed_times
 from runwright.client.results import PAGE_ROWS, PageSource, Results, filters
 from runwright.client.session import new_idempotency_key, unexpected
 from runwright.client.worker_names import worker_id
@@ -83,7 +83,7 @@ class JobsApi(Face[M]):
 
     def list(self, **listing: Unpack[JobListOptions]) -> Results[M, JobInfo]:
         """Return jobs, newest first."""
-        source = PageSource(into=JobInfo, route="GET /v1/ava/jobs", query=filters(_renamed({**listing})))
+        source = PageSource(into=JobInfo, route="GET /v1/ava/jobs", query=filters(renamed_times({**listing})))
         return Results(self._session, source)
 
     @call
@@ -250,17 +250,9 @@ def _body(chosen: str, input: Mapping[str, object] | None, options: SubmitOption
 
 def _filter(which: JobFilterOptions) -> dict[str, object]:
     """Return the filter of a bulk operation."""
-    given = _renamed({**which})
+    given = renamed_times({**which})
     status = given.get("status")
     return given | {"status": status.split(",")} if isinstance(status, str) else given
-
-
-def _renamed(given: dict[str, Any]) -> dict[str, object]:
-    """Return a selection in the API's names."""
-    for ours, theirs in (("since", "created_after"), ("until", "created_before")):
-        if ours in given:
-            given[theirs] = moment_text(given.pop(ours))
-    return given
 
 
 def _deadline(seconds: float | None) -> float | None:

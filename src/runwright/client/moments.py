@@ -3,7 +3,7 @@
 import math
 import re
 from datetime import datetime, timedelta
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from runwright.client.errors import SetupError
 
@@ -24,6 +24,14 @@ def moment_text(moment: Moment) -> str:
     if moment.tzinfo is None:
         raise SetupError(f"The time {moment.isoformat()} has no time zone.")
     return moment.isoformat()
+
+
+def renamed_times(given: dict[str, Any]) -> dict[str, object]:
+    """Return a selection with `since` and `until` as the API names and reads them."""
+    for ours, theirs in (("since", "created_after"), ("until", "created_before")):
+        if ours in given:
+            given[theirs] = moment_text(given.pop(ours))
+    return given
 
 
 def _ago(seconds: float) -> str:

@@ -1,6 +1,8 @@
 """`rw.tenants` and `rw.audit`, for the operator, and `rw.keys`."""
 
-from typing import Unpack
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Literal, Unpack
 
 from runwright.client.faces import Face, M, call
 from runwright.client.models.tenants import (
@@ -11,9 +13,12 @@ from runwright.client.models.tenants import (
     TenantInfo,
     TenantLimitFields,
     TenantUpdate,
+    TokenInfo,
     UsageInfo,
 )
 from runwright.client.results import PAGE_ROWS, PageSource, Results, filters
+
+KeyScopeName = Literal["read", "run", "deploy", "admin"]
 
 
 class KeysApi(Face[M]):
@@ -35,10 +40,36 @@ class KeysApi(Face[M]):
         return await self._session.read(KeyInfo, "DELETE /v1/keys/{key_id}", key_id)
 
     @call
-    async def create(self, role: RoleName, *, name: str = "", tenant_id: str | None = None) -> KeyInfo:
+    async def create(
+        self,
+        role: RoleName,
+        *,
+        name: str = "",
+        tenant_id: str | None = None,
+        scopes: Sequence[KeyScopeName] | None = None,
+        expires_at: datetime | None = None,
+    ) -> KeyInfo:
         """Create a key. Its text is in the result, and never again."""
-        body = {"role": role, "name": name} | ({} if tenant_id is None else {"tenant_id": tenant_id})
-        return await self._session.read(KeyInfo, "POST /v1/keys", json=body)
+        optional = {"tenant_id": tenant_id, "scopes": scopes, "expires_at": expires_at}
+        given = {field: value for field, value in optional.items() if value is not None}
+        return await self._session.read(KeyInfo, "POST /v1/keys", json={"role": role, "name": name, **given})
+
+    @call
+    async def rotate(self, key_id: str, *, overlap_seconds: int = 86_400) -> KeyInfo:
+        """Give a key a new text, which is in the result; the one before is accepted for the overlap."""
+        route = "POST /v1/keys/{key_id}/rotate"
+        return await self._session.read(KeyInfo, route, key_id, json={"overlap_seconds": overlap_seconds})
+
+    @call
+    async def create_token(self, *, ttl_seconds: int | None = None) -> TokenInfo:
+        """Create a short-lived token that may be sent in place of a key, and only reads."""
+        body = {} if ttl_seconds is None else {"ttl_seconds": ttl_seconds}
+        return await self._session.read(TokenInfo, "POST /v1/tokens", json=body)
+
+    @call
+    async def create_sign_in_link(self) -> TokenInfo:
+        """Create a link that signs a browser in, once."""
+        return await self._session.read(TokenInfo, "POST /v1/session/links")
 
 
 class TenantsApi(Face[M]):

@@ -1,6 +1,7 @@
 """`rw.workers`: workers, their versions and their code."""
 
 import time
+from collections.abc import Sequence
 from typing import Final, Literal, Unpack
 
 from runwright.client.bundles import BundleSource, read_bundle
@@ -9,6 +10,7 @@ from runwright.client.messages import UploadProgress
 from runwright.client.models.workers import (
     FileContentInfo,
     FileListInfo,
+    StateInfo,
     VersionDiffInfo,
     VersionInfo,
     VersionLogInfo,
@@ -152,6 +154,27 @@ class WorkersApi(Face[M]):
         chosen = await worker_id(self._session, worker)
         route = "POST /v1/ava/workers/{worker_id}/rollback"
         return await self._session.read(WorkerInfo, route, chosen, json={"version": version})
+
+    @call
+    async def state(self, worker: str) -> Sequence[StateInfo]:
+        """Return the values that jobs of a worker keep, by key."""
+        chosen = await worker_id(self._session, worker)
+        return await self._session.read_list(StateInfo, "GET /v1/ava/workers/{worker_id}/state", chosen)
+
+    @call
+    async def state_value(self, worker: str, key: str) -> StateInfo:
+        """Return a value that jobs of a worker keep."""
+        chosen = await worker_id(self._session, worker)
+        return await self._session.read(StateInfo, "GET /v1/ava/workers/{worker_id}/state/{key}", chosen, key)
+
+    @call
+    async def clear_state(self, worker: str, key: str | None = None) -> None:
+        """Delete a value that jobs of a worker keep, or all of them."""
+        chosen = await worker_id(self._session, worker)
+        if key is None:
+            await self._session.send("DELETE /v1/ava/workers/{worker_id}/state", chosen)
+        else:
+            await self._session.send("DELETE /v1/ava/workers/{worker_id}/state/{key}", chosen, key)
 
     async def _change(self, worker: str, changes: WorkerUpdate) -> WorkerInfo:
         chosen = await worker_id(self._session, worker)

@@ -27,12 +27,25 @@ class KeyInfo(Info, frozen=True, kw_only=True):
     expires_at: datetime | None = None
     last_used_at: datetime | None = None
     revoked_at: datetime | None = None
+    previous_until: datetime | None = None
+    """Until when an earlier text is accepted, after a rotation."""
     key: str | None = None
 
     def __repr__(self) -> str:
         return (
             f"KeyInfo(id={self.id!r}, tenant_id={self.tenant_id!r}, role={self.role!r}, name={self.name!r})"
         )
+
+
+class TokenInfo(Info, frozen=True, kw_only=True):
+    """A short-lived token that reads, for a browser; `url` of a sign-in link."""
+
+    token: str
+    expires_at: datetime
+    url: str | None = None
+
+    def __repr__(self) -> str:
+        return f"TokenInfo(expires_at={self.expires_at!r})"
 
 
 class LimitsInfo(Info, frozen=True, kw_only=True):

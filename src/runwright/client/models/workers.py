@@ -129,6 +129,16 @@ class VersionDiffInfo(Info, frozen=True, kw_only=True):
     truncated: bool = False
 
 
+class StateInfo(Info, frozen=True, kw_only=True):
+    """A value that jobs of a worker keep."""
+
+    key: str
+    value: Any = None
+    bytes: int
+    job_id: str
+    updated_at: datetime
+
+
 class WorkerOptions(TypedDict, total=False):
     """The fields of a worker that have a default."""
 

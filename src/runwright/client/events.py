@@ -1,0 +1,90 @@
+"""`rw.events`, `rw.stream` and `rw.inbox`: what happens, and what waits for a person."""
+
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from typing import Any, Final, Unpack
+
+import msgspec
+
+from runwright.client.faces import Face, M, call
+from runwright.client.models.base import decode_info
+from runwright.client.models.events import (
+    EventInfo,
+    EventListOptions,
+    InboxInfo,
+    StreamEntry,
+    StreamOptions,
+)
+from runwright.client.moments import renamed_times
+from runwright.client.results import PAGE_ROWS, PageSource, Results, filters
+from runwright.client.session import Session, new_idempotency_key
+
+_SHOWN: Final = frozenset({"open", "event", "log", "gone"})
+
+
+class EventsApi(Face[M]):
+    """The events of the tenant."""
+
+    def list(self, **listing: Unpack[EventListOptions]) -> Results[M, EventInfo]:
+        """Return events, newest first."""
+        query = filters(renamed_times({**listing}))
+        return Results(self._session, PageSource(into=EventInfo, route="GET /v1/ava/events", query=query))
+
+    @call
+    async def get(self, event_id: str) -> EventInfo:
+        """Return an event with all of its data."""
+        return await self._session.read(EventInfo, "GET /v1/ava/events/{event_id}", event_id)
+
+    @call
+    async def publish(
+        self, type: str, payload: Mapping[str, object] | None = None, *, idempotency_key: str | None = None
+    ) -> EventInfo:
+        """Publish a `custom.…` event for webhooks, agents, automations and streams."""
+        return await self._session.read(
+            EventInfo,
+            "POST /v1/ava/events",
+            json={"type": type, "payload": payload or {}},
+            headers=new_idempotency_key(idempotency_key),
+        )
+
+
+class InboxApi(Face[M]):
+    """What waits for a person."""
+
+    def list(self, *, status: str = "waiting") -> Results[M, InboxInfo]:
+        """Return questions, newest first: those that wait, or those that were `answered`."""
+        query = {"filter[status]": status, "per_page": PAGE_ROWS}
+        return Results(self._session, PageSource(into=InboxInfo, route="GET /v1/ava/inbox", query=query))
+
+    @call
+    async def get(self, item_id: str) -> InboxInfo:
+        """Return a question with its whole payload."""
+        return await self._session.read(InboxInfo, "GET /v1/ava/inbox/{item_id}", item_id)
+
+    @call
+    async def answer(self, item_id: str, answer: str, *, note: str | None = None) -> InboxInfo:
+        """Answer a question with one of its `answers`. The first answer stands."""
+        route = "POST /v1/ava/inbox/{item_id}/answer"
+        return await self._session.read(InboxInfo, route, item_id, json={"answer": answer, "note": note})
+
+
+async def stream_events(
+    session: Session, which: StreamOptions, last_event_id: str
+) -> AsyncGenerator[StreamEntry, None]:
+    """Yield what a stream brings, across lost connections."""
+    query = {f"filter[{name}]": value for name, value in which.items()}
+    events = session.follow("GET /v1/ava/stream", query=query, last_id=last_event_id)
+    async with aclosing(events):
+        async for event in events:
+            if event.event in _SHOWN:
+                yield _entry(event.event, event.data.encode())
+
+
+def _entry(kind: str, data: bytes) -> StreamEntry:
+    if kind == "event":
+        event = decode_info(EventInfo, data)
+        return StreamEntry(kind=kind, event=event, subject_id=event.subject_id, worker_id=event.worker_id)
+    members: dict[str, Any] = msgspec.json.decode(data) if kind == "log" else {}
+    return StreamEntry(
+        kind=kind, subject_id=members.get("subject_id", ""), worker_id=members.get("worker_id")
+    )

@@ -1,0 +1,81 @@
+"""Events of the tenant's log, what a stream brings, and the inbox."""
+
+from datetime import datetime
+from typing import Any, TypedDict
+
+import msgspec
+
+from runwright.client.models.base import Info
+from runwright.client.moments import Moment
+
+
+class EventInfo(Info, frozen=True, kw_only=True):
+    """An event; its data is left out of lists and streams where it is large (`data_omitted`)."""
+
+    id: str
+    type: str
+    subject_id: str = ""
+    worker_id: str | None = None
+    created_at: datetime
+    data: Any = None
+    data_omitted: bool = False
+    executions: int | None = None
+    """How many agents get it; of an event that was just published."""
+
+
+class StreamEntry(Info, frozen=True, kw_only=True):
+    """What a stream brings.
+
+    `kind` is `open` when all that happens from then on will come; `event`, with an `event`; `log` where a job
+    has written lines; or `gone`: the stream could not continue where it was, so what is shown has to be read
+    again.
+    """
+
+    kind: str
+    event: EventInfo | None = None
+    subject_id: str = ""
+    worker_id: str | None = None
+
+
+class InboxAnswerInfo(Info, frozen=True, kw_only=True):
+    """What a person has answered."""
+
+    answer: str
+    note: str | None = None
+    by: str
+    at: datetime
+
+
+class InboxInfo(Info, frozen=True, kw_only=True):
+    """A question to a person."""
+
+    id: str
+    kind: str
+    status: str
+    """`waiting` or `answered`."""
+    asked_by: str
+    subject: str
+    question: str | None = None
+    answers: list[str] = msgspec.field(default_factory=list)
+    payload: Any = None
+    payload_omitted: bool = False
+    asked_at: datetime
+    answer: InboxAnswerInfo | None = None
+
+
+class EventListOptions(TypedDict, total=False):
+    """Which events to list: types and subjects with commas between them."""
+
+    type: str
+    subject_id: str
+    since: Moment
+    until: Moment
+    per_page: int
+
+
+class StreamOptions(TypedDict, total=False):
+    """Which events to follow: types and subjects with commas between them, one worker by its id."""
+
+    type: str
+    subject_id: str
+    worker_id: str
