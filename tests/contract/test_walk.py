@@ -68,5 +68,5 @@ def _listed() -> tuple[set[str], set[str]]:
     text = (ROOT / "ARCHITECTURE.md").read_text().split("### Its walk through the code")[1].split("\n### ")[0]
     rows = re.findall(r"^\| `(\w+)/` \| (.*) \|$", text, re.MULTILINE)
     files = {f"{room}/{name}.py" for room, names in rows for name in re.findall(r"`([\w/]+)`", names)}
-    shapes = set(re.findall(r"`([A-Z]\w+)`", text.split("shapes on the way:")[1]))
+    shapes = set(re.findall(r"`([A-Z]\w+)`", text.split("shapes on the way:")[1].split("([decision")[0]))
     return files, shapes

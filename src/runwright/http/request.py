@@ -13,6 +13,7 @@ from starlette.types import Receive, Scope
 
 from runwright.core.errors import MalformedError, RunwrightError, TooLargeError
 from runwright.core.roles import Caller
+from runwright.http.large_bodies import SMALL_BODY_BYTES
 from runwright.http.services import EdgeSettings, EdgeState, Services
 from runwright.http.validation import Rule, Validator
 from runwright.tenants.model import ApiKey, KeySession
@@ -117,6 +118,8 @@ class Request:
     async def validate(self, validator: Validator[T], body: bytes) -> T:
         """Return the validated struct of a JSON body; a large one is validated beside the event loop."""
         tenant_id = self.caller.tenant_id if hasattr(self, "caller") else ""
+        if len(body) <= SMALL_BODY_BYTES:
+            return validator.from_json(body)
         return await self.edge.large_bodies.validate(tenant_id, validator.from_json, body)
 
     async def read_json(self) -> bytes:
