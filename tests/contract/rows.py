@@ -218,7 +218,9 @@ RULES: Final[dict[str, Proofs]] = {
     "403 tenant_suspended": ("tenants::a_suspended_tenants_calls_are_refused_until_it_works_again",),
     "429 rate_limited with Retry-After": ("tenants::a_tenant_may_have_a_rate_of_its_own",),
     "429 quota_exceeded": ("tenants::a_full_queue_takes_no_more_until_there_is_room",),
-    "500 internal_error without a stack trace": ("edge::an_unknown_error_is_answered_bare_and_logged_whole",),
+    "500 internal_error without a stack trace": (
+        "edge::an_unknown_error_is_answered_bare_and_reported_whole",
+    ),
     "503 integration_unavailable": ("edge::a_store_out_of_reach_is_503",),
     # Workers
     "fields, defaults and limits of a worker": (

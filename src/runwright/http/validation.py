@@ -76,9 +76,9 @@ class Validator(Generic[T]):
 
     def from_json(self, body: bytes | msgspec.Raw) -> T:
         """Return the struct in a JSON body."""
-        if self._makes_objects:
-            refuse_many_containers(bytes(body))
         try:
+            if self._makes_objects:
+                refuse_many_containers(bytes(body))
             return self._decode_whole(body) or self._gather(self._split(body), _decode_field)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             _refuse_malformed(error)
@@ -190,8 +190,12 @@ class Problems:
 
 
 def refuse_many_containers(body: bytes) -> None:
-    """Raise InvalidError for a body with more lists and objects than can be made objects of."""
+    """Raise InvalidError for a body with more lists and objects than can be made objects of.
+
+    Raises msgspec.DecodeError if it is not JSON, or nests too deeply to be read.
+    """
     if count_containers(body) > MOST_CONTAINERS:
+        msgspec.json.decode(body, type=msgspec.Raw)
         raise InvalidError({"body": [f"Must have at most {MOST_CONTAINERS} lists and objects."]})
 
 
