@@ -34,7 +34,7 @@ def test_what_schemathesis_sends_is_answered_as_documented(server: Server, api: 
     command = [
         *(str(Path(sys.executable).with_name("st")), "run", f"{server.url}/v1/ava/openapi.json"),
         *(*headers, "--checks", ",".join(CHECKS), "--generation-with-security-parameters", "false"),
-        *("--max-examples", "8", "--request-timeout", "70", "--exclude-path", LASTS),
+        *("--max-examples", "4", "--workers", "2", "--request-timeout", "70", "--exclude-path", LASTS),
         *(
             "--generation-database",
             "none",
