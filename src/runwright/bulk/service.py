@@ -15,7 +15,7 @@ from runwright.core.ids import OperationId, floor_id, new_id
 from runwright.core.job_state import TERMINAL, JobStatus
 from runwright.core.paging import Listing, PageRequest
 from runwright.core.roles import Caller
-from runwright.db.errors import may_be_one_items, transient
+from runwright.db.errors import invalid, may_be_one_items, transient
 from runwright.db.pool import Database, PoolConnection
 from runwright.job_views.model import JobFilter
 from runwright.jobs.model import Idempotency
@@ -39,6 +39,9 @@ MOST_RUNNING: Final = 5
 
 STEP_JOBS: Final = {BulkAction.CANCEL: 200, BulkAction.RETRY: 25}
 """Jobs in one transaction: so few that no other statement waits for it and their inputs fit in memory."""
+
+TRIES: Final = 3
+"""How often a job is tried before an error that need not be its fault counts as its failure."""
 
 PUT_OFF: Final = timedelta(seconds=5)
 """How long an operation waits that could not take its step."""
@@ -195,6 +198,7 @@ class BulkSteps:
         return True
 
     async def _step_singly(self, operation_id: OperationId) -> None:
+        failures = 0
         for _ in range(STEP_JOBS[BulkAction.RETRY]):
             try:
                 async with self._db.acquire() as db, db.transaction():
@@ -206,8 +210,14 @@ class BulkSteps:
             except QuotaError:
                 raise
             except Exception as error:
-                if transient(error) or not await self._pass_over(operation_id):
+                failures += 1
+                if transient(error):
                     raise
+                if not invalid(error) and failures < TRIES:
+                    continue  # it may have been the database's own
+                if not await self._pass_over(operation_id):
+                    raise
+            failures = 0
 
     async def _pass_over(self, operation_id: OperationId) -> bool:
         """Count the next job of an operation as failed; False where there is none."""
