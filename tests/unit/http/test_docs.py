@@ -3,6 +3,7 @@
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import cast
 
 import httpx
@@ -19,6 +20,7 @@ from runwright.http.response import OpenStreams
 from runwright.http.routing import SegmentRouter
 from runwright.http.services import EdgeSettings, EdgeState, Services
 from runwright.http.uploads import Uploads
+from tests.telemetry import RecordedTelemetry
 
 HTML = "text/html; charset=utf-8"
 POLICY = "default-src 'none'; script-src 'self' 'sha256-abc'"
@@ -35,7 +37,10 @@ FILES = {
 
 def client_of(folder: Path) -> httpx.AsyncClient:
     edge = EdgeState(
-        cast("Services", None), EdgeSettings(), OpenStreams(limit=1, limit_per_tenant=1), Uploads(folder, 1)
+        cast("Services", SimpleNamespace(emit=RecordedTelemetry())),
+        EdgeSettings(),
+        OpenStreams(limit=1, limit_per_tenant=1),
+        Uploads(folder, 1),
     )
     router = SegmentRouter(docs_routes(AVA, DocsSite.open(folder)), edge, (AVA,))
     entry = AsgiEntry(
