@@ -483,11 +483,13 @@ class FlakyBuilds(Builds):
 
 @pytest.mark.parametrize("statement", ["claim", "layer", "finish", "finished"])
 async def test_while_the_database_is_away_no_attempt_counts(cluster: BuildCluster, statement: str) -> None:
+    cluster.registry.add_wheel("once", "1.0", "")
     worker = await cluster.worker()
     version = await cluster.deploy(worker, {"requirements.txt": "once"})
     builds = FlakyBuilds(cluster.db, **{statement: ATTEMPTS + 2, "release": 2})
     await cluster.builder(builds=builds).start()
-    assert (await cluster.ended(worker, version))[0] == "ready"
+    ended = await cluster.ended(worker, version)
+    assert ended[0] == "ready", ended
     assert builds.failures[statement] == 0 or statement == "finished"
     attempt = await cluster.db.fetchval("SELECT attempt FROM builds WHERE worker_id = $1", worker.id)
     assert attempt == 1

@@ -240,7 +240,7 @@ async def test_one_slow_round_is_no_reason_to_rest(loops: Loops) -> None:
     """The first one on a connection takes long, as its statement is prepared."""
     (sender, *_) = loops.senders
     await sender.stop()
-    sender._empty_seconds = 0.0  # noqa: SLF001
+    sender._empty_seconds = sender._rest_until = 0.0  # noqa: SLF001
     await sender._make_pass()  # noqa: SLF001
     assert sender._rest_until <= asyncio.get_running_loop().time()  # noqa: SLF001
 
