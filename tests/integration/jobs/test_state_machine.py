@@ -41,6 +41,8 @@ class Life:
         self.worker = worker
         self.held: list[ClaimedAttempt] = []
         self.gone: list[ClaimedAttempt] = []
+        self.lost: dict[JobId, int] = {}
+        """The fences of attempts that the reaper took for lost, and of whose jobs nobody has begun another."""
         self.known: dict[JobId, JobStatus] = {}
 
     async def play(self, operation: str, pick: int) -> None:
@@ -66,7 +68,10 @@ class Life:
         self.known[job.id] = job.status
 
     async def _claim(self, pick: int) -> None:
-        self.held += await self.world.claim(capacity=pick % 3 + 1)
+        claimed = await self.world.claim(capacity=pick % 3 + 1)
+        self.held += claimed
+        for attempt in claimed:
+            self.lost.pop(attempt.job_id, None)
 
     async def _end(self, pick: int, status: JobStatus, retry_in: float | None = None) -> None:
         if self.held:
@@ -86,8 +91,13 @@ class Life:
     async def _late_result(self, pick: int) -> None:
         if self.gone:
             self.world.forward(0.001)  # the same end at the same time is one that is sent again
-            (ended,) = await self.world.finish(self.world.end_of(self.gone[pick % len(self.gone)]))
-            assert ended is None
+            late = self.gone[pick % len(self.gone)]
+            (ended,) = await self.world.finish(self.world.end_of(late))
+            if ended is not None:
+                assert self.lost.pop(late.job_id, None) == late.fence, (
+                    "only a lost attempt's end still counts"
+                )
+                assert ended is JobStatus.COMPLETED
 
     async def _hand_back(self, pick: int) -> None:
         if self.held:
@@ -108,6 +118,7 @@ class Life:
         await self.world.lose()
         await self.world.executor()
         self.gone += self.held
+        self.lost |= {attempt.job_id: attempt.fence for attempt in self.held}
         self.held = []
 
     async def _pause(self, _pick: int) -> None:

@@ -90,9 +90,10 @@ _FINISH: Final = _finish_sql(
 
 # The reaper has requeued the job and no executor has begun it since: its fence is still the attempt's.
 _FINISH_REQUEUED: Final = _finish_sql(
-    """, job_attempts a
+    f""", job_attempts a
     WHERE q.tenant_id = i.tenant_id AND q.job_id = i.job_id AND q.fence = i.fence AND q.executor_id IS NULL
-      AND a.job_id = i.job_id AND a.fence = i.fence AND a.attempt = q.attempt - 1 AND a.executor_id = $1""",
+      AND a.job_id = i.job_id AND a.fence = i.fence AND a.attempt = q.attempt - 1 AND a.executor_id = $1
+      AND a.error ->> 'code' = '{ErrorCode.EXECUTOR_LOST}'""",
     "a.attempt",
     """,
 -- the attempt is not lost after all
