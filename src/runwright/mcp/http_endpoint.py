@@ -6,6 +6,7 @@ checks and limits are those of any other request. `Host` and `Origin` are checke
 browser call a server of its machine.
 """
 
+import asyncio
 from http import HTTPStatus
 from typing import Final, Protocol
 
@@ -13,7 +14,7 @@ import httpx
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from starlette.datastructures import Headers
 from starlette.responses import JSONResponse, Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from runwright.client import ApiError, AsyncRunwright, ClientError
 from runwright.client.asynchronous import AsyncTransport
@@ -24,6 +25,8 @@ from runwright.mcp.server import mcp_server
 from runwright.mcp.tools import Invocation
 
 BODY_LIMIT_BYTES: Final = 512 * 1024
+BODY_SECONDS: Final = 30.0
+"""How long the body of a request may take to arrive."""
 
 _INSIDE: Final = "http://runwright.internal"
 """The address of this process's API, which is called without a network."""
@@ -59,13 +62,22 @@ class McpEndpoint:
             await refusal(scope, receive, send)
             return
         target = ServerTarget(url=_INSIDE, credentials=_credentials(headers))
-        async with self._client(target, scope) as api:
+        try:
+            client = self._client(target, scope)
+        except ClientError as error:  # a header that cannot be one
+            await _error(HTTPStatus.BAD_REQUEST, error.message)(scope, receive, send)
+            return
+        async with client as api:
             refusal = await _unwelcome(api)
             if refusal is not None:
                 await refusal(scope, receive, send)
                 return
             call = Invocation(api=api, dry_runs=DryRuns(target.credentials.api_key or ""))
-            await self._serve(call, scope, receive, send)
+            body = await read_body(receive)
+            if isinstance(body, Response):
+                await body(scope, receive, send)
+            else:
+                await self._serve(call, scope, _replayed(body, receive), send)
 
     async def _serve(self, call: Invocation, scope: Scope, receive: Receive, send: Send) -> None:
         async def open_call() -> Invocation:
@@ -75,7 +87,6 @@ class McpEndpoint:
             mcp_server(self._allowance, open_call),
             json_response=True,
             stateless=True,
-            max_request_body_size=BODY_LIMIT_BYTES,
         )
         async with manager.run():
             await manager.handle_request(scope, receive, send)
@@ -112,6 +123,32 @@ def _credentials(headers: Headers) -> Credentials:
         user=headers.get("x-user-id"),
         role=headers.get("x-platform-role"),
     )
+
+
+async def read_body(receive: Receive) -> bytes | Response:
+    """Return the body of a request, or the answer to one that is too long or too slow."""
+    body, more = b"", True
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            while more:
+                message = await receive()
+                body += message.get("body", b"")
+                more = message.get("more_body", False)
+                if len(body) > BODY_LIMIT_BYTES:
+                    return _error(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The request is too long.")
+    except TimeoutError:
+        return _error(HTTPStatus.REQUEST_TIMEOUT, "The request body did not arrive in time.")
+    return body
+
+
+def _replayed(body: bytes, receive: Receive) -> Receive:
+    """Return what receives a body that was read, and then what follows it."""
+    messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def replay() -> Message:
+        return messages.pop() if messages else await receive()
+
+    return replay
 
 
 async def _unwelcome(api: AsyncRunwright) -> Response | None:

@@ -130,26 +130,26 @@ async def get_logs(call: Invocation, parameters: GetLogs) -> Said:
     level = None if parameters.level is UNSET else parameters.level
     wanted = "" if parameters.grep is UNSET else parameters.grep.casefold()
     kept: deque[list[Any]] = deque(maxlen=None if parameters.tail is UNSET else parameters.tail)
-    read = 0
+    read, last = 0, after
     async for line in call.api.jobs.logs(parameters.job_id, level=level, after=after):
-        read += 1
+        read, last = read + 1, line.seq
         if wanted in line.msg.casefold():
             kept.append(_line(line))
         if read >= _MOST_LINES or (parameters.tail is UNSET and rows_that_fit(kept) < len(kept)):
             break
-    return _lines_said(parameters, list(kept), whole=read < _MOST_LINES)
+    return _lines_said(parameters, list(kept), unread_after=None if read < _MOST_LINES else last)
 
 
-def _lines_said(parameters: GetLogs, lines: list[list[Any]], *, whole: bool) -> Said:
+def _lines_said(parameters: GetLogs, lines: list[list[Any]], *, unread_after: int | None) -> Said:
     fitting = rows_that_fit(lines)
     if parameters.tail is not UNSET:
         shown_lines = _last_that_fit(lines)
         return Said(
             f"The last {len(shown_lines)} lines of job {parameters.job_id}.", Answer(data=shown_lines)
         )
-    more = fitting < len(lines) or not whole
     shown_lines = lines[:fitting]
-    cursor = str(shown_lines[-1][0]) if more and shown_lines else None
+    after = shown_lines[-1][0] if fitting < len(lines) else unread_after
+    cursor = None if after is None else str(after)
     return Said(
         f"{len(shown_lines)} lines of job {parameters.job_id}.", Answer(data=shown_lines, next_cursor=cursor)
     )

@@ -1,5 +1,6 @@
 """The MCP server, with the official client: what a model may do, what it is answered, and what it cannot."""
 
+import asyncio
 import json
 from typing import Any
 from uuid import uuid4
@@ -8,12 +9,18 @@ import httpx
 import pytest
 from mcp import ClientSession
 from mcp.types import CallToolResult, TextContent
+from msgspec import UNSET, UnsetType
+from starlette.responses import Response
+from starlette.types import Message
 from tests.contract.conftest import Server
 from tests.contract.mcp_server.conftest import OpenSession, key_of, over_http, over_stdio
 
-from runwright import Runwright
+from runwright import AsyncRunwright, Runwright
+from runwright.mcp import http_endpoint, jobs
 from runwright.mcp.answers import LIMIT_BYTES
+from runwright.mcp.grants import DryRuns
 from runwright.mcp.http_endpoint import BODY_LIMIT_BYTES
+from runwright.mcp.tools import Invocation
 
 READS = {
     "list_workers", "get_worker", "list_jobs", "get_job", "get_logs", "explain_job", "stats",
@@ -164,6 +171,25 @@ async def test_answers_are_bounded_and_cursors_lead_through_everything(
         assert [line[3] for line in last][:2] == seen[-2:], "and then that the handler has completed"
 
 
+async def test_a_search_that_finds_nothing_in_a_long_log_goes_on_by_cursor(
+    deploy_server: Server, key: str, rw: Runwright, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs, "_MOST_LINES", 1000)
+    rw.workers.create("lines", "python", source_code=LINES)
+    job = rw.jobs.run("lines", {}, wait=60)
+    async with AsyncRunwright(deploy_server.url, key) as api:
+        one = Invocation(api=api, dry_runs=DryRuns(key))
+        found: list[Any] = []
+        cursor: str | UnsetType = UNSET
+        for _ in range(4):
+            said = await jobs.get_logs(one, jobs.GetLogs(job_id=job.id, grep="line 2999 ", cursor=cursor))
+            found += said.answer.data
+            if said.answer.next_cursor is None:
+                break
+            cursor = said.answer.next_cursor
+    assert [line[3].split()[1] for line in found] == ["2999"]
+
+
 async def test_a_long_source_is_read_in_parts(deploy_server: Server, key: str, rw: Runwright) -> None:
     source = "# <é>" * 10_000 + "\ndef handler(input, env):\n    return 1\n"
     rw.workers.create("long", "python", source_code=source)
@@ -279,6 +305,7 @@ INITIALIZE = {
     [
         ("POST", {"authorization": ""}, 401),
         ("POST", {"authorization": "Bearer rwk_wrong"}, 401),
+        ("POST", {"authorization": "Bearer \xff"}, 400),
         ("POST", {"host": "evil.example"}, 421),
         ("POST", {"origin": "https://evil.example"}, 403),
         ("GET", {}, 405),
@@ -289,10 +316,25 @@ def test_what_is_no_client_of_this_server_is_refused(
     deploy_server: Server, key: str, method: str, headers: dict[str, str], status: int
 ) -> None:
     sent = {"authorization": f"Bearer {key}", "accept": "application/json, text/event-stream"} | headers
-    answer = httpx.request(method, f"{deploy_server.url}/mcp", headers=sent, json=INITIALIZE, trust_env=False)
+    raw = [(name.encode(), value.encode("latin-1")) for name, value in sent.items()]
+    answer = httpx.request(method, f"{deploy_server.url}/mcp", headers=raw, json=INITIALIZE, trust_env=False)
     assert answer.status_code == status, answer.text
     assert "error" in answer.json() or status == 200
     assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+async def test_a_body_that_does_not_arrive_ends_the_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_endpoint, "BODY_SECONDS", 0.05)
+    messages: list[Message] = [{"type": "http.request", "body": b"{", "more_body": True}]
+
+    async def receive() -> Message:
+        if not messages:
+            await asyncio.Event().wait()
+        return messages.pop()
+
+    answer = await http_endpoint.read_body(receive)
+    assert isinstance(answer, Response)
+    assert answer.status_code == 408
 
 
 def test_a_body_that_is_too_large_is_refused(deploy_server: Server, key: str) -> None:
