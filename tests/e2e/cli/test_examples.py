@@ -67,8 +67,11 @@ def _run(home: Home, server: Server, job_id: str, ids: dict[str, str], example: 
     line = example
     for printed, meant in replaced.items():
         line = line.replace(printed, meant)
+    login = f"runwright login {server.url} --with-key --profile local"
     if line == "runwright login":
-        line = f"runwright login {server.url} --with-key"
+        line = login
+    elif line.endswith(" local"):
+        home.ok(login, input=home.env["RUNWRIGHT_KEY"])
     wanted = next((code for prefix, code in CODES.items() if line.startswith(prefix)), 0)
     done = home.run(line, input=home.env["RUNWRIGHT_KEY"])
     assert done.returncode == wanted, f"{line}\n{done.stdout}{done.stderr}"

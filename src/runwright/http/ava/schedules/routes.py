@@ -181,11 +181,10 @@ async def start_backfill(request: Request) -> Reply[Data[BackfillOut]]:
     await backfills.require(request.tenant_id, schedule_id)
     body = await request.body(START_BACKFILL)
     begin, end = backfill_window(body, request.services.clock())
+    idempotency = idempotency_of(request, f"backfill {schedule_id} {body.from_} {body.to}")
     if body.dry_run:
         plan = await backfills.plan(request.tenant_id, schedule_id, begin, end)
         return Reply(Data(plan_out(schedule_id, begin, end, plan)), 200)
-    subject = f"backfill {schedule_id} {body.from_} {body.to}"
-    idempotency = idempotency_of(request, subject)
     backfill = await backfills.start(request.caller, schedule_id, begin, end, idempotency)
     return Reply(Data(backfill_out(backfill)), 202)
 
