@@ -53,7 +53,7 @@ def create(
     """Create a tenant and print its id on stdout.
 
     Examples:
-    $ runwright tenants create ten_acme --name "Acme"
+    $ runwright tenants create ten_globex --name "Globex"
     """
     typer.echo(asyncio.run(_create(settings, NewTenant(id=tenant_id, name=name))).id)
 

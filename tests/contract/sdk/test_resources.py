@@ -39,6 +39,7 @@ def test_secrets_webhooks_and_deliveries(rw: Runwright) -> None:
     assert rw.webhooks.rotate_secret(hook.id, overlap_seconds=0).secret
     assert not rw.webhooks.test(hook.id).success
     assert rw.webhooks.list().first() == rw.webhooks.get(hook.id)
+    rw.webhooks.update(hook.id, status="active")
     [delivery] = rw.deliveries.list(hook.id, status="abandoned")
     assert rw.deliveries.redeliver(hook.id, delivery.id).id == delivery.id
     rw.webhooks.delete(hook.id)

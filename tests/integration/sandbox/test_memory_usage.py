@@ -102,7 +102,8 @@ def test_the_locks_of_a_process_are_counted(tmp_path: Path) -> None:
         return [file]
 
     with process_with(lock) as holder:
-        assert locks_by_process(5000)[holder] == 10_000
+        # The kernel hands the table out in pieces: what others lock meanwhile shifts some rows.
+        assert 9_900 < locks_by_process(5000)[holder] < 10_100
         assert has_too_many_locks([holder])
         assert not has_too_many_locks([os.getpid()])
         assert not locks_by_process(10**9)
