@@ -83,6 +83,22 @@ class InFlightLimiter:
         self._on_end()
 
 
+class Spacer:
+    """Lets callers go on one after the other, with a least time between two of them."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._next = 0.0
+
+    async def turn(self) -> None:
+        """Wait until it is the caller's turn."""
+        now = asyncio.get_running_loop().time()
+        at = max(now, self._next)
+        self._next = at + self._seconds
+        if at > now:
+            await asyncio.sleep(at - now)
+
+
 def pause_until_due(next_due: datetime | None, now: datetime) -> float:
     """Return the seconds until the next row is due, at most `LOOK_SECONDS`: a notification may be lost."""
     wait = LOOK_SECONDS if next_due is None else (next_due - now).total_seconds()

@@ -19,7 +19,13 @@ from runwright.core.clock import Clock, Stopwatch
 from runwright.db.batching import Batcher, SplitDecision, divide
 from runwright.db.pool import Database
 from runwright.events.notifications import EventNotifications
-from runwright.loops.in_flight_limiter import GATHER_SECONDS, LOOK_SECONDS, InFlightLimiter, pause_until_due
+from runwright.loops.in_flight_limiter import (
+    GATHER_SECONDS,
+    LOOK_SECONDS,
+    InFlightLimiter,
+    Spacer,
+    pause_until_due,
+)
 from runwright.loops.pass_loop import DatabaseLoop
 from runwright.outbox.queue import (
     Item,
@@ -40,6 +46,9 @@ REST_FACTOR: Final = 3
 MOST_FRESH: Final = 256
 """Destinations of new rows that are claimed from before the round over all destinations finds them."""
 
+SLOW_START_SECONDS: Final = 0.005
+"""The least time between two attempts to slow destinations, which would else begin and time out together, and
+hold up what is sent to others meanwhile."""
 SETTLE_SECONDS: Final = 10.0
 """How long a stop holds outcomes when the database is away; then their requests are repeated."""
 
@@ -69,6 +78,7 @@ class OutboxSender(DatabaseLoop, Generic[Item, Result]):
         self._settlements: Batcher[Settlement[Result], bool] = Batcher(
             self._settle, max_in_flight=2, retry_seconds=math.inf
         )
+        self._slow_starts = Spacer(SLOW_START_SECONDS)
         self._in_flight = InFlightLimiter(subject.queue, on_end=self.loop.wake)
         event_notifications.on_destinations(self._on_destinations)
         event_notifications.on_due(self.loop.wake)
@@ -151,9 +161,8 @@ class OutboxSender(DatabaseLoop, Generic[Item, Result]):
 
     async def _process(self, item: Item) -> bool:
         """Make an attempt and settle it; return whether the destination is slow."""
-        watch = Stopwatch()
-        settlement = await self._attempt(item)
-        slow = settlement.failed or watch.seconds() > self._subject.queue.slow_seconds
+        settlement, seconds = await self._attempt(item)
+        slow = settlement.failed or seconds > self._subject.queue.slow_seconds
         try:
             if not await self._settlements.add(settlement):
                 self._emit(OutboxOutcomeRefused(kind=self._kind, id=item.claim.id))
@@ -161,12 +170,18 @@ class OutboxSender(DatabaseLoop, Generic[Item, Result]):
             self._emit(OutboxNotSettled(kind=self._kind, id=item.claim.id, error=error_text(error)))
         return slow
 
-    async def _attempt(self, item: Item) -> Settlement[Result]:
+    async def _attempt(self, item: Item) -> tuple[Settlement[Result], float]:
+        """Return how an attempt ended, and how many seconds it took."""
+        watch = Stopwatch()
         try:
-            return await self._subject.send(item)
+            if item.claim.slow:
+                await self._slow_starts.turn()
+                watch = Stopwatch()
+            return await self._subject.send(item), watch.seconds()
         except Exception as error:  # noqa: BLE001  not the destination's fault
             self._emit(OutboxSetAside(kind=self._kind, id=item.claim.id, error=error_text(error)))
-            return Settlement(claim=item.claim, retry_at=self._clock() + timedelta(seconds=SET_ASIDE_SECONDS))
+            until = self._clock() + timedelta(seconds=SET_ASIDE_SECONDS)
+            return Settlement(claim=item.claim, retry_at=until), watch.seconds()
         except asyncio.CancelledError:
             self._release(item.claim, 0.0)
             raise

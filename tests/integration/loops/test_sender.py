@@ -13,7 +13,7 @@ from runwright.db.pool import Pool, open_pool
 from runwright.events.notifications import EventNotifications
 from runwright.events.store import append_event
 from runwright.loops import sender
-from runwright.loops.in_flight_limiter import LOOK_SECONDS
+from runwright.loops.in_flight_limiter import LOOK_SECONDS, Spacer
 from runwright.loops.router import Router
 from runwright.loops.sender import OutboxSender
 from runwright.outbox.queue import DESTINATIONS_PER_CLAIM, OutboxBatch
@@ -194,6 +194,27 @@ async def test_receivers_that_fall_silent_leave_connections_to_other_tenants(loo
         release.set()
         for loop in loops.senders:
             await loop.stop()
+
+
+async def test_attempts_to_slow_endpoints_begin_one_after_the_other_and_others_do_not_wait(
+    loops: Loops,
+) -> None:
+    for loop in loops.senders:
+        loop._slow_starts = Spacer(3600.0)  # noqa: SLF001
+    async with answering(None, OK) as (url, _):
+        fine = await loops.world.endpoint(url=url, patterns=["webhook.*"])
+        await loops.world.heal()
+        slow = [await loops.world.endpoint(url=url, patterns=["webhook.*"]) for _ in range(5)]
+        await loops.append(20)
+
+        async def all_there() -> bool:
+            return await loops.count("delivered", fine) == 20
+
+        await loops.until(all_there)
+        assert sum([await loops.count("delivered", one) > 0 for one in slow]) <= len(loops.senders)
+        for loop in loops.senders:
+            for waiting in loop._in_flight._attempts:  # noqa: SLF001
+                waiting.cancel()
 
 
 async def test_what_cannot_be_signed_goes_back_without_an_attempt(loops: Loops) -> None:
