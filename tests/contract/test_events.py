@@ -153,3 +153,27 @@ def test_bad_filters_are_named(api: Api) -> None:
         ("page", "1"),
     ):
         assert name in fields_of(api.get(EVENTS, **{name: value}))
+
+
+def test_the_webhook_body_of_an_event_is_what_webhooks_get(api: Api) -> None:
+    published = publish(api, "sent", {"n": 1})
+    got = api.get(f"{EVENTS}/{published['id']}/webhook")
+    assert got.status_code == 200, got.text
+    assert got.json() == {
+        "id": published["id"],
+        "type": "custom.sent",
+        "created_at": published["created_at"],
+        "tenant_id": api.tenant,
+        "data": {"n": 1},
+    }
+    worker = api.make_worker()
+    job = api.run_job(worker["id"], input={"n": 2})
+    [completed] = listed(api, **{"filter[type]": "job.completed"})
+    data = api.get(f"{EVENTS}/{completed['id']}/webhook").json()["data"]
+    record = data_of(api.get(f"/jobs/{job['id']}"))
+    assert data == {
+        name: value for name, value in record.items() if name not in {"worker_name", "retried_as"}
+    }
+    other = api.having(tenant=f"ten_{uuid4().hex}")
+    for path in (f"{published['id']}/webhook", "evt_01jd9x3v7m0000000000000000/webhook", "x/webhook"):
+        error_of(other.get(f"{EVENTS}/{path}"), 404, "resource_not_found")

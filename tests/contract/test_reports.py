@@ -1,6 +1,7 @@
 """`/queues` and `/analytics`: the documented shapes, and what is counted."""
 
 from datetime import UTC, datetime, timedelta
+from uuid import uuid4
 
 from tests.contract.client import TIME, Api, data_of, error_of, fields_of
 
@@ -58,6 +59,52 @@ def test_analytics_of_one_worker(api: Api) -> None:
     assert found.keys() == {"worker_id", "period_days", "since", "jobs", "by_day"}
     assert (found["worker_id"], found["period_days"], len(found["by_day"])) == (bad["id"], 7, 7)
     assert (found["jobs"]["total"], found["jobs"]["failed"], found["jobs"]["success_rate"]) == (1, 1, 0.0)
+
+
+def test_analytics_by_worker_have_the_documented_shape(api: Api) -> None:
+    good, bad = (
+        api.make_worker(name="good"),
+        api.make_worker(name="bad", source_code=FAILS, max_concurrency=2),
+    )
+    for worker in (good, good, bad):
+        api.run_job(worker["id"])
+    for at in ("2099-01-01T00:00:00Z", "2099-01-02T00:00:00Z"):
+        api.make_job(bad["id"], scheduled_at=at)
+    found = data_of(api.get("/analytics/workers", days="7"))
+    assert found.keys() == {"period_days", "since", "workers", "total", "sampled_at"}
+    assert (found["period_days"], found["total"]) == (7, 2)
+    assert TIME.fullmatch(found["sampled_at"])
+    assert [one["worker_name"] for one in found["workers"]] == ["good", "bad"]
+    row = found["workers"][1]
+    alone = data_of(api.get(f"/analytics/workers/{bad['id']}", days="7"))["jobs"]
+    assert row == {
+        "worker_id": bad["id"],
+        "worker_name": "bad",
+        "max_concurrency": 2,
+        "queued": 2,
+        "running": 0,
+        "oldest_due_at": None,
+        **{name: value for name, value in alone.items() if name not in {"by_trigger", "failures_by_code"}},
+    }
+
+
+def test_analytics_by_worker_are_sorted_limited_and_of_one_tenant(api: Api) -> None:
+    good, bad = api.make_worker(name="good"), api.make_worker(name="bad", source_code=FAILS)
+    for worker in (good, good, bad):
+        api.run_job(worker["id"])
+    api.make_job(bad["id"], scheduled_at="2099-01-01T00:00:00Z")
+
+    def names(**query: str) -> list[str]:
+        return [one["worker_name"] for one in data_of(api.get("/analytics/workers", **query))["workers"]]
+
+    assert names(sort="total") == ["good", "bad"]
+    assert names(sort="failure_rate") == names(sort="queued") == ["bad", "good"]
+    limited = data_of(api.get("/analytics/workers", limit="1", sort="queued"))
+    assert ([one["worker_name"] for one in limited["workers"]], limited["total"]) == (["bad"], 2)
+    other = data_of(api.having(tenant=f"ten_{uuid4().hex}").get("/analytics/workers"))
+    assert (other["workers"], other["total"]) == ([], 0)
+    for bad_query in ({"sort": "name"}, {"limit": "0"}, {"limit": "1001"}, {"days": "91"}, {"order": "x"}):
+        assert fields_of(api.get("/analytics/workers", **bad_query)).keys() == bad_query.keys()
 
 
 def test_nothing_ended_has_no_rates(api: Api) -> None:

@@ -25,7 +25,8 @@ _KEPT_TIMES: Final = 10
 _COUNT: Final = """
 SELECT worker_id, count(*) FILTER (WHERE state <> 'running') AS queued,
        count(*) FILTER (WHERE state = 'running') AS running,
-       count(*) FILTER (WHERE state <> 'running' AND priority <= $2) AS high_priority
+       count(*) FILTER (WHERE state <> 'running' AND priority <= $2) AS high_priority,
+       min(run_at) FILTER (WHERE state = 'ready' OR state = 'waiting' AND run_at <= $3) AS oldest_due_at
 FROM job_queue WHERE tenant_id = $1 GROUP BY worker_id ORDER BY worker_id
 """
 
@@ -51,6 +52,8 @@ class QueueSnapshot(msgspec.Struct, frozen=True):
 
     by_worker: list[QueueDepth]
     sampled_at: datetime
+    oldest_due_at: dict[str, datetime] = {}
+    """By worker: since when the oldest job that has not started has been due."""
 
     @property
     def total_queued(self) -> int:
@@ -117,8 +120,10 @@ class Queues:
         loop = asyncio.get_running_loop()
         began_at = loop.time()
         sampled_at = self._clock()
-        rows = await self._db.fetch(_COUNT, tenant_id, HIGH_PRIORITY)
-        snapshot = QueueSnapshot([QueueDepth(**dict(row)) for row in rows], sampled_at)
+        rows = await self._db.fetch(_COUNT, tenant_id, HIGH_PRIORITY, sampled_at)
+        depths = [QueueDepth(**{name: row[name] for name in QueueDepth.__struct_fields__}) for row in rows]
+        oldest = {row["worker_id"]: row["oldest_due_at"] for row in rows if row["oldest_due_at"] is not None}
+        snapshot = QueueSnapshot(depths, sampled_at, oldest)
         now = loop.time()
         self._kept = {tenant: kept for tenant, kept in self._kept.items() if kept[1] > now}
         if now - began_at > _LONG_SECONDS:

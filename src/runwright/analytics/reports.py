@@ -12,10 +12,12 @@ from typing import Annotated, Any, Final, TypeVar
 import msgspec
 from msgspec import Meta
 
+from runwright.analytics.queues import QueueSnapshot
 from runwright.analytics.rollup import EndedCounts, JobSums, fetch_counts
+from runwright.analytics.worker_totals import WorkerCounts, WorkerOrder, fetch_worker_totals
 from runwright.core.clock import Clock
 from runwright.core.errors import NotFoundError
-from runwright.core.histogram import percentile
+from runwright.core.histogram import middle_of, percentile
 from runwright.core.job_state import TERMINAL, JobStatus, Trigger
 from runwright.db.pool import Database
 from runwright.workers.store import fetch_worker
@@ -72,6 +74,32 @@ class JobReport(msgspec.Struct, frozen=True, kw_only=True):
     """Only workers with jobs that ended."""
 
 
+class WorkerTotals(Totals, frozen=True, kw_only=True):
+    """How the jobs of one worker ended, and how many are live."""
+
+    worker_id: str
+    worker_name: str
+    max_concurrency: int | None
+    p50_duration_ms: Percentile
+    p95_duration_ms: Percentile
+    p99_duration_ms: Percentile
+    queued: int
+    running: int
+    oldest_due_at: datetime | None
+    """Since when its oldest queued job has been due."""
+
+
+class WorkersReport(msgspec.Struct, frozen=True, kw_only=True):
+    """The workers with jobs that ended in a period or are live."""
+
+    period_days: int
+    since: datetime
+    workers: list[WorkerTotals]
+    total: int
+    """How many there are; `workers` may be the first of them."""
+    sampled_at: datetime
+
+
 class Analytics:
     """Reports on jobs that ended."""
 
@@ -88,16 +116,63 @@ class Analytics:
             worker = await fetch_worker(self._db, tenant_id=tenant_id, worker_id=worker_id)
             if worker is None:
                 raise NotFoundError(f"There is no worker {worker_id}.")
-        first = self._clock().astimezone(UTC).date() - timedelta(days=days - 1)
+        first = self._first_day(days)
         counts = await fetch_counts(self._db, tenant_id=tenant_id, since=first, worker_id=worker_id)
         return _report(counts, first, days)
+
+    async def by_worker(
+        self, tenant_id: str, live: QueueSnapshot, *, days: int, order: WorkerOrder, limit: int
+    ) -> WorkersReport:
+        """Return the first workers in an order, with their jobs of the last `days` days and the live ones."""
+        first = self._first_day(days)
+        found, total = await fetch_worker_totals(
+            self._db, live, tenant_id=tenant_id, since=first, order=order, limit=limit
+        )
+        return WorkersReport(
+            period_days=days,
+            since=_midnight(first),
+            workers=[_worker_totals(one) for one in found],
+            total=total,
+            sampled_at=live.sampled_at,
+        )
+
+    def _first_day(self, days: int) -> date:
+        return self._clock().astimezone(UTC).date() - timedelta(days=days - 1)
+
+
+def _midnight(day: date) -> datetime:
+    return datetime.combine(day, time(), UTC)
+
+
+def _worker_totals(one: WorkerCounts) -> WorkerTotals:
+    return WorkerTotals(
+        worker_id=one.worker_id,
+        worker_name=one.worker_name,
+        max_concurrency=one.max_concurrency,
+        total=one.total,
+        completed=one.completed,
+        failed=one.failed,
+        cancelled=one.cancelled,
+        success_rate=round(100 * one.completed / one.total, 1) if one.total else None,
+        avg_duration_ms=round(one.duration_ms / one.timed) if one.timed else None,
+        p50_duration_ms=_duration_of(one.p50),
+        p95_duration_ms=_duration_of(one.p95),
+        p99_duration_ms=_duration_of(one.p99),
+        queued=one.queued,
+        running=one.running,
+        oldest_due_at=one.oldest_due_at,
+    )
+
+
+def _duration_of(bucket: int | None) -> int | None:
+    return None if bucket is None else middle_of(bucket)
 
 
 def _report(counts: EndedCounts, first: date, days: int) -> JobReport:
     every_day = [first + timedelta(days=n) for n in range(days)]
     return JobReport(
         period_days=days,
-        since=datetime.combine(first, time(), UTC),
+        since=_midnight(first),
         jobs=PeriodTotals(
             **_totals(counts.by_status),
             p50_duration_ms=percentile(counts.durations, 50),

@@ -1,4 +1,4 @@
-"""`runwright agents`: creates agents from built-in templates."""
+"""`runwright agents`: lists agents of both kinds, and creates some from built-in templates."""
 
 from collections.abc import Sequence
 from enum import StrEnum
@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 import typer
 
+from runwright.cli.agent_views import get, list_
 from runwright.cli.apps import Commands
 from runwright.cli.automation.texts import plain, section
 from runwright.cli.index import COMMANDS
@@ -15,6 +16,8 @@ from runwright.cli.remote import Remote, Thing, writes
 from runwright.core.errors import InvalidError
 
 app = Commands(COMMANDS["agents"])
+app.command("list")(list_)
+app.command()(get)
 
 KEY_SECRET: Final = "LLM_API_KEY"  # noqa: S105  the name of a secret
 
@@ -55,7 +58,7 @@ def create(  # noqa: PLR0913  one per flag
     Its key for the model is the secret LLM_API_KEY of its tenant; set it before the first run.
 
     Examples:
-    $ runwright agents create --template llm --name triage --model gpt-4o-mini \\
+    $ runwright agents create --template llm --name triage --model gpt-4o-mini \
       --base-url https://api.openai.com/v1
     """
     source = resources.files("runwright.cli") / "templates" / f"{template}.py"

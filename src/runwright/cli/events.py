@@ -1,19 +1,24 @@
 """`runwright events`: publish custom events, and read the log of events."""
 
+import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from runwright.cli.apps import Commands
+from runwright.cli.event_tail import Types, tail
 from runwright.cli.index import COMMANDS
-from runwright.cli.output import Column
+from runwright.cli.output import Column, section
 from runwright.cli.remote import Remote, reads, writes
 from runwright.cli.run import read_input
-from runwright.cli.times import iso, parse_moment
+from runwright.cli.terminal import printable
+from runwright.cli.times import clock, iso, parse_moment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    from runwright.client.models.events import EventInfo
 
 app = Commands(COMMANDS["events"])
 
@@ -45,9 +50,7 @@ def publish(
 def list_(
     remote: Remote,
     *,
-    types: Annotated[
-        str | None, typer.Option("--type", metavar="TYPES", help="Such as job.failed,custom.*")
-    ] = None,
+    types: Types = None,
     since: Annotated[str | None, typer.Option(metavar="TIME", help="Such as 1h.")] = None,
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=1000, help="At most so many.")] = 50,
 ) -> None:
@@ -76,3 +79,31 @@ def _rows(remote: Remote, query: "dict[str, str | None]", limit: int) -> "Iterat
         cursor = page["pagination"].get("next_cursor")
         if cursor is None:
             return
+
+
+@app.command()
+@reads
+def get(
+    remote: Remote, *, event: Annotated[str, typer.Argument(metavar="EVENT", help="The id of an event.")]
+) -> None:
+    """Show an event with all of its data.
+
+    Examples:
+    $ runwright events get evt_01jd9x3v7m0000000000000000
+    """
+    found = remote.client.events.get(event)
+    remote.output.thing(found, lambda: _details(found))
+
+
+def _details(event: "EventInfo") -> str:
+    values = {
+        "type": event.type,
+        "about": event.subject_id,
+        "worker": event.worker_id or "",
+        "time": clock(event.created_at),
+    }
+    data = printable(json.dumps(event.data, indent=2, ensure_ascii=False))
+    return f"{section(event.id, values)}\n{data}"
+
+
+app.command()(tail)

@@ -19,13 +19,18 @@ DATABASE_SETTINGS: Final = ("data_dir", "database_url")
 VAULT_SETTINGS: Final = (*DATABASE_SETTINGS, "vault_key", "vault_key_file", "vault_key_command")
 """Settings of commands that open the vault."""
 
+BACKUP_SETTINGS: Final = (*DATABASE_SETTINGS, "vault_key_file", "vault_key_command")
+"""Settings of commands that only need to know which keys there are."""
+
 _CONFIG: Final = inspect.Parameter(
     "config",
     inspect.Parameter.KEYWORD_ONLY,
     default=None,
     annotation=Annotated[
         Path | None,
-        typer.Option("--config", help="Path of a TOML file with settings; default: RUNWRIGHT_CONFIG."),
+        typer.Option(
+            "--config", metavar="FILE", help="A TOML file with settings; default: RUNWRIGHT_CONFIG."
+        ),
     ],
 )
 

@@ -15,23 +15,37 @@ def progress_bar(label: str, total: int) -> Iterator[Callable[[int], None]]:
     if not is_drawable(sys.stderr) or total <= 1:
         yield _draw_nothing
         return
-    progress = _bar()
+    rich = importlib.import_module("rich.progress")
+    progress = _bar(rich.MofNCompleteColumn())
     with progress:
         task = progress.add_task(label, total=total)
         yield lambda done: progress.update(task, completed=done)
+
+
+@contextlib.contextmanager
+def byte_bar(label: str) -> Iterator[Callable[[int, int], None]]:
+    """Draw a bar on stderr until the block ends; the block reports how many bytes of how many are done."""
+    if not is_drawable(sys.stderr):
+        yield lambda _done, _total: None
+        return
+    rich = importlib.import_module("rich.progress")
+    progress = _bar(rich.DownloadColumn())
+    with progress:
+        task = progress.add_task(label, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
 
 
 def _draw_nothing(_done: int) -> None:
     pass
 
 
-def _bar() -> Any:  # noqa: ANN401  a class of Rich, which is loaded late
+def _bar(figures: Any) -> Any:  # noqa: ANN401  classes of Rich, which is loaded late
     rich = importlib.import_module("rich.progress")
     console = importlib.import_module("rich.console").Console(stderr=True)
     return rich.Progress(
         rich.TextColumn("{task.description}"),
         rich.BarColumn(bar_width=30),
-        rich.MofNCompleteColumn(),
+        figures,
         rich.TimeElapsedColumn(),
         console=console,
         transient=True,

@@ -75,6 +75,15 @@ def find_webhook(client: "Runwright", text: str) -> "WebhookInfo":
     return at[0] if at else _by_suffix(text, webhooks, "webhook")
 
 
+def find_question(client: "Runwright", text: str) -> str:
+    """Return the id of the question that is meant: one that waits, else one that was answered."""
+    if is_full_id(text):
+        return text
+    statuses = ("waiting", "answered")
+    found = (item for status in statuses for item in islice(client.inbox.list(status=status), _SEARCHED))
+    return _by_suffix(text, found, "question").id
+
+
 def _by_suffix(text: str, things: Iterable[T], kind: str) -> T:
     """Return the one thing whose id ends so, among the newest thousand."""
     suffix = text.removeprefix("…").lower()

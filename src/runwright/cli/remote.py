@@ -191,12 +191,12 @@ _WRITING: Final[dict[str, tuple[Any, object]]] = {
 
 
 def takes_output(command: CommandFunction) -> CommandFunction:
-    """Add the options for the format of the output to a command that calls no server, and pass the output."""
-    own = own_parameters(command, given=1)
+    """Add the options for the format of the output to a command that calls no server, and pass `output`."""
+    own = [one for one in own_parameters(command, given=0) if one.name != "output"]
 
     @functools.wraps(command)
-    def run(output: OutputFormat, as_json: bool, **arguments: Any) -> None:  # noqa: ANN401, FBT001  Typer's
-        command(Output(OutputFormat.JSON if as_json else output), **arguments)
+    def run(*given: Any, output: OutputFormat, as_json: bool, **arguments: Any) -> None:  # noqa: ANN401  Typer's
+        command(*given, output=Output(OutputFormat.JSON if as_json else output), **arguments)
 
     added = [option(name, *_READING[name]) for name in ("output", "as_json")]
     sign(run, [*own, *added])

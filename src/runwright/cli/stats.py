@@ -1,38 +1,26 @@
 """`runwright stats`: how the jobs of each worker went, and how many wait."""
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 
-import msgspec
 import typer
 
 from runwright.cli.output import Column
 from runwright.cli.remote import Remote, reads
-from runwright.cli.times import milliseconds
+from runwright.cli.terminal import note
+from runwright.cli.times import ago, milliseconds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Mapping, Sequence
 
-    from runwright.client.models.reports import PeriodInfo
+    from runwright.client.models.reports import WorkerTotalsInfo
+    from runwright.client.reports import WorkerOrderName
 
-
-class WorkerStats(msgspec.Struct, frozen=True, kw_only=True):
-    """The figures of one worker."""
-
-    worker: str
-    runs: int
-    failed: int
-    failed_percent: float | None
-    p50_ms: float | None
-    p95_ms: float | None
-    queued: int
-    running: int
-
-
-_SORTS: Final[dict[str, "Callable[[WorkerStats], float]"]] = {
-    "runs": lambda one: one.runs,
-    "failed": lambda one: one.failed_percent or 0,
-    "p95": lambda one: one.p95_ms or 0,
-    "queued": lambda one: one.queued,
+_ORDERS: Final["Mapping[str, WorkerOrderName]"] = {
+    "runs": "total",
+    "failed": "failure_rate",
+    "p95": "p95_duration",
+    "queued": "queued",
 }
 
 
@@ -40,10 +28,14 @@ _SORTS: Final[dict[str, "Callable[[WorkerStats], float]"]] = {
 def stats(
     remote: Remote,
     *,
-    days: Annotated[int, typer.Option(min=1, max=365, help="Of how many days, today among them (UTC).")] = 7,
+    by: Annotated[  # noqa: ARG001  there is one way now, and room for others
+        Literal["worker"], typer.Option(help="A row for each.")
+    ] = "worker",
+    days: Annotated[int, typer.Option(min=1, max=90, help="Of how many days, today among them (UTC).")] = 7,
     sort: Annotated[
         Literal["runs", "failed", "p95", "queued"], typer.Option(help="The largest first.")
     ] = "runs",
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=1000, help="The most to show.")] = 100,
 ) -> None:
     """Show how the jobs of each worker went, and how many wait.
 
@@ -51,45 +43,31 @@ def stats(
     $ runwright stats
     $ runwright stats --days 30 --sort p95
     """
-    rows = sorted(_read(remote, days), key=_SORTS[sort], reverse=True)
-    columns: Sequence[Column[WorkerStats]] = (
-        Column("WORKER", lambda one: one.worker, style=lambda _: "bold", flexible=True),
-        Column("RUNS", lambda one: f"{one.runs:,}", right=True),
+    found = remote.client.analytics.by_worker(days=days, sort=_ORDERS[sort], limit=limit)
+    remote.output.rows(found.workers, _columns(), empty=f"No job has ended in {days} days.")
+    if found.total > len(found.workers):
+        note(f"and {found.total - len(found.workers):,} more workers; all: --limit {found.total}", "dim")
+
+
+def _columns() -> "Sequence[Column[WorkerTotalsInfo]]":
+    now = datetime.now(UTC)
+    return (
+        Column("WORKER", lambda one: one.worker_name, style=lambda _: "bold", flexible=True),
+        Column("RUNS", lambda one: f"{one.total:,}", right=True),
         Column("FAIL%", _percent, right=True, style=lambda one: "red" if one.failed else ""),
-        Column("P50", lambda one: milliseconds(one.p50_ms), right=True),
-        Column("P95", lambda one: milliseconds(one.p95_ms), right=True),
+        Column("P50", lambda one: milliseconds(one.p50_duration_ms), right=True),
+        Column("P95", lambda one: milliseconds(one.p95_duration_ms), right=True),
+        Column("P99", lambda one: milliseconds(one.p99_duration_ms), right=True, wide=True),
         Column("QUEUED", lambda one: f"{one.queued:,}", right=True),
-        Column("RUNNING", lambda one: f"{one.running:,}", right=True),
+        Column("RUNNING", _running, right=True),
+        Column("OLDEST", lambda one: ago(one.oldest_due_at, now), right=True, mark=True),
     )
-    remote.output.rows(rows, columns, empty=f"No job has ended in {days} days.")
 
 
-def _percent(one: WorkerStats) -> str:
-    return "" if one.failed_percent is None else f"{one.failed_percent:.1f}"
+def _percent(one: "WorkerTotalsInfo") -> str:
+    return f"{100 * one.failed / one.total:.1f}" if one.total else ""
 
 
-def _read(remote: Remote, days: int) -> list[WorkerStats]:
-    names = {worker.id: worker.name for worker in remote.client.workers.list()}
-    live = {queue.worker_id: queue for queue in remote.client.queues.all().by_worker}
-    ended = remote.client.analytics.report(days=days).by_worker
-    found = []
-    for worker_id in {**ended, **live}:
-        jobs = remote.client.analytics.worker(worker_id, days=days).jobs
-        queue = live.get(worker_id)
-        found.append(
-            WorkerStats(
-                worker=names.get(worker_id, worker_id),
-                runs=jobs.total,
-                failed=jobs.failed,
-                failed_percent=_failed_percent(jobs),
-                p50_ms=jobs.p50_duration_ms,
-                p95_ms=jobs.p95_duration_ms,
-                queued=0 if queue is None else queue.queued,
-                running=0 if queue is None else queue.running,
-            )
-        )
-    return found
-
-
-def _failed_percent(jobs: "PeriodInfo") -> float | None:
-    return 100 * jobs.failed / jobs.total if jobs.total else None
+def _running(one: "WorkerTotalsInfo") -> str:
+    """Return how many jobs run, of how many that may at once."""
+    return f"{one.running:,}" + ("" if one.max_concurrency is None else f"/{one.max_concurrency}")

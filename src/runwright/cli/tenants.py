@@ -1,6 +1,7 @@
 """`runwright tenants`: create, list, suspend and reactivate tenants."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Annotated, Final
 
 import msgspec
@@ -11,7 +12,9 @@ from runwright.cli.database import open_database
 from runwright.cli.index import COMMANDS
 from runwright.cli.operator import operator_in
 from runwright.cli.options import DATABASE_SETTINGS, takes_settings
-from runwright.cli.table import columns
+from runwright.cli.output import Column, Output
+from runwright.cli.remote import takes_output
+from runwright.cli.times import clock
 from runwright.config import Settings
 from runwright.core.clock import system_clock
 from runwright.core.paging import PageRequest
@@ -26,9 +29,11 @@ _Id = Annotated[str, typer.Argument(help="The id of the tenant, as shown by `lis
 
 @app.command("list")
 @takes_settings(DATABASE_SETTINGS)
+@takes_output
 def list_(
     settings: Settings,
     *,
+    output: Output,
     status: Annotated[TenantStatus | None, typer.Option(help="List tenants with this status only.")] = None,
 ) -> None:
     """List the tenants that have written data or were created.
@@ -37,7 +42,25 @@ def list_(
     $ runwright tenants list --status suspended
     """
     tenants = asyncio.run(_list(settings, TenantFilter(status=status)))
-    typer.echo(columns(("id", "name", "status", "reason", "created"), map(_cells, tenants)))
+    if output.format.is_json:
+        output.rows([_plain(one) for one in tenants], (), empty="")
+    else:
+        output.rows(tenants, _COLUMNS, empty="There are no tenants yet.")
+
+
+def _plain(tenant: Tenant) -> dict[str, object]:
+    """Return a tenant as the API shows it, but for the limits that settings give it."""
+    plain: dict[str, object] = msgspec.to_builtins(tenant)
+    return plain | {"overrides": plain.pop("limits")}
+
+
+_COLUMNS: Final[Sequence[Column[Tenant]]] = (
+    Column("ID", lambda one: one.id, style=lambda _: "bold"),
+    Column("NAME", lambda one: one.name or "", flexible=True),
+    Column("STATUS", lambda one: one.status, style=lambda one: "" if one.status == "active" else "yellow"),
+    Column("REASON", lambda one: one.status_reason or "", flexible=True),
+    Column("CREATED", lambda one: clock(one.created_at)),
+)
 
 
 @app.command()
@@ -85,11 +108,6 @@ def reactivate(settings: Settings, *, tenant_id: _Id) -> None:
     """
     changes = TenantChanges(status=TenantStatus.ACTIVE)
     typer.echo(f"reactivated {asyncio.run(_change(settings, tenant_id, changes)).id}", err=True)
-
-
-def _cells(tenant: Tenant) -> list[str]:
-    created = tenant.created_at.strftime("%Y-%m-%dT%H:%M:%SZ")
-    return [tenant.id, tenant.name or "", tenant.status, tenant.status_reason or "", created]
 
 
 async def _list(settings: Settings, which: TenantFilter) -> list[Tenant]:

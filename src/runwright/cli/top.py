@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _MOST_WORKERS: Final = 8
 _MOST_JOBS: Final = 10
+_NAMED: Final = 100
 
 
 class Sample(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,12 +71,13 @@ def top(
 
 def _sample(remote: Remote) -> Sample:
     client = remote.client
+    busiest = client.analytics.by_worker(days=1, sort="queued", limit=_NAMED)
     return Sample(
         at=time.monotonic(),
         queues=client.queues.all(),
         ended=client.analytics.report(days=1).jobs.total,
         running=list(islice(client.jobs.list(status="running", per_page=_MOST_JOBS), _MOST_JOBS)),
-        names={worker.id: worker.name for worker in client.workers.list()},
+        names={one.worker_id: one.worker_name for one in busiest.workers},
     )
 
 

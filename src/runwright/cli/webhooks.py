@@ -14,6 +14,7 @@ from runwright.cli.refs import find_webhook, short_id
 from runwright.cli.remote import Remote, reads, writes
 from runwright.cli.terminal import painter
 from runwright.cli.times import ago
+from runwright.cli.webhook_listener import listen
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -159,3 +160,6 @@ def delete(remote: Remote, *, webhook: WebhookRef) -> None:
     remote.confirm(f"The webhook to {found.url}. Delete it and its deliveries?")
     remote.writer.webhooks.delete(found.id)
     remote.output.thing({"id": found.id, "deleted": True}, lambda: f"{found.id} is deleted")
+
+
+app.command()(listen)

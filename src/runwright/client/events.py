@@ -47,6 +47,11 @@ class EventsApi(Face[M]):
             headers=new_idempotency_key(idempotency_key),
         )
 
+    @call
+    async def webhook_body(self, event_id: str) -> bytes:
+        """Return the body that webhooks receive of an event, as it is sent."""
+        return (await self._session.send("GET /v1/ava/events/{event_id}/webhook", event_id)).body
+
 
 class InboxApi(Face[M]):
     """What waits for a person."""

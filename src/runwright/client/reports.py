@@ -1,8 +1,18 @@
 """`rw.queues`, `rw.analytics` and `rw.runtimes`: what waits, how jobs ended, and what runs them."""
 
+from typing import Literal
+
 from runwright.client.faces import Face, M, call
-from runwright.client.models.reports import AnalyticsInfo, QueueInfo, QueueListInfo, RuntimeEntry
+from runwright.client.models.reports import (
+    AnalyticsByWorkerInfo,
+    AnalyticsInfo,
+    QueueInfo,
+    QueueListInfo,
+    RuntimeEntry,
+)
 from runwright.client.worker_names import worker_id
+
+WorkerOrderName = Literal["total", "failure_rate", "p95_duration", "queued"]
 
 _List = list
 
@@ -36,6 +46,14 @@ class AnalyticsApi(Face[M]):
         chosen = await worker_id(self._session, worker)
         route = "GET /v1/ava/analytics/workers/{worker_id}"
         return await self._session.read(AnalyticsInfo, route, chosen, query={"days": days})
+
+    @call
+    async def by_worker(
+        self, *, days: int = 30, sort: WorkerOrderName = "total", limit: int = 100
+    ) -> AnalyticsByWorkerInfo:
+        """Return the figures of the first workers in an order, those with live jobs too."""
+        query = {"days": days, "sort": sort, "limit": limit}
+        return await self._session.read(AnalyticsByWorkerInfo, "GET /v1/ava/analytics/workers", query=query)
 
 
 class RuntimesApi(Face[M]):

@@ -35,24 +35,22 @@ class Stats(Parameters, frozen=True, kw_only=True):
     """Which figures."""
 
     worker: Worker | UnsetType = UNSET
-    days: Annotated[int, Meta(ge=1, le=365)] = 7
+    days: Annotated[int, Meta(ge=1, le=90)] = 7
 
 
 @TOOLS.add("Figures of jobs")
 async def stats(call: Invocation, parameters: Stats) -> Said:
     """How the jobs of the last days ended (counts, failures by code, durations), and how many wait now."""
+    rows: list[Any] = []
     if parameters.worker is UNSET:
         report, queue = await call.api.analytics.report(days=parameters.days), await call.api.queues.all()
         live: dict[str, Any] = {"queued": queue.total_queued, "running": queue.total_running}
+        workers = await call.api.analytics.by_worker(days=parameters.days, limit=_MOST_WORKERS)
+        rows = [{"worker": one.worker_name} | shown(one, _WORKER) for one in workers.workers]
     else:
         report = await call.api.analytics.worker(parameters.worker, days=parameters.days)
         one = await call.api.queues.get(parameters.worker)
         live = {"queued": one.queued, "running": one.running}
-    names = {worker.id: worker.name async for worker in call.api.workers.list()} if report.by_worker else {}
-    rows = [
-        {"worker": names.get(id, id)} | shown(totals, ("total", "failed", "success_rate", "avg_duration_ms"))
-        for id, totals in sorted(report.by_worker.items(), key=lambda item: -item[1].total)
-    ]
     data = {"days": report.period_days, "jobs": shown(report.jobs, _TOTALS), "now": live}
     return Said(
         f"{report.jobs.total} jobs ended in {report.period_days} days.",
@@ -60,6 +58,17 @@ async def stats(call: Invocation, parameters: Stats) -> Said:
     )
 
 
+_MOST_WORKERS: Final = 100
+_WORKER: Final = (
+    "total",
+    "failed",
+    "success_rate",
+    "p50_duration_ms",
+    "p95_duration_ms",
+    "queued",
+    "running",
+    "oldest_due_at",
+)
 _TOTALS: Final = (
     "total",
     "completed",

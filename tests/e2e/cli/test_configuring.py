@@ -91,8 +91,11 @@ def test_events_are_published_and_listed(home: Home) -> None:
 
 def test_figures_and_a_view_are_shown(home: Home, rw: Runwright, worker: str) -> None:
     rw.jobs.run(worker, {}, wait=60)
-    (row,) = (one for one in json.loads(home.ok("runwright stats -o json")) if one["worker"] == worker)
-    assert (row["runs"] > 0, row["failed"], row["queued"]) == (True, 0, 0)
+    (row,) = (one for one in json.loads(home.ok("runwright stats -o json")) if one["worker_name"] == worker)
+    assert (row["total"] > 0, row["failed"], row["queued"]) == (True, 0, 0)
+    assert "1 more worker" not in home.run("runwright stats").stderr
+    rw.jobs.run(rw.workers.create("another", "python", source_code=HELLO).id, {}, wait=60)
+    assert "and 1 more worker" in home.run("runwright stats --limit 1 --sort p95").stderr
     assert "queued 0" in home.ok("runwright top --once")
     assert home.run("runwright top").returncode == 2, "it needs a terminal"
     assert home.run("runwright system").returncode == 4, "it is for the operator"

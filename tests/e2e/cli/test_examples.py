@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from tests.contract.conftest import Server
 from tests.e2e.cli.conftest import Home
+from tests.e2e.cli.test_answering import Reviewer, make_task
 from tests.unit.cli.test_examples import ALL, examples
 
 from runwright import Runwright
@@ -17,6 +18,7 @@ ELSEWHERE = {
     "runwright mcp": "serves until its input ends",
     "runwright system": "needs the operator",
     "runwright schedules": "test_configuring.py, with a schedule of that name",
+    "events tail -f": "test_answering.py, as it ends with Ctrl-C",
     "runwright webhooks": "test_configuring.py, with an endpoint that answers",
 }
 """Examples that are tested elsewhere, and where, or what they need."""
@@ -50,11 +52,12 @@ def test_the_examples_of_all_commands_run(home: Home, server: Server, rw: Runwri
     home.env["SPARE_KEY"] = server.run("keys", "list", "--tenant", "ten_spare").split("\n")[1].split()[0]
     home.write("main.py", (home.folder / "main.py").read_text().replace("greeting", "saluting"))
     job_id = rw.jobs.run("digest", {}, wait=60).id
+    ids = _ids(rw)
     for number, (path, command) in enumerate(ALL):
-        ids = _automation_ids(rw, number) if path[0] == "automation" else {}
+        more = _automation_ids(rw, number) if path[0] == "automation" else {}
         for example in examples(command):
             if not any(part in example for part in ELSEWHERE):
-                _run(home, server, job_id, ids, example)
+                _run(home, server, job_id, ids | more, example)
 
 
 def _run(home: Home, server: Server, job_id: str, ids: dict[str, str], example: str) -> None:
@@ -77,6 +80,14 @@ def _run(home: Home, server: Server, job_id: str, ids: dict[str, str], example: 
     assert done.returncode == wanted, f"{line}\n{done.stdout}{done.stderr}"
 
 
+def _ids(rw: Runwright) -> dict[str, str]:
+    """Return the printed ids of an event and of questions, with those of new ones; there is an agent `triage`."""
+    rw.agents.register("triage", ["custom.nothing"])
+    reviewer = Reviewer(rw)
+    questions = {f"exn_01jd9x3v7m000000000000000{n}": reviewer.ask(n=n) for n in range(3)}
+    return questions | {"evt_01jd9x3v7m0000000000000000": rw.events.publish("custom.example").id}
+
+
 def _automation_ids(rw: Runwright, number: int) -> dict[str, str]:
     """Return the printed ids with those of a new job, a new trigger and a run."""
     fields = {"scope": "global", "name": f"spare {number}", "agent_name": "digest", "prompt": "go"}
@@ -84,4 +95,5 @@ def _automation_ids(rw: Runwright, number: int) -> dict[str, str]:
     job = rw.request("POST /api/automation/jobs", json={**fields, "schedule": schedule}).json["job"]["id"]
     trigger = rw.request("POST /api/automation/triggers", json={**fields, "event": "custom.asked"}).json
     run = rw.request("POST /api/automation/jobs/{id}/trigger", job, query={"wait": 30}).json["run"]["id"]
-    return {"job-5f2c": job, "trg-5f2c": trigger["trigger"]["id"], "run-5f2c": run}
+    task = make_task(rw, f"task of {number}")
+    return {"job-5f2c": job, "trg-5f2c": trigger["trigger"]["id"], "run-5f2c": run, "task-5f2c": task}

@@ -6,8 +6,9 @@ import msgspec
 import pytest
 
 from runwright.analytics.queues import QueueDepth, Queues
-from runwright.analytics.reports import Analytics, JobReport
+from runwright.analytics.reports import Analytics, JobReport, Totals
 from runwright.analytics.rollup import fold_counts, prune_counts
+from runwright.analytics.worker_totals import WorkerOrder
 from runwright.core.errors import NotFoundError
 from runwright.core.job_state import JobStatus, Trigger
 from runwright.core.paging import PageRequest
@@ -156,3 +157,30 @@ async def test_queues_count_what_waits_and_runs(world: World) -> None:
     assert snapshot.by_worker == [QueueDepth(worker.id, 4, 1, 1)]
     assert await queues.depth("ten_a", idle.id) == QueueDepth(idle.id, 0, 0, 0)
     assert (await queues.snapshot("ten_b")).by_worker == []
+
+
+async def test_workers_are_reported_in_one_statement_as_each_of_them_alone(world: World) -> None:
+    busy, calm = await world.worker(max_concurrency=1), await world.worker()
+    await world.executor()
+    for worker, count in ((busy, 3), (calm, 1)):
+        for _ in range(count):
+            await world.job(worker)
+    due = world.now
+    for ms, attempt in zip((10, 20_000), await world.claim(capacity=2), strict=True):
+        world.forward(ms / 1000)
+        await world.finish(msgspec.structs.replace(world.end_of(attempt), ended_at=world.now))
+    queues = Queues(world.db, clock=world.clock)
+    for _ in range(2):  # before and after folding
+        found = await Analytics(world.db, clock=world.clock).by_worker(
+            "ten_a", await queues.snapshot("ten_a"), days=7, order=WorkerOrder.QUEUED, limit=10
+        )
+        for one in found.workers:
+            alone = (await report(world, days=7, worker=one.worker_id)).jobs
+            for name in (*Totals.__struct_fields__, "p50_duration_ms", "p95_duration_ms", "p99_duration_ms"):
+                assert getattr(one, name) == getattr(alone, name), name
+        assert [(one.worker_id, one.queued, one.oldest_due_at) for one in found.workers] == [
+            (busy.id, 2, due),
+            (calm.id, 0, None),
+        ]
+        assert [one.max_concurrency for one in found.workers] == [1, None]
+        await fold_counts(world.db, limit=100)

@@ -1,6 +1,7 @@
 """The commands as people run them: a process each, its output and its exit status."""
 
 import asyncio
+import json
 import os
 import shutil
 import socket
@@ -78,6 +79,47 @@ async def test_keys_are_listed_without_secrets_and_revoked_by_id(
     assert not await works(database, key)
 
 
+async def test_a_key_has_the_scopes_and_the_end_that_were_given(
+    run: Run, database: Pool, database_url: str
+) -> None:
+    env = {"RUNWRIGHT_DATABASE_URL": database_url}
+    given = ("--scope", "read", "--scope", "run", "--expires", "90d", "--name", "report")
+    key = (await asyncio.to_thread(run, "keys", "create", *ROLE, *given, **env)).stdout.strip()
+    found = await ApiKeys(database, clock=system_clock).authenticate(key)
+    assert found is not None
+    assert (sorted(found.scopes), found.name) == (["read", "run"], "report")
+    assert found.expires_at is not None
+    assert 89 <= (found.expires_at - system_clock()).days <= 90
+    [row] = json.loads((await asyncio.to_thread(run, "keys", "list", "-o", "json", **env)).stdout)
+    assert (row["scopes"], row["id"], key in str(row)) == (["read", "run"], found.id, False)
+    for bad in (("--scope", "write"), ("--expires", "soon"), ("--expires", "2020-01-01T00:00:00Z")):
+        refused = await asyncio.to_thread(run, "keys", "create", *ROLE, *bad, **env)
+        assert (refused.returncode, refused.stdout) == (2, ""), refused.stderr
+        assert bad[0].lstrip("-") in refused.stderr
+
+
+async def test_a_rotated_key_has_a_new_text_and_the_old_one_for_a_while(
+    run: Run, database: Pool, database_url: str
+) -> None:
+    env = {"RUNWRIGHT_DATABASE_URL": database_url}
+    first = (await asyncio.to_thread(run, "keys", "create", *ROLE, **env)).stdout.strip()
+    found = await ApiKeys(database, clock=system_clock).authenticate(first)
+    assert found is not None
+    done = await asyncio.to_thread(run, "keys", "rotate", found.id, "--overlap", "1h", **env)
+    second = done.stdout.strip()
+    assert f"the old text of {found.id} is accepted until" in done.stderr
+    assert await works(database, first)
+    assert await works(database, second)
+    third = (
+        await asyncio.to_thread(run, "keys", "rotate", found.id, "--overlap", "0s", **env)
+    ).stdout.strip()
+    assert [await works(database, one) for one in (second, third)] == [False, True]
+    for bad in (("--overlap", "31d"), ("--overlap", "a while"), ("--expires", "soon")):
+        assert (await asyncio.to_thread(run, "keys", "rotate", found.id, *bad, **env)).returncode == 2
+    unknown = await asyncio.to_thread(run, "keys", "rotate", "key_01jd9x3v7m0000000000000000", **env)
+    assert unknown.returncode == 5
+
+
 async def test_a_key_can_be_made_while_the_server_runs_and_while_it_does_not(
     run: Run, data_dir: Path
 ) -> None:
@@ -101,6 +143,7 @@ async def test_a_key_can_be_made_while_the_server_runs_and_while_it_does_not(
     [
         ("keys", "create", *ROLE),
         ("keys", "list"),
+        ("backup", "x.backup"),
         ("tenants", "list"),
         ("vault", "status"),
         ("db", "migrate"),

@@ -47,7 +47,7 @@ def create(remote: Remote, *, body: Thing) -> None:
     r"""Create a job.
 
     Examples:
-    $ runwright automation jobs create --name nightly --scope global --agent tidy \\
+    $ runwright automation jobs create --name nightly --scope global --agent tidy \
       --prompt "Tidy up." --schedule "0 3 * * *"
     """
     _JOBS.create(remote, body)

@@ -82,6 +82,24 @@ def cancel(remote: Remote, *, run_id: Id) -> None:
     remote.show(unwrapped(remote.ask("POST", path_of("runs", run_id, "cancel")), "run"), describe_run)
 
 
+@app.command()
+@reads
+def attempts(remote: Remote, *, run_id: Id) -> None:
+    """List the attempts of a run, in order.
+
+    Examples:
+    $ runwright automation runs attempts run-5f2c
+    """
+    answer = remote.get(path_of("runs", run_id, "attempts")).get("attempts")
+    found = [one for one in answer if isinstance(one, dict)] if isinstance(answer, list) else []
+    remote.show_all("attempts", found, _attempt_table)
+
+
+def _attempt_table(attempts: Sequence[Thing]) -> str:
+    header = ("ATTEMPT", "STATUS", "SESSION", "STARTED", "ENDED", "ERROR")
+    return table(header, attempts, "attempt", "status", "session_id", "started_at", "ended_at", "error")
+
+
 def show_runs(remote: Remote, runs: Sequence[Thing]) -> None:
     """Print runs."""
     remote.show_all("runs", runs, _run_table)

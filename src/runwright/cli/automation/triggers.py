@@ -73,7 +73,7 @@ def create(remote: Remote, *, body: Thing, webhook_secret_value: Secret = None) 
     r"""Create a trigger. The secret of a webhook is best given as RUNWRIGHT_WEBHOOK_SECRET.
 
     Examples:
-    $ runwright automation triggers create --name failures --scope global --agent tidy \\
+    $ runwright automation triggers create --name failures --scope global --agent tidy \
       --event ava.job.failed --prompt "Why did {{ .Data.job_id }} fail?"
     """
     secret: Thing = {} if webhook_secret_value is None else {_SECRET: webhook_secret_value}

@@ -1,6 +1,7 @@
 """The command `runwright dev`."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -8,6 +9,7 @@ import typer
 
 from runwright.cli.dev.local_server import local_server
 from runwright.cli.dev.session import DevSession
+from runwright.cli.dev.signals import ended_by_signals
 from runwright.cli.dev.watching import saves
 from runwright.cli.exits import UsageError
 from runwright.cli.output import Output
@@ -55,7 +57,7 @@ def dev(
     if not is_this_machine(address):
         raise UsageError(f"dev works on a server of this machine, not on {address}.", hint="runwright deploy")
     options = TargetOptions(url=address, tenant=tenant)
-    with local_server(find_target(options)):
+    with ended_by_signals(), local_server(find_target(options)):
         remote = Remote(options, Output())  # the first start of a server makes its key
         note(f"→ {label_of(remote.target)}  {remote.target.url}   Ctrl-C stops", "dim")
         session = DevSession(remote, folder, values, worker=worker, runs=run)
@@ -67,12 +69,12 @@ def _local(url: str | None) -> str | None:
 
 
 def _watch(session: DevSession, folder: Path) -> None:
-    """Deploy now and after every save, until Ctrl-C."""
+    """Deploy now and after every save, until Ctrl-C. What is saved meanwhile is deployed next."""
     try:
-        session.deploy(())
         for changed in saves(folder):
             session.deploy(changed)
     except KeyboardInterrupt:
-        note("\nstopped", "dim")
+        with suppress(OSError):  # the terminal is gone
+            note("\nstopped", "dim")
     finally:
         session.close()

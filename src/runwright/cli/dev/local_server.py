@@ -101,15 +101,12 @@ def _read_until_ready(stdout: IO[bytes], ready: threading.Event) -> None:
 
 
 def _stop(process: "subprocess.Popen[bytes]") -> None:
-    """Stop the server; a second signal ends its drain."""
-    for _ in range(2):
+    """Stop the server. A second signal ends its drain, a third the server; so does Ctrl-C meanwhile."""
+    for number in (signal.SIGTERM, signal.SIGTERM, signal.SIGKILL):
         with contextlib.suppress(ProcessLookupError):
-            process.send_signal(signal.SIGTERM)
-        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.send_signal(number)
+        with contextlib.suppress(subprocess.TimeoutExpired, KeyboardInterrupt):
             process.wait(STOP_SECONDS)
             break
-    else:
-        process.kill()
-        process.wait()
     if process.stdout is not None:
         process.stdout.close()

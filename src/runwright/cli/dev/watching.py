@@ -11,20 +11,31 @@ from runwright.cli.project.names import FILE_NAME
 _SETTLE_MS: Final = 150
 """Editors save in several steps; they are taken together."""
 
+_LOOK_MS: Final = 200
+"""How often it is looked for signals, and how long it takes to begin."""
+
 
 def saves(folder: Path) -> Iterator[Sequence[Path]]:
-    """Yield the files of each save, until Ctrl-C."""
+    """Yield nothing once saves are watched for, then the files of each save, until Ctrl-C."""
     root = folder.resolve()
     rules = _Rules(root)
+    watching = False
     watchfiles: Any = importlib.import_module("watchfiles")
     for changes in watchfiles.watch(
-        root, watch_filter=None, debounce=_SETTLE_MS, step=50, raise_interrupt=True
+        root,
+        watch_filter=None,
+        debounce=_SETTLE_MS,
+        step=50,
+        raise_interrupt=True,
+        rust_timeout=_LOOK_MS,
+        yield_on_timeout=True,
     ):
         changed = sorted({Path(name) for _, name in changes})
         kept = [path for path in changed if rules.take(path)]
         if any(path.name == ".gitignore" for path in changed):
             rules = _Rules(root)
-        if kept:
+        if kept or not watching:
+            watching = True
             yield kept
 
 

@@ -63,6 +63,31 @@ class AnalyticsInfo(Info, frozen=True, kw_only=True):
     worker_id: str | None = None
 
 
+class WorkerTotalsInfo(TotalsInfo, frozen=True, kw_only=True):
+    """How the jobs of one worker ended, and how many are live."""
+
+    worker_id: str
+    worker_name: str
+    max_concurrency: int | None = None
+    p50_duration_ms: float | None = None
+    p95_duration_ms: float | None = None
+    p99_duration_ms: float | None = None
+    queued: int
+    running: int
+    oldest_due_at: dt.datetime | None = None
+
+
+class AnalyticsByWorkerInfo(Info, frozen=True, kw_only=True):
+    """The workers with jobs that ended in a period, or are queued or running."""
+
+    period_days: int
+    since: dt.datetime
+    workers: list[WorkerTotalsInfo]
+    total: int
+    """How many such workers there are; `workers` may be the first of them."""
+    sampled_at: dt.datetime
+
+
 class RuntimeEntry(Info, frozen=True, kw_only=True):
     """A runtime of the server."""
 

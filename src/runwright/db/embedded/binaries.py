@@ -40,6 +40,12 @@ def find_programs(account: Account, shelters: Iterable[Path]) -> Path:
     )
 
 
+def packaged_programs() -> Path | None:
+    """Return the folder of the programs as they were installed, also of clients such as `pg_dump`."""
+    folder = None if importlib.util.find_spec(PACKAGE) is None else _site_packages() / INSTALL / "bin"
+    return folder if folder is not None and folder.is_dir() else None
+
+
 def _site_packages() -> Path:
     spec = importlib.util.find_spec(PACKAGE)
     if spec is None or spec.origin is None:

@@ -4,9 +4,13 @@ from typing import Final
 
 from runwright.http.ava.analytics.schemas import (
     READ_ANALYTICS,
+    READ_WORKERS,
+    AnalyticsByWorkerOut,
     AnalyticsOut,
     AnalyticsQuery,
     WorkerAnalyticsOut,
+    WorkersQuery,
+    WorkerTotalsOut,
 )
 from runwright.http.ava.authorization import READS
 from runwright.http.ava.dialect import AVA
@@ -24,6 +28,21 @@ async def read_analytics(request: Request) -> Data[AnalyticsOut]:
     """Returns the counts of jobs that have ended, exact at the time of the request."""
     days = request.query(READ_ANALYTICS).days
     return Data(to_out(AnalyticsOut, await request.services.analytics.report(request.tenant_id, days=days)))
+
+
+@ROUTES.add("GET", "/workers", READS, "Report on all workers", query=WorkersQuery, errors=(422,))
+async def read_analytics_by_worker(request: Request) -> Data[AnalyticsByWorkerOut]:
+    """Returns how the jobs of each worker ended, how long they took, and how many are queued and running."""
+    query, services = request.query(READ_WORKERS), request.services
+    report = await services.analytics.by_worker(
+        request.tenant_id,
+        await services.queues.snapshot(request.tenant_id),
+        days=query.days,
+        order=query.sort,
+        limit=query.limit,
+    )
+    rows = [to_out(WorkerTotalsOut, one) for one in report.workers]
+    return Data(to_out(AnalyticsByWorkerOut, report, workers=rows))
 
 
 @ROUTES.add(

@@ -2,6 +2,9 @@
 
 from typing import Final
 
+import msgspec
+
+from runwright.core.errors import NotFoundError
 from runwright.core.ids import EventId
 from runwright.events.feed_store import LoggedEvent
 from runwright.http.ava.authorization import READS, RUNS
@@ -15,11 +18,13 @@ from runwright.http.ava.events.schemas import (
     EventPage,
     EventQuery,
     PublishedEventOut,
+    WebhookBodyOut,
     event_create,
     event_filter,
     event_out,
 )
 from runwright.http.ava.jobs.schemas import read_idempotency_key
+from runwright.http.ava.webhooks.event_names import is_sent
 from runwright.http.fields import to_out
 from runwright.http.request import Request
 from runwright.http.response import Reply
@@ -75,3 +80,17 @@ async def get_event(request: Request) -> Data[EventOut]:
     """Returns the event with all of its data."""
     event_id = EventId(known_id("evt", "event", request.params["event_id"]))
     return Data(event_out(await request.services.event_log.get(request.tenant_id, event_id)))
+
+
+@ROUTES.add("GET", "/{event_id}/webhook", READS, "Get the webhook body of an event", errors=(404, 422))
+async def get_webhook_body(request: Request) -> WebhookBodyOut:
+    """Returns the body that webhooks receive of the event, without an envelope.
+
+    For events that no webhook can subscribe to, and for those whose subject was deleted, it is a 404.
+    """
+    event_id = EventId(known_id("evt", "event", request.params["event_id"]))
+    event = (await request.services.event_log.get(request.tenant_id, event_id)).event
+    body = await request.services.endpoints.body(event) if is_sent(event) else None
+    if body is None:
+        raise NotFoundError(f"The event {event_id} has no body for webhooks.")
+    return msgspec.json.decode(body, type=WebhookBodyOut)

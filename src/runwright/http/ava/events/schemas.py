@@ -115,6 +115,18 @@ class PublishedEventOut(EventOut, frozen=True, kw_only=True):
     executions: Annotated[int, Meta(description="The number of agents that receive it.")]
 
 
+class WebhookBodyOut(msgspec.Struct, frozen=True, kw_only=True):
+    """The body that webhooks receive of an event."""
+
+    openapi_name: ClassVar[str] = "WebhookBody"
+
+    id: Annotated[str, Meta(description="The id of the event.")]
+    type: Annotated[str, _TYPE]
+    created_at: Time
+    tenant_id: str
+    data: Annotated[AnyJson, Meta(description="The job, worker, schedule or run; the payload.")]
+
+
 class EventPage(msgspec.Struct, frozen=True):
     """A page of events, the newest first."""
 

@@ -14,12 +14,18 @@ _CUSTOM: Final = "custom.*"
 
 _OURS: Final = (*EVENTS, ACTION_EVENT, *FAMILIES)
 EVENT_PATTERNS: Final = (*(PREFIX + one for one in _OURS), _CUSTOM, "ava.*", "*")
+_SENT: Final = (*(family.removesuffix("*") for family in FAMILIES), "custom.")
 _EVERYTHING: Final = ("ava.*", "*")
 
 
 def event_name(event: Event) -> str:
     """Return AVA's name of an event."""
     return event.type if event.type.startswith("custom.") else PREFIX + event.type
+
+
+def is_sent(event: Event) -> bool:
+    """Return whether webhooks can subscribe to events of this type."""
+    return event.type == ACTION_EVENT or event.type.startswith(_SENT)
 
 
 def check_events(names: Sequence[str]) -> Iterable[Problem]:

@@ -1,0 +1,118 @@
+"""`runwright restore`: an installation from a backup, or a check of the backup."""
+
+import asyncio
+import time
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+
+from runwright.backups.archive import ArchiveReader
+from runwright.backups.model import BackupManifest, CopyProgress
+from runwright.backups.restore import check_backup, restore_database, restore_embedded
+from runwright.cli.backup import Programs, summary_of
+from runwright.cli.exits import CommandError, ExitCode
+from runwright.cli.options import BACKUP_SETTINGS, takes_settings
+from runwright.cli.output import Output, section
+from runwright.cli.progress import byte_bar
+from runwright.cli.remote import takes_output
+from runwright.cli.terminal import note
+from runwright.cli.times import bytes_text, clock
+from runwright.config import Settings
+from runwright.config.private_file import PrivateFileError
+from runwright.db.migrator import bundled_migrations
+from runwright.secrets.key_source import key_source, read_keyring
+from runwright.secrets.model import VaultKeyError
+
+
+@takes_settings(BACKUP_SETTINGS)
+@takes_output
+def restore(
+    settings: Settings,
+    *,
+    output: Output,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A backup.")],
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Only check the file: read all of it, and restore nothing.")
+    ] = False,
+    pg_bin: Programs = None,
+) -> None:
+    """Restore a backup into an empty place, or check it.
+
+    The place is --data-dir, which must be missing or empty, or --database-url, a database without tables. It
+    is restored as a whole or not at all, and the rows of every table are counted. Then start the server.
+
+    Examples:
+    $ runwright restore monday.backup --verify
+    $ runwright restore monday.backup --data-dir restored
+    """
+    if not file.exists():
+        raise CommandError(f"There is no file {file}.", ExitCode.NOT_FOUND)
+    with ArchiveReader(file) as reader:
+        began = time.monotonic()
+        with byte_bar("checking" if verify else "restoring") as draw:
+            asyncio.run(_run(settings, reader, pg_bin, draw, verify=verify))
+        seconds = time.monotonic() - began
+        manifest = reader.manifest
+    shown = {"file": str(file), "verified": True, "restored": not verify, **msgspec.to_builtins(manifest)}
+    output.thing(shown, lambda: _done(settings, file, manifest, seconds, verify=verify))
+    _warn_of_key(settings, manifest)
+
+
+async def _run(
+    settings: Settings, reader: ArchiveReader, programs: Path | None, draw: CopyProgress, *, verify: bool
+) -> None:
+    if verify:
+        await check_backup(reader, programs=programs, progress=draw)
+    elif settings.database_url is None:
+        await restore_embedded(reader, settings.data_dir, programs=programs, progress=draw)
+    else:
+        await restore_database(
+            reader, settings.database_url, settings.data_dir, programs=programs, progress=draw
+        )
+
+
+def _done(settings: Settings, file: Path, manifest: BackupManifest, seconds: float, *, verify: bool) -> str:
+    about = {
+        "made": f"{clock(manifest.created_at)} by Runwright {manifest.runwright}",
+        "has": summary_of(manifest),
+        "secrets": f"{manifest.secrets:,}" if manifest.secrets else "",
+        "vault key": "in the file" if manifest.has_vault_key else "",
+    }
+    if verify:
+        title = f"✓ {file} is complete"
+        about["size"] = bytes_text(sum(one.bytes for one in manifest.members.values()))
+    else:
+        place = "the database" if settings.database_url else str(settings.data_dir)
+        title = f"✓ restored into {place}   {seconds:.1f} s"
+        about["next"] = _next_step(settings, manifest)
+    return section(title, about)
+
+
+def _next_step(settings: Settings, manifest: BackupManifest) -> str:
+    older = manifest.schema_version < len(bundled_migrations())
+    if settings.database_url is not None:
+        return "runwright db migrate, then start the servers" if older else "start the servers"
+    return f"runwright serve --data-dir {settings.data_dir}"
+
+
+def _warn_of_key(settings: Settings, manifest: BackupManifest) -> None:
+    """Report which key the secrets need, where neither the file nor this machine has it."""
+    if not manifest.secrets or manifest.has_vault_key:
+        return
+    missing = sorted(manifest.vault_keys.keys() - _keys_here(settings))
+    if missing:
+        note(
+            f"! {manifest.secrets} secrets need the vault key {', '.join(missing)}, which is not here.\n"
+            f"  Put it into {key_source(settings).generated_file} (mode 0600), or configure it,\n"
+            "  before the server starts.",
+            "yellow",
+        )
+
+
+def _keys_here(settings: Settings) -> set[str]:
+    try:
+        return set(read_keyring(key_source(settings)).ids)
+    except (VaultKeyError, PrivateFileError):
+        return set()

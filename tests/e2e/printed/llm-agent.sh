@@ -1,0 +1,1 @@
+LLM_API_KEY=sk-of-the-test

@@ -1,0 +1,12 @@
+"""The world that the tests of backups play in."""
+
+import pytest
+
+from runwright.db.pool import Pool
+from tests.integration.jobs.world import World
+
+
+@pytest.fixture
+def world(database: Pool) -> World:
+    """A fresh database with services on it."""
+    return World(database)
