@@ -110,6 +110,7 @@ REQUESTS: Final[dict[tuple[str, str], Proofs]] = {
     ("GET", "/v1/ava/queues"): ("reports::queues_have_the_documented_shape",),
     ("GET", "/v1/ava/queues/{worker_id}"): ("reports::queues_have_the_documented_shape",),
     ("GET", "/v1/ava/analytics"): ("reports::analytics_have_the_documented_shape",),
+    ("GET", "/v1/ava/analytics/workers"): ("reports::analytics_by_worker_have_the_documented_shape",),
     ("GET", "/v1/ava/analytics/workers/{worker_id}"): ("reports::analytics_of_one_worker",),
     ("GET", "/v1/ava/inbox"): ("inbox::what_an_agent_flags_waits_for_a_person",),
     ("GET", "/v1/ava/inbox/{item_id}"): ("inbox::what_an_agent_flags_waits_for_a_person",),
@@ -117,6 +118,9 @@ REQUESTS: Final[dict[tuple[str, str], Proofs]] = {
     ("GET", "/v1/ava/events"): ("events::the_log_is_listed_newest_first_by_cursor",),
     ("POST", "/v1/ava/events"): ("events::a_published_event_is_in_the_log",),
     ("GET", "/v1/ava/events/{event_id}"): ("events::a_large_payload_is_left_out_of_lists",),
+    ("GET", "/v1/ava/events/{event_id}/webhook"): (
+        "events::the_webhook_body_of_an_event_is_what_webhooks_get",
+    ),
     ("GET", "/v1/ava/stream"): ("stream::what_happens_to_a_job_comes_as_it_happens",),
     ("GET", "/v1/webhooks"): ("webhooks::webhooks_are_listed_newest_first",),
     ("POST", "/v1/webhooks"): ("webhooks::a_webhook_is_answered_bare_as_published",),

@@ -130,6 +130,11 @@ def _apart(settings: Settings, manifest: BackupManifest) -> str:
     where = "the one that your settings name" if source.configured else str(source.generated_file)
     keys = ", ".join(manifest.vault_keys)
     return (
-        f"! {manifest.secrets} secrets need the vault key {keys},\n"
-        f"  which is not in the file. Keep a copy of it elsewhere: {where}"
+        f"! {secrets_text(manifest)} the vault key {keys},\n"
+        f"  which is not in the file. Keep a copy of it elsewhere:\n  {where}"
     )
+
+
+def secrets_text(manifest: BackupManifest) -> str:
+    """Return the beginning of a sentence about what the secrets need."""
+    return "1 secret needs" if manifest.secrets == 1 else f"{manifest.secrets:,} secrets need"

@@ -11,7 +11,7 @@ import typer
 from runwright.backups.archive import ArchiveReader
 from runwright.backups.model import BackupManifest, CopyProgress
 from runwright.backups.restore import check_backup, restore_database, restore_embedded
-from runwright.cli.backup import Programs, summary_of
+from runwright.cli.backup import Programs, secrets_text, summary_of
 from runwright.cli.exits import CommandError, ExitCode
 from runwright.cli.options import BACKUP_SETTINGS, takes_settings
 from runwright.cli.output import Output, section
@@ -104,9 +104,9 @@ def _warn_of_key(settings: Settings, manifest: BackupManifest) -> None:
     missing = sorted(manifest.vault_keys.keys() - _keys_here(settings))
     if missing:
         note(
-            f"! {manifest.secrets} secrets need the vault key {', '.join(missing)}, which is not here.\n"
-            f"  Put it into {key_source(settings).generated_file} (mode 0600), or configure it,\n"
-            "  before the server starts.",
+            f"! {secrets_text(manifest)} the vault key {', '.join(missing)},\n"
+            "  which is not here. Before the server starts, configure it, or put it (mode 0600) into\n"
+            f"  {key_source(settings).generated_file}",
             "yellow",
         )
 

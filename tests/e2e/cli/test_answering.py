@@ -198,7 +198,8 @@ def test_a_link_is_printed_and_opened_at_a_desktop_only(home: Home, server: Serv
         ("runwright open", {"SSH_TTY": "/dev/pts/1"}),
     ):
         home.env |= variables
-        assert "#token=" in home.terminal(line).expect("works once").text
+        terminal = home.terminal(line)
+        assert terminal.expect("#token=").expect("works once").end() == 0
     assert not opened.exists()
 
 

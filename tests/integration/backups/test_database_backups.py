@@ -64,7 +64,9 @@ async def test_every_row_is_restored_into_an_empty_database(
     old, new = await connect(database_url), await connect(empty_database_url)
     try:
         assert await new.fetchval("SELECT count(*) FROM jobs") == 3
-        assert await new.fetch("SELECT id FROM job_results") == await old.fetch("SELECT id FROM job_results")
+        assert await new.fetch("SELECT job_id FROM job_results") == await old.fetch(
+            "SELECT job_id FROM job_results"
+        )
         assert await schema_version(new) == await schema_version(old)
     finally:
         await old.close()

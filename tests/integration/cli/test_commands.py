@@ -348,7 +348,7 @@ def test_a_command_that_does_not_exist_is_refused_with_the_one_that_was_meant(ru
     done = run("jbos", "list")
     assert (done.returncode, done.stdout) == (2, "")
     assert "Did you mean jobs?" in done.stderr
-    done = run("keys", "crate")
+    done = run("keys", "revke")
     assert (done.returncode, done.stdout) == (2, "")
-    assert "Did you mean 'create'?" in done.stderr
+    assert "Did you mean 'revoke'?" in done.stderr
     assert "Traceback" not in done.stderr
