@@ -7,17 +7,31 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Final
 
 import pytest
 import pytest_asyncio
 from hypothesis import HealthCheck, settings
+from xdist.remote import Producer
 
-from runwright.db.embedded import EmbeddedPostgres
+from runwright.db.embedded import EmbeddedPostgres, tuning
 from runwright.db.pool import Pool, open_pool
 from tests import other_postgres
+from tests.clusters import FOLDER_VARIABLE, copy_cluster
 from tests.databases import Databases, execute, for_database, make_template
+from tests.preloaded import preloaded
+from tests.scheduling import FileScheduling, FileSeconds
+
+WITHOUT_DURABILITY: Final = {
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "autovacuum": "off",
+}
+"""Settings of the PostgreSQL of a test process, whose rows nobody needs after a crash, and seldom after a test."""
 
 _numbers = itertools.count(1)
+_made: list[str] = []
 
 # The suite starts Python some hundred times. Where the environment forbids to keep bytecode, each
 # start compiles every module anew, which takes several times as long as the rest of it.
@@ -32,6 +46,35 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("suite")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let a run measure what `tests/scheduling.py` goes by."""
+    parser.addoption("--file-seconds", action="store_true", help="write tests/file_seconds.txt anew")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> FileScheduling | None:
+    """Distribute whole files over the processes of a run."""
+    return FileScheduling(config, log) if config.getvalue("dist") == "load" else None
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the folder that the processes of this run share; they inherit its name."""
+    if config.getoption("--file-seconds") and "PYTEST_XDIST_WORKER" not in os.environ:
+        config.pluginmanager.register(FileSeconds())
+    if FOLDER_VARIABLE not in os.environ:
+        folder = tempfile.mkdtemp(prefix="runwright-shared-", dir="/tmp")
+        Path(folder).chmod(0o711)
+        os.environ[FOLDER_VARIABLE] = folder
+        _made.append(folder)
+
+
+def pytest_unconfigure() -> None:
+    """End what tests have started for those that follow, and remove the folder that this process has made."""
+    preloaded.stop()
+    for folder in _made:
+        shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="session")
@@ -54,19 +97,24 @@ async def postgres(server_dir: Path) -> AsyncIterator[str]:
             await make_template(dsn)
             yield dsn
         return
+    copy_cluster(server_dir)
     server = EmbeddedPostgres(server_dir)
-    dsn = await server.start()
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in WITHOUT_DURABILITY.items():
+            patch.setitem(tuning.SETTINGS, name, value)
+        dsn = await server.start()
     try:
-        await make_template(dsn)
         yield dsn
     finally:
         await server.stop()
 
 
-@pytest.fixture(scope="session")
-def databases(postgres: str) -> Databases:
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def databases(postgres: str) -> AsyncIterator[Databases]:
     """Those of this test process."""
-    return Databases(postgres)
+    made = Databases(postgres)
+    yield made
+    await made.close()
 
 
 @pytest.fixture
@@ -78,7 +126,7 @@ async def empty_database_url(postgres: str) -> AsyncIterator[str]:
     await execute(postgres, f"DROP DATABASE {name} WITH (FORCE)")
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def database_url(postgres: str, databases: Databases) -> AsyncIterator[str]:
     """The address of a migrated database without rows, of this test's own."""
     name = await databases.lend()

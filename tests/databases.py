@@ -9,6 +9,8 @@ from typing import Final
 from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
 
+import asyncpg
+
 from runwright.db.migrator import migrate
 from runwright.db.pool import Connection, connect
 
@@ -61,12 +63,16 @@ async def make_template(dsn: str) -> None:
 
 
 class Databases:
-    """Lends databases, each to one test at a time."""
+    """Lends databases, each to one test at a time, and keeps a connection to each.
+
+    All calls are made on one event loop, which is not that of the tests.
+    """
 
     def __init__(self, dsn: str) -> None:
         self._dsn = dsn
         self._free: list[str] = []
         self._schemas: dict[str, object] = {}
+        self._connections: dict[str, Connection] = {}
 
     async def lend(self) -> str:
         """Return the name of a migrated database without rows."""
@@ -74,25 +80,35 @@ class Databases:
             return self._free.pop()
         name = f"test_{uuid4().hex}"
         await execute(self._dsn, f"CREATE DATABASE {name} TEMPLATE {TEMPLATE}")
-        connection = await connect(for_database(self._dsn, name))
-        self._schemas[name] = await connection.fetchrow(_SCHEMA)
-        await connection.close()
+        self._connections[name] = await connect(for_database(self._dsn, name))
+        self._schemas[name] = await self._connections[name].fetchrow(_SCHEMA)
         return name
 
     async def take_back(self, name: str) -> None:
         """Empty a database for the next test, or drop it where its schema is not what it was."""
-        connection = await connect(for_database(self._dsn, name))
-        try:
-            await _cut_others(connection)
-            same = await connection.fetchrow(_SCHEMA) == self._schemas[name]
-            if same:
-                await _empty(connection)
-        finally:
-            await connection.close()
-        if same:
+        connection = await self._connection(name)
+        await _cut_others(connection)
+        if await connection.fetchrow(_SCHEMA) == self._schemas[name]:
+            await _empty(connection)
             self._free.append(name)
         else:
+            await self._connections.pop(name).close()
             await execute(self._dsn, f"DROP DATABASE {name} WITH (FORCE)")
+
+    async def close(self) -> None:
+        """Close the connections."""
+        for connection in self._connections.values():
+            await connection.close()
+
+    async def _connection(self, name: str) -> Connection:
+        """Return the connection to a database, a new one where a test has cut it."""
+        connection = self._connections[name]
+        try:
+            await connection.execute("SELECT 1")
+        except (OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError):
+            connection.terminate()
+            connection = self._connections[name] = await connect(for_database(self._dsn, name))
+        return connection
 
 
 async def _cut_others(connection: Connection) -> None:

@@ -22,6 +22,7 @@ from typing import Final
 import asyncpg
 import httpx
 import psutil
+from tests.clusters import copy_cluster
 
 KEY: Final = "chaos-platform-key"
 HEADERS: Final = {
@@ -83,6 +84,8 @@ class Member:
         self.process: asyncio.subprocess.Process | None = None
 
     async def start(self) -> None:
+        if not self._database and not self.data_dir.exists():
+            await asyncio.to_thread(copy_cluster, self.data_dir)
         log = (self.data_dir.parent / f"{self.roles}.log").open("ab")
         with log:
             self.process = await asyncio.create_subprocess_exec(

@@ -18,8 +18,10 @@ from uuid import uuid4
 import asyncpg
 import httpx
 import pytest
+from tests.clusters import copy_cluster
 from tests.contract.client import Api
 from tests.contract.proofs import rows_are_proved
+from tests.preloaded import preloaded
 
 __all__ = ["rows_are_proved"]
 
@@ -40,10 +42,9 @@ class Server:
 
     def run(self, *arguments: str) -> str:
         """Run a `runwright` command on the same data and return what it prints."""
-        command = [_program(), *arguments, "--data-dir", str(self.data_dir)]
-        return subprocess.run(
-            command, check=True, capture_output=True, text=True, timeout=60, env=_environment()
-        ).stdout.strip()
+        done = preloaded.run(*arguments, "--data-dir", str(self.data_dir), env=_environment())
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
 
     def make_due(self, schedule_id: str) -> None:
         """Let a schedule's next firing be now, whatever its expression says; the tables are the truth."""
@@ -94,9 +95,11 @@ def serving(
     prepared: Path | None = None,
     open_files: int | None = None,
 ) -> Iterator[Server]:
-    """Run a server, by default this version's on a fresh data directory."""
+    """Run a server, by default this version's on a data directory of its own; another one makes its database itself."""
     data_dir = prepared or Path(tempfile.mkdtemp(prefix="runwright-contract-", dir="/tmp"))
     data_dir.chmod(0o711)
+    if prepared is None and program is None and "RUNWRIGHT_DATABASE_URL" not in settings:
+        copy_cluster(data_dir)
     log = _log_of(data_dir)
     try:
         with log.open("wb") as stderr:

@@ -15,6 +15,7 @@ import pytest
 from tests.contract.client import Api
 from tests.contract.conftest import PLATFORM_KEY, Server, running_server
 from tests.model_endpoint import ModelEndpoint, model_endpoint, says, wants
+from tests.preloaded import preloaded
 from tests.receiver import receiving
 
 PAGE = Path(__file__).parents[2] / "docs" / "incoming-webhooks.md"
@@ -66,14 +67,7 @@ def run(tenant: dict[str, str]) -> Run:
     """Run a command and return what it prints as JSON, or its complaint where it fails."""
 
     def call(*arguments: str, form: str = "json", fails: bool = False, **variables: str) -> Json:
-        done = subprocess.run(
-            [PROGRAM, *arguments, "-o", form],
-            env=tenant | variables,
-            capture_output=True,
-            text=True,
-            timeout=90,
-            check=False,
-        )
+        done = preloaded.run(*arguments, "-o", form, env=tenant | variables, seconds=90)
         assert (done.returncode != 0) is fails, done.stderr + done.stdout
         if fails:
             return done.stderr

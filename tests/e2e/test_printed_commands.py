@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from tests.contract.conftest import PLATFORM_KEY, Server, running_server
+from tests.preloaded import preloaded
 from tests.printed import PrintedCommandError, Shell, Statement, read_page
 from tests.receiver import Receiver, receiving
 
@@ -59,7 +60,7 @@ def shell_environment(server: Server, tenant: str, folder: Path) -> dict[str, st
         name: value for name, value in os.environ.items() if not name.startswith(("RUNWRIGHT_", "AVA"))
     }
     return inherited | {
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{inherited['PATH']}",
+        "PATH": os.pathsep.join((str(preloaded.folder), str(Path(sys.executable).parent), inherited["PATH"])),
         "HOME": str(folder / "home"),
         "RUNWRIGHT_DATA_DIR": str(server.data_dir),
         "RUNWRIGHT_URL": server.url,

@@ -27,6 +27,7 @@ async def test_a_database_comes_back_without_rows_and_counts_from_one_again(post
         await connection.close()
     await execute(for_database(postgres, name), "CREATE TABLE left_behind ()")
     await databases.take_back(name)
+    await databases.close()
 
 
 async def test_a_database_with_another_schema_is_not_lent_again(postgres: str) -> None:
@@ -40,3 +41,4 @@ async def test_a_database_with_another_schema_is_not_lent_again(postgres: str) -
         await execute(for_database(postgres, name), change)
         await databases.take_back(name)
         assert await databases.lend() != name
+    await databases.close()

@@ -11,6 +11,7 @@ from uuid import uuid4
 import pytest
 from tests.contract.conftest import Server
 from tests.e2e.cli.terminal import Terminal
+from tests.preloaded import preloaded
 
 from runwright import Runwright
 
@@ -36,7 +37,7 @@ class Home:
         return subprocess.run(
             ["bash", "-c", line],
             cwd=self.folder,
-            env=self.env | variables,
+            env=self.env | {"PATH": f"{preloaded.folder}{os.pathsep}{self.env['PATH']}"} | variables,
             input=input,
             capture_output=True,
             text=True,

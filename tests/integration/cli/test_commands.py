@@ -22,8 +22,9 @@ from runwright.db.migrator import bundled_migrations, migrate, schema_version
 from runwright.db.pool import Pool, connect
 from runwright.tenants.api_keys import ApiKeys
 from tests.contract.conftest import running_server, serving
+from tests.preloaded import preloaded
 
-RUNWRIGHT = Path(sys.executable).with_name("runwright")
+PROGRAM = Path(sys.executable).with_name("runwright")
 ROLE = ("--tenant", "ten_1", "--role", "tenant-system-admin")
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -35,14 +36,7 @@ def run() -> Run:
     clean = {name: value for name, value in os.environ.items() if not name.startswith("RUNWRIGHT_")}
 
     def run(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
-        return subprocess.run(
-            [RUNWRIGHT, *arguments],
-            env={**clean, **environment},
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        return preloaded.run(*arguments, env=clean | environment)
 
     return run
 
@@ -286,8 +280,9 @@ def test_help_lists_every_command(run: Run) -> None:
 
 
 def test_version(run: Run) -> None:
-    assert run("version").stdout == run("--version").stdout
-    assert run("version").stdout.startswith("runwright ")
+    installed = subprocess.run([PROGRAM, "version"], capture_output=True, text=True, check=True)
+    assert run("version").stdout == run("--version").stdout == installed.stdout
+    assert installed.stdout.startswith("runwright ")
 
 
 def test_doctor_tells_isolation_runtimes_and_database(run: Run, data_dir: Path) -> None:

@@ -5,6 +5,7 @@ import errno
 import os
 import resource
 import signal
+import stat
 
 from escape_kit import (
     CANARY,
@@ -25,6 +26,14 @@ def _pids(targets: Targets) -> list[int]:
     return sorted(
         {1, os.getppid(), targets["pid"], *(int(x) for x in os.listdir("/proc") if x.isdigit())} - {0}
     )
+
+
+def _is_file(path: str) -> bool:
+    """Return whether it is a file: neither closed by now, nor a pipe that would be waited for."""
+    try:
+        return stat.S_ISREG(os.stat(path).st_mode)
+    except FileNotFoundError:
+        return False
 
 
 @attempt()
@@ -110,8 +119,7 @@ def descriptors_by_proc(targets: Targets) -> str:
 
     def look(pid: int) -> str:
         folder = f"/proc/{pid}/fd"
-        files = [name for name in os.listdir(folder) if os.readlink(f"{folder}/{name}").startswith("/")]
-        return any_of(files, lambda name: read_canary(f"{folder}/{name}"))
+        return any_of(filter(_is_file, (f"{folder}/{name}" for name in os.listdir(folder))), read_canary)
 
     return any_of(others, look)
 
