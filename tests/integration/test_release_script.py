@@ -27,9 +27,12 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A commit of the files as they are here, in a repository of its own."""
     folder = tmp_path_factory.mktemp("release") / "copy"
     for name in git(ROOT, "ls-files").splitlines():
-        if (ROOT / name).is_file():
+        if (ROOT / name).is_file() and not name.startswith("docs/"):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, folder / name)
+    (folder / "docs").mkdir()
+    (folder / "docs" / "index.md").write_text("# The site, which is built elsewhere as a whole\n")
+    (folder / "mkdocs.yml").write_text("site_name: Runwright\n")
     git(folder, "init", "--quiet")
     git(folder, "config", "user.name", "Releaser")
     git(folder, "config", "user.email", "releaser@example.com")
