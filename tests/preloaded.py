@@ -116,7 +116,7 @@ def _report(connection: socket.socket, pid: int) -> NoReturn:
     """Forward signals to a command until it ends, and report its exit status."""
     ended = os.pidfd_open(pid)
     while True:
-        ready, _, _ = select.select([ended, connection], [], [])
+        ready, _, _ = select.select([ended, connection.fileno()], [], [])
         if ended in ready:
             _, status = os.waitpid(pid, 0)
             with contextlib.suppress(OSError):
@@ -171,7 +171,7 @@ class Preloaded:
         seconds: float = 60,
     ) -> "subprocess.CompletedProcess[str]":
         """Run a command to its end, and return its status and what it printed."""
-        command = Command(arguments, str(folder or Path.cwd()), dict(env))
+        request = marshal.dumps((arguments, str(folder or Path.cwd()), dict(env)))
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as connection, ExitStack() as stack:
             streams = [stack.enter_context(_memory_file()) for _ in range(3)]
             streams[0].write(input.encode())
@@ -179,7 +179,7 @@ class Preloaded:
             connection.settimeout(seconds)
             connection.connect(self.address)
             numbers = [stream.fileno() for stream in streams]
-            socket.send_fds(connection, [marshal.dumps(tuple(command))], numbers)
+            socket.send_fds(connection, [request], numbers)
             try:
                 (status,) = _STATUS.unpack(connection.recv(_STATUS.size))
             except TimeoutError:
