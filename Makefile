@@ -19,13 +19,17 @@ PYTEST_PARALLEL := -n $(shell processors=$$(nproc); echo $$((processors < 3 ? pr
 SITE := src/runwright/docs_site/built/manifest.json
 SITE_INPUTS := mkdocs.yml $(wildcard *.md) src/runwright/config.default.toml $(shell find docs examples scripts/docs -type f -not -name '*.pyc')
 
-.PHONY: help setup run test test-database coverage smoke mutate check docs schema client bench lock clean
+# The dashboard, which the server shows at /.
+WEB := src/runwright/web/built
+
+.PHONY: help setup run web-dev test test-database coverage smoke mutate check docs schema client bench lock clean
 
 help: ## List the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS=$$'\t' read -r name text; do \
 		printf '  make %-13s %s\n' "$$name" "$$text"; done
 
-setup: .venv/.installed ## Install everything into .venv
+setup: .venv/.installed ## Install everything into .venv, and build the dashboard
+	@scripts/build_web || [ "$${CI:-}" != true ]
 
 .venv/.installed: $(SETUP_INPUTS)
 	PYTHON='$(PYTHON)' scripts/setup
@@ -44,6 +48,9 @@ $(SITE): .venv/.installed $(SITE_INPUTS)
 
 run: setup $(SITE) ## Set up, then serve on 127.0.0.1:8080 with the demonstration
 	exec $(BIN)/runwright serve --demo $(ARGS)
+
+web-dev: setup ## Serve the dashboard with hot reload, against a running server (RUNWRIGHT_URL, default 127.0.0.1:8080)
+	scripts/build_web dev
 
 test: setup $(SITE) ## Set up, then run the tests (ARGS='-k name' narrows them)
 	$(BIN)/python -m pytest $(PYTEST_PARALLEL) --ignore tests/bench $(ARGS)
@@ -73,6 +80,7 @@ check: setup $(SITE) ## Format, lint, types, import order, names, words and the 
 	PYTHONPATH=src $(BIN)/lint-imports --no-logo
 	$(BIN)/python scripts/check_words
 	$(BIN)/python scripts/cli_reference --check
+	scripts/build_web check
 
 schema: setup ## Write docs/schema.txt anew, after a new migration
 	$(BIN)/python -m tests.schema_dump > docs/schema.txt
@@ -87,5 +95,5 @@ lock: setup ## Pin the newest allowed dependencies (ARGS='--upgrade')
 	scripts/lock $(ARGS)
 
 clean: ## Remove .venv and every cache
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist $(dir $(SITE))
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist $(dir $(SITE)) $(WEB) web/node_modules
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +

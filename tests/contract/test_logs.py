@@ -65,6 +65,23 @@ def test_after_continues_where_a_page_ended(api: Api) -> None:
     assert data_of(api.get(path, after=str(whole[-1]["seq"])))["logs"] == []
 
 
+def test_a_tail_is_read_backwards_page_by_page(api: Api) -> None:
+    job = api.run_job(api.make_worker(source_code=TALKS)["id"], input={"lines": 620})
+    path = f"/jobs/{job['id']}/logs"
+    whole = data_of(api.get(path, limit="500"))["logs"]
+    whole += data_of(api.get(path, limit="500", after=str(whole[-1]["seq"])))["logs"]
+    pages = [data_of(api.get(path, limit="250", tail="true"))]
+    while (before := pages[0]["next_before"]) is not None:
+        pages.insert(0, data_of(api.get(path, limit="250", before=str(before))))
+    assert [line for page in pages for line in page["logs"]] == whole
+    assert [len(page["logs"]) for page in pages] == [len(whole) - 500, 250, 250]
+    assert {page["next_after"] for page in pages} == {None}
+    [found] = data_of(api.get(path, tail="true", q="line 619"))["logs"]
+    assert found["msg"] == "line 619"
+    assert "next_before" not in data_of(api.get(path))
+    assert fields_of(api.get(path, tail="true", after="3")).keys() == {"after"}
+
+
 def test_a_job_that_has_not_run_has_an_empty_log(api: Api) -> None:
     job = api.make_job(api.make_worker()["id"], scheduled_at="2099-01-01T00:00:00Z")
     log = data_of(api.get(f"/jobs/{job['id']}/logs"))
@@ -76,6 +93,7 @@ def test_a_job_that_has_not_run_has_an_empty_log(api: Api) -> None:
     [
         *[("limit", value) for value in ("0", "501", "x", "1.5", "", "-1")],
         *[("after", value) for value in ("-1", "x", str(2**64))],
+        *[("before", value) for value in ("0", "-1", "x", str(2**64))],
         *[("filter[level]", value) for value in ("trace", "", "INFO")],
         *[("q", value) for value in ("", "x" * 201, "nul\0")],
         ("page", "1"),

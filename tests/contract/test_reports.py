@@ -21,6 +21,50 @@ def test_queues_have_the_documented_shape(api: Api) -> None:
     assert data_of(api.get(f"/queues/{worker['id']}")) == row
 
 
+def test_a_series_counts_jobs_by_when_they_were_created(api: Api) -> None:
+    good, bad = api.make_worker(), api.make_worker(source_code=FAILS)
+    done = api.run_job(good["id"])
+    api.run_job(bad["id"])
+    later = api.make_job(good["id"], scheduled_at="2099-01-01T00:00:00Z")
+    begin = datetime.fromisoformat(done["created_at"]) - timedelta(minutes=1)
+    period = {"filter[created_after]": begin.isoformat(), "filter[created_before]": "2099-01-01T00:00:00Z"}
+    fields_of(api.get("/jobs/series", **period))  # it is too long
+    period["filter[created_before]"] = (begin + timedelta(minutes=10)).isoformat()
+    found = data_of(api.get("/jobs/series", parts="10", **period))
+    assert (found["step_ms"], found["cut_at"]) == (60_000, None)
+    [series] = found["series"]
+    assert (series["worker_id"], series["total"]) == (None, 3)
+    assert [sum(series[status]) for status in ("completed", "failed", "queued", "running", "cancelled")] == [
+        1, 1, 1, 0, 0,
+    ]  # fmt: skip
+    assert {len(numbers) for numbers in series.values() if isinstance(numbers, list)} == {10}
+    assert series["completed"][1] + series["completed"][2] == 1
+    assert series["whole"]["p99_run_ms"] >= series["whole"]["p50_run_ms"] >= 0
+    assert series["whole"]["p95_wait_ms"] >= 0
+    each = data_of(api.get("/jobs/series", by="worker", **period))["series"]
+    assert [(one["worker_id"], one["total"]) for one in each] == [(good["id"], 2), (bad["id"], 1)]
+    [failed] = data_of(api.get("/jobs/series", **{**period, "filter[status]": "failed"}))["series"]
+    assert failed["total"] == sum(failed["failed"]) == 1
+    assert later["status"] == "queued"
+    empty = {
+        "filter[created_after]": "2024-01-01T00:00:00Z",
+        "filter[created_before]": "2024-01-02T00:00:00Z",
+    }
+    assert data_of(api.get("/jobs/series", **empty))["series"][0]["total"] == 0
+
+
+def test_a_series_of_another_tenant_is_empty(api: Api) -> None:
+    api.run_job(api.make_worker()["id"])
+    assert data_of(api.having(tenant="ten_other").get("/jobs/series", by="worker"))["series"] == []
+
+
+def test_a_series_refuses_a_period_that_is_none(api: Api) -> None:
+    assert fields_of(api.get("/jobs/series", **{"filter[created_after]": "2099-01-01T00:00:00Z"})).keys() == {
+        "filter[created_after]"
+    }
+    assert fields_of(api.get("/jobs/series", parts="201")).keys() == {"parts"}
+
+
 def test_analytics_have_the_documented_shape(api: Api) -> None:
     good, bad = api.make_worker(), api.make_worker(source_code=FAILS)
     done = [api.run_job(good["id"]), api.run_job(good["id"], trigger="webhook")]

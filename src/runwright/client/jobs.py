@@ -16,6 +16,7 @@ from runwright.client.models.jobs import (
     JobFilterOptions,
     JobInfo,
     JobListOptions,
+    JobSeriesInfo,
     LineInfo,
     SubmitOptions,
 )
@@ -85,6 +86,16 @@ class JobsApi(Face[M]):
         """Return jobs, newest first."""
         source = PageSource(into=JobInfo, route="GET /v1/ava/jobs", query=filters(renamed_times({**listing})))
         return Results(self._session, source)
+
+    @call
+    async def series(
+        self, *, parts: int = 48, by_worker: bool = False, **which: Unpack[JobFilterOptions]
+    ) -> JobSeriesInfo:
+        """Return jobs by when they were created, of the last 24 hours unless a time is given."""
+        chosen = (
+            filters(renamed_times({**which})) | {"parts": parts} | ({"by": "worker"} if by_worker else {})
+        )
+        return await self._session.read(JobSeriesInfo, "GET /v1/ava/jobs/series", query=chosen)
 
     @call
     async def cancel(self, job_id: str) -> JobInfo:

@@ -50,6 +50,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             " https://runwright.example. Default: taken from each request."
         ),
     ] = None
+    base_path: Annotated[
+        Annotated[str, Meta(pattern=r"^(?:/[A-Za-z0-9._~-]+)*/?$", max_length=255)] | None,
+        Meta(
+            description="The path below which clients reach this server, such as /runwright, where a proxy"
+            " serves it beside others; requests with and without it are accepted. Default: that of"
+            " public_url."
+        ),
+    ] = None
     allowed_hosts: Annotated[
         tuple[str, ...],
         Meta(

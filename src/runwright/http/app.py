@@ -20,6 +20,8 @@ from runwright.http.response import OpenStreams
 from runwright.http.routing import Dialect, Route, SegmentRouter
 from runwright.http.services import EdgeSettings, EdgeState, Services
 from runwright.http.uploads import Uploads
+from runwright.http.web.routes import web_routes
+from runwright.web.files import Dashboard
 
 DIALECTS: Final[Sequence[Dialect]] = (AVALA, AGH, AVA)
 """The first whose prefix a path has formats the errors of paths that do not exist."""
@@ -30,12 +32,14 @@ class Application:
 
     def __init__(self, services: Services, edge: EdgeSettings) -> None:
         self.services = services
+        self._base_path = f"{edge.base_path}/" if edge.base_path else ""
         self.routes: Sequence[Route] = [
             *ava_routes(),
             *avala_routes(),
             *agh_routes(),
             *probe_routes(AVA),
             *docs_routes(AVA, DocsSite.open()),
+            *web_routes(AVA, Dashboard.open(), edge.base_path),
         ]
         state = EdgeState(
             services,
@@ -55,6 +59,8 @@ class Application:
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._base_path and scope["path"].startswith(self._base_path):
+            scope = _below(self._base_path, scope)
         await self._entry(scope, receive, send)
 
     def mount(self, path: str, app: ASGIApp) -> None:
@@ -68,6 +74,12 @@ class Application:
         else:
             scope["path_template"] = scope["path"]
             await app(scope, receive, send)
+
+
+def _below(base: str, scope: Scope) -> Scope:
+    """Return a request without the path below which the server is reached."""
+    cut = len(base) - 1
+    return {**scope, "path": scope["path"][cut:], "raw_path": scope["raw_path"][cut:]}
 
 
 def build_app(services: Services, edge: EdgeSettings) -> Application:

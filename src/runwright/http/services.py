@@ -141,6 +141,8 @@ class EdgeSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Origins whose pages may call the APIs, with a key."""
     public_url: str = ""
     """The URL under which users reach this server, without a slash at its end; empty if it is not set."""
+    base_path: str = ""
+    """The path below which users reach this server, without a slash at its end; empty for the root."""
 
 
 class EdgeState(msgspec.Struct, frozen=True):

@@ -16,7 +16,12 @@ from runwright.core.job_state import TERMINAL, JobStatus
 from runwright.core.turns import Turns
 from runwright.db.pool import Database
 from runwright.job_views.model import JobLogs, LogLine
-from runwright.job_views.store.log_chunks import StoredLine, fetch_log_chunks
+from runwright.job_views.store.log_chunks import (
+    StoredChunk,
+    StoredLine,
+    fetch_last_log_chunks,
+    fetch_log_chunks,
+)
 from runwright.jobs.notifications import FOLLOW_SECONDS, JobNotifications
 from runwright.jobs.store.read import fetch_status
 
@@ -60,11 +65,7 @@ async def read_logs(
             await turns.between()
             if len(lines) > limit:
                 break
-            lines.extend(
-                LogLine(seq, line.ts, line.level, line.msg, chunk.attempt, line.fields)
-                for seq, line in enumerate(chunk.lines(), chunk.first_seq)
-                if seq > after and which.selects(line)
-            )
+            lines.extend(line for line in _lines_of(chunk, which) if line.seq > after)
         if len(chunks) < _CHUNKS_PER_READ:
             break
         offset += _CHUNKS_PER_READ
@@ -75,6 +76,38 @@ async def read_logs(
         logs=page,
         next_after=page[-1].seq if len(lines) > limit else None,
     )
+
+
+async def read_last_logs(
+    db: Database, *, job_id: str, job_status: JobStatus, which: LogFilter, limit: int, before: int
+) -> JobLogs:
+    """Return the last `limit` lines with a seq below `before`, oldest first."""
+    lines: list[LogLine] = []
+    end, turns = before, Turns()
+    while len(lines) <= limit:
+        chunks = await fetch_last_log_chunks(db, job_id=job_id, before=end, limit=_CHUNKS_PER_READ)
+        for chunk in chunks:
+            await turns.between()
+            if len(lines) > limit:
+                break
+            lines.extend(line for line in reversed(list(_lines_of(chunk, which))) if line.seq < before)
+        if len(chunks) < _CHUNKS_PER_READ:
+            break
+        end = chunks[-1].first_seq
+    page = lines[:limit][::-1]
+    return JobLogs(
+        job_id=job_id,
+        job_status=job_status,
+        logs=page,
+        next_after=None,
+        next_before=page[0].seq if len(lines) > limit else None,
+    )
+
+
+def _lines_of(chunk: StoredChunk, which: LogFilter) -> Iterator[LogLine]:
+    for seq, line in enumerate(chunk.lines(), chunk.first_seq):
+        if which.selects(line):
+            yield LogLine(seq, line.ts, line.level, line.msg, chunk.attempt, line.fields)
 
 
 class TailEnd(msgspec.Struct, frozen=True):

@@ -100,6 +100,41 @@ class JobLogs(msgspec.Struct, frozen=True, kw_only=True):
     job_status: JobStatus
     logs: list[LogLine]
     next_after: int | None
+    next_before: int | None = None
+    """Of a page that was read from the end: `before` of the one before it."""
+
+
+class SeriesPart(msgspec.Struct, frozen=True, kw_only=True):
+    """Jobs that were created in a part of a period, by their present status, and how they went."""
+
+    queued: int = 0
+    running: int = 0
+    completed: int = 0
+    failed: int = 0
+    cancelled: int = 0
+    p50_run_ms: int | None = None
+    p95_run_ms: int | None = None
+    p99_run_ms: int | None = None
+    p95_wait_ms: int | None = None
+    """From when a job was due until its first attempt began."""
+
+
+class SeriesRow(msgspec.Struct, frozen=True, kw_only=True):
+    """The parts of a period, oldest first; `worker_id` is None where all workers are counted together."""
+
+    worker_id: str | None
+    whole: SeriesPart
+    parts: list[SeriesPart]
+
+
+class JobSeries(msgspec.Struct, frozen=True, kw_only=True):
+    """Jobs over time. `cut_at`: since when they are counted, where there were too many."""
+
+    since: datetime
+    until: datetime
+    step_ms: int
+    cut_at: datetime | None
+    rows: list[SeriesRow]
 
 
 class Reason(msgspec.Struct, frozen=True):

@@ -1,16 +1,18 @@
 """Lists, attempts, logs and explanations of jobs, for callers of one tenant."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
+from datetime import datetime
 
 from runwright.core.clock import Clock
 from runwright.core.ids import JobId
 from runwright.core.paging import PageRequest
 from runwright.db.pool import Database
 from runwright.job_views.explain import explain_job
-from runwright.job_views.logs import LogFilter, TailPart, read_logs, tail_log
-from runwright.job_views.model import Explanation, JobAttempt, JobFilter, JobLogs, JobSort
+from runwright.job_views.logs import LogFilter, TailPart, read_last_logs, read_logs, tail_log
+from runwright.job_views.model import Explanation, JobAttempt, JobFilter, JobLogs, JobSeries, JobSort
 from runwright.job_views.store.attempts import fetch_attempts
 from runwright.job_views.store.listing import JobListing, list_jobs
+from runwright.job_views.store.series import fetch_series
 from runwright.jobs.notifications import JobNotifications
 from runwright.jobs.service import Jobs, no_job
 from runwright.jobs.store.read import fetch_status
@@ -42,10 +44,39 @@ class JobViews:
         self._notifications.wake_all()
 
     async def list(
-        self, tenant_id: str, which: JobFilter, page: PageRequest, sort: JobSort = JobSort.NEWEST
+        self,
+        tenant_id: str,
+        which: JobFilter,
+        page: PageRequest,
+        sort: JobSort = JobSort.NEWEST,
+        *,
+        payloads: bool = True,
     ) -> JobListing:
-        """Return a page of the tenant's jobs, by default newest first."""
-        return await list_jobs(self._db, tenant_id=tenant_id, which=which, page=page, sort=sort)
+        """Return a page of the tenant's jobs, by default newest first and with their payloads."""
+        return await list_jobs(
+            self._db, tenant_id=tenant_id, which=which, page=page, sort=sort, payloads=payloads
+        )
+
+    async def series(
+        self,
+        tenant_id: str,
+        which: JobFilter,
+        *,
+        since: datetime,
+        until: datetime,
+        parts: int,
+        by_worker: bool = False,
+    ) -> JobSeries:
+        """Return how many jobs were created in each part of a period, and how they went."""
+        return await fetch_series(
+            self._db,
+            tenant_id=tenant_id,
+            which=which,
+            since=since,
+            until=until,
+            parts=parts,
+            by_worker=by_worker,
+        )
 
     async def attempts(self, tenant_id: str, job_id: JobId) -> Sequence[JobAttempt]:
         """Return the job's attempts, oldest first."""
@@ -59,20 +90,22 @@ class JobViews:
         level: str | None,
         limit: int,
         after: int | None,
+        before: int | None = None,
         text: str | None = None,
     ) -> JobLogs:
         """Return up to `limit` log lines after the line numbered `after`, oldest first.
 
-        `text` selects lines with it in their message or in `name=value` of a field.
+        With `before`, the last ones before the line of that number. `text` selects lines with it in their
+        message or in `name=value` of a field.
         """
         job = await self._jobs.get(tenant_id, job_id)
+        which = LogFilter(level, text)
+        if before is not None:
+            return await read_last_logs(
+                self._db, job_id=job.id, job_status=job.status, which=which, limit=limit, before=before
+            )
         return await read_logs(
-            self._db,
-            job_id=job.id,
-            job_status=job.status,
-            which=LogFilter(level, text),
-            limit=limit,
-            after=after or 0,
+            self._db, job_id=job.id, job_status=job.status, which=which, limit=limit, after=after or 0
         )
 
     async def tail(

@@ -7,6 +7,7 @@ from datetime import timedelta
 from functools import partial
 from ipaddress import ip_address
 from typing import Final
+from urllib.parse import urlsplit
 
 from runwright.agents.executions import Executions
 from runwright.agents.publishing import Publisher
@@ -107,7 +108,13 @@ def _edge_settings(settings: Settings) -> EdgeSettings:
         allowed_hosts=settings.allowed_hosts,
         cors_origins=frozenset(settings.cors_origins),
         public_url=(settings.public_url or "").rstrip("/"),
+        base_path=_base_path(settings),
     )
+
+
+def _base_path(settings: Settings) -> str:
+    path = urlsplit(settings.public_url or "").path if settings.base_path is None else settings.base_path
+    return path.rstrip("/")
 
 
 def _on_loopback(host: str) -> bool:

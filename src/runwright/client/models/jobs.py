@@ -111,6 +111,48 @@ class ReasonInfo(Info, frozen=True, kw_only=True):
     details: dict[str, Any] = msgspec.field(default_factory=dict)
 
 
+class SeriesPartInfo(Info, frozen=True, kw_only=True):
+    """Jobs of a period by their present status, and how they went."""
+
+    queued: int
+    running: int
+    completed: int
+    failed: int
+    cancelled: int
+    p50_run_ms: int | None = None
+    p95_run_ms: int | None = None
+    p99_run_ms: int | None = None
+    p95_wait_ms: int | None = None
+
+
+class SeriesInfo(Info, frozen=True, kw_only=True):
+    """Jobs over time: each list has one number for each part of the period."""
+
+    worker_id: str | None = None
+    total: int
+    queued: list[int]
+    running: list[int]
+    completed: list[int]
+    failed: list[int]
+    cancelled: list[int]
+    p50_run_ms: list[int | None]
+    p95_run_ms: list[int | None]
+    p99_run_ms: list[int | None]
+    p95_wait_ms: list[int | None]
+    whole: SeriesPartInfo
+
+
+class JobSeriesInfo(Info, frozen=True, kw_only=True):
+    """Jobs by when they were created, in equal parts of a period."""
+
+    from_: datetime = msgspec.field(name="from")
+    to: datetime
+    step_ms: int
+    cut_at: datetime | None = None
+    """Since when they are counted, where there were too many."""
+    series: list[SeriesInfo]
+
+
 class ExplanationInfo(Info, frozen=True, kw_only=True):
     """Why a job is where it is; `summary` is the first reason."""
 

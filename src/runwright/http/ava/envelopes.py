@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
-from typing import Annotated, Final, Generic, TypeVar
+from typing import Annotated, Final, Generic, Protocol, TypeVar
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -94,6 +94,19 @@ class PageQuery(msgspec.Struct, frozen=True, kw_only=True):
     cursor: Cursor | UnsetType = UNSET
 
 
+class Paged(Protocol):
+    """The parameters of `PageQuery`, in a struct that has them among others."""
+
+    @property
+    def page(self) -> int | UnsetType: ...
+
+    @property
+    def per_page(self) -> int: ...
+
+    @property
+    def cursor(self) -> str | UnsetType: ...
+
+
 def read_page(query: PageQuery, prefix: Prefix) -> PageRequest:
     """Return the requested page of resources with ids; the cursor of another kind of list is refused."""
     return read_cursor_page(query, partial(is_id, prefix))
@@ -109,7 +122,7 @@ def read_tenant_page(query: PageQuery) -> PageRequest:
     return read_cursor_page(query, is_tenant_id)
 
 
-def read_cursor_page(query: PageQuery, fits: Callable[[str], bool]) -> PageRequest:
+def read_cursor_page(query: Paged, fits: Callable[[str], bool]) -> PageRequest:
     """Return the requested page; a cursor whose content does not fit is refused."""
     if query.cursor is not UNSET:
         if query.page is not UNSET:

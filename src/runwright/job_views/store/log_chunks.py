@@ -48,3 +48,17 @@ async def fetch_log_chunks(
         offset,
     )
     return [StoredChunk(row["first_seq"], row["attempt"], row["lines"]) for row in rows]
+
+
+async def fetch_last_log_chunks(db: Database, *, job_id: str, before: int, limit: int) -> list[StoredChunk]:
+    """Return up to `limit` chunks, newest first, that hold lines with a seq below `before`."""
+    rows = await db.fetch(
+        """
+        SELECT first_seq, attempt, lines FROM job_log_chunks
+        WHERE job_id = $1 AND first_seq < $2 ORDER BY first_seq DESC LIMIT $3
+        """,
+        job_id,
+        before,
+        limit,
+    )
+    return [StoredChunk(row["first_seq"], row["attempt"], row["lines"]) for row in rows]

@@ -33,6 +33,11 @@ JOB_COLUMNS: Final = """
     ) AS progress
 """
 
+SUMMARY_COLUMNS: Final = JOB_COLUMNS.replace("j.input", "'{}'::json AS input").replace(
+    "r.output", "NULL::json AS output"
+)
+"""Those of a job without its payloads, which are not read."""
+
 JOB_STATE: Final = """
     LEFT JOIN job_queue q ON q.tenant_id = j.tenant_id AND q.job_id = j.id
     LEFT JOIN job_results r ON r.tenant_id = j.tenant_id AND r.job_id = j.id
@@ -69,10 +74,12 @@ async def fetch_job(db: Database, *, tenant_id: str, job_id: str) -> Job | None:
     return None if row is None else job_from_row(row)
 
 
-async def fetch_jobs(db: Database | PoolConnection, *, tenant_id: str, job_ids: Sequence[str]) -> list[Job]:
+async def fetch_jobs(
+    db: Database | PoolConnection, *, tenant_id: str, job_ids: Sequence[str], payloads: bool = True
+) -> list[Job]:
     """Return these jobs, ordered by id; unknown ones are left out."""
     rows = await db.fetch(
-        f"SELECT {JOB_COLUMNS} FROM jobs j {JOB_STATE}"
+        f"SELECT {JOB_COLUMNS if payloads else SUMMARY_COLUMNS} FROM jobs j {JOB_STATE}"
         " WHERE j.tenant_id = $1 AND j.id = ANY ($2) ORDER BY j.id",
         tenant_id,
         job_ids,

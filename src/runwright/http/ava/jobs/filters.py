@@ -8,7 +8,15 @@ from msgspec import UNSET, Meta, UnsetType, field
 
 from runwright.core.errors import InvalidError
 from runwright.core.job_state import ErrorCode, JobStatus, Trigger
-from runwright.http.ava.envelopes import Moment, PageQuery, filter_of, in_utc, optional
+from runwright.http.ava.envelopes import (
+    Cursor,
+    Moment,
+    PageNumber,
+    PerPage,
+    filter_of,
+    in_utc,
+    optional,
+)
 from runwright.http.ava.workers.rules import NAME_LIMIT
 from runwright.http.fields import plausible_id, plausible_moment, read_moment, storable_text
 from runwright.http.request import Request
@@ -47,8 +55,8 @@ _STATUS_LIST: Final = (
 )
 
 
-class JobQuery(PageQuery, frozen=True, kw_only=True):
-    """The filters and the order of the list."""
+class JobFilterQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """The filters, as parameters."""
 
     worker_id: _WorkerId | UnsetType = field(default=UNSET, name="filter[worker_id]")
     worker: _Worker | UnsetType = field(default=UNSET, name="filter[worker]")
@@ -73,6 +81,20 @@ class JobQuery(PageQuery, frozen=True, kw_only=True):
     created_after: _After | UnsetType = field(default=UNSET, name="filter[created_after]")
     created_before: _Before | UnsetType = field(default=UNSET, name="filter[created_before]")
     q: _Text | UnsetType = UNSET
+
+
+class JobQuery(JobFilterQuery, frozen=True, kw_only=True):
+    """The filters and the order of the list."""
+
+    page: PageNumber | UnsetType = UNSET
+    per_page: PerPage = 20
+    cursor: Cursor | UnsetType = UNSET
+    payloads: Annotated[
+        bool,
+        Meta(
+            description="`false` leaves out what may be large: `input` is `{}` and `output` null in each job."
+        ),
+    ] = True
     sort: Annotated[
         JobSort,
         Meta(
@@ -119,7 +141,7 @@ FILTER_RULES: Final[dict[str, Rule]] = {
 
 
 async def job_filter(
-    which: JobQuery | JobFilterIn, request: Request, ids: frozenset[str] | None = None
+    which: JobFilterQuery | JobFilterIn, request: Request, ids: frozenset[str] | None = None
 ) -> JobFilter:
     """Return the filter that a valid query or body describes; InvalidError where the worker is ambiguous."""
     statuses = which.status.split(",") if isinstance(which.status, str) else optional(which.status)
@@ -140,10 +162,10 @@ async def job_filter(
     )
 
 
-async def _worker_id(which: JobQuery | JobFilterIn, request: Request) -> str | None:
+async def _worker_id(which: JobFilterQuery | JobFilterIn, request: Request) -> str | None:
     if which.worker is UNSET:
         return optional(which.worker_id)
-    name = "filter[worker]" if isinstance(which, JobQuery) else "filter.worker"
+    name = "filter[worker]" if isinstance(which, JobFilterQuery) else "filter.worker"
     if which.worker_id is not UNSET:
         raise InvalidError({name: ["Cannot be combined with worker_id."]})
     found = await request.services.workers.named(request.tenant_id, which.worker, _MOST_NAMED + 1)
@@ -156,4 +178,5 @@ async def _worker_id(which: JobQuery | JobFilterIn, request: Request) -> str | N
     raise InvalidError({name: [f"Several workers have this name; use an id: {ids}{more}."]})
 
 
-LIST_JOBS: Final = Validator(JobQuery, FILTER_RULES | {"status": _known_statuses})
+LIST_RULES: Final[dict[str, Rule]] = FILTER_RULES | {"status": _known_statuses}
+LIST_JOBS: Final = Validator(JobQuery, LIST_RULES)

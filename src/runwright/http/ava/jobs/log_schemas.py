@@ -42,6 +42,18 @@ class LogQuery(msgspec.Struct, frozen=True, kw_only=True):
         Annotated[int, Meta(ge=0, le=_LARGEST_SEQ, description="Only lines after the one with this `seq`.")]
         | UnsetType
     ) = UNSET
+    tail: Annotated[bool, Meta(description="The last lines instead of the first ones.")] = False
+    before: (
+        Annotated[
+            int,
+            Meta(
+                ge=1,
+                le=_LARGEST_SEQ,
+                description="The last lines before the one with this `seq`: those before a tail.",
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
 
 
 class LogStreamQuery(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,10 +91,26 @@ class JobLogsOut(msgspec.Struct, frozen=True, kw_only=True):
     next_after: Annotated[
         int | None, Meta(description="`after` of the next page; null if there are no more lines yet.")
     ]
+    next_before: (
+        Annotated[
+            int | None,
+            Meta(description="Of a tail: `before` of the page before it; null if it is the first."),
+        ]
+        | UnsetType
+    ) = UNSET
 
 
 READ_LOGS: Final = Validator(LogQuery, {"q": storable_text})
 STREAM_LOGS: Final = Validator(LogStreamQuery, {"q": storable_text})
+
+
+def read_end(query: LogQuery) -> int | None:
+    """Return the number before which the last lines are wanted; None for the first ones after `after`."""
+    if query.before is UNSET and not query.tail:
+        return None
+    if query.after is not UNSET:
+        raise InvalidError({"after": ["Cannot be combined with tail or before."]})
+    return _LARGEST_SEQ if query.before is UNSET else query.before
 
 
 def read_last_event(headers: Mapping[bytes, bytes]) -> int | None:
@@ -100,5 +128,7 @@ def line_out(line: LogLine) -> LogLineOut:
     return LogLineOut(format_time(line.ts), line.level, line.msg, line.seq, line.attempt, fields)
 
 
-def logs_out(logs: JobLogs) -> JobLogsOut:
-    return to_out(JobLogsOut, logs, logs=[line_out(line) for line in logs.logs])
+def logs_out(logs: JobLogs, *, tail: bool) -> JobLogsOut:
+    """Return a page of a log as the API shows it; `tail`: it was read from the end."""
+    before = logs.next_before if tail else UNSET
+    return to_out(JobLogsOut, logs, logs=[line_out(line) for line in logs.logs], next_before=before)

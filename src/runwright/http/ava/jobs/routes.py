@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from msgspec import UNSET
 from starlette.responses import Response
 
 from runwright.core.ids import JobId
@@ -17,6 +18,7 @@ from runwright.http.ava.jobs.log_schemas import (
     LogQuery,
     LogStreamQuery,
     logs_out,
+    read_end,
     read_last_event,
 )
 from runwright.http.ava.jobs.log_stream import log_events
@@ -37,6 +39,13 @@ from runwright.http.ava.jobs.schemas import (
     read_idempotency,
     submission_of,
 )
+from runwright.http.ava.jobs.series_schemas import (
+    READ_SERIES,
+    JobSeriesOut,
+    SeriesQuery,
+    series_out,
+    series_period,
+)
 from runwright.http.event_stream import EventStreamResponse
 from runwright.http.fields import to_out
 from runwright.http.request import Request
@@ -56,7 +65,9 @@ async def list_jobs(request: Request) -> JobPage:
     sort = query.sort
     page = read_cursor_page(query, lambda text: decode_cursor(text, sort) is not None)
     which = await job_filter(query, request)
-    return job_page(await request.services.job_views.list(request.tenant_id, which, page, sort), page)
+    views = request.services.job_views
+    listing = await views.list(request.tenant_id, which, page, sort, payloads=query.payloads)
+    return job_page(listing, page)
 
 
 @ROUTES.add(
@@ -103,6 +114,23 @@ async def create_jobs(request: Request) -> Reply[Data[list[JobOut]]]:
     return Reply(data, 201 if jobs[0].id == submissions[0].id else 200)
 
 
+@ROUTES.add("GET", "/series", READS, "Count jobs over time", query=SeriesQuery, errors=(422,))
+async def read_series(request: Request) -> Data[JobSeriesOut]:
+    """Returns jobs by when they were created: a part of the period is a filter of the list."""
+    query = request.query(READ_SERIES)
+    which = await job_filter(query, request)
+    since, until = series_period(which.created_after, which.created_before, request.services.clock())
+    found = await request.services.job_views.series(
+        request.tenant_id,
+        which,
+        since=since,
+        until=until,
+        parts=query.parts,
+        by_worker=query.by is not UNSET,
+    )
+    return Data(series_out(found))
+
+
 @ROUTES.add("GET", "/{job_id}", READS, "Get a job", errors=(404, 422))
 async def get_job(request: Request) -> Data[JobOut]:
     """Poll until `status` is completed, failed or cancelled."""
@@ -130,17 +158,22 @@ async def list_attempts(request: Request) -> Data[list[AttemptOut]]:
 
 @ROUTES.add("GET", "/{job_id}/logs", READS, "View the log of a job", query=LogQuery, errors=(404, 422))
 async def read_logs(request: Request) -> Data[JobLogsOut]:
-    """Returns lines oldest first; `next_after` of one page is `after` of the next."""
+    """Returns lines oldest first; `next_after` of one page is `after` of the next.
+
+    With `tail`, the last lines; `next_before` is `before` of the page before them.
+    """
     query = request.query(READ_LOGS)
+    before = read_end(query)
     logs = await request.services.job_views.logs(
         request.tenant_id,
         _job_id(request),
         level=optional(query.level),
         limit=query.limit,
         after=optional(query.after),
+        before=before,
         text=optional(query.q),
     )
-    return Data(logs_out(logs))
+    return Data(logs_out(logs, tail=before is not None))
 
 
 @ROUTES.add(

@@ -90,7 +90,8 @@ async def create_link(request: Request) -> Data[LinkOut]:
         key_expires_at=request.key.expires_at,
     )
     # The fragment of a URL is not sent to servers, so it is in no log.
-    base = request.edge.settings.public_url or own_origin(request)
+    edge = request.edge.settings
+    base = edge.public_url or own_origin(request) + edge.base_path
     return Data(
         LinkOut(url=f"{base}/sign-in#token={text}", token=text, expires_at=format_time(link.expires_at))
     )

@@ -1,0 +1,1 @@
+"""The dashboard, at the root of the server."""

@@ -1,0 +1,1 @@
+"""The dashboard: `scripts/build_web` and the build of the wheel put its files into `built/`."""

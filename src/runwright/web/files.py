@@ -1,0 +1,68 @@
+"""The files of the dashboard, by the manifest that their build wrote.
+
+Only what the manifest lists can be read, so no path leads out of the folder.
+"""
+
+from collections.abc import Collection, Mapping
+from importlib import resources
+from importlib.resources.abc import Traversable
+from typing import Final, Literal, Self
+
+import msgspec
+
+MANIFEST: Final = "manifest.json"
+INDEX: Final = "index.html"
+
+Encoding = Literal["br", "gzip"]
+_SUFFIXES: Final[dict[Encoding, str]] = {"br": ".br", "gzip": ".gz"}
+
+
+class WebFile(msgspec.Struct, frozen=True, kw_only=True):
+    """How one file is served."""
+
+    etag: str
+    encodings: tuple[Encoding, ...]
+    """In which it is there already, besides as it is; the smallest first."""
+    hashed: bool
+    """Its name contains a hash of its content, so it never changes."""
+
+
+class _Manifest(msgspec.Struct, frozen=True):
+    pages: frozenset[str]
+    files: dict[str, WebFile]
+
+
+class Dashboard:
+    """The files of a dashboard. One that was not built has none."""
+
+    def __init__(self, folder: Traversable, pages: Collection[str], files: Mapping[str, WebFile]) -> None:
+        self._folder = folder
+        self.pages = pages
+        """The first segments of the paths of its pages."""
+        self.files = files
+        """By path relative to the folder, such as `assets/index-Bx3.js`."""
+
+    @classmethod
+    def open(cls, folder: Traversable | None = None) -> Self:
+        """Return the dashboard in a folder, by default that of this installation."""
+        if folder is None:
+            folder = resources.files(__package__) / "built"
+        try:
+            text = (folder / MANIFEST).read_bytes()
+        except FileNotFoundError:
+            return cls(folder, (), {})
+        manifest = msgspec.json.decode(text, type=_Manifest)
+        return cls(folder, manifest.pages, manifest.files)
+
+    @property
+    def is_built(self) -> bool:
+        """Whether there is a dashboard."""
+        return INDEX in self.files
+
+    def read(self, name: str, encoding: Encoding | None = None) -> bytes:
+        """Return a file of `files`, in one of its encodings or as it is."""
+        file = self.files[name]
+        if encoding is not None and encoding not in file.encodings:
+            raise KeyError(encoding)
+        suffix = "" if encoding is None else _SUFFIXES[encoding]
+        return self._folder.joinpath(*f"{name}{suffix}".split("/")).read_bytes()

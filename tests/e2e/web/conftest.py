@@ -1,0 +1,112 @@
+"""A real Chromium that looks at the dashboard of a real server; without one, its tests are skipped with the reason.
+
+Every test has a tenant and a browser profile of its own. A violation of the Content-Security-Policy, an exception on
+the page or an error in its console fails the test that caused it.
+"""
+
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import httpx
+import pytest
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Page,
+    ViewportSize,
+    sync_playwright,
+)
+from tests.contract.client import Api
+from tests.contract.conftest import PLATFORM_KEY, Server
+
+from runwright.web.files import Dashboard
+
+ROOT = Path(__file__).resolve().parents[3]
+ARTIFACTS = ROOT / "build" / "screenshots"
+THEMES = ("light", "dark")
+WIDE: ViewportSize = {"width": 1440, "height": 900}
+_PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
+_EXPECTED = re.compile(r"Failed to load resource: .*(401|403|404|net::ERR)")
+"""What Chromium itself writes about answers; the page shows them."""
+
+OpenPage = Callable[..., Page]
+
+
+def _program() -> str | None:
+    return next(filter(None, map(shutil.which, _PROGRAMS)), None)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    program = _program()
+    missing = None
+    if program is None:
+        missing = f"there is none of {', '.join(_PROGRAMS)}"
+    elif not Dashboard.open().is_built:
+        missing = "the dashboard was not built"
+    if missing is not None or program is None:
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"The dashboard cannot be tested: {missing}.")
+        pytest.skip(f"The dashboard is not tested: {missing}.")
+    with sync_playwright() as playwright:
+        # Chromium's own sandbox cannot be set up for root.
+        browser = playwright.chromium.launch(
+            executable_path=program, args=["--no-sandbox", "--disable-dev-shm-usage"]
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def tenant(http: httpx.Client) -> Api:
+    """An administrator of a fresh tenant."""
+    return Api(http, key=PLATFORM_KEY, tenant=f"ten_{uuid4().hex[:12]}")
+
+
+@pytest.fixture
+def problems() -> Iterator[list[str]]:
+    """What went wrong on a page; a test that expects something takes it out."""
+    found: list[str] = []
+    yield found
+    assert found == []
+
+
+@pytest.fixture
+def context(chromium: Browser, server: Server, problems: list[str]) -> Iterator[BrowserContext]:
+    """A browser profile of its own, signed out."""
+    context = chromium.new_context(
+        base_url=server.url, viewport=WIDE, color_scheme="light", timezone_id="UTC", locale="en-GB"
+    )
+    context.set_default_timeout(15_000)
+    watch(context, problems)
+    yield context
+    context.close()
+
+
+def watch(context: BrowserContext, problems: list[str]) -> None:
+    """Note what goes wrong on the pages of a profile."""
+
+    def said(message: ConsoleMessage) -> None:
+        if message.type == "error" and not _EXPECTED.search(message.text):
+            problems.append(message.text)
+
+    context.on("console", said)
+    context.on("weberror", lambda error: problems.append(str(error.error)))
+
+
+def sign_in(context: BrowserContext, caller: Api) -> None:
+    """Give a profile the session of a caller."""
+    response = context.request.post("/v1/session", headers=caller.headers, data={})
+    assert response.status == 201, response.text()
+
+
+@pytest.fixture
+def page(context: BrowserContext, tenant: Api) -> Page:
+    """A page of a signed in administrator."""
+    sign_in(context, tenant)
+    return context.new_page()
