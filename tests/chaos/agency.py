@@ -26,12 +26,9 @@ from runwright.outbox.client.client import OutgoingClient
 from runwright.outbox.client.url import OutgoingPolicy
 from runwright.secrets.keyring import Keyring, SecretBox
 from runwright.telemetry.emit import TelemetryEvent
-from runwright.telemetry.events import (
-    CompletionCallbackFailed,
-    LoopPassFailed,
-    OutboxNotSettled,
-    OutboxSetAside,
-)
+from runwright.telemetry.events.jobs import CompletionCallbackFailed
+from runwright.telemetry.events.outbox import OutboxNotSettled, OutboxSetAside
+from runwright.telemetry.events.server import LoopPassFailed
 
 LEASE_SECONDS = 1.0
 

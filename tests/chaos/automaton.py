@@ -27,7 +27,9 @@ from runwright.loops.router import Router
 from runwright.loops.scheduler import Scheduler
 from runwright.offload.client import Offload
 from runwright.telemetry.emit import TelemetryEvent
-from runwright.telemetry.events import EventsRouted, RunsDispatched, TicksProcessed
+from runwright.telemetry.events.automations import RunsDispatched
+from runwright.telemetry.events.routing import EventsRouted
+from runwright.telemetry.events.schedules import TicksProcessed
 from runwright.wiring.automations import tick_handler
 
 

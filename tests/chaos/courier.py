@@ -15,7 +15,8 @@ from runwright.outbox.client.client import OutgoingClient
 from runwright.outbox.client.url import OutgoingPolicy
 from runwright.secrets.keyring import Keyring, SecretBox
 from runwright.telemetry.emit import TelemetryEvent
-from runwright.telemetry.events import LoopPassFailed, OutboxNotSettled, OutboxSetAside
+from runwright.telemetry.events.outbox import OutboxNotSettled, OutboxSetAside
+from runwright.telemetry.events.server import LoopPassFailed
 from runwright.webhooks.sending import WebhookSender, WebhookSubject
 from runwright.webhooks.store.outgoing import WEBHOOK_QUEUE, insert_deliveries
 

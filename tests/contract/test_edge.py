@@ -57,7 +57,7 @@ from runwright.schedules.service import Schedules
 from runwright.secrets.keyring import Keyring, SecretBox
 from runwright.secrets.vault import Vault
 from runwright.telemetry.emit import Level, TelemetryEvent
-from runwright.telemetry.events import RequestFailed
+from runwright.telemetry.events.server import RequestFailed
 from runwright.tenants.api_keys import ApiKeys
 from runwright.tenants.audit import AuditLog
 from runwright.tenants.credential_watch import CredentialWatch

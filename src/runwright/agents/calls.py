@@ -33,7 +33,8 @@ from runwright.outbox.client.http_connection import Response
 from runwright.outbox.queue import OutboxClaim, OutboxQueue, Settlement, release_claims
 from runwright.secrets.keyring import SecretBox
 from runwright.telemetry.emit import Emit, error_text
-from runwright.telemetry.events import AgentCalled, AgentDeactivated, AgentJobsSubmitted, OutboxSetAside
+from runwright.telemetry.events.agents import AgentDeactivated, AgentJobsSubmitted
+from runwright.telemetry.events.outbox import AgentCalled, OutboxSetAside
 
 RETRY_SECONDS: Final = (5.0, 30.0, 120.0)
 """The delay after each failed call; after the last one there is no retry."""

@@ -11,7 +11,7 @@ from runwright.core.ids import AgentId
 from runwright.db.pool import PoolConnection
 from runwright.events.model import Event
 from runwright.telemetry.emit import Emit
-from runwright.telemetry.events import EventChainStopped
+from runwright.telemetry.events.routing import EventChainStopped
 
 
 class ExecutionSink:

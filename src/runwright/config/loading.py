@@ -14,7 +14,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from runwright.config.settings import FIELDS, RoleName, Settings
+from runwright.config.setting_types import RoleName
+from runwright.config.settings import FIELDS, Settings
 from runwright.core.errors import RunwrightError
 from runwright.core.hostnames import parse_trusted
 from runwright.cron.zones import zone_names

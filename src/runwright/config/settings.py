@@ -1,39 +1,30 @@
 """Every setting: its name, its type, its default and its description."""
 
-import os
 from pathlib import Path
-from typing import Annotated, Final, Literal, TypeAlias, get_args
+from typing import Annotated, Final, Literal
 
 import msgspec
 from msgspec import Meta
 
+from runwright.config.setting_types import (
+    ROLE_NAMES,
+    Count,
+    Days,
+    Heading,
+    KeyText,
+    Origin,
+    Port,
+    PublicUrl,
+    RoleName,
+    Seconds,
+    SecondsOrZero,
+    Size,
+    about,
+    default_data_dir,
+)
 from runwright.core.hostnames import DEFAULT_PORTS
 
 SECRET_SETTINGS: Final = frozenset({"database_url", "platform_key", "vault_key"})
-
-RoleName = Literal["api", "executor", "scheduler", "router", "deliverer"]
-ROLE_NAMES: Final[tuple[RoleName, ...]] = get_args(RoleName)
-
-Count: TypeAlias = Annotated[int, Meta(ge=0)]
-Size: TypeAlias = Annotated[int, Meta(ge=1)]
-Seconds: TypeAlias = Annotated[float, Meta(gt=0, le=31_536_000)]
-Port: TypeAlias = Annotated[int, Meta(ge=1, le=65535)]
-Days: TypeAlias = Annotated[float, Meta(gt=0, le=36_500)]
-SecondsOrZero: TypeAlias = Annotated[float, Meta(ge=0, le=31_536_000)]
-
-
-class Heading(msgspec.Struct, frozen=True):
-    """The title of a section; it annotates the first setting of it."""
-
-    text: str
-
-
-def default_data_dir() -> Path:
-    """Return the default data directory: a system directory for root, else one of the user."""
-    if os.geteuid() == 0:
-        return Path("/var/lib/runwright")
-    shared = os.environ.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
-    return Path(shared) / "runwright"
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,9 +35,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     )
     port: Annotated[int, Meta(ge=0, le=65535, description="Port to listen on; 0 selects a free one.")] = 8080
     public_url: Annotated[
-        Annotated[str, Meta(pattern=r"^https?://[A-Za-z0-9.:\[\]-]+(?:/[A-Za-z0-9._~/-]*)?$")] | None,
-        Meta(
-            description="The URL that clients reach this server at, for links in responses:"
+        PublicUrl | None,
+        about(
+            "The URL that clients reach this server at, for links in responses:"
             " https://runwright.example. Default: taken from each request."
         ),
     ] = None
@@ -60,27 +51,27 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = None
     allowed_hosts: Annotated[
         tuple[str, ...],
-        Meta(
-            description="Host names that the AGH API and /mcp accept in requests, as host or host:port, in"
+        about(
+            "Host names that the AGH API and /mcp accept in requests, as host or host:port, in"
             " addition to IP addresses, localhost and public_url; * accepts any."
         ),
     ] = ()
     mcp: Annotated[
         Literal["off", "read", "run", "deploy"],
-        Meta(
-            description="What language models may do through the MCP server at /mcp, within the role of their"
+        about(
+            "What language models may do through the MCP server at /mcp, within the role of their"
             " key: read; also run workers and publish events; also deploy code and set schedules."
         ),
     ] = "read"
     mcp_worker_tools: Annotated[
         bool,
-        Meta(
-            description="Make workers that have a description and an input schema tools of the MCP server, at"
+        about(
+            "Make workers that have a description and an input schema tools of the MCP server, at"
             " most 20 per tenant; needs mcp to be run or deploy."
         ),
     ] = False
     cors_origins: Annotated[
-        tuple[Annotated[str, Meta(pattern=r"^https?://[A-Za-z0-9.\[\]:-]+$", max_length=255)], ...],
+        tuple[Origin, ...],
         Meta(
             max_length=100,
             description="Origins, like https://app.example, whose pages may call the APIs from a browser,"
@@ -93,165 +84,145 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = ROLE_NAMES
     data_dir: Annotated[
         Path,
-        Meta(
-            description="Directory of the embedded database, the platform key and the vault key. Default:"
+        about(
+            "Directory of the embedded database, the platform key and the vault key. Default:"
             " /var/lib/runwright for root, else $XDG_DATA_HOME/runwright or"
             " ~/.local/share/runwright."
         ),
     ] = msgspec.field(default_factory=default_data_dir)
     database_url: Annotated[
         str | None,
-        Meta(
-            description="URL of a PostgreSQL database, version 15 or later. Default: an embedded server in"
-            " data_dir."
-        ),
+        about("URL of a PostgreSQL database, version 15 or later. Default: an embedded server in data_dir."),
     ] = None
     migrate: Annotated[
         bool | None,
-        Meta(
-            description="Migrate an older schema at the start. Default: true for the embedded database; false"
+        about(
+            "Migrate an older schema at the start. Default: true for the embedded database; false"
             " for a database_url, where the server refuses to start until the schema has been migrated."
         ),
     ] = None
-    db_pool_size: Annotated[
-        Size, Meta(description="Maximum number of database connections for requests.")
-    ] = 8
+    db_pool_size: Annotated[Size, about("Maximum number of database connections for requests.")] = 8
     dev: Annotated[
         bool,
-        Meta(
-            description="Development mode: allows http and loopback callback URLs and disables rate limits."
-        ),
+        about("Development mode: allows http and loopback callback URLs and disables rate limits."),
     ] = False
-    demo: Annotated[
-        bool, Meta(description="Create a demonstration tenant with example workers at startup.")
-    ] = False
+    demo: Annotated[bool, about("Create a demonstration tenant with example workers at startup.")] = False
     log_level: Annotated[
-        Literal["debug", "info", "warning", "error"], Meta(description="Minimum level of log lines.")
+        Literal["debug", "info", "warning", "error"], about("Minimum level of log lines.")
     ] = "info"
     log_format: Annotated[
-        Literal["text", "json"], Meta(description="Format of log lines: text for people, json for machines.")
+        Literal["text", "json"], about("Format of log lines: text for people, json for machines.")
     ] = "text"
     platform_key: Annotated[
-        Annotated[str, Meta(pattern=r"^[\x21-\x7e]{1,512}$")] | None,
+        KeyText | None,
         Heading("Keys"),
-        Meta(
-            description="The platform key, in printable ASCII. Default: generated at the first start and"
+        about(
+            "The platform key, in printable ASCII. Default: generated at the first start and"
             " stored in data_dir/platform-key."
         ),
     ] = None
     vault_key: Annotated[
         str | None,
-        Meta(
-            description="The key that encrypts secrets: 32 bytes in base64, the same on every machine. To"
+        about(
+            "The key that encrypts secrets: 32 bytes in base64, the same on every machine. To"
             " rotate keys, separate several with commas: the first encrypts, all decrypt. Default:"
             " generated at the first start and stored in data_dir/vault-key."
         ),
     ] = None
     vault_key_file: Annotated[
         Path | None,
-        Meta(description="A file with the value of vault_key; only its owner may have access to it."),
+        about("A file with the value of vault_key; only its owner may have access to it."),
     ] = None
     vault_key_command: Annotated[
         str | None,
-        Meta(description="A command that prints the value of vault_key; it is run without a shell."),
+        about("A command that prints the value of vault_key; it is run without a shell."),
     ] = None
     rate_limit_per_second: Annotated[
         Count,
         Heading("Tenants"),
-        Meta(
-            description="Requests per second that each tenant may make on average to one process; 0 disables"
+        about(
+            "Requests per second that each tenant may make on average to one process; 0 disables"
             " the limit, as does development mode."
         ),
     ] = 2000
     rate_limit_burst: Annotated[
         Size,
-        Meta(description="Requests that a tenant may make at once before rate_limit_per_second applies."),
+        about("Requests that a tenant may make at once before rate_limit_per_second applies."),
     ] = 60_000
     quota_queued_jobs: Annotated[
-        Count, Meta(description="Maximum number of queued jobs of a tenant; 0 for no limit.")
+        Count, about("Maximum number of queued jobs of a tenant; 0 for no limit.")
     ] = 1_000_000
     quota_running_jobs: Annotated[
         Count,
-        Meta(
-            description="Maximum number of jobs of a tenant that run at once, on all executors together; 0"
+        about(
+            "Maximum number of jobs of a tenant that run at once, on all executors together; 0"
             " for no limit (tenants share the slots fairly)."
         ),
     ] = 0
-    quota_schedules: Annotated[
-        Count, Meta(description="Maximum number of schedules of a tenant; 0 for no limit.")
-    ] = 50_000
+    quota_schedules: Annotated[Count, about("Maximum number of schedules of a tenant; 0 for no limit.")] = (
+        50_000
+    )
     quota_stored_bytes: Annotated[
         Count,
-        Meta(
-            description="Maximum size of a tenant's code, for all versions of all workers together; 0 for no"
-            " limit."
-        ),
+        about("Maximum size of a tenant's code, for all versions of all workers together; 0 for no limit."),
     ] = 20 * 1024 * 1024 * 1024
     body_limit_bytes: Annotated[int, Meta(ge=1024, description="Maximum size of a request body.")] = (
         2 * 1024 * 1024
     )
     http_connections: Annotated[
         Count,
-        Meta(
-            description="Maximum number of open connections to the API; above it the one that has been idle"
+        about(
+            "Maximum number of open connections to the API; above it the one that has been idle"
             " longest is closed. 0 for a quarter of the open files that the process may have (ulimit -n);"
             " at most half of them."
         ),
     ] = 0
     http_connections_per_address: Annotated[
         Count,
-        Meta(
-            description="The same for one address, or for one /64 network of IPv6; 0 for half of all"
+        about(
+            "The same for one address, or for one /64 network of IPv6; 0 for half of all"
             " connections. Behind a proxy all connections have the proxy's address."
         ),
     ] = 0
     executor_slots: Annotated[
         Size | None,
         Heading("Executors"),
-        Meta(
-            description="Maximum number of jobs that this process runs at once, not counting"
+        about(
+            "Maximum number of jobs that this process runs at once, not counting"
             " executor_newcomer_slots. Default: four for each processor, as far as a quarter of the memory"
             " has room for sandboxes of 320 MB, and at least 2."
         ),
     ] = None
     executor_newcomer_slots: Annotated[
         Count | None,
-        Meta(
-            description="Jobs that this process runs at once beyond executor_slots, each of a tenant that has"
+        about(
+            "Jobs that this process runs at once beyond executor_slots, each of a tenant that has"
             " no other job in this process: so many tenants need not wait for the jobs of others. Default:"
             " 32, as far as a half of the memory has room for sandboxes of 320 MB, and at least 4."
         ),
     ] = None
     lease_seconds: Annotated[
-        Seconds, Meta(description="An executor that has not renewed its lease for this long loses its jobs.")
+        Seconds, about("An executor that has not renewed its lease for this long loses its jobs.")
     ] = 15.0
-    heartbeat_seconds: Annotated[
-        Seconds, Meta(description="Interval at which an executor renews its lease.")
-    ] = 3.0
+    heartbeat_seconds: Annotated[Seconds, about("Interval at which an executor renews its lease.")] = 3.0
     reaper_interval_seconds: Annotated[
-        Seconds, Meta(description="Interval of the check for executors whose lease has expired.")
+        Seconds, about("Interval of the check for executors whose lease has expired.")
     ] = 2.0
     drain_seconds: Annotated[
         SecondsOrZero,
-        Meta(
-            description="How long a server that stops waits for running jobs before it returns them to the"
-            " queue."
-        ),
+        about("How long a server that stops waits for running jobs before it returns them to the queue."),
     ] = 30.0
     cancel_grace_seconds: Annotated[
-        SecondsOrZero, Meta(description="Time between SIGTERM and SIGKILL when a job is cancelled.")
+        SecondsOrZero, about("Time between SIGTERM and SIGKILL when a job is cancelled.")
     ] = 10.0
     isolation_floor: Annotated[
         Literal["strict", "standard", "process"],
         Heading("Sandboxes"),
-        Meta(description="Minimum isolation level; no jobs run on a host that does not reach it."),
+        about("Minimum isolation level; no jobs run on a host that does not reach it."),
     ] = "standard"
     egress: Annotated[
         bool,
-        Meta(
-            description="Allow workers to use the network. If false, no worker can, whatever its definition"
-            " requests."
-        ),
+        about("Allow workers to use the network. If false, no worker can, whatever its definition requests."),
     ] = True
     egress_ports: Annotated[
         tuple[Port, ...],
@@ -269,112 +240,107 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = ()
     pool_prebooted_python: Annotated[
-        Count, Meta(description="Number of idle sandboxes that are ready for python code.")
+        Count, about("Number of idle sandboxes that are ready for python code.")
     ] = 2
     pool_prebooted_nodejs: Annotated[
-        Count, Meta(description="Number of idle sandboxes that are ready for nodejs code.")
+        Count, about("Number of idle sandboxes that are ready for nodejs code.")
     ] = 1
     pool_prebooted_shell: Annotated[
-        Count, Meta(description="Number of idle sandboxes that are ready for shell code.")
+        Count, about("Number of idle sandboxes that are ready for shell code.")
     ] = 1
     pool_prebooted_deno: Annotated[
-        Count, Meta(description="Number of idle sandboxes that are ready for deno code, if any ran recently.")
+        Count, about("Number of idle sandboxes that are ready for deno code, if any ran recently.")
     ] = 1
     pool_prebooted_wasm: Annotated[
         Count,
-        Meta(description="Number of idle sandboxes that are ready for wasm modules, if any ran recently."),
+        about("Number of idle sandboxes that are ready for wasm modules, if any ran recently."),
     ] = 1
     pool_idle_seconds: Annotated[
-        Seconds, Meta(description="A worker's warm sandbox is stopped after this long without a job.")
+        Seconds, about("A worker's warm sandbox is stopped after this long without a job.")
     ] = 300.0
-    pool_max_jobs: Annotated[
-        Size, Meta(description="Number of jobs that a sandbox runs before it is replaced.")
-    ] = 10_000
+    pool_max_jobs: Annotated[Size, about("Number of jobs that a sandbox runs before it is replaced.")] = (
+        10_000
+    )
     pool_spared_processors: Annotated[
         Count,
-        Meta(
-            description="Processors that jobs longer than 0.1 s do not use while jobs of several tenants run;"
+        about(
+            "Processors that jobs longer than 0.1 s do not use while jobs of several tenants run;"
             " 0 for none. The jobs of a single tenant use all processors."
         ),
     ] = 1
     python_path: Annotated[
         str | None,
         Heading("Runtimes"),
-        Meta(
-            description="Path of the python that workers run on. Default: the most suitable one on this host."
-        ),
+        about("Path of the python that workers run on. Default: the most suitable one on this host."),
     ] = None
     node_path: Annotated[
-        str | None, Meta(description="Path of the node that workers run on. Default: the bundled one.")
+        str | None, about("Path of the node that workers run on. Default: the bundled one.")
     ] = None
     deno_path: Annotated[
-        str | None, Meta(description="Path of the deno that workers run on. Default: the bundled one.")
+        str | None, about("Path of the deno that workers run on. Default: the bundled one.")
     ] = None
     bash_path: Annotated[
-        str | None, Meta(description="Path of the shell that workers run on. Default: bash, else sh.")
+        str | None, about("Path of the shell that workers run on. Default: bash, else sh.")
     ] = None
     wasm_fuel: Annotated[
         Count,
-        Meta(
-            description="Approximate number of instructions that a job of a WebAssembly module may execute;"
+        about(
+            "Approximate number of instructions that a job of a WebAssembly module may execute;"
             " counting them halves its speed. 0 disables the limit and the counting."
         ),
     ] = 0
     bundle_limit_bytes: Annotated[
         int, Heading("Bundles"), Meta(ge=1024, description="Maximum size of an uploaded bundle.")
     ] = 50 * 1024 * 1024
-    bundle_unpacked_bytes: Annotated[Size, Meta(description="Maximum unpacked size of a bundle.")] = (
-        256 * 1024 * 1024
-    )
-    bundle_files: Annotated[Size, Meta(description="Maximum number of files in a bundle.")] = 10_000
+    bundle_unpacked_bytes: Annotated[Size, about("Maximum unpacked size of a bundle.")] = 256 * 1024 * 1024
+    bundle_files: Annotated[Size, about("Maximum number of files in a bundle.")] = 10_000
     cache_dir: Annotated[
         Path | None,
-        Meta(
-            description="Directory of unpacked bundles and dependencies, and of uploads in progress; its"
+        about(
+            "Directory of unpacked bundles and dependencies, and of uploads in progress; its"
             " contents may be deleted at any time. Default: data_dir/cache."
         ),
     ] = None
     cache_limit_bytes: Annotated[
         Size,
-        Meta(
-            description="Maximum size of unpacked bundles and dependencies; the least recently used are"
-            " removed first."
+        about(
+            "Maximum size of unpacked bundles and dependencies; the least recently used are removed first."
         ),
     ] = 10 * 1024 * 1024 * 1024
     module_cache_bytes: Annotated[
         Size,
-        Meta(description="Maximum size of compiled WebAssembly modules that are cached on this machine."),
+        about("Maximum size of compiled WebAssembly modules that are cached on this machine."),
     ] = 256 * 1024 * 1024
     python_index: Annotated[
         str | None,
         Heading("Dependencies"),
-        Meta(
-            description="Package index for the python dependencies of bundles. Default: the one that uv or"
+        about(
+            "Package index for the python dependencies of bundles. Default: the one that uv or"
             " pip is configured to use, else the default of uv."
         ),
     ] = None
     npm_registry: Annotated[
         str | None,
-        Meta(description="Registry for npm packages. Default: the one that npm is configured to use."),
+        about("Registry for npm packages. Default: the one that npm is configured to use."),
     ] = None
     dependency_hosts: Annotated[
         tuple[Annotated[str, Meta(min_length=1)], ...],
-        Meta(
-            description="Further hosts (host or host:port) that installations may connect to, at any address:"
+        about(
+            "Further hosts (host or host:port) that installations may connect to, at any address:"
             " file stores of an index, a module host for deno."
         ),
     ] = ()
     allow_install_scripts: Annotated[
         bool,
-        Meta(
-            description="Allow packages to run code during installation (npm install scripts, python source"
+        about(
+            "Allow packages to run code during installation (npm install scripts, python source"
             " distributions), inside the sandbox."
         ),
     ] = False
     build_slots: Annotated[
-        Size, Meta(description="Maximum number of dependency installations that this process runs at once.")
+        Size, about("Maximum number of dependency installations that this process runs at once.")
     ] = 1
-    build_timeout_seconds: Annotated[Seconds, Meta(description="Timeout of an installation.")] = 300.0
+    build_timeout_seconds: Annotated[Seconds, about("Timeout of an installation.")] = 300.0
     build_memory_mb: Annotated[int, Meta(ge=64, description="Memory limit of an installation.")] = 1024
     build_disk_mb: Annotated[
         int, Meta(ge=16, description="Disk space limit of an installation; it is allocated in memory.")
@@ -382,18 +348,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     webhook_trusted: Annotated[
         tuple[str, ...],
         Heading("Webhooks"),
-        Meta(
-            description="Hosts with private addresses that webhooks may be sent to: host, host:port, or an"
+        about(
+            "Hosts with private addresses that webhooks may be sent to: host, host:port, or an"
             " address or network with or without a port."
         ),
     ] = ()
     automation_file: Annotated[
         Path | None,
         Heading("Automations"),
-        Meta(description="File that defines automations; loaded at startup and on SIGHUP."),
+        about("File that defines automations; loaded at startup and on SIGHUP."),
     ] = None
     automation_timezone: Annotated[
-        str, Meta(description="Time zone of cron expressions in automations that do not name one.")
+        str, about("Time zone of cron expressions in automations that do not name one.")
     ] = "UTC"
     automation_concurrency: Annotated[
         int,
@@ -404,17 +370,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     retention_jobs_days: Annotated[
         Days,
         Heading("Retention, in days"),
-        Meta(description="Retention of ended jobs, with their attempts and results."),
+        about("Retention of ended jobs, with their attempts and results."),
     ] = 90.0
-    retention_logs_days: Annotated[Days, Meta(description="Retention of the logs of ended jobs.")] = 30.0
+    retention_logs_days: Annotated[Days, about("Retention of the logs of ended jobs.")] = 30.0
     retention_ticks_days: Annotated[
-        Days, Meta(description="Retention of the ticks of schedules and their outcomes.")
+        Days, about("Retention of the ticks of schedules and their outcomes.")
     ] = 90.0
-    retention_runs_days: Annotated[Days, Meta(description="Retention of ended automation runs.")] = 90.0
-    retention_events_days: Annotated[
-        Days, Meta(description="Retention of events and of their webhook deliveries.")
-    ] = 30.0
-    retention_audit_days: Annotated[Days, Meta(description="Retention of the audit log.")] = 365.0
+    retention_runs_days: Annotated[Days, about("Retention of ended automation runs.")] = 90.0
+    retention_events_days: Annotated[Days, about("Retention of events and of their webhook deliveries.")] = (
+        30.0
+    )
+    retention_audit_days: Annotated[Days, about("Retention of the audit log.")] = 365.0
     sources: dict[str, str] = {}
 
     def __repr__(self) -> str:

@@ -10,7 +10,8 @@ from typing import get_args
 import msgspec
 from msgspec import Meta
 
-from runwright.config.settings import FIELDS, SECRET_SETTINGS, Heading, Settings
+from runwright.config.setting_types import Heading
+from runwright.config.settings import FIELDS, SECRET_SETTINGS, Settings
 
 
 def shown_value(settings: Settings, name: str) -> str:

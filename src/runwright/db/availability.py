@@ -16,7 +16,7 @@ from typing import Any, Final, Protocol, TypeVar
 from weakref import WeakSet
 
 from runwright.telemetry.emit import Emit, ignore_event
-from runwright.telemetry.events import DatabaseAway, DatabaseBack
+from runwright.telemetry.events.database import DatabaseAway, DatabaseBack
 
 _AWAY: Final = "the database does not answer"
 

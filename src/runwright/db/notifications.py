@@ -22,7 +22,7 @@ from runwright.db.availability import Availability, DatabaseAwayError
 from runwright.db.connection import PING, BoundedConnection
 from runwright.db.pool import Connection, PoolConnection, connect
 from runwright.telemetry.emit import Emit, error_text, ignore_event
-from runwright.telemetry.events import ListenerDisconnected
+from runwright.telemetry.events.database import ListenerDisconnected
 
 RECONNECT_PAUSES_SECONDS: Final = (0.05, 0.2, 0.5)
 PING_SECONDS: Final = 1.0

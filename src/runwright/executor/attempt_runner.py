@@ -33,7 +33,7 @@ from runwright.runtimes.handler_calls import ReportedProgress
 from runwright.runtimes.model import Assignment, AttemptOutcome, OutcomeStatus, OutputLine
 from runwright.runtimes.pool.pool import Pool
 from runwright.telemetry.emit import Emit
-from runwright.telemetry.events import (
+from runwright.telemetry.events.executor import (
     AttemptNotPrepared,
     JobAttemptEnded,
     JobHandedBack,

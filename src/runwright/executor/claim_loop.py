@@ -31,7 +31,7 @@ from runwright.leases.store import fetch_hand_backs
 from runwright.loops.pass_loop import PassLoop
 from runwright.runtimes.pool.settings import PoolCapacity
 from runwright.telemetry.emit import Emit
-from runwright.telemetry.events import StrayClaimHandedBack
+from runwright.telemetry.events.executor import StrayClaimHandedBack
 
 LOOK_SECONDS: Final = 1.0
 """How often an idle executor claims without a notification, in case one was lost."""

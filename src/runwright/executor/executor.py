@@ -32,7 +32,7 @@ from runwright.jobs.notifications import JobNotifications
 from runwright.jobs.store.submit import Submission
 from runwright.runtimes.pool.pool import Pool
 from runwright.telemetry.emit import Emit
-from runwright.telemetry.events import ExecutorDrainTimedOut, ExecutorLeaseLost
+from runwright.telemetry.events.executor import ExecutorDrainTimedOut, ExecutorLeaseLost
 
 _RECORD_SECONDS: Final = (1.0, 10.0)
 

@@ -35,7 +35,7 @@ from runwright.leases.store import (
 from runwright.loops.loop_thread import LoopThread
 from runwright.loops.pass_loop import PassLoop
 from runwright.telemetry.emit import Emit, error_text
-from runwright.telemetry.events import EventLoopUnresponsive, ExecutorNotRemoved, LeaseNotRenewed
+from runwright.telemetry.events.executor import EventLoopUnresponsive, ExecutorNotRemoved, LeaseNotRenewed
 
 OpenDatabase = Callable[[], Awaitable[Database]]
 """Opens a pool of one connection in the event loop that calls it."""

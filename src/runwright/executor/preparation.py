@@ -20,7 +20,7 @@ from runwright.runtimes.model import Assignment, AttemptOutcome, OutcomeStatus
 from runwright.secrets.masking import Masker
 from runwright.secrets.model import WORKER_SECRETS_BYTES, VaultKeyError
 from runwright.telemetry.emit import Emit
-from runwright.telemetry.events import SecretNotOpened
+from runwright.telemetry.events.executor import SecretNotOpened
 from runwright.workers.store import WorkerRevision
 
 _SMALL_CHARACTERS: Final = 128

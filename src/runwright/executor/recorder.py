@@ -18,7 +18,7 @@ from runwright.jobs.model import AttemptEnd, LogChunk, ProgressReport
 from runwright.jobs.store.finish import append_logs, finish_attempts
 from runwright.jobs.store.progress import write_progress
 from runwright.telemetry.emit import Emit, error_text
-from runwright.telemetry.events import JobRecordFailed
+from runwright.telemetry.events.executor import JobRecordFailed
 
 AttemptRecord = LogChunk | ProgressReport | AttemptEnd
 

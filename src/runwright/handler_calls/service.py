@@ -44,7 +44,7 @@ from runwright.runtimes.handler_calls import (
     stored_json,
 )
 from runwright.telemetry.emit import Emit, error_text
-from runwright.telemetry.events import HandlerCallFailed
+from runwright.telemetry.events.executor import HandlerCallFailed
 from runwright.tenants.quotas import Quota
 from runwright.workers.state import StateWrite, fetch_value, write_value
 

@@ -11,7 +11,7 @@ from runwright.core.errors import RateLimitedError, RunwrightError, UnavailableE
 from runwright.db.errors import transient, unavailable
 from runwright.http.response import JSON, json_response
 from runwright.telemetry.emit import Emit, error_text, ignore_event, traceback_text
-from runwright.telemetry.events import RequestFailed
+from runwright.telemetry.events.server import RequestFailed
 
 _INTERNAL: Final = 500
 _ROUTING: Final = {400: "malformed", 404: "not_found", 405: "method"}

@@ -17,7 +17,8 @@ from runwright.events.notifications import EventNotifications
 from runwright.jobs.notifications import JobNotifications
 from runwright.loops.pass_loop import DatabaseLoop
 from runwright.telemetry.emit import Emit, error_text
-from runwright.telemetry.events import ItemSetAside, RunsDispatched
+from runwright.telemetry.events.automations import RunsDispatched
+from runwright.telemetry.events.server import ItemSetAside
 
 BATCH: Final = 50
 BUSY_PAUSE_SECONDS: Final = 0.25

@@ -34,7 +34,7 @@ from runwright.db.batching import retry_transient
 from runwright.db.errors import databases_fault, transient
 from runwright.loops.pass_loop import PassLoop
 from runwright.telemetry.emit import Emit, error_text
-from runwright.telemetry.events import (
+from runwright.telemetry.events.builds import (
     BuildFailed,
     BuildInterrupted,
     BuildLost,

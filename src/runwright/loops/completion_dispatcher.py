@@ -33,7 +33,7 @@ from runwright.events.notifications import EventNotifications
 from runwright.jobs.completion_callbacks import EndedJob
 from runwright.loops.pass_loop import DatabaseLoop
 from runwright.telemetry.emit import Emit, error_text
-from runwright.telemetry.events import CompletionCallbackFailed, CompletionsDispatched
+from runwright.telemetry.events.jobs import CompletionCallbackFailed, CompletionsDispatched
 
 BATCH: Final = 200
 PAUSE_SECONDS: Final = 0.5

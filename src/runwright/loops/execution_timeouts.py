@@ -7,7 +7,7 @@ from runwright.core.clock import Clock
 from runwright.db.pool import Database
 from runwright.loops.pass_loop import DatabaseLoop
 from runwright.telemetry.emit import Emit
-from runwright.telemetry.events import ExecutionsTimedOut, PollLeasesExpired
+from runwright.telemetry.events.agents import ExecutionsTimedOut, PollLeasesExpired
 
 BATCH: Final = 1000
 LOOK_SECONDS: Final = 1.0

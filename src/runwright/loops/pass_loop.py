@@ -10,7 +10,7 @@ from runwright.core.clock import Clock
 from runwright.db.availability import DatabaseAwayError
 from runwright.db.pool import Database
 from runwright.telemetry.emit import Emit, error_text
-from runwright.telemetry.events import LoopPassFailed
+from runwright.telemetry.events.server import LoopPassFailed
 
 STOP_SECONDS: Final = 10.0
 

@@ -26,7 +26,7 @@ from runwright.loops.pass_loop import DatabaseLoop
 from runwright.schedules.store.backfills import prune_backfills
 from runwright.schedules.store.ticks import prune_ticks
 from runwright.telemetry.emit import Emit, error_text
-from runwright.telemetry.events import ItemSetAside, RowsPruned
+from runwright.telemetry.events.server import ItemSetAside, RowsPruned
 from runwright.tenants.audit import prune_entries
 from runwright.tenants.session_store import prune_sessions
 from runwright.webhooks.store.deliveries import prune_deliveries, prune_orphaned_deliveries

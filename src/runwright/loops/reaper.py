@@ -21,12 +21,8 @@ from runwright.jobs.store.cancel import cancel_jobs_of_deprecated, queued_jobs_o
 from runwright.leases.store import LeaseCheck, check_leases, lost_jobs, rescue_expired
 from runwright.loops.pass_loop import DatabaseLoop
 from runwright.telemetry.emit import Emit, error_text
-from runwright.telemetry.events import (
-    ItemSetAside,
-    JobsOfDeprecatedWorkersCancelled,
-    JobsRescued,
-    RescuePostponed,
-)
+from runwright.telemetry.events.jobs import JobsOfDeprecatedWorkersCancelled, JobsRescued, RescuePostponed
+from runwright.telemetry.events.server import ItemSetAside
 
 _BATCH: Final = 1000
 _SWEEP_EVERY: Final = 5

@@ -30,7 +30,7 @@ from runwright.events.store import (
 )
 from runwright.loops.pass_loop import DatabaseLoop
 from runwright.telemetry.emit import Emit, error_text
-from runwright.telemetry.events import EventNotRouted, EventsRouted, EventsWithoutSink
+from runwright.telemetry.events.routing import EventNotRouted, EventsRouted, EventsWithoutSink
 
 BATCH: Final = 500
 BUSY_PAUSE_SECONDS: Final = 0.25

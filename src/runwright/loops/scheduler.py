@@ -17,7 +17,7 @@ from runwright.schedules.service import refresh_cursors
 from runwright.schedules.store.schedules import outdated_ids
 from runwright.schedules.store.ticks import due_ids, next_due_at
 from runwright.telemetry.emit import Emit, error_text
-from runwright.telemetry.events import (
+from runwright.telemetry.events.schedules import (
     ScheduleNotFired,
     SchedulesMovedToNewerZoneRules,
     SchedulesStopped,

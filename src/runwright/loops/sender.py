@@ -38,7 +38,7 @@ from runwright.outbox.queue import (
     release_claims,
 )
 from runwright.telemetry.emit import Emit, error_text
-from runwright.telemetry.events import OutboxNotSettled, OutboxOutcomeRefused, OutboxSetAside
+from runwright.telemetry.events.outbox import OutboxNotSettled, OutboxOutcomeRefused, OutboxSetAside
 
 SET_ASIDE_SECONDS: Final = 10.0
 REST_FACTOR: Final = 3

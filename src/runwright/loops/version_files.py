@@ -11,7 +11,7 @@ from runwright.builds.store import build_again, fetch_layer
 from runwright.db.pool import Database
 from runwright.loops.pass_loop import PassLoop
 from runwright.telemetry.emit import Emit
-from runwright.telemetry.events import CacheFoldersRemoved, LayerForOtherPlatform, VersionUnreadable
+from runwright.telemetry.events.executor import CacheFoldersRemoved, LayerForOtherPlatform, VersionUnreadable
 from runwright.workers.bundles.blobs import BlobMissingError
 from runwright.workers.bundles.folders import FolderCache
 from runwright.workers.bundles.members import ArchiveError

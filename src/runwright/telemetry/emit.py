@@ -5,7 +5,7 @@ is logged as `job_handed_back`), the level, and whether it is logged or only cou
 ids, counts, durations and error texts; never a secret or a tenant's data.
 
 Code that does the work is given an `Emit` and knows nothing of the destinations. The classes are in
-one catalogue (`events.py`) and not beside their features: metrics are derived from particular
+one catalogue (`events/`) and not beside their features: metrics are derived from particular
 events, and this room may not import the features (docs/decisions/0025).
 """
 

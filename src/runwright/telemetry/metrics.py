@@ -6,7 +6,8 @@ from typing import Final
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from runwright.telemetry.emit import TelemetryEvent, TimedEvent
-from runwright.telemetry.events import JobAttemptEnded, TicksProcessed
+from runwright.telemetry.events.executor import JobAttemptEnded
+from runwright.telemetry.events.schedules import TicksProcessed
 
 _DURATION_SECONDS: Final = (0.001, 0.005, 0.025, 0.1, 0.5, 2.5, 10.0, 60.0, 300.0, 1800.0)
 _LATENESS_SECONDS: Final = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)

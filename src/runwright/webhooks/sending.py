@@ -13,7 +13,7 @@ from runwright.outbox.client.client import OutgoingClient, OutgoingError
 from runwright.outbox.queue import OutboxClaim, OutboxQueue, Settlement
 from runwright.secrets.keyring import SecretBox
 from runwright.telemetry.emit import Emit
-from runwright.telemetry.events import DeliveryAttempted
+from runwright.telemetry.events.outbox import DeliveryAttempted
 from runwright.webhooks.model import RESPONSE_SECONDS, RETRY_SECONDS, ClaimedDelivery, DeliveryOutcome
 from runwright.webhooks.store.outgoing import WEBHOOK_QUEUE, load_deliveries, settle_deliveries
 

@@ -15,7 +15,7 @@ from typing import Final
 from runwright.config import Settings
 from runwright.demo import run_demo
 from runwright.http.server import check_address
-from runwright.telemetry.events import ServerStopping
+from runwright.telemetry.events.server import ServerStopping
 from runwright.telemetry.logs import set_up_logs
 from runwright.tenants.api_keys import platform_key
 from runwright.wiring.api import start_http

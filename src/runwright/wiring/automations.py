@@ -33,7 +33,7 @@ from runwright.schedules.model import ScheduleOwner
 from runwright.secrets.keyring import SecretBox
 from runwright.secrets.vault import Vault
 from runwright.telemetry.emit import error_text
-from runwright.telemetry.events import AutomationFileLoaded, AutomationFileRefused
+from runwright.telemetry.events.automations import AutomationFileLoaded, AutomationFileRefused
 from runwright.wiring.resources import Resources, open_vault, start_loop
 from runwright.wiring.shutdown import Shutdown
 

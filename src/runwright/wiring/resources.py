@@ -33,7 +33,7 @@ from runwright.secrets.keyring import Keyring
 from runwright.secrets.rotation import count_by_key
 from runwright.secrets.vault import Vault
 from runwright.telemetry.emit import Emit
-from runwright.telemetry.events import HostProbed
+from runwright.telemetry.events.server import HostProbed
 from runwright.telemetry.sinks import open_telemetry
 from runwright.webhooks.store.endpoints import ENDPOINTS
 

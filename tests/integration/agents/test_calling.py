@@ -24,7 +24,7 @@ from runwright.agents.store.calls import AGENT_QUEUE, MAX_CLAIMED_PER_AGENT, loa
 from runwright.agents.worker_jobs import submit_jobs
 from runwright.db.pool import open_pool
 from runwright.outbox.queue import InFlight, Settlement, claim_due, release_claims
-from runwright.telemetry.events import OutboxSetAside
+from runwright.telemetry.events.outbox import OutboxSetAside
 from tests.integration.agents.callback_server import ACCEPTED, CallbackServer, Received, signature
 from tests.integration.agents.world import World
 

@@ -33,7 +33,7 @@ from runwright.core.job_state import JobStatus
 from runwright.core.paging import Window
 from runwright.events.publish import MAX_DEPTH, publish_event
 from runwright.events.store import take_queued_events
-from runwright.telemetry.events import EventChainStopped
+from runwright.telemetry.events.routing import EventChainStopped
 from tests.integration.agents.world import World
 from tests.integration.jobs.world import World as JobWorld
 

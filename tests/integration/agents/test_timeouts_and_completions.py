@@ -16,7 +16,7 @@ from runwright.events.completion import CompletionCallback, CompletionTarget, ad
 from runwright.events.notifications import EventNotifications
 from runwright.loops.completion_dispatcher import CompletionDispatcher, CompletionRoute
 from runwright.loops.execution_timeouts import ExecutionTimeouts
-from runwright.telemetry.events import ExecutionsTimedOut, PollLeasesExpired
+from runwright.telemetry.events.agents import ExecutionsTimedOut, PollLeasesExpired
 from tests.integration.agents.world import World
 
 

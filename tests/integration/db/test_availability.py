@@ -18,7 +18,7 @@ from runwright.db.availability import Availability, DatabaseAwayError
 from runwright.db.connection import UNLIMITED, StatementClass, set_socket_options
 from runwright.db.notifications import Listener
 from runwright.db.pool import Pool, close_pool, connect, open_pool
-from runwright.telemetry.events import DatabaseAway, DatabaseBack, ListenerDisconnected
+from runwright.telemetry.events.database import DatabaseAway, DatabaseBack, ListenerDisconnected
 from tests.telemetry import RecordedTelemetry
 
 SHORT = StatementClass("short", 0.3)

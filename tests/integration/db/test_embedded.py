@@ -19,7 +19,7 @@ from runwright.db.embedded import EmbeddedError, EmbeddedPostgres
 from runwright.db.embedded.binaries import DISTRIBUTION, PACKAGE
 from runwright.db.errors import transient
 from runwright.db.pool import Pool, connect, open_pool
-from runwright.telemetry.events import PostgresLost
+from runwright.telemetry.events.database import PostgresLost
 from tests.telemetry import RecordedTelemetry
 
 HOLD = """

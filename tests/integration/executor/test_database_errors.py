@@ -11,7 +11,7 @@ from runwright.db.pool import Pool
 from runwright.executor import claim_loop
 from runwright.jobs.model import Job
 from runwright.leases.store import expire_lease
-from runwright.telemetry.events import (
+from runwright.telemetry.events.executor import (
     ExecutorLeaseLost,
     JobHandedBack,
     JobRecordFailed,

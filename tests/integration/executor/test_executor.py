@@ -21,7 +21,7 @@ from runwright.job_views.model import JobFilter
 from runwright.jobs.model import AttemptEnd, Job
 from runwright.jobs.service import Jobs
 from runwright.leases.store import expire_lease
-from runwright.telemetry.events import JobHandedBack, JobRecordFailed, StrayClaimHandedBack
+from runwright.telemetry.events.executor import JobHandedBack, JobRecordFailed, StrayClaimHandedBack
 from runwright.workers.model import WorkerChanges, WorkerStatus
 from tests.integration.executor.conftest import CALLER, Engine, MakeEngine
 from tests.submissions import submission

@@ -13,7 +13,7 @@ from runwright.core.clock import system_clock
 from runwright.core.job_state import ErrorCode, JobStatus
 from runwright.db.pool import connect, open_pool
 from runwright.leases.store import rescue_expired
-from runwright.telemetry.events import EventLoopUnresponsive, ExecutorLeaseLost
+from runwright.telemetry.events.executor import EventLoopUnresponsive, ExecutorLeaseLost
 from tests.integration.executor.conftest import MakeEngine
 
 PAUSED = "import time\ndef handler(input, env):\n    print('begun', flush=True)\n    time.sleep(input['seconds'])\n    return 1\n"

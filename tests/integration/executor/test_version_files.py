@@ -11,7 +11,7 @@ import pytest
 
 from runwright.db.pool import Pool
 from runwright.loops.version_files import LoadError, VersionFiles
-from runwright.telemetry.events import CacheFoldersRemoved, VersionUnreadable
+from runwright.telemetry.events.executor import CacheFoldersRemoved, VersionUnreadable
 from runwright.workers.bundles.folders import FolderCache
 from runwright.workers.store import WorkerRevision
 from tests.integration.workers.test_folders import FILES, LAYER_LIMITS, LIMITS, age, store_files

@@ -26,7 +26,9 @@ from runwright.leases.store import expire_lease
 from runwright.loops.pruner import Pruner, Retention
 from runwright.loops.reaper import Reaper
 from runwright.loops.scheduler import Scheduler
-from runwright.telemetry.events import ItemSetAside, OutboxSetAside, ScheduleNotFired
+from runwright.telemetry.events.outbox import OutboxSetAside
+from runwright.telemetry.events.schedules import ScheduleNotFired
+from runwright.telemetry.events.server import ItemSetAside
 from runwright.webhooks.sending import WebhookSubject
 from runwright.workers.model import WorkerStatus
 from tests.integration.agents.callback_server import CallbackServer

@@ -22,7 +22,7 @@ from runwright.db.pool import Pool as Database
 from runwright.loops.builder import ATTEMPTS, Builder
 from runwright.loops.version_files import LayerLookup, LayerNotReadyError, LoadError
 from runwright.runtimes.host import Host
-from runwright.telemetry.events import BuildInterrupted
+from runwright.telemetry.events.builds import BuildInterrupted
 from runwright.workers.bundles.blobs import PackedBlob, insert_blob, pack
 from runwright.workers.bundles.folders import FolderCache
 from runwright.workers.bundles.members import ArchiveLimits, MemberKind

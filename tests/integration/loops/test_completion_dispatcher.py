@@ -14,7 +14,7 @@ from runwright.jobs.completion_callbacks import JOB_ENDS, EndedJob
 from runwright.jobs.model import Job
 from runwright.jobs.store.prune import prune_jobs
 from runwright.loops.completion_dispatcher import POSTPONE_SECONDS, CompletionDispatcher, CompletionRoute
-from runwright.telemetry.events import CompletionCallbackFailed
+from runwright.telemetry.events.jobs import CompletionCallbackFailed
 from tests.integration.jobs.world import World
 from tests.telemetry import RecordedTelemetry
 

@@ -7,7 +7,7 @@ from runwright.core.ids import new_id
 from runwright.db.pool import Pool
 from runwright.jobs.store.finish import append_logs
 from runwright.loops.pruner import Pruner, Retention
-from runwright.telemetry.events import RowsPruned
+from runwright.telemetry.events.server import RowsPruned
 from tests.integration.jobs.world import EXECUTOR, World
 from tests.telemetry import RecordedTelemetry
 

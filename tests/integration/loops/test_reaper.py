@@ -9,7 +9,7 @@ from runwright.db.pool import Pool
 from runwright.leases.store import expire_lease
 from runwright.loops import reaper as module
 from runwright.loops.reaper import Reaper
-from runwright.telemetry.events import JobsRescued, RescuePostponed
+from runwright.telemetry.events.jobs import JobsRescued, RescuePostponed
 from tests.integration.jobs.world import EXECUTOR, World
 from tests.telemetry import RecordedTelemetry
 

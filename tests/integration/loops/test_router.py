@@ -10,7 +10,7 @@ from runwright.events.notifications import EventNotifications
 from runwright.events.publish import publish_event
 from runwright.events.store import subscribe
 from runwright.loops.router import Router
-from runwright.telemetry.events import EventNotRouted, EventsWithoutSink
+from runwright.telemetry.events.routing import EventNotRouted, EventsWithoutSink
 from tests.telemetry import RecordedTelemetry
 
 

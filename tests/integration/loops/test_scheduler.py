@@ -9,7 +9,7 @@ import pytest
 from runwright.core.clock import system_clock
 from runwright.db.pool import Pool
 from runwright.loops.scheduler import Scheduler
-from runwright.telemetry.events import ScheduleNotFired
+from runwright.telemetry.events.schedules import ScheduleNotFired
 from tests.integration.schedules.world import ScheduleWorld
 
 MakeScheduler = Callable[..., Scheduler]

@@ -17,7 +17,7 @@ from runwright.loops.in_flight_limiter import LOOK_SECONDS, Spacer
 from runwright.loops.router import Router
 from runwright.loops.sender import OutboxSender
 from runwright.outbox.queue import DESTINATIONS_PER_CLAIM, OutboxBatch
-from runwright.telemetry.events import OutboxOutcomeRefused, OutboxSetAside
+from runwright.telemetry.events.outbox import OutboxOutcomeRefused, OutboxSetAside
 from runwright.webhooks.model import ClaimedDelivery, DeliveryOutcome, WebhookEndpoint
 from runwright.webhooks.sending import WebhookSubject
 from runwright.webhooks.store.outgoing import WEBHOOK_QUEUE, insert_deliveries

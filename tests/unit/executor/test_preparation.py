@@ -14,7 +14,7 @@ from runwright.jobs.model import ClaimedAttempt
 from runwright.loops.version_files import LoadError, VersionFolders
 from runwright.runtimes.model import Assignment, OutcomeStatus, WorkerCode
 from runwright.secrets.model import VaultKeyError
-from runwright.telemetry.events import SecretNotOpened
+from runwright.telemetry.events.executor import SecretNotOpened
 from runwright.workers.store import WorkerRevision
 from tests.telemetry import RecordedTelemetry
 

@@ -3,7 +3,7 @@
 import asyncio
 
 from runwright.loops.pass_loop import PassLoop
-from runwright.telemetry.events import LoopPassFailed
+from runwright.telemetry.events.server import LoopPassFailed
 from tests.telemetry import RecordedTelemetry
 
 

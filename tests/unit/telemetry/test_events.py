@@ -1,6 +1,8 @@
 """Telemetry events become log lines and metrics, each of a class in its way."""
 
 from collections.abc import Iterator
+from importlib import import_module
+from pkgutil import iter_modules
 
 import pytest
 import structlog
@@ -10,6 +12,12 @@ from structlog.testing import capture_logs
 from runwright.core.job_state import JobStatus
 from runwright.telemetry import events
 from runwright.telemetry.emit import Emit, ErrorEvent, TelemetryEvent, TimedEvent, WarningEvent
+from runwright.telemetry.events.builds import BuildEvent
+from runwright.telemetry.events.executor import JobAttemptEnded, JobHandedBack
+from runwright.telemetry.events.jobs import JobsRescued
+from runwright.telemetry.events.outbox import DeliveryAttempted
+from runwright.telemetry.events.schedules import TicksProcessed
+from runwright.telemetry.events.server import RequestFailed, RowsPruned
 from runwright.telemetry.sinks import open_telemetry
 
 
@@ -30,16 +38,17 @@ def emit(registry: CollectorRegistry) -> Emit:
 
 
 def catalogue() -> list[type[TelemetryEvent]]:
-    classes = [one for one in vars(events).values() if isinstance(one, type)]
-    bases = {TelemetryEvent, TimedEvent, WarningEvent, ErrorEvent, events.BuildEvent}
+    modules = [import_module(f"{events.__name__}.{found.name}") for found in iter_modules(events.__path__)]
+    classes = [one for module in modules for one in vars(module).values() if isinstance(one, type)]
+    bases = {TelemetryEvent, TimedEvent, WarningEvent, ErrorEvent, BuildEvent}
     return [one for one in classes if issubclass(one, TelemetryEvent) and one not in bases]
 
 
 def test_a_log_line_has_the_name_the_level_and_the_payload(emit: Emit) -> None:
     with capture_logs() as lines:
-        emit(events.RowsPruned(0.25, kind="jobs", count=7))
-        emit(events.JobsRescued(requeued=2, ended=1))
-        emit(events.RequestFailed("KeyError: 'x'", "Traceback", request_id="req_1"))
+        emit(RowsPruned(0.25, kind="jobs", count=7))
+        emit(JobsRescued(requeued=2, ended=1))
+        emit(RequestFailed("KeyError: 'x'", "Traceback", request_id="req_1"))
     assert lines == [
         {"event": "rows_pruned", "log_level": "info", "duration_seconds": 0.25, "kind": "jobs", "count": 7},
         {"event": "jobs_rescued", "log_level": "warning", "requeued": 2, "ended": 1},
@@ -55,8 +64,8 @@ def test_a_log_line_has_the_name_the_level_and_the_payload(emit: Emit) -> None:
 
 def test_a_frequent_event_is_counted_and_not_logged(emit: Emit, registry: CollectorRegistry) -> None:
     with capture_logs() as lines:
-        emit(events.JobHandedBack(job_id="job_1"))
-        emit(events.JobHandedBack(job_id="job_2"))
+        emit(JobHandedBack(job_id="job_1"))
+        emit(JobHandedBack(job_id="job_2"))
     assert lines == []
     assert registry.get_sample_value("runwright_telemetry_events_total", {"name": "job_handed_back"}) == 2
 
@@ -64,8 +73,8 @@ def test_a_frequent_event_is_counted_and_not_logged(emit: Emit, registry: Collec
 def test_attempts_are_counted_by_status_and_measured_where_they_began(
     emit: Emit, registry: CollectorRegistry
 ) -> None:
-    emit(events.JobAttemptEnded(2.0, status=JobStatus.COMPLETED))
-    emit(events.JobAttemptEnded(None, status=JobStatus.CANCELLED))
+    emit(JobAttemptEnded(2.0, status=JobStatus.COMPLETED))
+    emit(JobAttemptEnded(None, status=JobStatus.CANCELLED))
     for status in ("completed", "cancelled"):
         assert registry.get_sample_value("runwright_job_attempts_ended_total", {"status": status}) == 1
     name = {"name": "job_attempt_ended"}
@@ -76,8 +85,8 @@ def test_attempts_are_counted_by_status_and_measured_where_they_began(
 def test_ticks_are_counted_by_status_and_only_fired_ones_have_a_lateness(
     emit: Emit, registry: CollectorRegistry
 ) -> None:
-    emit(events.TicksProcessed(0.1, schedules=3, fired=2, skipped=1, missed=4, lateness_seconds=0.5))
-    emit(events.TicksProcessed(0.1, schedules=1, fired=0, skipped=0, missed=1, lateness_seconds=9.0))
+    emit(TicksProcessed(0.1, schedules=3, fired=2, skipped=1, missed=4, lateness_seconds=0.5))
+    emit(TicksProcessed(0.1, schedules=1, fired=0, skipped=0, missed=1, lateness_seconds=9.0))
     counts = [
         registry.get_sample_value("runwright_ticks_total", {"status": status})
         for status in ("fired", "skipped", "missed")
@@ -87,7 +96,7 @@ def test_ticks_are_counted_by_status_and_only_fired_ones_have_a_lateness(
 
 
 def test_what_took_time_is_measured_by_name(emit: Emit, registry: CollectorRegistry) -> None:
-    emit(events.DeliveryAttempted(0.3, result="delivered"))
+    emit(DeliveryAttempted(0.3, result="delivered"))
     name = {"name": "delivery_attempted"}
     assert registry.get_sample_value("runwright_telemetry_duration_seconds_sum", name) == 0.3
 

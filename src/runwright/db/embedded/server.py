@@ -43,7 +43,7 @@ from runwright.db.embedded.postmaster import Postmaster
 from runwright.db.embedded.tuning import command_line
 from runwright.db.errors import transient
 from runwright.telemetry.emit import Emit, error_text, ignore_event
-from runwright.telemetry.events import (
+from runwright.telemetry.events.database import (
     PostgresLeftoversKilled,
     PostgresLost,
     PostgresRestartFailed,

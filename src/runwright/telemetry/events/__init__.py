@@ -1,0 +1,1 @@
+"""The catalogue of telemetry events, a module for each subject."""
