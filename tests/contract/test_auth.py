@@ -3,7 +3,7 @@
 import re
 import time
 from collections.abc import Iterator
-from typing import Any, cast
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -15,7 +15,7 @@ from runwright.core.roles import ROLES, KeyScope, Role
 from runwright.http.app import build_app
 from runwright.http.ava.authorization import AvaAccess
 from runwright.http.routing import Access
-from runwright.http.services import EdgeSettings, Services
+from runwright.http.services import EdgeSettings, ServerReports, Services
 
 OPEN = {"/livez", "/readyz", "/healthz", "/metrics", "/v1/ava/openapi.json", "/v1/ava/docs"}
 OPEN |= {"/v1/session/redeem"}
@@ -42,10 +42,15 @@ STREAM = ("GET", "/v1/ava/stream")
 Route = tuple[str, str, object]
 
 
+def nothing(kind: type[Services] | type[ServerReports]) -> dict[str, Any]:
+    """Services that are looked at, not called."""
+    return dict.fromkeys(kind.__struct_fields__)
+
+
 def all_routes() -> Iterator[Route]:
     """Every route of the application, as (method, path, access)."""
-    nobody = dict.fromkeys(Services.__struct_fields__, cast("Any", None))  # they are looked at, not called
-    services = Services(**nobody | {"metrics": CollectorRegistry()})
+    reports = ServerReports(**nothing(ServerReports) | {"metrics": CollectorRegistry()})
+    services = Services(**nothing(Services) | {"reports": reports})
     app = build_app(services, EdgeSettings())
     for route in app.routes:
         yield route.method, route.path, route.access

@@ -42,7 +42,14 @@ from runwright.http import event_stream
 from runwright.http.app import build_app
 from runwright.http.ava.dialect import ERRORS
 from runwright.http.server import HttpServer
-from runwright.http.services import EdgeSettings, Health, Services
+from runwright.http.services import (
+    EdgeSettings,
+    EventServices,
+    Health,
+    ServerReports,
+    Services,
+    TenantServices,
+)
 from runwright.http.system_report import SystemReport
 from runwright.inbox.service import Inbox
 from runwright.job_views.service import JobViews
@@ -140,7 +147,6 @@ async def edge(database: Pool, request: pytest.FixtureRequest) -> AsyncIterator[
         avala_endpoints=no_endpoints(database),
         agents=Agents(database, clock=system_clock, secret_box=SecretBox(Keyring([bytes(32)]))),
         executions=Executions(database, clock=system_clock),
-        publisher=Publisher(database, clock=system_clock),
         automations=no_automations(database, jobs),
         inbox=Inbox({}),
         outgoing=OutgoingPolicy(),
@@ -148,19 +154,24 @@ async def edge(database: Pool, request: pytest.FixtureRequest) -> AsyncIterator[
             database, clock=system_clock, platform_key=KEY, unknown_keys=RateLimiter(Rate(0.001, STRANGERS))
         ),
         sessions=Sessions(database, clock=system_clock, platform_key=KEY),
-        audit=AuditLog(database),
-        tenants=Tenants(database, clock=system_clock),
-        tenant_status=tenant_status,
-        limiter=RateLimiter(None),
-        usage=UsageReporter({}, limits_of=tenant_status.limits_of, clock=system_clock),
-        event_log=EventReader(database),
-        feed=feed,
+        tenancy=TenantServices(
+            tenants=Tenants(database, clock=system_clock),
+            status=tenant_status,
+            limiter=RateLimiter(None),
+            usage=UsageReporter({}, limits_of=tenant_status.limits_of, clock=system_clock),
+            audit=AuditLog(database),
+        ),
+        events=EventServices(
+            publisher=Publisher(database, clock=system_clock), log=EventReader(database), feed=feed
+        ),
         credential_watch=CredentialWatch(database, tenant_status, clock=system_clock),
-        runtimes=lambda name: RuntimeInfo(name=name, ready=True),
-        health=_healthy,
-        ready=_not_ready,
-        system=_no_report,
-        metrics=CollectorRegistry(),
+        reports=ServerReports(
+            health=_healthy,
+            ready=_not_ready,
+            system=_no_report,
+            runtime=lambda name: RuntimeInfo(name=name, ready=True),
+            metrics=CollectorRegistry(),
+        ),
     )
     server = HttpServer(build_app(services, settings), host="127.0.0.1", port=0, edge=settings)
     url = await server.start()

@@ -47,7 +47,7 @@ class Application:
             OpenStreams(limit=edge.streams, limit_per_tenant=edge.streams_per_tenant),
             Uploads(edge.spool_dir, edge.upload_limit_bytes),
         )
-        metrics = RequestMetrics(services.metrics)
+        metrics = RequestMetrics(services.reports.metrics)
         self._router = SegmentRouter(self.routes, state, DIALECTS)
         self._mounted: dict[str, ASGIApp] = {}
         self._entry = AsgiEntry(

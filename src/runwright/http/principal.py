@@ -136,7 +136,7 @@ def admit(
     else:
         caller = _tenant_caller(key, key.tenant_id, headers, request_id=request.id)
     if not (open_to_operator and caller.sees_all_tenants):
-        request.services.tenant_status.require_active(caller.tenant_id)
+        request.services.tenancy.status.require_active(caller.tenant_id)
     _charge_request(request, caller.tenant_id)
     if caller.role < access.role:
         message = (
@@ -156,12 +156,12 @@ def admit_tenant(request: Request, tenant_id: str) -> None:
 
     TenantSuspendedError, RateLimitedError.
     """
-    request.services.tenant_status.require_active(tenant_id)
+    request.services.tenancy.status.require_active(tenant_id)
     _charge_request(request, tenant_id)
 
 
 def _charge_request(request: Request, tenant_id: str) -> None:
-    allowance = request.services.limiter.take(tenant_id)
+    allowance = request.services.tenancy.limiter.take(tenant_id)
     if allowance is None:
         return
     headers = (

@@ -38,17 +38,17 @@ async def _live(_: Request) -> Liveness:
 
 async def _ready(request: Request) -> Reply[Liveness]:
     """Return 200 while requests can be served; 503 while stopping, and while nothing can be written."""
-    if await request.services.ready():
+    if await request.services.reports.ready():
         return Reply(Liveness("ready"), _OK)
     return Reply(Liveness("not ready"), _UNAVAILABLE)
 
 
 async def _health(request: Request) -> Response:
     """Return the state of the server and of what it depends on."""
-    health = await request.services.health()
+    health = await request.services.reports.health()
     return json_response(health, _UNAVAILABLE if health.status == "unavailable" else _OK)
 
 
 async def _metrics(request: Request) -> Response:
     """Return the metrics in Prometheus' text format."""
-    return Response(generate_latest(request.services.metrics), media_type=CONTENT_TYPE_PLAIN_0_0_4)
+    return Response(generate_latest(request.services.reports.metrics), media_type=CONTENT_TYPE_PLAIN_0_0_4)

@@ -139,7 +139,7 @@ class _Uvicorn(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         for connection in list(self.server_state.connections):
             connection.shutdown()  # first, so that responses from now on announce the end of the connection
-        self._services.feed.end()
+        self._services.events.feed.end()
         self._services.jobs.end_waits()
         self._services.job_views.end_tails()
         self._services.deployments.end_waits()

@@ -65,8 +65,37 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     runtimes: list[RuntimeInfo]
 
 
+class EventServices(msgspec.Struct, frozen=True, kw_only=True):
+    """The events of tenants: how they are published, read, and followed."""
+
+    publisher: Publisher
+    log: EventReader
+    feed: EventFeed
+
+
+class TenantServices(msgspec.Struct, frozen=True, kw_only=True):
+    """Tenants, what each may do, and what each has done."""
+
+    tenants: Tenants
+    status: TenantStatusCache
+    limiter: RateLimiter
+    usage: UsageReporter
+    audit: AuditLog
+
+
+class ServerReports(msgspec.Struct, frozen=True, kw_only=True):
+    """What the server reports about itself. `ready` returns whether requests can be served, within 3 s."""
+
+    health: Callable[[], Awaitable[Health]]
+    ready: Callable[[], Awaitable[bool]]
+    system: Callable[[], Awaitable[SystemReport]]
+    runtime: Callable[[str], RuntimeInfo]
+    """Whether this server can run workers of a runtime, by its name."""
+    metrics: CollectorRegistry
+
+
 class Services(msgspec.Struct, frozen=True, kw_only=True):
-    """The services behind the edge. `ready` returns whether requests can be served, within 3 s."""
+    """The services behind the edge."""
 
     workers: Workers
     worker_state: WorkerState
@@ -84,25 +113,15 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     avala_endpoints: WebhookEndpoints
     agents: Agents
     executions: Executions
-    publisher: Publisher
-    event_log: EventReader
-    feed: EventFeed
-    credential_watch: CredentialWatch
-    outgoing: OutgoingPolicy
-    keys: ApiKeys
-    sessions: Sessions
-    tenants: Tenants
-    tenant_status: TenantStatusCache
-    audit: AuditLog
-    limiter: RateLimiter
-    usage: UsageReporter
     automations: Automations
     inbox: Inbox
-    runtimes: Callable[[str], RuntimeInfo]
-    health: Callable[[], Awaitable[Health]]
-    ready: Callable[[], Awaitable[bool]]
-    system: Callable[[], Awaitable[SystemReport]]
-    metrics: CollectorRegistry
+    events: EventServices
+    keys: ApiKeys
+    sessions: Sessions
+    credential_watch: CredentialWatch
+    outgoing: OutgoingPolicy
+    tenancy: TenantServices
+    reports: ServerReports
     offload: Offload = msgspec.field(default_factory=Offload)
     clock: Clock = system_clock
     emit: Emit = ignore_event

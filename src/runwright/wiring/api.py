@@ -28,7 +28,7 @@ from runwright.http.ava.webhooks.schemas import FORMAT as AVA_FORMAT
 from runwright.http.avala.webhooks.schemas import FORMAT as AVALA_FORMAT
 from runwright.http.connection_limits import caps_for
 from runwright.http.server import HttpServer
-from runwright.http.services import EdgeSettings, Services
+from runwright.http.services import EdgeSettings, EventServices, ServerReports, Services, TenantServices
 from runwright.inbox.executions import PREFIX as FLAGGED
 from runwright.inbox.executions import FlaggedExecutions
 from runwright.inbox.service import Inbox
@@ -44,7 +44,6 @@ from runwright.schedules.store.schedules import disable_schedules_of_deprecated
 from runwright.secrets.keyring import SecretBox
 from runwright.tenants.api_keys import ApiKeys, platform_key
 from runwright.tenants.audit import AuditLog
-from runwright.tenants.rate_limits import RateLimiter
 from runwright.tenants.sessions import Sessions
 from runwright.tenants.tenants import Tenants
 from runwright.webhooks.sending import WebhookSender
@@ -139,13 +138,9 @@ async def open_services(
     admission = await open_admission_control(res, db, stack)
     jobs = _open_jobs(res, db, submits, admission, executor, stack)
     reader = _bundle_reader(res, db)
-    reporter = HealthReporter(
-        db, clock=res.clock, host=res.host, executor=executor, draining=shutdown.requested.is_set
-    )
-    queues = Queues(db, clock=res.clock)
-    key = await asyncio.to_thread(platform_key, res.settings.platform_key, res.settings.data_dir)
     executions = Executions(db, clock=res.clock, on_decided=res.event_notifications.appended)
-    unknown_keys = unknown_key_limiter(res.settings)
+    keys, sessions = await _open_credentials(res, db, stack)
+    queues = Queues(db, clock=res.clock)
     return Services(
         workers=_workers(res, db, reader, admission, executor, on_building),
         worker_state=WorkerState(db, clock=res.clock),
@@ -153,13 +148,7 @@ async def open_services(
         contents=VersionContents(db, StoredBundles(db, spool_dir=spool_dir_in(res.settings)), res.offload),
         vault=open_vault(res, db, stack),
         jobs=jobs,
-        job_views=JobViews(
-            db,
-            jobs,
-            clock=res.clock,
-            notifications=res.job_notifications,
-            running_limit_of=admission.running_limit_of,
-        ),
+        job_views=_job_views(res, db, jobs, admission),
         bulk=await _open_bulk(res, db, admission, stack),
         queues=queues,
         analytics=Analytics(db, clock=res.clock),
@@ -169,25 +158,15 @@ async def open_services(
         avala_endpoints=_endpoints(res, db, sender, AVALA_FORMAT),
         agents=_agents(res, db),
         executions=executions,
+        automations=open_automations(res, db, jobs, stack),
         inbox=Inbox({FLAGGED: FlaggedExecutions(db, executions)}),
-        publisher=_open_publisher(res, submits, stack),
-        event_log=EventReader(db),
-        feed=await open_feed(res, stack),
+        events=await _open_events(res, db, submits, stack),
+        keys=keys,
+        sessions=sessions,
         credential_watch=open_credential_watch(res, db, admission.tenant_status, stack),
         outgoing=outgoing_policy(res.settings),
-        keys=_open_keys(res, db, key, unknown_keys, stack),
-        sessions=Sessions(db, clock=res.clock, platform_key=key, unknown=unknown_keys),
-        audit=AuditLog(db),
-        tenants=Tenants(db, clock=res.clock, on_change=admission.tenant_status.refresh),
-        tenant_status=admission.tenant_status,
-        limiter=admission.rate_limiter,
-        usage=admission.usage,
-        automations=open_automations(res, db, jobs, stack),
-        runtimes=partial(_describe_runtime, res.host),
-        health=reporter.report,
-        ready=_readiness(res, shutdown, stack),
-        system=SystemReporter(db, res.settings, res.host, queues).report,
-        metrics=res.metrics,
+        tenancy=_tenancy(res, db, admission),
+        reports=_reports(res, db, queues, executor, shutdown, stack),
         clock=res.clock,
         emit=res.emit,
         offload=res.offload,
@@ -195,14 +174,51 @@ async def open_services(
     )
 
 
-def _open_keys(
-    res: Resources, db: Database, platform_key: str, unknown_keys: RateLimiter | None, stack: AsyncExitStack
-) -> ApiKeys:
-    keys = ApiKeys(db, clock=res.clock, platform_key=platform_key, unknown_keys=unknown_keys)
+async def _open_credentials(res: Resources, db: Database, stack: AsyncExitStack) -> tuple[ApiKeys, Sessions]:
+    key = await asyncio.to_thread(platform_key, res.settings.platform_key, res.settings.data_dir)
+    unknown = unknown_key_limiter(res.settings)
+    keys = ApiKeys(db, clock=res.clock, platform_key=key, unknown_keys=unknown)
     loop = PassLoop("uses of keys", keys.record_uses, emit=res.emit)
     stack.push_async_callback(loop.stop)
     loop.start()
-    return keys
+    return keys, Sessions(db, clock=res.clock, platform_key=key, unknown=unknown)
+
+
+def _tenancy(res: Resources, db: Database, admission: AdmissionControl) -> TenantServices:
+    return TenantServices(
+        tenants=Tenants(db, clock=res.clock, on_change=admission.tenant_status.refresh),
+        status=admission.tenant_status,
+        limiter=admission.rate_limiter,
+        usage=admission.usage,
+        audit=AuditLog(db),
+    )
+
+
+def _reports(
+    res: Resources,
+    db: Database,
+    queues: Queues,
+    executor: Executor | None,
+    shutdown: Shutdown,
+    stack: AsyncExitStack,
+) -> ServerReports:
+    draining = shutdown.requested.is_set
+    health = HealthReporter(db, clock=res.clock, host=res.host, executor=executor, draining=draining)
+    return ServerReports(
+        health=health.report,
+        ready=_readiness(res, shutdown, stack),
+        system=SystemReporter(db, res.settings, res.host, queues).report,
+        runtime=partial(_describe_runtime, res.host),
+        metrics=res.metrics,
+    )
+
+
+async def _open_events(
+    res: Resources, db: Database, submits: Database, stack: AsyncExitStack
+) -> EventServices:
+    publisher = Publisher(submits, clock=res.clock, on_appended=res.event_notifications.appended)
+    stack.push_async_callback(publisher.stop)
+    return EventServices(publisher=publisher, log=EventReader(db), feed=await open_feed(res, stack))
 
 
 def _open_jobs(
@@ -225,6 +241,16 @@ def _open_jobs(
     )
     stack.push_async_callback(jobs.stop)
     return jobs
+
+
+def _job_views(res: Resources, db: Database, jobs: Jobs, admission: AdmissionControl) -> JobViews:
+    return JobViews(
+        db,
+        jobs,
+        clock=res.clock,
+        notifications=res.job_notifications,
+        running_limit_of=admission.running_limit_of,
+    )
 
 
 async def _open_bulk(
@@ -328,12 +354,6 @@ def _agents(res: Resources, db: Database) -> Agents:
         on_due=res.event_notifications.due,
         on_subscribed=res.event_notifications.subscribed,
     )
-
-
-def _open_publisher(res: Resources, db: Database, stack: AsyncExitStack) -> Publisher:
-    publisher = Publisher(db, clock=res.clock, on_appended=res.event_notifications.appended)
-    stack.push_async_callback(publisher.stop)
-    return publisher
 
 
 def _readiness(res: Resources, shutdown: Shutdown, stack: AsyncExitStack) -> Callable[[], Awaitable[bool]]:

@@ -20,5 +20,5 @@ async def list_audit(request: Request) -> Page[AuditEntryOut]:
     """
     query = request.query(LIST_ENTRIES)
     page = read_page(query, "aud")
-    listing = await request.services.audit.list(request.caller, audit_filter(query), page)
+    listing = await request.services.tenancy.audit.list(request.caller, audit_filter(query), page)
     return page_of(listing, page, entry_out)

@@ -46,7 +46,7 @@ ROUTES: Final = Routes(AVA, "/v1/ava/events", tag="Events")
 async def publish_event(request: Request) -> Reply[Data[PublishedEventOut]]:
     """Publishes an event to the webhooks, agents and automations that subscribe to it, and to streams."""
     new = event_create(await request.body(PUBLISH_EVENT), read_idempotency_key(request.headers))
-    published = await request.services.publisher.publish(request.caller, new)
+    published = await request.services.events.publisher.publish(request.caller, new)
     shown = event_out(LoggedEvent(event=published.event, data_omitted=False, worker_id=None))
     data = Data(to_out(PublishedEventOut, shown, executions=published.executions))
     return Reply(data, 200 if published.replayed else 201)
@@ -61,7 +61,7 @@ async def list_events(request: Request) -> EventPage:
     """
     query = request.query(LIST_EVENTS)
     which = event_filter(query, request.services.clock())
-    listing = await request.services.event_log.list(
+    listing = await request.services.events.log.list(
         request.tenant_id, which, before=read_position(query.cursor), limit=query.per_page
     )
     before = listing.next_before
@@ -79,7 +79,7 @@ async def list_events(request: Request) -> EventPage:
 async def get_event(request: Request) -> Data[EventOut]:
     """Returns the event with all of its data."""
     event_id = EventId(known_id("evt", "event", request.params["event_id"]))
-    return Data(event_out(await request.services.event_log.get(request.tenant_id, event_id)))
+    return Data(event_out(await request.services.events.log.get(request.tenant_id, event_id)))
 
 
 @ROUTES.add("GET", "/{event_id}/webhook", READS, "Get the webhook body of an event", errors=(404, 422))
@@ -89,7 +89,7 @@ async def get_webhook_body(request: Request) -> WebhookBodyOut:
     For events that no webhook can subscribe to, and for those whose subject was deleted, it is a 404.
     """
     event_id = EventId(known_id("evt", "event", request.params["event_id"]))
-    event = (await request.services.event_log.get(request.tenant_id, event_id)).event
+    event = (await request.services.events.log.get(request.tenant_id, event_id)).event
     body = await request.services.endpoints.body(event) if is_sent(event) else None
     if body is None:
         raise NotFoundError(f"The event {event_id} has no body for webhooks.")

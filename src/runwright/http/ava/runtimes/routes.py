@@ -36,4 +36,4 @@ ROUTES: Final = Routes(AVA, "/v1/ava/runtimes", tag="Runtimes")
 @ROUTES.add("GET", "", READS, "List runtimes", errors=(422,))
 async def list_runtimes(request: Request) -> Data[list[RuntimeOut]]:
     """Returns all runtimes, including those that are not ready."""
-    return Data([to_out(RuntimeOut, request.services.runtimes(name.value)) for name in RuntimeName])
+    return Data([to_out(RuntimeOut, request.services.reports.runtime(name.value)) for name in RuntimeName])

@@ -37,7 +37,7 @@ async def event_frames(
     request: Request, which: StreamFilter, since: LogPosition | None
 ) -> AsyncGenerator[bytes, None]:
     """Yield the events of a stream until it ends."""
-    feed, tenant_id = request.services.feed, request.tenant_id
+    feed, tenant_id = request.services.events.feed, request.tenant_id
     stream = FeedStream(which)
     with ExitStack() as stack:
         stack.enter_context(request.edge.streams.counted(tenant_id))
@@ -76,7 +76,7 @@ def _open_frame(request: Request, start: LogPosition, since: LogPosition | None)
 
 async def _missed(request: Request, stream: FeedStream, since: LogPosition) -> AsyncGenerator[bytes, None]:
     try:
-        async for parts in request.services.feed.missed(request.tenant_id, stream, since):
+        async for parts in request.services.events.feed.missed(request.tenant_id, stream, since):
             for chunk in _chunks(parts):
                 yield chunk
     except Exception as error:
@@ -90,7 +90,7 @@ async def _live(request: Request, stream: FeedStream) -> AsyncGenerator[bytes, N
         for chunk in _chunks(parts):
             yield chunk
         if not parts:
-            yield _heartbeat(request, request.services.feed.position(request.tenant_id))
+            yield _heartbeat(request, request.services.events.feed.position(request.tenant_id))
     reason = stream.ended or EndReason.STOPPING
     yield server_sent_event("end", EndOut(reason.value, _MESSAGES[reason]))
 

@@ -18,4 +18,4 @@ async def show_system(request: Request) -> Data[SystemOut]:
 
     The probes need no key and show less.
     """
-    return Data(system_out(await request.services.system()))
+    return Data(system_out(await request.services.reports.system()))

@@ -35,7 +35,7 @@ async def list_tenants(request: Request) -> Page[TenantOut]:
     """Returns tenants by id, descending."""
     query = request.query(LIST_TENANTS)
     page = read_tenant_page(query)
-    listing = await request.services.tenants.list(
+    listing = await request.services.tenancy.tenants.list(
         filter_of(TenantFilter, query, contains=query.q or None), page
     )
     return page_of(listing, page, lambda tenant: _shown(request, tenant))
@@ -53,12 +53,12 @@ async def list_tenants(request: Request) -> Page[TenantOut]:
 async def create_tenant(request: Request) -> Data[TenantOut]:
     """Creates a tenant, to set its name and limits in advance. Else it is created by its first write."""
     new = new_tenant(await request.body(CREATE_TENANT))
-    return Data(_shown(request, await request.services.tenants.create(request.caller, new)))
+    return Data(_shown(request, await request.services.tenancy.tenants.create(request.caller, new)))
 
 
 @ROUTES.add("GET", "/{tenant_id}", OPERATES, "Get a tenant", errors=(404, 422))
 async def get_tenant(request: Request) -> Data[TenantOut]:
-    return Data(_shown(request, await request.services.tenants.get(_tenant_id(request))))
+    return Data(_shown(request, await request.services.tenancy.tenants.get(_tenant_id(request))))
 
 
 @ROUTES.add(
@@ -82,9 +82,9 @@ async def show_usage(request: Request) -> Data[UsageOut]:
     if tenant_id != request.tenant_id:
         if not request.caller.sees_all_tenants:
             raise NotFoundError("There is no such tenant.")
-        await request.services.tenants.get(tenant_id)
-    limits = request.services.tenant_status.limits_of(tenant_id)
-    return Data(usage_out(tenant_id, await request.services.usage.usage(tenant_id), limits))
+        await request.services.tenancy.tenants.get(tenant_id)
+    limits = request.services.tenancy.status.limits_of(tenant_id)
+    return Data(usage_out(tenant_id, await request.services.tenancy.usage.usage(tenant_id), limits))
 
 
 @ROUTES.add("POST", "/{tenant_id}/suspend", OPERATES, "Suspend a tenant", status=200, errors=(404, 422))
@@ -110,9 +110,9 @@ def _tenant_id(request: Request) -> str:
 
 
 def _shown(request: Request, tenant: Tenant) -> TenantOut:
-    return tenant_out(tenant, request.services.tenant_status.default_limits)
+    return tenant_out(tenant, request.services.tenancy.status.default_limits)
 
 
 async def _change(request: Request, changes: TenantChanges) -> Data[TenantOut]:
-    tenants = request.services.tenants
+    tenants = request.services.tenancy.tenants
     return Data(_shown(request, await tenants.change(request.caller, _tenant_id(request), changes)))

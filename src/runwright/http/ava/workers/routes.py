@@ -54,7 +54,7 @@ async def list_workers(request: Request) -> Page[WorkerOut]:
 )
 async def create_worker(request: Request) -> Data[WorkerOut]:
     services = request.services
-    body = await request.body(CREATE_WORKER, {"runtime": require_runtime(services.runtimes)})
+    body = await request.body(CREATE_WORKER, {"runtime": require_runtime(services.reports.runtime)})
     return Data(worker_out(await services.workers.create(request.caller, new_worker(body))))
 
 

@@ -26,5 +26,5 @@ ROUTES: Final = Routes(AVALA, f"{PREFIX}/events", tag="Executions")
 async def publish_event(request: Request) -> Reply[EventOut]:
     """Ours: an event for agents and webhooks. The response has the number of agents that get it."""
     new = event_create(await read_body(request, PUBLISH_EVENT))
-    published = await request.services.publisher.publish(request.caller, new)
+    published = await request.services.events.publisher.publish(request.caller, new)
     return Reply(event_out(published), 200 if published.replayed else 201)
