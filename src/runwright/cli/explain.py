@@ -4,7 +4,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from runwright.cli.arguments import JobRef
-from runwright.cli.job_views import STYLES, status_text
+from runwright.cli.job_rendering import STYLES, status_text
 from runwright.cli.refs import find_job_id
 from runwright.cli.remote import Remote, reads
 from runwright.cli.terminal import painter, printable

@@ -11,7 +11,7 @@ import typer
 
 from runwright.cli.completion import complete_workers
 from runwright.cli.exits import ExitCode
-from runwright.cli.following import LogFollower, ShowLine, detach, exit_code, line_printer
+from runwright.cli.log_follower import LogFollower, ShowLine, detach, exit_code, line_printer
 from runwright.cli.log_lines import LineFilter, LowestLevel, read_pattern
 from runwright.cli.output import write_json
 from runwright.cli.refs import find_job_id, is_full_id, is_suffix, short_id

@@ -56,7 +56,7 @@ def _run(arguments: Sequence[str]) -> int:
     except RunwrightError as error:
         return report(error)
     except Exception as error:
-        code = importlib.import_module("runwright.cli.failures").report_other(error)
+        code = importlib.import_module("runwright.cli.library_errors").report_other(error)
         if code is None:
             raise
         return int(code)

@@ -11,8 +11,8 @@ import typer
 
 from runwright.cli.completion import complete_workers
 from runwright.cli.exits import UsageError, print_error
-from runwright.cli.following import detach, exit_code, stderr_printer, wait_for
-from runwright.cli.job_views import STYLES, status_text
+from runwright.cli.job_rendering import STYLES, status_text
+from runwright.cli.log_follower import detach, exit_code, stderr_printer, wait_for
 from runwright.cli.remote import DryRun, Remote, writes
 from runwright.cli.terminal import note, painter, shown
 from runwright.cli.times import milliseconds, parse_duration, parse_moment

@@ -13,7 +13,7 @@ import msgspec
 import typer
 
 from runwright.cli.exits import UsageError
-from runwright.cli.job_views import job_columns
+from runwright.cli.job_rendering import job_columns
 from runwright.cli.output import Column, render_table
 from runwright.cli.progress import redrawn
 from runwright.cli.remote import Remote, reads

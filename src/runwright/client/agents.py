@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Final, Literal, Unpack
 
-from runwright.client.faces import Face, M, call
+from runwright.client.dual_mode import DualMode, M, call
 from runwright.client.models.agents import (
     AgentAction,
     AgentInfo,
@@ -14,13 +14,13 @@ from runwright.client.models.agents import (
     PublishedInfo,
 )
 from runwright.client.models.base import decode_info
-from runwright.client.results import PAGE_ROWS, PageSource, Results
+from runwright.client.pagination import PAGE_ROWS, PageSource, Results
 from runwright.client.session import members_of, rows_of
 
 _ROWS: Final = "results"
 
 
-class AgentsApi(Face[M]):
+class AgentsApi(DualMode[M]):
     """The agents of the tenant, and their executions."""
 
     def list(self) -> Results[M, AgentInfo]:

@@ -7,17 +7,17 @@ from typing import Self
 import anyio
 
 from runwright.client.base import Client
+from runwright.client.dual_mode import Async
 from runwright.client.errors import api_error
-from runwright.client.faces import Async
 from runwright.client.http_library import EventSource, ServerSentEvent, httpx
-from runwright.client.messages import ApiAnswer, ApiRequest
+from runwright.client.messages import ApiRequest, ApiResponse
 from runwright.client.transports import (
     OK,
     Transport,
-    answer_of,
     headers_of,
     is_loopback,
     lower_case,
+    response_of,
     timeout_of,
     tls_context,
     unreachable,
@@ -34,10 +34,10 @@ class AsyncTransport:
         self._url = url
         self._client = client or httpx.AsyncClient(verify=tls_context(url), trust_env=not is_loopback(url))
 
-    async def send(self, request: ApiRequest) -> ApiAnswer:
+    async def send(self, request: ApiRequest) -> ApiResponse:
         """Return the answer."""
         try:
-            return answer_of(await self._client.send(self._prepared(request)))
+            return response_of(await self._client.send(self._prepared(request)))
         except httpx.TransportError as error:
             raise unreachable(self._url, error) from None
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Final, Literal, Unpack
 
-from runwright.client.faces import Face, M, call
+from runwright.client.dual_mode import DualMode, M, call
 from runwright.client.models.automations import (
     AutomationAttemptInfo,
     AutomationEventInfo,
@@ -19,7 +19,7 @@ from runwright.client.models.automations import (
     AutomationTriggerUpdate,
     RunListing,
 )
-from runwright.client.results import PageSource, Results
+from runwright.client.pagination import PageSource, Results
 
 _PAGE: Final = {"limit": 500}
 _JOB, _TRIGGER, _RUN, _TASK = "job", "trigger", "run", "task"
@@ -28,7 +28,7 @@ _DEFAULT_WAIT: Final = 30.0
 AutomationScopeName = Literal["global", "workspace"]
 
 
-class AutomationsApi(Face[M]):
+class AutomationsApi(DualMode[M]):
     """Automations: `jobs`, `triggers`, `runs` and `tasks`."""
 
     @cached_property
@@ -72,7 +72,7 @@ class AutomationsApi(Face[M]):
         )
 
 
-class AutomationJobsApi(Face[M]):
+class AutomationJobsApi(DualMode[M]):
     """Prompts on a schedule."""
 
     def list(self, **listing: Unpack[AutomationListing]) -> Results[M, AutomationJobInfo]:
@@ -135,7 +135,7 @@ class AutomationJobsApi(Face[M]):
         return Results(self._session, _runs("GET /api/automation/jobs/{job_id}/runs", job_id, listing))
 
 
-class AutomationTriggersApi(Face[M]):
+class AutomationTriggersApi(DualMode[M]):
     """Prompts for events and webhooks."""
 
     def list(
@@ -187,7 +187,7 @@ class AutomationTriggersApi(Face[M]):
         return Results(self._session, source)
 
 
-class AutomationRunsApi(Face[M]):
+class AutomationRunsApi(DualMode[M]):
     """The firings of jobs and triggers."""
 
     def list(
@@ -223,7 +223,7 @@ class AutomationRunsApi(Face[M]):
         )
 
 
-class AutomationTasksApi(Face[M]):
+class AutomationTasksApi(DualMode[M]):
     """Tasks that runs have created."""
 
     def list(self, *, status: str | None = None) -> Results[M, AutomationTaskInfo]:

@@ -3,8 +3,8 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, Self, Unpack
 
-from runwright.client.faces import Face, Iteration, M, call
-from runwright.client.messages import ApiAnswer
+from runwright.client.dual_mode import DualMode, Iteration, M, call
+from runwright.client.messages import ApiResponse
 from runwright.client.models.system import SystemInfo, WhoamiInfo
 from runwright.client.profiles import Profiles
 from runwright.client.session import Credentials, Session
@@ -49,7 +49,7 @@ _RESOURCES: Final = {
 """Where resources are; each is imported when it is first used."""
 
 
-class Client(Face[M]):
+class Client(DualMode[M]):
     """A server."""
 
     jobs: "JobsApi[M]"
@@ -184,7 +184,7 @@ class Client(Face[M]):
         return await self._session.read(SystemInfo, "GET /v1/system")
 
     @call
-    async def request(self, route: str, /, *ids: str, **parts: Any) -> ApiAnswer:  # noqa: ANN401  those of Session.send
+    async def request(self, route: str, /, *ids: str, **parts: Any) -> ApiResponse:  # noqa: ANN401  those of Session.send
         """Return the answer to a request of yours: `rw.request("GET /v1/ava/jobs/{id}", "job_…").json`.
 
         `query`, `json`, `body`, `content_type` and `headers` are its parts. ApiError, Unreachable.
@@ -193,7 +193,7 @@ class Client(Face[M]):
 
     if not TYPE_CHECKING:  # so that a misspelt resource is found
 
-        def __getattr__(self, name: str) -> Face[M]:
+        def __getattr__(self, name: str) -> DualMode[M]:
             if name not in _RESOURCES:
                 raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
             module, kind = _RESOURCES[name]

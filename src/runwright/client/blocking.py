@@ -6,17 +6,17 @@ from types import TracebackType
 from typing import Self
 
 from runwright.client.base import Client
+from runwright.client.dual_mode import Sync
 from runwright.client.errors import api_error
-from runwright.client.faces import Sync
 from runwright.client.http_library import EventSource, ServerSentEvent, httpx
-from runwright.client.messages import ApiAnswer, ApiRequest
+from runwright.client.messages import ApiRequest, ApiResponse
 from runwright.client.transports import (
     OK,
     Transport,
-    answer_of,
     headers_of,
     is_loopback,
     lower_case,
+    response_of,
     timeout_of,
     tls_context,
     unreachable,
@@ -32,10 +32,10 @@ class BlockingTransport:
         self._url = url
         self._client = httpx.Client(verify=tls_context(url), trust_env=not is_loopback(url))
 
-    async def send(self, request: ApiRequest) -> ApiAnswer:
+    async def send(self, request: ApiRequest) -> ApiResponse:
         """Return the answer."""
         try:
-            return answer_of(self._client.send(self._prepared(request)))
+            return response_of(self._client.send(self._prepared(request)))
         except httpx.TransportError as error:
             raise unreachable(self._url, error) from None
 

@@ -6,7 +6,7 @@ from typing import Any, Final, Unpack
 
 import msgspec
 
-from runwright.client.faces import Face, M, call
+from runwright.client.dual_mode import DualMode, M, call
 from runwright.client.models.base import decode_info
 from runwright.client.models.events import (
     EventInfo,
@@ -16,13 +16,13 @@ from runwright.client.models.events import (
     StreamOptions,
 )
 from runwright.client.moments import renamed_times
-from runwright.client.results import PAGE_ROWS, PageSource, Results, filters
+from runwright.client.pagination import PAGE_ROWS, PageSource, Results, filters
 from runwright.client.session import Session, new_idempotency_key
 
 _SHOWN: Final = frozenset({"open", "event", "log", "gone"})
 
 
-class EventsApi(Face[M]):
+class EventsApi(DualMode[M]):
     """The events of the tenant."""
 
     def list(self, **listing: Unpack[EventListOptions]) -> Results[M, EventInfo]:
@@ -53,7 +53,7 @@ class EventsApi(Face[M]):
         return (await self._session.send("GET /v1/ava/events/{event_id}/webhook", event_id)).body
 
 
-class InboxApi(Face[M]):
+class InboxApi(DualMode[M]):
     """What waits for a person."""
 
     def list(self, *, status: str = "waiting") -> Results[M, InboxInfo]:

@@ -7,7 +7,7 @@ from typing import Final, Literal, Unpack
 
 import msgspec
 
-from runwright.client.faces import Face, Iteration, M, call
+from runwright.client.dual_mode import DualMode, Iteration, M, call
 from runwright.client.models.base import decode_info
 from runwright.client.models.jobs import (
     AttemptInfo,
@@ -21,7 +21,7 @@ from runwright.client.models.jobs import (
     SubmitOptions,
 )
 from runwright.client.moments import renamed_times
-from runwright.client.results import PAGE_ROWS, PageSource, Results, filters
+from runwright.client.pagination import PAGE_ROWS, PageSource, Results, filters
 from runwright.client.session import new_idempotency_key, unexpected
 from runwright.client.worker_names import worker_id
 
@@ -31,7 +31,7 @@ _LINES: Final = 500
 _END: Final = "end"
 
 
-class JobsApi(Face[M]):
+class JobsApi(DualMode[M]):
     """The jobs of the tenant."""
 
     @call

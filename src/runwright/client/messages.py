@@ -1,4 +1,4 @@
-"""Requests and answers, as transports carry them."""
+"""Requests and responses, as transports carry them."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
@@ -41,8 +41,8 @@ class ApiRequest(msgspec.Struct, frozen=True, kw_only=True):
                 self.progress(min(start + _CHUNK_BYTES, len(body)), len(body))
 
 
-class ApiAnswer(msgspec.Struct, frozen=True):
-    """An answer. The names of headers are in lower case."""
+class ApiResponse(msgspec.Struct, frozen=True):
+    """A response. The names of headers are in lower case."""
 
     status: int
     headers: Mapping[str, str]

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from runwright.client.faces import Face, M, call
+from runwright.client.dual_mode import DualMode, M, call
 from runwright.client.models.reports import (
     AnalyticsByWorkerInfo,
     AnalyticsInfo,
@@ -17,7 +17,7 @@ WorkerOrderName = Literal["total", "failure_rate", "p95_duration", "queued"]
 _List = list
 
 
-class QueuesApi(Face[M]):
+class QueuesApi(DualMode[M]):
     """How many jobs are queued and running."""
 
     @call
@@ -32,7 +32,7 @@ class QueuesApi(Face[M]):
         return await self._session.read(QueueInfo, "GET /v1/ava/queues/{worker_id}", chosen)
 
 
-class AnalyticsApi(Face[M]):
+class AnalyticsApi(DualMode[M]):
     """How jobs ended."""
 
     @call
@@ -56,7 +56,7 @@ class AnalyticsApi(Face[M]):
         return await self._session.read(AnalyticsByWorkerInfo, "GET /v1/ava/analytics/workers", query=query)
 
 
-class RuntimesApi(Face[M]):
+class RuntimesApi(DualMode[M]):
     """What the server runs workers on."""
 
     @call

@@ -2,7 +2,7 @@
 
 from typing import Unpack
 
-from runwright.client.faces import Face, M, call
+from runwright.client.dual_mode import DualMode, M, call
 from runwright.client.models.jobs import JobInfo
 from runwright.client.models.schedules import (
     BackfillInfo,
@@ -14,12 +14,12 @@ from runwright.client.models.schedules import (
     TickInfo,
 )
 from runwright.client.moments import Moment, moment_text
-from runwright.client.results import PAGE_ROWS, PageSource, Results, filters
+from runwright.client.pagination import PAGE_ROWS, PageSource, Results, filters
 from runwright.client.session import new_idempotency_key
 from runwright.client.worker_names import worker_id
 
 
-class SchedulesApi(Face[M]):
+class SchedulesApi(DualMode[M]):
     """The schedules of the tenant."""
 
     def list(self, **listing: Unpack[ScheduleListing]) -> Results[M, ScheduleInfo]:

@@ -1,11 +1,11 @@
 """`rw.secrets`: values that workers get as environment variables."""
 
-from runwright.client.faces import Face, M, call
+from runwright.client.dual_mode import DualMode, M, call
 from runwright.client.models.tenants import SecretEntry
-from runwright.client.results import PAGE_ROWS, PageSource, Results
+from runwright.client.pagination import PAGE_ROWS, PageSource, Results
 
 
-class SecretsApi(Face[M]):
+class SecretsApi(DualMode[M]):
     """The secrets of the tenant. Values go in and never come out."""
 
     def list(self, *, q: str | None = None) -> Results[M, SecretEntry]:

@@ -11,7 +11,7 @@ import msgspec
 from runwright import __version__
 from runwright.client.errors import ApiError, SetupError, Unreachable, api_error
 from runwright.client.http_library import ServerSentEvent
-from runwright.client.messages import ApiAnswer, ApiRequest, UploadProgress, fill, query_of
+from runwright.client.messages import ApiRequest, ApiResponse, UploadProgress, fill, query_of
 from runwright.client.models.base import Info, decode_info
 from runwright.client.retries import retry_seconds
 from runwright.client.transports import Transport
@@ -122,7 +122,7 @@ class Session:
         headers: Mapping[str, str] | None = None,
         wait: float = 0,
         progress: UploadProgress | None = None,
-    ) -> ApiAnswer:
+    ) -> ApiResponse:
         """Return the answer to a request, sent again where that is safe. ApiError, Unreachable.
 
         `route` is a method and a path with `{names}` for which `ids` are set in; `wait` is for how long the
@@ -143,7 +143,7 @@ class Session:
             )
         )
 
-    async def send_request(self, request: ApiRequest) -> ApiAnswer:
+    async def send_request(self, request: ApiRequest) -> ApiResponse:
         """Return the answer to a request that is complete."""
         attempt = 0
         while True:
@@ -221,7 +221,7 @@ def unexpected() -> ApiError:
     return ApiError(message, status=200, code="unexpected_answer")
 
 
-def members_of(answer: ApiAnswer) -> dict[str, msgspec.Raw]:
+def members_of(answer: ApiResponse) -> dict[str, msgspec.Raw]:
     """Return the members of an answer's object, each as JSON."""
     try:
         return msgspec.json.decode(answer.body, type=dict[str, msgspec.Raw])
@@ -229,7 +229,7 @@ def members_of(answer: ApiAnswer) -> dict[str, msgspec.Raw]:
         raise unexpected() from None
 
 
-def _accepted(answer: ApiAnswer) -> ApiAnswer:
+def _accepted(answer: ApiResponse) -> ApiResponse:
     if answer.status >= _REDIRECTS:
         raise api_error(answer.status, answer.headers, answer.body)
     return answer

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal, Unpack
 
-from runwright.client.faces import Face, M, call
+from runwright.client.dual_mode import DualMode, M, call
 from runwright.client.models.tenants import (
     AuditInfo,
     AuditListing,
@@ -16,12 +16,12 @@ from runwright.client.models.tenants import (
     TokenInfo,
     UsageInfo,
 )
-from runwright.client.results import PAGE_ROWS, PageSource, Results, filters
+from runwright.client.pagination import PAGE_ROWS, PageSource, Results, filters
 
 KeyScopeName = Literal["read", "run", "deploy", "admin"]
 
 
-class KeysApi(Face[M]):
+class KeysApi(DualMode[M]):
     """API keys: those of the tenant; with a platform key those of all tenants."""
 
     def list(self, *, tenant_id: str | None = None) -> Results[M, KeyInfo]:
@@ -72,7 +72,7 @@ class KeysApi(Face[M]):
         return await self._session.read(TokenInfo, "POST /v1/session/links")
 
 
-class TenantsApi(Face[M]):
+class TenantsApi(DualMode[M]):
     """All tenants, for the operator; of a tenant its own usage."""
 
     def list(self, *, q: str | None = None, status: str | None = None) -> Results[M, TenantInfo]:
@@ -115,7 +115,7 @@ class TenantsApi(Face[M]):
         return await self._session.read(UsageInfo, "GET /v1/tenants/{tenant_id}/usage", tenant_id)
 
 
-class AuditApi(Face[M]):
+class AuditApi(DualMode[M]):
     """The audit log: of the tenant; with a platform key of all tenants."""
 
     def list(self, **listing: Unpack[AuditListing]) -> Results[M, AuditInfo]:

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from runwright.client.errors import Unreachable
 from runwright.client.http_library import ServerSentEvent, httpx
-from runwright.client.messages import ApiAnswer, ApiRequest
+from runwright.client.messages import ApiRequest, ApiResponse
 
 OK: Final = 200
 
@@ -30,7 +30,7 @@ class Transport(Protocol):
     blocking: bool
     """Whether its coroutines block, so that they never suspend."""
 
-    async def send(self, request: ApiRequest) -> ApiAnswer:
+    async def send(self, request: ApiRequest) -> ApiResponse:
         """Return the answer, whatever its status."""
 
     def events(self, request: ApiRequest) -> AsyncGenerator[ServerSentEvent, None]:
@@ -78,9 +78,9 @@ def headers_of(request: ApiRequest) -> dict[str, str]:
     return {**request.headers, "content-length": str(len(request.body or b""))}
 
 
-def answer_of(response: httpx.Response) -> ApiAnswer:
+def response_of(response: httpx.Response) -> ApiResponse:
     """Return a response that was read as the client sees it."""
-    return ApiAnswer(response.status_code, lower_case(response.headers), response.content)
+    return ApiResponse(response.status_code, lower_case(response.headers), response.content)
 
 
 def lower_case(headers: httpx.Headers) -> Mapping[str, str]:

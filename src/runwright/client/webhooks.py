@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Unpack
 
-from runwright.client.faces import Face, M, call
+from runwright.client.dual_mode import DualMode, M, call
 from runwright.client.models.webhooks import (
     DeliveryInfo,
     RotatedWebhookInfo,
@@ -11,10 +11,10 @@ from runwright.client.models.webhooks import (
     WebhookTestInfo,
     WebhookUpdate,
 )
-from runwright.client.results import PAGE_ROWS, PageSource, Results
+from runwright.client.pagination import PAGE_ROWS, PageSource, Results
 
 
-class WebhooksApi(Face[M]):
+class WebhooksApi(DualMode[M]):
     """The webhooks of the tenant."""
 
     def list(self) -> Results[M, WebhookInfo]:
@@ -66,7 +66,7 @@ class WebhooksApi(Face[M]):
         )
 
 
-class DeliveriesApi(Face[M]):
+class DeliveriesApi(DualMode[M]):
     """The deliveries to webhooks."""
 
     def list(self, webhook_id: str, *, status: str | None = None) -> Results[M, DeliveryInfo]:

@@ -7,7 +7,7 @@ from typing import Final
 
 from runwright.client.errors import ApiError, ClientError
 from runwright.client.models.workers import WorkerInfo
-from runwright.client.results import PageSource, list_rows
+from runwright.client.pagination import PageSource, list_rows
 from runwright.client.session import Session
 
 _ID: Final = re.compile(r"wkr_[0-9a-z]{26}")

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Final, Literal, Unpack
 
 from runwright.client.bundles import BundleSource, read_bundle
-from runwright.client.faces import Face, M, call
+from runwright.client.dual_mode import DualMode, M, call
 from runwright.client.messages import UploadProgress
 from runwright.client.models.workers import (
     FileContentInfo,
@@ -19,7 +19,7 @@ from runwright.client.models.workers import (
     WorkerOptions,
     WorkerUpdate,
 )
-from runwright.client.results import PAGE_ROWS, PageSource, Results, filters
+from runwright.client.pagination import PAGE_ROWS, PageSource, Results, filters
 from runwright.client.worker_names import find_worker, worker_id, worker_ids
 
 Runtime = Literal["python", "nodejs", "deno", "shell", "wasm"]
@@ -29,7 +29,7 @@ _LOOK_SECONDS: Final = 1.0
 _BUILDING: Final = "building"
 
 
-class WorkersApi(Face[M]):
+class WorkersApi(DualMode[M]):
     """The workers of the tenant. Where a method takes a `worker`, it is a name or an id."""
 
     def list(self, **listing: Unpack[WorkerListing]) -> Results[M, WorkerInfo]:

@@ -23,7 +23,7 @@ from collections.abc import Coroutine
 from enum import IntEnum
 from typing import Final
 
-from runwright.egress.dns import DnsServer
+from runwright.egress.dns_server import DnsServer
 from runwright.egress.log_limiter import LogLimiter, LogLine
 from runwright.egress.policy import EgressPolicy, EgressRefusedError, EgressResources, PolicyDialer
 from runwright.egress.relay import Relay, reset

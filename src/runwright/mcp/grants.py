@@ -1,18 +1,8 @@
-"""What a model may do, and the tokens that tie a bulk action to its dry run."""
+"""What a model may do: the grant of the operator, within the role of the key."""
 
-import base64
-import hashlib
-import hmac
-import time
-from collections.abc import Mapping
 from enum import IntEnum
-from typing import Any, Final
 
 import msgspec
-
-TOKEN_SECONDS: Final = 600.0
-_TOO_OLD: Final = "The token is too old: make the dry run again."
-_WRONG: Final = "The token is not of this dry run: give it back unchanged, with the same key."
 
 
 class Grant(IntEnum):
@@ -30,8 +20,8 @@ class Grant(IntEnum):
         return cls[name.upper()]
 
 
-class Allowance(msgspec.Struct, frozen=True):
-    """What the operator allows."""
+class ToolPolicy(msgspec.Struct, frozen=True):
+    """Which tools the operator allows."""
 
     grant: Grant = Grant.READ
     worker_tools: bool = False
@@ -41,55 +31,3 @@ class Allowance(msgspec.Struct, frozen=True):
     def runs_worker_tools(self) -> bool:
         """Whether there are such tools."""
         return self.worker_tools and self.grant >= Grant.RUN
-
-
-class TokenError(Exception):
-    """A token is missing, wrong or too old."""
-
-
-class _Claims(msgspec.Struct, frozen=True):
-    action: str
-    expires: float
-    selection: dict[str, Any]
-
-
-class DryRuns:
-    """Makes and checks tokens; signed with the caller's key, so that any process can check them."""
-
-    def __init__(self, api_key: str) -> None:
-        self._key = hashlib.sha256(b"runwright mcp dry run\0" + api_key.encode()).digest()
-
-    def token(self, action: str, selection: Mapping[str, Any]) -> str:
-        """Return a token for doing to a selection what a dry run has counted."""
-        claims = msgspec.json.encode(_Claims(action, time.time() + TOKEN_SECONDS, dict(selection)))
-        return f"{_encode(claims)}.{_encode(self._sign(claims))}"
-
-    def selection(self, action: str, token: str) -> dict[str, Any]:
-        """Return the selection of a token. Raises TokenError."""
-        claims = self._verified(token)
-        if claims is None or claims.action != action:
-            raise TokenError(_WRONG)
-        if claims.expires < time.time():
-            raise TokenError(_TOO_OLD)
-        return claims.selection
-
-    def _verified(self, token: str) -> _Claims | None:
-        body, _, signature = token.partition(".")
-        try:
-            claims, given = _decode(body), _decode(signature)
-        except ValueError:
-            return None
-        if not hmac.compare_digest(self._sign(claims), given):
-            return None
-        return msgspec.json.decode(claims, type=_Claims)
-
-    def _sign(self, claims: bytes) -> bytes:
-        return hmac.digest(self._key, claims, "sha256")
-
-
-def _encode(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
-
-
-def _decode(text: str) -> bytes:
-    return base64.urlsafe_b64decode(text.encode("ascii") + b"=" * (-len(text) % 4))

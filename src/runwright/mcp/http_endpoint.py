@@ -20,9 +20,10 @@ from runwright.client import ApiError, AsyncRunwright, ClientError
 from runwright.client.asynchronous import AsyncTransport
 from runwright.client.session import Credentials
 from runwright.client.targets import ServerTarget
-from runwright.mcp.grants import Allowance, DryRuns, Grant
+from runwright.mcp.dry_run_tokens import DryRunTokens
+from runwright.mcp.grants import Grant, ToolPolicy
 from runwright.mcp.server import mcp_server
-from runwright.mcp.tools import Invocation
+from runwright.mcp.tools import ToolContext
 
 BODY_LIMIT_BYTES: Final = 512 * 1024
 BODY_SECONDS: Final = 30.0
@@ -37,8 +38,8 @@ _WRONG_ORIGIN: Final = "Web pages of this origin may not call the MCP server."
 _NO_KEY: Final = "The header `Authorization: Bearer <API key>` is required."
 
 
-class OwnNames(Protocol):
-    """By which names the server may be called."""
+class HostPolicy(Protocol):
+    """Which host names are this server's, and which web pages may call it."""
 
     def is_own_host(self, host: str) -> bool:
         """Return whether the header `Host` names this server."""
@@ -50,10 +51,10 @@ class OwnNames(Protocol):
 class McpEndpoint:
     """The ASGI application of `/mcp`."""
 
-    def __init__(self, api: ASGIApp, allowance: Allowance, names: OwnNames) -> None:
+    def __init__(self, api: ASGIApp, policy: ToolPolicy, hosts: HostPolicy) -> None:
         self._api = api
-        self._allowance = allowance
-        self._names = names
+        self._policy = policy
+        self._hosts = hosts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = Headers(scope=scope)
@@ -68,23 +69,20 @@ class McpEndpoint:
             await _error(HTTPStatus.BAD_REQUEST, error.message)(scope, receive, send)
             return
         async with client as api:
-            refusal = await _unwelcome(api)
+            refusal = await _key_refusal(api)
             if refusal is not None:
                 await refusal(scope, receive, send)
                 return
-            call = Invocation(api=api, dry_runs=DryRuns(target.credentials.api_key or ""))
+            context = ToolContext(api=api, dry_run_tokens=DryRunTokens(target.credentials.api_key or ""))
             body = await read_body(receive)
             if isinstance(body, Response):
                 await body(scope, receive, send)
             else:
-                await self._serve(call, scope, _replayed(body, receive), send)
+                await self._serve(context, scope, _replayed(body, receive), send)
 
-    async def _serve(self, call: Invocation, scope: Scope, receive: Receive, send: Send) -> None:
-        async def open_call() -> Invocation:
-            return call
-
+    async def _serve(self, context: ToolContext, scope: Scope, receive: Receive, send: Send) -> None:
         manager = StreamableHTTPSessionManager(
-            mcp_server(self._allowance, open_call),
+            mcp_server(self._policy, context),
             json_response=True,
             stateless=True,
         )
@@ -100,9 +98,9 @@ class McpEndpoint:
     def _refusal(self, method: str, headers: Headers) -> Response | None:
         """Return the answer to a request that is none of a client of this server, or None."""
         host, origin = headers.get("host", ""), headers.get("origin")
-        if not self._names.is_own_host(host):
+        if not self._hosts.is_own_host(host):
             return _error(HTTPStatus.MISDIRECTED_REQUEST, _WRONG_HOST.format(host=host[:100]))
-        if origin is not None and not self._names.is_own_origin(origin, host):
+        if origin is not None and not self._hosts.is_own_origin(origin, host):
             return _error(HTTPStatus.FORBIDDEN, _WRONG_ORIGIN)
         if method != "POST":
             return _error(HTTPStatus.METHOD_NOT_ALLOWED, "Send messages by POST.", {"allow": "POST"})
@@ -111,9 +109,9 @@ class McpEndpoint:
         return None
 
 
-def open_endpoint(api: ASGIApp, names: OwnNames, *, allow: str, worker_tools: bool) -> McpEndpoint:
+def open_endpoint(api: ASGIApp, hosts: HostPolicy, *, allow: str, worker_tools: bool) -> McpEndpoint:
     """Return the endpoint for the settings `mcp` and `mcp_worker_tools`."""
-    return McpEndpoint(api, Allowance(Grant.of(allow), worker_tools), names)
+    return McpEndpoint(api, ToolPolicy(Grant.of(allow), worker_tools), hosts)
 
 
 def _credentials(headers: Headers) -> Credentials:
@@ -151,7 +149,7 @@ def _replayed(body: bytes, receive: Receive) -> Receive:
     return replay
 
 
-async def _unwelcome(api: AsyncRunwright) -> Response | None:
+async def _key_refusal(api: AsyncRunwright) -> Response | None:
     """Return the answer to a key that the API does not accept, or None."""
     try:
         await api.whoami()

@@ -7,14 +7,17 @@ from typing import Annotated, Any, Final, Literal
 from msgspec import UNSET, Meta, UnsetType
 
 from runwright.client.models.jobs import BulkInfo, JobInfo, LineInfo
-from runwright.mcp.answers import Answer, cut, rows_that_fit, slice_of
-from runwright.mcp.grants import Grant, TokenError
-from runwright.mcp.lists import Cursor, PageParameters, list_page, number_in
-from runwright.mcp.shown import json_text, shown
-from runwright.mcp.tools import TOOLS, Invocation, Parameters, Said, ToolError
+from runwright.mcp.dry_run_tokens import DryRunTokenError
+from runwright.mcp.field_selection import select_fields
+from runwright.mcp.grants import Grant
+from runwright.mcp.results import ToolOutput, ToolResult, cut, json_text, rows_that_fit
+from runwright.mcp.tools import TOOLS, Parameters, ToolContext, ToolError
+from runwright.mcp.windows import Cursor, PageParameters, list_page, position_in, text_part
 from runwright.mcp.workers import Worker
 
 JobId = Annotated[str, Meta(description="The id of a job, `job_…`.")]
+Statuses = Annotated[str, Meta(description="One or several: `failed,cancelled`.")]
+ErrorText = Annotated[str, Meta(description="Text in the error message.")]
 Since = Annotated[str, Meta(description="Created then or later: RFC 3339, or relative, as `-24h`.")]
 
 _LISTED: Final = (
@@ -52,10 +55,10 @@ class ListJobs(PageParameters, frozen=True, kw_only=True):
     """Which jobs."""
 
     worker: Worker | UnsetType = UNSET
-    status: Annotated[str, Meta(description="One or several: `failed,cancelled`.")] | UnsetType = UNSET
+    status: Statuses | UnsetType = UNSET
     error_code: str | UnsetType = UNSET
     schedule_id: str | UnsetType = UNSET
-    q: Annotated[str, Meta(description="Text in the error message.")] | UnsetType = UNSET
+    q: ErrorText | UnsetType = UNSET
     since: Since | UnsetType = UNSET
     until: Annotated[str, Meta(description="Created then or earlier.")] | UnsetType = UNSET
     min_duration_ms: Annotated[int, Meta(ge=0)] | UnsetType = UNSET
@@ -67,11 +70,11 @@ _SELECTION: Final = tuple(
 
 
 @TOOLS.add("List jobs")
-async def list_jobs(call: Invocation, parameters: ListJobs) -> Said:
+async def list_jobs(context: ToolContext, parameters: ListJobs) -> ToolResult:
     """List jobs, newest first. Status is queued, running, completed, failed or cancelled."""
     which = parameters.given(*_SELECTION)
     return await list_page(
-        "jobs", lambda rows: call.api.jobs.list(**which, per_page=rows), parameters, _LISTED
+        "jobs", lambda rows: context.api.jobs.list(**which, per_page=rows), parameters, _LISTED
     )
 
 
@@ -87,27 +90,25 @@ class GetJob(Parameters, frozen=True, kw_only=True):
 
 
 @TOOLS.add("Get a job")
-async def get_job(call: Invocation, parameters: GetJob) -> Said:
+async def get_job(context: ToolContext, parameters: GetJob) -> ToolResult:
     """Get a job with its input, output and error; long ones are cut, and read whole by `part`."""
-    job = await call.api.jobs.get(parameters.job_id)
+    job = await context.api.jobs.get(parameters.job_id)
     if parameters.part is not UNSET:
         return _part_of(job, parameters.part, parameters.cursor)
-    return Said(f"Job {job.id} is {job.status}.", Answer(data=_details(job)))
+    return ToolResult(f"Job {job.id} is {job.status}.", ToolOutput(data=_details(job)))
 
 
 def _details(job: JobInfo) -> dict[str, Any]:
-    details = shown(job, _DETAILS)
+    details = select_fields(job, _DETAILS)
     if job.error is not None:
-        details["error"] = shown(job.error, ("code", "message", "stack"), longest=_LONGEST_ERROR)
-    return details | shown(job, ("input", "output"), longest=_LONGEST_ERROR)
+        details["error"] = select_fields(job.error, ("code", "message", "stack"), longest=_LONGEST_ERROR)
+    return details | select_fields(job, ("input", "output"), longest=_LONGEST_ERROR)
 
 
-def _part_of(job: JobInfo, name: Literal["input", "output"], cursor: str | UnsetType) -> Said:
-    text = json_text(job.input if name == "input" else job.output)
-    start = number_in(cursor)
-    part, following = slice_of(text, start)
-    answer = Answer(data={name: part}, next_cursor=None if following is None else str(following))
-    return Said(f"The {name} of job {job.id}, from character {start} of {len(text)}.", answer)
+def _part_of(job: JobInfo, name: Literal["input", "output"], cursor: str | UnsetType) -> ToolResult:
+    part = text_part(json_text(job.input if name == "input" else job.output), cursor)
+    output = ToolOutput(data={name: part.text}, next_cursor=part.next_cursor)
+    return ToolResult(f"The {name} of job {job.id}, {part.place}.", output)
 
 
 class GetLogs(Parameters, frozen=True, kw_only=True):
@@ -124,34 +125,35 @@ class GetLogs(Parameters, frozen=True, kw_only=True):
 
 
 @TOOLS.add("Get the log of a job")
-async def get_logs(call: Invocation, parameters: GetLogs) -> Said:
+async def get_logs(context: ToolContext, parameters: GetLogs) -> ToolResult:
     """Get what a job has logged, oldest first: [seq, time, level, message, fields]."""
-    after = number_in(parameters.cursor)
+    after = position_in(parameters.cursor)
     level = None if parameters.level is UNSET else parameters.level
     wanted = "" if parameters.grep is UNSET else parameters.grep.casefold()
     kept: deque[list[Any]] = deque(maxlen=None if parameters.tail is UNSET else parameters.tail)
     read, last = 0, after
-    async for line in call.api.jobs.logs(parameters.job_id, level=level, after=after):
+    async for line in context.api.jobs.logs(parameters.job_id, level=level, after=after):
         read, last = read + 1, line.seq
         if wanted in line.msg.casefold():
             kept.append(_line(line))
         if read >= _MOST_LINES or (parameters.tail is UNSET and rows_that_fit(kept) < len(kept)):
             break
-    return _lines_said(parameters, list(kept), unread_after=None if read < _MOST_LINES else last)
+    return _lines_result(parameters, list(kept), unread_after=None if read < _MOST_LINES else last)
 
 
-def _lines_said(parameters: GetLogs, lines: list[list[Any]], *, unread_after: int | None) -> Said:
+def _lines_result(parameters: GetLogs, lines: list[list[Any]], *, unread_after: int | None) -> ToolResult:
     fitting = rows_that_fit(lines)
     if parameters.tail is not UNSET:
-        shown_lines = _last_that_fit(lines)
-        return Said(
-            f"The last {len(shown_lines)} lines of job {parameters.job_id}.", Answer(data=shown_lines)
+        returned = _last_that_fit(lines)
+        return ToolResult(
+            f"The last {len(returned)} lines of job {parameters.job_id}.", ToolOutput(data=returned)
         )
-    shown_lines = lines[:fitting]
-    after = shown_lines[-1][0] if fitting < len(lines) else unread_after
+    returned = lines[:fitting]
+    after = returned[-1][0] if fitting < len(lines) else unread_after
     cursor = None if after is None else str(after)
-    return Said(
-        f"{len(shown_lines)} lines of job {parameters.job_id}.", Answer(data=shown_lines, next_cursor=cursor)
+    return ToolResult(
+        f"{len(returned)} lines of job {parameters.job_id}.",
+        ToolOutput(data=returned, next_cursor=cursor),
     )
 
 
@@ -172,11 +174,12 @@ class OneJob(Parameters, frozen=True, kw_only=True):
 
 
 @TOOLS.add("Explain a job")
-async def explain_job(call: Invocation, parameters: OneJob) -> Said:
+async def explain_job(context: ToolContext, parameters: OneJob) -> ToolResult:
     """Say why a job has its status: what it waits for, or why it failed."""
-    found = await call.api.jobs.explain(parameters.job_id)
-    return Said(
-        f"Job {found.job_id} is {found.status}.", Answer(data=shown(found, ("status", "summary", "reasons")))
+    found = await context.api.jobs.explain(parameters.job_id)
+    return ToolResult(
+        f"Job {found.job_id} is {found.status}.",
+        ToolOutput(data=select_fields(found, ("status", "summary", "reasons"))),
     )
 
 
@@ -193,22 +196,22 @@ class RunWorker(Parameters, frozen=True, kw_only=True):
 
 
 @TOOLS.add("Run a worker", Grant.RUN, destructive=True)
-async def run_worker(call: Invocation, parameters: RunWorker) -> Said:
+async def run_worker(context: ToolContext, parameters: RunWorker) -> ToolResult:
     """Run a worker with an input, and return its job when it has ended, or as it is after `wait` seconds."""
     given = {} if parameters.input is UNSET else parameters.input
     options = parameters.given("idempotency_key")
-    job = await call.api.jobs.run(parameters.worker, given, wait=parameters.wait, **options)
-    return Said(f"Job {job.id} is {job.status}.", Answer(data=_details(job)))
+    job = await context.api.jobs.run(parameters.worker, given, wait=parameters.wait, **options)
+    return ToolResult(f"Job {job.id} is {job.status}.", ToolOutput(data=_details(job)))
 
 
 class ManyJobs(Parameters, frozen=True, kw_only=True):
     """Which jobs, or the token of a dry run."""
 
     worker: Worker | UnsetType = UNSET
-    status: Annotated[str, Meta(description="One or several: `failed,cancelled`.")] | UnsetType = UNSET
+    status: Statuses | UnsetType = UNSET
     error_code: str | UnsetType = UNSET
     schedule_id: str | UnsetType = UNSET
-    q: Annotated[str, Meta(description="Text in the error message.")] | UnsetType = UNSET
+    q: ErrorText | UnsetType = UNSET
     since: Since | UnsetType = UNSET
     ids: Annotated[list[str], Meta(min_length=1, max_length=1000)] | UnsetType = UNSET
     token: (
@@ -223,54 +226,55 @@ _MANY: Final = ("worker", "status", "error_code", "schedule_id", "q", "since", "
 
 
 @TOOLS.add("Retry jobs", Grant.RUN, destructive=True)
-async def retry_jobs(call: Invocation, parameters: ManyJobs) -> Said:
+async def retry_jobs(context: ToolContext, parameters: ManyJobs) -> ToolResult:
     """Repeat ended jobs (by default failed ones), none of them twice.
 
     Without `token` this is a dry run: it counts them and returns the token with which a second call does it.
     """
-    return await _bulk(call, "retry", parameters)
+    return await _bulk(context, "retry", parameters)
 
 
 @TOOLS.add("Cancel jobs", Grant.RUN, destructive=True)
-async def cancel_jobs(call: Invocation, parameters: ManyJobs) -> Said:
+async def cancel_jobs(context: ToolContext, parameters: ManyJobs) -> ToolResult:
     """Cancel queued and running jobs.
 
     Without `token` this is a dry run: it counts them and returns the token with which a second call does it.
     """
-    return await _bulk(call, "cancel", parameters)
+    return await _bulk(context, "cancel", parameters)
 
 
-async def _bulk(call: Invocation, action: Literal["retry", "cancel"], parameters: ManyJobs) -> Said:
+async def _bulk(context: ToolContext, action: Literal["retry", "cancel"], parameters: ManyJobs) -> ToolResult:
     which = parameters.given(*_MANY)
     if parameters.token is not UNSET:
         if which:
             raise ToolError("Give `token` alone: it names the jobs that the dry run has counted.")
-        return await _act(call, action, parameters.token)
+        return await _act(context, action, parameters.token)
     if not which:
         raise ToolError("Say which jobs: a worker, a status, a time, or ids.")
-    counted = await _operate(call, action, which, dry_run=True)
-    token = call.dry_runs.token(action, which | ({} if "ids" in which else {"until": _now()}))
+    counted = await _operate(context, action, which, dry_run=True)
+    token = context.dry_run_tokens.token(action, which | ({} if "ids" in which else {"until": _now()}))
     summary = f"A dry run: {counted.matched} jobs would be changed. Call again with the token to do it."
-    return Said(summary, Answer(data={"matched": counted.matched, "dry_run": True}, token=token))
+    return ToolResult(summary, ToolOutput(data={"matched": counted.matched, "dry_run": True}, token=token))
 
 
 async def _operate(
-    call: Invocation, action: Literal["retry", "cancel"], which: dict[str, Any], *, dry_run: bool
+    context: ToolContext, action: Literal["retry", "cancel"], which: dict[str, Any], *, dry_run: bool
 ) -> BulkInfo:
-    operate = call.api.jobs.bulk_cancel if action == "cancel" else call.api.jobs.bulk_retry
+    operate = context.api.jobs.bulk_cancel if action == "cancel" else context.api.jobs.bulk_retry
     return await operate(dry_run=dry_run, **which)
 
 
-async def _act(call: Invocation, action: Literal["retry", "cancel"], token: str) -> Said:
+async def _act(context: ToolContext, action: Literal["retry", "cancel"], token: str) -> ToolResult:
     try:
-        which = call.dry_runs.selection(action, token)
-    except TokenError as error:
+        which = context.dry_run_tokens.selection(action, token)
+    except DryRunTokenError as error:
         raise ToolError(str(error)) from None
-    started = await _operate(call, action, which, dry_run=False)
-    ended = started if started.id is None else await call.api.jobs.bulk_wait(started.id, _WAIT_SECONDS)
+    started = await _operate(context, action, which, dry_run=False)
+    ended = started if started.id is None else await context.api.jobs.bulk_wait(started.id, _WAIT_SECONDS)
     fields = ("id", "action", "status", "matched", "done", "failed", "skipped", "error")
-    return Said(
-        f"{ended.done} of {ended.matched} jobs done; {ended.status}.", Answer(data=shown(ended, fields))
+    return ToolResult(
+        f"{ended.done} of {ended.matched} jobs done; {ended.status}.",
+        ToolOutput(data=select_fields(ended, fields)),
     )
 
 

@@ -1,7 +1,6 @@
 """The MCP server, whatever the transport."""
 
 import logging
-from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import msgspec
@@ -11,15 +10,15 @@ from mcp.types import Tool as ToolDefinition
 
 from runwright import __version__
 from runwright.client import ApiError, ClientError
-from runwright.mcp import documents, jobs, reports, workers
-from runwright.mcp.answers import cut, fits, text_of
-from runwright.mcp.grants import Allowance, Grant
-from runwright.mcp.tools import TOOLS, Invocation, Said, Tool, ToolError
+from runwright.mcp import analytics, automations, documentation, events, jobs, schedules, workers
+from runwright.mcp.grants import Grant, ToolPolicy
+from runwright.mcp.results import ToolResult, cut
+from runwright.mcp.tools import TOOLS, Tool, ToolContext, ToolError
 from runwright.mcp.worker_tools import PREFIX, WorkerTool, call_worker_tool, list_worker_tools
 
 _log: Final = logging.getLogger("runwright.mcp")
 
-CATALOGUE: Final = (documents, jobs, reports, workers)
+CATALOGUE: Final = (documentation, jobs, analytics, schedules, events, automations, workers)
 """The modules of the tools, which register them in `TOOLS`."""
 
 _INSTRUCTIONS: Final = (
@@ -35,25 +34,22 @@ _OUTPUT: Final[dict[str, Any]] = {
 }
 _LONGEST_ERROR: Final = 2_000
 
-OpenCall = Callable[[], Awaitable[Invocation]]
-"""Returns what a tool call has of its caller."""
 
-
-def mcp_server(allowance: Allowance, open_call: OpenCall) -> Server[Any, Any]:
-    """Return a server with the tools that are allowed."""
+def mcp_server(policy: ToolPolicy, context: ToolContext) -> Server[Any, Any]:
+    """Return a server with the tools that are allowed, called in one context."""
     server: Server[Any, Any] = Server("runwright", version=__version__, instructions=_INSTRUCTIONS)
 
     @server.list_tools()  # type: ignore[no-untyped-call,untyped-decorator]
     async def list_tools() -> list[ToolDefinition]:
-        tools = [definition(tool) for tool in TOOLS.granted(allowance.grant)]
-        if allowance.runs_worker_tools:
-            tools += [_worker_definition(tool) for tool in await list_worker_tools(await open_call())]
+        tools = [definition(tool) for tool in TOOLS.granted(policy.grant)]
+        if policy.runs_worker_tools:
+            tools += [_worker_definition(tool) for tool in await list_worker_tools(context)]
         return tools
 
     @server.call_tool(validate_input=False)  # type: ignore[untyped-decorator]  # ours names the parameter
     async def call_tool(name: str, arguments: dict[str, Any]) -> CallToolResult:
         try:
-            return _result(await _called(allowance, await open_call(), name, arguments))
+            return _call_result(await _called(policy, context, name, arguments))
         except ToolError as error:
             return _refusal(str(error))
         except ApiError as error:
@@ -67,10 +63,12 @@ def mcp_server(allowance: Allowance, open_call: OpenCall) -> Server[Any, Any]:
     return server
 
 
-async def _called(allowance: Allowance, call: Invocation, name: str, arguments: dict[str, Any]) -> Said:
-    if allowance.runs_worker_tools and name.startswith(PREFIX):
-        return await call_worker_tool(call, name, arguments)
-    return await TOOLS.get(name, allowance.grant).call(call, arguments)
+async def _called(
+    policy: ToolPolicy, context: ToolContext, name: str, arguments: dict[str, Any]
+) -> ToolResult:
+    if policy.runs_worker_tools and name.startswith(PREFIX):
+        return await call_worker_tool(context, name, arguments)
+    return await TOOLS.get(name, policy.grant).call(context, arguments)
 
 
 def _worker_definition(tool: WorkerTool) -> ToolDefinition:
@@ -97,12 +95,12 @@ def definition(tool: Tool[Any]) -> ToolDefinition:
     )
 
 
-def _result(said: Said) -> CallToolResult:
-    if not fits(said.answer):
+def _call_result(result: ToolResult) -> CallToolResult:
+    if not result.fits:
         return _refusal("The answer is too long. Ask for less: fewer rows, or a part.")
-    text = text_of(said.summary, said.answer)
     return CallToolResult(
-        content=[TextContent(type="text", text=text)], structuredContent=msgspec.to_builtins(said.answer)
+        content=[TextContent(type="text", text=result.text)],
+        structuredContent=msgspec.to_builtins(result.output),
     )
 
 

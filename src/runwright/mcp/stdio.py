@@ -4,18 +4,15 @@ from mcp.server.stdio import stdio_server
 
 from runwright.client import AsyncRunwright
 from runwright.client.targets import ServerTarget
-from runwright.mcp.grants import Allowance, DryRuns, Grant
+from runwright.mcp.dry_run_tokens import DryRunTokens
+from runwright.mcp.grants import Grant, ToolPolicy
 from runwright.mcp.server import mcp_server
-from runwright.mcp.tools import Invocation
+from runwright.mcp.tools import ToolContext
 
 
 async def serve_stdio(target: ServerTarget, allow: str, *, worker_tools: bool) -> None:
     """Serve with the grant of this name until standard input ends."""
     async with AsyncRunwright.for_target(target) as api, stdio_server() as (incoming, outgoing):
-        call = Invocation(api=api, dry_runs=DryRuns(target.credentials.api_key or ""))
-
-        async def open_call() -> Invocation:
-            return call
-
-        server = mcp_server(Allowance(Grant.of(allow), worker_tools), open_call)
+        context = ToolContext(api=api, dry_run_tokens=DryRunTokens(target.credentials.api_key or ""))
+        server = mcp_server(ToolPolicy(Grant.of(allow), worker_tools), context)
         await server.run(incoming, outgoing, server.create_initialization_options())

@@ -1,4 +1,4 @@
-"""What a tool is, and how a call of one becomes an answer."""
+"""What a tool is, and how a call of one becomes a result."""
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any, Final, Generic, TypeAlias, TypeVar
@@ -6,8 +6,9 @@ from typing import Any, Final, Generic, TypeAlias, TypeVar
 import msgspec
 
 from runwright.client import AsyncRunwright
-from runwright.mcp.answers import Answer
-from runwright.mcp.grants import DryRuns, Grant
+from runwright.mcp.dry_run_tokens import DryRunTokens
+from runwright.mcp.grants import Grant
+from runwright.mcp.results import ToolResult
 
 ParametersT = TypeVar("ParametersT", bound="Parameters")
 
@@ -25,26 +26,19 @@ class NoParameters(Parameters, frozen=True, kw_only=True):
     """For tools without parameters."""
 
 
-class Invocation(msgspec.Struct, frozen=True, kw_only=True):
-    """What a call of a tool has of its caller."""
+class ToolContext(msgspec.Struct, frozen=True, kw_only=True):
+    """What the calls of a tool have of their caller: the API as the caller, and the tokens of dry runs."""
 
     api: AsyncRunwright
-    dry_runs: DryRuns
+    dry_run_tokens: DryRunTokens
 
 
-class Said(msgspec.Struct, frozen=True):
-    """An answer, and its summary in our own words."""
-
-    summary: str
-    answer: Answer
-
-
-RunTool: TypeAlias = Callable[[Invocation, ParametersT], Awaitable[Said]]
+RunTool: TypeAlias = Callable[[ToolContext, ParametersT], Awaitable[ToolResult]]
 """What a tool does."""
 
 
 class ToolError(Exception):
-    """A call that cannot be answered; its text is for the model."""
+    """A call that cannot be carried out; its text is for the model."""
 
 
 class Tool(msgspec.Struct, Generic[ParametersT], frozen=True, kw_only=True):
@@ -67,13 +61,13 @@ class Tool(msgspec.Struct, Generic[ParametersT], frozen=True, kw_only=True):
         kept = {name: own[name] for name in _SCHEMA if name in own}
         return kept | ({"$defs": definitions} if definitions else {})
 
-    async def call(self, call: Invocation, arguments: Mapping[str, Any]) -> Said:
-        """Answer a call. Raises ToolError for parameters that are wrong."""
+    async def call(self, context: ToolContext, arguments: Mapping[str, Any]) -> ToolResult:
+        """Return the result of a call. Raises ToolError for parameters that are wrong."""
         try:
             parameters = msgspec.convert(dict(arguments), self.parameters)
         except msgspec.ValidationError as error:
             raise ToolError(f"Wrong parameters: {error}") from None
-        return await self.run(call, parameters)
+        return await self.run(context, parameters)
 
 
 class Tools:

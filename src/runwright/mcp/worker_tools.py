@@ -11,9 +11,9 @@ from typing import Any, Final
 import msgspec
 
 from runwright.client.models.workers import WorkerInfo
-from runwright.mcp.answers import cut
 from runwright.mcp.jobs import RunWorker, run_worker
-from runwright.mcp.tools import Invocation, Said, ToolError
+from runwright.mcp.results import ToolResult, cut
+from runwright.mcp.tools import ToolContext, ToolError
 
 PREFIX: Final = "worker_"
 MOST_TOOLS: Final = 20
@@ -35,10 +35,10 @@ class WorkerTool(msgspec.Struct, frozen=True, kw_only=True):
     input_schema: dict[str, Any]
 
 
-async def list_worker_tools(call: Invocation) -> list[WorkerTool]:
+async def list_worker_tools(context: ToolContext) -> list[WorkerTool]:
     """Return the workers of the caller that are tools; each has a name of its own."""
     found: dict[str, WorkerTool] = {}
-    async for worker in _described(call):
+    async for worker in _described(context):
         name = _name_of(worker, taken=found.keys())
         found[name] = WorkerTool(
             name=name,
@@ -51,17 +51,17 @@ async def list_worker_tools(call: Invocation) -> list[WorkerTool]:
     return list(found.values())
 
 
-async def call_worker_tool(call: Invocation, name: str, arguments: dict[str, Any]) -> Said:
+async def call_worker_tool(context: ToolContext, name: str, arguments: dict[str, Any]) -> ToolResult:
     """Run the worker of a tool with the arguments as its input. ToolError if it is none."""
-    for tool in await list_worker_tools(call):
+    for tool in await list_worker_tools(context):
         if tool.name == name:
-            return await run_worker(call, RunWorker(worker=tool.worker_id, input=arguments))
+            return await run_worker(context, RunWorker(worker=tool.worker_id, input=arguments))
     raise ToolError(f"There is no worker that is the tool {name[:100]!r}.")
 
 
-async def _described(call: Invocation) -> AsyncIterator[WorkerInfo]:
+async def _described(context: ToolContext) -> AsyncIterator[WorkerInfo]:
     looked_at = 0
-    async for worker in call.api.workers.list(status="active"):
+    async for worker in context.api.workers.list(status="active"):
         looked_at += 1
         if looked_at > MOST_WORKERS:
             return

@@ -1,15 +1,17 @@
 """Tools about workers: what there is, its code, and new versions of it."""
 
+from http import HTTPStatus
 from typing import Annotated, Any, Final, Literal
 
 from msgspec import UNSET, Meta, UnsetType
 
+from runwright.client import ApiError
 from runwright.client.models.workers import WorkerInfo
-from runwright.mcp.answers import Answer, slice_of
+from runwright.mcp.field_selection import select_fields
 from runwright.mcp.grants import Grant
-from runwright.mcp.lists import Cursor, PageParameters, list_page, number_in
-from runwright.mcp.shown import shown
-from runwright.mcp.tools import TOOLS, Invocation, Parameters, Said, ToolError
+from runwright.mcp.results import ToolOutput, ToolResult
+from runwright.mcp.tools import TOOLS, Parameters, ToolContext, ToolError
+from runwright.mcp.windows import Cursor, PageParameters, list_page, text_part
 
 Worker = Annotated[str, Meta(description="Name or id.")]
 
@@ -39,11 +41,11 @@ class ListWorkers(PageParameters, frozen=True, kw_only=True):
 
 
 @TOOLS.add("List workers")
-async def list_workers(call: Invocation, parameters: ListWorkers) -> Said:
+async def list_workers(context: ToolContext, parameters: ListWorkers) -> ToolResult:
     """List the workers (functions that run as jobs) of the tenant, newest first."""
     which = parameters.given("q", "status", "runtime")
     return await list_page(
-        "workers", lambda rows: call.api.workers.list(**which, per_page=rows), parameters, _LISTED
+        "workers", lambda rows: context.api.workers.list(**which, per_page=rows), parameters, _LISTED
     )
 
 
@@ -59,33 +61,31 @@ class GetWorker(Parameters, frozen=True, kw_only=True):
 
 
 @TOOLS.add("Get a worker and its source")
-async def get_worker(call: Invocation, parameters: GetWorker) -> Said:
+async def get_worker(context: ToolContext, parameters: GetWorker) -> ToolResult:
     """Get a worker's settings, its files, and its source: that of `path`, by default of its entry point.
 
     A long source is cut; call again with the cursor for the rest.
     """
-    worker = await call.api.workers.get(parameters.worker)
+    worker = await context.api.workers.get(parameters.worker)
     number = worker.version if parameters.version is UNSET else parameters.version
-    version = await call.api.workers.version(worker.id, number)
+    version = await context.api.workers.version(worker.id, number)
     files: list[dict[str, Any]] = []
     if version.source_code is None:
-        listed = await call.api.workers.version_files(worker.id, number)
-        files = [shown(file, ("path", "size_bytes")) for file in listed.files[:_MOST_FILES]]
+        listed = await context.api.workers.version_files(worker.id, number)
+        files = [select_fields(file, ("path", "size_bytes")) for file in listed.files[:_MOST_FILES]]
     path = version.entrypoint if parameters.path is UNSET else parameters.path
     source = version.source_code
     if source is None or parameters.path is not UNSET:
-        content = await call.api.workers.version_file(worker.id, number, path)
+        content = await context.api.workers.version_file(worker.id, number, path)
         if content.encoding != "utf-8":
             raise ToolError(f"{path[:200]!r} is not text: {content.size_bytes} bytes.")
         source = content.content
-    start = number_in(parameters.cursor)
-    part, following = slice_of(source, start)
-    details: dict[str, Any] = {"version": number, "path": path, "source": part}
-    if not start:
-        details = shown(worker, _DETAILS) | details | ({"files": files} if files else {})
-    cursor = None if following is None else str(following)
-    summary = f"Worker {worker.id}, version {number}; source from character {start} of {len(source)}."
-    return Said(summary, Answer(data=details, next_cursor=cursor))
+    part = text_part(source, parameters.cursor)
+    details: dict[str, Any] = {"version": number, "path": path, "source": part.text}
+    if not part.start:
+        details = select_fields(worker, _DETAILS) | details | ({"files": files} if files else {})
+    summary = f"Worker {worker.id}, version {number}; source {part.place}."
+    return ToolResult(summary, ToolOutput(data=details, next_cursor=part.next_cursor))
 
 
 class DeployFiles(Parameters, frozen=True, kw_only=True):
@@ -99,34 +99,35 @@ class DeployFiles(Parameters, frozen=True, kw_only=True):
 
 
 @TOOLS.add("Deploy files", Grant.DEPLOY, destructive=True)
-async def deploy_files(call: Invocation, parameters: DeployFiles) -> Said:
+async def deploy_files(context: ToolContext, parameters: DeployFiles) -> ToolResult:
     """Upload files as a new version of a worker, wait for its build, and let it serve.
 
     The answer names the version to roll back to.
     """
-    worker = await _worker_or_new(call, parameters)
-    version = await call.api.workers.deploy(
+    worker = await _worker_or_new(context, parameters)
+    version = await context.api.workers.deploy(
         worker.id,
         {name: text.encode() for name, text in parameters.files.items()},
         wait=_DEPLOY_SECONDS,
         **parameters.given("entrypoint", "message"),
     )
     before = worker.version if version.version != worker.version else None
-    data = shown(version, ("worker_id", "version", "status", "active", "entrypoint", "error"))
-    return Said(
+    data = select_fields(version, ("worker_id", "version", "status", "active", "entrypoint", "error"))
+    return ToolResult(
         f"Version {version.version} of {worker.id} is {version.status}.",
-        Answer(data=data | {"previous_version": before}),
+        ToolOutput(data=data | {"previous_version": before}),
     )
 
 
-async def _worker_or_new(call: Invocation, parameters: DeployFiles) -> WorkerInfo:
-    found = await call.api.workers.list(q=parameters.worker).page()
-    for worker in found.rows:
-        if parameters.worker in {worker.name, worker.id}:
-            return worker
+async def _worker_or_new(context: ToolContext, parameters: DeployFiles) -> WorkerInfo:
+    try:
+        return await context.api.workers.get(parameters.worker)
+    except ApiError as error:
+        if error.status != HTTPStatus.NOT_FOUND:
+            raise
     if parameters.runtime is UNSET:
         raise ToolError("There is no worker of this name. To create it, give its `runtime`.")
-    return await call.api.workers.create(
+    return await context.api.workers.create(
         parameters.worker, parameters.runtime, source_code=_PLACEHOLDER[parameters.runtime]
     )
 
@@ -148,11 +149,12 @@ class Rollback(Parameters, frozen=True, kw_only=True):
 
 
 @TOOLS.add("Roll a worker back", Grant.DEPLOY, destructive=True)
-async def rollback(call: Invocation, parameters: Rollback) -> Said:
+async def rollback(context: ToolContext, parameters: Rollback) -> ToolResult:
     """Let another version of a worker serve, older or newer."""
-    before = await call.api.workers.get(parameters.worker)
-    worker = await call.api.workers.rollback(before.id, parameters.version)
-    data = shown(worker, ("id", "name", "version", "status")) | {"previous_version": before.version}
-    return Said(
-        f"Version {worker.version} of {worker.id} serves; before it was {before.version}.", Answer(data=data)
+    before = await context.api.workers.get(parameters.worker)
+    worker = await context.api.workers.rollback(before.id, parameters.version)
+    data = select_fields(worker, ("id", "name", "version", "status")) | {"previous_version": before.version}
+    return ToolResult(
+        f"Version {worker.version} of {worker.id} serves; before it was {before.version}.",
+        ToolOutput(data=data),
     )

@@ -17,10 +17,10 @@ from tests.contract.mcp_server.conftest import OpenSession, key_of, over_http, o
 
 from runwright import AsyncRunwright, Runwright
 from runwright.mcp import http_endpoint, jobs
-from runwright.mcp.answers import LIMIT_BYTES
-from runwright.mcp.grants import DryRuns
+from runwright.mcp.dry_run_tokens import DryRunTokens
 from runwright.mcp.http_endpoint import BODY_LIMIT_BYTES
-from runwright.mcp.tools import Invocation
+from runwright.mcp.results import LIMIT_BYTES
+from runwright.mcp.tools import ToolContext
 
 READS = {
     "list_workers", "get_worker", "list_jobs", "get_job", "get_logs", "explain_job", "stats",
@@ -178,7 +178,7 @@ async def test_a_search_that_finds_nothing_in_a_long_log_goes_on_by_cursor(
     rw.workers.create("lines", "python", source_code=LINES)
     job = rw.jobs.run("lines", {}, wait=60)
     async with AsyncRunwright(deploy_server.url, key) as api:
-        one = Invocation(api=api, dry_runs=DryRuns(key))
+        one = ToolContext(api=api, dry_run_tokens=DryRunTokens(key))
         found: list[Any] = []
         cursor: str | UnsetType = UNSET
         for _ in range(4):

@@ -1,4 +1,4 @@
-"""The SDK's jobs and workers with a real server, on both faces."""
+"""The SDK's jobs and workers with a real server, in both modes."""
 
 import asyncio
 import itertools

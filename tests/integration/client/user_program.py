@@ -12,7 +12,7 @@ from runwright.client import ApiError
 from runwright.client.models.automations import AutomationJobInfo
 from runwright.client.models.jobs import BulkInfo, JobInfo, LineInfo
 from runwright.client.models.workers import VersionInfo, WorkerInfo
-from runwright.client.results import Page
+from runwright.client.pagination import Page
 
 
 def synchronous() -> None:

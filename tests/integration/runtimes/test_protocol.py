@@ -21,7 +21,7 @@ LIMITS = {
     "ERR": LogLevel.ERROR,
 }
 CALLS = (FrameKind.ANSWER, FrameKind.PROGRESS, FrameKind.REQUEST)
-"""Frames of `job_calls.mjs`, which node and deno share."""
+"""Frames of `handler_calls.mjs`, which node and deno share."""
 
 
 def test_the_python_side_has_the_same_numbers() -> None:
@@ -41,7 +41,7 @@ def test_the_python_side_has_the_same_numbers() -> None:
 
 @pytest.mark.parametrize("harness", ["node_harness.cjs", "deno_harness.js"])
 def test_the_javascript_sides_have_the_same_numbers(harness: str) -> None:
-    calls = Path(HARNESS_FOLDER, "job_calls.mjs").read_text()
+    calls = Path(HARNESS_FOLDER, "handler_calls.mjs").read_text()
     source = Path(HARNESS_FOLDER, harness).read_text() + calls
     found = re.findall(r"\b([A-Z_]+) = ([0-9][0-9 *]*)", source)
     numbers = {name: eval(value) for name, value in found}
@@ -57,7 +57,7 @@ def test_the_javascript_sides_have_the_same_numbers(harness: str) -> None:
 
 
 def test_the_sides_of_a_request_agree_on_its_limits() -> None:
-    for name in ("runwright_channel.py", "job_calls.mjs"):
+    for name in ("runwright_channel.py", "handler_calls.mjs"):
         source = Path(HARNESS_FOLDER, name).read_text()
         numbers = {key: eval(value) for key, value in re.findall(r"\b([A-Z_]+) = ([0-9][0-9 *]*)", source)}
         assert numbers["VALUE_BYTES"] == handler_calls.VALUE_BYTES

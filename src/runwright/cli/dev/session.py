@@ -12,9 +12,9 @@ from runwright.cli.deploy.applying import Applying
 from runwright.cli.deploy.command import plan_of
 from runwright.cli.deploy.model import Act, Plan
 from runwright.cli.exits import report
-from runwright.cli.failures import report_other
-from runwright.cli.following import line_printer
-from runwright.cli.job_views import STYLES, status_text
+from runwright.cli.job_rendering import STYLES, status_text
+from runwright.cli.library_errors import report_other
+from runwright.cli.log_follower import line_printer
 from runwright.cli.remote import Remote
 from runwright.cli.terminal import note, painter, printable
 from runwright.cli.times import milliseconds

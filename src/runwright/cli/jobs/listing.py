@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from runwright.cli.arguments import JobRef
-from runwright.cli.job_views import describe_job, job_columns
+from runwright.cli.job_rendering import describe_job, job_columns
 from runwright.cli.jobs.filters import JobFilters, takes_job_filters
 from runwright.cli.refs import find_job_id
 from runwright.cli.remote import Remote, reads

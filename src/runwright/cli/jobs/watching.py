@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from runwright.cli.exits import ExitCode, UsageError
-from runwright.cli.following import exit_code
-from runwright.cli.job_views import STYLES, error_text, job_columns, status_text
+from runwright.cli.job_rendering import STYLES, error_text, job_columns, status_text
 from runwright.cli.jobs.bulk import JobRefs, wait_for_operations
 from runwright.cli.jobs.filters import JobFilters, takes_job_filters
+from runwright.cli.log_follower import exit_code
 from runwright.cli.output import render_table
 from runwright.cli.progress import redrawn
 from runwright.cli.refs import find_job_id

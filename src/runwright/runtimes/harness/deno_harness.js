@@ -6,7 +6,7 @@
 // during a job the event loop belongs to user code. Frames are written synchronously, in the order of the
 // calls that cause them.
 
-import { JobCalls } from './job_calls.mjs'
+import { HandlerCalls } from './handler_calls.mjs'
 
 const LOAD = 1, RUN = 2, PART = 3, RECORD = 23, READY = 16, BEGAN = 17, LOG = 18, DROPPED = 19, RESULT = 20, ERROR = 21
 const RAW_PENDING = 1, WORN = 2
@@ -345,7 +345,7 @@ class Harness {
     this.environment = new Environment()
     this.threads = new Threads()
     const log = this.log = new LogWriter(wire)
-    this.calls = new JobCalls(wire, log, (callback) => {
+    this.calls = new HandlerCalls(wire, log, (callback) => {
       Deno.addSignalListener('SIGTERM', callback)
       return () => Deno.removeSignalListener('SIGTERM', callback)
     })

@@ -363,12 +363,12 @@ class Environment {
 }
 
 class Harness {
-  constructor (wire, { JobCalls }) {
+  constructor (wire, { HandlerCalls }) {
     this.wire = wire
     this.handler = new Handler()
     this.environment = new Environment()
     this.log = new LogWriter(wire)
-    this.calls = new JobCalls(wire, this.log, (callback) => {
+    this.calls = new HandlerCalls(wire, this.log, (callback) => {
       process.on('SIGTERM', callback)
       return () => process.off('SIGTERM', callback)
     })
@@ -475,7 +475,7 @@ async function main () {
   }
   process.argv.length = 2
   // Imported here also because the first use of the loader of ES modules takes 10 ms.
-  const calls = await import(pathToFileURL(path.join(__dirname, 'job_calls.mjs')).href)
+  const calls = await import(pathToFileURL(path.join(__dirname, 'handler_calls.mjs')).href)
   const harness = new Harness(new Wire(Number(fd)), calls)
   harness.serve()
 }

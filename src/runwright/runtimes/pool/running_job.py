@@ -1,6 +1,6 @@
 """One job in the pool: its log, what it reports and asks for, and how it ends.
 
-Everything that user code writes or returns passes through here and, for calls, `job_calls.py`: log lines,
+Everything that user code writes or returns passes through here and, for calls, `handler_calls.py`: log lines,
 output, error message and stack. Secrets of the assignment are masked before anything is truncated to its
 limit. That is done in the job's `TextQueue`, in order, so large texts are masked in a thread and the end of a
 job comes last.
@@ -26,7 +26,7 @@ from runwright.runtimes.model import (
     OutputLine,
     RecordLine,
 )
-from runwright.runtimes.pool.job_calls import JobCalls
+from runwright.runtimes.pool.handler_calls import HandlerCalls
 from runwright.runtimes.pool.line_masker import TRUNCATED, LineMasker
 from runwright.runtimes.pool.text_threads import TextThreads
 from runwright.secrets.escape_decoding import Rest, do_not_rest
@@ -121,7 +121,7 @@ class RunningJob:
         self.dropped = 0
         self.frames = 0
         """Frames between the first and the last; an honest harness is bounded by the limits of the log."""
-        self._calls: JobCalls | None = None
+        self._calls: HandlerCalls | None = None
 
     def messages(self) -> list[bytes]:
         """Return the messages that start this job."""
@@ -234,10 +234,10 @@ class RunningJob:
         return self.log_bytes + min(size, protocol.LINE_BYTES) <= protocol.LOG_BYTES
 
     @property
-    def calls(self) -> "JobCalls":
+    def calls(self) -> "HandlerCalls":
         """What it reports and asks for."""
         if self._calls is None:
-            self._calls = JobCalls(self.assignment, self._receiver, self._masker, self._texts)
+            self._calls = HandlerCalls(self.assignment, self._receiver, self._masker, self._texts)
         return self._calls
 
     @property

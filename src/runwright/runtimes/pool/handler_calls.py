@@ -32,7 +32,7 @@ from runwright.secrets.escape_decoding import Rest
 from runwright.secrets.masking import Masker
 
 
-class JobCalls:
+class HandlerCalls:
     """The calls of one assignment; made when it makes the first."""
 
     def __init__(

@@ -5,7 +5,7 @@ import struct
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from runwright.egress.dns import (
+from runwright.egress.dns_server import (
     AAAA,
     MAX_QUERY_BYTES,
     A,

@@ -1,16 +1,17 @@
-"""Tools that list: a page that fits into an answer, and the cursor of the next."""
+"""Windows of what is long: a page of a list, a part of a text, and the cursor of the next one."""
 
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Final, TypeVar
 
+import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from runwright.client.faces import Async
+from runwright.client.dual_mode import Async
 from runwright.client.models.base import Info
-from runwright.client.results import Results
-from runwright.mcp.answers import Answer, rows_that_fit
-from runwright.mcp.shown import shown
-from runwright.mcp.tools import Parameters, Said, ToolError
+from runwright.client.pagination import Results
+from runwright.mcp.field_selection import select_fields
+from runwright.mcp.results import ToolOutput, ToolResult, rows_that_fit, slice_of
+from runwright.mcp.tools import Parameters, ToolError
 
 InfoT = TypeVar("InfoT", bound=Info)
 
@@ -33,27 +34,49 @@ async def list_page(
     results: Callable[[int], Results[Async, InfoT]],
     parameters: PageParameters,
     fields: Sequence[str],
-) -> Said:
+) -> ToolResult:
     """Return a page of a list; `results` returns the list with pages of so many rows."""
     cursor = None if parameters.cursor is UNSET else parameters.cursor
     page = await results(parameters.limit).page(cursor)
     rows = _rows(page.rows, fields)
     fitting = rows_that_fit(rows)
-    if fitting < len(rows):  # read again, so that the cursor is that of the last row shown
+    if fitting < len(rows):  # read again, so that the cursor is that of the last row returned
         page = await results(fitting).page(cursor)
         rows = _rows(page.rows, fields)
     more = ", and there are more" if page.next_cursor else ""
-    return Said(f"{len(rows)} {noun}{more}.", Answer(data=rows, next_cursor=page.next_cursor))
+    return ToolResult(f"{len(rows)} {noun}{more}.", ToolOutput(data=rows, next_cursor=page.next_cursor))
 
 
 def _rows(found: Sequence[InfoT], fields: Sequence[str]) -> list[dict[str, Any]]:
-    return [shown(row, fields) for row in found]
+    return [select_fields(row, fields) for row in found]
 
 
-def number_in(cursor: str | UnsetType) -> int:
+def position_in(cursor: str | UnsetType) -> int:
     """Return the position that a cursor of ours names; 0 without one. Raises ToolError for any other text."""
     if cursor is UNSET:
         return 0
     if not cursor.isascii() or not cursor.isdecimal() or len(cursor) > _DIGITS:
         raise ToolError("`cursor` is not one of this tool's.")
     return int(cursor)
+
+
+class TextPart(msgspec.Struct, frozen=True):
+    """A part of a text that fits into an output."""
+
+    text: str
+    start: int
+    length: int
+    """Of the whole text."""
+    next_cursor: str | None
+
+    @property
+    def place(self) -> str:
+        """Where it begins, for the summary."""
+        return f"from character {self.start} of {self.length}"
+
+
+def text_part(text: str, cursor: str | UnsetType) -> TextPart:
+    """Return the part of a text that a cursor names, by default the first. ToolError for another cursor."""
+    start = position_in(cursor)
+    part, following = slice_of(text, start)
+    return TextPart(part, start, len(text), None if following is None else str(following))

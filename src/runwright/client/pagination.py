@@ -1,4 +1,4 @@
-"""Lists of the server as iterators."""
+"""Lists of the server, read page by page."""
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
@@ -7,7 +7,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 
-from runwright.client.faces import Iteration, M, call
+from runwright.client.dual_mode import Iteration, M, call
 from runwright.client.models.base import Info, decode_info
 from runwright.client.session import Session, members_of, rows_of
 

@@ -71,7 +71,7 @@ function fieldsJson (fields) {
   return `{${parts.join(',')}}`
 }
 
-export class JobCalls {
+export class HandlerCalls {
   // `onTerm(callback)` listens for SIGTERM and returns the function that ends that.
   constructor (wire, writer, onTerm) {
     this.wire = wire

@@ -10,9 +10,9 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from runwright.docs_site.site import DocsSite
-from runwright.mcp.answers import Answer, cut, slice_of
-from runwright.mcp.lists import Cursor, number_in
-from runwright.mcp.tools import TOOLS, Invocation, Parameters, Said, ToolError
+from runwright.mcp.results import ToolOutput, ToolResult, cut
+from runwright.mcp.tools import TOOLS, Parameters, ToolContext, ToolError
+from runwright.mcp.windows import Cursor, text_part
 
 _PAGE: Final = ".md"
 _DECISIONS: Final = "decisions/"
@@ -38,7 +38,7 @@ class SearchDocs(Parameters, frozen=True, kw_only=True):
 
 
 @TOOLS.add("Search the documentation")
-async def search_docs(_call: Invocation, parameters: SearchDocs) -> Said:
+async def search_docs(_context: ToolContext, parameters: SearchDocs) -> ToolResult:
     """Find sections of Runwright's documentation that have the words of a query; read_doc has the pages."""
     words = {word.casefold() for word in _WORD.findall(parameters.query)}
     if not words:
@@ -50,7 +50,7 @@ async def search_docs(_call: Invocation, parameters: SearchDocs) -> Said:
         for score, section in ranked[:_MOST_HITS]
         if score > 0
     ]
-    return Said(f"{len(hits)} sections.", Answer(data=hits))
+    return ToolResult(f"{len(hits)} sections.", ToolOutput(data=hits))
 
 
 class ReadDoc(Parameters, frozen=True, kw_only=True):
@@ -63,18 +63,16 @@ class ReadDoc(Parameters, frozen=True, kw_only=True):
 
 
 @TOOLS.add("Read the documentation")
-async def read_doc(_call: Invocation, parameters: ReadDoc) -> Said:
+async def read_doc(_context: ToolContext, parameters: ReadDoc) -> ToolResult:
     """Read a page of Runwright's documentation."""
     pages = _pages()
     if parameters.page is UNSET:
-        return Said(f"{len(pages)} pages.", Answer(data=sorted(pages)))
+        return ToolResult(f"{len(pages)} pages.", ToolOutput(data=sorted(pages)))
     text = pages.get(parameters.page.removesuffix(_PAGE))
     if text is None:
         raise ToolError(f"There is no page {parameters.page[:100]!r}. Without `page` they are listed.")
-    start = number_in(parameters.cursor)
-    part, following = slice_of(text, start)
-    cursor = None if following is None else str(following)
-    return Said(f"From character {start} of {len(text)}.", Answer(data=part, next_cursor=cursor))
+    part = text_part(text, parameters.cursor)
+    return ToolResult(f"{part.place.capitalize()}.", ToolOutput(data=part.text, next_cursor=part.next_cursor))
 
 
 @cache
@@ -99,7 +97,7 @@ def _sections_of(page: str, text: str) -> Iterator[Section]:
 
 
 def _rarity(word: str) -> float:
-    """Return how much a word says: nothing where all sections have it."""
+    """Return the weight of a word: 0 where all sections have it."""
     sections = _sections()
     return log(len(sections) / (1 + sum(word in section.text.casefold() for section in sections)))
 

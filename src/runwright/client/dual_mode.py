@@ -1,12 +1,12 @@
-"""Two faces of one implementation: the methods of a client block, or return coroutines.
+"""One implementation for blocking and asynchronous programs.
 
-Every method is written once, as a coroutine. `Call` is the descriptor that they are decorated with: on the
-asynchronous face it gives the coroutine function, on the synchronous one a function that runs the coroutine
+Every method is written once, as a coroutine. `Call` is the descriptor that they are decorated with: in the
+asynchronous mode it gives the coroutine function, in the synchronous one a function that runs the coroutine
 to its end. That needs no event loop and no thread, because what a synchronous client awaits (the functions of
 `BlockingTransport`) blocks and never suspends; so it works in threads, in notebooks, and inside a running
 event loop.
 
-The type parameter of a class names its face, and the overloads of `Call.__get__` select the type by it: with
+The type parameter of a class names its mode, and the overloads of `Call.__get__` select the type by it: with
 `JobsApi[Sync]`, `jobs.get("job_…")` is a `JobInfo`, and with `JobsApi[Async]` a coroutine that returns one.
 """
 
@@ -36,7 +36,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class Face(Generic[M]):
+class DualMode(Generic[M]):
     """What has methods that block or return coroutines, depending on its session's transport."""
 
     def __init__(self, session: "Session") -> None:
@@ -44,32 +44,32 @@ class Face(Generic[M]):
 
 
 class Call(Generic[P, T]):
-    """A method that is written as a coroutine and available on both faces."""
+    """A method that is written as a coroutine and available in both modes."""
 
     def __init__(self, function: Callable[Concatenate[Any, P], Coroutine[Any, Any, T]]) -> None:
         @functools.wraps(function)
-        def blocking(face: object, *args: P.args, **kwargs: P.kwargs) -> T:
-            return finish(function(face, *args, **kwargs))
+        def blocking(owner: object, *args: P.args, **kwargs: P.kwargs) -> T:
+            return finish(function(owner, *args, **kwargs))
 
         self._function = function
         self._blocking = blocking
         self.__doc__ = function.__doc__
 
     @overload
-    def __get__(self, face: None, owner: type) -> "Call[P, T]": ...
+    def __get__(self, owner: None, kind: type) -> "Call[P, T]": ...
     @overload
-    def __get__(self, face: Face[Sync], owner: type) -> Callable[P, T]: ...
+    def __get__(self, owner: DualMode[Sync], kind: type) -> Callable[P, T]: ...
     @overload
-    def __get__(self, face: Face[Async], owner: type) -> Callable[P, Coroutine[Any, Any, T]]: ...
-    def __get__(self, face: Face[Any] | None, owner: type) -> Any:
-        if face is None:
+    def __get__(self, owner: DualMode[Async], kind: type) -> Callable[P, Coroutine[Any, Any, T]]: ...
+    def __get__(self, owner: DualMode[Any] | None, kind: type) -> Any:
+        if owner is None:
             return self
-        blocking = face._session.blocking  # noqa: SLF001  what a face is for
-        return MethodType(self._blocking if blocking else self._function, face)
+        blocking = owner._session.blocking  # noqa: SLF001  which decides the mode
+        return MethodType(self._blocking if blocking else self._function, owner)
 
 
 def call(function: Callable[Concatenate[Any, P], Coroutine[Any, Any, T]]) -> Call[P, T]:
-    """Make a method of both faces."""
+    """Make a coroutine function a method of both modes."""
     return Call(function)
 
 
@@ -84,7 +84,7 @@ def finish(awaitable: Awaitable[T]) -> T:
     raise RuntimeError("A call of a blocking client was suspended.")
 
 
-class Iteration(Face[M], Generic[M, T]):
+class Iteration(DualMode[M], Generic[M, T]):
     """Things that arrive one by one, fetched as they are asked for: `for`, or `async for`.
 
     Each iteration asks the server anew.

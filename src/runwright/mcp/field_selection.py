@@ -1,4 +1,4 @@
-"""Which fields of a result a model is shown, and how much of each."""
+"""Which fields of a resource a tool returns, and how much of each."""
 
 from collections.abc import Sequence
 from typing import Any, Final
@@ -6,27 +6,22 @@ from typing import Any, Final
 import msgspec
 
 from runwright.client.models.base import Info
-from runwright.mcp.answers import cut
+from runwright.mcp.results import cut, json_text
 
 _LONGEST_TEXT: Final = 300
 _LONGEST_JSON: Final = 1_500
 
 
-def shown(result: Info, fields: Sequence[str], *, longest: int = _LONGEST_TEXT) -> dict[str, Any]:
-    """Return fields of a result, without those that are absent, and with long values cut."""
-    values: dict[str, Any] = msgspec.json.decode(result.raw)
+def select_fields(resource: Info, fields: Sequence[str], *, longest: int = _LONGEST_TEXT) -> dict[str, Any]:
+    """Return fields of a resource, without those that are absent, and with long values cut."""
+    values: dict[str, Any] = msgspec.json.decode(resource.raw)
     present = ((name, values.get(name)) for name in fields)
     return {name: _bounded(value, longest) for name, value in present if value not in (None, [], {})}
 
 
-def plain(result: Info) -> dict[str, Any]:
-    """Return all fields of a result, with long values cut."""
-    return shown(result, list(msgspec.json.decode(result.raw)))
-
-
-def json_text(value: object) -> str:
-    """Return a value as JSON text."""
-    return msgspec.json.encode(value).decode()
+def all_fields(resource: Info) -> dict[str, Any]:
+    """Return all fields of a resource, with long values cut."""
+    return select_fields(resource, list(msgspec.json.decode(resource.raw)))
 
 
 def _bounded(value: object, longest: int) -> object:
