@@ -8,11 +8,11 @@ import msgspec
 
 from runwright.bulk import store
 from runwright.bulk.model import BulkAction, BulkOperation, BulkStatus, RetryVersion
-from runwright.bulk.store import LockedOperation, Progress
+from runwright.bulk.store import TABLE, LockedOperation, Progress
 from runwright.core.clock import Clock
 from runwright.core.errors import ConflictError, NotFoundError, QuotaError
 from runwright.core.ids import OperationId, floor_id, new_id
-from runwright.core.job_state import TERMINAL, JobStatus
+from runwright.core.job_state import LIVE, TERMINAL, JobStatus
 from runwright.core.paging import Listing, PageRequest
 from runwright.core.roles import Caller
 from runwright.db.errors import invalid, may_be_one_items, transient
@@ -20,15 +20,15 @@ from runwright.db.pool import Database, PoolConnection
 from runwright.job_views.model import JobFilter
 from runwright.jobs.model import Idempotency
 from runwright.jobs.notifications import JobNotifications
+from runwright.jobs.store.idempotency import reserve_key
+from runwright.jobs.store.operations import count_running_operations, defer_operation
 from runwright.jobs.store.read import fetch_jobs
 from runwright.jobs.store.submit import (
-    PriorJobs,
     Rejection,
     Submission,
     insert_jobs,
     record_retries,
     repeat_of,
-    reserve_idempotency_key,
 )
 from runwright.tenants.audit import record
 from runwright.tenants.quotas import Quota
@@ -47,8 +47,7 @@ PUT_OFF: Final = timedelta(seconds=5)
 """How long an operation waits that could not take its step."""
 
 _MILLISECOND: Final = timedelta(milliseconds=1)
-_LIVE: Final = frozenset({JobStatus.QUEUED, JobStatus.RUNNING})
-_DEFAULT_STATUSES: Final = {BulkAction.CANCEL: _LIVE, BulkAction.RETRY: frozenset({JobStatus.FAILED})}
+_DEFAULT_STATUSES: Final = {BulkAction.CANCEL: LIVE, BulkAction.RETRY: frozenset({JobStatus.FAILED})}
 
 
 def selection_for(action: BulkAction, which: JobFilter) -> JobFilter:
@@ -58,7 +57,7 @@ def selection_for(action: BulkAction, which: JobFilter) -> JobFilter:
     were retried already.
     """
     statuses = _DEFAULT_STATUSES[action] if which.statuses is None else which.statuses
-    possible = _LIVE if action is BulkAction.CANCEL else TERMINAL
+    possible = LIVE if action is BulkAction.CANCEL else TERMINAL
     which = msgspec.structs.replace(which, statuses=statuses & possible)
     return msgspec.structs.replace(which, retried=False) if action is BulkAction.RETRY else which
 
@@ -92,20 +91,14 @@ class BulkOperations:
         operation_id = OperationId(new_id("blk", now))
         async with self._db.acquire() as db, db.transaction():
             if idempotency is not None:
-                prior = await reserve_idempotency_key(
-                    db,
-                    tenant_id=caller.tenant_id,
-                    key=idempotency.key,
-                    body_digest=idempotency.body_digest,
-                    job_ids=[operation_id],
-                    now=now,
-                )
+                ids = [operation_id]
+                prior = await reserve_key(db, idempotency, tenant_id=caller.tenant_id, ids=ids, now=now)
                 if prior is not None:
-                    return await self._prior(db, caller.tenant_id, prior, idempotency)
+                    return await self._prior(db, caller.tenant_id, OperationId(prior[0]))
             selection = selection_for(action, which)
             matched = await store.count_matching(db, caller.tenant_id, selection)
             await store.lock_starts(db, caller.tenant_id)
-            if await store.count_running(db, caller.tenant_id) >= MOST_RUNNING:
+            if await count_running_operations(db, TABLE, caller.tenant_id) >= MOST_RUNNING:
                 raise ConflictError(
                     f"{MOST_RUNNING} bulk operations are running; wait for one, or cancel it."
                 )
@@ -149,12 +142,10 @@ class BulkOperations:
             raise ConflictError(f"The operation has already ended ({operation.status}).")
         return operation
 
-    async def _prior(
-        self, db: PoolConnection, tenant_id: str, prior: PriorJobs, idempotency: Idempotency
-    ) -> BulkOperation:
-        operation = await store.fetch_operation(db, tenant_id, OperationId(prior.job_ids[0]))
-        if operation is None or prior.body_digest != idempotency.body_digest:
-            raise ConflictError("This Idempotency-Key was used with another request body.")
+    async def _prior(self, db: PoolConnection, tenant_id: str, operation_id: OperationId) -> BulkOperation:
+        operation = await store.fetch_operation(db, tenant_id, operation_id)
+        if operation is None:
+            raise ConflictError("This Idempotency-Key was used with another request.")
         return operation
 
 
@@ -237,7 +228,7 @@ class BulkSteps:
 
     async def _put_off(self, locked: LockedOperation | None, reason: str) -> None:
         if locked is not None:
-            await store.defer_operation(self._db, locked.id, reason, until=self._clock() + PUT_OFF)
+            await defer_operation(self._db, TABLE, locked.id, reason, until=self._clock() + PUT_OFF)
 
     async def _advance(
         self, db: PoolConnection, locked: LockedOperation, *, limit: int | None = None
@@ -277,7 +268,7 @@ class BulkSteps:
         first = await record_retries(db, operation.tenant_id, repeats, again=False)
         repeats = [item for item in repeats if item.retry_of in first]
         refused = await self._submit(db, repeats)
-        await store.forget_retries(db, operation.tenant_id, [item for item, _ in refused])
+        await store.delete_retries(db, operation.tenant_id, [item for item, _ in refused])
         done = len(repeats) - len(refused)
         progress = Progress(
             done=done,

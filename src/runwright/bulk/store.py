@@ -30,6 +30,7 @@ MOST_COUNTED: Final = 1_000_000
 _START_LOCK: Final = 0x62756C6B
 """The first key of the advisory locks on tenants that start an operation."""
 
+TABLE: Final = "bulk_operations"
 _COLUMNS: Final = column_list(BulkOperation)
 _CANCEL_MANY: Final = CANCEL_QUEUED.format(which="q.tenant_id = $3 AND q.job_id = ANY ($4::text[])")
 _LISTED: Final = Rows(columns=_COLUMNS, table="bulk_operations")
@@ -67,14 +68,6 @@ async def insert_operation(db: PoolConnection, operation: BulkOperation, *, next
 async def lock_starts(db: PoolConnection, tenant_id: str) -> None:
     """Wait for the other transactions that start an operation of this tenant, until this one ends."""
     await db.execute("SELECT pg_advisory_xact_lock($1, hashtext($2))", _START_LOCK, tenant_id)
-
-
-async def count_running(db: PoolConnection, tenant_id: str) -> int:
-    """Return how many operations of a tenant are running."""
-    count: int = await db.fetchval(
-        "SELECT count(*) FROM bulk_operations WHERE tenant_id = $1 AND status = 'running'", tenant_id
-    )
-    return count
 
 
 async def fetch_operation(
@@ -193,16 +186,6 @@ async def save_progress(
     )
 
 
-async def defer_operation(db: Database, operation_id: str, reason: str, *, until: datetime) -> None:
-    """Take no step of an operation before a time, and record what it waits for."""
-    await db.execute(
-        "UPDATE bulk_operations SET due_at = $2, error = $3 WHERE id = $1 AND status = 'running'",
-        operation_id,
-        until,
-        reason,
-    )
-
-
 class CancelledJobs(msgspec.Struct, frozen=True):
     """What cancelling many jobs did. Those that are in neither list had ended."""
 
@@ -243,7 +226,7 @@ async def cancel_jobs(
     )
 
 
-async def forget_retries(db: PoolConnection, tenant_id: str, retries: Sequence[Submission]) -> None:
+async def delete_retries(db: PoolConnection, tenant_id: str, retries: Sequence[Submission]) -> None:
     """Delete the records of retries that were not accepted."""
     if not retries:
         return
@@ -253,21 +236,6 @@ async def forget_retries(db: PoolConnection, tenant_id: str, retries: Sequence[S
         [item.id for item in retries],
         [item.retry_of for item in retries],
     )
-
-
-async def prune_operations(db: Database, *, before: datetime, limit: int) -> int:
-    """Delete up to `limit` operations that ended before a time; return how many were deleted."""
-    rows = await db.fetch(
-        """
-        DELETE FROM bulk_operations WHERE id IN (
-            SELECT id FROM bulk_operations WHERE completed_at < $1 ORDER BY id LIMIT $2
-            FOR UPDATE SKIP LOCKED
-        ) RETURNING 1
-        """,
-        before,
-        limit,
-    )
-    return len(rows)
 
 
 def _operation(row: Record) -> BulkOperation:

@@ -57,6 +57,7 @@ class ErrorCode(StrEnum):
     EXECUTOR_LOST = "executor_lost"
 
 
+LIVE: Final = frozenset({JobStatus.QUEUED, JobStatus.RUNNING})
 TERMINAL: Final = frozenset({JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED})
 
 TRANSITIONS: Final = {

@@ -17,8 +17,9 @@ from runwright.core.job_state import Trigger
 from runwright.db.pool import PoolConnection
 from runwright.db.rows import struct_from_row
 from runwright.jobs.completion_callbacks import record_ancestry
-from runwright.jobs.model import ClaimedAttempt
-from runwright.jobs.store.submit import Rejection, insert_jobs, new_submission, reserve_idempotency_key
+from runwright.jobs.model import ClaimedAttempt, Idempotency
+from runwright.jobs.store.idempotency import reserve_key
+from runwright.jobs.store.submit import Rejection, insert_jobs, new_submission
 from runwright.workers.input_schemas import refuse_tool_inputs
 
 MOST_DEPTH: Final = 8
@@ -94,18 +95,16 @@ async def start_child(db: PoolConnection, parent: CallingJob, child: ChildJob, n
         raise InvalidError({"input": [f"The input does not match the worker's input schema. {problem}"]})
     if child.key is not None:
         digest = sha256(msgspec.json.encode((worker_id, child.input))).digest()
-        prior = await reserve_idempotency_key(
+        prior = await reserve_key(
             db,
+            Idempotency(f"{KEY_PREFIX}{parent.id}:{child.key}", digest),
             tenant_id=parent.tenant_id,
-            key=f"{KEY_PREFIX}{parent.id}:{child.key}",
-            body_digest=digest,
-            job_ids=[child.id],
+            ids=[child.id],
             now=now,
+            refusal="This key was used with another worker or input.",
         )
         if prior is not None:
-            if prior.body_digest != digest:
-                raise ConflictError("This key was used with another worker or input.")
-            return JobId(prior.job_ids[0])
+            return JobId(prior[0])
     await _count_in_tree(db, parent)
     await _submit(db, parent, worker_id, child, now)
     return child.id

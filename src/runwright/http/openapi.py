@@ -15,8 +15,9 @@ import msgspec
 from starlette.responses import Response
 
 from runwright.core.roles import Role
+from runwright.http.request import Request
 from runwright.http.response import JSON, Reply
-from runwright.http.routing import Handler, Route
+from runwright.http.routing import Dialect, Handler, Route, Routes
 
 Json = dict[str, Any]
 """A part of the document; OpenAPI's own structure is its type."""
@@ -98,6 +99,18 @@ def describe_routes(routes: Iterable[Route], version: str, style: DocumentStyle)
     text = msgspec.json.encode(document).decode()
     renamed = _REFERENCE.sub(lambda found: REFERENCE.format(name=public(found[1])), text)
     return cast("Json", msgspec.json.decode(renamed))
+
+
+def document_route(dialect: Dialect, prefix: str, document: Json) -> Routes:
+    """Return the route that serves a document, encoded once."""
+    encoded = msgspec.json.encode(document)
+    routes = Routes(dialect, prefix)
+
+    @routes.add("GET", "/openapi.json", None)
+    async def show_document(_: Request) -> Response:
+        return Response(encoded, media_type=JSON)
+
+    return routes
 
 
 def success_type(handler: Handler) -> Any:  # noqa: ANN401  a type expression has no type

@@ -14,22 +14,21 @@ from runwright.core.ids import JobId, WorkerId
 from runwright.core.job_state import TERMINAL, JobStatus
 from runwright.core.roles import Caller
 from runwright.db.batching import REQUEST_SECONDS, Batcher, retry_transient
-from runwright.db.pool import Database, PoolConnection
+from runwright.db.pool import Database
 from runwright.jobs.input_checks import FieldOf, checked_inputs
 from runwright.jobs.model import ClaimedAttempt, Idempotency, Job
 from runwright.jobs.notifications import EndWatch, JobNotifications
 from runwright.jobs.store.cancel import Cancellation, CancelResult, cancel_job
+from runwright.jobs.store.idempotency import reserve_key
 from runwright.jobs.store.read import fetch_job, fetch_jobs
 from runwright.jobs.store.submit import (
     Accepted,
-    PriorJobs,
     Rejection,
     Submission,
     accepted_job,
     insert_jobs,
     record_retries,
     repeat_of,
-    reserve_idempotency_key,
     started_attempt,
 )
 from runwright.tenants.audit import record
@@ -46,6 +45,12 @@ _CHECKS: Final = 3
 
 class _UncheckedInputError(Exception):
     """Jobs were not accepted because their inputs are to be checked first."""
+
+
+class _PriorJobs(msgspec.Struct, frozen=True):
+    """The jobs that an earlier request with the same idempotency key has made."""
+
+    ids: Sequence[str]
 
 
 class DirectStarter(Protocol):
@@ -273,20 +278,21 @@ class Jobs:
         answer = await retry_transient(
             lambda: self._insert_together(tenant_id, items, idempotency), seconds=REQUEST_SECONDS
         )
-        if isinstance(answer, PriorJobs):
-            if idempotency is None or answer.body_digest != idempotency.body_digest:
-                raise ConflictError("This Idempotency-Key was used with another request body.")
-            return await fetch_jobs(self._db, tenant_id=tenant_id, job_ids=answer.job_ids)
+        if isinstance(answer, _PriorJobs):
+            return await fetch_jobs(self._db, tenant_id=tenant_id, job_ids=answer.ids)
         jobs = [accepted_job(item, accepted) for item, accepted in zip(items, answer, strict=True)]
         self._notifications.jobs_ready(min((i.run_at for i in items), default=None))
         return jobs
 
     async def _insert_together(
         self, tenant_id: str, items: Sequence[Submission], idempotency: Idempotency | None
-    ) -> PriorJobs | Sequence[Accepted | Rejection]:
+    ) -> _PriorJobs | Sequence[Accepted | Rejection]:
         async with self._db.acquire() as db, db.transaction():
-            if idempotency is not None and (prior := await self._prior(db, tenant_id, items, idempotency)):
-                return prior
+            if idempotency is not None:
+                ids, now = [item.id for item in items], self._clock()
+                prior = await reserve_key(db, idempotency, tenant_id=tenant_id, ids=ids, now=now)
+                if prior is not None:
+                    return _PriorJobs(prior)
             answers = await insert_jobs(db, items)
             if Rejection.INPUT_UNCHECKED in answers:
                 raise _UncheckedInputError
@@ -300,18 +306,6 @@ class Jobs:
             if isinstance(answer, Accepted):
                 await record_retries(db, again.tenant_id, [again], again=True)
             return answer
-
-    async def _prior(
-        self, db: PoolConnection, tenant_id: str, items: Sequence[Submission], idempotency: Idempotency
-    ) -> PriorJobs | None:
-        return await reserve_idempotency_key(
-            db,
-            tenant_id=tenant_id,
-            key=idempotency.key,
-            body_digest=idempotency.body_digest,
-            job_ids=[item.id for item in items],
-            now=self._clock(),
-        )
 
     async def _cancel(self, caller: Caller, job_id: JobId, now: datetime) -> Cancellation:
         async with self._db.acquire() as db, db.transaction():

@@ -14,16 +14,16 @@ import msgspec
 from runwright.agents.store.executions import prune_executions, prune_orphaned_executions
 from runwright.automations.store.runs import prune_runs
 from runwright.automations.store.webhook_triggers import prune_replay_keys
-from runwright.bulk.store import prune_operations
 from runwright.core.clock import Clock, Stopwatch
 from runwright.db.errors import may_be_one_items
 from runwright.db.pool import Database
 from runwright.events.feed_store import prune_watches
 from runwright.events.publish import prune_event_keys
 from runwright.events.store import prune_events
-from runwright.jobs.store.prune import prune_idempotency_keys, prune_jobs, prune_logs
+from runwright.jobs.store.idempotency import prune_idempotency_keys
+from runwright.jobs.store.operations import prune_operations
+from runwright.jobs.store.prune import prune_jobs, prune_logs
 from runwright.loops.pass_loop import DatabaseLoop
-from runwright.schedules.store.backfills import prune_backfills
 from runwright.schedules.store.ticks import prune_ticks
 from runwright.telemetry.emit import Emit, error_text
 from runwright.telemetry.events.server import ItemSetAside, RowsPruned
@@ -84,11 +84,11 @@ class Pruner(DatabaseLoop):
             "sessions": lambda now: prune_sessions(db, now=now, limit=_BATCH),
             "webhook claims": lambda now: prune_replay_keys(db, now=now, limit=_BATCH),
             "bulk operations": lambda now: prune_operations(
-                db, before=now - _days(retention.jobs_days), limit=_BATCH
+                db, "bulk_operations", before=now - _days(retention.jobs_days), limit=_BATCH
             ),
             "runs": lambda now: prune_runs(db, before=now - _days(retention.runs_days), limit=_BATCH),
-            "backfills": lambda now: prune_backfills(
-                db, before=now - _days(retention.ticks_days), limit=_BATCH
+            "backfills": lambda now: prune_operations(
+                db, "schedule_backfills", before=now - _days(retention.ticks_days), limit=_BATCH
             ),
             "ticks": lambda now: prune_ticks(db, before=now - _days(retention.ticks_days), limit=_BATCH),
         }

@@ -26,12 +26,14 @@ from runwright.core.roles import Caller
 from runwright.db.pool import Database, PoolConnection
 from runwright.jobs.model import Idempotency
 from runwright.jobs.notifications import JobNotifications
-from runwright.jobs.store.submit import Rejection, insert_jobs, reserve_idempotency_key
+from runwright.jobs.store.idempotency import reserve_key
+from runwright.jobs.store.operations import count_running_operations, defer_operation
+from runwright.jobs.store.submit import Rejection, insert_jobs
 from runwright.schedules.cursor import timing_of
 from runwright.schedules.job_factory import submission_for
 from runwright.schedules.model import Backfill, BackfillPlan, BackfillStatus, Schedule, TickOrigin
 from runwright.schedules.store import backfills as store
-from runwright.schedules.store.backfills import BackfillProgress
+from runwright.schedules.store.backfills import TABLE, BackfillProgress
 from runwright.schedules.store.schedules import fetch_schedule
 from runwright.tenants.audit import record
 from runwright.tenants.quotas import Quota
@@ -120,7 +122,7 @@ class Backfills:
         return backfill
 
     async def _insert(self, db: PoolConnection, backfill: Backfill, schedule: Schedule) -> Backfill:
-        if await store.count_running_backfills(db, backfill.tenant_id) >= MOST_BACKFILLS:
+        if await count_running_operations(db, TABLE, backfill.tenant_id) >= MOST_BACKFILLS:
             raise ConflictError(f"{MOST_BACKFILLS} backfills are running; wait for one, or cancel it.")
         times = await self._unfired(db, schedule, backfill.from_at, backfill.to_at)
         backfill = replace(backfill, matched=len(times))
@@ -153,23 +155,17 @@ class Backfills:
     async def _prior(
         self, db: PoolConnection, backfill: Backfill, idempotency: Idempotency, now: datetime
     ) -> Backfill | None:
-        prior = await reserve_idempotency_key(
-            db,
-            tenant_id=backfill.tenant_id,
-            key=idempotency.key,
-            body_digest=idempotency.body_digest,
-            job_ids=[backfill.id],
-            now=now,
-        )
+        tenant_id = backfill.tenant_id
+        prior = await reserve_key(db, idempotency, tenant_id=tenant_id, ids=[backfill.id], now=now)
         if prior is None:
             return None
         found = await store.fetch_backfill(
             db,
-            tenant_id=backfill.tenant_id,
+            tenant_id=tenant_id,
             schedule_id=ScheduleId(backfill.schedule_id),
-            backfill_id=BackfillId(prior.job_ids[0]),
+            backfill_id=BackfillId(prior[0]),
         )
-        if found is None or prior.body_digest != idempotency.body_digest:
+        if found is None:
             raise ConflictError("This Idempotency-Key was used with another request.")
         return found
 
@@ -232,7 +228,7 @@ class BackfillSteps:
 
     async def _put_off(self, backfill: Backfill | None, reason: str) -> None:
         if backfill is not None:
-            await store.defer_backfill(self._db, backfill.id, reason, until=self._clock() + PUT_OFF)
+            await defer_operation(self._db, TABLE, backfill.id, reason, until=self._clock() + PUT_OFF)
 
     async def _advance(self, db: PoolConnection, backfill: Backfill, visited_at: datetime) -> int:
         """Fire the next times; return how many were fired."""

@@ -21,8 +21,9 @@ from runwright.cron.timetable import Timetable, timetable_of
 from runwright.cron.zones import RULES_VERSION, UnknownZoneError
 from runwright.db.pool import Database, PoolConnection
 from runwright.jobs.model import Idempotency, Job
+from runwright.jobs.store.idempotency import reserve_key
 from runwright.jobs.store.read import fetch_jobs
-from runwright.jobs.store.submit import Submission, accepted_job, insert_jobs, reserve_idempotency_key
+from runwright.jobs.store.submit import Submission, accepted_job, insert_jobs
 from runwright.schedules.cursor import reset_cursor, skip_due_tick
 from runwright.schedules.job_factory import submission_for
 from runwright.schedules.model import (
@@ -222,18 +223,11 @@ async def refresh_cursors(db: Database, ids: Sequence[str], *, now: datetime) ->
 
 
 async def _prior_job(db: PoolConnection, new: Submission, idempotency: Idempotency) -> Job | None:
-    prior = await reserve_idempotency_key(
-        db,
-        tenant_id=new.tenant_id,
-        key=idempotency.key,
-        body_digest=idempotency.body_digest,
-        job_ids=[new.id],
-        now=new.created_at,
-    )
+    prior = await reserve_key(db, idempotency, tenant_id=new.tenant_id, ids=[new.id], now=new.created_at)
     if prior is None:
         return None
-    jobs = await fetch_jobs(db, tenant_id=new.tenant_id, job_ids=prior.job_ids)
-    if not jobs or prior.body_digest != idempotency.body_digest:
+    jobs = await fetch_jobs(db, tenant_id=new.tenant_id, job_ids=prior)
+    if not jobs:
         raise ConflictError("This Idempotency-Key was used with another request.")
     return jobs[0]
 

@@ -4,14 +4,9 @@ from collections.abc import Iterable, Sequence
 from http import HTTPStatus
 from typing import Final
 
-import msgspec
-from starlette.responses import Response
-
 from runwright import __version__
 from runwright.http.agh.errors import AGH, WHEN, ErrorBody
-from runwright.http.openapi import REFERENCE, DocumentStyle, Json, describe_routes
-from runwright.http.request import Request
-from runwright.http.response import JSON
+from runwright.http.openapi import REFERENCE, DocumentStyle, Json, describe_routes, document_route
 from runwright.http.routing import Route, Routes
 
 TAGS: Final = ("Jobs", "Triggers", "Runs", "Events", "Webhooks", "Tasks")
@@ -31,14 +26,7 @@ writes `tenant-system-admin` or above."""
 
 def document_routes(described: Sequence[Route]) -> Routes:
     """Return the route of the OpenAPI document of these routes."""
-    document = msgspec.json.encode(describe_api(described, __version__))
-    routes = Routes(AGH, "/api/automation")
-
-    @routes.add("GET", "/openapi.json", None)
-    async def show_document(_: Request) -> Response:
-        return Response(document, media_type=JSON)
-
-    return routes
+    return document_route(AGH, "/api/automation", describe_api(described, __version__))
 
 
 def describe_api(routes: Iterable[Route], version: str) -> Json:

@@ -4,14 +4,9 @@ from collections.abc import Iterable, Sequence
 from http import HTTPStatus
 from typing import Final
 
-import msgspec
-from starlette.responses import Response
-
 from runwright import __version__
 from runwright.http.avala.dialect import AVALA, MEANINGS, PREFIX, Detail
-from runwright.http.openapi import REFERENCE, DocumentStyle, Json, describe_routes
-from runwright.http.request import Request
-from runwright.http.response import JSON
+from runwright.http.openapi import REFERENCE, DocumentStyle, Json, describe_routes, document_route
 from runwright.http.routing import Route, Routes
 
 TAGS: Final = ("Agents", "Executions", "Webhooks", "Organizations")
@@ -31,15 +26,8 @@ The key in `X-Avala-Api-Key` determines the organization. Reads need any role, a
 
 
 def document_routes(described: Sequence[Route]) -> Routes:
-    """Return the route of the document of these routes."""
-    document = msgspec.json.encode(describe_api(described, __version__))
-    routes = Routes(AVALA, PREFIX)
-
-    @routes.add("GET", "/openapi.json", None)
-    async def show_document(_: Request) -> Response:
-        return Response(document, media_type=JSON)
-
-    return routes
+    """Return the route of the OpenAPI document of these routes."""
+    return document_route(AVALA, PREFIX, describe_api(described, __version__))
 
 
 def describe_api(routes: Iterable[Route], version: str) -> Json:

@@ -13,23 +13,21 @@ from typing import Final
 import msgspec
 
 from runwright.core.ids import floor_id
-from runwright.core.job_state import TERMINAL, JobStatus
+from runwright.core.job_state import LIVE, TERMINAL, JobStatus
 from runwright.job_views.model import JobFilter, JobSort
 
 SEARCH_WINDOW: Final = 10_000
 """How many of the jobs that the indexes leave are searched or sorted at once, the newest first."""
 
 _FAILED: Final = frozenset({JobStatus.FAILED, JobStatus.CANCELLED})
-_LIVE: Final = frozenset({JobStatus.QUEUED, JobStatus.RUNNING})
-_LIVE_STATES: Final = {
-    _LIVE: (),
+_STATES_OF_ROWS: Final = {
+    LIVE: (),
     frozenset({JobStatus.RUNNING}): ("s.state = 'running'",),
     frozenset({JobStatus.QUEUED}): ("s.state <> 'running'",),
 }
 _STARTED: Final = "(extract(epoch FROM s.started_at) * 1000000)::bigint"
 _LAST: Final = {True: 2**62, False: -1}
 """The value of jobs that have none, by whether the order is ascending: they come last."""
-
 
 _INDEXED_CAUSES: Final = ("s.trigger", "s.parent_job_id")
 
@@ -130,8 +128,8 @@ def _statuses_of(which: JobFilter) -> frozenset[JobStatus] | None:
 def _branches_of(statuses: frozenset[JobStatus]) -> list[Branch]:
     """Return a branch for the queue, and one for each final state: so the index of each gives its newest."""
     branches = []
-    if live := statuses & _LIVE:
-        branches.append(Branch("job_queue", ["s.tenant_id = $1", *_LIVE_STATES[live]]))
+    if live := statuses & LIVE:
+        branches.append(Branch("job_queue", ["s.tenant_id = $1", *_STATES_OF_ROWS[live]]))
     branches += [
         Branch("job_results", ["s.tenant_id = $1", f"s.status = '{status}'"])
         for status in sorted(statuses & TERMINAL)

@@ -9,7 +9,6 @@ from typing import Final
 
 from runwright.core.ids import floor_id
 from runwright.db.pool import Database
-from runwright.jobs.store.submit import IDEMPOTENCY_TTL
 
 _PRUNE_JOBS: Final = """
 WITH gone AS (
@@ -66,21 +65,6 @@ async def prune_logs(db: Database, *, before: datetime, limit: int) -> int:
         """,
         floor_id("job", before),
         before,
-        limit,
-    )
-    return len(rows)
-
-
-async def prune_idempotency_keys(db: Database, *, now: datetime, limit: int) -> int:
-    """Delete up to `limit` idempotency keys that have expired; return how many."""
-    rows = await db.fetch(
-        """
-        DELETE FROM idempotency_keys WHERE (tenant_id, key) IN (
-            SELECT tenant_id, key FROM idempotency_keys WHERE created_at <= $1
-            ORDER BY created_at LIMIT $2 FOR UPDATE SKIP LOCKED
-        ) RETURNING 1
-        """,
-        now - IDEMPOTENCY_TTL,
         limit,
     )
     return len(rows)

@@ -19,8 +19,6 @@ from runwright.jobs.model import ClaimedAttempt, Job
 PRIORITY_HANDICAP: Final = timedelta(minutes=10)
 """How much later in the queue one step of priority puts a job; also how fast low priority ages."""
 
-IDEMPOTENCY_TTL: Final = timedelta(hours=24)
-
 
 DEFAULT_PRIORITY: Final = 5
 UNCHECKED: Final = 0
@@ -135,13 +133,6 @@ class Rejection(StrEnum):
     TENANT_SUSPENDED = "suspended"
     INPUT_UNCHECKED = "changing its input schema"
     """It has an input schema, and the input was not checked for its present revision."""
-
-
-class PriorJobs(msgspec.Struct, frozen=True):
-    """The jobs that an earlier request with the same idempotency key has made."""
-
-    body_digest: bytes
-    job_ids: list[str]
 
 
 _COLUMNS: Final = len(Submission.__struct_fields__)
@@ -336,38 +327,6 @@ async def record_retries(
         [item.id for item in retries],
     )
     return frozenset(row["job_id"] for row in rows)
-
-
-async def reserve_idempotency_key(
-    db: PoolConnection, *, tenant_id: str, key: str, body_digest: bytes, job_ids: Sequence[str], now: datetime
-) -> PriorJobs | None:
-    """Reserve the key for these jobs, or return the jobs that it was used for within the last day.
-
-    Waits for a competitor in another transaction, so two requests with one key never both succeed.
-    """
-    reserved = await db.fetchval(
-        """
-        INSERT INTO idempotency_keys AS k (tenant_id, key, body_digest, job_ids, created_at)
-        VALUES ($1, $2, $3, $4, $5)
-        ON CONFLICT (tenant_id, key) DO UPDATE
-            SET body_digest = excluded.body_digest, job_ids = excluded.job_ids,
-                created_at = excluded.created_at
-            WHERE k.created_at <= $6 OR k.job_ids = excluded.job_ids
-        RETURNING true
-        """,
-        tenant_id,
-        key,
-        body_digest,
-        job_ids,
-        now,
-        now - IDEMPOTENCY_TTL,
-    )
-    if reserved:
-        return None
-    row = await db.fetchrow(
-        "SELECT body_digest, job_ids FROM idempotency_keys WHERE tenant_id = $1 AND key = $2", tenant_id, key
-    )
-    return None if row is None else PriorJobs(row["body_digest"], row["job_ids"])
 
 
 async def count_queued(db: Database, tenant_id: str, bound: int) -> int:

@@ -15,6 +15,7 @@ from runwright.schedules.model import Backfill, Tick, TickOrigin
 from runwright.schedules.store.ticks import record_ticks
 from runwright.schedules.tick_policy import TickStatus, Timing
 
+TABLE: Final = "schedule_backfills"
 _COLUMNS: Final = column_list(Backfill)
 _MILLISECOND: Final = timedelta(milliseconds=1)
 _MANUAL_SPAN: Final = timedelta(minutes=1)
@@ -48,14 +49,6 @@ async def fetch_backfill(
         backfill_id,
     )
     return None if row is None else _backfill(row)
-
-
-async def count_running_backfills(db: PoolConnection, tenant_id: str) -> int:
-    """Return how many backfills of a tenant are running."""
-    count: int = await db.fetchval(
-        "SELECT count(*) FROM schedule_backfills WHERE tenant_id = $1 AND status = 'running'", tenant_id
-    )
-    return count
 
 
 async def lock_next_backfill(db: PoolConnection, *, now: datetime) -> tuple[Backfill, datetime] | None:
@@ -109,16 +102,6 @@ async def end_backfill(
         now,
     )
     return ended is not None
-
-
-async def defer_backfill(db: Database, backfill_id: str, reason: str, *, until: datetime) -> None:
-    """Take no step of a backfill before a time, and record what it waits for."""
-    await db.execute(
-        "UPDATE schedule_backfills SET due_at = $2, error = $3 WHERE id = $1 AND status = 'running'",
-        backfill_id,
-        until,
-        reason,
-    )
 
 
 async def fired_times(
@@ -239,21 +222,6 @@ def fired_tick(
         decided_at=now,
         origin=origin,
     )
-
-
-async def prune_backfills(db: Database, *, before: datetime, limit: int) -> int:
-    """Delete up to `limit` backfills that ended before a time; return how many were deleted."""
-    rows = await db.fetch(
-        """
-        DELETE FROM schedule_backfills WHERE id IN (
-            SELECT id FROM schedule_backfills WHERE completed_at < $1 ORDER BY id LIMIT $2
-            FOR UPDATE SKIP LOCKED
-        ) RETURNING 1
-        """,
-        before,
-        limit,
-    )
-    return len(rows)
 
 
 def _backfill(row: Record) -> Backfill:

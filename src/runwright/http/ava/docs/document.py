@@ -4,7 +4,6 @@ from collections.abc import Iterable, Sequence
 from http import HTTPStatus
 from typing import Final
 
-import msgspec
 from starlette.responses import Response
 
 from runwright import __version__
@@ -13,9 +12,8 @@ from runwright.http.ava.dialect import AVA, MEANINGS, ErrorBody
 from runwright.http.ava.docs.page import PAGE_POLICY, render_page
 from runwright.http.ava.versions.schemas import VERSION_PATTERN
 from runwright.http.ava.workers.rules import ENV_NAME
-from runwright.http.openapi import REFERENCE, DocumentStyle, Json, describe_routes
+from runwright.http.openapi import REFERENCE, DocumentStyle, Json, describe_routes, document_route
 from runwright.http.request import Request
-from runwright.http.response import JSON
 from runwright.http.routing import Route, Routes
 from runwright.runtimes.handler_calls import KEY_PATTERN
 
@@ -59,13 +57,9 @@ left; if there are none, it is a 429 with `retry-after`."""
 
 def document_routes(described: Sequence[Route]) -> Routes:
     """Return the routes of the document of these routes."""
-    description = describe_api(described, __version__)
-    document, page = msgspec.json.encode(description), render_page(description).encode()
-    routes = Routes(AVA, "/v1/ava")
-
-    @routes.add("GET", "/openapi.json", None)
-    async def show_document(_: Request) -> Response:
-        return Response(document, media_type=JSON)
+    document = describe_api(described, __version__)
+    page = render_page(document).encode()
+    routes = document_route(AVA, "/v1/ava", document)
 
     @routes.add("GET", "/docs", None)
     async def show_page(_: Request) -> Response:
