@@ -3,17 +3,20 @@
 from collections.abc import Sequence
 from enum import StrEnum
 from importlib import resources
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 from urllib.parse import urlsplit
 
 import typer
 
 from runwright.cli.agent_views import get, list_
 from runwright.cli.apps import Commands
-from runwright.cli.automation.texts import plain, section
 from runwright.cli.index import COMMANDS
-from runwright.cli.remote import Remote, Thing, writes
+from runwright.cli.output import plain, section, thing_of
+from runwright.cli.remote import Remote, writes
 from runwright.core.errors import InvalidError
+
+if TYPE_CHECKING:
+    from runwright.client.models.workers import NetworkAccess, WorkerInfo
 
 app = Commands(COMMANDS["agents"])
 app.command("list")(list_)
@@ -62,12 +65,13 @@ def create(  # noqa: PLR0913  one per flag
       --base-url https://api.openai.com/v1
     """
     source = resources.files("runwright.cli") / "templates" / f"{template}.py"
-    body = {
-        "name": name,
-        "runtime": "python",
-        "description": f"Agent of the template {template}: {model} at {base_url}",
-        "source_code": source.read_text(encoding="utf-8"),
-        "config": _config(
+    network: NetworkAccess = {"allow": [_host(base_url)]}
+    made = remote.writer.workers.create(
+        name,
+        "python",
+        description=f"Agent of the template {template}: {model} at {base_url}",
+        source_code=source.read_text(encoding="utf-8"),
+        config=_config(
             LLM_BASE_URL=base_url,
             LLM_MODEL=model,
             LLM_SYSTEM_PROMPT=system_prompt,
@@ -76,12 +80,11 @@ def create(  # noqa: PLR0913  one per flag
             LLM_RAISES_EVENTS="true" if raises_events else None,
             AGENT_TOOLS=_tools(tool or ()),
         ),
-        "secrets": [KEY_SECRET],
-        "timeout_seconds": timeout_seconds,
-        "network": {"allow": [_host(base_url)]},
-    }
-    made = remote.ask("POST", "/v1/ava/workers", body).get("data")
-    remote.show(made if isinstance(made, dict) else {}, _describe)
+        secrets=[KEY_SECRET],
+        timeout_seconds=timeout_seconds,
+        network=network,
+    )
+    remote.output.thing(made, lambda: _describe(made))
 
 
 def _config(**values: object) -> dict[str, object]:
@@ -103,7 +106,7 @@ def _host(base_url: str) -> str:
     return parts.hostname.rstrip(".")
 
 
-def _describe(worker: Thing) -> str:
+def _describe(worker: "WorkerInfo") -> str:
+    fields = thing_of(worker)
     names = ("id", "status", "version", "config", "secrets", "network", "timeout_seconds")
-    rows = [(name, plain(worker.get(name))) for name in names]
-    return section(f"Agent {plain(worker.get('name'))}", rows)
+    return section(f"Agent {worker.name}", {name: plain(fields.get(name)) for name in names})

@@ -1,12 +1,15 @@
 """`runwright config`: the effective settings and the source of each."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from runwright.cli.options import ALL_SETTINGS, takes_settings
-from runwright.cli.table import columns
+from runwright.cli.output import Column, render_table
 from runwright.config import FIELDS, Settings, default_file, shown_value
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 @takes_settings(ALL_SETTINGS)
@@ -27,5 +30,9 @@ def config(
     if defaults:
         typer.echo(default_file(), nl=False)
         return
-    rows = ((name, shown_value(settings, name), settings.sources.get(name, "default")) for name in FIELDS)
-    typer.echo(columns(("setting", "value", "source"), rows))
+    columns: Sequence[Column[str]] = (
+        Column("SETTING", str),
+        Column("VALUE", lambda name: shown_value(settings, name)),
+        Column("SOURCE", lambda name: settings.sources.get(name, "default")),
+    )
+    typer.echo(render_table(list(FIELDS), columns, cut_to=None))

@@ -2,7 +2,8 @@
 
 import json
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from itertools import islice
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -16,11 +17,13 @@ from runwright.cli.terminal import printable
 from runwright.cli.times import clock, iso, parse_moment
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
-    from runwright.client.models.events import EventInfo
+    from runwright.client.models.events import EventInfo, EventListOptions
 
 app = Commands(COMMANDS["events"])
+
+_PAGE: Final = 100
 
 
 @app.command()
@@ -39,10 +42,8 @@ def publish(
     Examples:
     $ runwright events publish custom.report.done -i rows=12
     """
-    body = {"type": type_, "payload": read_input(payload or [])}
-    event = remote.ask("POST", "/v1/ava/events", body)["data"]
-    assert isinstance(event, dict)  # noqa: S101  as the API documents it
-    remote.output.thing(event, lambda: f"{event['id']} {event['type']}")
+    event = remote.writer.events.publish(type_, read_input(payload or []))
+    remote.output.thing(event, lambda: f"{event.id} {event.type}")
 
 
 @app.command("list")
@@ -59,26 +60,21 @@ def list_(
     Examples:
     $ runwright events list --type 'custom.*' --since 1h
     """
-    columns: Sequence[Column[dict[str, Any]]] = (
-        Column("TIME", lambda one: str(one.get("created_at", ""))),
-        Column("TYPE", lambda one: str(one.get("type", "")), style=lambda _: "bold"),
-        Column("ABOUT", lambda one: str(one.get("subject_id") or ""), flexible=True),
-        Column("ID", lambda one: str(one.get("id", "")), wide=True),
-    )
-    begin = None if since is None else iso(parse_moment("--since", since, datetime.now(UTC)))
-    query = {"filter[type]": types, "filter[created_after]": begin}
-    remote.output.rows(list(_rows(remote, query, limit)), columns, empty="Nothing has happened.")
+    which: EventListOptions = {"per_page": min(limit, _PAGE)}
+    if types is not None:
+        which["type"] = types
+    if since is not None:
+        which["since"] = parse_moment("--since", since, datetime.now(UTC))
+    found = islice(remote.client.events.list(**which), limit)
+    remote.output.rows(found, _COLUMNS, empty="Nothing has happened.")
 
 
-def _rows(remote: Remote, query: "dict[str, str | None]", limit: int) -> "Iterator[dict[str, Any]]":
-    cursor, left = None, limit
-    while left > 0:
-        page: dict[str, Any] = remote.get("/v1/ava/events", **query, per_page=min(left, 100), cursor=cursor)
-        yield from page["data"][:left]
-        left -= len(page["data"])
-        cursor = page["pagination"].get("next_cursor")
-        if cursor is None:
-            return
+_COLUMNS: "Sequence[Column[EventInfo]]" = (
+    Column("TIME", lambda one: iso(one.created_at)),
+    Column("TYPE", lambda one: one.type, style=lambda _: "bold"),
+    Column("ABOUT", lambda one: one.subject_id, flexible=True),
+    Column("ID", lambda one: one.id, wide=True),
+)
 
 
 @app.command()

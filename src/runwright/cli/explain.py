@@ -4,7 +4,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from runwright.cli.arguments import JobRef
-from runwright.cli.job_rendering import STYLES, status_text
+from runwright.cli.job_rendering import painted_status
 from runwright.cli.refs import find_job_id
 from runwright.cli.remote import Remote, reads
 from runwright.cli.terminal import painter, printable
@@ -27,7 +27,7 @@ def explain(remote: Remote, *, job: JobRef) -> None:
 def _described(found: "ExplanationInfo") -> str:
     paint = painter(sys.stdout)
     lines = [
-        f"{paint('bold', found.job_id)}  {paint(STYLES.get(found.status, ''), status_text(found.status))}",
+        f"{paint('bold', found.job_id)}  {painted_status(found.status, sys.stdout)}",
         printable(found.summary),
     ]
     others = [reason for reason in found.reasons if reason.message != found.summary]

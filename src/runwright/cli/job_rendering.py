@@ -3,10 +3,11 @@
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TextIO
 
 from runwright.cli.output import Column, section
 from runwright.cli.refs import short_id
+from runwright.cli.terminal import painter
 from runwright.cli.times import ago, clock, milliseconds
 from runwright.core.job_state import JobStatus
 
@@ -32,6 +33,11 @@ SYMBOLS: Final[dict[str, str]] = {
 def status_text(status: str) -> str:
     """Return a state with its symbol."""
     return f"{SYMBOLS.get(status, '?')} {status}"
+
+
+def painted_status(status: str, stream: TextIO) -> str:
+    """Return a state with its symbol, in its colour."""
+    return painter(stream)(STYLES.get(status, ""), status_text(status))
 
 
 def job_columns(now: datetime) -> Sequence[Column["JobInfo"]]:

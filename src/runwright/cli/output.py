@@ -8,14 +8,21 @@ import json
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import StrEnum
-from typing import Any, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar
 
 import msgspec
 
 from runwright.cli.terminal import one_line, painter, width_of
 from runwright.cli.text_width import columns_of, cut
 
+if TYPE_CHECKING:
+    from runwright.client.models.base import Info
+
 T = TypeVar("T")
+
+Json: TypeAlias = "str | int | float | bool | list[Json] | dict[str, Json] | None"
+Thing: TypeAlias = "dict[str, Json]"
+"""A resource as the server sends it, with fields that this version may not know."""
 
 _GAP: Final = "  "
 _NARROWEST: Final = 8
@@ -161,3 +168,20 @@ def section(title: str, values: Mapping[str, str]) -> str:
     width = max(map(len, shown), default=0)
     rows = (f"  {paint('dim', name.ljust(width))}  {text}" for name, text in shown.items())
     return "\n".join([paint("bold", one_line(title)), *rows])
+
+
+def thing_of(resource: "Info") -> Thing:
+    """Return a resource as the server sent it."""
+    thing: Thing = msgspec.json.decode(resource.raw)
+    return thing
+
+
+def plain(value: Json) -> str:
+    """Return a JSON value as readable text."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, dict):
+        return ", ".join(f"{name}={plain(each)}" for name, each in value.items())
+    return str(value)

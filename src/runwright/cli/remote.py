@@ -9,12 +9,12 @@ import functools
 import importlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
 import typer
 
-from runwright.cli.output import Output, OutputFormat
+from runwright.cli.output import Output, OutputFormat, Thing, thing_of
 from runwright.cli.prompts import confirm, require_name
 from runwright.cli.signatures import CommandFunction, option, own_parameters, sign
 from runwright.cli.target import TargetOptions, find_target, label_of
@@ -22,10 +22,8 @@ from runwright.cli.terminal import note
 
 if TYPE_CHECKING:
     from runwright.client import Runwright
+    from runwright.client.models.base import Info
     from runwright.client.targets import ServerTarget
-
-Json: TypeAlias = "str | int | float | bool | list[Json] | dict[str, Json] | None"
-Thing: TypeAlias = "dict[str, Json]"
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would change, and change nothing.")]
 
@@ -81,37 +79,16 @@ class Remote:
         self.announce()
         confirm(question, yes=self.yes)
 
-    def get(self, path: str, **query: str | int | None) -> Thing:
-        """Return the answer to a GET request of any of the server's APIs."""
-        return self._ask(self.client, "GET", path, query=query)
-
-    def ask(self, method: str, path: str, body: Mapping[str, object] | None = None) -> Thing:
-        """Return the answer to a request that changes something."""
-        return self._ask(self.writer, method, path, body=body)
-
-    def _ask(
-        self,
-        client: "Runwright",
-        method: str,
-        path: str,
-        *,
-        query: Mapping[str, str | int | None] | None = None,
-        body: Mapping[str, object] | None = None,
-    ) -> Thing:
-        answer = client.request(f"{method} {path}", query=query, json=body).json
-        return answer if isinstance(answer, dict) else {}
-
-    def show(self, thing: Thing, human: Callable[[Thing], str]) -> None:
-        """Print one resource."""
-        self.output.thing(thing, lambda: human(thing))
-
-    def show_all(self, name: str, things: Sequence[Thing], human: Callable[[Sequence[Thing]], str]) -> None:
+    def show_named(
+        self, name: str, resources: "Sequence[Info]", human: Callable[[Sequence[Thing]], str]
+    ) -> None:
         """Print a list; in JSON as an object with the list under its name, as AGH does."""
+        things = [thing_of(each) for each in resources]
         if self.output.format is OutputFormat.JSONL:
             for thing in things:
                 self.output.thing(thing, str)
         else:
-            self.output.thing({name: list(things)}, lambda: human(things))
+            self.output.thing({name: things}, lambda: human(things))
 
 
 def open_client(target: "ServerTarget", **options: Any) -> "Runwright":  # noqa: ANN401  those of the SDK

@@ -11,11 +11,11 @@ import typer
 
 from runwright.cli.completion import complete_workers
 from runwright.cli.exits import UsageError, print_error
-from runwright.cli.job_rendering import STYLES, status_text
+from runwright.cli.job_rendering import painted_status
 from runwright.cli.log_follower import detach, exit_code, stderr_printer, wait_for
 from runwright.cli.remote import DryRun, Remote, writes
 from runwright.cli.terminal import note, painter, shown
-from runwright.cli.times import milliseconds, parse_duration, parse_moment
+from runwright.cli.times import milliseconds, parse_moment, require_duration
 
 if TYPE_CHECKING:
     from runwright.client.models.jobs import JobInfo
@@ -94,12 +94,7 @@ def _options(priority: int | None, at: str | None, idempotency_key: str | None) 
 
 
 def _seconds(timeout: str | None) -> float | None:
-    if timeout is None:
-        return None
-    duration = parse_duration(timeout)
-    if duration is None:
-        raise UsageError(f"--timeout is no duration: {timeout!r}.", hint="Write 30s, 5m or 1h30m.")
-    return duration.total_seconds()
+    return None if timeout is None else require_duration("--timeout", timeout).total_seconds()
 
 
 class _Waiting:
@@ -140,7 +135,7 @@ def _show_end(job: "JobInfo") -> None:
     """Print on stderr what became of a job."""
     paint = painter(sys.stderr)
     took = milliseconds(job.duration_ms)
-    note(f"{paint(STYLES.get(job.status, ''), status_text(job.status))}  {took}  {paint('dim', job.id)}")
+    note(f"{painted_status(job.status, sys.stderr)}  {took}  {paint('dim', job.id)}")
     if job.error is not None:
         print_error(f"{job.error.code}: {job.error.message}", hint=f"runwright jobs get {job.id}")
 

@@ -25,6 +25,14 @@ def parse_duration(text: str) -> timedelta | None:
         return None
 
 
+def require_duration(option: str, text: str) -> timedelta:
+    """Return the duration that an option names. UsageError if it is none."""
+    duration = parse_duration(text)
+    if duration is None:
+        raise UsageError(f"{option} is no duration: {text!r}.", hint="Write 500ms, 30s, 5m or 1h30m.")
+    return duration
+
+
 def parse_moment(option: str, text: str, now: datetime, *, ahead: bool = False) -> datetime:
     """Return the time that an option names: ISO 8601, or a duration before now (`ahead`: after now)."""
     duration = parse_duration(text.lstrip("-+" if ahead else "-"))
@@ -44,6 +52,11 @@ def parse_moment(option: str, text: str, now: datetime, *, ahead: bool = False) 
 def iso(moment: datetime) -> str:
     """Return a time as the API takes it."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def utc(moment: datetime | None) -> str:
+    """Return a time in UTC, to the second; empty where there is none."""
+    return "" if moment is None else f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def read_iso(text: str | datetime | None) -> datetime | None:

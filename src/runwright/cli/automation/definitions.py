@@ -6,42 +6,36 @@ option without further code, if its type has a notation on the command line.
 
 import functools
 import inspect
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
-from typing import Annotated, Any, Final
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
 import typer
 
 from runwright.automations.model import SHORT_NAMES, AutomationDefinition, RunRetryPolicy, ScheduleSpec
-from runwright.cli.automation.options import (
-    BASE,
-    Last,
-    Since,
-    Status,
-    Until,
-    path_of,
-    read_list,
-    read_runs,
-    unwrapped,
-)
-from runwright.cli.automation.runs import show_runs
-from runwright.cli.automation.texts import (
+from runwright.cli.automation.notation import (
     filter_body,
     limit_text,
-    plain,
     retry_body,
     retry_text,
     schedule_body,
     schedule_text,
-    section,
-    table,
 )
+from runwright.cli.automation.options import Last, Since, Status, Until, newest
+from runwright.cli.automation.runs import show_runs, which_runs
 from runwright.cli.help import EXAMPLES_TITLE
-from runwright.cli.remote import Json, Remote, Thing, reads, writes
-from runwright.core.clock import system_clock
+from runwright.cli.output import Column, Json, Thing, plain, render_table, section, thing_of
+from runwright.cli.remote import Remote, reads, writes
+from runwright.cli.terminal import width_of
 from runwright.core.errors import InvalidError
 from runwright.core.struct_fields import inspect_fields, plain_type
+
+if TYPE_CHECKING:
+    from runwright.client import Runwright
+    from runwright.client.models.automations import AutomationInfo
 
 _TEXTS: Final[Mapping[str, Callable[[Json], str]]] = {
     "schedule": schedule_text,
@@ -138,7 +132,7 @@ class DefinitionCommands:
         self,
         name: str,
         *,
-        extra: Callable[[Thing], Thing] = lambda _: {},
+        extra: Callable[["AutomationInfo"], Thing] = lambda _: {},
         hidden: Sequence[str] = (),
         columns: Sequence[str],
     ) -> None:
@@ -151,16 +145,19 @@ class DefinitionCommands:
         self._columns = columns
 
     def list(self, remote: Remote, last: int | None, **query: str | None) -> None:
-        found = read_list(remote, f"{BASE}/{self._many}", self._many, last, **query)
-        remote.show_all(self._many, found, self._table)
+        given = {name: value for name, value in query.items() if value is not None}
+        remote.show_named(self._many, newest(self._api(remote.client).list(**given), last), self._table)
 
     def create(self, remote: Remote, body: Mapping[str, object]) -> None:
-        self._show(remote, remote.ask("POST", f"{BASE}/{self._many}", body))
+        self._show(remote, self._api(remote.writer).create(**body))
 
     def change(self, remote: Remote, one_id: str, body: Mapping[str, object]) -> None:
         if not body:
             raise InvalidError({"update": ["Requires at least one change flag."]})
-        self._show(remote, remote.ask("PATCH", path_of(self._many, one_id), body))
+        self._show(remote, self._api(remote.writer).update(one_id, **body))
+
+    def _api(self, client: "Runwright") -> Any:  # noqa: ANN401  of jobs or triggers, which have the same methods
+        return getattr(client.automations, self._many)
 
     def add_get(self, app: typer.Typer) -> None:
         """Add the command `get`."""
@@ -168,7 +165,7 @@ class DefinitionCommands:
         @app.command(help=_help(f"Show one {self._one}.", f"{self._many} get {self._sample}"))
         @reads
         def get(remote: Remote, *, one_id: Annotated[str, self._id]) -> None:
-            self._show(remote, remote.get(path_of(self._many, one_id)))
+            self._show(remote, self._api(remote.client).get(one_id))
 
     def add_delete(self, app: typer.Typer) -> None:
         """Add the command `delete`."""
@@ -176,8 +173,8 @@ class DefinitionCommands:
         @app.command(help=_help(f"Delete a {self._one} and print it.", f"{self._many} delete {self._sample}"))
         @writes
         def delete(remote: Remote, *, one_id: Annotated[str, self._id]) -> None:
-            found = remote.get(path_of(self._many, one_id))
-            remote.ask("DELETE", path_of(self._many, one_id))
+            found = self._api(remote.client).get(one_id)
+            self._api(remote.writer).delete(one_id)
             self._show(remote, found)
 
     def add_history(self, app: typer.Typer) -> None:
@@ -198,23 +195,24 @@ class DefinitionCommands:
             until: Until = None,
             last: Last = None,
         ) -> None:
-            path = path_of(self._many, one_id, "runs")
-            found = read_runs(
-                remote, path, system_clock(), last=last, since=since, until=until, status=status
-            )
-            show_runs(remote, found)
+            runs = self._api(remote.client).runs(one_id, **which_runs(status, since, until))
+            show_runs(remote, newest(runs, last))
 
-    def _show(self, remote: Remote, answer: Thing) -> None:
-        remote.show(unwrapped(answer, self._one), self._describe)
+    def _show(self, remote: Remote, automation: "AutomationInfo") -> None:
+        remote.output.thing(automation, lambda: self._describe(automation))
 
-    def _describe(self, one: Thing) -> str:
-        shown = {"id": one.get("id")} | {name: one[name] for name in one if name not in self._hidden}
-        rows = [(_label(name), _text(name, value)) for name, value in (shown | self._extra(one)).items()]
-        return section(f"{self._one.title()} {plain(one.get('name'))}", rows)
+    def _describe(self, automation: "AutomationInfo") -> str:
+        one = thing_of(automation)
+        shown = {"id": automation.id} | {name: one[name] for name in one if name not in self._hidden}
+        rows = {_label(name): _text(name, value) for name, value in (shown | self._extra(automation)).items()}
+        return section(f"{self._one.title()} {automation.name}", rows)
 
     def _table(self, things: Sequence[Thing]) -> str:
-        rows: list[Thing] = [{name: _text(name, value) for name, value in one.items()} for one in things]
-        return table([_label(name).upper() for name in self._columns], rows, *self._columns)
+        columns = [
+            Column[Thing](_label(name).upper(), partial(_cell, name), flexible=name == "name")
+            for name in self._columns
+        ]
+        return render_table(things, columns, cut_to=width_of(sys.stdout)) if things else "none"
 
 
 def _help(about: str, example: str) -> str:
@@ -223,6 +221,10 @@ def _help(about: str, example: str) -> str:
 
 def _label(name: str) -> str:
     return SHORT_NAMES.get(name, name.removesuffix("_at")).replace("_", " ")
+
+
+def _cell(name: str, one: Thing) -> str:
+    return _text(name, one.get(name))
 
 
 def _text(name: str, value: Json) -> str:

@@ -7,9 +7,10 @@ import typer
 from runwright.automations.model import AutomationScope, DefinitionSource, JobFields
 from runwright.cli.apps import Commands
 from runwright.cli.automation.definitions import DefinitionCommands, takes_definition
-from runwright.cli.automation.options import Id, Last, OnlyWorkspace, path_of, unwrapped
-from runwright.cli.automation.runs import describe_run
-from runwright.cli.remote import Remote, Thing, reads, writes
+from runwright.cli.automation.options import Id, Last, OnlyWorkspace
+from runwright.cli.automation.runs import show_run
+from runwright.cli.output import Thing
+from runwright.cli.remote import Remote, reads, writes
 
 app = Commands(runs_alone=True)
 
@@ -79,7 +80,7 @@ def trigger(remote: Remote, *, job_id: Id) -> None:
     Examples:
     $ runwright automation jobs trigger job-5f2c
     """
-    remote.show(unwrapped(remote.ask("POST", path_of("jobs", job_id, "trigger")), "run"), describe_run)
+    show_run(remote, remote.writer.automations.jobs.trigger(job_id))
 
 
 _JOBS.add_history(app)

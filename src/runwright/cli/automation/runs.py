@@ -1,25 +1,19 @@
 """`runwright automation runs`."""
 
+import sys
 from collections.abc import Sequence
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from runwright.cli.apps import Commands
-from runwright.cli.automation.options import (
-    BASE,
-    Id,
-    Last,
-    Since,
-    Status,
-    Until,
-    path_of,
-    read_runs,
-    unwrapped,
-)
-from runwright.cli.automation.texts import plain, section, table
-from runwright.cli.remote import Remote, Thing, reads, writes
-from runwright.core.clock import system_clock
+from runwright.cli.automation.options import Id, Last, Since, Status, Until, newest, period
+from runwright.cli.output import Column, Thing, plain, render_table, section, thing_of
+from runwright.cli.remote import Remote, reads, writes
+from runwright.cli.terminal import width_of
+
+if TYPE_CHECKING:
+    from runwright.client.models.automations import AutomationRunInfo
 
 app = Commands(runs_alone=True)
 
@@ -46,18 +40,10 @@ def list_(
     $ runwright automation runs --since 24h --status failed
     """
     if context.invoked_subcommand is None:
-        found = read_runs(
-            remote,
-            f"{BASE}/runs",
-            system_clock(),
-            last=last,
-            since=since,
-            until=until,
-            status=status,
-            job_id=job_id,
-            trigger_id=trigger_id,
+        runs = remote.client.automations.runs.list(
+            job_id=job_id, trigger_id=trigger_id, **which_runs(status, since, until)
         )
-        show_runs(remote, found)
+        show_runs(remote, newest(runs, last))
 
 
 @app.command()
@@ -68,7 +54,7 @@ def get(remote: Remote, *, run_id: Id) -> None:
     Examples:
     $ runwright automation runs get run-5f2c
     """
-    remote.show(unwrapped(remote.get(path_of("runs", run_id)), "run"), describe_run)
+    show_run(remote, remote.client.automations.runs.get(run_id))
 
 
 @app.command()
@@ -79,7 +65,7 @@ def cancel(remote: Remote, *, run_id: Id) -> None:
     Examples:
     $ runwright automation runs cancel run-5f2c
     """
-    remote.show(unwrapped(remote.ask("POST", path_of("runs", run_id, "cancel")), "run"), describe_run)
+    show_run(remote, remote.writer.automations.runs.cancel(run_id))
 
 
 @app.command()
@@ -90,29 +76,52 @@ def attempts(remote: Remote, *, run_id: Id) -> None:
     Examples:
     $ runwright automation runs attempts run-5f2c
     """
-    answer = remote.get(path_of("runs", run_id, "attempts")).get("attempts")
-    found = [one for one in answer if isinstance(one, dict)] if isinstance(answer, list) else []
-    remote.show_all("attempts", found, _attempt_table)
+    remote.show_named("attempts", remote.client.automations.runs.attempts(run_id), _attempt_table)
+
+
+def which_runs(status: str | None, since: str | None, until: str | None) -> dict[str, Any]:
+    """Return the runs that options select, as the SDK takes them."""
+    return ({} if status is None else {"status": status}) | period(since, until)
+
+
+def show_runs(remote: Remote, runs: Sequence["AutomationRunInfo"]) -> None:
+    """Print runs."""
+    remote.show_named("runs", runs, _table)
+
+
+def show_run(remote: Remote, run: "AutomationRunInfo") -> None:
+    """Print one run."""
+    remote.output.thing(run, lambda: _describe(thing_of(run)))
+
+
+def _describe(run: Thing) -> str:
+    names = ("status", "attempt", "job_id", "trigger_id", "session_id", "task_id", "fire_id", "scheduled_at")
+    more = ("started_at", "ended_at", "error", "delivery_error")
+    return section(f"Run {plain(run.get('id'))}", {name: plain(run.get(name)) for name in (*names, *more)})
+
+
+def _table(runs: Sequence[Thing]) -> str:
+    return render_table(runs, _COLUMNS, cut_to=width_of(sys.stdout)) if runs else "none"
 
 
 def _attempt_table(attempts: Sequence[Thing]) -> str:
-    header = ("ATTEMPT", "STATUS", "SESSION", "STARTED", "ENDED", "ERROR")
-    return table(header, attempts, "attempt", "status", "session_id", "started_at", "ended_at", "error")
+    return render_table(attempts, _ATTEMPT_COLUMNS, cut_to=width_of(sys.stdout)) if attempts else "none"
 
 
-def show_runs(remote: Remote, runs: Sequence[Thing]) -> None:
-    """Print runs."""
-    remote.show_all("runs", runs, _run_table)
-
-
-def describe_run(run: Thing) -> str:
-    """Return the description of a run."""
-    names = ("status", "attempt", "job_id", "trigger_id", "session_id", "task_id", "fire_id", "scheduled_at")
-    more = ("started_at", "ended_at", "error", "delivery_error")
-    return section(f"Run {plain(run.get('id'))}", [(name, plain(run.get(name))) for name in (*names, *more)])
-
-
-def _run_table(runs: Sequence[Thing]) -> str:
-    rows = [run | {"of": run.get("job_id") or run.get("trigger_id")} for run in runs]
-    header = ("ID", "STATUS", "ATTEMPT", "OF", "STARTED", "ENDED", "ERROR")
-    return table(header, rows, "id", "status", "attempt", "of", "started_at", "ended_at", "error")
+_COLUMNS: Sequence[Column[Thing]] = (
+    Column("ID", lambda run: plain(run.get("id"))),
+    Column("STATUS", lambda run: plain(run.get("status"))),
+    Column("ATTEMPT", lambda run: plain(run.get("attempt")), right=True),
+    Column("OF", lambda run: plain(run.get("job_id") or run.get("trigger_id"))),
+    Column("STARTED", lambda run: plain(run.get("started_at")), flexible=True),
+    Column("ENDED", lambda run: plain(run.get("ended_at")), flexible=True),
+    Column("ERROR", lambda run: plain(run.get("error")), flexible=True),
+)
+_ATTEMPT_COLUMNS: Sequence[Column[Thing]] = (
+    Column("ATTEMPT", lambda one: plain(one.get("attempt")), right=True),
+    Column("STATUS", lambda one: plain(one.get("status"))),
+    Column("SESSION", lambda one: plain(one.get("session_id")), flexible=True),
+    Column("STARTED", lambda one: plain(one.get("started_at")), flexible=True),
+    Column("ENDED", lambda one: plain(one.get("ended_at")), flexible=True),
+    Column("ERROR", lambda one: plain(one.get("error")), flexible=True),
+)

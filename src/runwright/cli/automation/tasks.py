@@ -1,24 +1,24 @@
 """`runwright automation tasks`: what runs of jobs with a task have left to people and agents."""
 
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Final
 
-import msgspec
 import typer
 
 from runwright.automations.model import TaskStatus
 from runwright.cli.apps import Commands
-from runwright.cli.automation.options import Id, Last, read_list
-from runwright.cli.automation.texts import plain, section, table
+from runwright.cli.automation.options import Id, Last, newest
 from runwright.cli.exits import UsageError
-from runwright.cli.remote import Remote, Thing, reads, writes
+from runwright.cli.output import Column, Thing, plain, render_table, section, thing_of
+from runwright.cli.remote import Remote, reads, writes
+from runwright.cli.terminal import width_of
 
 if TYPE_CHECKING:
     from runwright.client.models.automations import AutomationTaskInfo
 
 app = Commands(runs_alone=True)
 
-_ROUTE: Final = "/api/tasks"
 _DETAILS: Final = (
     *("id", "status", "description", "owner", "run_id", "job_id"),
     *("scope", "workspace_id", "created_at", "updated_at"),
@@ -40,7 +40,7 @@ def list_(
     $ runwright automation tasks --status open
     """
     if context.invoked_subcommand is None:
-        remote.show_all("tasks", read_list(remote, _ROUTE, "tasks", last, status=status), _table)
+        remote.show_named("tasks", newest(remote.client.automations.tasks.list(status=status), last), _table)
 
 
 @app.command()
@@ -87,10 +87,19 @@ def _owner(text: str) -> dict[str, str]:
 
 
 def _describe(task: "AutomationTaskInfo") -> str:
-    values: Thing = msgspec.json.decode(task.raw)
-    return section(f"Task {task.title}", [(name, plain(values.get(name))) for name in _DETAILS])
+    values = thing_of(task)
+    return section(f"Task {task.title}", {name: plain(values.get(name)) for name in _DETAILS})
 
 
 def _table(tasks: Sequence[Thing]) -> str:
-    header = ("ID", "STATUS", "TITLE", "OWNER", "RUN", "CREATED")
-    return table(header, tasks, "id", "status", "title", "owner", "run_id", "created_at")
+    return render_table(tasks, _COLUMNS, cut_to=width_of(sys.stdout)) if tasks else "none"
+
+
+_COLUMNS: Sequence[Column[Thing]] = (
+    Column("ID", lambda task: plain(task.get("id"))),
+    Column("STATUS", lambda task: plain(task.get("status"))),
+    Column("TITLE", lambda task: plain(task.get("title")), flexible=True),
+    Column("OWNER", lambda task: plain(task.get("owner")), flexible=True),
+    Column("RUN", lambda task: plain(task.get("run_id"))),
+    Column("CREATED", lambda task: plain(task.get("created_at")), flexible=True),
+)

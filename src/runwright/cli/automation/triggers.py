@@ -1,6 +1,6 @@
 """`runwright automation triggers`: prompts for events and webhooks."""
 
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -8,8 +8,11 @@ from runwright.automations.model import AutomationScope, DefinitionSource, Trigg
 from runwright.cli.apps import Commands
 from runwright.cli.automation.definitions import DefinitionCommands, takes_definition
 from runwright.cli.automation.options import Id, Last, OnlyWorkspace
-from runwright.cli.automation.texts import plain
-from runwright.cli.remote import Remote, Thing, reads, writes
+from runwright.cli.output import Thing
+from runwright.cli.remote import Remote, reads, writes
+
+if TYPE_CHECKING:
+    from runwright.client.models.automations import AutomationInfo
 
 app = Commands(runs_alone=True)
 
@@ -27,14 +30,9 @@ NewSecret = Annotated[
 ]
 
 
-def _webhook_path(trigger: Thing) -> Thing:
-    """Return the path of deliveries, which is not part of the API's answer."""
-    slug, webhook_id = plain(trigger.get("endpoint_slug")), plain(trigger.get("webhook_id"))
-    if not slug or not webhook_id:
-        return {}
-    workspace = f"workspaces/{plain(trigger.get('workspace_id'))}"
-    scope = workspace if trigger.get("scope") == AutomationScope.WORKSPACE else "global"
-    return {"webhook": f"/api/webhooks/{scope}/{slug}--{webhook_id}"}
+def _webhook_path(trigger: "AutomationInfo") -> Thing:
+    path = getattr(trigger, "webhook_path", None)
+    return {} if path is None else {"webhook": path}
 
 
 _TRIGGERS: Final = DefinitionCommands(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from runwright.cli.deploy.automations import WEBHOOK_EVENT, route_of, send_automation, webhook_path
+from runwright.cli.deploy.automations import WEBHOOK_EVENT, api_of, send_automation
 from runwright.cli.deploy.model import Act, Plan, ResourceChange, WorkerChange
 from runwright.cli.deploy.planning import settings_of
 from runwright.cli.deploy.rendering import files_text
@@ -191,7 +191,7 @@ class Applying:
         secret = secrets.token_urlsafe(32) if is_hook else None
         made = send_automation(self._client, change, secret)
         if is_hook:
-            yield f"deliveries go to {self._remote.target.url}{webhook_path(made)}"
+            yield f"deliveries go to {self._remote.target.url}{getattr(made, 'webhook_path', '')}"
             yield f"its signing secret, shown this once: {secret}"
 
     def _delete(self, change: ResourceChange) -> None:
@@ -202,7 +202,7 @@ class Applying:
         elif change.kind == "webhook":
             self._client.webhooks.delete(change.id)
         else:
-            self._client.request(f"DELETE {route_of(change)}/{{id}}", change.id)
+            api_of(self._client, change).delete(change.id)
         self._step("deleted", f"{change.kind} {one_line(change.name)}")
 
     def _step(self, done: str, about: str, name: str = "") -> None:

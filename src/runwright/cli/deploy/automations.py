@@ -9,6 +9,7 @@ from runwright.cli.project.model import Project, ProjectAutomation
 
 if TYPE_CHECKING:
     from runwright.client import Runwright
+    from runwright.client.models.automations import AutomationInfo
 
 JOBS, TRIGGERS = "jobs", "triggers"
 WEBHOOK_EVENT: Final = "webhook"
@@ -108,24 +109,14 @@ def _about(one: Mapping[str, Any]) -> str:
     return f"on {one.get('event')}"
 
 
-def webhook_path(trigger: Mapping[str, Any]) -> str:
-    """Return the path of deliveries to a trigger with the event `webhook`."""
-    workspace = trigger.get("workspace_id")
-    scope = f"workspaces/{workspace}" if workspace else "global"
-    return f"/api/webhooks/{scope}/{trigger.get('endpoint_slug')}--{trigger.get('webhook_id')}"
+def api_of(client: "Runwright", change: ResourceChange) -> Any:  # noqa: ANN401  of jobs or triggers, which are alike
+    """Return the part of the SDK for the automation that a change is about."""
+    return getattr(client.automations, f"{change.kind.removeprefix('automation ')}s")
 
 
-def route_of(change: ResourceChange) -> str:
-    """Return the path of the resources that a change is about."""
-    return f"/api/automation/{change.kind.removeprefix('automation ')}s"
-
-
-def send_automation(client: "Runwright", change: ResourceChange, secret: str | None) -> Mapping[str, Any]:
+def send_automation(client: "Runwright", change: ResourceChange, secret: str | None) -> "AutomationInfo":
     """Create or update an automation, and return it."""
     body = change.body if secret is None else {**change.body, "webhook_secret_value": secret}
-    if change.id:
-        answer = client.request(f"PATCH {route_of(change)}/{{id}}", change.id, json=body).json
-    else:
-        answer = client.request(f"POST {route_of(change)}", json=body).json
-    found: Mapping[str, Any] = answer[change.kind.removeprefix("automation ")]
-    return found
+    api = api_of(client, change)
+    made: AutomationInfo = api.update(change.id, **body) if change.id else api.create(**body)
+    return made

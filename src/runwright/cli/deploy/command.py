@@ -15,7 +15,7 @@ from runwright.cli.exits import UsageError
 from runwright.cli.project.reader import read_project
 from runwright.cli.remote import DryRun, Remote, writes
 from runwright.cli.terminal import note
-from runwright.cli.times import parse_duration
+from runwright.cli.times import require_duration
 
 _BUILD_TIMEOUT: Final = "10m"
 
@@ -54,9 +54,7 @@ def deploy(
     $ runwright deploy -m "Handle empty rows"
     $ runwright deploy --env prod --prune -y
     """
-    seconds = parse_duration(timeout)
-    if seconds is None:
-        raise UsageError(f"--timeout is no duration: {timeout!r}.", hint="Write 30s, 5m or 1h30m.")
+    build_timeout = require_duration("--timeout", timeout)
     remote.within(folder, environment)
     plan = plan_of(remote, folder, environment, prune=prune)
     for warning in plan.warnings:
@@ -64,7 +62,7 @@ def deploy(
     if dry_run or plan.is_empty:
         remote.output.thing(plan_json(plan), lambda: render_plan(plan, files=dry_run))
         return
-    _apply(remote, plan, message, seconds.total_seconds())
+    _apply(remote, plan, message, build_timeout.total_seconds())
 
 
 def plan_of(remote: Remote, folder: Path, environment: str | None, *, prune: bool) -> Plan:

@@ -1,10 +1,11 @@
 """What the server has: workers, schedules, webhooks, automations, and the files that serve."""
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from runwright.cli.exits import UsageError
+from runwright.cli.output import Thing, thing_of
 from runwright.cli.project.model import Project
 from runwright.client.errors import ApiError
 
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
     from runwright.client.models.webhooks import WebhookInfo
     from runwright.client.models.workers import WorkerInfo
 
-_AUTOMATIONS: Final = {"jobs": "GET /api/automation/jobs", "triggers": "GET /api/automation/triggers"}
-_PAGE: Final = 1_000
 _FILES: Final = 2_000
 _NOT_FOUND: Final = 404
 _DEPRECATED: Final = "deprecated"
@@ -32,7 +31,7 @@ class ServerState(msgspec.Struct, kw_only=True):
     schedules: "dict[str, list[ScheduleInfo]]"
     """By the id of their worker."""
     webhooks: "list[WebhookInfo]"
-    automations: dict[str, list[dict[str, Any]]]
+    automations: dict[str, list[Thing]]
     """Jobs and triggers, as AGH's API has them."""
     secrets: set[str]
 
@@ -49,9 +48,7 @@ def read_state(client: "Runwright", project: Project) -> ServerState:
         other_workers=[worker for worker in found if worker.name not in names],
         schedules=schedules,
         webhooks=list(client.webhooks.list()) if project.webhooks else [],
-        automations={kind: _automations(client, kind) for kind in _AUTOMATIONS}
-        if project.automations
-        else {},
+        automations=_automations(client) if project.automations else {},
         secrets={secret.name for secret in client.secrets.list()},
     )
 
@@ -69,17 +66,12 @@ def _by_name(workers: "Iterable[WorkerInfo]") -> "dict[str, WorkerInfo]":
     return found
 
 
-def _automations(client: "Runwright", kind: str) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = []
-    cursor: str | None = None
-    while True:
-        page: dict[str, Any] = client.request(
-            _AUTOMATIONS[kind], query={"limit": _PAGE, "cursor": cursor}
-        ).json
-        found += page.get(kind, [])
-        cursor = page.get("next_cursor") or None
-        if cursor is None:
-            return found
+def _automations(client: "Runwright") -> dict[str, list[Thing]]:
+    api = client.automations
+    return {
+        "jobs": [thing_of(job) for job in api.jobs.list()],
+        "triggers": [thing_of(trigger) for trigger in api.triggers.list()],
+    }
 
 
 def serving_files(client: "Runwright", worker: "WorkerInfo") -> dict[str, tuple[str, bool]]:

@@ -12,7 +12,7 @@ from runwright.cli.deploy.applying import Applying
 from runwright.cli.deploy.command import plan_of
 from runwright.cli.deploy.model import Act, Plan
 from runwright.cli.exits import report
-from runwright.cli.job_rendering import STYLES, status_text
+from runwright.cli.job_rendering import painted_status
 from runwright.cli.library_errors import report_other
 from runwright.cli.log_follower import line_printer
 from runwright.cli.remote import Remote
@@ -119,7 +119,7 @@ class _DevRun:
     def _show_end(self, job: "JobInfo") -> None:
         self._cancelled.set()
         paint = painter(sys.stdout)
-        parts = [paint(STYLES.get(job.status, ""), status_text(job.status)), milliseconds(job.duration_ms)]
+        parts = [painted_status(job.status, sys.stdout), milliseconds(job.duration_ms)]
         if job.error is not None:
             parts.append(f"{job.error.code}: {printable(job.error.message)}")
             if job.error.stack:

@@ -11,7 +11,7 @@ from runwright.cli.completion import complete_workers
 from runwright.cli.exits import UsageError
 from runwright.cli.remote import Remote
 from runwright.cli.signatures import CommandFunction, option, own_parameters, sign
-from runwright.cli.times import iso, parse_duration, parse_moment
+from runwright.cli.times import iso, parse_duration, parse_moment, require_duration
 from runwright.core.job_state import ErrorCode, JobStatus, Trigger
 
 _PANEL: Final = "Which jobs"
@@ -149,7 +149,4 @@ def _moment(name: str, text: str | None, now: datetime) -> "timedelta | str | No
 def _milliseconds(text: str | None) -> int | None:
     if text is None:
         return None
-    duration = parse_duration(text)
-    if duration is None:
-        raise UsageError(f"--min-duration is no duration: {text!r}.", hint="Write 500ms, 30s or 1h30m.")
-    return round(duration / timedelta(milliseconds=1))
+    return round(require_duration("--min-duration", text) / timedelta(milliseconds=1))

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from runwright.cli.exits import ExitCode, UsageError
-from runwright.cli.job_rendering import STYLES, error_text, job_columns, status_text
+from runwright.cli.exits import ExitCode
+from runwright.cli.job_rendering import error_text, job_columns, painted_status
 from runwright.cli.jobs.bulk import JobRefs, wait_for_operations
 from runwright.cli.jobs.filters import JobFilters, takes_job_filters
 from runwright.cli.log_follower import exit_code
@@ -18,8 +18,8 @@ from runwright.cli.output import render_table
 from runwright.cli.progress import redrawn
 from runwright.cli.refs import find_job_id
 from runwright.cli.remote import Remote, reads
-from runwright.cli.terminal import is_drawable, painter, width_of
-from runwright.cli.times import milliseconds, parse_duration
+from runwright.cli.terminal import is_drawable, width_of
+from runwright.cli.times import milliseconds, require_duration
 
 if TYPE_CHECKING:
     from runwright.client.models.jobs import JobInfo
@@ -60,10 +60,7 @@ def watch(
 def _deadline(timeout: str | None) -> float | None:
     if timeout is None:
         return None
-    duration = parse_duration(timeout)
-    if duration is None:
-        raise UsageError(f"--timeout is no duration: {timeout!r}.", hint="Write 30s, 5m or 1h30m.")
-    return time.monotonic() + duration.total_seconds()
+    return time.monotonic() + require_duration("--timeout", timeout).total_seconds()
 
 
 def _watch_some(remote: Remote, ids: Sequence[str], until: float | None) -> None:
@@ -85,12 +82,7 @@ def _print_state(remote: Remote, job: "JobInfo") -> None:
     if not remote.output.is_table:
         remote.output.thing(job, str)
         return
-    paint = painter(sys.stdout)
-    parts = (
-        job.id,
-        paint(STYLES.get(job.status, ""), status_text(job.status)),
-        milliseconds(job.duration_ms),
-    )
+    parts = (job.id, painted_status(job.status, sys.stdout), milliseconds(job.duration_ms))
     sys.stdout.write("  ".join([*(part for part in parts if part), error_text(job)]).rstrip() + "\n")
     sys.stdout.flush()
 

@@ -1,22 +1,16 @@
-"""How people write schedules, retries, filters and times on the command line."""
-
-from datetime import UTC, datetime
+"""How people write schedules, retries and filters on the command line."""
 
 import pytest
 
-from runwright.cli.automation.options import path_of
-from runwright.cli.automation.texts import (
+from runwright.cli.automation.notation import (
     filter_body,
-    moment,
     retry_body,
     retry_text,
     schedule_body,
     schedule_text,
 )
-from runwright.cli.remote import Thing
+from runwright.cli.output import Thing
 from runwright.core.errors import InvalidError
-
-NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
@@ -76,23 +70,3 @@ def test_filters_may_be_repeated_and_listed() -> None:
     }
     with pytest.raises(InvalidError):
         filter_body(["data.ref"])
-
-
-@pytest.mark.parametrize(
-    ("text", "at"),
-    [(None, None), ("2h", "2026-05-01T10:00:00Z"), ("2026-04-01T00:00:00+01:00", "2026-03-31T23:00:00Z")],
-)
-def test_times_may_be_so_long_ago(text: str | None, at: str | None) -> None:
-    assert moment("--since", text, NOW) == at
-
-
-@pytest.mark.parametrize("text", ["0s", "-2h", "yesterday", "2026-04-01", ""])
-def test_what_is_no_moment_is_said(text: str) -> None:
-    with pytest.raises(InvalidError):
-        moment("--since", text, NOW)
-
-
-@pytest.mark.parametrize("some_id", ["", "../jobs", "a/b", "a?b", "a#b", "a%2fb", "a b", "a\n"])
-def test_an_id_cannot_lead_elsewhere(some_id: str) -> None:
-    with pytest.raises(InvalidError):
-        path_of("jobs", some_id)

@@ -1,13 +1,11 @@
-"""The notation of schedules, retries, filters and times on the command line."""
+"""The notation of schedules, retries and filters on the command line."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Final
 
-from runwright.cli.remote import Json, Thing
-from runwright.cli.table import columns
+from runwright.cli.output import Json, Thing
 from runwright.core.errors import InvalidError
-from runwright.cron.go_durations import DurationError, parse_duration
 
 _DEFAULT_RETRIES: Final = 3
 _DEFAULT_DELAY: Final = "2s"
@@ -19,7 +17,7 @@ def schedule_body(text: str) -> Thing:
     if mode == "every":
         return {"mode": "every", "interval": rest.strip()}
     if mode == "at":
-        return {"mode": "at", "time": _rfc3339(_time("--schedule", rest.strip()))}
+        return {"mode": "at", "time": _rfc3339(rest.strip())}
     return {"mode": "cron", "expr": text.strip()}
 
 
@@ -42,30 +40,15 @@ def filter_body(entries: Sequence[str]) -> Thing:
     return {path.strip(): value.strip() for path, _, value in pairs}
 
 
-def moment(option: str, text: str | None, now: datetime) -> str | None:
-    """Parse a time, or a duration before now."""
-    if text is None:
-        return None
-    try:
-        ago = parse_duration(text)
-    except DurationError:
-        return _rfc3339(_time(option, text))
-    if ago <= timedelta():
-        raise InvalidError({option: ["Must be a time, or a positive duration such as 2h."]})
-    return _rfc3339(now - ago)
-
-
-def _time(option: str, text: str) -> datetime:
+def _rfc3339(text: str) -> str:
+    """Return a time with its zone, by default UTC."""
     try:
         at = datetime.fromisoformat(text)
     except ValueError:
         at = None
     if at is None or "T" not in text or ":" not in text:
-        raise InvalidError({option: ["Must be a time such as 2026-05-01T09:00:00Z, or a duration."]})
-    return at.replace(tzinfo=UTC) if at.tzinfo is None else at
-
-
-def _rfc3339(at: datetime) -> str:
+        raise InvalidError({"--schedule": ["Must be a time such as at:2026-05-01T09:00:00Z."]})
+    at = at.replace(tzinfo=UTC) if at.tzinfo is None else at
     return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
@@ -87,28 +70,3 @@ def retry_text(retry: Json) -> str:
 def limit_text(limit: Json) -> str:
     """Return a fire limit as `12/1h`."""
     return f"{limit.get('max')}/{limit.get('window')}" if isinstance(limit, dict) else ""
-
-
-def plain(value: Json) -> str:
-    """Return a value as readable text."""
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, dict):
-        return ", ".join(f"{name}={plain(each)}" for name, each in value.items())
-    return str(value)
-
-
-def section(title: str, rows: Sequence[tuple[str, str]]) -> str:
-    """Return a title with rows of names and values; empty values are left out."""
-    shown = [(name, value) for name, value in rows if value]
-    width = max((len(name) for name, _ in shown), default=0)
-    return "\n".join([title, *(f"  {name.ljust(width)}  {value}" for name, value in shown)])
-
-
-def table(header: Sequence[str], things: Sequence[Thing], *cells: str) -> str:
-    """Return a table with a row per entry."""
-    if not things:
-        return "none"
-    return columns(header, [[plain(thing.get(cell)) for cell in cells] for thing in things])
