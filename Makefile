@@ -10,7 +10,7 @@ SETUP_INPUTS := scripts/setup pyproject.toml requirements/lock.txt
 
 # What needs a database and no sandbox, so that it runs on any PostgreSQL: TEST_PG_BIN names the folder of its
 # programs; by default it is the embedded one.
-DATABASE_TESTS := $(addprefix tests/integration/,agents analytics automations bulk db events jobs loops outbox schedules tenants)
+DATABASE_TESTS := $(addprefix tests/integration/,agents analytics automations bulk db events handler_calls job_views jobs leases loops outbox schedules tenants)
 SMOKE_TESTS := tests/unit tests/integration/db tests/integration/jobs tests/integration/job_views tests/contract/test_jobs.py tests/e2e/test_handlers.py
 # One more worker than processors, as tests wait for servers to start and stop; at most 4.
 PYTEST_PARALLEL := -n $(shell processors=$$(nproc); echo $$((processors < 3 ? processors + 1 : 4)))

@@ -51,6 +51,20 @@ TARGETS: Final = {
         ),
     ),
     "executor": (("src/runwright/executor",), ("tests/integration/executor", "tests/unit/executor")),
+    "leases": (
+        ("src/runwright/leases",),
+        (
+            "tests/integration/leases",
+            "tests/integration/loops/test_reaper.py",
+            "tests/integration/executor/test_lease.py",
+        ),
+    ),
+    "outbox": (
+        ("src/runwright/outbox",),
+        ("tests/integration/outbox", "tests/integration/loops/test_sender.py"),
+    ),
+    "bulk": (("src/runwright/bulk",), ("tests/integration/bulk", "tests/integration/loops/test_bad_rows.py")),
+    "handler_calls": (("src/runwright/handler_calls",), ("tests/integration/handler_calls",)),
 }
 """What is changed, and the tests that are nearest to it."""
 
