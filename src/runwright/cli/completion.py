@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from runwright.cli.target import TargetOptions, find_target
+from runwright.client.environment import COMPLETION_SECONDS
 
 if TYPE_CHECKING:
     from runwright.client import Runwright
 
 _SECONDS: Final = 0.2
-_VARIABLE: Final = "RUNWRIGHT_COMPLETION_SECONDS"
 _MOST: Final = 50
 
 
@@ -89,7 +89,7 @@ def _secrets(client: "Runwright", incomplete: str) -> Iterator[tuple[str, str]]:
 def _seconds() -> float:
     """Return how long the server may take; RUNWRIGHT_COMPLETION_SECONDS changes it for slow lines."""
     try:
-        return float(os.environ[_VARIABLE])
+        return float(os.environ[COMPLETION_SECONDS])
     except (KeyError, ValueError):
         return _SECONDS
 

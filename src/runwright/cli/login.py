@@ -13,17 +13,17 @@ from runwright.cli.prompts import read_secret
 from runwright.cli.remote import open_client
 from runwright.cli.terminal import note, painter
 from runwright.cli.whoami import Identity, ask_identity
+from runwright.client.environment import DEFAULT_URL
 
 if TYPE_CHECKING:
     from runwright.client.profiles import Profile
 
-_DEFAULT_URL: Final = "http://127.0.0.1:8080"
 _LOCAL: Final = "local"
 
 
 def login(
     *,
-    url: Annotated[str, typer.Argument(metavar="[URL]", help="The address of the server.")] = _DEFAULT_URL,
+    url: Annotated[str, typer.Argument(metavar="[URL]", help="The address of the server.")] = DEFAULT_URL,
     profile: Annotated[
         str | None, typer.Option("--profile", "-p", metavar="NAME", help="The name to save it by.")
     ] = None,

@@ -9,19 +9,17 @@ import importlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import msgspec
 
 from runwright.cli.exits import UsageError
 from runwright.cli.project.target import read_target
+from runwright.client.environment import KEYS, PROFILE, URL
 
 if TYPE_CHECKING:
     from runwright.client.targets import ServerTarget
-
-_URL, _PROFILE = "RUNWRIGHT_URL", "RUNWRIGHT_PROFILE"
-_KEYS: Final = ("RUNWRIGHT_API_KEY", "RUNWRIGHT_KEY")
 
 
 class TargetOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,13 +42,13 @@ def find_target(options: TargetOptions, variables: Mapping[str, str] = os.enviro
             raise UsageError("Give either --profile or --url.")
         return _profile_target(options.profile, tenant=tenant, environment=variables)
     if options.url is not None:
-        return _at(options.url, tenant, _without(variables, _PROFILE))
-    if variables.get(_PROFILE) or variables.get(_URL):
+        return _at(options.url, tenant, _without(variables, PROFILE))
+    if variables.get(PROFILE) or variables.get(URL):
         return _profile_target(tenant=tenant, environment=variables)
     project = read_target(options.folder, options.environment)
     tenant = tenant or project.get("tenant")
     if "url" in project:
-        return _at(project["url"], tenant, _without(variables, *_KEYS))
+        return _at(project["url"], tenant, _without(variables, *KEYS))
     return _profile_target(project.get("profile"), tenant=tenant, environment=variables)
 
 
@@ -61,7 +59,7 @@ def _profile_target(name: str | None = None, **options: Any) -> "ServerTarget": 
 
 
 def _at(url: str, tenant: str | None, variables: Mapping[str, str]) -> "ServerTarget":
-    return _profile_target(tenant=tenant, environment={**variables, _URL: url})
+    return _profile_target(tenant=tenant, environment={**variables, URL: url})
 
 
 def _without(variables: Mapping[str, str], *names: str) -> dict[str, str]:

@@ -1,6 +1,5 @@
 """`rw.jobs`: run and watch jobs, one by one or many at once."""
 
-import time
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from typing import Final, Literal, Unpack
@@ -22,11 +21,13 @@ from runwright.client.models.jobs import (
 )
 from runwright.client.moments import renamed_times
 from runwright.client.pagination import PAGE_ROWS, PageSource, Results, filters
+from runwright.client.polling import deadline_in, poll_until
 from runwright.client.session import new_idempotency_key, unexpected
 from runwright.client.worker_names import worker_id
 
 _LONGEST_WAIT: Final = 60.0
-_FIRST_LOOK, _LONGEST_LOOK = 0.25, 5.0
+_LONGEST_PAUSE: Final = 5.0
+_LONGEST_BULK_PAUSE: Final = 1.0
 _LINES: Final = 500
 _END: Final = "end"
 
@@ -48,10 +49,10 @@ class JobsApi(DualMode[M]):
         After `wait` seconds it is returned as it is then; None: there is no limit. Whether it succeeded is in
         its `status`; `result()` returns the output or raises.
         """
-        until = _deadline(wait)
+        deadline = deadline_in(wait)
         first = _LONGEST_WAIT if wait is None else max(0.0, min(wait, _LONGEST_WAIT))
         job = await self._submit(worker, input, first, options)
-        return await self._wait(job, until)
+        return await self._wait(job, deadline)
 
     @call
     async def submit(
@@ -80,7 +81,7 @@ class JobsApi(DualMode[M]):
     @call
     async def wait(self, job_id: str, timeout: float | None = None) -> JobInfo:  # noqa: ASYNC109  no cancellation
         """Return a job when it has ended, or as it is after `timeout` seconds."""
-        return await self._wait(await self._get(job_id), _deadline(timeout))
+        return await self._wait(await self._get(job_id), deadline_in(timeout))
 
     def list(self, **listing: Unpack[JobListOptions]) -> Results[M, JobInfo]:
         """Return jobs, newest first."""
@@ -157,12 +158,15 @@ class JobsApi(DualMode[M]):
     @call
     async def bulk_wait(self, operation_id: str, timeout: float | None = None) -> BulkInfo:  # noqa: ASYNC109  as above
         """Return a bulk operation when it has ended, or as it is after `timeout` seconds."""
-        until = _deadline(timeout)
-        operation = await self._get_bulk(operation_id)
-        while not operation.ended and (seconds := _pause(until, _FIRST_LOOK)) > 0:
-            await self._session.sleep(seconds)
-            operation = await self._get_bulk(operation_id)
-        return operation
+        deadline = deadline_in(timeout)
+        return await poll_until(
+            self._session,
+            await self._get_bulk(operation_id),
+            lambda: self._get_bulk(operation_id),
+            ended=lambda operation: operation.ended,
+            deadline=deadline,
+            longest=_LONGEST_BULK_PAUSE,
+        )
 
     def bulk_list(self) -> Results[M, BulkInfo]:
         """Return the bulk operations, newest first."""
@@ -195,14 +199,15 @@ class JobsApi(DualMode[M]):
             wait=wait,
         )
 
-    async def _wait(self, job: JobInfo, until: float | None) -> JobInfo:
-        """Look at a job again and again, more and more rarely."""
-        look = _FIRST_LOOK
-        while not job.ended and (seconds := _pause(until, look)) > 0:
-            await self._session.sleep(seconds)
-            job = await self._get(job.id)
-            look = min(look * 1.5, _LONGEST_LOOK)
-        return job
+    async def _wait(self, job: JobInfo, deadline: float | None) -> JobInfo:
+        return await poll_until(
+            self._session,
+            job,
+            lambda: self._get(job.id),
+            ended=lambda seen: seen.ended,
+            deadline=deadline,
+            longest=_LONGEST_PAUSE,
+        )
 
     async def _start_bulk(
         self, action: str, which: JobFilterOptions, ids: Sequence[str] | None, **others: object
@@ -264,12 +269,3 @@ def _filter(which: JobFilterOptions) -> dict[str, object]:
     given = renamed_times({**which})
     status = given.get("status")
     return given | {"status": status.split(",")} if isinstance(status, str) else given
-
-
-def _deadline(seconds: float | None) -> float | None:
-    return None if seconds is None else time.monotonic() + seconds
-
-
-def _pause(until: float | None, longest: float) -> float:
-    """Return how long to wait before looking again; not at all once the time is up."""
-    return longest if until is None else min(longest, until - time.monotonic())

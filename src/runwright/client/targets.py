@@ -12,16 +12,13 @@ from typing import Final
 
 import msgspec
 
+from runwright.client.environment import DATA_DIR, DEFAULT_URL, KEYS, PROFILE, TENANT, URL
 from runwright.client.profiles import Profile, Profiles
 from runwright.client.session import Credentials, check_url
 from runwright.client.transports import is_loopback
 
-DEFAULT_URL: Final = "http://127.0.0.1:8080"
 LOCAL_TENANT: Final = "default"
 
-_URL, _PROFILE, _TENANT = "RUNWRIGHT_URL", "RUNWRIGHT_PROFILE", "RUNWRIGHT_TENANT"
-_KEYS: Final = ("RUNWRIGHT_API_KEY", "RUNWRIGHT_KEY")
-_DATA_DIR: Final = "RUNWRIGHT_DATA_DIR"
 _KEY_FILE: Final = "platform-key"
 _LOCAL_ROLE: Final = "platform-admin"
 
@@ -40,9 +37,9 @@ def explicit_target(
     url: str | None, credentials: Credentials, environment: Mapping[str, str] = os.environ
 ) -> ServerTarget:
     """Return the server of arguments, or of RUNWRIGHT_URL, RUNWRIGHT_API_KEY and RUNWRIGHT_TENANT."""
-    address = check_url(url or environment.get(_URL) or DEFAULT_URL)
+    address = check_url(url or environment.get(URL) or DEFAULT_URL)
     key = credentials.api_key or key_in(environment)
-    tenant = credentials.tenant or environment.get(_TENANT) or None
+    tenant = credentials.tenant or environment.get(TENANT) or None
     given = msgspec.structs.replace(credentials, api_key=key, tenant=tenant)
     return ServerTarget(url=address, credentials=given)
 
@@ -60,9 +57,9 @@ def profile_target(
     the current one.
     """
     known = profiles or Profiles()
-    tenant = tenant or environment.get(_TENANT) or None
-    chosen = name or environment.get(_PROFILE) or None
-    if chosen is None and environment.get(_URL):
+    tenant = tenant or environment.get(TENANT) or None
+    chosen = name or environment.get(PROFILE) or None
+    if chosen is None and environment.get(URL):
         found = explicit_target(None, Credentials(tenant=tenant), environment)
         return found if found.credentials.api_key else _with_known_key(found, known, tenant, environment)
     chosen = chosen or known.current()
@@ -114,8 +111,8 @@ def local_key(environment: Mapping[str, str] = os.environ) -> str | None:
 
 def data_dir(environment: Mapping[str, str] = os.environ) -> Path:
     """Return the data directory of this user's server."""
-    if environment.get(_DATA_DIR):
-        return Path(environment[_DATA_DIR])
+    if environment.get(DATA_DIR):
+        return Path(environment[DATA_DIR])
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         return Path("/var/lib/runwright")
     shared = environment.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
@@ -124,7 +121,7 @@ def data_dir(environment: Mapping[str, str] = os.environ) -> Path:
 
 def key_in(environment: Mapping[str, str]) -> str | None:
     """Return the API key of the environment."""
-    return next((environment[name] for name in _KEYS if environment.get(name)), None)
+    return next((environment[name] for name in KEYS if environment.get(name)), None)
 
 
 def _with_known_key(

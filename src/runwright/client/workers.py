@@ -1,6 +1,5 @@
 """`rw.workers`: workers, their versions and their code."""
 
-import time
 from collections.abc import Sequence
 from typing import Final, Literal, Unpack
 
@@ -20,12 +19,13 @@ from runwright.client.models.workers import (
     WorkerUpdate,
 )
 from runwright.client.pagination import PAGE_ROWS, PageSource, Results, filters
+from runwright.client.polling import deadline_in, poll_until
 from runwright.client.worker_names import find_worker, worker_id, worker_ids
 
 Runtime = Literal["python", "nodejs", "deno", "shell", "wasm"]
 
 _LONGEST_WAIT: Final = 60.0
-_LOOK_SECONDS: Final = 1.0
+_LONGEST_PAUSE: Final = 1.0
 _BUILDING: Final = "building"
 
 
@@ -88,7 +88,7 @@ class WorkersApi(DualMode[M]):
         """
         chosen = await worker_id(self._session, worker)
         packed = read_bundle(bundle)
-        until = None if wait is None else time.monotonic() + wait
+        deadline = deadline_in(wait)
         seconds = _LONGEST_WAIT if wait is None else max(0.0, min(wait, _LONGEST_WAIT))
         version = await self._session.read(
             VersionInfo,
@@ -100,7 +100,14 @@ class WorkersApi(DualMode[M]):
             wait=seconds,
             progress=progress,
         )
-        return await self._built(version, until)
+        return await poll_until(
+            self._session,
+            version,
+            lambda: self._get_version(version.worker_id, version.version),
+            ended=lambda seen: seen.status != _BUILDING,
+            deadline=deadline,
+            longest=_LONGEST_PAUSE,
+        )
 
     def versions(self, worker: str) -> Results[M, VersionInfo]:
         """Return the versions of a worker, newest first, without their source."""
@@ -183,13 +190,3 @@ class WorkersApi(DualMode[M]):
     async def _get_version(self, chosen: str, version: int) -> VersionInfo:
         route = "GET /v1/ava/workers/{worker_id}/versions/{version}"
         return await self._session.read(VersionInfo, route, chosen, str(version))
-
-    async def _built(self, version: VersionInfo, until: float | None) -> VersionInfo:
-        """Look at a version until it is built or the time is up."""
-        while version.status == _BUILDING:
-            left = _LOOK_SECONDS if until is None else min(_LOOK_SECONDS, until - time.monotonic())
-            if left <= 0:
-                break
-            await self._session.sleep(left)
-            version = await self._get_version(version.worker_id, version.version)
-        return version

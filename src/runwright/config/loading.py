@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from runwright.client.environment import CLIENT_ONLY
 from runwright.config.setting_types import RoleName
 from runwright.config.settings import FIELDS, Settings
 from runwright.core.errors import RunwrightError
@@ -22,18 +23,8 @@ from runwright.cron.zones import zone_names
 
 PREFIX: Final = "RUNWRIGHT_"
 CONFIG_VARIABLE: Final = "RUNWRIGHT_CONFIG"
-CLIENT_VARIABLES: Final = (
-    "RUNWRIGHT_URL",
-    "RUNWRIGHT_API_KEY",
-    "RUNWRIGHT_KEY",
-    "RUNWRIGHT_PROFILE",
-    "RUNWRIGHT_TENANT",
-    "RUNWRIGHT_WEBHOOK_SECRET",
-    "RUNWRIGHT_COMPLETION_SECONDS",
-)
-"""Variables of the client commands; a server ignores them."""
 
-_NO_SETTINGS: Final = {CONFIG_VARIABLE, *CLIENT_VARIABLES}
+_NO_SETTINGS: Final = {CONFIG_VARIABLE, *CLIENT_ONLY}
 
 
 class ConfigError(RunwrightError):

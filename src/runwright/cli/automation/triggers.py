@@ -10,6 +10,7 @@ from runwright.cli.automation.definitions import DefinitionCommands, takes_defin
 from runwright.cli.automation.options import Id, Last, OnlyWorkspace
 from runwright.cli.output import Thing
 from runwright.cli.remote import Remote, reads, writes
+from runwright.client.environment import WEBHOOK_SECRET
 
 if TYPE_CHECKING:
     from runwright.client.models.automations import AutomationInfo
@@ -20,7 +21,7 @@ _SECRET: Final = "webhook_secret_value"  # noqa: S105  a name, not a secret
 Secret = Annotated[
     str | None,
     typer.Option(
-        envvar="RUNWRIGHT_WEBHOOK_SECRET",
+        envvar=WEBHOOK_SECRET,
         help="The secret that deliveries are signed with.",
         show_default=False,
     ),

@@ -3,7 +3,7 @@
 import os
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
 
@@ -18,8 +18,7 @@ from runwright.cli.remote import Remote
 from runwright.cli.run import read_input
 from runwright.cli.target import TargetOptions, find_target, is_this_machine, label_of
 from runwright.cli.terminal import note
-
-_DEFAULT_URL: Final = "http://127.0.0.1:8080"
+from runwright.client.environment import DEFAULT_URL, URL
 
 
 def dev(
@@ -53,7 +52,7 @@ def dev(
     """
     values = read_input(input or ())
     read_project(folder)  # what is wrong is reported before a server is started
-    address = url or _local(os.environ.get("RUNWRIGHT_URL")) or _DEFAULT_URL
+    address = url or _local(os.environ.get(URL)) or DEFAULT_URL
     if not is_this_machine(address):
         raise UsageError(f"dev works on a server of this machine, not on {address}.", hint="runwright deploy")
     options = TargetOptions(url=address, tenant=tenant)
