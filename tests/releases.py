@@ -74,6 +74,14 @@ def _install(release: Release, folder: Path) -> None:
     uv(*install, "--no-deps", "--no-build-isolation", "--editable", str(source))
 
 
+def built_wheel(project: Path, folder: Path) -> Path:
+    """The wheel of a project, built into a folder."""
+    build = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(folder)]
+    subprocess.run(build, cwd=project, check=True, capture_output=True, timeout=120)
+    [wheel] = folder.iterdir()
+    return wheel
+
+
 def uv(*arguments: str) -> None:
     """Run uv, which installs from the registry that this machine is set up with."""
     program = shutil.which("uv", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")

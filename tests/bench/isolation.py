@@ -18,7 +18,7 @@ from typing import Any, Final, cast
 import msgspec
 
 from tests.bench.connection import Connection
-from tests.bench.latency import WARM_JOBS, check_completed
+from tests.bench.latency import WARM_JOBS, latency_of
 from tests.bench.neighbours import ALONE
 from tests.bench.process import ChildError
 from tests.bench.result import Latency
@@ -192,12 +192,12 @@ def _beside_templates(server: Server, requests: int) -> dict[str, Latency]:
         make_worker(other)
         for number in range(TRIGGERS):
             other.call("POST", "/api/automation/triggers", _trigger(number))
-        alone = _waits(quiet, worker, requests)
+        alone = latency_of(quiet, worker, requests)
         key = {"x-avala-api-key": server.address.headers["authorization"].removeprefix("Bearer ")}
         headers = {**other.address.headers, **key}
         with Connection(msgspec.structs.replace(other.address, headers=headers)) as publisher:
             publisher.call("POST", "/api/v1/events/", {"event": "result.submitted", "payload": {"a": 1}})
-        return {ALONE: alone, BESIDE: _waits(quiet, worker, requests)}
+        return {ALONE: alone, BESIDE: latency_of(quiet, worker, requests)}
 
 
 def _trigger(number: int) -> dict[str, Any]:
@@ -208,15 +208,3 @@ def _trigger(number: int) -> dict[str, Any]:
         "agent_name": "no-op in python",
         "prompt": COSTLY,
     }
-
-
-def _waits(connection: Connection, worker: str, requests: int) -> Latency:
-    body = {"worker_id": worker, "input": {"n": 1}}
-    request = connection.address.render("POST", "/v1/ava/jobs?wait=10", body)
-    seconds = []
-    for _ in range(requests):
-        began = time.perf_counter()
-        status, content = connection.exchange(request)
-        seconds.append(time.perf_counter() - began)
-        check_completed(status, content)
-    return Latency.of(seconds)

@@ -6,6 +6,7 @@ from typing import Final
 
 import msgspec
 
+from tests.bench.connection import Connection
 from tests.bench.process import ChildError
 from tests.bench.result import Latency
 from tests.bench.server import make_worker, run_jobs, serving
@@ -19,14 +20,19 @@ async def measure_wait(folder: Path, requests: int) -> Latency:
         with server.connect() as connection:
             worker = make_worker(connection)
             run_jobs(connection, worker, WARM_JOBS)
-            body = {"worker_id": worker, "input": {"n": 1}}
-            request = server.address.render("POST", "/v1/ava/jobs?wait=10", body)
-            seconds = []
-            for _ in range(requests):
-                began = time.perf_counter()
-                status, content = connection.exchange(request)
-                seconds.append(time.perf_counter() - began)
-                check_completed(status, content)
+            return latency_of(connection, worker, requests)
+
+
+def latency_of(connection: Connection, worker: str, requests: int) -> Latency:
+    """Measure jobs of a worker, one at a time, each with a request that waits for its result."""
+    body = {"worker_id": worker, "input": {"n": 1}}
+    request = connection.address.render("POST", "/v1/ava/jobs?wait=10", body)
+    seconds = []
+    for _ in range(requests):
+        began = time.perf_counter()
+        status, content = connection.exchange(request)
+        seconds.append(time.perf_counter() - began)
+        check_completed(status, content)
     return Latency.of(seconds)
 
 

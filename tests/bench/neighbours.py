@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 
 from tests.bench.connection import Address, Connection
-from tests.bench.latency import WARM_JOBS, check_completed
+from tests.bench.latency import WARM_JOBS, latency_of
 from tests.bench.result import Latency
 from tests.bench.server import make_worker, run_jobs, serving
 
@@ -42,26 +42,14 @@ async def measure_neighbours(folder: Path, requests: int) -> dict[str, Latency]:
         with server.connect() as connection:
             worker = make_worker(connection)
             run_jobs(connection, worker, WARM_JOBS)
-            figures[ALONE] = _latency(connection, worker, requests)
+            figures[ALONE] = latency_of(connection, worker, requests)
             for name, source in MISUSE.items():
                 other = Connection(_other_tenant(server.address))
                 with other, _misusing(other.address, _make_greedy(other, source)):
                     time.sleep(_SETTLE_SECONDS)  # noqa: ASYNC251  the neighbour is at work by then
-                    figures[name] = _latency(connection, worker, requests)
-            figures["alone again"] = _latency(connection, worker, requests)
+                    figures[name] = latency_of(connection, worker, requests)
+            figures["alone again"] = latency_of(connection, worker, requests)
     return figures
-
-
-def _latency(connection: Connection, worker: str, requests: int) -> Latency:
-    body = {"worker_id": worker, "input": {"n": 1}}
-    request = connection.address.render("POST", "/v1/ava/jobs?wait=10", body)
-    seconds = []
-    for _ in range(requests):
-        began = time.perf_counter()
-        status, content = connection.exchange(request)
-        seconds.append(time.perf_counter() - began)
-        check_completed(status, content)
-    return Latency.of(seconds)
 
 
 def _other_tenant(address: Address) -> Address:

@@ -8,13 +8,14 @@ while 2,000 jobs end in each round. Jobs, ticks, events and deliveries all go th
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
 import pytest
+from tests.chaos.features import refusals
 from tests.chaos.postgres_proxy import Fault, PostgresProxy
 from tests.integration.executor.conftest import CALLER, Engine
 from tests.integration.loops.test_sender import Loops, answering
@@ -25,10 +26,9 @@ if TYPE_CHECKING:
     from runwright.workers.model import Worker
 
 from runwright.core.clock import system_clock
-from runwright.core.errors import ConflictError, UnavailableError
+from runwright.core.errors import ConflictError
 from runwright.core.job_state import ErrorCode, JobStatus
 from runwright.db.connection import StatementClass
-from runwright.db.errors import unavailable
 from runwright.db.pool import Pool, open_pool
 from runwright.executor import claim_loop
 from runwright.jobs.model import Job
@@ -214,18 +214,6 @@ _ENDS: Final = """
 SELECT r.job_id, r.status, r.attempt, r.error ->> 'code' AS code, j.max_retries
 FROM job_results r JOIN jobs j ON j.id = r.job_id
 """
-
-
-@contextlib.contextmanager
-def refusals() -> Iterator[None]:
-    """What the API answers with 503 is no failure."""
-    try:
-        yield
-    except UnavailableError:
-        pass
-    except Exception as error:
-        if not unavailable(error):
-            raise
 
 
 @pytest.fixture

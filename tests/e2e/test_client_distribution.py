@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from tests.contract.conftest import MakeKey, Server, make_key, server
-from tests.releases import ROOT, uv
+from tests.releases import ROOT, built_wheel, uv
 
 __all__ = ["make_key", "server"]
 
@@ -27,18 +27,7 @@ with Runwright() as rw:
 def environment(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An environment with the wheel of the client and what it asks for."""
     folder = tmp_path_factory.mktemp("client")
-    build = [
-        sys.executable,
-        "-m",
-        "hatchling",
-        "build",
-        "--target",
-        "wheel",
-        "--directory",
-        str(folder / "dist"),
-    ]
-    subprocess.run(build, cwd=ROOT / "clients" / "python", check=True, capture_output=True, timeout=120)
-    [wheel] = (folder / "dist").iterdir()
+    wheel = built_wheel(ROOT / "clients" / "python", folder / "dist")
     uv("venv", "--quiet", "--python", sys.executable, str(folder / "venv"))
     lock = ROOT / "requirements" / "lock.txt"
     python = str(folder / "venv" / "bin" / "python")

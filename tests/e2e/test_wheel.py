@@ -9,7 +9,7 @@ import httpx
 import pytest
 from tests.contract.client import Api
 from tests.contract.conftest import PLATFORM_KEY, serving
-from tests.releases import ROOT, uv
+from tests.releases import ROOT, built_wheel, uv
 
 from runwright import __version__
 
@@ -19,18 +19,7 @@ RUNTIMES = {"python", "nodejs", "deno", "shell"}
 @pytest.mark.registry
 @pytest.mark.timeout(600)
 def test_the_wheel_serves_from_an_empty_environment(tmp_path: Path) -> None:
-    build = [
-        sys.executable,
-        "-m",
-        "hatchling",
-        "build",
-        "--target",
-        "wheel",
-        "--directory",
-        str(tmp_path / "dist"),
-    ]
-    subprocess.run(build, cwd=ROOT, check=True, capture_output=True, timeout=120)
-    [wheel] = (tmp_path / "dist").iterdir()
+    wheel = built_wheel(ROOT, tmp_path / "dist")
     environment = tmp_path / "environment"
     uv("venv", "--quiet", "--python", sys.executable, str(environment))
     # Only what the wheel itself asks for is installed; the lock decides about versions.

@@ -354,19 +354,24 @@ async def test_a_download_that_never_ends_is_given_up(cluster: BuildCluster) -> 
     assert "longer than 4 seconds" in error
 
 
-async def test_the_log_is_there_while_it_is_being_built(cluster: BuildCluster) -> None:
-    cluster.registry.add_wheel("gated", "1.0", "")
-    worker = await cluster.worker()
-    version = await cluster.deploy(worker, {"requirements.txt": "gated"})
+async def installing(cluster: BuildCluster, worker: Worker, version: int) -> Builder:
+    """A builder that is in the middle of an installation, which continues when the registry's gate opens."""
     builder = cluster.builder()
-    await asyncio.to_thread(
-        cluster.package_managers[0].find, "python"
-    )  # its own requests come before the gate closes
+    # Its own requests come before the gate closes.
+    await asyncio.to_thread(cluster.package_managers[0].find, "python")
     cluster.registry.gate.clear()
     await builder.start()
     async with asyncio.timeout(30):
         while "installing with uv" not in await cluster.log(worker, version):  # noqa: ASYNC110  a row does not notify
             await asyncio.sleep(0.02)
+    return builder
+
+
+async def test_the_log_is_there_while_it_is_being_built(cluster: BuildCluster) -> None:
+    cluster.registry.add_wheel("gated", "1.0", "")
+    worker = await cluster.worker()
+    version = await cluster.deploy(worker, {"requirements.txt": "gated"})
+    await installing(cluster, worker, version)
     assert (await cluster.state(worker, version))[0] == "building"
     cluster.registry.gate.set()
     assert (await cluster.ended(worker, version))[0] == "ready"
@@ -398,15 +403,7 @@ async def test_a_stop_kills_the_installation_and_releases_the_build(cluster: Bui
     cluster.registry.add_wheel("stopped", "1.0", "")
     worker = await cluster.worker()
     version = await cluster.deploy(worker, {"requirements.txt": "stopped"})
-    builder = cluster.builder()
-    await asyncio.to_thread(
-        cluster.package_managers[0].find, "python"
-    )  # its own requests come before the gate closes
-    cluster.registry.gate.clear()
-    await builder.start()
-    async with asyncio.timeout(30):
-        while "installing with uv" not in await cluster.log(worker, version):  # noqa: ASYNC110  as above
-            await asyncio.sleep(0.02)
+    builder = await installing(cluster, worker, version)
     await builder.stop()
     assert (await cluster.state(worker, version))[0] == "building"
     cluster.registry.gate.set()

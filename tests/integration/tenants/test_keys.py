@@ -1,7 +1,7 @@
 """API keys are shown once, recognised until they are revoked, and never stored."""
 
 import asyncio
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 from msgspec import UNSET
@@ -13,27 +13,10 @@ from runwright.tenants.api_keys import MOST_PREVIOUS, RECORD_USE_EVERY, ApiKeys
 from runwright.tenants.credential_cache import CACHE_TIME
 from runwright.tenants.model import KeyCreate, digest, is_key_text, new_key_text
 from runwright.tenants.rate_limits import Rate, RateLimiter
+from tests.integration.tenants.conftest import Time
 
 OPERATOR = Caller("ten_1", "usr_1", Role.PLATFORM_ADMIN, "platform", by_platform=True)
 PLATFORM = "a-platform-key-of-the-operator"
-
-
-class Time:
-    """A clock that a test moves."""
-
-    def __init__(self) -> None:
-        self.now = datetime(2024, 1, 1, tzinfo=UTC)
-
-    def __call__(self) -> datetime:
-        return self.now
-
-    def pass_by(self, duration: timedelta) -> None:
-        self.now += duration
-
-
-@pytest.fixture
-def time() -> Time:
-    return Time()
 
 
 @pytest.fixture

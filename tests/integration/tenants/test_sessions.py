@@ -1,6 +1,6 @@
 """Sessions are stored as digests, end with their key, and with the platform key."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 
@@ -13,27 +13,10 @@ from runwright.tenants.credential_cache import CACHE_TIME
 from runwright.tenants.model import PLATFORM_KEY_ID, KeyCreate, SessionKind
 from runwright.tenants.session_store import prune_sessions, valid_credentials
 from runwright.tenants.sessions import Sessions
+from tests.integration.tenants.conftest import Time
 
 OPERATOR = Caller("ten_1", "usr_1", Role.PLATFORM_ADMIN, PLATFORM_KEY_ID, by_platform=True)
 PLATFORM = "a-platform-key-of-the-operator"
-
-
-class Time:
-    """A clock that a test moves."""
-
-    def __init__(self) -> None:
-        self.now = datetime(2026, 1, 1, tzinfo=UTC)
-
-    def __call__(self) -> datetime:
-        return self.now
-
-    def pass_by(self, duration: timedelta) -> None:
-        self.now += duration
-
-
-@pytest.fixture
-def time() -> Time:
-    return Time()
 
 
 @pytest.fixture
