@@ -28,7 +28,7 @@ class ExitCode(IntEnum):
 
 
 class CommandError(RunwrightError):
-    """A command cannot go on, with the exit code and what to do about it."""
+    """A command cannot continue, with the exit code and what to do about it."""
 
     code = "command"
 

@@ -64,7 +64,7 @@ def wait_for(client: "Runwright", job_id: str, seconds: float | None, show: Show
 
 
 def detach(job_id: str) -> typer.Exit:
-    """Print how to go on with a job that is left running, and return the exit."""
+    """Print how to follow or cancel a job that is left running, and return the exit."""
     note(f"\nDetached; {job_id} keeps running.")
     note(f"  follow it  runwright logs {job_id} -f", "dim")
     note(f"  cancel it  runwright jobs cancel {job_id}", "dim")

@@ -44,7 +44,7 @@ def logs(
         ),
     ],
     follow: Annotated[
-        bool, typer.Option("--follow", "-f", help="Go on with new lines as they come.")
+        bool, typer.Option("--follow", "-f", help="Continue with new lines as they come.")
     ] = False,
     since: Annotated[
         str | None, typer.Option(metavar="TIME", help="Only lines since then: 1h, or a time.")

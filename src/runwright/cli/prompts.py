@@ -29,7 +29,7 @@ def require_name(name: str, given: Sequence[str], what: str) -> None:
     if not is_interactive():
         raise UsageError(f"{what} is protected.", hint=f"Give --yes-to {name} to change something there.")
     paint = painter(sys.stderr)
-    if ask(f"{what} is protected. Type {paint('bold', name)} to go on: ").strip() != name:
+    if ask(f"{what} is protected. Type {paint('bold', name)} to continue: ").strip() != name:
         raise CommandError("That is not its name. Nothing was changed.")
 
 

@@ -60,7 +60,7 @@ def run(  # noqa: PLR0913  one per flag
 ) -> None:
     """Run a worker and print its output.
 
-    The log goes to stderr, the output to stdout. Ctrl-C leaves the job running and prints how to go on.
+    The log goes to stderr, the output to stdout. Ctrl-C leaves the job running and prints how to follow it.
 
     Examples:
     $ runwright run digest -i name=Ada

@@ -22,7 +22,7 @@ def split_hosts(dsn: str) -> list[str]:
     """Return one DSN for each host; with several, only the primary is connected to.
 
     `postgresql://a,b/db` and `postgresql:///db?host=a,b` are understood, with one port or one for each.
-    A DSN that says which servers it wants (`target_session_attrs`) keeps that.
+    A DSN that selects servers by `target_session_attrs` keeps it.
     """
     parts = urlsplit(dsn)
     query = dict(parse_qsl(parts.query, keep_blank_values=True))

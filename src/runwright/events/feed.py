@@ -135,7 +135,7 @@ class EventFeed:
             )
             if len(reader.positions) + len(events) > MOST_MISSED:
                 break
-            yield [part for part in reader.take(events) if stream.wants(part)]
+            yield [part for part in reader.take(events) if stream.selects(part)]
             if len(events) < BATCH:
                 stream.leave_out(reader.positions)
                 return

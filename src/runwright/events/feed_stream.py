@@ -55,13 +55,13 @@ FeedPart: TypeAlias = FeedEvent | LogHint | Gone
 class FeedStream:
     """What one client gets of a tenant's events."""
 
-    def __init__(self, wants: Callable[[FeedEvent | LogHint], bool]) -> None:
-        """`wants`: which events and hints it is given."""
+    def __init__(self, selects: Callable[[FeedEvent | LogHint], bool]) -> None:
+        """`selects`: which events and hints it is given."""
         self.joined = asyncio.Event()
         self.start: LogPosition | None = None
         """The position at which it joined."""
         self.ended: EndReason | None = None
-        self.wants = wants
+        self.selects = selects
         self._woken = asyncio.Event()
         self._pending: deque[FeedPart] = deque()
         self._repeated: frozenset[int] = frozenset()
@@ -79,16 +79,16 @@ class FeedStream:
         self.joined.set()
 
     def offer(self, parts: Sequence[FeedPart]) -> None:
-        """Add what the client wants of this; end the stream where too much is waiting already."""
+        """Add what the client has selected of this; end the stream where too much is waiting already."""
         if self.ended is not None:
             return
-        wanted = [part for part in parts if isinstance(part, Gone) or self.wants(part)]
-        if not wanted:
+        selected = [part for part in parts if isinstance(part, Gone) or self.selects(part)]
+        if not selected:
             return
-        if len(self._pending) + len(wanted) > MOST_PENDING:
+        if len(self._pending) + len(selected) > MOST_PENDING:
             self.end(EndReason.SLOW)
             return
-        self._pending += wanted
+        self._pending += selected
         self._woken.set()
 
     def end(self, reason: EndReason) -> None:

@@ -84,7 +84,7 @@ def session_headers(session: KeySession | None) -> dict[bytes, bytes]:
 
 
 def is_local_caller(request: Request) -> bool:
-    """Return whether the caller is a user of this machine, and no tenant or proxy speaks through it."""
+    """Return whether the caller is a user of this machine, and no request of a tenant or a proxy."""
     client = request.scope["client"]
     if client is None:
         return False

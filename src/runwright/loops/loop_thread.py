@@ -1,4 +1,4 @@
-"""An event loop in a thread of its own, for work that must go on while the main event loop is busy."""
+"""An event loop in a thread of its own, for work that must continue while the main event loop is busy."""
 
 import asyncio
 import contextlib

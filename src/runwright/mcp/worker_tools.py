@@ -1,4 +1,4 @@
-"""Workers as tools of their own: those with a description and an input schema, where the operator wants it.
+"""Workers as tools of their own: those with a description and an input schema, where the operator allows it.
 
 Their descriptions and schemas are written by those who may deploy, and a model reads them as part of its
 instructions. So this is off by default, needs the grant `run`, and is bounded in number and size.

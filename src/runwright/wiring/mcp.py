@@ -30,7 +30,7 @@ class EdgeNames:
 class LateMcp:
     """The MCP endpoint, which is imported with its first request: most servers never use it.
 
-    The import takes a second and 40 MiB. It runs in a thread, so that other requests go on.
+    The import takes a second and 40 MiB. It runs in a thread, so that other requests are served meanwhile.
     """
 
     def __init__(self, api: ASGIApp, edge: EdgeSettings, *, allow: str, worker_tools: bool) -> None:

@@ -154,9 +154,9 @@ def test_a_protected_profile_asks_for_its_name(home: Home, server: Server, key: 
     assert (done.returncode, "→ prod" in done.stderr) == (0, True)
     person = Home(home.folder, **named)
     wrong = person.terminal("runwright secrets rm TOKEN -y")
-    assert wrong.expect("Type prod to go on").send("production\n").end() == 1
+    assert wrong.expect("Type prod to continue").send("production\n").end() == 1
     right = person.terminal("runwright secrets rm TOKEN -y")
-    assert right.expect("Type prod to go on").send("prod\n").end() == 0
+    assert right.expect("Type prod to continue").send("prod\n").end() == 0
     assert "is deleted" in right.text
 
 

@@ -161,6 +161,6 @@ def test_a_plan_adds_changes_and_with_a_question_deletes(home: Home, rw: Runwrig
     refused = home.run("runwright deploy plan --prune")
     assert (refused.returncode, "needs a confirmation" in refused.stderr) == (2, True)
     terminal = home.terminal("runwright deploy plan --prune")
-    terminal.expect("- schedule plan: weekdays at nine").expect("Go on? [y/N]").send("y\n")
+    terminal.expect("- schedule plan: weekdays at nine").expect("Continue? [y/N]").send("y\n")
     assert terminal.end() == 0, terminal.text
     assert list(rw.schedules.list(worker_id=worker_id)) == []

@@ -78,7 +78,7 @@ def _apply(remote: Remote, plan: Plan, message: str | None, seconds: float) -> N
     if remote.output.is_table:
         sys.stdout.write(render_plan(plan) + "\n\n")
     if plan.deletions:
-        remote.confirm(f"{summary(plan)} Go on?")
+        remote.confirm(f"{summary(plan)} Continue?")
     applying = Applying(remote, plan, message=message, timeout=seconds)
     applying.run()
     if remote.output.format.is_json:

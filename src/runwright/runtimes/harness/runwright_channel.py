@@ -44,7 +44,7 @@ def to_json(value: Any) -> bytes:
 
 
 class JobChannel:
-    """Sends what the running job reports, and asks for what it wants."""
+    """Sends what the running job reports, and makes its calls."""
 
     def __init__(self, session: JobSession) -> None:
         self._session = session
