@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from runwright.http.ava.analytics.routes import ROUTES as ANALYTICS
 from runwright.http.ava.audit.routes import ROUTES as AUDIT
 from runwright.http.ava.bulk.routes import ROUTES as BULK
-from runwright.http.ava.docs.document import document_routes
+from runwright.http.ava.document import document_routes
 from runwright.http.ava.events.routes import ROUTES as EVENTS
 from runwright.http.ava.inbox.routes import ROUTES as INBOX
 from runwright.http.ava.jobs.routes import ROUTES as JOBS

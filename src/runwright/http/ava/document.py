@@ -9,7 +9,7 @@ from starlette.responses import Response
 from runwright import __version__
 from runwright.core.roles import ROLES
 from runwright.http.ava.dialect import AVA, MEANINGS, ErrorBody
-from runwright.http.ava.docs.page import PAGE_POLICY, render_page
+from runwright.http.ava.document_page import PAGE_POLICY, render_page
 from runwright.http.ava.versions.schemas import VERSION_PATTERN
 from runwright.http.ava.workers.rules import ENV_NAME
 from runwright.http.openapi import REFERENCE, DocumentStyle, Json, describe_routes, document_route
