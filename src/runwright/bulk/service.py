@@ -8,6 +8,7 @@ import msgspec
 
 from runwright.bulk import store
 from runwright.bulk.model import BulkAction, BulkOperation, BulkStatus, RetryVersion
+from runwright.bulk.operations import count_running_operations, defer_operation
 from runwright.bulk.store import TABLE, LockedOperation, Progress
 from runwright.core.clock import Clock
 from runwright.core.errors import ConflictError, NotFoundError, QuotaError
@@ -21,7 +22,6 @@ from runwright.job_views.model import JobFilter
 from runwright.jobs.model import Idempotency
 from runwright.jobs.notifications import JobNotifications
 from runwright.jobs.store.idempotency import reserve_key
-from runwright.jobs.store.operations import count_running_operations, defer_operation
 from runwright.jobs.store.read import fetch_jobs
 from runwright.jobs.store.submit import (
     Rejection,

@@ -14,6 +14,7 @@ import msgspec
 from runwright.agents.store.executions import prune_executions, prune_orphaned_executions
 from runwright.automations.store.runs import prune_runs
 from runwright.automations.store.webhook_triggers import prune_replay_keys
+from runwright.bulk.operations import prune_operations
 from runwright.core.clock import Clock, Stopwatch
 from runwright.db.errors import may_be_one_items
 from runwright.db.pool import Database
@@ -21,7 +22,6 @@ from runwright.events.feed_store import prune_watches
 from runwright.events.publish import prune_event_keys
 from runwright.events.store import prune_events
 from runwright.jobs.store.idempotency import prune_idempotency_keys
-from runwright.jobs.store.operations import prune_operations
 from runwright.jobs.store.prune import prune_jobs, prune_logs
 from runwright.loops.pass_loop import DatabaseLoop
 from runwright.schedules.store.ticks import prune_ticks

@@ -19,6 +19,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from runwright.bulk.operations import count_running_operations, defer_operation
 from runwright.core.clock import Clock
 from runwright.core.errors import ConflictError, InvalidError, NotFoundError, QuotaError
 from runwright.core.ids import BackfillId, ScheduleId, new_id
@@ -27,7 +28,6 @@ from runwright.db.pool import Database, PoolConnection
 from runwright.jobs.model import Idempotency
 from runwright.jobs.notifications import JobNotifications
 from runwright.jobs.store.idempotency import reserve_key
-from runwright.jobs.store.operations import count_running_operations, defer_operation
 from runwright.jobs.store.submit import Rejection, insert_jobs
 from runwright.schedules.cursor import timing_of
 from runwright.schedules.job_factory import submission_for
