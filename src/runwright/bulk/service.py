@@ -8,8 +8,13 @@ import msgspec
 
 from runwright.bulk import store
 from runwright.bulk.model import BulkAction, BulkOperation, BulkStatus, RetryVersion
-from runwright.bulk.operations import count_running_operations, defer_operation
-from runwright.bulk.store import TABLE, LockedOperation, Progress
+from runwright.bulk.store import (
+    TABLE,
+    LockedOperation,
+    Progress,
+    count_running_operations,
+    defer_operation,
+)
 from runwright.core.clock import Clock
 from runwright.core.errors import ConflictError, NotFoundError, QuotaError
 from runwright.core.ids import OperationId, floor_id, new_id

@@ -1,4 +1,4 @@
-"""Bulk operations in the database.
+"""Bulk operations in the database, and what their rows share with those of backfills.
 
 An operation visits its jobs from the newest to the oldest. Each step acts on a bounded number of
 them and moves `next_id` past them in one transaction, so that an operation that was interrupted
@@ -7,7 +7,7 @@ continues where it was, and no job is visited twice.
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 from asyncpg import Record
@@ -34,6 +34,10 @@ TABLE: Final = "bulk_operations"
 _COLUMNS: Final = column_list(BulkOperation)
 _CANCEL_MANY: Final = CANCEL_QUEUED.format(which="q.tenant_id = $3 AND q.job_id = ANY ($4::text[])")
 _LISTED: Final = Rows(columns=_COLUMNS, table="bulk_operations")
+
+
+OperationTable = Literal["bulk_operations", "schedule_backfills"]
+"""Tables of long operations: `status` (`running`, then `completed` or `cancelled`), `due_at`, `error`, `completed_at`."""
 
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True):
@@ -236,6 +240,41 @@ async def delete_retries(db: PoolConnection, tenant_id: str, retries: Sequence[S
         [item.id for item in retries],
         [item.retry_of for item in retries],
     )
+
+
+async def count_running_operations(db: PoolConnection, table: OperationTable, tenant_id: str) -> int:
+    """Return how many operations of a tenant are running."""
+    count: int = await db.fetchval(
+        f"SELECT count(*) FROM {table} WHERE tenant_id = $1 AND status = 'running'", tenant_id
+    )
+    return count
+
+
+async def defer_operation(
+    db: Database, table: OperationTable, operation_id: str, reason: str, *, until: datetime
+) -> None:
+    """Take no step of an operation before a time, and record what it waits for."""
+    await db.execute(
+        f"UPDATE {table} SET due_at = $2, error = $3 WHERE id = $1 AND status = 'running'",
+        operation_id,
+        until,
+        reason,
+    )
+
+
+async def prune_operations(db: Database, table: OperationTable, *, before: datetime, limit: int) -> int:
+    """Delete up to `limit` operations that ended before a time; return how many were deleted."""
+    rows = await db.fetch(
+        f"""
+        DELETE FROM {table} WHERE id IN (
+            SELECT id FROM {table} WHERE completed_at < $1 ORDER BY id LIMIT $2
+            FOR UPDATE SKIP LOCKED
+        ) RETURNING 1
+        """,
+        before,
+        limit,
+    )
+    return len(rows)
 
 
 def _operation(row: Record) -> BulkOperation:

@@ -14,7 +14,7 @@ import msgspec
 from runwright.agents.store.executions import prune_executions, prune_orphaned_executions
 from runwright.automations.store.runs import prune_runs
 from runwright.automations.store.webhook_triggers import prune_replay_keys
-from runwright.bulk.operations import prune_operations
+from runwright.bulk.store import prune_operations
 from runwright.core.clock import Clock, Stopwatch
 from runwright.db.errors import may_be_one_items
 from runwright.db.pool import Database

@@ -19,7 +19,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from runwright.bulk.operations import count_running_operations, defer_operation
+from runwright.bulk.store import count_running_operations, defer_operation
 from runwright.core.clock import Clock
 from runwright.core.errors import ConflictError, InvalidError, NotFoundError, QuotaError
 from runwright.core.ids import BackfillId, ScheduleId, new_id
