@@ -37,7 +37,7 @@ _LISTED: Final = Rows(columns=_COLUMNS, table="bulk_operations")
 
 
 OperationTable = Literal["bulk_operations", "schedule_backfills"]
-"""Tables of long operations: `status` (`running`, then `completed` or `cancelled`), `due_at`, `error`, `completed_at`."""
+"""Tables of long operations, with the columns `status`, `due_at` (of the next step), `error`, `completed_at`."""
 
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True):
