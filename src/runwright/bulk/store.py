@@ -37,7 +37,7 @@ _LISTED: Final = Rows(columns=_COLUMNS, table="bulk_operations")
 
 
 OperationTable = Literal["bulk_operations", "schedule_backfills"]
-"""Tables of long operations, with the columns `status`, `due_at` (of the next step), `error`, `completed_at`."""
+"""Tables of long operations: `status`, `due_at` (when the next step is due), `error` and `completed_at`."""
 
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True):
