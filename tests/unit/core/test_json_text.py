@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runwright.core.json_text import is_json
+from runwright.core.json_text import count_containers, is_json, outside_strings
 
 PIECES = st.sampled_from(
     [
@@ -65,4 +65,36 @@ def test_it_is_json_where_a_decoder_reads_it(text: bytes) -> None:
     ],
 )
 def test_numbers_and_text_that_cannot_be_held_are_no_json(text: bytes) -> None:
+    assert is_json(text) == readable(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "bare"),
+    [
+        (b'{"a": "b", "": [1]}', b"{: , : [1]}"),
+        (rb'["\"", "\\", "a\"b"]', b"[, , ]"),
+        (rb'["\\\"", 1]', b"[, 1]"),
+        (b"[1, true]", b"[1, true]"),
+    ],
+)
+def test_what_is_outside_of_strings(text: bytes, bare: bytes) -> None:
+    assert outside_strings(text) == bare
+
+
+def test_few_containers_are_not_counted_and_many_exactly() -> None:
+    assert count_containers(b"[" * 1000) == 0
+    assert count_containers(b"[" * 1001) == 1001
+    assert count_containers(b'["' + b"[{" * 1000 + b'", {}]') == 2
+
+
+@pytest.mark.parametrize("literal", ["true", "false", "null", '"x"', "{}", "[[]]"])
+@pytest.mark.parametrize("number", ["1e308", "1e309", "9" * 250, "9" * 400])
+def test_literals_and_structure_beside_large_numbers_do_not_matter(literal: str, number: str) -> None:
+    text = f'{{"a": [{literal}, {number}, {literal}], "b" : {literal}}}'.encode()
+    assert is_json(text) == readable(text)
+
+
+@pytest.mark.parametrize("last", ["1e5", "1e400", "1e+400", "1E400", "1e-400"])
+def test_a_large_exponent_is_found_among_many_small_ones(last: str) -> None:
+    text = f"[{'1e5, ' * 1500}{last}]".encode()
     assert is_json(text) == readable(text)

@@ -74,3 +74,40 @@ def test_texts_without_a_common_line_are_replaced_before_the_memory_grows() -> N
     budget = StepBudget(10**9)
     assert diff_texts(old, new, budget).removed == most
     assert 10**9 - budget.left < MOST_DIFFERENCES**2
+
+
+@pytest.mark.parametrize(("same", "hunks"), [(5, 1), (6, 1), (7, 2)])
+def test_changes_share_a_hunk_where_their_contexts_meet(same: int, hunks: int) -> None:
+    between = "".join(f"{n}\n" for n in range(same))
+    found = diff_texts(f"a\n{between}b\n", f"A\n{between}B\n", StepBudget(1000))
+    assert found.text.count("@@ -") == hunks
+    assert (found.added, found.removed) == (2, 2)
+
+
+def test_each_line_that_is_looked_at_costs_a_step() -> None:
+    lines = "".join(f"{n}\n" for n in range(1000))
+    budget = StepBudget(100_000)
+    diff_texts(f"first\n{lines}last\n", f"First\n{lines}Last\n", budget)
+    assert 1000 <= 100_000 - budget.left <= 1100
+    untouched = StepBudget(10)
+    assert diff_texts(lines, lines, untouched).text == ""
+    assert untouched.left == 10
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "text"),
+    [
+        ("", "a\n", "@@ -0,0 +1 @@\n+a\n"),
+        ("a\n", "", "@@ -1 +0,0 @@\n-a\n"),
+        ("a\nb", "a\nb\n", f"@@ -1,2 +1,2 @@\n a\n-b\n{_MARK}+b\n"),
+        ("a\n", "a\nb\nc\n", "@@ -1 +1,3 @@\n a\n+b\n+c\n"),
+        ("x\na\ny\n", "x\nb\na\ny\n", "@@ -1,3 +1,4 @@\n x\n+b\n a\n y\n"),
+    ],
+)
+def test_headers_and_missing_line_ends_are_those_of_every_diff(old: str, new: str, text: str) -> None:
+    assert diff_texts(old, new, StepBudget(100)).text == text
+
+
+def test_deletions_come_before_insertions_where_both_are_shortest() -> None:
+    found = diff_texts("a\nb\nc\n", "b\nc\nd\n", StepBudget(100))
+    assert found.text == "@@ -1,3 +1,3 @@\n-a\n b\n c\n+d\n"
