@@ -183,10 +183,10 @@ async def test_a_search_that_finds_nothing_in_a_long_log_goes_on_by_cursor(
         cursor: str | UnsetType = UNSET
         for _ in range(4):
             said = await jobs.get_logs(one, jobs.GetLogs(job_id=job.id, grep="line 2999 ", cursor=cursor))
-            found += said.answer.data
-            if said.answer.next_cursor is None:
+            found += said.output.data
+            if said.output.next_cursor is None:
                 break
-            cursor = said.answer.next_cursor
+            cursor = said.output.next_cursor
     assert [line[3].split()[1] for line in found] == ["2999"]
 
 

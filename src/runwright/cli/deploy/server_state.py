@@ -1,11 +1,11 @@
 """What the server has: workers, schedules, webhooks, automations, and the files that serve."""
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from runwright.cli.exits import UsageError
-from runwright.cli.output import Thing, thing_of
+from runwright.cli.output import thing_of
 from runwright.cli.project.model import Project
 from runwright.client.errors import ApiError
 
@@ -31,7 +31,7 @@ class ServerState(msgspec.Struct, kw_only=True):
     schedules: "dict[str, list[ScheduleInfo]]"
     """By the id of their worker."""
     webhooks: "list[WebhookInfo]"
-    automations: dict[str, list[Thing]]
+    automations: dict[str, list[dict[str, Any]]]
     """Jobs and triggers, as AGH's API has them."""
     secrets: set[str]
 
@@ -66,7 +66,7 @@ def _by_name(workers: "Iterable[WorkerInfo]") -> "dict[str, WorkerInfo]":
     return found
 
 
-def _automations(client: "Runwright") -> dict[str, list[Thing]]:
+def _automations(client: "Runwright") -> dict[str, list[dict[str, Any]]]:
     api = client.automations
     return {
         "jobs": [thing_of(job) for job in api.jobs.list()],
