@@ -145,7 +145,7 @@ def test_triggers_from_the_command_line(run: Run) -> None:
     assert "prompt" in run(*common, "update", made["id"], "--prompt", "{{", fails=True)
     assert run(*common, "history", made["id"])["runs"] == []
     assert run(*common, "delete", made["id"])["id"] == made["id"]
-    assert "trigger not found" in run(*common, "get", "../jobs", fails=True)
+    assert "page not found" in run(*common, "get", "../jobs", fails=True)
     assert "cannot be the id" in run(*common, "get", "..", fails=True)
 
 
