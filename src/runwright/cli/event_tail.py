@@ -52,7 +52,7 @@ def tail(
         ),
     ] = None,
     follow: Annotated[
-        bool, typer.Option("--follow", "-f", help="Go on with new events as they happen.")
+        bool, typer.Option("--follow", "-f", help="Continue with new events as they happen.")
     ] = False,
     limit: Annotated[
         int, typer.Option("--limit", "-n", min=0, max=1000, help="How many of the newest to begin with.")

@@ -84,7 +84,7 @@ class InFlightLimiter:
 
 
 class Spacer:
-    """Lets callers go on one after the other, with a least time between two of them."""
+    """Lets callers continue one after the other, with a least time between two of them."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
