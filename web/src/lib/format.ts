@@ -55,7 +55,7 @@ export function percent(part: number, whole: number): string {
   return `${Number(share.toFixed(share < 10 ? 1 : 0))}%`;
 }
 
-/** Return the end of an id, by which people tell ids of one kind apart. */
+/** Return the end of an id, which distinguishes ids of one kind. */
 export function shortId(id: string): string {
   const [prefix, rest] = id.split("_", 2);
   return rest && rest.length > 10 ? `${prefix}_…${rest.slice(-8)}` : id;

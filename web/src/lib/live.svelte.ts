@@ -72,7 +72,7 @@ class Live {
     };
   }
 
-  /** Call a function for each event of some types: `ava.job.` stands for all that begin with it. */
+  /** Call a function for each event of some types: `ava.job.` selects all that begin with it. */
   on(types: readonly string[], listener: Listener): () => void {
     const fits = (type: string) => types.some((one) => (one.endsWith(".") ? type.startsWith(one) : type === one));
     const own: Listener = (event) => fits(event.type) && listener(event);

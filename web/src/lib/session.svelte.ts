@@ -103,7 +103,7 @@ class CurrentSession {
     if (!response.ok) throw new ApiError("The session was refused.", response.status, `http_${response.status}`);
     const caller = ((await response.json()) as { data: Whoami }).data;
     if (before && (before.tenant_id !== caller.tenant_id || before.user_id !== caller.user_id)) {
-      // What is on the page belongs to somebody else.
+      // What is on the page belongs to another user.
       for (const { reject } of this.#waiting.splice(0)) reject(new SignedOutError());
     }
     this.caller = caller;

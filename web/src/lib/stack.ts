@@ -1,4 +1,4 @@
-/** The stack of an error as frames, those of the user's own code told from those of libraries and the harness. */
+/** The stack of an error as frames, those of the user's own code apart from those of libraries and the harness. */
 
 export interface StackFrame {
   file: string;
