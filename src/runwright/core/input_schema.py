@@ -1,5 +1,6 @@
 """Checking inputs by a JSON Schema that `schema_rules` accepts; patterns are matched in linear time."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import islice
@@ -14,7 +15,7 @@ Problem = tuple[str, str]
 """A path into the input, empty for the input itself, and a sentence."""
 
 MOST_COST: Final = 20_000_000
-"""Weight of the schema times values of the inputs; takes about half a second."""
+"""Price of the schema times values of the inputs; takes about half a second."""
 
 DESCRIBED_COST: Final = 5_000
 """Evaluations of which all problems are described, as describing takes longer; of more, the first one."""
@@ -23,9 +24,14 @@ MOST_PROBLEMS: Final = 20
 _MOST_OPTIONS: Final = 20
 _LONGEST_NAME: Final = 100
 _LONGEST_LIST: Final = 200
-_PATTERN_BYTES: Final = 100_000
-_PATTERN_CACHE_BYTES: Final = 1_000_000
-_COMPILED: Final = 64
+PATTERN_BYTES: Final = 100_000
+"""Most memory that a pattern may need, compiled."""
+
+_PATTERN_CACHE_BYTES: Final = 100_000
+"""Most memory that a pattern may use while it is matched, and keeps."""
+
+_COMPILED: Final = 32
+_LARGE_NUMBER: Final = re.compile(rb"[0-9]{19}|[0-9]\.?[eE][+-]?[0-9]")
 _TYPES: Final = {
     2020: engine.Draft202012Validator,
     2019: engine.Draft201909Validator,
@@ -44,8 +50,10 @@ class InputsTooCostlyError(Exception):
 class CompiledSchema:
     """A schema that inputs are checked by. Raises JsonSchemaError where it is not a valid one."""
 
-    def __init__(self, schema: Mapping[str, Any]) -> None:
-        self.weight = measure_schema(schema).weight
+    def __init__(self, schema: Mapping[str, Any], pattern_bytes: int = PATTERN_BYTES) -> None:
+        """`pattern_bytes`: how large each pattern may be."""
+        self._size = measure_schema(schema)
+        self._pattern_bytes = pattern_bytes
         draft = DRAFTS[str(schema.get("$schema", next(iter(DRAFTS)))).rstrip("#")]
         try:
             self._validator = _TYPES[draft](
@@ -54,7 +62,7 @@ class CompiledSchema:
                 validate_formats=True,
                 offline=True,
                 pattern_options=engine.RegexOptions(
-                    size_limit=_PATTERN_BYTES, dfa_size_limit=_PATTERN_CACHE_BYTES
+                    size_limit=pattern_bytes, dfa_size_limit=_PATTERN_CACHE_BYTES
                 ),
             )
         except (engine.ValidationError, ValueError) as error:
@@ -62,7 +70,18 @@ class CompiledSchema:
 
     def cost(self, text: bytes) -> int:
         """Return the most evaluations that a check of this input takes."""
-        return self.weight * count_values(text)
+        return self._size.price * count_values(text)
+
+    def pattern_nanoseconds(self, text: bytes) -> int:
+        """Return about how long patterns can take for this input.
+
+        Each byte of the input may take a step in every state of a pattern, which has a few bytes.
+        """
+        return self._size.patterns * self._pattern_bytes * len(text)
+
+    def computes_with_large_numbers(self, text: bytes) -> bool:
+        """Return whether a check may compute with numbers of the input for which that takes long."""
+        return self._size.computes and _LARGE_NUMBER.search(text) is not None
 
     def accepts(self, text: bytes) -> bool:
         """Return whether an input is valid: the JSON text of an object."""
@@ -93,9 +112,9 @@ def count_values(text: bytes) -> int:
 
 
 @lru_cache(_COMPILED)
-def compiled_schema(schema: bytes) -> CompiledSchema:
+def compiled_schema(schema: bytes, pattern_bytes: int = PATTERN_BYTES) -> CompiledSchema:
     """Return a schema that is stored as JSON text."""
-    return CompiledSchema(_decode(schema))
+    return CompiledSchema(_decode(schema), pattern_bytes)
 
 
 def check_inputs(schema: CompiledSchema, inputs: Sequence[bytes]) -> list[Sequence[Problem]]:

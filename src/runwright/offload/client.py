@@ -12,18 +12,23 @@ from typing import Final
 
 import msgspec
 
-from runwright.offload.process import LENGTH_BYTES
+from runwright.offload.process import LENGTH_BYTES, TOO_LONG
 
 CALL_SECONDS: Final = 30.0
 """Timeout of one call. Functions have limits of their own; this one is for a function whose limit fails."""
 
 IDLE_SECONDS: Final = 30.0
+_END_SECONDS: Final = 1.0
 MOST_RESULT_BYTES: Final = 16 * 1024 * 1024
 _COMMAND: Final = ("-I", "-m", "runwright.offload.process")
 
 
 class OffloadError(Exception):
     """The function could not be computed; the message says why, without anything of its argument."""
+
+
+class OffloadTimeoutError(OffloadError):
+    """It took too long."""
 
 
 class _Call(msgspec.Struct, frozen=True, eq=False):
@@ -89,22 +94,26 @@ class Offload:
         return call
 
     async def _make(self, call: _Call) -> None:
+        failure: OffloadError | None = None
         try:
             async with asyncio.timeout(CALL_SECONDS):
                 succeeded, result = await self._exchange(call.message)
+            failure = None if succeeded else OffloadError(result.decode())
         except (OSError, asyncio.IncompleteReadError, msgspec.MsgspecError) as error:  # TimeoutError is one
-            await self._end_process()
-            reason = "it took too long" if isinstance(error, TimeoutError) else "its process ended"
-            succeeded, result = False, reason.encode()
+            status = await self._end_process()
+            too_long = isinstance(error, TimeoutError) or status == -TOO_LONG
+            failure = (
+                OffloadTimeoutError("it took too long") if too_long else OffloadError("its process ended")
+            )
         except asyncio.CancelledError:
             call.result.cancel()
             raise
         if call.result.done():
             return
-        if succeeded:
+        if failure is None:
             call.result.set_result(result)
         else:
-            call.result.set_exception(OffloadError(result.decode()))
+            call.result.set_exception(failure)
 
     async def _exchange(self, message: bytes) -> tuple[bool, bytes]:
         process = await self._running()
@@ -130,9 +139,21 @@ class Offload:
             )
         return self._process
 
-    async def _end_process(self) -> None:
+    async def _end_process(self) -> int | None:
+        """End the process, if there is one, and return its exit status: that of a kill only if it ran."""
         process, self._process = self._process, None
-        if process is not None:
+        if process is None:
+            return None
+        if not await _has_ended(process):
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
-            await process.wait()
+        return await process.wait()
+
+
+async def _has_ended(process: asyncio.subprocess.Process) -> bool:
+    """Return whether a process has ended by itself, which is known a moment after its output has."""
+    if process.stdout is None or not process.stdout.at_eof():
+        return process.returncode is not None
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(process.wait(), _END_SECONDS)
+    return process.returncode is not None

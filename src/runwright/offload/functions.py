@@ -209,3 +209,9 @@ FUNCTIONS: Final[Mapping[str, Callable[[bytes], bytes]]] = {
     "schema": _check_schema,
     "inputs": _check_inputs,
 }
+
+MOST_PROCESSOR_SECONDS: Final = 10.0
+"""How much of a processor one call may use."""
+
+PROCESSOR_SECONDS: Final[Mapping[str, float]] = {"inputs": 1.0}
+"""The same for functions whose own bound is too rough: what a pattern costs depends on the text."""

@@ -6,8 +6,10 @@ that it was made for: the statement that inserts a job compares it, so that a ca
 present one accepts nothing.
 """
 
+import contextlib
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
@@ -23,21 +25,31 @@ from runwright.core.input_schema import (
 )
 from runwright.core.schema_rules import JsonSchemaError, measure_schema
 from runwright.db.pool import Database, PoolConnection
-from runwright.offload.client import Offload, OffloadError
+from runwright.offload.client import Offload, OffloadError, OffloadTimeoutError
 from runwright.offload.functions import CheckResult, CheckTask, SchemaProblem
 
 SMALL_BYTES: Final = 4 * 1024
 SMALL_PATTERNS: Final = 5
 """Larger schemas are compiled beside the event loop only."""
 
+SMALL_PATTERN_BYTES: Final = (2_000, 8_000, 20_000)
+"""Schemas with larger patterns, too; the smaller all of its patterns are, the larger inputs may be."""
+
 SMALL_COST: Final = 20_000
 """Evaluations that are made at once: less than a millisecond."""
+
+SMALL_PATTERN_NS: Final = 10_000_000
+"""How long patterns may take at once, at worst."""
 
 SMALL_PROBLEMS_COST: Final = 300
 """Evaluations whose every problem is described at once; a description takes as long as many evaluations."""
 
+_PROBLEM_PASSES: Final = 3
+"""How often an input is checked to describe its problems."""
+
 _CACHED: Final = 512
-TOO_COSTLY: Final = "Has too many values to be checked by the worker's input schema."
+_SMALL_SCHEMAS: Final = 64
+TOO_COSTLY: Final = "Has too many or too large values to be checked by the worker's input schema."
 
 
 class CheckedInputs(msgspec.Struct, frozen=True):
@@ -63,7 +75,7 @@ class InputSchemas:
     def known_revision(self, tenant_id: str, worker_id: WorkerId, text: bytes) -> int | None:
         """Return the revision for which an input is valid, as far as the cache knows; else None."""
         cached = self._cached.get((tenant_id, worker_id))
-        if cached is None or cached.schema.cost(text) > SMALL_COST or not cached.schema.accepts(text):
+        if cached is None or not _is_valid(cached.schema, [text]):
             return None
         self._cached.move_to_end((tenant_id, worker_id))
         return cached.revision
@@ -100,7 +112,7 @@ class InputSchemas:
     async def _problems(
         self, tenant_id: str, text: bytes, small: CompiledSchema | None, inputs: Sequence[bytes]
     ) -> Sequence[Sequence[Problem]]:
-        if small is not None and sum(map(small.cost, inputs)) <= SMALL_PROBLEMS_COST:
+        if small is not None and _is_quick(small, inputs, SMALL_PROBLEMS_COST, passes=_PROBLEM_PASSES):
             return check_inputs(small, inputs)
         if self._offload is None:
             try:
@@ -108,13 +120,19 @@ class InputSchemas:
             except InputsTooCostlyError:
                 return [[("", TOO_COSTLY)]] * len(inputs)
         task = msgspec.msgpack.encode(CheckTask(text, list(inputs)))
-        result = msgspec.msgpack.decode(await self._call(tenant_id, "inputs", task), type=CheckResult)
+        try:
+            answer = await self._call(tenant_id, "inputs", task)
+        except OffloadTimeoutError:
+            return [[("", TOO_COSTLY)]] * len(inputs)
+        result = msgspec.msgpack.decode(answer, type=CheckResult)
         return [[("", TOO_COSTLY)]] * len(inputs) if result.problems is None else result.problems
 
     async def _call(self, tenant_id: str, function: str, argument: bytes) -> bytes:
         assert self._offload is not None  # noqa: S101  the callers have looked
         try:
             return await self._offload.call(tenant_id, function, argument)
+        except OffloadTimeoutError:
+            raise
         except OffloadError as error:
             raise UnavailableError(f"The input schema cannot be applied now: {error}.") from None
 
@@ -139,28 +157,40 @@ async def refuse_tool_inputs(db: PoolConnection, inputs: Sequence[tuple[str, byt
 
 
 def _refusal(schema: CompiledSchema | None, text: bytes) -> str | None:
-    if schema is None or schema.cost(text) > SMALL_COST or schema.accepts(text):
+    if schema is None or not _is_quick(schema, [text]) or schema.accepts(text):
         return None
-    problems = (
-        schema.problems(text) if schema.cost(text) <= SMALL_PROBLEMS_COST else [schema.first_problem(text)]
-    )
+    few = _is_quick(schema, [text], SMALL_PROBLEMS_COST, passes=_PROBLEM_PASSES)
+    problems = schema.problems(text) if few else [schema.first_problem(text)]
     return " ".join(f"{f'input.{path}' if path else 'input'}: {message}" for path, message in problems)
 
 
 def _is_valid(schema: CompiledSchema, inputs: Sequence[bytes]) -> bool:
-    return sum(map(schema.cost, inputs)) <= SMALL_COST and all(map(schema.accepts, inputs))
+    return _is_quick(schema, inputs) and all(map(schema.accepts, inputs))
 
 
+def _is_quick(
+    schema: CompiledSchema, inputs: Sequence[bytes], cost: int = SMALL_COST, *, passes: int = 1
+) -> bool:
+    """Return whether inputs may be checked on the event loop, so many times."""
+    return (
+        sum(map(schema.cost, inputs)) <= cost
+        and passes * sum(map(schema.pattern_nanoseconds, inputs)) <= SMALL_PATTERN_NS
+        and not any(map(schema.computes_with_large_numbers, inputs))
+    )
+
+
+@lru_cache(_SMALL_SCHEMAS)
 def _small_schema(text: bytes) -> CompiledSchema | None:
     """Return a schema that may be compiled on the event loop; None for others."""
     if len(text) > SMALL_BYTES:
         return None
-    try:
+    with contextlib.suppress(JsonSchemaError):  # of another release's rules; the other process reports it
         if measure_schema(msgspec.json.decode(text)).patterns > SMALL_PATTERNS:
             return None
-        return compiled_schema(text)
-    except JsonSchemaError:  # of another release's rules; the other process reports it
-        return None
+        for pattern_bytes in SMALL_PATTERN_BYTES:
+            with contextlib.suppress(JsonSchemaError):
+                return CompiledSchema(msgspec.json.decode(text), pattern_bytes)
+    return None
 
 
 def _problem_of(text: bytes) -> SchemaProblem | None:

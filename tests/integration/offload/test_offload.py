@@ -11,8 +11,9 @@ import pytest
 from runwright.automations import templates as small
 from runwright.automations.templates import Templates
 from runwright.offload import client
-from runwright.offload.client import Offload, OffloadError
+from runwright.offload.client import Offload, OffloadError, OffloadTimeoutError
 from runwright.offload.functions import (
+    CheckTask,
     TemplateResult,
     TemplateTask,
     WebhookResult,
@@ -89,6 +90,16 @@ async def test_a_call_that_takes_too_long_fails(offload: Offload, monkeypatch: p
     with pytest.raises(OffloadError, match="it took too long"):
         await _render(offload, COSTLY)
     assert _children() == []
+
+
+async def test_a_call_in_c_that_no_bound_has_foreseen_ends_by_its_processor_time(offload: Offload) -> None:
+    """The comparison of thousands of integers over 64 bits is quadratic, and takes no notice of Python."""
+    inputs = [msgspec.json.encode({"a": [2**64 + n for n in range(20_000)]})]
+    task = msgspec.msgpack.encode(CheckTask(b'{"properties":{"a":{"uniqueItems":true}}}', inputs))
+    with pytest.raises(OffloadTimeoutError, match="it took too long"):
+        await offload.call("ten_a", "inputs", task)
+    assert (await _render(offload, "y")).text == "y"
+    assert len(_children()) == 1
 
 
 async def test_the_process_has_a_memory_limit_and_a_low_priority(offload: Offload) -> None:

@@ -149,3 +149,27 @@ def test_inputs_that_would_take_too_long_are_not_checked(monkeypatch: pytest.Mon
 def test_values_are_counted_from_above() -> None:
     for value, least in (({}, 1), ({"a": 1}, 2), ([1, 2, [3]], 5), ({"a": "x" * 640}, 11)):
         assert count_values(msgspec.json.encode(value)) >= least
+
+
+def test_keywords_that_compute_cost_more_than_others() -> None:
+    plain = CompiledSchema({"properties": {"a": {"minimum": 1}}})
+    for schema in ({"multipleOf": 0.01}, {"uniqueItems": True}):
+        computing = CompiledSchema({"$defs": {"d": schema}, "properties": {"a": {"$ref": "#/$defs/d"}}})
+        assert computing.cost(b'{"a":1}') > 4 * plain.cost(b'{"a":1}')
+        assert not computing.computes_with_large_numbers(b'{"a":123456789.25}')
+        for number in (b"18446744073709551616", b"-9223372036854775809", b"1e300", b"1.5E-300", b"5.e7"):
+            assert computing.computes_with_large_numbers(b'{"a":%b}' % number)
+            assert not plain.computes_with_large_numbers(b'{"a":%b}' % number)
+
+
+def test_patterns_cost_the_more_the_larger_they_are_and_the_oftener_they_are_referred_to() -> None:
+    one = CompiledSchema({"properties": {"a": {"pattern": "^a+$"}}}, 1_000)
+    larger = CompiledSchema({"properties": {"a": {"pattern": "^a+$"}}}, 10_000)
+    definition = {"a": {"patternProperties": {"a": True, "b": True}}}
+    referred = CompiledSchema({"$defs": definition, "allOf": [{"$ref": "#/$defs/a"}] * 3}, 1_000)
+    text = b'{"a":"aaa"}'
+    assert larger.pattern_nanoseconds(text) == 10 * one.pattern_nanoseconds(text)
+    assert referred.pattern_nanoseconds(text) == 6 * one.pattern_nanoseconds(text)
+    assert CompiledSchema({"type": "object"}).pattern_nanoseconds(text) == 0
+    with pytest.raises(JsonSchemaError, match="not too large"):
+        CompiledSchema({"pattern": "a{1000}"}, 1_000)
