@@ -70,6 +70,13 @@ async def test_a_head_over_the_limit_is_refused(server: Server, api: Api) -> Non
     assert answer.startswith(b"HTTP/1.1 431 ")
 
 
+@pytest.mark.parametrize("path", ["/a" * 15_000, f"{AVA}/jobs{'/a' * 15_000}", "/" * 30_000 + "a"])
+async def test_a_path_of_many_parts_is_none_that_exists(server: Server, path: str) -> None:
+    """What it costs is measured by `tests.bench.holders`."""
+    answer = await talk(server, f"GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n".encode())
+    assert answer.startswith(b"HTTP/1.1 404 ")
+
+
 @pytest.mark.parametrize(
     "request_bytes",
     [

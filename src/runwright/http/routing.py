@@ -227,6 +227,7 @@ class SegmentRouter(Router):
             if "{" in path.path:
                 prefix = path.path.partition("/{")[0]
                 self._by_prefix.setdefault(prefix, []).append(path)
+        self._deepest = max((prefix.count("/") for prefix in self._by_prefix), default=0)
 
     async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"]
@@ -256,10 +257,13 @@ class SegmentRouter(Router):
         await route.handle(scope, receive, send)
 
     def _candidates(self, path: str) -> Sequence[PathRoute]:
-        while path:
-            path = path.rpartition("/")[0]
-            if path in self._by_prefix:
-                return self._by_prefix[path]
+        """Return the routes with the longest literal prefix of a path, which may have many thousand parts."""
+        parts = path.split("/", self._deepest + 1)
+        while parts:
+            parts.pop()
+            prefix = "/".join(parts)
+            if prefix in self._by_prefix:
+                return self._by_prefix[prefix]
         return ()
 
     def _dialect(self, path: str) -> Dialect:

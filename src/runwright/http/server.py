@@ -1,127 +1,23 @@
 """The HTTP server, which runs the application inside our event loop.
 
-The head of a request (line and headers) is bounded in bytes and must arrive in time, also on a
-connection that never sends anything; uvicorn has no such limits. Exceeding one closes the connection. How
-many there may be is in `connection_limits`.
+The limits of a connection are in `connection`, how many there may be in `connection_limits`.
 """
 
 import asyncio
 import contextlib
 import errno
 import socket
-import struct
 from collections.abc import Generator
 from functools import partial
-from typing import Any, Final, cast
+from typing import cast
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-from uvicorn.server import ServerState
 
 from runwright.core.errors import RunwrightError
 from runwright.http.app import Application
+from runwright.http.connection import LimitedProtocol
 from runwright.http.connection_limits import ConnectionTable
-from runwright.http.event_stream import ABORT
 from runwright.http.services import EdgeSettings, Services
-
-_NO_LINGER: Final = struct.pack("ii", 1, 0)
-_TOO_LARGE: Final = (
-    b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
-)
-_TOO_MANY: Final = (
-    b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
-)
-
-
-class LimitedProtocol(HttpToolsProtocol):
-    """A connection with the limits of the edge."""
-
-    def __init__(
-        self,
-        edge: EdgeSettings,
-        table: ConnectionTable,
-        *,
-        config: uvicorn.Config,
-        server_state: ServerState,
-        app_state: dict[str, Any],
-        _loop: asyncio.AbstractEventLoop | None = None,
-    ) -> None:
-        super().__init__(config, server_state, app_state, _loop)
-        self._edge = edge
-        self._table = table
-        self._head_bytes = 0
-        self._head_timer: asyncio.TimerHandle | None = None
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        if self._table.add(self, self.client[0] if self.client else None):
-            self._start_timer()
-        else:
-            transport.write(_TOO_MANY)
-            transport.close()
-
-    def close_idle(self) -> None:
-        self.transport.abort()
-
-    def reset(self) -> None:
-        """Drop the connection, and what the kernel would still send: the client takes nothing."""
-        connection = self.transport.get_extra_info("socket")
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
-        self.transport.abort()
-
-    def on_response_complete(self) -> None:
-        super().on_response_complete()
-        if self.cycle.response_complete:  # no other request has been waiting
-            self._table.set_idle(self)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._table.discard(self)
-        self._stop_timer()
-        super().connection_lost(exc)
-
-    def data_received(self, data: bytes) -> None:
-        if self.timeout_keep_alive_task is not None:  # the next request begins
-            self._start_timer()
-        super().data_received(data)
-
-    def on_message_begin(self) -> None:
-        self._head_bytes = 0
-        super().on_message_begin()
-        self.scope["extensions"] = cast("Any", {ABORT: self.reset})
-
-    def on_url(self, url: bytes) -> None:
-        self._count(len(url))
-        super().on_url(url)
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self._count(len(name) + len(value))
-        super().on_header(name, value)
-
-    def on_headers_complete(self) -> None:
-        self._stop_timer()
-        if not self.transport.is_closing():
-            self._table.set_busy(self)
-            super().on_headers_complete()
-
-    def _count(self, size: int) -> None:
-        self._head_bytes += size
-        if self._head_bytes > self._edge.head_limit_bytes and not self.transport.is_closing():
-            self.transport.write(_TOO_LARGE)
-            self.transport.close()
-
-    def _start_timer(self) -> None:
-        if self._head_timer is None:
-            self._head_timer = self.loop.call_later(self._edge.head_seconds, self._give_up)
-
-    def _give_up(self) -> None:
-        self._head_timer = None
-        if not self.transport.is_closing():
-            self.transport.close()
-
-    def _stop_timer(self) -> None:
-        if self._head_timer is not None:
-            self._head_timer.cancel()
-            self._head_timer = None
 
 
 class _Uvicorn(uvicorn.Server):

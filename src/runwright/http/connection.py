@@ -1,0 +1,195 @@
+"""One HTTP connection, with the limits that uvicorn's does not have.
+
+The head of a request (line and headers) is bounded in bytes and must arrive in time, also on a connection
+that never sends anything; exceeding one closes the connection. Each header counts as its text and
+`HEADER_BYTES`, so their number is bounded too.
+
+What arrives is parsed in pieces, up to a bound for each turn of the event loop: short requests, empty headers
+and chunks of one byte take much longer for their size than others. While a request is answered, no more of
+those behind it (pipelined ones) are parsed than one piece has. What is not parsed yet is held, and meanwhile
+nothing is read.
+"""
+
+import asyncio
+import socket
+import struct
+from typing import Any, Final, cast
+
+import uvicorn
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.server import ServerState
+
+from runwright.http.connection_limits import ConnectionTable
+from runwright.http.event_stream import ABORT
+from runwright.http.services import EdgeSettings
+
+HEADER_BYTES: Final = 32
+PIECE_BYTES: Final = 2048
+STEPS_PER_TURN: Final = 200
+"""Headers, parts of bodies and requests that are parsed in one turn of the loop, and one piece more."""
+
+_REQUEST_STEPS: Final = 20
+"""How many headers a request takes the time of."""
+
+_NO_LINGER: Final = struct.pack("ii", 1, 0)
+_TOO_LARGE: Final = (
+    b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+)
+_TOO_MANY: Final = (
+    b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+)
+
+
+class _HeldFlow(FlowControl):
+    """Flow control that resumes reading only when nothing is held."""
+
+    held = False
+
+    def resume_reading(self) -> None:
+        """Read again, unless what was read before is still held."""
+        if not self.held:
+            super().resume_reading()
+
+
+class LimitedProtocol(HttpToolsProtocol):
+    """A connection with the limits of the edge."""
+
+    flow: _HeldFlow
+
+    def __init__(
+        self,
+        edge: EdgeSettings,
+        table: ConnectionTable,
+        *,
+        config: uvicorn.Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self._edge = edge
+        self._table = table
+        self._head_bytes = 0
+        self._head_timer: asyncio.TimerHandle | None = None
+        self._unparsed = b""
+        self._steps = 0
+        self._continuing = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.flow = _HeldFlow(transport)
+        if self._table.add(self, self.client[0] if self.client else None):
+            self._start_timer()
+        else:
+            transport.write(_TOO_MANY)
+            transport.close()
+
+    def close_idle(self) -> None:
+        self.transport.abort()
+
+    def reset(self) -> None:
+        """Drop the connection, and what the kernel would still send: the client takes nothing."""
+        connection = self.transport.get_extra_info("socket")
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+        self.transport.abort()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self.cycle.response_complete:  # no other request has been waiting
+            self._table.set_idle(self)
+        self._continue_soon()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._table.discard(self)
+        self._stop_timer()
+        self._unparsed = b""
+        super().connection_lost(exc)
+
+    # What arrives
+
+    def data_received(self, data: bytes) -> None:
+        self._unparsed += data
+        if not self._continuing:
+            self._steps = 0
+            self._parse()
+
+    def _parse(self) -> None:
+        """Parse what has arrived, up to the bounds, and hold the rest."""
+        data, offset = self._unparsed, 0
+        while offset < len(data) and self._steps < STEPS_PER_TURN and not self._must_wait():
+            if self.timeout_keep_alive_task is not None:  # the next request begins
+                self._start_timer()
+            super().data_received(data[offset : offset + PIECE_BYTES])
+            offset += PIECE_BYTES
+        self._unparsed = b"" if self.transport.is_closing() else data[offset:]
+        self.flow.held = bool(self._unparsed)
+        if self._unparsed:
+            self.flow.pause_reading()
+            self._continue_soon()
+
+    def _must_wait(self) -> bool:
+        """Return whether nothing more may be parsed before a response is complete, or ever."""
+        return bool(self.pipeline) or self.transport.is_closing()
+
+    def _continue_soon(self) -> None:
+        if self._unparsed and not self._continuing and not self._must_wait():
+            self._continuing = True
+            self.loop.call_soon(self._continue)
+
+    def _continue(self) -> None:
+        self._continuing = False
+        self._steps = 0
+        self._parse()
+        if not (self._unparsed or self._must_wait() or self._has_large_body()):
+            self.flow.resume_reading()
+
+    def _has_large_body(self) -> bool:
+        """Return whether so much of a body waits that uvicorn reads on only when that is taken."""
+        cycle: RequestResponseCycle | None = self.cycle
+        return cycle is not None and len(cycle.body) > HIGH_WATER_LIMIT
+
+    def on_message_begin(self) -> None:
+        self._steps += _REQUEST_STEPS
+        self._head_bytes = 0
+        super().on_message_begin()
+        self.scope["extensions"] = cast("Any", {ABORT: self.reset})
+
+    def on_url(self, url: bytes) -> None:
+        self._count(len(url))
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._count(len(name) + len(value) + HEADER_BYTES)
+        super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        self._stop_timer()
+        if not self.transport.is_closing():
+            self._table.set_busy(self)
+            super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self._steps += 1
+        super().on_body(body)
+
+    def _count(self, size: int) -> None:
+        self._steps += 1
+        self._head_bytes += size
+        if self._head_bytes > self._edge.head_limit_bytes and not self.transport.is_closing():
+            self.transport.write(_TOO_LARGE)
+            self.transport.close()
+
+    def _start_timer(self) -> None:
+        if self._head_timer is None:
+            self._head_timer = self.loop.call_later(self._edge.head_seconds, self._give_up)
+
+    def _give_up(self) -> None:
+        self._head_timer = None
+        if not self.transport.is_closing():
+            self.transport.close()
+
+    def _stop_timer(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
