@@ -7,6 +7,8 @@ import pytest
 from tests.contract.client import AVA, Api, data_of, error_of
 from tests.contract.conftest import Server
 
+from runwright.http.large_bodies import AT_ONCE_PER_TENANT, SMALL_BODY_BYTES
+
 BODY_LIMIT = 2 * 1024 * 1024
 
 
@@ -109,6 +111,47 @@ async def test_pipelined_requests_are_answered_in_order(server: Server, api: Api
     last = b"GET /livez HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
     answer = await talk(server, bad * 3 + last)
     assert [part[:3] for part in answer.split(b"HTTP/1.1 ")[1:]] == [b"422", b"422", b"422", b"200"]
+
+
+async def test_of_a_tenant_few_large_bodies_are_read_at_once_and_others_are_not_held_up(
+    server: Server, api: Api
+) -> None:
+    address = urlsplit(server.url)
+    size = 2 * SMALL_BODY_BYTES
+    large = head(api, f"content-length: {size}", "connection: close")
+    slow = []
+    for _ in range(AT_ONCE_PER_TENANT):
+        reader, writer = await asyncio.open_connection(address.hostname, address.port)
+        writer.write(large + b" " * (size - 1))
+        slow.append((reader, writer))
+    for _, writer in slow:  # each has got so far that only the end of its body is missing
+        await writer.drain()
+    await asyncio.to_thread(api.get, "/jobs")
+    waiting = asyncio.create_task(talk(server, large + b" " * size))
+    other = api.having(tenant=f"{api.tenant}_2")
+    other_large = head(other, f"content-length: {size}", "connection: close") + b" " * size
+    assert (await talk(server, other_large)).startswith(b"HTTP/1.1 400 ")
+    small = head(api, "content-length: 1", "connection: close") + b" "
+    assert (await talk(server, small)).startswith(b"HTTP/1.1 400 ")
+    assert not waiting.done()
+    for count, (reader, writer) in enumerate(slow):
+        writer.write(b" ")
+        assert (await reader.read()).startswith(b"HTTP/1.1 400 "), count
+        writer.close()
+        if not count:
+            assert (await waiting).startswith(b"HTTP/1.1 400 ")
+
+
+async def test_large_bodies_of_clients_that_have_left_keep_no_place(server: Server, api: Api) -> None:
+    address = urlsplit(server.url)
+    size = 2 * SMALL_BODY_BYTES
+    large = head(api, f"content-length: {size}", "connection: close")
+    for _ in range(3 * AT_ONCE_PER_TENANT):
+        _, writer = await asyncio.open_connection(address.hostname, address.port)
+        writer.write(large)
+        await writer.drain()
+        writer.transport.abort()
+    assert (await talk(server, large + b" " * size)).startswith(b"HTTP/1.1 400 ")
 
 
 async def test_a_client_that_goes_away_harms_nobody(server: Server, api: Api) -> None:

@@ -11,8 +11,10 @@ nothing is read.
 """
 
 import asyncio
+import contextlib
 import socket
 import struct
+from collections.abc import Callable, Iterator
 from typing import Any, Final, cast
 
 import uvicorn
@@ -22,6 +24,7 @@ from uvicorn.server import ServerState
 
 from runwright.http.connection_limits import ConnectionTable
 from runwright.http.event_stream import ABORT
+from runwright.http.request import CONNECTION
 from runwright.http.services import EdgeSettings
 
 HEADER_BYTES: Final = 32
@@ -75,6 +78,8 @@ class LimitedProtocol(HttpToolsProtocol):
         self._unparsed = b""
         self._steps = 0
         self._continuing = False
+        self.is_lost = False
+        self._on_lost: set[Callable[[], None]] = set()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -94,6 +99,17 @@ class LimitedProtocol(HttpToolsProtocol):
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
         self.transport.abort()
 
+    @contextlib.contextmanager
+    def when_lost(self, act: Callable[[], None]) -> Iterator[None]:
+        """Call a function if the connection is lost in the block, or was before it."""
+        if self.is_lost:
+            act()
+        self._on_lost.add(act)
+        try:
+            yield
+        finally:
+            self._on_lost.discard(act)
+
     def on_response_complete(self) -> None:
         super().on_response_complete()
         if self.cycle.response_complete:  # no other request has been waiting
@@ -105,6 +121,12 @@ class LimitedProtocol(HttpToolsProtocol):
         self._stop_timer()
         self._unparsed = b""
         super().connection_lost(exc)
+        self.is_lost = True
+        for cycle in (self.cycle, *(waiting for waiting, _ in self.pipeline)):
+            if cycle is not None:
+                cycle.body.clear()  # nobody receives it any more
+        for act in list(self._on_lost):
+            act()
 
     # What arrives
 
@@ -153,7 +175,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._steps += _REQUEST_STEPS
         self._head_bytes = 0
         super().on_message_begin()
-        self.scope["extensions"] = cast("Any", {ABORT: self.reset})
+        self.scope["extensions"] = cast("Any", {ABORT: self.reset, CONNECTION: self})
 
     def on_url(self, url: bytes) -> None:
         self._count(len(url))

@@ -1,12 +1,13 @@
 """What a handler is given: the request, its caller and the services, and bounded ways to read the body.
 
-A body is bounded in bytes and in time, whatever its headers claim.
+A body is bounded in bytes and in time, whatever its headers claim. Of large bodies each tenant has a few in
+memory at once; further ones are not read until one of those is done with.
 """
 
 import asyncio
-from collections.abc import Mapping
-from contextlib import suppress
-from typing import IO, ClassVar, Final, TypeVar
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractContextManager, AsyncExitStack, nullcontext, suppress
+from typing import IO, ClassVar, Final, Protocol, TypeVar
 
 import msgspec
 from starlette.types import Receive, Scope
@@ -19,10 +20,23 @@ from runwright.http.validation import Rule, Validator
 from runwright.tenants.model import ApiKey, KeySession
 
 T = TypeVar("T", bound=msgspec.Struct)
+R = TypeVar("R")
+
+CONNECTION: Final = "runwright.connection"
+"""The extension of the ASGI scope with the `ClientConnection`, where there is one."""
 
 _JSON: Final = b"application/json"
 _DRAIN_FACTOR: Final = 8
 _DRAIN_SECONDS: Final = 2.0
+
+
+class ClientConnection(Protocol):
+    """The connection that a request came over."""
+
+    is_lost: bool
+
+    def when_lost(self, act: Callable[[], None]) -> AbstractContextManager[None]:
+        """Call a function if the connection is lost in the block, or was before it."""
 
 
 class SlowRequestError(RunwrightError):
@@ -35,7 +49,9 @@ class Request:
     """One HTTP request. `caller` is set once the route's access rule has passed."""
 
     __slots__ = (
+        "_connection",
         "_declared",
+        "_large_body",
         "_receive",
         "caller",
         "edge",
@@ -71,6 +87,8 @@ class Request:
         self.session = None
         self._receive = receive
         self._declared = declared
+        self._connection: ClientConnection | None = scope.get("extensions", {}).get(CONNECTION)
+        self._large_body: AsyncExitStack | None = None
 
     @property
     def id(self) -> str:
@@ -93,6 +111,31 @@ class Request:
     def query_string(self) -> bytes:
         raw: bytes = self.scope["query_string"]
         return raw
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether the client has left, so that nobody waits for the response."""
+        return self._connection is not None and self._connection.is_lost
+
+    async def while_connected(self, work: Awaitable[R]) -> R:
+        """Return the result of work that changes nothing; MalformedError as soon as the client has left."""
+        loop = asyncio.get_running_loop()
+        watched: AbstractContextManager[None] = nullcontext()
+        try:
+            async with asyncio.timeout(None) as limit:
+                if self._connection is not None:
+                    watched = self._connection.when_lost(lambda: limit.reschedule(loop.time()))
+                with watched:
+                    return await work
+        except TimeoutError:
+            if limit.expired():
+                raise _gone() from None
+            raise
+
+    async def release_body(self) -> None:
+        """Let another large body of the tenant be read: this one is not needed any more."""
+        if self._large_body is not None:
+            await self._large_body.aclose()
 
     def query(self, validator: Validator[T]) -> T:
         """Return the validated query, which the route must declare as `query`."""
@@ -120,21 +163,37 @@ class Request:
         tenant_id = self.caller.tenant_id if hasattr(self, "caller") else ""
         if len(body) <= SMALL_BODY_BYTES:
             return validator.from_json(body)
-        return await self.edge.large_bodies.validate(tenant_id, validator.from_json, body)
+        validated = self.edge.large_bodies.validate(tenant_id, validator.from_json, body)
+        return await self.while_connected(validated)
 
     async def read_json(self) -> bytes:
-        """Return the raw body of a request whose content type is JSON; raises as `body` does."""
+        """Return the raw body of a request whose content type is JSON; raises as `body` does.
+
+        Without a caller, a body must be small.
+        """
         _require_json(self.headers.get(b"content-type", b""))
-        return await self.read_any(self.edge.settings.body_limit_bytes)
+        limit_bytes = self.edge.settings.body_limit_bytes
+        return await self.read_any(limit_bytes if hasattr(self, "caller") else SMALL_BODY_BYTES)
 
     async def read_any(self, limit_bytes: int) -> bytes:
-        """Return the raw body, of any content type; TooLargeError over the limit, SlowRequestError."""
+        """Return the raw body, of any content type; TooLargeError over the limit, SlowRequestError.
+
+        UnavailableError where too many large bodies of the tenant are in memory.
+        """
+        if hasattr(self, "caller") and self._may_be_large():
+            self._large_body = AsyncExitStack()
+            turn = self.edge.large_bodies.turn(self.tenant_id)
+            await self.while_connected(self._large_body.enter_async_context(turn))
         try:
             async with asyncio.timeout(self.edge.settings.body_seconds):
                 self.raw_body = await _read(self.headers, self._receive, limit_bytes)
         except TimeoutError:
             raise _slow() from None
         return self.raw_body
+
+    def _may_be_large(self) -> bool:
+        announced = int(self.headers.get(b"content-length", b"0"))
+        return announced > SMALL_BODY_BYTES or b"transfer-encoding" in self.headers
 
     async def spool(self, file: IO[bytes], limit_bytes: int) -> None:
         """Write the body to a file and rewind it; raises as `read_any` does.
@@ -220,12 +279,16 @@ async def _drain(receive: Receive, most_bytes: int) -> None:
 async def _next_chunk(receive: Receive) -> tuple[bytes, bool]:
     message = await receive()
     if message["type"] != "http.request":
-        raise MalformedError("The client went away while sending the body.")
+        raise _gone()
     return message["body"], message.get("more_body", False)
 
 
 def _too_large(limit: int) -> TooLargeError:
     return TooLargeError(f"The request body is over the limit of {limit} bytes.")
+
+
+def _gone() -> MalformedError:
+    return MalformedError("The client went away.")
 
 
 def _slow() -> SlowRequestError:

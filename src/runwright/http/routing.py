@@ -160,6 +160,8 @@ class _Operation:
             response = await self._respond(request)
         except Exception as error:  # noqa: BLE001  the last resort, which logs unknown errors
             response = respond_to_error(self._route.dialect, error, request.id, self._edge)
+        finally:
+            await request.release_body()
         await response(scope, receive, send)
 
     async def _respond(self, request: Request) -> Response:

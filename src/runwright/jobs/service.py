@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import Final, Protocol
 
@@ -82,6 +82,10 @@ class DirectStarter(Protocol):
         """Run a job that was accepted as running here; ignored where the executor has another id now."""
 
 
+async def _do_nothing() -> None:
+    """Do nothing."""
+
+
 class Jobs:
     """Submits, reads and ends jobs. Every call returns after its changes are committed."""
 
@@ -140,15 +144,25 @@ class Jobs:
         return job
 
     async def submit_and_wait(
-        self, submission: Submission, idempotency: Idempotency | None, seconds: float
+        self,
+        submission: Submission,
+        idempotency: Idempotency | None,
+        seconds: float,
+        *,
+        on_accepted: Callable[[], Awaitable[None]] = _do_nothing,
+        is_over: Callable[[], bool] = lambda: False,
     ) -> Job:
-        """Accept one job as `submit` does; return it when it has ended or `seconds` have passed."""
+        """Accept one job as `submit` does; return it when it has ended or `seconds` have passed.
+
+        `on_accepted` is called before the wait, which ends early once `is_over`.
+        """
         submission = msgspec.structs.replace(submission, awaited=True)
         with self._notifications.watching(submission.id) as watch:
             job = await self.submit(submission, idempotency)
+            await on_accepted()
             if job.id == submission.id:
-                return await self._until_ended(job, watch, seconds)
-        return await self.wait(job.tenant_id, job.id, seconds)
+                return await self._until_ended(job, watch, seconds, is_over)
+        return await self.wait(job.tenant_id, job.id, seconds, is_over)
 
     async def submit_batch(
         self, tenant_id: str, submissions: Sequence[Submission], idempotency: Idempotency | None = None
@@ -160,20 +174,29 @@ class Jobs:
             tenant_id, submissions, idempotency, lambda index: f"jobs.{index}.input"
         )
 
-    async def wait(self, tenant_id: str, job_id: JobId, seconds: float) -> Job:
-        """Return the job when it has ended; unfinished after `seconds`, or when `end_waits` is called."""
+    async def wait(
+        self, tenant_id: str, job_id: JobId, seconds: float, is_over: Callable[[], bool] = lambda: False
+    ) -> Job:
+        """Return the job when it has ended; unfinished after `seconds`, or when `end_waits` is called.
+
+        Also soon after it `is_over`.
+        """
         with self._notifications.watching(job_id) as watch:
-            return await self._until_ended(await self.get(tenant_id, job_id), watch, seconds)
+            return await self._until_ended(await self.get(tenant_id, job_id), watch, seconds, is_over)
 
     def end_waits(self) -> None:
         """End all waits, now and later: they return the job unfinished."""
         self._waits_over = True
         self._notifications.wake_all()
 
-    async def _until_ended(self, job: Job, watch: EndWatch, seconds: float) -> Job:
+    async def _until_ended(
+        self, job: Job, watch: EndWatch, seconds: float, is_over: Callable[[], bool]
+    ) -> Job:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + seconds
-        while job.status not in TERMINAL and not self._waits_over and (left := deadline - loop.time()) > 0:
+        while job.status not in TERMINAL and (left := deadline - loop.time()) > 0:
+            if self._waits_over or is_over():
+                break
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(min(left, WAIT_LOOK_SECONDS)):
                     await watch.woken.wait()

@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import sys
 from collections import OrderedDict, deque
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -18,6 +19,10 @@ CALL_SECONDS: Final = 30.0
 """Timeout of one call. Functions have limits of their own; this one is for a function whose limit fails."""
 
 IDLE_SECONDS: Final = 30.0
+MOST_WAITING: Final = 200
+MOST_WAITING_BYTES: Final = 16 * 1024 * 1024
+"""Calls of one tenant that wait, and their arguments together."""
+
 _END_SECONDS: Final = 1.0
 MOST_RESULT_BYTES: Final = 16 * 1024 * 1024
 _COMMAND: Final = ("-I", "-m", "runwright.offload.process")
@@ -47,11 +52,17 @@ class Offload:
         self._called = asyncio.Event()
 
     async def call(self, tenant_id: str, function: str, argument: bytes) -> bytes:
-        """Return the result of a function for a tenant. Raises OffloadError."""
+        """Return the result of a function for a tenant.
+
+        OffloadError where it fails, and where too many calls of the tenant wait already.
+        """
+        waiting = self._waiting.setdefault(tenant_id, deque())
+        if waiting and not _has_room(waiting, len(argument)):
+            raise OffloadError("too many wait for their turn")
         body = msgspec.msgpack.encode((function, argument))
         message = len(body).to_bytes(LENGTH_BYTES, "big") + body
         call = _Call(message, asyncio.get_running_loop().create_future())
-        self._waiting.setdefault(tenant_id, deque()).append(call)
+        waiting.append(call)
         self._called.set()
         if self._worker is None or self._worker.done():
             self._worker = asyncio.get_running_loop().create_task(self._work(), name="offload")
@@ -148,6 +159,12 @@ class Offload:
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
         return await process.wait()
+
+
+def _has_room(waiting: Sequence[_Call], size: int) -> bool:
+    if len(waiting) >= MOST_WAITING:
+        return False
+    return sum(len(call.message) for call in waiting) + size <= MOST_WAITING_BYTES
 
 
 async def _has_ended(process: asyncio.subprocess.Process) -> bool:

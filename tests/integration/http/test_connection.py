@@ -3,14 +3,17 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import cast
 
 import uvicorn
 from starlette.types import Receive, Scope, Send
 from uvicorn.server import ServerState
 
+from runwright.core.errors import MalformedError
 from runwright.http.connection import HEADER_BYTES, PIECE_BYTES, STEPS_PER_TURN, LimitedProtocol
 from runwright.http.connection_limits import ConnectionTable, caps_for
-from runwright.http.services import EdgeSettings
+from runwright.http.request import Request
+from runwright.http.services import EdgeSettings, EdgeState
 
 Handle = Callable[[Receive], Awaitable[bytes]]
 SHORTEST = b"GET / HTTP/1.1\r\n\r\n"
@@ -78,9 +81,9 @@ class Server:
 
 @contextlib.asynccontextmanager
 async def connected(
-    handle: Handle,
+    handle: Handle, kind: type[Server] = Server
 ) -> AsyncIterator[tuple[Server, asyncio.StreamReader, asyncio.StreamWriter]]:
-    server = Server(handle)
+    server = kind(handle)
     listener = await asyncio.get_running_loop().create_server(server.protocol, "127.0.0.1", 0)
     reader, writer = await asyncio.open_connection(*listener.sockets[0].getsockname()[:2])
     try:
@@ -88,6 +91,12 @@ async def connected(
     finally:
         writer.close()
         listener.close()
+
+
+class Unused:
+    """In place of the state of the edge, of which a request without a route needs nothing."""
+
+    services = None
 
 
 async def body_of(receive: Receive) -> bytes:
@@ -160,3 +169,25 @@ async def test_the_number_of_headers_is_bounded_also_that_of_empty_ones_and_of_t
             assert (await reader.read()).startswith(b"HTTP/1.1 431 ")
             assert server.parsed <= most_headers + PIECE_BYTES
             assert server.answered == 0
+
+
+async def test_work_for_a_client_that_has_left_ends_and_its_body_is_not_kept() -> None:
+    began, ended = asyncio.Event(), asyncio.get_running_loop().create_future()
+
+    class Waiting(Server):
+        async def app(self, scope: Scope, receive: Receive, _send: Send) -> None:
+            request = Request({**scope, "state": {}}, receive, cast("EdgeState", Unused()))
+            assert not request.is_gone
+            began.set()
+            try:
+                await request.while_connected(asyncio.Event().wait())
+            except MalformedError:
+                assert request.is_gone
+                ended.set_result(f"{len(self.connections[0].cycle.body)} bytes")
+
+    async with connected(body_of, kind=Waiting) as (_, _, writer):
+        writer.write(b"POST / HTTP/1.1\r\ncontent-length: 100000\r\n\r\n" + b"x" * 90_000)
+        async with asyncio.timeout(30):
+            await began.wait()
+            writer.transport.abort()
+            assert await ended == "0 bytes"

@@ -73,6 +73,24 @@ async def test_tenants_take_turns(offload: Offload) -> None:
     assert ended.index("ten_b") <= 2
 
 
+async def test_a_tenant_has_so_many_calls_waiting_and_others_are_served(
+    offload: Offload, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "MOST_WAITING", 3)
+    monkeypatch.setattr(client, "MOST_WAITING_BYTES", 10_000)
+    calls = [asyncio.create_task(_render(offload, COSTLY)) for _ in range(3)]
+    await asyncio.sleep(0)
+    with pytest.raises(OffloadError, match="too many wait"):
+        await _render(offload, "x")
+    other = asyncio.create_task(_render(offload, "x" * 20_000, "ten_b"))
+    await asyncio.sleep(0)
+    with pytest.raises(OffloadError, match="too many wait"):
+        await _render(offload, "y" * 5_000, "ten_b")
+    assert (await other).text == "x" * 20_000
+    await asyncio.gather(*calls)
+    assert (await _render(offload, "y")).text == "y"
+
+
 async def test_a_process_that_dies_fails_its_call_and_is_replaced(offload: Offload) -> None:
     await _render(offload, "x")
     [process] = _children()

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from contextlib import AsyncExitStack
 from typing import Any
 
 import msgspec
@@ -11,7 +12,7 @@ from runwright.core.errors import InvalidError
 from runwright.http.agh.requests import LooseValidator
 from runwright.http.ava.jobs.schemas import CREATE_JOB
 from runwright.http.ava.workers.schemas import CREATE_WORKER
-from runwright.http.large_bodies import SMALL_BODY_BYTES, LargeBodies
+from runwright.http.large_bodies import AT_ONCE_PER_TENANT, SMALL_BODY_BYTES, LargeBodies
 from runwright.http.validation import MOST_CONTAINERS, Validator
 
 LARGE = bytes(SMALL_BODY_BYTES + 1)
@@ -57,6 +58,19 @@ async def test_one_tenant_leaves_a_thread_to_the_others() -> None:
         assert await bodies.validate("ten_b", len, LARGE) == len(LARGE)
     may_end.set()
     await asyncio.gather(*greedy)
+
+
+async def test_a_tenant_has_so_many_large_bodies_in_memory_and_others_have_theirs() -> None:
+    bodies = LargeBodies()
+    async with AsyncExitStack() as held:
+        for _ in range(AT_ONCE_PER_TENANT):
+            await held.enter_async_context(bodies.turn("ten_a"))
+        waiting = asyncio.create_task(held.enter_async_context(bodies.turn("ten_a")))
+        async with asyncio.timeout(30), bodies.turn("ten_b"):
+            assert not waiting.done()
+        waiting.cancel()
+    async with asyncio.timeout(30), bodies.turn("ten_a"):
+        pass
 
 
 @pytest.mark.parametrize(

@@ -107,7 +107,8 @@ async def trigger_automation_job(request: Request) -> RunEnvelope:
     seconds = DEFAULT_WAIT_SECONDS if query.wait is UNSET else query.wait
     runs = request.services.automations.runs
     run = await runs.start(request.caller, request.params["job_id"].strip())
-    return RunEnvelope(run_out(await runs.wait(request.tenant_id, run.id, seconds)))
+    run = await request.while_connected(runs.wait(request.tenant_id, run.id, seconds))
+    return RunEnvelope(run_out(run))
 
 
 @ROUTES.add(

@@ -87,7 +87,7 @@ async def _deliver(request: Request, path: WebhookPath) -> DeliveryEnvelope:
     if run is None:
         return DeliveryEnvelope(DeliveryResult(matched=0))
     if query.wait:
-        run = await automations.runs.wait(run.tenant_id, run.id, query.wait)
+        run = await request.while_connected(automations.runs.wait(run.tenant_id, run.id, query.wait))
     return DeliveryEnvelope(DeliveryResult(matched=1, runs=[run_out(run)]))
 
 

@@ -88,7 +88,13 @@ async def create_job(request: Request) -> Reply[Data[JobOut]]:
     idempotency = await read_idempotency(request)
     jobs = request.services.jobs
     if wait > 0:
-        job = await jobs.submit_and_wait(submission, idempotency, wait)
+        job = await jobs.submit_and_wait(
+            submission,
+            idempotency,
+            wait,
+            on_accepted=request.release_body,
+            is_over=lambda: request.is_gone,
+        )
     else:
         job = await jobs.submit(submission, idempotency)
     return Reply(Data(job_out(job)), 201 if job.id == submission.id else 200)

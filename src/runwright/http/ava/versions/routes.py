@@ -67,7 +67,9 @@ async def deploy_bundle(request: Request) -> Reply[Data[DeployedOut]]:
         deployed = await deployments.deploy(
             request.caller, worker_id, upload.file, optional(fields.entrypoint), note
         )
-    version = await deployments.wait_built(request.tenant_id, deployed.version, query.wait)
+    version = await request.while_connected(
+        deployments.wait_built(request.tenant_id, deployed.version, query.wait)
+    )
     timed_out = query.wait > 0 and version.status is VersionStatus.BUILDING
     return Reply(Data(deployed_out(version, timed_out=timed_out)), 201 if deployed.created else 200)
 
