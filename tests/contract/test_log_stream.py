@@ -95,6 +95,25 @@ def test_a_level_narrows_the_stream(api: Api) -> None:
         assert [kind for _, kind, _ in events(response)] == ["end"]
 
 
+def test_a_log_is_followed_only_for_as_long_as_its_reader_has_access(api: Api) -> None:
+    job = api.make_job(api.make_worker()["id"], scheduled_at="2099-01-01T00:00:00Z")
+    url = f"{AVA}/jobs/{job['id']}/logs/stream"
+    operator = api.having(role="platform-admin")
+    for end in ("revoke", "rotate", "suspend"):
+        key = data_of(api.post("/v1/keys", {"role": "tenant-viewer"}), 201)
+        bearer = {"authorization": f"Bearer {key['key']}"}
+        with api.http.stream("GET", url, headers=bearer, timeout=60) as response:
+            lines = response.iter_lines()
+            assert next(lines).startswith("retry:")
+            if end == "revoke":
+                data_of(api.delete(f"/v1/keys/{key['id']}"))
+            elif end == "rotate":
+                data_of(api.post(f"/v1/keys/{key['id']}/rotate", {"overlap_seconds": 0}))
+            else:
+                data_of(operator.post(f"/v1/tenants/{api.tenant}/suspend"))
+            assert "event:" not in "".join(lines)
+
+
 def test_bad_requests_are_answered_as_elsewhere(api: Api) -> None:
     job = api.run_job(api.make_worker()["id"])
     path = f"/jobs/{job['id']}/logs/stream"

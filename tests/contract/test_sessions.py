@@ -1,6 +1,7 @@
 """Sessions of browsers, sign-in links and read tokens: what they may do, from where, and until when."""
 
 import re
+import time
 from collections.abc import Iterator
 from uuid import uuid4
 
@@ -61,6 +62,31 @@ def test_a_browser_signs_in_reads_writes_and_signs_out(browser: httpx.Client, ap
     log = api.get("/v1/audit").text
     assert cookie.partition("=")[2].split(";")[0] not in log
     assert session["csrf_token"] not in log
+
+
+def test_what_a_key_has_made_ends_with_the_text_that_made_it(browser: httpx.Client, api: Api) -> None:
+    key = data_of(api.post("/v1/keys", {"role": "tenant-system-admin"}), 201)
+    rotate = f"/v1/keys/{key['id']}/rotate"
+    old = {"authorization": f"Bearer {key['key']}"}
+    data_of(browser.post(SESSION, json={}, headers=old), 201)
+    token = data_of(browser.post(TOKENS, json={}, headers=old), 201)["token"]
+    rotated = data_of(api.post(rotate, {"overlap_seconds": 3600}))
+    assert data_of(browser.get(SESSION))["expires_at"] <= rotated["previous_until"]
+    late = data_of(browser.post(SESSION, json={"ttl_seconds": 36_000}, headers=old), 201)
+    assert late["expires_at"] <= rotated["previous_until"]
+    new = {"authorization": f"Bearer {rotated['key']}"}
+    assert data_of(browser.post(SESSION, json={}, headers=new), 201)["expires_at"] > late["expires_at"]
+    data_of(api.post(rotate, {"overlap_seconds": 0}))
+    ended = {"authorization": f"Bearer {token}"}
+    for headers in ({}, ended):
+        until_refused(browser, headers)
+
+
+def until_refused(browser: httpx.Client, headers: dict[str, str]) -> None:
+    """Call until the credentials are refused, which may take two seconds."""
+    deadline = time.monotonic() + 30
+    while browser.get("/v1/ava/workers", headers=headers).status_code != 401:
+        assert time.monotonic() < deadline
 
 
 def test_writes_need_the_csrf_token(browser: httpx.Client, api: Api) -> None:

@@ -213,6 +213,32 @@ def test_a_stream_ends_when_its_key_is_revoked_or_its_tenant_suspended(api: Api)
     assert (last.name, last.data["reason"]) == ("end", "access_ended")
 
 
+def test_a_stream_ends_with_the_text_of_its_key_and_one_of_the_new_text_goes_on(api: Api) -> None:
+    """A text that has leaked is replaced with an overlap of 0, and must read nothing from then on."""
+    key = data_of(api.post("/v1/keys", {"role": "tenant-viewer", "scopes": ["read"]}), 201)
+    rotate = f"/v1/keys/{key['id']}/rotate"
+    leaked = {"authorization": f"Bearer {key['key']}"}
+    with api.http.stream("GET", STREAM, headers=leaked, timeout=60) as response:
+        events = sent(response)
+        opened(events)
+        new = data_of(api.post(rotate, {"overlap_seconds": 3600}))["key"]
+        with api.http.stream("GET", STREAM, headers={"authorization": f"Bearer {new}"}, timeout=60) as other:
+            renewed = sent(other)
+            opened(renewed)
+            publish(api, "within")
+            assert types(until(events, "custom.within")) == ["custom.within"]
+            newest = data_of(api.post(rotate, {"overlap_seconds": 0}))["key"]
+            *_, last = renewed
+            assert (last.name, last.data["reason"]) == ("end", "access_ended")
+        publish(api, "still")  # the overlap of the first text is not over
+        assert types(until(events, "custom.still")) == ["custom.still"]
+    error_of(api.http.get(STREAM, headers={"authorization": f"Bearer {new}"}), 401, "unauthorized")
+    with api.http.stream(
+        "GET", STREAM, headers={"authorization": f"Bearer {newest}"}, timeout=60
+    ) as response:
+        opened(sent(response))
+
+
 def test_streams_of_one_tenant_are_limited_and_leave_others_room(api: Api) -> None:
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
     with httpx.Client(base_url=api.http.base_url, trust_env=False, limits=limits, timeout=60) as client:

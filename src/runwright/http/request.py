@@ -17,6 +17,7 @@ from runwright.core.roles import Caller
 from runwright.http.large_bodies import SMALL_BODY_BYTES
 from runwright.http.services import EdgeSettings, EdgeState, Services
 from runwright.http.validation import Rule, Validator
+from runwright.tenants.credential_watch import Credentials
 from runwright.tenants.model import ApiKey, KeySession
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -57,6 +58,7 @@ class Request:
         "edge",
         "headers",
         "key",
+        "key_digest",
         "raw_body",
         "scope",
         "services",
@@ -68,6 +70,8 @@ class Request:
     """The key of the caller."""
     session: KeySession | None
     """The session of the caller, where it was not made with a key itself."""
+    key_digest: bytes | None
+    """Of the text of the caller's key, where it was made with one."""
     raw_body: bytes
     """The bytes of the body, once it has been read."""
 
@@ -85,6 +89,7 @@ class Request:
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
         """By lower-case name; of a repeated header the last one."""
         self.session = None
+        self.key_digest = None
         self._receive = receive
         self._declared = declared
         self._connection: ClientConnection | None = scope.get("extensions", {}).get(CONNECTION)
@@ -100,6 +105,12 @@ class Request:
     def tenant_id(self) -> str:
         """The caller's tenant."""
         return self.caller.tenant_id
+
+    @property
+    def credentials(self) -> Credentials:
+        """What the caller was authenticated with."""
+        session_id = None if self.session is None else self.session.id
+        return Credentials(key_id=self.caller.key_id, text_digest=self.key_digest, session_id=session_id)
 
     @property
     def params(self) -> Mapping[str, str]:

@@ -34,6 +34,7 @@ from runwright.tenants.model import (
     new_key_text,
 )
 from runwright.tenants.rate_limits import RateLimiter
+from runwright.tenants.session_store import end_sessions_of
 
 PLATFORM_KEY_FILE: Final = "platform-key"
 RECORD_USE_EVERY: Final = timedelta(minutes=1)
@@ -63,7 +64,10 @@ class ApiKeys:
         """The keys that were used, and when, until it is written."""
 
     async def authenticate(self, key: str, /, address: str | None = None) -> ApiKey | None:
-        """Return the active key with this text, or None. RateLimitedError after too many unknown keys."""
+        """Return the active key with this text, or None. RateLimitedError after too many unknown keys.
+
+        Its `expires_at` is that of the text: an earlier one ends before the key does.
+        """
         key_digest = digest(key)
         if self._platform_digest is not None and hmac.compare_digest(key_digest, self._platform_digest):
             return ApiKey(id=PLATFORM_KEY_ID, tenant_id=None, role=Role.PLATFORM_ADMIN)
@@ -106,7 +110,7 @@ class ApiKeys:
     ) -> tuple[ApiKey, str]:
         """Give a key a new text, and return both; the text before is accepted for the overlap.
 
-        UNSET: the key keeps its expiry.
+        Sessions that were made until now end with the text before. UNSET: the key keeps its expiry.
 
         ForbiddenError as for `create`; ConflictError for a key that is revoked or has expired, and where
         too many earlier texts are still accepted.
@@ -126,6 +130,7 @@ class ApiKeys:
             expiry = key.expires_at if expires_at is UNSET else expires_at
             rotated = msgspec.structs.replace(key, expires_at=expiry)
             await key_store.rotate_key(db, rotated, digest(text), until=until)
+            await end_sessions_of(db, key_id, at=until)
             await record(
                 db, caller, "key.rotate", key_id, tenant_id=key.tenant_id, before=key, after=rotated, now=now
             )
@@ -168,7 +173,8 @@ class ApiKeys:
         if last is None or last <= now - RECORD_USE_EVERY:
             self._used[key.id] = now
         ends = [at for at in (key.expires_at, found.text_expires_at) if at is not None]
-        return key, min(ends, default=None)
+        until = min(ends, default=None)
+        return msgspec.structs.replace(key, expires_at=until), until
 
     def _shown(self, key: ApiKey) -> ApiKey:
         """Return a key with a use that is not written yet, and without an overlap that is over."""

@@ -72,18 +72,32 @@ async def count_sessions(db: Database | PoolConnection, tenant_id: str, *, now: 
     return count
 
 
-async def valid_credentials(db: Database, ids: Collection[str], *, now: datetime) -> set[str]:
-    """Return which of these keys and sessions are active."""
+async def valid_credentials(
+    db: Database, ids: Collection[str], digests: Collection[bytes], *, now: datetime
+) -> set[str | bytes]:
+    """Return which of these keys and sessions are active, and which digests are of accepted texts."""
     rows = await db.fetch(
         """
-        SELECT id FROM api_keys
+        SELECT id, NULL::bytea AS digest FROM api_keys
         WHERE id = ANY ($1) AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2)
-        UNION ALL SELECT id FROM sessions WHERE id = ANY ($1) AND expires_at > $2
+        UNION ALL SELECT id, NULL FROM sessions WHERE id = ANY ($1) AND expires_at > $2
+        UNION ALL SELECT NULL, digest FROM api_keys WHERE digest = ANY ($3)
+        UNION ALL SELECT NULL, digest FROM previous_api_keys WHERE digest = ANY ($3) AND expires_at > $2
         """,
         list(ids),
         now,
+        list(digests),
     )
-    return {row["id"] for row in rows}
+    return {row["digest"] if row["id"] is None else row["id"] for row in rows}
+
+
+async def end_sessions_of(db: PoolConnection, key_id: str, *, at: datetime) -> None:
+    """Let the sessions and links that a key has made until now end at a time, unless they end before."""
+    await db.execute(
+        "UPDATE sessions SET expires_at = $2 WHERE key_id = $1 AND expires_at > $2",
+        key_id,
+        at,
+    )
 
 
 async def prune_sessions(db: Database, *, now: datetime, limit: int) -> int:

@@ -111,4 +111,4 @@ async def test_a_tenant_has_so_many_sessions_and_ended_ones_are_deleted(
     time.pass_by(timedelta(seconds=60))
     await open_one(sessions)
     assert await prune_sessions(database, now=time.now, limit=10) == 2
-    assert await valid_credentials(database, [session.id, "ses_x"], now=time.now) == {session.id}
+    assert await valid_credentials(database, [session.id, "ses_x"], [], now=time.now) == {session.id}

@@ -6,7 +6,8 @@ from typing import Final
 
 from runwright.core.turns import in_turns
 from runwright.http.ava.jobs.log_schemas import line_out
-from runwright.http.response import OpenStreams, server_sent_event
+from runwright.http.request import Request
+from runwright.http.response import server_sent_event
 from runwright.job_views.logs import TailEnd, TailPart
 from runwright.job_views.model import LogLine
 
@@ -17,15 +18,17 @@ _RETRY: Final = b"retry: 1000\n\n"
 _NOTHING: Final = b": nothing new\n\n"
 
 
-async def log_events(
-    parts: AsyncIterator[TailPart], streams: OpenStreams, tenant_id: str
-) -> AsyncGenerator[bytes, None]:
-    """Yield the events of a log that is being tailed."""
+async def log_events(request: Request, parts: AsyncIterator[TailPart]) -> AsyncGenerator[bytes, None]:
+    """Yield the events of a log that is being tailed, for as long as the caller has access."""
     loop = asyncio.get_running_loop()
-    with streams.counted(tenant_id):
+    tenant_id, refused = request.tenant_id, asyncio.Event()
+    watch = request.services.credential_watch.watching(tenant_id, request.credentials, refused.set)
+    with request.edge.streams.counted(tenant_id), watch:
         yield _RETRY
         last = loop.time()
         async for part in parts:
+            if refused.is_set():
+                return
             if isinstance(part, TailEnd):
                 yield server_sent_event("end", part)
             elif part:

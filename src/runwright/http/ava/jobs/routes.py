@@ -198,8 +198,7 @@ async def stream_logs(request: Request) -> Response:
     """
     query = request.query(STREAM_LOGS)
     after = read_last_event(request.headers)
-    streams = request.edge.streams
-    streams.check(request.tenant_id)
+    request.edge.streams.check(request.tenant_id)
     parts = await request.services.job_views.tail(
         request.tenant_id,
         _job_id(request),
@@ -207,7 +206,7 @@ async def stream_logs(request: Request) -> Response:
         after=query.after if after is None else after,
         text=optional(query.q),
     )
-    return EventStreamResponse(log_events(parts, streams, request.tenant_id))
+    return EventStreamResponse(log_events(request, parts))
 
 
 @ROUTES.add("GET", "/{job_id}/explain", READS, "Explain the state of a job", errors=(404, 422))

@@ -43,7 +43,7 @@ async def event_frames(
         stack.enter_context(request.edge.streams.counted(tenant_id))
         revoked = partial(stream.end, EndReason.REVOKED)
         watch = request.services.credential_watch
-        stack.enter_context(watch.watching(tenant_id, _credentials(request), revoked))
+        stack.enter_context(watch.watching(tenant_id, request.credentials, revoked))
         stack.enter_context(feed.streaming(tenant_id, stream))
         yield b"retry: %d\n\n" % random.randint(*RETRY_MS)  # noqa: S311  jitter
         async for frame in _until_joined(request, stream):
@@ -55,12 +55,6 @@ async def event_frames(
                     yield frame
         async for frame in _live(request, stream):
             yield frame
-
-
-def _credentials(request: Request) -> list[str]:
-    """Return the ids of what the stream must end with: its key, and its session."""
-    key_id = request.caller.key_id
-    return [key_id] if request.session is None else [key_id, request.session.id]
 
 
 async def _until_joined(request: Request, stream: FeedStream) -> AsyncGenerator[bytes, None]:
