@@ -24,6 +24,7 @@ from itertools import groupby, islice
 from typing import Final
 
 from runwright.core.ids import JobId, WorkerId
+from runwright.core.turns import Turns, in_turns
 from runwright.db.pool import Database
 from runwright.events.feed_store import (
     LoggedEvent,
@@ -49,6 +50,8 @@ REST_SECONDS: Final = 0.05
 REST_PER_STREAM_SECONDS: Final = 0.001
 """The pause after a pass, by the number of streams that it woke."""
 
+_OFFERED_AT_ONCE: Final = 100
+
 HINT_SECONDS: Final = 0.25
 MOST_HINTS: Final = 500
 """The jobs of a tenant whose new log lines are hinted at together."""
@@ -63,17 +66,27 @@ class _Channel:
         self.epoch = 0
         self.live = False
         self.hints: dict[str, LogHint] = {}
+        self.handed_out: LogPosition | None = None
+        """The position of streams that have got everything that was handed out to all of them."""
 
     def position(self, settled: int) -> LogPosition:
         newest = tuple(islice(reversed(self.seen), MOST_ABOVE))
         return LogPosition(self.epoch, settled, tuple(one for one in newest[::-1] if one > settled))
 
-    def offer(self, parts: Sequence[FeedPart]) -> int:
+    async def offer(self, parts: Sequence[FeedPart], turns: Turns) -> int:
         """Give parts to the streams that have joined; return how many these are."""
         joined = [stream for stream in self.streams if stream.joined.is_set()]
         for stream in joined:
-            stream.offer(parts)
+            for start in range(0, len(parts), _OFFERED_AT_ONCE):
+                stream.offer(parts[start : start + _OFFERED_AT_ONCE])
+                await turns.between()
         return len(joined)
+
+    def offer_now(self, parts: Sequence[FeedPart]) -> None:
+        """Give a few parts to the streams that have joined."""
+        for stream in self.streams:
+            if stream.joined.is_set():
+                stream.offer(parts)
 
     def forget(self, settled: int) -> None:
         self.seen = {position: None for position in self.seen if position > settled}
@@ -135,7 +148,8 @@ class EventFeed:
             )
             if len(reader.positions) + len(events) > MOST_MISSED:
                 break
-            yield [part for part in reader.take(events) if stream.selects(part)]
+            parts = await in_turns(events, reader.take)
+            yield [part for part in parts if stream.selects(part)]
             if len(events) < BATCH:
                 stream.leave_out(reader.positions)
                 return
@@ -144,7 +158,7 @@ class EventFeed:
     def position(self, tenant_id: str) -> LogPosition | None:
         """Return the position of a stream of the tenant that has got all that it was given."""
         channel = self._channels.get(tenant_id)
-        return channel.position(self._settled) if channel is not None and channel.live else None
+        return channel.handed_out if channel is not None and channel.live else None
 
     def hint(self, tenant_id: str, job_id: JobId, worker_id: WorkerId) -> None:
         """Let the streams of a tenant know, soon, that a job has written log lines."""
@@ -204,7 +218,8 @@ class EventFeed:
             changed = channel.epoch not in {0, epochs[tenant_id]}
             channel.epoch = epochs[tenant_id]
             if changed:
-                channel.offer([Gone(channel.position(self._settled))])
+                channel.handed_out = None
+                channel.offer_now([Gone(channel.position(self._settled))])
 
     async def _read(self, channels: Mapping[str, _Channel]) -> bool:
         """Read and hand out what is new; return whether there is more."""
@@ -221,26 +236,28 @@ class EventFeed:
                 seen=[position for channel in channels.values() for position in channel.seen],
                 limit=BATCH,
             )
-            self._hand_out(channels, events)
+            await self._hand_out(channels, events)
             if len(events) < BATCH:
                 horizon.observe(snapshot, now)
                 horizon.settled = max(horizon.settled, snapshot.last - MOST_BEHIND)
                 for channel in channels.values():
                     channel.forget(horizon.settled)
+                    channel.handed_out = channel.position(horizon.settled)
                 return False
         return True
 
-    def _hand_out(self, channels: Mapping[str, _Channel], events: Sequence[LoggedEvent]) -> None:
-        woken = 0
+    async def _hand_out(self, channels: Mapping[str, _Channel], events: Sequence[LoggedEvent]) -> None:
+        woken, turns = 0, Turns()
         by_tenant = sorted(events, key=_tenant_of)
         for tenant_id, group in groupby(by_tenant, _tenant_of):
             channel = channels[tenant_id]
             parts: list[FeedPart] = []
             for logged in group:
+                await turns.between()
                 channel.seen[logged.event.position] = None
                 parts.append(FeedEvent(logged, channel.position(self._settled)))
             if channel.live:
-                woken += channel.offer(parts)
+                woken += await channel.offer(parts, turns)
         self._rest_until = self._monotonic() + REST_SECONDS + woken * REST_PER_STREAM_SECONDS
 
     def _send_hints(self) -> None:
@@ -248,7 +265,7 @@ class EventFeed:
         for channel in self._channels.values():
             hints, channel.hints = list(channel.hints.values()), {}
             if hints:
-                channel.offer(hints)
+                channel.offer_now(hints)
 
 
 class _MissedEvents:
@@ -260,8 +277,8 @@ class _MissedEvents:
         self.after = since.settled
         self.positions: list[int] = []
 
-    def take(self, events: Sequence[LoggedEvent]) -> list[FeedEvent]:
-        return [FeedEvent(logged, self._position_after(logged.event.position)) for logged in events]
+    def take(self, logged: LoggedEvent) -> FeedEvent:
+        return FeedEvent(logged, self._position_after(logged.event.position))
 
     def _position_after(self, position: int) -> LogPosition:
         self.positions.append(position)

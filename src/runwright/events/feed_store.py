@@ -7,6 +7,7 @@ from typing import Final
 import msgspec
 from asyncpg import Record
 
+from runwright.core.turns import in_turns
 from runwright.db.pool import Database
 from runwright.db.rows import struct_from_row
 from runwright.events.event_filter import EventSelection
@@ -71,7 +72,7 @@ async def fetch_unseen(
         """,
         *(after, list(tenant_ids), list(seen), limit),
     )
-    return [_logged(row) for row in rows]
+    return await in_turns(rows, _logged)
 
 
 async def fetch_event(db: Database, *, tenant_id: str, position: int) -> LoggedEvent | None:

@@ -1,7 +1,7 @@
 """What one client of the event feed gets, and what waits for it.
 
-A stream holds at most `MOST_PENDING` events that its client has not taken. Above that it ends: nothing is
-buffered without bound, and one slow client delays no other.
+A stream holds at most `MOST_PENDING` events, with `MOST_PENDING_BYTES` of data, that its client has not
+taken. Above that it ends: nothing is buffered without bound, and one slow client delays no other.
 """
 
 import asyncio
@@ -17,6 +17,7 @@ from runwright.events.feed_store import LoggedEvent
 from runwright.events.log_position import LogPosition
 
 MOST_PENDING: Final = 5_000
+MOST_PENDING_BYTES: Final = 8 * 1024 * 1024
 
 
 class FeedEvent(msgspec.Struct):
@@ -25,6 +26,11 @@ class FeedEvent(msgspec.Struct):
     logged: LoggedEvent
     position: LogPosition
     frame: bytes = b""
+
+    @property
+    def size(self) -> int:
+        """The bytes of its data."""
+        return len(bytes(self.logged.event.data or b""))
 
 
 class LogHint(msgspec.Struct, frozen=True):
@@ -64,6 +70,7 @@ class FeedStream:
         self.selects = selects
         self._woken = asyncio.Event()
         self._pending: deque[FeedPart] = deque()
+        self._pending_bytes = 0
         self._repeated: frozenset[int] = frozenset()
 
     async def wait_joined(self, seconds: float) -> bool:
@@ -85,7 +92,8 @@ class FeedStream:
         selected = [part for part in parts if isinstance(part, Gone) or self.selects(part)]
         if not selected:
             return
-        if len(self._pending) + len(selected) > MOST_PENDING:
+        self._pending_bytes += sum(part.size for part in selected if isinstance(part, FeedEvent))
+        if len(self._pending) + len(selected) > MOST_PENDING or self._pending_bytes > MOST_PENDING_BYTES:
             self.end(EndReason.SLOW)
             return
         self._pending += selected
@@ -115,6 +123,7 @@ class FeedStream:
             return None
         parts = [part for part in self._pending if not self._is_repeated(part)]
         self._pending.clear()
+        self._pending_bytes = 0
         return parts
 
     def _is_repeated(self, part: FeedPart) -> bool:

@@ -16,12 +16,7 @@ from runwright.core.job_state import TERMINAL, JobStatus
 from runwright.core.turns import Turns
 from runwright.db.pool import Database
 from runwright.job_views.model import JobLogs, LogLine
-from runwright.job_views.store.log_chunks import (
-    StoredChunk,
-    StoredLine,
-    fetch_last_log_chunks,
-    fetch_log_chunks,
-)
+from runwright.job_views.store.log_chunks import StoredLine, fetch_last_log_chunks, fetch_log_chunks
 from runwright.jobs.notifications import FOLLOW_SECONDS, JobNotifications
 from runwright.jobs.store.read import fetch_status
 
@@ -58,24 +53,34 @@ async def read_logs(
 ) -> JobLogs:
     """Return up to `limit` lines with a seq above `after`, oldest first."""
     lines: list[LogLine] = []
-    offset, turns = 0, Turns()
-    while len(lines) <= limit:
+    read_to, turns = after, Turns()
+    async for seq, attempt, line in _stored_lines(db, job_id, after, turns):
+        if which.selects(line):
+            if len(lines) == limit:
+                last = lines[-1].seq
+                return JobLogs(
+                    job_id=job_id, job_status=job_status, logs=lines, next_after=last, read_to=last
+                )
+            lines.append(LogLine(seq, line.ts, line.level, line.msg, attempt, line.fields))
+        read_to = seq
+        await turns.between()
+    return JobLogs(job_id=job_id, job_status=job_status, logs=lines, next_after=None, read_to=read_to)
+
+
+async def _stored_lines(
+    db: Database, job_id: str, after: int, turns: Turns
+) -> AsyncIterator[tuple[int, int, StoredLine]]:
+    """Yield the lines of a log with their numbers and attempts."""
+    offset = 0
+    while True:
         chunks = await fetch_log_chunks(db, job_id=job_id, after=after, limit=_CHUNKS_PER_READ, offset=offset)
         for chunk in chunks:
             await turns.between()
-            if len(lines) > limit:
-                break
-            lines.extend(line for line in _lines_of(chunk, which) if line.seq > after)
+            for seq, line in chunk.lines(after):
+                yield seq, chunk.attempt, line
         if len(chunks) < _CHUNKS_PER_READ:
-            break
+            return
         offset += _CHUNKS_PER_READ
-    page = lines[:limit]
-    return JobLogs(
-        job_id=job_id,
-        job_status=job_status,
-        logs=page,
-        next_after=page[-1].seq if len(lines) > limit else None,
-    )
 
 
 async def read_last_logs(
@@ -83,31 +88,38 @@ async def read_last_logs(
 ) -> JobLogs:
     """Return the last `limit` lines with a seq below `before`, oldest first."""
     lines: list[LogLine] = []
-    end, turns = before, Turns()
-    while len(lines) <= limit:
-        chunks = await fetch_last_log_chunks(db, job_id=job_id, before=end, limit=_CHUNKS_PER_READ)
-        for chunk in chunks:
-            await turns.between()
-            if len(lines) > limit:
+    more, turns = False, Turns()
+    async for seq, attempt, line in _stored_lines_backwards(db, job_id, before, turns):
+        if which.selects(line):
+            more = len(lines) == limit
+            if more:
                 break
-            lines.extend(line for line in reversed(list(_lines_of(chunk, which))) if line.seq < before)
-        if len(chunks) < _CHUNKS_PER_READ:
-            break
-        end = chunks[-1].first_seq
-    page = lines[:limit][::-1]
+            lines.append(LogLine(seq, line.ts, line.level, line.msg, attempt, line.fields))
+        await turns.between()
+    page = lines[::-1]
     return JobLogs(
         job_id=job_id,
         job_status=job_status,
         logs=page,
         next_after=None,
-        next_before=page[0].seq if len(lines) > limit else None,
+        next_before=page[0].seq if more else None,
     )
 
 
-def _lines_of(chunk: StoredChunk, which: LogFilter) -> Iterator[LogLine]:
-    for seq, line in enumerate(chunk.lines(), chunk.first_seq):
-        if which.selects(line):
-            yield LogLine(seq, line.ts, line.level, line.msg, chunk.attempt, line.fields)
+async def _stored_lines_backwards(
+    db: Database, job_id: str, before: int, turns: Turns
+) -> AsyncIterator[tuple[int, int, StoredLine]]:
+    """Yield the lines of a log below a number, the last one first, with their numbers and attempts."""
+    end = before
+    while True:
+        chunks = await fetch_last_log_chunks(db, job_id=job_id, before=end, limit=_CHUNKS_PER_READ)
+        for chunk in chunks:
+            await turns.between()
+            for seq, line in chunk.lines_backwards(before):
+                yield seq, chunk.attempt, line
+        if len(chunks) < _CHUNKS_PER_READ:
+            return
+        end = chunks[-1].first_seq
 
 
 class TailEnd(msgspec.Struct, frozen=True):
@@ -146,7 +158,7 @@ async def tail_log(
                 page = await read_logs(
                     db, job_id=job_id, job_status=status, which=which, limit=_LINES_PER_READ, after=after
                 )
-                after = page.logs[-1].seq if page.logs else after
+                after = page.read_to
                 more = page.next_after is not None
                 yield page.logs
             if status in TERMINAL:

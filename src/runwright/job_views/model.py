@@ -102,6 +102,8 @@ class JobLogs(msgspec.Struct, frozen=True, kw_only=True):
     next_after: int | None
     next_before: int | None = None
     """Of a page that was read from the end: `before` of the one before it."""
+    read_to: int = 0
+    """The number of the last line that was looked at, where they were read from the beginning."""
 
 
 class SeriesPart(msgspec.Struct, frozen=True, kw_only=True):

@@ -4,8 +4,10 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
+import msgspec
 import pytest
 
+from runwright.core import turns
 from runwright.db.pool import Pool, PoolConnection
 from runwright.events import feed as feed_module
 from runwright.events import feed_store
@@ -13,6 +15,7 @@ from runwright.events.feed import EventFeed
 from runwright.events.feed_store import prune_watches
 from runwright.events.feed_stream import (
     MOST_PENDING,
+    MOST_PENDING_BYTES,
     EndReason,
     FeedEvent,
     FeedPart,
@@ -235,6 +238,48 @@ async def test_a_client_that_takes_nothing_is_cut_off_and_holds_up_no_other(data
         assert slow.ended is EndReason.SLOW
         assert await slow.next(0) is None
         assert await subjects(quick) == ["one more"]
+
+
+async def test_a_client_that_takes_nothing_has_little_data_waiting(database: Pool) -> None:
+    feed = Feed(database)
+    async with open_stream(feed) as slow:
+        await append(database, "a")
+        await feed.make_pass()
+        [part] = await slow.next(0) or []
+        assert isinstance(part, FeedEvent)
+        event = msgspec.structs.replace(part.logged.event, data=msgspec.Raw(b"1" * 16_000))
+        large = FeedEvent(msgspec.structs.replace(part.logged, event=event), part.position)
+        fit = MOST_PENDING_BYTES // 16_000
+        slow.offer([large] * fit)
+        assert len(await slow.next(0) or []) == fit
+        slow.offer([large] * fit)
+        assert slow.ended is None
+        slow.offer([large])
+        assert slow.ended is EndReason.SLOW
+        assert await slow.next(0) is None
+
+
+async def test_a_heartbeat_has_no_position_of_what_its_stream_was_not_given(
+    database: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client that resumes there would miss it."""
+    monkeypatch.setattr(turns, "SLICE_SECONDS", 0.0)
+    feed = Feed(database)
+    async with open_stream(feed) as stream:
+        for number in range(5):
+            await append(database, str(number))
+        before, steps = feed.position("ten_a"), 0
+        passing = asyncio.create_task(feed.make_pass())
+        while not passing.done():
+            await asyncio.sleep(0)
+            position = feed.position("ten_a")
+            if position != before:
+                assert names(await stream.next(0) or []) == ["0", "1", "2", "3", "4"]
+                break
+            steps += 1
+        await passing
+        assert steps > 5
+        assert feed.position("ten_a") != before
 
 
 async def test_one_statement_reads_for_all_streams(database: Pool, monkeypatch: pytest.MonkeyPatch) -> None:

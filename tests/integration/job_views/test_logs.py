@@ -6,10 +6,13 @@ from contextlib import aclosing
 
 import msgspec
 import pytest
+from asyncpg import Pool
 
 from runwright.core.errors import NotFoundError
 from runwright.core.job_state import JobStatus
+from runwright.job_views import logs
 from runwright.job_views.logs import LogFilter, TailEnd, TailPart, read_logs, tail_log
+from runwright.job_views.store.log_chunks import StoredChunk
 from runwright.jobs.model import ClaimedAttempt, LogChunk
 from runwright.jobs.store.finish import append_logs
 from tests.integration.jobs.world import EXECUTOR, World, fresh_id
@@ -129,6 +132,31 @@ async def test_following_shows_the_lines_of_its_level_only(world: World) -> None
     await log(world, chunk, msgspec.structs.replace(loud, lines=loud.lines.replace(b"info", b"error")))
     async with aclosing(tail(world, attempt.job_id, asyncio.Event(), level="error")) as parts:  # type: ignore[type-var]
         assert texts(await anext(parts)) == ["loud"]
+
+
+async def test_lines_that_were_looked_at_in_vain_are_not_read_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reader whose filter finds nothing would read the whole log again for each new line."""
+    attempt = await running(world)
+    await log(world, world.chunk(attempt, "a", "b", "c"))
+    read_after: list[int] = []
+    fetch = logs.fetch_log_chunks
+
+    async def note(db: Pool, *, job_id: str, after: int, limit: int, offset: int) -> list[StoredChunk]:
+        read_after.append(after - attempt.fence * 1_000_000)
+        return await fetch(db, job_id=job_id, after=after, limit=limit, offset=offset)
+
+    monkeypatch.setattr(logs, "fetch_log_chunks", note)
+    over = asyncio.Event()
+    async with aclosing(tail(world, attempt.job_id, over, level="error")) as parts:  # type: ignore[type-var]
+        assert texts(await anext(parts)) == []
+        await log(world, world.chunk(attempt, "d", seq=4))
+        world.notifications.logs_written(attempt.job_id)
+        while read_after[-1] < 4:
+            assert texts(await anext(parts)) == []
+    assert read_after[0] < 0
+    assert set(read_after[1:]) <= {3, 4}
 
 
 async def test_a_job_that_is_not_there_cannot_be_followed(world: World) -> None:

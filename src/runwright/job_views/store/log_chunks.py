@@ -1,5 +1,6 @@
 """The log lines of a job, as they are stored in chunks."""
 
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Final
 
@@ -25,12 +26,21 @@ class StoredChunk(msgspec.Struct, frozen=True):
     attempt: int
     text: msgspec.Raw
 
-    def lines(self) -> list[StoredLine]:
-        """Return its lines, decoded."""
-        return _decode_lines(self.text)
+    def lines(self, after: int) -> Iterator[tuple[int, StoredLine]]:
+        """Yield the lines with a seq above `after`, decoded one at a time: a chunk may have thousands."""
+        skipped = max(after + 1 - self.first_seq, 0)
+        raws = _split_lines(self.text)[skipped:]
+        return ((seq, _decode_line(raw)) for seq, raw in enumerate(raws, self.first_seq + skipped))
+
+    def lines_backwards(self, before: int) -> Iterator[tuple[int, StoredLine]]:
+        """Yield the lines with a seq below `before`, the last one first."""
+        raws = _split_lines(self.text)[: max(before - self.first_seq, 0)]
+        last = self.first_seq + len(raws) - 1
+        return ((last - back, _decode_line(raw)) for back, raw in enumerate(reversed(raws)))
 
 
-_decode_lines: Final = msgspec.json.Decoder(list[StoredLine]).decode
+_split_lines: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_decode_line: Final = msgspec.json.Decoder(StoredLine).decode
 
 
 async def fetch_log_chunks(

@@ -7,9 +7,10 @@ job comes last.
 """
 
 import time
+from collections.abc import Callable
 from datetime import datetime
 from functools import partial
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -26,17 +27,20 @@ from runwright.runtimes.model import (
     OutputLine,
     RecordLine,
 )
+from runwright.runtimes.pool.error_report import ErrorReport
 from runwright.runtimes.pool.handler_calls import HandlerCalls
 from runwright.runtimes.pool.line_masker import TRUNCATED, LineMasker
 from runwright.runtimes.pool.text_threads import TextThreads
 from runwright.secrets.escape_decoding import Rest, do_not_rest
 from runwright.secrets.masking import MASK, Masker, Truncation
 
+T = TypeVar("T")
+
 _encode = msgspec.json.Encoder().encode
-_UNREADABLE: Final = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
-_REPORTABLE: Final = frozenset(
-    {ErrorCode.HANDLER_ERROR, ErrorCode.LOAD_ERROR, ErrorCode.OUT_OF_MEMORY, ErrorCode.OUTPUT_TOO_LARGE}
-)
+
+
+LINES_AT_ONCE: Final = 1_000
+"""How many lines are stored in one step of the event loop."""
 
 
 class KillReason(msgspec.Struct, frozen=True):
@@ -57,21 +61,9 @@ class JobContext(msgspec.Struct, frozen=True):
     timeout_seconds: float
 
 
-class ErrorReport(msgspec.Struct, frozen=True):
-    """The payload of an ERROR frame."""
-
-    code: ErrorCode
-    message: str
-    stack: str | None = None
-
-    def taint(self, *, out_of_memory: bool) -> str | None:
-        """Return why the sandbox that reported this must not be reused, if it must not."""
-        if out_of_memory:
-            return "out of memory"
-        return self.code.value if self.code in {ErrorCode.LOAD_ERROR, ErrorCode.OUT_OF_MEMORY} else None
-
-
-_decode_report: Final = msgspec.json.Decoder(ErrorReport).decode
+def _unchanged(_level: str, data: bytes, _truncation: Truncation | None, _rest: Rest) -> bytes:
+    """Return what has no secrets to mask, in place of `LineMasker.mask`."""
+    return data
 
 
 class RunningJob:
@@ -139,69 +131,74 @@ class RunningJob:
 
     def write(self, at: datetime, level: str, data: bytes, truncation: Truncation | None = None) -> None:
         """Write output of user code, one log line per line, within the limits of an attempt."""
-        if self._lines is None:
+        lines = data.count(b"\n") + 1
+        if self._lines is None and lines <= LINES_AT_ONCE and self._texts.is_empty:
             self._store(at, level, data)
-            return
-        if self.dropped or self.log_is_full():
+        elif self.dropped or self.log_is_full():
             # Lines after a dropped line are dropped too, so that no more is searched than is stored.
-            self.dropped += data.count(b"\n") + 1
-            return
-        queued = (len(data), data.count(b"\n") + 1)
-        self._queued_bytes += queued[0]
-        self._queued_lines += queued[1]
-        self._texts.add(
-            len(data),
-            partial(self._lines.mask, level, data, truncation),
-            partial(self._store_masked, at, level, queued),
-            otherwise=MASK,
-        )
+            self.dropped += lines
+        else:
+            while lines > LINES_AT_ONCE:
+                *first, data = data.split(b"\n", LINES_AT_ONCE)
+                self._write_queued(at, level, b"\n".join(first), len(first), None)
+                lines -= len(first)
+            self._write_queued(at, level, data, lines, truncation)
+
+    def _write_queued(
+        self, at: datetime, level: str, data: bytes, lines: int, truncation: Truncation | None
+    ) -> None:
+        mask = _unchanged if self._lines is None else self._lines.mask
+        work, store = partial(mask, level, data, truncation), partial(self._store, at, level)
+        self._queue(len(data), lines, work, store, MASK)
+
+    def _queue(
+        self,
+        size: int,
+        lines: int,
+        work: Callable[[Rest], T],
+        store: Callable[[T], None],
+        otherwise: T,
+    ) -> None:
+        """Store lines when they are masked, and what was written before them is stored."""
+        self._queued_bytes += size
+        self._queued_lines += lines
+
+        def then(masked: T) -> None:
+            self._queued_bytes -= size
+            self._queued_lines -= lines
+            store(masked)
+
+        self._texts.add(max(size, 4 * lines), work, then, otherwise=otherwise)
 
     def write_record(self, at: datetime, level: str, content: bytes) -> str | None:
         """Write a log line with fields, the content of a RECORD frame; see `JobLog`."""
         record = read_record(content)
         if isinstance(record, str):
             return record
-        message, fields = record
-        if self._masker is None:
-            self._store_record(at, level, message, fields)
+        store = partial(self._store_record, at, level)
+        if self._masker is None and self._texts.is_empty:
+            store(record)
         elif self.dropped or self.log_is_full():
             self.dropped += 1
         else:
-            queued = (len(content), 1)
-            self._queued_bytes += queued[0]
-            self._queued_lines += queued[1]
-            self._texts.add(
-                len(content),
-                partial(self._mask_record, level, message, fields),
-                partial(self._store_masked_record, at, level, queued),
-                otherwise=(MASK, b"{}"),
-            )
+            work = partial(self._mask_record, level, *record)
+            self._queue(len(content), 1, work, store, (MASK, b"{}"))
         return None
 
     def _mask_record(self, level: str, message: bytes, fields: bytes, rest: Rest) -> tuple[bytes, bytes]:
-        assert self._masker is not None  # noqa: S101  else nothing is masked
-        assert self._lines is not None  # noqa: S101  as above
+        if self._masker is None or self._lines is None:
+            return message, fields
         masked = self._masker.mask_json(fields, rest=rest)
         return self._lines.mask(level, message, rest=rest), masked if masked.startswith(b"{") else b"{}"
 
-    def _store_masked_record(
-        self, at: datetime, level: str, queued: tuple[int, int], record: tuple[bytes, bytes]
-    ) -> None:
-        self._queued_bytes -= queued[0]
-        self._queued_lines -= queued[1]
-        self._store_record(at, level, *record)
-
-    def _store_record(self, at: datetime, level: str, message: bytes, fields: bytes) -> None:
-        """Store a line with fields; further lines of its message follow without."""
-        first, newline, more = message.partition(b"\n")
-        self._store_line(at, level, first, stored_json(fields))
-        if newline:
-            self._store(at, level, more)
-
-    def _store_masked(self, at: datetime, level: str, queued: tuple[int, int], data: bytes) -> None:
-        self._queued_bytes -= queued[0]
-        self._queued_lines -= queued[1]
-        self._store(at, level, data)
+    def _store_record(self, at: datetime, level: str, record: tuple[bytes, bytes]) -> None:
+        """Store a line with fields; further lines of its message follow without, but not without end."""
+        first, *more = record[0].split(b"\n", LINES_AT_ONCE)
+        self._store_line(at, level, first, stored_json(record[1]))
+        for raw in more[: LINES_AT_ONCE - 1]:
+            self._store_line(at, level, raw)
+        if len(more) == LINES_AT_ONCE:
+            self.dropped += more[-1].count(b"\n") + 1
 
     def _store(self, at: datetime, level: str, data: bytes) -> None:
         for raw in data.split(b"\n"):
@@ -261,7 +258,7 @@ class RunningJob:
     def finish(self, outcome: AttemptOutcome, on_outcome: OnOutcome) -> None:
         """Mask what the outcome holds, write the last log lines, then report the outcome."""
         size = len(outcome.output or b"")
-        if self._masker is None and size <= protocol.CHUNK_BYTES:
+        if self._masker is None and size <= protocol.CHUNK_BYTES and self._texts.is_empty:
             self._end(on_outcome, self._readable(outcome))
             return
         self._texts.add(
@@ -381,14 +378,3 @@ class RunningJob:
         if report is None:
             return self.failed(at, ErrorCode.OUT_OF_MEMORY, text)
         return self.failed(at, ErrorCode.OUT_OF_MEMORY, f"{text} ({report.message})", report.stack)
-
-
-def read_report(payload: bytes) -> ErrorReport | str:
-    """Return the error that an ERROR frame reports, or a description of what is wrong with the frame."""
-    try:
-        report = _decode_report(payload)
-    except _UNREADABLE:
-        return "an error that cannot be read"
-    if report.code not in _REPORTABLE:
-        return "an error code that is not its to give"
-    return report

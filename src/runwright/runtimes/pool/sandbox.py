@@ -32,11 +32,11 @@ from runwright.runtimes import protocol
 from runwright.runtimes.frame_socket import FrameSocket
 from runwright.runtimes.model import WorkerCode
 from runwright.runtimes.pool.deadline_timer import DeadlineTimer
+from runwright.runtimes.pool.error_report import read_report
 from runwright.runtimes.pool.network_log import LogLine, NetworkLog
 from runwright.runtimes.pool.running_job import (
     KillReason,
     RunningJob,
-    read_report,
 )
 from runwright.runtimes.pool.sandbox_owner import SandboxOwner
 from runwright.runtimes.pool.sandbox_process import COMPILE_SECONDS, SandboxProcess, SandboxState

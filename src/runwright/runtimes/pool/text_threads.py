@@ -141,6 +141,11 @@ class TextQueue:
         self._tenant_id = tenant_id
         self._steps: deque[_Step] = deque()
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is waiting or being worked on."""
+        return not self._steps
+
     def add(self, size: int, work: Callable[[Rest], T], then: Callable[[T], None], *, otherwise: T) -> None:
         """Call `then` in the loop with the result of `work`, or with `otherwise` if that fails.
 

@@ -4,13 +4,14 @@ An event is encoded once, however many streams it goes to.
 """
 
 import random
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import ExitStack
 from functools import partial
 from typing import Final
 
 from runwright import __version__
 from runwright.core.errors import UnavailableError
+from runwright.core.turns import Turns
 from runwright.db.errors import transient
 from runwright.events.feed_stream import EndReason, FeedEvent, FeedPart, FeedStream, Gone, LogHint
 from runwright.events.log_position import LogPosition
@@ -71,7 +72,7 @@ def _open_frame(request: Request, start: LogPosition, since: LogPosition | None)
 async def _missed(request: Request, stream: FeedStream, since: LogPosition) -> AsyncGenerator[bytes, None]:
     try:
         async for parts in request.services.events.feed.missed(request.tenant_id, stream, since):
-            for chunk in _chunks(parts):
+            async for chunk in _chunks(parts):
                 yield chunk
     except Exception as error:
         if not (isinstance(error, UnavailableError) or transient(error)):
@@ -81,7 +82,7 @@ async def _missed(request: Request, stream: FeedStream, since: LogPosition) -> A
 
 async def _live(request: Request, stream: FeedStream) -> AsyncGenerator[bytes, None]:
     while (parts := await stream.next(HEARTBEAT_SECONDS)) is not None:
-        for chunk in _chunks(parts):
+        async for chunk in _chunks(parts):
             yield chunk
         if not parts:
             yield _heartbeat(request, request.services.events.feed.position(request.tenant_id))
@@ -94,11 +95,13 @@ def _heartbeat(request: Request, position: LogPosition | None) -> bytes:
     return server_sent_event("heartbeat", at, None if position is None else position.text)
 
 
-def _chunks(parts: Sequence[FeedPart]) -> Iterator[bytes]:
+async def _chunks(parts: Sequence[FeedPart]) -> AsyncGenerator[bytes, None]:
     """Yield the frames of parts in chunks of a bounded size."""
     frames: list[bytes] = []
-    size = 0
-    for frame in map(_frame, parts):
+    size, turns = 0, Turns()
+    for part in parts:
+        await turns.between()
+        frame = _frame(part)
         frames.append(frame)
         size += len(frame)
         if size >= CHUNK_BYTES:
