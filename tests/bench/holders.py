@@ -6,79 +6,22 @@ valid input that it takes and the largest output that it gives; a new resource n
 """
 
 import asyncio
-import contextlib
 import io
 import sys
 import time
 import zipfile
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import httpx
 
 from runwright.http.routing import Route
 from tests.bench import hostile
+from tests.bench.held_loops import connections, mcp, schemas, streams
+from tests.bench.prober import BAR_MS, JSON, Json, Prober, say
 from tests.bench.process import module_command, temporary_folder
-from tests.bench.server import Server, serving
+from tests.bench.server import serving
 from tests.webhook_sender import agh_headers
-
-BAR_MS: Final = 20.0
-SECRET: Final = "a secret of the bench"
-SECONDS: Final = 60.0
-Json = Any
-
-
-class Prober:
-    """Sends requests one at a time, and reads after each what held the loop meanwhile."""
-
-    def __init__(self, server: Server, report: Path) -> None:
-        key = server.address.headers["authorization"].removeprefix("Bearer ")
-        headers = {**server.address.headers, "x-internal-secret": key, "x-avala-api-key": key}
-        base = f"http://{server.address.host}:{server.address.port}"
-        self.http = httpx.Client(base_url=base, headers=headers, trust_env=False, timeout=SECONDS)
-        self._report = report
-        self._read = 0
-        self.worst: dict[str, tuple[float, str, int]] = {}
-        self.ids: dict[str, str] = {}
-
-    def send(self, name: str, method: str, path: str, **options: Json) -> httpx.Response:
-        """Send a request, and note the longest step under a name."""
-        answer = self.http.request(method, path, **options)
-        self.http.get("/livez")
-        self.note(name, answer.status_code)
-        return answer
-
-    def note(self, name: str, status: int = 0) -> None:
-        """Note the longest step since the last time under a name."""
-        with self._report.open() as file:
-            file.seek(self._read)
-            lines = file.readlines()
-            self._read = file.tell()
-        steps = [(float(line.partition(" ")[0]), line.partition(" ")[2].strip()) for line in lines]
-        longest, what = max(steps, default=(0.0, ""))
-        if longest >= self.worst.get(name, (-1.0, "", 0))[0]:
-            self.worst[name] = (longest, what, status)
-            if longest > BAR_MS:
-                _say(name, longest, what, status)
-
-    def made(self, kind: str, path: str, body: Json) -> str:
-        """Create something once, and return its id."""
-        if kind not in self.ids:
-            answer = self.http.post(path, json=body)
-            content = answer.json()
-            record = content.get("data") or content.get("job") or content.get("trigger") or content
-            self.ids[kind] = record.get("id") or record["uid"]
-        return self.ids[kind]
-
-    @property
-    def worker(self) -> str:
-        """A worker that is paused, so that its jobs stay."""
-        worker = self.made(
-            "worker", "/v1/ava/workers", {"name": "w", "runtime": "python", "source_code": "x"}
-        )
-        self.http.patch(f"/v1/ava/workers/{worker}", json={"status": "paused"})
-        return worker
 
 
 def _ended_job(p: Prober, source: str, input: Json) -> str:
@@ -105,7 +48,7 @@ def _submit_batch(p: Prober) -> None:
 
 def _list_jobs(p: Prober) -> None:
     body = {"worker_id": p.worker, "input": {"a": "x" * 1_000_000}}
-    for _ in range(20):
+    for _ in range(60):
         p.http.post("/v1/ava/jobs", json=body)
     p.send("GET /v1/ava/jobs of large inputs", "GET", "/v1/ava/jobs", params={"per_page": 100})
 
@@ -124,16 +67,29 @@ def _outputs(p: Prober) -> None:
         p.send(f"GET job with {name}", "GET", f"/v1/ava/jobs/{job}")
 
 
+FIELDS: Final = """
+from runwright import log
+def handler(input, env):
+    for n in range(9_900):
+        log.info("m", **{f"k{i}": i for i in range(30)})
+"""
+
+
 def _logs(p: Prober) -> None:
     source = "def handler(input, env):\n    for n in range(input['lines']):\n        print(input['text'])\n"
     for name, lines, text in (
         ("long lines", 240, "a" * 16_000),
         ("many lines", 10_000, "a"),
         ("controls", 240, "\x1b[" * 8000),
+        ("lines at once", 1, "a\n" * 40_000),
+        ("empty lines at once", 1, "\n" * 60_000),
+        ("fields", 0, "f"),
     ):
-        job = _ended_job(p, source, {"lines": lines, "text": text})
+        job = _ended_job(p, FIELDS if not lines else source, {"lines": lines, "text": text})
         p.note(f"log of {name}")
         p.send(f"GET logs of {name}", "GET", f"/v1/ava/jobs/{job}/logs", params={"limit": 500})
+        search = {"limit": 500, "q": "nothing"}
+        p.send(f"search logs of {name}", "GET", f"/v1/ava/jobs/{job}/logs", params=search)
         p.send(f"GET log stream of {name}", "GET", f"/v1/ava/jobs/{job}/logs/stream")
 
 
@@ -197,9 +153,6 @@ def _event_log(p: Prober) -> None:
     for _ in range(40):
         p.http.post("/api/v1/events/", content=body, headers=JSON)
     p.send("GET event log", "GET", "/v1/ava/events", params={"per_page": 100})
-    with contextlib.suppress(httpx.ReadTimeout):
-        p.http.get("/v1/ava/stream", timeout=2.0, headers={"last-event-id": "0"})
-    p.note("GET event stream")
 
 
 def _agents(p: Prober) -> None:
@@ -264,12 +217,13 @@ def _bulk(p: Prober) -> None:
     p.note("bulk steps")
 
 
-JSON: Final = {"content-type": "application/json"}
+SECRET: Final = "a secret of the bench"
 SCENARIOS: Final[dict[str, Callable[[Prober], None]]] = {
     one.__name__.strip("_"): one
     for one in (
         *(_submit_inputs, _submit_batch, _list_jobs, _outputs, _logs, _deploys, _secrets, _schedules),
         *(_events, _event_log, _ingress, _agents, _webhooks, _workers, _reports, _bulk),
+        *(connections, schemas, streams, mcp),
     )
 }
 
@@ -280,13 +234,16 @@ SMALL: Final = ("reports",)
 LARGE: Final[dict[str, tuple[str, ...]]] = {
     "/v1/ava/workers": ("workers", "deploys"),
     "/v1/ava/secrets": ("secrets",),
-    "/v1/ava/jobs": ("submit_inputs", "submit_batch", "list_jobs", "outputs", "logs", "bulk"),
+    "/v1/ava/jobs": (
+        *("submit_inputs", "submit_batch", "list_jobs", "outputs", "logs", "bulk"),
+        *("connections", "schemas", "mcp"),
+    ),
     "/v1/ava/schedules": ("schedules",),
     "/v1/ava/queues": SMALL,
     "/v1/ava/runtimes": SMALL,
     "/v1/ava/analytics": SMALL,
     "/v1/ava/events": ("event_log",),
-    "/v1/ava/stream": ("event_log",),
+    "/v1/ava/stream": ("event_log", "streams"),
     "/v1/ava/inbox": ("agents",),
     "/v1/ava/whoami": SMALL,
     "/v1/session": SMALL,
@@ -347,13 +304,8 @@ async def main(parts: list[str]) -> int:
     ranked = sorted(prober.worst.items(), key=lambda one: -one[1][0])
     sys.stdout.write(f"\nOf {len(ranked)}, the longest:\n")
     for name, (ms, what, status) in ranked[:40]:
-        _say(name, ms, what, status)
+        say(name, ms, what, status)
     return int(ranked[0][1][0] > BAR_MS)
-
-
-def _say(name: str, ms: float, what: str, status: int) -> None:
-    sys.stdout.write(f"{ms:8.1f} ms  {status}  {name}\n              {what}\n")
-    sys.stdout.flush()
 
 
 def _probe(prober: Prober, parts: list[str]) -> None:

@@ -1,5 +1,6 @@
 """`/jobs`: submitting, reading, listing, cancelling, retrying; every documented field, limit and status."""
 
+import random
 import re
 from datetime import UTC, datetime, timedelta
 
@@ -25,10 +26,22 @@ KEYS = SEED_KEYS | {
         "progress",
     ),
 }
+NOISE = """
+import random
+def noise(size):
+    return "".join(map(chr, random.Random(size).choices(range(33, 127), k=size)))
+"""
+"""A text that the database cannot compress."""
+
 UNKNOWN_JOB = "job_01jd9x3v7m0000000000000000"
 UNKNOWN_WORKER = "wkr_01jd9x3v7m0000000000000000"
 FAILS = "def handler(input, env):\n    raise ValueError('no luck')\n"
 FAR = "2099-12-31T23:59:59Z"
+
+
+def noise(size: int) -> str:
+    return "".join(map(chr, random.Random(size).choices(range(33, 127), k=size)))
+
 
 OUTSIDE: dict[str, tuple[Json, ...]] = {
     "worker_id": ("", None, 5, "x" * 65, "nul\0"),
@@ -325,6 +338,22 @@ def test_filters_narrow_the_list(api: Api, worker_id: str) -> None:
     assert ids(**{"filter[created_after]": "2098-01-01T00:00:00Z"}) == []
     assert ids(**{"filter[created_before]": "1999-01-01T00:00:00+02:00"}) == []
     assert ids(**{"filter[status]": "queued", "filter[worker_id]": other}) == [elsewhere["id"]]
+
+
+def test_a_list_has_large_payloads_too_unless_they_are_left_out(api: Api) -> None:
+    worker = api.make_worker(source_code=f"{NOISE}def handler(input, env):\n    return noise(input['out'])\n")
+    sizes = [(10, 10), (900_000, 10), (10, 900_000), (900_000, 900_000), (5_000, 5_000), (10, 10)]
+    texts = [(noise(given), out) for given, out in sizes]
+    jobs = [api.run_job(worker["id"], input={"text": text, "out": out}) for text, out in texts]
+    for params in ({}, {"sort": "-duration"}, {"per_page": "3"}):
+        response = api.get("/jobs", **params)
+        shown = response.json()["data"]
+        assert response.headers["content-type"] == "application/json"
+        by_id = {job["id"]: job for job in jobs}
+        assert all(job == by_id[job["id"]] for job in shown)
+        assert len(shown) == min(len(jobs), int(params.get("per_page", 20)))
+    without = api.get("/jobs", payloads="false").json()["data"]
+    assert without == [job | {"input": {}, "output": None} for job in reversed(jobs)]
 
 
 def test_a_list_is_sorted_either_way_by_creation_start_and_duration(api: Api) -> None:

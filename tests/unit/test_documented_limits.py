@@ -4,7 +4,9 @@ The tests of a feature import these constants, to run faster or to stay readable
 unnoticed there. A change here is a change for users, and belongs in the changelog.
 """
 
+import re
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +15,7 @@ from runwright.agents import model as agents
 from runwright.automations import run_endings
 from runwright.builds import log as build_log
 from runwright.core import retry
+from runwright.escape_test.catalogue import find_attempts
 from runwright.events import publish
 from runwright.handler_calls import service as served_calls
 from runwright.handler_calls import store as children
@@ -60,3 +63,10 @@ KIB = 1024
 )
 def test_a_limit_is_the_one_that_was_promised(value: object, promised: object) -> None:
     assert value == promised
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/isolation.md"])
+def test_the_number_of_escapes_is_the_one_that_is_tried(page: str) -> None:
+    text = (Path(__file__).parents[2] / page).read_text()
+    [promised] = re.findall(r"(\d+) (?:ways out of a sandbox|known escapes)", text)
+    assert int(promised) == len(find_attempts())

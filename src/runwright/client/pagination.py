@@ -16,7 +16,7 @@ I = TypeVar("I", bound=Info)  # noqa: E741  of Info
 PAGE_ROWS: Final = 100
 """How many rows are read at once."""
 
-_UNFILTERED: Final = frozenset({"q", "sort", "per_page"})
+_UNFILTERED: Final = frozenset({"q", "sort", "payloads", "per_page"})
 
 
 class Page(msgspec.Struct, Generic[I], frozen=True, kw_only=True):

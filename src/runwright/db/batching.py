@@ -39,6 +39,9 @@ SPLIT_AFTER_TRIES: Final = 3
 REQUEST_SECONDS: Final = 2.0
 """How long a request waits for its write before it is refused: a client can do more with an answer."""
 
+BATCH_BYTES: Final = 4 * 1024 * 1024
+"""Most data of one batch, unless a single item has more: it is encoded in one step of the event loop."""
+
 
 async def retry_transient(
     send: Callable[[], Awaitable[Result]], *, seconds: float, pause_seconds: float = RETRY_PAUSE_SECONDS
@@ -126,12 +129,14 @@ class Batcher(Generic[Item, Result]):
         max_items: int = 256,
         max_in_flight: int = 1,
         retry_seconds: float = REQUEST_SECONDS,
+        size_of: Callable[[Item], int] = lambda _: 0,
     ) -> None:
-        """`retry_seconds` infinite: no item fails unless it is surely at fault."""
+        """`retry_seconds` infinite: no item fails unless it is surely at fault. `size_of`: in bytes."""
         self._flush = flush
         self._max_items = max_items
         self._max_in_flight = max_in_flight
         self._retry_seconds = retry_seconds
+        self._size_of = size_of
         self._waiting: deque[tuple[Item, asyncio.Future[Result]]] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
         self._drains = 0
@@ -195,12 +200,22 @@ class Batcher(Generic[Item, Result]):
     async def _drain(self) -> None:
         try:
             while self._waiting:
-                count = min(self._max_items, len(self._waiting))
                 deadline = asyncio.get_running_loop().time() + self._retry_seconds
-                taken = [self._waiting.popleft() for _ in range(count)]
+                taken = self._take()
                 await self._commit([one for one in taken if not one[1].done()], deadline)
         finally:
             self._drains -= 1  # at once: an item added from now on needs a new drain
+
+    def _take(self) -> _Batch[Item, Result]:
+        """Return the items of the next batch."""
+        taken: _Batch[Item, Result] = []
+        size = 0
+        while self._waiting and len(taken) < self._max_items:
+            size += self._size_of(self._waiting[0][0])
+            if taken and size > BATCH_BYTES:
+                break
+            taken.append(self._waiting.popleft())
+        return taken
 
     async def _commit(self, batch: _Batch[Item, Result], deadline: float, *, aside: bool = False) -> None:
         """Flush a batch until it is decided; return early where a task of its own continues with it."""

@@ -31,7 +31,7 @@ class Recorder:
         self._emit = emit
         self._executor_id = executor_id
         self._batches: Batcher[AttemptRecord, JobStatus | None] = Batcher(
-            self._write, max_items=512, retry_seconds=math.inf
+            self._write, max_items=512, retry_seconds=math.inf, size_of=_size_of
         )
 
     def record(self, item: AttemptRecord) -> asyncio.Future[JobStatus | None]:
@@ -64,3 +64,11 @@ class Recorder:
             return [None] * len(items)
         after = iter(await finish_attempts(self._db, executor_id=self._executor_id, ends=ends))
         return [next(after) if isinstance(i, AttemptEnd) else None for i in items]
+
+
+def _size_of(item: AttemptRecord) -> int:
+    if isinstance(item, ProgressReport):
+        return 0
+    if isinstance(item, LogChunk):
+        return len(item.lines)
+    return len(item.output or b"") + (0 if item.log is None else len(item.log.lines))

@@ -7,7 +7,7 @@ that never sends anything; exceeding one closes the connection. Each header coun
 What arrives is parsed in pieces, up to a bound for each turn of the event loop: short requests, empty headers
 and chunks of one byte take much longer for their size than others. While a request is answered, no more of
 those behind it (pipelined ones) are parsed than one piece has. What is not parsed yet is held, and meanwhile
-nothing is read.
+nothing is read. A client that does not take a response is cut off, so that no response stays in memory.
 """
 
 import asyncio
@@ -24,8 +24,12 @@ from uvicorn.server import ServerState
 
 from runwright.http.connection_limits import ConnectionTable
 from runwright.http.event_stream import ABORT
-from runwright.http.request import CONNECTION
+from runwright.http.response import CONNECTION
 from runwright.http.services import EdgeSettings
+
+SLOWEST_BYTES: Final = 32 * 1024
+STALL_SECONDS: Final = 20.0
+"""A client that takes less of a response than `SLOWEST_BYTES` in this time is cut off."""
 
 HEADER_BYTES: Final = 32
 PIECE_BYTES: Final = 2048
@@ -78,6 +82,8 @@ class LimitedProtocol(HttpToolsProtocol):
         self._unparsed = b""
         self._steps = 0
         self._continuing = False
+        self._stall_timer: asyncio.TimerHandle | None = None
+        self._unsent_bytes = 0
         self.is_lost = False
         self._on_lost: set[Callable[[], None]] = set()
 
@@ -99,6 +105,10 @@ class LimitedProtocol(HttpToolsProtocol):
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
         self.transport.abort()
 
+    def caller_is_known(self) -> None:
+        """Keep the connection until the response to the present request is sent."""
+        self._table.set_busy(self)
+
     @contextlib.contextmanager
     def when_lost(self, act: Callable[[], None]) -> Iterator[None]:
         """Call a function if the connection is lost in the block, or was before it."""
@@ -119,14 +129,40 @@ class LimitedProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._table.discard(self)
         self._stop_timer()
+        self._stop_stall_timer()
         self._unparsed = b""
         super().connection_lost(exc)
         self.is_lost = True
         for cycle in (self.cycle, *(waiting for waiting, _ in self.pipeline)):
             if cycle is not None:
-                cycle.body.clear()  # nobody receives it any more
+                cycle.body.clear()  # it cannot be received any more
         for act in list(self._on_lost):
             act()
+
+    # What is sent: a response that is not taken is in memory
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._check_stall_later()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._stop_stall_timer()
+
+    def _check_stall_later(self) -> None:
+        self._unsent_bytes = self.transport.get_write_buffer_size()
+        self._stall_timer = self.loop.call_later(STALL_SECONDS, self._check_stall)
+
+    def _check_stall(self) -> None:
+        if self._unsent_bytes - self.transport.get_write_buffer_size() < SLOWEST_BYTES:
+            self.reset()
+        else:
+            self._check_stall_later()
+
+    def _stop_stall_timer(self) -> None:
+        if self._stall_timer is not None:
+            self._stall_timer.cancel()
+            self._stall_timer = None
 
     # What arrives
 
@@ -188,7 +224,7 @@ class LimitedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._stop_timer()
         if not self.transport.is_closing():
-            self._table.set_busy(self)
+            self._table.set_unknown(self)
             super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:

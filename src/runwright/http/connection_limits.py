@@ -1,10 +1,11 @@
 """Caps on the open connections of the HTTP server, in all and per address.
 
 A new connection above a cap replaces the one that has been idle longest: of the same address, or of any
-address. Idle is a connection without a request in progress, so also one that has never sent anything.
-Where every one has a request in progress, the new one is refused with 503. So unused connections keep no
-client out, whether or not their owner has a key, and descriptors are left for the sandboxes and the
-database of this process.
+address. Idle is a connection without a request in progress, so also one that has never sent anything. Where
+none is idle, it replaces the one whose request has been in progress longest without a known caller: one that
+sends a body to a route without a key, for example. Where every one has a request of a known caller in
+progress, the new one is refused with 503. So connections without a key keep no client out, and descriptors
+are left for the sandboxes and the database of this process.
 
 An IPv6 host usually has a whole /64 network, which counts as one address.
 """
@@ -52,19 +53,41 @@ class Closable(Protocol):
     """A connection, which can be closed at any time."""
 
     def close_idle(self) -> None:
-        """Close it; no request is in progress."""
+        """Close it; no request of a known caller is in progress."""
+
+
+class _Replaceable:
+    """Connections that may be replaced, the longest so first: of all addresses, and of each."""
+
+    def __init__(self) -> None:
+        self.all: dict[Closable, None] = {}
+        self._of: dict[str, dict[Closable, None]] = {}
+
+    def add(self, connection: Closable, owner: str) -> None:
+        self.all[connection] = None
+        self._of.setdefault(owner, {})[connection] = None
+
+    def discard(self, connection: Closable, owner: str) -> None:
+        self.all.pop(connection, None)
+        if (own := self._of.get(owner)) is not None:
+            own.pop(connection, None)
+            if not own:
+                del self._of[owner]
+
+    def oldest(self, owner: str | None) -> Closable | None:
+        """Return the first one, of an address or of all."""
+        return next(iter(self.all if owner is None else self._of.get(owner, ())), None)
 
 
 class ConnectionTable:
-    """The open connections: which are idle, and how many each address has."""
+    """The open connections: which may be replaced, and how many each address has."""
 
     def __init__(self, caps: ConnectionCaps) -> None:
         self._caps = caps
         self._owners: dict[Closable, str] = {}
         self._counts: Counter[str] = Counter()
-        # Both are ordered by the time since when a connection is idle, oldest first.
-        self._idle: dict[Closable, None] = {}
-        self._idle_of: dict[str, dict[Closable, None]] = {}
+        self._idle = _Replaceable()
+        self._unknown = _Replaceable()
 
     def __len__(self) -> int:
         return len(self._owners)
@@ -72,44 +95,53 @@ class ConnectionTable:
     def add(self, connection: Closable, address: str | None) -> bool:
         """Add a new, idle connection, closing another one if necessary; False where it must be refused."""
         owner = _owner_of(address)
-        if self._counts[owner] >= self._caps.per_address and not self._close_oldest(self._idle_of.get(owner)):
+        if self._counts[owner] >= self._caps.per_address and not self._replace(owner):
             return False
-        if len(self._owners) >= self._caps.total and not self._close_oldest(self._idle):
+        if len(self._owners) >= self._caps.total and not self._replace(None):
             return False
         self._owners[connection] = owner
         self._counts[owner] += 1
         self.set_idle(connection)
         return True
 
+    def set_unknown(self, connection: Closable) -> None:
+        """A request is in progress whose caller is not known yet."""
+        owner = self._release(connection)
+        if owner is not None:
+            self._unknown.add(connection, owner)
+
     def set_busy(self, connection: Closable) -> None:
-        """A request is in progress: the connection is not closed for another one."""
-        self._idle.pop(connection, None)
-        owner = self._owners.get(connection)
-        if owner is not None and (idle := self._idle_of.get(owner)) is not None:
-            idle.pop(connection, None)
-            if not idle:
-                del self._idle_of[owner]
+        """A request of a known caller is in progress: the connection is not closed for another one."""
+        self._release(connection)
 
     def set_idle(self, connection: Closable) -> None:
         """No request is in progress, from now on."""
-        owner = self._owners.get(connection)
+        owner = self._release(connection)
         if owner is not None:
-            self._idle[connection] = None
-            self._idle_of.setdefault(owner, {})[connection] = None
+            self._idle.add(connection, owner)
 
     def discard(self, connection: Closable) -> None:
         """Remove a connection that was closed; does nothing for one that is not in the table."""
-        self.set_busy(connection)
-        owner = self._owners.pop(connection, None)
+        owner = self._release(connection)
         if owner is not None:
+            del self._owners[connection]
             self._counts[owner] -= 1
             if not self._counts[owner]:
                 del self._counts[owner]
 
-    def _close_oldest(self, idle: dict[Closable, None] | None) -> bool:
-        if not idle:
+    def _release(self, connection: Closable) -> str | None:
+        """Keep a connection from being replaced; return its owner, None for one that is not in the table."""
+        owner = self._owners.get(connection)
+        if owner is not None:
+            self._idle.discard(connection, owner)
+            self._unknown.discard(connection, owner)
+        return owner
+
+    def _replace(self, owner: str | None) -> bool:
+        """Close the connection that may be replaced, of an address or of all; False if there is none."""
+        oldest = self._idle.oldest(owner) or self._unknown.oldest(owner)
+        if oldest is None:
             return False
-        oldest = next(iter(idle))
         self.discard(oldest)
         oldest.close_idle()
         return True

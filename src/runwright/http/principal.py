@@ -157,6 +157,7 @@ def admit_tenant(request: Request, tenant_id: str) -> None:
 
     TenantSuspendedError, RateLimitedError.
     """
+    request.caller_is_known()
     request.services.tenancy.status.require_active(tenant_id)
     _charge_request(request, tenant_id)
 

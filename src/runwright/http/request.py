@@ -15,16 +15,14 @@ from starlette.types import Receive, Scope
 from runwright.core.errors import MalformedError, RunwrightError, TooLargeError
 from runwright.core.roles import Caller
 from runwright.http.large_bodies import SMALL_BODY_BYTES
+from runwright.http.response import CONNECTION
 from runwright.http.services import EdgeSettings, EdgeState, Services
 from runwright.http.validation import Rule, Validator
-from runwright.tenants.credential_watch import Credentials
+from runwright.tenants.credential_watch import CallerCredentials
 from runwright.tenants.model import ApiKey, KeySession
 
 T = TypeVar("T", bound=msgspec.Struct)
 R = TypeVar("R")
-
-CONNECTION: Final = "runwright.connection"
-"""The extension of the ASGI scope with the `ClientConnection`, where there is one."""
 
 _JSON: Final = b"application/json"
 _DRAIN_FACTOR: Final = 8
@@ -35,6 +33,9 @@ class ClientConnection(Protocol):
     """The connection that a request came over."""
 
     is_lost: bool
+
+    def caller_is_known(self) -> None:
+        """Keep the connection until the response to the present request is sent."""
 
     def when_lost(self, act: Callable[[], None]) -> AbstractContextManager[None]:
         """Call a function if the connection is lost in the block, or was before it."""
@@ -107,10 +108,12 @@ class Request:
         return self.caller.tenant_id
 
     @property
-    def credentials(self) -> Credentials:
+    def credentials(self) -> CallerCredentials:
         """What the caller was authenticated with."""
         session_id = None if self.session is None else self.session.id
-        return Credentials(key_id=self.caller.key_id, text_digest=self.key_digest, session_id=session_id)
+        return CallerCredentials(
+            key_id=self.caller.key_id, text_digest=self.key_digest, session_id=session_id
+        )
 
     @property
     def params(self) -> Mapping[str, str]:
@@ -125,15 +128,16 @@ class Request:
 
     @property
     def is_gone(self) -> bool:
-        """Whether the client has left, so that nobody waits for the response."""
+        """Whether the client has left, so that the response cannot be sent."""
         return self._connection is not None and self._connection.is_lost
 
     async def while_connected(self, work: Awaitable[R]) -> R:
         """Return the result of work that changes nothing; MalformedError as soon as the client has left."""
         loop = asyncio.get_running_loop()
         watched: AbstractContextManager[None] = nullcontext()
+        limit = asyncio.timeout(None)
         try:
-            async with asyncio.timeout(None) as limit:
+            async with limit:
                 if self._connection is not None:
                     watched = self._connection.when_lost(lambda: limit.reschedule(loop.time()))
                 with watched:
@@ -142,6 +146,11 @@ class Request:
             if limit.expired():
                 raise _gone() from None
             raise
+
+    def caller_is_known(self) -> None:
+        """Keep the request's connection from being closed for a new one."""
+        if self._connection is not None:
+            self._connection.caller_is_known()
 
     async def release_body(self) -> None:
         """Let another large body of the tenant be read: this one is not needed any more."""

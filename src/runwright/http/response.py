@@ -1,12 +1,18 @@
-"""Responses: structs as JSON, other statuses than the route's, and server-sent events."""
+"""Responses: structs as JSON, other statuses than the route's, and server-sent events.
 
+A large list is sent in parts as the client takes them, and the rows of some lists are read only then: neither
+the whole answer nor all that it is made from is in memory.
+"""
+
+import secrets
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
+from contextlib import aclosing, contextmanager
 from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from runwright.core.errors import UnavailableError
 from runwright.core.turns import in_turns
@@ -16,16 +22,52 @@ T = TypeVar("T")
 JSON: Final = "application/json"
 EVENT_STREAM: Final = "text/event-stream"
 
+CONNECTION: Final = "runwright.connection"
+"""The extension of the ASGI scope with the client's connection, where there is one."""
+
+LARGE_LIST_BYTES: Final = 512 * 1024
+GROUP_BYTES: Final = 8 * 1024 * 1024
+"""Of rows that are read at once."""
+
+_PART_BYTES: Final = 64 * 1024
+_MARK: Final = msgspec.Raw(b'"%b"' % secrets.token_hex(16).encode())
+"""In place of a list, which no user can write."""
+
 _encode: Final = msgspec.json.Encoder().encode
 _EXTRA_HEADERS: Final = "response_headers"
 
 
+class LateRows(msgspec.Struct, frozen=True):
+    """The rows of a list that are read when they are sent."""
+
+    field: str
+    """The field of the result that has the rows, as far as they are read."""
+    groups: Sequence[int]
+    """How many rows are read at once: the lengths of successive groups."""
+    load: Callable[[Sequence[Any]], Awaitable[Sequence[Any]]]
+    """Returns a group of rows, complete."""
+
+
+def groups_of(sizes: Sequence[int]) -> Sequence[int]:
+    """Return the lengths of successive groups of rows with `GROUP_BYTES` at most, but for single rows."""
+    groups: list[int] = []
+    left = 0
+    for size in sizes:
+        if size > left or not groups:
+            groups.append(0)
+            left = GROUP_BYTES
+        groups[-1] += 1
+        left -= size
+    return groups
+
+
 class Reply(msgspec.Struct, Generic[T], frozen=True):
-    """A handler's result with a status other than its route's, or with headers."""
+    """A handler's result with a status other than its route's, with headers, or with rows to be read."""
 
     result: T
     status: int
     headers: dict[str, str] | None = None
+    late_rows: LateRows | None = None
 
 
 def json_response(
@@ -33,6 +75,93 @@ def json_response(
 ) -> Response:
     """Return the response with a struct as JSON."""
     return Response(_encode(result), status, headers, media_type)
+
+
+class RowsResponse(Response):
+    """A struct as JSON whose rows come in parts."""
+
+    def __init__(
+        self,
+        result: msgspec.Struct,
+        rows: AsyncGenerator[bytes, None],
+        status: int,
+        media_type: str,
+        headers: dict[str, str] | None,
+    ) -> None:
+        """`result` has `_MARK` in place of the rows."""
+        self.status_code = status
+        self.media_type = media_type
+        self.init_headers(headers or {})
+        self._head, _, self._tail = _encode(result).partition(bytes(_MARK))
+        self._rows = rows
+
+    async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        connection = scope.get("extensions", {}).get(CONNECTION)
+        async with aclosing(self._rows) as rows:
+            part, separator = bytearray(self._head + b"["), b""
+            async for row in rows:
+                part += separator
+                part += row
+                separator = b","
+                if len(part) >= _PART_BYTES:
+                    await send({"type": "http.response.body", "body": bytes(part), "more_body": True})
+                    part.clear()
+                    if connection is not None and connection.is_lost:
+                        return
+        await send({"type": "http.response.body", "body": bytes(part + b"]" + self._tail)})
+
+
+async def struct_response(
+    result: object,
+    status: int,
+    media_type: str = JSON,
+    headers: dict[str, str] | None = None,
+    late: LateRows | None = None,
+) -> Response:
+    """Return the response with a result as JSON, in parts where it has a large list or late rows."""
+    if late is not None and isinstance(result, msgspec.Struct):
+        rows = getattr(result, late.field)
+        marked = msgspec.structs.replace(result, **{late.field: _MARK})
+        return RowsResponse(marked, _late_rows(rows, late), status, media_type, headers)
+    encoded = await encode_rows(result)
+    large = _without_large_list(encoded)
+    if large is None:
+        return json_response(encoded, status, media_type, headers)
+    return RowsResponse(large[0], _each(large[1]), status, media_type, headers)
+
+
+async def _late_rows(rows: Sequence[Any], late: LateRows) -> AsyncGenerator[bytes, None]:
+    begin = 0
+    for length in late.groups:
+        for row in await late.load(rows[begin : begin + length]):
+            yield _encode(row)
+        begin += length
+
+
+async def _each(rows: Sequence[msgspec.Raw]) -> AsyncGenerator[bytes, None]:
+    for row in rows:
+        yield bytes(row)
+
+
+def _without_large_list(result: object) -> tuple[msgspec.Struct, Sequence[msgspec.Raw]] | None:
+    """Return a struct with `_MARK` in place of its large list of encoded rows, and the rows; or None."""
+    if not isinstance(result, msgspec.Struct):
+        return None
+    for name in result.__struct_fields__:
+        value = getattr(result, name)
+        if isinstance(value, msgspec.Struct) and (inner := _without_large_list(value)):
+            return msgspec.structs.replace(result, **{name: inner[0]}), inner[1]
+        if _is_large_list(value):
+            return msgspec.structs.replace(result, **{name: _MARK}), value
+    return None
+
+
+def _is_large_list(value: object) -> bool:
+    """Return whether a value is a large list of encoded rows."""
+    if not isinstance(value, list) or not value or not isinstance(value[0], msgspec.Raw):
+        return False
+    return sum(len(bytes(row)) for row in value) > LARGE_LIST_BYTES
 
 
 async def encode_rows(result: object) -> object:

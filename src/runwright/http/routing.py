@@ -20,7 +20,7 @@ from starlette.types import Receive, Scope, Send
 from runwright.core.roles import Caller, KeyScope, Role
 from runwright.http.errors import ErrorTable
 from runwright.http.request import Request
-from runwright.http.response import JSON, Reply, encode_rows, json_response
+from runwright.http.response import JSON, Reply, struct_response
 from runwright.http.services import EdgeState
 from runwright.http.validation import Validator
 
@@ -168,6 +168,7 @@ class _Operation:
         route = self._route
         if route.access is not None:
             request.caller = await route.access(request)
+            request.caller_is_known()
         if route.precondition is not None:
             await route.precondition(request)
         if self._refuses_query and request.query_string:
@@ -179,14 +180,14 @@ class _Operation:
             return Response(status_code=route.status)
         if isinstance(result, Reply):
             return await _reply(result, route)
-        return json_response(await encode_rows(result), route.status, route.dialect.media_type)
+        return await struct_response(result, route.status, route.dialect.media_type)
 
 
 async def _reply(reply: Reply[object], route: Route) -> Response:
     if reply.result is None:
         return Response(status_code=reply.status, headers=reply.headers)
-    result = await encode_rows(reply.result)
-    return json_response(result, reply.status, route.dialect.media_type, reply.headers)
+    media_type = route.dialect.media_type
+    return await struct_response(reply.result, reply.status, media_type, reply.headers, reply.late_rows)
 
 
 class _Path:

@@ -1,6 +1,6 @@
 """Lists, attempts, logs and explanations of jobs, for callers of one tenant."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import datetime
 
 from runwright.core.clock import Clock
@@ -13,9 +13,10 @@ from runwright.job_views.model import Explanation, JobAttempt, JobFilter, JobLog
 from runwright.job_views.store.attempts import fetch_attempts
 from runwright.job_views.store.listing import JobListing, list_jobs
 from runwright.job_views.store.series import fetch_series
+from runwright.jobs.model import Job
 from runwright.jobs.notifications import JobNotifications
 from runwright.jobs.service import Jobs, no_job
-from runwright.jobs.store.read import fetch_status
+from runwright.jobs.store.read import LIST_COLUMNS, SUMMARY_COLUMNS, fetch_jobs, fetch_status
 
 
 class JobViews:
@@ -52,10 +53,19 @@ class JobViews:
         *,
         payloads: bool = True,
     ) -> JobListing:
-        """Return a page of the tenant's jobs, by default newest first and with their payloads."""
+        """Return a page of the tenant's jobs, by default newest first and with their payloads.
+
+        Large payloads are left out (`Job.left_out`): `with_payloads` reads them, some at a time.
+        """
+        columns = LIST_COLUMNS if payloads else SUMMARY_COLUMNS
         return await list_jobs(
-            self._db, tenant_id=tenant_id, which=which, page=page, sort=sort, payloads=payloads
+            self._db, tenant_id=tenant_id, which=which, page=page, sort=sort, columns=columns
         )
+
+    async def with_payloads(self, tenant_id: str, job_ids: Sequence[str]) -> Mapping[str, Job]:
+        """Return jobs of a page with their large payloads, by id; those that are gone are left out."""
+        jobs = await fetch_jobs(self._db, tenant_id=tenant_id, job_ids=job_ids)
+        return {job.id: job for job in jobs}
 
     async def series(
         self,

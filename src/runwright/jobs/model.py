@@ -66,6 +66,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     parent_job_id: str | None = None
     progress: JobProgress | None = None
     """Of the latest attempt."""
+    left_out: int = 0
+    """How many bytes input and output may have, where a list is without them because they are large."""
 
 
 class Idempotency(msgspec.Struct, frozen=True):

@@ -112,7 +112,9 @@ class Jobs:
         self._submit_db = submits or db
         self._clock = clock
         self._notifications = notifications
-        self._submits: Batcher[Submission, Accepted | Rejection] = Batcher(self._insert, max_in_flight=2)
+        self._submits: Batcher[Submission, Accepted | Rejection] = Batcher(
+            self._insert, max_in_flight=2, size_of=lambda submission: len(submission.input)
+        )
 
     async def stop(self) -> None:
         """Accept no more jobs; return when the accepted ones are committed."""

@@ -4,11 +4,18 @@ Stateless: every request brings its key and is answered alone, so any process ca
 kept between requests. Tools call the API in this process, with the headers that the request brought, so its
 checks and limits are those of any other request. `Host` and `Origin` are checked, as a web page may make a
 browser call a server of its machine.
+
+The MCP library and the tools make objects of what tenants have written, which takes the longer the more there
+are. So they run in a thread with an event loop of its own, a few requests of each tenant at once; the API is
+called in the loop of the server.
 """
 
 import asyncio
+from collections.abc import Callable, Coroutine
 from http import HTTPStatus
-from typing import Final, Protocol
+from threading import Thread
+from typing import Any, Final, Protocol, TypeVar
+from weakref import WeakValueDictionary
 
 import httpx
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
@@ -20,6 +27,7 @@ from runwright.client import ApiError, AsyncRunwright, ClientError
 from runwright.client.asynchronous import AsyncTransport
 from runwright.client.session import Credentials
 from runwright.client.targets import ServerTarget
+from runwright.core.json_text import outside_strings
 from runwright.mcp.dry_run_tokens import DryRunTokens
 from runwright.mcp.grants import Grant, ToolPolicy
 from runwright.mcp.server import mcp_server
@@ -28,6 +36,12 @@ from runwright.mcp.tools import ToolContext
 BODY_LIMIT_BYTES: Final = 512 * 1024
 BODY_SECONDS: Final = 30.0
 """How long the body of a request may take to arrive."""
+
+MOST_VALUES: Final = 20_000
+"""Values and names in the JSON of a request."""
+
+AT_ONCE_PER_TENANT: Final = 4
+T = TypeVar("T")
 
 _INSIDE: Final = "http://runwright.internal"
 """The address of this process's API, which is called without a network."""
@@ -48,6 +62,33 @@ class HostPolicy(Protocol):
         """Return whether web pages of this origin may call it."""
 
 
+class _ToolThread:
+    """A thread with an event loop, started by the first call. It ends with the process."""
+
+    def __init__(self) -> None:
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def run(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Return the result of a coroutine that runs in the thread."""
+        if self._loop is None:
+            self._loop = asyncio.new_event_loop()
+            Thread(target=self._loop.run_forever, name="mcp", daemon=True).start()
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work(), self._loop))
+
+
+class _HomeTransport(httpx.AsyncBaseTransport):
+    """Makes requests in another event loop, in which the API is."""
+
+    def __init__(self, transport: httpx.ASGITransport, home: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._home = home
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Return the response, whose whole body has arrived."""
+        sent = asyncio.run_coroutine_threadsafe(self._transport.handle_async_request(request), self._home)
+        return await asyncio.wrap_future(sent)
+
+
 class McpEndpoint:
     """The ASGI application of `/mcp`."""
 
@@ -55,6 +96,8 @@ class McpEndpoint:
         self._api = api
         self._policy = policy
         self._hosts = hosts
+        self._thread = _ToolThread()
+        self._turns: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = Headers(scope=scope)
@@ -63,22 +106,40 @@ class McpEndpoint:
             await refusal(scope, receive, send)
             return
         target = ServerTarget(url=_INSIDE, credentials=_credentials(headers))
+        inside = self._transport(scope)
         try:
-            client = self._client(target, scope)
+            client = _client(target, inside)
         except ClientError as error:  # a header that cannot be one
             await _error(HTTPStatus.BAD_REQUEST, error.message)(scope, receive, send)
             return
         async with client as api:
-            refusal = await _key_refusal(api)
-            if refusal is not None:
-                await refusal(scope, receive, send)
-                return
-            context = ToolContext(api=api, dry_run_tokens=DryRunTokens(target.credentials.api_key or ""))
+            tenant_id = await _tenant_of(api)
+        if isinstance(tenant_id, Response):
+            await tenant_id(scope, receive, send)
+            return
+        async with self._turns.setdefault(tenant_id, asyncio.Semaphore(AT_ONCE_PER_TENANT)):
             body = await read_body(receive)
             if isinstance(body, Response):
                 await body(scope, receive, send)
-            else:
-                await self._serve(context, scope, _replayed(body, receive), send)
+                return
+            home = _HomeTransport(inside, asyncio.get_running_loop())
+            messages = await self._thread.run(lambda: self._answer(target, home, scope, body))
+        for message in messages:
+            await send(message)
+
+    async def _answer(
+        self, target: ServerTarget, home: httpx.AsyncBaseTransport, scope: Scope, body: bytes
+    ) -> list[Message]:
+        """Return the messages that answer a request; runs in the thread."""
+        messages: list[Message] = []
+
+        async def keep(message: Message) -> None:
+            messages.append(message)
+
+        async with _client(target, home) as api:
+            context = ToolContext(api=api, dry_run_tokens=DryRunTokens(target.credentials.api_key or ""))
+            await self._serve(context, scope, _replayed(body), keep)
+        return messages
 
     async def _serve(self, context: ToolContext, scope: Scope, receive: Receive, send: Send) -> None:
         manager = StreamableHTTPSessionManager(
@@ -89,11 +150,9 @@ class McpEndpoint:
         async with manager.run():
             await manager.handle_request(scope, receive, send)
 
-    def _client(self, target: ServerTarget, scope: Scope) -> AsyncRunwright:
+    def _transport(self, scope: Scope) -> httpx.ASGITransport:
         address = scope.get("client") or ("127.0.0.1", 0)
-        inside = httpx.ASGITransport(self._api, raise_app_exceptions=False, client=(address[0], address[1]))
-        transport = AsyncTransport(_INSIDE, httpx.AsyncClient(transport=inside))
-        return AsyncRunwright.for_target(target, retries=0, transport=transport)
+        return httpx.ASGITransport(self._api, raise_app_exceptions=False, client=(address[0], address[1]))
 
     def _refusal(self, method: str, headers: Headers) -> Response | None:
         """Return the answer to a request that is none of a client of this server, or None."""
@@ -112,6 +171,11 @@ class McpEndpoint:
 def open_endpoint(api: ASGIApp, hosts: HostPolicy, *, allow: str, worker_tools: bool) -> McpEndpoint:
     """Return the endpoint for the settings `mcp` and `mcp_worker_tools`."""
     return McpEndpoint(api, ToolPolicy(Grant.of(allow), worker_tools), hosts)
+
+
+def _client(target: ServerTarget, inside: httpx.AsyncBaseTransport) -> AsyncRunwright:
+    transport = AsyncTransport(_INSIDE, httpx.AsyncClient(transport=inside))
+    return AsyncRunwright.for_target(target, retries=0, transport=transport)
 
 
 def _credentials(headers: Headers) -> Credentials:
@@ -136,23 +200,28 @@ async def read_body(receive: Receive) -> bytes | Response:
                     return _error(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The request is too long.")
     except TimeoutError:
         return _error(HTTPStatus.REQUEST_TIMEOUT, "The request body did not arrive in time.")
+    bare = outside_strings(body)
+    if sum(map(bare.count, (b",", b":", b"[", b"{"))) > MOST_VALUES:
+        return _error(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The request has too many values.")
     return body
 
 
-def _replayed(body: bytes, receive: Receive) -> Receive:
-    """Return what receives a body that was read, and then what follows it."""
+def _replayed(body: bytes) -> Receive:
+    """Return what receives a body that was read, and then nothing."""
     messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def replay() -> Message:
-        return messages.pop() if messages else await receive()
+        if not messages:
+            await asyncio.Event().wait()
+        return messages.pop()
 
     return replay
 
 
-async def _key_refusal(api: AsyncRunwright) -> Response | None:
-    """Return the answer to a key that the API does not accept, or None."""
+async def _tenant_of(api: AsyncRunwright) -> str | Response:
+    """Return the tenant of a key, or the answer to one that the API does not accept."""
     try:
-        await api.whoami()
+        return (await api.whoami()).tenant_id
     except ApiError as error:
         headers = {"www-authenticate": "Bearer"} if error.status == HTTPStatus.UNAUTHORIZED else {}
         if error.retry_after is not None:
@@ -160,7 +229,6 @@ async def _key_refusal(api: AsyncRunwright) -> Response | None:
         return _error(error.status, error.message, headers)
     except ClientError as error:
         return _error(HTTPStatus.BAD_REQUEST, error.message)
-    return None
 
 
 def _error(status: int, message: str, headers: dict[str, str] | None = None) -> Response:

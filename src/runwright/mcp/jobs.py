@@ -74,7 +74,10 @@ async def list_jobs(context: ToolContext, parameters: ListJobs) -> ToolResult:
     """List jobs, newest first. Status is queued, running, completed, failed or cancelled."""
     which = parameters.given(*_SELECTION)
     return await list_page(
-        "jobs", lambda rows: context.api.jobs.list(**which, per_page=rows), parameters, _LISTED
+        "jobs",
+        lambda rows: context.api.jobs.list(**which, payloads=False, per_page=rows),
+        parameters,
+        _LISTED,
     )
 
 
@@ -131,12 +134,13 @@ async def get_logs(context: ToolContext, parameters: GetLogs) -> ToolResult:
     level = None if parameters.level is UNSET else parameters.level
     wanted = "" if parameters.grep is UNSET else parameters.grep.casefold()
     kept: deque[list[Any]] = deque(maxlen=None if parameters.tail is UNSET else parameters.tail)
-    read, last = 0, after
+    read, last, is_full = 0, after, False
     async for line in context.api.jobs.logs(parameters.job_id, level=level, after=after):
         read, last = read + 1, line.seq
         if wanted in line.msg.casefold():
             kept.append(_line(line))
-        if read >= _MOST_LINES or (parameters.tail is UNSET and rows_that_fit(kept) < len(kept)):
+            is_full = parameters.tail is UNSET and rows_that_fit(kept) < len(kept)
+        if read >= _MOST_LINES or is_full:
             break
     return _lines_result(parameters, list(kept), unread_after=None if read < _MOST_LINES else last)
 

@@ -105,7 +105,8 @@ class Offload:
         return call
 
     async def _make(self, call: _Call) -> None:
-        failure: OffloadError | None = None
+        failure: OffloadError | None
+        result = b""
         try:
             async with asyncio.timeout(CALL_SECONDS):
                 succeeded, result = await self._exchange(call.message)
@@ -168,7 +169,7 @@ def _has_room(waiting: Sequence[_Call], size: int) -> bool:
 
 
 async def _has_ended(process: asyncio.subprocess.Process) -> bool:
-    """Return whether a process has ended by itself, which is known a moment after its output has."""
+    """Return whether a process has ended, which is known a moment after its output has."""
     if process.stdout is None or not process.stdout.at_eof():
         return process.returncode is not None
     with contextlib.suppress(TimeoutError):

@@ -26,6 +26,10 @@ from runwright.runtimes.protocol import (
 
 READS_PER_TURN: Final = 64
 BYTES_PER_TURN: Final = 256 * 1024
+FRAMES_PER_TURN: Final = 256
+MESSAGE_FRAMES: Final = 64
+"""Most frames in one message, some times above what the harnesses send."""
+
 _UCRED: Final = struct.Struct("3i")
 _HEADER_BYTES: Final = HEADER.size
 _MAX_FRAMES: Final = LOG_LINES + 200
@@ -86,6 +90,7 @@ class FrameSocket:
 
     __slots__ = (
         "_buffer",
+        "_frames",
         "_handler",
         "_last_id",
         "_late",
@@ -110,6 +115,8 @@ class FrameSocket:
         self._last_id = -1
         """The job that ran before, whose late log lines are ignored, and how many have come."""
         self._late = 0
+        self._frames = 0
+        """Frames that were handled in this turn of the loop."""
         self._parts: list[bytes] = []
         self._parts_bytes = 0
         self._buffer = bytearray(MESSAGE_BYTES)
@@ -157,6 +164,7 @@ class FrameSocket:
         Stops when no more frames are `expected`. Return how a message breaks the protocol.
         """
         budget = BYTES_PER_TURN
+        self._frames = 0
         for _ in range(READS_PER_TURN):
             size = self.receive()
             if size < 0:
@@ -165,17 +173,18 @@ class FrameSocket:
             violation = self.handle(size, at, now) if size else "an empty message"
             if violation is not None:
                 return violation
-            if budget < 0 or not expected():
+            if budget < 0 or self._frames >= FRAMES_PER_TURN or not expected():
                 break
         return None
 
     def handle(self, size: int, at: datetime, now: float) -> str | None:
         """Handle the frames of the message just received; return how it breaks the protocol, or None."""
         buffer, view = self._buffer, self._view
-        offset = 0
+        offset, most = 0, self._frames + MESSAGE_FRAMES
         while offset < size:
-            if size - offset < _HEADER_BYTES:
-                return "a frame without a header"
+            self._frames += 1
+            if self._frames > most or size - offset < _HEADER_BYTES:
+                return "a message with too many frames" if self._frames > most else "a frame without a header"
             kind, flags, micros, length, assignment_id = HEADER.unpack_from(buffer, offset)
             start = offset + _HEADER_BYTES
             offset = start + length
@@ -194,8 +203,7 @@ class FrameSocket:
                     payload = self._take_parts(payload)
                 violation = self._handler.handle_end(kind, flags, micros, payload, at)
             else:
-                handle = self._handle_call if kind in _CALLS else self._handle_output
-                violation = handle(running, kind, flags, bytes(view[start:offset]), at)
+                violation = self._handle_other(running, kind, flags, bytes(view[start:offset]), at)
             if violation is not None:
                 return violation
         return None
@@ -223,7 +231,9 @@ class FrameSocket:
         self._parts_bytes = 0
         return whole
 
-    def _handle_call(self, job: JobLog, kind: int, _flags: int, content: bytes, _at: datetime) -> str | None:
+    def _handle_other(self, job: JobLog, kind: int, flags: int, content: bytes, at: datetime) -> str | None:
+        if kind not in _CALLS:
+            return self._handle_output(job, kind, flags, content, at)
         if kind == _PROGRESS:
             return job.take_progress(content)
         if self._unsent:

@@ -20,7 +20,7 @@ CHECK_SECONDS: Final = 2.0
 IDLE_SECONDS: Final = 60.0
 
 
-class Credentials(msgspec.Struct, frozen=True, kw_only=True):
+class CallerCredentials(msgspec.Struct, frozen=True, kw_only=True):
     """What a request was authenticated with: a key by its text, or a session that was derived from a key."""
 
     key_id: str
@@ -45,7 +45,7 @@ class _Open(msgspec.Struct, frozen=True, eq=False):
     """Something that is open, and how to end it."""
 
     tenant_id: str
-    credentials: Credentials
+    credentials: CallerCredentials
     end: Callable[[], None]
 
 
@@ -60,7 +60,9 @@ class CredentialWatch:
         self.wake: Callable[[], None] = lambda: None
 
     @contextlib.contextmanager
-    def watching(self, tenant_id: str, credentials: Credentials, end: Callable[[], None]) -> Iterator[None]:
+    def watching(
+        self, tenant_id: str, credentials: CallerCredentials, end: Callable[[], None]
+    ) -> Iterator[None]:
         """Call `end` if the credentials end or the tenant is suspended during the block."""
         one = _Open(tenant_id, credentials, end)
         if not self._open:

@@ -18,7 +18,7 @@ from tests.contract.mcp_server.conftest import OpenSession, key_of, over_http, o
 from runwright import AsyncRunwright, Runwright
 from runwright.mcp import http_endpoint, jobs
 from runwright.mcp.dry_run_tokens import DryRunTokens
-from runwright.mcp.http_endpoint import BODY_LIMIT_BYTES
+from runwright.mcp.http_endpoint import BODY_LIMIT_BYTES, MOST_VALUES
 from runwright.mcp.results import LIMIT_BYTES
 from runwright.mcp.tools import ToolContext
 
@@ -335,6 +335,21 @@ async def test_a_body_that_does_not_arrive_ends_the_request(monkeypatch: pytest.
     answer = await http_endpoint.read_body(receive)
     assert isinstance(answer, Response)
     assert answer.status_code == 408
+
+
+def test_a_body_with_too_many_values_is_refused(deploy_server: Server, key: str) -> None:
+    headers = {"authorization": f"Bearer {key}", "accept": "application/json, text/event-stream"}
+    many: tuple[object, ...] = ([[]] * MOST_VALUES, {str(n): n for n in range(MOST_VALUES)})
+    for more in many:
+        answer = httpx.post(
+            f"{deploy_server.url}/mcp", headers=headers, json=INITIALIZE | {"more": more}, trust_env=False
+        )
+        assert answer.status_code == 413
+    code = {"code": "f([1], {2: [3]});" * 5_000}
+    answer = httpx.post(
+        f"{deploy_server.url}/mcp", headers=headers, json=INITIALIZE | {"more": code}, trust_env=False
+    )
+    assert answer.status_code == 200
 
 
 def test_a_body_that_is_too_large_is_refused(deploy_server: Server, key: str) -> None:

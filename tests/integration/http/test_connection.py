@@ -5,11 +5,13 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import cast
 
+import pytest
 import uvicorn
 from starlette.types import Receive, Scope, Send
 from uvicorn.server import ServerState
 
 from runwright.core.errors import MalformedError
+from runwright.http import connection as connection_module
 from runwright.http.connection import HEADER_BYTES, PIECE_BYTES, STEPS_PER_TURN, LimitedProtocol
 from runwright.http.connection_limits import ConnectionTable, caps_for
 from runwright.http.request import Request
@@ -27,6 +29,7 @@ class Server:
 
     def __init__(self, handle: Handle) -> None:
         self.connections: list[LimitedProtocol] = []
+        self.accepted = asyncio.Event()
         self.parsed = 0
         """Headers, parts of bodies and requests."""
         self.answered = 0
@@ -56,7 +59,15 @@ class Server:
                 server.parsed += 1
                 super().on_message_begin()
 
-        config = uvicorn.Config(self.app, loop="none", ws="none", lifespan="off", log_config=None)
+        config = uvicorn.Config(
+            self.app,
+            interface="asgi3",
+            loop="none",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            proxy_headers=False,
+        )
         config.load()
         one = Counted(
             EdgeSettings(),
@@ -66,6 +77,7 @@ class Server:
             app_state={},
         )
         self.connections.append(one)
+        self.accepted.set()
         return one
 
     async def most_in_a_turn(self, until: Callable[[], bool]) -> int:
@@ -87,6 +99,7 @@ async def connected(
     listener = await asyncio.get_running_loop().create_server(server.protocol, "127.0.0.1", 0)
     reader, writer = await asyncio.open_connection(*listener.sockets[0].getsockname()[:2])
     try:
+        await server.accepted.wait()
         yield server, reader, writer
     finally:
         writer.close()
@@ -104,7 +117,7 @@ async def body_of(receive: Receive) -> bytes:
     while True:
         message = await receive()
         assert message["type"] == "http.request"
-        body += message["body"]
+        body += bytes(message["body"])
         if not message["more_body"]:
             return body
 
@@ -165,7 +178,7 @@ async def test_the_number_of_headers_is_bounded_also_that_of_empty_ones_and_of_t
     most_headers = EdgeSettings().head_limit_bytes // HEADER_BYTES
     for begin in (b"GET / HTTP/1.1\r\n", CHUNKED + b"0\r\n"):
         async with connected(body_of) as (server, reader, writer):
-            writer.write(begin + b"a:\r\n" * 60_000 + b"\r\n")
+            writer.write(begin + b"a:\r\n" * (most_headers + 100) + b"\r\n")
             assert (await reader.read()).startswith(b"HTTP/1.1 431 ")
             assert server.parsed <= most_headers + PIECE_BYTES
             assert server.answered == 0
@@ -177,17 +190,47 @@ async def test_work_for_a_client_that_has_left_ends_and_its_body_is_not_kept() -
     class Waiting(Server):
         async def app(self, scope: Scope, receive: Receive, _send: Send) -> None:
             request = Request({**scope, "state": {}}, receive, cast("EdgeState", Unused()))
-            assert not request.is_gone
+            gone = [request.is_gone]
             began.set()
             try:
                 await request.while_connected(asyncio.Event().wait())
             except MalformedError:
-                assert request.is_gone
+                gone.append(request.is_gone)
+                assert gone == [False, True]
                 ended.set_result(f"{len(self.connections[0].cycle.body)} bytes")
 
     async with connected(body_of, kind=Waiting) as (_, _, writer):
-        writer.write(b"POST / HTTP/1.1\r\ncontent-length: 100000\r\n\r\n" + b"x" * 90_000)
+        writer.write(b"POST / HTTP/1.1\r\ncontent-length: 100000\r\n\r\n" + b"x" * 30_000)
         async with asyncio.timeout(30):
             await began.wait()
             writer.transport.abort()
             assert await ended == "0 bytes"
+
+
+async def test_a_client_that_takes_nothing_is_cut_off_and_a_slow_one_is_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(connection_module, "STALL_SECONDS", 0.2)
+    monkeypatch.setattr(connection_module, "SLOWEST_BYTES", 1)
+    size = 16 * 1024 * 1024
+
+    async def large(_: Receive) -> bytes:
+        return b"x" * size
+
+    async with connected(large) as (server, _, writer):
+        cast("asyncio.ReadTransport", writer.transport).pause_reading()
+        writer.write(SHORTEST)
+        async with asyncio.timeout(30):
+            lost = asyncio.Event()
+            with server.connections[0].when_lost(lost.set):
+                await lost.wait()
+        assert server.answered == 1
+    async with connected(large) as (server, reader, writer):
+        writer.write(SHORTEST)
+        await reader.readuntil(b"\r\n\r\n")
+        received = 0
+        async with asyncio.timeout(60):
+            while received < size:
+                received += len(await reader.read(256 * 1024))
+                await asyncio.sleep(0.01)
+        assert not server.connections[0].is_lost

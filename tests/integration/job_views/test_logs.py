@@ -12,7 +12,7 @@ from runwright.core.errors import NotFoundError
 from runwright.core.job_state import JobStatus
 from runwright.job_views import logs
 from runwright.job_views.logs import LogFilter, TailEnd, TailPart, read_logs, tail_log
-from runwright.job_views.store.log_chunks import StoredChunk
+from runwright.job_views.store.log_chunks import StoredChunk, fetch_log_chunks
 from runwright.jobs.model import ClaimedAttempt, LogChunk
 from runwright.jobs.store.finish import append_logs
 from tests.integration.jobs.world import EXECUTOR, World, fresh_id
@@ -141,7 +141,7 @@ async def test_lines_that_were_looked_at_in_vain_are_not_read_again(
     attempt = await running(world)
     await log(world, world.chunk(attempt, "a", "b", "c"))
     read_after: list[int] = []
-    fetch = logs.fetch_log_chunks
+    fetch = fetch_log_chunks
 
     async def note(db: Pool, *, job_id: str, after: int, limit: int, offset: int) -> list[StoredChunk]:
         read_after.append(after - attempt.fence * 1_000_000)

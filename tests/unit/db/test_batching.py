@@ -8,6 +8,7 @@ import asyncpg
 import pytest
 
 from runwright.core.errors import ConflictError, UnavailableError
+from runwright.db import batching
 from runwright.db.batching import Batcher, retry_transient
 
 
@@ -50,6 +51,16 @@ async def test_a_batch_is_never_larger_than_its_limit() -> None:
     batcher = Batcher(store.flush, max_items=4)
     await asyncio.gather(*(batcher.add(n) for n in range(10)))
     assert [len(batch) for batch in store.batches] == [4, 4, 2]
+
+
+async def test_a_batch_has_no_more_bytes_than_its_limit_but_for_a_single_item(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(batching, "BATCH_BYTES", 10)
+    store = Store()
+    batcher = Batcher(store.flush, size_of=lambda n: n)
+    await asyncio.gather(*(batcher.add(n) for n in (3, 7, 1, 30, 4, 4, 4)))
+    assert store.batches == [[3, 7], [1], [30], [4, 4], [4]]
 
 
 async def test_a_bad_item_fails_alone() -> None:

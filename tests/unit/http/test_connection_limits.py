@@ -60,6 +60,28 @@ def test_a_connection_with_a_request_is_never_closed_for_another() -> None:
     assert added(connections, 1, "192.0.2.2")
 
 
+def test_a_request_of_an_unknown_caller_makes_room_after_the_idle_ones() -> None:
+    connections = table(10, 3)
+    made = added(connections, 3)
+    for one in made[:2]:
+        connections.set_unknown(one)
+    for makes_room in (2, 0, 1):
+        [one] = added(connections, 1)
+        connections.set_busy(one)
+        assert made[makes_room].closed
+    assert not connections.add(Connection(), "192.0.2.1")
+
+
+def test_unknown_callers_of_many_addresses_keep_none_out() -> None:
+    connections = table(4, 2)
+    flood = added(connections, 2, "192.0.2.1") + added(connections, 2, "192.0.2.2")
+    for one in flood:
+        connections.set_unknown(one)
+    [other] = added(connections, 1, "192.0.2.3")
+    connections.set_busy(other)
+    assert closed(flood) == [0]
+
+
 def test_idle_is_counted_from_the_last_response() -> None:
     connections = table(10, 2)
     made = added(connections, 2)

@@ -207,6 +207,7 @@ class JobListOptions(JobFilterOptions, total=False):
 
     retried: bool
     sort: str
+    payloads: bool
     per_page: int
 
 

@@ -17,7 +17,7 @@ from runwright.db.pool import Database
 from runwright.job_views.model import JobFilter, JobSort
 from runwright.job_views.store.selection import SEARCH_WINDOW, JobSelection, select_jobs
 from runwright.jobs.model import Job
-from runwright.jobs.store.read import JOB_COLUMNS, JOB_STATE, SUMMARY_COLUMNS, fetch_jobs, job_from_row
+from runwright.jobs.store.read import JOB_COLUMNS, JOB_STATE, fetch_jobs, job_from_row
 
 _NUMBER: Final = re.compile(r"-?[0-9]{1,19}", re.ASCII)
 
@@ -81,7 +81,7 @@ async def list_jobs(
     which: JobFilter,
     page: PageRequest,
     sort: JobSort = JobSort.NEWEST,
-    payloads: bool = True,
+    columns: str = JOB_COLUMNS,
 ) -> JobListing:
     """Return one page of jobs; `page.after_id` is the text of a cursor of this order.
 
@@ -92,8 +92,8 @@ async def list_jobs(
     selection = select_jobs(tenant_id, which, sort)
     after = None if page.after_id is None else decode_cursor(page.after_id, sort)
     if selection.searches or sort.by_value:
-        return await _list_window(db, tenant_id, selection, page, sort, after, payloads=payloads)
-    return await _list_indexed(db, selection, page, sort, after, payloads=payloads)
+        return await _list_window(db, tenant_id, selection, page, sort, after, columns)
+    return await _list_indexed(db, selection, page, sort, after, columns)
 
 
 async def _list_indexed(
@@ -102,8 +102,7 @@ async def _list_indexed(
     page: PageRequest,
     sort: JobSort,
     after: JobCursor | None,
-    *,
-    payloads: bool,
+    columns: str,
 ) -> JobListing:
     offset = 0 if after is not None else (page.page - 1) * page.per_page
     params, bound = list(selection.params), ""
@@ -113,7 +112,7 @@ async def _list_indexed(
     window = selection.window(offset + page.per_page + 1, bound=bound, sort=sort)
     sql = f"""
         WITH page AS MATERIALIZED (SELECT id FROM {window} AS rows ORDER BY id {sort.order} OFFSET {offset})
-        SELECT {JOB_COLUMNS if payloads else SUMMARY_COLUMNS} FROM page
+        SELECT {columns} FROM page
         JOIN jobs j ON j.tenant_id = $1 AND j.id = page.id {JOB_STATE}
         ORDER BY j.id {sort.order}
         """
@@ -141,8 +140,7 @@ async def _list_window(
     page: PageRequest,
     sort: JobSort,
     after: JobCursor | None,
-    *,
-    payloads: bool,
+    columns: str,
 ) -> JobListing:
     offset = 0 if after is not None else (page.page - 1) * page.per_page
     params, bound, rest = list(selection.params), "", "true"
@@ -171,7 +169,7 @@ async def _list_window(
     assert row is not None  # noqa: S101  it counts
     found = msgspec.convert(dict(row), _Window)
     shown, more = found.ids[: page.per_page], len(found.ids) > page.per_page
-    jobs = await fetch_jobs(db, tenant_id=tenant_id, job_ids=shown, payloads=payloads)
+    jobs = await fetch_jobs(db, tenant_id=tenant_id, job_ids=shown, columns=columns)
     by_id = {job.id: job for job in jobs}
     cursor = _next_cursor(found, len(shown), sort, more=more)
     return JobListing(

@@ -16,14 +16,19 @@ from runwright.jobs.model import NULL, Job, JobError, JobProgress
 
 _decode_progress: Final = msgspec.json.Decoder(tuple[float | None, str | None, datetime]).decode
 
-JOB_COLUMNS: Final = """
-    j.id, j.worker_id, j.tenant_id, j.trigger, j.priority, j.input, j.triggered_by, j.created_at,
+SMALL_PAYLOAD_BYTES: Final = 1_000
+"""As stored, which may be compressed to a hundredth."""
+
+_COMPRESSION: Final = 100
+_LARGEST_PAYLOAD: Final = 1024 * 1024
+_OTHER_COLUMNS: Final = """
+    j.id, j.worker_id, j.tenant_id, j.trigger, j.priority, j.triggered_by, j.created_at,
     j.scheduled_at, j.max_retries, j.retry_of, j.schedule_id, j.parent_job_id,
     coalesce(r.status, CASE WHEN q.state = 'running' THEN 'running' ELSE 'queued' END) AS status,
     coalesce(r.attempt, q.attempt) AS attempt,
     coalesce(r.worker_version, q.worker_version, j.worker_version) AS worker_version,
     CASE WHEN r.job_id IS NULL THEN q.started_at ELSE r.started_at END AS started_at,
-    r.completed_at, r.duration_ms, r.output, r.error,
+    r.completed_at, r.duration_ms, r.error,
     coalesce(r.cancel_requested_at, q.cancel_requested_at) AS cancel_requested_at,
     (SELECT w.name FROM workers w WHERE w.id = j.worker_id) AS worker_name,
     (SELECT x.retried_as FROM job_retries x
@@ -32,11 +37,21 @@ JOB_COLUMNS: Final = """
      WHERE p.tenant_id = j.tenant_id AND p.job_id = j.id AND p.attempt = coalesce(r.attempt, q.attempt)
     ) AS progress
 """
-
-SUMMARY_COLUMNS: Final = JOB_COLUMNS.replace("j.input", "'{}'::json AS input").replace(
-    "r.output", "NULL::json AS output"
-)
+JOB_COLUMNS: Final = f"j.input, r.output, {_OTHER_COLUMNS}"
+_NO_PAYLOADS: Final = "'{}'::json AS input, NULL::json AS output"
+SUMMARY_COLUMNS: Final = f"{_NO_PAYLOADS}, {_OTHER_COLUMNS}"
 """Those of a job without its payloads, which are not read."""
+
+_SIZES: Final = [f"coalesce(pg_column_size({column}), 0)" for column in ("j.input", "r.output")]
+_ARE_SMALL: Final = f"greatest({', '.join(_SIZES)}) <= {SMALL_PAYLOAD_BYTES}"
+_MOST_BYTES: Final = " + ".join(f"least({size} * {_COMPRESSION}, {_LARGEST_PAYLOAD})" for size in _SIZES)
+LIST_COLUMNS: Final = f"""
+    CASE WHEN {_ARE_SMALL} THEN j.input ELSE '{{}}'::json END AS input,
+    CASE WHEN {_ARE_SMALL} THEN r.output END AS output,
+    CASE WHEN {_ARE_SMALL} THEN 0 ELSE {_MOST_BYTES} END AS left_out,
+    {_OTHER_COLUMNS}
+"""
+"""Those of a job without large payloads; `left_out` is how many bytes these may have."""
 
 JOB_STATE: Final = """
     LEFT JOIN job_queue q ON q.tenant_id = j.tenant_id AND q.job_id = j.id
@@ -75,12 +90,11 @@ async def fetch_job(db: Database, *, tenant_id: str, job_id: str) -> Job | None:
 
 
 async def fetch_jobs(
-    db: Database | PoolConnection, *, tenant_id: str, job_ids: Sequence[str], payloads: bool = True
+    db: Database | PoolConnection, *, tenant_id: str, job_ids: Sequence[str], columns: str = JOB_COLUMNS
 ) -> list[Job]:
     """Return these jobs, ordered by id; unknown ones are left out."""
     rows = await db.fetch(
-        f"SELECT {JOB_COLUMNS if payloads else SUMMARY_COLUMNS} FROM jobs j {JOB_STATE}"
-        " WHERE j.tenant_id = $1 AND j.id = ANY ($2) ORDER BY j.id",
+        f"SELECT {columns} FROM jobs j {JOB_STATE} WHERE j.tenant_id = $1 AND j.id = ANY ($2) ORDER BY j.id",
         tenant_id,
         job_ids,
     )

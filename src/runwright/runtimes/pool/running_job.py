@@ -138,11 +138,14 @@ class RunningJob:
             # Lines after a dropped line are dropped too, so that no more is searched than is stored.
             self.dropped += lines
         else:
-            while lines > LINES_AT_ONCE:
+            while lines > LINES_AT_ONCE and not self.log_is_full():
                 *first, data = data.split(b"\n", LINES_AT_ONCE)
                 self._write_queued(at, level, b"\n".join(first), len(first), None)
                 lines -= len(first)
-            self._write_queued(at, level, data, lines, truncation)
+            if lines > LINES_AT_ONCE:
+                self.dropped += lines
+            else:
+                self._write_queued(at, level, data, lines, truncation)
 
     def _write_queued(
         self, at: datetime, level: str, data: bytes, lines: int, truncation: Truncation | None

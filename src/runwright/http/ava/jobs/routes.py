@@ -1,5 +1,6 @@
 """The routes of jobs."""
 
+from collections.abc import Sequence
 from typing import Final
 
 from msgspec import UNSET
@@ -49,7 +50,7 @@ from runwright.http.ava.jobs.series_schemas import (
 from runwright.http.event_stream import EventStreamResponse
 from runwright.http.fields import to_out
 from runwright.http.request import Request
-from runwright.http.response import EVENT_STREAM, Reply
+from runwright.http.response import EVENT_STREAM, LateRows, Reply, groups_of
 from runwright.http.routing import Routes
 from runwright.job_views.store.listing import decode_cursor
 
@@ -59,15 +60,24 @@ _SOME_WORKER: Final = "wkr_01jd9x3v7m0000000000000000"
 
 
 @ROUTES.add("GET", "", READS, "List jobs", query=JobQuery, errors=(422,))
-async def list_jobs(request: Request) -> JobPage:
+async def list_jobs(request: Request) -> Reply[JobPage]:
     """Returns jobs newest first, or in the order of `sort`."""
     query = request.query(LIST_JOBS)
     sort = query.sort
     page = read_cursor_page(query, lambda text: decode_cursor(text, sort) is not None)
     which = await job_filter(query, request)
-    views = request.services.job_views
-    listing = await views.list(request.tenant_id, which, page, sort, payloads=query.payloads)
-    return job_page(listing, page)
+    views, tenant_id = request.services.job_views, request.tenant_id
+    listing = await views.list(tenant_id, which, page, sort, payloads=query.payloads)
+    left_out = {job.id: job.left_out for job in listing.rows if job.left_out}
+
+    async def load(rows: Sequence[JobOut]) -> Sequence[JobOut]:
+        late = [row.id for row in rows if row.id in left_out]
+        jobs = await views.with_payloads(tenant_id, late)
+        return [job_out(jobs[row.id]) if row.id in jobs else row for row in rows]
+
+    groups = groups_of([job.left_out for job in listing.rows])
+    late_rows = LateRows("data", groups, load) if left_out else None
+    return Reply(job_page(listing, page), 200, late_rows=late_rows)
 
 
 @ROUTES.add(
