@@ -7,6 +7,7 @@ because they require Pygments, which is larger than all the rest and which these
 import ast
 import sys
 from collections.abc import Iterator
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -110,8 +111,13 @@ class Sources:
         return next((file for file in candidates if file.is_file()), None)
 
 
-def imported(file: Path) -> Iterator[str]:
-    """Yield what a module imports when it runs, also by `import_module` with a literal."""
+@cache
+def imported(file: Path) -> tuple[str, ...]:
+    """Return what a module imports when it runs, also by `import_module` with a literal; it is read once."""
+    return tuple(_imported(file))
+
+
+def _imported(file: Path) -> Iterator[str]:
     tree = ast.parse(file.read_text())
     for_types = {
         id(inner)

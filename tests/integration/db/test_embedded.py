@@ -20,6 +20,7 @@ from runwright.db.embedded.binaries import DISTRIBUTION, PACKAGE
 from runwright.db.errors import transient
 from runwright.db.pool import Pool, connect, open_pool
 from runwright.telemetry.events.database import PostgresLost
+from tests.clusters import copy_cluster
 from tests.telemetry import RecordedTelemetry
 
 HOLD = """
@@ -62,7 +63,17 @@ def telemetry() -> RecordedTelemetry:
 
 @pytest.fixture
 async def server(data_dir: Path, telemetry: RecordedTelemetry) -> AsyncIterator[EmbeddedPostgres]:
+    """A server that has been started before."""
+    copy_cluster(data_dir)
     server = EmbeddedPostgres(data_dir, emit=telemetry)
+    yield server
+    await server.stop()
+
+
+@pytest.fixture
+async def new_server(data_dir: Path) -> AsyncIterator[EmbeddedPostgres]:
+    """A server that makes its cluster when it is started."""
+    server = EmbeddedPostgres(data_dir)
     yield server
     await server.stop()
 
@@ -289,11 +300,11 @@ async def test_killing_parent_and_postmaster_loses_nothing(data_dir: Path, serve
     assert await count(await server.start()) == 1
 
 
-async def test_stopping_is_safe_unstarted_and_twice(server: EmbeddedPostgres) -> None:
-    await server.stop()
-    await server.start()
-    await server.stop()
-    await server.stop()
+async def test_stopping_is_safe_unstarted_and_twice(new_server: EmbeddedPostgres) -> None:
+    await new_server.stop()
+    await new_server.start()
+    await new_server.stop()
+    await new_server.stop()
 
 
 async def test_a_stop_right_after_a_kill_leaves_nothing_running(
@@ -323,18 +334,20 @@ async def test_a_stale_record_that_names_another_process_does_not_matter(
     assert server.pid != os.getpid()
 
 
-async def test_an_interrupted_first_start_is_begun_again(data_dir: Path, server: EmbeddedPostgres) -> None:
+async def test_an_interrupted_first_start_is_begun_again(
+    data_dir: Path, new_server: EmbeddedPostgres
+) -> None:
     write_file(data_dir / ".pg-half" / "PG_VERSION", "18\n")
-    await server.start()
+    await new_server.start()
     assert not (data_dir / ".pg-half").exists()
 
 
 async def test_a_cluster_of_another_version_is_refused_naming_both(
-    data_dir: Path, server: EmbeddedPostgres
+    data_dir: Path, new_server: EmbeddedPostgres
 ) -> None:
     write_file(data_dir / "pg" / "PG_VERSION", "14\n")
     with pytest.raises(EmbeddedError, match=r"PostgreSQL 14; .* brings 18"):
-        await server.start()
+        await new_server.start()
 
 
 async def test_a_server_that_cannot_start_says_why(data_dir: Path, server: EmbeddedPostgres) -> None:
@@ -357,8 +370,8 @@ async def test_a_long_path_gets_a_short_private_socket(data_dir: Path) -> None:
     assert not folder.exists()
 
 
-async def test_nobody_else_can_reach_the_server(data_dir: Path, server: EmbeddedPostgres) -> None:
-    dsn = await server.start()
+async def test_nobody_else_can_reach_the_server(data_dir: Path, new_server: EmbeddedPostgres) -> None:
+    dsn = await new_server.start()
     connection = await connect(dsn)
     assert await connection.fetchval("SHOW listen_addresses") == ""
     await connection.close()
@@ -366,16 +379,16 @@ async def test_nobody_else_can_reach_the_server(data_dir: Path, server: Embedded
         assert mode_of(data_dir / name) == 0o700
 
 
-async def test_durability_is_on(server: EmbeddedPostgres) -> None:
-    connection = await connect(await server.start())
+async def test_durability_is_on(new_server: EmbeddedPostgres) -> None:
+    connection = await connect(await new_server.start())
     for setting in ("fsync", "synchronous_commit", "full_page_writes", "data_checksums"):
         assert await connection.fetchval(f"SHOW {setting}") == "on"
     await connection.close()
 
 
 @as_root
-async def test_root_gives_it_a_user_of_its_own(data_dir: Path, server: EmbeddedPostgres) -> None:
-    await server.start()
+async def test_root_gives_it_a_user_of_its_own(data_dir: Path, new_server: EmbeddedPostgres) -> None:
+    await new_server.start()
     assert {process.username() for process in serving(data_dir)} == {"runwright-pg"}
     assert mode_of(data_dir) == 0o711
 
