@@ -15,8 +15,8 @@ from xdist.remote import Producer
 from xdist.scheduler.loadscope import LoadScopeScheduling
 from xdist.workermanage import WorkerController
 
-FOLDERS: Final = ("tests/contract/avala", "tests/contract/mcp_server", "tests/contract", "tests/e2e")
-"""Folders whose tests share a server; the first that contains a file counts."""
+FOLDERS: Final = ("tests/contract", "tests/e2e")
+"""Folders whose tests share servers."""
 
 SECONDS_PER_TEST: Final = 0.05
 LEAST_SECONDS: Final = 8.0

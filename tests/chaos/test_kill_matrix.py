@@ -1,6 +1,6 @@
 """Every signal at every process in every state of a job: the outcome of each, in the table below.
 
-A test is one signal at one process, with one job in each state. Nothing waits for time to pass: a job is in its
+A test is one signal at one process, with one job in each state; processes that hold no job get it together. Nothing waits for time to pass: a job is in its
 state because it waits at the test's gate, or because the test holds its row.
 
     queued      ready, behind a running job of a worker that runs one at a time
@@ -18,7 +18,7 @@ import asyncio
 import contextlib
 import os
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 from signal import SIGCONT, SIGINT, SIGKILL, SIGSTOP, SIGTERM, Signals
 from typing import Any, Final
@@ -32,6 +32,7 @@ import pytest_asyncio
 from tests.chaos.cluster import HEADERS, Member, descendants, free_port
 
 STATES: Final = ("queued", "starting", "running", "finishing", "retry wait", "cancelling")
+BYSTANDERS: Final = "api scheduler router,deliverer"
 WITHOUT_SANDBOX: Final = ("queued", "retry wait")
 PATIENCE_SECONDS: Final = 120.0
 
@@ -46,10 +47,11 @@ UNDISTURBED: Final = {
 """What becomes of the jobs when nothing is killed."""
 
 MATRIX: Final[dict[tuple[Signals, str], dict[str, str]]] = {
-    # The API holds nothing of a job: what it accepted is in the database.
-    (SIGTERM, "api"): UNDISTURBED,
-    (SIGKILL, "api"): UNDISTURBED,
-    (SIGSTOP, "api"): UNDISTURBED,
+    # The API holds nothing of a job: what it accepted is in the database. Schedulers and routers take no part in
+    # jobs that are queued already. So the signal goes to all three at once.
+    (SIGTERM, BYSTANDERS): UNDISTURBED,
+    (SIGKILL, BYSTANDERS): UNDISTURBED,
+    (SIGSTOP, BYSTANDERS): UNDISTURBED,
     # A drain waits for running jobs, then hands the rest back.
     (SIGTERM, "executor"): UNDISTURBED,
     # The reaper hands on what a dead executor held. An ending that had reached the database counts.
@@ -58,13 +60,6 @@ MATRIX: Final[dict[tuple[Signals, str], dict[str, str]]] = {
     # The same for one that is silent for longer than its lease. When it wakes up, its results are refused.
     (SIGSTOP, "executor"): UNDISTURBED
     | {"starting": "completed, 2 attempts", "running": "completed, 2 attempts"},
-    # Schedulers and routers take no part in jobs that are queued already.
-    (SIGTERM, "scheduler"): UNDISTURBED,
-    (SIGKILL, "scheduler"): UNDISTURBED,
-    (SIGSTOP, "scheduler"): UNDISTURBED,
-    (SIGTERM, "router,deliverer"): UNDISTURBED,
-    (SIGKILL, "router,deliverer"): UNDISTURBED,
-    (SIGSTOP, "router,deliverer"): UNDISTURBED,
     # A sandbox that dies takes its attempt with it. In `finishing` it has already returned its result.
     (SIGTERM, "sandbox"): UNDISTURBED
     | {"starting": "completed, 2 attempts", "running": "completed, 2 attempts"},
@@ -418,26 +413,30 @@ async def test_a_signal_at_a_process(world: World, jobs: Jobs, number: Signals, 
     elif target == "postgres":
         await _signal_postgres(world, jobs, number)
     else:
-        await _signal_member(world, jobs, number, world.members[target])
+        await _signal_members(world, jobs, number, [world.members[roles] for roles in target.split()])
     assert await jobs.outcomes(states) == {state: MATRIX[number, target][state] for state in states}
 
 
-async def _signal_member(world: World, jobs: Jobs, number: Signals, member: Member) -> None:
-    assert member.process is not None
-    member.process.send_signal(number)
+async def _signal_members(world: World, jobs: Jobs, number: Signals, members: Sequence[Member]) -> None:
+    for member in members:
+        os.kill(member.pid, number)
     if number is SIGSTOP:
-        if member.roles == "executor":
+        if world.members["executor"] in members:
             await _until_taken_away(world, jobs)
         await jobs.release()
-        member.process.send_signal(SIGCONT)
+        for member in members:
+            os.kill(member.pid, SIGCONT)
         return
     if number is SIGTERM:
         await jobs.release()
-    status = await asyncio.wait_for(member.process.wait(), PATIENCE_SECONDS)
-    assert status == (0 if number is SIGTERM else -SIGKILL)
+    for member in members:
+        assert member.process is not None
+        status = await asyncio.wait_for(member.process.wait(), PATIENCE_SECONDS)
+        assert status == (0 if number is SIGTERM else -SIGKILL)
     if number is SIGKILL:
         await jobs.release()
-    await member.start()
+    for member in members:
+        await member.start()
 
 
 async def _until_taken_away(world: World, jobs: Jobs) -> None:

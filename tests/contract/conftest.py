@@ -1,4 +1,4 @@
-"""One real server per test process; every test has a tenant of its own."""
+"""One real server for the tests of a folder; every test has a tenant of its own."""
 
 import asyncio
 import os
@@ -10,23 +10,28 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Final
 from uuid import uuid4
 
 import asyncpg
 import httpx
+import psutil
 import pytest
 from tests.clusters import copy_cluster
 from tests.contract.client import Api
 from tests.contract.proofs import rows_are_proved
 from tests.preloaded import preloaded
+from tests.scheduling import folder_of
 
 __all__ = ["rows_are_proved"]
 
 PLATFORM_KEY = "platform-key-of-the-contract-tests"
 READY = "runwright ready "
+BOOTED_WHEN_NEEDED: Final = {"RUNWRIGHT_POOL_PREBOOTED_NODEJS": "0", "RUNWRIGHT_POOL_PREBOOTED_SHELL": "0"}
+"""Most servers of tests run python only."""
+
 START_SECONDS = 100
 STOP_SECONDS = 45
 
@@ -76,10 +81,40 @@ def _environment() -> dict[str, str]:
     return clean | {"RUNWRIGHT_PLATFORM_KEY": PLATFORM_KEY}
 
 
-@pytest.fixture(scope="session")
-def server() -> Iterator[Server]:
-    with running_server() as one:
-        yield one
+class SharedServers:
+    """The servers that the tests of a folder share. They end with its last test: one that idles takes its share too."""
+
+    def __init__(self) -> None:
+        self._running: dict[tuple[tuple[str, str], ...], Server] = {}
+        self._stack = ExitStack()
+
+    def get(self, **settings: str) -> Server:
+        """Return a server with these variables, a new one where there is none or a test has ended it."""
+        key = tuple(sorted(settings.items()))
+        running = self._running.get(key)
+        if running is None or psutil.Process(running.pid).status() == psutil.STATUS_ZOMBIE:
+            self._running[key] = self._stack.enter_context(running_server(**settings))
+        return self._running[key]
+
+    def close(self) -> None:
+        """Stop them."""
+        self._running.clear()
+        self._stack.close()
+
+
+shared_servers: Final = SharedServers()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """Stop the servers of a folder after its last test."""
+    if nextitem is None or folder_of(nextitem.nodeid) != folder_of(item.nodeid):
+        shared_servers.close()
+
+
+@pytest.fixture(scope="module")
+def server() -> Server:
+    return shared_servers.get()
 
 
 def running_server(**settings: str) -> AbstractContextManager[Server]:
@@ -118,7 +153,7 @@ def serving(
                 stdout=subprocess.PIPE,
                 stderr=stderr,
                 text=True,
-                env=_environment() | dict(settings),
+                env=_environment() | BOOTED_WHEN_NEEDED | dict(settings),
             )
         try:
             assert process.stdout is not None
@@ -161,7 +196,7 @@ def _stop(process: subprocess.Popen[str]) -> None:
         process.stdout.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def http(server: Server) -> Iterator[httpx.Client]:
     with httpx.Client(base_url=server.url, trust_env=False, timeout=90) as client:
         yield client
@@ -176,7 +211,7 @@ def api(http: httpx.Client) -> Api:
 MakeKey = Callable[[str, str], str]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def make_key(server: Server) -> MakeKey:
     """Make a tenant key with the command line, while the server runs."""
 

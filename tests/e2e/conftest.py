@@ -1,5 +1,5 @@
-"""The same real server that the contract is tested against."""
+"""A real server like that which the contract is tested against."""
 
-from tests.contract.conftest import api, http, make_key, rows_are_proved, server
+from tests.contract.conftest import api, http, make_key, pytest_runtest_teardown, rows_are_proved, server
 
-__all__ = ["api", "http", "make_key", "rows_are_proved", "server"]
+__all__ = ["api", "http", "make_key", "pytest_runtest_teardown", "rows_are_proved", "server"]

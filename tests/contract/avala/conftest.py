@@ -6,7 +6,7 @@ from uuid import uuid4
 import httpx
 import pytest
 from tests.contract.avala.client import Avala
-from tests.contract.conftest import PLATFORM_KEY, Server, running_server
+from tests.contract.conftest import PLATFORM_KEY, Server, shared_servers
 
 
 @pytest.fixture
@@ -18,11 +18,10 @@ def avala(http: httpx.Client) -> Avala:
 PUBLIC_URL = "https://run.example/base"
 
 
-@pytest.fixture(scope="session")
-def dev_server() -> Iterator[Server]:
+@pytest.fixture(scope="module")
+def dev_server() -> Server:
     """A server that may send to loopback, and that users reach somewhere else."""
-    with running_server(RUNWRIGHT_DEV="1", RUNWRIGHT_PUBLIC_URL=f"{PUBLIC_URL}/") as one:
-        yield one
+    return shared_servers.get(RUNWRIGHT_DEV="1", RUNWRIGHT_PUBLIC_URL=f"{PUBLIC_URL}/")
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 from mcp import ClientSession, StdioServerParameters
 from mcp.client.stdio import stdio_client
 from mcp.client.streamable_http import streamable_http_client
-from tests.contract.conftest import Server, running_server
+from tests.contract.conftest import Server, shared_servers
 
 from runwright import Runwright
 
@@ -20,11 +20,10 @@ OpenSession = Callable[[str, str], AbstractAsyncContextManager[ClientSession]]
 """Opens a session with the server at a URL, with a key; everything is allowed."""
 
 
-@pytest.fixture(scope="session")
-def deploy_server() -> Iterator[Server]:
+@pytest.fixture(scope="module")
+def deploy_server() -> Server:
     """A server that lets models do everything."""
-    with running_server(RUNWRIGHT_MCP="deploy") as server:
-        yield server
+    return shared_servers.get(RUNWRIGHT_MCP="deploy")
 
 
 @pytest.fixture

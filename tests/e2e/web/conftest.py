@@ -41,8 +41,9 @@ def _program() -> str | None:
     return next(filter(None, map(shutil.which, _PROGRAMS)), None)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
+    """A browser for the tests of a module. While it runs, no other test of the process can run an event loop."""
     program = _program()
     missing = None
     if program is None:
