@@ -15,7 +15,7 @@ from runwright.db.migrator import migrate
 from runwright.db.pool import Connection, connect
 
 TEMPLATE: Final = "migrated_template"
-_PATIENCE_SECONDS: Final = 20.0
+_PATIENCE_SECONDS: Final = 60.0
 
 _SCHEMA: Final = """
 SELECT (SELECT count(*) FROM pg_class), (SELECT count(*) FROM schema_migrations),

@@ -168,7 +168,7 @@ class Preloaded:
         env: Mapping[str, str],
         folder: Path | None = None,
         input: str = "",
-        seconds: float = 60,
+        seconds: float = 120,
     ) -> "subprocess.CompletedProcess[str]":
         """Run a command to its end, and return its status and what it printed."""
         request = marshal.dumps((arguments, str(folder or Path.cwd()), dict(env)))

@@ -77,7 +77,7 @@ def _install(release: Release, folder: Path) -> None:
 def built_wheel(project: Path, folder: Path) -> Path:
     """The wheel of a project, built into a folder."""
     build = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(folder)]
-    subprocess.run(build, cwd=project, check=True, capture_output=True, timeout=120)
+    subprocess.run(build, cwd=project, check=True, capture_output=True, timeout=300)
     [wheel] = folder.iterdir()
     return wheel
 

@@ -33,7 +33,7 @@ BOOTED_WHEN_NEEDED: Final = {"RUNWRIGHT_POOL_PREBOOTED_NODEJS": "0", "RUNWRIGHT_
 """Most servers of tests run python only."""
 
 START_SECONDS = 100
-STOP_SECONDS = 45
+STOP_SECONDS = 90
 
 
 class Server:
@@ -129,11 +129,16 @@ def serving(
     program: Path | None = None,
     prepared: Path | None = None,
     open_files: int | None = None,
+    migrated: bool | None = None,
 ) -> Iterator[Server]:
-    """Run a server, by default this version's on a data directory of its own; another one makes its database itself."""
+    """Run a server, by default this version's on a data directory of its own.
+
+    It finds a migrated database there if that is this version's; another program makes its database itself.
+    """
     data_dir = prepared or Path(tempfile.mkdtemp(prefix="runwright-contract-", dir="/tmp"))
     data_dir.chmod(0o711)
-    if prepared is None and program is None and "RUNWRIGHT_DATABASE_URL" not in settings:
+    embedded = prepared is None and "RUNWRIGHT_DATABASE_URL" not in settings
+    if embedded and (program is None if migrated is None else migrated):
         copy_cluster(data_dir)
     log = _log_of(data_dir)
     try:

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import httpx
+import pytest
 from tests.contract.client import Api
 from tests.contract.conftest import PLATFORM_KEY, Server, serving
 
@@ -33,6 +34,7 @@ NO_SHAPES = {"Request", "Reply", "LogChunk"}
 """The request, the response, and lines that are stored while a job runs."""
 
 
+@pytest.mark.timeout(300)  # a server that is traced is slow
 def test_a_job_passes_the_files_and_shapes_that_the_architecture_lists(tmp_path: Path) -> None:
     out = tmp_path / "trace.json"
     program = tmp_path / "runwright"
@@ -41,7 +43,7 @@ def test_a_job_passes_the_files_and_shapes_that_the_architecture_lists(tmp_path:
     )
     program.chmod(0o755)
     with (
-        serving({"TRACE_OUT": str(out)}, program=program) as server,
+        serving({"TRACE_OUT": str(out)}, program=program, migrated=True) as server,
         httpx.Client(base_url=server.url, trust_env=False, timeout=60) as http,
     ):
         _run_jobs(Api(http, key=PLATFORM_KEY, tenant="ten_walk"), server)

@@ -12,6 +12,8 @@ from tests.releases import ROOT, built_wheel, uv
 
 __all__ = ["make_key", "server"]
 
+pytestmark = pytest.mark.timeout(600)
+
 MOST_BYTES = 10_000_000
 PROGRAM = ROOT / "tests" / "integration" / "client" / "user_program.py"
 ECHO = "async def handler(input, env):\n    return input\n"
@@ -43,7 +45,7 @@ def run(environment: Path, *command: str, **variables: str) -> "subprocess.Compl
         [program, *command[1:]],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
         cwd="/",
         env=given,
@@ -55,7 +57,6 @@ def size_of(folder: Path) -> int:
 
 
 @pytest.mark.registry
-@pytest.mark.timeout(300)
 def test_it_is_small_and_calls_a_server(environment: Path, server: Server, make_key: MakeKey) -> None:
     [packages] = (environment / "lib").glob("python*/site-packages")
     assert size_of(packages) < MOST_BYTES
@@ -98,7 +99,7 @@ def test_type_checkers_know_all_of_it(environment: Path, tmp_path: Path) -> None
         str(environment / "bin" / "python"),
     ]
     done = subprocess.run(
-        [*checker, str(program)], capture_output=True, text=True, timeout=120, check=False, cwd="/"
+        [*checker, str(program)], capture_output=True, text=True, timeout=300, check=False, cwd="/"
     )
     assert done.returncode == 0, done.stdout
 

@@ -13,6 +13,8 @@ from types import ModuleType
 
 import pytest
 
+pytestmark = pytest.mark.timeout(300)
+
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 
@@ -21,7 +23,7 @@ def build(root: Path, site: Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(site)]
     environment = os.environ | {"NO_MKDOCS_2_WARNING": "1"}
     return subprocess.run(
-        command, cwd=root, env=environment, capture_output=True, text=True, timeout=110, check=False
+        command, cwd=root, env=environment, capture_output=True, text=True, timeout=280, check=False
     )
 
 

@@ -51,7 +51,7 @@ def release(folder: Path, *arguments: str) -> Done:
         env=os.environ | {"PYTHONPATH": packages},
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=300,
         check=False,
     )
 
@@ -86,6 +86,7 @@ def test_uncommitted_changes_are_refused(copy: Path) -> None:
     assert "not committed" in done.stderr
 
 
+@pytest.mark.timeout(400)
 def test_a_release_is_one_commit_with_a_tag_and_built_files(copy: Path) -> None:
     before = git(copy, "rev-parse", "HEAD")
     done = release(copy, "99.0.0")
