@@ -435,8 +435,7 @@ async def _signal_members(world: World, jobs: Jobs, number: Signals, members: Se
         assert status == (0 if number is SIGTERM else -SIGKILL)
     if number is SIGKILL:
         await jobs.release()
-    for member in members:
-        await member.start()
+    await asyncio.gather(*(member.start() for member in members))
 
 
 async def _until_taken_away(world: World, jobs: Jobs) -> None:
