@@ -53,7 +53,7 @@ def send_form(
     api: Api, worker_id: str, parts: Sequence[tuple[str, tuple[str | None, bytes]]]
 ) -> httpx.Response:
     """Deploy by a form."""
-    return api.http.post(f"{AVA}/workers/{worker_id}/deploy", files=list(parts), headers=api.headers)
+    return api.http.httpx.post(f"{AVA}/workers/{worker_id}/deploy", files=list(parts), headers=api.headers)
 
 
 def deploy(api: Api, worker_id: str, files: Files, **query: str) -> Json:

@@ -1,9 +1,16 @@
-"""A caller of the AVA API, and what every answer must have."""
+"""Callers of the APIs on the SDK, that of the AVA API among them, and what every answer must have."""
 
 import re
+from collections.abc import Mapping
+from types import TracebackType
 from typing import Any, Self
 
 import httpx
+
+from runwright import Runwright
+from runwright.client.blocking import BlockingTransport
+from runwright.client.session import Credentials
+from runwright.client.targets import ServerTarget
 
 AVA = "/v1/ava"
 WEBHOOKS = "/v1/webhooks"
@@ -17,26 +24,87 @@ Json = Any
 ECHO = "async def handler(input, env):\n    return input\n"
 """A handler that gives back what it gets."""
 
+ANYTHING = httpx.Limits()
 
-class Api:
-    """One tenant's caller in one role."""
 
-    def __init__(
-        self, http: httpx.Client, *, key: str, tenant: str, role: str = "tenant-system-admin"
+class RawClient:
+    """The SDK without a key, which sends every request once and returns the answer as it came."""
+
+    def __init__(self, url: str, *, timeout: float = 90, limits: httpx.Limits = ANYTHING) -> None:
+        self.url = url
+        self.httpx = httpx.Client(base_url=url, trust_env=False, timeout=timeout, limits=limits)
+        """What sends them; for open streams, and for what the SDK never sends: forms, headers twice."""
+        self._sdk = Runwright.for_target(
+            ServerTarget(url=url, credentials=Credentials()),
+            timeout=timeout,
+            retries=0,
+            transport=BlockingTransport(url, self.httpx),
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._sdk.close()
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        json: Json = None,
+        content: bytes | None = None,
+        params: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> httpx.Response:
+        answer = self._sdk.request(
+            f"{method} {path.removeprefix(self.url)}",
+            query=params,
+            json=json,
+            body=content,
+            content_type=None if json is None else "application/json",
+            headers={"accept": "*/*", **(headers or {})},
+            check=False,
+        )
+        response = httpx.Response(answer.status, headers=answer.headers, stream=httpx.ByteStream(answer.body))
+        response.read()
+        return response
+
+    def get(self, path: str, **parts: Any) -> httpx.Response:  # noqa: ANN401  those of `request`, as below
+        return self.request("GET", path, **parts)
+
+    def post(self, path: str, **parts: Any) -> httpx.Response:  # noqa: ANN401
+        return self.request("POST", path, **parts)
+
+    def patch(self, path: str, **parts: Any) -> httpx.Response:  # noqa: ANN401
+        return self.request("PATCH", path, **parts)
+
+    def delete(self, path: str, **parts: Any) -> httpx.Response:  # noqa: ANN401
+        return self.request("DELETE", path, **parts)
+
+
+class Caller:
+    """A caller of one of the APIs, for one tenant, in one role."""
+
+    prefix = ""
+    """That of paths which do not begin with `/v1/`."""
+
+    def __init__(self, http: RawClient, *, key: str, tenant: str, role: str = "tenant-system-admin") -> None:
         self.http = http
         self.key = key
         self.tenant = tenant
         self.role = role
 
     @property
+    def credential(self) -> dict[str, str]:
+        raise NotImplementedError
+
+    @property
     def headers(self) -> dict[str, str]:
-        return {
-            "x-internal-secret": self.key,
-            "x-tenant-id": self.tenant,
-            "x-user-id": "usr_test",
-            "x-platform-role": self.role,
-        }
+        asserted = Credentials(tenant=self.tenant, user="usr_test", role=self.role)
+        return self.credential | asserted.headers()
 
     def having(self, *, tenant: str | None = None, role: str | None = None, key: str | None = None) -> Self:
         return type(self)(
@@ -47,24 +115,33 @@ class Api:
         self,
         method: str,
         path: str,
-        *,
         json: Json = None,
+        *,
         content: bytes | None = None,
-        params: dict[str, str] | None = None,
-        headers: dict[str, str] | None = None,
+        params: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> httpx.Response:
-        if content is not None:
-            headers = {"content-type": "application/json", **(headers or {})}
+        given = {**({} if content is None else {"content-type": "application/json"}), **(headers or {})}
         response = self.http.request(
             method,
-            path if path.startswith("/v1/") else AVA + path,
+            path if path.startswith("/v1/") else self.prefix + path,
             json=json,
             content=content,
             params=params,
-            headers=self.headers | (headers or {}),
+            headers=self.headers | given,
         )
         assert REQUEST_ID.fullmatch(response.headers["x-request-id"])
         return response
+
+
+class Api(Caller):
+    """A caller of the AVA API."""
+
+    prefix = AVA
+
+    @property
+    def credential(self) -> dict[str, str]:
+        return {"x-internal-secret": self.key}
 
     def get(self, path: str, /, **params: str) -> httpx.Response:
         return self.call("GET", path, params=params)

@@ -16,11 +16,10 @@ from typing import IO, Final
 from uuid import uuid4
 
 import asyncpg
-import httpx
 import psutil
 import pytest
 from tests.clusters import copy_cluster
-from tests.contract.client import Api
+from tests.contract.client import Api, RawClient
 from tests.contract.proofs import rows_are_proved
 from tests.preloaded import preloaded
 from tests.scheduling import folder_of
@@ -202,13 +201,13 @@ def _stop(process: subprocess.Popen[str]) -> None:
 
 
 @pytest.fixture(scope="module")
-def http(server: Server) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=server.url, trust_env=False, timeout=90) as client:
+def http(server: Server) -> Iterator[RawClient]:
+    with RawClient(server.url) as client:
         yield client
 
 
 @pytest.fixture
-def api(http: httpx.Client) -> Api:
+def api(http: RawClient) -> Api:
     """A tenant-system-admin of a fresh tenant, by way of the platform key."""
     return Api(http, key=PLATFORM_KEY, tenant=f"ten_{uuid4().hex}")
 

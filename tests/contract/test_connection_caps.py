@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import httpx
 import pytest
-from tests.contract.client import Api
+from tests.contract.client import Api, RawClient
 from tests.contract.conftest import PLATFORM_KEY, Server, serving
 
 FILES = 1500
@@ -73,7 +73,7 @@ def test_idle_connections_of_one_address_keep_nobody_out(capped: Server, idle: l
     assert get(capped, "127.0.0.1") == 200
     left = await_open(idle, OF_ADDRESS)
     assert left == idle[-len(left) :], "the oldest were closed"
-    with httpx.Client(base_url=capped.url, trust_env=False, timeout=120) as http:
+    with RawClient(capped.url, timeout=120) as http:
         api = Api(http, key=PLATFORM_KEY, tenant=f"ten_{uuid4().hex}")
         job = api.run_job(api.make_worker()["id"])
     assert job["status"] == "completed", job
@@ -94,7 +94,7 @@ def test_a_connection_with_a_request_in_progress_is_not_closed_for_others(
 ) -> None:
     busy = connect(capped, "127.0.0.1")
     idle.append(busy)
-    api = Api(httpx.Client(base_url=capped.url), key=PLATFORM_KEY, tenant=f"ten_{uuid4().hex}")
+    api = Api(RawClient(capped.url), key=PLATFORM_KEY, tenant=f"ten_{uuid4().hex}")
     lines = ["POST /v1/ava/jobs HTTP/1.1", "host: localhost", "content-type: application/json"]
     lines += [*(f"{name}: {value}" for name, value in api.headers.items()), "content-length: 2", "", ""]
     busy.sendall("\r\n".join(lines).encode())

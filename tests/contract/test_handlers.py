@@ -49,7 +49,7 @@ def test_fields_are_shown_with_their_lines_and_found(api: Api, used: Json) -> No
     assert found(q="plai") == ["plain"]
     assert found(q="rows=1", **{"filter[level]": "debug"}) == []
     assert found(**{"filter[level]": "debug"}) == ["looked"]
-    with api.http.stream("GET", f"/v1/ava{path}/stream?q=rows%3D12", headers=api.headers) as response:
+    with api.http.httpx.stream("GET", f"/v1/ava{path}/stream?q=rows%3D12", headers=api.headers) as response:
         text = response.read().decode()
     assert text.count("event: log") == 1
     assert '"fields":{"rows":12,"who":{"name":"Ada"}}' in text

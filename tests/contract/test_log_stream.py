@@ -36,7 +36,7 @@ def events(response: httpx.Response) -> Iterator[Event]:
 
 def stream(api: Api, job_id: str, params: str = "", **headers: str) -> AbstractContextManager[httpx.Response]:
     url = f"{AVA}/jobs/{job_id}/logs/stream{params}"
-    return api.http.stream("GET", url, headers=api.headers | headers, timeout=60)
+    return api.http.httpx.stream("GET", url, headers=api.headers | headers, timeout=60)
 
 
 def test_the_log_of_an_ended_job_is_given_whole_and_then_the_end(api: Api) -> None:

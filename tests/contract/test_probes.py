@@ -2,16 +2,15 @@
 
 import html.parser
 
-import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
-from tests.contract.client import Api, Json, data_of
+from tests.contract.client import Api, Json, RawClient, data_of
 
 
 @pytest.mark.parametrize(
     "path", ["/livez", "/readyz", "/healthz", "/metrics", "/v1/ava/openapi.json", "/v1/ava/docs"]
 )
-def test_no_key_is_needed(http: httpx.Client, path: str) -> None:
+def test_no_key_is_needed(http: RawClient, path: str) -> None:
     assert http.get(path).status_code == 200
 
 
@@ -72,7 +71,7 @@ def references(part: Json) -> set[str]:
     return set()
 
 
-def test_every_reference_of_the_document_leads_somewhere(http: httpx.Client) -> None:
+def test_every_reference_of_the_document_leads_somewhere(http: RawClient) -> None:
     document = http.get("/v1/ava/openapi.json").json()
     found = references(document)
     assert {"#/components/schemas/Worker", "#/components/schemas/Job"} <= found
@@ -116,7 +115,7 @@ class Links(html.parser.HTMLParser):
             self.fetched.append(tag)
 
 
-def test_the_page_stands_alone_and_explains_every_error(http: httpx.Client) -> None:
+def test_the_page_stands_alone_and_explains_every_error(http: RawClient) -> None:
     response = http.get("/v1/ava/docs")
     assert response.headers["content-type"] == "text/html; charset=utf-8"
     assert "script-src" not in response.headers["content-security-policy"]

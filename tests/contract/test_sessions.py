@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import httpx
 import pytest
-from tests.contract.client import TIME, Api, Json, data_of, error_of, fields_of
+from tests.contract.client import TIME, Api, Json, RawClient, data_of, error_of, fields_of
 from tests.contract.conftest import MakeKey, Server, running_server
 from tests.contract.test_audit import entries
 
@@ -228,9 +228,10 @@ def test_pages_of_configured_origins_may_call_with_a_key_and_without_cookies(api
     page = "https://app.example"
     with (
         running_server(RUNWRIGHT_CORS_ORIGINS=page, RUNWRIGHT_PUBLIC_URL="https://run.example") as server,
-        httpx.Client(base_url=server.url, trust_env=False, timeout=60) as client,
+        RawClient(server.url) as http,
     ):
-        caller = Api(client, key=api.key, tenant=api.tenant)
+        client = http.httpx
+        caller = Api(http, key=api.key, tenant=api.tenant)
         asked = {"origin": page, "access-control-request-method": "POST"}
         preflight = client.options("/v1/ava/jobs", headers=asked)
         assert preflight.status_code == 204

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from uuid import uuid4
 
 import httpx
-from tests.contract.client import Api, Json, data_of, error_of, fields_of
+from tests.contract.client import Api, Json, RawClient, data_of, error_of, fields_of
 from tests.contract.conftest import Server, running_server
 
 from runwright import __version__
@@ -42,7 +42,7 @@ def sent(response: httpx.Response) -> Iterator[Sent]:
 
 
 def stream(api: Api, query: str = "", **headers: str) -> AbstractContextManager[httpx.Response]:
-    return api.http.stream("GET", STREAM + query, headers=api.headers | headers, timeout=60)
+    return api.http.httpx.stream("GET", STREAM + query, headers=api.headers | headers, timeout=60)
 
 
 def opened(events: Iterator[Sent]) -> Sent:
@@ -199,7 +199,7 @@ def test_a_stream_ends_when_its_key_is_revoked_or_its_tenant_suspended(api: Api)
     operator = api.having(role="platform-admin")
     key = data_of(api.post("/v1/keys", {"role": "tenant-viewer"}), 201)
     bearer = {"authorization": f"Bearer {key['key']}"}
-    with api.http.stream("GET", STREAM, headers=bearer, timeout=60) as response:
+    with api.http.httpx.stream("GET", STREAM, headers=bearer, timeout=60) as response:
         events = sent(response)
         opened(events)
         data_of(api.delete(f"/v1/keys/{key['id']}"))
@@ -241,7 +241,7 @@ def test_a_stream_ends_with_the_text_of_its_key_and_one_of_the_new_text_goes_on(
 
 def test_streams_of_one_tenant_are_limited_and_leave_others_room(api: Api) -> None:
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
-    with httpx.Client(base_url=api.http.base_url, trust_env=False, limits=limits, timeout=60) as client:
+    with RawClient(api.http.url, limits=limits) as client:
         crowd = Api(client, key=api.key, tenant=api.tenant)
         open_streams = [stream(crowd) for _ in range(64)]
         readers = [sent(one.__enter__()) for one in open_streams]
@@ -258,7 +258,7 @@ def test_streams_of_one_tenant_are_limited_and_leave_others_room(api: Api) -> No
 
 
 def test_a_server_that_stops_ends_its_streams(api: Api) -> None:
-    with running_server() as server, httpx.Client(base_url=server.url, trust_env=False, timeout=60) as client:
+    with running_server() as server, RawClient(server.url) as client:
         caller = Api(client, key=api.key, tenant=api.tenant)
         with stream(caller) as response:
             events = sent(response)

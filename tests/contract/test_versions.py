@@ -109,7 +109,7 @@ def test_a_form_that_is_wrong_is_refused_by_field(
 def test_an_entrypoint_in_query_and_form_is_refused(api: Api) -> None:
     parts = [("bundle", ("b.zip", zip_of(MAIN))), ("entrypoint", (None, b"main.py"))]
     worker = api.make_worker()
-    response = api.http.post(
+    response = api.http.httpx.post(
         f"/v1/ava/workers/{worker['id']}/deploy?entrypoint=main.py", files=parts, headers=api.headers
     )
     assert fields_of(response).keys() == {"entrypoint"}
@@ -279,7 +279,7 @@ def test_a_body_over_the_limit_is_413_announced_or_not(api: Api) -> None:
     body = bytes(LIMIT + 1)
     error_of(api.http.post(path, content=body, headers=headers), 413, "payload_too_large")
     chunks = (body[at : at + 1_000_000] for at in range(0, len(body), 1_000_000))
-    error_of(api.http.post(path, content=chunks, headers=headers), 413, "payload_too_large")
+    error_of(api.http.httpx.post(path, content=chunks, headers=headers), 413, "payload_too_large")
     assert [version["version"] for version in versions_of(api, worker)] == [1]
 
 

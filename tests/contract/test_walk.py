@@ -7,9 +7,8 @@ import signal
 import sys
 from pathlib import Path
 
-import httpx
 import pytest
-from tests.contract.client import Api
+from tests.contract.client import Api, RawClient
 from tests.contract.conftest import PLATFORM_KEY, Server, serving
 
 ROOT = Path(__file__).parents[2]
@@ -44,7 +43,7 @@ def test_a_job_passes_the_files_and_shapes_that_the_architecture_lists(tmp_path:
     program.chmod(0o755)
     with (
         serving({"TRACE_OUT": str(out)}, program=program, migrated=True) as server,
-        httpx.Client(base_url=server.url, trust_env=False, timeout=60) as http,
+        RawClient(server.url) as http,
     ):
         _run_jobs(Api(http, key=PLATFORM_KEY, tenant="ten_walk"), server)
     trace = json.loads(out.read_text())

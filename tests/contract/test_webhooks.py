@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import httpx
 import pytest
-from tests.contract.client import TIME, WEBHOOKS, Api, Json, data_of, error_of, fields_of
+from tests.contract.client import TIME, WEBHOOKS, Api, Json, RawClient, data_of, error_of, fields_of
 from tests.contract.conftest import PLATFORM_KEY, Server, running_server
 from tests.receiver import Received, Receiver, make_certificate, receiving, server_tls
 
@@ -47,13 +47,13 @@ def trusting_server(certificate: Path) -> Iterator[Server]:
 
 
 @pytest.fixture(scope="module")
-def trusting(trusting_server: Server) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=trusting_server.url, trust_env=False, timeout=90) as client:
+def trusting(trusting_server: Server) -> Iterator[RawClient]:
+    with RawClient(trusting_server.url) as client:
         yield client
 
 
 @pytest.fixture
-def caller(trusting: httpx.Client) -> Api:
+def caller(trusting: RawClient) -> Api:
     return Api(trusting, key=PLATFORM_KEY, tenant=f"ten_{uuid4().hex}")
 
 

@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import httpx
 import pytest
-from tests.contract.client import Api
+from tests.contract.client import Api, RawClient
 from tests.contract.conftest import PLATFORM_KEY, Server, running_server
 from tests.model_endpoint import ModelEndpoint, model_endpoint, says, wants
 from tests.preloaded import preloaded
@@ -58,7 +57,7 @@ def tenant(server: Server) -> dict[str, str]:
 
 @pytest.fixture
 def api(server: Server, tenant: dict[str, str]) -> Iterator[Api]:
-    with httpx.Client(base_url=server.url, trust_env=False, timeout=60) as http:
+    with RawClient(server.url) as http:
         yield Api(http, key=PLATFORM_KEY, tenant=tenant["TENANT"])
 
 

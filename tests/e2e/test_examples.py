@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import httpx
 import pytest
-from tests.contract.client import Api
+from tests.contract.client import Api, RawClient
 from tests.contract.conftest import PLATFORM_KEY, Server, running_server
 from tests.e2e.test_printed_commands import shell_environment
 from tests.model_endpoint import says, wants
@@ -96,7 +95,7 @@ def play(server: Server, remote: StandIn, tmp_path: Path) -> Iterator[Play]:
         shell = Shell(tmp_path / "shell", shell_environment(server, tenant, tmp_path), {})
         stack.enter_context(shell)
         copy_example(EXAMPLES / name, folder, remote.url)
-        http = stack.enter_context(httpx.Client(base_url=server.url, trust_env=False, timeout=90))
+        http = stack.enter_context(RawClient(server.url))
         api = Api(http, key=PLATFORM_KEY, tenant=tenant)
         return Played(api, shell, type_commands(shell, folder / "README.md"))
 

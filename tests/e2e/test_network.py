@@ -5,9 +5,8 @@ import threading
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
-import httpx
 import pytest
-from tests.contract.client import Api, Json
+from tests.contract.client import Api, Json, RawClient
 from tests.contract.conftest import PLATFORM_KEY, running_server
 
 PYTHON = """
@@ -70,7 +69,7 @@ def trusting(site: int) -> Iterator[Api]:
         running_server(
             RUNWRIGHT_EGRESS_TRUSTED=f"localhost:{site}", RUNWRIGHT_EGRESS_PORTS="80,443"
         ) as server,
-        httpx.Client(base_url=server.url, trust_env=False, timeout=90) as client,
+        RawClient(server.url) as client,
     ):
         yield Api(client, key=PLATFORM_KEY, tenant="ten_network")
 
@@ -115,7 +114,7 @@ def test_a_worker_reaches_only_the_hosts_of_its_list(trusting: Api, site: int) -
 
 
 def test_neither_the_server_itself_nor_its_database_is_reached(trusting: Api) -> None:
-    port = urlsplit(str(trusting.http.base_url)).port
+    port = urlsplit(trusting.http.url).port
     assert port is not None
     for host in ("127.0.0.1", "localhost.", "0.0.0.0", "[::1]"):
         output, _ = run(trusting, "python", host, port)

@@ -21,7 +21,7 @@ import httpx
 import pytest
 from tests.contract.agh.client import Agh, answer
 from tests.contract.avala.client import Avala
-from tests.contract.client import Api, data_of
+from tests.contract.client import Api, RawClient, data_of
 from tests.contract.conftest import PLATFORM_KEY, Server, serving
 from tests.receiver import Receiver, receiving
 from tests.releases import installed_release, last_release
@@ -149,10 +149,10 @@ class Tenant:
             "the run of a webhook",
         )
 
-    def _http(self, server: Server) -> httpx.Client:
-        return httpx.Client(base_url=server.url, trust_env=False, timeout=90)
+    def _http(self, server: Server) -> RawClient:
+        return RawClient(server.url)
 
-    def _clients(self, http: httpx.Client) -> tuple[Api, Avala, Agh]:
+    def _clients(self, http: RawClient) -> tuple[Api, Avala, Agh]:
         given = {"key": PLATFORM_KEY, "tenant": self.name}
         return Api(http, **given), Avala(http, **given), Agh(http, **given)
 

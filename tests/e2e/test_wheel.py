@@ -5,9 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-import httpx
 import pytest
-from tests.contract.client import Api
+from tests.contract.client import Api, RawClient
 from tests.contract.conftest import PLATFORM_KEY, serving
 from tests.releases import ROOT, built_wheel, uv
 
@@ -41,7 +40,7 @@ def test_the_wheel_serves_from_an_empty_environment(tmp_path: Path) -> None:
     assert shown.stdout == f"runwright {__version__}\n"
     with (
         serving({"RUNWRIGHT_POOL_PREBOOTED_NODEJS": "0"}, program=program) as server,
-        httpx.Client(base_url=server.url, trust_env=False, timeout=90) as http,
+        RawClient(server.url) as http,
     ):
         api = Api(http, key=PLATFORM_KEY, tenant="ten_wheel")
         worker = api.make_worker()

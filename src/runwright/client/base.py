@@ -1,13 +1,13 @@
 """What both clients have in common: their resources, and calls that belong to none of them."""
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Final, Self, Unpack
+from typing import TYPE_CHECKING, Final, Self, Unpack
 
 from runwright.client.dual_mode import DualMode, Iteration, M, call
 from runwright.client.messages import ApiResponse
 from runwright.client.models.system import SystemInfo, WhoamiInfo
 from runwright.client.profiles import Profiles
-from runwright.client.session import Credentials, Session
+from runwright.client.session import Credentials, RequestParts, Session
 from runwright.client.targets import ServerTarget, explicit_target, profile_target
 from runwright.client.transports import Transport
 
@@ -184,12 +184,15 @@ class Client(DualMode[M]):
         return await self._session.read(SystemInfo, "GET /v1/system")
 
     @call
-    async def request(self, route: str, /, *ids: str, **parts: Any) -> ApiResponse:  # noqa: ANN401  those of Session.send
+    async def request(
+        self, route: str, /, *ids: str, check: bool = True, **parts: Unpack[RequestParts]
+    ) -> ApiResponse:
         """Return the answer to a request of yours: `rw.request("GET /v1/ava/jobs/{id}", "job_…").json`.
 
-        `query`, `json`, `body`, `content_type` and `headers` are its parts. ApiError, Unreachable.
+        `query`, `json`, `body`, `content_type` and `headers` are its parts. ApiError, Unreachable. With
+        `check=False` the first answer is returned, whatever its status.
         """
-        return await self._session.send(route, *ids, **parts)
+        return await self._session.send(route, *ids, check=check, **parts)
 
     if not TYPE_CHECKING:  # so that a misspelt resource is found
 

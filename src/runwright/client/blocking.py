@@ -28,9 +28,10 @@ class BlockingTransport:
 
     blocking = True
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, client: httpx.Client | None = None) -> None:
+        """`client`: what sends the requests, by default over the network."""
         self._url = url
-        self._client = httpx.Client(verify=tls_context(url), trust_env=not is_loopback(url))
+        self._client = client or httpx.Client(verify=tls_context(url), trust_env=not is_loopback(url))
 
     async def send(self, request: ApiRequest) -> ApiResponse:
         """Return the answer."""

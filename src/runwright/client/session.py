@@ -1,9 +1,9 @@
 """Calls of a server: credentials, retries, envelopes and streams, written once for both transports."""
 
 import os
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
-from typing import Any, Final, TypeVar
+from typing import Final, TypedDict, TypeVar, Unpack
 from urllib.parse import urlsplit
 
 import msgspec
@@ -60,6 +60,20 @@ _WORDS: Final = {
 }
 
 
+class RequestParts(TypedDict, total=False):
+    """What a request may have beside its route."""
+
+    query: Mapping[str, object] | None
+    json: object
+    body: bytes | None
+    content_type: str | None
+    """Of the body, by default JSON."""
+    headers: Mapping[str, str] | None
+    wait: float
+    """For how long the server may take to answer by design."""
+    progress: UploadProgress | None
+
+
 class Session:
     """Sends the requests of a client."""
 
@@ -93,10 +107,10 @@ class Session:
         route: str,
         *ids: str,
         member: str | None = _DATA,
-        **options: Any,  # noqa: ANN401  of `send`
+        **parts: Unpack[RequestParts],
     ) -> I:
         """Return the resource that a request answers with: a member of the body, or for None the body."""
-        answer = await self.send(route, *ids, **options)
+        answer = await self.send(route, *ids, **parts)
         return decode_info(into, answer.body if member is None else members_of(answer).get(member))
 
     async def read_list(
@@ -105,50 +119,26 @@ class Session:
         route: str,
         *ids: str,
         member: str = _DATA,
-        **options: Any,  # noqa: ANN401  as above
+        **parts: Unpack[RequestParts],
     ) -> list[I]:
         """Return the list that a request answers with."""
-        answer = await self.send(route, *ids, **options)
+        answer = await self.send(route, *ids, **parts)
         return [decode_info(into, row) for row in rows_of(members_of(answer), member)]
 
     async def send(
-        self,
-        route: str,
-        *ids: str,
-        query: Mapping[str, object] | None = None,
-        json: object = None,
-        body: bytes | None = None,
-        content_type: str = _JSON,
-        headers: Mapping[str, str] | None = None,
-        wait: float = 0,
-        progress: UploadProgress | None = None,
+        self, route: str, *ids: str, check: bool = True, **parts: Unpack[RequestParts]
     ) -> ApiResponse:
         """Return the answer to a request, sent again where that is safe. ApiError, Unreachable.
 
-        `route` is a method and a path with `{names}` for which `ids` are set in; `wait` is for how long the
-        server may take to answer by design.
+        `route` is a method and a path with `{names}` for which `ids` are set in. Without `check` the first
+        answer is returned, whatever its status.
         """
-        method, _, path = route.partition(" ")
-        if json is not None:
-            body = msgspec.json.encode(json)
-        return await self.send_request(
-            ApiRequest(
-                method=method,
-                path=fill(path, *ids),
-                query=query_of(**query or {}),
-                headers=self._headers_for(path, None if body is None else content_type, headers),
-                body=body,
-                timeout=self._timeout + wait,
-                progress=progress,
-            )
-        )
-
-    async def send_request(self, request: ApiRequest) -> ApiResponse:
-        """Return the answer to a request that is complete."""
+        request = self._request(route, ids, parts)
         attempt = 0
         while True:
             try:
-                return _accepted(await self._transport.send(request))
+                answer = await self._transport.send(request)
+                return _accepted(answer) if check else answer
             except (ApiError, Unreachable) as error:
                 seconds = retry_seconds(error, attempt, repeatable=request.repeatable)
                 if seconds is None or attempt >= self._retries:
@@ -191,12 +181,26 @@ class Session:
             attempt += 1
             await self._transport.sleep(seconds)
 
+    def _request(self, route: str, ids: Sequence[str], parts: RequestParts) -> ApiRequest:
+        method, _, path = route.partition(" ")
+        json = parts.get("json")
+        body = parts.get("body") if json is None else msgspec.json.encode(json)
+        content_type = None if body is None else parts.get("content_type", _JSON)
+        return ApiRequest(
+            method=method,
+            path=fill(path, *ids),
+            query=query_of(**parts.get("query") or {}),
+            headers=self._headers_for(path, content_type, parts.get("headers")),
+            body=body,
+            timeout=self._timeout + parts.get("wait", 0),
+            progress=parts.get("progress"),
+        )
+
     def _headers_for(
         self, path: str, content_type: str | None, others: Mapping[str, str] | None
     ) -> dict[str, str]:
-        headers = {**self._headers, **(others or {})}
-        if content_type is not None:
-            headers["content-type"] = content_type
+        typed = {} if content_type is None else {"content-type": content_type}
+        headers = self._headers | typed | {name.lower(): value for name, value in (others or {}).items()}
         if self._api_key is not None and path.startswith(_AVALA):
             headers["x-avala-api-key"] = self._api_key
         return headers

@@ -5,15 +5,18 @@ import json
 import shlex
 from importlib import resources
 from typing import Any, Final
-from urllib.error import HTTPError
-from urllib.request import Request, urlopen
 
 import msgspec
 from rich.console import Console
 
+from runwright.client import ClientError, Runwright
+from runwright.client.session import Credentials
+from runwright.client.targets import ServerTarget
+
 TENANT: Final = "ten_demo"
+_USER: Final = "usr_demo"
+_ROLE: Final = "tenant-system-admin"
 _WAIT_SECONDS: Final = 30
-_TIMEOUT_SECONDS: Final = 60.0
 
 
 class Example(msgspec.Struct, frozen=True):
@@ -65,33 +68,32 @@ async def run_demo(base_url: str, *, platform_key: str, shown_key: str) -> None:
     Workers of an earlier demonstration are reused. Failures are printed, not raised, so that the server
     keeps running.
     """
-    demo = _Demo(base_url, platform_key, shown_key)
+    credentials = Credentials(api_key=platform_key, tenant=TENANT, user=_USER, role=_ROLE)
+    demo = _Demo(Runwright.for_target(ServerTarget(url=base_url, credentials=credentials)), shown_key)
     try:
         await asyncio.to_thread(demo.show)
-    except (OSError, ValueError) as error:
+    except ClientError as error:
         demo.console.print(f"[red]The demonstration failed:[/red] {error}")
 
 
 class _Demo:
-    def __init__(self, base_url: str, platform_key: str, shown_key: str) -> None:
+    def __init__(self, server: Runwright, shown_key: str) -> None:
         self.console = Console(highlight=False)
-        self._base_url = base_url
-        self._headers = {
-            "x-internal-secret": platform_key,
+        self._server = server
+        self._shown_headers = {
+            "x-internal-secret": shown_key,
             "x-tenant-id": TENANT,
-            "x-user-id": "usr_demo",
-            "x-platform-role": "tenant-system-admin",
-            "Content-Type": "application/json",
+            "x-user-id": _USER,
+            "x-platform-role": _ROLE,
         }
-        self._shown_headers = {**self._headers, "x-internal-secret": shown_key}
 
     def show(self) -> None:
         """Run the examples in order."""
         for example in EXAMPLES:
             self._run(example)
         self.console.rule("Serving")
-        self.console.print(f"API           {self._base_url}/v1/ava")
-        self.console.print(f"Documentation {self._base_url}/v1/ava/docs")
+        self.console.print(f"API           {self._server.url}/v1/ava")
+        self.console.print(f"Documentation {self._server.url}/v1/ava/docs")
         self.console.print("Stop with Ctrl-C.")
 
     def _run(self, example: Example) -> None:
@@ -101,51 +103,35 @@ class _Demo:
         body = {"worker_id": worker_id, **example.job}
         self._print_curl("POST", "/v1/ava/jobs", body)
         with self.console.status("Running …"):
-            job = self._call("POST", f"/v1/ava/jobs?wait={_WAIT_SECONDS}", body)
-        self.console.print(json.dumps(job, indent=2, ensure_ascii=False), markup=False, soft_wrap=True)
-        path = f"/v1/ava/jobs/{job['id']}/logs"
-        self._print_curl("GET", path)
-        for line in self._call("GET", path)["logs"]:
-            self.console.print(
-                f"  {line['ts']} {line['level']:5} {line['msg']}", markup=False, soft_wrap=True
-            )
+            job = self._server.jobs.run(worker_id, wait=_WAIT_SECONDS, **example.job)
+        self._print(json.dumps(json.loads(job.raw), indent=2, ensure_ascii=False))
+        self._print_curl("GET", f"/v1/ava/jobs/{job.id}/logs")
+        for line in self._server.jobs.logs(job.id):
+            self._print(f"  {line.ts:%H:%M:%S} {line.level:5} {line.msg}")
 
     def _set_secrets(self, secrets: dict[str, str]) -> None:
         """Set the secrets that do not exist yet; existing values are unchanged."""
-        known = {secret["name"] for secret in self._call("GET", "/v1/ava/secrets?per_page=100")}
+        known = {secret.name for secret in self._server.secrets.list()}
         for name, value in secrets.items():
             if name not in known:
                 self._print_curl("PUT", f"/v1/ava/secrets/{name}", {"value": value})
-                self._call("PUT", f"/v1/ava/secrets/{name}", {"value": value})
+                self._server.secrets.set(name, value)
 
     def _worker(self, example: Example) -> str:
         """Return the id of the example's worker, created now or by an earlier demonstration."""
         source = resources.files(__package__).joinpath(example.source).read_text()
-        for worker in self._call("GET", "/v1/ava/workers?per_page=100&filter[status]=active"):
-            if worker["name"] == example.worker["name"] and worker["source_code"] == source:
-                return str(worker["id"])
-        body = {**example.worker, "source_code": source}
-        return str(self._call("POST", "/v1/ava/workers", body)["id"])
-
-    def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:  # noqa: ANN401  JSON
-        request = Request(  # noqa: S310  the scheme is ours
-            self._base_url + path,
-            method=method,
-            data=None if body is None else json.dumps(body).encode(),
-            headers=self._headers,
-        )
-        try:
-            with urlopen(request, timeout=_TIMEOUT_SECONDS) as response:  # noqa: S310  the scheme is ours
-                return json.load(response)["data"]
-        except HTTPError as error:
-            message = f"{method} {path}: {error.code} {error.read().decode(errors='replace')}"
-            raise OSError(message) from error
+        for worker in self._server.workers.list(status="active"):
+            if worker.name == example.worker["name"] and worker.source_code == source:
+                return worker.id
+        return self._server.workers.create(**example.worker, source_code=source).id
 
     def _print_curl(self, method: str, path: str, body: dict[str, Any] | None = None) -> None:
-        lines = [f"curl -X {method} {self._base_url}{path}"]
-        for name, value in self._shown_headers.items():
-            if body is not None or name != "Content-Type":
-                lines.append(f'  -H "{name}: {value}"')
+        typed = {} if body is None else {"content-type": "application/json"}
+        lines = [f"curl -X {method} {self._server.url}{path}"]
+        lines += [f'  -H "{name}: {value}"' for name, value in (self._shown_headers | typed).items()]
         if body is not None:
             lines.append(f"  -d {shlex.quote(json.dumps(body, ensure_ascii=False))}")
-        self.console.print(" \\\n".join(lines), style="cyan", markup=False, soft_wrap=True)
+        self._print(" \\\n".join(lines), style="cyan")
+
+    def _print(self, text: str, style: str | None = None) -> None:
+        self.console.print(text, style=style, markup=False, soft_wrap=True)

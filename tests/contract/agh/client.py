@@ -1,8 +1,7 @@
 """A caller of the AGH API, and what every answer must have."""
 
-from typing import Any, Self
-
 import httpx
+from tests.contract.client import Caller, Json
 
 JOBS = "/api/automation/jobs"
 TRIGGERS = "/api/automation/triggers"
@@ -12,47 +11,15 @@ TASKS = "/api/tasks"
 JSON = "application/json; charset=utf-8"
 NEVER = {"mode": "cron", "expr": "0 0 29 2 *"}
 
-Json = Any
-"""What a body holds; which of it is right is for the tests to say."""
 
+class Agh(Caller):
+    """A caller of the AGH API."""
 
-class Agh:
-    """One tenant's caller in one role."""
-
-    def __init__(
-        self, http: httpx.Client, *, key: str, tenant: str, role: str = "tenant-system-admin"
-    ) -> None:
-        self.http = http
-        self.key = key
-        self.tenant = tenant
-        self.role = role
-        self._names = 0
+    _names = 0
 
     @property
-    def headers(self) -> dict[str, str]:
-        return {
-            "authorization": f"Bearer {self.key}",
-            "x-tenant-id": self.tenant,
-            "x-user-id": "usr_test",
-            "x-platform-role": self.role,
-        }
-
-    def having(self, *, tenant: str | None = None, role: str | None = None) -> Self:
-        return type(self)(self.http, key=self.key, tenant=tenant or self.tenant, role=role or self.role)
-
-    def call(
-        self,
-        method: str,
-        path: str,
-        *,
-        json: Json = None,
-        content: bytes | None = None,
-        headers: dict[str, str] | None = None,
-        params: dict[str, str] | None = None,
-    ) -> httpx.Response:
-        return self.http.request(
-            method, path, json=json, content=content, params=params, headers=self.headers | (headers or {})
-        )
+    def credential(self) -> dict[str, str]:
+        return {"authorization": f"Bearer {self.key}"}
 
     def get(self, path: str, **params: str) -> httpx.Response:
         return self.call("GET", path, params=params)
@@ -112,7 +79,7 @@ class Agh:
             "runtime": "python",
             "source_code": f"async def handler(input, env):\n    {code}\n",
         }
-        response = self.http.post("/v1/ava/workers", json=body, headers=self.headers)
+        response = self.call("POST", "/v1/ava/workers", body)
         assert response.status_code == 201, response.text
         return response.json()["data"]
 

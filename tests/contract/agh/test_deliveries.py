@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import httpx
 import pytest
-from tests.contract.client import Api
+from tests.contract.client import Api, RawClient
 from tests.contract.conftest import PLATFORM_KEY
 from tests.webhook_sender import agh_headers, headers_of
 
@@ -23,7 +23,7 @@ BODY = b'{"ref":"refs/heads/main","n":1000000,"nested":{"deep":true}}'
 class Hooks:
     """A tenant with a worker that says what it was prompted with, and webhooks for it."""
 
-    def __init__(self, http: httpx.Client) -> None:
+    def __init__(self, http: RawClient) -> None:
         self.http = http
         self.tenant = f"ten_{uuid4().hex}"
         self.headers = {"authorization": f"Bearer {PLATFORM_KEY}", "x-tenant-id": self.tenant}
@@ -80,7 +80,7 @@ class Hooks:
 
 
 @pytest.fixture
-def hooks(http: httpx.Client) -> Hooks:
+def hooks(http: RawClient) -> Hooks:
     return Hooks(http)
 
 
@@ -294,7 +294,7 @@ def test_pages_of_strangers_are_refused_and_repeated_headers_too(hooks: Hooks) -
         hooks.send(trigger, headers=headers | {"Origin": "https://evil.example"}), 403, "origin not allowed"
     )
     twice = [*headers.items(), ("X-AGH-Webhook-Timestamp", "1")]
-    answer = hooks.http.post(hooks.path(trigger), content=BODY, headers=twice)
+    answer = hooks.http.httpx.post(hooks.path(trigger), content=BODY, headers=twice)
     refused(answer, 400, "given more than once")
 
 

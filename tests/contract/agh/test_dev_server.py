@@ -5,9 +5,9 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 from tests.contract.agh.client import JOBS, TRIGGERS, Json, answer, invalid, refused
+from tests.contract.client import RawClient
 from tests.contract.conftest import Server, running_server
 
 FILE = """
@@ -45,29 +45,29 @@ def dev_server(file: Path) -> Iterator[Server]:
 
 
 @pytest.fixture
-def dev(dev_server: Server) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=dev_server.url, trust_env=False, timeout=60) as http:
+def dev(dev_server: Server) -> Iterator[RawClient]:
+    with RawClient(dev_server.url) as http:
         yield http
 
 
-def prompt_becomes(dev: httpx.Client, prompt: str) -> bool:
+def prompt_becomes(dev: RawClient, prompt: str) -> bool:
     """Tell whether the job's prompt becomes this while some thousand questions are asked."""
     return any(jobs(dev)[0]["prompt"] == prompt for _ in range(2000))
 
 
-def jobs(dev: httpx.Client) -> list[Json]:
+def jobs(dev: RawClient) -> list[Json]:
     found: list[Json] = answer(dev.get(JOBS, params={"source": "config"}))["jobs"]
     return found
 
 
-def test_0_no_key_is_needed_here_and_a_strangers_page_is_still_kept_out(dev: httpx.Client) -> None:
+def test_0_no_key_is_needed_here_and_a_strangers_page_is_still_kept_out(dev: RawClient) -> None:
     assert len(jobs(dev)) == 1
     refused(dev.get(JOBS, headers={"host": "rebound.example"}), 403, "host not allowed")
     refused(dev.post(JOBS, json={}, headers={"origin": "https://evil.example"}), 403, "origin not allowed")
     refused(dev.get(JOBS, headers={"authorization": "Bearer wrong"}), 401)
 
 
-def test_9_what_a_file_defines_can_only_be_switched(dev: httpx.Client) -> None:
+def test_9_what_a_file_defines_can_only_be_switched(dev: RawClient) -> None:
     [job] = jobs(dev)
     [trigger] = answer(dev.get(TRIGGERS))["triggers"]
     assert job["id"].startswith("jobcfg_")
@@ -83,7 +83,7 @@ def test_9_what_a_file_defines_can_only_be_switched(dev: httpx.Client) -> None:
 
 
 def test_9_the_file_is_read_again_at_sighup_and_a_bad_one_changes_nothing(
-    dev: httpx.Client, dev_server: Server, file: Path
+    dev: RawClient, dev_server: Server, file: Path
 ) -> None:
     file.write_text(FILE.replace("PROMPT", "another prompt"))
     os.kill(dev_server.pid, signal.SIGHUP)

@@ -7,10 +7,9 @@ from collections.abc import Callable, Iterator
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
-import httpx
 import pytest
 from tests.contract.agh.client import JOBS, NEVER, Agh, Json, answer, refused
-from tests.contract.client import Api
+from tests.contract.client import Api, RawClient
 from tests.contract.conftest import PLATFORM_KEY, Server, running_server
 from tests.contract.test_webhooks import settled
 
@@ -28,13 +27,13 @@ def dev_server(request: pytest.FixtureRequest) -> Iterator[Server]:
 
 
 @pytest.fixture
-def dev(dev_server: Server) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=dev_server.url, trust_env=False, timeout=60) as http:
+def dev(dev_server: Server) -> Iterator[RawClient]:
+    with RawClient(dev_server.url) as http:
         yield http
 
 
 @pytest.fixture
-def job(dev: httpx.Client) -> Json:
+def job(dev: RawClient) -> Json:
     """A job of the default tenant, which can be triggered without a body."""
     found = answer(
         Agh(dev, key=PLATFORM_KEY, tenant=DEFAULT_TENANT).post(JOBS, definition(str(time.time_ns()))), 201
@@ -52,19 +51,19 @@ def definition(name: str) -> Json:
     }
 
 
-def runs(dev: httpx.Client, job: Json) -> list[Json]:
+def runs(dev: RawClient, job: Json) -> list[Json]:
     found: list[Json] = answer(dev.get(f"{JOBS}/{job['id']}/runs"))["runs"]
     return found
 
 
-def test_a_user_of_the_machine_needs_no_key(dev: httpx.Client, job: Json) -> None:
+def test_a_user_of_the_machine_needs_no_key(dev: RawClient, job: Json) -> None:
     assert dev.post(f"{JOBS}/{job['id']}/trigger").status_code != 401
     assert len(runs(dev, job)) == 1
 
 
-def test_a_webhook_to_the_server_itself_is_not_a_local_user(dev: httpx.Client, job: Json) -> None:
+def test_a_webhook_to_the_server_itself_is_not_a_local_user(dev: RawClient, job: Json) -> None:
     tenant = Api(dev, key=PLATFORM_KEY, tenant=f"ten_{time.time_ns()}")
-    url = f"{str(dev.base_url).rstrip('/')}{JOBS}/{job['id']}/trigger"
+    url = f"{dev.url}{JOBS}/{job['id']}/trigger"
     webhook = tenant.make_webhook(url=url, events=["ava.worker.created"])
     tenant.make_worker()
     [attempt] = settled(tenant, webhook)["attempts"]
@@ -103,9 +102,9 @@ def post_by_egress(url: str) -> int:
 
 @pytest.mark.parametrize("post", [post_by_outbox, post_by_egress])
 def test_what_a_tenant_sends_is_not_from_a_local_user(
-    dev: httpx.Client, job: Json, post: Callable[[str], int]
+    dev: RawClient, job: Json, post: Callable[[str], int]
 ) -> None:
-    assert post(f"{str(dev.base_url).rstrip('/')}{JOBS}/{job['id']}/trigger") == 401
+    assert post(f"{dev.url}{JOBS}/{job['id']}/trigger") == 401
     assert runs(dev, job) == []
 
 
@@ -120,7 +119,7 @@ def test_what_a_tenant_sends_is_not_from_a_local_user(
     ],
 )
 def test_what_is_forwarded_is_not_from_a_local_user(
-    dev: httpx.Client, job: Json, header: tuple[str, str]
+    dev: RawClient, job: Json, header: tuple[str, str]
 ) -> None:
-    refused(dev.post(f"{JOBS}/{job['id']}/trigger", headers=[header]), 401)
+    refused(dev.post(f"{JOBS}/{job['id']}/trigger", headers=dict([header])), 401)
     assert runs(dev, job) == []

@@ -2,17 +2,14 @@
 
 import re
 import time
-from typing import Any, Self
+from typing import Any
 
 import httpx
-from tests.contract.client import REQUEST_ID
+from tests.contract.client import Caller, Json
 
 AVALA = "/api/v1"
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 UID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-
-Json = Any
-"""What a body holds; which of it is right is for the tests to say."""
 
 UNAUTHORIZED = "Invalid API key."
 FORBIDDEN = "You do not have permission to perform this action."
@@ -23,41 +20,17 @@ NOBODY = "00000000-0000-4000-8000-000000000000"
 """The UUID of nothing."""
 
 
-class Avala:
-    """One organization's caller in one role, by way of the platform key."""
+class Avala(Caller):
+    """A caller of the Avala API, by way of the platform key."""
 
-    def __init__(
-        self, http: httpx.Client, *, key: str, tenant: str, role: str = "tenant-system-admin"
-    ) -> None:
-        self.http = http
-        self.key = key
-        self.tenant = tenant
-        self.role = role
+    prefix = AVALA
 
     @property
-    def headers(self) -> dict[str, str]:
-        return {
-            "X-Avala-Api-Key": self.key,
-            "X-Tenant-Id": self.tenant,
-            "X-User-Id": "usr_test",
-            "X-Platform-Role": self.role,
-        }
+    def credential(self) -> dict[str, str]:
+        return {"X-Avala-Api-Key": self.key}
 
-    def having(self, *, tenant: str | None = None, role: str | None = None) -> Self:
-        return type(self)(self.http, key=self.key, tenant=tenant or self.tenant, role=role or self.role)
-
-    def call(
-        self,
-        method: str,
-        path: str,
-        json: Json = None,
-        headers: dict[str, str] | None = None,
-        params: dict[str, str] | None = None,
-    ) -> httpx.Response:
-        response = self.http.request(
-            method, AVALA + path, json=json, params=params, headers=self.headers | (headers or {})
-        )
-        assert REQUEST_ID.fullmatch(response.headers["x-request-id"])
+    def call(self, *args: Any, **parts: Any) -> httpx.Response:  # noqa: ANN401  as `Caller.call`
+        response = super().call(*args, **parts)
         assert response.status_code // 100 != 3
         if response.status_code == 204:
             assert response.content == b""

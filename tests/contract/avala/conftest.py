@@ -3,14 +3,14 @@
 from collections.abc import Iterator
 from uuid import uuid4
 
-import httpx
 import pytest
 from tests.contract.avala.client import Avala
+from tests.contract.client import RawClient
 from tests.contract.conftest import PLATFORM_KEY, Server, shared_servers
 
 
 @pytest.fixture
-def avala(http: httpx.Client) -> Avala:
+def avala(http: RawClient) -> Avala:
     """A system administrator of a fresh organization."""
     return Avala(http, key=PLATFORM_KEY, tenant=f"ten_{uuid4().hex}")
 
@@ -27,5 +27,5 @@ def dev_server() -> Server:
 @pytest.fixture
 def dev(dev_server: Server) -> Iterator[Avala]:
     """A system administrator there."""
-    with httpx.Client(base_url=dev_server.url, trust_env=False, timeout=60) as http:
+    with RawClient(dev_server.url) as http:
         yield Avala(http, key=PLATFORM_KEY, tenant=f"ten_{uuid4().hex}")

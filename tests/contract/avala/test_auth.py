@@ -60,9 +60,9 @@ def test_without_a_good_key_every_route_answers_401(avala: Avala, method: str, p
     for key in (None, "", "wrong", "rwk_" + "a" * 43, "avk_1", "x" * 600, "a" * 40, "\xe9"):
         headers = rest if key is None else rest | {"X-Avala-Api-Key": key}
         raw = {name.encode(): value.encode("latin-1") for name, value in headers.items()}
-        refused(avala.http.request(method, AVALA + unknown(path), headers=raw), 401, UNAUTHORIZED)
+        refused(avala.http.httpx.request(method, AVALA + unknown(path), headers=raw), 401, UNAUTHORIZED)
     twice = [*avala.headers.items(), ("X-Avala-Api-Key", avala.key)]
-    refused(avala.http.request(method, AVALA + unknown(path), headers=twice), 401, UNAUTHORIZED)
+    refused(avala.http.httpx.request(method, AVALA + unknown(path), headers=twice), 401, UNAUTHORIZED)
 
 
 @pytest.mark.parametrize(("method", "path"), ROUTES)

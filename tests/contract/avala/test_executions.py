@@ -198,11 +198,14 @@ def test_what_a_decision_holds_is_checked(avala: Avala) -> None:
     for metadata in ('{"x": "\\u0000"}', '{"\\u0000": 1}', '{"x": "\\ud800"}', '{"x": ["\\udc00\\ud800"]}'):
         raw = f'{{"execution": "{NOBODY}", "action": "skip", "metadata": {metadata}}}'
         headers = avala.headers | {"Content-Type": "application/json"}
-        assert avala.http.post(f"{AVALA}/agent-actions/", content=raw, headers=headers).status_code == 400
+        assert (
+            avala.http.post(f"{AVALA}/agent-actions/", content=raw.encode(), headers=headers).status_code
+            == 400
+        )
     for number in ("1" * 5000, "1e999", "-0", "1.7976931348623157e308"):
         raw = f'{{"execution": "{NOBODY}", "action": "skip", "metadata": {{"x": {number}}}}}'
         headers = avala.headers | {"Content-Type": "application/json"}
-        response = avala.http.post(f"{AVALA}/agent-actions/", content=raw, headers=headers)
+        response = avala.http.post(f"{AVALA}/agent-actions/", content=raw.encode(), headers=headers)
         assert response.status_code in {400, 404}
     refused(avala.act({"uid": NOBODY}, "skip"), 404, NOT_FOUND)
     uid = avala.post(f"/agents/{avala.make_agent()['uid']}/test/")["execution_uid"]
