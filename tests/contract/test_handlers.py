@@ -1,10 +1,12 @@
 """What handlers report, keep, publish and start, as the API shows it."""
 
-import time
-
 import pytest
 from tests.contract.client import TIME, Api, Json, data_of, error_of, fields_of
 from tests.contract.test_audit import entries
+from tests.contract.test_log_stream import events as log_events
+from tests.contract.test_log_stream import stream as log_stream
+from tests.contract.test_stream import opened, sent, until
+from tests.contract.test_stream import stream as tenant_stream
 
 USES = """
 import time
@@ -20,6 +22,19 @@ def handler(input, env):
     job.emit("custom.counted", {"n": input["n"]})
     return job.start("Echo", {"of": job.id}, key="only")
 """
+
+REPORTS = """
+import time
+from runwright import job
+def handler(input, env):
+    if "go" in input:
+        return job.set("go", input["go"])
+    for at, fraction, message in ((1, 0.25, None), (2, 0.5, "half")):
+        job.progress(fraction, message)
+        while (job.get("go") or 0) < at:
+            time.sleep(0.05)
+"""
+"""Reports twice, and waits each time until another job of the worker lets it go on."""
 
 
 @pytest.fixture
@@ -64,26 +79,30 @@ def test_the_last_progress_stays_with_the_job(api: Api, used: Json) -> None:
     assert {row["id"]: row["progress"] and row["progress"]["fraction"] for row in rows}[used["id"]] == 0.75
 
 
-def test_progress_is_seen_while_the_job_runs(api: Api) -> None:
-    source = (
-        "import os, time\nfrom runwright import job\ndef handler(input, env):\n    job.progress(0.25)\n"
-        "    while not job.get('go'):\n        time.sleep(0.05)\n"
-    )
-    go = "from runwright import job\ndef handler(input, env):\n    job.set('go', True)\n"
-    worker = api.make_worker(source_code=source)["id"]
-    job = api.make_job(worker)
-    deadline = time.monotonic() + 100
-    while (seen := data_of(api.get(f"/jobs/{job['id']}")))["progress"] is None:
-        assert time.monotonic() < deadline
-    assert (seen["status"], seen["progress"]["fraction"], seen["progress"]["message"]) == (
-        "running",
-        0.25,
-        None,
-    )
-    data_of(api.patch(f"/workers/{worker}", {"source_code": go}))
-    api.run_job(worker)
-    while data_of(api.get(f"/jobs/{job['id']}"))["status"] == "running":
-        assert time.monotonic() < deadline
+def test_progress_is_seen_live_in_the_streams_and_the_record(api: Api) -> None:
+    worker = api.make_worker(source_code=REPORTS)["id"]
+    with tenant_stream(api, "?filter[type]=job.progress") as response:
+        events = sent(response)
+        opened(events)
+        job = api.make_job(worker)
+        *_, quarter = until(events, "ava.job.progress", name="progress")
+        assert (quarter.id, quarter.data["subject_id"], quarter.data["worker_id"]) == ("", job["id"], worker)
+        first = quarter.data["progress"]
+        assert TIME.fullmatch(first["updated_at"])
+        assert (first["fraction"], first["message"]) == (0.25, None)
+        shown = data_of(api.get(f"/jobs/{job['id']}"))
+        assert (shown["status"], shown["progress"]) == ("running", first)
+        with log_stream(api, job["id"], "?filter[level]=error") as log:
+            parts = log_events(log)
+            assert next(parts) == ("", "progress", first)
+            api.run_job(worker, input={"go": 1})
+            _, name, second = next(parts)
+            assert (name, second["fraction"], second["message"]) == ("progress", 0.5, "half")
+            *_, half = until(events, "ava.job.progress", name="progress")
+            assert half.data["progress"] == second
+            assert data_of(api.get(f"/jobs/{job['id']}"))["status"] == "running"
+            api.run_job(worker, input={"go": 2})
+            assert [name for _, name, _ in parts] == ["end"]
 
 
 def test_state_is_read_and_deleted_by_its_tenant(api: Api, used: Json) -> None:

@@ -25,6 +25,10 @@ export type { components as AvalaComponents, paths as AvalaPaths } from "./gener
 export { followEvents, parseEvents, type ServerEvent, type StreamOptions } from "./streams.js";
 
 export type LogLine = components["schemas"]["LogLine"];
+export type JobProgress = components["schemas"]["JobProgress"];
+
+/** What is followed of a job: a line of its log, or how far it is. */
+export type JobPart = { type: "log"; line: LogLine } | { type: "progress"; progress: JobProgress };
 
 export interface RunwrightOptions {
   /** The address of the server; in a browser by default the page's own. */
@@ -42,7 +46,7 @@ export interface RunwrightOptions {
 }
 
 export interface LogOptions extends StreamOptions {
-  level?: "info" | "warn" | "error";
+  level?: "debug" | "info" | "warn" | "error";
   /** Only lines after the one with this `seq`. */
   after?: number;
 }
@@ -56,6 +60,8 @@ export interface Runwright {
   readonly agh: Client<AghPaths>;
   /** The log of a job, from its beginning until the job has ended, across lost connections. */
   logs(jobId: string, options?: LogOptions): AsyncGenerator<LogLine, void, undefined>;
+  /** The log of a job and the progress that its handler reports, until the job has ended. */
+  follow(jobId: string, options?: LogOptions): AsyncGenerator<JobPart, void, undefined>;
   /** The events of any stream of the server, across lost connections, until the loop is left. */
   events(path: string, options?: StreamOptions): AsyncGenerator<ServerEvent, void, undefined>;
 }
@@ -71,20 +77,26 @@ export function createRunwright(options: RunwrightOptions = {}): Runwright {
     avala: throwing(createClient<AvalaPaths>(shared)),
     agh: throwing(createClient<AghPaths>(shared)),
     events,
-    logs: (jobId, log = {}) => followLog(events, jobId, log),
+    logs: (jobId, log = {}) => linesOf(followJob(events, jobId, log)),
+    follow: (jobId, log = {}) => followJob(events, jobId, log),
   };
 }
 
-async function* followLog(
+async function* linesOf(parts: AsyncIterable<JobPart>): AsyncGenerator<LogLine, void, undefined> {
+  for await (const part of parts) if (part.type === "log") yield part.line;
+}
+
+async function* followJob(
   events: Runwright["events"],
   jobId: string,
   { level, after = 0, ...stream }: LogOptions,
-): AsyncGenerator<LogLine, void, undefined> {
+): AsyncGenerator<JobPart, void, undefined> {
   const query = new URLSearchParams({ after: String(after), ...(level && { "filter[level]": level }) });
   const path = `/v1/ava/jobs/${encodeURIComponent(jobId)}/logs/stream?${query}`;
   for await (const event of events(path, stream)) {
     if (event.type === "end") return;
-    if (event.type === "log") yield JSON.parse(event.data) as LogLine;
+    if (event.type === "log") yield { type: "log", line: JSON.parse(event.data) as LogLine };
+    if (event.type === "progress") yield { type: "progress", progress: JSON.parse(event.data) as JobProgress };
   }
 }
 

@@ -22,6 +22,8 @@ export interface StreamOptions {
 
 const SILENCE_MS = 45_000;
 const LONGEST_PAUSE_MS = 5_000;
+/** A server that asks for a longer pause is not waited for. */
+const LONGEST_WAIT_SECONDS = 60;
 
 /** Yield the events of a stream; it is opened again, after the last event, whenever the connection is lost. */
 export async function* followEvents(
@@ -29,7 +31,7 @@ export async function* followEvents(
   { headers = {}, fetch: send = fetch, signal, retries = 4, lastEventId = "" }: StreamOptions = {},
 ): AsyncGenerator<ServerEvent, void, undefined> {
   let last = lastEventId;
-  for (let attempt = 0; ; attempt += 1) {
+  for (let attempt = 0; !signal?.aborted; attempt += 1) {
     let lost: unknown = new Error("The stream ended before it was complete.");
     try {
       for await (const event of openStream(url, send, { ...headers, ...(last && { "last-event-id": last }) }, signal)) {
@@ -120,7 +122,8 @@ function fieldOf(line: string): [string, string] {
 }
 
 function mayRetry(error: unknown): boolean {
-  return !(error instanceof ApiError) || [429, 502, 503, 504].includes(error.status);
+  if (!(error instanceof ApiError)) return true;
+  return [429, 502, 503, 504].includes(error.status) && (error.retryAfter ?? 0) <= LONGEST_WAIT_SECONDS;
 }
 
 function pauseMs(error: unknown, attempt: number): number {
@@ -130,7 +133,12 @@ function pauseMs(error: unknown, attempt: number): number {
 
 function pause(ms: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
-    const timer = setTimeout(resolve, ms);
-    signal?.addEventListener("abort", () => (clearTimeout(timer), resolve()), { once: true });
+    const end = () => {
+      clearTimeout(timer);
+      signal?.removeEventListener("abort", end);
+      resolve();
+    };
+    const timer = setTimeout(end, ms);
+    signal?.addEventListener("abort", end);
   });
 }

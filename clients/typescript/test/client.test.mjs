@@ -71,6 +71,42 @@ test("a stream ends when its signal says so", async () => {
   assert.equal(count, 5);
 });
 
+test("a running job is followed with its progress", async () => {
+  const source = `
+import time
+from runwright import job
+def handler(input, env):
+    if "go" in input:
+        return job.set("go", True)
+    job.progress(0.4, "pages")
+    while not job.get("go"):
+        time.sleep(0.05)
+`;
+  const worker = await rw.ava.POST("/v1/ava/workers", { body: { name: "reports", runtime: "python", source_code: source } });
+  const submit = (input, wait) =>
+    rw.ava.POST("/v1/ava/jobs", { params: { query: { wait } }, body: { worker_id: worker.data.data.id, input } });
+  const { data } = await submit({}, 0);
+  const seen = [];
+  for await (const part of rw.follow(data.data.id)) {
+    seen.push(part);
+    if (part.type === "progress") await submit({ go: true }, 60);
+  }
+  const { fraction, message } = seen.find((part) => part.type === "progress").progress;
+  assert.deepEqual({ fraction, message }, { fraction: 0.4, message: "pages" });
+  assert.ok(seen.at(-1).line.msg.startsWith("Handler completed"));
+});
+
+test("a stream that is aborted before it begins asks for nothing", async () => {
+  const never = () => assert.fail("a request was sent");
+  const lazy = createRunwright({ url, apiKey, fetch: never });
+  assert.deepEqual(await all(lazy.logs("job_1", { signal: AbortSignal.abort() })), []);
+});
+
+test("a server that asks for a long pause is not waited for", async () => {
+  const busy = async () => new Response("{}", { status: 503, headers: { "retry-after": "9999999" } });
+  await assert.rejects(all(createRunwright({ url, fetch: busy }).logs("job_1")), (error) => isApiError(error, 503));
+});
+
 test("refusals are thrown with their fields", async () => {
   const bad = { name: "", runtime: "python", timeout_seconds: 0 };
   await assert.rejects(rw.ava.POST("/v1/ava/workers", { body: bad }), (error) => {

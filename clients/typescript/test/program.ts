@@ -14,6 +14,10 @@ export async function program(): Promise<number> {
     const text: LogLine["msg"] = line.msg;
     console.log(text);
   }
+  for await (const part of rw.follow(id)) {
+    if (part.type === "progress") console.log(part.progress.fraction ?? 0);
+    else console.log(part.line.seq);
+  }
   const { data: agents } = await rw.avala.GET("/api/v1/agents/");
   const { data: automations } = await rw.agh.GET("/api/automation/jobs", { params: { query: { limit: 5 } } });
   return agents!.results.length + automations!.jobs.length;

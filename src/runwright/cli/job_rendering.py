@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, TextIO
 
+from runwright.cli.live_lines import progress_text
 from runwright.cli.output import Column, section
 from runwright.cli.refs import short_id
 from runwright.cli.terminal import painter
@@ -72,6 +73,7 @@ def describe_job(job: "JobInfo") -> str:
         "started": clock(job.started_at),
         "took": milliseconds(job.duration_ms),
         "attempt": f"{job.attempt} of {job.max_retries + 1}",
+        "progress": "" if job.progress is None else progress_text(job.progress),
         "priority": f"{job.priority}",
         "scheduled": clock(job.scheduled_at),
         "retry of": job.retry_of or "",

@@ -1,30 +1,52 @@
 """Waits for a job while its log is shown; the first Ctrl-C detaches and leaves the job running."""
 
-import sys
 import threading
-from collections.abc import Callable
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Protocol
 
 import typer
 
 from runwright.cli.exits import ExitCode
-from runwright.cli.log_lines import LineFilter, format_line
 from runwright.cli.terminal import note
+from runwright.client.models.jobs import LineInfo
 
 if TYPE_CHECKING:
     from runwright.client import Runwright
-    from runwright.client.models.jobs import JobInfo, LineInfo
+    from runwright.client.models.jobs import JobInfo, ProgressInfo
 
-ShowLine = Callable[["LineInfo"], None]
+
+class JobPrinter(Protocol):
+    """Shows what is followed of a job."""
+
+    def line(self, line: LineInfo) -> None:
+        """Show a line of its log."""
+
+    def progress(self, progress: "ProgressInfo") -> None:
+        """Show how far it is."""
+
+    def end(self) -> None:
+        """Show no progress any more, also not later."""
+
+
+class QuietPrinter:
+    """Shows nothing."""
+
+    def line(self, line: LineInfo) -> None:
+        """Pass over a line."""
+
+    def progress(self, progress: "ProgressInfo") -> None:
+        """Pass over how far it is."""
+
+    def end(self) -> None:
+        """Do nothing."""
 
 
 class LogFollower:
     """Reads a job's log in a thread of its own, until the job has ended."""
 
-    def __init__(self, client: "Runwright", job_id: str, show: ShowLine, *, after: int = 0) -> None:
+    def __init__(self, client: "Runwright", job_id: str, printer: JobPrinter, *, after: int = 0) -> None:
         self._client = client
         self._job_id = job_id
-        self._show = show
+        self._printer = printer
         self._after = after
         self._error: Exception | None = None
         self._thread = threading.Thread(target=self._read, daemon=True)
@@ -39,27 +61,23 @@ class LogFollower:
 
     def _read(self) -> None:
         try:
-            for line in self._client.jobs.logs(self._job_id, follow=True, after=self._after):
-                self._show(line)
+            for part in self._client.jobs.follow(self._job_id, after=self._after):
+                if isinstance(part, LineInfo):
+                    self._printer.line(part)
+                else:
+                    self._printer.progress(part)
         except Exception as error:  # noqa: BLE001  raised in the thread that waits
             self._error = error
+        finally:
+            self._printer.end()
 
 
-def line_printer(stream: TextIO, lines: LineFilter | None = None, *, label: str = "") -> ShowLine:
-    """Return a function that prints lines as they come."""
-    chosen = lines or LineFilter()
-
-    def show(line: "LineInfo") -> None:
-        if chosen.takes(line):
-            stream.write(format_line(line, stream, label=label) + "\n")
-            stream.flush()
-
-    return show
-
-
-def wait_for(client: "Runwright", job_id: str, seconds: float | None, show: ShowLine) -> "JobInfo":
+def wait_for(client: "Runwright", job_id: str, seconds: float | None, printer: JobPrinter) -> "JobInfo":
     """Return the job when it has ended, or as it is after so many seconds."""
-    LogFollower(client, job_id, show).join(seconds)
+    try:
+        LogFollower(client, job_id, printer).join(seconds)
+    finally:
+        printer.end()
     return client.jobs.get(job_id)
 
 
@@ -76,8 +94,3 @@ def exit_code(job: "JobInfo") -> ExitCode:
     if job.succeeded:
         return ExitCode.OK
     return ExitCode.FAILED if job.ended else ExitCode.TIMED_OUT
-
-
-def stderr_printer() -> ShowLine:
-    """Return a function that prints lines on stderr, beside a result on stdout."""
-    return line_printer(sys.stderr)

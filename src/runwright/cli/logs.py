@@ -11,7 +11,8 @@ import typer
 
 from runwright.cli.completion import complete_workers
 from runwright.cli.exits import ExitCode
-from runwright.cli.log_follower import LogFollower, ShowLine, detach, exit_code, line_printer
+from runwright.cli.live_lines import LinePrinter, LiveScreen
+from runwright.cli.log_follower import JobPrinter, LogFollower, QuietPrinter, detach, exit_code
 from runwright.cli.log_lines import LineFilter, LowestLevel, read_pattern
 from runwright.cli.output import write_json
 from runwright.cli.refs import find_job_id, is_full_id, is_suffix, short_id
@@ -94,6 +95,7 @@ class _Reader:
     def __init__(self, remote: Remote, lines: LineFilter) -> None:
         self._client = remote.client
         self._lines = lines
+        self._screen = LiveScreen(sys.stdout)
         self._as_json = remote.output.format.is_json
         self._printed: dict[str, int] = {}
         """The last line that was printed of each job that has not ended."""
@@ -101,14 +103,16 @@ class _Reader:
         """The jobs that have ended and been printed, or that are followed."""
 
     def job(self, job_id: str) -> None:
-        show = self._printer("")
+        printer = self._printer(job_id)
         for line in self._client.jobs.logs(job_id):
-            show(line)
+            printer.line(line)
 
     def follow(self, job_id: str) -> None:
+        printer = self._printer(job_id)
         try:
-            LogFollower(self._client, job_id, self._printer("")).join(None)
+            LogFollower(self._client, job_id, printer).join(None)
         except KeyboardInterrupt:
+            printer.end()
             raise detach(job_id) from None
         raise typer.Exit(exit_code(self._client.jobs.get(job_id)))
 
@@ -130,7 +134,9 @@ class _Reader:
         jobs = [job for job in reversed(self._newest(name)) if job.id not in self._done]
         self._done.update(job.id for job in jobs)
         return [
-            LogFollower(self._client, job.id, self._printer(job.id), after=self._printed.get(job.id, 0))
+            LogFollower(
+                self._client, job.id, self._printer(job.id, label=True), after=self._printed.get(job.id, 0)
+            )
             for job in jobs
         ]
 
@@ -144,21 +150,28 @@ class _Reader:
         self._done.update(job.id for job in jobs if job.ended)
         self._printed |= {job_id: line.seq for line, job_id in found}
         for line, job_id in sorted(found, key=lambda pair: (pair[0].ts, pair[1], pair[0].seq)):
-            self._printer(job_id)(line)
+            self._printer(job_id, label=True).line(line)
 
     def _may_have(self, job: "JobInfo") -> bool:
         """Return whether a job may have lines since the time that is asked for."""
         ended, since = job.completed_at, self._lines.since
         return job.started_at is not None and (since is None or ended is None or ended >= since)
 
-    def _printer(self, job_id: str) -> ShowLine:
+    def _printer(self, job_id: str, *, label: bool = False) -> JobPrinter:
         if self._as_json:
-            return lambda line: self._write_json(line, job_id)
+            return _JsonPrinter(self._lines, {"job_id": job_id} if label else {})
         style = _STYLES[sum(job_id.encode()) % len(_STYLES)]
-        label = painter(sys.stdout)(style, short_id(job_id, sys.stdout)) if job_id else ""
-        return line_printer(sys.stdout, self._lines, label=label)
+        shown = painter(sys.stdout)(style, short_id(job_id, sys.stdout)) if label else ""
+        return LinePrinter(self._screen, job_id, self._lines, label=shown)
 
-    def _write_json(self, line: "LineInfo", job_id: str) -> None:
+
+class _JsonPrinter(QuietPrinter):
+    """Prints lines as JSON."""
+
+    def __init__(self, lines: LineFilter, about: dict[str, object]) -> None:
+        self._lines = lines
+        self._about = about
+
+    def line(self, line: "LineInfo") -> None:
         if self._lines.takes(line):
-            plain: dict[str, object] = {"job_id": job_id} if job_id else {}
-            write_json(plain | msgspec.json.decode(line.raw), indent=None)
+            write_json(self._about | msgspec.json.decode(line.raw), indent=None)

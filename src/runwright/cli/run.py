@@ -12,7 +12,8 @@ import typer
 from runwright.cli.completion import complete_workers
 from runwright.cli.exits import UsageError, print_error
 from runwright.cli.job_rendering import painted_status
-from runwright.cli.log_follower import detach, exit_code, stderr_printer, wait_for
+from runwright.cli.live_lines import LinePrinter, LiveScreen
+from runwright.cli.log_follower import QuietPrinter, detach, exit_code, wait_for
 from runwright.cli.remote import DryRun, Remote, writes
 from runwright.cli.terminal import note, painter, shown
 from runwright.cli.times import milliseconds, parse_moment, require_duration
@@ -106,13 +107,13 @@ class _Waiting:
         self._remote = remote
         self._job = job
         self._seconds = seconds
-        self._show = (lambda _line: None) if quiet else stderr_printer()
+        self._printer = QuietPrinter() if quiet else LinePrinter(LiveScreen(sys.stderr), job.id)
         self._cancels = cancels
 
     def finish(self) -> None:
         """Show the log and the output, and exit with what became of the job."""
         try:
-            job = wait_for(self._remote.client, self._job.id, self._seconds, self._show)
+            job = wait_for(self._remote.client, self._job.id, self._seconds, self._printer)
         except KeyboardInterrupt:
             raise self._interrupted() from None
         self._remote.output.thing(job, lambda: _output_text(job))

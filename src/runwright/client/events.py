@@ -2,9 +2,7 @@
 
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
-from typing import Any, Final, Unpack
-
-import msgspec
+from typing import Final, Unpack
 
 from runwright.client.dual_mode import DualMode, M, call
 from runwright.client.models.base import decode_info
@@ -13,13 +11,14 @@ from runwright.client.models.events import (
     EventListOptions,
     InboxInfo,
     StreamEntry,
+    StreamHint,
     StreamOptions,
 )
 from runwright.client.moments import renamed_times
 from runwright.client.pagination import PAGE_ROWS, PageSource, Results, filters
 from runwright.client.session import Session, new_idempotency_key
 
-_SHOWN: Final = frozenset({"open", "event", "log", "gone"})
+_SHOWN: Final = frozenset({"open", "event", "log", "progress", "gone"})
 
 
 class EventsApi(DualMode[M]):
@@ -89,7 +88,9 @@ def _entry(kind: str, data: bytes) -> StreamEntry:
     if kind == "event":
         event = decode_info(EventInfo, data)
         return StreamEntry(kind=kind, event=event, subject_id=event.subject_id, worker_id=event.worker_id)
-    members: dict[str, Any] = msgspec.json.decode(data) if kind == "log" else {}
+    if kind not in {"log", "progress"}:
+        return StreamEntry(kind=kind)
+    hint = decode_info(StreamHint, data)
     return StreamEntry(
-        kind=kind, subject_id=members.get("subject_id", ""), worker_id=members.get("worker_id")
+        kind=kind, progress=hint.progress, subject_id=hint.subject_id, worker_id=hint.worker_id
     )

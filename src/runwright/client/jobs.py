@@ -17,6 +17,7 @@ from runwright.client.models.jobs import (
     JobListOptions,
     JobSeriesInfo,
     LineInfo,
+    ProgressInfo,
     SubmitOptions,
 )
 from runwright.client.moments import renamed_times
@@ -30,6 +31,8 @@ _LONGEST_PAUSE: Final = 5.0
 _LONGEST_BULK_PAUSE: Final = 1.0
 _LINES: Final = 500
 _END: Final = "end"
+_FOLLOWED: Final[Mapping[str, type[LineInfo | ProgressInfo]]] = {"log": LineInfo, "progress": ProgressInfo}
+"""What the events of a log's stream are; others are passed over."""
 
 
 class JobsApi(DualMode[M]):
@@ -125,8 +128,14 @@ class JobsApi(DualMode[M]):
 
         A connection that is lost while it follows is opened again, and no line is missed or repeated.
         """
-        produce = self._follow if follow else self._read_log
+        produce = self._follow_log if follow else self._read_log
         return Iteration(self._session, lambda: produce(job_id, level, after))
+
+    def follow(
+        self, job_id: str, *, level: str | None = None, after: int = 0
+    ) -> Iteration[M, LineInfo | ProgressInfo]:
+        """Return the lines of a job's log, and the progress that it reports, until the job has ended."""
+        return Iteration(self._session, lambda: self._follow(job_id, level, after))
 
     @call
     async def bulk_cancel(
@@ -231,7 +240,15 @@ class JobsApi(DualMode[M]):
                 yield decode_info(LineInfo, row)
             following = page.next_after
 
-    async def _follow(self, job_id: str, level: str | None, after: int) -> AsyncGenerator[LineInfo, None]:
+    async def _follow_log(self, job_id: str, level: str | None, after: int) -> AsyncGenerator[LineInfo, None]:
+        async with aclosing(self._follow(job_id, level, after)) as parts:
+            async for part in parts:
+                if isinstance(part, LineInfo):
+                    yield part
+
+    async def _follow(
+        self, job_id: str, level: str | None, after: int
+    ) -> AsyncGenerator[LineInfo | ProgressInfo, None]:
         events = self._session.follow(
             "GET /v1/ava/jobs/{job_id}/logs/stream", job_id, query={"after": after, "filter[level]": level}
         )
@@ -239,8 +256,9 @@ class JobsApi(DualMode[M]):
             async for event in events:
                 if event.event == _END:
                     return
-                if event.data:
-                    yield decode_info(LineInfo, event.data.encode())
+                kind = _FOLLOWED.get(event.event)
+                if kind is not None and event.data:
+                    yield decode_info(kind, event.data.encode())
 
 
 class _LogPage(msgspec.Struct, frozen=True):

@@ -23,7 +23,6 @@ from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mappi
 from itertools import groupby, islice
 from typing import Final
 
-from runwright.core.ids import JobId, WorkerId
 from runwright.core.turns import Turns, in_turns
 from runwright.db.pool import Database
 from runwright.events.feed_store import (
@@ -33,7 +32,7 @@ from runwright.events.feed_store import (
     keeps_events_from,
     renew_watches,
 )
-from runwright.events.feed_stream import EndReason, FeedEvent, FeedPart, FeedStream, Gone, LogHint
+from runwright.events.feed_stream import EndReason, FeedEvent, FeedPart, FeedStream, Gone, JobHint
 from runwright.events.log_position import MOST_ABOVE, LogHorizon, LogPosition
 from runwright.events.notifications import EventNotifications
 
@@ -54,7 +53,7 @@ _OFFERED_AT_ONCE: Final = 100
 
 HINT_SECONDS: Final = 0.25
 MOST_HINTS: Final = 500
-"""The jobs of a tenant whose new log lines are hinted at together."""
+"""The hints at jobs of a tenant, at new log lines and at progress, that are given together."""
 
 
 class _Channel:
@@ -65,7 +64,7 @@ class _Channel:
         self.seen: dict[int, None] = {}
         self.epoch = 0
         self.live = False
-        self.hints: dict[str, LogHint] = {}
+        self.hints: dict[tuple[type, str], JobHint] = {}
         self.handed_out: LogPosition | None = None
         """The position of streams that have got everything that was handed out to all of them."""
 
@@ -160,12 +159,12 @@ class EventFeed:
         channel = self._channels.get(tenant_id)
         return channel.handed_out if channel is not None and channel.live else None
 
-    def hint(self, tenant_id: str, job_id: JobId, worker_id: WorkerId) -> None:
-        """Let the streams of a tenant know, soon, that a job has written log lines."""
+    def hint(self, tenant_id: str, hint: JobHint) -> None:
+        """Give the streams of a tenant, soon, a hint at a job; the last one of a kind and job counts."""
         channel = self._channels.get(tenant_id)
         if channel is None or len(channel.hints) >= MOST_HINTS:
             return
-        channel.hints[job_id] = LogHint(job_id, worker_id)
+        channel.hints[type(hint), hint.job_id] = hint
         if self._hint_timer is None:
             loop = asyncio.get_running_loop()
             self._hint_timer = loop.call_later(HINT_SECONDS, self._send_hints)

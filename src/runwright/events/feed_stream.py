@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
+from datetime import datetime
 from enum import StrEnum
 from typing import Final, TypeAlias
 
@@ -40,6 +41,16 @@ class LogHint(msgspec.Struct, frozen=True):
     worker_id: str
 
 
+class ProgressHint(msgspec.Struct, frozen=True):
+    """How far a job is, as its handler reported last."""
+
+    job_id: str
+    worker_id: str
+    fraction: float | None
+    message: str | None
+    updated_at: datetime
+
+
 class Gone(msgspec.Struct, frozen=True):
     """Events may be missing: the stream continues from this position."""
 
@@ -55,13 +66,14 @@ class EndReason(StrEnum):
     UNAVAILABLE = "unavailable"
 
 
-FeedPart: TypeAlias = FeedEvent | LogHint | Gone
+JobHint: TypeAlias = LogHint | ProgressHint
+FeedPart: TypeAlias = FeedEvent | JobHint | Gone
 
 
 class FeedStream:
     """What one client gets of a tenant's events."""
 
-    def __init__(self, selects: Callable[[FeedEvent | LogHint], bool]) -> None:
+    def __init__(self, selects: Callable[[FeedEvent | JobHint], bool]) -> None:
         """`selects`: which events and hints it is given."""
         self.joined = asyncio.Event()
         self.start: LogPosition | None = None

@@ -25,7 +25,7 @@ from runwright.executor.progress_reports import ProgressReports
 from runwright.executor.recorder import Recorder
 from runwright.executor.worker_cache import LoadedWorker, WorkerCache
 from runwright.handler_calls.store import RunningAttempt
-from runwright.jobs.model import AttemptEnd, ClaimedAttempt, LogChunk, ProgressReport
+from runwright.jobs.model import AttemptEnd, AttemptPart, ClaimedAttempt
 from runwright.jobs.notifications import JobNotifications
 from runwright.leases.store import cancel_requests
 from runwright.loops.pass_loop import PassLoop
@@ -281,8 +281,8 @@ class AttemptRunner:
             if (chunk := attempt.take_log()) is not None:
                 self._record_part(attempt, chunk)
 
-    def _record_part(self, attempt: ClaimedAttempt, part: LogChunk | ProgressReport) -> None:
-        self._recorder.record(part).add_done_callback(partial(self._after_chunk, attempt))
+    def _record_part(self, attempt: ClaimedAttempt, part: AttemptPart) -> None:
+        self._recorder.record(part).add_done_callback(partial(self._after_part, attempt, part))
 
     # --- recording ---------------------------------------------------------------------
 
@@ -370,10 +370,11 @@ class AttemptRunner:
         if done.exception() is None:
             self._notifications.jobs_ready()
 
-    def _after_chunk(self, attempt: ClaimedAttempt, done: asyncio.Future[JobStatus | None]) -> None:
+    def _after_part(
+        self, attempt: ClaimedAttempt, part: AttemptPart, done: asyncio.Future[JobStatus | None]
+    ) -> None:
         if done.exception() is None:
-            self._notifications.logs_written(attempt.job_id)
-            self._notifications.log_hints.written(attempt.tenant_id, attempt.job_id, attempt.worker_id)
+            self._notifications.part_written(attempt, part)
 
     def _release(self, assignment_id: int, attempt: ClaimedAttempt) -> None:
         self._attempts.pop(assignment_id, None)

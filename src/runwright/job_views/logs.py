@@ -17,8 +17,9 @@ from runwright.core.turns import Turns
 from runwright.db.pool import Database
 from runwright.job_views.model import JobLogs, LogLine
 from runwright.job_views.store.log_chunks import StoredLine, fetch_last_log_chunks, fetch_log_chunks
+from runwright.jobs.model import JobProgress
 from runwright.jobs.notifications import FOLLOW_SECONDS, JobNotifications
-from runwright.jobs.store.read import fetch_status
+from runwright.jobs.store.read import fetch_live_state
 
 LOOK_SECONDS: Final = 1.0
 _CHUNKS_PER_READ: Final = 50
@@ -129,8 +130,8 @@ class TailEnd(msgspec.Struct, frozen=True):
     job_status: JobStatus
 
 
-TailPart = list[LogLine] | TailEnd
-"""New lines (an empty list: none came for a while), or the end."""
+TailPart = list[LogLine] | JobProgress | TailEnd
+"""New lines (an empty list: none came for a while), what the handler reports of its progress, or the end."""
 
 
 async def tail_log(
@@ -143,26 +144,38 @@ async def tail_log(
     after: int,
     over: Callable[[], bool],
 ) -> AsyncIterator[TailPart]:
-    """Yield the lines after the one numbered `after` as they come, then the end; return once `over()`."""
+    """Yield the lines after the one numbered `after` as they come, then the end; return once `over()`.
+
+    The progress of the latest attempt is yielded first where there is any, and whenever it has changed.
+    """
     loop = asyncio.get_running_loop()
     follow_at = 0.0
+    progress: JobProgress | None = None
     with notifications.watching(job_id) as watch:
         while not over():
             watch.woken.clear()
             # The status is read before the lines: all lines of a job that has ended are stored.
-            status = await fetch_status(db, tenant_id=tenant_id, job_id=job_id)
-            if status is None:
+            state = await fetch_live_state(db, tenant_id=tenant_id, job_id=job_id)
+            if state is None:
                 return
+            if state.progress not in {None, progress}:
+                yield state.progress
+            progress = state.progress
             more = True
             while more:
                 page = await read_logs(
-                    db, job_id=job_id, job_status=status, which=which, limit=_LINES_PER_READ, after=after
+                    db,
+                    job_id=job_id,
+                    job_status=state.status,
+                    which=which,
+                    limit=_LINES_PER_READ,
+                    after=after,
                 )
                 after = page.read_to
                 more = page.next_after is not None
                 yield page.logs
-            if status in TERMINAL:
-                yield TailEnd(job_id, status)
+            if state.status in TERMINAL:
+                yield TailEnd(job_id, state.status)
                 return
             if loop.time() >= follow_at:
                 notifications.follow(job_id)

@@ -16,7 +16,7 @@ from runwright.job_views.store.series import fetch_series
 from runwright.jobs.model import Job
 from runwright.jobs.notifications import JobNotifications
 from runwright.jobs.service import Jobs, no_job
-from runwright.jobs.store.read import LIST_COLUMNS, SUMMARY_COLUMNS, fetch_jobs, fetch_status
+from runwright.jobs.store.read import LIST_COLUMNS, SUMMARY_COLUMNS, fetch_jobs, fetch_live_state
 
 
 class JobViews:
@@ -121,11 +121,11 @@ class JobViews:
     async def tail(
         self, tenant_id: str, job_id: JobId, *, level: str | None, after: int, text: str | None = None
     ) -> AsyncIterator[TailPart]:
-        """Yield the job's log lines after the one numbered `after` as they come, until the job has ended.
+        """Yield the job's log lines after the one numbered `after`, and its progress, until it has ended.
 
         Raises NotFoundError at the call. Ends early when `end_tails` is called.
         """
-        if await fetch_status(self._db, tenant_id=tenant_id, job_id=job_id) is None:
+        if await fetch_live_state(self._db, tenant_id=tenant_id, job_id=job_id) is None:
             raise no_job(job_id)
         return tail_log(
             self._db,

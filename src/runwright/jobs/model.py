@@ -6,7 +6,7 @@ lines grow with the fence, so the lines of a later attempt come after those of a
 
 import random
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, TypeAlias
 
 import msgspec
 
@@ -33,6 +33,13 @@ class JobProgress(msgspec.Struct, frozen=True):
     fraction: float | None
     message: str | None
     updated_at: datetime
+
+
+class LiveState(msgspec.Struct, frozen=True):
+    """Where a job is, and how far its latest attempt."""
+
+    status: JobStatus
+    progress: JobProgress | None
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
@@ -107,6 +114,10 @@ class ProgressReport(msgspec.Struct, frozen=True, kw_only=True):
     fraction: float | None
     message: str | None
     at: datetime
+
+
+AttemptPart: TypeAlias = LogChunk | ProgressReport
+"""What is recorded of an attempt while it runs."""
 
 
 class AttemptEnd(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,7 +2,7 @@
 
 Within a process they are plain calls; between processes they are sent by NOTIFY and may be lost:
 every receiver also reads the tables periodically. "ready" notifications are merged, at most
-one per `READY_SECONDS`, because NOTIFY takes a database-wide lock at commit. New log lines are
+one per `READY_SECONDS`, because NOTIFY takes a database-wide lock at commit. New log lines and progress are
 announced only for jobs whose log is being followed; followers repeat their subscription every
 `FOLLOW_SECONDS`.
 """
@@ -14,8 +14,9 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Final
 
-from runwright.jobs.log_hints import HINT_KINDS, LogHints
-from runwright.jobs.model import AttemptEnd
+from runwright.events.feed_stream import LogHint, ProgressHint
+from runwright.jobs.job_hints import HINT_KINDS, JobHints
+from runwright.jobs.model import AttemptEnd, AttemptPart, ClaimedAttempt, LogChunk
 
 READY_SECONDS: Final = 0.02
 FOLLOW_SECONDS: Final = 5.0
@@ -46,7 +47,7 @@ class JobNotifications:
         self._on_cancel: list[Callable[[str], None]] = []
         self._on_changed: list[Callable[[], None]] = []
         self._on_started: list[Callable[[], None]] = []
-        self.log_hints = LogHints(lambda message: send(f"{origin} {message}"), monotonic)
+        self.job_hints = JobHints(lambda message: send(f"{origin} {message}"), monotonic)
         self._watches: dict[str, list[EndWatch]] = {}
         self._followed: dict[str, float] = {}
         self._ready_timer: asyncio.TimerHandle | None = None
@@ -145,6 +146,16 @@ class JobNotifications:
         if self.followed(job_id):
             self._send(f"{self._origin} logs {job_id}")
 
+    def part_written(self, attempt: ClaimedAttempt, part: AttemptPart) -> None:
+        """Wake the followers of a running job, and give a hint to the streams of its tenant."""
+        self.logs_written(attempt.job_id)
+        self.job_hints.give(
+            attempt.tenant_id,
+            LogHint(attempt.job_id, attempt.worker_id)
+            if isinstance(part, LogChunk)
+            else ProgressHint(attempt.job_id, attempt.worker_id, part.fraction, part.message, part.at),
+        )
+
     def _wake(self, job_id: str) -> None:
         for watch in self._watches.get(job_id, ()):
             watch.woken.set()
@@ -181,11 +192,11 @@ class JobNotifications:
         elif kind == "follow":
             self._followed[content] = self._monotonic() + _EXPIRY_FACTOR * FOLLOW_SECONDS
         elif kind in HINT_KINDS:
-            self.log_hints.receive(kind, content)
+            self.job_hints.receive(kind, content)
 
     def stop(self) -> None:
         """Drop the pending notification; its receivers read the tables anyway."""
-        self.log_hints.stop()
+        self.job_hints.stop()
         if self._ready_timer is not None:
             self._ready_timer.cancel()
             self._ready_timer = None

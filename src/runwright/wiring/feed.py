@@ -17,7 +17,7 @@ FEED_CONNECTIONS: Final = 2
 async def open_feed(res: Resources, stack: AsyncExitStack) -> EventFeed:
     db = await open_database_pool(res, READ, FEED_CONNECTIONS, stack, by_index=True, lazy=True)
     feed = EventFeed(db, notifications=res.event_notifications)
-    hints = res.job_notifications.log_hints
+    hints = res.job_notifications.job_hints
 
     async def make_pass() -> float:
         hints.watch(feed.watched)

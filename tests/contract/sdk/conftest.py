@@ -9,6 +9,18 @@ from tests.contract.conftest import MakeKey, Server
 from runwright import Runwright
 
 WAIT = 60.0
+REPORTS = """
+import time
+from runwright import job
+def handler(input, env):
+    if "go" in input:
+        return job.set("go", True)
+    print("began")
+    job.progress(0.4, "pages")
+    while not job.get("go"):
+        time.sleep(0.05)
+"""
+"""Reports how far it is, and waits until another job of the worker lets it go on."""
 ECHO = "async def handler(input, env):\n    return input\n"
 COUNT = "async def handler(input, env):\n    for n in range(input['lines']):\n        print('line', n)\n    return n\n"
 

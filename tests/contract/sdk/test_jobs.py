@@ -6,11 +6,12 @@ import time
 
 import pytest
 from tests.contract.conftest import Server
-from tests.contract.sdk.conftest import COUNT, ECHO, WAIT
+from tests.contract.sdk.conftest import COUNT, ECHO, REPORTS, WAIT
 from tests.contract.sdk.cutting_proxy import cutting_proxy
 
 from runwright import AsyncRunwright, Runwright
 from runwright.client import ApiError, JobUnsuccessfulError
+from runwright.client.models.jobs import LineInfo, ProgressInfo
 from runwright.client.worker_names import AmbiguousNameError
 
 
@@ -58,6 +59,26 @@ def test_a_log_is_followed_from_the_beginning_and_nothing_is_missed_when_it_is_c
     lines = list(rw.jobs.logs(job.id))
     assert list(rw.jobs.logs(job.id, after=lines[-9].seq)) == lines[-8:]
     assert list(rw.jobs.logs(job.id, level="error")) == []
+
+
+def test_a_running_job_is_followed_with_its_progress(rw: Runwright) -> None:
+    rw.workers.create("reports", "python", source_code=REPORTS)
+    entries = iter(rw.stream(type="job.progress"))
+    assert next(entries).kind == "open"
+    job = rw.jobs.submit("reports")
+    entry = next(entries)
+    assert (entry.kind, entry.subject_id, entry.worker_id) == ("progress", job.id, job.worker_id)
+    parts = iter(rw.jobs.follow(job.id))
+    first = next(parts)
+    assert isinstance(first, ProgressInfo)
+    assert (first.fraction, first.message) == (0.4, "pages")
+    assert first == entry.progress == rw.jobs.get(job.id).progress
+    rw.jobs.run("reports", {"go": True}, wait=WAIT)
+    rest = list(parts)
+    lines = list(rw.jobs.logs(job.id))
+    assert lines == [part for part in rest if isinstance(part, LineInfo)]
+    assert lines == list(rw.jobs.logs(job.id, follow=True))
+    assert "began" in [line.msg for line in lines]
 
 
 def test_lists_are_read_page_by_page(rw: Runwright) -> None:

@@ -14,7 +14,7 @@ from runwright.cli.deploy.model import Act, Plan
 from runwright.cli.exits import report
 from runwright.cli.job_rendering import painted_status
 from runwright.cli.library_errors import report_other
-from runwright.cli.log_follower import line_printer
+from runwright.cli.live_lines import LinePrinter, LiveScreen
 from runwright.cli.remote import Remote
 from runwright.cli.terminal import note, painter, printable
 from runwright.cli.times import milliseconds
@@ -105,12 +105,12 @@ class _DevRun:
             pass
 
     def _follow(self) -> None:
-        show = line_printer(sys.stdout)
+        printer = LinePrinter(LiveScreen(sys.stdout), self._job.id)
         try:
             for line in self._client.jobs.logs(self._job.id, follow=True):
                 if self._cancelled.is_set():
                     return
-                show(line)
+                printer.line(line)
             self._show_end(self._client.jobs.get(self._job.id))
         except ClientError as error:
             if not self._cancelled.is_set():

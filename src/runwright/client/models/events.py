@@ -6,6 +6,7 @@ from typing import Any, TypedDict
 import msgspec
 
 from runwright.client.models.base import Info
+from runwright.client.models.jobs import ProgressInfo
 from runwright.client.moments import Moment
 
 
@@ -23,16 +24,25 @@ class EventInfo(Info, frozen=True, kw_only=True):
     """How many agents get it; of an event that was just published."""
 
 
+class StreamHint(Info, frozen=True, kw_only=True):
+    """What a stream brings of a running job that is no event of the log."""
+
+    subject_id: str
+    worker_id: str
+    progress: ProgressInfo | None = None
+
+
 class StreamEntry(Info, frozen=True, kw_only=True):
     """What a stream brings.
 
     `kind` is `open` when all that happens from then on will come; `event`, with an `event`; `log` where a job
-    has written lines; or `gone`: the stream could not continue where it was, so what is shown has to be read
-    again.
+    has written lines; `progress`, with the `progress` that a job reports; or `gone`: the stream could not
+    continue where it was, so what is shown has to be read again.
     """
 
     kind: str
     event: EventInfo | None = None
+    progress: ProgressInfo | None = None
     subject_id: str = ""
     worker_id: str | None = None
 

@@ -12,7 +12,7 @@ from asyncpg import Record
 
 from runwright.core.job_state import JobStatus, Trigger
 from runwright.db.pool import Database, PoolConnection
-from runwright.jobs.model import NULL, Job, JobError, JobProgress
+from runwright.jobs.model import NULL, Job, JobError, JobProgress, LiveState
 
 _decode_progress: Final = msgspec.json.Decoder(tuple[float | None, str | None, datetime]).decode
 
@@ -114,17 +114,24 @@ async def fetch_jobs_by_key(db: Database, keys: Sequence[tuple[str, str]]) -> di
     return {(row["tenant_id"], row["id"]): job_from_row(row) for row in rows}
 
 
-async def fetch_status(db: Database, *, tenant_id: str, job_id: str) -> JobStatus | None:
-    """Return the status of a job of the tenant; None where there is no such job."""
-    status = await db.fetchval(
+async def fetch_live_state(db: Database, *, tenant_id: str, job_id: str) -> LiveState | None:
+    """Return the state of a job of the tenant; None where there is no such job."""
+    row = await db.fetchrow(
         """
-        SELECT coalesce(r.status, CASE q.state WHEN 'running' THEN 'running' ELSE 'queued' END)
+        SELECT coalesce(r.status, CASE q.state WHEN 'running' THEN 'running' ELSE 'queued' END) AS status,
+               p.fraction, p.message, p.updated_at
         FROM jobs j
         LEFT JOIN job_results r ON r.tenant_id = j.tenant_id AND r.job_id = j.id
         LEFT JOIN job_queue q ON q.tenant_id = j.tenant_id AND q.job_id = j.id
+        LEFT JOIN job_progress p ON p.tenant_id = j.tenant_id AND p.job_id = j.id
+             AND p.attempt = coalesce(r.attempt, q.attempt)
         WHERE j.tenant_id = $1 AND j.id = $2
         """,
         tenant_id,
         job_id,
     )
-    return None if status is None else JobStatus(status)
+    if row is None:
+        return None
+    status, fraction, message, updated_at = row
+    progress = None if updated_at is None else JobProgress(fraction, message, updated_at)
+    return LiveState(JobStatus(status), progress)

@@ -6,10 +6,13 @@ from typing import Final
 
 from runwright.core.turns import in_turns
 from runwright.http.ava.jobs.log_schemas import line_out
+from runwright.http.ava.jobs.schemas import ProgressOut
+from runwright.http.fields import to_out
 from runwright.http.request import Request
 from runwright.http.response import server_sent_event
 from runwright.job_views.logs import TailEnd, TailPart
 from runwright.job_views.model import LogLine
+from runwright.jobs.model import JobProgress
 
 SILENCE_SECONDS: Final = 15.0
 """After this time without an event a comment is sent, so that proxies keep the connection open."""
@@ -31,6 +34,8 @@ async def log_events(request: Request, parts: AsyncIterator[TailPart]) -> AsyncG
                 return
             if isinstance(part, TailEnd):
                 yield server_sent_event("end", part)
+            elif isinstance(part, JobProgress):
+                yield server_sent_event("progress", to_out(ProgressOut, part))
             elif part:
                 yield b"".join(await in_turns(part, _log_event))
             elif loop.time() - last < SILENCE_SECONDS:

@@ -202,8 +202,9 @@ async def read_logs(request: Request) -> Data[JobLogsOut]:
     produces=EVENT_STREAM,
 )
 async def stream_logs(request: Request) -> Response:
-    """Server-sent events: `log` for each line (its `id` is the line's `seq`), then `end`.
+    """Server-sent events: `log` for each line (its `id` is the line's `seq`), `progress`, then `end`.
 
+    `progress` is what the job's record has, sent first where there is any, and when the handler reports anew.
     A client that was cut off sends the last id as `Last-Event-ID` and misses nothing.
     """
     query = request.query(STREAM_LOGS)

@@ -13,10 +13,26 @@ from runwright import __version__
 from runwright.core.errors import UnavailableError
 from runwright.core.turns import Turns
 from runwright.db.errors import transient
-from runwright.events.feed_stream import EndReason, FeedEvent, FeedPart, FeedStream, Gone, LogHint
+from runwright.events.feed_stream import (
+    EndReason,
+    FeedEvent,
+    FeedPart,
+    FeedStream,
+    Gone,
+    LogHint,
+    ProgressHint,
+)
 from runwright.events.log_position import LogPosition
 from runwright.http.ava.events.schemas import event_out
-from runwright.http.ava.stream.schemas import EndOut, GoneOut, HeartbeatOut, LogHintOut, OpenOut, StreamFilter
+from runwright.http.ava.stream.schemas import (
+    EndOut,
+    GoneOut,
+    HeartbeatOut,
+    LogHintOut,
+    OpenOut,
+    StreamFilter,
+    progress_hint_out,
+)
 from runwright.http.fields import format_time
 from runwright.http.request import Request
 from runwright.http.response import server_sent_event
@@ -116,6 +132,8 @@ def _frame(part: FeedPart) -> bytes:
         return server_sent_event("gone", GoneOut(), part.position.text)
     if isinstance(part, LogHint):
         return server_sent_event("log", LogHintOut(subject_id=part.job_id, worker_id=part.worker_id))
+    if isinstance(part, ProgressHint):
+        return server_sent_event("progress", progress_hint_out(part))
     return _event_frame(part)
 
 

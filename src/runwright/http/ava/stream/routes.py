@@ -21,8 +21,9 @@ async def stream_events(request: Request) -> Response:
     """Server-sent events: what happens to jobs, schedules, deliveries, executions and runs, and your own.
 
     `open` is sent first: everything that happens from then on follows; `event` for each entry of the log, as
-    in the list of events; `log` when a job has written lines; `heartbeat` every 10 seconds without another
-    message; `end`, with a `reason`, before the server ends the stream.
+    in the list of events; `log` when a job has written lines; `progress` when one reports how far it is;
+    `heartbeat` every 10 seconds without another message; `end`, with a `reason`, before the server ends the
+    stream.
 
     A client that was disconnected sends the last id as `Last-Event-ID` and receives what it has missed, some
     events perhaps again (each has its own `id`). If these events are not kept any more, `gone` is sent

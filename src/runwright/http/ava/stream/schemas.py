@@ -8,7 +8,7 @@ from msgspec import UNSET, Meta, UnsetType, field
 
 from runwright.core.errors import InvalidError
 from runwright.events.event_filter import TypePatterns
-from runwright.events.feed_stream import FeedEvent, LogHint
+from runwright.events.feed_stream import FeedEvent, JobHint, LogHint, ProgressHint
 from runwright.events.log_position import LogPosition, parse_position
 from runwright.http.ava.envelopes import Time, optional
 from runwright.http.ava.events.schemas import (
@@ -18,10 +18,12 @@ from runwright.http.ava.events.schemas import (
     check_type_names,
     type_patterns,
 )
+from runwright.http.ava.jobs.schemas import ProgressOut
+from runwright.http.fields import to_out
 from runwright.http.validation import Validator
 
-LOG_TYPE: Final = "job.log"
-"""The type by which filters select hints at log lines."""
+LOG_TYPE, PROGRESS_TYPE = "job.log", "job.progress"
+"""The types by which filters select hints at log lines and at progress."""
 
 _LAST_EVENT_ID: Final = b"last-event-id"
 _LONGEST_POSITION: Final = 512
@@ -32,7 +34,11 @@ class StreamQuery(msgspec.Struct, frozen=True, kw_only=True):
 
     type: (
         Annotated[
-            TypeNames, Meta(description="As for the list of events; `ava.job.log`: hints at log lines.")
+            TypeNames,
+            Meta(
+                description="As for the list of events; `ava.job.log`: hints at log lines,"
+                " `ava.job.progress`: what jobs report."
+            ),
         ]
         | UnsetType
     ) = field(default=UNSET, name="filter[type]")
@@ -64,6 +70,15 @@ class LogHintOut(msgspec.Struct, frozen=True, kw_only=True):
     worker_id: str
 
 
+class ProgressHintOut(msgspec.Struct, frozen=True, kw_only=True):
+    """A job reports how far it is."""
+
+    type: Literal["ava.job.progress"] = "ava.job.progress"
+    subject_id: str
+    worker_id: str
+    progress: ProgressOut
+
+
 class HeartbeatOut(msgspec.Struct, frozen=True):
     """Nothing has happened."""
 
@@ -90,9 +105,10 @@ class StreamFilter(msgspec.Struct, frozen=True):
     subject_ids: frozenset[str] | None
     worker_id: str | None
 
-    def __call__(self, part: FeedEvent | LogHint) -> bool:
-        if isinstance(part, LogHint):
-            return self._fits(LOG_TYPE, part.job_id, part.worker_id)
+    def __call__(self, part: FeedEvent | JobHint) -> bool:
+        if not isinstance(part, FeedEvent):
+            hint_type = LOG_TYPE if isinstance(part, LogHint) else PROGRESS_TYPE
+            return self._fits(hint_type, part.job_id, part.worker_id)
         event = part.logged.event
         worker_id = event.subject_id if event.type.startswith("worker.") else part.logged.worker_id
         return self._fits(event.type, event.subject_id, worker_id)
@@ -108,6 +124,12 @@ class StreamFilter(msgspec.Struct, frozen=True):
 def stream_filter(query: StreamQuery) -> StreamFilter:
     subject_ids = None if query.subject_id is UNSET else frozenset(query.subject_id.split(","))
     return StreamFilter(type_patterns(query.type), subject_ids, optional(query.worker_id))
+
+
+def progress_hint_out(hint: ProgressHint) -> ProgressHintOut:
+    return ProgressHintOut(
+        subject_id=hint.job_id, worker_id=hint.worker_id, progress=to_out(ProgressOut, hint)
+    )
 
 
 def read_stream_position(headers: Mapping[bytes, bytes]) -> LogPosition | None:
