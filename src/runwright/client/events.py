@@ -55,9 +55,9 @@ class EventsApi(DualMode[M]):
 class InboxApi(DualMode[M]):
     """What waits for a person."""
 
-    def list(self, *, status: str = "waiting") -> Results[M, InboxInfo]:
+    def list(self, *, status: str = "waiting", per_page: int = PAGE_ROWS) -> Results[M, InboxInfo]:
         """Return questions, newest first: those that wait, or those that were `answered`."""
-        query = {"filter[status]": status, "per_page": PAGE_ROWS}
+        query = {"filter[status]": status, "per_page": per_page}
         return Results(self._session, PageSource(into=InboxInfo, route="GET /v1/ava/inbox", query=query))
 
     @call

@@ -69,13 +69,15 @@ class WebhooksApi(DualMode[M]):
 class DeliveriesApi(DualMode[M]):
     """The deliveries to webhooks."""
 
-    def list(self, webhook_id: str, *, status: str | None = None) -> Results[M, DeliveryInfo]:
+    def list(
+        self, webhook_id: str, *, status: str | None = None, per_page: int = PAGE_ROWS
+    ) -> Results[M, DeliveryInfo]:
         """Return the deliveries to a webhook, newest first."""
         source = PageSource(
             into=DeliveryInfo,
             route="GET /v1/webhooks/{webhook_id}/deliveries",
             ids=(webhook_id,),
-            query={"filter[status]": status, "per_page": PAGE_ROWS},
+            query={"filter[status]": status, "per_page": per_page},
         )
         return Results(self._session, source)
 

@@ -5,8 +5,9 @@ from typing import Annotated, Any, Final
 from msgspec import UNSET, Meta, UnsetType
 
 from runwright.mcp.field_selection import select_fields
-from runwright.mcp.results import ToolOutput, ToolResult, rows_that_fit
+from runwright.mcp.results import ToolOutput, ToolResult
 from runwright.mcp.tools import TOOLS, Parameters, ToolContext
+from runwright.mcp.windows import Cursor, list_part
 from runwright.mcp.workers import Worker
 
 
@@ -15,6 +16,7 @@ class Stats(Parameters, frozen=True, kw_only=True):
 
     worker: Worker | UnsetType = UNSET
     days: Annotated[int, Meta(ge=1, le=90)] = 7
+    cursor: Cursor | UnsetType = UNSET
 
 
 @TOOLS.add("Figures of jobs")
@@ -34,9 +36,10 @@ async def stats(context: ToolContext, parameters: Stats) -> ToolResult:
         one = await context.api.queues.get(parameters.worker)
         live = {"queued": one.queued, "running": one.running}
     data = {"days": report.period_days, "jobs": select_fields(report.jobs, _TOTALS), "now": live}
+    part, cursor = list_part(rows, parameters.cursor, beside=data)
     return ToolResult(
         f"{report.jobs.total} jobs ended in {report.period_days} days.",
-        ToolOutput(data=data | ({"by_worker": rows[: rows_that_fit(rows)]} if rows else {})),
+        ToolOutput(data=data | ({"by_worker": part} if part else {}), next_cursor=cursor),
     )
 
 

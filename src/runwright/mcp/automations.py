@@ -6,8 +6,9 @@ from msgspec import UNSET, Meta, UnsetType
 
 from runwright.mcp.field_selection import all_fields, select_fields
 from runwright.mcp.grants import Grant
-from runwright.mcp.results import ToolOutput, ToolResult, rows_that_fit
+from runwright.mcp.results import ToolOutput, ToolResult
 from runwright.mcp.tools import TOOLS, Parameters, ToolContext
+from runwright.mcp.windows import Cursor, list_part
 
 
 class TriggerAutomation(Parameters, frozen=True, kw_only=True):
@@ -17,6 +18,7 @@ class TriggerAutomation(Parameters, frozen=True, kw_only=True):
         Annotated[str, Meta(description="The id of an automation's job; without it they are listed.")]
         | UnsetType
     ) = UNSET
+    cursor: Cursor | UnsetType = UNSET
 
 
 @TOOLS.add("Run an automation now", Grant.RUN, destructive=True)
@@ -27,6 +29,7 @@ async def trigger_automation(context: ToolContext, parameters: TriggerAutomation
             select_fields(job, ("id", "name", "agent_name", "enabled", "next_run"))
             async for job in context.api.automations.jobs.list()
         ]
-        return ToolResult(f"{len(jobs)} automations.", ToolOutput(data=jobs[: rows_that_fit(jobs)]))
+        part, cursor = list_part(jobs, parameters.cursor)
+        return ToolResult(f"{len(jobs)} automations.", ToolOutput(data=part, next_cursor=cursor))
     run = await context.api.automations.jobs.trigger(parameters.job_id)
     return ToolResult(f"Run {run.id} is {run.status}.", ToolOutput(data=all_fields(run)))

@@ -9,6 +9,8 @@ from typing import Any, Final
 
 import msgspec
 
+from runwright.client.session import Credentials
+
 TOKEN_SECONDS: Final = 600.0
 _TOO_OLD: Final = "The token is too old: make the dry run again."
 _WRONG: Final = "The token is not of this dry run: give it back unchanged, with the same key."
@@ -25,10 +27,11 @@ class _Claims(msgspec.Struct, frozen=True):
 
 
 class DryRunTokens:
-    """Makes and checks tokens; signed with the caller's key, so that any process can check them."""
+    """Makes and checks tokens, signed with the caller's key and tenant, so that any process can do it."""
 
-    def __init__(self, api_key: str) -> None:
-        self._key = hashlib.sha256(b"runwright mcp dry run\0" + api_key.encode()).digest()
+    def __init__(self, credentials: Credentials) -> None:
+        caller = f"{credentials.tenant or ''}\0{credentials.api_key or ''}"
+        self._key = hashlib.sha256(b"runwright mcp dry run\0" + caller.encode()).digest()
 
     def token(self, action: str, selection: Mapping[str, Any]) -> str:
         """Return a token for doing to a selection what a dry run has counted."""

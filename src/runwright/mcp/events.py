@@ -4,12 +4,13 @@ from typing import Annotated, Any, Final
 
 from msgspec import UNSET, Meta, UnsetType
 
-from runwright.mcp.field_selection import all_fields, select_fields
+from runwright.mcp.field_selection import select_fields
 from runwright.mcp.grants import Grant
-from runwright.mcp.results import ToolOutput, ToolResult, rows_that_fit
+from runwright.mcp.results import ToolOutput, ToolResult
 from runwright.mcp.tools import TOOLS, Parameters, ToolContext
-from runwright.mcp.windows import PageParameters, list_page
+from runwright.mcp.windows import PageParameters, list_page, list_part
 
+_EVENT: Final = ("id", "type", "created_at", "executions")
 _DELIVERY: Final = ("id", "event_type", "event", "status", "attempts", "created_at", "completed_at")
 
 
@@ -28,12 +29,13 @@ async def list_deliveries(context: ToolContext, parameters: ListDeliveries) -> T
             select_fields(each, ("id", "url", "events", "status"))
             async for each in context.api.webhooks.list()
         ]
-        return ToolResult(f"{len(webhooks)} webhooks.", ToolOutput(data=webhooks[: rows_that_fit(webhooks)]))
+        part, cursor = list_part(webhooks, parameters.cursor, most=parameters.limit)
+        return ToolResult(f"{len(webhooks)} webhooks.", ToolOutput(data=part, next_cursor=cursor))
     status = None if parameters.status is UNSET else parameters.status
     webhook_id = parameters.webhook_id
     return await list_page(
         "deliveries",
-        lambda _rows: context.api.deliveries.list(webhook_id, status=status),
+        lambda rows: context.api.deliveries.list(webhook_id, status=status, per_page=rows),
         parameters,
         _DELIVERY,
     )
@@ -52,4 +54,4 @@ async def publish_event(context: ToolContext, parameters: PublishEvent) -> ToolR
     """Publish a custom event; webhooks, agents and automations that subscribe to it get it."""
     options = parameters.given("payload", "idempotency_key")
     event = await context.api.events.publish(parameters.type, **options)
-    return ToolResult(f"Event {event.id} was published.", ToolOutput(data=all_fields(event)))
+    return ToolResult(f"Event {event.id} was published.", ToolOutput(data=select_fields(event, _EVENT)))

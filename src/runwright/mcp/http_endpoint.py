@@ -137,7 +137,7 @@ class McpEndpoint:
             messages.append(message)
 
         async with _client(target, home) as api:
-            context = ToolContext(api=api, dry_run_tokens=DryRunTokens(target.credentials.api_key or ""))
+            context = ToolContext(api=api, dry_run_tokens=DryRunTokens(target.credentials))
             await self._serve(context, scope, _replayed(body), keep)
         return messages
 

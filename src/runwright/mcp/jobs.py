@@ -86,7 +86,13 @@ class GetJob(Parameters, frozen=True, kw_only=True):
 
     job_id: JobId
     part: (
-        Annotated[Literal["input", "output"], Meta(description="Only this, as JSON text, from `cursor` on.")]
+        Annotated[
+            Literal["input", "output", "explanation"],
+            Meta(
+                description="Only this, as JSON text from `cursor` on; or why the job has its status:"
+                " what it waits for, why it failed."
+            ),
+        ]
         | UnsetType
     ) = UNSET
     cursor: Cursor | UnsetType = UNSET
@@ -95,6 +101,8 @@ class GetJob(Parameters, frozen=True, kw_only=True):
 @TOOLS.add("Get a job")
 async def get_job(context: ToolContext, parameters: GetJob) -> ToolResult:
     """Get a job with its input, output and error; long ones are cut, and read whole by `part`."""
+    if parameters.part == "explanation":
+        return await _explain(context, parameters.job_id)
     job = await context.api.jobs.get(parameters.job_id)
     if parameters.part is not UNSET:
         return _part_of(job, parameters.part, parameters.cursor)
@@ -106,6 +114,14 @@ def _details(job: JobInfo) -> dict[str, Any]:
     if job.error is not None:
         details["error"] = select_fields(job.error, ("code", "message", "stack"), longest=_LONGEST_ERROR)
     return details | select_fields(job, ("input", "output"), longest=_LONGEST_ERROR)
+
+
+async def _explain(context: ToolContext, job_id: str) -> ToolResult:
+    found = await context.api.jobs.explain(job_id)
+    return ToolResult(
+        f"Job {found.job_id} is {found.status}.",
+        ToolOutput(data=select_fields(found, ("status", "summary", "reasons"))),
+    )
 
 
 def _part_of(job: JobInfo, name: Literal["input", "output"], cursor: str | UnsetType) -> ToolResult:
@@ -123,7 +139,7 @@ class GetLogs(Parameters, frozen=True, kw_only=True):
         Annotated[str, Meta(max_length=200, description="Only lines with this text, in any case.")]
         | UnsetType
     ) = UNSET
-    level: Literal["info", "warn", "error"] | UnsetType = UNSET
+    level: Literal["debug", "info", "warn", "error"] | UnsetType = UNSET
     cursor: Cursor | UnsetType = UNSET
 
 
@@ -149,8 +165,10 @@ def _lines_result(parameters: GetLogs, lines: list[list[Any]], *, unread_after: 
     fitting = rows_that_fit(lines)
     if parameters.tail is not UNSET:
         returned = _last_that_fit(lines)
+        of = "the log" if unread_after is None else f"what was read; the log continues after {unread_after}"
+        cursor = None if unread_after is None else str(unread_after)
         return ToolResult(
-            f"The last {len(returned)} lines of job {parameters.job_id}.", ToolOutput(data=returned)
+            f"The last {len(returned)} lines of {of}.", ToolOutput(data=returned, next_cursor=cursor)
         )
     returned = lines[:fitting]
     after = returned[-1][0] if fitting < len(lines) else unread_after
@@ -169,22 +187,6 @@ def _last_that_fit(lines: list[list[Any]]) -> list[list[Any]]:
 def _line(line: LineInfo) -> list[Any]:
     start: list[Any] = [line.seq, line.ts, line.level, cut(line.msg, _LONGEST_LINE)]
     return [*start, cut(json_text(line.fields), _LONGEST_LINE)] if line.fields else start
-
-
-class OneJob(Parameters, frozen=True, kw_only=True):
-    """Which job."""
-
-    job_id: JobId
-
-
-@TOOLS.add("Explain a job")
-async def explain_job(context: ToolContext, parameters: OneJob) -> ToolResult:
-    """Say why a job has its status: what it waits for, or why it failed."""
-    found = await context.api.jobs.explain(parameters.job_id)
-    return ToolResult(
-        f"Job {found.job_id} is {found.status}.",
-        ToolOutput(data=select_fields(found, ("status", "summary", "reasons"))),
-    )
 
 
 class RunWorker(Parameters, frozen=True, kw_only=True):

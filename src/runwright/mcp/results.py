@@ -41,8 +41,7 @@ class ToolResult(msgspec.Struct, frozen=True):
     @property
     def text(self) -> str:
         """The result as a model reads it."""
-        json = json_text(self.output).replace("<", "\\u003c")
-        return f"{self.summary}\n{_BEGIN}\n{json}\n{_END}"
+        return fenced(self.summary, self.output)
 
     @property
     def fits(self) -> bool:
@@ -50,14 +49,20 @@ class ToolResult(msgspec.Struct, frozen=True):
         return _size(self.output) <= _ROOM_BYTES
 
 
+def fenced(summary: str, data: object) -> str:
+    """Return our own words, and the data that they are about."""
+    json = json_text(data).replace("<", "\\u003c")
+    return f"{summary}\n{_BEGIN}\n{json}\n{_END}"
+
+
 def json_text(value: object) -> str:
     """Return a value as JSON text."""
     return msgspec.json.encode(value).decode()
 
 
-def rows_that_fit(rows: Sequence[object]) -> int:
-    """Return how many of the rows an output has room for; at least one."""
-    room = _ROOM_BYTES - _ENVELOPE_BYTES
+def rows_that_fit(rows: Sequence[object], *, beside: object = None) -> int:
+    """Return how many of the rows an output has room for, beside what else it has; at least one."""
+    room = _ROOM_BYTES - _ENVELOPE_BYTES - _size(beside)
     for count, row in enumerate(rows):
         room -= _size(row) + 1
         if room < 0:
@@ -70,10 +75,10 @@ def cut(text: str, length: int) -> str:
     return text if len(text) <= length else text[: length - 1] + _CUT
 
 
-def slice_of(text: str, start: int) -> tuple[str, int | None]:
-    """Return as much of a text as an output has room for, and where the rest begins."""
+def slice_of(text: str, start: int, *, beside: object = None) -> tuple[str, int | None]:
+    """Return as much of a text as fits into an output, beside what else it has, and where the rest begins."""
     # A character takes at most twelve bytes, as two escaped surrogates; most take one.
-    length = _ROOM_BYTES - 2_000
+    length = _ROOM_BYTES - _ENVELOPE_BYTES - _size(beside)
     part = text[start : start + length]
     while _size(part) > length:
         part = part[: len(part) * length // (_size(part) + 1)]

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Final
 
 from msgspec import UNSET, Meta, UnsetType
 
-from runwright.mcp.field_selection import all_fields, select_fields
+from runwright.mcp.field_selection import select_fields
 from runwright.mcp.grants import Grant
 from runwright.mcp.results import ToolOutput, ToolResult
 from runwright.mcp.tools import TOOLS, Parameters, ToolContext, ToolError
@@ -59,7 +59,9 @@ async def preview_cron(context: ToolContext, parameters: PreviewCron) -> ToolRes
     found = await context.api.schedules.preview_expression(
         parameters.cron, parameters.timezone, parameters.count
     )
-    return ToolResult("The next firings.", ToolOutput(data=all_fields(found)))
+    firings = [select_fields(firing, ("at", "local", "note")) for firing in found.firings]
+    data = select_fields(found, ("cron", "timezone")) | {"firings": firings}
+    return ToolResult("The next firings.", ToolOutput(data=data))
 
 
 class SetSchedule(Parameters, frozen=True, kw_only=True):

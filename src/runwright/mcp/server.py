@@ -1,6 +1,7 @@
 """The MCP server, whatever the transport."""
 
 import logging
+from itertools import islice
 from typing import Any, Final
 
 import msgspec
@@ -10,15 +11,15 @@ from mcp.types import Tool as ToolDefinition
 
 from runwright import __version__
 from runwright.client import ApiError, ClientError
-from runwright.mcp import analytics, automations, documentation, events, jobs, schedules, workers
+from runwright.mcp import analytics, automations, documentation, events, inbox, jobs, schedules, workers
 from runwright.mcp.grants import Grant, ToolPolicy
-from runwright.mcp.results import ToolResult, cut
+from runwright.mcp.results import ToolResult, cut, fenced
 from runwright.mcp.tools import TOOLS, Tool, ToolContext, ToolError
 from runwright.mcp.worker_tools import PREFIX, WorkerTool, call_worker_tool, list_worker_tools
 
 _log: Final = logging.getLogger("runwright.mcp")
 
-CATALOGUE: Final = (documentation, jobs, analytics, schedules, events, automations, workers)
+CATALOGUE: Final = (documentation, jobs, analytics, schedules, events, automations, inbox, workers)
 """The modules of the tools, which register them in `TOOLS`."""
 
 _INSTRUCTIONS: Final = (
@@ -33,6 +34,8 @@ _OUTPUT: Final[dict[str, Any]] = {
     "additionalProperties": False,
 }
 _LONGEST_ERROR: Final = 2_000
+_MOST_PROBLEMS: Final = 20
+_LONGEST_NAME, _LONGEST_PROBLEM = 200, 300
 
 
 def mcp_server(policy: ToolPolicy, context: ToolContext) -> Server[Any, Any]:
@@ -53,7 +56,7 @@ def mcp_server(policy: ToolPolicy, context: ToolContext) -> Server[Any, Any]:
         except ToolError as error:
             return _refusal(str(error))
         except ApiError as error:
-            return _refusal(_api_error_text(error))
+            return _api_refusal(error)
         except ClientError as error:
             return _refusal(error.message)
         except Exception:  # noqa: BLE001  the MCP library would give its text to the model
@@ -105,10 +108,15 @@ def _call_result(result: ToolResult) -> CallToolResult:
 
 
 def _refusal(text: str) -> CallToolResult:
-    # Error messages of the API may quote what a user wrote.
     return CallToolResult(content=[TextContent(type="text", text=cut(text, _LONGEST_ERROR))], isError=True)
 
 
-def _api_error_text(error: ApiError) -> str:
-    fields = "".join(f"\n- {name}: {' '.join(problems)}" for name, problems in error.fields.items())
-    return f"{error.message} ({error.code}){fields}"
+def _api_refusal(error: ApiError) -> CallToolResult:
+    """Return the refusal of the API as data, as its messages may quote what a user wrote."""
+    fields = {
+        cut(name, _LONGEST_NAME): cut(" ".join(problems), _LONGEST_PROBLEM)
+        for name, problems in islice(error.fields.items(), _MOST_PROBLEMS)
+    }
+    data = {"code": error.code, "message": cut(error.message, _LONGEST_ERROR)}
+    text = fenced(f"Refused with the status {error.status}.", data | ({"fields": fields} if fields else {}))
+    return CallToolResult(content=[TextContent(type="text", text=text)], isError=True)

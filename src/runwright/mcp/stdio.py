@@ -13,6 +13,6 @@ from runwright.mcp.tools import ToolContext
 async def serve_stdio(target: ServerTarget, allow: str, *, worker_tools: bool) -> None:
     """Serve with the grant of this name until standard input ends."""
     async with AsyncRunwright.for_target(target) as api, stdio_server() as (incoming, outgoing):
-        context = ToolContext(api=api, dry_run_tokens=DryRunTokens(target.credentials.api_key or ""))
+        context = ToolContext(api=api, dry_run_tokens=DryRunTokens(target.credentials))
         server = mcp_server(ToolPolicy(Grant.of(allow), worker_tools), context)
         await server.run(incoming, outgoing, server.create_initialization_options())

@@ -47,6 +47,17 @@ async def list_page(
     return ToolResult(f"{len(rows)} {noun}{more}.", ToolOutput(data=rows, next_cursor=page.next_cursor))
 
 
+def list_part(
+    rows: Sequence[object], cursor: str | UnsetType, *, most: int = MOST_ROWS, beside: object = None
+) -> tuple[list[object], str | None]:
+    """Return those of rows that are all known which fit into an output, and the cursor of the next ones."""
+    start = position_in(cursor)
+    left = rows[start : start + most]
+    part = left[: rows_that_fit(left, beside=beside)]
+    end = start + len(part)
+    return [*part], str(end) if end < len(rows) else None
+
+
 def _rows(found: Sequence[InfoT], fields: Sequence[str]) -> list[dict[str, Any]]:
     return [select_fields(row, fields) for row in found]
 
@@ -75,8 +86,11 @@ class TextPart(msgspec.Struct, frozen=True):
         return f"from character {self.start} of {self.length}"
 
 
-def text_part(text: str, cursor: str | UnsetType) -> TextPart:
-    """Return the part of a text that a cursor names, by default the first. ToolError for another cursor."""
+def text_part(text: str, cursor: str | UnsetType, *, beside: object = None) -> TextPart:
+    """Return the part of a text that a cursor names, by default the first. ToolError for another cursor.
+
+    `beside`: what else the output has.
+    """
     start = position_in(cursor)
-    part, following = slice_of(text, start)
+    part, following = slice_of(text, start, beside=beside)
     return TextPart(part, start, len(text), None if following is None else str(following))

@@ -9,9 +9,9 @@ from runwright.client import ApiError
 from runwright.client.models.workers import WorkerInfo
 from runwright.mcp.field_selection import select_fields
 from runwright.mcp.grants import Grant
-from runwright.mcp.results import ToolOutput, ToolResult
+from runwright.mcp.results import ToolOutput, ToolResult, rows_that_fit
 from runwright.mcp.tools import TOOLS, Parameters, ToolContext, ToolError
-from runwright.mcp.windows import Cursor, PageParameters, list_page, text_part
+from runwright.mcp.windows import Cursor, PageParameters, list_page, position_in, text_part
 
 Worker = Annotated[str, Meta(description="Name or id.")]
 
@@ -29,6 +29,8 @@ _DETAILS: Final = (
     "input_schema",
 )
 _MOST_FILES: Final = 200
+_SOURCE_BYTES: Final = 13_000
+"""How much of an output is kept for settings and source, where there are many files."""
 _DEPLOY_SECONDS: Final = 120.0
 
 
@@ -73,6 +75,7 @@ async def get_worker(context: ToolContext, parameters: GetWorker) -> ToolResult:
     if version.source_code is None:
         listed = await context.api.workers.version_files(worker.id, number)
         files = [select_fields(file, ("path", "size_bytes")) for file in listed.files[:_MOST_FILES]]
+        files = files[: rows_that_fit(files, beside="x" * _SOURCE_BYTES)]
     path = version.entrypoint if parameters.path is UNSET else parameters.path
     source = version.source_code
     if source is None or parameters.path is not UNSET:
@@ -80,12 +83,13 @@ async def get_worker(context: ToolContext, parameters: GetWorker) -> ToolResult:
         if content.encoding != "utf-8":
             raise ToolError(f"{path[:200]!r} is not text: {content.size_bytes} bytes.")
         source = content.content
-    part = text_part(source, parameters.cursor)
-    details: dict[str, Any] = {"version": number, "path": path, "source": part.text}
-    if not part.start:
+    details: dict[str, Any] = {"version": number, "path": path}
+    if not position_in(parameters.cursor):
         details = select_fields(worker, _DETAILS) | details | ({"files": files} if files else {})
+    part = text_part(source, parameters.cursor, beside=details)
     summary = f"Worker {worker.id}, version {number}; source {part.place}."
-    return ToolResult(summary, ToolOutput(data=details, next_cursor=part.next_cursor))
+    output = ToolOutput(data=details | {"source": part.text}, next_cursor=part.next_cursor)
+    return ToolResult(summary, output)
 
 
 class DeployFiles(Parameters, frozen=True, kw_only=True):
