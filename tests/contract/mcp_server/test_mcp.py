@@ -244,7 +244,7 @@ async def test_a_model_reads_and_answers_what_waits_for_a_person(
 ) -> None:
     source = "def handler(input, env):\n    return {'action': 'flag', 'reason': 'Too much.'}\n"
     rw.workers.create("checks", "python", source_code=source)
-    rw.agents.create("checker", ["custom.*"], worker="checks")
+    rw.agents.register("checker", ["custom.*"], worker="checks")
     events = iter(rw.stream(type="execution.completed"))
     assert next(events).kind == "open"
     rw.events.publish("custom.refund", {"note": HOSTILE * 500})
