@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypedDict, Unpack
 
 import httpx
 
@@ -24,16 +24,25 @@ Json = Any
 ECHO = "async def handler(input, env):\n    return input\n"
 """A handler that gives back what it gets."""
 
-ANYTHING = httpx.Limits()
+NO_LIMITS = httpx.Limits()
+
+
+class RawParts(TypedDict, total=False):
+    """What a request may have."""
+
+    json: Json
+    content: bytes | None
+    params: Mapping[str, str] | None
+    headers: Mapping[str, str] | None
 
 
 class RawClient:
     """The SDK without a key, which sends every request once and returns the answer as it came."""
 
-    def __init__(self, url: str, *, timeout: float = 90, limits: httpx.Limits = ANYTHING) -> None:
+    def __init__(self, url: str, *, timeout: float = 90, limits: httpx.Limits = NO_LIMITS) -> None:
         self.url = url
         self.httpx = httpx.Client(base_url=url, trust_env=False, timeout=timeout, limits=limits)
-        """What sends them; for open streams, and for what the SDK never sends: forms, headers twice."""
+        """What sends them; for open streams, and for what the SDK never sends: forms, headers twice or not in ASCII."""
         self._sdk = Runwright.for_target(
             ServerTarget(url=url, credentials=Credentials()),
             timeout=timeout,
@@ -49,39 +58,31 @@ class RawClient:
     ) -> None:
         self._sdk.close()
 
-    def request(
-        self,
-        method: str,
-        path: str,
-        *,
-        json: Json = None,
-        content: bytes | None = None,
-        params: Mapping[str, str] | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> httpx.Response:
+    def request(self, method: str, path: str, **parts: Unpack[RawParts]) -> httpx.Response:
+        json = parts.get("json")
         answer = self._sdk.request(
             f"{method} {path.removeprefix(self.url)}",
-            query=params,
+            query=parts.get("params"),
             json=json,
-            body=content,
+            body=parts.get("content"),
             content_type=None if json is None else "application/json",
-            headers={"accept": "*/*", **(headers or {})},
+            headers={"accept": "*/*", **(parts.get("headers") or {})},
             check=False,
         )
         response = httpx.Response(answer.status, headers=answer.headers, stream=httpx.ByteStream(answer.body))
         response.read()
         return response
 
-    def get(self, path: str, **parts: Any) -> httpx.Response:  # noqa: ANN401  those of `request`, as below
+    def get(self, path: str, **parts: Unpack[RawParts]) -> httpx.Response:
         return self.request("GET", path, **parts)
 
-    def post(self, path: str, **parts: Any) -> httpx.Response:  # noqa: ANN401
+    def post(self, path: str, **parts: Unpack[RawParts]) -> httpx.Response:
         return self.request("POST", path, **parts)
 
-    def patch(self, path: str, **parts: Any) -> httpx.Response:  # noqa: ANN401
+    def patch(self, path: str, **parts: Unpack[RawParts]) -> httpx.Response:
         return self.request("PATCH", path, **parts)
 
-    def delete(self, path: str, **parts: Any) -> httpx.Response:  # noqa: ANN401
+    def delete(self, path: str, **parts: Unpack[RawParts]) -> httpx.Response:
         return self.request("DELETE", path, **parts)
 
 

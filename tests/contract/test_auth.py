@@ -272,7 +272,8 @@ def test_a_platform_key_must_say_for_whom_it_calls(api: Api, name: str) -> None:
 def test_a_tenant_or_user_that_is_no_id_is_refused(api: Api, name: str, value: str) -> None:
     headers = {header.encode(): text.encode() for header, text in api.headers.items()}
     headers[name.encode()] = value.encode()
-    assert name in error_of(api.http.get("/v1/ava/workers", headers=headers), 400, "bad_request")["message"]
+    response = api.http.httpx.get("/v1/ava/workers", headers=headers)
+    assert name in error_of(response, 400, "bad_request")["message"]
 
 
 def test_an_unknown_role_is_refused(api: Api) -> None:
@@ -283,7 +284,10 @@ def test_an_unknown_role_is_refused(api: Api) -> None:
 @pytest.mark.parametrize("name", ["x-internal-secret", "x-tenant-id", "x-user-id", "x-platform-role"])
 def test_a_header_given_twice_is_refused(api: Api, name: str) -> None:
     headers = [*api.headers.items(), (name, api.headers[name])]
-    assert name in error_of(api.http.get("/v1/ava/workers", headers=headers), 400, "bad_request")["message"]
+    assert (
+        name
+        in error_of(api.http.httpx.get("/v1/ava/workers", headers=headers), 400, "bad_request")["message"]
+    )
 
 
 def test_a_tenant_key_needs_no_headers_and_acts_in_its_own_name(api: Api, make_key: MakeKey) -> None:

@@ -80,5 +80,5 @@ def test_a_replay_may_wait_for_the_end(api: Api, worker_id: str) -> None:
 def test_a_key_that_is_not_printable_ascii_is_refused(api: Api, worker_id: str, key: str) -> None:
     headers = {name.encode(): value.encode() for name, value in api.headers.items()}
     headers[b"idempotency-key"] = key.encode("latin-1")
-    response = api.http.post("/v1/ava/jobs", json={"worker_id": worker_id}, headers=headers)
+    response = api.http.httpx.post("/v1/ava/jobs", json={"worker_id": worker_id}, headers=headers)
     assert fields_of(response).keys() == {"Idempotency-Key"}

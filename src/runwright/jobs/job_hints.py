@@ -89,8 +89,8 @@ class JobHints:
                 pairs = " ".join(f"{hint.job_id}:{hint.worker_id}" for hint in some)
                 self._send(f"{_LOGS} {tenant_id} {pairs}")
             reports = [hint for hint in hints.values() if isinstance(hint, ProgressHint)]
-            for some in _parts(reports, _REPORTS_PER_NOTIFICATION):
-                self._send(f"{_PROGRESS} {tenant_id} {msgspec.json.encode(some).decode()}")
+            for several in _parts(reports, _REPORTS_PER_NOTIFICATION):
+                self._send(f"{_PROGRESS} {tenant_id} {msgspec.json.encode(several).decode()}")
 
 
 T = TypeVar("T")

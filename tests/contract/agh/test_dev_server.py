@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.contract.agh.client import JOBS, TRIGGERS, Json, answer, invalid, refused
-from tests.contract.client import RawClient
+from tests.contract.agh.client import JOBS, TRIGGERS, answer, invalid, refused
+from tests.contract.client import Json, RawClient
 from tests.contract.conftest import Server, running_server
 
 FILE = """

@@ -4,7 +4,8 @@ import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from tests.contract.agh.client import JOBS, NEVER, RUNS, TASKS, Agh, Json, answer, invalid, refused
+from tests.contract.agh.client import JOBS, NEVER, RUNS, TASKS, Agh, answer, invalid, refused
+from tests.contract.client import Json
 
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d*[1-9])?Z")
 OWNER = {"kind": "human", "ref": "ada"}

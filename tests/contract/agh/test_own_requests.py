@@ -8,8 +8,8 @@ from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 import pytest
-from tests.contract.agh.client import JOBS, NEVER, Agh, Json, answer, refused
-from tests.contract.client import Api, RawClient
+from tests.contract.agh.client import JOBS, NEVER, Agh, answer, refused
+from tests.contract.client import Api, Json, RawClient
 from tests.contract.conftest import PLATFORM_KEY, Server, running_server
 from tests.contract.test_webhooks import settled
 

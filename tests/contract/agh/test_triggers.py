@@ -4,7 +4,8 @@ import hashlib
 import re
 
 import pytest
-from tests.contract.agh.client import EVENTS, RUNS, TRIGGERS, Agh, Json, answer, invalid, refused
+from tests.contract.agh.client import EVENTS, RUNS, TRIGGERS, Agh, answer, invalid, refused
+from tests.contract.client import Json
 
 
 def test_1_1_a_trigger_has_these_fields_and_leaves_out_what_is_empty(agh: Agh) -> None:

@@ -10,12 +10,11 @@ from tests.contract.avala.client import (
     TIME,
     UID,
     Avala,
-    Json,
     bad_fields,
     good,
     refused,
 )
-from tests.contract.client import Api
+from tests.contract.client import Api, Json
 
 SEED = {
     *("uid", "name", "description", "events", "callback_url", "is_active", "project", "task_types"),

@@ -3,17 +3,8 @@
 from uuid import uuid4
 
 import pytest
-from tests.contract.avala.client import (
-    AVALA,
-    FORBIDDEN,
-    NOBODY,
-    NOT_FOUND,
-    UNAUTHORIZED,
-    Avala,
-    Json,
-    refused,
-)
-from tests.contract.client import Api
+from tests.contract.avala.client import AVALA, FORBIDDEN, NOBODY, NOT_FOUND, UNAUTHORIZED, Avala, refused
+from tests.contract.client import Api, Json
 from tests.contract.conftest import PLATFORM_KEY, MakeKey, Server
 from tests.contract.test_audit import entries
 from tests.contract.test_auth import all_routes, filled

@@ -12,13 +12,12 @@ from tests.contract.avala.client import (
     TIME,
     UID,
     Avala,
-    Json,
     bad_fields,
     cursor_of,
     good,
     refused,
 )
-from tests.contract.client import Api
+from tests.contract.client import Api, Json
 
 SEED = {
     *("uid", "registration", "event_type", "task", "result", "status", "action", "event_payload"),

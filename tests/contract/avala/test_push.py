@@ -6,8 +6,8 @@ import json
 from collections.abc import Iterator
 
 import pytest
-from tests.contract.avala.client import Avala, Json
-from tests.contract.client import Api
+from tests.contract.avala.client import Avala
+from tests.contract.client import Api, Json
 from tests.receiver import Received, Receiver, receiving
 
 

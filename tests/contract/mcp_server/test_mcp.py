@@ -252,11 +252,13 @@ async def test_a_model_reads_and_answers_what_waits_for_a_person(
     async with over_http(deploy_server.url, key) as session:
         [item] = (await call(session, "decide"))["data"]
         assert (item["asked_by"], item["question"]) == ("checker", "Too much.")
-        payload, cursor = "", {}
-        while cursor is not None:
-            shown = await call(session, "decide", item_id=item["id"], **cursor)
+        payload, arguments = "", {"item_id": item["id"]}
+        while True:
+            shown = await call(session, "decide", **arguments)
             payload += shown["data"]["payload"]
-            cursor = {"cursor": shown["next_cursor"]} if "next_cursor" in shown else None
+            if "next_cursor" not in shown:
+                break
+            arguments["cursor"] = shown["next_cursor"]
         assert json.loads(payload) == {"note": HOSTILE * 500}
         assert "answer" in await refusal(session, "decide", item_id=item["id"], answer="perhaps")
         assert "item_id" in await refusal(session, "decide", answer="approve")

@@ -21,6 +21,7 @@ from runwright.events.feed_stream import (
     FeedPart,
     FeedStream,
     Gone,
+    JobHint,
     LogHint,
 )
 from runwright.events.log_position import LogPosition, parse_position
@@ -48,7 +49,7 @@ class Feed(EventFeed):
             await self.forward(1.5)
 
 
-def every(_: FeedEvent | LogHint) -> bool:
+def every(_: FeedEvent | JobHint) -> bool:
     return True
 
 
