@@ -164,7 +164,7 @@ class EventFeed:
         channel = self._channels.get(tenant_id)
         if channel is None or len(channel.hints) >= MOST_HINTS:
             return
-        channel.hints[type(hint), hint.job_id] = hint
+        channel.hints[type(hint), hint.subject_id] = hint
         if self._hint_timer is None:
             loop = asyncio.get_running_loop()
             self._hint_timer = loop.call_later(HINT_SECONDS, self._send_hints)

@@ -37,14 +37,14 @@ class FeedEvent(msgspec.Struct):
 class LogHint(msgspec.Struct, frozen=True):
     """A job has written log lines."""
 
-    job_id: str
+    subject_id: str
     worker_id: str
 
 
 class ProgressHint(msgspec.Struct, frozen=True):
     """How far a job is, as its handler reported last."""
 
-    job_id: str
+    subject_id: str
     worker_id: str
     fraction: float | None
     message: str | None

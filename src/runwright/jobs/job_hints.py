@@ -55,7 +55,7 @@ class JobHints:
         """Pass on a hint at a job of this process; of several of one kind and job the last one counts."""
         self._call(tenant_id, hint)
         if self._watched and self._watched.get(tenant_id, 0.0) > self._monotonic():
-            self._gathered.setdefault(tenant_id, {})[type(hint), hint.job_id] = hint
+            self._gathered.setdefault(tenant_id, {})[type(hint), hint.subject_id] = hint
             if self._timer is None:
                 self._timer = asyncio.get_running_loop().call_later(GATHER_SECONDS, self._flush)
 
@@ -86,7 +86,7 @@ class JobHints:
         for tenant_id, hints in gathered.items():
             logs = [hint for hint in hints.values() if isinstance(hint, LogHint)]
             for some in _parts(logs, _JOBS_PER_NOTIFICATION):
-                pairs = " ".join(f"{hint.job_id}:{hint.worker_id}" for hint in some)
+                pairs = " ".join(f"{hint.subject_id}:{hint.worker_id}" for hint in some)
                 self._send(f"{_LOGS} {tenant_id} {pairs}")
             reports = [hint for hint in hints.values() if isinstance(hint, ProgressHint)]
             for several in _parts(reports, _REPORTS_PER_NOTIFICATION):

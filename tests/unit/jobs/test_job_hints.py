@@ -76,5 +76,5 @@ async def test_a_notification_is_never_too_long_for_the_database() -> None:
     sent = await near.sends()
     assert max(len(f"process_01jd9x3v7m {payload}".encode()) for payload in sent) < LARGEST
     far.receive(sent)
-    assert {hint.job_id for _, hint in far.got} == {f"job_{number:026}" for number in range(123)}
+    assert {hint.subject_id for _, hint in far.got} == {f"job_{number:026}" for number in range(123)}
     assert len(far.got) == 223

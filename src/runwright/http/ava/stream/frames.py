@@ -131,7 +131,7 @@ def _frame(part: FeedPart) -> bytes:
     if isinstance(part, Gone):
         return server_sent_event("gone", GoneOut(), part.position.text)
     if isinstance(part, LogHint):
-        return server_sent_event("log", LogHintOut(subject_id=part.job_id, worker_id=part.worker_id))
+        return server_sent_event("log", LogHintOut(subject_id=part.subject_id, worker_id=part.worker_id))
     if isinstance(part, ProgressHint):
         return server_sent_event("progress", progress_hint_out(part))
     return _event_frame(part)

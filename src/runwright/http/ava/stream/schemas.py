@@ -108,7 +108,7 @@ class StreamFilter(msgspec.Struct, frozen=True):
     def __call__(self, part: FeedEvent | JobHint) -> bool:
         if not isinstance(part, FeedEvent):
             hint_type = LOG_TYPE if isinstance(part, LogHint) else PROGRESS_TYPE
-            return self._fits(hint_type, part.job_id, part.worker_id)
+            return self._fits(hint_type, part.subject_id, part.worker_id)
         event = part.logged.event
         worker_id = event.subject_id if event.type.startswith("worker.") else part.logged.worker_id
         return self._fits(event.type, event.subject_id, worker_id)
@@ -128,7 +128,7 @@ def stream_filter(query: StreamQuery) -> StreamFilter:
 
 def progress_hint_out(hint: ProgressHint) -> ProgressHintOut:
     return ProgressHintOut(
-        subject_id=hint.job_id, worker_id=hint.worker_id, progress=to_out(ProgressOut, hint)
+        subject_id=hint.subject_id, worker_id=hint.worker_id, progress=to_out(ProgressOut, hint)
     )
 
 
