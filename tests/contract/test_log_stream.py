@@ -102,7 +102,7 @@ def test_a_log_is_followed_only_for_as_long_as_its_reader_has_access(api: Api) -
     for end in ("revoke", "rotate", "suspend"):
         key = data_of(api.post("/v1/keys", {"role": "tenant-viewer"}), 201)
         bearer = {"authorization": f"Bearer {key['key']}"}
-        with api.http.stream("GET", url, headers=bearer, timeout=60) as response:
+        with api.http.httpx.stream("GET", url, headers=bearer, timeout=60) as response:
             lines = response.iter_lines()
             assert next(lines).startswith("retry:")
             if end == "revoke":

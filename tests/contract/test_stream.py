@@ -218,11 +218,11 @@ def test_a_stream_ends_with_the_text_of_its_key_and_one_of_the_new_text_goes_on(
     key = data_of(api.post("/v1/keys", {"role": "tenant-viewer", "scopes": ["read"]}), 201)
     rotate = f"/v1/keys/{key['id']}/rotate"
     leaked = {"authorization": f"Bearer {key['key']}"}
-    with api.http.stream("GET", STREAM, headers=leaked, timeout=60) as response:
+    with api.http.httpx.stream("GET", STREAM, headers=leaked, timeout=60) as response:
         events = sent(response)
         opened(events)
         new = data_of(api.post(rotate, {"overlap_seconds": 3600}))["key"]
-        with api.http.stream("GET", STREAM, headers={"authorization": f"Bearer {new}"}, timeout=60) as other:
+        with api.http.httpx.stream("GET", STREAM, headers={"authorization": f"Bearer {new}"}, timeout=60) as other:
             renewed = sent(other)
             opened(renewed)
             publish(api, "within")
@@ -233,7 +233,7 @@ def test_a_stream_ends_with_the_text_of_its_key_and_one_of_the_new_text_goes_on(
         publish(api, "still")  # the overlap of the first text is not over
         assert types(until(events, "custom.still")) == ["custom.still"]
     error_of(api.http.get(STREAM, headers={"authorization": f"Bearer {new}"}), 401, "unauthorized")
-    with api.http.stream(
+    with api.http.httpx.stream(
         "GET", STREAM, headers={"authorization": f"Bearer {newest}"}, timeout=60
     ) as response:
         opened(sent(response))

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from uuid import uuid4
 
-import httpx
 import pytest
 from playwright.sync_api import (
     Browser,
@@ -21,7 +20,7 @@ from playwright.sync_api import (
     ViewportSize,
     sync_playwright,
 )
-from tests.contract.client import Api
+from tests.contract.client import Api, RawClient
 from tests.contract.conftest import PLATFORM_KEY, Server
 
 from runwright.web.files import Dashboard
@@ -64,7 +63,7 @@ def chromium() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def tenant(http: httpx.Client) -> Api:
+def tenant(http: RawClient) -> Api:
     """An administrator of a fresh tenant."""
     return Api(http, key=PLATFORM_KEY, tenant=f"ten_{uuid4().hex[:12]}")
 
