@@ -222,7 +222,9 @@ def test_a_stream_ends_with_the_text_of_its_key_and_one_of_the_new_text_goes_on(
         events = sent(response)
         opened(events)
         new = data_of(api.post(rotate, {"overlap_seconds": 3600}))["key"]
-        with api.http.httpx.stream("GET", STREAM, headers={"authorization": f"Bearer {new}"}, timeout=60) as other:
+        with api.http.httpx.stream(
+            "GET", STREAM, headers={"authorization": f"Bearer {new}"}, timeout=60
+        ) as other:
             renewed = sent(other)
             opened(renewed)
             publish(api, "within")
