@@ -153,7 +153,7 @@ async def _count_secrets(dsn: str, columns: Sequence[EncryptedColumn]) -> dict[s
 def new_file(path: Path, *, replace: bool) -> Iterator[IO[bytes]]:
     """Yield a private file that appears at `path` when it is complete, and not at all if it fails."""
     if path.exists() and not replace:
-        raise BackupError(f"{path} exists. Choose another name, or give --force.")
+        raise BackupError(f"{path} exists.", hint="Choose another name, or give --force.")
     part = path.with_name(f".{path.name}-{os.urandom(4).hex()}")
     try:
         with _open_private(part) as file:

@@ -30,6 +30,10 @@ class BackupError(RunwrightError):
 
     code = "backup"
 
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
 
 class BackupMember(msgspec.Struct, frozen=True):
     """One file of a backup."""

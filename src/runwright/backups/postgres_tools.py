@@ -71,8 +71,8 @@ def find_tools(major: int, folder: Path | None, *, newer: bool = False) -> Path:
             return place
     where = f"in {folder}" if folder is not None else "on this machine"
     raise BackupError(
-        f"There are no pg_dump and pg_restore of PostgreSQL {major} {where}. Install its client programs"
-        f" (Debian: postgresql-client-{major}), or name their folder with --pg-bin."
+        f"There are no pg_dump and pg_restore of PostgreSQL {major} {where}.",
+        hint=f"Install its client programs (postgresql-client-{major}), or name their folder with --pg-bin.",
     )
 
 

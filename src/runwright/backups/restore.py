@@ -47,10 +47,9 @@ async def restore_embedded(
             await _restore(reader, await server.start(), programs, progress)
         finally:
             await server.stop()
+        _put_into_place(stage, data_dir)
         if reader.manifest.has_vault_key:
             make_private_file(data_dir / VAULT_KEY_FILE, reader.text(VAULT_KEY))
-        (stage / _CLUSTER).rename(data_dir / _CLUSTER)
-        _sync_folder(data_dir)
 
 
 async def restore_database(
@@ -64,7 +63,7 @@ async def restore_database(
     connection = await _connect(dsn)
     try:
         if await connection.fetchval(_OBJECTS):
-            raise BackupError("The database is not empty. Create a new one, and name it with --database-url.")
+            raise BackupError("The database is not empty.", hint="Name a new one with --database-url.")
     finally:
         await connection.close()
     await _restore(reader, dsn, programs, progress)
@@ -173,18 +172,21 @@ def _require_empty(data_dir: Path) -> None:
     found = sorted(one.name for one in data_dir.iterdir() if one.name not in _NOT_OURS)
     if found == [_STAGE]:
         raise BackupError(
-            f"{data_dir / _STAGE} belongs to another restoration: one that runs, or one that was killed."
-            " Delete it if none runs."
+            f"{data_dir / _STAGE} belongs to another restoration: one that runs, or one that was killed.",
+            hint="Delete it if none runs.",
         )
     if found:
         raise BackupError(
-            f"{data_dir} is not empty: it has {', '.join(found[:5])}. Restore into a new folder, with"
-            " --data-dir, and move it when the old one is out of the way."
+            f"{data_dir} is not empty: it has {', '.join(found[:5])}.", hint="Name a new one with --data-dir."
         )
 
 
-def _sync_folder(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+def _put_into_place(stage: Path, data_dir: Path) -> None:
+    try:
+        (stage / _CLUSTER).rename(data_dir / _CLUSTER)
+    except OSError as error:
+        raise BackupError(f"{data_dir} was used meanwhile: {error.strerror}.") from None
+    fd = os.open(data_dir, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(fd)
     finally:

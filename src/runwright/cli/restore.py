@@ -105,8 +105,8 @@ def _warn_of_key(settings: Settings, manifest: BackupManifest) -> None:
     if missing:
         note(
             f"! {secrets_text(manifest)} the vault key {', '.join(missing)},\n"
-            "  which is not here. Before the server starts, configure it, or put it (mode 0600) into\n"
-            f"  {key_source(settings).generated_file}",
+            "  which is not here. Before the server starts, configure it, or put it into\n"
+            f"  {key_source(settings).generated_file}   (mode 0600)",
             "yellow",
         )
 

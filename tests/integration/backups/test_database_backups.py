@@ -10,7 +10,7 @@ import pytest
 from runwright.backups import archive
 from runwright.backups.archive import ArchiveReader, ArchiveWriter
 from runwright.backups.backup import make_backup
-from runwright.backups.model import DUMP, BackupError, BackupManifest
+from runwright.backups.model import DUMP, BackupError, BackupManifest, BackupMember
 from runwright.backups.postgres_tools import find_tools, target_of
 from runwright.backups.restore import check_backup, restore_database
 from runwright.db.migrator import schema_version
@@ -95,23 +95,68 @@ async def tables(dsn: str) -> int:
         await connection.close()
 
 
+@pytest.fixture(params=["a flipped bit", "another digest"])
+def damaged(request: pytest.FixtureRequest, backup: Path, tmp_path: Path) -> Path:
+    """A backup that differs after all that pg_restore needs: in its last byte, or in what the manifest says."""
+    path = tmp_path / "damaged.backup"
+    if request.param == "another digest":
+
+        def change(manifest: BackupManifest) -> BackupManifest:
+            member = BackupMember(manifest.members[DUMP].bytes, "0" * 64)
+            return msgspec.structs.replace(manifest, members=manifest.members | {DUMP: member})
+
+        return rewritten(backup, path, change)
+    with ArchiveReader(backup) as reader:
+        dump = b"".join(reader.chunks(DUMP))
+    content = backup.read_bytes()
+    at = content.index(dump) + len(dump) - 1
+    path.write_bytes(content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :])
+    return path
+
+
 async def test_damage_is_found_by_a_check_and_leaves_an_empty_database_empty(
-    empty_database_url: str, backup: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    empty_database_url: str, backup: Path, damaged: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(archive, "CHUNK_BYTES", 4096)
     with ArchiveReader(backup) as reader:
         await check_backup(reader, programs=None, progress=ignore)
-        dump = b"".join(reader.chunks(DUMP))
-    damaged = tmp_path / "damaged.backup"
-    content = backup.read_bytes()
-    at = content.index(dump) + len(dump) - 1  # the last byte, after all that pg_restore needs
-    damaged.write_bytes(content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :])
-    monkeypatch.setattr(archive, "CHUNK_BYTES", 4096)
     with ArchiveReader(damaged) as reader, pytest.raises(BackupError, match="damaged"):
         await check_backup(reader, programs=None, progress=ignore)
     with pytest.raises(BackupError, match="damaged"):
         await restore(damaged, empty_database_url, tmp_path / "data")
     assert await tables(empty_database_url) == 0
     assert not (tmp_path / "data").exists()
+
+
+async def test_a_backup_is_of_the_moment_at_which_its_rows_were_counted(
+    world: World, database_url: str, empty_database_url: str, backup: Path, tmp_path: Path
+) -> None:
+    """The database loses rows just before pg_dump starts."""
+    with ArchiveReader(backup) as reader:
+        tools = find_tools(reader.manifest.postgres, None)
+    for name in ("pg_dump", "pg_restore"):
+        program = tmp_path / name
+        lose = f'{tools}/psql -q "{target_of(database_url).dsn}" -c "DELETE FROM job_results"\n'
+        program.write_text(
+            f'#!/bin/sh\ncase "$1" in --dbname*) {lose if name == "pg_dump" else ":"} ;; esac\nexec {tools}/{name} "$@"\n'
+        )
+        program.chmod(0o755)
+    path = tmp_path / "moment.backup"
+    with path.open("wb") as file:
+        await make_backup(
+            database_url,
+            file,
+            columns=ENCRYPTED_COLUMNS,
+            vault_key=None,
+            clock=world.clock,
+            programs=tmp_path,
+            progress=ignore,
+        )
+    assert await world.db.fetchval("SELECT count(*) FROM job_results") == 0
+    await restore(path, empty_database_url, tmp_path / "data")
+    restored = await connect(empty_database_url)
+    assert await restored.fetchval("SELECT count(*) FROM job_results") == 1
+    await restored.close()
 
 
 async def test_rows_that_are_missing_after_the_restoration_are_an_error(
@@ -169,9 +214,10 @@ def test_what_is_not_a_backup_is_refused(tmp_path: Path) -> None:
 
 
 def test_tools_of_a_version_that_is_not_here_are_named(tmp_path: Path) -> None:
-    with pytest.raises(BackupError, match="postgresql-client-7"):
+    with pytest.raises(BackupError, match="of PostgreSQL 7 on this machine") as refused:
         find_tools(7, None)
-    with pytest.raises(BackupError, match="--pg-bin"):
+    assert "postgresql-client-7" in refused.value.hint
+    with pytest.raises(BackupError, match=f"of PostgreSQL 18 in {tmp_path}"):
         find_tools(18, tmp_path)
 
 
