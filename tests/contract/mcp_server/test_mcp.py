@@ -88,7 +88,11 @@ async def test_a_model_runs_a_worker_and_reads_what_it_did(
         assert why["data"]["status"] == "completed"
         worker = (await call(session, "get_worker", worker="prints"))["data"]
         assert worker["source"] == PRINTS
-        assert (await call(session, "stats"))["data"]["jobs"]["completed"] == 1
+        figures = (await call(session, "stats"))["data"]
+        assert figures["jobs"]["completed"] == 1
+        assert [(row["worker"], row["total"], row["queued"]) for row in figures["by_worker"]] == [
+            ("prints", 1, 0)
+        ]
 
 
 async def test_a_server_only_lets_read_unless_it_is_started_otherwise(server: Server) -> None:
