@@ -15,7 +15,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from runwright.core.errors import UnavailableError
-from runwright.core.turns import in_turns
+from runwright.core.turns import Turns, in_turns
 
 T = TypeVar("T")
 
@@ -99,8 +99,9 @@ class RowsResponse(Response):
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         connection = scope.get("extensions", {}).get(CONNECTION)
         async with aclosing(self._rows) as rows:
-            part, separator = bytearray(self._head + b"["), b""
+            part, separator, turns = bytearray(self._head + b"["), b"", Turns()
             async for row in rows:
+                await turns.between()
                 part += separator
                 part += row
                 separator = b","
