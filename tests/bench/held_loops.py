@@ -6,7 +6,7 @@ import time
 from typing import Final
 
 from tests.bench import hostile
-from tests.bench.prober import JSON, Json, Prober
+from tests.bench.prober import JSON, WAITING, Json, Prober
 
 
 def _raw(p: Prober, name: str, content: bytes) -> None:
@@ -48,10 +48,8 @@ HOSTILE_SCHEMAS: Final[dict[str, tuple[Json, Json]]] = {
 
 def schemas(p: Prober) -> None:
     for name, (schema, value) in HOSTILE_SCHEMAS.items():
-        body = {"name": "s", "runtime": "python", "source_code": "x"}
-        worker = p.http.post("/v1/ava/workers", json=body | {"input_schema": {"properties": {"a": schema}}})
-        worker_id = worker.json()["data"]["id"]
-        p.http.patch(f"/v1/ava/workers/{worker_id}", json={"status": "paused"})
+        body = WAITING | {"name": name, "input_schema": {"properties": {"a": schema}}}
+        worker_id = p.http.post("/v1/ava/workers", json=body).json()["data"]["id"]
         p.note(f"worker with a schema of {name}")
         for _ in range(3):
             job = {"worker_id": worker_id, "input": {"a": value}}

@@ -14,6 +14,16 @@ SECONDS: Final = 60.0
 Json = Any
 
 
+WAITING: Final[Json] = {
+    "name": "waiting",
+    "runtime": "python",
+    "source_code": "import time\ndef handler(input, env):\n    time.sleep(3600)\n",
+    "timeout_seconds": 3600,
+    "max_concurrency": 1,
+}
+"""A worker of which one job runs, for an hour."""
+
+
 class Prober:
     """Sends requests one at a time, and reads after each what held the loop meanwhile."""
 
@@ -58,11 +68,11 @@ class Prober:
 
     @property
     def worker(self) -> str:
-        """A worker that is paused, so that its jobs stay."""
-        worker = self.made(
-            "worker", "/v1/ava/workers", {"name": "w", "runtime": "python", "source_code": "x"}
-        )
-        self.http.patch(f"/v1/ava/workers/{worker}", json={"status": "paused"})
+        """A worker whose jobs wait behind its first one, so that they stay."""
+        is_new = "worker" not in self.ids
+        worker = self.made("worker", "/v1/ava/workers", WAITING)
+        if is_new:
+            self.http.post("/v1/ava/jobs", json={"worker_id": worker}).raise_for_status()
         return worker
 
 
