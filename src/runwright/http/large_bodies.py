@@ -19,10 +19,10 @@ T = TypeVar("T")
 SMALL_BODY_BYTES: Final = 32 * 1024
 """Up to so many bytes a body is validated at once."""
 
-AT_ONCE_PER_TENANT: Final = 8
+AT_ONCE_PER_TENANT: Final = 16
 """Large bodies of one tenant in memory, until their requests are done with them."""
 
-TURN_SECONDS: Final = 20.0
+TURN_SECONDS: Final = 10.0
 _AT_ONCE: Final = 100_000
 """Tenants do not wait for each other's clients."""
 

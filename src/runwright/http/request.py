@@ -12,7 +12,7 @@ from typing import IO, ClassVar, Final, Protocol, TypeVar
 import msgspec
 from starlette.types import Receive, Scope
 
-from runwright.core.errors import MalformedError, RunwrightError, TooLargeError
+from runwright.core.errors import MalformedError, RunwrightError, TooLargeError, UnavailableError
 from runwright.core.roles import Caller
 from runwright.http.large_bodies import SMALL_BODY_BYTES
 from runwright.http.response import CONNECTION
@@ -203,7 +203,11 @@ class Request:
         if hasattr(self, "caller") and self._may_be_large():
             self._large_body = AsyncExitStack()
             turn = self.edge.large_bodies.turn(self.tenant_id)
-            await self.while_connected(self._large_body.enter_async_context(turn))
+            try:
+                await self.while_connected(self._large_body.enter_async_context(turn))
+            except UnavailableError:
+                await _drain(self._receive, limit_bytes)
+                raise
         try:
             async with asyncio.timeout(self.edge.settings.body_seconds):
                 self.raw_body = await _read(self.headers, self._receive, limit_bytes)

@@ -8,12 +8,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from runwright.core.errors import InvalidError
+from runwright.core.errors import InvalidError, UnavailableError
 from runwright.http.agh.requests import LooseValidator
 from runwright.http.ava.jobs.schemas import CREATE_JOB
 from runwright.http.ava.workers.schemas import CREATE_WORKER
 from runwright.http.large_bodies import AT_ONCE_PER_TENANT, SMALL_BODY_BYTES, LargeBodies
 from runwright.http.validation import MOST_CONTAINERS, Validator
+from runwright.workers.bundles.tenant_turns import MOST_WAITING
 
 LARGE = bytes(SMALL_BODY_BYTES + 1)
 MANY = b"[" + b"[]," * MOST_CONTAINERS + b"0]"
@@ -71,6 +72,27 @@ async def test_a_tenant_has_so_many_large_bodies_in_memory_and_others_have_their
         waiting.cancel()
     async with asyncio.timeout(30), bodies.turn("ten_a"):
         pass
+
+
+async def test_so_many_bodies_of_a_tenant_wait_and_the_next_is_refused_at_once() -> None:
+    bodies = LargeBodies()
+    async with AsyncExitStack() as held:
+        for _ in range(AT_ONCE_PER_TENANT):
+            await held.enter_async_context(bodies.turn("ten_a"))
+        waiting = [asyncio.create_task(bodies.turn("ten_a").__aenter__()) for _ in range(MOST_WAITING)]
+        await asyncio.sleep(0)
+        async with asyncio.timeout(5):
+            with pytest.raises(UnavailableError):
+                await bodies.turn("ten_a").__aenter__()
+            async with bodies.turn("ten_b"):
+                pass
+        for task in waiting:
+            task.cancel()
+        await asyncio.wait(waiting)
+        late = asyncio.create_task(held.enter_async_context(bodies.turn("ten_a")))
+        await asyncio.sleep(0)
+        assert not late.done()
+        late.cancel()
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ _RUNS: Final = ", ".join(
 )
 _WAIT: Final = (
     "percentile_disc(0.95) WITHIN GROUP (ORDER BY (extract(epoch FROM p.started_at"
-    " - greatest(j.created_at, j.scheduled_at)) * 1000)::integer) FILTER (WHERE p.attempt = 1) AS p95_wait_ms"
+    " - greatest(j.created_at, j.scheduled_at)) * 1000)::bigint) FILTER (WHERE p.attempt = 1) AS p95_wait_ms"
 )
 
 
