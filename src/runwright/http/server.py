@@ -9,7 +9,7 @@ import errno
 import socket
 from collections.abc import Generator
 from functools import partial
-from typing import cast
+from typing import Final, cast
 
 import uvicorn
 
@@ -18,6 +18,9 @@ from runwright.http.app import Application
 from runwright.http.connection import LimitedProtocol
 from runwright.http.connection_limits import ConnectionTable
 from runwright.http.services import EdgeSettings, Services
+
+RECEIVE_BYTES: Final = 256 * 1024
+"""What the kernel keeps of a connection that is not read; it would let clients send several MiB."""
 
 
 class _Uvicorn(uvicorn.Server):
@@ -131,6 +134,7 @@ async def _bind(host: str, port: int, backlog: int) -> socket.socket:
     listener = socket.socket(family, kind, protocol)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BYTES)  # connections inherit it
         listener.setblocking(False)  # noqa: FBT003  as the socket module has it
         listener.bind(address)
         listener.listen(backlog)
