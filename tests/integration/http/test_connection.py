@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import cast
 
@@ -15,6 +16,7 @@ from runwright.http import connection as connection_module
 from runwright.http.connection import HEADER_BYTES, PIECE_BYTES, STEPS_PER_TURN, LimitedProtocol
 from runwright.http.connection_limits import ConnectionTable, caps_for
 from runwright.http.request import Request
+from runwright.http.server import RECEIVE_BYTES, listen
 from runwright.http.services import EdgeSettings, EdgeState
 
 Handle = Callable[[Receive], Awaitable[bytes]]
@@ -234,3 +236,13 @@ async def test_a_client_that_takes_nothing_is_cut_off_and_a_slow_one_is_not(
                 received += len(await reader.read(256 * 1024))
                 await asyncio.sleep(0.01)
         assert not server.connections[0].is_lost
+
+
+async def test_the_kernel_keeps_little_of_a_connection_that_is_not_read() -> None:
+    """Where it grows its buffers, clients that are not read fill the memory of TCP for all."""
+    listener = await listen("127.0.0.1", 0, 1)
+    with listener, socket.create_connection(listener.getsockname()) as client:
+        client.setblocking(False)
+        accepted, _ = await asyncio.get_running_loop().sock_accept(listener)
+        with accepted:
+            assert accepted.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) <= 2 * RECEIVE_BYTES
