@@ -41,6 +41,9 @@ MOST_MISSED: Final = 10_000
 
 MOST_BEHIND: Final = 20_000
 BATCH: Final = 1_000
+MISSED_BATCH: Final = 50
+"""Events that one stream catches up with at once: each stream has its own, with up to 16 KiB of data each."""
+
 ROUNDS: Final = 5
 LOOK_SECONDS: Final = 1.0
 IDLE_SECONDS: Final = 60.0
@@ -143,13 +146,13 @@ class EventFeed:
         known = since.epoch == start.epoch and await keeps_events_from(self._db, since.settled)
         while known:
             events = await fetch_unseen(
-                self._db, tenant_ids=[tenant_id], after=reader.after, seen=since.above, limit=BATCH
+                self._db, tenant_ids=[tenant_id], after=reader.after, seen=since.above, limit=MISSED_BATCH
             )
             if len(reader.positions) + len(events) > MOST_MISSED:
                 break
             parts = await in_turns(events, reader.take)
             yield [part for part in parts if stream.selects(part)]
-            if len(events) < BATCH:
+            if len(events) < MISSED_BATCH:
                 stream.leave_out(reader.positions)
                 return
         yield [Gone(start)]

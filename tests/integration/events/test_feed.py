@@ -163,7 +163,7 @@ async def test_a_resumed_stream_gets_what_it_missed_and_then_what_came_meanwhile
 async def test_a_long_gap_is_read_in_parts_and_each_part_can_be_resumed(
     database: Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(feed_module, "BATCH", 3)
+    monkeypatch.setattr(feed_module, "MISSED_BATCH", 3)
     feed = Feed(database)
     async with open_stream(feed):
         since = feed.position("ten_a")
@@ -173,7 +173,9 @@ async def test_a_long_gap_is_read_in_parts_and_each_part_can_be_resumed(
         await feed.settle()
         await append(database, "10")
         async with open_stream(feed) as resumed:
-            parts = [part async for some in feed.missed("ten_a", resumed, since) for part in some]
+            batches = [list(some) async for some in feed.missed("ten_a", resumed, since)]
+        assert max(map(len, batches)) == 3
+        parts = [part for batch in batches for part in batch]
         assert names(parts) == [str(n) for n in range(11)]
         for index, part in enumerate(parts):
             assert isinstance(part, FeedEvent)
