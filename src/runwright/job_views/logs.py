@@ -23,7 +23,9 @@ from runwright.jobs.store.read import fetch_live_state
 
 LOOK_SECONDS: Final = 1.0
 _CHUNKS_PER_READ: Final = 50
-_LINES_PER_READ: Final = 500
+LINES_PER_READ: Final = 100
+"""How many lines one reader that follows a log has in memory."""
+
 _decode_fields: Final = msgspec.json.Decoder(dict[str, Any] | None).decode
 
 
@@ -168,7 +170,7 @@ async def tail_log(
                     job_id=job_id,
                     job_status=state.status,
                     which=which,
-                    limit=_LINES_PER_READ,
+                    limit=LINES_PER_READ,
                     after=after,
                 )
                 after = page.read_to

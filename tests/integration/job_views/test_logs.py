@@ -101,7 +101,7 @@ async def test_a_long_log_is_followed_in_parts_that_join(world: World) -> None:
     await log(world, world.chunk(attempt, *messages))
     await world.finish(world.end_of(attempt))
     parts = [part async for part in tail(world, attempt.job_id, asyncio.Event())]
-    assert [len(texts(part)) for part in parts[:-1]] == [500, 500, 1]
+    assert [len(texts(part)) for part in parts[:-1]] == [*[logs.LINES_PER_READ] * 10, 1]
     assert [text for part in parts[:-1] for text in texts(part)] == messages
     assert parts[-1] == TailEnd(attempt.job_id, JobStatus.COMPLETED)
 
