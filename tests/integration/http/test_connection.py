@@ -239,10 +239,14 @@ async def test_a_client_that_takes_nothing_is_cut_off_and_a_slow_one_is_not(
 
 
 async def test_the_kernel_keeps_little_of_a_connection_that_is_not_read() -> None:
-    """Where it grows its buffers, clients that are not read fill the memory of TCP for all."""
+    """Its buffer for a client that has sent much would grow to 6 MiB and more, each."""
+    loop = asyncio.get_running_loop()
     listener = await listen("127.0.0.1", 0, 1)
     with listener, socket.create_connection(listener.getsockname()) as client:
         client.setblocking(False)
-        accepted, _ = await asyncio.get_running_loop().sock_accept(listener)
+        accepted, _ = await loop.sock_accept(listener)
         with accepted:
+            sending = asyncio.create_task(loop.sock_sendall(client, bytes(64 * 1024 * 1024)))
+            while not sending.done():
+                await loop.sock_recv(accepted, 1024 * 1024)
             assert accepted.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) <= 2 * RECEIVE_BYTES
