@@ -67,15 +67,11 @@ class Timetable:
             total += days * self.cron.per_day
             if at >= until:
                 break
-            begin = at + _SECOND
-            day = self._local(begin).date()
+            day = self._local(at + _SECOND).date()
             end = self._starts(day + _DAY) - _SECOND
             if end <= at:  # midnight occurs twice, and this is between the two
                 end = self._starts(day + 2 * _DAY) - _SECOND
-            if self._starts(day) == begin and end <= until and self._is_regular(day):
-                total += self.cron.per_day if self.cron.matches_day(day) else 0
-            else:
-                total += self._count_by_hours(at, min(end, until))
+            total += self._count_by_hours(at, min(end, until))
             at = end
         return total
 
@@ -94,7 +90,7 @@ class Timetable:
         return days, at
 
     def _count_by_hours(self, after: datetime, until: datetime) -> int:
-        """Count the firings of a day with a clock change; those of hours around the change are walked."""
+        """Count the firings of part of a day, or of one beside a clock change; hours around it are walked."""
         total, at = 0, after
         while at < until:
             local = self._local(at + _SECOND)
@@ -123,21 +119,9 @@ class Timetable:
             total += 1
         return total
 
-    def _is_regular(self, day: date) -> bool:
-        """Return whether the day has no clock change, also not at its first instant."""
-        first, last = self._midnight(day), self._midnight(day + _DAY)
-        if first.skipped or first.repeated or last.at - first.at != _DAY:
-            return False
-        # Local times that were skipped before midnight fire at midnight.
-        eve = (first.at - _SECOND).astimezone(self.zone)
-        return eve.utcoffset() == first.at.astimezone(self.zone).utcoffset()
-
     def _starts(self, day: date) -> datetime:
         """Return the first instant of a local date."""
-        return self._midnight(day).at
-
-    def _midnight(self, day: date) -> Firing:
-        return self._place(datetime(day.year, day.month, day.day))  # noqa: DTZ001  a local time
+        return self._place(datetime(day.year, day.month, day.day)).at  # noqa: DTZ001  a local time
 
     def _local(self, at: datetime) -> datetime:
         return at.astimezone(self.zone).replace(tzinfo=None, fold=0)

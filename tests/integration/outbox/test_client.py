@@ -1,6 +1,7 @@
 """The outgoing client against those who attack it: from inside (URLs, names) and from outside (answers)."""
 
 import asyncio
+import contextlib
 import gzip
 import socket
 import ssl
@@ -231,6 +232,22 @@ async def test_a_name_with_one_private_address_is_refused_whole(make: Make) -> N
         assert message.startswith("The URL's host has a ")
 
 
+async def test_an_address_that_does_not_answer_leaves_time_for_the_next(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client_module, "_ONE_ADDRESS_SECONDS", 0.1)
+    resolve, _ = answering(["127.0.0.2", "127.0.0.1"])
+    async with serving(saying(OK)) as peer:
+        with socket.socket() as silent, contextlib.ExitStack() as waiting:
+            silent.bind(("127.0.0.2", peer.port))
+            silent.listen(0)
+            for _ in range(4):  # with its queue full, the kernel drops what asks for a connection
+                one = waiting.enter_context(socket.socket())
+                one.setblocking(False)
+                one.connect_ex(silent.getsockname())
+            assert (await post(make(resolve=resolve), f"http://hook.test:{peer.port}/")).status == 200
+
+
 async def test_a_name_is_resolved_once_and_the_connection_made_to_what_was_judged(make: Make) -> None:
     resolve, asked = answering(["127.0.0.1"], ["10.0.0.1"])
     client = make(DEV, resolve=resolve)
@@ -369,6 +386,13 @@ async def test_an_endless_body_is_cut_and_its_status_counts(
             assert len(response.body) <= 5000
             assert not response.complete
         assert peer.connections == 2
+
+
+async def test_a_body_may_be_as_long_as_it_is_wanted(client: OutgoingClient) -> None:
+    body = b"x" * 300_000
+    async with serving(saying(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)) as peer:
+        response = await post(client, peer.url, wanted=len(body))
+        assert (response.body, response.complete) == (body, True)
 
 
 async def test_a_compressed_bomb_stays_compressed(client: OutgoingClient) -> None:

@@ -2,13 +2,15 @@
 
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from itertools import takewhile
 from typing import Final
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runwright.cron.timetable import Firing, timetable_of
+from runwright.cron.expressions import Cron
+from runwright.cron.timetable import Firing, Timetable, timetable_of
 from runwright.cron.zones import find_zone, zone_names
 from tests.unit.cron.reference_clock import changes_of, plain_firings
 
@@ -201,9 +203,36 @@ def test_a_firing_that_is_skipped_until_midnight_is_counted() -> None:
 def test_counting_is_walking(window: tuple[str, datetime], expression: str, seconds: int) -> None:
     zone, after = window
     cron, until = f"7 {expression.split(' ', 1)[1]}", after + timedelta(seconds=seconds)
-    table, walked = timetable_of(cron, zone), 0
-    for firing in table.firings_after(after):
-        if firing.at > until:
-            break
-        walked += 1
-    assert table.count(after, until) == walked
+    table = timetable_of(cron, zone)
+    assert table.count(after, until) == walked(table, after, until)
+
+
+def walked(table: Timetable, after: datetime, until: datetime) -> int:
+    return sum(1 for _ in takewhile(lambda firing: firing.at <= until, table.firings_after(after)))
+
+
+@pytest.mark.parametrize("expression", ["*/20 * * * *", "0 0 * * *", "30 23 6,7 11 *"])
+@pytest.mark.parametrize("quarters", range(12))
+def test_counting_begins_also_between_two_midnights(expression: str, quarters: int) -> None:
+    """In Newfoundland the clock went from 00:01 back to 23:01, so there were two midnights."""
+    table = timetable_of(expression, "America/St_Johns")
+    after = utc("2010-11-07 01:45") + timedelta(minutes=15 * quarters)
+    for hours in (1, 30, 72):
+        until = after + timedelta(hours=hours)
+        assert table.count(after, until) == walked(table, after, until)
+
+
+def test_regular_days_and_hours_are_counted_without_walking(monkeypatch: pytest.MonkeyPatch) -> None:
+    table, placed = Timetable(Cron("*/5 * * * *"), find_zone("Europe/Berlin")), 0
+    place = table._place  # noqa: SLF001  what is counted
+
+    def counted(local: datetime) -> Firing:
+        nonlocal placed
+        placed += 1
+        return place(local)
+
+    monkeypatch.setattr(table, "_place", counted)
+    assert (
+        table.count(utc("2020-01-01 00:00"), utc("2030-01-01 00:00")) == 3653 * 288 - 10 * 12
+    )  # those of the hours that the clock skips
+    assert placed < 2000
