@@ -61,7 +61,7 @@ TARGETS: Final = {
     ),
     "outbox": (
         ("src/runwright/outbox",),
-        ("tests/integration/outbox", "tests/integration/loops/test_sender.py"),
+        ("tests/unit/outbox", "tests/integration/outbox", "tests/integration/loops/test_sender.py"),
     ),
     "bulk": (("src/runwright/bulk",), ("tests/integration/bulk", "tests/integration/loops/test_bad_rows.py")),
     "handler_calls": (("src/runwright/handler_calls",), ("tests/integration/handler_calls",)),

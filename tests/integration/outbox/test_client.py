@@ -16,7 +16,7 @@ from runwright.core.addresses import Address
 from runwright.core.hostnames import parse_trusted
 from runwright.outbox.client import client as client_module
 from runwright.outbox.client.client import OutgoingClient, OutgoingError
-from runwright.outbox.client.http_connection import Response
+from runwright.outbox.client.http_connection import ConnectionGoneError, HttpConnection, Response
 from runwright.outbox.client.ssrf_guard import Resolve
 from runwright.outbox.client.url import OutgoingPolicy, OutgoingUrlError, parse_target
 from tests.receiver import client_tls, make_certificate, server_tls
@@ -37,6 +37,8 @@ class Peer:
         self.requests: list[bytes] = []
         self.connections = 0
         self.port = 0
+        self.ended = asyncio.Event()
+        """The other side has closed a connection."""
         self._writers: list[asyncio.StreamWriter] = []
 
     @property
@@ -54,6 +56,7 @@ class Peer:
                 self.requests.append(request)
                 await self._serve(request, writer)
                 await writer.drain()
+        self.ended.set()
         writer.close()
 
     def hang_up(self) -> None:
@@ -501,6 +504,41 @@ async def test_a_connection_that_was_closed_while_it_waited_is_replaced(client: 
     async with serving(answer_once) as peer:
         for _ in range(4):
             assert (await post(client, peer.url)).status == 200
+
+
+async def test_a_connection_that_closes_instead_of_an_answer_is_replaced(client: OutgoingClient) -> None:
+    async def answer_first(_: bytes, writer: asyncio.StreamWriter) -> None:
+        if len(peer.requests) == 2:
+            writer.transport.abort()
+        else:
+            writer.write(OK)
+
+    async with serving(answer_first) as peer:
+        for _ in range(2):
+            assert (await post(client, peer.url)).status == 200
+        assert (len(peer.requests), peer.connections) == (3, 2)
+
+
+async def test_a_connection_that_waits_too_long_is_closed(
+    client: OutgoingClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client_module, "IDLE_SECONDS", 0.01)
+    async with serving(saying(OK)) as peer:
+        assert (await post(client, peer.url)).status == 200
+        async with asyncio.timeout(10):
+            await peer.ended.wait()
+        assert (await post(client, peer.url)).status == 200
+        assert peer.connections == 2
+
+
+async def test_a_connection_may_be_lost_before_and_after_it_was_needed() -> None:
+    unused = HttpConnection()
+    unused.connection_lost(None)
+    assert unused.closed
+    unused.send(b"GET / HTTP/1.1\r\n\r\n", wanted_bytes=1)
+    unused.connection_lost(None)
+    with pytest.raises(ConnectionGoneError, match="was closed"):
+        await unused.head()
 
 
 async def test_connections_that_wait_are_bounded_and_closed_at_the_stop(client: OutgoingClient) -> None:
