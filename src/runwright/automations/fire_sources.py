@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import sys
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final
@@ -10,10 +11,11 @@ import msgspec
 
 from runwright.automations.event_subscriptions import SUBSCRIBER_PREFIX, context_of, event_name
 from runwright.automations.ids import random_id
-from runwright.automations.model import Automation, RunStatus, TriggerDefinition, time_text
+from runwright.automations.model import Automation, RunOverlap, RunStatus, TriggerDefinition, time_text
 from runwright.automations.settings import AutomationSettings
-from runwright.automations.store.definitions import fetch_triggers
-from runwright.automations.store.firing import Fire, Limited, fetch_job_event_data, fire
+from runwright.automations.store.definitions import fetch_overlaps, fetch_triggers
+from runwright.automations.store.firing import Fire, FireAnswer, Limited, fetch_job_event_data, fire
+from runwright.automations.store.queue import count_live_runs
 from runwright.core.event_filters import compile_filter
 from runwright.core.job_state import Trigger
 from runwright.core.template_context import Json, TemplateContext
@@ -22,6 +24,9 @@ from runwright.events.model import Event
 from runwright.events.publish import MAX_DEPTH, too_deep
 from runwright.schedules.firing import DueTick, TickResult
 from runwright.schedules.tick_policy import TickReason
+
+MOST_WAITING: Final = 100
+"""How many runs of one job may wait for each other."""
 
 _TOO_DEEP: Final = (
     f"automation: loop protection: {MAX_DEPTH} agents and automations in a row led to this event"
@@ -33,21 +38,42 @@ async def create_runs(
 ) -> Sequence[TickResult]:
     """Create a run for each tick of an automation's schedule: the tick handler of automations.
 
+    A tick during a run of a job that skips gets none, nor does one behind `MOST_WAITING` runs that wait.
     A run over the fire limit is recorded as cancelled, and the schedule is postponed until the limit allows
     another. While automations are disabled, ticks are consumed without a run.
     """
     if not settings.enabled:
         return [TickResult(None, TickReason.AUTOMATIONS_OFF) for _ in ticks]
-    answers = await fire(db, [_tick_fire(tick) for tick in ticks], now)
-    results = []
-    for answer in answers:
-        if isinstance(answer, Limited):
-            results.append(TickResult(None, TickReason.FIRE_LIMIT, answer.error.retry_at))
-        elif answer is None:  # it is being deleted
-            results.append(TickResult(None, TickReason.SCHEDULE_BROKEN))
-        else:
-            results.append(TickResult(answer.id))
-    return results
+    firing = await _without_overlaps(db, ticks)
+    answers = iter(await fire(db, [_tick_fire(tick) for tick in firing], now))
+    taken = {id(tick) for tick in firing}
+    return [
+        _tick_result(next(answers)) if id(tick) in taken else TickResult(None, TickReason.OVERLAP)
+        for tick in ticks
+    ]
+
+
+async def _without_overlaps(db: PoolConnection, ticks: Sequence[DueTick]) -> list[DueTick]:
+    """Return the ticks that fire: of jobs that skip while a run is live, one; else up to `MOST_WAITING`."""
+    ids = sorted({tick.schedule.id for tick in ticks})
+    live = await count_live_runs(db, ids=ids, limit=MOST_WAITING)
+    overlaps = await fetch_overlaps(db, ids=ids)
+    most = {RunOverlap.SKIP: 1, RunOverlap.QUEUE: MOST_WAITING}
+    firing = []
+    for tick in ticks:
+        name = tick.schedule.id
+        if live.get(name, 0) < most.get(overlaps.get(name, RunOverlap.ALLOW), sys.maxsize):
+            live[name] = live.get(name, 0) + 1
+            firing.append(tick)
+    return firing
+
+
+def _tick_result(answer: FireAnswer) -> TickResult:
+    if isinstance(answer, Limited):
+        return TickResult(None, TickReason.FIRE_LIMIT, answer.error.retry_at)
+    if answer is None:  # it is being deleted
+        return TickResult(None, TickReason.SCHEDULE_BROKEN)
+    return TickResult(answer.id)
 
 
 def _tick_fire(tick: DueTick) -> Fire:
@@ -60,6 +86,7 @@ def _tick_fire(tick: DueTick) -> Fire:
         cause=Trigger.SCHEDULED,
         scheduled_at=tick.scheduled_for,
         limited_as=RunStatus.CANCELLED,
+        in_turn=True,
     )
 
 

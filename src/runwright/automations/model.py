@@ -15,6 +15,7 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import Meta
 
+from runwright.automations.webhook_schemes import SignatureScheme, WebhookHmac
 from runwright.core.ids import RunId
 from runwright.cron.go_durations import parse_duration
 from runwright.schedules.model import DEFAULT_GRACE_SECONDS
@@ -50,15 +51,6 @@ class RetryStrategy(StrEnum):
 
     NONE = "none"
     BACKOFF = "backoff"
-
-
-class SignatureScheme(StrEnum):
-    """How webhook deliveries are signed."""
-
-    AGH = "agh"
-    GITHUB = "github"
-    STRIPE = "stripe"
-    STANDARD = "standard"
 
 
 class RunStatus(StrEnum):
@@ -181,11 +173,26 @@ SHORT_NAMES: Final[Mapping[str, str]] = {"agent_name": "agent", "workspace_id": 
 """The names of fields in configuration files and on the command line, where they differ."""
 
 
+class RunOverlap(StrEnum):
+    """What a tick does while an earlier run of its job has not ended."""
+
+    QUEUE = "queue"
+    SKIP = "skip"
+    ALLOW = "allow"
+
+
 class JobFields(AutomationDefinition, frozen=True, kw_only=True):
     """The fields of a job, but for its catch-up policy, which each format writes in its own way."""
 
     schedule: ScheduleSpec | None
     task: TaskSpec | None = None
+    overlap: Annotated[
+        str,
+        Meta(
+            description="While an earlier run lives: `queue` the next one, `skip` it, or `allow` both.",
+            extra_json_schema={"enum": list(RunOverlap)},
+        ),
+    ] = RunOverlap.QUEUE.value
 
 
 CATCH_UP_POLICIES: Final = {
@@ -223,10 +230,15 @@ class TriggerFields(AutomationDefinition, frozen=True, kw_only=True):
         str,
         FieldMark.WEBHOOK,
         Meta(
-            description="The signature scheme of deliveries: agh, github, stripe or standard.",
+            description="The signature scheme of deliveries: that of their sender, or `hmac`.",
             extra_json_schema={"enum": list(SignatureScheme)},
         ),
     ] = SignatureScheme.AGH.value
+    webhook_hmac: Annotated[
+        WebhookHmac | None,
+        FieldMark.WEBHOOK,
+        Meta(description="For `hmac`: how the sender signs."),
+    ] = None
 
 
 class TriggerDefinition(TriggerFields, frozen=True, kw_only=True):
@@ -321,6 +333,7 @@ class RunPlan(msgspec.Struct, frozen=True, kw_only=True):
     workspace_id: str
     retry: RunRetryPolicy = NO_RETRY
     task: TaskSpec | None = None
+    overlap: str = RunOverlap.ALLOW.value
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):

@@ -20,13 +20,21 @@ from runwright.automations.model import (
     FireLimit,
     JobDefinition,
     RetryStrategy,
+    RunOverlap,
     RunRetryPolicy,
-    SignatureScheme,
     TaskSpec,
     TriggerDefinition,
     marked,
 )
 from runwright.automations.schedule_parsing import schedule_problems
+from runwright.automations.webhook_schemes import (
+    PLACEHOLDERS,
+    HashName,
+    SecretEncoding,
+    SignatureEncoding,
+    SignatureScheme,
+    WebhookHmac,
+)
 from runwright.core.event_filters import FilterError, compile_filter
 from runwright.cron.go_durations import DurationError, parse_duration
 from runwright.gotemplate import TemplateError, compile_template
@@ -38,10 +46,15 @@ LONGEST_PROMPT: Final = 256 * 1024
 MOST_RETRIES: Final = 100
 MOST_FIRES: Final = 1_000_000_000
 LONGEST_GRACE_SECONDS: Final = 86_400
+MOST_HEADERS: Final = 20
+"""That a trigger shows to its filter and prompt."""
 
 _CHANNEL: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _WEBHOOK_ID: Final = re.compile(r"wbh_[A-Za-z0-9._~-]{0,124}", re.ASCII)
 _SLUG: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,127}")
+_HEADER: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}", re.ASCII)
+_CREDENTIAL: Final = re.compile(r"auth|cookie|token|secret|password|signature|api-?key|hmac", re.IGNORECASE)
+_PLACEHOLDER: Final = re.compile(r"\{(\w+)\}")
 _WEBHOOK_DEFAULTS: Final = marked(TriggerDefinition, FieldMark.WEBHOOK)
 
 
@@ -109,6 +122,9 @@ def _job_problems(job: JobDefinition, path: str, zone: str) -> Iterable[str]:
     yield from fire_limit_problems(job.fire_limit or DEFAULT_FIRE_LIMIT, f"{path}.fire_limit")
     if not 0 < job.misfire_grace_seconds <= LONGEST_GRACE_SECONDS:
         yield f"{path}.scheduler.misfire_grace_seconds must be between 1 and {LONGEST_GRACE_SECONDS}"
+    if job.overlap not in set(RunOverlap):
+        names = ", ".join(map(quoted, RunOverlap))
+        yield f"{path}.overlap must be one of {names}: {quoted(job.overlap)}"
     if job.task is not None:
         yield from _task_problems(job.task, f"{path}.task")
         if job.retry.strategy != RetryStrategy.NONE:
@@ -210,6 +226,52 @@ def _webhook_problems(trigger: TriggerDefinition, path: str, *, has_secret: bool
     if trigger.webhook_signature not in set(SignatureScheme):
         names = ", ".join(quoted(name) for name in SignatureScheme)
         yield f"{path}.webhook_signature must be one of {names}: {quoted(trigger.webhook_signature)}"
+    elif trigger.webhook_signature == SignatureScheme.HMAC:
+        yield from _hmac_problems(trigger.webhook_hmac, f"{path}.webhook_hmac")
+
+
+def _hmac_problems(custom: WebhookHmac | None, path: str) -> Iterable[str]:
+    if custom is None:
+        yield f'{path} is required when webhook_signature is "hmac"'
+        return
+    yield from _header_problems(custom, path)
+    choices = (("encoding", SignatureEncoding), ("algorithm", HashName), ("secret_encoding", SecretEncoding))
+    for name, allowed in choices:
+        if getattr(custom, name) not in set(allowed):
+            names = ", ".join(map(quoted, allowed))
+            yield f"{path}.{name} must be one of {names}: {quoted(getattr(custom, name))}"
+    for name in ("prefix", "signed", "signature_key", "timestamp_key", "id_field"):
+        if len(getattr(custom, name)) > LONGEST_TEXT:
+            yield f"{path}.{name} must have at most {LONGEST_TEXT} characters"
+    yield from _signed_problems(custom, path)
+
+
+def _header_problems(custom: WebhookHmac, path: str) -> Iterable[str]:
+    if not custom.signature_header:
+        yield f"{path}.signature_header is required"
+    for name in ("signature_header", "timestamp_header", "id_header"):
+        if (header := getattr(custom, name)) and not _HEADER.fullmatch(header):
+            yield f"{path}.{name} must be the name of a header: {quoted(header)}"
+    if len(custom.headers) > MOST_HEADERS:
+        yield f"{path}.headers must have at most {MOST_HEADERS} entries"
+    for header in custom.headers:
+        if not _HEADER.fullmatch(header) or _CREDENTIAL.search(header):
+            yield f"{path}.headers must be names of headers that are no credentials: {quoted(header)}"
+        if header.lower() == custom.signature_header.lower():
+            yield f"{path}.headers must not name the signature"
+
+
+def _signed_problems(custom: WebhookHmac, path: str) -> Iterable[str]:
+    if custom.encoding == SignatureEncoding.TOKEN:
+        return
+    used = set(_PLACEHOLDER.findall(custom.signed))
+    if used - set(PLACEHOLDERS) or not used & {"body", "form"}:
+        names = ", ".join(f"{{{name}}}" for name in PLACEHOLDERS)
+        yield f"{path}.signed must have {{body}} or {{form}}, and may have {names}: {quoted(custom.signed)}"
+    if "timestamp" in used and not (custom.timestamp_header or custom.timestamp_key):
+        yield f"{path}.timestamp_header is required where signed has {{timestamp}}"
+    if "id" in used and not custom.id_header:
+        yield f"{path}.id_header is required where signed has {{id}}"
 
 
 def _endpoint_problems(trigger: TriggerDefinition, path: str) -> Iterable[str]:

@@ -1,4 +1,4 @@
-"""Start, read, wait for and cancel runs."""
+"""Start, read, wait for, retry and cancel runs."""
 
 import asyncio
 import contextlib
@@ -8,11 +8,18 @@ from typing import Final
 
 from runwright.automations.errors import not_found
 from runwright.automations.fire_sources import manual_fire
+from runwright.automations.ids import random_id
 from runwright.automations.model import ENDED, AutomationKind, Run, RunAttempt, RunFilter, RunStatus
 from runwright.automations.run_endings import CALLBACK_HANDLER, CANCELLED, RunOutcome, end_attempt
 from runwright.automations.store.definitions import fetch_automation
-from runwright.automations.store.firing import Limited, fire
-from runwright.automations.store.queue import RunQueueState, job_of_run, lock_live, request_cancel
+from runwright.automations.store.firing import Fire, Limited, fire
+from runwright.automations.store.queue import (
+    RunQueueState,
+    fetch_ended,
+    job_of_run,
+    lock_live,
+    request_cancel,
+)
 from runwright.automations.store.runs import fetch_run, list_attempts, list_runs
 from runwright.core.clock import Clock
 from runwright.core.errors import ConflictError, NotFoundError
@@ -28,7 +35,7 @@ LONGEST_POLL_SECONDS: Final = 0.25
 
 
 class AutomationRuns:
-    """Start, read, wait for and cancel runs. A call returns after its changes are committed."""
+    """Start, read, wait for, retry and cancel runs. A call returns after its changes are committed."""
 
     def __init__(self, db: Database, *, clock: Clock, jobs: Jobs, on_due: Callable[[], None]) -> None:
         """`on_due` is called when a run is due."""
@@ -55,6 +62,38 @@ class AutomationRuns:
             if isinstance(answer, Limited):
                 raise answer.error
             await record(db, caller, "automation.triggered", one.id, now=now, after=answer.id)
+        self._on_due()
+        return answer
+
+    async def retry(self, caller: Caller, run_id: RunId) -> Run:
+        """Fire an ended run again, with what fired it then, as its automation is defined now.
+
+        The new run has the fire id and the scheduled time of the first. Raises NotFoundError, ConflictError
+        (it has not ended, or its automation was deleted), FireLimitError.
+        """
+        now = self._clock()
+        async with self._db.acquire() as db, db.transaction():
+            found = await fetch_ended(db, tenant_id=caller.tenant_id, run_id=run_id)
+            if found is None:
+                raise not_found("run")
+            run, cause, context, ancestry = found
+            if run.status not in ENDED:
+                raise ConflictError(f"automation: run has not ended yet: {run.status.value}")
+            again = Fire(
+                automation_id=run.automation_id,
+                run_id=random_id("run"),
+                cause=cause,
+                fire_id=run.fire_id,
+                scheduled_at=run.scheduled_at,
+                context=context,
+                ancestry=ancestry,
+            )
+            [answer] = await fire(db, [again], now)
+            if answer is None:
+                raise ConflictError(f"automation: the {run.kind.value} of this run was deleted")
+            if isinstance(answer, Limited):
+                raise answer.error
+            await record(db, caller, "automation.run.retried", run_id, now=now, after=answer.id)
         self._on_due()
         return answer
 

@@ -5,15 +5,17 @@ States of a webhook: read (headers and body) → verified (a secret of its trigg
 
 Invariants: no two webhooks of a trigger with one message or one delivery id are accepted while the first
 could still be fresh; claims and run are one transaction, so neither exists without the other; a webhook that
-created no run keeps no claim, except at the fire limit.
+created no run keeps no claim, except at the fire limit. The claim of a run that has failed may be taken
+again, so a delivery that is sent again makes another run.
 
 Failure handling: webhooks are written in batches, which are repeated if the connection broke; the id
 of a request distinguishes its own claims from those of others.
 """
 
 import hashlib
+import re
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -27,7 +29,6 @@ from runwright.automations.model import (
     AutomationScope,
     Run,
     RunStatus,
-    SignatureScheme,
     TriggerDefinition,
     time_text,
 )
@@ -40,17 +41,27 @@ from runwright.automations.store.webhook_triggers import (
     find_webhook_triggers,
     release_replay_keys,
 )
+from runwright.automations.webhook_schemes import WebhookScheme
+from runwright.automations.webhook_schemes import scheme_of as described_scheme
 from runwright.automations.webhook_signatures import (
     BadSignatureError,
     SignatureHeaders,
     StaleTimestampError,
     VerifiedWebhook,
+    identified,
     verify,
 )
 from runwright.core.clock import Clock
-from runwright.core.errors import ConflictError, NotFoundError, UnauthenticatedError, UnavailableError
+from runwright.core.errors import (
+    ConflictError,
+    NotFoundError,
+    TooLargeError,
+    UnauthenticatedError,
+    UnavailableError,
+)
 from runwright.core.job_state import Trigger
 from runwright.core.template_context import Json, TemplateContext
+from runwright.core.webhook_body import is_compressed
 from runwright.db.batching import Batcher
 from runwright.db.pool import Database, PoolConnection
 from runwright.offload.client import Offload, OffloadError
@@ -59,6 +70,24 @@ from runwright.secrets.keyring import SecretBox
 
 _MAX_IN_FLIGHT: Final = 2
 _SMALL_BODY_BYTES: Final = 32 * 1024
+
+BODY_LIMIT_BYTES: Final = 1024 * 1024
+"""Of a webhook, as it is sent and as it is decompressed."""
+
+LONGEST_HEADER: Final = 1_000
+"""Of a header that filters and prompts see; longer ones are cut."""
+
+_EVENT_HEADER: Final = re.compile(
+    r"(?:x-)?[a-z0-9-]*-(?:event|event-type|event-key|event-name|event-id|topic|resource-state"
+    r"|attempt-number|retry-num|retry-reason|api-version)"
+)
+"""Headers that name the event or the attempt. An allow list: no credential has such a name."""
+
+
+class Challenge(msgspec.Struct, frozen=True):
+    """What the sender asks to be echoed, before it sends webhooks."""
+
+    text: str
 
 
 class WebhookPath(msgspec.Struct, frozen=True, kw_only=True):
@@ -129,14 +158,25 @@ class WebhookIngress:
         found = await self._lookups.add(path.webhook_id)
         return found if found is not None and path.belongs_to(found.automation.trigger) else None
 
-    def verify(self, webhook: WebhookTrigger, given: SignatureHeaders, body: bytes) -> VerifiedWebhook:
-        """Verify the signature of a webhook. Raises UnauthenticatedError, DefinitionError (no secret)."""
+    def secrets_of(self, webhook: WebhookTrigger) -> list[str]:
+        """Return the valid secrets of a webhook's trigger, newest first."""
         one = webhook.automation
-        opened = [
-            self._secret_box.decrypt(one.tenant_id, secret_owner(one), secret) for secret in webhook.secrets
-        ]
+        owner = secret_owner(one)
+        return [self._secret_box.decrypt(one.tenant_id, owner, secret) for secret in webhook.secrets]
+
+    def verify(
+        self,
+        webhook: WebhookTrigger,
+        given: SignatureHeaders,
+        body: bytes,
+        *,
+        urls: Sequence[str] = (),
+        content_type: str = "",
+    ) -> VerifiedWebhook:
+        """Verify the signature of a webhook. Raises UnauthenticatedError, DefinitionError (no secret)."""
+        opened = self.secrets_of(webhook)
         try:
-            return verify(given, body, opened, self._clock())
+            return verify(given, body, opened, self._clock(), urls=urls, content_type=content_type)
         except StaleTimestampError:
             raise UnauthenticatedError("automation: webhook timestamp outside freshness window") from None
         except BadSignatureError:
@@ -149,26 +189,49 @@ class WebhookIngress:
         webhook: WebhookTrigger,
         verified: VerifiedWebhook,
         body: bytes,
-    ) -> Run | None:
+        headers: Mapping[str, str] | None = None,
+    ) -> Run | Challenge | None:
         """Store a webhook and its run; None if the filter of the trigger does not match.
 
-        Raises ConflictError (a replay, or the fire limit), NotFoundError (the trigger was deleted),
-        UnavailableError (a large body cannot be read now).
+        `headers` are those of the request, names in lower case. Raises ConflictError (a replay, or the fire
+        limit), NotFoundError (the trigger was deleted), DefinitionError (the body cannot be read),
+        TooLargeError (once it is decompressed), UnavailableError (a large body cannot be read now).
         """
-        one, now = webhook.automation, self._clock()
-        context = _context_of(one.trigger, verified.timestamp or now)
-        task = WebhookTask(body, msgspec.json.encode(context), dict(one.trigger.filter))
+        one, now, headers = webhook.automation, self._clock(), headers or {}
+        scheme = scheme_of(one.trigger)
+        context = _context_of(one.trigger, verified.timestamp or now, visible_headers(scheme, headers))
+        task = WebhookTask(
+            body=body,
+            context=msgspec.json.encode(context),
+            filter=dict(one.trigger.filter),
+            content_type=headers.get("content-type", ""),
+            content_encoding=headers.get("content-encoding", ""),
+            strict=scheme.reads_strictly,
+            limit_bytes=BODY_LIMIT_BYTES,
+            id_fields=scheme.id_fields,
+            challenge=scheme.challenge,
+        )
         result = await self._evaluate(one.tenant_id, task)
+        if result.challenge is not None:
+            return Challenge(result.challenge)
         if not result.matched:
             return None
+        verified = identified(verified, result.delivery_id, now)
         run = await self._accepts.add(_matched(one, verified, result.context))
         self._on_due()
         return run
 
     async def _evaluate(self, tenant_id: str, task: WebhookTask) -> WebhookResult:
         """Read a body and apply the filter; a large body is read off the event loop."""
-        if len(task.body) <= _SMALL_BODY_BYTES:
-            return evaluate_webhook(task)
+        small = len(task.body) <= _SMALL_BODY_BYTES and not is_compressed(task.body, task.content_encoding)
+        result = evaluate_webhook(task) if small else await self._evaluate_beside(tenant_id, task)
+        if result.oversized:
+            raise TooLargeError("request body too large")
+        if result.problem is not None:
+            raise DefinitionError(f"automation: webhook body {result.problem}")
+        return result
+
+    async def _evaluate_beside(self, tenant_id: str, task: WebhookTask) -> WebhookResult:
         try:
             result = await self._offload.call(tenant_id, "webhook", msgspec.msgpack.encode(task))
         except OffloadError as error:
@@ -199,9 +262,19 @@ class WebhookIngress:
         ]
 
 
-def scheme_of(trigger: TriggerDefinition) -> SignatureScheme:
-    """Return the signature scheme of a trigger."""
-    return SignatureScheme(trigger.webhook_signature)
+def scheme_of(trigger: TriggerDefinition) -> WebhookScheme:
+    """Return how the sender of a trigger's webhooks signs."""
+    return described_scheme(trigger.webhook_signature, trigger.webhook_hmac)
+
+
+def visible_headers(scheme: WebhookScheme, headers: Mapping[str, str]) -> dict[str, Json]:
+    """Return the headers that filters and prompts see: those of the scheme, and names of what happened."""
+    known = {*scheme.headers, *(("content-type",) if scheme.reads_strictly else ())} - {*scheme.signature}
+    return {
+        name: headers[name][:LONGEST_HEADER]
+        for name in sorted(headers)
+        if name in known or _EVENT_HEADER.fullmatch(name)
+    }
 
 
 def not_registered() -> NotFoundError:
@@ -217,7 +290,7 @@ def parse_webhook_path(text: str, workspace_id: str = "") -> WebhookPath:
     return WebhookPath(slug=slug, webhook_id=webhook_id, workspace_id=workspace_id)
 
 
-def _context_of(trigger: TriggerDefinition, at: datetime) -> TemplateContext:
+def _context_of(trigger: TriggerDefinition, at: datetime, headers: dict[str, Json]) -> TemplateContext:
     """Return the template context of a webhook without its body."""
     webhook: dict[str, Json] = {
         "endpoint": f"{trigger.endpoint_slug}--{trigger.webhook_id}",
@@ -225,6 +298,8 @@ def _context_of(trigger: TriggerDefinition, at: datetime) -> TemplateContext:
         "webhook_id": trigger.webhook_id,
         "timestamp": time_text(at),
     }
+    if headers or scheme_of(trigger).reads_strictly:
+        webhook["headers"] = headers
     return TemplateContext(
         kind=WEBHOOK_EVENT,
         scope=trigger.scope,

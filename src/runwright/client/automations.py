@@ -216,6 +216,12 @@ class AutomationRunsApi(DualMode[M]):
         return await self._session.read_list(AutomationAttemptInfo, route, run_id, member="attempts")
 
     @call
+    async def retry(self, run_id: str) -> AutomationRunInfo:
+        """Run an ended run again; return the new one."""
+        return await self._session.read(
+            AutomationRunInfo, "POST /api/automation/runs/{run_id}/retry", run_id, member=_RUN
+        )
+
     async def cancel(self, run_id: str) -> AutomationRunInfo:
         """Cancel a run that has not ended."""
         return await self._session.read(

@@ -19,6 +19,7 @@ LONGEST_PATH: Final = 1_024
 
 _ATTRIBUTES: Final = frozenset({"kind", "scope", "workspace_id", "source"})
 _DATA: Final = "data"
+_HEADERS: Final = (_DATA, "headers")
 
 
 class FilterError(ValueError):
@@ -37,7 +38,10 @@ class FilterCondition(msgspec.Struct, frozen=True):
 
     def is_met(self, context: TemplateContext) -> bool:
         """Return whether the value at the path is the expected one."""
-        return _text(_find(context, self.path)) == self.expected
+        text = _text(_find(context, self.path))
+        if text is None and self.path[:2] == _HEADERS:  # names of headers have no case
+            text = _text(_find(context, tuple(map(str.lower, self.path))))
+        return text == self.expected
 
 
 class EventFilter(msgspec.Struct, frozen=True):

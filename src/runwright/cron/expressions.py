@@ -98,6 +98,8 @@ def _plain_part(name: str, part: str) -> str:
     found = _STEPPED.fullmatch(part)
     if found is None:
         return part
+    if part.startswith("L"):  # CronSim ignores the step
+        raise CronError(f"Has a bad {name} field.")
     if int(found[3]) > _SIZES[name]:
         raise CronError(f"Has a bad {name} field: a step of {found[3]} is larger than the field.")
     first, last = (_NAMES.get(end or "", end) for end in (found[1], found[2]))

@@ -27,7 +27,8 @@ from runwright.cron.timetable import Firing, Timetable
 from runwright.cron.zones import UnknownZoneError, find_zone
 
 _ZONE: Final = re.compile(r"(?:CRON_)?TZ=(\S*)(?:\s+(.*))?", re.DOTALL)
-_PART: Final = re.compile(r"(\*|\?|[0-9A-Za-z]+)(?:-([0-9A-Za-z]+))?(?:/([0-9]{1,4}))?")
+_PART: Final = re.compile(r"(\*|\?|[0-9A-Za-z]+)(?:-([0-9A-Za-z]+))?(?:/([0-9]+))?")
+_EVERY: Final = re.compile(r"[*?](?:/0*1)?")
 _ANY: Final = frozenset("*?")
 _ANY_TIME: Final = datetime(2000, 1, 1)  # noqa: DTZ001  local times have no zone
 _DAY: Final = timedelta(days=1)
@@ -52,12 +53,9 @@ class _Field(msgspec.Struct, frozen=True):
 
     def plain(self, text: str) -> str:
         """Return the field as a list of numbers, or `*` if it restricts nothing."""
-        values: set[int] = set()
-        for part in text.split(","):
-            if part.removesuffix("/1") in _ANY:
-                return "*"
-            values.update(self._part(part))
-        return ",".join(map(str, sorted(values)))
+        parts = text.split(",")
+        values = {value for part in parts for value in self._part(part)}
+        return "*" if any(map(_EVERY.fullmatch, parts)) else ",".join(map(str, sorted(values)))
 
     def _part(self, part: str) -> range:
         found = _PART.fullmatch(part)

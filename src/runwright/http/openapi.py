@@ -9,6 +9,7 @@ import inspect
 import re
 from collections.abc import Callable, Iterable
 from functools import partial
+from types import UnionType
 from typing import Any, Final, cast, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -118,6 +119,8 @@ def success_type(handler: Handler) -> Any:  # noqa: ANN401  a type expression ha
     kind = get_type_hints(handler, include_extras=True)["return"]
     if get_origin(kind) is Reply:
         kind = get_args(kind)[0]
+    if isinstance(kind, UnionType):  # a body, or a response of the handler's own
+        [kind] = (one for one in get_args(kind) if not issubclass(one, Response))
     return None if kind in {type(None), Response} else kind
 
 

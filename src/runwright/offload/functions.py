@@ -1,17 +1,17 @@
 """What the process beside the event loop computes: pure functions, from bytes to bytes."""
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
 
 from runwright.core.event_filters import compile_filter
 from runwright.core.input_schema import InputsTooCostlyError, check_inputs, compiled_schema
-from runwright.core.json_depth import nests_too_deeply
 from runwright.core.line_diff import StepBudget, diff_texts
 from runwright.core.schema_rules import JsonSchemaError
 from runwright.core.template_context import Json, TemplateContext
+from runwright.core.webhook_body import OversizedBodyError, UnreadableBodyError, read_webhook_body
 from runwright.gotemplate import RenderLimits, TemplateError, compile_template
 
 
@@ -68,43 +68,77 @@ def canonical_digest(text: bytes) -> bytes:
     return hashlib.sha256(msgspec.json.encode(msgspec.json.decode(text), order="sorted")).digest()
 
 
-class WebhookTask(msgspec.Struct, frozen=True):
+class WebhookTask(msgspec.Struct, frozen=True, kw_only=True):
     """The body of a webhook, the context (JSON text) that its fields are added to, and a filter for both."""
 
     body: bytes
     context: bytes
     filter: dict[str, str]
+    content_type: str = ""
+    content_encoding: str = ""
+    strict: bool = False
+    """Whether a body that is not what its content type says is refused."""
+    limit_bytes: int
+    id_fields: tuple[str, ...] = ()
+    """Fields of the body of which the first that is a text or a number identifies the delivery."""
+    challenge: tuple[str, str, str] | None = None
+    """A field, its value, and the field to echo where it has that value."""
 
 
 class WebhookResult(msgspec.Struct, frozen=True):
-    """Whether the filter matches, and then the whole context as JSON text."""
+    """Whether the filter matches, and then the whole context as JSON text; or why the body is refused."""
 
     matched: bool
     context: bytes = b""
+    delivery_id: str | None = None
+    challenge: str | None = None
+    problem: str | None = None
+    oversized: bool = False
 
 
 def evaluate_webhook(task: WebhookTask) -> WebhookResult:
     """Return the template context of a webhook, if the filter matches.
 
-    Its data is the body as text (`payload`), the body's fields where it is a JSON object, and what the
-    context has already, which has priority.
+    Its data is the body as text (`payload`), the body's fields, and what the context has already. That has
+    priority, but for `headers` where the reading is not strict: there a field of the body may have that name.
     """
+    try:
+        body = read_webhook_body(
+            task.body,
+            content_type=task.content_type,
+            content_encoding=task.content_encoding,
+            strict=task.strict,
+            limit_bytes=task.limit_bytes,
+        )
+    except UnreadableBodyError as error:
+        return WebhookResult(matched=False, problem=str(error))
+    except OversizedBodyError:
+        return WebhookResult(matched=False, oversized=True)
+    fields = body.fields or {}
+    if task.challenge is not None and fields.get(task.challenge[0]) == task.challenge[1]:
+        return WebhookResult(matched=False, challenge=str(fields.get(task.challenge[2], "")))
     context = parse_context(task.context)
-    payload: dict[str, Json] = {"payload": task.body.decode(errors="replace")}
-    context = msgspec.structs.replace(context, data=payload | (read_object(task.body) or {}) | context.data)
+    own = dict(context.data)
+    if not task.strict and "headers" in fields:
+        own.pop("headers", None)
+    payload: dict[str, Json] = {"payload": body.text}
+    context = msgspec.structs.replace(context, data=payload | fields | own)
     if not compile_filter(task.filter).matches(context):
         return WebhookResult(matched=False)
-    return WebhookResult(matched=True, context=msgspec.json.encode(context))
+    return WebhookResult(
+        matched=True, context=msgspec.json.encode(context), delivery_id=_delivery_id(fields, task.id_fields)
+    )
 
 
-def read_object(body: bytes) -> dict[str, Json] | None:
-    """Return the fields of a body that is a JSON object; None for any other body."""
-    try:
-        fields = msgspec.json.decode(body, type=dict[str, Any])
-        msgspec.json.encode(fields)
-    except (msgspec.MsgspecError, UnicodeError, RecursionError, ValueError):
-        return None
-    return None if nests_too_deeply(body) else fields
+def _delivery_id(fields: dict[str, Json], paths: Sequence[str]) -> str | None:
+    """Return the first of these fields that is a text or a number."""
+    for path in paths:
+        value: Json = fields
+        for name in path.split("."):
+            value = value.get(name) if isinstance(value, dict) else None
+        if value and isinstance(value, str | int) and not isinstance(value, bool):
+            return str(value)
+    return None
 
 
 def _evaluate_encoded_webhook(task: bytes) -> bytes:

@@ -9,6 +9,8 @@ from typing import Final
 
 _PREFIX: Final = "whsec_"
 _SECRET_BYTES: Final = 32
+_SHORTEST_BARE_BYTES: Final = 16
+"""Shorter texts without a prefix are no base64: many words would be."""
 
 
 def new_signing_secret() -> str:
@@ -21,20 +23,33 @@ def hex_signature(secret: str, body: bytes) -> str:
     return hmac.digest(secret.encode(), body, hashlib.sha256).hex()
 
 
-def standard_signature(secret: str, message_id: str, timestamp: int, body: bytes) -> str:
-    """Return the signature `v1,…` of Standard Webhooks.
-
-    The key of a secret `whsec_…` is the rest of it, decoded from base64; that of any other secret is its
-    UTF-8 text.
-    """
+def standard_signature(secret: str, message_id: str, timestamp: str | int, body: bytes) -> str:
+    """Return the signature `v1,…` of Standard Webhooks; two of them where the secret has two readings."""
     signed = b".".join((message_id.encode(), str(timestamp).encode(), body))
-    return "v1," + base64.b64encode(hmac.digest(_key(secret), signed, hashlib.sha256)).decode()
+    return " ".join(f"v1,{standard_digest(key, signed)}" for key in standard_keys(secret))
 
 
-def _key(secret: str) -> bytes:
-    if secret.startswith(_PREFIX):
-        try:
-            return base64.b64decode(secret.removeprefix(_PREFIX), validate=True)
-        except (binascii.Error, ValueError):
-            pass  # a caller's own secret that happens to have this prefix
-    return secret.encode()
+def standard_digest(key: bytes, signed: bytes) -> str:
+    """Return the HMAC-SHA256 of what is signed, in base64."""
+    return base64.b64encode(hmac.digest(key, signed, hashlib.sha256)).decode()
+
+
+def standard_keys(secret: str) -> tuple[bytes, ...]:
+    """Return the keys that a secret of Standard Webhooks may mean, the likeliest first.
+
+    The official libraries decode `whsec_…` and bare base64, padded or not. A caller's own text may look like
+    base64, so it is a key too.
+    """
+    text = secret.removeprefix(_PREFIX)
+    key = _decoded(text)
+    if key is None or (text == secret and len(key) < _SHORTEST_BARE_BYTES):
+        return (secret.encode(),)
+    padded = text != secret and len(text) % 4 == 0
+    return (key,) if padded else (key, secret.encode())
+
+
+def _decoded(text: str) -> bytes | None:
+    try:
+        return base64.b64decode(text + "=" * (-len(text) % 4), validate=True) or None
+    except (binascii.Error, ValueError):
+        return None

@@ -66,6 +66,7 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
             catch_up=self.catch_up,
             grace_seconds=self.misfire_grace_seconds,
             jitter_seconds=self.jitter_seconds,
+            coalesce=self.owner is ScheduleOwner.AUTOMATION,
         )
 
     @property

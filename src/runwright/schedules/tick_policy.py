@@ -4,7 +4,8 @@ A *tick* is one expected firing, identified by its nominal time. It is due at th
 The cursor is the nominal time of the next unjudged tick; a pass judges every due tick from there in order,
 and advances the cursor:
 
-- due at most a grace period ago: it fires, perhaps late;
+- due at most a grace period ago: it fires, perhaps late; where the policy coalesces, only the latest of
+  those that are due fires, unless catch-up is `all`;
 - due before that: it is missed, except
 - with catch-up `last`, the latest due tick, which fires however late it is;
 - with catch-up `all`, the latest `MOST_TICKS` of them, which all fire.
@@ -79,6 +80,8 @@ class TickPolicy(msgspec.Struct, frozen=True, kw_only=True):
     catch_up: CatchUp = CatchUp.NONE
     grace_seconds: int
     jitter_seconds: int = 0
+    coalesce: bool = False
+    """Whether ticks that are due together fire once."""
 
 
 class JudgedTick(msgspec.Struct, frozen=True):
@@ -132,12 +135,21 @@ def judge(timing: Timing, *, key: str, cursor: datetime, now: datetime, policy: 
         ticks.append(JudgedTick(at, due_at, fires=policy.catch_up is CatchUp.ALL or now - due_at <= grace))
         at = timing.next_after(at)
     more = due_at is not None and due_at <= now
+    if policy.coalesce and policy.catch_up is not CatchUp.ALL:
+        ticks = _coalesced(ticks, more=more)
     if ticks and not more and policy.catch_up is CatchUp.LAST:
         ticks[-1] = msgspec.structs.replace(ticks[-1], fires=True)
     gap = None
     if more and at is not None:
         gap, at = _leap(timing, at, now - max(_NEAR, grace) - timedelta(seconds=policy.jitter_seconds))
     return Judgement(ticks=ticks, gap=gap, next_at=at)
+
+
+def _coalesced(ticks: Sequence[JudgedTick], *, more: bool) -> list[JudgedTick]:
+    """Let only the latest of the ticks that may fire do so; none if later ones are due."""
+    firing = [place for place, tick in enumerate(ticks) if tick.fires]
+    late = set(firing if more else firing[:-1])
+    return [msgspec.structs.replace(t, fires=False) if n in late else t for n, t in enumerate(ticks)]
 
 
 def _give_up_oldest(timing: Timing, cursor: datetime, until: datetime) -> Judgement:

@@ -1,17 +1,21 @@
 """Webhooks that come in, by the contract's rows: order of checks, signatures, replay, data, filter, limits, wait."""
 
+import base64
+import gzip
+import hmac
 import json
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from urllib.parse import urlencode
 from uuid import uuid4
 
 import httpx
 import pytest
 from tests.contract.client import Api, RawClient
 from tests.contract.conftest import PLATFORM_KEY
-from tests.webhook_sender import agh_headers, headers_of
+from tests.webhook_sender import OWN_HMAC, agh_headers, headers_of
 
 Json = Any
 """What a body holds; which of it is right is for the tests to say."""
@@ -236,15 +240,183 @@ def test_what_filters_prompts_and_agents_see_of_a_body(hooks: Hooks, body: bytes
     assert (activation["kind"], activation["source"], activation["scope"]) == ("webhook", "webhook", "global")
 
 
-@pytest.mark.parametrize("scheme", ["agh", "github", "stripe", "standard"])
+@pytest.mark.parametrize(
+    "scheme",
+    [
+        "agh",
+        "github",
+        "gitlab",
+        "bitbucket",
+        "stripe",
+        "slack",
+        "shopify",
+        "standard",
+        "svix",
+        "meta",
+        "hmac",
+    ],
+)
 def test_others_forms_of_signature(hooks: Hooks, scheme: str) -> None:
-    trigger = hooks.trigger(webhook_signature=scheme)
+    trigger = hooks.trigger(
+        webhook_signature=scheme, **({"webhook_hmac": OWN_HMAC} if scheme == "hmac" else {})
+    )
+    assert trigger.get("webhook_hmac") == (OWN_HMAC if scheme == "hmac" else None)
     signed = headers_of(scheme, SECRET, BODY, "m1")
     assert hooks.send(trigger, headers=signed).status_code == 200
     refused(hooks.send(trigger, headers=signed), 409, "already processed")
     refused(hooks.send(trigger, b"{}", headers_of(scheme, "wrong", b"{}", "m2")), 401, "signature invalid")
     other = "stripe" if scheme == "agh" else "agh"
     refused(hooks.send(trigger, b"{}", headers_of(other, SECRET, b"{}", "m3")), 400, "required")
+
+
+def test_twilio_signs_the_url_that_it_was_given(hooks: Hooks) -> None:
+    trigger = hooks.trigger(webhook_signature="twilio", prompt="{{.Data.Body}} of {{.Data.From}}")
+    url = f"{str(hooks.http.base_url).rstrip('/')}{hooks.path(trigger)}?wait=60"
+    form = {"From": "+14158675309", "Body": "hi there", "Empty": ""}
+    text = url + "".join(name + form[name] for name in sorted(form))
+    signature = base64.b64encode(hmac.new(SECRET.encode(), text.encode(), "sha1").digest()).decode()
+    answer = hooks.http.post(url, data=form, headers={"X-Twilio-Signature": signature})
+    [run] = answer.json()["result"]["runs"]
+    assert hooks.input_of(run)["prompt"] == "hi there of +14158675309"
+    other = hooks.http.post(url, data=form | {"More": "1"}, headers={"X-Twilio-Signature": signature})
+    refused(other, 401, "signature invalid")
+
+
+def test_a_sender_repeats_a_delivery_under_a_new_signature_and_it_runs_once(hooks: Hooks) -> None:
+    stripe = hooks.trigger(webhook_signature="stripe")
+    event, now = b'{"id":"evt_1","type":"charge.succeeded"}', time.time()
+    for at, status in ((now - 200, 200), (now, 409)):
+        answer = hooks.send(stripe, event, headers_of("stripe", SECRET, event, "", at=at))
+        assert answer.status_code == status, answer.text
+    github = hooks.trigger(webhook_signature="github")
+    same = [hooks.send(github, headers=headers_of("github", SECRET, BODY, name)) for name in ("1", "2", "1")]
+    assert [answer.status_code for answer in same] == [200, 200, 409], "equal bodies are different events"
+
+
+def test_a_redelivery_after_a_failed_run_runs_again(hooks: Hooks) -> None:
+    trigger = hooks.trigger(webhook_signature="github", agent_name="nobody")
+    headers = headers_of("github", SECRET, BODY, "guid")
+    [first] = hooks.send(trigger, headers=headers, wait="60").json()["result"]["runs"]
+    assert first["status"] == "failed"
+    hooks.ask("PATCH", f"/triggers/{trigger['id']}", {"agent_name": "echo"})
+    [again] = hooks.send(trigger, headers=headers, wait="60").json()["result"]["runs"]
+    assert (again["status"], again["fire_id"]) == ("completed", first["fire_id"])
+    refused(hooks.send(trigger, headers=headers), 409, "already processed")
+    retried = hooks.ask("POST", f"/runs/{first['id']}/retry?wait=60")["run"]
+    assert (retried["status"], retried["fire_id"]) == ("completed", first["fire_id"])
+    assert len({first["id"], again["id"], retried["id"]}) == 3
+    assert hooks.input_of(retried)["activation"] == hooks.input_of(again)["activation"]
+
+
+def test_a_delivery_that_the_fire_limit_refused_may_come_again(hooks: Hooks) -> None:
+    trigger = hooks.trigger(webhook_signature="github", fire_limit={"max": 1, "window": "1h"})
+    assert hooks.send(trigger, headers=headers_of("github", SECRET, BODY, "1")).status_code == 200
+    late = headers_of("github", SECRET, BODY, "2")
+    for _ in range(2):
+        refused(hooks.send(trigger, headers=late), 409, "fire limit reached")
+    hooks.ask("PATCH", f"/triggers/{trigger['id']}", {"fire_limit": {"max": 2, "window": "1h"}})
+    assert hooks.send(trigger, headers=late).status_code == 200
+
+
+def test_filters_and_prompts_see_what_happened_and_no_credential(hooks: Hooks) -> None:
+    trigger = hooks.trigger(
+        webhook_signature="github",
+        filter={"data.headers.X-GitHub-Event": "push"},
+        prompt='{{index .Data.headers "x-github-event"}}',
+    )
+    secret = {"Authorization": "Bearer s", "Cookie": "c=1", "X-Api-Key": "k", "X-Forwarded-For": "::1"}
+    ping = headers_of("github", SECRET, BODY, "1") | {"X-GitHub-Event": "ping"}
+    assert hooks.send(trigger, headers=ping).json() == {"result": {"matched": 0}}
+    push = headers_of("github", SECRET, BODY, "1") | {"X-GitHub-Event": "push"} | secret
+    [run] = hooks.send(trigger, headers=push, wait="60").json()["result"]["runs"]
+    seen = hooks.input_of(run)
+    assert seen["prompt"] == "push"
+    assert seen["activation"]["data"]["headers"] == {"x-github-delivery": "1", "x-github-event": "push"}
+
+
+def test_aghs_own_deliveries_may_have_a_field_named_headers(hooks: Hooks) -> None:
+    body = b'{"ref":"x","headers":{"X-GitHub-Event":"mine"}}'
+    trigger = hooks.trigger(filter={"data.headers.X-GitHub-Event": "mine"})
+    signed = agh_headers(SECRET, body) | {"X-GitHub-Event": "theirs"}
+    [run] = hooks.send(trigger, body, signed, wait="60").json()["result"]["runs"]
+    assert hooks.input_of(run)["activation"]["data"]["headers"] == {"X-GitHub-Event": "mine"}
+
+
+def test_githubs_forms_and_compressed_bodies_are_read_and_others_refused(hooks: Hooks) -> None:
+    trigger = hooks.trigger(webhook_signature="github", filter={"data.ref": "refs/heads/main"})
+    form = urlencode({"payload": BODY.decode()}).encode()
+    for body, extra in (
+        (form, {"Content-Type": "application/x-www-form-urlencoded"}),
+        (gzip.compress(BODY), {"Content-Type": "application/json", "Content-Encoding": "gzip"}),
+        (BODY.decode().encode("utf-16"), {"Content-Type": "application/json"}),
+    ):
+        signed = headers_of("github", SECRET, body, uuid4().hex)
+        answer = hooks.send(trigger, body, {**signed, **extra})
+        assert answer.json()["result"].get("matched") == 1, answer.text
+    bomb = gzip.compress(bytes(2 * 1024 * 1024))
+    refused(hooks.send(trigger, bomb, headers_of("github", SECRET, bomb, "9")), 413, "too large")
+    broken = {**headers_of("github", SECRET, b"{", "8"), "Content-Type": "application/json"}
+    refused(hooks.send(trigger, b"{", broken), 400, "webhook body is not valid JSON")
+
+
+def test_slack_and_meta_verify_the_url_before_they_send(hooks: Hooks) -> None:
+    slack = hooks.trigger(webhook_signature="slack")
+    body = b'{"type":"url_verification","challenge":"3eZbrw1a","token":"x"}'
+    answer = hooks.send(slack, body, headers_of("slack", SECRET, body, ""))
+    assert (answer.status_code, answer.json()) == (200, {"challenge": "3eZbrw1a"})
+    assert hooks.runs(slack) == []
+    meta = hooks.trigger(webhook_signature="meta")
+    asked = {"hub.mode": "subscribe", "hub.challenge": "1158201444", "hub.verify_token": meta["webhook_id"]}
+    answer = hooks.http.get(hooks.path(meta), params=asked)
+    assert (answer.status_code, answer.text) == (200, "1158201444")
+    assert answer.headers["content-type"] == "text/plain; charset=utf-8"
+    refused(hooks.http.get(hooks.path(meta), params=asked | {"hub.verify_token": "x"}), 403, "verify_token")
+    refused(hooks.http.get(hooks.path(meta), params=asked | {"hub.challenge": "<b>"}), 400, "hub.challenge")
+    refused(hooks.http.get(hooks.path(slack), params=asked), 404, "not registered")
+
+
+@pytest.mark.parametrize(
+    ("custom", "problem"),
+    [
+        (None, "webhook_hmac is required"),
+        ({}, "signature_header is required"),
+        ({"signature_header": "X Y"}, "signature_header must be the name of a header"),
+        ({"signature_header": "X-S", "encoding": "rot13"}, "encoding must be one of"),
+        ({"signature_header": "X-S", "signed": "{secret}.{body}"}, "signed must have {body}"),
+        ({"signature_header": "X-S", "signed": "{timestamp}"}, "signed must have {body}"),
+        ({"signature_header": "X-S", "signed": "{timestamp}.{body}"}, "timestamp_header is required"),
+        ({"signature_header": "X-S", "signed": "{id}.{body}"}, "id_header is required"),
+        ({"signature_header": "X-S", "headers": ["Authorization"]}, "no credentials"),
+        ({"signature_header": "X-S", "headers": "X-Kind"}, "cannot unmarshal string"),
+    ],
+)
+def test_a_description_of_a_sender_that_cannot_be_is_refused(
+    hooks: Hooks, custom: Json, problem: str
+) -> None:
+    body = {
+        "scope": "global",
+        "name": uuid4().hex,
+        "agent_name": "echo",
+        "prompt": "p",
+        "event": "webhook",
+        "endpoint_slug": "x",
+        "webhook_secret_value": SECRET,
+        "webhook_signature": "hmac",
+        "webhook_hmac": custom,
+    }
+    answer = hooks.http.post("/api/automation/triggers", json=body, headers=hooks.headers)
+    refused(answer, 400, problem)
+
+
+def test_a_run_that_lives_or_belongs_to_others_is_not_retried(hooks: Hooks) -> None:
+    trigger = hooks.trigger(agent_name="nobody")
+    [run] = hooks.send(trigger, wait="60").json()["result"]["runs"]
+    others = hooks.headers | {"x-tenant-id": "ten_other"}
+    path = f"/api/automation/runs/{run['id']}/retry"
+    refused(hooks.http.post(path, headers=others), 404, "run not found")
+    refused(hooks.http.post(path, headers=hooks.headers | {"x-platform-role": "tenant-viewer"}), 403, "")
+    hooks.ask("DELETE", f"/triggers/{trigger['id']}", status=204)
+    refused(hooks.http.post(path, headers=hooks.headers), 409, "was deleted")
 
 
 def test_a_new_secret_is_good_at_once_and_no_answer_shows_one(hooks: Hooks) -> None:

@@ -13,11 +13,11 @@ from runwright.automations.model import (
     AutomationCreate,
     FireLimit,
     Run,
-    SignatureScheme,
     TriggerDefinition,
 )
 from runwright.automations.store.webhook_triggers import WebhookTrigger, prune_replay_keys
-from runwright.automations.webhook_ingress import WebhookIngress, WebhookPath, parse_webhook_path
+from runwright.automations.webhook_ingress import Challenge, WebhookIngress, WebhookPath, parse_webhook_path
+from runwright.automations.webhook_schemes import SignatureScheme
 from runwright.automations.webhook_signatures import SignatureHeaders, VerifiedWebhook, read_signature
 from runwright.core.errors import ConflictError, NotFoundError
 from runwright.db.pool import Pool
@@ -62,7 +62,9 @@ class Hooks(AutomationWorld):
     ) -> Run | None:
         webhook = await self.webhook(trigger)
         verified = self.ingress.verify(webhook, self.signed(body, delivery_id), body)
-        return await self.ingress.accept(webhook, verified, body)
+        run = await self.ingress.accept(webhook, verified, body)
+        assert not isinstance(run, Challenge)
+        return run
 
     async def count(self, table: str) -> int:
         return await self.db.fetchval(f"SELECT count(*) FROM {table}") or 0
@@ -85,7 +87,7 @@ async def test_of_many_at_once_each_message_is_accepted_once(hooks: Hooks) -> No
     trigger = await hooks.hook()
     webhook = await hooks.webhook(trigger)
 
-    async def send(number: int, delivery_id: str) -> Run | BaseException | None:
+    async def send(number: int, delivery_id: str) -> Run | Challenge | BaseException | None:
         body = b'{"n":%d}' % number
         verified = hooks.ingress.verify(webhook, hooks.signed(body, delivery_id), body)
         try:
@@ -144,14 +146,37 @@ async def test_a_batch_that_is_sent_again_is_accepted_once_and_answered(
         await hooks.send(trigger, delivery_id="d1")
 
 
-async def test_what_the_fire_limit_forbids_keeps_its_claim_and_does_not_count(hooks: Hooks) -> None:
+async def test_what_the_fire_limit_forbids_may_come_again_and_does_not_count(hooks: Hooks) -> None:
     trigger = await hooks.hook(limit=1)
+    webhook = await hooks.webhook(trigger)
     await hooks.send(trigger, b"1")
+    given = hooks.signed(b"2", "d2")
     for _ in range(2):
-        with pytest.raises(ConflictError, match=r"fire limit|already processed"):
-            await hooks.send(trigger, b"2")
-    hooks.forward(3601)
-    assert await hooks.send(trigger, b"3") is not None
+        with pytest.raises(ConflictError, match="fire limit"):
+            await hooks.send(trigger, b"2", "d2")
+    await hooks.db.execute("UPDATE automation_runs SET started_at = started_at - interval '2 hours'")
+    run = await hooks.ingress.accept(webhook, hooks.ingress.verify(webhook, given, b"2"), b"2")
+    assert isinstance(run, Run)
+    with pytest.raises(ConflictError, match="already processed"):
+        await hooks.send(trigger, b"2", "d2")
+
+
+async def test_of_deliveries_whose_run_failed_one_at_a_time_may_be_sent_again(hooks: Hooks) -> None:
+    trigger = await hooks.hook()
+    first = await hooks.send(trigger, delivery_id="d1")
+    assert first is not None
+    with pytest.raises(ConflictError):
+        await hooks.send(trigger, delivery_id="d1")
+    await hooks.db.execute("UPDATE automation_runs SET status = 'failed', ended_at = started_at")
+    answers = await asyncio.gather(
+        *(hooks.send(trigger, delivery_id="d1") for _ in range(8)), return_exceptions=True
+    )
+    assert [isinstance(one, Run) for one in answers].count(True) == 1
+    assert all(isinstance(one, Run | ConflictError) for one in answers)
+    assert await hooks.count("automation_runs") == 2
+    await hooks.db.execute("UPDATE automation_runs SET status = 'completed', ended_at = started_at")
+    with pytest.raises(ConflictError):
+        await hooks.send(trigger, delivery_id="d1")
 
 
 async def test_a_trigger_that_goes_meanwhile_leaves_no_claim(hooks: Hooks) -> None:

@@ -522,3 +522,100 @@ async def test_an_event_is_decoded_once_for_all_triggers(
     await world.publish("custom.happened", what="fire")
     assert await world.route() == 4
     assert len(decoded) == 2
+
+
+EVERY_SECOND = ScheduleSpec(mode="every", interval="1s")
+
+
+async def _seconds(world: AutomationWorld, count: int) -> None:
+    for _ in range(count):
+        world.forward(1)
+        await world.tick()
+        await world.dispatch()
+
+
+async def test_a_job_never_overlaps_itself_and_what_was_due_meanwhile_runs_afterwards(
+    world: AutomationWorld,
+) -> None:
+    await world.agent()
+    one, other = await world.job_automation(schedule=EVERY_SECOND), await world.job_automation()
+    await _seconds(world, 6)
+    assert sorted(await world.statuses(one)) == ["running", *["scheduled"] * 5]
+    await world.start(other)
+    await world.dispatch()
+    assert await world.statuses(other) == ["running"], "it has a turn of its own"
+    ended = []
+    while "running" in await world.statuses(one):
+        ended += [run.scheduled_at for run in await world.runs(one) if run.status == "running"]
+        await world.run_agents()
+        await world.dispatch()
+    assert ended == [run.scheduled_at for run in await world.runs(one)]
+    assert set(await world.statuses(one)) == {"completed"}
+    await world.assert_runs_whole()
+
+
+async def test_a_run_in_its_back_off_is_not_overtaken(world: AutomationWorld) -> None:
+    await world.agent()
+    retry = RunRetryPolicy(strategy="backoff", max_retries=1, base_delay="1h")
+    one = await world.job_automation(schedule=EVERY_SECOND, retry=retry)
+    await _seconds(world, 1)
+    await world.run_agents(JobStatus.FAILED)
+    await _seconds(world, 2)
+    first, *_ = await world.runs(one)
+    assert (first.status, first.attempt) == ("scheduled", 2)
+    assert await world.statuses(one) == ["scheduled"] * 3
+
+
+async def test_a_job_may_skip_while_a_run_is_live_or_overlap(world: AutomationWorld) -> None:
+    await world.agent()
+    skips = await world.job_automation(schedule=EVERY_SECOND, overlap="skip")
+    allows = await world.job_automation(schedule=EVERY_SECOND, overlap="allow")
+    await _seconds(world, 3)
+    assert await world.statuses(skips) == ["running"]
+    assert await world.statuses(allows) == ["running"] * 3
+    reasons = await world.db.fetch("SELECT reason FROM ticks WHERE schedule_id = $1", skips.id)
+    assert [row[0] for row in reasons].count("overlap") == 2
+    await world.run_agents()
+    await _seconds(world, 1)
+    assert sorted(await world.statuses(skips)) == ["completed", "running"]
+
+
+async def test_runs_that_wait_for_each_other_are_bounded(
+    world: AutomationWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fire_sources, "MOST_WAITING", 3)
+    await world.agent()
+    one = await world.job_automation(schedule=EVERY_SECOND)
+    await _seconds(world, 5)
+    assert len(await world.runs(one)) == 3
+
+
+async def test_one_automation_leaves_a_turn_to_others(world: AutomationWorld) -> None:
+    await world.agent()
+    greedy, other = await world.job_automation(), await world.job_automation()
+    for _ in range(9):
+        await world.start(greedy)
+    await world.dispatch()
+    assert (await world.statuses(greedy)).count("running") == world.settings.concurrency - 1
+    for _ in range(3):
+        await world.start(other)
+    await world.dispatch()
+    assert (await world.statuses(other)).count("running") == 1
+    await world.run_agents()
+    await world.dispatch()
+    assert (await world.statuses(other)).count("running") == 2, "what is free goes round"
+    await world.assert_runs_whole()
+
+
+async def test_after_a_short_outage_late_ticks_are_one(world: AutomationWorld) -> None:
+    await world.agent()
+    schedule = ScheduleSpec(mode="every", interval="2s")
+    one = await world.job_automation(schedule=schedule)
+    latest = await world.job_automation(schedule=schedule, catch_up=CatchUp.LAST)
+    every = await world.job_automation(schedule=schedule, catch_up=CatchUp.ALL)
+    world.forward(22)
+    await world.tick()
+    assert [len(await world.runs(job)) for job in (one, latest, every)] == [1, 1, 11]
+    assert (await world.runs(one))[0].scheduled_at == world.now
+    await _seconds(world, 2)
+    assert [len(await world.runs(job)) for job in (one, latest, every)] == [2, 2, 12]

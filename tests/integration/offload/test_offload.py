@@ -171,7 +171,12 @@ async def test_a_large_delivery_is_read_elsewhere_as_a_small_one_is_here(offload
         b'{"a": "\\ud800"}',
     ):
         for ref in ("main", "other"):
-            task = WebhookTask(body, CONTEXT, {"data.ref": ref, "data.what": "fire"})
+            task = WebhookTask(
+                body=body,
+                context=CONTEXT,
+                filter={"data.ref": ref, "data.what": "fire"},
+                limit_bytes=2 * len(body),
+            )
             result = await offload.call("ten_a", "webhook", msgspec.msgpack.encode(task))
             decoded = msgspec.msgpack.decode(result, type=WebhookResult)
             assert decoded == evaluate_webhook(task)

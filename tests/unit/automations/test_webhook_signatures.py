@@ -3,23 +3,27 @@
 import base64
 import hashlib
 import hmac
+import re
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runwright.automations.model import SignatureScheme
+from runwright.automations.webhook_schemes import SCHEMES, SignatureScheme, WebhookHmac, scheme_of
 from runwright.automations.webhook_signatures import (
     BadSignatureError,
     SignatureHeaderError,
     StaleTimestampError,
     VerifiedWebhook,
+    identified,
     read_signature,
     sign,
     verify,
 )
-from runwright.outbox.signing import standard_signature
+from runwright.outbox.signing import standard_keys, standard_signature
+from tests.webhook_sender import OWN_HMAC, headers_of
 
 NOW = datetime(2026, 4, 11, 12, 0, tzinfo=UTC)
 UNIX = 1_775_908_800
@@ -30,6 +34,11 @@ VECTOR = "sha256=56722eb6d0b2d0085497943e123e7fd36931450560844474d73ce41f1fabc01
 AGH = {"x-agh-webhook-timestamp": str(UNIX), "x-agh-webhook-signature": VECTOR}
 
 
+HMAC = scheme_of("hmac", msgspec.convert(OWN_HMAC, WebhookHmac))
+DATED = [one for one in SignatureScheme if one in {"agh", "stripe", "slack", "standard", "svix", "hmac"}]
+IN_HEADER = [one for one in SignatureScheme if one not in {"agh", "stripe", "slack", "meta"}]
+
+
 def check(
     scheme: SignatureScheme,
     headers: dict[str, str],
@@ -37,27 +46,18 @@ def check(
     secrets: tuple[str, ...] = (SECRET,),
     now: datetime = NOW,
 ) -> VerifiedWebhook:
-    return verify(read_signature(scheme, headers), body, secrets, now)
+    described = HMAC if scheme is SignatureScheme.HMAC else SCHEMES[scheme]
+    urls = (f"https://me.example/?bodySHA256={hashlib.sha256(body).hexdigest()}",)
+    return verify(read_signature(described, headers), body, secrets, now, urls=urls)
 
 
 def signed_by(scheme: SignatureScheme, secret: str, body: bytes, message_id: str = "msg_1") -> dict[str, str]:
-    digest = hmac.new(secret.encode(), f"{UNIX}.".encode() + body, hashlib.sha256).hexdigest()
-    return {
-        SignatureScheme.AGH: {
-            "x-agh-webhook-timestamp": str(UNIX),
-            "x-agh-webhook-signature": f"sha256={digest}",
-        },
-        SignatureScheme.GITHUB: {
-            "x-hub-signature-256": "sha256=" + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest(),
-            "x-github-delivery": message_id,
-        },
-        SignatureScheme.STRIPE: {"stripe-signature": f"t={UNIX},v1={digest},v0=ignored"},
-        SignatureScheme.STANDARD: {
-            "webhook-id": message_id,
-            "webhook-timestamp": str(UNIX),
-            "webhook-signature": "v1a,xyz " + standard_signature(secret, message_id, UNIX, body),
-        },
-    }[scheme]
+    url = f"https://me.example/?bodySHA256={hashlib.sha256(body).hexdigest()}"
+    headers = headers_of(scheme, secret, body, message_id, at=UNIX, url=url)
+    signed = {name.lower(): value for name, value in headers.items()}
+    if scheme is SignatureScheme.AGH:
+        del signed["x-agh-webhook-delivery-id"]
+    return signed
 
 
 def test_the_vector_of_the_contract() -> None:
@@ -170,7 +170,7 @@ def test_two_secrets_may_be_valid_at_once_and_each_is_tried(scheme: SignatureSch
             check(scheme, headers, secrets=wrong)
 
 
-@pytest.mark.parametrize("scheme", [SignatureScheme.AGH, SignatureScheme.STRIPE, SignatureScheme.STANDARD])
+@pytest.mark.parametrize("scheme", DATED)
 def test_a_signed_time_may_be_five_minutes_off_and_no_more(scheme: SignatureScheme) -> None:
     headers = signed_by(scheme, SECRET, BODY)
     for off in (300, -300):
@@ -180,12 +180,33 @@ def test_a_signed_time_may_be_five_minutes_off_and_no_more(scheme: SignatureSche
             check(scheme, headers, now=NOW + timedelta(seconds=beyond))
 
 
-def test_a_claim_is_remembered_as_long_as_its_time_can_be_fresh() -> None:
+def test_a_claim_of_aghs_is_remembered_as_long_as_its_time_can_be_fresh() -> None:
     early = check(SignatureScheme.AGH, AGH, now=NOW - timedelta(minutes=5))
     assert early.fresh_until == NOW + timedelta(minutes=5)
-    assert check(
-        SignatureScheme.GITHUB, signed_by(SignatureScheme.GITHUB, SECRET, BODY)
-    ).fresh_until == NOW + timedelta(hours=24)
+
+
+@pytest.mark.parametrize("scheme", IN_HEADER)
+def test_the_senders_id_is_the_identity_for_days_whatever_it_comes_with(scheme: SignatureScheme) -> None:
+    first = check(scheme, signed_by(scheme, SECRET, BODY))
+    again = check(scheme, signed_by(scheme, "rotated", b"again"), b"again", ("rotated",))
+    other = check(scheme, signed_by(scheme, SECRET, BODY, "msg_2"))
+    assert first.replay_keys == again.replay_keys
+    assert first.fresh_until >= NOW + timedelta(days=3)
+    assert not set(first.replay_keys) & set(other.replay_keys), "equal bodies are different deliveries"
+
+
+@pytest.mark.parametrize("scheme", ["stripe", "slack", "meta"])
+def test_an_id_in_the_body_is_the_identity_and_the_message_only_where_there_is_none(scheme: str) -> None:
+    named = SignatureScheme(scheme)
+    verified = check(named, signed_by(named, SECRET, BODY))
+    assert verified.fresh_until == NOW + timedelta(minutes=5)
+    known = identified(verified, "evt_1", NOW)
+    assert (
+        known.replay_keys
+        == identified(check(named, signed_by(named, SECRET, b"2"), b"2"), "evt_1", NOW).replay_keys
+    )
+    assert known.fresh_until >= NOW + timedelta(days=3)
+    assert identified(verified, None, NOW) == verified
 
 
 def test_the_same_message_is_known_again_whatever_id_it_comes_with() -> None:
@@ -199,7 +220,7 @@ def test_the_same_message_is_known_again_whatever_id_it_comes_with() -> None:
 @pytest.mark.parametrize("scheme", SignatureScheme)
 def test_another_message_with_the_same_id_is_known_by_its_id(scheme: SignatureScheme) -> None:
     keys = [set(check(scheme, signed_by(scheme, SECRET, body), body).replay_keys) for body in (b"1", b"2")]
-    assert bool(keys[0] & keys[1]) is (scheme in {SignatureScheme.GITHUB, SignatureScheme.STANDARD})
+    assert bool(keys[0] & keys[1]) is (scheme in IN_HEADER)
 
 
 def test_the_spelling_of_a_signature_makes_no_new_message() -> None:
@@ -227,8 +248,9 @@ def test_what_was_signed_verifies_and_any_change_does_not(
     headers = signed_by(scheme, secret.strip(), body)
     check(scheme, headers, body, (secret,))
     other = data.draw(st.binary(max_size=64).filter(lambda drawn: drawn != body))
-    with pytest.raises(BadSignatureError):
-        check(scheme, headers, other, (secret,))
+    if scheme is not SignatureScheme.GITLAB:  # whose header is the secret
+        with pytest.raises(BadSignatureError):
+            check(scheme, headers, other, (secret,))
     with pytest.raises(BadSignatureError):
         check(scheme, headers, body, (secret.strip() + "x",))
 
@@ -253,3 +275,102 @@ def test_a_standard_secret_that_is_no_base64_is_taken_as_text() -> None:
         "webhook-signature": "v1," + base64.b64encode(digest).decode(),
     }
     check(SignatureScheme.STANDARD, headers, secrets=(secret,))
+
+
+SLACK_BODY = (
+    b"token=xyzz0WbapA4vBCDEFasx0q6G&team_id=T1DC2JH3J&team_domain=testteamnow&channel_id=G8PSS9T3V"
+    b"&channel_name=foobar&user_id=U2CERLKJA&user_name=roadrunner&command=%2Fwebhook-collect&text="
+    b"&response_url=https%3A%2F%2Fhooks.slack.com%2Fcommands%2FT1DC2JH3J%2F397700885554"
+    b"%2F96rGlfmibIGlgcZRskXaIFfN&trigger_id=398738663015.47445629121.803a0bc887a14d10d2c447fce8b6703c"
+)
+TWILIO_FORM = (
+    b"CallSid=CA1234567890ABCDE&Caller=%2B14158675309&Digits=1234&From=%2B14158675309&To=%2B18005551212"
+)
+
+
+def test_slacks_published_vector() -> None:
+    headers = {
+        "x-slack-request-timestamp": "1531420618",
+        "x-slack-signature": "v0=a2114d57b48eac39b9ad189dd8316235a7b4a8d21a10bd27519666489c69b503",
+    }
+    at = datetime.fromtimestamp(1_531_420_618, UTC)
+    check(SignatureScheme.SLACK, headers, SLACK_BODY, ("8f742231b10e8888abcd99yyyzzz85a5",), at)
+
+
+@pytest.mark.parametrize("right", [True, False])
+def test_twilio_signs_the_url_and_the_sorted_fields_of_the_form(right: bool) -> None:
+    """The URL, fields, token and signature of its documentation."""
+    headers = {"x-twilio-signature": "RSOYDt4T1cUTdK1PDd93/VVr8B8="}
+    url = "https://mycompany.com/myapp.php?foo=1&bar=2"
+    given = read_signature(SignatureScheme.TWILIO, headers)
+    form = TWILIO_FORM if right else TWILIO_FORM + b"&More=1"
+    content_type = "application/x-www-form-urlencoded; charset=UTF-8"
+    urls = ("http://mycompany.com/myapp.php", url)
+    if right:
+        verify(given, form, ["12345"], NOW, urls=urls, content_type=content_type)
+        return
+    with pytest.raises(BadSignatureError):
+        verify(given, form, ["12345"], NOW, urls=urls, content_type=content_type)
+
+
+@pytest.mark.parametrize(
+    ("custom", "headers"),
+    [
+        ({"prefix": "sha1=", "algorithm": "sha1"}, {"x-signature": "sha1={hex:sha1:body}"}),
+        ({"encoding": "base64", "algorithm": "sha512"}, {"x-signature": "{base64:sha512:body}"}),
+        (
+            {"signed": "{timestamp}:{body}", "signature_key": "h1", "timestamp_key": "ts"},
+            {"x-signature": "ts=1775908800;h1={hex:sha256:1775908800:body}"},
+        ),
+        (
+            {"signed": "{id}|{timestamp}|{body}", "timestamp_header": "X-Time", "id_header": "X-Id"},
+            {"x-signature": "{hex:sha256:7|1775908800123|body}", "x-time": "1775908800123", "x-id": "7"},
+        ),
+        ({"encoding": "token"}, {"x-signature": SECRET}),
+        ({"encoding": "token", "prefix": "Bearer "}, {"x-signature": f"Bearer {SECRET}"}),
+        ({"secret_encoding": "hex"}, {"x-signature": "{hexkey}"}),
+    ],
+)
+def test_a_sender_without_a_scheme_is_described(custom: dict[str, str], headers: dict[str, str]) -> None:
+    scheme = scheme_of("hmac", msgspec.convert({"signature_header": "X-Signature"} | custom, WebhookHmac))
+    secret = "00ff" * 8 if "secret_encoding" in custom else SECRET
+    key = bytes.fromhex(secret) if "secret_encoding" in custom else secret.encode()
+
+    def filled(text: str) -> str:
+        found = re.search(r"\{(hex|base64):(\w+):(.*)\}", text)
+        if text == "{hexkey}":
+            return hmac.new(key, b"body", "sha256").hexdigest()
+        if found is None:
+            return text
+        digest = hmac.new(key, found[3].encode(), found[2])
+        value = digest.hexdigest() if found[1] == "hex" else base64.b64encode(digest.digest()).decode()
+        return text.replace(found[0], value)
+
+    given = read_signature(scheme, {name: filled(text) for name, text in headers.items()})
+    verify(given, b"body", [secret], NOW)
+    for body, secrets in ((b"other", [secret]), (b"body", ["another"])):
+        if "token" not in custom.values() or secrets != [secret]:
+            with pytest.raises(BadSignatureError):
+                verify(given, body, secrets, NOW)
+
+
+KEY = bytes(range(24))
+ENCODED = base64.b64encode(KEY[:22]).decode()
+
+
+@pytest.mark.parametrize(
+    "secret", [f"whsec_{ENCODED}", f"whsec_{ENCODED.rstrip('=')}", ENCODED, ENCODED.rstrip("=")]
+)
+def test_secrets_of_standard_webhooks_are_decoded_in_all_their_forms(secret: str) -> None:
+    assert standard_keys(secret)[0] == KEY[:22]
+    signed = f"msg.{UNIX}.".encode() + BODY
+    ours = base64.b64encode(hmac.new(KEY[:22], signed, "sha256").digest()).decode()
+    assert f"v1,{ours}" in standard_signature(secret, "msg", UNIX, BODY).split()
+    headers = {"svix-id": "msg", "svix-timestamp": str(UNIX), "svix-signature": f"v1,{ours}"}
+    for scheme in (SignatureScheme.STANDARD, SignatureScheme.SVIX):
+        check(scheme, headers, secrets=(secret,))
+
+
+@pytest.mark.parametrize("secret", ["shared-secret", "secret12", "whsec_", "correct horse battery staple!"])
+def test_a_secret_that_is_a_text_is_its_key(secret: str) -> None:
+    assert standard_keys(secret) == (secret.encode(),)

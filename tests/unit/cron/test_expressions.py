@@ -31,6 +31,8 @@ NOW = datetime(2026, 3, 1, tzinfo=UTC)
         ("0 0 */32 * *", "a step of 32"),
         ("0 0 1 */13 *", "a step of 13"),
         ("0 0 * * */8", "a step of 8"),
+        ("0 0 L/2 * *", r"^Has a bad day field\.$"),
+        ("0 0 1,LW/3 * *", r"^Has a bad day field\.$"),
         ("9-9/0 * * * *", r"^Has a bad minute field\.$"),
         ("60 * * * *", r"^Has a bad minute field\.$"),
         ("-1 * * * *", r"^Has a bad minute field\.$"),

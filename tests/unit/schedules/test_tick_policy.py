@@ -86,6 +86,21 @@ def test_catch_up_last_does_not_add_to_a_tick_that_fires_in_time() -> None:
     assert missed(judgement) == [NOON + minutes(n) for n in range(3)]
 
 
+@pytest.mark.parametrize("catch_up", [CatchUp.NONE, CatchUp.LAST])
+def test_ticks_that_are_late_together_may_be_coalesced_to_the_latest(catch_up: CatchUp) -> None:
+    policy = TickPolicy(catch_up=catch_up, grace_seconds=3600, coalesce=True)
+    late = judged(NOON, NOON + minutes(10), policy=policy)
+    assert fired(late) == [NOON + minutes(10)]
+    assert len(missed(late)) == 10
+    many = judged(NOON, NOON + minutes(30 * MOST_TICKS), policy=policy)
+    assert fired(many) == []
+
+
+def test_catch_up_all_coalesces_nothing() -> None:
+    policy = TickPolicy(catch_up=CatchUp.ALL, grace_seconds=3600, coalesce=True)
+    assert len(fired(judged(NOON, NOON + minutes(10), policy=policy))) == 11
+
+
 def test_a_long_outage_becomes_a_gap_that_says_how_many_there_were() -> None:
     now = NOON + timedelta(days=30, seconds=45)
     judgement = judged(NOON, now)

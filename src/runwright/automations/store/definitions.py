@@ -21,6 +21,7 @@ from runwright.automations.model import (
     AutomationKind,
     DefinitionSource,
     FieldMark,
+    RunOverlap,
     TriggerDefinition,
     marked,
 )
@@ -121,6 +122,12 @@ async def fetch_triggers(db: PoolConnection, *, ids: Sequence[str]) -> dict[str,
         f"SELECT {COLUMNS} FROM automations a WHERE a.id = ANY ($1) AND a.enabled AND a.kind = 'trigger'", ids
     )
     return {row["id"]: automation_from_row(row) for row in rows}
+
+
+async def fetch_overlaps(db: PoolConnection, *, ids: Sequence[str]) -> dict[str, RunOverlap]:
+    """Return what these jobs do with a tick while an earlier run is live, by id."""
+    rows = await db.fetch("SELECT id, details->>'overlap' FROM automations WHERE id = ANY ($1)", ids)
+    return {row[0]: RunOverlap(row[1] or RunOverlap.QUEUE) for row in rows}
 
 
 async def list_automations(

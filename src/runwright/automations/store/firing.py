@@ -18,7 +18,7 @@ import msgspec
 from asyncpg import Record
 
 from runwright.automations.errors import FireLimitError
-from runwright.automations.model import Automation, FireLimit, Run, RunPlan, RunStatus
+from runwright.automations.model import Automation, FireLimit, Run, RunOverlap, RunPlan, RunStatus
 from runwright.automations.store.definitions import COLUMNS, automation_from_row
 from runwright.automations.store.runs import fetch_runs_by_id
 from runwright.core.ids import RunId
@@ -42,6 +42,8 @@ class Fire(msgspec.Struct, frozen=True, kw_only=True):
     """The status of the run if the limit is reached; None: no run is recorded."""
     refused: str | None = None
     """Why the run must not start: it is recorded as cancelled and does not count."""
+    in_turn: bool = False
+    """Whether the run waits for earlier ones of its schedule, where the automation queues."""
 
 
 class Limited(msgspec.Struct, frozen=True):
@@ -190,10 +192,13 @@ async def _insert(db: PoolConnection, items: Sequence[tuple[Fire, Run, int | Non
                 $13::json[], $14::json[], $15::json[])
                 AS i (id, tenant_id, automation_id, kind, status, number, fire_id, scheduled_at, started_at,
                       ended_at, error, cause, plan, activation, ancestry)
-            RETURNING id, tenant_id, automation_id, started_at, status
+            RETURNING id, tenant_id, automation_id, scheduled_at, started_at, status
         ), {_FIRED_EVENTS}
-        INSERT INTO run_queue (run_id, tenant_id, due_at)
-        SELECT id, tenant_id, started_at FROM inserted WHERE status = 'scheduled'
+        INSERT INTO run_queue (run_id, tenant_id, automation_id, due_at, lane_at)
+        SELECT id, tenant_id, automation_id,
+            CASE WHEN id = ANY ($16) THEN 'infinity' ELSE started_at END,
+            CASE WHEN id = ANY ($16) THEN scheduled_at END
+        FROM inserted WHERE status = 'scheduled'
         """,
         *([getattr(run, name) for _, run, _, _ in items] for name in ("id", "tenant_id", "automation_id")),
         *([getattr(run, name) for _, run, _, _ in items] for name in ("kind", "status")),
@@ -204,6 +209,7 @@ async def _insert(db: PoolConnection, items: Sequence[tuple[Fire, Run, int | Non
         [msgspec.json.encode(plan) for _, _, _, plan in items],
         [one.context for one, _, _, _ in items],
         [msgspec.json.encode(one.ancestry) for one, _, _, _ in items],
+        [run.id for one, run, _, plan in items if one.in_turn and plan.overlap == RunOverlap.QUEUE],
     )
 
 

@@ -1,8 +1,10 @@
 """SQL of live runs: claim, start, retry and end them.
 
 States of a row of run_queue: due (not before `due_at`) → running (with its agent) → deleted, or due again
-for another attempt. Every statement runs in a transaction that has locked the row. A run has one row, so it
-ends once. Its status in automation_runs changes in the same transaction.
+for another attempt. A run that waits for earlier ones of its schedule is due at infinity until it is the
+first of its lane: the live runs of an automation with a `lane_at`. Every statement runs in a transaction
+that has locked the row. A run has one row, so it ends once. Its status in automation_runs changes in the
+same transaction.
 """
 
 from collections.abc import Mapping, Sequence
@@ -70,27 +72,75 @@ tenant AS (
         ORDER BY q.tenant_id LIMIT 1
     ) following
 ),
--- the due runs that fit into their tenant's concurrency; the tenant with the least under way is next
-chosen AS (
-    SELECT c.run_id, c.due_at, busy.runs + row_number() OVER (
-        PARTITION BY t.tenant_id ORDER BY c.due_at, c.run_id) AS turn
-    FROM tenant t
-    CROSS JOIN LATERAL (
-        SELECT count(*) + (SELECT count(*) FROM unnest($5::text[]) AS r (tenant_id)
-                           WHERE r.tenant_id = t.tenant_id) AS runs
+-- how many turns each of them has left, and how many runs are under way; those being rendered are
+free AS (
+    SELECT t.tenant_id, $2 - busy.runs AS turns, busy.runs
+    FROM tenant t CROSS JOIN LATERAL (
+        SELECT count(*) + (SELECT count(*) FROM run_queue r WHERE r.run_id = ANY ($5)
+                           AND r.tenant_id = t.tenant_id) AS runs
         FROM run_queue b WHERE b.tenant_id = t.tenant_id AND b.state = 'running'
+    ) busy
+    WHERE busy.runs < $2
+      AND NOT EXISTS (SELECT FROM tenants s WHERE s.id = t.tenant_id AND s.status = 'suspended')
+),
+-- the automations with due runs of these tenants, found like the tenants
+automation AS (
+    SELECT f.tenant_id, f.turns, f.runs, first.automation_id FROM free f CROSS JOIN LATERAL (
+        SELECT automation_id FROM run_queue WHERE state = 'due' AND tenant_id = f.tenant_id
+        ORDER BY automation_id LIMIT 1
+    ) first
+    UNION ALL
+    SELECT a.tenant_id, a.turns, a.runs, following.automation_id FROM automation a CROSS JOIN LATERAL (
+        SELECT q.automation_id FROM run_queue q
+        WHERE q.state = 'due' AND q.tenant_id = a.tenant_id AND q.automation_id > a.automation_id
+        ORDER BY q.automation_id LIMIT 1
+    ) following
+),
+-- the due runs of each automation; of three or more turns one is left to the tenant's other automations
+candidate AS (
+    SELECT a.tenant_id, a.turns, a.runs, c.run_id, c.due_at, busy.runs + row_number() OVER (
+        PARTITION BY a.tenant_id, a.automation_id ORDER BY c.due_at, c.run_id) AS own_turn
+    FROM automation a
+    CROSS JOIN LATERAL (
+        SELECT (SELECT count(*) FROM run_queue b WHERE b.tenant_id = a.tenant_id AND b.state = 'running'
+                AND b.automation_id = a.automation_id)
+             + (SELECT count(*) FROM run_queue r WHERE r.run_id = ANY ($5)
+                AND r.automation_id = a.automation_id) AS runs
     ) busy
     CROSS JOIN LATERAL (
         SELECT q.run_id, q.due_at FROM run_queue q
-        WHERE q.tenant_id = t.tenant_id AND q.state = 'due' AND q.due_at <= $1 AND {{which}}
-        ORDER BY q.due_at, q.run_id LIMIT greatest($2 - busy.runs, 0)
+        WHERE q.tenant_id = a.tenant_id AND q.automation_id = a.automation_id
+          AND q.state = 'due' AND q.due_at <= $1 AND {{which}}
+        ORDER BY q.due_at, q.run_id
+        LIMIT least(a.turns, greatest(CASE WHEN $2 > 2 THEN $2 - 1 ELSE $2 END - busy.runs, 0))
     ) c
-    WHERE NOT EXISTS (SELECT FROM tenants s WHERE s.id = t.tenant_id AND s.status = 'suspended')
-    ORDER BY turn, c.due_at LIMIT $3
+),
+-- those that fit, the automation and the tenant with the least under way first
+chosen AS (
+    SELECT p.run_id, p.due_at, p.runs + p.place AS turn
+    FROM (SELECT *, row_number() OVER (
+        PARTITION BY tenant_id ORDER BY own_turn, due_at, run_id) AS place FROM candidate) p
+    WHERE p.place <= p.turns
+    ORDER BY turn, p.due_at LIMIT $3
 )
 SELECT {_LIVE} FROM chosen c JOIN run_queue q ON q.run_id = c.run_id AND q.state = 'due'
 JOIN automation_runs r ON r.id = q.run_id
 ORDER BY c.turn, c.due_at
+"""
+_PROMOTE: Final = """
+WITH RECURSIVE
+-- the first run of each lane, found by skipping through the index
+head AS (
+    (SELECT automation_id, run_id FROM run_queue WHERE lane_at IS NOT NULL
+     ORDER BY automation_id, lane_at LIMIT 1)
+    UNION ALL
+    SELECT following.automation_id, following.run_id FROM head CROSS JOIN LATERAL (
+        SELECT q.automation_id, q.run_id FROM run_queue q
+        WHERE q.lane_at IS NOT NULL AND q.automation_id > head.automation_id
+        ORDER BY q.automation_id, q.lane_at LIMIT 1
+    ) following
+)
+UPDATE run_queue q SET due_at = $1 FROM head WHERE q.run_id = head.run_id AND q.due_at = 'infinity'
 """
 _FETCH: Final = _CHOOSE.format(which="q.run_id <> ALL ($4::text[])")
 _CLAIM: Final = _CHOOSE.format(which="q.run_id = ANY ($4::text[])") + " FOR UPDATE OF q SKIP LOCKED"
@@ -114,13 +164,12 @@ class DueRuns(msgspec.Struct, frozen=True):
 async def fetch_due_runs(db: Database, bounds: DispatchBounds, *, rendering: Mapping[str, str]) -> DueRuns:
     """Return due runs, the tenant with the least under way first. Runs of suspended tenants wait.
 
-    `rendering` has runs that are left out, with their tenants, for which they count as running.
+    Runs that waited for earlier ones of their schedule are due as soon as those have ended. `rendering` has
+    runs that are left out, and count as running.
     """
-    rows = await db.fetch(
-        _FETCH,
-        *(bounds.now, bounds.concurrency, bounds.limit),
-        *(list(rendering), list(rendering.values())),
-    )
+    await db.execute(_PROMOTE, bounds.now)
+    ids = list(rendering)
+    rows = await db.fetch(_FETCH, bounds.now, bounds.concurrency, bounds.limit, ids, ids)
     live: list[LiveRun] = []
     unreadable: list[tuple[str, Exception]] = []
     for row in rows:
@@ -173,6 +222,19 @@ async def lock_live(
     row = await db.fetchrow(f"SELECT {_LIVE} FROM automation_runs r WHERE r.id = $1", run_id)
     assert row is not None  # noqa: S101  it has a row in the queue
     return _live(row), RunQueueState(state)
+
+
+async def fetch_ended(
+    db: PoolConnection, *, tenant_id: str, run_id: str
+) -> tuple[Run, Trigger, bytes | None, tuple[str, ...]] | None:
+    """Return a run of the tenant with its cause, its context and its ancestry, to fire it again."""
+    row = await db.fetchrow(
+        f"SELECT {_LIVE} FROM automation_runs r WHERE r.tenant_id = $1 AND r.id = $2", tenant_id, run_id
+    )
+    if row is None:
+        return None
+    context = None if row["activation"] is None else bytes(row["activation"])
+    return run_from_row(row), Trigger(row["cause"]), context, tuple(row["ancestry"] or ())
 
 
 async def start_run(
@@ -244,6 +306,21 @@ async def job_of_run(db: PoolConnection, *, run_id: str, kind: str) -> str | Non
         kind,
     )
     return job_id
+
+
+async def count_live_runs(db: PoolConnection, *, ids: Sequence[str], limit: int) -> dict[str, int]:
+    """Return how many runs of these automations have not ended, each counted up to a limit."""
+    rows = await db.fetch(
+        """
+        SELECT a.id, (SELECT count(*) FROM run_queue b WHERE b.tenant_id = a.tenant_id
+                      AND b.automation_id = a.id AND b.state = 'running')
+                   + (SELECT count(*) FROM (SELECT FROM run_queue q WHERE q.tenant_id = a.tenant_id
+                      AND q.automation_id = a.id AND q.state = 'due' LIMIT $2) due) AS runs
+        FROM automations a WHERE a.id = ANY ($1)
+        """,
+        *(ids, limit),
+    )
+    return {row["id"]: row["runs"] for row in rows}
 
 
 async def has_live_runs(db: Database) -> bool:

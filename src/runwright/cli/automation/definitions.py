@@ -16,8 +16,10 @@ import msgspec
 import typer
 
 from runwright.automations.model import SHORT_NAMES, AutomationDefinition, RunRetryPolicy, ScheduleSpec
+from runwright.automations.webhook_schemes import WebhookHmac
 from runwright.cli.automation.notation import (
     filter_body,
+    hmac_body,
     limit_text,
     retry_body,
     retry_text,
@@ -62,6 +64,7 @@ class _Notation(msgspec.Struct, frozen=True):
 
 _STRUCTS: Final[Mapping[type, _Notation]] = {
     RunRetryPolicy: _Notation(str, retry_body, "none, backoff, or backoff:<retries>:<delay>."),
+    WebhookHmac: _Notation(list[str], hmac_body, "name=value; repeatable."),
     ScheduleSpec: _Notation(str, schedule_body, "A cron expression, every:<duration>, or at:<time>."),
 }
 _VALUES: Final[Mapping[type, _Notation]] = {

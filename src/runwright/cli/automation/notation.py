@@ -40,6 +40,17 @@ def filter_body(entries: Sequence[str]) -> Thing:
     return {path.strip(): value.strip() for path, _, value in pairs}
 
 
+def hmac_body(entries: Sequence[str]) -> Thing:
+    """Parse entries of `name=value`; `headers` is a list separated by commas."""
+    pairs = [entry.partition("=") for entry in entries]
+    if any(not equals for _, equals, _ in pairs):
+        raise InvalidError({"--webhook-hmac": ["Must be name=value, for example encoding=base64."]})
+    body: Thing = {name.strip(): value for name, _, value in pairs}
+    if "headers" in body:
+        body["headers"] = [*str(body["headers"]).split(",")]
+    return body
+
+
 def _rfc3339(text: str) -> str:
     """Return a time with its zone, by default UTC."""
     try:

@@ -59,6 +59,17 @@ def get(remote: Remote, *, run_id: Id) -> None:
 
 @app.command()
 @writes
+def retry(remote: Remote, *, run_id: Id) -> None:
+    """Run an ended run again, for what fired it then.
+
+    Examples:
+    $ runwright automation runs retry run-5f2c
+    """
+    remote.show(unwrapped(remote.ask("POST", path_of("runs", run_id, "retry")), "run"), describe_run)
+
+
+@app.command()
+@writes
 def cancel(remote: Remote, *, run_id: Id) -> None:
     """Cancel a run that has not ended.
 

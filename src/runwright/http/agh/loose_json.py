@@ -102,6 +102,8 @@ class _Decoder:
                 return self._texts(value, path)
             case inspect.DictType(), dict():
                 return value
+            case inspect.VarTupleType(), list() if all(isinstance(each, str) for each in value):
+                return tuple(_storable(str(each), path).strip() for each in value)
         return self._mismatch(path, value, _go_type(kind))
 
     def _texts(self, value: dict[str, Json], path: str) -> dict[str, str]:
@@ -124,6 +126,8 @@ def _zero(kind: inspect.Type) -> object:
 
 
 def _go_type(kind: inspect.Type) -> str:
+    if isinstance(kind, inspect.VarTupleType):
+        return "[]string"
     if isinstance(kind, inspect.DictType):
         return "map[string]string" if isinstance(kind.value_type, inspect.StrType) else "object"
     names: dict[type[inspect.Type], str] = {

@@ -5,7 +5,7 @@ from typing import Final
 from runwright.core.ids import RunId
 from runwright.http.agh.auth import READS, RUNS
 from runwright.http.agh.errors import AGH
-from runwright.http.agh.requests import page_of, read_query, time_cursor
+from runwright.http.agh.requests import WaitQuery, page_of, read_query, time_cursor
 from runwright.http.agh.runs.schemas import (
     AnyRunQuery,
     RunAttemptList,
@@ -53,6 +53,28 @@ async def list_automation_run_attempts(request: Request) -> RunAttemptList:
         request.tenant_id, RunId(request.params["run_id"].strip())
     )
     return RunAttemptList([run_attempt_out(attempt) for attempt in attempts])
+
+
+@ROUTES.add(
+    "POST",
+    "/{run_id}/retry",
+    RUNS,
+    "Run one automation run again",
+    status=200,
+    query=WaitQuery,
+    errors=(404, 409),
+)
+async def retry_automation_run(request: Request) -> RunEnvelope:
+    """Answers with a new run, for the same event, webhook or time, as its automation is defined now.
+
+    `wait` waits for its end (default 0). A Runwright extension.
+    """
+    query = read_query(request, WaitQuery)
+    runs = request.services.automations.runs
+    run = await runs.retry(request.caller, RunId(request.params["run_id"].strip()))
+    if query.wait:
+        run = await runs.wait(request.tenant_id, run.id, query.wait)
+    return RunEnvelope(run_out(run))
 
 
 @ROUTES.add("POST", "/{run_id}/cancel", RUNS, "Cancel one automation run", status=200, errors=(404, 409))
