@@ -1,7 +1,8 @@
 """Calls of agents as a subject of the outbox: the request, and what follows from the answer.
 
 - A 2xx whose body is a JSON object with a valid `action` decides the execution.
-- Any other 2xx acknowledges it: the agent decides later, or the execution times out.
+- Any other 2xx acknowledges it: the agent decides later, or the execution times out. An answer that seems to
+  decide and cannot be read is reported in the error of the execution at once.
 - 410 means that the agent is gone: it is deactivated.
 - Anything else is retried, after the delay of the retry policy or of `Retry-After`, as long as the
   execution is still open by then; otherwise it has failed.
@@ -11,15 +12,16 @@ row of the outbox.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime, timedelta
-from email.utils import parsedate_to_datetime
+from datetime import timedelta
 from typing import Final, Protocol
 
 from runwright.agents.model import (
     AgentCall,
     CallOutcome,
     Execution,
+    answer_problem,
     decision_of,
+    without_mark,
 )
 from runwright.agents.store.calls import AGENT_QUEUE, load_calls, settle_calls
 from runwright.agents.store.deciding import NewDecision, decide_executions
@@ -31,6 +33,7 @@ from runwright.db.pool import Database
 from runwright.outbox.client.client import OutgoingClient, OutgoingError
 from runwright.outbox.client.http_connection import Response
 from runwright.outbox.queue import OutboxClaim, OutboxQueue, Settlement, release_claims
+from runwright.outbox.retry_after import wait_seconds
 from runwright.secrets.keyring import SecretBox
 from runwright.telemetry.emit import Emit, error_text
 from runwright.telemetry.events.agents import AgentDeactivated, AgentJobsSubmitted
@@ -43,7 +46,6 @@ RESPONSE_SECONDS: Final = 30.0
 """Timeout of one call."""
 
 SET_ASIDE_SECONDS: Final = 10.0
-_LONGEST_DELAY_SECONDS: Final = 86_400.0
 _UNSIGNED: Final = "The agent's secret was lost with the key that encrypted it: delete and register it again."
 _RESPONSE_BYTES: Final = 256 * 1024
 _OK: Final = range(200, 300)
@@ -96,7 +98,7 @@ class AgentCaller:
         except OutgoingError as problem:
             return self._failed(call, problem.message, None)
         if response.status in _OK:
-            return CallOutcome(decision=decision_of(response.body) if response.complete else None)
+            return _accepted(response)
         message = f"The callback answered {response.status}."
         if response.status == _GONE:
             return CallOutcome(error=message, gone=True)
@@ -106,11 +108,21 @@ class AgentCaller:
         now, expires_at = self._clock(), call.execution.expires_at
         if call.claim.failed_attempts >= len(RETRY_SECONDS) or expires_at is None:
             return CallOutcome(error=message)
-        seconds = RETRY_SECONDS[call.claim.failed_attempts]
-        if response is not None and response.retry_after is not None:
-            seconds = max(seconds, _retry_after_seconds(response.retry_after, now))
-        retry_at = now + timedelta(seconds=min(seconds, _LONGEST_DELAY_SECONDS))
+        asked = None if response is None else response.retry_after
+        step = RETRY_SECONDS[call.claim.failed_attempts]
+        retry_at = now + timedelta(seconds=wait_seconds(step, asked, now))
         return CallOutcome(error=message, retry_at=retry_at if retry_at < expires_at else None)
+
+
+def _accepted(response: Response) -> CallOutcome:
+    """Return the outcome of a 2xx: a decision, or an acknowledgement with what could not be read of it."""
+    if not response.complete:
+        return CallOutcome(
+            note=f"The callback's answer has more than {_RESPONSE_BYTES} bytes and was not read."
+        )
+    body = without_mark(response.body)
+    decision = decision_of(body)
+    return CallOutcome(decision=decision, note=None if decision else answer_problem(body))
 
 
 class AgentSubject:
@@ -186,14 +198,3 @@ class AgentSubject:
             if one.result is not None and one.result.gone and one.claim.id in settled:
                 self._emit(AgentDeactivated(agent_id=one.claim.destination_id))
         return set()
-
-
-def _retry_after_seconds(text: str, now: datetime) -> float:
-    """Return the delay of a Retry-After header, a number of seconds or a date; 0 for anything else."""
-    if text.isascii() and text.isdigit():
-        return float(text)
-    try:
-        at = parsedate_to_datetime(text)
-    except ValueError:
-        return 0.0
-    return (at - now).total_seconds() if at.tzinfo is not None else 0.0

@@ -13,6 +13,7 @@ A decision is accepted in either open state, and the first one stands: any later
 `flag` may be reviewed, once, by a person; the agent's own answer is kept beside the review.
 """
 
+import json
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final
@@ -189,6 +190,8 @@ class CallOutcome(msgspec.Struct, frozen=True, kw_only=True):
     retry_at: datetime | None = None
     """When to call again after an error; None: never."""
     gone: bool = False
+    note: str | None = None
+    """What could not be read of an acknowledgement."""
 
 
 class ExecutionFilter(msgspec.Struct, frozen=True, kw_only=True):
@@ -250,6 +253,32 @@ def decision_of(text: bytes | msgspec.Raw) -> Decision | None:
         reason=None if reason is None else reason[:LONGEST_REASON],
         metadata=metadata,
     )
+
+
+def without_mark(text: bytes) -> bytes:
+    """Return JSON text in UTF-8, without a byte order mark."""
+    encoding = json.detect_encoding(text)
+    try:
+        return text if encoding == "utf-8" else text.decode(encoding).removeprefix("\ufeff").encode()
+    except UnicodeError:
+        return text
+
+
+def answer_problem(text: bytes) -> str | None:
+    """Return why an answer that seems to decide has no decision; None for a plain acknowledgement."""
+    start = text.lstrip()[:1]
+    if start not in {b"{", b"[", b'"'}:
+        return None
+    expected = f"expected a JSON object with an action: {', '.join(Action)}"
+    if start != b"{":
+        return f"The callback's answer is a JSON {'list' if start == b'[' else 'text'}; {expected}."
+    try:
+        action = msgspec.json.decode(text, type=_Answer).action
+    except (ValueError, RecursionError) as error:
+        return f"The callback's answer cannot be read ({str(error)[:200]}); {expected}."
+    if action == _NULL:
+        return None
+    return f"The callback's answer has the action {bytes(action)[:60].decode(errors='replace')}; {expected}."
 
 
 def _text(raw: msgspec.Raw) -> str | None:

@@ -133,6 +133,8 @@ class DeliveryOutcome(msgspec.Struct, frozen=True, kw_only=True):
     duration_ms: int
     response_status: int | None = None
     error: str | None = None
+    retry_after: str | None = None
+    """That header of the response."""
 
     @property
     def delivered(self) -> bool:

@@ -11,6 +11,7 @@ from runwright.db.pool import Database
 from runwright.events.model import Event
 from runwright.outbox.client.client import OutgoingClient, OutgoingError
 from runwright.outbox.queue import OutboxClaim, OutboxQueue, Settlement
+from runwright.outbox.retry_after import wait_seconds
 from runwright.secrets.keyring import SecretBox
 from runwright.telemetry.emit import Emit
 from runwright.telemetry.events.outbox import DeliveryAttempted
@@ -69,28 +70,30 @@ class WebhookSender:
         body = await payload_format.body(delivery.event)
         started_at, began = self._clock(), time.monotonic()
         status: int | None = None
+        retry_after: str | None = None
         if body is None:
             error: str | None = "What the event is about is not kept any more."
         else:
             headers = payload_format.headers(delivery.event, claim.id, body, secrets, started_at.timestamp())
-            status, error = await self._post(delivery.url, headers, body)
+            status, error, retry_after = await self._post(delivery.url, headers, body)
         return DeliveryOutcome(
             started_at=started_at,
             duration_ms=round((time.monotonic() - began) * 1000),
             response_status=status,
             error=error,
+            retry_after=retry_after,
         )
 
     async def _post(
         self, url: str, headers: Sequence[tuple[str, str]], body: bytes
-    ) -> tuple[int | None, str | None]:
-        """Return the status of the response, if there was one, and the error, unless it was a 2xx."""
+    ) -> tuple[int | None, str | None, str | None]:
+        """Return the status of the response, the error unless it was a 2xx, and its Retry-After."""
         try:
             response = await self._client.post(url, headers, body, total_seconds=RESPONSE_SECONDS)
         except OutgoingError as problem:
-            return None, problem.message
+            return None, problem.message, None
         answered = f"The endpoint answered {response.status}."
-        return response.status, None if response.status in _OK else answered
+        return response.status, None if response.status in _OK else answered, response.retry_after
 
 
 class WebhookSubject:
@@ -113,8 +116,10 @@ class WebhookSubject:
         outcome = await self._sender.send(item)
         result: Literal["delivered", "failed"] = "delivered" if outcome.delivered else "failed"
         self._emit(DeliveryAttempted(result=result, duration_seconds=outcome.duration_ms / 1000))
-        delay = None if outcome.delivered else retry_delay(item.claim.failed_attempts, outcome)
-        retry_at = None if delay is None else self._clock() + timedelta(seconds=delay)
+        step, now = retry_delay(item.claim.failed_attempts, outcome), self._clock()
+        retry_at = None
+        if step is not None and not outcome.delivered:
+            retry_at = now + timedelta(seconds=wait_seconds(step, outcome.retry_after, now))
         return Settlement(claim=item.claim, result=outcome, retry_at=retry_at, failed=not outcome.delivered)
 
     async def settle(self, db: Database, settlements: Sequence[Settlement[DeliveryOutcome]]) -> set[str]:

@@ -63,10 +63,24 @@ async def test_an_answer_with_an_action_decides_and_is_signed(callback_server: C
 
 
 @pytest.mark.parametrize(
-    "answer", [b"", b"thanks", b'{"action": "explode"}', b"[1]", b'"approve"', b"[" * 100_000]
+    ("answer", "note"),
+    [
+        (b"", None),
+        (b"thanks", None),
+        (b'{"ok": true, "action": null}', None),
+        (
+            b'{"action": "approved"}',
+            'has the action "approved"; expected a JSON object with an action: approve',
+        ),
+        (b'{"action": ["approve"]}', "has the action"),
+        (b"[1]", "is a JSON list"),
+        (b'"approve"', "is a JSON text"),
+        (b'{"action": "approve"', "cannot be read"),
+        (b"[" * 300_000, "has more than 262144 bytes"),
+    ],
 )
-async def test_any_other_2xx_acknowledges_and_leaves_the_decision_open(
-    callback_server: CallbackServer, answer: bytes
+async def test_any_other_2xx_acknowledges_and_what_could_not_be_read_is_reported_at_once(
+    callback_server: CallbackServer, answer: bytes, note: str | None
 ) -> None:
     async def say(_: Received) -> tuple[int, bytes]:
         return 200, answer
@@ -77,8 +91,26 @@ async def test_any_other_2xx_acknowledges_and_leaves_the_decision_open(
     await callback_server.until_settled()
     assert await callback_server.world.db.fetchval("SELECT count(*) FROM outbox") == 0
     running = await callback_server.world.executions.get("ten_a", execution.id)
-    assert (running.status, running.error) == (ExecutionStatus.RUNNING, None)
-    assert (await callback_server.world.decide(running)).action is Action.APPROVE
+    assert running.status is ExecutionStatus.RUNNING
+    assert (note or "") in (running.error or "")
+    assert (running.error is None) is (note is None)
+    decided = await callback_server.world.decide(running)
+    assert (decided.action, decided.error) == (Action.APPROVE, None)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+async def test_a_decision_is_read_behind_a_byte_order_mark(
+    callback_server: CallbackServer, encoding: str
+) -> None:
+    async def say(_: Received) -> tuple[int, bytes]:
+        return 200, '{"action": "skip"}'.encode(encoding)
+
+    callback_server.answer = say
+    await callback_server.world.agent(callback_url=callback_server.url)
+    [execution] = await callback_server.world.publish_and_route()
+    await callback_server.until_settled()
+    decided = await callback_server.world.executions.get("ten_a", execution.id)
+    assert decided.action is Action.SKIP
 
 
 async def test_a_failure_is_tried_up_the_ladder_and_then_has_failed(callback_server: CallbackServer) -> None:

@@ -69,13 +69,13 @@ def _call(claim: OutboxClaim, execution: Execution, agent: Record) -> AgentCall:
 _SETTLE: Final = f"""
 WITH attempt AS MATERIALIZED (
     -- the calls whose execution is still open, locked in one order
-    SELECT a.* FROM unnest($1::text[], $2::integer[], $3::timestamptz[], $4::text[], $5::boolean[])
-        AS a (id, fence, retry_at, error, gone)
+    SELECT a.* FROM unnest($1::text[], $2::integer[], $3::timestamptz[], $4::text[], $5::boolean[],
+                           $7::text[]) AS a (id, fence, retry_at, error, gone, note)
     JOIN executions x ON x.id = a.id WHERE x.status IN ('pending', 'running')
     ORDER BY a.id FOR UPDATE OF x
 ), {settle_sql("attempt")}, updated AS (
     -- acknowledged, to be called again, or failed
-    UPDATE executions x SET error = a.error, updated_at = $6,
+    UPDATE executions x SET error = coalesce(a.error, a.note), updated_at = $6,
         status = CASE WHEN a.error IS NULL THEN 'running' WHEN a.retry_at IS NOT NULL THEN 'pending'
                  ELSE 'failed' END,
         expires_at = CASE WHEN a.error IS NULL OR a.retry_at IS NOT NULL THEN x.expires_at END,
@@ -105,6 +105,7 @@ async def settle_calls(
             [outcome.error for _, outcome in attempts],
             [outcome.gone for _, outcome in attempts],
             now,
+            [outcome.note for _, outcome in attempts],
         )
         settled = {row["id"] for row in rows}
         for one, outcome in attempts:

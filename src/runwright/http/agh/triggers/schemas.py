@@ -19,6 +19,7 @@ from runwright.core.struct_fields import patch_type
 from runwright.http.agh.fields import NextCursor, Time, copied_fields, given_fields, shown_fields
 from runwright.http.agh.jobs.schemas import JobQuery
 from runwright.http.agh.loose_json import VERBATIM
+from runwright.http.agh.triggers.event_names import event_warning
 
 _SECRET: Final = "webhook_secret_value"  # noqa: S105  a name, not a secret
 _OVERLAP: Final = "webhook_secret_overlap_seconds"
@@ -63,6 +64,7 @@ class TriggerOut(TriggerFields, frozen=True, kw_only=True, omit_defaults=True):
     source: str
     webhook_secret_present: bool
     webhook_secret_hash: Annotated[str, Meta(description="Of the secret's name, not of the secret.")] = ""
+    warnings: Annotated[tuple[str, ...], Meta(description="Why it may never fire (an extension).")] = ()
     created_at: Time
     updated_at: Time
 
@@ -99,7 +101,9 @@ def trigger_patch(body: msgspec.Struct) -> AutomationPatch:
 def trigger_out(view: AutomationView) -> TriggerOut:
     """Return a trigger as the API shows it."""
     one, ref = view.automation, view.automation.trigger.webhook_secret_ref
+    warning = event_warning(one.trigger.event)
     return TriggerOut(
+        **({} if warning is None else {"warnings": (warning,)}),
         **copied_fields(one.trigger, TriggerOut),
         webhook_secret_present=view.has_secret,
         webhook_secret_hash=f"sha256:{hashlib.sha256(ref.encode()).hexdigest()}"

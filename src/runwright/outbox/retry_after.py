@@ -1,0 +1,25 @@
+"""How long a receiver asks to be left alone: the Retry-After header."""
+
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from typing import Final
+
+LONGEST_SECONDS: Final = 86_400.0
+
+
+def wait_seconds(step: float, retry_after: str | None, now: datetime) -> float:
+    """Return the seconds until the next attempt: at least the step of the ladder, at most a day.
+
+    Retry-After is a number of seconds or a date; anything else counts as none.
+    """
+    return min(max(step, _seconds(retry_after or "", now)), LONGEST_SECONDS)
+
+
+def _seconds(text: str, now: datetime) -> float:
+    if text.isascii() and text.isdigit():
+        return float(text)
+    try:
+        at = parsedate_to_datetime(text)
+    except ValueError:
+        return 0.0
+    return (at - now).total_seconds() if at.tzinfo is not None else 0.0
