@@ -31,4 +31,4 @@ def _hint(name: str) -> str:
     close = difflib.get_close_matches(OWN_PREFIX + name[:100].casefold(), _OWN, n=1, cutoff=0.75)
     if close:
         return f" Did you mean {close[0]}?"
-    return " Those of this server begin with ava., published ones have a family and a dot, such as custom.deploy."
+    return " Those of this server begin with ava., published ones have a family and a dot: custom.deploy."

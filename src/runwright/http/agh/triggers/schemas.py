@@ -103,7 +103,7 @@ def trigger_out(view: AutomationView) -> TriggerOut:
     one, ref = view.automation, view.automation.trigger.webhook_secret_ref
     warning = event_warning(one.trigger.event)
     return TriggerOut(
-        **({} if warning is None else {"warnings": (warning,)}),
+        warnings=() if warning is None else (warning,),
         **copied_fields(one.trigger, TriggerOut),
         webhook_secret_present=view.has_secret,
         webhook_secret_hash=f"sha256:{hashlib.sha256(ref.encode()).hexdigest()}"
