@@ -182,6 +182,8 @@ def plain(value: Json) -> str:
         return ""
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, list):
+        return ", ".join(map(plain, value))
     if isinstance(value, dict):
         return ", ".join(f"{name}={plain(each)}" for name, each in value.items())
     return str(value)

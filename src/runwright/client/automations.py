@@ -222,6 +222,7 @@ class AutomationRunsApi(DualMode[M]):
             AutomationRunInfo, "POST /api/automation/runs/{run_id}/retry", run_id, member=_RUN
         )
 
+    @call
     async def cancel(self, run_id: str) -> AutomationRunInfo:
         """Cancel a run that has not ended."""
         return await self._session.read(

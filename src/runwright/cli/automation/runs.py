@@ -65,7 +65,7 @@ def retry(remote: Remote, *, run_id: Id) -> None:
     Examples:
     $ runwright automation runs retry run-5f2c
     """
-    remote.show(unwrapped(remote.ask("POST", path_of("runs", run_id, "retry")), "run"), describe_run)
+    show_run(remote, remote.writer.automations.runs.retry(run_id))
 
 
 @app.command()

@@ -145,6 +145,7 @@ class AutomationJobOptions(AutomationOptions, total=False):
     """The fields of a job that have a default."""
 
     task: Mapping[str, object]
+    overlap: str
     scheduler: Mapping[str, object]
 
 
@@ -162,6 +163,7 @@ class AutomationTriggerOptions(AutomationOptions, total=False):
     endpoint_slug: str
     webhook_id: str
     webhook_signature: str
+    webhook_hmac: Mapping[str, object]
     webhook_secret_value: str
 
 
