@@ -305,7 +305,8 @@ def test_a_redelivery_after_a_failed_run_runs_again(hooks: Hooks) -> None:
     retried = hooks.ask("POST", f"/runs/{first['id']}/retry?wait=60")["run"]
     assert (retried["status"], retried["fire_id"]) == ("completed", first["fire_id"])
     assert len({first["id"], again["id"], retried["id"]}) == 3
-    assert hooks.input_of(retried)["activation"] == hooks.input_of(again)["activation"]
+    seen = [hooks.input_of(run)["activation"]["data"] for run in (retried, again)]
+    assert seen[0] | {"timestamp": ""} == seen[1] | {"timestamp": ""}
 
 
 def test_a_delivery_that_the_fire_limit_refused_may_come_again(hooks: Hooks) -> None:
