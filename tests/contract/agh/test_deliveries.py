@@ -271,14 +271,14 @@ def test_others_forms_of_signature(hooks: Hooks, scheme: str) -> None:
 
 def test_twilio_signs_the_url_that_it_was_given(hooks: Hooks) -> None:
     trigger = hooks.trigger(webhook_signature="twilio", prompt="{{.Data.Body}} of {{.Data.From}}")
-    url = f"{str(hooks.http.base_url).rstrip('/')}{hooks.path(trigger)}?wait=60"
+    url = f"{hooks.http.url.rstrip('/')}{hooks.path(trigger)}?wait=60"
     form = {"From": "+14158675309", "Body": "hi there", "Empty": ""}
     text = url + "".join(name + form[name] for name in sorted(form))
     signature = base64.b64encode(hmac.new(SECRET.encode(), text.encode(), "sha1").digest()).decode()
-    answer = hooks.http.post(url, data=form, headers={"X-Twilio-Signature": signature})
+    answer = hooks.http.httpx.post(url, data=form, headers={"X-Twilio-Signature": signature})
     [run] = answer.json()["result"]["runs"]
     assert hooks.input_of(run)["prompt"] == "hi there of +14158675309"
-    other = hooks.http.post(url, data=form | {"More": "1"}, headers={"X-Twilio-Signature": signature})
+    other = hooks.http.httpx.post(url, data=form | {"More": "1"}, headers={"X-Twilio-Signature": signature})
     refused(other, 401, "signature invalid")
 
 
