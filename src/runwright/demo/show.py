@@ -92,8 +92,12 @@ class _Demo:
         for example in EXAMPLES:
             self._run(example)
         self.console.rule("Serving")
-        self.console.print(f"API           {self._server.url}/v1/ava")
-        self.console.print(f"Documentation {self._server.url}/v1/ava/docs")
+        link = self._server.keys.create_sign_in_link()
+        later = f"runwright open --tenant {TENANT}"
+        self.console.print(f"[bold]Dashboard[/bold]     {link.url}", soft_wrap=True)
+        self.console.print(f"              signs you in once, within five minutes; another: {later}")
+        self.console.print(f"API           {self._server.url}/v1/ava/docs")
+        self.console.print(f"Documentation {self._server.url}/docs/")
         self.console.print("Stop with Ctrl-C.")
 
     def _run(self, example: Example) -> None:

@@ -1,6 +1,7 @@
 """The files of the dashboard, by the manifest that their build wrote.
 
-Only what the manifest lists can be read, so no path leads out of the folder.
+Only what the manifest lists is read, so no path leads out of the folder; and all of it when the server starts
+(a megabyte or two), so that a build beside a running server takes nothing away from it.
 """
 
 from collections.abc import Collection, Mapping
@@ -35,12 +36,18 @@ class _Manifest(msgspec.Struct, frozen=True):
 class Dashboard:
     """The files of a dashboard. One that was not built has none."""
 
-    def __init__(self, folder: Traversable, pages: Collection[str], files: Mapping[str, WebFile]) -> None:
-        self._folder = folder
+    def __init__(
+        self,
+        pages: Collection[str],
+        files: Mapping[str, WebFile],
+        contents: Mapping[tuple[str, Encoding | None], bytes],
+    ) -> None:
+        """`contents`: of each file as it is, and in each of its encodings."""
         self.pages = pages
         """The first segments of the paths of its pages."""
         self.files = files
         """By path relative to the folder, such as `assets/index-Bx3.js`."""
+        self._contents = contents
 
     @classmethod
     def open(cls, folder: Traversable | None = None) -> Self:
@@ -50,9 +57,14 @@ class Dashboard:
         try:
             text = (folder / MANIFEST).read_bytes()
         except FileNotFoundError:
-            return cls(folder, (), {})
+            return cls((), {}, {})
         manifest = msgspec.json.decode(text, type=_Manifest)
-        return cls(folder, manifest.pages, manifest.files)
+        contents = {
+            (name, encoding): _read(folder, name, encoding)
+            for name, file in manifest.files.items()
+            for encoding in (None, *file.encodings)
+        }
+        return cls(manifest.pages, manifest.files, contents)
 
     @property
     def is_built(self) -> bool:
@@ -61,8 +73,9 @@ class Dashboard:
 
     def read(self, name: str, encoding: Encoding | None = None) -> bytes:
         """Return a file of `files`, in one of its encodings or as it is."""
-        file = self.files[name]
-        if encoding is not None and encoding not in file.encodings:
-            raise KeyError(encoding)
-        suffix = "" if encoding is None else _SUFFIXES[encoding]
-        return self._folder.joinpath(*f"{name}{suffix}".split("/")).read_bytes()
+        return self._contents[name, encoding]
+
+
+def _read(folder: Traversable, name: str, encoding: Encoding | None) -> bytes:
+    suffix = "" if encoding is None else _SUFFIXES[encoding]
+    return folder.joinpath(*f"{name}{suffix}".split("/")).read_bytes()

@@ -30,7 +30,7 @@ ARTIFACTS = ROOT / "build" / "screenshots"
 THEMES = ("light", "dark")
 WIDE: ViewportSize = {"width": 1440, "height": 900}
 _PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
-_EXPECTED = re.compile(r"Failed to load resource: .*(401|403|404|net::ERR)")
+_EXPECTED = re.compile(r"Failed to load resource: .*(401|403|404|422|net::ERR)")
 """What Chromium itself writes about answers; the page shows them."""
 
 OpenPage = Callable[..., Page]

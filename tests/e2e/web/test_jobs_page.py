@@ -4,6 +4,8 @@ import re
 
 from playwright.sync_api import Page, expect
 from tests.contract.client import Api
+from tests.contract.conftest import Server
+from tests.e2e.web.cable import cable_to
 
 HOSTILE = "<img src=x onerror=\"document.title='taken'\">"
 
@@ -62,6 +64,7 @@ def test_the_list_is_used_by_the_keyboard_alone(page: Page, tenant: Api) -> None
     first = tenant.run_job(worker["id"])
     last = tenant.run_job(worker["id"])
     page.goto("/")
+    expect(page.get_by_role("heading", name="Overview")).to_be_visible()
     page.keyboard.press("g")
     page.keyboard.press("j")
     expect(page.locator("tr[data-row]")).to_have_count(2)
@@ -75,3 +78,77 @@ def test_the_list_is_used_by_the_keyboard_alone(page: Page, tenant: Api) -> None
     page.keyboard.type("jobs")
     page.keyboard.press("Enter")
     expect(page).to_have_url(re.compile("/jobs$"))
+
+
+def test_all_that_match_are_cancelled_after_a_look_at_how_many(page: Page, tenant: Api) -> None:
+    worker = tenant.make_worker(name="Many")
+    later = "2099-01-01T00:00:00Z"
+    jobs = [{"worker_id": worker["id"], "scheduled_at": later} for _ in range(250)]
+    tenant.post("/jobs/batch", {"jobs": jobs})
+    kept = tenant.make_job(tenant.make_worker(name="Kept")["id"], scheduled_at=later)
+    page.goto(f"/jobs?worker={worker['id']}")
+    expect(page.locator("[data-total]")).to_have_text("250 jobs")
+    page.get_by_role("checkbox", name="Select all rows").check()
+    page.get_by_role("button", name="Select all 250 that match").click()
+    page.get_by_role("toolbar").get_by_role("button", name="Cancel").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("the worker Many")
+    dialog.get_by_role("button", name="Cancel 250 jobs").click()
+    expect(dialog).to_contain_text("Cancel: done", timeout=20_000)
+    expect(dialog).to_contain_text(re.compile("Cancelled ?250"))
+    dialog.get_by_role("button", name="Close", exact=True).last.click()
+    expect(page.locator("tr[data-row]").first).to_contain_text("Cancelled")
+    assert tenant.get(f"/jobs/{kept['id']}").json()["data"]["status"] == "queued"
+
+
+def test_new_rows_wait_while_one_reads_further_down(page: Page, tenant: Api) -> None:
+    worker = tenant.make_worker()
+    later = "2099-01-01T00:00:00Z"
+    tenant.post(
+        "/jobs/batch", {"jobs": [{"worker_id": worker["id"], "scheduled_at": later} for _ in range(120)]}
+    )
+    page.goto("/jobs")
+    rows = page.locator("tr[data-row]")
+    expect(rows.first).to_be_visible()
+    expect(page.locator("[data-live=live]")).to_be_attached()
+    page.locator("main").evaluate("main => main.scrollTo(0, 600)")
+    first = rows.first.get_attribute("data-row")
+    made = tenant.make_job(worker["id"], scheduled_at=later)
+    page.get_by_role("button", name="1 new").click()
+    expect(page.locator(f"tr[data-row={made['id']}]")).to_be_visible()
+    assert first != made["id"]
+
+
+def test_a_lost_connection_is_said_and_made_up_for(page: Page, tenant: Api, server: Server) -> None:
+    worker = tenant.make_worker()
+    with cable_to(server.url) as cable:
+        page.goto(f"{cable.url}/jobs")
+        expect(page.locator("[data-live=live]")).to_be_attached()
+        cable.cut()
+        expect(page.locator("[data-banner=lost]")).to_be_visible(timeout=40_000)
+        job = tenant.make_job(worker["id"], scheduled_at="2099-01-01T00:00:00Z")
+        cable.mend()
+        expect(page.locator("[data-banner=lost]")).to_be_hidden(timeout=40_000)
+        expect(page.locator(f"tr[data-row={job['id']}]")).to_be_visible(timeout=10_000)
+
+
+def test_many_tabs_share_one_stream(page: Page, tenant: Api) -> None:
+    worker = tenant.make_worker()
+    opened: list[str] = []
+    page.context.on(
+        "request", lambda request: opened.append(request.url) if "/v1/ava/stream" in request.url else None
+    )
+    tabs = [page, *(page.context.new_page() for _ in range(7))]
+    for tab in tabs:
+        tab.goto("/jobs")
+        expect(tab.locator("[data-live=live]")).to_be_attached()
+    job = tenant.make_job(worker["id"], scheduled_at="2099-01-01T00:00:00Z")
+    for tab in tabs:
+        tab.bring_to_front()
+        expect(tab.locator(f"tr[data-row={job['id']}]")).to_be_visible(timeout=10_000)
+    assert len(opened) == 1
+    tabs[0].close()
+    expect(tabs[1].locator("[data-live=live]")).to_be_attached()
+    tenant.post(f"/jobs/{job['id']}/cancel")
+    tabs[-1].bring_to_front()
+    expect(tabs[-1].locator(f"tr[data-row={job['id']}]")).to_contain_text("Cancelled", timeout=10_000)

@@ -32,6 +32,10 @@ test("what is not over ends now", () => {
   assert.deepEqual([waiting?.label, waiting?.bars], ["Waiting", [{ phase: "queue", from: ms(0), to: ms(5) }]]);
 });
 
+test("a job that is not due has no lane", () => {
+  assert.deepEqual(lanesOf(job({ status: "queued", scheduled_at: at(60) }), [], ms(5)), []);
+});
+
 test("a delay that was asked for is no wait", () => {
   const [lane] = lanesOf(job({ scheduled_at: at(60) }), [{ attempt: 1, status: "completed", started_at: at(61), completed_at: at(62) }], ms(99));
   assert.deepEqual(lane?.bars[0], { phase: "queue", from: ms(60), to: ms(61) });

@@ -49,8 +49,9 @@ export function lanesOf(job: TimedJob, attempts: readonly TimedAttempt[], now: n
     since = end;
     return { id: `attempt ${attempt.attempt}`, label: `Attempt ${attempt.attempt}`, bars, status: attempt.status };
   });
+  if (job.completed_at === null && job.status === "queued" && since > now) return lanes; // it is not due yet
   if (job.completed_at === null && job.status === "queued") {
-    lanes.push({ id: "waiting", label: attempts.length ? "Next attempt" : "Waiting", bars: [{ phase: "queue", from: Math.min(since, now), to: Math.max(now, since) }], status: "queued" });
+    lanes.push({ id: "waiting", label: attempts.length ? "Next attempt" : "Waiting", bars: [{ phase: "queue", from: since, to: now }], status: "queued" });
   } else if (!lanes.length) {
     lanes.push({ id: "waited", label: "Waited", bars: [{ phase: "queue", from: since, to: Math.max(since, job.completed_at ? time(job.completed_at) : now) }], status: job.status });
   }

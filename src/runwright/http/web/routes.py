@@ -4,7 +4,6 @@ Files whose names have a hash are cached for ever, the index never; a path that 
 is a 404, not the index. No key is needed: what the pages show, they ask the API for.
 """
 
-import asyncio
 from typing import Final
 
 import msgspec
@@ -107,7 +106,7 @@ class _Pages:
             headers["vary"] = "accept-encoding"
         if encoding is not None:
             headers["content-encoding"] = encoding
-        content = await asyncio.to_thread(self._dashboard.read, name, encoding)
+        content = self._dashboard.read(name, encoding)
         return Response(content, headers=headers, media_type=media_type)
 
 

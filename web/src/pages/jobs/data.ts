@@ -63,6 +63,23 @@ export async function listJobs(filter: JobFilter, sort: string, cursor: string |
   return { rows: rawly<Job[]>(data), total: pagination.total, next: pagination.next_cursor ?? undefined };
 }
 
+/** Return the filter as the body of a bulk operation has it; undefined if it selects everything. */
+export function bulkFilterOf(filter: JobFilter): Schemas["JobFilter"] | undefined {
+  const body: Schemas["JobFilter"] = defined({
+    status: filter.status?.split(",") as Schemas["JobFilter"]["status"],
+    worker_id: filter.worker,
+    trigger: filter.trigger as Schemas["JobFilter"]["trigger"],
+    error_code: filter.code as Schemas["JobFilter"]["error_code"],
+    schedule_id: filter.schedule,
+    parent_job_id: filter.parent,
+    min_duration_ms: filter.duration === undefined ? undefined : Number(filter.duration),
+    created_after: filter.from && apiMoment(filter.from),
+    created_before: filter.to && apiMoment(filter.to),
+    q: filter.q,
+  }) as Schemas["JobFilter"];
+  return Object.keys(body).length ? body : undefined;
+}
+
 export async function getJob(id: string, signal?: AbortSignal): Promise<Job> {
   return rawly<Job>((await api.get("/v1/ava/jobs/{job_id}", { path: { job_id: id }, signal })).data);
 }

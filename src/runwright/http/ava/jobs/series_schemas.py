@@ -9,7 +9,7 @@ from msgspec import UNSET, Meta, UnsetType, field
 from runwright.core.errors import InvalidError
 from runwright.http.ava.envelopes import Time
 from runwright.http.ava.jobs.filters import LIST_RULES, JobFilterQuery
-from runwright.http.fields import format_optional_time, format_time
+from runwright.http.fields import format_optional_time, format_time, to_out
 from runwright.http.validation import Validator
 from runwright.job_views.model import JobSeries, SeriesPart, SeriesRow
 from runwright.job_views.store.series import MOST_WORKERS, SERIES_WINDOW
@@ -39,6 +39,22 @@ class SeriesQuery(JobFilterQuery, frozen=True, kw_only=True):
     ) = UNSET
 
 
+class SeriesPartOut(msgspec.Struct, frozen=True, kw_only=True):
+    """Jobs by their present status, and how they went."""
+
+    queued: int
+    running: int
+    completed: int
+    failed: int
+    cancelled: int
+    p50_run_ms: int | None
+    p95_run_ms: int | None
+    p99_run_ms: int | None
+    p95_wait_ms: Annotated[
+        int | None, Meta(description="From when a job was due until its first attempt began.")
+    ]
+
+
 class SeriesOut(msgspec.Struct, frozen=True, kw_only=True):
     """Jobs by when they were created and their present status."""
 
@@ -53,7 +69,7 @@ class SeriesOut(msgspec.Struct, frozen=True, kw_only=True):
     p95_run_ms: Durations
     p99_run_ms: Durations
     p95_wait_ms: Durations
-    whole: Annotated[SeriesPart, Meta(description="The same for the whole period.")]
+    whole: Annotated[SeriesPartOut, Meta(description="The same for the whole period.")]
 
 
 class JobSeriesOut(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,6 +115,6 @@ def _row_out(row: SeriesRow) -> SeriesOut:
     return SeriesOut(
         worker_id=row.worker_id,
         total=whole.queued + whole.running + whole.completed + whole.failed + whole.cancelled,
-        whole=whole,
+        whole=to_out(SeriesPartOut, whole),
         **{name: [getattr(part, name) for part in row.parts] for name in names},
     )

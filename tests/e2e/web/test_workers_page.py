@@ -1,0 +1,78 @@
+"""Workers: create one and run it, change its code and settings, go back to a version."""
+
+import re
+
+from playwright.sync_api import BrowserContext, Page, expect
+from tests.contract.client import Api, data_of
+from tests.e2e.web.conftest import sign_in
+
+HOSTILE = "<img src=x onerror=\"document.title='taken'\">"
+
+
+def test_a_newcomer_creates_a_worker_and_runs_it_in_three_clicks(page: Page, tenant: Api) -> None:
+    page.goto("/")
+    page.get_by_role("link", name="Create a worker from a template").click()
+    page.get_by_role("button", name="Create", exact=True).click()
+    page.get_by_role("dialog", name="Run hello").get_by_role("button", name="Run").click()
+    expect(page.locator(".lead")).to_contain_text("Completed", timeout=30_000)
+    expect(page.get_by_role("log")).to_contain_text("Greeting world")
+    [worker] = tenant.get("/workers").json()["data"]
+    assert worker["name"] == "hello"
+
+
+def test_code_is_changed_and_changed_back(page: Page, tenant: Api) -> None:
+    worker = tenant.make_worker(name=HOSTILE)
+    page.goto(f"/workers/{worker['id']}?tab=code")
+    page.get_by_role("textbox", name="Code").fill("def handler(input, env):\n    return 2\n")
+    page.get_by_role("button", name="Save as new version").click()
+    expect(page.get_by_text("Saved as version 2")).to_be_visible()
+    page.get_by_role("tab", name="Versions").click()
+    page.get_by_role("button", name="v2").click()
+    expect(page.get_by_role("region", name="Changes of main.py")).to_contain_text("+    return 2")
+    page.get_by_role("button", name="Roll back").nth(1).click()
+    page.get_by_role("dialog").get_by_role("button", name="Roll back").click()
+    expect(page.get_by_text("Version 1 is active")).to_be_visible()
+    assert "return input" in data_of(tenant.get(f"/workers/{worker['id']}"))["source_code"]
+    assert page.locator("main img").count() == 0
+    expect(page).to_have_title(f"{HOSTILE} · Runwright")
+
+
+def test_settings_are_changed_and_problems_are_at_their_fields(page: Page, tenant: Api) -> None:
+    worker = tenant.make_worker(config={"KEEP": "a", "DROP": 1})
+    page.goto(f"/workers/{worker['id']}?tab=settings")
+    page.get_by_label("Time limit").fill("42")
+    page.get_by_label("Configuration").fill('{"KEEP": 9007199254740993}')
+    page.get_by_label("Secrets").fill("not a name!")
+    page.get_by_role("button", name="Save").click()
+    expect(page.locator(".field", has=page.get_by_label("Secrets"))).to_contain_text(
+        re.compile("Must|pattern|letters")
+    )
+    page.get_by_label("Secrets").fill("")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_text("The worker was changed")).to_be_visible()
+    now = data_of(tenant.get(f"/workers/{worker['id']}"))
+    assert (now["timeout_seconds"], now["config"], now["secrets"]) == (42, {"KEEP": 9007199254740993}, [])
+
+
+def test_a_pause_is_shown_where_others_look(page: Page, tenant: Api) -> None:
+    worker = tenant.make_worker(name="Shared")
+    page.goto("/workers")
+    expect(page.locator("tr", has_text="Shared")).to_contain_text("Active")
+    data_of(tenant.patch(f"/workers/{worker['id']}", {"status": "paused"}))
+    expect(page.locator("tr", has_text="Shared")).to_contain_text("Paused")
+    page.get_by_role("link", name="Shared").click()
+    expect(page.get_by_role("button", name="Run", exact=True)).to_be_disabled()
+    page.get_by_role("button", name="Resume").click()
+    expect(page.get_by_role("button", name="Run", exact=True)).to_be_enabled()
+
+
+def test_a_viewer_looks_and_changes_nothing(context: BrowserContext, tenant: Api) -> None:
+    worker = tenant.make_worker()
+    sign_in(context, tenant.having(role="tenant-viewer"))
+    page = context.new_page()
+    for tab in ("", "?tab=code", "?tab=versions", "?tab=settings"):
+        page.goto(f"/workers/{worker['id']}{tab}")
+        expect(page.get_by_role("heading", name="Echo")).to_be_visible()
+        expect(page.get_by_role("tabpanel")).to_be_visible()
+        for name in ("Run", "Pause", "Save", "Save as new version", "Roll back"):
+            expect(page.get_by_role("button", name=name, exact=True)).to_have_count(0)

@@ -1,0 +1,3 @@
+import { definePage } from "../../lib/pages.ts";
+
+export default definePage({ path: "/workers/:id", title: "Worker", parent: "/workers", load: () => import("./Worker.svelte") });
