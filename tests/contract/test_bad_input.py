@@ -187,7 +187,6 @@ def test_a_path_that_does_not_exist_is_not_found(api: Api, method: str, path: st
         *(
             ("PUT", "/v1/ava/jobs"),
             ("DELETE", "/v1/ava/jobs"),
-            ("HEAD", "/v1/ava/jobs"),
             ("PATCH", "/v1/ava/jobs"),
         ),
         *(("POST", "/livez"), ("GET", "/v1/ava/jobs/job_01jd9x3v7m0000000000000000/cancel")),
@@ -197,8 +196,31 @@ def test_a_method_that_does_not_exist_says_which_do(api: Api, method: str, path:
     response = api.http.request(method, path, headers=api.headers)
     assert response.status_code == 405
     assert response.headers["allow"]
-    if method != "HEAD":
-        error_of(response, 405, "method_not_allowed")
+    error_of(response, 405, "method_not_allowed")
+
+
+@pytest.mark.parametrize("path", ["/livez", "/readyz", "/metrics", "/v1/ava/jobs", "/v1/ava/docs"])
+def test_head_is_get_without_the_body(api: Api, path: str) -> None:
+    answers = [api.http.request(method, path, headers=api.headers) for method in ("HEAD", "GET")]
+    assert [answer.status_code for answer in answers] == [200, 200]
+    assert answers[0].headers["content-type"] == answers[1].headers["content-type"]
+    assert (answers[0].content, bool(answers[1].content)) == (b"", True)
+    missing = api.http.request("HEAD", "/v1/ava/jobs/job_01jd9x3v7m0000000000000000", headers=api.headers)
+    assert (missing.status_code, missing.content) == (404, b"")
+
+
+def test_a_path_that_does_not_exist_is_named_as_such_and_an_id_as_an_id(api: Api) -> None:
+    assert "no such path" in api.get("/nothing").json()["error"]["message"]
+    missing = api.get("/jobs/job_01jd9x3v7m0000000000000000").json()["error"]["message"]
+    assert "path" not in missing
+
+
+@pytest.mark.parametrize(
+    "path", ["/jobs", "/workers", "/schedules", "/events", "/secrets", "/inbox", "/schedules?page=2"]
+)
+def test_a_blank_cursor_is_no_cursor(api: Api, path: str) -> None:
+    answer = api.get(f"{path}{'&' if '?' in path else '?'}cursor=")
+    assert answer.status_code == 200, answer.text
 
 
 def test_options_tells_all_methods_of_a_path(api: Api) -> None:

@@ -80,6 +80,7 @@ class ErrorTable(msgspec.Struct, frozen=True, kw_only=True):
             code, message = error.code, error.message
         elif isinstance(error, HTTPException):
             code = _ROUTING.get(error.status_code, code)
+            message = "There is no such path." if code == "not_found" else None
         if code not in self.meanings:
             code = "internal"
         meaning = self.meanings[code]

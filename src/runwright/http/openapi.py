@@ -97,6 +97,7 @@ def describe_routes(routes: Iterable[Route], version: str, style: DocumentStyle)
             "schemas": types.schemas,
         },
     }
+    _drop_unfit_defaults(document)
     text = msgspec.json.encode(document).decode()
     renamed = _REFERENCE.sub(lambda found: REFERENCE.format(name=public(found[1])), text)
     return cast("Json", msgspec.json.decode(renamed))
@@ -112,6 +113,14 @@ def document_route(dialect: Dialect, prefix: str, document: Json) -> Routes:
         return Response(encoded, media_type=JSON)
 
     return routes
+
+
+def _drop_unfit_defaults(part: Any) -> None:  # noqa: ANN401  any part of a document
+    """Remove the empty defaults of texts with a format or an enum: such a field is left out."""
+    for value in part.values() if isinstance(part, dict) else part if isinstance(part, list) else ():
+        _drop_unfit_defaults(value)
+    if isinstance(part, dict) and part.get("default") == "" and ("format" in part or "enum" in part):
+        del part["default"]
 
 
 def success_type(handler: Handler) -> Any:  # noqa: ANN401  a type expression has no type

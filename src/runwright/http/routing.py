@@ -15,12 +15,12 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.routing import Match, Router
 from starlette.routing import Route as PathRoute
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from runwright.core.roles import Caller, KeyScope, Role
 from runwright.http.errors import ErrorTable
 from runwright.http.request import Request
-from runwright.http.response import JSON, Reply, struct_response
+from runwright.http.response import EVENT_STREAM, JSON, Reply, struct_response
 from runwright.http.services import EdgeState
 from runwright.http.validation import Validator
 
@@ -191,22 +191,34 @@ async def _reply(reply: Reply[object], route: Route) -> Response:
 
 
 class _Path:
-    """The operations of one path by method; answers OPTIONS, and 405 for other methods."""
+    """The operations of one path by method; answers OPTIONS, and 405 for other methods.
+
+    HEAD is GET without the body, but for streams, which would not end.
+    """
 
     def __init__(self, routes: Sequence[Route], edge: EdgeState) -> None:
         self._operations = {route.method: _Operation(route, edge) for route in routes}
+        self._heads = any(route.method == "GET" and route.produces != EVENT_STREAM for route in routes)
         self._allow = ", ".join(sorted({*self._operations, "OPTIONS"}))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        operation = self._operations.get(scope["method"])
+        head = scope["method"] == "HEAD" and self._heads and "HEAD" not in self._operations
+        operation = self._operations.get("GET" if head else scope["method"])
         if operation is not None:
-            await operation(scope, receive, send)
+            await operation(scope, receive, _without_body(send) if head else send)
         elif scope["method"] == "OPTIONS":
             response = Response(status_code=_NO_CONTENT, headers={"allow": self._allow})
             await response(scope, receive, send)
         else:
             del scope["route"]  # the metrics count it among the requests without a route
             raise HTTPException(405, headers={"allow": self._allow})
+
+
+def _without_body(send: Send) -> Send:
+    async def send_head(message: Message) -> None:
+        await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
+
+    return send_head
 
 
 class SegmentRouter(Router):

@@ -124,7 +124,7 @@ def read_tenant_page(query: PageQuery) -> PageRequest:
 
 def read_cursor_page(query: Paged, fits: Callable[[str], bool]) -> PageRequest:
     """Return the requested page; a cursor whose content does not fit is refused."""
-    if query.cursor is not UNSET:
+    if query.cursor:  # a blank one is none
         if query.page is not UNSET:
             raise InvalidError({"cursor": ["Cannot be combined with page."]})
         return PageRequest(per_page=query.per_page, after_id=_decode_cursor(query.cursor, fits))
@@ -181,7 +181,7 @@ def known_id(prefix: Prefix, resource: str, value: str) -> str:
 
 def read_position(cursor: str | UnsetType) -> int | None:
     """Return the position that a cursor of `encode_position` names; None without a cursor."""
-    if cursor is UNSET:
+    if not cursor:
         return None
     return int(_decode_cursor(cursor, lambda text: _POSITION.fullmatch(text) is not None))
 
@@ -193,7 +193,7 @@ def encode_position(position: int) -> str:
 
 def read_time_part(cursor: str | UnsetType) -> str | None:
     """Return the time part of an id that a cursor of `encode_time_part` names; None without a cursor."""
-    if cursor is UNSET:
+    if not cursor:
         return None
     return _decode_cursor(cursor, lambda text: _TIME_PART.fullmatch(text) is not None)
 
