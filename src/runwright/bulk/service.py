@@ -24,9 +24,7 @@ from runwright.core.roles import Caller
 from runwright.db.errors import invalid, may_be_one_items, transient
 from runwright.db.pool import Database, PoolConnection
 from runwright.job_views.model import JobFilter
-from runwright.jobs.model import Idempotency
 from runwright.jobs.notifications import JobNotifications
-from runwright.jobs.store.idempotency import reserve_key
 from runwright.jobs.store.read import fetch_jobs
 from runwright.jobs.store.submit import (
     Rejection,
@@ -36,6 +34,7 @@ from runwright.jobs.store.submit import (
     repeat_of,
 )
 from runwright.tenants.audit import record
+from runwright.tenants.idempotency import Idempotency, reserve_key
 from runwright.tenants.quotas import Quota
 from runwright.workers.versions import ready_versions
 

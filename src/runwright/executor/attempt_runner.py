@@ -47,7 +47,6 @@ CANCELS_SECONDS: Final = 1.0
 """How often cancel requests are read without a notification, in case one was lost."""
 AGAIN_SECONDS: Final = 1.0
 """The pause before an end is recorded again that the database refuses even as a bare failure."""
-
 _UNSTARTED: Final = AttemptOutcome(status=OutcomeStatus.UNSTARTED)
 _CANCELLED: Final = AttemptOutcome(
     status=OutcomeStatus.CANCELLED, error_code=ErrorCode.CANCELLED, error_message="Cancelled."

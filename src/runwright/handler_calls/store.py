@@ -17,9 +17,9 @@ from runwright.core.job_state import Trigger
 from runwright.db.pool import PoolConnection
 from runwright.db.rows import struct_from_row
 from runwright.jobs.completion_callbacks import record_ancestry
-from runwright.jobs.model import ClaimedAttempt, Idempotency
-from runwright.jobs.store.idempotency import reserve_key
+from runwright.jobs.model import ClaimedAttempt
 from runwright.jobs.store.submit import Rejection, insert_jobs, new_submission
+from runwright.tenants.idempotency import Idempotency, reserve_key
 from runwright.workers.input_schemas import refuse_tool_inputs
 
 MOST_DEPTH: Final = 8

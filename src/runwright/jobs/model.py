@@ -77,13 +77,6 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     """How many bytes input and output may have, where a list is without them because they are large."""
 
 
-class Idempotency(msgspec.Struct, frozen=True):
-    """An `Idempotency-Key` and a digest of the body that came with it."""
-
-    key: str
-    body_digest: bytes
-
-
 _UNSTORABLE: Final = msgspec.json.encode(
     JobError(ErrorCode.HANDLER_ERROR, "The database cannot store the result of this attempt.")
 )

@@ -16,10 +16,9 @@ from runwright.core.roles import Caller
 from runwright.db.batching import REQUEST_SECONDS, Batcher, retry_transient
 from runwright.db.pool import Database
 from runwright.jobs.input_checks import FieldOf, checked_inputs
-from runwright.jobs.model import ClaimedAttempt, Idempotency, Job
+from runwright.jobs.model import ClaimedAttempt, Job
 from runwright.jobs.notifications import EndWatch, JobNotifications
 from runwright.jobs.store.cancel import Cancellation, CancelResult, cancel_job
-from runwright.jobs.store.idempotency import reserve_key
 from runwright.jobs.store.read import fetch_job, fetch_jobs
 from runwright.jobs.store.submit import (
     Accepted,
@@ -32,6 +31,7 @@ from runwright.jobs.store.submit import (
     started_attempt,
 )
 from runwright.tenants.audit import record
+from runwright.tenants.idempotency import Idempotency, reserve_key
 from runwright.tenants.quotas import Quota
 from runwright.workers.input_schemas import InputSchemas
 

@@ -21,13 +21,13 @@ from runwright.db.pool import Database
 from runwright.events.feed_store import prune_watches
 from runwright.events.publish import prune_event_keys
 from runwright.events.store import prune_events
-from runwright.jobs.store.idempotency import prune_idempotency_keys
 from runwright.jobs.store.prune import prune_jobs, prune_logs
 from runwright.loops.pass_loop import DatabaseLoop
 from runwright.schedules.store.ticks import prune_ticks
 from runwright.telemetry.emit import Emit, error_text
 from runwright.telemetry.events.server import ItemSetAside, RowsPruned
 from runwright.tenants.audit import prune_entries
+from runwright.tenants.idempotency import prune_idempotency_keys
 from runwright.tenants.session_store import prune_sessions
 from runwright.webhooks.store.deliveries import prune_deliveries, prune_orphaned_deliveries
 

@@ -25,9 +25,7 @@ from runwright.core.errors import ConflictError, InvalidError, NotFoundError, Qu
 from runwright.core.ids import BackfillId, ScheduleId, new_id
 from runwright.core.roles import Caller
 from runwright.db.pool import Database, PoolConnection
-from runwright.jobs.model import Idempotency
 from runwright.jobs.notifications import JobNotifications
-from runwright.jobs.store.idempotency import reserve_key
 from runwright.jobs.store.submit import Rejection, insert_jobs
 from runwright.schedules.cursor import timing_of
 from runwright.schedules.job_factory import submission_for
@@ -36,6 +34,7 @@ from runwright.schedules.store import backfills as store
 from runwright.schedules.store.backfills import TABLE, BackfillProgress
 from runwright.schedules.store.schedules import fetch_schedule
 from runwright.tenants.audit import record
+from runwright.tenants.idempotency import Idempotency, reserve_key
 from runwright.tenants.quotas import Quota
 
 MOST_FIRINGS: Final = 10_000

@@ -20,8 +20,7 @@ from runwright.cron.expressions import CronError
 from runwright.cron.timetable import Timetable, timetable_of
 from runwright.cron.zones import RULES_VERSION, UnknownZoneError
 from runwright.db.pool import Database, PoolConnection
-from runwright.jobs.model import Idempotency, Job
-from runwright.jobs.store.idempotency import reserve_key
+from runwright.jobs.model import Job
 from runwright.jobs.store.read import fetch_jobs
 from runwright.jobs.store.submit import Submission, accepted_job, insert_jobs
 from runwright.schedules.cursor import reset_cursor, skip_due_tick
@@ -48,6 +47,7 @@ from runwright.schedules.store.schedules import (
 from runwright.schedules.store.ticks import list_ticks, record_ticks
 from runwright.schedules.tick_policy import TickStatus
 from runwright.tenants.audit import record
+from runwright.tenants.idempotency import Idempotency, reserve_key
 from runwright.tenants.quotas import Quota
 from runwright.workers.input_schemas import InputSchemas
 from runwright.workers.model import WorkerStatus

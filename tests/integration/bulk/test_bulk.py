@@ -14,8 +14,9 @@ from runwright.core.job_state import ErrorCode, JobStatus
 from runwright.core.paging import PageRequest
 from runwright.db.pool import Pool
 from runwright.job_views.model import JobFilter
-from runwright.jobs.model import Idempotency, Job, JobError
+from runwright.jobs.model import Job, JobError
 from runwright.jobs.store.claim import promote_due
+from runwright.tenants.idempotency import Idempotency
 from runwright.tenants.quotas import Quota
 from runwright.workers.model import WorkerChanges
 from tests.integration.jobs.world import World

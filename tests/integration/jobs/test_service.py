@@ -7,9 +7,10 @@ import pytest
 
 from runwright.core.errors import ConflictError, NotFoundError, QuotaError
 from runwright.core.job_state import ErrorCode, JobStatus, Trigger
-from runwright.jobs.model import ClaimedAttempt, Idempotency, Job, JobError
+from runwright.jobs.model import ClaimedAttempt, Job, JobError
 from runwright.jobs.service import Jobs
 from runwright.jobs.store.submit import new_submission
+from runwright.tenants.idempotency import Idempotency
 from runwright.tenants.quotas import Quota
 from runwright.workers.model import Worker
 from tests.integration.jobs.world import START, World

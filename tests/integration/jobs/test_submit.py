@@ -7,8 +7,7 @@ import pytest
 
 from runwright.core.errors import ConflictError, NotFoundError
 from runwright.core.job_state import JobStatus
-from runwright.jobs.model import Idempotency
-from runwright.jobs.store.idempotency import prune_idempotency_keys
+from runwright.tenants.idempotency import Idempotency, prune_idempotency_keys
 from runwright.workers.model import WorkerChanges, WorkerStatus
 from tests.integration.jobs.world import World
 

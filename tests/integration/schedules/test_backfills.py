@@ -7,10 +7,10 @@ import pytest
 from runwright.core.errors import ConflictError, InvalidError, NotFoundError
 from runwright.core.paging import PageRequest
 from runwright.db.pool import Pool
-from runwright.jobs.model import Idempotency
 from runwright.schedules import backfills as module
 from runwright.schedules.backfills import PUT_OFF, STEP_FIRINGS, Backfills, BackfillSteps
 from runwright.schedules.model import Backfill, Schedule, Tick, TickOrigin
+from runwright.tenants.idempotency import Idempotency
 from runwright.tenants.quotas import Quota
 from runwright.workers.model import WorkerStatus
 from tests.integration.schedules.world import ScheduleWorld

@@ -35,10 +35,11 @@ from runwright.http.validation import Problem, Problems, Validator
 from runwright.http.validation_messages import explain_mismatch
 from runwright.job_views.model import Explanation
 from runwright.job_views.store.listing import JobListing
-from runwright.jobs.model import Idempotency, Job, JobError, JobProgress
+from runwright.jobs.model import Job, JobError, JobProgress
 from runwright.jobs.store.submit import UNCHECKED, Submission, new_submission
 from runwright.offload.client import OffloadError
 from runwright.offload.functions import canonical_digest
+from runwright.tenants.idempotency import Idempotency
 
 _IDEMPOTENCY: Final = b"idempotency-key"
 

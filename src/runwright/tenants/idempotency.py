@@ -4,11 +4,19 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
+import msgspec
+
 from runwright.core.errors import ConflictError
 from runwright.db.pool import Database, PoolConnection
-from runwright.jobs.model import Idempotency
 
 IDEMPOTENCY_TTL: Final = timedelta(hours=24)
+
+
+class Idempotency(msgspec.Struct, frozen=True):
+    """An `Idempotency-Key` and a digest of the body that came with it."""
+
+    key: str
+    body_digest: bytes
 
 
 async def reserve_key(
