@@ -12,12 +12,12 @@ import msgspec
 
 from runwright.automations.errors import DefinitionError, not_found, read_only, secret_required
 from runwright.automations.event_subscriptions import delete_subscription, update_subscription
+from runwright.automations.filters import AutomationFilter
 from runwright.automations.ids import random_id, secret_ref_of, webhook_id_of
 from runwright.automations.model import (
     WEBHOOK_EVENT,
     Automation,
     AutomationCreate,
-    AutomationFilter,
     AutomationKind,
     AutomationPatch,
     DefinitionSource,

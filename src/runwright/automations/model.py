@@ -385,25 +385,6 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     updated_at: datetime
 
 
-class AutomationFilter(msgspec.Struct, frozen=True, kw_only=True):
-    """Which automations to list."""
-
-    scope: str | None = None
-    workspace_id: str | None = None
-    source: str | None = None
-    event: str | None = None
-
-
-class RunFilter(msgspec.Struct, frozen=True, kw_only=True):
-    """Which runs to list; both bounds are inclusive."""
-
-    automation_ids: tuple[str, ...] = ()
-    """All of them must match, so more than one matches no run."""
-    status: RunStatus | None = None
-    since: datetime | None = None
-    until: datetime | None = None
-
-
 def time_text(at: datetime) -> str:
     """Return an instant by RFC 3339 in UTC, without trailing zeros in its fraction."""
     text = f"{at:%Y-%m-%dT%H:%M:%S}"

@@ -7,9 +7,10 @@ from datetime import datetime
 from typing import Final
 
 from runwright.automations.errors import not_found
+from runwright.automations.filters import RunFilter
 from runwright.automations.fire_sources import manual_fire
 from runwright.automations.ids import random_id
-from runwright.automations.model import ENDED, AutomationKind, Run, RunAttempt, RunFilter, RunStatus
+from runwright.automations.model import ENDED, AutomationKind, Run, RunAttempt, RunStatus
 from runwright.automations.run_endings import CALLBACK_HANDLER, CANCELLED, RunOutcome, end_attempt
 from runwright.automations.store.definitions import fetch_automation
 from runwright.automations.store.firing import Fire, Limited, fire

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from runwright.automations.dispatch import DispatchResult, dispatch_due
+from runwright.automations.filters import RunFilter
 from runwright.automations.fire_sources import create_runs, fire_events
 from runwright.automations.model import (
     NO_RETRY,
@@ -19,7 +20,6 @@ from runwright.automations.model import (
     FireLimit,
     JobDefinition,
     Run,
-    RunFilter,
     RunRetryPolicy,
     ScheduleSpec,
     TriggerDefinition,

@@ -13,11 +13,11 @@ import msgspec
 from asyncpg import Record
 
 from runwright.automations.errors import name_taken, webhook_id_taken
+from runwright.automations.filters import AutomationFilter
 from runwright.automations.model import (
     DEFINITIONS,
     AnyDefinition,
     Automation,
-    AutomationFilter,
     AutomationKind,
     DefinitionSource,
     FieldMark,

@@ -7,16 +7,8 @@ from typing import Final
 import msgspec
 from asyncpg import Record
 
-from runwright.automations.model import (
-    AutomationKind,
-    Run,
-    RunAttempt,
-    RunFilter,
-    RunStatus,
-    Task,
-    TaskSpec,
-    TaskStatus,
-)
+from runwright.automations.filters import RunFilter
+from runwright.automations.model import AutomationKind, Run, RunAttempt, RunStatus, Task, TaskSpec, TaskStatus
 from runwright.db.pool import Database, PoolConnection
 
 RUN_COLUMNS: Final = ", ".join(f"r.{name}" for name in Run.__struct_fields__)

@@ -7,10 +7,10 @@ from msgspec import UNSET, Meta, UnsetType
 
 from runwright.automations.definitions import AutomationView
 from runwright.automations.errors import DefinitionError
+from runwright.automations.filters import AutomationFilter
 from runwright.automations.model import (
     CATCH_UP_POLICIES,
     AutomationCreate,
-    AutomationFilter,
     AutomationPatch,
     AutomationScope,
     DefinitionSource,

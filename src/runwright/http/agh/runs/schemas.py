@@ -7,7 +7,8 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from runwright.automations.errors import DefinitionError
-from runwright.automations.model import AutomationKind, Run, RunAttempt, RunFilter
+from runwright.automations.filters import RunFilter
+from runwright.automations.model import AutomationKind, Run, RunAttempt
 from runwright.automations.rules import quoted
 from runwright.automations.schedule_parsing import parse_time
 from runwright.http.agh.fields import STATUS_NAMES, NextCursor, Time, shown_fields
