@@ -55,6 +55,7 @@ _ORDER: Final = "/* order */"
 # ended: sums by worker. spread: for each bucket of durations, how many jobs took no longer.
 _TOTALS: Final = """
 WITH ended AS (
+    -- how the jobs of each worker ended, from the counts of whole days and those not yet added to them
     SELECT worker_id, sum(jobs)::bigint AS total,
            coalesce(sum(jobs) FILTER (WHERE status = 'completed'), 0)::bigint AS completed,
            coalesce(sum(jobs) FILTER (WHERE status = 'failed'), 0)::bigint AS failed,
@@ -68,6 +69,7 @@ WITH ended AS (
         FROM job_count_deltas WHERE tenant_id = $1 AND day >= $2
     ) AS both_kinds GROUP BY worker_id
 ), spread AS (
+    -- how many of them took at most as long as each bucket of durations
     SELECT worker_id, bucket, sum(sum(jobs)) OVER (PARTITION BY worker_id ORDER BY bucket) AS upto,
            sum(sum(jobs)) OVER (PARTITION BY worker_id) AS jobs
     FROM (
@@ -77,15 +79,18 @@ WITH ended AS (
         WHERE tenant_id = $1 AND day >= $2 AND bucket IS NOT NULL
     ) AS both_kinds GROUP BY worker_id, bucket
 ), percentiles AS (
+    -- the buckets in which half, 95 % and 99 % have ended
     SELECT worker_id, min(bucket) FILTER (WHERE upto >= ceil(jobs * 0.50)) AS p50,
            min(bucket) FILTER (WHERE upto >= ceil(jobs * 0.95)) AS p95,
            min(bucket) FILTER (WHERE upto >= ceil(jobs * 0.99)) AS p99
     FROM spread GROUP BY worker_id
 ), live AS (
+    -- the live jobs, as they were counted before
     SELECT worker_id, queued, running, oldest_due_at
     FROM unnest($3::text[], $4::bigint[], $5::bigint[], $6::timestamptz[])
          AS sampled (worker_id, queued, running, oldest_due_at)
 ), figures AS (
+    -- both, also of workers that have only one of them
     SELECT worker_id, coalesce(total, 0) AS total, coalesce(completed, 0) AS completed,
            coalesce(failed, 0) AS failed, coalesce(cancelled, 0) AS cancelled, coalesce(timed, 0) AS timed,
            coalesce(duration_ms, 0) AS duration_ms, coalesce(queued, 0) AS queued,
