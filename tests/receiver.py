@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -158,10 +159,14 @@ def client_tls(certificate: Path) -> ssl.SSLContext:
     return ssl.create_default_context(cafile=str(certificate))
 
 
+TRUSTING_NOBODY: Final = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+"""A client's context where no test needs TLS: to load the certificates of the machine takes longer than most tests."""
+
+
 def no_endpoints(db: Pool, policy: OutgoingPolicy | None = None) -> WebhookEndpoints:
     """The service of endpoints, with a key of its own."""
     secret_box = SecretBox(Keyring([bytes(32)]))
-    client = OutgoingClient(policy or OutgoingPolicy())
+    client = OutgoingClient(policy or OutgoingPolicy(), tls=TRUSTING_NOBODY)
     sender = WebhookSender(
         client, formats={"ava": AvaPayloadFormat(db)}, secret_box=secret_box, clock=system_clock
     )

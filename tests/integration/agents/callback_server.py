@@ -16,6 +16,7 @@ from runwright.loops.sender import OutboxSender
 from runwright.outbox.client.client import OutgoingClient
 from runwright.outbox.client.url import OutgoingPolicy
 from tests.integration.agents.world import World
+from tests.receiver import TRUSTING_NOBODY
 from tests.telemetry import RecordedTelemetry
 
 SECONDS: Final = 30.0
@@ -66,7 +67,7 @@ class CallbackServer:
         self.jobs_queued = 0
         self.event_notifications = EventNotifications(origin="here", send=lambda _: None)
         self._tasks: set[asyncio.Task[None]] = set()
-        self.client = OutgoingClient(OutgoingPolicy(dev=True))
+        self.client = OutgoingClient(OutgoingPolicy(dev=True), tls=TRUSTING_NOBODY)
         self.callers = [self._caller() for _ in range(callers)]
 
     def _caller(self) -> OutboxSender[AgentCall, CallOutcome]:

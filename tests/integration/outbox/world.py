@@ -23,6 +23,7 @@ from runwright.webhooks.store.outgoing import (
     load_deliveries,
     settle_deliveries,
 )
+from tests.receiver import TRUSTING_NOBODY
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 DEV = OutgoingPolicy(dev=True)
@@ -39,7 +40,7 @@ class World:
         self.now = START
         secret_box = SecretBox(Keyring([bytes(32)]))
         self.sender = WebhookSender(
-            OutgoingClient(DEV),
+            OutgoingClient(DEV, tls=TRUSTING_NOBODY),
             formats={"ava": AvaPayloadFormat(db)},
             secret_box=secret_box,
             clock=self.clock,
