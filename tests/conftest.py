@@ -64,10 +64,18 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("--file-seconds") and "PYTEST_XDIST_WORKER" not in os.environ:
         config.pluginmanager.register(FileSeconds())
     if FOLDER_VARIABLE not in os.environ:
-        folder = tempfile.mkdtemp(prefix="runwright-shared-", dir="/tmp")
+        remove_shared_folders_of_the_dead()
+        folder = tempfile.mkdtemp(prefix=f"runwright-shared-{os.getpid()}-", dir="/tmp")
         Path(folder).chmod(0o711)
         os.environ[FOLDER_VARIABLE] = folder
         _made.append(folder)
+
+
+def remove_shared_folders_of_the_dead() -> None:
+    """Remove what runs have left that were killed: the folders are named after their processes."""
+    for folder in Path("/tmp").glob("runwright-shared-*-*"):
+        if not Path("/proc", folder.name.split("-")[2]).exists():
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def pytest_unconfigure() -> None:

@@ -23,8 +23,9 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from io import FileIO
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Final, NamedTuple, NoReturn
+
+from tests.clusters import FOLDER_VARIABLE
 
 ROOT: Final = Path(__file__).parents[1]
 REQUEST_BYTES: Final = 128 * 1024
@@ -160,7 +161,6 @@ class Preloaded:
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
         self._address = b""
-        self._folder: TemporaryDirectory[str] | None = None
 
     def run(
         self,
@@ -190,9 +190,8 @@ class Preloaded:
     @property
     def folder(self) -> Path:
         """The folder with a `runwright` for shells, to be first in PATH."""
-        if self._folder is None:
-            self._folder = TemporaryDirectory(prefix="runwright-shim-")
-        program = Path(self._folder.name, "runwright")
+        program = Path(os.environ[FOLDER_VARIABLE], f"commands-{os.getpid()}", "runwright")
+        program.parent.mkdir(exist_ok=True)
         program.write_text(SHIM.format(python=sys.executable, address=self.address))
         program.chmod(0o755)
         return program.parent
@@ -209,9 +208,6 @@ class Preloaded:
         if self._process is not None:
             self._process.communicate(timeout=STOP_SECONDS)
             self._process = None
-        if self._folder is not None:
-            self._folder.cleanup()
-            self._folder = None
 
     def _start(self) -> None:
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
