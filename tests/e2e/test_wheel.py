@@ -51,6 +51,10 @@ def test_the_wheel_serves_from_an_empty_environment(tmp_path: Path) -> None:
         script = "rw set n 1 && rw log info kept n=1 && rw get n"
         shell = api.make_worker(runtime="shell", source_code=script)
         assert api.run_job(shell["id"])["output"] == 1
+        dashboard = http.get("/jobs")
+        assert dashboard.headers["content-type"] == "text/html; charset=utf-8"
+        [script] = re.findall(r'src="\./(assets/[\w-]+\.js)"', dashboard.text)
+        assert http.get(f"/{script}").headers["content-encoding"] in {"br", "gzip"}
         page = http.get("/docs/quickstart/")
         assert (page.status_code, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
         assert "runwright deploy hello" in re.sub("<[^>]+>", "", page.text)
