@@ -48,7 +48,7 @@ class Call(Generic[P, T]):
 
     def __init__(self, function: Callable[Concatenate[Any, P], Coroutine[Any, Any, T]]) -> None:
         @functools.wraps(function)
-        def blocking(owner: object, *args: P.args, **kwargs: P.kwargs) -> T:
+        def blocking(owner: object, /, *args: P.args, **kwargs: P.kwargs) -> T:
             return finish(function(owner, *args, **kwargs))
 
         self._function = function
