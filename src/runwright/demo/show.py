@@ -95,7 +95,7 @@ class _Demo:
         link = self._server.keys.create_sign_in_link()
         later = f"runwright open --tenant {TENANT}"
         self.console.print(f"[bold]Dashboard[/bold]     {link.url}", soft_wrap=True)
-        self.console.print(f"              signs you in once, within five minutes; another: {later}")
+        self.console.print(f"              once, for five minutes; another: {later}")
         self.console.print(f"API           {self._server.url}/v1/ava/docs")
         self.console.print(f"Documentation {self._server.url}/docs/")
         self.console.print("Stop with Ctrl-C.")
