@@ -33,6 +33,8 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "docs").mkdir()
     (folder / "docs" / "index.md").write_text("# The site, which is built elsewhere as a whole\n")
     (folder / "mkdocs.yml").write_text("site_name: Runwright\n")
+    dashboard = Path("src", "runwright", "web", "built")  # which `make setup` has made, and git ignores
+    shutil.copytree(ROOT / dashboard, folder / dashboard)
     git(folder, "init", "--quiet")
     git(folder, "config", "user.name", "Releaser")
     git(folder, "config", "user.email", "releaser@example.com")
