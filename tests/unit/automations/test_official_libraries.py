@@ -25,7 +25,7 @@ SECRETS = [new_signing_secret(), f"whsec_{ENCODED.rstrip('=')}", ENCODED, ENCODE
 Library = Callable[[str], standardwebhooks.Webhook | svix.Webhook]
 
 
-@pytest.mark.parametrize("secret", SECRETS)
+@pytest.mark.parametrize("secret", SECRETS, ids=["ours", "unpadded", "bare", "bare and unpadded"])
 @pytest.mark.parametrize(("library", "name"), [(standardwebhooks.Webhook, "webhook"), (svix.Webhook, "svix")])
 def test_what_standard_libraries_sign_is_accepted_and_what_we_sign_they_accept(
     library: Library, name: str, secret: str
