@@ -110,6 +110,7 @@ REQUESTS: Final[dict[tuple[str, str], Proofs]] = {
     ("GET", "/v1/ava/queues"): ("reports::queues_have_the_documented_shape",),
     ("GET", "/v1/ava/queues/{worker_id}"): ("reports::queues_have_the_documented_shape",),
     ("GET", "/v1/ava/analytics"): ("reports::analytics_have_the_documented_shape",),
+    ("GET", "/v1/ava/jobs/series"): ("reports::a_series_counts_jobs_by_when_they_were_created",),
     ("GET", "/v1/ava/analytics/workers"): ("reports::analytics_by_worker_have_the_documented_shape",),
     ("GET", "/v1/ava/analytics/workers/{worker_id}"): ("reports::analytics_of_one_worker",),
     ("GET", "/v1/ava/inbox"): ("inbox::what_an_agent_flags_waits_for_a_person",),

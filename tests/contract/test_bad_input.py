@@ -169,10 +169,7 @@ def test_the_report_of_bad_fields_is_bounded(api: Api) -> None:
 @pytest.mark.parametrize(
     ("method", "path"),
     [
-        *(
-            ("GET", path)
-            for path in ("/v1/ava", "/v1/ava/nothing", "/", "/v1", "/v1/ava/jobs/x/nothing", "/%00")
-        ),
+        *(("GET", path) for path in ("/v1/ava", "/v1/ava/nothing", "/v1", "/v1/ava/jobs/x/nothing", "/%00")),
         ("POST", "/v1/ava/nothing"),
         ("GET", "/v1/ava/jobs/../../etc/passwd"),
     ],

@@ -71,7 +71,7 @@ def test_an_empty_list_is_a_page_too(api: Api) -> None:
     [
         *[("page", value) for value in ("0", "-1", "x", "1.5", "", "501", str(10**30))],
         *[("per_page", value) for value in ("0", "101", "x", "")],
-        *[("cursor", value) for value in ("", "x", "é", "=", "A" * 65, "\0")],
+        *[("cursor", value) for value in ("x", "é", "=", "A" * 65, "\0")],
         ("cursor", base64.urlsafe_b64encode(b"evt_01jd9x3v7m0000000000000000").decode()),
         ("cursor", base64.urlsafe_b64encode(b"' OR 1=1 --").decode()),
     ],

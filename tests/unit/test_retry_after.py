@@ -24,6 +24,8 @@ NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
         ("9" * 400, LONGEST_SECONDS),
         (format_datetime(NOW + timedelta(seconds=90), usegmt=True), 90),
         (format_datetime(NOW - timedelta(seconds=90), usegmt=True), 30),
+        ("Mon, 99999999999999999999 Jan 2026 00:00:00 GMT", 30),
+        ("Mon, 1 Jan 2026 00:00:00 +99999999999999999999", 30),
         ("Fri, 31 Dec 9999 23:59:59 GMT", LONGEST_SECONDS),
     ],
 )

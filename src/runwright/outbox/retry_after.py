@@ -20,6 +20,6 @@ def _seconds(text: str, now: datetime) -> float:
         return float(text)
     try:
         at = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         return 0.0
     return (at - now).total_seconds() if at.tzinfo is not None else 0.0

@@ -158,7 +158,11 @@ async def insert_test_delivery(
             "completed_at": now,
         },
     )
-    await insert_row(db, "delivery_attempts", {"delivery_id": delivery_id, "number": 1} | row_of(outcome))
+    await insert_row(
+        db,
+        "delivery_attempts",
+        {"delivery_id": delivery_id, "number": 1} | row_of(outcome, without=("retry_after",)),
+    )
 
 
 async def prune_orphaned_deliveries(db: Database, *, limit: int) -> int:
