@@ -54,7 +54,7 @@ def test_the_wheel_serves_from_an_empty_environment(tmp_path: Path) -> None:
         dashboard = http.get("/jobs")
         assert dashboard.headers["content-type"] == "text/html; charset=utf-8"
         [script] = re.findall(r'src="\./(assets/[\w-]+\.js)"', dashboard.text)
-        assert http.get(f"/{script}").headers["content-encoding"] in {"br", "gzip"}
+        assert http.httpx.get(f"/{script}").headers["content-encoding"] in {"br", "gzip"}
         page = http.get("/docs/quickstart/")
         assert (page.status_code, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
         assert "runwright deploy hello" in re.sub("<[^>]+>", "", page.text)
