@@ -133,7 +133,7 @@ async def test_every_route_refuses_while_the_database_hangs(server: Server) -> N
         refused = {name for name, status, retry in answers if (status, retry) == (503, True)}
         others = {f"{name}: {status}" for name, status, retry in answers if name not in refused}
         bad_input = (": 400", ": 404", ": 422")
-    assert {one for one in others if not one.endswith(bad_input)} == set()
+        assert {one for one in others if not one.endswith(bad_input)} == set()
         assert {" ".join(request) for request in WRITES} <= refused
         assert len(refused) >= MOST_OF_THEM, sorted(others)
         async with asyncio.timeout(60):
