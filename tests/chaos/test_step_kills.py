@@ -81,15 +81,16 @@ async def _kill_in_the_middle(db: Pool, url: str, log: Path, operation: BulkOper
     """Run the loops until the operation has moved on a little, and kill them at some moment of that."""
     kind = "bulk" if isinstance(operation, BulkOperation) else "backfill"
     chance = random.Random(int(os.environ.get("CHAOS_SEED", "20261130")))
-    for _ in range(KILLS):
-        before = await _progress(db, operation)
+    in_the_middle = 0
+    while in_the_middle < KILLS and (before := await _progress(db, operation)) < operation.matched:
         async with contextlib.AsyncExitStack() as running:
             for _ in range(RUNNERS):
                 await running.enter_async_context(killed_at_the_end(url, kind, log))
             async with asyncio.timeout(60):
                 while await _progress(db, operation) <= before:  # noqa: ASYNC110
                     await asyncio.sleep(chance.uniform(0, 0.05))
-        assert before < await _progress(db, operation) < operation.matched, "it was not in the middle"
+        in_the_middle += before < await _progress(db, operation) < operation.matched
+    assert in_the_middle, "no kill was in the middle"
 
 
 async def _carried_out(bulk: BulkOperations, url: str, log: Path, operation: BulkOperation) -> BulkOperation:

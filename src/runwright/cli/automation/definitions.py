@@ -47,6 +47,10 @@ _TEXTS: Final[Mapping[str, Callable[[Json], str]]] = {
 """How values are shown to people; others by `plain`."""
 
 
+_LONGEST_CHOICES: Final = 40
+"""Longer lists of choices are in an option's help and not beside its name."""
+
+
 class Switch(StrEnum):
     """On or off; `--enabled=false` is AGH's notation."""
 
@@ -120,11 +124,16 @@ def _parameter(
     kind: Any = (
         StrEnum(name, [(each, each) for each in notes["enum"]]) if "enum" in notes else notation.annotation
     )
+    choices = ", ".join(notes.get("enum", ()))
+    metavar = name.rpartition("_")[2].upper() if len(choices) > _LONGEST_CHOICES else None
+    if metavar is not None:
+        text = f"{text} One of: {choices}."
+    option = typer.Option(help=text, show_default=False, metavar=metavar)
     return inspect.Parameter(
         name,
         inspect.Parameter.KEYWORD_ONLY,
         default=inspect.Parameter.empty if required else None,
-        annotation=Annotated[kind if required else kind | None, typer.Option(help=text, show_default=False)],
+        annotation=Annotated[kind if required else kind | None, option],
     )
 
 
