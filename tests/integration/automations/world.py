@@ -171,8 +171,10 @@ class AutomationWorld(World):
 
     async def dispatch(self, limit: int = 100) -> DispatchResult:
         """Dispatch due runs, those too whose prompts take long."""
+        before = set(self.prompts._ready)  # noqa: SLF001
         first = await self.dispatch_ready(limit)
-        if not self.prompts.rendering:
+        # A slow pass may outlast the rendering that it began: what is ready by then is dispatched too.
+        if not self.prompts.rendering and self.prompts._ready.keys() <= before:  # noqa: SLF001
             return first
         await self.prompts.settled()
         second = await self.dispatch(limit - first.runs)
