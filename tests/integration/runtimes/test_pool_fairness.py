@@ -46,6 +46,18 @@ async def test_tenants_that_hold_no_slot_run_a_job_each_beside_one_that_holds_al
     assert [job.started for job in waiting] == [0, 0], "their tenants hold slots"
 
 
+async def test_jobs_that_wait_of_a_tenant_that_holds_slots_leave_newcomers_theirs(
+    make_stage: MakeStage,
+) -> None:
+    stage = await make_stage(slots=2, newcomer_slots=2)
+    await until_begun(stage, *(assign(stage, SLEEP, "long", f"w{n}") for n in range(2)))
+    for n in range(2, 5):
+        assign(stage, QUICK, "long", f"w{n}")
+    assert stage.pool.capacity() == PoolCapacity(0, {}, 2, {"long": 5})
+    await until_begun(stage, assign(stage, SLEEP, "a"))
+    assert stage.pool.capacity() == PoolCapacity(0, {}, 1, {"long": 5, "a": 1})
+
+
 async def test_there_are_no_more_newcomers_than_stated_and_the_next_one_follows_an_end(
     make_stage: MakeStage,
 ) -> None:

@@ -45,13 +45,16 @@ class SlotTable:
         for group in groups:
             if spare := group.spare(self._settings):
                 fast[group.code.worker_id] = fast.get(group.code.worker_id, 0) + spare
-        holding, jobs = Counter(self._by_tenant), 0
+        waits: Counter[str] = Counter()
         for group in waiting:
-            holding[group.code.tenant_id] += len(group.waiting)
-            jobs += len(group.waiting)
-        free = max(0, self.free - jobs)
-        newcomers = max(0, max(0, self.free) + self.newcomers - jobs) - free
-        return PoolCapacity(free, fast, newcomers, dict(holding))
+            waits[group.code.tenant_id] += len(group.waiting)
+        free = max(0, self.free)
+        # Jobs that wait of tenants which hold slots can take free ones only, so they leave newcomers theirs.
+        starters = sum(self.holds_none(tenant_id) for tenant_id in waits)
+        beyond = min(max(0, waits.total() - free), starters)
+        newcomers = max(0, self.newcomers - beyond)
+        holding = dict(Counter(self._by_tenant) + waits)
+        return PoolCapacity(max(0, free - waits.total()), fast, newcomers, holding)
 
     def in_turn(self, groups: Mapping[str, WorkerGroup]) -> list[tuple[str, WorkerGroup]]:
         """Return these groups with their keys, those of tenants that hold the fewest slots first."""
