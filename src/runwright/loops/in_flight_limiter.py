@@ -17,6 +17,10 @@ from runwright.outbox.queue import InFlight, OutboxClaim, OutboxQueue
 LOOK_SECONDS: Final = 1.0
 GATHER_SECONDS: Final = 0.005
 """The least time between two claims, so that each finds more than what has just ended."""
+LATE_FACTOR: Final = 4
+LATE_SECONDS: Final = 0.1
+"""A turn that comes late is followed by a pause of so many times what it was late, at most so long."""
+
 STOP_SECONDS: Final = 12.0
 MOST_REMEMBERED: Final = 4096
 """Slow destinations that are remembered while nothing is in flight to them."""
@@ -84,19 +88,25 @@ class InFlightLimiter:
 
 
 class Spacer:
-    """Lets callers continue one after the other, with a least time between two of them."""
+    """Lets callers continue one after the other, with a least time between two of them.
+
+    A turn that comes late, because the loop or the machine is busy, makes the next ones rarer, so that what
+    has no turn to wait for is not held up by these.
+    """
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
         self._next = 0.0
+        self._turn = asyncio.Lock()
 
     async def turn(self) -> None:
         """Wait until it is the caller's turn."""
-        now = asyncio.get_running_loop().time()
-        at = max(now, self._next)
-        self._next = at + self._seconds
-        if at > now:
-            await asyncio.sleep(at - now)
+        loop = asyncio.get_running_loop()
+        async with self._turn:
+            due = max(loop.time(), self._next)
+            await asyncio.sleep(due - loop.time())
+            now = loop.time()
+            self._next = now + self._seconds + min(LATE_FACTOR * (now - due), LATE_SECONDS)
 
 
 def pause_until_due(next_due: datetime | None, now: datetime) -> float:

@@ -42,11 +42,12 @@ from runwright.telemetry.events.outbox import OutboxNotSettled, OutboxOutcomeRef
 
 SET_ASIDE_SECONDS: Final = 10.0
 REST_FACTOR: Final = 3
-"""A round over all destinations that found nothing is followed by a pause of so many times what it took."""
+"""A round over all destinations that found nothing, or only what goes to slow ones, is followed by a pause of
+so many times what it took."""
 MOST_FRESH: Final = 256
 """Destinations of new rows that are claimed from before the round over all destinations finds them."""
 
-SLOW_START_SECONDS: Final = 0.005
+SLOW_START_SECONDS: Final = 0.02
 """The least time between two attempts to slow destinations, which would else begin and time out together, and
 hold up what is sent to others meanwhile."""
 SETTLE_SECONDS: Final = 10.0
@@ -76,7 +77,7 @@ class OutboxSender(DatabaseLoop, Generic[Item, Result]):
         self._empty_seconds = math.inf
         self._fresh: set[str] = set()
         self._settlements: Batcher[Settlement[Result], bool] = Batcher(
-            self._settle, max_in_flight=2, retry_seconds=math.inf
+            self._settle, max_in_flight=1, retry_seconds=math.inf
         )
         self._slow_starts = Spacer(SLOW_START_SECONDS)
         self._in_flight = InFlightLimiter(subject.queue, on_end=self.loop.wake)
@@ -106,12 +107,13 @@ class OutboxSender(DatabaseLoop, Generic[Item, Result]):
         if batch.cursor is not None:
             return 0.0
         ended, self._round = self._round, _Round()
-        if ended.claims:
+        if ended.to_fast:
             return GATHER_SECONDS
         # The first round on a connection takes long, as its statement is prepared.
         rest, self._empty_seconds = min(ended.seconds, self._empty_seconds), ended.seconds
-        self._rest_until = loop.time() + min(REST_FACTOR * rest, LOOK_SECONDS)
-        return pause_until_due(ended.next_due, self._clock())
+        rest = min(REST_FACTOR * rest, LOOK_SECONDS)
+        self._rest_until = loop.time() + rest
+        return rest if ended.claims else pause_until_due(ended.next_due, self._clock())
 
     def _on_destinations(self, destinations: Collection[str]) -> None:
         """Claim from these destinations first; where they are too many, the rounds find them."""
@@ -201,11 +203,14 @@ class _Round:
 
     def __init__(self) -> None:
         self.claims = 0
+        self.to_fast = 0
+        """How many of the claims do not go to slow destinations."""
         self.seconds = 0.0
         self.next_due: datetime | None = None
 
     def add(self, batch: OutboxBatch, seconds: float) -> None:
         self.claims += len(batch.claims)
+        self.to_fast += sum(not claim.slow for claim in batch.claims)
         self.seconds += seconds
         due = [at for at in (self.next_due, batch.next_due) if at is not None]
         self.next_due = min(due, default=None)
