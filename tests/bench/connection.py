@@ -52,13 +52,14 @@ class Connection:
     def exchange(self, request: bytes) -> tuple[int, bytes]:
         """Send a request; return the status and the body of the answer."""
         self._socket.sendall(request)
-        received = self._socket.recv(65536)
-        while (size := response_size(received)) is None or len(received) < size:
+        received = bytearray(self._socket.recv(65536))
+        while not _is_whole(received):
             more = self._socket.recv(262144)
             if not more or len(received) > MAX_RESPONSE_BYTES:
                 raise AnswerError("the connection ended within an answer")
             received += more
-        return int(received[9:12]), received[received.index(b"\r\n\r\n") + 4 : size]
+        head, _, body = bytes(received).partition(b"\r\n\r\n")
+        return int(head[9:12]), _dechunked(body) if _in_chunks(head) else body
 
     def call(self, method: str, target: str, body: object = None, *, kind: str = "application/json") -> Any:  # noqa: ANN401  JSON of any shape
         """Send JSON (or bytes of another kind), get JSON; raise unless the answer is a success."""
@@ -66,6 +67,30 @@ class Connection:
         if status >= 300:
             raise AnswerError(f"{method} {target}: {status} {content[:500].decode(errors='replace')}")
         return json.loads(content)
+
+
+def _in_chunks(head: bytes | bytearray) -> bool:
+    return b"\r\ntransfer-encoding: chunked" in head.lower()
+
+
+def _is_whole(received: bytearray) -> bool:
+    """Return whether this is an answer to its end; long lists come in chunks."""
+    end = received.find(b"\r\n\r\n")
+    if end >= 0 and _in_chunks(received[:end]):
+        return received.endswith(b"\r\n0\r\n\r\n")
+    size = response_size(received)
+    return size is not None and len(received) >= size
+
+
+def _dechunked(body: bytes) -> bytes:
+    parts: list[bytes] = []
+    while True:
+        line, _, body = body.partition(b"\r\n")
+        size = int(line, 16)
+        if not size:
+            return b"".join(parts)
+        parts.append(body[:size])
+        body = body[size + 2 :]
 
 
 def response_size(received: bytes | bytearray) -> int | None:
