@@ -24,6 +24,7 @@ from runwright.core.job_state import JobStatus
 from runwright.core.template_context import TemplateContext
 from runwright.events.model import Event
 from runwright.events.publish import MAX_DEPTH
+from runwright.offload.functions import TemplateResult
 from runwright.schedules.tick_policy import CatchUp
 from tests.integration.automations.world import EVERY_MINUTE, AutomationWorld
 
@@ -477,8 +478,16 @@ async def test_a_cancel_wins_over_an_end_that_nobody_has_acted_on_yet(world: Aut
 
 
 async def test_costly_prompts_are_rendered_outside_of_the_transaction_and_hold_up_no_other_tenant(
-    world: AutomationWorld,
+    world: AutomationWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    may_render, templates = asyncio.Event(), world.prompts._templates  # noqa: SLF001
+    render = templates.render
+
+    async def render_later(tenant_id: str, prompt: str, context: bytes) -> TemplateResult:
+        await may_render.wait()
+        return await render(tenant_id, prompt, context)
+
+    monkeypatch.setattr(templates, "render", render_later)
     await world.agent()
     await world.agent(tenant="ten_b")
     costly = await world.trigger(prompt="{{ range 9000 }}{{ end }}see {{ .Data.what }}")
@@ -489,6 +498,7 @@ async def test_costly_prompts_are_rendered_outside_of_the_transaction_and_hold_u
     assert (await world.dispatch_ready()).jobs == 1
     assert list(world.prompts.rendering.values()) == ["ten_a"]
     assert (await world.dispatch_ready()).runs == 0
+    may_render.set()
     await world.prompts.settled()
     assert (await world.dispatch_ready()).runs == 1
     [run] = await world.runs(costly)
