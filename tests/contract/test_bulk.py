@@ -122,6 +122,8 @@ def test_a_key_makes_one_operation(api: Api) -> None:
         ({"action": "retry", "filter": {"created_after": "yesterday"}}, {"filter.created_after"}),
         ({"action": "retry", "filter": {"q": "a\0"}}, {"filter.q"}),
         ({"action": "retry", "filter": {"min_duration_ms": -1}}, {"filter.min_duration_ms"}),
+        ({"action": "retry", "filter": {"worker_version": 0}}, {"filter.worker_version"}),
+        ({"action": "cancel", "filter": {"retried": "no"}}, {"filter.retried"}),
         ({"action": "retry", "ids": ["x"], "dry_run": "no"}, {"dry_run"}),
         ({"action": "retry", "ids": ["x"], "version": "newest"}, {"version"}),
         ({"action": "retry", "ids": ["x"], "version": 2}, {"version"}),

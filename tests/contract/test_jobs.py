@@ -329,6 +329,9 @@ def test_filters_narrow_the_list(api: Api, worker_id: str) -> None:
     assert ids(**{"filter[error_code]": "timeout"}) == []
     assert ids(**{"filter[schedule_id]": "sch_01jd9x3v7m0000000000000000"}) == []
     assert ids(**{"filter[retried]": "true"}) == []
+    assert ids(**{"filter[worker_version]": "1"}) == [elsewhere["id"], waiting["id"], done["id"]]
+    assert ids(**{"filter[worker_version]": "1", "filter[status]": "completed"}) == [done["id"]]
+    assert ids(**{"filter[worker_version]": "2"}) == []
     assert ids(q="some text") == []
     assert ids(**{"filter[created_after]": "-1h", "filter[status]": "completed"}) == [done["id"]]
     assert ids(**{"filter[created_before]": "-1h"}) == []
@@ -428,6 +431,7 @@ def test_a_zones_plus_sign_survives_the_query_string(api: Api, worker_id: str) -
         ("filter[status]", ""),
         ("filter[error_code]", "boom"),
         ("filter[min_duration_ms]", "-1"),
+        ("filter[worker_version]", "0"),
         ("filter[retried]", "perhaps"),
         ("filter[created_after]", "-24"),
         ("filter[created_after]", "-99999h"),

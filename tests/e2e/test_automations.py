@@ -133,7 +133,7 @@ def test_triggers_from_the_command_line(run: Run) -> None:
     common = ("automation", "triggers")
     made = run(*common, "create", "--name", "hook", "--scope", "workspace", "--workspace", "ws1", "--event", "webhook",
                "--agent", "echo", "--prompt", "{{.Kind}}", "--filter", "data.a=1,data.b=2", "--filter", "kind=webhook",
-               "--endpoint-slug", "hook", "--webhook-secret-value", "s3cret-value")  # fmt: skip
+               "--endpoint-slug", "hook", RUNWRIGHT_WEBHOOK_SECRET="s3cret-value")  # fmt: skip
     assert made["filter"] == {"data.a": "1", "data.b": "2", "kind": "webhook"}
     assert "s3cret-value" not in json.dumps(made)
     text = run(*common, "get", made["id"], form="human")

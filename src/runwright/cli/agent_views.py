@@ -11,6 +11,7 @@ import typer
 from runwright.cli.exits import CommandError, ExitCode
 from runwright.cli.output import Column, section
 from runwright.cli.remote import Remote, reads
+from runwright.cli.terminal import argument
 from runwright.cli.times import ago
 
 if TYPE_CHECKING:
@@ -148,6 +149,6 @@ def _worker(one: "WorkerInfo") -> str:
         "secrets": ", ".join(one.secrets),
         "version": f"v{one.version}",
         "changed": f"{ago(one.updated_at, datetime.now(UTC))} ago",
-        "more": f"runwright workers get {one.name}",
+        "more": f"runwright workers get {argument(one.name)}",
     }
     return section(one.name, values)

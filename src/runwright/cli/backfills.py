@@ -10,6 +10,7 @@ from runwright.cli.exits import CommandError, ExitCode
 from runwright.cli.progress import progress_bar
 from runwright.cli.refs import find_schedule
 from runwright.cli.remote import DryRun, Remote, writes
+from runwright.cli.terminal import note
 from runwright.cli.times import parse_moment
 
 if TYPE_CHECKING:
@@ -42,7 +43,11 @@ def backfill(
         return
     remote.confirm(f"{_count_text(counted)}. Fire them?")
     started = remote.writer.schedules.backfill(found.id, begin, end)
-    ended = _watch(remote, started)
+    try:
+        ended = _watch(remote, started)
+    except KeyboardInterrupt:
+        note("\nDetached; the backfill continues on the server.")
+        raise typer.Exit(ExitCode.INTERRUPTED) from None
     remote.output.thing(ended, lambda: f"{ended.done} fired, {ended.skipped} skipped, {ended.failed} failed")
     if ended.failed or ended.status != "completed":
         raise CommandError(ended.error or f"The backfill is {ended.status}.", ExitCode.FAILED)

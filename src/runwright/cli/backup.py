@@ -13,7 +13,7 @@ from runwright.backups.backup import make_backup, new_file
 from runwright.backups.model import BackupManifest
 from runwright.cli.database import database_address
 from runwright.cli.exits import UsageError
-from runwright.cli.options import BACKUP_SETTINGS, takes_settings
+from runwright.cli.options import VAULT_SETTINGS, takes_settings
 from runwright.cli.output import Output
 from runwright.cli.progress import byte_bar
 from runwright.cli.remote import takes_output
@@ -35,7 +35,7 @@ Programs = Annotated[
 ]
 
 
-@takes_settings(BACKUP_SETTINGS)
+@takes_settings(VAULT_SETTINGS)
 @takes_output
 def backup(
     settings: Settings,

@@ -14,7 +14,7 @@ from runwright.cli.index import COMMANDS
 from runwright.cli.output import Column, section
 from runwright.cli.refs import find_question, short_id
 from runwright.cli.remote import Remote, reads, writes
-from runwright.cli.terminal import painter, printable
+from runwright.cli.terminal import one_line, painter, printable
 from runwright.cli.times import ago
 
 if TYPE_CHECKING:
@@ -157,4 +157,4 @@ def _give(remote: Remote, question: str, answer: str, note: str | None) -> None:
 
 def _given(one: "InboxInfo") -> str:
     mark = painter(sys.stdout)("green", "✓")
-    return f"{mark} {one.id}: {_answer(one)}   {one.asked_by} asked about {one.subject}"
+    return f"{mark} {one.id}: {_answer(one)}   {one_line(f'{one.asked_by} asked about {one.subject}')}"

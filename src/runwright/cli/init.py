@@ -1,5 +1,7 @@
 """`runwright init`: a folder with a worker to start from."""
 
+import json
+import os
 import re
 import sys
 from enum import StrEnum
@@ -12,7 +14,7 @@ import typer
 
 from runwright.cli.exits import UsageError
 from runwright.cli.project.names import FILE_NAME
-from runwright.cli.terminal import painter
+from runwright.cli.terminal import argument, painter
 
 _TEMPLATES: Final = ("cli", "templates", "init")
 _GITIGNORE: Final = "gitignore.txt"
@@ -54,7 +56,7 @@ def init(
     """
     worker = name or folder.resolve().name or "worker"
     files = _files(template, worker)
-    existing = [file for file in files if (folder / file).exists() and file != ".gitignore"]
+    existing = [file for file in files if os.path.lexists(folder / file) and file != ".gitignore"]
     if existing:
         raise UsageError(
             f"{folder / existing[0]} exists already; nothing was written.", hint="Name another folder."
@@ -77,15 +79,17 @@ def _sorted(folder: Traversable) -> list[Traversable]:
 
 
 def _filled(text: str, worker: str) -> str:
-    quoted = worker.replace("\\", "\\\\").replace('"', '\\"')
+    quoted = json.dumps(worker, ensure_ascii=False)[1:-1].replace("\x7f", "\\u007f")  # is TOML's too
     slug = re.sub(r"[^a-z0-9]+", "-", worker.lower()).strip("-") or "hook"
     return text.replace("{name}", quoted).replace("{slug}", slug)
 
 
 def _write(file: Path, text: str) -> bool:
-    if file.exists():
+    try:
+        with file.open("x", encoding="utf-8") as opened:
+            opened.write(text)
+    except FileExistsError:
         return False
-    file.write_text(text, encoding="utf-8")
     if file.suffix == ".sh":
         file.chmod(0o755)
     return True
@@ -95,12 +99,12 @@ def _show(folder: Path, worker: str, written: list[str]) -> None:
     paint = painter(sys.stdout)
     for file in written:
         sys.stdout.write(f"  {paint('green', '✓')} {folder / file}\n")
-    where = "" if folder == Path() else f" {folder}"
+    where = "" if folder == Path() else f" {argument(str(folder))}"
     sys.stdout.write(f"\n{paint('bold', 'Next')}\n")
     steps = {
         f"runwright dev{where}": "run it here: reloads on save, logs live",
         f"runwright deploy{where}": "put it on the server of your profile",
-        f"runwright run {worker} -i name=Ada": "",
+        f"runwright run {argument(worker)} -i name=Ada": "",
     }
     width = max(map(len, steps)) + 3
     for step, about in steps.items():

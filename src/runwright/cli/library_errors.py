@@ -28,7 +28,16 @@ def report_other(error: Exception) -> int | None:
         return ExitCode.FAILED
     if isinstance(error, ClientError):
         return _report_client(error)
-    return _report_database(error)
+    code = _report_database(error)
+    return _report_system(error) if code is None and isinstance(error, OSError) else code
+
+
+def _report_system(error: OSError) -> int | None:
+    """Report what the system refuses: a file that cannot be read, a disk that is full."""
+    if error.strerror is None:
+        return None
+    print_error(f"{error.strerror}." if error.filename is None else f"{error.filename}: {error.strerror}.")
+    return ExitCode.FAILED if error.filename is None else ExitCode.USAGE
 
 
 def _report_usage(error: Exception) -> int:

@@ -7,6 +7,7 @@ import typer
 
 from runwright.cli.exits import ExitCode
 from runwright.cli.terminal import note
+from runwright.client.errors import ClientError
 from runwright.client.models.jobs import LineInfo
 
 if TYPE_CHECKING:
@@ -75,18 +76,26 @@ class LogFollower:
 def wait_for(client: "Runwright", job_id: str, seconds: float | None, printer: JobPrinter) -> "JobInfo":
     """Return the job when it has ended, or as it is after so many seconds."""
     try:
-        LogFollower(client, job_id, printer).join(seconds)
-    finally:
-        printer.end()
-    return client.jobs.get(job_id)
+        try:
+            LogFollower(client, job_id, printer).join(seconds)
+        finally:
+            printer.end()
+        return client.jobs.get(job_id)
+    except ClientError:
+        _name_running(job_id, f"The connection was lost; {job_id} continues on the server.")
+        raise
 
 
 def detach(job_id: str) -> typer.Exit:
     """Print how to follow or cancel a job that is left running, and return the exit."""
-    note(f"\nDetached; {job_id} keeps running.")
+    _name_running(job_id, f"Detached; {job_id} keeps running.")
+    return typer.Exit(ExitCode.INTERRUPTED)
+
+
+def _name_running(job_id: str, why: str) -> None:
+    note(f"\n{why}")
     note(f"  follow it  runwright logs {job_id} -f", "dim")
     note(f"  cancel it  runwright jobs cancel {job_id}", "dim")
-    return typer.Exit(ExitCode.INTERRUPTED)
 
 
 def exit_code(job: "JobInfo") -> ExitCode:

@@ -7,6 +7,7 @@ Only the module of the named command is imported: loading the server takes ten t
 import difflib
 import gc
 import importlib
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -23,7 +24,20 @@ COMPLETE_VARIABLE: Final = "_RUNWRIGHT_COMPLETE"
 
 def main() -> int:
     """Run the command that the arguments name, and return the exit code."""
-    arguments = sys.argv[1:]
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # names of files can have what no encoding has
+    try:
+        code = _command(sys.argv[1:])
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitCode.FAILED
+    except KeyboardInterrupt:
+        return ExitCode.INTERRUPTED
+    return code
+
+
+def _command(arguments: list[str]) -> int:
     if COMPLETE_VARIABLE in os.environ:
         importlib.import_module("typer._completion_classes").completion_init()  # the shells that Typer knows
         return _run(arguments)

@@ -12,15 +12,15 @@ import typer
 from runwright.cli.signatures import own_parameters, sign
 from runwright.config import FIELDS, describe, load_settings
 
-ALL_SETTINGS: Final = tuple(FIELDS)
+_KEYS: Final = frozenset({"platform_key", "vault_key"})
+"""Settings that have no flag: an argument is seen by all users of the machine."""
+
+ALL_SETTINGS: Final = tuple(name for name in FIELDS if name not in _KEYS)
 DATABASE_SETTINGS: Final = ("data_dir", "database_url")
 """Settings of commands that use the database."""
 
-VAULT_SETTINGS: Final = (*DATABASE_SETTINGS, "vault_key", "vault_key_file", "vault_key_command")
-"""Settings of commands that open the vault."""
-
-BACKUP_SETTINGS: Final = (*DATABASE_SETTINGS, "vault_key_file", "vault_key_command")
-"""Settings of commands that only need to know which keys there are."""
+VAULT_SETTINGS: Final = (*DATABASE_SETTINGS, "vault_key_file", "vault_key_command")
+"""Settings of commands that need the vault's keys."""
 
 _CONFIG: Final = inspect.Parameter(
     "config",

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar
 
 import msgspec
 
-from runwright.cli.terminal import one_line, painter, width_of
+from runwright.cli.terminal import harmless, one_line, painter, width_of
 from runwright.cli.text_width import columns_of, cut
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class Output(msgspec.Struct, frozen=True):
         if self.format.is_json:
             write_json(thing, indent=None if self.format is OutputFormat.JSONL else 2)
         else:
-            text = human()
+            text = harmless(human(), sys.stdout)
             sys.stdout.write(f"{text}\n" if text else "")
 
     def rows(self, rows: Iterable[T], columns: Sequence[Column[T]], *, empty: str) -> int:
@@ -108,7 +108,8 @@ def write_json(value: object, *, indent: int | None = 2) -> None:
     """Write a value as JSON, with all its characters."""
     plain = _builtins(value)
     separators = (",", ":") if indent is None else None
-    text = json.dumps(plain, indent=indent, ensure_ascii=False, separators=separators)
+    only_ascii = not (sys.stdout.encoding or "utf-8").lower().startswith("utf")
+    text = json.dumps(plain, indent=indent, ensure_ascii=only_ascii, separators=separators)
     sys.stdout.write(_without_lone_surrogates(text) + "\n")
     sys.stdout.flush()
 

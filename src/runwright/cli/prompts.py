@@ -1,12 +1,15 @@
 """Questions to the person at the terminal; without one they are refused, never guessed."""
 
+import getpass
 import sys
 from collections.abc import Sequence
-
-import typer
+from pathlib import Path
+from typing import Final
 
 from runwright.cli.exits import CommandError, ExitCode, UsageError
-from runwright.cli.terminal import is_interactive, painter
+from runwright.cli.terminal import harmless, is_interactive, painter
+
+_STDIN: Final = "-"
 
 
 def confirm(question: str, *, yes: bool) -> None:
@@ -35,7 +38,7 @@ def require_name(name: str, given: Sequence[str], what: str) -> None:
 
 def ask(question: str) -> str:
     """Return a line that the person types; the question is on stderr."""
-    sys.stderr.write(question)
+    sys.stderr.write(harmless(question, sys.stderr))
     sys.stderr.flush()
     line = sys.stdin.readline()
     if not line:
@@ -46,9 +49,29 @@ def ask(question: str) -> str:
 
 def read_secret(what: str) -> str:
     """Return a secret from a prompt that does not show it, or from stdin where that is no terminal."""
-    if sys.stdin.isatty():
-        return str(typer.prompt(what, hide_input=True, err=True))
-    text = sys.stdin.read()
+    text = getpass.getpass(f"{what}: ", sys.stderr) if sys.stdin.isatty() else sys.stdin.read()
+    return _secret_in(text, what)
+
+
+def read_secret_option(option: str, place: str, what: str) -> str:
+    """Return the secret that an option names: `-` asks for it or reads stdin, `@FILE` reads a file.
+
+    UsageError for anything else: an argument is seen by all users of the machine, and kept in histories.
+    """
+    if place == _STDIN:
+        return read_secret(what)
+    if not place.startswith("@"):
+        raise UsageError(
+            f"{option}: a secret is never an argument.",
+            hint=f"{option} - asks for it, or reads stdin; {option} @FILE reads a file.",
+        )
+    try:
+        return _secret_in(Path(place[1:]).read_text(encoding="utf-8"), what)
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{option} {place}: {error}.") from None
+
+
+def _secret_in(text: str, what: str) -> str:
     if not text.strip():
         raise UsageError(f"{what} is empty.", hint='Pipe it in: printf %s "$VALUE" | runwright …')
     return text.removesuffix("\n").removesuffix("\r")

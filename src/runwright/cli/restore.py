@@ -13,12 +13,13 @@ from runwright.backups.model import BackupManifest, CopyProgress
 from runwright.backups.restore import check_backup, restore_database, restore_embedded
 from runwright.cli.backup import Programs, secrets_text, summary_of
 from runwright.cli.exits import CommandError, ExitCode
-from runwright.cli.options import BACKUP_SETTINGS, takes_settings
+from runwright.cli.options import VAULT_SETTINGS, takes_settings
 from runwright.cli.output import Output, section
 from runwright.cli.progress import byte_bar
 from runwright.cli.remote import takes_output
 from runwright.cli.terminal import note
 from runwright.cli.times import bytes_text, clock
+from runwright.cli.trial_restore import TrialResult, try_restore
 from runwright.config import Settings
 from runwright.config.private_file import PrivateFileError
 from runwright.db.migrator import bundled_migrations
@@ -26,7 +27,7 @@ from runwright.secrets.key_source import key_source, read_keyring
 from runwright.secrets.model import VaultKeyError
 
 
-@takes_settings(BACKUP_SETTINGS)
+@takes_settings(VAULT_SETTINGS)
 @takes_output
 def restore(
     settings: Settings,
@@ -34,7 +35,11 @@ def restore(
     output: Output,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A backup.")],
     verify: Annotated[
-        bool, typer.Option("--verify", help="Only check the file: read all of it, and restore nothing.")
+        bool,
+        typer.Option(
+            "--verify",
+            help="Restore it into a temporary place only, and run a job there, to see that it can be.",
+        ),
     ] = False,
     pg_bin: Programs = None,
 ) -> None:
@@ -42,6 +47,9 @@ def restore(
 
     The place is --data-dir, which must be missing or empty, or --database-url, a database without tables. It
     is restored as a whole or not at all, and the rows of every table are counted. Then start the server.
+
+    --verify restores into a temporary folder (TMPDIR), migrates it, decrypts all secrets if their key is in
+    the file or here, runs a job there, and deletes it. Nothing that was queued or due is run or sent.
 
     Examples:
     $ runwright restore monday.backup --verify
@@ -51,21 +59,25 @@ def restore(
         raise CommandError(f"There is no file {file}.", ExitCode.NOT_FOUND)
     with ArchiveReader(file) as reader:
         began = time.monotonic()
+        trial = None
         with byte_bar("checking" if verify else "restoring") as draw:
-            asyncio.run(_run(settings, reader, pg_bin, draw, verify=verify))
+            if verify:
+                asyncio.run(check_backup(reader, programs=pg_bin, progress=draw))
+                trial = try_restore(settings, reader, progress=draw)
+            else:
+                asyncio.run(_restore(settings, reader, pg_bin, draw))
         seconds = time.monotonic() - began
         manifest = reader.manifest
     shown = {"file": str(file), "verified": True, "restored": not verify, **msgspec.to_builtins(manifest)}
-    output.thing(shown, lambda: _done(settings, file, manifest, seconds, verify=verify))
+    shown |= {} if trial is None else {"trial": msgspec.to_builtins(trial)}
+    output.thing(shown, lambda: _done(settings, file, manifest, seconds, trial))
     _warn_of_key(settings, manifest)
 
 
-async def _run(
-    settings: Settings, reader: ArchiveReader, programs: Path | None, draw: CopyProgress, *, verify: bool
+async def _restore(
+    settings: Settings, reader: ArchiveReader, programs: Path | None, draw: CopyProgress
 ) -> None:
-    if verify:
-        await check_backup(reader, programs=programs, progress=draw)
-    elif settings.database_url is None:
+    if settings.database_url is None:
         await restore_embedded(reader, settings.data_dir, programs=programs, progress=draw)
     else:
         await restore_database(
@@ -73,21 +85,31 @@ async def _run(
         )
 
 
-def _done(settings: Settings, file: Path, manifest: BackupManifest, seconds: float, *, verify: bool) -> str:
+def _done(
+    settings: Settings, file: Path, manifest: BackupManifest, seconds: float, trial: TrialResult | None
+) -> str:
     about = {
         "made": f"{clock(manifest.created_at)} by Runwright {manifest.runwright}",
         "has": summary_of(manifest),
         "secrets": f"{manifest.secrets:,}" if manifest.secrets else "",
         "vault key": "in the file" if manifest.has_vault_key else "",
     }
-    if verify:
-        title = f"✓ {file} is complete"
+    if trial is not None:
+        title = f"✓ {file} is complete and can be restored   {seconds:.1f} s"
         about["size"] = bytes_text(sum(one.bytes for one in manifest.members.values()))
+        about["secrets"] = _decrypted(trial)
+        about["trial job"] = trial.job
     else:
         place = "the database" if settings.database_url else str(settings.data_dir)
         title = f"✓ restored into {place}   {seconds:.1f} s"
         about["next"] = _next_step(settings, manifest)
     return section(title, about)
+
+
+def _decrypted(trial: TrialResult) -> str:
+    if trial.secrets is None:
+        return "not decrypted: their key is not here"
+    return f"all {trial.secrets:,} decrypted" if trial.secrets else ""
 
 
 def _next_step(settings: Settings, manifest: BackupManifest) -> str:

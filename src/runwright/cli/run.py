@@ -15,7 +15,7 @@ from runwright.cli.job_rendering import painted_status
 from runwright.cli.live_lines import LinePrinter, LiveScreen
 from runwright.cli.log_follower import QuietPrinter, detach, exit_code, wait_for
 from runwright.cli.remote import DryRun, Remote, writes
-from runwright.cli.terminal import note, painter, shown
+from runwright.cli.terminal import note, one_line, painter, shown
 from runwright.cli.times import milliseconds, parse_moment, require_duration
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def run(  # noqa: PLR0913  one per flag
         found = remote.client.workers.get(worker)
         remote.output.thing(
             {"worker": found.name, "worker_id": found.id, "input": values, **options},
-            lambda: f"would run {found.name} v{found.version} with {json.dumps(values)}",
+            lambda: f"would run {one_line(found.name)} v{found.version} with {json.dumps(values)}",
         )
         return
     job = remote.writer.jobs.submit(worker, values, **options)

@@ -14,7 +14,7 @@ from runwright.cli.output import Column, section
 from runwright.cli.refs import find_schedule, short_id
 from runwright.cli.remote import Remote, reads, writes
 from runwright.cli.run import read_input
-from runwright.cli.terminal import painter
+from runwright.cli.terminal import one_line, painter
 from runwright.cli.times import ago, duration_text
 
 if TYPE_CHECKING:
@@ -151,6 +151,10 @@ def next_(
     remote.output.thing(preview, lambda: _firings(remote, found, count))
 
 
+def _called(one: "ScheduleInfo") -> str:
+    return one_line(one.name or one.id)
+
+
 def _firings(remote: Remote, schedule: "ScheduleInfo", count: int) -> str:
     firings = remote.client.schedules.preview(schedule.id, count).firings
     return "\n".join(f"{one.local}  {one.message or ''}".rstrip() for one in firings) or "It never fires."
@@ -178,7 +182,7 @@ def pause(remote: Remote, *, schedule: ScheduleRef) -> None:
     $ runwright schedules pause nightly
     """
     found = remote.writer.schedules.pause(find_schedule(remote.client, schedule).id)
-    remote.output.thing(found, lambda: f"{found.name or found.id} is paused")
+    remote.output.thing(found, lambda: f"{_called(found)} is paused")
 
 
 @app.command()
@@ -190,7 +194,7 @@ def resume(remote: Remote, *, schedule: ScheduleRef) -> None:
     $ runwright schedules resume nightly
     """
     found = remote.writer.schedules.resume(find_schedule(remote.client, schedule).id)
-    remote.output.thing(found, lambda: f"{found.name or found.id} fires {_next(found, datetime.now(UTC))}")
+    remote.output.thing(found, lambda: f"{_called(found)} fires {_next(found, datetime.now(UTC))}")
 
 
 @app.command()
@@ -233,6 +237,6 @@ def delete(remote: Remote, *, schedule: ScheduleRef) -> None:
     $ runwright schedules delete nightly -y
     """
     found = find_schedule(remote.client, schedule)
-    remote.confirm(f"The schedule {found.name or found.id} ({found.cron}). Delete it for good?")
+    remote.confirm(f"The schedule {_called(found)} ({found.cron}). Delete it for good?")
     remote.writer.schedules.delete(found.id)
     remote.output.thing({"id": found.id, "deleted": True}, lambda: f"{found.id} is deleted")

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import shutil
 import sys
 from collections.abc import Callable
@@ -25,9 +26,14 @@ _CODES: Final = {
 }
 _CONTROLS: Final = re.compile(
     r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[PX^_][^\x1b]*\x1b\\|[@-Z\\-_])"  # sequences
-    r"|[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u061c\u202a-\u202e\u2066-\u2069]"
+    r"|[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u061c\u2028-\u202e\u2066-\u2069\U000e0000-\U000e007f]"
 )
-"""Escape sequences, C0 and C1 controls but tab and newline, and marks that turn the direction of text."""
+"""Escape sequences, C0 and C1 controls but tab and newline, marks that turn the direction of text or end a
+line, and invisible letters.
+"""
+
+_OURS: Final = re.compile(r"(\x1b\[(?:0|(?:[12]|3[1-6])(?:;(?:[12]|3[1-6]))*)m)")
+"""The sequences that `painter` makes."""
 
 
 def is_drawable(stream: TextIO) -> bool:
@@ -74,6 +80,14 @@ def printable(text: str) -> str:
     return _CONTROLS.sub("", text)
 
 
+def harmless(text: str, stream: TextIO) -> str:
+    """Return painted text as a stream gets it: on a terminal without control characters but our colours."""
+    if not stream.isatty():
+        return text
+    parts = _OURS.split(text)
+    return "".join(part if n % 2 else printable(part) for n, part in enumerate(parts))
+
+
 def shown(text: str, stream: TextIO) -> str:
     """Return text as a stream gets it: unchanged, but without control characters on a terminal."""
     return printable(text) if stream.isatty() else text
@@ -84,6 +98,11 @@ def one_line(text: str) -> str:
     return " ".join(printable(text).split())
 
 
+def argument(text: str) -> str:
+    """Return text as a word of a command line that a person may copy into a shell."""
+    return shlex.quote(one_line(text))
+
+
 def note(text: str, style: str = "") -> None:
     """Print a message for people, on stderr; stdout has results only."""
-    sys.stderr.write(f"{painter(sys.stderr)(style, text)}\n")
+    sys.stderr.write(f"{harmless(painter(sys.stderr)(style, text), sys.stderr)}\n")

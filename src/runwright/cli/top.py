@@ -4,7 +4,7 @@ import contextlib
 import select
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -18,16 +18,16 @@ from runwright.cli.output import Column, render_table
 from runwright.cli.progress import redrawn
 from runwright.cli.remote import Remote, reads
 from runwright.cli.terminal import painter, width_of
+from runwright.client.errors import ApiError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from runwright.client.models.jobs import JobInfo
     from runwright.client.models.reports import QueueListInfo
 
 _MOST_WORKERS: Final = 8
 _MOST_JOBS: Final = 10
 _NAMED: Final = 100
+_FORBIDDEN: Final = 403
 
 
 class Sample(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,6 +38,8 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     ended: int
     running: list[Any]
     names: dict[str, str]
+    executors: Sequence[Any]
+    """Of the whole server; none where the key is not the operator's."""
 
 
 @reads
@@ -49,7 +51,7 @@ def top(
     ] = 2.0,
     once: Annotated[bool, typer.Option("--once", help="Print one view, and end.")] = False,
 ) -> None:
-    """Watch queues, rates and running jobs; q quits.
+    """Watch queues, rates, running jobs and, as the operator, executors; q quits.
 
     Examples:
     $ runwright top --once
@@ -62,14 +64,23 @@ def top(
     with _keys() as pressed, redrawn() as draw, contextlib.suppress(KeyboardInterrupt):
         before: Sample | None = None
         while True:
-            now = _sample(remote)
+            now = _sample(remote, operator=before is None or bool(before.executors))
             draw(_view(now, before, remote))
             before = now
             if pressed(every) in {"q", "Q"}:
                 return
 
 
-def _sample(remote: Remote) -> Sample:
+def _executors(remote: Remote) -> Sequence[Any]:
+    try:
+        return remote.client.system().executors
+    except ApiError as error:
+        if error.status != _FORBIDDEN:
+            raise
+        return ()
+
+
+def _sample(remote: Remote, *, operator: bool = True) -> Sample:
     client = remote.client
     busiest = client.analytics.by_worker(days=1, sort="queued", limit=_NAMED)
     return Sample(
@@ -78,6 +89,7 @@ def _sample(remote: Remote) -> Sample:
         ended=client.analytics.report(days=1).jobs.total,
         running=list(islice(client.jobs.list(status="running", per_page=_MOST_JOBS), _MOST_JOBS)),
         names={one.worker_id: one.worker_name for one in busiest.workers},
+        executors=_executors(remote) if operator else (),
     )
 
 
@@ -95,13 +107,22 @@ def _view(now: Sample, before: Sample | None, remote: Remote) -> str:
         Column("RUNNING", lambda one: f"{one.running:,}", right=True),
     )
     width = width_of(sys.stdout)
-    parts = [head]
+    parts = [head, *_executors_text(now.executors)]
     if workers:
         parts += ["", render_table(workers, columns, cut_to=width)]
     if now.running:
         jobs: list[JobInfo] = now.running
         parts += ["", render_table(jobs, job_columns(datetime.now(UTC)), cut_to=width)]
     return "\n".join(parts)
+
+
+def _executors_text(executors: Sequence[Any]) -> Iterator[str]:
+    """Yield how many executors there are, and how many of their slots are in use."""
+    live = [one for one in executors if one["live"]]
+    if executors:
+        used, slots = sum(one["running"] for one in live), sum(one["slots"] for one in live)
+        lost = f"   {len(executors) - len(live)} lost" if len(live) < len(executors) else ""
+        yield f"executors {len(live)}   slots {used}/{slots}{lost}"
 
 
 def _rate(now: Sample, before: Sample) -> float:

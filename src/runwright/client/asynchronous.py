@@ -12,6 +12,7 @@ from runwright.client.errors import api_error
 from runwright.client.http_library import EventSource, ServerSentEvent, httpx
 from runwright.client.messages import ApiRequest, ApiResponse
 from runwright.client.transports import (
+    NO_ANSWER,
     OK,
     Transport,
     headers_of,
@@ -38,7 +39,7 @@ class AsyncTransport:
         """Return the answer."""
         try:
             return response_of(await self._client.send(self._prepared(request)))
-        except httpx.TransportError as error:
+        except NO_ANSWER as error:
             raise unreachable(self._url, error) from None
 
     async def events(self, request: ApiRequest) -> AsyncGenerator[ServerSentEvent, None]:
@@ -54,7 +55,7 @@ class AsyncTransport:
                     yield event
             finally:
                 await response.aclose()
-        except httpx.TransportError as error:
+        except NO_ANSWER as error:
             raise unreachable(self._url, error) from None
 
     async def sleep(self, seconds: float) -> None:

@@ -11,6 +11,7 @@ from runwright.client.errors import api_error
 from runwright.client.http_library import EventSource, ServerSentEvent, httpx
 from runwright.client.messages import ApiRequest, ApiResponse
 from runwright.client.transports import (
+    NO_ANSWER,
     OK,
     Transport,
     headers_of,
@@ -37,7 +38,7 @@ class BlockingTransport:
         """Return the answer."""
         try:
             return response_of(self._client.send(self._prepared(request)))
-        except httpx.TransportError as error:
+        except NO_ANSWER as error:
             raise unreachable(self._url, error) from None
 
     async def events(self, request: ApiRequest) -> AsyncGenerator[ServerSentEvent, None]:
@@ -51,7 +52,7 @@ class BlockingTransport:
                     yield event
             finally:
                 response.close()
-        except httpx.TransportError as error:
+        except NO_ANSWER as error:
             raise unreachable(self._url, error) from None
 
     async def sleep(self, seconds: float) -> None:

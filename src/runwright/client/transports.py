@@ -24,6 +24,10 @@ _NOT_SENT: Final = (
 )
 
 
+NO_ANSWER: Final = (httpx.TransportError, httpx.DecodingError)
+"""What httpx raises where no answer came, or not the whole of one."""
+
+
 class Transport(Protocol):
     """Sends requests. Raises Unreachable where no answer came."""
 
@@ -88,7 +92,7 @@ def lower_case(headers: httpx.Headers) -> Mapping[str, str]:
     return {name.lower(): value for name, value in headers.items()}
 
 
-def unreachable(url: str, error: httpx.TransportError) -> Unreachable:
+def unreachable(url: str, error: httpx.RequestError) -> Unreachable:
     """Return the error for an exchange that failed, without the path and the key of the request."""
     sent = not isinstance(error, _NOT_SENT)
     if isinstance(error, httpx.ConnectTimeout | httpx.PoolTimeout):

@@ -96,6 +96,8 @@ class _Demo:
         later = f"runwright open --tenant {TENANT}"
         self.console.print(f"[bold]Dashboard[/bold]     {link.url}", soft_wrap=True)
         self.console.print(f"              once, for five minutes; another: {later}")
+        self.console.print(f"Command line  runwright jobs list --tenant {TENANT}", soft_wrap=True)
+        self.console.print("              shows these jobs; without --tenant you have a place of your own")
         self.console.print(f"API           {self._server.url}/v1/ava/docs")
         self.console.print(f"Documentation {self._server.url}/docs/")
         self.console.print("Stop with Ctrl-C.")

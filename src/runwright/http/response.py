@@ -87,8 +87,11 @@ class RowsResponse(Response):
         status: int,
         media_type: str,
         headers: dict[str, str] | None,
+        *,
+        is_late: bool = False,
     ) -> None:
-        """`result` has `_MARK` in place of the rows."""
+        """`result` has `_MARK` in place of the rows. `is_late`: they are read while they are sent."""
+        self.is_late = is_late
         self.status_code = status
         self.media_type = media_type
         self.init_headers(headers or {})
@@ -124,12 +127,17 @@ async def struct_response(
     if late is not None and isinstance(result, msgspec.Struct):
         rows = getattr(result, late.field)
         marked = msgspec.structs.replace(result, **{late.field: _MARK})
-        return RowsResponse(marked, _late_rows(rows, late), status, media_type, headers)
+        return RowsResponse(marked, _late_rows(rows, late), status, media_type, headers, is_late=True)
     encoded = await encode_rows(result)
     large = _without_large_list(encoded)
     if large is None:
         return json_response(encoded, status, media_type, headers)
     return RowsResponse(large[0], _each(large[1]), status, media_type, headers)
+
+
+def is_held_whole(response: Response) -> bool:
+    """Return whether a response is large, and all of it in memory until it is sent."""
+    return isinstance(response, RowsResponse) and not response.is_late
 
 
 async def _late_rows(rows: Sequence[Any], late: LateRows) -> AsyncGenerator[bytes, None]:

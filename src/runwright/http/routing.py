@@ -8,6 +8,7 @@ without a slash at the end.
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import AsyncExitStack
 from typing import Any, Final, Protocol, TypeVar
 
 import msgspec
@@ -20,7 +21,7 @@ from starlette.types import Message, Receive, Scope, Send
 from runwright.core.roles import Caller, KeyScope, Role
 from runwright.http.errors import ErrorTable
 from runwright.http.request import Request
-from runwright.http.response import EVENT_STREAM, JSON, Reply, struct_response
+from runwright.http.response import EVENT_STREAM, JSON, Reply, is_held_whole, struct_response
 from runwright.http.services import EdgeState
 from runwright.http.validation import Validator
 
@@ -30,6 +31,7 @@ H = TypeVar("H", bound=Handler)
 _OK: Final = 200
 _CREATED: Final = 201
 _NO_CONTENT: Final = 204
+_CURSOR: Final = "cursor"
 _STATUSES: Final = {"POST": _CREATED, "DELETE": _NO_CONTENT}
 _SLASHES: Final = re.compile("/{2,}")
 _HOST: Final = re.compile(rb"[0-9A-Za-z!$&'()*+,;=\-._~:\[\]@%]*")
@@ -104,6 +106,11 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     example: dict[str, Any] | None = None
     """A body."""
 
+    @property
+    def reads_pages(self) -> bool:
+        """Whether it answers with a page of a list, which may be large."""
+        return self.method == "GET" and self.query is not None and _CURSOR in self.query.__struct_fields__
+
 
 class Routes(list[Route]):
     """The routes of a resource, which share a dialect, a path and a tag."""
@@ -152,23 +159,30 @@ class _Operation:
         self._route = route
         self._edge = edge
         self._declared = (route.query, route.body)
+        self._reads_pages = route.reads_pages
         self._refuses_query = route.dialect.strict_query and route.query is None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive, self._edge, self._declared)
-        try:
-            response = await self._respond(request)
-        except Exception as error:  # noqa: BLE001  the last resort, which logs unknown errors
-            response = respond_to_error(self._route.dialect, error, request.id, self._edge)
-        finally:
-            await request.release_body()
-        await response(scope, receive, send)
+        async with AsyncExitStack() as turn:
+            try:
+                response = await self._respond(request, turn)
+            except Exception as error:  # noqa: BLE001  the last resort, which logs unknown errors
+                response = respond_to_error(self._route.dialect, error, request.id, self._edge)
+            finally:
+                await request.release_body()
+            if not is_held_whole(response):
+                await turn.aclose()
+            await response(scope, receive, send)
 
-    async def _respond(self, request: Request) -> Response:
+    async def _respond(self, request: Request, turn: AsyncExitStack) -> Response:
         route = self._route
         if route.access is not None:
             request.caller = await route.access(request)
             request.caller_is_known()
+            if self._reads_pages:
+                page = self._edge.page_turns.turn(request.tenant_id)
+                await request.while_connected(turn.enter_async_context(page))
         if route.precondition is not None:
             await route.precondition(request)
         if self._refuses_query and request.query_string:

@@ -21,6 +21,7 @@ from runwright.events.event_log import EventReader
 from runwright.events.feed import EventFeed
 from runwright.http.connection_limits import ConnectionCaps, caps_for
 from runwright.http.large_bodies import LargeBodies
+from runwright.http.page_turns import page_turns
 from runwright.http.response import OpenStreams
 from runwright.http.system_report import SystemReport
 from runwright.http.uploads import Uploads
@@ -43,6 +44,7 @@ from runwright.tenants.status_cache import TenantStatusCache
 from runwright.tenants.tenants import Tenants
 from runwright.tenants.usage import UsageReporter
 from runwright.webhooks.service import WebhookEndpoints
+from runwright.workers.bundles.tenant_turns import TenantTurns
 from runwright.workers.contents import VersionContents
 from runwright.workers.deployments import Deployments
 from runwright.workers.service import Workers
@@ -172,3 +174,4 @@ class EdgeState(msgspec.Struct, frozen=True):
     streams: OpenStreams
     uploads: Uploads
     large_bodies: LargeBodies = msgspec.field(default_factory=LargeBodies)
+    page_turns: TenantTurns = msgspec.field(default_factory=page_turns)

@@ -26,6 +26,8 @@ class JobFilter(msgspec.Struct, frozen=True, kw_only=True):
     error_contains: str | None = None
     """Text in the message of the error, in either case."""
     min_duration_ms: int | None = None
+    worker_version: int | None = None
+    """The version that a job ran, or that its worker had when it was submitted."""
     retried: bool | None = None
     """Whether the job was retried by a request."""
 

@@ -81,7 +81,7 @@ async def get_worker(context: ToolContext, parameters: GetWorker) -> ToolResult:
     if source is None or parameters.path is not UNSET:
         content = await context.api.workers.version_file(worker.id, number, path)
         if content.encoding != "utf-8":
-            raise ToolError(f"{path[:200]!r} is not text: {content.size_bytes} bytes.")
+            raise ToolError(f"This file is not text: {content.size_bytes} bytes.")
         source = content.content
     details: dict[str, Any] = {"version": number, "path": path}
     if not position_in(parameters.cursor):

@@ -43,6 +43,13 @@ class Keyring:
         self.ids = tuple(self._ciphers)
         self.primary = self.ids[0]
 
+    def renewed(self, key: bytes) -> "Keyring":
+        """Return a ring with another primary key, which decrypts all that this one does."""
+        ring = Keyring([key])
+        ring._ciphers |= self._ciphers
+        ring.ids = tuple(ring._ciphers)
+        return ring
+
     def encrypt(self, name: SecretName, value: str, *, with_key: str | None = None) -> EncryptedSecret:
         """Return the value encrypted with the primary key, or with another key by its id."""
         chosen = with_key or self.primary

@@ -5,6 +5,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -42,7 +43,7 @@ def test_an_installation_comes_back_with_its_jobs_and_secrets(
     made = json.loads(operator.ok("runwright backup all.backup --with-vault-key -o json"))
     file = operator.folder / "all.backup"
     assert (made["bytes"], file.stat().st_mode & 0o777) == (file.stat().st_size, 0o600)
-    assert "is complete" in operator.ok("runwright restore all.backup --verify")
+    assert re.search(r"all \d+ decrypted", operator.ok("runwright restore all.backup --verify"))
     data = place / "data"
     done = operator.ok(f"runwright restore all.backup --data-dir {data}")
     assert f"runwright serve --data-dir {data}" in done
@@ -59,6 +60,8 @@ def test_a_backup_has_no_key_unless_it_is_asked_for(
     operator: Home, rw: Runwright, server: Server, place: Path
 ) -> None:
     rw.secrets.set("KEPT_SECRET", VALUE)
+    rw.workers.create("due", "python", source_code="def handler(input, env):\n    return 1\n")
+    rw.jobs.submit("due", {}, scheduled_at=datetime.now(UTC) + timedelta(seconds=2))
     done = operator.run("runwright backup plain.backup")
     assert done.returncode == 0
     assert "the vault key" in done.stderr
@@ -66,6 +69,17 @@ def test_a_backup_has_no_key_unless_it_is_asked_for(
     content = (operator.folder / "plain.backup").read_bytes()
     for secret in ((server.data_dir / "vault-key").read_text().strip(), PLATFORM_KEY, VALUE):
         assert secret.encode() not in content
+    checked = json.loads(operator.ok("runwright restore plain.backup --verify -o json"))
+    assert checked["trial"] == {
+        "rows": sum(checked["rows"].values()),
+        "secrets": checked["trial"]["secrets"],
+        "job": "completed",
+    }
+    assert checked["trial"]["secrets"] >= 1
+    elsewhere = {"RUNWRIGHT_DATA_DIR": str(place / "none")}
+    no_key = operator.run("runwright restore plain.backup --verify -o json", **elsewhere)
+    assert json.loads(no_key.stdout)["trial"]["secrets"] is None, no_key.stderr
+    assert not list(Path(tempfile.gettempdir()).glob("runwright-verify-*"))
     data = place / "data"
     restored = operator.run(f"runwright restore plain.backup --data-dir {data}")
     assert restored.returncode == 0

@@ -4,6 +4,7 @@ import json
 import re
 
 import pytest
+from tests.contract.conftest import PLATFORM_KEY, Server
 from tests.e2e.cli.conftest import Home
 
 from runwright import Runwright
@@ -89,7 +90,7 @@ def test_events_are_published_and_listed(home: Home) -> None:
     assert "type" in refused.stderr
 
 
-def test_figures_and_a_view_are_shown(home: Home, rw: Runwright, worker: str) -> None:
+def test_figures_and_a_view_are_shown(home: Home, rw: Runwright, worker: str, server: Server) -> None:
     rw.jobs.run(worker, {}, wait=60)
     (row,) = (one for one in json.loads(home.ok("runwright stats -o json")) if one["worker_name"] == worker)
     assert (row["total"] > 0, row["failed"], row["queued"]) == (True, 0, 0)
@@ -97,5 +98,10 @@ def test_figures_and_a_view_are_shown(home: Home, rw: Runwright, worker: str) ->
     rw.jobs.run(rw.workers.create("another", "python", source_code=HELLO).id, {}, wait=60)
     assert "and 1 more worker" in home.run("runwright stats --limit 1 --sort p95").stderr
     assert "queued 0" in home.ok("runwright top --once")
+    assert "executors" not in home.ok("runwright top --once")
+    operator = {"RUNWRIGHT_URL": "", "RUNWRIGHT_KEY": "", "XDG_CONFIG_HOME": str(home.folder / "operator")}
+    login = f"runwright login {server.url} --tenant ten_top --role platform-admin --with-key"
+    home.ok(login, input=PLATFORM_KEY, **operator)
+    assert "executors 1   slots 0/" in home.ok("runwright top --once", **operator)
     assert home.run("runwright top").returncode == 2, "it needs a terminal"
     assert home.run("runwright system").returncode == 4, "it is for the operator"

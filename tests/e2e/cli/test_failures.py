@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.contract.conftest import Server
+from tests.contract.sdk.cutting_proxy import cutting_proxy
 from tests.e2e.cli.conftest import Home
 
 from runwright import Runwright
@@ -14,6 +15,17 @@ from runwright import Runwright
 if TYPE_CHECKING:
     import subprocess
 
+CREATE_HOOK = (
+    "runwright automation triggers create --scope global --agent good --event webhook --prompt p"
+    " --endpoint-slug x"
+)
+CHATTY = """
+import time
+def handler(input, env):
+    while True:
+        print('x' * 200, flush=True)
+        time.sleep(0.01)
+"""
 SLEEPY = "import time\n\ndef handler(input, env):\n    print('begun', flush=True)\n    time.sleep(600)\n"
 
 
@@ -59,6 +71,17 @@ def failed(done: "subprocess.CompletedProcess[str]", code: int, message: str) ->
         ("runwright workers rollback good vX", 2, "'vX' is no version"),
         ("runwright workers delete good", 2, "This needs a confirmation"),
         ("runwright secrets set NAME=value", 2, "A value is never an argument"),
+        (
+            f"{CREATE_HOOK} --name h --webhook-secret-value s3cret-value",
+            2,
+            "a secret is never an argument",
+        ),
+        ("runwright serve --platform-key abc", 2, "No such option: --platform-key"),
+        ("runwright serve --vault-key abc", 2, "No such option: --vault-key"),
+        ("runwright secrets import .", 2, ". cannot be read"),
+        ("runwright backup nowhere/x.backup", 2, "nowhere/x.backup: No such file or directory."),
+        ("PYTHONIOENCODING=ascii runwright workers get good", 0, ""),
+        ("runwright jobs watch --timeout 0s | head -0", 0, ""),
         ("printf abc | runwright secrets set SHORT", 2, "Must have at least 4 characters"),
         ("runwright deploy", 2, "has no runwright.toml"),
         ("runwright deploy nowhere", 2, "There is no folder nowhere"),
@@ -194,3 +217,71 @@ def _noise(size: int) -> bytes:
     """Return bytes that do not compress."""
     with Path("/dev/urandom").open("rb") as source:
         return source.read(size)
+
+
+def test_a_lost_connection_says_what_continues(home: Home, rw: Runwright, server: Server) -> None:
+    rw.workers.create("chatty", "python", source_code=CHATTY)
+    with cutting_proxy(server.url, [6_000] + [1] * 50) as url:
+        done = home.run("runwright run chatty", RUNWRIGHT_URL=url)
+    (job,) = rw.jobs.list(worker="chatty")
+    assert (done.returncode, done.stdout) == (3, "")
+    assert f"The connection was lost; {job.id} continues on the server." in done.stderr
+    assert f"runwright logs {job.id} -f" in done.stderr
+    rw.jobs.cancel(job.id)
+    assert rw.jobs.wait(job.id, 30).status == "cancelled"
+
+
+def test_names_cannot_control_a_terminal(home: Home, rw: Runwright) -> None:
+    """Whoever may deploy chooses names, and others look at them."""
+    name = "a\x1b]0;owned\x07\x1b[2Jb\u202ec\n✓ forged"
+    worker = rw.workers.create(
+        name, "python", source_code=f"def handler(input, env):\n    raise ValueError({name!r})\n"
+    )
+    schedule = rw.schedules.create(worker.id, "0 0 1 1 *", name=name)
+    job = rw.jobs.run(worker.id, {}, wait=60)
+    for line in (
+        f"workers get {worker.id}",
+        "workers list",
+        f"workers pause {worker.id}",
+        f"workers resume {worker.id}",
+        f"workers versions {worker.id}",
+        f"run {worker.id}",
+        f"run {worker.id} --dry-run",
+        f"jobs list --worker {worker.id}",
+        f"jobs get {job.id}",
+        f"jobs watch {job.id}",
+        f"jobs retry {job.id} -y",
+        f"explain {job.id}",
+        f"logs {job.id}",
+        "stats",
+        "top --once",
+        f"schedules get {schedule.id}",
+        f"schedules pause {schedule.id}",
+        "schedules list",
+        "events tail",
+    ):
+        terminal = home.terminal(f"runwright {line}")
+        assert terminal.end() in {0, 1}, terminal.text
+        assert "\x1b]" not in terminal.raw, line
+        assert "\x1b[2J" not in terminal.raw, line
+        assert "owned" not in terminal.raw, line
+        assert "\u202e" not in terminal.raw, line
+        assert not any(row.startswith("✓ forged") for row in terminal.text.splitlines()), line
+    question = home.terminal(f"runwright workers delete {worker.id}").expect("Delete them for good?")
+    assert question.send("n\n").end() == 1
+    assert "owned" not in question.raw
+    assert name in json.loads(home.ok(f"runwright workers get {worker.id} -o json"))["name"]
+
+
+def test_a_webhooks_secret_comes_from_a_pipe_or_a_file(home: Home, rw: Runwright) -> None:
+    create = f"{CREATE_HOOK} --webhook-secret-value"
+    home.write("secret.txt", "from-a-file-1\n")
+    home.ok(f"{create} @secret.txt --name by-file")
+    home.ok(f"{create} - --name by-pipe", input="from-a-pipe-1")
+    terminal = home.terminal(f"{create} - --name by-hand")
+    assert terminal.expect("The webhook's secret:").send("from-a-hand-1\n").end() == 0, terminal.text
+    assert "from-a-hand-1" not in terminal.raw
+    stopped = home.terminal("runwright secrets set TYPED")
+    assert stopped.expect("Value of TYPED:").send("\x03").end() == 130
+    assert {one.name for one in rw.automations.triggers.list()} >= {"by-file", "by-pipe", "by-hand"}
+    assert "TYPED" not in {one.name for one in rw.secrets.list()}

@@ -45,6 +45,7 @@ def test_a_worker_from_code_to_rollback_in_five_commands(typist: Typist) -> None
     deployed = typist.types(f"runwright deploy {name} -m 'first try'")
     assert f"+ worker {name}" in deployed
     assert "✓ checked    handler(input, env)" in deployed
+    assert "✓ serving v2, the first with code" in deployed
     ran = typist.types(f"runwright run {name} -i name=Ada", code=1)
     assert "no rows for Ada" in ran
     assert "✗ failed" in ran
@@ -101,6 +102,10 @@ def test_five_hundred_queued_jobs_are_cancelled_by_one_command(home: Home, rw: R
     assert yes.expect("502 queued jobs of slow. Cancel them? [y/N]").send("y\n").end() == 0
     assert "✓ 502/502 cancelled" in yes.text
     assert statuses(rw, "slow") == ["cancelled"] * 502
+    started = home.ok("runwright jobs retry --worker slow --status cancelled --worker-version 1 -y --detach")
+    watched = home.ok(f"runwright jobs watch {started.split()[1]} --timeout 60s")
+    assert "completed  502/502 done, 0 failed" in watched
+    assert "no jobs of slow on v2" in home.ok("runwright jobs cancel --worker slow --worker-version 2 -y")
 
 
 def test_ids_on_stdin_name_the_jobs(home: Home, rw: Runwright) -> None:
@@ -123,7 +128,8 @@ def test_last_nights_failures_are_retried_once_however_often_it_is_asked(home: H
     assert "would apply to 12 failed jobs of nightly" in home.ok(f"{line} --dry-run")
     assert "12/12 retried" in home.ok(f"{line} -y")
     assert json.loads(home.ok(f"{line} -y -o json"))["matched"] == 0
-    assert "nothing to do" in home.ok(line).lower()
+    nothing = "Nothing to retry: no failed jobs of nightly since 24h. Jobs that were retried already are left out.\n"
+    assert home.ok(line) == home.ok(f"{line} -y") == home.ok(f"{line} --dry-run") == nothing
     jobs = [rw.jobs.wait(job.id, 60) for job in rw.jobs.list(worker="nightly")]
     assert sorted(job.status for job in jobs) == ["completed"] * 12 + ["failed"] * 12
     again: list[Any] = [job.output for job in jobs if job.status == "completed"]

@@ -195,6 +195,8 @@ async def test_filters_by_error_and_duration(world: World, bulk: BulkOperations)
     assert await count(JobFilter(error_contains="%")) == 3
     assert await count(JobFilter(error_contains="_x")) == 0
     assert await count(JobFilter(min_duration_ms=1000)) == 2
+    assert await count(JobFilter(worker_version=1)) == 3
+    assert await count(JobFilter(worker_version=2)) == 0
     assert await count(JobFilter(ids=frozenset(job.id for job in jobs[:2]))) == 2
     assert await count(JobFilter(statuses=frozenset({JobStatus.COMPLETED}))) == 0
 

@@ -11,7 +11,7 @@ import pytest
 
 from runwright.cli.exits import UsageError
 from runwright.cli.project.archive import pack
-from runwright.cli.project.files import CodeFiles, find_files
+from runwright.cli.project.files import MOST_BYTES, CodeFiles, find_files
 from runwright.cli.project.model import ProjectWorker
 
 KEY = "-----BEGIN RSA PRIVATE KEY-----\nMIIB\n"
@@ -123,3 +123,39 @@ def test_an_archive_is_the_same_for_the_same_files_and_keeps_executable_bits(fol
     with zipfile.ZipFile(io.BytesIO(first)) as archive:
         modes = {one.filename: stat.S_IMODE(one.external_attr >> 16) for one in archive.infolist()}
     assert modes == {"main.py": 0o644, "run.sh": 0o755}
+
+
+def test_what_cannot_be_uploaded_is_left_out_with_its_reason(folder: Path) -> None:
+    (folder / "circle").symlink_to("circle")
+    (folder / "gone").symlink_to("nowhere")
+    (folder / os.fsdecode(b"\xff.txt")).write_text("x")
+    os.mkfifo(folder / "pipe")
+    files = found(folder)
+    assert [file.path for file in files.taken] == ["main.py"]
+    reasons = {os.fsencode(one.path): one.reason for one in files.left_out}
+    assert reasons == {
+        b"circle": "a link to nothing",
+        b"gone": "a link to nothing",
+        b"pipe": "not a regular file",
+        b"\xff.txt": "its name is not UTF-8",
+    }
+
+
+def test_a_gitignore_with_lines_that_are_no_patterns_is_obeyed_otherwise(folder: Path) -> None:
+    write(folder, ".gitignore", text="!\ndata.json\n")
+    write(folder, "data.json")
+    assert taken(folder) == ["main.py"]
+
+
+def test_files_that_no_server_takes_are_refused_before_they_are_read(folder: Path) -> None:
+    with (folder / "model.bin").open("wb") as sparse:
+        sparse.truncate(MOST_BYTES + 1)
+    with pytest.raises(UsageError, match=r"has 1.1 GB of files"):
+        found(folder)
+    assert taken(folder, exclude=["*.bin"]) == ["main.py"]
+
+
+def test_folders_in_one_another_have_an_end(folder: Path) -> None:
+    write(folder, "/".join(["a"] * 70) + "/b.txt")
+    with pytest.raises(UsageError, match="more than 64 folders in one another"):
+        found(folder)

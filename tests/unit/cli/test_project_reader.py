@@ -57,6 +57,7 @@ def folder(tmp_path: Path) -> Path:
         (tmp_path / name).mkdir()
         (tmp_path / name / entrypoint).write_text("")
     (tmp_path / "main.py").write_text("")
+    (tmp_path / "circle").symlink_to("circle")
     return tmp_path
 
 
@@ -117,6 +118,11 @@ def test_a_folder_without_a_file_is_one_worker_named_as_the_folder(folder: Path)
         ('path = "/etc"', "worker[0].path", "Must be inside the folder"),
         ('path = "missing"', "worker[0].path", "There is no folder missing."),
         ('entrypoint = "app.py"', "worker[0].entrypoint", "There is no file app.py"),
+        (f'path = "{"a" * 5000}"', "worker[0].path", "There is no folder"),
+        ('path = "a\\u0000b"', "worker[0].path", "There is no folder"),
+        ('path = "circle"', "worker[0].path", "There is no folder"),
+        (f'entrypoint = "{"a" * 5000}"', "worker[0].entrypoint", "There is no file"),
+        ('exclude = ["!"]', "worker[0].exclude", "Is no pattern: '!'"),
         ('api_key = "x"', "worker[0].api_key", "A secret does not belong in this file."),
         (
             'config = { API_TOKEN = "abc123def" }',
@@ -193,10 +199,16 @@ def test_a_name_that_is_no_secret_can_be_allowed(folder: Path) -> None:
     assert read(folder, text).workers[0].config == {"CSRF_TOKEN": "X-CSRF-Token"}
 
 
-@pytest.mark.parametrize("text", ["[[worker]\n", "a = \n", "\x00"])
+@pytest.mark.parametrize("text", ["[[worker]\n", "a = \n", "\x00", f"a = {'[' * 5000}{']' * 5000}\n"])
 def test_what_is_no_toml_is_refused(folder: Path, text: str) -> None:
-    with pytest.raises(UsageError, match="is no TOML"):
+    with pytest.raises(UsageError, match=r"is no TOML|is nested too deeply"):
         read(folder, text)
+
+
+@pytest.mark.parametrize("text", ["env = 3\n", "[env]\nprod = 3\n", 'profile = 3\n[env.prod]\nurl = ["x"]\n'])
+def test_the_server_of_a_file_that_is_wrong_is_none(folder: Path, text: str) -> None:
+    (folder / "runwright.toml").write_text(text)
+    assert read_target(folder, "prod") == {}
 
 
 def test_lines_are_right_below_strings_and_lists_of_several_lines(folder: Path) -> None:

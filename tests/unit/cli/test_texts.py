@@ -9,7 +9,7 @@ from runwright.cli.exits import UsageError
 from runwright.cli.output import Column, render_table
 from runwright.cli.run import read_input
 from runwright.cli.secrets import read_env
-from runwright.cli.terminal import one_line, printable
+from runwright.cli.terminal import argument, harmless, one_line, printable
 from runwright.cli.text_width import columns_of, cut
 from runwright.cli.times import bytes_text, duration_text, milliseconds, parse_duration, parse_moment
 
@@ -104,3 +104,22 @@ def test_input_is_json_where_it_can_be(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_input_that_is_none_is_refused(given: str) -> None:
     with pytest.raises(UsageError, match="-i "):
         read_input([given])
+
+
+class _Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_terminal_gets_our_colours_and_no_other_sequence() -> None:
+    hostile = "\x1b[1;32m✓\x1b[0m a\x1b[8mb\x1b]0;title\x07c\x1b[2Jd\u202ee\u2028f\U000e0041g\x1b\x1b[2m[2Jh"
+    assert harmless(hostile, _Terminal()) == "\x1b[1;32m✓\x1b[0m abcdefg\x1b[2m[2Jh"
+    assert harmless(hostile, io.StringIO()) == hostile
+
+
+@pytest.mark.parametrize(
+    ("name", "word"),
+    [("digest", "digest"), ("a b", "'a b'"), ("x; rm -rf ~", "'x; rm -rf ~'"), ("a\nb\x1b[2J", "'a b'")],
+)
+def test_a_name_in_a_command_to_copy_is_one_word(name: str, word: str) -> None:
+    assert argument(name) == word

@@ -1,5 +1,6 @@
 """`runwright automation triggers`: prompts for events and webhooks."""
 
+import os
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -9,6 +10,7 @@ from runwright.cli.apps import Commands
 from runwright.cli.automation.definitions import DefinitionCommands, takes_definition
 from runwright.cli.automation.options import Id, Last, OnlyWorkspace
 from runwright.cli.output import Thing
+from runwright.cli.prompts import read_secret_option
 from runwright.cli.remote import Remote, reads, writes
 from runwright.client.environment import WEBHOOK_SECRET
 
@@ -18,17 +20,23 @@ if TYPE_CHECKING:
 app = Commands(runs_alone=True)
 
 _SECRET: Final = "webhook_secret_value"  # noqa: S105  a name, not a secret
+_OPTION: Final = "--webhook-secret-value"
 Secret = Annotated[
     str | None,
     typer.Option(
-        envvar=WEBHOOK_SECRET,
-        help="The secret that deliveries are signed with.",
+        _OPTION,
+        metavar="-|@FILE",
+        help="The secret that deliveries are signed with: asked for or read from stdin, or from a file.",
         show_default=False,
     ),
 ]
-NewSecret = Annotated[
-    str | None, typer.Option(help="The new secret that deliveries are signed with.", show_default=False)
-]
+
+
+def _given(secret: str | None) -> Thing:
+    """Return the field of the API for the secret that an option names."""
+    if secret is None:
+        return {}
+    return {_SECRET: read_secret_option(_OPTION, secret, "The webhook's secret")}
 
 
 def _webhook_path(trigger: "AutomationInfo") -> Thing:
@@ -68,15 +76,15 @@ def list_(
 @app.command()
 @writes
 @takes_definition(TriggerFields, new=True)
-def create(remote: Remote, *, body: Thing, webhook_secret_value: Secret = None) -> None:
-    r"""Create a trigger. The secret of a webhook is best given as RUNWRIGHT_WEBHOOK_SECRET.
+def create(remote: Remote, *, body: Thing, secret: Secret = None) -> None:
+    r"""Create a trigger. The secret of a webhook may also be in RUNWRIGHT_WEBHOOK_SECRET.
 
     Examples:
     $ runwright automation triggers create --name failures --scope global --agent tidy \
       --event ava.job.failed --prompt "Why did {{ .Data.job_id }} fail?"
     """
-    secret: Thing = {} if webhook_secret_value is None else {_SECRET: webhook_secret_value}
-    _TRIGGERS.create(remote, body | secret)
+    known = os.environ.get(WEBHOOK_SECRET) if secret is None else None
+    _TRIGGERS.create(remote, body | ({_SECRET: known} if known else _given(secret)))
 
 
 _TRIGGERS.add_get(app)
@@ -85,14 +93,13 @@ _TRIGGERS.add_get(app)
 @app.command()
 @writes
 @takes_definition(TriggerFields, new=False)
-def update(remote: Remote, *, trigger_id: Id, body: Thing, webhook_secret_value: NewSecret = None) -> None:
+def update(remote: Remote, *, trigger_id: Id, body: Thing, secret: Secret = None) -> None:
     """Change a trigger; fields that are not given stay unchanged.
 
     Examples:
     $ runwright automation triggers update trg-5f2c --enabled=false
     """
-    secret: Thing = {} if webhook_secret_value is None else {_SECRET: webhook_secret_value}
-    _TRIGGERS.change(remote, trigger_id, body | secret)
+    _TRIGGERS.change(remote, trigger_id, body | _given(secret))
 
 
 _TRIGGERS.add_delete(app)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
+import typer
 
 from runwright.cli.deploy.automations import WEBHOOK_EVENT, api_of, send_automation
 from runwright.cli.deploy.model import Act, Plan, ResourceChange, WorkerChange
@@ -17,7 +18,7 @@ from runwright.cli.exits import CommandError, ExitCode
 from runwright.cli.project.archive import pack
 from runwright.cli.remote import Remote
 from runwright.cli.target import label_of
-from runwright.cli.terminal import is_drawable, one_line, painter, printable
+from runwright.cli.terminal import argument, is_drawable, note, one_line, painter, printable
 
 if TYPE_CHECKING:
     from runwright.client import Runwright
@@ -103,7 +104,11 @@ class Applying:
         if change.handler:
             self._step("checked", change.handler)
         self._step("uploaded", _seconds(started))
-        version = self._built(worker.name, version, time.monotonic())
+        try:
+            version = self._built(worker.name, version, time.monotonic())
+        except KeyboardInterrupt:
+            self._transient("")
+            raise _detached(worker.name, version) from None
         self._served(worker.name, version, before)
         return version.version
 
@@ -124,7 +129,7 @@ class Applying:
                 raise CommandError(
                     f"{name} v{version.version} is still building.",
                     ExitCode.TIMED_OUT,
-                    hint=f"See it end: runwright workers versions {name}",
+                    hint=f"See it end: runwright workers versions {argument(name)}",
                 )
             self._transient(f"building   {_seconds(started)}")
             time.sleep(_LOOK_SECONDS)
@@ -151,9 +156,11 @@ class Applying:
         if not version.active:
             self._step("ready", f"v{version.version}, but another version was chosen meanwhile")
             return
+        first = version.version > 1 and not before  # its creation counts as v1, which has no code
         was = f" (was v{before})" if before and before != version.version else ""
-        undo = f"undo: runwright workers rollback {name} {before}" if was else ""
-        self._step(f"serving v{version.version}{was}", self._paint("dim", undo))
+        undo = f"undo: runwright workers rollback {argument(name)} {before}" if was else ""
+        serving = f"serving v{version.version}{was}{', the first with code' if first else ''}"
+        self._step(serving, self._paint("dim", undo))
 
     def _other(self, change: ResourceChange) -> None:
         name = f"{change.worker}: {change.name}" if change.worker else change.name
@@ -223,6 +230,12 @@ class Applying:
 
     def _progress(self) -> Any:  # noqa: ANN401  an UploadProgress or None
         return _upload_progress if is_drawable(sys.stderr) else None
+
+
+def _detached(name: str, version: "VersionInfo") -> typer.Exit:
+    note(f"\nDetached; v{version.version} is still being built, and serves when it is ready.")
+    note(f"  see it end  runwright workers versions {argument(name)}", "dim")
+    return typer.Exit(ExitCode.INTERRUPTED)
 
 
 def _upload_progress(sent: int, total: int) -> None:

@@ -12,6 +12,7 @@ from runwright.cli.deploy.server_state import ServerState, serving_files
 from runwright.cli.exits import UsageError
 from runwright.cli.project.files import CodeFiles, digest_of, find_files, keeps_modes
 from runwright.cli.project.model import Project, ProjectSchedule, ProjectWorker
+from runwright.cli.terminal import argument
 
 if TYPE_CHECKING:
     from runwright.client import Runwright
@@ -63,7 +64,8 @@ def _require_runtime(worker: ProjectWorker, state: ServerState) -> None:
     if found is not None and worker.runtime not in {None, found.runtime}:
         raise UsageError(
             f"{worker.name} is a {found.runtime} worker on the server, and {worker.runtime} here.",
-            hint=f"Give it another name, or delete the old one: runwright workers delete {worker.name}",
+            hint="Give it another name, or delete the old one:"
+            f" runwright workers delete {argument(worker.name)}",
         )
 
 

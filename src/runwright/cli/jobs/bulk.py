@@ -2,7 +2,8 @@
 
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -19,6 +20,7 @@ from runwright.cli.remote import DryRun, Remote, writes
 from runwright.cli.stdin import read_ids
 from runwright.cli.terminal import note, painter
 from runwright.cli.times import milliseconds
+from runwright.client.errors import ClientError
 
 if TYPE_CHECKING:
     from runwright.client.models.jobs import BulkInfo
@@ -162,9 +164,11 @@ class _Selection:
             them = "it" if matched == 1 else "them"
             self._remote.confirm(f"{self._text(matched)}. {self._action.name.capitalize()} {them}?")
         started = time.monotonic()
-        operations = [self._start(part) for part in self._parts()]
-        if not detach:
-            operations = self._wait(operations)
+        operations: list[BulkInfo] = []
+        with continuing(operations):
+            operations.extend(map(self._start, self._parts()))  # keeps those before one that fails
+            if not detach:
+                _wait_until_ended(self._remote, operations)
         self._show(operations, time.monotonic() - started)
 
     def _parts(self) -> list[dict[str, Any]]:
@@ -190,12 +194,14 @@ class _Selection:
     def _show_count(self, matched: int) -> None:
         if self._remote.output.format.is_json:
             self._remote.output.thing({"action": self._action.name, "dry_run": True, "matched": matched}, str)
-            return
-        would = f"{self._action.name} would apply to" if matched else "There is nothing to do for"
-        sys.stdout.write(f"{would} {self._text(matched)}.{'' if matched else self._action.none_left}\n")
+        elif matched:
+            sys.stdout.write(f"{self._action.name} would apply to {self._text(matched)}.\n")
+        else:
+            self._show_none()
 
-    def _wait(self, operations: Sequence["BulkInfo"]) -> list["BulkInfo"]:
-        return _wait_until_ended(self._remote, operations)
+    def _show_none(self) -> None:
+        named = "none of the jobs that are named" if self._ids is not None else f"no {self._described}"
+        sys.stdout.write(f"Nothing to {self._action.name}: {named}.{self._action.none_left}\n")
 
     def _show(self, operations: Sequence["BulkInfo"], seconds: float) -> None:
         if self._remote.output.format.is_json:
@@ -214,40 +220,60 @@ class _Selection:
             sys.stdout.write(f"started {' '.join(str(one.id) for one in operations)}\n")
             return
         done, matched = sum(one.done for one in operations), sum(one.matched for one in operations)
+        if not matched:
+            self._show_none()
+            return
         skipped = sum(one.skipped for one in operations)
         left = f", {skipped} had changed meanwhile" if skipped else ""
         took = milliseconds(seconds * 1000)
         sys.stdout.write(f"{paint('green', '✓')} {done}/{matched} {self._action.done}{left}   {took}\n")
 
 
-def _wait_until_ended(remote: Remote, operations: Sequence["BulkInfo"]) -> list["BulkInfo"]:
-    """Return operations when they have ended, with a progress bar; Ctrl-C leaves them running."""
-    waiting = list(operations)
+def _wait_until_ended(
+    remote: Remote, operations: list["BulkInfo"], until: float | None = None
+) -> Sequence["BulkInfo"]:
+    """Return operations, each replaced by what became of it, when they have ended or at `until`."""
     with progress_bar("", sum(one.matched for one in operations)) as advance:
-        try:
-            while True:
-                advance(sum(one.done + one.failed + one.skipped for one in waiting))
-                if all(one.ended for one in waiting):
-                    return waiting
-                time.sleep(_LOOK_SECONDS)
-                waiting = [one if one.ended else remote.client.jobs.bulk(str(one.id)) for one in waiting]
-        except KeyboardInterrupt:
-            raise _detached(waiting) from None
+        while True:
+            advance(sum(one.done + one.failed + one.skipped for one in operations))
+            if all(one.ended for one in operations) or (until is not None and time.monotonic() >= until):
+                return operations
+            time.sleep(_LOOK_SECONDS)
+            for n, one in enumerate(operations):
+                operations[n] = one if one.ended else remote.client.jobs.bulk(str(one.id))
 
 
-def _detached(operations: Sequence["BulkInfo"]) -> typer.Exit:
+@contextmanager
+def continuing(operations: Sequence["BulkInfo"]) -> Iterator[None]:
+    """Say which operations of the server continue where Ctrl-C or a lost connection ends the command."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        _name_running(operations, "Detached")
+        raise typer.Exit(ExitCode.INTERRUPTED) from None
+    except ClientError:
+        _name_running(operations, "The connection was lost")
+        raise
+
+
+def _name_running(operations: Sequence["BulkInfo"], why: str) -> None:
     ids = " ".join(str(one.id) for one in operations if not one.ended)
-    note("\nDetached; it continues.")
-    note(f"  see it end  runwright jobs watch {ids}", "dim")
-    note(f"  stop it     runwright jobs cancel {ids}", "dim")
-    return typer.Exit(ExitCode.INTERRUPTED)
+    if ids:
+        note(f"\n{why}; the operation continues on the server.")
+        note(f"  see it end  runwright jobs watch {ids}", "dim")
+        note(f"  stop it     runwright jobs cancel {ids}", "dim")
 
 
-def wait_for_operations(remote: Remote, ids: Sequence[str]) -> None:
-    """Watch bulk operations until they have ended, and print them."""
-    started = [remote.client.jobs.bulk(one) for one in ids]
-    for one in _wait_until_ended(remote, started):
+def wait_for_operations(remote: Remote, ids: Sequence[str], until: float | None) -> ExitCode:
+    """Watch bulk operations until they have ended, print them, and return what became of them."""
+    operations = [remote.client.jobs.bulk(one) for one in ids]
+    with continuing(operations):
+        _wait_until_ended(remote, operations, until)
+    for one in operations:
         _show_operation(remote, one)
+    if any(not one.ended for one in operations):
+        return ExitCode.TIMED_OUT
+    return ExitCode.FAILED if any(one.failed for one in operations) else ExitCode.OK
 
 
 def _stop_operations(remote: Remote, ids: Sequence[str]) -> None:

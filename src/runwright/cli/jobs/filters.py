@@ -9,8 +9,10 @@ import typer
 
 from runwright.cli.completion import complete_workers
 from runwright.cli.exits import UsageError
+from runwright.cli.refs import find_schedule, is_full_id
 from runwright.cli.remote import Remote
 from runwright.cli.signatures import CommandFunction, option, own_parameters, sign
+from runwright.cli.terminal import one_line
 from runwright.cli.times import iso, parse_duration, parse_moment, require_duration
 from runwright.core.job_state import ErrorCode, JobStatus, Trigger
 
@@ -24,9 +26,12 @@ class JobFilters(msgspec.Struct, frozen=True, kw_only=True):
     status: str | None = None
     trigger: Trigger | None = None
     schedule: str | None = None
+    """As typed; `schedule_id` is the one that is meant."""
+    schedule_id: str | None = None
     error_code: ErrorCode | None = None
     search: str | None = None
     min_duration: str | None = None
+    worker_version: int | None = None
     retried: bool | None = None
     since: str | None = None
     until: str | None = None
@@ -53,10 +58,11 @@ class JobFilters(msgspec.Struct, frozen=True, kw_only=True):
             "worker": self.worker,
             "status": self.statuses,
             "trigger": self.trigger,
-            "schedule_id": self.schedule,
+            "schedule_id": self.schedule_id,
             "error_code": self.error_code,
             "q": self.search,
             "min_duration_ms": _milliseconds(self.min_duration),
+            "worker_version": self.worker_version,
             "retried": self.retried,
             "since": _moment("--since", self.since, now),
             "until": _moment("--until", self.until, now),
@@ -68,11 +74,16 @@ class JobFilters(msgspec.Struct, frozen=True, kw_only=True):
         states = " or ".join(self.statuses or ())
         words = [states, "jobs"]
         words += [f"of {self.worker}"] if self.worker else []
+        words += [f"on v{self.worker_version}"] if self.worker_version else []
+        words += [f"caused by {self.trigger}"] if self.trigger else []
+        words += [f"of the schedule {self.schedule}"] if self.schedule else []
         words += [f"that ended with {self.error_code}"] if self.error_code else []
         words += [f"with {self.search!r} in their error"] if self.search else []
+        words += [f"that ran for at least {self.min_duration}"] if self.min_duration else []
+        words += [f"that were {'' if self.retried else 'not '}retried"] if self.retried is not None else []
         words += [f"since {self.since}"] if self.since else []
         words += [f"until {self.until}"] if self.until else []
-        return " ".join(word for word in words if word)
+        return one_line(" ".join(word for word in words if word))
 
 
 _OPTIONS: Final[dict[str, Any]] = {
@@ -116,7 +127,16 @@ _OPTIONS: Final[dict[str, Any]] = {
         typer.Option(metavar="CAUSE", help=f"Caused by: {', '.join(Trigger)}.", rich_help_panel=_PANEL),
     ],
     "schedule": Annotated[
-        str | None, typer.Option(metavar="ID", help="Made by this schedule.", rich_help_panel=_PANEL)
+        str | None,
+        typer.Option(
+            metavar="SCHEDULE",
+            help="Made by this schedule: a name, an id, or the end of one.",
+            rich_help_panel=_PANEL,
+        ),
+    ],
+    "worker_version": Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="On this version of their worker.", rich_help_panel=_PANEL),
     ],
     "retried": Annotated[
         bool | None,
@@ -132,10 +152,17 @@ def takes_job_filters(command: CommandFunction) -> CommandFunction:
     @functools.wraps(command)
     def run(remote: Remote, **arguments: Any) -> None:  # noqa: ANN401  Typer passes them by name
         filters = JobFilters(**{name: arguments.pop(name) for name in _OPTIONS})
+        if filters.schedule is not None:
+            filters = msgspec.structs.replace(filters, schedule_id=_schedule_id(remote, filters.schedule))
         command(remote, filters=filters, **arguments)
 
     sign(run, [*own, *(option(name, annotation, None) for name, annotation in _OPTIONS.items())])
     return run
+
+
+def _schedule_id(remote: Remote, text: str) -> str:
+    """Return the id of a schedule; a whole id may be that of one which is deleted."""
+    return text if is_full_id(text) else find_schedule(remote.client, text).id
 
 
 def _moment(name: str, text: str | None, now: datetime) -> "timedelta | str | None":

@@ -50,8 +50,8 @@ def watch(
     """
     until = _deadline(timeout)
     if jobs and jobs[0].startswith(_BULK):
-        wait_for_operations(remote, jobs)
-    elif jobs:
+        raise typer.Exit(wait_for_operations(remote, jobs, until))
+    if jobs:
         _watch_some(remote, [find_job_id(remote.client, one) for one in jobs], until)
     else:
         _watch_newest(remote, filters, until)

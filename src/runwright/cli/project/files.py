@@ -12,9 +12,15 @@ import msgspec
 from runwright.cli.exits import UsageError
 from runwright.cli.project.ignore import IgnoreRules, holds_private_key
 from runwright.cli.project.model import ProjectWorker
+from runwright.cli.times import bytes_text
 
 MOST_FILES: Final = 10_000
+MOST_BYTES: Final = 1024**3
+"""Four times what a server takes by default: more than that is a mistake, and would fill the memory here."""
+
 _SCRIPTS: Final = frozenset({".sh", ".bash"})
+_MOST_LEVELS: Final = 64
+_LEAVE_OUT: Final = 'Leave some out: exclude = ["data/"] in its [[worker]], or a .gitignore.'
 _READ_BYTES: Final = 1024 * 1024
 
 
@@ -57,14 +63,20 @@ def find_files(folder: Path, worker: ProjectWorker) -> CodeFiles:
         if len(found.taken) > MOST_FILES:
             raise UsageError(
                 f"{worker.name} has more than {MOST_FILES} files in {worker.path}.",
-                hint='Leave some out: exclude = ["data/"] in its [[worker]], or a .gitignore.',
+                hint=_LEAVE_OUT,
             )
+    if found.size > MOST_BYTES:
+        raise UsageError(
+            f"{worker.name} has {bytes_text(found.size)} of files in {worker.path}.", hint=_LEAVE_OUT
+        )
     _require_entrypoint(worker, found)
     found.taken.sort(key=lambda file: file.path)
     return found
 
 
 def _walk(folder: Path, root: Path, rules: IgnoreRules, found: CodeFiles) -> Iterator[Path]:
+    if len(folder.parts) - len(root.parts) > _MOST_LEVELS:
+        raise UsageError(f"There are more than {_MOST_LEVELS} folders in one another.", hint=_LEAVE_OUT)
     for path in sorted(folder.iterdir()):
         is_folder = path.is_dir() and not path.is_symlink()
         reason = rules.reason(path, is_folder=is_folder)
@@ -79,15 +91,17 @@ def _walk(folder: Path, root: Path, rules: IgnoreRules, found: CodeFiles) -> Ite
 
 def _take(path: Path, root: Path, found: CodeFiles) -> None:
     name = _name(path, root)
-    if path.is_symlink() and not path.resolve().is_relative_to(root):
-        found.left_out.append(LeftOut(name, "a link to outside the folder"))
+    if not _is_text(name):
+        found.left_out.append(LeftOut(name, "its name is not UTF-8"))
         return
     try:
-        status = path.stat()
+        status, outside = path.stat(), path.is_symlink() and not path.resolve().is_relative_to(root)
     except OSError:
         found.left_out.append(LeftOut(name, "a link to nothing" if path.is_symlink() else "cannot be read"))
         return
-    if not stat.S_ISREG(status.st_mode):
+    if outside:
+        found.left_out.append(LeftOut(name, "a link to outside the folder"))
+    elif not stat.S_ISREG(status.st_mode):
         found.left_out.append(LeftOut(name, "not a regular file"))
     elif holds_private_key(path, status.st_size):
         found.left_out.append(LeftOut(name, "holds a private key"))
@@ -96,10 +110,23 @@ def _take(path: Path, root: Path, found: CodeFiles) -> None:
         found.warnings += _warnings(name, path)
 
 
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _warnings(name: str, path: Path) -> list[str]:
-    if path.suffix in _SCRIPTS and b"\r\n" in path.read_bytes()[:_READ_BYTES]:
+    if path.suffix in _SCRIPTS and b"\r\n" in _beginning(path):
         return [f"{name} has Windows line ends (CRLF), which shells do not understand."]
     return []
+
+
+def _beginning(path: Path) -> bytes:
+    with path.open("rb") as content:
+        return content.read(_READ_BYTES)
 
 
 def _require_entrypoint(worker: ProjectWorker, found: CodeFiles) -> None:

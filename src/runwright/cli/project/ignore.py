@@ -107,8 +107,18 @@ class IgnoreRules:
         if folder not in self._git:
             file = folder / ".gitignore"
             text = file.read_text(encoding="utf-8", errors="replace") if file.is_file() else None
-            self._git[folder] = None if text is None else GitIgnoreSpec.from_lines(text.splitlines())
+            lines = None if text is None else filter(is_pattern, text.splitlines())
+            self._git[folder] = None if lines is None else GitIgnoreSpec.from_lines(lines)
         return self._git[folder]
+
+
+def is_pattern(line: str) -> bool:
+    """Return whether a line is a pattern; git passes over those of `.gitignore` that are none, as `!`."""
+    try:
+        GitIgnoreSpec.from_lines([line])
+    except ValueError:
+        return False
+    return True
 
 
 def _repository_of(folder: Path) -> Path:

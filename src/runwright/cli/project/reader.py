@@ -8,6 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from runwright.cli.exits import UsageError
+from runwright.cli.project.ignore import is_pattern
 from runwright.cli.project.model import (
     ENTRYPOINTS,
     RUNTIMES_BY_SUFFIX,
@@ -27,6 +28,7 @@ from runwright.cli.project.tables import FileProblems, check_table, unknown_key
 _MERGED: Final = "config"
 _SECRETS: Final = frozenset({"key", "api_key", "secret", "token", "password"})
 _LARGEST: Final = 1024 * 1024
+_SHOWN: Final = 200
 
 
 class _Table(msgspec.Struct):
@@ -162,13 +164,20 @@ class _Reader:
         return made
 
     def _check_files(self, worker: ProjectWorker, path: KeyPath) -> None:
+        for name in ("include", "exclude"):
+            for pattern in getattr(worker, name):
+                if not is_pattern(pattern):
+                    self._problems.add((*path, name), f"Is no pattern: {pattern!r}.")
         folder = self._file.parent.resolve()
-        code = (folder / worker.path).resolve()
+        code = _resolved(folder / worker.path)
+        if code is None:
+            self._problems.add((*path, "path"), f"There is no folder {worker.path[:_SHOWN]!r}.")
+            return
         if not code.is_relative_to(folder) or PurePosixPath(worker.path).is_absolute():
             self._problems.add((*path, "path"), f"Must be inside the folder of {FILE_NAME}: {worker.path}")
             return
         if not code.is_dir():
-            self._problems.add((*path, "path"), f"There is no folder {worker.path}.")
+            self._problems.add((*path, "path"), f"There is no folder {worker.path[:_SHOWN]}.")
             return
         self._find_entrypoint(worker, code, path)
 
@@ -176,14 +185,14 @@ class _Reader:
         """Fill in the entrypoint and the runtime where one follows from the other or from the files."""
         if worker.entrypoint is None:
             names = [name for name, runtime in ENTRYPOINTS.items() if worker.runtime in {None, runtime}]
-            found = [name for name in names if (code / name).is_file()]
+            found = [name for name in names if _is_file(code / name)]
             if len(found) != 1:
                 self._problems.add(path, f"Must have entrypoint; {worker.path} has {_some(found, names)}.")
                 return
             worker.entrypoint = found[0]
-        elif not (code / worker.entrypoint).is_file():
+        elif not _is_file(code / worker.entrypoint):
             self._problems.add(
-                (*path, "entrypoint"), f"There is no file {worker.entrypoint} in {worker.path}."
+                (*path, "entrypoint"), f"There is no file {worker.entrypoint[:_SHOWN]} in {worker.path}."
             )
         if worker.runtime is None:
             worker.runtime = RUNTIMES_BY_SUFFIX.get(PurePosixPath(worker.entrypoint).suffix)
@@ -210,6 +219,22 @@ class _Reader:
                 )
 
 
+def _resolved(folder: Path) -> Path | None:
+    """Return a folder without links; None for what cannot be one: too long a name, or links in a circle."""
+    try:
+        folder.is_dir()
+        return folder.resolve()
+    except (OSError, ValueError, RuntimeError):
+        return None
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # too long a name
+        return False
+
+
 def _some(found: list[str], names: list[str]) -> str:
     return " and ".join(found) if found else f"no {' or '.join(names)}"
 
@@ -228,6 +253,8 @@ def _parse(file: Path, text: str) -> dict[str, Any]:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{file.name} is no TOML: {error}.") from None
+    except RecursionError:
+        raise UsageError(f"{file.name} is nested too deeply.") from None
 
 
 def _checked(

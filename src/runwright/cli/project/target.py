@@ -23,9 +23,11 @@ def read_target(folder: Path, environment: str | None = None) -> dict[str, str]:
         return {}
     try:
         table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise UsageError(f"{file} is no TOML: {error}.") from None
-    return _named(table) | _named(table.get("env", {}).get(environment, {}) if environment else {})
+    environments = table.get("env")
+    chosen = environments.get(environment) if environment and isinstance(environments, dict) else None
+    return _named(table) | _named(chosen)
 
 
 def _named(table: Any) -> dict[str, str]:  # noqa: ANN401  TOML

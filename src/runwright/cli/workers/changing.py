@@ -7,7 +7,7 @@ import typer
 
 from runwright.cli.arguments import WorkerRef
 from runwright.cli.remote import DryRun, Remote, writes
-from runwright.cli.terminal import painter
+from runwright.cli.terminal import argument, one_line, painter
 from runwright.cli.workers.versions import previous_version, read_version
 
 
@@ -32,12 +32,13 @@ def rollback(
     if dry_run:
         remote.output.thing(
             {"worker": before.name, "from": before.version, "to": number},
-            lambda: f"would let {before.name} v{number} serve instead of v{before.version}",
+            lambda: f"would let {one_line(before.name)} v{number} serve instead of v{before.version}",
         )
         return
     now = remote.writer.workers.rollback(before.id, number)
-    undo = f"undo: runwright workers rollback {now.name} {before.version}"
-    remote.output.thing(now, lambda: _done(f"{now.name} serves v{now.version} (was v{before.version})", undo))
+    undo = f"undo: runwright workers rollback {argument(now.name)} {before.version}"
+    done = f"{one_line(now.name)} serves v{now.version} (was v{before.version})"
+    remote.output.thing(now, lambda: _done(done, undo))
 
 
 @writes
@@ -48,9 +49,8 @@ def pause(remote: Remote, *, worker: WorkerRef) -> None:
     $ runwright workers pause digest
     """
     found = remote.writer.workers.pause(worker)
-    remote.output.thing(
-        found, lambda: _done(f"{found.name} is paused", f"runwright workers resume {found.name}")
-    )
+    undo = f"runwright workers resume {argument(found.name)}"
+    remote.output.thing(found, lambda: _done(f"{one_line(found.name)} is paused", undo))
 
 
 @writes
@@ -61,7 +61,7 @@ def resume(remote: Remote, *, worker: WorkerRef) -> None:
     $ runwright workers resume digest
     """
     found = remote.writer.workers.resume(worker)
-    remote.output.thing(found, lambda: _done(f"{found.name} is active"))
+    remote.output.thing(found, lambda: _done(f"{one_line(found.name)} is active"))
 
 
 @writes
@@ -74,11 +74,11 @@ def delete(remote: Remote, *, worker: WorkerRef, dry_run: DryRun = False) -> Non
     """
     found = remote.client.workers.get(worker)
     if dry_run:
-        remote.output.thing(found, lambda: f"would delete {found.name} ({found.id})")
+        remote.output.thing(found, lambda: f"would delete {one_line(found.name)} ({found.id})")
         return
-    remote.confirm(f"{found.name} and its queued jobs. Delete them for good?")
+    remote.confirm(f"{one_line(found.name)} and its queued jobs. Delete them for good?")
     gone = remote.writer.workers.delete(found.id)
-    remote.output.thing(gone, lambda: _done(f"{gone.name} is deleted"))
+    remote.output.thing(gone, lambda: _done(f"{one_line(gone.name)} is deleted"))
 
 
 def _done(text: str, hint: str = "") -> str:

@@ -196,6 +196,8 @@ class JobFilterOptions(TypedDict, total=False):
     schedule_id: str
     error_code: str
     min_duration_ms: int
+    worker_version: int
+    retried: bool
     since: Moment
     until: Moment
     q: str
@@ -205,7 +207,6 @@ class JobFilterOptions(TypedDict, total=False):
 class JobListOptions(JobFilterOptions, total=False):
     """Which jobs to list, and in which order."""
 
-    retried: bool
     sort: str
     payloads: bool
     per_page: int

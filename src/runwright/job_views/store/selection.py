@@ -105,7 +105,7 @@ def select_jobs(tenant_id: str, which: JobFilter, sort: JobSort = JobSort.NEWEST
         return f"${len(params)}"
 
     statuses = _statuses_of(which)
-    if statuses is None and not sort.by_value:
+    if statuses is None and not sort.by_value and which.worker_version is None:
         branches = [Branch("jobs", ["s.tenant_id = $1"])]
     else:
         branches = _branches_of(frozenset(JobStatus) if statuses is None else statuses)
@@ -166,6 +166,8 @@ def _searched_conditions(which: JobFilter, put: Callable[[object], str]) -> list
         conditions.append(f"position(lower({put(which.error_contains)}) IN {text}) > 0")
     if which.min_duration_ms is not None:
         conditions.append(f"coalesce(s.duration_ms >= {put(which.min_duration_ms)}, false)")
+    if which.worker_version is not None:
+        conditions.append(f"s.worker_version = {put(which.worker_version)}")
     if which.retried is not None:
         # Not EXISTS, for which the planner may read all retries of the tenant into a hash table.
         retry = "SELECT true FROM job_retries x WHERE x.tenant_id = $1 AND x.job_id = {id}"

@@ -47,6 +47,10 @@ _Text = Annotated[
 _Duration = Annotated[
     int, Meta(ge=0, le=2**31 - 1, description="Only jobs that ran for at least this many milliseconds.")
 ]
+_Version = Annotated[
+    int, Meta(ge=1, le=2**31 - 1, description="Only jobs that ran this version of their worker, or are to.")
+]
+_Retried = Annotated[bool, Meta(description="Only jobs that were retried, or that were not.")]
 _After = Annotated[Moment, Meta(description="Created at this time or later; `-24h`: in the last 24 hours.")]
 _Before = Annotated[Moment, Meta(description="Created at this time or earlier.")]
 _MOST_NAMED: Final = 5
@@ -75,9 +79,8 @@ class JobFilterQuery(msgspec.Struct, frozen=True, kw_only=True):
     parent_job_id: _ParentId | UnsetType = field(default=UNSET, name="filter[parent_job_id]")
     error_code: _Code | UnsetType = field(default=UNSET, name="filter[error_code]")
     min_duration_ms: _Duration | UnsetType = field(default=UNSET, name="filter[min_duration_ms]")
-    retried: (
-        Annotated[bool, Meta(description="Only jobs that were retried, or that were not.")] | UnsetType
-    ) = field(default=UNSET, name="filter[retried]")
+    worker_version: _Version | UnsetType = field(default=UNSET, name="filter[worker_version]")
+    retried: _Retried | UnsetType = field(default=UNSET, name="filter[retried]")
     created_after: _After | UnsetType = field(default=UNSET, name="filter[created_after]")
     created_before: _Before | UnsetType = field(default=UNSET, name="filter[created_before]")
     q: _Text | UnsetType = UNSET
@@ -119,6 +122,8 @@ class JobFilterIn(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, froz
     parent_job_id: _ParentId | UnsetType = UNSET
     error_code: _Code | UnsetType = UNSET
     min_duration_ms: _Duration | UnsetType = UNSET
+    worker_version: _Version | UnsetType = UNSET
+    retried: _Retried | UnsetType = UNSET
     created_after: _After | UnsetType = UNSET
     created_before: _Before | UnsetType = UNSET
     q: _Text | UnsetType = UNSET
