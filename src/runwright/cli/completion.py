@@ -75,7 +75,7 @@ def _workers(client: "Runwright", incomplete: str) -> Iterator[tuple[str, str]]:
 
 
 def _jobs(client: "Runwright", incomplete: str) -> Iterator[tuple[str, str]]:
-    for job in islice(client.jobs.list(per_page=_MOST), _MOST):
+    for job in islice(client.jobs.list(payloads=False, per_page=_MOST), _MOST):
         if job.id.startswith(incomplete):
             yield job.id, f"{job.worker_name or job.worker_id}, {job.status}"
 

@@ -141,7 +141,7 @@ class _Reader:
         ]
 
     def _newest(self, name: str) -> "list[JobInfo]":
-        return list(islice(self._client.jobs.list(worker=name, per_page=_JOBS), _JOBS))
+        return list(islice(self._client.jobs.list(worker=name, payloads=False, per_page=_JOBS), _JOBS))
 
     def _print_merged(self, jobs: "Sequence[JobInfo]") -> None:
         found = [

@@ -16,6 +16,7 @@ SHORT: Final = 8
 """How many of the last characters of an id a table on a terminal shows."""
 
 _SEARCHED: Final = 1_000
+_PAGE: Final = 100
 _ID: Final = re.compile(r"[a-z]{2,4}_[0-7][0-9a-hjkmnp-tv-z]{25}", re.ASCII)
 _SUFFIX: Final = re.compile(r"[0-9a-hjkmnp-tv-z]{4,26}", re.ASCII)
 
@@ -49,7 +50,7 @@ def find_job_id(client: "Runwright", text: str) -> str:
     """Return the id of the job that is meant. UsageError where several could be."""
     if is_full_id(text):
         return text
-    return _by_suffix(text, client.jobs.list(), "job").id
+    return _by_suffix(text, client.jobs.list(payloads=False, per_page=_PAGE), "job").id
 
 
 def find_schedule(client: "Runwright", text: str) -> "ScheduleInfo":

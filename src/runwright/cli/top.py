@@ -82,12 +82,13 @@ def _executors(remote: Remote) -> Sequence[Any]:
 
 def _sample(remote: Remote, *, operator: bool = True) -> Sample:
     client = remote.client
+    running = client.jobs.list(status="running", payloads=False, per_page=_MOST_JOBS)
     busiest = client.analytics.by_worker(days=1, sort="queued", limit=_NAMED)
     return Sample(
         at=time.monotonic(),
         queues=client.queues.all(),
         ended=client.analytics.report(days=1).jobs.total,
-        running=list(islice(client.jobs.list(status="running", per_page=_MOST_JOBS), _MOST_JOBS)),
+        running=list(islice(running, _MOST_JOBS)),
         names={one.worker_id: one.worker_name for one in busiest.workers},
         executors=_executors(remote) if operator else (),
     )

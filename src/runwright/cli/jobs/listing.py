@@ -37,7 +37,8 @@ def list_(
     $ runwright jobs list --worker digest --limit 0 -o jsonl
     """
     selection = filters.selection() | ({} if sort is None else {"sort": sort})
-    found = remote.client.jobs.list(**selection, per_page=min(limit or _PAGE, _PAGE))
+    page = min(limit or _PAGE, _PAGE)
+    found = remote.client.jobs.list(**selection, payloads=not remote.output.is_table, per_page=page)
     rows = islice(found, limit or None)
     shown_rows = remote.output.rows(
         rows, job_columns(datetime.now(UTC)), empty=f"There are no {filters.described()}."

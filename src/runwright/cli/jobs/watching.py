@@ -89,7 +89,7 @@ def _print_state(remote: Remote, job: "JobInfo") -> None:
 
 def _watch_newest(remote: Remote, filters: JobFilters, until: float | None) -> None:
     """Show the newest jobs again and again."""
-    selection = filters.selection()
+    selection = filters.selection() | {"payloads": not remote.output.is_table}
     if not (is_drawable(sys.stdout) and remote.output.is_table):
         _print_changes(remote, selection, until)
     else:
