@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from enum import IntEnum
 from typing import Final
 
-from runwright.cli.terminal import painter, printable, width_of
+from runwright.cli.terminal import continued, painter, printable, width_of
 from runwright.core.errors import InvalidError, NotFoundError, RunwrightError
 
 
@@ -115,7 +115,7 @@ def _field_lines(named: Mapping[str, str]) -> Iterator[str]:
 def print_error(message: str, fields: Mapping[str, Sequence[str]] | None = None, hint: str = "") -> None:
     """Print what is wrong, field by field, and what to do about it."""
     paint = painter(sys.stderr)
-    lines = [f"{paint('bold red', 'error:')} {printable(message)}"]
+    lines = [f"{paint('bold red', 'error:')} {continued(printable(message))}"]
     named = {printable(field): printable(" ".join(problems)) for field, problems in (fields or {}).items()}
     lines += _field_lines(named)
     if hint:

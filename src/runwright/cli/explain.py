@@ -7,7 +7,7 @@ from runwright.cli.arguments import JobRef
 from runwright.cli.job_rendering import painted_status
 from runwright.cli.refs import find_job_id
 from runwright.cli.remote import Remote, reads
-from runwright.cli.terminal import painter, printable
+from runwright.cli.terminal import continued, painter, printable
 
 if TYPE_CHECKING:
     from runwright.client.models.jobs import ExplanationInfo
@@ -28,8 +28,8 @@ def _described(found: "ExplanationInfo") -> str:
     paint = painter(sys.stdout)
     lines = [
         f"{paint('bold', found.job_id)}  {painted_status(found.status, sys.stdout)}",
-        printable(found.summary),
+        continued(printable(found.summary)),
     ]
     others = [reason for reason in found.reasons if reason.message != found.summary]
-    lines += [f"  {paint('dim', reason.code)}  {printable(reason.message)}" for reason in others]
+    lines += [f"  {paint('dim', reason.code)}  {continued(printable(reason.message))}" for reason in others]
     return "\n".join(lines)

@@ -65,7 +65,8 @@ def _report_client(error: ClientError) -> int:
 def _report_database(error: Exception) -> int | None:
     """Report that the database is unavailable. Its modules are loaded where a command has used them."""
     errors = sys.modules.get("runwright.db.errors")
-    if errors is None or not errors.transient(error):
+    is_of_file = isinstance(error, OSError) and error.filename is not None
+    if errors is None or is_of_file or not errors.transient(error):
         return None
     print_error(f"The database is unavailable: {error}.", hint="Check that it runs, and --database-url.")
     return ExitCode.UNREACHABLE

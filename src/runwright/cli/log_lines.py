@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, TextIO
 import msgspec
 
 from runwright.cli.exits import UsageError
-from runwright.cli.terminal import painter, shown
+from runwright.cli.terminal import continued, painter, shown
 
 if TYPE_CHECKING:
     from runwright.client.models.jobs import LineInfo
@@ -64,7 +64,10 @@ def format_line(line: "LineInfo", stream: TextIO, *, label: str = "") -> str:
     clock = f"{at:%H:%M:%S}.{milliseconds}" if local else f"{at:%Y-%m-%dT%H:%M:%S}.{milliseconds}Z"
     style = _STYLES.get(LowestLevel(line.level), "") if line.level in set(LowestLevel) else ""
     fields = "".join(f" {name}={_value(value)}" for name, value in line.fields.items())
-    parts = [paint("dim", clock), paint(style, line.level.ljust(5)), label, shown(line.msg, stream)]
+    text = shown(line.msg, stream)
+    if local:
+        text = continued(text)
+    parts = [paint("dim", clock), paint(style, line.level.ljust(5)), label, text]
     return " ".join(part for part in parts if part) + paint("cyan", shown(fields, stream))
 
 

@@ -98,6 +98,11 @@ def one_line(text: str) -> str:
     return " ".join(printable(text).split())
 
 
+def continued(text: str) -> str:
+    """Return text whose lines after the first are indented, so that none looks like a line of ours."""
+    return text.replace("\n", "\n  ")
+
+
 def argument(text: str) -> str:
     """Return text as a word of a command line that a person may copy into a shell."""
     return shlex.quote(one_line(text))

@@ -20,6 +20,9 @@ from runwright.client.transports import is_loopback
 LOCAL_TENANT: Final = "default"
 
 _KEY_FILE: Final = "platform-key"
+_TENANT_KEYS: Final = "rwk_"
+"""How the keys of tenants begin; the user and the role of their requests follow from the key."""
+
 _LOCAL_ROLE: Final = "platform-admin"
 
 
@@ -60,16 +63,31 @@ def profile_target(
     tenant = tenant or environment.get(TENANT) or None
     chosen = name or environment.get(PROFILE) or None
     if chosen is None and environment.get(URL):
-        found = explicit_target(None, Credentials(tenant=tenant), environment)
+        found = _explicit(tenant, environment)
         return found if found.credentials.api_key else _with_known_key(found, known, tenant, environment)
     chosen = chosen or known.current()
     if chosen is not None:
         return of_profile(chosen, known.get(chosen), tenant=tenant, key=None if name else key_in(environment))
-    found = explicit_target(None, Credentials(tenant=tenant), environment)
+    found = _explicit(tenant, environment)
     return (
         found
         if found.credentials.api_key
         else local_target(found.url, tenant=tenant, environment=environment)
+    )
+
+
+def _explicit(tenant: str | None, environment: Mapping[str, str]) -> ServerTarget:
+    found = explicit_target(None, Credentials(tenant=tenant), environment)
+    return msgspec.structs.replace(found, credentials=_completed(found.credentials))
+
+
+def _completed(credentials: Credentials) -> Credentials:
+    """Return credentials with the user and the role that a platform key needs beside a tenant."""
+    key = credentials.api_key
+    if key is None or key.startswith(_TENANT_KEYS) or credentials.tenant is None:
+        return credentials
+    return msgspec.structs.replace(
+        credentials, user=credentials.user or _user_name(), role=credentials.role or _LOCAL_ROLE
     )
 
 
@@ -81,7 +99,10 @@ def of_profile(
         api_key=key or profile.api_key, tenant=tenant or profile.tenant, user=profile.user, role=profile.role
     )
     target = ServerTarget(
-        url=check_url(profile.url), credentials=credentials, profile=name, protected=profile.protected
+        url=check_url(profile.url),
+        credentials=_completed(credentials),
+        profile=name,
+        protected=profile.protected,
     )
     if credentials.api_key is None and is_loopback(target.url):
         local = local_target(target.url, tenant=credentials.tenant)

@@ -100,7 +100,7 @@ def test_figures_and_a_view_are_shown(home: Home, rw: Runwright, worker: str, se
     assert "queued 0" in home.ok("runwright top --once")
     assert "executors" not in home.ok("runwright top --once")
     operator = {"RUNWRIGHT_URL": "", "RUNWRIGHT_KEY": "", "XDG_CONFIG_HOME": str(home.folder / "operator")}
-    login = f"runwright login {server.url} --tenant ten_top --role platform-admin --with-key"
+    login = f"runwright login {server.url} --tenant ten_top --with-key"
     home.ok(login, input=PLATFORM_KEY, **operator)
     assert "executors 1   slots 0/" in home.ok("runwright top --once", **operator)
     assert home.run("runwright top").returncode == 2, "it needs a terminal"

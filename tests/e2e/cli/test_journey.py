@@ -105,7 +105,9 @@ def test_five_hundred_queued_jobs_are_cancelled_by_one_command(home: Home, rw: R
     started = home.ok("runwright jobs retry --worker slow --status cancelled --worker-version 1 -y --detach")
     watched = home.ok(f"runwright jobs watch {started.split()[1]} --timeout 60s")
     assert "completed  502/502 done, 0 failed" in watched
-    assert "no jobs of slow on v2" in home.ok("runwright jobs cancel --worker slow --worker-version 2 -y")
+    assert "no queued and running jobs of slow on v2" in home.ok(
+        "runwright jobs cancel --worker slow --worker-version 2 -y"
+    )
 
 
 def test_ids_on_stdin_name_the_jobs(home: Home, rw: Runwright) -> None:

@@ -121,7 +121,7 @@ def test_a_folder_without_a_file_is_one_worker_named_as_the_folder(folder: Path)
         (f'path = "{"a" * 5000}"', "worker[0].path", "There is no folder"),
         ('path = "a\\u0000b"', "worker[0].path", "There is no folder"),
         ('path = "circle"', "worker[0].path", "There is no folder"),
-        (f'entrypoint = "{"a" * 5000}"', "worker[0].entrypoint", "There is no file"),
+        (f'entrypoint = "{"a" * 5000}.py"', "worker[0].entrypoint", "There is no file"),
         ('exclude = ["!"]', "worker[0].exclude", "Is no pattern: '!'"),
         ('api_key = "x"', "worker[0].api_key", "A secret does not belong in this file."),
         (

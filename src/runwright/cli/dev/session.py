@@ -2,6 +2,7 @@
 
 import json
 import sys
+import textwrap
 import threading
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -16,7 +17,7 @@ from runwright.cli.job_rendering import painted_status
 from runwright.cli.library_errors import report_other
 from runwright.cli.live_lines import LinePrinter, LiveScreen
 from runwright.cli.remote import Remote
-from runwright.cli.terminal import note, painter, printable
+from runwright.cli.terminal import note, one_line, painter, printable
 from runwright.cli.times import milliseconds
 from runwright.client.errors import ApiError, ClientError
 from runwright.core.errors import RunwrightError
@@ -121,9 +122,9 @@ class _DevRun:
         paint = painter(sys.stdout)
         parts = [painted_status(job.status, sys.stdout), milliseconds(job.duration_ms)]
         if job.error is not None:
-            parts.append(f"{job.error.code}: {printable(job.error.message)}")
+            parts.append(f"{job.error.code}: {one_line(job.error.message)}")
             if job.error.stack:
-                parts.append("\n" + paint("dim", printable(job.error.stack.rstrip())))
+                parts.append("\n" + paint("dim", textwrap.indent(printable(job.error.stack.rstrip()), "  ")))
         else:
             parts.append(printable(json.dumps(job.output, ensure_ascii=False)))
         sys.stdout.write("  ".join(part for part in parts if part) + "\n")

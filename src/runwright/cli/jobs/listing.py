@@ -2,6 +2,7 @@
 
 import json
 import sys
+import textwrap
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Annotated, Any, Final
@@ -64,9 +65,8 @@ def _described(job: Any) -> str:  # noqa: ANN401  a JobInfo
     blocks += [json_block("Input", job.input)] if job.input else []
     blocks += [json_block("Output", job.output)] if job.output is not None else []
     if job.error is not None and job.error.stack:
-        blocks.append(
-            f"{painter(sys.stdout)('bold', 'Stack')}\n{shown(job.error.stack.rstrip(), sys.stdout)}"
-        )
+        stack = textwrap.indent(shown(job.error.stack.rstrip(), sys.stdout), "  ")
+        blocks.append(f"{painter(sys.stdout)('bold', 'Stack')}\n{stack}")
     return "\n\n".join(blocks)
 
 

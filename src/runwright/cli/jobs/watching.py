@@ -18,7 +18,7 @@ from runwright.cli.output import render_table
 from runwright.cli.progress import redrawn
 from runwright.cli.refs import find_job_id
 from runwright.cli.remote import Remote, reads
-from runwright.cli.terminal import is_drawable, width_of
+from runwright.cli.terminal import is_drawable, one_line, width_of
 from runwright.cli.times import milliseconds, require_duration
 
 if TYPE_CHECKING:
@@ -83,7 +83,9 @@ def _print_state(remote: Remote, job: "JobInfo") -> None:
         remote.output.thing(job, str)
         return
     parts = (job.id, painted_status(job.status, sys.stdout), milliseconds(job.duration_ms))
-    sys.stdout.write("  ".join([*(part for part in parts if part), error_text(job)]).rstrip() + "\n")
+    sys.stdout.write(
+        "  ".join([*(part for part in parts if part), one_line(error_text(job))]).rstrip() + "\n"
+    )
     sys.stdout.flush()
 
 
