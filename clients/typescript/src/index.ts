@@ -18,7 +18,7 @@ import type { components, paths as AvaPaths } from "./generated/ava.js";
 import type { paths as AvalaPaths } from "./generated/avala.js";
 import { followEvents, type ServerEvent, type StreamOptions } from "./streams.js";
 
-export { ApiError } from "./errors.js";
+export { ApiError, readError } from "./errors.js";
 export type { components as AghComponents, paths as AghPaths } from "./generated/agh.js";
 export type { components as AvaComponents, paths as AvaPaths } from "./generated/ava.js";
 export type { components as AvalaComponents, paths as AvalaPaths } from "./generated/avala.js";

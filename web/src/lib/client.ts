@@ -5,7 +5,7 @@
  * sent again, so nothing that was typed is lost.
  */
 
-import { ApiError, createRunwright, type AvaComponents, type AvaPaths } from "runwright-client";
+import { ApiError, createRunwright, readError, type AvaComponents, type AvaPaths } from "runwright-client";
 
 import { BASE } from "./base.ts";
 import { keepPayloads, withPayloads, type WithRaw } from "./payloads.ts";
@@ -46,6 +46,13 @@ const UNAUTHORIZED = 401;
 const FORBIDDEN = 403;
 
 async function send(input: RequestInfo | URL, init?: RequestInit): Promise<Response> {
+  const response = await exchange(input, init);
+  const isJson = response.headers.get("content-type")?.startsWith("application/json") ?? false;
+  if (!response.ok || !isJson || response.status === 204) return response;
+  return new Response(keepPayloads(await response.text()), { status: response.status, headers: response.headers });
+}
+
+async function exchange(input: RequestInfo | URL, init?: RequestInit): Promise<Response> {
   const request = new Request(input, { ...init, credentials: "same-origin" });
   const again = request.clone();
   let response = await fetch(signed(request));
@@ -55,9 +62,14 @@ async function send(input: RequestInfo | URL, init?: RequestInit): Promise<Respo
   } else if (response.status === FORBIDDEN && !READING.has(request.method) && (await credentials?.refresh())) {
     response = await fetch(signed(again));
   }
-  const isJson = response.headers.get("content-type")?.startsWith("application/json") ?? false;
-  if (!response.ok || !isJson || response.status === 204) return response;
-  return new Response(keepPayloads(await response.text()), { status: response.status, headers: response.headers });
+  return response;
+}
+
+/** Return what an address of the server answers, as text: JSON in which every number is as it was sent. */
+export async function textOf(path: string, signal?: AbortSignal): Promise<string> {
+  const response = await exchange(BASE + path, signal ? { signal } : {});
+  if (!response.ok) throw await readError(response);
+  return response.text();
 }
 
 function signed(request: Request): Request {

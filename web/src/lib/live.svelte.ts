@@ -72,9 +72,9 @@ class Live {
     };
   }
 
-  /** Call a function for each event of some types: `ava.job.` selects all that begin with it. */
+  /** Call a function for each event of some types: `ava.job.` selects all that begin with it, `*` all. */
   on(types: readonly string[], listener: Listener): () => void {
-    const fits = (type: string) => types.some((one) => (one.endsWith(".") ? type.startsWith(one) : type === one));
+    const fits = (type: string) => types.some((one) => one === "*" || (one.endsWith(".") ? type.startsWith(one) : type === one));
     const own: Listener = (event) => fits(event.type) && listener(event);
     this.#listeners.add(own);
     return () => void this.#listeners.delete(own);

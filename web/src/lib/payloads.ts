@@ -89,6 +89,17 @@ export function childrenOf(text: string, node: JsonNode, from = 0, limit = 100):
   return { children, total };
 }
 
+/** Return the JSON text of a member of an object; undefined if it has none, or null. */
+export function memberOf(text: string, name: string): RawJson | undefined {
+  let found: RawJson | undefined;
+  const start = skipSpace(text, 0);
+  if (text[start] !== "{") return undefined;
+  members(text, start, (key, from, to) => {
+    if (key === name && !text.startsWith("null", from)) found = text.slice(from, to) as RawJson;
+  });
+  return found;
+}
+
 /** Return the string that a string's JSON text denotes; of an invalid one the text. */
 export function stringOf(text: string, node: JsonNode): string {
   const source = text.slice(node.start, node.end);
