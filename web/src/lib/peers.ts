@@ -2,13 +2,18 @@
 
 import type { ListPage } from "./live-list.svelte.ts";
 
-export function peerPage<T>(answer: { next: string | null; results: readonly T[] } | undefined): ListPage<T> {
-  const next = answer?.next ? new URL(answer.next, "http://x/").searchParams.get("cursor") : null;
-  return { rows: answer?.results ?? [], total: undefined, next: next ?? undefined };
+export interface Peers<T> {
+  next: string | null;
+  results: readonly T[];
 }
 
-/** Return what a call of a typed client answered. */
-export function answered<T>({ data }: { data?: T }): T {
+export function peerPage<T>(answer: Peers<T>): ListPage<T> {
+  const next = answer.next ? new URL(answer.next, "http://x/").searchParams.get("cursor") : null;
+  return { rows: answer.results, total: undefined, next: next ?? undefined };
+}
+
+/** Return what a call of a typed client answered; its types lose the methods of lists, so the caller names them. */
+export function answered<T>({ data }: { data?: unknown }): T {
   if (data === undefined) throw new Error("The answer was empty.");
-  return data;
+  return data as T;
 }

@@ -5,7 +5,7 @@ import type { AvalaComponents } from "runwright-client";
 import { runwright } from "../../lib/client.ts";
 import { given } from "../../lib/lists.ts";
 import type { ListPage } from "../../lib/live-list.svelte.ts";
-import { answered, peerPage } from "../../lib/peers.ts";
+import { answered, peerPage, type Peers } from "../../lib/peers.ts";
 import type { StatusLook } from "../../ui/statuses.ts";
 
 export type Agent = AvalaComponents["schemas"]["Agent"];
@@ -18,11 +18,11 @@ export const STATUSES: readonly Execution["status"][] = ["pending", "running", "
 export const SAMPLE = 100;
 
 export async function listAgents(cursor: string | undefined, signal: AbortSignal): Promise<ListPage<Agent>> {
-  return peerPage(answered(await runwright.avala.GET("/api/v1/agents/", { params: { query: given({ limit: 50, cursor }) }, signal })));
+  return peerPage(answered<Peers<Agent>>(await runwright.avala.GET("/api/v1/agents/", { params: { query: given({ limit: 50, cursor }) }, signal })));
 }
 
 export async function getAgent(uid: string, signal: AbortSignal): Promise<Agent> {
-  return answered(await runwright.avala.GET("/api/v1/agents/{uid}/", { params: { path: { uid } }, signal }));
+  return answered<Agent>(await runwright.avala.GET("/api/v1/agents/{uid}/", { params: { path: { uid } }, signal }));
 }
 
 export interface ExecutionFilter {
@@ -33,12 +33,12 @@ export interface ExecutionFilter {
 
 export async function listExecutions(filter: ExecutionFilter, cursor: string | undefined, signal: AbortSignal, limit = 50): Promise<ListPage<Execution>> {
   const query = given({ limit, cursor, status: filter.status as Execution["status"] | undefined, action: filter.action as Action | undefined });
-  if (!filter.agent) return peerPage(answered(await runwright.avala.GET("/api/v1/executions/", { params: { query }, signal })));
-  return peerPage(answered(await runwright.avala.GET("/api/v1/agents/{uid}/executions/", { params: { path: { uid: filter.agent }, query }, signal })));
+  if (!filter.agent) return peerPage(answered<Peers<Execution>>(await runwright.avala.GET("/api/v1/executions/", { params: { query }, signal })));
+  return peerPage(answered<Peers<Execution>>(await runwright.avala.GET("/api/v1/agents/{uid}/executions/", { params: { path: { uid: filter.agent }, query }, signal })));
 }
 
 export async function getExecution(uid: string, signal: AbortSignal): Promise<Execution> {
-  return answered(await runwright.avala.GET("/api/v1/executions/{uid}/", { params: { path: { uid } }, signal }));
+  return answered<Execution>(await runwright.avala.GET("/api/v1/executions/{uid}/", { params: { path: { uid } }, signal }));
 }
 
 const LOOKS: Record<Execution["status"], StatusLook> = {
