@@ -5,26 +5,19 @@ theme, no overflow on a narrow screen, and a screenshot of each to look at.
 import json
 from collections.abc import Callable, Iterator
 
-import httpx
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect
-from tests.contract.client import Api, Json
+from playwright.sync_api import Browser, BrowserContext, Page
+from tests.contract.client import Api, Json, RawClient
 from tests.contract.conftest import PLATFORM_KEY, Server
-from tests.e2e.web.conftest import ARTIFACTS, ROOT, THEMES, WIDE, sign_in, watch
+from tests.e2e.web.conftest import ARTIFACTS, THEMES, WIDE, sign_in, watch
 from tests.e2e.web.connected import Connected
+from tests.e2e.web.test_every_page import AXE, RULES, SERIOUS, show
 
 Visit = Callable[..., Page]
-NARROW = 380
-AXE = ROOT / "web/node_modules/axe-core/axe.min.js"
-SERIOUS = {"serious", "critical"}
-RULES = """async () => {
-  const found = await axe.run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"] });
-  return found.violations.map(({ id, impact, nodes }) => ({ id, impact, nodes: nodes.slice(0, 3).map((node) => node.html.slice(0, 200) + " " + (node.any[0]?.message ?? "")) }));
-}"""
 
 
 @pytest.fixture(scope="module")
-def connected(http: httpx.Client, server: Server) -> Connected:
+def connected(http: RawClient, server: Server) -> Connected:
     made = Connected(Api(http, key=PLATFORM_KEY, tenant="ten_connected"), server)
     made.fill()
     return made
@@ -51,14 +44,6 @@ def visit(chromium: Browser, server: Server, problems: list[str]) -> Iterator[Vi
     yield open_page
     for context in contexts:
         context.close()
-
-
-def show(page: Page, path: str) -> None:
-    page.goto(path)
-    expect(page.get_by_role("heading", level=1)).to_be_visible()
-    expect(page.get_by_role("status", name="Loading")).to_have_count(0)
-    page.wait_for_timeout(700)
-    page.evaluate("document.fonts.ready.then(() => true)")
 
 
 @pytest.mark.timeout(400)

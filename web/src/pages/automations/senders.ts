@@ -26,6 +26,26 @@ export const SENDERS: readonly Sender[] = [
     steps: ["In the dashboard: Developers, Webhooks, Add endpoint, with the address.", "Reveal the signing secret (whsec_…).", "Set it as this trigger's secret: it was made by Stripe."],
   },
   {
+    name: "Slack",
+    signature: "slack",
+    hint: "Events of an app.",
+    given: true,
+    steps: ["In the app: Event Subscriptions, Request URL: the address.", "Basic Information, Signing Secret: it is this trigger's secret."],
+  },
+  {
+    name: "GitLab",
+    signature: "gitlab",
+    hint: "A project's or a group's events.",
+    steps: ["In the project: Settings, Webhooks, Add new webhook, with the address.", "Secret token: the secret."],
+  },
+  {
+    name: "Shopify",
+    signature: "shopify",
+    hint: "Orders, products, customers.",
+    given: true,
+    steps: ["In the admin: Settings, Notifications, Webhooks, Create webhook, with the address, as JSON.", "The signing secret below the list is this trigger's secret."],
+  },
+  {
     name: "Standard Webhooks",
     signature: "standard",
     hint: "Svix, Clerk, Resend, and others that follow the standard.",
