@@ -12,6 +12,11 @@ from rich.console import Console
 from runwright.client import ClientError, Runwright
 from runwright.client.session import Credentials
 from runwright.client.targets import ServerTarget
+from runwright.core.clock import system_clock
+from runwright.db.availability import DatabaseAwayError
+from runwright.db.pool import Database
+from runwright.demo.contents import Contents
+from runwright.demo.history import write_sample_day
 
 TENANT: Final = "ten_demo"
 _USER: Final = "usr_demo"
@@ -62,17 +67,23 @@ EXAMPLES: Final = (
 )
 
 
-async def run_demo(base_url: str, *, platform_key: str, shown_key: str) -> None:
+async def run_demo(base_url: str, *, platform_key: str, shown_key: str, db: Database) -> None:
     """Run every example against a server that is ready; `shown_key` replaces the key in the curl lines.
 
-    Workers of an earlier demonstration are reused. Failures are printed, not raised, so that the server
-    keeps running.
+    Fills the tenant the first time, with a day of sample jobs by way of the database. What an earlier
+    demonstration has made is reused. Failures are printed, not raised, so that the server keeps running.
     """
     credentials = Credentials(api_key=platform_key, tenant=TENANT, user=_USER, role=_ROLE)
-    demo = _Demo(Runwright.for_target(ServerTarget(url=base_url, credentials=credentials)), shown_key)
+    server = Runwright.for_target(ServerTarget(url=base_url, credentials=credentials))
+    demo = _Demo(server, shown_key)
     try:
-        await asyncio.to_thread(demo.show)
-    except ClientError as error:
+        await asyncio.to_thread(demo.run_examples)
+        workers = await asyncio.to_thread(Contents(server).fill)
+        if workers:
+            jobs = await write_sample_day(db, tenant_id=TENANT, workers=workers, now=system_clock())
+            demo.show_contents(jobs)
+        await asyncio.to_thread(demo.show_addresses)
+    except (ClientError, DatabaseAwayError) as error:
         demo.console.print(f"[red]The demonstration failed:[/red] {error}")
 
 
@@ -87,10 +98,19 @@ class _Demo:
             "x-platform-role": _ROLE,
         }
 
-    def show(self) -> None:
-        """Run the examples in order."""
+    def run_examples(self) -> None:
+        """Run the examples in order, and show them."""
         for example in EXAMPLES:
             self._run(example)
+
+    def show_contents(self, samples: int) -> None:
+        """Show what the tenant was filled with."""
+        self.console.rule("A shop to look at")
+        self.console.print("More workers, schedules, an agent, automations and webhooks were made.")
+        self.console.print(f"{samples:,} jobs of the last 24 hours are samples: they did not run.")
+
+    def show_addresses(self) -> None:
+        """Show where everything is."""
         self.console.rule("Serving")
         link = self._server.keys.create_sign_in_link()
         later = f"runwright open --tenant {TENANT}"

@@ -61,7 +61,7 @@ async def _start(settings: Settings, shutdown: Shutdown, stack: AsyncExitStack) 
     sys.stdout.write(f"runwright ready {url or '(no api)'}\n")
     sys.stdout.flush()
     if settings.demo and url is not None:
-        demo = asyncio.create_task(_demonstrate(settings, url))
+        demo = asyncio.create_task(_demonstrate(res, url))
         stack.callback(demo.cancel)
     return res
 
@@ -88,9 +88,10 @@ async def _start_roles(res: Resources, shutdown: Shutdown, stack: AsyncExitStack
     return None
 
 
-async def _demonstrate(settings: Settings, url: str) -> None:
+async def _demonstrate(res: Resources, url: str) -> None:
+    settings = res.settings
     key = await asyncio.to_thread(platform_key, settings.platform_key, settings.data_dir)
     shown = (
         "$RUNWRIGHT_PLATFORM_KEY" if settings.platform_key else f"$(cat {settings.data_dir / 'platform-key'})"
     )
-    await run_demo(url, platform_key=key, shown_key=shown)
+    await run_demo(url, platform_key=key, shown_key=shown, db=res.db)
