@@ -57,7 +57,7 @@ _SCHEDULES: Final[Sequence[tuple[str, str, str, str, dict[str, Any]]]] = (
         "UTC",
         {"overlap": "skip", "input": {"warehouse": 7}},
     ),
-    ("Pack logs", _LOGS, "5 * * * *", "Europe/Berlin", {}),
+    ("Pack logs", _LOGS, "0 * * * *", "UTC", {}),
     ("Prices for the weekend", _PRICES, "0 18 * * FRI", "America/New_York", {}),
     ("Month's end", _PRICES, "0 8 L * *", "Europe/Berlin", {"enabled": False}),
 )

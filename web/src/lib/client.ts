@@ -72,6 +72,14 @@ export async function textOf(path: string, signal?: AbortSignal): Promise<string
   return response.text();
 }
 
+/** Send a file as the body of a request, and return its answer. */
+export async function upload<T>(path: string, file: Blob, signal?: AbortSignal): Promise<T> {
+  const body = { method: "POST", body: file, headers: { "content-type": file.type || "application/zip" } };
+  const response = await exchange(BASE + path, signal ? { ...body, signal } : body);
+  if (!response.ok) throw await readError(response);
+  return (await response.json()) as T;
+}
+
 function signed(request: Request): Request {
   if (credentials && !READING.has(request.method)) request.headers.set("x-csrf-token", credentials.token());
   return request;

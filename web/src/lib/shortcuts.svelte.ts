@@ -45,7 +45,8 @@ class Shortcuts {
     const now = performance.now();
     const sequence = now < this.#until ? `${this.#first} ${key}` : key;
     const found = this.list.find((one) => one.keys === sequence) ?? this.list.find((one) => one.keys === key);
-    const free = !isTyping(event.target) && !document.querySelector("dialog[open]");
+    // Inside a shadow root the target is its host; the editor is in one.
+    const free = !isTyping(event.composedPath()[0] ?? null) && !document.querySelector("dialog[open]");
     this.#first = key;
     this.#until = free && this.list.some((one) => one.keys.startsWith(`${key} `)) ? now + SEQUENCE_MS : 0;
     if (!found || !(free || found.always)) return;

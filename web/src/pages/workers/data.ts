@@ -33,6 +33,9 @@ export async function getWorker(id: string, signal?: AbortSignal): Promise<Worke
   return rawly<Worker>((await api.get("/v1/ava/workers/{worker_id}", { path: { worker_id: id }, signal })).data);
 }
 
+/** Where the code of a worker is by default. */
+export const FILES: Readonly<Record<Runtime, string>> = { python: "main.py", nodejs: "index.js", deno: "main.ts", shell: "main.sh", wasm: "main.wasm" };
+
 /** What a new worker begins with. */
 export const TEMPLATES: Readonly<Record<Runtime, string>> = {
   python: `def handler(input, env):
