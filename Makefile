@@ -25,7 +25,7 @@ SITE_INPUTS := mkdocs.yml $(wildcard *.md) src/runwright/config.default.toml $(s
 # The dashboard, which the server shows at /.
 WEB := src/runwright/web/built
 
-.PHONY: help setup run web-dev test test-database coverage smoke mutate check docs schema client bench lock clean
+.PHONY: help setup run web-dev screenshots test test-database coverage smoke mutate check docs schema client bench lock clean
 
 help: ## List the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS=$$'\t' read -r name text; do \
@@ -54,6 +54,9 @@ run: setup $(SITE) ## Set up, then serve on 127.0.0.1:8080 with the demonstratio
 
 web-dev: setup ## Serve the dashboard with hot reload, against a running server (RUNWRIGHT_URL, default 127.0.0.1:8080)
 	scripts/build_web dev
+
+screenshots: setup ## Write the pictures of the dashboard in README and docs (ARGS='--all FOLDER': every page, to look at)
+	$(BIN)/python scripts/screenshots $(ARGS)
 
 test: setup $(SITE) ## Set up, then run the tests (ARGS='-k name' narrows them)
 	$(BIN)/python -m pytest $(PYTEST_PARALLEL) --ignore tests/bench $(ARGS)

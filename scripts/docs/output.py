@@ -29,6 +29,7 @@ MEDIA_TYPES: Final = {
     ".png": "image/png",
     ".svg": "image/svg+xml",
     ".txt": "text/plain; charset=utf-8",
+    ".webp": "image/webp",
     ".xml": "application/xml",
 }
 UNUSED: Final = ("assets/javascripts/lunr", "sitemap.xml.gz")

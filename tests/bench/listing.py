@@ -76,14 +76,15 @@ async def measure_listing(folder: Path, jobs: int, requests: int) -> dict[str, L
     ):
         with server.connect() as connection:
             workers = [make_worker(connection) for _ in range(WORKERS)]
-            await _fill(dsn, workers, jobs)
+            await fill_jobs(dsn, workers, jobs)
             return {
                 name: _measure(connection, targets, requests)
                 for name, targets in _reads(connection, workers).items()
             }
 
 
-async def _fill(dsn: str, workers: list[str], jobs: int) -> None:
+async def fill_jobs(dsn: str, workers: list[str], jobs: int) -> None:
+    """Insert jobs of these workers."""
     started = datetime.now(UTC) - timedelta(days=DAYS)
     connection = await asyncpg.connect(dsn)
     try:

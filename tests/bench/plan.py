@@ -20,6 +20,7 @@ from tests.bench.bulk import measure_bulk
 from tests.bench.claimers import measure_claimers
 from tests.bench.cold import measure_cold
 from tests.bench.commands import measure_commands
+from tests.bench.dashboard import measure_dashboard
 from tests.bench.drain import measure_drain
 from tests.bench.fairness import measure_fairness
 from tests.bench.ingress import measure_ingress
@@ -58,6 +59,7 @@ FIGURES: Final = (
     "cold",
     "memory",
     "listing",
+    "dashboard",
     "schedules",
     "webhooks",
     "agents",
@@ -227,6 +229,9 @@ async def _shared_figures(plan: Plan, results: Results) -> None:
         sizes = (plan.bulk_jobs, plan.wait_requests)
         bulk = await _attempt(results, "bulk", lambda f: measure_bulk(f, *sizes))
         results.bulk += [bulk] if bulk else []
+    if "dashboard" in plan.figures:
+        dashboard = await _attempt(results, "dashboard", measure_dashboard)
+        results.dashboard += [dashboard] if dashboard else []
     if "cli" in plan.figures:
         commands = await _attempt(results, "cli", measure_commands)
         results.cli += [commands] if commands else []

@@ -46,6 +46,8 @@ def _lines(results: Results, bars: Sequence[Bar]) -> Iterator[str]:
         yield from _latency_table("First job of a new worker", cold)
     for listing in results.listing:
         yield from _latency_table("Reading", listing)
+    for dashboard in results.dashboard:
+        yield from _latency_table("The dashboard, 100,000 jobs stored", dashboard)
     for ticks in results.schedules:
         what = f"{ticks.schedules:,} schedules at one instant, {ticks.minutes} minutes"
         yield from _latency_table("Lateness of ticks", {what: ticks.lateness})

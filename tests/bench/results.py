@@ -60,6 +60,7 @@ class Results(msgspec.Struct, kw_only=True):
     cold: list[dict[str, Latency]] = []
     memory: list[dict[str, Memory]] = []
     listing: list[dict[str, Latency]] = []
+    dashboard: list[dict[str, Latency]] = []
     schedules: list[Ticks] = []
     webhooks: list[Webhooks] = []
     agents: list[Agents] = []

@@ -1,0 +1,80 @@
+"""The dashboard in Chromium, with 100,000 jobs stored: until the list of jobs is there, and frames while it scrolls.
+
+The list scrolls down fast enough that it reads page after page, and back to its top, through rows it has.
+"""
+
+import shutil
+from pathlib import Path
+from typing import Final
+
+from playwright.async_api import BrowserContext, async_playwright
+
+from tests.bench.listing import fill_jobs
+from tests.bench.postgres import postgres_running
+from tests.bench.process import ChildError
+from tests.bench.result import Latency
+from tests.bench.server import make_worker, serving
+
+JOBS: Final = 100_000
+WORKERS: Final = 20
+LOADS: Final = 10
+SCROLLED_FRAMES: Final = 600
+PIXELS_A_FRAME: Final = 60
+_BROWSERS: Final = ("chromium", "chromium-browser", "google-chrome")
+
+_ROWS_AT: Final = """
+new MutationObserver((_, self) => {
+  if (!document.querySelector("tr[data-row]")) return;
+  self.disconnect();
+  requestAnimationFrame(() => (window.rowsAt = performance.now()));
+}).observe(document, { childList: true, subtree: true });
+"""
+_SCROLL: Final = """async ([frames, pixels]) => {
+  const main = document.querySelector("main");
+  const gaps = [];
+  let last = await new Promise(requestAnimationFrame);
+  for (let frame = 0; frame < frames; frame += 1) {
+    main.scrollBy(0, pixels);
+    const now = await new Promise(requestAnimationFrame);
+    gaps.push((now - last) / 1000);
+    last = now;
+  }
+  return gaps;
+}"""
+
+
+async def measure_dashboard(folder: Path) -> dict[str, Latency]:
+    """Open the list of jobs ten times, then scroll it."""
+    program = next(filter(None, map(shutil.which, _BROWSERS)), None)
+    if program is None:
+        raise ChildError(f"there is none of {', '.join(_BROWSERS)}")
+    async with (
+        postgres_running(folder) as dsn,
+        serving(folder, "--database-url", dsn) as server,
+        async_playwright() as playwright,
+    ):
+        with server.connect() as connection:
+            await fill_jobs(dsn, [make_worker(connection) for _ in range(WORKERS)], JOBS)
+        browser = await playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        url = f"http://{server.address.host}:{server.address.port}"
+        context = await browser.new_context(base_url=url, viewport={"width": 1440, "height": 900})
+        await context.add_init_script(_ROWS_AT)
+        await context.request.post("/v1/session", headers=server.address.headers, data={})
+        measured = await _measure(context)
+        await browser.close()
+    return measured
+
+
+async def _measure(context: BrowserContext) -> dict[str, Latency]:
+    page = await context.new_page()
+    loads = []
+    for _ in range(LOADS):
+        await page.goto("/jobs")
+        loads.append(await (await page.wait_for_function("window.rowsAt")).json_value() / 1000)
+    down = await page.evaluate(_SCROLL, [SCROLLED_FRAMES, PIXELS_A_FRAME])
+    up = await page.evaluate(_SCROLL, [SCROLLED_FRAMES, -PIXELS_A_FRAME])
+    return {
+        "the list of jobs is there": Latency.of(loads),
+        "a frame while it scrolls down, reading on": Latency.of(down),
+        "a frame while it scrolls back": Latency.of(up),
+    }
