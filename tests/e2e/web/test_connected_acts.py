@@ -104,7 +104,7 @@ def test_events_come_live_and_are_published_as_they_are_typed(page: Page, tenant
     dialog.get_by_role("button", name="Publish").click()
     detail = page.get_by_role("region", name="Event", exact=True)
     expect(detail).to_contain_text("9007199254740993")
-    expect(detail).to_contain_text("Nobody subscribes to this type")
+    expect(detail).to_contain_text("No webhook and no agent subscribes")
 
 
 def test_a_key_is_made_for_reading_rotated_and_revoked(page: Page, tenant: Api) -> None:
