@@ -1,7 +1,7 @@
 """Every page: nothing serious for axe in either theme, no overflow on a narrow screen, a screenshot to look at."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Protocol
 
 import pytest
@@ -9,6 +9,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 from tests.contract.client import Api, Json, RawClient
 from tests.contract.conftest import PLATFORM_KEY, Server
 from tests.e2e.web.conftest import ARTIFACTS, ROOT, THEMES, WIDE, sign_in, watch
+from tests.e2e.web.connected import Connected
 from tests.e2e.web.world import World
 
 NARROW = 380
@@ -20,25 +21,34 @@ RULES = """async () => {
 }"""
 
 
-class Visit(Protocol):
-    """Opens a page of the world's administrator in a theme."""
+OPERATOR: Mapping[str, str] = {"tenants": "/tenants", "system": "/system", "queues-operator": "/queues"}
 
-    def __call__(self, theme: str, width: int | None = None) -> Page: ...
+
+class Visit(Protocol):
+    """Opens a page in a theme."""
+
+    def __call__(self, caller: Api, theme: str, width: int | None = None) -> Page: ...
 
 
 @pytest.fixture(scope="module")
-def world(http: RawClient) -> Iterator[World]:
-    world = World(Api(http, key=PLATFORM_KEY, tenant="ten_acme"))
+def callers(http: RawClient, server: Server) -> Iterator[Mapping[Api, Mapping[str, str]]]:
+    """The pages of a tenant's administrator and of the operator, with something on every one."""
+    api = Api(http, key=PLATFORM_KEY, tenant="ten_acme")
+    world, connected = World(api), Connected(api, server)
     world.fill()
-    yield world
+    connected.fill()
+    yield {
+        api: {**world.pages(), **connected.pages()},
+        api.having(role="platform-admin"): OPERATOR,
+    }
     world.end()
 
 
 @pytest.fixture
-def visit(chromium: Browser, server: Server, world: World, problems: list[str]) -> Iterator[Visit]:
+def visit(chromium: Browser, server: Server, problems: list[str]) -> Iterator[Visit]:
     contexts: list[BrowserContext] = []
 
-    def open_page(theme: str, width: int | None = None) -> Page:
+    def open_page(caller: Api, theme: str, width: int | None = None) -> Page:
         context = chromium.new_context(
             base_url=server.url,
             viewport={"width": width or WIDE["width"], "height": WIDE["height"]},
@@ -49,7 +59,7 @@ def visit(chromium: Browser, server: Server, world: World, problems: list[str]) 
         )
         contexts.append(context)
         watch(context, problems)
-        sign_in(context, world.api)
+        sign_in(context, caller)
         return context.new_page()
 
     yield open_page
@@ -66,28 +76,32 @@ def show(page: Page, path: str) -> None:
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("theme", THEMES)
-def test_every_page_is_accessible_and_has_its_picture(visit: Visit, world: World, theme: str) -> None:
-    page = visit(theme)
+def test_every_page_is_accessible_and_has_its_picture(
+    visit: Visit, callers: Mapping[Api, Mapping[str, str]], theme: str
+) -> None:
     ARTIFACTS.mkdir(parents=True, exist_ok=True)
     found: dict[str, Json] = {}
-    for name, path in world.pages().items():
-        show(page, path)
-        page.screenshot(path=ARTIFACTS / f"{name}-{theme}.png")
-        page.evaluate(AXE.read_text())
-        violations = [one for one in page.evaluate(RULES) if one["impact"] in SERIOUS]
-        if violations:
-            found[name] = violations
+    for caller, pages in callers.items():
+        page = visit(caller, theme)
+        for name, path in pages.items():
+            show(page, path)
+            page.screenshot(path=ARTIFACTS / f"{name}-{theme}.png")
+            page.evaluate(AXE.read_text())
+            violations = [one for one in page.evaluate(RULES) if one["impact"] in SERIOUS]
+            if violations:
+                found[name] = violations
     assert found == {}, json.dumps(found, indent=1)
 
 
 @pytest.mark.timeout(300)
-def test_every_page_fits_a_narrow_screen(visit: Visit, world: World) -> None:
-    page = visit("light", NARROW)
+def test_every_page_fits_a_narrow_screen(visit: Visit, callers: Mapping[Api, Mapping[str, str]]) -> None:
     too_wide = {}
-    for name, path in world.pages().items():
-        show(page, path)
-        page.screenshot(path=ARTIFACTS / f"{name}-narrow.png")
-        width = page.evaluate("document.querySelector('main').scrollWidth")
-        if width > NARROW:
-            too_wide[name] = width
+    for caller, pages in callers.items():
+        page = visit(caller, "light", NARROW)
+        for name, path in pages.items():
+            show(page, path)
+            page.screenshot(path=ARTIFACTS / f"{name}-narrow.png")
+            width = page.evaluate("document.querySelector('main').scrollWidth")
+            if width > NARROW:
+                too_wide[name] = width
     assert too_wide == {}

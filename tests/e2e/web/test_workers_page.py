@@ -2,7 +2,7 @@
 
 import re
 
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import BrowserContext, FilePayload, Page, expect
 from tests.contract.client import Api, data_of
 from tests.e2e.web.conftest import sign_in
 
@@ -35,6 +35,32 @@ def test_code_is_changed_and_changed_back(page: Page, tenant: Api) -> None:
     assert "return input" in data_of(tenant.get(f"/workers/{worker['id']}"))["source_code"]
     assert page.locator("main img").count() == 0
     expect(page).to_have_title(f"{HOSTILE} · Runwright")
+
+
+def test_files_are_deployed_without_what_must_not_be_uploaded(page: Page, tenant: Api) -> None:
+    worker = tenant.make_worker()
+    page.goto(f"/workers/{worker['id']}")
+    page.get_by_role("button", name="Deploy").click()
+    dialog = page.get_by_role("dialog", name="Deploy to Echo")
+    chooser = dialog.get_by_label("Archive or files")
+    chooser.set_input_files([FilePayload(name="app.py", mimeType="text/plain", buffer=b"x = 1\n")])
+    expect(dialog).to_contain_text("There is no main.py among the files.")
+    expect(dialog.get_by_role("button", name="Deploy")).to_be_disabled()
+    code = b"def handler(input, env):\n    return 'deployed'\n" * 40
+    chooser.set_input_files(
+        [
+            FilePayload(name="main.py", mimeType="text/plain", buffer=code),
+            FilePayload(name=".env", mimeType="text/plain", buffer=b"TOKEN=1"),
+        ]
+    )
+    expect(dialog).to_contain_text("left out: .env")
+    dialog.get_by_label("Message").fill("By hand")
+    dialog.get_by_role("button", name="Deploy").click()
+    expect(page.get_by_text("Version 2 is active")).to_be_visible()
+    expect(page.get_by_role("tabpanel")).to_contain_text("By hand")
+    files = data_of(tenant.get(f"/workers/{worker['id']}/versions/2/files"))["files"]
+    assert [one["path"] for one in files] == ["main.py"]
+    assert tenant.run_job(worker["id"])["output"] == "deployed"
 
 
 def test_settings_are_changed_and_problems_are_at_their_fields(page: Page, tenant: Api) -> None:
