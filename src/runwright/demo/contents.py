@@ -83,7 +83,9 @@ class Contents:
         self._agent()
         self._automations()
         self._webhooks()
-        self._server.keys.create("tenant-viewer", name="grafana (demonstration)", scopes=["read"])
+        self._server.keys.create(
+            "tenant-viewer", name="grafana (demonstration)", tenant_id=self._server.tenant, scopes=["read"]
+        )
         self._happen()
         return self._past(schedules)
 
