@@ -1,4 +1,4 @@
-/** Who sends webhooks, how they sign, and where one tells them the address and the secret. */
+/** Who sends webhooks, how they sign, and where they take the address and the secret. */
 
 import type { Trigger } from "./data.ts";
 
