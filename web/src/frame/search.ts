@@ -5,19 +5,33 @@ import { router } from "../lib/router.svelte.ts";
 import { build } from "../lib/routes.ts";
 import type { Command } from "../ui/Palette.svelte";
 
-const JOB = /^job_[0-9a-z]{26}$/;
+const ID = /^([a-z]{2,4})_[0-9a-z]{26}$/;
+const SHOWN = 8;
 
-/** Return the workers with a text in their name, and the job that an id names. */
+/** The pages of things, by the prefix of their ids. */
+const PAGES: Readonly<Record<string, readonly [path: string, hint: string, icon: Command["icon"]]>> = {
+  job: ["/jobs/:id", "Job", "jobs"],
+  wkr: ["/workers/:id", "Worker", "worker"],
+  sch: ["/schedules/:id", "Schedule", "calendar"],
+  wh: ["/webhooks/:id", "Webhook", "webhook"],
+};
+
+/** Return the workers and schedules with a text in their name, or what an id names. */
 export async function findThings(text: string, signal: AbortSignal): Promise<Command[]> {
-  if (JOB.test(text)) {
-    return [{ id: text, label: text, hint: "Job", icon: "jobs", run: () => router.go(build("/jobs/:id", { id: text })) }];
-  }
-  const { data } = await api.get("/v1/ava/workers", { query: { q: text, per_page: 8 }, signal });
-  return data.map((worker) => ({
-    id: worker.id,
-    label: worker.name,
-    hint: `Worker, ${worker.runtime}`,
-    icon: "worker",
-    run: () => router.go(build("/workers/:id", { id: worker.id })),
-  }));
+  const prefix = ID.exec(text)?.[1];
+  if (prefix === "evt") return [{ id: text, label: text, hint: "Event", icon: "event", run: () => router.go(build("/events", {}, { event: text })) }];
+  if (prefix) return PAGES[prefix] ? [thing(prefix, text, text)] : [];
+  const [workers, schedules] = await Promise.all([
+    api.get("/v1/ava/workers", { query: { q: text, per_page: SHOWN }, signal }),
+    api.get("/v1/ava/schedules", { query: { q: text, per_page: SHOWN }, signal }),
+  ]);
+  return [
+    ...workers.data.map((worker) => thing("wkr", worker.id, worker.name, `Worker, ${worker.runtime}`)),
+    ...schedules.data.map((schedule) => thing("sch", schedule.id, schedule.name ?? schedule.cron)),
+  ];
+}
+
+function thing(prefix: string, id: string, label: string, hint?: string): Command {
+  const [path, kind, icon] = PAGES[prefix] as (typeof PAGES)[string];
+  return { id, label, hint: hint ?? kind, icon, run: () => router.go(build(path, { id })) };
 }
