@@ -75,13 +75,13 @@ WITH sample AS (
 job AS (
     INSERT INTO jobs (tenant_id, id, worker_id, trigger, priority, input, triggered_by, max_retries,
                       worker_version, created_at, schedule_id)
-    SELECT $1, id, worker_id, trigger, 5, input, $14, 0, 1, created_at, schedule_id FROM sample
+    SELECT $1::text, id, worker_id, trigger, 5, input, $14::text, 0, 1, created_at, schedule_id FROM sample
 ),
 -- how they ended
 result AS (
     INSERT INTO job_results (tenant_id, job_id, worker_id, status, attempt, worker_version, started_at,
                              completed_at, duration_ms, output, error)
-    SELECT $1, id, worker_id, status, 1, 1, started_at, ended_at, duration_ms, output, error FROM sample
+    SELECT $1::text, id, worker_id, status, 1, 1, started_at, ended_at, duration_ms, output, error FROM sample
 ),
 -- the line that says what they are
 line AS (
@@ -97,8 +97,8 @@ tick AS (
 )
 -- rows for the analytics rollup
 INSERT INTO job_count_deltas (tenant_id, worker_id, day, trigger, status, code, bucket, jobs, duration_ms)
-SELECT $1, worker_id, (ended_at AT TIME ZONE 'UTC')::date, trigger, status, coalesce(error ->> 'code', ''),
-       duration_bucket(duration_ms), count(*), sum(duration_ms)
+SELECT $1::text, worker_id, (ended_at AT TIME ZONE 'UTC')::date, trigger, status,
+       coalesce(error ->> 'code', ''), duration_bucket(duration_ms), count(*), sum(duration_ms)
 FROM sample GROUP BY 1, 2, 3, 4, 5, 6, 7
 """
 
