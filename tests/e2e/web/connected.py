@@ -168,6 +168,8 @@ class Connected:
             "events": "/events",
             "queues": "/queues",
             "automations": "/automations",
+            "automation-triggers": "/automations?tab=triggers",
+            "automation-runs": "/automations?tab=runs",
             "secrets": "/secrets",
             "keys": "/keys",
             "audit": "/audit",

@@ -119,4 +119,5 @@ class World:
             "worker-versions": f"/workers/{report}?tab=versions&version=2",
             "worker-settings": f"/workers/{report}?tab=settings",
             "worker-new": "/workers?new=1",
+            "worker-deploy": f"/workers/{report}?deploy=1",
         }
