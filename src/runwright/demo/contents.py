@@ -143,7 +143,7 @@ class Contents:
         webhooks = self._server.webhooks
         webhooks.create("https://hooks.shop.invalid/runwright", ["ava.job.failed", "custom.*"])
         with suppress(ClientError):  # loopback addresses are for development mode
-            webhooks.create(f"{self._server.url}{trigger.webhook_path}", ["custom.order.paid"], secret=secret)
+            webhooks.create(f"{self._server.url}{trigger.webhook_path}", ["custom.*"], secret=secret)
 
     def _happen(self) -> None:
         """Let things happen: jobs of every worker, orders, and refunds, some of which a person decides."""

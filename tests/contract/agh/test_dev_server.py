@@ -5,10 +5,13 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 from tests.contract.agh.client import JOBS, TRIGGERS, answer, invalid, refused
 from tests.contract.client import Json, RawClient
-from tests.contract.conftest import Server, running_server
+from tests.contract.conftest import PLATFORM_KEY, Server, running_server
+
+from runwright.client.session import Credentials
 
 FILE = """
 [automation]
@@ -65,6 +68,15 @@ def test_0_no_key_is_needed_here_and_a_strangers_page_is_still_kept_out(dev: Raw
     refused(dev.get(JOBS, headers={"host": "rebound.example"}), 403, "host not allowed")
     refused(dev.post(JOBS, json={}, headers={"origin": "https://evil.example"}), 403, "origin not allowed")
     refused(dev.get(JOBS, headers={"authorization": "Bearer wrong"}), 401)
+
+
+def test_0_a_browsers_session_acts_for_its_own_tenant_here_too(dev_server: Server) -> None:
+    with httpx.Client(base_url=dev_server.url, trust_env=False) as browser:
+        assert [job["name"] for job in answer(browser.get(JOBS))["jobs"]] == ["digest"]
+        caller = Credentials(api_key=PLATFORM_KEY, tenant="ten_other", user="usr_test", role="tenant-viewer")
+        headers = caller.headers() | {"x-internal-secret": PLATFORM_KEY}
+        assert browser.post("/v1/session", json={}, headers=headers).status_code == 201
+        assert answer(browser.get(JOBS))["jobs"] == []
 
 
 def test_9_what_a_file_defines_can_only_be_switched(dev: RawClient) -> None:

@@ -34,6 +34,11 @@ def eventually(read: Callable[[], T | None]) -> T:
     return found
 
 
+def bearer(api: Api) -> dict[str, str]:
+    """Return what the API of automations takes."""
+    return {"authorization": f"Bearer {api.key}"} | api.headers
+
+
 class Connected:
     """The tenant, and what is shown of it."""
 
@@ -128,7 +133,7 @@ class Connected:
             "prompt": "Sum up what happened since yesterday.",
             "schedule": {"mode": "cron", "expr": "0 8 * * mon-fri"},
         }
-        made = self.api.http.post("/api/automation/jobs", json=job, headers=self.api.headers)
+        made = self.api.http.post("/api/automation/jobs", json=job, headers=bearer(self.api))
         assert made.status_code == 201, made.text
         trigger = {
             "scope": "global",
@@ -138,10 +143,10 @@ class Connected:
             "filter": {"data.amount": "18250.5"},
             "prompt": "Order {{ .Data.order }} was paid.",
         }
-        done = self.api.http.post("/api/automation/triggers", json=trigger, headers=self.api.headers)
+        done = self.api.http.post("/api/automation/triggers", json=trigger, headers=bearer(self.api))
         assert done.status_code == 201, done.text
         path = f"/api/automation/jobs/{made.json()['job']['id']}/trigger?wait=30"
-        assert self.api.http.post(path, headers=self.api.headers).status_code in {200, 201, 202}
+        assert self.api.http.post(path, headers=bearer(self.api)).status_code in {200, 201, 202}
 
     def _secrets_and_keys(self) -> None:
         for name in ("SLACK_BOT_TOKEN", "STRIPE_API_KEY", "VIRUSTOTAL_API_KEY"):

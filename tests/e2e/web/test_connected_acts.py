@@ -2,11 +2,11 @@
 
 import re
 
-import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 from tests.contract.client import Api, data_of
 from tests.contract.test_inbox import Flagging
 from tests.e2e.web.conftest import sign_in
+from tests.e2e.web.connected import bearer
 
 HOSTILE = "<img src=x onerror=\"document.title='taken'\">"
 SOON_MS = 5_000
@@ -152,7 +152,7 @@ def test_a_trigger_is_tried_with_a_sample(page: Page, tenant: Api) -> None:
         "filter": {"data.ref": "main"},
         "prompt": "Deploy {{ .Data.ref }}",
     }
-    made = tenant.http.post("/api/automation/triggers", json=body, headers=tenant.headers)
+    made = tenant.http.post("/api/automation/triggers", json=body, headers=bearer(tenant))
     assert made.status_code == 201, made.text
     page.goto("/automations?tab=triggers")
     page.get_by_role("button", name="Test Deploy").click()
@@ -162,17 +162,13 @@ def test_a_trigger_is_tried_with_a_sample(page: Page, tenant: Api) -> None:
     expect(verdict).to_have_text("It would fire")
 
 
-@pytest.mark.parametrize(
-    "path", ["/schedules", "/webhooks", "/secrets", "/agents", "/automations", "/events"]
-)
-def test_who_only_reads_sees_nothing_that_would_be_refused(
-    context: BrowserContext, tenant: Api, path: str
-) -> None:
+def test_who_only_reads_sees_nothing_that_would_be_refused(context: BrowserContext, tenant: Api) -> None:
     sign_in(context, tenant.having(role="tenant-viewer"))
     page = context.new_page()
-    page.goto(path)
-    expect(page.get_by_role("heading", level=1)).to_be_visible()
-    expect(page.get_by_role("status", name="Loading")).to_have_count(0)
-    assert page.locator("main .button.primary").count() == 0
+    for path in ("/schedules", "/webhooks", "/secrets", "/agents", "/automations", "/events"):
+        page.goto(path)
+        expect(page.get_by_role("heading", level=1)).to_be_visible()
+        expect(page.get_by_role("status", name="Loading")).to_have_count(0)
+        assert page.locator("main .button.primary").count() == 0, path
     for hidden in ("API keys", "Audit log", "Tenants", "System"):
         assert page.get_by_role("link", name=hidden).count() == 0

@@ -23,7 +23,9 @@ def test_a_newcomer_creates_a_worker_and_runs_it_in_three_clicks(page: Page, ten
 def test_code_is_changed_and_changed_back(page: Page, tenant: Api) -> None:
     worker = tenant.make_worker(name=HOSTILE)
     page.goto(f"/workers/{worker['id']}?tab=code")
-    page.get_by_role("textbox", name="Code").fill("def handler(input, env):\n    return 2\n")
+    page.get_by_role("textbox", name="Code").click()
+    page.keyboard.press("ControlOrMeta+a")
+    page.keyboard.type("def handler(input, env):\nreturn 2")  # the editor indents
     page.get_by_role("button", name="Save as new version").click()
     expect(page.get_by_text("Saved as version 2")).to_be_visible()
     page.get_by_role("tab", name="Versions").click()

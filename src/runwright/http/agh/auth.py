@@ -31,6 +31,7 @@ from runwright.http.principal import (
 )
 from runwright.http.request import Request
 from runwright.http.routing import Access
+from runwright.http.session_cookie import read_cookie
 
 API_KEY: Final = b"x-api-key"
 _SINGLE: Final = (API_KEY, b"authorization", b"host", b"origin", TENANT, USER, ROLE)
@@ -51,7 +52,8 @@ class AghAccess(Access):
 
     async def _admit(self, request: Request) -> Caller:
         text = request.headers.get(API_KEY, bearer_token(request.headers))
-        if text is None and request.edge.settings.keyless and is_local_caller(request):
+        keyless = request.edge.settings.keyless and read_cookie(request) is None
+        if text is None and keyless and is_local_caller(request):
             return Caller(DEFAULT_TENANT, "anonymous", Role.TENANT_SYSTEM_ADMIN, "none", request.id)
         key = await find_key(request, text or b"")
         if key is None:
