@@ -65,4 +65,5 @@ def fill_again(server: Server) -> object:
     credentials = Credentials(
         api_key=PLATFORM_KEY, tenant=TENANT, user="usr_demo", role="tenant-system-admin"
     )
-    return Contents(Runwright.for_target(ServerTarget(url=server.url, credentials=credentials))).fill()
+    with Runwright.for_target(ServerTarget(url=server.url, credentials=credentials)) as client:
+        return Contents(client).fill()

@@ -95,8 +95,18 @@ function common(label: string, text: string): Extension[] {
     // Escape and then Tab leaves it.
     keymap.of([...searchKeymap, ...defaultKeymap, ...historyKeymap, indentWithTab]),
     EditorView.contentAttributes.of({ "aria-label": label }),
+    EditorView.domEventHandlers({ beforeinput: replaceSelected }),
     THEME,
   ];
+}
+
+/** Put what is typed in the place of a selection. Chromium itself would keep styles in attributes, which the policy blocks. */
+function replaceSelected(event: InputEvent, view: EditorView): boolean {
+  const { state } = view;
+  if (event.inputType !== "insertText" || event.data === null || state.selection.main.empty || state.readOnly) return false;
+  event.preventDefault();
+  view.dispatch(state.replaceSelection(event.data), { userEvent: "input.type", scrollIntoView: true });
+  return true;
 }
 
 /** Return what the text itself indents with. */
