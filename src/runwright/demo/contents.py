@@ -79,7 +79,7 @@ class Contents:
         for worker in WORKERS:
             if worker.name not in self._ids:
                 self._ids[worker.name] = self._create(worker)
-        schedules = {name: self._schedule(name, *rest) for name, *rest in _SCHEDULES}
+        schedules = {schedule[0]: self._schedule(*schedule) for schedule in _SCHEDULES}
         self._agent()
         self._automations()
         self._webhooks()

@@ -5,6 +5,7 @@ agents that ask people, automations, secrets and keys.
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TypeVar
 from uuid import uuid4
 
@@ -84,9 +85,12 @@ class Connected:
             before = len(self._ticks(hourly))
             with ThreadPoolExecutor(1) as apart:  # the browser's event loop runs in this thread
                 apart.submit(self.server.make_due, hourly).result()
-            eventually(lambda before=before: len(self._ticks(hourly)) > before)
+            eventually(partial(self._has_more_ticks, hourly, before))
         data_of(self.api.patch(f"/workers/{backup['id']}", {"status": "active"}))
         data_of(self.api.post(f"/schedules/{hourly}/run"), 201)
+
+    def _has_more_ticks(self, schedule: str, before: int) -> bool:
+        return len(self._ticks(schedule)) > before
 
     def _ticks(self, schedule: str) -> list[Json]:
         return list(self.api.get(f"/schedules/{schedule}/ticks", per_page="100").json()["data"])
