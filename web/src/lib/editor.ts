@@ -25,7 +25,7 @@ const STYLE = HighlightStyle.define([
 
 const THEME = EditorView.theme({
   "&": { color: "var(--text)", backgroundColor: "transparent", fontSize: "var(--size-2)", minHeight: "240px", maxHeight: "var(--editor-most)" },
-  "&.cm-focused": { outline: "none" },
+  "&.cm-focused": { outline: "2px solid color-mix(in srgb, var(--accent) 55%, transparent)", outlineOffset: "-2px", borderRadius: "var(--radius-2)" },
   ".cm-scroller": { fontFamily: "var(--mono)", lineHeight: "1.6", fontVariantLigatures: "none", overflow: "auto" },
   ".cm-content": { padding: "var(--space-3) 0", caretColor: "var(--text)" },
   ".cm-line": { padding: "0 var(--space-4) 0 var(--space-2)" },
