@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection
 from typing import Final, Protocol
 
 from runwright.runtimes.pool.settings import PoolCapacity
@@ -21,11 +21,11 @@ class SlotUser(Protocol):
     def worker_id(self) -> str: ...
 
 
-def without(capacity: PoolCapacity, users: Iterable[SlotUser]) -> PoolCapacity:
+def without(capacity: PoolCapacity, users: Collection[SlotUser]) -> PoolCapacity:
     """Return the capacity that these jobs leave."""
-    workers = Counter(one.worker_id for one in users)
-    if not workers:
+    if not users:
         return capacity
+    workers = Counter(one.worker_id for one in users)
     fast = {worker: max(0, n - workers[worker]) for worker, n in capacity.fast.items()}
     beyond = sum(max(0, n - capacity.fast.get(worker, 0)) for worker, n in workers.items())
     free = max(0, capacity.free - beyond)
@@ -62,7 +62,7 @@ class SlotReservations:
 
     def left_of(self, capacity: PoolCapacity) -> PoolCapacity:
         """Return the capacity less what is reserved."""
-        return without(capacity, list(self._users.values()))
+        return without(capacity, self._users.values())
 
 
 class TenantUsage:

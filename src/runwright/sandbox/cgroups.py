@@ -25,6 +25,7 @@ SOCKET_BYTES: Final = (2 * 1024 * 1024, 8 * 1024 * 1024)
 CONTROLLERS: Final = ("memory", "pids", "cpu")
 LOW_PRIORITY_DIVISOR: Final = 16
 """By how much a deprioritized group weighs less: it still makes progress next to busy ones, but slowly."""
+_LIST_BYTES: Final = 4096
 _PREFIX: Final = "runwright-"
 _START_FIELD: Final = 19
 """Of /proc/PID/stat, counted from the parenthesis after the command."""
@@ -49,6 +50,7 @@ class Cgroup:
         for folder in set(folders.values()):
             folder.mkdir()
         folder = folders["pids"]
+        self._process_list = f"{folder}/cgroup.procs"
         (folder / "pids.max").write_text(str(pids))
         self._pids_fd = os.open(folder / "pids.current", os.O_RDONLY | os.O_CLOEXEC)
 
@@ -120,7 +122,7 @@ class Cgroup:
 
     def processes(self) -> list[int]:
         """Return the processes in the group."""
-        return _processes(self._folders["pids"])
+        return _listed(self._process_list)
 
     def remove(self) -> bool:
         """Remove the group; False while the kernel still has processes in it."""
@@ -327,11 +329,26 @@ def _processes(folder: Path) -> list[int]:
     Without pid 0 too, by which the kernel reports processes of other pid namespaces: signalling it would
     signal this process's own group.
     """
-    # Opened for each look: a descriptor that is kept shows an older list for up to a second (v1).
-    with contextlib.suppress(OSError), open(folder / "cgroup.procs", "rb", buffering=0) as file:  # noqa: PTH123  fast
-        found = [int(pid) for pid in file.readall().split()]
-        return [pid for pid in found if pid not in {0, os.getpid()}]
-    return []
+    return _listed(f"{folder}/cgroup.procs")
+
+
+def _listed(path: str) -> list[int]:
+    # Without pathlib and file objects, as it is on the path of every job. Opened for each look: a descriptor
+    # that is kept shows an older list for up to a second (v1).
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return []
+    text = b""
+    try:
+        while more := os.read(file, _LIST_BYTES):
+            text += more
+    except OSError:
+        return []
+    finally:
+        os.close(file)
+    own = os.getpid()
+    return [pid for pid in map(int, text.split()) if pid not in (0, own)]
 
 
 def _socket_bytes(limit: int) -> int:

@@ -45,10 +45,12 @@ class SlotTable:
         for group in groups:
             if spare := group.spare(self._settings):
                 fast[group.code.worker_id] = fast.get(group.code.worker_id, 0) + spare
+        free = max(0, self.free)
         waits: Counter[str] = Counter()
         for group in waiting:
             waits[group.code.tenant_id] += len(group.waiting)
-        free = max(0, self.free)
+        if not waits:
+            return PoolCapacity(free, fast, self.newcomers, dict(self._by_tenant))
         # Jobs that wait of tenants which hold slots can take free ones only, so they leave newcomers theirs.
         starters = sum(self.holds_none(tenant_id) for tenant_id in waits)
         beyond = min(max(0, waits.total() - free), starters)
