@@ -51,7 +51,7 @@ class Sources:
 
     def client_files(self) -> list[Path]:
         """Return the files of the SDK, of the command line's frame and of every remote command."""
-        frame = {"runwright", "runwright.__main__", "runwright.cli.main", "runwright.cli.library_errors"}
+        frame = {"runwright", "runwright.__main__", "runwright.cli.entry", "runwright.cli.library_errors"}
         modules = self.closure(frame | self.submodules("runwright.client"))
         for noun in self.nouns():
             wanted = self.closure({noun})

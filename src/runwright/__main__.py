@@ -2,6 +2,6 @@
 
 import sys
 
-from runwright.cli.main import main
+from runwright.cli.entry import main
 
 sys.exit(main())

@@ -11,6 +11,7 @@ from typer.core import TyperCommand, TyperGroup
 from runwright.cli.exits import UsageError
 from runwright.cli.help import render_help, render_index
 from runwright.cli.index import ABOUT, COMMANDS
+from runwright.cli.interrupts import raise_again
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -20,12 +21,20 @@ _SETTINGS: Final = {"help_option_names": ["-h", "--help"]}
 class Command(TyperCommand):
     """A command whose help has examples."""
 
+    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401  as below
+        raise_again()
+        return super().invoke(ctx)
+
     def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401  Typer's own types are private
         formatter.write(render_help(self, ctx))
 
 
 class Group(TyperGroup):
     """A group of commands."""
+
+    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401  as below
+        raise_again()
+        return super().invoke(ctx)
 
     def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401  as above
         formatter.write(render_help(self, ctx))

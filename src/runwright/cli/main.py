@@ -24,6 +24,7 @@ COMPLETE_VARIABLE: Final = "_RUNWRIGHT_COMPLETE"
 
 def main() -> int:
     """Run the command that the arguments name, and return the exit code."""
+    _open_closed_streams()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # names of files can have what no encoding has
     try:
@@ -35,6 +36,13 @@ def main() -> int:
     except KeyboardInterrupt:
         return ExitCode.INTERRUPTED
     return code
+
+
+def _open_closed_streams() -> None:
+    """Let what was closed for us (`>&-`) be nothing to read and nowhere to write."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: PTH123, SIM115  it is open until the end
 
 
 def _command(arguments: list[str]) -> int:

@@ -51,7 +51,9 @@ def top(
     ] = 2.0,
     once: Annotated[bool, typer.Option("--once", help="Print one view, and end.")] = False,
 ) -> None:
-    """Watch queues, rates, running jobs and, as the operator, executors; q quits.
+    """Watch queues, rates and running jobs; q quits.
+
+    The operator sees the server's executors, too.
 
     Examples:
     $ runwright top --once

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.contract.conftest import Server
 from tests.contract.sdk.cutting_proxy import cutting_proxy
-from tests.e2e.cli.conftest import Home
+from tests.e2e.cli.conftest import PROGRAM, Home
 
 from runwright import Runwright
 
@@ -81,6 +81,8 @@ def failed(done: "subprocess.CompletedProcess[str]", code: int, message: str) ->
         ("runwright secrets import .", 2, ". cannot be read"),
         ("runwright init /dev/null/x", 2, "/dev/null/x: Not a directory."),
         ("PYTHONIOENCODING=ascii runwright workers get good", 0, ""),
+        (f"{PROGRAM} workers get good >&-", 0, ""),
+        (f"{PROGRAM} workers get good >/dev/full", 1, "No space left on device."),
         ("runwright jobs watch --timeout 0s | head -0", 0, ""),
         ("printf abc | runwright secrets set SHORT", 2, "Must have at least 4 characters"),
         ("runwright deploy", 2, "has no runwright.toml"),
