@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Final
 
 from runwright.cli.exits import CommandError, ExitCode, UsageError
+from runwright.cli.stdin import read_bounded
 from runwright.cli.terminal import harmless, is_interactive, painter
 
 _STDIN: Final = "-"
+_LARGEST: Final = 1024 * 1024
 
 
 def confirm(question: str, *, yes: bool) -> None:
@@ -49,8 +51,9 @@ def ask(question: str) -> str:
 
 def read_secret(what: str) -> str:
     """Return a secret from a prompt that does not show it, or from stdin where that is no terminal."""
-    text = getpass.getpass(f"{what}: ", sys.stderr) if sys.stdin.isatty() else sys.stdin.read()
-    return _secret_in(text, what)
+    if sys.stdin.isatty():
+        return _secret_in(getpass.getpass(f"{what}: ", sys.stderr), what)
+    return _secret_in(read_bounded(sys.stdin, what, _LARGEST), what)
 
 
 def read_secret_option(option: str, place: str, what: str) -> str:
@@ -66,7 +69,8 @@ def read_secret_option(option: str, place: str, what: str) -> str:
             hint=f"{option} - asks for it, or reads stdin; {option} @FILE reads a file.",
         )
     try:
-        return _secret_in(Path(place[1:]).read_text(encoding="utf-8"), what)
+        with Path(place[1:]).open(encoding="utf-8") as file:
+            return _secret_in(read_bounded(file, what, _LARGEST), what)
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{option} {place}: {error}.") from None
 

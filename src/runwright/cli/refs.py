@@ -17,6 +17,7 @@ SHORT: Final = 8
 
 _SEARCHED: Final = 1_000
 _PAGE: Final = 100
+_SHOWN: Final = 60
 _ID: Final = re.compile(r"[a-z]{2,4}_[0-7][0-9a-hjkmnp-tv-z]{25}", re.ASCII)
 _SUFFIX: Final = re.compile(r"[0-9a-hjkmnp-tv-z]{4,26}", re.ASCII)
 
@@ -89,7 +90,7 @@ def _by_suffix(text: str, things: Iterable[T], kind: str) -> T:
     """Return the one thing whose id ends so, among the newest thousand."""
     suffix = text.removeprefix("…").lower()
     if not is_suffix(suffix):
-        raise CommandError(f"There is no {kind} {text!r}.", ExitCode.NOT_FOUND)
+        raise CommandError(f"There is no {kind} {text[:_SHOWN]!r}.", ExitCode.NOT_FOUND)
     found: list[T] = []
     for thing in islice(things, _SEARCHED):
         if thing.id.endswith(suffix):

@@ -15,6 +15,7 @@ from runwright.cli.job_rendering import painted_status
 from runwright.cli.live_lines import LinePrinter, LiveScreen
 from runwright.cli.log_follower import QuietPrinter, detach, exit_code, wait_for
 from runwright.cli.remote import DryRun, Remote, writes
+from runwright.cli.stdin import read_bounded
 from runwright.cli.terminal import note, one_line, painter, shown
 from runwright.cli.times import milliseconds, parse_moment, require_duration
 
@@ -156,10 +157,11 @@ def read_input(given: Sequence[str]) -> dict[str, Any]:
 
 
 def _text_of(place: str) -> str:
-    if place == "-":
-        return sys.stdin.read(_LARGEST_INPUT + 1)
     try:
-        return Path(place[1:]).read_text(encoding="utf-8")
+        if place == "-":
+            return read_bounded(sys.stdin, "-i -", _LARGEST_INPUT)
+        with Path(place[1:]).open(encoding="utf-8") as file:
+            return read_bounded(file, f"-i {place}", _LARGEST_INPUT)
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"-i {place}: {error}.") from None
 

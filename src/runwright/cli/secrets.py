@@ -15,6 +15,7 @@ from runwright.cli.index import COMMANDS
 from runwright.cli.output import Column
 from runwright.cli.prompts import read_secret
 from runwright.cli.remote import DryRun, Remote, reads, writes
+from runwright.cli.stdin import read_bounded
 from runwright.cli.terminal import painter
 from runwright.cli.times import ago
 
@@ -30,6 +31,7 @@ _Name = Annotated[
 ]
 _VARIABLE: Final = re.compile(r"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=(.*)", re.DOTALL)
 _SAME_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_LARGEST_FILE: Final = 16 * 1024 * 1024
 _ESCAPES: Final = {"n": "\n", "r": "\r", "t": "\t", '"': '"', "\\": "\\", "$": "$"}
 
 
@@ -112,10 +114,11 @@ def _require_name(name: str) -> None:
 
 
 def _text_of(file: Path) -> str:
-    if str(file) == "-":
-        return sys.stdin.read()
     try:
-        return file.read_text(encoding="utf-8-sig")
+        if str(file) == "-":
+            return read_bounded(sys.stdin, "stdin", _LARGEST_FILE)
+        with file.open(encoding="utf-8-sig") as opened:
+            return read_bounded(opened, str(file), _LARGEST_FILE)
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{file} cannot be read: {error}.") from None
 

@@ -1,13 +1,21 @@
-"""Ids and values on standard input."""
+"""Ids and values on standard input, and in files."""
 
 import json
 import sys
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, TextIO
 
 from runwright.cli.exits import UsageError
 
 _MOST_LINES: Final = 100_000
+
+
+def read_bounded(source: TextIO, what: str, most: int) -> str:
+    """Return all of a text. UsageError if it has more than so many characters, which are not read."""
+    text = source.read(most + 1)
+    if len(text) > most:
+        raise UsageError(f"{what} has more than {most} characters.")
+    return text
 
 
 def read_ids(kind: str) -> Iterator[str]:
