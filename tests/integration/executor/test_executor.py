@@ -17,11 +17,17 @@ from runwright.core.job_state import ErrorCode, JobStatus
 from runwright.core.paging import PageRequest
 from runwright.executor import claim_loop
 from runwright.executor.preparation import Preparation
+from runwright.executor.worker_cache import LoadedWorker
 from runwright.job_views.model import JobFilter
 from runwright.jobs.model import AttemptEnd, Job
 from runwright.jobs.service import Jobs
 from runwright.leases.store import expire_lease
-from runwright.telemetry.events.executor import JobHandedBack, JobRecordFailed, StrayClaimHandedBack
+from runwright.telemetry.events.executor import (
+    JobHandedBack,
+    JobRecordFailed,
+    StrayClaimHandedBack,
+    WorkerNotLoaded,
+)
 from runwright.workers.model import WorkerChanges, WorkerStatus
 from tests.integration.executor.conftest import CALLER, Engine, MakeEngine
 from tests.submissions import submission
@@ -235,6 +241,31 @@ async def test_new_code_is_used_by_the_next_job(make_engine: MakeEngine) -> None
         changed = await _with_source(engine, worker.id, n)
         job = await engine.ended(await engine.submit(worker))
         assert (bytes(job.output), job.worker_version) == (b"%d" % n, changed)
+
+
+async def test_a_claim_whose_code_cannot_be_loaded_or_has_changed_goes_back_and_runs_the_newest(
+    make_engine: MakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = make_engine()
+    worker = await engine.worker("def handler(input, env):\n    return 1\n")
+    workers, changed = engine.executor.runner.workers, 0
+    fetch = workers.fetch
+
+    async def fetch_late(worker_id: str, pinned_version: int | None) -> LoadedWorker | None:
+        nonlocal changed
+        if not changed:
+            changed = await _with_source(engine, worker.id, 2)
+            raise ConnectionResetError
+        if changed == 2:
+            changed = await _with_source(engine, worker.id, 3)
+        return await fetch(worker_id, pinned_version)
+
+    monkeypatch.setattr(workers, "fetch", fetch_late)
+    job = await engine.submit(worker)
+    await engine.start()
+    ended = await engine.ended(job)
+    assert (bytes(ended.output), ended.worker_version, ended.attempt) == (b"3", 3, 1)
+    assert len(engine.telemetry.of(WorkerNotLoaded)) == 1
 
 
 async def _with_source(engine: Engine, worker_id: str, n: int) -> int:
