@@ -29,7 +29,8 @@ def main() -> int:
         sys.stdout.reconfigure(errors="replace")  # names of files can have what no encoding has
     try:
         code = _command(sys.argv[1:])
-        sys.stdout.flush()
+        if not sys.stdout.closed:  # MCP's transport closes it
+            sys.stdout.flush()
     except BrokenPipeError:  # the reader has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitCode.FAILED

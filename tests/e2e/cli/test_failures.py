@@ -86,6 +86,7 @@ def failed(done: "subprocess.CompletedProcess[str]", code: int, message: str) ->
         ("runwright init /dev/null/x", 2, "/dev/null/x: Not a directory."),
         ("PYTHONIOENCODING=ascii runwright workers get good", 0, ""),
         (f"{PROGRAM} workers get good >&-", 0, ""),
+        (f"{PROGRAM} mcp </dev/null", 0, ""),
         (f"{PROGRAM} workers get good >/dev/full", 1, "No space left on device."),
         ("runwright jobs watch --timeout 0s | head -0", 0, ""),
         ("printf abc | runwright secrets set SHORT", 2, "Must have at least 4 characters"),
