@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Final
@@ -104,11 +104,16 @@ class SharedServers:
 shared_servers: Final = SharedServers()
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
-    """Stop the servers of a folder after its last test."""
-    if nextitem is None or folder_of(nextitem.nodeid) != folder_of(item.nodeid):
-        shared_servers.close()
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(
+    item: pytest.Item, nextitem: pytest.Item | None
+) -> Generator[None, object, object]:
+    """Stop the servers of a folder after its last test, also if that fails to end."""
+    try:
+        return (yield)
+    finally:
+        if nextitem is None or folder_of(nextitem.nodeid) != folder_of(item.nodeid):
+            shared_servers.close()
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Literal
 from uuid import uuid4
 
 import pytest
@@ -27,7 +28,8 @@ from runwright.web.files import Dashboard
 
 ROOT = Path(__file__).resolve().parents[3]
 ARTIFACTS = ROOT / "build" / "screenshots"
-THEMES = ("light", "dark")
+Theme = Literal["light", "dark"]
+THEMES: tuple[Theme, ...] = ("light", "dark")
 WIDE: ViewportSize = {"width": 1440, "height": 900}
 _PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 _EXPECTED = re.compile(r"Failed to load resource: .*(401|403|404|422|net::ERR)")

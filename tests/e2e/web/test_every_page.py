@@ -1,14 +1,13 @@
 """Every page: nothing serious for axe in either theme, no overflow on a narrow screen, a screenshot to look at."""
 
 import json
-from collections.abc import Iterator, Mapping
-from typing import Protocol
+from collections.abc import Callable, Iterator, Mapping
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 from tests.contract.client import Api, Json, RawClient
 from tests.contract.conftest import PLATFORM_KEY, Server
-from tests.e2e.web.conftest import ARTIFACTS, ROOT, THEMES, WIDE, sign_in, watch
+from tests.e2e.web.conftest import ARTIFACTS, ROOT, THEMES, WIDE, Theme, sign_in, watch
 from tests.e2e.web.connected import Connected
 from tests.e2e.web.world import World
 
@@ -19,17 +18,12 @@ RULES = """async (rules) => {
   const found = await axe.run(document, { runOnly: rules });
   return found.violations.map(({ id, impact, nodes }) => ({ id, impact, nodes: nodes.slice(0, 3).map((node) => node.html.slice(0, 200) + " " + (node.any[0]?.message ?? "")) }));
 }"""
-CHECKED = {
+CHECKED: Mapping[Theme, Json] = {
     "light": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"],
     "dark": {"type": "rule", "values": ["color-contrast"]},  # the others see no difference
 }
+Visit = Callable[[Api], Page]
 OPERATOR: Mapping[str, str] = {"tenants": "/tenants", "system": "/system", "queues-operator": "/queues"}
-
-
-class Visit(Protocol):
-    """Opens a page in a theme."""
-
-    def __call__(self, caller: Api, theme: str, width: int | None = None) -> Page: ...
 
 
 @pytest.fixture(scope="module")
@@ -48,16 +42,12 @@ def callers(http: RawClient, server: Server) -> Iterator[Mapping[Api, Mapping[st
 
 @pytest.fixture
 def visit(chromium: Browser, server: Server, problems: list[str]) -> Iterator[Visit]:
+    """Opens a page of a caller."""
     contexts: list[BrowserContext] = []
 
-    def open_page(caller: Api, theme: str, width: int | None = None) -> Page:
+    def open_page(caller: Api) -> Page:
         context = chromium.new_context(
-            base_url=server.url,
-            viewport={"width": width or WIDE["width"], "height": WIDE["height"]},
-            color_scheme="dark" if theme == "dark" else "light",
-            timezone_id="UTC",
-            locale="en-GB",
-            reduced_motion="reduce",
+            base_url=server.url, viewport=WIDE, timezone_id="UTC", locale="en-GB", reduced_motion="reduce"
         )
         contexts.append(context)
         watch(context, problems)
@@ -69,41 +59,44 @@ def visit(chromium: Browser, server: Server, problems: list[str]) -> Iterator[Vi
         context.close()
 
 
+@pytest.mark.timeout(400)
+def test_every_page_is_accessible_in_both_themes_and_fits_a_narrow_screen(
+    visit: Visit, callers: Mapping[Api, Mapping[str, str]]
+) -> None:
+    ARTIFACTS.mkdir(parents=True, exist_ok=True)
+    found: dict[str, Json] = {}
+    for caller, pages in callers.items():
+        page = visit(caller)
+        for name, path in pages.items():
+            show(page, path)
+            page.evaluate(AXE.read_text())
+            for theme in THEMES:
+                look_at(page, name, theme)
+                if violations := serious_violations(page, theme):
+                    found[f"{name}, {theme}"] = violations
+            if (width := width_when_narrow(page, name)) > NARROW:
+                found[f"{name}, narrow"] = width
+    assert found == {}, json.dumps(found, indent=1)
+
+
 def show(page: Page, path: str) -> None:
+    page.set_viewport_size(WIDE)
     page.goto(path)
     expect(page.get_by_role("heading", level=1)).to_be_visible()
     expect(page.get_by_role("status", name="Loading")).to_have_count(0)
     page.evaluate("document.fonts.ready.then(() => true)")
 
 
-@pytest.mark.timeout(300)
-@pytest.mark.parametrize("theme", THEMES)
-def test_every_page_is_accessible_and_has_its_picture(
-    visit: Visit, callers: Mapping[Api, Mapping[str, str]], theme: str
-) -> None:
-    ARTIFACTS.mkdir(parents=True, exist_ok=True)
-    found: dict[str, Json] = {}
-    for caller, pages in callers.items():
-        page = visit(caller, theme)
-        for name, path in pages.items():
-            show(page, path)
-            page.screenshot(path=ARTIFACTS / f"{name}-{theme}.png")
-            page.evaluate(AXE.read_text())
-            violations = [one for one in page.evaluate(RULES, CHECKED[theme]) if one["impact"] in SERIOUS]
-            if violations:
-                found[name] = violations
-    assert found == {}, json.dumps(found, indent=1)
+def look_at(page: Page, name: str, theme: Theme) -> None:
+    page.emulate_media(color_scheme=theme)
+    page.screenshot(path=ARTIFACTS / f"{name}-{theme}.png")
 
 
-@pytest.mark.timeout(300)
-def test_every_page_fits_a_narrow_screen(visit: Visit, callers: Mapping[Api, Mapping[str, str]]) -> None:
-    too_wide = {}
-    for caller, pages in callers.items():
-        page = visit(caller, "light", NARROW)
-        for name, path in pages.items():
-            show(page, path)
-            page.screenshot(path=ARTIFACTS / f"{name}-narrow.png")
-            width = page.evaluate("document.querySelector('main').scrollWidth")
-            if width > NARROW:
-                too_wide[name] = width
-    assert too_wide == {}
+def serious_violations(page: Page, theme: Theme) -> list[Json]:
+    return [one for one in page.evaluate(RULES, CHECKED[theme]) if one["impact"] in SERIOUS]
+
+
+def width_when_narrow(page: Page, name: str) -> int:
+    page.set_viewport_size({"width": NARROW, "height": WIDE["height"]})
+    page.screenshot(path=ARTIFACTS / f"{name}-narrow.png")
+    return int(page.evaluate("document.querySelector('main').scrollWidth"))

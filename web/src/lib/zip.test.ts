@@ -5,7 +5,6 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 
-import { leftOut } from "./bundles.ts";
 import { zipOf } from "./zip.ts";
 
 const READ = `
@@ -31,11 +30,4 @@ test("another program reads the same files from a zip", async () => {
     ["data/ä.txt", "", 0o100644, 0],
     ["run", "#!/bin/sh\n", 0o100755, 0],
   ]);
-});
-
-test("secrets and what is installed stay out of a bundle", () => {
-  const out = [".env", "app/.env.local", ".git/config", "node_modules/a/index.js", "a/__pycache__/b.pyc", "keys/id_rsa", "x.key", ".DS_Store"];
-  assert.deepEqual(out.filter((path) => leftOut(path) === undefined), []);
-  assert.equal(leftOut(".env"), "never uploaded");
-  for (const path of ["main.py", ".env.example", "app/envs.py", "keys.py"]) assert.equal(leftOut(path), undefined);
 });
