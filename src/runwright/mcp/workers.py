@@ -108,13 +108,19 @@ async def deploy_files(context: ToolContext, parameters: DeployFiles) -> ToolRes
 
     The answer names the version to roll back to.
     """
-    worker = await _worker_or_new(context, parameters)
-    version = await context.api.workers.deploy(
-        worker.id,
-        {name: text.encode() for name, text in parameters.files.items()},
-        wait=_DEPLOY_SECONDS,
-        **parameters.given("entrypoint", "message"),
-    )
+    found = await _find_worker(context, parameters.worker)
+    worker = found or await _new_worker(context, parameters)
+    try:
+        version = await context.api.workers.deploy(
+            worker.id,
+            {name: text.encode() for name, text in parameters.files.items()},
+            wait=_DEPLOY_SECONDS,
+            **parameters.given("entrypoint", "message"),
+        )
+    except ApiError:
+        if found is None:  # a refused upload leaves no worker behind
+            await context.api.workers.delete(worker.id)
+        raise
     before = worker.version if version.version != worker.version else None
     data = select_fields(version, ("worker_id", "version", "status", "active", "entrypoint", "error"))
     return ToolResult(
@@ -123,12 +129,16 @@ async def deploy_files(context: ToolContext, parameters: DeployFiles) -> ToolRes
     )
 
 
-async def _worker_or_new(context: ToolContext, parameters: DeployFiles) -> WorkerInfo:
+async def _find_worker(context: ToolContext, name: str) -> WorkerInfo | None:
     try:
-        return await context.api.workers.get(parameters.worker)
+        return await context.api.workers.get(name)
     except ApiError as error:
         if error.status != HTTPStatus.NOT_FOUND:
             raise
+        return None
+
+
+async def _new_worker(context: ToolContext, parameters: DeployFiles) -> WorkerInfo:
     if parameters.runtime is UNSET:
         raise ToolError("There is no worker of this name. To create it, give its `runtime`.")
     return await context.api.workers.create(

@@ -305,6 +305,9 @@ async def test_a_model_deploys_files_sets_a_schedule_and_rolls_back(
             "words.py": "WORD = 'one'\n",
         }
         assert "runtime" in await refusal(session, "deploy_files", worker="greets", files=files)
+        outside = {"worker": "greets", "files": files | {"../x": ""}, "runtime": "python"}
+        assert "422" in await refusal(session, "deploy_files", **outside)
+        assert [one.name for one in rw.workers.list(status="active") if one.name == "greets"] == []
         first = (await call(session, "deploy_files", worker="greets", files=files, runtime="python"))["data"]
         assert first["status"] == "ready"
         assert rw.jobs.run("greets", {}, wait=60).result() == "one"
@@ -313,6 +316,13 @@ async def test_a_model_deploys_files_sets_a_schedule_and_rolls_back(
         )["data"]
         assert second["previous_version"] == first["version"]
         assert rw.jobs.run("greets", {}, wait=60).result() == "two"
+        binary = {"main.py": files["main.py"].encode(), f"{HOSTILE[8:30]}.bin": b"\xff\xfe"}
+        packed = rw.workers.deploy("greets", binary)
+        shown = await refusal(
+            session, "get_worker", worker="greets", version=packed.version, path=[*binary][1]
+        )
+        assert "not text" in shown
+        assert HOSTILE[8:30] not in shown
         await call(session, "rollback", worker="greets", version=first["version"])
         assert rw.jobs.run("greets", {}, wait=60).result() == "one"
         made = (
