@@ -201,6 +201,8 @@ async def _run_in_thread(function: Callable[Args, T], *args: Args.args, **kwargs
         return await asyncio.shield(task)
     except asyncio.CancelledError:
         await asyncio.wait({task})
+        if not task.cancelled():
+            task.exception()  # is read, so that it is not reported: the caller has left
         raise
 
 
