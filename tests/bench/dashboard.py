@@ -29,6 +29,10 @@ new MutationObserver((_, self) => {
   requestAnimationFrame(() => (window.rowsAt = performance.now()));
 }).observe(document, { childList: true, subtree: true });
 """
+_ROWS_ARE_THERE: Final = """() => new Promise((done) => {
+  const look = () => (window.rowsAt ? done(window.rowsAt) : requestAnimationFrame(look));
+  look();
+})"""
 _SCROLL: Final = """async ([frames, pixels]) => {
   const main = document.querySelector("main");
   const gaps = [];
@@ -70,7 +74,7 @@ async def _measure(context: BrowserContext) -> dict[str, Latency]:
     loads = []
     for _ in range(LOADS):
         await page.goto("/jobs")
-        loads.append(await (await page.wait_for_function("window.rowsAt")).json_value() / 1000)
+        loads.append(await page.evaluate(_ROWS_ARE_THERE) / 1000)
     down = await page.evaluate(_SCROLL, [SCROLLED_FRAMES, PIXELS_A_FRAME])
     up = await page.evaluate(_SCROLL, [SCROLLED_FRAMES, -PIXELS_A_FRAME])
     return {

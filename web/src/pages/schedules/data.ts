@@ -60,7 +60,12 @@ export function lookOfTick(tick: Tick): StatusLook {
   return LOOKS[tick.status];
 }
 
-export const LATE_MS = 1000;
+const LATE_MS = 1000;
+
+/** Whether a schedule fired later than it should have; a backfill is late by intention. */
+export function isLate(tick: Tick): boolean {
+  return tick.status === "fired" && tick.origin === "schedule" && (tick.late_ms ?? 0) >= LATE_MS;
+}
 
 /** Return what a schedule is called: its name, or that of its worker. */
 export function nameOf(schedule: Schedule, worker: string): string {
