@@ -9,10 +9,14 @@ export interface Window {
   after: number;
 }
 
-/** Return the rows that are seen, and `overscan` more at each side. */
+/** Rows come and go in steps, so that most frames of a scroll change nothing but the position. */
+const STEP = 6;
+
+/** Return the rows that are seen, and `overscan` more at each side, up to the next step. */
 export function windowOf(total: number, rowHeight: number, top: number, height: number, overscan = 12): Window {
   const first = Math.floor(Math.max(0, top) / rowHeight) - overscan;
-  const start = Math.min(Math.max(0, first), Math.max(0, total - 1));
-  const end = Math.min(total, Math.ceil((Math.max(0, top) + height) / rowHeight) + overscan);
+  const start = Math.min(Math.max(0, Math.floor(first / STEP) * STEP), Math.max(0, total - 1));
+  const last = Math.ceil((Math.max(0, top) + height) / rowHeight) + overscan;
+  const end = Math.min(total, Math.ceil(last / STEP) * STEP);
   return { start, end: Math.max(start, end), before: start * rowHeight, after: Math.max(0, total - Math.max(start, end)) * rowHeight };
 }
