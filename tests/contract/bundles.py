@@ -39,12 +39,12 @@ def tar_gz_of(files: Files) -> bytes:
 
 
 def send(api: Api, worker_id: str, archive: bytes, *, kind: str = ZIP, **query: str) -> httpx.Response:
-    """Deploy an archive and return the answer."""
+    """Deploy an archive and return the answer; by default without an import of the code."""
     return api.call(
         "POST",
         f"/workers/{worker_id}/deploy",
         content=archive,
-        params=query,
+        params={"check": "false", **query},
         headers={"content-type": kind},
     )
 
@@ -53,7 +53,9 @@ def send_form(
     api: Api, worker_id: str, parts: Sequence[tuple[str, tuple[str | None, bytes]]]
 ) -> httpx.Response:
     """Deploy by a form."""
-    return api.http.httpx.post(f"{AVA}/workers/{worker_id}/deploy", files=list(parts), headers=api.headers)
+    return api.http.httpx.post(
+        f"{AVA}/workers/{worker_id}/deploy?check=false", files=list(parts), headers=api.headers
+    )
 
 
 def deploy(api: Api, worker_id: str, files: Files, **query: str) -> Json:

@@ -104,7 +104,7 @@ class BuildSandbox:
             limits = self._resource_limits(uid)
             run = _Run(self._limits, log, limits, self._starter, watched=self._cgroups is None)
             try:
-                run.start(self._command(uid, mounts), network, self._filter)
+                run.start(self._command(uid, mounts), network, self._filter, uid)
                 await run.finish(msgspec.json.encode(plan), result)
             finally:
                 await _remove(limits)
@@ -199,7 +199,7 @@ class _Run:
             on_gone=self._gone.set,
         )
 
-    def start(self, argv: list[str], network: SandboxNetwork, program: int) -> None:
+    def start(self, argv: list[str], network: SandboxNetwork, program: int, uid: int) -> None:
         """Start the sandbox."""
         self._out, out = os.pipe2(os.O_CLOEXEC)
         os.set_blocking(self._out, False)
@@ -213,6 +213,7 @@ class _Run:
             socket=self._far.fileno(),
             seccomp=copy,
             network=network,
+            uid=uid,
         )
         try:
             self._tree.start(launch)

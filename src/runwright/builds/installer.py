@@ -15,15 +15,16 @@ from runwright.builds.build_plan import make_plan
 from runwright.builds.build_sandbox import BuildSandbox
 from runwright.builds.errors import InstallError, ManifestError
 from runwright.builds.log import BuildLog
-from runwright.builds.manifest import Manifest, read_manifest
+from runwright.builds.manifest import Manifest, has_dependencies, read_manifest
 from runwright.builds.model import Build, Layer, Recipe
-from runwright.builds.package_managers import PackageManager, PackageManagers
+from runwright.builds.package_managers import RUNTIMES_WITH_DEPENDENCIES, PackageManager, PackageManagers
 from runwright.builds.python_manifest import satisfies_python
 from runwright.core.clock import Clock
 from runwright.sandbox.mounts import hold_folders, release_folders
 from runwright.workers.bundles.archive import collect_tar
 from runwright.workers.bundles.blobs import PackedBlob, pack
 from runwright.workers.bundles.members import ArchiveError, ArchiveLimits
+from runwright.workers.bundles.reader import ReadFile
 
 OpenFolder = Callable[[str], Awaitable[Path]]
 FindLayer = Callable[[str], Awaitable[Layer | None]]
@@ -40,7 +41,7 @@ class InstalledLayer(msgspec.Struct, frozen=True):
 class Installer:
     """Installs the dependencies of versions on this host."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  one for each thing that it needs of the host
         self,
         *,
         package_managers: PackageManagers,
@@ -51,7 +52,10 @@ class Installer:
         limits: ArchiveLimits,
         spool_dir: Path,
         clock: Clock,
+        refusal: str | None = None,
     ) -> None:
+        """`refusal` is why this host cannot install anything."""
+        self._refusal = refusal
         self._package_managers = package_managers
         self._build_sandbox = build_sandbox
         self._bundle_folder = bundle_folder
@@ -79,6 +83,11 @@ class Installer:
 
     @asynccontextmanager
     async def _installed(self, build: Build, folder: Path, log: BuildLog) -> AsyncIterator[InstalledLayer]:
+        if not await asyncio.to_thread(_has_dependencies, build, folder):
+            yield InstalledLayer(None)
+            return
+        if self._refusal is not None:
+            raise InstallError(self._refusal)
         manager = await asyncio.to_thread(self._package_managers.find, build.runtime)
         manifest = await asyncio.to_thread(_read, build, folder, manager)
         if manifest is None:
@@ -164,7 +173,19 @@ def _recipe(build: Build, manager: PackageManager, manifest: Manifest) -> Recipe
     )
 
 
+def _has_dependencies(build: Build, folder: Path) -> bool:
+    if build.runtime not in RUNTIMES_WITH_DEPENDENCIES:
+        return False
+    return has_dependencies(build.runtime, build.entrypoint, *_files(folder))
+
+
 def _read(build: Build, folder: Path, manager: PackageManager) -> Manifest | None:
+    return read_manifest(build.runtime, build.entrypoint, *_files(folder), allowed=manager.allows_url)
+
+
+def _files(folder: Path) -> tuple[list[str], ReadFile]:
+    """Return the paths in a folder, and what reads one of them."""
+
     def read(path: str, /, *, at_most: int) -> bytes | None:
         try:
             fd = os.open(folder / path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -176,4 +197,4 @@ def _read(build: Build, folder: Path, manager: PackageManager) -> Manifest | Non
     names = [
         str(Path(where, name).relative_to(folder)) for where, _, files in os.walk(folder) for name in files
     ]
-    return read_manifest(build.runtime, build.entrypoint, names, read, allowed=manager.allows_url)
+    return names, read

@@ -31,6 +31,8 @@ class Build(msgspec.Struct, frozen=True, kw_only=True):
     entrypoint: str
     bundle_digest: str
     attempt: int
+    import_check: str | None = None
+    """When its code is imported: an `ImportCheck`."""
 
 
 class Recipe(msgspec.Struct, frozen=True, kw_only=True):

@@ -21,6 +21,11 @@ _COMMENT: Final = re.compile(r"(^|\s)#.*$")
 _CLAUSE: Final = re.compile(r"(~=|==|!=|<=|>=|<|>)\s*(\d+(?:\.\d+)*)(\.\*)?")
 _MAX_FILES: Final = 20
 _ALLOWED_OPTIONS: Final = ("--require-hashes",)
+_IGNORED_OPTIONS: Final = re.compile(r"--prefer-binary|--only-binary[= ]\s*\S+|--use-feature[= ]\s*\S+")
+"""Options of pip that change nothing here: only wheels are installed, unless the operator allows more."""
+_INDEX_OPTIONS: Final = re.compile(
+    r"-i|-f|--(?:index-url|extra-index-url|no-index|find-links|trusted-host|proxy|cert|client-cert)"
+)
 
 Text = Callable[[str], str | None]
 Allowed = Callable[[str], bool]
@@ -90,13 +95,13 @@ def _collect(name: str, text: Text, files: dict[str, str], allowed: Allowed) -> 
         raise RefusedEntry(f"more than {_MAX_FILES} files of requirements")
     lines = list(_lines(content))
     # Rewritten, so that uv sees exactly the lines that were checked.
-    files[name] = "".join(f"{line}\n" for _, line in lines)
+    files[name] = "".join(f"{line}\n" for _, line in lines if not _IGNORED_OPTIONS.fullmatch(line))
     for number, line in lines:
         where = f"{name}, line {number}"
         nested = _NESTED.fullmatch(line)
         if nested is not None:
             _collect(_resolve_include(name, nested[1].strip(), where), text, files, allowed)
-        elif line not in _ALLOWED_OPTIONS:
+        elif line not in _ALLOWED_OPTIONS and not _IGNORED_OPTIONS.fullmatch(line):
             _check(line, where, allowed)
 
 
@@ -136,7 +141,10 @@ def _check(line: str, where: str, allowed: Allowed) -> None:
     if option:
         word = line if line.startswith("-") else line[line.index(" --") + 1 :]
         word = word.replace("=", " ").split()[0]
-        raise RefusedEntry(f"{where}: the option {word} is not allowed; the operator chooses the index")
+        why = (
+            "the operator chooses the index" if _INDEX_OPTIONS.fullmatch(word) else "it is not supported here"
+        )
+        raise RefusedEntry(f"{where}: the option {word} is not allowed; {why}")
     requirement, _, _ = line.partition(";")
     match = _REQUIREMENT.fullmatch(requirement.strip())
     if match is None or "://" in requirement.partition("@")[0]:

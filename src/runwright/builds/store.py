@@ -23,13 +23,14 @@ from runwright.workers.worker_events import append_worker_event
 # those of others.
 _CLAIM: Final = """
 WITH next AS (
-    SELECT v.worker_id, v.version, w.tenant_id, w.runtime, v.entrypoint, v.bundle_digest
+    SELECT v.worker_id, v.version, w.tenant_id, w.runtime, v.entrypoint, v.bundle_digest, v.import_check
     FROM worker_versions v
     JOIN workers w ON w.id = v.worker_id
     LEFT JOIN builds b ON b.worker_id = v.worker_id AND b.version = v.version
     WHERE v.status = 'building' AND w.runtime = ANY($2)
       AND (b.lease_expires_at IS NULL OR b.lease_expires_at <= now())
-      AND ($4::float8 = 0 OR v.created_at <= now() - make_interval(secs => $4::float8))
+      AND ($4::float8 = 0 OR v.import_check = 'only'
+           OR v.created_at <= now() - make_interval(secs => $4::float8))
     ORDER BY (SELECT max(o.started_at) FROM builds o WHERE o.tenant_id = w.tenant_id) NULLS FIRST,
              v.created_at, v.worker_id, v.version
     LIMIT 1
@@ -111,6 +112,12 @@ class Builds:
                 await insert_row(db, "layers", row_of(layer), "ON CONFLICT DO NOTHING")
             await mark_ready(db, build, layer_key=layer.key if layer else None, now=now)
         return True
+
+    async def store_layer(self, layer: Layer, blob: PackedBlob) -> None:
+        """Store a layer before the code that needs it is imported."""
+        async with self._db.acquire() as db, db.transaction():
+            await insert_blob(db, blob, now=self._clock())
+            await insert_row(db, "layers", row_of(layer), "ON CONFLICT DO NOTHING")
 
     async def fail(self, build: Build, *, reason: str, log: str) -> bool:
         """Mark a version as failed; False where another builder has the build."""

@@ -294,6 +294,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = 50 * 1024 * 1024
     bundle_unpacked_bytes: Annotated[Size, about("Maximum unpacked size of a bundle.")] = 256 * 1024 * 1024
     bundle_files: Annotated[Size, about("Maximum number of files in a bundle.")] = 10_000
+    import_check: Annotated[
+        bool, about("Whether the code of a bundle is imported in a sandbox before it serves.")
+    ] = True
     cache_dir: Annotated[
         Path | None,
         about(

@@ -78,7 +78,7 @@ class WorkerCache:
         revision = await fetch_revision(self._db, worker_id=worker_id, pinned_version=pinned_version)
         if revision is None:
             return None
-        loaded = _load(revision)
+        loaded = load_worker(revision)
         self._workers[(worker_id, revision.revision, pinned_version)] = loaded
         latest = self._latest.get(worker_id)
         if pinned_version is None and (latest is None or latest.revision.revision < revision.revision):
@@ -90,7 +90,8 @@ class WorkerCache:
         return loaded
 
 
-def _load(revision: WorkerRevision) -> LoadedWorker:
+def load_worker(revision: WorkerRevision) -> LoadedWorker:
+    """Return a revision in the form in which jobs run."""
     limits = msgspec.json.encode((revision.memory_mb, revision.network)).decode()
     code = WorkerCode(
         key=f"{revision.worker_id}:{revision.version}:{limits}",

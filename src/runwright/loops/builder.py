@@ -1,4 +1,4 @@
-"""The builder: installs the dependencies of versions, so that they become ready.
+"""The builder: installs the dependencies of versions and imports their code, so that they become ready.
 
     building ──claimed──▶ being built ──▶ ready | failed
         ▲                      │
@@ -10,7 +10,7 @@ Invariants
 - The previous version stays active until then.
 
 Failures
-- The installation fails: final, with a reason for the tenant.
+- The installation fails, or the code cannot be imported: final, with a reason for the tenant.
 - The host fails (no sandbox, no registry): another try after a pause, by any builder; a build that was
   begun `ATTEMPTS` times fails.
 - The database is away: no attempt counts. What was installed is held until it is written or the fence
@@ -25,7 +25,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from runwright.builds.errors import InstallError, ManifestError
-from runwright.builds.installer import Installer
+from runwright.builds.installer import InstalledLayer, Installer
 from runwright.builds.log import BuildLog
 from runwright.builds.model import Build
 from runwright.builds.store import Builds
@@ -56,10 +56,14 @@ REFUSE_SECONDS: Final = 30.0
 """A builder whose host cannot install anything fails builds that no other has claimed for this long."""
 
 
+Check = Callable[[Build, str | None, BuildLog], Awaitable[str | None]]
+"""Imports the code of a version with the layer of that key; returns why it cannot serve, if it cannot."""
+
+
 class Builder:
     """Claims and runs builds: one per executor process, any number of processes."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  one for each side that it works with
         self,
         builds: Builds,
         installer: Installer,
@@ -68,10 +72,15 @@ class Builder:
         slots: int,
         emit: Emit,
         refusal: str | None = None,
+        check: Check | None = None,
         renew_seconds: float = RENEW_SECONDS,
         pause_seconds: float = PAUSE_SECONDS,
     ) -> None:
-        """`refusal` is why this host cannot install anything; it then leaves builds to others first."""
+        """`refusal` is why this host cannot install anything; it then leaves builds to others first.
+
+        `check` imports the code of versions that are to be checked.
+        """
+        self._check = check
         self._refusal = refusal
         self._builds = builds
         self._installer = installer
@@ -147,11 +156,10 @@ class Builder:
 
     async def _install(self, build: Build, log: BuildLog) -> bool:
         """Install and store the layer; return whether anything was installed."""
-        if self._refusal is not None:
-            raise InstallError(self._refusal)
         if build.attempt > ATTEMPTS:
             raise InstallError(f"The installation was begun {ATTEMPTS} times and never ended.")
         async with self._installer.install(build, log) as installed:
+            await self._import(build, installed, log)
             await self._hold(
                 lambda: self._builds.finish(build, installed.layer, blob=installed.blob, log=log.text())
             )
@@ -159,6 +167,17 @@ class Builder:
             with contextlib.suppress(Exception):  # only an optimization: the first job unpacks it otherwise
                 await self._installer.unpack(installed.layer)
         return installed.blob is not None
+
+    async def _import(self, build: Build, installed: InstalledLayer, log: BuildLog) -> None:
+        """Import the code with what was installed; InstallError if that fails."""
+        if build.import_check is None or self._check is None:
+            return
+        layer, blob = installed.layer, installed.blob
+        if layer is not None and blob is not None:
+            await self._hold(lambda: self._builds.store_layer(layer, blob))
+        problem = await self._check(build, layer.key if layer else None, log)
+        if problem is not None:
+            raise InstallError(problem)
 
     async def _renew(self, build: Build, log: BuildLog) -> bool:
         """Renew the lease; without a database the build continues, and the fence decides at its end."""
@@ -206,7 +225,7 @@ class Builder:
             free = True  # the database is away, and may have been the cause
             await asyncio.sleep(self._pause_seconds)
 
-    async def _hold(self, write: Callable[[], Awaitable[bool]]) -> None:
+    async def _hold(self, write: Callable[[], Awaitable[object]]) -> None:
         """Write the end of a build, again and again while the database is away."""
         await retry_transient(write, seconds=math.inf, pause_seconds=self._pause_seconds)
 

@@ -44,7 +44,8 @@ _ANSWER: Final = int(FrameKind.ANSWER)
 _RECORD: Final = int(FrameKind.RECORD)
 _PROGRESS: Final = int(FrameKind.PROGRESS)
 _REQUEST: Final = int(FrameKind.REQUEST)
-_LINES: Final = (_LOG, _RECORD)
+_TEXT: Final = int(FrameKind.TEXT)
+_LINES: Final = (_LOG, _RECORD, _TEXT)
 _CALLS: Final = (_PROGRESS, _REQUEST)
 
 
@@ -61,6 +62,9 @@ class JobLog(Protocol):
 
     def write_record(self, at: datetime, level: str, content: bytes) -> str | None:
         """Write a log line with fields; return how the content breaks the protocol."""
+
+    def take_text_frame(self, at: datetime, level: str, data: bytes) -> str | None:
+        """Take text of which the last line may be unfinished; return how that breaks the protocol."""
 
     def take_progress(self, content: bytes) -> str | None:
         """Report how far the job is; return how that breaks the protocol."""
@@ -232,6 +236,8 @@ class FrameSocket:
         return whole
 
     def _handle_other(self, job: JobLog, kind: int, flags: int, content: bytes, at: datetime) -> str | None:
+        if kind == _TEXT and flags < len(LEVELS):
+            return job.take_text_frame(at, LEVELS[flags], content)
         if kind not in _CALLS:
             return self._handle_output(job, kind, flags, content, at)
         if kind == _PROGRESS:

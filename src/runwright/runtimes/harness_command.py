@@ -1,4 +1,4 @@
-"""Build the command line of a harness, with and without a sandbox around it."""
+"""Build the command line and the environment of a harness, with and without a sandbox around it."""
 
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
@@ -7,6 +7,7 @@ from typing import Final
 from runwright.runtimes.host import Interpreter
 from runwright.runtimes.model import APP, CODE, WorkerCode
 from runwright.sandbox.bubblewrap import (
+    ENVIRONMENT,
     MEMORY_FOLDERS,
     TEMPORARY,
     WORK,
@@ -20,6 +21,8 @@ from runwright.sandbox.spawn import SOCKET_FD
 HARNESS_FOLDER: Final = Path(__file__).parent / "harness"
 HARNESS_INSIDE: Final = "/harness"
 """Where a sandbox has `HARNESS_FOLDER`."""
+_COMMANDS: Final = "/runtime/bin"
+"""Where a sandbox has the interpreter under its usual names."""
 
 
 def harness_command(
@@ -61,15 +64,51 @@ def sandbox_command(
         memory_mb=memory_mb,
         code=code,
     )
+    bundle = code.bundle if code is not None else None
+    overlay = (CODE, bundle) if bundle is not None and bubblewrap.can_overlay else None
+    search = code_environment(interpreter, code, commands=_COMMANDS, bundle=CODE, layer=APP)
     return bubblewrap.command(
         harness,
-        environment=interpreter.environment,
+        environment=(*interpreter.environment, *search.items()),
         memory_folders=MEMORY_FOLDERS,
-        mounts=[*interpreter_mounts(interpreter), *_code_mounts(code), *_scratch(interpreter, code)],
+        mounts=[
+            *interpreter_mounts(interpreter),
+            *_commands(interpreter),
+            *_code_mounts(code, overlaid=overlay is not None),
+            *_scratch(interpreter, code),
+        ],
         directory=WORK,
         network=network,
         uid=uid,
+        overlay=overlay,
     )
+
+
+def code_environment(
+    interpreter: Interpreter, code: WorkerCode | None, *, commands: str, bundle: str, layer: str
+) -> dict[str, str]:
+    """Return the variables by which child processes find the interpreter, the bundle and its dependencies.
+
+    `commands`, `bundle` and `layer` are folders as the sandbox has them.
+    """
+    bins = ("bin", "node_modules/.bin")
+    folders = [f"{bundle}/{name}" for name in bins] if code is not None and code.bundle else []
+    folders += (
+        [f"{layer}/{name}" for name in ("node_modules/.bin", "python/bin")] if code and code.layer else []
+    )
+    variables = {"PATH": ":".join([commands, *folders, ENVIRONMENT["PATH"]])}
+    if interpreter.runtime == "python" and code is not None and code.bundle:
+        own = [str(PurePosixPath(bundle, code.entrypoint).parent), bundle]
+        installed = [f"{layer}/python"] if code.layer else []
+        variables["PYTHONPATH"] = ":".join(dict.fromkeys([*own, *installed]))
+    return variables
+
+
+def _commands(interpreter: Interpreter) -> list[str]:
+    options = make_directory(str(PurePosixPath(_COMMANDS).parent)) + make_directory(_COMMANDS)
+    for name in interpreter.commands:
+        options += make_symlink(interpreter.path, f"{_COMMANDS}/{name}")
+    return options
 
 
 def interpreter_mounts(interpreter: Interpreter) -> list[str]:
@@ -80,7 +119,7 @@ def interpreter_mounts(interpreter: Interpreter) -> list[str]:
 
 def _flag_paths(folder: str, code: WorkerCode | None, *, sandboxed: bool) -> dict[str, str]:
     """Return the values of the placeholders in flags; without a sandbox the paths are the host's."""
-    writable = [folder, TEMPORARY] if sandboxed else [folder]
+    writable = [folder, TEMPORARY, CODE] if sandboxed else [folder]
     readable = [APP] if sandboxed else code.folders if code else []
     bundle = CODE if sandboxed or code is None else code.bundle or CODE
     return {"writable": _join(writable), "readable": _join([*writable, *readable]), "bundle": bundle}
@@ -101,15 +140,19 @@ def _flags(interpreter: Interpreter, code: WorkerCode | None) -> list[str]:
     return flags
 
 
-def _code_mounts(code: WorkerCode | None) -> list[str]:
-    """Return the mount options for bundle and layer; a layer has an empty folder to mount a bundle on."""
+def _code_mounts(code: WorkerCode | None, *, overlaid: bool) -> list[str]:
+    """Return the mount options for bundle and layer; a layer has an empty folder to mount a bundle on.
+
+    `overlaid`: the bundle itself is mounted by an overlay.
+    """
     if code is None or not code.folders:
         return []
     layer = ["--ro-bind", code.layer, APP] if code.layer else make_directory(APP)
     if not code.bundle:
         return layer
     mount_point = [] if code.layer else make_directory(CODE)
-    return [*layer, *mount_point, "--ro-bind", code.bundle, CODE]
+    bundle = [] if overlaid else ["--ro-bind", code.bundle, CODE]
+    return [*layer, *mount_point, *bundle]
 
 
 def _scratch(interpreter: Interpreter, code: WorkerCode | None) -> list[str]:

@@ -50,6 +50,8 @@ class Interpreter(msgspec.Struct, frozen=True, kw_only=True):
     """A folder of the sandbox that it writes to; a layer's folder of that name is linked into it."""
     environment: tuple[tuple[str, str], ...] = ()
     """Environment variables in addition to those of every sandbox."""
+    commands: tuple[str, ...] = ()
+    """The names under which programs find it, first on their PATH."""
     overhead_mb: int = 24
     """Memory of the runtime itself, in addition to the worker's."""
 

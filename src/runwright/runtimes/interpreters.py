@@ -121,6 +121,7 @@ def find_node(paths: InterpreterPaths, *, readable: bool) -> Interpreter:
             heap_flag=_NODE_HEAP,
             harness="node_harness.cjs",
             mounts=_outside_usr(real),
+            commands=("node",),
             overhead_mb=64,
         )
     raise InterpreterNotFoundError(
@@ -172,6 +173,7 @@ def find_shell(paths: InterpreterPaths, *, readable: bool) -> Interpreter:
         harness="shell_harness.py",
         mounts=(*python.mounts, *_outside_usr(os.path.realpath(shell))),
         arguments=(shell,),
+        commands=python.commands,
     )
 
 
@@ -229,6 +231,7 @@ def _ask_python(path: str) -> Interpreter | None:
         flags=_PYTHON_FLAGS,
         harness="python_harness.py",
         mounts=tuple(sorted(mounts)),
+        commands=("python", "python3", f"python3.{version.split('.')[1]}"),
     )
 
 

@@ -12,7 +12,12 @@ from typing import Final
 
 from runwright.core.lease_term import LeaseTerm
 from runwright.egress import Egress
-from runwright.runtimes.harness_command import HARNESS_FOLDER, harness_command, sandbox_command
+from runwright.runtimes.harness_command import (
+    HARNESS_FOLDER,
+    code_environment,
+    harness_command,
+    sandbox_command,
+)
 from runwright.runtimes.host import Host
 from runwright.runtimes.model import WorkerCode
 from runwright.runtimes.pool.network_log import LogLine
@@ -128,7 +133,7 @@ class Launcher:
             on_gone=on_gone,
             guard=self._guard,
         )
-        stdout, stderr = stdio.open()
+        stdout, stderr = stdio.open(process.uid)
         program = self._filter
         try:
             if program is not None:
@@ -208,7 +213,14 @@ class Launcher:
         holder = code.layer if code is not None and code.layer is not None else folder
         variables = dict(self._host.interpreters[process.runtime].environment)
         own = {name: value.replace(f"{TEMPORARY}/", f"{holder}/") for name, value in variables.items()}
-        return {**ENVIRONMENT, **own, "HOME": folder, "TMPDIR": folder}
+        search = code_environment(
+            self._host.interpreters[process.runtime],
+            code,
+            commands=os.path.dirname(self._host.interpreters[process.runtime].path),  # noqa: PTH120  a string
+            bundle=(code.bundle if code else None) or folder,
+            layer=holder,
+        )
+        return {**ENVIRONMENT, **search, **own, "HOME": folder, "TMPDIR": folder}
 
     def _create_limits(self, uid: int) -> ResourceLimits:
         if self._cgroups is not None:

@@ -34,6 +34,8 @@ class WorkerCode(msgspec.Struct, frozen=True, kw_only=True):
     """Folder of the host with the files of the bundle, mounted read-only at /app/code; `source` is empty."""
     layer: str | None = None
     """Folder of the host with the installed dependencies, mounted read-only at /app."""
+    only_load: bool = False
+    """Whether jobs end, with null, when the code is loaded and its handler found."""
 
     @property
     def folders(self) -> list[str]:

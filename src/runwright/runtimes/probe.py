@@ -23,13 +23,16 @@ from runwright.runtimes.harness_command import HARNESS_FOLDER, harness_command, 
 from runwright.runtimes.host import Host, Interpreter, Isolation, MissingFeature, RuntimeInfo
 from runwright.runtimes.interpreters import PREBOOTED_MEMORY_MB, InterpreterPaths, find_interpreters
 from runwright.runtimes.protocol import HEADER, FrameKind
+from runwright.sandbox.account_files import open_account_files
 from runwright.sandbox.bubblewrap import ENVIRONMENT, Bubblewrap, find_bwrap, find_setpriv
 from runwright.sandbox.cgroups import open_cgroups
 from runwright.sandbox.seccomp import filter_program
 from runwright.sandbox.spawn import (
     BLOCK_FD,
+    GROUP_FD,
     INFO_FD,
     NETWORK_FD,
+    PASSWD_FD,
     SECCOMP_FD,
     SOCKET_FD,
     close_fds,
@@ -167,9 +170,10 @@ class _Trial:
         program = os.memfd_create("seccomp", os.MFD_CLOEXEC)
         os.write(program, filter_program() or b"")
         os.lseek(program, 0, os.SEEK_SET)
+        passwd, group = open_account_files(setup.uid)
         places = {0: -1, 1: writer, 2: writer, SOCKET_FD: far.fileno()}
         if setup.bwrap is not None:
-            places |= {INFO_FD: info_writer, BLOCK_FD: go}
+            places |= {INFO_FD: info_writer, BLOCK_FD: go, PASSWD_FD: passwd, GROUP_FD: group}
         if setup.seccomp:
             places[SECCOMP_FD] = program
         if setup.network:
@@ -182,7 +186,7 @@ class _Trial:
             close_fds(copies)
             far.close()
             control.close()
-            for fd in (writer, info_writer, go, go_writer, program):
+            for fd in (writer, info_writer, go, go_writer, program, passwd, group):
                 os.close(fd)
         self._pidfd = os.pidfd_open(self._pid)
 

@@ -17,6 +17,7 @@ executor                              sandbox
    |  <--------------------- BEGAN id     before any user code runs (also before loading)
    |  <------------------ COMPILED id     once, if LOAD came with an empty file for the compiled module
    |  <------------- LOG or RECORD id     any number; a RECORD is a log line with fields
+   |  <---------------------- TEXT id     any number, in a rate that is bounded: text of an unfinished line
    |  <------------------ PROGRESS id     any number, in a rate that is bounded
    |  <------------------- REQUEST id     what the job asks for (`handler_calls.py`), one at a time
    |  ANSWER id --------------------->    to that request
@@ -96,6 +97,7 @@ class FrameKind(IntEnum):
     RECORD = 23
     PROGRESS = 24
     REQUEST = 25
+    TEXT = 26
 
 
 class LogLevel(IntEnum):
@@ -134,6 +136,8 @@ def load_payload(code: WorkerCode, *, mounted: bool, compiled: bool = False) -> 
         "memory_mb": code.memory_mb,
         "compiled": compiled,
     }
+    if code.only_load:
+        fields["only_load"] = True
     if code.bundle is not None:
         fields["folder"] = CODE if mounted else code.bundle
     if code.layer is not None:

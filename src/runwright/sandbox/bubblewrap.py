@@ -11,22 +11,27 @@ from typing import Final
 
 import msgspec
 
-from runwright.sandbox.spawn import BLOCK_FD, INFO_FD, SECCOMP_FD
+from runwright.sandbox.account_files import UNPRIVILEGED_ID as _UNPRIVILEGED
+from runwright.sandbox.account_files import bundle_group
+from runwright.sandbox.spawn import BLOCK_FD, GROUP_FD, INFO_FD, PASSWD_FD, SECCOMP_FD
 
 WORK: Final = "/work"
 TEMPORARY: Final = "/tmp"  # noqa: S108  the sandbox's own
 SHARED_MEMORY: Final = "/dev/shm"  # noqa: S108  the sandbox's own
-UNPRIVILEGED_ID: Final = "65534"
+UNPRIVILEGED_ID: Final = str(_UNPRIVILEGED)
 DISK_BYTES: Final = 64 * 1024 * 1024
 ENVIRONMENT: Final = {
-    "PATH": "/usr/local/bin:/usr/bin:/bin",
+    "PATH": "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin",
     "HOME": WORK,
     "TMPDIR": TEMPORARY,
     "LANG": "C.UTF-8",
     "USER": "worker",
+    "LOGNAME": "worker",
+    "SHELL": "/bin/sh",
+    "TERM": "xterm",
     "TZ": "UTC",
 }
-"""Environment variables of every sandbox."""
+"""Environment variables of every sandbox. Without TERM, `tput` fails, which ends a script with `set -e`."""
 
 ETC_FOLDER: Final = Path(__file__).parent / "etc"
 """Files that replace those of the host's /etc."""
@@ -68,9 +73,24 @@ def find_setpriv() -> str | None:
     return path if trial.returncode == 0 else None
 
 
-def _drop_command(setpriv: str, uid: int) -> list[str]:
+@cache
+def _overlays_work(path: str, user_namespace: bool) -> bool:  # noqa: FBT001  a key of the cache
+    """Return whether bubblewrap can mount an overlay on this host."""
+    user = ["--unshare-user", "--uid", UNPRIVILEGED_ID] if user_namespace else []
+    mounts = [
+        *bind_read_only("/usr"),
+        *_root_links(),
+        *make_directory(WORK),
+        *_overlay(WORK, str(ETC_FOLDER)),
+    ]
+    command = [path, *user, *mounts, "/usr/bin/env", "true"]
+    return subprocess.run(command, check=False, capture_output=True).returncode == 0
+
+
+def _drop_command(setpriv: str, uid: int, group: int | None = None) -> list[str]:
     """Return the beginning of a command line that drops to a uid, and all that could give privileges back."""
-    ids = (f"--reuid={uid}", f"--regid={uid}", "--clear-groups")
+    groups = "--clear-groups" if group is None else f"--groups={group}"
+    ids = (f"--reuid={uid}", f"--regid={uid}", groups)
     return [setpriv, *ids, "--bounding-set=-all", "--inh-caps=-all", "--"]
 
 
@@ -109,15 +129,19 @@ class Bubblewrap(msgspec.Struct, frozen=True, kw_only=True):
         directory: str,
         network: bool = False,
         uid: int = 0,
+        overlay: tuple[str, str] | None = None,
     ) -> list[str]:
         """Return the command line that runs `argv` in a sandbox.
 
         `mounts` are options made by `bind_read_only`, `make_directory` and `make_symlink`. With
         `network` the sandbox keeps the network namespace in which bubblewrap is started; otherwise it
-        gets an empty one. With `uid` the program starts under it (see `drops_uid`).
+        gets an empty one. With `uid` the program starts under it (see `drops_uid`). `overlay` is a folder
+        inside, after the mounts, and the folder of the host that it shows: what is written to it is kept in
+        the sandbox's memory and goes with it.
         """
         setpriv = find_setpriv() if uid and self.drops_uid else None
-        dropping = _drop_command(setpriv, uid) if setpriv is not None else []
+        group = bundle_group() if overlay is not None else None
+        dropping = _drop_command(setpriv, uid, group) if setpriv is not None else []
         variables = ENVIRONMENT | dict(environment)
         return [
             self.path,
@@ -129,11 +153,17 @@ class Bubblewrap(msgspec.Struct, frozen=True, kw_only=True):
             *("--proc", "/proc", "--dev", "/dev"),
             *_tmpfs(memory_folders),
             *mounts,
+            *(_overlay(*overlay) if overlay is not None else ()),
             *("--remount-ro", "/proc", "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", directory),
             "--",
             *dropping,
             *argv,
         ]
+
+    @property
+    def can_overlay(self) -> bool:
+        """Whether a sandbox can have a folder in which what is written is its own (see `command`)."""
+        return (self.user_namespace or self.drops_uid) and _overlays_work(self.path, self.user_namespace)
 
     @property
     def drops_uid(self) -> bool:
@@ -161,6 +191,11 @@ def make_symlink(target: str, path: str) -> list[str]:
     return ["--symlink", target, path]
 
 
+def _overlay(inside: str, outside: str) -> list[str]:
+    """Return the options for an overlay whose upper layer is memory of the sandbox."""
+    return ["--overlay-src", outside, "--tmp-overlay", inside, "--chmod", "0777", inside]
+
+
 def _namespaces(*, user: bool, network: bool, bounding: bool) -> list[str]:
     """Return the options for namespaces and capabilities; `bounding`: the program drops its bounding set."""
     options = ["--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"]
@@ -183,18 +218,27 @@ def _namespaces(*, user: bool, network: bool, bounding: bool) -> list[str]:
 @cache
 def _system() -> Sequence[str]:
     """Return the options for what every sandbox sees of the host; cached because the event loop calls it."""
-    options = ["--ro-bind", "/usr", "/usr"]
+    options = ["--ro-bind", "/usr", "/usr", *_root_links(), *make_directory("/etc")]
+    for name in _HOST_ETC:
+        options += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
+    for file in sorted(ETC_FOLDER.iterdir()):
+        options += ["--ro-bind", str(file), f"/etc/{file.name}"]
+    options += make_symlink("../usr/lib/os-release", "/etc/os-release")
+    options += make_symlink("../proc/self/mounts", "/etc/mtab")
+    for fd, name in ((PASSWD_FD, "passwd"), (GROUP_FD, "group")):
+        options += ["--perms", "0644", "--file", str(fd), f"/etc/{name}"]
+    return options
+
+
+def _root_links() -> list[str]:
+    """Return the options for the host's /bin, /lib and their like."""
+    options: list[str] = []
     for name in _LINKS:
         path = Path("/", name)
         if path.is_symlink():
             options += make_symlink(str(path.readlink()), str(path))
         elif path.is_dir():
             options += ["--ro-bind", str(path), str(path)]
-    options += make_directory("/etc")
-    for name in _HOST_ETC:
-        options += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
-    for file in sorted(ETC_FOLDER.iterdir()):
-        options += ["--ro-bind", str(file), f"/etc/{file.name}"]
     return options
 
 

@@ -121,6 +121,11 @@ def _folder_bytes(root: int) -> int:
             if found.f_blocks * found.f_frsize <= folder.size_bytes:
                 total += (found.f_blocks - found.f_bfree) * found.f_frsize
                 total += (found.f_files - found.f_ffree) * _INODE_BYTES
+    with contextlib.suppress(OSError):
+        # What is written into an overlay is in the memory that holds the root folder.
+        if os.stat(f"/proc/{root}/root/").st_dev != os.stat("/").st_dev:  # noqa: PTH116  as above
+            found = os.statvfs(f"/proc/{root}/root/")
+            total += (found.f_blocks - found.f_bfree) * found.f_frsize
     return total
 
 

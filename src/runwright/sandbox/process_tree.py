@@ -24,14 +24,17 @@ from typing import Final, Protocol, TypeVar
 
 import msgspec
 
+from runwright.sandbox.account_files import open_account_files
 from runwright.sandbox.cpu_affinity import CpuShare
 from runwright.sandbox.lease_guard import LeaseGuard
 from runwright.sandbox.resource_limits import ResourceLimits
 from runwright.sandbox.scheduler_slices import DEFAULT_NANOSECONDS, set_scheduler_slice
 from runwright.sandbox.spawn import (
     BLOCK_FD,
+    GROUP_FD,
     INFO_FD,
     NETWORK_FD,
+    PASSWD_FD,
     SECCOMP_FD,
     SOCKET_FD,
     close_fds,
@@ -143,8 +146,9 @@ class ProcessTree:
         if launch.wrapped:
             self._info, info = os.pipe2(os.O_CLOEXEC)
             block, self._block = os.pipe2(os.O_CLOEXEC)
-            inner_ends = [info, block]
-            sources |= {INFO_FD: info, BLOCK_FD: block}
+            passwd, group = open_account_files(launch.uid)
+            inner_ends = [info, block, passwd, group]
+            sources |= {INFO_FD: info, BLOCK_FD: block, PASSWD_FD: passwd, GROUP_FD: group}
         try:
             self._socket = os.fstat(launch.socket).st_ino
             copies = duplicate_fds(sources)

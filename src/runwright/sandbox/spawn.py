@@ -4,6 +4,7 @@ import contextlib
 import ctypes
 import fcntl
 import os
+import signal
 from typing import Final
 
 SOCKET_FD: Final = 3
@@ -12,9 +13,14 @@ INFO_FD: Final = SOCKET_FD + 1
 BLOCK_FD: Final = SOCKET_FD + 2
 SECCOMP_FD: Final = SOCKET_FD + 3
 NETWORK_FD: Final = SOCKET_FD + 4
+PASSWD_FD: Final = SOCKET_FD + 5
+GROUP_FD: Final = SOCKET_FD + 6
 _FIRST_SOURCE_FD: Final = 16
 _STRUCTURE_BYTES: Final = 1024
 """More than the C library's structures have, which is about 80 and 340 bytes."""
+_SIGNAL_SET_BYTES: Final = 128
+_DEFAULT_SIGNALS: Final = 0x04 | 0x08
+"""The flags of posix_spawn for signals with their default actions, none of them blocked."""
 _SETSID: Final = 0x80
 
 
@@ -44,7 +50,9 @@ def spawn(argv: list[str], env: dict[str, str], copies: dict[int, int], *, own_s
     """Start a process with these descriptors under their target numbers, and no others; return its pid.
 
     OSError where that fails. Inheritable descriptors of this process are closed in the new one: none may
-    reach a sandbox. The C library is called directly, because `os.posix_spawn` holds the interpreter
+    reach a sandbox. Nor does it inherit which signals this process ignores or blocks: python ignores SIGPIPE,
+    and a program that inherits that does not end when what it writes is not read. The C library is called
+    directly, because `os.posix_spawn` holds the interpreter
     lock until the new process has begun, which takes milliseconds on a busy machine.
     """
     library = ctypes.CDLL(None)
@@ -60,8 +68,9 @@ def spawn(argv: list[str], env: dict[str, str], copies: dict[int, int], *, own_s
             library.posix_spawn_file_actions_addclose(actions, fd)
         for target, copy in copies.items():
             library.posix_spawn_file_actions_adddup2(actions, copy, target)
-        if own_session:
-            library.posix_spawnattr_setflags(attributes, ctypes.c_short(_SETSID))
+        _reset_signals(library, attributes)
+        flags = _DEFAULT_SIGNALS | (_SETSID if own_session else 0)
+        library.posix_spawnattr_setflags(attributes, ctypes.c_short(flags))
         variables = [f"{name}={value}" for name, value in env.items()]
         program = os.fsencode(argv[0])
         texts = _array(argv), _array(variables)
@@ -72,6 +81,15 @@ def spawn(argv: list[str], env: dict[str, str], copies: dict[int, int], *, own_s
     if failed:
         raise OSError(failed, os.strerror(failed), argv[0])
     return pid.value
+
+
+def _reset_signals(library: ctypes.CDLL, attributes: "ctypes.Array[ctypes.c_char]") -> None:
+    signals = ctypes.create_string_buffer(_SIGNAL_SET_BYTES)
+    library.sigemptyset(signals)
+    library.posix_spawnattr_setsigmask(attributes, signals)
+    for number in signal.valid_signals():
+        library.sigaddset(signals, int(number))
+    library.posix_spawnattr_setsigdefault(attributes, signals)
 
 
 def _array(texts: list[str]) -> "ctypes.Array[ctypes.c_char_p]":

@@ -73,8 +73,9 @@ async def _start_roles(res: Resources, shutdown: Shutdown, stack: AsyncExitStack
     executor, on_building = None, do_nothing
     if "executor" in roles:
         files = await open_files(res, stack)
-        executor = await start_executor(res, files, shutdown, stack)
-        builder = await start_builder(res, files, executor, stack)
+        parts = await start_executor(res, files, shutdown, stack)
+        executor = parts.executor
+        builder = await start_builder(res, files, parts, stack)
         on_building = builder.loop.wake
     if "scheduler" in roles:
         await start_scheduler(res, stack)

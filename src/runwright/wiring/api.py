@@ -319,7 +319,14 @@ async def _open_deployments(
     stack: AsyncExitStack,
 ) -> Deployments:
     db = await open_database_pool(res, MAINTENANCE, UPLOAD_CONNECTIONS, stack, lazy=True)
-    return Deployments(db, reader, clock=res.clock, on_building=on_building, quota=admission.stored_bytes)
+    return Deployments(
+        db,
+        reader,
+        clock=res.clock,
+        on_building=on_building,
+        quota=admission.stored_bytes,
+        check_imports=res.settings.import_check,
+    )
 
 
 def _end_deprecated(res: Resources, db: Database) -> Callable[[], Awaitable[None]]:

@@ -9,10 +9,11 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
 from runwright.builds.build_sandbox import BuildLimits, BuildSandbox
 from runwright.builds.installer import Installer
 from runwright.builds.package_managers import (
-    RUNTIMES_WITH_DEPENDENCIES,
     DependencySources,
     PackageManagers,
     platform_of,
@@ -29,6 +30,7 @@ from runwright.egress import Egress
 from runwright.egress.metrics import TrafficCollector
 from runwright.executor.attempt_runner import AttemptRunner
 from runwright.executor.executor import Executor
+from runwright.executor.import_check import ImportChecks
 from runwright.executor.lease import ExecutorSettings, LeaseResources
 from runwright.executor.preparation import Preparation
 from runwright.handler_calls.service import HandlerCallService
@@ -36,7 +38,7 @@ from runwright.loops.builder import Builder
 from runwright.loops.promoter import Promoter
 from runwright.loops.version_files import LayerLookup, VersionFiles
 from runwright.runtimes.handler_calls import CallReceiver, HandlerCall, Reply
-from runwright.runtimes.model import Assignment
+from runwright.runtimes.model import Assignment, OnLine, OnOutcome
 from runwright.runtimes.pool.default_slots import default_newcomer_slots, default_slots, host_resources
 from runwright.runtimes.pool.pool import Pool, PoolSettings
 from runwright.wiring.resources import Resources, open_database_pool, open_vault, start_loop
@@ -44,7 +46,7 @@ from runwright.wiring.shutdown import Shutdown
 from runwright.workers.bundles.folders import FolderCache, make_private_folder
 from runwright.workers.bundles.members import STORED, ArchiveLimits
 
-LAYER_LIMITS: Final = ArchiveLimits(unpacked_bytes=512 * 1024 * 1024, files=50_000, links=True)
+LAYER_LIMITS: Final = ArchiveLimits(unpacked_bytes=512 * 1024 * 1024, files=50_000)
 BUILD_CONNECTIONS: Final = 2
 HANDLER_CONNECTIONS: Final = 3
 _DRAIN_PART_WHILE_AWAY: Final = 0.3
@@ -55,9 +57,16 @@ CANNOT_INSTALL: Final = (
 )
 
 
+class ExecutorParts(msgspec.Struct, frozen=True):
+    """The executor, and the check of code before it serves, which runs in sandboxes of the same kind."""
+
+    executor: Executor
+    import_checks: ImportChecks
+
+
 async def start_executor(
     res: Resources, files: VersionFiles, shutdown: Shutdown, stack: AsyncExitStack
-) -> Executor:
+) -> ExecutorParts:
     term = LeaseTerm()
     egress = _start_egress(res, term, stack)
     handler_calls = await _open_handler_calls(res, stack)
@@ -81,6 +90,7 @@ async def start_executor(
             term=term,
         )
 
+    preparation = Preparation(secrets=open_vault(res, res.db, stack), files=files, emit=res.emit)
     executor = Executor(
         res.db,
         lease_resources=LeaseResources(partial(_open_lease_database, res), term),
@@ -89,14 +99,37 @@ async def start_executor(
         notifications=res.job_notifications,
         emit=res.emit,
         make_pool=make_pool,
-        preparation=Preparation(secrets=open_vault(res, res.db, stack), files=files, emit=res.emit),
+        preparation=preparation,
     )
     promoter = Promoter(res.db, clock=res.clock, notifications=res.job_notifications, emit=res.emit)
     halting = asyncio.create_task(_halt_when_forced(res, shutdown, executor))
     stack.callback(halting.cancel)
     await start_loop(executor, stack)
     await start_loop(promoter, stack)
-    return executor
+    checks = ImportChecks(
+        res.db, preparation=preparation, make_pool=partial(_make_check_pool, res, egress, term)
+    )
+    return ExecutorParts(executor, checks)
+
+
+def _make_check_pool(
+    res: Resources, egress: Egress | None, term: LeaseTerm, on_line: OnLine, on_outcome: OnOutcome
+) -> Pool:
+    """Return a pool of one sandbox, which boots when it is needed."""
+    settings = msgspec.structs.replace(
+        _pool_settings(res.settings), slots=1, newcomer_slots=0, prebooted={}, stocked_on_use=frozenset()
+    )
+    return Pool(
+        settings=settings,
+        host=res.host,
+        clock=res.clock,
+        on_started=lambda _assignment, _at: None,
+        on_line=on_line,
+        on_outcome=on_outcome,
+        on_capacity=do_nothing,
+        egress=egress,
+        term=term,
+    )
 
 
 def _serve_call(
@@ -236,7 +269,7 @@ def spool_dir_in(settings: Settings) -> Path:
 
 
 async def start_builder(
-    res: Resources, files: VersionFiles, executor: Executor, stack: AsyncExitStack
+    res: Resources, files: VersionFiles, parts: ExecutorParts, stack: AsyncExitStack
 ) -> Builder:
     """Start the builder on database connections of its own."""
     settings = res.settings
@@ -248,13 +281,18 @@ async def start_builder(
     builder = Builder(
         builds,
         _installer(res, files, builds, build_sandbox),
-        runtimes=[name for name in executor.runtimes if name in RUNTIMES_WITH_DEPENDENCIES],
+        runtimes=list(parts.executor.runtimes),
         slots=settings.build_slots,
         emit=res.emit,
-        refusal=None if res.host.bwrap and res.host.network else CANNOT_INSTALL,
+        refusal=_refusal(res),
+        check=parts.import_checks.problem,
     )
     await start_loop(builder, stack)
     return builder
+
+
+def _refusal(res: Resources) -> str | None:
+    return None if res.host.bwrap and res.host.network else CANNOT_INSTALL
 
 
 def _open_build_sandbox(res: Resources, stack: AsyncExitStack) -> BuildSandbox:
@@ -281,6 +319,7 @@ def _installer(res: Resources, files: VersionFiles, builds: Builds, build_sandbo
         limits=LAYER_LIMITS,
         spool_dir=spool_dir,
         clock=res.clock,
+        refusal=_refusal(res),
     )
 
 

@@ -4,9 +4,9 @@ A deploy reads the archive, packs its files into a blob, and then, in one transa
 blob (unless it is stored already) and the version. A failure before the commit changes nothing.
 The worker's row is locked only at the end of the transaction, because submits wait for that lock.
 
-A version without dependencies is ready and active at once; one with dependencies is `building`
-until its layer is installed. Deploying the files and the entrypoint of the active version creates
-nothing and returns that version.
+A version is `building` until its dependencies are installed and its code was imported in a sandbox, by an
+executor (loops/builder.py); without both it is ready and active at once. Deploying the files and the
+entrypoint of the active version creates nothing and returns that version.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ from runwright.tenants.key_store import fetch_key_name
 from runwright.tenants.quotas import Quota
 from runwright.workers.bundles.blobs import insert_blob
 from runwright.workers.bundles.reader import BundleReader, ExaminedBundle, bundled_version
-from runwright.workers.model import DeployNote, Version, VersionStatus, Worker
+from runwright.workers.model import DeployNote, ImportCheck, Version, VersionStatus, Worker
 from runwright.workers.service import no_worker, require_open
 from runwright.workers.store import fetch_worker, update_worker
 from runwright.workers.versions import (
@@ -50,6 +50,8 @@ class Deployed(msgspec.Struct, frozen=True):
 
     version: Version
     created: bool
+    check_only: bool = False
+    """Whether it becomes ready as soon as its code is imported."""
 
 
 class Deployments:
@@ -63,8 +65,13 @@ class Deployments:
         clock: Clock,
         on_building: Callable[[], None] = lambda: None,
         quota: Quota | None = None,
+        check_imports: bool = False,
     ) -> None:
-        """`on_building` is called after a version with dependencies was stored. `quota`: of stored bytes."""
+        """`on_building` is called after a version was stored that is not ready yet. `quota`: of stored bytes.
+
+        `check_imports`: versions are imported before they become ready, unless a deploy asks for no check.
+        """
+        self._check_imports = check_imports
         self._waits_over = asyncio.Event()
         self._quota = quota
         self._db = db
@@ -83,11 +90,15 @@ class Deployments:
         archive: IO[bytes],
         entrypoint: str | None,
         note: DeployNote | None = None,
+        *,
+        check: bool = True,
     ) -> Deployed:
         """Create a version from an archive. InvalidError is about `bundle` or `entrypoint`.
 
-        Without an entrypoint the worker's current one is used.
+        Without an entrypoint the worker's current one is used. Without `check` its code is not imported
+        before it serves.
         """
+        check = check and self._check_imports
         worker = await self.require_open(caller.tenant_id, worker_id)
         entrypoint = entrypoint or worker.entrypoint
         async with self._reader.packed(archive, runtime=worker.runtime, entrypoint=entrypoint) as read:
@@ -96,7 +107,7 @@ class Deployments:
                 await self._quota.take(caller.tenant_id, examined.size_bytes)
             async with self._db.acquire() as db, db.transaction():
                 await insert_blob(db, blob, now=self._clock())
-                deployed = await self._add(db, caller, worker_id, examined, note or DeployNote())
+                deployed = await self._add(db, caller, worker_id, examined, note or DeployNote(), check=check)
         if deployed.version.status is VersionStatus.BUILDING:
             self._on_building()
         return deployed
@@ -128,6 +139,8 @@ class Deployments:
         worker_id: WorkerId,
         examined: ExaminedBundle,
         note: DeployNote,
+        *,
+        check: bool,
     ) -> Deployed:
         worker = await self._lock(db, caller.tenant_id, worker_id)
         active = await self._find(db, caller.tenant_id, worker_id, worker.version)
@@ -136,10 +149,10 @@ class Deployments:
             return Deployed(active, created=False)
         now = max(self._clock(), worker.updated_at)
         number = await next_version(db, worker_id=worker_id)
-        new = bundled_version(worker_id, number, examined, created_by=caller.user_id, now=now)
+        new = bundled_version(worker_id, number, examined, created_by=caller.user_id, now=now, check=check)
         author = note.author or await fetch_key_name(db, caller)
         await insert_version(db, msgspec.structs.replace(new, message=note.message, author=author))
-        if not examined.needs_layer:
+        if new.status is VersionStatus.READY:
             await update_worker(
                 db,
                 msgspec.structs.replace(
@@ -148,7 +161,7 @@ class Deployments:
             )
         made = await self._find(db, caller.tenant_id, worker_id, number)
         await record(db, caller, "worker.deploy", worker_id, before=active, after=made, now=now)
-        return Deployed(made, created=True)
+        return Deployed(made, created=True, check_only=new.import_check is ImportCheck.ONLY)
 
     async def list(self, tenant_id: str, worker_id: WorkerId, page: PageRequest) -> Listing[Version]:
         """Return a page of a worker's versions, newest first, without their source."""

@@ -97,6 +97,15 @@ class VersionStatus(StrEnum):
     FAILED = "failed"
 
 
+class ImportCheck(StrEnum):
+    """When the code of a version is imported in a sandbox before it becomes ready."""
+
+    ONLY = "only"
+    """At once: nothing else is to be done."""
+    INSTALLED = "installed"
+    """When its dependencies are installed."""
+
+
 class VersionSource(StrEnum):
     """Where a version's code came from."""
 
@@ -133,6 +142,7 @@ class NewVersion(msgspec.Struct, frozen=True, kw_only=True):
     entrypoint: str
     source_code: str | None = None
     status: VersionStatus = VersionStatus.READY
+    import_check: ImportCheck | None = None
     digest: str | None = None
     size_bytes: int | None = None
     files: int | None = None

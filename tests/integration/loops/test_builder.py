@@ -34,7 +34,7 @@ from tests.bundles import no_bundles
 from tests.integration.loops.registry import NAME, LocalRegistry, local_registry
 from tests.telemetry import RecordedTelemetry
 
-LAYER_LIMITS = ArchiveLimits(unpacked_bytes=64 << 20, files=5000, links=True)
+LAYER_LIMITS = ArchiveLimits(unpacked_bytes=64 << 20, files=5000)
 HANDLER = "async def handler(input, env):\n    return input\n"
 ENDED = frozenset({"ready", "failed"})
 

@@ -105,6 +105,11 @@ class Recorder:
         record = read_record(content)
         return record if isinstance(record, str) else None
 
+    def take_text_frame(self, _at: datetime, level: str, data: bytes) -> str | None:
+        assert level in {"info", "warn", "error", "debug"}
+        assert len(data) <= FRAME_BYTES
+        return None
+
     def take_progress(self, content: bytes) -> str | None:
         progress = read_progress(content)
         return progress if isinstance(progress, str) else None

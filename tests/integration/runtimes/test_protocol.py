@@ -42,7 +42,8 @@ def test_the_python_side_has_the_same_numbers() -> None:
 @pytest.mark.parametrize("harness", ["node_harness.cjs", "deno_harness.js"])
 def test_the_javascript_sides_have_the_same_numbers(harness: str) -> None:
     calls = Path(HARNESS_FOLDER, "handler_calls.mjs").read_text()
-    source = Path(HARNESS_FOLDER, harness).read_text() + calls
+    output = Path(HARNESS_FOLDER, "job_output.mjs").read_text()
+    source = Path(HARNESS_FOLDER, harness).read_text() + calls + output
     found = re.findall(r"\b([A-Z_]+) = ([0-9][0-9 *]*)", source)
     numbers = {name: eval(value) for name, value in found}
     kinds = {kind.name: kind for kind in FrameKind if kind is not FrameKind.COMPILED}

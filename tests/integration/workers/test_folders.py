@@ -26,7 +26,7 @@ from tests.integration.workers.archives import tar_info, tar_with, zip_of
 from tests.integration.workers.test_blobs import waiting
 
 LIMITS = ArchiveLimits(unpacked_bytes=8 * 1024 * 1024, files=100)
-LAYER_LIMITS = ArchiveLimits(unpacked_bytes=8 * 1024 * 1024, files=100, links=True)
+LAYER_LIMITS = ArchiveLimits(unpacked_bytes=8 * 1024 * 1024, files=100)
 FILES: dict[str, str | bytes] = {"main.py": "x = 1", "app/data/a.txt": "hello" * 5000}
 
 

@@ -28,6 +28,9 @@ class Job:
     def write_record(self, _at: datetime, _level: str, _content: bytes) -> str | None:
         return "not sent here"
 
+    def take_text_frame(self, _at: datetime, _level: str, _data: bytes) -> str | None:
+        return "not sent here"
+
     def take_progress(self, _content: bytes) -> str | None:
         return "not sent here"
 

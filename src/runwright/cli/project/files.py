@@ -4,7 +4,7 @@ import hashlib
 import os
 import stat
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Final
 
 import msgspec
@@ -32,6 +32,8 @@ class CodeFile(msgspec.Struct, frozen=True):
     source: Path
     size: int
     executable: bool
+    target: str | None = None
+    """Where a symbolic link leads."""
 
 
 class LeftOut(msgspec.Struct, frozen=True):
@@ -69,6 +71,7 @@ def find_files(folder: Path, worker: ProjectWorker) -> CodeFiles:
         raise UsageError(
             f"{worker.name} has {bytes_text(found.size)} of files in {worker.path}.", hint=_LEAVE_OUT
         )
+    _settle_links(found, root, worker.entrypoint)
     _require_entrypoint(worker, found)
     found.taken.sort(key=lambda file: file.path)
     return found
@@ -101,7 +104,33 @@ def _take(path: Path, root: Path, found: CodeFiles) -> None:
         return
     if outside:
         found.left_out.append(LeftOut(name, "a link to outside the folder"))
-    elif not stat.S_ISREG(status.st_mode):
+    elif path.is_symlink() and _stays_inside(target := os.readlink(path)):  # noqa: PTH115  as it is written
+        found.taken.append(CodeFile(name, path, len(os.fsencode(target)), executable=False, target=target))
+    else:
+        _take_file(path, name, status, found)
+
+
+def _stays_inside(target: str) -> bool:
+    """Return whether a link can be kept as it is: relative, and `..` only at its beginning."""
+    return _is_text(target) and not target.startswith("/") and ".." not in target.lstrip("./").split("/")
+
+
+def _settle_links(found: CodeFiles, root: Path, entrypoint: str | None) -> None:
+    """Take the files instead of the links to what is not uploaded itself, and instead of an entrypoint's."""
+    kept = {file.path for file in found.taken if file.target is None}
+    folders = {str(parent) for path in kept for parent in PurePosixPath(path).parents}
+    links = [file for file in found.taken if file.target is not None]
+    found.taken = [file for file in found.taken if file.target is None]
+    for link in links:
+        leads_to = _name(link.source.resolve(), root)
+        if link.path != entrypoint and (leads_to in kept or leads_to in folders):
+            found.taken.append(link)
+        else:
+            _take_file(link.source, link.path, link.source.stat(), found)
+
+
+def _take_file(path: Path, name: str, status: os.stat_result, found: CodeFiles) -> None:
+    if not stat.S_ISREG(status.st_mode):
         found.left_out.append(LeftOut(name, "not a regular file"))
     elif holds_private_key(path, status.st_size):
         found.left_out.append(LeftOut(name, "holds a private key"))
@@ -146,6 +175,8 @@ def _name(path: Path, root: Path) -> str:
 def digest_of(file: CodeFile) -> str:
     """Return the SHA-256 of a file's content."""
     digest = hashlib.sha256()
+    if file.target is not None:
+        return hashlib.sha256(file.target.encode()).hexdigest()
     with file.source.open("rb") as content:
         while chunk := content.read(_READ_BYTES):
             digest.update(chunk)

@@ -6,9 +6,12 @@
 // during a job the event loop belongs to user code. Frames are written synchronously, in the order of the
 // calls that cause them.
 
+import { AsyncLocalStorage } from 'node:async_hooks'
+import { setImmediate } from 'node:timers'
 import { HandlerCalls } from './handler_calls.mjs'
+import { describe, errorJson, LineStream, LogWriter, outputJson, withoutMark } from './job_output.mjs'
 
-const LOAD = 1, RUN = 2, PART = 3, RECORD = 23, READY = 16, BEGAN = 17, LOG = 18, DROPPED = 19, RESULT = 20, ERROR = 21
+const LOAD = 1, RUN = 2, PART = 3, READY = 16, BEGAN = 17, RESULT = 20, ERROR = 21
 const RAW_PENDING = 1, WORN = 2
 const INFO = 0, WARN = 1, ERR = 2
 const LENGTHS_BYTES = 8
@@ -16,9 +19,6 @@ const HEADER_BYTES = 16
 const CHUNK_BYTES = 60 * 1024
 const MESSAGE_BYTES = 128 * 1024
 const OUTPUT_BYTES = 1024 * 1024
-const LINE_CHARS = 16 * 1024
-const LOG_LINES = 10000
-const LOG_BYTES = 4 * 1024 * 1024
 const MESSAGE_CHARS = 4096
 const STACK_CHARS = 32 * 1024
 const LOST = 70
@@ -37,7 +37,7 @@ const FUNCTIONS = {
 const internalFrame = new RegExp(`^ +at .*(${import.meta.url.replace(/[.]/g, '[.]')}|ext:[a-z_]+/)`)
 
 // Taken now, because user code may replace them.
-const { parse, stringify } = JSON
+const { parse } = JSON
 const { now } = performance
 const { inspect } = Deno
 const { Console } = Deno[Deno.internal]
@@ -48,6 +48,8 @@ const decoder = new TextDecoder()
 const encode = encoder.encode.bind(encoder)
 const decode = decoder.decode.bind(decoder)
 const nothing = new Uint8Array(0)
+const turn = () => new Promise((resolve) => setImmediate(resolve))
+const printing = { isError: Error.isError, inspect: (value) => inspect(value, { depth: 4 }), internalFrame }
 
 class JobFailure {
   constructor (code, message, stack) {
@@ -119,93 +121,16 @@ function split (payload) {
   return [parse(decode(payload.subarray(4, 4 + size))), payload.subarray(4 + size)]
 }
 
-class LogWriter {
-  constructor (wire) {
-    this.wire = wire
-    this.assignmentId = null
-    this.lines = this.bytes = this.dropped = this.reported = 0
-  }
-
-  begin (assignmentId) {
-    this.lines = this.bytes = this.dropped = this.reported = 0
-    this.assignmentId = assignmentId
-  }
-
-  end () {
-    this.report()
-    this.assignmentId = null
-  }
-
-  // Counts a dropped line, and reports it occasionally, because the job may be killed before its end.
-  drop () {
-    this.dropped++
-    if (this.dropped >= 2 * this.reported) this.report()
-  }
-
-  report () {
-    if (this.dropped === this.reported || this.assignmentId === null) return
-    const count = new Uint8Array(4)
-    new DataView(count.buffer).setUint32(0, Math.min(this.dropped - this.reported, 0xffffffff), true)
-    this.reported = this.dropped
-    this.wire.send(DROPPED, count, this.assignmentId)
-  }
-
-  write (level, text) {
-    let batch = []
-    let size = 0
-    for (const line of text.split('\n')) {
-      const data = encode(line.length > LINE_CHARS ? line.slice(0, LINE_CHARS + 1) : line)
-      if (this.lines >= LOG_LINES || this.bytes + data.length > LOG_BYTES) {
-        this.drop()
-        continue
-      }
-      this.lines++
-      this.bytes += data.length
-      if (size + data.length >= CHUNK_BYTES) {
-        this.send(level, batch)
-        batch = []
-        size = 0
-      }
-      if (batch.length) batch.push(encode('\n'))
-      batch.push(data)
-      size += data.length + 1
-    }
-    this.send(level, batch)
-  }
-
-  // Sends a line with fields: JSON of the message and the fields.
-  writeRecord (level, payload) {
-    if (this.lines >= LOG_LINES || this.bytes + payload.length > LOG_BYTES) {
-      this.drop()
-      return
-    }
-    this.lines++
-    this.bytes += payload.length
-    if (this.assignmentId !== null) this.wire.send(RECORD, payload, this.assignmentId, level)
-  }
-
-  send (level, batch) {
-    if (batch.length && this.assignmentId !== null) this.wire.send(LOG, joined(batch), this.assignmentId, level)
-  }
-}
-
 // Replaces the functions of Deno.stdout and Deno.stderr: whole lines go to the log.
 class LogStream {
   constructor (log, level) {
     this.log = log
-    this.level = level
-    this.part = ''
+    this.lines = new LineStream(log, level)
+    this.decoder = new TextDecoder()
   }
 
   write (bytes) {
-    const text = decode(bytes)
-    const cut = text.lastIndexOf('\n')
-    if (cut >= 0) {
-      const head = this.part + text.slice(0, cut)
-      this.part = ''
-      this.log.write(this.level, head)
-    }
-    if (this.part.length <= LINE_CHARS) this.part += text.slice(cut + 1, cut + 2 + LINE_CHARS)
+    if (!this.log.isStale()) this.lines.take(this.decoder.decode(bytes, { stream: true }))
     return bytes.length
   }
 
@@ -219,29 +144,16 @@ class LogStream {
   }
 
   finish () {
-    if (this.part) {
-      const text = this.part
-      this.part = ''
-      this.log.write(this.level, text)
-    }
+    const rest = this.decoder.decode()
+    if (rest) this.lines.take(rest)
+    this.lines.finish()
   }
-}
-
-function describe (error) {
-  if (!Error.isError(error)) return [typeof error === 'string' ? error : inspect(error, { depth: 2 }), undefined]
-  const name = String(error.name)
-  const text = String(error.message)
-  // A module that cannot be parsed or found is reported as a TypeError around the actual error.
-  const wrapped = name === 'TypeError' && /^(SyntaxError: |Module not found |Import )/.test(text)
-  const message = text && name !== 'Error' && !wrapped ? `${name}: ${text}` : text || name
-  const stack = typeof error.stack === 'string' ? error.stack.split('\n').filter((l) => !internalFrame.test(l)) : []
-  return [message, stack.join('\n')]
 }
 
 // Describing an error can run user code.
 function describeSafely (error) {
   try {
-    return describe(error)
+    return describe(error, printing)
   } catch {
     return ['an error that cannot be printed', undefined]
   }
@@ -260,6 +172,7 @@ class Handler {
     const [header, source] = split(payload)
     this.entrypoint = header.entrypoint
     this.folder = header.folder
+    this.onlyLoad = header.only_load
     this.source = source
     if (header.network === 'none') Deno.permissions.revokeSync({ name: 'net' })
   }
@@ -285,7 +198,7 @@ class Handler {
 
   save (file) {
     Deno.mkdirSync(file.slice(0, file.lastIndexOf('/')), { recursive: true })
-    Deno.writeFileSync(file, this.source)
+    Deno.writeTextFileSync(file, withoutMark(decode(this.source)))
     this.source = null
   }
 }
@@ -338,23 +251,54 @@ class Threads {
   }
 }
 
+// The timers of jobs: what one left behind does when a later job runs fails nothing. Deno reports errors without
+// the context in which they were caused, so a rejection counts as caused by the timer that ran last.
+class Timers {
+  constructor (jobs, log) {
+    this.stale = false
+    for (const name of ['setTimeout', 'setInterval']) {
+      const original = globalThis[name]
+      const wrapped = (callback, ...rest) => {
+        const owned = typeof callback === 'function' && jobs.getStore() !== undefined
+        return original(owned ? (...values) => this.call(callback, values, log) : callback, ...rest)
+      }
+      Object.defineProperty(wrapped, 'name', { value: name })
+      Object.defineProperty(globalThis, name, { value: wrapped, configurable: true, writable: true })
+    }
+  }
+
+  call (callback, values, log) {
+    if (!log.isStale()) return callback(...values)
+    this.stale = true
+    setImmediate(() => { this.stale = false })
+    try {
+      callback(...values)
+    } catch {} // its job has ended
+  }
+}
+
 class Harness {
   constructor (wire) {
     this.wire = wire
     this.handler = new Handler()
     this.environment = new Environment()
     this.threads = new Threads()
-    const log = this.log = new LogWriter(wire)
+    this.jobs = new AsyncLocalStorage()
+    this.folder = Deno.cwd()
+    const log = this.log = new LogWriter(wire, { encode, join: joined, owner: () => this.jobs.getStore() })
     this.calls = new HandlerCalls(wire, log, (callback) => {
       Deno.addSignalListener('SIGTERM', callback)
       return () => Deno.removeSignalListener('SIGTERM', callback)
     })
+    this.timers = new Timers(this.jobs, log)
     const out = new LogStream(log, INFO)
     const err = new LogStream(log, ERR)
     this.streams = [out, err]
     out.install(Deno.stdout)
     err.install(Deno.stderr)
-    const print = (text, level) => log.write(CONSOLE_LEVELS[level] ?? INFO, text.replace(/\n$/, ''))
+    const print = (text, level) => {
+      if (!log.isStale()) log.write(CONSOLE_LEVELS[level] ?? INFO, text.replace(/\n$/, ''))
+    }
     Object.defineProperty(globalThis, 'console', { value: new Console(print), configurable: true, writable: true })
     this.watch('error', (event) => event.error)
     this.watch('unhandledrejection', (event) => event.reason)
@@ -365,6 +309,7 @@ class Harness {
   watch (kind, cause) {
     addEventListener(kind, (event) => {
       event.preventDefault()
+      if (this.log.isStale() || this.timers.stale) return
       this.crash(failure('handler_error', cause(event)))
     })
   }
@@ -373,15 +318,20 @@ class Harness {
     this.wire.send(READY, nothing)
     for (;;) {
       const { kind, assignmentId, payload } = this.wire.next()
-      if (kind === LOAD) this.handler.take(payload)
+      if (kind === LOAD) {
+        this.handler.take(payload)
+        this.folder = this.handler.folder ?? this.folder
+      }
       if (kind !== RUN) continue
       this.wire.send(BEGAN, nothing, assignmentId)
       this.log.begin(assignmentId)
       this.began = now.call(clock)
       try {
-        this.end(RESULT, await this.answer(assignmentId, payload))
+        const answer = await this.answer(assignmentId, payload)
+        await turn() // in which a rejection that nothing handles fails the job that caused it
+        this.end(RESULT, answer)
       } catch (error) {
-        this.end(ERROR, encode(stringify(error.fields)))
+        this.end(ERROR, encode(errorJson(error.fields)))
       }
     }
   }
@@ -406,6 +356,7 @@ class Harness {
     const input = parse(decode(payload.subarray(inputAt)))
     this.calls.begin(assignmentId, payload.slice(jobAt, inputAt))
     this.environment.enter(env)
+    Deno.chdir(this.folder)
     if (!this.handler.call) {
       try {
         await this.handler.load()
@@ -413,9 +364,11 @@ class Harness {
         throw failure('load_error', error)
       }
     }
+    if (this.handler.onlyLoad) return encode('null')
     let value
     try {
-      value = this.handler.call.call(undefined, this.calls.invocation(input, env))
+      const invocation = this.calls.invocation(input, env)
+      value = this.jobs.run(assignmentId, () => this.handler.call.call(undefined, invocation))
       if (value !== null && typeof value === 'object' && typeof value.then === 'function') value = await value
     } catch (error) {
       throw failure('handler_error', error)
@@ -424,10 +377,9 @@ class Harness {
   }
 
   serialize (value) {
-    let text = 'null'
+    let text
     try {
-      if (value !== undefined) text = stringify(value)
-      if (text === undefined) throw new TypeError(`a ${typeof value}`)
+      text = outputJson(value)
     } catch (error) {
       const [message] = describeSafely(error)
       throw new JobFailure('handler_error', `The handler returned a value that is not JSON: ${message}`)
@@ -453,7 +405,7 @@ class Harness {
   // User code failed outside of the awaited promise: the process cannot be reused.
   crash (failed) {
     if (this.log.assignmentId !== null) {
-      this.end(ERROR, encode(stringify(failed.fields)), WORN)
+      this.end(ERROR, encode(errorJson(failed.fields)), WORN)
       this.wire.next() // until the executor kills this process
     }
     _exit(LOST)

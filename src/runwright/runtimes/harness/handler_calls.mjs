@@ -3,6 +3,8 @@
 // Shared by both harnesses. A request is written and its answer read at once, without a turn of the event loop:
 // the socket carries nothing else meanwhile. The functions return promises, so that this may change.
 
+import { wellFormed } from './job_output.mjs'
+
 const ANSWER = 4, PROGRESS = 24, REQUEST = 25
 const LEVELS = { info: 0, warn: 1, error: 2, debug: 3 }
 const LINE_CHARS = 16 * 1024
@@ -24,11 +26,12 @@ const decoder = new TextDecoder()
 const encode = encoder.encode.bind(encoder)
 const decode = decoder.decode.bind(decoder)
 
-// Half of a pair of surrogates is no text.
-const LONE = /\\ud[89a-f][0-9a-f]{2}/gi
 const CONTROLS = /[\0-\x08\x0b-\x1f]/g
 
-const toJson = (value) => stringify(value)?.replace(LONE, '\\ufffd')
+const toJson = (value) => {
+  const text = stringify(value)
+  return text === undefined ? text : wellFormed(text)
+}
 
 export class JobCallError extends Error {
   constructor (code, message) {

@@ -10,12 +10,14 @@ const os = require('node:os')
 const path = require('node:path')
 const util = require('node:util')
 const vm = require('node:vm')
+const { AsyncLocalStorage } = require('node:async_hooks')
 const { Console } = require('node:console')
 const { Module } = require('node:module')
 const { Writable } = require('node:stream')
+const { StringDecoder } = require('node:string_decoder')
 const { pathToFileURL } = require('node:url')
 
-const LOAD = 1, RUN = 2, PART = 3, RECORD = 23, READY = 16, BEGAN = 17, LOG = 18, DROPPED = 19, RESULT = 20, ERROR = 21
+const LOAD = 1, RUN = 2, PART = 3, READY = 16, BEGAN = 17, RESULT = 20, ERROR = 21
 const RAW_PENDING = 1, WORN = 2
 const INFO = 0, WARN = 1, ERR = 2
 const LENGTHS_BYTES = 8
@@ -23,23 +25,26 @@ const HEADER_BYTES = 16
 const CHUNK_BYTES = 60 * 1024
 const MESSAGE_BYTES = 128 * 1024
 const OUTPUT_BYTES = 1024 * 1024
-const LINE_CHARS = 16 * 1024
-const LOG_LINES = 10000
-const LOG_BYTES = 4 * 1024 * 1024
 const MESSAGE_CHARS = 4096
 const STACK_CHARS = 32 * 1024
 const LOST = 70
 const ESM_SYNTAX = /import statement outside a module|Unexpected token 'export'|import\.meta|await is only valid/
 
 // Stack frames of no interest to the author of the handler.
-const internalFrame = new RegExp(`^ +at .*(${__filename.replace(/[.]/g, '[.]')}|node:internal/modules/)`)
+const internalFrame = new RegExp(`^ +at .*(${__filename.replace(/[.]/g, '[.]')}|node:internal/(modules/|async_local_storage|process/task_queues)|node:async_hooks)`)
 
 // Taken now, because user code may replace them.
 const { readSync, writeSync } = fs
-const { parse, stringify } = JSON
+const { parse } = JSON
 const exit = process.reallyExit.bind(process)
 const now = process.hrtime.bigint
+const turn = util.promisify(setImmediate)
 const nothing = Buffer.alloc(0)
+const isError = (value) => value instanceof Error || util.types.isNativeError(value)
+const printing = { isError, inspect: (value) => util.inspect(value, { depth: 4 }), internalFrame }
+
+// The functions of job_output.mjs, which is loaded at boot.
+let output
 
 // Interfaces are listed through netlink sockets, which a sandbox cannot open; programs expect an answer.
 const { networkInterfaces } = os
@@ -114,136 +119,63 @@ class Wire {
   }
 }
 
-class LogWriter {
-  constructor (wire) {
-    this.wire = wire
-    this.assignmentId = null
-    this.lines = this.bytes = this.dropped = this.reported = 0
-  }
-
-  begin (assignmentId) {
-    this.lines = this.bytes = this.dropped = this.reported = 0
-    this.assignmentId = assignmentId
-  }
-
-  end () {
-    this.report()
-    this.assignmentId = null
-  }
-
-  // Counts a dropped line, and reports it occasionally, because the job may be killed before its end.
-  drop () {
-    this.dropped++
-    if (this.dropped >= 2 * this.reported) this.report()
-  }
-
-  report () {
-    if (this.dropped === this.reported || this.assignmentId === null) return
-    const count = Buffer.alloc(4)
-    count.writeUInt32LE(Math.min(this.dropped - this.reported, 0xffffffff))
-    this.reported = this.dropped
-    this.wire.send(DROPPED, count, this.assignmentId)
-  }
-
-  write (level, text) {
-    let batch = []
-    let size = 0
-    for (const line of text.split('\n')) {
-      const data = Buffer.from(line.length > LINE_CHARS ? line.slice(0, LINE_CHARS + 1) : line)
-      if (this.lines >= LOG_LINES || this.bytes + data.length > LOG_BYTES) {
-        this.drop()
-        continue
-      }
-      this.lines++
-      this.bytes += data.length
-      if (size + data.length >= CHUNK_BYTES) {
-        this.send(level, batch)
-        batch = []
-        size = 0
-      }
-      if (batch.length) batch.push(Buffer.from('\n'))
-      batch.push(data)
-      size += data.length + 1
-    }
-    this.send(level, batch)
-  }
-
-  // Sends a line with fields: JSON of the message and the fields.
-  writeRecord (level, payload) {
-    if (this.lines >= LOG_LINES || this.bytes + payload.length > LOG_BYTES) {
-      this.drop()
-      return
-    }
-    this.lines++
-    this.bytes += payload.length
-    if (this.assignmentId !== null) this.wire.send(RECORD, payload, this.assignmentId, level)
-  }
-
-  send (level, batch) {
-    if (batch.length && this.assignmentId !== null) this.wire.send(LOG, Buffer.concat(batch), this.assignmentId, level)
-  }
-}
-
-// Replaces process.stdout and process.stderr, and is what console.warn writes to.
+// Replaces process.stdout and process.stderr, and is what console.warn writes to. Like those of node it can be
+// ended and destroyed, and goes on.
 class LogStream extends Writable {
   constructor (log, level, fd) {
-    super({ decodeStrings: false })
+    super({ decodeStrings: false, autoDestroy: false, emitClose: false })
     this.log = log
-    this.level = level
-    this.part = ''
+    this.lines = new output.LineStream(log, level)
+    this.decoder = new StringDecoder('utf8')
     this.fd = fd
     this.isTTY = false
   }
 
   _write (chunk, encoding, done) {
-    const text = typeof chunk === 'string' ? chunk : Buffer.from(chunk).toString()
-    const cut = text.lastIndexOf('\n')
-    if (cut >= 0) {
-      const head = this.part + text.slice(0, cut)
-      this.part = ''
-      this.log.write(this.level, head)
-    }
-    if (this.part.length <= LINE_CHARS) this.part += text.slice(cut + 1, cut + 2 + LINE_CHARS)
+    if (!this.log.isStale()) this.lines.take(this.text(chunk, encoding))
     done()
   }
 
-  _destroy (error, done) {
-    done(error)
+  text (chunk, encoding) {
+    if (typeof chunk !== 'string') return this.decoder.write(chunk)
+    return encoding === 'utf8' || encoding === 'utf-8' ? chunk : this.decoder.write(Buffer.from(chunk, encoding))
   }
 
-  // Does nothing, because the next job writes here too.
-  end () {
+  end (chunk, encoding, done) {
+    const last = [chunk, encoding, done].find((one) => typeof one === 'function')
+    if (chunk !== undefined && chunk !== null && chunk !== last) this.write(chunk, encoding === last ? undefined : encoding)
+    process.nextTick(() => {
+      this.emit('finish')
+      this.emit('close')
+      last?.()
+    })
     return this
   }
 
-  destroy () {
+  destroy (error, done) {
+    process.nextTick(() => {
+      if (error && this.listenerCount('error')) this.emit('error', error)
+      this.emit('close')
+      done?.(error)
+    })
     return this
+  }
+
+  destroySoon () {
+    return this.destroy()
   }
 
   finish () {
-    if (this.part) {
-      const text = this.part
-      this.part = ''
-      this.log.write(this.level, text)
-    }
+    const rest = this.decoder.end()
+    if (rest) this.lines.take(rest)
+    this.lines.finish()
   }
-}
-
-function describe (error) {
-  if (!(error instanceof Error) && !util.types.isNativeError(error)) {
-    return [typeof error === 'string' ? error : util.inspect(error, { depth: 2 }), undefined]
-  }
-  const name = String(error.name)
-  const text = String(error.message)
-  const message = text && name !== 'Error' ? `${name}: ${text}` : text || name
-  const stack = typeof error.stack === 'string' ? error.stack.split('\n').filter((l) => !internalFrame.test(l)) : []
-  return [message, stack.join('\n')]
 }
 
 // Describing an error can run user code.
 function describeSafely (error) {
   try {
-    return describe(error)
+    return output.describe(error, printing)
   } catch {
     return ['an error that cannot be printed', undefined]
   }
@@ -253,11 +185,24 @@ function failure (code, error) {
   return new JobFailure(code, ...describeSafely(error))
 }
 
+// Returns a file's text without a byte order mark, which node does not expect in every place, and takes it out
+// of the file.
+function readRepaired (file) {
+  const text = fs.readFileSync(file, 'utf8')
+  const plain = output.withoutMark(text)
+  if (plain !== text) {
+    try {
+      fs.writeFileSync(file, plain)
+    } catch {} // a folder that cannot be written to
+  }
+  return plain
+}
+
 // Returns the type in the nearest package.json of a bundle, if there is one.
 function nearestType (folder, top) {
   for (;;) {
     const file = path.join(folder, 'package.json')
-    if (fs.existsSync(file)) return parse(fs.readFileSync(file, 'utf8')).type
+    if (fs.existsSync(file)) return parse(readRepaired(file)).type
     if (folder === top || folder.length <= top.length) return undefined
     folder = path.dirname(folder)
   }
@@ -273,10 +218,12 @@ class Handler {
     const header = parse(payload.toString('utf8', 4, 4 + size))
     this.entrypoint = header.entrypoint
     this.folder = header.folder
+    this.onlyLoad = header.only_load
     this.source = Buffer.from(payload.subarray(4 + size))
   }
 
   async load () {
+    process.argv[1] = path.join(this.folder ?? process.cwd(), this.entrypoint)
     const exported = this.folder ? await this.loadBundled(this.folder) : await this.loadSource()
     const call = [exported, exported?.default, exported?.handler, exported?.default?.handler].find((x) => typeof x === 'function')
     if (!call) throw new TypeError(`${this.entrypoint} exports no handler function`)
@@ -290,8 +237,9 @@ class Handler {
     if (!fs.statSync(file, { throwIfNoEntry: false })?.isFile() || fs.realpathSync(file) !== path.join(real, this.entrypoint)) {
       throw new JobFailure('load_error', `The bundle has no file ${this.entrypoint}`)
     }
+    readRepaired(file)
     const type = /\.[mc]js$/.test(file) ? undefined : nearestType(path.dirname(file), folder)
-    const isModule = type === 'module' || (type !== 'commonjs' && this.isModule(file, fs.readFileSync(file, 'utf8')))
+    const isModule = type === 'module' || (type !== 'commonjs' && this.isModule(file, readRepaired(file)))
     if (!isModule) return Module._load(file, null, true)
     try {
       return await import(pathToFileURL(file).href)
@@ -304,8 +252,8 @@ class Handler {
   async loadSource () {
     const file = path.join(process.cwd(), this.entrypoint)
     fs.mkdirSync(path.dirname(file), { recursive: true })
-    fs.writeFileSync(file, this.source)
-    const text = this.source.toString()
+    const text = output.withoutMark(this.source.toString())
+    fs.writeFileSync(file, text)
     this.source = null
     return this.isModule(file, text) ? this.import(file) : this.require(file, text)
   }
@@ -367,7 +315,13 @@ class Harness {
     this.wire = wire
     this.handler = new Handler()
     this.environment = new Environment()
-    this.log = new LogWriter(wire)
+    this.jobs = new AsyncLocalStorage()
+    this.folder = process.cwd()
+    this.log = new output.LogWriter(wire, {
+      encode: (text) => Buffer.from(text),
+      join: (parts) => Buffer.concat(parts),
+      owner: () => this.jobs.getStore(),
+    })
     this.calls = new HandlerCalls(wire, this.log, (callback) => {
       process.on('SIGTERM', callback)
       return () => process.off('SIGTERM', callback)
@@ -383,7 +337,7 @@ class Harness {
     console.warn = warnConsole.warn.bind(warnConsole)
     console.Console = Console
     Object.defineProperty(globalThis, 'console', { value: console, configurable: true, writable: true })
-    process.setUncaughtExceptionCaptureCallback((error) => this.crash(failure('handler_error', error)))
+    process.on('uncaughtException', (error) => this.uncaught(error))
     process.on('beforeExit', () => this.crash(new JobFailure('handler_error',
       'The handler waits for a promise that nothing can settle any more')))
   }
@@ -392,15 +346,20 @@ class Harness {
     this.wire.send(READY, nothing)
     for (;;) {
       const { kind, assignmentId, payload } = this.wire.next()
-      if (kind === LOAD) this.handler.take(payload)
+      if (kind === LOAD) {
+        this.handler.take(payload)
+        this.folder = this.handler.folder ?? this.folder
+      }
       if (kind !== RUN) continue
       this.wire.send(BEGAN, nothing, assignmentId)
       this.log.begin(assignmentId)
       this.began = now()
       try {
-        this.end(RESULT, await this.answer(assignmentId, payload))
+        const answer = await this.answer(assignmentId, payload)
+        await turn() // in which a rejection that nothing handles fails the job that caused it
+        this.end(RESULT, answer)
       } catch (error) {
-        this.end(ERROR, Buffer.from(stringify(error.fields)))
+        this.end(ERROR, Buffer.from(output.errorJson(error.fields)))
       }
     }
   }
@@ -412,6 +371,7 @@ class Harness {
     const input = parse(payload.toString('utf8', inputAt))
     this.calls.begin(assignmentId, Buffer.from(payload.subarray(jobAt, inputAt)))
     this.environment.enter(env)
+    process.chdir(this.folder)
     if (!this.handler.call) {
       try {
         await this.handler.load()
@@ -419,9 +379,11 @@ class Harness {
         throw error instanceof JobFailure ? error : failure('load_error', error)
       }
     }
+    if (this.handler.onlyLoad) return Buffer.from('null')
     let value
     try {
-      value = this.handler.call.call(undefined, this.calls.invocation(input, env))
+      const invocation = this.calls.invocation(input, env)
+      value = this.jobs.run(assignmentId, () => this.handler.call.call(undefined, invocation))
       if (value !== null && typeof value === 'object' && typeof value.then === 'function') value = await value
     } catch (error) {
       throw failure('handler_error', error)
@@ -430,10 +392,9 @@ class Harness {
   }
 
   serialize (value) {
-    let text = 'null'
+    let text
     try {
-      if (value !== undefined) text = stringify(value)
-      if (text === undefined) throw new TypeError(`a ${typeof value}`)
+      text = output.outputJson(value)
     } catch (error) {
       const [message] = describeSafely(error)
       throw new JobFailure('handler_error', `The handler returned a value that is not JSON: ${message}`)
@@ -455,10 +416,17 @@ class Harness {
     this.wire.end(kind, payload, assignmentId, flags, Math.min(micros, 65535))
   }
 
+  // An error that nothing has caught: the job's, unless it has a listener of its own. What an earlier job has
+  // left behind fails no later one.
+  uncaught (error) {
+    if (this.log.isStale() || process.listenerCount('uncaughtException') > 1) return
+    this.crash(failure('handler_error', error))
+  }
+
   // User code failed outside of the awaited promise: the process cannot be reused.
   crash (failed) {
     if (this.log.assignmentId !== null) {
-      this.end(ERROR, Buffer.from(stringify(failed.fields)), RAW_PENDING | WORN)
+      this.end(ERROR, Buffer.from(output.errorJson(failed.fields)), RAW_PENDING | WORN)
       this.wire.next() // until the executor kills this process
     }
     exit(LOST)
@@ -475,7 +443,9 @@ async function main () {
   }
   process.argv.length = 2
   // Imported here also because the first use of the loader of ES modules takes 10 ms.
-  const calls = await import(pathToFileURL(path.join(__dirname, 'handler_calls.mjs')).href)
+  const [calls, shared] = await Promise.all(['handler_calls.mjs', 'job_output.mjs'].map(
+    (name) => import(pathToFileURL(path.join(__dirname, name)).href)))
+  output = shared
   const harness = new Harness(new Wire(Number(fd)), calls)
   harness.serve()
 }

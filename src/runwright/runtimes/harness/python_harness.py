@@ -6,14 +6,15 @@ already arrived; an end is never held back while user code runs.
 """
 
 import asyncio
+import codecs
 import gc
 import importlib
 import importlib.machinery
 import importlib.util
-import io
 import json
-import logging
 import os
+import signal
+import site
 import sys
 import time
 import traceback
@@ -22,6 +23,18 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 sys.path.insert(0, os.path.dirname(__file__))
+from runwright_code import CodeLoad, Environment, bundled_path, write_source
+from runwright_streams import (
+    RUNS_FOR,
+    LogBuffer,
+    LogStream,
+    is_detached,
+    level_records,
+    mark_threads,
+    open_stream,
+    replace_surrogates,
+)
+from runwright_text import encode_text
 from runwright_wire import (
     BEGAN,
     ERR,
@@ -29,25 +42,19 @@ from runwright_wire import (
     HEADER,
     INFO,
     LENGTHS,
-    LINE_CHARS,
     LOAD,
     OUTPUT_BYTES,
     RAW_PENDING,
     READY,
     RESULT,
     RUN,
-    WARN,
-    CodeLoad,
-    Environment,
     JobFailedError,
     JobModules,
     JobSession,
     LogWriter,
     Wire,
-    bundled_path,
     open_wire,
     raw_output_pending,
-    write_source,
 )
 
 del sys.path[0]
@@ -56,107 +63,13 @@ EAGER = sys.version_info >= (3, 12)
 """Whether a task can start without a turn of the event loop."""
 
 
-class BinaryStream(io.RawIOBase):
-    """The `buffer` of a `LogStream`."""
-
-    def __init__(self, stream: "LogStream") -> None:
-        self._stream = stream
-
-    def writable(self) -> bool:
-        return True
-
-    def write(self, data: Any) -> int:
-        content = bytes(data)
-        self._stream.write(content.decode("utf-8", "replace"))
-        return len(content)
-
-    def fileno(self) -> int:
-        return self._stream.fileno()
-
-
-class LogStream(io.TextIOBase):
-    """Replaces sys.stdout or sys.stderr and sends what is written to the job's log."""
-
-    encoding = "utf-8"
-    errors = "backslashreplace"
-    mode = "w"
-
-    def __init__(self, log: LogWriter, level: int, fd: int) -> None:
-        self._log = log
-        self._level = level
-        self._fd = fd
-        self._part = ""
-        self.name = "<stdout>" if fd == 1 else "<stderr>"
-        self.buffer = BinaryStream(self)
-
-    def writable(self) -> bool:
-        return True
-
-    def isatty(self) -> bool:
-        return False
-
-    def fileno(self) -> int:
-        """Return the descriptor of the pipe, for subprocesses."""
-        return self._fd
-
-    def close(self) -> None:
-        """Do nothing: the next job writes here too."""
-
-    def write(self, text: str) -> int:
-        """Send whole lines; keep the rest, up to a limit."""
-        if not isinstance(text, str):
-            raise TypeError(f"write() argument must be str, not {type(text).__name__}")
-        with self._log.lock:
-            head, newline, tail = text.rpartition("\n")
-            if newline:
-                head, self._part = self._part + head, ""
-                self._log.write(self._level, head)
-            if tail and len(self._part) <= LINE_CHARS:
-                self._part += tail[: LINE_CHARS + 1]
-        return len(text)
-
-    def finish(self) -> None:
-        """Send an unfinished line."""
-        if self._part:
-            with self._log.lock:
-                text, self._part = self._part, ""
-                self._log.write(self._level, text)
-
-    def record(self, level: int, text: str) -> None:
-        """Send a log record under its own level."""
-        with self._log.lock:
-            self.finish()
-            self._log.write(level, text)
-
-
-def level_records() -> None:
-    """Send log records that go to a `LogStream` with their own level, which the text need not repeat."""
-    if "%" in getattr(logging, "_STYLES", {}):
-        logging._STYLES["%"] = (logging.PercentStyle, "%(message)s")  # type: ignore[assignment]  # noqa: SLF001
-    plain = logging.StreamHandler.emit
-
-    def emit(self: logging.StreamHandler[Any], record: logging.LogRecord) -> None:
-        stream = self.stream
-        if not isinstance(stream, LogStream):
-            plain(self, record)
-            return
-        try:
-            text = self.format(record)
-        except Exception:  # noqa: BLE001  logging reports broken records
-            self.handleError(record)
-            return
-        warn = WARN if record.levelno >= logging.WARNING else INFO
-        stream.record(ERR if record.levelno >= logging.ERROR else warn, text)
-
-    logging.StreamHandler.emit = emit  # type: ignore[method-assign,assignment]
-
-
 class Handler:
     """The user's code: loaded for its first job, then called."""
 
     def __init__(self) -> None:
         self.code: CodeLoad | None = None
         self.call: Callable[[Any, Any], Any] | None = None
+        self.only_load = False
         self._loop = asyncio.new_event_loop()
 
     def load(self, code: CodeLoad) -> Callable[[Any, Any], Any]:
@@ -167,6 +80,7 @@ class Handler:
             raise TypeError(f"{code.entrypoint} defines no function named handler")
         self.code = None
         self.call = call
+        self.only_load = bool(code.fields.get("only_load"))
         return call
 
     def run(self, call: Callable[[Any, Any], Any], job_input: Any, env: Any) -> Any:
@@ -202,6 +116,7 @@ class Handler:
 def run_source(code: CodeLoad) -> types.ModuleType:
     """Write the source into the working directory and run it as a module."""
     path = write_source(code.entrypoint, code.source)
+    prepare_interpreter(path)
     for folder in {os.getcwd(), os.path.dirname(path)}:
         sys.path.insert(0, folder)
     name = os.path.splitext(os.path.basename(path))[0]
@@ -219,9 +134,10 @@ def import_bundle(code: CodeLoad, folder: str) -> types.ModuleType:
     could, and it can use relative imports.
     """
     path = bundled_path(folder, code.entrypoint)
+    prepare_interpreter(path)
     sys.dont_write_bytecode = True
     if code.layer is not None:
-        sys.path.append(os.path.join(code.layer, "python"))
+        site.addsitedir(os.path.join(code.layer, "python"))
     for place in dict.fromkeys((folder, os.path.dirname(path))):
         sys.path.insert(0, place)
     parts = os.path.splitext(code.entrypoint)[0].split("/")
@@ -236,6 +152,15 @@ def import_bundle(code: CodeLoad, folder: str) -> types.ModuleType:
     sys.modules[name] = module
     spec.loader.exec_module(module)
     return module
+
+
+def prepare_interpreter(path: str) -> None:
+    """Set up what a script started by this path would find, apart from packages of the host."""
+    sys.argv[:] = [path]
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    site.setquit()
+    site.sethelper()
+    site.setcopyright()
 
 
 def is_package(folder: str, parts: list[str]) -> bool:
@@ -270,13 +195,22 @@ def describe(error: BaseException) -> tuple[str, str | None]:
     except Exception:  # noqa: BLE001  __str__ is user code
         text = "<unprintable>"
     message = f"{name}: {text}" if text and name != "Exception" else text or name
-    trace = error.__traceback__
-    while trace is not None and trace.tb_frame.f_code.co_filename == __file__:
-        trace = trace.tb_next
     try:
-        return message, "".join(traceback.format_exception(type(error), error, trace))
+        return message, "".join(traceback.format_exception(type(error), error, users_frames(error)))
     except Exception:  # noqa: BLE001  as above
         return message, None
+
+
+def users_frames(error: BaseException) -> types.TracebackType | None:
+    """Return the traceback of an exception without the frames that led to user code."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_frame.f_code.co_filename.startswith(INTERNAL):
+        trace = trace.tb_next
+    return trace
+
+
+INTERNAL = (__file__, os.path.dirname(asyncio.__file__), "<frozen importlib")
+"""What the files of frames begin with that lead to user code."""
 
 
 class PythonHarness:
@@ -287,13 +221,18 @@ class PythonHarness:
         self._pid = os.getpid()
         self._handler = Handler()
         self._environment = Environment()
-        self._encode = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
+        self._encode = json.JSONEncoder(allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode
         self._decode = json.JSONDecoder().decode
         self._log = LogWriter(wire)
         self._session = JobSession(wire, self._log)
         sys.meta_path.append(JobModules(self._session))
-        self._streams = [LogStream(self._log, INFO, 1), LogStream(self._log, ERR, 2)]
-        sys.stdout, sys.stderr = self._streams
+        codecs.register_error("runwright", replace_surrogates)
+        self._streams = [open_stream(self._log, INFO, 1), open_stream(self._log, ERR, 2)]
+        sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__ = self._streams  # type: ignore[misc]
+        mark_threads()
+        self._folder = os.getcwd()
+        self._modules = 0
+        self._flush_library: Callable[[None], int] | None = None
         os.register_at_fork(after_in_child=self._log.fork)
 
     def serve(self) -> None:
@@ -311,11 +250,13 @@ class PythonHarness:
                 self._wire.send(end + HEADER.pack(BEGAN, 0, 0, 0, assignment_id))
                 end = self._run(assignment_id, payload)
             elif kind == LOAD:
-                self._handler.code = CodeLoad(payload)
+                self._handler.code = code = CodeLoad(payload)
+                self._folder = code.folder or self._folder
 
     def _run(self, assignment_id: int, payload: bytes) -> bytes:
         """Run one job; return the message that ends it, or nothing if it has been sent already."""
         self._log.begin(assignment_id)
+        os.chdir(self._folder)
         began = time.perf_counter_ns()
         try:
             self._session.begin(assignment_id, payload, began)
@@ -324,10 +265,10 @@ class PythonHarness:
             kind, answer = ERROR, failure.payload()
         if os.getpid() != self._pid:
             os._exit(0)
+        RUNS_FOR.set(None)
         self._environment.leave()
         micros = (time.perf_counter_ns() - began) // 1000
-        for stream in self._streams:
-            stream.finish()
+        self._flush()
         prefix = self._session.end() + self._log.end()
         if not raw_output_pending():
             return self._wire.end(prefix, kind, 0, micros, answer, assignment_id)
@@ -335,6 +276,33 @@ class PythonHarness:
         while raw_output_pending():
             time.sleep(0.0002)
         return b""
+
+    def _flush(self) -> None:
+        """Send what the job has written, also through the C library, and end its alarm."""
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        for stream in (sys.stdout, sys.stderr):
+            if stream not in self._streams:
+                flush_quietly(stream)
+        if len(sys.modules) != self._modules:
+            self._modules = len(sys.modules)
+            if "ctypes" in sys.modules or any(map(is_extension, list(sys.modules.values()))):
+                self._flush_library = importlib.import_module("ctypes").CDLL(None).fflush
+        if self._flush_library is not None:
+            self._flush_library(None)
+        for stream in self._streams:
+            stream.finish()
+        if any(map(is_detached, self._streams)):
+            self._replace_detached()
+
+    def _replace_detached(self) -> None:
+        """Give the next job the standard streams of which this one has taken the buffers away."""
+        for number, stream in enumerate(self._streams):
+            if is_detached(stream):
+                self._streams[number] = fresh = LogStream(LogBuffer(stream.output))
+                if sys.stdout is stream:
+                    sys.stdout = fresh
+                if sys.stderr is stream:
+                    sys.stderr = fresh
 
     def _answer(self, payload: bytes) -> bytes:
         env_size, job_size = LENGTHS.unpack_from(payload)
@@ -347,6 +315,9 @@ class PythonHarness:
         if env:
             self._environment.enter(env)
         call = self._handler.call or self._load(self._handler.code)
+        if self._handler.only_load:
+            return b"null"
+        RUNS_FOR.set(self._log.assignment_id)
         try:
             value = self._handler.run(call, job_input, env)
         except MemoryError:
@@ -367,7 +338,7 @@ class PythonHarness:
 
     def _serialize(self, value: object) -> bytes:
         try:
-            answer = self._encode(value).encode()
+            answer = encode_text(self._encode(value))
         except MemoryError:
             raise JobFailedError("out_of_memory", "Serialising the output ran out of memory") from None
         except BaseException as error:  # noqa: BLE001  serializing can run user code
@@ -377,6 +348,20 @@ class PythonHarness:
             text = f"The handler returned {len(answer)} bytes of JSON; the limit is {OUTPUT_BYTES}"
             raise JobFailedError("output_too_large", text)
         return answer
+
+
+def flush_quietly(stream: Any) -> None:
+    """Flush what user code has put in the place of a standard stream."""
+    try:
+        stream.flush()
+    except Exception:  # noqa: BLE001  it is user code, and may be closed or None
+        return
+
+
+def is_extension(module: Any) -> bool:
+    """Return whether a module is machine code of a package, which may print through the C library."""
+    path = getattr(module, "__file__", None)
+    return isinstance(path, str) and path.endswith(".so") and "/lib-dynload/" not in path
 
 
 def main() -> None:

@@ -10,6 +10,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
+from runwright_text import encode_text
 from runwright_wire import DEBUG, ERR, HEADER, INFO, LINE_CHARS, PROGRESS, REQUEST, WARN, JobSession
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ class JobCallError(Exception):
 
 def to_json(value: Any) -> bytes:
     """Return a value as JSON in UTF-8; TypeError or ValueError if it is none."""
-    return _encode(value).encode("utf-8", "replace")
+    return encode_text(_encode(value))
 
 
 class JobChannel:

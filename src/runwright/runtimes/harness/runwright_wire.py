@@ -15,7 +15,9 @@ import termios
 import threading
 import time
 from importlib.machinery import ModuleSpec, SourceFileLoader
-from typing import TYPE_CHECKING, ClassVar, NoReturn, TypeVar
+from typing import TYPE_CHECKING, ClassVar, TypeVar
+
+from runwright_text import encode_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,7 +26,7 @@ HEADER = struct.Struct("<BBHIQ")
 LENGTHS = struct.Struct("<II")
 LOAD, RUN, PART, ANSWER = 1, 2, 3, 4
 READY, BEGAN, LOG, DROPPED, RESULT, ERROR, COMPILED = 16, 17, 18, 19, 20, 21, 22
-RECORD, PROGRESS, REQUEST = 23, 24, 25
+RECORD, PROGRESS, REQUEST, TEXT = 23, 24, 25, 26
 RAW_PENDING, WORN = 1, 2
 INFO, WARN, ERR, DEBUG = 0, 1, 2, 3
 CHUNK_BYTES = 60 * 1024
@@ -35,6 +37,8 @@ LOG_LINES = 10_000
 LOG_BYTES = 4 * 1024 * 1024
 MESSAGE_CHARS = 4096
 STACK_CHARS = 32 * 1024
+TEXT_BURST = 200
+TEXT_PER_SECOND = 50
 LOST = 70
 """Exit status of a harness that lost its connection to the executor."""
 
@@ -56,7 +60,7 @@ class JobFailedError(Exception):
         stack = whole_lines_of(self.stack or "", STACK_CHARS)
         if stack:
             fields["stack"] = stack
-        return json.dumps(fields).encode()
+        return encode_text(json.dumps(fields, ensure_ascii=False))
 
 
 def whole_lines_of(text: str, limit: int) -> str:
@@ -145,12 +149,20 @@ class LogWriter:
         self._wire = wire
         self._assignment_id: int | None = None
         self._lines = self._bytes = self._dropped = self._reported = 0
+        self._tokens = 0.0
+        self._refilled = 0.0
         self.lock = threading.RLock()
         self.forked = False
+
+    @property
+    def assignment_id(self) -> int | None:
+        """The job whose log it is."""
+        return self._assignment_id
 
     def begin(self, assignment_id: int) -> None:
         """Start the log of a job."""
         self._lines = self._bytes = self._dropped = self._reported = 0
+        self._tokens, self._refilled = TEXT_BURST, time.monotonic()
         self._assignment_id = assignment_id
 
     def end(self) -> bytes:
@@ -177,15 +189,15 @@ class LogWriter:
         self.lock = threading.RLock()
         self.forked = True
 
-    def write(self, level: int, text: str) -> None:
+    def write(self, level: int, text: bytes) -> None:
         """Send text of one or more whole lines."""
         if self.forked:
-            os.write(1 if level == INFO else 2, (text + "\n").encode("utf-8", "backslashreplace"))
+            write_all(1 if level == INFO else 2, text + b"\n")
             return
         batch: list[bytes] = []
         size = 0
-        for line in text.split("\n"):
-            data = line[: LINE_CHARS + 1].encode("utf-8", "backslashreplace")
+        for line in text.split(b"\n"):
+            data = line[: LINE_CHARS + 1]
             if self._lines >= LOG_LINES or self._bytes + len(data) > LOG_BYTES:
                 self._drop()
                 continue
@@ -201,7 +213,7 @@ class LogWriter:
     def write_record(self, level: int, message: str, payload: bytes) -> None:
         """Send a line with fields; `payload` is JSON of the message and the fields."""
         if self.forked:
-            self.write(level, message)
+            self.write(level, message.encode("utf-8", "replace"))
             return
         with self.lock:
             if self._lines >= LOG_LINES or self._bytes + len(payload) > LOG_BYTES:
@@ -212,10 +224,41 @@ class LogWriter:
             if self._assignment_id is not None:
                 self._wire.send(HEADER.pack(RECORD, level, 0, len(payload), self._assignment_id) + payload)
 
+    def write_part(self, level: int, text: bytes, *, ends: bool = False) -> bool:
+        """Send text of an unfinished line, or the end of one; return whether it is sent.
+
+        Not too often, unless it ends a line of which a part was sent.
+        """
+        if self.forked:
+            write_all(1 if level == INFO else 2, text)
+            return True
+        now = time.monotonic()
+        refill = (now - self._refilled) * TEXT_PER_SECOND
+        self._tokens, self._refilled = min(TEXT_BURST, self._tokens + refill), now
+        if (
+            self._assignment_id is None
+            or self._bytes + len(text) > LOG_BYTES
+            or not (ends or self._tokens > 1)
+        ):
+            return ends
+        self._tokens -= 1
+        self._bytes += len(text)
+        self._wire.send(HEADER.pack(TEXT, level, 0, len(text), self._assignment_id) + text)
+        return True
+
     def _send(self, level: int, batch: list[bytes]) -> None:
         if batch and self._assignment_id is not None:
             data = b"\n".join(batch)
             self._wire.send(HEADER.pack(LOG, level, 0, len(data), self._assignment_id) + data)
+
+
+def write_all(fd: int, data: bytes) -> None:
+    """Write all of it to a pipe; what nobody reads is dropped."""
+    try:
+        while data:
+            data = data[os.write(fd, data) :]
+    except OSError:
+        return
 
 
 class JobSession:
@@ -287,60 +330,6 @@ def split_run(payload: bytes) -> tuple[bytes, bytes, bytes]:
     return payload[LENGTHS.size : start], payload[start : start + job_size], payload[start + job_size :]
 
 
-class CodeLoad:
-    """The content of a LOAD frame: the entrypoint, and its source or the folders that contain it."""
-
-    def __init__(self, payload: bytes) -> None:
-        size = int.from_bytes(payload[:4], "little")
-        fields = json.loads(payload[4 : 4 + size])
-        self.fields = fields
-        self.entrypoint: str = fields["entrypoint"]
-        self.folder: str | None = fields.get("folder")
-        self.layer: str | None = fields.get("layer")
-        self.source = payload[4 + size :]
-
-
-class Environment:
-    """Sets a job's variables in os.environ and restores it afterwards."""
-
-    def __init__(self) -> None:
-        self._before: dict[str, str | None] = {}
-
-    def enter(self, env: dict[str, str]) -> None:
-        """Set the variables that os.environ can hold; the handler's `env` argument has all of them."""
-        for key, value in env.items():
-            if key and "=" not in key and "\0" not in key and "\0" not in value:
-                self._before.setdefault(key, os.environ.get(key))
-                os.environ[key] = value
-
-    def leave(self) -> None:
-        """Restore the previous values."""
-        for key, value in self._before.items():
-            if value is None:
-                os.environ.pop(key, None)
-            else:
-                os.environ[key] = value
-        self._before.clear()
-
-
-def bundled_path(folder: str, entrypoint: str) -> str:
-    """Return the path of a bundle's entrypoint, which must be inside the bundle."""
-    path = os.path.join(folder, entrypoint)
-    real = os.path.realpath(path)
-    if real != os.path.join(os.path.realpath(folder), entrypoint) or not os.path.isfile(path):
-        raise FileNotFoundError(f"The bundle has no file {entrypoint}")
-    return path
-
-
-def write_source(entrypoint: str, source: bytes) -> str:
-    """Write the code into the working directory and return its path."""
-    path = os.path.join(os.getcwd(), entrypoint)
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    with open(path, "wb") as file:
-        file.write(source)
-    return path
-
-
 def raw_output_pending() -> bool:
     """Return whether the pipe of stdout or stderr has bytes that the executor has not read."""
     for fd in (1, 2):
@@ -360,20 +349,6 @@ def check_size(output: bytes, what: str) -> bytes:
             "output_too_large", f"The {what}'s output is over the limit of {OUTPUT_BYTES} bytes"
         )
     return output
-
-
-def is_json(data: bytes) -> bool:
-    """Return whether this is a JSON value."""
-    try:
-        json.loads(data, parse_constant=refuse)
-    except (ValueError, RecursionError):
-        return False
-    return True
-
-
-def refuse(name: str) -> NoReturn:
-    """Raise ValueError for NaN and the infinities, which Python accepts and JSON does not have."""
-    raise ValueError(name)
 
 
 def open_wire(arguments: list[str], kind: type[W]) -> W:

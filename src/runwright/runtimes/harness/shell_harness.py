@@ -3,7 +3,7 @@
 Each job is one process `SHELL ENTRYPOINT` in its own process group, with the input on stdin, and config
 and secrets in its environment; stdout and stderr are read here. SIGTERM is forwarded to the group. What the
 script asks for by `rw` comes over a socket in the temporary folder (`rw_command.py`). The result is what the
-script wrote to $AVA_OUTPUT, else the last line of its stdout if that is JSON, else its stdout.
+script wrote to $AVA_OUTPUT, else its stdout or the last line of it if that is JSON, else its stdout as text.
 """
 
 import contextlib
@@ -22,35 +22,36 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 sys.path.insert(0, os.path.dirname(__file__))
+from runwright_code import CodeLoad, bundled_path, write_source
+from runwright_lines import LineStream
+from runwright_text import BOM, as_json, last_json
 from runwright_wire import (
     BEGAN,
     ERR,
     ERROR,
     HEADER,
     INFO,
-    LINE_CHARS,
     LOAD,
     MESSAGE_BYTES,
     OUTPUT_BYTES,
     READY,
     RESULT,
     RUN,
-    CodeLoad,
+    WARN,
     JobFailedError,
     JobSession,
     LogWriter,
     Wire,
-    bundled_path,
     check_size,
-    is_json,
     open_wire,
     split_run,
-    write_source,
 )
 
 READ_BYTES = 64 * 1024
 OUTPUT_FILE = ".ava-output"
 SOCKET = ".runwright.sock"
+SHOW_MS = 50
+"""How long a script may take to go on with a line before it is shown unfinished."""
 COMMANDS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "bin")
 """The folder of `rw`."""
 CALL_SECONDS = 2.0
@@ -58,16 +59,14 @@ TAIL_LINES = 5
 TAIL_CHARS = 3000
 
 
-class ScriptOutput:
+class ScriptOutput(LineStream):
     """Stdout or stderr of the script: its lines go to the log, its end is kept for the result."""
 
     def __init__(self, log: LogWriter, level: int, fd: int) -> None:
+        super().__init__(log, level)
         self.fd = fd
         self.kept = bytearray()
         self.size = 0
-        self._log = log
-        self._level = level
-        self._part = b""
 
     def take(self, data: bytes) -> None:
         """Write whole lines, keep the rest."""
@@ -75,18 +74,7 @@ class ScriptOutput:
         self.kept += data
         if len(self.kept) > 2 * OUTPUT_BYTES:
             del self.kept[:-OUTPUT_BYTES]
-        head, newline, tail = data.rpartition(b"\n")
-        if newline:
-            head, self._part = self._part + head, b""
-            self._log.write(self._level, head.decode("utf-8", "replace"))
-        if len(self._part) <= LINE_CHARS:
-            self._part += tail[: LINE_CHARS + 1]
-
-    def finish(self) -> None:
-        """Write an unfinished line."""
-        if self._part:
-            self._log.write(self._level, self._part.decode("utf-8", "replace"))
-            self._part = b""
+        super().take(data)
 
     def last_lines(self, count: int) -> str:
         """Return the last lines that are not empty, each complete."""
@@ -115,7 +103,16 @@ class Script:
         err, err_write = os.pipe2(os.O_CLOEXEC)
         actions = [(os.POSIX_SPAWN_DUP2, fd, place) for place, fd in enumerate((stdin, out_write, err_write))]
         try:
-            self.pid = os.posix_spawn(argv[0], argv, env, file_actions=actions, setpgroup=0)
+            # Python ignores SIGPIPE; a script that did would not end when nobody reads what it writes.
+            self.pid = os.posix_spawn(
+                argv[0],
+                argv,
+                env,
+                file_actions=actions,
+                setpgroup=0,
+                setsigmask=(),
+                setsigdef=signal.valid_signals(),
+            )
         finally:
             for fd in (stdin, out_write, err_write):
                 os.close(fd)
@@ -131,7 +128,11 @@ class Script:
             poll.register(fd, select.POLLIN)
         ended = False
         while not ended:
-            for fd, _ in poll.poll():
+            ready = poll.poll(SHOW_MS if any(stream.waits for stream in self.outputs) else None)
+            if not ready:
+                for stream in self.outputs:
+                    stream.show()
+            for fd, _ in ready:
                 if fd == self._pidfd:
                     ended = True
                 elif fd == self._calls.fd:
@@ -199,6 +200,7 @@ class ScriptCalls:
         job = json.loads(context)
         return {
             "PATH": f"{COMMANDS}:{os.environ.get('PATH', os.defpath)}",
+            "PWD": os.getcwd(),
             "RUNWRIGHT_SOCKET": self.path,
             "RUNWRIGHT_PYTHON": sys.executable,
             "RUNWRIGHT_JOB_ID": job["id"],
@@ -226,6 +228,9 @@ class ShellHarness:
         self._load: CodeLoad | None = None
         self._path = ""
         self._script: Script | None = None
+        self._only_load = False
+        self._folder = os.getcwd()
+        self._output_file = os.path.join(self._folder, OUTPUT_FILE)
         signal.signal(signal.SIGTERM, self._forward)
 
     def serve(self) -> NoReturn:
@@ -262,18 +267,20 @@ class ShellHarness:
 
     def _answer(self, env: dict[str, str], context: bytes, job_input: bytes) -> bytes:
         if self._load is not None:
-            self._path, self._load = place(self._load), None
+            self._only_load = bool(self._load.fields.get("only_load"))
+            self._path, self._load = self._place(self._load), None
+        os.chdir(self._folder)
         with contextlib.suppress(OSError):
-            os.unlink(OUTPUT_FILE)
+            os.unlink(self._output_file)
         fit = {k: v for k, v in env.items() if k and "=" not in k and "\0" not in k + v}
         try:
             self._script = script = Script(
-                [self._shell, self._path],
+                [self._shell, *(["-n"] if self._only_load else []), self._path],
                 {
                     **os.environ,
                     **self._calls.variables(context),
                     **fit,
-                    "AVA_OUTPUT": os.path.abspath(OUTPUT_FILE),
+                    "AVA_OUTPUT": self._output_file,
                 },
                 job_input,
                 self._log,
@@ -287,7 +294,14 @@ class ShellHarness:
         self._script = None
         if status:
             raise JobFailedError("handler_error", describe(status, script.outputs[1]))
-        return result(script.outputs[0])
+        return result(script.outputs[0], self._output_file)
+
+    def _place(self, load: CodeLoad) -> str:
+        """Return the path of the script, and run it in the bundle's folder if it is in one."""
+        path = place(load)
+        self._folder = load.folder or self._folder
+        repair_lines(path, self._log)
+        return path
 
 
 def place(load: CodeLoad) -> str:
@@ -300,6 +314,22 @@ def place(load: CodeLoad) -> str:
         raise JobFailedError("load_error", str(error)) from None
 
 
+def repair_lines(path: str, log: LogWriter) -> None:
+    """Take a byte order mark and the carriage returns of Windows out of a script, which a shell cannot read.
+
+    The log says so. Where the file cannot be changed the shell reports what it does not understand.
+    """
+    with open(path, "rb") as file:
+        text = file.read()
+    plain = text.removeprefix(BOM)
+    if b"\r\n" in plain:
+        plain = plain.replace(b"\r\n", b"\n")
+        log.write(WARN, b"The script has Windows line ends (CRLF); it runs with plain ones")
+    if plain != text:
+        with contextlib.suppress(OSError), open(path, "wb") as file:
+            file.write(plain)
+
+
 def describe(status: int, stderr: ScriptOutput) -> str:
     """Return how the script failed, with the last lines of its stderr."""
     text = f"The script exited with status {status}"
@@ -307,19 +337,20 @@ def describe(status: int, stderr: ScriptOutput) -> str:
     return f"{text}: {lines}" if lines else text
 
 
-def result(stdout: ScriptOutput) -> bytes:
+def result(stdout: ScriptOutput, path: str) -> bytes:
     """Return the script's result as JSON."""
-    with contextlib.suppress(FileNotFoundError, IsADirectoryError), open(OUTPUT_FILE, "rb") as file:
-        answer = check_size(file.read(OUTPUT_BYTES + 1), "script")
-        if answer.strip():
-            if not is_json(answer):
+    with contextlib.suppress(FileNotFoundError, IsADirectoryError), open(path, "rb") as file:
+        written = check_size(file.read(OUTPUT_BYTES + 1), "script")
+        if written.strip():
+            answer = as_json(written)
+            if answer is None:
                 raise JobFailedError(
                     "handler_error", "The script wrote something to $AVA_OUTPUT that is not JSON"
                 )
-            return answer
+            return check_size(answer, "script")
     text = bytes(stdout.kept).rstrip(b"\n")
-    last = text.rpartition(b"\n")[2]
-    if is_json(last):
+    last = last_json(text) if stdout.size == len(stdout.kept) else last_json(text.rpartition(b"\n")[2])
+    if last is not None:
         return check_size(last, "script")
     if not text:
         return b"null"

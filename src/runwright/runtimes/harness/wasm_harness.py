@@ -1,8 +1,8 @@
 """Runs WASI command modules inside a sandbox: `wasm_harness.py FD UID FOLDER LIBRARY FUEL`.
 
 Each job is a new instance, with the input on stdin, and config and secrets in its environment; stderr is
-its log. The result is its stdout if that is JSON, else the last line if that is JSON, else its stdout as
-a string. Only files in /tmp remain for the next job.
+its log, and so is stdout. The result is its stdout if that is JSON, else the last line if that is JSON, else
+its stdout as a string. Only files in /tmp remain for the next job.
 
 A module is compiled once. If the executor has the compiled module, it sends it with the code as a sealed
 file. Else it sends an empty file: the compiled module is written into it and sealed before the first
@@ -26,6 +26,9 @@ import time
 from typing import NoReturn
 
 sys.path.insert(0, os.path.dirname(__file__))
+from runwright_code import CodeLoad, bundled_path
+from runwright_lines import LineStream
+from runwright_text import BOM, last_json
 from runwright_wire import (
     BEGAN,
     COMPILED,
@@ -33,7 +36,6 @@ from runwright_wire import (
     ERROR,
     HEADER,
     INFO,
-    LINE_CHARS,
     LOAD,
     LOST,
     MESSAGE_BYTES,
@@ -41,13 +43,10 @@ from runwright_wire import (
     READY,
     RESULT,
     RUN,
-    CodeLoad,
     JobFailedError,
     LogWriter,
     Wire,
-    bundled_path,
     check_size,
-    is_json,
     open_wire,
     split_run,
 )
@@ -94,29 +93,23 @@ class FileWire(Wire):
         return message
 
 
-class ModuleErrors:
+class ModuleErrors(LineStream):
     """Stderr of the module: its lines go to the log as they arrive."""
 
     def __init__(self, log: LogWriter) -> None:
+        super().__init__(log, ERR)
         self.tail = b""
-        self._log = log
-        self._part = b""
 
     def take(self, data: bytes) -> None:
         """Write whole lines, keep the rest."""
         self.tail = (self.tail + data)[-TAIL_BYTES - 1 :]
-        head, newline, rest = data.rpartition(b"\n")
-        if newline:
-            head, self._part = self._part + head, b""
-            self._log.write(ERR, head.decode("utf-8", "replace"))
-        if len(self._part) <= LINE_CHARS:
-            self._part += rest[: LINE_CHARS + 1]
+        super().take(data)
+        self.show()
 
     def finish(self) -> None:
         """Write an unfinished line and start anew."""
-        if self._part:
-            self._log.write(ERR, self._part.decode("utf-8", "replace"))
-        self._part = self.tail = b""
+        super().finish()
+        self.tail = b""
 
     def last_lines(self) -> str:
         """Return the last lines that are not empty, each complete, so that secrets in them can be masked."""
@@ -125,37 +118,39 @@ class ModuleErrors:
         return "\n".join(lines[-TAIL_LINES:])
 
 
-class ModuleOutput:
-    """Stdout of the module, kept for the result up to the limit of an output."""
+class ModuleOutput(LineStream):
+    """Stdout of the module: its lines go to the log as they arrive, its end is kept for the result."""
 
-    def __init__(self) -> None:
+    def __init__(self, log: LogWriter) -> None:
+        super().__init__(log, INFO)
         self.kept = bytearray()
         self.size = 0
 
     def take(self, data: bytes) -> None:
-        """Keep what fits."""
+        """Write whole lines, keep the rest."""
         self.size += len(data)
-        if len(self.kept) <= OUTPUT_BYTES:
-            self.kept += data
+        self.kept += data
+        if len(self.kept) > 2 * OUTPUT_BYTES:
+            del self.kept[:-OUTPUT_BYTES]
+        super().take(data)
+        self.show()
 
-    def clear(self) -> None:
-        """Start anew."""
+    def finish(self) -> None:
+        """Write an unfinished line and start anew."""
+        super().finish()
         self.kept.clear()
         self.size = 0
 
-    def result(self, log: LogWriter) -> bytes:
-        """Return the result as JSON; lines before it go to the log."""
-        if self.size > OUTPUT_BYTES:
-            return check_size(bytes(OUTPUT_BYTES + 1), "module")
+    def result(self) -> bytes:
+        """Return the result as JSON."""
         text = bytes(self.kept).strip(SPACES)
         if not text:
             return b"null"
-        if is_json(text):
-            return text
-        before, _, last = text.rpartition(b"\n")
-        if is_json(last):
-            log.write(INFO, before.decode("utf-8", "replace"))
-            return last
+        last = last_json(text if self.size == len(self.kept) else text.rpartition(b"\n")[2])
+        if last is not None:
+            return check_size(last, "module")
+        if self.size > len(self.kept):
+            return check_size(bytes(OUTPUT_BYTES + 1), "module")
         answer = json.dumps(bytes(self.kept).rstrip(b"\n").decode("utf-8", "replace"), ensure_ascii=False)
         return check_size(answer.encode("utf-8", "replace"), "module")
 
@@ -166,12 +161,13 @@ class WasmHarness:
     def __init__(self, wire: FileWire, library: str, fuel: int) -> None:
         self._wire = wire
         self._log = LogWriter(wire)
-        self._out = ModuleOutput()
+        self._out = ModuleOutput(self._log)
         self._errors = ModuleErrors(self._log)
         self._engine = Engine(library, fuel=fuel, stdout=self._out.take, stderr=self._errors.take)
         self._fuel = fuel
         self._load: CodeLoad | None = None
         self._name = ""
+        self._only_load = False
         self._memory_bytes = 0
         self._folders = [(os.environ["TMPDIR"], "/tmp", True)]  # noqa: S108  the sandbox's own
         self._ready = 0
@@ -196,6 +192,7 @@ class WasmHarness:
     def _take_code(self, load: CodeLoad) -> None:
         """Keep the code for the first job; prepare a module that arrives compiled at once."""
         self._load = load
+        self._only_load = bool(load.fields.get("only_load"))
         if load.fields["compiled"] and self._wire.files:
             file = self._wire.files.pop()
             with contextlib.suppress(WasmError):  # then it is compiled during the first job
@@ -214,7 +211,7 @@ class WasmHarness:
         with contextlib.suppress(JobFailedError):
             self._answer(0, {"A": "b"}, b"{}")
         self._errors.finish()
-        self._out.clear()
+        self._out.finish()
 
     def _await_cancel(self) -> None:
         """Interrupt the module when the executor asks for it, and exit if that has no effect."""
@@ -233,7 +230,7 @@ class WasmHarness:
         except JobFailedError as failure:
             kind, answer = ERROR, failure.payload()
         self._errors.finish()
-        self._out.clear()
+        self._out.finish()
         micros = (time.perf_counter_ns() - began) // 1000
         self._wire.send(self._wire.end(self._log.end(), kind, 0, micros, answer, assignment_id))
         self._job_over.set()
@@ -245,6 +242,8 @@ class WasmHarness:
                 self._ready = self._engine.prepare(self._compile(load, assignment_id))
             except (WasmError, OSError) as error:
                 raise JobFailedError("load_error", str(error)) from None
+        if self._only_load:
+            return b"null"
         fit = {k: v for k, v in env.items() if k and "=" not in k and "\0" not in k + v}
         call = ModuleCall(name=self._name, env=fit, stdin=job_input, memory_bytes=self._memory_bytes)
         call.folders = self._folders
@@ -253,7 +252,7 @@ class WasmHarness:
         except WasmError as error:
             if error.status != 0:
                 raise self._failure(error, call) from None
-        return self._out.result(self._log)
+        return self._out.result()
 
     def _compile(self, load: CodeLoad, assignment_id: int) -> int:
         """Compile the module, save it if the executor sent a file for it, and return it."""
@@ -273,7 +272,8 @@ class WasmHarness:
         self._name = load.entrypoint
         self._memory_bytes = load.fields["memory_mb"] * MIB
         if load.folder is not None:
-            self._folders.append((load.folder, "/app/code", False))
+            mutable = os.access(load.folder, os.W_OK)
+            self._folders += [(load.folder, "/app/code", mutable), (load.folder, ".", mutable)]
 
     def _find_module(self, load: CodeLoad) -> bytes:
         source = load.source
@@ -282,6 +282,7 @@ class WasmHarness:
                 source = file.read()
         if source.startswith(WASM_MAGIC):
             return source
+        source = source.removeprefix(BOM)
         text = source.strip(SPACES)
         if load.entrypoint.endswith(".wat") or text.startswith((b"(", b";;")):
             return self._engine.assemble(source)

@@ -25,12 +25,21 @@ class LineMasker:
         self._before: dict[str, bytes] = {}
 
     def mask(
-        self, level: str, data: bytes, truncation: Truncation | None = None, rest: Rest = do_not_rest
+        self,
+        level: str,
+        data: bytes,
+        truncation: Truncation | None = None,
+        rest: Rest = do_not_rest,
+        *,
+        before: bytes = b"",
     ) -> bytes:
-        """Return lines with every secret in them masked; lines over the limit are truncated and marked."""
+        """Return lines with every secret in them masked; lines over the limit are truncated and marked.
+
+        `before` is what precedes the first line, and was masked and written already.
+        """
         if len(data) > protocol.LINE_BYTES:
             data = b"\n".join(self._mask_long_line(line, rest) for line in data.split(b"\n"))
-        before = self._before.pop(level, b"")
+        before = self._before.pop(level, b"") + before
         encoded = _ENCODED_LINE.search(data, max(0, len(data) - _LAST_LINE_BYTES)) is not None
         if encoded:
             self._before[level] = (before + data)[-_KEPT_BYTES:] + b"\n"

@@ -27,10 +27,11 @@ from runwright.runtimes.model import (
     OutputLine,
     RecordLine,
 )
-from runwright.runtimes.pool.error_report import ErrorReport
 from runwright.runtimes.pool.handler_calls import HandlerCalls
+from runwright.runtimes.pool.job_outcomes import JobOutcomes
 from runwright.runtimes.pool.line_masker import TRUNCATED, LineMasker
 from runwright.runtimes.pool.text_threads import TextThreads
+from runwright.runtimes.pool.unfinished_lines import Pace, UnfinishedLines, settled
 from runwright.secrets.escape_decoding import Rest, do_not_rest
 from runwright.secrets.masking import MASK, Masker, Truncation
 
@@ -41,6 +42,9 @@ _encode = msgspec.json.Encoder().encode
 
 LINES_AT_ONCE: Final = 1_000
 """How many lines are stored in one step of the event loop."""
+TEXT_BURST: Final = 1_000
+TEXT_PER_SECOND: Final = 200
+"""Bounds of TEXT frames, some times above those that the harnesses keep."""
 
 
 class KillReason(msgspec.Struct, frozen=True):
@@ -61,12 +65,19 @@ class JobContext(msgspec.Struct, frozen=True):
     timeout_seconds: float
 
 
-def _unchanged(_level: str, data: bytes, _truncation: Truncation | None, _rest: Rest) -> bytes:
+def _unchanged(
+    _level: str,
+    data: bytes,
+    _truncation: Truncation | None,
+    _rest: Rest,
+    *,
+    before: bytes,  # noqa: ARG001
+) -> bytes:
     """Return what has no secrets to mask, in place of `LineMasker.mask`."""
     return data
 
 
-class RunningJob:
+class RunningJob(JobOutcomes):
     """One assignment in the pool, from its acceptance to its outcome."""
 
     __slots__ = (
@@ -74,10 +85,13 @@ class RunningJob:
         "_lines",
         "_masker",
         "_on_line",
+        "_pace",
         "_queued_bytes",
         "_queued_lines",
         "_receiver",
+        "_text_frames",
         "_texts",
+        "_unfinished",
         "assignment",
         "cancelled",
         "dropped",
@@ -102,7 +116,9 @@ class RunningJob:
             self._masker = Masker(assignment.secrets.values())
         self._lines = None if self._masker is None else LineMasker(self._masker)
         self._texts = threads.queue(assignment.code.tenant_id)
-        self._queued_bytes = self._queued_lines = 0
+        self._queued_bytes = self._queued_lines = self._text_frames = 0
+        self._pace: Pace | None = None
+        self._unfinished: UnfinishedLines | None = None
         self.started_at: datetime | None = None
         """When its user code began; `started` is the same moment on the loop's clock."""
         self.started = 0.0
@@ -129,8 +145,19 @@ class RunningJob:
         """Write a lifecycle line, which does not count against the limits."""
         self._on_line(self.assignment, OutputLine(at, level, text))
 
-    def write(self, at: datetime, level: str, data: bytes, truncation: Truncation | None = None) -> None:
-        """Write output of user code, one log line per line, within the limits of an attempt."""
+    def write(
+        self,
+        at: datetime,
+        level: str,
+        data: bytes,
+        truncation: Truncation | None = None,
+        *,
+        before: bytes = b"",
+    ) -> None:
+        """Write output of user code, one log line per line, within the limits of an attempt.
+
+        `before` is what was written already of the first line: a secret may begin there.
+        """
         lines = data.count(b"\n") + 1
         if self._lines is None and lines <= LINES_AT_ONCE and self._texts.is_empty:
             self._store(at, level, data)
@@ -140,18 +167,49 @@ class RunningJob:
         else:
             while lines > LINES_AT_ONCE and not self.log_is_full():
                 *first, data = data.split(b"\n", LINES_AT_ONCE)
-                self._write_queued(at, level, b"\n".join(first), len(first), None)
-                lines -= len(first)
+                self._write_queued(at, level, b"\n".join(first), len(first), None, before)
+                lines, before = lines - len(first), b""
             if lines > LINES_AT_ONCE:
                 self.dropped += lines
             else:
-                self._write_queued(at, level, data, lines, truncation)
+                self._write_queued(at, level, data, lines, truncation, before)
+
+    def take_text(self, at: datetime, stream: int, level: str, data: bytes) -> None:
+        """Take output of which the last line may be unfinished."""
+        if self._unfinished is None:
+            self._unfinished = UnfinishedLines(self.write, self._bar_pace())
+        self._unfinished.take(at, stream, level, data)
+
+    def take_text_frame(self, at: datetime, level: str, data: bytes) -> str | None:
+        """Take the content of a TEXT frame; see `JobLog`."""
+        self._text_frames += 1
+        if self._text_frames > TEXT_BURST + TEXT_PER_SECOND * (time.monotonic() - self.started):
+            return "more unfinished lines than it may send"
+        self.take_text(at, protocol.LEVELS.index(level), level, data)
+        return None
+
+    def end_lines(self, truncation: Truncation = Truncation.MID_LINE) -> None:
+        """Write what is left of unfinished lines."""
+        if self._unfinished is not None:
+            self._unfinished.end(truncation)
+
+    def _bar_pace(self) -> Pace:
+        if self._pace is None:
+            self._pace = Pace()
+        return self._pace
 
     def _write_queued(
-        self, at: datetime, level: str, data: bytes, lines: int, truncation: Truncation | None
+        self,
+        at: datetime,
+        level: str,
+        data: bytes,
+        lines: int,
+        truncation: Truncation | None,
+        before: bytes,
     ) -> None:
         mask = _unchanged if self._lines is None else self._lines.mask
-        work, store = partial(mask, level, data, truncation), partial(self._store, at, level)
+        work = partial(mask, level, data, truncation, before=before)
+        store = partial(self._store, at, level)
         self._queue(len(data), lines, work, store, MASK)
 
     def _queue(
@@ -205,7 +263,11 @@ class RunningJob:
 
     def _store(self, at: datetime, level: str, data: bytes) -> None:
         for raw in data.split(b"\n"):
-            self._store_line(at, level, raw)
+            if b"\r" in raw:
+                for state in settled(raw, self._bar_pace()):
+                    self._store_line(at, level, state)
+            else:
+                self._store_line(at, level, raw)
 
     def _store_line(self, at: datetime, level: str, raw: bytes, fields: bytes = b"") -> None:
         size = len(raw)
@@ -317,67 +379,3 @@ class RunningJob:
             self.log_event(at, "error", f"Handler failed: {outcome.error_message}")
         elif outcome.status is OutcomeStatus.CANCELLED:
             self.log_event(at, "warn", f"Handler cancelled after {self.milliseconds(at)}ms")
-
-    # Outcomes before they are masked; `finish` reports them.
-
-    def failed(
-        self, at: datetime | None, code: ErrorCode, message: str, stack: str | None = None
-    ) -> AttemptOutcome:
-        """Return the outcome of a failed job."""
-        return AttemptOutcome(
-            status=OutcomeStatus.FAILED,
-            error_code=code.value,
-            error_message=message,
-            error_stack=stack,
-            started_at=self.started_at,
-            ended_at=at,
-        )
-
-    def ended_by_cancel(self, at: datetime) -> AttemptOutcome:
-        """Return the outcome of a cancelled job."""
-        return AttemptOutcome(
-            status=OutcomeStatus.CANCELLED,
-            error_code=ErrorCode.CANCELLED.value,
-            error_message="The job was cancelled",
-            started_at=self.started_at,
-            ended_at=at,
-        )
-
-    def unstarted(self, at: datetime) -> AttemptOutcome:
-        """Return the outcome of a job whose user code never began."""
-        return AttemptOutcome(status=OutcomeStatus.UNSTARTED, ended_at=at)
-
-    def reported(
-        self, report: ErrorReport | None, payload: bytes, at: datetime, *, out_of_memory: bool
-    ) -> AttemptOutcome:
-        """Return the outcome of a job that has sent its last frame: an ERROR with a report, or a RESULT."""
-        if self.ended_before_cancel:
-            return self.ended_by_cancel(at)
-        if report is None:
-            return self.accept_output(payload, at)
-        return self.fail(report, at, out_of_memory=out_of_memory)
-
-    def accept_output(self, payload: bytes, at: datetime) -> AttemptOutcome:
-        """Return the outcome of a RESULT frame: completed if its output is within the limit.
-
-        Whether it is JSON shows when it is masked.
-        """
-        if len(payload) > protocol.OUTPUT_BYTES:
-            text = f"The handler returned {len(payload)} bytes of JSON; the limit is {protocol.OUTPUT_BYTES}"
-            return self.failed(at, ErrorCode.OUTPUT_TOO_LARGE, text)
-        return AttemptOutcome(
-            status=OutcomeStatus.COMPLETED, output=payload, started_at=self.started_at, ended_at=at
-        )
-
-    def fail(self, report: ErrorReport, at: datetime, *, out_of_memory: bool) -> AttemptOutcome:
-        """Return the outcome of an ERROR frame; `out_of_memory` is what the kernel reports."""
-        if out_of_memory and report.code is ErrorCode.HANDLER_ERROR:
-            return self.out_of_memory(at, report)
-        return self.failed(at, report.code, report.message, report.stack)
-
-    def out_of_memory(self, at: datetime, report: ErrorReport | None = None) -> AttemptOutcome:
-        """Return the outcome of a job that exceeded its memory limit, with what its harness reported."""
-        text = f"The worker used more than its {self.assignment.code.memory_mb} MiB of memory"
-        if report is None:
-            return self.failed(at, ErrorCode.OUT_OF_MEMORY, text)
-        return self.failed(at, ErrorCode.OUT_OF_MEMORY, f"{text} ({report.message})", report.stack)

@@ -143,7 +143,8 @@ class Sandbox:
         at = self._clock()
         if self._running is not None:
             self._network_log.deliver(self._running, at=at, starting=False)
-            self.stdio.drain(self._running, Truncation.AT_LIMIT)
+            self.stdio.drain(self._running)
+            self._running.end_lines(Truncation.AT_LIMIT)
         while self.in_flight:
             job = self.in_flight.popleft()
             outcome = self.process.last_outcome(job, self._kill_reason, self.stdio, at)
@@ -346,8 +347,7 @@ class Sandbox:
             return report
         if flags & protocol.RAW_PENDING:
             self.stdio.drain(job)
-        elif self.stdio.unfinished:
-            self.stdio.end_lines(job)
+        job.end_lines()
         if job.cancelled and not job.ended_before_cancel:
             self.kill(None)
             return None

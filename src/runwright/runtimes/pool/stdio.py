@@ -8,7 +8,6 @@ from typing import Final
 from runwright.core.clock import Clock
 from runwright.runtimes import protocol
 from runwright.runtimes.pool.running_job import RunningJob
-from runwright.secrets.masking import Truncation
 
 READ_BYTES: Final = 64 * 1024
 DRAIN_READS: Final = 64
@@ -16,6 +15,7 @@ HEAP_EXHAUSTED: Final = (b"JavaScript heap out of memory", b"Fatal JavaScript ou
 """What node and deno print before they abort at their heap limit, which is below the sandbox's."""
 STRAY_BYTES: Final = 4096
 """How much a sandbox may write between two jobs; nothing of it is kept."""
+_WRITE_ONLY: Final = 0o200
 _PAUSE_SECONDS: Final = 0.02
 _START_SECONDS: Final = 0.002
 """How long output waits for the frame that starts a job; that frame is the next event, usually."""
@@ -35,14 +35,12 @@ class Stdio:
         "_fds",
         "_loop",
         "_on_stray",
-        "_partial",
         "_stopped",
         "_stray_bytes",
         "boot_text",
         "booting",
         "current",
         "stderr_tail",
-        "unfinished",
         "used",
     )
 
@@ -66,22 +64,25 @@ class Stdio:
         self._stray_bytes = 0
         self._stopped = False
         self._fds = [-1, -1]
-        self._partial = [b"", b""]
         self.current: RunningJob | None = None
         self.booting = True
         self.boot_text = ""
         self.used = False
-        self.unfinished = False
-        """Whether a line has begun that no newline has ended."""
         self.stderr_tail = b""
 
-    def open(self) -> tuple[int, int]:
-        """Open both pipes and return the ends to write to, which the caller closes."""
+    def open(self, uid: int) -> tuple[int, int]:
+        """Open both pipes and return the ends to write to, which the caller closes.
+
+        They belong to the sandbox's uid, which can therefore open them again, as /dev/stdout, to write.
+        """
         writers = []
         for stream in (0, 1):
             self._fds[stream], writer = os.pipe2(os.O_CLOEXEC)
             os.set_blocking(self._fds[stream], False)
             self._loop.add_reader(self._fds[stream], self._readable, stream)
+            if uid:
+                os.fchown(writer, uid, uid)
+            os.fchmod(writer, _WRITE_ONLY)
             writers.append(writer)
         return writers[0], writers[1]
 
@@ -90,22 +91,12 @@ class Stdio:
         """Whether a JavaScript runtime aborted at its heap limit."""
         return any(text in self.stderr_tail for text in HEAP_EXHAUSTED)
 
-    def drain(self, job: RunningJob, truncation: Truncation = Truncation.MID_LINE) -> None:
+    def drain(self, job: RunningJob) -> None:
         """Read what an ended job has written, with a bound on the number of reads."""
         for stream in (0, 1):
             reads = DRAIN_READS
             while reads and self._read(stream, job):
                 reads -= 1
-        self.end_lines(job, truncation)
-
-    def end_lines(self, job: RunningJob, truncation: Truncation = Truncation.MID_LINE) -> None:
-        """Write the unfinished lines of a job; what is left in the pipes may belong to the next one."""
-        at = self._clock()
-        for stream in (0, 1):
-            if self._partial[stream]:
-                job.write(at, protocol.LEVELS[2 * stream], self._partial[stream], truncation)
-                self._partial[stream] = b""
-        self.unfinished = False
 
     def stop(self) -> None:
         """Read no more but by `drain`: the sandbox is being killed."""
@@ -160,13 +151,7 @@ class Stdio:
     def _write(self, stream: int, job: RunningJob, data: bytes) -> None:
         if stream:
             self.stderr_tail = (self.stderr_tail + data)[-_STDERR_TAIL_BYTES:]
-        head, newline, tail = data.rpartition(b"\n")
-        if newline:
-            job.write(self._clock(), protocol.LEVELS[2 * stream], self._partial[stream] + head)
-            self._partial[stream] = b""
-        if len(self._partial[stream]) <= protocol.LINE_BYTES:
-            self._partial[stream] += tail[: protocol.LINE_BYTES + 1]
-        self.unfinished = bool(self._partial[0] or self._partial[1])
+        job.take_text(self._clock(), len(protocol.LEVELS) + stream, protocol.LEVELS[2 * stream], data)
 
     def _close(self, stream: int) -> None:
         if self._fds[stream] >= 0:

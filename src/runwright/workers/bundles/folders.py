@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from runwright.db.pool import Database
+from runwright.sandbox.account_files import bundle_group
 from runwright.workers.bundles.blobs import BlobContent, fetch_blob
 from runwright.workers.bundles.members import ArchiveError, ArchiveLimits
 from runwright.workers.bundles.unpack import unpack
@@ -126,7 +127,8 @@ class FolderCache:
         with self._temporary() as folder:
             files = folder / _FILES
             files.mkdir()
-            unpacked = unpack(archive, files, self._limits[area])
+            group = bundle_group() if area == "bundles" else None
+            unpacked = unpack(archive, files, self._limits[area], group=group)
             archive.finish()
             if area == "layers":
                 _make_mount_point(files / MOUNT_POINT)

@@ -6,7 +6,6 @@ a rule is an ArchiveError, whose message names the member and the reason.
 """
 
 import posixpath
-import re
 import unicodedata
 from collections.abc import Callable, Iterator
 from enum import StrEnum
@@ -23,9 +22,11 @@ _RATIO: Final = 200
 """Unpacked to packed bytes; ordinary text stays below 20."""
 
 _RATIO_FROM_BYTES: Final = 16 * 1024 * 1024
-_DRIVE: Final = re.compile(r"[A-Za-z]:")
 _HIDDEN: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 """Control, formatting (bidirectional, zero width), surrogates, line and paragraph separators."""
+
+_JOINERS: Final = frozenset("\u200c\u200d")
+"""Invisible, but parts of words in some languages, and of emoji."""
 
 _SETUID: Final = 0o6000
 _EXECUTABLE: Final = 0o111
@@ -44,15 +45,10 @@ class MemberKind(StrEnum):
 
 
 class ArchiveLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """How much an archive may unpack to, and whether symbolic links that stay inside are allowed.
-
-    With links, names that differ only by case or Unicode form are allowed too: such an archive comes
-    from a package manager on this system and not from a user's desktop.
-    """
+    """How much an archive may unpack to."""
 
     unpacked_bytes: int
     files: int
-    links: bool = False
 
 
 STORED: Final = ArchiveLimits(unpacked_bytes=1 << 40, files=10_000_000)
@@ -110,7 +106,7 @@ def checked_members(
             continue
         target = ""
         if member.kind is MemberKind.LINK:
-            target = _link_target(path, member, limits)
+            target = _link_target(path, member)
         if member.kind is MemberKind.FILE and member.mode & _SETUID:
             raise refuse(path, "has a setuid or setgid bit")
         if member.kind is MemberKind.FILE and member.size > limits.unpacked_bytes:
@@ -128,14 +124,10 @@ def plain_path(name: bytes, *, folder: bool = False) -> str:
         text = name.decode()
     except UnicodeDecodeError:
         raise refuse(name, "has a name that is not UTF-8") from None
-    if any(unicodedata.category(character) in _HIDDEN for character in text):
+    if _has_hidden(text):
         raise refuse(text, "has control or invisible characters in its name")
     if text.startswith("/"):
         raise refuse(text, "has an absolute path")
-    if "\\" in text:
-        raise refuse(text, "has a backslash in its name; paths are written with forward slashes")
-    if _DRIVE.match(text):
-        raise refuse(text, "has a drive letter in its path")
     path = text.removesuffix("/") if folder else text
     while path.startswith("./"):
         path = path[2:]
@@ -157,29 +149,31 @@ def _check_lengths(text: str, parts: list[str]) -> None:
         raise refuse(text, f"lies too deep (at most {DEPTH} levels)")
 
 
-def _link_target(path: str, member: RawMember, limits: ArchiveLimits) -> str:
-    if not limits.links:
-        raise refuse(path, "is a symbolic link; a bundle holds files and folders only")
+def _has_hidden(text: str) -> bool:
+    return any(unicodedata.category(one) in _HIDDEN and one not in _JOINERS for one in text)
+
+
+def _link_target(path: str, member: RawMember) -> str:
+    """Return where a symbolic link leads: relative, and inside of the archive."""
     try:
         target = member.target.decode()
     except UnicodeDecodeError:
         raise refuse(path, "links to a name that is not UTF-8") from None
-    hidden = any(unicodedata.category(character) in _HIDDEN for character in target)
     inside = posixpath.normpath(posixpath.join(posixpath.dirname(path), target))
     out = target.startswith("/") or inside == ".." or inside.startswith("../")
     # After a name, '..' may lead outside through another link.
     winds = ".." in target.lstrip("./").split("/")
-    if not target or hidden or out or winds or "\\" in target or len(member.target) > PATH_BYTES:
-        raise refuse(path, "links to something outside")
+    if not target or _has_hidden(target) or out or winds or "\\" in target or len(member.target) > PATH_BYTES:
+        raise refuse(path, "links to something outside of the archive")
     return target
 
 
 class _Tree:
-    """All paths so far, so that none occurs twice and none is below a file."""
+    """All paths so far, so that none occurs twice and none is below a file or a link."""
 
     def __init__(self, limits: ArchiveLimits) -> None:
         self._limits = limits
-        self._paths: dict[str, tuple[str, MemberKind]] = {}
+        self._paths: dict[str, MemberKind] = {}
         self._files = self._folders = 0
 
     def add(self, path: str, kind: MemberKind) -> None:
@@ -190,16 +184,13 @@ class _Tree:
         self._add_one(path, kind, path)
 
     def _add_one(self, path: str, kind: MemberKind, member: str) -> None:
-        key = path if self._limits.links else unicodedata.normalize("NFC", path).casefold()
-        known = self._paths.get(key)
+        known = self._paths.get(path)
         if known is None:
             self._count(kind)
-            self._paths[key] = (path, kind)
-        elif known[0] != path:
-            raise refuse(member, f'differs from "{shown(known[0])}" only by case or Unicode form')
-        elif kind is not MemberKind.FOLDER and known[1] is not MemberKind.FOLDER:
+            self._paths[path] = kind
+        elif kind is not MemberKind.FOLDER and known is not MemberKind.FOLDER:
             raise refuse(member, "occurs twice")
-        elif kind is not known[1]:
+        elif kind is not known:
             raise refuse(member, f'makes "{shown(path)}" a folder and something else at once')
 
     def _count(self, kind: MemberKind) -> None:

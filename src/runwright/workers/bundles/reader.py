@@ -17,7 +17,7 @@ from runwright.workers.bundles.archive import Bundle, collect_bundle, collect_ta
 from runwright.workers.bundles.blobs import BlobContent, PackedBlob, fetch_blob, pack
 from runwright.workers.bundles.folders import make_private_folder
 from runwright.workers.bundles.members import STORED, ArchiveError, ArchiveLimits, shown
-from runwright.workers.model import NewVersion, VersionStatus
+from runwright.workers.model import ImportCheck, NewVersion, VersionStatus
 
 _AT_ONCE: Final = 2
 """Archives read and packed at once; each takes a processor and a database connection."""
@@ -131,6 +131,9 @@ def require_entrypoint(bundle: Bundle, runtime: str, entrypoint: str) -> None:
     problem = check_entrypoint(entrypoint)
     if problem is not None:
         raise InvalidError({"entrypoint": [f"{problem}."]})
+    if entrypoint in bundle.files and bundle.files[entrypoint].target is not None:
+        text = f'"{shown(entrypoint)}" is a symbolic link; name the file that it leads to.'
+        raise InvalidError({"entrypoint": [text]})
     if entrypoint in bundle.files:
         return
     message = f'The bundle has no file "{shown(entrypoint)}".'
@@ -148,14 +151,22 @@ def _candidates(bundle: Bundle, runtime: str) -> list[str]:
 
 
 def bundled_version(
-    worker_id: str, number: int, examined: ExaminedBundle, *, created_by: str, now: datetime
+    worker_id: str,
+    number: int,
+    examined: ExaminedBundle,
+    *,
+    created_by: str,
+    now: datetime,
+    check: bool = False,
 ) -> NewVersion:
-    """Return a version of a bundle; it is `building` where it needs a layer."""
+    """Return a version of a bundle; it is `building` where it needs a layer, or a `check` of its import."""
+    after = ImportCheck.INSTALLED if examined.needs_layer else ImportCheck.ONLY
     return NewVersion(
         worker_id=worker_id,
         version=number,
         entrypoint=examined.entrypoint,
-        status=VersionStatus.BUILDING if examined.needs_layer else VersionStatus.READY,
+        status=VersionStatus.BUILDING if examined.needs_layer or check else VersionStatus.READY,
+        import_check=after if check else None,
         digest=examined.digest,
         size_bytes=examined.size_bytes,
         files=examined.files,

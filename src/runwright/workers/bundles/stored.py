@@ -133,6 +133,8 @@ class StoredBundle:
         for member in tar_stream_members(BlobContent(self._packed, self._digest), STORED):
             if member.kind is MemberKind.FILE:
                 yield member
+            elif member.kind is MemberKind.LINK:  # shown as git does: a file with the path that it leads to
+                yield msgspec.structs.replace(member, chunks=iter([member.target.encode()]))
 
 
 def _digested(member: Member) -> BundleFile:

@@ -34,7 +34,7 @@ _KINDS: Final = {
     b"2": MemberKind.LINK,
 }
 _REASONS: Final = {
-    b"1": "is a hard link",
+    b"1": "is a hard link; pack with `tar --hard-dereference`",
     b"3": "is a device",
     b"4": "is a device",
     b"6": "is a named pipe",

@@ -26,11 +26,15 @@ class Unpacked(msgspec.Struct, frozen=True):
     disk_bytes: int
 
 
-def unpack(archive: ByteSource, into: Path, limits: ArchiveLimits) -> Unpacked:
-    """Unpack a plain tar into an empty folder; after an ArchiveError or OSError it is incomplete."""
+def unpack(archive: ByteSource, into: Path, limits: ArchiveLimits, *, group: int | None = None) -> Unpacked:
+    """Unpack a plain tar into an empty folder; after an ArchiveError or OSError it is incomplete.
+
+    `group` may write to the files and folders, and they belong to it.
+    """
     files, disk = 0, _BLOCK
     links: list[tuple[str, str]] = []
     folders = {""}
+    paths: list[str] = []
     for member in tar_stream_members(archive, limits):
         disk += _make_folders(
             into, member.path if member.kind is MemberKind.FOLDER else _parent(member.path), folders
@@ -39,13 +43,23 @@ def unpack(archive: ByteSource, into: Path, limits: ArchiveLimits) -> Unpacked:
             links.append((member.path, member.target))
             disk += _BLOCK
         elif member.kind is MemberKind.FILE:
+            paths.append(f"{into}/{member.path}")
             size = _write(f"{into}/{member.path}", member.chunks, executable=member.executable)
             disk += _BLOCK - (-size // _BLOCK) * _BLOCK
         files += member.kind is not MemberKind.FOLDER
     for path, target in links:
         (into / path).symlink_to(target)
     into.chmod(0o755)
+    if group is not None:
+        _give_to(group, [*paths, *(str(into / folder) for folder in folders)])
     return Unpacked(files, disk)
+
+
+def _give_to(group: int, paths: list[str]) -> None:
+    for path in paths:
+        os.chown(path, -1, group)
+        mode = os.stat(path).st_mode  # noqa: PTH116  a bundle may have ten thousand files
+        os.chmod(path, mode | 0o020)  # noqa: PTH101  as above
 
 
 def _parent(path: str) -> str:

@@ -168,7 +168,8 @@ def _check_local(file: IO[bytes], entry: _Entry, reached: int, end: int) -> int:
         raise refuse(entry.name, "has another name in its own header than in the directory")
     size, packed, _ = _take_extra(entry.name, rest[name_length:], [size, packed, 0])
     own, listed = (checksum, packed, size), (entry.checksum, entry.packed, entry.size)
-    later = flags & _DESCRIPTOR and not any(own)
+    # A program that streams writes sizes after the content, and before it zeros, or what it knows already.
+    later = flags & _DESCRIPTOR and all(field in {0, right} for field, right in zip(own, listed, strict=True))
     if flags != entry.flags or method != entry.method or not (later or own == listed):
         raise refuse(entry.name, "is described differently in its own header and in the directory")
     content_end: int = entry.offset + _LOCAL.size + name_length + extra_length + entry.packed
@@ -198,6 +199,8 @@ def _member(file: IO[bytes], entry: _Entry) -> RawMember:
         raise refuse(entry.name, "is encrypted")
     if entry.method not in {_STORED, _DEFLATED}:
         raise refuse(entry.name, "is compressed by a method that is not known (store and deflate are)")
+    if b"\\" in entry.name:
+        raise refuse(entry.name, "has a backslash in its name; paths are written with forward slashes")
     mode = entry.attributes >> 16
     kind = _kind(entry, mode)
     return RawMember(

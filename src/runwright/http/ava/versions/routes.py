@@ -30,6 +30,9 @@ from runwright.http.response import Reply
 from runwright.http.routing import Routes
 from runwright.workers.model import DeployNote, VersionStatus
 
+CHECK_SECONDS: Final = 15.0
+"""How long a deploy waits for the import of code without dependencies."""
+
 ROUTES: Final = Routes(AVA, "/v1/ava/workers/{worker_id}", tag="Workers")
 
 
@@ -47,9 +50,10 @@ async def deploy_bundle(request: Request) -> Reply[Data[DeployedOut]]:
     """Creates a version from a `.zip` or `.tar.gz`, sent as the body or as the form field `bundle`.
 
     Where the whole archive is one folder and the entrypoint is in it, that folder is left out.
-    Without `entrypoint` the worker's own is kept. A version without dependencies is `ready` and
-    active at once; another is `building` first, while the active version keeps serving. With `wait`
-    the answer comes when it is `ready` or has `failed`, or with `timed_out`.
+    Without `entrypoint` the worker's own is kept. The code is imported in a sandbox before it serves:
+    the answer waits up to 15 seconds for that. A version with dependencies is `building` until they are
+    installed, while the active version keeps serving. With `wait` the answer comes when it is `ready` or has
+    `failed`, or with `timed_out`.
     """
     query = request.query(DEPLOY_QUERY)
     deployments, worker_id = request.services.deployments, worker_id_of(request)
@@ -65,11 +69,10 @@ async def deploy_bundle(request: Request) -> Reply[Data[DeployedOut]]:
         fields = deploy_fields(query, upload.fields)
         note = DeployNote(message=optional(fields.message), author=optional(fields.author))
         deployed = await deployments.deploy(
-            request.caller, worker_id, upload.file, optional(fields.entrypoint), note
+            request.caller, worker_id, upload.file, optional(fields.entrypoint), note, check=query.check
         )
-    version = await request.while_connected(
-        deployments.wait_built(request.tenant_id, deployed.version, query.wait)
-    )
+    wait = max(query.wait, CHECK_SECONDS) if deployed.check_only else query.wait
+    version = await request.while_connected(deployments.wait_built(request.tenant_id, deployed.version, wait))
     timed_out = query.wait > 0 and version.status is VersionStatus.BUILDING
     return Reply(Data(deployed_out(version, timed_out=timed_out)), 201 if deployed.created else 200)
 

@@ -82,6 +82,13 @@ class DeployQuery(DeployFields, frozen=True, kw_only=True):
         float,
         Meta(ge=0, le=60, description="Wait for the end of the build, for up to this many seconds."),
     ] = 0.0
+    check: Annotated[
+        bool,
+        Meta(
+            description="Import the code in a sandbox before it serves, with the worker's config and secrets;"
+            " a version that cannot be imported has `failed`, and the one before keeps serving."
+        ),
+    ] = True
 
 
 class RollbackIn(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):

@@ -1,0 +1,536 @@
+"""What programs that were written for a plain process find here too; documented in docs/compatibility.md."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from runwright.runtimes.model import OutcomeStatus
+from runwright.sandbox.account_files import bundle_group
+from tests.integration.conftest import JobRecord, MakeStage, Stage
+
+HANG = {
+    "python": "import time\ndef handler(input, env):\n    print('calling … ', end='', flush=True)\n    {}\n",
+    "nodejs": "module.exports = async () => {{ process.stdout.write('calling … '); {} }}",
+    "deno": "export default async () => {{ Deno.stdout.writeSync(new TextEncoder().encode('calling … ')); {} }}",
+    "shell": "printf 'calling … '; {}",
+    "wasm": """(module (import "wasi_snapshot_preview1" "fd_write" (func $w (param i32 i32 i32 i32) (result i32)))
+        (memory (export "memory") 1) (data (i32.const 16) "calling … ")
+        (func (export "_start") (i32.store (i32.const 0) (i32.const 16)) (i32.store (i32.const 4) (i32.const 12))
+          (drop (call $w (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8))) {}))""",
+}
+FOREVER = {
+    "python": "time.sleep(60)",
+    "nodejs": "for (;;);",
+    "deno": "for (;;);",
+    "shell": "sleep 60",
+    "wasm": "(loop $l (br $l))",
+}
+
+
+@pytest.mark.parametrize("runtime", HANG)
+async def test_a_line_without_its_end_is_shown_while_it_waits_and_kept_when_the_job_is_killed(
+    stage: Stage, runtime: str
+) -> None:
+    played = stage.assign(HANG[runtime].format(FOREVER[runtime]), runtime=runtime, seconds=3)
+    await stage.saying(played, "calling … ")
+    assert not played.outcomes
+    await stage.finish(played)
+    assert played.outcome.error_code == "timeout"
+    assert [text for _, text in played.said] == ["calling … "]
+
+
+async def test_a_line_without_its_end_is_kept_when_the_process_ends(stage: Stage) -> None:
+    played = await stage.run(HANG["python"].format("import os; os._exit(3)"))
+    assert ("info", "calling … ") in played.said
+    played = await stage.run(
+        "import os\ndef handler(input, env):\n    os.system('printf raw; kill -9 $PPID')\n"
+    )
+    assert ("info", "raw") in played.said
+
+
+async def test_what_ends_a_shown_line_is_a_line_of_its_own_and_hides_a_secret_that_began_before(
+    stage: Stage,
+) -> None:
+    source = """
+import time
+def handler(input, env):
+    print("the key is " + env["KEY"][:8], end="", flush=True)
+    while not input.get("go"):
+        time.sleep(0.7)
+        break
+    print(env["KEY"][8:] + " really")
+"""
+    played = await stage.run(source, secrets={"KEY": "hunter2-hunter2-hunter2"})
+    assert played.said == [("info", "the key is ***"), ("info", "*** really")]
+    source = "def handler(input, env):\n    print('a', end='', flush=True)\n    print('b')\n"
+    assert (await stage.run(source)).said == [("info", "ab")]
+
+
+@pytest.mark.parametrize("runtime", ["python", "shell", "nodejs"])
+async def test_of_a_progress_bar_few_states_are_kept_and_the_last_one(stage: Stage, runtime: str) -> None:
+    source = {
+        "python": "import sys\ndef handler(input, env):\n    for n in range(2001):\n"
+        "        print(f'\\r{n} of 2000', end='', flush=True)\n    print()\n",
+        "shell": "for n in $(seq 0 2000); do printf '\\r%s of 2000' $n; done; echo",
+        "nodejs": "module.exports = () => { for (let n = 0; n <= 2000; n++) process.stdout.write(`\\r${n} of 2000`);"
+        " process.stdout.write('\\n') }",
+    }[runtime]
+    played = await stage.run(source, runtime=runtime)
+    lines = [text for _, text in played.said]
+    assert 1 <= len(lines) <= 12, lines
+    assert lines[-1] == "2000 of 2000"
+    assert not any("\r" in line for line in lines)
+
+
+async def test_a_carriage_return_before_the_newline_is_a_part_of_it(stage: Stage) -> None:
+    played = await stage.run("printf 'one\\r\\ntwo\\r\\n'; printf 'a\\rb\\n'", runtime="shell")
+    assert [text for _, text in played.said] == ["one", "two", "a", "b"]
+
+
+PIPE = "while :; do echo y; done | head -n 1; grep -E 'Sig(Ign|Blk)' /proc/self/status"
+
+
+@pytest.mark.parametrize("runtime", ["python", "shell", "nodejs"])
+async def test_children_have_the_default_signals_and_end_when_nothing_reads_them(
+    stage: Stage, runtime: str
+) -> None:
+    source = {
+        "python": f"import subprocess\ndef handler(input, env):\n    subprocess.run(['bash', '-c', {PIPE!r}])\n",
+        "nodejs": f"module.exports = () => require('child_process').execFileSync('bash', ['-c', {PIPE!r}])+''",
+        "shell": PIPE,
+    }[runtime]
+    played = await stage.run(source, runtime=runtime)
+    text = str(played.output) if runtime == "nodejs" else "\n".join(text for _, text in played.said)
+    assert text.startswith("y\n")
+    assert [line.split()[1] for line in text.split("\n")[1:3]] == ["0" * 16, "0" * 16]
+
+
+@pytest.mark.parametrize("runtime", ["nodejs", "deno"])
+async def test_an_error_is_reported_with_its_causes_and_its_own_properties(
+    stage: Stage, runtime: str
+) -> None:
+    begin = "module.exports = " if runtime == "nodejs" else "export default "
+    source = f"{begin} async () => {{ await fetch('http://nosuch.invalid/') }}"
+    outcome = (await stage.run(source, runtime=runtime)).outcome
+    told = f"{outcome.error_message}\n{outcome.error_stack}"
+    assert "nosuch.invalid" in told, told
+    source = f"""{begin} () => {{
+  const all = new AggregateError([new RangeError('first'), new Error('second')], 'both failed')
+  throw Object.assign(new Error('top', {{ cause: all }}), {{ code: 'E_TOP', errno: -5 }})
+}}"""
+    outcome = (await stage.run(source, runtime=runtime)).outcome
+    assert (
+        outcome.error_message == "top (cause: AggregateError: both failed (RangeError: first; Error: second))"
+    )
+    assert outcome.error_stack is not None
+    for part in ("E_TOP", "-5", "AggregateError: both failed", "RangeError: first", "Error: second"):
+        assert part in outcome.error_stack
+    assert "harness" not in outcome.error_stack
+
+
+async def test_a_python_traceback_shows_the_users_frames_only(stage: Stage) -> None:
+    source = "import asyncio\nasync def handler(input, env):\n    await asyncio.sleep(0)\n    raise ValueError('x')\n"
+    stack = (await stage.run(source)).outcome.error_stack
+    assert stack is not None
+    assert [line for line in stack.splitlines() if "File" in line] == [
+        '  File "/work/main.py", line 4, in handler'
+    ]
+
+
+@pytest.mark.parametrize("runtime", ["python", "nodejs", "deno"])
+async def test_half_a_character_is_replaced_and_fails_nothing(stage: Stage, runtime: str) -> None:
+    source = {
+        "python": "def handler(input, env):\n    print('log \\ud83d')\n"
+        "    if input.get('fail'):\n        raise ValueError('bad \\ud83d')\n"
+        "    return ['cut \\ud83d', '\\ud83d\\ude00', '\\\\ud83d', 'é😀', {'\\udce9': 1}]\n",
+        "nodejs": "module.exports = ({input}) => { console.log('log \\ud83d');"
+        " if (input.fail) throw new TypeError('bad \\ud83d');"
+        " return ['cut 😀'.slice(0, 5), '😀', '\\\\ud83d', 'é😀', {'\\udce9': 1}] }",
+        "deno": "export default ({input}: any) => { console.log('log \\ud83d');"
+        " if (input.fail) throw new TypeError('bad \\ud83d');"
+        " return ['cut 😀'.slice(0, 5), '😀', '\\\\ud83d', 'é😀', {'\\udce9': 1}] }",
+    }[runtime]
+    played = await stage.run(source, runtime=runtime)
+    assert played.output == ["cut \ufffd", "😀", "\\ud83d", "é😀", {"\ufffd": 1}]
+    assert played.said == [("info", "log \ufffd")]
+    failed = await stage.run(source, runtime=runtime, input=b'{"fail": true}')
+    assert failed.outcome.error_message.endswith("Error: bad \ufffd")
+
+
+LAST_LINES = {
+    b"1e99999": "1e99999",
+    b"512e123": "512e123",
+    b"1.10": "1.10",
+    b"1" * 30: "1" * 30,
+    b"0755": "0755",
+    b"-0": "-0",
+    b"42": 42,
+    b"-1.5": -1.5,
+    b"NaN": "NaN",
+    b'{\n  "a": [1e5]\n}': {"a": [100000.0]},
+    b'{"a": 1}\n\n': {"a": 1},
+    b'log\n{"a": 1}\n\n': {"a": 1},
+    b'{"a": 1e999}': '{"a": 1e999}',
+    b'"half \\ud83d"': "half \ufffd",
+    b"true": True,
+}
+
+
+@pytest.mark.parametrize("runtime", ["shell", "wasm"])
+async def test_what_looks_like_json_is_judged_once_and_a_number_only_if_it_prints_as_it_was_written(
+    stage: Stage, runtime: str
+) -> None:
+    for text, expected in LAST_LINES.items():
+        if runtime == "shell":
+            source = f"cat <<'EOF'\n{text.decode()}\nEOF"
+        else:
+            data = "".join(f"\\{byte:02x}" for byte in text)
+            source = HANG["wasm"].format("").replace('"calling … "', f'"{data}"')
+            source = source.replace("(i32.const 12)", f"(i32.const {len(text)})")
+        played = await stage.run(source, runtime=runtime)
+        assert played.outcome.status is OutcomeStatus.COMPLETED, (text, played.outcome)
+        assert played.output == expected, text
+    if runtime == "shell":
+        played = await stage.run("printf '\"\\\\ud83d\"' > $AVA_OUTPUT", runtime="shell")
+        assert played.output == "\ufffd"
+
+
+async def test_stdout_of_a_module_that_fails_is_in_the_log(stage: Stage) -> None:
+    played = await stage.run(HANG["wasm"].format("(unreachable)"), runtime="wasm")
+    assert played.outcome.status is OutcomeStatus.FAILED
+    assert ("info", "calling … ") in played.said
+
+
+async def test_the_user_that_runs_exists_and_etc_is_usable(stage: Stage) -> None:
+    source = """
+import os, pwd, grp, getpass, socket, mimetypes, platform, subprocess
+def handler(input, env):
+    own, run = pwd.getpwuid(os.getuid()), lambda command: subprocess.check_output(command, shell=True, text=True)
+    return {
+        "user": [own.pw_name, own.pw_dir, pwd.getpwnam("worker").pw_uid == os.getuid(), getpass.getuser(),
+                 grp.getgrgid(os.getgid()).gr_name, os.path.expanduser("~worker"), run("whoami").strip()],
+        "ports": [socket.getservbyname("https"), socket.getprotobyname("udp")],
+        "files": [f for f in ("services", "protocols", "mime.types", "fonts/fonts.conf", "os-release", "hostname",
+                              "mtab", "shells") if not os.path.exists("/etc/" + f)],
+        "name": bool(platform.freedesktop_os_release()["ID"]),
+        "tput": run("set -e; tput bold > /dev/null; tput setaf 1 > /dev/null; tput sgr0 > /dev/null; echo ok"),
+        "environment": [os.environ[name] for name in ("USER", "LOGNAME", "HOME", "SHELL")],
+    }
+"""
+    output = (await stage.run(source)).output
+    assert output == {
+        "user": ["worker", "/work", True, "worker", "worker", "/work", "worker"],
+        "ports": [443, 17],
+        "files": [],
+        "name": True,
+        "tput": "ok\n",
+        "environment": ["worker", "worker", "/work", "/bin/sh"],
+    }
+    source = "module.exports = () => [require('os').userInfo().username, require('os').homedir()]"
+    assert (await stage.run(source, runtime="nodejs")).output == ["worker", "/work"]
+    assert (await stage.run('echo "$(whoami) $(id -un) $(id -gn)"', runtime="shell")).output == (
+        "worker worker worker"
+    )
+
+
+@pytest.mark.parametrize("runtime", ["python", "nodejs"])
+async def test_the_standard_streams_can_be_opened_by_their_names(stage: Stage, runtime: str) -> None:
+    source = {
+        "python": """
+import logging, subprocess
+def handler(input, env):
+    logger = logging.getLogger("file")
+    logger.addHandler(logging.FileHandler("/dev/stdout"))
+    logger.warning("to stdout")
+    subprocess.run("echo child | tee /dev/stderr > /dev/null", shell=True)
+    try:
+        open("/dev/stdout").read(1)
+    except PermissionError:
+        return "write only"
+""",
+        "nodejs": """
+const fs = require('fs')
+module.exports = () => {
+  fs.writeFileSync('/dev/stdout', 'to stdout\\n')
+  require('child_process').execSync('echo child | tee /dev/stderr > /dev/null', { stdio: 'inherit' })
+  try { fs.readFileSync('/dev/stdout') } catch (error) { return error.code === 'EACCES' ? 'write only' : error.code }
+}
+""",
+    }[runtime]
+    played = await stage.run(source, runtime=runtime)
+    assert sorted(played.said) == [("error", "child"), ("info", "to stdout")]
+    assert played.output == "write only"
+
+
+async def test_stdout_of_python_is_a_text_stream_like_any_other(stage: Stage) -> None:
+    source = """
+import ctypes, io, sys
+def handler(input, env):
+    out = sys.stdout
+    kinds = [isinstance(out, io.TextIOWrapper), isinstance(out.buffer, io.BufferedWriter),
+             isinstance(out.buffer.raw, io.RawIOBase), out is sys.__stdout__, sys.stderr is sys.__stderr__]
+    out.reconfigure(encoding="utf-8", line_buffering=True, errors="replace")
+    facts = [out.encoding, out.line_buffering, out.isatty(), out.name, out.mode, out.fileno(), out.writable()]
+    print("original", file=sys.__stdout__)
+    out.buffer.write("é in bytes\\n".encode())
+    out.buffer.raw.write(b"raw\\n")
+    ctypes.CDLL(None).printf(b"from C\\n")
+    sys.stdout = io.TextIOWrapper(sys.stdout.detach(), encoding="utf-8")
+    print("rewrapped")
+    return [kinds, facts, exit.__class__.__name__, sys.argv]
+"""
+    played = await stage.run(source)
+    assert played.output == [
+        [True] * 5,
+        ["utf-8", True, False, "<stdout>", "w", 1, True],
+        "Quitter",
+        ["/work/main.py"],
+    ]
+    lines = ["from C", "original", "raw", "rewrapped", "é in bytes"]
+    assert sorted(text for _, text in played.said) == lines
+    again = await stage.run("def handler(input, env):\n    print('next')\n")
+    assert again.said == [("info", "next")]
+
+
+async def test_streams_and_error_listeners_of_node_behave_as_nodes_own(stage: Stage) -> None:
+    source = """
+const { pipeline } = require('stream/promises')
+const { Readable } = require('stream')
+process.on('uncaughtException', (error) => console.log('heard', error.message))
+module.exports = async () => {
+  await pipeline(Readable.from(['piped ', 'text\\n']), process.stdout)
+  await new Promise((resolve) => process.stdout.end('ended\\n', resolve))
+  console.log('goes on')
+  process.stdout.write(Buffer.from([0xc3])); process.stdout.write(Buffer.from([0xa9, 10]))
+  setTimeout(() => { throw new Error('in a callback') })
+  await new Promise((resolve) => setTimeout(resolve, 50))
+  return [typeof require('domain').create, typeof require('node:repl').start, process.argv.slice(1)]
+}
+"""
+    played = await stage.run(source, runtime="nodejs")
+    assert played.output == ["function", "function", ["/work/index.js"]]
+    assert [text for _, text in played.said] == ["piped text", "ended", "goes on", "é", "heard in a callback"]
+
+
+LEFT_BEHIND = {
+    "nodejs": """
+module.exports = async ({ input }) => {
+  if (input.first) {
+    setTimeout(() => { console.log('stale'); Promise.reject(new Error('stale rejection')); throw new Error('stale') }, 20)
+    ;(async () => { await new Promise((resolve) => setTimeout(resolve, 40)); throw new Error('stale task') })()
+    return 1
+  }
+  await new Promise((resolve) => setTimeout(resolve, 200))
+  console.log('own')
+  return 2
+}""",
+    "python": """
+import asyncio, threading, time, signal
+async def handler(input, env):
+    if input.get("first"):
+        threading.Thread(target=lambda: (time.sleep(0.1), print("stale"))).start()
+        asyncio.get_running_loop().call_later(0.05, print, "stale timer")
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.alarm(1)
+        return 1
+    await asyncio.sleep(1.2)
+    await asyncio.to_thread(print, "own")
+    return 2
+""",
+}
+LEFT_BEHIND["deno"] = LEFT_BEHIND["nodejs"].replace("module.exports =", "export default")
+
+
+@pytest.mark.parametrize("runtime", LEFT_BEHIND)
+async def test_what_a_job_left_behind_neither_fails_the_next_one_nor_writes_into_its_log(
+    stage: Stage, runtime: str
+) -> None:
+    first = stage.assign(LEFT_BEHIND[runtime], runtime=runtime, input=b'{"first": true}')
+    await stage.finish(first)
+    second = await stage.run(LEFT_BEHIND[runtime], runtime=runtime)
+    assert (first.output, second.output) == (1, 2)
+    assert second.said == [("info", "own")]
+
+
+@pytest.mark.parametrize("runtime", ["nodejs", "deno"])
+async def test_a_value_that_json_would_drop_is_converted_or_refused_by_name(
+    stage: Stage, runtime: str
+) -> None:
+    begin = "module.exports = " if runtime == "nodejs" else "export default "
+    values = "{ m: new Map([['a', new Set([1])]]), s: new Set([1, 2]), e: new TypeError('x'), o: {}, h: new Headers({a: 'b'}) }"
+    played = await stage.run(f"{begin} () => ({values})", runtime=runtime)
+    assert played.output == {
+        "m": {"a": [1]},
+        "s": [1, 2],
+        "e": {"name": "TypeError", "message": "x"},
+        "o": {},
+        "h": {"a": "b"},
+    }
+    for value, name in {"new Response('x')": "a Response", "{ a: Promise.resolve(1) }": "a Promise"}.items():
+        outcome = (await stage.run(f"{begin} async () => ({value})", runtime=runtime)).outcome
+        assert outcome.error_code == "handler_error"
+        assert name in outcome.error_message
+
+
+MARK = "\ufeff"
+
+
+async def test_a_byte_order_mark_is_no_part_of_the_code(stage: Stage) -> None:
+    assert (await stage.run(f"{MARK}def handler(input, env):\n    return 1\n")).output == 1
+    for runtime in ("nodejs", "deno"):
+        source = f"{MARK}#!/usr/bin/env node\nexport default () => 1"
+        assert (await stage.run(source, runtime=runtime)).output == 1
+    assert (await stage.run(f"{MARK}#!/bin/bash\necho 1", runtime="shell")).output == 1
+    assert (await stage.run(MARK + HANG["wasm"].format(""), runtime="wasm")).output == "calling … "
+
+
+async def test_a_script_with_windows_line_ends_runs_and_says_so_once(stage: Stage) -> None:
+    played = await stage.run("#!/bin/bash\r\nif true; then\r\n  echo 1\r\nfi\r\n", runtime="shell")
+    assert played.output == 1
+    assert [level for level, text in played.said if "CRLF" in text] == ["warn"]
+    again = await stage.run("#!/bin/bash\r\nif true; then\r\n  echo 1\r\nfi\r\n", runtime="shell")
+    assert again.said == [("info", "1")]
+
+
+# Bundles
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """A folder whose insides other users may see, as the cache of an executor is one."""
+    folder = Path(tempfile.mkdtemp(prefix="runwright-compatible-", dir="/tmp"))
+    folder.chmod(0o711)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def write(folder: Path, files: dict[str, str], *, group: int | None = None) -> str:
+    """Write files as an executor unpacks them."""
+    for name, text in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        path.chmod(0o775 if text.startswith("#!") else 0o664)
+    for path in (folder, *folder.rglob("*")):
+        if path.is_dir():
+            path.chmod(0o775)
+        if group is not None:
+            os.chown(path, -1, group)
+    return str(folder)
+
+
+async def run_bundle(
+    stage: Stage, runtime: str, place: Path, files: dict[str, str], layer: dict[str, str] | None = None
+) -> JobRecord:
+    bundle = write(place / "bundle", files, group=bundle_group())
+    code = msgspec.structs.replace(
+        stage.code("", runtime=runtime, entrypoint=next(iter(files))),
+        bundle=bundle,
+        layer=write(place / "layer", {**layer, "code/.keep": ""}) if layer else None,
+    )
+    played = stage.assign_code(code)
+    await stage.finish(played)
+    return played
+
+
+BESIDE = {
+    "python": (
+        "main.py",
+        (
+            "import os\ndef handler(input, env):\n    open('new.txt', 'a').write('x')\n    open('sub/t.txt', 'a').write('!')\n"
+            "    return [os.getcwd(), open('sub/t.txt').read(), open('new.txt').read()]\n"
+        ),
+    ),
+    "nodejs": (
+        "index.js",
+        (
+            "const fs = require('fs')\nmodule.exports = () => { fs.appendFileSync('new.txt', 'x'); fs.appendFileSync('sub/t.txt', '!');"
+            " return [process.cwd(), fs.readFileSync('./sub/t.txt', 'utf8'), fs.readFileSync('new.txt', 'utf8')] }"
+        ),
+    ),
+    "deno": (
+        "main.ts",
+        (
+            "export default () => { Deno.writeTextFileSync('new.txt', 'x', { append: true });"
+            " Deno.writeTextFileSync('sub/t.txt', '!', { append: true });"
+            " return [Deno.cwd(), Deno.readTextFileSync('./sub/t.txt'), Deno.readTextFileSync('new.txt')] }"
+        ),
+    ),
+    "shell": (
+        "main.sh",
+        'printf x >> new.txt; printf ! >> sub/t.txt; echo "[\\"$PWD\\",\\"$(cat sub/t.txt)\\",\\"$(cat new.txt)\\"]"',
+    ),
+}
+
+
+@pytest.mark.parametrize("runtime", BESIDE)
+async def test_code_runs_in_its_own_folder_and_what_it_writes_there_vanishes(
+    stage: Stage, place: Path, runtime: str
+) -> None:
+    name, source = BESIDE[runtime]
+    played = await run_bundle(stage, runtime, place, {name: source, "sub/t.txt": "beside"})
+    assert played.output == ["/app/code", "beside!", "x"], played.outcome
+    assert (place / "bundle/sub/t.txt").read_text() == "beside"
+    assert not (place / "bundle/new.txt").exists()
+
+
+async def test_children_of_python_see_bundle_and_dependencies(stage: Stage, place: Path) -> None:
+    source = """
+import subprocess, sys, multiprocessing, helper
+def run(*command):
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+def handler(input, env):
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        spawned = pool.map(helper.double, [2])
+    return [run(sys.executable, "-m", "tool"), run("python", "-c", "import dependency; print(dependency.NAME)"),
+            run("greet"), run("console"), spawned, sys.modules["with_pth"].NAME]
+"""
+    files = {
+        "main.py": source,
+        "tool.py": "print('tool runs')\n",
+        "helper.py": "def double(n):\n    return 2 * n\n",
+        "bin/greet": "#!/usr/bin/env python3\nimport helper\nprint(helper.double(21))\n",
+    }
+    layer = {
+        "python/dependency.py": "NAME = 'dependency'\n",
+        "python/elsewhere/with_pth.py": "NAME = 'by a .pth file'\n",
+        "python/extra.pth": "elsewhere\nimport with_pth\n",
+        "python/bin/console": "#!/usr/bin/env python3\nimport dependency\nprint('console of', dependency.NAME)\n",
+    }
+    played = await run_bundle(stage, "python", place, files, layer)
+    assert played.output == ["tool runs", "dependency", "42", "console of dependency", [4], "by a .pth file"]
+
+
+async def test_children_of_node_find_its_tools_and_node(stage: Stage, place: Path) -> None:
+    files = {
+        "index.js": "const run = (c) => require('child_process').execSync(c).toString().trim()\n"
+        "module.exports = () => [run('tool'), run('installed'), run('node --version') === process.version]",
+        "node_modules/.bin/tool": "#!/usr/bin/env node\nconsole.log('own tool')\n",
+    }
+    layer = {"node_modules/.bin/installed": "#!/usr/bin/env node\nconsole.log('installed tool')\n"}
+    played = await run_bundle(stage, "nodejs", place, files, layer)
+    assert played.output == ["own tool", "installed tool", True]
+
+
+async def test_a_package_json_may_begin_with_a_byte_order_mark(stage: Stage, place: Path) -> None:
+    files = {
+        "index.js": f"{MARK}#!/usr/bin/env node\nimport {{ name }} from './lib/x.js'\nexport default () => name",
+        "lib/x.js": "export const name = 'module'",
+        "package.json": MARK + '{"type": "module"}',
+    }
+    assert (await run_bundle(stage, "nodejs", place, files)).output == "module"
+
+
+async def test_a_cancel_keeps_what_was_written(make_stage: MakeStage) -> None:
+    stage = await make_stage(grace_seconds=0.1)
+    played = stage.assign(HANG["python"].format(FOREVER["python"]))
+    await stage.saying(played, "calling … ")
+    stage.pool.cancel(played.id)
+    await stage.finish(played)
+    assert played.outcome.status is OutcomeStatus.CANCELLED
+    assert ("info", "calling … ") in played.said
