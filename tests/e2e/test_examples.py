@@ -24,7 +24,7 @@ pytestmark = pytest.mark.timeout(300)
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
-TENTH = 10
+EXAMPLE_COUNT = 11
 SERVICE = re.compile(r"https://[a-z]+\.example")
 ALLOWED = re.compile(r"allow = \[[^\]]*\]")
 WEBHOOK = re.compile(r"deliveries go to (\S+)\n.*?shown this once: (\S+)", re.DOTALL)
@@ -271,6 +271,13 @@ def test_wasm_from_c(play: Play) -> None:
     assert "2 found" in played.log(job)
 
 
+def test_wasm_assemblyscript(play: Play) -> None:
+    played = play("wasm-assemblyscript")
+    [job] = played.jobs("way-length")
+    assert job["output"] == {"points": 3, "km": 1221.1}
+    assert "leg 1: 877.5 km" in played.log(job)
+
+
 def test_shell_backup(play: Play, remote: StandIn) -> None:
     export = b"id,name\n1,Ada\n" * 1000
     remote.answers["GET /export"] = lambda _: export
@@ -302,7 +309,7 @@ def test_agent_reviewer(play: Play) -> None:
 
 def test_every_example_is_tested_and_listed() -> None:
     folders = {path.name for path in EXAMPLES.iterdir() if path.is_dir()}
-    assert len(folders) == TENTH
+    assert len(folders) == EXAMPLE_COUNT
     index = (EXAMPLES / "README.md").read_text()
     assert set(re.findall(r"\]\(([a-z-]+)/README\.md\)", index)) == folders
     source = Path(__file__).read_text()

@@ -85,6 +85,12 @@ class ConflictError(RunwrightError):
     code = "conflict"
 
 
+class NoCodeError(ConflictError):
+    """The worker has no code that could run."""
+
+    code = "no_code"
+
+
 class TooLargeError(RunwrightError):
     """The request exceeds a size limit."""
 

@@ -57,8 +57,14 @@ class Canaries:
 
     def host_was_written(self) -> bool:
         """Return whether an attempt wrote to the host, and remove the file."""
-        exists = self.written_file.exists()
-        self.written_file.unlink(missing_ok=True)
+        bundle = self.folder / "bundle"
+        in_bundle = bundle / self.written_file.name
+        changed = (bundle / "main.py").read_bytes() != worker_source("host_files")
+        exists = changed or self.written_file.exists() or in_bundle.exists()
+        for file in (self.written_file, in_bundle):
+            file.unlink(missing_ok=True)
+        if changed:
+            (bundle / "main.py").write_bytes(worker_source("host_files"))
         return exists
 
     def entrypoint(self, kind: str | None) -> str:

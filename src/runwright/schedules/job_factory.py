@@ -15,6 +15,7 @@ _REASONS: Final = {
     Rejection.WORKER_MISSING: TickReason.WORKER_DEPRECATED,
     Rejection.WORKER_PAUSED: TickReason.WORKER_PAUSED,
     Rejection.WORKER_DEPRECATED: TickReason.WORKER_DEPRECATED,
+    Rejection.NO_CODE: TickReason.WORKER_PAUSED,
     Rejection.TENANT_SUSPENDED: TickReason.TENANT_SUSPENDED,
 }
 

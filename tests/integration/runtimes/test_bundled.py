@@ -1,4 +1,4 @@
-"""Code in folders: mounted read-only, loaded where it is, held while a sandbox lives."""
+"""Code in folders: mounted below a layer that takes what is written, loaded where it is, held while a sandbox lives."""
 
 import fcntl
 import itertools
@@ -93,7 +93,7 @@ async def test_a_python_package_imports_its_own_and_reads_its_data(stage: Stage,
     played = await run(stage, "python", "app/main.py", write(place, PACKAGE))
     assert played.output == [
         *("app", 42, "top", "sibling", "some data"),
-        *("/app/code/app/main.py", "/work", "app.main"),
+        *("/app/code/app/main.py", "/app/code", "app.main"),
     ]
 
 
@@ -162,7 +162,7 @@ NODE = {
 @pytest.mark.parametrize(
     ("entrypoint", "output"),
     [
-        ("index.js", [42, "vendored", "/app/code/index.js", "/work", True]),
+        ("index.js", [42, "vendored", "/app/code/index.js", "/app/code", True]),
         ("esm/index.js", [42, "vendored", "data"]),
         ("mixed.mjs", 10),
     ],
@@ -198,7 +198,7 @@ SHELL = {
 
 async def test_a_shell_project_calls_its_own_scripts(stage: Stage, place: Path) -> None:
     played = await run(stage, "shell", "main.sh", write(place, SHELL))
-    assert played.output == {"word": "four", "from": "/app/code/bin/count.sh", "cwd": "/work"}
+    assert played.output == {"word": "four", "from": "/app/code/bin/count.sh", "cwd": "/app/code"}
 
 
 DENO = {
@@ -216,7 +216,7 @@ DENO = {
 
 async def test_a_deno_project_imports_its_own_and_reads_its_data(stage: Stage, place: Path) -> None:
     played = await run(stage, "deno", "src/main.ts", write(place, DENO))
-    assert played.output == [42, "json", "some data", "file:///app/code/src/main.ts", "/work"]
+    assert played.output == [42, "json", "some data", "file:///app/code/src/main.ts", "/app/code"]
 
 
 async def test_a_deno_project_finds_packages_in_node_modules_of_the_layer(stage: Stage, place: Path) -> None:
@@ -280,7 +280,9 @@ async def test_an_entrypoint_that_is_a_link_or_missing_does_not_load(
         assert "has no file" in outcome.error_message
 
 
-async def test_the_mounted_folders_cannot_be_written(stage: Stage, place: Path) -> None:
+async def test_what_is_written_into_the_mounted_folders_never_reaches_the_host(
+    stage: Stage, place: Path
+) -> None:
     source = (
         "import os\n"
         "def attempt(path):\n"
@@ -295,7 +297,12 @@ async def test_the_mounted_folders_cannot_be_written(stage: Stage, place: Path) 
     write(place, {"main.py": source}).chmod(0o777)
     played = await run(stage, "python", "main.py", place)
     assert isinstance(played.output, list)
-    assert all(played.output), played.output
+    changed, new, *outside = played.output
+    assert changed, "it belongs to another user"
+    assert new is None
+    assert all(outside), outside
+    again = await run(stage, "python", "main.py", place)
+    assert again.output == played.output, "a sandbox of another worker has a layer of its own"
     assert [path.name for path in place.iterdir()] == ["main.py"]
 
 

@@ -112,8 +112,10 @@ async def test_writing_frames_to_stdout_is_only_text(stage: Stage) -> None:
     assert (await stage.run(source)).output == 7
 
 
-async def test_lone_surrogates_in_the_output_are_refused(stage: Stage) -> None:
-    outcome = (await stage.run(HANDLER + "return '\\ud800'")).outcome
+async def test_lone_surrogates_in_a_forged_output_are_refused(stage: Stage) -> None:
+    frame = "struct.pack('<BBHIQ', 20, 0, 0, 8, sys.stdout._log._assignment_id) + b'\"\\\\ud800\"'"
+    source = f"import os, struct, sys\n{HANDLER}os.write(3, {frame})\n    while True: pass"
+    outcome = (await stage.run(source)).outcome
     assert outcome.error_message == "The handler's output is not valid JSON"
 
 

@@ -24,7 +24,8 @@ CALLS = (FrameKind.ANSWER, FrameKind.PROGRESS, FrameKind.REQUEST)
 """Frames of `handler_calls.mjs`, which node and deno share."""
 
 
-def test_the_python_side_has_the_same_numbers() -> None:
+def test_the_python_side_has_the_same_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(HARNESS_FOLDER))
     spec = importlib.util.spec_from_file_location("runwright_wire", HARNESS_FOLDER / "runwright_wire.py")
     assert spec is not None
     assert spec.loader is not None

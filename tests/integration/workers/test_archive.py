@@ -210,7 +210,7 @@ def test_two_members_of_one_name_are_refused(tmp_path: Path, one: str, other: st
 @pytest.mark.parametrize(
     ("kind", "reason"),
     [
-        (tarfile.SYMTYPE, "symbolic link"),
+        (tarfile.SYMTYPE, "links to something outside"),
         (tarfile.LNKTYPE, "hard link"),
         (tarfile.CHRTYPE, "device"),
         (tarfile.BLKTYPE, "device"),
@@ -226,10 +226,12 @@ def test_a_tar_member_that_is_neither_file_nor_folder_is_refused(
     assert reason in refusal(tar_with((tar_info("evil", type=kind, linkname="/etc/passwd"), b"")), tmp_path)
 
 
-@pytest.mark.parametrize("kind", [0o120777, 0o020644, 0o060644, 0o010644, 0o140644])
+@pytest.mark.parametrize("kind", [0o020644, 0o060644, 0o010644, 0o140644])
 def test_a_zip_member_that_is_neither_file_nor_folder_is_refused(tmp_path: Path, kind: int) -> None:
     archive = zip_by_hand(ZipMember(b"evil", b"/etc/passwd", attributes=kind << 16))
     assert '"evil" is a' in refusal(archive, tmp_path)
+    link = zip_by_hand(ZipMember(b"evil", b"/etc/passwd", attributes=0o120777 << 16))
+    assert "links to something outside" in refusal(link, tmp_path)
 
 
 def test_setuid_files_are_refused_and_setgid_folders_are_just_folders(tmp_path: Path) -> None:
@@ -479,7 +481,7 @@ def test_a_zip_that_was_streamed_has_zeros_or_the_right_values_before_the_conten
     end = central.index(b"PK\5\6")
     struct.pack_into("<L", central, end + 16, len(local) + len(descriptor))
     archive = local + descriptor + bytes(central)
-    assert collect(archive, tmp_path, LIMITS).read("a.txt", at_most=1000) == content
+    assert collect(archive, tmp_path, LIMITS).contents["a.txt"] == content
     wrong = (
         packed[:6]
         + struct.pack("<H", flags)

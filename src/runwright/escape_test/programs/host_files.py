@@ -1,5 +1,6 @@
 """Files of the host: reading and writing them."""
 
+import contextlib
 import ctypes
 import os
 import sys
@@ -217,10 +218,13 @@ def folder_symlink_in_a_bundle(targets: Targets) -> str:
     return _create_in(f"{targets['bundle']}/folder")
 
 
-@attempt(bundle=True)
+@attempt(bundle=True, check="host_write")
 def writing_to_a_bundle(targets: Targets) -> str:
-    """Create a file in the bundle, which the next jobs load."""
-    return _create_in(targets["bundle"])
+    """Create a file in the bundle, and change one, as other sandboxes will load them."""
+    with contextlib.suppress(OSError), open(f"{targets['bundle']}/main.py", "ab") as file:
+        file.write(b"# changed")
+    with open(f"{targets['bundle']}/written-by-an-attempt", "wb"):
+        return "created a file in the bundle"
 
 
 @attempt(entrypoint="relative", check="host_write", ends=("load_error",), bare="entrypoint")

@@ -47,6 +47,7 @@ _STATUSES: Final = {
     "method": 404,
     "slow": 408,
     "conflict": 409,
+    "no_code": 409,
     "decided": 409,
     "quota": 409,
     "too_large": 413,

@@ -25,6 +25,7 @@ MEANINGS: Final = {
     "method": ErrorMeaning(405, "The path exists, but not with this method.", "method_not_allowed"),
     "slow": ErrorMeaning(408, "The request body did not arrive in time.", "request_timeout", headers=_CLOSE),
     "conflict": ErrorMeaning(409, "The state of the resource forbids it.", "resource_conflict"),
+    "no_code": ErrorMeaning(409, "The worker has no code yet.", "no_code"),
     "too_large": ErrorMeaning(413, "The body is over the limit.", "payload_too_large", headers=_CLOSE),
     "invalid": ErrorMeaning(
         422, "Well-formed but invalid; `fields` names every bad field.", "validation_error"

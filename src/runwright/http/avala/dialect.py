@@ -36,6 +36,7 @@ MEANINGS: Final = {
     "method": ErrorMeaning(405, "The path exists, but not with this method.", message="Method not allowed."),
     "slow": ErrorMeaning(408, "The body did not arrive in time.", headers=_CLOSE),
     "conflict": ErrorMeaning(409, "The current state forbids it."),
+    "no_code": ErrorMeaning(409, "The current state forbids it."),
     "decided": ErrorMeaning(409, "The current state forbids it."),
     "too_large": ErrorMeaning(413, "The body is over the limit.", headers=_CLOSE),
     "quota": ErrorMeaning(429, "The organization has reached its limit.", headers={"retry-after": "5"}),

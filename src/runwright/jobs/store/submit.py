@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 from asyncpg import Record
 
-from runwright.core.errors import ConflictError, NotFoundError, TenantSuspendedError
+from runwright.core.errors import ConflictError, NoCodeError, NotFoundError, TenantSuspendedError
 from runwright.core.ids import JobId, WorkerId, new_id
 from runwright.core.job_state import JobStatus, Trigger
 from runwright.db.pool import Database, PoolConnection
@@ -131,6 +131,8 @@ class Rejection(StrEnum):
     WORKER_PAUSED = "paused"
     WORKER_DEPRECATED = "deprecated"
     TENANT_SUSPENDED = "suspended"
+    NO_CODE = "without any code"
+    """Nothing was deployed to it yet, and no source was set. Schedules and events do not ask for it."""
     INPUT_UNCHECKED = "changing its input schema"
     """It has an input schema, and the input was not checked for its present revision."""
 
@@ -170,7 +172,11 @@ worker AS (
            CASE WHEN t.status = 'suspended' THEN '{Rejection.TENANT_SUSPENDED}' ELSE w.status END AS status,
            w.max_concurrency IS NULL AND t.running_jobs IS NULL AND w.runtime = ANY ($20::text[]) AND EXISTS (
                SELECT 1 FROM executors e WHERE e.id = $19 AND e.lease_expires_at > clock_timestamp()
-           ) AS may_start
+           ) AS may_start,
+           EXISTS (
+               SELECT 1 FROM worker_versions v WHERE v.worker_id = w.id AND v.version = w.version
+                 AND (v.source_code IS NOT NULL OR v.bundle_digest IS NOT NULL)
+           ) AS has_code
     FROM workers w LEFT JOIN tenants t ON t.id = w.tenant_id
     WHERE w.id IN (SELECT worker_id FROM item) FOR SHARE OF w
 ),
@@ -184,6 +190,7 @@ inserted AS (
            coalesce(i.pinned_version, w.version), i.created_at
     FROM item i JOIN worker w ON w.id = i.worker_id AND w.tenant_id = i.tenant_id AND w.status = 'active'
         AND coalesce(w.schema_revision = i.schema_revision, true)
+        AND (w.has_code OR i.trigger <> '{Trigger.MANUAL}' OR i.pinned_version IS NOT NULL)
     ON CONFLICT DO NOTHING
     RETURNING tenant_id, id, max_retries, worker_version, created_at
 ),
@@ -205,7 +212,9 @@ queued AS (
 -- their events, where there is a subscription: queued, or started
 {_QUEUED_EVENTS}
 SELECT i.id,
-       CASE w.status WHEN 'active' THEN '{Rejection.INPUT_UNCHECKED}' ELSE w.status END AS worker_status,
+       CASE WHEN w.status <> 'active' THEN w.status
+            WHEN NOT w.has_code AND i.trigger = '{Trigger.MANUAL}' THEN '{Rejection.NO_CODE}'
+            ELSE '{Rejection.INPUT_UNCHECKED}' END AS worker_status,
        coalesce(n.max_retries, j.max_retries) AS max_retries,
        coalesce(n.worker_version, j.worker_version) AS worker_version,
        w.revision AS worker_revision, w.name AS worker_name,
@@ -305,6 +314,10 @@ def _rejected(item: Submission, why: Rejection) -> Exception:
         return NotFoundError(f"There is no worker {item.worker_id}.")
     if why is Rejection.TENANT_SUSPENDED:
         return TenantSuspendedError("The tenant is suspended.")
+    if why is Rejection.NO_CODE:
+        return NoCodeError(
+            f"The worker {item.worker_id} has no code yet: deploy a bundle, or set its source."
+        )
     return ConflictError(f"The worker {item.worker_id} is {why} and takes no new jobs.")
 
 

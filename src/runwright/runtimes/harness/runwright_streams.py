@@ -96,6 +96,7 @@ class LogStream(io.TextIOWrapper):
         super().__init__(buffer, "utf-8", "runwright", "\n", line_buffering=True)
         setattr(self, "mode", "w")  # noqa: B010  as the interpreter does; the type has it read-only
         self.output = buffer.output
+        self._log = buffer.output.log
         self._is_stale = buffer.output.is_stale
 
     def write(self, text: str) -> int:

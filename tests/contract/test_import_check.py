@@ -1,0 +1,69 @@
+"""A bundle is imported before it serves; a worker without code takes no jobs."""
+
+import pytest
+from tests.contract.bundles import Files, send, zip_of
+from tests.contract.client import Api, Json, data_of, error_of
+
+GOOD = "def handler(input, env):\n    return {'version': 1}\n"
+BROKEN: dict[str, tuple[str, Files, str]] = {
+    "python, syntax": ("python", {"main.py": "def handler(:\n"}, "SyntaxError"),
+    "python, no handler": ("python", {"main.py": "x = 1\n"}, "defines no function named handler"),
+    "python, a module that is missing": (
+        "python",
+        {"main.py": "import not_there\n" + GOOD, "pyproject.toml": "[project]\nname = 'x'\n"},
+        "pyproject.toml is not read",
+    ),
+    "nodejs, throws": ("nodejs", {"index.js": "throw new Error('at the start')"}, "at the start"),
+    "deno, no handler": ("deno", {"main.ts": "export const x = 1"}, "exports no handler"),
+    "shell, syntax": ("shell", {"main.sh": "if true; then"}, "syntax error"),
+    "wasm, no module": ("wasm", {"main.wasm": "(module"}, "cannot be imported"),
+}
+
+
+def deploy(api: Api, worker: Json, files: Files, **query: str) -> Json:
+    return data_of(send(api, worker["id"], zip_of(files), **{"check": "true", "wait": "60", **query}), 201)
+
+
+def empty_worker(api: Api, runtime: str, **fields: Json) -> Json:
+    return data_of(api.post("/workers", {"name": "Empty", "runtime": runtime, **fields}), 201)
+
+
+@pytest.mark.parametrize(("runtime", "files", "reason"), BROKEN.values(), ids=BROKEN)
+def test_code_that_cannot_be_imported_never_serves(api: Api, runtime: str, files: Files, reason: str) -> None:
+    worker = empty_worker(api, runtime)
+    version = deploy(api, worker, files)
+    assert (version["status"], version["active"]) == ("failed", False), version
+    assert reason in version["error"]
+    assert data_of(api.get(f"/workers/{worker['id']}"))["version"] == 1
+
+
+def test_the_version_before_keeps_serving_and_the_check_can_be_left_out(api: Api) -> None:
+    worker = empty_worker(api, "python")
+    good = deploy(api, worker, {"main.py": "print('imported')\n" + GOOD})
+    assert (good["status"], good["active"]) == ("ready", True)
+    log = data_of(api.get(f"/workers/{worker['id']}/versions/{good['version']}/log"))["log"]
+    assert "imported" in log
+    assert deploy(api, worker, {"main.py": "def handler(:\n"})["status"] == "failed"
+    job = api.run_job(worker["id"])
+    assert (job["status"], job["output"]) == ("completed", {"version": 1})
+    unchecked = deploy(api, worker, {"main.py": "def handler(:\n    # unchecked\n"}, check="false")
+    assert (unchecked["status"], unchecked["active"]) == ("ready", True)
+
+
+def test_code_that_reads_its_configuration_at_import_finds_it(api: Api) -> None:
+    source = "import os\nURL = os.environ['URL']\nTOKEN = os.environ['TOKEN']\n" + GOOD
+    worker = empty_worker(api, "python", config={"URL": "https://a.example"}, secrets=["TOKEN"])
+    unset = deploy(api, worker, {"main.py": source})
+    assert unset["status"] == "ready", "a secret that is not set yet leaves the check out"
+    api.call("PUT", "/secrets/TOKEN", json={"value": "t0ken-of-the-check"})
+    assert deploy(api, worker, {"main.py": source + "# again\n"})["status"] == "ready"
+    leaking = deploy(api, worker, {"main.py": source + "raise ValueError(TOKEN)\n"})
+    assert leaking["status"] == "failed"
+    assert "t0ken-of-the-check" not in leaking["error"]
+
+
+def test_a_worker_without_any_code_takes_no_jobs(api: Api) -> None:
+    worker = empty_worker(api, "python")
+    error_of(api.post("/jobs", {"worker_id": worker["id"]}), 409, "no_code")
+    api.patch(f"/workers/{worker['id']}", {"source_code": GOOD})
+    assert api.post("/jobs", {"worker_id": worker["id"]}).status_code == 201
