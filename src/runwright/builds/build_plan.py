@@ -17,6 +17,16 @@ _OUT: Final = f"{BUILD_FOLDER}/out"
 _TMP: Final = f"{BUILD_FOLDER}/tmp"  # noqa: S108  inside the sandbox
 _CA: Final = f"{TOOLS}/ca.pem"
 _RETRIES: Final = "2"
+_NAME_SKIPPED_SCRIPTS: Final = """
+const { packages } = JSON.parse(require('fs').readFileSync('node_modules/.package-lock.json', 'utf8'))
+for (const [path, one] of Object.entries(packages)) {
+  if (one.hasInstallScript) {
+    const name = path.replace(/^.*node_modules\\//, '')
+    console.log(`runwright: the install script of ${name} was not run; without it the package may not load`)
+  }
+}
+"""
+"""Names the packages that npm knows to have an install script."""
 
 
 class BuildPlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -127,7 +137,10 @@ def _nodejs(
     if manager.ca_file is not None:
         env["npm_config_cafile"] = _CA
     mounts = {f"{TOOLS}/npm": manager.path} | {path: path for path in manager.interpreter.mounts}
-    return _plan([install], env, {"node_modules": f"{_IN}/node_modules"}), mounts
+    plan = _plan([install], env, {"node_modules": f"{_IN}/node_modules"})
+    if not manager.scripts:
+        plan.extras.append([manager.interpreter.path, "-e", _NAME_SKIPPED_SCRIPTS])
+    return plan, mounts
 
 
 def _deno(

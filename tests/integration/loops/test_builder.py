@@ -108,6 +108,7 @@ class BuildCluster:
             package_managers=self.package_managers[-1],
             build_sandbox=build_sandbox,
             bundle_folder=lambda digest: self.folders.folder("bundles", digest),
+            refusal=refusal,
             layer_folder=lambda digest: self.folders.folder("layers", digest),
             find_layer=builds.layer,
             limits=LAYER_LIMITS,

@@ -17,6 +17,7 @@ import pytest
 
 from runwright.core.clock import system_clock
 from runwright.db.pool import Pool
+from runwright.sandbox.account_files import bundle_group
 from runwright.sandbox.mounts import hold_folders, release_folders
 from runwright.workers.bundles.archive import collect_bundle, collect_tar
 from runwright.workers.bundles.blobs import BlobMissingError, insert_blob, pack
@@ -74,7 +75,7 @@ def age(root: Path, digest: str, seconds: float) -> None:
     os.utime(place, (at, at))
 
 
-async def test_a_bundle_becomes_a_folder_that_everyone_may_read_and_nobody_write(
+async def test_a_bundle_becomes_a_folder_that_everyone_may_read_and_no_user_of_the_host_write(
     database: Pool, root: Path
 ) -> None:
     digest = await store_files(database, FILES)
@@ -83,7 +84,10 @@ async def test_a_bundle_becomes_a_folder_that_everyone_may_read_and_nobody_write
     assert entries(folder) == ["app", "app/data", "app/data/a.txt", "main.py"]
     assert (folder / "app/data/a.txt").read_text() == FILES["app/data/a.txt"]
     for path in (folder, *folder.rglob("*")):
-        assert stat.S_IMODE(path.stat().st_mode) == (0o755 if path.is_dir() else 0o644)
+        found = path.stat()
+        assert stat.S_IMODE(found.st_mode) & ~0o020 == (0o755 if path.is_dir() else 0o644)
+        # The group is that of sandboxes, whose writes go to a layer of their own.
+        assert bool(found.st_mode & 0o020) == (bundle_group() is not None and found.st_gid == bundle_group())
     assert stat.S_IMODE(root.stat().st_mode) == 0o711, "others pass, and cannot look around"
     assert stat.S_IMODE((root / "bundles").stat().st_mode) == 0o711
     assert list((root / "temporary").iterdir()) == []
@@ -97,7 +101,7 @@ async def test_the_umask_changes_nothing(database: Pool, root: Path) -> None:
         folder = await open_cache(database, root).folder("bundles", digest)
     finally:
         os.umask(before)
-    assert stat.S_IMODE((folder / "app/data/a.txt").stat().st_mode) == 0o644
+    assert stat.S_IMODE((folder / "app/data/a.txt").stat().st_mode) & ~0o020 == 0o644
     assert stat.S_IMODE(folder.parent.stat().st_mode) == 0o711
 
 

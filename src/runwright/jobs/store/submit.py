@@ -212,7 +212,7 @@ queued AS (
 -- their events, where there is a subscription: queued, or started
 {_QUEUED_EVENTS}
 SELECT i.id,
-       CASE WHEN w.status <> 'active' THEN w.status
+       CASE WHEN w.status IS DISTINCT FROM 'active' THEN w.status
             WHEN NOT w.has_code AND i.trigger = '{Trigger.MANUAL}' THEN '{Rejection.NO_CODE}'
             ELSE '{Rejection.INPUT_UNCHECKED}' END AS worker_status,
        coalesce(n.max_retries, j.max_retries) AS max_retries,
