@@ -132,10 +132,10 @@ def load(texts: dict[str, str]) -> None:
 def load_entrypoint(plan: dict[str, Any]) -> dict[str, Any]:
     """Write or find the worker's code like the harness, without a check of its path before."""
     sys.path.insert(0, plan["harness"])
-    wire = __import__("runwright_wire")
+    code = __import__("runwright_code")
     targets = plan["targets"]
     if not plan["bundle"]:
-        wire.write_source(plan["entrypoint"], b"host_write")
+        code.write_source(plan["entrypoint"], b"host_write")
         return {"escaped": Path(targets["host_write"]).exists(), "by": "written"}
     scope: dict[str, Any] = {}
     exec(Path(f"{plan['folder']}/bundle/{plan['entrypoint']}").read_text(), scope)
