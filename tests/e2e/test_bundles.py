@@ -71,7 +71,7 @@ def test_a_python_package_with_relative_imports_and_data_runs(api: Api) -> None:
     lines = [{"role": "engineer", "hours": 2}, {"role": "designer", "hours": 1}]
     job = api.run_job(worker["id"], input={"lines": lines})
     assert job["status"] == "completed", job
-    assert job["output"] == {"cents": 34100, "currency": "EUR", "by": "billing", "cwd": "/work"}
+    assert job["output"] == {"cents": 34100, "currency": "EUR", "by": "billing", "cwd": "/app/code"}
     assert job["worker_version"] == 2
     logs = data_of(api.get(f"/jobs/{job['id']}/logs"))["logs"]
     assert "billed 2 lines" in [line["msg"] for line in logs]

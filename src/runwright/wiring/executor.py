@@ -30,7 +30,6 @@ from runwright.egress import Egress
 from runwright.egress.metrics import TrafficCollector
 from runwright.executor.attempt_runner import AttemptRunner
 from runwright.executor.executor import Executor
-from runwright.executor.import_check import ImportChecks
 from runwright.executor.lease import ExecutorSettings, LeaseResources
 from runwright.executor.preparation import Preparation
 from runwright.handler_calls.service import HandlerCallService
@@ -41,6 +40,7 @@ from runwright.runtimes.handler_calls import CallReceiver, HandlerCall, Reply
 from runwright.runtimes.model import Assignment, OnLine, OnOutcome
 from runwright.runtimes.pool.default_slots import default_newcomer_slots, default_slots, host_resources
 from runwright.runtimes.pool.pool import Pool, PoolSettings
+from runwright.wiring.import_check import ImportChecks
 from runwright.wiring.resources import Resources, open_database_pool, open_vault, start_loop
 from runwright.wiring.shutdown import Shutdown
 from runwright.workers.bundles.folders import FolderCache, make_private_folder

@@ -87,15 +87,21 @@ def test_what_is_meant_is_included_but_never_a_secret(folder: Path) -> None:
     assert taken(folder, exclude=["node_modules", "dist"]) == ["main.py"]
 
 
-def test_links_to_outside_are_left_out_and_those_inside_become_files(folder: Path) -> None:
+def test_links_to_outside_are_left_out_and_those_inside_are_kept(folder: Path) -> None:
     write(folder, "a/real.txt")
     (folder / "inside.txt").symlink_to("a/real.txt")
+    (folder / "folder").symlink_to("a")
+    write(folder, ".venv/lib/x.py")
+    (folder / "copied.py").symlink_to(".venv/lib/x.py")
     (folder / "passwd").symlink_to("/etc/passwd")
     (folder / "gone").symlink_to("nothing")
     os.mkfifo(folder / "pipe")
-    assert taken(folder) == ["a/real.txt", "inside.txt", "main.py"]
+    assert taken(folder) == ["a/real.txt", "copied.py", "folder", "inside.txt", "main.py"]
+    targets = {one.path: one.target for one in found(folder).taken if one.target is not None}
+    assert targets == {"folder": "a", "inside.txt": "a/real.txt"}, "what is left out is copied"
     reasons = {one.path: one.reason for one in found(folder).left_out}
     assert reasons == {
+        ".venv/": reasons[".venv/"],
         "gone": "a link to nothing",
         "passwd": "a link to outside the folder",
         "pipe": "not a regular file",
