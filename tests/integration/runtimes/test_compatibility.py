@@ -92,6 +92,8 @@ async def test_a_carriage_return_before_the_newline_is_a_part_of_it(stage: Stage
     assert [text for _, text in played.said] == ["one", "two", "a", "b"]
 
 
+OF_THE_C_LIBRARY = 0x180000000
+"""Two signals that it keeps to itself, and ignores in whatever it starts."""
 PIPE = "while :; do echo y; done | head -n 1; grep -E 'Sig(Ign|Blk)' /proc/self/status"
 
 
@@ -107,7 +109,8 @@ async def test_children_have_the_default_signals_and_end_when_nothing_reads_them
     played = await stage.run(source, runtime=runtime)
     text = str(played.output) if runtime == "nodejs" else "\n".join(text for _, text in played.said)
     assert text.startswith("y\n")
-    assert [line.split()[1] for line in text.split("\n")[1:3]] == ["0" * 16, "0" * 16]
+    ignored = [int(line.split()[1], 16) & ~OF_THE_C_LIBRARY for line in text.split("\n")[1:3]]
+    assert ignored == [0, 0]
 
 
 @pytest.mark.parametrize("runtime", ["nodejs", "deno"])

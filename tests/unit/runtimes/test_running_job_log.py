@@ -8,7 +8,8 @@ import msgspec
 import pytest
 
 from runwright.runtimes.model import Assignment, AttemptOutcome, OutcomeStatus, OutputLine, WorkerCode
-from runwright.runtimes.pool.running_job import LINES_AT_ONCE, RunningJob
+from runwright.runtimes.pool.job_log import LINES_AT_ONCE
+from runwright.runtimes.pool.running_job import RunningJob
 from runwright.runtimes.pool.text_threads import TextThreads
 from runwright.runtimes.protocol import LOG_LINES
 

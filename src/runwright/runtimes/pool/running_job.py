@@ -7,44 +7,34 @@ job comes last.
 """
 
 import time
-from collections.abc import Callable
 from datetime import datetime
 from functools import partial
-from typing import Final, TypeVar
+from typing import TypeVar
 
 import msgspec
 
 from runwright.core.job_state import ErrorCode
 from runwright.core.json_text import is_json
 from runwright.runtimes import protocol
-from runwright.runtimes.handler_calls import NO_CALLS, CallReceiver, read_record, stored_json
+from runwright.runtimes.handler_calls import NO_CALLS, CallReceiver
 from runwright.runtimes.model import (
     Assignment,
     AttemptOutcome,
     OnLine,
     OnOutcome,
     OutcomeStatus,
-    OutputLine,
-    RecordLine,
 )
+from runwright.runtimes.pool.error_report import ErrorReport
 from runwright.runtimes.pool.handler_calls import HandlerCalls
-from runwright.runtimes.pool.job_outcomes import JobOutcomes
-from runwright.runtimes.pool.line_masker import TRUNCATED, LineMasker
+from runwright.runtimes.pool.job_log import JobLogLines
+from runwright.runtimes.pool.line_masker import LineMasker
 from runwright.runtimes.pool.text_threads import TextThreads
-from runwright.runtimes.pool.unfinished_lines import Pace, UnfinishedLines, settled
 from runwright.secrets.escape_decoding import Rest, do_not_rest
-from runwright.secrets.masking import MASK, Masker, Truncation
+from runwright.secrets.masking import Masker, Truncation
 
 T = TypeVar("T")
 
 _encode = msgspec.json.Encoder().encode
-
-
-LINES_AT_ONCE: Final = 1_000
-"""How many lines are stored in one step of the event loop."""
-TEXT_BURST: Final = 1_000
-TEXT_PER_SECOND: Final = 200
-"""Bounds of TEXT frames, some times above those that the harnesses keep."""
 
 
 class KillReason(msgspec.Struct, frozen=True):
@@ -65,42 +55,16 @@ class JobContext(msgspec.Struct, frozen=True):
     timeout_seconds: float
 
 
-def _unchanged(
-    _level: str,
-    data: bytes,
-    _truncation: Truncation | None,
-    _rest: Rest,
-    *,
-    before: bytes,  # noqa: ARG001
-) -> bytes:
-    """Return what has no secrets to mask, in place of `LineMasker.mask`."""
-    return data
-
-
-class RunningJob(JobOutcomes):
+class RunningJob(JobLogLines):
     """One assignment in the pool, from its acceptance to its outcome."""
 
     __slots__ = (
         "_calls",
-        "_lines",
-        "_masker",
-        "_on_line",
-        "_pace",
-        "_queued_bytes",
-        "_queued_lines",
         "_receiver",
-        "_text_frames",
-        "_texts",
-        "_unfinished",
-        "assignment",
         "cancelled",
-        "dropped",
         "ended_before_cancel",
         "frames",
         "id",
-        "log_bytes",
-        "log_lines",
-        "started",
         "started_at",
     )
 
@@ -117,8 +81,7 @@ class RunningJob(JobOutcomes):
         self._lines = None if self._masker is None else LineMasker(self._masker)
         self._texts = threads.queue(assignment.code.tenant_id)
         self._queued_bytes = self._queued_lines = self._text_frames = 0
-        self._pace: Pace | None = None
-        self._unfinished: UnfinishedLines | None = None
+        self._pace = self._unfinished = None
         self.started_at: datetime | None = None
         """When its user code began; `started` is the same moment on the loop's clock."""
         self.started = 0.0
@@ -140,160 +103,6 @@ class RunningJob(JobOutcomes):
         )
         payload = protocol.run_payload(env, a.input, _encode(context))
         return protocol.messages(protocol.FrameKind.RUN, payload, a.id)
-
-    def log_event(self, at: datetime, level: str, text: str) -> None:
-        """Write a lifecycle line, which does not count against the limits."""
-        self._on_line(self.assignment, OutputLine(at, level, text))
-
-    def write(
-        self,
-        at: datetime,
-        level: str,
-        data: bytes,
-        truncation: Truncation | None = None,
-        *,
-        before: bytes = b"",
-    ) -> None:
-        """Write output of user code, one log line per line, within the limits of an attempt.
-
-        `before` is what was written already of the first line: a secret may begin there.
-        """
-        lines = data.count(b"\n") + 1
-        if self._lines is None and lines <= LINES_AT_ONCE and self._texts.is_empty:
-            self._store(at, level, data)
-        elif self.dropped or self.log_is_full():
-            # Lines after a dropped line are dropped too, so that no more is searched than is stored.
-            self.dropped += lines
-        else:
-            while lines > LINES_AT_ONCE and not self.log_is_full():
-                *first, data = data.split(b"\n", LINES_AT_ONCE)
-                self._write_queued(at, level, b"\n".join(first), len(first), None, before)
-                lines, before = lines - len(first), b""
-            if lines > LINES_AT_ONCE:
-                self.dropped += lines
-            else:
-                self._write_queued(at, level, data, lines, truncation, before)
-
-    def take_text(self, at: datetime, stream: int, level: str, data: bytes) -> None:
-        """Take output of which the last line may be unfinished."""
-        if self._unfinished is None:
-            self._unfinished = UnfinishedLines(self.write, self._bar_pace())
-        self._unfinished.take(at, stream, level, data)
-
-    def take_text_frame(self, at: datetime, level: str, data: bytes) -> str | None:
-        """Take the content of a TEXT frame; see `JobLog`."""
-        self._text_frames += 1
-        if self._text_frames > TEXT_BURST + TEXT_PER_SECOND * (time.monotonic() - self.started):
-            return "more unfinished lines than it may send"
-        self.take_text(at, protocol.LEVELS.index(level), level, data)
-        return None
-
-    def end_lines(self, truncation: Truncation = Truncation.MID_LINE) -> None:
-        """Write what is left of unfinished lines."""
-        if self._unfinished is not None:
-            self._unfinished.end(truncation)
-
-    def _bar_pace(self) -> Pace:
-        if self._pace is None:
-            self._pace = Pace()
-        return self._pace
-
-    def _write_queued(
-        self,
-        at: datetime,
-        level: str,
-        data: bytes,
-        lines: int,
-        truncation: Truncation | None,
-        before: bytes,
-    ) -> None:
-        mask = _unchanged if self._lines is None else self._lines.mask
-        work = partial(mask, level, data, truncation, before=before)
-        store = partial(self._store, at, level)
-        self._queue(len(data), lines, work, store, MASK)
-
-    def _queue(
-        self,
-        size: int,
-        lines: int,
-        work: Callable[[Rest], T],
-        store: Callable[[T], None],
-        otherwise: T,
-    ) -> None:
-        """Store lines when they are masked, and what was written before them is stored."""
-        self._queued_bytes += size
-        self._queued_lines += lines
-
-        def then(masked: T) -> None:
-            self._queued_bytes -= size
-            self._queued_lines -= lines
-            store(masked)
-
-        self._texts.add(max(size, 4 * lines), work, then, otherwise=otherwise)
-
-    def write_record(self, at: datetime, level: str, content: bytes) -> str | None:
-        """Write a log line with fields, the content of a RECORD frame; see `JobLog`."""
-        record = read_record(content)
-        if isinstance(record, str):
-            return record
-        store = partial(self._store_record, at, level)
-        if self._masker is None and self._texts.is_empty:
-            store(record)
-        elif self.dropped or self.log_is_full():
-            self.dropped += 1
-        else:
-            work = partial(self._mask_record, level, *record)
-            self._queue(len(content), 1, work, store, (MASK, b"{}"))
-        return None
-
-    def _mask_record(self, level: str, message: bytes, fields: bytes, rest: Rest) -> tuple[bytes, bytes]:
-        if self._masker is None or self._lines is None:
-            return message, fields
-        masked = self._masker.mask_json(fields, rest=rest)
-        return self._lines.mask(level, message, rest=rest), masked if masked.startswith(b"{") else b"{}"
-
-    def _store_record(self, at: datetime, level: str, record: tuple[bytes, bytes]) -> None:
-        """Store a line with fields; further lines of its message follow without, but not without end."""
-        first, *more = record[0].split(b"\n", LINES_AT_ONCE)
-        self._store_line(at, level, first, stored_json(record[1]))
-        for raw in more[: LINES_AT_ONCE - 1]:
-            self._store_line(at, level, raw)
-        if len(more) == LINES_AT_ONCE:
-            self.dropped += more[-1].count(b"\n") + 1
-
-    def _store(self, at: datetime, level: str, data: bytes) -> None:
-        for raw in data.split(b"\n"):
-            if b"\r" in raw:
-                for state in settled(raw, self._bar_pace()):
-                    self._store_line(at, level, state)
-            else:
-                self._store_line(at, level, raw)
-
-    def _store_line(self, at: datetime, level: str, raw: bytes, fields: bytes = b"") -> None:
-        size = len(raw)
-        if not self._has_room(size + len(fields)):
-            self.dropped += 1
-            return
-        self.log_lines += 1
-        text = raw[: protocol.LINE_BYTES].decode("utf-8", "replace").replace("\0", "\ufffd")
-        if size > protocol.LINE_BYTES:
-            text += TRUNCATED
-            size = protocol.LINE_BYTES
-        self.log_bytes += size + len(fields)
-        plain = not fields or fields == b"{}"
-        line = OutputLine(at, level, text) if plain else RecordLine(at, level, text, msgspec.Raw(fields))
-        self._on_line(self.assignment, line)
-
-    def log_is_full(self) -> bool:
-        """Return whether the log has reached its limits, with what waits to be masked."""
-        lines, size = self.log_lines + self._queued_lines, self.log_bytes + self._queued_bytes
-        return lines >= protocol.LOG_LINES or size >= protocol.LOG_BYTES
-
-    def _has_room(self, size: int) -> bool:
-        """Return whether a line of that size is within the limits."""
-        if self.log_lines >= protocol.LOG_LINES:
-            return False
-        return self.log_bytes + min(size, protocol.LINE_BYTES) <= protocol.LOG_BYTES
 
     @property
     def calls(self) -> "HandlerCalls":
@@ -379,3 +188,67 @@ class RunningJob(JobOutcomes):
             self.log_event(at, "error", f"Handler failed: {outcome.error_message}")
         elif outcome.status is OutcomeStatus.CANCELLED:
             self.log_event(at, "warn", f"Handler cancelled after {self.milliseconds(at)}ms")
+
+    # Outcomes before they are masked; `finish` reports them.
+
+    def failed(
+        self, at: datetime | None, code: ErrorCode, message: str, stack: str | None = None
+    ) -> AttemptOutcome:
+        """Return the outcome of a failed job."""
+        return AttemptOutcome(
+            status=OutcomeStatus.FAILED,
+            error_code=code.value,
+            error_message=message,
+            error_stack=stack,
+            started_at=self.started_at,
+            ended_at=at,
+        )
+
+    def ended_by_cancel(self, at: datetime) -> AttemptOutcome:
+        """Return the outcome of a cancelled job."""
+        return AttemptOutcome(
+            status=OutcomeStatus.CANCELLED,
+            error_code=ErrorCode.CANCELLED.value,
+            error_message="The job was cancelled",
+            started_at=self.started_at,
+            ended_at=at,
+        )
+
+    def unstarted(self, at: datetime) -> AttemptOutcome:
+        """Return the outcome of a job whose user code never began."""
+        return AttemptOutcome(status=OutcomeStatus.UNSTARTED, ended_at=at)
+
+    def reported(
+        self, report: ErrorReport | None, payload: bytes, at: datetime, *, out_of_memory: bool
+    ) -> AttemptOutcome:
+        """Return the outcome of a job that has sent its last frame: an ERROR with a report, or a RESULT."""
+        if self.ended_before_cancel:
+            return self.ended_by_cancel(at)
+        if report is None:
+            return self.accept_output(payload, at)
+        return self.fail(report, at, out_of_memory=out_of_memory)
+
+    def accept_output(self, payload: bytes, at: datetime) -> AttemptOutcome:
+        """Return the outcome of a RESULT frame: completed if its output is within the limit.
+
+        Whether it is JSON shows when it is masked.
+        """
+        if len(payload) > protocol.OUTPUT_BYTES:
+            text = f"The handler returned {len(payload)} bytes of JSON; the limit is {protocol.OUTPUT_BYTES}"
+            return self.failed(at, ErrorCode.OUTPUT_TOO_LARGE, text)
+        return AttemptOutcome(
+            status=OutcomeStatus.COMPLETED, output=payload, started_at=self.started_at, ended_at=at
+        )
+
+    def fail(self, report: ErrorReport, at: datetime, *, out_of_memory: bool) -> AttemptOutcome:
+        """Return the outcome of an ERROR frame; `out_of_memory` is what the kernel reports."""
+        if out_of_memory and report.code is ErrorCode.HANDLER_ERROR:
+            return self.out_of_memory(at, report)
+        return self.failed(at, report.code, report.message, report.stack)
+
+    def out_of_memory(self, at: datetime, report: ErrorReport | None = None) -> AttemptOutcome:
+        """Return the outcome of a job that exceeded its memory limit, with what its harness reported."""
+        text = f"The worker used more than its {self.assignment.code.memory_mb} MiB of memory"
+        if report is None:
+            return self.failed(at, ErrorCode.OUT_OF_MEMORY, text)
+        return self.failed(at, ErrorCode.OUT_OF_MEMORY, f"{text} ({report.message})", report.stack)
