@@ -73,10 +73,6 @@ class JobLogLines:
     _pace: Pace | None
     _unfinished: UnfinishedLines | None
 
-    def log_event(self, at: datetime, level: str, text: str) -> None:
-        """Write a lifecycle line, which does not count against the limits."""
-        self._on_line(self.assignment, OutputLine(at, level, text))
-
     def write(
         self,
         at: datetime,
@@ -119,11 +115,6 @@ class JobLogLines:
             return "more unfinished lines than it may send"
         self.take_text(at, protocol.LEVELS.index(level), level, data)
         return None
-
-    def end_lines(self, truncation: Truncation = Truncation.MID_LINE) -> None:
-        """Write what is left of unfinished lines."""
-        if self._unfinished is not None:
-            self._unfinished.end(truncation)
 
     def _bar_pace(self) -> Pace:
         if self._pace is None:

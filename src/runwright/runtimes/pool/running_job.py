@@ -23,6 +23,7 @@ from runwright.runtimes.model import (
     OnLine,
     OnOutcome,
     OutcomeStatus,
+    OutputLine,
 )
 from runwright.runtimes.pool.error_report import ErrorReport
 from runwright.runtimes.pool.handler_calls import HandlerCalls
@@ -103,6 +104,15 @@ class RunningJob(JobLogLines):
         )
         payload = protocol.run_payload(env, a.input, _encode(context))
         return protocol.messages(protocol.FrameKind.RUN, payload, a.id)
+
+    def log_event(self, at: datetime, level: str, text: str) -> None:
+        """Write a lifecycle line, which does not count against the limits."""
+        self._on_line(self.assignment, OutputLine(at, level, text))
+
+    def end_lines(self, truncation: Truncation = Truncation.MID_LINE) -> None:
+        """Write what is left of unfinished lines."""
+        if self._unfinished is not None:
+            self._unfinished.end(truncation)
 
     @property
     def calls(self) -> "HandlerCalls":
