@@ -119,8 +119,8 @@ class Wire {
   }
 }
 
-// Replaces process.stdout and process.stderr, and is what console.warn writes to. Like those of node it can be
-// ended and destroyed, and goes on.
+// Replaces process.stdout and process.stderr, and is what console.warn writes to. Like those of node they can
+// be ended and destroyed, and stay usable.
 class LogStream extends Writable {
   constructor (log, level, fd) {
     super({ decodeStrings: false, autoDestroy: false, emitClose: false })

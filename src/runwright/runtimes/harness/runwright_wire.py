@@ -253,7 +253,7 @@ class LogWriter:
 
 
 def write_all(fd: int, data: bytes) -> None:
-    """Write all of it to a pipe; what nobody reads is dropped."""
+    """Write all of it to a pipe; if it has no reader, it is dropped."""
     try:
         while data:
             data = data[os.write(fd, data) :]

@@ -51,7 +51,7 @@ READ_BYTES = 64 * 1024
 OUTPUT_FILE = ".ava-output"
 SOCKET = ".runwright.sock"
 SHOW_MS = 50
-"""How long a script may take to go on with a line before it is shown unfinished."""
+"""After how long an unfinished line is shown."""
 COMMANDS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "bin")
 """The folder of `rw`."""
 CALL_SECONDS = 2.0
@@ -103,7 +103,7 @@ class Script:
         err, err_write = os.pipe2(os.O_CLOEXEC)
         actions = [(os.POSIX_SPAWN_DUP2, fd, place) for place, fd in enumerate((stdin, out_write, err_write))]
         try:
-            # Python ignores SIGPIPE; a script that did would not end when nobody reads what it writes.
+            # Python ignores SIGPIPE; a script that did would not end when its reader has gone.
             self.pid = os.posix_spawn(
                 argv[0],
                 argv,
