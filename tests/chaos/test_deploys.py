@@ -37,7 +37,9 @@ class Place:
 
     async def deploy(self, worker_id: str, content: Any = BUNDLE) -> httpx.Response:  # noqa: ANN401  as httpx
         return await self.client.post(
-            f"{PATH}/{worker_id}/deploy", content=content, headers={"content-type": "application/zip"}
+            f"{PATH}/{worker_id}/deploy?check=false",
+            content=content,
+            headers={"content-type": "application/zip"},
         )
 
     async def worker(self) -> dict[str, Any]:

@@ -134,7 +134,7 @@ def test_code_is_deployed_compared_and_rolled_back(rw: Runwright) -> None:
     assert rw.jobs.run("app", wait=WAIT).output == 2
     assert [one.version for one in rw.workers.versions("app")] == [2, 1]
     assert rw.workers.version("app", 2).digest == version.digest
-    assert rw.workers.version_log("app", 2).log == ""
+    assert rw.workers.version_log("app", 2).log == "runwright: importing main.py\n"
     assert [one.path for one in rw.workers.version_files("app", 2).files] == ["main.py"]
     assert "return 2" in rw.workers.version_file("app", 2, "main.py").content
     [difference] = rw.workers.diff("app", 1, 2).files
