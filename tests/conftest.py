@@ -3,6 +3,7 @@
 import itertools
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
@@ -61,6 +62,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> FileSch
 
 def pytest_configure(config: pytest.Config) -> None:
     """Make the folder that the processes of this run share; they inherit its name."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # A shell starts what is in the background so, and commands of tests would inherit that Ctrl-C is ignored.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if config.getoption("--file-seconds") and "PYTEST_XDIST_WORKER" not in os.environ:
         config.pluginmanager.register(FileSeconds())
     if FOLDER_VARIABLE not in os.environ:
