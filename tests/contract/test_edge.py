@@ -302,7 +302,7 @@ async def test_not_ready_is_503(connection: Connection) -> None:
 
 
 async def _queued_job(connection: Connection, **headers: str) -> Json:
-    body = {"name": "w", "runtime": "python"}
+    body = {"name": "w", "runtime": "python", "source_code": "def handler(input, env):\n    return 1\n"}
     connection.send("POST", "/v1/ava/workers", json.dumps(body).encode(), **headers)
     status, _, answer = await connection.answer()
     assert status == 201
