@@ -8,7 +8,8 @@ import sys
 from datetime import UTC, datetime
 from typing import Final
 
-from runwright.db.pool import open_pool
+from runwright.db.errors import unavailable
+from runwright.db.pool import Pool, open_pool
 from runwright.jobs.notifications import JobNotifications
 from runwright.loops.scheduler import Scheduler
 from runwright.telemetry.emit import TelemetryEvent
@@ -26,9 +27,19 @@ def _emit(event: TelemetryEvent) -> None:
     sys.stderr.write(f"{event}\n")
 
 
+async def _open_pool(dsn: str) -> Pool:
+    """Return a pool, however often its first connection is cut: what supervises a server starts it again."""
+    while True:
+        try:
+            return await open_pool(dsn, max_size=4, by_key=True)
+        except Exception as error:
+            if not unavailable(error):
+                raise
+
+
 async def main(dsn: str, begin: datetime) -> None:
     """Fire until killed."""
-    db = await open_pool(dsn, max_size=4, by_key=True)
+    db = await _open_pool(dsn)
     notifications = JobNotifications(origin="fast", send=lambda _: None)
     scheduler = Scheduler(
         db, clock=lambda: fast_clock(begin), notifications=notifications, emit=_emit, batch=40
