@@ -71,25 +71,6 @@ async def start_executor(
     egress = _start_egress(res, term, stack)
     handler_calls = await _open_handler_calls(res, stack)
 
-    def make_pool(runner: AttemptRunner) -> Pool:
-        return Pool(
-            settings=_pool_settings(res.settings),
-            host=res.host,
-            clock=res.clock,
-            on_started=runner.on_started,
-            on_line=runner.on_line,
-            on_outcome=runner.on_outcome,
-            on_capacity=runner.on_capacity,
-            calls=CallReceiver(
-                lambda assignment, call, reply: handler_calls.serve(
-                    runner.running(assignment.id), call, reply
-                ),
-                runner.on_progress,
-            ),
-            egress=egress,
-            term=term,
-        )
-
     preparation = Preparation(secrets=open_vault(res, res.db, stack), files=files, emit=res.emit)
     executor = Executor(
         res.db,
@@ -98,7 +79,7 @@ async def start_executor(
         clock=res.clock,
         notifications=res.job_notifications,
         emit=res.emit,
-        make_pool=make_pool,
+        make_pool=partial(_make_pool, res, egress, term, handler_calls),
         preparation=preparation,
     )
     promoter = Promoter(res.db, clock=res.clock, notifications=res.job_notifications, emit=res.emit)
@@ -110,6 +91,37 @@ async def start_executor(
         res.db, preparation=preparation, make_pool=partial(_make_check_pool, res, egress, term)
     )
     return ExecutorParts(executor, checks)
+
+
+def _make_pool(
+    res: Resources,
+    egress: Egress | None,
+    term: LeaseTerm,
+    handler_calls: HandlerCallService,
+    runner: AttemptRunner,
+) -> Pool:
+    return Pool(
+        settings=_pool_settings(res.settings),
+        host=res.host,
+        clock=res.clock,
+        on_started=runner.on_started,
+        on_line=runner.on_line,
+        on_outcome=runner.on_outcome,
+        on_capacity=runner.on_capacity,
+        calls=CallReceiver(partial(_serve_call, handler_calls, runner), runner.on_progress),
+        egress=egress,
+        term=term,
+    )
+
+
+def _serve_call(
+    service: HandlerCallService,
+    runner: AttemptRunner,
+    assignment: Assignment,
+    call: HandlerCall,
+    reply: Reply,
+) -> None:
+    service.serve(runner.running(assignment.id), call, reply)
 
 
 def _make_check_pool(
@@ -130,16 +142,6 @@ def _make_check_pool(
         egress=egress,
         term=term,
     )
-
-
-def _serve_call(
-    service: HandlerCallService,
-    runner: AttemptRunner,
-    assignment: Assignment,
-    call: HandlerCall,
-    reply: Reply,
-) -> None:
-    service.serve(runner.running(assignment.id), call, reply)
 
 
 async def _open_handler_calls(res: Resources, stack: AsyncExitStack) -> HandlerCallService:
