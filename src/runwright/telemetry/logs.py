@@ -26,6 +26,10 @@ _SECRET_TEXT: Final = (
 )
 
 
+_HTTP_CLIENTS: Final = ("httpx", "httpcore")
+"""They log each request with its whole URL, in which secrets may stand; only their warnings are written."""
+
+
 def set_up_logs(settings: Settings) -> None:
     """Configure logging: every line goes to stderr, in the format and from the level of the settings."""
     shared: list[Processor] = [
@@ -63,6 +67,8 @@ def set_up_logs(settings: Settings) -> None:
         root.removeHandler(old)
     root.addHandler(handler)
     root.setLevel(settings.log_level.upper())
+    for name in _HTTP_CLIENTS:
+        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 class EventLog:

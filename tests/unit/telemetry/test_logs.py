@@ -3,7 +3,9 @@
 import json
 import logging
 from collections.abc import Iterator
+from typing import Literal
 
+import httpx
 import pytest
 import structlog
 
@@ -18,6 +20,8 @@ def _restore() -> Iterator[None]:
     yield
     root.handlers[:] = handlers
     root.setLevel(level)
+    for name in ("httpx", "httpcore"):
+        logging.getLogger(name).setLevel(logging.NOTSET)
     structlog.reset_defaults()
 
 
@@ -45,6 +49,16 @@ def test_libraries_log_in_the_same_shape(capsys: pytest.CaptureFixture[str]) -> 
         "library",
         0,
     )
+
+
+@pytest.mark.parametrize("level", ["debug", "info"])
+def test_requests_of_http_clients_are_not_logged_with_their_urls(
+    capsys: pytest.CaptureFixture[str], level: Literal["debug", "info"]
+) -> None:
+    set_up_logs(Settings(log_format="json", log_level=level))
+    with httpx.Client(transport=httpx.MockTransport(lambda _: httpx.Response(204))) as client:
+        client.get("https://example.test/hook?key=hunter2")
+    assert json_lines(capsys) == []
 
 
 def test_lines_below_the_level_are_dropped(capsys: pytest.CaptureFixture[str]) -> None:
