@@ -2,12 +2,14 @@
 
 It runs on asyncio's own loop instead of uvloop, whose callbacks cannot be measured. Each callback or step of a
 task whose processor time (of the thread, so that a busy machine does not count) exceeds `LEAST_SECONDS` is a
-line of the report: its milliseconds, and what it was.
+line of the report: its milliseconds, and what it was. Loops of other threads, such as that of the MCP tools, do not
+count.
 """
 
 import asyncio
 import os
 import sys
+import threading
 import time
 from asyncio.events import Handle
 from typing import Any, Final
@@ -40,6 +42,9 @@ def _describe(handle: Handle) -> str:
 
 def _meter(report: int) -> None:
     def run(self: Handle) -> None:
+        if threading.current_thread() is not threading.main_thread():
+            _run(self)
+            return
         before = time.thread_time()
         try:
             _run(self)

@@ -200,10 +200,18 @@ async def read_body(receive: Receive) -> bytes | Response:
                     return _error(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The request is too long.")
     except TimeoutError:
         return _error(HTTPStatus.REQUEST_TIMEOUT, "The request body did not arrive in time.")
-    bare = outside_strings(body)
-    if sum(map(bare.count, (b",", b":", b"[", b"{"))) > MOST_VALUES:
+    if _has_many_values(body):
         return _error(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The request has too many values.")
     return body
+
+
+def _has_many_values(body: bytes) -> bool:
+    """Return whether JSON has more values and names than a request may have."""
+    # Strings alone may be too many; taking them out to see that would hold the event loop.
+    if body.count(b'"') - body.count(b'\\"') > 2 * MOST_VALUES:
+        return True
+    bare = outside_strings(body)
+    return sum(map(bare.count, (b",", b":", b"[", b"{"))) > MOST_VALUES
 
 
 def _replayed(body: bytes) -> Receive:
