@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import Any, Self, TypedDict, Unpack
 
 import httpx
+from tests.waiting import until
 
 from runwright import Runwright
 from runwright.client.blocking import BlockingTransport
@@ -175,6 +176,14 @@ class Api(Caller):
         response = self.post(WEBHOOKS, body)
         assert response.status_code == 201, response.text
         return response.json()
+
+    def await_end(self, job_id: str) -> Json:
+        """Return a job once it has ended."""
+        return until(lambda: data_of(self.get(f"/jobs/{job_id}")), lambda job: job["completed_at"])
+
+    def await_start(self, job_id: str) -> Json:
+        """Return a job once it is not queued any more."""
+        return until(lambda: data_of(self.get(f"/jobs/{job_id}")), lambda job: job["status"] != "queued")
 
     def run_job(self, worker_id: str, **fields: Json) -> Json:
         """Submit a job and return it ended."""

@@ -2,6 +2,7 @@
 
 import pytest
 from tests.contract.client import TIME, Api, Json, data_of, error_of, fields_of
+from tests.waiting import until
 
 FAR = "2099-01-01T00:00:00Z"
 FAILING = "def handler(input, env):\n    raise ValueError(f\"no {input['n']}\")\n"
@@ -12,10 +13,9 @@ FIELDS = {
 
 
 def ended(api: Api, operation: Json) -> Json:
-    """Follow an operation to its end; each answer is a state of it, in order."""
-    while operation["status"] == "running":
-        operation = data_of(api.get(f"/jobs/bulk/{operation['id']}"))
-    return operation
+    """Follow an operation to its end."""
+    path = f"/jobs/bulk/{operation['id']}"
+    return until(lambda: data_of(api.get(path)), lambda now: now["status"] != "running")
 
 
 def test_cancel_500_queued_jobs_with_one_request(api: Api) -> None:
@@ -67,8 +67,7 @@ def test_a_retry_runs_the_latest_version_or_the_original(api: Api) -> None:
         operation = ended(api, data_of(api.post("/jobs/bulk", body), 202))
         assert (operation["version"], operation["done"]) == (version, 1)
         repeat = next(job for job in api.get("/jobs").json()["data"] if job["retry_of"] == old["id"])
-        while repeat["status"] in {"queued", "running"}:
-            repeat = data_of(api.get(f"/jobs/{repeat['id']}"))
+        repeat = api.await_end(repeat["id"])
         outcomes[version] = (repeat["status"], repeat["worker_version"])
         old = repeat
     assert outcomes == {"original": ("failed", 1), "latest": ("completed", 2)}

@@ -1,14 +1,13 @@
 """`/v1/ava/inbox`: what agents flag waits for a person, who answers once."""
 
-import time
 from uuid import uuid4
 
 import pytest
 from tests.contract.client import TIME, Api, Json, data_of, error_of, fields_of
 from tests.contract.test_audit import entries
+from tests.waiting import eventually
 
 INBOX = "/inbox"
-WITHIN_SECONDS = 30.0
 
 
 class Flagging:
@@ -26,9 +25,7 @@ class Flagging:
         """Publish an event, flag its execution, and return the execution's uid."""
         known = {one["uid"] for one in self._pending()}
         data_of(self.api.post("/events", {"type": "custom.paid", "payload": payload}), 201)
-        deadline = time.monotonic() + WITHIN_SECONDS
-        while not (new := [one for one in self._pending() if one["uid"] not in known]):
-            assert time.monotonic() < deadline, "no execution was opened"
+        new = eventually(lambda: [one for one in self._pending() if one["uid"] not in known])
         action = {"execution": new[0]["uid"], "action": "flag", "reason": reason}
         done = self.api.http.post("/api/v1/agent-actions", json=action, headers=self.avala)
         assert done.status_code == 200, done.text

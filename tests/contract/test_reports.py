@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 from tests.contract.client import TIME, Api, data_of, error_of, fields_of
+from tests.waiting import let_midnight_pass
 
 FAILS = "def handler(input, env):\n    raise ValueError('no')\n"
 
@@ -66,6 +67,7 @@ def test_a_series_refuses_a_period_that_is_none(api: Api) -> None:
 
 
 def test_analytics_have_the_documented_shape(api: Api) -> None:
+    let_midnight_pass()
     good, bad = api.make_worker(), api.make_worker(source_code=FAILS)
     done = [api.run_job(good["id"]), api.run_job(good["id"], trigger="webhook")]
     api.run_job(bad["id"])

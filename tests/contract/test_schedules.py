@@ -1,12 +1,12 @@
 """Schedules as the API promises them; each test names the rows of the contract that it proves."""
 
-import time
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
 from tests.contract.client import TIME, Api, Json, data_of, error_of, fields_of
 from tests.contract.conftest import Server
+from tests.waiting import eventually, until
 
 KEYS = {
     *("id", "tenant_id", "worker_id", "name", "cron", "timezone", "input", "enabled", "next_run_at"),
@@ -21,7 +21,6 @@ BACKFILL_KEYS = {
     *("id", "schedule_id", "from", "to", "status", "matched", "first", "last", "done", "failed", "skipped"),
     *("error", "created_by", "created_at", "completed_at"),
 }
-PATIENCE_SECONDS = 60.0
 UNKNOWN = "/schedules/sch_01jd9x3v7m0000000000000000"
 
 
@@ -32,13 +31,7 @@ def parsed(text: str) -> datetime:
 
 def until_fired(api: Api, schedule_id: str) -> Json:
     """Wait until a schedule has fired, and return its latest tick."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while time.monotonic() < deadline:
-        ticks = api.get(f"/schedules/{schedule_id}/ticks").json()["data"]
-        if ticks:
-            return ticks[0]
-        time.sleep(0.2)
-    pytest.fail("the schedule did not fire")
+    return eventually(lambda: api.get(f"/schedules/{schedule_id}/ticks").json()["data"])[0]
 
 
 def test_create_answers_201_with_the_record_and_its_defaults(api: Api) -> None:
@@ -306,10 +299,7 @@ def test_a_schedule_fires_by_itself_and_its_tick_names_the_job(api: Api, server:
     assert (after["last_job_id"], after["last_run_at"]) == (tick["job_id"], tick["decided_at"])
     assert after["next_run_at"] == schedule["next_run_at"], "and from there by the expression again"
 
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while (job := data_of(api.get(f"/jobs/{tick['job_id']}")))["status"] != "completed":
-        assert time.monotonic() < deadline, job
-        time.sleep(0.1)
+    job = api.await_end(tick["job_id"])
     assert (job["trigger"], job["schedule_id"], job["output"]) == ("scheduled", schedule["id"], {"n": 7})
     assert job["scheduled_at"] == tick["scheduled_for"]
     listed = api.get("/jobs", **{"filter[trigger]": "scheduled"}).json()["data"]
@@ -336,9 +326,7 @@ def test_a_run_fires_now_and_changes_nothing_else(api: Api) -> None:
     assert data_of(api.get(path)) == schedule
     [tick] = api.get(f"{path}/ticks").json()["data"]
     assert (tick["origin"], tick["status"], tick["job_id"]) == ("manual", "fired", job["id"])
-    while job["status"] in {"queued", "running"}:
-        job = data_of(api.get(f"/jobs/{job['id']}"))
-    assert job["output"] == {"n": 5}
+    assert api.await_end(job["id"])["output"] == {"n": 5}
     key = {"Idempotency-Key": "run"}
     first = data_of(api.post(f"{path}/run", **key), 201)
     assert data_of(api.post(f"{path}/run", **key), 200)["id"] == first["id"]
@@ -366,9 +354,9 @@ def test_a_window_is_caught_up_after_a_dry_run(api: Api) -> None:
     started = data_of(api.post(f"{path}/backfill", window, **{"Idempotency-Key": "b"}), 202)
     assert started.keys() == BACKFILL_KEYS
     assert started["id"].startswith("bfl_")
-    done = started
-    while done["status"] == "running":
-        done = data_of(api.get(f"{path}/backfills/{started['id']}"))
+    done = until(
+        lambda: data_of(api.get(f"{path}/backfills/{started['id']}")), lambda now: now["status"] != "running"
+    )
     assert (done["status"], done["matched"], done["done"], done["failed"]) == ("completed", 13, 13, 0)
     assert TIME.fullmatch(done["completed_at"])
     ticks = api.get(f"{path}/ticks", per_page="100").json()["data"]

@@ -1,9 +1,8 @@
 """`/v1/system`: the state of the server, for its operator alone."""
 
-import time
-
 from tests.contract.client import TIME, Api, data_of, error_of
 from tests.contract.conftest import MakeKey, Server
+from tests.waiting import until
 
 from runwright import __version__
 from runwright.db.migrator import bundled_migrations
@@ -41,10 +40,9 @@ def test_it_says_for_how_long_the_oldest_job_has_been_due(api: Api) -> None:
         source_code="import time\ndef handler(i, e):\n    time.sleep(60)\n", max_concurrency=1
     )
     jobs = [api.make_job(blocker["id"]) for _ in range(2)]
-    queue = data_of(operator.get(SYSTEM))["queue"]
-    deadline = time.monotonic() + 30
-    while not (queue["ready"] >= 1 and queue["running"] >= 1) and time.monotonic() < deadline:
-        queue = data_of(operator.get(SYSTEM))["queue"]
+    queue = until(
+        lambda: data_of(operator.get(SYSTEM))["queue"], lambda now: now["ready"] >= 1 and now["running"] >= 1
+    )
     assert queue["oldest_due_at"] <= jobs[1]["created_at"]
     assert queue["oldest_due_seconds"] >= 0
     assert queue["oldest_due_at"] < later["scheduled_at"]

@@ -14,6 +14,7 @@ import pytest
 from tests.contract.client import TIME, WEBHOOKS, Api, Json, RawClient, data_of, error_of, fields_of
 from tests.contract.conftest import PLATFORM_KEY, Server, running_server
 from tests.receiver import Received, Receiver, make_certificate, receiving, server_tls
+from tests.waiting import until
 
 KEYS = {
     "id",
@@ -31,7 +32,6 @@ DELIVERY_KEYS = {
     *("completed_at", "next_attempt_at"),
 }
 URL = "https://hooks.example.com/x"
-WAIT_SECONDS = 30.0
 
 
 @pytest.fixture(scope="module")
@@ -81,13 +81,10 @@ def deliveries(api: Api, webhook: Json, **params: str) -> list[Json]:
 
 def settled(api: Api, webhook: Json, attempts: int = 1) -> Json:
     """The only delivery of a webhook, once it has had that many attempts."""
-    deadline = time.monotonic() + WAIT_SECONDS
-    while time.monotonic() < deadline:
-        found = deliveries(api, webhook)
-        if found and found[0]["attempt_count"] >= attempts:
-            [delivery] = found
-            return delivery
-    pytest.fail(f"no {attempts} attempts within {WAIT_SECONDS} s")
+    [delivery] = until(
+        lambda: deliveries(api, webhook), lambda found: found and found[0]["attempt_count"] >= attempts
+    )
+    return delivery
 
 
 def verify(request: Received, secret: str) -> Json:

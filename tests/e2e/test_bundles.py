@@ -1,10 +1,8 @@
 """Bundles of every kind run on a real server; versions change under running jobs without a trace."""
 
-import time
-
-import pytest
 from tests.contract.bundles import Files, deploy, send, zip_of
 from tests.contract.client import Api, Json, data_of, fields_of
+from tests.waiting import until
 
 PYTHON: Files = {
     "billing/__init__.py": "",
@@ -121,7 +119,7 @@ def test_a_running_job_keeps_its_version_and_the_next_one_has_the_new(api: Api) 
     await_line(api, job, "began")
     deploy(api, worker["id"], {"main.py": "def handler(input, env):\n    return 'new'\n"})
     assert api.run_job(worker["id"])["output"] == "new"
-    ended = ended_job(api, job)
+    ended = api.await_end(job["id"])
     assert (ended["status"], ended["output"], ended["worker_version"]) == ("completed", "old", 2)
 
 
@@ -164,23 +162,9 @@ def test_the_same_bundle_of_two_tenants_is_run_apart(api: Api) -> None:
     assert stranger.run_job(theirs["id"])["output"] == [False, "you"]
 
 
-def await_line(api: Api, job: Json, text: str, seconds: float = 30) -> None:
+def await_line(api: Api, job: Json, text: str) -> None:
     """Wait until a job has written a line."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        lines = data_of(api.get(f"/jobs/{job['id']}/logs"))["logs"]
-        if any(line["msg"] == text for line in lines):
-            return
-        time.sleep(0.05)
-    pytest.fail(f"no line {text!r}")
-
-
-def ended_job(api: Api, job: Json, seconds: float = 30) -> Json:
-    """Wait until a job has ended and return it."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        now = data_of(api.get(f"/jobs/{job['id']}"))
-        if now["status"] not in {"queued", "running"}:
-            return now
-        time.sleep(0.05)
-    pytest.fail(f"{job['id']} has not ended")
+    until(
+        lambda: [line["msg"] for line in data_of(api.get(f"/jobs/{job['id']}/logs"))["logs"]],
+        lambda lines: text in lines,
+    )

@@ -5,7 +5,6 @@ import json
 import re
 import shutil
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -19,6 +18,7 @@ from tests.e2e.test_printed_commands import shell_environment
 from tests.model_endpoint import says, wants
 from tests.printed import PrintedCommandError, Shell, Statement, read_page
 from tests.stand_in import StandIn, stand_in
+from tests.waiting import until
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -31,8 +31,6 @@ WEBHOOK = re.compile(r"deliveries go to (\S+)\n.*?shown this once: (\S+)", re.DO
 
 WAITS = {"runwright inbox list": "900 is more than 50", "av /executions/ ": "approve.*flag|flag.*approve"}
 """What a person would look for again: a listing, and what it shows in the end."""
-
-WAIT_SECONDS = 60.0
 
 Json = Any
 """What a job returns; which of it is right is for the tests to say."""
@@ -48,10 +46,10 @@ class Played:
 
     def wait(self, worker: str, count: int) -> list[Json]:
         """Wait until a worker has so many jobs that have ended, and return them."""
-        until = time.monotonic() + WAIT_SECONDS
-        while len([one for one in self.jobs(worker) if one["completed_at"]]) < count:
-            assert time.monotonic() < until, self.jobs(worker)
-        return self.jobs(worker)
+        return until(
+            lambda: self.jobs(worker),
+            lambda jobs: len([one for one in jobs if one["completed_at"]]) >= count,
+        )
 
     def jobs(self, worker: str) -> list[Json]:
         """Return the jobs of a worker, oldest first."""
@@ -119,7 +117,9 @@ def type_commands(shell: Shell, readme: Path) -> str:
             for listing, awaited in WAITS.items():
                 if listing in statement.text:
                     shell.run(
-                        Statement(0, f"until {{ {statement.text}\n}} | grep -Eq '{awaited}'; do :; done")
+                        Statement(
+                            0, f"until {{ {statement.text}\n}} | grep -Eq '{awaited}'; do sleep 0.1; done"
+                        )
                     )
             output = shell.run(statement)
         except PrintedCommandError as failure:

@@ -1,11 +1,11 @@
 """A caller of the Avala API, and what every answer must have."""
 
 import re
-import time
 from typing import Any
 
 import httpx
 from tests.contract.client import Caller, Json
+from tests.waiting import until
 
 AVALA = "/api/v1"
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
@@ -65,10 +65,7 @@ class Avala(Caller):
 
     def await_executions(self, agent: Json, count: int, **query: str) -> list[Json]:
         """Return the agent's executions once there are that many."""
-        deadline = time.monotonic() + WAIT_SECONDS
-        while len(found := self.executions(agent, **query)) < count:
-            assert time.monotonic() < deadline, (count, len(found))
-            time.sleep(0.05)
+        found = until(lambda: self.executions(agent, **query), lambda now: len(now) >= count)
         assert len(found) == count
         return found
 

@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -25,6 +24,7 @@ from avala_agents import (
 from tests.contract.avala.client import AVALA, FORBIDDEN, NOBODY, NOT_FOUND, UNAUTHORIZED, WAIT_SECONDS, Avala
 from tests.contract.client import Api, data_of
 from tests.contract.conftest import Server
+from tests.waiting import until
 
 PROJECT = "770a9600-a40d-63f6-c938-668877660000"
 EVENTS = 1_000
@@ -350,10 +350,11 @@ def test_two_processes_of_one_agent_decide_each_of_a_thousand_events_once(
     with ExitStack() as stack:
         for path in outputs:
             stack.enter_context(running(org, name, path))
-        deadline = time.monotonic() + 3 * WAIT_SECONDS
-        while avala.get(f"/agents/{agent['uid']}/")["execution_stats"] != {"completed": EVENTS}:
-            assert time.monotonic() < deadline, avala.get(f"/agents/{agent['uid']}/")
-            time.sleep(0.2)
+        until(
+            lambda: avala.get(f"/agents/{agent['uid']}/")["execution_stats"],
+            lambda stats: stats == {"completed": EVENTS},
+            seconds=3 * WAIT_SECONDS,
+        )
     handled = [path.read_text().split() for path in outputs]
     assert all(handled)
     assert len(handled[0]) + len(handled[1]) == EVENTS

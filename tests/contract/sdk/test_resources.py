@@ -3,6 +3,7 @@
 import pytest
 from tests.contract.conftest import PLATFORM_KEY, Server
 from tests.contract.sdk.conftest import ECHO, WAIT
+from tests.waiting import eventually
 
 from runwright import AsyncRunwright, Runwright
 from runwright.client import ApiError
@@ -66,10 +67,7 @@ def test_agents_decide_and_people_answer(rw: Runwright) -> None:
 
 def _leased(rw: Runwright, uid: str) -> list[ExecutionInfo]:
     """Poll, as agents do, until the router has handed the event over."""
-    while True:
-        found = rw.agents.claim(uid, seconds=60)
-        if found:
-            return list(found)
+    return list(eventually(lambda: rw.agents.claim(uid, seconds=60)))
 
 
 def test_automations(rw: Runwright) -> None:

@@ -2,7 +2,6 @@
 
 import json
 import re
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -13,11 +12,11 @@ from tests.contract.conftest import Server
 from tests.contract.sdk.cutting_proxy import cutting_proxy
 from tests.e2e.cli.conftest import Home
 from tests.receiver import Receiver, receiving
+from tests.waiting import eventually
 
 from runwright import Runwright
 from runwright.outbox.signing import hex_signature, standard_signature
 
-WITHIN_SECONDS = 30.0
 HELLO = "def handler(input, env):\n    return input\n"
 
 
@@ -33,9 +32,7 @@ class Reviewer:
         """Let the agent flag an event, and return the id of the question."""
         known = {one.id for one in self.rw.inbox.list()}
         self.rw.events.publish(self.event, payload)
-        deadline = time.monotonic() + WITHIN_SECONDS
-        while not (claimed := self.rw.agents.claim(self.agent.uid, seconds=60)):
-            assert time.monotonic() < deadline, "no execution was opened"
+        claimed = eventually(lambda: self.rw.agents.claim(self.agent.uid, seconds=60))
         self.rw.agents.act(claimed[0].uid, "flag", reason="Is it right?")
         return next(one.id for one in self.rw.inbox.list() if one.id not in known)
 

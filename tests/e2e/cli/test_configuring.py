@@ -6,6 +6,7 @@ import re
 import pytest
 from tests.contract.conftest import PLATFORM_KEY, Server
 from tests.e2e.cli.conftest import Home
+from tests.waiting import until
 
 from runwright import Runwright
 
@@ -90,6 +91,13 @@ def test_events_are_published_and_listed(home: Home) -> None:
     assert "type" in refused.stderr
 
 
+def slots_in_use(operator: Runwright) -> str:
+    """Return what `top` prints about the server's only executor."""
+    [executor] = operator.system().executors
+    assert executor["live"]
+    return f"executors 1   slots {executor['running']}/{executor['slots']}"
+
+
 def test_figures_and_a_view_are_shown(home: Home, rw: Runwright, worker: str, server: Server) -> None:
     rw.jobs.run(worker, {}, wait=60)
     (row,) = (one for one in json.loads(home.ok("runwright stats -o json")) if one["worker_name"] == worker)
@@ -102,6 +110,12 @@ def test_figures_and_a_view_are_shown(home: Home, rw: Runwright, worker: str, se
     operator = {"RUNWRIGHT_URL": "", "RUNWRIGHT_KEY": "", "XDG_CONFIG_HOME": str(home.folder / "operator")}
     login = f"runwright login {server.url} --tenant ten_top --with-key"
     home.ok(login, input=PLATFORM_KEY, **operator)
-    assert "executors 1   slots 0/" in home.ok("runwright top --once", **operator)
+    with Runwright(
+        server.url, PLATFORM_KEY, tenant="ten_top", user="usr_top", role="platform-admin"
+    ) as rows:  # a row is as old as the last heartbeat, so both are read until they are of the same one
+        until(
+            lambda: (slots_in_use(rows), home.ok("runwright top --once", **operator)),
+            lambda both: both[0] in both[1],
+        )
     assert home.run("runwright top").returncode == 2, "it needs a terminal"
     assert home.run("runwright system").returncode == 4, "it is for the operator"

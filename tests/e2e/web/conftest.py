@@ -19,6 +19,7 @@ from playwright.sync_api import (
     ConsoleMessage,
     Page,
     ViewportSize,
+    expect,
     sync_playwright,
 )
 from tests.contract.client import Api, RawClient
@@ -34,6 +35,8 @@ WIDE: ViewportSize = {"width": 1440, "height": 900}
 _PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 _EXPECTED = re.compile(r"Failed to load resource: .*(401|403|404|422|net::ERR)")
 """What Chromium itself writes about answers; the page shows them."""
+
+expect.set_options(timeout=30_000)  # as actions have; the default of 5 s is too short for a busy machine
 
 OpenPage = Callable[..., Page]
 
@@ -84,7 +87,6 @@ def context(chromium: Browser, server: Server, problems: list[str]) -> Iterator[
     context = chromium.new_context(
         base_url=server.url, viewport=WIDE, color_scheme="light", timezone_id="UTC", locale="en-GB"
     )
-    context.set_default_timeout(15_000)
     watch(context, problems)
     yield context
     context.close()

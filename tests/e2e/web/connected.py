@@ -2,18 +2,15 @@
 agents that ask people, automations, secrets and keys.
 """
 
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import TypeVar
 from uuid import uuid4
 
 from tests.contract.client import Api, Json, data_of
 from tests.contract.conftest import Server
+from tests.waiting import eventually
 
-WITHIN_SECONDS = 30.0
-T = TypeVar("T")
 REVIEW = """
 def handler(input, env):
     amount = input.get("amount", 0)
@@ -25,14 +22,6 @@ DIGEST = """
 def handler(input, env):
     return {"answer": "4 deploys, 2 incidents, nothing open.", "events": []}
 """
-
-
-def eventually(read: Callable[[], T | None]) -> T:
-    """Return what `read` returns once it is something."""
-    deadline = time.monotonic() + WITHIN_SECONDS
-    while not (found := read()):
-        assert time.monotonic() < deadline, "It has not happened."
-    return found
 
 
 def bearer(api: Api) -> dict[str, str]:

@@ -14,7 +14,7 @@ def test_a_newcomer_creates_a_worker_and_runs_it_in_three_clicks(page: Page, ten
     page.get_by_role("link", name="Create a worker from a template").click()
     page.get_by_role("button", name="Create", exact=True).click()
     page.get_by_role("dialog", name="Run hello").get_by_role("button", name="Run").click()
-    expect(page.locator(".lead")).to_contain_text("Completed", timeout=30_000)
+    expect(page.locator(".lead")).to_contain_text("Completed")
     expect(page.get_by_role("log")).to_contain_text("Greeting world")
     [worker] = tenant.get("/workers").json()["data"]
     assert worker["name"] == "hello"
