@@ -19,6 +19,7 @@ import socket
 import struct
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from io import FileIO
@@ -135,6 +136,7 @@ def _become(command: Command) -> None:
     os.chdir(command.folder)
     os.environ.clear()
     os.environ.update(command.variables)
+    tempfile.tempdir = None  # what it is depends on the variables
     sys.argv = [str(Path(sys.executable).with_name("runwright")), *command.arguments]
     sys.stdin, sys.stdout = open(0), open(1, "w")  # noqa: SIM115  standard streams
     sys.stderr = open(2, "w", errors="backslashreplace", buffering=1)  # noqa: SIM115  as above

@@ -25,7 +25,7 @@ from runwright.secrets.keyring import Keyring, SecretBox
 from runwright.webhooks.sending import WebhookSender
 from runwright.webhooks.service import WebhookEndpoints
 
-WAIT_SECONDS = 30.0
+WAIT_SECONDS = 60.0
 
 
 class Received:

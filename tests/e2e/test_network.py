@@ -13,7 +13,7 @@ PYTHON = """
 import urllib.request
 def handler(input, env):
     try:
-        return urllib.request.urlopen(input["url"], timeout=10).read().decode()
+        return urllib.request.urlopen(input["url"], timeout=60).read().decode()
     except OSError as error:
         return type(error).__name__
 """

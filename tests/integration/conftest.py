@@ -28,7 +28,7 @@ ENTRYPOINTS = {
     "deno": "main.ts",
     "wasm": "main.wasm",
 }
-PATIENCE_SECONDS = 30.0
+PATIENCE_SECONDS = 90.0
 _tokens = itertools.count(1)
 
 

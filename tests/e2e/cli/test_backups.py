@@ -69,7 +69,11 @@ def test_a_backup_has_no_key_unless_it_is_asked_for(
     content = (operator.folder / "plain.backup").read_bytes()
     for secret in ((server.data_dir / "vault-key").read_text().strip(), PLATFORM_KEY, VALUE):
         assert secret.encode() not in content
-    checked = json.loads(operator.ok("runwright restore plain.backup --verify -o json"))
+    temporary = place / "temporary"
+    temporary.mkdir()
+    checked = json.loads(
+        operator.ok("runwright restore plain.backup --verify -o json", TMPDIR=str(temporary))
+    )
     assert checked["trial"] == {
         "rows": sum(checked["rows"].values()),
         "secrets": checked["trial"]["secrets"],
@@ -79,7 +83,7 @@ def test_a_backup_has_no_key_unless_it_is_asked_for(
     elsewhere = {"RUNWRIGHT_DATA_DIR": str(place / "none")}
     no_key = operator.run("runwright restore plain.backup --verify -o json", **elsewhere)
     assert json.loads(no_key.stdout)["trial"]["secrets"] is None, no_key.stderr
-    assert not list(Path(tempfile.gettempdir()).glob("runwright-verify-*"))
+    assert not list(temporary.iterdir())
     data = place / "data"
     restored = operator.run(f"runwright restore plain.backup --data-dir {data}")
     assert restored.returncode == 0

@@ -19,7 +19,7 @@ class Inbox:
         self.heard.put_nowait(payload)
 
     async def next(self) -> str:
-        return await asyncio.wait_for(self.heard.get(), 10)
+        return await asyncio.wait_for(self.heard.get(), 60)
 
 
 @pytest.fixture

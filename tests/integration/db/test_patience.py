@@ -90,7 +90,8 @@ async def test_so_is_the_lookup_of_a_key_that_others_share(pool: Pool) -> None:
             await keys.authenticate(new_key_text())
 
 
-async def test_the_waits_of_a_request_add_up_to_one_patience() -> None:
+async def test_the_waits_of_a_request_add_up_to_one_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PATIENCE_SECONDS", 30.0)
     loop, ends = asyncio.get_running_loop(), []
     with patience(Availability()) as one:
         for _ in range(3):
@@ -109,12 +110,15 @@ async def test_after_a_long_upload_the_patience_is_new(monkeypatch: pytest.Monke
         assert one.begin() > first + 0.01
 
 
-async def test_a_database_that_answers_may_take_its_time(database_url: str) -> None:
+async def test_a_database_that_answers_may_take_its_time(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "SILENT_SECONDS", 1.0)
     availability = Availability()
     slow = await open_pool(database_url, max_size=1, statement_class=UNLIMITED, availability=availability)
     async with answering(availability):
         with patience(availability):
-            assert await slow.fetchval("SELECT 1 FROM pg_sleep(1)") == 1
+            assert await slow.fetchval("SELECT 1 FROM pg_sleep(2)") == 1
     await close_pool(slow)
 
 

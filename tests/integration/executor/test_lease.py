@@ -64,7 +64,7 @@ class OtherReaper(threading.Thread):
 async def test_a_blocked_event_loop_loses_neither_the_lease_nor_a_job(
     make_engine: MakeEngine, database_url: str, block: Callable[[float], None]
 ) -> None:
-    engine = make_engine(lease_seconds=2)
+    engine = make_engine(lease_seconds=4)
     await engine.start()
     executor_id = engine.executor.id
     job = await engine.submit(await engine.worker(PAUSED), b'{"seconds": 0.5}')
@@ -82,14 +82,14 @@ async def test_a_blocked_event_loop_loses_neither_the_lease_nor_a_job(
 async def test_a_loop_that_is_blocked_for_too_long_gives_its_jobs_up(
     make_engine: MakeEngine, database_url: str
 ) -> None:
-    engine = make_engine(lease_seconds=1, unresponsive_seconds=1)
+    engine = make_engine(lease_seconds=2, unresponsive_seconds=2)
     await engine.start()
     executor_id = engine.executor.id
     job = await engine.submit(await engine.worker(PAUSED), b'{"seconds": 60}')
     await engine.until(lambda: engine.has_line(job, "begun"))
     reaper = OtherReaper(database_url)
     reaper.start()
-    sleep(5)
+    sleep(7)
     assert not engine.executor.lease.held
     assert reaper.end() == [job.id]
     ended = await engine.ended(job)

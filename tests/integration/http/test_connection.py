@@ -212,7 +212,7 @@ async def test_work_for_a_client_that_has_left_ends_and_its_body_is_not_kept() -
 async def test_a_client_that_takes_nothing_is_cut_off_and_a_slow_one_is_not(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(connection_module, "STALL_SECONDS", 0.2)
+    monkeypatch.setattr(connection_module, "STALL_SECONDS", 0.5)
     monkeypatch.setattr(connection_module, "SLOWEST_BYTES", 1)
     size = 16 * 1024 * 1024
 

@@ -326,7 +326,7 @@ async def test_the_heap_is_sized_by_the_workers_memory(stage: Stage) -> None:
 
 
 async def test_it_is_kept_in_stock_only_where_it_was_used_lately(make_stage: MakeStage) -> None:
-    stage = await make_stage(prebooted={"deno": 1, "shell": 1}, lately_seconds=0.5)
+    stage = await make_stage(prebooted={"deno": 1, "shell": 1}, lately_seconds=3)
     await stage.eventually(lambda: stage.pool.stats().sandboxes.get("shell", {}).get("blank") == 1)
     assert "deno" not in stage.pool.stats().sandboxes
     await stage.run("export default () => 1", runtime="deno")

@@ -191,7 +191,7 @@ async def test_jobs_behind_one_that_turns_out_slow_are_given_to_another_sandbox(
     stage = await make_stage(slots=2)
     await warm(stage, SLEEP)
     stage.pool._cpu_count = 1  # noqa: SLF001  as on a host with one cpu: queue before opening more
-    slow = stage.assign(SLEEP, input=b'{"s": 1}')
+    slow = stage.assign(SLEEP, input=b'{"s": 4}')
     behind = stage.assign(SLEEP)
     assert stage.pool.stats().running == 2
     await stage.finish(behind)
@@ -286,7 +286,7 @@ async def test_a_job_that_waits_in_a_socket_is_cancelled_at_once_and_the_running
 ) -> None:
     stage = await make_stage(slots=1, fast_seconds=10, pipeline_seconds=100)
     await warm(stage, SLEEP)
-    running = stage.assign(SLEEP, input=b'{"s": 0.5}')
+    running = stage.assign(SLEEP, input=b'{"s": 2}')
     first, second, third = (stage.assign(SLEEP) for _ in range(3))
     await stage.saying(running, "on")
     stage.pool.cancel(second.id)

@@ -292,7 +292,7 @@ async def test_a_submit_does_not_wait_for_a_bundle_that_is_being_stored(world: W
         await other.execute("LOCK TABLE blobs IN ACCESS EXCLUSIVE MODE")
         deploying = asyncio.create_task(world.deploy(worker, {"main.py": CODE, "n": "1"}))
         await waiting(world.db)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             await world.db.execute("SELECT 1 FROM workers WHERE id = $1 FOR UPDATE", worker.id)
         await transaction.rollback()
         assert (await deploying).version == stored.version == 2

@@ -137,7 +137,7 @@ async def test_an_item_added_when_the_last_one_ends_is_flushed() -> None:
     first = batcher.add(1)
     first.add_done_callback(lambda _done: added.append(batcher.add(2)))
     await first
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not added:  # noqa: ASYNC110
             await asyncio.sleep(0)
         assert await added[0] == 4

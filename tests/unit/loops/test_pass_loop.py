@@ -15,7 +15,7 @@ async def test_a_hint_cuts_the_pause_short() -> None:
     loop.start()
     await loop.reached(1)
     loop.wake()
-    await asyncio.wait_for(loop.reached(2), 10)
+    await asyncio.wait_for(loop.reached(2), 60)
     await loop.stop()
 
 
@@ -32,7 +32,7 @@ async def test_a_hint_during_a_pass_is_not_lost() -> None:
     await entered.wait()
     loop.wake()
     go_on.set()
-    await asyncio.wait_for(loop.reached(2), 10)
+    await asyncio.wait_for(loop.reached(2), 60)
     await loop.stop()
 
 
@@ -43,7 +43,7 @@ async def test_a_pass_that_raises_is_reported_and_followed_by_another() -> None:
     telemetry = RecordedTelemetry()
     loop = PassLoop("test", make_pass, emit=telemetry, error_pause_seconds=0)
     loop.start()
-    await asyncio.wait_for(loop.reached(3), 10)
+    await asyncio.wait_for(loop.reached(3), 60)
     await loop.stop()
     assert set(telemetry.kinds()) == {LoopPassFailed}
 
@@ -60,7 +60,7 @@ async def test_a_pass_whose_wait_is_cancelled_under_it_is_followed_by_another() 
     telemetry = RecordedTelemetry()
     loop = PassLoop("test", make_pass, emit=telemetry, error_pause_seconds=0)
     loop.start()
-    await asyncio.wait_for(loop.reached(3), 10)
+    await asyncio.wait_for(loop.reached(3), 60)
     await loop.stop()
     assert set(telemetry.kinds()) == {LoopPassFailed}
 
