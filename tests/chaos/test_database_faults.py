@@ -39,7 +39,7 @@ from runwright.runtimes.probe import probe_host
 LONG: Final = os.environ.get("CHAOS") == "long"
 JOBS: Final = 2000 if LONG else 12
 PER_ARMING: Final = 50 if LONG else JOBS
-SECONDS: Final = 60.0
+SECONDS: Final = 100.0
 ROUNDS: Final = (
     (Fault.GONE_BEFORE, Fault.GONE_AFTER, Fault.DISK_FULL),
     (Fault.SILENT_BEFORE, Fault.READ_ONLY),

@@ -12,7 +12,7 @@ from runwright.core.clock import system_clock
 from runwright.db.pool import Pool, open_pool
 from runwright.events.notifications import EventNotifications
 from runwright.events.store import append_event
-from runwright.loops import sender
+from runwright.loops import in_flight_limiter, sender
 from runwright.loops.in_flight_limiter import Spacer
 from runwright.loops.router import Router
 from runwright.loops.sender import OutboxSender
