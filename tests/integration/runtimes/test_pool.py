@@ -162,7 +162,7 @@ async def test_jobs_of_a_slow_worker_never_wait_behind_each_other(make_stage: Ma
 
 
 async def test_jobs_of_a_fast_worker_wait_in_its_sandboxes_and_end_in_order(make_stage: MakeStage) -> None:
-    stage = await make_stage(slots=2)
+    stage = await make_stage(slots=2, fast_seconds=10, pipeline_seconds=100)
     await warm(stage)
     jobs = [stage.assign(QUICK, input=b'{"n": %d}' % n) for n in range(60)]
     assert stage.pool.stats().running > 2
@@ -173,7 +173,7 @@ async def test_jobs_of_a_fast_worker_wait_in_its_sandboxes_and_end_in_order(make
 
 
 async def test_room_tells_how_many_more_jobs_of_a_fast_worker_fit(make_stage: MakeStage) -> None:
-    stage = await make_stage(slots=1)
+    stage = await make_stage(slots=1, fast_seconds=10, pipeline_seconds=100)
     await warm(stage)
     first = stage.assign(QUICK)
     room = stage.pool.capacity()
@@ -188,7 +188,7 @@ async def test_room_tells_how_many_more_jobs_of_a_fast_worker_fit(make_stage: Ma
 async def test_jobs_behind_one_that_turns_out_slow_are_given_to_another_sandbox(
     make_stage: MakeStage,
 ) -> None:
-    stage = await make_stage(slots=2)
+    stage = await make_stage(slots=2, fast_seconds=0.3, pipeline_seconds=100)
     await warm(stage, SLEEP)
     stage.pool._cpu_count = 1  # noqa: SLF001  as on a host with one cpu: queue before opening more
     slow = stage.assign(SLEEP, input=b'{"s": 4}')
@@ -370,7 +370,7 @@ async def test_kill_all_ends_everything_and_the_pool_goes_on(make_stage: MakeSta
 async def test_release_hands_back_what_has_not_begun_and_leaves_the_rest(make_stage: MakeStage) -> None:
     stage = await make_stage(slots=1, fast_seconds=10, pipeline_seconds=100)
     await warm(stage, SLEEP)
-    running = stage.assign(SLEEP, input=b'{"s": 0.3}')
+    running = stage.assign(SLEEP, input=b'{"s": 2}')
     behind = [stage.assign(SLEEP) for _ in range(3)]
     elsewhere = stage.assign(QUICK, worker="other")
     await stage.saying(running, "on")
