@@ -49,7 +49,7 @@ class Place:
 
     async def until(self, condition: str) -> None:
         """Wait until a query says that it is so."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not await self.db.fetchval(condition):  # noqa: ASYNC110  nobody signals what a table holds
                 await asyncio.sleep(0.01)
 
