@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 from tests.contract.client import Api, Json, RawClient, data_of
 from tests.contract.conftest import PLATFORM_KEY, Server, running_server
-from tests.e2e.web.connected import eventually
+from tests.waiting import eventually
 
 from runwright.client import Runwright
 from runwright.client.session import Credentials
