@@ -6,6 +6,9 @@ import sys
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
+from tests.bench.compare import compare, lines_of
 from tests.bench.plan import FIGURES, PEERS, Plan, run_plan
 from tests.bench.report import write_report
 from tests.bench.results import OURS
@@ -40,11 +43,14 @@ FULL: Final = Plan(
     fairness_requests=40,
     bulk_jobs=100_000,
 )
+COMPARED_REQUESTS: Final = 900
 
 
 def main() -> int:
     """Run the bench; 1 where something that should have been measured failed."""
     options = _parser().parse_args()
+    if options.compare:
+        return _compare(options.compare, options.jobs or COMPARED_REQUESTS, options.out)
     names = set(options.only or [])
     plan = QUICK if options.quick else FULL
     plan = plan.narrowed(
@@ -59,13 +65,23 @@ def main() -> int:
     return 1 if results.failed else 0
 
 
+def _compare(revision: str, requests: int, folder: Path) -> int:
+    compared = asyncio.run(compare(revision, requests))
+    text = "\n".join(lines_of(compared)) + "\n"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "compare.json").write_bytes(msgspec.json.format(msgspec.json.encode(compared), indent=2))
+    sys.stdout.write(text)
+    return 0
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="tests.bench", description=__doc__)
     names = [*FIGURES, OURS, *PEERS]
     parser.add_argument("--only", action="append", choices=names, help="a figure or a system (repeatable)")
     parser.add_argument("--quick", action="store_true", help="one round with small numbers")
-    parser.add_argument("--jobs", type=int, help="jobs per throughput measurement")
+    parser.add_argument("--jobs", type=int, help="jobs per measurement of throughput, or of --compare")
     parser.add_argument("--rounds", type=int, help="how often to measure throughput and latency")
+    parser.add_argument("--compare", metavar="REV", help="this tree beside another commit, in one run")
     parser.add_argument("--out", type=Path, default=Path("bench-results"), help="folder for the report")
     return parser
 

@@ -5,11 +5,7 @@ runs from the request that submits the jobs to the end of the last one, by the s
 """
 
 import asyncio
-import base64
 import contextlib
-import secrets
-import subprocess
-from collections.abc import AsyncIterator
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -17,16 +13,13 @@ from unittest import mock
 
 from runwright.db.embedded.tuning import SETTINGS
 from tests.bench.connection import Connection
+from tests.bench.executors import executing, split_settings
 from tests.bench.postgres import postgres_running
-from tests.bench.process import ChildError, running, tail
 from tests.bench.result import Claimers
 from tests.bench.server import (
-    READY_SECONDS,
     Server,
     all_ended,
     check_all_completed,
-    command_path,
-    free_port,
     make_worker,
     serving,
 )
@@ -47,8 +40,7 @@ async def measure_claimers(folder: Path) -> list[Claimers]:
         stack.enter_context(mock.patch.dict(SETTINGS, max_connections=str(CONNECTIONS)))
         dsn = await stack.enter_async_context(postgres_running(folder))
         env = {
-            "RUNWRIGHT_DATABASE_URL": dsn,
-            "RUNWRIGHT_VAULT_KEY": base64.b64encode(secrets.token_bytes(32)).decode(),
+            **split_settings(dsn),
             "RUNWRIGHT_DB_POOL_SIZE": "2",
             "RUNWRIGHT_EXECUTOR_SLOTS": str(SLOTS),
             "RUNWRIGHT_EXECUTOR_NEWCOMER_SLOTS": "0",
@@ -60,7 +52,7 @@ async def measure_claimers(folder: Path) -> list[Claimers]:
 
 async def _measure(folder: Path, server: Server, env: dict[str, str], executors: int) -> Claimers:
     async with contextlib.AsyncExitStack() as stack:
-        starts = [_executing(folder, env, n) for n in range(executors)]
+        starts = [executing(folder, env, n) for n in range(executors)]
         await asyncio.gather(*(stack.enter_async_context(start) for start in starts))
         connection = stack.enter_context(server.connect())  # not idle while the executors start
         worker = make_worker(connection, source=_SLEEP)
@@ -72,20 +64,6 @@ async def _measure(folder: Path, server: Server, env: dict[str, str], executors:
         check_all_completed(connection, worker, warm + jobs)
         seconds = _seconds_of(connection, ids)
     return Claimers(executors=executors, jobs=jobs, seconds=seconds, of_ideal=TURNS * JOB_SECONDS / seconds)
-
-
-@contextlib.asynccontextmanager
-async def _executing(folder: Path, env: dict[str, str], nth: int) -> AsyncIterator[None]:
-    """Run an executor until the block ends."""
-    log = folder / f"executor-{nth}.log"
-    command = [str(command_path()), "serve", "--roles", "executor", "--port", str(free_port())]
-    command += ["--data-dir", str(folder / f"executor-{nth}")]
-    async with running(command, log=log, env=env, stdout=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        line = await asyncio.wait_for(process.stdout.readline(), READY_SECONDS)
-        if not line.startswith(b"runwright ready"):
-            raise ChildError(f"an executor did not get ready:\n{tail(log)}")
-        yield
 
 
 def _submit(connection: Connection, worker: str, jobs: int) -> list[str]:

@@ -1,4 +1,7 @@
-"""Trigger to result: `POST /jobs?wait`, one at a time, on a warm python worker."""
+"""Trigger to result: `POST /jobs?wait`, one at a time, on a warm python worker.
+
+With one process, with API and executor as two processes, and beside them a call of huey and its result.
+"""
 
 import time
 from pathlib import Path
@@ -7,20 +10,46 @@ from typing import Final
 import msgspec
 
 from tests.bench.connection import Connection
+from tests.bench.executors import executing, split_settings
+from tests.bench.peers.huey_latency import huey_missing, measure_huey
+from tests.bench.postgres import postgres_running
 from tests.bench.process import ChildError
 from tests.bench.result import Latency
-from tests.bench.server import make_worker, run_jobs, serving
+from tests.bench.results import OURS
+from tests.bench.server import Server, make_worker, run_jobs, serving
 
 WARM_JOBS: Final = 100
 
 
-async def measure_wait(folder: Path, requests: int) -> Latency:
-    """Measure it on a fresh server, over one kept-alive connection."""
+SPLIT: Final = "API and executor apart"
+HUEY: Final = "huey"
+
+
+async def measure_wait(folder: Path, requests: int) -> dict[str, Latency]:
+    """Measure each on fresh servers, over one kept-alive connection."""
     async with serving(folder) as server:
-        with server.connect() as connection:
-            worker = make_worker(connection)
-            run_jobs(connection, worker, WARM_JOBS)
-            return latency_of(connection, worker, requests)
+        measured = {OURS: _of_server(server, requests)}
+    measured[SPLIT] = await _split(folder, requests)
+    if huey_missing() is None:
+        measured[HUEY] = await measure_huey(folder, requests)
+    return measured
+
+
+async def _split(folder: Path, requests: int) -> Latency:
+    place = folder / "split"
+    place.mkdir(mode=0o711)
+    async with postgres_running(place) as dsn:
+        env = split_settings(dsn)
+        roles = ("--roles", "api,scheduler", "--migrate")
+        async with serving(place, *roles, env=env) as server, executing(place, env):
+            return _of_server(server, requests)
+
+
+def _of_server(server: Server, requests: int) -> Latency:
+    with server.connect() as connection:
+        worker = make_worker(connection)
+        run_jobs(connection, worker, WARM_JOBS)
+        return latency_of(connection, worker, requests)
 
 
 def latency_of(connection: Connection, worker: str, requests: int) -> Latency:

@@ -25,11 +25,12 @@ from tests.bench.drain import measure_drain
 from tests.bench.fairness import measure_fairness
 from tests.bench.ingress import measure_ingress
 from tests.bench.isolation import measure_names, measure_receivers, measure_templates
-from tests.bench.latency import measure_wait
+from tests.bench.latency import HUEY, measure_wait
 from tests.bench.listing import measure_listing
 from tests.bench.masking import measure_masking
 from tests.bench.memory import measure_memory
 from tests.bench.neighbours import measure_neighbours
+from tests.bench.peers import huey_latency
 from tests.bench.peers import measure as peer_measure
 from tests.bench.peers.celery_peer import CeleryPeer
 from tests.bench.peers.dbos_peer import DbosPeer
@@ -127,6 +128,8 @@ async def run_plan(plan: Plan) -> Results:
         if "wait" in plan.figures and OURS in systems:
             wait = await _attempt(results, "wait", lambda f: measure_wait(f, plan.wait_requests))
             results.wait += [wait] if wait else []
+            if wait and HUEY in wait:
+                results.subjects[HUEY] = Subject(version(huey_latency.PACKAGE), huey_latency.DESCRIPTION)
     if OURS in systems:
         await _single_figures(plan, results)
         await _shared_figures(plan, results)

@@ -41,7 +41,7 @@ def _lines(results: Results, bars: Sequence[Bar]) -> Iterator[str]:
     yield from _throughput_table("Single submit, overlapping with execution", results.submit)
     yield from _throughput_table("Drain of a backlog", results.drain)
     for number, wait in enumerate(results.wait):
-        yield from _latency_table(f"Trigger to result, round {number + 1}", {"POST /jobs?wait": wait})
+        yield from _latency_table(f"Trigger to result, round {number + 1}", wait)
     for cold in results.cold:
         yield from _latency_table("First job of a new worker", cold)
     for listing in results.listing:

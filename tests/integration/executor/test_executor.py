@@ -15,7 +15,7 @@ from runwright.core.errors import ConflictError, NotFoundError
 from runwright.core.ids import JobId, WorkerId
 from runwright.core.job_state import ErrorCode, JobStatus
 from runwright.core.paging import PageRequest
-from runwright.executor import claim_loop
+from runwright.executor import attempt_runner, claim_loop
 from runwright.executor.preparation import Preparation
 from runwright.executor.worker_cache import LoadedWorker
 from runwright.job_views.model import JobFilter
@@ -57,10 +57,13 @@ async def test_a_failing_job_is_tried_again_and_then_fails_for_good(make_engine:
     assert len(await engine.job_views.attempts(job.tenant_id, job.id)) == 2
 
 
-async def test_lines_of_a_running_job_can_be_read_while_it_runs(make_engine: MakeEngine) -> None:
+async def test_lines_of_a_running_job_can_be_read_while_it_runs_and_a_cancel_is_noticed_at_once(
+    make_engine: MakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attempt_runner, "CANCELS_SECONDS", 3600.0)  # by the notification, not by the look
     engine = make_engine()
     await engine.start()
-    job = await engine.submit(await engine.worker(SLOW))
+    job = await engine.submit(await engine.worker(SLOW, timeout_seconds=300))
     await engine.until(lambda: engine.has_line(job, "begun"))
     assert (await engine.jobs.get(job.tenant_id, job.id)).status is JobStatus.RUNNING
     await engine.jobs.cancel(CALLER, job.id)
@@ -133,8 +136,8 @@ async def test_an_executor_that_lost_its_lease_kills_what_runs_and_starts_over(
     assert again.status is JobStatus.COMPLETED
 
 
-async def test_a_claim_whose_answer_was_lost_is_handed_back_and_runs(make_engine: MakeEngine) -> None:
-    engine = make_engine()
+async def _with_lost_claim(engine: Engine) -> Job:
+    """Return a job that the database says an executor has, which never had the answer; its claims are stopped."""
     await engine.start()
     worker = await engine.worker(ECHO)
     await engine.executor.claims.loop.stop()
@@ -143,6 +146,22 @@ async def test_a_claim_whose_answer_was_lost_is_handed_back_and_runs(make_engine
     await engine.db.execute(
         "UPDATE job_queue SET state = 'running', executor_id = $1, fence = 1", engine.executor.id
     )
+    return job
+
+
+async def test_a_claim_whose_answer_was_lost_is_handed_back_when_the_executor_stops(
+    make_engine: MakeEngine,
+) -> None:
+    engine = make_engine()
+    job = await _with_lost_claim(engine)
+    await engine.executor.stop()
+    assert [event.job_id for event in engine.telemetry.of(StrayClaimHandedBack)] == [job.id]
+    assert (await engine.jobs.get(job.tenant_id, job.id)).status is JobStatus.QUEUED
+
+
+async def test_a_claim_whose_answer_was_lost_is_handed_back_and_runs(make_engine: MakeEngine) -> None:
+    engine = make_engine()
+    job = await _with_lost_claim(engine)
     engine.executor.claims.loop.start()
     assert (await engine.ended(job)).status is JobStatus.COMPLETED
     assert [event.job_id for event in engine.telemetry.of(StrayClaimHandedBack)] == [job.id]
