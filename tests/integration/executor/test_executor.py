@@ -23,6 +23,7 @@ from runwright.jobs.model import AttemptEnd, Job
 from runwright.jobs.service import Jobs
 from runwright.leases.store import expire_lease
 from runwright.telemetry.events.executor import (
+    ExecutorLeaseLost,
     JobHandedBack,
     JobRecordFailed,
     StrayClaimHandedBack,
@@ -132,6 +133,8 @@ async def test_an_executor_that_lost_its_lease_kills_what_runs_and_starts_over(
     async with asyncio.timeout(20):
         while engine.executor.id == old_id or engine.executor.pool.stats().running:
             await engine.next_heartbeat()
+    (lost,) = engine.telemetry.of(ExecutorLeaseLost)
+    assert (lost.executor_id, lost.jobs) == (old_id, 1)
     again = await engine.ended(await engine.submit(await engine.worker(ECHO)))
     assert again.status is JobStatus.COMPLETED
 
@@ -416,3 +419,26 @@ async def test_a_job_that_is_cancelled_while_it_is_prepared_does_not_run(make_en
     ended = await engine.ended(job)
     assert (ended.status, ended.started_at is None) == (JobStatus.CANCELLED, True)
     assert not await engine.has_line(job, "hello")
+
+
+async def test_a_job_that_is_prepared_while_the_lease_is_lost_takes_no_slot_and_does_not_run(
+    make_engine: MakeEngine,
+) -> None:
+    secrets = SlowSecrets()
+    engine = make_engine(preparation=Preparation(secrets=secrets))
+    await engine.start()
+    worker = await engine.worker(ECHO)
+    await engine.db.execute("UPDATE workers SET secrets = '{A}', revision = revision + 1")
+    job = await engine.submit(worker)
+    await secrets.asked.wait()
+    old_id = engine.executor.id
+    await expire_lease(engine.db, executor_id=old_id)
+    async with asyncio.timeout(20):
+        while engine.executor.id == old_id:
+            await engine.next_heartbeat()
+    assert (engine.executor.runner.unplaced(), len(engine.executor.runner)) == ([], 0)
+    secrets.given.set()
+    await engine.reaper.start()
+    ended = await engine.ended(job)
+    assert ended.error is not None
+    assert (ended.error.code, engine.begun[job.id]) == (ErrorCode.EXECUTOR_LOST, 0)
