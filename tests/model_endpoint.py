@@ -1,6 +1,7 @@
 """A stand-in for a language model's endpoint: answers chat completions by a script, and keeps what it was asked."""
 
 import json
+import socket
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,7 +13,10 @@ Json = Any
 
 
 class ModelEndpoint:
-    """Says what `script` holds, one entry per request, the last one for ever; an integer is a status."""
+    """Says what `script` holds, one entry per request, the last one for ever.
+
+    An integer is a status, bytes are the body as it is, and None cuts the connection.
+    """
 
     def __init__(self, port: int) -> None:
         self.port = port
@@ -57,8 +61,12 @@ def model_endpoint() -> Iterator[ModelEndpoint]:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             known = self.path == "/v1/chat/completions"
             answer = endpoint.answer(body, self.headers["Authorization"]) if known else 404
+            if answer is None:
+                self.connection.shutdown(socket.SHUT_RDWR)
+                return
             status = answer if isinstance(answer, int) else 200
-            text = json.dumps({"error": "no"} if isinstance(answer, int) else answer).encode()
+            said = {"error": "no"} if isinstance(answer, int) else answer
+            text = said if isinstance(said, bytes) else json.dumps(said).encode()
             self.send_response(status)
             if status == 429:
                 self.send_header("Retry-After", "0")

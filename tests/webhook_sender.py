@@ -32,7 +32,7 @@ def headers_of(  # noqa: PLR0911  one per scheme
         hub = {"X-Hub-Signature-256": "sha256=" + hex_digest(secret, body)}
         return hub | ({"X-GitHub-Delivery": message_id} if scheme == "github" else {})
     if scheme == "gitlab":
-        return {"X-Gitlab-Token": secret, "X-Gitlab-Event-UUID": message_id}
+        return {"X-Gitlab-Token": secret, "Idempotency-Key": message_id}
     if scheme == "bitbucket":
         return {"X-Hub-Signature": "sha256=" + hex_digest(secret, body), "X-Request-UUID": message_id}
     if scheme == "stripe":

@@ -115,6 +115,10 @@ async def _nothing_left() -> None:
     """No jobs are left behind by a deprecated worker here."""
 
 
+async def _no_samples() -> None:
+    raise NotImplementedError
+
+
 async def _no_report() -> SystemReport:
     raise NotImplementedError
 
@@ -176,6 +180,7 @@ async def edge(database: Pool, request: pytest.FixtureRequest) -> AsyncIterator[
             system=_no_report,
             runtime=lambda name: RuntimeInfo(name=name, ready=True),
             metrics=CollectorRegistry(),
+            sample_gauges=_no_samples,
         ),
     )
     server = HttpServer(build_app(services, settings), host="127.0.0.1", port=0, edge=settings)

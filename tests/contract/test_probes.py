@@ -1,10 +1,14 @@
 """What operators ask: liveness, readiness, health, metrics; and the documentation of the API."""
 
 import html.parser
+import time
+from typing import Final
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from tests.contract.client import Api, Json, RawClient, data_of
+
+WITHIN_SECONDS: Final = 20.0
 
 
 @pytest.mark.parametrize(
@@ -59,6 +63,38 @@ def test_requests_are_counted_by_route_and_status_and_not_by_tenant(api: Api) ->
         ("other", "none", "405"),
     ):
         assert after[key] - before.get(key, 0) == 1, key
+
+
+def test_metrics_have_what_an_operator_is_woken_for(api: Api) -> None:
+    """Queue, executors, times, deliveries and sizes; without a key, and without names of tenants."""
+    worker = api.make_worker()["id"]
+    api.run_job(worker)
+    api.make_job(worker, scheduled_at="2099-01-01T00:00:00Z")
+    shown: dict[str, float] = {}
+
+    def is_shown() -> bool:
+        text = api.http.get("/metrics").text
+        assert api.tenant not in text
+        for family in text_string_to_metric_families(text):
+            for sample in family.samples:
+                labels = sample.labels.get("state") or sample.labels.get("kind") or ""
+                shown[f"{sample.name} {labels}".strip()] = sample.value
+        return shown.get("runwright_jobs waiting", 0) >= 1 and shown["runwright_job_wait_seconds_count"] >= 1
+
+    deadline = time.monotonic() + WITHIN_SECONDS
+    while not is_shown():
+        assert time.monotonic() < deadline, shown
+    assert {"runwright_jobs ready", "runwright_jobs running", "runwright_oldest_due_job_seconds"} <= set(
+        shown
+    )
+    assert shown["runwright_executors"] >= 1
+    assert shown["runwright_executor_slots"] >= 1
+    for kind in ("webhook", "agent"):
+        for name in ("pending", "in_flight", "oldest_due_seconds"):
+            assert shown[f"runwright_outbox_{name} {kind}"] >= 0
+    assert shown["runwright_database_size_bytes"] > 1_000_000
+    assert shown["runwright_cache_size_bytes"] >= 0
+    assert shown["runwright_job_run_seconds_count"] >= shown["runwright_job_wait_seconds_count"] >= 1
 
 
 def references(part: Json) -> set[str]:

@@ -218,6 +218,26 @@ def test_a_full_queue_takes_no_more_until_there_is_room(api: Api, operator: Api)
     assert api.get("/queues").json()["data"]["total_queued"] == 4
 
 
+def test_a_repeated_request_is_answered_at_the_quota_too(api: Api, operator: Api) -> None:
+    """It makes nothing, so a client that lost the answer gets it."""
+    worker = api.make_worker()["id"]
+    run = f"/schedules/{api.make_schedule(worker)['id']}/run"
+    data_of(operator.patch(f"{TENANTS}/{api.tenant}", {"limits": {"queued_jobs": 3}}))
+    job = {"worker_id": worker, "scheduled_at": "2099-01-01T00:00:00Z"}
+    fired = data_of(api.post(run, {}, **{"idempotency-key": "r"}), 201)["id"]
+    assert api.get(f"/jobs/{fired}/logs/stream").status_code == 200, "it ends with the job"
+    one = data_of(api.post("/jobs", job, **{"idempotency-key": "1"}), 201)
+    two = data_of(api.post("/jobs/batch", {"jobs": [job, job]}, **{"idempotency-key": "2"}), 201)
+    for _ in range(3):
+        assert data_of(api.post("/jobs", job, **{"idempotency-key": "1"}), 200) == one
+        assert data_of(api.post("/jobs/batch", {"jobs": [job, job]}, **{"idempotency-key": "2"}), 200) == two
+        assert data_of(api.post(run, {}, **{"idempotency-key": "r"}), 200)["id"] == fired
+        for path in ("/jobs", run):
+            body = job if path == "/jobs" else {}
+            over_quota(api.post(path, body, **{"idempotency-key": "new"}), "queued_jobs", 3, 3)
+    error_of(api.post("/jobs", job | {"priority": 1}, **{"idempotency-key": "1"}), 409, "resource_conflict")
+
+
 def test_there_are_quotas_of_schedules_and_of_stored_bytes(api: Api, operator: Api) -> None:
     worker = api.make_worker()["id"]
     limits = {"schedules": 2, "stored_bytes": 10_000}
@@ -236,6 +256,7 @@ def test_there_are_quotas_of_schedules_and_of_stored_bytes(api: Api, operator: A
     )
     bundle = zip_of({"main.py": random.Random(1).randbytes(9000)})
     over_quota(send(api, worker, bundle), "stored_bytes", 10_000, has + 6000)
+    data_of(api.patch(f"/workers/{worker}", {"source_code": large, "name": "the same code"}))
     data_of(api.post("/workers", {"name": "w", "runtime": "python", "source_code": ECHO}), 201)
 
 

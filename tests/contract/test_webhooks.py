@@ -13,6 +13,7 @@ import httpx
 import pytest
 from tests.contract.client import TIME, WEBHOOKS, Api, Json, RawClient, data_of, error_of, fields_of
 from tests.contract.conftest import PLATFORM_KEY, Server, running_server
+from tests.documented import assert_as_documented
 from tests.receiver import Received, Receiver, make_certificate, receiving, server_tls
 from tests.waiting import until
 
@@ -98,6 +99,7 @@ def verify(request: Received, secret: str) -> Json:
     assert abs(int(request.one("webhook-timestamp")) - time.time()) < 60
     assert request.one("content-type") == "application/json"
     body = json.loads(request.body)
+    assert_as_documented("ava", body["type"], request)
     assert body.keys() == {"id", "type", "created_at", "tenant_id", "data"}
     assert body["id"] == request.one("webhook-id")
     assert TIME.fullmatch(body["created_at"])
@@ -315,6 +317,27 @@ def test_a_skipped_firing_is_told_with_its_schedule_and_its_tick(
     [tick] = caller.get(f"/schedules/{schedule['id']}/ticks").json()["data"]
     assert body["data"]["tick"] == tick
     assert tick["reason"] == "worker_paused"
+
+
+def test_the_end_of_an_automations_run_is_told_as_documented(caller: Api, receiver: Receiver) -> None:
+    caller.make_webhook(url=receiver.url, events=["ava.automation.*", "custom.*"], secret="s")
+    answer = {"events": [{"event": "custom.done", "payload": {"n": 1}}]}
+    caller.make_worker(name="agent", source_code=f"def handler(i, e): return {answer}\n")
+    definition = {
+        "scope": "global",
+        "name": "nightly",
+        "agent_name": "agent",
+        "prompt": "p",
+        "schedule": {"mode": "every", "interval": "24h"},
+    }
+    headers = {"authorization": f"Bearer {PLATFORM_KEY}", "x-tenant-id": caller.tenant}
+    made = caller.http.post("/api/automation/jobs", json=definition, headers=headers).json()["job"]
+    started = caller.http.post(f"/api/automation/jobs/{made['id']}/trigger?wait=60", headers=headers)
+    assert started.status_code == 200, started.text
+    told = {body["type"]: body["data"] for body in (verify(r, "s") for r in receiver.wait_for(2))}
+    assert told["custom.done"] == {"n": 1}
+    ended = told["ava.automation.run.completed"]
+    assert (ended["job_id"], ended["answer"]) == (made["id"], answer)
 
 
 def test_what_nobody_subscribed_to_is_not_told_nor_what_is_another_tenants(

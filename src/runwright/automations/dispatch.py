@@ -4,6 +4,9 @@ The name of an agent is that of a worker of the tenant (its name or id), else of
 gets a job, a registered agent an execution. Either is created in the transaction that starts the run, with a
 completion callback that ends the attempt (automations/run_endings.py), so no crash loses the end.
 
+The next attempt of a run continues the conversation of its agent: its job gets `state` and `tool_results`
+(see tool_calls/service.py) of the job that failed, so answers of a model and tools are not paid for twice.
+
 If a run cannot be dispatched (unknown agent, a prompt that cannot be rendered), its attempt fails and the
 retry policy applies. A job with a task creates the task instead.
 
@@ -27,6 +30,7 @@ from runwright.automations.store.queue import (
     RunQueueState,
     claim_due_runs,
     fetch_due_runs,
+    fetch_last_inputs,
     lock_live,
     postpone_runs,
     start_run,
@@ -46,6 +50,8 @@ PROMPT_EVENT: Final = "automation.prompt"
 """The event of executions."""
 
 INPUT_LIMIT_BYTES: Final = 1024 * 1024
+
+_CONVERSATION: Final = frozenset({"state", "tool_results"})
 
 POSTPONED: Final = timedelta(seconds=10)
 """How long a run waits that could not be dispatched for a reason that is not its own."""
@@ -215,13 +221,17 @@ async def _submit_jobs(
     workers = await find_workers(
         db, sorted({(one.live.run.tenant_id, one.live.plan.agent_name) for one in rendered})
     )
+    again = [one.live.run.id for one in rendered if one.live.run.attempt > 1]
+    failed = await fetch_last_inputs(db, again) if again else {}
     rest: list[_RenderedRun] = []
     items: list[tuple[_RenderedRun, Submission]] = []
     for one in rendered:
         worker_id = workers.get((one.live.run.tenant_id, one.live.plan.agent_name))
         if worker_id is None:
             rest.append(one)
-        elif len(input := msgspec.json.encode(one.input)) > INPUT_LIMIT_BYTES:
+            continue
+        conversation = _conversation(failed.get((one.live.run.id, worker_id)))
+        if len(input := msgspec.json.encode(one.input | conversation)) > INPUT_LIMIT_BYTES:
             await _fail(db, one.live, f"the agent's input has more than {INPUT_LIMIT_BYTES} bytes", now)
         else:
             items.append((one, _submission(one, worker_id, input, now)))
@@ -238,6 +248,14 @@ async def _submit_jobs(
         )
         await record_ancestry(db, [job.id], one.live.child_ancestry)
     return rest, accepted
+
+
+def _conversation(failed: msgspec.Raw | None) -> dict[str, object]:
+    """Return the part of a failed job's input that continues a conversation; empty for its first job."""
+    if failed is None:
+        return {}
+    fields = msgspec.json.decode(failed, type=dict[str, msgspec.Raw])
+    return {name: fields[name] for name in _CONVERSATION} if fields.keys() >= _CONVERSATION else {}
 
 
 def _submission(one: _RenderedRun, worker_id: str, input: bytes, now: datetime) -> Submission:

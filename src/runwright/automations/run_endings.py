@@ -42,6 +42,8 @@ class RunOutcome(msgspec.Struct, frozen=True, kw_only=True):
     error: str | None = None
     answer: msgspec.Raw | None = None
     warnings: tuple[str, ...] = ()
+    job_id: str | None = None
+    """The last job of the agent: the next attempt continues its conversation."""
 
 
 _NO_FIELDS: Final = msgspec.Raw(b"{}")
@@ -93,7 +95,7 @@ def _outcome_of(job: EndedJob) -> RunOutcome:
     error = None if job.error is None else f"{job.error.code.value}: {job.error.message}"
     if job.status is JobStatus.CANCELLED:
         return RunOutcome(status=RunStatus.CANCELLED, error=error)
-    return RunOutcome(status=RunStatus.FAILED, error=error or "the agent failed")
+    return RunOutcome(status=RunStatus.FAILED, error=error or "the agent failed", job_id=job.id)
 
 
 async def end_attempt(db: PoolConnection, live: LiveRun, outcome: RunOutcome, now: datetime) -> bool:
@@ -111,7 +113,9 @@ async def end_attempt(db: PoolConnection, live: LiveRun, outcome: RunOutcome, no
         and live.run.attempt <= retry.max_retries
     ):
         wait = delay_before_next(live.run.id, live.run.attempt, parse_duration(retry.base_delay))
-        await schedule_retry(db, live, error=error or "", due_at=now + wait, now=now)
+        await schedule_retry(
+            db, live, error=error or "", due_at=now + wait, now=now, last_job_id=outcome.job_id
+        )
         return False
     warnings = [*live.run.warnings, *outcome.warnings]
     if outcome.status is RunStatus.COMPLETED and outcome.answer is not None:

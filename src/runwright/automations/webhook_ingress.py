@@ -5,8 +5,8 @@ States of a webhook: read (headers and body) → verified (a secret of its trigg
 
 Invariants: no two webhooks of a trigger with one message or one delivery id are accepted while the first
 could still be fresh; claims and run are one transaction, so neither exists without the other; a webhook that
-created no run keeps no claim, except at the fire limit. The claim of a run that has failed may be taken
-again, so a delivery that is sent again makes another run.
+created no run keeps no claim, except at the fire limit. The claim of a run that has failed or was cancelled
+may be taken again, so a delivery that is sent again makes another run.
 
 Failure handling: webhooks are written in batches, which are repeated if the connection broke; the id
 of a request distinguishes its own claims from those of others.
@@ -78,10 +78,12 @@ LONGEST_HEADER: Final = 1_000
 """Of a header that filters and prompts see; longer ones are cut."""
 
 _EVENT_HEADER: Final = re.compile(
-    r"(?:x-)?[a-z0-9-]*-(?:event|event-type|event-key|event-name|event-id|topic|resource-state"
-    r"|attempt-number|retry-num|retry-reason|api-version)"
+    r"(?:[a-z0-9-]+-)?(?:event|event-type|event-key|event-name|event-id|topic|resource-state|hook-resource"
+    r"|message-type|attempt-number|retry-num|retry-count|retry-reason|api-version)"
+    r"|ce-(?:id|type|source|subject|time|specversion|dataschema)"
 )
-"""Headers that name the event or the attempt. An allow list: no credential has such a name."""
+"""Headers that name the event or the attempt, and those of CloudEvents. An allow list: no credential has
+such a name."""
 
 
 class Challenge(msgspec.Struct, frozen=True):

@@ -52,7 +52,7 @@ class HashName(StrEnum):
     SHA512 = "sha512"
 
 
-PLACEHOLDERS: Final = ("body", "timestamp", "id", "url", "form")
+PLACEHOLDERS: Final = ("body", "timestamp", "id", "url", "form", "method")
 """What the text that is signed may be made of."""
 
 
@@ -71,7 +71,9 @@ class WebhookHmac(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     algorithm: Annotated[str, Meta(extra_json_schema={"enum": list(HashName)})] = HashName.SHA256.value
     signed: Annotated[
         str,
-        Meta(description="The text that is signed, of {body}, {timestamp}, {id}, {url} and {form}."),
+        Meta(
+            description="The text that is signed, of {body}, {timestamp}, {id}, {url}, {form} and {method}."
+        ),
     ] = "{body}"
     signature_key: Annotated[
         str, Meta(description="Where the header is a list such as `t=1,v1=abc`: the name of the signature.")
@@ -109,6 +111,8 @@ class WebhookScheme(msgspec.Struct, frozen=True, kw_only=True):
     timestamp: tuple[str, ...] = ()
     ids: tuple[str, ...] = ()
     """The headers that may have the id of the delivery; the first that is given counts."""
+    event_ids: tuple[str, ...] = ()
+    """The headers with an id that several deliveries may share: it counts together with the body."""
     needs_id: bool = False
     id_fields: tuple[str, ...] = ()
     """The fields of the body that may have it, where no header does."""
@@ -117,6 +121,8 @@ class WebhookScheme(msgspec.Struct, frozen=True, kw_only=True):
     """The secret is one of Standard Webhooks."""
     headers: tuple[str, ...] = ()
     """The headers that filters and prompts see, beside those that every scheme shows."""
+    dated_bodies: bool = False
+    """Every body names its time or its message, so equal ones are one delivery for days."""
     challenge: tuple[str, str, str] | None = None
     """A body that asks to be echoed: the field that says so, its value, and the field to echo."""
     echoes_queries: bool = False
@@ -155,7 +161,8 @@ SCHEMES: Final[Mapping[SignatureScheme, WebhookScheme]] = {
     SignatureScheme.GITLAB: WebhookScheme(
         signature=("x-gitlab-token",),
         encoding=SignatureEncoding.TOKEN,
-        ids=("idempotency-key", "x-gitlab-event-uuid"),
+        ids=("idempotency-key",),
+        event_ids=("x-gitlab-event-uuid",),
         headers=("x-gitlab-instance", "x-gitlab-event-uuid", "x-gitlab-webhook-uuid"),
     ),
     SignatureScheme.BITBUCKET: WebhookScheme(
@@ -195,7 +202,7 @@ SCHEMES: Final[Mapping[SignatureScheme, WebhookScheme]] = {
     SignatureScheme.STANDARD: _STANDARD,
     SignatureScheme.SVIX: _STANDARD,
     SignatureScheme.META: WebhookScheme(
-        signature=("x-hub-signature-256",), prefix="sha256=", echoes_queries=True
+        signature=("x-hub-signature-256",), prefix="sha256=", dated_bodies=True, echoes_queries=True
     ),
 }
 

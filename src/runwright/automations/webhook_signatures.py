@@ -7,9 +7,10 @@ secrets and the clock.
 Invariants: comparisons take constant time; all secrets are always tried, so the response time does not reveal
 which one matched; a signed timestamp must be fresh.
 
-Identity of a delivery: the sender's own id decides, for `ID_KEPT`, whatever it is signed with; without one,
-what was signed, as long as it is fresh, or for `UNDATED_REPLAY_WINDOW` where no time is signed. AGH's scheme
-compares both, because its id is not signed, and only as long as the timestamp is fresh.
+Identity of a delivery: the sender's own id decides, for `ID_KEPT`, whatever it is signed with; an id that
+several deliveries may share decides together with the body; without one, what was signed, as long as it is
+fresh, or for `UNDATED_REPLAY_WINDOW` where no time is signed. AGH's scheme compares both, because its id is
+not signed, and only as long as the timestamp is fresh.
 """
 
 import base64
@@ -76,6 +77,8 @@ class SignatureHeaders(msgspec.Struct, frozen=True, kw_only=True):
     timestamp_text: str
     """As it was signed."""
     delivery_id: str | None
+    event_id: str | None = None
+    """What several deliveries may share."""
     signatures: tuple[str, ...]
     """Without their prefix; hexadecimal digits in lower case."""
 
@@ -129,6 +132,7 @@ def read_signature(scheme: WebhookScheme | SignatureScheme, headers: Mapping[str
         timestamp=at,
         timestamp_text=_signed_time(scheme, time_text, at),
         delivery_id=delivery_id,
+        event_id=_first(headers, scheme.event_ids),
         signatures=tuple(one for text in values for one in _signature(scheme, text)),
     )
 
@@ -184,18 +188,25 @@ def sign(secret: str, timestamp: datetime, body: bytes) -> str:
 
 def _verified(given: SignatureHeaders, request: _SignedRequest, now: datetime) -> VerifiedWebhook:
     message = f"message:{_message_digest(given, request.body)}"
-    fresh_until = now + UNDATED_REPLAY_WINDOW if given.timestamp is None else given.timestamp + WINDOW
+    own = given.scheme is SCHEMES[SignatureScheme.AGH]
     keys: tuple[str, ...] = (message,)
     if given.delivery_id is not None:
-        own = given.scheme is SCHEMES[SignatureScheme.AGH]
         keys = (message, _id_key(given.delivery_id)) if own else (_id_key(given.delivery_id),)
-        fresh_until = fresh_until if own else now + ID_KEPT
     return VerifiedWebhook(
         timestamp=given.timestamp,
         delivery_id=given.delivery_id,
         replay_keys=keys,
-        fresh_until=fresh_until,
+        fresh_until=_known_until(given, now),
     )
+
+
+def _known_until(given: SignatureHeaders, now: datetime) -> datetime:
+    """Return how long a delivery is known by its replay keys."""
+    own = given.scheme is SCHEMES[SignatureScheme.AGH]
+    identified = given.delivery_id is not None or given.event_id is not None
+    if given.scheme.dated_bodies or (identified and not own):
+        return now + ID_KEPT
+    return now + UNDATED_REPLAY_WINDOW if given.timestamp is None else given.timestamp + WINDOW
 
 
 def _id_key(delivery_id: str) -> str:
@@ -205,7 +216,8 @@ def _id_key(delivery_id: str) -> str:
 def _message_digest(given: SignatureHeaders, body: bytes) -> str:
     """Return a digest of the signed content, independent of the spelling of the signature."""
     name = next((name for name, one in SCHEMES.items() if one is given.scheme), SignatureScheme.HMAC)
-    return hashlib.sha256(f"{name}\0{given.timestamp_text}\0".encode() + body).hexdigest()
+    event = "" if given.event_id is None else f"{given.event_id}\0"
+    return hashlib.sha256(f"{name}\0{given.timestamp_text}\0{event}".encode() + body).hexdigest()
 
 
 def _signed_texts(given: SignatureHeaders, request: _SignedRequest) -> list[bytes]:
@@ -217,6 +229,7 @@ def _signed_texts(given: SignatureHeaders, request: _SignedRequest) -> list[byte
         "id": (given.delivery_id or "").encode(),
         "form": form,
         "body": request.body,
+        "method": b"POST",
     }
     parts = _PART.split(given.scheme.signed)
     return [
@@ -276,7 +289,7 @@ def _first(headers: Mapping[str, str], names: Sequence[str]) -> str | None:
 def _only(scheme: WebhookScheme, times: Sequence[str]) -> str:
     if len(times) != 1 or scheme.pairs is None:
         name = (scheme.pairs or ("", ""))[0]
-        raise SignatureHeaderError(f"{_title(scheme.signature[0])} must have one timestamp {name}=")
+        raise SignatureHeaderError(f"{header_title(scheme.signature[0])} must have one timestamp {name}=")
     return times[0]
 
 
@@ -299,11 +312,11 @@ def _signed_time(scheme: WebhookScheme, text: str | None, at: datetime | None) -
 
 def _missing(header: str) -> SignatureHeaderError:
     own = header.startswith("x-agh-")
-    name = header.removeprefix("x-agh-").replace("-", " ") if own else _title(header)
+    name = header.removeprefix("x-agh-").replace("-", " ") if own else header_title(header)
     return SignatureHeaderError(f"{name} header is required")
 
 
-def _title(header: str) -> str:
+def header_title(header: str) -> str:
     """Return a header as its senders write it."""
     if header.startswith(("webhook-", "svix-")):
         return header

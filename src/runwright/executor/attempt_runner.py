@@ -330,7 +330,7 @@ class AttemptRunner:
         if status is None:
             self._emit(JobResultRefused(job_id=end.job_id, attempt=end.attempt))
         else:
-            self._emit(JobAttemptEnded(end.run_seconds, status=status))
+            self._emit(JobAttemptEnded(end.run_seconds, status=status, wait_seconds=attempt.wait_seconds))
         self._announce_end(attempt, end, status)
 
     def _announce_end(self, attempt: ClaimedAttempt, end: AttemptEnd, status: JobStatus | None) -> None:

@@ -10,6 +10,7 @@ tenant and worker. A database that is away, or refuses, becomes an error of the 
 
 import asyncio
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any, Final
 
 import msgspec
@@ -25,6 +26,7 @@ from runwright.handler_calls.store import (
     KEY_PREFIX,
     ChildJob,
     RunningAttempt,
+    child_key,
     lock_calling_job,
     start_child,
 )
@@ -45,6 +47,7 @@ from runwright.runtimes.handler_calls import (
 )
 from runwright.telemetry.emit import Emit, error_text
 from runwright.telemetry.events.executor import HandlerCallFailed
+from runwright.tenants.idempotency import charge_quota
 from runwright.tenants.quotas import Quota
 from runwright.workers.state import StateWrite, fetch_value, write_value
 
@@ -194,8 +197,9 @@ class HandlerCallService:
         if counts.jobs >= JOBS_PER_ATTEMPT:
             raise ConflictError(f"A job may start {JOBS_PER_ATTEMPT} others.")
         counts.jobs += 1
-        await self._take_quota(running.attempt.tenant_id)
         now = self._clock()
+        key = None if call.key is None else child_key(running.attempt.job_id, call.key)
+        await self._charge(running.attempt.tenant_id, key, now)
         child = ChildJob(
             id=JobId(new_id("job", now)),
             worker=call.worker,
@@ -214,13 +218,13 @@ class HandlerCallService:
         async with self._db.acquire() as db, db.transaction():
             return await send(db)
 
-    async def _take_quota(self, tenant_id: str) -> None:
+    async def _charge(self, tenant_id: str, key: str | None, now: datetime) -> None:
         """Charge one queued job to the tenant's quota; QuotaError where that is exhausted."""
         own = await self._db.fetchval("SELECT queued_jobs FROM tenants WHERE id = $1", tenant_id)
         if len(self._queued_jobs) >= _MOST_TENANTS:
             self._queued_jobs.clear()
         self._queued_jobs[tenant_id] = self._default_queued_jobs if own is None else own
-        await self._quota.take(tenant_id)
+        await charge_quota(self._quota, self._db, key, tenant_id=tenant_id, now=now)
 
 
 def _counts_of(running: RunningAttempt) -> CallCounts:

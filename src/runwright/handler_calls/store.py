@@ -97,7 +97,7 @@ async def start_child(db: PoolConnection, parent: CallingJob, child: ChildJob, n
         digest = sha256(msgspec.json.encode((worker_id, child.input))).digest()
         prior = await reserve_key(
             db,
-            Idempotency(f"{KEY_PREFIX}{parent.id}:{child.key}", digest),
+            Idempotency(child_key(parent.id, child.key), digest),
             tenant_id=parent.tenant_id,
             ids=[child.id],
             now=now,
@@ -108,6 +108,11 @@ async def start_child(db: PoolConnection, parent: CallingJob, child: ChildJob, n
     await _count_in_tree(db, parent)
     await _submit(db, parent, worker_id, child, now)
     return child.id
+
+
+def child_key(parent_id: JobId, key: str) -> str:
+    """Return the idempotency key of a job that another one starts with a key."""
+    return f"{KEY_PREFIX}{parent_id}:{key}"
 
 
 async def _worker_named(db: PoolConnection, tenant_id: str, name: str) -> str:

@@ -28,6 +28,7 @@ REFERENCE: Final = "#/components/schemas/{name}"
 _REFERENCE: Final = re.compile(r"#/components/schemas/([\w.]+)")
 _MODULE: Final = re.compile(r"[a-z]+\.(?:[a-z_]+\.)*")
 _WORD: Final = re.compile(r"[A-Za-z]+")
+_NOT_WORD: Final = re.compile(r"[^a-z0-9]+")
 _CREATED: Final = 201
 _EVENT: Final[Json] = {
     "type": "object",
@@ -35,6 +36,19 @@ _EVENT: Final[Json] = {
     "properties": {name: {"type": "string"} for name in ("id", "event", "data")},
 }
 _PARAMETER: Final = re.compile(r"\{(\w+)\}")
+
+
+class SentRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """A request that the server sends, by POST: the document has it among the webhooks."""
+
+    summary: str
+    description: str
+    body: Json
+    """The schema; it refers to those of `types`, by the names of their classes."""
+    headers: dict[str, Json]
+    """The headers by name, each with a description and a schema."""
+    answers: dict[str, Json]
+    """The responses by status."""
 
 
 class DocumentStyle(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,6 +72,8 @@ class DocumentStyle(msgspec.Struct, frozen=True, kw_only=True):
     """The errors that any operation may answer with."""
     any_body: tuple[int, ...]
     """And those of any operation with a body."""
+    webhooks: dict[str, SentRequest] = {}
+    """What the server sends, by the name of the event."""
     end_slash: bool = False
     """Whether paths are shown with a slash at their end."""
 
@@ -82,7 +98,7 @@ def describe_routes(routes: Iterable[Route], version: str, style: DocumentStyle)
     for route in documented:
         path = route.path + ("/" if style.end_slash else "")
         paths.setdefault(path, {})[route.method.lower()] = _describe(route, style, types)
-    document = {
+    document: Json = {
         "openapi": "3.1.0",
         "info": {"title": style.title, "version": version, "description": style.introduction},
         "servers": [{"url": "/"}],
@@ -97,10 +113,18 @@ def describe_routes(routes: Iterable[Route], version: str, style: DocumentStyle)
             "schemas": types.schemas,
         },
     }
+    if style.webhooks:
+        sent = {name: {"post": _describe_sent(name, one)} for name, one in style.webhooks.items()}
+        document["webhooks"] = sent
     _drop_unfit_defaults(document)
     text = msgspec.json.encode(document).decode()
     renamed = _REFERENCE.sub(lambda found: REFERENCE.format(name=public(found[1])), text)
     return cast("Json", msgspec.json.decode(renamed))
+
+
+def number_header(description: str, *, required: bool = False) -> Json:
+    """Return the description of a header with a number."""
+    return {"description": description, "required": required, "schema": {"type": "integer", "minimum": 0}}
 
 
 def document_route(dialect: Dialect, prefix: str, document: Json) -> Routes:
@@ -205,6 +229,22 @@ def _describe(route: Route, style: DocumentStyle, types: _Types) -> Json:
     return described
 
 
+def _describe_sent(name: str, sent: SentRequest) -> Json:
+    return {
+        "operationId": "send_" + _NOT_WORD.sub("_", name).strip("_"),
+        "summary": sent.summary,
+        "description": sent.description,
+        "tags": ["Webhooks"],
+        "security": [],
+        "parameters": [
+            {"name": header, "in": "header", "required": True, **described}
+            for header, described in sent.headers.items()
+        ],
+        "requestBody": {"required": True, "content": {JSON: {"schema": sent.body}}},
+        "responses": sent.answers,
+    }
+
+
 def _access(role: Role | None) -> str:
     return "Needs no key." if role is None else f"Needs the role `{role.wire_name}` or above."
 
@@ -226,6 +266,7 @@ def _parameters(route: Route, style: DocumentStyle, types: _Types) -> list[Json]
                     "schema": {key: value for key, value in property_schema.items() if key != "description"},
                 }
             )
+    parameters += [{"in": "header", **header} for header in route.headers]
     shared = [name for name in style.parameters if route.idempotent or name != "idempotencyKey"]
     return parameters + [{"$ref": f"#/components/parameters/{name}"} for name in shared]
 

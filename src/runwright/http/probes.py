@@ -51,4 +51,6 @@ async def _health(request: Request) -> Response:
 
 async def _metrics(request: Request) -> Response:
     """Return the metrics in Prometheus' text format."""
-    return Response(generate_latest(request.services.reports.metrics), media_type=CONTENT_TYPE_PLAIN_0_0_4)
+    reports = request.services.reports
+    await reports.sample_gauges()
+    return Response(generate_latest(reports.metrics), media_type=CONTENT_TYPE_PLAIN_0_0_4)

@@ -105,6 +105,8 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     """What a 200 in place of a 201 means."""
     example: dict[str, Any] | None = None
     """A body."""
+    headers: tuple[dict[str, Any], ...] = ()
+    """The headers that it reads beyond those of every operation, as the document describes them."""
 
     @property
     def reads_pages(self) -> bool:

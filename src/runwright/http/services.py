@@ -94,6 +94,8 @@ class ServerReports(msgspec.Struct, frozen=True, kw_only=True):
     runtime: Callable[[str], RuntimeInfo]
     """Whether this server can run workers of a runtime, by its name."""
     metrics: CollectorRegistry
+    sample_gauges: Callable[[], Awaitable[None]]
+    """Takes the samples of the gauges; returns within 3 s, also without a database."""
 
 
 class Services(msgspec.Struct, frozen=True, kw_only=True):

@@ -196,6 +196,7 @@ class ClaimedAttempt(msgspec.Struct, kw_only=True, eq=False):
     """Whether a request, perhaps of another process, waits for the result."""
     pinned_version: int | None = None
     """The version that it runs where that is not the one that serves."""
+    due_at: datetime | None = None
     started_at: datetime | None = None
     cancelling: bool = False
     lines: list[OutputLine] = []
@@ -205,6 +206,13 @@ class ClaimedAttempt(msgspec.Struct, kw_only=True, eq=False):
     progress: JobProgress | None = None
     progress_is_new: bool = False
     """Whether no report has taken it yet."""
+
+    @property
+    def wait_seconds(self) -> float | None:
+        """How long it had been due when user code began; None where that never happened."""
+        if self.started_at is None or self.due_at is None:
+            return None
+        return max((self.started_at - self.due_at).total_seconds(), 0.0)
 
     def report(self, fraction: float | None, message: str | None, at: datetime) -> None:
         """Replace the progress."""

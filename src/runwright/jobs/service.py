@@ -31,7 +31,7 @@ from runwright.jobs.store.submit import (
     started_attempt,
 )
 from runwright.tenants.audit import record
-from runwright.tenants.idempotency import Idempotency, reserve_key
+from runwright.tenants.idempotency import Idempotency, charge_quota, reserve_key
 from runwright.tenants.quotas import Quota
 from runwright.workers.input_schemas import InputSchemas
 
@@ -128,8 +128,7 @@ class Jobs:
         schema), ConflictError (worker not active, or the key was used with another body), QuotaError,
         UnavailableError.
         """
-        if self._quota is not None:
-            await self._quota.take(submission.tenant_id)
+        await self._charge(submission.tenant_id, 1, idempotency)
         if idempotency is not None:
             items, tenant_id = [submission], submission.tenant_id
             return (await self._submit_keyed(tenant_id, items, idempotency, lambda _: "input"))[0]
@@ -170,8 +169,7 @@ class Jobs:
         self, tenant_id: str, submissions: Sequence[Submission], idempotency: Idempotency | None = None
     ) -> Sequence[Job]:
         """Accept all of these jobs or none; errors and earlier requests as for `submit`."""
-        if self._quota is not None:
-            await self._quota.take(tenant_id, len(submissions))
+        await self._charge(tenant_id, len(submissions), idempotency)
         return await self._submit_keyed(
             tenant_id, submissions, idempotency, lambda index: f"jobs.{index}.input"
         )
@@ -250,11 +248,15 @@ class Jobs:
             message = f"The job is still {old.status}; only a job that has ended can be retried."
             raise ConflictError(message)
         again = repeat_of(old, triggered_by=caller.user_id, now=self._clock())
-        if self._quota is not None:
-            await self._quota.take(caller.tenant_id)
+        await self._charge(caller.tenant_id, 1, None)
         answer = await retry_transient(lambda: self._insert_retry(again), seconds=REQUEST_SECONDS)
         self._notifications.jobs_ready()
         return accepted_job(again, answer)
+
+    async def _charge(self, tenant_id: str, jobs: int, idempotency: Idempotency | None) -> None:
+        if self._quota is not None:
+            key, now = None if idempotency is None else idempotency.key, self._clock()
+            await charge_quota(self._quota, self._db, key, tenant_id=tenant_id, now=now, amount=jobs)
 
     async def _insert(self, items: Sequence[Submission]) -> Sequence[Accepted | Rejection]:
         starter = self._starter

@@ -47,7 +47,7 @@ from runwright.schedules.store.schedules import (
 from runwright.schedules.store.ticks import list_ticks, record_ticks
 from runwright.schedules.tick_policy import TickStatus
 from runwright.tenants.audit import record
-from runwright.tenants.idempotency import Idempotency, reserve_key
+from runwright.tenants.idempotency import Idempotency, charge_quota, reserve_key
 from runwright.tenants.quotas import Quota
 from runwright.workers.input_schemas import InputSchemas
 from runwright.workers.model import WorkerStatus
@@ -164,9 +164,10 @@ class Schedules:
         Raises NotFoundError, ConflictError (its worker is not active, another request has the key),
         QuotaError.
         """
-        if self._queued_jobs is not None:
-            await self._queued_jobs.take(caller.tenant_id)
         now = self._clock()
+        if self._queued_jobs is not None:
+            key = None if idempotency is None else idempotency.key
+            await charge_quota(self._queued_jobs, self._db, key, tenant_id=caller.tenant_id, now=now)
         async with self._db.acquire() as db, db.transaction():
             schedule = await fetch_schedule(
                 db, tenant_id=caller.tenant_id, schedule_id=schedule_id, lock=True

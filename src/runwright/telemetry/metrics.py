@@ -33,6 +33,18 @@ class EventMetrics:
             ["status"],
             registry=registry,
         )
+        self._wait = Histogram(
+            "runwright_job_wait_seconds",
+            "How long attempts had been due when their code began.",
+            buckets=_DURATION_SECONDS,
+            registry=registry,
+        )
+        self._run = Histogram(
+            "runwright_job_run_seconds",
+            "How long the code of attempts ran.",
+            buckets=_DURATION_SECONDS,
+            registry=registry,
+        )
         self._ticks = Counter(
             "runwright_ticks",
             "Due ticks of schedules, by what became of them.",
@@ -57,9 +69,16 @@ class EventMetrics:
         if isinstance(event, TimedEvent) and event.duration_seconds is not None:
             self._histogram(type(event)).observe(event.duration_seconds)
         if isinstance(event, JobAttemptEnded):
-            self._attempt_counter(event.status).inc()
+            self._count_attempt(event)
         elif isinstance(event, TicksProcessed):
             self._count_ticks(event)
+
+    def _count_attempt(self, event: JobAttemptEnded) -> None:
+        self._attempt_counter(event.status).inc()
+        if event.wait_seconds is not None:
+            self._wait.observe(event.wait_seconds)
+        if event.duration_seconds is not None:
+            self._run.observe(event.duration_seconds)
 
     def _count_ticks(self, event: TicksProcessed) -> None:
         self._ticks.labels("fired").inc(event.fired)

@@ -6,8 +6,9 @@ from typing import Final
 
 import msgspec
 
-from runwright.core.errors import ConflictError
+from runwright.core.errors import ConflictError, QuotaError
 from runwright.db.pool import Database, PoolConnection
+from runwright.tenants.quotas import Quota
 
 IDEMPOTENCY_TTL: Final = timedelta(hours=24)
 
@@ -63,6 +64,31 @@ async def reserve_key(
         raise ConflictError(refusal)
     ids_made: Sequence[str] = prior["job_ids"]
     return ids_made
+
+
+async def charge_quota(
+    quota: Quota,
+    db: Database,
+    idempotency_key: str | None,
+    *,
+    tenant_id: str,
+    now: datetime,
+    amount: int = 1,
+) -> None:
+    """Charge a quota for a request, or raise QuotaError; one that repeats an earlier request is let pass.
+
+    It makes nothing: `reserve_key` returns what the earlier one has made.
+    """
+    try:
+        await quota.take(tenant_id, amount)
+    except QuotaError:
+        if idempotency_key is None or not await _is_used(db, idempotency_key, tenant_id, now):
+            raise
+
+
+async def _is_used(db: Database, key: str, tenant_id: str, now: datetime) -> bool:
+    statement = "SELECT true FROM idempotency_keys WHERE tenant_id = $1 AND key = $2 AND created_at > $3"
+    return await db.fetchval(statement, tenant_id, key, now - IDEMPOTENCY_TTL) or False
 
 
 async def prune_idempotency_keys(db: Database, *, now: datetime, limit: int) -> int:

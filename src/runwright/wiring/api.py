@@ -50,8 +50,9 @@ from runwright.webhooks.sending import WebhookSender
 from runwright.webhooks.service import WebhookEndpoints
 from runwright.wiring.automations import open_automations
 from runwright.wiring.deliveries import outgoing_policy
-from runwright.wiring.executor import spool_dir_in
+from runwright.wiring.executor import cache_dir, spool_dir_in
 from runwright.wiring.feed import open_credential_watch, open_feed
+from runwright.wiring.gauges import Gauges
 from runwright.wiring.health import HealthReporter
 from runwright.wiring.limits import AdmissionControl, open_admission_control, unknown_key_limiter
 from runwright.wiring.mcp import LateMcp
@@ -203,6 +204,8 @@ def _reports(
     stack: AsyncExitStack,
 ) -> ServerReports:
     draining = shutdown.requested.is_set
+    gauges = Gauges(db, queues, clock=res.clock, cache_dir=cache_dir(res.settings))
+    res.metrics.register(gauges)
     health = HealthReporter(db, clock=res.clock, host=res.host, executor=executor, draining=draining)
     return ServerReports(
         health=health.report,
@@ -210,6 +213,7 @@ def _reports(
         system=SystemReporter(db, res.settings, res.host, queues).report,
         runtime=partial(_describe_runtime, res.host),
         metrics=res.metrics,
+        sample_gauges=gauges.refresh,
     )
 
 

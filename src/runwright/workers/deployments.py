@@ -103,7 +103,7 @@ class Deployments:
         entrypoint = entrypoint or worker.entrypoint
         async with self._reader.packed(archive, runtime=worker.runtime, entrypoint=entrypoint) as read:
             examined, blob = read
-            if self._quota is not None:
+            if self._quota is not None and not await self._serves(worker, examined):
                 await self._quota.take(caller.tenant_id, examined.size_bytes)
             async with self._db.acquire() as db, db.transaction():
                 await insert_blob(db, blob, now=self._clock())
@@ -111,6 +111,11 @@ class Deployments:
         if deployed.version.status is VersionStatus.BUILDING:
             self._on_building()
         return deployed
+
+    async def _serves(self, worker: Worker, examined: ExaminedBundle) -> bool:
+        """Return whether the active version has these files: deploying them again stores nothing."""
+        active = await self._find(self._db, worker.tenant_id, worker.id, worker.version)
+        return (active.digest, active.entrypoint) == (examined.digest, examined.entrypoint)
 
     async def wait_built(self, tenant_id: str, version: Version, seconds: float) -> Version:
         """Return the version when it is ready or has failed; still building when `seconds` have passed.

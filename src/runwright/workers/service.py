@@ -126,8 +126,9 @@ class Workers:
         `check` is called with the changed worker and may raise. Raises ConflictError for a
         deprecated worker, QuotaError where new code exceeds the quota.
         """
-        if changes.source_code is not msgspec.UNSET:
-            await self._take_bytes(caller, changes.source_code)
+        if isinstance(changes.source_code, str):
+            serving = (await self.get(caller.tenant_id, worker_id)).source_code
+            await self._take_bytes(caller, None if changes.source_code == serving else changes.source_code)
         if isinstance(changes.input_schema, dict):
             await self._schemas.require_valid(caller.tenant_id, changes.input_schema)
         examined = await self._examine(caller.tenant_id, worker_id, changes)

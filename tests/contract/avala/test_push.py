@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 from tests.contract.avala.client import Avala
 from tests.contract.client import Api, Json
+from tests.documented import assert_as_documented
 from tests.receiver import Received, Receiver, receiving
 
 
@@ -24,6 +25,7 @@ def test_a_callback_is_signed_and_its_answer_is_the_decision(dev: Avala, receive
     agent = dev.make_agent(callback_url=f"{receiver.url}/hook")
     dev.publish(task_uid="t-1", result_uid="r-1")
     [told] = receiver.wait_for(1)
+    assert_as_documented("avala", "agent.callback", told)
     [execution] = dev.await_executions(agent, 1, status="completed")
     assert json.loads(told.body) == {**execution["event_payload"], "execution_uid": execution["uid"]}
     signature = hmac.new(agent["secret"].encode(), told.body, hashlib.sha256).hexdigest()
@@ -79,8 +81,11 @@ def test_a_decision_leads_on_to_webhooks(dev: Avala, receiver: Receiver) -> None
     dev.act({"uid": uid}, "flag", reason="look at this")
     [in_ava] = receiver.wait_for(1, "/ava")
     assert json.loads(in_ava.body)["type"] == "ava.agent.action"
+    assert_as_documented("ava", "ava.agent.action", in_ava)
     dev.having(role="tenant-admin").post(f"/executions/{uid}/decision/", {"action": "reject"})
     told = receiver.wait_for(2, f"/{dev.tenant}")
+    for one in told:
+        assert_as_documented("avala", "agent.action", one)
     assert {one.one("X-Avala-Webhook-Event") for one in told} == {"agent.action"}
     said = sorted((json.loads(one.body) for one in told), key=lambda one: str(one["action"]))
     assert [one["action"] for one in said] == ["flag", "reject"]

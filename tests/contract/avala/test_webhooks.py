@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 from tests.contract.avala.client import TIME, UID, Avala, bad_fields, cursor_of, refused
 from tests.contract.client import Api
+from tests.documented import assert_as_documented
 from tests.receiver import Receiver, receiving
 from tests.waiting import until
 
@@ -104,6 +105,7 @@ def test_a_test_says_whether_it_arrived_and_leaves_a_delivery(dev: Avala, receiv
     tested = dev.post(f"/webhooks/{webhook['uid']}/test/")
     assert tested["success"] is True
     [sent] = receiver.wait_for(1, f"/{dev.tenant}")
+    assert_as_documented("avala", "webhook.test", sent)
     assert sent.one("X-Avala-Webhook-Event") == "webhook.test"
     assert sent.one("X-Avala-Webhook-Signature") == hmac.new(b"s3cret", sent.body, hashlib.sha256).hexdigest()
     [delivery] = dev.get("/webhook-deliveries/")["results"]
@@ -128,6 +130,7 @@ def test_what_happens_on_this_server_is_told(dev: Avala, receiver: Receiver) -> 
     dev.make_webhook(target_url=f"{receiver.url}/{dev.tenant}", events=["ava.worker.*"])
     worker = Api(dev.http, key=dev.key, tenant=dev.tenant).make_worker()
     [sent] = receiver.wait_for(1, f"/{dev.tenant}")
+    assert_as_documented("avala", "ava.worker.created", sent)
     assert sent.one("X-Avala-Webhook-Event") == "ava.worker.created"
     told = json.loads(sent.body)
     assert (told["event"], told["id"]) == ("ava.worker.created", worker["id"])

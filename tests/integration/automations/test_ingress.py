@@ -161,13 +161,16 @@ async def test_what_the_fire_limit_forbids_may_come_again_and_does_not_count(hoo
         await hooks.send(trigger, b"2", "d2")
 
 
-async def test_of_deliveries_whose_run_failed_one_at_a_time_may_be_sent_again(hooks: Hooks) -> None:
+@pytest.mark.parametrize("ended", ["failed", "cancelled"])
+async def test_of_deliveries_whose_run_failed_one_at_a_time_may_be_sent_again(
+    hooks: Hooks, ended: str
+) -> None:
     trigger = await hooks.hook()
     first = await hooks.send(trigger, delivery_id="d1")
     assert first is not None
     with pytest.raises(ConflictError):
         await hooks.send(trigger, delivery_id="d1")
-    await hooks.db.execute("UPDATE automation_runs SET status = 'failed', ended_at = started_at")
+    await hooks.db.execute("UPDATE automation_runs SET status = $1, ended_at = started_at", ended)
     answers = await asyncio.gather(
         *(hooks.send(trigger, delivery_id="d1") for _ in range(8)), return_exceptions=True
     )

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import msgspec
 import pytest
 
-from runwright.automations.model import Run, RunStatus
+from runwright.automations.model import NO_RETRY, Run, RunRetryPolicy, RunStatus
 from runwright.automations.run_endings import CALLBACK_HANDLER, end_jobs
 from runwright.core.job_state import JobStatus
 from runwright.db.pool import Pool
@@ -25,14 +25,14 @@ class ToolWorld(AutomationWorld):
 
     workers_by_name: Mapping[str, Worker]
 
-    async def begin(self) -> Run:
+    async def begin(self, retry: RunRetryPolicy = NO_RETRY) -> Run:
         agent, tool = await self.agent("agent"), await self.agent("look")
         await self.db.execute(
             "UPDATE workers SET config = $2 WHERE id = $1",
             *(agent.id, msgspec.json.encode({TOOLS_KEY: [{"worker": "look"}]})),
         )
         self.workers_by_name = {"agent": agent, "look": tool}
-        run = await self.start(await self.job_automation())
+        run = await self.start(await self.job_automation(retry=retry))
         await self.dispatch()
         return run
 
@@ -95,3 +95,36 @@ async def test_a_run_that_is_cancelled_in_a_later_round_takes_the_agents_job_alo
     assert await world.claim() == []
     assert await world.count("agent_turns") == 0
     await world.assert_runs_whole()
+
+
+async def test_the_next_attempt_continues_the_conversation(world: ToolWorld) -> None:
+    """What the model and the tools have done already is not paid for again."""
+    retry = RunRetryPolicy(strategy="backoff", max_retries=2, base_delay="1s")
+    run = await world.begin(retry=retry)
+    await world.run_agents(output=ASKING | {"state": {"asked": 1}})
+    await world.run_agents(output={"found": 1})
+    for attempt in (2, 3):
+        await world.run_agents(JobStatus.FAILED)
+        assert (await world.again(run)).attempt == attempt
+        world.forward(10)
+        assert (await world.dispatch()).jobs == 1
+        *_, before, after = await world.inputs()
+        assert (after["state"], after["tool_results"]) == ({"asked": 1}, before["tool_results"])
+        assert (after["prompt"], after["run"]["attempt"]) == (before["prompt"], attempt)
+    assert await world.run_agents(output={"answer": "done"}) == 1
+    assert (await world.again(run)).status is RunStatus.COMPLETED
+    assert await world.count("jobs") == 6, "the agent's four, and each tool once"
+    await world.assert_runs_whole()
+
+
+async def test_an_attempt_with_another_agent_begins_anew(world: ToolWorld) -> None:
+    retry = RunRetryPolicy(strategy="backoff", max_retries=1, base_delay="1s")
+    await world.begin(retry=retry)
+    await world.run_agents(output=ASKING)
+    await world.run_agents(output={"found": 1})
+    await world.run_agents(JobStatus.FAILED)
+    await world.db.execute("UPDATE workers SET name = 'former' WHERE name = 'agent'")
+    await world.agent("agent")
+    world.forward(10)
+    await world.dispatch()
+    assert not {"state", "tool_results"} & (await world.inputs())[-1].keys()

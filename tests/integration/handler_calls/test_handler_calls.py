@@ -272,8 +272,10 @@ async def test_a_started_job_is_charged_to_the_quota(database: Pool) -> None:
     handlers = Handlers(world, queued_jobs=1)
     worker = await world.worker()
     parent = await handlers.run(worker)
-    assert isinstance(await handlers.start(parent, worker.id), str)
-    assert await handlers.start(parent, worker.id) == [
+    first = await handlers.start(parent, worker.id, key="k")
+    assert isinstance(first, str)
+    assert await handlers.start(parent, worker.id, key="k") == first, "which makes nothing"
+    assert await handlers.start(parent, worker.id, key="other") == [
         "quota",
         "The tenant's quota queued_jobs is 1, and it has 1.",
     ]

@@ -195,7 +195,7 @@ def test_the_senders_id_is_the_identity_for_days_whatever_it_comes_with(scheme: 
     assert not set(first.replay_keys) & set(other.replay_keys), "equal bodies are different deliveries"
 
 
-@pytest.mark.parametrize("scheme", ["stripe", "slack", "meta"])
+@pytest.mark.parametrize("scheme", ["stripe", "slack"])
 def test_an_id_in_the_body_is_the_identity_and_the_message_only_where_there_is_none(scheme: str) -> None:
     named = SignatureScheme(scheme)
     verified = check(named, signed_by(named, SECRET, BODY))
@@ -207,6 +207,30 @@ def test_an_id_in_the_body_is_the_identity_and_the_message_only_where_there_is_n
     )
     assert known.fresh_until >= NOW + timedelta(days=3)
     assert identified(verified, None, NOW) == verified
+
+
+def test_an_id_that_events_may_share_counts_with_the_body() -> None:
+    """GitLab gives all events that cause one another the same `X-Gitlab-Event-UUID`."""
+    headers = {"x-gitlab-token": SECRET, "x-gitlab-event-uuid": "u1"}
+    first, other = (check(SignatureScheme.GITLAB, headers, body) for body in (b"1", b"2"))
+    again = check(SignatureScheme.GITLAB, headers, b"1", now=NOW + timedelta(hours=1))
+    unlike = check(SignatureScheme.GITLAB, headers | {"x-gitlab-event-uuid": "u2"}, b"1")
+    assert first.replay_keys == again.replay_keys
+    assert len({first.replay_keys, other.replay_keys, unlike.replay_keys}) == 3
+    assert first.fresh_until >= NOW + timedelta(days=3)
+    keyed = [check(SignatureScheme.GITLAB, headers | {"idempotency-key": "k"}, body) for body in (b"1", b"2")]
+    assert keyed[0].replay_keys == keyed[1].replay_keys
+
+
+def test_metas_bodies_have_their_time_so_one_that_comes_again_hours_later_is_known() -> None:
+    verified = check(SignatureScheme.META, signed_by(SignatureScheme.META, SECRET, BODY))
+    assert verified.fresh_until >= NOW + timedelta(days=3)
+    bare = check(SignatureScheme.GITHUB, {"x-hub-signature-256": f"sha256={hex_of(BODY)}"})
+    assert bare.fresh_until == NOW + timedelta(minutes=5), "where there is no id, and no time"
+
+
+def hex_of(body: bytes) -> str:
+    return hmac.new(SECRET.encode(), body, "sha256").hexdigest()
 
 
 def test_the_same_message_is_known_again_whatever_id_it_comes_with() -> None:

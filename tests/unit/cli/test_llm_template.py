@@ -140,3 +140,81 @@ def test_an_endpoint_that_refuses_is_an_error_that_says_so(
         agent({"prompt": "go"})
     assert len(model.asked) == len(statuses)
     assert "sk-test" not in str(refused.value)
+
+
+def test_more_tools_than_are_called_at_a_time_are_asked_for_in_turns(
+    agent: Agent, model: ModelEndpoint
+) -> None:
+    tools = json.dumps(TOOLS)
+    calls = [("count_1", json.dumps({"n": n})) for n in range(19)]
+    model.script = [wants(*calls), says("done")]
+    output, counts = agent({"prompt": "go"}, AGENT_TOOLS=tools), []
+    while "tool_calls" in output:
+        counts.append(len(output["tool_calls"]))
+        results = [
+            {"id": one["id"], "worker": "count", "status": "completed", "output": one["input"], "error": None}
+            for one in output["tool_calls"]
+        ]
+        output = agent({"prompt": "go", "state": output["state"], "tool_results": results}, AGENT_TOOLS=tools)
+    assert (output["answer"], counts) == ("done", [8, 8, 3])
+    assert len(model.asked) == 2
+    answers = [one["content"] for one in model.asked[1]["messages"] if one["role"] == "tool"]
+    assert answers == [json.dumps({"n": n}) for n in range(19)]
+
+
+@pytest.mark.parametrize("reason", ["length", "content_filter"])
+def test_an_answer_that_was_cut_off_is_no_answer(agent: Agent, model: ModelEndpoint, reason: str) -> None:
+    cut = says("half an ans")
+    cut["choices"][0]["finish_reason"] = reason
+    model.script = [cut]
+    with pytest.raises(RuntimeError, match=rf"incomplete \({reason}\)"):
+        agent({"prompt": "go"})
+    assert len(model.asked) == 1
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"<html>Welcome</html>",
+        b"",
+        b"[]",
+        b"{}",
+        b'{"choices": []}',
+        b'{"choices": [null]}',
+        b'{"choices": [{"message": null}]}',
+        b'{"choices": [{"text": "a completion of another kind"}]}',
+        b'{"choices": [{"message": {"tool_calls": [{"id": "1"}]}}]}',
+        b'{"choices": [{"message": {"tool_calls": "no"}}]}',
+        b'{"error": {"message": "no such model"}}',
+    ],
+)
+def test_an_answer_that_is_no_completion_is_shown(agent: Agent, model: ModelEndpoint, answer: bytes) -> None:
+    model.script = [answer]
+    with pytest.raises(RuntimeError, match="no chat completion: ") as refused:
+        agent({"prompt": "go"})
+    assert answer.decode()[:20] in str(refused.value)
+
+
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """How long the agent has waited; it does not."""
+    waited: list[float] = []
+    monkeypatch.setattr("time.sleep", waited.append)
+    return waited
+
+
+def test_a_connection_that_is_cut_is_made_again(
+    agent: Agent, model: ModelEndpoint, pauses: list[float]
+) -> None:
+    model.script = [None, None, says("at last")]
+    assert agent({"prompt": "go"})["answer"] == "at last"
+    assert len(model.asked) == 3
+    assert pauses == [2.0, 4.0]
+
+
+@pytest.mark.usefixtures("pauses")
+def test_an_endpoint_that_is_not_there_is_an_error_that_says_so(agent: Agent, model: ModelEndpoint) -> None:
+    model.script = [None]
+    with pytest.raises(RuntimeError, match="cannot be reached: "):
+        agent({"prompt": "go"})
+    assert len(model.asked) == 3

@@ -250,16 +250,22 @@ async def start_run(
 
 
 async def schedule_retry(
-    db: PoolConnection, live: LiveRun, *, error: str, due_at: datetime, now: datetime
+    db: PoolConnection,
+    live: LiveRun,
+    *,
+    error: str,
+    due_at: datetime,
+    now: datetime,
+    last_job_id: str | None = None,
 ) -> None:
-    """Record the failed attempt and make the run due again."""
+    """Record the failed attempt, with the last job of its agent, and make the run due again."""
     await db.execute(
         """
         INSERT INTO automation_run_attempts (run_id, attempt, status, session_id, started_at, ended_at, error)
-        SELECT id, attempt, 'failed', session_id, coalesce(attempt_at, started_at), $2, $3
+        SELECT id, attempt, 'failed', coalesce($4, session_id), coalesce(attempt_at, started_at), $2, $3
         FROM automation_runs WHERE id = $1
         """,
-        *(live.run.id, now, error),
+        *(live.run.id, now, error, last_job_id),
     )
     await db.execute(
         "UPDATE run_queue SET state = 'due', due_at = $2 WHERE run_id = $1",
@@ -271,6 +277,22 @@ async def schedule_retry(
         " attempt_at = $3, error = $2 WHERE id = $1",
         *(live.run.id, error, due_at),
     )
+
+
+async def fetch_last_inputs(
+    db: PoolConnection, run_ids: Sequence[str]
+) -> Mapping[tuple[str, str], msgspec.Raw]:
+    """Return the input of the job that failed in the attempt before, by run and worker."""
+    rows = await db.fetch(
+        """
+        SELECT r.id, j.worker_id, j.input FROM automation_runs r
+        JOIN automation_run_attempts a ON a.run_id = r.id AND a.attempt = r.attempt - 1
+        JOIN jobs j ON j.tenant_id = r.tenant_id AND j.id = a.session_id
+        WHERE r.id = ANY ($1)
+        """,
+        list(run_ids),
+    )
+    return {(row["id"], row["worker_id"]): row["input"] for row in rows}
 
 
 async def end_run(db: PoolConnection, run: Run) -> None:

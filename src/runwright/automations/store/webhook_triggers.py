@@ -59,7 +59,7 @@ async def claim_replay_keys(
 ) -> Mapping[tuple[str, str], str]:
     """Claim replay keys that are free; return the run ids of the claimed ones by trigger and key.
 
-    A key is free if it is unknown or expired, or if the run that it led to has failed.
+    A key is free if it is unknown or expired, or if the run that it led to has failed or was cancelled.
 
     Idempotent: a key that this request has claimed already returns its run id again. No two claims may have
     the same trigger and key. Keys are claimed in order, which prevents deadlocks.
@@ -73,7 +73,7 @@ async def claim_replay_keys(
             SET run_id = CASE WHEN c.token = excluded.token THEN c.run_id ELSE excluded.run_id END,
                 token = excluded.token, expires_at = excluded.expires_at
             WHERE c.expires_at < $6 OR c.token = excluded.token OR EXISTS (
-                SELECT FROM automation_runs r WHERE r.id = c.run_id AND r.status = 'failed')
+                SELECT FROM automation_runs r WHERE r.id = c.run_id AND r.status IN ('failed', 'cancelled'))
         RETURNING automation_id, key, run_id
         """,
         [one.trigger_id for one in claims],

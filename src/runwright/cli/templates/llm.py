@@ -10,16 +10,25 @@ this one again with their results and the `state` from here. What comes in with 
 people's text: a model may be talked into calling any tool in the list, so list harmless ones.
 """
 
+import http.client
 import json
 import time
 import urllib.error
 import urllib.request
 
+MOST_CALLS = 8
+"""How many tools the server calls at a time; the rest is asked for afterwards."""
 TRIES = 3
 LONGEST_PAUSE_SECONDS = 20.0
 LOGGED_CHARACTERS = 8_000
 LONGEST_ANSWER_BYTES = 4 * 1024 * 1024
 RAISE_EVENT = "raise_event"
+NO_COMPLETION = "The model's endpoint answered something that is no chat completion: "
+CUT_OFF = {
+    "length": "it has used LLM_ANSWER_TOKENS, or what is left of LLM_MAX_TOKENS.",
+    "content_filter": "the endpoint has left content out.",
+}
+"""Why an answer may end before its end."""
 
 
 class BudgetError(Exception):
@@ -30,14 +39,14 @@ def handler(input, env):
     tools = json.loads(env.get("AGENT_TOOLS") or "[]")
     state = input.get("state") or begin(input, env)
     take_results(state, input.get("tool_results") or [])
-    while True:
+    while not state.get("wanted"):
         message = ask_model(state, tools, env)
         calls = message.get("tool_calls") or []
         if not calls:
             return finish(state, message.get("content") or "")
-        wanted = [call for call in calls if not answered_here(state, call, tools, env)]
-        if wanted:
-            return {"tool_calls": [as_call(call, tools) for call in wanted], "state": state}
+        state["wanted"] = [call for call in calls if not answered_here(state, call, tools, env)]
+    now, state["wanted"] = state["wanted"][:MOST_CALLS], state["wanted"][MOST_CALLS:]
+    return {"tool_calls": [as_call(call, tools) for call in now], "state": state}
 
 
 def begin(input, env):
@@ -79,23 +88,45 @@ def ask_model(state, tools, env):
         1, min(most_tokens - state["tokens"], int(env.get("LLM_ANSWER_TOKENS") or 4_096))
     )
     reply = post(env, request)
+    choice = choice_of(reply)
     state["steps"] += 1
     state["tokens"] += used_tokens(reply, request)
+    reason = choice.get("finish_reason")
+    if reason in CUT_OFF:
+        raise RuntimeError(f"The model's answer is incomplete ({reason}): {CUT_OFF[reason]}")
     message = {"role": "assistant"} | {
         name: value
-        for name, value in reply["choices"][0]["message"].items()
+        for name, value in choice["message"].items()
         if name in {"content", "tool_calls"} and value
     }
     state["messages"].append(message)
     log("assistant", message.get("content") or "")
     for call in message.get("tool_calls") or []:
-        log("assistant", f"calls {call['function']['name']} {call['function']['arguments']}")
+        log("assistant", f"calls {call['function']['name']} {call['function'].get('arguments') or '{}'}")
     return message
+
+
+def choice_of(reply):
+    """Return the first choice of a chat completion; RuntimeError says what came instead."""
+    choices = reply.get("choices") if isinstance(reply, dict) else None
+    choice = choices[0] if isinstance(choices, list) and choices else None
+    message = choice.get("message") if isinstance(choice, dict) else None
+    calls = (message.get("tool_calls") or []) if isinstance(message, dict) else None
+    if isinstance(calls, list) and all(map(is_call, calls)):
+        return choice
+    raise RuntimeError(NO_COMPLETION + json.dumps(reply, ensure_ascii=False)[:500])
+
+
+def is_call(call):
+    function = call.get("function") if isinstance(call, dict) else None
+    named = isinstance(function, dict) and isinstance(function.get("name"), str)
+    return named and isinstance(call.get("id"), str) and isinstance(function.get("arguments") or "", str)
 
 
 def used_tokens(reply, request):
     """Return the tokens that the endpoint reports, or an estimate, so that budgets hold."""
-    reported = (reply.get("usage") or {}).get("total_tokens")
+    usage = reply.get("usage")
+    reported = usage.get("total_tokens") if isinstance(usage, dict) else None
     return (
         reported
         if isinstance(reported, int) and reported > 0
@@ -171,7 +202,7 @@ def as_call(call, tools):
 
 def read_arguments(call):
     try:
-        arguments = json.loads(call["function"]["arguments"] or "{}")
+        arguments = json.loads(call["function"].get("arguments") or "{}")
     except ValueError:
         return None
     return arguments if isinstance(arguments, dict) else None
@@ -197,12 +228,25 @@ def post(env, body):
             with urllib.request.urlopen(
                 request, timeout=float(env.get("LLM_TIMEOUT_SECONDS") or 120)
             ) as response:
-                return json.loads(response.read(LONGEST_ANSWER_BYTES))
+                return decoded(response.read(LONGEST_ANSWER_BYTES))
         except urllib.error.HTTPError as error:
             if not left or (error.code != 429 and error.code < 500):
                 detail = error.read(500).decode(errors="replace")
                 raise RuntimeError(f"The model's endpoint answered {error.code}: {detail}") from None
             pause(error.headers.get("Retry-After"), TRIES - left)
+        except (OSError, http.client.HTTPException) as error:
+            reason = getattr(error, "reason", None) or str(error) or type(error).__name__
+            if not left:
+                raise RuntimeError(f"The model's endpoint cannot be reached: {reason}") from None
+            log("agent", f"The endpoint cannot be reached ({reason}); trying again.")
+            pause(None, TRIES - left)
+
+
+def decoded(text):
+    try:
+        return json.loads(text)
+    except ValueError:
+        raise RuntimeError(NO_COMPLETION + text[:500].decode(errors="replace")) from None
 
 
 def pause(retry_after, tries):

@@ -6,7 +6,14 @@ from typing import Final
 
 from runwright import __version__
 from runwright.http.agh.errors import AGH, WHEN, ErrorBody
-from runwright.http.openapi import REFERENCE, DocumentStyle, Json, describe_routes, document_route
+from runwright.http.openapi import (
+    REFERENCE,
+    DocumentStyle,
+    Json,
+    describe_routes,
+    document_route,
+    number_header,
+)
 from runwright.http.routing import Route, Routes
 
 TAGS: Final = ("Jobs", "Triggers", "Runs", "Events", "Webhooks", "Tasks")
@@ -41,7 +48,7 @@ def describe_api(routes: Iterable[Route], version: str) -> Json:
             "bearer": {"type": "http", "scheme": "bearer"},
         },
         parameters={},
-        headers={},
+        headers=_RATE_HEADERS,
         errors={status: _error_response(status, when) for status, when in WHEN.items()},
         types=(ErrorBody,),
         any_route=(400, 401, 403, 429, 500, 503),
@@ -50,8 +57,18 @@ def describe_api(routes: Iterable[Route], version: str) -> Json:
     return describe_routes(routes, version, style)
 
 
+_RATE_HEADERS: Final[Json] = {
+    "x-ratelimit-limit": number_header("The number of requests that the tenant may make at once."),
+    "x-ratelimit-remaining": number_header("The number of them that are left."),
+    "x-ratelimit-reset": number_header("When all of them are available again, in seconds since 1970."),
+}
+_RETRIED: Final = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
+
+
 def _error_response(status: int, when: str) -> Json:
+    retry_after = number_header("The number of seconds to wait before trying again.")
     return {
         "description": f"{HTTPStatus(status).phrase}: {when}",
+        **({"headers": {"retry-after": retry_after}} if status in _RETRIED else {}),
         "content": {"application/json": {"schema": {"$ref": REFERENCE.format(name="ErrorBody")}}},
     }

@@ -11,8 +11,16 @@ from runwright.core.roles import ROLES
 from runwright.http.ava.dialect import AVA, MEANINGS, ErrorBody
 from runwright.http.ava.document_page import PAGE_POLICY, render_page
 from runwright.http.ava.versions.schemas import VERSION_PATTERN
+from runwright.http.ava.webhooks.sent_requests import SENT_REQUESTS, SENT_TYPES
 from runwright.http.ava.workers.rules import ENV_NAME
-from runwright.http.openapi import REFERENCE, DocumentStyle, Json, describe_routes, document_route
+from runwright.http.openapi import (
+    REFERENCE,
+    DocumentStyle,
+    Json,
+    describe_routes,
+    document_route,
+    number_header,
+)
 from runwright.http.request import Request
 from runwright.http.routing import Route, Routes
 from runwright.runtimes.handler_calls import KEY_PATTERN
@@ -84,7 +92,8 @@ def describe_api(routes: Iterable[Route], version: str) -> Json:
         parameters=_shared_parameters(),
         headers={"x-request-id": _REQUEST_ID, **_RATE_HEADERS},
         errors={meaning.status: _error_response(meaning.status) for meaning in MEANINGS.values()},
-        types=(ErrorBody,),
+        types=(ErrorBody, *SENT_TYPES),
+        webhooks=SENT_REQUESTS,
         any_route=(400, 401, 403, 429, 500, 503),
         any_body=(408, 413),
     )
@@ -98,17 +107,12 @@ _REQUEST_ID: Final[Json] = {
 }
 
 
-def _number(description: str, *, required: bool = False) -> Json:
-    schema = {"type": "integer", "minimum": 0}
-    return {"description": description, "required": required, "schema": schema}
-
-
 _RATE_HEADERS: Final[Json] = {
-    "x-ratelimit-limit": _number("How many requests the tenant may make at once."),
-    "x-ratelimit-remaining": _number("How many of them are left."),
-    "x-ratelimit-reset": _number("When all of them are there again: seconds since 1970."),
+    "x-ratelimit-limit": number_header("How many requests the tenant may make at once."),
+    "x-ratelimit-remaining": number_header("How many of them are left."),
+    "x-ratelimit-reset": number_header("When all of them are there again: seconds since 1970."),
 }
-_RETRY_AFTER: Final = _number("After how many seconds to try again.", required=True)
+_RETRY_AFTER: Final = number_header("After how many seconds to try again.", required=True)
 _RETRIED: Final = (429, 503)
 
 

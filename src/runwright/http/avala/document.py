@@ -6,7 +6,15 @@ from typing import Final
 
 from runwright import __version__
 from runwright.http.avala.dialect import AVALA, MEANINGS, PREFIX, Detail
-from runwright.http.openapi import REFERENCE, DocumentStyle, Json, describe_routes, document_route
+from runwright.http.avala.sent_requests import SENT_REQUESTS
+from runwright.http.openapi import (
+    REFERENCE,
+    DocumentStyle,
+    Json,
+    describe_routes,
+    document_route,
+    number_header,
+)
 from runwright.http.routing import Route, Routes
 
 TAGS: Final = ("Agents", "Executions", "Webhooks", "Organizations")
@@ -46,6 +54,7 @@ def describe_api(routes: Iterable[Route], version: str) -> Json:
         types=(Detail,),
         any_route=(400, 401, 403, 429, 500, 503),
         any_body=(408, 413),
+        webhooks=SENT_REQUESTS,
         end_slash=True,
     )
     return describe_routes(routes, version, style)
@@ -58,14 +67,10 @@ _REQUEST_ID: Final[Json] = {
 }
 
 
-def _number(description: str) -> Json:
-    return {"description": description, "schema": {"type": "integer", "minimum": 0}}
-
-
 _RATE_HEADERS: Final[Json] = {
-    "x-ratelimit-limit": _number("The number of requests that the organization may make at once."),
-    "x-ratelimit-remaining": _number("The number of them that are left."),
-    "x-ratelimit-reset": _number("When all of them are available again, in seconds since 1970."),
+    "x-ratelimit-limit": number_header("The number of requests that the organization may make at once."),
+    "x-ratelimit-remaining": number_header("The number of them that are left."),
+    "x-ratelimit-reset": number_header("When all of them are available again, in seconds since 1970."),
 }
 _RETRIED: Final = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 
@@ -77,7 +82,7 @@ def _error_response(status: int, when: str) -> Json:
         schema = {"anyOf": [schema, {"type": "object", "additionalProperties": messages}]}
     headers: Json = {"x-request-id": {"$ref": "#/components/headers/x-request-id"}}
     if status in _RETRIED:
-        headers["retry-after"] = _number("The number of seconds to wait before trying again.")
+        headers["retry-after"] = number_header("The number of seconds to wait before trying again.")
     return {
         "description": f"{HTTPStatus(status).phrase}: {when}",
         "headers": headers,

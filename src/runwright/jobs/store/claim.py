@@ -247,12 +247,12 @@ claimed AS (
       AND (l.max_concurrency IS NULL OR s.slot IS NOT NULL)
       AND (l.tenant_slots IS NULL OR p.slot IS NOT NULL)
     RETURNING q.tenant_id, q.job_id, q.worker_id, q.worker_version AS version, q.pinned, l.revision,
-              q.attempt, q.retries_left, q.fence, q.wanted, l.turn, l.rank, q.started_at
+              q.attempt, q.retries_left, q.fence, q.wanted, l.turn, l.rank, q.run_at, q.started_at
 ),
 -- the events of their start, where there is a subscription
 {_STARTED_EVENTS}
 SELECT c.tenant_id, c.job_id, c.worker_id, c.version AS worker_version, c.revision AS worker_revision,
-       c.pinned, c.attempt, c.retries_left, c.fence, j.input, c.wanted AS awaited,
+       c.pinned, c.attempt, c.retries_left, c.fence, j.input, c.wanted AS awaited, c.run_at AS due_at,
        (SELECT tenant_id FROM tenant_scan WHERE nth = {TENANT_WINDOW}) AS last_tenant,
        (SELECT array_agg(tenant_id ORDER BY tenant_id) FROM unfinished) AS unfinished_tenants,
        (SELECT array_agg(worker_id ORDER BY tenant_id) FROM unfinished) AS unfinished_workers,
@@ -341,6 +341,7 @@ def _claimed(row: Record) -> ClaimedAttempt:
         fence=row["fence"],
         input=bytes(row["input"]),
         awaited=row["awaited"],
+        due_at=row["due_at"],
     )
 
 

@@ -281,6 +281,7 @@ def started_attempt(item: Submission, answer: Accepted) -> ClaimedAttempt:
         fence=1,
         input=item.input,
         awaited=item.awaited,
+        due_at=item.run_at,
     )
 
 

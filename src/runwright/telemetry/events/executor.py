@@ -10,6 +10,8 @@ class JobAttemptEnded(TimedEvent, frozen=True):
     logged = False
     status: JobStatus
     """The job's status after the attempt."""
+    wait_seconds: float | None = None
+    """How long the attempt had been due when user code began; None where it never began."""
 
 
 class HandlerCallFailed(WarningEvent, frozen=True):

@@ -27,7 +27,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 from runwright.db.pool import Database
 from runwright.sandbox.account_files import bundle_group
@@ -172,6 +172,11 @@ class FolderCache:
                 shutil.rmtree(folder, ignore_errors=True)
             return True
         return False
+
+
+def cached_bytes(root: Path) -> int:
+    """Return the size of all folders in a cache, as it was when they were unpacked."""
+    return sum(_size_of(place.parent) for area in get_args(Area) for place in root.glob(f"{area}/*/{_SIZE}"))
 
 
 def make_private_folder(folder: Path) -> None:

@@ -25,7 +25,7 @@ from runwright.automations.webhook_ingress import (
     scheme_of,
 )
 from runwright.automations.webhook_schemes import SCHEMES, SignatureScheme, WebhookScheme
-from runwright.automations.webhook_signatures import SignatureHeaderError, read_signature
+from runwright.automations.webhook_signatures import SignatureHeaderError, header_title, read_signature
 from runwright.core.errors import ForbiddenError
 from runwright.http.agh.auth import check_delivery
 from runwright.http.agh.errors import AGH
@@ -50,14 +50,43 @@ class DeliveryEnvelope(msgspec.Struct, frozen=True):
     result: DeliveryResult
 
 
+def _other_signatures() -> dict[str, list[str]]:
+    """Return the headers with the signatures of the other senders, each with the schemes that use it."""
+    found: dict[str, list[str]] = {}
+    for name, scheme in SCHEMES.items():
+        for header in scheme.signature if name is not SignatureScheme.AGH else ():
+            found.setdefault(header_title(header), []).append(f"`{name}`")
+    return found
+
+
 ROUTES: Final = Routes(AGH, "/api/webhooks", tag="Webhooks")
 _MOST_PARAMETERS: Final = 20
 _CHALLENGE: Final = re.compile(r"[A-Za-z0-9._~-]{1,256}")
+_SIGNED_HEADERS: Final = {
+    "X-AGH-Webhook-Timestamp": "Scheme `agh`: the time of sending, RFC 3339 or Unix seconds, at most five"
+    " minutes off.",
+    "X-AGH-Webhook-Signature": "Scheme `agh`: `sha256=` and the HMAC-SHA256 of `<Unix seconds>.<body>`.",
+    "X-AGH-Webhook-Delivery-ID": "Scheme `agh`: the id of the delivery, the same when it is repeated.",
+    **{
+        name: f"Scheme{'s' if len(schemes) > 1 else ''} {', '.join(schemes)}: the signature."
+        for name, schemes in _other_signatures().items()
+    },
+}
 _OPTIONS: Final[dict[str, Any]] = {
     "status": 200,
     "precondition": check_delivery,
     "query": WaitQuery,
-    "content": {"*/*": {"schema": {"description": "The signed content, in any format."}}},
+    "content": {
+        "application/json": {"schema": {"type": "object"}, "example": {"ref": "refs/heads/main"}},
+        "application/x-www-form-urlencoded": {"schema": {"type": "object"}},
+        "application/octet-stream": {
+            "schema": {"type": "string", "format": "binary", "description": "Any other signed content."}
+        },
+    },
+    "headers": tuple(
+        {"name": name, "required": False, "description": description, "schema": {"type": "string"}}
+        for name, description in _SIGNED_HEADERS.items()
+    ),
     "errors": (404, 408, 409, 413),
 }
 

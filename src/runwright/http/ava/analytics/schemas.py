@@ -1,6 +1,6 @@
 """The schemas of analytics: reports on jobs that ended."""
 
-from typing import Annotated, Final
+from typing import Annotated, ClassVar, Final
 
 import msgspec
 from msgspec import Meta
@@ -70,6 +70,8 @@ class WorkerTotalsOut(Totals, frozen=True, kw_only=True):
 
 class AnalyticsByWorkerOut(msgspec.Struct, frozen=True, kw_only=True):
     """The workers with jobs that ended in the period, or are queued or running."""
+
+    openapi_name: ClassVar[str] = "WorkersAnalytics"
 
     period_days: int
     since: Time
