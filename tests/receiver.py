@@ -116,8 +116,11 @@ def receiving(tls: ssl.SSLContext | None = None) -> Iterator[Receiver]:
         thread.join()
 
 
-def make_certificate(folder: Path, *names: str) -> Path:
-    """Make a certificate that vouches for itself, and its key, in one file."""
+def make_certificate(folder: Path, *names: str, authority: bool = True) -> Path:
+    """Make a certificate that vouches for itself, and its key, in one file.
+
+    Some clients take that of an authority for no server's.
+    """
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "receiver of a test")])
     now = datetime.now(UTC)
@@ -133,7 +136,7 @@ def make_certificate(folder: Path, *names: str) -> Path:
         .not_valid_before(now - timedelta(hours=1))
         .not_valid_after(now + timedelta(hours=1))
         .add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
         .sign(key, hashes.SHA256())
     )
     path = folder / f"certificate-{x509.random_serial_number():x}.pem"

@@ -1,5 +1,7 @@
 """A bundle is imported before it serves; a worker without code takes no jobs."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from tests.contract.bundles import Files, send, zip_of
 from tests.contract.client import Api, Json, data_of, error_of
@@ -60,6 +62,44 @@ def test_code_that_reads_its_configuration_at_import_finds_it(api: Api) -> None:
     leaking = deploy(api, worker, {"main.py": source + "raise ValueError(TOKEN)\n"})
     assert leaking["status"] == "failed"
     assert "t0ken-of-the-check" not in leaking["error"]
+
+
+def test_nothing_is_called_and_an_import_that_never_ends_fails(api: Api) -> None:
+    worker = empty_worker(api, "python", timeout_seconds=1)
+    called = deploy(api, worker, {"main.py": "def handler(input, env):\n    print('was called')\n"})
+    assert called["status"] == "ready"
+    assert (
+        "was called"
+        not in data_of(api.get(f"/workers/{worker['id']}/versions/{called['version']}/log"))["log"]
+    )
+    endless = deploy(api, worker, {"main.py": "while True: pass\n"})
+    assert endless["status"] == "failed"
+    assert endless["error"] == "The code was not imported within 1 seconds."
+
+
+@pytest.mark.parametrize("check", ["true", "false"])
+def test_no_other_tenant_and_no_lower_role_deploys_and_nothing_is_left_of_it(api: Api, check: str) -> None:
+    worker = empty_worker(api, "python")
+    archive = zip_of({"main.py": GOOD})
+    stranger = api.having(tenant=api.tenant + "_2")
+    error_of(send(stranger, worker["id"], archive, check=check), 404, "resource_not_found")
+    for role in ("tenant-viewer", "tenant-member", "tenant-admin"):
+        refused = send(api.having(role=role), worker["id"], archive, check=check)
+        error_of(refused, 403, "forbidden")
+    error_of(send(api, worker["id"], archive, check="maybe"), 422, "validation_error")
+    [only] = api.get(f"/workers/{worker['id']}/versions").json()["data"]
+    assert only["version"] == 1
+
+
+def test_of_deploys_at_once_the_newest_that_can_be_imported_serves(api: Api) -> None:
+    worker = empty_worker(api, "python")
+    sources = [GOOD + f"# {n}\n" if n % 2 else f"def handler(: # {n}\n" for n in range(6)]
+    with ThreadPoolExecutor(6) as pool:
+        made = list(pool.map(lambda source: deploy(api, worker, {"main.py": source}), sources))
+    assert [one["status"] for one in made] == ["failed", "ready"] * 3
+    good = [one["version"] for one in made if one["status"] == "ready"]
+    assert sorted(one["version"] for one in made) == list(range(2, 8)), "each has a number of its own"
+    assert data_of(api.get(f"/workers/{worker['id']}"))["version"] == max(good)
 
 
 def test_a_worker_without_any_code_takes_no_jobs(api: Api) -> None:

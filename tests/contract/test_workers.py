@@ -1,6 +1,7 @@
 """`/workers`: every documented field, filter, default, limit and status."""
 
 import re
+from datetime import date
 
 import pytest
 from tests.contract.client import ECHO, TIME, Api, Json, data_of, error_of, fields_of
@@ -177,7 +178,9 @@ def test_the_runtimes_are_listed_ready_or_not_for_whoever_may_read(api: Api) -> 
     assert set(runtimes) == {"nodejs", "python", "deno", "shell", "wasm"}
     level = api.http.get("/healthz").json()["isolation"]["level"]
     for one in runtimes.values():
-        assert one.keys() == {"name", "ready", "version", "path", "isolation", "reason"}
+        assert one.keys() == {
+            *("name", "ready", "version", "end_of_support", "path", "isolation", "reason"),
+        }
         if one["ready"]:
             assert one["version"]
             assert one["path"].startswith("/")
@@ -185,6 +188,8 @@ def test_the_runtimes_are_listed_ready_or_not_for_whoever_may_read(api: Api) -> 
         else:
             assert one["reason"]
             assert one["isolation"] is None
+    assert date.fromisoformat(runtimes["python"]["end_of_support"]) > date(2027, 1, 1)
+    assert runtimes["shell"]["end_of_support"] is None
 
 
 def test_a_change_touches_only_what_it_names(api: Api) -> None:

@@ -132,6 +132,8 @@ class Installer:
             entrypoint=build.entrypoint,
         )
         log.note(f"installing with {manager.version} for {manager.platform} from {manager.registry.url}")
+        if not manager.registry.complete:
+            log.note("the index did not answer this server, so the hosts of its files are not known")
         with tempfile.TemporaryFile(dir=self._spool_dir) as tar:
             await self._build_sandbox.run(plan, mounts=mounts, registry=manager.registry, result=tar, log=log)
             tar.seek(0)

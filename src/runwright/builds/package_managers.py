@@ -25,6 +25,13 @@ from runwright.workers.model import RuntimeName
 
 RUNTIMES_WITH_DEPENDENCIES: Final = (RuntimeName.PYTHON, RuntimeName.NODEJS, RuntimeName.DENO)
 """The runtimes whose bundles may have dependencies."""
+_SYSTEM_STORES: Final = (
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+)
+"""Where systems keep their certificates, which OpenSSL need not know."""
 _CA_VARIABLES: Final = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS", "CURL_CA_BUNDLE")
 
 
@@ -103,6 +110,7 @@ class PackageManagers:
             configured=self._sources.python_index,
             hosts=self._sources.dependency_hosts,
             home=Path.home(),
+            ca_file=_ca_file(),
         )
         return path, f"uv-{importlib.metadata.version('uv')}", registry
 
@@ -142,7 +150,8 @@ def _npm_folder() -> Path:
 
 def _ca_file() -> str | None:
     """Return the operator's certificate file, else the system's."""
-    for path in (*(os.environ.get(name) for name in _CA_VARIABLES), ssl.get_default_verify_paths().cafile):
+    chosen = [os.environ.get(name) for name in _CA_VARIABLES]
+    for path in (*chosen, ssl.get_default_verify_paths().cafile, *_SYSTEM_STORES):
         if path and Path(path).is_file():
             return os.path.realpath(path)
     return None

@@ -83,11 +83,13 @@ def parse_hosts(hosts: tuple[str, ...]) -> tuple[HostPort, ...]:
     return tuple(host_port(f"https://{host}") for host in hosts)
 
 
-def python_registry(uv: str, *, configured: str | None, hosts: tuple[str, ...], home: Path) -> Registry:
-    """Return the python index and the hosts of its files."""
+def python_registry(
+    uv: str, *, configured: str | None, hosts: tuple[str, ...], home: Path, ca_file: str | None = None
+) -> Registry:
+    """Return the python index and the hosts of its files. `ca_file`: the certificates that a build trusts."""
     url = configured or _operators_index(os.environ, home) or _uv_default(uv)
     known = {host_port(url), *parse_hosts(hosts)}
-    files = _file_hosts(uv, url)
+    files = _file_hosts(uv, url, ca_file)
     return Registry(url=url, hosts=tuple(sorted(known | (files or set()))), complete=files is not None)
 
 
@@ -157,15 +159,18 @@ def _uv_default(uv: str) -> str:
     return found[1]
 
 
-def _file_hosts(uv: str, index: str) -> set[HostPort] | None:
+def _file_hosts(uv: str, index: str, ca_file: str | None) -> set[HostPort] | None:
     """Return the hosts of the index's files from a dry run of uv; None where that fails."""
+    environment = {**_neutral_environment(), "NO_COLOR": "1", "UV_HTTP_RETRIES": "0"}
+    if ca_file is not None:  # uv has certificates of its own, in which those of the host are missing
+        environment["SSL_CERT_FILE"] = ca_file
     with tempfile.TemporaryDirectory() as folder:
         command = [uv, "pip", "install", "--verbose", "--dry-run", "--no-config", "--no-build"]
         command += ["--python", sys.executable]
         command += ["--cache-dir", f"{folder}/cache", "--target", f"{folder}/target"]
         command += ["--default-index", index, _PROBE_PACKAGE]
         try:
-            output = _output_of(command, {**_neutral_environment(), "NO_COLOR": "1", "UV_HTTP_RETRIES": "0"})
+            output = _output_of(command, environment)
         except RegistryError:
             return None
     return {host_port(url) for url in _REQUESTED.findall(output)}

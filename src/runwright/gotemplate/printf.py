@@ -10,6 +10,7 @@ from typing import Final
 
 import msgspec
 
+from runwright.core.template_context import Json
 from runwright.gotemplate.budget import RenderBudget
 from runwright.gotemplate.escaping import quoted
 from runwright.gotemplate.values import (
@@ -130,10 +131,35 @@ class _Formatter:
             return ""
         for size in (style.width, style.precision):
             self._budget.copy(size or 0)
-        text = self._formatted(taken[0], style)
+        return self._one(taken[0], style)
+
+    def _one(self, value: Value, style: _VerbFormat) -> str:
+        """Format a value; of a list or an object each part, with the verb and the width."""
+        if isinstance(value, list | dict) and style.verb != "T":
+            return self._parts(value, style)
+        text = self._formatted(value, style)
         if text is None:
-            text = f"%!{style.verb}({self._described(taken[0])})"
+            text = f"%!{style.verb}({self._described(value)})"
         return _padded(text, style)
+
+    def _parts(self, value: list[Json] | dict[str, Json], style: _VerbFormat) -> str:
+        self._budget.enter()
+        if isinstance(value, list):
+            text = "[" + " ".join(self._part(one, style) for one in value) + "]"
+        else:
+            pairs = (f"{self._part(key, style)}:{self._part(value[key], style)}" for key in sorted(value))
+            text = f"map[{' '.join(pairs)}]"
+        self._budget.leave()
+        self._budget.copy(len(text))
+        return text
+
+    def _part(self, value: Json, style: _VerbFormat) -> str:
+        self._budget.spend()
+        for size in (style.width, style.precision):
+            self._budget.copy(size or 0)
+        if value is None:
+            return _padded(NOTHING, style) if style.verb == "v" else f"%!{style.verb}({NOTHING})"
+        return self._one(value, style)
 
     def _formatted(self, value: Value, style: _VerbFormat) -> str | None:
         """Return the formatted value; None if the verb does not apply to its type."""

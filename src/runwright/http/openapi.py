@@ -119,7 +119,7 @@ def describe_routes(routes: Iterable[Route], version: str, style: DocumentStyle)
     _drop_unfit_defaults(document)
     text = msgspec.json.encode(document).decode()
     renamed = _REFERENCE.sub(lambda found: REFERENCE.format(name=public(found[1])), text)
-    return cast("Json", msgspec.json.decode(renamed))
+    return _without_unused(cast("Json", msgspec.json.decode(renamed)))
 
 
 def number_header(description: str, *, required: bool = False) -> Json:
@@ -145,6 +145,20 @@ def _drop_unfit_defaults(part: Any) -> None:  # noqa: ANN401  any part of a docu
         _drop_unfit_defaults(value)
     if isinstance(part, dict) and part.get("default") == "" and ("format" in part or "enum" in part):
         del part["default"]
+
+
+def _without_unused(document: Json) -> Json:
+    """Return a document without the schemas that nothing refers to: fields of queries are parameters."""
+    schemas: Json = document["components"]["schemas"]
+    rest = {**document, "components": {**document["components"], "schemas": {}}}
+    used: set[str] = set()
+    left = set(_REFERENCE.findall(msgspec.json.encode(rest).decode()))
+    while left:
+        used |= left
+        texts = [msgspec.json.encode(schemas[name]).decode() for name in left if name in schemas]
+        left = {found for text in texts for found in _REFERENCE.findall(text)} - used
+    rest["components"]["schemas"] = {name: schemas[name] for name in schemas if name in used}
+    return rest
 
 
 def success_type(handler: Handler) -> Any:  # noqa: ANN401  a type expression has no type

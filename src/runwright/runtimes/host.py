@@ -4,6 +4,8 @@ from enum import IntEnum
 
 import msgspec
 
+from runwright.runtimes.support import end_of_support
+
 
 class Isolation(IntEnum):
     """The isolation level of user code, weakest first.
@@ -66,6 +68,11 @@ class RuntimeInfo(msgspec.Struct, frozen=True, kw_only=True):
     isolation: str | None = None
     """The isolation level at which it runs, by its name in logs and settings."""
     reason: str | None = None
+
+    @property
+    def end_of_support(self) -> str | None:
+        """The date of the last fixes for its release line; None where none is published."""
+        return end_of_support(self.name, self.version)
 
 
 class Host(msgspec.Struct, frozen=True, kw_only=True):

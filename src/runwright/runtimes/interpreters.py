@@ -19,7 +19,7 @@ from runwright.sandbox.bubblewrap import TEMPORARY
 PREBOOTED_MEMORY_MB: Final = 256
 """The worker memory of pre-booted sandboxes, which is the default of a worker."""
 
-_MINORS: Final = (13, 12, 14)
+_MINORS: Final = (12, 13, 14)
 _OLDEST: Final = (3, 11)
 _SECONDS: Final = 20
 _ASK: Final = (
@@ -89,7 +89,7 @@ def find_interpreters(paths: InterpreterPaths, *, readable: bool) -> dict[str, I
 
 
 def find_python(paths: InterpreterPaths, *, readable: bool) -> Interpreter:
-    """Return the preferred CPython of this host: 3.12 or later, else the server's own."""
+    """Return the preferred CPython of this host: 3.12, else a later one, else the server's own."""
     path = paths.python
     for candidate in [path] if path else _pythons():
         interpreter = _ask_python(candidate)

@@ -17,6 +17,7 @@ from runwright.builds.registries import (
 )
 from runwright.runtimes.host import Host
 from tests.integration.loops.registry import LocalRegistry, local_registry
+from tests.receiver import make_certificate, server_tls
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +95,25 @@ def test_a_host_with_only_the_files_of_an_index_is_found(tmp_path: Path) -> None
         url = f"http://127.0.0.1:{index.port}/simple"
         found = python_registry(uv.find_uv_bin(), configured=url, hosts=(), home=tmp_path)
     assert set(found.hosts) == {HostPort("127.0.0.1", index.port), HostPort("127.0.0.1", store.port)}
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+def test_an_index_whose_certificate_only_the_system_knows_is_asked_for_its_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trusted: bool
+) -> None:
+    for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    certificate = make_certificate(tmp_path, "127.0.0.1", authority=False)
+    with local_registry(tls=server_tls(certificate)) as index:
+        index.add_wheel("pip", "1.0", "")
+        found = python_registry(
+            uv.find_uv_bin(),
+            configured=f"https://127.0.0.1:{index.port}/simple",
+            hosts=(),
+            home=tmp_path,
+            ca_file=str(certificate) if trusted else None,
+        )
+    assert found.complete is trusted
 
 
 def test_the_environment_and_configuration_files_are_used(

@@ -5,6 +5,7 @@ import hashlib
 import http.server
 import io
 import json
+import ssl
 import tarfile
 import threading
 import zipfile
@@ -111,8 +112,17 @@ def _tarball(files: dict[str, str]) -> bytes:
     return packed.getvalue()
 
 
+class _Server(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that goes away, or does not trust the certificate, is no news."""
+
+
 @contextmanager
-def local_registry(name: str = NAME, address: str = "127.0.0.1") -> Iterator[LocalRegistry]:
+def local_registry(
+    name: str = NAME, address: str = "127.0.0.1", tls: ssl.SSLContext | None = None
+) -> Iterator[LocalRegistry]:
     """Serve until the block ends."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -153,8 +163,9 @@ def local_registry(name: str = NAME, address: str = "127.0.0.1") -> Iterator[Loc
             """Log nothing."""
 
     stop = threading.Event()
-    server = http.server.ThreadingHTTPServer((address, 0), Handler)
-    server.daemon_threads = True
+    server = _Server((address, 0), Handler)
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     registry = LocalRegistry(name, server.server_address[1])
     thread = threading.Thread(target=server.serve_forever, args=(0.05,))
     thread.start()

@@ -12,6 +12,7 @@ from asyncpg import ConnectionDoesNotExistError
 
 from runwright.builds.build_sandbox import BuildLimits, BuildSandbox
 from runwright.builds.installer import Installer
+from runwright.builds.log import BuildLog
 from runwright.builds.model import Build, Layer
 from runwright.builds.package_managers import DependencySources, PackageManagers
 from runwright.builds.store import Builds
@@ -19,15 +20,16 @@ from runwright.core.clock import system_clock
 from runwright.core.ids import new_id
 from runwright.core.roles import Caller, Role
 from runwright.db.pool import Pool as Database
-from runwright.loops.builder import ATTEMPTS, Builder
+from runwright.loops.builder import ATTEMPTS, GIVEN_UP, Builder, Check
 from runwright.loops.version_files import LayerLookup, LayerNotReadyError, LoadError
 from runwright.runtimes.host import Host
 from runwright.telemetry.events.builds import BuildInterrupted
+from runwright.wiring.import_check import ImportFailedError
 from runwright.workers.bundles.blobs import PackedBlob, insert_blob, pack
 from runwright.workers.bundles.folders import FolderCache
 from runwright.workers.bundles.members import ArchiveLimits, MemberKind
 from runwright.workers.bundles.tar import BLOCK, END, canonical_header
-from runwright.workers.model import NewWorker, RuntimeName, Worker, WorkerChanges
+from runwright.workers.model import ImportCheck, NewWorker, RuntimeName, Worker, WorkerChanges
 from runwright.workers.service import Workers
 from runwright.workers.versions import fetch_build_log
 from tests.bundles import no_bundles
@@ -89,6 +91,7 @@ class BuildCluster:
         builds: Builds | None = None,
         index: str | None = None,
         refusal: str | None = None,
+        check: Check | None = None,
     ) -> Builder:
         builds = builds or self.builds()
         sources = DependencySources(
@@ -123,6 +126,7 @@ class BuildCluster:
                 slots=slots,
                 emit=self.telemetry,
                 refusal=refusal,
+                check=check,
                 renew_seconds=0.1,
                 pause_seconds=0.05,
             )
@@ -133,7 +137,9 @@ class BuildCluster:
         caller = Caller(tenant, "usr_1", Role.TENANT_SYSTEM_ADMIN, "key_1")
         return await self.workers.create(caller, NewWorker(name="w", runtime=runtime, source_code=HANDLER))
 
-    async def deploy(self, worker: Worker, files: Mapping[str, str]) -> int:
+    async def deploy(
+        self, worker: Worker, files: Mapping[str, str], import_check: ImportCheck | None = None
+    ) -> int:
         """Store a bundle as a version to be built, like a deploy."""
         entrypoint = "main.py" if worker.runtime is RuntimeName.PYTHON else "index.js"
         blob = pack(_canonical({entrypoint: HANDLER, **files}), spool_dir=self._folder)
@@ -143,14 +149,15 @@ class BuildCluster:
                 version: int = await db.fetchval(
                     """
                     INSERT INTO worker_versions (worker_id, version, entrypoint, status, bundle_digest, created_by,
-                                                 created_at)
-                    SELECT $1, max(version) + 1, $2, 'building', $3, 'usr_1', $4 FROM worker_versions
+                                                 created_at, import_check)
+                    SELECT $1, max(version) + 1, $2, 'building', $3, 'usr_1', $4, $5 FROM worker_versions
                     WHERE worker_id = $1 RETURNING version
                     """,
                     worker.id,
                     entrypoint,
                     blob.digest,
                     system_clock(),
+                    import_check,
                 )
         return version
 
@@ -413,6 +420,69 @@ async def test_a_stop_kills_the_installation_and_releases_the_build(cluster: Bui
     assert claimed.attempt == 1, "it does not count as begun"
 
 
+async def test_an_import_that_is_cut_short_by_a_stop_is_made_by_another_builder(
+    cluster: BuildCluster,
+) -> None:
+    began = asyncio.Event()
+
+    async def hang(*_: object) -> str | None:
+        began.set()
+        await asyncio.Event().wait()
+        return None
+
+    async def succeed(*_: object) -> str | None:
+        return None
+
+    worker = await cluster.worker()
+    version = await cluster.deploy(worker, {}, ImportCheck.ONLY)
+    first = cluster.builder(check=hang)
+    await first.start()
+    await began.wait()
+    await first.stop()
+    assert (await cluster.state(worker, version))[0] == "building"
+    assert await cluster.serving(worker) == 1
+    await cluster.builder(check=succeed).start()
+    assert (await cluster.ended(worker, version))[0] == "ready"
+    assert await cluster.serving(worker) == version
+    assert await cluster.db.fetchval("SELECT attempt FROM builds WHERE worker_id = $1", worker.id) == 1
+
+
+@pytest.mark.parametrize("which", [ImportCheck.ONLY, ImportCheck.INSTALLED])
+async def test_a_version_whose_import_fails_never_serves_and_one_without_a_check_is_not_imported(
+    cluster: BuildCluster, which: ImportCheck
+) -> None:
+    imported: list[tuple[int, bool]] = []
+
+    async def refuse(build: Build, layer_key: str | None, _: BuildLog) -> str | None:
+        imported.append((build.version, layer_key is not None))
+        return "no handler"
+
+    cluster.registry.add_wheel("checked", "1.0", "")
+    files = {"requirements.txt": "checked"} if which is ImportCheck.INSTALLED else {}
+    worker = await cluster.worker()
+    version = await cluster.deploy(worker, files, which)
+    await cluster.builder(check=refuse).start()
+    assert (await cluster.ended(worker, version))[:2] == ("failed", "no handler")
+    assert await cluster.serving(worker) == 1
+    unchecked = await cluster.deploy(worker, files)
+    assert (await cluster.ended(worker, unchecked))[0] == "ready"
+    assert imported == [(version, which is ImportCheck.INSTALLED)]
+
+
+async def test_a_host_that_cannot_import_leaves_it_to_others_and_gives_up_in_the_end(
+    cluster: BuildCluster,
+) -> None:
+    async def fail(*_: object) -> str | None:
+        raise ImportFailedError("no sandbox")
+
+    worker = await cluster.worker()
+    version = await cluster.deploy(worker, {}, ImportCheck.ONLY)
+    await cluster.builder(check=fail).start()
+    assert (await cluster.ended(worker, version))[:2] == ("failed", GIVEN_UP)
+    assert len(cluster.telemetry.of(BuildInterrupted)) == ATTEMPTS
+    assert await cluster.serving(worker) == 1
+
+
 async def test_a_build_that_never_ends_is_given_up_after_a_few_tries(cluster: BuildCluster) -> None:
     worker = await cluster.worker()
     version = await cluster.deploy(worker, {"requirements.txt": "x"})
@@ -518,6 +588,16 @@ async def test_a_host_without_a_sandbox_leaves_builds_to_others_and_then_fails_t
         "failed",
         "This server cannot install dependencies.",
     )
+
+
+async def test_a_host_without_a_sandbox_for_builds_imports_code_at_once(cluster: BuildCluster) -> None:
+    async def succeed(*_: object) -> str | None:
+        return None
+
+    worker = await cluster.worker()
+    version = await cluster.deploy(worker, {}, ImportCheck.ONLY)
+    await cluster.builder(refusal="This server cannot install dependencies.", check=succeed).start()
+    assert (await cluster.ended(worker, version))[0] == "ready"
 
 
 async def test_many_builders_never_have_the_same_build(cluster: BuildCluster) -> None:

@@ -223,6 +223,7 @@ def handler(input, env):
         "name": bool(platform.freedesktop_os_release()["ID"]),
         "tput": run("set -e; tput bold > /dev/null; tput setaf 1 > /dev/null; tput sgr0 > /dev/null; echo ok"),
         "environment": [os.environ[name] for name in ("USER", "LOGNAME", "HOME", "SHELL")],
+        "of bundles": 59999 in os.getgroups(),
     }
 """
     output = (await stage.run(source)).output
@@ -233,6 +234,7 @@ def handler(input, env):
         "name": True,
         "tput": "ok\n",
         "environment": ["worker", "worker", "/work", "/bin/sh"],
+        "of bundles": False,
     }
     source = "module.exports = () => [require('os').userInfo().username, require('os').homedir()]"
     assert (await stage.run(source, runtime="nodejs")).output == ["worker", "/work"]

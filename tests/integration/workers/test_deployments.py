@@ -41,7 +41,7 @@ class World:
     def __init__(self, db: Pool) -> None:
         self.db = db
         self.building = 0
-        reader = BundleReader(
+        self.reader = reader = BundleReader(
             db,
             limits=ArchiveLimits(unpacked_bytes=1 << 20, files=100),
             spool_dir=Path(tempfile.gettempdir()),
@@ -114,6 +114,24 @@ async def test_a_version_with_dependencies_serves_when_they_are_there(world: Wor
     assert definition is not None
     assert (definition.bundle_digest, definition.layer_key) == (version.digest, "layer")
     assert before.version == 1
+
+
+@pytest.mark.parametrize(
+    ("server_checks", "check", "status"),
+    [(True, True, "building"), (True, False, "ready"), (False, True, "ready")],
+)
+async def test_code_is_imported_unless_the_deploy_or_the_server_leaves_that_out(
+    world: World, server_checks: bool, check: bool, status: str
+) -> None:
+    worker = await world.create()
+    deployments = Deployments(
+        world.db, world.reader, clock=system_clock, on_building=lambda: None, check_imports=server_checks
+    )
+    archive = io.BytesIO(zip_of({"main.py": CODE}))
+    made = await deployments.deploy(CALLER, worker.id, archive, None, check=check)
+    assert made.version.status == status
+    assert made.check_only is (status == "building")
+    assert await world.serving(worker) == (2 if status == "ready" else 1)
 
 
 async def test_a_version_that_fails_never_serves_and_says_why(world: World) -> None:

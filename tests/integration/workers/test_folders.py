@@ -17,7 +17,7 @@ import pytest
 
 from runwright.core.clock import system_clock
 from runwright.db.pool import Pool
-from runwright.sandbox.account_files import bundle_group
+from runwright.sandbox.account_files import BUNDLE_GROUP, bundle_group
 from runwright.sandbox.mounts import hold_folders, release_folders
 from runwright.workers.bundles.archive import collect_bundle, collect_tar
 from runwright.workers.bundles.blobs import BlobMissingError, insert_blob, pack
@@ -87,7 +87,8 @@ async def test_a_bundle_becomes_a_folder_that_everyone_may_read_and_no_user_of_t
         found = path.stat()
         assert stat.S_IMODE(found.st_mode) & ~0o020 == (0o755 if path.is_dir() else 0o644)
         # The group is that of sandboxes, whose writes go to a layer of their own.
-        assert bool(found.st_mode & 0o020) == (bundle_group() is not None and found.st_gid == bundle_group())
+        assert bool(found.st_mode & 0o020) == (bundle_group() is not None)
+        assert found.st_gid == (bundle_group() or root.stat().st_gid)
     assert stat.S_IMODE(root.stat().st_mode) == 0o711, "others pass, and cannot look around"
     assert stat.S_IMODE((root / "bundles").stat().st_mode) == 0o711
     assert list((root / "temporary").iterdir()) == []
@@ -119,6 +120,8 @@ async def test_a_layer_keeps_its_links_and_has_a_place_for_the_bundle(database: 
     assert (folder / "node_modules/.bin/x").read_text() == "x"
     assert (folder / "code").is_dir()
     assert os.access(folder / "node_modules/x/cli.js", os.X_OK)
+    for path in folder.rglob("*"):
+        assert path.lstat().st_gid != BUNDLE_GROUP, "it is mounted without a layer for writes"
 
 
 async def test_a_layer_that_takes_the_bundles_place_is_refused(database: Pool, root: Path) -> None:

@@ -113,7 +113,7 @@ class JobOut(JobFields, frozen=True, kw_only=True, omit_defaults=True):
     enabled: bool
     retry: RunRetryPolicy
     fire_limit: FireLimit
-    source: str
+    source: Annotated[str, Meta(extra_json_schema={"enum": list(DefinitionSource)})]
     next_run: Time = ""
     scheduler: SchedulerOut | None = None
     created_at: Time

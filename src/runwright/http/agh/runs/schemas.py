@@ -59,6 +59,9 @@ class AnyRunQuery(RunQuery, frozen=True, kw_only=True):
     trigger_id: str | UnsetType = UNSET
 
 
+Status = Annotated[str, Meta(extra_json_schema={"enum": list(_STATUSES)})]
+
+
 class RunOut(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One firing."""
 
@@ -68,7 +71,7 @@ class RunOut(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     session_id: Annotated[str, Meta(description="The job or the execution of the agent.")] = ""
     task_id: str = ""
     task_run_id: str = ""
-    status: Annotated[str, Meta(description="scheduled, running, delegated, completed, failed or canceled.")]
+    status: Status
     attempt: int
     fire_id: str = ""
     scheduled_at: Time = ""
@@ -99,8 +102,8 @@ class RunAttemptOut(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     openapi_name: ClassVar[str] = "Attempt"
 
     attempt: int
-    status: str
-    session_id: str = ""
+    status: Status
+    session_id: Annotated[str, Meta(description="The last job, or the execution, of the agent.")] = ""
     started_at: Time
     ended_at: Time = ""
     error: str = ""

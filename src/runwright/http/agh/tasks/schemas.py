@@ -6,7 +6,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from runwright.automations.errors import DefinitionError
-from runwright.automations.model import Task, TaskOwner, TaskStatus
+from runwright.automations.model import AutomationScope, Task, TaskOwner, TaskStatus
 from runwright.http.agh.fields import NextCursor, Time, copied_fields, shown_fields
 from runwright.http.agh.requests import PageQuery
 
@@ -48,7 +48,7 @@ class TaskOut(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     run_id: str
     task_run_id: str
     job_id: str
-    scope: str
+    scope: Annotated[str, Meta(extra_json_schema={"enum": list(AutomationScope)})]
     workspace_id: str = ""
     title: str
     description: str = ""

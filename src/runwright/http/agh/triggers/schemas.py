@@ -10,6 +10,7 @@ from runwright.automations.definitions import AutomationView
 from runwright.automations.model import (
     AutomationCreate,
     AutomationPatch,
+    DefinitionSource,
     FireLimit,
     RunRetryPolicy,
     TriggerDefinition,
@@ -61,7 +62,7 @@ class TriggerOut(TriggerFields, frozen=True, kw_only=True, omit_defaults=True):
     enabled: bool
     retry: RunRetryPolicy
     fire_limit: FireLimit
-    source: str
+    source: Annotated[str, Meta(extra_json_schema={"enum": list(DefinitionSource)})]
     webhook_secret_present: bool
     webhook_secret_hash: Annotated[str, Meta(description="Of the secret's name, not of the secret.")] = ""
     warnings: Annotated[tuple[str, ...], Meta(description="Why it may never fire (an extension).")] = ()

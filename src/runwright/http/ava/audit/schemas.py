@@ -5,6 +5,7 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import UNSET, Meta, UnsetType, field
 
+from runwright.core.roles import ROLES
 from runwright.http.ava.envelopes import PageQuery, Time, When, filter_of, optional
 from runwright.http.fields import to_out
 from runwright.http.validation import Validator
@@ -64,7 +65,7 @@ class AuditEntryOut(msgspec.Struct, frozen=True, kw_only=True):
     tenant_id: str
     user_id: str
     key_id: Annotated[str, Meta(description="The key that was used; `platform` for the platform key.")]
-    role: str
+    role: Annotated[str, Meta(extra_json_schema={"enum": list(ROLES)})]
     request_id: Annotated[str, Meta(description="The `x-request-id` of the request.")]
     action: Annotated[str, Meta(examples=["worker.create"])]
     subject_id: Annotated[

@@ -73,7 +73,7 @@ class LogLineOut(msgspec.Struct, frozen=True):
     """One line of a job's log."""
 
     ts: Time
-    level: Annotated[str, Meta(description="`debug`, `info`, `warn` or `error`.")]
+    level: Annotated[str, Meta(extra_json_schema={"enum": ["debug", "info", "warn", "error"]})]
     msg: str
     seq: Annotated[int, Meta(description="The number of the line in the job, ascending; use it as `after`.")]
     attempt: Annotated[int, Meta(description="The attempt that wrote it.")]

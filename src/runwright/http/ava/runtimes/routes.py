@@ -20,6 +20,14 @@ class RuntimeOut(msgspec.Struct, frozen=True, kw_only=True):
     name: RuntimeName
     ready: Annotated[bool, Meta(description="Whether workers of this runtime can be created and run.")]
     version: str | None
+    end_of_support: Annotated[
+        str | None,
+        Meta(
+            description="The last day on which its project publishes fixes for this release line; null where"
+            " none is published.",
+            extra_json_schema={"examples": ["2028-10-31"]},
+        ),
+    ]
     path: Annotated[
         str | None, Meta(description="The path of the interpreter, which is the same inside a sandbox.")
     ]

@@ -1,11 +1,13 @@
 """The routes of organizations, which clients use to check a key."""
 
 import uuid
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
+from msgspec import Meta
 
 from runwright.core.errors import NotFoundError
+from runwright.core.roles import ROLES
 from runwright.http.avala.authorization import READS
 from runwright.http.avala.dialect import AVALA, PREFIX
 from runwright.http.avala.fields import Uid
@@ -25,7 +27,7 @@ class OrganizationOut(msgspec.Struct, frozen=True, kw_only=True):
     uid: Uid
     name: str
     slug: str
-    role: str
+    role: Annotated[str, Meta(extra_json_schema={"enum": list(ROLES)})]
     is_active: bool = True
 
 
