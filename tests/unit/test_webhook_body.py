@@ -74,6 +74,10 @@ def test_a_form_is_read_and_what_its_payload_holds(form: dict[str, str], fields:
     assert read(gzip.compress(urlencode(form).encode()), FORM, "gzip").fields == fields
 
 
+def test_a_field_of_a_form_that_is_given_several_times_is_a_list() -> None:
+    assert read(b"a=1&b=2&a=1&a=3", FORM).fields == {"a": ["1", "1", "3"], "b": "2"}
+
+
 @pytest.mark.parametrize(
     ("body", "content_type", "encoding", "reason"),
     [

@@ -170,16 +170,20 @@ def _require_json(text: str) -> None:
 
 
 def _read_form(text: str) -> WebhookBody:
-    """Return the fields of a form; where one of them is `payload` with a JSON object, the fields of that."""
+    """Return the fields of a form; where one of them is `payload` with a JSON object, the fields of that.
+
+    A field that is given several times is a list.
+    """
     try:
         pairs = parse_qsl(
             text, keep_blank_values=True, strict_parsing=bool(text.strip()), max_num_fields=MOST_FIELDS
         )
     except ValueError as error:
         raise UnreadableBodyError(f"is not a urlencoded form: {error}") from None
-    fields: dict[str, Json] = {}
+    given: dict[str, list[Json]] = {}
     for name, value in pairs:
-        fields.setdefault(name, value)
+        given.setdefault(name, []).append(value)
+    fields: dict[str, Json] = {name: one[0] if len(one) == 1 else one for name, one in given.items()}
     payload = fields.get("payload")
     inner = _json_object(payload) if isinstance(payload, str) else None
     if inner is not None:
