@@ -1,14 +1,11 @@
 """What operators ask: liveness, readiness, health, metrics; and the documentation of the API."""
 
 import html.parser
-import time
-from typing import Final
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from tests.contract.client import Api, Json, RawClient, data_of
-
-WITHIN_SECONDS: Final = 20.0
+from tests.waiting import until
 
 
 @pytest.mark.parametrize(
@@ -70,20 +67,20 @@ def test_metrics_have_what_an_operator_is_woken_for(api: Api) -> None:
     worker = api.make_worker()["id"]
     api.run_job(worker)
     api.make_job(worker, scheduled_at="2099-01-01T00:00:00Z")
-    shown: dict[str, float] = {}
 
-    def is_shown() -> bool:
+    def read() -> dict[str, float]:
         text = api.http.get("/metrics").text
         assert api.tenant not in text
-        for family in text_string_to_metric_families(text):
-            for sample in family.samples:
-                labels = sample.labels.get("state") or sample.labels.get("kind") or ""
-                shown[f"{sample.name} {labels}".strip()] = sample.value
-        return shown.get("runwright_jobs waiting", 0) >= 1 and shown["runwright_job_wait_seconds_count"] >= 1
+        return {
+            f"{sample.name} {sample.labels.get('state') or sample.labels.get('kind') or ''}".strip(): sample.value
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
+        }
 
-    deadline = time.monotonic() + WITHIN_SECONDS
-    while not is_shown():
-        assert time.monotonic() < deadline, shown
+    shown = until(
+        read,
+        lambda found: found.get("runwright_jobs waiting", 0) and found["runwright_job_wait_seconds_count"],
+    )
     assert {"runwright_jobs ready", "runwright_jobs running", "runwright_oldest_due_job_seconds"} <= set(
         shown
     )
