@@ -36,11 +36,10 @@ new = ava.models.CreateWorkerBody(name="adder", runtime=ava.models.RuntimeName.P
 worker = create_worker.sync(client=client, body=new).data
 values = ava.models.CreateJobBodyInput.from_dict({"a": 1, "b": 2})
 job = create_job.sync(client=client, body=ava.models.CreateJobBody(worker_id=worker.id, input_=values), wait=60).data
-assert (job.status, job.output.to_dict()) == (ava.models.JobStatus.COMPLETED, {"sum": 3}), job
+assert (job.status, job.output) == (ava.models.JobStatus.COMPLETED, {"sum": 3}), job
 assert [one.id for one in list_jobs.sync(client=client).data] == [job.id]
-unknown = get_job.sync(client=client, job_id="job_01jd9x3v7m0000000000000000")
-assert isinstance(unknown, ava.models.ErrorBody), unknown
-assert unknown.error.code == ava.models.ErrorDetailCode.RESOURCE_NOT_FOUND if hasattr(ava.models, "ErrorDetailCode") else unknown.error.code == "resource_not_found"
+unknown = get_job.sync("job_01jd9x3v7m0000000000000000", client=client)
+assert unknown.error.code == "resource_not_found", unknown
 assert read_analytics.sync(client=client).data.period_days >= 1
 
 from avala.api.webhooks import create_webhook, list_webhooks
@@ -52,11 +51,11 @@ assert [one.uid for one in list_webhooks.sync(client=theirs).results] == [webhoo
 from agh.api.jobs import create_automation_job, get_automation_job, trigger_automation_job
 third = agh.AuthenticatedClient(base_url=url, token=key, timeout=70)
 schedule = agh.models.ScheduleSpec(mode=agh.models.ScheduleSpecMode.EVERY, interval="24h")
-scope = agh.models.AutomationScope.GLOBAL
+scope = agh.models.CreateJobBodyScope.GLOBAL
 wanted = agh.models.CreateJobBody(name="n", scope=scope, agent_name="adder", prompt="p", schedule=schedule)
 made = create_automation_job.sync(client=third, body=wanted).job
-assert get_automation_job.sync(client=third, job_id=made.id).job == made
-run = trigger_automation_job.sync(client=third, job_id=made.id, wait=60).run
+assert get_automation_job.sync(made.id, client=third).job == made
+run = trigger_automation_job.sync(made.id, client=third, wait=60).run
 assert run.status == agh.models.RunStatus.FAILED and "KeyError" in run.error, run
 print("all three work")
 """
