@@ -6,7 +6,8 @@ SHELL := /bin/bash
 # Where the environment forbids to keep bytecode, every program compiles all that it imports, each time anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-PYTHON ?= python3
+# Default: the newest of 3.11 to 3.13 that the host has.
+PYTHON ?=
 ARGS ?=
 BIN := .venv/bin
 SETUP_INPUTS := scripts/setup pyproject.toml requirements/lock.txt
