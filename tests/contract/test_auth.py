@@ -7,7 +7,6 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from prometheus_client import CollectorRegistry
 from tests.contract.client import WEBHOOKS, Api, Json, data_of, error_of
 from tests.contract.conftest import MakeKey, Server
 
@@ -16,6 +15,7 @@ from runwright.http.app import build_app
 from runwright.http.ava.authorization import AvaAccess
 from runwright.http.routing import Access
 from runwright.http.services import EdgeSettings, ServerReports, Services
+from runwright.telemetry.prometheus import MetricRegistry
 
 OPEN = {"/livez", "/readyz", "/healthz", "/metrics", "/v1/ava/openapi.json", "/v1/ava/docs"}
 OPEN |= {"/v1/session/redeem"}
@@ -49,7 +49,7 @@ def nothing(kind: type[Services] | type[ServerReports]) -> dict[str, Any]:
 
 def all_routes() -> Iterator[Route]:
     """Every route of the application, as (method, path, access)."""
-    reports = ServerReports(**nothing(ServerReports) | {"metrics": CollectorRegistry()})
+    reports = ServerReports(**nothing(ServerReports) | {"metrics": MetricRegistry()})
     services = Services(**nothing(Services) | {"reports": reports})
     app = build_app(services, EdgeSettings())
     for route in app.routes:

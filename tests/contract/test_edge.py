@@ -19,7 +19,6 @@ import asyncpg
 import httpx
 import msgspec
 import pytest
-from prometheus_client import CollectorRegistry
 from tests.automations import no_automations
 from tests.bundles import no_bundles
 from tests.contract.bundles import zip_of
@@ -65,6 +64,7 @@ from runwright.secrets.keyring import Keyring, SecretBox
 from runwright.secrets.vault import Vault
 from runwright.telemetry.emit import Level, TelemetryEvent
 from runwright.telemetry.events.server import RequestFailed
+from runwright.telemetry.prometheus import MetricRegistry
 from runwright.tenants.api_keys import ApiKeys
 from runwright.tenants.audit import AuditLog
 from runwright.tenants.credential_watch import CredentialWatch
@@ -179,7 +179,7 @@ async def edge(database: Pool, request: pytest.FixtureRequest) -> AsyncIterator[
             ready=_not_ready,
             system=_no_report,
             runtime=lambda name: RuntimeInfo(name=name, ready=True),
-            metrics=CollectorRegistry(),
+            metrics=MetricRegistry(),
             sample_gauges=_no_samples,
         ),
     )

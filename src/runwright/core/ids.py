@@ -4,12 +4,12 @@ Within one process, ids of the same millisecond are strictly increasing too; lis
 on that order. Ids are compared byte-wise (collation "C" in SQL).
 """
 
+import os
 import re
+import threading
 import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Final, Literal, NewType
-
-from ulid import ULID, ULIDGenerator
 
 Prefix = Literal[
     "wkr",
@@ -53,12 +53,42 @@ _ID: Final = re.compile(r"[a-z]{2,4}_[0-7][0-9a-hjkmnp-tv-z]{25}", re.ASCII)
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", re.ASCII)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
-_generator: Final = ULIDGenerator()
+_RANDOM_BITS: Final = 80
+_RANDOM: Final = (1 << _RANDOM_BITS) - 1
+_ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
+_PAIRS: Final = [high + low for high in _ALPHABET for low in _ALPHABET]
+_HALF_BITS: Final = 60
+_HALF: Final = (1 << _HALF_BITS) - 1
+_SHIFTS: Final = tuple(range(50, -1, -10))
+_HIGH_SHIFTS: Final = (60, *_SHIFTS)
+_DIGITS: Final = str.maketrans(_ALPHABET, "0123456789abcdefghijklmnopqrstuv")
+
+
+class _Source:
+    """Random numbers for ids, which ascend within a millisecond."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._milliseconds = -1
+        self._last = 0
+
+    def next(self, milliseconds: int) -> int:
+        with self._lock:
+            if milliseconds == self._milliseconds:
+                self._last = (self._last + 1) & _RANDOM
+            else:
+                self._milliseconds = milliseconds
+                self._last = int.from_bytes(os.urandom(_RANDOM_BITS // 8), "big")
+            return self._last
+
+
+_source: Final = _Source()
 
 
 def new_id(prefix: Prefix, at: datetime) -> str:
     """Return a new id whose time part is `at`, for example `job_01jd…`."""
-    return f"{prefix}_{str(_generator.generate(_milliseconds(at))).lower()}"
+    milliseconds = _milliseconds(at)
+    return f"{prefix}_{_text_of(milliseconds << _RANDOM_BITS | _source.next(milliseconds))}"
 
 
 def is_id(prefix: Prefix, text: str) -> bool:
@@ -68,14 +98,12 @@ def is_id(prefix: Prefix, text: str) -> bool:
 
 def id_of_number(prefix: Prefix, at: datetime, number: int) -> str:
     """Return the id for a time and a number; it is the same for the same arguments."""
-    milliseconds = max(_milliseconds(at), 0)
-    content = milliseconds.to_bytes(6, "big") + number.to_bytes(10, "big")
-    return f"{prefix}_{str(ULID.from_bytes(content)).lower()}"
+    return f"{prefix}_{_text_of(max(_milliseconds(at), 0) << _RANDOM_BITS | number)}"
 
 
 def number_of(some_id: str) -> int:
     """Return the number that `id_of_number` made an id of."""
-    return int.from_bytes(ULID.from_str(some_id.rpartition("_")[2].upper()).bytes[6:], "big")
+    return _value_of(some_id) & _RANDOM
 
 
 def floor_id(prefix: Prefix, at: datetime) -> str:
@@ -88,19 +116,32 @@ def floor_id(prefix: Prefix, at: datetime) -> str:
 
 def time_of(some_id: str) -> datetime:
     """Return the time part of an id."""
-    return _EPOCH + ULID.from_str(some_id.rpartition("_")[2].upper()).milliseconds * _MILLISECOND
+    return _EPOCH + (_value_of(some_id) >> _RANDOM_BITS) * _MILLISECOND
 
 
 def uuid_of(some_id: str) -> str:
     """Return the 128 bits of an id as a UUID, for APIs with UUIDs; `id_of_uuid` is the inverse."""
-    return str(uuid.UUID(bytes=ULID.from_str(some_id.rpartition("_")[2].upper()).bytes))
+    return str(uuid.UUID(int=_value_of(some_id)))
 
 
 def id_of_uuid(prefix: Prefix, text: str) -> str | None:
     """Return the id with this UUID (with hyphens, in either case); None if the text is not a UUID."""
     if not _UUID.fullmatch(text):
         return None
-    return f"{prefix}_{str(ULID.from_bytes(uuid.UUID(text).bytes)).lower()}"
+    return f"{prefix}_{_text_of(uuid.UUID(text).int)}"
+
+
+def _text_of(value: int) -> str:
+    """Return 128 bits as the 26 digits of a ULID; small numbers are shifted faster."""
+    high, low = value >> _HALF_BITS, value & _HALF
+    return "".join(
+        [_PAIRS[high >> shift & 1023] for shift in _HIGH_SHIFTS]
+        + [_PAIRS[low >> shift & 1023] for shift in _SHIFTS]
+    )
+
+
+def _value_of(some_id: str) -> int:
+    return int(some_id.rpartition("_")[2].translate(_DIGITS), 32)
 
 
 def _milliseconds(at: datetime) -> int:

@@ -11,11 +11,11 @@ renewed. Without a Patience, in loops, nothing here applies.
 """
 
 import asyncio
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Generic, Self, TypeVar
 
 from runwright.db.availability import Availability, DatabaseAwayError
 
@@ -75,25 +75,33 @@ def current() -> Patience | None:
     return _patience.get()
 
 
-@contextmanager
-def patience(availability: Availability) -> Iterator[Patience]:
+P = TypeVar("P", bound=Patience | None)
+
+
+class _Serving(Generic[P]):
+    """A block in which a patience applies, or none."""
+
+    __slots__ = ("_patience", "_token")
+
+    def __init__(self, one: P) -> None:
+        self._patience = one
+
+    def __enter__(self) -> P:
+        self._token = _patience.set(self._patience)
+        return self._patience
+
+    def __exit__(self, *_: object) -> None:
+        _patience.reset(self._token)
+
+
+def patience(availability: Availability) -> AbstractContextManager[Patience]:
     """Serve a request with a patience of its own."""
-    one = Patience(availability)
-    token = _patience.set(one)
-    try:
-        yield one
-    finally:
-        _patience.reset(token)
+    return _Serving(Patience(availability))
 
 
-@contextmanager
-def unhurried() -> Iterator[None]:
+def unhurried() -> AbstractContextManager[None]:
     """Do work of several requests, or none, in a task that a request has started."""
-    token = _patience.set(None)
-    try:
-        yield
-    finally:
-        _patience.reset(token)
+    return _Serving(None)
 
 
 class Wait:

@@ -1,35 +1,24 @@
 """Metrics of the connections that sandboxes make."""
 
-from collections.abc import Iterable
-
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
-from prometheus_client.metrics_core import Metric
-from prometheus_client.registry import Collector
+from collections.abc import Iterator
 
 from runwright.egress import Traffic
+from runwright.telemetry.prometheus import Family, MetricSample
 
 
-class TrafficCollector(Collector):
-    """Collects the traffic counters of all sandboxes when metrics are scraped."""
+def traffic_metrics(traffic: Traffic) -> Iterator[Family]:
+    """Yield the present counts of all sandboxes."""
+    name = "runwright_egress_open_connections"
+    yield Family(
+        name, "gauge", "Connections of sandboxes that are open.", [MetricSample(name, {}, traffic.open)]
+    )
+    outcomes = {"refused": traffic.refused, "accepted": traffic.connections - traffic.refused}
+    yield _counter("connections", "Connections that sandboxes made, by outcome.", "outcome", outcomes)
+    directions = {"out": traffic.sent, "in": traffic.received}
+    yield _counter("bytes", "Bytes of sandboxes' connections.", "direction", directions)
 
-    def __init__(self, traffic: Traffic) -> None:
-        self._traffic = traffic
 
-    def collect(self) -> Iterable[Metric]:
-        """Yield the current counts."""
-        traffic = self._traffic
-        yield GaugeMetricFamily(
-            "runwright_egress_open_connections", "Connections of sandboxes that are open.", traffic.open
-        )
-        outcomes = CounterMetricFamily(
-            "runwright_egress_connections", "Connections that sandboxes made, by outcome.", labels=["outcome"]
-        )
-        outcomes.add_metric(["refused"], traffic.refused)
-        outcomes.add_metric(["accepted"], traffic.connections - traffic.refused)
-        yield outcomes
-        volume = CounterMetricFamily(
-            "runwright_egress_bytes", "Bytes of sandboxes' connections.", labels=["direction"]
-        )
-        volume.add_metric(["out"], traffic.sent)
-        volume.add_metric(["in"], traffic.received)
-        yield volume
+def _counter(of: str, description: str, label: str, counts: dict[str, int]) -> Family:
+    name = f"runwright_egress_{of}_total"
+    samples = [MetricSample(name, {label: value}, count) for value, count in counts.items()]
+    return Family(name, "counter", description, samples)

@@ -3,9 +3,9 @@
 import re
 import time
 from collections.abc import Mapping
+from email.utils import formatdate
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from runwright.core.clock import Clock
@@ -14,6 +14,7 @@ from runwright.db.availability import Availability
 from runwright.db.patience import patience
 from runwright.http.cross_origin import CrossOrigin, Headers
 from runwright.http.response import added_headers
+from runwright.telemetry.prometheus import MetricRegistry
 
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _NO_ROUTE: Final = "none"
@@ -32,30 +33,43 @@ _DEFAULTS: Final = (
 """Headers of responses that do not have their own."""
 
 
+class _Date:
+    """The header with the time of a response, made once a second."""
+
+    def __init__(self) -> None:
+        self._second = 0
+        self._header = (b"date", b"")
+
+    def header(self) -> tuple[bytes, bytes]:
+        second = int(time.time())
+        if second != self._second:
+            self._second = second
+            self._header = (b"date", formatdate(second, usegmt=True).encode("ascii"))
+        return self._header
+
+
+_date: Final = _Date()
+
+
 class RequestMetrics:
     """Counts and times requests by method, route template and status, never by tenant."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
-        self._count = Counter(
-            "runwright_http_requests", "Requests answered.", ("method", "route", "status"), registry=registry
+    def __init__(self, registry: MetricRegistry) -> None:
+        self._requests = registry.counter(
+            "runwright_http_requests_total", "Requests answered.", ("method", "route", "status")
         )
-        self._seconds = Histogram(
+        self._seconds = registry.histogram(
             "runwright_http_request_seconds",
             "Time from the head of a request to the end of its answer.",
+            _BUCKETS,
             ("method", "route"),
-            registry=registry,
-            buckets=_BUCKETS,
         )
-        self._children: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
 
     def observe(self, method: str, route: str, status: int, seconds: float) -> None:
-        key = (method if method in _METHODS else "other", route, status)
-        children = self._children.get(key)
-        if children is None:
-            children = (self._count.labels(*map(str, key)), self._seconds.labels(*key[:2]))
-            self._children[key] = children
-        children[0].inc()
-        children[1].observe(seconds)
+        if method not in _METHODS:
+            method = "other"
+        self._requests.inc(method, route, status)
+        self._seconds.observe(seconds, method, route)
 
 
 class AsgiEntry:
@@ -88,7 +102,7 @@ class AsgiEntry:
             with patience(self._availability):
                 await (preflight or self._app)(scope, receive, exchange.send)
         finally:
-            route = scope["route"].path if "route" in scope else scope.get("path_template", _NO_ROUTE)
+            route = scope.get("path_template", _NO_ROUTE)
             self._metrics.observe(scope["method"], route, exchange.status, time.perf_counter() - started)
 
 
@@ -110,6 +124,7 @@ class _Exchange:
             own: list[tuple[bytes, bytes]] = message["headers"]
             headers = [
                 *own,
+                _date.header(),
                 (b"x-request-id", self._request_id),
                 *_SECURITY,
                 *self._cors,

@@ -39,6 +39,7 @@ STEPS_PER_TURN: Final = 200
 _REQUEST_STEPS: Final = 20
 """How many headers a request takes the time of."""
 
+_HEAD: Final = b"HTTP/1.1 "
 _NO_LINGER: Final = struct.pack("ii", 1, 0)
 _TOO_LARGE: Final = (
     b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
@@ -57,6 +58,41 @@ class _HeldFlow(FlowControl):
         """Read again, unless what was read before is still held."""
         if not self.held:
             super().resume_reading()
+
+
+class JoinedWrites:
+    """A transport that writes the head of a response together with the beginning of its body.
+
+    Uvicorn writes them apart, and each write is a call of the kernel and a packet.
+    """
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._head = b""
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401  whatever a transport has
+        return getattr(self._transport, name)
+
+    def is_closing(self) -> bool:
+        return self._transport.is_closing()
+
+    def write(self, data: bytes) -> None:
+        if self._head:
+            data, self._head = self._head + data, b""
+        elif data.startswith(_HEAD):
+            self._head = data
+            self._loop.call_soon(self._flush)  # where no body follows at once
+            return
+        self._transport.write(data)
+
+    def close(self) -> None:
+        self._flush()
+        self._transport.close()
+
+    def _flush(self) -> None:
+        if self._head:
+            self.write(b"")
 
 
 class LimitedProtocol(HttpToolsProtocol):
@@ -79,6 +115,7 @@ class LimitedProtocol(HttpToolsProtocol):
         self._table = table
         self._head_bytes = 0
         self._head_timer: asyncio.TimerHandle | None = None
+        self._heads = 0
         self._unparsed = b""
         self._steps = 0
         self._continuing = False
@@ -89,12 +126,13 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self.transport = cast("asyncio.Transport", JoinedWrites(transport, self.loop))
         self.flow = _HeldFlow(transport)
         if self._table.add(self, self.client[0] if self.client else None):
             self._start_timer()
         else:
-            transport.write(_TOO_MANY)
-            transport.close()
+            self.transport.write(_TOO_MANY)
+            self.transport.close()
 
     def close_idle(self) -> None:
         self.transport.abort()
@@ -108,6 +146,11 @@ class LimitedProtocol(HttpToolsProtocol):
     def caller_is_known(self) -> None:
         """Keep the connection until the response to the present request is sent."""
         self._table.set_busy(self)
+
+    @property
+    def has_whole_body(self) -> bool:
+        """Whether the body of the present request has arrived, as those of all requests before the last."""
+        return not self.cycle.more_body
 
     @contextlib.contextmanager
     def when_lost(self, act: Callable[[], None]) -> Iterator[None]:
@@ -176,10 +219,11 @@ class LimitedProtocol(HttpToolsProtocol):
         """Parse what has arrived, up to the bounds, and hold the rest."""
         data, offset = self._unparsed, 0
         while offset < len(data) and self._steps < STEPS_PER_TURN and not self._must_wait():
-            if self.timeout_keep_alive_task is not None:  # the next request begins
-                self._start_timer()
+            begins, heads = self.timeout_keep_alive_task is not None, self._heads
             super().data_received(data[offset : offset + PIECE_BYTES])
             offset += PIECE_BYTES
+            if begins and self._heads == heads:  # the next request, of which more is to come
+                self._start_timer()
         self._unparsed = b"" if self.transport.is_closing() else data[offset:]
         self.flow.held = bool(self._unparsed)
         if self._unparsed:
@@ -222,6 +266,7 @@ class LimitedProtocol(HttpToolsProtocol):
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
+        self._heads += 1
         self._stop_timer()
         if not self.transport.is_closing():
             self._table.set_unknown(self)

@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from runwright.core.errors import RateLimitedError, RunwrightError, UnavailableError
 from runwright.db.errors import transient, unavailable
-from runwright.http.response import JSON, json_response
+from runwright.http.response import JSON, JsonResponse
 from runwright.telemetry.emit import Emit, error_text, ignore_event, traceback_text
 from runwright.telemetry.events.server import RequestFailed
 
@@ -69,7 +69,7 @@ class ErrorTable(msgspec.Struct, frozen=True, kw_only=True):
         body = self.body(report)
         if isinstance(body, Response):
             return body
-        return json_response(body, meaning.status, self.media_type, headers)
+        return JsonResponse(body, meaning.status, self.media_type, headers)
 
     def _report(self, error: Exception, request_id: str, public_url: str) -> ErrorContext:
         if unavailable(error):

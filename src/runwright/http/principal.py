@@ -19,7 +19,7 @@ from runwright.http.request import Request
 from runwright.http.response import add_response_headers
 from runwright.http.routing import Access
 from runwright.http.session_cookie import check_csrf, check_own_page, read_cookie
-from runwright.tenants.model import ApiKey, KeySession, SessionKind, digest, is_session_text
+from runwright.tenants.model import ApiKey, KeySession, SessionKind, is_session_text
 
 TENANT: Final = b"x-tenant-id"
 USER: Final = b"x-user-id"
@@ -54,7 +54,7 @@ async def find_key(request: Request, sent: bytes) -> ApiKey | None:
     text = sent.decode("ascii")
     if is_session_text(SessionKind.TOKEN, text):
         return await _find_session(request, SessionKind.TOKEN, text)
-    request.key_digest = digest(text)
+    request.key_text = text
     return await request.services.keys.authenticate(text, client_address(request))
 
 

@@ -3,13 +3,12 @@
 from typing import Final
 
 import msgspec
-from prometheus_client import generate_latest
-from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from starlette.responses import Response
 
 from runwright.http.request import Request
-from runwright.http.response import Reply, json_response
+from runwright.http.response import JsonResponse, Reply
 from runwright.http.routing import Dialect, Routes
+from runwright.telemetry.prometheus import CONTENT_TYPE
 
 _UNAVAILABLE: Final = 503
 _OK: Final = 200
@@ -46,11 +45,11 @@ async def _ready(request: Request) -> Reply[Liveness]:
 async def _health(request: Request) -> Response:
     """Return the state of the server and of what it depends on."""
     health = await request.services.reports.health()
-    return json_response(health, _UNAVAILABLE if health.status == "unavailable" else _OK)
+    return JsonResponse(health, _UNAVAILABLE if health.status == "unavailable" else _OK)
 
 
 async def _metrics(request: Request) -> Response:
     """Return the metrics in Prometheus' text format."""
     reports = request.services.reports
     await reports.sample_gauges()
-    return Response(generate_latest(reports.metrics), media_type=CONTENT_TYPE_PLAIN_0_0_4)
+    return Response(reports.metrics.text(), media_type=CONTENT_TYPE)

@@ -19,7 +19,7 @@ from runwright.http.response import CONNECTION
 from runwright.http.services import EdgeSettings, EdgeState, Services
 from runwright.http.validation import Rule, Validator
 from runwright.tenants.credential_watch import CallerCredentials
-from runwright.tenants.model import ApiKey, KeySession
+from runwright.tenants.model import ApiKey, KeySession, digest
 
 T = TypeVar("T", bound=msgspec.Struct)
 R = TypeVar("R")
@@ -33,6 +33,8 @@ class ClientConnection(Protocol):
     """The connection that a request came over."""
 
     is_lost: bool
+    has_whole_body: bool
+    """Whether the body of the present request has arrived."""
 
     def caller_is_known(self) -> None:
         """Keep the connection until the response to the present request is sent."""
@@ -59,7 +61,7 @@ class Request:
         "edge",
         "headers",
         "key",
-        "key_digest",
+        "key_text",
         "raw_body",
         "scope",
         "services",
@@ -71,8 +73,8 @@ class Request:
     """The key of the caller."""
     session: KeySession | None
     """The session of the caller, where it was not made with a key itself."""
-    key_digest: bytes | None
-    """Of the text of the caller's key, where it was made with one."""
+    key_text: str | None
+    """The caller's key, where it was made with one."""
     raw_body: bytes
     """The bytes of the body, once it has been read."""
 
@@ -90,7 +92,7 @@ class Request:
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
         """By lower-case name; of a repeated header the last one."""
         self.session = None
-        self.key_digest = None
+        self.key_text = None
         self._receive = receive
         self._declared = declared
         self._connection: ClientConnection | None = scope.get("extensions", {}).get(CONNECTION)
@@ -111,9 +113,8 @@ class Request:
     def credentials(self) -> CallerCredentials:
         """What the caller was authenticated with."""
         session_id = None if self.session is None else self.session.id
-        return CallerCredentials(
-            key_id=self.caller.key_id, text_digest=self.key_digest, session_id=session_id
-        )
+        text_digest = None if self.key_text is None else digest(self.key_text)
+        return CallerCredentials(key_id=self.caller.key_id, text_digest=text_digest, session_id=session_id)
 
     @property
     def params(self) -> Mapping[str, str]:
@@ -208,6 +209,9 @@ class Request:
             except UnavailableError:
                 await _drain(self._receive, limit_bytes)
                 raise
+        if self._connection is not None and self._connection.has_whole_body:
+            self.raw_body = await _read(self.headers, self._receive, limit_bytes)
+            return self.raw_body
         try:
             async with asyncio.timeout(self.edge.settings.body_seconds):
                 self.raw_body = await _read(self.headers, self._receive, limit_bytes)

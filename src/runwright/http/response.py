@@ -6,7 +6,7 @@ the whole answer nor all that it is made from is in memory.
 
 import secrets
 from collections import Counter
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing, contextmanager
 from typing import Any, Final, Generic, TypeVar
 
@@ -70,11 +70,30 @@ class Reply(msgspec.Struct, Generic[T], frozen=True):
     late_rows: LateRows | None = None
 
 
-def json_response(
-    result: object, status: int, media_type: str = JSON, headers: dict[str, str] | None = None
-) -> Response:
-    """Return the response with a struct as JSON."""
-    return Response(_encode(result), status, headers, media_type)
+class JsonResponse(Response):
+    """A struct as JSON, made without the work that Starlette does for text of any kind."""
+
+    def __init__(
+        self,
+        result: object,
+        status: int,
+        media_type: str = JSON,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        self.status_code = status
+        self.body = _encode(result)
+        self.raw_headers = [
+            *(
+                (name.lower().encode("latin-1"), value.encode("latin-1"))
+                for name, value in (headers or {}).items()
+            ),
+            (b"content-length", b"%d" % len(self.body)),
+            (b"content-type", media_type.encode("latin-1")),
+        ]
+
+    async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        await send({"type": "http.response.body", "body": self.body})
 
 
 class RowsResponse(Response):
@@ -128,11 +147,26 @@ async def struct_response(
         rows = getattr(result, late.field)
         marked = msgspec.structs.replace(result, **{late.field: _MARK})
         return RowsResponse(marked, _late_rows(rows, late), status, media_type, headers, is_late=True)
+    if not _has_rows(result):
+        return JsonResponse(result, status, media_type, headers)
     encoded = await encode_rows(result)
     large = _without_large_list(encoded)
     if large is None:
-        return json_response(encoded, status, media_type, headers)
+        return JsonResponse(encoded, status, media_type, headers)
     return RowsResponse(large[0], _each(large[1]), status, media_type, headers)
+
+
+def _has_rows(result: object) -> bool:
+    """Return whether a result has a list of structs, or of encoded ones."""
+    if not isinstance(result, msgspec.Struct):
+        return False
+    for value in msgspec.structs.astuple(result):
+        if isinstance(value, list):
+            if value and isinstance(value[0], msgspec.Struct | msgspec.Raw):
+                return True
+        elif isinstance(value, msgspec.Struct) and _has_rows(value):
+            return True
+    return False
 
 
 def is_held_whole(response: Response) -> bool:

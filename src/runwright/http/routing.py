@@ -14,9 +14,8 @@ from typing import Any, Final, Protocol, TypeVar
 import msgspec
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
-from starlette.routing import Match, Router
-from starlette.routing import Route as PathRoute
-from starlette.types import Message, Receive, Scope, Send
+from starlette.routing import compile_path
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from runwright.core.roles import Caller, KeyScope, Role
 from runwright.http.errors import ErrorTable
@@ -166,23 +165,31 @@ class _Operation:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive, self._edge, self._declared)
+        if not self._reads_pages:
+            response = await self._respond(request, None)
+            await response(scope, receive, send)
+            return
         async with AsyncExitStack() as turn:
-            try:
-                response = await self._respond(request, turn)
-            except Exception as error:  # noqa: BLE001  the last resort, which logs unknown errors
-                response = respond_to_error(self._route.dialect, error, request.id, self._edge)
-            finally:
-                await request.release_body()
+            response = await self._respond(request, turn)
             if not is_held_whole(response):
                 await turn.aclose()
             await response(scope, receive, send)
 
-    async def _respond(self, request: Request, turn: AsyncExitStack) -> Response:
+    async def _respond(self, request: Request, turn: AsyncExitStack | None) -> Response:
+        """Return the response. `turn` takes the turn of a route that reads pages."""
+        try:
+            return await self._handle(request, turn)
+        except Exception as error:  # noqa: BLE001  the last resort, which logs unknown errors
+            return respond_to_error(self._route.dialect, error, request.id, self._edge)
+        finally:
+            await request.release_body()
+
+    async def _handle(self, request: Request, turn: AsyncExitStack | None) -> Response:
         route = self._route
         if route.access is not None:
             request.caller = await route.access(request)
             request.caller_is_known()
-            if self._reads_pages:
+            if turn is not None:
                 page = self._edge.page_turns.turn(request.tenant_id)
                 await request.while_connected(turn.enter_async_context(page))
         if route.precondition is not None:
@@ -212,22 +219,35 @@ class _Path:
     HEAD is GET without the body, but for streams, which would not end.
     """
 
-    def __init__(self, routes: Sequence[Route], edge: EdgeState) -> None:
-        self._operations = {route.method: _Operation(route, edge) for route in routes}
-        self._heads = any(route.method == "GET" and route.produces != EVENT_STREAM for route in routes)
-        self._allow = ", ".join(sorted({*self._operations, "OPTIONS"}))
+    def __init__(self, path: str, routes: Sequence[Route], edge: EdgeState) -> None:
+        self.path = path
+        self._pattern = compile_path(path)[0]
+        self._operations: dict[str, ASGIApp] = {route.method: _Operation(route, edge) for route in routes}
+        heads = any(route.method == "GET" and route.produces != EVENT_STREAM for route in routes)
+        if heads and "HEAD" not in self._operations:
+            self._operations["HEAD"] = _head(self._operations["GET"])
+        self._allow = ", ".join(sorted({*(route.method for route in routes), "OPTIONS"}))
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        head = scope["method"] == "HEAD" and self._heads and "HEAD" not in self._operations
-        operation = self._operations.get("GET" if head else scope["method"])
+    def parameters(self, path: str) -> dict[str, str] | None:
+        """Return the values of the path's parameters; None for another path."""
+        found = self._pattern.match(path)
+        return None if found is None else found.groupdict()
+
+    def operation(self, method: str) -> ASGIApp:
+        """Return what answers a method, or raise HTTPException."""
+        operation = self._operations.get(method)
         if operation is not None:
-            await operation(scope, receive, _without_body(send) if head else send)
-        elif scope["method"] == "OPTIONS":
-            response = Response(status_code=_NO_CONTENT, headers={"allow": self._allow})
-            await response(scope, receive, send)
-        else:
-            del scope["route"]  # the metrics count it among the requests without a route
-            raise HTTPException(405, headers={"allow": self._allow})
+            return operation
+        if method == "OPTIONS":
+            return Response(status_code=_NO_CONTENT, headers={"allow": self._allow})
+        raise HTTPException(405, headers={"allow": self._allow})
+
+
+def _head(get: ASGIApp) -> ASGIApp:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await get(scope, receive, _without_body(send))
+
+    return app
 
 
 def _without_body(send: Send) -> Send:
@@ -237,57 +257,52 @@ def _without_body(send: Send) -> Send:
     return send_head
 
 
-class SegmentRouter(Router):
-    """Starlette's router, with an index so that a request meets only the routes of its literal prefix.
-
-    Starlette tries the routes in turn, and the API has a hundred.
-    """
+class SegmentRouter:
+    """Finds the route of a request by an index, so that it meets only those of its literal prefix."""
 
     def __init__(self, routes: Iterable[Route], edge: EdgeState, dialects: Sequence[Dialect]) -> None:
         """The first of the dialects whose prefix a path has formats its routing errors."""
         by_path: dict[str, list[Route]] = {}
         for route in routes:
             by_path.setdefault(route.path, []).append(route)
-        paths = [PathRoute(path, _Path(found, edge)) for path, found in by_path.items()]
-        super().__init__(paths, redirect_slashes=False)
+        paths = [_Path(path, found, edge) for path, found in by_path.items()]
         self._edge = edge
         self._dialects = dialects
         self._literal = {path.path: path for path in paths if "{" not in path.path}
-        self._by_prefix: dict[str, list[PathRoute]] = {}
+        self._by_prefix: dict[str, list[_Path]] = {}
         for path in paths:
             if "{" in path.path:
                 prefix = path.path.partition("/{")[0]
                 self._by_prefix.setdefault(prefix, []).append(path)
         self._deepest = max((prefix.count("/") for prefix in self._by_prefix), default=0)
 
-    async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"]
         if path not in self._literal:
             path = scope["path"] = _SLASHES.sub("/", f"/{path.strip('/')}")
         try:
-            await self._route(path, scope, receive, send)
+            app = self._find(path, scope)
         except HTTPException as error:
-            response = respond_to_error(self._dialect(path), error, scope["state"]["request_id"], self._edge)
-            await response(scope, receive, send)
+            app = respond_to_error(self._dialect(path), error, scope["state"]["request_id"], self._edge)
+        await app(scope, receive, send)
 
-    async def _route(self, path: str, scope: Scope, receive: Receive, send: Send) -> None:
+    def _find(self, path: str, scope: Scope) -> ASGIApp:
+        """Return what answers a request, or raise HTTPException."""
         _require_valid_host(scope)
-        route = self._literal.get(path)
-        if route is None:
-            for candidate in self._candidates(path):
-                match, found = candidate.matches(scope)
-                if match is Match.FULL:
-                    scope.update(found)
-                    route = candidate
+        found = self._literal.get(path)
+        parameters: dict[str, str] | None = {}
+        if found is None:
+            for found in self._candidates(path):
+                if (parameters := found.parameters(path)) is not None:
                     break
-        else:
-            scope["path_params"] = {}
-        if route is None:
-            raise HTTPException(404)
-        scope["route"] = route
-        await route.handle(scope, receive, send)
+            else:
+                raise HTTPException(404)
+        operation = found.operation(scope["method"])
+        scope["path_params"] = parameters
+        scope["path_template"] = found.path
+        return operation
 
-    def _candidates(self, path: str) -> Sequence[PathRoute]:
+    def _candidates(self, path: str) -> Sequence[_Path]:
         """Return the routes with the longest literal prefix of a path, which may have many thousand parts."""
         parts = path.split("/", self._deepest + 1)
         while parts:

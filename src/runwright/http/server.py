@@ -30,10 +30,15 @@ class _Uvicorn(uvicorn.Server):
         super().__init__(config)
         self._services = services
         self.listening = asyncio.Event()
+        self.stopping = asyncio.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self.listening.set()
+
+    async def main_loop(self) -> None:
+        """Wait for the stop, for which uvicorn looks ten times a second."""
+        await self.stopping.wait()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         for connection in list(self.server_state.connections):
@@ -69,6 +74,7 @@ class HttpServer:
                 log_config=None,
                 access_log=False,
                 server_header=False,
+                date_header=False,  # AsgiEntry adds it
                 proxy_headers=False,
                 backlog=self._caps.backlog,
                 timeout_keep_alive=edge.keep_alive_seconds,
@@ -93,6 +99,7 @@ class HttpServer:
     async def stop(self) -> None:
         """Accept no more requests, finish those in progress within `stop_seconds`, close."""
         self._server.should_exit = True
+        self._server.stopping.set()
         if self._serving is not None:
             await self._serving
 

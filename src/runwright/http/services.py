@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Literal
 
 import msgspec
-from prometheus_client import CollectorRegistry
 
 from runwright.agents.executions import Executions
 from runwright.agents.publishing import Publisher
@@ -35,6 +34,7 @@ from runwright.schedules.backfills import Backfills
 from runwright.schedules.service import Schedules
 from runwright.secrets.vault import Vault
 from runwright.telemetry.emit import Emit, ignore_event
+from runwright.telemetry.prometheus import MetricRegistry
 from runwright.tenants.api_keys import ApiKeys
 from runwright.tenants.audit import AuditLog
 from runwright.tenants.credential_watch import CredentialWatch
@@ -93,7 +93,7 @@ class ServerReports(msgspec.Struct, frozen=True, kw_only=True):
     system: Callable[[], Awaitable[SystemReport]]
     runtime: Callable[[str], RuntimeInfo]
     """Whether this server can run workers of a runtime, by its name."""
-    metrics: CollectorRegistry
+    metrics: MetricRegistry
     sample_gauges: Callable[[], Awaitable[None]]
     """Takes the samples of the gauges; returns within 3 s, also without a database."""
 

@@ -1,13 +1,12 @@
 """Where the telemetry events of a process go."""
 
-from prometheus_client import CollectorRegistry
-
 from runwright.telemetry.emit import Emit, TelemetryEvent
 from runwright.telemetry.logs import EventLog
 from runwright.telemetry.metrics import EventMetrics
+from runwright.telemetry.prometheus import MetricRegistry
 
 
-def open_telemetry(registry: CollectorRegistry) -> Emit:
+def open_telemetry(registry: MetricRegistry) -> Emit:
     """Return what takes the events of this process; another destination (traces) is one more sink."""
     sinks = (EventMetrics(registry), EventLog())
 

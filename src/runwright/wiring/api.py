@@ -205,7 +205,7 @@ def _reports(
 ) -> ServerReports:
     draining = shutdown.requested.is_set
     gauges = Gauges(db, queues, clock=res.clock, cache_dir=cache_dir(res.settings))
-    res.metrics.register(gauges)
+    res.metrics.register(gauges.families)
     health = HealthReporter(db, clock=res.clock, host=res.host, executor=executor, draining=draining)
     return ServerReports(
         health=health.report,

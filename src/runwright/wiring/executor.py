@@ -27,7 +27,7 @@ from runwright.db.availability import Availability
 from runwright.db.connection import CLAIM, MAINTENANCE, PING
 from runwright.db.pool import RECONNECT_SECONDS, Database, open_pool
 from runwright.egress import Egress
-from runwright.egress.metrics import TrafficCollector
+from runwright.egress.metrics import traffic_metrics
 from runwright.executor.attempt_runner import AttemptRunner
 from runwright.executor.executor import Executor
 from runwright.executor.lease import ExecutorSettings, LeaseResources
@@ -209,7 +209,7 @@ def _start_egress(res: Resources, term: LeaseTerm, stack: AsyncExitStack) -> Egr
     egress = Egress(ports=res.settings.egress_ports, trusted=trusted, held=term.held)
     egress.start()
     stack.callback(egress.stop)
-    res.metrics.register(TrafficCollector(egress.traffic))
+    res.metrics.register(partial(traffic_metrics, egress.traffic))
     return egress
 
 

@@ -7,13 +7,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-from prometheus_client.core import GaugeMetricFamily
-from prometheus_client.metrics_core import Metric
-from prometheus_client.registry import Collector
-
 from runwright.analytics.queues import Queues
 from runwright.core.clock import Clock
 from runwright.db.pool import Database
+from runwright.telemetry.prometheus import Family, MetricSample
 from runwright.workers.bundles.folders import cached_bytes
 
 SAMPLE_SECONDS: Final = 2.0
@@ -35,7 +32,7 @@ _KINDS: Final = ("webhook", "agent")
 Samples = Sequence[tuple[Mapping[str, str], float]]
 
 
-class Gauges(Collector):
+class Gauges:
     """Collects the samples of the latest `refresh`; none while the database does not answer."""
 
     def __init__(self, db: Database, queues: Queues, *, clock: Clock, cache_dir: Path) -> None:
@@ -45,9 +42,9 @@ class Gauges(Collector):
         self._cache_dir = cache_dir
         self._lock = asyncio.Lock()
         self._shown_until = 0.0
-        self._metrics: Sequence[Metric] = ()
+        self._metrics: Sequence[Family] = ()
 
-    def collect(self) -> Iterable[Metric]:
+    def families(self) -> Iterable[Family]:
         """Return the latest samples."""
         return self._metrics
 
@@ -65,7 +62,7 @@ class Gauges(Collector):
             took = loop.time() - began_at
             self._shown_until = loop.time() + max(_SHOWN_SECONDS, _KEPT_TIMES * took)
 
-    async def _jobs(self) -> list[Metric]:
+    async def _jobs(self) -> list[Family]:
         totals = await self._queues.totals()
         executors = dict(await self._db.fetchrow(_EXECUTORS) or {})
         states = [({"state": state}, getattr(totals, state)) for state in ("ready", "waiting", "running")]
@@ -77,7 +74,7 @@ class Gauges(Collector):
             _gauge("executor_slots", "The slots of these, without those of newcomers.", executors["slots"]),
         ]
 
-    async def _outbox(self) -> list[Metric]:
+    async def _outbox(self) -> list[Family]:
         now = self._clock()
         rows = {row["kind"]: dict(row) for row in await self._db.fetch(_OUTBOX)}
         none = {"pending": 0, "claimed": 0, "oldest_due_at": None}
@@ -93,7 +90,7 @@ class Gauges(Collector):
             _gauge("outbox_oldest_due_seconds", "For how long the oldest of them has been due.", ages),
         ]
 
-    async def _storage(self) -> list[Metric]:
+    async def _storage(self) -> list[Family]:
         database = await self._db.fetchval("SELECT pg_database_size(current_database())")
         cache = await asyncio.to_thread(cached_bytes, self._cache_dir)
         return [
@@ -106,10 +103,8 @@ def _age(since: datetime | None, now: datetime) -> float:
     return 0.0 if since is None else max((now - since).total_seconds(), 0.0)
 
 
-def _gauge(name: str, documentation: str, value: float | Samples) -> Metric:
+def _gauge(name: str, documentation: str, value: float | Samples) -> Family:
     samples: Samples = [({}, value)] if isinstance(value, int | float) else value
-    labels = list(samples[0][0]) if samples else []
-    family = GaugeMetricFamily(f"runwright_{name}", documentation, labels=labels)
-    for names, number in samples:
-        family.add_metric(list(names.values()), number)
-    return family
+    full_name = f"runwright_{name}"
+    found = [MetricSample(full_name, labels, number) for labels, number in samples]
+    return Family(full_name, "gauge", documentation, found)

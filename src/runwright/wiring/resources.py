@@ -6,7 +6,6 @@ from contextlib import AsyncExitStack
 from typing import Final, Protocol
 
 import msgspec
-from prometheus_client import CollectorRegistry
 
 from runwright.agents.store.agents import AGENTS
 from runwright.automations.settings import AutomationSettings
@@ -34,6 +33,7 @@ from runwright.secrets.rotation import count_by_key
 from runwright.secrets.vault import Vault
 from runwright.telemetry.emit import Emit
 from runwright.telemetry.events.server import HostProbed
+from runwright.telemetry.prometheus import MetricRegistry
 from runwright.telemetry.sinks import open_telemetry
 from runwright.webhooks.store.endpoints import ENDPOINTS
 
@@ -54,7 +54,7 @@ class Resources(msgspec.Struct, frozen=True):
     host: Host
     clock: Clock
     emit: Emit
-    metrics: CollectorRegistry
+    metrics: MetricRegistry
     availability: Availability
     db: Database
     job_notifications: JobNotifications
@@ -67,7 +67,7 @@ class Resources(msgspec.Struct, frozen=True):
 
 async def open_resources(settings: Settings, stack: AsyncExitStack) -> Resources | None:
     """Probe the host and open the database; None if the host is below the isolation floor."""
-    metrics = CollectorRegistry()
+    metrics = MetricRegistry()
     emit = open_telemetry(metrics)
     host = await _probe_host(settings, emit)
     refusal = floor_refusal(settings.isolation_floor, host)

@@ -8,7 +8,6 @@ from typing import cast
 
 import httpx
 import pytest
-from prometheus_client import CollectorRegistry
 
 from runwright.core.clock import system_clock
 from runwright.docs_site.site import DocsSite
@@ -20,6 +19,7 @@ from runwright.http.response import OpenStreams
 from runwright.http.routing import SegmentRouter
 from runwright.http.services import EdgeSettings, EdgeState, Services
 from runwright.http.uploads import Uploads
+from runwright.telemetry.prometheus import MetricRegistry
 from tests.telemetry import RecordedTelemetry
 
 HTML = "text/html; charset=utf-8"
@@ -44,7 +44,7 @@ def client_of(folder: Path) -> httpx.AsyncClient:
     )
     router = SegmentRouter(docs_routes(AVA, DocsSite.open(folder)), edge, (AVA,))
     entry = AsgiEntry(
-        router, metrics=RequestMetrics(CollectorRegistry()), clock=system_clock, cors=CrossOrigin(())
+        router, metrics=RequestMetrics(MetricRegistry()), clock=system_clock, cors=CrossOrigin(())
     )
     return httpx.AsyncClient(transport=httpx.ASGITransport(entry), base_url="http://127.0.0.1")
 

@@ -9,7 +9,6 @@ from typing import cast
 
 import httpx
 import pytest
-from prometheus_client import CollectorRegistry
 
 from runwright.core.clock import system_clock
 from runwright.http.asgi_entry import AsgiEntry, RequestMetrics
@@ -20,6 +19,7 @@ from runwright.http.routing import SegmentRouter
 from runwright.http.services import EdgeSettings, EdgeState, Services
 from runwright.http.uploads import Uploads
 from runwright.http.web.routes import POLICY, web_routes
+from runwright.telemetry.prometheus import MetricRegistry
 from runwright.web.files import Dashboard
 from tests.telemetry import RecordedTelemetry
 
@@ -42,7 +42,7 @@ async def client(tmp_path: Path) -> AsyncIterator[Client]:
         )
         router = SegmentRouter(web_routes(AVA, Dashboard.open(tmp_path), base_path), edge, (AVA,))
         entry = AsgiEntry(
-            router, metrics=RequestMetrics(CollectorRegistry()), clock=system_clock, cors=CrossOrigin(())
+            router, metrics=RequestMetrics(MetricRegistry()), clock=system_clock, cors=CrossOrigin(())
         )
         opened.append(httpx.AsyncClient(transport=httpx.ASGITransport(entry), base_url="http://127.0.0.1"))
         return opened[-1]

@@ -1,13 +1,9 @@
 """Telemetry events become log lines and metrics, each of a class in its way."""
 
-from collections.abc import Iterator
 from importlib import import_module
 from pkgutil import iter_modules
 
 import pytest
-import structlog
-from prometheus_client import CollectorRegistry
-from structlog.testing import capture_logs
 
 from runwright.core.job_state import JobStatus
 from runwright.telemetry import events
@@ -18,22 +14,17 @@ from runwright.telemetry.events.jobs import JobsRescued
 from runwright.telemetry.events.outbox import DeliveryAttempted
 from runwright.telemetry.events.schedules import TicksProcessed
 from runwright.telemetry.events.server import RequestFailed, RowsPruned
+from runwright.telemetry.prometheus import MetricRegistry
 from runwright.telemetry.sinks import open_telemetry
 
 
-@pytest.fixture(autouse=True)
-def _restore() -> Iterator[None]:
-    yield
-    structlog.reset_defaults()
+@pytest.fixture
+def registry() -> MetricRegistry:
+    return MetricRegistry()
 
 
 @pytest.fixture
-def registry() -> CollectorRegistry:
-    return CollectorRegistry()
-
-
-@pytest.fixture
-def emit(registry: CollectorRegistry) -> Emit:
+def emit(registry: MetricRegistry) -> Emit:
     return open_telemetry(registry)
 
 
@@ -44,17 +35,23 @@ def catalogue() -> list[type[TelemetryEvent]]:
     return [one for one in classes if issubclass(one, TelemetryEvent) and one not in bases]
 
 
-def test_a_log_line_has_the_name_the_level_and_the_payload(emit: Emit) -> None:
-    with capture_logs() as lines:
-        emit(RowsPruned(0.25, kind="jobs", count=7))
-        emit(JobsRescued(requeued=2, ended=1))
-        emit(RequestFailed("KeyError: 'x'", "Traceback", request_id="req_1"))
-    assert lines == [
-        {"event": "rows_pruned", "log_level": "info", "duration_seconds": 0.25, "kind": "jobs", "count": 7},
-        {"event": "jobs_rescued", "log_level": "warning", "requeued": 2, "ended": 1},
+def logged(caplog: pytest.LogCaptureFixture) -> list[dict[str, object]]:
+    return [{"level": record.levelname, **vars(record)["payload"]} for record in caplog.records]
+
+
+def test_a_log_line_has_the_name_the_level_and_the_payload(
+    emit: Emit, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    emit(RowsPruned(0.25, kind="jobs", count=7))
+    emit(JobsRescued(requeued=2, ended=1))
+    emit(RequestFailed("KeyError: 'x'", "Traceback", request_id="req_1"))
+    assert logged(caplog) == [
+        {"event": "rows_pruned", "level": "INFO", "duration_seconds": 0.25, "kind": "jobs", "count": 7},
+        {"event": "jobs_rescued", "level": "WARNING", "requeued": 2, "ended": 1},
         {
             "event": "request_failed",
-            "log_level": "error",
+            "level": "ERROR",
             "error": "KeyError: 'x'",
             "exception": "Traceback",
             "request_id": "req_1",
@@ -62,43 +59,44 @@ def test_a_log_line_has_the_name_the_level_and_the_payload(emit: Emit) -> None:
     ]
 
 
-def test_a_frequent_event_is_counted_and_not_logged(emit: Emit, registry: CollectorRegistry) -> None:
-    with capture_logs() as lines:
-        emit(JobHandedBack(job_id="job_1"))
-        emit(JobHandedBack(job_id="job_2"))
-    assert lines == []
-    assert registry.get_sample_value("runwright_telemetry_events_total", {"name": "job_handed_back"}) == 2
+def test_a_frequent_event_is_counted_and_not_logged(
+    emit: Emit, registry: MetricRegistry, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    emit(JobHandedBack(job_id="job_1"))
+    emit(JobHandedBack(job_id="job_2"))
+    assert logged(caplog) == []
+    assert registry.value("runwright_telemetry_events_total", name="job_handed_back") == 2
 
 
 def test_attempts_are_counted_by_status_and_measured_where_they_began(
-    emit: Emit, registry: CollectorRegistry
+    emit: Emit, registry: MetricRegistry
 ) -> None:
     emit(JobAttemptEnded(2.0, status=JobStatus.COMPLETED))
     emit(JobAttemptEnded(None, status=JobStatus.CANCELLED))
     for status in ("completed", "cancelled"):
-        assert registry.get_sample_value("runwright_job_attempts_ended_total", {"status": status}) == 1
-    name = {"name": "job_attempt_ended"}
-    assert registry.get_sample_value("runwright_telemetry_duration_seconds_count", name) == 1
-    assert registry.get_sample_value("runwright_telemetry_duration_seconds_sum", name) == 2.0
+        assert registry.value("runwright_job_attempts_ended_total", status=status) == 1
+    name = "job_attempt_ended"
+    assert registry.value("runwright_telemetry_duration_seconds_count", name=name) == 1
+    assert registry.value("runwright_telemetry_duration_seconds_sum", name=name) == 2.0
 
 
 def test_ticks_are_counted_by_status_and_only_fired_ones_have_a_lateness(
-    emit: Emit, registry: CollectorRegistry
+    emit: Emit, registry: MetricRegistry
 ) -> None:
     emit(TicksProcessed(0.1, schedules=3, fired=2, skipped=1, missed=4, lateness_seconds=0.5))
     emit(TicksProcessed(0.1, schedules=1, fired=0, skipped=0, missed=1, lateness_seconds=9.0))
     counts = [
-        registry.get_sample_value("runwright_ticks_total", {"status": status})
-        for status in ("fired", "skipped", "missed")
+        registry.value("runwright_ticks_total", status=status) for status in ("fired", "skipped", "missed")
     ]
     assert counts == [2, 1, 5]
-    assert registry.get_sample_value("runwright_tick_lateness_seconds_sum") == 0.5
+    assert registry.value("runwright_tick_lateness_seconds_sum") == 0.5
 
 
-def test_what_took_time_is_measured_by_name(emit: Emit, registry: CollectorRegistry) -> None:
+def test_what_took_time_is_measured_by_name(emit: Emit, registry: MetricRegistry) -> None:
     emit(DeliveryAttempted(0.3, result="delivered"))
-    name = {"name": "delivery_attempted"}
-    assert registry.get_sample_value("runwright_telemetry_duration_seconds_sum", name) == 0.3
+    name = "delivery_attempted"
+    assert registry.value("runwright_telemetry_duration_seconds_sum", name=name) == 0.3
 
 
 def test_names_are_unique_and_no_warning_goes_unlogged() -> None:

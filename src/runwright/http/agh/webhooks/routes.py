@@ -33,7 +33,7 @@ from runwright.http.agh.requests import WaitQuery, read_query
 from runwright.http.agh.runs.schemas import RunOut, run_out
 from runwright.http.principal import admit_tenant
 from runwright.http.request import Request
-from runwright.http.response import json_response
+from runwright.http.response import JsonResponse
 from runwright.http.routing import Routes
 
 
@@ -163,7 +163,7 @@ async def _deliver(request: Request, path: WebhookPath) -> DeliveryEnvelope | Re
     admit_tenant(request, webhook.automation.tenant_id)
     run = await automations.ingress.accept(webhook, verified, body, headers)
     if isinstance(run, Challenge):
-        return json_response({"challenge": run.text}, 200)
+        return JsonResponse({"challenge": run.text}, 200)
     if run is None:
         return DeliveryEnvelope(DeliveryResult(matched=0))
     if query.wait:
