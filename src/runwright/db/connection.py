@@ -18,7 +18,7 @@ import asyncpg
 import msgspec
 
 from runwright.db.availability import Availability
-from runwright.db.patience import Wait
+from runwright.db.patience import Wait, current
 
 if TYPE_CHECKING:  # the stubs make these generic, the classes are not
     _Connection: TypeAlias = asyncpg.Connection[asyncpg.Record]
@@ -70,11 +70,20 @@ class BoundedConnection(_Connection):
     """What `connect` returns and pools contain."""
 
     availability: Availability | None = None
+    _top_xact: object  # asyncpg's own, from here on; the stubs lack them
+    _listeners: object
+    _log_listeners: object
+    _pool_release_ctr: int
 
     def __init__(self, protocol: Any, transport: Any, *args: Any) -> None:  # noqa: ANN401  asyncpg's own arguments
         super().__init__(protocol, transport, *args)
         self._wire = protocol
         set_socket_options(transport)
+
+    @property
+    def queries_count(self) -> int:
+        """How many statements it has executed."""
+        return int(self._wire.queries_count)
 
     @property
     def in_standby(self) -> bool:
@@ -94,10 +103,23 @@ class BoundedConnection(_Connection):
         return status
 
     async def _execute(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401  asyncpg's own arguments
-        async with Wait():
+        if current() is None:
             result = await super()._execute(*args, **kwargs)  # type: ignore[misc]
+        else:
+            async with Wait():
+                result = await super()._execute(*args, **kwargs)  # type: ignore[misc]
         self._answered()
         return result
+
+    def release_at_once(self) -> bool:
+        """Prepare for the next user of the pool, if nothing has to be awaited for that; else return False."""
+        cancelling = self._wire._is_cancelling()  # noqa: SLF001  as asyncpg's pool asks it
+        if self.is_closed() or self.is_in_transaction() or self._top_xact is not None or cancelling:
+            return False
+        if self._listeners or self._log_listeners:
+            return False
+        self._pool_release_ctr += 1  # cursors and prepared statements of this user are not usable any more
+        return True
 
     def _answered(self) -> None:
         if self.availability is not None:

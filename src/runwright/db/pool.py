@@ -25,7 +25,7 @@ from runwright.db.connection import (
 )
 from runwright.db.errors import transient
 from runwright.db.hosts import connect_to_first, split_hosts
-from runwright.db.patience import Wait
+from runwright.db.patience import Wait, current
 
 if TYPE_CHECKING:  # the stubs make these generic, the classes are not
     Pool: TypeAlias = asyncpg.Pool[asyncpg.Record]
@@ -136,8 +136,27 @@ class BoundedPool(Pool):
     """A pool from which the current request waits for a connection no longer than its patience lasts."""
 
     async def _acquire(self, timeout: float | None) -> Any:  # noqa: ANN401, ASYNC109  as asyncpg has it
+        if current() is None:
+            return await super()._acquire(timeout)  # type: ignore[misc]
         async with Wait():
             return await super()._acquire(timeout)  # type: ignore[misc]
+
+    async def release(self, connection: Any, *, timeout: float | None = None) -> None:  # noqa: ANN401, ASYNC109
+        """Release a connection; at once where nothing is to be awaited, for which asyncpg makes a task."""
+        if _is_ready(connection, self):
+            holder = connection._holder  # noqa: SLF001  asyncpg's own parts, as it uses them
+            holder._release()  # noqa: SLF001
+            holder._setup_inactive_callback()  # noqa: SLF001
+        else:
+            await super().release(connection, timeout=timeout)
+
+
+def _is_ready(proxy: Any, pool: Any) -> bool:  # noqa: ANN401  asyncpg's own types lack what is read here
+    """Return whether a connection can be released as it is, and is to stay in the pool."""
+    holder, connection = proxy._holder, proxy._con  # noqa: SLF001
+    if connection is None or holder._pool is not pool or holder._generation != pool._generation:  # noqa: SLF001
+        return False
+    return bool(connection.queries_count < _QUERIES and connection.release_at_once())
 
 
 async def close_pool(pool: Pool, *, seconds: float = CLOSE_SECONDS) -> None:

@@ -83,10 +83,7 @@ _UNSTORABLE: Final = msgspec.json.encode(
 
 
 class LogChunk(msgspec.Struct, frozen=True, kw_only=True):
-    """Consecutive log lines of one attempt; `lines` is a JSON array of [ts, level, msg] or with fields.
-
-    The order of the fields is that of the statements' columns.
-    """
+    """Consecutive log lines of one attempt; `lines` is a JSON array of [ts, level, msg] or with fields."""
 
     tenant_id: str
     job_id: JobId

@@ -1,11 +1,14 @@
 """How connections pass JSON through, and which errors heal by themselves."""
 
+import asyncio
+
 import asyncpg
 import msgspec
 import pytest
 
+from runwright.db import pool as pool_module
 from runwright.db.errors import transient
-from runwright.db.pool import Pool
+from runwright.db.pool import Pool, open_pool
 
 
 async def test_json_passes_through_as_text(database: Pool) -> None:
@@ -55,3 +58,33 @@ async def test_a_closing_pool_is_not_transient(database_url: str, database: Pool
 @pytest.mark.parametrize("error", [ConnectionRefusedError(), FileNotFoundError(), TimeoutError()])
 def test_a_server_out_of_reach_is_transient(error: OSError) -> None:
     assert transient(error)
+
+
+async def test_a_transaction_that_was_left_open_is_rolled_back(database_url: str) -> None:
+    pool = await open_pool(database_url, max_size=1)
+    async with pool.acquire() as connection:
+        await connection.execute("BEGIN")
+        await connection.execute("CREATE TABLE left_behind ()")
+    assert await pool.fetchval("SELECT to_regclass('left_behind')") is None
+    await pool.close()
+
+
+async def test_a_released_connection_is_used_by_the_next_one_only(database_url: str) -> None:
+    pool = await open_pool(database_url, max_size=1)
+    async with pool.acquire() as first:
+        waiting = asyncio.create_task(pool.fetchval("SELECT pg_backend_pid()"))
+        pid = await first.fetchval("SELECT pg_backend_pid()")
+    assert await waiting == pid
+    with pytest.raises(asyncpg.InterfaceError, match="released back to the pool"):
+        await first.fetchval("SELECT 1")
+    await pool.close()
+
+
+async def test_a_connection_is_replaced_after_many_statements(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool_module, "_QUERIES", 5)
+    pool = await open_pool(database_url, max_size=1)
+    pids = [await pool.fetchval("SELECT pg_backend_pid()") for _ in range(9)]
+    assert len(set(pids)) > 1
+    await pool.close()

@@ -13,7 +13,7 @@ import msgspec
 
 from runwright.core.job_state import TERMINAL, ErrorCode, JobStatus
 from runwright.db.pool import Database
-from runwright.db.rows import columns_of
+from runwright.db.rows import Recordset
 from runwright.events.event_sql import append_sql, append_watched_sql
 from runwright.jobs.model import AttemptEnd, JobError, LogChunk
 
@@ -45,15 +45,39 @@ Its part `ended` has their tenant_id, job_id, worker_id, trigger, status, attemp
 worker_version, started_at, ended_at, duration_ms, output, error and cancel_requested_at.
 """
 
-_CHUNK_COLUMNS: Final = len(LogChunk.__struct_fields__)
-_CHUNKS: Final = """
+_LOG_CHUNKS: Final = Recordset(
+    {
+        "tenant_id": "text",
+        "job_id": "text",
+        "fence": "integer",
+        "attempt": "smallint",
+        "first_seq": "bigint",
+        "last_seq": "bigint",
+        "lines": "json",
+    }
+)
+_ENDS: Final = Recordset(
+    {
+        "tenant_id": "text",
+        "job_id": "text",
+        "fence": "integer",
+        "attempt": "integer",
+        "status": "text",
+        "started_at": "timestamptz",
+        "ended_at": "timestamptz",
+        "retry_at": "timestamptz",
+        "output": "json",
+        "error": "json",
+    }
+)
+_KEYS: Final = Recordset({"tenant_id": "text", "job_id": "text", "fence": "integer"})
+
+_CHUNKS: Final = f"""
 -- the last log lines of the attempts that ended
 chunk AS (
     INSERT INTO job_log_chunks (job_id, first_seq, last_seq, attempt, lines)
-    SELECT c.job_id, c.first_seq, c.last_seq, c.attempt, c.lines
-    FROM unnest($3::text[], $4::text[], $5::integer[], $6::smallint[], $7::bigint[], $8::bigint[], $9::json[])
-         AS c (tenant_id, job_id, fence, attempt, first_seq, last_seq, lines)
-    JOIN ended e ON e.job_id = c.job_id
+    SELECT i.job_id, i.first_seq, i.last_seq, i.attempt, i.lines
+    FROM {_LOG_CHUNKS.sql(6)} JOIN ended e ON e.job_id = i.job_id
     ON CONFLICT DO NOTHING
 )"""
 
@@ -62,9 +86,9 @@ def _finish_sql(rows: str, attempt: str, more: str = "") -> str:
     return f"""
 WITH item AS (
     -- the ends to record
-    SELECT * FROM unnest($10::text[], $11::text[], $12::integer[], $13::text[], $14::timestamptz[],
-                         $15::timestamptz[], $16::json[], $17::json[])
-         AS i (tenant_id, job_id, fence, status, started_at, ended_at, output, error)
+    SELECT tenant_id, job_id, fence, CASE status WHEN 'queued' THEN 'cancelled' ELSE status END AS status,
+           started_at, ended_at, output, error
+    FROM {_ENDS.sql(3)}
 ),
 -- a requested cancel has priority over whatever the handler returned
 ended AS (
@@ -111,9 +135,7 @@ _FAILED_ATTEMPTS: Final = append_watched_sql(
 _RETRY: Final = f"""
 WITH item AS (
     -- the ends to record
-    SELECT * FROM unnest($10::text[], $11::text[], $12::integer[], $13::timestamptz[], $14::timestamptz[],
-                         $15::json[], $16::timestamptz[])
-         AS i (tenant_id, job_id, fence, started_at, ended_at, error, retry_at)
+    SELECT * FROM {_ENDS.sql(3)}
 ),
 -- back to the queue, with the same handicap of its priority; not where a cancel was requested
 ended AS (
@@ -140,10 +162,10 @@ attempt AS (
 SELECT job_id FROM ended
 """
 
-_HAND_BACK: Final = """
+_HAND_BACK: Final = f"""
 UPDATE job_queue q
 SET state = 'ready', executor_id = NULL, slot = NULL, tenant_slot = NULL, started_at = NULL
-FROM unnest($2::text[], $3::text[], $4::integer[]) AS i (tenant_id, job_id, fence)
+FROM {_KEYS.sql(2)}
 WHERE q.tenant_id = i.tenant_id AND q.job_id = i.job_id AND q.fence = i.fence
   AND q.executor_id = $1 AND q.cancel_requested_at IS NULL
 RETURNING q.job_id
@@ -199,18 +221,14 @@ async def _retry(db: Database, executor_id: str, ends: Sequence[AttemptEnd]) -> 
         _RETRY,
         executor_id,
         CANCELLED_ERROR,
-        *_chunk_columns(ends),
-        *_key_columns(ends),
-        [e.started_at for e in ends],
-        [e.ended_at for e in ends],
-        [e.error for e in ends],
-        [e.retry_at for e in ends],
+        *_ENDS.parameters(ends),
+        *_chunks_of(ends),
     )
     return {row["job_id"]: JobStatus.QUEUED for row in rows}
 
 
 async def _hand_back(db: Database, executor_id: str, ends: Sequence[AttemptEnd]) -> dict[str, JobStatus]:
-    rows = await db.fetch(_HAND_BACK, executor_id, *_key_columns(ends))
+    rows = await db.fetch(_HAND_BACK, executor_id, *_KEYS.parameters(ends))
     return {row["job_id"]: JobStatus.QUEUED for row in rows}
 
 
@@ -221,13 +239,8 @@ async def _finish(
         statement,
         executor_id,
         CANCELLED_ERROR,
-        *_chunk_columns(ends),
-        *_key_columns(ends),
-        [JobStatus.CANCELLED if e.status is JobStatus.QUEUED else e.status for e in ends],
-        [e.started_at for e in ends],
-        [e.ended_at for e in ends],
-        [e.output for e in ends],
-        [e.error for e in ends],
+        *_ENDS.parameters(ends),
+        *_chunks_of(ends),
     )
     return {row["job_id"]: JobStatus(row["status"]) for row in rows}
 
@@ -249,23 +262,20 @@ def _key_columns(ends: Sequence[AttemptEnd]) -> tuple[list[str], list[str], list
     return [e.tenant_id for e in ends], [e.job_id for e in ends], [e.fence for e in ends]
 
 
-def _chunk_columns(ends: Sequence[AttemptEnd]) -> Sequence[tuple[object, ...]]:
-    return columns_of([e.log for e in ends if e.log is not None], _CHUNK_COLUMNS)
+def _chunks_of(ends: Sequence[AttemptEnd]) -> Sequence[object]:
+    return _LOG_CHUNKS.parameters([e.log for e in ends if e.log is not None])
 
 
 async def append_logs(db: Database, *, executor_id: str, chunks: Sequence[LogChunk]) -> None:
     """Store log lines of attempts that this executor still holds; drop those of others."""
     await db.execute(
-        """
+        f"""
         INSERT INTO job_log_chunks (job_id, first_seq, last_seq, attempt, lines)
-        SELECT c.job_id, c.first_seq, c.last_seq, c.attempt, c.lines
-        FROM unnest($2::text[], $3::text[], $4::integer[], $5::smallint[], $6::bigint[], $7::bigint[],
-                    $8::json[])
-             AS c (tenant_id, job_id, fence, attempt, first_seq, last_seq, lines)
-        JOIN job_queue q ON q.tenant_id = c.tenant_id AND q.job_id = c.job_id AND q.fence = c.fence
+        SELECT i.job_id, i.first_seq, i.last_seq, i.attempt, i.lines FROM {_LOG_CHUNKS.sql(2)}
+        JOIN job_queue q ON q.tenant_id = i.tenant_id AND q.job_id = i.job_id AND q.fence = i.fence
              AND q.executor_id = $1
         ON CONFLICT DO NOTHING
         """,
         executor_id,
-        *columns_of(chunks, _CHUNK_COLUMNS),
+        *_LOG_CHUNKS.parameters(chunks),
     )

@@ -12,7 +12,7 @@ from runwright.core.errors import ConflictError, NoCodeError, NotFoundError, Ten
 from runwright.core.ids import JobId, WorkerId, new_id
 from runwright.core.job_state import JobStatus, Trigger
 from runwright.db.pool import Database, PoolConnection
-from runwright.db.rows import columns_of
+from runwright.db.rows import Recordset
 from runwright.events.event_sql import append_sql, has_readers_sql
 from runwright.jobs.model import ClaimedAttempt, Job
 
@@ -26,10 +26,7 @@ UNCHECKED: Final = 0
 
 
 class Submission(msgspec.Struct, frozen=True, kw_only=True):
-    """A job to insert, made by `new_submission`. `input` is JSON text of an object, already validated.
-
-    The order of the fields is that of the statement's columns.
-    """
+    """A job to insert, made by `new_submission`. `input` is JSON text of an object, already validated."""
 
     id: JobId
     tenant_id: str
@@ -137,7 +134,28 @@ class Rejection(StrEnum):
     """It has an input schema, and the input was not checked for its present revision."""
 
 
-_COLUMNS: Final = len(Submission.__struct_fields__)
+_ITEMS: Final = Recordset(
+    {
+        "id": "text",
+        "tenant_id": "text",
+        "worker_id": "text",
+        "trigger": "text",
+        "priority": "smallint",
+        "input": "json",
+        "triggered_by": "text",
+        "scheduled_at": "timestamptz",
+        "retry_of": "text",
+        "created_at": "timestamptz",
+        "schedule_id": "text",
+        "pinned_version": "integer",
+        "schema_revision": "integer",
+        "awaited": "boolean",
+        "parent_job_id": "text",
+        "run_at": "timestamptz",
+        "rank": "timestamptz",
+    },
+    start="boolean",
+)
 
 _QUEUED_EVENTS: Final = append_sql(
     f"""SELECT inserted.tenant_id, 'job.queued', inserted.id, inserted.created_at,
@@ -156,22 +174,16 @@ _QUEUED_EVENTS: Final = append_sql(
 _INSERT: Final = f"""
 WITH item AS (
     -- the jobs to insert
-    SELECT * FROM unnest(
-        $1::text[], $2::text[], $3::text[], $4::text[], $5::smallint[], $6::json[], $7::text[],
-        $8::timestamptz[], $9::text[], $10::timestamptz[], $11::text[], $12::integer[], $13::integer[],
-        $14::boolean[], $15::text[], $16::timestamptz[], $17::timestamptz[], $18::boolean[]
-    ) AS i (id, tenant_id, worker_id, trigger, priority, input, triggered_by,
-            scheduled_at, retry_of, created_at, schedule_id, pinned_version, schema_revision, wanted,
-            parent_job_id,
-            run_at, rank, start)
+    SELECT * FROM {_ITEMS.sql(3)}
 ),
--- their workers, with what they add to a job, and whether jobs may start at once on the executor $19
+-- their workers, with what they add to a job, and whether jobs may start at once on the executor $1
 worker AS (
     SELECT w.id, w.tenant_id, w.name, w.version, w.revision, w.max_retries,
            CASE WHEN w.input_schema IS NOT NULL THEN w.revision END AS schema_revision,
            CASE WHEN t.status = 'suspended' THEN '{Rejection.TENANT_SUSPENDED}' ELSE w.status END AS status,
-           w.max_concurrency IS NULL AND t.running_jobs IS NULL AND w.runtime = ANY ($20::text[]) AND EXISTS (
-               SELECT 1 FROM executors e WHERE e.id = $19 AND e.lease_expires_at > clock_timestamp()
+           w.max_concurrency IS NULL AND t.running_jobs IS NULL
+           AND w.runtime = ANY (string_to_array($2, ' ')) AND EXISTS (
+               SELECT 1 FROM executors e WHERE e.id = $1 AND e.lease_expires_at > clock_timestamp()
            ) AS may_start,
            EXISTS (
                SELECT 1 FROM worker_versions v WHERE v.worker_id = w.id AND v.version = w.version
@@ -201,10 +213,10 @@ queued AS (
     SELECT i.tenant_id, i.id, i.worker_id, i.trigger,
            CASE WHEN i.start AND w.may_start THEN 'running' WHEN i.run_at > i.created_at THEN 'waiting'
                 ELSE 'ready' END,
-           i.priority, i.run_at, i.rank, n.max_retries, i.wanted, n.worker_version,
+           i.priority, i.run_at, i.rank, n.max_retries, i.awaited, n.worker_version,
            i.pinned_version IS NOT NULL,
            CASE WHEN i.start AND w.may_start THEN 1 ELSE 0 END,
-           CASE WHEN i.start AND w.may_start THEN $19 END,
+           CASE WHEN i.start AND w.may_start THEN $1 END,
            CASE WHEN i.start AND w.may_start THEN i.created_at END
     FROM inserted n JOIN item i ON i.id = n.id JOIN worker w ON w.id = i.worker_id
     RETURNING tenant_id, job_id, started_at, worker_version
@@ -245,12 +257,9 @@ async def insert_jobs(
     """
     rows = await db.fetch(
         _INSERT,
-        *columns_of(items, _COLUMNS),
-        [i.run_at for i in items],
-        [i.rank for i in items],
-        [i.id in starting for i in items],
         executor_id,
-        runtimes,
+        " ".join(runtimes),
+        *_ITEMS.parameters(items, [i.id in starting for i in items]),
     )
     answers = {row["id"]: _answer(row) for row in rows}
     return [answers[i.id] for i in items]
