@@ -4,12 +4,17 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import islice
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-import jsonschema_rs as engine
 import msgspec
 
+from runwright.core.lazy_module import LazyModule
 from runwright.core.schema_rules import DRAFTS, JsonSchemaError, measure_schema
+
+if TYPE_CHECKING:
+    import jsonschema_rs as engine
+else:
+    engine = LazyModule("jsonschema_rs")
 
 Problem = tuple[str, str]
 """A path into the input, empty for the input itself, and a sentence."""
@@ -33,10 +38,12 @@ _PATTERN_CACHE_BYTES: Final = 100_000
 _COMPILED: Final = 32
 _LARGE_NUMBER: Final = re.compile(rb"[0-9]{19}|[0-9]\.?[eE][+-]?[0-9]")
 _TYPES: Final = {
-    2020: engine.Draft202012Validator,
-    2019: engine.Draft201909Validator,
-    7: engine.Draft7Validator,
+    2020: "Draft202012Validator",
+    2019: "Draft201909Validator",
+    7: "Draft7Validator",
 }
+"""The validators of the library, by draft."""
+
 _UNCHECKED_FORMATS: Final[Mapping[str, Callable[..., bool]]] = dict.fromkeys(
     ("regex", "idn-email", "idn-hostname", "iri", "iri-reference", "uri-template"), lambda _: True
 )
@@ -56,7 +63,7 @@ class CompiledSchema:
         self._pattern_bytes = pattern_bytes
         draft = DRAFTS[str(schema.get("$schema", next(iter(DRAFTS)))).rstrip("#")]
         try:
-            self._validator = _TYPES[draft](
+            self._validator = getattr(engine, _TYPES[draft])(
                 dict(schema),
                 formats=dict(_UNCHECKED_FORMATS),
                 validate_formats=True,
@@ -85,7 +92,7 @@ class CompiledSchema:
 
     def accepts(self, text: bytes) -> bool:
         """Return whether an input is valid: the JSON text of an object."""
-        return self._validator.is_valid(_decode(text))
+        return bool(self._validator.is_valid(_decode(text)))
 
     def first_problem(self, text: bytes) -> Problem:
         """Return the first thing that is wrong with an invalid input."""
@@ -136,7 +143,7 @@ def _refused(error: Exception) -> JsonSchemaError:
     return JsonSchemaError(path, "Is not what JSON Schema permits here.")
 
 
-def _problems_of(error: engine.ValidationError) -> Iterator[Problem]:
+def _problems_of(error: "engine.ValidationError") -> Iterator[Problem]:
     path = [str(part)[:_LONGEST_NAME] for part in error.instance_path]
     kind = error.kind
     if kind.name == "required":

@@ -5,6 +5,7 @@ The structs in it are the ones that handlers validate requests with and return: 
 with a class variable `openapi_name` has that name among the components; else `JobOut` is `Job`.
 """
 
+import asyncio
 import inspect
 import re
 from collections.abc import Callable, Iterable
@@ -127,14 +128,33 @@ def number_header(description: str, *, required: bool = False) -> Json:
     return {"description": description, "required": required, "schema": {"type": "integer", "minimum": 0}}
 
 
-def document_route(dialect: Dialect, prefix: str, document: Json) -> Routes:
-    """Return the route that serves a document, encoded once."""
-    encoded = msgspec.json.encode(document)
+class LateDocument:
+    """A document that is made when it is first read, as most servers never show it.
+
+    It takes half a second and 5 MB, so it is made once, in a thread.
+    """
+
+    def __init__(self, make: Callable[[], bytes]) -> None:
+        self._make = make
+        self._making = asyncio.Lock()
+        self._made: bytes | None = None
+
+    async def read(self) -> bytes:
+        """Return the document."""
+        async with self._making:
+            if self._made is None:
+                self._made = await asyncio.to_thread(self._make)
+            return self._made
+
+
+def document_route(dialect: Dialect, prefix: str, describe: Callable[[], Json]) -> Routes:
+    """Return the route that serves a document."""
+    document = LateDocument(lambda: msgspec.json.encode(describe()))
     routes = Routes(dialect, prefix)
 
     @routes.add("GET", "/openapi.json", None)
     async def show_document(_: Request) -> Response:
-        return Response(encoded, media_type=JSON)
+        return Response(await document.read(), media_type=JSON)
 
     return routes
 

@@ -9,6 +9,7 @@ whose `fields` name the invalid ones (`config.KEY`, `jobs.3.input`).
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import cached_property
 from itertools import islice
 from typing import Any, Final, Generic, NoReturn, TypeVar
 from urllib.parse import parse_qsl
@@ -64,11 +65,17 @@ class Validator(Generic[T]):
         self._lenient = lenient
         self._rules = dict(rules or {})
         self._refusals = dict(refusals or {})
-        self._decoder = msgspec.json.Decoder(struct)
         self._fields = {field.encode_name: field for field in msgspec.structs.fields(struct)}
-        self._makes_objects = any(_is_free(field.type) for field in inspect_fields(struct))
         optional = not any(field.required for field in self._fields.values())
         self._defaults = struct() if optional and struct.__struct_config__.frozen else None
+
+    @cached_property
+    def _decoder(self) -> msgspec.json.Decoder[T]:
+        return msgspec.json.Decoder(self.struct)
+
+    @cached_property
+    def _makes_objects(self) -> bool:
+        return any(_is_free(field.type) for field in inspect_fields(self.struct))
 
     def with_rules(self, rules: Mapping[str, Rule]) -> "Validator[T]":
         """Return this validator with further rules, each in place of the field's rule here."""

@@ -13,12 +13,10 @@ import hmac
 import os
 import re
 from collections.abc import Sequence
-from typing import Final
-
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from typing import TYPE_CHECKING, Final
 
 from runwright.core.ids import OwnerId
+from runwright.core.lazy_module import LazyModule
 from runwright.secrets.model import (
     DecryptionError,
     EncryptedSecret,
@@ -26,6 +24,13 @@ from runwright.secrets.model import (
     SecretName,
     VaultKeyError,
 )
+
+if TYPE_CHECKING:
+    from cryptography import exceptions
+    from cryptography.hazmat.primitives.ciphers import aead
+else:
+    exceptions = LazyModule("cryptography.exceptions")
+    aead = LazyModule("cryptography.hazmat.primitives.ciphers.aead")
 
 KEY_BYTES: Final = 32
 MOST_KEYS: Final = 16
@@ -39,39 +44,42 @@ class Keyring:
     """One or more vault keys, of which the first is the primary."""
 
     def __init__(self, keys: Sequence[bytes]) -> None:
-        self._ciphers = {key_id(key): AESGCM(key) for key in keys}
-        self.ids = tuple(self._ciphers)
+        self._keys = {key_id(key): key for key in keys}
+        self.ids = tuple(self._keys)
         self.primary = self.ids[0]
 
     def renewed(self, key: bytes) -> "Keyring":
         """Return a ring with another primary key, which decrypts all that this one does."""
         ring = Keyring([key])
-        ring._ciphers |= self._ciphers
-        ring.ids = tuple(ring._ciphers)
+        ring._keys |= self._keys
+        ring.ids = tuple(ring._keys)
         return ring
 
     def encrypt(self, name: SecretName, value: str, *, with_key: str | None = None) -> EncryptedSecret:
         """Return the value encrypted with the primary key, or with another key by its id."""
         chosen = with_key or self.primary
         nonce = os.urandom(_NONCE_BYTES)
-        ciphertext = nonce + self._ciphers[chosen].encrypt(nonce, value.encode(), _authenticated(name))
+        ciphertext = nonce + self._cipher(chosen).encrypt(nonce, value.encode(), _authenticated(name))
         return EncryptedSecret(tenant_id=name.tenant_id, name=name.name, key_id=chosen, ciphertext=ciphertext)
 
     def decrypt(self, secret: EncryptedSecret) -> str:
         """Return the value. VaultKeyError if its key is missing, DecryptionError if it was altered."""
-        cipher = self._ciphers.get(secret.key_id)
-        if cipher is None:
+        if secret.key_id not in self._keys:
             raise VaultKeyError(
                 f"The secret {secret.name} is encrypted with the vault key {secret.key_id},"
                 " which this server does not have."
             )
         nonce, ciphertext = secret.ciphertext[:_NONCE_BYTES], secret.ciphertext[_NONCE_BYTES:]
         try:
+            cipher = self._cipher(secret.key_id)
             return cipher.decrypt(nonce, ciphertext, _authenticated(secret.secret_name)).decode()
-        except (InvalidTag, ValueError):
+        except (exceptions.InvalidTag, ValueError):
             raise DecryptionError(
                 f"The stored value of the secret {secret.name} was altered; set it again."
             ) from None
+
+    def _cipher(self, id_of_key: str) -> "aead.AESGCM":
+        return aead.AESGCM(self._keys[id_of_key])
 
 
 class SecretBox:

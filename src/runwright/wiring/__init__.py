@@ -10,10 +10,10 @@ stop ends within the drain period. A signal during the startup ends it.
 import asyncio
 import sys
 from contextlib import AsyncExitStack
+from importlib import import_module
 from typing import Final
 
 from runwright.config import Settings
-from runwright.demo import run_demo
 from runwright.http.server import check_address
 from runwright.telemetry.events.server import ServerStopping
 from runwright.telemetry.logs import set_up_logs
@@ -25,6 +25,8 @@ from runwright.wiring.executor import do_nothing, open_files, start_builder, sta
 from runwright.wiring.loops import start_maintenance, start_scheduler
 from runwright.wiring.resources import Resources, open_resources
 from runwright.wiring.shutdown import Shutdown, exit_at_the_latest
+
+_DEMO: Final = "runwright.demo"
 
 LAST_RESORT_SECONDS: Final = 15.0
 """Added to `drain_seconds`: by then a stop has ended, or something hangs that should not."""
@@ -95,4 +97,5 @@ async def _demonstrate(res: Resources, url: str) -> None:
     shown = (
         "$RUNWRIGHT_PLATFORM_KEY" if settings.platform_key else f"$(cat {settings.data_dir / 'platform-key'})"
     )
-    await run_demo(url, platform_key=key, shown_key=shown, db=res.db)
+    demo = import_module(_DEMO)  # with the client and what draws on the terminal; servers need neither
+    await demo.run_demo(url, platform_key=key, shown_key=shown, db=res.db)

@@ -1,6 +1,7 @@
 """The OpenAPI document of the AGH API, and its route, which needs no key."""
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from http import HTTPStatus
 from typing import Final
 
@@ -33,7 +34,7 @@ writes `tenant-system-admin` or above."""
 
 def document_routes(described: Sequence[Route]) -> Routes:
     """Return the route of the OpenAPI document of these routes."""
-    return document_route(AGH, "/api/automation", describe_api(described, __version__))
+    return document_route(AGH, "/api/automation", partial(describe_api, described, __version__))
 
 
 def describe_api(routes: Iterable[Route], version: str) -> Json:

@@ -1,6 +1,7 @@
 """AVA's OpenAPI document, and its routes, which need no key: both are the same for every tenant."""
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from http import HTTPStatus
 from typing import Final
 
@@ -17,6 +18,7 @@ from runwright.http.openapi import (
     REFERENCE,
     DocumentStyle,
     Json,
+    LateDocument,
     describe_routes,
     document_route,
     number_header,
@@ -65,13 +67,13 @@ left; if there are none, it is a 429 with `retry-after`."""
 
 def document_routes(described: Sequence[Route]) -> Routes:
     """Return the routes of the document of these routes."""
-    document = describe_api(described, __version__)
-    page = render_page(document).encode()
-    routes = document_route(AVA, "/v1/ava", document)
+    describe = partial(describe_api, described, __version__)
+    routes = document_route(AVA, "/v1/ava", describe)
+    page = LateDocument(lambda: render_page(describe()).encode())
 
     @routes.add("GET", "/docs", None)
     async def show_page(_: Request) -> Response:
-        return Response(page, headers={"content-security-policy": PAGE_POLICY}, media_type=_HTML)
+        return Response(await page.read(), headers={"content-security-policy": PAGE_POLICY}, media_type=_HTML)
 
     return routes
 

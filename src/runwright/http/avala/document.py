@@ -1,6 +1,7 @@
 """The OpenAPI document of the Avala API, and its route, which needs no key."""
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from http import HTTPStatus
 from typing import Final
 
@@ -35,7 +36,7 @@ The key in `X-Avala-Api-Key` determines the organization. Reads need any role, a
 
 def document_routes(described: Sequence[Route]) -> Routes:
     """Return the route of the OpenAPI document of these routes."""
-    return document_route(AVALA, PREFIX, describe_api(described, __version__))
+    return document_route(AVALA, PREFIX, partial(describe_api, described, __version__))
 
 
 def describe_api(routes: Iterable[Route], version: str) -> Json:
