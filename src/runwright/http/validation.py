@@ -36,6 +36,9 @@ A rule may raise msgspec.DecodeError for text that is not JSON."""
 _MOST_PROBLEMS: Final = 100
 _LONGEST_NAME: Final = 100
 _MOST_PARAMETERS: Final = 50
+_SHORT_QUERY: Final = 32
+_MOST_QUERIES: Final = 64
+"""How many short queries are kept as they were read, such as `wait=10`, which takes as long as a body."""
 _MOST_FIELDS: Final = 2000
 """A body that may have more fields is not split: of its unknown fields only the first is reported."""
 
@@ -65,6 +68,7 @@ class Validator(Generic[T]):
         self._lenient = lenient
         self._rules = dict(rules or {})
         self._refusals = dict(refusals or {})
+        self._queries: dict[bytes, T] = {}
         self._fields = {field.encode_name: field for field in msgspec.structs.fields(struct)}
         optional = not any(field.required for field in self._fields.values())
         self._defaults = struct() if optional and struct.__struct_config__.frozen else None
@@ -106,6 +110,16 @@ class Validator(Generic[T]):
         """Return the struct in a query string, converting text to numbers."""
         if not query:
             return self._defaults or self._gather({}, _convert_text)
+        known = self._queries.get(query)
+        if known is None:
+            known = self._read_query(query)
+            if self.struct.__struct_config__.frozen and len(query) <= _SHORT_QUERY:
+                if len(self._queries) >= _MOST_QUERIES:
+                    self._queries.clear()
+                self._queries[query] = known
+        return known
+
+    def _read_query(self, query: bytes) -> T:
         try:
             pairs = parse_qsl(
                 query.decode("latin-1"), keep_blank_values=True, max_num_fields=_MOST_PARAMETERS
