@@ -23,6 +23,7 @@ class Home:
 
     def __init__(self, folder: Path, **variables: str) -> None:
         self.folder = folder
+        self._terminals: list[Terminal] = []
         kept = {name: value for name, value in os.environ.items() if not name.startswith("RUNWRIGHT_")}
         path = f"{PROGRAM.parent}{os.pathsep}{kept['PATH']}"
         own = {
@@ -53,7 +54,13 @@ class Home:
 
     def terminal(self, line: str) -> Terminal:
         """Type a command line at a terminal of 80 columns."""
-        return Terminal(shlex.split(line), cwd=self.folder, env=self.env)
+        self._terminals.append(Terminal(shlex.split(line), cwd=self.folder, env=self.env))
+        return self._terminals[-1]
+
+    def leave(self) -> None:
+        """End what a failed test has left at a terminal, so that it fails no other one."""
+        for terminal in self._terminals:
+            terminal.kill()
 
     def write(self, name: str, text: str) -> None:
         file = self.folder / name
@@ -79,8 +86,10 @@ def key(tenant_key: Callable[[str], tuple[str, str]]) -> str:
 
 
 @pytest.fixture
-def home(tmp_path: Path, server: Server, key: str) -> Home:
-    return Home(tmp_path, RUNWRIGHT_URL=server.url, RUNWRIGHT_KEY=key)
+def home(tmp_path: Path, server: Server, key: str) -> Iterator[Home]:
+    made = Home(tmp_path, RUNWRIGHT_URL=server.url, RUNWRIGHT_KEY=key)
+    yield made
+    made.leave()
 
 
 @pytest.fixture

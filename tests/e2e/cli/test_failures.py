@@ -221,12 +221,15 @@ def test_control_characters_of_logs_are_kept_from_terminals(home: Home, rw: Runw
     assert "\x1b[2J" in home.ok("runwright logs loud")
 
 
-def test_an_upload_that_is_interrupted_leaves_no_version(home: Home, rw: Runwright, tmp_path: Path) -> None:
+def test_an_upload_that_is_interrupted_leaves_no_version(
+    home: Home, rw: Runwright, server: Server, tmp_path: Path
+) -> None:
     home.ok("runwright init big && runwright deploy big")
     before = [one.version for one in rw.workers.versions("big")]
-    (tmp_path / "big" / "data.bin").write_bytes(_noise(40_000_000))
-    terminal = home.terminal("runwright deploy big")
-    assert terminal.expect("uploading").send("\x03").end() == 130
+    (tmp_path / "big" / "data.bin").write_bytes(_noise(20_000_000))
+    with cutting_proxy(server.url, [], takes=1_000_000) as url:
+        terminal = home.terminal(f"runwright deploy big --url {url}")
+        assert terminal.expect("uploading").send("\x03").end() == 130
     assert [one.version for one in rw.workers.versions("big")] == before
 
 

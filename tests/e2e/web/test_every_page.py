@@ -1,6 +1,7 @@
-"""Every page: nothing serious for axe in either theme, no overflow on a narrow screen, a screenshot to look at."""
+"""Every page: nothing serious for axe in either theme, no overflow on a narrow screen; with `PICTURES=1` screenshots."""
 
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping
 
 import pytest
@@ -12,6 +13,9 @@ from tests.e2e.web.connected import Connected
 from tests.e2e.web.world import World
 
 NARROW = 380
+PICTURES = bool(os.environ.get("PICTURES"))
+"""Whether to write screenshots: a hundred of them take longer than all that is asserted."""
+
 AXE = ROOT / "web/node_modules/axe-core/axe.min.js"
 SERIOUS = {"serious", "critical"}
 RULES = """async (rules) => {
@@ -89,7 +93,13 @@ def show(page: Page, path: str) -> None:
 
 def look_at(page: Page, name: str, theme: Theme) -> None:
     page.emulate_media(color_scheme=theme)
-    page.screenshot(path=ARTIFACTS / f"{name}-{theme}.png")
+    take_picture(page, f"{name}-{theme}")
+
+
+def take_picture(page: Page, name: str) -> None:
+    """Write a screenshot for a person to look at, where one asks for it."""
+    if PICTURES:
+        page.screenshot(path=ARTIFACTS / f"{name}.png")
 
 
 def serious_violations(page: Page, theme: Theme) -> list[Json]:
@@ -98,5 +108,5 @@ def serious_violations(page: Page, theme: Theme) -> list[Json]:
 
 def width_when_narrow(page: Page, name: str) -> int:
     page.set_viewport_size({"width": NARROW, "height": WIDE["height"]})
-    page.screenshot(path=ARTIFACTS / f"{name}-narrow.png")
+    take_picture(page, f"{name}-narrow")
     return int(page.evaluate("document.querySelector('main').scrollWidth"))
