@@ -52,19 +52,25 @@ class Server:
 
     def make_due(self, schedule_id: str) -> None:
         """Let a schedule's next firing be now, whatever its expression says; the tables are the truth."""
-        asyncio.run(self._make_due(schedule_id))
-
-    async def _make_due(self, schedule_id: str) -> None:
-        db = await asyncpg.connect(
-            host=str(self.data_dir / "pg.socket"), user="runwright", database="runwright"
-        )
-        moved = await db.execute(
+        moved = self.write(
             "UPDATE schedules SET next_run_at = at, due_at = at"
             " FROM date_trunc('milliseconds', now()) AS at WHERE id = $1",
             schedule_id,
         )
-        await db.close()
         assert moved == "UPDATE 1"
+
+    def write(self, statement: str, *values: object) -> str:
+        """Change the tables, where the API would take long, and return what PostgreSQL says of it."""
+        return asyncio.run(self._write(statement, *values))
+
+    async def _write(self, statement: str, *values: object) -> str:
+        db = await asyncpg.connect(
+            host=str(self.data_dir / "pg.socket"), user="runwright", database="runwright"
+        )
+        try:
+            return await db.execute(statement, *values)
+        finally:
+            await db.close()
 
 
 def _log_of(data_dir: Path) -> Path:

@@ -165,14 +165,23 @@ def sha256(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def test_the_limit_of_a_tenant_is_a_conflict_that_says_what_to_do(api: Api) -> None:
-    for n in range(1000):
-        assert put(api, f"S{n}", {"value": VALUE}).status_code == 201
+COPIES = """
+INSERT INTO secrets (tenant_id, name, id, key_id, sealed, updated_at)
+SELECT tenant_id, 'S' || n, id, key_id, sealed, updated_at FROM secrets, generate_series(1, 998) AS n
+WHERE tenant_id = $1 AND name = 'S0'
+"""
+
+
+def test_the_limit_of_a_tenant_is_a_conflict_that_says_what_to_do(api: Api, server: Server) -> None:
+    assert put(api, "S0", {"value": VALUE}).status_code == 201
+    assert server.write(COPIES, api.tenant) == "INSERT 0 998"
+    assert put(api, "S999", {"value": VALUE}).status_code == 201
     error = error_of(put(api, "ONE_MORE", {"value": VALUE}), 409, "resource_conflict")
     assert "1000" in error["message"]
     assert put(api, "S7", {"value": VALUE}).status_code == 200
     assert api.delete("/secrets/S8").status_code == 204
     assert put(api, "ONE_MORE", {"value": VALUE}).status_code == 201
+    server.write("DELETE FROM secrets WHERE tenant_id = $1", api.tenant)
 
 
 def test_no_value_shows_in_the_servers_log_or_metrics(server: Server, api: Api) -> None:

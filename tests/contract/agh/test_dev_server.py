@@ -10,6 +10,7 @@ import pytest
 from tests.contract.agh.client import JOBS, TRIGGERS, answer, invalid, refused
 from tests.contract.client import Json, RawClient
 from tests.contract.conftest import PLATFORM_KEY, Server, running_server
+from tests.waiting import until
 
 from runwright.client.session import Credentials
 
@@ -53,9 +54,9 @@ def dev(dev_server: Server) -> Iterator[RawClient]:
         yield http
 
 
-def prompt_becomes(dev: RawClient, prompt: str) -> bool:
-    """Tell whether the job's prompt becomes this while some thousand questions are asked."""
-    return any(jobs(dev)[0]["prompt"] == prompt for _ in range(2000))
+def await_prompt(dev: RawClient, prompt: str) -> None:
+    """Wait until the job's prompt is this."""
+    until(lambda: jobs(dev)[0]["prompt"], lambda now: now == prompt)
 
 
 def jobs(dev: RawClient) -> list[Json]:
@@ -99,13 +100,13 @@ def test_9_the_file_is_read_again_at_sighup_and_a_bad_one_changes_nothing(
 ) -> None:
     file.write_text(FILE.replace("PROMPT", "another prompt"))
     os.kill(dev_server.pid, signal.SIGHUP)
-    assert prompt_becomes(dev, "another prompt")
+    await_prompt(dev, "another prompt")
     file.write_text(FILE.replace("PROMPT", "bad").replace("0 8 * * *", "0 0 30 2 *"))
     os.kill(dev_server.pid, signal.SIGHUP)
     file_refused = (dev_server.data_dir / "server.log").read_text
-    assert any("automation_file_refused" in file_refused() for _ in range(2000) if jobs(dev))
+    until(file_refused, lambda log: "automation_file_refused" in log)
     assert "automation.jobs[0].schedule.expr is invalid" in file_refused()
     assert jobs(dev)[0]["prompt"] == "another prompt"
     file.write_text(FILE.replace("PROMPT", "good again"))
     os.kill(dev_server.pid, signal.SIGHUP)
-    assert prompt_becomes(dev, "good again")
+    await_prompt(dev, "good again")
