@@ -16,6 +16,10 @@ SETUP_INPUTS := scripts/setup pyproject.toml requirements/lock.txt
 # programs; by default it is the embedded one.
 DATABASE_TESTS := $(addprefix tests/integration/,agents analytics automations bulk db events handler_calls job_views jobs leases loops outbox schedules tenants)
 SMOKE_TESTS := tests/unit tests/integration/db tests/integration/jobs tests/integration/job_views tests/contract/test_jobs.py tests/e2e/test_handlers.py
+# What `make test` leaves to `make test-system`: whole features, faults, installations, and the escape test at the
+# levels below the host's own.
+SYSTEM_TESTS := tests/e2e tests/chaos $(addprefix tests/integration/,escape_test/test_standard_level.py escape_test/test_user_namespace.py test_release_script.py)
+PART_TESTS := tests/unit tests/integration tests/contract $(SYSTEM_TESTS:%=--ignore=%)
 # One more worker than processors, as tests wait for servers to start and stop; at most 4.
 PYTEST_PARALLEL := -n $(shell processors=$$(nproc); echo $$((processors < 3 ? processors + 1 : 4)))
 
@@ -26,7 +30,7 @@ SITE_INPUTS := mkdocs.yml $(wildcard *.md) src/runwright/config.default.toml $(s
 # The dashboard, which the server shows at /.
 WEB := src/runwright/web/built
 
-.PHONY: help setup run web-dev screenshots test test-database coverage smoke mutate check docs schema client bench lock clean
+.PHONY: help setup run web-dev screenshots test test-system test-database coverage smoke mutate check docs schema client bench lock clean
 
 help: ## List the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS=$$'\t' read -r name text; do \
@@ -59,8 +63,11 @@ web-dev: setup ## Serve the dashboard with hot reload, against a running server 
 screenshots: setup ## Write the pictures of the dashboard in README and docs (ARGS='--all FOLDER': every page, to look at)
 	$(BIN)/python scripts/screenshots $(ARGS)
 
-test: setup $(SITE) ## Set up, then run the tests (ARGS='-k name' narrows them)
-	$(BIN)/python -m pytest $(PYTEST_PARALLEL) --ignore tests/bench $(ARGS)
+test: setup $(SITE) ## Set up, then run the tests of parts and of the APIs (with ARGS='tests/chaos -k name' only those)
+	$(BIN)/python -m pytest $(PYTEST_PARALLEL) --ignore tests/bench $(or $(ARGS),$(PART_TESTS))
+
+test-system: setup $(SITE) ## Set up, then run the tests of whole features, of faults and of installations
+	$(BIN)/python -m pytest $(PYTEST_PARALLEL) $(SYSTEM_TESTS) $(ARGS)
 
 test-database: setup ## Run the tests of the database on another PostgreSQL (TEST_PG_BIN=/usr/lib/postgresql/15/bin)
 	$(BIN)/python -m pytest $(PYTEST_PARALLEL) $(DATABASE_TESTS) $(ARGS)

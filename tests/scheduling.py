@@ -73,7 +73,7 @@ def read_file_seconds() -> dict[str, float]:
 
 
 class FileSeconds:
-    """Measures how long files take, and writes it down at the end of the run."""
+    """Measures how long the files of a run take, and writes it down at its end, beside what is known of others."""
 
     def __init__(self) -> None:
         self._seconds: defaultdict[str, float] = defaultdict(float)
@@ -82,6 +82,7 @@ class FileSeconds:
         self._seconds[report.nodeid.partition("::")[0]] += report.duration
 
     def pytest_sessionfinish(self) -> None:
-        found = sorted(self._seconds.items(), key=lambda one: (-one[1], one[0]))
+        known = read_file_seconds() | self._seconds
+        found = sorted(known.items(), key=lambda one: (-one[1], one[0]))
         lines = [f"{file} {seconds:.0f}\n" for file, seconds in found if seconds >= LEAST_SECONDS]
         MEASURED.write_text("".join(lines))
