@@ -291,7 +291,7 @@ class Features:
 
     async def _fail_a_job(self) -> None:
         job = await self.world.jobs.submit(self.world.submission(self.workers["broken"].id))
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while await self.world.status(job) is not JobStatus.FAILED:  # noqa: ASYNC110  only the table knows
                 await asyncio.sleep(FINISH_SECONDS)
 

@@ -222,7 +222,7 @@ class Connection:
 @pytest.fixture
 async def connection(edge: Edge) -> AsyncIterator[Connection]:
     address = urlsplit(edge.url)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         reader, writer = await asyncio.open_connection(address.hostname, address.port)
         yield Connection(reader, writer)
         writer.close()
@@ -282,7 +282,7 @@ async def test_an_upload_with_a_gap_in_it_is_given_up_and_one_without_is_not(con
 @with_edge(body_seconds=3)
 async def test_the_third_upload_of_a_tenant_waits_and_does_not_hold_up_another(edge: Edge) -> None:
     address = urlsplit(edge.url)
-    async with asyncio.timeout(20), contextlib.AsyncExitStack() as stack:
+    async with asyncio.timeout(60), contextlib.AsyncExitStack() as stack:
         lines = []
         for _ in range(4):
             reader, writer = await asyncio.open_connection(address.hostname, address.port)

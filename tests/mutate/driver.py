@@ -33,7 +33,7 @@ from tests.mutate.fates import (
     key_of,
 )
 
-GRACE_SECONDS: Final = 30
+GRACE_SECONDS: Final = 60.0
 TIMES_AS_LONG: Final = 5
 """A mutant with which a test takes that much longer than without it has timed out."""
 

@@ -15,7 +15,7 @@ UNAUTHORIZED = "Invalid API key."
 FORBIDDEN = "You do not have permission to perform this action."
 NOT_FOUND = "Not found."
 REQUIRED = "This field is required."
-WAIT_SECONDS = 30.0
+WAIT_SECONDS = 60.0
 NOBODY = "00000000-0000-4000-8000-000000000000"
 """The UUID of nothing."""
 

@@ -19,7 +19,7 @@ from tests.integration.agents.world import World
 from tests.receiver import TRUSTING_NOBODY
 from tests.telemetry import RecordedTelemetry
 
-SECONDS: Final = 30.0
+SECONDS: Final = 60.0
 ACCEPTED: Final = (202, b"")
 
 

@@ -285,7 +285,7 @@ def _processes_with_argument(argument: str) -> list[int]:
 
 async def test_cancelling_kills_and_waits(build_host: BuildHost) -> None:
     run = asyncio.create_task(build_host.python("import time; print('up', flush=True); time.sleep(1000)"))
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while "up" not in build_host.log.text():  # noqa: ASYNC110  the log notifies no one
             await asyncio.sleep(0.01)
     run.cancel()

@@ -22,7 +22,7 @@ from runwright.telemetry.events.database import DatabaseAway, DatabaseBack, List
 from tests.telemetry import RecordedTelemetry
 
 SHORT = StatementClass("short", 0.3)
-HANG_GUARD_SECONDS = 30
+HANG_GUARD_SECONDS = 60.0
 
 
 class Backends:

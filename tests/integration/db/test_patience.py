@@ -18,7 +18,7 @@ from runwright.tenants.api_keys import ApiKeys
 from runwright.tenants.model import new_key_text
 from tests.integration.jobs.world import World
 
-GUARD_SECONDS = 30
+GUARD_SECONDS = 60.0
 """Without a patience what these tests await would never end."""
 
 

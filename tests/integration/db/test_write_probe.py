@@ -12,7 +12,7 @@ from runwright.db.availability import Availability
 from runwright.db.pool import Pool
 from runwright.db.write_probe import WriteProbe
 
-HANG_GUARD_SECONDS = 20
+HANG_GUARD_SECONDS = 60.0
 
 
 @pytest.fixture

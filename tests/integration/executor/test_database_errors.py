@@ -187,12 +187,12 @@ async def test_an_end_is_refused_once_the_job_was_given_to_others(
         ended = await engine.ended(job)
     assert ended.error is not None
     assert (ended.status, ended.error.code) == (JobStatus.FAILED, ErrorCode.EXECUTOR_LOST)
-    await asyncio.wait_for(engine.executor.runner.idle.wait(), 20)
+    await asyncio.wait_for(engine.executor.runner.idle.wait(), 60)
     assert [event.job_id for event in engine.telemetry.of(JobResultRefused)] == [job.id]
     assert not engine.telemetry.of(JobHandedBack)
 
 
 async def _until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not condition():  # noqa: ASYNC110  nothing announces it
             await asyncio.sleep(0.01)

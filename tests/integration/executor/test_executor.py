@@ -130,7 +130,7 @@ async def test_an_executor_that_lost_its_lease_kills_what_runs_and_starts_over(
     await expire_lease(engine.db, executor_id=old_id)
     await engine.reaper.start()
     assert (await engine.ended(job)).error is not None
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while engine.executor.id == old_id or engine.executor.pool.stats().running:
             await engine.next_heartbeat()
     (lost,) = engine.telemetry.of(ExecutorLeaseLost)

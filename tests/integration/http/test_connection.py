@@ -85,7 +85,7 @@ class Server:
     async def most_in_a_turn(self, until: Callable[[], bool]) -> int:
         """Return how much was parsed in one turn of the event loop, at most, until something is true."""
         most = 0
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while not until():
                 before = self.parsed
                 await asyncio.sleep(0)
@@ -145,7 +145,7 @@ async def test_requests_behind_one_that_is_answered_are_parsed_a_few_at_a_time()
         assert len(connection.pipeline) <= few
         assert not connection.transport.is_reading()
         may_answer.set()
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             answers = b""
             while answers.count(b"HTTP/1.1 200 ") < count:
                 answers += await reader.read(READ_BYTES)
@@ -203,7 +203,7 @@ async def test_work_for_a_client_that_has_left_ends_and_its_body_is_not_kept() -
 
     async with connected(body_of, kind=Waiting) as (_, _, writer):
         writer.write(b"POST / HTTP/1.1\r\ncontent-length: 100000\r\n\r\n" + b"x" * 30_000)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             await began.wait()
             writer.transport.abort()
             assert await ended == "0 bytes"
@@ -222,7 +222,7 @@ async def test_a_client_that_takes_nothing_is_cut_off_and_a_slow_one_is_not(
     async with connected(large) as (server, _, writer):
         cast("asyncio.ReadTransport", writer.transport).pause_reading()
         writer.write(SHORTEST)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             lost = asyncio.Event()
             with server.connections[0].when_lost(lost.set):
                 await lost.wait()

@@ -41,7 +41,7 @@ from tests.integration.schedules.world import ScheduleWorld
 from tests.telemetry import RecordedTelemetry
 
 INVALID, BROKEN, LOCKED = "23514", "XX001", "55P03"
-SECONDS = 30
+SECONDS = 60.0
 
 
 async def refuse(db: Pool, event: str, table: str, when: str, code: str) -> None:

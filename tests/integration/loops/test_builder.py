@@ -369,7 +369,7 @@ async def installing(cluster: BuildCluster, worker: Worker, version: int) -> Bui
     await asyncio.to_thread(cluster.package_managers[0].find, "python")
     cluster.registry.gate.clear()
     await builder.start()
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while "installing with uv" not in await cluster.log(worker, version):  # noqa: ASYNC110  a row does not notify
             await asyncio.sleep(0.02)
     return builder

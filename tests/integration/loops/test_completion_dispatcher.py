@@ -18,7 +18,7 @@ from runwright.telemetry.events.jobs import CompletionCallbackFailed
 from tests.integration.jobs.world import World
 from tests.telemetry import RecordedTelemetry
 
-SECONDS = 30.0
+SECONDS = 60.0
 
 
 class Dispatchers:

@@ -25,7 +25,7 @@ async def _hang(database: Pool) -> None:
     """Let every statement on executors hang for longer than the reaper takes for an accident."""
     async with database.acquire() as holder, holder.transaction():
         await holder.execute("LOCK TABLE executors")
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not await database.fetchval(_HELD_UP, AWAY_SECONDS):  # noqa: ASYNC110  only the server knows
                 await asyncio.sleep(0.01)
 

@@ -24,7 +24,7 @@ from runwright.webhooks.store.outgoing import WEBHOOK_QUEUE, insert_deliveries
 from tests.integration.outbox.world import World
 from tests.telemetry import RecordedTelemetry
 
-SECONDS = 30.0
+SECONDS = 60.0
 
 
 class Loops:

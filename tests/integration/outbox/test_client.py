@@ -23,7 +23,7 @@ from tests.receiver import client_tls, make_certificate, server_tls
 
 DEV = OutgoingPolicy(dev=True)
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
-SECONDS = 30.0
+SECONDS = 60.0
 
 Serve = Callable[[bytes, asyncio.StreamWriter], Awaitable[None]]
 

@@ -29,7 +29,7 @@ async def test_what_was_started_is_killed_where_its_limits_cannot_be_set() -> No
             argv=["/bin/sleep", "600"], env={}, wrapped=True, stdout=null, stderr=null, socket=null
         )
         tree.start(launch)
-        await asyncio.wait_for(gone.wait(), 30)
+        await asyncio.wait_for(gone.wait(), 60)
     os.close(null)
     assert isinstance(tree.error, PermissionError)
     assert set(psutil.Process().children()) == before

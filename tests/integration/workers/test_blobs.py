@@ -52,7 +52,7 @@ async def fetch(db: Pool, digest: str) -> bytes:
 
 async def waiting(db: Pool) -> None:
     """Return when somebody waits for a lock."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not await db.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):  # noqa: ASYNC110
             await asyncio.sleep(0)
 

@@ -58,7 +58,7 @@ class Written:
         outcome = AttemptOutcome(status=OutcomeStatus.COMPLETED, output=b"1", ended_at=NOW)
         self.job.finish(outcome, lambda *_: self.ended.set())
         most = len(self.lines)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while not self.ended.is_set():
                 before = len(self.lines)
                 await asyncio.sleep(0)
