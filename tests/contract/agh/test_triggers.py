@@ -6,6 +6,7 @@ import re
 import pytest
 from tests.contract.agh.client import EVENTS, RUNS, TRIGGERS, Agh, answer, invalid, refused
 from tests.contract.client import Json
+from tests.waiting import until
 
 
 def test_1_1_a_trigger_has_these_fields_and_leaves_out_what_is_empty(agh: Agh) -> None:
@@ -131,14 +132,10 @@ def test_1_6_the_secret_can_be_rotated_with_an_overlap_and_the_hash_stays(agh: A
 
 def ended_runs(agh: Agh, trigger: Json, count: int) -> list[Json]:
     """Wait until so many runs of a trigger have ended."""
-    marker = agh.make_job(agent_name="nobody", fire_limit={"max": 1000, "window": "1s"})
-    runs: list[Json] = []
-    for _ in range(300):
-        runs = answer(agh.get(f"{TRIGGERS}/{trigger['id']}/runs"))["runs"]
-        if sum("ended_at" in run for run in runs) >= count:
-            return runs
-        agh.run(marker["id"])  # waits a little, by something that ends
-    pytest.fail(f"of {trigger['id']} there are {runs}")
+    return until(
+        lambda: answer(agh.get(f"{TRIGGERS}/{trigger['id']}/runs"))["runs"],
+        lambda runs: sum("ended_at" in run for run in runs) >= count,
+    )
 
 
 def test_6_a_published_event_fires_who_wants_it(agh: Agh) -> None:
