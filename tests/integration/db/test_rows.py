@@ -64,3 +64,11 @@ async def test_values_arrive_as_they_are_in_their_order(database: Pool) -> None:
 
 async def test_no_items_are_no_rows(database: Pool) -> None:
     assert await read(database, []) == []
+
+
+async def test_the_planner_expects_few_rows(database: Pool) -> None:
+    """For many it reads a whole table while that is small, and keeps the plan when it has grown."""
+    plan = await database.fetchval(
+        f"EXPLAIN SELECT * FROM {ROWS.sql(1)}", *ROWS.parameters(ITEMS, [True] * 3)
+    )
+    assert " rows=10 " in plan
