@@ -22,6 +22,14 @@ export type Version = Schemas["Version"];
 export type Whoami = Schemas["Whoami"];
 export type Session = Schemas["Session"];
 export type { Schemas };
+
+/** The query of a path that can be read. */
+export type QueryOf<Path extends keyof AvaPaths> = AvaPaths[Path] extends {
+  readonly get: { readonly parameters: { readonly query?: infer Query } };
+}
+  ? NonNullable<Query>
+  : never;
+
 export { ApiError };
 
 /** What the client asks of the session. */

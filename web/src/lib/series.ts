@@ -1,10 +1,10 @@
 /** Jobs over time, as charts show them. */
 
-import { api, type Schemas } from "./client.ts";
+import { api, type QueryOf, type Schemas } from "./client.ts";
 
 export type Series = Schemas["Series"];
 export type JobSeries = Schemas["JobSeries"];
-export type SeriesQuery = Schemas["SeriesQuery"];
+export type SeriesQuery = QueryOf<"/v1/ava/jobs/series">;
 
 export async function readSeries(query: SeriesQuery, signal?: AbortSignal): Promise<JobSeries> {
   return (await api.get("/v1/ava/jobs/series", { query, signal })).data;

@@ -1,6 +1,6 @@
 /** Jobs, as their pages read them. */
 
-import { api, rawly, type Job, type Schemas } from "../../lib/client.ts";
+import { api, rawly, type Job, type QueryOf, type Schemas } from "../../lib/client.ts";
 import type { ListPage } from "../../lib/live-list.svelte.ts";
 import { apiMoment } from "../../lib/times.ts";
 
@@ -28,7 +28,7 @@ export interface JobFilter {
   to?: string | undefined;
 }
 
-export type JobQuery = Schemas["JobQuery"];
+export type JobQuery = QueryOf<"/v1/ava/jobs">;
 
 export function queryOf(filter: JobFilter): JobQuery {
   return defined({
