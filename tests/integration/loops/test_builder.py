@@ -596,7 +596,10 @@ async def test_a_host_without_a_sandbox_for_builds_imports_code_at_once(cluster:
 
     worker = await cluster.worker()
     version = await cluster.deploy(worker, {}, ImportCheck.ONLY)
-    await cluster.builder(refusal="This server cannot install dependencies.", check=succeed).start()
+    builder = cluster.builder(refusal="This server cannot install dependencies.", check=succeed)
+    await builder.start()
+    await builder.loop.reached(1)
+    assert await cluster.db.fetchval("SELECT count(*) FROM builds") == 1, "the first pass claims it"
     assert (await cluster.ended(worker, version))[0] == "ready"
 
 
