@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from tests.bench import fairness, streams
+from tests.bench import dashboard, fairness, streams
 from tests.bench.cold import NEXT
 from tests.bench.commands import BARE
 from tests.bench.isolation import BESIDE
@@ -41,6 +41,10 @@ MODULE_MS: Final = 5.0
 MEMORY_MIB: Final = (160.0, 120.0)
 DOUBLE: Final = 2.0
 LISTING_MS: Final = (10.0, 5.0)
+INTERACTIVE_MS: Final = 1000.0
+FRAME_MS: Final = 17.0
+"""Sixty frames a second."""
+
 TICK_LATENESS_MS: Final = 1000.0
 IDLE_CORES: Final = 0.2
 WEBHOOKS_PER_SECOND: Final = 980.0
@@ -91,6 +95,7 @@ def bars_of(results: Results) -> list[Bar]:
         *_cold(results),
         *_memory(results),
         *_listing(results),
+        *_dashboard(results),
         *_schedules(results),
         *_webhooks(results),
         *_agents(results),
@@ -160,6 +165,15 @@ def _memory(results: Results) -> Iterator[Bar]:
         worst = median(max(part.mib for part in one.values()) for one in results.memory)
         for level, bar in zip(("first", "aim"), MEMORY_MIB, strict=True):
             yield _at_most("idle memory", level, worst, bar, "MiB")
+
+
+def _dashboard(results: Results) -> Iterator[Bar]:
+    for one in results.dashboard:
+        yield _at_most(
+            f"{dashboard.ANSWERS}, p99", "first", one[dashboard.ANSWERS].p99_ms, INTERACTIVE_MS, "ms"
+        )
+        for name in (dashboard.DOWN, dashboard.UP):
+            yield _at_most(f"{name}, p50", "first", one[name].p50_ms, FRAME_MS, "ms")
 
 
 def _listing(results: Results) -> Iterator[Bar]:

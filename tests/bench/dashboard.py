@@ -1,6 +1,7 @@
-"""The dashboard in Chromium, with 100,000 jobs stored: until the list of jobs is there, and frames while it scrolls.
+"""The dashboard in Chromium, with 100,000 jobs stored: until it answers, until jobs are there, frames while it scrolls.
 
-The list scrolls down fast enough that it reads page after page, and back to its top, through rows it has.
+It answers when a key opens the palette: from the moment that the address is opened, with the browser's cache of a
+second visit. The list scrolls down fast enough that it reads page after page, and back to its top, through rows it has.
 """
 
 import shutil
@@ -19,12 +20,15 @@ JOBS: Final = 100_000
 WORKERS: Final = 20
 LOADS: Final = 10
 SCROLLED_FRAMES: Final = 600
+ANSWERS: Final = "the overview answers a key"
+DOWN: Final = "a frame while it scrolls down, reading on"
+UP: Final = "a frame while it scrolls back"
 PIXELS_A_FRAME: Final = 60
 _BROWSERS: Final = ("chromium", "chromium-browser", "google-chrome")
 
 _ROWS_AT: Final = """
 new MutationObserver((_, self) => {
-  if (!document.querySelector("tr[data-row]")) return;
+  if (!document.querySelector("[data-row]")) return;
   self.disconnect();
   requestAnimationFrame(() => (window.rowsAt = performance.now()));
 }).observe(document, { childList: true, subtree: true });
@@ -32,6 +36,15 @@ new MutationObserver((_, self) => {
 _ROWS_ARE_THERE: Final = """() => new Promise((done) => {
   const look = () => (window.rowsAt ? done(window.rowsAt) : requestAnimationFrame(look));
   look();
+})"""
+_ANSWERS: Final = """() => new Promise((done) => {
+  const press = () => {
+    window.dispatchEvent(new KeyboardEvent("keydown", { key: "k", ctrlKey: true, bubbles: true }));
+    const look = () => (document.querySelector("dialog[open]") ? done(performance.now()) : requestAnimationFrame(look));
+    look();
+  };
+  const wait = () => (document.querySelector("main h1") ? press() : requestAnimationFrame(wait));
+  wait();
 })"""
 _SCROLL: Final = """async ([frames, pixels]) => {
   const main = document.querySelector("main");
@@ -71,14 +84,18 @@ async def measure_dashboard(folder: Path) -> dict[str, Latency]:
 
 async def _measure(context: BrowserContext) -> dict[str, Latency]:
     page = await context.new_page()
-    loads = []
+    answers, loads = [], []
+    for _ in range(LOADS):
+        await page.goto("/", wait_until="commit")
+        answers.append(await page.evaluate(_ANSWERS) / 1000)
     for _ in range(LOADS):
         await page.goto("/jobs")
         loads.append(await page.evaluate(_ROWS_ARE_THERE) / 1000)
     down = await page.evaluate(_SCROLL, [SCROLLED_FRAMES, PIXELS_A_FRAME])
     up = await page.evaluate(_SCROLL, [SCROLLED_FRAMES, -PIXELS_A_FRAME])
     return {
+        ANSWERS: Latency.of(answers),
         "the list of jobs is there": Latency.of(loads),
-        "a frame while it scrolls down, reading on": Latency.of(down),
-        "a frame while it scrolls back": Latency.of(up),
+        DOWN: Latency.of(down),
+        UP: Latency.of(up),
     }

@@ -161,7 +161,7 @@ def serving(
                     "--host",
                     settings.get("RUNWRIGHT_HOST", "127.0.0.1"),
                     "--port",
-                    "0",
+                    settings.get("RUNWRIGHT_PORT", "0"),
                     "--data-dir",
                     str(data_dir),
                 ],

@@ -75,6 +75,19 @@ REQUESTS: Final[dict[tuple[str, str], Proofs]] = {
     ("GET", "/v1/ava/jobs/{job_id}/logs"): ("logs::the_handlers_lines_stand_between_the_lifecycle_lines",),
     ("GET", "/v1/ava/jobs/{job_id}/logs/stream"): ("log_stream::lines_are_seen_while_the_job_runs",),
     ("GET", "/v1/ava/jobs/{job_id}/explain"): ("jobs::a_waiting_job_explains_itself",),
+    ("POST", "/v1/ava/jobs/{job_id}/shares"): (
+        "shares::a_link_shows_one_job_to_whoever_has_it",
+        "shares::another_tenant_neither_sees_nor_ends_it",
+    ),
+    ("GET", "/v1/ava/jobs/{job_id}/shares"): (
+        "shares::a_link_is_revoked_and_who_did_what_is_in_the_audit_log",
+    ),
+    ("DELETE", "/v1/ava/jobs/{job_id}/shares/{share_id}"): (
+        "shares::a_link_is_revoked_and_who_did_what_is_in_the_audit_log",
+        "shares::another_tenant_neither_sees_nor_ends_it",
+    ),
+    ("GET", "/v1/ava/sharing"): ("shares::a_tenant_has_to_allow_it_and_forbidding_it_ends_all_links",),
+    ("PUT", "/v1/ava/sharing"): ("shares::a_tenant_has_to_allow_it_and_forbidding_it_ends_all_links",),
     ("GET", "/v1/ava/schedules"): ("schedules::lists_are_filtered_and_paged",),
     ("POST", "/v1/ava/schedules"): ("schedules::create_answers_201_with_the_record_and_its_defaults",),
     ("GET", "/v1/ava/schedules/preview"): (

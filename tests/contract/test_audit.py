@@ -20,6 +20,9 @@ PROVED_ELSEWHERE = {
     ("DELETE", "/v1/ava/workers/{worker_id}/state"): "contract/test_handlers.py",
     ("DELETE", "/v1/ava/workers/{worker_id}/state/{key}"): "as above",
     ("POST", "/v1/ava/inbox/{item_id}/answer"): "contract/test_inbox.py",
+    ("POST", "/v1/ava/jobs/{job_id}/shares"): "contract/test_shares.py",
+    ("DELETE", "/v1/ava/jobs/{job_id}/shares/{share_id}"): "as above",
+    ("PUT", "/v1/ava/sharing"): "as above",
     (
         "POST",
         "/v1/ava/schedules/{schedule_id}/backfills/{backfill_id}/cancel",

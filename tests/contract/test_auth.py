@@ -18,7 +18,7 @@ from runwright.http.services import EdgeSettings, ServerReports, Services
 from runwright.telemetry.prometheus import MetricRegistry
 
 OPEN = {"/livez", "/readyz", "/healthz", "/metrics", "/v1/ava/openapi.json", "/v1/ava/docs"}
-OPEN |= {"/v1/session/redeem"}
+OPEN |= {"/v1/session/redeem", "/v1/shared/job", "/v1/shared/job/logs"}
 """Routes that need no key."""
 
 ADMINISTRATION = ("/v1/audit", "/v1/keys")
@@ -35,6 +35,9 @@ OWN_ACCESS = ("/v1/session", "/v1/tokens")
 
 ANSWER = ("POST", "/v1/ava/inbox/{item_id}/answer")
 """Where people decide."""
+
+GIVES_ACCESS = re.compile(r"(POST|PUT|DELETE) /v1/ava/(sharing|jobs/[^/]+/shares)")
+"""What shows jobs to people without a key, as keys do."""
 
 STREAM = ("GET", "/v1/ava/stream")
 """Lasts; tests/contract/test_stream.py opens it."""
@@ -74,6 +77,7 @@ def filled(path: str, **ids: str) -> str:
 def unknown(path: str) -> str:
     prefixes = {"worker": "wkr", "job": "job", "schedule": "sch", "webhook": "wh", "delivery": "whd"}
     prefixes |= {"key": "key", "operation": "blk", "backfill": "bfl", "event": "evt", "item": "exn"}
+    prefixes |= {"share": "shr"}
     ids = {f"{kind}_id": f"{prefix}_01jd9x3v7m0000000000000000" for kind, prefix in prefixes.items()}
     return filled(path, version="1", name="A_SECRET", key="cursor", tenant_id="ten_nobody", **ids)
 
@@ -108,7 +112,8 @@ def scope_of(method: str, path: str) -> KeyScope | None:
     """The scope that a route needs, by the rules of docs/limits.md."""
     if path in ANY_SCOPE:
         return None
-    if path.startswith((*ADMINISTRATION, *OPERATION)) and not path.endswith("/usage"):
+    administers = path.startswith((*ADMINISTRATION, *OPERATION)) and not path.endswith("/usage")
+    if administers or GIVES_ACCESS.match(f"{method} {path}"):
         return KeyScope.ADMIN
     if method == "GET" or path == "/v1/tokens":
         return KeyScope.READ

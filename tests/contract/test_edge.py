@@ -68,6 +68,7 @@ from runwright.telemetry.prometheus import MetricRegistry
 from runwright.tenants.api_keys import ApiKeys
 from runwright.tenants.audit import AuditLog
 from runwright.tenants.credential_watch import CredentialWatch
+from runwright.tenants.job_shares import JobShares
 from runwright.tenants.model import KeyCreate, new_key_text
 from runwright.tenants.rate_limits import Rate, RateLimiter
 from runwright.tenants.sessions import Sessions
@@ -163,6 +164,7 @@ async def edge(database: Pool, request: pytest.FixtureRequest) -> AsyncIterator[
             database, clock=system_clock, platform_key=KEY, unknown_keys=RateLimiter(Rate(0.001, STRANGERS))
         ),
         sessions=Sessions(database, clock=system_clock, platform_key=KEY),
+        shares=JobShares(database, clock=system_clock, platform_key=KEY),
         tenancy=TenantServices(
             tenants=Tenants(database, clock=system_clock),
             status=tenant_status,

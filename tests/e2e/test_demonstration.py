@@ -1,5 +1,6 @@
 """The demonstration of `make run`: something on every page, a day of samples that say what they are, made once."""
 
+import socket
 from datetime import UTC, datetime, timedelta
 
 from tests.contract.client import Api, Json, RawClient, data_of
@@ -28,7 +29,8 @@ def samples(api: Api) -> list[Json]:
 
 
 def test_the_demonstration_fills_its_tenant_once() -> None:
-    with running_server(RUNWRIGHT_DEMO="1", RUNWRIGHT_DEV="1") as server, RawClient(server.url) as http:
+    own = {"RUNWRIGHT_DEMO": "1", "RUNWRIGHT_PORT": str(free_port())}  # as `make run`, without --dev
+    with running_server(**own) as server, RawClient(server.url) as http:
         api = Api(http, key=PLATFORM_KEY, tenant=TENANT)
         past = eventually(lambda: samples(api))
         assert {one["triggered_by"] for one in past} == {SAMPLE}
@@ -42,6 +44,8 @@ def test_the_demonstration_fills_its_tenant_once() -> None:
         assert len(listed(api, "/schedules")) > FLAGGED
         eventually(lambda: deliveries(api, "delivered"))
         eventually(lambda: deliveries(api, "pending"))
+        answers = eventually(lambda: answers_of(api) if len(answers_of(api)) > 2 else None)
+        assert answers == {None, 200, 409}  # no such host, received, refused for now
         assert fill_again(server) == []
 
 
@@ -59,6 +63,19 @@ def deliveries(api: Api, status: str) -> list[Json]:
     webhooks = listed(api, "/v1/webhooks")
     which = {"filter[status]": status}
     return [one for hook in webhooks for one in listed(api, f"/v1/webhooks/{hook['id']}/deliveries", **which)]
+
+
+def answers_of(api: Api) -> set[int | None]:
+    found = [*deliveries(api, "delivered"), *deliveries(api, "pending")]
+    return {attempt["response_status"] for one in found for attempt in one["attempts"]}
+
+
+def free_port() -> int:
+    """Return a port of the loopback address that is free now."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
 
 
 def fill_again(server: Server) -> object:

@@ -20,7 +20,7 @@ SECTIONS: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
         "Look": {
             "logs": "Show the log of a job, or of a worker's newest jobs.",
             "explain": "Explain where a job is and why.",
-            "jobs": "List, watch, cancel and retry jobs.",
+            "jobs": "List, watch, cancel, retry and share jobs.",
             "stats": "Show how the jobs of each worker went, and how many wait.",
             "top": "Watch queues, rates and running jobs; q quits.",
             "workers": "List workers and their versions, roll back, pause, delete.",

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from runwright.client.reports import AnalyticsApi, QueuesApi, RuntimesApi
     from runwright.client.schedules import SchedulesApi
     from runwright.client.secrets import SecretsApi
+    from runwright.client.shares import SharesApi
     from runwright.client.tenants import AuditApi, KeysApi, TenantsApi
     from runwright.client.webhooks import DeliveriesApi, WebhooksApi
     from runwright.client.workers import WorkersApi
@@ -30,6 +31,7 @@ DEFAULT_RETRIES: Final = 4
 
 _RESOURCES: Final = {
     "jobs": ("jobs", "JobsApi"),
+    "shares": ("shares", "SharesApi"),
     "workers": ("workers", "WorkersApi"),
     "schedules": ("schedules", "SchedulesApi"),
     "secrets": ("secrets", "SecretsApi"),
@@ -54,6 +56,8 @@ class Client(DualMode[M]):
 
     jobs: "JobsApi[M]"
     """Jobs: run, watch, cancel, retry, one by one or many at once."""
+    shares: "SharesApi[M]"
+    """Links that show one job to people without a key."""
     workers: "WorkersApi[M]"
     """Workers, their versions and their code."""
     schedules: "SchedulesApi[M]"

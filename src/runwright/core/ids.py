@@ -31,6 +31,7 @@ Prefix = Literal[
     "blk",
     "bfl",
     "ses",
+    "shr",
 ]
 
 AgentId = NewType("AgentId", str)

@@ -1,8 +1,8 @@
 """What fills the pages of the demonstration's tenant, made once and over HTTP as anybody would.
 
 Workers in all runtimes, one of which is flaky, schedules, an agent that asks a person, automations, webhooks.
-The host that one of the webhooks names does not exist, so its deliveries fail; in development mode another
-one is received by an automation of this server.
+The host that one of the webhooks names does not exist, so its deliveries fail. Two others are received by
+automations of this server, one of which takes few a minute: what it refuses is sent again later.
 """
 
 import secrets
@@ -129,21 +129,26 @@ class Contents:
         )
 
     def _webhooks(self) -> None:
+        self._server.webhooks.create("https://hooks.shop.invalid/runwright", ["ava.job.failed", "custom.*"])
+        with suppress(ClientError):  # it is reached at another address than the server's own
+            self._receiver("Webhook of the shop", "shop", ["custom.*"])
+            self._receiver("Ledger, two a minute", "ledger", ["custom.order.*"], max=2, window="1m")
+
+    def _receiver(self, name: str, slug: str, events: Sequence[str], **fire_limit: object) -> None:
+        """Make an automation that receives webhooks, and a webhook that leads to it."""
         secret = f"whsec_{b64encode(secrets.token_bytes(24)).decode()}"
         trigger = self._server.automations.triggers.create(
             "global",
-            "Webhook of the shop",
+            name,
             "webhook",
             agent_name=_ASSISTANT,
-            endpoint_slug="shop",
+            endpoint_slug=slug,
             webhook_signature="standard",
             webhook_secret_value=secret,
             prompt="The shop reports {{ .Data.type }}.",
+            **({"fire_limit": fire_limit} if fire_limit else {}),
         )
-        webhooks = self._server.webhooks
-        webhooks.create("https://hooks.shop.invalid/runwright", ["ava.job.failed", "custom.*"])
-        with suppress(ClientError):  # loopback addresses are for development mode
-            webhooks.create(f"{self._server.url}{trigger.webhook_path}", ["custom.*"], secret=secret)
+        self._server.webhooks.create(f"{self._server.url}{trigger.webhook_path}", [*events], secret=secret)
 
     def _happen(self) -> None:
         """Let things happen: jobs of every worker, orders, and refunds, some of which a person decides."""

@@ -38,6 +38,7 @@ from runwright.telemetry.prometheus import MetricRegistry
 from runwright.tenants.api_keys import ApiKeys
 from runwright.tenants.audit import AuditLog
 from runwright.tenants.credential_watch import CredentialWatch
+from runwright.tenants.job_shares import JobShares
 from runwright.tenants.rate_limits import RateLimiter
 from runwright.tenants.sessions import Sessions
 from runwright.tenants.status_cache import TenantStatusCache
@@ -122,6 +123,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
     events: EventServices
     keys: ApiKeys
     sessions: Sessions
+    shares: JobShares
     credential_watch: CredentialWatch
     outgoing: OutgoingPolicy
     tenancy: TenantServices

@@ -85,5 +85,11 @@ def own_origin(request: Request) -> str:
     return f"{scheme}://{request.headers.get(b'host', b'').decode('latin-1')}"
 
 
+def own_address(request: Request) -> str:
+    """Return the address at which the caller reaches the dashboard, without a slash at its end."""
+    edge = request.edge.settings
+    return edge.public_url or own_origin(request) + edge.base_path
+
+
 def _is_own(request: Request, origin: str) -> bool:
     return origin.lower() == own_origin(request).lower()

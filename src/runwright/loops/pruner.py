@@ -28,6 +28,7 @@ from runwright.telemetry.emit import Emit, error_text
 from runwright.telemetry.events.server import ItemSetAside, RowsPruned
 from runwright.tenants.audit import prune_entries
 from runwright.tenants.idempotency import prune_idempotency_keys
+from runwright.tenants.job_share_store import prune_shares
 from runwright.tenants.session_store import prune_sessions
 from runwright.webhooks.store.deliveries import prune_deliveries, prune_orphaned_deliveries
 
@@ -82,6 +83,7 @@ class Pruner(DatabaseLoop):
                 db, before=now - _days(retention.audit_days), limit=_BATCH
             ),
             "sessions": lambda now: prune_sessions(db, now=now, limit=_BATCH),
+            "job shares": lambda now: prune_shares(db, now=now, limit=_BATCH),
             "webhook claims": lambda now: prune_replay_keys(db, now=now, limit=_BATCH),
             "bulk operations": lambda now: prune_operations(
                 db, "bulk_operations", before=now - _days(retention.jobs_days), limit=_BATCH

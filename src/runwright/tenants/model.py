@@ -18,6 +18,7 @@ PLATFORM_KEY_ID: Final = "platform"
 _RANDOM_BYTES: Final = 32
 _KEY: Final = re.compile(r"rwk_[A-Za-z0-9_-]{43}", re.ASCII)
 _SESSION: Final = re.compile(r"rw[stl]_[A-Za-z0-9_-]{43}", re.ASCII)
+_SHARE: Final = re.compile(r"rwj_[A-Za-z0-9_-]{43}", re.ASCII)
 _TENANT_ID: Final = re.compile(r"[A-Za-z0-9_.-]{1,128}", re.ASCII)
 
 
@@ -91,6 +92,19 @@ class KeySession(msgspec.Struct, frozen=True, kw_only=True):
 
 
 _SESSION_PREFIXES: Final = {SessionKind.SESSION: "rws_", SessionKind.TOKEN: "rwt_", SessionKind.LINK: "rwl_"}
+
+
+class JobShare(msgspec.Struct, frozen=True, kw_only=True):
+    """A link that shows one job to anyone who has it. It ends with the key."""
+
+    id: str
+    tenant_id: str
+    job_id: str
+    key_id: str
+    user_id: str
+    """Who made it."""
+    created_at: datetime
+    expires_at: datetime
 
 
 class TenantStatus(StrEnum):
@@ -171,6 +185,16 @@ def new_key_text() -> str:
 def new_session_text(kind: SessionKind) -> str:
     """Return the text of a new session: 256 random bits after a prefix for its kind."""
     return _SESSION_PREFIXES[kind] + secrets.token_urlsafe(_RANDOM_BYTES)
+
+
+def new_share_text() -> str:
+    """Return the text of a new share: 256 random bits after a prefix of its own."""
+    return "rwj_" + secrets.token_urlsafe(_RANDOM_BYTES)
+
+
+def is_share_text(text: str) -> bool:
+    """Return whether the text has the form of a share of a job."""
+    return _SHARE.fullmatch(text) is not None
 
 
 def is_key_text(text: str) -> bool:

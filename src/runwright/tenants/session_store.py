@@ -13,10 +13,11 @@ from runwright.tenants.key_store import stored_scopes
 from runwright.tenants.model import PLATFORM_KEY_ID, KeySession, SessionKind
 
 _COLUMNS: Final = column_list(KeySession, "s")
-_KEY_ACTIVE: Final = f"""(s.key_id = '{PLATFORM_KEY_ID}' OR EXISTS (
+KEY_ACTIVE: Final = f"""(s.key_id = '{PLATFORM_KEY_ID}' OR EXISTS (
     SELECT FROM api_keys k WHERE k.id = s.key_id AND k.revoked_at IS NULL
     AND (k.expires_at IS NULL OR k.expires_at > $2)
 ))"""
+"""Whether the key of a row `s` is active; `$2` is the time."""
 
 
 async def insert_session(db: PoolConnection, session: KeySession, digest: bytes) -> None:
@@ -29,7 +30,7 @@ async def find_session(db: Database, digest: bytes, *, now: datetime) -> KeySess
     row = await db.fetchrow(
         f"""
         SELECT {_COLUMNS} FROM sessions s
-        WHERE s.digest = $1 AND s.expires_at > $2 AND s.kind <> '{SessionKind.LINK}' AND {_KEY_ACTIVE}
+        WHERE s.digest = $1 AND s.expires_at > $2 AND s.kind <> '{SessionKind.LINK}' AND {KEY_ACTIVE}
         """,
         digest,
         now,
@@ -42,7 +43,7 @@ async def take_link(db: PoolConnection, digest: bytes, *, now: datetime) -> KeyS
     row = await db.fetchrow(
         f"""
         DELETE FROM sessions s
-        WHERE s.digest = $1 AND s.kind = '{SessionKind.LINK}' AND s.expires_at > $2 AND {_KEY_ACTIVE}
+        WHERE s.digest = $1 AND s.kind = '{SessionKind.LINK}' AND s.expires_at > $2 AND {KEY_ACTIVE}
         RETURNING {_COLUMNS}
         """,
         digest,
@@ -92,12 +93,13 @@ async def valid_credentials(
 
 
 async def end_sessions_of(db: PoolConnection, key_id: str, *, at: datetime) -> None:
-    """Let the sessions and links that a key has made until now end at a time, unless they end before."""
-    await db.execute(
-        "UPDATE sessions SET expires_at = $2 WHERE key_id = $1 AND expires_at > $2",
-        key_id,
-        at,
-    )
+    """Let what a key has made until now (sessions, links, shares) end at a time, unless it ends before."""
+    for table in ("sessions", "job_shares"):
+        await db.execute(
+            f"UPDATE {table} SET expires_at = $2 WHERE key_id = $1 AND expires_at > $2",
+            key_id,
+            at,
+        )
 
 
 async def prune_sessions(db: Database, *, now: datetime, limit: int) -> int:

@@ -44,6 +44,7 @@ from runwright.schedules.store.schedules import disable_schedules_of_deprecated
 from runwright.secrets.keyring import SecretBox
 from runwright.tenants.api_keys import ApiKeys, platform_key
 from runwright.tenants.audit import AuditLog
+from runwright.tenants.job_shares import JobShares
 from runwright.tenants.sessions import Sessions
 from runwright.tenants.tenants import Tenants
 from runwright.webhooks.sending import WebhookSender
@@ -140,7 +141,7 @@ async def open_services(
     jobs = _open_jobs(res, db, submits, admission, executor, stack)
     reader = _bundle_reader(res, db)
     executions = Executions(db, clock=res.clock, on_decided=res.event_notifications.appended)
-    keys, sessions = await _open_credentials(res, db, stack)
+    keys, sessions, shares = await _open_credentials(res, db, stack)
     queues = Queues(db, clock=res.clock)
     return Services(
         workers=_workers(res, db, reader, admission, executor, on_building),
@@ -164,6 +165,7 @@ async def open_services(
         events=await _open_events(res, db, submits, stack),
         keys=keys,
         sessions=sessions,
+        shares=shares,
         credential_watch=open_credential_watch(res, db, admission.tenant_status, stack),
         outgoing=outgoing_policy(res.settings),
         tenancy=_tenancy(res, db, admission),
@@ -175,14 +177,17 @@ async def open_services(
     )
 
 
-async def _open_credentials(res: Resources, db: Database, stack: AsyncExitStack) -> tuple[ApiKeys, Sessions]:
+async def _open_credentials(
+    res: Resources, db: Database, stack: AsyncExitStack
+) -> tuple[ApiKeys, Sessions, JobShares]:
     key = await asyncio.to_thread(platform_key, res.settings.platform_key, res.settings.data_dir)
     unknown = unknown_key_limiter(res.settings)
     keys = ApiKeys(db, clock=res.clock, platform_key=key, unknown_keys=unknown)
     loop = PassLoop("uses of keys", keys.record_uses, emit=res.emit)
     stack.push_async_callback(loop.stop)
     loop.start()
-    return keys, Sessions(db, clock=res.clock, platform_key=key, unknown=unknown)
+    sessions = Sessions(db, clock=res.clock, platform_key=key, unknown=unknown)
+    return keys, sessions, JobShares(db, clock=res.clock, platform_key=key, unknown=unknown)
 
 
 def _tenancy(res: Resources, db: Database, admission: AdmissionControl) -> TenantServices:

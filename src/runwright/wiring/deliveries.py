@@ -13,6 +13,7 @@ from runwright.automations.fire_sources import fire_events
 from runwright.automations.run_endings import CALLBACK_HANDLER as AUTOMATION
 from runwright.automations.run_endings import end_executions, end_jobs
 from runwright.config import Settings
+from runwright.core.addresses import parse_address
 from runwright.core.hostnames import parse_trusted
 from runwright.db.connection import FINISH, READ
 from runwright.http.ava.webhooks.payloads import AvaPayloadFormat
@@ -25,7 +26,7 @@ from runwright.loops.execution_timeouts import ExecutionTimeouts
 from runwright.loops.router import Router
 from runwright.loops.sender import OutboxSender
 from runwright.outbox.client.client import OutgoingClient
-from runwright.outbox.client.url import OutgoingPolicy
+from runwright.outbox.client.url import OutgoingPolicy, OwnIngress
 from runwright.secrets.keyring import SecretBox
 from runwright.tool_calls.service import ToolCalls
 from runwright.webhooks.sending import PayloadFormat, WebhookSender, WebhookSubject
@@ -81,7 +82,13 @@ def _announce_jobs(res: Resources) -> None:
 
 
 def outgoing_policy(settings: Settings) -> OutgoingPolicy:
-    return OutgoingPolicy(dev=settings.dev, trusted=tuple(map(parse_trusted, settings.webhook_trusted)))
+    """Return which destinations webhooks may have; the demonstration's may lead to its own triggers."""
+    address = parse_address(settings.host)
+    own = None
+    if settings.demo and settings.port and address is not None and address.is_loopback:
+        own = OwnIngress(address, settings.port)
+    trusted = tuple(map(parse_trusted, settings.webhook_trusted))
+    return OutgoingPolicy(dev=settings.dev, trusted=trusted, own=own)
 
 
 async def open_sender(res: Resources, stack: AsyncExitStack) -> WebhookSender:

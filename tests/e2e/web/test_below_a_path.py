@@ -29,6 +29,6 @@ def test_everything_works_below_a_path(chromium: Browser, problems: list[str]) -
         expect(page.locator(".lead")).to_contain_text("Completed")
         expect(page.locator("[data-live=live]")).to_be_attached()
         page.go_back()
-        expect(page.locator(f"tr[data-row={job['id']}]")).to_be_visible()
+        expect(page.locator(f"[data-row={job['id']}]")).to_be_visible()
         assert [url for url in asked if not url.startswith(f"{server.url}/x/y/")] == []
         context.close()

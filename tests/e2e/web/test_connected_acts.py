@@ -28,7 +28,7 @@ def test_a_schedule_is_made_with_its_firings_in_view_run_paused_and_counted(page
     dialog.get_by_role("button", name="Create").click()
     expect(page.get_by_role("heading", level=1)).to_have_text(HOSTILE)
     page.get_by_role("button", name="Run now").click()
-    tick = page.locator("tr[data-row]")
+    tick = page.locator("[data-row]")
     expect(tick).to_contain_text("Fired")
     expect(tick).to_contain_text("manual")
     page.get_by_role("button", name="Pause").click()
@@ -58,7 +58,7 @@ def test_an_endpoint_is_made_with_its_secret_shown_once_tested_and_rotated(page:
     page.get_by_role("button", name="Send a test").click()
     expect(page.get_by_text("The test has failed")).to_be_visible()
     data_of(tenant.post("/events", {"type": "custom.paid", "payload": {"order": 9007199254740993}}), 201)
-    row = page.locator("tr[data-row]", has_text="custom.paid")
+    row = page.locator("[data-row]", has_text="custom.paid")
     row.get_by_role("link").click()
     detail = page.get_by_role("region", name="Delivery", exact=True)
     expect(detail).to_contain_text("no answer")
@@ -92,7 +92,7 @@ def test_events_come_live_and_are_published_as_they_are_typed(page: Page, tenant
     page.goto("/events?type=custom.*")
     expect(page.locator("[data-live=live]")).to_be_attached()
     data_of(tenant.post("/events", {"type": "custom.other", "payload": {}}), 201)
-    expect(page.locator("tr[data-row]", has_text="custom.other")).to_be_visible()
+    expect(page.locator("[data-row]", has_text="custom.other")).to_be_visible()
     page.get_by_role("button", name="Publish").click()
     dialog = page.get_by_role("dialog", name="Publish an event")
     dialog.get_by_label("Type").fill("ava.mine")
@@ -114,7 +114,7 @@ def test_a_key_is_made_for_reading_rotated_and_revoked(page: Page, tenant: Api) 
     secret = page.locator("[data-secret] code")
     first = secret.inner_text()
     page.get_by_role("button", name="I have kept it").click()
-    row = page.locator("tr[data-row]")
+    row = page.locator("[data-row]")
     expect(row).to_contain_text("tenant-viewer")
     page.get_by_role("button", name="Rotate grafana").click()
     page.get_by_role("button", name="Rotate", exact=True).click()
@@ -128,7 +128,7 @@ def test_a_key_is_made_for_reading_rotated_and_revoked(page: Page, tenant: Api) 
     assert (key["role"], key["scopes"]) == ("tenant-viewer", ["read"])
     assert key["revoked_at"] is not None
     page.goto("/audit?action=key.*")
-    expect(page.locator("tr[data-row]")).to_have_count(3)
+    expect(page.locator("[data-row]")).to_have_count(3)
 
 
 def test_a_secret_is_set_and_never_shown(page: Page, tenant: Api) -> None:
@@ -137,7 +137,7 @@ def test_a_secret_is_set_and_never_shown(page: Page, tenant: Api) -> None:
     page.get_by_label("Name").fill("API_TOKEN")
     page.get_by_label("Value").fill("the-value-of-it")
     page.get_by_role("button", name="Set", exact=True).click()
-    expect(page.locator("tr[data-row=API_TOKEN]")).to_contain_text("no worker")
+    expect(page.locator("[data-row=API_TOKEN]")).to_contain_text("no worker")
     assert "the-value-of-it" not in page.content()
     assert [one["name"] for one in tenant.get("/secrets").json()["data"]] == ["API_TOKEN"]
 

@@ -16,7 +16,7 @@ def test_rows_appear_and_change_while_one_looks(page: Page, tenant: Api) -> None
     expect(page.get_by_text("No job has been submitted yet")).to_be_visible()
     expect(page.locator("[data-live=live]")).to_be_attached()
     job = tenant.make_job(worker["id"], scheduled_at="2099-01-01T00:00:00Z")
-    row = page.locator(f"tr[data-row={job['id']}]")
+    row = page.locator(f"[data-row={job['id']}]")
     expect(row).to_contain_text("Live worker")
     expect(row).to_contain_text("Scheduled")
     tenant.post(f"/jobs/{job['id']}/cancel")
@@ -31,7 +31,7 @@ def test_filters_live_in_the_address_and_come_back(page: Page, tenant: Api) -> N
     tenant.run_job(good["id"])
     tenant.run_job(bad["id"])
     page.goto("/jobs")
-    rows = page.locator("tr[data-row]")
+    rows = page.locator("[data-row]")
     expect(rows).to_have_count(2)
     page.get_by_role("button", name="Status").click()
     page.get_by_role("option", name="Failed").click()
@@ -54,7 +54,7 @@ def test_names_are_text_whatever_they_hold(page: Page, tenant: Api) -> None:
     tenant.run_job(worker["id"])
     page.goto("/jobs")
     expect(page.get_by_role("link", name=HOSTILE)).to_be_visible()
-    expect(page.locator("tr[data-row]")).to_contain_text(HOSTILE)
+    expect(page.locator("[data-row]")).to_contain_text(HOSTILE)
     assert page.locator("main img").count() == 0
     expect(page).to_have_title("Jobs · Runwright")
 
@@ -67,10 +67,10 @@ def test_the_list_is_used_by_the_keyboard_alone(page: Page, tenant: Api) -> None
     expect(page.get_by_role("heading", name="Overview")).to_be_visible()
     page.keyboard.press("g")
     page.keyboard.press("j")
-    expect(page.locator("tr[data-row]")).to_have_count(2)
+    expect(page.locator("[data-row]")).to_have_count(2)
     page.keyboard.press("j")
     page.keyboard.press("x")
-    expect(page.locator(f"tr[data-row={last['id']}] input")).to_be_checked()
+    expect(page.locator(f"[data-row={last['id']}] input")).to_be_checked()
     page.keyboard.press("j")
     page.keyboard.press("o")
     expect(page).to_have_url(re.compile(first["id"]))
@@ -97,7 +97,7 @@ def test_all_that_match_are_cancelled_after_a_look_at_how_many(page: Page, tenan
     expect(dialog).to_contain_text("Cancel: done")
     expect(dialog).to_contain_text(re.compile("Cancelled ?250"))
     dialog.get_by_role("button", name="Close", exact=True).last.click()
-    expect(page.locator("tr[data-row]").first).to_contain_text("Cancelled")
+    expect(page.locator("[data-row]").first).to_contain_text("Cancelled")
     assert tenant.get(f"/jobs/{kept['id']}").json()["data"]["status"] == "queued"
 
 
@@ -108,14 +108,14 @@ def test_new_rows_wait_while_one_reads_further_down(page: Page, tenant: Api) -> 
         "/jobs/batch", {"jobs": [{"worker_id": worker["id"], "scheduled_at": later} for _ in range(120)]}
     )
     page.goto("/jobs")
-    rows = page.locator("tr[data-row]")
+    rows = page.locator("[data-row]")
     expect(rows.first).to_be_visible()
     expect(page.locator("[data-live=live]")).to_be_attached()
     page.locator("main").evaluate("main => main.scrollTo(0, 600)")
     first = rows.first.get_attribute("data-row")
     made = tenant.make_job(worker["id"], scheduled_at=later)
     page.get_by_role("button", name="1 new").click()
-    expect(page.locator(f"tr[data-row={made['id']}]")).to_be_visible()
+    expect(page.locator(f"[data-row={made['id']}]")).to_be_visible()
     assert first != made["id"]
 
 
@@ -129,7 +129,7 @@ def test_a_lost_connection_is_said_and_made_up_for(page: Page, tenant: Api, serv
         job = tenant.make_job(worker["id"], scheduled_at="2099-01-01T00:00:00Z")
         cable.mend()
         expect(page.locator("[data-banner=lost]")).to_be_hidden(timeout=40_000)
-        expect(page.locator(f"tr[data-row={job['id']}]")).to_be_visible()
+        expect(page.locator(f"[data-row={job['id']}]")).to_be_visible()
 
 
 def test_many_tabs_share_one_stream(page: Page, tenant: Api) -> None:
@@ -145,10 +145,10 @@ def test_many_tabs_share_one_stream(page: Page, tenant: Api) -> None:
     job = tenant.make_job(worker["id"], scheduled_at="2099-01-01T00:00:00Z")
     for tab in tabs:
         tab.bring_to_front()
-        expect(tab.locator(f"tr[data-row={job['id']}]")).to_be_visible()
+        expect(tab.locator(f"[data-row={job['id']}]")).to_be_visible()
     assert len(opened) == 1
     tabs[0].close()
     expect(tabs[1].locator("[data-live=live]")).to_be_attached()
     tenant.post(f"/jobs/{job['id']}/cancel")
     tabs[-1].bring_to_front()
-    expect(tabs[-1].locator(f"tr[data-row={job['id']}]")).to_contain_text("Cancelled")
+    expect(tabs[-1].locator(f"[data-row={job['id']}]")).to_contain_text("Cancelled")

@@ -85,9 +85,9 @@ def test_settings_are_changed_and_problems_are_at_their_fields(page: Page, tenan
 def test_a_pause_is_shown_where_others_look(page: Page, tenant: Api) -> None:
     worker = tenant.make_worker(name="Shared")
     page.goto("/workers")
-    expect(page.locator("tr", has_text="Shared")).to_contain_text("Active")
+    expect(page.locator("[data-row]", has_text="Shared")).to_contain_text("Active")
     data_of(tenant.patch(f"/workers/{worker['id']}", {"status": "paused"}))
-    expect(page.locator("tr", has_text="Shared")).to_contain_text("Paused")
+    expect(page.locator("[data-row]", has_text="Shared")).to_contain_text("Paused")
     page.get_by_role("link", name="Shared").click()
     expect(page.get_by_role("button", name="Run", exact=True)).to_be_disabled()
     page.get_by_role("button", name="Resume").click()

@@ -50,6 +50,7 @@ class World:
         self.api = api
         self.workers: dict[str, Json] = {}
         self.jobs: dict[str, Json] = {}
+        self.shared: dict[str, str] = {}
 
     def fill(self) -> None:
         """Make workers and jobs, and wait until they are in the state that they stay in."""
@@ -80,6 +81,12 @@ class World:
         data_of(self.api.patch(f"/workers/{paused['id']}", {"status": "paused"}))
         self.jobs["running"] = self.api.make_job(slow["id"], input={"bucket": "backups"})
         self._wait_for_log(self.jobs["running"]["id"], "part uploaded")
+        data_of(self.api.call("PUT", "/sharing", {"enabled": True}))
+        self.shared = {name: self._share(self.jobs[name]) for name in ("failed", "running")}
+
+    def _share(self, job: Json) -> str:
+        share = data_of(self.api.post(f"/jobs/{job['id']}/shares", {}), 201)
+        return f"/shared#token={share['token']}"
 
     def _worker(self, name: str, source: str, **fields: Json) -> Json:
         made = self.api.make_worker(name=name, source_code=source, **fields)
@@ -120,4 +127,6 @@ class World:
             "worker-settings": f"/workers/{report}?tab=settings",
             "worker-new": "/workers?new=1",
             "worker-deploy": f"/workers/{report}?deploy=1",
+            "shared-failed": self.shared["failed"],
+            "shared-running": self.shared["running"],
         }

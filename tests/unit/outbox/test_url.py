@@ -1,9 +1,11 @@
 """URLs of requests that are sent: what the Host header has, and why one is refused before its name is resolved."""
 
+from ipaddress import ip_address
+
 import pytest
 
 from runwright.core.hostnames import parse_trusted
-from runwright.outbox.client.url import OutgoingPolicy, parse_target
+from runwright.outbox.client.url import OutgoingPolicy, OwnIngress, parse_target
 
 
 @pytest.mark.parametrize(
@@ -50,3 +52,39 @@ def test_what_the_operator_trusts_may_be_private() -> None:
     assert policy.refuse_target(parse_target("https://db.internal:8443/")) is None
     assert policy.refuse_target(parse_target("https://db.internal/")) == "names a private host"
     assert policy.refuse_target(parse_target("https://10.1.2.3/")) is None
+
+
+OWN = OutgoingPolicy(own=OwnIngress(ip_address("127.0.0.1"), 8080))
+
+
+@pytest.mark.parametrize(
+    ("url", "allowed"),
+    [
+        ("http://127.0.0.1:8080/api/webhooks/global/shop-wbh_1", True),
+        ("http://0x7f.1:8080/api/webhooks/global/shop", True),
+        ("http://127.0.0.1:8080/api/webhooks/global/", False),
+        ("http://127.0.0.1:8080/api/webhooks/global/shop?x=1", False),
+        ("http://127.0.0.1:8080/api/webhooks/global/../../v1/ava/jobs", False),
+        ("http://127.0.0.1:8080/api/webhooks/global/shop/x", False),
+        ("http://127.0.0.1:8080/api/webhooks/workspaces/a/shop", False),
+        ("http://127.0.0.1:8080/v1/ava/jobs", False),
+        ("http://127.0.0.1:8080//api/webhooks/global/shop", False),
+        ("https://127.0.0.1:8080/api/webhooks/global/shop", False),
+        ("https://127.0.0.1:8080/", False),
+        ("http://127.0.0.1:8081/api/webhooks/global/shop", False),
+        ("http://127.0.0.2:8080/api/webhooks/global/shop", False),
+        ("http://localhost:8080/api/webhooks/global/shop", False),
+        ("http://hooks.example:8080/api/webhooks/global/shop", False),
+    ],
+)
+def test_the_demonstration_reaches_its_own_triggers_and_nothing_else_of_the_server(
+    url: str, allowed: bool
+) -> None:
+    assert (OWN.refuse_target(parse_target(url)) is None) == allowed
+
+
+def test_a_name_that_leads_to_the_own_address_is_refused() -> None:
+    address = ip_address("127.0.0.1")
+    assert OWN.refuse_address(None, address, 8080) is None
+    assert OWN.refuse_address("hooks.example", address, 8080) == "loopback address"
+    assert OWN.refuse_address(None, address, 8081) == "loopback address"

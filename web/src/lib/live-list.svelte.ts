@@ -46,6 +46,8 @@ export class LiveList<T> {
   #options: LiveListOptions<T>;
   #stop = new AbortController();
   #touched = new Set<string>();
+  /** The ids of the rows that it was made of, so that a page more costs no look at all rows. */
+  #known: { rows: readonly T[]; ids: Set<string> } = { rows: [], ids: new Set() };
 
   constructor(options: LiveListOptions<T>) {
     this.#options = options;
@@ -81,8 +83,13 @@ export class LiveList<T> {
     try {
       const page = await this.#options.page(this.#next, signal);
       if (signal.aborted) return;
-      const known = new Set(this.rows.map(this.#options.id));
-      this.rows = [...this.rows, ...page.rows.filter((row) => !known.has(this.#options.id(row)))];
+      const { id } = this.#options;
+      const known = this.#knownIds();
+      const added = page.rows.filter((row) => !known.has(id(row)));
+      const rows = this.rows.concat(added);
+      for (const row of added) known.add(id(row));
+      this.#known = { rows, ids: known };
+      this.rows = rows;
       this.#next = page.next;
       this.error = undefined;
     } catch (error) {
@@ -172,6 +179,11 @@ export class LiveList<T> {
     if (signal.aborted) return;
     const newer = new Map(read.flatMap((one) => (one === undefined ? [] : [[id(one), one] as const])));
     this.rows = this.rows.map((one) => newer.get(id(one)) ?? one);
+  }
+
+  #knownIds(): Set<string> {
+    if (this.#known.rows !== this.rows) this.#known = { rows: this.rows, ids: new Set(this.rows.map(this.#options.id)) };
+    return this.#known.ids;
   }
 
   #failed(error: unknown, signal: AbortSignal): void {

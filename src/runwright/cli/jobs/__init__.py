@@ -1,9 +1,10 @@
-"""`runwright jobs`: list, watch, cancel and retry jobs."""
+"""`runwright jobs`: list, watch, cancel, retry and share jobs."""
 
 from runwright.cli.apps import Commands
 from runwright.cli.index import COMMANDS
 from runwright.cli.jobs.bulk import cancel, retry
 from runwright.cli.jobs.listing import get, list_
+from runwright.cli.jobs.sharing import share, shares, sharing, unshare
 from runwright.cli.jobs.watching import watch
 
 __all__ = ["app"]
@@ -14,3 +15,7 @@ app.command("get")(get)
 app.command("watch")(watch)
 app.command("cancel")(cancel)
 app.command("retry")(retry)
+app.command("share")(share)
+app.command("shares")(shares)
+app.command("unshare")(unshare)
+app.command("sharing")(sharing)

@@ -59,5 +59,7 @@ LOOKS_UP: Final = AvaAccess(Role.TENANT_VIEWER, KeyScope.READ, open_to_operator=
 """Reads what a tenant sees of itself, and the operator of all tenants."""
 ADMINISTERS: Final = AvaAccess(Role.TENANT_SYSTEM_ADMIN, KeyScope.ADMIN, open_to_operator=True)
 """Manages keys and reads the audit log; the operator those of all tenants."""
+SHARES: Final = AvaAccess(Role.TENANT_SYSTEM_ADMIN, KeyScope.ADMIN)
+"""Shows jobs to people without a key."""
 OPERATES: Final = AvaAccess(Role.PLATFORM_ADMIN, KeyScope.ADMIN, operator_only=True)
 """Manages the tenants themselves."""

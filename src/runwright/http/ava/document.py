@@ -46,6 +46,7 @@ _ID_PATTERNS: Final = {
     "tenant_id": "^[A-Za-z0-9_.-]{1,128}$",
     "operation_id": "^blk_[0-9a-z]{26}$",
     "backfill_id": "^bfl_[0-9a-z]{26}$",
+    "share_id": "^shr_[0-9a-z]{26}$",
     "item_id": "^[a-z]{2,4}_[0-9a-z]{26}$",
     "event_id": "^evt_[0-9a-z]{26}$",
     "delivery_id": "^whd_[0-9a-z]{26}$",

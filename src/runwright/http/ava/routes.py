@@ -16,6 +16,9 @@ from runwright.http.ava.schedules.routes import ROUTES as SCHEDULES
 from runwright.http.ava.secrets.routes import ROUTES as SECRETS
 from runwright.http.ava.session.routes import ROUTES as SESSION
 from runwright.http.ava.session.routes import TOKEN_ROUTES as TOKENS
+from runwright.http.ava.shares.routes import ROUTES as SHARES
+from runwright.http.ava.shares.routes import SHARING_ROUTES as SHARING
+from runwright.http.ava.shares.routes import VISITOR_ROUTES as SHARED
 from runwright.http.ava.state.routes import ROUTES as STATE
 from runwright.http.ava.stream.routes import ROUTES as STREAM
 from runwright.http.ava.system.routes import ROUTES as SYSTEM
@@ -31,7 +34,8 @@ from runwright.http.routing import Route
 def ava_routes() -> Sequence[Route]:
     """Return the routes of all resources, and of the document that is made from them."""
     resources = [
-        *(*WORKERS, *STATE, *SECRETS, *VERSIONS, *VERSION_FILES, *BULK, *JOBS, *SCHEDULES),
+        *(*WORKERS, *STATE, *SECRETS, *VERSIONS, *VERSION_FILES, *BULK, *JOBS),
+        *(*SHARES, *SHARING, *SHARED, *SCHEDULES),
         *(*QUEUES, *RUNTIMES, *ANALYTICS, *INBOX, *EVENTS, *STREAM, *WEBHOOKS),
         *(*TENANTS, *KEYS, *SESSION, *TOKENS, *WHOAMI, *AUDIT, *SYSTEM),
     ]

@@ -35,6 +35,7 @@ _PAGE_HEADERS: Final = {
     "content-security-policy": POLICY,
     "cross-origin-opener-policy": "same-origin",
     "permissions-policy": "camera=(), geolocation=(), microphone=()",
+    "x-robots-tag": "noindex, nofollow",
 }
 _YEAR: Final = "public, max-age=31536000, immutable"
 _BASE: Final = b'<base href="/" />'

@@ -105,6 +105,7 @@ class OutgoingClient:
         """
         try:
             parsed = parse_target(url)
+            self._require_allowed(parsed)
             request = _request(parsed, headers, body)
             async with asyncio.timeout(total_seconds) as deadline:
                 return await self._send(parsed, request, wanted_bytes, deadline)
@@ -116,6 +117,11 @@ class OutgoingClient:
             raise OutgoingError(str(error), refused=True) from None
         except HttpConnectionError as error:
             raise OutgoingError(str(error)) from None
+
+    def _require_allowed(self, url: OutgoingUrl) -> None:
+        """Raise RefusedError for a URL that the policy refuses, also where a connection is open already."""
+        if reason := self.policy.refuse_target(url):
+            raise RefusedError(f"The URL {reason}.")
 
     async def _send(
         self, url: OutgoingUrl, request: bytes, wanted_bytes: int, deadline: asyncio.Timeout

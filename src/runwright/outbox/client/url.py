@@ -20,6 +20,7 @@ _URL: Final = re.compile(
 _AUTHORITY: Final = re.compile(r"(?P<host>\[[^\]]*\]|[^:\[\]]*)(?::(?P<port>\d{1,5}))?")
 _ALLOWED: Final = re.compile(r"[!-~]+")
 _FORBIDDEN: Final = re.compile(r'[\\"<>^`{|}]')
+_TRIGGER: Final = re.compile(r"/api/webhooks/global/[A-Za-z0-9_-]{1,200}")
 _PORTS: Final = {"http": 80, "https": 443}
 _HIGHEST_PORT: Final = 65535
 
@@ -45,18 +46,37 @@ class OutgoingUrl(msgspec.Struct, frozen=True):
         return host if self.port == _PORTS["https" if self.secure else "http"] else f"{host}:{self.port}"
 
 
+class OwnIngress(msgspec.Struct, frozen=True):
+    """Where this server itself receives webhooks: on a loopback address, at the paths of its triggers."""
+
+    address: Address
+    port: int
+
+    def has(self, url: OutgoingUrl) -> bool:
+        """Return whether a URL is the path of a trigger here, and nothing else of this server."""
+        at = (url.secure, url.address, url.port)
+        return at == (False, self.address, self.port) and _TRIGGER.fullmatch(url.resource) is not None
+
+
 class OutgoingPolicy(msgspec.Struct, frozen=True):
     """Which destinations are allowed: by default https to public addresses.
 
     `dev` allows http, and loopback addresses; `trusted` are the operator's exceptions to the ban on
-    private addresses.
+    private addresses; `own` is allowed too. Each request passes `refuse_target`, each connection
+    `refuse_address`.
     """
 
     dev: bool = False
     trusted: tuple[Trusted, ...] = ()
+    own: OwnIngress | None = None
 
     def refuse_address(self, name: str | None, address: Address, port: int) -> str | None:
         """Return why an address is refused, if it is. `name` None: the URL has the address itself."""
+        if name is None and self.own is not None and (address, port) == (self.own.address, self.own.port):
+            return None  # of its URLs, `refuse_target` lets pass the paths of triggers alone
+        return self._refuse_private(name, address, port)
+
+    def _refuse_private(self, name: str | None, address: Address, port: int) -> str | None:
         reason = refusal(address)
         if reason is None or (self.dev and reason == "loopback address"):
             return None
@@ -64,10 +84,12 @@ class OutgoingPolicy(msgspec.Struct, frozen=True):
 
     def refuse_target(self, url: OutgoingUrl) -> str | None:
         """Return why a URL is refused without resolving its name; None if it is not."""
+        if self.own is not None and self.own.has(url):
+            return None
         if not url.secure and not self.dev:
             return "must use https"
         if url.address is not None:
-            reason = self.refuse_address(None, url.address, url.port)
+            reason = self._refuse_private(None, url.address, url.port)
             return f"leads to a {reason}" if reason else None
         if not is_private_name(url.host) or (self.dev and url.host.rpartition(".")[2] == "localhost"):
             return None

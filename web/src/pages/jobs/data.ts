@@ -7,6 +7,8 @@ import { apiMoment } from "../../lib/times.ts";
 /** What changes a row; hints at log lines do not. */
 export const ON_JOBS = ["ava.job.queued", "ava.job.started", "ava.job.completed", "ava.job.failed", "ava.job.cancelled", "ava.attempt."] as const;
 export const PAGE_SIZE = 50;
+/** Of the pages after the first, which are read while one scrolls. */
+const NEXT_SIZE = 100;
 export const SORTS = ["-created", "created", "-started", "started", "-duration", "duration"] as const;
 export const STATUSES = ["queued", "running", "completed", "failed", "cancelled"] as const;
 export const ERROR_CODES = [
@@ -54,7 +56,7 @@ export function defined<T extends object>(values: T): { [K in keyof T]: Exclude<
 export async function listJobs(filter: JobFilter, sort: string, cursor: string | undefined, signal: AbortSignal): Promise<ListPage<Job>> {
   const query: JobQuery = {
     ...queryOf(filter),
-    per_page: PAGE_SIZE,
+    per_page: cursor ? NEXT_SIZE : PAGE_SIZE,
     payloads: false,
     sort: (SORTS.find((one) => one === sort) ?? "-created") as NonNullable<JobQuery["sort"]>,
     ...(cursor && { cursor }),

@@ -27,7 +27,7 @@ from runwright.http.routing import Routes
 from runwright.http.session_cookie import (
     check_own_page,
     expired_cookie,
-    own_origin,
+    own_address,
     read_cookie,
     session_cookie,
 )
@@ -90,11 +90,8 @@ async def create_link(request: Request) -> Data[LinkOut]:
         key_expires_at=request.key.expires_at,
     )
     # The fragment of a URL is not sent to servers, so it is in no log.
-    edge = request.edge.settings
-    base = edge.public_url or own_origin(request) + edge.base_path
-    return Data(
-        LinkOut(url=f"{base}/sign-in#token={text}", token=text, expires_at=format_time(link.expires_at))
-    )
+    url = f"{own_address(request)}/sign-in#token={text}"
+    return Data(LinkOut(url=url, token=text, expires_at=format_time(link.expires_at)))
 
 
 async def _check_page(request: Request) -> None:

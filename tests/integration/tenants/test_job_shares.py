@@ -1,0 +1,95 @@
+"""Shares end in time, with their key's text and with the platform key; they are bounded and leave nothing behind."""
+
+from datetime import timedelta
+
+import pytest
+from msgspec import UNSET
+
+from runwright.core.errors import QuotaError, RateLimitedError, UnauthenticatedError
+from runwright.core.ids import JobId
+from runwright.core.roles import Caller, Role
+from runwright.db.pool import Pool
+from runwright.tenants import job_shares as job_shares_module
+from runwright.tenants.api_keys import ApiKeys
+from runwright.tenants.credential_cache import CACHE_TIME
+from runwright.tenants.job_share_store import prune_shares
+from runwright.tenants.job_shares import JobShares
+from runwright.tenants.model import PLATFORM_KEY_ID, KeyCreate
+from tests.integration.tenants.conftest import Time
+
+OPERATOR = Caller("ten_1", "usr_1", Role.PLATFORM_ADMIN, PLATFORM_KEY_ID, by_platform=True)
+JOB = JobId("job_01jd9x3v7m0000000000000000")
+PLATFORM = "a-platform-key-of-the-operator"
+
+
+@pytest.fixture
+async def shares(database: Pool, time: Time) -> JobShares:
+    shares = JobShares(database, clock=time, platform_key=PLATFORM)
+    await shares.set_allowed(OPERATOR, allowed=True)
+    return shares
+
+
+async def refused(shares: JobShares, text: str) -> bool:
+    try:
+        await shares.visit(text, None)
+    except UnauthenticatedError:
+        return True
+    return False
+
+
+async def test_the_text_of_a_share_is_stored_nowhere(shares: JobShares, database: Pool) -> None:
+    _, text = await shares.create(OPERATOR, JOB, seconds=60)
+    for table in ("job_shares", "audit_log"):
+        rows = await database.fetch(f"SELECT t::text AS row FROM {table} t")
+        assert rows
+        assert all(text[4:] not in row["row"] for row in rows)
+
+
+async def test_a_share_ends_in_time_with_its_keys_text_and_with_the_platform_key(
+    shares: JobShares, database: Pool, time: Time
+) -> None:
+    keys = ApiKeys(database, clock=time)
+    key, _ = await keys.create(OPERATOR, KeyCreate(tenant_id="ten_1", role=Role.TENANT_SYSTEM_ADMIN))
+    caller = Caller("ten_1", "usr_1", Role.TENANT_SYSTEM_ADMIN, key.id)
+    _, short = await shares.create(caller, JOB, seconds=60)
+    _, long = await shares.create(caller, JOB, seconds=3600)
+    other = JobShares(database, clock=time, platform_key=PLATFORM + "x")
+    assert await refused(other, long)
+    assert (await shares.visit(short, None)).job_id == JOB
+    time.pass_by(timedelta(seconds=60))
+    assert await refused(shares, short)
+    assert not await refused(shares, long)
+    await keys.rotate(OPERATOR, key.id, overlap=timedelta(), expires_at=UNSET)
+    time.pass_by(CACHE_TIME)
+    assert await refused(shares, long)
+    assert [one.id for one in await shares.list("ten_1", JOB)] == []
+
+
+async def test_a_tenant_has_so_many_and_ended_ones_are_deleted(
+    shares: JobShares, database: Pool, time: Time, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(job_shares_module, "MOST_SHARES", 2)
+    for seconds in (60, 3600):
+        await shares.create(OPERATOR, JOB, seconds=seconds)
+    with pytest.raises(QuotaError):
+        await shares.create(OPERATOR, JOB, seconds=60)
+    time.pass_by(timedelta(seconds=60))
+    kept, _ = await shares.create(OPERATOR, JOB, seconds=60)
+    assert await prune_shares(database, now=time.now, limit=10) == 1
+    assert kept.id in [one.id for one in await shares.list("ten_1", JOB)]
+
+
+async def visits_until_limited(shares: JobShares, text: str) -> int:
+    for visits in range(1_000):
+        try:
+            await shares.visit(text, None)
+        except RateLimitedError:
+            return visits
+    raise AssertionError("There is no limit.")
+
+
+async def test_visitors_have_a_rate_of_their_own(shares: JobShares) -> None:
+    _, text = await shares.create(OPERATOR, JOB, seconds=60)
+    _, other = await shares.create(OPERATOR, JOB, seconds=60)
+    assert await visits_until_limited(shares, text) >= 60
+    await shares.visit(other, None)
