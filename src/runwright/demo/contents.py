@@ -132,11 +132,12 @@ class Contents:
         self._server.webhooks.create("https://hooks.shop.invalid/runwright", ["ava.job.failed", "custom.*"])
         with suppress(ClientError):  # it is reached at another address than the server's own
             self._receiver("Webhook of the shop", "shop", ["custom.*"])
-            self._receiver("Ledger, two a minute", "ledger", ["custom.order.*"], max=2, window="1m")
+            self._receiver("Ledger, two a minute", "ledger", ["custom.*"], max=2, window="1m")
 
     def _receiver(self, name: str, slug: str, events: Sequence[str], **fire_limit: object) -> None:
         """Make an automation that receives webhooks, and a webhook that leads to it."""
         secret = f"whsec_{b64encode(secrets.token_bytes(24)).decode()}"
+        limited: dict[str, Any] = {"fire_limit": fire_limit} if fire_limit else {}
         trigger = self._server.automations.triggers.create(
             "global",
             name,
@@ -146,7 +147,7 @@ class Contents:
             webhook_signature="standard",
             webhook_secret_value=secret,
             prompt="The shop reports {{ .Data.type }}.",
-            **({"fire_limit": fire_limit} if fire_limit else {}),
+            **limited,
         )
         self._server.webhooks.create(f"{self._server.url}{trigger.webhook_path}", [*events], secret=secret)
 

@@ -7,9 +7,10 @@ the page or an error in its console fails the test that caused it.
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 from uuid import uuid4
 
 import pytest
@@ -27,7 +28,8 @@ from tests.contract.conftest import PLATFORM_KEY, Server
 
 from runwright.web.files import Dashboard
 
-ROOT = Path(__file__).resolve().parents[3]
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[2]
 ARTIFACTS = ROOT / "build" / "screenshots"
 Theme = Literal["light", "dark"]
 THEMES: tuple[Theme, ...] = ("light", "dark")
@@ -45,9 +47,45 @@ def _program() -> str | None:
     return next(filter(None, map(shutil.which, _PROGRAMS)), None)
 
 
+class SharedBrowser:
+    """The browser of the tests of this folder, as one takes a second to start. It ends with the last of them:
+    while it runs, no other test of the process can run an event loop.
+    """
+
+    def __init__(self) -> None:
+        self._browser: Browser | None = None
+        self._stack = ExitStack()
+
+    def get(self, program: str) -> Browser:
+        if self._browser is None or not self._browser.is_connected():
+            self.close()
+            playwright = self._stack.enter_context(sync_playwright())
+            # Chromium's own sandbox cannot be set up for root.
+            arguments = ["--no-sandbox", "--disable-dev-shm-usage"]
+            self._browser = playwright.chromium.launch(executable_path=program, args=arguments)
+            self._stack.callback(self._browser.close)
+        return self._browser
+
+    def close(self) -> None:
+        self._browser = None
+        self._stack.close()
+
+
+shared_browser: Final = SharedBrowser()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(nextitem: pytest.Item | None) -> Generator[None, object, object]:
+    """Close the browser after the folder's last test, also if that fails to end."""
+    try:
+        return (yield)
+    finally:
+        if nextitem is None or not nextitem.path.is_relative_to(HERE):
+            shared_browser.close()
+
+
 @pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    """A browser for the tests of a module. While it runs, no other test of the process can run an event loop."""
+def chromium() -> Browser:
     program = _program()
     missing = None
     if program is None:
@@ -58,13 +96,7 @@ def chromium() -> Iterator[Browser]:
         if os.environ.get("CI") == "true":
             pytest.fail(f"The dashboard cannot be tested: {missing}.")
         pytest.skip(f"The dashboard is not tested: {missing}.")
-    with sync_playwright() as playwright:
-        # Chromium's own sandbox cannot be set up for root.
-        browser = playwright.chromium.launch(
-            executable_path=program, args=["--no-sandbox", "--disable-dev-shm-usage"]
-        )
-        yield browser
-        browser.close()
+    return shared_browser.get(program)
 
 
 @pytest.fixture

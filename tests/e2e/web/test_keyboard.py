@@ -12,12 +12,18 @@ FOCUSED = """() => {
   let found = document.activeElement;
   while (found?.shadowRoot?.activeElement) found = found.shadowRoot.activeElement;
   if (!found || found === document.body) return null;
-  const style = getComputedStyle(found), after = getComputedStyle(found, "::after"), box = found.getBoundingClientRect();
-  const ring = (one) => one.boxShadow !== "none" || (one.outlineStyle !== "none" && parseFloat(one.outlineWidth) > 0);
+  const look = () => [null, "::after"].map((part) => {
+    const { boxShadow, outline, borderColor, top } = getComputedStyle(found, part);
+    return [boxShadow, outline, borderColor, top].join();
+  }).join();
+  const box = found.getBoundingClientRect(), focused = look();
+  found.blur();
+  const ring = look() !== focused;
+  found.focus();
   return {
     name: found.getAttribute("aria-label") ?? found.labels?.[0]?.textContent.trim() ?? found.textContent.trim().replace(/\\s+/g, " "),
     role: found.getAttribute("role") ?? found.tagName.toLowerCase(),
-    ring: ring(style) || ring(after) || /skip/.test(found.className),
+    ring,
     seen: box.width > 0 && box.height > 0,
     inDialog: Boolean(found.closest("dialog")),
   };
