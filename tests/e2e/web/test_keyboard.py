@@ -63,7 +63,6 @@ def test_a_dialog_takes_the_focus_keeps_it_and_gives_it_back(page: Page, tenant:
         ("/webhooks", "New endpoint"),
         ("/secrets", "Set a secret"),
         ("/keys", "New key"),
-        ("/workers", "New worker"),
         ("/events", "Publish"),
     ):
         opened(page, path)
@@ -92,7 +91,7 @@ def test_the_first_tab_leads_past_the_navigation(page: Page, tenant: Api) -> Non
     assert focused(page)["name"] == "Skip to the content"
     page.keyboard.press("Enter")
     passed = tab_to(page, "^Report")
-    assert "Jobs" not in passed
+    assert "Overview" not in passed
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", level=1)).to_contain_text("Report")
 

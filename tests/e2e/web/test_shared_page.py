@@ -34,7 +34,11 @@ def test_a_job_is_shared_and_read_live_without_signing_in(
     context = chromium.new_context(viewport=WIDE)
     watch(context, problems)
     asked: list[Request] = []
-    context.on("request", asked.append)
+
+    def note(request: Request) -> None:
+        asked.append(request)
+
+    context.on("request", note)
     visitor = context.new_page()
     visitor.goto(link)
     expect(visitor.get_by_role("heading", level=1)).to_have_text("Waits")
