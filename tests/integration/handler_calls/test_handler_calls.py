@@ -189,8 +189,10 @@ async def test_events_and_jobs_of_an_attempt_are_counted(
     worker = await handlers.world.worker()
     attempt = await handlers.run(worker)
     emitted = [await handlers.emit(attempt, "custom.done") for _ in range(3)]
+    assert [type(one) for one in emitted[:2]] == [str, str]
     assert emitted[2] == ["conflict", "A job may emit 2 events."]
     started = [await handlers.start(attempt, worker.id) for _ in range(3)]
+    assert [type(one) for one in started[:2]] == [str, str]
     assert started[2] == ["conflict", "A job may start 2 others."]
 
 

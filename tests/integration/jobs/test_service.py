@@ -239,7 +239,7 @@ async def test_attempts_are_listed_with_the_current_one_last(world: World) -> No
     assert {one.executor_id for one in await world.job_views.attempts("ten_a", job.id)} == {"exe_a"}
 
 
-async def test_the_quota_is_taken_for_each_job_of_a_batch(world: World) -> None:
+async def test_the_quota_is_taken_for_each_job_alone_or_of_a_batch(world: World) -> None:
     async def count(_tenant_id: str, _limit: int) -> int:
         return int(await world.db.fetchval("SELECT count(*) FROM job_queue"))
 
@@ -249,5 +249,10 @@ async def test_the_quota_is_taken_for_each_job_of_a_batch(world: World) -> None:
     await jobs.submit(world.submission(worker.id))
     with pytest.raises(QuotaError):
         await jobs.submit_batch("ten_a", [world.submission(worker.id) for _ in range(3)])
-    await jobs.stop()
     assert await count("ten_a", 3) == 1
+    for _ in range(2):
+        await jobs.submit(world.submission(worker.id))
+    with pytest.raises(QuotaError):
+        await jobs.submit(world.submission(worker.id))
+    await jobs.stop()
+    assert await count("ten_a", 3) == 3
