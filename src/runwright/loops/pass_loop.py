@@ -1,7 +1,6 @@
 """A background loop: a pass when it is woken or its pause is over, until it is stopped."""
 
 import asyncio
-import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
 from typing import Final
@@ -35,8 +34,9 @@ class PassLoop:
         self._make_pass = make_pass
         self._emit = emit
         self._error_pause_seconds = error_pause_seconds
-        self._wake = asyncio.Event()
-        self._passed = asyncio.Condition()
+        self._woken = False
+        self._pause: asyncio.Future[None] | None = None
+        self._awaited: list[asyncio.Future[None]] = []
         self._task: asyncio.Task[None] | None = None
         self._stopping = False
         self.passes = 0
@@ -53,7 +53,7 @@ class PassLoop:
         if task is None:
             return
         self._stopping = True
-        self._wake.set()
+        self.wake()
         _, late = await asyncio.wait([task], timeout=within_seconds)
         if late:
             task.cancel()
@@ -61,16 +61,20 @@ class PassLoop:
 
     def wake(self) -> None:
         """Make the next pass without waiting for the end of the pause."""
-        self._wake.set()
+        self._woken = True
+        if self._pause is not None:
+            _resolve(self._pause)
 
     async def reached(self, passes: int) -> None:
         """Wait until that many passes were completed, counted from the start."""
-        async with self._passed:
-            await self._passed.wait_for(lambda: self.passes >= passes)
+        while self.passes < passes:
+            passed = asyncio.get_running_loop().create_future()
+            self._awaited.append(passed)
+            await passed
 
     async def _run(self) -> None:
         while not self._stopping:
-            self._wake.clear()
+            self._woken = False
             try:
                 pause = await self._make_pass()
             except (Exception, asyncio.CancelledError) as error:
@@ -79,14 +83,32 @@ class PassLoop:
                 if not isinstance(error, DatabaseAwayError):  # reported once, by who noticed it
                     self._emit(LoopPassFailed(loop=self._name, error=error_text(error)))
                 pause = self._error_pause_seconds
-            async with self._passed:
-                self.passes += 1
-                self._passed.notify_all()
-            if pause <= 0 or self._wake.is_set():
+            self._count_pass()
+            if pause <= 0 or self._woken:
                 await asyncio.sleep(0)  # a pass may not have awaited anything; let other tasks run
-                continue
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), pause)
+            else:
+                await self._rest(pause)
+
+    def _count_pass(self) -> None:
+        self.passes += 1
+        while self._awaited:
+            _resolve(self._awaited.pop())
+
+    async def _rest(self, seconds: float) -> None:
+        """Return after this time or at `wake`; without a task or a time-out, which cost as much as a pass."""
+        loop = asyncio.get_running_loop()
+        self._pause = loop.create_future()
+        timer = loop.call_later(seconds, _resolve, self._pause)
+        try:
+            await self._pause
+        finally:
+            timer.cancel()
+            self._pause = None
+
+
+def _resolve(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
 
 
 def _asked_to_end() -> bool:
